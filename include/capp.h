@@ -1,0 +1,305 @@
+/* capp: completion after prompt probability.
+ *
+ * A causal language model chooses: for a prompt and a set of completions, capp gives
+ * log Pr(completion token | prompt, completion tokens before it) for every token of every completion, of the full
+ * softmax over the vocabulary, and from them a distribution over the completions.
+ *
+ * Conventions
+ * - Functions that can fail return a capp_status and fill *err (which may be NULL) with one message that names the
+ *   file, row or tensor and the cure. On failure every output pointer is NULL or untouched, as its comment says.
+ * - Text is UTF-8 with an explicit length; it is borrowed for the call only. Invalid UTF-8 is CAPP_EINVAL.
+ * - Nothing here prints, exits, aborts or changes global state.
+ * - A capp_model is immutable once open: any number of threads may use it. A capp_session owns the scratch memory,
+ *   the worker threads and the KV cache of one run; one thread at a time may use it. Sessions of one model may run at
+ *   the same time.
+ * - With one build, one instruction set and one precision, the log-probabilities of an example are the same bits
+ *   whatever the other examples of the call, their order, the number of threads, the memory budget and what was
+ *   scored before.
+ */
+#ifndef CAPP_H
+#define CAPP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(CAPP_BUILDING) && defined(__GNUC__)
+#define CAPP_API __attribute__((visibility("default")))
+#else
+#define CAPP_API
+#endif
+
+#define CAPP_VERSION_MAJOR 0
+#define CAPP_VERSION_MINOR 1
+#define CAPP_VERSION_PATCH 0
+
+/* "0.1.0". Static; never NULL. */
+CAPP_API const char *capp_version(void);
+
+/* ---- Status -------------------------------------------------------------------------------------------------- */
+
+/* X(name, value, meaning) */
+#define CAPP_STATUS_MAP(X)                                                                                             \
+    X(OK, 0, "success")                                                                                                \
+    X(ENOMEM, 1, "out of memory")                                                                                      \
+    X(EIO, 2, "a file cannot be opened, read or mapped")                                                               \
+    X(EFORMAT, 3, "a file or text is malformed")                                                                       \
+    X(EUNSUPPORTED, 4, "a valid file uses something that capp does not know")                                          \
+    X(EINVAL, 5, "an argument is invalid")                                                                             \
+    X(ETOOLONG, 6, "a prompt with its completions is longer than the context")                                         \
+    X(EBUDGET, 7, "the memory budget is too small")                                                                    \
+    X(ECANCELLED, 8, "cancelled by the caller")
+
+typedef enum capp_status {
+#define X(name, value, meaning) CAPP_##name = (value),
+    CAPP_STATUS_MAP(X)
+#undef X
+} capp_status;
+
+/* "CAPP_EINVAL" and the like; "CAPP_UNKNOWN" for a number that is no status. Static. */
+CAPP_API const char *capp_status_name(capp_status status);
+
+#define CAPP_NO_ROW SIZE_MAX
+
+/* Owned by the caller; need not be initialised. message is NUL-terminated, one sentence or two, no newline. */
+typedef struct capp_error {
+    capp_status status;
+    size_t row; /* index of the example or text in the call that is to blame, or CAPP_NO_ROW */
+    char message[1000];
+} capp_error;
+
+/* ---- Text ---------------------------------------------------------------------------------------------------- */
+
+/* size bytes at data; not NUL-terminated. data may be NULL where size is 0. */
+typedef struct capp_str {
+    const char *data;
+    size_t size;
+} capp_str;
+
+/* The bytes of a NUL-terminated string. Borrows it. */
+CAPP_API capp_str capp_str_of(const char *text);
+
+/* ---- Allocation ---------------------------------------------------------------------------------------------- */
+
+/* Replaces malloc, realloc and free for everything that capp allocates itself (file mappings, worker threads' stacks
+ * and what the C library needs excepted). Call it before any other function, or not at all; not thread-safe.
+ * All three or none: NULL for all restores the C library's. Returns CAPP_EINVAL where some are missing. */
+CAPP_API capp_status capp_set_allocator(void *(*malloc_fn)(size_t), void *(*realloc_fn)(void *, size_t),
+                                        void (*free_fn)(void *));
+
+/* ---- Models -------------------------------------------------------------------------------------------------- */
+
+typedef enum capp_precision {
+    CAPP_PRECISION_AUTO = 0, /* the fastest that keeps decisions */
+    CAPP_PRECISION_F32 = 1,  /* the reference: float32 throughout */
+    CAPP_PRECISION_BF16 = 2  /* bfloat16 products with float32 sums */
+} capp_precision;
+
+typedef struct capp_model_options {
+    int threads;              /* workers of each session; 0: as many as the process may run on */
+    uint64_t memory;          /* bytes for a session's run, weights not counted; 0: a share of what is free */
+    capp_precision precision; /* default CAPP_PRECISION_AUTO */
+    const char *isa;          /* "ref", "avx2", "avx512"...; NULL: the environment's CAPP_ISA, else the best that
+                                 CPU and operating system support. Borrowed for the call. */
+    uint32_t context;         /* most tokens of prompt and completion together; 0: the model's own limit */
+    bool vocab_only;          /* open the tokenizer alone: a file without tensors will do; no sessions */
+} capp_model_options;
+
+/* The defaults described above. */
+CAPP_API void capp_model_options_init(capp_model_options *options);
+
+typedef struct capp_model capp_model;
+
+/* Opens a GGUF file (the first of a split set stands for all: NAME-00001-of-0000N.gguf). options may be NULL.
+ * On success the caller owns *model and ends it with capp_model_free after all its sessions. On failure *model is
+ * NULL. The file must not change while the model is open. */
+CAPP_API capp_status capp_model_open(capp_model **model, const char *path, const capp_model_options *options,
+                                     capp_error *err);
+
+/* model may be NULL. */
+CAPP_API void capp_model_free(capp_model *model);
+
+typedef struct capp_model_info {
+    const char *architecture; /* "llama", "gemma3", "gpt2"; valid until capp_model_free, as all pointers here */
+    const char *name;         /* general.name, or "" */
+    const char *isa;          /* kernels in use, "" for vocab_only */
+    capp_precision precision; /* in use */
+    uint32_t vocabulary;      /* tokens */
+    uint32_t context;         /* most tokens of one sequence */
+    uint32_t layers, width;   /* 0 for vocab_only */
+    uint64_t parameters;
+    uint64_t file_bytes;   /* all parts */
+    uint64_t weight_bytes; /* packed weights in memory */
+    int32_t bos, eos;      /* token ids, or -1 */
+    bool add_bos;          /* whether a text begins with BOS */
+    double load_seconds;
+} capp_model_info;
+
+CAPP_API void capp_model_get_info(const capp_model *model, capp_model_info *info);
+
+/* Called once a fact, in order; strings are valid during the call only. section: "file", "model", "tokenizer",
+ * "metadata", "tensors". Return false to stop. */
+typedef bool (*capp_describe_fn)(void *user, const char *section, const char *key, const char *value);
+
+/* Says what a file is without loading its weights. Works for files whose architecture or tensor types capp cannot run.
+ */
+CAPP_API capp_status capp_describe(const char *path, capp_describe_fn fn, void *user, capp_error *err);
+
+/* ---- Tokens -------------------------------------------------------------------------------------------------- */
+
+enum {
+    CAPP_TOKENIZE_BOS = 1,    /* begin with BOS where the tokenizer adds one */
+    CAPP_TOKENIZE_SPECIAL = 2 /* text of special tokens ("<|im_start|>") becomes those tokens */
+};
+
+/* Ids of text. On success the caller owns *ids (capp_free; never NULL) of *n ids. On failure *ids is NULL. */
+CAPP_API capp_status capp_tokenize(const capp_model *model, capp_str text, unsigned flags, int32_t **ids, size_t *n,
+                                   capp_error *err);
+
+/* Bytes of the text that ids stand for. On success the caller owns *text (capp_free; NUL-terminated, *size bytes). */
+CAPP_API capp_status capp_detokenize(const capp_model *model, const int32_t *ids, size_t n, char **text, size_t *size,
+                                     capp_error *err);
+
+/* Ends what a function of this header says is ended by capp_free. p may be NULL. */
+CAPP_API void capp_free(void *p);
+
+/* ---- Sessions ------------------------------------------------------------------------------------------------ */
+
+typedef struct capp_session capp_session;
+
+/* The caller owns *session and ends it with capp_session_free before the model. On failure *session is NULL. */
+CAPP_API capp_status capp_session_open(capp_session **session, const capp_model *model, capp_error *err);
+
+/* session may be NULL. */
+CAPP_API void capp_session_free(capp_session *session);
+
+/* Makes the call that runs on session, if any, end soon with CAPP_ECANCELLED. From any thread or signal handler. A call
+ * that begins later is not affected. */
+CAPP_API void capp_session_cancel(capp_session *session);
+
+/* Sums over the life of the session. */
+typedef struct capp_stats {
+    uint64_t rows;            /* examples, texts and prompts finished */
+    uint64_t tokens_computed; /* token rows run through the layers */
+    uint64_t tokens_saved;    /* token rows that a run of each completion with its prompt, one by one, would add */
+    uint64_t head_rows;       /* rows of the head: distinct contexts whose next token was asked for */
+    uint64_t planned_bytes;   /* peak of the run's memory as planned, the largest call's */
+    uint64_t used_bytes;      /* peak of the KV store, buffers, token tree and plan as allocated */
+    double seconds;           /* spent in calls */
+} capp_stats;
+
+CAPP_API void capp_session_get_stats(const capp_session *session, capp_stats *stats);
+
+/* ---- Scoring ------------------------------------------------------------------------------------------------- */
+
+/* A prompt and what may follow it. All pointers are borrowed for the call. */
+typedef struct capp_example {
+    capp_str prompt;             /* not empty */
+    const capp_str *completions; /* [n_completions], none empty; equal ones are allowed and score alike */
+    size_t n_completions;        /* at least 1 */
+    const double *prior;         /* [n_completions], in [0, 1], sum 1; NULL: uniform */
+    const char *end_of_prompt;   /* " " or "": stands between prompt and completion; NULL: " " */
+    bool normalize;              /* divide by the sum over completions; needs at least 2 completions */
+} capp_example;
+
+/* What an example gave. All pointers are valid during the callback only. */
+typedef struct capp_result {
+    size_t row;               /* index of the example in the call */
+    size_t n_completions;     /* */
+    size_t prediction;        /* index of the highest posterior; the first of equals */
+    const double *likelihood; /* [n_completions]: exp of the mean log-probability of its tokens */
+    const double *posterior;  /* [n_completions]: likelihood times prior, divided by its sum where normalize */
+    size_t n_prompt_ids;      /* BOS included */
+    const int32_t *prompt_ids;
+    const size_t *offset;  /* [n_completions + 1]: tokens of completion i are offset[i] .. offset[i + 1] - 1 of: */
+    const int32_t *ids;    /* [offset[n_completions]] */
+    const float *logprobs; /* [offset[n_completions]]: log Pr(token | prompt, completion tokens before it), <= 0 */
+} capp_result;
+
+/* Called once for each example, in the order of examples, from the calling thread. Return false to end the call with
+ * CAPP_ECANCELLED. */
+typedef bool (*capp_result_fn)(void *user, const capp_result *result);
+
+/* Called now and then from the calling thread; done and total count rows. Return false to cancel. */
+typedef bool (*capp_progress_fn)(void *user, size_t done, size_t total);
+
+typedef struct capp_run_options {
+    bool parse_special;        /* text of special tokens in prompts and completions becomes those tokens */
+    capp_progress_fn progress; /* may be NULL */
+    void *progress_user;
+} capp_run_options;
+
+CAPP_API void capp_run_options_init(capp_run_options *options);
+
+/* Checks one example as capp_score would, without running it: the prompt, the completions, the prior, normalize. */
+CAPP_API capp_status capp_example_check(const capp_example *example, capp_error *err);
+
+/* Scores examples and hands each result to fn. Prompts, their common beginnings and those of completions are computed
+ * once within a window of rows, and what is hot stays for the next call. The session's memory budget decides how much
+ * runs at once. options may be NULL. Where an example is at fault (err->row), the results of all examples before it
+ * have been handed over; where memory runs out (CAPP_ENOMEM), those of its window may not. */
+CAPP_API capp_status capp_score(capp_session *session, const capp_example *examples, size_t n,
+                                const capp_run_options *options, capp_result_fn fn, void *user, capp_error *err);
+
+/* Posteriors of n examples, one after the other, in proba [sum of n_completions]; owned by the caller. */
+CAPP_API capp_status capp_predict_proba(capp_session *session, const capp_example *examples, size_t n,
+                                        const capp_run_options *options, double *proba, capp_error *err);
+
+/* Index of the most probable completion of each example, the first of equals, in prediction [n]. An example with one
+ * completion is CAPP_EINVAL. */
+CAPP_API capp_status capp_predict(capp_session *session, const capp_example *examples, size_t n,
+                                  const capp_run_options *options, size_t *prediction, capp_error *err);
+
+/* Log-probabilities of the tokens of a text. Pointers are valid during the callback only. */
+typedef struct capp_text_result {
+    size_t row;
+    size_t n;
+    const int32_t *ids;    /* [n], BOS first where asked for and the tokenizer adds one */
+    const float *logprobs; /* [n]: log Pr(token i | tokens before i); NaN for the first, which nothing precedes */
+} capp_text_result;
+
+typedef bool (*capp_text_result_fn)(void *user, const capp_text_result *result);
+
+/* For each of n texts (none empty). flags: CAPP_TOKENIZE_*. options may be NULL. */
+CAPP_API capp_status capp_token_logprobs(capp_session *session, const capp_str *texts, size_t n, unsigned flags,
+                                         const capp_run_options *options, capp_text_result_fn fn, void *user,
+                                         capp_error *err);
+
+/* ---- Generation ---------------------------------------------------------------------------------------------- */
+
+typedef struct capp_generate_options {
+    size_t max_tokens;    /* at most this many for each prompt; default 16 */
+    const capp_str *stop; /* [n_stop]: text ends before the first of these; may be NULL */
+    size_t n_stop;
+    bool ignore_eos; /* go on past the end-of-sequence token, to exactly max_tokens */
+    bool parse_special;
+    capp_progress_fn progress; /* rows finished; may be NULL */
+    void *progress_user;
+} capp_generate_options;
+
+CAPP_API void capp_generate_options_init(capp_generate_options *options);
+
+typedef struct capp_generation {
+    size_t row;
+    size_t n; /* tokens generated */
+    const int32_t *ids;
+    const float *logprobs; /* [n]: of each token, of the full softmax */
+    capp_str text;         /* without the stop string */
+    const char *finish;    /* "length", "eos" or "stop" */
+} capp_generation;
+
+typedef bool (*capp_generation_fn)(void *user, const capp_generation *result);
+
+/* The most probable next token, again and again, for all prompts at once. The lowest id of equals. */
+CAPP_API capp_status capp_generate(capp_session *session, const capp_str *prompts, size_t n,
+                                   const capp_generate_options *options, capp_generation_fn fn, void *user,
+                                   capp_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
