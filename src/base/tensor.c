@@ -1,0 +1,11 @@
+#include "base/tensor.h"
+
+capp_type_info capp_type_get(uint32_t n) {
+    switch (n) {
+#define X(name, number, block, bytes)                                                                                  \
+    case number: return (capp_type_info){#name, block, bytes};
+        CAPP_TYPE_MAP(X)
+#undef X
+    default: return (capp_type_info){0, 0, 0};
+    }
+}
