@@ -1,0 +1,101 @@
+/* GGUF, versions 2 and 3 (ggml/docs/gguf.md): bytes to typed metadata and named tensors, all bounds checked.
+ *
+ *   header     "GGUF", u32 version, u64 tensors, u64 key-values
+ *   key-value  string key, u32 type, value        string = u64 length, bytes
+ *   array      u32 element type, u64 count, elements
+ *   tensor     string name, u32 n_dims, u64 dims[n_dims] (fastest first), u32 type, u64 offset
+ *   padding to general.alignment (32), then the tensors' data at their offsets from here
+ */
+#ifndef CAPP_FILE_GGUF_H
+#define CAPP_FILE_GGUF_H
+
+#include "base/error.h"
+#include "base/tensor.h"
+
+typedef struct capp_gguf capp_gguf;
+
+typedef enum capp_gguf_kind {
+    CAPP_GGUF_U8 = 0,
+    CAPP_GGUF_I8 = 1,
+    CAPP_GGUF_U16 = 2,
+    CAPP_GGUF_I16 = 3,
+    CAPP_GGUF_U32 = 4,
+    CAPP_GGUF_I32 = 5,
+    CAPP_GGUF_F32 = 6,
+    CAPP_GGUF_BOOL = 7,
+    CAPP_GGUF_STRING = 8,
+    CAPP_GGUF_ARRAY = 9,
+    CAPP_GGUF_U64 = 10,
+    CAPP_GGUF_I64 = 11,
+    CAPP_GGUF_F64 = 12
+} capp_gguf_kind;
+
+/* One key and its value. Everything is borrowed from the capp_gguf. */
+typedef struct capp_gguf_value {
+    capp_str key;
+    capp_gguf_kind kind;
+    capp_gguf_kind element;  /* of an array; arrays of arrays are CAPP_EUNSUPPORTED */
+    uint64_t count;          /* elements of an array, else 1 */
+    const void *bytes;       /* elements as stored (unaligned, little-endian); strings: length and bytes each */
+    const capp_str *strings; /* [count] for a string or an array of strings, else NULL */
+} capp_gguf_value;
+
+typedef struct capp_gguf_tensor {
+    capp_str name;
+    uint32_t n_dims;
+    uint64_t dims[4]; /* dims[0] varies fastest; missing ones are 1 */
+    uint32_t type;    /* a capp_type that capp_type_get knows */
+    uint64_t elements;
+    uint64_t bytes;
+    const void *data; /* borrowed from the mapping; aligned as the file aligned it */
+} capp_gguf_tensor;
+
+/* Opens and maps path. A name that ends in -00001-of-0000N.gguf opens all N parts: the metadata is the first part's,
+ * the tensors are everybody's. Every length is checked against the bytes left before it is used, every tensor against
+ * the size of its file, names for being unique. The data of tensors is not read. On success the caller owns *g; on
+ * failure it is NULL. Errors, whose messages begin with the path (of the part to blame): CAPP_EIO, CAPP_EFORMAT,
+ * CAPP_EUNSUPPORTED (a type number, version or byte order that is not known), CAPP_EINVAL (a part of a split model
+ * other than the first, or under a name of its own), CAPP_ENOMEM. The files must not change while *g lives. Once open
+ * it is immutable: any number of threads may use it. */
+capp_status capp_gguf_open(capp_gguf **g, const char *path, capp_error *err);
+
+/* The same from memory, which must outlive *g: for tests and fuzzing. name stands for the path in messages. A part
+ * of a split model is CAPP_EINVAL. */
+capp_status capp_gguf_parse(capp_gguf **g, const void *data, size_t size, const char *name, capp_error *err);
+
+/* g may be NULL. */
+void capp_gguf_free(capp_gguf *g);
+
+/* Gives the mapped pages back to the system; what is still read comes again from the file. After the tensors are
+ * packed, so that a model does not count twice in the process's memory. */
+void capp_gguf_release(const capp_gguf *g);
+
+const char *capp_gguf_path(const capp_gguf *g);
+uint32_t capp_gguf_version(const capp_gguf *g);
+uint64_t capp_gguf_file_bytes(const capp_gguf *g); /* all parts */
+size_t capp_gguf_parts(const capp_gguf *g);
+
+size_t capp_gguf_n_values(const capp_gguf *g);
+const capp_gguf_value *capp_gguf_value_at(const capp_gguf *g, size_t i);
+size_t capp_gguf_n_tensors(const capp_gguf *g);
+const capp_gguf_tensor *capp_gguf_tensor_at(const capp_gguf *g, size_t i);
+
+/* NULL where there is none. By hash: constant time. */
+const capp_gguf_value *capp_gguf_find(const capp_gguf *g, const char *key);
+const capp_gguf_tensor *capp_gguf_find_tensor(const capp_gguf *g, const char *name);
+
+/* Typed values: true and *out set where the key exists with a kind that converts without loss (integers to integers in
+ * range, F32 and F64 and integers to double); false and *out untouched where there is no such key. A key of a wrong
+ * kind is also false: use capp_gguf_find to tell. */
+bool capp_gguf_u64(const capp_gguf *g, const char *key, uint64_t *out);
+bool capp_gguf_u32(const capp_gguf *g, const char *key, uint32_t *out);
+bool capp_gguf_f64(const capp_gguf *g, const char *key, double *out);
+bool capp_gguf_bool(const capp_gguf *g, const char *key, bool *out);
+bool capp_gguf_str(const capp_gguf *g, const char *key, capp_str *out);
+
+/* Element i of an array value, converted as above; false where it does not convert or i is out of range. */
+bool capp_gguf_array_u64(const capp_gguf_value *v, uint64_t i, uint64_t *out);
+bool capp_gguf_array_i64(const capp_gguf_value *v, uint64_t i, int64_t *out);
+bool capp_gguf_array_f64(const capp_gguf_value *v, uint64_t i, double *out);
+
+#endif

@@ -1,0 +1,134 @@
+/* Typed reading of values: conversions that lose nothing, or none. */
+#include <string.h>
+
+#include "file/gguf_part.h"
+
+/* An integer in two's complement, or a real number. */
+typedef struct number {
+    bool integer;
+    bool negative; /* an integer below 0 */
+    uint64_t bits; /* of an integer */
+    double real;
+} number;
+
+/* The number of that kind at p (unaligned); false where the kind is none. */
+static bool load(uint32_t kind, const void *p, number *out) {
+    switch (kind) {
+#define X(name, type)                                                                                                  \
+    case CAPP_GGUF_##name: {                                                                                           \
+        type value;                                                                                                    \
+        memcpy(&value, p, sizeof value);                                                                               \
+        *out = (number){true, INTEGER_SIGN(value), (uint64_t)value, 0};                                                \
+        return true;                                                                                                   \
+    }
+#define INTEGER_SIGN(value) false
+        X(U8, uint8_t)
+        X(U16, uint16_t)
+        X(U32, uint32_t)
+        X(U64, uint64_t)
+#undef INTEGER_SIGN
+#define INTEGER_SIGN(value) ((value) < 0)
+        X(I8, int8_t)
+        X(I16, int16_t)
+        X(I32, int32_t)
+        X(I64, int64_t)
+#undef INTEGER_SIGN
+#undef X
+    case CAPP_GGUF_F32: {
+        float value;
+        memcpy(&value, p, sizeof value);
+        *out = (number){false, false, 0, (double)value};
+        return true;
+    }
+    case CAPP_GGUF_F64: {
+        double value;
+        memcpy(&value, p, sizeof value);
+        *out = (number){false, false, 0, value};
+        return true;
+    }
+    default: return false;
+    }
+}
+
+static bool to_u64(const number *n, uint64_t *out) {
+    if (!n->integer || n->negative) return false;
+    *out = n->bits;
+    return true;
+}
+
+static bool to_i64(const number *n, int64_t *out) {
+    if (!n->integer || (!n->negative && n->bits > INT64_MAX)) return false;
+    *out = (int64_t)n->bits;
+    return true;
+}
+
+static bool to_f64(const number *n, double *out) {
+    if (!n->integer) {
+        *out = n->real;
+        return true;
+    }
+    /* Beyond 2^53 a double skips integers. */
+    uint64_t magnitude = n->negative ? 0 - n->bits : n->bits;
+    if (magnitude > 1ull << 53) return false;
+    *out = n->negative ? -(double)magnitude : (double)magnitude;
+    return true;
+}
+
+static bool scalar(const capp_gguf_value *v, number *out) {
+    return v && v->kind != CAPP_GGUF_ARRAY && load(v->kind, v->bytes, out);
+}
+
+static bool element(const capp_gguf_value *v, uint64_t i, number *out) {
+    if (!v || v->kind != CAPP_GGUF_ARRAY || i >= v->count) return false;
+    return load(v->element, (const char *)v->bytes + i * gguf_kind_bytes(v->element), out);
+}
+
+bool gguf_value_u64(const capp_gguf_value *v, uint64_t *out) {
+    number n;
+    return scalar(v, &n) && to_u64(&n, out);
+}
+
+bool capp_gguf_u64(const capp_gguf *g, const char *key, uint64_t *out) {
+    return gguf_value_u64(capp_gguf_find(g, key), out);
+}
+
+bool capp_gguf_u32(const capp_gguf *g, const char *key, uint32_t *out) {
+    uint64_t wide;
+    if (!capp_gguf_u64(g, key, &wide) || wide > UINT32_MAX) return false;
+    *out = (uint32_t)wide;
+    return true;
+}
+
+bool capp_gguf_f64(const capp_gguf *g, const char *key, double *out) {
+    number n;
+    return scalar(capp_gguf_find(g, key), &n) && to_f64(&n, out);
+}
+
+bool capp_gguf_bool(const capp_gguf *g, const char *key, bool *out) {
+    const capp_gguf_value *v = capp_gguf_find(g, key);
+    if (!v || v->kind != CAPP_GGUF_BOOL) return false;
+    *out = *(const unsigned char *)v->bytes != 0;
+    return true;
+}
+
+bool capp_gguf_str(const capp_gguf *g, const char *key, capp_str *out) {
+    const capp_gguf_value *v = capp_gguf_find(g, key);
+    if (!v || v->kind != CAPP_GGUF_STRING) return false;
+    *out = v->strings[0];
+    return true;
+}
+
+bool capp_gguf_array_u64(const capp_gguf_value *v, uint64_t i, uint64_t *out) {
+    number n;
+    return element(v, i, &n) && to_u64(&n, out);
+}
+
+bool capp_gguf_array_i64(const capp_gguf_value *v, uint64_t i, int64_t *out) {
+    number n;
+    return element(v, i, &n) && to_i64(&n, out);
+}
+
+bool capp_gguf_array_f64(const capp_gguf_value *v, uint64_t i, double *out) {
+    number n;
+    return element(v, i, &n) && to_f64(&n, out);
+}
