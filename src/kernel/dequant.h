@@ -1,0 +1,21 @@
+/* Stored blocks to float32, bit for bit what the gguf Python package's dequantize gives. */
+#ifndef CAPP_KERNEL_DEQUANT_H
+#define CAPP_KERNEL_DEQUANT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* out [n] float32 from n elements of a capp_type at data (unaligned); n is a multiple of the type's block. Reads and
+ * writes nothing else; out and data do not overlap. Scales that are infinite or NaN give what IEEE 754 gives. */
+typedef void (*capp_dequant_fn)(float *out, const void *data, size_t n);
+
+/* NULL for a type that capp cannot read: it reads
+ * F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS. */
+capp_dequant_fn capp_dequant(uint32_t type);
+
+float capp_half_to_float(uint16_t half);
+uint16_t capp_float_to_bf16(float f); /* round to nearest even; NaN stays NaN */
+float capp_bf16_to_float(uint16_t b);
+
+#endif

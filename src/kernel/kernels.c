@@ -1,0 +1,26 @@
+#include "kernel/kernel.h"
+
+#include "base/cpu.h"
+
+#include <string.h>
+
+enum { TABLES = 3 };
+
+static const capp_kernels *const tables[TABLES] = {&capp_kernels_ref, &capp_kernels_avx2, &capp_kernels_avx512};
+
+const capp_kernels *capp_kernels_at(size_t i) {
+    return i < TABLES ? tables[i] : NULL;
+}
+
+const capp_kernels *capp_kernels_named(const char *name) {
+    for (size_t i = 0; capp_kernels_at(i); i++)
+        if (!strcmp(capp_kernels_at(i)->name, name)) return capp_kernels_at(i);
+    return NULL;
+}
+
+const capp_kernels *capp_kernels_best(unsigned cpu_features) {
+    const capp_kernels *best = &capp_kernels_ref;
+    for (size_t i = 0; capp_kernels_at(i); i++)
+        if ((capp_kernels_at(i)->needs & ~cpu_features) == 0) best = capp_kernels_at(i);
+    return best;
+}
