@@ -1,0 +1,399 @@
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "token/pretokenizer.h"
+
+#include <pcre2.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "token/unicode_since_14.h"
+
+enum { MOST_STAGES = 6, HEAP_LIMIT_KIB = 256 * 1024 };
+
+/* English contractions, in any case. */
+#define CONTRACTIONS      "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define UPPER             "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LOWER             "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define BEFORE_LETTERS    "[^\\r\\n\\p{L}\\p{N}]?"
+#define ASCII_PUNCTUATION "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~]"
+#define CJK_RUN           "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+"
+#define HAN_KANA_RUN      "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}]+"
+/* The last space of a run goes to the word after it. */
+#define SPACES            "\\s+(?!\\S)|\\s+"
+
+#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|" SPACES
+/* The family of cl100k; digits differs. */
+#define CL100K(digits)                                                                                                 \
+    CONTRACTIONS "|" BEFORE_LETTERS "\\p{L}+|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|" SPACES
+/* The family of o200k: words are cut between lower and upper case. */
+#define O200K(suffix, digits)                                                                                          \
+    BEFORE_LETTERS UPPER "*" LOWER "+" suffix "|" BEFORE_LETTERS UPPER "+" LOWER "*" suffix "|" digits                 \
+                         "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|" SPACES
+#define DEEPSEEK3                                                                                                      \
+    ASCII_PUNCTUATION "[A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*"               \
+                      "|\\s*[\\r\\n]+|" SPACES
+#define DEEPSEEK_PUNCTUATION "[!-/:-~\\x{ff01}-\\x{ff0f}\\x{ff1a}-\\x{ff5e}\\x{2018}-\\x{201f}\\x{3000}-\\x{3002}]"
+#define BLOOM                " ?[^(|)\\s.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c}]+"
+/* Letters with case, as DeepSeek lists them. */
+#define CASED                                                                                                          \
+    "A-Za-z\\x{b5}\\x{c0}-\\x{d6}\\x{d8}-\\x{f6}\\x{f8}-\\x{1ba}\\x{1bc}-\\x{1bf}\\x{1c4}-\\x{293}"                    \
+    "\\x{295}-\\x{2af}\\x{370}-\\x{373}\\x{376}\\x{377}\\x{37b}-\\x{37d}\\x{37f}\\x{386}\\x{388}-\\x{38a}"             \
+    "\\x{38c}\\x{38e}-\\x{3a1}\\x{3a3}-\\x{3f5}\\x{3f7}-\\x{481}\\x{48a}-\\x{52f}\\x{531}-\\x{556}"                    \
+    "\\x{10a0}-\\x{10c5}\\x{13a0}-\\x{13f5}\\x{13f8}-\\x{13fd}\\x{1c90}-\\x{1cba}\\x{1cbd}-\\x{1cbf}"                  \
+    "\\x{1d00}-\\x{1d2b}\\x{1d6b}-\\x{1d77}\\x{1d79}-\\x{1d9a}\\x{1e00}-\\x{1f15}\\x{1f18}-\\x{1f1d}"                  \
+    "\\x{1f20}-\\x{1f45}\\x{1f48}-\\x{1f4d}\\x{1f50}-\\x{1f57}\\x{1f59}\\x{1f5b}\\x{1f5d}\\x{1f5f}-\\x{1f7d}"          \
+    "\\x{1f80}-\\x{1fb4}\\x{1fb6}-\\x{1fbc}\\x{1fbe}\\x{1fc2}-\\x{1fc4}\\x{1fc6}-\\x{1fcc}\\x{1fd0}-\\x{1fd3}"         \
+    "\\x{1fd6}-\\x{1fdb}\\x{1fe0}-\\x{1fec}\\x{1ff2}-\\x{1ff4}\\x{1ff6}-\\x{1ffc}\\x{2102}\\x{2107}"                   \
+    "\\x{210a}-\\x{2113}\\x{2115}\\x{2119}-\\x{211d}\\x{2124}\\x{2126}\\x{2128}\\x{212a}-\\x{212d}"                    \
+    "\\x{212f}-\\x{2134}\\x{2139}\\x{213c}-\\x{213f}\\x{2145}-\\x{2149}\\x{214e}\\x{2183}\\x{2184}"                    \
+    "\\x{2c00}-\\x{2c7b}\\x{2c7e}-\\x{2ce4}\\x{2ceb}-\\x{2cee}\\x{2cf2}\\x{2cf3}\\x{a640}-\\x{a66d}"                   \
+    "\\x{a680}-\\x{a69b}\\x{a722}-\\x{a76f}\\x{a771}-\\x{a787}\\x{a78b}-\\x{a78e}\\x{ab70}-\\x{abbf}"                  \
+    "\\x{fb00}-\\x{fb06}\\x{fb13}-\\x{fb17}\\x{ff21}-\\x{ff3a}\\x{ff41}-\\x{ff5a}\\x{10400}-\\x{1044f}"                \
+    "\\x{104b0}-\\x{104d3}\\x{104d8}-\\x{104fb}\\x{10c80}-\\x{10cb2}\\x{10cc0}-\\x{10cf2}"                             \
+    "\\x{118a0}-\\x{118df}\\x{1e900}-\\x{1e943}"
+
+typedef const char *const pattern_list[MOST_STAGES];
+
+/* Each list is applied in turn: what a pattern matches, and what lies between its matches, are the texts that the next
+ * one sees, as if each stood alone. */
+static pattern_list gpt2 = {GPT2};
+static pattern_list digits_gpt2 = {"\\p{N}", GPT2};
+static pattern_list by_default = {"[\\p{P}$+<=>^~|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"};
+static pattern_list falcon = {"[\\p{P}$+<=>^~|`]+", GPT2, "[0-9][0-9][0-9]"};
+static pattern_list llama3 = {CL100K("\\p{N}{1,3}")};
+static pattern_list qwen2 = {CL100K("\\p{N}")};
+static pattern_list minicpm5 = {"\\p{N}{1,3}", CL100K("\\p{N}+")};
+static pattern_list laguna = {"[^\\n]+|[\\n]+", CL100K("\\p{N}")};
+static pattern_list qwen35 = {CONTRACTIONS "|" BEFORE_LETTERS "[\\p{L}\\p{M}]+|\\p{N}"
+                                           "| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|" SPACES};
+static pattern_list jais2 = {
+    CONTRACTIONS "|" BEFORE_LETTERS "\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+"
+                 "|\\s{512}(?!\\S)|\\s{256}(?!\\S)|\\s{128}(?!\\S)|\\s{64}(?!\\S)|\\s{32}(?!\\S)|\\s{16}(?!\\S)"
+                 "|\\s{8}(?!\\S)|\\s{4}(?!\\S)|\\s{1,2}(?!\\S)|\\s"};
+static pattern_list deepseek_llm = {"[\\r\\n]", "\\s?[" CASED "]+", "\\s?" DEEPSEEK_PUNCTUATION "+", "\\s+$",
+                                    CJK_RUN,    "\\p{N}+"};
+static pattern_list deepseek_coder = {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", CJK_RUN, "\\p{N}"};
+static pattern_list deepseek3 = {"\\p{N}{1,3}", HAN_KANA_RUN, DEEPSEEK3};
+static pattern_list youtu = {"[\\x{ac00}-\\x{d7a3}\\x{3131}-\\x{318e}]+"
+                             "|[\\x{ff01}\\x{2026}\\x{201c}\\x{201d}\\x{2018}\\x{2019}\\x{2014}\\x{ff1a}\\x{ff1b}"
+                             "\\x{ff0c}\\x{3001}-\\x{303f}\\x{fe30}-\\x{fe4f}]+"
+                             "|[\\x{3105}-\\x{312f}]+|" HAN_KANA_RUN,
+                             O200K(CONTRACTIONS "?", "\\p{N}")};
+static pattern_list bloom = {BLOOM};
+static pattern_list viking = {BLOOM, "\\p{N}"};
+static pattern_list tekken = {O200K("", "\\p{N}")};
+static pattern_list gpt4o = {O200K(CONTRACTIONS "?", "\\p{N}{1,3}")};
+static pattern_list tiny_aya = {"\\d{1,3}(?=(?:\\d{3})*+\\b)", O200K(CONTRACTIONS "?", "\\p{N}{1,3}")};
+static pattern_list chameleon = {
+    "<sentinel:[0-9]+>", "(?:IMGIMG)[A-I]{1,4}Z", "[\\t\\n]|    |  ", "\\p{N}", "[\\p{P}!-/:-@\\[-`{-~]", GPT2};
+/* The second matches nothing: it marks where groups of three digits, counted from the right, begin. */
+static pattern_list superbpe = {"\\p{N}+", "(?=(?:\\d{3})++(?!\\d))"};
+static pattern_list bailing = {"'(?i:[sdmt]|ll|ve|re)|" BEFORE_LETTERS "+\\p{L}+|\\p{N}"
+                               "| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|" SPACES};
+static pattern_list seed_coder = {CONTRACTIONS "|" BEFORE_LETTERS "\\p{L}+|\\p{N}"
+                                               "| ?[^\\s\\p{L}\\p{N}\\r\\n]+|\\s*[\\r\\n]+|" SPACES};
+/* Possessive, so that a long run needs no memory for ways back that cannot succeed. */
+static pattern_list exaone_moe = {CONTRACTIONS "|" BEFORE_LETTERS "(?:\\p{L}\\p{M}*+(?: \\p{L}\\p{M}*+)*+)++|\\p{N}"
+                                               "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]?|\\s*[\\r\\n]|" SPACES};
+
+enum { WHOLE = CAPP_PRE_WHOLE_WORDS, BOS = CAPP_PRE_ADD_BOS };
+
+static const struct {
+    const char *name;
+    const char *const *patterns; /* [MOST_STAGES], the rest NULL */
+    unsigned flags;
+} table[] = {
+    {"default", by_default, 0},
+    {"gpt-2", gpt2, 0},
+    {"phi-2", gpt2, 0},
+    {"mpt", gpt2, 0},
+    {"olmo", gpt2, 0},
+    {"jais", gpt2, 0},
+    {"trillion", gpt2, 0},
+    {"granite-docling", gpt2, 0},
+    {"exaone4", gpt2, 0},
+    {"gigachat", gpt2, 0},
+    {"a.x-4.0", gpt2, 0},
+    {"mellum", gpt2, 0},
+    {"smollm", digits_gpt2, 0},
+    {"starcoder", digits_gpt2, 0},
+    {"refact", digits_gpt2, 0},
+    {"command-r", digits_gpt2, 0},
+    {"codeshell", digits_gpt2, 0},
+    {"exaone", digits_gpt2, 0},
+    {"minerva-7b", digits_gpt2, 0},
+    {"mellum2", digits_gpt2, 0},
+    {"falcon", falcon, 0},
+    {"llama-bpe", llama3, WHOLE | BOS},
+    {"llama3", llama3, WHOLE | BOS},
+    {"llama-v3", llama3, WHOLE | BOS},
+    {"falcon3", llama3, WHOLE | BOS},
+    {"falcon-h1", llama3, WHOLE | BOS},
+    {"pixtral", llama3, WHOLE | BOS},
+    {"midm-2.0", llama3, WHOLE | BOS},
+    {"lfm2", llama3, WHOLE | BOS},
+    {"dbrx", llama3, 0},
+    {"smaug-bpe", llama3, 0},
+    {"chatglm-bpe", llama3, 0},
+    {"glm4", llama3, 0},
+    {"jais-2", jais2, 0},
+    {"qwen2", qwen2, 0},
+    {"deepseek-r1-qwen", qwen2, 0},
+    {"megrez", qwen2, 0},
+    {"kormo", qwen2, 0},
+    {"stablelm2", qwen2, 0},
+    {"hunyuan", qwen2, 0},
+    {"solar-open", qwen2, 0},
+    {"grok-2", qwen2, 0},
+    {"qwen35", qwen35, 0},
+    {"minicpm5", minicpm5, WHOLE},
+    {"laguna", laguna, 0},
+    {"deepseek-llm", deepseek_llm, 0},
+    {"deepseek-coder", deepseek_coder, 0},
+    {"deepseek-v3", deepseek3, 0},
+    {"hunyuan-dense", deepseek3, 0},
+    {"joyai-llm", deepseek3, 0},
+    {"youtu", youtu, WHOLE},
+    {"bloom", bloom, 0},
+    {"poro-chat", bloom, 0},
+    {"gpt3-finnish", bloom, 0},
+    {"viking", viking, 0},
+    {"tekken", tekken, WHOLE | BOS},
+    {"gpt-4o", gpt4o, 0},
+    {"llama4", gpt4o, 0},
+    {"kanana2", gpt4o, 0},
+    {"minimax-m2", gpt4o, 0},
+    {"tiny_aya", tiny_aya, 0},
+    {"cohere2moe", tiny_aya, 0},
+    {"chameleon", chameleon, BOS},
+    {"superbpe", superbpe, 0},
+    {"bailingmoe", bailing, 0},
+    {"bailingmoe2", bailing, 0},
+    {"llada-moe", bailing, 0},
+    {"seed-coder", seed_coder, 0},
+    {"exaone-moe", exaone_moe, 0},
+};
+
+enum { N_TABLE = sizeof table / sizeof table[0] };
+
+struct capp_pretokenizer {
+    size_t row; /* of the table */
+    size_t n_stages;
+    pcre2_code *stages[MOST_STAGES];
+    pcre2_general_context *general; /* allocates through base/mem.h */
+    pcre2_match_context *match;
+};
+
+const char *capp_pretokenizer_name_at(size_t i) {
+    return i < N_TABLE ? table[i].name : NULL;
+}
+const char *capp_pretokenizer_name(const capp_pretokenizer *pre) {
+    return table[pre->row].name;
+}
+unsigned capp_pretokenizer_flags(const capp_pretokenizer *pre) {
+    return table[pre->row].flags;
+}
+
+static void *allocate(size_t size, void *unused) {
+    (void)unused;
+    return capp_new(size, 1);
+}
+
+static void release(void *p, void *unused) {
+    (void)unused;
+    capp_free(p);
+}
+
+static capp_status fail_pcre2(int code, const char *what, capp_error *err) {
+    if (code == PCRE2_ERROR_NOMEMORY || code == PCRE2_ERROR_HEAPLIMIT || code == PCRE2_ERROR_HEAP_FAILED)
+        return capp_fail_memory(err, what);
+    char message[200] = "";
+    pcre2_get_error_message(code, (PCRE2_UCHAR *)message, sizeof message);
+    return capp_fail(err, CAPP_EINVAL, "%s: PCRE2 says: %s", what, message);
+}
+
+/* The property White_Space. PCRE2's \s has U+180E too. */
+#define WHITE_SPACE "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+
+/* What stands for an escape inside a class. */
+static const struct {
+    const char *escape, *inside;
+} classes[] = {
+    {"\\s", WHITE_SPACE},          {"\\d", "\\p{Nd}" NEW_ND},     {"\\p{L}", "\\p{L}" NEW_LU NEW_LL NEW_LM NEW_LO},
+    {"\\p{Lu}", "\\p{Lu}" NEW_LU}, {"\\p{Ll}", "\\p{Ll}" NEW_LL}, {"\\p{Lm}", "\\p{Lm}" NEW_LM},
+    {"\\p{Lo}", "\\p{Lo}" NEW_LO}, {"\\p{M}", "\\p{M}" NEW_M},    {"\\p{Nd}", "\\p{Nd}" NEW_ND},
+    {"\\p{N}", "\\p{N}" NEW_N},    {"\\p{P}", "\\p{P}" NEW_P},    {"\\p{S}", "\\p{S}" NEW_S},
+};
+
+enum { N_CLASSES = sizeof classes / sizeof classes[0] };
+
+typedef struct buffer {
+    char *data;
+    size_t n, capacity;
+    bool failed;
+} buffer;
+
+static void put(buffer *out, const char *text, size_t size) {
+    out->failed = out->failed || !capp_grow(&out->data, &out->capacity, out->n + size + 1, 1);
+    if (out->failed) return;
+    memcpy(out->data + out->n, text, size);
+    out->n += size;
+    out->data[out->n] = 0;
+}
+
+static void put_text(buffer *out, const char *text) {
+    put(out, text, strlen(text));
+}
+
+/* Writes the escape at p, a backslash, and returns its size. */
+static size_t put_escape(buffer *out, const char *p, bool in_class) {
+    size_t size = p[1] ? 2 : 1;
+    bool negated = p[1] == 'S' || p[1] == 'D';
+    const char *plain = p[1] == 'S' ? "\\s" : p[1] == 'D' ? "\\d" : p;
+    for (size_t i = 0; i < N_CLASSES && !(negated && in_class); i++) {
+        size_t n = strlen(classes[i].escape);
+        if (strncmp(plain, classes[i].escape, n) != 0) continue;
+        if (!in_class) put_text(out, negated ? "[^" : "[");
+        put_text(out, classes[i].inside);
+        if (!in_class) put_text(out, "]");
+        return n;
+    }
+    put(out, p, size);
+    return size;
+}
+
+/* pattern as PCRE2 must be given it, NUL-terminated; ends with capp_free. NULL: out of memory. The patterns are written
+ * for Oniguruma, whose \s has one character less than PCRE2's and whose Unicode may be newer: such classes are written
+ * out. Classes do not nest. */
+static char *translate(const char *pattern) {
+    buffer out = {0};
+    bool in_class = false;
+    put_text(&out, "");
+    for (const char *p = pattern; *p;) {
+        if (*p == '\\') {
+            p += put_escape(&out, p, in_class);
+            continue;
+        }
+        if (*p == '[') in_class = true;
+        if (*p == ']') in_class = false;
+        put(&out, p++, 1);
+    }
+    if (!out.failed) return out.data;
+    capp_free(out.data);
+    return NULL;
+}
+
+static capp_status compile(capp_pretokenizer *pre, const char *pattern, capp_error *err) {
+    pcre2_compile_context *context = pcre2_compile_context_create(pre->general);
+    char *translated = context ? translate(pattern) : NULL;
+    if (!translated) {
+        pcre2_compile_context_free(context);
+        return capp_fail_memory(err, "a pre-tokenizer");
+    }
+    int code;
+    PCRE2_SIZE at;
+    pcre2_code *re =
+        pcre2_compile((PCRE2_SPTR)translated, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &at, context);
+    pcre2_compile_context_free(context);
+    capp_free(translated);
+    if (!re) return fail_pcre2(code, "a pre-tokenizer's pattern", err);
+    /* Where there can be no JIT (not built in, no executable memory), pcre2_match interprets. */
+    (void)pcre2_jit_compile(re, PCRE2_JIT_COMPLETE);
+    pre->stages[pre->n_stages++] = re;
+    return CAPP_OK;
+}
+
+capp_status capp_pretokenizer_open(capp_pretokenizer **out, capp_str name, capp_error *err) {
+    *out = NULL;
+    size_t row = 0;
+    while (row < N_TABLE &&
+           (strlen(table[row].name) != name.size || memcmp(table[row].name, name.data, name.size) != 0))
+        row++;
+    if (row == N_TABLE)
+        return capp_fail(err, CAPP_EUNSUPPORTED, "the pre-tokenizer \"%.*s\" is unknown",
+                         name.size < 100 ? (int)name.size : 100, name.data ? name.data : "");
+    capp_pretokenizer *pre = capp_new0(1, sizeof *pre);
+    if (!pre) return capp_fail_memory(err, "a pre-tokenizer");
+    capp_status st = CAPP_OK;
+    pre->row = row;
+    pre->general = pcre2_general_context_create(allocate, release, NULL);
+    if (pre->general) pre->match = pcre2_match_context_create(pre->general);
+    if (!pre->match) st = capp_fail_memory(err, "a pre-tokenizer");
+    for (size_t i = 0; st == CAPP_OK && i < MOST_STAGES && table[row].patterns[i]; i++)
+        st = compile(pre, table[row].patterns[i], err);
+    if (st != CAPP_OK) {
+        capp_pretokenizer_free(pre);
+        return st;
+    }
+    /* The patterns are ours and go through a text in linear time, so that there is nothing to limit but memory. */
+    pcre2_set_match_limit(pre->match, UINT32_MAX);
+    pcre2_set_depth_limit(pre->match, UINT32_MAX);
+    pcre2_set_heap_limit(pre->match, HEAP_LIMIT_KIB);
+    *out = pre;
+    return CAPP_OK;
+}
+
+void capp_pretokenizer_free(capp_pretokenizer *pre) {
+    if (!pre) return;
+    for (size_t i = 0; i < pre->n_stages; i++) pcre2_code_free(pre->stages[i]);
+    pcre2_match_context_free(pre->match);
+    pcre2_general_context_free(pre->general);
+    capp_free(pre);
+}
+
+/* What one call of capp_pretokenizer_split carries along. */
+typedef struct split_call {
+    const capp_pretokenizer *pre;
+    pcre2_match_data *match; /* of one pair: the whole match */
+    capp_word_fn fn;
+    void *user;
+    capp_error *err;
+} split_call;
+
+/* The next match of a stage at or after *at, as *at and *end. CAPP_OK and *at == text.size: none. */
+static capp_status find(const split_call *call, size_t stage, capp_str text, size_t *at, size_t *end) {
+    const pcre2_code *re = call->pre->stages[stage];
+    PCRE2_SPTR subject = (PCRE2_SPTR)text.data;
+    uint32_t options = PCRE2_NO_UTF_CHECK; /* whoever calls has checked it */
+    int rc = pcre2_match(re, subject, text.size, *at, options, call->match, call->pre->match);
+    if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
+        rc = pcre2_match(re, subject, text.size, *at, options | PCRE2_NO_JIT, call->match, call->pre->match);
+    if (rc == PCRE2_ERROR_NOMATCH) {
+        *at = *end = text.size;
+        return CAPP_OK;
+    }
+    if (rc < 0) return fail_pcre2(rc, "cutting a text into words", call->err);
+    const PCRE2_SIZE *pair = pcre2_get_ovector_pointer(call->match);
+    *at = pair[0];
+    *end = pair[1];
+    return CAPP_OK;
+}
+
+/* Depth: at most MOST_STAGES. */
+static capp_status split(const split_call *call, size_t stage, capp_str text) {
+    if (!text.size) return CAPP_OK;
+    if (stage == call->pre->n_stages) return call->fn(call->user, text, call->err);
+    size_t done = 0, from = 0;
+    while (done < text.size) {
+        size_t at = from, end = from;
+        capp_status st = find(call, stage, text, &at, &end);
+        if (st == CAPP_OK) st = split(call, stage + 1, (capp_str){text.data + done, at - done});
+        if (st == CAPP_OK) st = split(call, stage + 1, (capp_str){text.data + at, end - at});
+        if (st != CAPP_OK) return st;
+        done = from = end;
+        if (at == end && from < text.size) { /* an empty match only marks a place; go on after the next character */
+            from++;
+            while (from < text.size && (text.data[from] & 0xc0) == 0x80) from++;
+            if (from == text.size) return split(call, stage + 1, (capp_str){text.data + done, text.size - done});
+        }
+    }
+    return CAPP_OK;
+}
+
+capp_status capp_pretokenizer_split(const capp_pretokenizer *pre, capp_str text, capp_word_fn fn, void *user,
+                                    capp_error *err) {
+    split_call call = {pre, pcre2_match_data_create(1, pre->general), fn, user, err};
+    if (!call.match) return capp_fail_memory(err, "cutting a text into words");
+    capp_status st = split(&call, 0, text);
+    pcre2_match_data_free(call.match);
+    return st;
+}

@@ -1,0 +1,36 @@
+/* Pre-tokenizers: the regular expressions by which a byte-level BPE vocabulary cuts text into words before it merges.
+ * Named as tokenizer.ggml.pre names them (llama.cpp, src/llama-vocab.cpp; the expressions are those of each model's
+ * tokenizer.json where it is known). */
+#ifndef CAPP_TOKEN_PRETOKENIZER_H
+#define CAPP_TOKEN_PRETOKENIZER_H
+
+#include "base/error.h"
+
+enum {
+    CAPP_PRE_WHOLE_WORDS = 1, /* a word that is a token is that token, whatever the merges ("ignore_merges") */
+    CAPP_PRE_ADD_BOS = 2      /* BOS stands first where the file does not say */
+};
+
+/* Immutable once open: any number of threads may use one. */
+typedef struct capp_pretokenizer capp_pretokenizer;
+
+/* CAPP_EUNSUPPORTED for a name that is not in the table. The caller owns *out; NULL on failure. */
+capp_status capp_pretokenizer_open(capp_pretokenizer **out, capp_str name, capp_error *err);
+
+/* pre may be NULL. */
+void capp_pretokenizer_free(capp_pretokenizer *pre);
+
+const char *capp_pretokenizer_name(const capp_pretokenizer *pre); /* static */
+unsigned capp_pretokenizer_flags(const capp_pretokenizer *pre);   /* CAPP_PRE_* */
+
+/* Takes one word of at least one byte. A failure ends the split, which returns it. */
+typedef capp_status (*capp_word_fn)(void *user, capp_str word, capp_error *err);
+
+/* Hands the words of text (valid UTF-8) to fn, in order; together they are the text. */
+capp_status capp_pretokenizer_split(const capp_pretokenizer *pre, capp_str text, capp_word_fn fn, void *user,
+                                    capp_error *err);
+
+/* The i-th name of the table, NULL past its end: for documentation and tests. */
+const char *capp_pretokenizer_name_at(size_t i);
+
+#endif

@@ -1,0 +1,233 @@
+/* SentencePiece BPE: spaces become U+2581, the whole text is one word of characters, and the neighbours whose joined
+ * text is the piece of the highest score are merged first (sentencepiece, src/bpe_model.cc). A character that is no
+ * piece becomes its bytes, or the unknown token. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "token/utf8.h"
+#include "token/vocab_impl.h"
+
+static const char SPACE_MARK[] = "\xe2\x96\x81"; /* U+2581 */
+enum { MARK_SIZE = 3 };
+
+static bool is_mark(const char *p, size_t left) {
+    return left >= MARK_SIZE && !memcmp(p, SPACE_MARK, MARK_SIZE);
+}
+
+bool capp_sentencepiece_pair(const capp_vocab *vocab, capp_str both, uint32_t *key, int32_t *merged) {
+    if (both.size > vocab->longest) return false;
+    int32_t id = capp_text_index_find(&vocab->index, both);
+    if (id == CAPP_NO_TOKEN || vocab->types[id] != CAPP_TOKEN_NORMAL) return false;
+    *key = vocab->priority[id];
+    *merged = id;
+    return true;
+}
+
+/* A score as an unsigned number that is the lower, the higher the score: the bits of floats are in the order of their
+ * values, but for the sign. Never CAPP_NO_MERGE. */
+static uint32_t priority_of(float score) {
+    uint32_t bits;
+    score += 0.0F; /* -0 becomes 0 */
+    memcpy(&bits, &score, sizeof bits);
+    uint32_t ascending = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+    return ascending ? ~ascending : CAPP_NO_MERGE - 1;
+}
+
+static capp_status read_scores(capp_vocab *vocab, const capp_gguf *g, capp_error *err) {
+    const capp_gguf_value *v = capp_gguf_find(g, "tokenizer.ggml.scores");
+    if (!v)
+        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.scores is missing: the order of merges is unknown",
+                         vocab->path);
+    if (v->kind != CAPP_GGUF_ARRAY || v->count != vocab->info.n_tokens)
+        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.scores is not an array of %u numbers, one a token",
+                         vocab->path, vocab->info.n_tokens);
+    vocab->priority = capp_new(vocab->info.n_tokens, sizeof *vocab->priority);
+    if (!vocab->priority) return capp_fail_memory(err, "a vocabulary's scores");
+    for (uint32_t i = 0; i < vocab->info.n_tokens; i++) {
+        float score = 0;
+        double value;
+        if (v->element == CAPP_GGUF_F32)
+            memcpy(&score, (const char *)v->bytes + sizeof score * i, sizeof score);
+        else if (capp_gguf_array_f64(v, i, &value))
+            score = (float)value;
+        else
+            return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.scores: number %u is not a number", vocab->path, i);
+        if (score != score)
+            return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.scores: number %u is NaN", vocab->path, i);
+        vocab->priority[i] = priority_of(score);
+    }
+    return CAPP_OK;
+}
+
+static int hex(char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* The byte of a text "<0x41>", or -1. */
+static int byte_of(capp_str text) {
+    if (text.size != 6 || memcmp(text.data, "<0x", 3) != 0 || text.data[5] != '>') return -1;
+    int high = hex(text.data[3]), low = hex(text.data[4]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+/* Which bytes stand before U+2581 inside a piece. */
+static void note_marks(capp_vocab *vocab, capp_str text) {
+    for (size_t i = 1; i + MARK_SIZE <= text.size; i++)
+        if (is_mark(text.data + i, text.size - i)) vocab->joins_space[(unsigned char)text.data[i - 1]] = true;
+}
+
+static bool may_stand_alone(const capp_vocab *vocab, int32_t id) {
+    uint8_t type = vocab->types[id];
+    return type == CAPP_TOKEN_NORMAL || type == CAPP_TOKEN_USER_DEFINED || type == CAPP_TOKEN_UNUSED;
+}
+
+static int32_t character_id(const capp_vocab *vocab, capp_str character) {
+    int32_t id = capp_text_index_find(&vocab->index, character);
+    return id != CAPP_NO_TOKEN && may_stand_alone(vocab, id) ? id : CAPP_NO_TOKEN;
+}
+
+capp_status capp_sentencepiece_open(capp_vocab *vocab, const capp_gguf *g, capp_error *err) {
+    capp_status st = read_scores(vocab, g, err);
+    if (st != CAPP_OK) return st;
+    vocab->info.pre = "";
+    vocab->info.add_bos = true;
+    vocab->info.add_space_prefix = true;
+    memset(vocab->byte_id, 0xff, sizeof vocab->byte_id);
+    for (uint32_t i = 0; i < vocab->info.n_tokens; i++) {
+        int byte = vocab->types[i] == CAPP_TOKEN_BYTE ? byte_of(vocab->texts[i]) : -1;
+        if (byte >= 0 && vocab->byte_id[byte] == CAPP_NO_TOKEN) vocab->byte_id[byte] = (int32_t)i;
+        if (vocab->types[i] == CAPP_TOKEN_BYTE && byte < 0)
+            return capp_fail(err, CAPP_EFORMAT, "%s: token %u is of type byte, but its text is not like <0x41>",
+                             vocab->path, i);
+        if (vocab->types[i] == CAPP_TOKEN_NORMAL) note_marks(vocab, vocab->texts[i]);
+    }
+    for (int c = 0; c < 128; c++) vocab->ascii_id[c] = character_id(vocab, (capp_str){&(char){(char)c}, 1});
+    return CAPP_OK;
+}
+
+size_t capp_sentencepiece_piece(const capp_vocab *vocab, int32_t id, char *out) {
+    capp_str text = vocab->texts[id];
+    uint8_t type = vocab->types[id];
+    if (type == CAPP_TOKEN_BYTE) {
+        out[0] = (char)byte_of(text);
+        return 1;
+    }
+    bool marks = type != CAPP_TOKEN_CONTROL && type != CAPP_TOKEN_UNKNOWN;
+    size_t n = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        bool mark = marks && is_mark(text.data + i, text.size - i);
+        out[n++] = mark ? ' ' : text.data[i];
+        if (mark) i += MARK_SIZE - 1;
+    }
+    return n;
+}
+
+static bool is_unknown(const capp_vocab *vocab, capp_str character) {
+    for (size_t i = 0; i < character.size; i++)
+        if (vocab->byte_id[(unsigned char)character.data[i]] == CAPP_NO_TOKEN) return true;
+    return false;
+}
+
+/* A character that is no piece: its bytes, where the vocabulary has them all, or the unknown token, one for a run. */
+static bool push_character(const capp_vocab *vocab, capp_str character, bool *after_unknown, capp_ids *out) {
+    if (is_unknown(vocab, character)) {
+        bool first = !*after_unknown;
+        *after_unknown = true;
+        return !first || vocab->info.unk == CAPP_NO_TOKEN || capp_ids_push(out, vocab->info.unk);
+    }
+    *after_unknown = false;
+    for (size_t i = 0; i < character.size; i++)
+        if (!capp_ids_push(out, vocab->byte_id[(unsigned char)character.data[i]])) return false;
+    return true;
+}
+
+static capp_status encode_word(const capp_vocab *vocab, capp_scratch *scratch, capp_str word, bool *after_unknown,
+                               capp_ids *out, capp_error *err) {
+    if (!capp_grow(&scratch->parts, &scratch->parts_capacity, word.size + 1, sizeof *scratch->parts))
+        return capp_fail_memory(err, "the merges of a text");
+    size_t n = 0;
+    for (size_t i = 0; i < word.size; n++) {
+        size_t size = capp_utf8_size(word.data + i);
+        int32_t id = size == 1 ? vocab->ascii_id[(unsigned char)word.data[i]]
+                               : character_id(vocab, (capp_str){word.data + i, size});
+        scratch->parts[n] = (capp_part){(uint32_t)i, id, CAPP_NO_MERGE, CAPP_NO_TOKEN};
+        i += size;
+    }
+    scratch->n_parts = n;
+    capp_status st = capp_merge_parts(vocab, scratch, word.data, (uint32_t)word.size, err);
+    if (st != CAPP_OK) return st;
+    for (size_t i = 0; i < scratch->n_parts; i++) {
+        const capp_part *part = &scratch->parts[i];
+        bool pushed;
+        if (part->id == CAPP_NO_TOKEN) {
+            pushed = push_character(vocab, (capp_str){word.data + part->at, part[1].at - part->at}, after_unknown, out);
+        } else {
+            *after_unknown = false;
+            pushed = capp_ids_push(out, part->id);
+        }
+        if (!pushed) return capp_fail_memory(err, "ids");
+    }
+    return CAPP_OK;
+}
+
+/* The text without user-defined pieces, word by word: between a character and a U+2581 that no piece has side by side
+ * nothing can merge, so that to cut there changes nothing but the time it takes. */
+static capp_status encode_words(const capp_vocab *vocab, capp_scratch *scratch, capp_str text, bool *after_unknown,
+                                capp_ids *out, capp_error *err) {
+    size_t begin = 0;
+    capp_status st = CAPP_OK;
+    for (size_t i = 1; st == CAPP_OK && i <= text.size; i++) {
+        bool cut = i == text.size || (text.data[i] == SPACE_MARK[0] && is_mark(text.data + i, text.size - i) &&
+                                      !vocab->joins_space[(unsigned char)text.data[i - 1]]);
+        if (!cut) continue;
+        st = encode_word(vocab, scratch, (capp_str){text.data + begin, i - begin}, after_unknown, out, err);
+        begin = i;
+    }
+    return st;
+}
+
+/* Copies text to scratch->text with its spaces as U+2581, and one before it where the tokenizer adds one. */
+static capp_status normalise(const capp_vocab *vocab, capp_scratch *scratch, capp_str text, size_t *size,
+                             capp_error *err) {
+    size_t spaces = vocab->info.add_space_prefix;
+    for (size_t i = 0; i < text.size; i++) spaces += text.data[i] == ' ';
+    *size = text.size + spaces * (MARK_SIZE - 1) + vocab->info.add_space_prefix;
+    if (!capp_grow(&scratch->text, &scratch->text_capacity, *size, 1)) return capp_fail_memory(err, "a text");
+    char *out = scratch->text;
+    if (vocab->info.add_space_prefix) {
+        memcpy(out, SPACE_MARK, MARK_SIZE);
+        out += MARK_SIZE;
+    }
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] != ' ') {
+            *out++ = text.data[i];
+        } else {
+            memcpy(out, SPACE_MARK, MARK_SIZE);
+            out += MARK_SIZE;
+        }
+    }
+    return CAPP_OK;
+}
+
+capp_status capp_sentencepiece_encode(const capp_vocab *vocab, capp_scratch *scratch, capp_str raw, capp_ids *out,
+                                      capp_error *err) {
+    size_t size, begin = 0, at = 0, found_size = 0;
+    bool after_unknown = false;
+    capp_status st = normalise(vocab, scratch, raw, &size, err);
+    const char *text = scratch->text;
+    while (st == CAPP_OK && at < size) {
+        int32_t id = capp_trie_longest(&vocab->always, (capp_str){text + at, size - at}, &found_size);
+        if (id == CAPP_NO_TOKEN) {
+            at += capp_utf8_size(text + at);
+            continue;
+        }
+        if (at > begin)
+            st = encode_words(vocab, scratch, (capp_str){text + begin, at - begin}, &after_unknown, out, err);
+        if (st == CAPP_OK && !capp_ids_push(out, id)) st = capp_fail_memory(err, "ids");
+        after_unknown = false;
+        begin = at += found_size;
+    }
+    if (st == CAPP_OK && size > begin)
+        st = encode_words(vocab, scratch, (capp_str){text + begin, size - begin}, &after_unknown, out, err);
+    return st;
+}

@@ -1,0 +1,227 @@
+#include "token/vocab.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "token/utf8.h"
+#include "token/vocab_impl.h"
+
+/* Places in a text are 32-bit, and normalising may make it three times as long. */
+enum { MOST_TEXT = 1 << 29 };
+
+void capp_ids_free(capp_ids *ids) {
+    capp_free(ids->data);
+    *ids = (capp_ids){0};
+}
+
+bool capp_ids_push(capp_ids *ids, int32_t id) {
+    if (ids->n == ids->capacity && !capp_grow(&ids->data, &ids->capacity, ids->n + 1, sizeof *ids->data)) return false;
+    ids->data[ids->n++] = id;
+    return true;
+}
+
+static capp_status read_kind(capp_vocab *vocab, const capp_gguf *g, capp_error *err) {
+    capp_str name;
+    if (!capp_gguf_find(g, "tokenizer.ggml.model"))
+        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.model is missing: the file has no tokenizer",
+                         vocab->path);
+    if (!capp_gguf_str(g, "tokenizer.ggml.model", &name))
+        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.model is not a string", vocab->path);
+    if (name.size == 4 && !memcmp(name.data, "gpt2", 4)) {
+        vocab->kind = CAPP_VOCAB_BYTE_LEVEL;
+        vocab->info.model = "gpt2";
+    } else if (name.size == 5 && !memcmp(name.data, "llama", 5)) {
+        vocab->kind = CAPP_VOCAB_SENTENCEPIECE;
+        vocab->info.model = "llama";
+    } else {
+        return capp_fail(err, CAPP_EUNSUPPORTED,
+                         "%s: tokenizer.ggml.model: \"%.*s\" is unknown; byte-level BPE (gpt2) and SentencePiece BPE "
+                         "(llama) are supported",
+                         vocab->path, name.size < 100 ? (int)name.size : 100, name.data ? name.data : "");
+    }
+    return CAPP_OK;
+}
+
+static capp_status read_texts(capp_vocab *vocab, const capp_gguf *g, capp_error *err) {
+    const capp_gguf_value *v = capp_gguf_find(g, "tokenizer.ggml.tokens");
+    if (!v) return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.tokens is missing", vocab->path);
+    if (v->kind != CAPP_GGUF_ARRAY || v->element != CAPP_GGUF_STRING)
+        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.tokens is not an array of strings", vocab->path);
+    if (!v->count || v->count > INT32_MAX)
+        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.tokens has %llu elements", vocab->path,
+                         (unsigned long long)v->count);
+    vocab->texts = v->strings;
+    vocab->info.n_tokens = (uint32_t)v->count;
+    for (uint32_t i = 0; i < vocab->info.n_tokens; i++)
+        if (vocab->texts[i].size > vocab->longest) vocab->longest = vocab->texts[i].size;
+    return CAPP_OK;
+}
+
+static capp_status read_types(capp_vocab *vocab, const capp_gguf *g, capp_error *err) {
+    const capp_gguf_value *v = capp_gguf_find(g, "tokenizer.ggml.token_type");
+    uint32_t n = vocab->info.n_tokens;
+    vocab->types = capp_new(n, 1);
+    if (!vocab->types) return capp_fail_memory(err, "a vocabulary's types");
+    memset(vocab->types, CAPP_TOKEN_NORMAL, n);
+    if (!v) return CAPP_OK;
+    if (v->kind != CAPP_GGUF_ARRAY || v->count != n)
+        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.token_type is not an array of %u numbers, one a token",
+                         vocab->path, n);
+    for (uint32_t i = 0; i < n; i++) {
+        int64_t type;
+        if (!capp_gguf_array_i64(v, i, &type) || type < CAPP_TOKEN_UNDEFINED || type > CAPP_TOKEN_BYTE)
+            return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.token_type: number %u is no type of token (0 to 6)",
+                             vocab->path, i);
+        vocab->types[i] = (uint8_t)(type == CAPP_TOKEN_UNDEFINED ? CAPP_TOKEN_NORMAL : type);
+    }
+    return CAPP_OK;
+}
+
+static capp_status make_pieces(capp_vocab *vocab, capp_error *err) {
+    uint32_t n = vocab->info.n_tokens;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < n; i++) bytes += vocab->texts[i].size;
+    if (bytes > UINT32_MAX)
+        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.tokens: the texts are %llu bytes", vocab->path,
+                         (unsigned long long)bytes);
+    vocab->pieces = capp_new((size_t)bytes, 1);
+    vocab->piece_at = capp_new((size_t)n + 1, sizeof *vocab->piece_at);
+    if (!vocab->pieces || !vocab->piece_at) return capp_fail_memory(err, "a vocabulary's pieces");
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        vocab->piece_at[i] = at;
+        at += (uint32_t)(vocab->kind == CAPP_VOCAB_BYTE_LEVEL
+                             ? capp_bytelevel_piece(vocab, (int32_t)i, vocab->pieces + at)
+                             : capp_sentencepiece_piece(vocab, (int32_t)i, vocab->pieces + at));
+    }
+    vocab->piece_at[n] = at;
+    return CAPP_OK;
+}
+
+/* Whether the ids of "a b" are those of "a" and then those of b. */
+static capp_status joins(const capp_vocab *vocab, const char *b, bool *equal, capp_error *err) {
+    capp_ids whole = {0}, parts = {0};
+    capp_status st = capp_vocab_encode(vocab, capp_str_of("a b"), 0, &whole, err);
+    if (st == CAPP_OK) st = capp_vocab_encode(vocab, capp_str_of("a"), 0, &parts, err);
+    if (st == CAPP_OK) st = capp_vocab_encode(vocab, capp_str_of(b), 0, &parts, err);
+    *equal = st == CAPP_OK && whole.n == parts.n &&
+             (!whole.n || !memcmp(whole.data, parts.data, whole.n * sizeof *whole.data));
+    capp_ids_free(&whole);
+    capp_ids_free(&parts);
+    return st;
+}
+
+static capp_status find_completion_rule(capp_vocab *vocab, capp_error *err) {
+    bool without, with = false;
+    capp_status st = joins(vocab, "b", &without, err);
+    if (st == CAPP_OK && !without) st = joins(vocab, " b", &with, err);
+    vocab->info.completion_needs_space = !without;
+    vocab->info.completion_rule_known = without || with;
+    return st;
+}
+
+static capp_status open_parts(capp_vocab *vocab, const capp_gguf *g, capp_error *err) {
+    capp_status st = read_kind(vocab, g, err);
+    if (st == CAPP_OK) st = read_texts(vocab, g, err);
+    if (st == CAPP_OK) st = read_types(vocab, g, err);
+    if (st == CAPP_OK) st = capp_text_index_make(&vocab->index, vocab->texts, vocab->info.n_tokens, err);
+    if (st == CAPP_OK)
+        st = vocab->kind == CAPP_VOCAB_BYTE_LEVEL ? capp_bytelevel_open(vocab, g, err)
+                                                  : capp_sentencepiece_open(vocab, g, err);
+    if (st == CAPP_OK) st = capp_special_open(vocab, g, err);
+    if (st == CAPP_OK) st = make_pieces(vocab, err);
+    if (st == CAPP_OK) st = find_completion_rule(vocab, err);
+    return st;
+}
+
+capp_status capp_vocab_open_gguf(capp_vocab **out, const capp_gguf *g, capp_error *err) {
+    *out = NULL;
+    capp_vocab *vocab = capp_new0(1, sizeof *vocab);
+    if (!vocab) return capp_fail_memory(err, "a vocabulary");
+    vocab->path = capp_gguf_path(g);
+    capp_status st = open_parts(vocab, g, err);
+    if (st != CAPP_OK) {
+        capp_vocab_free(vocab);
+        return st;
+    }
+    *out = vocab;
+    return CAPP_OK;
+}
+
+void capp_vocab_free(capp_vocab *vocab) {
+    if (!vocab) return;
+    capp_pretokenizer_free(vocab->pre);
+    capp_free(vocab->types);
+    capp_free(vocab->index.slots);
+    capp_free(vocab->pieces);
+    capp_free(vocab->piece_at);
+    capp_free(vocab->always.nodes);
+    capp_free(vocab->special.nodes);
+    capp_free(vocab->ends);
+    capp_free(vocab->merges);
+    capp_free(vocab->priority);
+    capp_free(vocab);
+}
+
+void capp_vocab_get_info(const capp_vocab *vocab, capp_vocab_info *info) {
+    *info = vocab->info;
+}
+
+capp_str capp_vocab_piece(const capp_vocab *vocab, int32_t id) {
+    if (id < 0 || (uint32_t)id >= vocab->info.n_tokens) return (capp_str){NULL, 0};
+    return (capp_str){vocab->pieces + vocab->piece_at[id], vocab->piece_at[id + 1] - vocab->piece_at[id]};
+}
+
+bool capp_vocab_is_end(const capp_vocab *vocab, int32_t id) {
+    for (size_t i = 0; i < vocab->n_ends; i++)
+        if (vocab->ends[i] == id) return true;
+    return false;
+}
+
+static capp_status encode_plain(const capp_vocab *vocab, capp_scratch *scratch, capp_str text, capp_ids *out,
+                                capp_error *err) {
+    if (!text.size) return CAPP_OK;
+    return vocab->kind == CAPP_VOCAB_BYTE_LEVEL ? capp_bytelevel_encode(vocab, scratch, text, out, err)
+                                                : capp_sentencepiece_encode(vocab, scratch, text, out, err);
+}
+
+/* The text between tokens that are found in it as they are written: the first that begins, the longest of those. */
+static capp_status encode_around(const capp_vocab *vocab, const capp_trie *trie, capp_scratch *scratch, capp_str text,
+                                 capp_ids *out, capp_error *err) {
+    size_t begin = 0, size = 0;
+    capp_status st = CAPP_OK;
+    for (size_t at = 0; trie->n && st == CAPP_OK && at < text.size; at++) {
+        if (!trie->first[(unsigned char)text.data[at]]) continue;
+        int32_t id = capp_trie_longest(trie, (capp_str){text.data + at, text.size - at}, &size);
+        if (id == CAPP_NO_TOKEN) continue;
+        st = encode_plain(vocab, scratch, (capp_str){text.data + begin, at - begin}, out, err);
+        if (st == CAPP_OK && !capp_ids_push(out, id)) st = capp_fail_memory(err, "ids");
+        begin = at + size;
+        at = begin - 1;
+    }
+    if (st != CAPP_OK) return st;
+    return encode_plain(vocab, scratch, (capp_str){text.data + begin, text.size - begin}, out, err);
+}
+
+capp_status capp_vocab_encode(const capp_vocab *vocab, capp_str text, unsigned flags, capp_ids *out, capp_error *err) {
+    if (text.size > MOST_TEXT)
+        return capp_fail(err, CAPP_EINVAL, "the text is %zu bytes; at most %d can be tokenised at once", text.size,
+                         MOST_TEXT);
+    size_t invalid = capp_utf8_invalid_at(text), n = out->n;
+    if (invalid < text.size) return capp_fail(err, CAPP_EINVAL, "the text is not valid UTF-8 at byte %zu", invalid);
+    capp_scratch scratch = {0};
+    capp_status st = CAPP_OK;
+    if (flags & CAPP_TOKENIZE_BOS && vocab->info.add_bos && !capp_ids_push(out, vocab->info.bos))
+        st = capp_fail_memory(err, "ids");
+    const capp_trie none = {0};
+    const capp_trie *trie = flags & CAPP_TOKENIZE_SPECIAL          ? &vocab->special
+                            : vocab->kind == CAPP_VOCAB_BYTE_LEVEL ? &vocab->always
+                                                                   : &none;
+    if (st == CAPP_OK) st = encode_around(vocab, trie, &scratch, text, out, err);
+    capp_free(scratch.parts);
+    capp_free(scratch.links);
+    capp_free(scratch.heap);
+    capp_free(scratch.text);
+    if (st != CAPP_OK) out->n = n;
+    return st;
+}

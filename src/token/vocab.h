@@ -1,0 +1,55 @@
+/* Vocabularies: text to ids and back. Immutable once made: any number of threads may use one. */
+#ifndef CAPP_TOKEN_VOCAB_H
+#define CAPP_TOKEN_VOCAB_H
+
+#include "base/error.h"
+#include "file/gguf.h"
+
+typedef struct capp_vocab capp_vocab;
+
+/* A growing list of ids; owned by whoever declared it, {0} to begin with, ended by capp_ids_free. */
+typedef struct capp_ids {
+    int32_t *data;
+    size_t n, capacity;
+} capp_ids;
+
+void capp_ids_free(capp_ids *ids);
+bool capp_ids_push(capp_ids *ids, int32_t id); /* false: out of memory */
+
+/* From tokenizer.ggml.* of g, which must outlive the vocabulary. Errors name the file and the key:
+ * CAPP_EUNSUPPORTED for an unknown tokenizer.ggml.model or tokenizer.ggml.pre (with the name, never a guess),
+ * CAPP_EFORMAT for missing or inconsistent data. */
+capp_status capp_vocab_open_gguf(capp_vocab **out, const capp_gguf *g, capp_error *err);
+
+/* vocab may be NULL. */
+void capp_vocab_free(capp_vocab *vocab);
+
+/* Appends the ids of text to *out. flags: CAPP_TOKENIZE_BOS, CAPP_TOKENIZE_SPECIAL. Invalid UTF-8 is CAPP_EINVAL with
+ * the byte's offset. On failure *out is as it was. */
+capp_status capp_vocab_encode(const capp_vocab *vocab, capp_str text, unsigned flags, capp_ids *out, capp_error *err);
+
+/* Bytes that one id stands for in running text, borrowed from the vocabulary; special tokens give their text.
+ * SentencePiece: spaces as spaces (U+2581 replaced), byte pieces as their byte. {NULL, 0} for an id out of range. */
+capp_str capp_vocab_piece(const capp_vocab *vocab, int32_t id);
+
+typedef struct capp_vocab_info {
+    const char *model; /* "gpt2", "llama": borrowed */
+    const char *pre;   /* name of the pre-tokenizer, or "" */
+    uint32_t n_tokens;
+    int32_t bos, eos, eot, unk, pad; /* -1: none */
+    bool add_bos;
+    bool add_eos;
+    bool add_space_prefix;
+    /* CAPPr's rule: whether a completion is tokenised as end_of_prompt + completion (true) or without the space, which
+     * the tokenizer puts there by itself (false). Told by "a b" against "a" + "b" and "a" + " b", no BOS. Where
+     * neither equals, which CAPPr makes an error, the rule is not known and the space stays. */
+    bool completion_needs_space;
+    bool completion_rule_known;
+} capp_vocab_info;
+
+void capp_vocab_get_info(const capp_vocab *vocab, capp_vocab_info *info);
+
+/* Whether id ends a generation: EOS, EOT and the model's other end-of-generation tokens. */
+bool capp_vocab_is_end(const capp_vocab *vocab, int32_t id);
+
+#endif
