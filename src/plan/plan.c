@@ -1,0 +1,188 @@
+#include "plan/plan.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+capp_status capp_slots_init(capp_slots *slots, size_t n, capp_error *err) {
+    memset(slots, 0, sizeof *slots);
+    slots->taken = capp_new0((n + 63) / 64, sizeof *slots->taken);
+    if (!slots->taken) return capp_fail_memory(err, "the KV store");
+    slots->n = slots->n_free = n;
+    return CAPP_OK;
+}
+
+void capp_slots_free(capp_slots *slots) {
+    capp_free(slots->taken);
+    memset(slots, 0, sizeof *slots);
+}
+
+void capp_plan_abandon(capp_tree *tree, capp_slots *slots) {
+    capp_tree_forget(tree);
+    memset(slots->taken, 0, (slots->n + 63) / 64 * sizeof *slots->taken);
+    slots->n_free = slots->n;
+    slots->next = 0;
+}
+
+void capp_plan_done(capp_plan *plan, capp_tree *tree) {
+    for (size_t i = 0; i < plan->n_freed; i++) tree->nodes[plan->freed[i]].slot = CAPP_NO_SLOT;
+    plan->n_freed = 0;
+}
+
+/* The next free slot in a round over the store: nodes planned one after another mostly lie side by side. There is one
+ * (n_free > 0). */
+static uint32_t take_slot(capp_slots *slots) {
+    size_t i = slots->next;
+    for (;;) {
+        if (i >= slots->n) i = 0;
+        uint64_t word = slots->taken[i / 64];
+        if (!(i % 64) && word == UINT64_MAX) {
+            i += 64;
+            continue;
+        }
+        if (!(word >> i % 64 & 1)) break;
+        i++;
+    }
+    slots->taken[i / 64] |= UINT64_C(1) << i % 64;
+    slots->n_free--;
+    slots->next = i + 1;
+    return (uint32_t)i;
+}
+
+static void give_slot(capp_slots *slots, uint32_t i) {
+    slots->taken[i / 64] &= ~(UINT64_C(1) << i % 64);
+    slots->n_free++;
+}
+
+/* Frees the slot of the oldest idle resident. A node whose rows are planned keeps the number until they have run, which
+ * is before the new owner's. A node that the window has not come to yet will be computed again. */
+static bool evict(capp_plan *plan, capp_tree *tree, capp_slots *slots) {
+    uint32_t node = tree->oldest;
+    if (node == CAPP_NO_NODE) return false;
+    capp_tree_make_busy(tree, node);
+    give_slot(slots, tree->nodes[node].slot);
+    tree->residents--;
+    if (tree->nodes[node].window == tree->window && tree->nodes[node].planned)
+        plan->freed[plan->n_freed++] = node;
+    else
+        tree->nodes[node].slot = CAPP_NO_SLOT;
+    return true;
+}
+
+/* A node all of whose rows are planned becomes idle, and so may its ancestors. */
+static void finish(capp_tree *tree, uint32_t node) {
+    while (node != CAPP_ROOT && !tree->nodes[node].pending) {
+        capp_tree_make_idle(tree, node);
+        node = tree->nodes[node].parent;
+        tree->nodes[node].pending--;
+    }
+}
+
+typedef struct planner {
+    capp_plan *plan;
+    capp_tree *tree;
+    capp_slots *slots;
+    size_t rows;      /* most of a wave */
+    size_t wave_rows; /* of the current wave */
+    uint32_t *leaves; /* [rows] nodes of the current wave that have no children to run */
+    size_t n_leaves;
+} planner;
+
+/* Ends the current wave: only now may its leaves' slots be reused, for all rows of a wave run together. */
+static capp_status end_wave(planner *p, capp_error *err) {
+    capp_plan *plan = p->plan;
+    if (!p->wave_rows) return CAPP_OK;
+    if (!capp_grow(&plan->waves, &plan->waves_capacity, plan->n_waves + 1, sizeof *plan->waves))
+        return capp_fail_memory(err, "the plan");
+    plan->waves[plan->n_waves++] = (capp_wave){plan->n - p->wave_rows, p->wave_rows};
+    for (size_t i = 0; i < p->n_leaves; i++) finish(p->tree, p->leaves[i]);
+    p->wave_rows = p->n_leaves = 0;
+    return CAPP_OK;
+}
+
+/* Frees as many slots as a wave has rows. Residents are freed leaves first, slot by falling slot: were each slot taken
+ * again as it falls free, the next path would lie backwards in the store, every position a run of its own. */
+static void evict_wave(planner *p) {
+    for (size_t i = 0; i < p->rows && evict(p->plan, p->tree, p->slots); i++) continue;
+}
+
+/* Number of the window's children of node that must run; sets pending. */
+static void count_children(capp_tree *tree, uint32_t node) {
+    uint32_t pending = 0;
+    for (uint32_t c = tree->nodes[node].first_child; c != CAPP_NO_NODE; c = tree->nodes[c].sibling)
+        pending += capp_node_runs(tree, c);
+    tree->nodes[node].pending = pending;
+}
+
+/* One node of the walk. A resident that is asked or has a scored child runs again all the same: its keys and values are
+ * kept, but not its hidden state, which the head needs. It then rewrites its slot with the same bits. */
+static capp_status visit(planner *p, uint32_t node, capp_error *err) {
+    capp_tree *tree = p->tree;
+    count_children(tree, node);
+    capp_node *x = &tree->nodes[node];
+    bool resident = x->slot != CAPP_NO_SLOT, head = x->asked;
+    for (uint32_t c = x->first_child; c != CAPP_NO_NODE && !head; c = tree->nodes[c].sibling)
+        head = tree->nodes[c].scored;
+    if (resident) {
+        capp_tree_make_busy(tree, node);
+        x->planned = true;
+        if (!head) return CAPP_OK;
+    }
+    capp_status st;
+    if (p->wave_rows == p->rows && (st = end_wave(p, err)) != CAPP_OK) return st;
+    if (!resident) {
+        if (!p->slots->n_free) evict_wave(p);
+        if (!p->slots->n_free)
+            return capp_fail(err, CAPP_EBUDGET, "the KV store of %zu slots is too small", p->slots->n);
+        x->slot = take_slot(p->slots);
+        x->planned = true;
+        tree->residents++;
+    }
+    x->wave = (uint32_t)p->plan->n_waves;
+    p->plan->order[p->plan->n++] = node;
+    p->wave_rows++;
+    if (!x->pending) p->leaves[p->n_leaves++] = node;
+    return CAPP_OK;
+}
+
+/* Depth first, children in the order of insertion. */
+static capp_status walk(planner *p, capp_error *err) {
+    capp_tree *tree = p->tree;
+    count_children(tree, CAPP_ROOT);
+    uint32_t node = tree->nodes[CAPP_ROOT].first_child;
+    capp_status st;
+    while (node != CAPP_NO_NODE) {
+        bool runs = capp_node_runs(tree, node);
+        if (runs && (st = visit(p, node, err)) != CAPP_OK) return st;
+        if (runs && tree->nodes[node].first_child != CAPP_NO_NODE) {
+            node = tree->nodes[node].first_child;
+            continue;
+        }
+        while (node != CAPP_NO_NODE && node != CAPP_ROOT && tree->nodes[node].sibling == CAPP_NO_NODE)
+            node = tree->nodes[node].parent;
+        if (node == CAPP_ROOT) break;
+        node = tree->nodes[node].sibling;
+    }
+    return end_wave(p, err);
+}
+
+capp_status capp_plan_make(capp_plan *plan, capp_tree *tree, capp_slots *slots, size_t rows, capp_error *err) {
+    planner p = {.plan = plan, .tree = tree, .slots = slots, .rows = rows};
+    capp_status st = CAPP_OK;
+    plan->n = plan->n_waves = plan->n_freed = 0;
+    p.leaves = capp_new(rows, sizeof *p.leaves);
+    if (!p.leaves || !capp_grow(&plan->order, &plan->order_capacity, tree->touched, sizeof *plan->order) ||
+        !capp_grow(&plan->freed, &plan->freed_capacity, tree->touched, sizeof *plan->freed))
+        st = capp_fail_memory(err, "the plan");
+    if (st == CAPP_OK) st = walk(&p, err);
+    capp_free(p.leaves);
+    if (st != CAPP_OK) capp_plan_abandon(tree, slots);
+    return st;
+}
+
+void capp_plan_free(capp_plan *plan) {
+    capp_free(plan->order);
+    capp_free(plan->waves);
+    capp_free(plan->freed);
+    memset(plan, 0, sizeof *plan);
+}

@@ -1,0 +1,45 @@
+/* The plan of a window: the rows to run, in depth-first order of the token tree, cut into waves, each row with its slot
+ * of the KV store. Planning plays the whole window through before anything runs: which slots are taken, freed and taken
+ * again. So the numbers of a plan are exact. */
+#ifndef CAPP_PLAN_PLAN_H
+#define CAPP_PLAN_PLAN_H
+
+#include "plan/tree.h"
+
+typedef struct capp_wave {
+    size_t first, rows; /* rows first .. first + rows - 1 of the plan */
+} capp_wave;
+
+typedef struct capp_plan {
+    uint32_t *order; /* [n] nodes to run, parents before children */
+    size_t n, order_capacity;
+    capp_wave *waves;
+    size_t n_waves, waves_capacity;
+    uint32_t *freed; /* [n_freed] nodes of the window whose slots later rows of the window take */
+    size_t n_freed, freed_capacity;
+} capp_plan;
+
+/* Slots of the KV store: which are taken. */
+typedef struct capp_slots {
+    uint64_t *taken; /* a bit a slot */
+    size_t n;        /* slots */
+    size_t n_free;
+    size_t next; /* where the search for a free one goes on */
+} capp_slots;
+
+capp_status capp_slots_init(capp_slots *slots, size_t n, capp_error *err);
+void capp_slots_free(capp_slots *slots);
+
+/* Plans the window of tree into waves of at most `rows` rows. Residents that are idle give up their slots, oldest
+ * first, where slots run short. Needs slots->n >= tree->longest + rows. *plan is {0} or an earlier plan, whose memory
+ * is used again. On failure nothing is resident any more. */
+capp_status capp_plan_make(capp_plan *plan, capp_tree *tree, capp_slots *slots, size_t rows, capp_error *err);
+void capp_plan_free(capp_plan *plan);
+
+/* The window's waves have all run: residents whose slots went to others stop being residents. */
+void capp_plan_done(capp_plan *plan, capp_tree *tree);
+
+/* The waves have not all run: what the slots hold is unknown, and nothing is resident any more. */
+void capp_plan_abandon(capp_tree *tree, capp_slots *slots);
+
+#endif

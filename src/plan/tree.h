@@ -1,0 +1,77 @@
+/* The token tree: every path of tokens that a window of rows asks about, each beginning once.
+ *
+ * Node 0 is the root, the empty path. A node is a token after the path of its parent; its position is its depth - 1.
+ * The tree outlives a window: a node whose keys and values are still in the KV store ("resident") is found again by the
+ * next window and not computed. Invariants: a resident node's parent is resident (or the root); the lists of children
+ * are the current window's only.
+ */
+#ifndef CAPP_PLAN_TREE_H
+#define CAPP_PLAN_TREE_H
+
+#include "base/error.h"
+
+enum { CAPP_ROOT = 0 };
+#define CAPP_NO_NODE UINT32_MAX
+#define CAPP_NO_SLOT UINT32_MAX
+
+typedef struct capp_node {
+    int32_t token;
+    uint32_t parent;
+    uint32_t depth; /* tokens of the path, this one included */
+    uint32_t slot;  /* of the KV store; CAPP_NO_SLOT: not resident */
+    /* Of the current window: */
+    uint32_t window;                           /* the window that last touched this node */
+    uint32_t first_child, last_child, sibling; /* children touched in this window, in order of insertion */
+    uint32_t wave;                             /* of the plan: where its row runs */
+    uint32_t pending;                          /* children that must run and have not been planned to the end */
+    uint32_t older, newer;                     /* neighbours in the list of idle residents, or CAPP_NO_NODE */
+    float logprob;                             /* of the token after its parent's path, where scored */
+    float best_logprob;                        /* of best */
+    int32_t best;                              /* most probable next token, where asked; the lowest id of equals */
+    bool scored;                               /* logprob is wanted */
+    bool asked;                                /* best is wanted */
+    bool planned;                              /* the plan has come by: slot is fixed for this window */
+    bool idle; /* resident and not needed by the window: in the list of idle residents */
+} capp_node;
+
+typedef struct capp_tree {
+    capp_node *nodes;
+    size_t n, capacity;
+    uint32_t *table;   /* [table_size] node of a (parent, token), by open addressing; CAPP_NO_NODE: free */
+    size_t table_size; /* a power of two, at least twice n */
+    uint32_t window;
+    size_t touched;          /* nodes touched in this window, the root not counted */
+    size_t longest;          /* depth of the deepest of them */
+    uint32_t oldest, newest; /* ends of the list of idle residents */
+    size_t residents;
+} capp_tree;
+
+/* {0} becomes a tree of the root alone. */
+capp_status capp_tree_init(capp_tree *tree, capp_error *err);
+void capp_tree_free(capp_tree *tree);
+
+/* Begins the next window: nothing is touched, scored or asked. Residents stay; where most nodes are not resident,
+ * they are dropped, and all node numbers change. */
+capp_status capp_tree_next_window(capp_tree *tree, capp_error *err);
+
+/* Forgets every resident: the KV store has lost its contents. */
+void capp_tree_forget(capp_tree *tree);
+
+/* Walks n tokens from node `from`, adding what is missing, touching all. *last is the last node (from, where n is 0).
+ * scored: marks every one of them as scored. nodes, where not NULL, takes the n nodes. */
+capp_status capp_tree_insert(capp_tree *tree, uint32_t from, const int32_t *ids, size_t n, bool scored, uint32_t *nodes,
+                             uint32_t *last, capp_error *err);
+
+/* Whether the node's row must run: it has a child in this window, or is asked. A token after which nothing is wanted is
+ * never run. The root never runs. */
+bool capp_node_runs(const capp_tree *tree, uint32_t node);
+
+/* Bytes that a tree of n nodes takes at most. */
+size_t capp_tree_bytes(size_t n);
+
+/* The list of idle residents, oldest first. A resident leaves it when the window needs it and goes to its young end
+ * when the window has done with it; children go before their parents. */
+void capp_tree_make_idle(capp_tree *tree, uint32_t node);
+void capp_tree_make_busy(capp_tree *tree, uint32_t node);
+
+#endif
