@@ -1,0 +1,135 @@
+/* Attention over tree paths. A task is a tile of rows and one key-value head with all the query heads that share it:
+ * scores of the spine as a matrix product over all of them, then each row's tail; softmax; values likewise. Scores
+ * stand in a buffer by absolute position (less a multiple of CAPP_LANES), so that sums fall into the same lanes and run
+ * in the same order however the path is cut into runs and rows into tiles. (Cascade attention; Hydragen, arXiv
+ * 2402.05099) */
+#include <string.h>
+
+#include "forward/forward.h"
+
+typedef struct attention {
+    const capp_forward *f;
+    const capp_layer *layer;
+    const capp_tiles *tiles;
+    const float *keys, *values; /* of the layer: [kv_head][slots ...] */
+    size_t group;               /* query heads of a key-value head */
+    size_t d;                   /* head_dim */
+} attention;
+
+/* Scores of positions position .. position + run.n - 1, those below `low` left out, for rows query rows. */
+static void run_scores(const attention *a, const float *keys, capp_run run, size_t position, size_t low, float *s,
+                       const float *q, size_t rows) {
+    if (position + run.n <= low) return;
+    size_t skip = position < low ? low - position : 0, slot = run.slot + skip;
+    a->f->w->kernels->scores(s + (position + skip), a->f->score_stride, q, a->d, rows,
+                             keys + slot / CAPP_LANES * CAPP_LANES * a->d, a->d, slot % CAPP_LANES, run.n - skip);
+}
+
+static void run_values(const attention *a, const float *values, capp_run run, size_t position, size_t low, float *out,
+                       const float *p, size_t rows) {
+    if (position + run.n <= low) return;
+    size_t skip = position < low ? low - position : 0;
+    a->f->w->kernels->values(out, a->d, p + (position + skip), a->f->score_stride, rows,
+                             values + (run.slot + skip) * a->d, a->d, a->d, run.n - skip);
+}
+
+/* First position that a row of that depth sees. */
+static size_t first_seen(const capp_layer *layer, size_t depth) {
+    return layer->window && depth > layer->window ? depth - layer->window : 0;
+}
+
+static void scores_of_tile(const attention *a, const capp_tile *tile, const float *keys, size_t base, size_t low,
+                           float *s, const float *q) {
+    const capp_tiles *tiles = a->tiles;
+    size_t stride = a->f->score_stride, position = 0;
+    for (size_t i = 0; i < tile->n_runs; i++) {
+        capp_run run = tiles->runs[tile->run + i];
+        run_scores(a, keys, run, position, low, s - base, q, tile->rows * a->group);
+        position += run.n;
+    }
+    for (size_t r = 0; r < tile->rows; r++) {
+        size_t row = tile->first + r;
+        position = tile->spine;
+        for (size_t i = tiles->tail[row]; i < tiles->tail_end[row]; i++) {
+            run_scores(a, keys, tiles->runs[i], position, low, s + r * a->group * stride - base,
+                       q + r * a->group * a->d, a->group);
+            position += tiles->runs[i].n;
+        }
+    }
+}
+
+/* Scores to unnormalised probabilities, 0 where a row does not look; sums [rows * group]. */
+static void soften(const attention *a, const capp_tile *tile, size_t base, size_t low, float *s, float *sums) {
+    const capp_forward *f = a->f;
+    for (size_t r = 0; r < tile->rows; r++) {
+        size_t depth = f->depth[a->tiles->row[tile->first + r]], from = first_seen(a->layer, depth);
+        for (size_t g = 0; g < a->group; g++) {
+            float *p = s + (r * a->group + g) * f->score_stride;
+            sums[r * a->group + g] = f->w->kernels->softmax(p, from - base, depth - base);
+            if (from > low) memset(p + (low - base), 0, (from - low) * sizeof *p);
+            if (depth < tile->spine) memset(p + (depth - base), 0, (tile->spine - depth) * sizeof *p);
+        }
+    }
+}
+
+static void values_of_tile(const attention *a, const capp_tile *tile, const float *values, size_t base, size_t low,
+                           float *out, const float *p) {
+    const capp_tiles *tiles = a->tiles;
+    size_t stride = a->f->score_stride, position = 0;
+    for (size_t i = 0; i < tile->n_runs; i++) {
+        capp_run run = tiles->runs[tile->run + i];
+        run_values(a, values, run, position, low, out, p - base, tile->rows * a->group);
+        position += run.n;
+    }
+    for (size_t r = 0; r < tile->rows; r++) {
+        size_t row = tile->first + r;
+        position = tile->spine;
+        for (size_t i = tiles->tail[row]; i < tiles->tail_end[row]; i++) {
+            run_values(a, values, tiles->runs[i], position, low, out + r * a->group * a->d,
+                       p + r * a->group * stride - base, a->group);
+            position += tiles->runs[i].n;
+        }
+    }
+}
+
+static void attention_task(void *user, size_t task, int worker) {
+    const attention *a = user;
+    const capp_forward *f = a->f;
+    const capp_hparams *h = &f->w->hparams;
+    const capp_tile *tile = &a->tiles->tile[task / h->kv_heads];
+    size_t kv = task % h->kv_heads, d = a->d, rows = tile->rows * a->group;
+    float *q = f->scratch + (size_t)worker * f->scratch_stride, *out = q + f->tile_rows * a->group * d;
+    float *sums = out + f->tile_rows * a->group * d, *s = sums + f->tile_rows * a->group + CAPP_LANES;
+    size_t low = SIZE_MAX;
+    for (size_t r = 0; r < tile->rows; r++) {
+        size_t row = a->tiles->row[tile->first + r], seen = first_seen(a->layer, f->depth[row]);
+        if (seen < low) low = seen;
+        memcpy(q + r * a->group * d, f->t + row * f->t_stride + kv * a->group * d, a->group * d * sizeof *q);
+    }
+    size_t base = low / CAPP_LANES * CAPP_LANES;
+    f->w->kernels->scale(q, h->score_scale, rows * d);
+    scores_of_tile(a, tile, a->keys + kv * f->slots * d, base, low, s, q);
+    soften(a, tile, base, low, s, sums);
+    memset(out, 0, rows * d * sizeof *out);
+    values_of_tile(a, tile, a->values + kv * f->slots * d, base, low, out, s);
+    for (size_t r = 0; r < tile->rows; r++)
+        for (size_t g = 0; g < a->group; g++) {
+            float *o = out + (r * a->group + g) * d;
+            f->w->kernels->scale(o, 1 / sums[r * a->group + g], d);
+            memcpy(f->h + (tile->first + r) * f->h_stride + (kv * a->group + g) * d, o, d * sizeof *o);
+        }
+}
+
+/* From q in f->t, keys and values in the store, to f->h, row i of it for the tiles' row i. */
+void capp_attention(capp_forward *f, size_t layer, const capp_tiles *tiles) {
+    const capp_hparams *h = &f->w->hparams;
+    size_t size = (size_t)h->kv_heads * f->slots * h->head_dim;
+    attention a = {f,
+                   &f->w->layers[layer],
+                   tiles,
+                   f->keys + layer * size,
+                   f->values + layer * size,
+                   h->heads / h->kv_heads,
+                   h->head_dim};
+    capp_pool_run(f->pool, attention_task, &a, tiles->n * h->kv_heads);
+}

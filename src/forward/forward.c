@@ -1,0 +1,125 @@
+/* The scratch of a session: one list of buffers is both its size and its allocation. */
+#include "forward/forward.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+enum { MOST_TILE_ROWS = 32, TILE_QUERIES = 48 };
+
+static size_t round_up(size_t n, size_t multiple) {
+    return (n + multiple - 1) / multiple * multiple;
+}
+
+/* Floats from row to row: whole vectors, and no multiple of a page, on which rows would fall into one set of the first
+ * cache. */
+static size_t stride_of(size_t n) {
+    enum { PAGE = 1024 };
+    n = round_up(n, CAPP_LANES);
+    return n % PAGE ? n : n + CAPP_LANES;
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* Sizes that follow from the model and from rows, slots, longest of f. */
+static void set_sizes(capp_forward *f, const capp_weights *w, size_t slots, size_t rows, size_t longest) {
+    const capp_hparams *h = &w->hparams;
+    size_t group = h->heads / h->kv_heads, q = (size_t)h->heads * h->head_dim, kv = (size_t)h->kv_heads * h->head_dim;
+    f->w = w;
+    f->slots = round_up(slots, CAPP_LANES);
+    f->rows = rows;
+    f->longest = longest;
+    f->h_stride = stride_of(larger(h->width, q));
+    f->t_stride = stride_of(larger(q + 2 * kv, w->layers[0].up.n));
+    f->tile_rows = TILE_QUERIES / group;
+    if (f->tile_rows < 4) f->tile_rows = 4;
+    if (f->tile_rows > MOST_TILE_ROWS) f->tile_rows = MOST_TILE_ROWS;
+    f->score_stride = round_up(longest, CAPP_LANES) + 2 * CAPP_LANES;
+    size_t queries = f->tile_rows * group;
+    size_t attention = queries * (2 * h->head_dim + 1 + f->score_stride) + 2 * CAPP_LANES;
+    f->scratch_stride = round_up(larger(attention, (size_t)CAPP_HEAD_ROWS * CAPP_HEAD_TILE), CAPP_LANES);
+}
+
+/* Calls fn for every buffer of f: the place of its pointer, elements, bytes an element. False ends it. */
+typedef bool (*buffer_fn)(void *user, void *place, size_t n, size_t size);
+
+static bool each_tiles(capp_tiles *t, size_t rows, buffer_fn fn, void *user) {
+    return fn(user, &t->tile, rows, sizeof *t->tile) && fn(user, &t->tail, rows, sizeof *t->tail) &&
+           fn(user, &t->tail_end, rows, sizeof *t->tail_end) && fn(user, &t->row, rows, sizeof *t->row);
+}
+
+static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) {
+    const capp_hparams *h = &f->w->hparams;
+    size_t rows = f->rows, store = (size_t)h->layers * h->kv_heads * f->slots * h->head_dim;
+    size_t tiles = (f->w->head.n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE * rows;
+    size_t rotations = (size_t)h->n_ropes * f->longest * (h->rope_dims / 2);
+    return fn(user, &f->keys, store, sizeof *f->keys) && fn(user, &f->values, store, sizeof *f->values) &&
+           fn(user, &f->depth, rows, sizeof *f->depth) && fn(user, &f->slot, rows, sizeof *f->slot) &&
+           fn(user, &f->path, f->longest, sizeof *f->path) &&
+           fn(user, &f->path_node, f->longest, sizeof *f->path_node) && each_tiles(&f->all, rows, fn, user) &&
+           each_tiles(&f->heads, rows, fn, user) && fn(user, &f->x, rows * h->width, sizeof *f->x) &&
+           fn(user, &f->h, rows * f->h_stride, sizeof *f->h) && fn(user, &f->t, rows * f->t_stride, sizeof *f->t) &&
+           fn(user, &f->u, rows * h->width, sizeof *f->u) && fn(user, &f->cosines, rotations, sizeof *f->cosines) &&
+           fn(user, &f->sines, rotations, sizeof *f->sines) &&
+           fn(user, &f->scratch, (size_t)threads * f->scratch_stride, sizeof *f->scratch) &&
+           fn(user, &f->head_row, rows, sizeof *f->head_row) && fn(user, &f->head_node, rows, sizeof *f->head_node) &&
+           fn(user, &f->normaliser, rows, sizeof *f->normaliser) &&
+           fn(user, &f->tile_max, tiles, sizeof *f->tile_max) && fn(user, &f->tile_sum, tiles, sizeof *f->tile_sum) &&
+           fn(user, &f->tile_best, tiles, sizeof *f->tile_best) &&
+           fn(user, &f->tile_best_token, tiles, sizeof *f->tile_best_token);
+}
+
+static bool count_buffer(void *user, void *place, size_t n, size_t size) {
+    size_t *total = user, bytes;
+    (void)place;
+    return capp_mul(n, size, &bytes) && !__builtin_add_overflow(*total, bytes + 128, total);
+}
+
+static bool new_buffer(void *user, void *place, size_t n, size_t size) {
+    (void)user;
+    void *p = capp_aligned_new(n, size);
+    if (!p) return false;
+    memcpy(place, &p, sizeof p);
+    return true;
+}
+
+static bool delete_buffer(void *user, void *place, size_t n, size_t size) {
+    (void)user, (void)n, (void)size;
+    void *p;
+    memcpy(&p, place, sizeof p);
+    capp_aligned_delete(p);
+    return true;
+}
+
+size_t capp_forward_bytes(const capp_weights *w, int threads, size_t slots, size_t rows, size_t longest) {
+    capp_forward f = {0};
+    size_t total = sizeof f;
+    set_sizes(&f, w, slots, rows, longest);
+    return each_buffer(&f, threads, count_buffer, &total) ? total : SIZE_MAX;
+}
+
+capp_status capp_forward_open(capp_forward **out, const capp_weights *w, capp_pool *pool, size_t slots, size_t rows,
+                              size_t longest, capp_error *err) {
+    *out = NULL;
+    capp_forward *f = capp_new0(1, sizeof *f);
+    if (!f) return capp_fail_memory(err, "the run");
+    f->pool = pool;
+    set_sizes(f, w, slots, rows, longest);
+    if (!each_buffer(f, capp_pool_threads(pool), new_buffer, NULL)) {
+        capp_forward_free(f);
+        return capp_fail_memory(err, "the KV store and the buffers of the run");
+    }
+    *out = f;
+    return CAPP_OK;
+}
+
+void capp_forward_free(capp_forward *f) {
+    if (!f) return;
+    each_buffer(f, 1, delete_buffer, NULL);
+    capp_free(f->all.runs);
+    capp_free(f->heads.runs);
+    capp_free(f->targets);
+    capp_free(f);
+}

@@ -1,0 +1,104 @@
+/* The head, fused with log-softmax: a tile of the vocabulary at a time for all rows that need it. Of each tile a row
+ * keeps (max, sum of exp), the logits that are wanted and the best; tiles are merged in their order, whoever computed
+ * them. (One pass for max and sum: Milakov & Gimelshein, arXiv 1805.02867.) */
+#include <math.h>
+#include <stdlib.h>
+
+#include "forward/forward.h"
+
+static int by_token(const void *a, const void *b) {
+    const capp_target *x = a, *y = b;
+    if (x->token != y->token) return x->token < y->token ? -1 : 1;
+    return (x->head_row > y->head_row) - (x->head_row < y->head_row);
+}
+
+/* First target with a token of at least `token`. */
+static size_t first_target(const capp_forward *f, size_t token) {
+    size_t low = 0, high = f->n_targets;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if ((size_t)f->targets[middle].token < token)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void best_of(capp_forward *f, size_t tile, size_t row, const float *logits, size_t n) {
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++)
+        if (logits[i] > logits[best]) best = i;
+    f->tile_best[tile * f->rows + row] = logits[best];
+    f->tile_best_token[tile * f->rows + row] = (int32_t)(tile * CAPP_HEAD_TILE + best);
+}
+
+/* A tile of the vocabulary for all head rows. */
+static void head_task(void *user, size_t tile, int worker) {
+    capp_forward *f = user;
+    const capp_matrix *m = &f->w->head;
+    const capp_kernels *kernels = f->w->kernels;
+    float *logits = f->scratch + (size_t)worker * f->scratch_stride;
+    size_t begin = tile * CAPP_HEAD_TILE, n = m->n - begin < CAPP_HEAD_TILE ? m->n - begin : CAPP_HEAD_TILE;
+    size_t nr = kernels->nr, panel0 = begin / nr, first = first_target(f, begin), end = first_target(f, begin + n);
+    for (size_t row = 0; row < f->n_heads; row += CAPP_HEAD_ROWS) {
+        size_t rows = f->n_heads - row < CAPP_HEAD_ROWS ? f->n_heads - row : CAPP_HEAD_ROWS;
+        for (size_t at = 0; at < n; at += nr)
+            kernels->matmul(logits + at, CAPP_HEAD_TILE, f->h + row * f->h_stride, f->h_stride,
+                            m->packed + (panel0 + at / nr) * m->panel_bytes, rows, n - at < nr ? n - at : nr, m->k,
+                            false);
+        for (size_t r = 0; r < rows; r++) {
+            size_t at = tile * f->rows + row + r;
+            kernels->logsumexp(&f->tile_max[at], &f->tile_sum[at], logits + r * CAPP_HEAD_TILE, n);
+            if (f->any_asked) best_of(f, tile, row + r, logits + r * CAPP_HEAD_TILE, n);
+        }
+        for (size_t i = first; i < end; i++) {
+            capp_target *t = &f->targets[i];
+            if (t->head_row >= row && t->head_row < row + rows)
+                t->logit = logits[(t->head_row - row) * CAPP_HEAD_TILE + (size_t)t->token - begin];
+        }
+    }
+}
+
+/* log of the sum of exp of all logits of a row: tiles merged in order, in double precision. */
+static double merge_tiles(const capp_forward *f, size_t row, size_t tiles) {
+    double max = -INFINITY, sum = 0;
+    for (size_t t = 0; t < tiles; t++)
+        if (f->tile_max[t * f->rows + row] > max) max = f->tile_max[t * f->rows + row];
+    for (size_t t = 0; t < tiles; t++)
+        sum += f->tile_sum[t * f->rows + row] * exp(f->tile_max[t * f->rows + row] - max);
+    return max + log(sum);
+}
+
+/* Rounding may leave a token of probability 1 a hair above 0. */
+static float logprob_of(double logit, double normaliser) {
+    double logprob = logit - normaliser;
+    return logprob > 0 ? 0 : (float)logprob;
+}
+
+/* f->h: normed hidden states of the head rows. */
+capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err) {
+    if (!f->n_heads) return CAPP_OK;
+    size_t tiles = (f->w->head.n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE;
+    if (f->n_targets) qsort(f->targets, f->n_targets, sizeof *f->targets, by_token);
+    capp_pool_run(f->pool, head_task, f, tiles);
+    for (size_t r = 0; r < f->n_heads; r++) {
+        f->normaliser[r] = merge_tiles(f, r, tiles);
+        if (!isfinite(f->normaliser[r]))
+            return capp_fail(err, CAPP_EFORMAT,
+                             "the model's logits are not finite numbers; its file may be damaged, fetch it again");
+    }
+    for (size_t i = 0; i < f->n_targets; i++) {
+        const capp_target *t = &f->targets[i];
+        tree->nodes[t->node].logprob = logprob_of(t->logit, f->normaliser[t->head_row]);
+    }
+    for (size_t r = 0; r < f->n_heads && f->any_asked; r++) {
+        size_t best = 0;
+        for (size_t t = 1; t < tiles; t++)
+            if (f->tile_best[t * f->rows + r] > f->tile_best[best * f->rows + r]) best = t;
+        capp_node *node = &tree->nodes[f->head_node[r]];
+        node->best = f->tile_best_token[best * f->rows + r];
+        node->best_logprob = logprob_of(f->tile_best[best * f->rows + r], f->normaliser[r]);
+    }
+    return CAPP_OK;
+}

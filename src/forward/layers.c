@@ -1,0 +1,169 @@
+/* The layers of a wave, phase by phase; each phase is one parallel run. Row phases work on CHUNK rows a task. */
+#include <string.h>
+
+#include "forward/forward.h"
+
+enum { CHUNK = 8 };
+
+typedef struct phase {
+    capp_forward *f;
+    size_t layer, rows;
+    const capp_norm *post, *norm; /* of the residual phase */
+    bool add;                     /* u is to be added to x */
+    const uint32_t *nodes;        /* of the embedding phase */
+    const capp_tree *tree;
+} phase;
+
+static void run_rows(const phase *p, capp_task_fn fn) {
+    capp_pool_run(p->f->pool, fn, (void *)(uintptr_t)p, (p->rows + CHUNK - 1) / CHUNK);
+}
+
+static size_t chunk_end(const phase *p, size_t task) {
+    return (task + 1) * CHUNK < p->rows ? (task + 1) * CHUNK : p->rows;
+}
+
+static void embed_rows(void *user, size_t task, int worker) {
+    const phase *p = user;
+    capp_forward *f = p->f;
+    const capp_weights *w = f->w;
+    size_t width = w->hparams.width, row_bytes = (size_t)(w->tokens->bytes / w->tokens->dims[1]);
+    (void)worker;
+    for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
+        float *x = f->x + r * width;
+        size_t token = (size_t)p->tree->nodes[p->nodes[r]].token;
+        w->tokens_dequant(x, (const char *)w->tokens->data + token * row_bytes, width);
+        if (w->arch->scaled_embedding) w->kernels->scale(x, w->hparams.embedding_scale, width);
+        if (w->positions) {
+            float *position = f->u + r * width;
+            size_t bytes = (size_t)(w->positions->bytes / w->positions->dims[1]);
+            w->positions_dequant(position, (const char *)w->positions->data + (f->depth[r] - 1) * bytes, width);
+            w->kernels->add(x, position, width);
+        }
+    }
+}
+
+static void apply_norm(const capp_weights *w, const capp_norm *norm, float *y, const float *x, size_t n) {
+    if (w->arch->norm == CAPP_NORM_RMS)
+        w->kernels->rms_norm(y, x, norm->weight, n, w->hparams.norm_eps);
+    else
+        w->kernels->layer_norm(y, x, norm->weight, norm->bias, n, w->hparams.norm_eps);
+}
+
+/* x += [post](u), where there is a u; h = norm(x). */
+static void residual_rows(void *user, size_t task, int worker) {
+    const phase *p = user;
+    capp_forward *f = p->f;
+    const capp_weights *w = f->w;
+    size_t width = w->hparams.width;
+    (void)worker;
+    for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
+        float *x = f->x + r * width, *u = f->u + r * width;
+        if (p->add) {
+            if (p->post->weight) apply_norm(w, p->post, u, u, width);
+            w->kernels->add(x, u, width);
+        }
+        apply_norm(w, p->norm, f->h + r * f->h_stride, x, width);
+    }
+}
+
+static void rotate(const capp_forward *f, const capp_layer *layer, float *x, size_t position) {
+    const capp_hparams *h = &f->w->hparams;
+    size_t half = h->rope_dims / 2, at = (layer->rope * f->longest + position) * half;
+    if (f->w->arch->rope == CAPP_ROPE_PAIRS)
+        f->w->kernels->rope_pairs(x, f->cosines + at, f->sines + at, half);
+    else if (f->w->arch->rope == CAPP_ROPE_HALVES)
+        f->w->kernels->rope_halves(x, f->cosines + at, f->sines + at, half);
+}
+
+/* Norms and rotates q and k of f->t, and stores k and v in the row's slot. */
+static void position_rows(void *user, size_t task, int worker) {
+    const phase *p = user;
+    capp_forward *f = p->f;
+    const capp_weights *w = f->w;
+    const capp_hparams *h = &w->hparams;
+    const capp_layer *layer = &w->layers[p->layer];
+    size_t d = h->head_dim;
+    (void)worker;
+    for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
+        float *q = f->t + r * f->t_stride, *k = q + h->heads * d, *v = k + h->kv_heads * d;
+        size_t slot = f->slot[r], position = f->depth[r] - 1;
+        for (size_t i = 0; i < h->heads; i++) {
+            if (layer->q_norm.weight) apply_norm(w, &layer->q_norm, q + i * d, q + i * d, d);
+            rotate(f, layer, q + i * d, position);
+        }
+        for (size_t i = 0; i < h->kv_heads; i++) {
+            if (layer->k_norm.weight) apply_norm(w, &layer->k_norm, k + i * d, k + i * d, d);
+            rotate(f, layer, k + i * d, position);
+            size_t head = (p->layer * h->kv_heads + i) * f->slots * d;
+            float *keys = f->keys + head + slot / CAPP_LANES * CAPP_LANES * d + slot % CAPP_LANES;
+            for (size_t j = 0; j < d; j++) keys[j * CAPP_LANES] = k[i * d + j];
+            memcpy(f->values + head + slot * d, v + i * d, d * sizeof *v);
+        }
+    }
+}
+
+/* The feed-forward part's activation, in place in f->t. */
+static void activate_rows(void *user, size_t task, int worker) {
+    const phase *p = user;
+    capp_forward *f = p->f;
+    const capp_weights *w = f->w;
+    size_t n = w->hparams.feed;
+    (void)worker;
+    for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
+        float *t = f->t + r * f->t_stride;
+        switch (w->arch->activation) {
+        case CAPP_SILU_GATED: w->kernels->silu_mul(t, t, t + n, n); break;
+        case CAPP_GELU_GATED: w->kernels->gelu_mul(t, t, t + n, n); break;
+        case CAPP_GELU: w->kernels->gelu(t, n); break;
+        }
+    }
+}
+
+/* After the last layer's keys and values are stored only the head's rows go on: x is packed to them. q stays where it
+ * is; the tiles say where. */
+static void keep_head_rows(capp_forward *f) {
+    size_t width = f->w->hparams.width;
+    for (size_t i = 0; i < f->n_heads; i++)
+        if (f->head_row[i] != i) memcpy(f->x + i * width, f->x + f->head_row[i] * width, width * sizeof *f->x);
+}
+
+static void run_layer(phase *p) {
+    capp_forward *f = p->f;
+    const capp_weights *w = f->w;
+    const capp_layer *layer = &w->layers[p->layer];
+    size_t width = w->hparams.width;
+    bool last = p->layer + 1 == w->hparams.layers;
+    p->norm = &layer->attention_norm;
+    run_rows(p, residual_rows);
+    capp_product(f, &layer->qkv, f->h, f->h_stride, f->t, f->t_stride, p->rows);
+    run_rows(p, position_rows);
+    if (last) {
+        keep_head_rows(f);
+        p->rows = f->n_heads;
+        if (!p->rows) return;
+    }
+    capp_attention(f, p->layer, last ? &f->heads : &f->all);
+    capp_product(f, &layer->out, f->h, f->h_stride, f->u, width, p->rows);
+    p->add = true;
+    p->post = &layer->attention_post_norm;
+    p->norm = &layer->feed_norm;
+    run_rows(p, residual_rows);
+    capp_product(f, &layer->up, f->h, f->h_stride, f->t, f->t_stride, p->rows);
+    run_rows(p, activate_rows);
+    capp_product(f, &layer->down, f->t, f->t_stride, f->u, width, p->rows);
+    p->post = &layer->feed_post_norm;
+}
+
+capp_status capp_forward_wave(capp_forward *f, capp_tree *tree, const capp_plan *plan, const capp_wave *wave,
+                              capp_error *err) {
+    const uint32_t *nodes = plan->order + wave->first;
+    capp_status st = capp_wave_prepare(f, tree, nodes, wave->rows, err);
+    if (st != CAPP_OK) return st;
+    phase p = {.f = f, .rows = wave->rows, .nodes = nodes, .tree = tree};
+    run_rows(&p, embed_rows);
+    for (p.layer = 0; p.layer < f->w->hparams.layers; p.layer++) run_layer(&p);
+    if (!p.rows) return CAPP_OK;
+    p.norm = &f->w->output_norm;
+    run_rows(&p, residual_rows);
+    return capp_head_logprobs(f, tree, err);
+}

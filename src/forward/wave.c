@@ -1,0 +1,145 @@
+/* A wave's rows laid out: slots, paths as runs, attention tiles, head rows. */
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "forward/forward.h"
+
+/* Makes f->path the path of node. *common: how much of it was the path already (`length` positions of it were valid).
+ * Rows come in depth-first order: the walk up ends soon. */
+static void walk_path(capp_forward *f, const capp_tree *tree, uint32_t node, size_t length, size_t *common) {
+    while (node != CAPP_ROOT) {
+        const capp_node *x = &tree->nodes[node];
+        size_t at = x->depth - 1;
+        if (at < length && f->path_node[at] == node) break;
+        f->path_node[at] = node;
+        f->path[at] = x->slot;
+        node = x->parent;
+    }
+    *common = tree->nodes[node].depth;
+}
+
+/* Appends positions from .. to - 1 of the path as runs. False where memory is short. */
+static bool push_runs(capp_forward *f, capp_tiles *tiles, size_t from, size_t to) {
+    for (size_t at = from; at < to;) {
+        size_t n = 1;
+        while (at + n < to && f->path[at + n] == f->path[at] + n) n++;
+        if (!capp_grow(&tiles->runs, &tiles->runs_capacity, tiles->n_runs + 1, sizeof *tiles->runs)) return false;
+        tiles->runs[tiles->n_runs++] = (capp_run){f->path[at], (uint32_t)n};
+        at += n;
+    }
+    return true;
+}
+
+/* Whether a row of that depth, which shares `common` positions with the row before it, joins a tile whose first row
+ * has depth `first`: where less than half of either would be spine, a tile of its own is cheaper. */
+static bool joins(size_t common, size_t depth, size_t first) {
+    return 2 * common >= depth && 2 * common >= first;
+}
+
+/* Cuts rows into tiles. node: [n] of the wave; tiles->row says which rows, in order. */
+static void cut_tiles(capp_forward *f, const capp_tree *tree, const uint32_t *node, capp_tiles *tiles, size_t n) {
+    size_t length = 0;
+    tiles->n = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t depth = f->depth[tiles->row[i]], common;
+        walk_path(f, tree, node[tiles->row[i]], length, &common);
+        capp_tile *last = tiles->n ? &tiles->tile[tiles->n - 1] : NULL;
+        bool chain = common == length && last;
+        if (!last || last->rows == f->tile_rows || !joins(common, depth, f->depth[tiles->row[last->first]]))
+            tiles->tile[tiles->n++] = (capp_tile){.first = (uint32_t)i, .rows = 1, .spine = (uint32_t)depth};
+        else {
+            last->rows++;
+            if (chain && last->spine == length)
+                last->spine = (uint32_t)depth;
+            else if (common < last->spine)
+                last->spine = (uint32_t)common;
+        }
+        length = depth;
+    }
+}
+
+static bool fill_runs(capp_forward *f, const capp_tree *tree, const uint32_t *node, capp_tiles *tiles) {
+    size_t length = 0, common;
+    tiles->n_runs = 0;
+    for (size_t t = 0; t < tiles->n; t++) {
+        capp_tile *tile = &tiles->tile[t];
+        /* The first row that reaches the end of the spine has it as the beginning of its path. */
+        size_t reach = tile->first;
+        while (f->depth[tiles->row[reach]] < tile->spine) reach++;
+        walk_path(f, tree, node[tiles->row[reach]], length, &common);
+        length = f->depth[tiles->row[reach]];
+        tile->run = (uint32_t)tiles->n_runs;
+        if (!push_runs(f, tiles, 0, tile->spine)) return false;
+        tile->n_runs = (uint32_t)tiles->n_runs - tile->run;
+        for (size_t i = tile->first; i < tile->first + tile->rows; i++) {
+            size_t depth = f->depth[tiles->row[i]];
+            tiles->tail[i] = (uint32_t)tiles->n_runs;
+            if (depth > tile->spine) {
+                walk_path(f, tree, node[tiles->row[i]], length, &common);
+                length = depth;
+                if (!push_runs(f, tiles, tile->spine, depth)) return false;
+            }
+            tiles->tail_end[i] = (uint32_t)tiles->n_runs;
+        }
+    }
+    return true;
+}
+
+/* Cosines and sines of positions up to the deepest of the wave, in double precision and then rounded. */
+static void fill_rotations(capp_forward *f) {
+    const capp_hparams *h = &f->w->hparams;
+    size_t half = h->rope_dims / 2, deepest = 0;
+    for (size_t r = 0; r < f->n; r++)
+        if (f->depth[r] > deepest) deepest = f->depth[r];
+    for (size_t kind = 0; kind < h->n_ropes; kind++)
+        for (size_t i = 0; i < half; i++) {
+            double frequency = pow(h->rope_base[kind], -2.0 * (double)i / h->rope_dims);
+            for (size_t position = f->n_rotations; position < deepest; position++) {
+                double angle = (double)position * frequency;
+                f->cosines[(kind * f->longest + position) * half + i] = (float)cos(angle);
+                f->sines[(kind * f->longest + position) * half + i] = (float)sin(angle);
+            }
+        }
+    if (deepest > f->n_rotations) f->n_rotations = deepest;
+}
+
+/* The rows that the head needs, and what is wanted of them. False where memory is short. */
+static bool list_heads(capp_forward *f, const capp_tree *tree, const uint32_t *nodes) {
+    size_t n = 0;
+    f->n_targets = 0;
+    f->any_asked = false;
+    for (size_t r = 0; r < f->n; r++) {
+        size_t before = f->n_targets;
+        const capp_node *x = &tree->nodes[nodes[r]];
+        for (uint32_t c = x->first_child; c != CAPP_NO_NODE; c = tree->nodes[c].sibling)
+            if (tree->nodes[c].scored) {
+                if (!capp_grow(&f->targets, &f->targets_capacity, f->n_targets + 1, sizeof *f->targets)) return false;
+                f->targets[f->n_targets++] = (capp_target){tree->nodes[c].token, (uint32_t)n, c, 0};
+            }
+        f->any_asked |= x->asked;
+        if (f->n_targets == before && !x->asked) continue;
+        f->head_node[n] = nodes[r];
+        f->head_row[n++] = (uint32_t)r;
+    }
+    memcpy(f->heads.row, f->head_row, n * sizeof *f->head_row);
+    f->n_heads = n;
+    return true;
+}
+
+capp_status capp_wave_prepare(capp_forward *f, const capp_tree *tree, const uint32_t *nodes, size_t n,
+                              capp_error *err) {
+    f->n = n;
+    for (size_t r = 0; r < n; r++) {
+        f->depth[r] = tree->nodes[nodes[r]].depth;
+        f->slot[r] = tree->nodes[nodes[r]].slot;
+        f->all.row[r] = (uint32_t)r;
+    }
+    fill_rotations(f);
+    if (!list_heads(f, tree, nodes)) return capp_fail_memory(err, "the wave");
+    cut_tiles(f, tree, nodes, &f->all, n);
+    cut_tiles(f, tree, nodes, &f->heads, f->n_heads);
+    if (!fill_runs(f, tree, nodes, &f->all) || !fill_runs(f, tree, nodes, &f->heads))
+        return capp_fail_memory(err, "the wave");
+    return CAPP_OK;
+}
