@@ -1,0 +1,215 @@
+/* The rooms wired together: models and tokens. Sessions are in session.c, scoring in score.c, generation in generate.c.
+ */
+#define _GNU_SOURCE
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+#include <time.h>
+
+#include "base/cpu.h"
+#include "session.h"
+
+enum { MIB = 1 << 20 };
+
+double capp_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void capp_model_options_init(capp_model_options *options) {
+    memset(options, 0, sizeof *options);
+}
+
+/* A quarter of the memory that the system could give now, at most 4 GiB. */
+static uint64_t default_memory(void) {
+    struct sysinfo info;
+    uint64_t available = 0;
+    FILE *file = fopen("/proc/meminfo", "re");
+    if (file) {
+        char line[128];
+        uint64_t kib;
+        while (fgets(line, sizeof line, file))
+            if (sscanf(line, "MemAvailable: %" SCNu64, &kib) == 1) available = kib * 1024;
+        fclose(file);
+    }
+    if (!available && !sysinfo(&info)) available = (uint64_t)info.freeram * info.mem_unit;
+    available /= 4;
+    if (available > (uint64_t)4096 * MIB) available = (uint64_t)4096 * MIB;
+    return available < 64 * MIB ? 64 * MIB : available;
+}
+
+static capp_status choose_kernels(const capp_kernels **kernels, const char *isa, capp_error *err) {
+    const char *source = "the option isa";
+    if (!isa && (isa = getenv("CAPP_ISA"))) source = "the environment variable CAPP_ISA";
+    unsigned features = capp_cpu_features();
+    if (!isa || !*isa) {
+        *kernels = capp_kernels_best(features);
+        return CAPP_OK;
+    }
+    *kernels = capp_kernels_named(isa);
+    if (!*kernels) {
+        char names[128] = "";
+        for (size_t i = 0; capp_kernels_at(i); i++) {
+            strncat(names, i ? ", " : "", sizeof names - strlen(names) - 1);
+            strncat(names, capp_kernels_at(i)->name, sizeof names - strlen(names) - 1);
+        }
+        return capp_fail(err, CAPP_EINVAL, "%s asks for instruction set \"%s\"; capp has %s", source, isa, names);
+    }
+    if ((*kernels)->needs & ~features)
+        return capp_fail(err, CAPP_EUNSUPPORTED, "%s asks for instruction set \"%s\", which this machine lacks", source,
+                         isa);
+    return CAPP_OK;
+}
+
+static char *copy_string(capp_str s) {
+    char *copy = capp_new(s.size + 1, 1);
+    if (!copy) return NULL;
+    if (s.size) memcpy(copy, s.data, s.size);
+    copy[s.size] = 0;
+    return copy;
+}
+
+static capp_status set_names(capp_model *model, capp_error *err) {
+    capp_str architecture = {"", 0}, name = {"", 0};
+    capp_gguf_str(model->file, "general.architecture", &architecture);
+    capp_gguf_str(model->file, "general.name", &name);
+    model->architecture = copy_string(architecture);
+    model->name = copy_string(name);
+    return model->architecture && model->name ? CAPP_OK : capp_fail_memory(err, "the model");
+}
+
+static capp_status open_weights(capp_model *model, const char *isa, capp_error *err) {
+    const capp_kernels *kernels;
+    capp_pool *pool = NULL;
+    capp_vocab_info vocab;
+    capp_status st;
+    if ((st = choose_kernels(&kernels, isa, err)) != CAPP_OK) return st;
+    if ((st = capp_pool_open(&pool, model->threads, err)) != CAPP_OK) return st;
+    st = capp_weights_open(&model->weights, model->file, kernels, pool, err);
+    capp_pool_free(pool);
+    if (st != CAPP_OK) return st;
+    capp_vocab_get_info(model->vocab, &vocab);
+    const capp_hparams *h = &model->weights->hparams;
+    if (vocab.n_tokens > h->vocabulary)
+        return capp_fail(err, CAPP_EFORMAT, "%s: the tokenizer has %u tokens, the embeddings only %u",
+                         capp_gguf_path(model->file), vocab.n_tokens, h->vocabulary);
+    if (model->context > h->context)
+        return capp_fail(err, CAPP_EINVAL, "%s: a context of %u tokens was asked for; the model's is %u",
+                         capp_gguf_path(model->file), model->context, h->context);
+    if (!model->context) model->context = h->context;
+    return CAPP_OK;
+}
+
+capp_status capp_model_open(capp_model **out, const char *path, const capp_model_options *options, capp_error *err) {
+    capp_model_options defaults;
+    capp_status st;
+    capp_model_options_init(&defaults);
+    *out = NULL;
+    if (!options) options = &defaults;
+    if (options->precision == CAPP_PRECISION_BF16)
+        return capp_fail(err, CAPP_EUNSUPPORTED, "precision bf16 is not there yet; ask for f32 or auto");
+    if (options->threads < 0) return capp_fail(err, CAPP_EINVAL, "%d threads: give 1 or more", options->threads);
+    double start = capp_seconds();
+    unsigned arithmetic = capp_enter_arithmetic();
+    capp_model *model = capp_new0(1, sizeof *model);
+    if (!model) {
+        st = capp_fail_memory(err, "the model");
+        goto done;
+    }
+    model->threads = options->threads ? options->threads : capp_processors();
+    model->memory = options->memory ? options->memory : default_memory();
+    model->context = options->context;
+    model->precision = CAPP_PRECISION_F32;
+    if ((st = capp_gguf_open(&model->file, path, err)) != CAPP_OK) goto done;
+    if ((st = set_names(model, err)) != CAPP_OK) goto done;
+    if (!options->vocab_only) {
+        capp_hparams hparams;
+        const capp_arch *arch;
+        if ((st = capp_hparams_read(&hparams, &arch, model->file, err)) != CAPP_OK) goto done;
+    }
+    if ((st = capp_vocab_open_gguf(&model->vocab, model->file, err)) != CAPP_OK) goto done;
+    if (!options->vocab_only && (st = open_weights(model, options->isa, err)) != CAPP_OK) goto done;
+    model->load_seconds = capp_seconds() - start;
+done:
+    capp_leave_arithmetic(arithmetic);
+    if (st == CAPP_OK)
+        *out = model;
+    else
+        capp_model_free(model);
+    return st;
+}
+
+void capp_model_free(capp_model *model) {
+    if (!model) return;
+    capp_weights_free(model->weights);
+    capp_vocab_free(model->vocab);
+    capp_gguf_free(model->file);
+    capp_free(model->architecture);
+    capp_free(model->name);
+    capp_free(model);
+}
+
+void capp_model_get_info(const capp_model *model, capp_model_info *info) {
+    capp_vocab_info vocab;
+    capp_vocab_get_info(model->vocab, &vocab);
+    const capp_weights *w = model->weights;
+    *info = (capp_model_info){.architecture = model->architecture,
+                              .name = model->name,
+                              .isa = w ? w->kernels->name : "",
+                              .precision = model->precision,
+                              .vocabulary = vocab.n_tokens,
+                              .context = model->context,
+                              .layers = w ? w->hparams.layers : 0,
+                              .width = w ? w->hparams.width : 0,
+                              .parameters = w ? w->parameters : 0,
+                              .file_bytes = capp_gguf_file_bytes(model->file),
+                              .weight_bytes = w ? w->packed_bytes : 0,
+                              .bos = vocab.bos,
+                              .eos = vocab.eos,
+                              .add_bos = vocab.add_bos,
+                              .load_seconds = model->load_seconds};
+}
+
+capp_status capp_tokenize(const capp_model *model, capp_str text, unsigned flags, int32_t **ids, size_t *n,
+                          capp_error *err) {
+    capp_ids list = {0};
+    *ids = NULL;
+    *n = 0;
+    capp_status st = capp_vocab_encode(model->vocab, text, flags, &list, err);
+    if (st == CAPP_OK && !list.data && !(list.data = capp_new(1, sizeof *list.data)))
+        st = capp_fail_memory(err, "the tokens");
+    if (st != CAPP_OK) {
+        capp_ids_free(&list);
+        return st;
+    }
+    *ids = list.data;
+    *n = list.n;
+    return CAPP_OK;
+}
+
+capp_status capp_detokenize(const capp_model *model, const int32_t *ids, size_t n, char **text, size_t *size,
+                            capp_error *err) {
+    size_t total = 0;
+    *text = NULL;
+    *size = 0;
+    for (size_t i = 0; i < n; i++) {
+        capp_str piece = capp_vocab_piece(model->vocab, ids[i]);
+        if (!piece.data)
+            return capp_fail(err, CAPP_EINVAL, "token %zu is %d, which is no id of this vocabulary", i, ids[i]);
+        total += piece.size;
+    }
+    char *out = capp_new(total + 1, 1);
+    if (!out) return capp_fail_memory(err, "the text");
+    *size = total;
+    *text = out;
+    for (size_t i = 0; i < n; i++) {
+        capp_str piece = capp_vocab_piece(model->vocab, ids[i]);
+        memcpy(out, piece.data, piece.size);
+        out += piece.size;
+    }
+    *out = 0;
+    return CAPP_OK;
+}

@@ -1,0 +1,138 @@
+/* What a file is, fact by fact, without its weights. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "session.h"
+
+typedef struct teller {
+    capp_describe_fn fn;
+    void *user;
+    bool stopped;
+} teller;
+
+static void tell(teller *t, const char *section, const char *key, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void tell(teller *t, const char *section, const char *key, const char *format, ...) {
+    char value[512];
+    va_list args;
+    if (t->stopped) return;
+    va_start(args, format);
+    vsnprintf(value, sizeof value, format, args);
+    va_end(args);
+    t->stopped = !t->fn(t->user, section, key, value);
+}
+
+/* The key or name as a C string, cut where it is too long. */
+static const char *name_of(capp_str s, char *buffer, size_t size) {
+    size_t n = s.size < size - 1 ? s.size : size - 1;
+    if (n) memcpy(buffer, s.data, n);
+    buffer[n] = 0;
+    return buffer;
+}
+
+static void tell_file(teller *t, const capp_gguf *g) {
+    uint64_t elements = 0;
+    for (size_t i = 0; i < capp_gguf_n_tensors(g); i++) elements += capp_gguf_tensor_at(g, i)->elements;
+    tell(t, "file", "path", "%s", capp_gguf_path(g));
+    tell(t, "file", "format", "GGUF version %" PRIu32, capp_gguf_version(g));
+    tell(t, "file", "parts", "%zu", capp_gguf_parts(g));
+    tell(t, "file", "bytes", "%" PRIu64, capp_gguf_file_bytes(g));
+    tell(t, "file", "tensors", "%zu", capp_gguf_n_tensors(g));
+    tell(t, "file", "elements", "%" PRIu64, elements);
+}
+
+static void tell_model(teller *t, const capp_gguf *g) {
+    capp_hparams h;
+    const capp_arch *arch;
+    capp_error err;
+    capp_str name;
+    char buffer[128];
+    if (capp_gguf_str(g, "general.name", &name)) tell(t, "model", "name", "%s", name_of(name, buffer, sizeof buffer));
+    if (capp_gguf_str(g, "general.architecture", &name))
+        tell(t, "model", "architecture", "%s", name_of(name, buffer, sizeof buffer));
+    if (capp_hparams_read(&h, &arch, g, &err) != CAPP_OK) {
+        tell(t, "model", "runs", "no: %s", err.message);
+        return;
+    }
+    for (size_t i = 0; i < capp_gguf_n_tensors(g); i++) {
+        const capp_gguf_tensor *x = capp_gguf_tensor_at(g, i);
+        if (capp_dequant(x->type)) continue;
+        tell(t, "model", "runs", "no: tensor %s has type %s, which capp cannot read",
+             name_of(x->name, buffer, sizeof buffer), capp_type_get(x->type).name);
+        break;
+    }
+    tell(t, "model", "layers", "%" PRIu32, h.layers);
+    tell(t, "model", "width", "%" PRIu32, h.width);
+    tell(t, "model", "heads", "%" PRIu32 " of %" PRIu32 " dimensions, %" PRIu32 " for keys and values", h.heads,
+         h.head_dim, h.kv_heads);
+    tell(t, "model", "feed-forward", "%" PRIu32, h.feed);
+    tell(t, "model", "context", "%" PRIu32 " tokens", h.context);
+    tell(t, "model", "KV cache", "%zu bytes a token in f32",
+         (size_t)h.layers * h.kv_heads * h.head_dim * 2 * sizeof(float));
+}
+
+static void tell_tokenizer(teller *t, const capp_gguf *g) {
+    capp_vocab *vocab;
+    capp_vocab_info info;
+    capp_error err;
+    if (capp_vocab_open_gguf(&vocab, g, &err) != CAPP_OK) {
+        tell(t, "tokenizer", "runs", "no: %s", err.message);
+        return;
+    }
+    capp_vocab_get_info(vocab, &info);
+    tell(t, "tokenizer", "model", "%s", info.model);
+    tell(t, "tokenizer", "pre-tokenizer", "%s", info.pre);
+    tell(t, "tokenizer", "tokens", "%" PRIu32, info.n_tokens);
+    tell(t, "tokenizer", "bos", "%d%s", info.bos, info.add_bos ? ", added" : ", not added");
+    tell(t, "tokenizer", "eos", "%d", info.eos);
+    tell(t, "tokenizer", "space before a completion", "%s",
+         info.completion_needs_space ? "put there by capp" : "put there by the tokenizer");
+    capp_vocab_free(vocab);
+}
+
+static void tell_value(teller *t, const capp_gguf_value *v) {
+    static const char *const kinds[] = {"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
+                                        "bool", "string", "array", "u64", "i64", "f64"};
+    char key[160], text[200];
+    name_of(v->key, key, sizeof key);
+    capp_gguf_value as_array = *v;
+    as_array.element = v->kind;
+    double number;
+    int64_t integer;
+    if (v->kind == CAPP_GGUF_ARRAY)
+        tell(t, "metadata", key, "%" PRIu64 " x %s", v->count, v->element < 13 ? kinds[v->element] : "?");
+    else if (v->kind == CAPP_GGUF_STRING)
+        tell(t, "metadata", key, "%s%s", name_of(v->strings[0], text, sizeof text),
+             v->strings[0].size >= sizeof text ? "..." : "");
+    else if (v->kind == CAPP_GGUF_BOOL)
+        tell(t, "metadata", key, "%s", *(const unsigned char *)v->bytes ? "true" : "false");
+    else if (v->kind != CAPP_GGUF_F32 && v->kind != CAPP_GGUF_F64 && capp_gguf_array_i64(&as_array, 0, &integer))
+        tell(t, "metadata", key, "%" PRId64, integer);
+    else if (capp_gguf_array_f64(&as_array, 0, &number))
+        tell(t, "metadata", key, "%.9g", number);
+}
+
+static void tell_tensor(teller *t, const capp_gguf_tensor *x) {
+    char name[160], shape[96];
+    int n = 0;
+    for (uint32_t i = 0; i < x->n_dims; i++)
+        n += snprintf(shape + n, sizeof shape - (size_t)n, "%s%" PRIu64, i ? " x " : "", x->dims[i]);
+    tell(t, "tensors", name_of(x->name, name, sizeof name), "%s, %s", shape, capp_type_get(x->type).name);
+}
+
+capp_status capp_describe(const char *path, capp_describe_fn fn, void *user, capp_error *err) {
+    capp_gguf *g;
+    teller t = {fn, user, false};
+    capp_status st = capp_gguf_open(&g, path, err);
+    if (st != CAPP_OK) return st;
+    tell_file(&t, g);
+    tell_model(&t, g);
+    tell_tokenizer(&t, g);
+    for (size_t i = 0; i < capp_gguf_n_values(g); i++) tell_value(&t, capp_gguf_value_at(g, i));
+    for (size_t i = 0; i < capp_gguf_n_tensors(g); i++) tell_tensor(&t, capp_gguf_tensor_at(g, i));
+    capp_gguf_free(g);
+    return CAPP_OK;
+}

@@ -1,0 +1,381 @@
+/* Scoring: examples and texts to windows of the token tree, and the tree's log-probabilities back to results, in the
+ * order of the input. */
+#include <math.h>
+#include <string.h>
+
+#include "decide/decide.h"
+#include "session.h"
+
+enum { MOST_WINDOW_ROWS = 4096 };
+
+/* A row of the window. Its prompt's ids are the first n_prompt of `ids`, its scored tokens the rest. */
+typedef struct item {
+    size_t first_id, n_prompt, n_scored;
+    size_t first_offset; /* of n_completions + 1 in offsets, counted from the end of the prompt */
+    size_t row;
+    uint32_t last_wave;
+} item;
+
+typedef struct window {
+    capp_session *session;
+    const capp_example *examples; /* or NULL: texts */
+    size_t total;                 /* rows of the call */
+    const capp_run_options *options;
+    capp_result_fn fn;
+    capp_text_result_fn text_fn;
+    void *user;
+    item *items; /* [n_items] */
+    size_t n_items, items_capacity, delivered;
+    capp_ids ids;    /* of all items */
+    uint32_t *nodes; /* [ids.n] node of each scored id */
+    size_t nodes_capacity;
+    size_t *offsets;
+    size_t n_offsets, offsets_capacity;
+    float *logprobs; /* of one item */
+    size_t logprobs_capacity;
+    double *doubles; /* of one item: aggregates, likelihoods, posteriors */
+    size_t doubles_capacity;
+    /* The completions of the row before, tokenised: rows mostly share one list. */
+    const capp_str *same_completions;
+    size_t same_n, same_item;
+    bool same_space;
+} window;
+
+void capp_run_options_init(capp_run_options *options) {
+    memset(options, 0, sizeof *options);
+}
+
+static void free_window(window *w) {
+    capp_free(w->items);
+    capp_ids_free(&w->ids);
+    capp_free(w->nodes);
+    capp_free(w->offsets);
+    capp_free(w->logprobs);
+    capp_free(w->doubles);
+}
+
+capp_status capp_example_check(const capp_example *e, capp_error *err) {
+    if (!e->prompt.size) return capp_fail(err, CAPP_EINVAL, "the prompt is empty");
+    if (!e->n_completions) return capp_fail(err, CAPP_EINVAL, "there are no completions");
+    for (size_t i = 0; i < e->n_completions; i++)
+        if (!e->completions[i].size) return capp_fail(err, CAPP_EINVAL, "completion %zu is empty", i);
+    if (e->end_of_prompt && strcmp(e->end_of_prompt, " ") && strcmp(e->end_of_prompt, ""))
+        return capp_fail(err, CAPP_EINVAL, "end_of_prompt is \"%.20s\"; it must be a space or empty", e->end_of_prompt);
+    if (e->normalize && e->n_completions == 1)
+        return capp_fail(err, CAPP_EINVAL,
+                         "one completion alone cannot be normalised; give another or turn normalize off");
+    return e->prior ? capp_decide_check_prior(e->prior, e->n_completions, err) : CAPP_OK;
+}
+
+/* ---- Results ---- */
+
+static capp_status deliver_example(window *w, const item *it, capp_error *err) {
+    const capp_example *e = &w->examples[it->row];
+    const size_t *offset = w->offsets + it->first_offset;
+    size_t n = e->n_completions;
+    if (!capp_grow(&w->doubles, &w->doubles_capacity, 3 * n, sizeof *w->doubles))
+        return capp_fail_memory(err, "the results");
+    double *aggregate = w->doubles, *likelihood = aggregate + n, *posterior = likelihood + n;
+    for (size_t i = 0; i < n; i++) {
+        aggregate[i] = capp_decide_mean(w->logprobs + offset[i], offset[i + 1] - offset[i]);
+        likelihood[i] = exp(aggregate[i]);
+    }
+    capp_decide_posterior(aggregate, e->prior, n, e->normalize, posterior);
+    capp_result result = {.row = it->row,
+                          .n_completions = n,
+                          .prediction = capp_decide_best(aggregate, e->prior, n),
+                          .likelihood = likelihood,
+                          .posterior = posterior,
+                          .n_prompt_ids = it->n_prompt,
+                          .prompt_ids = w->ids.data + it->first_id,
+                          .offset = offset,
+                          .ids = w->ids.data + it->first_id + it->n_prompt,
+                          .logprobs = w->logprobs};
+    return w->fn(w->user, &result) ? CAPP_OK : capp_fail(err, CAPP_ECANCELLED, "cancelled");
+}
+
+static capp_status deliver(window *w, const item *it, capp_error *err) {
+    const capp_tree *tree = &w->session->tree;
+    if (!capp_grow(&w->logprobs, &w->logprobs_capacity, it->n_scored + 1, sizeof *w->logprobs))
+        return capp_fail_memory(err, "the results");
+    size_t first = it->first_id + it->n_prompt;
+    for (size_t i = 0; i < it->n_scored; i++) w->logprobs[i] = tree->nodes[w->nodes[first + i]].logprob;
+    if (w->examples) return deliver_example(w, it, err);
+    /* A text: its first token stands as the prompt, and nothing precedes it. */
+    memmove(w->logprobs + 1, w->logprobs, it->n_scored * sizeof *w->logprobs);
+    w->logprobs[0] = NAN;
+    capp_text_result result = {it->row, it->n_scored + 1, w->ids.data + it->first_id, w->logprobs};
+    return w->text_fn(w->user, &result) ? CAPP_OK : capp_fail(err, CAPP_ECANCELLED, "cancelled");
+}
+
+/* Rows whose waves have run, in order. */
+typedef struct delivery {
+    window *w;
+    capp_error err; /* where status is not CAPP_OK */
+    capp_status status;
+} delivery;
+
+static capp_status deliver_until(window *w, uint32_t wave, capp_error *err) {
+    capp_status st;
+    while (w->delivered < w->n_items && w->items[w->delivered].last_wave <= wave) {
+        if ((st = deliver(w, &w->items[w->delivered], err)) != CAPP_OK) return st;
+        w->session->stats.rows++;
+        size_t done = w->items[w->delivered++].row + 1;
+        bool due = w->delivered == w->n_items || w->items[w->delivered].last_wave > wave || !(done % 64);
+        if (due && w->options->progress && !w->options->progress(w->options->progress_user, done, w->total))
+            return capp_fail(err, CAPP_ECANCELLED, "cancelled");
+    }
+    return CAPP_OK;
+}
+
+static bool after_wave(void *user, uint32_t wave) {
+    delivery *d = user;
+    /* Planned waves are known when the first one has run. */
+    if (!wave)
+        for (size_t i = 0; i < d->w->n_items; i++) {
+            item *it = &d->w->items[i];
+            const capp_tree *tree = &d->w->session->tree;
+            for (size_t j = 0; j < it->n_scored; j++) {
+                uint32_t parent = tree->nodes[d->w->nodes[it->first_id + it->n_prompt + j]].parent;
+                if (tree->nodes[parent].wave > it->last_wave) it->last_wave = tree->nodes[parent].wave;
+            }
+        }
+    d->status = deliver_until(d->w, wave, &d->err);
+    return d->status == CAPP_OK;
+}
+
+/* Runs the window's rows and hands over their results; then it is empty. */
+static capp_status run_window(window *w, capp_error *err) {
+    capp_session *s = w->session;
+    if (!w->n_items) return CAPP_OK;
+    uint64_t before = s->stats.tokens_computed, alone = 0;
+    for (size_t i = 0; i < w->n_items; i++) {
+        const item *it = &w->items[i];
+        if (!w->examples) {
+            alone += it->n_scored;
+            continue;
+        }
+        size_t n = w->examples[it->row].n_completions;
+        alone += n * (it->n_prompt - 1) + it->n_scored;
+    }
+    delivery d = {.w = w, .status = CAPP_OK};
+    capp_status st = capp_session_run(s, after_wave, &d, err);
+    if (d.status != CAPP_OK) {
+        st = d.status;
+        if (err) *err = d.err;
+    }
+    if (st == CAPP_OK) st = deliver_until(w, UINT32_MAX, err); /* rows of which nothing had to run */
+    if (st == CAPP_OK) s->stats.tokens_saved += alone - (s->stats.tokens_computed - before);
+    w->n_items = w->delivered = 0;
+    w->ids.n = w->n_offsets = 0;
+    w->same_completions = NULL;
+    return st;
+}
+
+/* ---- Rows into the window ---- */
+
+static capp_status add_offset(window *w, size_t offset, capp_error *err) {
+    if (!capp_grow(&w->offsets, &w->offsets_capacity, w->n_offsets + 1, sizeof *w->offsets))
+        return capp_fail_memory(err, "the window");
+    w->offsets[w->n_offsets++] = offset;
+    return CAPP_OK;
+}
+
+/* Ids of one completion: with the space between prompt and completion where the tokenizer does not put one there by
+ * itself (CAPPr's rule). */
+static capp_status encode_completion(window *w, capp_str completion, bool space, unsigned flags, capp_error *err) {
+    const capp_model *model = w->session->model;
+    if (!space) return capp_session_encode(w->session, completion, flags, "completion", &w->ids, err);
+    char *joined = capp_new(completion.size + 1, 1);
+    if (!joined) return capp_fail_memory(err, "the window");
+    joined[0] = ' ';
+    memcpy(joined + 1, completion.data, completion.size);
+    capp_status st = capp_vocab_encode(model->vocab, (capp_str){joined, completion.size + 1}, flags, &w->ids, err);
+    if (st != CAPP_OK) capp_error_prefix(err, "completion");
+    capp_free(joined);
+    return st;
+}
+
+/* Appends the ids of all completions and their offsets. */
+static capp_status encode_completions(window *w, const capp_example *e, item *it, unsigned flags, capp_error *err) {
+    capp_vocab_info info;
+    capp_vocab_get_info(w->session->model->vocab, &info);
+    bool space = info.completion_needs_space && !(e->end_of_prompt && !*e->end_of_prompt);
+    if (!info.completion_rule_known)
+        return capp_fail(err, CAPP_EUNSUPPORTED,
+                         "%s: its tokenizer does not say whether a completion begins with a space: \"a b\" is neither "
+                         "\"a\", \"b\" nor \"a\", \" b\"",
+                         capp_gguf_path(w->session->model->file));
+    size_t start = w->ids.n;
+    capp_status st;
+    it->first_offset = w->n_offsets;
+    if (w->same_completions == e->completions && w->same_n == e->n_completions && w->same_space == space) {
+        const item *same = &w->items[w->same_item];
+        size_t from = same->first_id + same->n_prompt;
+        for (size_t i = 0; i < same->n_scored; i++)
+            if (!capp_ids_push(&w->ids, w->ids.data[from + i])) return capp_fail_memory(err, "the window");
+        for (size_t i = 0; i <= e->n_completions; i++)
+            if ((st = add_offset(w, w->offsets[same->first_offset + i], err)) != CAPP_OK) return st;
+    } else {
+        if ((st = add_offset(w, 0, err)) != CAPP_OK) return st;
+        for (size_t i = 0; i < e->n_completions; i++) {
+            if ((st = encode_completion(w, e->completions[i], space, flags, err)) != CAPP_OK) return st;
+            if ((st = add_offset(w, w->ids.n - start, err)) != CAPP_OK) return st;
+        }
+        w->same_completions = e->completions;
+        w->same_n = e->n_completions;
+        w->same_space = space;
+        w->same_item = w->n_items;
+    }
+    it->n_scored = w->ids.n - start;
+    return CAPP_OK;
+}
+
+/* Whether the row fits the context, and, with those before it in the window, the budget. */
+static capp_status check_length(const window *w, const item *it, size_t longest, capp_error *err) {
+    const capp_session *s = w->session;
+    size_t n = it->n_prompt + longest;
+    if (n > s->model->context)
+        return capp_fail(err, CAPP_ETOOLONG,
+                         "%zu tokens of prompt and completion, but the context is %u; shorten the text", n,
+                         s->model->context);
+    if (w->n_items && w->ids.n > s->node_limit) return capp_fail(err, CAPP_EBUDGET, "the window is full");
+    return capp_session_check(s, n, w->ids.n, err);
+}
+
+static capp_status insert_item(window *w, const item *it, const size_t *offset, size_t n, capp_error *err) {
+    capp_tree *tree = &w->session->tree;
+    const int32_t *ids = w->ids.data + it->first_id;
+    uint32_t prompt, last;
+    capp_status st;
+    if (!capp_grow(&w->nodes, &w->nodes_capacity, w->ids.n, sizeof *w->nodes))
+        return capp_fail_memory(err, "the window");
+    uint32_t *nodes = w->nodes + it->first_id + it->n_prompt;
+    if ((st = capp_tree_insert(tree, CAPP_ROOT, ids, it->n_prompt, false, NULL, &prompt, err)) != CAPP_OK) return st;
+    for (size_t i = 0; i < n; i++)
+        if ((st = capp_tree_insert(tree, prompt, ids + it->n_prompt + offset[i], offset[i + 1] - offset[i], true,
+                                   nodes + offset[i], &last, err)) != CAPP_OK)
+            return st;
+    return CAPP_OK;
+}
+
+static capp_status add_example(window *w, size_t row, capp_error *err) {
+    const capp_example *e = &w->examples[row];
+    unsigned flags = w->options->parse_special ? CAPP_TOKENIZE_SPECIAL : 0;
+    item it = {.first_id = w->ids.n, .row = row};
+    capp_status st;
+    if ((st = capp_example_check(e, err)) != CAPP_OK) return st;
+    if ((st = capp_session_encode(w->session, e->prompt, flags | CAPP_TOKENIZE_BOS, "prompt", &w->ids, err)) != CAPP_OK)
+        return st;
+    it.n_prompt = w->ids.n - it.first_id;
+    if ((st = encode_completions(w, e, &it, flags, err)) != CAPP_OK) return st;
+    const size_t *offset = w->offsets + it.first_offset;
+    size_t longest = 0;
+    for (size_t i = 0; i < e->n_completions; i++)
+        if (offset[i + 1] - offset[i] > longest) longest = offset[i + 1] - offset[i];
+    if ((st = check_length(w, &it, longest, err)) != CAPP_OK) return st;
+    if ((st = insert_item(w, &it, offset, e->n_completions, err)) != CAPP_OK) return st;
+    w->items[w->n_items++] = it;
+    return CAPP_OK;
+}
+
+static capp_status add_text(window *w, capp_str text, size_t row, unsigned flags, capp_error *err) {
+    item it = {.first_id = w->ids.n, .row = row, .n_prompt = 1};
+    capp_status st;
+    if ((st = capp_session_encode(w->session, text, flags, "text", &w->ids, err)) != CAPP_OK) return st;
+    it.n_scored = w->ids.n - it.first_id - 1;
+    if ((st = check_length(w, &it, it.n_scored, err)) != CAPP_OK) return st;
+    if ((st = insert_item(w, &it, (size_t[]){0, it.n_scored}, 1, err)) != CAPP_OK) return st;
+    w->items[w->n_items++] = it;
+    return CAPP_OK;
+}
+
+/* A window takes at least one row, whatever its size. */
+static bool has_room(const window *w) {
+    if (!w->n_items) return true;
+    return w->n_items < MOST_WINDOW_ROWS && w->session->tree.touched + w->ids.n < w->session->node_limit;
+}
+
+/* Rows to windows; a row at fault ends the run after the rows before it. */
+static capp_status run_rows(window *w, const capp_str *texts, size_t n, unsigned flags, capp_error *err) {
+    capp_session *s = w->session;
+    capp_error row_error;
+    capp_status st = CAPP_OK, row_st = CAPP_OK;
+    for (size_t i = 0; i < n && st == CAPP_OK && row_st == CAPP_OK;) {
+        if ((st = capp_tree_next_window(&s->tree, err)) != CAPP_OK) break;
+        for (; i < n && has_room(w); i++) {
+            size_t ids = w->ids.n, offsets = w->n_offsets;
+            if (!capp_grow(&w->items, &w->items_capacity, w->n_items + 1, sizeof *w->items))
+                row_st = capp_fail_memory(&row_error, "the window");
+            else
+                row_st = w->examples ? add_example(w, i, &row_error) : add_text(w, texts[i], i, flags, &row_error);
+            if (row_st == CAPP_OK) continue;
+            w->ids.n = ids;
+            w->n_offsets = offsets;
+            row_error.row = i;
+            break;
+        }
+        if (row_st == CAPP_ENOMEM) break;                           /* the tree may hold half a row */
+        if (row_st == CAPP_EBUDGET && w->n_items) row_st = CAPP_OK; /* tried again in a window of its own */
+        st = run_window(w, err);
+    }
+    if (st != CAPP_OK || row_st == CAPP_OK) return st;
+    if (err) *err = row_error;
+    return row_st;
+}
+
+static capp_status run_call(window *w, const capp_str *texts, size_t n, unsigned flags, capp_error *err) {
+    capp_run_options defaults;
+    capp_run_options_init(&defaults);
+    if (!w->options) w->options = &defaults;
+    w->total = n;
+    atomic_store(&w->session->cancelled, false);
+    double start = capp_seconds();
+    unsigned arithmetic = capp_enter_arithmetic();
+    capp_status st = run_rows(w, texts, n, flags, err);
+    capp_leave_arithmetic(arithmetic);
+    w->session->stats.seconds += capp_seconds() - start;
+    free_window(w);
+    return st;
+}
+
+capp_status capp_score(capp_session *session, const capp_example *examples, size_t n, const capp_run_options *options,
+                       capp_result_fn fn, void *user, capp_error *err) {
+    window w = {.session = session, .examples = examples, .options = options, .fn = fn, .user = user};
+    return n ? run_call(&w, NULL, n, 0, err) : CAPP_OK;
+}
+
+capp_status capp_token_logprobs(capp_session *session, const capp_str *texts, size_t n, unsigned flags,
+                                const capp_run_options *options, capp_text_result_fn fn, void *user, capp_error *err) {
+    window w = {.session = session, .options = options, .text_fn = fn, .user = user};
+    return n ? run_call(&w, texts, n, flags, err) : CAPP_OK;
+}
+
+static bool take_posteriors(void *user, const capp_result *result) {
+    double **proba = user;
+    memcpy(*proba, result->posterior, result->n_completions * sizeof **proba);
+    *proba += result->n_completions;
+    return true;
+}
+
+capp_status capp_predict_proba(capp_session *session, const capp_example *examples, size_t n,
+                               const capp_run_options *options, double *proba, capp_error *err) {
+    return capp_score(session, examples, n, options, take_posteriors, &proba, err);
+}
+
+static bool take_prediction(void *user, const capp_result *result) {
+    size_t *prediction = user;
+    prediction[result->row] = result->prediction;
+    return true;
+}
+
+capp_status capp_predict(capp_session *session, const capp_example *examples, size_t n, const capp_run_options *options,
+                         size_t *prediction, capp_error *err) {
+    for (size_t i = 0; i < n; i++)
+        if (examples[i].n_completions == 1) {
+            capp_fail(err, CAPP_EINVAL, "one completion alone is no choice; give another");
+            if (err) err->row = i;
+            return CAPP_EINVAL;
+        }
+    return capp_score(session, examples, n, options, take_prediction, prediction, err);
+}
