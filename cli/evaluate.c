@@ -1,0 +1,175 @@
+#include "run.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+typedef struct pair {
+    size_t label, prediction, count;
+} pair;
+
+typedef struct tally {
+    bool writes;   /* rows go to the output too */
+    bool complete; /* every row of the input was scored */
+    size_t n, correct;
+    double loss; /* sum of -log of the right class's probability */
+    pair *pairs; /* one a wrong row, until they are merged */
+    size_t n_pairs, capacity;
+} tally;
+
+static bool on_choice(run *r, const row *of, const capp_result *result, void *user) {
+    tally *t = user;
+    double right = result->posterior[of->label];
+    t->loss -= log(right > DBL_MIN ? right : DBL_MIN);
+    t->n++;
+    t->correct += result->prediction == of->label;
+    if (result->prediction != of->label) {
+        grow(&t->pairs, &t->capacity, t->n_pairs + 1, sizeof *t->pairs);
+        t->pairs[t->n_pairs++] = (pair){of->label, result->prediction, 1};
+    }
+    return !t->writes || write_choice(r, of, result, true);
+}
+
+static capp_status window(run *r, const row *rows, size_t n, void *user, capp_error *err) {
+    return run_score(r, rows, n, on_choice, user, err);
+}
+
+static int by_classes(const void *a, const void *b) {
+    const pair *x = a, *y = b;
+    if (x->label != y->label) return x->label < y->label ? -1 : 1;
+    return (x->prediction > y->prediction) - (x->prediction < y->prediction);
+}
+
+static int by_count(const void *a, const void *b) {
+    const pair *x = a, *y = b;
+    return x->count != y->count ? (x->count > y->count ? -1 : 1) : by_classes(a, b);
+}
+
+/* Equal pairs become one, the most frequent first. */
+static void merge_pairs(tally *t) {
+    if (!t->n_pairs) return;
+    qsort(t->pairs, t->n_pairs, sizeof *t->pairs, by_classes);
+    size_t last = 0;
+    for (size_t i = 1; i < t->n_pairs; i++) {
+        if (by_classes(&t->pairs[last], &t->pairs[i]))
+            t->pairs[++last] = t->pairs[i];
+        else
+            t->pairs[last].count++;
+    }
+    t->n_pairs = last + 1;
+    qsort(t->pairs, t->n_pairs, sizeof *t->pairs, by_count);
+}
+
+static void put_class(buffer *b, const run *r, size_t index, bool json) {
+    bool named = index < r->rules.n_classes;
+    if (json && named)
+        put_string(b, r->rules.classes[index]);
+    else if (named)
+        buffer_str(b, r->rules.classes[index]);
+    else
+        buffer_printf(b, "%zu", index);
+}
+
+static double share_of(size_t part, size_t whole) {
+    return whole ? (double)part / (double)whole : NAN;
+}
+
+static const char *precision_name(capp_precision precision) {
+    return precision == CAPP_PRECISION_F32 ? "f32" : precision == CAPP_PRECISION_BF16 ? "bf16" : "auto";
+}
+
+static void json_report(buffer *b, const run *r, const tally *t, const capp_stats *stats, const capp_model_info *info) {
+    buffer_text(b, "{\"accuracy\": ");
+    put_double(b, share_of(t->correct, t->n));
+    buffer_printf(b, ",\n \"n\": %zu,\n \"complete\": %s,\n \"correct\": %zu,\n \"log_loss\": ", t->n,
+                  t->complete ? "true" : "false", t->correct);
+    put_double(b, t->loss / (double)t->n);
+    buffer_text(b, ",\n \"seconds\": ");
+    put_double(b, r->seconds);
+    buffer_text(b, ",\n \"rows_per_second\": ");
+    put_double(b, (double)t->n / r->seconds);
+    buffer_text(b, ",\n \"load_seconds\": ");
+    put_double(b, info->load_seconds);
+    buffer_printf(b, ",\n \"tokens_computed\": %llu,\n \"tokens_saved\": %llu,\n \"head_rows\": %llu",
+                  (unsigned long long)stats->tokens_computed, (unsigned long long)stats->tokens_saved,
+                  (unsigned long long)stats->head_rows);
+    buffer_printf(b, ",\n \"planned_bytes\": %llu,\n \"used_bytes\": %llu,\n \"weight_bytes\": %llu",
+                  (unsigned long long)stats->planned_bytes, (unsigned long long)stats->used_bytes,
+                  (unsigned long long)info->weight_bytes);
+    buffer_printf(b, ",\n \"peak_memory_bytes\": %llu,\n \"model\": ", (unsigned long long)peak_memory());
+    put_string(b, capp_str_of(r->options->model));
+    buffer_printf(b, ",\n \"precision\": \"%s\",\n \"isa\": \"%s\",\n \"confusions\": [",
+                  precision_name(info->precision), info->isa);
+    for (size_t i = 0; i < t->n_pairs && i < 100; i++) {
+        buffer_text(b, i ? ",\n  {\"label\": " : "\n  {\"label\": ");
+        put_class(b, r, t->pairs[i].label, true);
+        buffer_text(b, ", \"prediction\": ");
+        put_class(b, r, t->pairs[i].prediction, true);
+        buffer_printf(b, ", \"count\": %zu}", t->pairs[i].count);
+    }
+    buffer_text(b, "]}\n");
+}
+
+static void text_report(buffer *b, const run *r, const tally *t, const capp_stats *stats, const capp_model_info *info) {
+    enum { SHOWN = 8 };
+    if (!t->n) return;
+    buffer_printf(b, "accuracy   %.4f (%zu of %zu)\nlog-loss   %.4f\n", share_of(t->correct, t->n), t->correct, t->n,
+                  t->loss / (double)t->n);
+    buffer_printf(b, "speed      %.1f rows/s (%.3f s; model loaded in %.3f s)\n", (double)t->n / r->seconds, r->seconds,
+                  info->load_seconds);
+    buffer_printf(b, "tokens     %llu computed, %llu saved\n", (unsigned long long)stats->tokens_computed,
+                  (unsigned long long)stats->tokens_saved);
+    buffer_printf(b, "memory     %s at its peak, of which weights %s\n", human_bytes(peak_memory()),
+                  human_bytes(info->weight_bytes));
+    if (t->n_pairs) buffer_printf(b, "\nconfused most (%zu different pairs)\n", t->n_pairs);
+    for (size_t i = 0; i < t->n_pairs && i < SHOWN; i++) {
+        buffer_printf(b, "%7zu  ", t->pairs[i].count);
+        put_class(b, r, t->pairs[i].label, false);
+        buffer_text(b, " taken for ");
+        put_class(b, r, t->pairs[i].prediction, false);
+        buffer_char(b, '\n');
+    }
+}
+
+static int write_reports(run *r, tally *t, output *json) {
+    capp_stats stats;
+    capp_model_info info;
+    capp_session_get_stats(r->session, &stats);
+    capp_model_get_info(r->model, &info);
+    merge_pairs(t);
+    if (r->options->json) json_report(&json->rows, r, t, &stats, &info);
+    buffer text = {0};
+    text_report(&text, r, t, &stats, &info);
+    int code = EXIT_DONE;
+    if (t->writes && !r->output.path) /* rows are on stdout: keep them apart */
+        fwrite(text.data ? text.data : "", 1, text.size, stderr);
+    else if (!r->options->json || json->path)
+        code = output_print(buffer_view(&text));
+    buffer_free(&text);
+    if (r->options->json && !output_close(json, true)) code = output_failed(json);
+    return code;
+}
+
+int evaluate_command(const options *o) {
+    run r;
+    tally t = {.writes = o->out != NULL};
+    const char *inputs[] = {o->input, o->model, o->classes, o->prior, o->out};
+    output json = {.file = -1};
+    capp_error err = {.row = CAPP_NO_ROW};
+    int code = EXIT_FAILED;
+    bool good = run_open(&r, o, NEED_CHOICES, true);
+    if (good && o->json && !output_open(&json, o->json, inputs, sizeof inputs / sizeof *inputs, &err)) {
+        complain("%s", err.message);
+        good = false;
+    }
+    if (good) code = run_windows(&r, window, &t);
+    /* Stopped by a signal or a bad row: what was scored before it is reported all the same. */
+    t.complete = code == EXIT_DONE;
+    if (good && (t.complete || t.n) && !r.output.error) {
+        int reported = write_reports(&r, &t, &json);
+        if (t.complete) code = reported;
+    }
+    if (json.file >= 0) output_close(&json, false);
+    free(t.pairs);
+    return run_close(&r, code);
+}

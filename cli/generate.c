@@ -1,0 +1,56 @@
+#include "run.h"
+
+#include <stdlib.h>
+
+typedef struct generating {
+    run *run;
+    const row *rows;
+} generating;
+
+static bool on_generation(void *user, const capp_generation *result) {
+    const generating *g = user;
+    buffer *b = &g->run->output.row;
+    begin_row(b, &g->rows[result->row]);
+    buffer_text(b, ", \"text\": ");
+    put_string(b, result->text);
+    buffer_text(b, ", \"ids\": ");
+    put_ids(b, result->ids, result->n);
+    buffer_printf(b, ", \"finish\": \"%s\"}\n", result->finish);
+    g->run->done++;
+    return output_end_row(&g->run->output) && !interrupted();
+}
+
+/* Stop strings as written, with \n and \t for what they mean; in memory of the window. */
+static capp_str *stop_strings(run *r) {
+    const options *o = r->options;
+    capp_str *stop = arena_take(&r->memory, o->n_stop, sizeof *stop);
+    for (size_t i = 0; i < o->n_stop; i++) {
+        buffer text = {0};
+        capp_str written = capp_str_of(o->stop[i]);
+        buffer_unescaped(&text, written.data, written.size);
+        stop[i] = arena_copy(&r->memory, buffer_view(&text));
+        buffer_free(&text);
+    }
+    return stop;
+}
+
+static capp_status window(run *r, const row *rows, size_t n, void *user, capp_error *err) {
+    (void)user;
+    capp_str *prompts = arena_take(&r->memory, n, sizeof *prompts);
+    for (size_t i = 0; i < n; i++) prompts[i] = rows[i].example.prompt;
+    capp_generate_options how;
+    capp_generate_options_init(&how);
+    how.max_tokens = r->options->tokens;
+    how.stop = stop_strings(r);
+    how.n_stop = r->options->n_stop;
+    how.ignore_eos = r->options->ignore_eos;
+    how.parse_special = r->options->parse_special;
+    how.progress = run_progress;
+    how.progress_user = r;
+    generating g = {r, rows};
+    return capp_generate(r->session, prompts, n, &how, on_generation, &g, err);
+}
+
+int generate_command(const options *o) {
+    return run_rows(o, NEED_PROMPT, true, window);
+}

@@ -1,0 +1,48 @@
+/* From a record of the input to what the library scores. */
+#ifndef CLI_ROWS_H
+#define CLI_ROWS_H
+
+#include "options.h"
+#include "template.h"
+
+typedef enum row_need {
+    NEED_CHOICES,         /* a prompt and completions */
+    NEED_CHOICES_OR_TEXT, /* or, where nothing gives completions, a text */
+    NEED_PROMPT,          /* a template, `prompt` or `text` */
+    NEED_TEXT             /* `text` */
+} row_need;
+
+/* What holds for all rows. */
+typedef struct row_rules {
+    row_need need;
+    bool has_template;
+    template template;
+    arena memory; /* of what follows */
+    capp_str *classes;
+    size_t n_classes; /* 0: rows bring completions */
+    double *prior;
+    size_t n_prior; /* 0: none */
+    const char *end_of_prompt;
+    bool normalize;
+    const char *label; /* field, or NULL */
+} row_rules;
+
+typedef struct row {
+    size_t line;    /* where it begins in the input, from 1 */
+    capp_str id;    /* text of its own id, or its index from 0 among the rows */
+    bool id_given;  /* the row has one of its own */
+    bool id_string; /* a string; else id is JSON */
+    bool is_text;   /* example.prompt is a text to score by itself */
+    capp_example example;
+    size_t label;        /* index of the right class, where rules ask for a label */
+    capp_str label_json; /* the field `label` as JSON; size 0: there is none */
+} row;
+
+/* From options; false and a message where the template, the classes or the prior are wrong. */
+bool rules_open(row_rules *rules, const options *o, row_need need, capp_error *err);
+void rules_close(row_rules *rules);
+
+/* *r in memory of a, until a is reset. index: among the rows of the input. err->row is the line. */
+bool row_build(row *r, const row_rules *rules, const record *from, size_t index, arena *a, capp_error *err);
+
+#endif

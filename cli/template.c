@@ -1,0 +1,87 @@
+#include "template.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void add_piece(template *t, bool field, size_t start) {
+    if (!field && start == t->storage.size) return;
+    grow(&t->pieces, &t->capacity, t->n_pieces + 1, sizeof *t->pieces);
+    t->pieces[t->n_pieces++] = (template_piece){field, start, t->storage.size - start};
+}
+
+static capp_str piece_text(const template *t, const template_piece *piece) {
+    return (capp_str){t->storage.data + piece->start, piece->size};
+}
+
+bool template_parse(template *t, const char *text, capp_error *err) {
+    *t = (template){0};
+    size_t size = strlen(text), valid = utf8_valid(text, size);
+    if (valid != size) return fail_at(err, 0, "-t: invalid UTF-8 at byte %zu of the template", valid + 1);
+    size_t start = 0; /* of the literal under way, in storage */
+    for (const char *c = text; *c; c++) {
+        if ((*c == '{' || *c == '}') && c[1] == *c) {
+            buffer_char(&t->storage, *c++);
+        } else if (*c == '}') {
+            return fail_at(err, 0, "-t: '}' at byte %zu of the template closes nothing; write }} for a brace",
+                           (size_t)(c - text) + 1);
+        } else if (*c == '{') {
+            add_piece(t, false, start);
+            size_t name = strcspn(c + 1, "{}");
+            if (c[1 + name] != '}')
+                return fail_at(err, 0, "-t: '{' at byte %zu of the template is not closed; write {{ for a brace",
+                               (size_t)(c - text) + 1);
+            if (!name)
+                return fail_at(err, 0,
+                               "-t: {} at byte %zu of the template names no column; write {text}, or {{}} for "
+                               "braces",
+                               (size_t)(c - text) + 1);
+            start = t->storage.size;
+            buffer_add(&t->storage, c + 1, name);
+            add_piece(t, true, start);
+            start = t->storage.size;
+            c += name + 1;
+        } else if (*c == '\\' && c[1]) {
+            buffer_unescaped(&t->storage, c, 2);
+            if (c[1] != '{' && c[1] != '}')
+                c++;
+            else
+                t->storage.size--; /* the brace keeps its meaning */
+        } else {
+            buffer_char(&t->storage, *c);
+        }
+    }
+    add_piece(t, false, start);
+    if (!t->n_pieces) return fail_at(err, 0, "-t: the template is empty; write for example '{text}\\nTopic:'");
+    return true;
+}
+
+void template_free(template *t) {
+    buffer_free(&t->storage);
+    free(t->pieces);
+    *t = (template){0};
+}
+
+bool template_check(const template *t, reader *r, capp_error *err) {
+    for (size_t i = 0; i < t->n_pieces; i++)
+        if (t->pieces[i].field && !reader_knows(r, piece_text(t, &t->pieces[i]), err)) return false;
+    return true;
+}
+
+bool template_render(const template *t, const record *row, arena *a, capp_str *prompt, capp_error *err) {
+    capp_str *parts = arena_take(a, t->n_pieces, sizeof *parts);
+    size_t size = 0;
+    for (size_t i = 0; i < t->n_pieces; i++) {
+        parts[i] = piece_text(t, &t->pieces[i]);
+        if (t->pieces[i].field && !record_text(row, parts[i], a, &parts[i]))
+            return fail_field(err, row, piece_text(t, &t->pieces[i]));
+        size += parts[i].size;
+    }
+    char *text = arena_take(a, size + 1, 1);
+    *prompt = (capp_str){text, size};
+    for (size_t i = 0; i < t->n_pieces; i++) {
+        if (parts[i].size) memcpy(text, parts[i].data, parts[i].size);
+        text += parts[i].size;
+    }
+    *text = 0;
+    return true;
+}

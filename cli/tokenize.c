@@ -1,0 +1,32 @@
+#include "run.h"
+
+static capp_status window(run *r, const row *rows, size_t n, void *user, capp_error *err) {
+    (void)user;
+    unsigned flags =
+        (r->options->no_bos ? 0U : CAPP_TOKENIZE_BOS) | (r->options->parse_special ? CAPP_TOKENIZE_SPECIAL : 0U);
+    for (size_t i = 0; i < n; i++) {
+        int32_t *ids;
+        size_t n_ids;
+        capp_status status = capp_tokenize(r->model, rows[i].example.prompt, flags, &ids, &n_ids, err);
+        if (status) {
+            err->row = i;
+            return status;
+        }
+        buffer *b = &r->output.row;
+        if (rows[i].id_given)
+            begin_row(b, &rows[i]);
+        else
+            buffer_char(b, '{');
+        buffer_text(b, rows[i].id_given ? ", \"ids\": " : "\"ids\": ");
+        put_ids(b, ids, n_ids);
+        buffer_text(b, "}\n");
+        capp_free(ids);
+        r->done++;
+        if (!output_end_row(&r->output) || !run_progress(r, i + 1, n)) return CAPP_ECANCELLED;
+    }
+    return CAPP_OK;
+}
+
+int tokenize_command(const options *o) {
+    return run_rows(o, NEED_TEXT, false, window);
+}
