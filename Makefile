@@ -1,0 +1,127 @@
+# Two commands do all the set-up: `make demo` and `make test`. The rest is for developers: see `make help`.
+# Underneath are Meson and ninja; each kind of build has a folder of its own.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := all
+.NOTPARALLEL:
+
+PREFIX ?= /usr/local
+PYTHON ?= python3
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/capp
+MODELS := $(or $(CAPP_MODELS),$(CACHE)/models)
+
+# Warnings are errors in the builds of developers and of CI, not in a user's, whose compiler may know newer ones.
+STRICT := --werror -Dtests=true
+SANITIZE := -Db_lundef=false --buildtype=debugoptimized
+
+SOURCES = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.inc' 2>/dev/null || find include src cli tests examples -name '*.[ch]' -o -name '*.inc')
+
+.PHONY: all help setup setup-test debug asan tsan coverage install clean format lint fuzz demo models test check bench
+
+all: setup build/build.ninja
+	@ninja -C build
+
+help:
+	@echo 'make            release build: build/capp'
+	@echo 'make demo       everything from nothing: SmolLM2 decides COPA'
+	@echo 'make test       everything from nothing: all tests, at most 15 minutes'
+	@echo 'make check      what is too long for that: a million mutations, soaks, peers'
+	@echo 'make install    into PREFIX (now $(PREFIX)); DESTDIR is honoured'
+	@echo 'make debug asan tsan coverage    other builds, in build-NAME'
+	@echo 'make models     fetch the real models into $(MODELS)'
+	@echo 'make format lint fuzz bench clean'
+
+setup:
+	@tools/setup.sh build
+
+setup-test:
+	@tools/setup.sh build test
+
+build/build.ninja:
+	@meson setup build >/dev/null
+
+build-test/build.ninja:
+	@meson setup build-test $(STRICT) >/dev/null
+
+build-debug/build.ninja:
+	@meson setup build-debug $(STRICT) --buildtype=debug >/dev/null
+
+build-asan/build.ninja:
+	@meson setup build-asan $(STRICT) $(SANITIZE) -Db_sanitize=address,undefined \
+	    -Dc_args='-fno-sanitize-recover=all -fno-omit-frame-pointer' >/dev/null
+
+build-tsan/build.ninja:
+	@meson setup build-tsan $(STRICT) $(SANITIZE) -Db_sanitize=thread >/dev/null
+
+build-coverage/build.ninja:
+	@meson setup build-coverage $(STRICT) -Db_coverage=true --buildtype=debug >/dev/null
+
+debug asan tsan: %: setup build-%/build.ninja
+	@ninja -C build-$@
+
+install: all
+	@meson configure build --prefix '$(abspath $(PREFIX))' && meson install -C build
+	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" -ne 0 ] || ldconfig
+
+clean:
+	@rm -rf build build-*/ .pytest_cache
+
+# ---- The real thing --------------------------------------------------------------------------------------------------
+
+demo: all
+	@$(PYTHON) tools/fetch.py --folder '$(MODELS)' smollm2
+	@$(PYTHON) tools/demo.py build/capp '$(MODELS)/smollm2.gguf'
+
+models: setup
+	@$(PYTHON) tools/fetch.py --folder '$(MODELS)' smollm2 gemma3
+
+# ---- Tests -----------------------------------------------------------------------------------------------------------
+
+# CAPP_BUILD's tests are those of build-test: the release flags with warnings as errors.
+TEST_ENV = CAPP_BUILD=$(CURDIR)/build-test CAPP_BUILD_ASAN=$(CURDIR)/build-asan CAPP_MODELS='$(MODELS)'
+PYTEST = $(TEST_ENV) "$$(tools/venv.sh)" -m pytest
+
+test: setup-test build-test/build.ninja build-asan/build.ninja
+	@ninja -C build-test
+	@ninja -C build-asan
+	@$(PYTHON) tools/fetch.py --folder '$(MODELS)' smollm2 gemma3
+	@$(PYTEST) tests $(TESTS)
+
+# Everything too long for `make test`: tests marked long, the whole fuzzing, data races.
+check: test fuzz tsan
+	@CAPP_BUILD_TSAN=$(CURDIR)/build-tsan $(PYTEST) tests --long $(TESTS)
+
+MUTATIONS ?= 1000000
+SEED ?= 1
+fuzz: setup build-asan/build.ninja
+	@ninja -C build-asan
+	@build-asan/tests/fuzz_gguf $(MUTATIONS) $(SEED)
+
+coverage: setup-test build-coverage/build.ninja
+	@tools/setup.sh coverage
+	@ninja -C build-coverage
+	@$(PYTHON) tools/fetch.py --folder '$(MODELS)' smollm2 gemma3
+	@find build-coverage -name '*.gcda' -delete
+	@CAPP_BUILD=$(CURDIR)/build-coverage CAPP_MODELS='$(MODELS)' "$$(tools/venv.sh)" -m pytest tests --fast $(TESTS)
+	@gcovr -r . --object-directory build-coverage -f src -f cli --print-summary --html-details build-coverage/coverage.html
+
+bench: setup build-test/build.ninja
+	@ninja -C build-test
+	@build-test/tests/bench_kernels
+
+# ---- The house -------------------------------------------------------------------------------------------------------
+
+format:
+	@tools/setup.sh format
+	@clang-format -i $(SOURCES)
+
+# cppcheck 2.10 takes an address kept for the length of a call for one that outlives it, and a loop for one that may not
+# run at all: the two suppressions.
+lint: setup build-debug/build.ninja
+	@tools/setup.sh format lint
+	@clang-format --dry-run --Werror $(SOURCES)
+	@echo $(filter src/%.c cli/%.c examples/%.c,$(SOURCES)) | xargs -P $$(nproc) -n 4 clang-tidy --quiet -p build-debug
+	@cppcheck --quiet --std=c17 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+	    --suppress=autoVariables --suppress=invalidFunctionArg --library=posix -DCAPP_BUILDING -D__x86_64__ -D__GNUC__ -Iinclude -Isrc src cli examples

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# setup.sh GROUP...: installs what the groups (build, test, format, lint, coverage) need and is missing here, with apt,
+# as root or through a sudo that asks for no password. Where it may do neither it says the one line to run and exits
+# with 2. Does nothing, quickly, where all is there.
+set -euo pipefail
+
+missing=()
+# need PACKAGE COMMAND...: PACKAGE is needed where the command fails.
+need() {
+    local package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing+=("$package")
+}
+have() { command -v "$1"; }
+header() { echo "#include <$1>" | "${CC:-cc}" -E -; }
+
+for group in "$@"; do
+    case $group in
+    build)
+        need gcc have "${CC:-cc}"
+        need libc6-dev header stdio.h
+        need meson have meson
+        need ninja-build have ninja
+        need pkg-config have pkg-config
+        need libpcre2-dev pkg-config --exists libpcre2-8
+        need libjansson-dev pkg-config --exists jansson
+        need libcsv-dev header csv.h
+        need python3 have "${PYTHON:-python3}"
+        need python3-venv "${PYTHON:-python3}" -c 'import ensurepip, venv'
+        need ca-certificates test -e "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}"
+        ;;
+    test | format) need clang-format have clang-format ;;
+    lint)
+        need clang-tidy have clang-tidy
+        need cppcheck have cppcheck
+        ;;
+    coverage) need gcovr have gcovr ;;
+    *)
+        echo "setup.sh: no group is called '$group'" >&2
+        exit 2
+        ;;
+    esac
+done
+
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+by_hand() {
+    echo "capp needs packages that are not installed here. Run this line, then try again:" >&2
+    echo "    sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing[*]}" >&2
+    exit 2
+}
+
+command -v apt-get >/dev/null || by_hand
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    sudo -n true 2>/dev/null || by_hand
+    as_root=(sudo -n)
+fi
+
+echo "Installing ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@"; }
+if ! { apt update && apt install --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+    tail -n 20 "$log" >&2
+    echo "apt could not install these packages; see above." >&2
+    by_hand
+fi
