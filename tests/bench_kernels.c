@@ -1,0 +1,192 @@
+/* Micro-benchmark of the kernels: `bench_kernels [ISA [OP]]` prints, for each operation, shape and instruction set, the
+ * rate of the best of some repeats and the share of the unit's measured peak that it is. Not a test. */
+#define _POSIX_C_SOURCE 200809L
+
+#include "base/cpu.h"
+#include "kernel/kernel.h"
+#include "kernel/peak.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MOST = 32 << 20 }; /* floats of the largest array */
+
+static const capp_kernels *kernels;
+static float *a, *b, *c; /* [MOST] each, 64-byte aligned */
+static size_t shape[4];  /* what a case is given */
+
+/* Of this thread's own time: that of others who share the processor does not count. */
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void fill(float *x, size_t n, float size) {
+    uint32_t state = 1;
+    for (size_t i = 0; i < n; i++) {
+        state = state * 1664525u + 1013904223u;
+        x[i] = size * ((float)(state >> 8) * 0x1p-23f - 1.0f);
+    }
+}
+
+/* Each case runs its operation once and returns the operations done: those of the mathematics, with one for each exp.
+ * Shapes stand in cases[]. */
+
+/* rows, k, n, columns of c: a block of rows against n columns of panels, as the engine calls it; rows padded by one
+ * vector. Where c is narrower than n, as tiles of the head are, panels overwrite each other's columns. */
+static double case_matmul(void) {
+    const size_t m = shape[0], k = shape[1], n = shape[2], lda = k + CAPP_LANES, bytes = kernels->panel_bytes(k);
+    const size_t columns = shape[3] ? shape[3] : n;
+    for (size_t j = 0; j < n; j += kernels->nr) {
+        const size_t width = n - j < kernels->nr ? n - j : kernels->nr;
+        kernels->matmul(c + j % columns, columns + CAPP_LANES, a, lda, (const char *)b + j / kernels->nr * bytes, m,
+                        width, k, false);
+    }
+    return 2.0 * (double)m * (double)k * (double)n;
+}
+
+static double case_pack(void) {
+    const size_t k = shape[1], n = shape[2], bytes = kernels->panel_bytes(k);
+    for (size_t j = 0; j + kernels->nr <= n; j += kernels->nr)
+        kernels->pack((char *)b + j / kernels->nr * bytes, a + j * k, k, kernels->nr, k);
+    return (double)(n * k);
+}
+
+/* rows, d, keys */
+static double case_scores(void) {
+    kernels->scores(c, shape[2], a, shape[1], shape[0], b, shape[1], 0, shape[2]);
+    return 2.0 * (double)(shape[0] * shape[1] * shape[2]);
+}
+
+static double case_values(void) {
+    kernels->values(c, shape[1], a, shape[2], shape[0], b, shape[1], shape[1], shape[2]);
+    return 2.0 * (double)(shape[0] * shape[1] * shape[2]);
+}
+
+/* n */
+static double case_rms_norm(void) {
+    return kernels->rms_norm(c, a, b, shape[0], 1e-5f), 4.0 * (double)shape[0];
+}
+static double case_layer_norm(void) {
+    return kernels->layer_norm(c, a, b, b, shape[0], 1e-5f), 8.0 * (double)shape[0];
+}
+static double case_add(void) {
+    return kernels->add(c, a, shape[0]), (double)shape[0];
+}
+static double case_scale(void) {
+    return kernels->scale(c, 1.0f, shape[0]), (double)shape[0];
+}
+static double case_rope_halves(void) {
+    return kernels->rope_halves(c, a, b, shape[0] / 2), 3.0 * (double)shape[0];
+}
+static double case_rope_pairs(void) {
+    return kernels->rope_pairs(c, a, b, shape[0] / 2), 3.0 * (double)shape[0];
+}
+static double case_silu_mul(void) {
+    return kernels->silu_mul(c, a, b, shape[0]), 4.0 * (double)shape[0];
+}
+static double case_gelu_mul(void) {
+    return kernels->gelu_mul(c, a, b, shape[0]), 8.0 * (double)shape[0];
+}
+
+static double case_gelu(void) {
+    memcpy(c, a, shape[0] * sizeof *c);
+    return kernels->gelu(c, shape[0]), 7.0 * (double)shape[0];
+}
+
+static double case_softmax(void) {
+    memcpy(c, a, shape[0] * sizeof *c);
+    return kernels->softmax(c, 0, shape[0]), 4.0 * (double)shape[0];
+}
+
+static double case_logsumexp(void) {
+    float max, sum;
+    return kernels->logsumexp(&max, &sum, a, shape[0]), 4.0 * (double)shape[0];
+}
+
+/* SmolLM2's shapes, and GPT-2's. */
+static const struct {
+    const char *op;
+    double (*run)(void);
+    size_t shape[4];
+} cases[] = {
+    {"matmul", case_matmul, {192, 576, 576}},
+    {"matmul", case_matmul, {192, 576, 3072}},
+    {"matmul", case_matmul, {192, 1536, 576}},
+    {"matmul", case_matmul, {192, 3072, 768}},
+    {"matmul", case_matmul, {48, 576, 49152, 2048}}, /* weights from memory */
+    {"matmul", case_matmul, {96, 576, 49152, 2048}},
+    {"matmul", case_matmul, {192, 576, 49152, 2048}},
+    {"matmul", case_matmul, {384, 576, 49152, 2048}},
+    {"matmul", case_matmul, {96, 3072, 8192, 768}},
+    {"matmul", case_matmul, {192, 3072, 8192, 768}},
+    {"matmul", case_matmul, {13, 576, 3072}},
+    {"matmul", case_matmul, {4, 576, 3072}},
+    {"matmul", case_matmul, {1, 576, 3072}},
+    {"pack", case_pack, {0, 576, 3072}},
+    {"scores", case_scores, {1, 64, 256}},
+    {"scores", case_scores, {3, 64, 256}},
+    {"scores", case_scores, {8, 64, 256}},
+    {"scores", case_scores, {48, 64, 256}},
+    {"scores", case_scores, {48, 256, 256}},
+    {"values", case_values, {1, 64, 256}},
+    {"values", case_values, {3, 64, 256}},
+    {"values", case_values, {8, 64, 256}},
+    {"values", case_values, {48, 64, 256}},
+    {"values", case_values, {48, 256, 256}},
+    {"rms_norm", case_rms_norm, {576}},
+    {"layer_norm", case_layer_norm, {768}},
+    {"add", case_add, {576}},
+    {"scale", case_scale, {576}},
+    {"rope_halves", case_rope_halves, {64}},
+    {"rope_pairs", case_rope_pairs, {64}},
+    {"silu_mul", case_silu_mul, {1536}},
+    {"gelu_mul", case_gelu_mul, {1536}},
+    {"gelu", case_gelu, {3072}},
+    {"softmax", case_softmax, {256}},
+    {"logsumexp", case_logsumexp, {2048}},
+};
+
+/* GFLOP/s: the best of repeats of at least a millisecond, three of them at least, for about 0.15 s. */
+static double measure(double (*run)(void)) {
+    double best = 0, start = now();
+    size_t calls = 1;
+    for (int repeat = 0; repeat < 3 || now() - start < 0.15; repeat++) {
+        double operations = 0, before = now(), seconds;
+        for (size_t i = 0; i < calls; i++) operations += run();
+        seconds = now() - before;
+        if (seconds < 1e-3) calls *= 2;
+        if (seconds > 0 && operations / seconds > best) best = operations / seconds;
+    }
+    return best * 1e-9;
+}
+
+int main(int argc, char **argv) {
+    const size_t bytes = MOST * sizeof(float);
+    a = aligned_alloc(64, bytes), b = aligned_alloc(64, bytes), c = aligned_alloc(64, bytes);
+    if (!a || !b || !c) return fputs("out of memory\n", stderr), 1;
+    fill(a, MOST, 2.0f), fill(b, MOST, 1.0f), fill(c, MOST, 1.0f);
+    for (size_t i = 0; (kernels = capp_kernels_at(i)) != NULL; i++) {
+        if (argc > 1 && strcmp(argv[1], kernels->name) != 0) continue;
+        if ((kernels->needs & ~capp_cpu_features()) != 0) {
+            printf("%s: this machine lacks it\n", kernels->name);
+            continue;
+        }
+        const double peak = capp_peak_gflops(kernels->name, 0.2);
+        printf("%-7s %-12s %-20s %8.1f GFLOP/s\n", kernels->name, "peak", "", peak);
+        for (size_t j = 0; j < sizeof cases / sizeof *cases; j++) {
+            char text[64];
+            if (argc > 2 && strcmp(argv[2], cases[j].op) != 0) continue;
+            memcpy(shape, cases[j].shape, sizeof shape);
+            const double rate = measure(cases[j].run);
+            snprintf(text, sizeof text, "%zu %zu %zu %zu", shape[0], shape[1], shape[2], shape[3]);
+            printf("%-7s %-12s %-20s %8.1f GFLOP/s %5.1f %%\n", kernels->name, cases[j].op, text, rate,
+                   100 * rate / peak);
+        }
+    }
+    free(a), free(b), free(c);
+    return 0;
+}

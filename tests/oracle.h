@@ -1,0 +1,12 @@
+/* The oracle: a plain scorer. One sequence at a time, no tree, no cache, no packing, no vectors; every sum in double
+ * precision, straight from the tensors of the file. It shares with the engine only the file reader, dequantisation
+ * and hyperparameters, which have tests of their own. */
+#ifndef CAPP_ORACLE_H
+#define CAPP_ORACLE_H
+
+#include "model/model.h"
+
+/* logprobs[i] = log Pr(ids[i] | ids before i), i from 1 to n - 1; logprobs[0] is NaN. Exits on failure. */
+void oracle_logprobs(const capp_gguf *g, const int32_t *ids, size_t n, double *logprobs);
+
+#endif

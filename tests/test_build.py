@@ -1,0 +1,69 @@
+"""What the build makes for others: the C example, an installation."""
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE = ROOT / "examples" / "classify.c"
+TEXTS = ["The striker scored twice in the final.", "Whisk the eggs and fold in the flour.", "Parliament passed the bill."]
+
+
+def output_of(command, **options):
+    done = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, capture_output=True, text=True, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_example(build, smollm2):
+    lines = output_of([build / "classify_example", smollm2, *TEXTS]).splitlines()
+    assert [re.fullmatch(re.escape(text) + r": (\w+) \((\d+) %\)", line)[1] for text, line in zip(TEXTS, lines)] == [
+        "sports", "cooking", "politics"]
+    assert len(lines) == len(TEXTS)
+
+
+def test_example_fails_with_a_message(build, tmp_path):
+    done = subprocess.run([build / "classify_example", tmp_path / "none.gguf", "a"], capture_output=True, text=True)
+    assert done.returncode == 2 and "none.gguf" in done.stderr  # CAPP_EIO
+    assert subprocess.run([build / "classify_example"], capture_output=True).returncode == 2
+
+
+def test_install(build, tiny_model, tmp_path):
+    """A program outside of the tree builds against an installation by pkg-config and runs with the shared library."""
+    output_of(["meson", "install", "-C", build, "--no-rebuild", "--destdir", tmp_path])
+    (config,) = tmp_path.rglob("capp.pc")
+    library = config.parent.parent
+    environment = {**os.environ, "PKG_CONFIG_PATH": str(config.parent), "PKG_CONFIG_SYSROOT_DIR": str(tmp_path),
+                   "LD_LIBRARY_PATH": str(library)}
+    flags = shlex.split(output_of(["pkg-config", "--cflags", "--libs", "capp"], env=environment))
+    output_of([*shlex.split(os.environ.get("CC", "cc")), "-std=c17", "-Wall", "-Wextra", "-pedantic", "-Werror", EXAMPLE,
+               *flags, "-o", tmp_path / "example"])
+    assert "a: " in output_of([tmp_path / "example", tiny_model, "a"], env=environment)
+    (command,) = tmp_path.rglob("bin/capp")
+    (page,) = tmp_path.rglob("man1/capp.1")
+    assert output_of([command, "--version"]).startswith("capp ")
+    assert page.read_text().startswith((".", "'"))
+    assert list(library.glob("libcapp.a")) and list(library.glob("libcapp.so.0"))
+
+
+def test_the_shared_library_shows_the_header_and_no_more(build):
+    symbols = output_of(["nm", "-D", "--defined-only", build / "libcapp.so"])
+    shown = {line.split()[-1] for line in symbols.splitlines()}
+    header = (ROOT / "include" / "capp.h").read_text()
+    declared = set(re.findall(r"CAPP_API [\w ]+?[ *](capp_\w+)\(", header))
+    assert len(declared) > 20
+    assert shown == declared
+
+
+def test_header_in_cpp(tmp_path):
+    source = tmp_path / "a.cpp"
+    source.write_text('#include "capp.h"\nint main() { capp_model_options options; return sizeof options == 0; }\n')
+    compiler = os.environ.get("CXX", "c++")
+    try:
+        output_of([compiler, "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'include'}", "-fsyntax-only", source])
+    except FileNotFoundError:
+        pytest.skip("no C++ compiler")
+

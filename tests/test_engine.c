@@ -1,0 +1,308 @@
+/* The engine against the oracle, and against itself: the same bits in every arrangement. */
+#include <unistd.h>
+
+#include "base/cpu.h"
+#include "capp.h"
+#include "kernel/kernel.h"
+#include "scoring.h"
+#include "test.h"
+#include "tiny.h"
+
+enum { ROWS = 60 };
+
+typedef struct arrangement {
+    int threads;
+    uint64_t memory;
+    const char *isa;
+    size_t step;  /* rows of a call */
+    size_t begin; /* rows are taken from here, round and round, by */
+    size_t stride;
+    bool warm; /* scored twice by one session, the second time kept */
+} arrangement;
+
+static capp_model *open_model(const char *path, const arrangement *a) {
+    capp_model_options options;
+    capp_model *model;
+    capp_error err;
+    capp_model_options_init(&options);
+    options.threads = a->threads;
+    options.memory = a->memory;
+    options.isa = a->isa;
+    CHECK_OK(capp_model_open(&model, path, &options, &err), err);
+    return model;
+}
+
+/* Scores rows as arranged; result i is of rows[i]. */
+static scores *score_rows(const char *path, const row *rows, size_t n, const arrangement *a) {
+    capp_model *model = open_model(path, a);
+    capp_session *session;
+    capp_error err;
+    capp_example *examples = malloc(n * sizeof *examples);
+    scores *in_order = calloc(n, sizeof *in_order), *out = calloc(n, sizeof *out);
+    size_t *source = malloc(n * sizeof *source);
+    CHECK(examples && in_order && out && source);
+    for (size_t i = 0; i < n; i++) {
+        source[i] = (a->begin + i * a->stride) % n;
+        examples[i] = rows[source[i]].example;
+    }
+    CHECK_OK(capp_session_open(&session, model, &err), err);
+    for (int pass = a->warm ? 0 : 1; pass < 2; pass++)
+        for (size_t i = 0; i < n; i += a->step) {
+            size_t count = n - i < a->step ? n - i : a->step;
+            if (!pass) {
+                scores *unused = calloc(count, sizeof *unused);
+                CHECK_OK(capp_score(session, examples + i, count, NULL, keep, unused, &err), err);
+                free_scores(unused, count);
+            } else
+                CHECK_OK(capp_score(session, examples + i, count, NULL, keep, in_order + i, &err), err);
+        }
+    for (size_t i = 0; i < n; i++) out[source[i]] = in_order[i];
+    capp_session_free(session);
+    capp_model_free(model);
+    free(examples), free(in_order), free(source);
+    return out;
+}
+
+static bool same_bits(const scores *a, const scores *b, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (a[i].n != b[i].n || memcmp(a[i].logprobs, b[i].logprobs, a[i].n * sizeof(float)) ||
+            memcmp(a[i].ids, b[i].ids, a[i].n * sizeof(int32_t)))
+            return false;
+    return true;
+}
+
+static void check_arrangements(const char *arch, const char *isa) {
+    char path[64];
+    const size_t n = ROWS;
+    tiny_model_file(arch, 7, path);
+    row *rows = make_rows(11, n);
+    const arrangement plain = {1, 0, isa, n, 0, 1, false};
+    const arrangement others[] = {
+        {2, 0, isa, n, 0, 1, false},           /* threads */
+        {3, 0, isa, n, 5, 7, false},           /* order */
+        {1, 0, isa, 1, 0, 1, false},           /* one row a call: prefixes warm */
+        {2, 0, isa, 7, 3, 13, true},           /* everything warm */
+        {2, 1100 * 1024, isa, n, 0, 1, false}, /* just enough memory */
+        {1, 1400 * 1024, isa, 9, 2, 11, true},
+    };
+    scores *expected = score_rows(path, rows, n, &plain);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        scores *got = score_rows(path, rows, n, &others[i]);
+        if (!same_bits(expected, got, n)) FAIL("%s: arrangement %zu gives other bits", arch, i);
+        free_scores(got, n);
+    }
+    for (size_t i = 0; i < n; i += 9) { /* alone, in a session that has seen nothing */
+        const arrangement alone = {1, 0, isa, 1, 0, 1, false};
+        scores *got = score_rows(path, rows + i, 1, &alone);
+        if (!same_bits(expected + i, got, 1)) FAIL("%s: row %zu alone gives other bits", arch, i);
+        free_scores(got, 1);
+    }
+    free_scores(expected, n);
+    free(rows);
+    unlink(path);
+}
+
+static void check_oracle(const char *arch, const char *isa) {
+    char path[64];
+    const size_t n = ROWS / 2;
+    capp_gguf *g;
+    capp_error err;
+    tiny_model_file(arch, 21, path);
+    row *rows = make_rows(22, n);
+    const arrangement plain = {2, 0, isa, n, 0, 1, false};
+    scores *got = score_rows(path, rows, n, &plain);
+    CHECK_OK(capp_gguf_open(&g, path, &err), err);
+    double worst = worst_difference(g, got, n);
+    if (!(worst <= 1e-4)) FAIL("%s on %s: off by %g from the oracle", arch, isa, worst);
+    capp_gguf_free(g);
+    free_scores(got, n);
+    free(rows);
+    unlink(path);
+}
+
+static void need_isa(const char *isa) {
+    if (capp_kernels_named(isa)->needs & ~capp_cpu_features()) SKIP("this machine has no %s", isa);
+}
+
+#define FOR_EACH(arch, isa)                                                                                            \
+    TEST(oracle_##arch##_##isa) {                                                                                      \
+        need_isa(#isa);                                                                                                \
+        check_oracle(#arch, #isa);                                                                                     \
+    }                                                                                                                  \
+    TEST(same_bits_##arch##_##isa) {                                                                                   \
+        need_isa(#isa);                                                                                                \
+        check_arrangements(#arch, #isa);                                                                               \
+    }
+
+FOR_EACH(llama, ref)
+FOR_EACH(llama, avx2)
+FOR_EACH(llama, avx512)
+FOR_EACH(gemma3, ref)
+FOR_EACH(gemma3, avx2)
+FOR_EACH(gemma3, avx512)
+FOR_EACH(gpt2, ref)
+FOR_EACH(gpt2, avx2)
+FOR_EACH(gpt2, avx512)
+
+static void score_one(const capp_example *e, uint64_t memory, capp_status expected, const char *message) {
+    char path[64];
+    capp_session *session;
+    capp_error err;
+    tiny_model_file("llama", 3, path);
+    const arrangement a = {1, memory, NULL, 1, 0, 1, false};
+    capp_model *model = open_model(path, &a);
+    scores *s = calloc(1, sizeof *s);
+    CHECK(s);
+    CHECK_OK(capp_session_open(&session, model, &err), err);
+    CHECK_INT(capp_score(session, e, 1, NULL, keep, s, &err), expected);
+    CHECK_CONTAINS(err.message, message);
+    free_scores(s, 1);
+    capp_session_free(session);
+    capp_model_free(model);
+    unlink(path);
+}
+
+TEST(budget_too_small_says_how_much) {
+    row *rows = make_rows(5, 1);
+    score_one(&rows->example, 100 * 1024, CAPP_EBUDGET, "MiB; the memory budget is 0 MiB (");
+    score_one(&rows->example, 1, CAPP_EBUDGET, "MiB; the memory budget is 0 MiB (");
+    free(rows);
+}
+
+TEST(prompt_too_long_names_both_numbers) {
+    char long_text[400];
+    memset(long_text, 'q', sizeof long_text - 1);
+    long_text[sizeof long_text - 1] = 0;
+    capp_str completions[] = {capp_str_of("a"), capp_str_of("b")};
+    capp_example e = {capp_str_of(long_text), completions, 2, NULL, NULL, true};
+    score_one(&e, 0, CAPP_ETOOLONG, "the context is 96");
+}
+
+TEST(bad_examples_are_named) {
+    capp_str pair[] = {capp_str_of("a"), capp_str_of("b")}, hollow[] = {capp_str_of("a"), {NULL, 0}};
+    double heavy[] = {0.7, 0.7}, negative[] = {-0.5, 1.5};
+    capp_str prompt = capp_str_of("p");
+    score_one(&(capp_example){{NULL, 0}, pair, 2, NULL, NULL, true}, 0, CAPP_EINVAL, "prompt is empty");
+    score_one(&(capp_example){prompt, hollow, 2, NULL, NULL, true}, 0, CAPP_EINVAL, "completion 1 is empty");
+    score_one(&(capp_example){prompt, pair, 0, NULL, NULL, true}, 0, CAPP_EINVAL, "no completions");
+    score_one(&(capp_example){prompt, pair, 1, NULL, NULL, true}, 0, CAPP_EINVAL, "normalised");
+    score_one(&(capp_example){prompt, pair, 2, heavy, NULL, true}, 0, CAPP_EINVAL, "sums to 1.4");
+    score_one(&(capp_example){prompt, pair, 2, negative, NULL, true}, 0, CAPP_EINVAL, "prior of completion 0");
+    score_one(&(capp_example){prompt, pair, 2, NULL, "-", true}, 0, CAPP_EINVAL, "end_of_prompt");
+    score_one(&(capp_example){{"\xff", 1}, pair, 2, NULL, NULL, true}, 0, CAPP_EINVAL, "UTF-8");
+}
+
+/* Rows before a bad one are handed over; the error names it. */
+TEST(a_bad_row_loses_nothing) {
+    char path[64];
+    capp_session *session;
+    capp_error err;
+    row *rows = make_rows(9, 3);
+    tiny_model_file("llama", 3, path);
+    const arrangement a = {1, 0, NULL, 1, 0, 1, false};
+    capp_model *model = open_model(path, &a);
+    CHECK_OK(capp_session_open(&session, model, &err), err);
+    capp_example examples[3] = {rows[0].example, rows[1].example, rows[2].example};
+    examples[2].prompt.size = 0;
+    scores *s = calloc(3, sizeof *s);
+    CHECK(s);
+    CHECK_INT(capp_score(session, examples, 3, NULL, keep, s, &err), CAPP_EINVAL);
+    CHECK_INT(err.row, 2);
+    CHECK(s[0].n && s[1].n && !s[2].n);
+    free_scores(s, 3);
+    capp_session_free(session);
+    capp_model_free(model);
+    unlink(path);
+    free(rows);
+}
+
+static bool count_down(void *user, const capp_result *result) {
+    (void)result;
+    return --*(int *)user > 0;
+}
+
+TEST(a_callback_cancels_and_the_session_goes_on) {
+    char path[64];
+    capp_session *session;
+    capp_error err;
+    row *rows = make_rows(10, 4);
+    tiny_model_file("gpt2", 3, path);
+    const arrangement a = {2, 0, NULL, 1, 0, 1, false};
+    capp_model *model = open_model(path, &a);
+    CHECK_OK(capp_session_open(&session, model, &err), err);
+    capp_example examples[4];
+    for (int i = 0; i < 4; i++) examples[i] = rows[i].example;
+    int left = 2;
+    CHECK_INT(capp_score(session, examples, 4, NULL, count_down, &left, &err), CAPP_ECANCELLED);
+    left = 100;
+    CHECK_OK(capp_score(session, examples, 4, NULL, count_down, &left, &err), err);
+    CHECK_INT(left, 96);
+    capp_session_free(session);
+    capp_model_free(model);
+    unlink(path);
+    free(rows);
+}
+
+/* Nodes with children of the trie of all paths, counted by hand: sorted distinct prefixes. */
+static int by_ids(const void *a, const void *b) {
+    const int32_t *x = *(int32_t *const *)a, *y = *(int32_t *const *)b;
+    for (int32_t i = 0;; i++) {
+        if (i == x[0] || i == y[0]) return (x[0] > y[0]) - (x[0] < y[0]);
+        if (x[i + 1] != y[i + 1]) return x[i + 1] < y[i + 1] ? -1 : 1;
+    }
+}
+
+/* A path's tokens but its last are run once each: distinct proper prefixes of all paths. */
+static size_t count_prefixes(const scores *s, size_t n) {
+    size_t n_paths = 0, total = 0;
+    for (size_t i = 0; i < n; i++) n_paths += s[i].n_completions;
+    int32_t **paths = malloc(n_paths * sizeof *paths);
+    CHECK(paths);
+    n_paths = 0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t c = 0; c < s[i].n_completions; c++) {
+            size_t count = s[i].offset[c + 1] - s[i].offset[c], length = s[i].n_prompt + count - 1;
+            int32_t *p = paths[n_paths++] = malloc((length + 2) * sizeof *p);
+            CHECK(p);
+            p[0] = (int32_t)length;
+            memcpy(p + 1, s[i].prompt, s[i].n_prompt * sizeof *p);
+            memcpy(p + 1 + s[i].n_prompt, s[i].ids + s[i].offset[c], (count - 1) * sizeof *p);
+        }
+    qsort(paths, n_paths, sizeof *paths, by_ids);
+    for (size_t i = 0; i < n_paths; i++) {
+        int32_t common = 0;
+        while (i && common < paths[i][0] && common < paths[i - 1][0] &&
+               paths[i][common + 1] == paths[i - 1][common + 1])
+            common++;
+        total += (size_t)(paths[i][0] - common);
+    }
+    for (size_t i = 0; i < n_paths; i++) free(paths[i]);
+    free(paths);
+    return total;
+}
+
+TEST(tokens_computed_are_the_trees) {
+    char path[64];
+    capp_session *session;
+    capp_error err;
+    capp_stats stats;
+    const size_t n = ROWS;
+    row *rows = make_rows(31, n);
+    tiny_model_file("gemma3", 3, path);
+    const arrangement a = {2, 0, NULL, 1, 0, 1, false};
+    capp_model *model = open_model(path, &a);
+    CHECK_OK(capp_session_open(&session, model, &err), err);
+    capp_example *examples = malloc(n * sizeof *examples);
+    scores *s = calloc(n, sizeof *s);
+    CHECK(examples && s);
+    for (size_t i = 0; i < n; i++) examples[i] = rows[i].example;
+    CHECK_OK(capp_score(session, examples, n, NULL, keep, s, &err), err);
+    capp_session_get_stats(session, &stats);
+    CHECK_INT(stats.tokens_computed, count_prefixes(s, n));
+    CHECK_INT(stats.rows, n);
+    free_scores(s, n);
+    free(examples), free(rows);
+    capp_session_free(session);
+    capp_model_free(model);
+    unlink(path);
+}

@@ -1,0 +1,556 @@
+/* Every operation of every instruction set against double precision and, where kernel.h fixes each operation of the
+ * chain, against those very bits. Arrays lie against pages that may not be touched, at their end and at their start in
+ * turn. One check an operation, made into tests by the list of kernel.h; each check is itself checked on a kernel with
+ * a small mistake, which it must reject. */
+#define _DEFAULT_SOURCE
+
+#include "test.h"
+
+#include "base/cpu.h"
+#include "kernel/kernel.h"
+#include "kernel/peak.h"
+
+#include <sys/mman.h>
+
+enum { LANES = CAPP_LANES, PAGE = 4096, MOST_MAPPED = 32 };
+
+static const double EPS = 0x1p-24; /* half a unit in the last place of 1 */
+
+/* Guarded arrays -------------------------------------------------------------------------------------------------- */
+
+static struct {
+    char *at;
+    size_t bytes;
+} mapped[MOST_MAPPED];
+static size_t n_mapped;
+static bool at_end;
+static test_random random_state = {1};
+
+/* n floats, random normal, that end (at_end) or start at a page which may not be touched; until release(). */
+static float *array(size_t n) {
+    const size_t inner = (n * sizeof(float) + PAGE - 1) / PAGE * PAGE, bytes = inner + 2 * PAGE;
+    char *at = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(at != MAP_FAILED && n_mapped < MOST_MAPPED);
+    if (inner) CHECK(!mprotect(at + PAGE, inner, PROT_READ | PROT_WRITE));
+    mapped[n_mapped].at = at;
+    mapped[n_mapped++].bytes = bytes;
+    float *x = (float *)(void *)(at + PAGE + (at_end ? inner - n * sizeof(float) : 0));
+    for (size_t i = 0; i < n; i++) x[i] = (float)test_random_normal(&random_state);
+    return x;
+}
+
+static float *copy_of(const float *x, size_t n) {
+    float *y = array(n);
+    if (n) memcpy(y, x, n * sizeof *y);
+    return y;
+}
+
+static void release(void) {
+    while (n_mapped) {
+        n_mapped--;
+        munmap(mapped[n_mapped].at, mapped[n_mapped].bytes);
+    }
+}
+
+static size_t between(size_t least, size_t most) {
+    return least + test_random_below(&random_state, most - least + 1);
+}
+
+/* Errors ---------------------------------------------------------------------------------------------------------- */
+
+static double worst;    /* the greatest error in units of its tolerance; above 1 is a failure */
+static char first[160]; /* what failed first */
+
+static void reject(const char *what, double got, double want, double ratio) {
+    if (worst <= 1) snprintf(first, sizeof first, "%s: %.9g, not %.9g", what, got, want);
+    worst = ratio;
+}
+
+static void near(const char *what, double got, double want, double tolerance) {
+    const double ratio = fabs(got - want) / tolerance;
+    if (!(ratio <= 1))
+        reject(what, got, want, HUGE_VAL);
+    else if (ratio > worst)
+        worst = ratio;
+}
+
+static uint32_t bits_of(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static void same(const char *what, const float *got, const float *want, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (bits_of(got[i]) != bits_of(want[i])) reject(what, (double)got[i], (double)want[i], HUGE_VAL);
+}
+
+/* The chain of kernel.h: fused on all but the reference. */
+static float chain(const capp_kernels *k, float a, float b, float c) {
+    const float product = a * b;
+    return strcmp(k->name, "ref") != 0 ? fmaf(a, b, c) : product + c;
+}
+
+/* The sum over a row in the order of kernel.h. */
+static float sum_of_lanes(const float *x, size_t n) {
+    float lane[LANES] = {0};
+    for (size_t i = 0; i < n; i++) lane[i % LANES] += x[i];
+    for (size_t width = LANES / 2; width; width /= 2)
+        for (size_t l = 0; l < width; l++) lane[l] += lane[l + width];
+    return lane[0];
+}
+
+/* Products -------------------------------------------------------------------------------------------------------- */
+
+/* 64-byte aligned whatever the mode: a panel is a whole number of cache lines. */
+static float *panel_of(const capp_kernels *k, const float *w, size_t ldw, size_t n, size_t depth) {
+    const size_t bytes = k->panel_bytes(depth);
+    float *panel = array(bytes / sizeof(float));
+    if (bytes % 64 != 0) reject("panel_bytes % 64", (double)(bytes % 64), 0, HUGE_VAL);
+    k->pack(panel, w, ldw, n, depth);
+    return panel;
+}
+
+/* c [m][n] rows ldc apart, among which nothing may change, from what c was before. */
+static void expect_product(const capp_kernels *k, const char *what, const float *c, const float *before, size_t ldc,
+                           const float *a, size_t lda, const float *b, size_t row_b, size_t column_b, size_t m,
+                           size_t n, size_t depth, bool add) {
+    for (size_t r = 0; r < m; r++) {
+        for (size_t j = 0; j < n; j++) {
+            const float *was = before + r * ldc + j;
+            float exact = add ? *was : 0;
+            double sum = exact, size = fabs(sum);
+            for (size_t i = 0; i < depth; i++) {
+                const float x = a[r * lda + i], y = b[i * row_b + j * column_b];
+                exact = chain(k, x, y, exact);
+                sum += (double)x * (double)y;
+                size += fabs((double)x * (double)y);
+            }
+            near(what, (double)c[r * ldc + j], sum, 8 * EPS * size + 1e-30);
+            same(what, c + r * ldc + j, &exact, 1);
+        }
+        if (r + 1 < m) same("between rows", c + r * ldc + n, before + r * ldc + n, ldc - n);
+    }
+}
+
+static void one_matmul(const capp_kernels *k, size_t m, size_t n, size_t depth, bool add) {
+    const size_t ldw = depth + between(0, 3), lda = depth + between(0, 20), ldc = n + between(0, 20);
+    const float *w = array((n - 1) * ldw + depth), *a = array((m - 1) * lda + depth);
+    const float *panel = panel_of(k, w, ldw, n, depth);
+    float *c = array((m - 1) * ldc + n), *before = copy_of(c, (m - 1) * ldc + n);
+    k->matmul(c, ldc, a, lda, panel, m, n, depth, add);
+    expect_product(k, "matmul", c, before, ldc, a, lda, w, 1, ldw, m, n, depth, add);
+    if (depth > 1) { /* along k in two calls */
+        const size_t split = between(1, depth - 1);
+        float *twice = copy_of(before, (m - 1) * ldc + n);
+        const float *left = panel_of(k, w, ldw, n, split), *right = panel_of(k, w + split, ldw, n, depth - split);
+        k->matmul(twice, ldc, a, lda, left, m, n, split, add);
+        k->matmul(twice, ldc, a + split, lda, right, m, n, depth - split, true);
+        same("split along k", twice, c, (m - 1) * ldc + n);
+    }
+    release();
+}
+
+static void check_matmul(const capp_kernels *k) {
+    for (size_t m = 1; m <= 40; m++) one_matmul(k, m, m % 3 ? k->nr : between(1, k->nr), between(1, 40), m % 2 == 0);
+    for (size_t n = 1; n <= k->nr; n++) one_matmul(k, between(1, 30), n, between(1, 70), n % 2 == 0);
+    one_matmul(k, 25, k->nr, 577, false);
+    one_matmul(k, 3, k->nr, 1536, true);
+}
+
+/* The panel is the kernel's own affair: what counts is that a row of the identity brings each weight back, 0 beyond. */
+static void check_pack(const capp_kernels *k) {
+    for (size_t n = 1; n <= k->nr; n++) {
+        const size_t depth = between(1, 37), ldw = depth + between(0, 3);
+        const float *w = array((n - 1) * ldw + depth), *panel = panel_of(k, w, ldw, n, depth);
+        float *a = array(depth), *c = array(k->nr);
+        for (size_t i = 0; i < depth; i++) {
+            for (size_t j = 0; j < depth; j++) a[j] = i == j;
+            k->matmul(c, k->nr, a, depth, panel, 1, k->nr, depth, false);
+            for (size_t j = 0; j < k->nr; j++) near("pack", (double)c[j], j < n ? (double)w[j * ldw + i] : 0.0, 1e-30);
+        }
+        release();
+    }
+}
+
+static void one_scores(const capp_kernels *k, size_t rows, size_t d, size_t skip, size_t n) {
+    const size_t blocks = (skip + n + LANES - 1) / LANES, ldq = d + between(0, 9), lds = n + between(0, 9);
+    const float *kt = array(blocks * d * LANES), *q = array((rows - 1) * ldq + d);
+    float *s = array((rows - 1) * lds + n), *before = copy_of(s, (rows - 1) * lds + n);
+    float *keys = array(d * (n + 1)); /* [d][n] */
+    for (size_t i = 0; i < d; i++)
+        for (size_t j = 0; j < n; j++) keys[i * n + j] = kt[((skip + j) / LANES * d + i) * LANES + (skip + j) % LANES];
+    k->scores(s, lds, q, ldq, rows, kt, d, skip, n);
+    expect_product(k, "scores", s, before, lds, q, ldq, keys, n, 1, rows, n, d, false);
+    release();
+}
+
+static void check_scores(const capp_kernels *k) {
+    for (size_t rows = 1; rows <= 40; rows++)
+        one_scores(k, rows, between(1, 70), between(0, LANES - 1), between(1, rows % 4 ? 70 : 300));
+    for (size_t skip = 0; skip < LANES; skip++)
+        for (size_t n = 1; n <= 2 * LANES + 1; n++) one_scores(k, between(1, 3), between(1, 5), skip, n);
+    one_scores(k, 13, 256, 0, 64);
+}
+
+static void one_values(const capp_kernels *k, size_t rows, size_t d, size_t n) {
+    const size_t ldv = d + between(0, 9), ldp = n + between(0, 9), ldo = d + between(0, 9), split = between(0, n);
+    const float *v = array((n - 1) * ldv + d), *p = array((rows - 1) * ldp + n);
+    float *out = array((rows - 1) * ldo + d), *before = copy_of(out, (rows - 1) * ldo + d);
+    float *twice = copy_of(out, (rows - 1) * ldo + d);
+    k->values(out, ldo, p, ldp, rows, v, ldv, d, n);
+    expect_product(k, "values", out, before, ldo, p, ldp, v, ldv, 1, rows, d, n, true);
+    if (split) k->values(twice, ldo, p, ldp, rows, v, ldv, d, split);
+    if (split < n) k->values(twice, ldo, p + split, ldp, rows, v + split * ldv, ldv, d, n - split);
+    same("values in two runs", twice, out, (rows - 1) * ldo + d);
+    release();
+}
+
+static void check_values(const capp_kernels *k) {
+    for (size_t rows = 1; rows <= 40; rows++)
+        one_values(k, rows, rows % 2 ? between(1, 140) : 16 * between(1, 8), between(1, 40));
+    for (size_t d = 1; d <= 80; d++) one_values(k, between(1, 14), d, between(1, 9));
+    one_values(k, 7, 256, 300);
+}
+
+/* Norms ----------------------------------------------------------------------------------------------------------- */
+
+static void check_rms_norm(const capp_kernels *k) {
+    for (size_t n = 1; n <= 120; n = n < 70 ? n + 1 : n + 17) {
+        const float eps = n % 2 ? 1e-5f : 0.5f;
+        float *x = array(n), *w = array(n), *y = array(n), lane[LANES] = {0};
+        double squares = 0;
+        for (size_t i = 0; i < n; i++) squares += (double)x[i] * (double)x[i];
+        for (size_t i = 0; i < n; i++) lane[i % LANES] = chain(k, x[i], x[i], lane[i % LANES]);
+        const double factor = 1 / sqrt(squares / (double)n + (double)eps);
+        const float exact = 1.0f / sqrtf(sum_of_lanes(lane, LANES) / (float)n + eps);
+        k->rms_norm(y, x, w, n, eps);
+        for (size_t i = 0; i < n; i++) {
+            const double want = (double)x[i] * factor * (double)w[i];
+            const float bits = x[i] * exact * w[i];
+            near("rms_norm", (double)y[i], want, 12 * EPS * fabs(want));
+            same("rms_norm", y + i, &bits, 1);
+        }
+        k->rms_norm(x, x, w, n, eps);
+        same("rms_norm in place", x, y, n);
+        release();
+    }
+}
+
+static void check_layer_norm(const capp_kernels *k) {
+    for (size_t n = 2; n <= 120; n = n < 70 ? n + 1 : n + 17) {
+        const float eps = n % 2 ? 1e-5f : 0.5f;
+        float *x = array(n), *w = array(n), *b = array(n), *y = array(n);
+        double mean = 0, squares = 0;
+        for (size_t i = 0; i < n; i++) mean += (double)x[i] / (double)n;
+        for (size_t i = 0; i < n; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+        const double factor = 1 / sqrt(squares / (double)n + (double)eps);
+        for (int bias = 0; bias < 2; bias++) {
+            k->layer_norm(y, x, w, bias ? b : NULL, n, eps);
+            for (size_t i = 0; i < n; i++) {
+                const double scaled = ((double)x[i] - mean) * factor * (double)w[i];
+                const double tolerance = 30 * EPS * (fabs(scaled) + factor * fabs((double)w[i]) + fabs((double)b[i]));
+                near("layer_norm", (double)y[i], scaled + (bias ? (double)b[i] : 0), tolerance);
+            }
+        }
+        k->layer_norm(x, x, w, b, n, eps);
+        same("layer_norm in place", x, y, n);
+        release();
+    }
+}
+
+/* Element by element ---------------------------------------------------------------------------------------------- */
+
+static void check_add(const capp_kernels *k) {
+    for (size_t n = 0; n <= 70; n++) {
+        float *x = array(n), *y = array(n), *before = copy_of(y, n);
+        k->add(y, x, n);
+        for (size_t i = 0; i < n; i++) before[i] += x[i];
+        same("add", y, before, n);
+        release();
+    }
+}
+
+static void check_scale(const capp_kernels *k) {
+    for (size_t n = 0; n <= 70; n++) {
+        float *y = array(n), *before = copy_of(y, n);
+        k->scale(y, 1.7f, n);
+        for (size_t i = 0; i < n; i++) before[i] *= 1.7f;
+        same("scale", y, before, n);
+        release();
+    }
+}
+
+/* x0 is element i * step, x1 is `apart` further. */
+static void check_rope(const capp_kernels *k, bool pairs) {
+    for (size_t half = 1; half <= 70; half++) {
+        float *x = array(2 * half), *was = copy_of(x, 2 * half), *c = array(half), *s = array(half);
+        (pairs ? k->rope_pairs : k->rope_halves)(x, c, s, half);
+        for (size_t i = 0; i < half; i++) {
+            const size_t at = pairs ? 2 * i : i, to = at + (pairs ? 1 : half);
+            const double x0 = (double)was[at], x1 = (double)was[to], cosine = (double)c[i], sine = (double)s[i];
+            near("rope", (double)x[at], x0 * cosine - x1 * sine, 3 * EPS * (fabs(x0 * cosine) + fabs(x1 * sine)));
+            near("rope", (double)x[to], x1 * cosine + x0 * sine, 3 * EPS * (fabs(x1 * cosine) + fabs(x0 * sine)));
+            if (!pairs) { /* an element's bits depend on nothing but itself: alone, and by the other form */
+                float two[2] = {was[at], was[to]}, pair[2] = {was[at], was[to]};
+                k->rope_halves(two, c + i, s + i, 1);
+                k->rope_pairs(pair, c + i, s + i, 1);
+                same("rope alone", two, x + at, 1);
+                same("rope alone", two + 1, x + to, 1);
+                same("rope of pairs", pair, two, 2);
+            }
+        }
+        release();
+    }
+}
+
+static void check_rope_halves(const capp_kernels *k) {
+    check_rope(k, false);
+}
+static void check_rope_pairs(const capp_kernels *k) {
+    check_rope(k, true);
+}
+
+static double silu(double x) {
+    return x / (1 + exp(-x));
+}
+static double gelu(double x) {
+    return x / (1 + exp(-2 * sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+}
+
+/* The exponent's argument carries its own rounding, hence its size in the tolerance. */
+static void check_gated(const char *what, void (*op)(float *y, const float *gate, const float *up, size_t n),
+                        double (*of)(double)) {
+    static const float special[] = {0, -0.0f, 1e-30f, -1e-30f, 20, -20, 88, -88, 100, -100, 1e4f, -1e4f, 1e9f, -1e9f};
+    for (size_t n = 1; n <= 200; n = n < 70 ? n + 1 : n + 13) {
+        float *gate = array(n), *up = array(n), *y = array(n);
+        for (size_t i = 0; i < n; i++) gate[i] *= 4.0f;
+        for (size_t i = 0; n == 70 && i < sizeof special / sizeof *special; i++) gate[i] = special[i];
+        op(y, gate, up, n);
+        for (size_t i = 0; i < n; i++) {
+            const double x = (double)gate[i], want = of(x) * (double)up[i];
+            const double slope = fabs(x) > 40 ? 80 : 8 + 2 * fabs(x) + (of == gelu ? 0.25 * fabs(x * x * x) : 0);
+            float alone;
+            near(what, (double)y[i], want, slope * EPS * fabs(want) + 1e-35);
+            op(&alone, gate + i, up + i, 1);
+            same("alone", &alone, y + i, 1);
+        }
+        op(up, gate, up, n);
+        same("in place", up, y, n);
+        release();
+    }
+    float nan = NAN, one = 1, y;
+    op(&y, &nan, &one, 1);
+    if (!isnan(y)) reject("NaN", (double)y, (double)nan, HUGE_VAL);
+}
+
+static const capp_kernels *under_test;
+
+static void gelu_alone(float *y, const float *gate, const float *up, size_t n) {
+    float x[512];
+    memcpy(x, gate, n * sizeof *x);
+    under_test->gelu(x, n);
+    for (size_t i = 0; i < n; i++) y[i] = x[i] * up[i];
+}
+
+static void check_silu_mul(const capp_kernels *k) {
+    check_gated("silu_mul", k->silu_mul, silu);
+}
+static void check_gelu_mul(const capp_kernels *k) {
+    check_gated("gelu_mul", k->gelu_mul, gelu);
+}
+
+static void check_gelu(const capp_kernels *k) {
+    under_test = k;
+    check_gated("gelu", gelu_alone, gelu);
+    for (size_t n = 0; n <= 40; n++) { /* in its own place against the guard */
+        float *x = array(n), *want = copy_of(x, n), *ones = array(n);
+        for (size_t i = 0; i < n; i++) ones[i] = 1;
+        k->gelu(x, n);
+        if (n) k->gelu_mul(want, want, ones, n);
+        same("gelu and gelu_mul", x, want, n);
+        release();
+    }
+}
+
+/* Sums of exponentials -------------------------------------------------------------------------------------------- */
+
+/* exp over its whole range, by way of a softmax whose greatest element is 0. */
+static void check_exp(const capp_kernels *k) {
+    enum { N = 4096 };
+    float *s = array(N), *x = array(N);
+    for (size_t i = 0; i < N; i++) x[i] = -110.0f * (float)i / N;
+    for (size_t i = 1; i < N / 2; i++) x[i] *= 0.01f;
+    const float special[] = {-INFINITY, -1e30f, -103.9f, -1e-30f, -0.0f};
+    memcpy(x + 1, special, sizeof special);
+    memcpy(s, x, N * sizeof *s);
+    k->softmax(s, 0, N);
+    for (size_t i = 0; i < N; i++) {
+        const double want = exp((double)x[i]);
+        near("exp", (double)s[i], want, 2.5 * EPS * want + 0x1p-149);
+    }
+    if (s[1] != 0 || s[2] != 0) reject("exp(-inf)", (double)s[1], 0, HUGE_VAL);
+    s[0] = 0, s[1] = NAN;
+    if (!isnan(k->softmax(s, 0, 2))) reject("softmax of NaN", 0, NAN, HUGE_VAL);
+    release();
+}
+
+static void check_softmax(const capp_kernels *k) {
+    for (size_t lo = 0; lo < 40; lo++)
+        for (size_t hi = lo + 1; hi < 80; hi += between(1, 5)) {
+            const size_t start = lo / LANES * LANES, end = (hi + LANES - 1) / LANES * LANES;
+            float *s = array(end), *was = copy_of(s, end);
+            double max = -HUGE_VAL, sum = 0;
+            for (size_t i = 0; i < end; i++) was[i] = s[i] *= 5.0f;
+            for (size_t i = lo; i < hi; i++) max = fmax(max, (double)s[i]);
+            const float got = k->softmax(s, lo, hi), lanes = sum_of_lanes(s + start, end - start);
+            same("before the blocks", s, was, start);
+            for (size_t i = start; i < end; i++) {
+                const double want = i >= lo && i < hi ? exp((double)was[i] - max) : 0;
+                near("softmax", (double)s[i], want, (3 + max - (double)was[i]) * EPS * want + 1e-37);
+                sum += want;
+            }
+            near("softmax sum", (double)got, sum, 40 * EPS * sum);
+            same("softmax sum in lanes", &got, &lanes, 1);
+            release();
+        }
+    check_exp(k);
+}
+
+static void check_logsumexp(const capp_kernels *k) {
+    for (size_t n = 1; n <= 400; n = n < 70 ? n + 1 : n + 37) {
+        float *x = array(n), max, sum;
+        double most = -HUGE_VAL, want = 0;
+        for (size_t i = 0; i < n; i++) x[i] = x[i] * 3.0f - 50.0f;
+        for (size_t i = 0; i < n; i++) most = fmax(most, (double)x[i]);
+        for (size_t i = 0; i < n; i++) want += exp((double)x[i] - most);
+        k->logsumexp(&max, &sum, x, n);
+        near("max", (double)max, most, 1e-30);
+        near("logsumexp", (double)sum, want, 20 * EPS * want);
+        /* As softmax sums, which starts at lane 0 too. */
+        float padded[512];
+        memcpy(padded, x, n * sizeof *x);
+        const float by_softmax = k->softmax(padded, 0, n);
+        same("logsumexp and softmax", &sum, &by_softmax, 1);
+        release();
+    }
+}
+
+/* Tests ----------------------------------------------------------------------------------------------------------- */
+
+static void run(const capp_kernels *k, void (*check)(const capp_kernels *k)) {
+    worst = 0;
+    for (int mode = 0; mode < 2; mode++) {
+        at_end = mode == 0;
+        check(k);
+        release();
+    }
+}
+
+static void test_op(const char *isa, void (*check)(const capp_kernels *k)) {
+    const capp_kernels *k = capp_kernels_named(isa);
+    CHECK(k);
+    if ((k->needs & ~capp_cpu_features()) != 0) SKIP("this machine lacks %s", isa);
+    run(k, check);
+    if (!(worst <= 1)) FAIL("%s: %s", isa, first);
+}
+
+#define X(name, type, parameters)                                                                                      \
+    TEST(ref_##name) {                                                                                                 \
+        test_op("ref", check_##name);                                                                                  \
+    }                                                                                                                  \
+    TEST(avx2_##name) {                                                                                                \
+        test_op("avx2", check_##name);                                                                                 \
+    }                                                                                                                  \
+    TEST(avx512_##name) {                                                                                              \
+        test_op("avx512", check_##name);                                                                               \
+    }
+CAPP_OP_MAP(X)
+#undef X
+
+/* A mistake in each operation, small as mistakes go. */
+#define REF capp_kernels_ref
+static void bad_pack(void *panel, const float *w, size_t ldw, size_t n, size_t k) {
+    REF.pack(panel, w, ldw, n > 1 ? n - 1 : n, k);
+}
+static void bad_matmul(float *c, size_t ldc, const float *a, size_t lda, const void *panel, size_t m, size_t n,
+                       size_t k, bool add) {
+    REF.matmul(c, ldc, a, lda, panel, m, n, k > 30 ? k - 1 : k, add);
+}
+static void bad_rms_norm(float *y, const float *x, const float *w, size_t n, float eps) {
+    (void)eps;
+    REF.rms_norm(y, x, w, n, 1e-6f);
+}
+static void bad_layer_norm(float *y, const float *x, const float *w, const float *b, size_t n, float eps) {
+    REF.layer_norm(y, x, w, b, n, eps * 1.01f);
+}
+static void bad_add(float *y, const float *x, size_t n) {
+    REF.add(y, x, n & ~(size_t)3);
+}
+static void bad_scale(float *y, float s, size_t n) {
+    REF.scale(y, s, n ? n - 1 : 0);
+}
+static void bad_rope_halves(float *x, const float *c, const float *s, size_t half) {
+    REF.rope_pairs(x, c, s, half);
+}
+static void bad_rope_pairs(float *x, const float *c, const float *s, size_t half) {
+    REF.rope_pairs(x, s, c, half);
+}
+static void bad_silu_mul(float *y, const float *gate, const float *up, size_t n) {
+    for (size_t i = 0; i < n; i++) y[i] = gate[i] * up[i] / (1.0f + expf(-1.0001f * gate[i]));
+}
+static void bad_gelu_mul(float *y, const float *gate, const float *up, size_t n) { /* the other gelu, by erf */
+    for (size_t i = 0; i < n; i++) y[i] = gate[i] * up[i] * (0.5f + 0.5f * erff(gate[i] * 0.70710678f));
+}
+static void bad_gelu(float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) x[i] *= 0.5f + 0.5f * erff(x[i] * 0.70710678f);
+}
+static void bad_scores(float *s, size_t lds, const float *q, size_t ldq, size_t rows, const float *kt, size_t d,
+                       size_t skip, size_t n) {
+    REF.scores(s, lds, q, ldq, rows, kt, d, n < 17 ? skip : 0, n);
+}
+static float bad_softmax(float *s, size_t lo, size_t hi) {
+    const float sum = REF.softmax(s, lo, hi);
+    return sum - s[hi - 1];
+}
+static void bad_values(float *out, size_t ldo, const float *p, size_t ldp, size_t rows, const float *v, size_t ldv,
+                       size_t d, size_t n) {
+    REF.values(out, ldo, p, ldp, rows, v, ldv, d > 16 ? d - 1 : d, n);
+}
+static void bad_logsumexp(float *max, float *sum, const float *x, size_t n) {
+    REF.logsumexp(max, sum, x, n);
+    *sum *= 1.0001f;
+}
+
+TEST(checks_reject_mistakes){
+#define X(name, type, parameters)                                                                                      \
+    {                                                                                                                  \
+        capp_kernels bad = capp_kernels_ref;                                                                           \
+        bad.name = bad_##name;                                                                                         \
+        run(&bad, check_##name);                                                                                       \
+        if (worst <= 1) FAIL("a mistake in %s was not seen", #name);                                                   \
+    }
+    CAPP_OP_MAP(X)
+#undef X
+}
+
+TEST(dispatch) {
+    CHECK_STR(capp_kernels_at(0)->name, "ref");
+    CHECK(!capp_kernels_at(3));
+    CHECK(!capp_kernels_named("avx1024"));
+    CHECK_STR(capp_kernels_best(0)->name, "ref");
+    CHECK_STR(capp_kernels_best(CAPP_CPU_AVX2)->name, "avx2");
+    CHECK_STR(capp_kernels_best(CAPP_CPU_AVX2 | CAPP_CPU_AVX512)->name, "avx512");
+    for (size_t i = 0; capp_kernels_at(i); i++) {
+        CHECK(capp_kernels_named(capp_kernels_at(i)->name) == capp_kernels_at(i));
+        CHECK(capp_kernels_at(i)->nr <= CAPP_MAX_NR);
+    }
+}
+
+TEST(peak) {
+    for (size_t i = 0; capp_kernels_at(i); i++) {
+        const bool has = (capp_kernels_at(i)->needs & ~capp_cpu_features()) == 0;
+        CHECK((capp_peak_gflops(capp_kernels_at(i)->name, 0.01) > 0.1) == has);
+    }
+    CHECK(capp_peak_gflops("avx1024", 0.01) == 0);
+}

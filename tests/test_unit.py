@@ -1,0 +1,58 @@
+"""Runs the C test programs (tests/test_*.c): each test in a process of its own, in the release build and again under
+AddressSanitizer and UBSan. In the sanitizer build tests named slow_ are left out; with --long ThreadSanitizer's build
+runs those that use threads."""
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SKIPPED = 77
+BUILDS = {"release": "CAPP_BUILD", "asan": "CAPP_BUILD_ASAN", "tsan": "CAPP_BUILD_TSAN"}
+THREADED = ("test_engine", "test_faults", "test_models", "test_sabotage")
+ENVIRONMENT = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:allocator_may_return_null=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1",
+}
+
+
+def programs(build):
+    """Test programs of a build folder, as Meson lists them: a file that lies there from before is none."""
+    targets = Path(build) / "meson-info" / "intro-targets.json"
+    if not targets.exists():
+        return []
+    names = [target["filename"][0] for target in json.loads(targets.read_text()) if target["type"] == "executable"]
+    return sorted(Path(name) for name in names if Path(name).name.startswith("test_"))
+
+
+def cases():
+    for build, variable in BUILDS.items():
+        folder = os.environ.get(variable)
+        for program in programs(folder) if folder else []:
+            if build == "tsan" and program.name not in THREADED:
+                continue
+            listed = subprocess.run([program, "--list"], capture_output=True, text=True)
+            names = listed.stdout.split() if listed.returncode == 0 else ["--list"]
+            for name in names:
+                marks = [pytest.mark.long] if build == "tsan" else []
+                if name.startswith("slow_"):
+                    if build != "release":
+                        continue
+                    marks.append(pytest.mark.slow)
+                yield pytest.param(program, name, id=f"{build}-{program.name}-{name}", marks=marks)
+
+
+@pytest.mark.parametrize("program, name", cases())
+def test_unit(program, name, tmp_path):
+    environment = {**os.environ, **ENVIRONMENT, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([program, name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          env=environment, text=True, errors="replace")
+    if done.returncode == SKIPPED:
+        pytest.skip(done.stdout.strip())
+    assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout}"
+
+
+def test_there_are_test_programs(build):
+    assert len(programs(build)) >= 5

@@ -1,0 +1,168 @@
+#include "tiny.h"
+
+#include <unistd.h>
+
+#include "base/tensor.h"
+#include "gguf_writer.h"
+#include "test.h"
+
+enum { WIDTH = 52, LAYERS = 3, FEED = 76 };
+
+typedef struct maker {
+    gguf_writer *w;
+    test_random random;
+    const char *arch;
+} maker;
+
+static void add_tensor(maker *m, const char *name, size_t k, size_t n, double mean, double deviation) {
+    float *data = malloc(k * n * sizeof *data);
+    if (!data) FAIL("out of memory");
+    for (size_t i = 0; i < k * n; i++) data[i] = (float)(mean + deviation * test_random_normal(&m->random));
+    uint64_t dims[2] = {k, n};
+    gguf_writer_tensor(m->w, name, CAPP_TYPE_F32, n > 1 ? 2 : 1, dims, data, k * n * sizeof *data);
+    free(data);
+}
+
+static void layer_tensor(maker *m, int layer, const char *name, size_t k, size_t n, double mean, double deviation) {
+    char full[64];
+    snprintf(full, sizeof full, "blk.%d.%s", layer, name);
+    add_tensor(m, full, k, n, mean, deviation);
+}
+
+/* Products keep the variance of their input times gain squared. */
+static void product_tensor(maker *m, int layer, const char *name, size_t k, size_t n, double gain, bool bias) {
+    char full[64];
+    snprintf(full, sizeof full, "%s.weight", name);
+    layer_tensor(m, layer, full, k, n, 0, gain / sqrt((double)k));
+    snprintf(full, sizeof full, "%s.bias", name);
+    if (bias) layer_tensor(m, layer, full, n, 1, 0, 0.5);
+}
+
+static void norm_tensor(maker *m, int layer, const char *name, size_t n, bool bias) {
+    char full[64];
+    snprintf(full, sizeof full, "%s.weight", name);
+    layer_tensor(m, layer, full, n, 1, 1, 0.4);
+    snprintf(full, sizeof full, "%s.bias", name);
+    if (bias) layer_tensor(m, layer, full, n, 1, 0, 0.4);
+}
+
+static void key_u32(maker *m, const char *key, uint32_t value) {
+    char full[96];
+    snprintf(full, sizeof full, "%s.%s", m->arch, key);
+    gguf_writer_u32(m->w, full, value);
+}
+
+static void key_f32(maker *m, const char *key, float value) {
+    char full[96];
+    snprintf(full, sizeof full, "%s.%s", m->arch, key);
+    gguf_writer_f32(m->w, full, value);
+}
+
+/* A byte-level vocabulary: the 256 bytes as GPT-2 writes them, some pairs of letters, two control tokens at the end. */
+static void add_vocabulary(maker *m) {
+    static char text[TINY_VOCABULARY][8], merge[TINY_VOCABULARY][16];
+    const char *tokens[TINY_VOCABULARY], *merges[TINY_VOCABULARY];
+    int32_t types[TINY_VOCABULARY];
+    size_t n = 0, n_merges = 0;
+    unsigned next = 256;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        bool printable = (byte > 32 && byte < 127) || (byte > 160 && byte != 173);
+        unsigned c = printable ? byte : next++;
+        if (c < 128)
+            snprintf(text[n++], 8, "%c", (char)c);
+        else
+            snprintf(text[n++], 8, "%c%c", (char)(0xc0 | c >> 6), (char)(0x80 | (c & 63)));
+    }
+    for (char a = 'a'; n < TINY_VOCABULARY - 2; a++)
+        for (const char *b = "eo"; *b && n < TINY_VOCABULARY - 2; b++) {
+            snprintf(text[n++], 8, "%c%c", a, *b);
+            snprintf(merge[n_merges++], 16, "%c %c", a, *b);
+        }
+    snprintf(text[n++], 8, "<s>");
+    snprintf(text[n++], 8, "</s>");
+    for (size_t i = 0; i < n; i++) {
+        tokens[i] = text[i];
+        types[i] = i < TINY_VOCABULARY - 2 ? 1 : 3;
+    }
+    for (size_t i = 0; i < n_merges; i++) merges[i] = merge[i];
+    gguf_writer_str(m->w, "tokenizer.ggml.model", "gpt2");
+    gguf_writer_str(m->w, "tokenizer.ggml.pre", "gpt-2");
+    gguf_writer_str_array(m->w, "tokenizer.ggml.tokens", tokens, NULL, n);
+    gguf_writer_i32_array(m->w, "tokenizer.ggml.token_type", types, n);
+    gguf_writer_str_array(m->w, "tokenizer.ggml.merges", merges, NULL, n_merges);
+    gguf_writer_u32(m->w, "tokenizer.ggml.bos_token_id", TINY_VOCABULARY - 2);
+    gguf_writer_u32(m->w, "tokenizer.ggml.eos_token_id", TINY_VOCABULARY - 1);
+    gguf_writer_bool(m->w, "tokenizer.ggml.add_bos_token", false);
+}
+
+static void add_layer(maker *m, int layer, size_t heads, size_t kv_heads, size_t d) {
+    bool gpt2 = !strcmp(m->arch, "gpt2"), gemma3 = !strcmp(m->arch, "gemma3");
+    size_t q = heads * d, kv = kv_heads * d;
+    norm_tensor(m, layer, "attn_norm", WIDTH, gpt2);
+    norm_tensor(m, layer, "ffn_norm", WIDTH, gpt2);
+    if (gpt2)
+        product_tensor(m, layer, "attn_qkv", WIDTH, q + 2 * kv, 1.5, true);
+    else {
+        product_tensor(m, layer, "attn_q", WIDTH, q, 1.5, false);
+        product_tensor(m, layer, "attn_k", WIDTH, kv, 1.5, false);
+        product_tensor(m, layer, "attn_v", WIDTH, kv, 1.5, false);
+        product_tensor(m, layer, "ffn_gate", WIDTH, FEED, 1.2, false);
+    }
+    product_tensor(m, layer, "attn_output", q, WIDTH, 1.2, gpt2);
+    product_tensor(m, layer, "ffn_up", WIDTH, FEED, 1.2, gpt2);
+    product_tensor(m, layer, "ffn_down", FEED, WIDTH, 1.2, gpt2);
+    if (gemma3) {
+        norm_tensor(m, layer, "attn_q_norm", d, false);
+        norm_tensor(m, layer, "attn_k_norm", d, false);
+        norm_tensor(m, layer, "post_attention_norm", WIDTH, false);
+        norm_tensor(m, layer, "post_ffw_norm", WIDTH, false);
+    }
+}
+
+void *tiny_model_with(const char *arch, uint64_t seed, tiny_extra extra, size_t *size) {
+    maker m = {gguf_writer_new(), {seed}, arch};
+    bool gpt2 = !strcmp(arch, "gpt2"), gemma3 = !strcmp(arch, "gemma3");
+    size_t heads = gpt2 ? 4 : 6, kv_heads = gpt2 ? 4 : gemma3 ? 1 : 2, d = gpt2 ? WIDTH / 4 : 10;
+    int layers = gemma3 ? 7 : LAYERS; /* the sixth looks at all positions */
+    gguf_writer_str(m.w, "general.architecture", arch);
+    key_u32(&m, "context_length", TINY_CONTEXT);
+    key_u32(&m, "embedding_length", WIDTH);
+    key_u32(&m, "block_count", (uint32_t)layers);
+    key_u32(&m, "feed_forward_length", FEED);
+    key_u32(&m, "attention.head_count", (uint32_t)heads);
+    key_u32(&m, "attention.head_count_kv", (uint32_t)kv_heads);
+    if (!gpt2) {
+        key_u32(&m, "attention.key_length", (uint32_t)d);
+        key_u32(&m, "attention.value_length", (uint32_t)d);
+        key_f32(&m, "rope.freq_base", 5000);
+    }
+    if (gemma3) key_u32(&m, "attention.sliding_window", TINY_WINDOW);
+    key_f32(&m, gpt2 ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", 1e-5f);
+    add_vocabulary(&m);
+    add_tensor(&m, "token_embd.weight", WIDTH, TINY_VOCABULARY, 0, gemma3 ? 0.4 : 1);
+    if (gpt2) add_tensor(&m, "position_embd.weight", WIDTH, TINY_CONTEXT, 0, 0.7);
+    for (int i = 0; i < layers; i++) add_layer(&m, i, heads, kv_heads, d);
+    add_tensor(&m, "output_norm.weight", WIDTH, 1, 1, 0.4);
+    if (gpt2) add_tensor(&m, "output_norm.bias", WIDTH, 1, 0, 0.4);
+    if (!gemma3) add_tensor(&m, "output.weight", WIDTH, TINY_VOCABULARY, 0, 2.5 / sqrt(WIDTH));
+    if (extra) extra(m.w);
+    return gguf_writer_finish(m.w, size);
+}
+
+void *tiny_model(const char *arch, uint64_t seed, size_t *size) {
+    return tiny_model_with(arch, seed, NULL, size);
+}
+
+void tiny_model_file_with(const char *arch, uint64_t seed, tiny_extra extra, char *path) {
+    size_t size;
+    void *data = tiny_model_with(arch, seed, extra, &size);
+    strcpy(path, "/tmp/capp-tiny-XXXXXX");
+    int fd = mkstemp(path);
+    if (fd < 0 || write(fd, data, size) != (ssize_t)size) FAIL("cannot write %s", path);
+    close(fd);
+    free(data);
+}
+
+void tiny_model_file(const char *arch, uint64_t seed, char *path) {
+    tiny_model_file_with(arch, seed, NULL, path);
+}

@@ -1,0 +1,24 @@
+/* Tiny random models, one an architecture, as GGUF files in memory. Wide enough that logits spread: switching off any
+ * part moves log-probabilities. Hidden sizes are no multiple of a vector; heads are grouped; windows are short. */
+#ifndef CAPP_TINY_H
+#define CAPP_TINY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gguf_writer.h"
+
+enum { TINY_VOCABULARY = 300, TINY_CONTEXT = 96, TINY_WINDOW = 11 };
+
+/* arch: "llama", "gemma3", "gpt2". The caller frees the result. */
+void *tiny_model(const char *arch, uint64_t seed, size_t *size);
+
+/* The same in a file; path: at least 64 bytes. The caller unlinks it. */
+void tiny_model_file(const char *arch, uint64_t seed, char *path);
+
+/* The same with more in the file: extra adds keys or tensors. */
+typedef void (*tiny_extra)(gguf_writer *w);
+void *tiny_model_with(const char *arch, uint64_t seed, tiny_extra extra, size_t *size);
+void tiny_model_file_with(const char *arch, uint64_t seed, tiny_extra extra, char *path);
+
+#endif

@@ -1,0 +1,85 @@
+#include "vocab_maker.h"
+
+#include "test.h"
+
+void token_list_add(token_list *list, const char *text, float score, int32_t type) {
+    CHECK(list->n < sizeof list->texts / sizeof list->texts[0]);
+    size_t size = strlen(text) + 1;
+    CHECK((list->texts[list->n] = malloc(size)) != NULL);
+    memcpy(list->texts[list->n], text, size);
+    list->scores[list->n] = score;
+    list->types[list->n++] = type;
+}
+
+void token_list_add_bytes(token_list *list) {
+    unsigned substitute = 0x100;
+    for (unsigned b = 0; b < 256; b++) {
+        bool prints = (b > ' ' && b < 0x7f) || (b > 0xa0 && b != 0xad);
+        unsigned c = prints ? b : substitute++;
+        char text[3] = {(char)c, 0, 0};
+        if (c >= 0x80) {
+            text[0] = (char)(0xc0 | c >> 6);
+            text[1] = (char)(0x80 | (c & 0x3f));
+        }
+        token_list_add(list, text, 0, 1);
+    }
+}
+
+void token_list_add_byte_pieces(token_list *list) {
+    for (unsigned b = 0; b < 256; b++) {
+        char text[8];
+        snprintf(text, sizeof text, "<0x%02X>", b);
+        token_list_add(list, text, 0, 6);
+    }
+}
+
+void token_list_free(token_list *list) {
+    for (size_t i = 0; i < list->n; i++) free(list->texts[i]);
+    list->n = 0;
+}
+
+gguf_writer *vocab_writer(const char *model, const char *pre, const token_list *list) {
+    gguf_writer *w = gguf_writer_new();
+    gguf_writer_str(w, "tokenizer.ggml.model", model);
+    if (pre) gguf_writer_str(w, "tokenizer.ggml.pre", pre);
+    gguf_writer_str_array(w, "tokenizer.ggml.tokens", (const char *const *)list->texts, NULL, list->n);
+    gguf_writer_i32_array(w, "tokenizer.ggml.token_type", list->types, list->n);
+    if (!strcmp(model, "llama")) gguf_writer_f32_array(w, "tokenizer.ggml.scores", list->scores, list->n);
+    return w;
+}
+
+void write_merges(gguf_writer *w, const char *const *merges, size_t n) {
+    gguf_writer_str_array(w, "tokenizer.ggml.merges", merges, NULL, n);
+}
+
+made_vocab make_vocab(gguf_writer *w) {
+    made_vocab made = {0};
+    size_t size;
+    made.file = gguf_writer_finish(w, &size);
+    made.status = capp_gguf_parse(&made.gguf, made.file, size, "tiny.gguf", &made.error);
+    if (made.status == CAPP_OK) made.status = capp_vocab_open_gguf(&made.vocab, made.gguf, &made.error);
+    return made;
+}
+
+void made_vocab_free(made_vocab *made) {
+    capp_vocab_free(made->vocab);
+    capp_gguf_free(made->gguf);
+    free(made->file);
+    *made = (made_vocab){0};
+}
+
+const char *ids_of(const capp_vocab *vocab, const char *text, unsigned flags) {
+    static char line[20000];
+    capp_ids ids = {0};
+    capp_error err;
+    if (capp_vocab_encode(vocab, capp_str_of(text), flags, &ids, &err) != CAPP_OK) {
+        snprintf(line, sizeof line, "ERROR: %s", err.message);
+    } else {
+        size_t n = 0;
+        line[0] = 0;
+        for (size_t i = 0; i < ids.n && n < sizeof line - 20; i++)
+            n += (size_t)snprintf(line + n, sizeof line - n, "%s%d", i ? " " : "", ids.data[i]);
+    }
+    capp_ids_free(&ids);
+    return line;
+}
