@@ -61,12 +61,13 @@ typedef struct capp_forward {
     uint32_t *path_node;    /* [longest] nodes of it */
     capp_tiles all, heads;  /* every row; rows that the head needs, for the last layer */
     float *x;               /* [rows][width] residual stream */
-    float *h;               /* [rows][h_stride] norms' and attention's output */
-    float *t;               /* [rows][t_stride] q, k, v; gate and up */
-    float *u;               /* [rows][width] a product's output on its way to x */
+    char *h;                /* [rows][h_stride] elements of the products: norms' and attention's output */
+    char *g;                /* [rows][g_stride] elements: the feed-forward part's activation */
+    float *t;               /* [rows][t_stride] q, k, v */
+    float *u;               /* [rows][width] a product's output on its way to x through a norm */
     float *cosines, *sines; /* [n_ropes][longest][rope_dims / 2], of positions */
     size_t n_rotations;     /* positions filled so far */
-    size_t h_stride, t_stride;
+    size_t h_stride, g_stride, t_stride;
     float *scratch; /* [workers][scratch_stride] */
     size_t scratch_stride, score_stride, tile_rows;
     /* Head: */
@@ -98,7 +99,14 @@ void capp_attention(capp_forward *f, size_t layer, const capp_tiles *tiles);
 /* CAPP_EFORMAT where logits are not numbers. */
 capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err);
 
-/* y [rows][ldy] = x [rows][ldx] times m, plus its bias. */
-void capp_product(capp_forward *f, const capp_matrix *m, const float *x, size_t ldx, float *y, size_t ldy, size_t rows);
+/* y [rows][ldy] = x [rows][ldx] times m, plus its bias; add: and what y was. x: elements of the products. */
+void capp_product(capp_forward *f, const capp_matrix *m, const char *x, size_t ldx, float *y, size_t ldy, size_t rows,
+                  bool add);
+
+/* f->g = activation of f->h times m, the matrix `up` of a layer. */
+void capp_product_activated(capp_forward *f, const capp_matrix *m, size_t rows);
+
+/* Floats of scratch that capp_product_activated takes of a worker. */
+size_t capp_product_scratch(const capp_weights *w);
 
 #endif

@@ -8,8 +8,7 @@ enum { CHUNK = 8 };
 typedef struct phase {
     capp_forward *f;
     size_t layer, rows;
-    const capp_norm *post, *norm; /* of the residual phase */
-    bool add;                     /* u is to be added to x */
+    const capp_norm *post, *norm; /* of the norm phase; post: of u before it is added to x, or NULL */
     const uint32_t *nodes;        /* of the embedding phase */
     const capp_tree *tree;
 } phase;
@@ -49,20 +48,22 @@ static void apply_norm(const capp_weights *w, const capp_norm *norm, float *y, c
         w->kernels->layer_norm(y, x, norm->weight, norm->bias, n, w->hparams.norm_eps);
 }
 
-/* x += [post](u), where there is a u; h = norm(x). */
-static void residual_rows(void *user, size_t task, int worker) {
+/* x += post(u), where there is a post norm; h = norm(x). */
+static void norm_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
     const capp_weights *w = f->w;
-    size_t width = w->hparams.width;
-    (void)worker;
+    const capp_products *products = w->products;
+    size_t width = w->hparams.width, padded = (width + products->step - 1) / products->step * products->step;
+    float *normed = f->scratch + (size_t)worker * f->scratch_stride;
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
         float *x = f->x + r * width, *u = f->u + r * width;
-        if (p->add) {
-            if (p->post->weight) apply_norm(w, p->post, u, u, width);
+        if (p->post) {
+            apply_norm(w, p->post, u, u, width);
             w->kernels->add(x, u, width);
         }
-        apply_norm(w, p->norm, f->h + r * f->h_stride, x, width);
+        apply_norm(w, p->norm, normed, x, width);
+        products->narrow(f->h + r * f->h_stride * products->element, normed, width, padded);
     }
 }
 
@@ -102,23 +103,6 @@ static void position_rows(void *user, size_t task, int worker) {
     }
 }
 
-/* The feed-forward part's activation, in place in f->t. */
-static void activate_rows(void *user, size_t task, int worker) {
-    const phase *p = user;
-    capp_forward *f = p->f;
-    const capp_weights *w = f->w;
-    size_t n = w->hparams.feed;
-    (void)worker;
-    for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
-        float *t = f->t + r * f->t_stride;
-        switch (w->arch->activation) {
-        case CAPP_SILU_GATED: w->kernels->silu_mul(t, t, t + n, n); break;
-        case CAPP_GELU_GATED: w->kernels->gelu_mul(t, t, t + n, n); break;
-        case CAPP_GELU: w->kernels->gelu(t, n); break;
-        }
-    }
-}
-
 /* After the last layer's keys and values are stored only the head's rows go on: x is packed to them. q stays where it
  * is; the tiles say where. */
 static void keep_head_rows(capp_forward *f) {
@@ -127,15 +111,22 @@ static void keep_head_rows(capp_forward *f) {
         if (f->head_row[i] != i) memcpy(f->x + i * width, f->x + f->head_row[i] * width, width * sizeof *f->x);
 }
 
+/* x += post(y times m), or the sum alone where there is no post norm, of which the next norm phase then knows. */
+static void add_product(phase *p, const capp_matrix *m, const char *y, size_t ldy, const capp_norm *post) {
+    capp_forward *f = p->f;
+    size_t width = f->w->hparams.width;
+    p->post = post->weight ? post : NULL;
+    capp_product(f, m, y, ldy, p->post ? f->u : f->x, width, p->rows, !p->post);
+}
+
 static void run_layer(phase *p) {
     capp_forward *f = p->f;
     const capp_weights *w = f->w;
     const capp_layer *layer = &w->layers[p->layer];
-    size_t width = w->hparams.width;
     bool last = p->layer + 1 == w->hparams.layers;
     p->norm = &layer->attention_norm;
-    run_rows(p, residual_rows);
-    capp_product(f, &layer->qkv, f->h, f->h_stride, f->t, f->t_stride, p->rows);
+    run_rows(p, norm_rows);
+    capp_product(f, &layer->qkv, f->h, f->h_stride, f->t, f->t_stride, p->rows, false);
     run_rows(p, position_rows);
     if (last) {
         keep_head_rows(f);
@@ -143,15 +134,11 @@ static void run_layer(phase *p) {
         if (!p->rows) return;
     }
     capp_attention(f, p->layer, last ? &f->heads : &f->all);
-    capp_product(f, &layer->out, f->h, f->h_stride, f->u, width, p->rows);
-    p->add = true;
-    p->post = &layer->attention_post_norm;
+    add_product(p, &layer->out, f->h, f->h_stride, &layer->attention_post_norm);
     p->norm = &layer->feed_norm;
-    run_rows(p, residual_rows);
-    capp_product(f, &layer->up, f->h, f->h_stride, f->t, f->t_stride, p->rows);
-    run_rows(p, activate_rows);
-    capp_product(f, &layer->down, f->t, f->t_stride, f->u, width, p->rows);
-    p->post = &layer->feed_post_norm;
+    run_rows(p, norm_rows);
+    capp_product_activated(f, &layer->up, p->rows);
+    add_product(p, &layer->down, f->g, f->g_stride, &layer->feed_post_norm);
 }
 
 capp_status capp_forward_wave(capp_forward *f, capp_tree *tree, const capp_plan *plan, const capp_wave *wave,
@@ -164,6 +151,6 @@ capp_status capp_forward_wave(capp_forward *f, capp_tree *tree, const capp_plan 
     for (p.layer = 0; p.layer < f->w->hparams.layers; p.layer++) run_layer(&p);
     if (!p.rows) return CAPP_OK;
     p.norm = &f->w->output_norm;
-    run_rows(&p, residual_rows);
+    run_rows(&p, norm_rows);
     return capp_head_logprobs(f, tree, err);
 }

@@ -28,7 +28,7 @@ typedef struct binder {
 } binder;
 
 typedef struct packer {
-    const capp_kernels *kernels;
+    const capp_products *products;
     const job *jobs;
     size_t n_jobs;
     float *scratch; /* [workers][scratch_size] */
@@ -85,15 +85,16 @@ static capp_status bind_norm(binder *b, const char *prefix, const char *name, si
     return bind_floats(b, full, n, true, &norm->bias);
 }
 
-/* One matrix of the rows of one to three tensors; rows[i] of names[i] ("attn_q"), k columns each. Architectures with
- * biases have one matrix a tensor; no head has one. */
+/* One matrix of the rows of one to three tensors; rows[i] of names[i] ("attn_q"), k columns each, in `parts` parts of
+ * as many rows. Architectures with biases have one matrix a tensor; no head has one. */
 static capp_status bind_matrix(binder *b, const char *prefix, const char *const *names, const size_t *rows,
-                               size_t n_sources, size_t k, capp_matrix *m) {
+                               size_t n_sources, size_t parts, size_t k, capp_matrix *m) {
     char full[96];
     capp_status st;
     job *j = &b->jobs[b->n_jobs++];
     m->n = 0;
     m->k = k;
+    m->parts = parts;
     j->matrix = m;
     for (size_t i = 0; i < n_sources; i++) {
         snprintf(full, sizeof full, "%s%s.weight", prefix, names[i]);
@@ -102,8 +103,9 @@ static capp_status bind_matrix(binder *b, const char *prefix, const char *const 
         j->source[j->n_sources++] = t;
         m->n += rows[i];
     }
-    m->panels = (m->n + b->w->kernels->nr - 1) / b->w->kernels->nr;
-    m->panel_bytes = b->w->kernels->panel_bytes(k);
+    m->columns = m->n / m->parts;
+    m->panels = m->parts * ((m->columns + b->w->products->nr - 1) / b->w->products->nr);
+    m->panel_bytes = b->w->products->panel_bytes(k);
     j->first_task = b->n_tasks;
     b->n_tasks += m->panels;
     if (!b->w->arch->biases || m == &b->w->head) return CAPP_OK;
@@ -131,22 +133,22 @@ static capp_status bind_layer(binder *b, uint32_t index) {
         if ((st = bind_norm(b, prefix, "post_ffw_norm", h->width, &layer->feed_post_norm)) != CAPP_OK) return st;
     }
     if (arch->fused_qkv)
-        st = bind_matrix(b, prefix, (const char *[]){"attn_qkv"}, (size_t[]){q + 2 * kv}, 1, h->width, &layer->qkv);
+        st = bind_matrix(b, prefix, (const char *[]){"attn_qkv"}, (size_t[]){q + 2 * kv}, 1, 1, h->width, &layer->qkv);
     else
-        st = bind_matrix(b, prefix, (const char *[]){"attn_q", "attn_k", "attn_v"}, (size_t[]){q, kv, kv}, 3, h->width,
-                         &layer->qkv);
+        st = bind_matrix(b, prefix, (const char *[]){"attn_q", "attn_k", "attn_v"}, (size_t[]){q, kv, kv}, 3, 1,
+                         h->width, &layer->qkv);
     if (st != CAPP_OK) return st;
-    if ((st = bind_matrix(b, prefix, (const char *[]){"attn_output"}, (size_t[]){h->width}, 1, q, &layer->out)) !=
+    if ((st = bind_matrix(b, prefix, (const char *[]){"attn_output"}, (size_t[]){h->width}, 1, 1, q, &layer->out)) !=
         CAPP_OK)
         return st;
     if (arch->activation == CAPP_GELU)
-        st = bind_matrix(b, prefix, (const char *[]){"ffn_up"}, (size_t[]){h->feed}, 1, h->width, &layer->up);
+        st = bind_matrix(b, prefix, (const char *[]){"ffn_up"}, (size_t[]){h->feed}, 1, 1, h->width, &layer->up);
     else
-        st = bind_matrix(b, prefix, (const char *[]){"ffn_gate", "ffn_up"}, (size_t[]){h->feed, h->feed}, 2, h->width,
-                         &layer->up);
+        st = bind_matrix(b, prefix, (const char *[]){"ffn_gate", "ffn_up"}, (size_t[]){h->feed, h->feed}, 2, 2,
+                         h->width, &layer->up);
     if (st != CAPP_OK) return st;
-    if ((st = bind_matrix(b, prefix, (const char *[]){"ffn_down"}, (size_t[]){h->width}, 1, h->feed, &layer->down)) !=
-        CAPP_OK)
+    if ((st = bind_matrix(b, prefix, (const char *[]){"ffn_down"}, (size_t[]){h->width}, 1, 1, h->feed,
+                          &layer->down)) != CAPP_OK)
         return st;
     bool local = arch->window_period && (index + 1) % arch->window_period;
     layer->rope = local;
@@ -178,7 +180,7 @@ static capp_status bind_ends(binder *b) {
     bool tied = !capp_gguf_find_tensor(b->g, "output.weight");
     uint64_t before = w->parameters;
     const char *name = tied ? "token_embd" : "output";
-    st = bind_matrix(b, "", &name, (size_t[]){h->vocabulary}, 1, h->width, &w->head);
+    st = bind_matrix(b, "", &name, (size_t[]){h->vocabulary}, 1, 1, h->width, &w->head);
     if (tied) w->parameters = before;
     return st;
 }
@@ -208,8 +210,8 @@ static void pack_panel(void *user, size_t task, int worker) {
     }
     const job *j = &p->jobs[low];
     const capp_matrix *m = j->matrix;
-    size_t panel = task - j->first_task, nr = p->kernels->nr, row = panel * nr,
-           rows = m->n - row < nr ? m->n - row : nr;
+    size_t panel = task - j->first_task, nr = p->products->nr, column = panel / m->parts * nr,
+           rows = m->columns - column < nr ? m->columns - column : nr, row = panel % m->parts * m->columns + column;
     float *scratch = p->scratch + (size_t)worker * p->scratch_size;
     size_t begin = 0; /* of the source, among the matrix's rows */
     for (size_t s = 0; s < j->n_sources; s++) {
@@ -221,7 +223,7 @@ static void pack_panel(void *user, size_t task, int worker) {
                                   (to - from) * m->k);
         begin = end;
     }
-    p->kernels->pack(m->packed + panel * m->panel_bytes, scratch, m->k, rows, m->k);
+    p->products->pack(m->packed + panel * m->panel_bytes, scratch, m->k, rows, m->k);
 }
 
 static capp_status pack_all(binder *b, capp_pool *pool) {
@@ -235,7 +237,7 @@ static capp_status pack_all(binder *b, capp_pool *pool) {
                              capp_gguf_path(b->g));
         if (m->k > widest) widest = m->k;
     }
-    packer p = {w->kernels, b->jobs, b->n_jobs, NULL, widest * w->kernels->nr};
+    packer p = {w->products, b->jobs, b->n_jobs, NULL, widest * w->products->nr};
     w->block = capp_aligned_new(total, 1);
     p.scratch = capp_aligned_new((size_t)capp_pool_threads(pool) * p.scratch_size, sizeof *p.scratch);
     if (!w->block || !p.scratch) {
@@ -259,14 +261,15 @@ static capp_status pack_all(binder *b, capp_pool *pool) {
     return CAPP_OK;
 }
 
-capp_status capp_weights_open(capp_weights **out, const capp_gguf *g, const capp_kernels *kernels, capp_pool *pool,
-                              capp_error *err) {
+capp_status capp_weights_open(capp_weights **out, const capp_gguf *g, const capp_kernels *kernels,
+                              const capp_products *products, capp_pool *pool, capp_error *err) {
     *out = NULL;
     capp_status st;
     capp_weights *w = capp_new0(1, sizeof *w);
     if (!w) return capp_fail_memory(err, "the weights");
     binder b = {.w = w, .g = g, .err = err};
     w->kernels = kernels;
+    w->products = products;
     if ((st = capp_hparams_read(&w->hparams, &w->arch, g, err)) != CAPP_OK) goto done;
     w->layers = capp_new0(w->hparams.layers, sizeof *w->layers);
     b.jobs = capp_new0(4 * (size_t)w->hparams.layers + 1, sizeof *b.jobs);
