@@ -261,12 +261,13 @@ typedef struct capp_decision {
     size_t row;        /* index of the example in the call */
     size_t prediction; /* index of the highest posterior; the first of equals */
     double score;      /* its log-likelihood (the aggregate) plus the logarithm of its prior */
-    /* The work, beginnings that completions share counted once. The first tokens of all completions cost nothing:
-     * the prompt's last token gives the log-probability of each, as each token that is run does for all that follow. */
-    size_t completion_tokens;        /* tokens of all completions */
-    size_t completion_tokens_scored; /* those whose log-probability was looked at */
-    size_t completion_rows;          /* tokens that have others behind them: finishing everything would run all */
-    size_t completion_rows_run;      /* those that were run through the model */
+    /* The work. What completions begin with in common counts once. */
+    size_t completion_tokens;        /* that finishing every completion would run through the model behind the prompt: a
+                                        token with nothing behind it never runs */
+    size_t completion_tokens_run;    /* those that were run */
+    size_t completion_logprobs;      /* distinct tokens of all completions */
+    size_t completion_logprobs_read; /* those whose log-probability was looked at. The first tokens of all completions
+                                        are among them and cost nothing: the prompt's last token tells all at once */
 } capp_decision;
 
 /* As capp_result_fn. */

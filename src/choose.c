@@ -151,8 +151,8 @@ static capp_status add_row(chooser *c, capp_error *err) {
         free_row(c, r);
         return CAPP_OK;
     }
-    r->decision.completion_tokens = r->choices->n_places - 1;
-    r->decision.completion_rows = r->choices->n_inner;
+    r->decision.completion_logprobs = r->choices->n_places - 1;
+    r->decision.completion_tokens = r->choices->n_inner;
     c->rows[c->n_rows++] = r;
     c->next++;
     return CAPP_OK;
@@ -170,7 +170,7 @@ static capp_status add_step(chooser *c, row *r, size_t runner, uint32_t from, ca
     capp_status st = capp_tree_insert(&c->session->tree, from, choices->ids.data + at, 1, true, NULL, &s.node, err);
     if (st != CAPP_OK) return st;
     /* Those that go on by the same token follow one another. */
-    if (!r->n_steps || c->steps[c->n_steps - 1].place != s.place) r->decision.completion_tokens_scored++;
+    if (!r->n_steps || c->steps[c->n_steps - 1].place != s.place) r->decision.completion_logprobs_read++;
     c->steps[c->n_steps++] = s;
     r->n_steps++;
     return CAPP_OK;
@@ -185,7 +185,7 @@ static capp_status serve_place(chooser *c, row *r, uint32_t prompt, const capp_p
     capp_status st = capp_tree_insert(&c->session->tree, prompt, choices->ids.data + choices->offset[x->index], depth,
                                       false, NULL, &from, err);
     for (size_t i = place->first; i < place->first + place->n && st == CAPP_OK; i++) st = add_step(c, r, i, from, err);
-    if (depth) r->decision.completion_rows_run++;
+    if (depth) r->decision.completion_tokens_run++;
     return st;
 }
 
@@ -210,7 +210,7 @@ static capp_status serve(chooser *c, row *r, capp_error *err) {
 
 /* Chooses what the row extends. False where the round has no room for it. */
 static bool choose_places(chooser *c, const row *r) {
-    size_t most = FIRST_PLACES + r->decision.completion_rows_run / MORE_PLACES, nodes = r->prompt.n;
+    size_t most = FIRST_PLACES + r->decision.completion_tokens_run / MORE_PLACES, nodes = r->prompt.n;
     c->n_places = capp_race_pick(&r->race, most < MOST_PLACES ? most : MOST_PLACES, c->places);
     if (!c->n_served) return true;
     for (size_t i = 0; i < c->n_places; i++)
