@@ -27,9 +27,9 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "capp
 
 # Synsets (by their first word and its sense) below which trades and things of a shop stand.
 TRADES = [("worker", 0), ("professional", 0), ("entertainer", 0), ("creator", 1), ("scientist", 0), ("artist", 0)]
-GOODS = [("container", 0), ("furniture", 0), ("tool", 0), ("clothing", 0), ("footwear", 1), ("home_appliance", 0),
-         ("kitchen_utensil", 0), ("toy", 0), ("musical_instrument", 0), ("sports_equipment", 0),
-         ("electronic_equipment", 0), ("lamp", 0), ("garden_tool", 0), ("stationery", 0), ("bag", 0)]
+GOODS = [("furniture", 0), ("tool", 0), ("clothing", 0), ("footwear", 1), ("home_appliance", 0), ("kitchen_utensil", 0),
+         ("toy", 0), ("musical_instrument", 0), ("sports_equipment", 0), ("electronic_equipment", 0), ("lamp", 0),
+         ("garden_tool", 0), ("bag", 0), ("box", 0), ("basket", 0), ("glass", 1), ("cup", 0), ("bottle", 0)]
 MANNERS = ["", "Folding", "Compact", "Heavy Duty", "Portable", "Classic", "Professional", "Adjustable", "Vintage",
            "Lightweight"]
 MATERIALS = ["", "Steel", "Oak", "Cotton", "Leather", "Plastic", "Bamboo", "Aluminium", "Glass", "Ceramic"]
@@ -98,7 +98,7 @@ def distinct(words):
 
 def products(nouns, n):
     """Things in rounds, the second round in other manners and materials: neighbours in the list differ."""
-    things, names = [word.title() for word in distinct(nouns.under(GOODS))], []
+    things, names = sorted(word.title() for word in distinct(nouns.under(GOODS))), []
     kinds = len(MANNERS) * len(MATERIALS) * len(ENDS)
     for at in range(min(n, kinds * len(things))):
         kind = (at // len(things) + 7 * at) % kinds
