@@ -32,6 +32,8 @@ enum option_id {
     OPT_PARSE_SPECIAL,
     OPT_PRIOR,
     OPT_MULTI_LABEL,
+    OPT_ONLY_PREDICTION,
+    OPT_AGGREGATE,
     OPT_END_OF_PROMPT,
     OPT_THREADS,
     OPT_MEMORY,
@@ -54,6 +56,10 @@ const option_row option_rows[] = {
      "probability of each class before reading: '0.2,0.8', or @FILE (JSON array)"},
     {"multi-label", 0, NULL, CHOOSE, true, OPT_MULTI_LABEL,
      "score each class by itself: probabilities need not sum to 1"},
+    {"aggregate", 0, "NAME", CHOOSE, true, OPT_AGGREGATE,
+     "what decides: mean of a class's log-probabilities (default) or their sum"},
+    {"only-prediction", 0, NULL, CHOOSE, true, OPT_ONLY_PREDICTION,
+     "no probabilities: classes that cannot win are not finished"},
     {"end-of-prompt", 0, "TEXT", SCORE, true, OPT_END_OF_PROMPT,
      "stands between prompt and class: ' ' (default) or ''"},
     {"tokens", 'n', "N", COMMAND_GENERATE, false, OPT_TOKENS, "most tokens for each prompt (16)"},
@@ -129,6 +135,12 @@ static bool number_option(size_t *target, const char *name, const char *text, ca
     return true;
 }
 
+static bool aggregate_option(options *o, const char *text, capp_error *err) {
+    o->aggregate = !strcmp(text, "sum") ? CAPP_AGGREGATE_SUM : CAPP_AGGREGATE_MEAN;
+    if (o->aggregate == CAPP_AGGREGATE_SUM || !strcmp(text, "mean")) return true;
+    return fail_at(err, 0, "--aggregate '%s' is unknown; use mean or sum", text);
+}
+
 static bool set(options *o, int id, const char *text, capp_error *err) {
     switch (id) {
     case OPT_MODEL: o->model = text; return true;
@@ -144,6 +156,8 @@ static bool set(options *o, int id, const char *text, capp_error *err) {
     case OPT_PARSE_SPECIAL: o->parse_special = true; return true;
     case OPT_PRIOR: o->prior = text; return true;
     case OPT_MULTI_LABEL: o->multi_label = true; return true;
+    case OPT_ONLY_PREDICTION: o->only_prediction = true; return true;
+    case OPT_AGGREGATE: return aggregate_option(o, text, err);
     case OPT_QUIET: o->quiet = true; return true;
     case OPT_HELP: o->help = true; return true;
     case OPT_TOKENS: return number_option(&o->tokens, "-n", text, err);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "decide/decide.h"
-#include "session.h"
+#include "encode.h"
 
 enum { MOST_WINDOW_ROWS = 4096 };
 
@@ -77,7 +77,9 @@ static capp_status deliver_example(window *w, const item *it, capp_error *err) {
         return capp_fail_memory(err, "the results");
     double *aggregate = w->doubles, *likelihood = aggregate + n, *posterior = likelihood + n;
     for (size_t i = 0; i < n; i++) {
-        aggregate[i] = capp_decide_mean(w->logprobs + offset[i], offset[i + 1] - offset[i]);
+        size_t length = offset[i + 1] - offset[i];
+        aggregate[i] =
+            capp_decide_aggregate(w->options->aggregate, capp_decide_sum(w->logprobs + offset[i], length), length);
         likelihood[i] = exp(aggregate[i]);
     }
     capp_decide_posterior(aggregate, e->prior, n, e->normalize, posterior);
@@ -181,33 +183,12 @@ static capp_status add_offset(window *w, size_t offset, capp_error *err) {
     return CAPP_OK;
 }
 
-/* Ids of one completion: with the space between prompt and completion where the tokenizer does not put one there by
- * itself (CAPPr's rule). */
-static capp_status encode_completion(window *w, capp_str completion, bool space, unsigned flags, capp_error *err) {
-    const capp_model *model = w->session->model;
-    if (!space) return capp_session_encode(w->session, completion, flags, "completion", &w->ids, err);
-    char *joined = capp_new(completion.size + 1, 1);
-    if (!joined) return capp_fail_memory(err, "the window");
-    joined[0] = ' ';
-    memcpy(joined + 1, completion.data, completion.size);
-    capp_status st = capp_vocab_encode(model->vocab, (capp_str){joined, completion.size + 1}, flags, &w->ids, err);
-    if (st != CAPP_OK) capp_error_prefix(err, "completion");
-    capp_free(joined);
-    return st;
-}
-
 /* Appends the ids of all completions and their offsets. */
 static capp_status encode_completions(window *w, const capp_example *e, item *it, unsigned flags, capp_error *err) {
-    capp_vocab_info info;
-    capp_vocab_get_info(w->session->model->vocab, &info);
-    bool space = info.completion_needs_space && !(e->end_of_prompt && !*e->end_of_prompt);
-    if (!info.completion_rule_known)
-        return capp_fail(err, CAPP_EUNSUPPORTED,
-                         "%s: its tokenizer does not say whether a completion begins with a space: \"a b\" is neither "
-                         "\"a\", \"b\" nor \"a\", \" b\"",
-                         capp_gguf_path(w->session->model->file));
+    bool space;
     size_t start = w->ids.n;
     capp_status st;
+    if ((st = capp_encode_rule(w->session, e, &space, err)) != CAPP_OK) return st;
     it->first_offset = w->n_offsets;
     if (w->same_completions == e->completions && w->same_n == e->n_completions && w->same_space == space) {
         const item *same = &w->items[w->same_item];
@@ -219,7 +200,8 @@ static capp_status encode_completions(window *w, const capp_example *e, item *it
     } else {
         if ((st = add_offset(w, 0, err)) != CAPP_OK) return st;
         for (size_t i = 0; i < e->n_completions; i++) {
-            if ((st = encode_completion(w, e->completions[i], space, flags, err)) != CAPP_OK) return st;
+            if ((st = capp_encode_completion(w->session, e->completions[i], space, flags, &w->ids, err)) != CAPP_OK)
+                return st;
             if ((st = add_offset(w, w->ids.n - start, err)) != CAPP_OK) return st;
         }
         w->same_completions = e->completions;
@@ -235,10 +217,8 @@ static capp_status encode_completions(window *w, const capp_example *e, item *it
 static capp_status check_length(const window *w, const item *it, size_t longest, capp_error *err) {
     const capp_session *s = w->session;
     size_t n = it->n_prompt + longest;
-    if (n > s->model->context)
-        return capp_fail(err, CAPP_ETOOLONG,
-                         "%zu tokens of prompt and completion, but the context is %u; shorten the text", n,
-                         s->model->context);
+    capp_status st = capp_encode_check(s, n, err);
+    if (st != CAPP_OK) return st;
     if (w->n_items && w->ids.n > s->node_limit) return capp_fail(err, CAPP_EBUDGET, "the window is full");
     return capp_session_check(s, n, w->ids.n, err);
 }
@@ -265,8 +245,7 @@ static capp_status add_example(window *w, size_t row, capp_error *err) {
     item it = {.first_id = w->ids.n, .row = row};
     capp_status st;
     if ((st = capp_example_check(e, err)) != CAPP_OK) return st;
-    if ((st = capp_session_encode(w->session, e->prompt, flags | CAPP_TOKENIZE_BOS, "prompt", &w->ids, err)) != CAPP_OK)
-        return st;
+    if ((st = capp_encode_prompt(w->session, e, flags, &w->ids, err)) != CAPP_OK) return st;
     it.n_prompt = w->ids.n - it.first_id;
     if ((st = encode_completions(w, e, &it, flags, err)) != CAPP_OK) return st;
     const size_t *offset = w->offsets + it.first_offset;
@@ -328,11 +307,13 @@ static capp_status run_call(window *w, const capp_str *texts, size_t n, unsigned
     capp_run_options defaults;
     capp_run_options_init(&defaults);
     if (!w->options) w->options = &defaults;
+    capp_status st = capp_decide_check_aggregate(w->options->aggregate, err);
+    if (st != CAPP_OK) return st;
     w->total = n;
     atomic_store(&w->session->cancelled, false);
     double start = capp_seconds();
     unsigned arithmetic = capp_enter_arithmetic();
-    capp_status st = run_rows(w, texts, n, flags, err);
+    st = run_rows(w, texts, n, flags, err);
     capp_leave_arithmetic(arithmetic);
     w->session->stats.seconds += capp_seconds() - start;
     free_window(w);
@@ -361,21 +342,4 @@ static bool take_posteriors(void *user, const capp_result *result) {
 capp_status capp_predict_proba(capp_session *session, const capp_example *examples, size_t n,
                                const capp_run_options *options, double *proba, capp_error *err) {
     return capp_score(session, examples, n, options, take_posteriors, &proba, err);
-}
-
-static bool take_prediction(void *user, const capp_result *result) {
-    size_t *prediction = user;
-    prediction[result->row] = result->prediction;
-    return true;
-}
-
-capp_status capp_predict(capp_session *session, const capp_example *examples, size_t n, const capp_run_options *options,
-                         size_t *prediction, capp_error *err) {
-    for (size_t i = 0; i < n; i++)
-        if (examples[i].n_completions == 1) {
-            capp_fail(err, CAPP_EINVAL, "one completion alone is no choice; give another");
-            if (err) err->row = i;
-            return CAPP_EINVAL;
-        }
-    return capp_score(session, examples, n, options, take_prediction, prediction, err);
 }

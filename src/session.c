@@ -5,7 +5,7 @@
 #include <xmmintrin.h>
 
 enum { MIB = 1 << 20 };
-enum { MOST_ROWS = 512, LEAST_ROWS = 16, PATH_STEP = 256, MOST_SLOTS = 16384 };
+enum { MOST_ROWS = 768, LEAST_ROWS = 16, PATH_STEP = 256, MOST_SLOTS = 4096 };
 
 /* Bytes of a window's lists for each node that it touches: the tree, the plan, ids and results. */
 enum { NODE_BYTES = 2 * sizeof(capp_node) + 64 };

@@ -96,6 +96,7 @@ def test_no_arguments():
         (["classify", "-m", "x", "--threads", "two"], ["--threads 'two'", "whole number"]),
         (["classify", "-m", "x", "--memory", "1Q"], ["--memory '1Q'", "512M"]),
         (["classify", "-m", "x", "--precision", "f64"], ["--precision 'f64'", "bf16"]),
+        (["classify", "-m", "x", "--aggregate", "max"], ["--aggregate 'max'", "mean or sum"]),
         (["classify", "-m", "x", "--window", "0"], ["--window '0'"]),
         (["classify", "-m", "x", "--end-of-prompt", ": "], ["--end-of-prompt ': '"]),
         (["classify", "-m", "x", "--format", "xml"], ["--format 'xml'", "jsonl"]),
@@ -254,6 +255,62 @@ def test_duplicate_classes_warn(model):
     assert done.stderr.count(b"\n") == 1 and b"warning: class 'yes'" in done.stderr
     assert row["probabilities"][0] == row["probabilities"][2] == row["probabilities"][3] and row["index"] in (0, 1)
     assert not run("classify", *model, "-q", "-c", "yes,no,yes", stdin="one\n").stderr
+
+
+# ---- Only predictions -----------------------------------------------------------------------------------------------
+
+MANY = "the,a word,no,nothing at all,yes,yes and no,on,the other,there"
+
+
+@pytest.mark.parametrize("aggregate", ["mean", "sum"])
+def test_only_prediction(model, write, tmp_path, aggregate):
+    texts = as_text(f"text {i} of several" for i in range(40))
+    how = ["-c", MANY, "--aggregate", aggregate]
+    full = rows_of(run("classify", *model, *how, stdin=texts))
+    rows = rows_of(run("classify", *model, *how, "--only-prediction", stdin=texts))
+    for row, expected in zip(rows, full, strict=True):
+        assert list(row) == ["id", "prediction", "index", "completion_tokens", "completion_tokens_run"]
+        assert [row[key] for key in ("id", "prediction", "index")] == [expected[key] for key in ("id", "prediction", "index")]
+        assert 0 <= row["completion_tokens_run"] <= row["completion_tokens"]
+    assert sum(row["completion_tokens_run"] for row in rows) < sum(row["completion_tokens"] for row in rows)
+    out = tmp_path / "out.csv"
+    assert run("classify", *model, *how, "--only-prediction", "-o", out, stdin=texts).returncode == 0
+    with open(out, newline="") as file:
+        assert [{**row, "id": int(row["id"])} for row in csv.DictReader(file)] == [
+            {key: value if key in ("id", "prediction") else str(value) for key, value in row.items()} for row in rows]
+
+
+def test_aggregates_differ(model):
+    texts = as_text(f"text {i} of several" for i in range(40))
+    mean, total = (rows_of(run("classify", *model, "-c", MANY, *more, stdin=texts)) for more in ([], ["--aggregate", "sum"]))
+    assert [row["index"] for row in mean] != [row["index"] for row in total]
+    assert all(abs(sum(row["probabilities"]) - 1) < 1e-12 for row in total)
+
+
+def test_evaluate_only_prediction(model, write, tmp_path):
+    path = write("in.jsonl", "".join(json.dumps({"text": f"text {i}", "label": i % 9}) + "\n" for i in range(30)))
+    how = ["evaluate", *model, "-c", MANY, "--label", "label", "--json"]
+    full, report = tmp_path / "full.json", tmp_path / "report.json"
+    assert b"unfinished" not in run(*how, full, path).stdout
+    out = tmp_path / "rows.jsonl"
+    text = run(*how, report, "--only-prediction", "-o", out, path).stdout.decode()
+    full, report = json.loads(full.read_text()), json.loads(report.read_text())
+    assert report["accuracy"] == full["accuracy"] and report["confusions"] == full["confusions"]
+    assert report["log_loss"] is None and "log-loss" not in text and "completion_tokens" not in full
+    assert 0 < report["completion_tokens_run"] < report["completion_tokens"] < report["completion_logprobs"]
+    assert report["completion_logprobs_read"] < report["completion_logprobs"]
+    assert report["tokens_computed"] < full["tokens_computed"] and report["tokens_saved"] > full["tokens_saved"]
+    never_run = report["completion_tokens"] - report["completion_tokens_run"]
+    assert f"unfinished {never_run} of {report['completion_tokens']} completion tokens" in text
+    rows = [json.loads(line) for line in out.read_bytes().splitlines()]
+    assert sum(row["correct"] for row in rows) == report["correct"]
+    assert sum(row["completion_tokens_run"] for row in rows) == report["completion_tokens_run"]
+
+
+def test_only_prediction_reports_the_rows_before_a_bad_one(model, write):
+    done = classify(model, write("in.jsonl", GOOD + '{"text": ""}\n'), "--only-prediction")
+    fails(done, "in.jsonl:2:", "empty")
+    assert done.stdout.count(b"\n") == 1
 
 
 # ---- Templates ------------------------------------------------------------------------------------------------------
