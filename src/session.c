@@ -32,7 +32,7 @@ static size_t node_limit(uint64_t budget) {
 }
 
 static uint64_t usable_bytes(uint64_t budget) {
-    return budget - (budget / 8 < PROCESS_BYTES ? budget / 8 : PROCESS_BYTES);
+    return budget - (budget / 4 < PROCESS_BYTES ? budget / 4 : PROCESS_BYTES);
 }
 
 capp_status capp_session_open(capp_session **out, const capp_model *model, capp_error *err) {
@@ -138,21 +138,22 @@ static capp_status choose_sizes(const capp_session *s, size_t longest, size_t no
     return CAPP_OK;
 }
 
-/* Makes the scratch fit the window. A larger one loses what was resident. */
+/* Makes the scratch fit the window, with room for paths a little longer where that costs no rows of a wave. A larger
+ * one loses what was resident. */
 static capp_status fit_window(capp_session *s, capp_error *err) {
     size_t longest = s->tree.longest, nodes = s->tree.touched, rows = 0, slots = 0;
     if (nodes < s->node_limit) nodes = s->node_limit;
     if (s->forward && s->forward->longest >= longest && s->window_nodes >= nodes && s->kept >= s->keep) return CAPP_OK;
     if (longest > s->model->context)
         return capp_fail(err, CAPP_ETOOLONG, "%zu tokens, but the context is %u", longest, s->model->context);
-    longest = (longest + PATH_STEP - 1) / PATH_STEP * PATH_STEP;
-    if (longest > s->model->context) longest = s->model->context;
     capp_status st = choose_sizes(s, longest, nodes, &rows, &slots, err);
-    if (st != CAPP_OK && longest > s->tree.longest) { /* without room to grow */
-        longest = s->tree.longest;
-        st = choose_sizes(s, longest, nodes, &rows, &slots, err);
-    }
     if (st != CAPP_OK) return st;
+    size_t longer = (longest + PATH_STEP - 1) / PATH_STEP * PATH_STEP;
+    if (longer > s->model->context) longer = s->model->context;
+    if (run_bytes(s, rows, longer + rows, longer, nodes) <= usable_bytes(s->model->memory)) {
+        longest = longer;
+        if ((st = choose_sizes(s, longest, nodes, &rows, &slots, err)) != CAPP_OK) return st;
+    }
     capp_tree_forget(&s->tree);
     capp_forward_free(s->forward);
     s->forward = NULL;
@@ -185,6 +186,8 @@ capp_status capp_session_run(capp_session *s, capp_wave_fn fn, void *user, capp_
         const capp_wave *wave = &s->plan.waves[i];
         if (atomic_load(&s->cancelled)) st = capp_fail(err, CAPP_ECANCELLED, "cancelled");
         if (st == CAPP_OK) st = capp_forward_wave(s->forward, &s->tree, &s->plan, wave, err);
+        /* Embeddings are read from the file: its pages would add up to the whole table, beside the budget. */
+        capp_gguf_release(s->model->file);
         if (st == CAPP_OK) {
             s->stats.tokens_computed += wave->rows;
             s->stats.head_rows += s->forward->n_heads;
