@@ -214,6 +214,16 @@ static bool fail_option(int kind, unsigned bit, char **arguments, capp_error *er
     return fail_at(err, 0, "unknown option '%s'", written);
 }
 
+/* Names of files that are given but empty: a variable that was not set, most often. */
+static bool check_names(const options *o, capp_error *err) {
+    const struct {
+        const char *text, *what;
+    } names[] = {{o->model, "-m"}, {o->out, "-o"}, {o->json, "--json"}, {o->input, "INPUT"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].text && !*names[i].text) return fail_at(err, 0, "%s is an empty name; give a file", names[i].what);
+    return true;
+}
+
 bool options_parse(options *o, const char *command, unsigned bit, int count, char **arguments, capp_error *err) {
     struct option longs[sizeof option_rows / sizeof *option_rows + 1];
     char letters[3 * sizeof option_rows / sizeof *option_rows + 2];
@@ -229,6 +239,7 @@ bool options_parse(options *o, const char *command, unsigned bit, int count, cha
     if (o->help) return true;
     if (optind < count) o->input = arguments[optind++];
     if (o->input && bit == COMMAND_BENCH) return fail_at(err, 0, "bench takes no INPUT, but '%s' is given", o->input);
+    if (!check_names(o, err)) return false;
     if (optind < count) return fail_at(err, 0, "one INPUT at a time: '%s' is one too many", arguments[optind]);
     if (!o->model && (row_of(OPT_MODEL, bit))) return fail_at(err, 0, "no model is given; give one by -m FILE");
     if (bit == COMMAND_INSPECT && !o->input) return fail_at(err, 0, "no file is given; write capp inspect FILE");

@@ -5,9 +5,9 @@
 #include <xmmintrin.h>
 
 enum { MIB = 1 << 20 };
-enum { MOST_ROWS = 768, LEAST_ROWS = 16, PATH_STEP = 256, MOST_SLOTS = 4096 };
+enum { MOST_ROWS = 768, LEAST_ROWS = 16, PATH_STEP = 256 };
 
-/* Bytes of a window's lists for each node that it touches: the tree, the plan, ids and results. */
+/* Bytes of a window's lists for each node of the tree: the tree, the plan, ids and results. */
 enum { NODE_BYTES = 2 * sizeof(capp_node) + 64 };
 
 /* Set aside of a budget for what the process has besides: its code, the vocabulary, the caller's rows. */
@@ -23,6 +23,16 @@ unsigned capp_enter_arithmetic(void) {
 
 void capp_leave_arithmetic(unsigned saved) {
     _mm_setcsr(saved);
+}
+
+/* Nodes that a window of several rows may touch. */
+static size_t node_limit(uint64_t budget) {
+    uint64_t share = budget / 8, most = (uint64_t)256 * MIB;
+    return (size_t)(share < most ? share : most) / NODE_BYTES;
+}
+
+static uint64_t usable_bytes(uint64_t budget) {
+    return budget - (budget / 4 < PROCESS_BYTES ? budget / 4 : PROCESS_BYTES);
 }
 
 capp_status capp_session_open(capp_session **out, const capp_model *model, capp_error *err) {
@@ -41,8 +51,7 @@ capp_status capp_session_open(capp_session **out, const capp_model *model, capp_
         capp_session_free(s);
         return st;
     }
-    uint64_t share = model->memory / 8;
-    s->node_limit = (size_t)(share < (uint64_t)256 * MIB ? share : (uint64_t)256 * MIB) / NODE_BYTES;
+    s->node_limit = node_limit(model->memory);
     *out = s;
     return CAPP_OK;
 }
@@ -65,39 +74,58 @@ void capp_session_get_stats(const capp_session *session, capp_stats *stats) {
     *stats = session->stats;
 }
 
-/* Bytes for scratch, the store and a window of `nodes` nodes, of the budget and what is set aside of it. */
+/* Bytes for scratch, the store and a window of `nodes` nodes, beside which the tree holds those of earlier windows: at
+ * most twice as many as are resident (capp_tree_next_window). */
 static size_t run_bytes(const capp_session *s, size_t rows, size_t slots, size_t longest, size_t nodes) {
     size_t bytes = capp_forward_bytes(s->model->weights, s->model->threads, slots, rows, longest), window;
-    if (nodes < s->node_limit) nodes = s->node_limit;
-    if (!capp_mul(nodes, NODE_BYTES, &window) || __builtin_add_overflow(bytes, window, &bytes)) return SIZE_MAX;
+    if (!capp_mul(slots, 2, &window) || __builtin_add_overflow(window, nodes, &nodes) ||
+        !capp_mul(nodes, NODE_BYTES, &window) || __builtin_add_overflow(bytes, window, &bytes))
+        return SIZE_MAX;
     return bytes;
 }
 
-static size_t usable_bytes(const capp_session *s) {
-    size_t budget = (size_t)s->model->memory;
-    return budget - (budget / 8 < PROCESS_BYTES ? budget / 8 : PROCESS_BYTES);
+/* Bytes of the smallest run with a path of `longest` tokens. */
+static size_t least_bytes(const capp_session *s, size_t longest, size_t nodes, uint64_t budget) {
+    size_t limit = node_limit(budget);
+    return run_bytes(s, LEAST_ROWS, longest + LEAST_ROWS, longest, nodes > limit ? nodes : limit);
+}
+
+/* The least budget, in MiB, that the smallest run fits: what is set aside of a budget grows with it. */
+static uint64_t least_budget(const capp_session *s, size_t longest, size_t nodes) {
+    uint64_t low = 0, high = 1;
+    while (high < UINT64_MAX / MIB / 2 && least_bytes(s, longest, nodes, high * MIB) > usable_bytes(high * MIB))
+        low = high, high *= 2;
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        if (least_bytes(s, longest, nodes, middle * MIB) > usable_bytes(middle * MIB))
+            low = middle;
+        else
+            high = middle;
+    }
+    return high;
 }
 
 capp_status capp_session_check(const capp_session *s, size_t longest, size_t nodes, capp_error *err) {
-    size_t need = run_bytes(s, LEAST_ROWS, longest + LEAST_ROWS, longest, nodes), budget = (size_t)s->model->memory;
-    if (need <= usable_bytes(s)) return CAPP_OK;
-    need += budget - usable_bytes(s);
+    uint64_t budget = s->model->memory;
+    if (least_bytes(s, longest, nodes, budget) <= usable_bytes(budget)) return CAPP_OK;
     return capp_fail(
         err, CAPP_EBUDGET,
-        "%zu tokens, the longest path %zu, need %zu MiB; the memory budget is %zu MiB (%zu bytes); give more "
+        "%zu tokens, the longest path %zu, need %llu MiB; the memory budget is %llu MiB (%llu bytes); give more "
         "(512M is 512 MiB) or shorten the text",
-        nodes, longest, need / MIB + 1, budget / MIB, budget);
+        nodes, longest, (unsigned long long)least_budget(s, longest, nodes), (unsigned long long)(budget / MIB),
+        (unsigned long long)budget);
 }
 
 /* Chooses rows of a wave and slots of the store for paths of up to `longest` tokens, within the budget: as many rows as
- * fit, then more slots for what stays hot. */
+ * fit, then more slots for what stays hot: some paths, and what the caller keeps. Not all that would fit, for a store
+ * fills up with rows that never come again, and memory grew with their number. */
 static capp_status choose_sizes(const capp_session *s, size_t longest, size_t nodes, size_t *rows, size_t *slots,
                                 capp_error *err) {
-    size_t usable = usable_bytes(s), n = MOST_ROWS;
+    size_t usable = (size_t)usable_bytes(s->model->memory), n = MOST_ROWS;
     while (n > LEAST_ROWS && run_bytes(s, n, longest + n, longest, nodes) > usable) n /= 2;
     if (run_bytes(s, n, longest + n, longest, nodes) > usable) return capp_session_check(s, longest, nodes, err);
     size_t most = 4 * (longest + n), low = longest + n;
-    if (most < MOST_SLOTS) most = MOST_SLOTS;
+    if (most < s->keep) most = s->keep;
     while (low < most) { /* the most slots that fit */
         size_t middle = (low + most + 1) / 2;
         if (run_bytes(s, n, middle, longest, nodes) <= usable)
@@ -110,26 +138,28 @@ static capp_status choose_sizes(const capp_session *s, size_t longest, size_t no
     return CAPP_OK;
 }
 
-/* Makes the scratch fit the window. A larger one loses what was resident. */
+/* Makes the scratch fit the window, with room for paths a little longer where that costs no rows of a wave. A larger
+ * one loses what was resident. */
 static capp_status fit_window(capp_session *s, capp_error *err) {
     size_t longest = s->tree.longest, nodes = s->tree.touched, rows = 0, slots = 0;
     if (nodes < s->node_limit) nodes = s->node_limit;
-    if (s->forward && s->forward->longest >= longest && s->window_nodes >= nodes) return CAPP_OK;
+    if (s->forward && s->forward->longest >= longest && s->window_nodes >= nodes && s->kept >= s->keep) return CAPP_OK;
     if (longest > s->model->context)
         return capp_fail(err, CAPP_ETOOLONG, "%zu tokens, but the context is %u", longest, s->model->context);
-    longest = (longest + PATH_STEP - 1) / PATH_STEP * PATH_STEP;
-    if (longest > s->model->context) longest = s->model->context;
     capp_status st = choose_sizes(s, longest, nodes, &rows, &slots, err);
-    if (st != CAPP_OK && longest > s->tree.longest) { /* without room to grow */
-        longest = s->tree.longest;
-        st = choose_sizes(s, longest, nodes, &rows, &slots, err);
-    }
     if (st != CAPP_OK) return st;
+    size_t longer = (longest + PATH_STEP - 1) / PATH_STEP * PATH_STEP;
+    if (longer > s->model->context) longer = s->model->context;
+    if (run_bytes(s, rows, longer + rows, longer, nodes) <= usable_bytes(s->model->memory)) {
+        longest = longer;
+        if ((st = choose_sizes(s, longest, nodes, &rows, &slots, err)) != CAPP_OK) return st;
+    }
     capp_tree_forget(&s->tree);
     capp_forward_free(s->forward);
     s->forward = NULL;
     capp_slots_free(&s->slots);
     s->window_nodes = nodes;
+    s->kept = s->keep;
     if ((st = capp_slots_init(&s->slots, slots, err)) != CAPP_OK) return st;
     if ((st = capp_forward_open(&s->forward, s->model->weights, s->pool, slots, rows, longest, err)) != CAPP_OK)
         return st;
@@ -156,6 +186,8 @@ capp_status capp_session_run(capp_session *s, capp_wave_fn fn, void *user, capp_
         const capp_wave *wave = &s->plan.waves[i];
         if (atomic_load(&s->cancelled)) st = capp_fail(err, CAPP_ECANCELLED, "cancelled");
         if (st == CAPP_OK) st = capp_forward_wave(s->forward, &s->tree, &s->plan, wave, err);
+        /* Embeddings are read from the file: its pages would add up to the whole table, beside the budget. */
+        capp_gguf_release(s->model->file);
         if (st == CAPP_OK) {
             s->stats.tokens_computed += wave->rows;
             s->stats.head_rows += s->forward->n_heads;

@@ -31,6 +31,8 @@ struct capp_session {
     atomic_bool cancelled;
     size_t node_limit;   /* nodes that a window of several rows may touch */
     size_t window_nodes; /* nodes of a window that the scratch leaves room for */
+    size_t keep;         /* tokens that the caller asks about again: slots for them, where the budget allows */
+    size_t kept;         /* keep, as the store was made */
 };
 
 /* The floating-point environment of a call: round to nearest, denormals kept, no traps; restored at its end. */

@@ -33,6 +33,7 @@ typedef struct packer {
     size_t n_jobs;
     float *scratch; /* [workers][scratch_size] */
     size_t scratch_size;
+    size_t first; /* task of the slice under way */
 } packer;
 
 static const capp_gguf_tensor *optional_tensor(binder *b, const char *name) {
@@ -201,6 +202,7 @@ static capp_status check_all_bound(binder *b) {
 static void pack_panel(void *user, size_t task, int worker) {
     const packer *p = user;
     size_t low = 0, high = p->n_jobs;
+    task += p->first;
     while (high - low > 1) {
         size_t middle = (low + high) / 2;
         if (p->jobs[middle].first_task <= task)
@@ -226,6 +228,17 @@ static void pack_panel(void *user, size_t task, int worker) {
     p->products->pack(m->packed + panel * m->panel_bytes, scratch, m->k, rows, m->k);
 }
 
+/* In slices, after each of which the file's pages are given back: what is resident meanwhile is the packed weights and
+ * a slice of the file, not both whole. */
+static void pack_slices(packer *p, const capp_gguf *g, capp_pool *pool, size_t n_tasks) {
+    enum { SLICES = 16 };
+    for (size_t i = 0; i < SLICES; i++) {
+        p->first = n_tasks * i / SLICES;
+        capp_pool_run(pool, pack_panel, p, n_tasks * (i + 1) / SLICES - p->first);
+        capp_gguf_release(g);
+    }
+}
+
 static capp_status pack_all(binder *b, capp_pool *pool) {
     capp_weights *w = b->w;
     size_t total = 0, widest = 0;
@@ -237,7 +250,7 @@ static capp_status pack_all(binder *b, capp_pool *pool) {
                              capp_gguf_path(b->g));
         if (m->k > widest) widest = m->k;
     }
-    packer p = {w->products, b->jobs, b->n_jobs, NULL, widest * w->products->nr};
+    packer p = {w->products, b->jobs, b->n_jobs, NULL, widest * w->products->nr, 0};
     w->block = capp_aligned_new(total, 1);
     p.scratch = capp_aligned_new((size_t)capp_pool_threads(pool) * p.scratch_size, sizeof *p.scratch);
     if (!w->block || !p.scratch) {
@@ -256,7 +269,7 @@ static capp_status pack_all(binder *b, capp_pool *pool) {
         b->jobs[i].matrix->packed = w->block + at;
         at += b->jobs[i].matrix->panels * b->jobs[i].matrix->panel_bytes;
     }
-    capp_pool_run(pool, pack_panel, &p, b->n_tasks);
+    pack_slices(&p, b->g, pool, b->n_tasks);
     capp_aligned_delete(p.scratch);
     return CAPP_OK;
 }
@@ -283,7 +296,6 @@ capp_status capp_weights_open(capp_weights **out, const capp_gguf *g, const capp
     if ((st = bind_ends(&b)) != CAPP_OK) goto done;
     if ((st = check_all_bound(&b)) != CAPP_OK) goto done;
     st = pack_all(&b, pool);
-    capp_gguf_release(g);
 done:
     capp_free(b.jobs);
     capp_free(b.bound);
