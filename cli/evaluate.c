@@ -105,6 +105,7 @@ static void json_report(buffer *b, const run *r, const tally *t, const capp_stat
     put_double(b, (double)t->n / r->seconds);
     buffer_text(b, ",\n \"load_seconds\": ");
     put_double(b, info->load_seconds);
+    buffer_printf(b, ",\n \"rows_again\": %llu", (unsigned long long)stats->rows_again);
     buffer_printf(b, ",\n \"tokens_computed\": %llu,\n \"tokens_saved\": %llu,\n \"head_rows\": %llu",
                   (unsigned long long)stats->tokens_computed, (unsigned long long)stats->tokens_saved,
                   (unsigned long long)stats->head_rows);

@@ -91,13 +91,15 @@ static capp_status open_weights(capp_model *model, const char *isa, capp_error *
         return capp_fail(err, CAPP_EUNSUPPORTED,
                          "precision bf16 needs AVX-512 BF16 or AMX, and instruction set \"%s\" is in use; ask for f32",
                          kernels->name);
-    if (model->precision == CAPP_PRECISION_AUTO)
-        model->precision = kernels->bf16 ? CAPP_PRECISION_BF16 : CAPP_PRECISION_F32;
+    if (model->precision == CAPP_PRECISION_AUTO && !kernels->bf16) model->precision = CAPP_PRECISION_F32;
     if ((st = capp_pool_open(&pool, model->threads, err)) != CAPP_OK) return st;
     st = capp_weights_open(&model->weights, model->file, kernels,
                            model->precision == CAPP_PRECISION_F32 ? kernels->f32 : kernels->bf16, pool, err);
     capp_pool_free(pool);
     if (st != CAPP_OK) return st;
+    if (model->precision == CAPP_PRECISION_AUTO &&
+        (st = capp_weights_twin(&model->exact, model->weights, kernels->f32, err)) != CAPP_OK)
+        return st;
     capp_vocab_get_info(model->vocab, &vocab);
     const capp_hparams *h = &model->weights->hparams;
     if (vocab.n_tokens > h->vocabulary)
@@ -149,6 +151,7 @@ done:
 
 void capp_model_free(capp_model *model) {
     if (!model) return;
+    capp_weights_free(model->exact);
     capp_weights_free(model->weights);
     capp_vocab_free(model->vocab);
     capp_gguf_free(model->file);

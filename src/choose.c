@@ -21,6 +21,7 @@ enum {
     FIRST_PLACES = 8,   /* beginnings that a row extends in a round, and */
     MORE_PLACES = 4,    /* one for each so many that it has extended before: little is wasted when it is over, and */
     MOST_PLACES = 256,  /* a long race needs few rounds */
+    CLOSE_ROWS = 64     /* rows to be decided again that are worth a round of the exact lane */
 };
 
 typedef struct row {
@@ -30,7 +31,7 @@ typedef struct row {
     capp_choices *choices;
     capp_runner *runners; /* [choices->n]; NULL once decided */
     capp_race race;
-    bool begun;
+    bool begun, close;          /* close: it races again, in the exact lane */
     size_t first_step, n_steps; /* of the round */
     capp_decision decision;
     double second;
@@ -44,6 +45,9 @@ typedef struct step {
 
 typedef struct chooser {
     capp_session *session;
+    capp_lane *lane;       /* of the round */
+    size_t n_close;        /* rows that race again */
+    uint64_t close_tokens; /* token rows of the exact lane */
     const capp_example *examples;
     size_t total, next; /* examples; those that were made rows */
     const capp_run_options *options;
@@ -116,6 +120,11 @@ static size_t as_nodes(size_t bytes) {
     return bytes / sizeof(capp_node) + 1;
 }
 
+static void begin_race(row *r, double margin) {
+    capp_race_begin(&r->race, r->runners, r->choices->order, r->choices->n, score_of, r, margin);
+    r->begun = false;
+}
+
 static capp_status prepare_row(chooser *c, row *r, capp_error *err) {
     unsigned flags = c->options->parse_special ? CAPP_TOKENIZE_SPECIAL : 0;
     capp_status st;
@@ -130,7 +139,7 @@ static capp_status prepare_row(chooser *c, row *r, capp_error *err) {
     r->runners = capp_new(choices->n, sizeof *r->runners);
     if (!r->runners) return capp_fail_memory(err, "the completions");
     c->bytes += choices->row_bytes;
-    capp_race_begin(&r->race, r->runners, choices->order, choices->n, score_of, r, c->margin);
+    begin_race(r, c->margin);
     c->alone += choices->n * (r->prompt.n - 1) + choices->ids.n;
     return CAPP_OK;
 }
@@ -167,7 +176,7 @@ static capp_status add_step(chooser *c, row *r, size_t runner, uint32_t from, ca
     step s = {.runner = runner, .place = choices->place[at]};
     if (!capp_grow(&c->steps, &c->steps_capacity, c->n_steps + 1, sizeof *c->steps))
         return capp_fail_memory(err, "the round");
-    capp_status st = capp_tree_insert(&c->session->tree, from, choices->ids.data + at, 1, true, NULL, &s.node, err);
+    capp_status st = capp_tree_insert(&c->lane->tree, from, choices->ids.data + at, 1, true, NULL, &s.node, err);
     if (st != CAPP_OK) return st;
     /* Those that go on by the same token follow one another. */
     if (!r->n_steps || c->steps[c->n_steps - 1].place != s.place) r->decision.completion_logprobs_read++;
@@ -182,7 +191,7 @@ static capp_status serve_place(chooser *c, row *r, uint32_t prompt, const capp_p
     const capp_choices *choices = r->choices;
     size_t depth = choices->depth[x->place];
     uint32_t from;
-    capp_status st = capp_tree_insert(&c->session->tree, prompt, choices->ids.data + choices->offset[x->index], depth,
+    capp_status st = capp_tree_insert(&c->lane->tree, prompt, choices->ids.data + choices->offset[x->index], depth,
                                       false, NULL, &from, err);
     for (size_t i = place->first; i < place->first + place->n && st == CAPP_OK; i++) st = add_step(c, r, i, from, err);
     if (depth) r->decision.completion_tokens_run++;
@@ -190,7 +199,7 @@ static capp_status serve_place(chooser *c, row *r, uint32_t prompt, const capp_p
 }
 
 static capp_status serve(chooser *c, row *r, capp_error *err) {
-    capp_tree *tree = &c->session->tree;
+    capp_tree *tree = &c->lane->tree;
     uint32_t prompt;
     capp_status st;
     if (!capp_grow(&c->served, &c->served_capacity, c->n_served + 1, sizeof *c->served))
@@ -215,27 +224,28 @@ static bool choose_places(chooser *c, const row *r) {
     if (!c->n_served) return true;
     for (size_t i = 0; i < c->n_places; i++)
         nodes += r->choices->depth[r->runners[c->places[i].first].place] + c->places[i].n;
-    return c->session->tree.touched + nodes + as_nodes(c->bytes) <= c->session->node_limit;
+    return c->lane->tree.touched + nodes + as_nodes(c->bytes) <= c->session->node_limit;
 }
 
 /* Whether the round takes another row: until its waves are full, and the store has room for what they leave. */
 static bool has_room(const chooser *c) {
-    const capp_forward *f = c->session->forward;
-    size_t most = f && f->slots / 4 < ROUND_ROWS ? f->slots / 4 : ROUND_ROWS;
+    size_t slots = c->lane->slots.n, most = slots && slots / 4 < ROUND_ROWS ? slots / 4 : ROUND_ROWS;
     return !c->n_served || c->round_rows < most;
 }
 
-static capp_status fill_round(chooser *c, capp_error *err) {
+static capp_status fill_round(chooser *c, capp_lane *lane, capp_error *err) {
     capp_status st;
+    bool exact = lane == &c->session->exact;
+    c->lane = lane;
     c->n_served = c->n_steps = c->round_rows = 0;
-    if ((st = capp_tree_next_window(&c->session->tree, err)) != CAPP_OK) return st;
+    if ((st = capp_tree_next_window(&c->lane->tree, err)) != CAPP_OK) return st;
     for (size_t i = c->delivered; has_room(c); i++) {
         if (i == c->n_rows) {
-            if (c->next == c->total || c->row_status != CAPP_OK || i - c->delivered == MOST_ACTIVE) break;
+            if (exact || c->next == c->total || c->row_status != CAPP_OK || i - c->delivered == MOST_ACTIVE) break;
             if ((st = add_row(c, err)) != CAPP_OK) return st;
             if (c->row_status != CAPP_OK) break;
         }
-        if (!c->rows[i]->runners) continue; /* decided */
+        if (!c->rows[i]->runners || c->rows[i]->close != exact) continue; /* decided, or not of this lane */
         if (!choose_places(c, c->rows[i])) break;
         if ((st = serve(c, c->rows[i], err)) != CAPP_OK) return st;
     }
@@ -249,11 +259,18 @@ static void advance(chooser *c, row *r) {
         const capp_runner *x = &r->runners[s->runner];
         const capp_choices *choices = r->choices;
         bool last = choices->depth[s->place] == choices->offset[x->index + 1] - choices->offset[x->index];
-        capp_race_advance(&r->race, s->runner, c->session->tree.nodes[s->node].logprob,
-                          last ? CAPP_FINISHED : s->place);
+        capp_race_advance(&r->race, s->runner, c->lane->tree.nodes[s->node].logprob, s->place, last);
     }
     capp_race_settle(&r->race);
     if (r->race.n) return;
+    if (c->session->exact.w && !r->close && r->race.best - r->race.second < c->margin) {
+        begin_race(r, 0);
+        r->close = true;
+        c->n_close++;
+        c->session->stats.rows_again++;
+        return;
+    }
+    c->n_close -= r->close;
     r->decision.prediction = r->race.leader;
     r->decision.score = r->race.best;
     r->second = r->race.second;
@@ -288,13 +305,17 @@ static capp_status run_rounds(chooser *c, capp_error *err) {
     uint64_t before = stats->tokens_computed;
     capp_status st;
     for (;;) {
-        if ((st = fill_round(c, err)) != CAPP_OK) return st;
+        capp_lane *fast = &c->session->fast, *exact = &c->session->exact;
+        if ((st = fill_round(c, c->n_close < CLOSE_ROWS ? fast : exact, err)) != CAPP_OK) return st;
+        if (!c->n_served && c->n_close && (st = fill_round(c, exact, err)) != CAPP_OK) return st;
         if (!c->n_served) break;
-        if ((st = capp_session_run(c->session, NULL, NULL, err)) != CAPP_OK) return st;
+        uint64_t so_far = stats->tokens_computed;
+        if ((st = capp_session_run(c->session, c->lane, NULL, NULL, err)) != CAPP_OK) return st;
+        if (c->lane == exact) c->close_tokens += stats->tokens_computed - so_far;
         for (size_t i = 0; i < c->n_served; i++) advance(c, c->served[i]);
         if ((st = deliver(c, err)) != CAPP_OK) return st;
     }
-    uint64_t computed = stats->tokens_computed - before;
+    uint64_t computed = stats->tokens_computed - before - c->close_tokens;
     if (computed < c->alone) stats->tokens_saved += c->alone - computed;
     if (c->row_status != CAPP_OK && err) *err = c->row_error;
     return c->row_status;
@@ -347,7 +368,8 @@ static bool plain_choice(void *user, const capp_decision *decision, double secon
 capp_status capp_decide(capp_session *session, const capp_example *examples, size_t n, const capp_run_options *options,
                         capp_decision_fn fn, void *user, capp_error *err) {
     plain_user u = {fn, user};
-    return capp_choose(session, examples, n, options, 0, plain_choice, &u, err);
+    double margin = capp_session_margin(session, options ? options->aggregate : CAPP_AGGREGATE_MEAN);
+    return capp_choose(session, examples, n, options, margin, plain_choice, &u, err);
 }
 
 static bool take_prediction(void *user, const capp_decision *decision) {

@@ -39,7 +39,7 @@ static size_t find_stop(const text *t, const capp_generate_options *o) {
 
 /* Takes the best token of the step. */
 static capp_status extend(generation *g, text *t, capp_error *err) {
-    const capp_node *node = &g->session->tree.nodes[t->node];
+    const capp_node *node = &g->session->fast.tree.nodes[t->node];
     const capp_generate_options *o = g->options;
     const capp_vocab *vocab = g->session->model->vocab;
     size_t n = t->ids.n - t->n_prompt;
@@ -66,7 +66,7 @@ static capp_status extend(generation *g, text *t, capp_error *err) {
 
 /* One token for each text that goes on. *going: how many do. */
 static capp_status step(generation *g, size_t *going, capp_error *err) {
-    capp_tree *tree = &g->session->tree;
+    capp_tree *tree = &g->session->fast.tree;
     capp_status st;
     *going = 0;
     if ((st = capp_tree_next_window(tree, err)) != CAPP_OK) return st;
@@ -79,7 +79,7 @@ static capp_status step(generation *g, size_t *going, capp_error *err) {
         ++*going;
     }
     if (!*going) return CAPP_OK;
-    if ((st = capp_session_run(g->session, NULL, NULL, err)) != CAPP_OK) return st;
+    if ((st = capp_session_run(g->session, &g->session->fast, NULL, NULL, err)) != CAPP_OK) return st;
     for (size_t i = 0; i < g->n; i++)
         if (!g->texts[i].finish && (st = extend(g, &g->texts[i], err)) != CAPP_OK) return st;
     return CAPP_OK;

@@ -13,6 +13,11 @@ enum { NODE_BYTES = 2 * sizeof(capp_node) + 64 };
 /* Set aside of a budget for what the process has besides: its code, the vocabulary, the caller's rows. */
 enum { PROCESS_BYTES = 32 * MIB };
 
+/* Precision auto scores a row again in float32 where its two highest scores are closer than this in bfloat16. Measured
+ * on COPA and Banking77 with two models: the rows whose decision bfloat16 changes were all closer than 0.011 by mean
+ * log-probability. (docs/performance.md) */
+static const double MARGIN_MEAN = 0.02, MARGIN_SUM = 0.05;
+
 enum { DEFAULT_MXCSR = 0x1f80 };
 
 unsigned capp_enter_arithmetic(void) {
@@ -46,7 +51,10 @@ capp_status capp_session_open(capp_session **out, const capp_model *model, capp_
     unsigned arithmetic = capp_enter_arithmetic();
     capp_status st = capp_pool_open(&s->pool, model->threads, err);
     capp_leave_arithmetic(arithmetic);
-    if (st == CAPP_OK) st = capp_tree_init(&s->tree, err);
+    s->fast.w = model->weights;
+    s->exact.w = model->exact;
+    if (st == CAPP_OK) st = capp_tree_init(&s->fast.tree, err);
+    if (st == CAPP_OK && s->exact.w) st = capp_tree_init(&s->exact.tree, err);
     if (st != CAPP_OK) {
         capp_session_free(s);
         return st;
@@ -56,12 +64,17 @@ capp_status capp_session_open(capp_session **out, const capp_model *model, capp_
     return CAPP_OK;
 }
 
+static void free_lane(capp_lane *lane) {
+    capp_plan_free(&lane->plan);
+    capp_slots_free(&lane->slots);
+    capp_tree_free(&lane->tree);
+}
+
 void capp_session_free(capp_session *s) {
     if (!s) return;
     capp_forward_free(s->forward);
-    capp_plan_free(&s->plan);
-    capp_slots_free(&s->slots);
-    capp_tree_free(&s->tree);
+    free_lane(&s->fast);
+    free_lane(&s->exact);
     capp_pool_free(s->pool);
     capp_free(s);
 }
@@ -74,11 +87,23 @@ void capp_session_get_stats(const capp_session *session, capp_stats *stats) {
     *stats = session->stats;
 }
 
+double capp_session_margin(const capp_session *s, capp_aggregate aggregate) {
+    if (!s->exact.w) return 0;
+    return aggregate == CAPP_AGGREGATE_SUM ? MARGIN_SUM : MARGIN_MEAN;
+}
+
+/* Slots of the exact lane: those of the longest path and a wave. */
+static size_t exact_slots(const capp_session *s, size_t rows, size_t longest) {
+    return s->exact.w ? longest + rows : 0;
+}
+
 /* Bytes for scratch, the store and a window of `nodes` nodes, beside which the tree holds those of earlier windows: at
  * most twice as many as are resident (capp_tree_next_window). */
 static size_t run_bytes(const capp_session *s, size_t rows, size_t slots, size_t longest, size_t nodes) {
-    size_t bytes = capp_forward_bytes(s->model->weights, s->model->threads, slots, rows, longest), window;
-    if (!capp_mul(slots, 2, &window) || __builtin_add_overflow(window, nodes, &nodes) ||
+    size_t exact = exact_slots(s, rows, longest), window;
+    size_t bytes = capp_forward_bytes(s->fast.w, s->exact.w, s->model->threads, slots + exact, rows, longest);
+    if (s->exact.w && !capp_mul(nodes, 2, &nodes)) return SIZE_MAX;
+    if (!capp_mul(slots + exact, 2, &window) || __builtin_add_overflow(window, nodes, &nodes) ||
         !capp_mul(nodes, NODE_BYTES, &window) || __builtin_add_overflow(bytes, window, &bytes))
         return SIZE_MAX;
     return bytes;
@@ -138,10 +163,18 @@ static capp_status choose_sizes(const capp_session *s, size_t longest, size_t no
     return CAPP_OK;
 }
 
+/* The lane begins again with slots base .. base + n - 1. */
+static capp_status new_slots(capp_lane *lane, size_t base, size_t n, capp_error *err) {
+    capp_tree_forget(&lane->tree);
+    capp_slots_free(&lane->slots);
+    lane->base = base;
+    return capp_slots_init(&lane->slots, n, err);
+}
+
 /* Makes the scratch fit the window, with room for paths a little longer where that costs no rows of a wave. A larger
  * one loses what was resident. */
-static capp_status fit_window(capp_session *s, capp_error *err) {
-    size_t longest = s->tree.longest, nodes = s->tree.touched, rows = 0, slots = 0;
+static capp_status fit_window(capp_session *s, const capp_tree *tree, capp_error *err) {
+    size_t longest = tree->longest, nodes = tree->touched, rows = 0, slots = 0;
     if (nodes < s->node_limit) nodes = s->node_limit;
     if (s->forward && s->forward->longest >= longest && s->window_nodes >= nodes && s->kept >= s->keep) return CAPP_OK;
     if (longest > s->model->context)
@@ -154,38 +187,40 @@ static capp_status fit_window(capp_session *s, capp_error *err) {
         longest = longer;
         if ((st = choose_sizes(s, longest, nodes, &rows, &slots, err)) != CAPP_OK) return st;
     }
-    capp_tree_forget(&s->tree);
     capp_forward_free(s->forward);
     s->forward = NULL;
-    capp_slots_free(&s->slots);
     s->window_nodes = nodes;
     s->kept = s->keep;
-    if ((st = capp_slots_init(&s->slots, slots, err)) != CAPP_OK) return st;
-    if ((st = capp_forward_open(&s->forward, s->model->weights, s->pool, slots, rows, longest, err)) != CAPP_OK)
-        return st;
-    return CAPP_OK;
+    size_t exact = exact_slots(s, rows, longest);
+    if ((st = new_slots(&s->fast, 0, slots, err)) != CAPP_OK) return st;
+    if (exact && (st = new_slots(&s->exact, slots, exact, err)) != CAPP_OK) return st;
+    return capp_forward_open(&s->forward, s->fast.w, s->exact.w, s->pool, slots + exact, rows, longest, err);
+}
+
+static size_t lane_bytes(const capp_lane *lane) {
+    return lane->tree.capacity * sizeof *lane->tree.nodes + lane->tree.table_size * sizeof *lane->tree.table +
+           (lane->plan.order_capacity + lane->plan.freed_capacity) * sizeof(uint32_t);
 }
 
 /* What the window takes at most, and what the session has in fact allocated. */
 static void count_bytes(capp_session *s) {
     const capp_forward *f = s->forward;
-    size_t run = capp_forward_bytes(s->model->weights, s->model->threads, f->slots, f->rows, f->longest);
-    size_t planned = run_bytes(s, f->rows, f->slots, f->longest, s->window_nodes);
-    size_t used = run + s->tree.capacity * sizeof *s->tree.nodes + s->tree.table_size * sizeof *s->tree.table +
-                  (s->plan.order_capacity + s->plan.freed_capacity) * sizeof(uint32_t);
+    size_t run = capp_forward_bytes(s->fast.w, s->exact.w, s->model->threads, f->slots, f->rows, f->longest);
+    size_t planned = run_bytes(s, f->rows, s->fast.slots.n, f->longest, s->window_nodes);
+    size_t used = run + lane_bytes(&s->fast) + lane_bytes(&s->exact);
     if (planned > s->stats.planned_bytes) s->stats.planned_bytes = planned;
     if (used > s->stats.used_bytes) s->stats.used_bytes = used;
 }
 
-capp_status capp_session_run(capp_session *s, capp_wave_fn fn, void *user, capp_error *err) {
+capp_status capp_session_run(capp_session *s, capp_lane *lane, capp_wave_fn fn, void *user, capp_error *err) {
     capp_status st;
-    if ((st = fit_window(s, err)) != CAPP_OK) return st;
-    if ((st = capp_plan_make(&s->plan, &s->tree, &s->slots, s->forward->rows, err)) != CAPP_OK) return st;
+    if ((st = fit_window(s, &lane->tree, err)) != CAPP_OK) return st;
+    if ((st = capp_plan_make(&lane->plan, &lane->tree, &lane->slots, s->forward->rows, err)) != CAPP_OK) return st;
     count_bytes(s);
-    for (size_t i = 0; i < s->plan.n_waves; i++) {
-        const capp_wave *wave = &s->plan.waves[i];
+    for (size_t i = 0; i < lane->plan.n_waves; i++) {
+        const capp_wave *wave = &lane->plan.waves[i];
         if (atomic_load(&s->cancelled)) st = capp_fail(err, CAPP_ECANCELLED, "cancelled");
-        if (st == CAPP_OK) st = capp_forward_wave(s->forward, &s->tree, &s->plan, wave, err);
+        if (st == CAPP_OK) st = capp_forward_wave(s->forward, lane->w, lane->base, &lane->tree, &lane->plan, wave, err);
         /* Embeddings are read from the file: its pages would add up to the whole table, beside the budget. */
         capp_gguf_release(s->model->file);
         if (st == CAPP_OK) {
@@ -194,11 +229,11 @@ capp_status capp_session_run(capp_session *s, capp_wave_fn fn, void *user, capp_
             if (fn && !fn(user, (uint32_t)i)) st = capp_fail(err, CAPP_ECANCELLED, "cancelled");
         }
         if (st != CAPP_OK) {
-            capp_plan_abandon(&s->tree, &s->slots);
+            capp_plan_abandon(&lane->tree, &lane->slots);
             return st;
         }
     }
-    capp_plan_done(&s->plan, &s->tree);
+    capp_plan_done(&lane->plan, &lane->tree);
     return CAPP_OK;
 }
 

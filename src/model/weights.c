@@ -8,13 +8,9 @@
 #include "base/mem.h"
 #include "model/arch.h"
 
-enum { MOST_SOURCES = 3 };
-
-/* A matrix to be packed: the rows of one to three tensors, one after another. */
+/* A matrix to be packed. */
 typedef struct job {
     capp_matrix *matrix;
-    const capp_gguf_tensor *source[MOST_SOURCES];
-    size_t n_sources;
     size_t first_task; /* its panels are tasks first_task .. first_task + panels - 1 */
 } job;
 
@@ -28,13 +24,18 @@ typedef struct binder {
 } binder;
 
 typedef struct packer {
-    const capp_products *products;
+    const capp_weights *w;
     const job *jobs;
     size_t n_jobs;
+    size_t first;   /* of the tasks */
     float *scratch; /* [workers][scratch_size] */
     size_t scratch_size;
-    size_t first; /* task of the slice under way */
 } packer;
+
+static void set_panels(capp_matrix *m, const capp_products *products) {
+    m->panels = m->parts * ((m->columns + products->nr - 1) / products->nr);
+    m->panel_bytes = products->panel_bytes(m->k);
+}
 
 static const capp_gguf_tensor *optional_tensor(binder *b, const char *name) {
     const capp_gguf_tensor *t = capp_gguf_find_tensor(b->g, name);
@@ -93,7 +94,7 @@ static capp_status bind_matrix(binder *b, const char *prefix, const char *const 
     char full[96];
     capp_status st;
     job *j = &b->jobs[b->n_jobs++];
-    m->n = 0;
+    m->n = m->n_sources = 0;
     m->k = k;
     m->parts = parts;
     j->matrix = m;
@@ -101,12 +102,11 @@ static capp_status bind_matrix(binder *b, const char *prefix, const char *const 
         snprintf(full, sizeof full, "%s%s.weight", prefix, names[i]);
         const capp_gguf_tensor *t = optional_tensor(b, full);
         if ((st = check_tensor(b, full, t, k, rows[i])) != CAPP_OK) return st;
-        j->source[j->n_sources++] = t;
+        m->source[m->n_sources++] = t;
         m->n += rows[i];
     }
     m->columns = m->n / m->parts;
-    m->panels = m->parts * ((m->columns + b->w->products->nr - 1) / b->w->products->nr);
-    m->panel_bytes = b->w->products->panel_bytes(k);
+    set_panels(m, b->w->products);
     j->first_task = b->n_tasks;
     b->n_tasks += m->panels;
     if (!b->w->arch->biases || m == &b->w->head) return CAPP_OK;
@@ -199,7 +199,24 @@ static capp_status check_all_bound(binder *b) {
     return CAPP_OK;
 }
 
-static void pack_panel(void *user, size_t task, int worker) {
+/* Dequantises the rows of a panel into rows [nr][k] and packs them. */
+static void pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows) {
+    size_t nr = w->products->nr, column = panel / m->parts * nr;
+    size_t n = m->columns - column < nr ? m->columns - column : nr, row = panel % m->parts * m->columns + column;
+    size_t begin = 0; /* of the source, among the matrix's rows */
+    for (size_t s = 0; s < m->n_sources; s++) {
+        const capp_gguf_tensor *t = m->source[s];
+        size_t end = begin + (size_t)t->dims[1], row_bytes = (size_t)(t->bytes / t->dims[1]);
+        size_t from = row > begin ? row : begin, to = row + n < end ? row + n : end;
+        if (from < to)
+            capp_dequant(t->type)(rows + (from - row) * m->k, (const char *)t->data + (from - begin) * row_bytes,
+                                  (to - from) * m->k);
+        begin = end;
+    }
+    w->products->pack(packed, rows, m->k, n, m->k);
+}
+
+static void pack_task(void *user, size_t task, int worker) {
     const packer *p = user;
     size_t low = 0, high = p->n_jobs;
     task += p->first;
@@ -210,22 +227,26 @@ static void pack_panel(void *user, size_t task, int worker) {
         else
             high = middle;
     }
-    const job *j = &p->jobs[low];
-    const capp_matrix *m = j->matrix;
-    size_t panel = task - j->first_task, nr = p->products->nr, column = panel / m->parts * nr,
-           rows = m->columns - column < nr ? m->columns - column : nr, row = panel % m->parts * m->columns + column;
-    float *scratch = p->scratch + (size_t)worker * p->scratch_size;
-    size_t begin = 0; /* of the source, among the matrix's rows */
-    for (size_t s = 0; s < j->n_sources; s++) {
-        const capp_gguf_tensor *t = j->source[s];
-        size_t end = begin + (size_t)t->dims[1], row_bytes = (size_t)(t->bytes / t->dims[1]);
-        size_t from = row > begin ? row : begin, to = row + rows < end ? row + rows : end;
-        if (from < to)
-            capp_dequant(t->type)(scratch + (from - row) * m->k, (const char *)t->data + (from - begin) * row_bytes,
-                                  (to - from) * m->k);
-        begin = end;
-    }
-    p->products->pack(m->packed + panel * m->panel_bytes, scratch, m->k, rows, m->k);
+    const capp_matrix *m = p->jobs[low].matrix;
+    size_t panel = task - p->jobs[low].first_task;
+    pack_panel(p->w, m, panel, m->packed + panel * m->panel_bytes, p->scratch + (size_t)worker * p->scratch_size);
+}
+
+static size_t whole_vectors(size_t floats) {
+    return (floats + CAPP_LANES - 1) / CAPP_LANES * CAPP_LANES;
+}
+
+size_t capp_matrix_scratch(const capp_weights *w, const capp_matrix *m, size_t n) {
+    if (w->block) return 0;
+    return n * m->panel_bytes / sizeof(float) + whole_vectors(w->products->nr * m->k);
+}
+
+const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, float *scratch) {
+    if (m->packed) return m->packed + first * m->panel_bytes;
+    char *panels = (char *)scratch;
+    float *rows = scratch + n * m->panel_bytes / sizeof(float);
+    for (size_t i = 0; i < n; i++) pack_panel(w, m, first + i, panels + i * m->panel_bytes, rows);
+    return panels;
 }
 
 /* In slices, after each of which the file's pages are given back: what is resident meanwhile is the packed weights and
@@ -234,7 +255,7 @@ static void pack_slices(packer *p, const capp_gguf *g, capp_pool *pool, size_t n
     enum { SLICES = 16 };
     for (size_t i = 0; i < SLICES; i++) {
         p->first = n_tasks * i / SLICES;
-        capp_pool_run(pool, pack_panel, p, n_tasks * (i + 1) / SLICES - p->first);
+        capp_pool_run(pool, pack_task, p, n_tasks * (i + 1) / SLICES - p->first);
         capp_gguf_release(g);
     }
 }
@@ -250,7 +271,7 @@ static capp_status pack_all(binder *b, capp_pool *pool) {
                              capp_gguf_path(b->g));
         if (m->k > widest) widest = m->k;
     }
-    packer p = {w->products, b->jobs, b->n_jobs, NULL, widest * w->products->nr, 0};
+    packer p = {w, b->jobs, b->n_jobs, 0, NULL, whole_vectors(widest * w->products->nr)};
     w->block = capp_aligned_new(total, 1);
     p.scratch = capp_aligned_new((size_t)capp_pool_threads(pool) * p.scratch_size, sizeof *p.scratch);
     if (!w->block || !p.scratch) {
@@ -304,6 +325,39 @@ done:
     else
         capp_weights_free(w);
     return st;
+}
+
+static void unpack(capp_matrix *m, const capp_products *products) {
+    m->packed = NULL;
+    set_panels(m, products);
+}
+
+capp_status capp_weights_twin(capp_weights **out, const capp_weights *w, const capp_products *products,
+                              capp_error *err) {
+    *out = NULL;
+    capp_weights *twin = capp_new(1, sizeof *twin);
+    capp_layer *layers = capp_new(w->hparams.layers, sizeof *layers);
+    if (!twin || !layers) {
+        capp_free(twin);
+        capp_free(layers);
+        return capp_fail_memory(err, "the weights");
+    }
+    *twin = *w;
+    memcpy(layers, w->layers, w->hparams.layers * sizeof *layers);
+    twin->layers = layers;
+    twin->products = products;
+    twin->block = NULL;
+    twin->floats = NULL;
+    twin->n_floats = 0;
+    for (uint32_t i = 0; i < w->hparams.layers; i++) {
+        unpack(&layers[i].qkv, products);
+        unpack(&layers[i].out, products);
+        unpack(&layers[i].up, products);
+        unpack(&layers[i].down, products);
+    }
+    unpack(&twin->head, products);
+    *out = twin;
+    return CAPP_OK;
 }
 
 void capp_weights_free(capp_weights *w) {

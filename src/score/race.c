@@ -4,26 +4,28 @@
 
 void capp_race_begin(capp_race *race, capp_runner *runners, const uint32_t *order, size_t n, capp_score_fn score,
                      const void *user, double margin) {
-    *race = (capp_race){runners, n, score, user, margin, CAPP_NO_LEADER, -INFINITY, -INFINITY};
-    for (size_t i = 0; i < n; i++) runners[i] = (capp_runner){0, score(user, order[i], 0), order[i], 0};
+    *race = (capp_race){runners, n, score, user, margin, CAPP_NO_LEADER, 0, -INFINITY, -INFINITY};
+    for (size_t i = 0; i < n; i++) runners[i] = (capp_runner){0, score(user, order[i], 0), order[i], 0, false};
 }
 
 static void finish(capp_race *race, const capp_runner *r) {
     bool leads =
         race->leader == CAPP_NO_LEADER || r->bound > race->best || (r->bound == race->best && r->index < race->leader);
     double other = leads ? race->best : r->bound;
-    if (other > race->second) race->second = other;
+    if (r->place != race->place && other > race->second) race->second = other;
     if (!leads) return;
     race->leader = r->index;
+    race->place = r->place;
     race->best = r->bound;
 }
 
-void capp_race_advance(capp_race *race, size_t i, float logprob, uint32_t place) {
+void capp_race_advance(capp_race *race, size_t i, float logprob, uint32_t place, bool finished) {
     capp_runner *r = &race->runners[i];
     r->sum += logprob;
     r->bound = race->score(race->user, r->index, r->sum);
     r->place = place;
-    if (place == CAPP_FINISHED) finish(race, r);
+    r->finished = finished;
+    if (finished) finish(race, r);
 }
 
 static bool may_win(const capp_race *race, const capp_runner *r) {
@@ -36,7 +38,7 @@ void capp_race_settle(capp_race *race) {
     size_t n = 0;
     for (size_t i = 0; i < race->n; i++) {
         const capp_runner *r = &race->runners[i];
-        if (r->place != CAPP_FINISHED && may_win(race, r)) race->runners[n++] = *r;
+        if (!r->finished && may_win(race, r)) race->runners[n++] = *r;
     }
     race->n = n;
 }

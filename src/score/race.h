@@ -16,14 +16,13 @@
 
 #define CAPP_NO_LEADER UINT32_MAX
 
-/* A place of the caller's: what completions have in common so far. They leave it together. */
-#define CAPP_FINISHED UINT32_MAX
-
+/* A place is the caller's number for what completions have in common so far. They leave it together. */
 typedef struct capp_runner {
     double sum;     /* of the log-probabilities so far, in their order */
     double bound;   /* its score, were all its other tokens certain */
     uint32_t index; /* of the completion */
     uint32_t place;
+    bool finished; /* and place is where: that of equal completions, and of no others */
 } capp_runner;
 
 /* Score of a completion with such a sum: never falling in sum, never NaN. */
@@ -36,8 +35,9 @@ typedef struct capp_race {
     const void *user;
     double margin;   /* completions whose bound is less than this below the leader's score are finished too; or 0 */
     uint32_t leader; /* the first of the highest among the finished, or CAPP_NO_LEADER */
+    uint32_t place;  /* where it finished */
     double best;     /* its score */
-    double second;   /* the highest score among the other finished ones, or -infinity */
+    double second;   /* the highest score among the finished ones that are not equal to it, or -infinity */
 } capp_race;
 
 /* Puts n > 0 completions at place 0. order [n]: their indices, such that all that will ever stand at one place lie side
@@ -45,8 +45,8 @@ typedef struct capp_race {
 void capp_race_begin(capp_race *race, capp_runner *runners, const uint32_t *order, size_t n, capp_score_fn score,
                      const void *user, double margin);
 
-/* Runner i learns its next log-probability (at most 0) and stands at place, or is finished. */
-void capp_race_advance(capp_race *race, size_t i, float logprob, uint32_t place);
+/* Runner i learns its next log-probability (at most 0) and stands at place, perhaps finished there. */
+void capp_race_advance(capp_race *race, size_t i, float logprob, uint32_t place, bool finished);
 
 /* After advances: drops who is finished or cannot win any more. Runners move, and keep their order. */
 void capp_race_settle(capp_race *race);
