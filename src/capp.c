@@ -1,7 +1,6 @@
 /* The rooms wired together: models and tokens. Sessions are in session.c, scoring in score.c, generation in generate.c.
  */
 #define _GNU_SOURCE
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,10 +28,10 @@ static uint64_t default_memory(void) {
     uint64_t available = 0;
     FILE *file = fopen("/proc/meminfo", "re");
     if (file) {
+        static const char name[] = "MemAvailable:"; /* in KiB */
         char line[128];
-        uint64_t kib;
         while (fgets(line, sizeof line, file))
-            if (sscanf(line, "MemAvailable: %" SCNu64, &kib) == 1) available = kib * 1024;
+            if (!strncmp(line, name, sizeof name - 1)) available = strtoull(line + sizeof name - 1, NULL, 10) * 1024;
         fclose(file);
     }
     if (!available && !sysinfo(&info)) available = (uint64_t)info.freeram * info.mem_unit;

@@ -149,7 +149,7 @@ static capp_status choose_sizes(const capp_session *s, size_t longest, size_t no
     size_t usable = (size_t)usable_bytes(s->model->memory), n = MOST_ROWS;
     while (n > LEAST_ROWS && run_bytes(s, n, longest + n, longest, nodes) > usable) n /= 2;
     if (run_bytes(s, n, longest + n, longest, nodes) > usable) return capp_session_check(s, longest, nodes, err);
-    size_t most = 4 * (longest + n), low = longest + n;
+    size_t most = 2 * (longest + n), low = longest + n;
     if (most < s->keep) most = s->keep;
     while (low < most) { /* the most slots that fit */
         size_t middle = (low + most + 1) / 2;

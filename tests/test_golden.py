@@ -128,7 +128,7 @@ def test_the_same_bytes(capp, smollm2, shared, need_isa, tmp_path, isa):
 
 # ---- The seed's weakness: tens of classes listed after a long text of each row's own -----------------------------------
 
-ONE_AT_A_TIME = "64M"  # room for the keys and values of one such row
+ONE_AT_A_TIME = "96M"  # room for the keys and values of one such row
 
 
 @pytest.fixture
