@@ -1,5 +1,5 @@
-/* Micro-benchmark of the kernels: `bench_kernels [ISA|all [OP]]` prints, for each operation, shape and instruction set, the
- * rate of the best of some repeats and the share of the unit's measured peak that it is. Not a test. */
+/* Micro-benchmark of the kernels: `bench_kernels [ISA|all [OP]]` prints, for each operation, shape and instruction set,
+ * the rate of the best of some repeats and the share of the unit's measured peak that it is. Not a test. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "base/cpu.h"

@@ -28,9 +28,10 @@ def methods(bench, peer, label, rows, weight_bytes, float32=False):
         f"CAPPr uncached {label}": lambda: peer.score(task, BATCH, cached=False),
         f"generate 4 {label}": lambda: peer.generate(menus, 4, BATCH),
         f"generate 1 {label}": lambda: peer.generate(menus, 1, BATCH)}
-    precision = "f32" if float32 else bench.precision
-    ours = {"capp f32" if float32 else "capp": lambda: engine.evaluate(bench, OURS, task, precision, held.get("memory"))}
-    if not float32:
+    ours = {"capp": lambda: engine.evaluate(bench, OURS, task, memory=held.get("memory"))}
+    if float32:  # beside float32 peers, float32 to float32 too
+        ours["capp f32"] = lambda: engine.evaluate(bench, OURS, task, "f32", held.get("memory"))
+    else:
         ours |= {f"capp generate {n}": lambda n=n: engine.generate(bench, OURS, menus, n, held.get("memory")) for n in (4, 1)}
     return task, {**theirs, **ours}
 
@@ -45,7 +46,7 @@ def points(bench, peer, label, weight_bytes, sizes, form, reps, float32=False):
     for n in sizes:
         rows = tasks.figure(bench, n, form)
         task, each = methods(bench, peer, label, rows, weight_bytes, float32)
-        facts = without_texts(base.agree(base.alternate(bench, each, reps), "capp f32" if float32 else "capp"))
+        facts = without_texts(base.agree(base.alternate(bench, each, reps)))
         bench.say(f"{form}, {n} classes: {base.summary(facts)}")
         yield {"name": f"{form} {label}", "form": form, "n": n, "dtype": label, "need": flops.needed(bench, OURS, task),
                "methods": facts}
