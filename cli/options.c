@@ -73,7 +73,7 @@ const option_row option_rows[] = {
      "texts do not begin with the BOS token"},
     {"parse-special", 0, NULL, ROWS, true, OPT_PARSE_SPECIAL, "text of special tokens becomes those tokens"},
     {"out", 'o', "FILE", ROWS, false, OPT_OUT, "write rows to FILE (classify, evaluate: CSV where it ends in .csv)"},
-    {"json", 0, "FILE", COMMAND_EVALUATE | COMMAND_BENCH, false, OPT_JSON,
+    {"json", 0, "FILE", COMMAND_EVALUATE | COMMAND_GENERATE | COMMAND_BENCH, false, OPT_JSON,
      "write the report as JSON to FILE; - is stdout"},
     {"json", 0, NULL, COMMAND_INSPECT, false, OPT_INSPECT_JSON, "print one JSON object"},
     {"format", 0, "NAME", ROWS, false, OPT_FORMAT,

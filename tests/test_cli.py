@@ -688,6 +688,15 @@ def test_generate(model):
     assert again[0]["ids"] == rows[0]["ids"]
 
 
+def test_generate_reports(model, tmp_path):
+    report = tmp_path / "report.json"
+    rows = rows_of(run("generate", *model, "-n", 5, "--ignore-eos", "--json", report, stdin="one\ntwo three\n"))
+    facts = json.loads(report.read_text())
+    assert facts["n"] == len(rows) == 2 and facts["seconds"] > 0 and facts["head_rows"] == 10
+    assert facts["tokens_computed"] >= 8 and facts["peak_memory_bytes"] > facts["weight_bytes"] > 0
+    fails(run("generate", *model, "--json", model[1], stdin="one\n"), "read from")
+
+
 def test_generate_stops(model):
     prompts = "".join(f"{letter}\n" for letter in string.ascii_letters + string.digits + ".,;:!?")
     whole = rows_of(run("generate", *model, "-n", 8, "--ignore-eos", stdin=prompts))
