@@ -51,8 +51,11 @@ def facts_of(report, precision):
     names = ("seconds", "load_seconds", "accuracy", "log_loss", "tokens_computed", "tokens_saved", "head_rows", "planned_bytes",
              "used_bytes", "weight_bytes", "isa", "rows_again", "completion_tokens",
              "completion_tokens_run")
-    return {"peak_bytes": report["peak_memory_bytes"], "precision": precision,
-            **{name: report[name] for name in names if name in report}}
+    facts = {"peak_bytes": report["peak_memory_bytes"], "precision": precision,
+             **{name: report[name] for name in names if name in report}}
+    if "isa" in facts:  # the unit whose peak counts
+        facts["isa"] += " bf16" if precision != "f32" and facts["isa"] in ("avx512bf16", "amx") else " f32"
+    return facts
 
 
 def evaluate(bench, model, path, precision=None, memory=None, options=(), keep_rows=False):

@@ -25,14 +25,15 @@ def memory_bytes():
 
 
 def peaks(bench):
-    """GFLOP/s of each instruction set's unit, on as many cores at once as the comparison uses."""
+    """GFLOP/s of each unit, "avx512bf16 bf16" and the like, on as many cores at once as the comparison uses."""
     totals = {}
     if not os.path.exists(bench.kernels):
         bench.skip("the units' peaks and the roofline", f"no {bench.kernels}; `make bench` builds it")
         return totals
     runs = [subprocess.Popen([bench.kernels, "all", "peak"], stdout=subprocess.PIPE, text=True) for _ in range(bench.threads)]
     for run in runs:
-        for name, rate in re.findall(r"^(\S+) +peak +(?:\S+ +)?([0-9.]+) GFLOP/s", run.communicate()[0], re.M):
+        for isa, precision, rate in re.findall(r"^(\S+) +(\S+) +peak +([0-9.]+) GFLOP/s", run.communicate()[0], re.M):
+            name = f"{isa} {precision}"
             totals[name] = totals.get(name, 0) + float(rate)
     return totals
 

@@ -263,7 +263,7 @@ def kernels(results):
         yield "Matrix products inside the engine: processor time that perf finds in them, and their FLOPs by it.\n"
         yield table(("work", "unit", "processor seconds", "share of the run", "share of the unit's peak"), rows)
     rows = [(f"`{each['isa']}`", each["shape"].removesuffix(" 0"), f"{each['gflops']:.0f}", percent(each["share"]))
-            for each in data.get("micro", []) if each["op"] == "matmul" and each["isa"] != "ref"]
+            for each in data.get("micro", []) if each["op"] == "matmul" and not each["isa"].startswith("ref")]
     if rows:
         yield "The kernels by themselves, one core (rows, K, N): `bench_kernels`.\n"
         yield table(("unit", "shape", "GFLOP/s", "share of the peak"), rows)

@@ -37,9 +37,12 @@ static inline float emulated_wide(uint16_t x) {
     return emulated_flush(emulated_float((uint32_t)x << 16));
 }
 
-/* c + a b, of bfloat16 a and b, rounded once. */
+/* c + a b, of bfloat16 a and b, rounded once. Unless it is very small or too large their product is exact in float32.
+ */
 static inline float emulated_fma(uint16_t a, uint16_t b, float c) {
-    return emulated_flush(fmaf(emulated_wide(a), emulated_wide(b), emulated_flush(c)));
+    const float x = emulated_wide(a), y = emulated_wide(b), product = x * y, size = fabsf(product);
+    if ((size > 0x1p-100f && size < 0x1p127f) || x == 0 || y == 0) return emulated_flush(emulated_flush(c) + product);
+    return emulated_flush(fmaf(x, y, emulated_flush(c)));
 }
 
 /* What bf16.inc needs. */

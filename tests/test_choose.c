@@ -8,6 +8,7 @@
 #include "scoring.h"
 #include "test.h"
 #include "tiny.h"
+#include "units.h"
 
 enum { ROWS = 60 };
 
@@ -18,15 +19,10 @@ typedef struct arrangement {
     size_t begin, stride;
 } arrangement;
 
+static const char *unit; /* that models are opened with: see units.h */
+
 static capp_model *open_model(const char *path, const arrangement *a) {
-    capp_model_options options;
-    capp_model *model;
-    capp_error err;
-    capp_model_options_init(&options);
-    options.threads = a->threads;
-    options.memory = a->memory;
-    CHECK_OK(capp_model_open(&model, path, &options, &err), err);
-    return model;
+    return open_unit(path, unit, a->threads, a->memory);
 }
 
 /* Rows of tests/scoring.h, two in three with a prior: random, with zeros, or all on one. */
@@ -117,6 +113,8 @@ static choice *choose(const task *t, const arrangement *a, double margin) {
     CHECK(in_order && out);
     for (size_t i = 0; i < ROWS; i++) examples[i] = t->examples[(a->begin + i * a->stride) % ROWS];
     CHECK_OK(capp_session_open(&session, model, &err), err);
+    double own = capp_session_margin(session, t->options.aggregate);
+    if (margin >= 0 && margin < own) margin = own;
     for (size_t i = 0; i < ROWS; i += a->step) {
         size_t n = ROWS - i < a->step ? ROWS - i : a->step;
         CHECK_OK(capp_choose(session, examples + i, n, &t->options, margin, keep_choice, in_order + i, &err), err);
@@ -156,12 +154,13 @@ static bool same_work(const capp_decision *a, const capp_decision *b) {
 static const arrangement plain = {1, 0, ROWS, 0, 1};
 
 static void check_task(const task *t, const char *name, bool all) {
+    const uint64_t lanes = unit ? 2 : 1; /* units are auto here: a store for each precision */
     const arrangement others[] = {
-        {2, 0, ROWS, 0, 1},           /* threads */
-        {3, 0, ROWS, 5, 7},           /* order */
-        {1, 0, 1, 0, 1},              /* one row a call */
-        {2, 1100 * 1024, ROWS, 0, 1}, /* just enough memory */
-        {1, 1400 * 1024, 9, 2, 11},
+        {2, 0, ROWS, 0, 1},                   /* threads */
+        {3, 0, ROWS, 5, 7},                   /* order */
+        {1, 0, 1, 0, 1},                      /* one row a call */
+        {2, lanes * 1100 * 1024, ROWS, 0, 1}, /* just enough memory */
+        {1, lanes * 1400 * 1024, 9, 2, 11},
     };
     choice *expected = choose(t, &plain, 0);
     CHECK_INT(count_wrong(t, expected), 0);
@@ -183,6 +182,28 @@ static void check_arch(const char *arch) {
         check_task(&t, arch, seed <= 2);
         end_task(&t);
     }
+}
+
+/* Under auto the close rows race again in float32. */
+static void check_auto(const char *name) {
+    need_unit(name);
+    unit = name;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        task t;
+        begin_task(&t, seed % 2 ? "llama" : "gpt2", seed, seed / 2 % 2 ? CAPP_AGGREGATE_MEAN : CAPP_AGGREGATE_SUM);
+        check_task(&t, name, seed <= 2);
+        end_task(&t);
+    }
+}
+
+TEST(decisions_are_the_full_ones_avx512bf16_auto) {
+    check_auto("avx512bf16_auto");
+}
+TEST(decisions_are_the_full_ones_amx_auto) {
+    check_auto("amx_auto");
+}
+TEST(slow_decisions_are_the_full_ones_emulated) {
+    check_auto("tiles_emulated");
 }
 
 TEST(decisions_are_the_full_ones_llama) {
@@ -406,7 +427,8 @@ TEST(predictions_need_a_choice) {
     asked x;
     size_t prediction[2] = {7, 7}, n = 0;
     begin_asked(&x, 2);
-    for (size_t i = 0; i < 2; i++) x.examples[i].n_completions = 1 + i, x.examples[i].normalize = false;
+    for (size_t i = 0; i < 2; i++)
+        x.examples[i].n_completions = 1 + i, x.examples[i].prior = NULL, x.examples[i].normalize = false;
     CHECK_INT(capp_predict(x.session, x.examples, 2, NULL, prediction, &x.err), CAPP_EINVAL);
     CHECK_INT(x.err.row, 0);
     CHECK_OK(capp_decide(x.session, x.examples, 2, NULL, count_up, &n, &x.err),

@@ -12,7 +12,7 @@ import machine
 import tasks
 
 # Functions that multiply rows by packed weights, by the names that perf sees.
-PRODUCTS = r"^(packed|spread)_|matmul|product|gemm|tile|dpbf16|panel"
+PRODUCTS = r"^(packed|tile)_\d|^matmul$|^store$|^accumulate$"
 RATE = 999  # samples a second of each thread
 
 
@@ -20,9 +20,9 @@ def micro(bench):
     if not os.path.exists(bench.kernels):
         raise base.Skip(f"no {bench.kernels}; `make bench` builds it")
     text = subprocess.run([bench.kernels], capture_output=True, text=True, check=True).stdout
-    row = re.compile(r"^(\S+) +(\S+) +([\d ]+?) +([0-9.]+) GFLOP/s +([0-9.]+) %$", re.M)
-    return [{"isa": isa, "op": op, "shape": shape.strip(), "gflops": float(rate), "share": float(share) / 100}
-            for isa, op, shape, rate, share in row.findall(text)]
+    row = re.compile(r"^(\S+ +\S+) +(\S+) +([\d ]+?) +([0-9.]+) GFLOP/s +([0-9.]+) %$", re.M)
+    return [{"isa": " ".join(unit.split()), "op": op, "shape": shape.strip(), "gflops": float(rate), "share": float(share) / 100}
+            for unit, op, shape, rate, share in row.findall(text)]
 
 
 def samples(report):
@@ -47,8 +47,9 @@ def inside(bench, model, path):
         raise base.Skip("perf saw no function of the matrix products: see PRODUCTS in bench/works/kernels.py")
     shape = flops.shape(bench, model)
     work = shape.flops(facts["tokens_computed"], facts["head_rows"], 0, 0)
-    peak = machine.peaks(bench).get(facts["isa"])
-    return {"model": model, "isa": facts["isa"], "processor_seconds": seconds, "run_seconds": facts["seconds"],
+    unit = engine.facts_of(facts, bench.precision)["isa"]
+    peak = machine.peaks(bench).get(unit)
+    return {"model": model, "isa": unit, "processor_seconds": seconds, "run_seconds": facts["seconds"],
             "share_of_time": seconds / (facts["seconds"] * bench.threads), "flops": work,
             "share_of_peak": work / seconds / (peak / bench.threads * 1e9) if peak else None,
             "functions": dict(sorted(found.items(), key=lambda x: -x[1])[:12])}
