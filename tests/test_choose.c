@@ -426,9 +426,12 @@ TEST(calls_are_cancelled_and_the_session_goes_on) {
 TEST(predictions_need_a_choice) {
     asked x;
     size_t prediction[2] = {7, 7}, n = 0;
-    begin_asked(&x, 2);
-    for (size_t i = 0; i < 2; i++)
-        x.examples[i].n_completions = 1 + i, x.examples[i].prior = NULL, x.examples[i].normalize = false;
+    begin_asked(&x, 9);
+    for (size_t i = 0; i < 9; i++) /* two that have a choice to take away */
+        if (x.examples[i].n_completions > 1) x.examples[n++ % 2] = x.examples[i];
+    CHECK(n > 1);
+    n = 0;
+    for (size_t i = 0; i < 2; i++) x.examples[i].n_completions = 1 + i, x.examples[i].normalize = false;
     CHECK_INT(capp_predict(x.session, x.examples, 2, NULL, prediction, &x.err), CAPP_EINVAL);
     CHECK_INT(x.err.row, 0);
     CHECK_OK(capp_decide(x.session, x.examples, 2, NULL, count_up, &n, &x.err),
