@@ -53,7 +53,7 @@ static void tell_model(teller *t, const capp_gguf *g) {
     if (capp_gguf_str(g, "general.name", &name)) tell(t, "model", "name", "%s", name_of(name, buffer, sizeof buffer));
     if (capp_gguf_str(g, "general.architecture", &name))
         tell(t, "model", "architecture", "%s", name_of(name, buffer, sizeof buffer));
-    if (capp_hparams_read(&h, &arch, g, &err) != CAPP_OK) {
+    if (capp_hparams_read(&h, &arch, &(capp_source){(capp_gguf *)(uintptr_t)g, NULL}, &err) != CAPP_OK) {
         tell(t, "model", "runs", "no: %s", err.message);
         return;
     }

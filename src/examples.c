@@ -205,7 +205,7 @@ static capp_status encode_completions(window *w, const capp_example *e, item *it
         return capp_fail(err, CAPP_EUNSUPPORTED,
                          "%s: its tokenizer does not say whether a completion begins with a space: \"a b\" is neither "
                          "\"a\", \"b\" nor \"a\", \" b\"",
-                         capp_gguf_path(w->session->model->file));
+                         capp_source_path(&w->session->model->source));
     size_t start = w->ids.n;
     capp_status st;
     it->first_offset = w->n_offsets;

@@ -29,7 +29,7 @@ capp_status capp_session_open(capp_session **out, const capp_model *model, capp_
     *out = NULL;
     if (!model->weights)
         return capp_fail(err, CAPP_EINVAL, "%s was opened for its vocabulary only; open it without vocab_only",
-                         capp_gguf_path(model->file));
+                         capp_source_path(&model->source));
     capp_session *s = capp_new0(1, sizeof *s);
     if (!s) return capp_fail_memory(err, "the session");
     s->model = model;

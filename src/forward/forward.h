@@ -67,7 +67,12 @@ typedef struct capp_forward {
     float *cosines, *sines; /* [n_ropes][longest][rope_dims / 2], of positions */
     size_t n_rotations;     /* positions filled so far */
     size_t h_stride, t_stride;
-    float *scratch; /* [workers][scratch_stride] */
+    /* Of models with experts, else of no size: */
+    float *shares;    /* [rows][experts] of each row, -1: not chosen */
+    float *gathered;  /* [rows][h_stride] rows that chose an expert */
+    float *mixed;     /* [rows][width] its output */
+    uint32_t *chosen; /* [rows] which rows these are */
+    float *scratch;   /* [workers][scratch_stride] */
     size_t scratch_stride, score_stride, tile_rows;
     /* Head: */
     uint32_t *head_row;         /* [rows] row of the wave of head row i */
@@ -97,6 +102,12 @@ capp_status capp_wave_prepare(capp_forward *f, const capp_tree *tree, const uint
 void capp_attention(capp_forward *f, size_t layer, const capp_tiles *tiles);
 /* CAPP_EFORMAT where logits are not numbers. */
 capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err);
+
+/* The feed-forward part's activation of `rows` rows of f->t, in place. */
+void capp_activate(capp_forward *f, size_t rows);
+
+/* The feed-forward part of a layer with experts: from rows of f->h to f->u. */
+void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows);
 
 /* y [rows][ldy] = x [rows][ldx] times m, plus its bias. */
 void capp_product(capp_forward *f, const capp_matrix *m, const float *x, size_t ldx, float *y, size_t ldy, size_t rows);

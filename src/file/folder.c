@@ -1,0 +1,276 @@
+#include "file/folder.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/mem.h"
+#include "file/map.h"
+#include "file/names.h"
+#include "file/safetensors.h"
+
+enum { MOST_PARTS = 9999, MOST_PATH = 4096 };
+static const uint64_t MOST_JSON = 64 << 20; /* bytes of config.json or of an index */
+
+struct capp_folder {
+    char *path;
+    json_t *config;
+    uint64_t bytes;
+    capp_map *maps; /* [n_maps]; none for bytes that are the caller's */
+    size_t n_maps, maps_capacity;
+    capp_safetensors *parts; /* [n_parts]; their tensors are moved to the list of all, the names stay */
+    size_t n_parts, parts_capacity;
+    capp_tensor *tensors; /* of all parts */
+    size_t n_tensors, tensors_capacity;
+    capp_names names; /* of tensors */
+};
+
+bool capp_is_folder(const char *path) {
+    struct stat st;
+    return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+static bool exists(const char *path) {
+    struct stat st;
+    return !stat(path, &st);
+}
+
+/* FOLDER/NAME in out [MOST_PATH]. */
+static capp_status join(const capp_folder *f, const char *name, char *out, capp_error *err) {
+    int n = snprintf(out, MOST_PATH, "%s/%s", f->path, name);
+    if (n > 0 && n < MOST_PATH) return CAPP_OK;
+    return capp_fail(err, CAPP_EIO, "%.200s...: the path is longer than %d bytes", f->path, MOST_PATH);
+}
+
+static capp_status fail_memory(const capp_folder *f, capp_error *err) {
+    return capp_fail(err, CAPP_ENOMEM, "%s: out of memory for its list of tensors", f->path);
+}
+
+static capp_status read_json(json_t **root, const char *path, size_t flags, capp_error *err) {
+    capp_map map;
+    capp_status st;
+    *root = NULL;
+    if ((st = capp_map_open(&map, path, err)) != CAPP_OK) return st;
+    if (map.size > MOST_JSON)
+        st = capp_fail(err, CAPP_EFORMAT, "%s: has %zu bytes; capp reads up to %llu", path, map.size,
+                       (unsigned long long)MOST_JSON);
+    else
+        st = capp_json_parse(root, map.data, map.size, flags, path, err);
+    capp_map_close(&map);
+    return st;
+}
+
+/* ---- Tensors ------------------------------------------------------------------------------------------------------
+ */
+
+static capp_status add_bytes(capp_folder *f, const void *data, size_t size, const char *path, capp_error *err) {
+    capp_status st;
+    if (!capp_grow(&f->parts, &f->parts_capacity, f->n_parts + 1, sizeof *f->parts)) return fail_memory(f, err);
+    capp_safetensors *part = &f->parts[f->n_parts];
+    if ((st = capp_safetensors_read(part, data, size, path, err)) != CAPP_OK) return st;
+    f->n_parts++;
+    f->bytes += size;
+    if (!capp_grow(&f->tensors, &f->tensors_capacity, f->n_tensors + part->n, sizeof *f->tensors))
+        return fail_memory(f, err);
+    if (part->n) memcpy(f->tensors + f->n_tensors, part->tensors, part->n * sizeof *part->tensors);
+    f->n_tensors += part->n;
+    capp_free(part->tensors);
+    part->tensors = NULL;
+    return CAPP_OK;
+}
+
+static capp_status add_file(capp_folder *f, const char *path, capp_error *err) {
+    capp_map map;
+    capp_status st;
+    if (!capp_grow(&f->maps, &f->maps_capacity, f->n_maps + 1, sizeof *f->maps)) return fail_memory(f, err);
+    if ((st = capp_map_open(&map, path, err)) != CAPP_OK) return st;
+    f->maps[f->n_maps++] = map;
+    return add_bytes(f, map.data, map.size, path, err);
+}
+
+static capp_status index_tensors(capp_folder *f, capp_error *err) {
+    int64_t duplicate;
+    if (!capp_names_build(&f->names, f->tensors, sizeof *f->tensors, f->n_tensors, &duplicate))
+        return fail_memory(f, err);
+    if (duplicate == CAPP_NO_NAME) return CAPP_OK;
+    return capp_fail(err, CAPP_EFORMAT, "%s: tensor %.100s occurs in two files: fetch the folder again", f->path,
+                     f->tensors[duplicate].name.data);
+}
+
+/* ---- Index of parts ------------------------------------------------------------------------------------------------
+ */
+
+/* A plain name beside the index: nothing outside the folder is ever opened. */
+static bool is_part_name(const char *name) {
+    size_t n = strlen(name);
+    return n > 12 && n < 256 && !strchr(name, '/') && !strcmp(name + n - 12, ".safetensors");
+}
+
+/* Opens every file that the index names, each once: `opened` has their names as keys, with the tensors before each. */
+static capp_status open_parts(capp_folder *f, const char *path, json_t *map, json_t *opened, capp_error *err) {
+    const char *tensor;
+    json_t *value;
+    capp_status st;
+    char part[MOST_PATH];
+    json_object_foreach(map, tensor, value) {
+        const char *name = json_string_value(value);
+        if (!name || !is_part_name(name))
+            return capp_fail(err, CAPP_EFORMAT, "%s: tensor %.100s is in no file NAME.safetensors of the folder", path,
+                             tensor);
+        if (json_object_get(opened, name)) continue;
+        if (f->n_parts == MOST_PARTS)
+            return capp_fail(err, CAPP_EFORMAT, "%s: names more than %d files", path, MOST_PARTS);
+        if (json_object_set_new(opened, name, json_integer((json_int_t)f->n_tensors))) return fail_memory(f, err);
+        if ((st = join(f, name, part, err)) != CAPP_OK) return st;
+        if ((st = add_file(f, part, err)) != CAPP_OK) return st;
+    }
+    return CAPP_OK;
+}
+
+/* Tensors and index must name the same: a tensor in a file of which the index knows nothing may be of another model. */
+static capp_status check_index(const capp_folder *f, const char *path, json_t *map, capp_error *err) {
+    const char *tensor;
+    json_t *value;
+    json_object_foreach(map, tensor, value) {
+        if (!capp_folder_find_tensor(f, tensor))
+            return capp_fail(err, CAPP_EFORMAT, "%s: tensor %.100s is not in %.100s: fetch the folder again", path,
+                             tensor, json_string_value(value));
+    }
+    if (json_object_size(map) == f->n_tensors) return CAPP_OK;
+    for (size_t i = 0; i < f->n_tensors; i++)
+        if (!json_object_get(map, f->tensors[i].name.data))
+            return capp_fail(err, CAPP_EFORMAT, "%s: does not name tensor %.100s, which is in its files", path,
+                             f->tensors[i].name.data);
+    return CAPP_OK;
+}
+
+static capp_status open_index(capp_folder *f, const char *path, capp_error *err) {
+    json_t *index, *opened = NULL;
+    capp_status st;
+    if ((st = read_json(&index, path, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, err)) != CAPP_OK) return st;
+    json_t *map = json_object_get(index, "weight_map");
+    if (!json_is_object(map))
+        st = capp_fail(err, CAPP_EFORMAT, "%s: has no weight_map; fetch it again", path);
+    else if (!(opened = json_object()))
+        st = fail_memory(f, err);
+    else
+        st = open_parts(f, path, map, opened, err);
+    if (st == CAPP_OK) st = index_tensors(f, err);
+    if (st == CAPP_OK) st = check_index(f, path, map, err);
+    json_decref(opened);
+    json_decref(index);
+    return st;
+}
+
+static capp_status open_tensors(capp_folder *f, capp_error *err) {
+    char path[MOST_PATH];
+    capp_status st;
+    if ((st = join(f, "model.safetensors", path, err)) != CAPP_OK) return st;
+    if (exists(path)) return (st = add_file(f, path, err)) == CAPP_OK ? index_tensors(f, err) : st;
+    if ((st = join(f, "model.safetensors.index.json", path, err)) != CAPP_OK) return st;
+    if (exists(path)) return open_index(f, path, err);
+    return capp_fail(err, CAPP_EIO,
+                     "%s: has neither model.safetensors nor model.safetensors.index.json; if it has pytorch_model.bin, "
+                     "save the model again with safe_serialization",
+                     f->path);
+}
+
+/* ---- Public --------------------------------------------------------------------------------------------------------
+ */
+
+/* NULL: out of memory, said so in *err. */
+static capp_folder *new_folder(const char *path, capp_error *err) {
+    capp_folder *f = capp_new0(1, sizeof *f);
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--;
+    if (f) f->path = capp_new(n + 1, 1);
+    if (f && f->path) {
+        memcpy(f->path, path, n);
+        f->path[n] = 0;
+        return f;
+    }
+    capp_free(f);
+    capp_fail(err, CAPP_ENOMEM, "%s: out of memory", path);
+    return NULL;
+}
+
+static capp_status finish(capp_folder **out, capp_folder *f, capp_status st) {
+    if (st == CAPP_OK)
+        *out = f;
+    else
+        capp_folder_free(f);
+    return st;
+}
+
+/* JSON_DECODE_INT_AS_REAL: some configurations write 1e30 as thirty digits. */
+static const size_t CONFIG_FLAGS = JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL;
+
+capp_status capp_folder_open(capp_folder **out, const char *path, capp_error *err) {
+    char config[MOST_PATH];
+    capp_status st;
+    *out = NULL;
+    capp_folder *f = new_folder(path, err);
+    if (!f) return CAPP_ENOMEM;
+    if ((st = join(f, "config.json", config, err)) != CAPP_OK) return finish(out, f, st);
+    if (!exists(config))
+        return finish(out, f,
+                      capp_fail(err, CAPP_EIO,
+                                "%s: is a folder without a config.json; give a GGUF file or a folder of "
+                                "a model with config.json and *.safetensors",
+                                f->path));
+    st = read_json(&f->config, config, CONFIG_FLAGS, err);
+    if (st == CAPP_OK) st = open_tensors(f, err);
+    return finish(out, f, st);
+}
+
+capp_status capp_folder_parse(capp_folder **out, const void *config, size_t config_size, const void *tensors,
+                              size_t tensors_size, const char *name, capp_error *err) {
+    *out = NULL;
+    capp_folder *f = new_folder(name, err);
+    if (!f) return CAPP_ENOMEM;
+    capp_status st = capp_json_parse(&f->config, config, config_size, CONFIG_FLAGS, f->path, err);
+    if (st == CAPP_OK) st = add_bytes(f, tensors, tensors_size, f->path, err);
+    if (st == CAPP_OK) st = index_tensors(f, err);
+    return finish(out, f, st);
+}
+
+void capp_folder_free(capp_folder *f) {
+    if (!f) return;
+    for (size_t i = 0; i < f->n_parts; i++) capp_safetensors_free(&f->parts[i]);
+    capp_free(f->parts);
+    for (size_t i = 0; i < f->n_maps; i++) capp_map_close(&f->maps[i]);
+    capp_free(f->maps);
+    capp_names_free(&f->names);
+    capp_free(f->tensors);
+    json_decref(f->config);
+    capp_free(f->path);
+    capp_free(f);
+}
+
+void capp_folder_release(const capp_folder *f) {
+    for (size_t i = 0; i < f->n_maps; i++) capp_map_release(&f->maps[i]);
+}
+
+const char *capp_folder_path(const capp_folder *f) {
+    return f->path;
+}
+uint64_t capp_folder_bytes(const capp_folder *f) {
+    return f->bytes;
+}
+size_t capp_folder_parts(const capp_folder *f) {
+    return f->n_parts;
+}
+const json_t *capp_folder_config(const capp_folder *f) {
+    return f->config;
+}
+size_t capp_folder_n_tensors(const capp_folder *f) {
+    return f->n_tensors;
+}
+const capp_tensor *capp_folder_tensor_at(const capp_folder *f, size_t i) {
+    return i < f->n_tensors ? &f->tensors[i] : NULL;
+}
+
+const capp_tensor *capp_folder_find_tensor(const capp_folder *f, const char *name) {
+    int64_t i = capp_names_find(&f->names, capp_str_of(name));
+    return i == CAPP_NO_NAME ? NULL : &f->tensors[i];
+}

@@ -1,0 +1,53 @@
+/* Private to bind.c, derive.c and weights.c: tensors on their way into packed matrices. */
+#ifndef CAPP_MODEL_BINDER_H
+#define CAPP_MODEL_BINDER_H
+
+#include "model/arch.h"
+
+enum { MOST_SOURCES = 3, MOST_NAME = 256 };
+
+/* A matrix to be packed: the rows of one to three tensors, one after another. */
+typedef struct job {
+    capp_matrix *matrix;
+    const capp_tensor *source[MOST_SOURCES];
+    size_t n_sources;
+    size_t first_task; /* its panels are tasks first_task .. first_task + panels - 1 */
+} job;
+
+/* A tensor that no file has as it is wanted: rows in another order, columns for rows, a piece of another. */
+typedef struct derived {
+    struct derived *next;
+    capp_tensor tensor;
+    char bytes[]; /* of the tensor, where they are not the file's */
+} derived;
+
+typedef struct binder {
+    capp_weights *w;
+    const capp_source *s;
+    capp_error *err;
+    job *jobs;
+    size_t n_jobs, n_tasks;
+    bool *bound;      /* [tensors of s] */
+    derived *derived; /* until the matrices are packed */
+} binder;
+
+/* Jobs that the model of h needs. */
+size_t capp_bind_jobs(const capp_hparams *h);
+
+/* Fills the layers and ends of b->w and b->jobs. */
+capp_status capp_bind(binder *b);
+
+/* The tensor of n rows of t from row `first` on; t may have more dimensions, which count as rows. NULL where memory is
+ * short. */
+const capp_tensor *capp_derive_slice(binder *b, const capp_tensor *t, uint64_t first, uint64_t n);
+
+/* Row i of the result is row order(user, i) of t. */
+typedef uint64_t (*capp_order_fn)(const void *user, uint64_t i);
+const capp_tensor *capp_derive_rows(binder *b, const capp_tensor *t, uint64_t n, capp_order_fn order, const void *user);
+
+/* t [rows][columns] of whole elements to [columns][rows]. */
+const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t);
+
+void capp_derived_free(binder *b);
+
+#endif

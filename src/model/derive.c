@@ -1,0 +1,62 @@
+/* Tensors made of others. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "model/binder.h"
+
+/* A tensor of n rows of k elements of t's type, with `bytes` bytes of its own; NULL where memory is short. */
+static derived *new_derived(binder *b, const capp_tensor *t, uint64_t k, uint64_t n, uint64_t bytes) {
+    derived *d = bytes < SIZE_MAX - sizeof *d ? capp_new(sizeof *d + (size_t)bytes, 1) : NULL;
+    if (!d) return NULL;
+    d->next = b->derived;
+    b->derived = d;
+    d->tensor = (capp_tensor){.name = t->name,
+                              .n_dims = 2,
+                              .dims = {k, n, 1, 1},
+                              .type = t->type,
+                              .elements = k * n,
+                              .bytes = bytes,
+                              .data = d->bytes};
+    return d;
+}
+
+static uint64_t rows_of(const capp_tensor *t) {
+    return t->elements / t->dims[0];
+}
+
+const capp_tensor *capp_derive_slice(binder *b, const capp_tensor *t, uint64_t first, uint64_t n) {
+    uint64_t row = t->bytes / rows_of(t);
+    derived *d = new_derived(b, t, t->dims[0], n, 0);
+    if (!d) return NULL;
+    d->tensor.bytes = row * n;
+    d->tensor.data = (const char *)t->data + first * row;
+    return &d->tensor;
+}
+
+const capp_tensor *capp_derive_rows(binder *b, const capp_tensor *t, uint64_t n, capp_order_fn order,
+                                    const void *user) {
+    size_t row = (size_t)(t->bytes / rows_of(t));
+    derived *d = new_derived(b, t, t->dims[0], n, row * n);
+    if (!d) return NULL;
+    for (uint64_t i = 0; i < n; i++) memcpy(d->bytes + i * row, (const char *)t->data + order(user, i) * row, row);
+    return &d->tensor;
+}
+
+const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t) {
+    uint64_t k = t->dims[0], n = t->dims[1];
+    size_t size = (size_t)(t->bytes / t->elements);
+    derived *d = new_derived(b, t, n, k, t->bytes);
+    if (!d) return NULL;
+    const char *from = t->data;
+    for (uint64_t i = 0; i < n; i++)
+        for (uint64_t j = 0; j < k; j++) memcpy(d->bytes + (j * n + i) * size, from + (i * k + j) * size, size);
+    return &d->tensor;
+}
+
+void capp_derived_free(binder *b) {
+    while (b->derived) {
+        derived *next = b->derived->next;
+        capp_free(b->derived);
+        b->derived = next;
+    }
+}
