@@ -148,20 +148,21 @@ static capp_status bind_floats(binder *b, place p, const char *suffix, size_t n,
 /* rows > 1: a norm for each head. */
 static capp_status bind_norm(binder *b, place p, size_t rows, size_t n, bool bias, capp_norm *norm) {
     const capp_arch *arch = b->w->arch;
-    char name[MOST_NAME], buffer[MOST_NAME];
+    char buffer[MOST_NAME];
+    const char *template = template_of(b, p.part, buffer), *number = template ? strstr(template, "%u") : NULL;
+    bool each_head = number && strstr(number + 1, "%u");
     capp_status st = CAPP_OK;
     float *weight = new_floats(b, rows * n);
     if (!weight) return fail_memory(b);
     if (arch->bare_norms)
         for (size_t i = 0; i < n; i++) weight[i] = 1;
-    else if (rows > 1 && in_folder(b) && !find(b, p, ".weight", name)) /* or a tensor each */
+    else if (rows > 1 && each_head) /* a tensor each */
         for (p.index = 0; p.index < rows && st == CAPP_OK; p.index++)
             st = read_floats(b, p, ".weight", n, weight + p.index * n);
     else
         st = read_floats(b, p, ".weight", rows * n, weight);
     if (arch->norm_plus_one && in_folder(b))
         for (size_t i = 0; i < rows * n && st == CAPP_OK; i++) weight[i] += 1;
-    (void)buffer;
     norm->weight = weight;
     if (st != CAPP_OK || !bias || !arch->norm_bias) return st;
     return bind_floats(b, p, ".bias", n, &norm->bias);
