@@ -87,8 +87,15 @@ static capp_status open_weights(capp_model *model, const char *isa, capp_error *
     capp_vocab_info vocab;
     capp_status st;
     if ((st = choose_kernels(&kernels, isa, err)) != CAPP_OK) return st;
+    if (model->precision == CAPP_PRECISION_BF16 && !kernels->bf16)
+        return capp_fail(err, CAPP_EUNSUPPORTED,
+                         "precision bf16 needs AVX-512 BF16 or AMX, and instruction set \"%s\" is in use; ask for f32",
+                         kernels->name);
+    if (model->precision == CAPP_PRECISION_AUTO)
+        model->precision = kernels->bf16 ? CAPP_PRECISION_BF16 : CAPP_PRECISION_F32;
     if ((st = capp_pool_open(&pool, model->threads, err)) != CAPP_OK) return st;
-    st = capp_weights_open(&model->weights, &model->source, kernels, pool, err);
+    st = capp_weights_open(&model->weights, &model->source, kernels,
+                           model->precision == CAPP_PRECISION_F32 ? kernels->f32 : kernels->bf16, pool, err);
     capp_pool_free(pool);
     if (st != CAPP_OK) return st;
     capp_vocab_get_info(model->vocab, &vocab);
@@ -118,8 +125,6 @@ capp_status capp_model_open(capp_model **out, const char *path, const capp_model
     capp_model_options_init(&defaults);
     *out = NULL;
     if (!options) options = &defaults;
-    if (options->precision == CAPP_PRECISION_BF16)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "precision bf16 is not there yet; ask for f32 or auto");
     if (options->threads < 0) return capp_fail(err, CAPP_EINVAL, "%d threads: give 1 or more", options->threads);
     double start = capp_seconds();
     unsigned arithmetic = capp_enter_arithmetic();
@@ -131,7 +136,7 @@ capp_status capp_model_open(capp_model **out, const char *path, const capp_model
     model->threads = options->threads ? options->threads : capp_processors();
     model->memory = options->memory ? options->memory : default_memory();
     model->context = options->context;
-    model->precision = CAPP_PRECISION_F32;
+    model->precision = options->precision;
     if ((st = capp_source_open(&model->source, path, err)) != CAPP_OK) goto done;
     if ((st = set_names(model, err)) != CAPP_OK) goto done;
     if (!options->vocab_only) {

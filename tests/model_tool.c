@@ -152,7 +152,7 @@ int main(int argc, char **argv) {
     const capp_kernels *kernels = capp_kernels_named(argv[2]);
     capp_status st = kernels ? capp_source_open(&model.source, argv[1], &err) : CAPP_EINVAL;
     if (st == CAPP_OK) st = capp_pool_open(&pool, model.threads, &err);
-    if (st == CAPP_OK) st = capp_weights_open(&model.weights, &model.source, kernels, pool, &err);
+    if (st == CAPP_OK) st = capp_weights_open(&model.weights, &model.source, kernels, kernels->f32, pool, &err);
     if (st == CAPP_OK) {
         const capp_hparams *h = &model.weights->hparams;
         const char *context = getenv("CAPP_CONTEXT");

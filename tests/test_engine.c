@@ -28,6 +28,7 @@ static capp_model *open_model(const char *path, const arrangement *a) {
     options.threads = a->threads;
     options.memory = a->memory;
     options.isa = a->isa;
+    options.precision = CAPP_PRECISION_F32;
     CHECK_OK(capp_model_open(&model, path, &options, &err), err);
     return model;
 }

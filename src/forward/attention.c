@@ -104,7 +104,9 @@ static void attention_task(void *user, size_t task, int worker) {
     const capp_forward *f = a->f;
     const capp_hparams *h = &f->w->hparams;
     const capp_tile *tile = &a->tiles->tile[task / h->kv_heads];
+    const capp_products *products = f->w->products;
     size_t kv = task % h->kv_heads, d = a->d, rows = tile->rows * a->group;
+    size_t padding = (products->step - h->heads * d % products->step) % products->step;
     float *q = f->scratch + (size_t)worker * f->scratch_stride, *out = q + f->tile_rows * a->group * d;
     float *sums = out + f->tile_rows * a->group * d, *s = sums + f->tile_rows * a->group + CAPP_LANES;
     size_t low = SIZE_MAX;
@@ -123,7 +125,9 @@ static void attention_task(void *user, size_t task, int worker) {
         for (size_t g = 0; g < a->group; g++) {
             float *o = out + (r * a->group + g) * d;
             f->w->kernels->scale(o, 1 / sums[r * a->group + g], d);
-            memcpy(f->h + (tile->first + r) * f->h_stride + (kv * a->group + g) * d, o, d * sizeof *o);
+            size_t head = kv * a->group + g, row = tile->first + r;
+            products->narrow(f->h + (row * f->h_stride + head * d) * products->element, o, d,
+                             head + 1 < h->heads ? d : d + padding);
         }
 }
 

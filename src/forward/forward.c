@@ -11,12 +11,12 @@ static size_t round_up(size_t n, size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }
 
-/* Floats from row to row: whole vectors, and no multiple of a page, on which rows would fall into one set of the first
- * cache. */
+/* Elements from row to row: whole vectors and whole steps of products, and no multiple of a page, on which rows would
+ * fall into one set of the first cache. */
 static size_t stride_of(size_t n) {
     enum { PAGE = 1024 };
-    n = round_up(n, CAPP_LANES);
-    return n % PAGE ? n : n + CAPP_LANES;
+    n = round_up(n, CAPP_MAX_STEP);
+    return n % PAGE ? n : n + CAPP_MAX_STEP;
 }
 
 static size_t larger(size_t a, size_t b) {
@@ -32,14 +32,16 @@ static void set_sizes(capp_forward *f, const capp_weights *w, size_t slots, size
     f->rows = rows;
     f->longest = longest;
     f->h_stride = stride_of(larger(h->width, q));
-    f->t_stride = stride_of(larger(q + 2 * kv, (capp_is_gated(h->activation) ? 2 : 1) * (size_t)h->feed));
+    f->g_stride = stride_of(h->feed);
+    f->t_stride = stride_of(q + 2 * kv);
     f->tile_rows = TILE_QUERIES / group;
     if (f->tile_rows < 4) f->tile_rows = 4;
     if (f->tile_rows > MOST_TILE_ROWS) f->tile_rows = MOST_TILE_ROWS;
     f->score_stride = round_up(longest, CAPP_LANES) + 2 * CAPP_LANES;
     size_t queries = f->tile_rows * group;
     size_t attention = queries * (2 * h->head_dim + 1 + f->score_stride) + 2 * CAPP_LANES;
-    f->scratch_stride = round_up(larger(attention, (size_t)CAPP_HEAD_ROWS * CAPP_HEAD_TILE), CAPP_LANES);
+    size_t most = larger(attention, larger((size_t)CAPP_HEAD_ROWS * CAPP_HEAD_TILE, h->width));
+    f->scratch_stride = round_up(larger(most, capp_product_scratch(w)), CAPP_LANES);
 }
 
 /* Calls fn for every buffer of f: the place of its pointer, elements, bytes an element. False ends it. */
@@ -61,11 +63,12 @@ static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) 
            fn(user, &f->path, f->longest, sizeof *f->path) &&
            fn(user, &f->path_node, f->longest, sizeof *f->path_node) && each_tiles(&f->all, rows, fn, user) &&
            each_tiles(&f->heads, rows, fn, user) && fn(user, &f->x, rows * h->width, sizeof *f->x) &&
-           fn(user, &f->h, rows * f->h_stride, sizeof *f->h) && fn(user, &f->t, rows * f->t_stride, sizeof *f->t) &&
-           fn(user, &f->u, rows * h->width, sizeof *f->u) && fn(user, &f->cosines, rotations, sizeof *f->cosines) &&
-           fn(user, &f->sines, rotations, sizeof *f->sines) &&
+           fn(user, &f->h, rows * f->h_stride, f->w->products->element) &&
+           fn(user, &f->g, rows * f->g_stride, f->w->products->element) &&
+           fn(user, &f->t, rows * f->t_stride, sizeof *f->t) && fn(user, &f->u, rows * h->width, sizeof *f->u) &&
+           fn(user, &f->cosines, rotations, sizeof *f->cosines) && fn(user, &f->sines, rotations, sizeof *f->sines) &&
            fn(user, &f->shares, routed * h->experts, sizeof *f->shares) &&
-           fn(user, &f->gathered, routed * f->h_stride, sizeof *f->gathered) &&
+           fn(user, &f->gathered, routed * f->h_stride, f->w->products->element) &&
            fn(user, &f->mixed, routed * h->width, sizeof *f->mixed) &&
            fn(user, &f->chosen, routed, sizeof *f->chosen) &&
            fn(user, &f->scratch, (size_t)threads * f->scratch_stride, sizeof *f->scratch) &&

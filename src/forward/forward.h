@@ -61,15 +61,16 @@ typedef struct capp_forward {
     uint32_t *path_node;    /* [longest] nodes of it */
     capp_tiles all, heads;  /* every row; rows that the head needs, for the last layer */
     float *x;               /* [rows][width] residual stream */
-    float *h;               /* [rows][h_stride] norms' and attention's output */
-    float *t;               /* [rows][t_stride] q, k, v; gate and up */
-    float *u;               /* [rows][width] a product's output on its way to x */
+    char *h;                /* [rows][h_stride] elements of the products: norms' and attention's output */
+    char *g;                /* [rows][g_stride] elements: the feed-forward part's activation */
+    float *t;               /* [rows][t_stride] q, k, v */
+    float *u;               /* [rows][width] a product's output on its way to x through a norm */
     float *cosines, *sines; /* [n_ropes][longest][rope_dims / 2], of positions */
     size_t n_rotations;     /* positions filled so far */
-    size_t h_stride, t_stride;
+    size_t h_stride, g_stride, t_stride;
     /* Of models with experts, else of no size: */
     float *shares;    /* [rows][experts] of each row, -1: not chosen */
-    float *gathered;  /* [rows][h_stride] rows that chose an expert */
+    char *gathered;   /* [rows][h_stride] elements: rows that chose an expert */
     float *mixed;     /* [rows][width] its output */
     uint32_t *chosen; /* [rows] which rows these are */
     float *scratch;   /* [workers][scratch_stride] */
@@ -103,13 +104,17 @@ void capp_attention(capp_forward *f, size_t layer, const capp_tiles *tiles);
 /* CAPP_EFORMAT where logits are not numbers. */
 capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err);
 
-/* The feed-forward part's activation of `rows` rows of f->t, in place. */
-void capp_activate(capp_forward *f, size_t rows);
+/* y [rows][ldy] = x [rows][ldx] times m, plus its bias; add: and what y was. x: elements of the products. */
+void capp_product(capp_forward *f, const capp_matrix *m, const char *x, size_t ldx, float *y, size_t ldy, size_t rows,
+                  bool add);
+
+/* f->g = activation of x [rows][h_stride] times m, the matrix `up` of a layer or an expert. */
+void capp_product_activated(capp_forward *f, const capp_matrix *m, const char *x, size_t rows);
 
 /* The feed-forward part of a layer with experts: from rows of f->h to f->u. */
 void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows);
 
-/* y [rows][ldy] = x [rows][ldx] times m, plus its bias. */
-void capp_product(capp_forward *f, const capp_matrix *m, const float *x, size_t ldx, float *y, size_t ldy, size_t rows);
+/* Floats of scratch that capp_product_activated takes of a worker. */
+size_t capp_product_scratch(const capp_weights *w);
 
 #endif

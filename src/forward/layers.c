@@ -9,7 +9,7 @@ enum { CHUNK = 8 };
 typedef struct phase {
     capp_forward *f;
     size_t layer, rows;
-    const capp_norm *post, *norm; /* of the residual phase */
+    const capp_norm *post, *norm; /* of the norm phase; post: of u before it is added to x */
     bool add;                     /* u is to be added to x */
     bool beside;                  /* but norm takes x without it */
     const uint32_t *nodes;        /* of the embedding phase */
@@ -55,22 +55,24 @@ static void embed_rows(void *user, size_t task, int worker) {
     }
 }
 
-/* x += [post](u), where there is a u; h = norm(x), of the x before where the parts lie side by side. */
-static void residual_rows(void *user, size_t task, int worker) {
+/* x += [post](u), where there is a u to be added; h = norm(x), of the x before where the parts lie side by side. */
+static void norm_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
     const capp_weights *w = f->w;
-    size_t width = w->hparams.width;
-    (void)worker;
+    const capp_products *products = w->products;
+    size_t width = w->hparams.width, padded = (width + products->step - 1) / products->step * products->step;
+    float *normed = f->scratch + (size_t)worker * f->scratch_stride;
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
         float *x = f->x + r * width, *u = f->u + r * width;
-        if (p->beside) apply_norm(w, p->norm, f->h + r * f->h_stride, x, width);
+        if (p->beside) apply_norm(w, p->norm, normed, x, width);
         if (p->add) {
             if (p->post->weight) apply_norm(w, p->post, u, u, width);
             if (w->hparams.residual_scale != 1) w->kernels->scale(u, w->hparams.residual_scale, width);
             w->kernels->add(x, u, width);
         }
-        if (!p->beside) apply_norm(w, p->norm, f->h + r * f->h_stride, x, width);
+        if (!p->beside) apply_norm(w, p->norm, normed, x, width);
+        products->narrow(f->h + r * f->h_stride * products->element, normed, width, padded);
     }
 }
 
@@ -126,32 +128,6 @@ static void position_rows(void *user, size_t task, int worker) {
     }
 }
 
-/* The feed-forward part's activation, in place in f->t. */
-static void activate_rows(void *user, size_t task, int worker) {
-    const phase *p = user;
-    capp_forward *f = p->f;
-    const capp_weights *w = f->w;
-    size_t n = w->hparams.feed;
-    (void)worker;
-    for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
-        float *t = f->t + r * f->t_stride;
-        switch (w->hparams.activation) {
-        case CAPP_SILU_GATED: w->kernels->silu_mul(t, t, t + n, n); break;
-        case CAPP_GELU_GATED: w->kernels->gelu_mul(t, t, t + n, n); break;
-        case CAPP_GELU_ERF_GATED: capp_gelu_erf_mul(t, t, t + n, n); break;
-        case CAPP_CLAMPED_GATED: capp_clamped_mul(t, t, t + n, n); break;
-        case CAPP_GELU: w->kernels->gelu(t, n); break;
-        case CAPP_GELU_ERF: capp_gelu_erf(t, n); break;
-        case CAPP_RELU: capp_relu(t, n); break;
-        }
-    }
-}
-
-void capp_activate(capp_forward *f, size_t rows) {
-    phase p = {.f = f, .rows = rows};
-    run_rows(&p, activate_rows);
-}
-
 /* After the last layer's keys and values are stored only the head's rows go on: x is packed to them. q stays where it
  * is; the tiles say where. */
 static void keep_head_rows(capp_forward *f) {
@@ -160,15 +136,24 @@ static void keep_head_rows(capp_forward *f) {
         if (f->head_row[i] != i) memcpy(f->x + i * width, f->x + f->head_row[i] * width, width * sizeof *f->x);
 }
 
+/* x += [post](y times m): at once, or by way of u in the next norm phase where there is a post norm, a scale, or a norm
+ * that wants x as it was. */
+static void add_product(phase *p, const capp_matrix *m, const char *y, size_t ldy, const capp_norm *post, bool beside) {
+    capp_forward *f = p->f;
+    size_t width = f->w->hparams.width;
+    p->add = post->weight || beside || f->w->hparams.residual_scale != 1;
+    p->post = post;
+    capp_product(f, m, y, ldy, p->add ? f->u : f->x, width, p->rows, !p->add);
+}
+
 static void run_layer(phase *p) {
     capp_forward *f = p->f;
     const capp_weights *w = f->w;
     const capp_layer *layer = &w->layers[p->layer];
-    size_t width = w->hparams.width;
     bool last = p->layer + 1 == w->hparams.layers;
     p->norm = &layer->attention_norm;
-    run_rows(p, residual_rows);
-    capp_product(f, &layer->qkv, f->h, f->h_stride, f->t, f->t_stride, p->rows);
+    run_rows(p, norm_rows);
+    capp_product(f, &layer->qkv, f->h, f->h_stride, f->t, f->t_stride, p->rows, false);
     run_rows(p, position_rows);
     if (last) {
         keep_head_rows(f);
@@ -176,21 +161,19 @@ static void run_layer(phase *p) {
         if (!p->rows) return;
     }
     capp_attention(f, p->layer, last ? &f->heads : &f->all);
-    capp_product(f, &layer->out, f->h, f->h_stride, f->u, width, p->rows);
-    p->add = true;
-    p->post = &layer->attention_post_norm;
+    add_product(p, &layer->out, f->h, f->h_stride, &layer->attention_post_norm, w->hparams.parallel != CAPP_SEQUENTIAL);
     p->norm = &layer->feed_norm;
     p->beside = w->hparams.parallel != CAPP_SEQUENTIAL;
-    run_rows(p, residual_rows);
+    run_rows(p, norm_rows);
     p->beside = false;
-    if (layer->expert_up)
+    if (layer->expert_up) {
         capp_experts(f, layer, p->rows);
-    else {
-        capp_product(f, &layer->up, f->h, f->h_stride, f->t, f->t_stride, p->rows);
-        capp_activate(f, p->rows);
-        capp_product(f, &layer->down, f->t, f->t_stride, f->u, width, p->rows);
+        p->add = true;
+        p->post = &layer->feed_post_norm;
+    } else {
+        capp_product_activated(f, &layer->up, f->h, p->rows);
+        add_product(p, &layer->down, f->g, f->g_stride, &layer->feed_post_norm, false);
     }
-    p->post = &layer->feed_post_norm;
 }
 
 capp_status capp_forward_wave(capp_forward *f, capp_tree *tree, const capp_plan *plan, const capp_wave *wave,
@@ -203,6 +186,6 @@ capp_status capp_forward_wave(capp_forward *f, capp_tree *tree, const capp_plan 
     for (p.layer = 0; p.layer < f->w->hparams.layers; p.layer++) run_layer(&p);
     if (!p.rows) return CAPP_OK;
     p.norm = &f->w->output_norm;
-    run_rows(&p, residual_rows);
+    run_rows(&p, norm_rows);
     return capp_head_logprobs(f, tree, err);
 }

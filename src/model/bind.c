@@ -220,24 +220,28 @@ static capp_status bind_bias(binder *b, const piece *pieces, size_t n, capp_matr
     return CAPP_OK;
 }
 
-/* A job for a matrix of rows of k, without sources. */
-static job *new_job(binder *b, capp_matrix *m, size_t n, size_t k) {
+/* A job for a matrix of n rows of k in `parts` parts of as many, without sources yet. */
+static job *new_job(binder *b, capp_matrix *m, size_t n, size_t parts, size_t k) {
+    const capp_products *products = b->w->products;
     job *j = &b->jobs[b->n_jobs++];
     m->n = n;
     m->k = k;
-    m->panels = (n + b->w->kernels->nr - 1) / b->w->kernels->nr;
-    m->panel_bytes = b->w->kernels->panel_bytes(k);
+    m->parts = parts;
+    m->columns = n / parts;
+    m->panels = parts * ((m->columns + products->nr - 1) / products->nr);
+    m->panel_bytes = products->panel_bytes(k);
     j->matrix = m;
     j->first_task = b->n_tasks;
     b->n_tasks += m->panels;
     return j;
 }
 
-static capp_status bind_matrix(binder *b, const piece *pieces, size_t n, size_t k, bool bias, capp_matrix *m) {
+static capp_status bind_matrix(binder *b, const piece *pieces, size_t n, size_t parts, size_t k, bool bias,
+                               capp_matrix *m) {
     capp_status st;
     size_t rows = 0;
     for (size_t i = 0; i < n; i++) rows += pieces[i].rows;
-    job *j = new_job(b, m, rows, k);
+    job *j = new_job(b, m, rows, parts, k);
     for (size_t i = 0; i < n; i++)
         if ((st = find_rows(b, &pieces[i], k, &j->source[j->n_sources++])) != CAPP_OK) return st;
     return bias ? bind_bias(b, pieces, n, m) : CAPP_OK;
@@ -305,10 +309,10 @@ static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matri
     if (in_folder(b) && !turned) {
         const piece ups[] = {{{CAPP_PART_EXPERT_GATE, layer, e}, h->feed}, {{CAPP_PART_EXPERT_UP, layer, e}, h->feed}};
         const piece downs[] = {{{CAPP_PART_EXPERT_DOWN, layer, e}, h->width}};
-        if ((st = bind_matrix(b, ups, 2, h->width, false, up)) != CAPP_OK) return st;
-        return bind_matrix(b, downs, 1, h->feed, false, down);
+        if ((st = bind_matrix(b, ups, 2, 2, h->width, false, up)) != CAPP_OK) return st;
+        return bind_matrix(b, downs, 1, 1, h->feed, false, down);
     }
-    job *j = new_job(b, up, 2 * (size_t)h->feed, h->width);
+    job *j = new_job(b, up, 2 * (size_t)h->feed, 2, h->width);
     place gate = {CAPP_PART_EXPERT_GATE, layer, e}, second = {CAPP_PART_EXPERT_UP, layer, e};
     if (turned) {
         st = expert_rows(b, second, up->n, h->width, true, &j->source[j->n_sources++]);
@@ -317,7 +321,7 @@ static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matri
         if ((st = expert_rows(b, gate, h->feed, h->width, false, &j->source[j->n_sources++])) != CAPP_OK) return st;
         if ((st = expert_rows(b, second, h->feed, h->width, false, &j->source[j->n_sources++])) != CAPP_OK) return st;
     }
-    j = new_job(b, down, h->width, h->feed);
+    j = new_job(b, down, h->width, 1, h->feed);
     st =
         expert_rows(b, (place){CAPP_PART_EXPERT_DOWN, layer, e}, h->width, h->feed, turned, &j->source[j->n_sources++]);
     if (st != CAPP_OK || !h->feed_bias) return st;
@@ -331,7 +335,7 @@ static capp_status bind_experts(binder *b, uint32_t index) {
     layer->expert_up = b->w->expert_matrices + (size_t)index * 2 * h->experts;
     layer->expert_down = layer->expert_up + h->experts;
     const piece router = {{CAPP_PART_ROUTER, index, 0}, h->experts};
-    if ((st = bind_matrix(b, &router, 1, h->width, h->feed_bias, &layer->router)) != CAPP_OK) return st;
+    if ((st = bind_matrix(b, &router, 1, 1, h->width, h->feed_bias, &layer->router)) != CAPP_OK) return st;
     for (uint32_t e = 0; e < h->experts; e++)
         if ((st = bind_expert(b, index, e, &layer->expert_up[e], &layer->expert_down[e])) != CAPP_OK) return st;
     return CAPP_OK;
@@ -374,10 +378,10 @@ static capp_status bind_attention(binder *b, uint32_t i, capp_layer *layer) {
     capp_status st;
     bool all = find(b, fused.place, ".weight", name) || !template_of(b, CAPP_PART_Q, buffer);
     if (!in_folder(b) && !all && b->w->arch->learned_positions) all = true; /* GPT-2's are always fused */
-    st = all ? bind_matrix(b, &fused, 1, h->width, h->qkv_bias, &layer->qkv)
-             : bind_matrix(b, split, 3, h->width, h->qkv_bias, &layer->qkv);
+    st = all ? bind_matrix(b, &fused, 1, 1, h->width, h->qkv_bias, &layer->qkv)
+             : bind_matrix(b, split, 3, 1, h->width, h->qkv_bias, &layer->qkv);
     if (st != CAPP_OK) return st;
-    if ((st = bind_matrix(b, &out, 1, q, h->out_bias, &layer->out)) != CAPP_OK) return st;
+    if ((st = bind_matrix(b, &out, 1, 1, q, h->out_bias, &layer->out)) != CAPP_OK) return st;
     if (!b->w->arch->sinks) return CAPP_OK;
     place sinks = {CAPP_PART_SINKS, i, 0};
     return bind_floats(b, sinks, weight_suffix(b, CAPP_PART_SINKS), h->heads, &layer->sinks);
@@ -390,9 +394,9 @@ static capp_status bind_feed(binder *b, uint32_t i, capp_layer *layer) {
     const piece pair[] = {{{CAPP_PART_GATE, i, 0}, h->feed}, {{CAPP_PART_UP, i, 0}, h->feed}};
     const piece down = {{CAPP_PART_DOWN, i, 0}, h->width};
     if (h->experts) return bind_experts(b, i);
-    capp_status st = gated && !fused ? bind_matrix(b, pair, 2, h->width, h->feed_bias, &layer->up)
-                                     : bind_matrix(b, &single, 1, h->width, h->feed_bias, &layer->up);
-    return st == CAPP_OK ? bind_matrix(b, &down, 1, h->feed, h->feed_bias, &layer->down) : st;
+    capp_status st = gated && !fused ? bind_matrix(b, pair, 2, 2, h->width, h->feed_bias, &layer->up)
+                                     : bind_matrix(b, &single, 1, gated ? 2 : 1, h->width, h->feed_bias, &layer->up);
+    return st == CAPP_OK ? bind_matrix(b, &down, 1, 1, h->feed, h->feed_bias, &layer->down) : st;
 }
 
 static capp_status bind_layer(binder *b, uint32_t i) {
@@ -455,7 +459,7 @@ static capp_status bind_head(binder *b) {
     if (h->tied) (void)find(b, (place){CAPP_PART_HEAD, 0, 0}, ".weight", name);
     w->parameters = before;
     const piece head = {{h->tied ? CAPP_PART_TOKENS : CAPP_PART_HEAD, 0, 0}, h->vocabulary};
-    st = bind_matrix(b, &head, 1, h->width, false, &w->head);
+    st = bind_matrix(b, &head, 1, 1, h->width, false, &w->head);
     if (st != CAPP_OK || !w->arch->head_bias) return st;
     return bind_floats(b, (place){CAPP_PART_HEAD, 0, 0}, ".bias", h->vocabulary, &w->head.bias);
 }

@@ -148,13 +148,16 @@ const capp_arch *capp_arch_find(capp_str name, bool gguf);
 /* Names of all architectures in that format, "gemma3, gpt2, llama", in buffer, for messages. */
 const char *capp_arch_names(bool gguf, char *buffer, size_t size);
 
-/* y [rows][n] = x [rows][k] times the transpose of w [n][k], packed in panels of kernels->nr rows of w. */
+/* y [rows][n] = x [rows][k] times the transpose of w [n][k], packed in panels of products->nr rows of w. n rows are
+ * `parts` matrices of `columns` rows; their panels take turns: panel i is of part i % parts, from row i / parts * nr.
+ */
 typedef struct capp_matrix {
     size_t n, k;
-    size_t panels;      /* ceil(n / nr) */
-    size_t panel_bytes; /* */
-    char *packed;       /* [panels][panel_bytes], 64-byte aligned; inside the model's block */
-    const float *bias;  /* [n], or NULL */
+    size_t parts, columns; /* 2 of gate and up side by side, else 1 */
+    size_t panels;         /* parts * ceil(columns / nr) */
+    size_t panel_bytes;    /* */
+    char *packed;          /* [panels][panel_bytes], 64-byte aligned; inside the model's block */
+    const float *bias;     /* [n], or NULL */
 } capp_matrix;
 
 typedef struct capp_norm {
@@ -166,7 +169,7 @@ typedef struct capp_layer {
     capp_norm attention_norm, q_norm, k_norm, attention_post_norm, feed_norm, feed_post_norm;
     capp_matrix qkv;          /* rows: heads * head_dim of q, kv_heads * head_dim of k, the same of v */
     capp_matrix out;          /* width rows */
-    capp_matrix up;           /* gated: feed rows of the gate, then feed rows of up; else feed rows */
+    capp_matrix up;           /* gated: two parts, gate and up, of feed rows each; else one */
     capp_matrix down;         /* width rows */
     uint32_t window;          /* a row sees its own and the window - 1 positions before it; 0: all */
     unsigned rope;            /* which of the n_ropes rotations */
@@ -222,6 +225,7 @@ typedef struct capp_hparams {
 typedef struct capp_weights {
     const capp_arch *arch;
     const capp_kernels *kernels;
+    const capp_products *products; /* of kernels, of the precision of the packed matrices */
     capp_hparams hparams;
     capp_layer *layers;           /* [hparams.layers] */
     capp_norm output_norm;        /* */
@@ -245,9 +249,10 @@ capp_status capp_hparams_read(capp_hparams *hparams, const capp_arch **arch, con
                               capp_error *err);
 
 /* Binds every tensor of the source (which must outlive *weights), checks type and shape, packs matrices on the pool's
- * threads. Errors name the file and the tensor. *weights is NULL on failure. */
+ * threads for products, which are kernels->f32 or kernels->bf16. Errors name the file and the tensor. *weights is NULL
+ * on failure. */
 capp_status capp_weights_open(capp_weights **weights, const capp_source *source, const capp_kernels *kernels,
-                              capp_pool *pool, capp_error *err);
+                              const capp_products *products, capp_pool *pool, capp_error *err);
 
 /* The context that the model is run with, from which LongRoPE chooses its factors: those for short contexts up to
  * hparams.short_context (where the file says so), which is what capp_weights_open leaves, else the long ones. */

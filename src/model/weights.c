@@ -8,7 +8,7 @@
 #include "model/binder.h"
 
 typedef struct packer {
-    const capp_kernels *kernels;
+    const capp_products *products;
     const job *jobs;
     size_t n_jobs;
     float *scratch; /* [workers][scratch_size] */
@@ -27,8 +27,8 @@ static void pack_panel(void *user, size_t task, int worker) {
     }
     const job *j = &p->jobs[low];
     const capp_matrix *m = j->matrix;
-    size_t panel = task - j->first_task, nr = p->kernels->nr, row = panel * nr,
-           rows = m->n - row < nr ? m->n - row : nr;
+    size_t panel = task - j->first_task, nr = p->products->nr, column = panel / m->parts * nr,
+           rows = m->columns - column < nr ? m->columns - column : nr, row = panel % m->parts * m->columns + column;
     float *scratch = p->scratch + (size_t)worker * p->scratch_size;
     size_t begin = 0; /* of the source, among the matrix's rows */
     for (size_t s = 0; s < j->n_sources; s++) {
@@ -40,7 +40,7 @@ static void pack_panel(void *user, size_t task, int worker) {
                                   (to - from) * m->k);
         begin = end;
     }
-    p->kernels->pack(m->packed + panel * m->panel_bytes, scratch, m->k, rows, m->k);
+    p->products->pack(m->packed + panel * m->panel_bytes, scratch, m->k, rows, m->k);
 }
 
 static capp_status pack_all(binder *b, capp_pool *pool) {
@@ -54,7 +54,7 @@ static capp_status pack_all(binder *b, capp_pool *pool) {
                              capp_source_path(b->s));
         if (m->k > widest) widest = m->k;
     }
-    packer p = {w->kernels, b->jobs, b->n_jobs, NULL, widest * w->kernels->nr};
+    packer p = {w->products, b->jobs, b->n_jobs, NULL, widest * w->products->nr};
     w->block = capp_aligned_new(total, 1);
     p.scratch = capp_aligned_new((size_t)capp_pool_threads(pool) * p.scratch_size, sizeof *p.scratch);
     if (!w->block || !p.scratch) {
@@ -78,14 +78,15 @@ static capp_status pack_all(binder *b, capp_pool *pool) {
     return CAPP_OK;
 }
 
-capp_status capp_weights_open(capp_weights **out, const capp_source *s, const capp_kernels *kernels, capp_pool *pool,
-                              capp_error *err) {
+capp_status capp_weights_open(capp_weights **out, const capp_source *s, const capp_kernels *kernels,
+                              const capp_products *products, capp_pool *pool, capp_error *err) {
     *out = NULL;
     capp_status st;
     capp_weights *w = capp_new0(1, sizeof *w);
     if (!w) return capp_fail_memory(err, "the weights");
     binder b = {.w = w, .s = s, .err = err};
     w->kernels = kernels;
+    w->products = products;
     if ((st = capp_hparams_read(&w->hparams, &w->arch, s, err)) != CAPP_OK) goto done;
     w->layers = capp_new0(w->hparams.layers, sizeof *w->layers);
     b.jobs = capp_new0(capp_bind_jobs(&w->hparams), sizeof *b.jobs);
