@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <time.h>
 
@@ -103,6 +104,25 @@ static capp_status open_weights(capp_model *model, const char *isa, capp_error *
     return CAPP_OK;
 }
 
+/* A folder, or a file that calls itself JSON. */
+static bool is_tokenizer(const char *path) {
+    struct stat info;
+    size_t n = strlen(path);
+    return (!stat(path, &info) && S_ISDIR(info.st_mode)) || (n > 5 && !strcmp(path + n - 5, ".json"));
+}
+
+static capp_status open_tokenizer(capp_model *model, const char *path, const capp_model_options *options,
+                                  capp_error *err) {
+    if (!options->vocab_only)
+        return capp_fail(err, CAPP_EUNSUPPORTED,
+                         "%s: from a folder or a tokenizer.json capp reads the tokenizer alone; give a GGUF file",
+                         path);
+    model->architecture = copy_string((capp_str){"", 0});
+    model->name = copy_string((capp_str){"", 0});
+    if (!model->architecture || !model->name) return capp_fail_memory(err, "the model");
+    return capp_vocab_open_json(&model->vocab, path, err);
+}
+
 capp_status capp_model_open(capp_model **out, const char *path, const capp_model_options *options, capp_error *err) {
     capp_model_options defaults;
     capp_status st;
@@ -123,6 +143,11 @@ capp_status capp_model_open(capp_model **out, const char *path, const capp_model
     model->memory = options->memory ? options->memory : default_memory();
     model->context = options->context;
     model->precision = CAPP_PRECISION_F32;
+    if (is_tokenizer(path)) {
+        st = open_tokenizer(model, path, options, err);
+        model->load_seconds = capp_seconds() - start;
+        goto done;
+    }
     if ((st = capp_gguf_open(&model->file, path, err)) != CAPP_OK) goto done;
     if ((st = set_names(model, err)) != CAPP_OK) goto done;
     if (!options->vocab_only) {
@@ -165,7 +190,7 @@ void capp_model_get_info(const capp_model *model, capp_model_info *info) {
                               .layers = w ? w->hparams.layers : 0,
                               .width = w ? w->hparams.width : 0,
                               .parameters = w ? w->parameters : 0,
-                              .file_bytes = capp_gguf_file_bytes(model->file),
+                              .file_bytes = model->file ? capp_gguf_file_bytes(model->file) : 0,
                               .weight_bytes = w ? w->packed_bytes : 0,
                               .bos = vocab.bos,
                               .eos = vocab.eos,
