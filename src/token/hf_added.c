@@ -104,13 +104,12 @@ static const capp_added *next_added(const capp_hf_run *run, const capp_trie *tri
         const capp_added *added = &run->hf->added[found];
         *from = i + size;
         bool alone = !word_before(text, i) && !word_after(text, i + size);
-        if ((added->special && !run->parse_special) || (added->single_word && !alone)) {
-            i += size - 1;
-            continue;
-        }
         *at = added->lstrip ? back_over_space(text, i, done) : i;
         *end = added->rstrip ? over_space(text, i + size) : i + size;
-        return added;
+        bool other = (added->special && !run->parse_special) || (added->single_word && !alone);
+        /* Nothing is left of one that stood in the white space that the one before has taken with it. */
+        if (!other && *at < *end) return added;
+        i += size - 1;
     }
     return NULL;
 }
