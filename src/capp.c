@@ -113,10 +113,25 @@ static capp_status open_weights(capp_model *model, const char *isa, capp_error *
     return CAPP_OK;
 }
 
+/* The tokenizer alone, for a tokenizer.json or a folder that has one; the folder needs no model. */
+static bool is_tokenizer(const char *path, const capp_model_options *options) {
+    size_t n = strlen(path);
+    return (n > 5 && !strcmp(path + n - 5, ".json")) || (options->vocab_only && capp_is_folder(path));
+}
+
+static capp_status open_tokenizer(capp_model *model, const char *path, const capp_model_options *options,
+                                  capp_error *err) {
+    if (!options->vocab_only)
+        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: holds the tokenizer alone; give the folder of the model", path);
+    model->architecture = copy_string((capp_str){"", 0});
+    model->name = copy_string((capp_str){"", 0});
+    if (!model->architecture || !model->name) return capp_fail_memory(err, "the model");
+    return capp_vocab_open_json(&model->vocab, path, err);
+}
+
 static capp_status open_vocabulary(capp_model *model, capp_error *err) {
     if (model->source.gguf) return capp_vocab_open_gguf(&model->vocab, model->source.gguf, err);
-    return capp_fail(err, CAPP_EUNSUPPORTED, "%s: capp cannot read the tokenizer of a folder yet",
-                     capp_source_path(&model->source));
+    return capp_vocab_open_json(&model->vocab, capp_source_path(&model->source), err);
 }
 
 capp_status capp_model_open(capp_model **out, const char *path, const capp_model_options *options, capp_error *err) {
@@ -137,6 +152,11 @@ capp_status capp_model_open(capp_model **out, const char *path, const capp_model
     model->memory = options->memory ? options->memory : default_memory();
     model->context = options->context;
     model->precision = options->precision;
+    if (is_tokenizer(path, options)) {
+        st = open_tokenizer(model, path, options, err);
+        model->load_seconds = capp_seconds() - start;
+        goto done;
+    }
     if ((st = capp_source_open(&model->source, path, err)) != CAPP_OK) goto done;
     if ((st = set_names(model, err)) != CAPP_OK) goto done;
     if (!options->vocab_only) {

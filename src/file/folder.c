@@ -9,12 +9,13 @@
 #include "file/names.h"
 #include "file/safetensors.h"
 
-enum { MOST_PARTS = 9999, MOST_PATH = 4096 };
+enum { MOST_PARTS = 9999, MOST_PATH = 4096, MOST_NAME = 1024 };
 static const uint64_t MOST_JSON = 64 << 20; /* bytes of config.json or of an index */
 
 struct capp_folder {
     char *path;
-    json_t *config;
+    capp_map config_map; /* nothing where config.json is the caller's bytes */
+    capp_json config;
     uint64_t bytes;
     capp_map *maps; /* [n_maps]; none for bytes that are the caller's */
     size_t n_maps, maps_capacity;
@@ -46,18 +47,39 @@ static capp_status fail_memory(const capp_folder *f, capp_error *err) {
     return capp_fail(err, CAPP_ENOMEM, "%s: out of memory for its list of tensors", f->path);
 }
 
-static capp_status read_json(json_t **root, const char *path, size_t flags, capp_error *err) {
-    capp_map map;
-    capp_status st;
-    *root = NULL;
-    if ((st = capp_map_open(&map, path, err)) != CAPP_OK) return st;
-    if (map.size > MOST_JSON)
-        st = capp_fail(err, CAPP_EFORMAT, "%s: has %zu bytes; capp reads up to %llu", path, map.size,
-                       (unsigned long long)MOST_JSON);
-    else
-        st = capp_json_parse(root, map.data, map.size, flags, path, err);
-    capp_map_close(&map);
-    return st;
+/* The object that text holds. */
+static capp_status check_json(capp_json *object, capp_str text, const char *path, capp_error *err) {
+    capp_status st = capp_json_check(text, object, err);
+    if (st != CAPP_OK) {
+        capp_error_prefix(err, path);
+        return st;
+    }
+    if (capp_json_kind_of(*object) == CAPP_JSON_OBJECT) return CAPP_OK;
+    return capp_fail(err, CAPP_EFORMAT, "%s: is no JSON object: the file is damaged; fetch it again", path);
+}
+
+/* *map, which holds the text, is to be closed whatever comes back. */
+static capp_status read_json(capp_json *object, capp_map *map, const char *path, capp_error *err) {
+    capp_status st = capp_map_open(map, path, err);
+    if (st != CAPP_OK) return st;
+    if (map->size > MOST_JSON)
+        return capp_fail(err, CAPP_EFORMAT, "%s: has %zu bytes; capp reads up to %llu", path, map->size,
+                         (unsigned long long)MOST_JSON);
+    return check_json(object, (capp_str){map->data, map->size}, path, err);
+}
+
+capp_json capp_config_at(capp_json object, const char *keys) {
+    char key[128];
+    while (object) {
+        size_t n = strcspn(keys, ".");
+        if (n >= sizeof key) return NULL;
+        memcpy(key, keys, n);
+        key[n] = 0;
+        object = capp_json_get(object, key);
+        if (!keys[n]) break;
+        keys += n + 1;
+    }
+    return capp_json_kind_of(object) == CAPP_JSON_NULL ? NULL : object;
 }
 
 /* ---- Tensors ------------------------------------------------------------------------------------------------------
@@ -100,27 +122,42 @@ static capp_status index_tensors(capp_folder *f, capp_error *err) {
 /* ---- Index of parts ------------------------------------------------------------------------------------------------
  */
 
+/* The text of a string, in out [NAME] with a NUL; false for another kind, one that is too long or holds a NUL. */
+static bool name_of(capp_json string, char *out) {
+    bool escapes;
+    capp_str raw = capp_json_raw(string, &escapes);
+    if (!raw.data || raw.size >= MOST_NAME) return false;
+    size_t n = capp_json_decode(raw, out);
+    out[n] = 0;
+    return strlen(out) == n;
+}
+
 /* A plain name beside the index: nothing outside the folder is ever opened. */
 static bool is_part_name(const char *name) {
     size_t n = strlen(name);
     return n > 12 && n < 256 && !strchr(name, '/') && !strcmp(name + n - 12, ".safetensors");
 }
 
-/* Opens every file that the index names, each once: `opened` has their names as keys, with the tensors before each. */
-static capp_status open_parts(capp_folder *f, const char *path, json_t *map, json_t *opened, capp_error *err) {
-    const char *tensor;
-    json_t *value;
+/* Whether the index names that file before the item at `until`: then it is open. */
+static bool named_before(capp_json map, const char *name, capp_json until) {
+    for (capp_json_walk w = capp_json_begin(map); capp_json_next(&w) && w.value != until;)
+        if (capp_json_is(w.value, name)) return true;
+    return false;
+}
+
+/* Opens every file that the index names, each once. Neighbours mostly name the same. */
+static capp_status open_parts(capp_folder *f, const char *path, capp_json map, capp_error *err) {
+    char part[MOST_PATH], name[MOST_NAME], last[MOST_NAME] = "";
     capp_status st;
-    char part[MOST_PATH];
-    json_object_foreach(map, tensor, value) {
-        const char *name = json_string_value(value);
-        if (!name || !is_part_name(name))
-            return capp_fail(err, CAPP_EFORMAT, "%s: tensor %.100s is in no file NAME.safetensors of the folder", path,
-                             tensor);
-        if (json_object_get(opened, name)) continue;
+    for (capp_json_walk w = capp_json_begin(map); capp_json_next(&w);) {
+        if (!name_of(w.value, name) || !is_part_name(name))
+            return capp_fail(err, CAPP_EFORMAT, "%s: has a tensor that is in no file NAME.safetensors of the folder",
+                             path);
+        if (!strcmp(name, last)) continue;
+        strcpy(last, name);
+        if (named_before(map, name, w.value)) continue;
         if (f->n_parts == MOST_PARTS)
             return capp_fail(err, CAPP_EFORMAT, "%s: names more than %d files", path, MOST_PARTS);
-        if (json_object_set_new(opened, name, json_integer((json_int_t)f->n_tensors))) return fail_memory(f, err);
         if ((st = join(f, name, part, err)) != CAPP_OK) return st;
         if ((st = add_file(f, part, err)) != CAPP_OK) return st;
     }
@@ -128,37 +165,30 @@ static capp_status open_parts(capp_folder *f, const char *path, json_t *map, jso
 }
 
 /* Tensors and index must name the same: a tensor in a file of which the index knows nothing may be of another model. */
-static capp_status check_index(const capp_folder *f, const char *path, json_t *map, capp_error *err) {
-    const char *tensor;
-    json_t *value;
-    json_object_foreach(map, tensor, value) {
-        if (!capp_folder_find_tensor(f, tensor))
-            return capp_fail(err, CAPP_EFORMAT, "%s: tensor %.100s is not in %.100s: fetch the folder again", path,
-                             tensor, json_string_value(value));
-    }
-    if (json_object_size(map) == f->n_tensors) return CAPP_OK;
-    for (size_t i = 0; i < f->n_tensors; i++)
-        if (!json_object_get(map, f->tensors[i].name.data))
+static capp_status check_index(const capp_folder *f, const char *path, capp_json map, capp_error *err) {
+    char name[MOST_NAME];
+    for (capp_json_walk w = capp_json_begin(map); capp_json_next(&w);)
+        if (!name_of(w.name, name) || !capp_folder_find_tensor(f, name))
+            return capp_fail(err, CAPP_EFORMAT, "%s: tensor %.100s is in none of its files: fetch the folder again",
+                             path, name);
+    for (size_t i = 0; i < f->n_tensors && capp_json_count(map) != f->n_tensors; i++)
+        if (!capp_json_get(map, f->tensors[i].name.data))
             return capp_fail(err, CAPP_EFORMAT, "%s: does not name tensor %.100s, which is in its files", path,
                              f->tensors[i].name.data);
     return CAPP_OK;
 }
 
 static capp_status open_index(capp_folder *f, const char *path, capp_error *err) {
-    json_t *index, *opened = NULL;
-    capp_status st;
-    if ((st = read_json(&index, path, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, err)) != CAPP_OK) return st;
-    json_t *map = json_object_get(index, "weight_map");
-    if (!json_is_object(map))
+    capp_map text;
+    capp_json index;
+    capp_status st = read_json(&index, &text, path, err);
+    capp_json map = st == CAPP_OK ? capp_json_get(index, "weight_map") : NULL;
+    if (st == CAPP_OK && capp_json_kind_of(map) != CAPP_JSON_OBJECT)
         st = capp_fail(err, CAPP_EFORMAT, "%s: has no weight_map; fetch it again", path);
-    else if (!(opened = json_object()))
-        st = fail_memory(f, err);
-    else
-        st = open_parts(f, path, map, opened, err);
+    if (st == CAPP_OK) st = open_parts(f, path, map, err);
     if (st == CAPP_OK) st = index_tensors(f, err);
     if (st == CAPP_OK) st = check_index(f, path, map, err);
-    json_decref(opened);
-    json_decref(index);
+    capp_map_close(&text);
     return st;
 }
 
@@ -202,9 +232,6 @@ static capp_status finish(capp_folder **out, capp_folder *f, capp_status st) {
     return st;
 }
 
-/* JSON_DECODE_INT_AS_REAL: some configurations write 1e30 as thirty digits. */
-static const size_t CONFIG_FLAGS = JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL;
-
 capp_status capp_folder_open(capp_folder **out, const char *path, capp_error *err) {
     char config[MOST_PATH];
     capp_status st;
@@ -218,7 +245,7 @@ capp_status capp_folder_open(capp_folder **out, const char *path, capp_error *er
                                 "%s: is a folder without a config.json; give a GGUF file or a folder of "
                                 "a model with config.json and *.safetensors",
                                 f->path));
-    st = read_json(&f->config, config, CONFIG_FLAGS, err);
+    st = read_json(&f->config, &f->config_map, config, err);
     if (st == CAPP_OK) st = open_tensors(f, err);
     return finish(out, f, st);
 }
@@ -228,7 +255,7 @@ capp_status capp_folder_parse(capp_folder **out, const void *config, size_t conf
     *out = NULL;
     capp_folder *f = new_folder(name, err);
     if (!f) return CAPP_ENOMEM;
-    capp_status st = capp_json_parse(&f->config, config, config_size, CONFIG_FLAGS, f->path, err);
+    capp_status st = check_json(&f->config, (capp_str){config, config_size}, f->path, err);
     if (st == CAPP_OK) st = add_bytes(f, tensors, tensors_size, f->path, err);
     if (st == CAPP_OK) st = index_tensors(f, err);
     return finish(out, f, st);
@@ -242,7 +269,7 @@ void capp_folder_free(capp_folder *f) {
     capp_free(f->maps);
     capp_names_free(&f->names);
     capp_free(f->tensors);
-    json_decref(f->config);
+    capp_map_close(&f->config_map);
     capp_free(f->path);
     capp_free(f);
 }
@@ -260,7 +287,7 @@ uint64_t capp_folder_bytes(const capp_folder *f) {
 size_t capp_folder_parts(const capp_folder *f) {
     return f->n_parts;
 }
-const json_t *capp_folder_config(const capp_folder *f) {
+capp_json capp_folder_config(const capp_folder *f) {
     return f->config;
 }
 size_t capp_folder_n_tensors(const capp_folder *f) {

@@ -31,8 +31,11 @@ const char *capp_folder_path(const capp_folder *f);
 uint64_t capp_folder_bytes(const capp_folder *f); /* of all files of tensors */
 size_t capp_folder_parts(const capp_folder *f);   /* files of tensors */
 
-/* config.json, all numbers as reals. Borrowed. */
-const json_t *capp_folder_config(const capp_folder *f);
+/* The object in config.json. Borrowed. */
+capp_json capp_folder_config(const capp_folder *f);
+
+/* The value at the end of a path of keys, "rope_scaling.factor"; NULL where there is none or it is null. */
+capp_json capp_config_at(capp_json object, const char *keys);
 
 size_t capp_folder_n_tensors(const capp_folder *f);
 const capp_tensor *capp_folder_tensor_at(const capp_folder *f, size_t i);

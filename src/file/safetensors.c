@@ -30,7 +30,15 @@ static capp_status fail_tensor(const reader *r, capp_status st, const char *name
     return capp_fail(r->err, st, "%s: tensor %.100s %s", r->path, name, text);
 }
 
-static bool type_of(const char *name, uint32_t *type) {
+/* A whole number from 0 up; offsets beyond 2^53 belong to no file. */
+static bool whole(capp_json value, uint64_t *out) {
+    double number;
+    if (!capp_json_f64(value, &number) || !(number >= 0 && number <= 0x1p53)) return false;
+    *out = (uint64_t)number;
+    return (double)*out == number;
+}
+
+static bool type_of(capp_json name, uint32_t *type) {
     static const struct {
         const char *name;
         uint32_t type;
@@ -42,7 +50,7 @@ static bool type_of(const char *name, uint32_t *type) {
         {"BOOL", CAPP_TYPE_BOOL}, {"F8_E4M3", CAPP_TYPE_F8_E4M3}, {"F8_E5M2", CAPP_TYPE_F8_E5M2},
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (!strcmp(name, types[i].name)) {
+        if (capp_json_is(name, types[i].name)) {
             *type = types[i].type;
             return true;
         }
@@ -50,20 +58,19 @@ static bool type_of(const char *name, uint32_t *type) {
 }
 
 /* dims, elements and bytes from type and shape, whose order is the other way round: slowest first. */
-static capp_status measure(const reader *r, const char *name, const json_t *shape, capp_tensor *t) {
-    size_t n = json_array_size(shape);
-    if (!json_is_array(shape)) return fail_tensor(r, CAPP_EFORMAT, name, "has no shape: the file is damaged");
+static capp_status measure(const reader *r, const char *name, capp_json shape, capp_tensor *t) {
+    size_t n = capp_json_count(shape), d = n;
+    if (capp_json_kind_of(shape) != CAPP_JSON_ARRAY)
+        return fail_tensor(r, CAPP_EFORMAT, name, "has no shape: the file is damaged");
     if (n > 4) return fail_tensor(r, CAPP_EUNSUPPORTED, name, "has %zu dimensions; capp knows up to 4", n);
     t->n_dims = n ? (uint32_t)n : 1;
     t->elements = 1;
-    for (size_t d = 0; d < 4; d++) t->dims[d] = 1;
-    for (size_t d = 0; d < n; d++) {
-        const json_t *size = json_array_get(shape, n - 1 - d);
-        if (!json_is_integer(size) || json_integer_value(size) <= 0)
+    for (size_t i = 0; i < 4; i++) t->dims[i] = 1;
+    for (capp_json_walk w = capp_json_begin(shape); capp_json_next(&w);) {
+        if (!whole(w.value, &t->dims[--d]) || !t->dims[d])
             return fail_tensor(r, CAPP_EFORMAT, name,
                                "has a dimension that is not a number from 1 up: the file is "
                                "damaged; fetch it again");
-        t->dims[d] = (uint64_t)json_integer_value(size);
         if (__builtin_mul_overflow(t->elements, t->dims[d], &t->elements) || t->elements > INT64_MAX)
             return fail_tensor(r, CAPP_EFORMAT, name, "has more than 2^63 elements: the file is damaged");
     }
@@ -73,13 +80,14 @@ static capp_status measure(const reader *r, const char *name, const json_t *shap
 }
 
 /* Sets data; offsets: [begin, end] from the start of the data. */
-static capp_status place(const reader *r, const char *name, const json_t *offsets, capp_tensor *t) {
-    const json_t *first = json_array_get(offsets, 0), *last = json_array_get(offsets, 1);
-    if (json_array_size(offsets) != 2 || !json_is_integer(first) || !json_is_integer(last) ||
-        json_integer_value(first) < 0 || json_integer_value(last) < json_integer_value(first))
+static capp_status place(const reader *r, const char *name, capp_json offsets, capp_tensor *t) {
+    uint64_t begin, end;
+    capp_json_walk w = capp_json_begin(offsets);
+    bool two = capp_json_kind_of(offsets) == CAPP_JSON_ARRAY && capp_json_count(offsets) == 2;
+    if (!two || !capp_json_next(&w) || !whole(w.value, &begin) || !capp_json_next(&w) || !whole(w.value, &end) ||
+        end < begin)
         return fail_tensor(r, CAPP_EFORMAT, name,
                            "has no data_offsets of two rising numbers: the file is damaged; fetch it again");
-    uint64_t begin = (uint64_t)json_integer_value(first), end = (uint64_t)json_integer_value(last);
     if (end > r->size)
         return fail_tensor(r, CAPP_EFORMAT, name,
                            "ends at byte %llu of %llu of data: the file is cut short or damaged; fetch it again",
@@ -92,14 +100,17 @@ static capp_status place(const reader *r, const char *name, const json_t *offset
     return CAPP_OK;
 }
 
-static capp_status read_tensor(const reader *r, const char *name, const json_t *entry, capp_tensor *t) {
-    const char *type = json_string_value(json_object_get(entry, "dtype"));
+static capp_status read_tensor(const reader *r, const char *name, capp_json entry, capp_tensor *t) {
+    bool escapes;
+    capp_json type = capp_json_get(entry, "dtype");
+    capp_str raw = capp_json_raw(type, &escapes);
     capp_status st;
-    if (!type) return fail_tensor(r, CAPP_EFORMAT, name, "has no dtype: the file is damaged; fetch it again");
+    if (!raw.data) return fail_tensor(r, CAPP_EFORMAT, name, "has no dtype: the file is damaged; fetch it again");
     if (!type_of(type, &t->type))
-        return fail_tensor(r, CAPP_EUNSUPPORTED, name, "has type %.20s, which capp does not know", type);
-    if ((st = measure(r, name, json_object_get(entry, "shape"), t)) != CAPP_OK) return st;
-    return place(r, name, json_object_get(entry, "data_offsets"), t);
+        return fail_tensor(r, CAPP_EUNSUPPORTED, name, "has type %.*s, which capp does not know",
+                           (int)(raw.size < 20 ? raw.size : 20), raw.data);
+    if ((st = measure(r, name, capp_json_get(entry, "shape"), t)) != CAPP_OK) return st;
+    return place(r, name, capp_json_get(entry, "data_offsets"), t);
 }
 
 static int by_place(const void *a, const void *b) {
@@ -124,30 +135,31 @@ static capp_status check_no_holes(const reader *r, capp_safetensors *s) {
 }
 
 /* Names and tensors of the header's object. */
-static capp_status read_header(const reader *r, capp_safetensors *s, json_t *header) {
-    const char *key;
-    json_t *entry;
-    size_t names = 0, at = 0;
+static capp_status read_header(const reader *r, capp_safetensors *s, capp_json header) {
+    size_t names = 1, at = 0;
+    bool escapes;
     capp_status st;
-    json_object_foreach(header, key, entry) names += strlen(key) + 1;
+    for (capp_json_walk w = capp_json_begin(header); capp_json_next(&w);)
+        names += capp_json_raw(w.name, &escapes).size + 1;
     s->names = capp_new(names, 1);
-    s->tensors = capp_new0(json_object_size(header), sizeof *s->tensors);
+    s->tensors = capp_new0(capp_json_count(header), sizeof *s->tensors);
     if (!s->names || !s->tensors)
         return capp_fail(r->err, CAPP_ENOMEM, "%s: out of memory for its list of tensors", r->path);
-    json_object_foreach(header, key, entry) {
-        if (!strcmp(key, "__metadata__")) continue;
-        size_t n = strlen(key);
-        memcpy(s->names + at, key, n + 1);
-        s->tensors[s->n].name = (capp_str){s->names + at, n};
+    for (capp_json_walk w = capp_json_begin(header); capp_json_next(&w);) {
+        if (capp_json_is(w.name, "__metadata__")) continue;
+        char *name = s->names + at;
+        size_t n = capp_json_decode(capp_json_raw(w.name, &escapes), name);
+        name[n] = 0;
         at += n + 1;
-        if ((st = read_tensor(r, key, entry, &s->tensors[s->n++])) != CAPP_OK) return st;
+        s->tensors[s->n].name = (capp_str){name, n};
+        if ((st = read_tensor(r, name, w.value, &s->tensors[s->n++])) != CAPP_OK) return st;
     }
     return check_no_holes(r, s);
 }
 
 capp_status capp_safetensors_read(capp_safetensors *s, const void *data, size_t size, const char *path,
                                   capp_error *err) {
-    json_t *header;
+    capp_json header;
     capp_status st;
     capp_cursor c = capp_cursor_of(data, size);
     *s = (capp_safetensors){0};
@@ -157,10 +169,14 @@ capp_status capp_safetensors_read(capp_safetensors *s, const void *data, size_t 
                          (unsigned long long)n, MOST_HEADER);
     const char *text = capp_cursor_take(&c, n);
     if (!text) return capp_fail(err, CAPP_EFORMAT, "%s: is cut short or no safetensors file; fetch it again", path);
+    if ((st = capp_json_check((capp_str){text, (size_t)n}, &header, err)) != CAPP_OK) {
+        capp_error_prefix(err, path);
+        return st;
+    }
+    if (capp_json_kind_of(header) != CAPP_JSON_OBJECT)
+        return capp_fail(err, CAPP_EFORMAT, "%s: is no safetensors file: its header is no JSON object", path);
     reader r = {path, err, text + n, size - sizeof n - n};
-    if ((st = capp_json_parse(&header, text, (size_t)n, JSON_REJECT_DUPLICATES, path, err)) != CAPP_OK) return st;
     st = read_header(&r, s, header);
-    json_decref(header);
     if (st != CAPP_OK) capp_safetensors_free(s);
     return st;
 }

@@ -23,6 +23,7 @@ const char *capp_source_path(const capp_source *s) {
 }
 
 uint64_t capp_source_bytes(const capp_source *s) {
+    if (!s->gguf && !s->folder) return 0;
     return s->gguf ? capp_gguf_file_bytes(s->gguf) : capp_folder_bytes(s->folder);
 }
 
@@ -41,22 +42,23 @@ const capp_tensor *capp_source_find_tensor(const capp_source *s, const char *nam
 /* ---- Values --------------------------------------------------------------------------------------------------------
  */
 
-static capp_found number_of(const json_t *v, double *out) {
+static capp_found number_of(capp_json v, double *out) {
     if (!v) return CAPP_ABSENT;
-    if (!json_is_number(v)) return CAPP_MISFIT;
-    *out = json_number_value(v);
+    return capp_json_f64(v, out) ? CAPP_FOUND : CAPP_MISFIT;
+}
+
+/* No name that matters here is written with escapes. */
+static capp_found str_of(capp_json v, capp_str *out) {
+    bool escapes;
+    if (!v) return CAPP_ABSENT;
+    capp_str raw = capp_json_raw(v, &escapes);
+    if (!raw.data || escapes) return CAPP_MISFIT;
+    *out = raw;
     return CAPP_FOUND;
 }
 
-static capp_found str_of(const json_t *v, capp_str *out) {
-    if (!v) return CAPP_ABSENT;
-    if (!json_is_string(v)) return CAPP_MISFIT;
-    *out = (capp_str){json_string_value(v), json_string_length(v)};
-    return CAPP_FOUND;
-}
-
-static const json_t *config_at(const capp_source *s, const char *key) {
-    return capp_json_at(capp_folder_config(s->folder), key);
+static capp_json config_at(const capp_source *s, const char *key) {
+    return capp_config_at(capp_folder_config(s->folder), key);
 }
 
 /* What a GGUF getter that gave false means. */
@@ -71,11 +73,9 @@ capp_found capp_source_number(const capp_source *s, const char *key, double *out
 
 capp_found capp_source_bool(const capp_source *s, const char *key, bool *out) {
     if (s->gguf) return capp_gguf_bool(s->gguf, key, out) ? CAPP_FOUND : missed(s, key);
-    const json_t *v = config_at(s, key);
+    capp_json v = config_at(s, key);
     if (!v) return CAPP_ABSENT;
-    if (!json_is_boolean(v)) return CAPP_MISFIT;
-    *out = json_is_true(v);
-    return CAPP_FOUND;
+    return capp_json_bool(v, out) ? CAPP_FOUND : CAPP_MISFIT;
 }
 
 capp_found capp_source_str(const capp_source *s, const char *key, capp_str *out) {
@@ -83,9 +83,12 @@ capp_found capp_source_str(const capp_source *s, const char *key, capp_str *out)
     return capp_gguf_str(s->gguf, key, out) ? CAPP_FOUND : missed(s, key);
 }
 
-static const json_t *config_element(const capp_source *s, const char *key, size_t i) {
-    const json_t *v = json_array_get(config_at(s, key), i);
-    return json_is_null(v) ? NULL : v;
+static capp_json config_element(const capp_source *s, const char *key, size_t i) {
+    capp_json array = config_at(s, key);
+    if (capp_json_kind_of(array) != CAPP_JSON_ARRAY) return NULL;
+    for (capp_json_walk w = capp_json_begin(array); capp_json_next(&w);)
+        if (!i--) return capp_json_kind_of(w.value) == CAPP_JSON_NULL ? NULL : w.value;
+    return NULL;
 }
 
 capp_found capp_source_number_at(const capp_source *s, const char *key, size_t i, double *out) {
@@ -105,7 +108,10 @@ capp_found capp_source_str_at(const capp_source *s, const char *key, size_t i, c
 }
 
 size_t capp_source_count(const capp_source *s, const char *key) {
-    if (!s->gguf) return json_array_size(config_at(s, key));
+    if (!s->gguf) {
+        capp_json array = config_at(s, key);
+        return capp_json_kind_of(array) == CAPP_JSON_ARRAY ? capp_json_count(array) : 0;
+    }
     const capp_gguf_value *v = capp_gguf_find(s->gguf, key);
     return v && v->kind == CAPP_GGUF_ARRAY ? (size_t)v->count : 0;
 }

@@ -35,7 +35,7 @@ const capp_arch capp_arch_bloom = {
 
 static const capp_rule mpt_rules[] = {{"no_bias", "true"},
                                       {"attn_config.alibi", "true"},
-                                      {"attn_config.attn_type", "\"multihead_attention\""},
+                                      {"attn_config.attn_type", "multihead_attention"},
                                       {"attn_config.qk_ln", "false"},
                                       {"attn_config.prefix_lm", "false"},
                                       {NULL, NULL}};

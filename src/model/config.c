@@ -131,12 +131,14 @@ static capp_status truth(const reader *r, const char *key, bool missing, bool *o
 
 /* An unknown field may change the arithmetic: true, numbers and texts do not pass unseen. */
 static capp_status refuse_unknown(const reader *r) {
-    const char *key;
-    json_t *value;
-    json_t *config = (json_t *)(uintptr_t)capp_folder_config(r->s->folder);
-    json_object_foreach(config, key, value) {
-        if (json_is_null(value) || json_is_false(value) || listed(idle, key) || listed(used, key)) continue;
-        bool ruled = false;
+    for (capp_json_walk w = capp_json_begin(capp_folder_config(r->s->folder)); capp_json_next(&w);) {
+        capp_json_kind kind = capp_json_kind_of(w.value);
+        char key[KEY] = "";
+        bool escapes, yes = true, ruled = false;
+        capp_str raw = capp_json_raw(w.name, &escapes);
+        memcpy(key, raw.data, raw.size < KEY ? raw.size : KEY - 1);
+        if (kind == CAPP_JSON_NULL || (capp_json_bool(w.value, &yes) && !yes) || listed(idle, key) || listed(used, key))
+            continue;
         for (const capp_rule *rule = r->arch->rules; rule && rule->key; rule++) ruled |= !strcmp(rule->key, key);
         if (ruled) continue;
         return capp_fail(r->err, CAPP_EUNSUPPORTED,
@@ -176,16 +178,19 @@ static capp_status refuse_foreign(const reader *r) {
     return CAPP_OK;
 }
 
+static bool obeys(capp_json value, const char *only) {
+    bool truth;
+    uint32_t n;
+    if (!strcmp(only, "[]")) return capp_json_kind_of(value) == CAPP_JSON_ARRAY && !capp_json_count(value);
+    if (capp_json_bool(value, &truth)) return !strcmp(only, truth ? "true" : "false");
+    if (capp_json_u32(value, UINT32_MAX, &n)) return n == 1 && !strcmp(only, "1");
+    return capp_json_is(value, only);
+}
+
 static capp_status check_rules(const reader *r) {
     for (const capp_rule *rule = r->arch->rules; rule && rule->key; rule++) {
-        const json_t *value = capp_json_at(capp_folder_config(r->s->folder), rule->key);
-        if (!value) continue;
-        json_error_t why;
-        json_t *only = json_loads(rule->only, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &why);
-        if (!only) return capp_fail_memory(r->err, "a rule");
-        bool equal = json_equal(only, value);
-        json_decref(only);
-        if (!equal)
+        capp_json value = capp_config_at(capp_folder_config(r->s->folder), rule->key);
+        if (value && !obeys(value, rule->only))
             return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s\" is not %s; capp does not support that",
                              capp_source_path(r->s), rule->key, rule->only);
     }
@@ -274,8 +279,8 @@ static capp_status read_activation(const reader *r, capp_hparams *h) {
         h->activation = a;
         return CAPP_OK;
     }
-    return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s\" is \"%.40s\", which capp does not have",
-                     capp_source_path(r->s), keys[k], name.data);
+    return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s\" is \"%.*s\", which capp does not have",
+                     capp_source_path(r->s), keys[k], (int)(name.size < 40 ? name.size : 40), name.data);
 }
 
 /* ---- Rotations ----------------------------------------------------------------------------------------------------
@@ -288,24 +293,26 @@ static const char *const places[2][3] = {
 };
 
 /* The object with the fields of that kind of layer, and its path; NULL where there is none. */
-static const json_t *rope_object(const reader *r, size_t kind, const char **path) {
+static capp_json rope_object(const reader *r, size_t kind, const char **path) {
     for (size_t i = 0; i < 3 && places[kind][i]; i++) {
-        const json_t *o = capp_json_at(capp_folder_config(r->s->folder), *path = places[kind][i]);
+        capp_json o = capp_config_at(capp_folder_config(r->s->folder), *path = places[kind][i]);
         if (o) return o;
     }
     return NULL;
 }
 
-static capp_status check_rope_fields(const reader *r, const json_t *object, const char *path) {
+static capp_status check_rope_fields(const reader *r, capp_json object, const char *path) {
     static const char known[] = " rope_type type factor low_freq_factor high_freq_factor "
                                 "original_max_position_embeddings beta_fast beta_slow attention_factor "
                                 "mscale mscale_all_dim truncate short_factor long_factor rope_theta "
                                 "partial_rotary_factor finetuned full_attention sliding_attention ";
-    const char *key;
-    json_t *value;
-    if (!json_is_object(object)) return fail_field(r, CAPP_EFORMAT, path, "is not an object");
-    json_object_foreach((json_t *)(uintptr_t)object, key, value) {
-        if (!json_is_null(value) && !listed(known, key))
+    if (capp_json_kind_of(object) != CAPP_JSON_OBJECT) return fail_field(r, CAPP_EFORMAT, path, "is not an object");
+    for (capp_json_walk w = capp_json_begin(object); capp_json_next(&w);) {
+        char key[KEY] = "";
+        bool escapes;
+        capp_str raw = capp_json_raw(w.name, &escapes);
+        memcpy(key, raw.data, raw.size < KEY ? raw.size : KEY - 1);
+        if (capp_json_kind_of(w.value) != CAPP_JSON_NULL && !listed(known, key))
             return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s.%.60s\" is no field that capp knows",
                              capp_source_path(r->s), path, key);
     }
@@ -364,30 +371,32 @@ static capp_status read_longrope(const reader *r, const char *path, capp_hparams
 static capp_status read_scaling(const reader *r, size_t kind, capp_hparams *h) {
     capp_rope *rope = &h->ropes[kind];
     const char *path;
-    const json_t *object = rope_object(r, kind, &path);
+    capp_json object = rope_object(r, kind, &path);
     capp_status st;
     if (!object) return CAPP_OK;
     if ((st = check_rope_fields(r, object, path)) != CAPP_OK) return st;
-    const char *type = json_string_value(capp_json_at(object, "rope_type"));
-    if (!type) type = json_string_value(capp_json_at(object, "type"));
+    capp_json type = capp_config_at(object, "rope_type");
+    if (!type) type = capp_config_at(object, "type");
     /* "dynamic" changes nothing within the context that the file names, and capp goes no further. */
-    if (!type || !strcmp(type, "default") || !strcmp(type, "dynamic")) return CAPP_OK;
+    if (!type || capp_json_is(type, "default") || capp_json_is(type, "dynamic")) return CAPP_OK;
     if ((st = rope_number(r, path, "factor", 1, &rope->factor)) != CAPP_OK) return st;
     if ((st = rope_number(r, path, "original_max_position_embeddings", h->context, &rope->original)) != CAPP_OK)
         return st;
-    if (!strcmp(type, "linear")) {
+    if (capp_json_is(type, "linear")) {
         rope->scaling = CAPP_SCALING_LINEAR;
         return CAPP_OK;
     }
-    if (!strcmp(type, "llama3")) {
+    if (capp_json_is(type, "llama3")) {
         rope->scaling = CAPP_SCALING_LLAMA3;
         if ((st = rope_number(r, path, "low_freq_factor", 1, &rope->low)) != CAPP_OK) return st;
         return rope_number(r, path, "high_freq_factor", 4, &rope->high);
     }
-    if (!strcmp(type, "yarn")) return read_yarn(r, path, rope);
-    if (!strcmp(type, "longrope") || !strcmp(type, "su")) return read_longrope(r, path, h, rope);
-    return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: rope scaling \"%.40s\" is not supported", capp_source_path(r->s),
-                     type);
+    if (capp_json_is(type, "yarn")) return read_yarn(r, path, rope);
+    if (capp_json_is(type, "longrope") || capp_json_is(type, "su")) return read_longrope(r, path, h, rope);
+    bool escapes;
+    capp_str name = capp_json_raw(type, &escapes);
+    return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: rope scaling \"%.*s\" is not supported", capp_source_path(r->s),
+                     (int)(name.size < 40 ? name.size : 40), name.data ? name.data : "");
 }
 
 static capp_status read_rope(const reader *r, capp_hparams *h) {
@@ -429,8 +438,8 @@ static capp_status read_layer_types(const reader *r, capp_hparams *h) {
         if (capp_str_is(type, "sliding_attention"))
             h->kinds[i] |= CAPP_LOCAL;
         else if (!capp_str_is(type, "full_attention"))
-            return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: layer %u has type \"%.40s\"",
-                             capp_source_path(r->s), i, type.size ? type.data : "");
+            return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: layer %u has type \"%.*s\"",
+                             capp_source_path(r->s), i, (int)(type.size < 40 ? type.size : 40), type.data);
     }
     return CAPP_OK;
 }
@@ -539,7 +548,7 @@ capp_status capp_config_read(capp_hparams *h, const capp_arch *arch, const capp_
     if ((st = refuse_unknown(&r)) != CAPP_OK) return st;
     if ((st = refuse_foreign(&r)) != CAPP_OK) return st;
     if ((st = check_rules(&r)) != CAPP_OK) return st;
-    if (capp_json_at(capp_folder_config(s->folder), "quantization_config"))
+    if (capp_config_at(capp_folder_config(s->folder), "quantization_config"))
         return fail_field(&r, CAPP_EUNSUPPORTED, "quantization_config",
                           "is there; capp reads F32, F16 and BF16 folders");
     if ((st = read_sizes(&r, h)) != CAPP_OK) return st;
