@@ -126,7 +126,8 @@ CAPP_API capp_status capp_model_open(capp_model **model, const char *path, const
 CAPP_API void capp_model_free(capp_model *model);
 
 typedef struct capp_model_info {
-    const char *architecture; /* general.architecture, or model_type of config.json; valid until capp_model_free, as all pointers here */
+    const char *architecture; /* general.architecture, or model_type of config.json; valid until capp_model_free, as all
+                                 pointers here */
     const char *name;         /* general.name, or "" */
     const char *isa;          /* kernels in use, "" for vocab_only */
     capp_precision precision; /* in use */

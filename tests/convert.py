@@ -18,7 +18,7 @@ ARCHITECTURES = {
     "gpt_oss": "gpt-oss",
 }  # fmt: skip
 PERMUTED = ("llama", "smollm3", "granite", "olmo")
-DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+DTYPES = {"U8": np.uint8, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
 
 def read_tensors(folder):
@@ -34,8 +34,22 @@ def read_tensors(folder):
             values = np.frombuffer(data[begin:end], DTYPES[entry["dtype"]])
             if entry["dtype"] == "BF16":
                 values = (values.astype(np.uint32) << 16).view(np.float32)
-            tensors[name] = values.astype(np.float32).reshape(entry["shape"])
-    return tensors
+            tensors[name] = values.astype(np.float32 if entry["dtype"] != "U8" else np.uint8).reshape(entry["shape"])
+    return unpacked(tensors)
+
+
+def unpacked(tensors):
+    """Products of MXFP4 as float32, [experts][inputs][outputs]."""
+    rest = {name: values for name, values in tensors.items() if not name.endswith(("_blocks", "_scales"))}
+    for name, blocks in tensors.items():
+        if name.endswith("_blocks"):
+            stem = name.removesuffix("_blocks")
+            fours = np.stack([blocks & 15, blocks >> 4], axis=-1).reshape(*blocks.shape[:-1], 32)
+            halves = fours[..., :16] | fours[..., 16:] << 4
+            stored = np.concatenate([tensors[f"{stem}_scales"][..., None], halves], axis=-1)
+            values = gguf.dequantize(stored.reshape(*blocks.shape[:2], -1), gguf.GGMLQuantizationType.MXFP4)
+            rest[stem] = values.swapaxes(1, 2)
+    return rest
 
 
 def permuted(rows, heads):

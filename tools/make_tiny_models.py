@@ -17,8 +17,11 @@ import sys
 import zlib
 from pathlib import Path
 
+import gguf
+import numpy as np
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 from transformers.modeling_utils import no_init_weights
 
@@ -94,6 +97,8 @@ CASES = {
                                    rope_type="yarn", factor=4.0, beta_fast=32.0, beta_slow=1.0, truncate=False,
                                    original_max_position_embeddings=24)), "bfloat16"),
 }
+CASES["gptoss-mxfp4"] = ("gpt_oss", dict(CASES["gptoss"][1], hidden_size=64, intermediate_size=32, num_local_experts=3,
+                                         num_hidden_layers=2, layer_types=[LOCAL, GLOBAL]), "bfloat16")
 SHARDED = "qwen3"  # saved in several files with an index
 LONG = "phi3-long"  # has factors of its own for texts above its original context
 
@@ -143,6 +148,32 @@ def calibrate(model, ids, plus_one):
     assert cap is None or cap > SPREAD
 
 
+def packed(model):
+    """The experts' products rounded to MXFP4 in place; {name: blocks, name: scales} as GPT-OSS's folders store them."""
+    tensors = {}
+    for name, p in model.named_parameters():
+        if not name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+            continue
+        rows = np.ascontiguousarray(p.data.swapaxes(1, 2).numpy())  # [experts][outputs][inputs]
+        blocks = gguf.quantize(rows, gguf.GGMLQuantizationType.MXFP4)
+        p.data = torch.tensor(gguf.dequantize(blocks, gguf.GGMLQuantizationType.MXFP4)).swapaxes(1, 2).contiguous()
+        blocks = blocks.reshape(*rows.shape[:2], -1, 17)
+        fours = np.concatenate([blocks[..., 1:] & 15, blocks[..., 1:] >> 4], axis=-1)
+        tensors[f"{name}_blocks"] = torch.tensor(fours[..., ::2] | fours[..., 1::2] << 4)
+        tensors[f"{name}_scales"] = torch.tensor(np.ascontiguousarray(blocks[..., 0]))
+    return tensors
+
+
+def store_packed(folder, tensors):
+    """Replaces the products of a folder by their blocks and scales."""
+    path = folder / "model.safetensors"
+    kept = {name: values for name, values in load_file(path).items() if f"{name}_blocks" not in tensors}
+    save_file({**kept, **tensors}, path)
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "mxfp4"}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
 def logprobs(model, ids):
     with torch.no_grad():
         logits = model(torch.tensor([ids])).logits[0].double()
@@ -163,11 +194,14 @@ def make(name):
     randomise(model, plus_one)
     calibrate(model, runs[-1], plus_one)
     rounded(model, dtype)
+    blocks = packed(model) if name.endswith("mxfp4") else {}
     assert spread(model, runs[-1]) >= 2, (name, spread(model, runs[-1]))
     folder = FOLDER / name
     shutil.rmtree(folder, ignore_errors=True)
     stored.load_state_dict(model.state_dict())
     stored.to(getattr(torch, dtype)).save_pretrained(folder, max_shard_size="30KB" if name == SHARDED else "1GB")
+    if blocks:
+        store_packed(folder, blocks)
     (folder / "generation_config.json").unlink(missing_ok=True)
     reference = [{"ids": ids, "context": CONTEXT if name == LONG and len(ids) > 32 else 0,
                   "logprobs": logprobs(model, ids)} for ids in runs]

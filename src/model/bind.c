@@ -256,11 +256,31 @@ static uint64_t in_turn(const void *user, uint64_t i) {
     return i < feed ? 2 * i : 2 * (i - feed) + 1;
 }
 
+/* Expert p.index's rows of two tensors of MXFP4: [experts][n][k / 32][16] blocks, [experts][n][k / 32] scales. */
+static capp_status mxfp4_rows(binder *b, place p, size_t n, size_t k, const capp_tensor **out) {
+    char name[MOST_NAME], second[MOST_NAME];
+    const uint32_t experts = b->w->hparams.experts;
+    const capp_tensor *blocks = find(b, p, "_blocks", name), *scales = find(b, p, "_scales", second);
+    if (!blocks || !scales)
+        return capp_fail(b->err, CAPP_EFORMAT, "%s: tensor %s is missing; the file is incomplete",
+                         capp_source_path(b->s), blocks ? second : name);
+    if (blocks->type != CAPP_TYPE_U8 || scales->type != CAPP_TYPE_U8 || k % 32 || blocks->dims[0] != 16 ||
+        blocks->dims[1] != k / 32 || blocks->dims[2] != n || blocks->dims[3] != experts || scales->dims[0] != k / 32 ||
+        scales->dims[1] != n || scales->dims[2] != experts || scales->dims[3] != 1)
+        return capp_fail(b->err, CAPP_EFORMAT, "%s: tensors %s and %s are no blocks and scales of %zu x %zu",
+                         capp_source_path(b->s), name, second, k, n);
+    const capp_tensor *t = capp_derive_mxfp4(b, blocks, scales, p.index * n, n, k);
+    if (t && p.part == CAPP_PART_EXPERT_UP) t = capp_derive_rows(b, t, n, in_turn, &b->w->hparams.feed);
+    *out = t;
+    return t ? CAPP_OK : fail_memory(b);
+}
+
 /* Expert e's rows of a tensor of all experts: [experts][n][k], or [experts][k][n] where turned. */
 static capp_status expert_rows(binder *b, place p, size_t n, size_t k, bool turned, const capp_tensor **out) {
     char name[MOST_NAME];
     capp_status st;
     const capp_hparams *h = &b->w->hparams;
+    if (h->mxfp4) return mxfp4_rows(b, p, n, k, out);
     const capp_tensor *t = find(b, p, weight_suffix(b, p.part), name);
     uint64_t width = turned ? n : k, rows = turned ? k : n;
     if ((st = check_type(b, name, t)) != CAPP_OK) return st;

@@ -48,6 +48,11 @@ const capp_tensor *capp_derive_rows(binder *b, const capp_tensor *t, uint64_t n,
 /* t [rows][columns] of whole elements to [columns][rows]. */
 const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t);
 
+/* n rows of k elements of MXFP4, as GGUF has them, from row `first` on of folders' two tensors: blocks of 16 bytes with
+ * neighbours in a byte, and scales. */
+const capp_tensor *capp_derive_mxfp4(binder *b, const capp_tensor *blocks, const capp_tensor *scales, uint64_t first,
+                                     uint64_t n, uint64_t k);
+
 void capp_derived_free(binder *b);
 
 #endif

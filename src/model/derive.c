@@ -53,6 +53,27 @@ const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t) {
     return &d->tensor;
 }
 
+const capp_tensor *capp_derive_mxfp4(binder *b, const capp_tensor *blocks, const capp_tensor *scales, uint64_t first,
+                                     uint64_t n, uint64_t k) {
+    enum { HALF = 16, BLOCK = 17, ELEMENTS = 32 };
+    uint64_t groups = k / ELEMENTS;
+    derived *d = new_derived(b, blocks, k, n, n * groups * BLOCK);
+    if (!d) return NULL;
+    d->tensor.type = CAPP_TYPE_MXFP4;
+    const unsigned char *from = (const unsigned char *)blocks->data + first * groups * HALF,
+                        *scale = (const unsigned char *)scales->data + first * groups;
+    unsigned char *out = (unsigned char *)d->bytes;
+    for (uint64_t g = 0; g < n * groups; g++, from += HALF, out += BLOCK) {
+        out[0] = scale[g];
+        /* Elements i and i + 16 share a byte, instead of 2i and 2i + 1. */
+        for (int i = 0; i < HALF; i++) {
+            unsigned low = from[i / 2] >> (i % 2 * 4) & 15, high = from[(i + HALF) / 2] >> (i % 2 * 4) & 15;
+            out[1 + i] = (unsigned char)(low | high << 4);
+        }
+    }
+    return &d->tensor;
+}
+
 void capp_derived_free(binder *b) {
     while (b->derived) {
         derived *next = b->derived->next;

@@ -215,6 +215,7 @@ typedef struct capp_hparams {
     uint32_t window;
     uint32_t experts, experts_used; /* experts: 0 for none */
     bool router_norm;
+    bool mxfp4; /* folders: the experts' products are blocks of MXFP4 */
     float norm_eps, embedding_scale, score_scale, residual_scale, logit_scale;
     float score_cap, logit_cap;            /* 0: none */
     float clamp;                           /* of q, k and v; 0: none */
