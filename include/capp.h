@@ -187,6 +187,7 @@ CAPP_API void capp_session_cancel(capp_session *session);
 /* Sums over the life of the session. */
 typedef struct capp_stats {
     uint64_t rows;            /* examples, texts and prompts finished */
+    uint64_t rows_again;      /* of them, too close for bfloat16 and scored again in float32 (precision auto) */
     uint64_t tokens_computed; /* token rows run through the layers */
     uint64_t tokens_saved;    /* token rows that a run of each completion with its prompt, one by one, would add */
     uint64_t head_rows;       /* rows of the head: distinct contexts whose next token was asked for */
@@ -214,7 +215,7 @@ typedef struct capp_result {
     size_t row;               /* index of the example in the call */
     size_t n_completions;     /* */
     size_t prediction;        /* index of the highest posterior; the first of equals */
-    const double *likelihood; /* [n_completions]: exp of the mean log-probability of its tokens */
+    const double *likelihood; /* [n_completions]: exp of the aggregate of its tokens' log-probabilities */
     const double *posterior;  /* [n_completions]: likelihood times prior, divided by its sum where normalize */
     size_t n_prompt_ids;      /* BOS included */
     const int32_t *prompt_ids;
@@ -230,8 +231,15 @@ typedef bool (*capp_result_fn)(void *user, const capp_result *result);
 /* Called now and then from the calling thread; done and total count rows. Return false to cancel. */
 typedef bool (*capp_progress_fn)(void *user, size_t done, size_t total);
 
+/* What the log-probabilities of a completion's tokens come to. */
+typedef enum capp_aggregate {
+    CAPP_AGGREGATE_MEAN = 0, /* their mean, CAPPr's default: the length does not count */
+    CAPP_AGGREGATE_SUM = 1   /* their sum: exp of it is the probability of exactly these tokens */
+} capp_aggregate;
+
 typedef struct capp_run_options {
     bool parse_special;        /* text of special tokens in prompts and completions becomes those tokens */
+    capp_aggregate aggregate;  /* default CAPP_AGGREGATE_MEAN */
     capp_progress_fn progress; /* may be NULL */
     void *progress_user;
 } capp_run_options;
@@ -252,8 +260,32 @@ CAPP_API capp_status capp_score(capp_session *session, const capp_example *examp
 CAPP_API capp_status capp_predict_proba(capp_session *session, const capp_example *examples, size_t n,
                                         const capp_run_options *options, double *proba, capp_error *err);
 
-/* Index of the most probable completion of each example, the first of equals, in prediction [n]. An example with one
- * completion is CAPP_EINVAL. */
+/* What capp_decide found. */
+typedef struct capp_decision {
+    size_t row;        /* index of the example in the call */
+    size_t prediction; /* index of the highest posterior; the first of equals */
+    double score;      /* its log-likelihood (the aggregate) plus the logarithm of its prior */
+    /* The work. What completions begin with in common counts once. */
+    size_t completion_tokens;        /* that finishing every completion would run through the model behind the prompt: a
+                                        token with nothing behind it never runs */
+    size_t completion_tokens_run;    /* those that were run */
+    size_t completion_logprobs;      /* distinct tokens of all completions */
+    size_t completion_logprobs_read; /* those whose log-probability was looked at. The first tokens of all completions
+                                        are among them and cost nothing: the prompt's last token tells all at once */
+} capp_decision;
+
+/* As capp_result_fn. */
+typedef bool (*capp_decision_fn)(void *user, const capp_decision *decision);
+
+/* Decides each example as capp_score does, to the same prediction, but without finishing completions that cannot win
+ * any more: log-probabilities are at most 0, so that the tokens seen so far bound a completion's score from above.
+ * Thousands of completions are decided for a small share of the work; there are no probabilities. Options, order of
+ * results and errors as of capp_score; normalize changes nothing. */
+CAPP_API capp_status capp_decide(capp_session *session, const capp_example *examples, size_t n,
+                                 const capp_run_options *options, capp_decision_fn fn, void *user, capp_error *err);
+
+/* Index of the most probable completion of each example, the first of equals, in prediction [n], by capp_decide. An
+ * example with one completion is CAPP_EINVAL. */
 CAPP_API capp_status capp_predict(capp_session *session, const capp_example *examples, size_t n,
                                   const capp_run_options *options, size_t *prediction, capp_error *err);
 

@@ -1,7 +1,6 @@
 /* The rooms wired together: models and tokens. Sessions are in session.c, scoring in score.c, generation in generate.c.
  */
 #define _GNU_SOURCE
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,10 +28,10 @@ static uint64_t default_memory(void) {
     uint64_t available = 0;
     FILE *file = fopen("/proc/meminfo", "re");
     if (file) {
+        static const char name[] = "MemAvailable:"; /* in KiB */
         char line[128];
-        uint64_t kib;
         while (fgets(line, sizeof line, file))
-            if (sscanf(line, "MemAvailable: %" SCNu64, &kib) == 1) available = kib * 1024;
+            if (!strncmp(line, name, sizeof name - 1)) available = strtoull(line + sizeof name - 1, NULL, 10) * 1024;
         fclose(file);
     }
     if (!available && !sysinfo(&info)) available = (uint64_t)info.freeram * info.mem_unit;
@@ -91,13 +90,15 @@ static capp_status open_weights(capp_model *model, const char *isa, capp_error *
         return capp_fail(err, CAPP_EUNSUPPORTED,
                          "precision bf16 needs AVX-512 BF16 or AMX, and instruction set \"%s\" is in use; ask for f32",
                          kernels->name);
-    if (model->precision == CAPP_PRECISION_AUTO)
-        model->precision = kernels->bf16 ? CAPP_PRECISION_BF16 : CAPP_PRECISION_F32;
+    if (model->precision == CAPP_PRECISION_AUTO && !kernels->bf16) model->precision = CAPP_PRECISION_F32;
     if ((st = capp_pool_open(&pool, model->threads, err)) != CAPP_OK) return st;
     st = capp_weights_open(&model->weights, &model->source, kernels,
                            model->precision == CAPP_PRECISION_F32 ? kernels->f32 : kernels->bf16, pool, err);
     capp_pool_free(pool);
     if (st != CAPP_OK) return st;
+    if (model->precision == CAPP_PRECISION_AUTO &&
+        (st = capp_weights_twin(&model->exact, model->weights, kernels->f32, err)) != CAPP_OK)
+        return st;
     capp_vocab_get_info(model->vocab, &vocab);
     const capp_hparams *h = &model->weights->hparams;
     if (vocab.n_tokens > h->vocabulary)
@@ -178,6 +179,7 @@ done:
 
 void capp_model_free(capp_model *model) {
     if (!model) return;
+    capp_weights_free(model->exact);
     capp_weights_free(model->weights);
     capp_vocab_free(model->vocab);
     capp_source_close(&model->source);

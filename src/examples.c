@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "decide/decide.h"
-#include "session.h"
+#include "encode.h"
 
-enum { MOST_WINDOW_ROWS = 4096 };
+enum { MOST_WINDOW_ROWS = 4096, CLOSE_TOKENS = 256 }; /* tokens of close rows that are worth a wave of the exact lane */
 
 /* A row of the window. Its prompt's ids are the first n_prompt of `ids`, its scored tokens the rest. */
 typedef struct item {
@@ -14,6 +14,7 @@ typedef struct item {
     size_t first_offset; /* of n_completions + 1 in offsets, counted from the end of the prompt */
     size_t row;
     uint32_t last_wave;
+    bool close; /* scored again by the exact lane */
 } item;
 
 typedef struct window {
@@ -25,9 +26,13 @@ typedef struct window {
     capp_text_result_fn text_fn;
     void *user;
     item *items; /* [n_items] */
-    size_t n_items, items_capacity, delivered;
-    capp_ids ids;    /* of all items */
-    uint32_t *nodes; /* [ids.n] node of each scored id */
+    size_t n_items, items_capacity;
+    size_t judged, delivered; /* items whose waves have run and whose scores are close or not; that were handed over */
+    size_t n_close;           /* judged to be close and not yet scored again */
+    uint64_t close_tokens;    /* token rows of the exact lane */
+    double margin;            /* below which scores are close, or 0 */
+    capp_ids ids;             /* of all items */
+    uint32_t *nodes;          /* [ids.n] node of each scored id */
     size_t nodes_capacity;
     size_t *offsets;
     size_t n_offsets, offsets_capacity;
@@ -69,17 +74,28 @@ capp_status capp_example_check(const capp_example *e, capp_error *err) {
 
 /* ---- Results ---- */
 
+/* The item's log-probabilities, and its aggregates in w->doubles [3][n_completions]. */
+static capp_status collect(window *w, const item *it, capp_error *err) {
+    const capp_tree *tree = it->close ? &w->session->exact.tree : &w->session->fast.tree;
+    size_t first = it->first_id + it->n_prompt, n = w->examples ? w->examples[it->row].n_completions : 0;
+    const size_t *offset = w->offsets + it->first_offset;
+    if (!capp_grow(&w->logprobs, &w->logprobs_capacity, it->n_scored + 1, sizeof *w->logprobs) ||
+        !capp_grow(&w->doubles, &w->doubles_capacity, 3 * n, sizeof *w->doubles))
+        return capp_fail_memory(err, "the results");
+    for (size_t i = 0; i < it->n_scored; i++) w->logprobs[i] = tree->nodes[w->nodes[first + i]].logprob;
+    for (size_t i = 0; i < n; i++) {
+        size_t length = offset[i + 1] - offset[i];
+        w->doubles[i] =
+            capp_decide_aggregate(w->options->aggregate, capp_decide_sum(w->logprobs + offset[i], length), length);
+    }
+    return CAPP_OK;
+}
+
 static capp_status deliver_example(window *w, const item *it, capp_error *err) {
     const capp_example *e = &w->examples[it->row];
-    const size_t *offset = w->offsets + it->first_offset;
     size_t n = e->n_completions;
-    if (!capp_grow(&w->doubles, &w->doubles_capacity, 3 * n, sizeof *w->doubles))
-        return capp_fail_memory(err, "the results");
     double *aggregate = w->doubles, *likelihood = aggregate + n, *posterior = likelihood + n;
-    for (size_t i = 0; i < n; i++) {
-        aggregate[i] = capp_decide_mean(w->logprobs + offset[i], offset[i + 1] - offset[i]);
-        likelihood[i] = exp(aggregate[i]);
-    }
+    for (size_t i = 0; i < n; i++) likelihood[i] = exp(aggregate[i]);
     capp_decide_posterior(aggregate, e->prior, n, e->normalize, posterior);
     capp_result result = {.row = it->row,
                           .n_completions = n,
@@ -88,19 +104,15 @@ static capp_status deliver_example(window *w, const item *it, capp_error *err) {
                           .posterior = posterior,
                           .n_prompt_ids = it->n_prompt,
                           .prompt_ids = w->ids.data + it->first_id,
-                          .offset = offset,
+                          .offset = w->offsets + it->first_offset,
                           .ids = w->ids.data + it->first_id + it->n_prompt,
                           .logprobs = w->logprobs};
     return w->fn(w->user, &result) ? CAPP_OK : capp_fail(err, CAPP_ECANCELLED, "cancelled");
 }
 
 static capp_status deliver(window *w, const item *it, capp_error *err) {
-    const capp_tree *tree = &w->session->tree;
-    if (!capp_grow(&w->logprobs, &w->logprobs_capacity, it->n_scored + 1, sizeof *w->logprobs))
-        return capp_fail_memory(err, "the results");
-    size_t first = it->first_id + it->n_prompt;
-    for (size_t i = 0; i < it->n_scored; i++) w->logprobs[i] = tree->nodes[w->nodes[first + i]].logprob;
-    if (w->examples) return deliver_example(w, it, err);
+    capp_status st = collect(w, it, err);
+    if (st != CAPP_OK || w->examples) return st == CAPP_OK ? deliver_example(w, it, err) : st;
     /* A text: its first token stands as the prompt, and nothing precedes it. */
     memmove(w->logprobs + 1, w->logprobs, it->n_scored * sizeof *w->logprobs);
     w->logprobs[0] = NAN;
@@ -108,25 +120,94 @@ static capp_status deliver(window *w, const item *it, capp_error *err) {
     return w->text_fn(w->user, &result) ? CAPP_OK : capp_fail(err, CAPP_ECANCELLED, "cancelled");
 }
 
-/* Rows whose waves have run, in order. */
-typedef struct delivery {
-    window *w;
-    capp_error err; /* where status is not CAPP_OK */
-    capp_status status;
-} delivery;
+/* ---- Close rows ---- */
 
-static capp_status deliver_until(window *w, uint32_t wave, capp_error *err) {
+/* Puts prompt and completions of an item into a tree: nodes of its scored ids. */
+static capp_status insert_item(window *w, const item *it, capp_tree *tree, capp_error *err) {
+    const int32_t *ids = w->ids.data + it->first_id;
+    const size_t *offset = w->offsets + it->first_offset;
+    size_t n = w->examples ? w->examples[it->row].n_completions : 1;
+    uint32_t prompt, last;
+    if (!capp_grow(&w->nodes, &w->nodes_capacity, w->ids.n, sizeof *w->nodes))
+        return capp_fail_memory(err, "the window");
+    uint32_t *nodes = w->nodes + it->first_id + it->n_prompt;
+    capp_status st = capp_tree_insert(tree, CAPP_ROOT, ids, it->n_prompt, false, NULL, &prompt, err);
+    for (size_t i = 0; i < n && st == CAPP_OK; i++)
+        st = capp_tree_insert(tree, prompt, ids + it->n_prompt + offset[i], offset[i + 1] - offset[i], true,
+                              nodes + offset[i], &last, err);
+    return st;
+}
+
+/* By how much the highest score exceeds those of completions that are not equal to its own (which are as far apart in
+ * any precision). */
+static double lead_of(const window *w, const item *it) {
+    const capp_example *e = &w->examples[it->row];
+    const size_t *offset = w->offsets + it->first_offset;
+    const uint32_t *nodes = w->nodes + it->first_id + it->n_prompt;
+    size_t n = e->n_completions, best = capp_decide_best(w->doubles, e->prior, n);
+    double top = capp_decide_score(w->doubles[best], e->prior, best, n), second = -INFINITY;
+    for (size_t i = 0; i < n; i++) {
+        double score = capp_decide_score(w->doubles[i], e->prior, i, n);
+        if (nodes[offset[i + 1] - 1] != nodes[offset[best + 1] - 1] && score > second) second = score;
+    }
+    return top - second;
+}
+
+/* Where the two highest scores are too near each other for the fast lane, the item goes into the exact lane's window.
+ */
+static capp_status judge(window *w, item *it, capp_error *err) {
+    capp_tree *tree = &w->session->exact.tree;
+    capp_status st = collect(w, it, err);
+    if (st != CAPP_OK) return st;
+    if (lead_of(w, it) >= w->margin) return CAPP_OK;
+    if (!w->n_close && (st = capp_tree_next_window(tree, err)) != CAPP_OK) return st;
+    it->close = true;
+    w->n_close++;
+    w->session->stats.rows_again++;
+    return insert_item(w, it, tree, err);
+}
+
+static capp_status run_close(window *w, capp_error *err) {
+    capp_session *s = w->session;
+    uint64_t before = s->stats.tokens_computed;
+    if (!w->n_close) return CAPP_OK;
+    w->n_close = 0;
+    capp_status st = capp_session_run(s, &s->exact, NULL, NULL, err);
+    w->close_tokens += s->stats.tokens_computed - before;
+    return st;
+}
+
+/* ---- Delivery, in order ---- */
+
+/* Hands over what has been judged, up to the first row that waits for the exact lane. */
+static capp_status deliver_judged(window *w, capp_error *err) {
     capp_status st;
-    while (w->delivered < w->n_items && w->items[w->delivered].last_wave <= wave) {
+    while (w->delivered < w->judged && !(w->n_close && w->items[w->delivered].close)) {
         if ((st = deliver(w, &w->items[w->delivered], err)) != CAPP_OK) return st;
         w->session->stats.rows++;
         size_t done = w->items[w->delivered++].row + 1;
-        bool due = w->delivered == w->n_items || w->items[w->delivered].last_wave > wave || !(done % 64);
+        bool due = w->delivered == w->judged || !(done % 64);
         if (due && w->options->progress && !w->options->progress(w->options->progress_user, done, w->total))
             return capp_fail(err, CAPP_ECANCELLED, "cancelled");
     }
     return CAPP_OK;
 }
+
+/* Rows all of whose waves are up to `wave`. last: no more waves come. */
+static capp_status finish_rows(window *w, uint32_t wave, bool last, capp_error *err) {
+    capp_status st;
+    for (; w->judged < w->n_items && w->items[w->judged].last_wave <= wave; w->judged++)
+        if (w->margin > 0 && (st = judge(w, &w->items[w->judged], err)) != CAPP_OK) return st;
+    bool enough = last || w->session->exact.tree.touched >= CLOSE_TOKENS;
+    if (w->n_close && enough && (st = run_close(w, err)) != CAPP_OK) return st;
+    return deliver_judged(w, err);
+}
+
+typedef struct delivery {
+    window *w;
+    capp_error err; /* where status is not CAPP_OK */
+    capp_status status;
+} delivery;
 
 static bool after_wave(void *user, uint32_t wave) {
     delivery *d = user;
@@ -134,13 +215,13 @@ static bool after_wave(void *user, uint32_t wave) {
     if (!wave)
         for (size_t i = 0; i < d->w->n_items; i++) {
             item *it = &d->w->items[i];
-            const capp_tree *tree = &d->w->session->tree;
+            const capp_tree *tree = &d->w->session->fast.tree;
             for (size_t j = 0; j < it->n_scored; j++) {
                 uint32_t parent = tree->nodes[d->w->nodes[it->first_id + it->n_prompt + j]].parent;
                 if (tree->nodes[parent].wave > it->last_wave) it->last_wave = tree->nodes[parent].wave;
             }
         }
-    d->status = deliver_until(d->w, wave, &d->err);
+    d->status = finish_rows(d->w, wave, false, &d->err);
     return d->status == CAPP_OK;
 }
 
@@ -159,14 +240,16 @@ static capp_status run_window(window *w, capp_error *err) {
         alone += n * (it->n_prompt - 1) + it->n_scored;
     }
     delivery d = {.w = w, .status = CAPP_OK};
-    capp_status st = capp_session_run(s, after_wave, &d, err);
+    w->margin = w->examples ? capp_session_margin(s, w->options->aggregate) : 0;
+    w->close_tokens = 0;
+    capp_status st = capp_session_run(s, &s->fast, after_wave, &d, err);
     if (d.status != CAPP_OK) {
         st = d.status;
         if (err) *err = d.err;
     }
-    if (st == CAPP_OK) st = deliver_until(w, UINT32_MAX, err); /* rows of which nothing had to run */
-    if (st == CAPP_OK) s->stats.tokens_saved += alone - (s->stats.tokens_computed - before);
-    w->n_items = w->delivered = 0;
+    if (st == CAPP_OK) st = finish_rows(w, UINT32_MAX, true, err); /* and rows of which nothing had to run */
+    if (st == CAPP_OK) s->stats.tokens_saved += alone - (s->stats.tokens_computed - before - w->close_tokens);
+    w->n_items = w->judged = w->delivered = w->n_close = 0;
     w->ids.n = w->n_offsets = 0;
     w->same_completions = NULL;
     return st;
@@ -181,33 +264,12 @@ static capp_status add_offset(window *w, size_t offset, capp_error *err) {
     return CAPP_OK;
 }
 
-/* Ids of one completion: with the space between prompt and completion where the tokenizer does not put one there by
- * itself (CAPPr's rule). */
-static capp_status encode_completion(window *w, capp_str completion, bool space, unsigned flags, capp_error *err) {
-    const capp_model *model = w->session->model;
-    if (!space) return capp_session_encode(w->session, completion, flags, "completion", &w->ids, err);
-    char *joined = capp_new(completion.size + 1, 1);
-    if (!joined) return capp_fail_memory(err, "the window");
-    joined[0] = ' ';
-    memcpy(joined + 1, completion.data, completion.size);
-    capp_status st = capp_vocab_encode(model->vocab, (capp_str){joined, completion.size + 1}, flags, &w->ids, err);
-    if (st != CAPP_OK) capp_error_prefix(err, "completion");
-    capp_free(joined);
-    return st;
-}
-
 /* Appends the ids of all completions and their offsets. */
 static capp_status encode_completions(window *w, const capp_example *e, item *it, unsigned flags, capp_error *err) {
-    capp_vocab_info info;
-    capp_vocab_get_info(w->session->model->vocab, &info);
-    bool space = info.completion_needs_space && !(e->end_of_prompt && !*e->end_of_prompt);
-    if (!info.completion_rule_known)
-        return capp_fail(err, CAPP_EUNSUPPORTED,
-                         "%s: its tokenizer does not say whether a completion begins with a space: \"a b\" is neither "
-                         "\"a\", \"b\" nor \"a\", \" b\"",
-                         capp_source_path(&w->session->model->source));
+    bool space;
     size_t start = w->ids.n;
     capp_status st;
+    if ((st = capp_encode_rule(w->session, e, &space, err)) != CAPP_OK) return st;
     it->first_offset = w->n_offsets;
     if (w->same_completions == e->completions && w->same_n == e->n_completions && w->same_space == space) {
         const item *same = &w->items[w->same_item];
@@ -219,7 +281,8 @@ static capp_status encode_completions(window *w, const capp_example *e, item *it
     } else {
         if ((st = add_offset(w, 0, err)) != CAPP_OK) return st;
         for (size_t i = 0; i < e->n_completions; i++) {
-            if ((st = encode_completion(w, e->completions[i], space, flags, err)) != CAPP_OK) return st;
+            if ((st = capp_encode_completion(w->session, e->completions[i], space, flags, &w->ids, err)) != CAPP_OK)
+                return st;
             if ((st = add_offset(w, w->ids.n - start, err)) != CAPP_OK) return st;
         }
         w->same_completions = e->completions;
@@ -235,28 +298,10 @@ static capp_status encode_completions(window *w, const capp_example *e, item *it
 static capp_status check_length(const window *w, const item *it, size_t longest, capp_error *err) {
     const capp_session *s = w->session;
     size_t n = it->n_prompt + longest;
-    if (n > s->model->context)
-        return capp_fail(err, CAPP_ETOOLONG,
-                         "%zu tokens of prompt and completion, but the context is %u; shorten the text", n,
-                         s->model->context);
+    capp_status st = capp_encode_check(s, n, err);
+    if (st != CAPP_OK) return st;
     if (w->n_items && w->ids.n > s->node_limit) return capp_fail(err, CAPP_EBUDGET, "the window is full");
     return capp_session_check(s, n, w->ids.n, err);
-}
-
-static capp_status insert_item(window *w, const item *it, const size_t *offset, size_t n, capp_error *err) {
-    capp_tree *tree = &w->session->tree;
-    const int32_t *ids = w->ids.data + it->first_id;
-    uint32_t prompt, last;
-    capp_status st;
-    if (!capp_grow(&w->nodes, &w->nodes_capacity, w->ids.n, sizeof *w->nodes))
-        return capp_fail_memory(err, "the window");
-    uint32_t *nodes = w->nodes + it->first_id + it->n_prompt;
-    if ((st = capp_tree_insert(tree, CAPP_ROOT, ids, it->n_prompt, false, NULL, &prompt, err)) != CAPP_OK) return st;
-    for (size_t i = 0; i < n; i++)
-        if ((st = capp_tree_insert(tree, prompt, ids + it->n_prompt + offset[i], offset[i + 1] - offset[i], true,
-                                   nodes + offset[i], &last, err)) != CAPP_OK)
-            return st;
-    return CAPP_OK;
 }
 
 static capp_status add_example(window *w, size_t row, capp_error *err) {
@@ -265,8 +310,7 @@ static capp_status add_example(window *w, size_t row, capp_error *err) {
     item it = {.first_id = w->ids.n, .row = row};
     capp_status st;
     if ((st = capp_example_check(e, err)) != CAPP_OK) return st;
-    if ((st = capp_session_encode(w->session, e->prompt, flags | CAPP_TOKENIZE_BOS, "prompt", &w->ids, err)) != CAPP_OK)
-        return st;
+    if ((st = capp_encode_prompt(w->session, e, flags, &w->ids, err)) != CAPP_OK) return st;
     it.n_prompt = w->ids.n - it.first_id;
     if ((st = encode_completions(w, e, &it, flags, err)) != CAPP_OK) return st;
     const size_t *offset = w->offsets + it.first_offset;
@@ -274,7 +318,7 @@ static capp_status add_example(window *w, size_t row, capp_error *err) {
     for (size_t i = 0; i < e->n_completions; i++)
         if (offset[i + 1] - offset[i] > longest) longest = offset[i + 1] - offset[i];
     if ((st = check_length(w, &it, longest, err)) != CAPP_OK) return st;
-    if ((st = insert_item(w, &it, offset, e->n_completions, err)) != CAPP_OK) return st;
+    if ((st = insert_item(w, &it, &w->session->fast.tree, err)) != CAPP_OK) return st;
     w->items[w->n_items++] = it;
     return CAPP_OK;
 }
@@ -285,7 +329,9 @@ static capp_status add_text(window *w, capp_str text, size_t row, unsigned flags
     if ((st = capp_session_encode(w->session, text, flags, "text", &w->ids, err)) != CAPP_OK) return st;
     it.n_scored = w->ids.n - it.first_id - 1;
     if ((st = check_length(w, &it, it.n_scored, err)) != CAPP_OK) return st;
-    if ((st = insert_item(w, &it, (size_t[]){0, it.n_scored}, 1, err)) != CAPP_OK) return st;
+    it.first_offset = w->n_offsets;
+    if ((st = add_offset(w, 0, err)) != CAPP_OK || (st = add_offset(w, it.n_scored, err)) != CAPP_OK) return st;
+    if ((st = insert_item(w, &it, &w->session->fast.tree, err)) != CAPP_OK) return st;
     w->items[w->n_items++] = it;
     return CAPP_OK;
 }
@@ -293,7 +339,7 @@ static capp_status add_text(window *w, capp_str text, size_t row, unsigned flags
 /* A window takes at least one row, whatever its size. */
 static bool has_room(const window *w) {
     if (!w->n_items) return true;
-    return w->n_items < MOST_WINDOW_ROWS && w->session->tree.touched + w->ids.n < w->session->node_limit;
+    return w->n_items < MOST_WINDOW_ROWS && w->session->fast.tree.touched + w->ids.n < w->session->node_limit;
 }
 
 /* Rows to windows; a row at fault ends the run after the rows before it. */
@@ -302,7 +348,7 @@ static capp_status run_rows(window *w, const capp_str *texts, size_t n, unsigned
     capp_error row_error;
     capp_status st = CAPP_OK, row_st = CAPP_OK;
     for (size_t i = 0; i < n && st == CAPP_OK && row_st == CAPP_OK;) {
-        if ((st = capp_tree_next_window(&s->tree, err)) != CAPP_OK) break;
+        if ((st = capp_tree_next_window(&s->fast.tree, err)) != CAPP_OK) break;
         for (; i < n && has_room(w); i++) {
             size_t ids = w->ids.n, offsets = w->n_offsets;
             if (!capp_grow(&w->items, &w->items_capacity, w->n_items + 1, sizeof *w->items))
@@ -328,11 +374,13 @@ static capp_status run_call(window *w, const capp_str *texts, size_t n, unsigned
     capp_run_options defaults;
     capp_run_options_init(&defaults);
     if (!w->options) w->options = &defaults;
+    capp_status st = capp_decide_check_aggregate(w->options->aggregate, err);
+    if (st != CAPP_OK) return st;
     w->total = n;
     atomic_store(&w->session->cancelled, false);
     double start = capp_seconds();
     unsigned arithmetic = capp_enter_arithmetic();
-    capp_status st = run_rows(w, texts, n, flags, err);
+    st = run_rows(w, texts, n, flags, err);
     capp_leave_arithmetic(arithmetic);
     w->session->stats.seconds += capp_seconds() - start;
     free_window(w);
@@ -361,21 +409,4 @@ static bool take_posteriors(void *user, const capp_result *result) {
 capp_status capp_predict_proba(capp_session *session, const capp_example *examples, size_t n,
                                const capp_run_options *options, double *proba, capp_error *err) {
     return capp_score(session, examples, n, options, take_posteriors, &proba, err);
-}
-
-static bool take_prediction(void *user, const capp_result *result) {
-    size_t *prediction = user;
-    prediction[result->row] = result->prediction;
-    return true;
-}
-
-capp_status capp_predict(capp_session *session, const capp_example *examples, size_t n, const capp_run_options *options,
-                         size_t *prediction, capp_error *err) {
-    for (size_t i = 0; i < n; i++)
-        if (examples[i].n_completions == 1) {
-            capp_fail(err, CAPP_EINVAL, "one completion alone is no choice; give another");
-            if (err) err->row = i;
-            return CAPP_EINVAL;
-        }
-    return capp_score(session, examples, n, options, take_prediction, prediction, err);
 }

@@ -1,5 +1,5 @@
-/* Micro-benchmark of the kernels: `bench_kernels [ISA [OP]]` prints, for each operation, shape and instruction set, the
- * rate of the best of some repeats and the share of the unit's measured peak that it is. Not a test. */
+/* Micro-benchmark of the kernels: `bench_kernels [ISA|all [OP]]` prints, for each operation, shape and instruction set,
+ * the rate of the best of some repeats and the share of the unit's measured peak that it is. Not a test. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "base/cpu.h"
@@ -195,7 +195,7 @@ int main(int argc, char **argv) {
     if (!a || !b || !c) return fputs("out of memory\n", stderr), 1;
     fill(a, MOST, 2.0f), fill(b, MOST, 1.0f), fill(c, MOST, 1.0f);
     for (size_t i = 0; (kernels = capp_kernels_at(i)) != NULL; i++) {
-        if (argc > 1 && strcmp(argv[1], kernels->name) != 0) continue;
+        if (argc > 1 && strcmp(argv[1], "all") != 0 && strcmp(argv[1], kernels->name) != 0) continue;
         if ((kernels->needs & ~capp_cpu_features()) != 0) {
             printf("%s: this machine lacks it\n", kernels->name);
             continue;

@@ -114,11 +114,11 @@ static int sabotage(capp_weights *w) {
 static capp_status score(capp_session *s, const int32_t *ids, size_t n, capp_error *err) {
     uint32_t nodes[MOST_IDS], first, last;
     capp_status st;
-    if ((st = capp_tree_next_window(&s->tree, err)) != CAPP_OK) return st;
-    if ((st = capp_tree_insert(&s->tree, CAPP_ROOT, ids, 1, false, NULL, &first, err)) != CAPP_OK) return st;
-    if ((st = capp_tree_insert(&s->tree, first, ids + 1, n - 1, true, nodes, &last, err)) != CAPP_OK) return st;
-    if ((st = capp_session_run(s, NULL, NULL, err)) != CAPP_OK) return st;
-    for (size_t i = 0; i + 1 < n; i++) printf("%s%.9g", i ? " " : "", (double)s->tree.nodes[nodes[i]].logprob);
+    if ((st = capp_tree_next_window(&s->fast.tree, err)) != CAPP_OK) return st;
+    if ((st = capp_tree_insert(&s->fast.tree, CAPP_ROOT, ids, 1, false, NULL, &first, err)) != CAPP_OK) return st;
+    if ((st = capp_tree_insert(&s->fast.tree, first, ids + 1, n - 1, true, nodes, &last, err)) != CAPP_OK) return st;
+    if ((st = capp_session_run(s, &s->fast, NULL, NULL, err)) != CAPP_OK) return st;
+    for (size_t i = 0; i + 1 < n; i++) printf("%s%.9g", i ? " " : "", (double)s->fast.tree.nodes[nodes[i]].logprob);
     printf("\n");
     return CAPP_OK;
 }

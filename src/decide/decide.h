@@ -4,17 +4,26 @@
 
 #include "base/error.h"
 
-/* Mean of n > 0 log-probabilities: the logarithm of the default likelihood. */
-double capp_decide_mean(const float *logprobs, size_t n);
+/* Sum of n log-probabilities, in their order. */
+double capp_decide_sum(const float *logprobs, size_t n);
+
+/* What n > 0 log-probabilities of that sum come to: the logarithm of the likelihood. Never falls where sum does not. */
+double capp_decide_aggregate(capp_aggregate aggregate, double sum, size_t n);
+
+/* aggregate + log prior[i] of n completions: what decides. prior may be NULL (uniform). */
+double capp_decide_score(double aggregate, const double *prior, size_t i, size_t n);
 
 /* posterior[i] = exp(aggregate[i]) * prior[i], divided by its sum over i < n where normalize; prior may be NULL
  * (uniform). Computed from logarithms: likelihoods too small for a double still compare. */
 void capp_decide_posterior(const double *aggregate, const double *prior, size_t n, bool normalize, double *posterior);
 
-/* Index of the largest aggregate[i] + log prior[i]; the first of equals. prior may be NULL. */
+/* Index of the largest score; the first of equals. prior may be NULL. */
 size_t capp_decide_best(const double *aggregate, const double *prior, size_t n);
 
 /* Whether prior is a distribution over n completions: each in [0, 1], sum within 1e-6 of 1. Names what is wrong. */
 capp_status capp_decide_check_prior(const double *prior, size_t n, capp_error *err);
+
+/* Whether aggregate is one of the enum. */
+capp_status capp_decide_check_aggregate(capp_aggregate aggregate, capp_error *err);
 
 #endif

@@ -29,7 +29,7 @@ void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows) {
     const capp_hparams *h = &f->w->hparams;
     capp_product(f, &layer->router, f->h, f->h_stride, f->shares, h->experts, rows, false);
     for (size_t r = 0; r < rows; r++)
-        capp_choose(f->shares + r * h->experts, h->experts, h->experts_used, h->router_norm);
+        capp_route(f->shares + r * h->experts, h->experts, h->experts_used, h->router_norm);
     memset(f->u, 0, rows * h->width * sizeof *f->u);
     for (size_t e = 0; e < h->experts; e++) {
         size_t n = gather(f, e, rows);

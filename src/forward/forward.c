@@ -24,7 +24,8 @@ static size_t larger(size_t a, size_t b) {
 }
 
 /* Sizes that follow from the model and from rows, slots, longest of f. */
-static void set_sizes(capp_forward *f, const capp_weights *w, size_t slots, size_t rows, size_t longest) {
+static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights *exact, size_t slots, size_t rows,
+                      size_t longest) {
     const capp_hparams *h = &w->hparams;
     size_t group = h->heads / h->kv_heads, q = (size_t)h->heads * h->head_dim, kv = (size_t)h->kv_heads * h->head_dim;
     f->w = w;
@@ -40,8 +41,16 @@ static void set_sizes(capp_forward *f, const capp_weights *w, size_t slots, size
     f->score_stride = round_up(longest, CAPP_LANES) + 2 * CAPP_LANES;
     size_t queries = f->tile_rows * group;
     size_t attention = queries * (2 * h->head_dim + 1 + f->score_stride) + 2 * CAPP_LANES;
-    size_t most = larger(attention, larger((size_t)CAPP_HEAD_ROWS * CAPP_HEAD_TILE, h->width));
-    f->scratch_stride = round_up(larger(most, capp_product_scratch(w)), CAPP_LANES);
+    f->scratch_stride = larger(attention, h->width);
+    for (size_t i = 0; i < 2; i++) {
+        const capp_weights *of = i ? exact : w;
+        if (!of) continue;
+        size_t head = (size_t)CAPP_HEAD_ROWS * CAPP_HEAD_TILE +
+                      capp_matrix_scratch(of, &of->head, CAPP_HEAD_TILE / of->products->nr);
+        f->scratch_stride = larger(f->scratch_stride, larger(head, capp_product_scratch(of)));
+        f->element = larger(f->element, of->products->element);
+    }
+    f->scratch_stride = round_up(f->scratch_stride, CAPP_LANES);
 }
 
 /* Calls fn for every buffer of f: the place of its pointer, elements, bytes an element. False ends it. */
@@ -63,12 +72,11 @@ static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) 
            fn(user, &f->path, f->longest, sizeof *f->path) &&
            fn(user, &f->path_node, f->longest, sizeof *f->path_node) && each_tiles(&f->all, rows, fn, user) &&
            each_tiles(&f->heads, rows, fn, user) && fn(user, &f->x, rows * h->width, sizeof *f->x) &&
-           fn(user, &f->h, rows * f->h_stride, f->w->products->element) &&
-           fn(user, &f->g, rows * f->g_stride, f->w->products->element) &&
+           fn(user, &f->h, rows * f->h_stride, f->element) && fn(user, &f->g, rows * f->g_stride, f->element) &&
            fn(user, &f->t, rows * f->t_stride, sizeof *f->t) && fn(user, &f->u, rows * h->width, sizeof *f->u) &&
            fn(user, &f->cosines, rotations, sizeof *f->cosines) && fn(user, &f->sines, rotations, sizeof *f->sines) &&
            fn(user, &f->shares, routed * h->experts, sizeof *f->shares) &&
-           fn(user, &f->gathered, routed * f->h_stride, f->w->products->element) &&
+           fn(user, &f->gathered, routed * f->h_stride, f->element) &&
            fn(user, &f->mixed, routed * h->width, sizeof *f->mixed) &&
            fn(user, &f->chosen, routed, sizeof *f->chosen) &&
            fn(user, &f->scratch, (size_t)threads * f->scratch_stride, sizeof *f->scratch) &&
@@ -101,20 +109,21 @@ static bool delete_buffer(void *user, void *place, size_t n, size_t size) {
     return true;
 }
 
-size_t capp_forward_bytes(const capp_weights *w, int threads, size_t slots, size_t rows, size_t longest) {
+size_t capp_forward_bytes(const capp_weights *w, const capp_weights *exact, int threads, size_t slots, size_t rows,
+                          size_t longest) {
     capp_forward f = {0};
     size_t total = sizeof f;
-    set_sizes(&f, w, slots, rows, longest);
+    set_sizes(&f, w, exact, slots, rows, longest);
     return each_buffer(&f, threads, count_buffer, &total) ? total : SIZE_MAX;
 }
 
-capp_status capp_forward_open(capp_forward **out, const capp_weights *w, capp_pool *pool, size_t slots, size_t rows,
-                              size_t longest, capp_error *err) {
+capp_status capp_forward_open(capp_forward **out, const capp_weights *w, const capp_weights *exact, capp_pool *pool,
+                              size_t slots, size_t rows, size_t longest, capp_error *err) {
     *out = NULL;
     capp_forward *f = capp_new0(1, sizeof *f);
     if (!f) return capp_fail_memory(err, "the run");
     f->pool = pool;
-    set_sizes(f, w, slots, rows, longest);
+    set_sizes(f, w, exact, slots, rows, longest);
     if (!each_buffer(f, capp_pool_threads(pool), new_buffer, NULL)) {
         capp_forward_free(f);
         return capp_fail_memory(err, "the KV store and the buffers of the run");

@@ -47,7 +47,9 @@ typedef struct capp_target {
 } capp_target;
 
 typedef struct capp_forward {
-    const capp_weights *w; /* borrowed, as the pool */
+    const capp_weights *w; /* of the wave; borrowed, as the pool */
+    size_t base;           /* of the wave: the slot that its tree calls 0 */
+    size_t element;        /* bytes of the widest element of products */
     capp_pool *pool;
     size_t rows, slots, longest; /* most rows of a wave, slots of the store, tokens of a path */
     /* KV store; blocks of CAPP_LANES keys are transposed so that one vector holds a dimension of all of them. */
@@ -87,16 +89,18 @@ typedef struct capp_forward {
     bool any_asked;
 } capp_forward;
 
-/* Bytes that capp_forward_open takes. */
-size_t capp_forward_bytes(const capp_weights *w, int threads, size_t slots, size_t rows, size_t longest);
+/* Bytes that capp_forward_open takes. exact: other weights that waves may run with, or NULL. */
+size_t capp_forward_bytes(const capp_weights *w, const capp_weights *exact, int threads, size_t slots, size_t rows,
+                          size_t longest);
 
-capp_status capp_forward_open(capp_forward **forward, const capp_weights *w, capp_pool *pool, size_t slots, size_t rows,
-                              size_t longest, capp_error *err);
+capp_status capp_forward_open(capp_forward **forward, const capp_weights *w, const capp_weights *exact, capp_pool *pool,
+                              size_t slots, size_t rows, size_t longest, capp_error *err);
 void capp_forward_free(capp_forward *forward);
 
-/* Runs a wave of the plan: fills the slots of its nodes, logprob of their scored children, and best of asked nodes. */
-capp_status capp_forward_wave(capp_forward *forward, capp_tree *tree, const capp_plan *plan, const capp_wave *wave,
-                              capp_error *err);
+/* Runs a wave of the plan with w, one of those it was opened with: fills the slots of its nodes, counted from `base`,
+ * logprob of their scored children, and best of asked nodes. */
+capp_status capp_forward_wave(capp_forward *forward, const capp_weights *w, size_t base, capp_tree *tree,
+                              const capp_plan *plan, const capp_wave *wave, capp_error *err);
 
 /* The parts, in order. */
 capp_status capp_wave_prepare(capp_forward *f, const capp_tree *tree, const uint32_t *nodes, size_t n, capp_error *err);

@@ -176,9 +176,11 @@ static void run_layer(phase *p) {
     }
 }
 
-capp_status capp_forward_wave(capp_forward *f, capp_tree *tree, const capp_plan *plan, const capp_wave *wave,
-                              capp_error *err) {
+capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t base, capp_tree *tree,
+                              const capp_plan *plan, const capp_wave *wave, capp_error *err) {
     const uint32_t *nodes = plan->order + wave->first;
+    f->w = w;
+    f->base = base;
     capp_status st = capp_wave_prepare(f, tree, nodes, wave->rows, err);
     if (st != CAPP_OK) return st;
     phase p = {.f = f, .rows = wave->rows, .nodes = nodes, .tree = tree};

@@ -7,11 +7,11 @@
 enum { BLOCK_ROWS = 192, GROUP_PANELS = 2, STRIP_ROWS = 48 };
 
 typedef struct product {
-    capp_forward *f;
+    const capp_forward *f;
     const capp_matrix *m;
     const char *x; /* [rows][ldx] elements */
     float *y;
-    size_t ldx, ldy, rows, groups;
+    size_t ldx, ldy, rows, block, groups;
     bool add;
 } product;
 
@@ -24,34 +24,44 @@ static size_t columns_of(const capp_matrix *m, size_t nr, size_t panel) {
     return least(m->columns - panel / m->parts * nr, nr);
 }
 
-static void multiply(const product *p, float *y, size_t ldy, size_t row, size_t rows, size_t panel, bool add) {
+static void multiply(const product *p, const char *panel, float *y, size_t ldy, size_t row, size_t rows, size_t n,
+                     bool add) {
     const capp_products *products = p->f->w->products;
-    products->matmul(y, ldy, p->x + row * p->ldx * products->element, p->ldx, p->m->packed + panel * p->m->panel_bytes,
-                     rows, columns_of(p->m, products->nr, panel), p->m->k, add);
+    products->matmul(y, ldy, p->x + row * p->ldx * products->element, p->ldx, panel, rows, n, p->m->k, add);
+}
+
+static float *scratch_of(const capp_forward *f, int worker) {
+    return f->scratch + (size_t)worker * f->scratch_stride;
 }
 
 static void product_task(void *user, size_t task, int worker) {
     const product *p = user;
     const capp_matrix *m = p->m;
-    (void)worker;
-    size_t nr = p->f->w->products->nr, row = task / p->groups * BLOCK_ROWS, rows = least(p->rows - row, BLOCK_ROWS);
-    size_t begin = task % p->groups * GROUP_PANELS, end = least(begin + GROUP_PANELS, m->panels);
-    for (size_t panel = begin; panel < end; panel++) {
-        float *y = p->y + row * p->ldy + panel * nr;
-        multiply(p, y, p->ldy, row, rows, panel, p->add);
+    size_t nr = p->f->w->products->nr, row = task / p->groups * p->block, rows = least(p->rows - row, p->block);
+    size_t begin = task % p->groups * GROUP_PANELS, n = least(GROUP_PANELS, m->panels - begin);
+    const char *panels = capp_matrix_panels(p->f->w, m, begin, n, scratch_of(p->f, worker));
+    for (size_t i = 0; i < n; i++) {
+        size_t columns = columns_of(m, nr, begin + i);
+        float *y = p->y + row * p->ldy + (begin + i) * nr;
+        multiply(p, panels + i * m->panel_bytes, y, p->ldy, row, rows, columns, p->add);
         for (size_t r = 0; m->bias && r < rows; r++)
-            p->f->w->kernels->add(y + r * p->ldy, m->bias + panel * nr, columns_of(m, nr, panel));
+            p->f->w->kernels->add(y + r * p->ldy, m->bias + (begin + i) * nr, columns);
     }
 }
 
-static size_t blocks_of(size_t rows) {
-    return (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+/* Rows of a task: panels that must be packed first are packed once for all rows. */
+static size_t block_of(const capp_matrix *m, size_t rows) {
+    return m->packed || !rows ? BLOCK_ROWS : rows;
+}
+
+static size_t blocks_of(const product *p) {
+    return (p->rows + p->block - 1) / p->block;
 }
 
 void capp_product(capp_forward *f, const capp_matrix *m, const char *x, size_t ldx, float *y, size_t ldy, size_t rows,
                   bool add) {
-    product p = {f, m, x, y, ldx, ldy, rows, (m->panels + GROUP_PANELS - 1) / GROUP_PANELS, add};
-    capp_pool_run(f->pool, product_task, &p, blocks_of(rows) * p.groups);
+    product p = {f, m, x, y, ldx, ldy, rows, block_of(m, rows), (m->panels + GROUP_PANELS - 1) / GROUP_PANELS, add};
+    capp_pool_run(f->pool, product_task, &p, blocks_of(&p) * p.groups);
 }
 
 /* ---- With the activation ---- */
@@ -69,18 +79,23 @@ static void activate(const capp_weights *w, float *gate, const float *up, size_t
     }
 }
 
-/* A strip of rows, for a group of columns: the part of gate and the part of up side by side in scratch [row][part]
- * [column], then to f->g. */
-static void activate_strip(const product *p, float *scratch, size_t row, size_t rows, size_t first, size_t end) {
-    capp_forward *f = p->f;
+/* A group of columns of gate and up (or of up alone), of which panels are begin .. begin + n - 1 of each part. */
+typedef struct group {
+    const char *panels; /* [n][parts] */
+    size_t begin, n;
+} group;
+
+/* A strip of rows: the group's columns of each part side by side in scratch [row][part][column], then to f->g. */
+static void activate_strip(const product *p, const group *g, float *scratch, size_t row, size_t rows) {
+    const capp_forward *f = p->f;
     const capp_matrix *m = p->m;
     const capp_products *products = f->w->products;
-    size_t nr = products->nr, width = GROUP_PANELS * nr, ld = m->parts * width, begin = first * nr;
-    size_t columns = least(m->columns - begin, (end - first) * nr), last = end * nr >= m->columns;
+    size_t nr = products->nr, width = GROUP_PANELS * nr, ld = m->parts * width, begin = g->begin * nr;
+    size_t columns = least(m->columns - begin, g->n * nr), last = begin + columns == m->columns;
     size_t padded = last ? columns + (products->step - m->columns % products->step) % products->step : columns;
-    for (size_t j = first; j < end; j++)
-        for (size_t part = 0; part < m->parts; part++)
-            multiply(p, scratch + part * width + (j - first) * nr, ld, row, rows, j * m->parts + part, false);
+    for (size_t i = 0; i < g->n * m->parts; i++)
+        multiply(p, g->panels + i * m->panel_bytes, scratch + i % m->parts * width + i / m->parts * nr, ld, row, rows,
+                 columns_of(m, nr, g->begin * m->parts + i), false);
     for (size_t r = 0; r < rows; r++) {
         float *gate = scratch + r * ld;
         for (size_t part = 0; m->bias && part < m->parts; part++)
@@ -90,21 +105,37 @@ static void activate_strip(const product *p, float *scratch, size_t row, size_t 
     }
 }
 
+static size_t strip_floats(const capp_weights *w, const capp_matrix *m) {
+    return STRIP_ROWS * m->parts * GROUP_PANELS * w->products->nr;
+}
+
 static void activated_task(void *user, size_t task, int worker) {
     const product *p = user;
-    float *scratch = p->f->scratch + (size_t)worker * p->f->scratch_stride;
-    size_t row = task / p->groups * BLOCK_ROWS, rows_end = least(row + BLOCK_ROWS, p->rows);
-    size_t begin = task % p->groups * GROUP_PANELS, end = least(begin + GROUP_PANELS, p->m->panels / p->m->parts);
-    for (; row < rows_end; row += STRIP_ROWS)
-        activate_strip(p, scratch, row, least(rows_end - row, STRIP_ROWS), begin, end);
+    const capp_matrix *m = p->m;
+    float *scratch = scratch_of(p->f, worker);
+    size_t row = task / p->groups * p->block, end = least(row + p->block, p->rows);
+    group g = {.begin = task % p->groups * GROUP_PANELS};
+    g.n = least(GROUP_PANELS, m->panels / m->parts - g.begin);
+    g.panels = capp_matrix_panels(p->f->w, m, g.begin * m->parts, g.n * m->parts, scratch + strip_floats(p->f->w, m));
+    for (; row < end; row += STRIP_ROWS) activate_strip(p, &g, scratch, row, least(end - row, STRIP_ROWS));
 }
 
 void capp_product_activated(capp_forward *f, const capp_matrix *m, const char *x, size_t rows) {
-    product p = {.f = f, .m = m, .x = x, .ldx = f->h_stride, .rows = rows};
+    product p = {.f = f, .m = m, .x = x, .ldx = f->h_stride, .rows = rows, .block = block_of(m, rows)};
     p.groups = (m->panels / m->parts + GROUP_PANELS - 1) / GROUP_PANELS;
-    capp_pool_run(f->pool, activated_task, &p, blocks_of(rows) * p.groups);
+    capp_pool_run(f->pool, activated_task, &p, blocks_of(&p) * p.groups);
 }
 
 size_t capp_product_scratch(const capp_weights *w) {
-    return STRIP_ROWS * (capp_is_gated(w->hparams.activation) ? 2u : 1u) * GROUP_PANELS * w->products->nr;
+    const capp_layer *layer = &w->layers[0];
+    bool routed = layer->expert_up;
+    const capp_matrix *up = routed ? layer->expert_up : &layer->up;
+    const capp_matrix *plain[] = {&layer->qkv, &layer->out, routed ? layer->expert_down : &layer->down,
+                                  routed ? &layer->router : &layer->out};
+    size_t most = strip_floats(w, up) + capp_matrix_scratch(w, up, GROUP_PANELS * up->parts);
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        size_t n = capp_matrix_scratch(w, plain[i], GROUP_PANELS);
+        if (n > most) most = n;
+    }
+    return most;
 }

@@ -46,7 +46,7 @@ float capp_sink(const float *s, size_t n, float sink) {
     return expf(sink - max);
 }
 
-void capp_choose(float *x, size_t n, size_t chosen, int among) {
+void capp_route(float *x, size_t n, size_t chosen, int among) {
     float max = x[0], sum = 0, least = INFINITY;
     size_t last = 0;
     for (size_t i = 1; i < n; i++) max = x[i] > max ? x[i] : max;

@@ -30,6 +30,6 @@ float capp_sink(const float *s, size_t n, float sink);
 
 /* The `chosen` largest of x[n], the first of equals, become their shares: the softmax of all n where among is false, of
  * the chosen where it is true. The others become -1. */
-void capp_choose(float *x, size_t n, size_t chosen, int among);
+void capp_route(float *x, size_t n, size_t chosen, int among);
 
 #endif

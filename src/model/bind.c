@@ -221,19 +221,16 @@ static capp_status bind_bias(binder *b, const piece *pieces, size_t n, capp_matr
 }
 
 /* A job for a matrix of n rows of k in `parts` parts of as many, without sources yet. */
-static job *new_job(binder *b, capp_matrix *m, size_t n, size_t parts, size_t k) {
-    const capp_products *products = b->w->products;
+static void new_job(binder *b, capp_matrix *m, size_t n, size_t parts, size_t k) {
     job *j = &b->jobs[b->n_jobs++];
     m->n = n;
     m->k = k;
     m->parts = parts;
     m->columns = n / parts;
-    m->panels = parts * ((m->columns + products->nr - 1) / products->nr);
-    m->panel_bytes = products->panel_bytes(k);
+    capp_set_panels(m, b->w->products);
     j->matrix = m;
     j->first_task = b->n_tasks;
     b->n_tasks += m->panels;
-    return j;
 }
 
 static capp_status bind_matrix(binder *b, const piece *pieces, size_t n, size_t parts, size_t k, bool bias,
@@ -241,9 +238,9 @@ static capp_status bind_matrix(binder *b, const piece *pieces, size_t n, size_t 
     capp_status st;
     size_t rows = 0;
     for (size_t i = 0; i < n; i++) rows += pieces[i].rows;
-    job *j = new_job(b, m, rows, parts, k);
+    new_job(b, m, rows, parts, k);
     for (size_t i = 0; i < n; i++)
-        if ((st = find_rows(b, &pieces[i], k, &j->source[j->n_sources++])) != CAPP_OK) return st;
+        if ((st = find_rows(b, &pieces[i], k, &m->source[m->n_sources++])) != CAPP_OK) return st;
     return bias ? bind_bias(b, pieces, n, m) : CAPP_OK;
 }
 
@@ -332,18 +329,18 @@ static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matri
         if ((st = bind_matrix(b, ups, 2, 2, h->width, false, up)) != CAPP_OK) return st;
         return bind_matrix(b, downs, 1, 1, h->feed, false, down);
     }
-    job *j = new_job(b, up, 2 * (size_t)h->feed, 2, h->width);
+    new_job(b, up, 2 * (size_t)h->feed, 2, h->width);
     place gate = {CAPP_PART_EXPERT_GATE, layer, e}, second = {CAPP_PART_EXPERT_UP, layer, e};
     if (turned) {
-        st = expert_rows(b, second, up->n, h->width, true, &j->source[j->n_sources++]);
+        st = expert_rows(b, second, up->n, h->width, true, &up->source[up->n_sources++]);
         if (st != CAPP_OK) return st;
     } else {
-        if ((st = expert_rows(b, gate, h->feed, h->width, false, &j->source[j->n_sources++])) != CAPP_OK) return st;
-        if ((st = expert_rows(b, second, h->feed, h->width, false, &j->source[j->n_sources++])) != CAPP_OK) return st;
+        if ((st = expert_rows(b, gate, h->feed, h->width, false, &up->source[up->n_sources++])) != CAPP_OK) return st;
+        if ((st = expert_rows(b, second, h->feed, h->width, false, &up->source[up->n_sources++])) != CAPP_OK) return st;
     }
-    j = new_job(b, down, h->width, 1, h->feed);
-    st =
-        expert_rows(b, (place){CAPP_PART_EXPERT_DOWN, layer, e}, h->width, h->feed, turned, &j->source[j->n_sources++]);
+    new_job(b, down, h->width, 1, h->feed);
+    st = expert_rows(b, (place){CAPP_PART_EXPERT_DOWN, layer, e}, h->width, h->feed, turned,
+                     &down->source[down->n_sources++]);
     if (st != CAPP_OK || !h->feed_bias) return st;
     return bind_expert_biases(b, layer, e, up, down);
 }

@@ -4,22 +4,23 @@
 
 #include "model/arch.h"
 
-enum { MOST_SOURCES = 3, MOST_NAME = 256 };
+enum { MOST_NAME = 256 };
 
-/* A matrix to be packed: the rows of one to three tensors, one after another. */
+/* A matrix to be packed. */
 typedef struct job {
     capp_matrix *matrix;
-    const capp_tensor *source[MOST_SOURCES];
-    size_t n_sources;
     size_t first_task; /* its panels are tasks first_task .. first_task + panels - 1 */
 } job;
 
+/* Sets what follows from the products. */
+void capp_set_panels(capp_matrix *m, const capp_products *products);
+
 /* A tensor that no file has as it is wanted: rows in another order, columns for rows, a piece of another. */
-typedef struct derived {
-    struct derived *next;
+typedef struct capp_derived {
+    struct capp_derived *next;
     capp_tensor tensor;
     char bytes[]; /* of the tensor, where they are not the file's */
-} derived;
+} capp_derived;
 
 typedef struct binder {
     capp_weights *w;
@@ -27,8 +28,7 @@ typedef struct binder {
     capp_error *err;
     job *jobs;
     size_t n_jobs, n_tasks;
-    bool *bound;      /* [tensors of s] */
-    derived *derived; /* until the matrices are packed */
+    bool *bound; /* [tensors of s] */
 } binder;
 
 /* Jobs that the model of h needs. */
@@ -53,6 +53,6 @@ const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t);
 const capp_tensor *capp_derive_mxfp4(binder *b, const capp_tensor *blocks, const capp_tensor *scales, uint64_t first,
                                      uint64_t n, uint64_t k);
 
-void capp_derived_free(binder *b);
+void capp_derived_free(capp_weights *w);
 
 #endif

@@ -148,6 +148,8 @@ const capp_arch *capp_arch_find(capp_str name, bool gguf);
 /* Names of all architectures in that format, "gemma3, gpt2, llama", in buffer, for messages. */
 const char *capp_arch_names(bool gguf, char *buffer, size_t size);
 
+enum { CAPP_MOST_SOURCES = 3 };
+
 /* y [rows][n] = x [rows][k] times the transpose of w [n][k], packed in panels of products->nr rows of w. n rows are
  * `parts` matrices of `columns` rows; their panels take turns: panel i is of part i % parts, from row i / parts * nr.
  */
@@ -156,8 +158,10 @@ typedef struct capp_matrix {
     size_t parts, columns; /* 2 of gate and up side by side, else 1 */
     size_t panels;         /* parts * ceil(columns / nr) */
     size_t panel_bytes;    /* */
-    char *packed;          /* [panels][panel_bytes], 64-byte aligned; inside the model's block */
-    const float *bias;     /* [n], or NULL */
+    char *packed;      /* [panels][panel_bytes], 64-byte aligned, inside the model's block; NULL: packed when used */
+    const float *bias; /* [n], or NULL */
+    const capp_tensor *source[CAPP_MOST_SOURCES]; /* [n_sources] its rows, one tensor's after another's */
+    size_t n_sources;
 } capp_matrix;
 
 typedef struct capp_norm {
@@ -240,9 +244,11 @@ typedef struct capp_weights {
     capp_matrix *expert_matrices; /* [layers][2 experts] */
     capp_dequant_fn tokens_dequant, positions_dequant;
     uint64_t parameters, packed_bytes;
-    char *block;    /* all packed matrices */
+    char *block;    /* all packed matrices; NULL: they are packed when used */
     float **floats; /* norms and biases as float32 */
     size_t n_floats, floats_capacity;
+    struct capp_derived *derived; /* tensors that no file has as they are wanted, a list */
+    bool borrows;                 /* a twin: of all this only layers and expert_matrices are its own */
 } capp_weights;
 
 /* Reads and checks hyperparameters alone. Errors name the file and the key. */
@@ -258,6 +264,17 @@ capp_status capp_weights_open(capp_weights **weights, const capp_source *source,
 /* The context that the model is run with, from which LongRoPE chooses its factors: those for short contexts up to
  * hparams.short_context (where the file says so), which is what capp_weights_open leaves, else the long ones. */
 void capp_weights_set_context(capp_weights *weights, uint32_t context);
+/* The same weights for other products, packed panel by panel whenever they are used: it takes no memory, and a wave
+ * takes a dequantisation longer. Borrows from weights, which must outlive *twin. */
+capp_status capp_weights_twin(capp_weights **twin, const capp_weights *weights, const capp_products *products,
+                              capp_error *err);
+
+/* Panels first .. first + n - 1 of m, one after another, 64-byte aligned: where they are packed, or packed into
+ * scratch, which has capp_matrix_scratch(w, m, n) floats and is 64-byte aligned. */
+const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, float *scratch);
+
+/* Whole vectors; 0 where m is packed. */
+size_t capp_matrix_scratch(const capp_weights *w, const capp_matrix *m, size_t n);
 
 /* weights may be NULL. */
 void capp_weights_free(capp_weights *weights);

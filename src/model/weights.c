@@ -1,5 +1,5 @@
-/* Tensors to packed weights. Once bound, all panels of all matrices are one list of tasks: dequantise nr rows into
- * scratch, pack them. */
+/* Tensors to packed weights. Binding walks the layers once and notes, for every matrix, the tensors that its rows come
+ * from; then all panels of all matrices are one list of tasks: dequantise nr rows into scratch, pack them. */
 #define _GNU_SOURCE
 #include <string.h>
 #include <sys/mman.h>
@@ -8,16 +8,40 @@
 #include "model/binder.h"
 
 typedef struct packer {
-    const capp_products *products;
+    const capp_weights *w;
     const job *jobs;
     size_t n_jobs;
+    size_t first;   /* of the tasks */
     float *scratch; /* [workers][scratch_size] */
     size_t scratch_size;
 } packer;
 
-static void pack_panel(void *user, size_t task, int worker) {
+void capp_set_panels(capp_matrix *m, const capp_products *products) {
+    m->panels = m->parts * ((m->columns + products->nr - 1) / products->nr);
+    m->panel_bytes = products->panel_bytes(m->k);
+}
+
+/* Dequantises the rows of a panel into rows [nr][k] and packs them. */
+static void pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows) {
+    size_t nr = w->products->nr, column = panel / m->parts * nr;
+    size_t n = m->columns - column < nr ? m->columns - column : nr, row = panel % m->parts * m->columns + column;
+    size_t begin = 0; /* of the source, among the matrix's rows */
+    for (size_t s = 0; s < m->n_sources; s++) {
+        const capp_tensor *t = m->source[s];
+        size_t end = begin + (size_t)t->dims[1], row_bytes = (size_t)(t->bytes / t->dims[1]);
+        size_t from = row > begin ? row : begin, to = row + n < end ? row + n : end;
+        if (from < to)
+            capp_dequant(t->type)(rows + (from - row) * m->k, (const char *)t->data + (from - begin) * row_bytes,
+                                  (to - from) * m->k);
+        begin = end;
+    }
+    w->products->pack(packed, rows, m->k, n, m->k);
+}
+
+static void pack_task(void *user, size_t task, int worker) {
     const packer *p = user;
     size_t low = 0, high = p->n_jobs;
+    task += p->first;
     while (high - low > 1) {
         size_t middle = (low + high) / 2;
         if (p->jobs[middle].first_task <= task)
@@ -25,22 +49,37 @@ static void pack_panel(void *user, size_t task, int worker) {
         else
             high = middle;
     }
-    const job *j = &p->jobs[low];
-    const capp_matrix *m = j->matrix;
-    size_t panel = task - j->first_task, nr = p->products->nr, column = panel / m->parts * nr,
-           rows = m->columns - column < nr ? m->columns - column : nr, row = panel % m->parts * m->columns + column;
-    float *scratch = p->scratch + (size_t)worker * p->scratch_size;
-    size_t begin = 0; /* of the source, among the matrix's rows */
-    for (size_t s = 0; s < j->n_sources; s++) {
-        const capp_tensor *t = j->source[s];
-        size_t end = begin + (size_t)t->dims[1], row_bytes = (size_t)(t->bytes / t->dims[1]);
-        size_t from = row > begin ? row : begin, to = row + rows < end ? row + rows : end;
-        if (from < to)
-            capp_dequant(t->type)(scratch + (from - row) * m->k, (const char *)t->data + (from - begin) * row_bytes,
-                                  (to - from) * m->k);
-        begin = end;
+    const capp_matrix *m = p->jobs[low].matrix;
+    size_t panel = task - p->jobs[low].first_task;
+    pack_panel(p->w, m, panel, m->packed + panel * m->panel_bytes, p->scratch + (size_t)worker * p->scratch_size);
+}
+
+static size_t whole_vectors(size_t floats) {
+    return (floats + CAPP_LANES - 1) / CAPP_LANES * CAPP_LANES;
+}
+
+size_t capp_matrix_scratch(const capp_weights *w, const capp_matrix *m, size_t n) {
+    if (w->block) return 0;
+    return n * m->panel_bytes / sizeof(float) + whole_vectors(w->products->nr * m->k);
+}
+
+const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, float *scratch) {
+    if (m->packed) return m->packed + first * m->panel_bytes;
+    char *panels = (char *)scratch;
+    float *rows = scratch + n * m->panel_bytes / sizeof(float);
+    for (size_t i = 0; i < n; i++) pack_panel(w, m, first + i, panels + i * m->panel_bytes, rows);
+    return panels;
+}
+
+/* In slices, after each of which the file's pages are given back: what is resident meanwhile is the packed weights and
+ * a slice of the file, not both whole. */
+static void pack_slices(packer *p, const capp_source *s, capp_pool *pool, size_t n_tasks) {
+    enum { SLICES = 16 };
+    for (size_t i = 0; i < SLICES; i++) {
+        p->first = n_tasks * i / SLICES;
+        capp_pool_run(pool, pack_task, p, n_tasks * (i + 1) / SLICES - p->first);
+        capp_source_release(s);
     }
-    p->products->pack(m->packed + panel * m->panel_bytes, scratch, m->k, rows, m->k);
 }
 
 static capp_status pack_all(binder *b, capp_pool *pool) {
@@ -54,7 +93,7 @@ static capp_status pack_all(binder *b, capp_pool *pool) {
                              capp_source_path(b->s));
         if (m->k > widest) widest = m->k;
     }
-    packer p = {w->products, b->jobs, b->n_jobs, NULL, widest * w->products->nr};
+    packer p = {w, b->jobs, b->n_jobs, 0, NULL, whole_vectors(widest * w->products->nr)};
     w->block = capp_aligned_new(total, 1);
     p.scratch = capp_aligned_new((size_t)capp_pool_threads(pool) * p.scratch_size, sizeof *p.scratch);
     if (!w->block || !p.scratch) {
@@ -73,9 +112,14 @@ static capp_status pack_all(binder *b, capp_pool *pool) {
         b->jobs[i].matrix->packed = w->block + at;
         at += b->jobs[i].matrix->panels * b->jobs[i].matrix->panel_bytes;
     }
-    capp_pool_run(pool, pack_panel, &p, b->n_tasks);
+    pack_slices(&p, b->s, pool, b->n_tasks);
     capp_aligned_delete(p.scratch);
     return CAPP_OK;
+}
+
+/* Of all layers. */
+static size_t n_expert_matrices(const capp_weights *w) {
+    return (size_t)w->hparams.layers * 2 * w->hparams.experts;
 }
 
 capp_status capp_weights_open(capp_weights **out, const capp_source *s, const capp_kernels *kernels,
@@ -91,16 +135,14 @@ capp_status capp_weights_open(capp_weights **out, const capp_source *s, const ca
     w->layers = capp_new0(w->hparams.layers, sizeof *w->layers);
     b.jobs = capp_new0(capp_bind_jobs(&w->hparams), sizeof *b.jobs);
     b.bound = capp_new0(capp_source_n_tensors(s), sizeof *b.bound);
-    w->expert_matrices = capp_new0((size_t)w->hparams.layers * 2 * w->hparams.experts, sizeof *w->expert_matrices);
+    w->expert_matrices = capp_new0(n_expert_matrices(w), sizeof *w->expert_matrices);
     if (!w->layers || !b.jobs || !b.bound || !w->expert_matrices) {
         st = capp_fail_memory(err, "the weights");
         goto done;
     }
     if ((st = capp_bind(&b)) != CAPP_OK) goto done;
     st = pack_all(&b, pool);
-    capp_source_release(s);
 done:
-    capp_derived_free(&b);
     capp_free(b.jobs);
     capp_free(b.bound);
     if (st == CAPP_OK)
@@ -110,13 +152,63 @@ done:
     return st;
 }
 
+static void unpack(capp_matrix *m, const capp_products *products) {
+    if (!m->parts) return; /* not of this model */
+    m->packed = NULL;
+    capp_set_panels(m, products);
+}
+
+static void unpack_layer(const capp_weights *twin, uint32_t index) {
+    capp_layer *layer = &twin->layers[index];
+    const capp_products *products = twin->products;
+    unpack(&layer->qkv, products);
+    unpack(&layer->out, products);
+    unpack(&layer->up, products);
+    unpack(&layer->down, products);
+    unpack(&layer->router, products);
+    if (!layer->expert_up) return;
+    size_t experts = twin->hparams.experts;
+    layer->expert_up = twin->expert_matrices + index * 2 * experts;
+    layer->expert_down = layer->expert_up + experts;
+    for (size_t e = 0; e < 2 * experts; e++) unpack(&layer->expert_up[e], products);
+}
+
+capp_status capp_weights_twin(capp_weights **out, const capp_weights *w, const capp_products *products,
+                              capp_error *err) {
+    *out = NULL;
+    capp_weights *twin = capp_new(1, sizeof *twin);
+    capp_layer *layers = capp_new(w->hparams.layers, sizeof *layers);
+    capp_matrix *experts = capp_new(n_expert_matrices(w), sizeof *experts);
+    if (!twin || !layers || !experts) {
+        capp_free(twin);
+        capp_free(layers);
+        capp_free(experts);
+        return capp_fail_memory(err, "the weights");
+    }
+    *twin = *w;
+    memcpy(layers, w->layers, w->hparams.layers * sizeof *layers);
+    memcpy(experts, w->expert_matrices, n_expert_matrices(w) * sizeof *experts);
+    twin->layers = layers;
+    twin->expert_matrices = experts;
+    twin->products = products;
+    twin->borrows = true;
+    twin->block = NULL;
+    for (uint32_t i = 0; i < w->hparams.layers; i++) unpack_layer(twin, i);
+    unpack(&twin->head, products);
+    *out = twin;
+    return CAPP_OK;
+}
+
 void capp_weights_free(capp_weights *w) {
     if (!w) return;
-    for (size_t i = 0; i < w->n_floats; i++) capp_free(w->floats[i]);
-    capp_free(w->floats);
-    capp_free(w->frequencies);
+    if (!w->borrows) {
+        for (size_t i = 0; i < w->n_floats; i++) capp_free(w->floats[i]);
+        capp_free(w->floats);
+        capp_free(w->frequencies);
+        capp_derived_free(w);
+        capp_aligned_delete(w->block);
+    }
     capp_free(w->expert_matrices);
     capp_free(w->layers);
-    capp_aligned_delete(w->block);
     capp_free(w);
 }
