@@ -99,6 +99,7 @@ SEED ?= 1
 fuzz: setup build-asan/build.ninja
 	@ninja -C build-asan
 	@build-asan/tests/fuzz_gguf $(MUTATIONS) $(SEED)
+	@build-asan/tests/fuzz_folder $(MUTATIONS) $(SEED) $$(ls -d tests/fixtures/tiny/*/model.safetensors | xargs -n 1 dirname)
 
 coverage: setup-test build-coverage/build.ninja
 	@tools/setup.sh coverage

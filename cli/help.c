@@ -24,9 +24,10 @@ static const struct {
      "and no completions, those of the text itself (null for the first token).\n\n"
      "  capp logprobs -m model.gguf --precision f32 rows.jsonl\n"},
     {COMMAND_TOKENIZE,
-     "Writes the token ids of each row's `text`. A GGUF file with a vocabulary and no tensors will do.\n\n"
+     "Writes the token ids of each row's `text`. A GGUF file or folder with a tokenizer and no tensors will do.\n\n"
      "  capp tokenize -m model.gguf texts.jsonl\n"},
-    {COMMAND_INSPECT, "Says what a GGUF file holds, also where capp cannot run it.\n\n  capp inspect model.gguf\n"},
+    {COMMAND_INSPECT,
+     "Says what a GGUF file or a folder holds, also where capp cannot run it.\n\n  capp inspect model.gguf\n"},
     {COMMAND_GENERATE,
      "Continues each prompt by the most probable token, again and again; writes id, text, ids and finish\n"
      "(length, eos or stop).\n\n"

@@ -46,7 +46,8 @@ enum option_id {
 };
 
 const option_row option_rows[] = {
-    {"model", 'm', "FILE", ROWS | COMMAND_BENCH, false, OPT_MODEL, "model: a GGUF file, or the first of a split set"},
+    {"model", 'm', "FILE", ROWS | COMMAND_BENCH, false, OPT_MODEL,
+     "model: a GGUF file (the first of a split set) or folder"},
     {"template", 't', "TEXT", SCORE | COMMAND_GENERATE, false, OPT_TEMPLATE,
      "prompt with columns in braces: 'Question: {text}\\nTopic:'"},
     {"classes", 'c', "LIST", SCORE, false, OPT_CLASSES, "'a,b,c', or @FILE with one a line or a JSON array"},

@@ -105,7 +105,8 @@ typedef struct capp_model_options {
     capp_precision precision; /* default CAPP_PRECISION_AUTO */
     const char *isa;          /* "ref", "avx2", "avx512"...; NULL: the environment's CAPP_ISA, else the best that
                                  CPU and operating system support. Borrowed for the call. */
-    uint32_t context;         /* most tokens of prompt and completion together; 0: the model's own limit */
+    uint32_t context;         /* most tokens of prompt and completion together; 0: the model's own limit, or that up
+                                 to which LongRoPE has its factors for short texts: more takes those for long */
     bool vocab_only;          /* open the tokenizer alone: a file without tensors will do; no sessions */
 } capp_model_options;
 
@@ -114,7 +115,8 @@ CAPP_API void capp_model_options_init(capp_model_options *options);
 
 typedef struct capp_model capp_model;
 
-/* Opens a GGUF file (the first of a split set stands for all: NAME-00001-of-0000N.gguf). options may be NULL.
+/* Opens a GGUF file (the first of a split set stands for all: NAME-00001-of-0000N.gguf) or a folder with config.json,
+ * model.safetensors (or the files of its index) and tokenizer.json. options may be NULL.
  * On success the caller owns *model and ends it with capp_model_free after all its sessions. On failure *model is
  * NULL. The file must not change while the model is open. */
 CAPP_API capp_status capp_model_open(capp_model **model, const char *path, const capp_model_options *options,
@@ -124,7 +126,8 @@ CAPP_API capp_status capp_model_open(capp_model **model, const char *path, const
 CAPP_API void capp_model_free(capp_model *model);
 
 typedef struct capp_model_info {
-    const char *architecture; /* "llama", "gemma3", "gpt2"; valid until capp_model_free, as all pointers here */
+    const char *architecture; /* general.architecture, or model_type of config.json; valid until capp_model_free, as all
+                                 pointers here */
     const char *name;         /* general.name, or "" */
     const char *isa;          /* kernels in use, "" for vocab_only */
     capp_precision precision; /* in use */

@@ -15,7 +15,7 @@ capp_status capp_encode_rule(const capp_session *s, const capp_example *e, bool 
     return capp_fail(err, CAPP_EUNSUPPORTED,
                      "%s: its tokenizer does not say whether a completion begins with a space: \"a b\" is neither "
                      "\"a\", \"b\" nor \"a\", \" b\"",
-                     capp_gguf_path(s->model->file));
+                     capp_source_path(&s->model->source));
 }
 
 capp_status capp_encode_completion(const capp_session *s, capp_str completion, bool space, unsigned flags,

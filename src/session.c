@@ -44,7 +44,7 @@ capp_status capp_session_open(capp_session **out, const capp_model *model, capp_
     *out = NULL;
     if (!model->weights)
         return capp_fail(err, CAPP_EINVAL, "%s was opened for its vocabulary only; open it without vocab_only",
-                         capp_gguf_path(model->file));
+                         capp_source_path(&model->source));
     capp_session *s = capp_new0(1, sizeof *s);
     if (!s) return capp_fail_memory(err, "the session");
     s->model = model;
@@ -222,7 +222,7 @@ capp_status capp_session_run(capp_session *s, capp_lane *lane, capp_wave_fn fn, 
         if (atomic_load(&s->cancelled)) st = capp_fail(err, CAPP_ECANCELLED, "cancelled");
         if (st == CAPP_OK) st = capp_forward_wave(s->forward, lane->w, lane->base, &lane->tree, &lane->plan, wave, err);
         /* Embeddings are read from the file: its pages would add up to the whole table, beside the budget. */
-        capp_gguf_release(s->model->file);
+        capp_source_release(&s->model->source);
         if (st == CAPP_OK) {
             s->stats.tokens_computed += wave->rows;
             s->stats.head_rows += s->forward->n_heads;

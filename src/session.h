@@ -9,7 +9,7 @@
 #include "token/vocab.h"
 
 struct capp_model {
-    capp_gguf *file;
+    capp_source source;
     capp_vocab *vocab;
     capp_weights *weights; /* NULL for vocab_only */
     capp_weights *exact;   /* float32 twin for decisions that are close, or NULL */

@@ -2,6 +2,7 @@
  * the tests: what this table finds harmless, the tests could not find either. */
 #include <unistd.h>
 
+#include "model/arch.h"
 #include "scoring.h"
 #include "session.h"
 #include "test.h"
@@ -103,6 +104,12 @@ typedef void (*sabotage_fn)(capp_kernels *k, capp_weights *w);
         }                                                                                                              \
     }
 
+static void double_base(capp_weights *w, size_t kind) {
+    capp_rope rope = w->hparams.ropes[kind];
+    rope.base *= 2;
+    capp_rope_frequencies(w->frequencies + kind * (w->hparams.rope_dims / 2), &rope, w->hparams.rope_dims, NULL);
+}
+
 PRODUCTS(zero_products, zero_matmul)
 PRODUCTS(short_products, short_matmul)
 PRODUCTS(no_residual, forgetful_matmul)
@@ -117,8 +124,8 @@ KERNEL(no_gelu_gate, gelu_mul, plain_mul)
 KERNEL(relu_for_gelu, gelu, relu)
 KERNEL(no_rope_pairs, rope_pairs, no_rope)
 KERNEL(no_rope_halves, rope_halves, no_rope)
-WEIGHTS(wrong_rope_base, w->hparams.rope_base[0] *= 2)
-WEIGHTS(wrong_local_rope_base, w->hparams.rope_base[1] *= 2)
+WEIGHTS(wrong_rope_base, double_base(w, 0))
+WEIGHTS(wrong_local_rope_base, double_base(w, 1))
 WEIGHTS(no_embedding_scale, w->hparams.embedding_scale = 1)
 WEIGHTS(no_score_scale, w->hparams.score_scale = 1)
 WEIGHTS(no_positions, w->positions = NULL)
@@ -153,7 +160,7 @@ static double difference_after(const char *arch, sabotage_fn sabotage) {
     for (size_t i = 0; i < ROWS; i++) examples[i] = rows[i].example;
     CHECK_OK(capp_session_open(&session, model, &err), err);
     CHECK_OK(capp_score(session, examples, ROWS, NULL, keep, s, &err), err);
-    double worst = worst_difference(model->file, s, ROWS);
+    double worst = worst_difference(model->source.gguf, s, ROWS);
     free_scores(s, ROWS);
     capp_session_free(session);
     capp_model_free(model);

@@ -70,7 +70,12 @@ typedef struct capp_forward {
     float *cosines, *sines; /* [n_ropes][longest][rope_dims / 2], of positions */
     size_t n_rotations;     /* positions filled so far */
     size_t h_stride, g_stride, t_stride;
-    float *scratch; /* [workers][scratch_stride] */
+    /* Of models with experts, else of no size: */
+    float *shares;    /* [rows][experts] of each row, -1: not chosen */
+    char *gathered;   /* [rows][h_stride] elements: rows that chose an expert */
+    float *mixed;     /* [rows][width] its output */
+    uint32_t *chosen; /* [rows] which rows these are */
+    float *scratch;   /* [workers][scratch_stride] */
     size_t scratch_stride, score_stride, tile_rows;
     /* Head: */
     uint32_t *head_row;         /* [rows] row of the wave of head row i */
@@ -107,8 +112,11 @@ capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err
 void capp_product(capp_forward *f, const capp_matrix *m, const char *x, size_t ldx, float *y, size_t ldy, size_t rows,
                   bool add);
 
-/* f->g = activation of f->h times m, the matrix `up` of a layer. */
-void capp_product_activated(capp_forward *f, const capp_matrix *m, size_t rows);
+/* f->g = activation of x [rows][h_stride] times m, the matrix `up` of a layer or an expert. */
+void capp_product_activated(capp_forward *f, const capp_matrix *m, const char *x, size_t rows);
+
+/* The feed-forward part of a layer with experts: from rows of f->h to f->u. */
+void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows);
 
 /* Floats of scratch that capp_product_activated takes of a worker. */
 size_t capp_product_scratch(const capp_weights *w);

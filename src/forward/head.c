@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "forward/forward.h"
+#include "kernel/plain.h"
 
 static int by_token(const void *a, const void *b) {
     const capp_target *x = a, *y = b;
@@ -50,6 +51,8 @@ static void head_task(void *user, size_t tile, int worker) {
             products->matmul(logits + at, CAPP_HEAD_TILE, f->h + row * f->h_stride * products->element, f->h_stride,
                              panels + at / nr * m->panel_bytes, rows, n - at < nr ? n - at : nr, m->k, false);
         for (size_t r = 0; r < rows; r++) {
+            if (m->bias) kernels->add(logits + r * CAPP_HEAD_TILE, m->bias + begin, n);
+            if (f->w->hparams.logit_cap > 0) capp_soft_cap(logits + r * CAPP_HEAD_TILE, f->w->hparams.logit_cap, n);
             size_t at = tile * f->rows + row + r;
             kernels->logsumexp(&f->tile_max[at], &f->tile_sum[at], logits + r * CAPP_HEAD_TILE, n);
             if (f->any_asked) best_of(f, tile, row + r, logits + r * CAPP_HEAD_TILE, n);

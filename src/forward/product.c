@@ -2,6 +2,7 @@
  * cache while the group's panels pass. Which worker computes an output never changes its bits: a task has whole sums.
  */
 #include "forward/forward.h"
+#include "kernel/plain.h"
 
 enum { BLOCK_ROWS = 192, GROUP_PANELS = 2, STRIP_ROWS = 48 };
 
@@ -67,10 +68,14 @@ void capp_product(capp_forward *f, const capp_matrix *m, const char *x, size_t l
 
 /* In place in gate [n], which has its bias; up [n] likewise, where there is one. */
 static void activate(const capp_weights *w, float *gate, const float *up, size_t n) {
-    switch (w->arch->activation) {
+    switch (w->hparams.activation) {
     case CAPP_SILU_GATED: w->kernels->silu_mul(gate, gate, up, n); break;
     case CAPP_GELU_GATED: w->kernels->gelu_mul(gate, gate, up, n); break;
+    case CAPP_GELU_ERF_GATED: capp_gelu_erf_mul(gate, gate, up, n); break;
+    case CAPP_CLAMPED_GATED: capp_clamped_mul(gate, gate, up, n); break;
     case CAPP_GELU: w->kernels->gelu(gate, n); break;
+    case CAPP_GELU_ERF: capp_gelu_erf(gate, n); break;
+    case CAPP_RELU: capp_relu(gate, n); break;
     }
 }
 
@@ -115,17 +120,19 @@ static void activated_task(void *user, size_t task, int worker) {
     for (; row < end; row += STRIP_ROWS) activate_strip(p, &g, scratch, row, least(end - row, STRIP_ROWS));
 }
 
-void capp_product_activated(capp_forward *f, const capp_matrix *m, size_t rows) {
-    product p = {.f = f, .m = m, .x = f->h, .ldx = f->h_stride, .rows = rows, .block = block_of(m, rows)};
+void capp_product_activated(capp_forward *f, const capp_matrix *m, const char *x, size_t rows) {
+    product p = {.f = f, .m = m, .x = x, .ldx = f->h_stride, .rows = rows, .block = block_of(m, rows)};
     p.groups = (m->panels / m->parts + GROUP_PANELS - 1) / GROUP_PANELS;
     capp_pool_run(f->pool, activated_task, &p, blocks_of(&p) * p.groups);
 }
 
 size_t capp_product_scratch(const capp_weights *w) {
     const capp_layer *layer = &w->layers[0];
-    size_t activated = strip_floats(w, &layer->up) + capp_matrix_scratch(w, &layer->up, GROUP_PANELS * layer->up.parts);
-    const capp_matrix *plain[] = {&layer->qkv, &layer->out, &layer->down};
-    size_t most = activated;
+    bool routed = layer->expert_up;
+    const capp_matrix *up = routed ? layer->expert_up : &layer->up;
+    const capp_matrix *plain[] = {&layer->qkv, &layer->out, routed ? layer->expert_down : &layer->down,
+                                  routed ? &layer->router : &layer->out};
+    size_t most = strip_floats(w, up) + capp_matrix_scratch(w, up, GROUP_PANELS * up->parts);
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
         size_t n = capp_matrix_scratch(w, plain[i], GROUP_PANELS);
         if (n > most) most = n;

@@ -94,11 +94,11 @@ static void fill_rotations(capp_forward *f) {
         if (f->depth[r] > deepest) deepest = f->depth[r];
     for (size_t kind = 0; kind < h->n_ropes; kind++)
         for (size_t i = 0; i < half; i++) {
-            double frequency = pow(h->rope_base[kind], -2.0 * (double)i / h->rope_dims);
+            double frequency = f->w->frequencies[kind * half + i], magnitude = h->ropes[kind].magnitude;
             for (size_t position = f->n_rotations; position < deepest; position++) {
                 double angle = (double)position * frequency;
-                f->cosines[(kind * f->longest + position) * half + i] = (float)cos(angle);
-                f->sines[(kind * f->longest + position) * half + i] = (float)sin(angle);
+                f->cosines[(kind * f->longest + position) * half + i] = (float)(magnitude * cos(angle));
+                f->sines[(kind * f->longest + position) * half + i] = (float)(magnitude * sin(angle));
             }
         }
     if (deepest > f->n_rotations) f->n_rotations = deepest;

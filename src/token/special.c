@@ -148,6 +148,15 @@ static capp_status fill_tries(capp_vocab *vocab, capp_error *err) {
     return st;
 }
 
+capp_status capp_special_find_ends(capp_vocab *vocab, capp_error *err) {
+    vocab->ends = capp_new(N_KNOWN + N_KEYS, sizeof *vocab->ends);
+    if (!vocab->ends) return capp_fail_memory(err, "a vocabulary's special tokens");
+    find_known(vocab);
+    add_end(vocab, vocab->info.eos);
+    add_end(vocab, vocab->info.eot);
+    return CAPP_OK;
+}
+
 capp_status capp_special_open(capp_vocab *vocab, const capp_gguf *g, capp_error *err) {
     capp_vocab_info *info = &vocab->info;
     bool sentencepiece = vocab->kind == CAPP_VOCAB_SENTENCEPIECE;
@@ -174,11 +183,7 @@ capp_status capp_special_open(capp_vocab *vocab, const capp_gguf *g, capp_error 
     if (info->add_bos && info->bos == CAPP_NO_TOKEN)
         return capp_fail(err, CAPP_EFORMAT, "%s: a text begins with BOS, but tokenizer.ggml.bos_token_id is missing",
                          vocab->path);
-    vocab->ends = capp_new(N_KNOWN + N_KEYS, sizeof *vocab->ends);
-    if (!vocab->ends) return capp_fail_memory(err, "a vocabulary's special tokens");
-    find_known(vocab);
-    add_end(vocab, info->eos);
-    add_end(vocab, info->eot);
+    if ((st = capp_special_find_ends(vocab, err)) != CAPP_OK) return st;
     add_end(vocab, eom);
     add_end(vocab, fim_pad);
     return fill_tries(vocab, err);

@@ -1,7 +1,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "file/gguf_part.h"
+#include "file/names.h"
 
 /* FNV-1a (Fowler, Noll, Vo) with a final mix, since only the low bits choose the slot. */
 static uint32_t hash_of(capp_str s) {
@@ -10,16 +10,16 @@ static uint32_t hash_of(capp_str s) {
     return (uint32_t)(h ^ h >> 32);
 }
 
-static capp_str name_at(const gguf_table *table, size_t i) {
+static capp_str name_at(const capp_names *table, size_t i) {
     capp_str name;
     memcpy(&name, table->names + i * table->stride, sizeof name);
     return name;
 }
 
 /* The slot that holds name, or the free one where it belongs. */
-static struct gguf_slot *slot_of(const gguf_table *table, capp_str name, uint32_t hash) {
+static struct capp_name_slot *slot_of(const capp_names *table, capp_str name, uint32_t hash) {
     for (size_t at = hash & table->mask;; at = (at + 1) & table->mask) {
-        struct gguf_slot *slot = &table->slots[at];
+        struct capp_name_slot *slot = &table->slots[at];
         if (!slot->index) return slot;
         if (slot->hash != hash) continue;
         capp_str other = name_at(table, slot->index - 1);
@@ -27,30 +27,30 @@ static struct gguf_slot *slot_of(const gguf_table *table, capp_str name, uint32_
     }
 }
 
-bool gguf_table_build(gguf_table *table, const void *names, size_t stride, size_t n, int64_t *duplicate) {
-    *duplicate = GGUF_NONE;
+bool capp_names_build(capp_names *table, const void *names, size_t stride, size_t n, int64_t *duplicate) {
+    *duplicate = CAPP_NO_NAME;
     size_t slots = 16;
     while (slots / 2 < n) slots *= 2;
-    *table = (gguf_table){capp_new0(slots, sizeof *table->slots), slots - 1, names, stride};
+    *table = (capp_names){capp_new0(slots, sizeof *table->slots), slots - 1, names, stride};
     if (!table->slots) return false;
     for (size_t i = 0; i < n; i++) {
         capp_str name = name_at(table, i);
         uint32_t hash = hash_of(name);
-        struct gguf_slot *slot = slot_of(table, name, hash);
+        struct capp_name_slot *slot = slot_of(table, name, hash);
         if (!slot->index)
-            *slot = (struct gguf_slot){hash, (uint32_t)i + 1};
-        else if (*duplicate == GGUF_NONE)
+            *slot = (struct capp_name_slot){hash, (uint32_t)i + 1};
+        else if (*duplicate == CAPP_NO_NAME)
             *duplicate = (int64_t)i;
     }
     return true;
 }
 
-void gguf_table_free(gguf_table *table) {
+void capp_names_free(capp_names *table) {
     capp_free(table->slots);
-    *table = (gguf_table){0};
+    *table = (capp_names){0};
 }
 
-int64_t gguf_table_find(const gguf_table *table, capp_str name) {
-    if (!table->slots) return GGUF_NONE;
+int64_t capp_names_find(const capp_names *table, capp_str name) {
+    if (!table->slots) return CAPP_NO_NAME;
     return (int64_t)slot_of(table, name, hash_of(name))->index - 1;
 }
