@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "token/hf.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -164,7 +165,9 @@ static capp_status read_unigram_vocab(capp_vocab *vocab, capp_json model, size_t
         hf->in_model[i] = 1;
     }
     hf->n_model = (uint32_t)n;
-    if (st == CAPP_OK) st = capp_unigram_open(&hf->unigram, hf->texts, scores, (uint32_t)n, err);
+    double least = INFINITY;
+    for (i = 0; st == CAPP_OK && i < n; i++) least = scores[i] < least ? scores[i] : least;
+    if (st == CAPP_OK) st = capp_unigram_open(&hf->unigram, hf->texts, scores, (uint32_t)n, least, err);
     if (st == CAPP_OK) st = make_index(vocab, err);
     capp_free(scores);
     uint32_t id;
