@@ -149,7 +149,7 @@ void capp_hf_run_free(capp_hf_run *run); /* all but scratch and out */
 
 /* hf_config.c: what stands before a text: the post-processor and tokenizer_config.json, which may be missing. */
 capp_status capp_hf_parse_post(capp_vocab *vocab, capp_json value, capp_error *err);
-capp_status capp_hf_read_config(capp_vocab *vocab, const char *path, capp_error *err);
+capp_status capp_hf_read_config(capp_vocab *vocab, capp_str text, capp_error *err);
 
 /* hf_parse.c: sections of tokenizer.json into steps. Errors name the section. */
 capp_status capp_hf_parse_normaliser(capp_hf *hf, capp_json value, capp_error *err);
