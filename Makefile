@@ -98,6 +98,7 @@ SEED ?= 1
 fuzz: setup build-asan/build.ninja
 	@ninja -C build-asan
 	@build-asan/tests/fuzz_gguf $(MUTATIONS) $(SEED)
+	@build-asan/tests/fuzz_tokenizer $(MUTATIONS) $(SEED) tests/fixtures/tokenizers/*.json
 
 coverage: setup-test build-coverage/build.ninja
 	@tools/setup.sh coverage

@@ -106,7 +106,8 @@ typedef struct capp_model_options {
     const char *isa;          /* "ref", "avx2", "avx512"...; NULL: the environment's CAPP_ISA, else the best that
                                  CPU and operating system support. Borrowed for the call. */
     uint32_t context;         /* most tokens of prompt and completion together; 0: the model's own limit */
-    bool vocab_only;          /* open the tokenizer alone: a file without tensors will do; no sessions */
+    bool vocab_only;          /* open the tokenizer alone: a file without tensors will do, or a tokenizer.json or a
+                                 folder with one; no sessions */
 } capp_model_options;
 
 /* The defaults described above. */
