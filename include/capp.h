@@ -107,7 +107,8 @@ typedef struct capp_model_options {
                                  CPU and operating system support. Borrowed for the call. */
     uint32_t context;         /* most tokens of prompt and completion together; 0: the model's own limit, or that up
                                  to which LongRoPE has its factors for short texts: more takes those for long */
-    bool vocab_only;          /* open the tokenizer alone: a file without tensors will do; no sessions */
+    bool vocab_only;          /* open the tokenizer alone: a file without tensors will do, or a tokenizer.json or a
+                                 folder with one; no sessions */
 } capp_model_options;
 
 /* The defaults described above. */

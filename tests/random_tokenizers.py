@@ -10,8 +10,41 @@ PATTERNS = [r"\s+", r"\d", r"\p{N}{1,3}", r"[^\r\n\p{L}\p{N}]?\p{L}+", r"\w+|[^\
             r"\p{Han}+", r".(?<=e)", r"\h+", r"[\w-]+", r"\P{L}+", r" ?[^(|)\s.,!?…。，、।۔،]+", r"x*"]
 
 
+def charsmap(entries):
+    """A character map of sentencepiece: a double array (darts-clone) of texts, and what replaces them."""
+    trie, blob = {}, b""
+    for text, replacement in entries.items():
+        node = trie
+        for byte in text.encode():
+            node = node.setdefault(byte, {})
+        node[None] = len(blob)
+        blob += replacement.encode() + b"\0"
+    units, used = {0: 0}, {0}
+
+    def place(at, node):
+        labels = [0 if byte is None else byte for byte in node]
+        offset = next(o for o in range(1, 1 << 20) if all((at ^ o ^ label) not in used for label in labels))
+        units[at] |= offset << 10 | (0x100 if None in node else 0)
+        used.update(at ^ offset ^ label for label in labels)
+        for byte, child in node.items():
+            units[at ^ offset ^ (byte or 0)] = (0x80000000 | child) if byte is None else byte
+        for byte, child in node.items():
+            if byte is not None:
+                place(at ^ offset ^ byte, child)
+
+    place(0, trie)
+    array = b"".join(units.get(i, 0).to_bytes(4, "little") for i in range((max(units) | 0xff) + 1))
+    return len(array).to_bytes(4, "little") + array + blob
+
+
+CHARSMAP = charsmap({"\u00e9": "e", "e\u0301": "E", "\u0301": "", "\t": " ", "\u3000": " ", "ﬁ": "fi", "漢": "漢字", "ab": "x",
+                     "½": "1/2", "\U0001f999": "llama", "Å": "a", "a\u0301\u0323": "q"})
+
+
 def normaliser(rng, depth=0):
-    kind = rng.randrange(16 if depth == 0 else 14)
+    kind = rng.randrange(17 if depth == 0 else 14)
+    if kind == 16 or kind == 12:
+        return normalizers.Precompiled(CHARSMAP)
     if kind == 0:
         return normalizers.NFC()
     if kind == 1:

@@ -1,4 +1,4 @@
-"""A slice of the fuzzing of GGUF files and folders; `make fuzz` runs the whole."""
+"""A slice of the fuzzing of GGUF files, folders and tokenizers; `make fuzz` runs the whole."""
 
 import os
 import pathlib
@@ -9,6 +9,7 @@ import pytest
 MUTATIONS, SEED = 100_000, 20_000_000  # not those of make fuzz, which begin at 1
 
 
+TOKENIZERS = sorted((pathlib.Path(__file__).parent / "fixtures" / "tokenizers").glob("*.json"))
 TINY = pathlib.Path(__file__).resolve().parent / "fixtures" / "tiny"
 
 
@@ -29,3 +30,7 @@ def test_slice():
 def test_folders():
     folders = sorted(folder for folder in TINY.iterdir() if (folder / "model.safetensors").exists())
     run("fuzz_folder", MUTATIONS // 10, *folders)
+
+
+def test_tokenizers():
+    run("fuzz_tokenizer", MUTATIONS // 5, *TOKENIZERS)

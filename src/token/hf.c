@@ -1,9 +1,11 @@
 #define _GNU_SOURCE
 #include "token/hf.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 
@@ -164,7 +166,9 @@ static capp_status read_unigram_vocab(capp_vocab *vocab, capp_json model, size_t
         hf->in_model[i] = 1;
     }
     hf->n_model = (uint32_t)n;
-    if (st == CAPP_OK) st = capp_unigram_open(&hf->unigram, hf->texts, scores, (uint32_t)n, err);
+    double least = INFINITY;
+    for (i = 0; st == CAPP_OK && i < n; i++) least = scores[i] < least ? scores[i] : least;
+    if (st == CAPP_OK) st = capp_unigram_open(&hf->unigram, hf->texts, scores, (uint32_t)n, least, err);
     if (st == CAPP_OK) st = make_index(vocab, err);
     capp_free(scores);
     uint32_t id;
@@ -223,12 +227,10 @@ static capp_status read_added(capp_vocab *vocab, capp_json list, capp_error *err
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
-static capp_status open_parts(capp_vocab *vocab, capp_error *err) {
+static capp_status read_tokenizer(capp_vocab *vocab, capp_str text, capp_error *err) {
     capp_hf *hf = vocab->hf;
     capp_json root;
-    capp_status st = capp_map_open(&hf->map, hf->path, err);
-    if (st != CAPP_OK) return st;
-    st = capp_json_check((capp_str){hf->map.data, hf->map.size}, &root, err);
+    capp_status st = capp_json_check(text, &root, err);
     if (st == CAPP_OK && capp_json_kind_of(root) != CAPP_JSON_OBJECT)
         st = capp_fail(err, CAPP_EFORMAT, "is not a tokenizer: not an object");
     if (st == CAPP_OK) st = read_model(vocab, root, err);
@@ -243,50 +245,80 @@ static capp_status open_parts(capp_vocab *vocab, capp_error *err) {
     return st;
 }
 
+static capp_status read_texts(capp_vocab *vocab, capp_str tokenizer, const char *config_path, capp_str config,
+                              capp_error *err) {
+    capp_status st = read_tokenizer(vocab, tokenizer, err);
+    if (st == CAPP_OK && config.data && (st = capp_hf_read_config(vocab, config, err)) != CAPP_OK)
+        capp_error_prefix(err, config_path);
+    if (st == CAPP_OK) st = capp_special_find_ends(vocab, err);
+    return st == CAPP_OK ? capp_vocab_find_rule(vocab, err) : st;
+}
+
 static capp_status join_path(char **out, const char *folder, size_t size, const char *name, capp_error *err) {
     size_t n = size + strlen(name) + 2;
     *out = capp_new(n, 1);
     if (!*out) return capp_fail_memory(err, "a path");
-    snprintf(*out, n, "%.*s%s%s", (int)size, folder, size && folder[size - 1] != '/' ? "/" : "", name);
+    bool slash = size && *name && folder[size - 1] != '/';
+    snprintf(*out, n, "%.*s%s%s", (int)size, folder, slash ? "/" : "", name);
     return CAPP_OK;
 }
 
 static capp_status open_files(capp_vocab *vocab, const char *path, capp_error *err) {
-    struct stat st_buf;
-    bool folder = !stat(path, &st_buf) && S_ISDIR(st_buf.st_mode);
+    struct stat info;
+    bool folder = !stat(path, &info) && S_ISDIR(info.st_mode);
     const char *slash = strrchr(path, '/');
     size_t n = folder ? strlen(path) : slash ? (size_t)(slash + 1 - path) : 0;
-    char *config = NULL;
-    capp_status st = folder ? join_path(&vocab->hf->path, path, n, "tokenizer.json", err)
-                            : join_path(&vocab->hf->path, path, strlen(path), "", err);
-    if (st == CAPP_OK && !folder && vocab->hf->path[strlen(path)] == '/') vocab->hf->path[strlen(path)] = 0;
-    if (st == CAPP_OK) st = join_path(&config, path, n, "tokenizer_config.json", err);
+    char *config_path = NULL;
+    capp_map config = {0};
+    capp_status st = join_path(&vocab->hf->path, path, strlen(path), folder ? "tokenizer.json" : "", err);
     vocab->path = vocab->hf->path;
-    if (st == CAPP_OK) st = open_parts(vocab, err);
-    if (st == CAPP_OK) st = capp_hf_read_config(vocab, config, err);
-    capp_free(config);
-    if (st == CAPP_OK) st = capp_special_find_ends(vocab, err);
-    if (st == CAPP_OK) st = capp_vocab_find_rule(vocab, err);
+    if (st == CAPP_OK) st = join_path(&config_path, path, n, "tokenizer_config.json", err);
+    if (st == CAPP_OK) st = capp_map_open(&vocab->hf->map, vocab->path, err);
+    if (st == CAPP_OK && !access(config_path, F_OK)) st = capp_map_open(&config, config_path, err);
+    if (st == CAPP_OK)
+        st = read_texts(vocab, (capp_str){vocab->hf->map.data, vocab->hf->map.size}, config_path,
+                        (capp_str){config.data, config.size}, err);
+    capp_map_close(&config);
+    capp_free(config_path);
+    return st;
+}
+
+static capp_vocab *new_vocab(void) {
+    capp_vocab *vocab = capp_new0(1, sizeof *vocab);
+    if (vocab) vocab->hf = capp_new0(1, sizeof *vocab->hf);
+    if (!vocab || !vocab->hf) {
+        capp_vocab_free(vocab);
+        return NULL;
+    }
+    vocab->kind = CAPP_VOCAB_HF;
+    vocab->info = (capp_vocab_info){.pre = "", .bos = -1, .eos = -1, .eot = -1, .unk = -1, .pad = -1};
+    return vocab;
+}
+
+static capp_status finish(capp_vocab **out, capp_vocab *vocab, capp_status st) {
+    if (st != CAPP_OK)
+        capp_vocab_free(vocab);
+    else
+        *out = vocab;
     return st;
 }
 
 capp_status capp_vocab_open_json(capp_vocab **out, const char *folder_or_file, capp_error *err) {
     *out = NULL;
-    capp_vocab *vocab = capp_new0(1, sizeof *vocab);
-    if (vocab) vocab->hf = capp_new0(1, sizeof *vocab->hf);
-    if (!vocab || !vocab->hf) {
-        capp_vocab_free(vocab);
-        return capp_fail_memory(err, "a vocabulary");
-    }
-    vocab->kind = CAPP_VOCAB_HF;
-    vocab->info = (capp_vocab_info){.pre = "", .bos = -1, .eos = -1, .eot = -1, .unk = -1, .pad = -1};
-    capp_status st = open_files(vocab, folder_or_file, err);
-    if (st != CAPP_OK) {
-        capp_vocab_free(vocab);
-        return st;
-    }
-    *out = vocab;
-    return CAPP_OK;
+    capp_vocab *vocab = new_vocab();
+    if (!vocab) return capp_fail_memory(err, "a vocabulary");
+    return finish(out, vocab, open_files(vocab, folder_or_file, err));
+}
+
+capp_status capp_vocab_parse_json(capp_vocab **out, capp_str tokenizer, capp_str config, const char *name,
+                                  capp_error *err) {
+    *out = NULL;
+    capp_vocab *vocab = new_vocab();
+    if (!vocab) return capp_fail_memory(err, "a vocabulary");
+    capp_status st = join_path(&vocab->hf->path, name, strlen(name), "", err);
+    vocab->path = vocab->hf->path;
+    if (st == CAPP_OK) st = read_texts(vocab, tokenizer, name, config, err);
+    return finish(out, vocab, st);
 }
 
 void capp_hf_free(capp_hf *hf) {

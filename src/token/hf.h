@@ -9,6 +9,7 @@
 #include "token/charsmap.h"
 #include "token/regex.h"
 #include "token/unicode.h"
+#include "token/unigram.h"
 #include "token/vocab_impl.h"
 
 enum { CAPP_HF_MOST_STEPS = 32, CAPP_HF_BOUNDARIES = 1 << 16 };
@@ -94,21 +95,6 @@ typedef struct capp_decoder {
 
 typedef struct capp_chunk capp_chunk; /* memory of decoded texts */
 
-/* Unigram: pieces by their bytes, a step of one byte at a time. */
-typedef struct capp_prefix_slot {
-    uint32_t node, next; /* node: where the step begins, byte and all; 0: free */
-} capp_prefix_slot;
-
-typedef struct capp_unigram {
-    capp_prefix_slot *slots; /* [mask + 1], at most half full */
-    size_t mask;
-    int32_t *ids; /* [n_nodes] of the piece that ends at a node, or CAPP_NO_TOKEN */
-    uint32_t n_nodes;
-    double *scores; /* [n_pieces] */
-    uint32_t n_pieces;
-    double unknown_score;
-} capp_unigram;
-
 typedef struct capp_hf {
     char *path;
     capp_map map;
@@ -154,7 +140,7 @@ typedef struct capp_hf_run {
     capp_text normal[2];               /* normalised text, and what it was made from */
     capp_text pre[CAPP_HF_MOST_STEPS]; /* what a step made of its piece */
     capp_text word;
-    struct capp_path *paths; /* Unigram */
+    capp_path *paths; /* Unigram */
     size_t paths_capacity;
     bool parse_special;
 } capp_hf_run;
@@ -163,7 +149,7 @@ void capp_hf_run_free(capp_hf_run *run); /* all but scratch and out */
 
 /* hf_config.c: what stands before a text: the post-processor and tokenizer_config.json, which may be missing. */
 capp_status capp_hf_parse_post(capp_vocab *vocab, capp_json value, capp_error *err);
-capp_status capp_hf_read_config(capp_vocab *vocab, const char *path, capp_error *err);
+capp_status capp_hf_read_config(capp_vocab *vocab, capp_str text, capp_error *err);
 
 /* hf_parse.c: sections of tokenizer.json into steps. Errors name the section. */
 capp_status capp_hf_parse_normaliser(capp_hf *hf, capp_json value, capp_error *err);
@@ -181,10 +167,6 @@ capp_status capp_hf_bpe_word(capp_hf_run *run, capp_str word, capp_error *err);
 int32_t capp_hf_model_id(const capp_vocab *vocab, capp_str text);
 
 /* unigram.c */
-capp_status capp_unigram_open(capp_unigram *unigram, const capp_str *texts, const double *scores, uint32_t n,
-                              capp_error *err);
-void capp_unigram_free(capp_unigram *unigram);
-int32_t capp_unigram_find(const capp_unigram *unigram, capp_str text); /* of equal texts the last */
 capp_status capp_hf_unigram_word(capp_hf_run *run, capp_str word, capp_error *err);
 
 /* hf_normal.c, hf_pre.c, hf_added.c: a text's way. first: how many bytes at the front of text stand where the whole

@@ -2,7 +2,6 @@
  * a separator, is left out: a prompt goes on with its completion, and no model has seen text that goes on after its
  * end. (CAPPr switches it off for the same reason.) */
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "token/hf.h"
@@ -151,7 +150,7 @@ static capp_status apply_add_bos(capp_vocab *vocab, capp_json config, capp_error
     return CAPP_OK;
 }
 
-static capp_status read_config(capp_vocab *vocab, capp_str text, capp_error *err) {
+capp_status capp_hf_read_config(capp_vocab *vocab, capp_str text, capp_error *err) {
     capp_vocab_info *info = &vocab->info;
     capp_json config;
     capp_status st = capp_json_check(text, &config, err);
@@ -161,15 +160,4 @@ static capp_status read_config(capp_vocab *vocab, capp_str text, capp_error *err
     if (st == CAPP_OK) st = named_id(vocab, config, "eos_token", &info->eos, err);
     if (st == CAPP_OK) st = named_id(vocab, config, "pad_token", &info->pad, err);
     return st == CAPP_OK ? apply_add_bos(vocab, config, err) : st;
-}
-
-capp_status capp_hf_read_config(capp_vocab *vocab, const char *path, capp_error *err) {
-    capp_map map;
-    if (access(path, F_OK) != 0) return CAPP_OK;
-    capp_status st = capp_map_open(&map, path, err);
-    if (st != CAPP_OK) return st;
-    st = read_config(vocab, (capp_str){map.data, map.size}, err);
-    if (st != CAPP_OK) capp_error_prefix(err, path);
-    capp_map_close(&map);
-    return st;
 }

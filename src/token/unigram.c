@@ -9,13 +9,6 @@
 /* What an unknown character costs more than the worst piece. */
 static const double UNKNOWN_PENALTY = 10.0;
 
-/* The best way to a place in the text. */
-struct capp_path {
-    double score;
-    uint32_t from; /* where its last piece begins */
-    int32_t id;    /* of that piece; UNREACHED: there is no way yet */
-};
-
 enum { UNREACHED = -2 };
 
 static uint32_t step_key(uint32_t node, unsigned char byte) {
@@ -49,7 +42,7 @@ static void add(capp_unigram *u, capp_str text, int32_t id) {
     u->ids[node] = id;
 }
 
-capp_status capp_unigram_open(capp_unigram *u, const capp_str *texts, const double *scores, uint32_t n,
+capp_status capp_unigram_open(capp_unigram *u, const capp_str *texts, const double *scores, uint32_t n, double least,
                               capp_error *err) {
     uint64_t most_nodes = 1;
     for (uint32_t i = 0; i < n; i++) most_nodes += texts[i].size;
@@ -65,12 +58,9 @@ capp_status capp_unigram_open(capp_unigram *u, const capp_str *texts, const doub
     if (!u->slots || !u->ids || !u->scores) return capp_fail_memory(err, "a vocabulary's pieces");
     u->n_nodes = 1;
     u->ids[0] = CAPP_NO_TOKEN;
-    u->n_pieces = n;
-    double least = n ? scores[0] : 0;
     for (uint32_t i = 0; i < n; i++) {
         if (texts[i].size) add(u, texts[i], (int32_t)i);
         u->scores[i] = scores[i];
-        if (scores[i] < least) least = scores[i];
     }
     u->unknown_score = least - UNKNOWN_PENALTY;
     return CAPP_OK;
@@ -90,15 +80,15 @@ int32_t capp_unigram_find(const capp_unigram *u, capp_str text) {
 }
 
 /* False: the way is no better than the one known. */
-static bool offer(struct capp_path *path, double score, size_t from, int32_t id) {
+static bool offer(capp_path *path, double score, size_t from, int32_t id) {
     if (path->id != UNREACHED && score <= path->score) return false;
-    *path = (struct capp_path){score, (uint32_t)from, id};
+    *path = (capp_path){score, (uint32_t)from, id};
     return true;
 }
 
 /* Fills paths[0 .. text.size]: the best ways to each place. False where one of them needs an unknown token, and there
  * is none. */
-static bool find_ways(const capp_unigram *u, capp_str text, bool has_unknown, struct capp_path *paths) {
+static bool find_ways(const capp_unigram *u, capp_str text, bool has_unknown, capp_path *paths) {
     for (size_t i = 0; i <= text.size; i++) paths[i].id = UNREACHED;
     paths[0].score = 0;
     for (size_t at = 0, size; at < text.size; at += size) {
@@ -118,6 +108,26 @@ static bool find_ways(const capp_unigram *u, capp_str text, bool has_unknown, st
     return true;
 }
 
+capp_status capp_unigram_cut(const capp_unigram *u, capp_str text, bool has_unknown, capp_path **room, size_t *capacity,
+                             uint32_t *first, capp_error *err) {
+    if (!capp_grow(room, capacity, text.size + 1, sizeof **room))
+        return capp_fail_memory(err, "the ways to cut a text");
+    capp_path *paths = *room;
+    if (!find_ways(u, text, has_unknown, paths))
+        return capp_fail(err, CAPP_EINVAL,
+                         "the text has a character without a token, and the tokenizer no unknown token");
+    /* Back from the end, turning each place from where its piece begins to where the next one ends. */
+    uint32_t next = (uint32_t)text.size;
+    for (uint32_t end = next; end;) {
+        uint32_t from = paths[end].from;
+        paths[end].from = next;
+        next = end;
+        end = from;
+    }
+    *first = next;
+    return CAPP_OK;
+}
+
 /* A stretch without a piece: the piece that it happens to be, its bytes, or the unknown token. */
 static capp_status push_unknown(capp_hf_run *run, capp_str text, capp_error *err) {
     const capp_hf *hf = run->hf;
@@ -135,23 +145,11 @@ static capp_status push_unknown(capp_hf_run *run, capp_str text, capp_error *err
 }
 
 capp_status capp_hf_unigram_word(capp_hf_run *run, capp_str text, capp_error *err) {
-    if (!capp_grow(&run->paths, &run->paths_capacity, text.size + 1, sizeof *run->paths))
-        return capp_fail_memory(err, "the ways to cut a text");
-    struct capp_path *paths = run->paths;
     int32_t unknown = run->vocab->info.unk;
-    if (!find_ways(&run->hf->unigram, text, unknown != CAPP_NO_TOKEN, paths))
-        return capp_fail(err, CAPP_EINVAL,
-                         "the text has a character without a token, and the tokenizer no unknown token");
-    /* Back from the end; then the pieces in order, each place's next one in the .from of where it begins. */
-    uint32_t next = (uint32_t)text.size;
-    for (uint32_t end = next; end;) {
-        uint32_t from = paths[end].from;
-        paths[end].from = next; /* from now on: where the piece that begins at end ends */
-        next = end;
-        end = from;
-    }
-    uint32_t begin = 0, end = next;
-    capp_status st = CAPP_OK;
+    uint32_t begin = 0, end;
+    capp_status st = capp_unigram_cut(&run->hf->unigram, text, unknown != CAPP_NO_TOKEN, &run->paths,
+                                      &run->paths_capacity, &end, err);
+    const capp_path *paths = run->paths;
     while (st == CAPP_OK && begin < text.size) {
         int32_t id = paths[end].id;
         uint32_t after = paths[end].from;

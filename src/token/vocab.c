@@ -33,10 +33,13 @@ static capp_status read_kind(capp_vocab *vocab, const capp_gguf *g, capp_error *
     } else if (name.size == 5 && !memcmp(name.data, "llama", 5)) {
         vocab->kind = CAPP_VOCAB_SENTENCEPIECE;
         vocab->info.model = "llama";
+    } else if (name.size == 2 && !memcmp(name.data, "t5", 2)) {
+        vocab->kind = CAPP_VOCAB_UNIGRAM;
+        vocab->info.model = "t5";
     } else {
         return capp_fail(err, CAPP_EUNSUPPORTED,
-                         "%s: tokenizer.ggml.model: \"%.*s\" is unknown; byte-level BPE (gpt2) and SentencePiece BPE "
-                         "(llama) are supported",
+                         "%s: tokenizer.ggml.model: \"%.*s\" is unknown; byte-level BPE (gpt2), SentencePiece BPE "
+                         "(llama) and Unigram (t5) are supported",
                          vocab->path, name.size < 100 ? (int)name.size : 100, name.data ? name.data : "");
     }
     return CAPP_OK;
@@ -131,6 +134,7 @@ static capp_status open_parts(capp_vocab *vocab, const capp_gguf *g, capp_error 
     if (st == CAPP_OK) st = capp_text_index_make(&vocab->index, vocab->texts, vocab->info.n_tokens, err);
     if (st == CAPP_OK)
         st = vocab->kind == CAPP_VOCAB_BYTE_LEVEL ? capp_bytelevel_open(vocab, g, err)
+             : vocab->kind == CAPP_VOCAB_UNIGRAM  ? capp_ugm_open(vocab, g, err)
                                                   : capp_sentencepiece_open(vocab, g, err);
     if (st == CAPP_OK) st = capp_special_open(vocab, g, err);
     if (st == CAPP_OK) st = make_pieces(vocab, err);
@@ -165,6 +169,7 @@ void capp_vocab_free(capp_vocab *vocab) {
     capp_free(vocab->merges);
     capp_free(vocab->priority);
     capp_hf_free(vocab->hf);
+    capp_ugm_free(vocab->ugm);
     capp_free(vocab);
 }
 
@@ -187,6 +192,7 @@ static capp_status encode_plain(const capp_vocab *vocab, capp_scratch *scratch, 
                                 capp_error *err) {
     if (!text.size) return CAPP_OK;
     return vocab->kind == CAPP_VOCAB_BYTE_LEVEL ? capp_bytelevel_encode(vocab, scratch, text, out, err)
+           : vocab->kind == CAPP_VOCAB_UNIGRAM  ? capp_ugm_encode(vocab, scratch, text, out, err)
                                                 : capp_sentencepiece_encode(vocab, scratch, text, out, err);
 }
 

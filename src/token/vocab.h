@@ -25,6 +25,10 @@ capp_status capp_vocab_open_gguf(capp_vocab **out, const capp_gguf *g, capp_erro
  * where there is one. Errors name the file and what in it: CAPP_EUNSUPPORTED for what is unknown (never a guess). */
 capp_status capp_vocab_open_json(capp_vocab **out, const char *folder_or_file, capp_error *err);
 
+/* The same from memory, which must outlive the vocabulary; config.data may be NULL. Errors begin with name. */
+capp_status capp_vocab_parse_json(capp_vocab **out, capp_str tokenizer, capp_str config, const char *name,
+                                  capp_error *err);
+
 /* vocab may be NULL. */
 void capp_vocab_free(capp_vocab *vocab);
 

@@ -79,7 +79,7 @@ typedef struct capp_merge_slot {
 /* ---- The vocabulary ---------------------------------------------------------------------------------------------- */
 
 struct capp_hf;
-struct capp_ugm;
+typedef struct capp_ugm capp_ugm;
 
 struct capp_vocab {
     capp_vocab_kind kind;
@@ -108,8 +108,8 @@ struct capp_vocab {
     bool joins_space[256]; /* some piece has U+2581 after a character that ends with this byte */
     int32_t ascii_id[128]; /* id of a one-byte character */
 
-    struct capp_hf *hf;   /* tokenizer.json */
-    struct capp_ugm *ugm; /* Unigram in GGUF */
+    struct capp_hf *hf; /* tokenizer.json */
+    capp_ugm *ugm;      /* Unigram in GGUF */
 };
 
 /* One symbol of a word that is being merged. */
@@ -178,6 +178,12 @@ capp_status capp_special_find_ends(capp_vocab *vocab, capp_error *err);
 
 /* Common to all kinds once their parts are open: the rule for completions. */
 capp_status capp_vocab_find_rule(capp_vocab *vocab, capp_error *err);
+
+/* ugm.c */
+capp_status capp_ugm_open(capp_vocab *vocab, const capp_gguf *g, capp_error *err);
+void capp_ugm_free(capp_ugm *ugm);
+capp_status capp_ugm_encode(const capp_vocab *vocab, capp_scratch *scratch, capp_str raw, capp_ids *out,
+                            capp_error *err);
 
 /* hf.c */
 capp_status capp_hf_encode(const capp_vocab *vocab, capp_scratch *scratch, capp_str text, unsigned flags, capp_ids *out,
