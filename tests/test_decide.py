@@ -62,14 +62,15 @@ def write_prompts(path, prompts):
 
 
 def check(capp, model, classes, path, tmp_path, report):
-    full = rows_of(output_of(capp, "logprobs", "-q", "-m", model, "-c", f"@{classes}", path))
+    full = rows_of(output_of(capp, "logprobs", "-q", "-m", model, "--precision", "f32", "-c", f"@{classes}", path))
     n = len(full[0]["completions"])
     weights = [(7 * i % 11) for i in range(n)]  # with zeros
     prior = [weight / sum(weights) for weight in weights]
     prior_file = tmp_path / "prior.json"
     prior_file.write_text(json.dumps(prior))
     for aggregate, least in report.items():
-        command = [capp, "classify", "-q", "-m", model, "-c", f"@{classes}", "--only-prediction", "--aggregate", aggregate]
+        command = [capp, "classify", "-q", "-m", model, "--precision", "f32", "-c", f"@{classes}", "--only-prediction",
+                   "--aggregate", aggregate]
         rows = rows_of(output_of(*command, path))
         assert [row["index"] for row in rows] == [best_of(row, aggregate) for row in full]
         assert saved(rows) >= least
@@ -79,15 +80,29 @@ def check(capp, model, classes, path, tmp_path, report):
             assert row["completion_tokens_run"] <= row["completion_tokens"]
 
 
-def test_banking(capp, smollm2, shared, tmp_path):
+@pytest.fixture
+def banking(shared, tmp_path):
+    """Options and rows of a few of Banking77's texts."""
     names = json.loads(Path(f"{shared}/data/banking77-categories.json").read_text())
     classes = tmp_path / "classes.json"
     classes.write_text(json.dumps([name.replace("_", " ") for name in names]))
     with open(f"{shared}/data/banking77-test.csv", newline="") as file:
         texts = [row["text"] for row in csv.DictReader(file)][::200]
     prompts = [f"Question of a bank's customer: {text}\nIt is about" for text in texts]
-    path = write_prompts(tmp_path / "in.jsonl", prompts)
-    check(capp, smollm2, classes, path, tmp_path, {"sum": 0.5, "mean": 0.2})
+    return classes, write_prompts(tmp_path / "in.jsonl", prompts)
+
+
+def test_banking(capp, smollm2, banking, tmp_path):
+    check(capp, smollm2, *banking, tmp_path, {"sum": 0.5, "mean": 0.2})
+
+
+@pytest.mark.parametrize("aggregate", ["mean", "sum"])
+def test_precision_auto(capp, smollm2, banking, aggregate):
+    """What is decided in bfloat16, and again where it is close, is what all classes finished would decide."""
+    classes, path = banking
+    command = [capp, "classify", "-q", "-m", smollm2, "-c", f"@{classes}", "--aggregate", aggregate, path]
+    decided, full = rows_of(output_of(*command, "--only-prediction")), rows_of(output_of(*command))
+    assert [row["index"] for row in decided] == [row["index"] for row in full]
 
 
 def test_a_thousand_occupations(capp, smollm2, fixtures, tmp_path):

@@ -7,6 +7,8 @@
 #include "test.h"
 #include "tiny.h"
 
+static const capp_model_options f32 = {.precision = CAPP_PRECISION_F32}; /* as the oracle */
+
 enum { PROMPTS = 24, TOKENS = 10, MOST_TOKENS = TINY_CONTEXT };
 
 typedef struct text {
@@ -39,6 +41,7 @@ static capp_status generate(const char *path, int threads, uint64_t memory, size
         if (prompts[i].size > TINY_CONTEXT - TOKENS) prompts[i].size = TINY_CONTEXT - TOKENS;
     }
     capp_model_options_init(&how);
+    how.precision = CAPP_PRECISION_F32;
     how.threads = threads;
     how.memory = memory;
     capp_generate_options_init(&options);
@@ -113,7 +116,7 @@ static void check_greedy(const char *arch) {
     double logprobs[64];
     tiny_model_file(arch, 6, path);
     CHECK_OK(capp_gguf_open(&g, path, &err), err);
-    CHECK_OK(capp_model_open(&model, path, NULL, &err), err);
+    CHECK_OK(capp_model_open(&model, path, &f32, &err), err);
     CHECK_OK(capp_session_open(&session, model, &err), err);
     capp_generate_options_init(&options);
     options.max_tokens = STEPS;
@@ -183,7 +186,7 @@ TEST(progress_within_a_group) {
         if (prompts[i].size > 20) prompts[i].size = 20;
     }
     tiny_model_file("llama", 6, path);
-    CHECK_OK(capp_model_open(&model, path, NULL, &err), err);
+    CHECK_OK(capp_model_open(&model, path, &f32, &err), err);
     CHECK_OK(capp_session_open(&session, model, &err), err);
     capp_generate_options_init(&options);
     options.max_tokens = 40;

