@@ -94,21 +94,23 @@ CAPP_API capp_status capp_set_allocator(void *(*malloc_fn)(size_t), void *(*real
 /* ---- Models -------------------------------------------------------------------------------------------------- */
 
 typedef enum capp_precision {
-    CAPP_PRECISION_AUTO = 0, /* the fastest that keeps decisions */
+    CAPP_PRECISION_AUTO = 0, /* the fastest that keeps decisions: BF16 where the instruction set has a unit for it, and
+                                rows whose two best completions are too close in it scored again in F32; else F32 */
     CAPP_PRECISION_F32 = 1,  /* the reference: float32 throughout */
-    CAPP_PRECISION_BF16 = 2  /* bfloat16 products with float32 sums */
+    CAPP_PRECISION_BF16 = 2  /* inputs of matrix products rounded to bfloat16, sums and all else in float32;
+                                CAPP_EUNSUPPORTED where there is no unit for it */
 } capp_precision;
 
 typedef struct capp_model_options {
     int threads;              /* workers of each session; 0: as many as the process may run on */
     uint64_t memory;          /* bytes for a session's run, weights not counted; 0: a share of what is free */
     capp_precision precision; /* default CAPP_PRECISION_AUTO */
-    const char *isa;          /* "ref", "avx2", "avx512"...; NULL: the environment's CAPP_ISA, else the best that
-                                 CPU and operating system support. Borrowed for the call. */
-    uint32_t context;         /* most tokens of prompt and completion together; 0: the model's own limit, or that up
-                                 to which LongRoPE has its factors for short texts: more takes those for long */
-    bool vocab_only;          /* open the tokenizer alone: a file without tensors will do, or a tokenizer.json or a
-                                 folder with one; no sessions */
+    const char *isa;  /* "ref", "avx2", "avx512", "avx512bf16", "amx"; NULL: the environment's CAPP_ISA, else the best
+                         that  CPU and operating system support. Borrowed for the call. */
+    uint32_t context; /* most tokens of prompt and completion together; 0: the model's own limit, or that up
+                         to which LongRoPE has its factors for short texts: more takes those for long */
+    bool vocab_only;  /* open the tokenizer alone: a file without tensors will do, or a tokenizer.json or a
+                         folder with one; no sessions */
 } capp_model_options;
 
 /* The defaults described above. */
@@ -131,7 +133,8 @@ typedef struct capp_model_info {
                                  pointers here */
     const char *name;         /* general.name, or "" */
     const char *isa;          /* kernels in use, "" for vocab_only */
-    capp_precision precision; /* in use */
+    capp_precision precision; /* in use: F32 where AUTO found no unit for bfloat16 */
+    int threads;              /* workers of each session */
     uint32_t vocabulary;      /* tokens */
     uint32_t context;         /* most tokens of one sequence */
     uint32_t layers, width;   /* 0 for vocab_only */
@@ -144,6 +147,10 @@ typedef struct capp_model_info {
 } capp_model_info;
 
 CAPP_API void capp_model_get_info(const capp_model *model, capp_model_info *info);
+
+/* What one thread could do at most in matrix products with the model's instruction set and precision: operations a
+ * second, measured in registers for a tenth of a second. 0 for vocab_only. */
+CAPP_API double capp_model_measure_peak(const capp_model *model);
 
 /* Called once a fact, in order; strings are valid during the call only. section: "file", "model", "tokenizer",
  * "metadata", "tensors". Return false to stop. */
@@ -192,6 +199,7 @@ typedef struct capp_stats {
     uint64_t tokens_computed; /* token rows run through the layers */
     uint64_t tokens_saved;    /* token rows that a run of each completion with its prompt, one by one, would add */
     uint64_t head_rows;       /* rows of the head: distinct contexts whose next token was asked for */
+    double product_flops;     /* operations of the matrix products by weights, two for each weight and row */
     uint64_t planned_bytes;   /* peak of the run's memory as planned, the largest call's */
     uint64_t used_bytes;      /* peak of the KV store, buffers, token tree and plan as allocated */
     double seconds;           /* spent in calls */

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/cpu.h"
+#include "kernel/peak.h"
 #include "session.h"
 
 enum { MIB = 1 << 20 };
@@ -196,6 +197,7 @@ void capp_model_get_info(const capp_model *model, capp_model_info *info) {
                               .name = model->name,
                               .isa = w ? w->kernels->name : "",
                               .precision = model->precision,
+                              .threads = model->threads,
                               .vocabulary = vocab.n_tokens,
                               .context = model->context,
                               .layers = w ? w->hparams.layers : 0,
@@ -207,6 +209,12 @@ void capp_model_get_info(const capp_model *model, capp_model_info *info) {
                               .eos = vocab.eos,
                               .add_bos = vocab.add_bos,
                               .load_seconds = model->load_seconds};
+}
+
+double capp_model_measure_peak(const capp_model *model) {
+    if (!model->weights) return 0;
+    bool bf16 = model->weights->products != model->weights->kernels->f32;
+    return 1e9 * capp_peak_gflops(model->weights->kernels->name, bf16, 0.1);
 }
 
 capp_status capp_tokenize(const capp_model *model, capp_str text, unsigned flags, int32_t **ids, size_t *n,

@@ -226,6 +226,7 @@ capp_status capp_session_run(capp_session *s, capp_lane *lane, capp_wave_fn fn, 
         if (st == CAPP_OK) {
             s->stats.tokens_computed += wave->rows;
             s->stats.head_rows += s->forward->n_heads;
+            s->stats.product_flops += capp_forward_flops(lane->w, wave->rows, s->forward->n_heads);
             if (fn && !fn(user, (uint32_t)i)) st = capp_fail(err, CAPP_ECANCELLED, "cancelled");
         }
         if (st != CAPP_OK) {

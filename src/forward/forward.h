@@ -102,6 +102,9 @@ void capp_forward_free(capp_forward *forward);
 capp_status capp_forward_wave(capp_forward *forward, const capp_weights *w, size_t base, capp_tree *tree,
                               const capp_plan *plan, const capp_wave *wave, capp_error *err);
 
+/* Operations of the products of a wave of rows, of which the head needs n_heads. */
+double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads);
+
 /* The parts, in order. */
 capp_status capp_wave_prepare(capp_forward *f, const capp_tree *tree, const uint32_t *nodes, size_t n, capp_error *err);
 void capp_attention(capp_forward *f, size_t layer, const capp_tiles *tiles);
