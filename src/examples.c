@@ -83,6 +83,7 @@ static capp_status deliver_example(window *w, const item *it, capp_error *err) {
     capp_decide_posterior(aggregate, e->prior, n, e->normalize, posterior);
     capp_result result = {.row = it->row,
                           .n_completions = n,
+                          .n_classes = n,
                           .prediction = capp_decide_best(aggregate, e->prior, n),
                           .likelihood = likelihood,
                           .posterior = posterior,
@@ -101,10 +102,10 @@ static capp_status deliver(window *w, const item *it, capp_error *err) {
     size_t first = it->first_id + it->n_prompt;
     for (size_t i = 0; i < it->n_scored; i++) w->logprobs[i] = tree->nodes[w->nodes[first + i]].logprob;
     if (w->examples) return deliver_example(w, it, err);
-    /* A text: its first token stands as the prompt, and nothing precedes it. */
+    /* A text: its prefix and its first token stand as the prompt. */
     memmove(w->logprobs + 1, w->logprobs, it->n_scored * sizeof *w->logprobs);
     w->logprobs[0] = NAN;
-    capp_text_result result = {it->row, it->n_scored + 1, w->ids.data + it->first_id, w->logprobs};
+    capp_text_result result = {it->row, it->n_scored + 1, w->ids.data + first - 1, w->logprobs};
     return w->text_fn(w->user, &result) ? CAPP_OK : capp_fail(err, CAPP_ECANCELLED, "cancelled");
 }
 
@@ -152,7 +153,7 @@ static capp_status run_window(window *w, capp_error *err) {
     for (size_t i = 0; i < w->n_items; i++) {
         const item *it = &w->items[i];
         if (!w->examples) {
-            alone += it->n_scored;
+            alone += it->n_prompt - 1 + it->n_scored;
             continue;
         }
         size_t n = w->examples[it->row].n_completions;
@@ -181,33 +182,32 @@ static capp_status add_offset(window *w, size_t offset, capp_error *err) {
     return CAPP_OK;
 }
 
-/* Ids of one completion: with the space between prompt and completion where the tokenizer does not put one there by
- * itself (CAPPr's rule). */
-static capp_status encode_completion(window *w, capp_str completion, bool space, unsigned flags, capp_error *err) {
-    const capp_model *model = w->session->model;
-    if (!space) return capp_session_encode(w->session, completion, flags, "completion", &w->ids, err);
-    char *joined = capp_new(completion.size + 1, 1);
-    if (!joined) return capp_fail_memory(err, "the window");
-    joined[0] = ' ';
-    memcpy(joined + 1, completion.data, completion.size);
-    capp_status st = capp_vocab_encode(model->vocab, (capp_str){joined, completion.size + 1}, flags, &w->ids, err);
-    if (st != CAPP_OK) capp_error_prefix(err, "completion");
-    capp_free(joined);
-    return st;
+/* Appends the prefix of the row's prompt or text, where there is one. */
+static capp_status push_prefix(window *w, const capp_prefix *prefix, capp_error *err) {
+    for (size_t i = 0; prefix && i < prefix->ids.n; i++)
+        if (!capp_ids_push(&w->ids, prefix->ids.data[i])) return capp_fail_memory(err, "the window");
+    return CAPP_OK;
+}
+
+/* Ids of a prompt: with BOS, or after a prefix and a space. */
+static capp_status encode_prompt(window *w, capp_str prompt, const capp_prefix *prefix, unsigned flags,
+                                 capp_error *err) {
+    bool space;
+    capp_status st;
+    if (!prefix) return capp_session_encode(w->session, prompt, flags | CAPP_TOKENIZE_BOS, "prompt", &w->ids, err);
+    if ((st = capp_needs_space(w->session->model, &space, err)) != CAPP_OK) return st;
+    if ((st = push_prefix(w, prefix, err)) != CAPP_OK) return st;
+    return capp_encode_joined(w->session->model, prompt, space, flags, "prompt", &w->ids, err);
 }
 
 /* Appends the ids of all completions and their offsets. */
 static capp_status encode_completions(window *w, const capp_example *e, item *it, unsigned flags, capp_error *err) {
-    capp_vocab_info info;
-    capp_vocab_get_info(w->session->model->vocab, &info);
-    bool space = info.completion_needs_space && !(e->end_of_prompt && !*e->end_of_prompt);
-    if (!info.completion_rule_known)
-        return capp_fail(err, CAPP_EUNSUPPORTED,
-                         "%s: its tokenizer does not say whether a completion begins with a space: \"a b\" is neither "
-                         "\"a\", \"b\" nor \"a\", \" b\"",
-                         capp_gguf_path(w->session->model->file));
+    const capp_model *model = w->session->model;
     size_t start = w->ids.n;
+    bool space;
     capp_status st;
+    if ((st = capp_needs_space(model, &space, err)) != CAPP_OK) return st;
+    if (e->end_of_prompt && !*e->end_of_prompt) space = false;
     it->first_offset = w->n_offsets;
     if (w->same_completions == e->completions && w->same_n == e->n_completions && w->same_space == space) {
         const item *same = &w->items[w->same_item];
@@ -219,7 +219,8 @@ static capp_status encode_completions(window *w, const capp_example *e, item *it
     } else {
         if ((st = add_offset(w, 0, err)) != CAPP_OK) return st;
         for (size_t i = 0; i < e->n_completions; i++) {
-            if ((st = encode_completion(w, e->completions[i], space, flags, err)) != CAPP_OK) return st;
+            st = capp_encode_joined(model, e->completions[i], space, flags, "completion", &w->ids, err);
+            if (st != CAPP_OK) return st;
             if ((st = add_offset(w, w->ids.n - start, err)) != CAPP_OK) return st;
         }
         w->same_completions = e->completions;
@@ -265,8 +266,7 @@ static capp_status add_example(window *w, size_t row, capp_error *err) {
     item it = {.first_id = w->ids.n, .row = row};
     capp_status st;
     if ((st = capp_example_check(e, err)) != CAPP_OK) return st;
-    if ((st = capp_session_encode(w->session, e->prompt, flags | CAPP_TOKENIZE_BOS, "prompt", &w->ids, err)) != CAPP_OK)
-        return st;
+    if ((st = encode_prompt(w, e->prompt, capp_row_prefix(w->options, row), flags, err)) != CAPP_OK) return st;
     it.n_prompt = w->ids.n - it.first_id;
     if ((st = encode_completions(w, e, &it, flags, err)) != CAPP_OK) return st;
     const size_t *offset = w->offsets + it.first_offset;
@@ -280,10 +280,13 @@ static capp_status add_example(window *w, size_t row, capp_error *err) {
 }
 
 static capp_status add_text(window *w, capp_str text, size_t row, unsigned flags, capp_error *err) {
-    item it = {.first_id = w->ids.n, .row = row, .n_prompt = 1};
+    const capp_prefix *prefix = capp_row_prefix(w->options, row);
+    item it = {.first_id = w->ids.n, .row = row, .n_prompt = 1 + (prefix ? prefix->ids.n : 0)};
     capp_status st;
+    if (prefix) flags &= ~(unsigned)CAPP_TOKENIZE_BOS;
+    if ((st = push_prefix(w, prefix, err)) != CAPP_OK) return st;
     if ((st = capp_session_encode(w->session, text, flags, "text", &w->ids, err)) != CAPP_OK) return st;
-    it.n_scored = w->ids.n - it.first_id - 1;
+    it.n_scored = w->ids.n - it.first_id - it.n_prompt;
     if ((st = check_length(w, &it, it.n_scored, err)) != CAPP_OK) return st;
     if ((st = insert_item(w, &it, (size_t[]){0, it.n_scored}, 1, err)) != CAPP_OK) return st;
     w->items[w->n_items++] = it;
@@ -329,7 +332,7 @@ static capp_status run_call(window *w, const capp_str *texts, size_t n, unsigned
     capp_run_options_init(&defaults);
     if (!w->options) w->options = &defaults;
     w->total = n;
-    atomic_store(&w->session->cancelled, false);
+    if (!w->session->nested) atomic_store(&w->session->cancelled, false);
     double start = capp_seconds();
     unsigned arithmetic = capp_enter_arithmetic();
     capp_status st = run_rows(w, texts, n, flags, err);
@@ -342,6 +345,7 @@ static capp_status run_call(window *w, const capp_str *texts, size_t n, unsigned
 capp_status capp_score(capp_session *session, const capp_example *examples, size_t n, const capp_run_options *options,
                        capp_result_fn fn, void *user, capp_error *err) {
     window w = {.session = session, .examples = examples, .options = options, .fn = fn, .user = user};
+    if (options && options->scoring) return capp_score_as(session, examples, n, options, fn, user, err);
     return n ? run_call(&w, NULL, n, 0, err) : CAPP_OK;
 }
 
@@ -353,8 +357,8 @@ capp_status capp_token_logprobs(capp_session *session, const capp_str *texts, si
 
 static bool take_posteriors(void *user, const capp_result *result) {
     double **proba = user;
-    memcpy(*proba, result->posterior, result->n_completions * sizeof **proba);
-    *proba += result->n_completions;
+    memcpy(*proba, result->posterior, result->n_classes * sizeof **proba);
+    *proba += result->n_classes;
     return true;
 }
 
@@ -371,8 +375,9 @@ static bool take_prediction(void *user, const capp_result *result) {
 
 capp_status capp_predict(capp_session *session, const capp_example *examples, size_t n, const capp_run_options *options,
                          size_t *prediction, capp_error *err) {
+    const capp_scoring *scoring = options ? options->scoring : NULL;
     for (size_t i = 0; i < n; i++)
-        if (examples[i].n_completions == 1) {
+        if ((scoring && scoring->class_of ? scoring->n_classes : examples[i].n_completions) == 1) {
             capp_fail(err, CAPP_EINVAL, "one completion alone is no choice; give another");
             if (err) err->row = i;
             return CAPP_EINVAL;

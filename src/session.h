@@ -20,6 +20,10 @@ struct capp_model {
     double load_seconds;
 };
 
+struct capp_prefix {
+    capp_ids ids; /* of the whole path from BOS on */
+};
+
 struct capp_session {
     const capp_model *model;
     capp_pool *pool;
@@ -29,6 +33,7 @@ struct capp_session {
     capp_plan plan;
     capp_stats stats;
     atomic_bool cancelled;
+    bool nested;         /* a call of several parts is under way: they share its cancellation */
     size_t node_limit;   /* nodes that a window of several rows may touch */
     size_t window_nodes; /* nodes of a window that the scratch leaves room for */
 };
@@ -50,6 +55,22 @@ capp_status capp_session_run(capp_session *session, capp_wave_fn fn, void *user,
 /* Ids of a prompt that has at least one. On failure *out is as it was. */
 capp_status capp_session_encode(const capp_session *session, capp_str text, unsigned flags, const char *what,
                                 capp_ids *out, capp_error *err);
+
+/* Appends the ids of text, after a space where the tokenizer does not put one there by itself and space is true. No
+ * BOS. On failure *out is as it was. */
+capp_status capp_encode_joined(const capp_model *model, capp_str text, bool space, unsigned flags, const char *what,
+                               capp_ids *out, capp_error *err);
+
+/* Whether a completion is tokenised with a space before it: CAPPr's rule. CAPP_EUNSUPPORTED where the tokenizer does
+ * not say. */
+capp_status capp_needs_space(const capp_model *model, bool *needs, capp_error *err);
+
+/* The prefix of a row, or NULL. */
+const capp_prefix *capp_row_prefix(const capp_run_options *options, size_t row);
+
+/* capp_score with options->scoring, which is not NULL. */
+capp_status capp_score_as(capp_session *session, const capp_example *examples, size_t n,
+                          const capp_run_options *options, capp_result_fn fn, void *user, capp_error *err);
 
 double capp_seconds(void);
 

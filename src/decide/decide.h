@@ -7,8 +7,15 @@
 /* Mean of n > 0 log-probabilities: the logarithm of the default likelihood. */
 double capp_decide_mean(const float *logprobs, size_t n);
 
-/* posterior[i] = exp(aggregate[i]) * prior[i], divided by its sum over i < n where normalize; prior may be NULL
- * (uniform). Computed from logarithms: likelihoods too small for a double still compare. */
+/* The logarithm of the likelihood of n > 0 tokens of a completion of `bytes` bytes; how is not CAPP_AGGREGATE_CALLER.
+ */
+double capp_decide_aggregate(capp_aggregate how, const double *logprobs, size_t n, size_t bytes);
+
+/* classes[k] = log of the sum of exp(aggregate[i]) over all i < n with class_of[i] = k; -inf where there is none. */
+void capp_decide_classes(const double *aggregate, const size_t *class_of, size_t n, double *classes, size_t n_classes);
+
+/* posterior[i] = exp(aggregate[i]) * prior[i], divided by its sum over i < n where normalize; prior may be NULL (each
+ * the same; not multiplied with). Computed from logarithms: likelihoods too small for a double still compare. */
 void capp_decide_posterior(const double *aggregate, const double *prior, size_t n, bool normalize, double *posterior);
 
 /* Index of the largest aggregate[i] + log prior[i]; the first of equals. prior may be NULL. */
