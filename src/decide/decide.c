@@ -2,6 +2,9 @@
 
 #include <math.h>
 
+/* How far from 1 a prior may sum: numpy.isclose's tolerance, which CAPPr's users are used to. */
+#define SUM_TOLERANCE 1.001e-5
+
 double capp_decide_mean(const float *logprobs, size_t n) {
     double sum = 0;
     for (size_t i = 0; i < n; i++) sum += logprobs[i];
@@ -57,6 +60,6 @@ capp_status capp_decide_check_prior(const double *prior, size_t n, capp_error *e
                              prior[i]);
         sum += prior[i];
     }
-    if (!(fabs(sum - 1) <= 1e-6)) return capp_fail(err, CAPP_EINVAL, "the prior sums to %.9g; make it sum to 1", sum);
+    if (!(fabs(sum - 1) <= SUM_TOLERANCE)) return capp_fail(err, CAPP_EINVAL, "the prior sums to %.9g; make it sum to 1", sum);
     return CAPP_OK;
 }

@@ -21,7 +21,7 @@ void capp_decide_posterior(const double *aggregate, const double *prior, size_t 
 /* Index of the largest aggregate[i] + log prior[i]; the first of equals. prior may be NULL. */
 size_t capp_decide_best(const double *aggregate, const double *prior, size_t n);
 
-/* Whether prior is a distribution over n completions: each in [0, 1], sum within 1e-6 of 1. Names what is wrong. */
+/* Whether prior is a distribution over n completions: each in [0, 1], sum within 1e-5 of 1. Names what is wrong. */
 capp_status capp_decide_check_prior(const double *prior, size_t n, capp_error *err);
 
 #endif
