@@ -352,6 +352,19 @@ def test_a_forked_child_scores_too(tiny):
     os.waitpid(child, 0)
 
 
+def test_copies_and_pickles(tiny):
+    import copy
+    import pickle
+
+    from capp.classify import predict_proba
+
+    assert copy.deepcopy([tiny])[0] is tiny and copy.copy(tiny) is tiny
+    written = pickle.dumps(tiny)
+    opened = pickle.loads(written)
+    assert opened is pickle.loads(written)
+    assert np.array_equal(predict_proba(PROMPTS, COMPLETIONS, opened), predict_proba(PROMPTS, COMPLETIONS, tiny))
+
+
 def test_signals_of_others_pass(tiny):
     """What another signal's handler raises ends the call too."""
     from capp.classify import predict_proba
@@ -373,7 +386,7 @@ def test_signals_of_others_pass(tiny):
 # ---- Documentation, import -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", ["capp", "capp._aggregate", "capp._example", "capp.classify", "capp.model"])
+@pytest.mark.parametrize("module", ["capp", "capp._aggregate", "capp._example", "capp.classify", "capp.model", "capp.sklearn"])
 def test_examples_in_docstrings(tiny, module):
     found = doctest.testmod(__import__(module, fromlist=["*"]), extraglobs={"model": tiny, "model_path": tiny.path},
                             optionflags=doctest.NORMALIZE_WHITESPACE)

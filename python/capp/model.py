@@ -134,6 +134,8 @@ class Model:
         options.threads, options.memory, options.context = threads, memory, context
         options.precision, options.isa = PRECISIONS.index(precision), isa.encode() if isa else None
         self.path, self.parse_special = os.fspath(path), parse_special
+        self._keywords = {"threads": threads, "memory": memory, "precision": precision, "isa": isa, "context": context,
+                          "parse_special": parse_special}
         self._handle = _Handle(self.path, options)
         self._finalizer = weakref.finalize(self, _Handle.close, self._handle)
 
@@ -146,6 +148,17 @@ class Model:
 
     def __exit__(self, *_error: Any) -> None:
         self.close()
+
+    def __copy__(self) -> Model:
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Model:
+        """A model does not change: its copy is itself."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For other processes: they open the file by its path, once."""
+        return _opened, (self.path, self._keywords)
 
     def __repr__(self) -> str:
         return f"capp.Model({self.path!r}{', closed' if self._handle.closed else ''})"
@@ -216,6 +229,17 @@ class Model:
             run(self, lib.capp_generate, [texts.address, len(texts.array), byref(options),
                                           _abi.GenerationFn(callbacks.guard(take)), None], callbacks)
         return out[0] if single else out
+
+
+_unpickled: weakref.WeakValueDictionary[tuple[Any, ...], Model] = weakref.WeakValueDictionary()
+
+
+def _opened(path: str, keywords: dict[str, Any]) -> Model:
+    key = (path, *keywords.values())
+    model = _unpickled.get(key)
+    if model is None or model._handle.closed:
+        model = _unpickled[key] = Model(path, **keywords)
+    return model
 
 
 def run(model: Model, function, arguments: list, callbacks: Callbacks) -> None:
