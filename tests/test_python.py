@@ -58,7 +58,7 @@ def wrong_rows(path, model):
 
     with open(path, encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
-    assert len(rows) > 60
+    assert len(rows) > len(cappr_cases.BAD) + 20
     found = []
     for i, row in enumerate(rows):
         mine = cappr_cases.outcome(row, classify, capp.Example, model)
@@ -437,6 +437,7 @@ print(capp.__version__, predict("the cat", ["sat", "ran"], sys.argv[1]) in ("sat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_wheel_runs_in_an_empty_environment(tmp_path, tiny_model):
     subprocess.run([ROOT / "tools" / "wheel.sh", tmp_path / "dist", sys.executable], check=True)
     (wheel,) = (tmp_path / "dist").glob("*.whl")

@@ -32,10 +32,10 @@ def main(folder, out, seed="1", n="60"):
     model = AutoModelForCausalLM.from_pretrained(folder, torch_dtype=torch.float32).eval()
     pair = model, AutoTokenizer.from_pretrained(folder)
     torch.set_num_threads(2)
-    rows = [{**case, "outcome": cappr_cases.outcome(case, classify, cappr.Example, pair)}
-            for case in cappr_cases.cases(int(seed), int(n))]
-    Path(out).write_text("".join(json.dumps({**row, "outcome": rounded(row["outcome"])}, ensure_ascii=False) + "\n"
-                                 for row in rows), encoding="utf-8")
+    with open(out, "w", encoding="utf-8") as file:
+        for case in cappr_cases.cases(int(seed), int(n)):
+            row = {**case, "outcome": rounded(cappr_cases.outcome(case, classify, cappr.Example, pair))}
+            print(json.dumps(row, ensure_ascii=False), file=file, flush=True)
 
 
 main(*sys.argv[1:])
