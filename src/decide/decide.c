@@ -60,6 +60,7 @@ capp_status capp_decide_check_prior(const double *prior, size_t n, capp_error *e
                              prior[i]);
         sum += prior[i];
     }
-    if (!(fabs(sum - 1) <= SUM_TOLERANCE)) return capp_fail(err, CAPP_EINVAL, "the prior sums to %.9g; make it sum to 1", sum);
+    if (!(fabs(sum - 1) <= SUM_TOLERANCE))
+        return capp_fail(err, CAPP_EINVAL, "the prior sums to %.9g; make it sum to 1", sum);
     return CAPP_OK;
 }
