@@ -78,7 +78,7 @@ def test_labels_teach(classifier, calibration):
 def test_in_scikit_learns_tools(classifier):
     import pandas
     from sklearn.base import clone
-    from sklearn.model_selection import GridSearchCV, cross_val_score
+    from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer
 
@@ -86,6 +86,10 @@ def test_in_scikit_learns_tools(classifier):
     assert clone(classifier).model is classifier.model
     scores = cross_val_score(classifier.set_params(calibration="affine"), TEXTS, labels, cv=3)
     assert scores.shape == (3,) and np.isfinite(scores).all()
+    held_out = cross_val_predict(classifier, TEXTS, labels, cv=3, method="predict_proba")
+    assert np.allclose(held_out.sum(axis=1), 1)
+    with pytest.raises(ValueError, match="no position"):
+        classifier.fit(TEXTS, [3] * len(TEXTS))
     grid = GridSearchCV(classifier, {"calibration": ["prior", None], "template": ["{text}", "{text} so"]}, cv=2,
                         error_score="raise")
     assert grid.fit(TEXTS, labels).best_params_["template"] in ("{text}", "{text} so")

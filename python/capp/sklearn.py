@@ -115,7 +115,8 @@ class CompletionClassifier(ClassifierMixin, BaseEstimator):
         return np.log(np.maximum(probability, LEAST))
 
     def fit(self, X: Any, y: Any = None) -> CompletionClassifier:
-        """Learns what `calibration` says from the labels y, if there are any; the model's weights stay."""
+        """Learns what `calibration` says from the labels y, if there are any; the model's weights stay. Whole numbers are
+        positions in `classes_` where those are texts: cross_val_predict turns labels into them."""
         if self.calibration not in CALIBRATIONS:
             raise ValueError(f"calibration must be one of {CALIBRATIONS}, not {self.calibration!r}")
         if "{text}" not in self.template:
@@ -138,6 +139,11 @@ class CompletionClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _learn(self, X: Any, labels: npt.NDArray[Any]) -> None:
+        if labels.dtype.kind in "iu" and self.classes_.dtype.kind == "U":
+            inside = (labels >= 0) & (labels < len(self.classes_))
+            if not inside.all():
+                raise ValueError(f"{labels[~inside][0]} is no position in {list(self.classes_)}")
+            labels = self.classes_[labels]
         target = np.searchsorted(self.classes_, labels)
         unknown = (target == len(self.classes_)) | (self.classes_[np.minimum(target, len(self.classes_) - 1)] != labels)
         if unknown.any():
