@@ -6,6 +6,7 @@ import os
 from ctypes import (CFUNCTYPE, POINTER, Structure, byref, c_bool, c_char, c_char_p, c_double, c_float, c_int, c_int32,
                     c_size_t, c_uint, c_uint32, c_uint64, c_void_p)
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -129,11 +130,11 @@ for _name, _result, *_arguments in [
      _error),
     ("capp_generate", c_int, _pointer, _pointer, c_size_t, POINTER(GenerateOptions), GenerationFn, _pointer, _error),
 ]:
-    _function = getattr(lib, _name)
+    _function = getattr(lib, str(_name))
     _function.restype, _function.argtypes = _result, _arguments
 
 
-def copy_of(address: int, n: int, dtype) -> np.ndarray:
+def copy_of(address: Any, n: int, dtype) -> np.ndarray:
     """n elements at an address of the library's, which may be gone after the callback."""
     return np.frombuffer(ctypes.string_at(address, n * np.dtype(dtype).itemsize), dtype)
 

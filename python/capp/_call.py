@@ -80,7 +80,7 @@ class Progress:
     """A tqdm bar as a capp_progress_fn, or none."""
 
     def __init__(self, total: int, show: bool | None, description: str, callbacks: Callbacks) -> None:
-        self.bar = None
+        self.bar: Any = None
         if show or (show is None and total >= SHOWN_FROM):
             from tqdm.auto import tqdm  # here: it takes longer to import than the rest
 
@@ -88,7 +88,8 @@ class Progress:
         self.function = ProgressFn(callbacks.guard(self.update)) if self.bar is not None else ProgressFn()
 
     def update(self, done: int, _total: int) -> None:
-        self.bar.update(done - self.bar.n)
+        if self.bar is not None:
+            self.bar.update(done - self.bar.n)
 
     def __enter__(self) -> Progress:
         return self

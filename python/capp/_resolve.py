@@ -61,7 +61,8 @@ def resolve(model: AnyModel) -> Model | CachedModel:
         return model
     if isinstance(model, (str, os.PathLike)):
         return _of_file(os.fspath(model))
-    if isinstance(getattr(model, "model_path", None), str):
-        return _of_file(model.model_path)
+    path = getattr(model, "model_path", None)
+    if isinstance(path, str):
+        return _of_file(path)
     raise TypeError("the model must be a capp.Model, a path, or transformers' (model, tokenizer), not "
                     f"{type(model).__name__}")

@@ -82,10 +82,11 @@ class Options:
 class Examples:
     """capp_examples over blocks of memory."""
 
-    def __init__(self, prompts: Sequence[str], lists: list[Strings], list_of: npt.ArrayLike, n_completions,
+    def __init__(self, prompts: Sequence[str], lists: list[Strings], list_of: npt.NDArray[np.intp], n_completions,
                  prior_addresses, end_of_prompt, normalize) -> None:
         self.prompts = Strings(prompts)
         self.lists = lists
+        self.prior: Any = None  # kept alive with the addresses
         self.ends = {" ": ctypes.c_char_p(b" "), "": ctypes.c_char_p(b"")}
         addresses = {end: ctypes.cast(text, ctypes.c_void_p).value for end, text in self.ends.items()}
         self.array = array = np.zeros(len(prompts), _abi.EXAMPLE)
@@ -101,7 +102,7 @@ class Examples:
     def of_prompts(cls, prompts: Sequence[str], completions: Sequence[str], end_of_prompt: str,
                    prior: npt.NDArray[np.float64] | None, normalize: bool) -> Examples:
         """Each prompt with the same completions."""
-        made = cls(prompts, [Strings(completions)], np.zeros(len(prompts), int), len(completions),
+        made = cls(prompts, [Strings(completions)], np.zeros(len(prompts), np.intp), len(completions),
                    0 if prior is None else prior.ctypes.data, end_of_prompt, normalize)
         made.prior = prior
         return made

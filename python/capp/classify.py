@@ -301,7 +301,7 @@ def predict(prompts: str | Sequence[str], completions: Sequence[str], model: Any
 
 def _example_rows(listed: list[Example]) -> _scores.Examples:
     """As CAPPr has it: where all examples have as many completions and one brings a prior, the others' is uniform."""
-    priors = [example.prior for example in listed]
+    priors: list[Any] = [example.prior for example in listed]
     if len({len(e.completions) for e in listed}) == 1 and any(p is not None for p in priors):
         n = len(listed[0].completions)
         uniform = np.full(n, 1 / n)

@@ -51,7 +51,7 @@ class _Handle:
         self.idle: list[int] = []
         pointer = ctypes.c_void_p()
         check(lib.capp_model_open, byref(pointer), os.fsencode(path), byref(options))
-        self.model = pointer.value
+        self.model: Any = pointer.value
 
     def close(self) -> None:
         with self.lock:
@@ -80,7 +80,7 @@ class _Handle:
             if self.process != os.getpid():  # a fork: the sessions' threads stayed behind, the weights are here
                 self.idle, self.process = [], os.getpid()
             self.busy += 1
-            session = self.idle.pop() if self.idle else None
+            session: Any = self.idle.pop() if self.idle else None
         try:
             if session is None:
                 pointer = ctypes.c_void_p()
@@ -169,7 +169,7 @@ class Model:
         found = _abi.ModelInfo()
         self._open_model()
         lib.capp_model_get_info(self._handle.model, byref(found))
-        values = {name: getattr(found, name) for name, _ in found._fields_}
+        values: dict[str, Any] = {field[0]: getattr(found, field[0]) for field in found._fields_}
         values = {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
         return ModelInfo(**{**values, "precision": PRECISIONS[found.precision]})
 
@@ -199,7 +199,7 @@ class Model:
         array, text, size = np.asarray(ids, np.int32), ctypes.c_void_p(), ctypes.c_size_t()
         check(lib.capp_detokenize, self._open_model(), array.ctypes.data, len(array), byref(text), byref(size))
         try:
-            return ctypes.string_at(text.value, size.value).decode(errors="replace")
+            return ctypes.string_at(text.value or 0, size.value).decode(errors="replace")
         finally:
             lib.capp_free(text)
 
@@ -260,7 +260,7 @@ class _Prefix:
         pointer, strings = ctypes.c_void_p(), Strings([text])
         check(lib.capp_prefix_open, byref(pointer), model._open_model(), parent.pointer if parent else None,
               strings.first(), _TOKENIZE_SPECIAL if model.parse_special else 0)
-        self.pointer = pointer.value
+        self.pointer: Any = pointer.value
         self.free = weakref.finalize(self, lib.capp_prefix_free, self.pointer)
 
 

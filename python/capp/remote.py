@@ -173,7 +173,7 @@ def log_probs_conditional_examples(examples: Example | Sequence[Example], model:
 
 
 def _discounted(logprobs: list[list[list[float]]], discount: float,
-                marginals: Sequence[Sequence[float | None]]) -> list[list[npt.NDArray[np.float64]]]:
+                marginals: Sequence[Sequence[float | None]]) -> list[list[npt.NDArray[Any]]]:
     weights = [discount * np.array([0.0 if value is None else value for value in row]) for row in marginals]
     return [[np.array(tokens) + weight for tokens, weight in zip(row, weights)] for row in logprobs]
 
@@ -183,7 +183,7 @@ def predict_proba(prompts: str | Sequence[str], completions: Sequence[str], mode
                   normalize: bool = True, discount_completions: float = 0.0,
                   log_marg_probs_completions: Sequence[Sequence[float | None]] | None = None,
                   show_progress_bar: bool | None = None, batch_size: int = 16,
-                  **_kwargs: Any) -> npt.NDArray[np.float64]:
+                  **_kwargs: Any) -> npt.NDArray[Any]:
     """See :func:`capp.classify.predict_proba`."""
     prior = _check.prior(prior, len(completions))  # type: ignore[assignment]
     _check.normalize(normalize, completions)
@@ -197,7 +197,7 @@ def predict_proba(prompts: str | Sequence[str], completions: Sequence[str], mode
         if marginals is None:
             marginals = token_logprobs(completions, remote, None, end_of_prompt, False, batch_size)
         logprobs = _discounted(logprobs, discount_completions, marginals)
-    out = posterior_prob(agg_log_probs(logprobs), axis=1, prior=prior, normalize=normalize)
+    out: Any = posterior_prob(agg_log_probs(logprobs), axis=1, prior=prior, normalize=normalize)
     return out[0] if isinstance(prompts, str) else out
 
 
@@ -218,7 +218,7 @@ def predict(prompts: str | Sequence[str], completions: Sequence[str], model: Any
 
 def predict_proba_examples(examples: Example | Sequence[Example], model: AnyModel, client: openai.OpenAI | None = None,
                            show_progress_bar: bool | None = None, batch_size: int = 16, **_kwargs: Any
-                           ) -> npt.NDArray[np.float64] | list[npt.NDArray[np.float64]]:
+                           ) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
     """See :func:`capp.classify.predict_proba_examples`."""
     listed = _examples(examples)
     logprobs: Any = log_probs_conditional_examples(listed, model, client, show_progress_bar, batch_size)
