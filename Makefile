@@ -18,7 +18,7 @@ SANITIZE := -Db_lundef=false --buildtype=debugoptimized
 
 SOURCES = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.inc' 2>/dev/null || find include src cli tests examples -name '*.[ch]' -o -name '*.inc')
 
-.PHONY: all help setup setup-test debug asan tsan coverage install wheel clean format lint fuzz demo models test check bench
+.PHONY: all help setup setup-test debug asan tsan coverage install wheel clean format lint fuzz demo models test check bench bench-kernels performance
 
 all: setup build/build.ninja
 	@ninja -C build
@@ -32,7 +32,8 @@ help:
 	@echo 'make wheel      the Python package as a wheel, in dist'
 	@echo 'make debug asan tsan coverage    other builds, in build-NAME'
 	@echo 'make models     fetch the real models into $(MODELS)'
-	@echo 'make format lint fuzz bench clean'
+	@echo 'make bench      capp beside its peers; WORK=figure,copa REPS=5 BENCH=--quick; then make performance: the page of it'
+	@echo 'make format lint fuzz bench-kernels clean'
 
 setup:
 	@tools/setup.sh build
@@ -102,6 +103,8 @@ SEED ?= 1
 fuzz: setup build-asan/build.ninja
 	@ninja -C build-asan
 	@build-asan/tests/fuzz_gguf $(MUTATIONS) $(SEED)
+	@build-asan/tests/fuzz_folder $(MUTATIONS) $(SEED) $$(ls -d tests/fixtures/tiny/*/model.safetensors | xargs -n 1 dirname)
+	@build-asan/tests/fuzz_tokenizer $(MUTATIONS) $(SEED) tests/fixtures/tokenizers/*.json
 
 coverage: setup-test build-coverage/build.ninja
 	@tools/setup.sh coverage
@@ -111,9 +114,21 @@ coverage: setup-test build-coverage/build.ninja
 	@CAPP_BUILD=$(CURDIR)/build-coverage CAPP_MODELS='$(MODELS)' "$$(tools/venv.sh)" -m pytest tests --fast $(TESTS)
 	@gcovr -r . --object-directory build-coverage -f src -f cli --print-summary --html-details build-coverage/coverage.html
 
-bench: setup build-test/build.ninja
+# capp beside its peers: make bench WORK=figure,banking77 REPS=5 BENCH=--quick. Results go to bench/results.
+WORK ?= all
+REPS ?= 5
+bench: all build-test/build.ninja
+	@ninja -C build-test
+	@CAPP_MODELS='$(MODELS)' $(PYTHON) bench/run.py --work '$(WORK)' --reps $(REPS) $(BENCH)
+
+# The kernels alone.
+bench-kernels: setup build-test/build.ninja
 	@ninja -C build-test
 	@build-test/tests/bench_kernels
+
+# docs/performance.md and its figures of what is in bench/results: nothing is measured.
+performance:
+	@"$$(tools/venv.sh bench/requirements.txt)" bench/render.py
 
 # ---- The house -------------------------------------------------------------------------------------------------------
 

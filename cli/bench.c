@@ -15,6 +15,7 @@ typedef struct bench {
     size_t prefill_tokens;                          /* those the model ran in one prefill */
     double open_seconds;                            /* from the start: session open; first result */
     double prefill_speed, score_rows, score_tokens; /* a second, medians */
+    double peak, share; /* of the unit on all threads, operations a second; that was reached */
 } bench;
 
 /* Different words in each run: what one has computed must not help the next. */
@@ -82,6 +83,17 @@ static capp_status timed(bench *b, const capp_example *examples, size_t n, doubl
     capp_session_get_stats(b->session, &after);
     *tokens = after.tokens_computed - before.tokens_computed;
     return status;
+}
+
+/* Share of the unit's peak that the session's matrix products have reached in all its calls, whatever else those did.
+ */
+static void measure_peak(bench *b) {
+    capp_stats stats;
+    capp_model_info info;
+    capp_session_get_stats(b->session, &stats);
+    capp_model_get_info(b->model, &info);
+    b->peak = capp_model_measure_peak(b->model) * info.threads;
+    b->share = stats.seconds > 0 && b->peak > 0 ? stats.product_flops / stats.seconds / b->peak : 0;
 }
 
 static capp_status run_prefill(bench *b, size_t most, double *speed, capp_error *err) {
@@ -164,6 +176,7 @@ static capp_status measure(bench *b, capp_error *err) {
     free(prefills);
     free(rows);
     free(tokens);
+    if (!status) measure_peak(b);
     return status;
 }
 
@@ -171,11 +184,18 @@ static void json_report(buffer *text, const bench *b, const capp_stats *stats, c
     const struct {
         const char *name;
         double value;
-    } numbers[] = {{"prefill_tokens", (double)b->prefill_tokens}, {"prefill_tokens_per_second", b->prefill_speed},
-                   {"score_rows_per_second", b->score_rows},      {"score_tokens_per_second", b->score_tokens},
-                   {"load_seconds", info->load_seconds},          {"open_seconds", b->open_seconds},
-                   {"weight_bytes", (double)info->weight_bytes},  {"planned_bytes", (double)stats->planned_bytes},
-                   {"used_bytes", (double)stats->used_bytes},     {"peak_memory_bytes", (double)peak_memory()}};
+    } numbers[] = {{"prefill_tokens", (double)b->prefill_tokens},
+                   {"prefill_tokens_per_second", b->prefill_speed},
+                   {"score_rows_per_second", b->score_rows},
+                   {"score_tokens_per_second", b->score_tokens},
+                   {"load_seconds", info->load_seconds},
+                   {"open_seconds", b->open_seconds},
+                   {"weight_bytes", (double)info->weight_bytes},
+                   {"planned_bytes", (double)stats->planned_bytes},
+                   {"used_bytes", (double)stats->used_bytes},
+                   {"peak_memory_bytes", (double)peak_memory()},
+                   {"peak_flops", b->peak},
+                   {"share_of_peak", b->share}};
     buffer_text(text, "{\"model\": ");
     put_string(text, capp_str_of(b->options->model));
     buffer_printf(text, ",\n \"isa\": \"%s\"", info->isa);
@@ -190,6 +210,8 @@ static void text_report(buffer *text, const bench *b, const capp_stats *stats, c
     buffer_printf(text, "prefill    %.1f tokens/s (%zu tokens)\n", b->prefill_speed, b->prefill_tokens);
     buffer_printf(text, "scoring    %.1f rows/s, %.1f tokens/s (%d rows of %d completions)\n", b->score_rows,
                   b->score_tokens, SCORE_ROWS, SCORE_CHOICES);
+    buffer_printf(text, "products   %.0f GFLOP/s, %.0f %% of the unit's peak on %d threads\n",
+                  b->share * b->peak * 1e-9, 100 * b->share, info->threads);
     buffer_printf(text, "start-up   %.3f s to load the model\n", info->load_seconds);
     buffer_printf(text, "memory     %s at its peak: weights %s, run %s\n", human_bytes(peak_memory()),
                   human_bytes(info->weight_bytes), human_bytes(stats->used_bytes));

@@ -12,25 +12,40 @@ typedef struct tally {
     bool writes;   /* rows go to the output too */
     bool complete; /* every row of the input was scored */
     size_t n, correct;
-    double loss; /* sum of -log of the right class's probability */
-    pair *pairs; /* one a wrong row, until they are merged */
+    double loss;        /* sum of -log of the right class's probability; NaN where probabilities are not asked for */
+    capp_decision work; /* sums of its counts, where only predictions are asked for */
+    pair *pairs;        /* one a wrong row, until they are merged */
     size_t n_pairs, capacity;
 } tally;
+
+static void count(tally *t, size_t label, size_t prediction) {
+    t->n++;
+    t->correct += prediction == label;
+    if (prediction == label) return;
+    grow(&t->pairs, &t->capacity, t->n_pairs + 1, sizeof *t->pairs);
+    t->pairs[t->n_pairs++] = (pair){label, prediction, 1};
+}
 
 static bool on_choice(run *r, const row *of, const capp_result *result, void *user) {
     tally *t = user;
     double right = result->posterior[of->label];
     t->loss -= log(right > DBL_MIN ? right : DBL_MIN);
-    t->n++;
-    t->correct += result->prediction == of->label;
-    if (result->prediction != of->label) {
-        grow(&t->pairs, &t->capacity, t->n_pairs + 1, sizeof *t->pairs);
-        t->pairs[t->n_pairs++] = (pair){of->label, result->prediction, 1};
-    }
+    count(t, of->label, result->prediction);
     return !t->writes || write_choice(r, of, result, true);
 }
 
+static bool on_decision(run *r, const row *of, const capp_decision *decision, void *user) {
+    tally *t = user;
+    t->work.completion_tokens += decision->completion_tokens;
+    t->work.completion_tokens_run += decision->completion_tokens_run;
+    t->work.completion_logprobs += decision->completion_logprobs;
+    t->work.completion_logprobs_read += decision->completion_logprobs_read;
+    count(t, of->label, decision->prediction);
+    return !t->writes || write_decision(r, of, decision, true);
+}
+
 static capp_status window(run *r, const row *rows, size_t n, void *user, capp_error *err) {
+    if (r->options->only_prediction) return run_decide(r, rows, n, on_decision, user, err);
     return run_score(r, rows, n, on_choice, user, err);
 }
 
@@ -90,9 +105,16 @@ static void json_report(buffer *b, const run *r, const tally *t, const capp_stat
     put_double(b, (double)t->n / r->seconds);
     buffer_text(b, ",\n \"load_seconds\": ");
     put_double(b, info->load_seconds);
+    buffer_printf(b, ",\n \"rows_again\": %llu", (unsigned long long)stats->rows_again);
     buffer_printf(b, ",\n \"tokens_computed\": %llu,\n \"tokens_saved\": %llu,\n \"head_rows\": %llu",
                   (unsigned long long)stats->tokens_computed, (unsigned long long)stats->tokens_saved,
                   (unsigned long long)stats->head_rows);
+    if (r->options->only_prediction)
+        buffer_printf(b,
+                      ",\n \"completion_tokens\": %zu,\n \"completion_tokens_run\": %zu"
+                      ",\n \"completion_logprobs\": %zu,\n \"completion_logprobs_read\": %zu",
+                      t->work.completion_tokens, t->work.completion_tokens_run, t->work.completion_logprobs,
+                      t->work.completion_logprobs_read);
     buffer_printf(b, ",\n \"planned_bytes\": %llu,\n \"used_bytes\": %llu,\n \"weight_bytes\": %llu",
                   (unsigned long long)stats->planned_bytes, (unsigned long long)stats->used_bytes,
                   (unsigned long long)info->weight_bytes);
@@ -113,12 +135,16 @@ static void json_report(buffer *b, const run *r, const tally *t, const capp_stat
 static void text_report(buffer *b, const run *r, const tally *t, const capp_stats *stats, const capp_model_info *info) {
     enum { SHOWN = 8 };
     if (!t->n) return;
-    buffer_printf(b, "accuracy   %.4f (%zu of %zu)\nlog-loss   %.4f\n", share_of(t->correct, t->n), t->correct, t->n,
-                  t->loss / (double)t->n);
+    buffer_printf(b, "accuracy   %.4f (%zu of %zu)\n", share_of(t->correct, t->n), t->correct, t->n);
+    if (!r->options->only_prediction) buffer_printf(b, "log-loss   %.4f\n", t->loss / (double)t->n);
     buffer_printf(b, "speed      %.1f rows/s (%.3f s; model loaded in %.3f s)\n", (double)t->n / r->seconds, r->seconds,
                   info->load_seconds);
     buffer_printf(b, "tokens     %llu computed, %llu saved\n", (unsigned long long)stats->tokens_computed,
                   (unsigned long long)stats->tokens_saved);
+    if (t->work.completion_tokens)
+        buffer_printf(b, "unfinished %zu of %zu completion tokens (%.1f %%) were never run\n",
+                      t->work.completion_tokens - t->work.completion_tokens_run, t->work.completion_tokens,
+                      100 - 100 * share_of(t->work.completion_tokens_run, t->work.completion_tokens));
     buffer_printf(b, "memory     %s at its peak, of which weights %s\n", human_bytes(peak_memory()),
                   human_bytes(info->weight_bytes));
     if (t->n_pairs) buffer_printf(b, "\nconfused most (%zu different pairs)\n", t->n_pairs);
@@ -152,7 +178,7 @@ static int write_reports(run *r, tally *t, output *json) {
 
 int evaluate_command(const options *o) {
     run r;
-    tally t = {.writes = o->out != NULL};
+    tally t = {.writes = o->out != NULL, .loss = o->only_prediction ? NAN : 0};
     const char *inputs[] = {o->input, o->model, o->classes, o->prior, o->out};
     output json = {.file = -1};
     capp_error err = {.row = CAPP_NO_ROW};

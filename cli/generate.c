@@ -51,6 +51,41 @@ static capp_status window(run *r, const row *rows, size_t n, void *user, capp_er
     return capp_generate(r->session, prompts, n, &how, on_generation, &g, err);
 }
 
+static void json_report(buffer *b, const run *r) {
+    capp_stats stats;
+    capp_model_info info;
+    capp_session_get_stats(r->session, &stats);
+    capp_model_get_info(r->model, &info);
+    buffer_printf(b, "{\"n\": %zu,\n \"seconds\": ", r->done);
+    put_double(b, r->seconds);
+    buffer_text(b, ",\n \"load_seconds\": ");
+    put_double(b, info.load_seconds);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } counts[] = {{"tokens_computed", stats.tokens_computed}, {"head_rows", stats.head_rows},
+                  {"planned_bytes", stats.planned_bytes},     {"used_bytes", stats.used_bytes},
+                  {"weight_bytes", info.weight_bytes},        {"peak_memory_bytes", peak_memory()}};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        buffer_printf(b, ",\n \"%s\": %llu", counts[i].name, (unsigned long long)counts[i].value);
+    buffer_printf(b, ",\n \"isa\": \"%s\"}\n", info.isa);
+}
+
 int generate_command(const options *o) {
-    return run_rows(o, NEED_PROMPT, true, window);
+    run r;
+    output json = {.file = -1};
+    const char *inputs[] = {o->input, o->model, o->out};
+    capp_error err = {.row = CAPP_NO_ROW};
+    int code = EXIT_FAILED;
+    bool good = run_open(&r, o, NEED_PROMPT, true);
+    if (good && o->json && !output_open(&json, o->json, inputs, sizeof inputs / sizeof *inputs, &err)) {
+        complain("%s", err.message);
+        good = false;
+    }
+    if (good) code = run_windows(&r, window, NULL);
+    if (json.file >= 0) {
+        if (code == EXIT_DONE) json_report(&json.rows, &r);
+        if (!output_close(&json, code == EXIT_DONE) && code == EXIT_DONE) code = output_failed(&json);
+    }
+    return run_close(&r, code);
 }

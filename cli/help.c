@@ -12,7 +12,8 @@ static const struct {
      "makes a prompt of each, and writes which class follows it best: id, prediction, index, probability and the\n"
      "probabilities of all classes. Without -t the prompt is the field `prompt`, else `text`. A JSON row may bring "
      "its\n"
-     "own `completions`, `prior`, `end_of_prompt`, `normalize` and `id`.\n\n"
+     "own `completions`, `prior`, `end_of_prompt`, `normalize` and `id`. With --only-prediction the same class comes\n"
+     "out for a fraction of the work where classes are many: classes that cannot win are left unfinished.\n\n"
      "  capp classify -m model.gguf -t 'Question: {text}\\nTopic:' -c 'card arrival,age limit' questions.csv\n"},
     {COMMAND_EVALUATE,
      "Classifies rows whose right class is known and reports accuracy, log-loss, the pairs confused most, and speed.\n"
@@ -23,9 +24,10 @@ static const struct {
      "and no completions, those of the text itself (null for the first token).\n\n"
      "  capp logprobs -m model.gguf --precision f32 rows.jsonl\n"},
     {COMMAND_TOKENIZE,
-     "Writes the token ids of each row's `text`. A GGUF file with a vocabulary and no tensors will do.\n\n"
+     "Writes the token ids of each row's `text`. A GGUF file or folder with a tokenizer and no tensors will do.\n\n"
      "  capp tokenize -m model.gguf texts.jsonl\n"},
-    {COMMAND_INSPECT, "Says what a GGUF file holds, also where capp cannot run it.\n\n  capp inspect model.gguf\n"},
+    {COMMAND_INSPECT,
+     "Says what a GGUF file or a folder holds, also where capp cannot run it.\n\n  capp inspect model.gguf\n"},
     {COMMAND_GENERATE,
      "Continues each prompt by the most probable token, again and again; writes id, text, ids and finish\n"
      "(length, eos or stop).\n\n"

@@ -32,6 +32,8 @@ enum option_id {
     OPT_PARSE_SPECIAL,
     OPT_PRIOR,
     OPT_MULTI_LABEL,
+    OPT_ONLY_PREDICTION,
+    OPT_AGGREGATE,
     OPT_END_OF_PROMPT,
     OPT_THREADS,
     OPT_MEMORY,
@@ -44,7 +46,8 @@ enum option_id {
 };
 
 const option_row option_rows[] = {
-    {"model", 'm', "FILE", ROWS | COMMAND_BENCH, false, OPT_MODEL, "model: a GGUF file, or the first of a split set"},
+    {"model", 'm', "FILE", ROWS | COMMAND_BENCH, false, OPT_MODEL,
+     "model: a GGUF file (the first of a split set) or folder"},
     {"template", 't', "TEXT", SCORE | COMMAND_GENERATE, false, OPT_TEMPLATE,
      "prompt with columns in braces: 'Question: {text}\\nTopic:'"},
     {"classes", 'c', "LIST", SCORE, false, OPT_CLASSES, "'a,b,c', or @FILE with one a line or a JSON array"},
@@ -54,6 +57,10 @@ const option_row option_rows[] = {
      "probability of each class before reading: '0.2,0.8', or @FILE (JSON array)"},
     {"multi-label", 0, NULL, CHOOSE, true, OPT_MULTI_LABEL,
      "score each class by itself: probabilities need not sum to 1"},
+    {"aggregate", 0, "NAME", CHOOSE, true, OPT_AGGREGATE,
+     "what decides: mean of a class's log-probabilities (default) or their sum"},
+    {"only-prediction", 0, NULL, CHOOSE, true, OPT_ONLY_PREDICTION,
+     "no probabilities: classes that cannot win are not finished"},
     {"end-of-prompt", 0, "TEXT", SCORE, true, OPT_END_OF_PROMPT,
      "stands between prompt and class: ' ' (default) or ''"},
     {"tokens", 'n', "N", COMMAND_GENERATE, false, OPT_TOKENS, "most tokens for each prompt (16)"},
@@ -67,7 +74,7 @@ const option_row option_rows[] = {
      "texts do not begin with the BOS token"},
     {"parse-special", 0, NULL, ROWS, true, OPT_PARSE_SPECIAL, "text of special tokens becomes those tokens"},
     {"out", 'o', "FILE", ROWS, false, OPT_OUT, "write rows to FILE (classify, evaluate: CSV where it ends in .csv)"},
-    {"json", 0, "FILE", COMMAND_EVALUATE | COMMAND_BENCH, false, OPT_JSON,
+    {"json", 0, "FILE", COMMAND_EVALUATE | COMMAND_GENERATE | COMMAND_BENCH, false, OPT_JSON,
      "write the report as JSON to FILE; - is stdout"},
     {"json", 0, NULL, COMMAND_INSPECT, false, OPT_INSPECT_JSON, "print one JSON object"},
     {"format", 0, "NAME", ROWS, false, OPT_FORMAT,
@@ -75,8 +82,10 @@ const option_row option_rows[] = {
     {"window", 0, "ROWS", ROWS, true, OPT_WINDOW, "rows looked at together (4096)"},
     {"threads", 0, "N", ENGINE, true, OPT_THREADS, "worker threads (default: one a processor)"},
     {"memory", 0, "BYTES", ENGINE, true, OPT_MEMORY, "for the run beside the weights, such as 512M or 4G"},
-    {"precision", 0, "NAME", ENGINE, true, OPT_PRECISION, "auto, f32 or bf16"},
-    {"isa", 0, "NAME", ENGINE, true, OPT_ISA, "instruction set: ref, avx2, avx512 (default: CAPP_ISA, else the best)"},
+    {"precision", 0, "NAME", ENGINE, true, OPT_PRECISION,
+     "auto (bf16, and close rows again in f32; default), f32 or bf16"},
+    {"isa", 0, "NAME", ENGINE, true, OPT_ISA,
+     "instruction set: ref, avx2, avx512, avx512bf16, amx (default: CAPP_ISA, else the best)"},
     {"context", 0, "TOKENS", ENGINE, true, OPT_CONTEXT, "longest prompt with completion (default: the model's)"},
     {"quiet", 'q', NULL, ALL, true, OPT_QUIET, "no progress, notes or warnings"},
     {"help", 'h', NULL, ALL, true, OPT_HELP, "this text"},
@@ -129,6 +138,12 @@ static bool number_option(size_t *target, const char *name, const char *text, ca
     return true;
 }
 
+static bool aggregate_option(options *o, const char *text, capp_error *err) {
+    o->aggregate = !strcmp(text, "sum") ? CAPP_AGGREGATE_SUM : CAPP_AGGREGATE_MEAN;
+    if (o->aggregate == CAPP_AGGREGATE_SUM || !strcmp(text, "mean")) return true;
+    return fail_at(err, 0, "--aggregate '%s' is unknown; use mean or sum", text);
+}
+
 static bool set(options *o, int id, const char *text, capp_error *err) {
     switch (id) {
     case OPT_MODEL: o->model = text; return true;
@@ -144,6 +159,8 @@ static bool set(options *o, int id, const char *text, capp_error *err) {
     case OPT_PARSE_SPECIAL: o->parse_special = true; return true;
     case OPT_PRIOR: o->prior = text; return true;
     case OPT_MULTI_LABEL: o->multi_label = true; return true;
+    case OPT_ONLY_PREDICTION: o->only_prediction = true; return true;
+    case OPT_AGGREGATE: return aggregate_option(o, text, err);
     case OPT_QUIET: o->quiet = true; return true;
     case OPT_HELP: o->help = true; return true;
     case OPT_TOKENS: return number_option(&o->tokens, "-n", text, err);
@@ -200,6 +217,16 @@ static bool fail_option(int kind, unsigned bit, char **arguments, capp_error *er
     return fail_at(err, 0, "unknown option '%s'", written);
 }
 
+/* Names of files that are given but empty: a variable that was not set, most often. */
+static bool check_names(const options *o, capp_error *err) {
+    const struct {
+        const char *text, *what;
+    } names[] = {{o->model, "-m"}, {o->out, "-o"}, {o->json, "--json"}, {o->input, "INPUT"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].text && !*names[i].text) return fail_at(err, 0, "%s is an empty name; give a file", names[i].what);
+    return true;
+}
+
 bool options_parse(options *o, const char *command, unsigned bit, int count, char **arguments, capp_error *err) {
     struct option longs[sizeof option_rows / sizeof *option_rows + 1];
     char letters[3 * sizeof option_rows / sizeof *option_rows + 2];
@@ -215,6 +242,7 @@ bool options_parse(options *o, const char *command, unsigned bit, int count, cha
     if (o->help) return true;
     if (optind < count) o->input = arguments[optind++];
     if (o->input && bit == COMMAND_BENCH) return fail_at(err, 0, "bench takes no INPUT, but '%s' is given", o->input);
+    if (!check_names(o, err)) return false;
     if (optind < count) return fail_at(err, 0, "one INPUT at a time: '%s' is one too many", arguments[optind]);
     if (!o->model && (row_of(OPT_MODEL, bit))) return fail_at(err, 0, "no model is given; give one by -m FILE");
     if (bit == COMMAND_INSPECT && !o->input) return fail_at(err, 0, "no file is given; write capp inspect FILE");

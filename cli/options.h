@@ -33,7 +33,8 @@ typedef struct options {
     size_t window; /* most rows of one call */
     size_t tokens; /* generate: -n */
     size_t prefill, repeat;
-    bool multi_label, parse_special, no_bos, quiet, ignore_eos, inspect_json;
+    capp_aggregate aggregate;
+    bool only_prediction, multi_label, parse_special, no_bos, quiet, ignore_eos, inspect_json;
 } options;
 
 /* arguments: those behind the name of the command. False and a message for people where they are wrong. */

@@ -162,7 +162,7 @@ void put_ids(buffer *b, const int32_t *ids, size_t n) {
 
 void put_cell(buffer *b, capp_str text) {
     bool quote = !text.size;
-    for (size_t i = 0; i < text.size && !quote; i++) quote = strchr(",\"\r\n", text.data[i]) && text.data[i];
+    for (size_t i = 0; i < text.size && !quote; i++) quote = is_one_of(text.data[i], ",\"\r\n");
     if (text.size && (text.data[0] == ' ' || text.data[text.size - 1] == ' ')) quote = true;
     if (!quote) {
         buffer_str(b, text);

@@ -62,7 +62,7 @@ static read_status next_text(reader *r, record *row, bool wait, capp_error *err)
 
 static bool blank(capp_str line) {
     for (size_t i = 0; i < line.size; i++)
-        if (!strchr(" \t\r\n", line.data[i]) || !line.data[i]) return false;
+        if (!is_one_of(line.data[i], " \t\r\n")) return false;
     return true;
 }
 

@@ -17,6 +17,10 @@ static bool file_text(const char *path, buffer *content, capp_error *err) {
 
 static json_t *json_array_of(capp_str text, const char *name, capp_error *err) {
     json_error_t cause;
+    if (!text.size) {
+        fail_at(err, 0, "%s: the file is empty; a JSON array is needed, such as [1, 2]", name);
+        return NULL;
+    }
     json_t *array = json_loadb(text.data, text.size, JSON_ALLOW_NUL, &cause);
     if (!array) fail_at(err, 0, "%s: bad JSON at line %d, column %d: %s", name, cause.line, cause.column, cause.text);
     if (array && !json_is_array(array)) {
@@ -39,14 +43,14 @@ static capp_str trim(capp_str text) {
         text.data++;
         text.size--;
     }
-    while (text.size && strchr(" \t\r", text.data[text.size - 1])) text.size--;
+    while (text.size && is_one_of(text.data[text.size - 1], " \t\r")) text.size--;
     return text;
 }
 
 /* Classes between separators, without the spaces around them. Empty ones at the end of a file are no classes. */
 static bool split_classes(row_rules *rules, capp_str list, char separator, const char *where, capp_error *err) {
     size_t capacity = 0;
-    while (separator == '\n' && list.size && strchr(" \t\r\n", list.data[list.size - 1])) list.size--;
+    while (separator == '\n' && list.size && is_one_of(list.data[list.size - 1], " \t\r\n")) list.size--;
     for (bool more = list.size > 0; more;) {
         const char *end = memchr(list.data, separator, list.size);
         more = end != NULL;
@@ -80,7 +84,7 @@ static bool parse_classes(row_rules *rules, const char *text, capp_error *err) {
         buffer content = {0};
         good = file_text(text + 1, &content, err);
         size_t at = 0;
-        while (at < content.size && strchr(" \t\r\n", content.data[at])) at++;
+        while (at < content.size && is_one_of(content.data[at], " \t\r\n")) at++;
         if (good && at < content.size && content.data[at] == '[')
             good = json_classes(rules, buffer_view(&content), text + 1, err);
         else if (good)
@@ -158,6 +162,7 @@ bool rules_open(row_rules *rules, const options *o, row_need need, capp_error *e
     if (o->template && !template_parse(&rules->template, o->template, err)) return false;
     if (o->classes && !parse_classes(rules, o->classes, err)) return false;
     if (o->prior && !parse_prior(rules, o->prior, err)) return false;
+    if (o->prior && !rules->n_prior) return fail_at(err, 0, "--prior is an empty list; write for example 0.2,0.8");
     if (rules->n_classes && rules->n_prior && rules->n_classes != rules->n_prior)
         return fail_at(err, 0, "--prior has %zu numbers, but there are %zu classes", rules->n_prior, rules->n_classes);
     if (rules->n_classes && need == NEED_CHOICES) {

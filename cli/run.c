@@ -130,7 +130,8 @@ bool run_progress(void *user, size_t done, size_t total) {
 typedef struct scoring {
     run *run;
     const row *rows;
-    row_result_fn fn;
+    row_result_fn fn; /* one of the two */
+    row_decision_fn decision_fn;
     void *user;
 } scoring;
 
@@ -141,16 +142,35 @@ static bool on_result(void *user, const capp_result *result) {
     return !interrupted();
 }
 
-capp_status run_score(run *r, const row *rows, size_t n, row_result_fn fn, void *user, capp_error *err) {
+static bool on_decision(void *user, const capp_decision *decision) {
+    scoring *s = user;
+    if (!s->decision_fn(s->run, &s->rows[decision->row], decision, s->user)) return false;
+    s->run->done++;
+    return !interrupted();
+}
+
+static capp_status score_or_decide(scoring *s, size_t n, capp_error *err) {
+    run *r = s->run;
     capp_example *examples = arena_take(&r->memory, n, sizeof *examples);
-    for (size_t i = 0; i < n; i++) examples[i] = rows[i].example;
+    for (size_t i = 0; i < n; i++) examples[i] = s->rows[i].example;
     capp_run_options how;
     capp_run_options_init(&how);
     how.parse_special = r->options->parse_special;
+    how.aggregate = r->options->aggregate;
     how.progress = run_progress;
     how.progress_user = r;
-    scoring s = {r, rows, fn, user};
-    return capp_score(r->session, examples, n, &how, on_result, &s, err);
+    if (s->fn) return capp_score(r->session, examples, n, &how, on_result, s, err);
+    return capp_decide(r->session, examples, n, &how, on_decision, s, err);
+}
+
+capp_status run_score(run *r, const row *rows, size_t n, row_result_fn fn, void *user, capp_error *err) {
+    scoring s = {r, rows, fn, NULL, user};
+    return score_or_decide(&s, n, err);
+}
+
+capp_status run_decide(run *r, const row *rows, size_t n, row_decision_fn fn, void *user, capp_error *err) {
+    scoring s = {r, rows, NULL, fn, user};
+    return score_or_decide(&s, n, err);
 }
 
 void begin_row(buffer *b, const row *of) {

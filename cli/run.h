@@ -46,8 +46,13 @@ bool run_progress(void *user, size_t done, size_t total);
 typedef bool (*row_result_fn)(run *r, const row *of, const capp_result *result, void *user);
 capp_status run_score(run *r, const row *rows, size_t n, row_result_fn fn, void *user, capp_error *err);
 
+/* Decides rows [0 .. n) of the window without finishing what cannot win, each decision to fn. */
+typedef bool (*row_decision_fn)(run *r, const row *of, const capp_decision *decision, void *user);
+capp_status run_decide(run *r, const row *rows, size_t n, row_decision_fn fn, void *user, capp_error *err);
+
 /* Writes the row of classify; correct: where the label is known. */
 bool write_choice(run *r, const row *of, const capp_result *result, bool labelled);
+bool write_decision(run *r, const row *of, const capp_decision *decision, bool labelled);
 
 /* The beginning of a JSON row: {"id": ... */
 void begin_row(buffer *b, const row *of);

@@ -141,6 +141,10 @@ bool ends_with(const char *text, const char *end) {
     return n >= m && !strcasecmp(text + n - m, end);
 }
 
+bool is_one_of(char c, const char *set) {
+    return c && strchr(set, c);
+}
+
 size_t utf8_character(const char *data, size_t size) {
     const unsigned char *p = (const unsigned char *)data;
     if (!size) return 0;
@@ -188,7 +192,7 @@ bool parse_bytes(const char *text, uint64_t *value) {
     if (!strspn(text, "0123456789.")) return false;
     double number = strtod(text, &end);
     static const char suffixes[] = "KMGT";
-    const char *suffix = *end ? strchr(suffixes, *end & ~0x20) : NULL;
+    const char *suffix = memchr(suffixes, *end & ~0x20, sizeof suffixes - 1);
     if (suffix) {
         number = ldexp(number, 10 * (int)(suffix - suffixes + 1));
         end++;
@@ -228,13 +232,15 @@ bool fail_at(capp_error *err, size_t line, const char *format, ...) {
 }
 
 void complain(const char *format, ...) {
+    char text[8192]; /* no allocation: this is also how its failure is told */
     va_list args;
     progress_wipe();
     va_start(args, format);
-    fputs("capp: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7F) *c = ' ';
+    fprintf(stderr, "capp: %s\n", text);
 }
 
 double seconds_now(void) {

@@ -46,6 +46,7 @@ void buffer_free(buffer *b);
 bool str_equal(capp_str a, capp_str b);
 bool str_is(capp_str a, const char *b);
 bool ends_with(const char *text, const char *end); /* ASCII letters of either case */
+bool is_one_of(char c, const char *set);           /* NUL is none */
 
 /* Bytes of the valid UTF-8 character (RFC 3629) at data, or 0. */
 size_t utf8_character(const char *data, size_t size);
@@ -70,7 +71,8 @@ const char *human_bytes(uint64_t bytes);
 /* Fills *err with a message about a line of the input (0: about none); returns false. err->row holds the line. */
 bool fail_at(capp_error *err, size_t line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* "capp: ..." on stderr, after wiping a progress bar. */
+/* "capp: ..." on stderr, one line, after wiping a progress bar. Control characters, which come from rows and names of
+ * files, become spaces. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 double seconds_now(void); /* monotonic */

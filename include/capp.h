@@ -94,19 +94,23 @@ CAPP_API capp_status capp_set_allocator(void *(*malloc_fn)(size_t), void *(*real
 /* ---- Models -------------------------------------------------------------------------------------------------- */
 
 typedef enum capp_precision {
-    CAPP_PRECISION_AUTO = 0, /* the fastest that keeps decisions */
+    CAPP_PRECISION_AUTO = 0, /* the fastest that keeps decisions: BF16 where the instruction set has a unit for it, and
+                                rows whose two best completions are too close in it scored again in F32; else F32 */
     CAPP_PRECISION_F32 = 1,  /* the reference: float32 throughout */
-    CAPP_PRECISION_BF16 = 2  /* bfloat16 products with float32 sums */
+    CAPP_PRECISION_BF16 = 2  /* inputs of matrix products rounded to bfloat16, sums and all else in float32;
+                                CAPP_EUNSUPPORTED where there is no unit for it */
 } capp_precision;
 
 typedef struct capp_model_options {
     int threads;              /* workers of each session; 0: as many as the process may run on */
     uint64_t memory;          /* bytes for a session's run, weights not counted; 0: a share of what is free */
     capp_precision precision; /* default CAPP_PRECISION_AUTO */
-    const char *isa;          /* "ref", "avx2", "avx512"...; NULL: the environment's CAPP_ISA, else the best that
-                                 CPU and operating system support. Borrowed for the call. */
-    uint32_t context;         /* most tokens of prompt and completion together; 0: the model's own limit */
-    bool vocab_only;          /* open the tokenizer alone: a file without tensors will do; no sessions */
+    const char *isa;  /* "ref", "avx2", "avx512", "avx512bf16", "amx"; NULL: the environment's CAPP_ISA, else the best
+                         that  CPU and operating system support. Borrowed for the call. */
+    uint32_t context; /* most tokens of prompt and completion together; 0: the model's own limit, or that up
+                         to which LongRoPE has its factors for short texts: more takes those for long */
+    bool vocab_only;  /* open the tokenizer alone: a file without tensors will do, or a tokenizer.json or a
+                         folder with one; no sessions */
 } capp_model_options;
 
 /* The defaults described above. */
@@ -114,7 +118,8 @@ CAPP_API void capp_model_options_init(capp_model_options *options);
 
 typedef struct capp_model capp_model;
 
-/* Opens a GGUF file (the first of a split set stands for all: NAME-00001-of-0000N.gguf). options may be NULL.
+/* Opens a GGUF file (the first of a split set stands for all: NAME-00001-of-0000N.gguf) or a folder with config.json,
+ * model.safetensors (or the files of its index) and tokenizer.json. options may be NULL.
  * On success the caller owns *model and ends it with capp_model_free after all its sessions. On failure *model is
  * NULL. The file must not change while the model is open. */
 CAPP_API capp_status capp_model_open(capp_model **model, const char *path, const capp_model_options *options,
@@ -124,10 +129,12 @@ CAPP_API capp_status capp_model_open(capp_model **model, const char *path, const
 CAPP_API void capp_model_free(capp_model *model);
 
 typedef struct capp_model_info {
-    const char *architecture; /* "llama", "gemma3", "gpt2"; valid until capp_model_free, as all pointers here */
+    const char *architecture; /* general.architecture, or model_type of config.json; valid until capp_model_free, as all
+                                 pointers here */
     const char *name;         /* general.name, or "" */
     const char *isa;          /* kernels in use, "" for vocab_only */
-    capp_precision precision; /* in use */
+    capp_precision precision; /* in use: F32 where AUTO found no unit for bfloat16 */
+    int threads;              /* workers of each session */
     uint32_t vocabulary;      /* tokens */
     uint32_t context;         /* most tokens of one sequence */
     uint32_t layers, width;   /* 0 for vocab_only */
@@ -140,6 +147,10 @@ typedef struct capp_model_info {
 } capp_model_info;
 
 CAPP_API void capp_model_get_info(const capp_model *model, capp_model_info *info);
+
+/* What one thread could do at most in matrix products with the model's instruction set and precision: operations a
+ * second, measured in registers for a tenth of a second. 0 for vocab_only. */
+CAPP_API double capp_model_measure_peak(const capp_model *model);
 
 /* Called once a fact, in order; strings are valid during the call only. section: "file", "model", "tokenizer",
  * "metadata", "tensors". Return false to stop. */
@@ -184,9 +195,11 @@ CAPP_API void capp_session_cancel(capp_session *session);
 /* Sums over the life of the session. */
 typedef struct capp_stats {
     uint64_t rows;            /* examples, texts and prompts finished */
+    uint64_t rows_again;      /* of them, too close for bfloat16 and scored again in float32 (precision auto) */
     uint64_t tokens_computed; /* token rows run through the layers */
     uint64_t tokens_saved;    /* token rows that a run of each completion with its prompt, one by one, would add */
     uint64_t head_rows;       /* rows of the head: distinct contexts whose next token was asked for */
+    double product_flops;     /* operations of the matrix products by weights, two for each weight and row */
     uint64_t planned_bytes;   /* peak of the run's memory as planned, the largest call's */
     uint64_t used_bytes;      /* peak of the KV store, buffers, token tree and plan as allocated */
     double seconds;           /* spent in calls */
@@ -226,15 +239,15 @@ typedef struct capp_example {
 
 /* What an example gave. All pointers are valid during the callback only. */
 typedef struct capp_result {
-    size_t row;           /* index of the example in the call */
-    size_t n_completions; /* */
-    size_t n_classes;     /* n_completions, or capp_scoring's n_classes where its classes are given */
-    size_t prediction;    /* index of the highest posterior; the first of equals */
-    const double
-        *likelihood;         /* [n_classes]: exp of the mean log-probability of its tokens, or what capp_scoring says */
-    const double *posterior; /* [n_classes]: likelihood times prior, where one is given, divided by its sum where
-                                normalize */
-    size_t n_prompt_ids;     /* BOS included */
+    size_t row;               /* index of the example in the call */
+    size_t n_completions;     /* */
+    size_t n_classes;         /* n_completions, or capp_scoring's n_classes where its classes are given */
+    size_t prediction;        /* index of the highest posterior; the first of equals */
+    const double *likelihood; /* [n_classes]: exp of the aggregate of its tokens' (discounted) log-probabilities, or the
+                                 sum of those of its phrasings */
+    const double *posterior;  /* [n_classes]: likelihood times prior, where one is given, divided by its sum where
+                                 normalize */
+    size_t n_prompt_ids;      /* BOS included, and a prefix */
     const int32_t *prompt_ids;
     const size_t *offset;  /* [n_completions + 1]: tokens of completion i are offset[i] .. offset[i + 1] - 1 of: */
     const int32_t *ids;    /* [offset[n_completions]] */
@@ -248,22 +261,22 @@ typedef bool (*capp_result_fn)(void *user, const capp_result *result);
 /* Called now and then from the calling thread; done and total count rows. Return false to cancel. */
 typedef bool (*capp_progress_fn)(void *user, size_t done, size_t total);
 
+/* What the log-probabilities of a completion's tokens come to: the logarithm of its likelihood. */
 typedef enum capp_aggregate {
-    CAPP_AGGREGATE_MEAN = 0,  /* the mean over its tokens: the likelihood is their geometric mean */
-    CAPP_AGGREGATE_SUM = 1,   /* the sum: the likelihood is Pr(completion | prompt) */
-    CAPP_AGGREGATE_BYTES = 2, /* the sum divided by the bytes of the completion's text: the same for any tokenizer */
-    CAPP_AGGREGATE_CALLER = 3 /* what capp_scoring's function says */
+    CAPP_AGGREGATE_MEAN = 0,  /* their mean, CAPPr's default: the length does not count */
+    CAPP_AGGREGATE_SUM = 1,   /* their sum: exp of it is the probability of exactly these tokens */
+    CAPP_AGGREGATE_BYTES = 2, /* their sum divided by the bytes of the completion's text: the same for any tokenizer */
+    CAPP_AGGREGATE_CALLER = 3 /* what capp_scoring's aggregate_fn says */
 } capp_aggregate;
 
 /* Logarithm of the likelihood of a completion whose n tokens have these (discounted) log-probabilities. NaN makes the
- * call fail with CAPP_EINVAL. */
+ * call fail with CAPP_EINVAL. Called from the calling thread, for a completion perhaps more than once. */
 typedef double (*capp_aggregate_fn)(void *user, const double *logprobs, size_t n, capp_str completion);
 
-/* How the log-probabilities of completions become likelihoods and posteriors, where that is not CAPPr's default. All
- * pointers are borrowed for the call. */
+/* What else becomes of the log-probabilities of completions, besides the aggregate. All pointers are borrowed for the
+ * call. */
 typedef struct capp_scoring {
-    capp_aggregate aggregate;       /* of a completion's log-probabilities: the logarithm of its likelihood */
-    capp_aggregate_fn aggregate_fn; /* for CAPP_AGGREGATE_CALLER */
+    capp_aggregate_fn aggregate_fn; /* for CAPP_AGGREGATE_CALLER, else not looked at */
     void *aggregate_user;
     /* discount times the token's marginal log-probability is added to the log-probability of each token. 0: none.
      * Completions that the model likes after any prompt lose by a negative one. */
@@ -285,16 +298,17 @@ typedef struct capp_scoring {
     size_t n_phrasings, n_classes;
 } capp_scoring;
 
-/* Mean, no discount, no classes. */
+/* No discount, no classes. */
 CAPP_API void capp_scoring_init(capp_scoring *scoring);
 
 typedef struct capp_run_options {
     bool parse_special;        /* text of special tokens in prompts and completions becomes those tokens */
+    capp_aggregate aggregate;  /* default CAPP_AGGREGATE_MEAN */
     capp_progress_fn progress; /* may be NULL */
     void *progress_user;
     const capp_prefix *const *prefixes; /* [n_prefixes] row i's prompt or text follows prefixes[i % n_prefixes] */
     size_t n_prefixes;                  /* 0: none */
-    const capp_scoring *scoring;        /* NULL: the defaults of capp_scoring_init */
+    const capp_scoring *scoring;        /* discounts, classes, aggregate_fn; NULL: none */
 } capp_run_options;
 
 CAPP_API void capp_run_options_init(capp_run_options *options);
@@ -315,8 +329,34 @@ CAPP_API capp_status capp_score(capp_session *session, const capp_example *examp
 CAPP_API capp_status capp_predict_proba(capp_session *session, const capp_example *examples, size_t n,
                                         const capp_run_options *options, double *proba, capp_error *err);
 
-/* Index of the most probable completion of each example, the first of equals, in prediction [n]. An example with one
- * completion (one class) is CAPP_EINVAL. */
+/* What capp_decide found. */
+typedef struct capp_decision {
+    size_t row;        /* index of the example in the call */
+    size_t prediction; /* index of the highest posterior; the first of equals */
+    double score;      /* its log-likelihood (the aggregate) plus the logarithm of its prior, where one is given */
+    /* The work. What completions begin with in common counts once. */
+    size_t completion_tokens;        /* that finishing every completion would run through the model behind the prompt: a
+                                        token with nothing behind it never runs */
+    size_t completion_tokens_run;    /* those that were run */
+    size_t completion_logprobs;      /* distinct tokens of all completions */
+    size_t completion_logprobs_read; /* those whose log-probability was looked at. The first tokens of all completions
+                                        are among them and cost nothing: the prompt's last token tells all at once */
+} capp_decision;
+
+/* As capp_result_fn. */
+typedef bool (*capp_decision_fn)(void *user, const capp_decision *decision);
+
+/* Decides each example as capp_score does, to the same prediction, but without finishing completions that cannot win
+ * any more: log-probabilities are at most 0, so that the tokens seen so far bound a completion's score from above.
+ * Thousands of completions are decided for a small share of the work; there are no probabilities. Options, order of
+ * results and errors as of capp_score; normalize changes nothing. CAPP_AGGREGATE_CALLER, a discount or classes give no
+ * such bound and are CAPP_EINVAL: they need capp_score. */
+CAPP_API capp_status capp_decide(capp_session *session, const capp_example *examples, size_t n,
+                                 const capp_run_options *options, capp_decision_fn fn, void *user, capp_error *err);
+
+/* Index of the most probable completion of each example, the first of equals, in prediction [n]: by capp_decide,
+ * or by capp_score where the options ask for what that cannot do. An example with one completion (one class) is
+ * CAPP_EINVAL. */
 CAPP_API capp_status capp_predict(capp_session *session, const capp_example *examples, size_t n,
                                   const capp_run_options *options, size_t *prediction, capp_error *err);
 
@@ -332,7 +372,7 @@ typedef struct capp_text_result {
 typedef bool (*capp_text_result_fn)(void *user, const capp_text_result *result);
 
 /* For each of n texts (none empty). flags: CAPP_TOKENIZE_*; after a prefix no BOS is added, nor a space. options may be
- * NULL; its scoring is not looked at. */
+ * NULL; its aggregate and scoring are not looked at. */
 CAPP_API capp_status capp_token_logprobs(capp_session *session, const capp_str *texts, size_t n, unsigned flags,
                                          const capp_run_options *options, capp_text_result_fn fn, void *user,
                                          capp_error *err);

@@ -1,7 +1,6 @@
 /* The rooms wired together: models and tokens. Sessions are in session.c, scoring in score.c, generation in generate.c.
  */
 #define _GNU_SOURCE
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include <time.h>
 
 #include "base/cpu.h"
+#include "kernel/peak.h"
 #include "session.h"
 
 enum { MIB = 1 << 20 };
@@ -29,10 +29,10 @@ static uint64_t default_memory(void) {
     uint64_t available = 0;
     FILE *file = fopen("/proc/meminfo", "re");
     if (file) {
+        static const char name[] = "MemAvailable:"; /* in KiB */
         char line[128];
-        uint64_t kib;
         while (fgets(line, sizeof line, file))
-            if (sscanf(line, "MemAvailable: %" SCNu64, &kib) == 1) available = kib * 1024;
+            if (!strncmp(line, name, sizeof name - 1)) available = strtoull(line + sizeof name - 1, NULL, 10) * 1024;
         fclose(file);
     }
     if (!available && !sysinfo(&info)) available = (uint64_t)info.freeram * info.mem_unit;
@@ -74,8 +74,8 @@ static char *copy_string(capp_str s) {
 
 static capp_status set_names(capp_model *model, capp_error *err) {
     capp_str architecture = {"", 0}, name = {"", 0};
-    capp_gguf_str(model->file, "general.architecture", &architecture);
-    capp_gguf_str(model->file, "general.name", &name);
+    (void)capp_source_str(&model->source, model->source.gguf ? "general.architecture" : "model_type", &architecture);
+    (void)capp_source_str(&model->source, model->source.gguf ? "general.name" : "_name_or_path", &name);
     model->architecture = copy_string(architecture);
     model->name = copy_string(name);
     return model->architecture && model->name ? CAPP_OK : capp_fail_memory(err, "the model");
@@ -87,20 +87,53 @@ static capp_status open_weights(capp_model *model, const char *isa, capp_error *
     capp_vocab_info vocab;
     capp_status st;
     if ((st = choose_kernels(&kernels, isa, err)) != CAPP_OK) return st;
+    if (model->precision == CAPP_PRECISION_BF16 && !kernels->bf16)
+        return capp_fail(err, CAPP_EUNSUPPORTED,
+                         "precision bf16 needs AVX-512 BF16 or AMX, and instruction set \"%s\" is in use; ask for f32",
+                         kernels->name);
+    if (model->precision == CAPP_PRECISION_AUTO && !kernels->bf16) model->precision = CAPP_PRECISION_F32;
     if ((st = capp_pool_open(&pool, model->threads, err)) != CAPP_OK) return st;
-    st = capp_weights_open(&model->weights, model->file, kernels, pool, err);
+    st = capp_weights_open(&model->weights, &model->source, kernels,
+                           model->precision == CAPP_PRECISION_F32 ? kernels->f32 : kernels->bf16, pool, err);
     capp_pool_free(pool);
     if (st != CAPP_OK) return st;
+    if (model->precision == CAPP_PRECISION_AUTO &&
+        (st = capp_weights_twin(&model->exact, model->weights, kernels->f32, err)) != CAPP_OK)
+        return st;
     capp_vocab_get_info(model->vocab, &vocab);
     const capp_hparams *h = &model->weights->hparams;
     if (vocab.n_tokens > h->vocabulary)
         return capp_fail(err, CAPP_EFORMAT, "%s: the tokenizer has %u tokens, the embeddings only %u",
-                         capp_gguf_path(model->file), vocab.n_tokens, h->vocabulary);
+                         capp_source_path(&model->source), vocab.n_tokens, h->vocabulary);
     if (model->context > h->context)
         return capp_fail(err, CAPP_EINVAL, "%s: a context of %u tokens was asked for; the model's is %u",
-                         capp_gguf_path(model->file), model->context, h->context);
-    if (!model->context) model->context = h->context;
+                         capp_source_path(&model->source), model->context, h->context);
+    /* LongRoPE has factors for short contexts, which hold for most texts, and others where a longer one is asked for.
+     */
+    if (!model->context) model->context = h->short_context ? h->short_context : h->context;
+    capp_weights_set_context(model->weights, model->context);
     return CAPP_OK;
+}
+
+/* The tokenizer alone, for a tokenizer.json or a folder that has one; the folder needs no model. */
+static bool is_tokenizer(const char *path, const capp_model_options *options) {
+    size_t n = strlen(path);
+    return (n > 5 && !strcmp(path + n - 5, ".json")) || (options->vocab_only && capp_is_folder(path));
+}
+
+static capp_status open_tokenizer(capp_model *model, const char *path, const capp_model_options *options,
+                                  capp_error *err) {
+    if (!options->vocab_only)
+        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: holds the tokenizer alone; give the folder of the model", path);
+    model->architecture = copy_string((capp_str){"", 0});
+    model->name = copy_string((capp_str){"", 0});
+    if (!model->architecture || !model->name) return capp_fail_memory(err, "the model");
+    return capp_vocab_open_json(&model->vocab, path, err);
+}
+
+static capp_status open_vocabulary(capp_model *model, capp_error *err) {
+    if (model->source.gguf) return capp_vocab_open_gguf(&model->vocab, model->source.gguf, err);
+    return capp_vocab_open_json(&model->vocab, capp_source_path(&model->source), err);
 }
 
 capp_status capp_model_open(capp_model **out, const char *path, const capp_model_options *options, capp_error *err) {
@@ -109,8 +142,6 @@ capp_status capp_model_open(capp_model **out, const char *path, const capp_model
     capp_model_options_init(&defaults);
     *out = NULL;
     if (!options) options = &defaults;
-    if (options->precision == CAPP_PRECISION_BF16)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "precision bf16 is not there yet; ask for f32 or auto");
     if (options->threads < 0) return capp_fail(err, CAPP_EINVAL, "%d threads: give 1 or more", options->threads);
     double start = capp_seconds();
     unsigned arithmetic = capp_enter_arithmetic();
@@ -122,15 +153,20 @@ capp_status capp_model_open(capp_model **out, const char *path, const capp_model
     model->threads = options->threads ? options->threads : capp_processors();
     model->memory = options->memory ? options->memory : default_memory();
     model->context = options->context;
-    model->precision = CAPP_PRECISION_F32;
-    if ((st = capp_gguf_open(&model->file, path, err)) != CAPP_OK) goto done;
+    model->precision = options->precision;
+    if (is_tokenizer(path, options)) {
+        st = open_tokenizer(model, path, options, err);
+        model->load_seconds = capp_seconds() - start;
+        goto done;
+    }
+    if ((st = capp_source_open(&model->source, path, err)) != CAPP_OK) goto done;
     if ((st = set_names(model, err)) != CAPP_OK) goto done;
     if (!options->vocab_only) {
         capp_hparams hparams;
         const capp_arch *arch;
-        if ((st = capp_hparams_read(&hparams, &arch, model->file, err)) != CAPP_OK) goto done;
+        if ((st = capp_hparams_read(&hparams, &arch, &model->source, err)) != CAPP_OK) goto done;
     }
-    if ((st = capp_vocab_open_gguf(&model->vocab, model->file, err)) != CAPP_OK) goto done;
+    if ((st = open_vocabulary(model, err)) != CAPP_OK) goto done;
     if (!options->vocab_only && (st = open_weights(model, options->isa, err)) != CAPP_OK) goto done;
     model->load_seconds = capp_seconds() - start;
 done:
@@ -144,9 +180,10 @@ done:
 
 void capp_model_free(capp_model *model) {
     if (!model) return;
+    capp_weights_free(model->exact);
     capp_weights_free(model->weights);
     capp_vocab_free(model->vocab);
-    capp_gguf_free(model->file);
+    capp_source_close(&model->source);
     capp_free(model->architecture);
     capp_free(model->name);
     capp_free(model);
@@ -160,17 +197,24 @@ void capp_model_get_info(const capp_model *model, capp_model_info *info) {
                               .name = model->name,
                               .isa = w ? w->kernels->name : "",
                               .precision = model->precision,
+                              .threads = model->threads,
                               .vocabulary = vocab.n_tokens,
                               .context = model->context,
                               .layers = w ? w->hparams.layers : 0,
                               .width = w ? w->hparams.width : 0,
                               .parameters = w ? w->parameters : 0,
-                              .file_bytes = capp_gguf_file_bytes(model->file),
+                              .file_bytes = capp_source_bytes(&model->source),
                               .weight_bytes = w ? w->packed_bytes : 0,
                               .bos = vocab.bos,
                               .eos = vocab.eos,
                               .add_bos = vocab.add_bos,
                               .load_seconds = model->load_seconds};
+}
+
+double capp_model_measure_peak(const capp_model *model) {
+    if (!model->weights) return 0;
+    bool bf16 = model->weights->products != model->weights->kernels->f32;
+    return 1e9 * capp_peak_gflops(model->weights->kernels->name, bf16, 0.1);
 }
 
 capp_status capp_tokenize(const capp_model *model, capp_str text, unsigned flags, int32_t **ids, size_t *n,

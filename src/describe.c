@@ -33,32 +33,36 @@ static const char *name_of(capp_str s, char *buffer, size_t size) {
     return buffer;
 }
 
-static void tell_file(teller *t, const capp_gguf *g) {
+static void tell_file(teller *t, const capp_source *s) {
     uint64_t elements = 0;
-    for (size_t i = 0; i < capp_gguf_n_tensors(g); i++) elements += capp_gguf_tensor_at(g, i)->elements;
-    tell(t, "file", "path", "%s", capp_gguf_path(g));
-    tell(t, "file", "format", "GGUF version %" PRIu32, capp_gguf_version(g));
-    tell(t, "file", "parts", "%zu", capp_gguf_parts(g));
-    tell(t, "file", "bytes", "%" PRIu64, capp_gguf_file_bytes(g));
-    tell(t, "file", "tensors", "%zu", capp_gguf_n_tensors(g));
+    for (size_t i = 0; i < capp_source_n_tensors(s); i++) elements += capp_source_tensor_at(s, i)->elements;
+    tell(t, "file", "path", "%s", capp_source_path(s));
+    if (s->gguf)
+        tell(t, "file", "format", "GGUF version %" PRIu32, capp_gguf_version(s->gguf));
+    else
+        tell(t, "file", "format", "folder of safetensors");
+    tell(t, "file", "parts", "%zu", s->gguf ? capp_gguf_parts(s->gguf) : capp_folder_parts(s->folder));
+    tell(t, "file", "bytes", "%" PRIu64, capp_source_bytes(s));
+    tell(t, "file", "tensors", "%zu", capp_source_n_tensors(s));
     tell(t, "file", "elements", "%" PRIu64, elements);
 }
 
-static void tell_model(teller *t, const capp_gguf *g) {
+static void tell_model(teller *t, const capp_source *s) {
     capp_hparams h;
     const capp_arch *arch;
     capp_error err;
     capp_str name;
     char buffer[128];
-    if (capp_gguf_str(g, "general.name", &name)) tell(t, "model", "name", "%s", name_of(name, buffer, sizeof buffer));
-    if (capp_gguf_str(g, "general.architecture", &name))
+    if (capp_source_str(s, s->gguf ? "general.name" : "_name_or_path", &name) == CAPP_FOUND)
+        tell(t, "model", "name", "%s", name_of(name, buffer, sizeof buffer));
+    if (capp_source_str(s, s->gguf ? "general.architecture" : "model_type", &name) == CAPP_FOUND)
         tell(t, "model", "architecture", "%s", name_of(name, buffer, sizeof buffer));
-    if (capp_hparams_read(&h, &arch, g, &err) != CAPP_OK) {
+    if (capp_hparams_read(&h, &arch, s, &err) != CAPP_OK) {
         tell(t, "model", "runs", "no: %s", err.message);
         return;
     }
-    for (size_t i = 0; i < capp_gguf_n_tensors(g); i++) {
-        const capp_gguf_tensor *x = capp_gguf_tensor_at(g, i);
+    for (size_t i = 0; i < capp_source_n_tensors(s); i++) {
+        const capp_tensor *x = capp_source_tensor_at(s, i);
         if (capp_dequant(x->type)) continue;
         tell(t, "model", "runs", "no: tensor %s has type %s, which capp cannot read",
              name_of(x->name, buffer, sizeof buffer), capp_type_get(x->type).name);
@@ -69,16 +73,23 @@ static void tell_model(teller *t, const capp_gguf *g) {
     tell(t, "model", "heads", "%" PRIu32 " of %" PRIu32 " dimensions, %" PRIu32 " for keys and values", h.heads,
          h.head_dim, h.kv_heads);
     tell(t, "model", "feed-forward", "%" PRIu32, h.feed);
+    if (h.experts) tell(t, "model", "experts", "%" PRIu32 ", %" PRIu32 " for a token", h.experts, h.experts_used);
+    if (h.window) tell(t, "model", "window", "%" PRIu32 " tokens on some layers or all", h.window);
     tell(t, "model", "context", "%" PRIu32 " tokens", h.context);
+    uint64_t elements = 0;
+    for (size_t i = 0; i < capp_source_n_tensors(s); i++) elements += capp_source_tensor_at(s, i)->elements;
+    tell(t, "model", "weights in memory", "%" PRIu64 " MiB in f32, half in bf16", elements * sizeof(float) >> 20);
     tell(t, "model", "KV cache", "%zu bytes a token in f32",
          (size_t)h.layers * h.kv_heads * h.head_dim * 2 * sizeof(float));
 }
 
-static void tell_tokenizer(teller *t, const capp_gguf *g) {
+static void tell_tokenizer(teller *t, const capp_source *s) {
     capp_vocab *vocab;
     capp_vocab_info info;
     capp_error err;
-    if (capp_vocab_open_gguf(&vocab, g, &err) != CAPP_OK) {
+    capp_status st =
+        s->gguf ? capp_vocab_open_gguf(&vocab, s->gguf, &err) : capp_vocab_open_json(&vocab, capp_source_path(s), &err);
+    if (st != CAPP_OK) {
         tell(t, "tokenizer", "runs", "no: %s", err.message);
         return;
     }
@@ -123,16 +134,45 @@ static void tell_tensor(teller *t, const capp_gguf_tensor *x) {
     tell(t, "tensors", name_of(x->name, name, sizeof name), "%s, %s", shape, capp_type_get(x->type).name);
 }
 
+static void tell_field(teller *t, capp_json_walk item) {
+    char key[160], text[200];
+    bool truth, escapes;
+    double number;
+    name_of(capp_json_raw(item.name, &escapes), key, sizeof key);
+    switch (capp_json_kind_of(item.value)) {
+    case CAPP_JSON_STRING: {
+        capp_str raw = capp_json_raw(item.value, &escapes);
+        tell(t, "metadata", key, "%s%s", name_of(raw, text, sizeof text), raw.size >= sizeof text ? "..." : "");
+        break;
+    }
+    case CAPP_JSON_NUMBER:
+        if (capp_json_f64(item.value, &number)) tell(t, "metadata", key, "%.9g", number);
+        break;
+    case CAPP_JSON_BOOL:
+        if (capp_json_bool(item.value, &truth)) tell(t, "metadata", key, "%s", truth ? "true" : "false");
+        break;
+    case CAPP_JSON_ARRAY: tell(t, "metadata", key, "%zu values", capp_json_count(item.value)); break;
+    case CAPP_JSON_OBJECT: tell(t, "metadata", key, "%zu fields", capp_json_count(item.value)); break;
+    default: tell(t, "metadata", key, "null");
+    }
+}
+
+static void tell_metadata(teller *t, const capp_source *s) {
+    for (size_t i = 0; s->gguf && i < capp_gguf_n_values(s->gguf); i++) tell_value(t, capp_gguf_value_at(s->gguf, i));
+    if (s->gguf) return;
+    for (capp_json_walk w = capp_json_begin(capp_folder_config(s->folder)); capp_json_next(&w);) tell_field(t, w);
+}
+
 capp_status capp_describe(const char *path, capp_describe_fn fn, void *user, capp_error *err) {
-    capp_gguf *g;
+    capp_source s;
     teller t = {fn, user, false};
-    capp_status st = capp_gguf_open(&g, path, err);
+    capp_status st = capp_source_open(&s, path, err);
     if (st != CAPP_OK) return st;
-    tell_file(&t, g);
-    tell_model(&t, g);
-    tell_tokenizer(&t, g);
-    for (size_t i = 0; i < capp_gguf_n_values(g); i++) tell_value(&t, capp_gguf_value_at(g, i));
-    for (size_t i = 0; i < capp_gguf_n_tensors(g); i++) tell_tensor(&t, capp_gguf_tensor_at(g, i));
-    capp_gguf_free(g);
+    tell_file(&t, &s);
+    tell_model(&t, &s);
+    tell_tokenizer(&t, &s);
+    tell_metadata(&t, &s);
+    for (size_t i = 0; i < capp_source_n_tensors(&s); i++) tell_tensor(&t, capp_source_tensor_at(&s, i));
+    capp_source_close(&s);
     return CAPP_OK;
 }

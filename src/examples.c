@@ -4,9 +4,10 @@
 #include <string.h>
 
 #include "decide/decide.h"
-#include "session.h"
+#include "encode.h"
+#include "weigh.h"
 
-enum { MOST_WINDOW_ROWS = 4096 };
+enum { MOST_WINDOW_ROWS = 4096, CLOSE_TOKENS = 256 }; /* tokens of close rows that are worth a wave of the exact lane */
 
 /* A row of the window. Its prompt's ids are the first n_prompt of `ids`, its scored tokens the rest. */
 typedef struct item {
@@ -14,10 +15,13 @@ typedef struct item {
     size_t first_offset; /* of n_completions + 1 in offsets, counted from the end of the prompt */
     size_t row;
     uint32_t last_wave;
+    bool close; /* scored again by the exact lane */
 } item;
 
 typedef struct window {
     capp_session *session;
+    capp_lane *lane; /* of the rows; close ones go to the exact one */
+    const capp_weighing *weighing;
     const capp_example *examples; /* or NULL: texts */
     size_t total;                 /* rows of the call */
     const capp_run_options *options;
@@ -25,15 +29,19 @@ typedef struct window {
     capp_text_result_fn text_fn;
     void *user;
     item *items; /* [n_items] */
-    size_t n_items, items_capacity, delivered;
-    capp_ids ids;    /* of all items */
-    uint32_t *nodes; /* [ids.n] node of each scored id */
+    size_t n_items, items_capacity;
+    size_t judged, delivered; /* items whose waves have run and whose scores are close or not; that were handed over */
+    size_t n_close;           /* judged to be close and not yet scored again */
+    uint64_t close_tokens;    /* token rows of the exact lane */
+    double margin;            /* below which scores are close, or 0 */
+    capp_ids ids;             /* of all items */
+    uint32_t *nodes;          /* [ids.n] node of each scored id */
     size_t nodes_capacity;
     size_t *offsets;
     size_t n_offsets, offsets_capacity;
     float *logprobs; /* of one item */
     size_t logprobs_capacity;
-    double *doubles; /* of one item: aggregates, likelihoods, posteriors */
+    double *doubles; /* of one item: scores, likelihoods, posteriors [3][n_classes], and what weighing needs */
     size_t doubles_capacity;
     /* The completions of the row before, tokenised: rows mostly share one list. */
     const capp_str *same_completions;
@@ -69,65 +77,152 @@ capp_status capp_example_check(const capp_example *e, capp_error *err) {
 
 /* ---- Results ---- */
 
+/* The item's log-probabilities, in w->logprobs, which has room for one more. */
+static capp_status collect(window *w, const item *it, capp_error *err) {
+    const capp_tree *tree = it->close ? &w->session->exact.tree : &w->lane->tree;
+    size_t first = it->first_id + it->n_prompt;
+    if (!capp_grow(&w->logprobs, &w->logprobs_capacity, it->n_scored + 1, sizeof *w->logprobs))
+        return capp_fail_memory(err, "the results");
+    for (size_t i = 0; i < it->n_scored; i++) w->logprobs[i] = tree->nodes[w->nodes[first + i]].logprob;
+    return CAPP_OK;
+}
+
+/* The scores of the item's classes, the first in w->doubles, from what was collected. */
+static capp_status weigh(window *w, const item *it, capp_error *err) {
+    const capp_example *e = &w->examples[it->row];
+    size_t n_classes = capp_weighing_classes(w->weighing, e), scratch = it->n_scored + e->n_completions;
+    if (!capp_grow(&w->doubles, &w->doubles_capacity, 3 * n_classes + scratch, sizeof *w->doubles))
+        return capp_fail_memory(err, "the results");
+    capp_status st = capp_weigh(w->weighing, e, it->row, w->logprobs, w->offsets + it->first_offset,
+                                w->doubles + 3 * n_classes, w->doubles, err);
+    if (st != CAPP_OK && err) err->row = it->row;
+    return st;
+}
+
 static capp_status deliver_example(window *w, const item *it, capp_error *err) {
     const capp_example *e = &w->examples[it->row];
-    const size_t *offset = w->offsets + it->first_offset;
-    size_t n = e->n_completions;
-    if (!capp_grow(&w->doubles, &w->doubles_capacity, 3 * n, sizeof *w->doubles))
-        return capp_fail_memory(err, "the results");
-    double *aggregate = w->doubles, *likelihood = aggregate + n, *posterior = likelihood + n;
-    for (size_t i = 0; i < n; i++) {
-        aggregate[i] = capp_decide_mean(w->logprobs + offset[i], offset[i + 1] - offset[i]);
-        likelihood[i] = exp(aggregate[i]);
-    }
-    capp_decide_posterior(aggregate, e->prior, n, e->normalize, posterior);
+    capp_status st = weigh(w, it, err);
+    if (st != CAPP_OK) return st;
+    size_t n = capp_weighing_classes(w->weighing, e);
+    double *score = w->doubles, *likelihood = score + n, *posterior = likelihood + n;
+    for (size_t i = 0; i < n; i++) likelihood[i] = exp(score[i]);
+    capp_decide_posterior(score, e->prior, n, e->normalize, posterior);
     capp_result result = {.row = it->row,
-                          .n_completions = n,
+                          .n_completions = e->n_completions,
                           .n_classes = n,
-                          .prediction = capp_decide_best(aggregate, e->prior, n),
+                          .prediction = capp_decide_best(score, e->prior, n),
                           .likelihood = likelihood,
                           .posterior = posterior,
                           .n_prompt_ids = it->n_prompt,
                           .prompt_ids = w->ids.data + it->first_id,
-                          .offset = offset,
+                          .offset = w->offsets + it->first_offset,
                           .ids = w->ids.data + it->first_id + it->n_prompt,
                           .logprobs = w->logprobs};
     return w->fn(w->user, &result) ? CAPP_OK : capp_fail(err, CAPP_ECANCELLED, "cancelled");
 }
 
 static capp_status deliver(window *w, const item *it, capp_error *err) {
-    const capp_tree *tree = &w->session->tree;
-    if (!capp_grow(&w->logprobs, &w->logprobs_capacity, it->n_scored + 1, sizeof *w->logprobs))
-        return capp_fail_memory(err, "the results");
-    size_t first = it->first_id + it->n_prompt;
-    for (size_t i = 0; i < it->n_scored; i++) w->logprobs[i] = tree->nodes[w->nodes[first + i]].logprob;
-    if (w->examples) return deliver_example(w, it, err);
+    capp_status st = collect(w, it, err);
+    if (st != CAPP_OK || w->examples) return st == CAPP_OK ? deliver_example(w, it, err) : st;
     /* A text: its prefix and its first token stand as the prompt. */
     memmove(w->logprobs + 1, w->logprobs, it->n_scored * sizeof *w->logprobs);
     w->logprobs[0] = NAN;
-    capp_text_result result = {it->row, it->n_scored + 1, w->ids.data + first - 1, w->logprobs};
+    capp_text_result result = {it->row, it->n_scored + 1, w->ids.data + it->first_id + it->n_prompt - 1, w->logprobs};
     return w->text_fn(w->user, &result) ? CAPP_OK : capp_fail(err, CAPP_ECANCELLED, "cancelled");
 }
 
-/* Rows whose waves have run, in order. */
-typedef struct delivery {
-    window *w;
-    capp_error err; /* where status is not CAPP_OK */
-    capp_status status;
-} delivery;
+/* ---- Close rows ---- */
 
-static capp_status deliver_until(window *w, uint32_t wave, capp_error *err) {
+/* Puts prompt and completions of an item into a tree: nodes of its scored ids. */
+static capp_status insert_item(window *w, const item *it, capp_tree *tree, capp_error *err) {
+    const int32_t *ids = w->ids.data + it->first_id;
+    const size_t *offset = w->offsets + it->first_offset;
+    size_t n = w->examples ? w->examples[it->row].n_completions : 1;
+    uint32_t prompt, last;
+    if (!capp_grow(&w->nodes, &w->nodes_capacity, w->ids.n, sizeof *w->nodes))
+        return capp_fail_memory(err, "the window");
+    uint32_t *nodes = w->nodes + it->first_id + it->n_prompt;
+    capp_status st = capp_tree_insert(tree, CAPP_ROOT, ids, it->n_prompt, false, NULL, &prompt, err);
+    for (size_t i = 0; i < n && st == CAPP_OK; i++)
+        st = capp_tree_insert(tree, prompt, ids + it->n_prompt + offset[i], offset[i + 1] - offset[i], true,
+                              nodes + offset[i], &last, err);
+    return st;
+}
+
+/* By how much the highest score exceeds those of completions that are not equal to its own (which are as far apart in
+ * any precision). */
+static double lead_of(const window *w, const item *it) {
+    const capp_example *e = &w->examples[it->row];
+    const size_t *offset = w->offsets + it->first_offset;
+    const uint32_t *nodes = w->nodes + it->first_id + it->n_prompt;
+    size_t n = capp_weighing_classes(w->weighing, e), best = capp_decide_best(w->doubles, e->prior, n);
+    bool classes = w->weighing->scoring && w->weighing->scoring->class_of;
+    double top = capp_decide_score(w->doubles[best], e->prior, best), second = -INFINITY;
+    for (size_t i = 0; i < n; i++) {
+        bool equal = classes ? i == best : nodes[offset[i + 1] - 1] == nodes[offset[best + 1] - 1];
+        double score = capp_decide_score(w->doubles[i], e->prior, i);
+        if (!equal && score > second) second = score;
+    }
+    return top - second;
+}
+
+/* Where the two highest scores are too near each other for the fast lane, the item goes into the exact lane's window.
+ */
+static capp_status judge(window *w, item *it, capp_error *err) {
+    capp_tree *tree = &w->session->exact.tree;
     capp_status st;
-    while (w->delivered < w->n_items && w->items[w->delivered].last_wave <= wave) {
+    if ((st = collect(w, it, err)) != CAPP_OK) return st;
+    if ((st = weigh(w, it, err)) == CAPP_EINVAL) return CAPP_OK; /* said when the rows before have been delivered */
+    if (st != CAPP_OK) return st;
+    if (lead_of(w, it) >= w->margin) return CAPP_OK;
+    if (!w->n_close && (st = capp_tree_next_window(tree, err)) != CAPP_OK) return st;
+    it->close = true;
+    w->n_close++;
+    w->session->stats.rows_again++;
+    return insert_item(w, it, tree, err);
+}
+
+static capp_status run_close(window *w, capp_error *err) {
+    capp_session *s = w->session;
+    uint64_t before = s->stats.tokens_computed;
+    if (!w->n_close) return CAPP_OK;
+    w->n_close = 0;
+    capp_status st = capp_session_run(s, &s->exact, NULL, NULL, err);
+    w->close_tokens += s->stats.tokens_computed - before;
+    return st;
+}
+
+/* ---- Delivery, in order ---- */
+
+/* Hands over what has been judged, up to the first row that waits for the exact lane. */
+static capp_status deliver_judged(window *w, capp_error *err) {
+    capp_status st;
+    while (w->delivered < w->judged && !(w->n_close && w->items[w->delivered].close)) {
         if ((st = deliver(w, &w->items[w->delivered], err)) != CAPP_OK) return st;
         w->session->stats.rows++;
         size_t done = w->items[w->delivered++].row + 1;
-        bool due = w->delivered == w->n_items || w->items[w->delivered].last_wave > wave || !(done % 64);
+        bool due = w->delivered == w->judged || !(done % 64);
         if (due && w->options->progress && !w->options->progress(w->options->progress_user, done, w->total))
             return capp_fail(err, CAPP_ECANCELLED, "cancelled");
     }
     return CAPP_OK;
 }
+
+/* Rows all of whose waves are up to `wave`. last: no more waves come. */
+static capp_status finish_rows(window *w, uint32_t wave, bool last, capp_error *err) {
+    capp_status st;
+    for (; w->judged < w->n_items && w->items[w->judged].last_wave <= wave; w->judged++)
+        if (w->margin > 0 && (st = judge(w, &w->items[w->judged], err)) != CAPP_OK) return st;
+    bool enough = last || w->session->exact.tree.touched >= CLOSE_TOKENS;
+    if (w->n_close && enough && (st = run_close(w, err)) != CAPP_OK) return st;
+    return deliver_judged(w, err);
+}
+
+typedef struct delivery {
+    window *w;
+    capp_error err; /* where status is not CAPP_OK */
+    capp_status status;
+} delivery;
 
 static bool after_wave(void *user, uint32_t wave) {
     delivery *d = user;
@@ -135,13 +230,13 @@ static bool after_wave(void *user, uint32_t wave) {
     if (!wave)
         for (size_t i = 0; i < d->w->n_items; i++) {
             item *it = &d->w->items[i];
-            const capp_tree *tree = &d->w->session->tree;
+            const capp_tree *tree = &d->w->lane->tree;
             for (size_t j = 0; j < it->n_scored; j++) {
                 uint32_t parent = tree->nodes[d->w->nodes[it->first_id + it->n_prompt + j]].parent;
                 if (tree->nodes[parent].wave > it->last_wave) it->last_wave = tree->nodes[parent].wave;
             }
         }
-    d->status = deliver_until(d->w, wave, &d->err);
+    d->status = finish_rows(d->w, wave, false, &d->err);
     return d->status == CAPP_OK;
 }
 
@@ -160,14 +255,16 @@ static capp_status run_window(window *w, capp_error *err) {
         alone += n * (it->n_prompt - 1) + it->n_scored;
     }
     delivery d = {.w = w, .status = CAPP_OK};
-    capp_status st = capp_session_run(s, after_wave, &d, err);
+    w->margin = w->examples && w->lane == &s->fast ? capp_weighing_margin(w->weighing, s) : 0;
+    w->close_tokens = 0;
+    capp_status st = capp_session_run(s, w->lane, after_wave, &d, err);
     if (d.status != CAPP_OK) {
         st = d.status;
         if (err) *err = d.err;
     }
-    if (st == CAPP_OK) st = deliver_until(w, UINT32_MAX, err); /* rows of which nothing had to run */
-    if (st == CAPP_OK) s->stats.tokens_saved += alone - (s->stats.tokens_computed - before);
-    w->n_items = w->delivered = 0;
+    if (st == CAPP_OK) st = finish_rows(w, UINT32_MAX, true, err); /* and rows of which nothing had to run */
+    if (st == CAPP_OK) s->stats.tokens_saved += alone - (s->stats.tokens_computed - before - w->close_tokens);
+    w->n_items = w->judged = w->delivered = w->n_close = 0;
     w->ids.n = w->n_offsets = 0;
     w->same_completions = NULL;
     return st;
@@ -182,32 +279,13 @@ static capp_status add_offset(window *w, size_t offset, capp_error *err) {
     return CAPP_OK;
 }
 
-/* Appends the prefix of the row's prompt or text, where there is one. */
-static capp_status push_prefix(window *w, const capp_prefix *prefix, capp_error *err) {
-    for (size_t i = 0; prefix && i < prefix->ids.n; i++)
-        if (!capp_ids_push(&w->ids, prefix->ids.data[i])) return capp_fail_memory(err, "the window");
-    return CAPP_OK;
-}
-
-/* Ids of a prompt: with BOS, or after a prefix and a space. */
-static capp_status encode_prompt(window *w, capp_str prompt, const capp_prefix *prefix, unsigned flags,
-                                 capp_error *err) {
-    bool space;
-    capp_status st;
-    if (!prefix) return capp_session_encode(w->session, prompt, flags | CAPP_TOKENIZE_BOS, "prompt", &w->ids, err);
-    if ((st = capp_needs_space(w->session->model, &space, err)) != CAPP_OK) return st;
-    if ((st = push_prefix(w, prefix, err)) != CAPP_OK) return st;
-    return capp_encode_joined(w->session->model, prompt, space, flags, "prompt", &w->ids, err);
-}
-
 /* Appends the ids of all completions and their offsets. */
 static capp_status encode_completions(window *w, const capp_example *e, item *it, unsigned flags, capp_error *err) {
     const capp_model *model = w->session->model;
     size_t start = w->ids.n;
     bool space;
     capp_status st;
-    if ((st = capp_needs_space(model, &space, err)) != CAPP_OK) return st;
-    if (e->end_of_prompt && !*e->end_of_prompt) space = false;
+    if ((st = capp_encode_rule(model, e->end_of_prompt, &space, err)) != CAPP_OK) return st;
     it->first_offset = w->n_offsets;
     if (w->same_completions == e->completions && w->same_n == e->n_completions && w->same_space == space) {
         const item *same = &w->items[w->same_item];
@@ -219,7 +297,7 @@ static capp_status encode_completions(window *w, const capp_example *e, item *it
     } else {
         if ((st = add_offset(w, 0, err)) != CAPP_OK) return st;
         for (size_t i = 0; i < e->n_completions; i++) {
-            st = capp_encode_joined(model, e->completions[i], space, flags, "completion", &w->ids, err);
+            st = capp_encode_text(model, e->completions[i], space, flags, "completion", &w->ids, err);
             if (st != CAPP_OK) return st;
             if ((st = add_offset(w, w->ids.n - start, err)) != CAPP_OK) return st;
         }
@@ -236,28 +314,10 @@ static capp_status encode_completions(window *w, const capp_example *e, item *it
 static capp_status check_length(const window *w, const item *it, size_t longest, capp_error *err) {
     const capp_session *s = w->session;
     size_t n = it->n_prompt + longest;
-    if (n > s->model->context)
-        return capp_fail(err, CAPP_ETOOLONG,
-                         "%zu tokens of prompt and completion, but the context is %u; shorten the text", n,
-                         s->model->context);
+    capp_status st = capp_encode_check(s, n, err);
+    if (st != CAPP_OK) return st;
     if (w->n_items && w->ids.n > s->node_limit) return capp_fail(err, CAPP_EBUDGET, "the window is full");
     return capp_session_check(s, n, w->ids.n, err);
-}
-
-static capp_status insert_item(window *w, const item *it, const size_t *offset, size_t n, capp_error *err) {
-    capp_tree *tree = &w->session->tree;
-    const int32_t *ids = w->ids.data + it->first_id;
-    uint32_t prompt, last;
-    capp_status st;
-    if (!capp_grow(&w->nodes, &w->nodes_capacity, w->ids.n, sizeof *w->nodes))
-        return capp_fail_memory(err, "the window");
-    uint32_t *nodes = w->nodes + it->first_id + it->n_prompt;
-    if ((st = capp_tree_insert(tree, CAPP_ROOT, ids, it->n_prompt, false, NULL, &prompt, err)) != CAPP_OK) return st;
-    for (size_t i = 0; i < n; i++)
-        if ((st = capp_tree_insert(tree, prompt, ids + it->n_prompt + offset[i], offset[i + 1] - offset[i], true,
-                                   nodes + offset[i], &last, err)) != CAPP_OK)
-            return st;
-    return CAPP_OK;
 }
 
 static capp_status add_example(window *w, size_t row, capp_error *err) {
@@ -265,16 +325,18 @@ static capp_status add_example(window *w, size_t row, capp_error *err) {
     unsigned flags = w->options->parse_special ? CAPP_TOKENIZE_SPECIAL : 0;
     item it = {.first_id = w->ids.n, .row = row};
     capp_status st;
-    if ((st = capp_example_check(e, err)) != CAPP_OK) return st;
-    if ((st = encode_prompt(w, e->prompt, capp_row_prefix(w->options, row), flags, err)) != CAPP_OK) return st;
+    if ((st = capp_weighing_check(w->weighing, e, err)) != CAPP_OK) return st;
+    const capp_prefix *prefix = capp_row_prefix(w->options, row);
+    if ((st = capp_encode_prompt(w->session->model, e->prompt, prefix, flags, &w->ids, err)) != CAPP_OK) return st;
     it.n_prompt = w->ids.n - it.first_id;
     if ((st = encode_completions(w, e, &it, flags, err)) != CAPP_OK) return st;
     const size_t *offset = w->offsets + it.first_offset;
+    if ((st = capp_weighing_check_tokens(w->weighing, offset, e->n_completions, err)) != CAPP_OK) return st;
     size_t longest = 0;
     for (size_t i = 0; i < e->n_completions; i++)
         if (offset[i + 1] - offset[i] > longest) longest = offset[i + 1] - offset[i];
     if ((st = check_length(w, &it, longest, err)) != CAPP_OK) return st;
-    if ((st = insert_item(w, &it, offset, e->n_completions, err)) != CAPP_OK) return st;
+    if ((st = insert_item(w, &it, &w->lane->tree, err)) != CAPP_OK) return st;
     w->items[w->n_items++] = it;
     return CAPP_OK;
 }
@@ -284,11 +346,13 @@ static capp_status add_text(window *w, capp_str text, size_t row, unsigned flags
     item it = {.first_id = w->ids.n, .row = row, .n_prompt = 1 + (prefix ? prefix->ids.n : 0)};
     capp_status st;
     if (prefix) flags &= ~(unsigned)CAPP_TOKENIZE_BOS;
-    if ((st = push_prefix(w, prefix, err)) != CAPP_OK) return st;
-    if ((st = capp_session_encode(w->session, text, flags, "text", &w->ids, err)) != CAPP_OK) return st;
+    if ((st = capp_encode_prefix(prefix, &w->ids, err)) != CAPP_OK) return st;
+    if ((st = capp_encode_text(w->session->model, text, false, flags, "text", &w->ids, err)) != CAPP_OK) return st;
     it.n_scored = w->ids.n - it.first_id - it.n_prompt;
     if ((st = check_length(w, &it, it.n_scored, err)) != CAPP_OK) return st;
-    if ((st = insert_item(w, &it, (size_t[]){0, it.n_scored}, 1, err)) != CAPP_OK) return st;
+    it.first_offset = w->n_offsets;
+    if ((st = add_offset(w, 0, err)) != CAPP_OK || (st = add_offset(w, it.n_scored, err)) != CAPP_OK) return st;
+    if ((st = insert_item(w, &it, &w->lane->tree, err)) != CAPP_OK) return st;
     w->items[w->n_items++] = it;
     return CAPP_OK;
 }
@@ -296,16 +360,15 @@ static capp_status add_text(window *w, capp_str text, size_t row, unsigned flags
 /* A window takes at least one row, whatever its size. */
 static bool has_room(const window *w) {
     if (!w->n_items) return true;
-    return w->n_items < MOST_WINDOW_ROWS && w->session->tree.touched + w->ids.n < w->session->node_limit;
+    return w->n_items < MOST_WINDOW_ROWS && w->lane->tree.touched + w->ids.n < w->session->node_limit;
 }
 
 /* Rows to windows; a row at fault ends the run after the rows before it. */
 static capp_status run_rows(window *w, const capp_str *texts, size_t n, unsigned flags, capp_error *err) {
-    capp_session *s = w->session;
     capp_error row_error;
     capp_status st = CAPP_OK, row_st = CAPP_OK;
     for (size_t i = 0; i < n && st == CAPP_OK && row_st == CAPP_OK;) {
-        if ((st = capp_tree_next_window(&s->tree, err)) != CAPP_OK) break;
+        if ((st = capp_tree_next_window(&w->lane->tree, err)) != CAPP_OK) break;
         for (; i < n && has_room(w); i++) {
             size_t ids = w->ids.n, offsets = w->n_offsets;
             if (!capp_grow(&w->items, &w->items_capacity, w->n_items + 1, sizeof *w->items))
@@ -342,17 +405,40 @@ static capp_status run_call(window *w, const capp_str *texts, size_t n, unsigned
     return st;
 }
 
+capp_status capp_score_rows(capp_session *session, capp_lane *lane, const capp_weighing *g,
+                            const capp_example *examples, size_t n, const capp_run_options *options, capp_result_fn fn,
+                            void *user, capp_error *err) {
+    window w = {.session = session,
+                .lane = lane,
+                .weighing = g,
+                .examples = examples,
+                .options = options,
+                .fn = fn,
+                .user = user};
+    return n ? run_call(&w, NULL, n, 0, err) : CAPP_OK;
+}
+
+capp_status capp_score_texts(capp_session *session, capp_lane *lane, const capp_str *texts, size_t n, unsigned flags,
+                             const capp_run_options *options, capp_text_result_fn fn, void *user, capp_error *err) {
+    window w = {.session = session, .lane = lane, .options = options, .text_fn = fn, .user = user};
+    return n ? run_call(&w, texts, n, flags, err) : CAPP_OK;
+}
+
+/* ---- The public functions ---- */
+
 capp_status capp_score(capp_session *session, const capp_example *examples, size_t n, const capp_run_options *options,
                        capp_result_fn fn, void *user, capp_error *err) {
-    window w = {.session = session, .examples = examples, .options = options, .fn = fn, .user = user};
-    if (options && options->scoring) return capp_score_as(session, examples, n, options, fn, user, err);
-    return n ? run_call(&w, NULL, n, 0, err) : CAPP_OK;
+    capp_weighing g;
+    capp_status st = capp_weighing_init(&g, options, err);
+    if (st != CAPP_OK) return st;
+    if (n && g.scoring && g.scoring->discount != 0 && !g.scoring->marginals)
+        return capp_score_discounted(session, g, examples, n, options, fn, user, err);
+    return capp_score_rows(session, &session->fast, &g, examples, n, options, fn, user, err);
 }
 
 capp_status capp_token_logprobs(capp_session *session, const capp_str *texts, size_t n, unsigned flags,
                                 const capp_run_options *options, capp_text_result_fn fn, void *user, capp_error *err) {
-    window w = {.session = session, .options = options, .text_fn = fn, .user = user};
-    return n ? run_call(&w, texts, n, flags, err) : CAPP_OK;
+    return capp_score_texts(session, &session->fast, texts, n, flags, options, fn, user, err);
 }
 
 static bool take_posteriors(void *user, const capp_result *result) {
@@ -365,22 +451,4 @@ static bool take_posteriors(void *user, const capp_result *result) {
 capp_status capp_predict_proba(capp_session *session, const capp_example *examples, size_t n,
                                const capp_run_options *options, double *proba, capp_error *err) {
     return capp_score(session, examples, n, options, take_posteriors, &proba, err);
-}
-
-static bool take_prediction(void *user, const capp_result *result) {
-    size_t *prediction = user;
-    prediction[result->row] = result->prediction;
-    return true;
-}
-
-capp_status capp_predict(capp_session *session, const capp_example *examples, size_t n, const capp_run_options *options,
-                         size_t *prediction, capp_error *err) {
-    const capp_scoring *scoring = options ? options->scoring : NULL;
-    for (size_t i = 0; i < n; i++)
-        if ((scoring && scoring->class_of ? scoring->n_classes : examples[i].n_completions) == 1) {
-            capp_fail(err, CAPP_EINVAL, "one completion alone is no choice; give another");
-            if (err) err->row = i;
-            return CAPP_EINVAL;
-        }
-    return capp_score(session, examples, n, options, take_prediction, prediction, err);
 }

@@ -3,7 +3,7 @@
  * the store could not keep them they are computed again, to the same bits. */
 #include <string.h>
 
-#include "session.h"
+#include "encode.h"
 
 typedef struct text {
     capp_ids ids; /* of the prompt and what was generated */
@@ -39,7 +39,7 @@ static size_t find_stop(const text *t, const capp_generate_options *o) {
 
 /* Takes the best token of the step. */
 static capp_status extend(generation *g, text *t, capp_error *err) {
-    const capp_node *node = &g->session->tree.nodes[t->node];
+    const capp_node *node = &g->session->fast.tree.nodes[t->node];
     const capp_generate_options *o = g->options;
     const capp_vocab *vocab = g->session->model->vocab;
     size_t n = t->ids.n - t->n_prompt;
@@ -66,7 +66,7 @@ static capp_status extend(generation *g, text *t, capp_error *err) {
 
 /* One token for each text that goes on. *going: how many do. */
 static capp_status step(generation *g, size_t *going, capp_error *err) {
-    capp_tree *tree = &g->session->tree;
+    capp_tree *tree = &g->session->fast.tree;
     capp_status st;
     *going = 0;
     if ((st = capp_tree_next_window(tree, err)) != CAPP_OK) return st;
@@ -79,7 +79,7 @@ static capp_status step(generation *g, size_t *going, capp_error *err) {
         ++*going;
     }
     if (!*going) return CAPP_OK;
-    if ((st = capp_session_run(g->session, NULL, NULL, err)) != CAPP_OK) return st;
+    if ((st = capp_session_run(g->session, &g->session->fast, NULL, NULL, err)) != CAPP_OK) return st;
     for (size_t i = 0; i < g->n; i++)
         if (!g->texts[i].finish && (st = extend(g, &g->texts[i], err)) != CAPP_OK) return st;
     return CAPP_OK;
@@ -99,7 +99,7 @@ static capp_status begin_text(generation *g, capp_str prompt, capp_error *err) {
     text *t = &g->texts[g->n];
     memset(t, 0, sizeof *t);
     unsigned flags = CAPP_TOKENIZE_BOS | (g->options->parse_special ? CAPP_TOKENIZE_SPECIAL : 0);
-    capp_status st = capp_session_encode(s, prompt, flags, "prompt", &t->ids, err);
+    capp_status st = capp_encode_text(s->model, prompt, false, flags, "prompt", &t->ids, err);
     size_t most = g->options->max_tokens, context = s->model->context;
     if (st == CAPP_OK && (t->ids.n > context || most > context - t->ids.n))
         st = capp_fail(err, CAPP_ETOOLONG, "%zu tokens of prompt and %zu to generate, but the context is %zu", t->ids.n,
@@ -115,12 +115,19 @@ static capp_status begin_text(generation *g, capp_str prompt, capp_error *err) {
     return CAPP_OK;
 }
 
+static bool report(const generation *g, size_t done, size_t total) {
+    return !g->options->progress || g->options->progress(g->options->progress_user, done, total);
+}
+
+/* Generates for the group, whose first prompt is row `first` of `total`. */
 static capp_status run_group(generation *g, size_t first, size_t total, capp_generation_fn fn, void *user,
                              capp_error *err) {
     size_t going = 1;
     capp_status st;
-    while (going)
+    while (going) {
         if ((st = step(g, &going, err)) != CAPP_OK) return st;
+        if (!report(g, first + g->n - going, total)) return capp_fail(err, CAPP_ECANCELLED, "cancelled");
+    }
     for (size_t i = 0; i < g->n; i++) {
         const text *t = &g->texts[i];
         capp_generation result = {.row = first + i,
@@ -132,30 +139,38 @@ static capp_status run_group(generation *g, size_t first, size_t total, capp_gen
         if (!fn(user, &result)) return capp_fail(err, CAPP_ECANCELLED, "cancelled");
         g->session->stats.rows++;
     }
-    if (g->options->progress && !g->options->progress(g->options->progress_user, first + g->n, total))
-        return capp_fail(err, CAPP_ECANCELLED, "cancelled");
     return CAPP_OK;
 }
 
 enum { GROUP = 256, GROUP_TOKENS = 8192 }; /* prompts and their tokens that generate together */
+
+/* Prompts from *i on, as many as generate together, at least one; *i moves on. On failure prompt *i is at fault, and
+ * those before it are a group. */
+static capp_status begin_group(generation *g, const capp_str *prompts, size_t n, size_t *i, capp_error *err) {
+    size_t tokens = 0, limit = g->session->node_limit, most = limit < GROUP_TOKENS ? limit : GROUP_TOKENS;
+    for (; *i < n && g->n < GROUP; ++*i) {
+        capp_status st = begin_text(g, prompts[*i], err);
+        if (st != CAPP_OK) return st;
+        size_t more = g->texts[g->n - 1].ids.n + g->options->max_tokens;
+        if (g->n > 1 && tokens + more > most) { /* one too many: it begins the next group */
+            capp_ids_free(&g->texts[--g->n].ids);
+            break;
+        }
+        g->session->keep = tokens += more;
+    }
+    return CAPP_OK;
+}
 
 static capp_status run_prompts(generation *g, const capp_str *prompts, size_t n, capp_generation_fn fn, void *user,
                                capp_error *err) {
     capp_status st = CAPP_OK, row_st = CAPP_OK;
     capp_error row_error;
     for (size_t i = 0; i < n && st == CAPP_OK && row_st == CAPP_OK;) {
-        size_t first = i, tokens = 0, limit = g->session->node_limit,
-               most = limit < GROUP_TOKENS ? limit : GROUP_TOKENS;
-        while (i < n && g->n < GROUP && (!g->n || tokens < most)) {
-            if ((row_st = begin_text(g, prompts[i], &row_error)) != CAPP_OK) {
-                row_error.row = i;
-                break;
-            }
-            tokens += g->texts[g->n - 1].ids.n + g->options->max_tokens;
-            i++;
-        }
+        size_t first = i;
+        if ((row_st = begin_group(g, prompts, n, &i, &row_error)) != CAPP_OK) row_error.row = i;
         st = run_group(g, first, n, fn, user, err);
         free_texts(g);
+        g->session->keep = 0;
     }
     if (st != CAPP_OK || row_st == CAPP_OK) return st;
     if (err) *err = row_error;

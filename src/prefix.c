@@ -1,52 +1,17 @@
 /* Prefixes: what the prompts of a call begin with, as tokens. Their keys and values are the session's affair, which
  * keeps what is hot with or without a handle. */
-#include <string.h>
-
-#include "session.h"
-
-capp_status capp_needs_space(const capp_model *model, bool *needs, capp_error *err) {
-    capp_vocab_info info;
-    capp_vocab_get_info(model->vocab, &info);
-    *needs = info.completion_needs_space;
-    if (info.completion_rule_known) return CAPP_OK;
-    return capp_fail(err, CAPP_EUNSUPPORTED,
-                     "%s: its tokenizer does not say whether a completion begins with a space: \"a b\" is neither "
-                     "\"a\", \"b\" nor \"a\", \" b\"",
-                     capp_gguf_path(model->file));
-}
-
-capp_status capp_encode_joined(const capp_model *model, capp_str text, bool space, unsigned flags, const char *what,
-                               capp_ids *out, capp_error *err) {
-    if (!text.size) return capp_fail(err, CAPP_EINVAL, "the %s is empty", what);
-    char *joined = NULL;
-    size_t before = out->n;
-    if (space) {
-        joined = capp_new(text.size + 1, 1);
-        if (!joined) return capp_fail_memory(err, "the window");
-        joined[0] = ' ';
-        memcpy(joined + 1, text.data, text.size);
-        text = (capp_str){joined, text.size + 1};
-    }
-    capp_status st = capp_vocab_encode(model->vocab, text, flags, out, err);
-    capp_free(joined);
-    if (st != CAPP_OK)
-        capp_error_prefix(err, what);
-    else if (out->n == before)
-        st = capp_fail(err, CAPP_EINVAL, "the %s has no tokens", what);
-    return st;
-}
+#include "encode.h"
 
 /* Ids of parent, then of text. */
 static capp_status fill(capp_prefix *prefix, const capp_model *model, const capp_prefix *parent, capp_str text,
                         unsigned flags, capp_error *err) {
-    bool space = false;
+    bool space;
     capp_status st;
-    if (!parent) return capp_encode_joined(model, text, false, flags | CAPP_TOKENIZE_BOS, "prefix", &prefix->ids, err);
-    if ((st = capp_needs_space(model, &space, err)) != CAPP_OK) return st;
-    for (size_t i = 0; i < parent->ids.n; i++)
-        if (!capp_ids_push(&prefix->ids, parent->ids.data[i])) return capp_fail_memory(err, "the prefix");
+    if (!parent) return capp_encode_text(model, text, false, flags | CAPP_TOKENIZE_BOS, "prefix", &prefix->ids, err);
+    if ((st = capp_encode_rule(model, NULL, &space, err)) != CAPP_OK) return st;
+    if ((st = capp_encode_prefix(parent, &prefix->ids, err)) != CAPP_OK) return st;
     if (text.size && text.data[0] == ' ') space = false;
-    return capp_encode_joined(model, text, space, flags, "prefix", &prefix->ids, err);
+    return capp_encode_text(model, text, space, flags, "prefix", &prefix->ids, err);
 }
 
 capp_status capp_prefix_open(capp_prefix **out, const capp_model *model, const capp_prefix *parent, capp_str text,

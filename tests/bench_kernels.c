@@ -1,5 +1,5 @@
-/* Micro-benchmark of the kernels: `bench_kernels [ISA [OP]]` prints, for each operation, shape and instruction set, the
- * rate of the best of some repeats and the share of the unit's measured peak that it is. Not a test. */
+/* Micro-benchmark of the kernels: `bench_kernels [ISA|all [OP]]` prints, for each operation, shape and instruction set,
+ * the rate of the best of some repeats and the share of the unit's measured peak that it is. Not a test. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "base/cpu.h"
@@ -14,6 +14,7 @@
 enum { MOST = 32 << 20 }; /* floats of the largest array */
 
 static const capp_kernels *kernels;
+static const capp_products *products;
 static float *a, *b, *c; /* [MOST] each, 64-byte aligned */
 static size_t shape[4];  /* what a case is given */
 
@@ -38,21 +39,26 @@ static void fill(float *x, size_t n, float size) {
 /* rows, k, n, columns of c: a block of rows against n columns of panels, as the engine calls it; rows padded by one
  * vector. Where c is narrower than n, as tiles of the head are, panels overwrite each other's columns. */
 static double case_matmul(void) {
-    const size_t m = shape[0], k = shape[1], n = shape[2], lda = k + CAPP_LANES, bytes = kernels->panel_bytes(k);
+    const size_t m = shape[0], k = shape[1], n = shape[2], lda = k + CAPP_MAX_STEP, bytes = products->panel_bytes(k);
     const size_t columns = shape[3] ? shape[3] : n;
-    for (size_t j = 0; j < n; j += kernels->nr) {
-        const size_t width = n - j < kernels->nr ? n - j : kernels->nr;
-        kernels->matmul(c + j % columns, columns + CAPP_LANES, a, lda, (const char *)b + j / kernels->nr * bytes, m,
-                        width, k, false);
+    for (size_t j = 0; j < n; j += products->nr) {
+        const size_t width = n - j < products->nr ? n - j : products->nr;
+        products->matmul(c + j % columns, columns + CAPP_LANES, a, lda, (const char *)b + j / products->nr * bytes, m,
+                         width, k, false);
     }
     return 2.0 * (double)m * (double)k * (double)n;
 }
 
 static double case_pack(void) {
-    const size_t k = shape[1], n = shape[2], bytes = kernels->panel_bytes(k);
-    for (size_t j = 0; j + kernels->nr <= n; j += kernels->nr)
-        kernels->pack((char *)b + j / kernels->nr * bytes, a + j * k, k, kernels->nr, k);
+    const size_t k = shape[1], n = shape[2], bytes = products->panel_bytes(k);
+    for (size_t j = 0; j + products->nr <= n; j += products->nr)
+        products->pack((char *)b + j / products->nr * bytes, a + j * k, k, products->nr, k);
     return (double)(n * k);
+}
+
+static double case_narrow(void) {
+    products->narrow(c, a, shape[0], shape[0]);
+    return (double)shape[0];
 }
 
 /* rows, d, keys */
@@ -127,6 +133,7 @@ static const struct {
     {"matmul", case_matmul, {4, 576, 3072}},
     {"matmul", case_matmul, {1, 576, 3072}},
     {"pack", case_pack, {0, 576, 3072}},
+    {"narrow", case_narrow, {576}},
     {"scores", case_scores, {1, 64, 256}},
     {"scores", case_scores, {3, 64, 256}},
     {"scores", case_scores, {8, 64, 256}},
@@ -164,28 +171,37 @@ static double measure(double (*run)(void)) {
     return best * 1e-9;
 }
 
+/* All cases of the table, or those of its products of bfloat16. op: the only one wanted, or NULL. */
+static void bench(bool bf16, const char *op) {
+    const double peak = capp_peak_gflops(kernels->name, bf16, 0.2);
+    products = bf16 ? kernels->bf16 : kernels->f32;
+    fill(b, MOST, 1.0f); /* panels of either element */
+    printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s\n", kernels->name, products->name, "peak", "", peak);
+    for (size_t j = 0; j < sizeof cases / sizeof *cases; j++) {
+        char text[64];
+        const bool product = cases[j].run == case_matmul || cases[j].run == case_pack || cases[j].run == case_narrow;
+        if ((op && strcmp(op, cases[j].op) != 0) || (bf16 && !product)) continue;
+        memcpy(shape, cases[j].shape, sizeof shape);
+        const double rate = measure(cases[j].run);
+        snprintf(text, sizeof text, "%zu %zu %zu %zu", shape[0], shape[1], shape[2], shape[3]);
+        printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s %5.1f %%\n", kernels->name, products->name, cases[j].op, text,
+               rate, 100 * rate / peak);
+    }
+}
+
 int main(int argc, char **argv) {
     const size_t bytes = MOST * sizeof(float);
     a = aligned_alloc(64, bytes), b = aligned_alloc(64, bytes), c = aligned_alloc(64, bytes);
     if (!a || !b || !c) return fputs("out of memory\n", stderr), 1;
     fill(a, MOST, 2.0f), fill(b, MOST, 1.0f), fill(c, MOST, 1.0f);
     for (size_t i = 0; (kernels = capp_kernels_at(i)) != NULL; i++) {
-        if (argc > 1 && strcmp(argv[1], kernels->name) != 0) continue;
+        if (argc > 1 && strcmp(argv[1], "all") != 0 && strcmp(argv[1], kernels->name) != 0) continue;
         if ((kernels->needs & ~capp_cpu_features()) != 0) {
             printf("%s: this machine lacks it\n", kernels->name);
             continue;
         }
-        const double peak = capp_peak_gflops(kernels->name, 0.2);
-        printf("%-7s %-12s %-20s %8.1f GFLOP/s\n", kernels->name, "peak", "", peak);
-        for (size_t j = 0; j < sizeof cases / sizeof *cases; j++) {
-            char text[64];
-            if (argc > 2 && strcmp(argv[2], cases[j].op) != 0) continue;
-            memcpy(shape, cases[j].shape, sizeof shape);
-            const double rate = measure(cases[j].run);
-            snprintf(text, sizeof text, "%zu %zu %zu %zu", shape[0], shape[1], shape[2], shape[3]);
-            printf("%-7s %-12s %-20s %8.1f GFLOP/s %5.1f %%\n", kernels->name, cases[j].op, text, rate,
-                   100 * rate / peak);
-        }
+        bench(false, argc > 2 ? argv[2] : NULL);
+        if (kernels->bf16) bench(true, argc > 2 ? argv[2] : NULL);
     }
     free(a), free(b), free(c);
     return 0;

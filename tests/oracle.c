@@ -50,7 +50,7 @@ static double *layer_product(const oracle *o, size_t layer, const char *name, si
     snprintf(full, sizeof full, "%s.weight", name);
     double *w = layer_tensor(o, layer, full);
     snprintf(full, sizeof full, "%s.bias", name);
-    double *b = o->arch->biases ? layer_tensor(o, layer, full) : NULL;
+    double *b = o->arch->learned_positions ? layer_tensor(o, layer, full) : NULL;
     CHECK(w);
     double *y = product(o->n, in, out, x, w, b);
     free(w);
@@ -91,18 +91,18 @@ static double *layer_normed(const oracle *o, size_t layer, const char *name, con
 }
 
 static bool is_local(const oracle *o, size_t layer) {
-    return o->arch->window_period && (layer + 1) % o->arch->window_period;
+    return o->h.kinds[layer] & CAPP_LOCAL;
 }
 
 /* x [n][heads][head_dim] */
 static void rotate(const oracle *o, size_t layer, double *x, size_t heads) {
     size_t dims = o->h.rope_dims, half = dims / 2;
-    double base = is_local(o, layer) ? o->arch->local_rope_base : o->h.rope_base[0];
+    double base = o->h.ropes[is_local(o, layer)].base;
     for (size_t p = 0; p < o->n; p++)
         for (size_t a = 0; a < heads; a++) {
             double *y = x + (p * heads + a) * o->h.head_dim;
             for (size_t i = 0; i < half; i++) {
-                bool pairs = o->arch->rope == CAPP_ROPE_PAIRS;
+                bool pairs = o->h.rope == CAPP_ROPE_PAIRS;
                 double *first = y + (pairs ? 2 * i : i), *second = y + (pairs ? 2 * i + 1 : i + half);
                 double angle = (double)p * pow(base, -2.0 * (double)i / (double)dims), c = cos(angle), s = sin(angle);
                 double u = *first, v = *second;
@@ -140,7 +140,7 @@ static double *attend(const oracle *o, size_t layer, const double *q, const doub
 }
 
 static double activation(const oracle *o, double x) {
-    if (o->arch->activation == CAPP_SILU_GATED) return x / (1 + exp(-x));
+    if (o->h.activation == CAPP_SILU_GATED) return x / (1 + exp(-x));
     return 0.5 * x * (1 + tanh(sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
 }
 
@@ -164,7 +164,7 @@ static void add_part(const oracle *o, size_t layer, const char *post, double *x,
 static void attention_part(const oracle *o, size_t layer, double *x) {
     size_t n = o->n, width = o->h.width, d = o->h.head_dim, qn = o->h.heads * d, kn = o->h.kv_heads * d;
     double *h = layer_normed(o, layer, "attn_norm", x, n, width), *q, *k, *v;
-    if (o->arch->fused_qkv) {
+    if (o->arch->learned_positions) {
         double *all = layer_product(o, layer, "attn_qkv", width, qn + 2 * kn, h);
         q = columns(all, n, qn + 2 * kn, 0, qn);
         k = columns(all, n, qn + 2 * kn, qn, kn);
@@ -175,14 +175,14 @@ static void attention_part(const oracle *o, size_t layer, double *x) {
         k = layer_product(o, layer, "attn_k", width, kn, h);
         v = layer_product(o, layer, "attn_v", width, kn, h);
     }
-    if (o->arch->qk_norms) {
+    if (o->h.qk_norm != CAPP_QK_NONE) {
         double *wq = layer_tensor(o, layer, "attn_q_norm.weight"), *wk = layer_tensor(o, layer, "attn_k_norm.weight");
         norm(o, q, n * o->h.heads, d, wq, NULL);
         norm(o, k, n * o->h.kv_heads, d, wk, NULL);
         free(wq);
         free(wk);
     }
-    if (o->arch->rope != CAPP_ROPE_NONE) {
+    if (o->h.rope != CAPP_ROPE_NONE) {
         rotate(o, layer, q, o->h.heads);
         rotate(o, layer, k, o->h.kv_heads);
     }
@@ -195,7 +195,7 @@ static void feed_part(const oracle *o, size_t layer, double *x) {
     size_t n = o->n, width = o->h.width, feed = o->h.feed;
     double *h = layer_normed(o, layer, "ffn_norm", x, n, width),
            *up = layer_product(o, layer, "ffn_up", width, feed, h);
-    if (o->arch->activation == CAPP_GELU)
+    if (o->h.activation == CAPP_GELU)
         for (size_t i = 0; i < n * feed; i++) up[i] = activation(o, up[i]);
     else {
         double *gate = layer_product(o, layer, "ffn_gate", width, feed, h);
@@ -209,7 +209,8 @@ static void feed_part(const oracle *o, size_t layer, double *x) {
 void oracle_logprobs(const capp_gguf *g, const int32_t *ids, size_t n, double *logprobs) {
     oracle o = {.g = g, .n = n};
     capp_error err;
-    CHECK_OK(capp_hparams_read(&o.h, &o.arch, g, &err), err);
+    capp_source source = {(capp_gguf *)(uintptr_t)g, NULL};
+    CHECK_OK(capp_hparams_read(&o.h, &o.arch, &source, &err), err);
     size_t width = o.h.width, vocabulary = capp_gguf_find_tensor(g, "token_embd.weight")->dims[1];
     double *embeddings = tensor(&o, "token_embd.weight"), *positions = tensor(&o, "position_embd.weight");
     double *x = get(n * width, sizeof *x);

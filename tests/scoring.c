@@ -4,42 +4,59 @@
 #include "test.h"
 #include "tiny.h"
 
-static void random_text(test_random *r, char *out, size_t n) {
-    static const char letters[] = "abcde oe,.";
-    for (size_t i = 0; i < n; i++) out[i] = letters[test_random_below(r, sizeof letters - 1)];
+static const char merged[] = "abcde oe,.", plain[] = "ABCDEFGH"; /* no merge takes letters of the second */
+
+static void random_text(test_random *r, const char *letters, char *out, size_t n) {
+    for (size_t i = 0; i < n; i++) out[i] = letters[test_random_below(r, strlen(letters))];
     if (n && out[0] == ' ') out[0] = 'x';
     if (n && out[n - 1] == ' ') out[n - 1] = 'y';
     out[n] = 0;
 }
 
-/* Prompts with common beginnings, some up to the edge of the context; completions that are equal, begin one another,
- * or are a single token. */
-static void make_row(test_random *r, row *x) {
-    static const char *const starts[] = {"", "the code bade", "the code bade me do", "zone"};
-    char tail[120];
-    size_t longest = 0, n = 1 + test_random_below(r, test_random_below(r, 12) ? 8 : MOST_COMPLETIONS);
+/* How many completions: row 0 has all there may be, row 1 one alone. */
+static size_t random_count(test_random *r, size_t i) {
+    if (i < 2) return i ? 1 : MOST_COMPLETIONS;
+    return 1 + test_random_below(r, i == 2 ? MOST_COMPLETIONS : 8);
+}
+
+/* Completions that are equal, begin one another or are a single letter; returns the size of the longest. */
+static size_t make_completions(test_random *r, const char *letters, row *x, size_t n) {
+    size_t longest = 0;
     for (size_t i = 0; i < n; i++) {
         size_t kind = test_random_below(r, 6);
         if (i && kind == 0)
             strcpy(x->text[i], x->text[i - 1]);
         else if (i && kind == 1)
-            snprintf(x->text[i], sizeof x->text[i], "%.20s%c", x->text[i - 1], (char)('a' + test_random_below(r, 5)));
+            snprintf(x->text[i], sizeof x->text[i], "%.20s%c", x->text[i - 1], letters[test_random_below(r, 5)]);
         else
-            random_text(r, x->text[i], kind == 2 ? 1 : 1 + test_random_below(r, 14));
+            random_text(r, letters, x->text[i], kind == 2 ? 1 : 1 + test_random_below(r, 14));
         x->completions[i] = capp_str_of(x->text[i]);
         if (x->completions[i].size > longest) longest = x->completions[i].size;
     }
-    size_t start = test_random_below(r, 4), most = TINY_CONTEXT - longest - 1 - strlen(starts[start]);
-    random_text(r, tail, test_random_below(r, 8) ? 1 + test_random_below(r, 16) : most);
-    snprintf(x->prompt, sizeof x->prompt, "%s%s", starts[start], tail);
-    x->example = (capp_example){capp_str_of(x->prompt), x->completions, n, NULL, " ", n > 1};
+    return longest;
+}
+
+/* Prompts with common beginnings; some that end with the window, or whose longest completion ends with the context. The
+ * latter two are of letters that are a token each. */
+static void make_row(test_random *r, size_t i, row *x) {
+    static const char *const starts[] = {"", "the code bade", "the code bade me do", "zone"};
+    size_t kind = test_random_below(r, 8), n = random_count(r, i), space = test_random_below(r, 2);
+    bool edge = kind < 2;
+    size_t longest = make_completions(r, edge ? plain : merged, x, n) + space;
+    const char *start = edge ? "" : starts[test_random_below(r, 4)];
+    size_t tail = kind == 0   ? TINY_CONTEXT - longest
+                  : kind == 1 ? TINY_WINDOW - 2 + test_random_below(r, 5)
+                              : 1 + test_random_below(r, 16);
+    strcpy(x->prompt, start);
+    random_text(r, edge ? plain : merged, x->prompt + strlen(start), tail);
+    x->example = (capp_example){capp_str_of(x->prompt), x->completions, n, NULL, space ? " " : "", n > 1};
 }
 
 row *make_rows(uint64_t seed, size_t n) {
     row *rows = calloc(n, sizeof *rows);
     test_random r = {seed};
     CHECK(rows);
-    for (size_t i = 0; i < n; i++) make_row(&r, &rows[i]);
+    for (size_t i = 0; i < n; i++) make_row(&r, i, &rows[i]);
     return rows;
 }
 

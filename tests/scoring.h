@@ -23,8 +23,9 @@ typedef struct scores {
     size_t *offset;
 } scores;
 
-/* n random examples for the tiny models: prompts with common beginnings, some up to the edge of the context;
- * completions that are equal, begin one another, or are a single token. The caller frees them. */
+/* n random examples for the tiny models: prompts with common beginnings, some up to the edge of the context or of the
+ * sliding window; 1 to 300 completions, which are equal, begin one another, or are a single token (tests/test_engine.c
+ * checks that each kind is there). The caller frees them. */
 row *make_rows(uint64_t seed, size_t n);
 
 /* A capp_result_fn that copies a result into element row of user, an array of scores. */

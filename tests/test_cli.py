@@ -96,6 +96,7 @@ def test_no_arguments():
         (["classify", "-m", "x", "--threads", "two"], ["--threads 'two'", "whole number"]),
         (["classify", "-m", "x", "--memory", "1Q"], ["--memory '1Q'", "512M"]),
         (["classify", "-m", "x", "--precision", "f64"], ["--precision 'f64'", "bf16"]),
+        (["classify", "-m", "x", "--aggregate", "max"], ["--aggregate 'max'", "mean or sum"]),
         (["classify", "-m", "x", "--window", "0"], ["--window '0'"]),
         (["classify", "-m", "x", "--end-of-prompt", ": "], ["--end-of-prompt ': '"]),
         (["classify", "-m", "x", "--format", "xml"], ["--format 'xml'", "jsonl"]),
@@ -113,6 +114,16 @@ def test_no_arguments():
         (["classify", "-m", "x", "-c", "a,b", "--prior", "-1,2"], ["prior", "0"]),
         (["classify", "-m", "x", "-c", "a"], ["ormalize"]),
         (["evaluate", "-m", "x", "-c", "a,b"], ["--label"]),
+        (["classify", "-m", "x", "-c", "a,b", "--prior", ""], ["--prior ''"]),
+        (["classify", "-m", "x", "-c", "a,b", "--prior", "nan,1"], ["prior", "nan"]),
+        (["classify", "-m", "x", "-c", "a,b", "--prior", "@/dev/null"], ["/dev/null", "empty"]),
+        (["classify", "-m", "x", "-c", "a\nb", "--label", "x"], ["unknown option '--label'"]),
+        (["classify", "-m", "x", "--memory", "5 "], ["--memory '5 '", "512M"]),
+        (["classify", "-m", "x", "--memory", "8E"], ["--memory '8E'"]),
+        (["classify", "-m", ""], ["-m is an empty name"]),
+        (["classify", "-m", "x", "-o", ""], ["-o is an empty name"]),
+        (["classify", "-m", "x", "-c", "a,b", ""], ["INPUT is an empty name"]),
+        (["evaluate", "-m", "x", "--label", "x", "--json", ""], ["--json is an empty name"]),
         (["logprobs", "-m", "x", "-o", "x.csv"], [".csv"]),
         (["generate", "-m", "x", "-n", "0"], ["-n '0'"]),
         (["inspect"], ["capp inspect FILE"]),
@@ -254,6 +265,62 @@ def test_duplicate_classes_warn(model):
     assert done.stderr.count(b"\n") == 1 and b"warning: class 'yes'" in done.stderr
     assert row["probabilities"][0] == row["probabilities"][2] == row["probabilities"][3] and row["index"] in (0, 1)
     assert not run("classify", *model, "-q", "-c", "yes,no,yes", stdin="one\n").stderr
+
+
+# ---- Only predictions -----------------------------------------------------------------------------------------------
+
+MANY = "the,a word,no,nothing at all,yes,yes and no,on,the other,there"
+
+
+@pytest.mark.parametrize("aggregate", ["mean", "sum"])
+def test_only_prediction(model, write, tmp_path, aggregate):
+    texts = as_text(f"text {i} of several" for i in range(40))
+    how = ["-c", MANY, "--aggregate", aggregate]
+    full = rows_of(run("classify", *model, *how, stdin=texts))
+    rows = rows_of(run("classify", *model, *how, "--only-prediction", stdin=texts))
+    for row, expected in zip(rows, full, strict=True):
+        assert list(row) == ["id", "prediction", "index", "completion_tokens", "completion_tokens_run"]
+        assert [row[key] for key in ("id", "prediction", "index")] == [expected[key] for key in ("id", "prediction", "index")]
+        assert 0 <= row["completion_tokens_run"] <= row["completion_tokens"]
+    assert sum(row["completion_tokens_run"] for row in rows) < sum(row["completion_tokens"] for row in rows)
+    out = tmp_path / "out.csv"
+    assert run("classify", *model, *how, "--only-prediction", "-o", out, stdin=texts).returncode == 0
+    with open(out, newline="") as file:
+        assert [{**row, "id": int(row["id"])} for row in csv.DictReader(file)] == [
+            {key: value if key in ("id", "prediction") else str(value) for key, value in row.items()} for row in rows]
+
+
+def test_aggregates_differ(model):
+    texts = as_text(f"text {i} of several" for i in range(40))
+    mean, total = (rows_of(run("classify", *model, "-c", MANY, *more, stdin=texts)) for more in ([], ["--aggregate", "sum"]))
+    assert [row["index"] for row in mean] != [row["index"] for row in total]
+    assert all(abs(sum(row["probabilities"]) - 1) < 1e-12 for row in total)
+
+
+def test_evaluate_only_prediction(model, write, tmp_path):
+    path = write("in.jsonl", "".join(json.dumps({"text": f"text {i}", "label": i % 9}) + "\n" for i in range(30)))
+    how = ["evaluate", *model, "-c", MANY, "--label", "label", "--json"]
+    full, report = tmp_path / "full.json", tmp_path / "report.json"
+    assert b"unfinished" not in run(*how, full, path).stdout
+    out = tmp_path / "rows.jsonl"
+    text = run(*how, report, "--only-prediction", "-o", out, path).stdout.decode()
+    full, report = json.loads(full.read_text()), json.loads(report.read_text())
+    assert report["accuracy"] == full["accuracy"] and report["confusions"] == full["confusions"]
+    assert report["log_loss"] is None and "log-loss" not in text and "completion_tokens" not in full
+    assert 0 < report["completion_tokens_run"] < report["completion_tokens"] < report["completion_logprobs"]
+    assert report["completion_logprobs_read"] < report["completion_logprobs"]
+    assert report["tokens_computed"] < full["tokens_computed"] and report["tokens_saved"] > full["tokens_saved"]
+    never_run = report["completion_tokens"] - report["completion_tokens_run"]
+    assert f"unfinished {never_run} of {report['completion_tokens']} completion tokens" in text
+    rows = [json.loads(line) for line in out.read_bytes().splitlines()]
+    assert sum(row["correct"] for row in rows) == report["correct"]
+    assert sum(row["completion_tokens_run"] for row in rows) == report["completion_tokens_run"]
+
+
+def test_only_prediction_reports_the_rows_before_a_bad_one(model, write):
+    done = classify(model, write("in.jsonl", GOOD + '{"text": ""}\n'), "--only-prediction")
+    fails(done, "in.jsonl:2:", "empty")
+    assert done.stdout.count(b"\n") == 1
 
 
 # ---- Templates ------------------------------------------------------------------------------------------------------
@@ -414,6 +481,15 @@ def test_broken_pipe(model):
         assert process.wait(timeout=30) == 0 and process.stderr.read() == b""
 
 
+def test_broken_pipe_within_a_window(model, write):
+    path = write("many.txt", "".join(f"row number {i} of many\n" for i in range(4000)))
+    command = [CAPP, "classify", *model, *CLASSES, path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
+        assert process.stdout.read(10) == b'{"id": 0, '
+        process.stdout.close()
+        assert process.wait(timeout=60) == 0 and process.stderr.read() == b""
+
+
 def start(*arguments):
     pipe = subprocess.PIPE
     return subprocess.Popen([CAPP, *map(str, arguments)], stdin=pipe, stdout=pipe, stderr=pipe)
@@ -486,12 +562,22 @@ def on_terminal(*arguments):
         return process.wait(timeout=60), told.decode()
 
 
+BAR = r"\[(#*)\.*\] +(\d+) %  (\d+) rows, [\d.]+/s, \d+:\d\d left"
+
+
 def test_progress_on_a_terminal(model, write):
-    path = write("many.txt", "".join(f"row number {i} of many rows\n" for i in range(2000)))
-    status, told = on_terminal("classify", *model, *CLASSES, path)
-    assert status == 0 and re.search(r"\[#*\.*\] +\d+ %  \d+ rows, [\d.]+/s, \d+:\d\d left", told)
+    """One window, and work for a second or so: the bar moves within it."""
+    n, tail = 3000, " of many rows, with a tail that makes it long enough to take some time to read"
+    path = write("many.txt", "".join(f"{i} is the number{tail}\n" for i in range(n)))
+    slowly = ["--isa", "ref", "--threads", "1"]
+    status, told = on_terminal("classify", *model, *CLASSES, *slowly, path)
+    bars = re.findall(BAR, told)
+    assert status == 0 and bars
+    inside = [(int(share), int(rows)) for _, share, rows in bars if 0 < int(rows) < n]
+    assert len(inside) > 1 and inside == sorted(inside)
+    assert all(abs(share / 100 - rows / n) < 0.1 for share, rows in inside)
     assert told.endswith("\r\x1b[K")  # wiped at the end
-    assert on_terminal("classify", *model, *CLASSES, "--quiet", path) == (0, "")
+    assert on_terminal("classify", *model, *CLASSES, *slowly, "--quiet", path) == (0, "")
 
 
 # ---- evaluate -------------------------------------------------------------------------------------------------------
@@ -602,6 +688,15 @@ def test_generate(model):
     assert again[0]["ids"] == rows[0]["ids"]
 
 
+def test_generate_reports(model, tmp_path):
+    report = tmp_path / "report.json"
+    rows = rows_of(run("generate", *model, "-n", 5, "--ignore-eos", "--json", report, stdin="one\ntwo three\n"))
+    facts = json.loads(report.read_text())
+    assert facts["n"] == len(rows) == 2 and facts["seconds"] > 0 and facts["head_rows"] == 10
+    assert facts["tokens_computed"] >= 8 and facts["peak_memory_bytes"] > facts["weight_bytes"] > 0
+    fails(run("generate", *model, "--json", model[1], stdin="one\n"), "read from")
+
+
 def test_generate_stops(model):
     prompts = "".join(f"{letter}\n" for letter in string.ascii_letters + string.digits + ".,;:!?")
     whole = rows_of(run("generate", *model, "-n", 8, "--ignore-eos", stdin=prompts))
@@ -653,3 +748,61 @@ def test_end_of_prompt_with_a_nul(model, write):
 @pytest.mark.parametrize("memory", ["1", "1K", "100K"])
 def test_a_budget_far_too_small(model, write, memory):
     fails(classify(model, write("in.txt", "a\n"), "--memory", memory), "memory budget", "in.txt:1")
+
+
+@pytest.mark.parametrize("name, content", [("p.json", "[]"), ("p.json", ""), ("p.json", "{}"), ("p.json", "[[1]]")])
+def test_a_prior_file_that_holds_no_prior(model, write, name, content):
+    fails(run("classify", *model, *CLASSES, "--prior", f"@{write(name, content)}", stdin="a\n"), "prior" if content else name)
+
+
+def test_nul_bytes_belong_to_the_text(model, write):
+    classes = write("classes", "yes\0\nno\n")
+    row = rows_of(run("logprobs", *model, "-c", f"@{classes}", "--format", "csv", stdin='text\n"a\0b"\n'))[0]
+    assert row["prompt"] == "a\0b" and [c["text"] for c in row["completions"]] == ["yes\0", "no"]
+
+
+def test_messages_are_one_line_whatever_the_row_holds(model):
+    row = json.dumps({"text": "a", "label": "two\nlines \x1b[31m\x7f"})
+    done = fails(run("evaluate", *model, *CLASSES, "--label", "label", stdin=row), "stdin:1:", "'two lines  [31m '")
+    assert b"\x1b" not in done.stderr
+
+
+def test_a_split_model(model, tmp_path):
+    import tiny
+
+    tiny.make(tmp_path / "parts.gguf", "llama", split=6)
+    parts = sorted(tmp_path.glob("parts-*.gguf"))
+    assert len(parts) > 2 and parts[0].name == f"parts-00001-of-{len(parts):05}.gguf"
+    assert run("logprobs", "-m", parts[0], *CLASSES, stdin="one\n").stdout == run(
+        "logprobs", *model, *CLASSES, stdin="one\n").stdout
+    fails(run("classify", "-m", parts[1], *CLASSES, stdin="one\n"), parts[1].name, "00001")
+    parts[-1].unlink()
+    fails(run("classify", "-m", parts[0], *CLASSES, stdin="one\n"), parts[-1].name)
+
+
+def test_a_truncated_model(tiny_model, tmp_path):
+    whole, path = Path(tiny_model).read_bytes(), tmp_path / "short.gguf"
+    for eighth in range(8):
+        path.write_bytes(whole[: len(whole) * eighth // 8])
+        fails(run("classify", "-m", path, *CLASSES, stdin="one\n"), "short.gguf")
+
+
+def test_a_context_of_exactly_the_tokens(model):
+    ids = rows_of(run("logprobs", *model, *CLASSES, stdin="one two\n"))[0]
+    need = len(ids["prompt_ids"]) + max(len(c["ids"]) for c in ids["completions"])
+    assert rows_of(run("classify", *model, *CLASSES, "--context", need, stdin="one two\n"))
+    fails(run("classify", *model, *CLASSES, "--context", need - 1, stdin="one two\n"), "stdin:1:", f"{need} tokens")
+
+
+@pytest.mark.parametrize("command", [["classify", *CLASSES], ["generate", "-n", 8, "--ignore-eos"]])
+def test_the_memory_that_is_asked_for_is_enough(model, write, command):
+    """And results do not depend on it."""
+    path = write("many.txt", "".join(f"{'many words of ' * (i % 8)}row {i}\n" for i in range(100)))
+    command = [*command, *model, "--threads", "1", path]
+    plenty, memory = run(*command), "1K"
+    for _ in range(20):  # each row may need more than those before it
+        done = run(*command, "--memory", memory)
+        if done.returncode == 0:
+            break
+        memory = re.search(r"need (\d+) MiB", done.stderr.decode())[1] + "M"
+    assert done.returncode == 0 and done.stdout == plenty.stdout and len(plenty.stdout.splitlines()) == 100

@@ -3,64 +3,100 @@
 
 #include "base/cpu.h"
 #include "capp.h"
-#include "kernel/kernel.h"
 #include "scoring.h"
+#include "session.h"
 #include "test.h"
 #include "tiny.h"
+#include "units.h"
 
-enum { ROWS = 60 };
+enum { ROWS = 40 };
+
+static const uint64_t seeds[] = {11, 12};
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SEEDS = 1 }; /* sanitizers are slow, and look for other things */
+#else
+enum { SEEDS = 2 };
+#endif
 
 typedef struct arrangement {
     int threads;
     uint64_t memory;
-    const char *isa;
-    size_t step;  /* rows of a call */
-    size_t begin; /* rows are taken from here, round and round, by */
+    const char *isa; /* as open_unit knows it */
+    size_t step;     /* rows of a call */
+    size_t begin;    /* rows are taken from here, round and round, by */
     size_t stride;
     bool warm; /* scored twice by one session, the second time kept */
 } arrangement;
 
 static capp_model *open_model(const char *path, const arrangement *a) {
-    capp_model_options options;
-    capp_model *model;
-    capp_error err;
-    capp_model_options_init(&options);
-    options.threads = a->threads;
-    options.memory = a->memory;
-    options.isa = a->isa;
-    CHECK_OK(capp_model_open(&model, path, &options, &err), err);
-    return model;
+    return open_unit(path, a->isa, a->threads, a->memory);
 }
 
-/* Scores rows as arranged; result i is of rows[i]. */
-static scores *score_rows(const char *path, const row *rows, size_t n, const arrangement *a) {
+/* Memory as the session says: planned before it was used, within the budget. */
+static void check_memory(const capp_session *session, uint64_t budget) {
+    capp_stats stats;
+    capp_session_get_stats(session, &stats);
+    CHECK(stats.used_bytes && stats.used_bytes <= stats.planned_bytes);
+    if (budget) CHECK(stats.planned_bytes <= budget);
+}
+
+/* Scores rows as arranged into out, whose element i is of rows[i]. */
+static capp_status try_rows(const char *path, const row *rows, size_t n, const arrangement *a, scores *out,
+                            capp_error *err) {
     capp_model *model = open_model(path, a);
     capp_session *session;
-    capp_error err;
+    capp_status st = CAPP_OK;
     capp_example *examples = malloc(n * sizeof *examples);
-    scores *in_order = calloc(n, sizeof *in_order), *out = calloc(n, sizeof *out);
+    scores *in_order = calloc(n, sizeof *in_order);
     size_t *source = malloc(n * sizeof *source);
-    CHECK(examples && in_order && out && source);
+    CHECK(examples && in_order && source);
     for (size_t i = 0; i < n; i++) {
         source[i] = (a->begin + i * a->stride) % n;
         examples[i] = rows[source[i]].example;
     }
-    CHECK_OK(capp_session_open(&session, model, &err), err);
+    CHECK_OK(capp_session_open(&session, model, err), *err);
     for (int pass = a->warm ? 0 : 1; pass < 2; pass++)
-        for (size_t i = 0; i < n; i += a->step) {
+        for (size_t i = 0; i < n && st == CAPP_OK; i += a->step) {
             size_t count = n - i < a->step ? n - i : a->step;
-            if (!pass) {
-                scores *unused = calloc(count, sizeof *unused);
-                CHECK_OK(capp_score(session, examples + i, count, NULL, keep, unused, &err), err);
-                free_scores(unused, count);
-            } else
-                CHECK_OK(capp_score(session, examples + i, count, NULL, keep, in_order + i, &err), err);
+            scores *unused = calloc(count, sizeof *unused);
+            CHECK(unused);
+            st = capp_score(session, examples + i, count, NULL, keep, pass ? in_order + i : unused, err);
+            free_scores(unused, count);
         }
     for (size_t i = 0; i < n; i++) out[source[i]] = in_order[i];
+    if (st == CAPP_OK) check_memory(session, a->memory);
     capp_session_free(session);
     capp_model_free(model);
     free(examples), free(in_order), free(source);
+    return st;
+}
+
+static scores *score_rows(const char *path, const row *rows, size_t n, const arrangement *a) {
+    capp_error err;
+    scores *out = calloc(n, sizeof *out);
+    CHECK(out);
+    CHECK_OK(try_rows(path, rows, n, a, out, &err), err);
     return out;
+}
+
+/* The least memory, to two in a hundred, that each of the rows fits. */
+static uint64_t least_memory(const char *path, const row *rows, size_t n, arrangement a) {
+    uint64_t low = 0, high = (uint64_t)64 << 10; /* KiB */
+    while (high - low > 1 + high / 50) {
+        capp_error err;
+        scores *out = calloc(n, sizeof *out);
+        CHECK(out);
+        a.memory = (low + high) / 2 << 10;
+        capp_status st = try_rows(path, rows, n, &a, out, &err);
+        free_scores(out, n);
+        if (st == CAPP_OK)
+            high = (low + high) / 2;
+        else if (st == CAPP_EBUDGET)
+            low = (low + high) / 2;
+        else
+            FAIL("%s", err.message);
+    }
+    return high << 10;
 }
 
 static bool same_bits(const scores *a, const scores *b, size_t n) {
@@ -71,67 +107,128 @@ static bool same_bits(const scores *a, const scores *b, size_t n) {
     return true;
 }
 
-static void check_arrangements(const char *arch, const char *isa) {
-    char path[64];
+static void check_seed(const char *path, const char *isa, uint64_t seed) {
     const size_t n = ROWS;
-    tiny_model_file(arch, 7, path);
-    row *rows = make_rows(11, n);
+    row *rows = make_rows(seed, n);
     const arrangement plain = {1, 0, isa, n, 0, 1, false};
+    const uint64_t least = least_memory(path, rows, n, plain);
     const arrangement others[] = {
-        {2, 0, isa, n, 0, 1, false},           /* threads */
-        {3, 0, isa, n, 5, 7, false},           /* order */
-        {1, 0, isa, 1, 0, 1, false},           /* one row a call: prefixes warm */
-        {2, 0, isa, 7, 3, 13, true},           /* everything warm */
-        {2, 1100 * 1024, isa, n, 0, 1, false}, /* just enough memory */
-        {1, 1400 * 1024, isa, 9, 2, 11, true},
+        {2, 0, isa, n, 0, 1, false},             /* threads */
+        {3, 0, isa, n, 5, 7, false},             /* order */
+        {1, 0, isa, 1, 0, 1, false},             /* one row a call: prefixes warm */
+        {2, 0, isa, 7, 3, 13, true},             /* everything warm */
+        {1, least, isa, n, 0, 1, false},         /* just enough memory */
+        {1, least, isa, n, 0, 17, true},         /* and nothing stays warm */
+        {1, least + least / 9, isa, n, 0, 1, 0}, /* a little more: other waves */
+        {2, 2 * least, isa, 9, 2, 11, true},
+        {3, 9 * least, isa, n, 1, 23, false},
     };
     scores *expected = score_rows(path, rows, n, &plain);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         scores *got = score_rows(path, rows, n, &others[i]);
-        if (!same_bits(expected, got, n)) FAIL("%s: arrangement %zu gives other bits", arch, i);
+        if (!same_bits(expected, got, n)) FAIL("seed %d: arrangement %zu gives other bits", (int)seed, i);
         free_scores(got, n);
     }
     for (size_t i = 0; i < n; i += 9) { /* alone, in a session that has seen nothing */
         const arrangement alone = {1, 0, isa, 1, 0, 1, false};
         scores *got = score_rows(path, rows + i, 1, &alone);
-        if (!same_bits(expected + i, got, 1)) FAIL("%s: row %zu alone gives other bits", arch, i);
+        if (!same_bits(expected + i, got, 1)) FAIL("seed %d: row %zu alone gives other bits", (int)seed, i);
         free_scores(got, 1);
     }
     free_scores(expected, n);
     free(rows);
+}
+
+static void check_arrangements(const char *arch, const char *isa, size_t n_seeds) {
+    char path[64];
+    tiny_model_file(arch, 7, path);
+    for (size_t i = 0; i < n_seeds; i++) check_seed(path, isa, seeds[i]);
     unlink(path);
 }
 
 static void check_oracle(const char *arch, const char *isa) {
     char path[64];
-    const size_t n = ROWS / 2;
+    const size_t n = ROWS;
     capp_gguf *g;
     capp_error err;
     tiny_model_file(arch, 21, path);
-    row *rows = make_rows(22, n);
-    const arrangement plain = {2, 0, isa, n, 0, 1, false};
-    scores *got = score_rows(path, rows, n, &plain);
     CHECK_OK(capp_gguf_open(&g, path, &err), err);
-    double worst = worst_difference(g, got, n);
-    if (!(worst <= 1e-4)) FAIL("%s on %s: off by %g from the oracle", arch, isa, worst);
+    for (size_t i = 0; i < SEEDS; i++) {
+        row *rows = make_rows(seeds[i], n);
+        const arrangement plain = {2, 0, isa, n, 0, 1, false};
+        scores *got = score_rows(path, rows, n, &plain);
+        double worst = worst_difference(g, got, n);
+        if (!(worst <= 1e-4)) FAIL("%s on %s: off by %g from the oracle", arch, isa, worst);
+        free_scores(got, n);
+        free(rows);
+    }
     capp_gguf_free(g);
-    free_scores(got, n);
-    free(rows);
     unlink(path);
 }
 
-static void need_isa(const char *isa) {
-    if (capp_kernels_named(isa)->needs & ~capp_cpu_features()) SKIP("this machine has no %s", isa);
+/* What the rows of a seed hold, counted in tokens. */
+enum {
+    ONE_COMPLETION,
+    ALL_COMPLETIONS,
+    SINGLE_TOKEN,
+    EQUAL_COMPLETIONS,
+    ONE_BEGINS_ANOTHER,
+    SHARED_PREFIX,
+    CONTEXT_FULL,
+    PROMPT_BELOW_WINDOW,
+    PROMPT_FILLS_WINDOW,
+    PROMPT_ABOVE_WINDOW,
+    KINDS
+};
+
+static void count_completions(const scores *s, size_t *found) {
+    found[ONE_COMPLETION] += s->n_completions == 1;
+    found[ALL_COMPLETIONS] += s->n_completions == MOST_COMPLETIONS;
+    for (size_t c = 0; c < s->n_completions; c++) {
+        const size_t *o = s->offset + c, size = o[1] - o[0];
+        found[SINGLE_TOKEN] += size == 1;
+        found[CONTEXT_FULL] += s->n_prompt + size == TINY_CONTEXT;
+        if (!c) continue;
+        size_t before = o[0] - o[-1], common = size < before ? size : before;
+        if (memcmp(s->ids + o[0], s->ids + o[-1], common * sizeof *s->ids)) continue;
+        found[size == before ? EQUAL_COMPLETIONS : ONE_BEGINS_ANOTHER]++;
+    }
+}
+
+/* The generator keeps its promises, or the tests above would be weaker than they say. */
+TEST(random_rows_are_of_each_kind) {
+    char path[64];
+    tiny_model_file("gemma3", 7, path);
+    for (size_t k = 0; k < SEEDS; k++) {
+        size_t found[KINDS] = {0};
+        row *rows = make_rows(seeds[k], ROWS);
+        const arrangement plain = {2, 0, NULL, ROWS, 0, 1, false};
+        scores *s = score_rows(path, rows, ROWS, &plain);
+        for (size_t i = 0; i < ROWS; i++) {
+            count_completions(&s[i], found);
+            found[PROMPT_BELOW_WINDOW] += s[i].n_prompt == TINY_WINDOW - 1;
+            found[PROMPT_FILLS_WINDOW] += s[i].n_prompt == TINY_WINDOW;
+            found[PROMPT_ABOVE_WINDOW] += s[i].n_prompt == TINY_WINDOW + 1;
+            for (size_t j = 0; j < i; j++)
+                found[SHARED_PREFIX] += s[i].n_prompt > 6 && s[j].n_prompt > 6 &&
+                                        !memcmp(s[i].prompt, s[j].prompt, 6 * sizeof *s[i].prompt);
+        }
+        for (size_t kind = 0; kind < KINDS; kind++)
+            if (!found[kind]) FAIL("seed %d has no rows of kind %zu", (int)seeds[k], kind);
+        free_scores(s, ROWS);
+        free(rows);
+    }
+    unlink(path);
 }
 
 #define FOR_EACH(arch, isa)                                                                                            \
     TEST(oracle_##arch##_##isa) {                                                                                      \
-        need_isa(#isa);                                                                                                \
+        need_unit(#isa);                                                                                               \
         check_oracle(#arch, #isa);                                                                                     \
     }                                                                                                                  \
     TEST(same_bits_##arch##_##isa) {                                                                                   \
-        need_isa(#isa);                                                                                                \
-        check_arrangements(#arch, #isa);                                                                               \
+        need_unit(#isa);                                                                                               \
+        check_arrangements(#arch, #isa, SEEDS);                                                                        \
     }
 
 FOR_EACH(llama, ref)
@@ -143,6 +240,31 @@ FOR_EACH(gemma3, avx512)
 FOR_EACH(gpt2, ref)
 FOR_EACH(gpt2, avx2)
 FOR_EACH(gpt2, avx512)
+
+/* bfloat16 is not within reach of the oracle: its products are held by test_products.c, its decisions by
+ * test_golden.py. Its bits are as fast as any; under auto many rows of these models are close, and go through both
+ * lanes. */
+#define FOR_EACH_BF16(arch, unit)                                                                                      \
+    TEST(same_bits_##arch##_##unit) {                                                                                  \
+        need_unit(#unit);                                                                                              \
+        check_arrangements(#arch, #unit, SEEDS);                                                                       \
+    }
+
+FOR_EACH_BF16(llama, avx512bf16_bf16)
+FOR_EACH_BF16(llama, avx512bf16_auto)
+FOR_EACH_BF16(llama, amx_bf16)
+FOR_EACH_BF16(llama, amx_auto)
+FOR_EACH_BF16(gemma3, avx512bf16_auto)
+FOR_EACH_BF16(gemma3, amx_auto)
+FOR_EACH_BF16(gpt2, avx512bf16_auto)
+FOR_EACH_BF16(gpt2, amx_auto)
+
+TEST(slow_same_bits_vdpbf16ps_emulated) {
+    check_arrangements("llama", "vdpbf16ps_emulated", 1);
+}
+TEST(slow_same_bits_tiles_emulated) {
+    check_arrangements("llama", "tiles_emulated", 1);
+}
 
 static void score_one(const capp_example *e, uint64_t memory, capp_status expected, const char *message) {
     char path[64];
@@ -167,6 +289,69 @@ TEST(budget_too_small_says_how_much) {
     score_one(&rows->example, 100 * 1024, CAPP_EBUDGET, "MiB; the memory budget is 0 MiB (");
     score_one(&rows->example, 1, CAPP_EBUDGET, "MiB; the memory budget is 0 MiB (");
     free(rows);
+}
+
+/* What the message asks for is enough, and a MiB less is not. */
+TEST(the_budget_that_is_asked_for_is_enough) {
+    enum { MANY = 30000 };
+    char path[64], (*text)[8] = malloc(MANY * sizeof *text);
+    capp_str *many = malloc(MANY * sizeof *many);
+    CHECK(text && many);
+    for (size_t i = 0; i < MANY; i++) {
+        snprintf(text[i], sizeof text[i], "%zu", i);
+        many[i] = capp_str_of(text[i]);
+    }
+    row r = {.example = {capp_str_of("code"), many, 0, NULL, NULL, true}};
+    tiny_model_file("llama", 3, path);
+    for (size_t n = 100; n <= MANY; n *= n < 10000 ? 10 : 3) {
+        capp_error err;
+        scores s = {0};
+        arrangement a = {1, 1, NULL, 1, 0, 1, false};
+        r.example.n_completions = n;
+        CHECK_INT(try_rows(path, &r, 1, &a, &s, &err), CAPP_EBUDGET);
+        const char *need = strstr(err.message, " need ");
+        CHECK(need);
+        a.memory = (uint64_t)strtoul(need + 6, NULL, 10) << 20;
+        if (a.memory > 1 << 20) {
+            a.memory -= 1 << 20;
+            CHECK_INT(try_rows(path, &r, 1, &a, &s, &err), CAPP_EBUDGET);
+            a.memory += 1 << 20;
+        }
+        scores *got = score_rows(path, &r, 1, &a);
+        free_scores(got, 1);
+    }
+    free(text), free(many);
+    unlink(path);
+}
+
+/* A session that has gone through thousands of rows, few at a time, holds no more than one that has gone through few.
+ */
+TEST(memory_does_not_grow_with_the_number_of_rows) {
+    enum { CALLS = 3000, AT = 300 };
+    char path[64], text[40];
+    uint64_t used = 0;
+    capp_session *session;
+    capp_error err;
+    capp_stats stats;
+    test_random r = {8};
+    tiny_model_file("llama", 3, path);
+    const arrangement a = {1, 4 << 20, NULL, 1, 0, 1, false};
+    capp_model *model = open_model(path, &a);
+    CHECK_OK(capp_session_open(&session, model, &err), err);
+    capp_str pair[] = {capp_str_of("a bed"), capp_str_of("a bee")};
+    for (size_t i = 0; i < CALLS; i++) {
+        snprintf(text, sizeof text, "%d text %d", (int)test_random_below(&r, 100000), (int)i);
+        double probability[2];
+        capp_example e = {capp_str_of(text), pair, 2, NULL, NULL, true};
+        CHECK_OK(capp_predict_proba(session, &e, 1, NULL, probability, &err), err);
+        capp_session_get_stats(session, &stats);
+        if (i == AT) used = stats.used_bytes;
+    }
+    check_memory(session, a.memory);
+    CHECK_INT(stats.used_bytes, used);
+    capp_session_free(session);
+    capp_model_free(model);
+    unlink(path);
 }
 
 TEST(prompt_too_long_names_both_numbers) {

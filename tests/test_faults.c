@@ -34,6 +34,11 @@ static bool take_result(void *user, const capp_result *result) {
     return result->n_completions > 0;
 }
 
+static bool take_decision(void *user, const capp_decision *decision) {
+    (void)user;
+    return decision->prediction < 3;
+}
+
 static bool take_text(void *user, const capp_text_result *result) {
     (void)user;
     return result->n > 0;
@@ -90,6 +95,7 @@ static capp_status use_session(capp_session *session, capp_error *err) {
     options.ignore_eos = true;
     options.max_tokens = 3;
     if ((st = capp_score(session, examples, 2, NULL, take_result, NULL, err)) != CAPP_OK) return st;
+    if ((st = capp_decide(session, examples, 2, NULL, take_decision, NULL, err)) != CAPP_OK) return st;
     if ((st = capp_token_logprobs(session, texts, 2, CAPP_TOKENIZE_BOS, NULL, take_text, NULL, err)) != CAPP_OK)
         return st;
     return capp_generate(session, texts, 2, &options, take_generation, NULL, err);

@@ -1,4 +1,4 @@
-"""A slice of the fuzzing of GGUF files; `make fuzz` runs the whole."""
+"""A slice of the fuzzing of GGUF files, folders and tokenizers; `make fuzz` runs the whole."""
 
 import os
 import pathlib
@@ -9,11 +9,28 @@ import pytest
 MUTATIONS, SEED = 100_000, 20_000_000  # not those of make fuzz, which begin at 1
 
 
-def test_slice():
+TOKENIZERS = sorted((pathlib.Path(__file__).parent / "fixtures" / "tokenizers").glob("*.json"))
+TINY = pathlib.Path(__file__).resolve().parent / "fixtures" / "tiny"
+
+
+def run(name, mutations, *files):
     build = os.environ.get("CAPP_BUILD_ASAN")
     if not build:
         pytest.skip("CAPP_BUILD_ASAN is not set")
-    program = pathlib.Path(build) / "tests" / "fuzz_gguf"
-    done = subprocess.run([program, str(MUTATIONS), str(SEED)], capture_output=True, text=True, timeout=300)
+    program = pathlib.Path(build) / "tests" / name
+    done = subprocess.run([program, str(mutations), str(SEED), *files], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-5000:]
-    assert f"{MUTATIONS} mutations" in done.stdout
+    assert f"{mutations} mutations" in done.stdout
+
+
+def test_slice():
+    run("fuzz_gguf", MUTATIONS)
+
+
+def test_folders():
+    folders = sorted(folder for folder in TINY.iterdir() if (folder / "model.safetensors").exists())
+    run("fuzz_folder", MUTATIONS // 10, *folders)
+
+
+def test_tokenizers():
+    run("fuzz_tokenizer", MUTATIONS // 5, *TOKENIZERS)

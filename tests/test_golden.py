@@ -1,6 +1,7 @@
 """The command against log-probabilities of float32 transformers (../shared/golden), and against itself."""
 import json
 import random
+import re
 import statistics
 import subprocess
 
@@ -97,12 +98,27 @@ def test_accuracy(capp, shared, request, tmp_path, name):
     assert report["peak_memory_bytes"] > 100 << 20
 
 
+@pytest.mark.parametrize("name, least", [("smollm2", 498), ("gemma3", 498)])
+def test_auto_keeps_decisions(capp, shared, request, name, least, tmp_path):
+    """Of COPA's 500 rows; and probabilities stay near those of float32. On a machine without bfloat16, auto is f32."""
+    chosen = {}
+    for precision in "auto", "f32":
+        command = [capp, "classify", "-m", request.getfixturevalue(name), "--precision", precision, "--quiet",
+                   f"{shared}/data/copa-dev.prompts.jsonl"]
+        run = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+        chosen[precision] = [json.loads(line) for line in run.stdout.splitlines()]
+    pairs = list(zip(chosen["auto"], chosen["f32"]))
+    assert sum(a["index"] == b["index"] for a, b in pairs) >= least
+    apart = [abs(x - y) for a, b in pairs for x, y in zip(a["probabilities"], b["probabilities"])]
+    assert statistics.mean(apart) <= 0.005
+
+
 @pytest.mark.parametrize("isa", ["ref", "avx2", "avx512"])
 def test_the_same_bytes(capp, smollm2, shared, need_isa, tmp_path, isa):
     """Contract 3 through the command: threads, order, budget, company, windows."""
     need_isa(smollm2, isa)
-    rows = inputs(rows_of(f"{shared}/golden/copa-dev.smollm2.jsonl"))
-    rows = rows[:6] if isa == "ref" else rows[:60]
+    everything = inputs(rows_of(f"{shared}/golden/copa-dev.smollm2.jsonl"))
+    rows = everything[:6] if isa == "ref" else everything[:60]
     prefix = "Here are some examples of cause and effect. "
     for i, row in enumerate(rows):
         if i % 3 == 0:
@@ -120,17 +136,108 @@ def test_the_same_bytes(capp, smollm2, shared, need_isa, tmp_path, isa):
     assert run(rows, "--window", "1", "--threads", "2") == expected
     alone = rows[3]["id"]
     assert run(rows[3:4])[alone] == expected[alone]
+    if isa == "avx512":
+        among = run(rows + everything[60:])  # 500
+        assert len(among) == 500 and all(among[row] == expected[row] for row in expected)
 
 
-def test_listed_after_the_text(capp, smollm2, shared, tmp_path):
-    """The seed's weakness: tens of classes and a long prompt of each row's own, memory for one at a time."""
-    rows = inputs(rows_of(f"{shared}/golden/banking77.smollm2.jsonl"))[:2]
-    classes = rows[0]["completions"]
+# ---- The seed's weakness: tens of classes listed after a long text of each row's own -----------------------------------
+
+ONE_AT_A_TIME = "96M"  # room for the keys and values of one such row
+
+
+@pytest.fixture
+def listed(shared, tmp_path):
+    """Rows of about a thousand tokens that share no beginning, 77 classes listed in each."""
+    classes = inputs(rows_of(f"{shared}/golden/banking77.smollm2.jsonl"))[0]["completions"]
     listing = "\nTopics:\n" + "\n".join("- " + c for c in classes) + "\nTopic:"
-    filler = " ".join(row["prompt"] for row in inputs(rows_of(f"{shared}/golden/copa-dev.smollm2.jsonl")))
+    texts = [row["prompt"] for row in inputs(rows_of(f"{shared}/golden/copa-dev.smollm2.jsonl"))]
+    rows = []
+    for i, first in enumerate(["My", "You"]):
+        words = " ".join(random.Random(i).sample(texts, 60))
+        rows.append({"id": i, "prompt": f"{first} {words[:3000]}{listing}", "completions": classes, "label": i})
+    return write_rows(tmp_path / "in.jsonl", rows)
+
+
+def count_tree(rows):
+    """Tokens that the model must run, from the ids alone: distinct beginnings of paths, but for the paths themselves."""
+    begun = set()
+    for row in rows:
+        for completion in row["completions"]:
+            path = tuple(row["prompt_ids"] + completion["ids"][:-1])
+            begun |= {path[:n] for n in range(1, len(path) + 1)}
+    return len(begun)
+
+
+def evaluate(capp, model, path, *options):
+    command = [capp, "evaluate", "-m", model, "--label", "label", "--precision", "f32", "--quiet", "--json", "-", *options, path]
+    return json.loads(subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, check=True).stdout)
+
+
+def parse_size(text):
+    return int(text[:-1]) << 20
+
+
+def test_listed_after_the_text(capp, smollm2, listed):
+    """The same bits with plenty of memory, with room for one row, and with the least, which the message names; tokens as
+    counted independently, memory within weights and budget."""
+    plenty = logprobs(capp, smollm2, listed)
+    rows = [json.loads(line) for line in plenty.splitlines()]
+    assert len({row["prompt_ids"][0] for row in rows}) == len(rows)
+    assert all(800 < len(row["prompt_ids"]) < 1200 and len(row["completions"]) == 77 for row in rows)
+    command = [capp, "logprobs", "-m", smollm2, "--precision", "f32", "--memory", "1M", listed]
+    run = subprocess.run(command, capture_output=True, text=True)
+    least = 0
+    for asked in rows:  # the longest row decides
+        need = re.search(r"need (\d+) MiB", run.stderr)
+        if run.returncode == 0:
+            break
+        least = int(need[1])
+        command = [capp, "logprobs", "-m", smollm2, "--precision", "f32", "--quiet", "--memory", f"{least}M", listed]
+        run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0 and 1 < least < parse_size(ONE_AT_A_TIME) >> 20
+    assert run.stdout == plenty
+    assert logprobs(capp, smollm2, listed, "--memory", ONE_AT_A_TIME) == plenty
+    for memory in ONE_AT_A_TIME, "1024M":
+        report = evaluate(capp, smollm2, listed, "--memory", memory)
+        assert report["tokens_computed"] == count_tree(rows)
+        assert report["used_bytes"] <= report["planned_bytes"] <= parse_size(memory)
+        assert report["peak_memory_bytes"] <= report["weight_bytes"] + parse_size(memory), memory
+
+
+@pytest.mark.long
+def test_listed_after_the_text_in_time(capp, smollm2, listed):
+    """Room for one row takes at most 1.3 times as long as plenty; runs alternate, medians count."""
+    seconds = {ONE_AT_A_TIME: [], "1024M": []}
+    for _ in range(5):
+        for memory, taken in seconds.items():
+            taken.append(evaluate(capp, smollm2, listed, "--memory", memory)["seconds"])
+    assert statistics.median(seconds[ONE_AT_A_TIME]) <= 1.3 * statistics.median(seconds["1024M"]), seconds
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("options", [[], ["--memory", "128M"]])
+def test_memory_is_flat(capp, smollm2, tmp_path, options):
+    """From 100 rows to 10,000: peak resident size grows by less than a tenth."""
+    words = "the house of a river time and people work in green small water they with old from night world".split()
+    r = random.Random(1)
+    rows = [{"text": " ".join(r.choice(words) for _ in range(16)), "completions": ["yes", "no"], "label": 0}
+            for _ in range(10_000)]
+    few = evaluate(capp, smollm2, write_rows(tmp_path / "few.jsonl", rows[:100]), *options)
+    many = evaluate(capp, smollm2, write_rows(tmp_path / "many.jsonl", rows), *options)
+    assert many["n"] == 10_000
+    assert many["peak_memory_bytes"] <= 1.1 * few["peak_memory_bytes"]
+
+
+def test_independent_count(capp, smollm2, shared, tmp_path):
+    """The tree of 60 rows with shared beginnings, counted from the ids that the command gives."""
+    rows = inputs(rows_of(f"{shared}/golden/copa-dev.smollm2.jsonl"))[:60]
     for i, row in enumerate(rows):
-        row["prompt"] = f"Text {i}: " + filler[i * 4000:i * 4000 + 3000] + listing
-    path = write_rows(tmp_path / "in.jsonl", rows)
-    plenty = logprobs(capp, smollm2, path)
-    assert len(json.loads(plenty.splitlines()[0])["prompt_ids"]) > 800
-    assert logprobs(capp, smollm2, path, "--memory", "128M") == plenty
+        if i % 3 == 0:
+            row["prompt"] = "Here are some examples of cause and effect. " + row["prompt"]
+    path = write_rows(tmp_path / "in.jsonl", random.Random(2).sample(rows, len(rows)))
+    got = [json.loads(line) for line in logprobs(capp, smollm2, path).splitlines()]
+    report = evaluate(capp, smollm2, path)
+    assert report["tokens_computed"] == count_tree(got)
+    alone = sum(len(row["prompt_ids"]) + len(c["ids"]) - 1 for row in got for c in row["completions"])
+    assert report["tokens_saved"] == alone - report["tokens_computed"]

@@ -2,176 +2,14 @@
  * chain, against those very bits. Arrays lie against pages that may not be touched, at their end and at their start in
  * turn. One check an operation, made into tests by the list of kernel.h; each check is itself checked on a kernel with
  * a small mistake, which it must reject. */
-#define _DEFAULT_SOURCE
-
-#include "test.h"
+#include "kernel_check.h"
 
 #include "base/cpu.h"
-#include "kernel/kernel.h"
 #include "kernel/peak.h"
 
-#include <sys/mman.h>
-
-enum { LANES = CAPP_LANES, PAGE = 4096, MOST_MAPPED = 32 };
-
-static const double EPS = 0x1p-24; /* half a unit in the last place of 1 */
-
-/* Guarded arrays -------------------------------------------------------------------------------------------------- */
-
-static struct {
-    char *at;
-    size_t bytes;
-} mapped[MOST_MAPPED];
-static size_t n_mapped;
-static bool at_end;
-static test_random random_state = {1};
-
-/* n floats, random normal, that end (at_end) or start at a page which may not be touched; until release(). */
-static float *array(size_t n) {
-    const size_t inner = (n * sizeof(float) + PAGE - 1) / PAGE * PAGE, bytes = inner + 2 * PAGE;
-    char *at = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK(at != MAP_FAILED && n_mapped < MOST_MAPPED);
-    if (inner) CHECK(!mprotect(at + PAGE, inner, PROT_READ | PROT_WRITE));
-    mapped[n_mapped].at = at;
-    mapped[n_mapped++].bytes = bytes;
-    float *x = (float *)(void *)(at + PAGE + (at_end ? inner - n * sizeof(float) : 0));
-    for (size_t i = 0; i < n; i++) x[i] = (float)test_random_normal(&random_state);
-    return x;
-}
-
-static float *copy_of(const float *x, size_t n) {
-    float *y = array(n);
-    if (n) memcpy(y, x, n * sizeof *y);
-    return y;
-}
-
-static void release(void) {
-    while (n_mapped) {
-        n_mapped--;
-        munmap(mapped[n_mapped].at, mapped[n_mapped].bytes);
-    }
-}
-
-static size_t between(size_t least, size_t most) {
-    return least + test_random_below(&random_state, most - least + 1);
-}
-
-/* Errors ---------------------------------------------------------------------------------------------------------- */
-
-static double worst;    /* the greatest error in units of its tolerance; above 1 is a failure */
-static char first[160]; /* what failed first */
-
-static void reject(const char *what, double got, double want, double ratio) {
-    if (worst <= 1) snprintf(first, sizeof first, "%s: %.9g, not %.9g", what, got, want);
-    worst = ratio;
-}
-
-static void near(const char *what, double got, double want, double tolerance) {
-    const double ratio = fabs(got - want) / tolerance;
-    if (!(ratio <= 1))
-        reject(what, got, want, HUGE_VAL);
-    else if (ratio > worst)
-        worst = ratio;
-}
-
-static uint32_t bits_of(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static void same(const char *what, const float *got, const float *want, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (bits_of(got[i]) != bits_of(want[i])) reject(what, (double)got[i], (double)want[i], HUGE_VAL);
-}
-
-/* The chain of kernel.h: fused on all but the reference. */
-static float chain(const capp_kernels *k, float a, float b, float c) {
-    const float product = a * b;
-    return strcmp(k->name, "ref") != 0 ? fmaf(a, b, c) : product + c;
-}
-
-/* The sum over a row in the order of kernel.h. */
-static float sum_of_lanes(const float *x, size_t n) {
-    float lane[LANES] = {0};
-    for (size_t i = 0; i < n; i++) lane[i % LANES] += x[i];
-    for (size_t width = LANES / 2; width; width /= 2)
-        for (size_t l = 0; l < width; l++) lane[l] += lane[l + width];
-    return lane[0];
-}
+enum { LANES = CAPP_LANES };
 
 /* Products -------------------------------------------------------------------------------------------------------- */
-
-/* 64-byte aligned whatever the mode: a panel is a whole number of cache lines. */
-static float *panel_of(const capp_kernels *k, const float *w, size_t ldw, size_t n, size_t depth) {
-    const size_t bytes = k->panel_bytes(depth);
-    float *panel = array(bytes / sizeof(float));
-    if (bytes % 64 != 0) reject("panel_bytes % 64", (double)(bytes % 64), 0, HUGE_VAL);
-    k->pack(panel, w, ldw, n, depth);
-    return panel;
-}
-
-/* c [m][n] rows ldc apart, among which nothing may change, from what c was before. */
-static void expect_product(const capp_kernels *k, const char *what, const float *c, const float *before, size_t ldc,
-                           const float *a, size_t lda, const float *b, size_t row_b, size_t column_b, size_t m,
-                           size_t n, size_t depth, bool add) {
-    for (size_t r = 0; r < m; r++) {
-        for (size_t j = 0; j < n; j++) {
-            const float *was = before + r * ldc + j;
-            float exact = add ? *was : 0;
-            double sum = exact, size = fabs(sum);
-            for (size_t i = 0; i < depth; i++) {
-                const float x = a[r * lda + i], y = b[i * row_b + j * column_b];
-                exact = chain(k, x, y, exact);
-                sum += (double)x * (double)y;
-                size += fabs((double)x * (double)y);
-            }
-            near(what, (double)c[r * ldc + j], sum, 8 * EPS * size + 1e-30);
-            same(what, c + r * ldc + j, &exact, 1);
-        }
-        if (r + 1 < m) same("between rows", c + r * ldc + n, before + r * ldc + n, ldc - n);
-    }
-}
-
-static void one_matmul(const capp_kernels *k, size_t m, size_t n, size_t depth, bool add) {
-    const size_t ldw = depth + between(0, 3), lda = depth + between(0, 20), ldc = n + between(0, 20);
-    const float *w = array((n - 1) * ldw + depth), *a = array((m - 1) * lda + depth);
-    const float *panel = panel_of(k, w, ldw, n, depth);
-    float *c = array((m - 1) * ldc + n), *before = copy_of(c, (m - 1) * ldc + n);
-    k->matmul(c, ldc, a, lda, panel, m, n, depth, add);
-    expect_product(k, "matmul", c, before, ldc, a, lda, w, 1, ldw, m, n, depth, add);
-    if (depth > 1) { /* along k in two calls */
-        const size_t split = between(1, depth - 1);
-        float *twice = copy_of(before, (m - 1) * ldc + n);
-        const float *left = panel_of(k, w, ldw, n, split), *right = panel_of(k, w + split, ldw, n, depth - split);
-        k->matmul(twice, ldc, a, lda, left, m, n, split, add);
-        k->matmul(twice, ldc, a + split, lda, right, m, n, depth - split, true);
-        same("split along k", twice, c, (m - 1) * ldc + n);
-    }
-    release();
-}
-
-static void check_matmul(const capp_kernels *k) {
-    for (size_t m = 1; m <= 40; m++) one_matmul(k, m, m % 3 ? k->nr : between(1, k->nr), between(1, 40), m % 2 == 0);
-    for (size_t n = 1; n <= k->nr; n++) one_matmul(k, between(1, 30), n, between(1, 70), n % 2 == 0);
-    one_matmul(k, 25, k->nr, 577, false);
-    one_matmul(k, 3, k->nr, 1536, true);
-}
-
-/* The panel is the kernel's own affair: what counts is that a row of the identity brings each weight back, 0 beyond. */
-static void check_pack(const capp_kernels *k) {
-    for (size_t n = 1; n <= k->nr; n++) {
-        const size_t depth = between(1, 37), ldw = depth + between(0, 3);
-        const float *w = array((n - 1) * ldw + depth), *panel = panel_of(k, w, ldw, n, depth);
-        float *a = array(depth), *c = array(k->nr);
-        for (size_t i = 0; i < depth; i++) {
-            for (size_t j = 0; j < depth; j++) a[j] = i == j;
-            k->matmul(c, k->nr, a, depth, panel, 1, k->nr, depth, false);
-            for (size_t j = 0; j < k->nr; j++) near("pack", (double)c[j], j < n ? (double)w[j * ldw + i] : 0.0, 1e-30);
-        }
-        release();
-    }
-}
 
 static void one_scores(const capp_kernels *k, size_t rows, size_t d, size_t skip, size_t n) {
     const size_t blocks = (skip + n + LANES - 1) / LANES, ldq = d + between(0, 9), lds = n + between(0, 9);
@@ -181,7 +19,7 @@ static void one_scores(const capp_kernels *k, size_t rows, size_t d, size_t skip
     for (size_t i = 0; i < d; i++)
         for (size_t j = 0; j < n; j++) keys[i * n + j] = kt[((skip + j) / LANES * d + i) * LANES + (skip + j) % LANES];
     k->scores(s, lds, q, ldq, rows, kt, d, skip, n);
-    expect_product(k, "scores", s, before, lds, q, ldq, keys, n, 1, rows, n, d, false);
+    expect_product(k->name, "scores", s, before, lds, q, ldq, keys, n, 1, rows, n, d, false);
     release();
 }
 
@@ -199,7 +37,7 @@ static void one_values(const capp_kernels *k, size_t rows, size_t d, size_t n) {
     float *out = array((rows - 1) * ldo + d), *before = copy_of(out, (rows - 1) * ldo + d);
     float *twice = copy_of(out, (rows - 1) * ldo + d);
     k->values(out, ldo, p, ldp, rows, v, ldv, d, n);
-    expect_product(k, "values", out, before, ldo, p, ldp, v, ldv, 1, rows, d, n, true);
+    expect_product(k->name, "values", out, before, ldo, p, ldp, v, ldv, 1, rows, d, n, true);
     if (split) k->values(twice, ldo, p, ldp, rows, v, ldv, d, split);
     if (split < n) k->values(twice, ldo, p + split, ldp, rows, v + split * ldv, ldv, d, n - split);
     same("values in two runs", twice, out, (rows - 1) * ldo + d);
@@ -221,7 +59,7 @@ static void check_rms_norm(const capp_kernels *k) {
         float *x = array(n), *w = array(n), *y = array(n), lane[LANES] = {0};
         double squares = 0;
         for (size_t i = 0; i < n; i++) squares += (double)x[i] * (double)x[i];
-        for (size_t i = 0; i < n; i++) lane[i % LANES] = chain(k, x[i], x[i], lane[i % LANES]);
+        for (size_t i = 0; i < n; i++) lane[i % LANES] = chain(k->name, x[i], x[i], lane[i % LANES]);
         const double factor = 1 / sqrt(squares / (double)n + (double)eps);
         const float exact = 1.0f / sqrtf(sum_of_lanes(lane, LANES) / (float)n + eps);
         k->rms_norm(y, x, w, n, eps);
@@ -470,13 +308,6 @@ CAPP_OP_MAP(X)
 
 /* A mistake in each operation, small as mistakes go. */
 #define REF capp_kernels_ref
-static void bad_pack(void *panel, const float *w, size_t ldw, size_t n, size_t k) {
-    REF.pack(panel, w, ldw, n > 1 ? n - 1 : n, k);
-}
-static void bad_matmul(float *c, size_t ldc, const float *a, size_t lda, const void *panel, size_t m, size_t n,
-                       size_t k, bool add) {
-    REF.matmul(c, ldc, a, lda, panel, m, n, k > 30 ? k - 1 : k, add);
-}
 static void bad_rms_norm(float *y, const float *x, const float *w, size_t n, float eps) {
     (void)eps;
     REF.rms_norm(y, x, w, n, 1e-6f);
@@ -536,21 +367,24 @@ TEST(checks_reject_mistakes){
 
 TEST(dispatch) {
     CHECK_STR(capp_kernels_at(0)->name, "ref");
-    CHECK(!capp_kernels_at(3));
+    CHECK(!capp_kernels_at(5));
     CHECK(!capp_kernels_named("avx1024"));
     CHECK_STR(capp_kernels_best(0)->name, "ref");
     CHECK_STR(capp_kernels_best(CAPP_CPU_AVX2)->name, "avx2");
     CHECK_STR(capp_kernels_best(CAPP_CPU_AVX2 | CAPP_CPU_AVX512)->name, "avx512");
+    CHECK_STR(capp_kernels_best(CAPP_CPU_AVX2 | CAPP_CPU_AVX512 | CAPP_CPU_AVX512_BF16)->name, "avx512bf16");
+    CHECK_STR(capp_kernels_best(~0u)->name, "amx");
     for (size_t i = 0; capp_kernels_at(i); i++) {
         CHECK(capp_kernels_named(capp_kernels_at(i)->name) == capp_kernels_at(i));
-        CHECK(capp_kernels_at(i)->nr <= CAPP_MAX_NR);
+        CHECK(capp_kernels_at(i)->f32->nr <= CAPP_MAX_NR);
     }
 }
 
 TEST(peak) {
     for (size_t i = 0; capp_kernels_at(i); i++) {
         const bool has = (capp_kernels_at(i)->needs & ~capp_cpu_features()) == 0;
-        CHECK((capp_peak_gflops(capp_kernels_at(i)->name, 0.01) > 0.1) == has);
+        CHECK((capp_peak_gflops(capp_kernels_at(i)->name, false, 0.01) > 0.1) == has);
+        CHECK((capp_peak_gflops(capp_kernels_at(i)->name, true, 0.01) > 0.1) == (has && capp_kernels_at(i)->bf16));
     }
-    CHECK(capp_peak_gflops("avx1024", 0.01) == 0);
+    CHECK(capp_peak_gflops("avx1024", false, 0.01) == 0);
 }

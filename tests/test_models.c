@@ -24,16 +24,13 @@ static void add_floats(gguf_writer *w, const char *name, size_t n) {
 }
 
 static void rope_factors(gguf_writer *w) {
-    add_floats(w, "rope_freqs.weight", 5);
+    add_floats(w, "rope_freqs.weight", 3);
 }
 static void query_bias(gguf_writer *w) {
     add_floats(w, "blk.0.attn_q.bias", 60);
 }
-static void rope_factor(gguf_writer *w) {
-    gguf_writer_f32(w, "llama.rope.scaling.factor", 8);
-}
 static void rope_type(gguf_writer *w) {
-    gguf_writer_str(w, "llama.rope.scaling.type", "yarn");
+    gguf_writer_str(w, "llama.rope.scaling.type", "spiral");
 }
 static void experts(gguf_writer *w) {
     gguf_writer_u32(w, "llama.expert_count", 8);
@@ -42,7 +39,7 @@ static void soft_cap(gguf_writer *w) {
     gguf_writer_f32(w, "gemma3.final_logit_softcapping", 30);
 }
 static void window(gguf_writer *w) {
-    gguf_writer_u32(w, "llama.attention.sliding_window", 16);
+    gguf_writer_u32(w, "gpt2.attention.sliding_window", 16);
 }
 static void neutral(gguf_writer *w) {
     gguf_writer_f32(w, "llama.rope.scaling.factor", 1);
@@ -50,12 +47,11 @@ static void neutral(gguf_writer *w) {
 }
 
 TEST(parts_that_capp_does_not_know_are_refused) {
-    refused("llama", rope_factors, CAPP_EUNSUPPORTED, "tensor rope_freqs.weight has no place");
-    refused("llama", query_bias, CAPP_EUNSUPPORTED, "tensor blk.0.attn_q.bias has no place");
-    refused("llama", rope_factor, CAPP_EUNSUPPORTED, "llama.rope.scaling.factor is 8");
-    refused("llama", rope_type, CAPP_EUNSUPPORTED, "rope scaling \"yarn\"");
-    refused("llama", experts, CAPP_EUNSUPPORTED, "llama.expert_count is 8");
-    refused("llama", window, CAPP_EUNSUPPORTED, "llama.attention.sliding_window is 16");
+    refused("llama", rope_factors, CAPP_EFORMAT, "tensor rope_freqs.weight is 3 x 1");
+    refused("llama", query_bias, CAPP_EFORMAT, "tensor blk.0.attn_k.bias is missing");
+    refused("llama", rope_type, CAPP_EUNSUPPORTED, "rope scaling \"spiral\"");
+    refused("llama", experts, CAPP_EFORMAT, "llama.expert_used_count is missing");
+    refused("gpt2", window, CAPP_EUNSUPPORTED, "gpt2.attention.sliding_window is 16");
     refused("gemma3", soft_cap, CAPP_EUNSUPPORTED, "gemma3.final_logit_softcapping is 30");
 }
 

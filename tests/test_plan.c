@@ -145,43 +145,68 @@ TEST(a_store_too_small_is_an_error_and_the_tree_goes_on) {
     end(&w);
 }
 
-/* Plays the plan: a slot holds the node that ran last; every ancestor of a row must be in its slot when the row's wave
+/* Of a node's path: numbers of nodes change from window to window (FNV-1a). */
+static uint64_t path_key(const capp_tree *tree, uint32_t node) {
+    uint64_t key = 0xcbf29ce484222325u;
+    for (; node != CAPP_ROOT; node = tree->nodes[node].parent)
+        key = (key ^ (uint32_t)tree->nodes[node].token) * 0x100000001b3u;
+    return key;
+}
+
+/* Plays the plan: a slot holds the path that ran last; every ancestor of a row must be in its slot when the row's wave
  * has been written. */
-static void replay(const world *w, uint32_t *holder) {
+static void replay(const world *w, uint64_t *holder) {
     for (size_t i = 0; i < w->plan.n_waves; i++) {
         const capp_wave *wave = &w->plan.waves[i];
         for (size_t r = 0; r < wave->rows; r++) {
             uint32_t node = w->plan.order[wave->first + r];
-            holder[w->tree.nodes[node].slot] = node;
+            holder[w->tree.nodes[node].slot] = path_key(&w->tree, node);
         }
         for (size_t r = 0; r < wave->rows; r++)
             for (uint32_t at = w->plan.order[wave->first + r]; at != CAPP_ROOT; at = w->tree.nodes[at].parent)
-                if (holder[w->tree.nodes[at].slot] != at) FAIL("wave %zu: an ancestor is not in the store", i);
+                if (holder[w->tree.nodes[at].slot] != path_key(&w->tree, at))
+                    FAIL("wave %zu: an ancestor is not in the store", i);
     }
 }
 
+/* Random prompts; some come again, whole or in part, so that windows find long paths resident. */
+static void random_prompt(test_random *r, char old[6][31], char *prompt) {
+    char *again = old[test_random_below(r, 6)];
+    size_t length = 1 + test_random_below(r, 30);
+    for (size_t i = 0; i < length; i++) prompt[i] = (char)('a' + test_random_below(r, i < 9 ? 2 : 26));
+    prompt[length] = 0;
+    if (*again && test_random_below(r, 2))
+        snprintf(prompt, 31, "%.*s", 1 + (int)test_random_below(r, 40), again);
+    else
+        strcpy(again, prompt);
+}
+
+/* Half of the stores are no larger than a plan is promised to need. */
 TEST(random_windows_keep_every_past) {
+    enum { LONGEST = 30 + 8 };
     test_random r = {5};
     for (int trial = 0; trial < 300; trial++) {
         world w;
-        const size_t rows = 1 + test_random_below(&r, 8), slots = 40 + rows + test_random_below(&r, 40);
-        uint32_t *holder = calloc(slots, sizeof *holder);
+        const size_t rows = 1 + test_random_below(&r, 8),
+                     slots = LONGEST + rows + test_random_below(&r, 40) * (trial & 1);
+        size_t most = 0; /* nodes touched in a window */
+        uint64_t *holder = calloc(slots, sizeof *holder);
+        char old[6][31] = {{0}};
         CHECK(holder);
         begin(&w, slots);
-        for (int window = 0; window < 6; window++) {
+        for (int window = 0; window < 40; window++) {
             for (uint64_t n = test_random_below(&r, 12); n--;) {
                 char prompt[31], first[10], second[10];
-                size_t length = 1 + test_random_below(&r, 30);
-                for (size_t i = 0; i < length; i++) prompt[i] = (char)('a' + test_random_below(&r, i < 9 ? 2 : 26));
-                prompt[length] = 0;
+                random_prompt(&r, old, prompt);
                 snprintf(first, sizeof first, "%.*s", 1 + (int)test_random_below(&r, 8), "xyzxyzxyz");
                 snprintf(second, sizeof second, "%.*s", 1 + (int)test_random_below(&r, 8), "xzyxzyxzy");
                 example(&w, prompt, first, second);
             }
             plan(&w, rows);
             replay(&w, holder);
-            capp_plan_done(&w.plan, &w.tree);
-            CHECK_OK(capp_tree_next_window(&w.tree, &w.err), w.err);
+            if (w.tree.touched > most) most = w.tree.touched;
+            CHECK(3 * w.tree.n <= 4 * (most + 2 * slots) + 3 * 64); /* as tree.h promises; 64 for the smallest table */
+            next(&w);
         }
         end(&w);
         free(holder);

@@ -6,6 +6,7 @@ tests/fixtures/cappr.MODEL.jsonl is made by tools/make_cappr_fixtures.py. --long
 import doctest
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -261,6 +262,43 @@ def test_models_of_transformers_are_saved_once(library, tiny_model, monkeypatch)
     assert len(opened) == 1 and saved == [opened[0]] * 2 and not os.path.exists(opened[0])
     monkeypatch.undo()
     assert predict("a", ["b", "c"], (model, tokenizer)) in "bc" and len(opened) == 1
+
+
+PAIR = """
+import sys
+import numpy as np
+from cappr.huggingface import classify as theirs
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from capp import classify as ours
+tokenizer = PreTrainedTokenizerFast(tokenizer_file=sys.argv[1] + "/tokenizer.json", bos_token="<s>", eos_token="</s>",
+                                    unk_token="<unk>")
+pair = AutoModelForCausalLM.from_pretrained(sys.argv[1]).eval(), tokenizer
+prompts, completions = ["the rain in", "another one", "an inn near the"], ["the other", "on", "not there."]
+def flat(module):
+    return np.concatenate([tokens for row in module.log_probs_conditional(prompts, completions, model_and_tokenizer=pair)
+                           for tokens in row])
+worst = np.abs(flat(ours) - flat(theirs)).max()
+same = [module.predict(prompts, completions, model_and_tokenizer=pair) for module in (ours, theirs)]
+print(len(flat(ours)), worst, same[0] == same[1])
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "qwen3"])
+def test_a_pair_of_transformers(library, kind, fixtures, tmp_path):
+    """A small model of transformers in memory, given to CAPPr and to capp."""
+    from test_folders import write_tokenizer
+
+    python = PEERS / "venv" / "bin" / "python"
+    if not python.exists():
+        pytest.skip(f"no transformers and CAPPr in {PEERS}")
+    shutil.copytree(fixtures / "tiny" / kind, tmp_path / "model")
+    write_tokenizer(tmp_path / "model")
+    env = {**package_env(), "HF_HUB_OFFLINE": "1", "CAPP_ISA": "avx2"}  # where auto, which a pair gets, is float32
+    done = subprocess.run([python, "-c", PAIR, tmp_path / "model"], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    n, worst, same = done.stdout.split()
+    assert int(n) > 20 and float(worst) < TOLERANCE and same == "True"
 
 
 # ---- Threads, interruption, memory -----------------------------------------------------------------------------------

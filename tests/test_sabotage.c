@@ -2,6 +2,7 @@
  * the tests: what this table finds harmless, the tests could not find either. */
 #include <unistd.h>
 
+#include "model/arch.h"
 #include "scoring.h"
 #include "session.h"
 #include "test.h"
@@ -12,15 +13,22 @@ static const double LEAST = 5e-3; /* five times the golden tolerance */
 
 static const capp_kernels *honest;
 
-static void zero_matmul(float *c, size_t ldc, const float *a, size_t lda, const void *panel, size_t m, size_t n,
+static void zero_matmul(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
                         size_t k, bool add) {
     (void)a, (void)lda, (void)panel, (void)k, (void)add;
     for (size_t i = 0; i < m; i++) memset(c + i * ldc, 0, n * sizeof *c);
 }
 
-static void short_matmul(float *c, size_t ldc, const float *a, size_t lda, const void *panel, size_t m, size_t n,
+static void short_matmul(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
                          size_t k, bool add) {
-    honest->matmul(c, ldc, a, lda, panel, m, n, k - 1, add);
+    honest->f32->matmul(c, ldc, a, lda, panel, m, n, k - 1, add);
+}
+
+/* Forgets what a residual product is added to. */
+static void forgetful_matmul(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
+                             size_t k, bool add) {
+    (void)add;
+    honest->f32->matmul(c, ldc, a, lda, panel, m, n, k, false);
 }
 
 static void bare_rms_norm(float *y, const float *x, const float *w, size_t n, float eps) {
@@ -66,10 +74,6 @@ static void no_rope(float *x, const float *c, const float *s, size_t half) {
     (void)x, (void)c, (void)s, (void)half;
 }
 
-static void no_add(float *y, const float *x, size_t n) {
-    (void)y, (void)x, (void)n;
-}
-
 /* Changes the kernels (a copy) or the weights of an open model. */
 typedef void (*sabotage_fn)(capp_kernels *k, capp_weights *w);
 
@@ -77,6 +81,14 @@ typedef void (*sabotage_fn)(capp_kernels *k, capp_weights *w);
     static void name(capp_kernels *k, capp_weights *w) {                                                               \
         (void)w;                                                                                                       \
         k->op = with;                                                                                                  \
+    }
+#define PRODUCTS(name, with)                                                                                           \
+    static void name(capp_kernels *k, capp_weights *w) {                                                               \
+        (void)k;                                                                                                       \
+        static capp_products products;                                                                                 \
+        products = *w->products;                                                                                       \
+        products.matmul = with;                                                                                        \
+        w->products = &products;                                                                                       \
     }
 #define WEIGHTS(name, statement)                                                                                       \
     static void name(capp_kernels *k, capp_weights *w) {                                                               \
@@ -92,8 +104,15 @@ typedef void (*sabotage_fn)(capp_kernels *k, capp_weights *w);
         }                                                                                                              \
     }
 
-KERNEL(zero_products, matmul, zero_matmul)
-KERNEL(short_products, matmul, short_matmul)
+static void double_base(capp_weights *w, size_t kind) {
+    capp_rope rope = w->hparams.ropes[kind];
+    rope.base *= 2;
+    capp_rope_frequencies(w->frequencies + kind * (w->hparams.rope_dims / 2), &rope, w->hparams.rope_dims, NULL);
+}
+
+PRODUCTS(zero_products, zero_matmul)
+PRODUCTS(short_products, short_matmul)
+PRODUCTS(no_residual, forgetful_matmul)
 KERNEL(no_norm_weights, rms_norm, bare_rms_norm)
 KERNEL(no_norm_biases, layer_norm, bare_layer_norm)
 KERNEL(shifted_mask, softmax, blind_softmax)
@@ -105,9 +124,8 @@ KERNEL(no_gelu_gate, gelu_mul, plain_mul)
 KERNEL(relu_for_gelu, gelu, relu)
 KERNEL(no_rope_pairs, rope_pairs, no_rope)
 KERNEL(no_rope_halves, rope_halves, no_rope)
-KERNEL(no_residual, add, no_add)
-WEIGHTS(wrong_rope_base, w->hparams.rope_base[0] *= 2)
-WEIGHTS(wrong_local_rope_base, w->hparams.rope_base[1] *= 2)
+WEIGHTS(wrong_rope_base, double_base(w, 0))
+WEIGHTS(wrong_local_rope_base, double_base(w, 1))
 WEIGHTS(no_embedding_scale, w->hparams.embedding_scale = 1)
 WEIGHTS(no_score_scale, w->hparams.score_scale = 1)
 WEIGHTS(no_positions, w->positions = NULL)
@@ -122,6 +140,8 @@ LAYERS(no_out_bias, layer->out.bias = NULL)
 LAYERS(no_up_bias, layer->up.bias = NULL)
 LAYERS(no_down_bias, layer->down.bias = NULL)
 
+static const capp_model_options f32 = {.precision = CAPP_PRECISION_F32};
+
 static double difference_after(const char *arch, sabotage_fn sabotage) {
     char path[64];
     capp_model *model;
@@ -132,7 +152,7 @@ static double difference_after(const char *arch, sabotage_fn sabotage) {
     scores *s = calloc(ROWS, sizeof *s);
     CHECK(s);
     tiny_model_file(arch, 4, path);
-    CHECK_OK(capp_model_open(&model, path, NULL, &err), err);
+    CHECK_OK(capp_model_open(&model, path, &f32, &err), err);
     honest = model->weights->kernels;
     capp_kernels kernels = *honest;
     if (sabotage) sabotage(&kernels, model->weights);
@@ -140,7 +160,7 @@ static double difference_after(const char *arch, sabotage_fn sabotage) {
     for (size_t i = 0; i < ROWS; i++) examples[i] = rows[i].example;
     CHECK_OK(capp_session_open(&session, model, &err), err);
     CHECK_OK(capp_score(session, examples, ROWS, NULL, keep, s, &err), err);
-    double worst = worst_difference(model->file, s, ROWS);
+    double worst = worst_difference(model->source.gguf, s, ROWS);
     free_scores(s, ROWS);
     capp_session_free(session);
     capp_model_free(model);

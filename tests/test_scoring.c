@@ -28,6 +28,7 @@ static void open_fixture(fixture *f, const char *arch) {
     capp_model_options options;
     capp_model_options_init(&options);
     options.threads = 1;
+    options.precision = CAPP_PRECISION_F32; /* sums and means have close rows of their own */
     tiny_model_file(arch, 5, f->path);
     CHECK_OK(capp_model_open(&f->model, f->path, &options, &f->err), f->err);
     CHECK_OK(capp_session_open(&f->session, f->model, &f->err), f->err);
@@ -101,7 +102,8 @@ TEST(aggregates) {
     open_fixture(&f, "llama");
     scores *s = plain(&f, f.examples, 3);
     for (int how = CAPP_AGGREGATE_MEAN; how <= CAPP_AGGREGATE_BYTES; how++) {
-        f.scoring.aggregate = (capp_aggregate)how;
+        f.options.aggregate = (capp_aggregate)how;
+        f.options.scoring = how == CAPP_AGGREGATE_BYTES ? NULL : &f.scoring; /* it need not be there */
         outcome o = run(&f);
         for (size_t i = 0; i < 3; i++) {
             double sum = 0;
@@ -124,9 +126,12 @@ TEST(a_callers_aggregate) {
     size_t calls = 0;
     open_fixture(&f, "gpt2");
     scores *s = plain(&f, f.examples, 3);
-    f.scoring.aggregate = CAPP_AGGREGATE_CALLER;
-    CHECK_INT(capp_score(f.session, f.examples, 3, &f.options, take, NULL, &f.err), CAPP_EINVAL);
-    CHECK_CONTAINS(f.err.message, "aggregate_fn");
+    f.options.aggregate = CAPP_AGGREGATE_CALLER;
+    for (int given = 0; given < 2; given++) {
+        f.options.scoring = given ? &f.scoring : NULL;
+        CHECK_INT(capp_score(f.session, f.examples, 3, &f.options, take, NULL, &f.err), CAPP_EINVAL);
+        CHECK_CONTAINS(f.err.message, "aggregate_fn");
+    }
     f.scoring.aggregate_fn = by_tokens;
     f.scoring.aggregate_user = &calls;
     outcome o = run(&f);
@@ -236,7 +241,7 @@ TEST(mutual_information_with_a_domain_prompt) {
     capp_example domain = f.examples[0];
     domain.prompt = capp_str_of("a zone");
     scores *d = plain(&f, &domain, 1);
-    f.scoring.aggregate = CAPP_AGGREGATE_SUM;
+    f.options.aggregate = CAPP_AGGREGATE_SUM;
     f.scoring.discount = -1;
     f.scoring.domain = domain.prompt;
     outcome o = run(&f);
@@ -303,8 +308,9 @@ TEST(bad_scorings_are_named) {
     double some[2] = {0};
     size_t prediction[3];
     open_fixture(&f, "llama");
-    f.scoring.aggregate = (capp_aggregate)9;
+    f.options.aggregate = (capp_aggregate)9;
     refuse(&f, "9 is no capp_aggregate");
+    f.options.aggregate = CAPP_AGGREGATE_MEAN;
     capp_scoring_init(&f.scoring);
     f.scoring.marginals = some;
     refuse(&f, "without a discount");

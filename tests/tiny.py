@@ -107,11 +107,12 @@ def gpt2_layer(weights, prefix):
     weights.biased(prefix + "ffn_down", WIDTH, FEED)
 
 
-def make(path, architecture, seed=1):
-    """Writes a model of the architecture ("llama", "gemma3", "gpt2") to path."""
+def make(path, architecture, seed=1, split=0):
+    """Writes a model of the architecture ("llama", "gemma3", "gpt2") to path, or, with `split` tensors in each, to parts
+    NAME-00001-of-0000N.gguf beside it."""
     gpt2, gemma3 = architecture == "gpt2", architecture == "gemma3"
     layers = 7 if gemma3 else LAYERS  # Gemma's sixth layer is the first that sees everything
-    writer = gguf.GGUFWriter(str(path), architecture)
+    writer = gguf.GGUFWriter(str(path), architecture, split_max_tensors=split)
     writer.add_name(f"tiny {architecture}")
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(WIDTH)

@@ -23,6 +23,7 @@ for group in "$@"; do
         need ninja-build have ninja
         need pkg-config have pkg-config
         need libpcre2-dev pkg-config --exists libpcre2-8
+        need libutf8proc-dev pkg-config --exists libutf8proc
         need libjansson-dev pkg-config --exists jansson
         need libcsv-dev header csv.h
         need python3 have "${PYTHON:-python3}"

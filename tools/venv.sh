@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
-# Prints the path of a Python that has tests/requirements.txt: that of a virtual environment in the user's cache folder,
-# made where it is missing. Its name holds a hash of the requirements and of Python's version, so that a change of
+# venv.sh [REQUIREMENTS]: prints the path of a Python that has what the file lists (tests/requirements.txt): that of a
+# virtual environment in the user's cache folder, made where it is missing. Its name holds a hash of the requirements and of Python's version, so that a change of
 # either makes a new one.
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
-requirements=$here/../tests/requirements.txt
+requirements=${1:-$here/../tests/requirements.txt}
 python=${PYTHON:-python3}
 hash=$({ "$python" --version && cat "$requirements"; } | sha256sum | cut -c1-12)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/capp
 venv=$cache/venv-$hash
 
 if [ ! -e "$venv/complete" ]; then
-    echo "Making the tests' Python environment in $venv" >&2
+    echo "Making a Python environment of $requirements in $venv" >&2
     rm -rf "$venv"
     mkdir -p "$cache"
     "$python" -m venv "$venv" >&2
     # The list is complete, dependencies included: nothing else comes in.
     if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r "$requirements" >&2; then
-        echo "pip could not install tests/requirements.txt: is this machine online? Then run it again." >&2
+        echo "pip could not install $requirements: is this machine online? Then run it again." >&2
         exit 2
     fi
     touch "$venv/complete"

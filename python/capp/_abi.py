@@ -48,13 +48,14 @@ class ModelOptions(Structure):
 
 class ModelInfo(Structure):
     _fields_ = [("architecture", c_char_p), ("name", c_char_p), ("isa", c_char_p), ("precision", c_int),
-                ("vocabulary", c_uint32), ("context", c_uint32), ("layers", c_uint32), ("width", c_uint32),
+                ("threads", c_int), ("vocabulary", c_uint32), ("context", c_uint32), ("layers", c_uint32), ("width", c_uint32),
                 ("parameters", c_uint64), ("file_bytes", c_uint64), ("weight_bytes", c_uint64), ("bos", c_int32),
                 ("eos", c_int32), ("add_bos", c_bool), ("load_seconds", c_double)]
 
 
 class Stats(Structure):
-    _fields_ = [("rows", c_uint64), ("tokens_computed", c_uint64), ("tokens_saved", c_uint64), ("head_rows", c_uint64),
+    _fields_ = [("rows", c_uint64), ("rows_again", c_uint64), ("tokens_computed", c_uint64),
+                ("tokens_saved", c_uint64), ("head_rows", c_uint64), ("product_flops", c_double),
                 ("planned_bytes", c_uint64), ("used_bytes", c_uint64), ("seconds", c_double)]
 
 
@@ -81,14 +82,13 @@ AggregateFn = CFUNCTYPE(c_double, c_void_p, POINTER(c_double), c_size_t, Str)
 
 
 class Scoring(Structure):
-    _fields_ = [("aggregate", c_int), ("aggregate_fn", AggregateFn), ("aggregate_user", c_void_p),
-                ("discount", c_double), ("marginals", c_void_p), ("marginal_offset", c_void_p),
-                ("n_marginals", c_size_t), ("domain", Str), ("class_of", c_void_p), ("n_phrasings", c_size_t),
-                ("n_classes", c_size_t)]
+    _fields_ = [("aggregate_fn", AggregateFn), ("aggregate_user", c_void_p), ("discount", c_double),
+                ("marginals", c_void_p), ("marginal_offset", c_void_p), ("n_marginals", c_size_t), ("domain", Str),
+                ("class_of", c_void_p), ("n_phrasings", c_size_t), ("n_classes", c_size_t)]
 
 
 class RunOptions(Structure):
-    _fields_ = [("parse_special", c_bool), ("progress", ProgressFn), ("progress_user", c_void_p),
+    _fields_ = [("parse_special", c_bool), ("aggregate", c_int), ("progress", ProgressFn), ("progress_user", c_void_p),
                 ("prefixes", c_void_p), ("n_prefixes", c_size_t), ("scoring", POINTER(Scoring))]
 
 

@@ -41,10 +41,10 @@ class Options:
         lib.capp_scoring_init(byref(scoring))
         scoring.discount = discount
         if callable(aggregate):
-            scoring.aggregate = len(AGGREGATES)
+            self.raw.aggregate = len(AGGREGATES)
             scoring.aggregate_fn = self.function = _abi.AggregateFn(self.aggregate_fn(aggregate))
         elif aggregate in AGGREGATES:
-            scoring.aggregate = AGGREGATES.index(aggregate)
+            self.raw.aggregate = AGGREGATES.index(aggregate)
         else:
             raise ValueError(f"aggregate must be one of {', '.join(AGGREGATES)}, or a function, not {aggregate!r}")
         if marginals is not None:
@@ -145,10 +145,14 @@ def posteriors(options: Options, examples: Examples, total: int, show: bool | No
 
 
 def predictions(options: Options, examples: Examples, show: bool | None) -> list[int]:
-    out: list[int] = []
-    take = _abi.ResultFn(options.callbacks.guard(lambda result: out.append(result.contents.prediction)))
-    _run(options, lib.capp_score, examples, [take, None], show)
-    return out
+    if (examples.array["n_completions"] == 1).any():  # capp_predict wants a choice; CAPPr's examples need none
+        found: list[int] = []
+        take = _abi.ResultFn(options.callbacks.guard(lambda result: found.append(result.contents.prediction)))
+        _run(options, lib.capp_score, examples, [take, None], show)
+        return found
+    out = np.empty(len(examples.array), np.uintp)
+    _run(options, lib.capp_predict, examples, [out.ctypes.data], show)
+    return out.tolist()
 
 
 def text_logprobs(options: Options, texts: Sequence[str], bos: bool, show: bool | None) -> list[list[float | None]]:

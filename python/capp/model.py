@@ -30,6 +30,7 @@ class ModelInfo:
     name: str
     isa: str
     precision: str
+    threads: int
     vocabulary: int
     context: int
     layers: int
@@ -102,7 +103,8 @@ class Model:
     Parameters
     ----------
     path
-        a GGUF file, the first of a split set standing for all
+        a GGUF file, the first of a split set standing for all; or a folder that transformers has saved model and
+        tokenizer in
     threads
         threads of a call; by default as many as the process may run on
     memory
@@ -157,7 +159,7 @@ class Model:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For other processes: they open the file by its path, once."""
+        """For other processes: they open it by its path, once."""
         return _opened, (self.path, self._keywords)
 
     def __repr__(self) -> str:

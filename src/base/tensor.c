@@ -5,6 +5,7 @@ capp_type_info capp_type_get(uint32_t n) {
 #define X(name, number, block, bytes)                                                                                  \
     case number: return (capp_type_info){#name, block, bytes};
         CAPP_TYPE_MAP(X)
+        CAPP_FOREIGN_TYPE_MAP(X)
 #undef X
     default: return (capp_type_info){0, 0, 0};
     }

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "capp.h"
+
 /* X(name, gguf number, elements a block, bytes a block) */
 #define CAPP_TYPE_MAP(X)                                                                                               \
     X(F32, 0, 1, 4)                                                                                                    \
@@ -41,9 +43,21 @@
     X(TQ2_0, 35, 256, 66)                                                                                              \
     X(MXFP4, 39, 32, 17)
 
+/* Types that safetensors has and GGUF has not, with numbers of our own that no GGUF file may name. */
+#define CAPP_FOREIGN_TYPE_MAP(X)                                                                                       \
+    X(BOOL, 0x10000, 1, 1)                                                                                             \
+    X(U8, 0x10001, 1, 1)                                                                                               \
+    X(U16, 0x10002, 1, 2)                                                                                              \
+    X(U32, 0x10003, 1, 4)                                                                                              \
+    X(U64, 0x10004, 1, 8)                                                                                              \
+    X(F8_E4M3, 0x10005, 1, 1)                                                                                          \
+    X(F8_E5M2, 0x10006, 1, 1)
+
+enum { CAPP_FIRST_FOREIGN_TYPE = 0x10000 };
+
 typedef enum capp_type {
 #define X(name, number, block, bytes) CAPP_TYPE_##name = (number),
-    CAPP_TYPE_MAP(X)
+    CAPP_TYPE_MAP(X) CAPP_FOREIGN_TYPE_MAP(X)
 #undef X
 } capp_type;
 
@@ -55,5 +69,16 @@ typedef struct capp_type_info {
 
 /* Facts of type number n; .name is NULL for a number that is none. */
 capp_type_info capp_type_get(uint32_t n);
+
+/* A tensor of a file, whatever the format. Everything is borrowed from the file. */
+typedef struct capp_tensor {
+    capp_str name;
+    uint32_t n_dims;
+    uint64_t dims[4]; /* dims[0] varies fastest; missing ones are 1 */
+    uint32_t type;    /* a capp_type that capp_type_get knows */
+    uint64_t elements;
+    uint64_t bytes;
+    const void *data; /* aligned as the file aligned it */
+} capp_tensor;
 
 #endif

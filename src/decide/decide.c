@@ -5,17 +5,15 @@
 /* How far from 1 a prior may sum: numpy.isclose's tolerance, which CAPPr's users are used to. */
 #define SUM_TOLERANCE 1.001e-5
 
-double capp_decide_mean(const float *logprobs, size_t n) {
+double capp_decide_sum(const double *logprobs, size_t n) {
     double sum = 0;
     for (size_t i = 0; i < n; i++) sum += logprobs[i];
-    return sum / (double)n;
+    return sum;
 }
 
-double capp_decide_aggregate(capp_aggregate how, const double *logprobs, size_t n, size_t bytes) {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += logprobs[i];
-    if (how == CAPP_AGGREGATE_SUM) return sum;
-    return sum / (double)(how == CAPP_AGGREGATE_BYTES ? bytes : n);
+double capp_decide_aggregate(capp_aggregate aggregate, double sum, size_t n, size_t bytes) {
+    if (aggregate == CAPP_AGGREGATE_SUM) return sum;
+    return sum / (double)(aggregate == CAPP_AGGREGATE_BYTES ? bytes : n);
 }
 
 static double log_add(double a, double b) {
@@ -28,25 +26,26 @@ void capp_decide_classes(const double *aggregate, const size_t *class_of, size_t
     for (size_t i = 0; i < n; i++) classes[class_of[i]] = log_add(classes[class_of[i]], aggregate[i]);
 }
 
-static double weighted(const double *aggregate, const double *prior, size_t i) {
-    return prior ? aggregate[i] + log(prior[i]) : aggregate[i];
+double capp_decide_score(double aggregate, const double *prior, size_t i) {
+    return prior ? aggregate + log(prior[i]) : aggregate;
 }
 
 size_t capp_decide_best(const double *aggregate, const double *prior, size_t n) {
     size_t best = 0;
     for (size_t i = 1; i < n; i++)
-        if (weighted(aggregate, prior, i) > weighted(aggregate, prior, best)) best = i;
+        if (capp_decide_score(aggregate[i], prior, i) > capp_decide_score(aggregate[best], prior, best)) best = i;
     return best;
 }
 
 void capp_decide_posterior(const double *aggregate, const double *prior, size_t n, bool normalize, double *posterior) {
     double largest = 0, sum = 0;
     if (normalize) {
-        largest = weighted(aggregate, prior, capp_decide_best(aggregate, prior, n));
+        size_t best = capp_decide_best(aggregate, prior, n);
+        largest = capp_decide_score(aggregate[best], prior, best);
         if (!isfinite(largest)) largest = 0;
     }
     for (size_t i = 0; i < n; i++) {
-        posterior[i] = exp(weighted(aggregate, prior, i) - largest);
+        posterior[i] = exp(capp_decide_score(aggregate[i], prior, i) - largest);
         sum += posterior[i];
     }
     for (size_t i = 0; i < n && normalize && sum > 0; i++) posterior[i] /= sum;
@@ -63,4 +62,9 @@ capp_status capp_decide_check_prior(const double *prior, size_t n, capp_error *e
     if (!(fabs(sum - 1) <= SUM_TOLERANCE))
         return capp_fail(err, CAPP_EINVAL, "the prior sums to %.9g; make it sum to 1", sum);
     return CAPP_OK;
+}
+
+capp_status capp_decide_check_aggregate(capp_aggregate aggregate, capp_error *err) {
+    if ((unsigned)aggregate <= CAPP_AGGREGATE_CALLER) return CAPP_OK;
+    return capp_fail(err, CAPP_EINVAL, "%d is no capp_aggregate", (int)aggregate);
 }

@@ -4,12 +4,15 @@
 
 #include "base/error.h"
 
-/* Mean of n > 0 log-probabilities: the logarithm of the default likelihood. */
-double capp_decide_mean(const float *logprobs, size_t n);
+/* Sum of n log-probabilities, in their order. */
+double capp_decide_sum(const double *logprobs, size_t n);
 
-/* The logarithm of the likelihood of n > 0 tokens of a completion of `bytes` bytes; how is not CAPP_AGGREGATE_CALLER.
- */
-double capp_decide_aggregate(capp_aggregate how, const double *logprobs, size_t n, size_t bytes);
+/* What n > 0 log-probabilities of that sum, of a completion of `bytes` > 0 bytes, come to: the logarithm of the
+ * likelihood. Never falls where sum does not. aggregate is not CAPP_AGGREGATE_CALLER. */
+double capp_decide_aggregate(capp_aggregate aggregate, double sum, size_t n, size_t bytes);
+
+/* aggregate + log prior[i], or the aggregate itself where prior is NULL: what decides. */
+double capp_decide_score(double aggregate, const double *prior, size_t i);
 
 /* classes[k] = log of the sum of exp(aggregate[i]) over all i < n with class_of[i] = k; -inf where there is none. */
 void capp_decide_classes(const double *aggregate, const size_t *class_of, size_t n, double *classes, size_t n_classes);
@@ -18,10 +21,13 @@ void capp_decide_classes(const double *aggregate, const size_t *class_of, size_t
  * the same; not multiplied with). Computed from logarithms: likelihoods too small for a double still compare. */
 void capp_decide_posterior(const double *aggregate, const double *prior, size_t n, bool normalize, double *posterior);
 
-/* Index of the largest aggregate[i] + log prior[i]; the first of equals. prior may be NULL. */
+/* Index of the largest score; the first of equals. prior may be NULL. */
 size_t capp_decide_best(const double *aggregate, const double *prior, size_t n);
 
 /* Whether prior is a distribution over n completions: each in [0, 1], sum within 1e-5 of 1. Names what is wrong. */
 capp_status capp_decide_check_prior(const double *prior, size_t n, capp_error *err);
+
+/* Whether aggregate is one of the enum. */
+capp_status capp_decide_check_aggregate(capp_aggregate aggregate, capp_error *err);
 
 #endif

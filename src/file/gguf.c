@@ -20,7 +20,7 @@ struct capp_gguf {
     size_t n_parts;
     capp_gguf_tensor *tensors; /* of all parts, in order */
     size_t n_tensors, tensors_capacity;
-    gguf_table names; /* of tensors */
+    capp_names names; /* of tensors */
 };
 
 /* ---- Names of parts ------------------------------------------------------------------------------------------ */
@@ -76,9 +76,9 @@ static bool append_tensors(capp_gguf *g, gguf_part *part) {
 
 static capp_status index_tensors(capp_gguf *g, capp_error *err) {
     int64_t duplicate;
-    if (!gguf_table_build(&g->names, g->tensors, sizeof *g->tensors, g->n_tensors, &duplicate))
+    if (!capp_names_build(&g->names, g->tensors, sizeof *g->tensors, g->n_tensors, &duplicate))
         return fail_memory(g->path, err);
-    if (duplicate == GGUF_NONE) return CAPP_OK;
+    if (duplicate == CAPP_NO_NAME) return CAPP_OK;
     return capp_fail(err, CAPP_EFORMAT, "%s: tensor %.*s occurs twice: the file is damaged; convert the model again",
                      g->path, GGUF_ARG(g->tensors[duplicate].name));
 }
@@ -255,7 +255,7 @@ capp_status capp_gguf_parse(capp_gguf **g, const void *data, size_t size, const 
 void capp_gguf_free(capp_gguf *g) {
     if (!g) return;
     gguf_part_free(&g->first);
-    gguf_table_free(&g->names);
+    capp_names_free(&g->names);
     capp_free(g->tensors);
     for (size_t i = 0; i < g->n_maps; i++) capp_map_close(&g->maps[i]);
     capp_free(g->maps);
@@ -299,6 +299,6 @@ const capp_gguf_value *capp_gguf_find(const capp_gguf *g, const char *key) {
 }
 
 const capp_gguf_tensor *capp_gguf_find_tensor(const capp_gguf *g, const char *name) {
-    int64_t i = gguf_table_find(&g->names, capp_str_of(name));
-    return i == GGUF_NONE ? NULL : &g->tensors[i];
+    int64_t i = capp_names_find(&g->names, capp_str_of(name));
+    return i == CAPP_NO_NAME ? NULL : &g->tensors[i];
 }

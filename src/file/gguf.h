@@ -40,15 +40,7 @@ typedef struct capp_gguf_value {
     const capp_str *strings; /* [count] for a string or an array of strings, else NULL */
 } capp_gguf_value;
 
-typedef struct capp_gguf_tensor {
-    capp_str name;
-    uint32_t n_dims;
-    uint64_t dims[4]; /* dims[0] varies fastest; missing ones are 1 */
-    uint32_t type;    /* a capp_type that capp_type_get knows */
-    uint64_t elements;
-    uint64_t bytes;
-    const void *data; /* borrowed from the mapping; aligned as the file aligned it */
-} capp_gguf_tensor;
+typedef capp_tensor capp_gguf_tensor;
 
 /* Opens and maps path. A name that ends in -00001-of-0000N.gguf opens all N parts: the metadata is the first part's,
  * the tensors are everybody's. Every length is checked against the bytes left before it is used, every tensor against

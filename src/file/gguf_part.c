@@ -250,9 +250,9 @@ static capp_status read_metadata(reader *r, gguf_part *part) {
         if ((st = read_value(r, item)) != CAPP_OK) return st;
     }
     int64_t duplicate;
-    if (!gguf_table_build(&part->keys, part->items, sizeof *part->items, n, &duplicate))
+    if (!capp_names_build(&part->keys, part->items, sizeof *part->items, n, &duplicate))
         return capp_fail(r->err, CAPP_ENOMEM, "%s: out of memory for its metadata", r->path);
-    if (duplicate != GGUF_NONE)
+    if (duplicate != CAPP_NO_NAME)
         return fail_key(r, CAPP_EFORMAT, part->items[duplicate].value.key,
                         "occurs twice: the file is damaged; convert the model again");
     return CAPP_OK;
@@ -284,7 +284,7 @@ static capp_status read_alignment(const reader *r, const gguf_part *part, uint64
 /* Fills elements and bytes from dims and type. */
 static capp_status measure_tensor(const reader *r, capp_gguf_tensor *t) {
     capp_type_info type = capp_type_get(t->type);
-    if (!type.name)
+    if (!type.name || t->type >= CAPP_FIRST_FOREIGN_TYPE)
         return fail_tensor(r, CAPP_EUNSUPPORTED, t->name,
                            "has type %u, which capp does not know; convert the model to another type, such as Q8_0",
                            t->type);
@@ -380,11 +380,11 @@ void gguf_part_free(gguf_part *part) {
         if (part->items[i].value.kind == CAPP_GGUF_ARRAY) capp_free((void *)(uintptr_t)part->items[i].value.strings);
     capp_free(part->items);
     capp_free(part->tensors);
-    gguf_table_free(&part->keys);
+    capp_names_free(&part->keys);
     *part = (gguf_part){0};
 }
 
 const capp_gguf_value *gguf_part_find(const gguf_part *part, const char *key) {
-    int64_t i = gguf_table_find(&part->keys, capp_str_of(key));
-    return i == GGUF_NONE ? NULL : &part->items[i].value;
+    int64_t i = capp_names_find(&part->keys, capp_str_of(key));
+    return i == CAPP_NO_NAME ? NULL : &part->items[i].value;
 }

@@ -3,28 +3,7 @@
 #define CAPP_FILE_GGUF_PART_H
 
 #include "file/gguf.h"
-
-/* Names to indices of an array whose elements begin with a capp_str, their name. Open addressing; at most half full, so
- * that every search ends. */
-typedef struct gguf_table {
-    struct gguf_slot {
-        uint32_t hash;
-        uint32_t index; /* 1 + index in the array; 0: free */
-    } * slots;          /* [mask + 1], or NULL: an empty table */
-    size_t mask;
-    const char *names; /* first element; borrowed */
-    size_t stride;     /* bytes of an element */
-} gguf_table;
-
-enum { GGUF_NONE = -1 };
-
-/* Makes *table over n elements of stride bytes at names. *duplicate: index of the first element whose name came before,
- * or GGUF_NONE. False: out of memory, and *table is empty. */
-bool gguf_table_build(gguf_table *table, const void *names, size_t stride, size_t n, int64_t *duplicate);
-void gguf_table_free(gguf_table *table);
-
-/* Index of the element of that name, or GGUF_NONE. */
-int64_t gguf_table_find(const gguf_table *table, capp_str name);
+#include "file/names.h"
 
 /* A value with room for the one string that it may be. */
 typedef struct gguf_item {
@@ -37,7 +16,7 @@ typedef struct gguf_part {
     uint32_t version;
     gguf_item *items;
     size_t n_items;
-    gguf_table keys;
+    capp_names keys;
     capp_gguf_tensor *tensors;
     size_t n_tensors;
 } gguf_part;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "forward/forward.h"
+#include "kernel/plain.h"
 
 typedef struct attention {
     const capp_forward *f;
@@ -59,13 +60,19 @@ static void scores_of_tile(const attention *a, const capp_tile *tile, const floa
 }
 
 /* Scores to unnormalised probabilities, 0 where a row does not look; sums [rows * group]. */
-static void soften(const attention *a, const capp_tile *tile, size_t base, size_t low, float *s, float *sums) {
+static void soften(const attention *a, const capp_tile *tile, size_t kv, size_t base, size_t low, float *s,
+                   float *sums) {
     const capp_forward *f = a->f;
+    const capp_hparams *h = &f->w->hparams;
     for (size_t r = 0; r < tile->rows; r++) {
         size_t depth = f->depth[a->tiles->row[tile->first + r]], from = first_seen(a->layer, depth);
         for (size_t g = 0; g < a->group; g++) {
             float *p = s + (r * a->group + g) * f->score_stride;
-            sums[r * a->group + g] = f->w->kernels->softmax(p, from - base, depth - base);
+            size_t head = kv * a->group + g;
+            if (h->score_cap > 0) capp_soft_cap(p + (from - base), h->score_cap, depth - from);
+            if (f->w->alibi) capp_add_slope(p + (from - base), f->w->alibi[head], depth - from);
+            float sink = a->layer->sinks ? capp_sink(p + (from - base), depth - from, a->layer->sinks[head]) : 0;
+            sums[r * a->group + g] = f->w->kernels->softmax(p, from - base, depth - base) + sink;
             if (from > low) memset(p + (low - base), 0, (from - low) * sizeof *p);
             if (depth < tile->spine) memset(p + (depth - base), 0, (tile->spine - depth) * sizeof *p);
         }
@@ -97,7 +104,9 @@ static void attention_task(void *user, size_t task, int worker) {
     const capp_forward *f = a->f;
     const capp_hparams *h = &f->w->hparams;
     const capp_tile *tile = &a->tiles->tile[task / h->kv_heads];
+    const capp_products *products = f->w->products;
     size_t kv = task % h->kv_heads, d = a->d, rows = tile->rows * a->group;
+    size_t padding = (products->step - h->heads * d % products->step) % products->step;
     float *q = f->scratch + (size_t)worker * f->scratch_stride, *out = q + f->tile_rows * a->group * d;
     float *sums = out + f->tile_rows * a->group * d, *s = sums + f->tile_rows * a->group + CAPP_LANES;
     size_t low = SIZE_MAX;
@@ -109,14 +118,16 @@ static void attention_task(void *user, size_t task, int worker) {
     size_t base = low / CAPP_LANES * CAPP_LANES;
     f->w->kernels->scale(q, h->score_scale, rows * d);
     scores_of_tile(a, tile, a->keys + kv * f->slots * d, base, low, s, q);
-    soften(a, tile, base, low, s, sums);
+    soften(a, tile, kv, base, low, s, sums);
     memset(out, 0, rows * d * sizeof *out);
     values_of_tile(a, tile, a->values + kv * f->slots * d, base, low, out, s);
     for (size_t r = 0; r < tile->rows; r++)
         for (size_t g = 0; g < a->group; g++) {
             float *o = out + (r * a->group + g) * d;
             f->w->kernels->scale(o, 1 / sums[r * a->group + g], d);
-            memcpy(f->h + (tile->first + r) * f->h_stride + (kv * a->group + g) * d, o, d * sizeof *o);
+            size_t head = kv * a->group + g, row = tile->first + r;
+            products->narrow(f->h + (row * f->h_stride + head * d) * products->element, o, d,
+                             head + 1 < h->heads ? d : d + padding);
         }
 }
 

@@ -11,12 +11,12 @@ static size_t round_up(size_t n, size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }
 
-/* Floats from row to row: whole vectors, and no multiple of a page, on which rows would fall into one set of the first
- * cache. */
+/* Elements from row to row: whole vectors and whole steps of products, and no multiple of a page, on which rows would
+ * fall into one set of the first cache. */
 static size_t stride_of(size_t n) {
     enum { PAGE = 1024 };
-    n = round_up(n, CAPP_LANES);
-    return n % PAGE ? n : n + CAPP_LANES;
+    n = round_up(n, CAPP_MAX_STEP);
+    return n % PAGE ? n : n + CAPP_MAX_STEP;
 }
 
 static size_t larger(size_t a, size_t b) {
@@ -24,7 +24,8 @@ static size_t larger(size_t a, size_t b) {
 }
 
 /* Sizes that follow from the model and from rows, slots, longest of f. */
-static void set_sizes(capp_forward *f, const capp_weights *w, size_t slots, size_t rows, size_t longest) {
+static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights *exact, size_t slots, size_t rows,
+                      size_t longest) {
     const capp_hparams *h = &w->hparams;
     size_t group = h->heads / h->kv_heads, q = (size_t)h->heads * h->head_dim, kv = (size_t)h->kv_heads * h->head_dim;
     f->w = w;
@@ -32,14 +33,24 @@ static void set_sizes(capp_forward *f, const capp_weights *w, size_t slots, size
     f->rows = rows;
     f->longest = longest;
     f->h_stride = stride_of(larger(h->width, q));
-    f->t_stride = stride_of(larger(q + 2 * kv, w->layers[0].up.n));
+    f->g_stride = stride_of(h->feed);
+    f->t_stride = stride_of(q + 2 * kv);
     f->tile_rows = TILE_QUERIES / group;
     if (f->tile_rows < 4) f->tile_rows = 4;
     if (f->tile_rows > MOST_TILE_ROWS) f->tile_rows = MOST_TILE_ROWS;
     f->score_stride = round_up(longest, CAPP_LANES) + 2 * CAPP_LANES;
     size_t queries = f->tile_rows * group;
     size_t attention = queries * (2 * h->head_dim + 1 + f->score_stride) + 2 * CAPP_LANES;
-    f->scratch_stride = round_up(larger(attention, (size_t)CAPP_HEAD_ROWS * CAPP_HEAD_TILE), CAPP_LANES);
+    f->scratch_stride = larger(attention, h->width);
+    for (size_t i = 0; i < 2; i++) {
+        const capp_weights *of = i ? exact : w;
+        if (!of) continue;
+        size_t head = (size_t)CAPP_HEAD_ROWS * CAPP_HEAD_TILE +
+                      capp_matrix_scratch(of, &of->head, CAPP_HEAD_TILE / of->products->nr);
+        f->scratch_stride = larger(f->scratch_stride, larger(head, capp_product_scratch(of)));
+        f->element = larger(f->element, of->products->element);
+    }
+    f->scratch_stride = round_up(f->scratch_stride, CAPP_LANES);
 }
 
 /* Calls fn for every buffer of f: the place of its pointer, elements, bytes an element. False ends it. */
@@ -54,15 +65,20 @@ static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) 
     const capp_hparams *h = &f->w->hparams;
     size_t rows = f->rows, store = (size_t)h->layers * h->kv_heads * f->slots * h->head_dim;
     size_t tiles = (f->w->head.n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE * rows;
+    size_t routed = h->experts ? rows : 0;
     size_t rotations = (size_t)h->n_ropes * f->longest * (h->rope_dims / 2);
     return fn(user, &f->keys, store, sizeof *f->keys) && fn(user, &f->values, store, sizeof *f->values) &&
            fn(user, &f->depth, rows, sizeof *f->depth) && fn(user, &f->slot, rows, sizeof *f->slot) &&
            fn(user, &f->path, f->longest, sizeof *f->path) &&
            fn(user, &f->path_node, f->longest, sizeof *f->path_node) && each_tiles(&f->all, rows, fn, user) &&
            each_tiles(&f->heads, rows, fn, user) && fn(user, &f->x, rows * h->width, sizeof *f->x) &&
-           fn(user, &f->h, rows * f->h_stride, sizeof *f->h) && fn(user, &f->t, rows * f->t_stride, sizeof *f->t) &&
-           fn(user, &f->u, rows * h->width, sizeof *f->u) && fn(user, &f->cosines, rotations, sizeof *f->cosines) &&
-           fn(user, &f->sines, rotations, sizeof *f->sines) &&
+           fn(user, &f->h, rows * f->h_stride, f->element) && fn(user, &f->g, rows * f->g_stride, f->element) &&
+           fn(user, &f->t, rows * f->t_stride, sizeof *f->t) && fn(user, &f->u, rows * h->width, sizeof *f->u) &&
+           fn(user, &f->cosines, rotations, sizeof *f->cosines) && fn(user, &f->sines, rotations, sizeof *f->sines) &&
+           fn(user, &f->shares, routed * h->experts, sizeof *f->shares) &&
+           fn(user, &f->gathered, routed * f->h_stride, f->element) &&
+           fn(user, &f->mixed, routed * h->width, sizeof *f->mixed) &&
+           fn(user, &f->chosen, routed, sizeof *f->chosen) &&
            fn(user, &f->scratch, (size_t)threads * f->scratch_stride, sizeof *f->scratch) &&
            fn(user, &f->head_row, rows, sizeof *f->head_row) && fn(user, &f->head_node, rows, sizeof *f->head_node) &&
            fn(user, &f->normaliser, rows, sizeof *f->normaliser) &&
@@ -93,20 +109,21 @@ static bool delete_buffer(void *user, void *place, size_t n, size_t size) {
     return true;
 }
 
-size_t capp_forward_bytes(const capp_weights *w, int threads, size_t slots, size_t rows, size_t longest) {
+size_t capp_forward_bytes(const capp_weights *w, const capp_weights *exact, int threads, size_t slots, size_t rows,
+                          size_t longest) {
     capp_forward f = {0};
     size_t total = sizeof f;
-    set_sizes(&f, w, slots, rows, longest);
+    set_sizes(&f, w, exact, slots, rows, longest);
     return each_buffer(&f, threads, count_buffer, &total) ? total : SIZE_MAX;
 }
 
-capp_status capp_forward_open(capp_forward **out, const capp_weights *w, capp_pool *pool, size_t slots, size_t rows,
-                              size_t longest, capp_error *err) {
+capp_status capp_forward_open(capp_forward **out, const capp_weights *w, const capp_weights *exact, capp_pool *pool,
+                              size_t slots, size_t rows, size_t longest, capp_error *err) {
     *out = NULL;
     capp_forward *f = capp_new0(1, sizeof *f);
     if (!f) return capp_fail_memory(err, "the run");
     f->pool = pool;
-    set_sizes(f, w, slots, rows, longest);
+    set_sizes(f, w, exact, slots, rows, longest);
     if (!each_buffer(f, capp_pool_threads(pool), new_buffer, NULL)) {
         capp_forward_free(f);
         return capp_fail_memory(err, "the KV store and the buffers of the run");

@@ -47,7 +47,9 @@ typedef struct capp_target {
 } capp_target;
 
 typedef struct capp_forward {
-    const capp_weights *w; /* borrowed, as the pool */
+    const capp_weights *w; /* of the wave; borrowed, as the pool */
+    size_t base;           /* of the wave: the slot that its tree calls 0 */
+    size_t element;        /* bytes of the widest element of products */
     capp_pool *pool;
     size_t rows, slots, longest; /* most rows of a wave, slots of the store, tokens of a path */
     /* KV store; blocks of CAPP_LANES keys are transposed so that one vector holds a dimension of all of them. */
@@ -61,13 +63,19 @@ typedef struct capp_forward {
     uint32_t *path_node;    /* [longest] nodes of it */
     capp_tiles all, heads;  /* every row; rows that the head needs, for the last layer */
     float *x;               /* [rows][width] residual stream */
-    float *h;               /* [rows][h_stride] norms' and attention's output */
-    float *t;               /* [rows][t_stride] q, k, v; gate and up */
-    float *u;               /* [rows][width] a product's output on its way to x */
+    char *h;                /* [rows][h_stride] elements of the products: norms' and attention's output */
+    char *g;                /* [rows][g_stride] elements: the feed-forward part's activation */
+    float *t;               /* [rows][t_stride] q, k, v */
+    float *u;               /* [rows][width] a product's output on its way to x through a norm */
     float *cosines, *sines; /* [n_ropes][longest][rope_dims / 2], of positions */
     size_t n_rotations;     /* positions filled so far */
-    size_t h_stride, t_stride;
-    float *scratch; /* [workers][scratch_stride] */
+    size_t h_stride, g_stride, t_stride;
+    /* Of models with experts, else of no size: */
+    float *shares;    /* [rows][experts] of each row, -1: not chosen */
+    char *gathered;   /* [rows][h_stride] elements: rows that chose an expert */
+    float *mixed;     /* [rows][width] its output */
+    uint32_t *chosen; /* [rows] which rows these are */
+    float *scratch;   /* [workers][scratch_stride] */
     size_t scratch_stride, score_stride, tile_rows;
     /* Head: */
     uint32_t *head_row;         /* [rows] row of the wave of head row i */
@@ -81,16 +89,21 @@ typedef struct capp_forward {
     bool any_asked;
 } capp_forward;
 
-/* Bytes that capp_forward_open takes. */
-size_t capp_forward_bytes(const capp_weights *w, int threads, size_t slots, size_t rows, size_t longest);
+/* Bytes that capp_forward_open takes. exact: other weights that waves may run with, or NULL. */
+size_t capp_forward_bytes(const capp_weights *w, const capp_weights *exact, int threads, size_t slots, size_t rows,
+                          size_t longest);
 
-capp_status capp_forward_open(capp_forward **forward, const capp_weights *w, capp_pool *pool, size_t slots, size_t rows,
-                              size_t longest, capp_error *err);
+capp_status capp_forward_open(capp_forward **forward, const capp_weights *w, const capp_weights *exact, capp_pool *pool,
+                              size_t slots, size_t rows, size_t longest, capp_error *err);
 void capp_forward_free(capp_forward *forward);
 
-/* Runs a wave of the plan: fills the slots of its nodes, logprob of their scored children, and best of asked nodes. */
-capp_status capp_forward_wave(capp_forward *forward, capp_tree *tree, const capp_plan *plan, const capp_wave *wave,
-                              capp_error *err);
+/* Runs a wave of the plan with w, one of those it was opened with: fills the slots of its nodes, counted from `base`,
+ * logprob of their scored children, and best of asked nodes. */
+capp_status capp_forward_wave(capp_forward *forward, const capp_weights *w, size_t base, capp_tree *tree,
+                              const capp_plan *plan, const capp_wave *wave, capp_error *err);
+
+/* Operations of the products of a wave of rows, of which the head needs n_heads. */
+double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads);
 
 /* The parts, in order. */
 capp_status capp_wave_prepare(capp_forward *f, const capp_tree *tree, const uint32_t *nodes, size_t n, capp_error *err);
@@ -98,7 +111,17 @@ void capp_attention(capp_forward *f, size_t layer, const capp_tiles *tiles);
 /* CAPP_EFORMAT where logits are not numbers. */
 capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err);
 
-/* y [rows][ldy] = x [rows][ldx] times m, plus its bias. */
-void capp_product(capp_forward *f, const capp_matrix *m, const float *x, size_t ldx, float *y, size_t ldy, size_t rows);
+/* y [rows][ldy] = x [rows][ldx] times m, plus its bias; add: and what y was. x: elements of the products. */
+void capp_product(capp_forward *f, const capp_matrix *m, const char *x, size_t ldx, float *y, size_t ldy, size_t rows,
+                  bool add);
+
+/* f->g = activation of x [rows][h_stride] times m, the matrix `up` of a layer or an expert. */
+void capp_product_activated(capp_forward *f, const capp_matrix *m, const char *x, size_t rows);
+
+/* The feed-forward part of a layer with experts: from rows of f->h to f->u. */
+void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows);
+
+/* Floats of scratch that capp_product_activated takes of a worker. */
+size_t capp_product_scratch(const capp_weights *w);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "forward/forward.h"
+#include "kernel/plain.h"
 
 static int by_token(const void *a, const void *b) {
     const capp_target *x = a, *y = b;
@@ -38,16 +39,20 @@ static void head_task(void *user, size_t tile, int worker) {
     capp_forward *f = user;
     const capp_matrix *m = &f->w->head;
     const capp_kernels *kernels = f->w->kernels;
+    const capp_products *products = f->w->products;
     float *logits = f->scratch + (size_t)worker * f->scratch_stride;
     size_t begin = tile * CAPP_HEAD_TILE, n = m->n - begin < CAPP_HEAD_TILE ? m->n - begin : CAPP_HEAD_TILE;
-    size_t nr = kernels->nr, panel0 = begin / nr, first = first_target(f, begin), end = first_target(f, begin + n);
+    size_t nr = products->nr, panel0 = begin / nr, first = first_target(f, begin), end = first_target(f, begin + n);
+    const char *panels =
+        capp_matrix_panels(f->w, m, panel0, (n + nr - 1) / nr, logits + (size_t)CAPP_HEAD_ROWS * CAPP_HEAD_TILE);
     for (size_t row = 0; row < f->n_heads; row += CAPP_HEAD_ROWS) {
         size_t rows = f->n_heads - row < CAPP_HEAD_ROWS ? f->n_heads - row : CAPP_HEAD_ROWS;
         for (size_t at = 0; at < n; at += nr)
-            kernels->matmul(logits + at, CAPP_HEAD_TILE, f->h + row * f->h_stride, f->h_stride,
-                            m->packed + (panel0 + at / nr) * m->panel_bytes, rows, n - at < nr ? n - at : nr, m->k,
-                            false);
+            products->matmul(logits + at, CAPP_HEAD_TILE, f->h + row * f->h_stride * products->element, f->h_stride,
+                             panels + at / nr * m->panel_bytes, rows, n - at < nr ? n - at : nr, m->k, false);
         for (size_t r = 0; r < rows; r++) {
+            if (m->bias) kernels->add(logits + r * CAPP_HEAD_TILE, m->bias + begin, n);
+            if (f->w->hparams.logit_cap > 0) capp_soft_cap(logits + r * CAPP_HEAD_TILE, f->w->hparams.logit_cap, n);
             size_t at = tile * f->rows + row + r;
             kernels->logsumexp(&f->tile_max[at], &f->tile_sum[at], logits + r * CAPP_HEAD_TILE, n);
             if (f->any_asked) best_of(f, tile, row + r, logits + r * CAPP_HEAD_TILE, n);

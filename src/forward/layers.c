@@ -2,14 +2,16 @@
 #include <string.h>
 
 #include "forward/forward.h"
+#include "kernel/plain.h"
 
 enum { CHUNK = 8 };
 
 typedef struct phase {
     capp_forward *f;
     size_t layer, rows;
-    const capp_norm *post, *norm; /* of the residual phase */
+    const capp_norm *post, *norm; /* of the norm phase; post: of u before it is added to x */
     bool add;                     /* u is to be added to x */
+    bool beside;                  /* but norm takes x without it */
     const uint32_t *nodes;        /* of the embedding phase */
     const capp_tree *tree;
 } phase;
@@ -22,6 +24,15 @@ static size_t chunk_end(const phase *p, size_t task) {
     return (task + 1) * CHUNK < p->rows ? (task + 1) * CHUNK : p->rows;
 }
 
+static void apply_norm(const capp_weights *w, const capp_norm *norm, float *y, const float *x, size_t n) {
+    if (!norm->weight)
+        memmove(y, x, n * sizeof *y);
+    else if (w->arch->norm == CAPP_NORM_RMS)
+        w->kernels->rms_norm(y, x, norm->weight, n, w->hparams.norm_eps);
+    else
+        w->kernels->layer_norm(y, x, norm->weight, norm->bias, n, w->hparams.norm_eps);
+}
+
 static void embed_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
@@ -32,47 +43,61 @@ static void embed_rows(void *user, size_t task, int worker) {
         float *x = f->x + r * width;
         size_t token = (size_t)p->tree->nodes[p->nodes[r]].token;
         w->tokens_dequant(x, (const char *)w->tokens->data + token * row_bytes, width);
-        if (w->arch->scaled_embedding) w->kernels->scale(x, w->hparams.embedding_scale, width);
+        if (w->hparams.embedding_scale != 1) w->kernels->scale(x, w->hparams.embedding_scale, width);
         if (w->positions) {
             float *position = f->u + r * width;
             size_t bytes = (size_t)(w->positions->bytes / w->positions->dims[1]);
-            w->positions_dequant(position, (const char *)w->positions->data + (f->depth[r] - 1) * bytes, width);
+            size_t row = f->depth[r] - 1 + w->position_offset;
+            w->positions_dequant(position, (const char *)w->positions->data + row * bytes, width);
             w->kernels->add(x, position, width);
         }
+        if (w->tokens_norm.weight) apply_norm(w, &w->tokens_norm, x, x, width);
     }
 }
 
-static void apply_norm(const capp_weights *w, const capp_norm *norm, float *y, const float *x, size_t n) {
-    if (w->arch->norm == CAPP_NORM_RMS)
-        w->kernels->rms_norm(y, x, norm->weight, n, w->hparams.norm_eps);
-    else
-        w->kernels->layer_norm(y, x, norm->weight, norm->bias, n, w->hparams.norm_eps);
-}
-
-/* x += [post](u), where there is a u; h = norm(x). */
-static void residual_rows(void *user, size_t task, int worker) {
+/* x += [post](u), where there is a u to be added; h = norm(x), of the x before where the parts lie side by side. */
+static void norm_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
     const capp_weights *w = f->w;
-    size_t width = w->hparams.width;
-    (void)worker;
+    const capp_products *products = w->products;
+    size_t width = w->hparams.width, padded = (width + products->step - 1) / products->step * products->step;
+    float *normed = f->scratch + (size_t)worker * f->scratch_stride;
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
         float *x = f->x + r * width, *u = f->u + r * width;
+        if (p->beside) apply_norm(w, p->norm, normed, x, width);
         if (p->add) {
             if (p->post->weight) apply_norm(w, p->post, u, u, width);
+            if (w->hparams.residual_scale != 1) w->kernels->scale(u, w->hparams.residual_scale, width);
             w->kernels->add(x, u, width);
         }
-        apply_norm(w, p->norm, f->h + r * f->h_stride, x, width);
+        if (!p->beside) apply_norm(w, p->norm, normed, x, width);
+        products->narrow(f->h + r * f->h_stride * products->element, normed, width, padded);
     }
 }
 
 static void rotate(const capp_forward *f, const capp_layer *layer, float *x, size_t position) {
     const capp_hparams *h = &f->w->hparams;
     size_t half = h->rope_dims / 2, at = (layer->rope * f->longest + position) * half;
-    if (f->w->arch->rope == CAPP_ROPE_PAIRS)
+    if (layer->still) return;
+    if (h->rope == CAPP_ROPE_PAIRS)
         f->w->kernels->rope_pairs(x, f->cosines + at, f->sines + at, half);
-    else if (f->w->arch->rope == CAPP_ROPE_HALVES)
+    else if (h->rope == CAPP_ROPE_HALVES)
         f->w->kernels->rope_halves(x, f->cosines + at, f->sines + at, half);
+}
+
+/* Norms of the heads of q or k: each by itself, or the row of them. */
+static void norm_heads(const capp_weights *w, const capp_norm *norm, float *x, size_t heads) {
+    size_t d = w->hparams.head_dim;
+    if (!norm->weight) return;
+    if (w->hparams.qk_norm == CAPP_QK_ROW) {
+        apply_norm(w, norm, x, x, heads * d);
+        return;
+    }
+    for (size_t i = 0; i < heads; i++) {
+        capp_norm own = {norm->weight + (w->hparams.qk_norm == CAPP_QK_OWN ? i * d : 0), NULL};
+        apply_norm(w, &own, x + i * d, x + i * d, d);
+    }
 }
 
 /* Norms and rotates q and k of f->t, and stores k and v in the row's slot. */
@@ -87,34 +112,18 @@ static void position_rows(void *user, size_t task, int worker) {
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
         float *q = f->t + r * f->t_stride, *k = q + h->heads * d, *v = k + h->kv_heads * d;
         size_t slot = f->slot[r], position = f->depth[r] - 1;
+        norm_heads(w, &layer->q_norm, q, h->heads);
+        norm_heads(w, &layer->k_norm, k, h->kv_heads);
+        if (h->clamp > 0) capp_clamp(q, h->clamp, (h->heads + 2 * (size_t)h->kv_heads) * d);
         for (size_t i = 0; i < h->heads; i++) {
-            if (layer->q_norm.weight) apply_norm(w, &layer->q_norm, q + i * d, q + i * d, d);
             rotate(f, layer, q + i * d, position);
         }
         for (size_t i = 0; i < h->kv_heads; i++) {
-            if (layer->k_norm.weight) apply_norm(w, &layer->k_norm, k + i * d, k + i * d, d);
             rotate(f, layer, k + i * d, position);
             size_t head = (p->layer * h->kv_heads + i) * f->slots * d;
             float *keys = f->keys + head + slot / CAPP_LANES * CAPP_LANES * d + slot % CAPP_LANES;
             for (size_t j = 0; j < d; j++) keys[j * CAPP_LANES] = k[i * d + j];
             memcpy(f->values + head + slot * d, v + i * d, d * sizeof *v);
-        }
-    }
-}
-
-/* The feed-forward part's activation, in place in f->t. */
-static void activate_rows(void *user, size_t task, int worker) {
-    const phase *p = user;
-    capp_forward *f = p->f;
-    const capp_weights *w = f->w;
-    size_t n = w->hparams.feed;
-    (void)worker;
-    for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
-        float *t = f->t + r * f->t_stride;
-        switch (w->arch->activation) {
-        case CAPP_SILU_GATED: w->kernels->silu_mul(t, t, t + n, n); break;
-        case CAPP_GELU_GATED: w->kernels->gelu_mul(t, t, t + n, n); break;
-        case CAPP_GELU: w->kernels->gelu(t, n); break;
         }
     }
 }
@@ -127,15 +136,24 @@ static void keep_head_rows(capp_forward *f) {
         if (f->head_row[i] != i) memcpy(f->x + i * width, f->x + f->head_row[i] * width, width * sizeof *f->x);
 }
 
+/* x += [post](y times m): at once, or by way of u in the next norm phase where there is a post norm, a scale, or a norm
+ * that wants x as it was. */
+static void add_product(phase *p, const capp_matrix *m, const char *y, size_t ldy, const capp_norm *post, bool beside) {
+    capp_forward *f = p->f;
+    size_t width = f->w->hparams.width;
+    p->add = post->weight || beside || f->w->hparams.residual_scale != 1;
+    p->post = post;
+    capp_product(f, m, y, ldy, p->add ? f->u : f->x, width, p->rows, !p->add);
+}
+
 static void run_layer(phase *p) {
     capp_forward *f = p->f;
     const capp_weights *w = f->w;
     const capp_layer *layer = &w->layers[p->layer];
-    size_t width = w->hparams.width;
     bool last = p->layer + 1 == w->hparams.layers;
     p->norm = &layer->attention_norm;
-    run_rows(p, residual_rows);
-    capp_product(f, &layer->qkv, f->h, f->h_stride, f->t, f->t_stride, p->rows);
+    run_rows(p, norm_rows);
+    capp_product(f, &layer->qkv, f->h, f->h_stride, f->t, f->t_stride, p->rows, false);
     run_rows(p, position_rows);
     if (last) {
         keep_head_rows(f);
@@ -143,20 +161,26 @@ static void run_layer(phase *p) {
         if (!p->rows) return;
     }
     capp_attention(f, p->layer, last ? &f->heads : &f->all);
-    capp_product(f, &layer->out, f->h, f->h_stride, f->u, width, p->rows);
-    p->add = true;
-    p->post = &layer->attention_post_norm;
+    add_product(p, &layer->out, f->h, f->h_stride, &layer->attention_post_norm, w->hparams.parallel != CAPP_SEQUENTIAL);
     p->norm = &layer->feed_norm;
-    run_rows(p, residual_rows);
-    capp_product(f, &layer->up, f->h, f->h_stride, f->t, f->t_stride, p->rows);
-    run_rows(p, activate_rows);
-    capp_product(f, &layer->down, f->t, f->t_stride, f->u, width, p->rows);
-    p->post = &layer->feed_post_norm;
+    p->beside = w->hparams.parallel != CAPP_SEQUENTIAL;
+    run_rows(p, norm_rows);
+    p->beside = false;
+    if (layer->expert_up) {
+        capp_experts(f, layer, p->rows);
+        p->add = true;
+        p->post = &layer->feed_post_norm;
+    } else {
+        capp_product_activated(f, &layer->up, f->h, p->rows);
+        add_product(p, &layer->down, f->g, f->g_stride, &layer->feed_post_norm, false);
+    }
 }
 
-capp_status capp_forward_wave(capp_forward *f, capp_tree *tree, const capp_plan *plan, const capp_wave *wave,
-                              capp_error *err) {
+capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t base, capp_tree *tree,
+                              const capp_plan *plan, const capp_wave *wave, capp_error *err) {
     const uint32_t *nodes = plan->order + wave->first;
+    f->w = w;
+    f->base = base;
     capp_status st = capp_wave_prepare(f, tree, nodes, wave->rows, err);
     if (st != CAPP_OK) return st;
     phase p = {.f = f, .rows = wave->rows, .nodes = nodes, .tree = tree};
@@ -164,6 +188,6 @@ capp_status capp_forward_wave(capp_forward *f, capp_tree *tree, const capp_plan 
     for (p.layer = 0; p.layer < f->w->hparams.layers; p.layer++) run_layer(&p);
     if (!p.rows) return CAPP_OK;
     p.norm = &f->w->output_norm;
-    run_rows(&p, residual_rows);
+    run_rows(&p, norm_rows);
     return capp_head_logprobs(f, tree, err);
 }

@@ -2,36 +2,156 @@
  * cache while the group's panels pass. Which worker computes an output never changes its bits: a task has whole sums.
  */
 #include "forward/forward.h"
+#include "kernel/plain.h"
 
-enum { BLOCK_ROWS = 192, GROUP_PANELS = 4 };
+enum { BLOCK_ROWS = 192, GROUP_PANELS = 2, STRIP_ROWS = 48 };
 
 typedef struct product {
-    const capp_kernels *kernels;
+    const capp_forward *f;
     const capp_matrix *m;
-    const float *x;
+    const char *x; /* [rows][ldx] elements */
     float *y;
-    size_t ldx, ldy, rows, groups;
+    size_t ldx, ldy, rows, block, groups;
+    bool add;
 } product;
+
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/* Columns of a panel. */
+static size_t columns_of(const capp_matrix *m, size_t nr, size_t panel) {
+    return least(m->columns - panel / m->parts * nr, nr);
+}
+
+static void multiply(const product *p, const char *panel, float *y, size_t ldy, size_t row, size_t rows, size_t n,
+                     bool add) {
+    const capp_products *products = p->f->w->products;
+    products->matmul(y, ldy, p->x + row * p->ldx * products->element, p->ldx, panel, rows, n, p->m->k, add);
+}
+
+static float *scratch_of(const capp_forward *f, int worker) {
+    return f->scratch + (size_t)worker * f->scratch_stride;
+}
 
 static void product_task(void *user, size_t task, int worker) {
     const product *p = user;
     const capp_matrix *m = p->m;
-    (void)worker;
-    size_t nr = p->kernels->nr, block = task / p->groups, group = task % p->groups;
-    size_t row = block * BLOCK_ROWS, rows = p->rows - row < BLOCK_ROWS ? p->rows - row : BLOCK_ROWS;
-    size_t begin = group * GROUP_PANELS, end = begin + GROUP_PANELS < m->panels ? begin + GROUP_PANELS : m->panels;
-    for (size_t panel = begin; panel < end; panel++) {
-        size_t column = panel * nr, columns = m->n - column < nr ? m->n - column : nr;
-        float *y = p->y + row * p->ldy + column;
-        p->kernels->matmul(y, p->ldy, p->x + row * p->ldx, p->ldx, m->packed + panel * m->panel_bytes, rows, columns,
-                           m->k, false);
-        if (m->bias)
-            for (size_t r = 0; r < rows; r++) p->kernels->add(y + r * p->ldy, m->bias + column, columns);
+    size_t nr = p->f->w->products->nr, row = task / p->groups * p->block, rows = least(p->rows - row, p->block);
+    size_t begin = task % p->groups * GROUP_PANELS, n = least(GROUP_PANELS, m->panels - begin);
+    const char *panels = capp_matrix_panels(p->f->w, m, begin, n, scratch_of(p->f, worker));
+    for (size_t i = 0; i < n; i++) {
+        size_t columns = columns_of(m, nr, begin + i);
+        float *y = p->y + row * p->ldy + (begin + i) * nr;
+        multiply(p, panels + i * m->panel_bytes, y, p->ldy, row, rows, columns, p->add);
+        for (size_t r = 0; m->bias && r < rows; r++)
+            p->f->w->kernels->add(y + r * p->ldy, m->bias + (begin + i) * nr, columns);
     }
 }
 
-void capp_product(capp_forward *f, const capp_matrix *m, const float *x, size_t ldx, float *y, size_t ldy,
-                  size_t rows) {
-    product p = {f->w->kernels, m, x, y, ldx, ldy, rows, (m->panels + GROUP_PANELS - 1) / GROUP_PANELS};
-    capp_pool_run(f->pool, product_task, &p, (rows + BLOCK_ROWS - 1) / BLOCK_ROWS * p.groups);
+/* Rows of a task: panels that must be packed first are packed once for all rows. */
+static size_t block_of(const capp_matrix *m, size_t rows) {
+    return m->packed || !rows ? BLOCK_ROWS : rows;
+}
+
+static size_t blocks_of(const product *p) {
+    return (p->rows + p->block - 1) / p->block;
+}
+
+void capp_product(capp_forward *f, const capp_matrix *m, const char *x, size_t ldx, float *y, size_t ldy, size_t rows,
+                  bool add) {
+    product p = {f, m, x, y, ldx, ldy, rows, block_of(m, rows), (m->panels + GROUP_PANELS - 1) / GROUP_PANELS, add};
+    capp_pool_run(f->pool, product_task, &p, blocks_of(&p) * p.groups);
+}
+
+/* ---- With the activation ---- */
+
+/* In place in gate [n], which has its bias; up [n] likewise, where there is one. */
+static void activate(const capp_weights *w, float *gate, const float *up, size_t n) {
+    switch (w->hparams.activation) {
+    case CAPP_SILU_GATED: w->kernels->silu_mul(gate, gate, up, n); break;
+    case CAPP_GELU_GATED: w->kernels->gelu_mul(gate, gate, up, n); break;
+    case CAPP_GELU_ERF_GATED: capp_gelu_erf_mul(gate, gate, up, n); break;
+    case CAPP_CLAMPED_GATED: capp_clamped_mul(gate, gate, up, n); break;
+    case CAPP_GELU: w->kernels->gelu(gate, n); break;
+    case CAPP_GELU_ERF: capp_gelu_erf(gate, n); break;
+    case CAPP_RELU: capp_relu(gate, n); break;
+    }
+}
+
+/* A group of columns of gate and up (or of up alone), of which panels are begin .. begin + n - 1 of each part. */
+typedef struct group {
+    const char *panels; /* [n][parts] */
+    size_t begin, n;
+} group;
+
+/* A strip of rows: the group's columns of each part side by side in scratch [row][part][column], then to f->g. */
+static void activate_strip(const product *p, const group *g, float *scratch, size_t row, size_t rows) {
+    const capp_forward *f = p->f;
+    const capp_matrix *m = p->m;
+    const capp_products *products = f->w->products;
+    size_t nr = products->nr, width = GROUP_PANELS * nr, ld = m->parts * width, begin = g->begin * nr;
+    size_t columns = least(m->columns - begin, g->n * nr), last = begin + columns == m->columns;
+    size_t padded = last ? columns + (products->step - m->columns % products->step) % products->step : columns;
+    for (size_t i = 0; i < g->n * m->parts; i++)
+        multiply(p, g->panels + i * m->panel_bytes, scratch + i % m->parts * width + i / m->parts * nr, ld, row, rows,
+                 columns_of(m, nr, g->begin * m->parts + i), false);
+    for (size_t r = 0; r < rows; r++) {
+        float *gate = scratch + r * ld;
+        for (size_t part = 0; m->bias && part < m->parts; part++)
+            f->w->kernels->add(gate + part * width, m->bias + part * m->columns + begin, columns);
+        activate(f->w, gate, gate + width, columns);
+        products->narrow(f->g + ((row + r) * f->g_stride + begin) * products->element, gate, columns, padded);
+    }
+}
+
+static size_t strip_floats(const capp_weights *w, const capp_matrix *m) {
+    return STRIP_ROWS * m->parts * GROUP_PANELS * w->products->nr;
+}
+
+static void activated_task(void *user, size_t task, int worker) {
+    const product *p = user;
+    const capp_matrix *m = p->m;
+    float *scratch = scratch_of(p->f, worker);
+    size_t row = task / p->groups * p->block, end = least(row + p->block, p->rows);
+    group g = {.begin = task % p->groups * GROUP_PANELS};
+    g.n = least(GROUP_PANELS, m->panels / m->parts - g.begin);
+    g.panels = capp_matrix_panels(p->f->w, m, g.begin * m->parts, g.n * m->parts, scratch + strip_floats(p->f->w, m));
+    for (; row < end; row += STRIP_ROWS) activate_strip(p, &g, scratch, row, least(end - row, STRIP_ROWS));
+}
+
+void capp_product_activated(capp_forward *f, const capp_matrix *m, const char *x, size_t rows) {
+    product p = {.f = f, .m = m, .x = x, .ldx = f->h_stride, .rows = rows, .block = block_of(m, rows)};
+    p.groups = (m->panels / m->parts + GROUP_PANELS - 1) / GROUP_PANELS;
+    capp_pool_run(f->pool, activated_task, &p, blocks_of(&p) * p.groups);
+}
+
+size_t capp_product_scratch(const capp_weights *w) {
+    const capp_layer *layer = &w->layers[0];
+    bool routed = layer->expert_up;
+    const capp_matrix *up = routed ? layer->expert_up : &layer->up;
+    const capp_matrix *plain[] = {&layer->qkv, &layer->out, routed ? layer->expert_down : &layer->down,
+                                  routed ? &layer->router : &layer->out};
+    size_t most = strip_floats(w, up) + capp_matrix_scratch(w, up, GROUP_PANELS * up->parts);
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        size_t n = capp_matrix_scratch(w, plain[i], GROUP_PANELS);
+        if (n > most) most = n;
+    }
+    return most;
+}
+
+static double size_of(const capp_matrix *m) {
+    return 2.0 * (double)m->n * (double)m->k;
+}
+
+double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
+    double total = size_of(&w->head) * (double)n_heads;
+    for (size_t i = 0; i < w->hparams.layers; i++) {
+        const capp_layer *l = &w->layers[i];
+        double feed = size_of(&l->up) + size_of(&l->down) + size_of(&l->router);
+        if (l->expert_up) feed += w->hparams.experts_used * (size_of(l->expert_up) + size_of(l->expert_down));
+        size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* past the last layer's keys and values */
+        total += size_of(&l->qkv) * (double)rows + (size_of(&l->out) + feed) * (double)going_on;
+    }
+    return total;
 }

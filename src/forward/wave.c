@@ -13,7 +13,7 @@ static void walk_path(capp_forward *f, const capp_tree *tree, uint32_t node, siz
         size_t at = x->depth - 1;
         if (at < length && f->path_node[at] == node) break;
         f->path_node[at] = node;
-        f->path[at] = x->slot;
+        f->path[at] = (uint32_t)f->base + x->slot;
         node = x->parent;
     }
     *common = tree->nodes[node].depth;
@@ -94,11 +94,11 @@ static void fill_rotations(capp_forward *f) {
         if (f->depth[r] > deepest) deepest = f->depth[r];
     for (size_t kind = 0; kind < h->n_ropes; kind++)
         for (size_t i = 0; i < half; i++) {
-            double frequency = pow(h->rope_base[kind], -2.0 * (double)i / h->rope_dims);
+            double frequency = f->w->frequencies[kind * half + i], magnitude = h->ropes[kind].magnitude;
             for (size_t position = f->n_rotations; position < deepest; position++) {
                 double angle = (double)position * frequency;
-                f->cosines[(kind * f->longest + position) * half + i] = (float)cos(angle);
-                f->sines[(kind * f->longest + position) * half + i] = (float)sin(angle);
+                f->cosines[(kind * f->longest + position) * half + i] = (float)(magnitude * cos(angle));
+                f->sines[(kind * f->longest + position) * half + i] = (float)(magnitude * sin(angle));
             }
         }
     if (deepest > f->n_rotations) f->n_rotations = deepest;
@@ -132,7 +132,7 @@ capp_status capp_wave_prepare(capp_forward *f, const capp_tree *tree, const uint
     f->n = n;
     for (size_t r = 0; r < n; r++) {
         f->depth[r] = tree->nodes[nodes[r]].depth;
-        f->slot[r] = tree->nodes[nodes[r]].slot;
+        f->slot[r] = (uint32_t)f->base + tree->nodes[nodes[r]].slot;
         f->all.row[r] = (uint32_t)r;
     }
     fill_rotations(f);

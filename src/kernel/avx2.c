@@ -139,8 +139,7 @@ V v16 v_twice(const float *p, size_t n) {
 
 const capp_kernels capp_kernels_avx2 = {.name = "avx2",
                                         .needs = CAPP_CPU_AVX2,
-                                        .nr = NR,
-                                        .panel_bytes = panel_bytes,
+                                        .f32 = &products,
 #define X(name, type, parameters) .name = name,
                                         CAPP_OP_MAP(X)
 #undef X

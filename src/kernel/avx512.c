@@ -106,11 +106,18 @@ V v16 v_twice(const float *p, size_t n) {
 
 #include "kernel/simd.inc"
 
-const capp_kernels capp_kernels_avx512 = {.name = "avx512",
-                                          .needs = CAPP_CPU_AVX512,
-                                          .nr = NR,
-                                          .panel_bytes = panel_bytes,
 #define X(name, type, parameters) .name = name,
-                                          CAPP_OP_MAP(X)
+const capp_kernels capp_kernels_avx512 = {.name = "avx512", .needs = CAPP_CPU_AVX512, .f32 = &products, CAPP_OP_MAP(X)};
+
+const capp_kernels capp_kernels_avx512bf16 = {.name = "avx512bf16",
+                                              .needs = CAPP_CPU_AVX512 | CAPP_CPU_AVX512_BF16,
+                                              .f32 = &products,
+                                              .bf16 = &capp_products_dpbf16,
+                                              CAPP_OP_MAP(X)};
+
+const capp_kernels capp_kernels_amx = {.name = "amx",
+                                       .needs = CAPP_CPU_AVX512 | CAPP_CPU_AVX512_BF16 | CAPP_CPU_AMX_BF16,
+                                       .f32 = &products,
+                                       .bf16 = &capp_products_tiles,
+                                       CAPP_OP_MAP(X)};
 #undef X
-};

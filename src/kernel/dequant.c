@@ -209,6 +209,35 @@ BODY block_iq4_xs(float *restrict y, const uint8_t *restrict b) {
     }
 }
 
+/* A power of two for 32 numbers of 4 bits, sign, two bits of exponent, one of mantissa, here doubled. (OCP
+ * Microscaling Formats, version 1.0) */
+BODY block_mxfp4(float *restrict y, const uint8_t *restrict b) {
+    static const float levels[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+    float d = float_of_bits(b[0] < 2 ? 0x00200000u << b[0] : (b[0] - 1u) << 23);
+    for (int i = 0; i < 16; i++) y[i] = d * levels[b[1 + i] & 15];
+    for (int i = 0; i < 16; i++) y[16 + i] = d * levels[b[1 + i] >> 4];
+}
+
+/* Digits of base 3, as fractions of 256: n of each of the `count` bytes at q, the first of all, then the second. */
+SMALL void ternary(float *restrict y, const uint8_t *restrict q, int count, int n, float d) {
+    for (int power = 1; n--; power *= 3)
+        for (int i = 0; i < count; i++) *y++ = d * (float)(((q[i] * power & 255) * 3 >> 8) - 1);
+}
+
+BODY block_tq1_0(float *restrict y, const uint8_t *restrict b) {
+    float d = load_half(b + 52);
+    ternary(y, b, 32, 5, d);
+    ternary(y + 160, b + 32, 16, 5, d);
+    ternary(y + 240, b + 48, 4, 4, d);
+}
+
+BODY block_tq2_0(float *restrict y, const uint8_t *restrict b) {
+    float d = load_half(b + 64);
+    for (int half = 0; half < 2; half++)
+        for (int shift = 0; shift < 8; shift += 2)
+            for (int i = 0; i < 32; i++) *y++ = d * (float)((b[32 * half + i] >> shift & 3) - 1);
+}
+
 /* X(type, elements a block, bytes a block, body of one block) */
 #define BLOCK_MAP(X)                                                                                                   \
     X(Q4_0, 32, 18, block_q4_0)                                                                                        \
@@ -222,7 +251,10 @@ BODY block_iq4_xs(float *restrict y, const uint8_t *restrict b) {
     X(Q5_K, K, 176, block_q5_k)                                                                                        \
     X(Q6_K, K, 210, block_q6_k)                                                                                        \
     X(IQ4_NL, 32, 18, block_iq4_nl)                                                                                    \
-    X(IQ4_XS, K, 136, block_iq4_xs)
+    X(IQ4_XS, K, 136, block_iq4_xs)                                                                                    \
+    X(TQ1_0, K, 54, block_tq1_0)                                                                                       \
+    X(TQ2_0, K, 66, block_tq2_0)                                                                                       \
+    X(MXFP4, 32, 17, block_mxfp4)
 
 /* X(type, body of n elements) */
 #define PLAIN_MAP(X)                                                                                                   \

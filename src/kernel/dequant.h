@@ -11,7 +11,8 @@
 typedef void (*capp_dequant_fn)(float *out, const void *data, size_t n);
 
 /* NULL for a type that capp cannot read: it reads
- * F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS. */
+ * F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, TQ1_0, TQ2_0,
+ * MXFP4. */
 capp_dequant_fn capp_dequant(uint32_t type);
 
 float capp_half_to_float(uint16_t half);

@@ -4,8 +4,9 @@
  * - Bits. Each output element is computed by a chain of operations that depends only on its own inputs and their
  *   index, never on how many rows or columns a call covers or where in a vector the element falls. A remainder uses
  *   the same arithmetic as a full tile, a tail the same exp as a full vector.
- * - Sums over K (matmul, scores, values) are one chain in rising order of the index: acc = acc + a[i] * b[i], fused on
- *   AVX2 and AVX-512. Splitting a call along the sum and going on from the stored value gives the same bits.
+ * - Sums over K of float32 (matmul, scores, values) are one chain in rising order of the index: acc = acc + a[i] *
+ * b[i], fused on AVX2 and AVX-512. Splitting a call of values along the sum gives the same bits. Sums of bfloat16 are
+ * what the unit makes of pairs or tiles of them, in rising order (tests/emulation.h says it in plain C).
  * - Sums over a row (norms, softmax, logsumexp) go into LANES accumulators, element i into lane i % LANES, in rising
  *   order, which are then added pairwise: lane l and l + 8, then + 4, + 2, + 1. Products in them are fused on AVX2 and
  *   AVX-512.
@@ -21,18 +22,10 @@
 
 enum { CAPP_LANES = 16 };  /* accumulators of a sum over a row; positions of a block of keys */
 enum { CAPP_MAX_NR = 64 }; /* no kernel's panel is wider */
+enum { CAPP_MAX_STEP = 32 };
 
 /* X(name, return type, parameters, what it does) */
 #define CAPP_OP_MAP(X)                                                                                                 \
-    /* One panel from n <= nr rows of weights w [n][k], row stride ldw: column j of the panel is row j; missing        \
-     * columns are 0. panel: panel_bytes(k) bytes, 64-byte aligned. */                                                 \
-    X(pack, void, (void *panel, const float *w, size_t ldw, size_t n, size_t k))                                       \
-    /* c [m][n] = a [m][k] times the panel's first n <= nr columns. lda, ldc: row strides in elements. Writes no other \
-     * element of c. add: c is added to what is there, the chain going on from it. Fastest where the panel used next   \
-     * follows this one in memory (it is prefetched, which touches nothing), with some 192 rows to a call, strides     \
-     * that are no multiple of 4096 bytes and the rows of a within the second cache. */                                \
-    X(matmul, void,                                                                                                    \
-      (float *c, size_t ldc, const float *a, size_t lda, const void *panel, size_t m, size_t n, size_t k, bool add))   \
     /* y[i] = x[i] * w[i] / sqrt(mean(x^2) + eps), i < n; y may be x. (Zhang & Sennrich, arXiv 1910.07467) */          \
     X(rms_norm, void, (float *y, const float *x, const float *w, size_t n, float eps))                                 \
     /* y[i] = (x[i] - mean) / sqrt(variance + eps) * w[i] + b[i]; two passes; b may be NULL; y may be x. */            \
@@ -67,19 +60,51 @@ enum { CAPP_MAX_NR = 64 }; /* no kernel's panel is wider */
     /* max = max of x, sum = sum of exp(x[i] - max), i < n, n > 0. */                                                  \
     X(logsumexp, void, (float *max, float *sum, const float *x, size_t n))
 
-typedef struct capp_kernels {
-    const char *name;                /* "ref", "avx2", "avx512" */
-    unsigned needs;                  /* CAPP_CPU_* bits */
+/* Products of a precision: activations are rows of elements, float32 or bfloat16, weights are panels. X as above. */
+#define CAPP_PRODUCT_MAP(X)                                                                                            \
+    /* One panel from n <= nr rows of weights w [n][k], row stride ldw: column j of the panel is row j; missing        \
+     * columns are 0. panel: panel_bytes(k) bytes, 64-byte aligned. */                                                 \
+    X(pack, void, (void *panel, const float *w, size_t ldw, size_t n, size_t k))                                       \
+    /* y [padded] elements = x [n] rounded to the nearest, halves to even, then zeros. y may not be x. */              \
+    X(narrow, void, (void *y, const float *x, size_t n, size_t padded))                                                \
+    /* c [m][n] = a [m][k] times the panel's first n <= nr columns; add: c = c + a times the panel, rounded once more  \
+     * at the end. Rows of a have zeros from k to the next multiple of `step` elements, which may be read. lda, ldc:   \
+     * row strides in elements. Writes no other element of c. Fastest where the panel used next follows this one in    \
+     * memory (it is prefetched, which touches nothing), with some 192 rows to a call, strides that are no multiple of \
+     * 4096 bytes and the rows of a within the second cache. */                                                        \
+    X(matmul, void,                                                                                                    \
+      (float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n, size_t k, bool add))
+
+typedef struct capp_products {
+    const char *name;                /* "f32", "bf16" */
     size_t nr;                       /* columns of a panel; at most CAPP_MAX_NR */
+    size_t element;                  /* bytes of an activation */
+    size_t step;                     /* activations are padded to a multiple of it; at most CAPP_MAX_STEP */
     size_t (*panel_bytes)(size_t k); /* a multiple of 64 */
+#define X(name, type, parameters) type(*name) parameters;
+    CAPP_PRODUCT_MAP(X)
+#undef X
+} capp_products;
+
+typedef struct capp_kernels {
+    const char *name; /* "ref", "avx2", "avx512", "avx512bf16", "amx" */
+    unsigned needs;   /* CAPP_CPU_* bits */
+    const capp_products *f32;
+    const capp_products *bf16; /* NULL: this instruction set has no unit for it */
 #define X(name, type, parameters) type(*name) parameters;
     CAPP_OP_MAP(X)
 #undef X
 } capp_kernels;
 
+/* bfloat16 products with VDPBF16PS, and with AMX tiles. */
+extern const capp_products capp_products_dpbf16;
+extern const capp_products capp_products_tiles;
+
 extern const capp_kernels capp_kernels_ref;
 extern const capp_kernels capp_kernels_avx2;
 extern const capp_kernels capp_kernels_avx512;
+extern const capp_kernels capp_kernels_avx512bf16; /* avx512 with products of bfloat16 by capp_products_dpbf16 */
+extern const capp_kernels capp_kernels_amx;        /* and by capp_products_tiles */
 
 /* All tables, slowest first; NULL past the end. Not filtered by what the machine has. */
 const capp_kernels *capp_kernels_at(size_t i);

@@ -4,9 +4,10 @@
 
 #include <string.h>
 
-enum { TABLES = 3 };
+enum { TABLES = 5 };
 
-static const capp_kernels *const tables[TABLES] = {&capp_kernels_ref, &capp_kernels_avx2, &capp_kernels_avx512};
+static const capp_kernels *const tables[TABLES] = {&capp_kernels_ref, &capp_kernels_avx2, &capp_kernels_avx512,
+                                                   &capp_kernels_avx512bf16, &capp_kernels_amx};
 
 const capp_kernels *capp_kernels_at(size_t i) {
     return i < TABLES ? tables[i] : NULL;

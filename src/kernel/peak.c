@@ -58,10 +58,46 @@ __attribute__((target("avx512f"))) static double run_avx512(size_t times) {
     return (double)times * SUMS * 16 * 2;
 }
 
+__attribute__((target("avx512f,avx512bf16"))) static double run_dpbf16(size_t times) {
+    const __m512bh halves = (__m512bh)_mm512_set1_epi32(0x3f003f00), none = (__m512bh)_mm512_setzero_si512();
+    __m512 x[SUMS];
+    UNROLL
+    for (int j = 0; j < SUMS; j++) x[j] = _mm512_setzero_ps();
+    for (size_t i = 0; i < times; i++) UNROLL
+    for (int j = 0; j < SUMS; j++) {
+        x[j] = _mm512_dpbf16_ps(x[j], halves, none);
+        __asm__ volatile("" : "+v"(x[j]));
+    }
+    return (double)times * SUMS * 16 * 2 * 2;
+}
+
+/* Four tiles of sums, as the kernel has them. */
+static double run_tiles(size_t times) {
+    struct {
+        uint8_t palette, start_row, reserved[14];
+        uint16_t column_bytes[16];
+        uint8_t rows[16];
+    } config = {.palette = 1};
+    for (size_t i = 0; i < 8; i++) config.rows[i] = 16, config.column_bytes[i] = 64;
+    __asm__ volatile("ldtilecfg %0\n\ttilezero %%tmm0\n\ttilezero %%tmm1\n\ttilezero %%tmm2\n\ttilezero %%tmm3\n\t"
+                     "tilezero %%tmm4\n\ttilezero %%tmm5\n\ttilezero %%tmm6\n\ttilezero %%tmm7" ::"m"(config)
+                     : "memory");
+    for (size_t i = 0; i < times; i++)
+        __asm__ volatile("tdpbf16ps %%tmm6, %%tmm4, %%tmm0\n\ttdpbf16ps %%tmm7, %%tmm4, %%tmm1\n\t"
+                         "tdpbf16ps %%tmm6, %%tmm5, %%tmm2\n\ttdpbf16ps %%tmm7, %%tmm5, %%tmm3" ::);
+    __asm__ volatile("tilerelease" ::);
+    return (double)times * 4 * 16 * 16 * 32 * 2;
+}
+
 static const struct {
     const char *isa;
-    double (*run)(size_t times);
-} loops[] = {{"ref", run_sse2}, {"avx2", run_avx2}, {"avx512", run_avx512}};
+    double (*f32)(size_t times);
+    double (*bf16)(size_t times);
+} loops[] = {{"ref", run_sse2, NULL},
+             {"avx2", run_avx2, NULL},
+             {"avx512", run_avx512, NULL},
+             {"avx512bf16", run_avx512, run_dpbf16},
+             {"amx", run_avx512, run_tiles}};
 
 static double now(void) {
     struct timespec t;
@@ -69,15 +105,16 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-double capp_peak_gflops(const char *isa, double seconds) {
+double capp_peak_gflops(const char *isa, bool bf16, double seconds) {
     const size_t slice = 20000; /* some tens of microseconds: interrupts spoil few of them */
     const capp_kernels *kernels = capp_kernels_named(isa);
     double best = 0;
     if (!kernels || (kernels->needs & ~capp_cpu_features()) != 0) return 0;
     for (size_t i = 0; i < sizeof loops / sizeof *loops; i++) {
-        if (strcmp(loops[i].isa, isa) != 0) continue;
+        double (*run)(size_t times) = bf16 ? loops[i].bf16 : loops[i].f32;
+        if (!run || strcmp(loops[i].isa, isa) != 0) continue;
         for (double start = now(), before = start; before - start < seconds;) {
-            const double operations = loops[i].run(slice), after = now();
+            const double operations = run(slice), after = now();
             const double rate = operations / (after - before) * 1e-9;
             if (after > before && rate > best) best = rate;
             before = after;

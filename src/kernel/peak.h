@@ -2,9 +2,11 @@
 #ifndef CAPP_KERNEL_PEAK_H
 #define CAPP_KERNEL_PEAK_H
 
-/* Billions of float32 operations a second of products and sums in registers alone, on the calling thread, with the
- * instructions of the kernel table named isa ("ref": SSE2, a product and a sum apart): the best of the slices measured
- * in about `seconds`. 0 for a name that is none and for what the machine lacks. */
-double capp_peak_gflops(const char *isa, double seconds);
+#include <stdbool.h>
+
+/* Billions of operations a second of products and sums in registers (or tiles) alone, on the calling thread, with the
+ * instructions of the kernel table named isa, of float32 ("ref": SSE2, a product and a sum apart) or bfloat16: the best
+ * of the slices measured in about `seconds`. 0 for a name that is none and for what the table or the machine lacks. */
+double capp_peak_gflops(const char *isa, bool bf16, double seconds);
 
 #endif

@@ -90,13 +90,17 @@ static inline void product(float *restrict sum, const float *a, const float *b, 
     memcpy(sum + 12, &s3, sizeof s3);
 }
 
-static void matmul(float *c, size_t ldc, const float *a, size_t lda, const void *panel, size_t m, size_t n, size_t k,
+static void narrow(void *y, const float *x, size_t n, size_t padded) {
+    memcpy(y, x, n * sizeof *x);
+    memset((float *)y + n, 0, (padded - n) * sizeof *x);
+}
+
+static void matmul(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n, size_t k,
                    bool add) {
     for (size_t r = 0; r < m; r++) {
-        float sum[NR] = {0};
-        if (add) memcpy(sum, c + r * ldc, n * sizeof(float));
-        product(sum, a + r * lda, panel, NR, k);
-        memcpy(c + r * ldc, sum, n * sizeof(float));
+        float sum[NR] = {0}, *out = c + r * ldc;
+        product(sum, (const float *)a + r * lda, panel, NR, k);
+        for (size_t j = 0; j < n; j++) out[j] = add ? out[j] + sum[j] : sum[j];
     }
 }
 
@@ -219,10 +223,14 @@ static void logsumexp(float *max, float *sum, const float *x, size_t n) {
     *sum = sum_of_lanes(lane);
 }
 
+#define X(name, type, parameters) .name = name,
+static const capp_products products = {
+    .name = "f32", .nr = NR, .element = sizeof(float), .step = 1, .panel_bytes = panel_bytes, CAPP_PRODUCT_MAP(X)};
+#undef X
+
 const capp_kernels capp_kernels_ref = {.name = "ref",
                                        .needs = 0,
-                                       .nr = NR,
-                                       .panel_bytes = panel_bytes,
+                                       .f32 = &products,
 #define X(name, type, parameters) .name = name,
                                        CAPP_OP_MAP(X)
 #undef X

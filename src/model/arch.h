@@ -1,11 +1,83 @@
-/* The architectures that capp knows, each in its own file. */
+/* The architectures that capp knows, a family a file, and what the files of this room share. */
 #ifndef CAPP_MODEL_ARCH_H
 #define CAPP_MODEL_ARCH_H
 
+#include <string.h>
+
 #include "model/model.h"
 
-extern const capp_arch capp_arch_gemma3;
-extern const capp_arch capp_arch_gpt2;
-extern const capp_arch capp_arch_llama;
+/* In the order in which they are looked for and named. */
+#define CAPP_ARCH_MAP(X)                                                                                               \
+    X(bloom)                                                                                                           \
+    X(cohere)                                                                                                          \
+    X(cohere2)                                                                                                         \
+    X(falcon)                                                                                                          \
+    X(gemma)                                                                                                           \
+    X(gemma2)                                                                                                          \
+    X(gemma3)                                                                                                          \
+    X(gpt2)                                                                                                            \
+    X(gptj)                                                                                                            \
+    X(gptneox)                                                                                                         \
+    X(gptoss)                                                                                                          \
+    X(granite)                                                                                                         \
+    X(llama)                                                                                                           \
+    X(ministral)                                                                                                       \
+    X(mistral)                                                                                                         \
+    X(mixtral)                                                                                                         \
+    X(mpt)                                                                                                             \
+    X(olmo)                                                                                                            \
+    X(olmo2)                                                                                                           \
+    X(olmoe)                                                                                                           \
+    X(opt)                                                                                                             \
+    X(phi)                                                                                                             \
+    X(phi3)                                                                                                            \
+    X(qwen2)                                                                                                           \
+    X(qwen3)                                                                                                           \
+    X(qwen3moe)                                                                                                        \
+    X(smollm3)                                                                                                         \
+    X(stablelm)                                                                                                        \
+    X(starcoder2)
+
+#define X(name) extern const capp_arch capp_arch_##name;
+CAPP_ARCH_MAP(X)
+#undef X
+
+/* Names of tensors that most families share. */
+#define CAPP_ENDS_LIKE_LLAMA                                                                                           \
+    [CAPP_PART_TOKENS] = "model.embed_tokens", [CAPP_PART_OUTPUT_NORM] = "model.norm", [CAPP_PART_HEAD] = "lm_head"
+#define CAPP_ATTENTION_LIKE_LLAMA                                                                                      \
+    [CAPP_PART_Q] = "model.layers.%u.self_attn.q_proj", [CAPP_PART_K] = "model.layers.%u.self_attn.k_proj",            \
+    [CAPP_PART_V] = "model.layers.%u.self_attn.v_proj", [CAPP_PART_OUT] = "model.layers.%u.self_attn.o_proj"
+#define CAPP_FEED_LIKE_LLAMA                                                                                           \
+    [CAPP_PART_GATE] = "model.layers.%u.mlp.gate_proj", [CAPP_PART_UP] = "model.layers.%u.mlp.up_proj",                \
+    [CAPP_PART_DOWN] = "model.layers.%u.mlp.down_proj"
+#define CAPP_NORMS_LIKE_LLAMA                                                                                          \
+    [CAPP_PART_ATTENTION_NORM] = "model.layers.%u.input_layernorm", [CAPP_PART_FEED_NORM] =                            \
+                                                                        "model.layers.%u.post_attention_layernorm"
+#define CAPP_QK_NORMS_LIKE_QWEN3                                                                                       \
+    [CAPP_PART_Q_NORM] = "model.layers.%u.self_attn.q_norm", [CAPP_PART_K_NORM] = "model.layers.%u.self_attn.k_norm"
+#define CAPP_EXPERTS_LIKE_QWEN3                                                                                        \
+    [CAPP_PART_ROUTER] = "model.layers.%u.mlp.gate",                                                                   \
+    [CAPP_PART_EXPERT_GATE] = "model.layers.%u.mlp.experts.%u.gate_proj",                                              \
+    [CAPP_PART_EXPERT_UP] = "model.layers.%u.mlp.experts.%u.up_proj",                                                  \
+    [CAPP_PART_EXPERT_DOWN] = "model.layers.%u.mlp.experts.%u.down_proj"
+#define CAPP_NAMES_LIKE_LLAMA                                                                                          \
+    CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_FEED_LIKE_LLAMA, CAPP_NORMS_LIKE_LLAMA
+
+static inline bool capp_str_is(capp_str s, const char *text) {
+    return s.size == strlen(text) && !memcmp(s.data, text, s.size);
+}
+
+/* Hyperparameters from config.json; h is zero, arch the row. */
+capp_status capp_config_read(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);
+
+/* Hyperparameters from GGUF metadata; likewise. */
+capp_status capp_metadata_read(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);
+
+/* Frequencies of a rotation of dims dimensions, in out [dims / 2]. factors: divisors, for CAPP_SCALING_FACTORS. */
+void capp_rope_frequencies(double *out, const capp_rope *rope, uint32_t dims, const float *factors);
+
+/* Slopes of ALiBi in out [heads]. */
+void capp_alibi_slopes(float *out, uint32_t heads, double largest);
 
 #endif

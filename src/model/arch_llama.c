@@ -1,10 +1,97 @@
 /* Llama (Touvron et al., arXiv 2302.13971): RMS norms, rotary positions, SiLU-gated feed-forward, grouped key-value
- * heads. GGUF stores q and k rows permuted, so that a rotation turns neighbours. */
+ * heads; and those who changed little. GGUF stores Llama's q and k rows permuted, so that a rotation turns
+ * neighbours. */
 #include "model/arch.h"
 
+/* GGUF files of Mistral and Mixtral call themselves llama too. */
 const capp_arch capp_arch_llama = {
     .name = "llama",
-    .norm = CAPP_NORM_RMS,
+    .gguf = "llama",
+    .hf = "llama",
     .rope = CAPP_ROPE_PAIRS,
-    .activation = CAPP_SILU_GATED,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .qkv_bias = {false, "attention_bias"},
+    .out_bias = {false, "attention_bias"},
+    .feed_bias = {false, "mlp_bias"},
+    .experts = true,
+    .router_norm = true,
+    .window_period = CAPP_ALL_LOCAL,
+    .eps = 1e-6,
+    .names = {CAPP_NAMES_LIKE_LLAMA},
+    .prefix = "model.",
+};
+
+/* Mistral (Jiang et al., arXiv 2310.06825): every layer may look back a window only. */
+const capp_arch capp_arch_mistral = {
+    .name = "mistral",
+    .hf = "mistral",
+    .hf_rope = CAPP_ROPE_HALVES,
+    .window_period = CAPP_ALL_LOCAL,
+    .eps = 1e-6,
+    .names = {CAPP_NAMES_LIKE_LLAMA},
+    .prefix = "model.",
+};
+
+/* Ministral: windows on the layers that layer_types names. */
+const capp_arch capp_arch_ministral = {
+    .name = "ministral",
+    .hf = "ministral",
+    .hf_rope = CAPP_ROPE_HALVES,
+    .window_period = CAPP_ALL_LOCAL,
+    .eps = 1e-6,
+    .names = {CAPP_NAMES_LIKE_LLAMA},
+    .prefix = "model.",
+};
+
+/* Mixtral (Jiang et al., arXiv 2401.04088): experts in place of the feed-forward part. */
+const capp_arch capp_arch_mixtral = {
+    .name = "mixtral",
+    .hf = "mixtral",
+    .hf_rope = CAPP_ROPE_HALVES,
+    .window_period = CAPP_ALL_LOCAL,
+    .experts = true,
+    .router_norm = true,
+    .theta = 1000000,
+    .eps = 1e-5,
+    .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA,
+              CAPP_NORMS_LIKE_LLAMA, [CAPP_PART_ROUTER] = "model.layers.%u.block_sparse_moe.gate",
+              [CAPP_PART_EXPERT_GATE] = "model.layers.%u.block_sparse_moe.experts.%u.w1",
+              [CAPP_PART_EXPERT_UP] = "model.layers.%u.block_sparse_moe.experts.%u.w3",
+              [CAPP_PART_EXPERT_DOWN] = "model.layers.%u.block_sparse_moe.experts.%u.w2"},
+    .prefix = "model.",
+};
+
+/* SmolLM3: every fourth layer does not rotate (Yang et al., arXiv 2501.18795). */
+const capp_arch capp_arch_smollm3 = {
+    .name = "smollm3",
+    .gguf = "smollm3",
+    .hf = "smollm3",
+    .rope = CAPP_ROPE_PAIRS,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .nope_period = 4,
+    .qkv_bias = {false, "attention_bias"},
+    .out_bias = {false, "attention_bias"},
+    .feed_bias = {false, "mlp_bias"},
+    .tied = true,
+    .theta = 2000000,
+    .window_period = CAPP_ALL_LOCAL,
+    .eps = 1e-6,
+    .names = {CAPP_NAMES_LIKE_LLAMA},
+    .prefix = "model.",
+};
+
+/* Granite (IBM): scales of embedding, residuals, scores and logits. */
+const capp_arch capp_arch_granite = {
+    .name = "granite",
+    .gguf = "granite",
+    .hf = "granite",
+    .rope = CAPP_ROPE_PAIRS,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .qkv_bias = {false, "attention_bias"},
+    .out_bias = {false, "attention_bias"},
+    .feed_bias = {false, "mlp_bias"},
+    .scales = true,
+    .eps = 1e-6,
+    .names = {CAPP_NAMES_LIKE_LLAMA},
+    .prefix = "model.",
 };

@@ -4,48 +4,164 @@
 
 #include "base/error.h"
 #include "base/pool.h"
-#include "file/gguf.h"
+#include "file/source.h"
 #include "kernel/dequant.h"
 #include "kernel/kernel.h"
 
+enum { CAPP_MOST_LAYERS = 1024, CAPP_ALL_LOCAL = 1 << 30 };
+
 typedef enum capp_norm_kind { CAPP_NORM_RMS, CAPP_NORM_LAYER } capp_norm_kind;
 typedef enum capp_rope_kind { CAPP_ROPE_NONE, CAPP_ROPE_PAIRS, CAPP_ROPE_HALVES } capp_rope_kind;
-typedef enum capp_activation { CAPP_SILU_GATED, CAPP_GELU_GATED, CAPP_GELU } capp_activation;
+
+/* Gated ones multiply by a second product; ERF is the exact form of GELU, the others its tanh form; CLAMPED is
+ * GPT-OSS's (min(g, 7) / (1 + exp(-1.702 g))) (clamp(u, -7, 7) + 1). */
+typedef enum capp_activation {
+    CAPP_SILU_GATED,
+    CAPP_GELU_GATED,
+    CAPP_GELU_ERF_GATED,
+    CAPP_CLAMPED_GATED,
+    CAPP_GELU,
+    CAPP_GELU_ERF,
+    CAPP_RELU
+} capp_activation;
+
+static inline bool capp_is_gated(capp_activation a) {
+    return a <= CAPP_CLAMPED_GATED;
+}
+
+/* Norms of q and k: of each head with one weight for all, of each head with its own, of the whole row. */
+typedef enum capp_qk_norm { CAPP_QK_NONE, CAPP_QK_HEAD, CAPP_QK_OWN, CAPP_QK_ROW } capp_qk_norm;
+
+/* Whether the feed-forward part reads the stream before attention was added: from the attention's norm or its own. */
+typedef enum capp_parallel { CAPP_SEQUENTIAL, CAPP_PARALLEL_SHARED, CAPP_PARALLEL_OWN } capp_parallel;
+
+/* Tensors by what they are for. X(part, name in GGUF files) */
+#define CAPP_MODEL_PART_MAP(X)                                                                                         \
+    X(TOKENS, "token_embd")                                                                                            \
+    X(TOKENS_NORM, "token_embd_norm")                                                                                  \
+    X(POSITIONS, "position_embd")                                                                                      \
+    X(OUTPUT_NORM, "output_norm")                                                                                      \
+    X(HEAD, "output")                                                                                                  \
+    X(ROPE_FACTORS, "rope_freqs")                                                                                      \
+    X(ROPE_LONG, "rope_factors_long")                                                                                  \
+    X(ROPE_SHORT, "rope_factors_short")
+#define CAPP_LAYER_PART_MAP(X)                                                                                         \
+    X(ATTENTION_NORM, "attn_norm")                                                                                     \
+    X(QKV, "attn_qkv")                                                                                                 \
+    X(Q, "attn_q")                                                                                                     \
+    X(K, "attn_k")                                                                                                     \
+    X(V, "attn_v")                                                                                                     \
+    X(Q_NORM, "attn_q_norm")                                                                                           \
+    X(K_NORM, "attn_k_norm")                                                                                           \
+    X(SINKS, "attn_sinks")                                                                                             \
+    X(OUT, "attn_output")                                                                                              \
+    X(ATTENTION_POST_NORM, "post_attention_norm")                                                                      \
+    X(FEED_NORM, "ffn_norm")                                                                                           \
+    X(GATE, "ffn_gate")                                                                                                \
+    X(UP, "ffn_up")                                                                                                    \
+    X(DOWN, "ffn_down")                                                                                                \
+    X(FEED_POST_NORM, "post_ffw_norm")                                                                                 \
+    X(ROUTER, "ffn_gate_inp")                                                                                          \
+    X(EXPERT_GATE, "ffn_gate_exps")                                                                                    \
+    X(EXPERT_UP, "ffn_up_exps")                                                                                        \
+    X(EXPERT_DOWN, "ffn_down_exps")
+
+typedef enum capp_part {
+#define X(part, name) CAPP_PART_##part,
+    CAPP_MODEL_PART_MAP(X) CAPP_FIRST_LAYER_PART,
+    CAPP_BEFORE_LAYER_PARTS = CAPP_FIRST_LAYER_PART - 1,
+    CAPP_LAYER_PART_MAP(X)
+#undef X
+        CAPP_PARTS
+} capp_part;
+
+/* Whether products have a bias. GGUF: where key is not NULL, where the tensor is there. Folders: as config.json's key
+ * says, by_default where it says nothing or key is NULL. */
+typedef struct capp_has {
+    bool by_default;
+    const char *key;
+} capp_has;
+
+/* What config.json may say under a key for the model to be what the row describes, as JSON. */
+typedef struct capp_rule {
+    const char *key, *only;
+} capp_rule;
 
 /* What differs between architectures: a row of a table over one layer,
  *   h = embed(token) [+ position]
- *   h += [post_norm](out(attention(norm(h)))); h += [post_norm](down(activation(up(norm(h)))))
+ *   h += [post_norm](out(attention([norm](h)))); h += [post_norm](down(activation(up([norm](h)))))
  *   logits = head(norm(h))
- * Metadata keys are "NAME.key" of the architecture's name, as gguf.md lists them. */
+ * The numbers are read from the file into capp_hparams; where the file may say otherwise, that counts and the row is
+ * the default. */
 typedef struct capp_arch {
-    const char *name;    /* general.architecture */
-    capp_norm_kind norm; /* its epsilon is attention.layer_norm_rms_epsilon or .layer_norm_epsilon */
-    capp_rope_kind rope; /* pairs: q and k rows are stored for (2i, 2i + 1); halves: for (i, i + half) */
+    const char *name;    /* in messages; the key "NAME.key" of GGUF metadata */
+    const char *gguf;    /* general.architecture, or NULL: no GGUF file has it under its own name */
+    const char *hf;      /* model_type of config.json, or NULL */
+    capp_norm_kind norm; /* */
+    bool norm_bias;
+    bool bare_norms;     /* without weights */
+    bool norm_plus_one;  /* folders store a norm's weight less 1 */
+    capp_rope_kind rope; /* in GGUF files. Pairs: q and k rows are stored for (2i, 2i + 1); halves: for (i, i + half) */
+    capp_rope_kind hf_rope;
+    double rotary;        /* share of a head's dimensions that rotates, 0: all */
+    uint32_t nope_period; /* layer i does not rotate where (i + 1) % period == 0; 0: all do */
+    bool nope_global;     /* layers without a window do not rotate */
     capp_activation activation;
-    bool fused_qkv;         /* attn_qkv instead of attn_q, attn_k, attn_v */
-    bool biases;            /* of every product */
-    bool qk_norms;          /* an RMS norm of each head of q and k */
-    bool post_norms;        /* after attention and after the feed-forward part */
-    bool learned_positions; /* position_embd is added to the embedding */
-    bool scaled_embedding;  /* times sqrt(width) */
-    unsigned window_period; /* layer i is global where (i + 1) % period == 0, else looks back attention.sliding_window
-                               positions; 0: all are global */
-    double local_rope_base; /* base of the layers with a window; global ones have rope.freq_base */
+    capp_has qkv_bias, out_bias, feed_bias;
+    bool head_bias;
+    capp_qk_norm qk_norm;
+    const char *qk_norm_key; /* which decides in config.json; GGUF: where the tensor is there */
+    bool no_pre_norms;
+    bool post_norms;          /* after attention and after the feed-forward part */
+    capp_parallel parallel;   /* */
+    bool maybe_parallel;      /* shared, where the file says so */
+    double theta;             /* rope base where config.json does not say, 0: 10000 */
+    bool learned_positions;   /* a row of the table of positions is added to the embedding */
+    uint32_t position_offset; /* the first position's row in folders */
+    bool tokens_norm;         /* a norm of the embedding */
+    bool scaled_embedding;    /* times sqrt(width) */
+    bool alibi;               /* linear biases of scores */
+    bool sinks;               /* an attention logit of each head that no value belongs to */
+    bool caps;                /* soft caps of scores and logits */
+    bool scales;              /* Granite's */
+    bool logit_scale;         /* Cohere's */
+    bool clamps;              /* of q, k and v */
+    uint32_t window_period; /* layer i is global where (i + 1) % period == 0, else looks back a window; 0: all global */
+    double local_rope_base; /* base of the layers with a window, where it is their own */
+    bool experts;           /* may have them */
+    bool router_norm;       /* their shares are divided by the sum over the chosen */
+    bool rope_untruncated;  /* YaRN's bounds are not rounded */
+    bool tied;              /* the embedding is the head where config.json does not say */
+    bool transposed;        /* folders store products as [inputs][outputs] */
+    bool grouped_qkv;       /* folders store fused rows by key-value head: its q heads, its k, its v */
+    bool fused_gate;        /* gate and up are one tensor */
+    double eps;             /* where config.json does not say */
+    const char *names[CAPP_PARTS]; /* in folders; "%u" is the layer, then the expert; "a|b": the first that is there */
+    const char *gguf_names[CAPP_PARTS]; /* where they differ from the list above */
+    const char *prefix;                 /* of names, which some folders leave out */
+    const capp_rule *rules;             /* ends with a NULL key; or NULL */
 } capp_arch;
 
-/* The row of that name; NULL for an architecture that capp does not know. */
-const capp_arch *capp_arch_find(capp_str name);
+/* The row of that name in GGUF files or in config.json; NULL for an architecture that capp does not know. */
+const capp_arch *capp_arch_find(capp_str name, bool gguf);
 
-/* Names of all architectures, "gemma3, gpt2, llama", for messages. */
-const char *capp_arch_names(void);
+/* Names of all architectures in that format, "gemma3, gpt2, llama", in buffer, for messages. */
+const char *capp_arch_names(bool gguf, char *buffer, size_t size);
 
-/* y [rows][n] = x [rows][k] times the transpose of w [n][k], packed in panels of kernels->nr rows of w. */
+enum { CAPP_MOST_SOURCES = 3 };
+
+/* y [rows][n] = x [rows][k] times the transpose of w [n][k], packed in panels of products->nr rows of w. n rows are
+ * `parts` matrices of `columns` rows; their panels take turns: panel i is of part i % parts, from row i / parts * nr.
+ */
 typedef struct capp_matrix {
     size_t n, k;
-    size_t panels;      /* ceil(n / nr) */
-    size_t panel_bytes; /* */
-    char *packed;       /* [panels][panel_bytes], 64-byte aligned; inside the model's block */
-    const float *bias;  /* [n], or NULL */
+    size_t parts, columns; /* 2 of gate and up side by side, else 1 */
+    size_t panels;         /* parts * ceil(columns / nr) */
+    size_t panel_bytes;    /* */
+    char *packed;      /* [panels][panel_bytes], 64-byte aligned, inside the model's block; NULL: packed when used */
+    const float *bias; /* [n], or NULL */
+    const capp_tensor *source[CAPP_MOST_SOURCES]; /* [n_sources] its rows, one tensor's after another's */
+    size_t n_sources;
 } capp_matrix;
 
 typedef struct capp_norm {
@@ -55,45 +171,110 @@ typedef struct capp_norm {
 
 typedef struct capp_layer {
     capp_norm attention_norm, q_norm, k_norm, attention_post_norm, feed_norm, feed_post_norm;
-    capp_matrix qkv;  /* rows: heads * head_dim of q, kv_heads * head_dim of k, the same of v */
-    capp_matrix out;  /* width rows */
-    capp_matrix up;   /* gated: feed rows of the gate, then feed rows of up; else feed rows */
-    capp_matrix down; /* width rows */
-    uint32_t window;  /* a row sees its own and the window - 1 positions before it; 0: all */
-    unsigned rope;    /* index into capp_weights.rope_base */
+    capp_matrix qkv;          /* rows: heads * head_dim of q, kv_heads * head_dim of k, the same of v */
+    capp_matrix out;          /* width rows */
+    capp_matrix up;           /* gated: two parts, gate and up, of feed rows each; else one */
+    capp_matrix down;         /* width rows */
+    uint32_t window;          /* a row sees its own and the window - 1 positions before it; 0: all */
+    unsigned rope;            /* which of the n_ropes rotations */
+    bool still;               /* q and k do not rotate */
+    const float *sinks;       /* [heads], or NULL */
+    capp_matrix router;       /* experts rows */
+    capp_matrix *expert_up;   /* [experts] as up, in place of it; or NULL: no experts */
+    capp_matrix *expert_down; /* [experts] */
 } capp_layer;
+
+/* How a base's frequencies are stretched for long contexts. */
+typedef enum capp_scaling {
+    CAPP_SCALING_NONE,
+    CAPP_SCALING_LINEAR,
+    CAPP_SCALING_LLAMA3,
+    CAPP_SCALING_YARN,
+    CAPP_SCALING_FACTORS /* a divisor for each frequency */
+} capp_scaling;
+
+typedef struct capp_rope {
+    double base;
+    capp_scaling scaling;
+    double factor, original; /* context that the model was first trained with */
+    double low, high;        /* LLAMA3: factors; YARN: beta_slow, beta_fast */
+    bool untruncated;        /* YARN */
+    double magnitude;        /* of cosines and sines */
+} capp_rope;
+
+enum { CAPP_LOCAL = 1, CAPP_STILL = 2 };
 
 typedef struct capp_hparams {
     uint32_t vocabulary, context, width, layers, heads, kv_heads, head_dim, feed;
+    capp_activation activation;
+    capp_qk_norm qk_norm;
+    capp_parallel parallel;
+    bool qkv_bias, out_bias, feed_bias; /* folders */
+    bool tied;
+    capp_rope_kind rope;
     uint32_t rope_dims; /* dimensions of a head that rotate */
     uint32_t n_ropes;   /* kinds of rotation in use: 1, or 2 where windows have their own base */
-    double rope_base[2];
-    float norm_eps, embedding_scale, score_scale;
+    capp_rope ropes[2];
+    uint32_t short_context; /* LongRoPE: contexts up to this have factors of their own; 0: no such thing */
+    uint32_t window;
+    uint32_t experts, experts_used; /* experts: 0 for none */
+    bool router_norm;
+    bool mxfp4; /* folders: the experts' products are blocks of MXFP4 */
+    float norm_eps, embedding_scale, score_scale, residual_scale, logit_scale;
+    float score_cap, logit_cap;            /* 0: none */
+    float clamp;                           /* of q, k and v; 0: none */
+    float alibi;                           /* largest slope's exponent; 0: no biases */
+    unsigned char kinds[CAPP_MOST_LAYERS]; /* CAPP_LOCAL, CAPP_STILL */
 } capp_hparams;
 
 typedef struct capp_weights {
     const capp_arch *arch;
     const capp_kernels *kernels;
+    const capp_products *products; /* of kernels, of the precision of the packed matrices */
     capp_hparams hparams;
-    capp_layer *layers;                /* [hparams.layers] */
-    capp_norm output_norm;             /* */
-    capp_matrix head;                  /* vocabulary rows */
-    const capp_gguf_tensor *tokens;    /* embeddings [vocabulary][width], read row by row as stored */
-    const capp_gguf_tensor *positions; /* [context][width], or NULL */
+    capp_layer *layers;           /* [hparams.layers] */
+    capp_norm output_norm;        /* */
+    capp_matrix head;             /* vocabulary rows */
+    const capp_tensor *tokens;    /* embeddings [vocabulary][width], read row by row as stored */
+    const capp_tensor *positions; /* [context + position_offset][width], or NULL */
+    uint32_t position_offset;     /* row of the first position */
+    capp_norm tokens_norm;        /* of the embedding, where weight is not NULL */
+    double *frequencies;          /* [n_ropes][rope_dims / 2] in use; after them as many for long contexts */
+    const float *alibi;           /* [heads] slopes, or NULL */
+    capp_matrix *expert_matrices; /* [layers][2 experts] */
     capp_dequant_fn tokens_dequant, positions_dequant;
     uint64_t parameters, packed_bytes;
-    char *block;    /* all packed matrices */
+    char *block;    /* all packed matrices; NULL: they are packed when used */
     float **floats; /* norms and biases as float32 */
     size_t n_floats, floats_capacity;
+    struct capp_derived *derived; /* tensors that no file has as they are wanted, a list */
+    bool borrows;                 /* a twin: of all this only layers and expert_matrices are its own */
 } capp_weights;
 
 /* Reads and checks hyperparameters alone. Errors name the file and the key. */
-capp_status capp_hparams_read(capp_hparams *hparams, const capp_arch **arch, const capp_gguf *g, capp_error *err);
-
-/* Binds every tensor of g (which must outlive *weights), checks type and shape, packs matrices on the pool's threads.
- * Errors name the file and the tensor. *weights is NULL on failure. */
-capp_status capp_weights_open(capp_weights **weights, const capp_gguf *g, const capp_kernels *kernels, capp_pool *pool,
+capp_status capp_hparams_read(capp_hparams *hparams, const capp_arch **arch, const capp_source *source,
                               capp_error *err);
+
+/* Binds every tensor of the source (which must outlive *weights), checks type and shape, packs matrices on the pool's
+ * threads for products, which are kernels->f32 or kernels->bf16. Errors name the file and the tensor. *weights is NULL
+ * on failure. */
+capp_status capp_weights_open(capp_weights **weights, const capp_source *source, const capp_kernels *kernels,
+                              const capp_products *products, capp_pool *pool, capp_error *err);
+
+/* The context that the model is run with, from which LongRoPE chooses its factors: those for short contexts up to
+ * hparams.short_context (where the file says so), which is what capp_weights_open leaves, else the long ones. */
+void capp_weights_set_context(capp_weights *weights, uint32_t context);
+/* The same weights for other products, packed panel by panel whenever they are used: it takes no memory, and a wave
+ * takes a dequantisation longer. Borrows from weights, which must outlive *twin. */
+capp_status capp_weights_twin(capp_weights **twin, const capp_weights *weights, const capp_products *products,
+                              capp_error *err);
+
+/* Panels first .. first + n - 1 of m, one after another, 64-byte aligned: where they are packed, or packed into
+ * scratch, which has capp_matrix_scratch(w, m, n) floats and is 64-byte aligned. */
+const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, float *scratch);
+
+/* Whole vectors; 0 where m is packed. */
+size_t capp_matrix_scratch(const capp_weights *w, const capp_matrix *m, size_t n);
 
 /* weights may be NULL. */
 void capp_weights_free(capp_weights *weights);

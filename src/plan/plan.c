@@ -132,6 +132,9 @@ static capp_status visit(planner *p, uint32_t node, capp_error *err) {
     if (p->wave_rows == p->rows && (st = end_wave(p, err)) != CAPP_OK) return st;
     if (!resident) {
         if (!p->slots->n_free) evict_wave(p);
+        /* Paths that the wave found resident may hold the rest of the store: they are idle when it has ended. */
+        if (!p->slots->n_free && (st = end_wave(p, err)) != CAPP_OK) return st;
+        if (!p->slots->n_free) evict_wave(p);
         if (!p->slots->n_free)
             return capp_fail(err, CAPP_EBUDGET, "the KV store of %zu slots is too small", p->slots->n);
         x->slot = take_slot(p->slots);

@@ -62,12 +62,6 @@ void capp_tree_free(capp_tree *tree) {
     memset(tree, 0, sizeof *tree);
 }
 
-size_t capp_tree_bytes(size_t n) {
-    size_t table = FIRST_TABLE;
-    while (table < 2 * (n + 1)) table *= 2;
-    return (n + n / 2 + 17) * sizeof(capp_node) + table * sizeof(uint32_t);
-}
-
 void capp_tree_make_idle(capp_tree *tree, uint32_t node) {
     capp_node *x = &tree->nodes[node];
     x->idle = true;
@@ -129,7 +123,8 @@ static void touch(capp_tree *tree, uint32_t node) {
 
 capp_status capp_tree_next_window(capp_tree *tree, capp_error *err) {
     capp_status st;
-    if (tree->n > 4096 && tree->n > 2 * tree->residents && (st = compact(tree, err)) != CAPP_OK) return st;
+    /* A share of the table's size more, for compacting clears the table. */
+    if (tree->n > 2 * tree->residents + tree->table_size / 16 && (st = compact(tree, err)) != CAPP_OK) return st;
     tree->window++;
     tree->touched = tree->longest = 0;
     touch(tree, CAPP_ROOT);

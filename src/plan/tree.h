@@ -51,7 +51,8 @@ capp_status capp_tree_init(capp_tree *tree, capp_error *err);
 void capp_tree_free(capp_tree *tree);
 
 /* Begins the next window: nothing is touched, scored or asked. Residents stay; where most nodes are not resident,
- * they are dropped, and all node numbers change. */
+ * they are dropped, and all node numbers change: a tree never holds more than 4/3 of (the nodes touched in a window and
+ * twice the residents). */
 capp_status capp_tree_next_window(capp_tree *tree, capp_error *err);
 
 /* Forgets every resident: the KV store has lost its contents. */
@@ -65,9 +66,6 @@ capp_status capp_tree_insert(capp_tree *tree, uint32_t from, const int32_t *ids,
 /* Whether the node's row must run: it has a child in this window, or is asked. A token after which nothing is wanted is
  * never run. The root never runs. */
 bool capp_node_runs(const capp_tree *tree, uint32_t node);
-
-/* Bytes that a tree of n nodes takes at most. */
-size_t capp_tree_bytes(size_t n);
 
 /* The list of idle residents, oldest first. A resident leaves it when the window needs it and goes to its young end
  * when the window has done with it; children go before their parents. */

@@ -12,15 +12,14 @@ static bool prints(unsigned byte) {
     return (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
 }
 
-/* The character that stands for byte b; of those that do not print, 0x00-0x20 come first, then 0x7f-0xa0, then 0xad. */
-static unsigned character_of(unsigned char b) {
+/* Of those that do not print, 0x00-0x20 come first, then 0x7f-0xa0, then 0xad. */
+unsigned capp_bytelevel_character(unsigned char b) {
     if (prints(b)) return b;
     return 0x100u + (b <= 0x20 ? b : b <= 0xa0 ? b - 0x7fu + 0x21u : 0x43u);
 }
 
-/* Writes byte b as its character in UTF-8, 1 or 2 bytes. */
-static size_t write_byte(unsigned char b, char *out) {
-    unsigned c = character_of(b);
+size_t capp_bytelevel_write(unsigned char b, char *out) {
+    unsigned c = capp_bytelevel_character(b);
     if (c < 0x80) {
         out[0] = (char)c;
         return 1;
@@ -30,13 +29,13 @@ static size_t write_byte(unsigned char b, char *out) {
     return 2;
 }
 
-static uint64_t merge_hash(int32_t left, int32_t right) {
+uint64_t capp_merge_hash(int32_t left, int32_t right) {
     uint64_t h = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9e3779b97f4a7c15u;
     return h ^ h >> 29;
 }
 
 bool capp_bytelevel_pair(const capp_vocab *vocab, int32_t left, int32_t right, uint32_t *key, int32_t *merged) {
-    for (size_t i = merge_hash(left, right) & vocab->merge_mask;; i = (i + 1) & vocab->merge_mask) {
+    for (size_t i = capp_merge_hash(left, right) & vocab->merge_mask;; i = (i + 1) & vocab->merge_mask) {
         const capp_merge_slot *slot = &vocab->merges[i];
         if (slot->left == left && slot->right == right) {
             *key = slot->rank;
@@ -88,7 +87,7 @@ static capp_status add_merges(capp_vocab *vocab, const capp_str *lines, size_t n
     if (st != CAPP_OK) return st;
     capp_text_index_find_batch(&vocab->index, texts, 3 * n, ids);
     for (size_t i = 0; i < n; i++)
-        __builtin_prefetch(&vocab->merges[merge_hash(ids[3 * i], ids[3 * i + 1]) & vocab->merge_mask], 1);
+        __builtin_prefetch(&vocab->merges[capp_merge_hash(ids[3 * i], ids[3 * i + 1]) & vocab->merge_mask], 1);
     for (size_t i = 0; i < n; i++) {
         const int32_t *id = &ids[3 * i];
         if (id[0] == CAPP_NO_TOKEN || id[1] == CAPP_NO_TOKEN || id[2] == CAPP_NO_TOKEN)
@@ -96,7 +95,7 @@ static capp_status add_merges(capp_vocab *vocab, const capp_str *lines, size_t n
                 err, CAPP_EFORMAT,
                 "%s: tokenizer.ggml.merges: number %zu, \"%.*s\", joins or makes pieces that are no tokens",
                 vocab->path, first + i, lines[i].size < 100 ? (int)lines[i].size : 100, lines[i].data);
-        size_t at = merge_hash(id[0], id[1]) & vocab->merge_mask;
+        size_t at = capp_merge_hash(id[0], id[1]) & vocab->merge_mask;
         while (vocab->merges[at].left != CAPP_NO_TOKEN &&
                (vocab->merges[at].left != id[0] || vocab->merges[at].right != id[1]))
             at = (at + 1) & vocab->merge_mask;
@@ -145,8 +144,9 @@ capp_status capp_bytelevel_open(capp_vocab *vocab, const capp_gguf *g, capp_erro
     memset(vocab->byte_of, 0xff, sizeof vocab->byte_of);
     for (unsigned b = 0; b < 256; b++) {
         char text[2];
-        vocab->byte_id[b] = capp_text_index_find(&vocab->index, (capp_str){text, write_byte((unsigned char)b, text)});
-        vocab->byte_of[character_of((unsigned char)b)] = (int16_t)b;
+        vocab->byte_id[b] =
+            capp_text_index_find(&vocab->index, (capp_str){text, capp_bytelevel_write((unsigned char)b, text)});
+        vocab->byte_of[capp_bytelevel_character((unsigned char)b)] = (int16_t)b;
     }
     return read_merges(vocab, g, err);
 }
@@ -187,7 +187,7 @@ static capp_status whole_word(const encode_call *call, capp_str word, int32_t *i
     if (word.size > vocab->longest) return CAPP_OK;
     if (!capp_grow(&scratch->text, &scratch->text_capacity, 2 * word.size, 1)) return capp_fail_memory(err, "a word");
     size_t n = 0;
-    for (size_t i = 0; i < word.size; i++) n += write_byte((unsigned char)word.data[i], scratch->text + n);
+    for (size_t i = 0; i < word.size; i++) n += capp_bytelevel_write((unsigned char)word.data[i], scratch->text + n);
     int32_t found = capp_text_index_find(&vocab->index, (capp_str){scratch->text, n});
     if (found != CAPP_NO_TOKEN && vocab->types[found] == CAPP_TOKEN_NORMAL) *id = found;
     return CAPP_OK;

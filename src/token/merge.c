@@ -9,8 +9,9 @@ enum { SHORT_WORD = 48 }; /* parts; above it the heap is faster */
 
 static bool pair_of(const capp_vocab *vocab, const char *text, const capp_part *left, const capp_part *right,
                     uint32_t end, uint32_t *key, int32_t *merged) {
-    if (vocab->kind == CAPP_VOCAB_BYTE_LEVEL) return capp_bytelevel_pair(vocab, left->id, right->id, key, merged);
-    return capp_sentencepiece_pair(vocab, (capp_str){text + left->at, end - left->at}, key, merged);
+    if (vocab->kind == CAPP_VOCAB_SENTENCEPIECE)
+        return capp_sentencepiece_pair(vocab, (capp_str){text + left->at, end - left->at}, key, merged);
+    return capp_bytelevel_pair(vocab, left->id, right->id, key, merged);
 }
 
 /* Finds out how part i merges with the next one; parts[n].at is the end of the word. */

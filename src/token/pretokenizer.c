@@ -1,13 +1,11 @@
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include "token/pretokenizer.h"
 
-#include <pcre2.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "token/unicode_since_14.h"
+#include "token/regex.h"
 
-enum { MOST_STAGES = 6, HEAP_LIMIT_KIB = 256 * 1024 };
+enum { MOST_STAGES = 6 };
 
 /* English contractions, in any case. */
 #define CONTRACTIONS      "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -140,6 +138,7 @@ static const struct {
     {"deepseek-r1-qwen", qwen2, 0},
     {"megrez", qwen2, 0},
     {"kormo", qwen2, 0},
+    {"f2llmv2", qwen2, 0},
     {"stablelm2", qwen2, 0},
     {"hunyuan", qwen2, 0},
     {"solar-open", qwen2, 0},
@@ -152,6 +151,7 @@ static const struct {
     {"deepseek-v3", deepseek3, 0},
     {"hunyuan-dense", deepseek3, 0},
     {"joyai-llm", deepseek3, 0},
+    {"hy_v4", deepseek3, 0},
     {"youtu", youtu, WHOLE},
     {"bloom", bloom, 0},
     {"poro-chat", bloom, 0},
@@ -161,6 +161,7 @@ static const struct {
     {"gpt-4o", gpt4o, 0},
     {"llama4", gpt4o, 0},
     {"kanana2", gpt4o, 0},
+    {"talkie", gpt4o, 0},
     {"minimax-m2", gpt4o, 0},
     {"tiny_aya", tiny_aya, 0},
     {"cohere2moe", tiny_aya, 0},
@@ -178,9 +179,7 @@ enum { N_TABLE = sizeof table / sizeof table[0] };
 struct capp_pretokenizer {
     size_t row; /* of the table */
     size_t n_stages;
-    pcre2_code *stages[MOST_STAGES];
-    pcre2_general_context *general; /* allocates through base/mem.h */
-    pcre2_match_context *match;
+    capp_regex *stages[MOST_STAGES];
 };
 
 const char *capp_pretokenizer_name_at(size_t i) {
@@ -191,115 +190,6 @@ const char *capp_pretokenizer_name(const capp_pretokenizer *pre) {
 }
 unsigned capp_pretokenizer_flags(const capp_pretokenizer *pre) {
     return table[pre->row].flags;
-}
-
-static void *allocate(size_t size, void *unused) {
-    (void)unused;
-    return capp_new(size, 1);
-}
-
-static void release(void *p, void *unused) {
-    (void)unused;
-    capp_free(p);
-}
-
-static capp_status fail_pcre2(int code, const char *what, capp_error *err) {
-    if (code == PCRE2_ERROR_NOMEMORY || code == PCRE2_ERROR_HEAPLIMIT || code == PCRE2_ERROR_HEAP_FAILED)
-        return capp_fail_memory(err, what);
-    char message[200] = "";
-    pcre2_get_error_message(code, (PCRE2_UCHAR *)message, sizeof message);
-    return capp_fail(err, CAPP_EINVAL, "%s: PCRE2 says: %s", what, message);
-}
-
-/* The property White_Space. PCRE2's \s has U+180E too. */
-#define WHITE_SPACE "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
-
-/* What stands for an escape inside a class. */
-static const struct {
-    const char *escape, *inside;
-} classes[] = {
-    {"\\s", WHITE_SPACE},          {"\\d", "\\p{Nd}" NEW_ND},     {"\\p{L}", "\\p{L}" NEW_LU NEW_LL NEW_LM NEW_LO},
-    {"\\p{Lu}", "\\p{Lu}" NEW_LU}, {"\\p{Ll}", "\\p{Ll}" NEW_LL}, {"\\p{Lm}", "\\p{Lm}" NEW_LM},
-    {"\\p{Lo}", "\\p{Lo}" NEW_LO}, {"\\p{M}", "\\p{M}" NEW_M},    {"\\p{Nd}", "\\p{Nd}" NEW_ND},
-    {"\\p{N}", "\\p{N}" NEW_N},    {"\\p{P}", "\\p{P}" NEW_P},    {"\\p{S}", "\\p{S}" NEW_S},
-};
-
-enum { N_CLASSES = sizeof classes / sizeof classes[0] };
-
-typedef struct buffer {
-    char *data;
-    size_t n, capacity;
-    bool failed;
-} buffer;
-
-static void put(buffer *out, const char *text, size_t size) {
-    out->failed = out->failed || !capp_grow(&out->data, &out->capacity, out->n + size + 1, 1);
-    if (out->failed) return;
-    memcpy(out->data + out->n, text, size);
-    out->n += size;
-    out->data[out->n] = 0;
-}
-
-static void put_text(buffer *out, const char *text) {
-    put(out, text, strlen(text));
-}
-
-/* Writes the escape at p, a backslash, and returns its size. */
-static size_t put_escape(buffer *out, const char *p, bool in_class) {
-    size_t size = p[1] ? 2 : 1;
-    bool negated = p[1] == 'S' || p[1] == 'D';
-    const char *plain = p[1] == 'S' ? "\\s" : p[1] == 'D' ? "\\d" : p;
-    for (size_t i = 0; i < N_CLASSES && !(negated && in_class); i++) {
-        size_t n = strlen(classes[i].escape);
-        if (strncmp(plain, classes[i].escape, n) != 0) continue;
-        if (!in_class) put_text(out, negated ? "[^" : "[");
-        put_text(out, classes[i].inside);
-        if (!in_class) put_text(out, "]");
-        return n;
-    }
-    put(out, p, size);
-    return size;
-}
-
-/* pattern as PCRE2 must be given it, NUL-terminated; ends with capp_free. NULL: out of memory. The patterns are written
- * for Oniguruma, whose \s has one character less than PCRE2's and whose Unicode may be newer: such classes are written
- * out. Classes do not nest. */
-static char *translate(const char *pattern) {
-    buffer out = {0};
-    bool in_class = false;
-    put_text(&out, "");
-    for (const char *p = pattern; *p;) {
-        if (*p == '\\') {
-            p += put_escape(&out, p, in_class);
-            continue;
-        }
-        if (*p == '[') in_class = true;
-        if (*p == ']') in_class = false;
-        put(&out, p++, 1);
-    }
-    if (!out.failed) return out.data;
-    capp_free(out.data);
-    return NULL;
-}
-
-static capp_status compile(capp_pretokenizer *pre, const char *pattern, capp_error *err) {
-    pcre2_compile_context *context = pcre2_compile_context_create(pre->general);
-    char *translated = context ? translate(pattern) : NULL;
-    if (!translated) {
-        pcre2_compile_context_free(context);
-        return capp_fail_memory(err, "a pre-tokenizer");
-    }
-    int code;
-    PCRE2_SIZE at;
-    pcre2_code *re =
-        pcre2_compile((PCRE2_SPTR)translated, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &at, context);
-    pcre2_compile_context_free(context);
-    capp_free(translated);
-    if (!re) return fail_pcre2(code, "a pre-tokenizer's pattern", err);
-    /* Where there can be no JIT (not built in, no executable memory), pcre2_match interprets. */
-    (void)pcre2_jit_compile(re, PCRE2_JIT_COMPLETE);
-    pre->stages[pre->n_stages++] = re;
-    return CAPP_OK;
 }
 
 capp_status capp_pretokenizer_open(capp_pretokenizer **out, capp_str name, capp_error *err) {
@@ -315,58 +205,30 @@ capp_status capp_pretokenizer_open(capp_pretokenizer **out, capp_str name, capp_
     if (!pre) return capp_fail_memory(err, "a pre-tokenizer");
     capp_status st = CAPP_OK;
     pre->row = row;
-    pre->general = pcre2_general_context_create(allocate, release, NULL);
-    if (pre->general) pre->match = pcre2_match_context_create(pre->general);
-    if (!pre->match) st = capp_fail_memory(err, "a pre-tokenizer");
-    for (size_t i = 0; st == CAPP_OK && i < MOST_STAGES && table[row].patterns[i]; i++)
-        st = compile(pre, table[row].patterns[i], err);
+    for (; st == CAPP_OK && pre->n_stages < MOST_STAGES && table[row].patterns[pre->n_stages]; pre->n_stages++)
+        st = capp_regex_open(&pre->stages[pre->n_stages], capp_str_of(table[row].patterns[pre->n_stages]), false, err);
     if (st != CAPP_OK) {
         capp_pretokenizer_free(pre);
         return st;
     }
-    /* The patterns are ours and go through a text in linear time, so that there is nothing to limit but memory. */
-    pcre2_set_match_limit(pre->match, UINT32_MAX);
-    pcre2_set_depth_limit(pre->match, UINT32_MAX);
-    pcre2_set_heap_limit(pre->match, HEAP_LIMIT_KIB);
     *out = pre;
     return CAPP_OK;
 }
 
 void capp_pretokenizer_free(capp_pretokenizer *pre) {
     if (!pre) return;
-    for (size_t i = 0; i < pre->n_stages; i++) pcre2_code_free(pre->stages[i]);
-    pcre2_match_context_free(pre->match);
-    pcre2_general_context_free(pre->general);
+    for (size_t i = 0; i < pre->n_stages; i++) capp_regex_free(pre->stages[i]);
     capp_free(pre);
 }
 
 /* What one call of capp_pretokenizer_split carries along. */
 typedef struct split_call {
     const capp_pretokenizer *pre;
-    pcre2_match_data *match; /* of one pair: the whole match */
+    capp_matcher *matcher;
     capp_word_fn fn;
     void *user;
     capp_error *err;
 } split_call;
-
-/* The next match of a stage at or after *at, as *at and *end. CAPP_OK and *at == text.size: none. */
-static capp_status find(const split_call *call, size_t stage, capp_str text, size_t *at, size_t *end) {
-    const pcre2_code *re = call->pre->stages[stage];
-    PCRE2_SPTR subject = (PCRE2_SPTR)text.data;
-    uint32_t options = PCRE2_NO_UTF_CHECK; /* whoever calls has checked it */
-    int rc = pcre2_match(re, subject, text.size, *at, options, call->match, call->pre->match);
-    if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
-        rc = pcre2_match(re, subject, text.size, *at, options | PCRE2_NO_JIT, call->match, call->pre->match);
-    if (rc == PCRE2_ERROR_NOMATCH) {
-        *at = *end = text.size;
-        return CAPP_OK;
-    }
-    if (rc < 0) return fail_pcre2(rc, "cutting a text into words", call->err);
-    const PCRE2_SIZE *pair = pcre2_get_ovector_pointer(call->match);
-    *at = pair[0];
-    *end = pair[1];
-    return CAPP_OK;
-}
 
 /* Depth: at most MOST_STAGES. */
 static capp_status split(const split_call *call, size_t stage, capp_str text) {
@@ -375,7 +237,8 @@ static capp_status split(const split_call *call, size_t stage, capp_str text) {
     size_t done = 0, from = 0;
     while (done < text.size) {
         size_t at = from, end = from;
-        capp_status st = find(call, stage, text, &at, &end);
+        bool found;
+        capp_status st = capp_regex_find(call->pre->stages[stage], call->matcher, text, &at, &end, &found, call->err);
         if (st == CAPP_OK) st = split(call, stage + 1, (capp_str){text.data + done, at - done});
         if (st == CAPP_OK) st = split(call, stage + 1, (capp_str){text.data + at, end - at});
         if (st != CAPP_OK) return st;
@@ -391,9 +254,9 @@ static capp_status split(const split_call *call, size_t stage, capp_str text) {
 
 capp_status capp_pretokenizer_split(const capp_pretokenizer *pre, capp_str text, capp_word_fn fn, void *user,
                                     capp_error *err) {
-    split_call call = {pre, pcre2_match_data_create(1, pre->general), fn, user, err};
-    if (!call.match) return capp_fail_memory(err, "cutting a text into words");
+    split_call call = {pre, capp_matcher_new(), fn, user, err};
+    if (!call.matcher) return capp_fail_memory(err, "cutting a text into words");
     capp_status st = split(&call, 0, text);
-    pcre2_match_data_free(call.match);
+    capp_matcher_free(call.matcher);
     return st;
 }

@@ -148,14 +148,25 @@ static capp_status fill_tries(capp_vocab *vocab, capp_error *err) {
     return st;
 }
 
+capp_status capp_special_find_ends(capp_vocab *vocab, capp_error *err) {
+    vocab->ends = capp_new(N_KNOWN + N_KEYS, sizeof *vocab->ends);
+    if (!vocab->ends) return capp_fail_memory(err, "a vocabulary's special tokens");
+    find_known(vocab);
+    add_end(vocab, vocab->info.eos);
+    add_end(vocab, vocab->info.eot);
+    return CAPP_OK;
+}
+
 capp_status capp_special_open(capp_vocab *vocab, const capp_gguf *g, capp_error *err) {
     capp_vocab_info *info = &vocab->info;
-    bool sentencepiece = vocab->kind == CAPP_VOCAB_SENTENCEPIECE;
-    /* Where the file does not say: sentencepiece's own numbers. */
-    info->unk = sentencepiece ? 0 : CAPP_NO_TOKEN;
+    bool sentencepiece = vocab->kind == CAPP_VOCAB_SENTENCEPIECE, unigram = vocab->kind == CAPP_VOCAB_UNIGRAM;
+    /* Where the file does not say: sentencepiece's own numbers, or T5's. */
+    info->unk = sentencepiece ? 0 : unigram ? 2 : CAPP_NO_TOKEN;
     info->bos = sentencepiece ? 1 : CAPP_NO_TOKEN;
-    info->eos = sentencepiece ? 2 : CAPP_NO_TOKEN;
-    info->eot = info->pad = CAPP_NO_TOKEN;
+    info->eos = sentencepiece ? 2 : unigram ? 1 : CAPP_NO_TOKEN;
+    info->eot = CAPP_NO_TOKEN;
+    info->pad = unigram ? 0 : CAPP_NO_TOKEN;
+    info->add_eos = unigram;
     int32_t eom = CAPP_NO_TOKEN, fim_pad = CAPP_NO_TOKEN;
     const struct {
         const char *key;
@@ -168,17 +179,13 @@ capp_status capp_special_open(capp_vocab *vocab, const capp_gguf *g, capp_error 
     for (size_t i = 0; st == CAPP_OK && i < N_KEYS; i++) st = read_id(vocab, g, ids[i].key, ids[i].id, err);
     if (st == CAPP_OK) st = read_flag(vocab, g, "tokenizer.ggml.add_bos_token", &info->add_bos, err);
     if (st == CAPP_OK) st = read_flag(vocab, g, "tokenizer.ggml.add_eos_token", &info->add_eos, err);
-    if (st == CAPP_OK && sentencepiece)
+    if (st == CAPP_OK && (sentencepiece || unigram))
         st = read_flag(vocab, g, "tokenizer.ggml.add_space_prefix", &info->add_space_prefix, err);
     if (st != CAPP_OK) return st;
     if (info->add_bos && info->bos == CAPP_NO_TOKEN)
         return capp_fail(err, CAPP_EFORMAT, "%s: a text begins with BOS, but tokenizer.ggml.bos_token_id is missing",
                          vocab->path);
-    vocab->ends = capp_new(N_KNOWN + N_KEYS, sizeof *vocab->ends);
-    if (!vocab->ends) return capp_fail_memory(err, "a vocabulary's special tokens");
-    find_known(vocab);
-    add_end(vocab, info->eos);
-    add_end(vocab, info->eot);
+    if ((st = capp_special_find_ends(vocab, err)) != CAPP_OK) return st;
     add_end(vocab, eom);
     add_end(vocab, fim_pad);
     return fill_tries(vocab, err);

@@ -33,10 +33,13 @@ static capp_status read_kind(capp_vocab *vocab, const capp_gguf *g, capp_error *
     } else if (name.size == 5 && !memcmp(name.data, "llama", 5)) {
         vocab->kind = CAPP_VOCAB_SENTENCEPIECE;
         vocab->info.model = "llama";
+    } else if (name.size == 2 && !memcmp(name.data, "t5", 2)) {
+        vocab->kind = CAPP_VOCAB_UNIGRAM;
+        vocab->info.model = "t5";
     } else {
         return capp_fail(err, CAPP_EUNSUPPORTED,
-                         "%s: tokenizer.ggml.model: \"%.*s\" is unknown; byte-level BPE (gpt2) and SentencePiece BPE "
-                         "(llama) are supported",
+                         "%s: tokenizer.ggml.model: \"%.*s\" is unknown; byte-level BPE (gpt2), SentencePiece BPE "
+                         "(llama) and Unigram (t5) are supported",
                          vocab->path, name.size < 100 ? (int)name.size : 100, name.data ? name.data : "");
     }
     return CAPP_OK;
@@ -111,10 +114,14 @@ static capp_status joins(const capp_vocab *vocab, const char *b, bool *equal, ca
     return st;
 }
 
-static capp_status find_completion_rule(capp_vocab *vocab, capp_error *err) {
-    bool without, with = false;
+capp_status capp_vocab_find_rule(capp_vocab *vocab, capp_error *err) {
+    bool without = false, with = false;
     capp_status st = joins(vocab, "b", &without, err);
     if (st == CAPP_OK && !without) st = joins(vocab, " b", &with, err);
+    if (st == CAPP_EINVAL) { /* these letters cannot be tokenised: there is no rule to tell */
+        without = with = false;
+        st = CAPP_OK;
+    }
     vocab->info.completion_needs_space = !without;
     vocab->info.completion_rule_known = without || with;
     return st;
@@ -127,10 +134,11 @@ static capp_status open_parts(capp_vocab *vocab, const capp_gguf *g, capp_error 
     if (st == CAPP_OK) st = capp_text_index_make(&vocab->index, vocab->texts, vocab->info.n_tokens, err);
     if (st == CAPP_OK)
         st = vocab->kind == CAPP_VOCAB_BYTE_LEVEL ? capp_bytelevel_open(vocab, g, err)
+             : vocab->kind == CAPP_VOCAB_UNIGRAM  ? capp_ugm_open(vocab, g, err)
                                                   : capp_sentencepiece_open(vocab, g, err);
     if (st == CAPP_OK) st = capp_special_open(vocab, g, err);
     if (st == CAPP_OK) st = make_pieces(vocab, err);
-    if (st == CAPP_OK) st = find_completion_rule(vocab, err);
+    if (st == CAPP_OK) st = capp_vocab_find_rule(vocab, err);
     return st;
 }
 
@@ -160,6 +168,8 @@ void capp_vocab_free(capp_vocab *vocab) {
     capp_free(vocab->ends);
     capp_free(vocab->merges);
     capp_free(vocab->priority);
+    capp_hf_free(vocab->hf);
+    capp_ugm_free(vocab->ugm);
     capp_free(vocab);
 }
 
@@ -182,6 +192,7 @@ static capp_status encode_plain(const capp_vocab *vocab, capp_scratch *scratch, 
                                 capp_error *err) {
     if (!text.size) return CAPP_OK;
     return vocab->kind == CAPP_VOCAB_BYTE_LEVEL ? capp_bytelevel_encode(vocab, scratch, text, out, err)
+           : vocab->kind == CAPP_VOCAB_UNIGRAM  ? capp_ugm_encode(vocab, scratch, text, out, err)
                                                 : capp_sentencepiece_encode(vocab, scratch, text, out, err);
 }
 
@@ -203,6 +214,17 @@ static capp_status encode_around(const capp_vocab *vocab, const capp_trie *trie,
     return encode_plain(vocab, scratch, (capp_str){text.data + begin, text.size - begin}, out, err);
 }
 
+static capp_status encode_gguf(const capp_vocab *vocab, capp_scratch *scratch, capp_str text, unsigned flags,
+                               capp_ids *out, capp_error *err) {
+    if (flags & CAPP_TOKENIZE_BOS && vocab->info.add_bos && !capp_ids_push(out, vocab->info.bos))
+        return capp_fail_memory(err, "ids");
+    const capp_trie none = {0};
+    const capp_trie *trie = flags & CAPP_TOKENIZE_SPECIAL          ? &vocab->special
+                            : vocab->kind == CAPP_VOCAB_BYTE_LEVEL ? &vocab->always
+                                                                   : &none;
+    return encode_around(vocab, trie, scratch, text, out, err);
+}
+
 capp_status capp_vocab_encode(const capp_vocab *vocab, capp_str text, unsigned flags, capp_ids *out, capp_error *err) {
     if (text.size > MOST_TEXT)
         return capp_fail(err, CAPP_EINVAL, "the text is %zu bytes; at most %d can be tokenised at once", text.size,
@@ -210,14 +232,8 @@ capp_status capp_vocab_encode(const capp_vocab *vocab, capp_str text, unsigned f
     size_t invalid = capp_utf8_invalid_at(text), n = out->n;
     if (invalid < text.size) return capp_fail(err, CAPP_EINVAL, "the text is not valid UTF-8 at byte %zu", invalid);
     capp_scratch scratch = {0};
-    capp_status st = CAPP_OK;
-    if (flags & CAPP_TOKENIZE_BOS && vocab->info.add_bos && !capp_ids_push(out, vocab->info.bos))
-        st = capp_fail_memory(err, "ids");
-    const capp_trie none = {0};
-    const capp_trie *trie = flags & CAPP_TOKENIZE_SPECIAL          ? &vocab->special
-                            : vocab->kind == CAPP_VOCAB_BYTE_LEVEL ? &vocab->always
-                                                                   : &none;
-    if (st == CAPP_OK) st = encode_around(vocab, trie, &scratch, text, out, err);
+    capp_status st = vocab->kind == CAPP_VOCAB_HF ? capp_hf_encode(vocab, &scratch, text, flags, out, err)
+                                                  : encode_gguf(vocab, &scratch, text, flags, out, err);
     capp_free(scratch.parts);
     capp_free(scratch.links);
     capp_free(scratch.heap);

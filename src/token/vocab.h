@@ -21,6 +21,14 @@ bool capp_ids_push(capp_ids *ids, int32_t id); /* false: out of memory */
  * CAPP_EFORMAT for missing or inconsistent data. */
 capp_status capp_vocab_open_gguf(capp_vocab **out, const capp_gguf *g, capp_error *err);
 
+/* From a tokenizer.json, or the one in a folder; tokenizer_config.json beside it says which tokens are BOS and EOS,
+ * where there is one. Errors name the file and what in it: CAPP_EUNSUPPORTED for what is unknown (never a guess). */
+capp_status capp_vocab_open_json(capp_vocab **out, const char *folder_or_file, capp_error *err);
+
+/* The same from memory, which must outlive the vocabulary; config.data may be NULL. Errors begin with name. */
+capp_status capp_vocab_parse_json(capp_vocab **out, capp_str tokenizer, capp_str config, const char *name,
+                                  capp_error *err);
+
 /* vocab may be NULL. */
 void capp_vocab_free(capp_vocab *vocab);
 
@@ -33,7 +41,7 @@ capp_status capp_vocab_encode(const capp_vocab *vocab, capp_str text, unsigned f
 capp_str capp_vocab_piece(const capp_vocab *vocab, int32_t id);
 
 typedef struct capp_vocab_info {
-    const char *model; /* "gpt2", "llama": borrowed */
+    const char *model; /* "gpt2", "llama", "t5"; "BPE", "Unigram" of tokenizer.json: static */
     const char *pre;   /* name of the pre-tokenizer, or "" */
     uint32_t n_tokens;
     int32_t bos, eos, eot, unk, pad; /* -1: none */

@@ -22,7 +22,12 @@ typedef enum capp_token_type {
     CAPP_TOKEN_BYTE = 6
 } capp_token_type;
 
-typedef enum capp_vocab_kind { CAPP_VOCAB_BYTE_LEVEL, CAPP_VOCAB_SENTENCEPIECE } capp_vocab_kind;
+typedef enum capp_vocab_kind {
+    CAPP_VOCAB_BYTE_LEVEL,
+    CAPP_VOCAB_SENTENCEPIECE,
+    CAPP_VOCAB_UNIGRAM, /* GGUF's t5 */
+    CAPP_VOCAB_HF       /* tokenizer.json */
+} capp_vocab_kind;
 
 /* ---- Index: text to id, by open addressing ------------------------------------------------------------------- */
 
@@ -73,10 +78,13 @@ typedef struct capp_merge_slot {
 
 /* ---- The vocabulary ---------------------------------------------------------------------------------------------- */
 
+struct capp_hf;
+typedef struct capp_ugm capp_ugm;
+
 struct capp_vocab {
     capp_vocab_kind kind;
     capp_vocab_info info;
-    const char *path;      /* borrowed, as the texts, from the capp_gguf */
+    const char *path;      /* borrowed, as the texts, from the capp_gguf, or from hf */
     const capp_str *texts; /* [n_tokens] as the file has them */
     uint8_t *types;        /* [n_tokens] capp_token_type */
     capp_text_index index;
@@ -99,6 +107,9 @@ struct capp_vocab {
     uint32_t *priority;    /* [n_tokens]: lower ones are merged first */
     bool joins_space[256]; /* some piece has U+2581 after a character that ends with this byte */
     int32_t ascii_id[128]; /* id of a one-byte character */
+
+    struct capp_hf *hf; /* tokenizer.json */
+    capp_ugm *ugm;      /* Unigram in GGUF */
 };
 
 /* One symbol of a word that is being merged. */
@@ -136,6 +147,12 @@ typedef struct capp_scratch {
 capp_status capp_merge_parts(const capp_vocab *vocab, capp_scratch *scratch, const char *text, uint32_t size,
                              capp_error *err);
 
+uint64_t capp_merge_hash(int32_t left, int32_t right);
+
+/* The character that stands for byte b, and itself in UTF-8, 1 or 2 bytes. */
+unsigned capp_bytelevel_character(unsigned char b);
+size_t capp_bytelevel_write(unsigned char b, char *out);
+
 /* Priority and result of merging two neighbours: false where they do not merge. */
 bool capp_bytelevel_pair(const capp_vocab *vocab, int32_t left, int32_t right, uint32_t *key, int32_t *merged);
 bool capp_sentencepiece_pair(const capp_vocab *vocab, capp_str both, uint32_t *key, int32_t *merged);
@@ -156,5 +173,21 @@ capp_status capp_sentencepiece_encode(const capp_vocab *vocab, capp_scratch *scr
 
 /* Special tokens by key, by type and by text: info.bos and the like, ends, and the tries. */
 capp_status capp_special_open(capp_vocab *vocab, const capp_gguf *g, capp_error *err);
+/* vocab->ends and info.eot, from info.eos, the types and the texts. */
+capp_status capp_special_find_ends(capp_vocab *vocab, capp_error *err);
+
+/* Common to all kinds once their parts are open: the rule for completions. */
+capp_status capp_vocab_find_rule(capp_vocab *vocab, capp_error *err);
+
+/* ugm.c */
+capp_status capp_ugm_open(capp_vocab *vocab, const capp_gguf *g, capp_error *err);
+void capp_ugm_free(capp_ugm *ugm);
+capp_status capp_ugm_encode(const capp_vocab *vocab, capp_scratch *scratch, capp_str raw, capp_ids *out,
+                            capp_error *err);
+
+/* hf.c */
+capp_status capp_hf_encode(const capp_vocab *vocab, capp_scratch *scratch, capp_str text, unsigned flags, capp_ids *out,
+                           capp_error *err);
+void capp_hf_free(struct capp_hf *hf);
 
 #endif

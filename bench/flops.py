@@ -1,0 +1,68 @@
+"""The floating-point operations that a piece of work needs at least, counted from the model's shape and from an independent
+count of the tree of tokens; attention is in it, norms and the like are not."""
+import dataclasses
+import math
+import re
+
+import engine
+
+
+@dataclasses.dataclass
+class Shape:
+    layers: int
+    width: int
+    heads: int
+    head_dim: int
+    kv_heads: int
+    vocabulary: int
+    layer_weights: int  # elements of all layers' matrices
+
+    @property
+    def last_weights(self):
+        """Of the last layer, what only rows of the head pass: everything but keys and values."""
+        return self.layer_weights // self.layers - 2 * self.width * self.kv_heads * self.head_dim
+
+    def flops(self, tokens, head_rows, context, head_context):
+        """context: sum over tokens of the positions that each attends to; head_context: over those of the head alone, the
+        only ones that go on in the last layer."""
+        pair = 4 * self.heads * self.head_dim  # query times key, weight times value
+        layers = 2 * self.layer_weights * tokens - 2 * self.last_weights * (tokens - head_rows)
+        attention = pair * ((self.layers - 1) * context + head_context)
+        return layers + attention + 2 * self.vocabulary * self.width * head_rows
+
+
+def shape(bench, model):
+    facts = engine.inspect(bench, model)
+    heads, head_dim, kv_heads = map(int, re.match(r"(\d+) of (\d+) dimensions(?:, (\d+))?", facts["model"]["heads"]).groups("0"))
+    sizes = {name: [int(n) for n in text.split(",")[0].split(" x ")] for name, text in facts["tensors"].items()}
+    return Shape(int(facts["model"]["layers"]), int(facts["model"]["width"]), heads, head_dim, kv_heads or heads,
+                 sizes["token_embd.weight"][1],
+                 sum(math.prod(size) for name, size in sizes.items() if name.startswith("blk.") and len(size) > 1))
+
+
+def tree(rows):
+    """Tokens and head rows of [(prompt, [completion])] where each beginning is computed once and no token after which
+    nothing is scored; with the sums of positions for Shape.flops."""
+    nodes, head = {}, {}  # (parent, id) -> (node, depth); node -> depth
+    for prompt, completions in rows:
+        for completion in completions:
+            at, last = 0, len(prompt) - 1
+            for i, token in enumerate(prompt + completion[:-1]):
+                at = nodes.setdefault((at, token), len(nodes) + 1)
+                if i >= last:
+                    head[at] = i + 1
+    depths = {0: 0}
+    for (parent, _), node in nodes.items():  # parents were inserted before their children
+        depths[node] = depths[parent] + 1
+    return {"tokens": len(nodes), "head_rows": len(head), "context": sum(depths.values()), "head_context": sum(head.values())}
+
+
+def needed(bench, model, path):
+    """What scoring the rows of a file needs."""
+    count = tree(engine.token_ids(bench, model, path))
+    return {**count, "flops": shape(bench, model).flops(**count)}
+
+
+def prefill(bench, model, tokens):
+    count = {"tokens": tokens, "head_rows": 1, "context": tokens * (tokens + 1) // 2, "head_context": tokens}
+    return {**count, "flops": shape(bench, model).flops(**count)}

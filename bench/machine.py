@@ -1,0 +1,84 @@
+"""The machine that a result belongs to: its processor, its units and their measured peaks, the versions of what ran."""
+import datetime
+import os
+import platform
+import re
+import subprocess
+
+
+def cpu_facts():
+    with open("/proc/cpuinfo") as file:
+        text = file.read()
+    flags = set(re.search(r"^flags\s*:(.*)$", text, re.M)[1].split())
+    name = re.search(r"^model name\s*:\s*(.*)$", text, re.M)[1].strip()
+    family, model = (re.search(rf"^{field}\s*:\s*(\d+)$", text, re.M)[1] for field in ("cpu family", "model"))
+    return name, f"family {family}, model {model}", flags
+
+
+def kind(flags):
+    """The column of the bars that holds for a machine."""
+    return "amx" if {"amx_tile", "amx_bf16"} <= flags else "avx512_bf16" if "avx512_bf16" in flags else "avx2"
+
+
+def memory_bytes():
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def peaks(bench):
+    """GFLOP/s of each unit, "avx512bf16 bf16" and the like, on as many cores at once as the comparison uses."""
+    totals = {}
+    if not os.path.exists(bench.kernels):
+        bench.skip("the units' peaks and the roofline", f"no {bench.kernels}; `make bench` builds it")
+        return totals
+    runs = [subprocess.Popen([bench.kernels, "all", "peak"], stdout=subprocess.PIPE, text=True) for _ in range(bench.threads)]
+    for run in runs:
+        for isa, precision, rate in re.findall(r"^(\S+) +(\S+) +peak +([0-9.]+) GFLOP/s", run.communicate()[0], re.M):
+            name = f"{isa} {precision}"
+            totals[name] = totals.get(name, 0) + float(rate)
+    return totals
+
+
+def git(*arguments):
+    done = subprocess.run(["git", *arguments], cwd=os.path.dirname(os.path.abspath(__file__)), capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def commit():
+    """Of the working tree, with a plus where it holds changes to what is measured."""
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "../src", "../cli", "../include", "../meson.build")
+    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("+" if changed else "")
+
+
+def versions(bench):
+    """Of the peers' packages and of llama.cpp, where they are installed."""
+    found = {}
+    python = f"{bench.peers}/venv/bin/python"
+    if os.path.exists(python):
+        names = ["cappr", "torch", "transformers", "numpy"]
+        code = "import importlib.metadata as m; print(*[n + ' ' + m.version(n) for n in %r], sep='\\n')" % names
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True)
+        found.update(line.split() for line in done.stdout.splitlines())
+    sources = f"{bench.peers}/llama/llama_cpp/__init__.py"
+    if os.path.exists(sources):
+        with open(sources) as file:
+            version = re.search(r'__version__ = "(.*)"', file.read())
+        found["llama.cpp"] = f"of llama-cpp-python {version[1] if version else '?'}"
+    return found
+
+
+def describe(bench):
+    name, model, flags = cpu_facts()
+    return {"processor": name, "model": model, "kind": kind(flags), "cores": len(os.sched_getaffinity(0)),
+            "memory_bytes": memory_bytes(), "kernel": platform.release(), "threads": bench.threads, "peak_gflops": peaks(bench)}
+
+
+def slug():
+    """A folder's name for the results of machines like this one."""
+    name, model, flags = cpu_facts()
+    words = re.sub(r"\(.*?\)|@.*|processor|cpu", " ", name, flags=re.I)
+    return "-".join(re.findall(r"[a-z0-9]+", f"{words} {model.replace('family', '').replace('model', '')}".lower())
+                    + [kind(flags).replace("_", "-")])
+
+
+def today():
+    return datetime.date.today().isoformat()

@@ -1,0 +1,100 @@
+"""The seed's figure: 48 COPA prompts, batches of 16, n classes, GPT-2 small's shape with random weights; time and peak memory
+of each method. With SmolLM2's weights, the accuracy of each method on the same task."""
+import contextlib
+import re
+
+import base
+import engine
+import flops
+import peers
+import tasks
+
+BATCH = 16
+THEIRS, OURS = "gpt2-random", "gpt2-random-f32"
+
+
+def methods(bench, peer, label, rows, weight_bytes, float32=False):
+    """name -> function, the peer's first: capp is held to the peak memory of CAPPr cached at the same point."""
+    task, menus = bench.write(rows), bench.write([tasks.menu(row) for row in rows])
+    held = {}
+
+    def cached():
+        facts = peer.score(task, BATCH)
+        held["memory"] = engine.held_to(facts["peak_bytes"], weight_bytes)
+        return facts
+
+    theirs = {} if peer is None else {
+        f"CAPPr cached {label}": cached,
+        f"CAPPr uncached {label}": lambda: peer.score(task, BATCH, cached=False),
+        f"generate 4 {label}": lambda: peer.generate(menus, 4, BATCH),
+        f"generate 1 {label}": lambda: peer.generate(menus, 1, BATCH)}
+    ours = {"capp": lambda: engine.evaluate(bench, OURS, task, memory=held.get("memory"))}
+    if float32:  # beside float32 peers, float32 to float32 too
+        ours["capp f32"] = lambda: engine.evaluate(bench, OURS, task, "f32", held.get("memory"))
+    else:
+        ours |= {f"capp generate {n}": lambda n=n: engine.generate(bench, OURS, menus, n, held.get("memory")) for n in (4, 1)}
+    return task, {**theirs, **ours}
+
+
+def without_texts(facts):
+    for method in facts.values():
+        method.pop("texts", None)
+    return facts
+
+
+def points(bench, peer, label, weight_bytes, sizes, form, reps, float32=False):
+    for n in sizes:
+        rows = tasks.figure(bench, n, form)
+        task, each = methods(bench, peer, label, rows, weight_bytes, float32)
+        facts = without_texts(base.agree(base.alternate(bench, each, reps)))
+        bench.say(f"{form}, {n} classes: {base.summary(facts)}")
+        yield {"name": f"{form} {label}", "form": form, "n": n, "dtype": label, "need": flops.needed(bench, OURS, task),
+               "methods": facts}
+
+
+def number_in(text, n):
+    """The choice that a generated text names: its first number, where it is one of the list."""
+    found = re.search(r"\d+", text)
+    return int(found[0]) if found and int(found[0]) < n else None
+
+
+def accuracies(bench):
+    """Of each method with SmolLM2's weights; a text that names no choice is wrong."""
+    with contextlib.ExitStack() as stack:
+        peer = open_peer(bench, stack, "smollm2", bench.dtype)
+        for n in bench.pick((2, 8, 32), (2,)):
+            rows = tasks.figure(bench, n, "distinct", bench.pick(48, 8))
+            labels = [row["label"] for row in rows]
+            task, menus = bench.write(rows), bench.write([tasks.menu(row) for row in rows])
+            found = {"capp": engine.evaluate(bench, "smollm2", task)["predictions"]}
+            texts = {f"capp generate {k}": engine.generate(bench, "smollm2", menus, k)["texts"] for k in (4, 1)}
+            if peer:
+                for name, cached in (("cached", True), ("uncached", False)):
+                    found[f"CAPPr {name}"] = peer.score(task, BATCH, cached)["predictions"]
+                texts |= {f"generate {k}": peer.generate(menus, k, BATCH)["texts"] for k in (4, 1)}
+            found |= {name: [number_in(text, n) for text in each] for name, each in texts.items()}
+            yield {"n": n, "rows": len(rows), "dtype": bench.dtype,
+                   "accuracy": {name: base.share_equal(each, labels) for name, each in found.items()},
+                   "named": {name: sum(x is not None for x in each) / len(each) for name, each in found.items()}}
+
+
+def open_peer(bench, stack, model, dtype):
+    try:
+        return stack.enter_context(peers.transformers(bench, model, dtype))
+    except base.Skip as why:
+        bench.skip(f"CAPPr and generation by transformers, {dtype}", why)
+
+
+def run(bench):
+    sizes = bench.pick((2, 4, 8, 12, 16, 20, 24, 28, 32), (2, 8))
+    weight_bytes, found = engine.weights(bench, OURS), []
+    with contextlib.ExitStack() as stack:
+        peer = open_peer(bench, stack, THEIRS, bench.dtype)
+        found += points(bench, peer, bench.dtype, weight_bytes, sizes, "distinct", bench.reps)
+        found += points(bench, peer, bench.dtype, weight_bytes, bench.pick((8, 16, 32), ()), "repeated", min(bench.reps, 3))
+    if bench.dtype != "float32":
+        with contextlib.ExitStack() as stack:
+            peer = open_peer(bench, stack, THEIRS, "float32")
+            found += points(bench, peer, "float32", weight_bytes, bench.pick((2, 8, 32), (2,)), "distinct", min(bench.reps, 3),
+                            float32=True)
+    return {"points": found, "accuracy": list(accuracies(bench))}

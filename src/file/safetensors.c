@@ -1,0 +1,188 @@
+#include "file/safetensors.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cursor.h"
+#include "base/mem.h"
+#include "file/json.h"
+
+enum { MOST_HEADER = 32 << 20 }; /* bytes; some 300,000 tensors */
+
+typedef struct reader {
+    const char *path;
+    capp_error *err;
+    const char *data; /* of the tensors */
+    uint64_t size;
+} reader;
+
+static capp_status fail_tensor(const reader *r, capp_status st, const char *name, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static capp_status fail_tensor(const reader *r, capp_status st, const char *name, const char *format, ...) {
+    char text[300];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return capp_fail(r->err, st, "%s: tensor %.100s %s", r->path, name, text);
+}
+
+/* A whole number from 0 up; offsets beyond 2^53 belong to no file. */
+static bool whole(capp_json value, uint64_t *out) {
+    double number;
+    if (!capp_json_f64(value, &number) || !(number >= 0 && number <= 0x1p53)) return false;
+    *out = (uint64_t)number;
+    return (double)*out == number;
+}
+
+static bool type_of(capp_json name, uint32_t *type) {
+    static const struct {
+        const char *name;
+        uint32_t type;
+    } types[] = {
+        {"F32", CAPP_TYPE_F32},   {"F16", CAPP_TYPE_F16},         {"BF16", CAPP_TYPE_BF16},
+        {"F64", CAPP_TYPE_F64},   {"I8", CAPP_TYPE_I8},           {"I16", CAPP_TYPE_I16},
+        {"I32", CAPP_TYPE_I32},   {"I64", CAPP_TYPE_I64},         {"U8", CAPP_TYPE_U8},
+        {"U16", CAPP_TYPE_U16},   {"U32", CAPP_TYPE_U32},         {"U64", CAPP_TYPE_U64},
+        {"BOOL", CAPP_TYPE_BOOL}, {"F8_E4M3", CAPP_TYPE_F8_E4M3}, {"F8_E5M2", CAPP_TYPE_F8_E5M2},
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (capp_json_is(name, types[i].name)) {
+            *type = types[i].type;
+            return true;
+        }
+    return false;
+}
+
+/* dims, elements and bytes from type and shape, whose order is the other way round: slowest first. */
+static capp_status measure(const reader *r, const char *name, capp_json shape, capp_tensor *t) {
+    size_t n = capp_json_count(shape), d = n;
+    if (capp_json_kind_of(shape) != CAPP_JSON_ARRAY)
+        return fail_tensor(r, CAPP_EFORMAT, name, "has no shape: the file is damaged");
+    if (n > 4) return fail_tensor(r, CAPP_EUNSUPPORTED, name, "has %zu dimensions; capp knows up to 4", n);
+    t->n_dims = n ? (uint32_t)n : 1;
+    t->elements = 1;
+    for (size_t i = 0; i < 4; i++) t->dims[i] = 1;
+    for (capp_json_walk w = capp_json_begin(shape); capp_json_next(&w);) {
+        if (!whole(w.value, &t->dims[--d]) || !t->dims[d])
+            return fail_tensor(r, CAPP_EFORMAT, name,
+                               "has a dimension that is not a number from 1 up: the file is "
+                               "damaged; fetch it again");
+        if (__builtin_mul_overflow(t->elements, t->dims[d], &t->elements) || t->elements > INT64_MAX)
+            return fail_tensor(r, CAPP_EFORMAT, name, "has more than 2^63 elements: the file is damaged");
+    }
+    if (__builtin_mul_overflow(t->elements, (uint64_t)capp_type_get(t->type).block_bytes, &t->bytes))
+        return fail_tensor(r, CAPP_EFORMAT, name, "has more than 2^64 bytes: the file is damaged");
+    return CAPP_OK;
+}
+
+/* Sets data; offsets: [begin, end] from the start of the data. */
+static capp_status place(const reader *r, const char *name, capp_json offsets, capp_tensor *t) {
+    uint64_t begin, end;
+    capp_json_walk w = capp_json_begin(offsets);
+    bool two = capp_json_kind_of(offsets) == CAPP_JSON_ARRAY && capp_json_count(offsets) == 2;
+    if (!two || !capp_json_next(&w) || !whole(w.value, &begin) || !capp_json_next(&w) || !whole(w.value, &end) ||
+        end < begin)
+        return fail_tensor(r, CAPP_EFORMAT, name,
+                           "has no data_offsets of two rising numbers: the file is damaged; fetch it again");
+    if (end > r->size)
+        return fail_tensor(r, CAPP_EFORMAT, name,
+                           "ends at byte %llu of %llu of data: the file is cut short or damaged; fetch it again",
+                           (unsigned long long)end, (unsigned long long)r->size);
+    if (end - begin != t->bytes)
+        return fail_tensor(r, CAPP_EFORMAT, name,
+                           "has %llu bytes of data where its shape and type need %llu: the file is damaged",
+                           (unsigned long long)(end - begin), (unsigned long long)t->bytes);
+    t->data = r->data + begin;
+    return CAPP_OK;
+}
+
+static capp_status read_tensor(const reader *r, const char *name, capp_json entry, capp_tensor *t) {
+    bool escapes;
+    capp_json type = capp_json_get(entry, "dtype");
+    capp_str raw = capp_json_raw(type, &escapes);
+    capp_status st;
+    if (!raw.data) return fail_tensor(r, CAPP_EFORMAT, name, "has no dtype: the file is damaged; fetch it again");
+    if (!type_of(type, &t->type))
+        return fail_tensor(r, CAPP_EUNSUPPORTED, name, "has type %.*s, which capp does not know",
+                           (int)(raw.size < 20 ? raw.size : 20), raw.data);
+    if ((st = measure(r, name, capp_json_get(entry, "shape"), t)) != CAPP_OK) return st;
+    return place(r, name, capp_json_get(entry, "data_offsets"), t);
+}
+
+static int by_place(const void *a, const void *b) {
+    const capp_tensor *x = a, *y = b;
+    const char *p = x->data, *q = y->data;
+    return (p > q) - (p < q);
+}
+
+/* Sorts the tensors by place, which is also the order in which a disk reads them fastest. */
+static capp_status check_no_holes(const reader *r, capp_safetensors *s) {
+    qsort(s->tensors, s->n, sizeof *s->tensors, by_place);
+    const char *at = r->data;
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->tensors[i].data != at)
+            return fail_tensor(r, CAPP_EFORMAT, s->tensors[i].name.data,
+                               "overlaps another one or leaves a hole: the file is damaged; fetch it again");
+        at += s->tensors[i].bytes;
+    }
+    if (at != r->data + r->size)
+        return capp_fail(r->err, CAPP_EFORMAT, "%s: has bytes after its last tensor: the file is damaged", r->path);
+    return CAPP_OK;
+}
+
+/* Names and tensors of the header's object. */
+static capp_status read_header(const reader *r, capp_safetensors *s, capp_json header) {
+    size_t names = 1, at = 0;
+    bool escapes;
+    capp_status st;
+    for (capp_json_walk w = capp_json_begin(header); capp_json_next(&w);)
+        names += capp_json_raw(w.name, &escapes).size + 1;
+    s->names = capp_new(names, 1);
+    s->tensors = capp_new0(capp_json_count(header), sizeof *s->tensors);
+    if (!s->names || !s->tensors)
+        return capp_fail(r->err, CAPP_ENOMEM, "%s: out of memory for its list of tensors", r->path);
+    for (capp_json_walk w = capp_json_begin(header); capp_json_next(&w);) {
+        if (capp_json_is(w.name, "__metadata__")) continue;
+        char *name = s->names + at;
+        size_t n = capp_json_decode(capp_json_raw(w.name, &escapes), name);
+        name[n] = 0;
+        at += n + 1;
+        s->tensors[s->n].name = (capp_str){name, n};
+        if ((st = read_tensor(r, name, w.value, &s->tensors[s->n++])) != CAPP_OK) return st;
+    }
+    return check_no_holes(r, s);
+}
+
+capp_status capp_safetensors_read(capp_safetensors *s, const void *data, size_t size, const char *path,
+                                  capp_error *err) {
+    capp_json header;
+    capp_status st;
+    capp_cursor c = capp_cursor_of(data, size);
+    *s = (capp_safetensors){0};
+    uint64_t n = capp_cursor_u64(&c);
+    if (n > MOST_HEADER && n <= size)
+        return capp_fail(err, CAPP_EFORMAT, "%s: has a header of %llu bytes; capp reads up to %d", path,
+                         (unsigned long long)n, MOST_HEADER);
+    const char *text = capp_cursor_take(&c, n);
+    if (!text) return capp_fail(err, CAPP_EFORMAT, "%s: is cut short or no safetensors file; fetch it again", path);
+    if ((st = capp_json_check((capp_str){text, (size_t)n}, &header, err)) != CAPP_OK) {
+        capp_error_prefix(err, path);
+        return st;
+    }
+    if (capp_json_kind_of(header) != CAPP_JSON_OBJECT)
+        return capp_fail(err, CAPP_EFORMAT, "%s: is no safetensors file: its header is no JSON object", path);
+    reader r = {path, err, text + n, size - sizeof n - n};
+    st = read_header(&r, s, header);
+    if (st != CAPP_OK) capp_safetensors_free(s);
+    return st;
+}
+
+void capp_safetensors_free(capp_safetensors *s) {
+    capp_free(s->tensors);
+    capp_free(s->names);
+    *s = (capp_safetensors){0};
+}

@@ -1,0 +1,117 @@
+#include "file/source.h"
+
+capp_status capp_source_open(capp_source *s, const char *path, capp_error *err) {
+    *s = (capp_source){NULL, NULL};
+    return capp_is_folder(path) ? capp_folder_open(&s->folder, path, err) : capp_gguf_open(&s->gguf, path, err);
+}
+
+void capp_source_close(capp_source *s) {
+    capp_gguf_free(s->gguf);
+    capp_folder_free(s->folder);
+    *s = (capp_source){NULL, NULL};
+}
+
+void capp_source_release(const capp_source *s) {
+    if (s->gguf)
+        capp_gguf_release(s->gguf);
+    else
+        capp_folder_release(s->folder);
+}
+
+const char *capp_source_path(const capp_source *s) {
+    return s->gguf ? capp_gguf_path(s->gguf) : capp_folder_path(s->folder);
+}
+
+uint64_t capp_source_bytes(const capp_source *s) {
+    if (!s->gguf && !s->folder) return 0;
+    return s->gguf ? capp_gguf_file_bytes(s->gguf) : capp_folder_bytes(s->folder);
+}
+
+size_t capp_source_n_tensors(const capp_source *s) {
+    return s->gguf ? capp_gguf_n_tensors(s->gguf) : capp_folder_n_tensors(s->folder);
+}
+
+const capp_tensor *capp_source_tensor_at(const capp_source *s, size_t i) {
+    return s->gguf ? capp_gguf_tensor_at(s->gguf, i) : capp_folder_tensor_at(s->folder, i);
+}
+
+const capp_tensor *capp_source_find_tensor(const capp_source *s, const char *name) {
+    return s->gguf ? capp_gguf_find_tensor(s->gguf, name) : capp_folder_find_tensor(s->folder, name);
+}
+
+/* ---- Values --------------------------------------------------------------------------------------------------------
+ */
+
+static capp_found number_of(capp_json v, double *out) {
+    if (!v) return CAPP_ABSENT;
+    return capp_json_f64(v, out) ? CAPP_FOUND : CAPP_MISFIT;
+}
+
+/* No name that matters here is written with escapes. */
+static capp_found str_of(capp_json v, capp_str *out) {
+    bool escapes;
+    if (!v) return CAPP_ABSENT;
+    capp_str raw = capp_json_raw(v, &escapes);
+    if (!raw.data || escapes) return CAPP_MISFIT;
+    *out = raw;
+    return CAPP_FOUND;
+}
+
+static capp_json config_at(const capp_source *s, const char *key) {
+    return capp_config_at(capp_folder_config(s->folder), key);
+}
+
+/* What a GGUF getter that gave false means. */
+static capp_found missed(const capp_source *s, const char *key) {
+    return capp_gguf_find(s->gguf, key) ? CAPP_MISFIT : CAPP_ABSENT;
+}
+
+capp_found capp_source_number(const capp_source *s, const char *key, double *out) {
+    if (!s->gguf) return number_of(config_at(s, key), out);
+    return capp_gguf_f64(s->gguf, key, out) ? CAPP_FOUND : missed(s, key);
+}
+
+capp_found capp_source_bool(const capp_source *s, const char *key, bool *out) {
+    if (s->gguf) return capp_gguf_bool(s->gguf, key, out) ? CAPP_FOUND : missed(s, key);
+    capp_json v = config_at(s, key);
+    if (!v) return CAPP_ABSENT;
+    return capp_json_bool(v, out) ? CAPP_FOUND : CAPP_MISFIT;
+}
+
+capp_found capp_source_str(const capp_source *s, const char *key, capp_str *out) {
+    if (!s->gguf) return str_of(config_at(s, key), out);
+    return capp_gguf_str(s->gguf, key, out) ? CAPP_FOUND : missed(s, key);
+}
+
+static capp_json config_element(const capp_source *s, const char *key, size_t i) {
+    capp_json array = config_at(s, key);
+    if (capp_json_kind_of(array) != CAPP_JSON_ARRAY) return NULL;
+    for (capp_json_walk w = capp_json_begin(array); capp_json_next(&w);)
+        if (!i--) return capp_json_kind_of(w.value) == CAPP_JSON_NULL ? NULL : w.value;
+    return NULL;
+}
+
+capp_found capp_source_number_at(const capp_source *s, const char *key, size_t i, double *out) {
+    if (!s->gguf) return number_of(config_element(s, key, i), out);
+    const capp_gguf_value *v = capp_gguf_find(s->gguf, key);
+    if (!v || v->kind != CAPP_GGUF_ARRAY || i >= v->count) return CAPP_ABSENT;
+    return capp_gguf_array_f64(v, i, out) ? CAPP_FOUND : CAPP_MISFIT;
+}
+
+capp_found capp_source_str_at(const capp_source *s, const char *key, size_t i, capp_str *out) {
+    if (!s->gguf) return str_of(config_element(s, key, i), out);
+    const capp_gguf_value *v = capp_gguf_find(s->gguf, key);
+    if (!v || v->kind != CAPP_GGUF_ARRAY || i >= v->count) return CAPP_ABSENT;
+    if (!v->strings) return CAPP_MISFIT;
+    *out = v->strings[i];
+    return CAPP_FOUND;
+}
+
+size_t capp_source_count(const capp_source *s, const char *key) {
+    if (!s->gguf) {
+        capp_json array = config_at(s, key);
+        return capp_json_kind_of(array) == CAPP_JSON_ARRAY ? capp_json_count(array) : 0;
+    }
+    const capp_gguf_value *v = capp_gguf_find(s->gguf, key);
+    return v && v->kind == CAPP_GGUF_ARRAY ? (size_t)v->count : 0;
+}

@@ -1,0 +1,45 @@
+/* What a model is read from: a GGUF file or a folder. Named tensors and typed values, the same for both; the names and
+ * keys are the format's own. */
+#ifndef CAPP_FILE_SOURCE_H
+#define CAPP_FILE_SOURCE_H
+
+#include "file/folder.h"
+#include "file/gguf.h"
+
+/* One is not NULL. */
+typedef struct capp_source {
+    capp_gguf *gguf;
+    capp_folder *folder;
+} capp_source;
+
+/* Opens path, a GGUF file or a folder; ended by capp_source_close. On failure both are NULL. */
+capp_status capp_source_open(capp_source *s, const char *path, capp_error *err);
+void capp_source_close(capp_source *s);
+void capp_source_release(const capp_source *s); /* as capp_gguf_release */
+
+const char *capp_source_path(const capp_source *s);
+uint64_t capp_source_bytes(const capp_source *s);
+
+size_t capp_source_n_tensors(const capp_source *s);
+const capp_tensor *capp_source_tensor_at(const capp_source *s, size_t i);
+const capp_tensor *capp_source_find_tensor(const capp_source *s, const char *name);
+
+/* A value under a key of the metadata, "llama.rope.freq_base", or of config.json, "rope_scaling.factor". */
+typedef enum capp_found {
+    CAPP_ABSENT = 0, /* no such key, or null */
+    CAPP_FOUND,      /* and *out is set */
+    CAPP_MISFIT      /* of another kind */
+} capp_found;
+
+capp_found capp_source_number(const capp_source *s, const char *key, double *out);
+capp_found capp_source_bool(const capp_source *s, const char *key, bool *out);
+capp_found capp_source_str(const capp_source *s, const char *key, capp_str *out);
+
+/* Element i of an array. CAPP_ABSENT also where the array ends before it. */
+capp_found capp_source_number_at(const capp_source *s, const char *key, size_t i, double *out);
+capp_found capp_source_str_at(const capp_source *s, const char *key, size_t i, capp_str *out);
+
+/* Elements of an array; 0 where there is none. */
+size_t capp_source_count(const capp_source *s, const char *key);
+
+#endif

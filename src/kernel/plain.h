@@ -1,0 +1,35 @@
+/* Arithmetic that few models ask for, in plain C: the same bits under every instruction set. */
+#ifndef CAPP_KERNEL_PLAIN_H
+#define CAPP_KERNEL_PLAIN_H
+
+#include <stddef.h>
+
+/* x[i] = x[i] Phi(x[i]), GELU in its exact form. */
+void capp_gelu_erf(float *x, size_t n);
+
+/* y[i] = gelu(gate[i]) * up[i], the exact form; y may be gate or up. */
+void capp_gelu_erf_mul(float *y, const float *gate, const float *up, size_t n);
+
+/* y[i] = g / (1 + exp(-1.702 g)) * (u + 1), g = min(gate[i], 7), u = up[i] within -7 .. 7. (GPT-OSS) */
+void capp_clamped_mul(float *y, const float *gate, const float *up, size_t n);
+
+/* x[i] = max(x[i], 0) */
+void capp_relu(float *x, size_t n);
+
+/* x[i] = cap tanh(x[i] / cap) */
+void capp_soft_cap(float *x, float cap, size_t n);
+
+/* x[i] within -most .. most. */
+void capp_clamp(float *x, float most, size_t n);
+
+/* s[i] -= slope * (n - 1 - i): a linear bias by distance from the last. */
+void capp_add_slope(float *s, float slope, size_t n);
+
+/* exp(sink - max over i < n of s[i]), n > 0: what a score without a value adds to a softmax's sum. */
+float capp_sink(const float *s, size_t n, float sink);
+
+/* The `chosen` largest of x[n], the first of equals, become their shares: the softmax of all n where among is false, of
+ * the chosen where it is true. The others become -1. */
+void capp_route(float *x, size_t n, size_t chosen, int among);
+
+#endif

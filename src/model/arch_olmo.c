@@ -1,0 +1,54 @@
+/* OLMo (arXiv 2402.00838): layer norms without weights. OLMo 2 (arXiv 2501.00656): norms after each part, none before;
+ * norms of q and k over the whole row. OLMoE (arXiv 2409.02060): norms before, experts. */
+#include "model/arch.h"
+
+const capp_arch capp_arch_olmo = {
+    .name = "olmo",
+    .gguf = "olmo",
+    .hf = "olmo",
+    .norm = CAPP_NORM_LAYER,
+    .bare_norms = true,
+    .rope = CAPP_ROPE_PAIRS,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .qkv_bias = {false, "attention_bias"},
+    .out_bias = {false, "attention_bias"},
+    .clamps = true,
+    .eps = 1e-5,
+    .names = {CAPP_NAMES_LIKE_LLAMA},
+    .prefix = "model.",
+};
+
+const capp_arch capp_arch_olmo2 = {
+    .name = "olmo2",
+    .gguf = "olmo2",
+    .hf = "olmo2",
+    .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .qkv_bias = {false, "attention_bias"},
+    .out_bias = {false, "attention_bias"},
+    .qk_norm = CAPP_QK_ROW,
+    .no_pre_norms = true,
+    .post_norms = true,
+    .eps = 1e-5,
+    .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_FEED_LIKE_LLAMA,
+              CAPP_QK_NORMS_LIKE_QWEN3, [CAPP_PART_ATTENTION_POST_NORM] = "model.layers.%u.post_attention_layernorm",
+              [CAPP_PART_FEED_POST_NORM] = "model.layers.%u.post_feedforward_layernorm"},
+    .prefix = "model.",
+};
+
+const capp_arch capp_arch_olmoe = {
+    .name = "olmoe",
+    .gguf = "olmoe",
+    .hf = "olmoe",
+    .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .qkv_bias = {false, "attention_bias"},
+    .out_bias = {false, "attention_bias"},
+    .qk_norm = CAPP_QK_ROW,
+    .clamps = true,
+    .experts = true,
+    .eps = 1e-5,
+    .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_NORMS_LIKE_LLAMA, CAPP_QK_NORMS_LIKE_QWEN3,
+              CAPP_EXPERTS_LIKE_QWEN3},
+    .prefix = "model.",
+};

@@ -1,0 +1,51 @@
+/* Phi-1.5 and 2 (arXiv 2309.05463): side by side after one norm, half of the dimensions rotate, biases everywhere, on
+ * the head too. Phi-3 and 4 (arXiv 2404.14219, 2412.08905): a Llama with fused products and LongRoPE (arXiv
+ * 2402.13753). */
+#include "model/arch.h"
+
+static const capp_rule phi_rules[] = {{"qk_layernorm", "false"}, {NULL, NULL}};
+
+const capp_arch capp_arch_phi = {
+    .name = "phi2",
+    .gguf = "phi2",
+    .hf = "phi",
+    .norm = CAPP_NORM_LAYER,
+    .norm_bias = true,
+    .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .rotary = 0.5,
+    .activation = CAPP_GELU,
+    .qkv_bias = {true, NULL},
+    .out_bias = {true, NULL},
+    .feed_bias = {true, NULL},
+    .head_bias = true,
+    .parallel = CAPP_PARALLEL_SHARED,
+    .eps = 1e-5,
+    .names = {[CAPP_PART_TOKENS] = "model.embed_tokens",
+              [CAPP_PART_OUTPUT_NORM] = "model.final_layernorm",
+              [CAPP_PART_HEAD] = "lm_head",
+              [CAPP_PART_ATTENTION_NORM] = "model.layers.%u.input_layernorm",
+              [CAPP_PART_Q] = "model.layers.%u.self_attn.q_proj",
+              [CAPP_PART_K] = "model.layers.%u.self_attn.k_proj",
+              [CAPP_PART_V] = "model.layers.%u.self_attn.v_proj",
+              [CAPP_PART_OUT] = "model.layers.%u.self_attn.dense",
+              [CAPP_PART_UP] = "model.layers.%u.mlp.fc1",
+              [CAPP_PART_DOWN] = "model.layers.%u.mlp.fc2"},
+    .prefix = "model.",
+    .rules = phi_rules,
+};
+
+const capp_arch capp_arch_phi3 = {
+    .name = "phi3",
+    .gguf = "phi3",
+    .hf = "phi3",
+    .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .window_period = CAPP_ALL_LOCAL,
+    .fused_gate = true,
+    .eps = 1e-5,
+    .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_NORMS_LIKE_LLAMA, [CAPP_PART_QKV] = "model.layers.%u.self_attn.qkv_proj",
+              [CAPP_PART_OUT] = "model.layers.%u.self_attn.o_proj", [CAPP_PART_UP] = "model.layers.%u.mlp.gate_up_proj",
+              [CAPP_PART_DOWN] = "model.layers.%u.mlp.down_proj"},
+    .prefix = "model.",
+};

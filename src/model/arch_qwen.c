@@ -1,0 +1,53 @@
+/* Qwen 2, 2.5 (arXiv 2412.15115): biases of q, k and v. Qwen 3 (arXiv 2505.09388): norms of q and k instead, and
+ * experts. */
+#include "model/arch.h"
+
+const capp_arch capp_arch_qwen2 = {
+    .name = "qwen2",
+    .gguf = "qwen2",
+    .hf = "qwen2",
+    .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .qkv_bias = {true, NULL},
+    .window_period = CAPP_ALL_LOCAL,
+    .eps = 1e-6,
+    .names = {CAPP_NAMES_LIKE_LLAMA},
+    .prefix = "model.",
+};
+
+const capp_arch capp_arch_qwen3 = {
+    .name = "qwen3",
+    .gguf = "qwen3",
+    .hf = "qwen3",
+    .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .qkv_bias = {false, "attention_bias"},
+    .out_bias = {false, "attention_bias"},
+    .qk_norm = CAPP_QK_HEAD,
+    .window_period = CAPP_ALL_LOCAL,
+    .eps = 1e-6,
+    .names = {CAPP_NAMES_LIKE_LLAMA, CAPP_QK_NORMS_LIKE_QWEN3},
+    .prefix = "model.",
+};
+
+/* decoder_sparse_step above 1 would mix in layers without experts. */
+static const capp_rule qwen3moe_rules[] = {{"decoder_sparse_step", "1"}, {"mlp_only_layers", "[]"}, {NULL, NULL}};
+
+const capp_arch capp_arch_qwen3moe = {
+    .name = "qwen3moe",
+    .gguf = "qwen3moe",
+    .hf = "qwen3_moe",
+    .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .qkv_bias = {false, "attention_bias"},
+    .out_bias = {false, "attention_bias"},
+    .qk_norm = CAPP_QK_HEAD,
+    .experts = true,
+    .router_norm = true,
+    .window_period = CAPP_ALL_LOCAL,
+    .eps = 1e-6,
+    .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_NORMS_LIKE_LLAMA, CAPP_QK_NORMS_LIKE_QWEN3,
+              CAPP_EXPERTS_LIKE_QWEN3},
+    .prefix = "model.",
+    .rules = qwen3moe_rules,
+};

@@ -1,0 +1,58 @@
+/* Private to bind.c, derive.c and weights.c: tensors on their way into packed matrices. */
+#ifndef CAPP_MODEL_BINDER_H
+#define CAPP_MODEL_BINDER_H
+
+#include "model/arch.h"
+
+enum { MOST_NAME = 256 };
+
+/* A matrix to be packed. */
+typedef struct job {
+    capp_matrix *matrix;
+    size_t first_task; /* its panels are tasks first_task .. first_task + panels - 1 */
+} job;
+
+/* Sets what follows from the products. */
+void capp_set_panels(capp_matrix *m, const capp_products *products);
+
+/* A tensor that no file has as it is wanted: rows in another order, columns for rows, a piece of another. */
+typedef struct capp_derived {
+    struct capp_derived *next;
+    capp_tensor tensor;
+    char bytes[]; /* of the tensor, where they are not the file's */
+} capp_derived;
+
+typedef struct binder {
+    capp_weights *w;
+    const capp_source *s;
+    capp_error *err;
+    job *jobs;
+    size_t n_jobs, n_tasks;
+    bool *bound; /* [tensors of s] */
+} binder;
+
+/* Jobs that the model of h needs. */
+size_t capp_bind_jobs(const capp_hparams *h);
+
+/* Fills the layers and ends of b->w and b->jobs. */
+capp_status capp_bind(binder *b);
+
+/* The tensor of n rows of t from row `first` on; t may have more dimensions, which count as rows. NULL where memory is
+ * short. */
+const capp_tensor *capp_derive_slice(binder *b, const capp_tensor *t, uint64_t first, uint64_t n);
+
+/* Row i of the result is row order(user, i) of t. */
+typedef uint64_t (*capp_order_fn)(const void *user, uint64_t i);
+const capp_tensor *capp_derive_rows(binder *b, const capp_tensor *t, uint64_t n, capp_order_fn order, const void *user);
+
+/* t [rows][columns] of whole elements to [columns][rows]. */
+const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t);
+
+/* n rows of k elements of MXFP4, as GGUF has them, from row `first` on of folders' two tensors: blocks of 16 bytes with
+ * neighbours in a byte, and scales. */
+const capp_tensor *capp_derive_mxfp4(binder *b, const capp_tensor *blocks, const capp_tensor *scales, uint64_t first,
+                                     uint64_t n, uint64_t k);
+
+void capp_derived_free(capp_weights *w);
+
+#endif

@@ -1,0 +1,569 @@
+/* Hyperparameters from config.json, under the names that transformers' configurations have for them. Where a family's
+ * file says nothing, what transformers takes for it counts. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/arch.h"
+
+enum { MOST_WIDTH = 1 << 20, MOST_HEADS = 1 << 14, MOST_CONTEXT = 1 << 28, MOST_EXPERTS = 1 << 12, KEY = 128 };
+
+typedef struct reader {
+    const capp_source *s;
+    const capp_arch *arch;
+    capp_error *err;
+} reader;
+
+/* Fields that change nothing here: how the model was trained, how it is to be run, what transformers made of it. */
+static const char idle[] =
+    " _attn_implementation_autoset _commit_hash _name_or_path apply_query_key_layer_scaling architectures "
+    "attention_dropout attention_softmax_in_fp32 attn_pdrop auto_map bad_words_ids begin_suppress_tokens "
+    "bias_dropout_fusion bos_token_id cache_implementation chunk_size_feed_forward classifier_dropout "
+    "cross_attention_hidden_size decoder_start_token_id diversity_penalty do_sample dropout dtype early_stopping "
+    "emb_pdrop embd_pdrop embedding_dropout embedding_fraction encoder_no_repeat_ngram_size eos_token_id "
+    "eos_token_ids experts_per_token exponential_decay_length_penalty finetuning_task forced_bos_token_id "
+    "forced_eos_token_id gradient_checkpointing hidden_dropout hidden_dropout_prob id2label init_config init_device "
+    "init_std initial_context_length initializer_range is_decoder is_encoder_decoder is_llama_config label2id "
+    "layerdrop learned_pos_emb length_penalty masked_softmax_fusion max_length max_window_layers min_length "
+    "model_type n_ctx n_embed name no_repeat_ngram_size norm_type num_beam_groups num_beams num_return_sequences "
+    "offset_alibi output_attentions output_hidden_states output_router_logits output_scores pad_token_id prefix "
+    "pretraining_tp problem_type pruned_heads quantization remove_invalid_values reorder_and_upcast_attn "
+    "repetition_penalty resid_pdrop residual_dropout return_dict return_dict_in_generate rope_interleaved "
+    "router_aux_loss_coef router_jitter_noise sep_token_id skip_bias_add skip_bias_add_qkv slow_but_exact "
+    "summary_activation summary_first_dropout summary_proj_to_labels summary_type summary_use_proj suppress_tokens "
+    "swiglu_limit task_specific_params temperature tf_legacy_loss tie_encoder_decoder tokenizer_class top_k top_p "
+    "torch_dtype torchscript transformers.js_config transformers_version transformers_weights typical_p "
+    "unk_token_id unsloth_fixed unsloth_version use_bfloat16 use_cache verbose vocab_size ";
+
+/* Fields that are read, here or through a row's keys. */
+static const char used[] =
+    " _sliding_window_pattern activation activation_function add_cross_attention alibi attention_bias "
+    "attention_multiplier attn_config attn_logit_softcapping bias clip_qkv d_model embedding_multiplier enable_bias "
+    "expansion_ratio ffn_dim ffn_hidden_size final_logit_softcapping head_dim hidden_act hidden_activation "
+    "hidden_size intermediate_size layer_norm_eps layer_norm_epsilon layer_types logit_scale logits_scaling "
+    "max_position_embeddings max_seq_len mlp_bias moe_intermediate_size multi_query n_embd n_head n_head_kv n_heads "
+    "n_inner n_layer n_layers n_positions new_decoder_architecture no_rope_layer_interval no_rope_layers "
+    "norm_epsilon norm_topk_prob num_attention_heads num_experts num_experts_per_tok num_hidden_layers "
+    "num_key_value_heads num_kv_heads num_ln_in_parallel_attn num_local_experts original_max_position_embeddings "
+    "parallel_attn partial_rotary_factor qk_layernorm quantization_config query_pre_attn_scalar residual_multiplier "
+    "rms_norm_eps rope_local_base_freq rope_parameters rope_scaling rope_theta rotary_dim rotary_emb_base "
+    "rotary_pct seq_length sliding_window sliding_window_pattern tie_word_embeddings use_bias use_parallel_residual "
+    "use_qk_norm use_qkv_bias use_sliding_window word_embed_proj_dim ";
+
+/* Whether key is a word of list. */
+static bool listed(const char *list, const char *key) {
+    size_t n = strlen(key);
+    for (const char *at = list; n && (at = strstr(at, key)); at += n)
+        if (at[-1] == ' ' && at[n] == ' ') return true;
+    return false;
+}
+
+static capp_status fail_field(const reader *r, capp_status st, const char *key, const char *what) {
+    return capp_fail(r->err, st, "%s: config.json: \"%s\" %s", capp_source_path(r->s), key, what);
+}
+
+/* ---- Fields by a list of names, "hidden_size|n_embd": the first that is there -------------------------------------
+ */
+
+static bool next_name(const char **names, char *out) {
+    size_t n = strcspn(*names, "|");
+    if (!n || n >= KEY) return false;
+    memcpy(out, *names, n);
+    out[n] = 0;
+    *names += n + ((*names)[n] == '|');
+    return true;
+}
+
+/* CAPP_OK and *found false where there is none. */
+static capp_status number(const reader *r, const char *names, double *out, bool *found) {
+    char key[KEY];
+    for (*found = false; next_name(&names, key);) {
+        capp_found what = capp_source_number(r->s, key, out);
+        if (what == CAPP_MISFIT || (what == CAPP_FOUND && !isfinite(*out)))
+            return fail_field(r, CAPP_EFORMAT, key, "is not a number");
+        if ((*found = what == CAPP_FOUND)) break;
+    }
+    return CAPP_OK;
+}
+
+/* missing 0: required. */
+static capp_status count(const reader *r, const char *names, uint32_t missing, uint32_t most, uint32_t *out) {
+    double value;
+    bool found;
+    char key[KEY];
+    const char *first = names;
+    capp_status st = number(r, names, &value, &found);
+    if (st != CAPP_OK) return st;
+    next_name(&first, key);
+    *out = missing;
+    if (!found) return missing ? CAPP_OK : fail_field(r, CAPP_EFORMAT, key, "is missing");
+    if (value < 1 || value > most || value != floor(value))
+        return capp_fail(r->err, CAPP_EFORMAT, "%s: config.json: \"%s\" is %g; expected 1 to %u",
+                         capp_source_path(r->s), names, value, most);
+    *out = (uint32_t)value;
+    return CAPP_OK;
+}
+
+static capp_status positive(const reader *r, const char *names, double missing, double *out) {
+    bool found;
+    capp_status st = number(r, names, out, &found);
+    if (st != CAPP_OK) return st;
+    if (!found) *out = missing;
+    return *out > 0 || (!found && missing == 0) ? CAPP_OK : fail_field(r, CAPP_EFORMAT, names, "is not above 0");
+}
+
+static capp_status single(const reader *r, const char *names, double missing, float *out) {
+    double value;
+    capp_status st = positive(r, names, missing, &value);
+    *out = (float)value;
+    return st;
+}
+
+static capp_status truth(const reader *r, const char *key, bool missing, bool *out) {
+    *out = missing;
+    if (key && capp_source_bool(r->s, key, out) == CAPP_MISFIT)
+        return fail_field(r, CAPP_EFORMAT, key, "is neither true nor false");
+    return CAPP_OK;
+}
+
+/* ---- What the file must not say ------------------------------------------------------------------------------------
+ */
+
+/* An unknown field may change the arithmetic: true, numbers and texts do not pass unseen. */
+static capp_status refuse_unknown(const reader *r) {
+    for (capp_json_walk w = capp_json_begin(capp_folder_config(r->s->folder)); capp_json_next(&w);) {
+        capp_json_kind kind = capp_json_kind_of(w.value);
+        char key[KEY] = "";
+        bool escapes, yes = true, ruled = false;
+        capp_str raw = capp_json_raw(w.name, &escapes);
+        memcpy(key, raw.data, raw.size < KEY ? raw.size : KEY - 1);
+        if (kind == CAPP_JSON_NULL || (capp_json_bool(w.value, &yes) && !yes) || listed(idle, key) || listed(used, key))
+            continue;
+        for (const capp_rule *rule = r->arch->rules; rule && rule->key; rule++) ruled |= !strcmp(rule->key, key);
+        if (ruled) continue;
+        return capp_fail(r->err, CAPP_EUNSUPPORTED,
+                         "%s: config.json: \"%.60s\" is no field that capp knows; if it does not change what the model "
+                         "computes, remove it",
+                         capp_source_path(r->s), key);
+    }
+    return CAPP_OK;
+}
+
+/* Fields of other families: transformers would leave them out of account, but whoever wrote them meant something. */
+static capp_status refuse_foreign(const reader *r) {
+    const capp_arch *a = r->arch;
+    const struct {
+        const char *key;
+        bool known;
+    } fields[] = {
+        {"attn_logit_softcapping", a->caps},
+        {"final_logit_softcapping", a->caps || !strcmp(a->name, "gemma3")},
+        {"query_pre_attn_scalar", a->post_norms && a->scaled_embedding},
+        {"clip_qkv", a->clamps},
+        {"logit_scale", a->logit_scale},
+        {"logits_scaling", a->scales},
+        {"attention_multiplier", a->scales},
+        {"embedding_multiplier", a->scales},
+        {"residual_multiplier", a->scales},
+        {"sliding_window", a->window_period && strcmp(a->hf, "llama")},
+        {"num_local_experts", a->names[CAPP_PART_ROUTER]},
+        {"num_experts", a->names[CAPP_PART_ROUTER]},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        double value;
+        if (fields[i].known || capp_source_number(r->s, fields[i].key, &value) != CAPP_FOUND) continue;
+        return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s\" is %g, which capp's %s does not have",
+                         capp_source_path(r->s), fields[i].key, value, a->name);
+    }
+    return CAPP_OK;
+}
+
+static bool obeys(capp_json value, const char *only) {
+    bool truth;
+    uint32_t n;
+    if (!strcmp(only, "[]")) return capp_json_kind_of(value) == CAPP_JSON_ARRAY && !capp_json_count(value);
+    if (capp_json_bool(value, &truth)) return !strcmp(only, truth ? "true" : "false");
+    if (capp_json_u32(value, UINT32_MAX, &n)) return n == 1 && !strcmp(only, "1");
+    return capp_json_is(value, only);
+}
+
+static capp_status check_rules(const reader *r) {
+    for (const capp_rule *rule = r->arch->rules; rule && rule->key; rule++) {
+        capp_json value = capp_config_at(capp_folder_config(r->s->folder), rule->key);
+        if (value && !obeys(value, rule->only))
+            return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s\" is not %s; capp does not support that",
+                             capp_source_path(r->s), rule->key, rule->only);
+    }
+    return CAPP_OK;
+}
+
+/* ---- Sizes --------------------------------------------------------------------------------------------------------
+ */
+
+static capp_status read_kv_heads(const reader *r, capp_hparams *h) {
+    bool newer, shared;
+    capp_status st;
+    if (strcmp(r->arch->name, "falcon")) return count(r, "num_key_value_heads", h->heads, MOST_HEADS, &h->kv_heads);
+    if ((st = truth(r, "new_decoder_architecture", false, &newer)) != CAPP_OK) return st;
+    if ((st = truth(r, "multi_query", true, &shared)) != CAPP_OK) return st;
+    h->kv_heads = shared ? 1 : h->heads;
+    return newer ? count(r, "num_kv_heads|n_head_kv", h->heads, MOST_HEADS, &h->kv_heads) : CAPP_OK;
+}
+
+static capp_status read_feed(const reader *r, capp_hparams *h) {
+    uint32_t ratio;
+    capp_status st;
+    if (r->arch->experts) {
+        double experts;
+        bool found;
+        if ((st = number(r, "num_local_experts|num_experts", &experts, &found)) != CAPP_OK) return st;
+        if (found) {
+            if ((st = count(r, "num_local_experts|num_experts", 0, MOST_EXPERTS, &h->experts)) != CAPP_OK) return st;
+            if ((st = count(r, "num_experts_per_tok|experts_per_token", 0, MOST_EXPERTS, &h->experts_used)) != CAPP_OK)
+                return st;
+            if ((st = truth(r, "norm_topk_prob", strncmp(r->arch->hf, "qwen", 4) && h->router_norm, &h->router_norm)) !=
+                CAPP_OK)
+                return st;
+        }
+        if (capp_source_number(r->s, "moe_intermediate_size", &experts) == CAPP_FOUND)
+            return count(r, "moe_intermediate_size", 0, MOST_WIDTH, &h->feed);
+    }
+    if ((st = count(r, "expansion_ratio", 4, MOST_HEADS, &ratio)) != CAPP_OK) return st;
+    bool four = r->arch->norm == CAPP_NORM_LAYER && !capp_is_gated(r->arch->activation);
+    return count(r, "intermediate_size|n_inner|ffn_dim|ffn_hidden_size", four ? ratio * h->width : 0, MOST_WIDTH,
+                 &h->feed);
+}
+
+static capp_status read_sizes(const reader *r, capp_hparams *h) {
+    uint32_t embedded;
+    capp_status st;
+    bool learned = r->arch->learned_positions;
+    if ((st = count(r, "max_position_embeddings|n_positions|max_seq_len|seq_length", learned ? 0 : 2048, MOST_CONTEXT,
+                    &h->context)) != CAPP_OK)
+        return st;
+    if ((st = count(r, "hidden_size|n_embd|d_model", 0, MOST_WIDTH, &h->width)) != CAPP_OK) return st;
+    if ((st = count(r, "num_hidden_layers|n_layer|n_layers", 0, CAPP_MOST_LAYERS, &h->layers)) != CAPP_OK) return st;
+    if ((st = count(r, "num_attention_heads|n_head|n_heads", 0, MOST_HEADS, &h->heads)) != CAPP_OK) return st;
+    if ((st = read_kv_heads(r, h)) != CAPP_OK) return st;
+    if (h->width < h->heads) return fail_field(r, CAPP_EFORMAT, "hidden_size", "is less than the number of heads");
+    if ((st = count(r, "head_dim", h->width / h->heads, MOST_WIDTH, &h->head_dim)) != CAPP_OK) return st;
+    if ((st = count(r, "word_embed_proj_dim", h->width, MOST_WIDTH, &embedded)) != CAPP_OK) return st;
+    if (embedded != h->width)
+        return fail_field(r, CAPP_EUNSUPPORTED, "word_embed_proj_dim",
+                          "is not hidden_size; capp does not support that");
+    return read_feed(r, h);
+}
+
+/* The row's activation, or the one that is named in its place. */
+static capp_status read_activation(const reader *r, capp_hparams *h) {
+    static const struct {
+        const char *name;
+        capp_activation gated, plain;
+    } activations[] = {
+        {"silu", CAPP_SILU_GATED, CAPP_SILU_GATED}, {"swish", CAPP_SILU_GATED, CAPP_SILU_GATED},
+        {"gelu_new", CAPP_GELU_GATED, CAPP_GELU},   {"gelu_pytorch_tanh", CAPP_GELU_GATED, CAPP_GELU},
+        {"gelu_fast", CAPP_GELU_GATED, CAPP_GELU},  {"gelu", CAPP_GELU_ERF_GATED, CAPP_GELU_ERF},
+        {"relu", CAPP_SILU_GATED, CAPP_RELU},
+    };
+    static const char *const keys[] = {"hidden_act", "hidden_activation", "activation_function", "activation"};
+    capp_str name;
+    size_t k = 0;
+    /* Gemma 2 and 3 name it in hidden_activation, Gemma 1 in both, of which hidden_act counts. */
+    while (k < 4 && capp_source_str(r->s, keys[k], &name) != CAPP_FOUND) k++;
+    if (k == 4 || h->activation == CAPP_CLAMPED_GATED) return CAPP_OK;
+    bool gated = capp_is_gated(h->activation);
+    for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
+        capp_activation a = gated ? activations[i].gated : activations[i].plain;
+        if (!capp_str_is(name, activations[i].name) || capp_is_gated(a) != gated) continue;
+        if (gated && !strcmp(activations[i].name, "relu")) continue;
+        h->activation = a;
+        return CAPP_OK;
+    }
+    return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s\" is \"%.*s\", which capp does not have",
+                     capp_source_path(r->s), keys[k], (int)(name.size < 40 ? name.size : 40), name.data);
+}
+
+/* ---- Rotations ----------------------------------------------------------------------------------------------------
+ */
+
+/* Fields of rope_scaling, whichever of the places of its kind of layer has them. */
+static const char *const places[2][3] = {
+    {"rope_scaling", "rope_parameters.full_attention", "rope_parameters"},
+    {"rope_parameters.sliding_attention", NULL, NULL},
+};
+
+/* The object with the fields of that kind of layer, and its path; NULL where there is none. */
+static capp_json rope_object(const reader *r, size_t kind, const char **path) {
+    for (size_t i = 0; i < 3 && places[kind][i]; i++) {
+        capp_json o = capp_config_at(capp_folder_config(r->s->folder), *path = places[kind][i]);
+        if (o) return o;
+    }
+    return NULL;
+}
+
+static capp_status check_rope_fields(const reader *r, capp_json object, const char *path) {
+    static const char known[] = " rope_type type factor low_freq_factor high_freq_factor "
+                                "original_max_position_embeddings beta_fast beta_slow attention_factor "
+                                "mscale mscale_all_dim truncate short_factor long_factor rope_theta "
+                                "partial_rotary_factor finetuned full_attention sliding_attention ";
+    if (capp_json_kind_of(object) != CAPP_JSON_OBJECT) return fail_field(r, CAPP_EFORMAT, path, "is not an object");
+    for (capp_json_walk w = capp_json_begin(object); capp_json_next(&w);) {
+        char key[KEY] = "";
+        bool escapes;
+        capp_str raw = capp_json_raw(w.name, &escapes);
+        memcpy(key, raw.data, raw.size < KEY ? raw.size : KEY - 1);
+        if (capp_json_kind_of(w.value) != CAPP_JSON_NULL && !listed(known, key))
+            return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s.%.60s\" is no field that capp knows",
+                             capp_source_path(r->s), path, key);
+    }
+    return CAPP_OK;
+}
+
+static double mscale_of(double factor, double mscale) {
+    return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1;
+}
+
+/* PATH.FIELD */
+static capp_status rope_number(const reader *r, const char *path, const char *field, double missing, double *out) {
+    char key[KEY];
+    snprintf(key, sizeof key, "%s.%s", path, field);
+    return positive(r, key, missing, out);
+}
+
+static capp_status read_yarn(const reader *r, const char *path, capp_rope *rope) {
+    double mscale, all, attention;
+    char key[KEY];
+    bool truncate = !r->arch->rope_untruncated;
+    capp_status st;
+    if ((st = rope_number(r, path, "beta_fast", 32, &rope->high)) != CAPP_OK) return st;
+    if ((st = rope_number(r, path, "beta_slow", 1, &rope->low)) != CAPP_OK) return st;
+    if ((st = rope_number(r, path, "mscale", 0, &mscale)) != CAPP_OK) return st;
+    if ((st = rope_number(r, path, "mscale_all_dim", 0, &all)) != CAPP_OK) return st;
+    snprintf(key, sizeof key, "%s.truncate", path);
+    if ((st = truth(r, key, true, &truncate)) != CAPP_OK) return st;
+    double usual = mscale > 0 && all > 0 ? mscale_of(rope->factor, mscale) / mscale_of(rope->factor, all)
+                                         : mscale_of(rope->factor, 1);
+    if ((st = rope_number(r, path, "attention_factor", usual, &attention)) != CAPP_OK) return st;
+    rope->scaling = CAPP_SCALING_YARN;
+    rope->untruncated = !truncate;
+    rope->magnitude = attention;
+    return CAPP_OK;
+}
+
+/* The factors themselves are read where the weights are bound. */
+static capp_status read_longrope(const reader *r, const char *path, capp_hparams *h, capp_rope *rope) {
+    double attention;
+    bool found;
+    capp_status st;
+    if ((st = number(r, "original_max_position_embeddings", &rope->original, &found)) != CAPP_OK) return st;
+    if (found && rope->original >= 1)
+        rope->factor = h->context / rope->original;
+    else if ((st = rope_number(r, path, "original_max_position_embeddings", h->context, &rope->original)) != CAPP_OK)
+        return st;
+    double usual = rope->factor <= 1 ? 1 : sqrt(1 + log(rope->factor) / log(rope->original));
+    if ((st = rope_number(r, path, "attention_factor", usual, &attention)) != CAPP_OK) return st;
+    rope->scaling = CAPP_SCALING_FACTORS;
+    rope->magnitude = attention;
+    h->short_context = rope->original < h->context ? (uint32_t)rope->original : h->context;
+    return CAPP_OK;
+}
+
+static capp_status read_scaling(const reader *r, size_t kind, capp_hparams *h) {
+    capp_rope *rope = &h->ropes[kind];
+    const char *path;
+    capp_json object = rope_object(r, kind, &path);
+    capp_status st;
+    if (!object) return CAPP_OK;
+    if ((st = check_rope_fields(r, object, path)) != CAPP_OK) return st;
+    capp_json type = capp_config_at(object, "rope_type");
+    if (!type) type = capp_config_at(object, "type");
+    /* "dynamic" changes nothing within the context that the file names, and capp goes no further. */
+    if (!type || capp_json_is(type, "default") || capp_json_is(type, "dynamic")) return CAPP_OK;
+    if ((st = rope_number(r, path, "factor", 1, &rope->factor)) != CAPP_OK) return st;
+    if ((st = rope_number(r, path, "original_max_position_embeddings", h->context, &rope->original)) != CAPP_OK)
+        return st;
+    if (capp_json_is(type, "linear")) {
+        rope->scaling = CAPP_SCALING_LINEAR;
+        return CAPP_OK;
+    }
+    if (capp_json_is(type, "llama3")) {
+        rope->scaling = CAPP_SCALING_LLAMA3;
+        if ((st = rope_number(r, path, "low_freq_factor", 1, &rope->low)) != CAPP_OK) return st;
+        return rope_number(r, path, "high_freq_factor", 4, &rope->high);
+    }
+    if (capp_json_is(type, "yarn")) return read_yarn(r, path, rope);
+    if (capp_json_is(type, "longrope") || capp_json_is(type, "su")) return read_longrope(r, path, h, rope);
+    bool escapes;
+    capp_str name = capp_json_raw(type, &escapes);
+    return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: rope scaling \"%.*s\" is not supported", capp_source_path(r->s),
+                     (int)(name.size < 40 ? name.size : 40), name.data ? name.data : "");
+}
+
+static capp_status read_rope(const reader *r, capp_hparams *h) {
+    const capp_arch *arch = r->arch;
+    double share, dims;
+    bool found;
+    capp_status st;
+    if (h->rope == CAPP_ROPE_NONE) return CAPP_OK;
+    if ((st = positive(
+             r, "rope_theta|rotary_emb_base|rope_parameters.rope_theta|rope_parameters.full_attention.rope_theta",
+             arch->theta > 0 ? arch->theta : 10000, &h->ropes[0].base)) != CAPP_OK)
+        return st;
+    if ((st = positive(r, "partial_rotary_factor|rotary_pct|rope_parameters.partial_rotary_factor",
+                       arch->rotary > 0 ? arch->rotary : 1, &share)) != CAPP_OK)
+        return st;
+    if ((st = number(r, "rotary_dim", &dims, &found)) != CAPP_OK) return st;
+    if (!found) dims = floor(h->head_dim * share);
+    if (dims < 2 || dims > h->head_dim)
+        return capp_fail(r->err, CAPP_EFORMAT, "%s: config.json: rope over %g of %u dimensions", capp_source_path(r->s),
+                         dims, h->head_dim);
+    h->rope_dims = (uint32_t)dims;
+    h->n_ropes = 1;
+    if ((st = read_scaling(r, 0, h)) != CAPP_OK) return st;
+    if (arch->local_rope_base <= 0) return CAPP_OK;
+    h->n_ropes = 2;
+    if ((st = positive(r, "rope_local_base_freq|rope_parameters.sliding_attention.rope_theta", arch->local_rope_base,
+                       &h->ropes[1].base)) != CAPP_OK)
+        return st;
+    return read_scaling(r, 1, h);
+}
+
+/* ---- Kinds of layers ----------------------------------------------------------------------------------------------
+ */
+
+static capp_status read_layer_types(const reader *r, capp_hparams *h) {
+    for (uint32_t i = 0; i < h->layers; i++) {
+        capp_str type = {"", 0};
+        (void)capp_source_str_at(r->s, "layer_types", i, &type);
+        if (capp_str_is(type, "sliding_attention"))
+            h->kinds[i] |= CAPP_LOCAL;
+        else if (!capp_str_is(type, "full_attention"))
+            return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: layer %u has type \"%.*s\"",
+                             capp_source_path(r->s), i, (int)(type.size < 40 ? type.size : 40), type.data);
+    }
+    return CAPP_OK;
+}
+
+static capp_status read_windows(const reader *r, capp_hparams *h) {
+    bool use;
+    uint32_t period, first = 0;
+    capp_status st;
+    double value;
+    bool asked = !strncmp(r->arch->hf, "qwen", 4) || r->arch->nope_period;
+    if ((st = truth(r, "use_sliding_window", !asked, &use)) != CAPP_OK) return st;
+    if (!use || capp_source_number(r->s, "sliding_window", &value) == CAPP_ABSENT) return CAPP_OK;
+    if ((st = count(r, "sliding_window", 0, MOST_CONTEXT, &h->window)) != CAPP_OK) return st;
+    if (capp_source_count(r->s, "layer_types")) return read_layer_types(r, h);
+    if ((st = count(r, "sliding_window_pattern|_sliding_window_pattern",
+                    r->arch->window_period ? r->arch->window_period : CAPP_ALL_LOCAL, CAPP_ALL_LOCAL, &period)) !=
+        CAPP_OK)
+        return st;
+    /* Qwen: the layers from max_window_layers on. */
+    if (!strncmp(r->arch->hf, "qwen", 4) && (st = count(r, "max_window_layers", 28, CAPP_MOST_LAYERS, &first)))
+        return st;
+    for (uint32_t i = first; i < h->layers; i++)
+        if ((i + 1) % period) h->kinds[i] |= CAPP_LOCAL;
+    return CAPP_OK;
+}
+
+static capp_status read_kinds(const reader *r, capp_hparams *h) {
+    uint32_t period;
+    capp_status st;
+    if ((st = read_windows(r, h)) != CAPP_OK) return st;
+    if (r->arch->nope_global)
+        for (uint32_t i = 0; i < h->layers; i++)
+            if (!(h->kinds[i] & CAPP_LOCAL)) h->kinds[i] |= CAPP_STILL;
+    if (!r->arch->nope_period) return CAPP_OK;
+    if ((st = count(r, "no_rope_layer_interval", r->arch->nope_period, CAPP_MOST_LAYERS, &period)) != CAPP_OK)
+        return st;
+    size_t n = capp_source_count(r->s, "no_rope_layers");
+    for (uint32_t i = 0; i < h->layers; i++) {
+        double rotates = (i + 1) % period;
+        if (n && capp_source_number_at(r->s, "no_rope_layers", i, &rotates) != CAPP_FOUND)
+            return fail_field(r, CAPP_EFORMAT, "no_rope_layers", "has no number for each layer");
+        if (rotates == 0) h->kinds[i] |= CAPP_STILL;
+    }
+    return CAPP_OK;
+}
+
+/* ---- Other numbers ------------------------------------------------------------------------------------------------
+ */
+
+static capp_status read_scales(const reader *r, capp_hparams *h) {
+    const capp_arch *arch = r->arch;
+    capp_status st;
+    double scalar;
+    if ((st = positive(r, "query_pre_attn_scalar", 0, &scalar)) != CAPP_OK) return st;
+    if (scalar > 0) h->score_scale = (float)(1 / sqrt(scalar));
+    if (arch->scales) {
+        float logits;
+        if ((st = single(r, "attention_multiplier", 1, &h->score_scale)) != CAPP_OK) return st;
+        if ((st = single(r, "embedding_multiplier", 1, &h->embedding_scale)) != CAPP_OK) return st;
+        if ((st = single(r, "residual_multiplier", 1, &h->residual_scale)) != CAPP_OK) return st;
+        if ((st = single(r, "logits_scaling", 1, &logits)) != CAPP_OK) return st;
+        h->logit_scale = 1 / logits;
+    }
+    if (arch->logit_scale && (st = single(r, "logit_scale", 0.0625, &h->logit_scale)) != CAPP_OK) return st;
+    if ((st = single(r, "attn_logit_softcapping", 0, &h->score_cap)) != CAPP_OK) return st;
+    if ((st = single(r, "final_logit_softcapping", 0, &h->logit_cap)) != CAPP_OK) return st;
+    if (arch->clamps && (st = single(r, "clip_qkv|attn_config.clip_qkv", 0, &h->clamp)) != CAPP_OK) return st;
+    if (!arch->alibi) return CAPP_OK;
+    if ((st = single(r, "attn_config.softmax_scale", h->score_scale, &h->score_scale)) != CAPP_OK) return st;
+    return single(r, "attn_config.alibi_bias_max", 8, &h->alibi);
+}
+
+static capp_status read_parallel(const reader *r, capp_hparams *h) {
+    bool newer, parallel;
+    uint32_t norms;
+    capp_status st;
+    if (!strcmp(r->arch->name, "falcon")) {
+        if ((st = truth(r, "new_decoder_architecture", false, &newer)) != CAPP_OK) return st;
+        if ((st = truth(r, "parallel_attn", true, &parallel)) != CAPP_OK) return st;
+        if ((st = count(r, "num_ln_in_parallel_attn", newer ? 2 : 1, 2, &norms)) != CAPP_OK) return st;
+        h->parallel = newer && norms == 2 ? CAPP_PARALLEL_OWN : parallel ? CAPP_PARALLEL_SHARED : CAPP_SEQUENTIAL;
+        return CAPP_OK;
+    }
+    if ((st = truth(r, "use_parallel_residual", h->parallel != CAPP_SEQUENTIAL, &parallel)) != CAPP_OK) return st;
+    if (r->arch->maybe_parallel && parallel) h->parallel = CAPP_PARALLEL_SHARED;
+    if (!parallel) h->parallel = CAPP_SEQUENTIAL;
+    return CAPP_OK;
+}
+
+static capp_status read_flags(const reader *r, capp_hparams *h) {
+    const capp_arch *a = r->arch;
+    bool norm;
+    capp_status st;
+    if ((st = truth(r, "tie_word_embeddings", a->tied, &h->tied)) != CAPP_OK) return st;
+    if ((st = truth(r, a->qkv_bias.key, a->qkv_bias.by_default, &h->qkv_bias)) != CAPP_OK) return st;
+    if ((st = truth(r, a->out_bias.key, a->out_bias.by_default, &h->out_bias)) != CAPP_OK) return st;
+    if ((st = truth(r, a->feed_bias.key, a->feed_bias.by_default, &h->feed_bias)) != CAPP_OK) return st;
+    if ((st = truth(r, a->qk_norm_key, !a->qk_norm_key, &norm)) != CAPP_OK) return st;
+    if (!norm) h->qk_norm = CAPP_QK_NONE;
+    return read_parallel(r, h);
+}
+
+/* GPT-OSS's experts may be of MXFP4; all else is F32, F16 or BF16. */
+static capp_status read_quantisation(const reader *r, capp_hparams *h) {
+    capp_json config = capp_config_at(capp_folder_config(r->s->folder), "quantization_config");
+    if (!config) return CAPP_OK;
+    h->mxfp4 = r->arch->sinks && capp_json_is(capp_config_at(config, "quant_method"), "mxfp4");
+    if (h->mxfp4) return CAPP_OK;
+    return fail_field(r, CAPP_EUNSUPPORTED, "quantization_config",
+                      "is there; capp reads folders of F32, F16 and BF16, and GPT-OSS's of MXFP4");
+}
+
+capp_status capp_config_read(capp_hparams *h, const capp_arch *arch, const capp_source *s, capp_error *err) {
+    reader r = {s, arch, err};
+    capp_status st;
+    if ((st = refuse_unknown(&r)) != CAPP_OK) return st;
+    if ((st = refuse_foreign(&r)) != CAPP_OK) return st;
+    if ((st = check_rules(&r)) != CAPP_OK) return st;
+    if ((st = read_quantisation(&r, h)) != CAPP_OK) return st;
+    if ((st = read_sizes(&r, h)) != CAPP_OK) return st;
+    if ((st = read_activation(&r, h)) != CAPP_OK) return st;
+    if ((st = read_rope(&r, h)) != CAPP_OK) return st;
+    if ((st = read_kinds(&r, h)) != CAPP_OK) return st;
+    if ((st = read_scales(&r, h)) != CAPP_OK) return st;
+    if ((st = read_flags(&r, h)) != CAPP_OK) return st;
+    return single(&r, "rms_norm_eps|layer_norm_eps|layer_norm_epsilon|norm_epsilon", arch->eps, &h->norm_eps);
+}

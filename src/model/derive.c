@@ -1,0 +1,83 @@
+/* Tensors made of others. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "model/binder.h"
+
+/* A tensor of n rows of k elements of t's type, with `bytes` bytes of its own; NULL where memory is short. */
+static capp_derived *new_derived(binder *b, const capp_tensor *t, uint64_t k, uint64_t n, uint64_t bytes) {
+    capp_derived *d = bytes < SIZE_MAX - sizeof *d ? capp_new(sizeof *d + (size_t)bytes, 1) : NULL;
+    if (!d) return NULL;
+    d->next = b->w->derived;
+    b->w->derived = d;
+    d->tensor = (capp_tensor){.name = t->name,
+                              .n_dims = 2,
+                              .dims = {k, n, 1, 1},
+                              .type = t->type,
+                              .elements = k * n,
+                              .bytes = bytes,
+                              .data = d->bytes};
+    return d;
+}
+
+static uint64_t rows_of(const capp_tensor *t) {
+    return t->elements / t->dims[0];
+}
+
+const capp_tensor *capp_derive_slice(binder *b, const capp_tensor *t, uint64_t first, uint64_t n) {
+    uint64_t row = t->bytes / rows_of(t);
+    capp_derived *d = new_derived(b, t, t->dims[0], n, 0);
+    if (!d) return NULL;
+    d->tensor.bytes = row * n;
+    d->tensor.data = (const char *)t->data + first * row;
+    return &d->tensor;
+}
+
+const capp_tensor *capp_derive_rows(binder *b, const capp_tensor *t, uint64_t n, capp_order_fn order,
+                                    const void *user) {
+    size_t row = (size_t)(t->bytes / rows_of(t));
+    capp_derived *d = new_derived(b, t, t->dims[0], n, row * n);
+    if (!d) return NULL;
+    for (uint64_t i = 0; i < n; i++) memcpy(d->bytes + i * row, (const char *)t->data + order(user, i) * row, row);
+    return &d->tensor;
+}
+
+const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t) {
+    uint64_t k = t->dims[0], n = t->dims[1];
+    size_t size = (size_t)(t->bytes / t->elements);
+    capp_derived *d = new_derived(b, t, n, k, t->bytes);
+    if (!d) return NULL;
+    const char *from = t->data;
+    for (uint64_t i = 0; i < n; i++)
+        for (uint64_t j = 0; j < k; j++) memcpy(d->bytes + (j * n + i) * size, from + (i * k + j) * size, size);
+    return &d->tensor;
+}
+
+const capp_tensor *capp_derive_mxfp4(binder *b, const capp_tensor *blocks, const capp_tensor *scales, uint64_t first,
+                                     uint64_t n, uint64_t k) {
+    enum { HALF = 16, BLOCK = 17, ELEMENTS = 32 };
+    uint64_t groups = k / ELEMENTS;
+    capp_derived *d = new_derived(b, blocks, k, n, n * groups * BLOCK);
+    if (!d) return NULL;
+    d->tensor.type = CAPP_TYPE_MXFP4;
+    const unsigned char *from = (const unsigned char *)blocks->data + first * groups * HALF,
+                        *scale = (const unsigned char *)scales->data + first * groups;
+    unsigned char *out = (unsigned char *)d->bytes;
+    for (uint64_t g = 0; g < n * groups; g++, from += HALF, out += BLOCK) {
+        out[0] = scale[g];
+        /* Elements i and i + 16 share a byte, instead of 2i and 2i + 1. */
+        for (int i = 0; i < HALF; i++) {
+            unsigned low = from[i / 2] >> (i % 2 * 4) & 15, high = from[(i + HALF) / 2] >> (i % 2 * 4) & 15;
+            out[1 + i] = (unsigned char)(low | high << 4);
+        }
+    }
+    return &d->tensor;
+}
+
+void capp_derived_free(capp_weights *w) {
+    while (w->derived) {
+        capp_derived *next = w->derived->next;
+        capp_free(w->derived);
+        w->derived = next;
+    }
+}

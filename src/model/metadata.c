@@ -1,0 +1,281 @@
+/* Hyperparameters from GGUF metadata: keys "NAME.key" of the architecture's name, as ggml/docs/gguf.md and llama.cpp
+ * have them. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/arch.h"
+
+/* Limits that no model comes near, so that products of two sizes fit 64 bits with room. */
+enum { MOST_WIDTH = 1 << 20, MOST_HEADS = 1 << 14, MOST_CONTEXT = 1 << 28, MOST_EXPERTS = 1 << 12, KEY = 128 };
+
+typedef struct reader {
+    const capp_source *s;
+    const capp_arch *arch;
+    capp_error *err;
+} reader;
+
+static const char *full(const reader *r, const char *key, char *out) {
+    snprintf(out, KEY, "%s.%s", r->arch->gguf, key);
+    return out;
+}
+
+static bool has(const reader *r, const char *key) {
+    char name[KEY];
+    return capp_gguf_find(r->s->gguf, full(r, key, name));
+}
+
+static bool has_tensor(const reader *r, const char *name) {
+    return capp_source_find_tensor(r->s, name);
+}
+
+/* The file's "ARCH.key"; 0 with CAPP_OK where it is missing and not required. */
+static capp_status read_u32(const reader *r, const char *key, bool required, uint32_t most, uint32_t *out) {
+    char name[KEY];
+    *out = 0;
+    if (!has(r, key)) {
+        if (!required) return CAPP_OK;
+        return capp_fail(r->err, CAPP_EFORMAT, "%s: metadata key %s is missing; convert the model again",
+                         capp_source_path(r->s), full(r, key, name));
+    }
+    if (!capp_gguf_u32(r->s->gguf, full(r, key, name), out))
+        return capp_fail(r->err, CAPP_EFORMAT, "%s: metadata key %s is not a number from 0 to 4294967295",
+                         capp_source_path(r->s), name);
+    if (*out > most || (required && !*out))
+        return capp_fail(r->err, CAPP_EFORMAT, "%s: metadata key %s is %u; expected 1 to %u", capp_source_path(r->s),
+                         name, *out, most);
+    return CAPP_OK;
+}
+
+static capp_status read_f64(const reader *r, const char *key, double missing, double *out) {
+    char name[KEY];
+    *out = missing;
+    if (!has(r, key)) return CAPP_OK;
+    if (capp_source_number(r->s, full(r, key, name), out) != CAPP_FOUND || !isfinite(*out) || *out <= 0)
+        return capp_fail(r->err, CAPP_EFORMAT, "%s: metadata key %s is not a positive number", capp_source_path(r->s),
+                         name);
+    return CAPP_OK;
+}
+
+/* The same for one where 0 says that there is none. */
+static capp_status read_f32(const reader *r, const char *key, double missing, float *out) {
+    double value;
+    char name[KEY];
+    *out = (float)missing;
+    if (capp_source_number(r->s, full(r, key, name), &value) == CAPP_FOUND && value == 0) return CAPP_OK;
+    capp_status st = read_f64(r, key, missing, &value);
+    *out = (float)value;
+    return st;
+}
+
+static capp_status read_sizes(const reader *r, capp_hparams *h) {
+    uint32_t value_length;
+    capp_status st;
+    if ((st = read_u32(r, "context_length", true, MOST_CONTEXT, &h->context)) != CAPP_OK) return st;
+    if ((st = read_u32(r, "embedding_length", true, MOST_WIDTH, &h->width)) != CAPP_OK) return st;
+    if ((st = read_u32(r, "block_count", true, CAPP_MOST_LAYERS, &h->layers)) != CAPP_OK) return st;
+    if ((st = read_u32(r, "attention.head_count", true, MOST_HEADS, &h->heads)) != CAPP_OK) return st;
+    if ((st = read_u32(r, "attention.head_count_kv", false, MOST_HEADS, &h->kv_heads)) != CAPP_OK) return st;
+    if ((st = read_u32(r, "attention.key_length", false, MOST_WIDTH, &h->head_dim)) != CAPP_OK) return st;
+    if ((st = read_u32(r, "attention.value_length", false, MOST_WIDTH, &value_length)) != CAPP_OK) return st;
+    if (!h->head_dim) h->head_dim = h->width / h->heads;
+    if (value_length && value_length != h->head_dim)
+        return capp_fail(r->err, CAPP_EUNSUPPORTED,
+                         "%s: values of %u dimensions beside keys of %u; capp needs equal ones", capp_source_path(r->s),
+                         value_length, h->head_dim);
+    return CAPP_OK;
+}
+
+static capp_status read_feed(const reader *r, capp_hparams *h) {
+    capp_status st;
+    char name[KEY];
+    if (r->arch->experts) {
+        if ((st = read_u32(r, "expert_count", false, MOST_EXPERTS, &h->experts)) != CAPP_OK) return st;
+        if ((st = read_u32(r, "expert_used_count", h->experts, MOST_EXPERTS, &h->experts_used)) != CAPP_OK) return st;
+        if ((st = read_u32(r, "expert_feed_forward_length", false, MOST_WIDTH, &h->feed)) != CAPP_OK) return st;
+        (void)capp_source_bool(r->s, full(r, "expert_weights_norm", name), &h->router_norm);
+        if (h->feed) return CAPP_OK;
+    }
+    return read_u32(r, "feed_forward_length", true, MOST_WIDTH, &h->feed);
+}
+
+/* ---- Rotations ----------------------------------------------------------------------------------------------------
+ */
+
+static capp_status read_scaling(const reader *r, capp_hparams *h) {
+    capp_rope *rope = &h->ropes[0];
+    capp_str type = {"linear", 6};
+    char name[KEY];
+    double attention;
+    uint32_t original;
+    capp_status st;
+    (void)capp_source_str(r->s, full(r, "rope.scaling.type", name), &type);
+    if ((st = read_f64(r, "rope.scaling.factor", 1, &rope->factor)) != CAPP_OK) return st;
+    if (!has(r, "rope.scaling.factor") && (st = read_f64(r, "rope.scale_linear", 1, &rope->factor)) != CAPP_OK)
+        return st;
+    if ((st = read_u32(r, "rope.scaling.original_context_length", false, MOST_CONTEXT, &original)) != CAPP_OK)
+        return st;
+    if ((st = read_f64(r, "rope.scaling.attn_factor", 1, &attention)) != CAPP_OK) return st;
+    if ((st = read_f64(r, "rope.scaling.yarn_beta_fast", 32, &rope->high)) != CAPP_OK) return st;
+    if ((st = read_f64(r, "rope.scaling.yarn_beta_slow", 1, &rope->low)) != CAPP_OK) return st;
+    rope->original = original ? original : h->context;
+    rope->untruncated = r->arch->rope_untruncated;
+    rope->magnitude = attention;
+    if (capp_str_is(type, "yarn")) {
+        rope->scaling = CAPP_SCALING_YARN;
+        rope->magnitude *= rope->factor > 1 ? 1 + 0.1 * log(rope->factor) : 1;
+    } else if (capp_str_is(type, "linear") && rope->factor != 1)
+        rope->scaling = CAPP_SCALING_LINEAR;
+    else if (!capp_str_is(type, "linear") && !capp_str_is(type, "none") && !capp_str_is(type, "longrope"))
+        return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: rope scaling \"%.*s\" is not supported",
+                         capp_source_path(r->s), (int)(type.size < 40 ? type.size : 40), type.data);
+    bool factors = has_tensor(r, "rope_freqs.weight"), choice = has_tensor(r, "rope_factors_long.weight");
+    if ((factors || choice) && rope->scaling != CAPP_SCALING_NONE)
+        return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: both rope scaling \"%.*s\" and a tensor of rope factors",
+                         capp_source_path(r->s), (int)(type.size < 40 ? type.size : 40), type.data);
+    if (factors || choice) rope->scaling = CAPP_SCALING_FACTORS;
+    if (choice) h->short_context = (uint32_t)rope->original;
+    return CAPP_OK;
+}
+
+static capp_status read_rope(const reader *r, capp_hparams *h) {
+    capp_status st;
+    if (h->rope == CAPP_ROPE_NONE) return CAPP_OK;
+    if ((st = read_u32(r, "rope.dimension_count", false, h->head_dim, &h->rope_dims)) != CAPP_OK) return st;
+    if (!h->rope_dims) h->rope_dims = h->head_dim;
+    if ((st = read_f64(r, "rope.freq_base", 10000, &h->ropes[0].base)) != CAPP_OK) return st;
+    h->n_ropes = 1;
+    if (r->arch->local_rope_base > 0) {
+        if ((st = read_f64(r, "rope.freq_base_swa", r->arch->local_rope_base, &h->ropes[1].base)) != CAPP_OK) return st;
+        h->n_ropes = 2;
+    }
+    return read_scaling(r, h);
+}
+
+/* Which layers look back a window, and which do not rotate. */
+static capp_status read_kinds(const reader *r, capp_hparams *h) {
+    capp_status st;
+    char name[KEY];
+    bool windowed = r->arch->window_period && r->arch->window_period != CAPP_ALL_LOCAL;
+    uint32_t period = windowed ? r->arch->window_period : CAPP_ALL_LOCAL;
+    if ((st = read_u32(r, "attention.sliding_window", windowed, MOST_CONTEXT, &h->window)) != CAPP_OK) return st;
+    const capp_gguf_value *pattern = capp_gguf_find(r->s->gguf, full(r, "attention.sliding_window_pattern", name));
+    bool listed = pattern && pattern->kind == CAPP_GGUF_ARRAY;
+    if (listed && (pattern->element != CAPP_GGUF_BOOL || pattern->count < h->layers))
+        return capp_fail(r->err, CAPP_EFORMAT, "%s: metadata key %s is not a list of %u booleans",
+                         capp_source_path(r->s), name, h->layers);
+    if (pattern && !listed && (st = read_u32(r, "attention.sliding_window_pattern", true, CAPP_MOST_LAYERS, &period)))
+        return st;
+    for (uint32_t i = 0; i < h->layers; i++) {
+        bool local = listed ? ((const unsigned char *)pattern->bytes)[i] != 0 : (i + 1) % period != 0;
+        if (h->window && local) h->kinds[i] |= CAPP_LOCAL;
+        if (r->arch->nope_period && (i + 1) % r->arch->nope_period == 0) h->kinds[i] |= CAPP_STILL;
+        if (r->arch->nope_global && !(h->kinds[i] & CAPP_LOCAL)) h->kinds[i] |= CAPP_STILL;
+    }
+    return CAPP_OK;
+}
+
+/* ---- Other numbers ------------------------------------------------------------------------------------------------
+ */
+
+static capp_status read_scales(const reader *r, capp_hparams *h) {
+    const capp_arch *arch = r->arch;
+    capp_status st;
+    if ((st = read_f32(r, "attention.scale", 0, &h->score_scale)) != CAPP_OK) return st;
+    /* The largest Gemmas scale by width over heads, which their files do not say; llama.cpp tells them by layers. */
+    if (h->score_scale == 0 &&
+        ((!strcmp(arch->name, "gemma2") && h->layers == 46) || (!strcmp(arch->name, "gemma3") && h->layers == 62)))
+        h->score_scale = (float)(1 / sqrt((double)h->width / h->heads));
+    if (arch->scales) {
+        if ((st = read_f32(r, "embedding_scale", 1, &h->embedding_scale)) != CAPP_OK) return st;
+        if ((st = read_f32(r, "residual_scale", 1, &h->residual_scale)) != CAPP_OK) return st;
+        if ((st = read_f32(r, "logit_scale", 1, &h->logit_scale)) != CAPP_OK) return st;
+        if (h->embedding_scale == 0) h->embedding_scale = 1;
+        if (h->residual_scale == 0) h->residual_scale = 1;
+        h->logit_scale = h->logit_scale == 0 ? 1 : 1 / h->logit_scale;
+    }
+    if (arch->logit_scale && (st = read_f32(r, "logit_scale", 1, &h->logit_scale)) != CAPP_OK) return st;
+    if (arch->caps) {
+        if ((st = read_f32(r, "attn_logit_softcapping", 50, &h->score_cap)) != CAPP_OK) return st;
+        if ((st = read_f32(r, "final_logit_softcapping", 30, &h->logit_cap)) != CAPP_OK) return st;
+    }
+    if (arch->clamps && (st = read_f32(r, "attention.clamp_kqv", 0, &h->clamp)) != CAPP_OK) return st;
+    if (arch->alibi && (st = read_f32(r, "attention.max_alibi_bias", 8, &h->alibi)) != CAPP_OK) return st;
+    return CAPP_OK;
+}
+
+/* What a file has by its tensors. */
+static void read_presence(const reader *r, capp_hparams *h) {
+    const capp_arch *arch = r->arch;
+    char name[KEY];
+    bool parallel;
+    h->tied = !has_tensor(r, "output.weight");
+    h->qkv_bias = arch->qkv_bias.key ? has_tensor(r, "blk.0.attn_qkv.bias") || has_tensor(r, "blk.0.attn_q.bias")
+                                     : arch->qkv_bias.by_default;
+    h->out_bias = arch->out_bias.key ? has_tensor(r, "blk.0.attn_output.bias") : arch->out_bias.by_default;
+    h->feed_bias = arch->feed_bias.key ? has_tensor(r, "blk.0.ffn_up.bias") : arch->feed_bias.by_default;
+    if (arch->qk_norm_key && !has_tensor(r, "blk.0.attn_q_norm.weight")) h->qk_norm = CAPP_QK_NONE;
+    if (h->parallel == CAPP_PARALLEL_SHARED && has_tensor(r, "blk.0.attn_norm_2.weight"))
+        h->parallel = CAPP_PARALLEL_OWN;
+    if (arch->maybe_parallel && !has_tensor(r, "blk.0.ffn_norm.weight")) h->parallel = CAPP_PARALLEL_SHARED;
+    if (capp_source_bool(r->s, full(r, "use_parallel_residual", name), &parallel) == CAPP_FOUND && !parallel)
+        h->parallel = CAPP_SEQUENTIAL;
+}
+
+/* Metadata that changes the arithmetic in ways that an architecture does not have, with the value that changes nothing
+ * (0 never does). */
+static capp_status refuse_foreign_keys(const reader *r) {
+    const capp_arch *a = r->arch;
+    const struct {
+        const char *key;
+        bool known;
+        double neutral;
+    } keys[] = {
+        {"expert_count", a->experts, 0},
+        {"attention.sliding_window", a->window_period != 0, 0},
+        {"expert_shared_count", false, 0},
+        {"expert_weights_scale", false, 1},
+        {"expert_gating_func", false, 1},
+        {"leading_dense_block_count", false, 0},
+        {"logit_scale", a->logit_scale || a->scales, 1},
+        {"residual_scale", a->scales, 1},
+        {"embedding_scale", a->scales, 1},
+        {"attn_logit_softcapping", a->caps, 0},
+        {"final_logit_softcapping", a->caps, 0},
+        {"attention.clamp_kqv", a->clamps, 0},
+        {"attention.max_alibi_bias", a->alibi, 0},
+        {"attention.temperature_scale", false, 0},
+        {"rope.scaling.yarn_log_multiplier", false, 0},
+        {"rope.scaling.yarn_ext_factor", false, 1},
+        {"rope.scaling.yarn_attn_factor", false, 1},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        char name[KEY];
+        double value;
+        if (keys[i].known || capp_source_number(r->s, full(r, keys[i].key, name), &value) != CAPP_FOUND || value == 0 ||
+            value == keys[i].neutral)
+            continue;
+        /* GPT-OSS: a softmax over the chosen, which is what sharing out after a softmax over all comes to. */
+        if (!strcmp(keys[i].key, "expert_gating_func") && a->sinks && value == 3) continue;
+        return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: %s is %g, which capp does not support", capp_source_path(r->s),
+                         name, value);
+    }
+    return CAPP_OK;
+}
+
+capp_status capp_metadata_read(capp_hparams *h, const capp_arch *arch, const capp_source *s, capp_error *err) {
+    reader r = {s, arch, err};
+    capp_status st;
+    if ((st = refuse_foreign_keys(&r)) != CAPP_OK) return st;
+    if ((st = read_sizes(&r, h)) != CAPP_OK) return st;
+    if ((st = read_feed(&r, h)) != CAPP_OK) return st;
+    if ((st = read_rope(&r, h)) != CAPP_OK) return st;
+    if ((st = read_kinds(&r, h)) != CAPP_OK) return st;
+    if ((st = read_scales(&r, h)) != CAPP_OK) return st;
+    read_presence(&r, h);
+    double eps;
+    const char *key = arch->norm == CAPP_NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon";
+    if ((st = read_f64(&r, key, 1e-5, &eps)) != CAPP_OK) return st;
+    h->norm_eps = (float)eps;
+    return CAPP_OK;
+}

@@ -1,0 +1,27 @@
+/* The character map of SentencePiece models ("precompiled_charsmap"): a trie of texts and what replaces them.
+ *
+ * Bytes: u32 size of the trie in bytes | the trie, a double array of u32 units (darts-clone) | replacements, each ended
+ * by a NUL. */
+#ifndef CAPP_TOKEN_CHARSMAP_H
+#define CAPP_TOKEN_CHARSMAP_H
+
+#include "token/unicode.h"
+
+typedef struct capp_charsmap capp_charsmap;
+
+/* bytes are copied. CAPP_EFORMAT where they are no character map. The caller owns *out. */
+capp_status capp_charsmap_open(capp_charsmap **out, capp_str bytes, capp_error *err);
+void capp_charsmap_free(capp_charsmap *map); /* map may be NULL */
+
+/* The longest (or shortest) text of the map at the beginning of text: its size, 0 where there is none, and what
+ * replaces it, borrowed from the map. */
+size_t capp_charsmap_find(const capp_charsmap *map, capp_str text, bool longest, capp_str *replacement);
+
+/* Appends text (valid UTF-8) as the tokenizers package maps it: by grapheme clusters of at most 5 bytes, else by
+ * characters. False: out of memory. */
+bool capp_charsmap_put(const capp_charsmap *map, capp_text *out, capp_str text);
+
+/* base64 (RFC 4648) to bytes: out has room for 3 bytes for each 4 of text. False: no base64. */
+bool capp_base64(capp_str text, char *out, size_t *size);
+
+#endif

@@ -1,0 +1,148 @@
+/* Added tokens: texts that are tokens wherever they stand. Those that are not normalised are found in the text as it
+ * is, the others, themselves normalised, in normalised text. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "token/hf.h"
+
+/* An added token of this content; looked for only among those that have an id of this kind. */
+static capp_added *find_added(const capp_hf *hf, capp_str content, bool in_model) {
+    for (size_t i = 0; i < hf->n_added; i++) {
+        capp_added *added = &hf->added[i];
+        if ((bool)hf->in_model[added->id] != in_model || added->content.size != content.size) continue;
+        if (!memcmp(added->content.data, content.data, content.size)) return added;
+    }
+    return NULL;
+}
+
+/* The next free id, as the tokenizers package counts; what the file says is a comment. */
+static int32_t new_id(const capp_hf *hf) {
+    int32_t highest = CAPP_NO_TOKEN;
+    for (size_t i = 0; i < hf->n_added; i++)
+        if (hf->added[i].id > highest) highest = hf->added[i].id;
+    return highest >= (int32_t)hf->n_model ? highest + 1 : (int32_t)hf->n_model;
+}
+
+capp_status capp_hf_add(capp_vocab *vocab, capp_added added, capp_error *err) {
+    capp_hf *hf = vocab->hf;
+    if (!added.content.size) return CAPP_OK;
+    int32_t id = capp_hf_model_id(vocab, added.content);
+    bool in_model = id != CAPP_NO_TOKEN;
+    bool seen = !in_model || vocab->types[id] == CAPP_TOKEN_CONTROL || vocab->types[id] == CAPP_TOKEN_USER_DEFINED;
+    capp_added *known = seen ? find_added(hf, added.content, in_model) : NULL;
+    added.id = known ? known->id : in_model ? id : new_id(hf);
+    if ((uint32_t)added.id >= hf->n_texts || (!in_model && !known && hf->texts[added.id].data))
+        return capp_fail(err, CAPP_EFORMAT, "added_tokens: \"%.*s\" would get the id %d, which another token has",
+                         added.content.size < 100 ? (int)added.content.size : 100, added.content.data, added.id);
+    if (known) { /* how it is found stays, what is around it may change */
+        known->single_word = added.single_word;
+        known->lstrip = added.lstrip;
+        known->rstrip = added.rstrip;
+        known->special = known->special || added.special;
+    }
+    if (!capp_grow(&hf->added, &hf->added_capacity, hf->n_added + 1, sizeof *hf->added))
+        return capp_fail_memory(err, "added tokens");
+    hf->added[hf->n_added++] = added;
+    hf->texts[added.id] = added.content;
+    vocab->types[added.id] = added.special ? CAPP_TOKEN_CONTROL : CAPP_TOKEN_USER_DEFINED;
+    return CAPP_OK;
+}
+
+capp_status capp_hf_make_tries(capp_vocab *vocab, capp_error *err) {
+    capp_hf *hf = vocab->hf;
+    capp_scratch scratch = {0};
+    capp_hf_run run = {.vocab = vocab, .hf = hf, .scratch = &scratch, .matcher = capp_matcher_new()};
+    capp_status st = run.matcher ? CAPP_OK : capp_fail_memory(err, "added tokens");
+    /* Of equal texts the first counts, special ones before others. */
+    for (int special = 1; st == CAPP_OK && special >= 0; special--)
+        for (size_t i = 0; st == CAPP_OK && i < hf->n_added; i++) {
+            const capp_added *added = &hf->added[i];
+            capp_str text = added->content;
+            size_t first = 0;
+            if (added->special != special) continue;
+            if (added->normalized) st = capp_hf_normalise(&run, text, &text, &first, err);
+            if (st == CAPP_OK)
+                st = capp_trie_add(added->normalized ? &hf->normalised : &hf->raw, text, (int32_t)i, err);
+        }
+    capp_hf_run_free(&run);
+    return st;
+}
+
+static bool word_before(capp_str text, size_t at) {
+    size_t size;
+    return at && capp_is_word(capp_utf8_character(text.data + at - capp_utf8_size_before(text.data + at), &size));
+}
+
+static bool word_after(capp_str text, size_t at) {
+    size_t size;
+    return at < text.size && capp_is_word(capp_utf8_character(text.data + at, &size));
+}
+
+static size_t back_over_space(capp_str text, size_t at, size_t least) {
+    while (at > least) {
+        size_t before = capp_utf8_size_before(text.data + at), size;
+        if (!capp_is_white_space(capp_utf8_character(text.data + at - before, &size))) break;
+        at -= before;
+    }
+    return at > least ? at : least;
+}
+
+static size_t over_space(capp_str text, size_t at) {
+    size_t size;
+    while (at < text.size && capp_is_white_space(capp_utf8_character(text.data + at, &size))) at += size;
+    return at;
+}
+
+/* The next token of the trie that counts, at or after *at; done: up to where the text has been dealt with. */
+static const capp_added *next_added(const capp_hf_run *run, const capp_trie *trie, capp_str text, size_t done,
+                                    size_t *from, size_t *at, size_t *end) {
+    size_t size = 0;
+    for (size_t i = *from; trie->n && i < text.size; i++) {
+        if (!trie->first[(unsigned char)text.data[i]]) continue;
+        int32_t found = capp_trie_longest(trie, (capp_str){text.data + i, text.size - i}, &size);
+        if (found == CAPP_NO_TOKEN) continue;
+        const capp_added *added = &run->hf->added[found];
+        *from = i + size;
+        bool alone = !word_before(text, i) && !word_after(text, i + size);
+        *at = added->lstrip ? back_over_space(text, i, done) : i;
+        *end = added->rstrip ? over_space(text, i + size) : i + size;
+        bool other = (added->special && !run->parse_special) || (added->single_word && !alone);
+        /* Nothing is left of one that stood in the white space that the one before has taken with it. */
+        if (!other && *at < *end) return added;
+        i += size - 1;
+    }
+    return NULL;
+}
+
+static capp_status push(capp_hf_run *run, const capp_added *added, capp_error *err) {
+    return capp_ids_push(run->out, added->id) ? CAPP_OK : capp_fail_memory(err, "ids");
+}
+
+static capp_status cut_normalised(capp_hf_run *run, capp_str raw, size_t first, capp_error *err) {
+    capp_str text;
+    capp_status st = capp_hf_normalise(run, raw, &text, &first, err);
+    size_t done = 0, from = 0, at, end;
+    const capp_added *added;
+    while (st == CAPP_OK && (added = next_added(run, &run->hf->normalised, text, done, &from, &at, &end))) {
+        if (at > done)
+            st = capp_hf_words(run, (capp_str){text.data + done, at - done}, first > done ? first - done : 0, err);
+        if (st == CAPP_OK) st = push(run, added, err);
+        done = end;
+    }
+    if (st != CAPP_OK || done >= text.size) return st;
+    return capp_hf_words(run, (capp_str){text.data + done, text.size - done}, first > done ? first - done : 0, err);
+}
+
+capp_status capp_hf_cut_added(capp_hf_run *run, capp_str text, capp_error *err) {
+    size_t done = 0, from = 0, at, end;
+    size_t first = text.size ? capp_utf8_size(text.data) : 0;
+    const capp_added *added;
+    capp_status st = CAPP_OK;
+    while (st == CAPP_OK && (added = next_added(run, &run->hf->raw, text, done, &from, &at, &end))) {
+        if (at > done) st = cut_normalised(run, (capp_str){text.data + done, at - done}, done ? 0 : first, err);
+        if (st == CAPP_OK) st = push(run, added, err);
+        done = end;
+    }
+    if (st != CAPP_OK || done >= text.size) return st;
+    return cut_normalised(run, (capp_str){text.data + done, text.size - done}, done ? 0 : first, err);
+}

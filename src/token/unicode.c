@@ -1,0 +1,214 @@
+#include "token/unicode.h"
+
+#include <string.h>
+#include <utf8proc.h>
+
+#include "base/mem.h"
+#include "token/unicode_tables.h"
+
+enum { MOST_DECOMPOSED = 32, CLASSES = 256 };
+
+bool capp_text_put(capp_text *text, const char *data, size_t size) {
+    if (!size) return true;
+    if (!capp_grow(&text->data, &text->capacity, text->size + size, 1)) return false;
+    memcpy(text->data + text->size, data, size);
+    text->size += size;
+    return true;
+}
+
+bool capp_text_put_character(capp_text *text, int32_t character) {
+    utf8proc_uint8_t bytes[4];
+    return capp_text_put(text, (const char *)bytes, (size_t)utf8proc_encode_char(character, bytes));
+}
+
+int32_t capp_utf8_character(const char *p, size_t *size) {
+    const unsigned char *u = (const unsigned char *)p;
+    *size = capp_utf8_size(p);
+    switch (*size) {
+    case 1: return u[0];
+    case 2: return (u[0] & 0x1f) << 6 | (u[1] & 0x3f);
+    case 3: return (u[0] & 0x0f) << 12 | (u[1] & 0x3f) << 6 | (u[2] & 0x3f);
+    default: return (u[0] & 0x07) << 18 | (u[1] & 0x3f) << 12 | (u[2] & 0x3f) << 6 | (u[3] & 0x3f);
+    }
+}
+
+size_t capp_utf8_size_before(const char *p) {
+    size_t size = 1;
+    while ((p[-(ptrdiff_t)size] & 0xc0) == 0x80) size++;
+    return size;
+}
+
+static bool in_ranges(const capp_range *ranges, size_t n, int32_t c) {
+    while (n) {
+        const capp_range *middle = &ranges[n / 2];
+        if (c > middle->last) {
+            ranges = middle + 1;
+            n -= n / 2 + 1;
+        } else if (c < middle->first) {
+            n /= 2;
+        } else {
+            return true;
+        }
+    }
+    return false;
+}
+
+#define IN(table, c) in_ranges(table, sizeof(table) / sizeof(table)[0], c)
+
+bool capp_is_white_space(int32_t c) {
+    if (c < 0x80) return c == ' ' || (c >= '\t' && c <= '\r');
+    return c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 ||
+           c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
+bool capp_is_number(int32_t c) {
+    if (c < 0x80) return c >= '0' && c <= '9';
+    utf8proc_category_t category = utf8proc_category(c);
+    return category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL || category == UTF8PROC_CATEGORY_NO ||
+           (category == UTF8PROC_CATEGORY_CN && IN(new_numbers, c));
+}
+
+bool capp_is_word(int32_t c) {
+    if (c < 0x80) return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_';
+    switch (utf8proc_category(c)) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_PC: return true;
+    default: return IN(new_words, c);
+    }
+}
+
+bool capp_is_punctuation(int32_t c) {
+    utf8proc_category_t category = utf8proc_category(c);
+    if (IN(odd_punctuation, c)) return c < 0x80 || c == 0x166d || c == 0x111c9;
+    return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
+}
+
+bool capp_is_mark(int32_t c) {
+    utf8proc_category_t category = utf8proc_category(c);
+    return category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME && !IN(younger, c);
+}
+
+static int32_t lower_case(int32_t c) {
+    for (size_t i = 0; i < sizeof new_capitals / sizeof new_capitals[0]; i++)
+        if (c >= new_capitals[i].first && c <= new_capitals[i].last) return c + new_capitals[i].distance;
+    return utf8proc_tolower(c);
+}
+
+bool capp_put_lower_case(capp_text *out, capp_str text) {
+    for (size_t i = 0, size; i < text.size; i += size) {
+        int32_t c = capp_utf8_character(text.data + i, &size);
+        if (c < 0x80) {
+            char small = (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
+            if (!capp_text_put(out, &small, 1)) return false;
+            continue;
+        }
+        if (!capp_text_put_character(out, lower_case(c))) return false;
+        /* The one letter whose small form is two characters. */
+        if (c == 0x130 && !capp_text_put_character(out, 0x307)) return false;
+    }
+    return true;
+}
+
+/* ---- Normalisation forms ----------------------------------------------------------------------------------------- */
+
+/* Characters of a text between two that nothing is done to. */
+typedef struct segment {
+    utf8proc_int32_t *data;
+    size_t n, capacity;
+} segment;
+
+static unsigned class_of(int32_t c) {
+    unsigned class = (unsigned)utf8proc_get_property(c)->combining_class;
+    return class && IN(younger, c) ? 0 : class;
+}
+
+/* Canonical ordering of marks, a stable sort by class. Runs are short but where somebody means harm. */
+static bool sort_marks(utf8proc_int32_t *marks, size_t n) {
+    enum { SHORT_RUN = 32 };
+    if (n <= SHORT_RUN) {
+        for (size_t i = 1; i < n; i++) {
+            utf8proc_int32_t c = marks[i];
+            size_t at = i;
+            for (; at && class_of(marks[at - 1]) > class_of(c); at--) marks[at] = marks[at - 1];
+            marks[at] = c;
+        }
+        return true;
+    }
+    utf8proc_int32_t *copy = capp_new(n, sizeof *copy);
+    if (!copy) return false;
+    memcpy(copy, marks, n * sizeof *copy);
+    size_t at[CLASSES + 1] = {0};
+    for (size_t i = 0; i < n; i++) at[class_of(copy[i]) + 1]++;
+    for (size_t i = 1; i <= CLASSES; i++) at[i] += at[i - 1];
+    for (size_t i = 0; i < n; i++) marks[at[class_of(copy[i])]++] = copy[i];
+    capp_free(copy);
+    return true;
+}
+
+static bool sort_segment(segment *s) {
+    for (size_t i = 0; i < s->n; i++) {
+        size_t begin = i;
+        while (i < s->n && class_of(s->data[i])) i++;
+        if (i - begin > 1 && !sort_marks(s->data + begin, i - begin)) return false;
+    }
+    return true;
+}
+
+static bool end_segment(segment *s, unsigned form, capp_text *out) {
+    if (!sort_segment(s)) return false;
+    utf8proc_ssize_t n = (utf8proc_ssize_t)s->n;
+    if (form & CAPP_COMPOSE && n > 1) n = utf8proc_normalize_utf32(s->data, n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    for (utf8proc_ssize_t i = 0; i < n; i++)
+        if (!capp_text_put_character(out, s->data[i])) return false;
+    s->n = 0;
+    return true;
+}
+
+static bool add_decomposed(segment *s, int32_t c, unsigned form) {
+    int options = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (form & CAPP_COMPATIBLE ? UTF8PROC_COMPAT : 0);
+    if (!capp_grow(&s->data, &s->capacity, s->n + MOST_DECOMPOSED, sizeof *s->data)) return false;
+    int boundary = 0;
+    utf8proc_ssize_t n =
+        utf8proc_decompose_char(c, s->data + s->n, MOST_DECOMPOSED, (utf8proc_option_t)options, &boundary);
+    if (n > 0) s->n += (size_t)n;
+    return true;
+}
+
+/* From at on: bytes of ASCII that no mark follows, which every form leaves alone. */
+static size_t plain_run(capp_str text, size_t at) {
+    size_t end = at;
+    while (end < text.size && !(text.data[end] & 0x80)) end++;
+    return end == text.size || end == at ? end - at : end - at - 1;
+}
+
+static bool normalise(capp_text *out, segment *s, capp_str text, unsigned form) {
+    for (size_t i = 0, size; i < text.size; i += size) {
+        if ((size = plain_run(text, i))) {
+            if (!end_segment(s, form, out) || !capp_text_put(out, text.data + i, size)) return false;
+            continue;
+        }
+        int32_t c = capp_utf8_character(text.data + i, &size);
+        if (c >= 0x80 && IN(younger, c)) {
+            if (!end_segment(s, form, out) || !capp_text_put(out, text.data + i, size)) return false;
+        } else if (!add_decomposed(s, c, form)) {
+            return false;
+        }
+    }
+    return end_segment(s, form, out);
+}
+
+capp_status capp_normalise(capp_text *out, capp_str text, unsigned form, capp_error *err) {
+    segment s = {0};
+    bool done = normalise(out, &s, text, form);
+    capp_free(s.data);
+    return done ? CAPP_OK : capp_fail_memory(err, "a text in its normal form");
+}

@@ -1,0 +1,37 @@
+/* Characters, as the tokenizers package sees them: properties, lower case, normalisation forms. By utf8proc, with
+ * unicode_tables.h for what differs. */
+#ifndef CAPP_TOKEN_UNICODE_H
+#define CAPP_TOKEN_UNICODE_H
+
+#include "base/error.h"
+#include "token/utf8.h"
+
+/* A growing text; owned by whoever declared it, {0} to begin with, ended by capp_free(data). */
+typedef struct capp_text {
+    char *data;
+    size_t size, capacity;
+} capp_text;
+
+bool capp_text_put(capp_text *text, const char *data, size_t size); /* false: out of memory, and nothing changed */
+bool capp_text_put_character(capp_text *text, int32_t character);
+
+/* The character at p, which begins valid UTF-8, and its size. */
+int32_t capp_utf8_character(const char *p, size_t *size);
+/* Bytes of the character that ends before p; p is not the beginning of its text. */
+size_t capp_utf8_size_before(const char *p);
+
+bool capp_is_white_space(int32_t c);
+bool capp_is_number(int32_t c);
+bool capp_is_word(int32_t c); /* \w: letters, marks, decimal digits, connectors, joiners */
+bool capp_is_punctuation(int32_t c);
+bool capp_is_mark(int32_t c);
+
+/* Appends text (valid UTF-8) in lower case, character by character. */
+bool capp_put_lower_case(capp_text *out, capp_str text);
+
+enum { CAPP_COMPOSE = 1, CAPP_COMPATIBLE = 2 }; /* NFD: 0; NFC, NFKD, NFKC: what they are with */
+
+/* Appends text (valid UTF-8) in a normalisation form. Time is linear in the text, whatever is in it. */
+capp_status capp_normalise(capp_text *out, capp_str text, unsigned form, capp_error *err);
+
+#endif

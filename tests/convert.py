@@ -1,0 +1,289 @@
+"""Folders of small models to GGUF files, with the gguf package: the names of tensors are the package's, the changes
+that the format asks for (rows of q and k permuted, norms with their 1 added, experts stacked) are made here."""
+import json
+import re
+import struct
+from pathlib import Path
+
+import gguf
+import numpy as np
+
+# model_type of config.json: architecture in GGUF. The others have none there.
+ARCHITECTURES = {
+    "llama": "llama", "mistral": "llama", "mixtral": "llama", "smollm3": "smollm3", "granite": "granite",
+    "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_moe": "qwen3moe", "gemma": "gemma", "gemma2": "gemma2",
+    "gemma3_text": "gemma3", "phi": "phi2", "phi3": "phi3", "gpt2": "gpt2", "gptj": "gptj", "gpt_neox": "gptneox",
+    "bloom": "bloom", "mpt": "mpt", "falcon": "falcon", "stablelm": "stablelm", "starcoder2": "starcoder2",
+    "olmo": "olmo", "olmo2": "olmo2", "cohere": "command-r", "cohere2": "cohere2", "olmoe": "olmoe",
+    "gpt_oss": "gpt-oss",
+}  # fmt: skip
+PERMUTED = ("llama", "smollm3", "granite", "olmo")
+DTYPES = {"U8": np.uint8, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+
+
+def read_tensors(folder):
+    """{name: float32 array} of all *.safetensors."""
+    tensors = {}
+    for path in sorted(Path(folder).glob("*.safetensors")):
+        data = path.read_bytes()
+        (size,) = struct.unpack("<Q", data[:8])
+        for name, entry in json.loads(data[8 : 8 + size]).items():
+            if name == "__metadata__":
+                continue
+            begin, end = (8 + size + offset for offset in entry["data_offsets"])
+            values = np.frombuffer(data[begin:end], DTYPES[entry["dtype"]])
+            if entry["dtype"] == "BF16":
+                values = (values.astype(np.uint32) << 16).view(np.float32)
+            tensors[name] = values.astype(np.float32 if entry["dtype"] != "U8" else np.uint8).reshape(entry["shape"])
+    return unpacked(tensors)
+
+
+def unpacked(tensors):
+    """Products of MXFP4 as float32, [experts][inputs][outputs]."""
+    rest = {name: values for name, values in tensors.items() if not name.endswith(("_blocks", "_scales"))}
+    for name, blocks in tensors.items():
+        if name.endswith("_blocks"):
+            stem = name.removesuffix("_blocks")
+            fours = np.stack([blocks & 15, blocks >> 4], axis=-1).reshape(*blocks.shape[:-1], 32)
+            halves = fours[..., :16] | fours[..., 16:] << 4
+            stored = np.concatenate([tensors[f"{stem}_scales"][..., None], halves], axis=-1)
+            values = gguf.dequantize(stored.reshape(*blocks.shape[:2], -1), gguf.GGMLQuantizationType.MXFP4)
+            rest[stem] = values.swapaxes(1, 2)
+    return rest
+
+
+def permuted(rows, heads):
+    """Rows of each head from halves to neighbours."""
+    return rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
+
+
+def ungrouped(rows, heads, kv_heads):
+    """Rows stored by key-value head (its q heads, its k, its v) as q, k, v."""
+    group = heads // kv_heads
+    parts = rows.reshape(kv_heads, group + 2, -1, *rows.shape[1:])
+    return np.concatenate([parts[:, :group].reshape(-1, *rows.shape[1:]), parts[:, group].reshape(-1, *rows.shape[1:]),
+                           parts[:, group + 1].reshape(-1, *rows.shape[1:])])
+
+
+class Folder:
+    def __init__(self, path):
+        self.config = json.loads((Path(path) / "config.json").read_text())
+        self.tensors = read_tensors(path)
+        self.type = self.config["model_type"]
+        self.arch = ARCHITECTURES.get(self.type)
+
+    def get(self, *names, default=None):
+        for name in names:
+            value = self.config
+            for key in name.split("."):
+                value = value.get(key) if isinstance(value, dict) else None
+            if value is not None:
+                return value
+        return default
+
+    @property
+    def heads(self):
+        return self.get("num_attention_heads", "n_head", "n_heads")
+
+    @property
+    def kv_heads(self):
+        if self.type == "falcon":
+            return self.get("num_kv_heads") if self.get("new_decoder_architecture") else 1
+        return self.get("num_key_value_heads", default=self.heads)
+
+    @property
+    def width(self):
+        return self.get("hidden_size", "n_embd", "d_model")
+
+    @property
+    def head_dim(self):
+        return self.get("head_dim", default=self.width // self.heads)
+
+    @property
+    def layers(self):
+        return self.get("num_hidden_layers", "n_layer", "n_layers")
+
+
+def experts_stacked(tensors):
+    """Tensors of single experts as one with the expert first, under the name that the gguf package knows."""
+    stacks, rest = {}, {}
+    for name, values in tensors.items():
+        match = re.fullmatch(r"(.*\.experts)\.(\d+)\.(\w+)\.weight", name)
+        if match:
+            stacks.setdefault(f"{match[1]}.{match[3]}.weight", {})[int(match[2])] = values
+        else:
+            rest[name] = values
+    for name, parts in stacks.items():
+        rest[name] = np.stack([parts[i] for i in range(len(parts))])
+    return rest
+
+
+def heads_stacked(tensors):
+    """StableLM's norms of single heads as one."""
+    stacks, rest = {}, {}
+    for name, values in tensors.items():
+        match = re.fullmatch(r"(.*layernorm)\.norms\.(\d+)\.weight", name)
+        if match:
+            stacks.setdefault(f"{match[1]}.weight", {})[int(match[2])] = values
+        else:
+            rest[name] = values
+    rest.update({name: np.stack([parts[i] for i in range(len(parts))]) for name, parts in stacks.items()})
+    return rest
+
+
+def gpt_oss_experts(tensors):
+    """gate and up apart, products as [outputs][inputs]."""
+    rest = {}
+    for name, values in tensors.items():
+        if "gate_up_proj" in name:
+            turned = values.swapaxes(1, 2) if values.ndim == 3 else values
+            suffix = ".bias" if name.endswith("bias") else ".weight"
+            stem = name.split(".gate_up_proj")[0]
+            rest[f"{stem}.gate_proj{suffix}"], rest[f"{stem}.up_proj{suffix}"] = turned[:, ::2], turned[:, 1::2]
+        elif ".experts.down_proj" in name:
+            bias = name.endswith("bias")
+            rest[name.replace("_bias", ".bias") if bias else name + ".weight"] = values if bias else values.swapaxes(1, 2)
+        elif name.endswith("sinks"):
+            rest[name + ".weight"] = values
+        else:
+            rest[name] = values
+    return rest
+
+
+def changed(folder):
+    """The folder's tensors as GGUF wants them, under the folder's names."""
+    tensors = heads_stacked(experts_stacked(folder.tensors))
+    if folder.type == "gpt_oss":
+        tensors = gpt_oss_experts(tensors)
+    for name, values in tensors.items():
+        if folder.arch in PERMUTED and re.search(r"\.(q|k)_proj\.(weight|bias)", name):
+            values = permuted(values, folder.heads if ".q_proj." in name else folder.kv_heads)
+        if folder.type.startswith("gemma") and name.endswith("norm.weight"):
+            values = values + 1
+        if folder.type == "gpt2" and re.search(r"c_(attn|proj|fc)\.weight", name):
+            values = values.T
+        if folder.type in ("gpt_neox", "bloom", "falcon") and "query_key_value" in name:
+            values = ungrouped(values, folder.heads, folder.kv_heads)
+        yield name, np.ascontiguousarray(values)
+
+
+def add_rope(writer, folder):
+    """Frequencies: keys, and tensors of factors."""
+    scaling = folder.get("rope_scaling", default={})
+    kind = scaling.get("rope_type", scaling.get("type"))
+    share = folder.get("partial_rotary_factor", "rotary_pct", default=1)
+    dims = folder.get("rotary_dim", default=int(folder.head_dim * share))
+    writer.add_rope_dimension_count(dims)
+    writer.add_rope_freq_base(folder.get("rope_theta", "rotary_emb_base", default=10000.0))
+    if kind in ("linear", "yarn"):
+        writer.add_rope_scaling_type(gguf.RopeScalingType(kind))
+        writer.add_rope_scaling_factor(scaling["factor"])
+    if kind == "yarn":
+        writer.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
+    if kind == "llama3":
+        frequencies = folder.get("rope_theta") ** (-np.arange(0, dims, 2) / dims)
+        original, factor = scaling["original_max_position_embeddings"], scaling["factor"]
+        low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+        smooth = np.clip((original * frequencies / (2 * np.pi) - low) / (high - low), 0, 1)
+        writer.add_tensor("rope_freqs.weight", (1 / ((1 - smooth) / factor + smooth)).astype(np.float32))
+    if kind == "longrope":
+        original = folder.get("original_max_position_embeddings")
+        factor = folder.get("max_position_embeddings") / original
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LONGROPE)
+        writer.add_rope_scaling_orig_ctx_len(original)
+        writer.add_rope_scaling_attn_factors(float(np.sqrt(1 + np.log(factor) / np.log(original))))
+        for length in ("long", "short"):
+            values = np.array(scaling[f"{length}_factor"], np.float32)
+            writer.add_tensor(f"rope_factors_{length}.weight", values)
+
+
+def add_experts(writer, folder):
+    experts = folder.get("num_local_experts", "num_experts")
+    if experts is None:
+        return
+    writer.add_expert_count(experts)
+    writer.add_expert_used_count(folder.get("num_experts_per_tok"))
+    if folder.get("moe_intermediate_size"):
+        writer.add_expert_feed_forward_length(folder.get("moe_intermediate_size"))
+
+
+def add_scales(writer, folder):
+    if folder.type == "granite":
+        writer.add_embedding_scale(folder.get("embedding_multiplier"))
+        writer.add_residual_scale(folder.get("residual_multiplier"))
+        writer.add_attention_scale(folder.get("attention_multiplier"))
+        writer.add_logit_scale(folder.get("logits_scaling"))
+    elif folder.get("logit_scale"):
+        writer.add_logit_scale(folder.get("logit_scale"))
+    if folder.get("query_pre_attn_scalar"):
+        writer.add_attention_scale(folder.get("query_pre_attn_scalar") ** -0.5)
+    if folder.get("attn_logit_softcapping"):
+        writer.add_attn_logit_softcapping(folder.get("attn_logit_softcapping"))
+        writer.add_final_logit_softcapping(folder.get("final_logit_softcapping"))
+    if folder.get("clip_qkv", "attn_config.clip_qkv"):
+        writer.add_clamp_kqv(folder.get("clip_qkv", "attn_config.clip_qkv"))
+    if folder.type == "mpt":
+        writer.add_max_alibi_bias(folder.get("attn_config.alibi_bias_max"))
+
+
+def add_metadata(writer, folder):
+    feed = folder.get("intermediate_size", "n_inner", "ffn_hidden_size", default=4 * folder.width)
+    writer.add_context_length(folder.get("max_position_embeddings", "n_positions", "max_seq_len", default=2048))
+    writer.add_embedding_length(folder.width)
+    writer.add_block_count(folder.layers)
+    writer.add_feed_forward_length(feed)
+    writer.add_head_count(folder.heads)
+    writer.add_head_count_kv(folder.kv_heads)
+    writer.add_key_length(folder.head_dim)
+    writer.add_value_length(folder.head_dim)
+    eps = folder.get("rms_norm_eps")
+    if eps:
+        writer.add_layer_norm_rms_eps(eps)
+    else:
+        writer.add_layer_norm_eps(folder.get("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", default=1e-5))
+    if folder.type not in ("gpt2", "bloom", "mpt"):
+        add_rope(writer, folder)
+    if folder.get("sliding_window"):
+        writer.add_sliding_window(folder.get("sliding_window"))
+        if folder.get("layer_types"):
+            writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in folder.get("layer_types")])
+    if folder.get("rope_local_base_freq"):
+        writer.add_rope_freq_base_swa(folder.get("rope_local_base_freq"))
+    if folder.get("use_parallel_residual") is not None:
+        writer.add_parallel_residual(folder.get("use_parallel_residual"))
+    add_experts(writer, folder)
+    add_scales(writer, folder)
+
+
+def tensor_name(names, name):
+    short = name.removeprefix("transformer.")  # Bloom's are known without
+    found = names.get_name(name, try_suffixes=(".weight", ".bias")) or names.get_name(short, (".weight", ".bias"))
+    assert found, f"the gguf package has no name for {name}"
+    return found
+
+
+def quantised(values, quantisation):
+    """Where rows are whole blocks, else as they are."""
+    block, _ = gguf.GGML_QUANT_SIZES[quantisation]
+    if values.ndim < 2 or values.shape[-1] % block:
+        return values, None
+    return gguf.quantize(values, quantisation), quantisation
+
+
+def convert(folder, path, quantisation=gguf.GGMLQuantizationType.F32):
+    """Writes the folder's model to path. False where GGUF has not its architecture."""
+    folder = Folder(folder)
+    if folder.arch is None:
+        return False
+    writer = gguf.GGUFWriter(str(path), folder.arch)
+    add_metadata(writer, folder)
+    arch = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}[folder.arch]
+    names = gguf.get_tensor_name_map(arch, folder.layers)
+    for name, values in changed(folder):
+        stored, kind = quantised(values, quantisation)
+        writer.add_tensor(tensor_name(names, name), stored, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return True

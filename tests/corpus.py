@@ -1,0 +1,69 @@
+"""Texts to try tokenizers on: random ones, and what lies about on any Debian machine."""
+import gzip
+import random
+from pathlib import Path
+
+# The scripts that random characters come from; ASCII more often than others.
+BLOCKS = [(0x20, 0x7e)] * 6 + [
+    (0, 0x2ff), (0x300, 0x36f), (0x370, 0x52f), (0x590, 0x6ff), (0x900, 0xdff), (0xe00, 0xfff), (0x1000, 0x18af),
+    (0x1e00, 0x1fff), (0x2000, 0x2bff), (0x2c00, 0x2fff), (0x3000, 0x30ff), (0x4e00, 0x9fff), (0xac00, 0xd7a3),
+    (0xf900, 0xfaff), (0xfb00, 0xffff), (0x10000, 0x12fff), (0x13000, 0x18fff), (0x1b000, 0x1b2ff), (0x1d000, 0x1e8ff),
+    (0x1e900, 0x1ffff), (0x20000, 0x323af), (0xe0000, 0xe01ef), (0x10fff0, 0x10ffff)]
+SPACES = [" ", "  ", "\n", "\n\n", "\r\n", "\t", " \n", "   ", "\u00a0", "\u2003", "\u3000", "\u180e", "\x0b", "\x0c",
+          "\x85", "\u2028", "\u200b", "\ufeff"]
+WORDS = ("the of because naïve Ωmega Straße COPA getHTTPResponse snake_case don't I'LL we'Ve he's x'ſ ’s "
+         "http://a.b/c?d=e 1984 3.14159 1,000,000 ½ Ⅻ ٣٤٥ 漢字 ひらがな 한국어 हिन्दी ไทย עברית العربية 🦙 👩‍👩‍👧 é "
+         "e\u0301 <|im_end|> </s> İstanbul ﬁne ㌔ Å ０１２ ①②").split()
+
+
+def everything():
+    """Every character there can be."""
+    return "".join(chr(c) for c in range(0x110000) if not 0xd800 <= c < 0xe000)
+
+
+def random_texts(seed, n, words=WORDS):
+    rng = random.Random(seed)
+
+    def character(block=None):
+        while True:
+            c = rng.randint(*(block or rng.choice(BLOCKS)))
+            if not 0xd800 <= c < 0xe000:
+                return chr(c)
+
+    def piece():
+        kind = rng.randrange(8)
+        if kind < 2:
+            return " " * kind + rng.choice(words)
+        if kind == 2:
+            return rng.choice(SPACES) * (1 if rng.random() < 0.7 else rng.randint(2, 40))
+        if kind == 3:
+            return str(rng.randrange(10 ** rng.randint(1, 12)))
+        if kind == 4:
+            return "".join(rng.choice("!\"#$%&'()*+,-./:;=?@[]^_`{|}~") for _ in range(rng.randint(1, 8)))
+        if kind == 5:
+            block = rng.choice(BLOCKS)
+            return "".join(character(block) for _ in range(rng.randint(1, 12)))
+        if kind == 6:
+            return "".join(rng.choice("abcde \u0301\u0323\u093c") for _ in range(rng.randint(1, 12)))
+        return rng.choice("aAbé漢😀ß\u0301") * rng.randint(1, 100)
+
+    return ["".join(piece() for _ in range(rng.randint(1, 30))) for _ in range(n)]
+
+
+def machine_lines(most):
+    """Lines of manual pages, locales, Unicode data, source code and licences, in a fixed order: at most so many."""
+    root = Path(__file__).resolve().parent.parent
+    places = [(root, "src/**/*.[ch]"), (root, "docs/*"), (Path("/usr/share/common-licenses"), "*"),
+              (Path("/usr/share/i18n/locales"), "*"), (Path("/usr/share/man"), "**/*.gz"),
+              (Path("/usr/share/unicode"), "**/*.txt"), (Path("/usr/share/perl"), "**/*.p[lm]"),
+              (Path("/usr/lib/python3"), "**/*.py"), (Path("/usr/include"), "**/*.h")]
+    lines = []
+    for folder, pattern in places:
+        share = []
+        for path in sorted(folder.glob(pattern)):
+            if len(share) >= most // 4 or not path.is_file():
+                continue
+            data = gzip.open(path).read() if path.suffix == ".gz" else path.read_bytes()
+            share += [line for line in data.decode("utf-8", "ignore").split("\n") if line]
+        lines += share[:most // 4]
+    return lines[:most]

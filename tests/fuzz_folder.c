@@ -1,0 +1,244 @@
+/* fuzz_folder MUTATIONS SEED FOLDER...: damages config.json and model.safetensors of small model folders at random, in
+ * memory, and opens them, hyperparameters, weights and all. Built with sanitizers. Fails on a crash, on memory that is
+ * not freed, on a failure without a message, on allocations out of proportion, and on hanging. Mutation number i draws
+ * from SEED + i alone. */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "model/model.h"
+
+enum { MOST_SEEDS = 64, MOST_FILE = 1 << 20, SECONDS = 60, MOST_EDITS = 2 };
+
+typedef struct bytes {
+    unsigned char *data;
+    size_t size;
+} bytes;
+
+static bytes configs[MOST_SEEDS], tensors[MOST_SEEDS];
+static size_t n_seeds;
+static uint64_t current;
+
+static _Noreturn void fail(const char *what) {
+    fprintf(stderr, "fuzz_folder: %s; repeat with: fuzz_folder 1 %llu and the same folders\n", what,
+            (unsigned long long)current);
+    abort();
+}
+
+static void hang(int signal) {
+    (void)signal;
+    fail("no progress");
+}
+
+/* ---- Allocator: counts, caps, fails when told ----------------------------------------------------------------------
+ */
+
+enum { BEFORE = 16 };
+static size_t live, cap;
+static uint64_t until_failure;
+
+static void *take(void *block, size_t old, size_t n) {
+    if (!until_failure--) return NULL;
+    if (n > cap || live - old > cap - n) return NULL; /* a model may be as large as it says: that is no damage */
+    unsigned char *p = realloc(block, n + BEFORE);
+    if (!p) return NULL;
+    memcpy(p, &n, sizeof n);
+    live += n - old;
+    return p + BEFORE;
+}
+
+static size_t size_of(void *p) {
+    size_t n;
+    memcpy(&n, (unsigned char *)p - BEFORE, sizeof n);
+    return n;
+}
+
+static void *fuzz_malloc(size_t n) {
+    return take(NULL, 0, n);
+}
+
+static void *fuzz_realloc(void *p, size_t n) {
+    return p ? take((unsigned char *)p - BEFORE, size_of(p), n) : take(NULL, 0, n);
+}
+
+static void fuzz_free(void *p) {
+    if (!p) return;
+    live -= size_of(p);
+    free((unsigned char *)p - BEFORE);
+}
+
+/* ---- Mutations -----------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t next(uint64_t *r) {
+    uint64_t z = (*r += 0x9e3779b97f4a7c15u);
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static size_t up_to(uint64_t *r, size_t most) {
+    return (size_t)(next(r) % ((uint64_t)most + 1));
+}
+
+/* Replaces `cut` bytes at `at` by n others. */
+static void splice(bytes *b, size_t at, size_t cut, const void *with, size_t n) {
+    unsigned char *made = malloc(b->size - cut + n + 1);
+    if (!made) abort();
+    memcpy(made, b->data, at);
+    memcpy(made + at, with, n);
+    memcpy(made + at + n, b->data + at + cut, b->size - at - cut);
+    free(b->data);
+    *b = (bytes){made, b->size - cut + n};
+}
+
+/* A number of the text becomes another; elsewhere bytes are flipped, cut, doubled. within: where to begin. */
+static void mutate(bytes *b, size_t within, uint64_t *r) {
+    static const char *const numbers[] = {"0",
+                                          "1",
+                                          "2",
+                                          "3",
+                                          "-1",
+                                          "7",
+                                          "64",
+                                          "1e30",
+                                          "0.5",
+                                          "4294967296",
+                                          "1e-9",
+                                          "9007199254740993",
+                                          "18446744073709551615",
+                                          "null",
+                                          "true",
+                                          "\"a\"",
+                                          "[]",
+                                          "{}",
+                                          "false"};
+    if (within > b->size) within = b->size;
+    size_t at = up_to(r, within), left = b->size - at, n = up_to(r, left < 24 ? left : 24);
+    unsigned char byte = (unsigned char)next(r);
+    switch (next(r) % 6) {
+    case 0:
+    case 1:
+    case 2: {
+        while (at < b->size && (b->data[at] < '0' || b->data[at] > '9')) at++;
+        size_t end = at;
+        while (end < b->size && b->data[end] >= '0' && b->data[end] <= '9') end++;
+        const char *with = numbers[up_to(r, sizeof numbers / sizeof *numbers - 1)];
+        splice(b, at, end - at, with, strlen(with));
+        break;
+    }
+    case 3:
+        if (left) b->data[at] = byte;
+        break;
+    case 4: splice(b, at, n, "", 0); break;
+    default: {
+        unsigned char copy[24];
+        memcpy(copy, b->data + at, n);
+        splice(b, up_to(r, within), 0, copy, n);
+    }
+    }
+}
+
+static bytes copy_of(const bytes *from) {
+    bytes b = {malloc(from->size + 1), from->size};
+    if (!b.data) abort();
+    memcpy(b.data, from->data, from->size);
+    return b;
+}
+
+/* Exactly as many bytes as there are, so that AddressSanitizer sees a read past the end. */
+static bytes exact(bytes b) {
+    bytes made = {malloc(b.size ? b.size : 1), b.size};
+    if (!made.data) abort();
+    memcpy(made.data, b.data, b.size);
+    free(b.data);
+    return made;
+}
+
+/* ---- Use -----------------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t folders, models; /* that open */
+
+static void try_one(bytes config, bytes data, capp_pool *pool) {
+    capp_source s = {NULL, NULL};
+    capp_weights *weights = NULL;
+    capp_error err = {0};
+    size_t before = live;
+    const capp_kernels *kernels = capp_kernels_named("ref");
+    capp_status st = capp_folder_parse(&s.folder, config.data, config.size, data.data, data.size, "fuzz", &err);
+    if ((st != CAPP_OK) != !s.folder) fail("capp_folder_parse: status and pointer disagree");
+    if (st == CAPP_OK) {
+        folders++;
+        st = capp_weights_open(&weights, &s, kernels, kernels->f32, pool, &err);
+        if ((st != CAPP_OK) != !weights) fail("capp_weights_open: status and pointer disagree");
+        models += st == CAPP_OK;
+    }
+    if (st != CAPP_OK && (err.status != st || !err.message[0])) fail("a failure without a message");
+    capp_weights_free(weights);
+    if (s.folder) capp_source_close(&s);
+    if (live != before) fail("memory is not freed");
+}
+
+static bytes read_file(const char *folder, const char *name) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "rb");
+    bytes b = {malloc(MOST_FILE), 0};
+    if (f && b.data) b.size = fread(b.data, 1, MOST_FILE, f);
+    if (f) fclose(f);
+    return b;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 4) {
+        fprintf(stderr, "usage: fuzz_folder MUTATIONS SEED FOLDER...\n");
+        return 2;
+    }
+    uint64_t mutations = strtoull(argv[1], NULL, 10), seed = strtoull(argv[2], NULL, 10);
+    capp_pool *pool;
+    capp_error err;
+    capp_set_allocator(fuzz_malloc, fuzz_realloc, fuzz_free);
+    cap = (size_t)256 << 20;
+    until_failure = UINT64_MAX;
+    if (capp_pool_open(&pool, 1, &err) != CAPP_OK) return 2;
+    for (int i = 3; i < argc && n_seeds < MOST_SEEDS; i++) {
+        configs[n_seeds] = read_file(argv[i], "config.json");
+        tensors[n_seeds] = read_file(argv[i], "model.safetensors");
+        if (configs[n_seeds].size && tensors[n_seeds].size) try_one(configs[n_seeds], tensors[n_seeds], pool);
+        n_seeds++;
+        if (models != n_seeds) fail(argv[i]);
+    }
+    signal(SIGALRM, hang);
+    for (uint64_t i = 0; i < mutations; i++) {
+        if (i % 64 == 0) alarm(SECONDS);
+        current = seed + i;
+        uint64_t r = current, which = next(&r) % n_seeds, kind = next(&r) % 3;
+        bytes config = copy_of(&configs[which]), data = copy_of(&tensors[which]);
+        uint64_t header;
+        memcpy(&header, data.data, sizeof header);
+        for (size_t n = 1 + up_to(&r, MOST_EDITS); n && kind != 1; n--) mutate(&config, config.size, &r);
+        for (size_t n = 1 + up_to(&r, MOST_EDITS); n && kind != 0; n--) mutate(&data, (size_t)header + 8, &r);
+        /* A header whose length still fits, so that more than the length is tried. */
+        if (kind != 0 && next(&r) % 2 && data.size > 8 + tensors[which].size - header - 8) {
+            header = data.size - (tensors[which].size - header);
+            header = header + 8 > data.size ? 0 : header;
+            memcpy(data.data, &header, sizeof header);
+        }
+        config = exact(config);
+        data = exact(data);
+        until_failure = next(&r) % 16 ? UINT64_MAX : next(&r) % 64;
+        try_one(config, data, pool);
+        until_failure = UINT64_MAX;
+        free(config.data);
+        free(data.data);
+    }
+    capp_pool_free(pool);
+    for (size_t i = 0; i < n_seeds; i++) free(configs[i].data), free(tensors[i].data);
+    printf("%llu mutations: %llu folders and %llu models open; no failures\n", (unsigned long long)mutations,
+           (unsigned long long)folders, (unsigned long long)models);
+    return 0;
+}

@@ -1,0 +1,171 @@
+/* model_tool MODEL ISA < ids > log-probabilities: a model (a GGUF file or a folder) by token ids, without a tokenizer.
+ * Lines of ids in, lines of the log-probability of each token but the first given those before it out. Exits with 2
+ * and a message where the model cannot be opened. Breaks the model on purpose where CAPP_SABOTAGE names a way. */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/arch.h"
+#include "session.h"
+
+enum { MOST_IDS = 1024, MEMORY = 256 << 20 };
+
+/* ---- Sabotage ------------------------------------------------------------------------------------------------------
+ */
+
+typedef void (*sabotage_fn)(capp_weights *w);
+
+#define WEIGHTS(name, statement)                                                                                       \
+    static void name(capp_weights *w) {                                                                                \
+        statement;                                                                                                     \
+    }
+#define LAYERS(name, statement)                                                                                        \
+    static void name(capp_weights *w) {                                                                                \
+        for (size_t i = 0; i < w->hparams.layers; i++) {                                                               \
+            capp_layer *layer = &w->layers[i];                                                                         \
+            statement;                                                                                                 \
+        }                                                                                                              \
+    }
+
+static void plain_frequencies(capp_weights *w) {
+    const capp_hparams *h = &w->hparams;
+    for (size_t kind = 0; kind < h->n_ropes; kind++) {
+        capp_rope rope = {.base = h->ropes[kind].base};
+        capp_rope_frequencies(w->frequencies + kind * (h->rope_dims / 2), &rope, h->rope_dims, NULL);
+    }
+}
+
+WEIGHTS(rope, w->hparams.rope = CAPP_ROPE_NONE)
+WEIGHTS(rope_kind, w->hparams.rope = w->hparams.rope == CAPP_ROPE_PAIRS ? CAPP_ROPE_HALVES : CAPP_ROPE_PAIRS)
+WEIGHTS(scaling, plain_frequencies(w))
+WEIGHTS(magnitude, w->hparams.ropes[0].magnitude = 1)
+LAYERS(still, layer->still = false)
+WEIGHTS(positions, w->positions = NULL)
+WEIGHTS(position_offset, w->position_offset = 0)
+WEIGHTS(alibi, w->alibi = NULL)
+LAYERS(window, layer->window = 0)
+LAYERS(window_by_one, layer->window += layer->window > 0)
+WEIGHTS(tokens_norm, w->tokens_norm.weight = NULL)
+LAYERS(attention_norm, layer->attention_norm.weight = NULL)
+LAYERS(feed_norm, layer->feed_norm.weight = NULL)
+LAYERS(norm_bias, layer->attention_norm.bias = layer->feed_norm.bias = NULL)
+WEIGHTS(output_norm, w->output_norm.weight = NULL)
+LAYERS(q_norm, layer->q_norm.weight = NULL)
+LAYERS(k_norm, layer->k_norm.weight = NULL)
+LAYERS(attention_post_norm, layer->attention_post_norm.weight = NULL)
+LAYERS(feed_post_norm, layer->feed_post_norm.weight = NULL)
+LAYERS(qkv_bias, layer->qkv.bias = NULL)
+LAYERS(out_bias, layer->out.bias = NULL)
+LAYERS(up_bias, layer->up.bias = NULL)
+LAYERS(down_bias, layer->down.bias = NULL)
+WEIGHTS(head_bias, w->head.bias = NULL)
+LAYERS(router_bias, layer->router.bias = NULL)
+LAYERS(expert_biases,
+       for (size_t e = 0; e < w->hparams.experts; e++) layer->expert_up[e].bias = layer->expert_down[e].bias = NULL)
+WEIGHTS(experts_used, w->hparams.experts_used--)
+WEIGHTS(router_norm, w->hparams.router_norm = !w->hparams.router_norm)
+LAYERS(sinks, layer->sinks = NULL)
+WEIGHTS(score_cap, w->hparams.score_cap = 0)
+WEIGHTS(logit_cap, w->hparams.logit_cap = 0)
+WEIGHTS(clamp, w->hparams.clamp = 0)
+WEIGHTS(embedding_scale, w->hparams.embedding_scale = 1)
+WEIGHTS(residual_scale, w->hparams.residual_scale = 1)
+WEIGHTS(score_scale, w->hparams.score_scale = 1)
+WEIGHTS(parallel, w->hparams.parallel = w->hparams.parallel ? CAPP_SEQUENTIAL : CAPP_PARALLEL_OWN)
+WEIGHTS(activation,
+        w->hparams.activation = w->hparams.activation == CAPP_RELU ? CAPP_GELU
+                                : capp_is_gated(w->hparams.activation)
+                                    ? w->hparams.activation == CAPP_SILU_GATED ? CAPP_GELU_GATED : CAPP_SILU_GATED
+                                    : CAPP_RELU)
+
+static const struct {
+    const char *name;
+    sabotage_fn fn;
+} ways[] = {
+#define WAY(name)                                                                                                      \
+    { #name, name }
+    WAY(rope),           WAY(rope_kind),       WAY(scaling),     WAY(magnitude), WAY(still),
+    WAY(positions),      WAY(position_offset), WAY(alibi),       WAY(window),    WAY(window_by_one),
+    WAY(tokens_norm),    WAY(attention_norm),  WAY(feed_norm),   WAY(norm_bias), WAY(output_norm),
+    WAY(q_norm),         WAY(k_norm),          WAY(qkv_bias),    WAY(out_bias),  WAY(attention_post_norm),
+    WAY(feed_post_norm), WAY(up_bias),         WAY(down_bias),   WAY(head_bias), WAY(router_bias),
+    WAY(expert_biases),  WAY(experts_used),    WAY(router_norm), WAY(sinks),     WAY(score_cap),
+    WAY(logit_cap),      WAY(clamp),           WAY(score_scale), WAY(parallel),  WAY(embedding_scale),
+    WAY(residual_scale), WAY(activation),
+#undef WAY
+};
+
+static int sabotage(capp_weights *w) {
+    const char *name = getenv("CAPP_SABOTAGE");
+    if (!name) return 0;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+        if (!strcmp(name, ways[i].name)) {
+            ways[i].fn(w);
+            return 0;
+        }
+    fprintf(stderr, "model_tool: no sabotage is called %s\n", name);
+    return 2;
+}
+
+/* ---- Scoring -------------------------------------------------------------------------------------------------------
+ */
+
+static capp_status score(capp_session *s, const int32_t *ids, size_t n, capp_error *err) {
+    uint32_t nodes[MOST_IDS], first, last;
+    capp_status st;
+    if ((st = capp_tree_next_window(&s->fast.tree, err)) != CAPP_OK) return st;
+    if ((st = capp_tree_insert(&s->fast.tree, CAPP_ROOT, ids, 1, false, NULL, &first, err)) != CAPP_OK) return st;
+    if ((st = capp_tree_insert(&s->fast.tree, first, ids + 1, n - 1, true, nodes, &last, err)) != CAPP_OK) return st;
+    if ((st = capp_session_run(s, &s->fast, NULL, NULL, err)) != CAPP_OK) return st;
+    for (size_t i = 0; i + 1 < n; i++) printf("%s%.9g", i ? " " : "", (double)s->fast.tree.nodes[nodes[i]].logprob);
+    printf("\n");
+    return CAPP_OK;
+}
+
+static capp_status score_lines(capp_session *s, capp_error *err) {
+    char line[16 * MOST_IDS];
+    int32_t ids[MOST_IDS];
+    while (fgets(line, sizeof line, stdin)) {
+        size_t n = 0;
+        char *end;
+        for (char *at = line; n < MOST_IDS; at = end) {
+            long id = strtol(at, &end, 10);
+            if (end == at) break;
+            ids[n++] = (int32_t)id;
+        }
+        capp_status st = n > 1 ? score(s, ids, n, err) : CAPP_OK;
+        if (st != CAPP_OK) return st;
+    }
+    return CAPP_OK;
+}
+
+int main(int argc, char **argv) {
+    capp_model model = {.threads = 1, .memory = MEMORY};
+    capp_session *session = NULL;
+    capp_pool *pool = NULL;
+    capp_error err;
+    if (argc != 3) {
+        fprintf(stderr, "usage: model_tool MODEL ISA < ids > log-probabilities\n");
+        return 2;
+    }
+    const capp_kernels *kernels = capp_kernels_named(argv[2]);
+    capp_status st = kernels ? capp_source_open(&model.source, argv[1], &err) : CAPP_EINVAL;
+    if (st == CAPP_OK) st = capp_pool_open(&pool, model.threads, &err);
+    if (st == CAPP_OK) st = capp_weights_open(&model.weights, &model.source, kernels, kernels->f32, pool, &err);
+    if (st == CAPP_OK) {
+        const capp_hparams *h = &model.weights->hparams;
+        const char *context = getenv("CAPP_CONTEXT");
+        model.context = context ? (uint32_t)atoi(context) : h->short_context ? h->short_context : h->context;
+        capp_weights_set_context(model.weights, model.context);
+        if (sabotage(model.weights)) return 2;
+        st = capp_session_open(&session, &model, &err);
+    }
+    if (st == CAPP_OK) st = score_lines(session, &err);
+    if (st != CAPP_OK) fprintf(stderr, "%s\n", kernels ? err.message : "no such instruction set");
+    capp_session_free(session);
+    capp_pool_free(pool);
+    capp_weights_free(model.weights);
+    if (model.source.gguf || model.source.folder) capp_source_close(&model.source);
+    return st == CAPP_OK ? 0 : 2;
+}

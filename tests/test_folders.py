@@ -1,0 +1,132 @@
+"""Folders through the command: a model with its tokenizer, and folders that are broken in one way each."""
+import json
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import convert
+
+TINY = Path(__file__).resolve().parent / "fixtures" / "tiny"
+tokenizers = pytest.importorskip("tokenizers")
+
+
+def write_tokenizer(folder):
+    """97 tokens, as many as the tiny models have: special ones, letters, some pairs."""
+    letters = [chr(code) for code in range(ord("!"), ord("~") + 1) if chr(code) not in '"#$%&*+<=>@[]^_`{|}~'] + ["Ġ"]
+    tokens = ["<unk>", "<s>", "</s>", *letters]
+    merges = [("t", "h"), ("th", "e"), ("Ġ", "the"), ("i", "n"), ("a", "n"), ("e", "r"), ("o", "n")]
+    tokens += ["".join(pair) for pair in merges]
+    tokens += [f"<extra{i}>" for i in range(97 - len(tokens))]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE({token: i for i, token in enumerate(tokens)}, merges))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return tokenizer
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of a tiny model, with a tokenizer."""
+    copy = tmp_path / "model"
+    shutil.copytree(TINY / "llama", copy)
+    write_tokenizer(copy)
+    return copy
+
+
+def run(capp, *arguments, text=None):
+    return subprocess.run([capp, *map(str, arguments)], input=text, capture_output=True, text=True)
+
+
+def test_scores_through_the_command(capp, build, folder):
+    """The command's log-probabilities are those of the same ids by the tool that knows no tokenizer."""
+    text = "the other one and the rain."
+    done = run(capp, "logprobs", "-m", folder, "--precision", "f32", "--isa", "avx2", "-", text=text + "\n")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    ids = write_tokenizer(folder).encode(text, add_special_tokens=False).ids
+    tool = subprocess.run([build / "tests" / "model_tool", folder, "avx2"], input=" ".join(map(str, ids)) + "\n",
+                          capture_output=True, text=True, check=True)
+    expected = [float(number) for number in tool.stdout.split()]
+    got = next(value for value in result.values() if isinstance(value, list) and len(value) == len(ids)
+               and not all(isinstance(item, str) for item in value) and value != ids)
+    assert np.allclose([number for number in got if number is not None][-len(expected):], expected, atol=1e-5)
+
+
+def test_inspect(capp, folder):
+    done = run(capp, "inspect", folder)
+    assert done.returncode == 0, done.stderr
+    for fact in ("folder of safetensors", "llama", "model.layers.0.self_attn.q_proj.weight", "intermediate_size"):
+        assert fact in done.stdout
+
+
+def test_a_sharded_folder_names_what_is_missing(build, tmp_path):
+    copy = tmp_path / "sharded"
+    shutil.copytree(TINY / "qwen3", copy)
+    parts = sorted(copy.glob("model-*.safetensors"))
+    assert len(parts) > 1
+    parts[1].unlink()
+    done = subprocess.run([build / "tests" / "model_tool", copy, "ref"], input="", capture_output=True, text=True)
+    assert done.returncode == 2 and parts[1].name in done.stderr
+
+
+def rewritten(folder, change):
+    """Saves the folder's tensors again after change(tensors)."""
+    tensors = {name: values for name, values in convert.read_tensors(folder).items()}
+    change(tensors)
+    header, data = {}, b""
+    for name, values in tensors.items():
+        raw = values.astype(np.float32).tobytes()
+        header[name] = {"dtype": "F32", "shape": list(values.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def reconfigured(folder, **fields):
+    config = json.loads((folder / "config.json").read_text())
+    config.update(fields)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+BROKEN = {
+    "missing tensor": (lambda f: rewritten(f, lambda t: t.pop("model.layers.1.mlp.up_proj.weight")),
+                       "model.layers.1.mlp.up_proj.weight is missing"),
+    "extra tensor": (lambda f: rewritten(f, lambda t: t.update({"model.layers.0.self_attn.q_proj.bias": np.ones(36)})),
+                     "model.layers.0.self_attn.q_proj.bias has no place"),
+    "wrong shape": (lambda f: reconfigured(f, intermediate_size=43), "the hyperparameters say 36 x 43"),
+    "unknown architecture": (lambda f: reconfigured(f, model_type="zebra"), 'unknown architecture "zebra"'),
+    "unknown field": (lambda f: reconfigured(f, stripes=3), '"stripes" is no field that capp knows'),
+    "foreign field": (lambda f: reconfigured(f, attn_logit_softcapping=30.0), '"attn_logit_softcapping" is 30'),
+    "unknown activation": (lambda f: reconfigured(f, hidden_act="mish"), '"hidden_act" is "mish"'),
+    "unknown scaling": (lambda f: reconfigured(f, rope_scaling={"rope_type": "spiral", "factor": 2.0}),
+                        'rope scaling "spiral"'),
+    "field of scaling": (lambda f: reconfigured(f, rope_scaling={"rope_type": "linear", "factor": 2.0, "bend": 1}),
+                         '"rope_scaling.bend" is no field'),
+    "quantised": (lambda f: reconfigured(f, quantization_config={"quant_method": "odd"}), '"quantization_config"'),
+    "no config": (lambda f: (f / "config.json").unlink(), "without a config.json"),
+    "no tensors": (lambda f: (f / "model.safetensors").unlink(), "neither model.safetensors nor"),
+    "cut short": (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-4]),
+                  "cut short or damaged"),
+    "biases that are said but missing": (lambda f: reconfigured(f, attention_bias=True), "q_proj.bias is missing"),
+}
+
+
+@pytest.mark.parametrize("way", BROKEN)
+def test_broken_folders(capp, folder, way):
+    change, message = BROKEN[way]
+    change(folder)
+    done = run(capp, "logprobs", "-m", folder, "-", text="the end\n")
+    assert done.returncode == 2 and message in done.stderr, done.stderr
+    assert str(folder) in done.stderr
+
+
+def test_the_tokenizer_alone(capp, folder):
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).unlink()
+    done = run(capp, "tokenize", "-m", folder, text="the end\n")
+    assert done.returncode == 0, done.stderr

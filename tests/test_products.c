@@ -1,0 +1,292 @@
+/* The products of every instruction set and precision against double precision and, bit for bit, against what
+ * kernel.h or the Intel SDM says of their sums; on machines that lack a unit, its kernel over an emulated one. */
+#include "emulated.h"
+#include "emulation.h"
+#include "kernel_check.h"
+
+#include "base/cpu.h"
+
+/* A unit under test: the sum that one of its outputs must be, of bfloat16 or float32 elements along k. */
+typedef struct unit {
+    const capp_products *products;
+    const char *isa;
+    float (*sum)(const void *a, const void *b, size_t k);
+} unit;
+
+static float sum_apart(const void *a, const void *b, size_t k) {
+    float x, y, sum = 0;
+    for (size_t i = 0; i < k; i++) {
+        memcpy(&x, (const char *)a + i * sizeof x, sizeof x);
+        memcpy(&y, (const char *)b + i * sizeof y, sizeof y);
+        sum = chain("ref", x, y, sum);
+    }
+    return sum;
+}
+
+static float sum_fused(const void *a, const void *b, size_t k) {
+    float x, y, sum = 0;
+    for (size_t i = 0; i < k; i++) {
+        memcpy(&x, (const char *)a + i * sizeof x, sizeof x);
+        memcpy(&y, (const char *)b + i * sizeof y, sizeof y);
+        sum = chain("avx2", x, y, sum);
+    }
+    return sum;
+}
+
+static uint16_t half_at(const void *p, size_t i) {
+    uint16_t x;
+    memcpy(&x, (const char *)p + i * sizeof x, sizeof x);
+    return x;
+}
+
+/* k: a multiple of 32, as rows are padded. */
+static float sum_pairs(const void *a, const void *b, size_t k) {
+    float sum = 0;
+    for (size_t i = 0; i < k; i += 2) {
+        sum = emulated_fma(half_at(a, i + 1), half_at(b, i + 1), sum);
+        sum = emulated_fma(half_at(a, i), half_at(b, i), sum);
+    }
+    return sum;
+}
+
+static float sum_tiles(const void *a, const void *b, size_t k) {
+    float sum = 0;
+    for (size_t i = 0; i < k; i += 32) {
+        float even = 0, odd = 0;
+        for (size_t j = i; j < i + 32; j += 2) {
+            even = emulated_fma(half_at(a, j), half_at(b, j), even);
+            odd = emulated_fma(half_at(a, j + 1), half_at(b, j + 1), odd);
+        }
+        sum = emulated_flush(sum + emulated_flush(even + odd));
+    }
+    return sum;
+}
+
+static size_t padded_of(const capp_products *p, size_t k) {
+    return (k + p->step - 1) / p->step * p->step;
+}
+
+/* Element i of a row of elements. */
+static double element(const capp_products *p, const void *row, size_t i) {
+    float x;
+    if (p->element == sizeof(uint16_t)) return (double)emulated_wide(half_at(row, i));
+    memcpy(&x, (const char *)row + i * sizeof x, sizeof x);
+    return (double)x;
+}
+
+/* n elements against the guards. */
+static char *elements(const capp_products *p, size_t n) {
+    const size_t floats = (n * p->element + 3) / 4;
+    char *memory = (char *)array(floats);
+    return at_end ? memory + floats * sizeof(float) - n * p->element : memory;
+}
+
+/* Rows of x [n][k] as elements, padded, rows ld elements apart. */
+static char *narrowed(const capp_products *p, const float *x, size_t n, size_t k, size_t ld) {
+    char *rows = elements(p, (n - 1) * ld + padded_of(p, k));
+    for (size_t r = 0; r < n; r++) p->narrow(rows + r * ld * p->element, x + r * k, k, padded_of(p, k));
+    return rows;
+}
+
+static void *panel_of(const capp_products *p, const float *w, size_t ldw, size_t n, size_t k) {
+    const size_t bytes = p->panel_bytes(k);
+    float *panel = array(bytes / sizeof(float));
+    if (bytes % 64 != 0) reject("panel_bytes % 64", (double)(bytes % 64), 0, HUGE_VAL);
+    p->pack(panel, w, ldw, n, k);
+    return panel;
+}
+
+static void expect(const unit *u, const char *a, const char *b, size_t k, float was, float got) {
+    const capp_products *p = u->products;
+    double sum = (double)was, size = fabs(sum);
+    for (size_t i = 0; i < k; i++) {
+        const double product = element(p, a, i) * element(p, b, i);
+        sum += product;
+        size += fabs(product);
+    }
+    const float bits = was + u->sum(a, b, padded_of(p, k));
+    near("matmul", (double)got, sum, 12 * EPS * size + 1e-30);
+    same("matmul, bits", &got, &bits, 1);
+}
+
+static void one_matmul(const unit *u, size_t m, size_t n, size_t k, bool add) {
+    const capp_products *p = u->products;
+    const size_t lda = padded_of(p, k) + between(0, 20), ldc = n + between(0, 20), ldw = k + between(0, 3);
+    float *x = array(m * k), *w = array((n - 1) * ldw + k), *c = array((m - 1) * ldc + n);
+    float *before = copy_of(c, (m - 1) * ldc + n), *rows = array(n * k);
+    for (size_t j = 0; j < n; j++) memcpy(rows + j * k, w + j * ldw, k * sizeof *rows);
+    const char *a = narrowed(p, x, m, k, lda), *b = narrowed(p, rows, n, k, padded_of(p, k));
+    p->matmul(c, ldc, a, lda, panel_of(p, w, ldw, n, k), m, n, k, add);
+    for (size_t r = 0; r < m; r++) {
+        for (size_t j = 0; j < n; j++)
+            expect(u, a + r * lda * p->element, b + j * padded_of(p, k) * p->element, k, add ? before[r * ldc + j] : 0,
+                   c[r * ldc + j]);
+        if (r + 1 < m) same("between rows", c + r * ldc + n, before + r * ldc + n, ldc - n);
+    }
+    release();
+}
+
+static void check_matmul(const unit *u) {
+    const size_t nr = u->products->nr;
+    for (size_t m = 1; m <= 40; m++) one_matmul(u, m, m % 3 ? nr : between(1, nr), between(1, 70), m % 2 == 0);
+    for (size_t n = 1; n <= nr; n++) one_matmul(u, between(1, 40), n, between(1, 70), n % 2 == 0);
+    one_matmul(u, 75, nr, 577, false);
+    one_matmul(u, 3, nr, 1536, true);
+}
+
+/* The panel is the kernel's own affair: what counts is that a row of the identity brings each weight back, 0 beyond. */
+static void check_pack(const unit *u) {
+    const capp_products *p = u->products;
+    for (size_t n = 1; n <= p->nr; n++) {
+        const size_t k = between(1, 37), ldw = k + between(0, 3);
+        float *w = array((n - 1) * ldw + k), *unity = array(k), *c = array(p->nr);
+        const void *panel = panel_of(p, w, ldw, n, k);
+        for (size_t i = 0; i < k; i++) {
+            for (size_t j = 0; j < k; j++) unity[j] = i == j;
+            p->matmul(c, p->nr, narrowed(p, unity, 1, k, padded_of(p, k)), k, panel, 1, p->nr, k, false);
+            for (size_t j = 0; j < p->nr; j++) {
+                const float weight = j < n ? w[j * ldw + i] : 0;
+                const double want = p->element == 4 ? (double)weight : (double)emulated_wide(emulated_narrow(weight));
+                near("pack", (double)c[j], want, 1e-30);
+            }
+            if (i % 8 == 7) { /* few arrays at a time */
+                release();
+                w = array((n - 1) * ldw + k), unity = array(k), c = array(p->nr);
+                panel = panel_of(p, w, ldw, n, k);
+            }
+        }
+        release();
+    }
+}
+
+static void check_narrow(const unit *u) {
+    static const float special[] = {0, -0.0f, 1e-39f, -1e-39f, INFINITY, -INFINITY, 3.4e38f, 1.00390625f, 1.01171875f};
+    const capp_products *p = u->products;
+    for (size_t n = 1; n <= 80; n++) {
+        const size_t padded = padded_of(p, n);
+        float *x = array(n);
+        for (size_t i = 0; n == 40 && i < sizeof special / sizeof *special; i++) x[i] = special[i];
+        char *y = elements(p, padded);
+        p->narrow(y, x, n, padded);
+        for (size_t i = 0; i < padded; i++) {
+            const float from = i < n ? x[i] : 0, to = p->element == 4 ? from : emulated_wide(emulated_narrow(from));
+            const float got = (float)element(p, y, i);
+            same("narrow", &got, &to, 1);
+        }
+        release();
+    }
+    if (p->element == sizeof(uint16_t)) {
+        const float nan = NAN;
+        char *y = elements(p, padded_of(p, 1));
+        p->narrow(y, &nan, 1, padded_of(p, 1));
+        if (!isnan(element(p, y, 0))) reject("narrow of NaN", 0, 0, HUGE_VAL);
+        release();
+    }
+}
+
+static void run(const unit *u, void (*check)(const unit *u)) {
+    worst = 0;
+    for (int mode = 0; mode < 2; mode++) {
+        at_end = mode == 0;
+        check(u);
+        release();
+    }
+}
+
+static void run_all(const unit *u) {
+    run(u, check_pack);
+    if (worst <= 1) run(u, check_narrow);
+    if (worst <= 1) run(u, check_matmul);
+    if (!(worst <= 1)) FAIL("%s %s: %s", u->isa, u->products->name, first);
+}
+
+static void test_unit(const char *isa, bool bf16, float (*sum)(const void *a, const void *b, size_t k)) {
+    const capp_kernels *k = capp_kernels_named(isa);
+    CHECK(k);
+    if ((k->needs & ~capp_cpu_features()) != 0) SKIP("this machine lacks %s", isa);
+    run_all(&(unit){bf16 ? k->bf16 : k->f32, isa, sum});
+}
+
+TEST(ref_f32) {
+    test_unit("ref", false, sum_apart);
+}
+TEST(avx2_f32) {
+    test_unit("avx2", false, sum_fused);
+}
+TEST(avx512_f32) {
+    test_unit("avx512", false, sum_fused);
+}
+TEST(avx512bf16_bf16) {
+    test_unit("avx512bf16", true, sum_pairs);
+}
+TEST(amx_bf16) {
+    test_unit("amx", true, sum_tiles);
+}
+TEST(emulated_vdpbf16ps) {
+    run_all(&(unit){&emulated_dpbf16, "emulated", sum_pairs});
+}
+TEST(emulated_amx) {
+    run_all(&(unit){&emulated_tiles, "emulated", sum_tiles});
+}
+
+/* Wild numbers: denormals, infinities, cancellation. */
+static void fill_wild(float *x, size_t n, int lowest) {
+    for (size_t i = 0; i < n; i++)
+        x[i] = ldexpf((float)test_random_normal(&random_state), (int)between(0, 130) + lowest);
+}
+
+/* Whatever bits there are, the unit is what the emulation is. */
+TEST(emulation_is_the_unit) {
+    if (capp_kernels_avx512bf16.needs & ~capp_cpu_features()) SKIP("this machine lacks avx512bf16");
+    enum { ROWS = 13, COLUMNS = 32, K = 96 };
+    const capp_products *products[2] = {capp_kernels_avx512bf16.bf16, &emulated_dpbf16};
+    static _Alignas(64) char panel[2][K * COLUMNS * sizeof(uint16_t)];
+    static uint16_t a[2][ROWS * K];
+    static float w[COLUMNS * K], x[ROWS * K], c[2][ROWS * COLUMNS];
+    for (int round = 0; round < 300; round++) {
+        fill_wild(w, COLUMNS * K, round % 3 ? -90 : -60);
+        fill_wild(x, ROWS * K, round % 3 ? -90 : -40);
+        for (size_t i = 0; i < 2; i++) {
+            CHECK(products[i]->panel_bytes(K) == sizeof panel[i]);
+            products[i]->pack(panel[i], w, K, COLUMNS, K);
+            products[i]->narrow(a[i], x, ROWS * K, ROWS * K);
+            products[i]->matmul(c[i], COLUMNS, a[i], K, panel[i], ROWS, COLUMNS, K, false);
+        }
+        CHECK(!memcmp(panel[0], panel[1], sizeof panel[0]) && !memcmp(a[0], a[1], sizeof a[0]));
+        for (size_t i = 0; i < ROWS * COLUMNS; i++)
+            if (isnan(c[0][i]) ? !isnan(c[1][i]) : memcmp(&c[0][i], &c[1][i], sizeof(float)) != 0)
+                FAIL("%a, not %a", (double)c[0][i], (double)c[1][i]);
+    }
+}
+
+/* A mistake in each operation, small as mistakes go. */
+static const capp_products *honest;
+
+static void bad_pack(void *panel, const float *w, size_t ldw, size_t n, size_t k) {
+    honest->pack(panel, w, ldw, n > 1 ? n - 1 : n, k);
+}
+static void bad_narrow(void *y, const float *x, size_t n, size_t padded) { /* rounds toward zero, or forgets the last */
+    float cut[128];
+    for (size_t i = 0; i < n; i++) cut[i] = emulated_float(emulated_bits(x[i]) & 0xffff0000u);
+    honest->narrow(y, cut, n, padded);
+}
+static void bad_matmul(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n, size_t k,
+                       bool add) {
+    honest->matmul(c, ldc, a, lda, panel, m > 13 ? m - 1 : m, n, k, add);
+}
+
+TEST(checks_reject_mistakes) {
+    const unit units[] = {{capp_kernels_ref.f32, "ref", sum_apart}, {&emulated_tiles, "emulated", sum_tiles}};
+    for (size_t i = 0; i < 2; i++) {
+#define X(op, type, parameters)                                                                                        \
+    {                                                                                                                  \
+        honest = units[i].products;                                                                                    \
+        capp_products bad = *honest;                                                                                   \
+        bad.op = bad_##op;                                                                                             \
+        run(&(unit){&bad, units[i].isa, units[i].sum}, check_##op);                                                    \
+        if (worst <= 1) FAIL("a mistake in %s was not seen", #op);                                                     \
+    }
+        CAPP_PRODUCT_MAP(X)
+#undef X
+    }
+}

@@ -1,0 +1,110 @@
+"""Every architecture, from a folder and from a GGUF file, against transformers in float32 (tests/fixtures/tiny, made by
+tools/make_tiny_models.py); and the table of ways to be wrong, each of which must show."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import convert  # noqa: E402
+
+TINY = Path(__file__).resolve().parent / "fixtures" / "tiny"
+NAMES = sorted(folder.name for folder in TINY.iterdir())
+TOLERANCE, LEAST = 1e-3, 0.05
+
+# What a model has, and so what its absence must show.
+ATTENTION = "rope attention_norm feed_norm output_norm score_scale activation"
+SABOTAGE = {
+    "llama": ATTENTION,
+    "llama-biases": "rope qkv_bias out_bias up_bias down_bias",
+    "llama-linear": "scaling",
+    "llama3": "scaling",
+    "llama-yarn": "scaling magnitude",
+    "mistral": "window window_by_one",
+    "ministral": "window window_by_one",
+    "smollm3": "rope still",
+    "granite": "embedding_scale residual_scale score_scale",
+    "qwen2": "qkv_bias window",
+    "qwen3": "q_norm k_norm rope",
+    "gemma": "embedding_scale attention_norm activation",
+    "gemma2": "score_cap logit_cap window attention_post_norm feed_post_norm score_scale",
+    "gemma3": "scaling window q_norm k_norm attention_post_norm feed_post_norm score_scale",
+    "phi": "rope parallel head_bias qkv_bias out_bias up_bias down_bias norm_bias activation",
+    "phi3": "rope window activation",
+    "phi3-long": "scaling magnitude",
+    "gpt2": "positions qkv_bias out_bias up_bias down_bias norm_bias activation",
+    "gptj": "rope rope_kind parallel up_bias down_bias head_bias activation",
+    "gptneox": "rope parallel qkv_bias out_bias activation norm_bias",
+    "gptneox-sequential": "rope parallel",
+    "opt": "positions position_offset activation qkv_bias out_bias up_bias down_bias",
+    "bloom": "alibi tokens_norm qkv_bias activation",
+    "mpt": "alibi clamp activation",
+    "falcon": "rope parallel activation",
+    "falcon-40b": "rope parallel qkv_bias out_bias up_bias down_bias feed_norm",
+    "stablelm": "rope qkv_bias norm_bias feed_norm",
+    "stablelm-parallel": "q_norm k_norm parallel",
+    "starcoder2": "window qkv_bias out_bias up_bias down_bias norm_bias activation",
+    "olmo": "clamp rope attention_norm",
+    "olmo2": "q_norm k_norm attention_post_norm feed_post_norm",
+    "cohere": "rope rope_kind parallel q_norm k_norm",
+    "cohere2": "rope window parallel",
+    "mixtral": "experts_used router_norm rope",
+    "qwen3moe": "experts_used router_norm q_norm k_norm",
+    "olmoe": "experts_used router_norm q_norm k_norm clamp",
+    "gptoss": "sinks window router_bias expert_biases experts_used router_norm magnitude scaling qkv_bias out_bias activation",
+    "gptoss-mxfp4": "sinks expert_biases router_bias",
+}  # fmt: skip
+
+
+def reference(name):
+    return json.loads((TINY / name / "reference.json").read_text())["runs"]
+
+
+def scored(build, model, runs, context, isa="avx2", sabotage=None):
+    """Log-probabilities of each run."""
+    environment = {**os.environ, **({"CAPP_SABOTAGE": sabotage} if sabotage else {}),
+                   **({"CAPP_CONTEXT": str(context)} if context else {})}
+    lines = "".join(" ".join(map(str, run["ids"])) + "\n" for run in runs)
+    done = subprocess.run([build / "tests" / "model_tool", model, isa], input=lines, capture_output=True, text=True,
+                          env=environment)
+    assert done.returncode == 0, done.stderr
+    return [[float(number) for number in line.split()] for line in done.stdout.splitlines()]
+
+
+def largest_difference(build, model, name, **options):
+    worst = 0.0
+    runs = reference(name)
+    for context in {run["context"] for run in runs}:
+        same = [run for run in runs if run["context"] == context]
+        for run, got in zip(same, scored(build, model, same, context, **options), strict=True):
+            assert len(got) == len(run["logprobs"])
+            worst = max([worst, *(abs(a - b) for a, b in zip(got, run["logprobs"]))])
+    return worst
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_folder(build, name):
+    for isa in ("ref", "avx2"):
+        assert largest_difference(build, TINY / name, name, isa=isa) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gguf(build, name, tmp_path):
+    if not convert.convert(TINY / name, tmp_path / "model.gguf"):
+        assert convert.Folder(TINY / name).type in ("ministral", "opt")
+        return
+    assert largest_difference(build, tmp_path / "model.gguf", name) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name, way", [(name, way) for name in NAMES for way in SABOTAGE[name].split()])
+def test_every_sabotage_shows(build, name, way):
+    assert largest_difference(build, TINY / name, name, sabotage=way) >= LEAST
+
+
+def test_every_case_can_be_remade():
+    """The list in the tool is that of the folders."""
+    tool = (TINY.parent.parent.parent / "tools" / "make_tiny_models.py").read_text()
+    assert [name for name in NAMES if f'"{name}": (' not in tool and f'["{name}"] = (' not in tool] == []

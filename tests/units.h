@@ -1,0 +1,14 @@
+/* Models opened for tests in any precision, over the machine's units or emulated ones. */
+#ifndef CAPP_UNITS_H
+#define CAPP_UNITS_H
+
+#include "session.h"
+
+/* unit: an instruction set ("avx2"; NULL: the best), in float32; or a name of the list in units.c: one with products of
+ * bfloat16, alone or under precision auto. The emulated ones are auto. The caller frees the model. */
+capp_model *open_unit(const char *path, const char *unit, int threads, uint64_t memory);
+
+/* Skips the test where the machine lacks the unit. */
+void need_unit(const char *unit);
+
+#endif

@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+"""Makes tests/fixtures/tiny: a random model of each architecture as a folder, and what transformers makes of it.
+
+    python3 -m venv ENV && ENV/bin/pip install -r tools/tiny_requirements.txt
+    ENV/bin/python tools/make_tiny_models.py [NAME...]
+
+NAME/config.json, NAME/model*.safetensors   the model, seeds fixed, weights rounded to the type that is stored
+NAME/reference.json                         token ids, and their log-probabilities by transformers in float32
+
+Norms and biases are random too, logits spread by at least 2, hidden sizes are no multiple of a vector, windows and
+original contexts are shorter than the texts: no part of a model can be left out unseen (tests/test_tiny_models.py).
+GGUF files are made of the folders by tests/convert.py.
+"""
+import json
+import shutil
+import sys
+import zlib
+from pathlib import Path
+
+import gguf
+import numpy as np
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+from transformers.modeling_utils import no_init_weights
+
+FOLDER = Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "tiny"
+VOCABULARY, CONTEXT, WINDOW, SPREAD = 97, 96, 9, 2.5
+LENGTHS = (14, 25, 41)
+
+# Names of sizes: most families' first, then those of older ones.
+USUAL = dict(vocab_size=VOCABULARY, hidden_size=36, intermediate_size=44, num_hidden_layers=3, num_attention_heads=6,
+             num_key_value_heads=2, max_position_embeddings=CONTEXT, rope_theta=3000.0)
+LARGE = dict(USUAL, head_dim=10, num_attention_heads=4)
+GPT = dict(vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=36, n_layer=3, n_head=3)
+FOUR = dict(num_hidden_layers=4)
+SPARSE = dict(num_experts_per_tok=2, intermediate_size=20)
+LOCAL, GLOBAL = "sliding_attention", "full_attention"
+
+# name: (model_type, what differs from the family's default, type of the stored weights)
+CASES = {
+    "llama": ("llama", dict(USUAL, tie_word_embeddings=False), "float32"),
+    "llama-biases": ("llama", dict(LARGE, attention_bias=True, mlp_bias=True, tie_word_embeddings=True), "float16"),
+    "llama-linear": ("llama", dict(USUAL, rope_scaling=dict(rope_type="linear", factor=4.0)), "bfloat16"),
+    "llama3": ("llama", dict(USUAL, num_key_value_heads=1, rope_scaling=dict(
+        rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+        original_max_position_embeddings=32)), "bfloat16"),
+    "llama-yarn": ("llama", dict(LARGE, rope_scaling=dict(
+        rope_type="yarn", factor=4.0, original_max_position_embeddings=24)), "bfloat16"),
+    "mistral": ("mistral", dict(LARGE, sliding_window=WINDOW), "bfloat16"),
+    "ministral": ("ministral", dict(LARGE, **FOUR, sliding_window=WINDOW, layer_types=[LOCAL, GLOBAL] * 2), "bfloat16"),
+    "smollm3": ("smollm3", dict(USUAL, **FOUR, no_rope_layers=[1, 1, 1, 0], pad_token_id=0), "bfloat16"),
+    "granite": ("granite", dict(USUAL, embedding_multiplier=3.0, residual_multiplier=0.6, attention_multiplier=0.7,
+                                logits_scaling=1.5, tie_word_embeddings=True), "bfloat16"),
+    "qwen2": ("qwen2", dict(USUAL, use_sliding_window=True, sliding_window=WINDOW, max_window_layers=1), "bfloat16"),
+    "qwen3": ("qwen3", LARGE, "bfloat16"),
+    "gemma": ("gemma", dict(LARGE, num_key_value_heads=1, rope_theta=3000.0), "bfloat16"),
+    "gemma2": ("gemma2", dict(LARGE, query_pre_attn_scalar=24, sliding_window=WINDOW, attn_logit_softcapping=2.0,
+                              final_logit_softcapping=6.0, **FOUR), "bfloat16"),
+    "gemma3": ("gemma3_text", dict(LARGE, query_pre_attn_scalar=24, sliding_window=WINDOW, **FOUR,
+                                   layer_types=[LOCAL, LOCAL, LOCAL, GLOBAL], rope_local_base_freq=100.0,
+                                   rope_scaling=dict(rope_type="linear", factor=8.0)), "bfloat16"),
+    "phi": ("phi", dict(USUAL, num_attention_heads=3, num_key_value_heads=3), "bfloat16"),
+    "phi3": ("phi3", dict(USUAL, num_attention_heads=3, num_key_value_heads=1, sliding_window=WINDOW, pad_token_id=0,
+                          partial_rotary_factor=0.5), "bfloat16"),
+    "phi3-long": ("phi3", dict(USUAL, pad_token_id=0, original_max_position_embeddings=32, rope_scaling=dict(
+        type="longrope", short_factor=[1.0, 1.2, 1.5], long_factor=[1.0, 3.0, 9.0])), "bfloat16"),
+    "gpt2": ("gpt2", GPT, "bfloat16"),
+    "gptj": ("gptj", dict(GPT, rotary_dim=4), "bfloat16"),
+    "gptneox": ("gpt_neox", dict(USUAL, num_attention_heads=3, num_key_value_heads=3, rotary_pct=0.5, rotary_emb_base=3000), "bfloat16"),
+    "gptneox-sequential": ("gpt_neox", dict(USUAL, num_attention_heads=3, num_key_value_heads=3, rotary_pct=0.5,
+                                            use_parallel_residual=False), "bfloat16"),
+    "opt": ("opt", dict(vocab_size=VOCABULARY, hidden_size=36, word_embed_proj_dim=36, ffn_dim=44, num_hidden_layers=3,
+                        num_attention_heads=3, max_position_embeddings=CONTEXT), "bfloat16"),
+    "bloom": ("bloom", dict(vocab_size=VOCABULARY, hidden_size=36, n_layer=3, n_head=6), "bfloat16"),
+    "mpt": ("mpt", dict(vocab_size=VOCABULARY, d_model=36, n_heads=3, n_layers=3, max_seq_len=CONTEXT,
+                        attn_config=dict(clip_qkv=1.0, attn_impl="torch")), "bfloat16"),
+    "falcon": ("falcon", dict(USUAL, ffn_hidden_size=44), "bfloat16"),
+    "falcon-40b": ("falcon", dict(USUAL, ffn_hidden_size=44, new_decoder_architecture=True, num_kv_heads=2, bias=True),
+                   "bfloat16"),
+    "stablelm": ("stablelm", dict(USUAL, num_attention_heads=3, num_key_value_heads=1, use_qkv_bias=True,
+                                  partial_rotary_factor=0.5), "bfloat16"),
+    "stablelm-parallel": ("stablelm", dict(USUAL, num_attention_heads=3, num_key_value_heads=3, qk_layernorm=True,
+                                           use_parallel_residual=True, partial_rotary_factor=0.5), "bfloat16"),
+    "starcoder2": ("starcoder2", dict(USUAL, sliding_window=WINDOW), "bfloat16"),
+    "olmo": ("olmo", dict(USUAL, clip_qkv=1.0), "bfloat16"),
+    "olmo2": ("olmo2", USUAL, "bfloat16"),
+    "cohere": ("cohere", dict(USUAL, use_qk_norm=True, logit_scale=0.25), "bfloat16"),
+    "cohere2": ("cohere2", dict(LARGE, **FOUR, sliding_window=WINDOW, logit_scale=0.25), "bfloat16"),
+    "mixtral": ("mixtral", dict(LARGE, **SPARSE, num_local_experts=5), "bfloat16"),
+    "qwen3moe": ("qwen3_moe", dict(LARGE, **SPARSE, moe_intermediate_size=20, num_experts=5, norm_topk_prob=True),
+                 "bfloat16"),
+    "olmoe": ("olmoe", dict(USUAL, **SPARSE, num_experts=5, clip_qkv=1.0), "bfloat16"),
+    "gptoss": ("gpt_oss", dict(LARGE, **SPARSE, num_local_experts=5, sliding_window=WINDOW, **FOUR,
+                               layer_types=[LOCAL, GLOBAL] * 2, rope_scaling=dict(
+                                   rope_type="yarn", factor=4.0, beta_fast=32.0, beta_slow=1.0, truncate=False,
+                                   original_max_position_embeddings=24)), "bfloat16"),
+}
+CASES["gptoss-mxfp4"] = ("gpt_oss", dict(CASES["gptoss"][1], hidden_size=64, intermediate_size=32, num_local_experts=3,
+                                         num_hidden_layers=2, layer_types=[LOCAL, GLOBAL]), "bfloat16")
+SHARDED = "qwen3"  # saved in several files with an index
+LONG = "phi3-long"  # has factors of its own for texts above its original context
+
+
+def is_norm(name):
+    parts = name.split(".")
+    return any("norm" in part or part.startswith(("ln_", "ln")) for part in parts[-3:])
+
+
+def randomise(model, plus_one):
+    """Products keep the variance of their input, norms and biases are about 1 and 0."""
+    for name, p in model.named_parameters():
+        noise = torch.randn(p.shape)
+        if is_norm(name) and name.endswith("weight"):
+            p.data = noise * 0.4 + (0 if plus_one else 1)
+        elif p.dim() == 1 or name.endswith("bias"):
+            p.data = noise * 0.5
+        elif "embed" in name or "wte" in name or "wpe" in name:
+            p.data = noise * 0.7
+        else:
+            inputs = p.shape[-2] if p.dim() == 3 else p.shape[0] if "c_" in name and "mlp.c_fc.w" not in name else p.shape[-1]
+            p.data = noise * (1.4 / inputs**0.5)
+
+
+def rounded(model, dtype):
+    for p in model.parameters():
+        p.data = p.data.to(getattr(torch, dtype)).float()
+
+
+def spread(model, ids):
+    with torch.no_grad():
+        logits = model(torch.tensor([ids])).logits[0]
+    return logits.std(dim=-1).mean().item()
+
+
+def calibrate(model, ids, plus_one):
+    """Scales the last norm, or the head where that has no weights, until logits spread."""
+    names = dict(model.named_parameters())
+    last = next((p for name, p in reversed(names.items()) if is_norm(name) and "layers." not in name
+                 and ".h." not in name and "blocks." not in name and name.endswith("weight")), None)
+    cap = getattr(model.config, "final_logit_softcapping", None)
+    if last is None:
+        last = model.lm_head.weight
+    for _ in range(6):
+        factor = SPREAD / max(spread(model, ids), 1e-6)
+        last.data = (last.data + plus_one) * factor - plus_one
+    assert cap is None or cap > SPREAD
+
+
+def packed(model):
+    """The experts' products rounded to MXFP4 in place; {name: blocks, name: scales} as GPT-OSS's folders store them."""
+    tensors = {}
+    for name, p in model.named_parameters():
+        if not name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+            continue
+        rows = np.ascontiguousarray(p.data.swapaxes(1, 2).numpy())  # [experts][outputs][inputs]
+        blocks = gguf.quantize(rows, gguf.GGMLQuantizationType.MXFP4)
+        p.data = torch.tensor(gguf.dequantize(blocks, gguf.GGMLQuantizationType.MXFP4)).swapaxes(1, 2).contiguous()
+        blocks = blocks.reshape(*rows.shape[:2], -1, 17)
+        fours = np.concatenate([blocks[..., 1:] & 15, blocks[..., 1:] >> 4], axis=-1)
+        tensors[f"{name}_blocks"] = torch.tensor(fours[..., ::2] | fours[..., 1::2] << 4)
+        tensors[f"{name}_scales"] = torch.tensor(np.ascontiguousarray(blocks[..., 0]))
+    return tensors
+
+
+def store_packed(folder, tensors):
+    """Replaces the products of a folder by their blocks and scales."""
+    path = folder / "model.safetensors"
+    kept = {name: values for name, values in load_file(path).items() if f"{name}_blocks" not in tensors}
+    save_file({**kept, **tensors}, path)
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "mxfp4"}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def logprobs(model, ids):
+    with torch.no_grad():
+        logits = model(torch.tensor([ids])).logits[0].double()
+    rows = torch.log_softmax(logits, dim=-1)
+    return [round(rows[i, ids[i + 1]].item(), 7) for i in range(len(ids) - 1)]
+
+
+def make(name):
+    model_type, differences, dtype = CASES[name]
+    seed = zlib.crc32(name.encode())
+    torch.manual_seed(seed)
+    config = CONFIG_MAPPING[model_type](bos_token_id=1, eos_token_id=2, attn_implementation="eager", **differences)
+    with no_init_weights():  # all are set below; StableLM's own fails on norms without bias
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+        stored = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    plus_one = int(model_type.startswith("gemma"))
+    runs = [torch.randint(3, VOCABULARY, (n,)).tolist() for n in LENGTHS]
+    randomise(model, plus_one)
+    calibrate(model, runs[-1], plus_one)
+    rounded(model, dtype)
+    blocks = packed(model) if name.endswith("mxfp4") else {}
+    assert spread(model, runs[-1]) >= 2, (name, spread(model, runs[-1]))
+    folder = FOLDER / name
+    shutil.rmtree(folder, ignore_errors=True)
+    stored.load_state_dict(model.state_dict())
+    stored.to(getattr(torch, dtype)).save_pretrained(folder, max_shard_size="30KB" if name == SHARDED else "1GB")
+    if blocks:
+        store_packed(folder, blocks)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    reference = [{"ids": ids, "context": CONTEXT if name == LONG and len(ids) > 32 else 0,
+                  "logprobs": logprobs(model, ids)} for ids in runs]
+    made_by = f"transformers {transformers.__version__}, torch {torch.__version__}, seed {seed}"
+    (folder / "reference.json").write_text(json.dumps({"made_by": made_by, "runs": reference}) + "\n")
+    print(f"{name}: {sum(f.stat().st_size for f in folder.iterdir())} bytes, spread {spread(model, runs[-1]):.2f}")
+
+
+if __name__ == "__main__":
+    for case in sys.argv[1:] or CASES:
+        make(case)
