@@ -153,13 +153,21 @@ static double lead_of(const window *w, const item *it) {
     return top - second;
 }
 
+static size_t longest_of(const window *w, const item *it) {
+    const size_t *offset = w->offsets + it->first_offset;
+    size_t longest = 0;
+    for (size_t i = 0; i < w->examples[it->row].n_completions; i++)
+        if (offset[i + 1] - offset[i] > longest) longest = offset[i + 1] - offset[i];
+    return longest;
+}
+
 /* Where the two highest scores are too near each other for the fast lane, the item goes into the exact lane's window.
  */
 static capp_status judge(window *w, item *it, capp_error *err) {
     capp_tree *tree = &w->session->exact.tree;
     capp_status st = collect(w, it, err);
     if (st != CAPP_OK) return st;
-    if (lead_of(w, it) >= w->margin) return CAPP_OK;
+    if (lead_of(w, it) >= capp_decide_margin(w->options->aggregate, w->margin, longest_of(w, it))) return CAPP_OK;
     if (!w->n_close && (st = capp_tree_next_window(tree, err)) != CAPP_OK) return st;
     it->close = true;
     w->n_close++;
@@ -240,7 +248,7 @@ static capp_status run_window(window *w, capp_error *err) {
         alone += n * (it->n_prompt - 1) + it->n_scored;
     }
     delivery d = {.w = w, .status = CAPP_OK};
-    w->margin = w->examples ? capp_session_margin(s, w->options->aggregate) : 0;
+    w->margin = w->examples ? capp_session_margin(s) : 0;
     w->close_tokens = 0;
     capp_status st = capp_session_run(s, &s->fast, after_wave, &d, err);
     if (d.status != CAPP_OK) {
@@ -313,11 +321,7 @@ static capp_status add_example(window *w, size_t row, capp_error *err) {
     if ((st = capp_encode_prompt(w->session, e, flags, &w->ids, err)) != CAPP_OK) return st;
     it.n_prompt = w->ids.n - it.first_id;
     if ((st = encode_completions(w, e, &it, flags, err)) != CAPP_OK) return st;
-    const size_t *offset = w->offsets + it.first_offset;
-    size_t longest = 0;
-    for (size_t i = 0; i < e->n_completions; i++)
-        if (offset[i + 1] - offset[i] > longest) longest = offset[i + 1] - offset[i];
-    if ((st = check_length(w, &it, longest, err)) != CAPP_OK) return st;
+    if ((st = check_length(w, &it, longest_of(w, &it), err)) != CAPP_OK) return st;
     if ((st = insert_item(w, &it, &w->session->fast.tree, err)) != CAPP_OK) return st;
     w->items[w->n_items++] = it;
     return CAPP_OK;

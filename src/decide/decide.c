@@ -16,6 +16,10 @@ double capp_decide_score(double aggregate, const double *prior, size_t i, size_t
     return aggregate + log(prior ? prior[i] : 1 / (double)n);
 }
 
+double capp_decide_margin(capp_aggregate aggregate, double mean, size_t longest) {
+    return aggregate == CAPP_AGGREGATE_SUM ? mean * (double)longest : mean;
+}
+
 size_t capp_decide_best(const double *aggregate, const double *prior, size_t n) {
     size_t best = 0;
     for (size_t i = 1; i < n; i++)
