@@ -8,7 +8,8 @@
  * - Functions that can fail return a capp_status and fill *err (which may be NULL) with one message that names the
  *   file, row or tensor and the cure. On failure every output pointer is NULL or untouched, as its comment says.
  * - Text is UTF-8 with an explicit length; it is borrowed for the call only. Invalid UTF-8 is CAPP_EINVAL.
- * - Nothing here prints, exits, aborts or changes global state.
+ * - Nothing here prints, exits, aborts or changes global state, but for one thing: where AMX tiles are chosen, the process
+ *   asks the kernel for leave to use them (arch_prctl), which lasts.
  * - A capp_model is immutable once open: any number of threads may use it. A capp_session owns the scratch memory,
  *   the worker threads and the KV cache of one run; one thread at a time may use it. Sessions of one model may run at
  *   the same time.
@@ -106,7 +107,7 @@ typedef struct capp_model_options {
     uint64_t memory;          /* bytes for a session's run, weights not counted; 0: a share of what is free */
     capp_precision precision; /* default CAPP_PRECISION_AUTO */
     const char *isa;  /* "ref", "avx2", "avx512", "avx512bf16", "amx"; NULL: the environment's CAPP_ISA, else the best
-                         that  CPU and operating system support. Borrowed for the call. */
+                         that CPU and operating system support. Borrowed for the call. */
     uint32_t context; /* most tokens of prompt and completion together; 0: the model's own limit, or that up
                          to which LongRoPE has its factors for short texts: more takes those for long */
     bool vocab_only;  /* open the tokenizer alone: a file without tensors will do, or a tokenizer.json or a
@@ -337,7 +338,7 @@ typedef struct capp_decision {
     /* The work. What completions begin with in common counts once. */
     size_t completion_tokens;        /* that finishing every completion would run through the model behind the prompt: a
                                         token with nothing behind it never runs */
-    size_t completion_tokens_run;    /* those that were run */
+    size_t completion_tokens_run;    /* those that were run; under precision auto, of the race that decided */
     size_t completion_logprobs;      /* distinct tokens of all completions */
     size_t completion_logprobs_read; /* those whose log-probability was looked at. The first tokens of all completions
                                         are among them and cost nothing: the prompt's last token tells all at once */

@@ -22,7 +22,8 @@ enum {
     FIRST_PLACES = 8,   /* beginnings that a row extends in a round, and */
     MORE_PLACES = 4,    /* one for each so many that it has extended before: little is wasted when it is over, and */
     MOST_PLACES = 256,  /* a long race needs few rounds */
-    CLOSE_ROWS = 64     /* rows to be decided again that are worth a round of the exact lane */
+    CLOSE_ROWS = 64,    /* rows to be decided again that are worth a round of the exact lane; or so many rows */
+    WAITING_ROWS = 512  /* wait behind the first of them */
 };
 
 typedef struct row {
@@ -35,7 +36,7 @@ typedef struct row {
     bool begun, close;          /* close: it races again, in the exact lane */
     size_t first_step, n_steps; /* of the round */
     capp_decision decision;
-    double second;
+    double second, margin;
 } row;
 
 /* What the round finds out: the next log-probability of a runner. */
@@ -76,6 +77,7 @@ typedef struct chooser {
 static void end_race(chooser *c, row *r) {
     if (r->runners) c->bytes -= r->choices->row_bytes;
     capp_free(r->runners);
+    capp_ids_free(&r->prompt);
     r->runners = NULL;
 }
 
@@ -142,7 +144,8 @@ static capp_status prepare_row(chooser *c, row *r, capp_error *err) {
     r->runners = capp_new(choices->n, sizeof *r->runners);
     if (!r->runners) return capp_fail_memory(err, "the completions");
     c->bytes += choices->row_bytes;
-    begin_race(r, c->margin);
+    r->margin = capp_decide_margin(r->aggregate, c->margin, choices->longest);
+    begin_race(r, r->margin);
     c->alone += choices->n * (r->prompt.n - 1) + choices->ids.n;
     return CAPP_OK;
 }
@@ -266,9 +269,10 @@ static void advance(chooser *c, row *r) {
     }
     capp_race_settle(&r->race);
     if (r->race.n) return;
-    if (c->session->exact.w && !r->close && r->race.best - r->race.second < c->margin) {
+    if (c->session->exact.w && !r->close && r->race.best - r->race.second < r->margin) {
         begin_race(r, 0);
         r->close = true;
+        r->decision.completion_tokens_run = r->decision.completion_logprobs_read = 0; /* the race that decides counts */
         c->n_close++;
         c->session->stats.rows_again++;
         return;
@@ -303,13 +307,18 @@ static capp_status deliver(chooser *c, capp_error *err) {
     return CAPP_OK;
 }
 
+static bool is_time_for_exact(const chooser *c) {
+    if (c->n_close >= CLOSE_ROWS) return true;
+    return c->n_rows - c->delivered >= WAITING_ROWS && c->rows[c->delivered]->close;
+}
+
 static capp_status run_rounds(chooser *c, capp_error *err) {
     capp_stats *stats = &c->session->stats;
     uint64_t before = stats->tokens_computed;
     capp_status st;
     for (;;) {
         capp_lane *fast = &c->session->fast, *exact = &c->session->exact;
-        if ((st = fill_round(c, c->n_close < CLOSE_ROWS ? fast : exact, err)) != CAPP_OK) return st;
+        if ((st = fill_round(c, is_time_for_exact(c) ? exact : fast, err)) != CAPP_OK) return st;
         if (!c->n_served && c->n_close && (st = fill_round(c, exact, err)) != CAPP_OK) return st;
         if (!c->n_served) break;
         uint64_t so_far = stats->tokens_computed;
@@ -376,8 +385,7 @@ static bool plain_choice(void *user, const capp_decision *decision, double secon
 capp_status capp_decide(capp_session *session, const capp_example *examples, size_t n, const capp_run_options *options,
                         capp_decision_fn fn, void *user, capp_error *err) {
     plain_user u = {fn, user};
-    double margin = capp_session_margin(session, options ? options->aggregate : CAPP_AGGREGATE_MEAN);
-    return capp_choose(session, examples, n, options, margin, plain_choice, &u, err);
+    return capp_choose(session, examples, n, options, capp_session_margin(session), plain_choice, &u, err);
 }
 
 static bool take_decision(void *user, const capp_decision *decision) {

@@ -166,6 +166,14 @@ static double lead_of(const window *w, const item *it) {
     return top - second;
 }
 
+static size_t longest_of(const window *w, const item *it) {
+    const size_t *offset = w->offsets + it->first_offset;
+    size_t longest = 0;
+    for (size_t i = 0; i < w->examples[it->row].n_completions; i++)
+        if (offset[i + 1] - offset[i] > longest) longest = offset[i + 1] - offset[i];
+    return longest;
+}
+
 /* Where the two highest scores are too near each other for the fast lane, the item goes into the exact lane's window.
  */
 static capp_status judge(window *w, item *it, capp_error *err) {
@@ -174,7 +182,7 @@ static capp_status judge(window *w, item *it, capp_error *err) {
     if ((st = collect(w, it, err)) != CAPP_OK) return st;
     if ((st = weigh(w, it, err)) == CAPP_EINVAL) return CAPP_OK; /* said when the rows before have been delivered */
     if (st != CAPP_OK) return st;
-    if (lead_of(w, it) >= w->margin) return CAPP_OK;
+    if (lead_of(w, it) >= capp_decide_margin(w->options->aggregate, w->margin, longest_of(w, it))) return CAPP_OK;
     if (!w->n_close && (st = capp_tree_next_window(tree, err)) != CAPP_OK) return st;
     it->close = true;
     w->n_close++;
@@ -332,10 +340,7 @@ static capp_status add_example(window *w, size_t row, capp_error *err) {
     if ((st = encode_completions(w, e, &it, flags, err)) != CAPP_OK) return st;
     const size_t *offset = w->offsets + it.first_offset;
     if ((st = capp_weighing_check_tokens(w->weighing, offset, e->n_completions, err)) != CAPP_OK) return st;
-    size_t longest = 0;
-    for (size_t i = 0; i < e->n_completions; i++)
-        if (offset[i + 1] - offset[i] > longest) longest = offset[i + 1] - offset[i];
-    if ((st = check_length(w, &it, longest, err)) != CAPP_OK) return st;
+    if ((st = check_length(w, &it, longest_of(w, &it), err)) != CAPP_OK) return st;
     if ((st = insert_item(w, &it, &w->lane->tree, err)) != CAPP_OK) return st;
     w->items[w->n_items++] = it;
     return CAPP_OK;

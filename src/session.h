@@ -56,8 +56,9 @@ void capp_leave_arithmetic(unsigned saved);
  * with what it needs. */
 capp_status capp_session_check(const capp_session *session, size_t longest, size_t nodes, capp_error *err);
 
-/* How far apart the two highest scores of a row must be for the fast lane to decide; 0 where it always does. */
-double capp_session_margin(const capp_session *session, capp_aggregate aggregate);
+/* How far apart the two highest scores of a row must be for the fast lane to decide, by mean log-probability (see
+ * capp_decide_margin); 0 where it always does. */
+double capp_session_margin(const capp_session *session);
 
 /* Called after each wave of a window; false ends the run with CAPP_ECANCELLED. */
 typedef bool (*capp_wave_fn)(void *user, uint32_t wave);

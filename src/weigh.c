@@ -125,5 +125,5 @@ capp_status capp_weigh(const capp_weighing *g, const capp_example *e, size_t row
 /* A discount adds the errors of marginals to those of log-probabilities, so many times. */
 double capp_weighing_margin(const capp_weighing *g, const capp_session *session) {
     double discount = g->scoring ? fabs(g->scoring->discount) : 0;
-    return capp_session_margin(session, g->aggregate) * (1 + discount);
+    return capp_session_margin(session) * (1 + discount);
 }

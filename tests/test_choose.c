@@ -113,7 +113,7 @@ static choice *choose(const task *t, const arrangement *a, double margin) {
     CHECK(in_order && out);
     for (size_t i = 0; i < ROWS; i++) examples[i] = t->examples[(a->begin + i * a->stride) % ROWS];
     CHECK_OK(capp_session_open(&session, model, &err), err);
-    double own = capp_session_margin(session, t->options.aggregate);
+    double own = capp_session_margin(session);
     if (margin >= 0 && margin < own) margin = own;
     for (size_t i = 0; i < ROWS; i += a->step) {
         size_t n = ROWS - i < a->step ? ROWS - i : a->step;

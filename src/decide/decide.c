@@ -30,6 +30,17 @@ double capp_decide_score(double aggregate, const double *prior, size_t i) {
     return prior ? aggregate + log(prior[i]) : aggregate;
 }
 
+double capp_decide_margin(capp_aggregate aggregate, double mean, size_t longest) {
+    enum { BYTES_OF_TOKEN = 4 }; /* about */
+    switch (aggregate) {
+    case CAPP_AGGREGATE_SUM: return mean * (double)longest;
+    case CAPP_AGGREGATE_BYTES: return mean / BYTES_OF_TOKEN;
+    case CAPP_AGGREGATE_MEAN:
+    case CAPP_AGGREGATE_CALLER: break;
+    }
+    return mean;
+}
+
 size_t capp_decide_best(const double *aggregate, const double *prior, size_t n) {
     size_t best = 0;
     for (size_t i = 1; i < n; i++)

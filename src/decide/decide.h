@@ -21,6 +21,10 @@ void capp_decide_classes(const double *aggregate, const size_t *class_of, size_t
  * the same; not multiplied with). Computed from logarithms: likelihoods too small for a double still compare. */
 void capp_decide_posterior(const double *aggregate, const double *prior, size_t n, bool normalize, double *posterior);
 
+/* How far apart scores must be where mean log-probabilities must be `mean` apart: an error of the mean grows with the
+ * number of tokens in the sum. longest: tokens of the longest completion of the row. */
+double capp_decide_margin(capp_aggregate aggregate, double mean, size_t longest);
+
 /* Index of the largest score; the first of equals. prior may be NULL. */
 size_t capp_decide_best(const double *aggregate, const double *prior, size_t n);
 
