@@ -18,7 +18,7 @@ SANITIZE := -Db_lundef=false --buildtype=debugoptimized
 
 SOURCES = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.inc' 2>/dev/null || find include src cli tests examples -name '*.[ch]' -o -name '*.inc')
 
-.PHONY: all help setup setup-test debug asan tsan coverage install clean format lint fuzz demo models test check bench bench-kernels performance
+.PHONY: all help setup setup-test debug asan tsan coverage install wheel clean format lint fuzz demo models test check bench bench-kernels performance
 
 all: setup build/build.ninja
 	@ninja -C build
@@ -29,6 +29,7 @@ help:
 	@echo 'make test       everything from nothing: all tests, at most 15 minutes'
 	@echo 'make check      what is too long for that: a million mutations, soaks, peers'
 	@echo 'make install    into PREFIX (now $(PREFIX)); DESTDIR is honoured'
+	@echo 'make wheel      the Python package as a wheel, in dist'
 	@echo 'make debug asan tsan coverage    other builds, in build-NAME'
 	@echo 'make models     fetch the real models into $(MODELS)'
 	@echo 'make bench      capp beside its peers; WORK=figure,copa REPS=5 BENCH=--quick; then make performance: the page of it'
@@ -66,8 +67,11 @@ install: all
 	@meson configure build --prefix '$(abspath $(PREFIX))' && meson install -C build
 	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" -ne 0 ] || ldconfig
 
+wheel: setup-test
+	@tools/wheel.sh dist
+
 clean:
-	@rm -rf build build-*/ .pytest_cache
+	@rm -rf build build-*/ dist .pytest_cache
 
 # ---- The real thing --------------------------------------------------------------------------------------------------
 

@@ -198,7 +198,8 @@ static void json_report(buffer *text, const bench *b, const capp_stats *stats, c
                    {"share_of_peak", b->share}};
     buffer_text(text, "{\"model\": ");
     put_string(text, capp_str_of(b->options->model));
-    buffer_printf(text, ",\n \"isa\": \"%s\"", info->isa);
+    buffer_printf(text, ",\n \"isa\": \"%s\",\n \"rows_again\": %llu", info->isa,
+                  (unsigned long long)stats->rows_again);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         buffer_printf(text, ",\n \"%s\": ", numbers[i].name);
         put_double(text, numbers[i].value);

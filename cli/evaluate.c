@@ -141,6 +141,8 @@ static void text_report(buffer *b, const run *r, const tally *t, const capp_stat
                   info->load_seconds);
     buffer_printf(b, "tokens     %llu computed, %llu saved\n", (unsigned long long)stats->tokens_computed,
                   (unsigned long long)stats->tokens_saved);
+    if (stats->rows_again)
+        buffer_printf(b, "close      %llu rows were scored again in float32\n", (unsigned long long)stats->rows_again);
     if (t->work.completion_tokens)
         buffer_printf(b, "unfinished %zu of %zu completion tokens (%.1f %%) were never run\n",
                       t->work.completion_tokens - t->work.completion_tokens_run, t->work.completion_tokens,

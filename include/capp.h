@@ -8,7 +8,8 @@
  * - Functions that can fail return a capp_status and fill *err (which may be NULL) with one message that names the
  *   file, row or tensor and the cure. On failure every output pointer is NULL or untouched, as its comment says.
  * - Text is UTF-8 with an explicit length; it is borrowed for the call only. Invalid UTF-8 is CAPP_EINVAL.
- * - Nothing here prints, exits, aborts or changes global state.
+ * - Nothing here prints, exits, aborts or changes global state, but for one thing: where AMX tiles are chosen, the process
+ *   asks the kernel for leave to use them (arch_prctl), which lasts.
  * - A capp_model is immutable once open: any number of threads may use it. A capp_session owns the scratch memory,
  *   the worker threads and the KV cache of one run; one thread at a time may use it. Sessions of one model may run at
  *   the same time.
@@ -106,7 +107,7 @@ typedef struct capp_model_options {
     uint64_t memory;          /* bytes for a session's run, weights not counted; 0: a share of what is free */
     capp_precision precision; /* default CAPP_PRECISION_AUTO */
     const char *isa;  /* "ref", "avx2", "avx512", "avx512bf16", "amx"; NULL: the environment's CAPP_ISA, else the best
-                         that  CPU and operating system support. Borrowed for the call. */
+                         that CPU and operating system support. Borrowed for the call. */
     uint32_t context; /* most tokens of prompt and completion together; 0: the model's own limit, or that up
                          to which LongRoPE has its factors for short texts: more takes those for long */
     bool vocab_only;  /* open the tokenizer alone: a file without tensors will do, or a tokenizer.json or a
@@ -209,6 +210,24 @@ CAPP_API void capp_session_get_stats(const capp_session *session, capp_stats *st
 
 /* ---- Scoring ------------------------------------------------------------------------------------------------- */
 
+/* The beginning that prompts have in common, tokenised once: see capp_run_options. Immutable: any number of threads and
+ * sessions may use one. A session finds what prompts have in common by itself and computes it once, with or without a
+ * handle; a handle says where the seam between the tokens of both lies, as CAPPr's cached models do. */
+typedef struct capp_prefix capp_prefix;
+
+/* A prompt follows the text after one space, and both are tokenised apart; BOS, where the tokenizer adds one, stands at
+ * the very beginning. parent, which may be NULL, comes before text, which joins it by one space too (by its own, where
+ * it begins with one); it is copied. flags: 0 or CAPP_TOKENIZE_SPECIAL. On success the caller owns *prefix and ends it
+ * with capp_prefix_free before the model. On failure *prefix is NULL. */
+CAPP_API capp_status capp_prefix_open(capp_prefix **prefix, const capp_model *model, const capp_prefix *parent,
+                                      capp_str text, unsigned flags, capp_error *err);
+
+/* prefix may be NULL. */
+CAPP_API void capp_prefix_free(capp_prefix *prefix);
+
+/* Ids of the prefix, [*n]; valid until capp_prefix_free. */
+CAPP_API const int32_t *capp_prefix_ids(const capp_prefix *prefix, size_t *n);
+
 /* A prompt and what may follow it. All pointers are borrowed for the call. */
 typedef struct capp_example {
     capp_str prompt;             /* not empty */
@@ -223,10 +242,13 @@ typedef struct capp_example {
 typedef struct capp_result {
     size_t row;               /* index of the example in the call */
     size_t n_completions;     /* */
+    size_t n_classes;         /* n_completions, or capp_scoring's n_classes where its classes are given */
     size_t prediction;        /* index of the highest posterior; the first of equals */
-    const double *likelihood; /* [n_completions]: exp of the aggregate of its tokens' log-probabilities */
-    const double *posterior;  /* [n_completions]: likelihood times prior, divided by its sum where normalize */
-    size_t n_prompt_ids;      /* BOS included */
+    const double *likelihood; /* [n_classes]: exp of the aggregate of its tokens' (discounted) log-probabilities, or the
+                                 sum of those of its phrasings */
+    const double *posterior;  /* [n_classes]: likelihood times prior, where one is given, divided by its sum where
+                                 normalize */
+    size_t n_prompt_ids;      /* BOS included, and a prefix */
     const int32_t *prompt_ids;
     const size_t *offset;  /* [n_completions + 1]: tokens of completion i are offset[i] .. offset[i + 1] - 1 of: */
     const int32_t *ids;    /* [offset[n_completions]] */
@@ -240,22 +262,60 @@ typedef bool (*capp_result_fn)(void *user, const capp_result *result);
 /* Called now and then from the calling thread; done and total count rows. Return false to cancel. */
 typedef bool (*capp_progress_fn)(void *user, size_t done, size_t total);
 
-/* What the log-probabilities of a completion's tokens come to. */
+/* What the log-probabilities of a completion's tokens come to: the logarithm of its likelihood. */
 typedef enum capp_aggregate {
-    CAPP_AGGREGATE_MEAN = 0, /* their mean, CAPPr's default: the length does not count */
-    CAPP_AGGREGATE_SUM = 1   /* their sum: exp of it is the probability of exactly these tokens */
+    CAPP_AGGREGATE_MEAN = 0,  /* their mean, CAPPr's default: the length does not count */
+    CAPP_AGGREGATE_SUM = 1,   /* their sum: exp of it is the probability of exactly these tokens */
+    CAPP_AGGREGATE_BYTES = 2, /* their sum divided by the bytes of the completion's text: the same for any tokenizer */
+    CAPP_AGGREGATE_CALLER = 3 /* what capp_scoring's aggregate_fn says */
 } capp_aggregate;
+
+/* Logarithm of the likelihood of a completion whose n tokens have these (discounted) log-probabilities. NaN makes the
+ * call fail with CAPP_EINVAL. Called from the calling thread, for a completion perhaps more than once. */
+typedef double (*capp_aggregate_fn)(void *user, const double *logprobs, size_t n, capp_str completion);
+
+/* What else becomes of the log-probabilities of completions, besides the aggregate. All pointers are borrowed for the
+ * call. */
+typedef struct capp_scoring {
+    capp_aggregate_fn aggregate_fn; /* for CAPP_AGGREGATE_CALLER, else not looked at */
+    void *aggregate_user;
+    /* discount times the token's marginal log-probability is added to the log-probability of each token. 0: none.
+     * Completions that the model likes after any prompt lose by a negative one. */
+    double discount;
+    /* Where the marginals come from: (1) marginals, laid out by offset as the logprobs of a capp_result are, for
+     * examples that all have the same n_marginals completions; NaN counts 0. (2) domain, a prompt that says only what
+     * is asked ("Topic:"): log Pr(token | domain, completion tokens before it), so that discount -1 makes the score
+     * pointwise mutual information (with CAPP_AGGREGATE_SUM, PMI_DC: Holtzman et al., arXiv 2104.08315). (3) Neither:
+     * log Pr(token | completion tokens before it), no BOS and no prefix before them; the first token has none, and 0
+     * stands for it. */
+    const double *marginals;       /* [marginal_offset[n_marginals]] */
+    const size_t *marginal_offset; /* [n_marginals + 1] */
+    size_t n_marginals;
+    capp_str domain;
+    /* Completions as phrasings of classes, whose likelihoods add: completion i of n_phrasings is one of class_of[i],
+     * each class 0 .. n_classes - 1 has at least one, each example n_phrasings completions, its prior n_classes. NULL:
+     * each completion is its own class. */
+    const size_t *class_of;
+    size_t n_phrasings, n_classes;
+} capp_scoring;
+
+/* No discount, no classes. */
+CAPP_API void capp_scoring_init(capp_scoring *scoring);
 
 typedef struct capp_run_options {
     bool parse_special;        /* text of special tokens in prompts and completions becomes those tokens */
     capp_aggregate aggregate;  /* default CAPP_AGGREGATE_MEAN */
     capp_progress_fn progress; /* may be NULL */
     void *progress_user;
+    const capp_prefix *const *prefixes; /* [n_prefixes] row i's prompt or text follows prefixes[i % n_prefixes] */
+    size_t n_prefixes;                  /* 0: none */
+    const capp_scoring *scoring;        /* discounts, classes, aggregate_fn; NULL: none */
 } capp_run_options;
 
 CAPP_API void capp_run_options_init(capp_run_options *options);
 
-/* Checks one example as capp_score would, without running it: the prompt, the completions, the prior, normalize. */
+/* Checks one example as capp_score would without a capp_scoring, and without running it: the prompt, the completions,
+ * the prior, normalize. */
 CAPP_API capp_status capp_example_check(const capp_example *example, capp_error *err);
 
 /* Scores examples and hands each result to fn. Prompts, their common beginnings and those of completions are computed
@@ -265,7 +325,8 @@ CAPP_API capp_status capp_example_check(const capp_example *example, capp_error 
 CAPP_API capp_status capp_score(capp_session *session, const capp_example *examples, size_t n,
                                 const capp_run_options *options, capp_result_fn fn, void *user, capp_error *err);
 
-/* Posteriors of n examples, one after the other, in proba [sum of n_completions]; owned by the caller. */
+/* Posteriors of n examples, one after the other, in proba [sum of n_completions, or of n_classes]; owned by the caller.
+ */
 CAPP_API capp_status capp_predict_proba(capp_session *session, const capp_example *examples, size_t n,
                                         const capp_run_options *options, double *proba, capp_error *err);
 
@@ -273,11 +334,11 @@ CAPP_API capp_status capp_predict_proba(capp_session *session, const capp_exampl
 typedef struct capp_decision {
     size_t row;        /* index of the example in the call */
     size_t prediction; /* index of the highest posterior; the first of equals */
-    double score;      /* its log-likelihood (the aggregate) plus the logarithm of its prior */
+    double score;      /* its log-likelihood (the aggregate) plus the logarithm of its prior, where one is given */
     /* The work. What completions begin with in common counts once. */
     size_t completion_tokens;        /* that finishing every completion would run through the model behind the prompt: a
                                         token with nothing behind it never runs */
-    size_t completion_tokens_run;    /* those that were run */
+    size_t completion_tokens_run;    /* those that were run; under precision auto, of the race that decided */
     size_t completion_logprobs;      /* distinct tokens of all completions */
     size_t completion_logprobs_read; /* those whose log-probability was looked at. The first tokens of all completions
                                         are among them and cost nothing: the prompt's last token tells all at once */
@@ -289,12 +350,14 @@ typedef bool (*capp_decision_fn)(void *user, const capp_decision *decision);
 /* Decides each example as capp_score does, to the same prediction, but without finishing completions that cannot win
  * any more: log-probabilities are at most 0, so that the tokens seen so far bound a completion's score from above.
  * Thousands of completions are decided for a small share of the work; there are no probabilities. Options, order of
- * results and errors as of capp_score; normalize changes nothing. */
+ * results and errors as of capp_score; normalize changes nothing. CAPP_AGGREGATE_CALLER, a discount or classes give no
+ * such bound and are CAPP_EINVAL: they need capp_score. */
 CAPP_API capp_status capp_decide(capp_session *session, const capp_example *examples, size_t n,
                                  const capp_run_options *options, capp_decision_fn fn, void *user, capp_error *err);
 
-/* Index of the most probable completion of each example, the first of equals, in prediction [n], by capp_decide. An
- * example with one completion is CAPP_EINVAL. */
+/* Index of the most probable completion of each example, the first of equals, in prediction [n]: by capp_decide,
+ * or by capp_score where the options ask for what that cannot do. An example with one completion (one class) is
+ * CAPP_EINVAL. */
 CAPP_API capp_status capp_predict(capp_session *session, const capp_example *examples, size_t n,
                                   const capp_run_options *options, size_t *prediction, capp_error *err);
 
@@ -303,12 +366,14 @@ typedef struct capp_text_result {
     size_t row;
     size_t n;
     const int32_t *ids;    /* [n], BOS first where asked for and the tokenizer adds one */
-    const float *logprobs; /* [n]: log Pr(token i | tokens before i); NaN for the first, which nothing precedes */
+    const float *logprobs; /* [n]: log Pr(token i | tokens before i); NaN for the first, which nothing precedes (or a
+                              prefix, which is not listed) */
 } capp_text_result;
 
 typedef bool (*capp_text_result_fn)(void *user, const capp_text_result *result);
 
-/* For each of n texts (none empty). flags: CAPP_TOKENIZE_*. options may be NULL. */
+/* For each of n texts (none empty). flags: CAPP_TOKENIZE_*; after a prefix no BOS is added, nor a space. options may be
+ * NULL; its aggregate and scoring are not looked at. */
 CAPP_API capp_status capp_token_logprobs(capp_session *session, const capp_str *texts, size_t n, unsigned flags,
                                          const capp_run_options *options, capp_text_result_fn fn, void *user,
                                          capp_error *err);

@@ -1,4 +1,5 @@
-/* The rooms wired together: models and tokens. Sessions are in session.c, scoring in score.c, generation in generate.c.
+/* The rooms wired together: models and tokens. Sessions are in session.c, scoring in examples.c and choose.c,
+ * generation in generate.c.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -41,12 +42,15 @@ static uint64_t default_memory(void) {
     return available < 64 * MIB ? 64 * MIB : available;
 }
 
+enum { AMX = CAPP_CPU_AMX_BF16 | CAPP_CPU_AMX_INT8 };
+
 static capp_status choose_kernels(const capp_kernels **kernels, const char *isa, capp_error *err) {
     const char *source = "the option isa";
     if (!isa && (isa = getenv("CAPP_ISA"))) source = "the environment variable CAPP_ISA";
     unsigned features = capp_cpu_features();
     if (!isa || !*isa) {
         *kernels = capp_kernels_best(features);
+        if (!capp_cpu_request((*kernels)->needs)) *kernels = capp_kernels_best(features & ~AMX); /* leave was refused */
         return CAPP_OK;
     }
     *kernels = capp_kernels_named(isa);
@@ -58,7 +62,7 @@ static capp_status choose_kernels(const capp_kernels **kernels, const char *isa,
         }
         return capp_fail(err, CAPP_EINVAL, "%s asks for instruction set \"%s\"; capp has %s", source, isa, names);
     }
-    if ((*kernels)->needs & ~features)
+    if (!capp_cpu_request((*kernels)->needs))
         return capp_fail(err, CAPP_EUNSUPPORTED, "%s asks for instruction set \"%s\", which this machine lacks", source,
                          isa);
     return CAPP_OK;

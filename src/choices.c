@@ -50,7 +50,8 @@ static capp_status encode_all(capp_choices *c, const capp_session *s, unsigned f
     capp_status st;
     c->offset[0] = 0;
     for (size_t i = 0; i < c->n; i++) {
-        if ((st = capp_encode_completion(s, c->completions[i], c->space, flags, &c->ids, err)) != CAPP_OK) return st;
+        st = capp_encode_text(s->model, c->completions[i], c->space, flags, "completion", &c->ids, err);
+        if (st != CAPP_OK) return st;
         c->offset[i + 1] = c->ids.n;
     }
     return CAPP_OK;

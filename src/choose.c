@@ -14,6 +14,7 @@
 #include "choices.h"
 #include "decide/decide.h"
 #include "score/race.h"
+#include "weigh.h"
 
 enum {
     ROUND_ROWS = 1024,  /* token rows after which a round takes no other row */
@@ -21,7 +22,8 @@ enum {
     FIRST_PLACES = 8,   /* beginnings that a row extends in a round, and */
     MORE_PLACES = 4,    /* one for each so many that it has extended before: little is wasted when it is over, and */
     MOST_PLACES = 256,  /* a long race needs few rounds */
-    CLOSE_ROWS = 64     /* rows to be decided again that are worth a round of the exact lane */
+    CLOSE_ROWS = 64,    /* rows to be decided again that are worth a round of the exact lane; or so many rows */
+    WAITING_ROWS = 512  /* wait behind the first of them */
 };
 
 typedef struct row {
@@ -34,7 +36,7 @@ typedef struct row {
     bool begun, close;          /* close: it races again, in the exact lane */
     size_t first_step, n_steps; /* of the round */
     capp_decision decision;
-    double second;
+    double second, margin;
 } row;
 
 /* What the round finds out: the next log-probability of a runner. */
@@ -75,6 +77,7 @@ typedef struct chooser {
 static void end_race(chooser *c, row *r) {
     if (r->runners) c->bytes -= r->choices->row_bytes;
     capp_free(r->runners);
+    capp_ids_free(&r->prompt);
     r->runners = NULL;
 }
 
@@ -91,8 +94,8 @@ static void free_row(chooser *c, row *r) {
 static double score_of(const void *user, uint32_t i, double sum) {
     const row *r = user;
     size_t length = r->choices->offset[i + 1] - r->choices->offset[i];
-    double aggregate = capp_decide_aggregate(r->aggregate, sum, length);
-    return capp_decide_score(aggregate, r->example->prior, i, r->choices->n);
+    double aggregate = capp_decide_aggregate(r->aggregate, sum, length, r->example->completions[i].size);
+    return capp_decide_score(aggregate, r->example->prior, i);
 }
 
 /* Rows mostly share one list of completions: it is tokenised once. */
@@ -101,7 +104,7 @@ static capp_status take_choices(chooser *c, row *r, unsigned flags, capp_error *
     capp_choices *last = c->choices;
     bool space;
     capp_status st;
-    if ((st = capp_encode_rule(c->session, e, &space, err)) != CAPP_OK) return st;
+    if ((st = capp_encode_rule(c->session->model, e->end_of_prompt, &space, err)) != CAPP_OK) return st;
     if (!last || last->completions != e->completions || last->n != e->n_completions || last->space != space) {
         capp_choices *fresh;
         if ((st = capp_choices_make(&fresh, c->session, e, space, flags, err)) != CAPP_OK) return st;
@@ -127,9 +130,11 @@ static void begin_race(row *r, double margin) {
 
 static capp_status prepare_row(chooser *c, row *r, capp_error *err) {
     unsigned flags = c->options->parse_special ? CAPP_TOKENIZE_SPECIAL : 0;
+    const capp_model *model = c->session->model;
+    const capp_prefix *prefix = capp_row_prefix(c->options, r->decision.row);
     capp_status st;
     if ((st = capp_example_check(r->example, err)) != CAPP_OK) return st;
-    if ((st = capp_encode_prompt(c->session, r->example, flags, &r->prompt, err)) != CAPP_OK) return st;
+    if ((st = capp_encode_prompt(model, r->example->prompt, prefix, flags, &r->prompt, err)) != CAPP_OK) return st;
     if ((st = take_choices(c, r, flags, err)) != CAPP_OK) return st;
     const capp_choices *choices = r->choices;
     size_t longest = r->prompt.n + choices->longest;
@@ -139,7 +144,8 @@ static capp_status prepare_row(chooser *c, row *r, capp_error *err) {
     r->runners = capp_new(choices->n, sizeof *r->runners);
     if (!r->runners) return capp_fail_memory(err, "the completions");
     c->bytes += choices->row_bytes;
-    begin_race(r, c->margin);
+    r->margin = capp_decide_margin(r->aggregate, c->margin, choices->longest);
+    begin_race(r, r->margin);
     c->alone += choices->n * (r->prompt.n - 1) + choices->ids.n;
     return CAPP_OK;
 }
@@ -263,9 +269,10 @@ static void advance(chooser *c, row *r) {
     }
     capp_race_settle(&r->race);
     if (r->race.n) return;
-    if (c->session->exact.w && !r->close && r->race.best - r->race.second < c->margin) {
+    if (c->session->exact.w && !r->close && r->race.best - r->race.second < r->margin) {
         begin_race(r, 0);
         r->close = true;
+        r->decision.completion_tokens_run = r->decision.completion_logprobs_read = 0; /* the race that decides counts */
         c->n_close++;
         c->session->stats.rows_again++;
         return;
@@ -300,13 +307,18 @@ static capp_status deliver(chooser *c, capp_error *err) {
     return CAPP_OK;
 }
 
+static bool is_time_for_exact(const chooser *c) {
+    if (c->n_close >= CLOSE_ROWS) return true;
+    return c->n_rows - c->delivered >= WAITING_ROWS && c->rows[c->delivered]->close;
+}
+
 static capp_status run_rounds(chooser *c, capp_error *err) {
     capp_stats *stats = &c->session->stats;
     uint64_t before = stats->tokens_computed;
     capp_status st;
     for (;;) {
         capp_lane *fast = &c->session->fast, *exact = &c->session->exact;
-        if ((st = fill_round(c, c->n_close < CLOSE_ROWS ? fast : exact, err)) != CAPP_OK) return st;
+        if ((st = fill_round(c, is_time_for_exact(c) ? exact : fast, err)) != CAPP_OK) return st;
         if (!c->n_served && c->n_close && (st = fill_round(c, exact, err)) != CAPP_OK) return st;
         if (!c->n_served) break;
         uint64_t so_far = stats->tokens_computed;
@@ -340,8 +352,13 @@ capp_status capp_choose(capp_session *session, const capp_example *examples, siz
                  .margin = margin,
                  .fn = fn,
                  .user = user};
-    capp_status st = capp_decide_check_aggregate(c.options->aggregate, err);
+    capp_weighing g;
+    capp_status st = capp_weighing_init(&g, options, err);
     if (st != CAPP_OK) return st;
+    if (!capp_weighing_is_plain(&g))
+        return capp_fail(err, CAPP_EINVAL,
+                         "nothing decides without finishing by a caller's aggregate, a discount or classes; use "
+                         "capp_score");
     atomic_store(&session->cancelled, false);
     double start = capp_seconds();
     unsigned arithmetic = capp_enter_arithmetic();
@@ -368,23 +385,32 @@ static bool plain_choice(void *user, const capp_decision *decision, double secon
 capp_status capp_decide(capp_session *session, const capp_example *examples, size_t n, const capp_run_options *options,
                         capp_decision_fn fn, void *user, capp_error *err) {
     plain_user u = {fn, user};
-    double margin = capp_session_margin(session, options ? options->aggregate : CAPP_AGGREGATE_MEAN);
-    return capp_choose(session, examples, n, options, margin, plain_choice, &u, err);
+    return capp_choose(session, examples, n, options, capp_session_margin(session), plain_choice, &u, err);
 }
 
-static bool take_prediction(void *user, const capp_decision *decision) {
+static bool take_decision(void *user, const capp_decision *decision) {
     size_t *prediction = user;
     prediction[decision->row] = decision->prediction;
     return true;
 }
 
+static bool take_result(void *user, const capp_result *result) {
+    size_t *prediction = user;
+    prediction[result->row] = result->prediction;
+    return true;
+}
+
 capp_status capp_predict(capp_session *session, const capp_example *examples, size_t n, const capp_run_options *options,
                          size_t *prediction, capp_error *err) {
+    capp_weighing g;
+    capp_status st = capp_weighing_init(&g, options, err);
+    if (st != CAPP_OK) return st;
     for (size_t i = 0; i < n; i++)
-        if (examples[i].n_completions == 1) {
+        if (capp_weighing_classes(&g, &examples[i]) == 1) {
             capp_fail(err, CAPP_EINVAL, "one completion alone is no choice; give another");
             if (err) err->row = i;
             return CAPP_EINVAL;
         }
-    return capp_decide(session, examples, n, options, take_prediction, prediction, err);
+    if (!capp_weighing_is_plain(&g)) return capp_score(session, examples, n, options, take_result, prediction, err);
+    return capp_decide(session, examples, n, options, take_decision, prediction, err);
 }

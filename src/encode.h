@@ -1,20 +1,27 @@
-/* From the texts of an example to ids: what capp_score and capp_decide share. */
+/* From texts to ids: what prefixes, capp_score, capp_decide and capp_generate share. */
 #ifndef CAPP_ENCODE_H
 #define CAPP_ENCODE_H
 
 #include "session.h"
 
-/* Appends the ids of the example's prompt, BOS first where the tokenizer adds one. flags: CAPP_TOKENIZE_SPECIAL. */
-capp_status capp_encode_prompt(const capp_session *session, const capp_example *e, unsigned flags, capp_ids *out,
-                               capp_error *err);
+/* Appends the ids of text, a space before it where `space`; at least one. flags: CAPP_TOKENIZE_*. what names the text
+ * in errors. On failure *out is as it was. */
+capp_status capp_encode_text(const capp_model *model, capp_str text, bool space, unsigned flags, const char *what,
+                             capp_ids *out, capp_error *err);
 
-/* Whether the example's completions get a space before them, where the tokenizer does not put one there by itself
- * (CAPPr's rule). */
-capp_status capp_encode_rule(const capp_session *session, const capp_example *e, bool *space, capp_error *err);
+/* Whether a text behind end_of_prompt (of a capp_example) gets a space before it: where the tokenizer does not put one
+ * there by itself (CAPPr's rule). CAPP_EUNSUPPORTED where the tokenizer does not say. */
+capp_status capp_encode_rule(const capp_model *model, const char *end_of_prompt, bool *space, capp_error *err);
 
-/* Appends the ids of one completion. */
-capp_status capp_encode_completion(const capp_session *session, capp_str completion, bool space, unsigned flags,
-                                   capp_ids *out, capp_error *err);
+/* The prefix of a row, or NULL. */
+const capp_prefix *capp_row_prefix(const capp_run_options *options, size_t row);
+
+/* Appends the ids of a prefix; none where it is NULL. */
+capp_status capp_encode_prefix(const capp_prefix *prefix, capp_ids *out, capp_error *err);
+
+/* Appends the ids of a prompt: BOS first where the tokenizer adds one, or a prefix. flags: CAPP_TOKENIZE_SPECIAL. */
+capp_status capp_encode_prompt(const capp_model *model, capp_str prompt, const capp_prefix *prefix, unsigned flags,
+                               capp_ids *out, capp_error *err);
 
 /* Whether a path of n tokens fits the context. */
 capp_status capp_encode_check(const capp_session *session, size_t n, capp_error *err);

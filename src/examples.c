@@ -5,6 +5,7 @@
 
 #include "decide/decide.h"
 #include "encode.h"
+#include "weigh.h"
 
 enum { MOST_WINDOW_ROWS = 4096, CLOSE_TOKENS = 256 }; /* tokens of close rows that are worth a wave of the exact lane */
 
@@ -19,6 +20,8 @@ typedef struct item {
 
 typedef struct window {
     capp_session *session;
+    capp_lane *lane; /* of the rows; close ones go to the exact one */
+    const capp_weighing *weighing;
     const capp_example *examples; /* or NULL: texts */
     size_t total;                 /* rows of the call */
     const capp_run_options *options;
@@ -38,7 +41,7 @@ typedef struct window {
     size_t n_offsets, offsets_capacity;
     float *logprobs; /* of one item */
     size_t logprobs_capacity;
-    double *doubles; /* of one item: aggregates, likelihoods, posteriors */
+    double *doubles; /* of one item: scores, likelihoods, posteriors [3][n_classes], and what weighing needs */
     size_t doubles_capacity;
     /* The completions of the row before, tokenised: rows mostly share one list. */
     const capp_str *same_completions;
@@ -74,32 +77,40 @@ capp_status capp_example_check(const capp_example *e, capp_error *err) {
 
 /* ---- Results ---- */
 
-/* The item's log-probabilities, and its aggregates in w->doubles [3][n_completions]. */
+/* The item's log-probabilities, in w->logprobs, which has room for one more. */
 static capp_status collect(window *w, const item *it, capp_error *err) {
-    const capp_tree *tree = it->close ? &w->session->exact.tree : &w->session->fast.tree;
-    size_t first = it->first_id + it->n_prompt, n = w->examples ? w->examples[it->row].n_completions : 0;
-    const size_t *offset = w->offsets + it->first_offset;
-    if (!capp_grow(&w->logprobs, &w->logprobs_capacity, it->n_scored + 1, sizeof *w->logprobs) ||
-        !capp_grow(&w->doubles, &w->doubles_capacity, 3 * n, sizeof *w->doubles))
+    const capp_tree *tree = it->close ? &w->session->exact.tree : &w->lane->tree;
+    size_t first = it->first_id + it->n_prompt;
+    if (!capp_grow(&w->logprobs, &w->logprobs_capacity, it->n_scored + 1, sizeof *w->logprobs))
         return capp_fail_memory(err, "the results");
     for (size_t i = 0; i < it->n_scored; i++) w->logprobs[i] = tree->nodes[w->nodes[first + i]].logprob;
-    for (size_t i = 0; i < n; i++) {
-        size_t length = offset[i + 1] - offset[i];
-        w->doubles[i] =
-            capp_decide_aggregate(w->options->aggregate, capp_decide_sum(w->logprobs + offset[i], length), length);
-    }
     return CAPP_OK;
+}
+
+/* The scores of the item's classes, the first in w->doubles, from what was collected. */
+static capp_status weigh(window *w, const item *it, capp_error *err) {
+    const capp_example *e = &w->examples[it->row];
+    size_t n_classes = capp_weighing_classes(w->weighing, e), scratch = it->n_scored + e->n_completions;
+    if (!capp_grow(&w->doubles, &w->doubles_capacity, 3 * n_classes + scratch, sizeof *w->doubles))
+        return capp_fail_memory(err, "the results");
+    capp_status st = capp_weigh(w->weighing, e, it->row, w->logprobs, w->offsets + it->first_offset,
+                                w->doubles + 3 * n_classes, w->doubles, err);
+    if (st != CAPP_OK && err) err->row = it->row;
+    return st;
 }
 
 static capp_status deliver_example(window *w, const item *it, capp_error *err) {
     const capp_example *e = &w->examples[it->row];
-    size_t n = e->n_completions;
-    double *aggregate = w->doubles, *likelihood = aggregate + n, *posterior = likelihood + n;
-    for (size_t i = 0; i < n; i++) likelihood[i] = exp(aggregate[i]);
-    capp_decide_posterior(aggregate, e->prior, n, e->normalize, posterior);
+    capp_status st = weigh(w, it, err);
+    if (st != CAPP_OK) return st;
+    size_t n = capp_weighing_classes(w->weighing, e);
+    double *score = w->doubles, *likelihood = score + n, *posterior = likelihood + n;
+    for (size_t i = 0; i < n; i++) likelihood[i] = exp(score[i]);
+    capp_decide_posterior(score, e->prior, n, e->normalize, posterior);
     capp_result result = {.row = it->row,
-                          .n_completions = n,
-                          .prediction = capp_decide_best(aggregate, e->prior, n),
+                          .n_completions = e->n_completions,
+                          .n_classes = n,
+                          .prediction = capp_decide_best(score, e->prior, n),
                           .likelihood = likelihood,
                           .posterior = posterior,
                           .n_prompt_ids = it->n_prompt,
@@ -113,10 +124,10 @@ static capp_status deliver_example(window *w, const item *it, capp_error *err) {
 static capp_status deliver(window *w, const item *it, capp_error *err) {
     capp_status st = collect(w, it, err);
     if (st != CAPP_OK || w->examples) return st == CAPP_OK ? deliver_example(w, it, err) : st;
-    /* A text: its first token stands as the prompt, and nothing precedes it. */
+    /* A text: its prefix and its first token stand as the prompt. */
     memmove(w->logprobs + 1, w->logprobs, it->n_scored * sizeof *w->logprobs);
     w->logprobs[0] = NAN;
-    capp_text_result result = {it->row, it->n_scored + 1, w->ids.data + it->first_id, w->logprobs};
+    capp_text_result result = {it->row, it->n_scored + 1, w->ids.data + it->first_id + it->n_prompt - 1, w->logprobs};
     return w->text_fn(w->user, &result) ? CAPP_OK : capp_fail(err, CAPP_ECANCELLED, "cancelled");
 }
 
@@ -144,22 +155,34 @@ static double lead_of(const window *w, const item *it) {
     const capp_example *e = &w->examples[it->row];
     const size_t *offset = w->offsets + it->first_offset;
     const uint32_t *nodes = w->nodes + it->first_id + it->n_prompt;
-    size_t n = e->n_completions, best = capp_decide_best(w->doubles, e->prior, n);
-    double top = capp_decide_score(w->doubles[best], e->prior, best, n), second = -INFINITY;
+    size_t n = capp_weighing_classes(w->weighing, e), best = capp_decide_best(w->doubles, e->prior, n);
+    bool classes = w->weighing->scoring && w->weighing->scoring->class_of;
+    double top = capp_decide_score(w->doubles[best], e->prior, best), second = -INFINITY;
     for (size_t i = 0; i < n; i++) {
-        double score = capp_decide_score(w->doubles[i], e->prior, i, n);
-        if (nodes[offset[i + 1] - 1] != nodes[offset[best + 1] - 1] && score > second) second = score;
+        bool equal = classes ? i == best : nodes[offset[i + 1] - 1] == nodes[offset[best + 1] - 1];
+        double score = capp_decide_score(w->doubles[i], e->prior, i);
+        if (!equal && score > second) second = score;
     }
     return top - second;
+}
+
+static size_t longest_of(const window *w, const item *it) {
+    const size_t *offset = w->offsets + it->first_offset;
+    size_t longest = 0;
+    for (size_t i = 0; i < w->examples[it->row].n_completions; i++)
+        if (offset[i + 1] - offset[i] > longest) longest = offset[i + 1] - offset[i];
+    return longest;
 }
 
 /* Where the two highest scores are too near each other for the fast lane, the item goes into the exact lane's window.
  */
 static capp_status judge(window *w, item *it, capp_error *err) {
     capp_tree *tree = &w->session->exact.tree;
-    capp_status st = collect(w, it, err);
+    capp_status st;
+    if ((st = collect(w, it, err)) != CAPP_OK) return st;
+    if ((st = weigh(w, it, err)) == CAPP_EINVAL) return CAPP_OK; /* said when the rows before have been delivered */
     if (st != CAPP_OK) return st;
-    if (lead_of(w, it) >= w->margin) return CAPP_OK;
+    if (lead_of(w, it) >= capp_decide_margin(w->options->aggregate, w->margin, longest_of(w, it))) return CAPP_OK;
     if (!w->n_close && (st = capp_tree_next_window(tree, err)) != CAPP_OK) return st;
     it->close = true;
     w->n_close++;
@@ -215,7 +238,7 @@ static bool after_wave(void *user, uint32_t wave) {
     if (!wave)
         for (size_t i = 0; i < d->w->n_items; i++) {
             item *it = &d->w->items[i];
-            const capp_tree *tree = &d->w->session->fast.tree;
+            const capp_tree *tree = &d->w->lane->tree;
             for (size_t j = 0; j < it->n_scored; j++) {
                 uint32_t parent = tree->nodes[d->w->nodes[it->first_id + it->n_prompt + j]].parent;
                 if (tree->nodes[parent].wave > it->last_wave) it->last_wave = tree->nodes[parent].wave;
@@ -233,16 +256,16 @@ static capp_status run_window(window *w, capp_error *err) {
     for (size_t i = 0; i < w->n_items; i++) {
         const item *it = &w->items[i];
         if (!w->examples) {
-            alone += it->n_scored;
+            alone += it->n_prompt - 1 + it->n_scored;
             continue;
         }
         size_t n = w->examples[it->row].n_completions;
         alone += n * (it->n_prompt - 1) + it->n_scored;
     }
     delivery d = {.w = w, .status = CAPP_OK};
-    w->margin = w->examples ? capp_session_margin(s, w->options->aggregate) : 0;
+    w->margin = w->examples && w->lane == &s->fast ? capp_weighing_margin(w->weighing, s) : 0;
     w->close_tokens = 0;
-    capp_status st = capp_session_run(s, &s->fast, after_wave, &d, err);
+    capp_status st = capp_session_run(s, w->lane, after_wave, &d, err);
     if (d.status != CAPP_OK) {
         st = d.status;
         if (err) *err = d.err;
@@ -266,10 +289,11 @@ static capp_status add_offset(window *w, size_t offset, capp_error *err) {
 
 /* Appends the ids of all completions and their offsets. */
 static capp_status encode_completions(window *w, const capp_example *e, item *it, unsigned flags, capp_error *err) {
-    bool space;
+    const capp_model *model = w->session->model;
     size_t start = w->ids.n;
+    bool space;
     capp_status st;
-    if ((st = capp_encode_rule(w->session, e, &space, err)) != CAPP_OK) return st;
+    if ((st = capp_encode_rule(model, e->end_of_prompt, &space, err)) != CAPP_OK) return st;
     it->first_offset = w->n_offsets;
     if (w->same_completions == e->completions && w->same_n == e->n_completions && w->same_space == space) {
         const item *same = &w->items[w->same_item];
@@ -281,8 +305,8 @@ static capp_status encode_completions(window *w, const capp_example *e, item *it
     } else {
         if ((st = add_offset(w, 0, err)) != CAPP_OK) return st;
         for (size_t i = 0; i < e->n_completions; i++) {
-            if ((st = capp_encode_completion(w->session, e->completions[i], space, flags, &w->ids, err)) != CAPP_OK)
-                return st;
+            st = capp_encode_text(model, e->completions[i], space, flags, "completion", &w->ids, err);
+            if (st != CAPP_OK) return st;
             if ((st = add_offset(w, w->ids.n - start, err)) != CAPP_OK) return st;
         }
         w->same_completions = e->completions;
@@ -309,29 +333,31 @@ static capp_status add_example(window *w, size_t row, capp_error *err) {
     unsigned flags = w->options->parse_special ? CAPP_TOKENIZE_SPECIAL : 0;
     item it = {.first_id = w->ids.n, .row = row};
     capp_status st;
-    if ((st = capp_example_check(e, err)) != CAPP_OK) return st;
-    if ((st = capp_encode_prompt(w->session, e, flags, &w->ids, err)) != CAPP_OK) return st;
+    if ((st = capp_weighing_check(w->weighing, e, err)) != CAPP_OK) return st;
+    const capp_prefix *prefix = capp_row_prefix(w->options, row);
+    if ((st = capp_encode_prompt(w->session->model, e->prompt, prefix, flags, &w->ids, err)) != CAPP_OK) return st;
     it.n_prompt = w->ids.n - it.first_id;
     if ((st = encode_completions(w, e, &it, flags, err)) != CAPP_OK) return st;
     const size_t *offset = w->offsets + it.first_offset;
-    size_t longest = 0;
-    for (size_t i = 0; i < e->n_completions; i++)
-        if (offset[i + 1] - offset[i] > longest) longest = offset[i + 1] - offset[i];
-    if ((st = check_length(w, &it, longest, err)) != CAPP_OK) return st;
-    if ((st = insert_item(w, &it, &w->session->fast.tree, err)) != CAPP_OK) return st;
+    if ((st = capp_weighing_check_tokens(w->weighing, offset, e->n_completions, err)) != CAPP_OK) return st;
+    if ((st = check_length(w, &it, longest_of(w, &it), err)) != CAPP_OK) return st;
+    if ((st = insert_item(w, &it, &w->lane->tree, err)) != CAPP_OK) return st;
     w->items[w->n_items++] = it;
     return CAPP_OK;
 }
 
 static capp_status add_text(window *w, capp_str text, size_t row, unsigned flags, capp_error *err) {
-    item it = {.first_id = w->ids.n, .row = row, .n_prompt = 1};
+    const capp_prefix *prefix = capp_row_prefix(w->options, row);
+    item it = {.first_id = w->ids.n, .row = row, .n_prompt = 1 + (prefix ? prefix->ids.n : 0)};
     capp_status st;
-    if ((st = capp_session_encode(w->session, text, flags, "text", &w->ids, err)) != CAPP_OK) return st;
-    it.n_scored = w->ids.n - it.first_id - 1;
+    if (prefix) flags &= ~(unsigned)CAPP_TOKENIZE_BOS;
+    if ((st = capp_encode_prefix(prefix, &w->ids, err)) != CAPP_OK) return st;
+    if ((st = capp_encode_text(w->session->model, text, false, flags, "text", &w->ids, err)) != CAPP_OK) return st;
+    it.n_scored = w->ids.n - it.first_id - it.n_prompt;
     if ((st = check_length(w, &it, it.n_scored, err)) != CAPP_OK) return st;
     it.first_offset = w->n_offsets;
     if ((st = add_offset(w, 0, err)) != CAPP_OK || (st = add_offset(w, it.n_scored, err)) != CAPP_OK) return st;
-    if ((st = insert_item(w, &it, &w->session->fast.tree, err)) != CAPP_OK) return st;
+    if ((st = insert_item(w, &it, &w->lane->tree, err)) != CAPP_OK) return st;
     w->items[w->n_items++] = it;
     return CAPP_OK;
 }
@@ -339,16 +365,15 @@ static capp_status add_text(window *w, capp_str text, size_t row, unsigned flags
 /* A window takes at least one row, whatever its size. */
 static bool has_room(const window *w) {
     if (!w->n_items) return true;
-    return w->n_items < MOST_WINDOW_ROWS && w->session->fast.tree.touched + w->ids.n < w->session->node_limit;
+    return w->n_items < MOST_WINDOW_ROWS && w->lane->tree.touched + w->ids.n < w->session->node_limit;
 }
 
 /* Rows to windows; a row at fault ends the run after the rows before it. */
 static capp_status run_rows(window *w, const capp_str *texts, size_t n, unsigned flags, capp_error *err) {
-    capp_session *s = w->session;
     capp_error row_error;
     capp_status st = CAPP_OK, row_st = CAPP_OK;
     for (size_t i = 0; i < n && st == CAPP_OK && row_st == CAPP_OK;) {
-        if ((st = capp_tree_next_window(&s->fast.tree, err)) != CAPP_OK) break;
+        if ((st = capp_tree_next_window(&w->lane->tree, err)) != CAPP_OK) break;
         for (; i < n && has_room(w); i++) {
             size_t ids = w->ids.n, offsets = w->n_offsets;
             if (!capp_grow(&w->items, &w->items_capacity, w->n_items + 1, sizeof *w->items))
@@ -374,35 +399,57 @@ static capp_status run_call(window *w, const capp_str *texts, size_t n, unsigned
     capp_run_options defaults;
     capp_run_options_init(&defaults);
     if (!w->options) w->options = &defaults;
-    capp_status st = capp_decide_check_aggregate(w->options->aggregate, err);
-    if (st != CAPP_OK) return st;
     w->total = n;
-    atomic_store(&w->session->cancelled, false);
+    if (!w->session->nested) atomic_store(&w->session->cancelled, false);
     double start = capp_seconds();
     unsigned arithmetic = capp_enter_arithmetic();
-    st = run_rows(w, texts, n, flags, err);
+    capp_status st = run_rows(w, texts, n, flags, err);
     capp_leave_arithmetic(arithmetic);
     w->session->stats.seconds += capp_seconds() - start;
     free_window(w);
     return st;
 }
 
+capp_status capp_score_rows(capp_session *session, capp_lane *lane, const capp_weighing *g,
+                            const capp_example *examples, size_t n, const capp_run_options *options, capp_result_fn fn,
+                            void *user, capp_error *err) {
+    window w = {.session = session,
+                .lane = lane,
+                .weighing = g,
+                .examples = examples,
+                .options = options,
+                .fn = fn,
+                .user = user};
+    return n ? run_call(&w, NULL, n, 0, err) : CAPP_OK;
+}
+
+capp_status capp_score_texts(capp_session *session, capp_lane *lane, const capp_str *texts, size_t n, unsigned flags,
+                             const capp_run_options *options, capp_text_result_fn fn, void *user, capp_error *err) {
+    window w = {.session = session, .lane = lane, .options = options, .text_fn = fn, .user = user};
+    return n ? run_call(&w, texts, n, flags, err) : CAPP_OK;
+}
+
+/* ---- The public functions ---- */
+
 capp_status capp_score(capp_session *session, const capp_example *examples, size_t n, const capp_run_options *options,
                        capp_result_fn fn, void *user, capp_error *err) {
-    window w = {.session = session, .examples = examples, .options = options, .fn = fn, .user = user};
-    return n ? run_call(&w, NULL, n, 0, err) : CAPP_OK;
+    capp_weighing g;
+    capp_status st = capp_weighing_init(&g, options, err);
+    if (st != CAPP_OK) return st;
+    if (n && g.scoring && g.scoring->discount != 0 && !g.scoring->marginals)
+        return capp_score_discounted(session, g, examples, n, options, fn, user, err);
+    return capp_score_rows(session, &session->fast, &g, examples, n, options, fn, user, err);
 }
 
 capp_status capp_token_logprobs(capp_session *session, const capp_str *texts, size_t n, unsigned flags,
                                 const capp_run_options *options, capp_text_result_fn fn, void *user, capp_error *err) {
-    window w = {.session = session, .options = options, .text_fn = fn, .user = user};
-    return n ? run_call(&w, texts, n, flags, err) : CAPP_OK;
+    return capp_score_texts(session, &session->fast, texts, n, flags, options, fn, user, err);
 }
 
 static bool take_posteriors(void *user, const capp_result *result) {
     double **proba = user;
-    memcpy(*proba, result->posterior, result->n_completions * sizeof **proba);
-    *proba += result->n_completions;
+    memcpy(*proba, result->posterior, result->n_classes * sizeof **proba);
+    *proba += result->n_classes;
     return true;
 }
 

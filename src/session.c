@@ -13,10 +13,10 @@ enum { NODE_BYTES = 2 * sizeof(capp_node) + 64 };
 /* Set aside of a budget for what the process has besides: its code, the vocabulary, the caller's rows. */
 enum { PROCESS_BYTES = 32 * MIB };
 
-/* Precision auto scores a row again in float32 where its two highest scores are closer than this in bfloat16. Measured
- * on COPA and Banking77 with two models: the rows whose decision bfloat16 changes were all closer than 0.011 by mean
- * log-probability. (docs/performance.md) */
-static const double MARGIN_MEAN = 0.02, MARGIN_SUM = 0.05;
+/* Precision auto scores a row again in float32 where its two highest scores are closer than this in bfloat16, by mean
+ * log-probability. `make bench WORK=decisions` measures what that keeps: of COPA and Banking77, with two models, every
+ * decision of float32. */
+static const double MARGIN = 0.02;
 
 enum { DEFAULT_MXCSR = 0x1f80 };
 
@@ -87,9 +87,8 @@ void capp_session_get_stats(const capp_session *session, capp_stats *stats) {
     *stats = session->stats;
 }
 
-double capp_session_margin(const capp_session *s, capp_aggregate aggregate) {
-    if (!s->exact.w) return 0;
-    return aggregate == CAPP_AGGREGATE_SUM ? MARGIN_SUM : MARGIN_MEAN;
+double capp_session_margin(const capp_session *s) {
+    return s->exact.w ? MARGIN : 0;
 }
 
 /* Slots of the exact lane: those of the longest path and a wave. */
@@ -136,9 +135,9 @@ capp_status capp_session_check(const capp_session *s, size_t longest, size_t nod
     return capp_fail(
         err, CAPP_EBUDGET,
         "%zu tokens, the longest path %zu, need %llu MiB; the memory budget is %llu MiB (%llu bytes); give more "
-        "(512M is 512 MiB) or shorten the text",
+        "(512M is 512 MiB)%s or shorten the text",
         nodes, longest, (unsigned long long)least_budget(s, longest, nodes), (unsigned long long)(budget / MIB),
-        (unsigned long long)budget);
+        (unsigned long long)budget, s->exact.w ? ", ask for precision bf16 or f32, which need half of it," : "");
 }
 
 /* Chooses rows of a wave and slots of the store for paths of up to `longest` tokens, within the budget: as many rows as
@@ -235,18 +234,5 @@ capp_status capp_session_run(capp_session *s, capp_lane *lane, capp_wave_fn fn, 
         }
     }
     capp_plan_done(&lane->plan, &lane->tree);
-    return CAPP_OK;
-}
-
-capp_status capp_session_encode(const capp_session *s, capp_str text, unsigned flags, const char *what, capp_ids *out,
-                                capp_error *err) {
-    size_t before = out->n;
-    capp_status st;
-    if (!text.size) return capp_fail(err, CAPP_EINVAL, "the %s is empty", what);
-    if ((st = capp_vocab_encode(s->model->vocab, text, flags, out, err)) != CAPP_OK) {
-        capp_error_prefix(err, what);
-        return st;
-    }
-    if (out->n == before) return capp_fail(err, CAPP_EINVAL, "the %s has no tokens", what);
     return CAPP_OK;
 }

@@ -21,6 +21,10 @@ struct capp_model {
     double load_seconds;
 };
 
+struct capp_prefix {
+    capp_ids ids; /* of the whole path from BOS on */
+};
+
 /* A precision of a session: its weights, and what it has computed with them. */
 typedef struct capp_lane {
     const capp_weights *w; /* borrowed from the model; NULL: there is no such lane */
@@ -37,6 +41,7 @@ struct capp_session {
     capp_lane fast, exact; /* the model's precision; float32, for decisions that are close */
     capp_stats stats;
     atomic_bool cancelled;
+    bool nested;         /* a call of several parts is under way: they share its cancellation */
     size_t node_limit;   /* nodes that a window of several rows may touch */
     size_t window_nodes; /* nodes of a window that the scratch leaves room for */
     size_t keep;         /* tokens that the caller asks about again: slots for them, where the budget allows */
@@ -51,8 +56,9 @@ void capp_leave_arithmetic(unsigned saved);
  * with what it needs. */
 capp_status capp_session_check(const capp_session *session, size_t longest, size_t nodes, capp_error *err);
 
-/* How far apart the two highest scores of a row must be for the fast lane to decide; 0 where it always does. */
-double capp_session_margin(const capp_session *session, capp_aggregate aggregate);
+/* How far apart the two highest scores of a row must be for the fast lane to decide, by mean log-probability (see
+ * capp_decide_margin); 0 where it always does. */
+double capp_session_margin(const capp_session *session);
 
 /* Called after each wave of a window; false ends the run with CAPP_ECANCELLED. */
 typedef bool (*capp_wave_fn)(void *user, uint32_t wave);
@@ -60,10 +66,6 @@ typedef bool (*capp_wave_fn)(void *user, uint32_t wave);
 /* Plans and runs the window that stands in the tree of lane, one of the session's. fn may be NULL; it may run the other
  * lane, with paths no longer than the longest of this window. */
 capp_status capp_session_run(capp_session *session, capp_lane *lane, capp_wave_fn fn, void *user, capp_error *err);
-
-/* Ids of a prompt that has at least one. On failure *out is as it was. */
-capp_status capp_session_encode(const capp_session *session, capp_str text, unsigned flags, const char *what,
-                                capp_ids *out, capp_error *err);
 
 double capp_seconds(void);
 

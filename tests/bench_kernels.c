@@ -196,7 +196,7 @@ int main(int argc, char **argv) {
     fill(a, MOST, 2.0f), fill(b, MOST, 1.0f), fill(c, MOST, 1.0f);
     for (size_t i = 0; (kernels = capp_kernels_at(i)) != NULL; i++) {
         if (argc > 1 && strcmp(argv[1], "all") != 0 && strcmp(argv[1], kernels->name) != 0) continue;
-        if ((kernels->needs & ~capp_cpu_features()) != 0) {
+        if (!capp_cpu_request(kernels->needs)) {
             printf("%s: this machine lacks it\n", kernels->name);
             continue;
         }

@@ -22,6 +22,9 @@ static void t_configure(const void *config) {
     memset(&unit, 0, sizeof unit);
     memcpy(unit.config, config, sizeof unit.config);
     CHECK(unit.config[0] == 1 && !unit.config[1]);
+    for (size_t i = 2; i < 16; i++) CHECK(!unit.config[i]); /* reserved, as are tiles 8 to 15: else #GP */
+    for (size_t i = 32; i < 48; i++) CHECK(!unit.config[i]);
+    for (size_t i = 56; i < 64; i++) CHECK(!unit.config[i]);
     for (size_t i = 0; i < 8; i++) CHECK((unit.config[48 + i] != 0) == (unit.config[16 + 2 * i] != 0));
     unit.configured = true;
 }

@@ -47,7 +47,9 @@ static inline float emulated_fma(uint16_t a, uint16_t b, float c) {
 
 /* What bf16.inc needs. */
 static inline void narrow_16(uint16_t *y, const float *x, size_t n) {
-    for (size_t i = 0; i < 16; i++) y[i] = i < n ? emulated_narrow(x[i]) : 0;
+    uint16_t narrow[16] = {0};
+    for (size_t i = 0; i < n; i++) narrow[i] = emulated_narrow(x[i]);
+    memcpy(y, narrow, sizeof narrow); /* y may be of another type */
 }
 
 static inline void transpose_16(uint32_t *y, const uint32_t (*x)[16]) {

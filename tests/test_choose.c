@@ -113,7 +113,7 @@ static choice *choose(const task *t, const arrangement *a, double margin) {
     CHECK(in_order && out);
     for (size_t i = 0; i < ROWS; i++) examples[i] = t->examples[(a->begin + i * a->stride) % ROWS];
     CHECK_OK(capp_session_open(&session, model, &err), err);
-    double own = capp_session_margin(session, t->options.aggregate);
+    double own = capp_session_margin(session);
     if (margin >= 0 && margin < own) margin = own;
     for (size_t i = 0; i < ROWS; i += a->step) {
         size_t n = ROWS - i < a->step ? ROWS - i : a->step;
@@ -131,9 +131,10 @@ static choice *choose(const task *t, const arrangement *a, double margin) {
 static double score_of(const task *t, size_t at, size_t i) {
     const scores *s = &t->scores[at];
     size_t length = s->offset[i + 1] - s->offset[i];
-    double aggregate =
-        capp_decide_aggregate(t->options.aggregate, capp_decide_sum(s->logprobs + s->offset[i], length), length);
-    return capp_decide_score(aggregate, t->examples[at].prior, i, s->n_completions);
+    double sum = 0;
+    for (size_t k = s->offset[i]; k < s->offset[i + 1]; k++) sum += (double)s->logprobs[k];
+    double aggregate = capp_decide_aggregate(t->options.aggregate, sum, length, t->examples[at].completions[i].size);
+    return capp_decide_score(aggregate, t->examples[at].prior, i);
 }
 
 static size_t count_wrong(const task *t, const choice *choices) {
@@ -178,7 +179,7 @@ static void check_task(const task *t, const char *name, bool all) {
 static void check_arch(const char *arch) {
     for (uint64_t seed = 1; seed <= 8; seed++) {
         task t;
-        begin_task(&t, arch, seed, seed % 2 ? CAPP_AGGREGATE_MEAN : CAPP_AGGREGATE_SUM);
+        begin_task(&t, arch, seed, (capp_aggregate)(seed % CAPP_AGGREGATE_CALLER));
         check_task(&t, arch, seed <= 2);
         end_task(&t);
     }
@@ -190,7 +191,7 @@ static void check_auto(const char *name) {
     unit = name;
     for (uint64_t seed = 1; seed <= 4; seed++) {
         task t;
-        begin_task(&t, seed % 2 ? "llama" : "gpt2", seed, seed / 2 % 2 ? CAPP_AGGREGATE_MEAN : CAPP_AGGREGATE_SUM);
+        begin_task(&t, seed % 2 ? "llama" : "gpt2", seed, (capp_aggregate)(seed % CAPP_AGGREGATE_CALLER));
         check_task(&t, name, seed <= 2);
         end_task(&t);
     }
@@ -382,7 +383,7 @@ TEST(what_is_wrong_is_named) {
     fails(&(capp_example){capp_str_of(long_text), completions, 2, NULL, NULL, true}, 0, CAPP_AGGREGATE_MEAN,
           CAPP_ETOOLONG, "the context is 96");
     fails(NULL, 100 * 1024, CAPP_AGGREGATE_MEAN, CAPP_EBUDGET, "MiB; the memory budget is");
-    fails(NULL, 0, (capp_aggregate)7, CAPP_EINVAL, "7 is no aggregate");
+    fails(NULL, 0, (capp_aggregate)7, CAPP_EINVAL, "7 is no capp_aggregate");
 }
 
 static bool stop_progress(void *user, size_t done, size_t total) {
@@ -440,6 +441,82 @@ TEST(predictions_need_a_choice) {
     x.examples[0] = x.examples[1];
     CHECK_OK(capp_predict(x.session, x.examples, 2, NULL, prediction, &x.err), x.err);
     CHECK(prediction[0] < 2 && prediction[0] == prediction[1]);
+    end_asked(&x);
+}
+
+static bool keep_decision(void *user, const capp_decision *decision) {
+    ((size_t *)user)[decision->row] = decision->prediction;
+    return true;
+}
+
+/* Prompts behind prefixes are decided as they are scored, and otherwise than without. */
+TEST(prompts_behind_prefixes) {
+    enum { N = 40 };
+    asked x;
+    capp_prefix *prefixes[2];
+    capp_run_options options;
+    scores *s = calloc(N, sizeof *s);
+    size_t scored[N], decided[N], without[N], differ = 0;
+    CHECK(s);
+    begin_asked(&x, N);
+    CHECK_OK(capp_prefix_open(&prefixes[0], x.model, NULL, capp_str_of("code"), 0, &x.err), x.err);
+    CHECK_OK(capp_prefix_open(&prefixes[1], x.model, NULL, capp_str_of("a doe"), 0, &x.err), x.err);
+    capp_run_options_init(&options);
+    options.prefixes = (const capp_prefix *const *)prefixes;
+    options.n_prefixes = 2;
+    for (size_t i = 0; i < N; i++) x.examples[i].prompt = capp_str_of(i % 3 ? "bade me" : "q"); /* room for more */
+    for (size_t i = 0; i < N; i++) x.examples[i].normalize = false;
+    CHECK_OK(capp_score(x.session, x.examples, N, &options, keep_all, &(full){s, scored}, &x.err), x.err);
+    CHECK_OK(capp_decide(x.session, x.examples, N, &options, keep_decision, decided, &x.err), x.err);
+    CHECK_OK(capp_decide(x.session, x.examples, N, NULL, keep_decision, without, &x.err), x.err);
+    for (size_t i = 0; i < N; i++) {
+        CHECK_INT(decided[i], scored[i]);
+        differ += decided[i] != without[i];
+    }
+    CHECK(differ);
+    free_scores(s, N);
+    capp_prefix_free(prefixes[0]);
+    capp_prefix_free(prefixes[1]);
+    end_asked(&x);
+}
+
+static double shortest(void *user, const double *logprobs, size_t n, capp_str completion) {
+    (void)user, (void)logprobs, (void)n;
+    return -(double)completion.size;
+}
+
+/* What gives no bounds is refused, and predicted all the same. */
+TEST(what_gives_no_bounds_is_scored) {
+    asked x;
+    capp_run_options options;
+    capp_scoring scoring;
+    capp_str completions[] = {capp_str_of("code"), capp_str_of("be"), capp_str_of("aeon")};
+    size_t class_of[] = {0, 1, 0}, n = 0, prediction[2];
+    begin_asked(&x, 2);
+    for (size_t i = 0; i < 2; i++)
+        x.examples[i] = (capp_example){capp_str_of(i ? "q" : "a doe"), completions, 3, NULL, NULL, true};
+    capp_run_options_init(&options);
+    capp_scoring_init(&scoring);
+    options.scoring = &scoring;
+    CHECK_OK(capp_decide(x.session, x.examples, 2, &options, count_up, &n, &x.err), x.err); /* it says nothing */
+    for (int kind = 0; kind < 3; kind++) {
+        capp_scoring_init(&scoring);
+        options.aggregate = kind ? CAPP_AGGREGATE_MEAN : CAPP_AGGREGATE_CALLER;
+        scoring.aggregate_fn = shortest;
+        scoring.discount = kind == 1 ? -1 : 0;
+        scoring.class_of = kind == 2 ? class_of : NULL;
+        scoring.n_phrasings = 3;
+        scoring.n_classes = 2;
+        CHECK_INT(capp_decide(x.session, x.examples, 2, &options, count_up, &n, &x.err), CAPP_EINVAL);
+        CHECK_CONTAINS(x.err.message, "use capp_score");
+        scores s[2];
+        size_t scored[2];
+        CHECK_OK(capp_score(x.session, x.examples, 2, &options, keep_all, &(full){s, scored}, &x.err), x.err);
+        CHECK_OK(capp_predict(x.session, x.examples, 2, &options, prediction, &x.err), x.err);
+        CHECK(!memcmp(prediction, scored, sizeof scored));
+        if (!kind) CHECK(prediction[0] == 1 && prediction[1] == 1);
+        for (size_t i = 0; i < 2; i++) free(s[i].logprobs), free(s[i].prompt), free(s[i].ids), free(s[i].offset);
+    }
     end_asked(&x);
 }
 

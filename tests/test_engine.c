@@ -266,6 +266,73 @@ TEST(slow_same_bits_tiles_emulated) {
     check_arrangements("llama", "tiles_emulated", 1);
 }
 
+static scores *score_with(capp_model *model, const row *rows, size_t n) {
+    capp_session *session;
+    capp_error err;
+    capp_example *examples = malloc(n * sizeof *examples);
+    scores *out = calloc(n, sizeof *out);
+    CHECK(examples && out);
+    for (size_t i = 0; i < n; i++) examples[i] = rows[i].example;
+    CHECK_OK(capp_session_open(&session, model, &err), err);
+    CHECK_OK(capp_score(session, examples, n, NULL, keep, out, &err), err);
+    free(examples);
+    capp_session_free(session);
+    capp_model_free(model);
+    return out;
+}
+
+/* By how much the best of a row's completions leads those that are not equal to it, by mean log-probability. */
+static double lead(const scores *s) {
+    double best = -INFINITY, second = -INFINITY;
+    size_t leader = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t c = 0; c < s->n_completions; c++) {
+            size_t from = s->offset[c], n = s->offset[c + 1] - from, m = s->offset[leader + 1] - s->offset[leader];
+            double mean = 0;
+            for (size_t i = 0; i < n; i++) mean += (double)s->logprobs[from + i] / (double)n;
+            bool equal = n == m && !memcmp(s->ids + from, s->ids + s->offset[leader], n * sizeof *s->ids);
+            if (!pass && mean > best) best = mean, leader = c;
+            if (pass && !equal && mean > second) second = mean;
+        }
+    return best - second;
+}
+
+/* Under auto each row is, to the bit, the row of one precision alone: of float32 where bfloat16 leaves it close. */
+static void check_lanes(const char *unit) {
+    const size_t n = ROWS;
+    char path[64];
+    size_t close = 0, clear = 0;
+    need_unit(unit);
+    tiny_model_file("llama", 7, path);
+    row *rows = make_rows(12, n);
+    for (size_t i = 0; i < n; i++) rows[i].example.prior = NULL;
+    scores *both = score_with(open_unit(path, unit, 2, 0), rows, n);
+    scores *exact = score_with(open_lane(path, unit, true), rows, n);
+    scores *fast = score_with(open_lane(path, unit, false), rows, n);
+    for (size_t i = 0; i < n; i++) {
+        double by = lead(&fast[i]);
+        if (fabs(by - 0.02) < 1e-9) continue; /* the sum above is not the engine's own */
+        close += by < 0.02, clear += by >= 0.02;
+        CHECK(!same_bits(exact + i, fast + i, 1));
+        if (!same_bits(both + i, (by < 0.02 ? exact : fast) + i, 1))
+            FAIL("row %zu leads by %g and is not of the %s lane", i, by, by < 0.02 ? "exact" : "fast");
+    }
+    CHECK(close > 2 && clear > 2);
+    free_scores(both, n), free_scores(exact, n), free_scores(fast, n);
+    free(rows);
+    unlink(path);
+}
+
+TEST(close_rows_are_float32_avx512bf16) {
+    check_lanes("avx512bf16_auto");
+}
+TEST(close_rows_are_float32_amx) {
+    check_lanes("amx_auto");
+}
+TEST(close_rows_are_float32_emulated) {
+    check_lanes("tiles_emulated");
+}
+
 static void score_one(const capp_example *e, uint64_t memory, capp_status expected, const char *message) {
     char path[64];
     capp_session *session;

@@ -54,6 +54,34 @@ static bool take_fact(void *user, const char *section, const char *key, const ch
     return section && key && value;
 }
 
+/* Prefixes, classes, and marginals of both kinds. */
+static capp_status use_scoring(capp_session *session, const capp_model *model, capp_error *err) {
+    capp_str completions[] = {capp_str_of("aeon"), capp_str_of("be"), capp_str_of("be a doe")};
+    size_t class_of[] = {0, 1, 1};
+    capp_example examples[] = {{capp_str_of("the code"), completions, 3, NULL, NULL, true},
+                               {capp_str_of("the ode of"), completions, 3, NULL, "", true}};
+    capp_prefix *outer, *inner = NULL;
+    capp_run_options options;
+    capp_scoring scoring;
+    capp_run_options_init(&options);
+    capp_scoring_init(&scoring);
+    capp_status st = capp_prefix_open(&outer, model, NULL, capp_str_of("bade"), 0, err);
+    if (st == CAPP_OK) st = capp_prefix_open(&inner, model, outer, capp_str_of("me do"), 0, err);
+    options.prefixes = (const capp_prefix *const[]){outer, inner};
+    options.n_prefixes = 2;
+    options.scoring = &scoring;
+    scoring.discount = 1;
+    if (st == CAPP_OK) st = capp_score(session, examples, 2, &options, take_result, NULL, err);
+    scoring.domain = capp_str_of("aeon");
+    scoring.class_of = class_of;
+    scoring.n_phrasings = 3;
+    scoring.n_classes = 2;
+    if (st == CAPP_OK) st = capp_score(session, examples, 2, &options, take_result, NULL, err);
+    capp_prefix_free(inner);
+    capp_prefix_free(outer);
+    return st;
+}
+
 static capp_status use_session(capp_session *session, capp_error *err) {
     capp_status st;
     capp_str completions[] = {capp_str_of("aeon"), capp_str_of("be"), capp_str_of("be a doe")};
@@ -87,6 +115,7 @@ static capp_status use_model(const capp_model *model, capp_error *err) {
     capp_free(text);
     if ((st = capp_session_open(&session, model, err)) != CAPP_OK) return st;
     st = use_session(session, err);
+    if (st == CAPP_OK) st = use_scoring(session, model, err);
     capp_session_free(session);
     return st;
 }

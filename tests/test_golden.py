@@ -98,17 +98,21 @@ def test_accuracy(capp, shared, request, tmp_path, name):
     assert report["peak_memory_bytes"] > 100 << 20
 
 
-@pytest.mark.parametrize("name, least", [("smollm2", 498), ("gemma3", 498)])
-def test_auto_keeps_decisions(capp, shared, request, name, least, tmp_path):
-    """Of COPA's 500 rows; and probabilities stay near those of float32. On a machine without bfloat16, auto is f32."""
+@pytest.mark.parametrize("name, aggregate", [("smollm2", "mean"), ("smollm2", "sum"), ("gemma3", "mean")])
+def test_auto_keeps_decisions(capp, shared, request, name, aggregate):
+    """99.5 % of COPA's 500 rows; and probabilities stay near those of float32."""
     chosen = {}
     for precision in "auto", "f32":
-        command = [capp, "classify", "-m", request.getfixturevalue(name), "--precision", precision, "--quiet",
-                   f"{shared}/data/copa-dev.prompts.jsonl"]
+        command = [capp, "classify", "-m", request.getfixturevalue(name), "--precision", precision, "--aggregate", aggregate,
+                   "--quiet", f"{shared}/data/copa-dev.prompts.jsonl"]
         run = subprocess.run(command, stdout=subprocess.PIPE, check=True)
         chosen[precision] = [json.loads(line) for line in run.stdout.splitlines()]
+    if chosen["auto"] == chosen["f32"]:
+        pytest.skip("this machine has no unit for bfloat16: auto is f32")
     pairs = list(zip(chosen["auto"], chosen["f32"]))
-    assert sum(a["index"] == b["index"] for a, b in pairs) >= least
+    assert sum(a["index"] == b["index"] for a, b in pairs) >= 498
+    if aggregate == "sum":
+        return
     apart = [abs(x - y) for a, b in pairs for x, y in zip(a["probabilities"], b["probabilities"])]
     assert statistics.mean(apart) <= 0.005
 
@@ -203,6 +207,19 @@ def test_listed_after_the_text(capp, smollm2, listed):
         assert report["tokens_computed"] == count_tree(rows)
         assert report["used_bytes"] <= report["planned_bytes"] <= parse_size(memory)
         assert report["peak_memory_bytes"] <= report["weight_bytes"] + parse_size(memory), memory
+
+
+def test_memory_of_close_rows(capp, smollm2, shared, tmp_path):
+    """A row that is scored again in float32 reads the whole file of weights; its pages do not stay."""
+    rows = [row for row in inputs(rows_of(f"{shared}/golden/copa-dev.smollm2.jsonl")) if row["id"] == 491]
+    path, report = write_rows(tmp_path / "in.jsonl", rows), tmp_path / "report.json"
+    command = [capp, "evaluate", "-m", smollm2, "--memory", "64M", "--label", "label", "--quiet", "--json", report, path]
+    subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
+    report = json.loads(report.read_text())
+    if report["precision"] != "auto":
+        pytest.skip("this machine has no unit for bfloat16: auto is f32")
+    assert report["rows_again"] == 1
+    assert report["peak_memory_bytes"] <= report["weight_bytes"] + (64 << 20)
 
 
 @pytest.mark.long

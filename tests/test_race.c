@@ -43,12 +43,12 @@ static void make_field(field *f, uint64_t seed) {
     double sum = 0;
     memset(f, 0, sizeof *f);
     f->n = 1 + test_random_below(&r, MOST);
-    f->aggregate = test_random_below(&r, 2) ? CAPP_AGGREGATE_SUM : CAPP_AGGREGATE_MEAN;
+    f->aggregate = (capp_aggregate)test_random_below(&r, CAPP_AGGREGATE_CALLER);
     for (size_t i = 0; i < f->n; i++) {
         size_t length = 1 + test_random_below(&r, LONGEST);
         for (size_t t = 0; t < length; t++) f->text[i][t] = (char)('a' + test_random_below(&r, 3));
         for (size_t t = 0; t < length; t++) f->logprobs[i][t] = logprob_of(values, f->text[i], t + 1, kind);
-        f->final[i] = capp_decide_sum(f->logprobs[i], length);
+        for (size_t t = 0; t < length; t++) f->final[i] += (double)f->logprobs[i][t];
         f->priors[i] = test_random_below(&r, 3) ? (double)test_random_below(&r, 4) : 0;
         sum += f->priors[i];
         f->order[i] = (uint32_t)i;
@@ -59,11 +59,17 @@ static void make_field(field *f, uint64_t seed) {
     qsort(f->order, f->n, sizeof *f->order, by_text);
 }
 
+/* As if each letter were a token of three bytes, the first one of four. */
+static double aggregate_of(const field *f, size_t i, double sum) {
+    size_t length = strlen(f->text[i]);
+    return capp_decide_aggregate(f->aggregate, sum, length, 3 * length + 1);
+}
+
 static double score_of(const void *user, uint32_t i, double sum) {
     const field *f = user;
-    double aggregate = capp_decide_aggregate(f->aggregate, sum, strlen(f->text[i]));
+    double aggregate = aggregate_of(f, i, sum);
     double low = f->too_low != 0 && sum != f->final[i] ? f->too_low : 0;
-    return capp_decide_score(aggregate, f->prior, i, f->n) - low;
+    return capp_decide_score(aggregate, f->prior, i) - low;
 }
 
 /* A number for the first n letters, the same for all that begin so: letters are digits to the base 4. */
@@ -112,10 +118,9 @@ static void run_race(outcome *o, const field *f, double margin, size_t most) {
 /* Index of the winner over all completions, its score in *score. */
 static size_t decide_all(const field *f, double *score) {
     double aggregate[MOST];
-    for (size_t i = 0; i < f->n; i++)
-        aggregate[i] = capp_decide_aggregate(f->aggregate, f->final[i], strlen(f->text[i]));
+    for (size_t i = 0; i < f->n; i++) aggregate[i] = aggregate_of(f, i, f->final[i]);
     size_t best = capp_decide_best(aggregate, f->prior, f->n);
-    *score = capp_decide_score(aggregate[best], f->prior, best, f->n);
+    *score = capp_decide_score(aggregate[best], f->prior, best);
     return best;
 }
 

@@ -33,8 +33,7 @@ static unsigned ask(void) {
     features |= CAPP_CPU_AVX512;
     if (a71 & (1u << 5)) features |= CAPP_CPU_AVX512_BF16;
     if (c7 & bit_AVX512VNNI) features |= CAPP_CPU_AVX512_VNNI;
-    int tiles = (d7 & (1u << 24)) && (state & XCR0_TILES) == XCR0_TILES;
-    if (tiles && !syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_TILEDATA)) {
+    if ((d7 & (1u << 24)) && (state & XCR0_TILES) == XCR0_TILES) {
         if (d7 & (1u << 22)) features |= CAPP_CPU_AMX_BF16;
         if (d7 & (1u << 25)) features |= CAPP_CPU_AMX_INT8;
     }
@@ -48,4 +47,10 @@ unsigned capp_cpu_features(void) {
     unsigned features = atomic_load(&known);
     if (!features) atomic_store(&known, features = ask() | ASKED);
     return features & ~(unsigned)ASKED;
+}
+
+bool capp_cpu_request(unsigned features) {
+    if (features & ~capp_cpu_features()) return false;
+    if (!(features & (CAPP_CPU_AMX_BF16 | CAPP_CPU_AMX_INT8))) return true;
+    return !syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_TILEDATA);
 }

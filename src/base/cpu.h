@@ -2,17 +2,22 @@
 #ifndef CAPP_BASE_CPU_H
 #define CAPP_BASE_CPU_H
 
+#include <stdbool.h>
+
 enum {
     CAPP_CPU_AVX2 = 1,        /* AVX2, FMA, F16C, with YMM state enabled */
     CAPP_CPU_AVX512 = 2,      /* F, BW, DQ, VL, with ZMM state enabled */
     CAPP_CPU_AVX512_BF16 = 4, /* and AVX512_BF16 */
     CAPP_CPU_AVX512_VNNI = 8, /* and AVX512_VNNI */
-    CAPP_CPU_AMX_BF16 = 16,   /* and tiles with BF16, leave had from the kernel */
+    CAPP_CPU_AMX_BF16 = 16,   /* and tiles with BF16, which need the kernel's leave */
     CAPP_CPU_AMX_INT8 = 32
 };
 
-/* CAPP_CPU_* bits. The first call asks the kernel for leave to use AMX tiles (arch_prctl), which lasts for the
- * process. Thread-safe. */
+/* CAPP_CPU_* bits. Thread-safe. */
 unsigned capp_cpu_features(void);
+
+/* Whether the features may be used. For AMX tiles it asks the kernel for leave (arch_prctl), which lasts for the
+ * process and its children; with it, sigaltstack refuses stacks too small for the tiles' state. */
+bool capp_cpu_request(unsigned features);
 
 #endif

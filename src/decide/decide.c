@@ -2,24 +2,49 @@
 
 #include <math.h>
 
-double capp_decide_sum(const float *logprobs, size_t n) {
+/* How far from 1 a prior may sum: numpy.isclose's tolerance, which CAPPr's users are used to. */
+#define SUM_TOLERANCE 1.001e-5
+
+double capp_decide_sum(const double *logprobs, size_t n) {
     double sum = 0;
     for (size_t i = 0; i < n; i++) sum += logprobs[i];
     return sum;
 }
 
-double capp_decide_aggregate(capp_aggregate aggregate, double sum, size_t n) {
-    return aggregate == CAPP_AGGREGATE_MEAN ? sum / (double)n : sum;
+double capp_decide_aggregate(capp_aggregate aggregate, double sum, size_t n, size_t bytes) {
+    if (aggregate == CAPP_AGGREGATE_SUM) return sum;
+    return sum / (double)(aggregate == CAPP_AGGREGATE_BYTES ? bytes : n);
 }
 
-double capp_decide_score(double aggregate, const double *prior, size_t i, size_t n) {
-    return aggregate + log(prior ? prior[i] : 1 / (double)n);
+static double log_add(double a, double b) {
+    double larger = a > b ? a : b, smaller = a > b ? b : a;
+    return isfinite(larger) ? larger + log1p(exp(smaller - larger)) : larger;
+}
+
+void capp_decide_classes(const double *aggregate, const size_t *class_of, size_t n, double *classes, size_t n_classes) {
+    for (size_t k = 0; k < n_classes; k++) classes[k] = -INFINITY;
+    for (size_t i = 0; i < n; i++) classes[class_of[i]] = log_add(classes[class_of[i]], aggregate[i]);
+}
+
+double capp_decide_score(double aggregate, const double *prior, size_t i) {
+    return prior ? aggregate + log(prior[i]) : aggregate;
+}
+
+double capp_decide_margin(capp_aggregate aggregate, double mean, size_t longest) {
+    enum { BYTES_OF_TOKEN = 4 }; /* about */
+    switch (aggregate) {
+    case CAPP_AGGREGATE_SUM: return mean * (double)longest;
+    case CAPP_AGGREGATE_BYTES: return mean / BYTES_OF_TOKEN;
+    case CAPP_AGGREGATE_MEAN:
+    case CAPP_AGGREGATE_CALLER: break;
+    }
+    return mean;
 }
 
 size_t capp_decide_best(const double *aggregate, const double *prior, size_t n) {
     size_t best = 0;
     for (size_t i = 1; i < n; i++)
-        if (capp_decide_score(aggregate[i], prior, i, n) > capp_decide_score(aggregate[best], prior, best, n)) best = i;
+        if (capp_decide_score(aggregate[i], prior, i) > capp_decide_score(aggregate[best], prior, best)) best = i;
     return best;
 }
 
@@ -27,11 +52,11 @@ void capp_decide_posterior(const double *aggregate, const double *prior, size_t 
     double largest = 0, sum = 0;
     if (normalize) {
         size_t best = capp_decide_best(aggregate, prior, n);
-        largest = capp_decide_score(aggregate[best], prior, best, n);
+        largest = capp_decide_score(aggregate[best], prior, best);
         if (!isfinite(largest)) largest = 0;
     }
     for (size_t i = 0; i < n; i++) {
-        posterior[i] = exp(capp_decide_score(aggregate[i], prior, i, n) - largest);
+        posterior[i] = exp(capp_decide_score(aggregate[i], prior, i) - largest);
         sum += posterior[i];
     }
     for (size_t i = 0; i < n && normalize && sum > 0; i++) posterior[i] /= sum;
@@ -45,12 +70,12 @@ capp_status capp_decide_check_prior(const double *prior, size_t n, capp_error *e
                              prior[i]);
         sum += prior[i];
     }
-    if (!(fabs(sum - 1) <= 1e-6)) return capp_fail(err, CAPP_EINVAL, "the prior sums to %.9g; make it sum to 1", sum);
+    if (!(fabs(sum - 1) <= SUM_TOLERANCE))
+        return capp_fail(err, CAPP_EINVAL, "the prior sums to %.9g; make it sum to 1", sum);
     return CAPP_OK;
 }
 
 capp_status capp_decide_check_aggregate(capp_aggregate aggregate, capp_error *err) {
-    if (aggregate == CAPP_AGGREGATE_MEAN || aggregate == CAPP_AGGREGATE_SUM) return CAPP_OK;
-    return capp_fail(err, CAPP_EINVAL, "%d is no aggregate; use CAPP_AGGREGATE_MEAN or CAPP_AGGREGATE_SUM",
-                     (int)aggregate);
+    if ((unsigned)aggregate <= CAPP_AGGREGATE_CALLER) return CAPP_OK;
+    return capp_fail(err, CAPP_EINVAL, "%d is no capp_aggregate", (int)aggregate);
 }

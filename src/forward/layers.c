@@ -185,7 +185,10 @@ capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t bas
     if (st != CAPP_OK) return st;
     phase p = {.f = f, .rows = wave->rows, .nodes = nodes, .tree = tree};
     run_rows(&p, embed_rows);
-    for (p.layer = 0; p.layer < f->w->hparams.layers; p.layer++) run_layer(&p);
+    for (p.layer = 0; p.layer < f->w->hparams.layers; p.layer++) {
+        run_layer(&p);
+        capp_weights_release(w);
+    }
     if (!p.rows) return CAPP_OK;
     p.norm = &f->w->output_norm;
     run_rows(&p, norm_rows);

@@ -106,10 +106,10 @@ static double now(void) {
 }
 
 double capp_peak_gflops(const char *isa, bool bf16, double seconds) {
-    const size_t slice = 20000; /* some tens of microseconds: interrupts spoil few of them */
+    const size_t slice = 20000; /* half a millisecond at most: interrupts spoil few of them */
     const capp_kernels *kernels = capp_kernels_named(isa);
     double best = 0;
-    if (!kernels || (kernels->needs & ~capp_cpu_features()) != 0) return 0;
+    if (!kernels || !capp_cpu_request(kernels->needs)) return 0;
     for (size_t i = 0; i < sizeof loops / sizeof *loops; i++) {
         double (*run)(size_t times) = bf16 ? loops[i].bf16 : loops[i].f32;
         if (!run || strcmp(loops[i].isa, isa) != 0) continue;

@@ -231,6 +231,7 @@ typedef struct capp_weights {
     const capp_arch *arch;
     const capp_kernels *kernels;
     const capp_products *products; /* of kernels, of the precision of the packed matrices */
+    const capp_source *source;     /* borrowed: the file */
     capp_hparams hparams;
     capp_layer *layers;           /* [hparams.layers] */
     capp_norm output_norm;        /* */
@@ -264,10 +265,15 @@ capp_status capp_weights_open(capp_weights **weights, const capp_source *source,
 /* The context that the model is run with, from which LongRoPE chooses its factors: those for short contexts up to
  * hparams.short_context (where the file says so), which is what capp_weights_open leaves, else the long ones. */
 void capp_weights_set_context(capp_weights *weights, uint32_t context);
-/* The same weights for other products, packed panel by panel whenever they are used: it takes no memory, and a wave
- * takes a dequantisation longer. Borrows from weights, which must outlive *twin. */
+/* The same weights for other products, packed panel by panel whenever they are used: it takes no memory but what
+ * capp_weights_open keeps of tensors that no file has as they are wanted, and a wave takes a dequantisation longer.
+ * Borrows from weights, which must outlive *twin. */
 capp_status capp_weights_twin(capp_weights **twin, const capp_weights *weights, const capp_products *products,
                               capp_error *err);
+
+/* Where panels are packed when used: gives back the file's pages that were read for it, which else would add up to the
+ * whole file. Once a layer. */
+void capp_weights_release(const capp_weights *w);
 
 /* Panels first .. first + n - 1 of m, one after another, 64-byte aligned: where they are packed, or packed into
  * scratch, which has capp_matrix_scratch(w, m, n) floats and is 64-byte aligned. */

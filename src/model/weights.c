@@ -58,6 +58,10 @@ static size_t whole_vectors(size_t floats) {
     return (floats + CAPP_LANES - 1) / CAPP_LANES * CAPP_LANES;
 }
 
+void capp_weights_release(const capp_weights *w) {
+    if (!w->block) capp_source_release(w->source);
+}
+
 size_t capp_matrix_scratch(const capp_weights *w, const capp_matrix *m, size_t n) {
     if (w->block) return 0;
     return n * m->panel_bytes / sizeof(float) + whole_vectors(w->products->nr * m->k);
@@ -131,6 +135,7 @@ capp_status capp_weights_open(capp_weights **out, const capp_source *s, const ca
     binder b = {.w = w, .s = s, .err = err};
     w->kernels = kernels;
     w->products = products;
+    w->source = s;
     if ((st = capp_hparams_read(&w->hparams, &w->arch, s, err)) != CAPP_OK) goto done;
     w->layers = capp_new0(w->hparams.layers, sizeof *w->layers);
     b.jobs = capp_new0(capp_bind_jobs(&w->hparams), sizeof *b.jobs);

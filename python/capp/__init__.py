@@ -1,0 +1,14 @@
+"""Let a language model choose: the probability of each completion after a prompt.
+
+>>> from capp import Example, Model
+>>> from capp.classify import predict
+>>> predict("Whisk the eggs. This is about", ["cooking", "sport"], model) in ("cooking", "sport")
+True
+"""
+from capp._abi import lib as _lib
+from capp._example import Example
+from capp.errors import CacheClearedError, CappError
+from capp.model import CachedModel, Model, ModelInfo
+
+__version__: str = _lib.capp_version().decode()
+__all__ = ["CacheClearedError", "CachedModel", "CappError", "Example", "Model", "ModelInfo", "__version__"]

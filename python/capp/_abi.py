@@ -1,0 +1,158 @@
+"""include/capp.h in ctypes: the library found and opened, its structures and the functions used here."""
+from __future__ import annotations
+
+import ctypes
+import os
+from ctypes import (CFUNCTYPE, POINTER, Structure, byref, c_bool, c_char, c_char_p, c_double, c_float, c_int, c_int32,
+                    c_size_t, c_uint, c_uint32, c_uint64, c_void_p)
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["lib", "byref"]
+
+VERSION = (0, 1)  # of the structures below
+
+
+def _open() -> ctypes.CDLL:
+    """The library that the environment names, that the wheel brought, or that the system has."""
+    here = Path(__file__).resolve().parent.parent
+    named = os.environ.get("CAPP_LIBRARY")
+    beside = sorted((here / ".capp.mesonpy.libs").glob("libcapp.so.0*")) + sorted((here / "capp.libs").glob("libcapp*"))
+    found = named or (str(beside[0]) if beside else "libcapp.so.0")
+    try:
+        library = ctypes.CDLL(found)
+    except OSError as error:
+        raise ImportError(f"capp cannot open its library {found}: {error}. Install the wheel, or name libcapp.so by the "
+                          "environment variable CAPP_LIBRARY") from None
+    library.capp_version.restype = c_char_p
+    version = library.capp_version().decode()
+    if tuple(map(int, version.split(".")))[:2] != VERSION:
+        raise ImportError(f"{found} is capp {version}; this package needs {'.'.join(map(str, VERSION))}")
+    return library
+
+
+class Str(Structure):
+    _fields_ = [("data", c_void_p), ("size", c_size_t)]
+
+
+class Error(Structure):
+    _fields_ = [("status", c_int), ("row", c_size_t), ("message", c_char * 1000)]
+
+
+class ModelOptions(Structure):
+    _fields_ = [("threads", c_int), ("memory", c_uint64), ("precision", c_int), ("isa", c_char_p),
+                ("context", c_uint32), ("vocab_only", c_bool)]
+
+
+class ModelInfo(Structure):
+    _fields_ = [("architecture", c_char_p), ("name", c_char_p), ("isa", c_char_p), ("precision", c_int),
+                ("threads", c_int), ("vocabulary", c_uint32), ("context", c_uint32), ("layers", c_uint32), ("width", c_uint32),
+                ("parameters", c_uint64), ("file_bytes", c_uint64), ("weight_bytes", c_uint64), ("bos", c_int32),
+                ("eos", c_int32), ("add_bos", c_bool), ("load_seconds", c_double)]
+
+
+class Stats(Structure):
+    _fields_ = [("rows", c_uint64), ("rows_again", c_uint64), ("tokens_computed", c_uint64),
+                ("tokens_saved", c_uint64), ("head_rows", c_uint64), ("product_flops", c_double),
+                ("planned_bytes", c_uint64), ("used_bytes", c_uint64), ("seconds", c_double)]
+
+
+class Result(Structure):
+    _fields_ = [("row", c_size_t), ("n_completions", c_size_t), ("n_classes", c_size_t), ("prediction", c_size_t),
+                ("likelihood", c_void_p), ("posterior", c_void_p), ("n_prompt_ids", c_size_t), ("prompt_ids", c_void_p),
+                ("offset", c_void_p), ("ids", c_void_p), ("logprobs", c_void_p)]
+
+
+class TextResult(Structure):
+    _fields_ = [("row", c_size_t), ("n", c_size_t), ("ids", c_void_p), ("logprobs", c_void_p)]
+
+
+class Generation(Structure):
+    _fields_ = [("row", c_size_t), ("n", c_size_t), ("ids", c_void_p), ("logprobs", c_void_p), ("text", Str),
+                ("finish", c_char_p)]
+
+
+ResultFn = CFUNCTYPE(c_bool, c_void_p, POINTER(Result))
+TextResultFn = CFUNCTYPE(c_bool, c_void_p, POINTER(TextResult))
+GenerationFn = CFUNCTYPE(c_bool, c_void_p, POINTER(Generation))
+ProgressFn = CFUNCTYPE(c_bool, c_void_p, c_size_t, c_size_t)
+AggregateFn = CFUNCTYPE(c_double, c_void_p, POINTER(c_double), c_size_t, Str)
+
+
+class Scoring(Structure):
+    _fields_ = [("aggregate_fn", AggregateFn), ("aggregate_user", c_void_p), ("discount", c_double),
+                ("marginals", c_void_p), ("marginal_offset", c_void_p), ("n_marginals", c_size_t), ("domain", Str),
+                ("class_of", c_void_p), ("n_phrasings", c_size_t), ("n_classes", c_size_t)]
+
+
+class RunOptions(Structure):
+    _fields_ = [("parse_special", c_bool), ("aggregate", c_int), ("progress", ProgressFn), ("progress_user", c_void_p),
+                ("prefixes", c_void_p), ("n_prefixes", c_size_t), ("scoring", POINTER(Scoring))]
+
+
+class GenerateOptions(Structure):
+    _fields_ = [("max_tokens", c_size_t), ("stop", c_void_p), ("n_stop", c_size_t), ("ignore_eos", c_bool),
+                ("parse_special", c_bool), ("progress", ProgressFn), ("progress_user", c_void_p)]
+
+
+# Many at once, filled by NumPy without a loop.
+STR = np.dtype([("data", np.uintp), ("size", np.uintp)], align=True)
+EXAMPLE = np.dtype([("prompt", STR), ("completions", np.uintp), ("n_completions", np.uintp), ("prior", np.uintp),
+                    ("end_of_prompt", np.uintp), ("normalize", np.bool_)], align=True)
+
+lib = _open()
+
+_pointer, _error = c_void_p, POINTER(Error)
+for _name, _result, *_arguments in [
+    ("capp_status_name", c_char_p, c_int),
+    ("capp_model_options_init", None, POINTER(ModelOptions)),
+    ("capp_model_open", c_int, POINTER(_pointer), c_char_p, POINTER(ModelOptions), _error),
+    ("capp_model_free", None, _pointer),
+    ("capp_model_get_info", None, _pointer, POINTER(ModelInfo)),
+    ("capp_tokenize", c_int, _pointer, Str, c_uint, POINTER(_pointer), POINTER(c_size_t), _error),
+    ("capp_detokenize", c_int, _pointer, _pointer, c_size_t, POINTER(_pointer), POINTER(c_size_t), _error),
+    ("capp_free", None, _pointer),
+    ("capp_session_open", c_int, POINTER(_pointer), _pointer, _error),
+    ("capp_session_free", None, _pointer),
+    ("capp_session_cancel", None, _pointer),
+    ("capp_session_get_stats", None, _pointer, POINTER(Stats)),
+    ("capp_prefix_open", c_int, POINTER(_pointer), _pointer, _pointer, Str, c_uint, _error),
+    ("capp_prefix_free", None, _pointer),
+    ("capp_run_options_init", None, POINTER(RunOptions)),
+    ("capp_scoring_init", None, POINTER(Scoring)),
+    ("capp_generate_options_init", None, POINTER(GenerateOptions)),
+    ("capp_score", c_int, _pointer, _pointer, c_size_t, POINTER(RunOptions), ResultFn, _pointer, _error),
+    ("capp_predict_proba", c_int, _pointer, _pointer, c_size_t, POINTER(RunOptions), _pointer, _error),
+    ("capp_predict", c_int, _pointer, _pointer, c_size_t, POINTER(RunOptions), _pointer, _error),
+    ("capp_token_logprobs", c_int, _pointer, _pointer, c_size_t, c_uint, POINTER(RunOptions), TextResultFn, _pointer,
+     _error),
+    ("capp_generate", c_int, _pointer, _pointer, c_size_t, POINTER(GenerateOptions), GenerationFn, _pointer, _error),
+]:
+    _function = getattr(lib, str(_name))
+    _function.restype, _function.argtypes = _result, _arguments
+
+
+def copy_of(address: Any, n: int, dtype) -> np.ndarray:
+    """n elements at an address of the library's, which may be gone after the callback."""
+    return np.frombuffer(ctypes.string_at(address, n * np.dtype(dtype).itemsize), dtype)
+
+
+class Strings:
+    """Texts as an array of capp_str over one block of UTF-8."""
+
+    def __init__(self, texts):
+        encoded = [text.encode() for text in texts]
+        self.block = b"".join(encoded)
+        self.array = np.empty(len(encoded), STR)
+        self.array["size"] = sizes = np.fromiter(map(len, encoded), np.uintp, len(encoded))
+        start = ctypes.cast(c_char_p(self.block), c_void_p).value or 0
+        self.array["data"] = start + np.cumsum(sizes, dtype=np.uintp) - sizes
+
+    @property
+    def address(self) -> int:
+        return self.array.ctypes.data
+
+    def first(self) -> Str:
+        return Str(int(self.array["data"][0]), int(self.array["size"][0]))

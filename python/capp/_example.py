@@ -1,0 +1,60 @@
+"""One prompt and what may follow it."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence
+
+from capp import _check
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt with completions of its own, for the functions whose names end in `_examples`.
+
+    Parameters
+    ----------
+    prompt
+        the text that the completions may follow
+    completions
+        what may follow, each not empty
+    prior
+        a probability distribution over the completions; by default each is as likely
+    end_of_prompt
+        what joins prompt and completion: a space, or nothing
+    normalize
+        whether probabilities are divided by their sum. False: each completion is judged by itself, as where several
+        labels may be right
+
+    Raises
+    ------
+    TypeError
+        for a prompt that is no text, completions that are one text or have no order
+    ValueError
+        for an empty prompt, no or empty completions, a prior that is none, one completion with `normalize`
+
+    Examples
+    --------
+    >>> from capp import Example
+    >>> Example("The sky is", ["blue", "green"]).completions
+    ('blue', 'green')
+    >>> Example("The sky is", ["blue"])
+    Traceback (most recent call last):
+        ...
+    ValueError: one completion alone has probability 1; give more completions, or set normalize=False
+    """
+
+    prompt: str
+    completions: Sequence[str]
+    prior: Sequence[float] | None = None
+    end_of_prompt: str = " "
+    normalize: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.prompt, str):
+            raise TypeError(f"prompt must be a string, not {type(self.prompt).__name__}")
+        _check.nonempty(self.prompt, "prompt")
+        _check.completions(self.completions)
+        object.__setattr__(self, "completions", tuple(self.completions))
+        _check.end_of_prompt(self.end_of_prompt)
+        object.__setattr__(self, "prior", _check.prior(self.prior, len(self.completions)))
+        _check.normalize(self.normalize, self.completions)

@@ -1,0 +1,68 @@
+"""The model argument: whatever a user of CAPPr may have in hand becomes a model of capp, once."""
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import weakref
+from collections import OrderedDict
+from typing import Any, Union
+
+from capp.errors import CappError
+from capp.model import CachedModel, Model
+
+AnyModel = Union[Model, CachedModel, str, "os.PathLike[str]", "tuple[Any, Any]", Any]
+
+KEPT_FILES = 2  # models opened by their path alone
+
+_lock = threading.Lock()
+_files: OrderedDict[tuple, Model] = OrderedDict()
+_taken_over: weakref.WeakKeyDictionary[Any, Model] = weakref.WeakKeyDictionary()
+
+
+def _of_file(path: str) -> Model:
+    found = os.stat(path)
+    key = (os.path.realpath(path), found.st_mtime_ns, found.st_size)
+    with _lock:
+        model = _files.get(key)
+        if model is None or model._handle.closed:
+            model = _files[key] = Model(path)
+        _files.move_to_end(key)
+        while len(_files) > KEPT_FILES:
+            _files.popitem(last=False)
+        return model
+
+
+def _of_transformers(model: Any, tokenizer: Any) -> Model:
+    with _lock:
+        taken = _taken_over.get(model)
+        if taken is None or taken._handle.closed:
+            with tempfile.TemporaryDirectory(prefix="capp-") as folder:
+                model.save_pretrained(folder)
+                tokenizer.save_pretrained(folder)
+                try:
+                    taken = Model(folder)
+                except CappError as error:
+                    raise type(error)(f"this {type(model).__name__} of transformers could not be taken over: {error}. "
+                                      "Convert it to a GGUF file and give its path") from error
+            _taken_over[model] = taken
+        return taken
+
+
+def resolve(model: AnyModel) -> Model | CachedModel:
+    """A Model or CachedModel; a path; transformers' (model, tokenizer), taken over through a temporary folder at the
+    first call; a llama_cpp.Llama, by its path. A pair whose first is capp's own is that."""
+    if isinstance(model, (tuple, list)) and len(model) == 2:
+        first, second = model
+        if hasattr(first, "save_pretrained"):
+            return _of_transformers(first, second)
+        model = first
+    if isinstance(model, (Model, CachedModel)):
+        return model
+    if isinstance(model, (str, os.PathLike)):
+        return _of_file(os.fspath(model))
+    path = getattr(model, "model_path", None)
+    if isinstance(path, str):
+        return _of_file(path)
+    raise TypeError("the model must be a capp.Model, a path, or transformers' (model, tokenizer), not "
+                    f"{type(model).__name__}")

@@ -1,0 +1,173 @@
+"""Rows to the library and its results back as arrays. What is computed is computed there."""
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from capp import _abi
+from capp._abi import Strings, byref, lib
+from capp._call import Callbacks, Progress
+from capp._example import Example
+from capp.model import _TOKENIZE_BOS, _TOKENIZE_SPECIAL, CachedModel, Model, run
+
+AGGREGATES = ("mean", "sum", "bytes")
+
+
+class Options:
+    """A capp_run_options and all that it points to."""
+
+    def __init__(self, model: Model | CachedModel, n: int, batch_size: int | None = None) -> None:
+        self.raw = _abi.RunOptions()
+        lib.capp_run_options_init(byref(self.raw))
+        self.callbacks = Callbacks()
+        self.model = model.model if isinstance(model, CachedModel) else model
+        self.raw.parse_special = self.model.parse_special
+        if isinstance(model, CachedModel):
+            self.prefixes = model._open_prefixes()
+            m = len(self.prefixes)
+            if m not in (1, n) and not (m == batch_size and n % m == 0):  # CAPPr: each batch anew
+                raise ValueError(f"could not broadcast {m} cached prefixes with {n} new inputs")
+            self.pointers = np.array([prefix.pointer for prefix in self.prefixes], np.uintp)
+            self.raw.prefixes, self.raw.n_prefixes = self.pointers.ctypes.data, m
+
+    def score(self, aggregate: str | Callable[[npt.NDArray[np.float64]], float], discount: float,
+              marginals: Sequence[Sequence[float | None]] | None, domain_prompt: str | None,
+              class_of: Sequence[int] | None) -> int | None:
+        """Sets how log-probabilities become likelihoods. Returns the number of classes, where they are given."""
+        scoring = self.scoring = _abi.Scoring()
+        lib.capp_scoring_init(byref(scoring))
+        scoring.discount = discount
+        if callable(aggregate):
+            self.raw.aggregate = len(AGGREGATES)
+            scoring.aggregate_fn = self.function = _abi.AggregateFn(self.aggregate_fn(aggregate))
+        elif aggregate in AGGREGATES:
+            self.raw.aggregate = AGGREGATES.index(aggregate)
+        else:
+            raise ValueError(f"aggregate must be one of {', '.join(AGGREGATES)}, or a function, not {aggregate!r}")
+        if marginals is not None:
+            flat = [np.nan if value is None else value for list_ in marginals for value in list_]
+            self.marginals = np.array(flat, float)
+            self.marginal_offset = np.cumsum([0, *map(len, marginals)], dtype=np.uintp)
+            scoring.marginals, scoring.n_marginals = self.marginals.ctypes.data, len(marginals)
+            scoring.marginal_offset = self.marginal_offset.ctypes.data
+        if domain_prompt is not None:
+            self.domain = Strings([domain_prompt])
+            scoring.domain = self.domain.first()
+        if class_of is not None:
+            self.class_of = np.array(class_of)
+            if self.class_of.ndim != 1 or self.class_of.dtype.kind not in "iu" or self.class_of.min(initial=0) < 0:
+                raise ValueError("class_of must be of whole numbers from 0 on, one for each completion")
+            self.class_of = self.class_of.astype(np.uintp)
+            scoring.class_of, scoring.n_phrasings = self.class_of.ctypes.data, len(self.class_of)
+            scoring.n_classes = int(self.class_of.max(initial=0)) + 1
+        self.raw.scoring = ctypes.pointer(scoring)
+        return None if class_of is None else scoring.n_classes
+
+    def aggregate_fn(self, function: Callable[[npt.NDArray[np.float64]], float]) -> Callable[..., float]:
+        """A likelihood of the caller's as the logarithm that the library wants."""
+        def logarithm(_user, logprobs, n, _completion) -> float:
+            try:
+                with np.errstate(divide="ignore"):
+                    return float(np.log(function(np.ctypeslib.as_array(logprobs, (n,)).copy())))
+            except BaseException as error:  # raised when the call has ended
+                self.callbacks.raised = self.callbacks.raised or error
+                return float("nan")
+
+        return logarithm
+
+
+class Examples:
+    """capp_examples over blocks of memory."""
+
+    def __init__(self, prompts: Sequence[str], lists: list[Strings], list_of: npt.NDArray[np.intp], n_completions,
+                 prior_addresses, end_of_prompt, normalize) -> None:
+        self.prompts = Strings(prompts)
+        self.lists = lists
+        self.prior: Any = None  # kept alive with the addresses
+        self.ends = {" ": ctypes.c_char_p(b" "), "": ctypes.c_char_p(b"")}
+        addresses = {end: ctypes.cast(text, ctypes.c_void_p).value for end, text in self.ends.items()}
+        self.array = array = np.zeros(len(prompts), _abi.EXAMPLE)
+        array["prompt"] = self.prompts.array
+        array["completions"] = np.array([strings.address for strings in lists], np.uintp)[list_of]
+        array["n_completions"] = n_completions
+        array["prior"] = prior_addresses
+        array["end_of_prompt"] = [addresses[end] for end in end_of_prompt] if isinstance(end_of_prompt, list) else \
+            addresses[end_of_prompt]
+        array["normalize"] = normalize
+
+    @classmethod
+    def of_prompts(cls, prompts: Sequence[str], completions: Sequence[str], end_of_prompt: str,
+                   prior: npt.NDArray[np.float64] | None, normalize: bool) -> Examples:
+        """Each prompt with the same completions."""
+        made = cls(prompts, [Strings(completions)], np.zeros(len(prompts), np.intp), len(completions),
+                   0 if prior is None else prior.ctypes.data, end_of_prompt, normalize)
+        made.prior = prior
+        return made
+
+    @classmethod
+    def of_examples(cls, examples: Sequence[Example], priors: Sequence[npt.NDArray[np.float64] | None]) -> Examples:
+        made = cls([e.prompt for e in examples], [Strings(e.completions) for e in examples], np.arange(len(examples)),
+                   [len(e.completions) for e in examples], [0 if p is None else p.ctypes.data for p in priors],
+                   [e.end_of_prompt for e in examples], [e.normalize for e in examples])
+        made.prior = priors
+        return made
+
+
+def _run(options: Options, function, examples: Examples, rest: list, show: bool | None) -> None:
+    n = len(examples.array)
+    with Progress(n, show, "conditional log-probs", options.callbacks) as progress:
+        options.raw.progress = progress.function
+        run(options.model, function, [examples.array.ctypes.data, n, byref(options.raw), *rest], options.callbacks)
+
+
+def logprobs(options: Options, examples: Examples, show: bool | None) -> list[list[list[float]]]:
+    """[row][completion][token]"""
+    out: list[list[list[float]]] = []
+
+    def take(result: Any) -> None:
+        r = result.contents
+        offset = _abi.copy_of(r.offset, r.n_completions + 1, np.uintp).tolist()
+        flat = _abi.copy_of(r.logprobs, offset[-1], np.float32).tolist()
+        out.append([flat[a:b] for a, b in zip(offset, offset[1:])])
+
+    _run(options, lib.capp_score, examples, [_abi.ResultFn(options.callbacks.guard(take)), None], show)
+    return out
+
+
+def posteriors(options: Options, examples: Examples, total: int, show: bool | None) -> npt.NDArray[np.float64]:
+    """One after the other."""
+    out = np.empty(total)
+    _run(options, lib.capp_predict_proba, examples, [out.ctypes.data], show)
+    return out
+
+
+def predictions(options: Options, examples: Examples, show: bool | None) -> list[int]:
+    if (examples.array["n_completions"] == 1).any():  # capp_predict wants a choice; CAPPr's examples need none
+        found: list[int] = []
+        take = _abi.ResultFn(options.callbacks.guard(lambda result: found.append(result.contents.prediction)))
+        _run(options, lib.capp_score, examples, [take, None], show)
+        return found
+    out = np.empty(len(examples.array), np.uintp)
+    _run(options, lib.capp_predict, examples, [out.ctypes.data], show)
+    return out.tolist()
+
+
+def text_logprobs(options: Options, texts: Sequence[str], bos: bool, show: bool | None) -> list[list[float | None]]:
+    """[text][token]"""
+    out: list[list[float | None]] = []
+    strings = Strings(texts)
+
+    def take(result: Any) -> None:
+        r = result.contents
+        out.append([None, *_abi.copy_of(r.logprobs, r.n, np.float32)[1:].tolist()])
+
+    flags = _TOKENIZE_BOS * bos | _TOKENIZE_SPECIAL * options.model.parse_special
+    with Progress(len(texts), show, "log-probs", options.callbacks) as progress:
+        options.raw.progress = progress.function
+        run(options.model, lib.capp_token_logprobs,
+            [strings.address, len(texts), flags, byref(options.raw), _abi.TextResultFn(options.callbacks.guard(take)),
+             None], options.callbacks)
+    return out

@@ -1,0 +1,298 @@
+"""Models: a file opened once, and the sessions that calls on it run in."""
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import weakref
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Iterator, Sequence
+
+import numpy as np
+
+from capp import _abi
+from capp._abi import Str, Strings, byref, lib
+from capp._call import Callbacks, Progress, check, interruptible, raise_error
+from capp.errors import CacheClearedError
+
+PRECISIONS = ("auto", "f32", "bf16")
+KEPT_SESSIONS = 2  # idle ones, with what is hot in them
+
+_TOKENIZE_BOS, _TOKENIZE_SPECIAL = 1, 2
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model is: see :attr:`Model.info`."""
+
+    architecture: str
+    name: str
+    isa: str
+    precision: str
+    threads: int
+    vocabulary: int
+    context: int
+    layers: int
+    width: int
+    parameters: int
+    file_bytes: int
+    weight_bytes: int
+    bos: int
+    eos: int
+    add_bos: bool
+    load_seconds: float
+
+
+class _Handle:
+    """An open model of the library with its idle sessions. Freed when closed and the last call has come back."""
+
+    def __init__(self, path: str, options: _abi.ModelOptions) -> None:
+        self.lock, self.busy, self.closed, self.process = threading.Lock(), 0, False, os.getpid()
+        self.idle: list[int] = []
+        pointer = ctypes.c_void_p()
+        check(lib.capp_model_open, byref(pointer), os.fsencode(path), byref(options))
+        self.model: Any = pointer.value
+
+    def close(self) -> None:
+        with self.lock:
+            if self.closed:
+                return
+            self.closed = True
+            self._free_if_unused()
+
+    def _free_if_unused(self) -> None:
+        if not self.closed or self.busy:
+            return
+        self._free_sessions(0)
+        if self.process == os.getpid():
+            lib.capp_model_free(self.model)
+
+    def _free_sessions(self, keep: int) -> None:
+        while len(self.idle) > keep:
+            lib.capp_session_free(self.idle.pop(0))
+
+    @contextmanager
+    def session(self) -> Iterator[int]:
+        """A session for one call: an idle one, or a new one."""
+        with self.lock:
+            if self.closed:
+                raise ValueError("the model is closed")
+            if self.process != os.getpid():  # a fork: the sessions' threads stayed behind, the weights are here
+                self.idle, self.process = [], os.getpid()
+            self.busy += 1
+            session: Any = self.idle.pop() if self.idle else None
+        try:
+            if session is None:
+                pointer = ctypes.c_void_p()
+                check(lib.capp_session_open, byref(pointer), self.model)
+                session = pointer.value
+            yield session
+        finally:
+            with self.lock:
+                self.busy -= 1
+                if session is not None:
+                    self.idle.append(session)
+                self._free_sessions(KEPT_SESSIONS)
+                self._free_if_unused()
+
+
+class Model:
+    """A language model, opened once and used by any number of threads at the same time.
+
+    Parameters
+    ----------
+    path
+        a GGUF file, the first of a split set standing for all; or a folder that transformers has saved model and
+        tokenizer in
+    threads
+        threads of a call; by default as many as the process may run on
+    memory
+        bytes that a call may take besides the weights; by default a share of what is free
+    precision
+        ``"f32"``, the reference; ``"bf16"``; or ``"auto"``, the fastest that keeps decisions
+    isa
+        instruction set of the kernels, by default the best there is
+    context
+        most tokens of a prompt and a completion together; by default the model's own limit
+    parse_special
+        whether text such as ``<|im_start|>`` in prompts and completions stands for the special token, as it does with
+        transformers. Turn it off for prompts that strangers write.
+
+    Examples
+    --------
+    >>> from capp import Model
+    >>> with Model(model_path) as model:
+    ...     model.info.architecture
+    'llama'
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, threads: int = 0, memory: int = 0, precision: str = "auto",
+                 isa: str | None = None, context: int = 0, parse_special: bool = True) -> None:
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+        options = _abi.ModelOptions()
+        lib.capp_model_options_init(byref(options))
+        options.threads, options.memory, options.context = threads, memory, context
+        options.precision, options.isa = PRECISIONS.index(precision), isa.encode() if isa else None
+        self.path, self.parse_special = os.fspath(path), parse_special
+        self._keywords = {"threads": threads, "memory": memory, "precision": precision, "isa": isa, "context": context,
+                          "parse_special": parse_special}
+        self._handle = _Handle(self.path, options)
+        self._finalizer = weakref.finalize(self, _Handle.close, self._handle)
+
+    def close(self) -> None:
+        """Frees the model, when the calls that still run on it have ended. It cannot be used afterwards."""
+        self._finalizer()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *_error: Any) -> None:
+        self.close()
+
+    def __copy__(self) -> Model:
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Model:
+        """A model does not change: its copy is itself."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For other processes: they open it by its path, once."""
+        return _opened, (self.path, self._keywords)
+
+    def __repr__(self) -> str:
+        return f"capp.Model({self.path!r}{', closed' if self._handle.closed else ''})"
+
+    @property
+    def info(self) -> ModelInfo:
+        """Architecture, size, context and the like."""
+        found = _abi.ModelInfo()
+        self._open_model()
+        lib.capp_model_get_info(self._handle.model, byref(found))
+        values: dict[str, Any] = {field[0]: getattr(found, field[0]) for field in found._fields_}
+        values = {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
+        return ModelInfo(**{**values, "precision": PRECISIONS[found.precision]})
+
+    def _open_model(self) -> int:
+        if self._handle.closed:
+            raise ValueError("the model is closed")
+        return self._handle.model
+
+    def tokenize(self, text: str, *, bos: bool = False, special: bool | None = None) -> list[int]:
+        """Ids of the tokens of text.
+
+        Examples
+        --------
+        >>> model.detokenize(model.tokenize("the cat"))
+        'the cat'
+        """
+        strings, ids, n = Strings([text]), ctypes.c_void_p(), ctypes.c_size_t()
+        flags = _TOKENIZE_BOS * bos | _TOKENIZE_SPECIAL * (self.parse_special if special is None else special)
+        check(lib.capp_tokenize, self._open_model(), strings.first(), flags, byref(ids), byref(n))
+        try:
+            return _abi.copy_of(ids.value, n.value, np.int32).tolist() if n.value else []
+        finally:
+            lib.capp_free(ids)
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """The text that ids stand for; bytes that are no UTF-8 by themselves become U+FFFD."""
+        array, text, size = np.asarray(ids, np.int32), ctypes.c_void_p(), ctypes.c_size_t()
+        check(lib.capp_detokenize, self._open_model(), array.ctypes.data, len(array), byref(text), byref(size))
+        try:
+            return ctypes.string_at(text.value or 0, size.value).decode(errors="replace")
+        finally:
+            lib.capp_free(text)
+
+    def generate(self, prompts: str | Sequence[str], max_tokens: int = 16, *, stop: Sequence[str] = (),
+                 ignore_eos: bool = False, show_progress_bar: bool | None = None) -> str | list[str]:
+        """The most probable text after each prompt, token by token: the thing that choosing is compared with.
+
+        Examples
+        --------
+        >>> isinstance(model.generate("the cat", 3), str)
+        True
+        """
+        single = isinstance(prompts, str)
+        texts = Strings([prompts] if single else list(prompts))
+        ends, callbacks, out = Strings(stop), Callbacks(), []
+        options = _abi.GenerateOptions()
+        lib.capp_generate_options_init(byref(options))
+        options.max_tokens, options.ignore_eos, options.parse_special = max_tokens, ignore_eos, self.parse_special
+        options.stop, options.n_stop = ends.address, len(ends.array)
+
+        def take(result) -> None:
+            text = result.contents.text
+            out.append(ctypes.string_at(text.data, text.size).decode(errors="replace") if text.size else "")
+
+        with Progress(len(texts.array), show_progress_bar, "generate", callbacks) as progress:
+            options.progress = progress.function
+            run(self, lib.capp_generate, [texts.address, len(texts.array), byref(options),
+                                          _abi.GenerationFn(callbacks.guard(take)), None], callbacks)
+        return out[0] if single else out
+
+
+_unpickled: weakref.WeakValueDictionary[tuple[Any, ...], Model] = weakref.WeakValueDictionary()
+
+
+def _opened(path: str, keywords: dict[str, Any]) -> Model:
+    key = (path, *keywords.values())
+    model = _unpickled.get(key)
+    if model is None or model._handle.closed:
+        model = _unpickled[key] = Model(path, **keywords)
+    return model
+
+
+def run(model: Model, function, arguments: list, callbacks: Callbacks) -> None:
+    """Calls a function of the library in a session of the model. arguments: those between session and error."""
+    err = _abi.Error()
+    with model._handle.session() as session:
+        status = interruptible(session, lambda: function(session, *arguments, byref(err)))
+    if callbacks.raised is not None:
+        raise callbacks.raised
+    if status:
+        raise_error(err)
+
+
+class _Prefix:
+    """A prefix of the library's, freed with the object."""
+
+    def __init__(self, model: Model, parent: _Prefix | None, text: str) -> None:
+        pointer, strings = ctypes.c_void_p(), Strings([text])
+        check(lib.capp_prefix_open, byref(pointer), model._open_model(), parent.pointer if parent else None,
+              strings.first(), _TOKENIZE_SPECIAL if model.parse_special else 0)
+        self.pointer: Any = pointer.value
+        self.free = weakref.finalize(self, lib.capp_prefix_free, self.pointer)
+
+
+class CachedModel:
+    """A model for which every prompt begins with a prefix and a space: what :func:`capp.classify.cache_model` gives."""
+
+    def __init__(self, parent: Model | CachedModel, prefixes: list[str]) -> None:
+        outer = [None] if isinstance(parent, Model) else parent._open_prefixes()
+        self.model: Model = parent if isinstance(parent, Model) else parent.model
+        n = max(len(outer), len(prefixes))
+        if len(outer) not in (1, n) or len(prefixes) not in (1, n):
+            raise ValueError(f"could not broadcast {len(outer)} cached prefixes with {len(prefixes)} new ones")
+        self._prefixes: list[_Prefix] | None = [_Prefix(self.model, outer[i % len(outer)], prefixes[i % len(prefixes)])
+                                                for i in range(n)]
+
+    def _open_prefixes(self) -> list[_Prefix]:
+        if self._prefixes is None:
+            raise CacheClearedError("this cached model belongs to a context that has ended; open it with "
+                                    "clear_cache_on_exit=False, or use cache_model, to keep it")
+        return self._prefixes
+
+    def clear(self) -> None:
+        """Ends the cached model; it cannot be used afterwards."""
+        self._prefixes = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "model":  # of an object that is only half made
+            raise AttributeError(name)
+        return getattr(self.model, name)
+
+    def __repr__(self) -> str:
+        n = "cleared" if self._prefixes is None else f"{len(self._prefixes)} prefix{'es' * (len(self._prefixes) > 1)}"
+        return f"<{self.model!r} with {n}>"

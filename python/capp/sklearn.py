@@ -1,0 +1,177 @@
+"""A scikit-learn classifier of texts that needs no training, and learns from labels only what leaves the weights alone."""
+from __future__ import annotations
+
+from typing import Any, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from capp.classify import predict_proba
+
+CALIBRATIONS = ("prior", "temperature", "affine", None)
+LEAST = 1e-300  # a probability that was too small for a double
+RIDGE = 1e-3  # pulls temperature to 1 and biases to 0, so that separable labels do not drive them to infinity
+
+
+class CompletionClassifier(ClassifierMixin, BaseEstimator):
+    """Chooses a class for each text: the one whose name is the most probable completion of a prompt.
+
+    Parameters
+    ----------
+    model
+        a capp.Model, a path, or whatever else :mod:`capp.classify` takes
+    classes
+        the labels in any order: a sequence of texts; or a mapping from labels of any kind to a phrasing, or to
+        several, whose probabilities add. None: those of the labels given to `fit`, as texts
+    template
+        the prompt, `{text}` standing for the text
+    prior
+        of the classes, in their order; None: each is as likely
+    calibration
+        what `fit` learns from labels: ``"prior"``, the classes' shares; ``"temperature"``, one number by which
+        log-probabilities are multiplied; ``"affine"``, that and a bias for each class; None: nothing
+    aggregate, discount_completions, domain_prompt
+        as of :func:`capp.classify.predict_proba`
+
+    Attributes
+    ----------
+    classes_
+        the labels, sorted as scikit-learn has them
+    prior_, temperature_, bias_
+        what is in use; ones and zeros where nothing was learnt
+
+    Examples
+    --------
+    >>> from capp.sklearn import CompletionClassifier
+    >>> classifier = CompletionClassifier(model, ["sport", "food"], "{text} This is about").fit(["ignored"])
+    >>> classifier.predict(["She scored a goal.", "He baked bread."]).shape
+    (2,)
+    """
+
+    def __init__(self, model: Any = None, classes: Sequence[str] | Mapping[Any, str | Sequence[str]] | None = None,
+                 template: str = "{text}", *, prior: Sequence[float] | None = None, calibration: str | None = None,
+                 aggregate: Any = "mean", discount_completions: float = 0.0, domain_prompt: str | None = None) -> None:
+        self.model = model
+        self.classes = classes
+        self.template = template
+        self.prior = prior
+        self.calibration = calibration
+        self.aggregate = aggregate
+        self.discount_completions = discount_completions
+        self.domain_prompt = domain_prompt
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "classes_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.target_tags.required = False
+        tags.no_validation = True
+        return tags
+
+    def __sklearn_clone__(self) -> CompletionClassifier:
+        """The model is shared, not copied."""
+        return type(self)(**self.get_params(deep=False))
+
+    def _phrasings(self, y: npt.NDArray[Any] | None) -> dict[Any, list[str]]:
+        if self.classes is None:
+            if y is None:
+                raise ValueError("give classes, or labels to fit")
+            return {label: [str(label)] for label in np.unique(y)}
+        if not isinstance(self.classes, Mapping):
+            return {label: [label] for label in self.classes}
+        return {label: [named] if isinstance(named, str) else list(named) for label, named in self.classes.items()}
+
+    def _texts(self, X: Any) -> list[str]:
+        """X: texts in a sequence, a Series, or the only column of a table."""
+        array = np.asarray(X, dtype=object)
+        if array.ndim == 2 and array.shape[1] == 1:
+            array = array[:, 0]
+        if array.ndim != 1:
+            raise ValueError(f"X must be a sequence of texts, or a table of one column, not of shape {array.shape}")
+        if not len(array):
+            raise ValueError("X is empty")
+        for i, text in enumerate(array):
+            if not isinstance(text, str):
+                raise TypeError(f"X[{i}] must be a text, not {type(text).__name__}")
+        return [self.template.replace("{text}", text) for text in array]
+
+    def _log_probabilities(self, X: Any) -> npt.NDArray[np.float64]:
+        """Of each class, before prior and calibration."""
+        completions, class_of = [], []
+        for k, label in enumerate(self.classes_):
+            completions += self._named[label]
+            class_of += [k] * len(self._named[label])
+        given = class_of if len(completions) > len(self.classes_) else None
+        probability = predict_proba(self._texts(X), completions, self.model, show_progress_bar=False, class_of=given,
+                                    aggregate=self.aggregate, discount_completions=self.discount_completions,
+                                    domain_prompt=self.domain_prompt)
+        return np.log(np.maximum(probability, LEAST))
+
+    def fit(self, X: Any, y: Any = None) -> CompletionClassifier:
+        """Learns what `calibration` says from the labels y, if there are any; the model's weights stay. Whole numbers are
+        positions in `classes_` where those are texts: cross_val_predict turns labels into them."""
+        if self.calibration not in CALIBRATIONS:
+            raise ValueError(f"calibration must be one of {CALIBRATIONS}, not {self.calibration!r}")
+        if "{text}" not in self.template:
+            raise ValueError('the template must contain "{text}"')
+        labels = None if y is None else np.asarray(y)
+        if labels is not None and (labels.ndim != 1 or len(labels) != len(X)):
+            raise ValueError(f"y must be one label for each text: {len(X)}, not of shape {labels.shape}")
+        self._named = self._phrasings(labels)
+        if len(self._named) < 2:
+            raise ValueError(f"there must be two classes or more, not {len(self._named)}")
+        self.classes_ = np.unique(np.array(list(self._named)))
+        n = len(self.classes_)
+        self.prior_ = np.full(n, 1 / n)
+        if self.prior is not None:  # in the order of classes; classes_ are sorted
+            order = [list(self._named).index(label) for label in self.classes_]
+            self.prior_ = np.asarray(self.prior, float)[order]
+        self.temperature_, self.bias_ = 1.0, np.zeros(n)
+        if labels is not None and self.calibration:
+            self._learn(X, labels)
+        return self
+
+    def _learn(self, X: Any, labels: npt.NDArray[Any]) -> None:
+        if labels.dtype.kind in "iu" and self.classes_.dtype.kind == "U":
+            inside = (labels >= 0) & (labels < len(self.classes_))
+            if not inside.all():
+                raise ValueError(f"{labels[~inside][0]} is no position in {list(self.classes_)}")
+            labels = self.classes_[labels]
+        target = np.searchsorted(self.classes_, labels)
+        unknown = (target == len(self.classes_)) | (self.classes_[np.minimum(target, len(self.classes_) - 1)] != labels)
+        if unknown.any():
+            raise ValueError(f"{labels[unknown][0]!r} is no class of {list(self.classes_)}")
+        n = len(self.classes_)
+        if self.calibration == "prior":  # one more of each, so that none is impossible
+            self.prior_ = (np.bincount(target, minlength=n) + 1) / (len(target) + n)
+            return
+        scores = self._log_probabilities(X)
+        biased = self.calibration == "affine"
+
+        def loss(parameters: npt.NDArray[np.float64]) -> float:
+            bias = parameters[1:] if biased else 0
+            logs = log_softmax(np.exp(parameters[0]) * scores + np.log(np.maximum(self.prior_, LEAST)) + bias, axis=1)
+            return float(-logs[np.arange(len(target)), target].mean() + RIDGE * (parameters**2).sum())
+
+        found = minimize(loss, np.zeros(1 + n * biased), method="L-BFGS-B").x
+        self.temperature_ = float(np.exp(found[0]))
+        if biased:
+            self.bias_ = found[1:]
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """Probability of each class, in the order of `classes_`."""
+        check_is_fitted(self)
+        logs = self.temperature_ * self._log_probabilities(X) + np.log(np.maximum(self.prior_, LEAST)) + self.bias_
+        return softmax(logs, axis=1)
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """The most probable class of each text."""
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]

@@ -1,0 +1,223 @@
+/* Precision auto: which rows are scored again in float32, by the scores that the call asked for, and with which
+ * marginals. Against the two lanes run apart and scores computed here. */
+#include <unistd.h>
+
+#include "capp.h"
+#include "session.h"
+#include "test.h"
+#include "tiny.h"
+#include "units.h"
+
+enum { ROWS = 48, MOST = 12, CLASSES = 3, MOST_TOKENS = 60 };
+
+static const char *const words[MOST] = {"aeon", "be",   "ode",  "do",   "a",  "me",
+                                        "doe",  "code", "bade", "zone", "ma", "no"};
+static const size_t class_of[MOST] = {0, 1, 1, 2, 0, 2, 2, 1, 0, 0, 1, 2};
+
+/* What a call asks for. */
+typedef struct manner {
+    capp_aggregate aggregate;
+    double discount;
+    bool domain, classes;
+    double margin; /* of a session, as a share of that by means; of sums: once for each token of the longest */
+} manner;
+
+static const manner manners[] = {
+    {CAPP_AGGREGATE_MEAN, 0, false, false, 1},      {CAPP_AGGREGATE_SUM, 0, false, false, 1},
+    {CAPP_AGGREGATE_BYTES, 0, false, false, 0.25},  {CAPP_AGGREGATE_CALLER, 0, false, false, 1},
+    {CAPP_AGGREGATE_MEAN, -0.5, false, false, 1.5}, {CAPP_AGGREGATE_SUM, -1, true, false, 2},
+    {CAPP_AGGREGATE_MEAN, 0, false, true, 1},
+};
+
+/* All of a call. */
+typedef struct outcome {
+    size_t offset[MOST + 1];
+    float logprobs[ROWS][MOST_TOKENS];
+    double likelihood[ROWS][MOST];
+    size_t prediction[ROWS], rows;
+} outcome;
+
+static bool take(void *user, const capp_result *r) {
+    outcome *o = user;
+    CHECK_INT(r->row, o->rows++);
+    CHECK(r->offset[r->n_completions] <= MOST_TOKENS);
+    memcpy(o->offset, r->offset, sizeof o->offset);
+    memcpy(o->logprobs[r->row], r->logprobs, r->offset[r->n_completions] * sizeof(float));
+    memcpy(o->likelihood[r->row], r->likelihood, r->n_classes * sizeof(double));
+    o->prediction[r->row] = r->prediction;
+    return true;
+}
+
+static double least(void *user, const double *logprobs, size_t n, capp_str completion) {
+    double found = 0;
+    (void)user, (void)completion;
+    for (size_t i = 0; i < n; i++)
+        if (logprobs[i] < found) found = logprobs[i];
+    return found;
+}
+
+typedef struct fixture {
+    char path[64], prompts[ROWS][40];
+    capp_model *model;
+    capp_session *both, *fast, *exact;
+    capp_str completions[MOST];
+    capp_example examples[ROWS];
+    capp_error err;
+} fixture;
+
+static void open_fixture(fixture *f, const char *unit, uint64_t seed) {
+    test_random r = {seed};
+    tiny_model_file("llama", seed, f->path);
+    f->model = open_unit(f->path, unit, 1, 0);
+    CHECK_OK(capp_session_open(&f->both, f->model, &f->err), f->err);
+    CHECK_OK(capp_session_open(&f->fast, f->model, &f->err), f->err);
+    CHECK_OK(capp_session_open(&f->exact, f->model, &f->err), f->err);
+    CHECK(f->both->exact.w);
+    f->exact->fast.w = f->exact->exact.w;
+    f->fast->exact.w = f->exact->exact.w = NULL;
+    for (size_t i = 0; i < MOST; i++) f->completions[i] = capp_str_of(words[i]);
+    for (size_t i = 0; i < ROWS; i++) {
+        snprintf(f->prompts[i], sizeof f->prompts[i], "%s %s", words[test_random_below(&r, MOST)],
+                 words[test_random_below(&r, MOST)]);
+        f->examples[i] = (capp_example){capp_str_of(f->prompts[i]), f->completions, MOST, NULL, NULL, false};
+    }
+}
+
+static void close_fixture(fixture *f) {
+    capp_session_free(f->both);
+    capp_session_free(f->fast);
+    capp_session_free(f->exact);
+    capp_model_free(f->model);
+    unlink(f->path);
+}
+
+static outcome run(fixture *f, capp_session *session, const manner *m) {
+    outcome o = {.rows = 0};
+    capp_run_options options;
+    capp_scoring scoring;
+    capp_run_options_init(&options);
+    capp_scoring_init(&scoring);
+    options.aggregate = m->aggregate;
+    options.scoring = &scoring;
+    scoring.aggregate_fn = least;
+    scoring.discount = m->discount;
+    if (m->domain) scoring.domain = capp_str_of("a zone");
+    if (m->classes) {
+        scoring.class_of = class_of;
+        scoring.n_phrasings = MOST;
+        scoring.n_classes = CLASSES;
+    }
+    CHECK_OK(capp_score(session, f->examples, ROWS, &options, take, &o, &f->err), f->err);
+    CHECK_INT(o.rows, ROWS);
+    return o;
+}
+
+static bool take_text(void *user, const capp_text_result *r) {
+    double **marginals = user;
+    for (size_t i = 0; i < r->n; i++) *(*marginals)++ = i ? (double)r->logprobs[i] : 0;
+    return true;
+}
+
+/* Of all tokens, in float32. */
+static void find_marginals(fixture *f, const manner *m, double *marginals) {
+    if (m->domain) {
+        outcome *o = calloc(1, sizeof *o);
+        CHECK(o);
+        capp_example domain = f->examples[0];
+        domain.prompt = capp_str_of("a zone");
+        CHECK_OK(capp_score(f->exact, &domain, 1, NULL, take, o, &f->err), f->err);
+        for (size_t i = 0; i < o->offset[MOST]; i++) marginals[i] = (double)o->logprobs[0][i];
+        free(o);
+        return;
+    }
+    char spaced[MOST][20];
+    capp_str texts[MOST];
+    for (size_t i = 0; i < MOST; i++) {
+        snprintf(spaced[i], sizeof spaced[i], " %s", words[i]);
+        texts[i] = capp_str_of(spaced[i]);
+    }
+    CHECK_OK(capp_token_logprobs(f->exact, texts, MOST, 0, NULL, take_text, &marginals, &f->err), f->err);
+}
+
+/* Log-likelihoods of a row's classes. Returns their number. */
+static size_t weigh(const manner *m, const outcome *o, size_t row, const double *marginals, double *scores) {
+    double likelihood[MOST] = {0};
+    for (size_t c = 0; c < MOST; c++) {
+        double sum = 0, low = 0, n = (double)(o->offset[c + 1] - o->offset[c]);
+        for (size_t t = o->offset[c]; t < o->offset[c + 1]; t++) {
+            double logprob = (double)o->logprobs[row][t] + m->discount * marginals[t];
+            sum += logprob;
+            if (logprob < low) low = logprob;
+        }
+        scores[c] = m->aggregate == CAPP_AGGREGATE_MEAN    ? sum / n
+                    : m->aggregate == CAPP_AGGREGATE_SUM   ? sum
+                    : m->aggregate == CAPP_AGGREGATE_BYTES ? sum / (double)strlen(words[c])
+                                                           : low;
+        likelihood[m->classes ? class_of[c] : c] += exp(scores[c]);
+    }
+    for (size_t k = 0; k < CLASSES && m->classes; k++) scores[k] = log(likelihood[k]);
+    return m->classes ? CLASSES : MOST;
+}
+
+/* By how much the best of n exceeds the others. */
+static double lead(const double *scores, size_t n) {
+    size_t best = 0;
+    double second = -INFINITY;
+    for (size_t i = 1; i < n; i++)
+        if (scores[i] > scores[best]) best = i;
+    for (size_t i = 0; i < n; i++)
+        if (i != best && scores[i] > second) second = scores[i];
+    return scores[best] - second;
+}
+
+/* Returns the number of close rows. */
+static size_t check_manner(fixture *f, const manner *m) {
+    double marginals[MOST_TOKENS], scores[MOST];
+    double margin = capp_session_margin(f->both) * m->margin;
+    uint64_t before = f->both->stats.rows_again, rows = f->both->stats.rows;
+    outcome both = run(f, f->both, m), fast = run(f, f->fast, m), exact = run(f, f->exact, m);
+    size_t n_close = 0, longest = 0;
+    for (size_t i = 0; i < MOST; i++)
+        if (fast.offset[i + 1] - fast.offset[i] > longest) longest = fast.offset[i + 1] - fast.offset[i];
+    if (m->aggregate == CAPP_AGGREGATE_SUM) margin *= (double)longest;
+    CHECK_INT(f->both->stats.rows - rows, ROWS);
+    find_marginals(f, m, marginals);
+    for (size_t i = 0; i < ROWS; i++) {
+        size_t bytes = both.offset[MOST] * sizeof(float);
+        size_t n = weigh(m, &fast, i, marginals, scores);
+        bool close = lead(scores, n) < margin;
+        CHECK(memcmp(fast.logprobs[i], exact.logprobs[i], bytes));
+        CHECK(!memcmp(both.logprobs[i], close ? exact.logprobs[i] : fast.logprobs[i], bytes));
+        weigh(m, &both, i, marginals, scores);
+        for (size_t k = 0; k < n; k++) CHECK_NEAR(both.likelihood[i][k] / exp(scores[k]), 1, 1e-9);
+        if (close) CHECK(!memcmp(both.likelihood[i], exact.likelihood[i], n * sizeof(double)));
+        n_close += close;
+    }
+    CHECK_INT(f->both->stats.rows_again - before, n_close);
+    return n_close;
+}
+
+static void check_unit(const char *unit) {
+    need_unit(unit);
+    for (size_t i = 0; i < sizeof manners / sizeof *manners; i++) {
+        size_t n = 0, total = 0;
+        for (uint64_t seed = 1; seed <= 4; seed++) {
+            fixture f;
+            open_fixture(&f, unit, seed);
+            n += check_manner(&f, &manners[i]);
+            total += ROWS;
+            close_fixture(&f);
+        }
+        if (!n || n == total) FAIL("manner %zu: %zu of %zu rows are close, which shows nothing", i, n, total);
+    }
+}
+
+TEST(close_rows_avx512bf16) {
+    check_unit("avx512bf16_auto");
+}
+TEST(close_rows_amx) {
+    check_unit("amx_auto");
+}
+TEST(slow_close_rows_emulated) {
+    check_unit("tiles_emulated");
+}

