@@ -8,8 +8,8 @@
  * - Functions that can fail return a capp_status and fill *err (which may be NULL) with one message that names the
  *   file, row or tensor and the cure. On failure every output pointer is NULL or untouched, as its comment says.
  * - Text is UTF-8 with an explicit length; it is borrowed for the call only. Invalid UTF-8 is CAPP_EINVAL.
- * - Nothing here prints, exits, aborts or changes global state, but for one thing: where AMX tiles are chosen, the process
- *   asks the kernel for leave to use them (arch_prctl), which lasts.
+ * - Nothing here prints, exits, aborts or changes global state, but for one thing: where AMX tiles are chosen, the
+ *   process asks the kernel for leave to use them (arch_prctl), which lasts.
  * - A capp_model is immutable once open: any number of threads may use it. A capp_session owns the scratch memory,
  *   the worker threads and the KV cache of one run; one thread at a time may use it. Sessions of one model may run at
  *   the same time.

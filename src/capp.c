@@ -50,7 +50,8 @@ static capp_status choose_kernels(const capp_kernels **kernels, const char *isa,
     unsigned features = capp_cpu_features();
     if (!isa || !*isa) {
         *kernels = capp_kernels_best(features);
-        if (!capp_cpu_request((*kernels)->needs)) *kernels = capp_kernels_best(features & ~AMX); /* leave was refused */
+        if (!capp_cpu_request((*kernels)->needs)) /* leave was refused */
+            *kernels = capp_kernels_best(features & ~(unsigned)AMX);
         return CAPP_OK;
     }
     *kernels = capp_kernels_named(isa);
