@@ -379,7 +379,7 @@ static capp_status run_rows(window *w, const capp_str *texts, size_t n, unsigned
             if (!capp_grow(&w->items, &w->items_capacity, w->n_items + 1, sizeof *w->items))
                 row_st = capp_fail_memory(&row_error, "the window");
             else
-                row_st = w->examples ? add_example(w, i, &row_error) : add_text(w, texts[i], i, flags, &row_error);
+                row_st = texts ? add_text(w, texts[i], i, flags, &row_error) : add_example(w, i, &row_error);
             if (row_st == CAPP_OK) continue;
             w->ids.n = ids;
             w->n_offsets = offsets;

@@ -98,7 +98,7 @@ static const double *marginals_of(const capp_weighing *g, size_t row) {
 
 /* The aggregate of n log-probabilities of a completion. */
 static double aggregate_of(const capp_weighing *g, const double *logprobs, size_t n, capp_str completion) {
-    if (g->aggregate == CAPP_AGGREGATE_CALLER)
+    if (g->scoring && g->aggregate == CAPP_AGGREGATE_CALLER)
         return g->scoring->aggregate_fn(g->scoring->aggregate_user, logprobs, n, completion);
     return capp_decide_aggregate(g->aggregate, capp_decide_sum(logprobs, n), n, completion.size);
 }
@@ -108,10 +108,11 @@ capp_status capp_weigh(const capp_weighing *g, const capp_example *e, size_t row
     const double *marginals = marginals_of(g, row);
     size_t n = e->n_completions, total = offset[n];
     bool classes = g->scoring && g->scoring->class_of;
+    double discount = g->scoring ? g->scoring->discount : 0;
     double *discounted = scratch, *aggregate = classes ? scratch + total : scores;
     for (size_t i = 0; i < total; i++) {
         discounted[i] = (double)logprobs[i];
-        if (marginals && !isnan(marginals[i])) discounted[i] += g->scoring->discount * marginals[i];
+        if (marginals && !isnan(marginals[i])) discounted[i] += discount * marginals[i];
     }
     for (size_t i = 0; i < n; i++) {
         aggregate[i] = aggregate_of(g, discounted + offset[i], offset[i + 1] - offset[i], e->completions[i]);

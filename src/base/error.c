@@ -19,20 +19,14 @@ const char *capp_status_name(capp_status status) {
     return "CAPP_UNKNOWN";
 }
 
-capp_status capp_fail(capp_error *err, capp_status status, const char *format, ...) {
-    if (err) {
-        va_list args;
-        va_start(args, format);
-        vsnprintf(err->message, sizeof err->message, format, args);
-        va_end(args);
-        err->status = status;
-        err->row = CAPP_NO_ROW;
-    }
-    return status;
-}
-
-capp_status capp_fail_memory(capp_error *err, const char *what) {
-    return capp_fail(err, CAPP_ENOMEM, "out of memory for %s", what);
+void capp_error_fill(capp_error *err, capp_status status, const char *format, ...) {
+    if (!err) return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(err->message, sizeof err->message, format, args);
+    va_end(args);
+    err->status = status;
+    err->row = CAPP_NO_ROW;
 }
 
 void capp_error_prefix(capp_error *err, const char *prefix) {

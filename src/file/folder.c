@@ -154,7 +154,7 @@ static capp_status open_parts(capp_folder *f, const char *path, capp_json map, c
             return capp_fail(err, CAPP_EFORMAT, "%s: has a tensor that is in no file NAME.safetensors of the folder",
                              path);
         if (!strcmp(name, last)) continue;
-        strcpy(last, name);
+        memcpy(last, name, strlen(name) + 1);
         if (named_before(map, name, w.value)) continue;
         if (f->n_parts == MOST_PARTS)
             return capp_fail(err, CAPP_EFORMAT, "%s: names more than %d files", path, MOST_PARTS);
@@ -180,7 +180,7 @@ static capp_status check_index(const capp_folder *f, const char *path, capp_json
 
 static capp_status open_index(capp_folder *f, const char *path, capp_error *err) {
     capp_map text;
-    capp_json index;
+    capp_json index = NULL;
     capp_status st = read_json(&index, &text, path, err);
     capp_json map = st == CAPP_OK ? capp_json_get(index, "weight_map") : NULL;
     if (st == CAPP_OK && capp_json_kind_of(map) != CAPP_JSON_OBJECT)

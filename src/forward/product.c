@@ -60,7 +60,9 @@ static size_t blocks_of(const product *p) {
 
 void capp_product(capp_forward *f, const capp_matrix *m, const char *x, size_t ldx, float *y, size_t ldy, size_t rows,
                   bool add) {
-    product p = {f, m, x, y, ldx, ldy, rows, block_of(m, rows), (m->panels + GROUP_PANELS - 1) / GROUP_PANELS, add};
+    product p = {.f = f, .m = m, .x = x, .ldx = ldx, .rows = rows, .block = block_of(m, rows), .add = add};
+    p.y = y, p.ldy = ldy;
+    p.groups = (m->panels + GROUP_PANELS - 1) / GROUP_PANELS;
     capp_pool_run(f->pool, product_task, &p, blocks_of(&p) * p.groups);
 }
 

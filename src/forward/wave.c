@@ -44,9 +44,9 @@ static void cut_tiles(capp_forward *f, const capp_tree *tree, const uint32_t *no
     for (size_t i = 0; i < n; i++) {
         size_t depth = f->depth[tiles->row[i]], common;
         walk_path(f, tree, node[tiles->row[i]], length, &common);
-        capp_tile *last = tiles->n ? &tiles->tile[tiles->n - 1] : NULL;
-        bool chain = common == length && last;
-        if (!last || last->rows == f->tile_rows || !joins(common, depth, f->depth[tiles->row[last->first]]))
+        bool any = tiles->n > 0, chain = any && common == length;
+        capp_tile *last = tiles->tile + (any ? tiles->n - 1 : 0);
+        if (!any || last->rows == f->tile_rows || !joins(common, depth, f->depth[tiles->row[last->first]]))
             tiles->tile[tiles->n++] = (capp_tile){.first = (uint32_t)i, .rows = 1, .spine = (uint32_t)depth};
         else {
             last->rows++;

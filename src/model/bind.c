@@ -521,8 +521,8 @@ static capp_status bind_positions(binder *b) {
     float *factors = new_floats(b, half), *slopes = new_floats(b, h->heads);
     if (!w->frequencies || !factors || !slopes) return fail_memory(b);
     for (size_t i = 0; i < 2 * (size_t)h->n_ropes; i++) {
-        const capp_rope *rope = &h->ropes[i % h->n_ropes];
         bool longer = i >= h->n_ropes;
+        const capp_rope *rope = &h->ropes[longer ? i - h->n_ropes : i];
         if (rope->scaling == CAPP_SCALING_FACTORS && (st = rope_factors(b, longer, factors)) != CAPP_OK) return st;
         capp_rope_frequencies(w->frequencies + i * half, rope, h->rope_dims, factors);
     }

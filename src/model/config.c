@@ -245,7 +245,8 @@ static capp_status read_sizes(const reader *r, capp_hparams *h) {
     if ((st = count(r, "num_hidden_layers|n_layer|n_layers", 0, CAPP_MOST_LAYERS, &h->layers)) != CAPP_OK) return st;
     if ((st = count(r, "num_attention_heads|n_head|n_heads", 0, MOST_HEADS, &h->heads)) != CAPP_OK) return st;
     if ((st = read_kv_heads(r, h)) != CAPP_OK) return st;
-    if (h->width < h->heads) return fail_field(r, CAPP_EFORMAT, "hidden_size", "is less than the number of heads");
+    if (!h->heads || h->width < h->heads)
+        return fail_field(r, CAPP_EFORMAT, "hidden_size", "is less than the number of heads");
     if ((st = count(r, "head_dim", h->width / h->heads, MOST_WIDTH, &h->head_dim)) != CAPP_OK) return st;
     if ((st = count(r, "word_embed_proj_dim", h->width, MOST_WIDTH, &embedded)) != CAPP_OK) return st;
     if (embedded != h->width)

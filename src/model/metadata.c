@@ -167,7 +167,7 @@ static capp_status read_kinds(const reader *r, capp_hparams *h) {
     if (pattern && !listed && (st = read_u32(r, "attention.sliding_window_pattern", true, CAPP_MOST_LAYERS, &period)))
         return st;
     for (uint32_t i = 0; i < h->layers; i++) {
-        bool local = listed ? ((const unsigned char *)pattern->bytes)[i] != 0 : (i + 1) % period != 0;
+        bool local = listed ? ((const unsigned char *)pattern->bytes)[i] != 0 : period && (i + 1) % period != 0;
         if (h->window && local) h->kinds[i] |= CAPP_LOCAL;
         if (r->arch->nope_period && (i + 1) % r->arch->nope_period == 0) h->kinds[i] |= CAPP_STILL;
         if (r->arch->nope_global && !(h->kinds[i] & CAPP_LOCAL)) h->kinds[i] |= CAPP_STILL;

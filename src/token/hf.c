@@ -81,7 +81,7 @@ static capp_status drop_repeated(capp_vocab *vocab, capp_json entries, capp_erro
     uint32_t *last = capp_new0(vocab->info.n_tokens, sizeof *last); /* by the lowest id of a text, its last one */
     capp_status st = seen && last ? CAPP_OK : capp_fail_memory(err, "a vocabulary");
     for (capp_json_walk w = capp_json_begin(entries); st == CAPP_OK && capp_json_next(&w);) {
-        capp_str text;
+        capp_str text = {"", 0};
         uint32_t id = 0;
         st = capp_hf_str(hf, w.name, "a token", &text, err);
         (void)capp_json_u32(w.value, INT32_MAX, &id);

@@ -55,8 +55,8 @@ static capp_status read_template(capp_vocab *vocab, capp_json processor, capp_id
 /* "cls": [text, id] and the like. */
 static capp_status push_second(capp_vocab *vocab, capp_ids *list, capp_json pair, capp_error *err) {
     capp_json_walk w = capp_json_begin(pair);
-    if (!capp_json_next(&w) || !capp_json_next(&w))
-        return capp_fail(err, CAPP_EFORMAT, "cls or sep is missing or no pair");
+    for (int i = 0; i < 2; i++)
+        if (!capp_json_next(&w)) return capp_fail(err, CAPP_EFORMAT, "cls or sep is missing or no pair");
     return push(vocab, list, w.value, err);
 }
 
