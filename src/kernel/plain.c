@@ -64,7 +64,7 @@ void capp_route(float *x, size_t n, size_t chosen, int among) {
         if (among) sum += expf(least - max);
     }
     for (size_t i = 0; i < n; i++) {
-        int is = x[i] > least || (x[i] == least && i <= last);
+        int is = (i <= last && x[i] == least) || x[i] > least;
         x[i] = is ? expf(x[i] - max) / sum : -1;
     }
 }
