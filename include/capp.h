@@ -96,7 +96,7 @@ CAPP_API capp_status capp_set_allocator(void *(*malloc_fn)(size_t), void *(*real
 
 typedef enum capp_precision {
     CAPP_PRECISION_AUTO = 0, /* the fastest that keeps decisions: BF16 where the instruction set has a unit for it, and
-                                rows whose two best completions are too close in it scored again in F32; else F32 */
+                                those that are too close to the best in it scored again in F32; else F32 */
     CAPP_PRECISION_F32 = 1,  /* the reference: float32 throughout */
     CAPP_PRECISION_BF16 = 2  /* inputs of matrix products rounded to bfloat16, sums and all else in float32;
                                 CAPP_EUNSUPPORTED where there is no unit for it */
@@ -196,7 +196,7 @@ CAPP_API void capp_session_cancel(capp_session *session);
 /* Sums over the life of the session. */
 typedef struct capp_stats {
     uint64_t rows;            /* examples, texts and prompts finished */
-    uint64_t rows_again;      /* of them, too close for bfloat16 and scored again in float32 (precision auto) */
+    uint64_t rows_again;      /* of them, with completions too close for bfloat16, scored again in float32 (precision auto) */
     uint64_t tokens_computed; /* token rows run through the layers */
     uint64_t tokens_saved;    /* token rows that a run of each completion with its prompt, one by one, would add */
     uint64_t head_rows;       /* rows of the head: distinct contexts whose next token was asked for */
@@ -338,7 +338,7 @@ typedef struct capp_decision {
     /* The work. What completions begin with in common counts once. */
     size_t completion_tokens;        /* that finishing every completion would run through the model behind the prompt: a
                                         token with nothing behind it never runs */
-    size_t completion_tokens_run;    /* those that were run; under precision auto, of the race that decided */
+    size_t completion_tokens_run;    /* those that were run; under precision auto in all races of the row */
     size_t completion_logprobs;      /* distinct tokens of all completions */
     size_t completion_logprobs_read; /* those whose log-probability was looked at. The first tokens of all completions
                                         are among them and cost nothing: the prompt's last token tells all at once */

@@ -26,6 +26,10 @@ enum {
     WAITING_ROWS = 512  /* wait behind the first of them */
 };
 
+/* Races of a row. Where the fast lane does not decide, those within its margin race again in the exact one; should that
+ * put them all below others, everyone does. */
+typedef enum stage { ALL_FAST, SOME_EXACT, ALL_EXACT } stage;
+
 typedef struct row {
     const capp_example *example;
     capp_aggregate aggregate;
@@ -33,10 +37,12 @@ typedef struct row {
     capp_choices *choices;
     capp_runner *runners; /* [choices->n]; NULL once decided */
     capp_race race;
-    bool begun, close;          /* close: it races again, in the exact lane */
+    bool begun;
+    stage stage;
     size_t first_step, n_steps; /* of the round */
     capp_decision decision;
     double second, margin;
+    double fast_best; /* the highest score of the first race */
 } row;
 
 /* What the round finds out: the next log-probability of a runner. */
@@ -125,7 +131,6 @@ static size_t as_nodes(size_t bytes) {
 
 static void begin_race(row *r, double margin) {
     capp_race_begin(&r->race, r->runners, r->choices->order, r->choices->n, score_of, r, margin);
-    r->begun = false;
 }
 
 static capp_status prepare_row(chooser *c, row *r, capp_error *err) {
@@ -251,11 +256,31 @@ static capp_status fill_round(chooser *c, capp_lane *lane, capp_error *err) {
             if ((st = add_row(c, err)) != CAPP_OK) return st;
             if (c->row_status != CAPP_OK) break;
         }
-        if (!c->rows[i]->runners || c->rows[i]->close != exact) continue; /* decided, or not of this lane */
+        if (!c->rows[i]->runners || (c->rows[i]->stage != ALL_FAST) != exact)
+            continue; /* decided, or not of this lane */
         if (!choose_places(c, c->rows[i])) break;
         if ((st = serve(c, c->rows[i], err)) != CAPP_OK) return st;
     }
     return CAPP_OK;
+}
+
+/* The row's next race, where the one that is over decides nothing. */
+static bool race_again(chooser *c, row *r) {
+    const capp_race *race = &r->race;
+    if (!c->session->exact.w || r->stage == ALL_EXACT) return false;
+    if (r->stage == ALL_FAST) {
+        if (race->best - race->second >= r->margin) return false;
+        r->fast_best = race->best;
+        capp_race_again(&r->race);
+        c->n_close++;
+        c->session->stats.rows_again++;
+    } else {
+        if (race->best + r->margin >= r->fast_best) return false;
+        begin_race(r, 0);
+    }
+    r->stage++;
+    r->begun = false;
+    return true;
 }
 
 /* Runners take what the round found. */
@@ -268,16 +293,8 @@ static void advance(chooser *c, row *r) {
         capp_race_advance(&r->race, s->runner, c->lane->tree.nodes[s->node].logprob, s->place, last);
     }
     capp_race_settle(&r->race);
-    if (r->race.n) return;
-    if (c->session->exact.w && !r->close && r->race.best - r->race.second < r->margin) {
-        begin_race(r, 0);
-        r->close = true;
-        r->decision.completion_tokens_run = r->decision.completion_logprobs_read = 0; /* the race that decides counts */
-        c->n_close++;
-        c->session->stats.rows_again++;
-        return;
-    }
-    c->n_close -= r->close;
+    if (r->race.n_running || race_again(c, r)) return;
+    c->n_close -= r->stage != ALL_FAST;
     r->decision.prediction = r->race.leader;
     r->decision.score = r->race.best;
     r->second = r->race.second;
@@ -309,7 +326,7 @@ static capp_status deliver(chooser *c, capp_error *err) {
 
 static bool is_time_for_exact(const chooser *c) {
     if (c->n_close >= CLOSE_ROWS) return true;
-    return c->n_rows - c->delivered >= WAITING_ROWS && c->rows[c->delivered]->close;
+    return c->n_rows - c->delivered >= WAITING_ROWS && c->rows[c->delivered]->stage != ALL_FAST;
 }
 
 static capp_status run_rounds(chooser *c, capp_error *err) {

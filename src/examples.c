@@ -9,13 +9,18 @@
 
 enum { MOST_WINDOW_ROWS = 4096, CLOSE_TOKENS = 256 }; /* tokens of close rows that are worth a wave of the exact lane */
 
+/* Of a row that is close, what the exact lane finds is still to come, is to be judged, is taken. */
+typedef enum state { FAST, WAITING, FOUND, SETTLED } state;
+
 /* A row of the window. Its prompt's ids are the first n_prompt of `ids`, its scored tokens the rest. */
 typedef struct item {
     size_t first_id, n_prompt, n_scored;
     size_t first_offset; /* of n_completions + 1 in offsets, counted from the end of the prompt */
     size_t row;
     uint32_t last_wave;
-    bool close; /* scored again by the exact lane */
+    state state;
+    bool whole; /* all of its completions are scored again */
+    double top; /* the highest score of the fast lane, where it was close */
 } item;
 
 typedef struct window {
@@ -31,14 +36,17 @@ typedef struct window {
     item *items; /* [n_items] */
     size_t n_items, items_capacity;
     size_t judged, delivered; /* items whose waves have run and whose scores are close or not; that were handed over */
-    size_t n_close;           /* judged to be close and not yet scored again */
+    size_t n_close;           /* that wait for the exact lane */
     uint64_t close_tokens;    /* token rows of the exact lane */
     double margin;            /* below which scores are close, or 0 */
     capp_ids ids;             /* of all items */
     uint32_t *nodes;          /* [ids.n] node of each scored id */
     size_t nodes_capacity;
+    float *exact; /* [ids.n] log-probabilities of completions that were scored again */
+    size_t exact_capacity;
     size_t *offsets;
-    size_t n_offsets, offsets_capacity;
+    bool *again; /* [n_offsets] at a completion's offset: it is scored again by the exact lane */
+    size_t n_offsets, offsets_capacity, again_capacity;
     float *logprobs; /* of one item */
     size_t logprobs_capacity;
     double *doubles; /* of one item: scores, likelihoods, posteriors [3][n_classes], and what weighing needs */
@@ -57,6 +65,8 @@ static void free_window(window *w) {
     capp_free(w->items);
     capp_ids_free(&w->ids);
     capp_free(w->nodes);
+    capp_free(w->exact);
+    capp_free(w->again);
     capp_free(w->offsets);
     capp_free(w->logprobs);
     capp_free(w->doubles);
@@ -77,13 +87,21 @@ capp_status capp_example_check(const capp_example *e, capp_error *err) {
 
 /* ---- Results ---- */
 
+static size_t completions_of(const window *w, const item *it) {
+    return w->examples ? w->examples[it->row].n_completions : 1;
+}
+
 /* The item's log-probabilities, in w->logprobs, which has room for one more. */
 static capp_status collect(window *w, const item *it, capp_error *err) {
-    const capp_tree *tree = it->close ? &w->session->exact.tree : &w->lane->tree;
-    size_t first = it->first_id + it->n_prompt;
+    size_t first = it->first_id + it->n_prompt, n = completions_of(w, it);
+    const capp_node *nodes = w->lane->tree.nodes;
+    const size_t *offset = w->offsets + it->first_offset;
+    const bool *again = w->again + it->first_offset;
     if (!capp_grow(&w->logprobs, &w->logprobs_capacity, it->n_scored + 1, sizeof *w->logprobs))
         return capp_fail_memory(err, "the results");
-    for (size_t i = 0; i < it->n_scored; i++) w->logprobs[i] = tree->nodes[w->nodes[first + i]].logprob;
+    for (size_t c = 0; c < n; c++)
+        for (size_t i = offset[c]; i < offset[c + 1]; i++)
+            w->logprobs[i] = again[c] ? w->exact[first + i] : nodes[w->nodes[first + i]].logprob;
     return CAPP_OK;
 }
 
@@ -133,20 +151,28 @@ static capp_status deliver(window *w, const item *it, capp_error *err) {
 
 /* ---- Close rows ---- */
 
-/* Puts prompt and completions of an item into a tree: nodes of its scored ids. */
-static capp_status insert_item(window *w, const item *it, capp_tree *tree, capp_error *err) {
+/* Puts prompt and completions of an item into a tree, all of them or those to be scored again: nodes of their ids. */
+static capp_status insert_item(window *w, const item *it, capp_tree *tree, bool all, capp_error *err) {
     const int32_t *ids = w->ids.data + it->first_id;
     const size_t *offset = w->offsets + it->first_offset;
-    size_t n = w->examples ? w->examples[it->row].n_completions : 1;
+    const bool *again = w->again + it->first_offset;
+    size_t n = completions_of(w, it);
     uint32_t prompt, last;
     if (!capp_grow(&w->nodes, &w->nodes_capacity, w->ids.n, sizeof *w->nodes))
         return capp_fail_memory(err, "the window");
     uint32_t *nodes = w->nodes + it->first_id + it->n_prompt;
     capp_status st = capp_tree_insert(tree, CAPP_ROOT, ids, it->n_prompt, false, NULL, &prompt, err);
     for (size_t i = 0; i < n && st == CAPP_OK; i++)
-        st = capp_tree_insert(tree, prompt, ids + it->n_prompt + offset[i], offset[i + 1] - offset[i], true,
-                              nodes + offset[i], &last, err);
+        if (all || again[i])
+            st = capp_tree_insert(tree, prompt, ids + it->n_prompt + offset[i], offset[i + 1] - offset[i], true,
+                                  nodes + offset[i], &last, err);
     return st;
+}
+
+/* What of the row's weighed scores completion i counts for. */
+static double score_of(const window *w, const capp_example *e, size_t i) {
+    size_t class = w->weighing->scoring && w->weighing->scoring->class_of ? w->weighing->scoring->class_of[i] : i;
+    return capp_decide_score(w->doubles[class], e->prior, class);
 }
 
 /* By how much the highest score exceeds those of completions that are not equal to its own (which are as far apart in
@@ -174,29 +200,81 @@ static size_t longest_of(const window *w, const item *it) {
     return longest;
 }
 
-/* Where the two highest scores are too near each other for the fast lane, the item goes into the exact lane's window.
- */
-static capp_status judge(window *w, item *it, capp_error *err) {
+static double margin_of(const window *w, const item *it) {
+    return capp_decide_margin(w->options->aggregate, w->margin, longest_of(w, it));
+}
+
+/* The item goes into the exact lane's window: its leader and all that are within the margin of it. */
+static capp_status score_again(window *w, item *it, capp_error *err) {
+    const capp_example *e = &w->examples[it->row];
+    size_t n = capp_weighing_classes(w->weighing, e), best = capp_decide_best(w->doubles, e->prior, n);
+    double margin = margin_of(w, it);
     capp_tree *tree = &w->session->exact.tree;
+    capp_status st;
+    if (!w->n_close && (st = capp_tree_next_window(tree, err)) != CAPP_OK) return st;
+    it->top = capp_decide_score(w->doubles[best], e->prior, best);
+    it->state = WAITING;
+    w->n_close++;
+    for (size_t i = 0; i < e->n_completions; i++)
+        w->again[it->first_offset + i] = it->whole || score_of(w, e, i) + margin >= it->top;
+    return insert_item(w, it, tree, false, err);
+}
+
+/* Where the two highest scores are too near each other for the fast lane, those who may win are scored again. */
+static capp_status judge(window *w, item *it, capp_error *err) {
     capp_status st;
     if ((st = collect(w, it, err)) != CAPP_OK) return st;
     if ((st = weigh(w, it, err)) == CAPP_EINVAL) return CAPP_OK; /* said when the rows before have been delivered */
     if (st != CAPP_OK) return st;
-    if (lead_of(w, it) >= capp_decide_margin(w->options->aggregate, w->margin, longest_of(w, it))) return CAPP_OK;
-    if (!w->n_close && (st = capp_tree_next_window(tree, err)) != CAPP_OK) return st;
-    it->close = true;
-    w->n_close++;
+    if (lead_of(w, it) >= margin_of(w, it)) return CAPP_OK;
     w->session->stats.rows_again++;
-    return insert_item(w, it, tree, err);
+    return score_again(w, it, err);
 }
 
+/* Takes what the exact lane found for the item. */
+static capp_status take_exact(window *w, item *it, capp_error *err) {
+    size_t first = it->first_id + it->n_prompt;
+    const size_t *offset = w->offsets + it->first_offset;
+    const capp_node *nodes = w->session->exact.tree.nodes;
+    if (!capp_grow(&w->exact, &w->exact_capacity, w->ids.n, sizeof *w->exact))
+        return capp_fail_memory(err, "the results");
+    for (size_t c = 0; c < w->examples[it->row].n_completions; c++)
+        for (size_t i = offset[c]; i < offset[c + 1] && w->again[it->first_offset + c]; i++)
+            w->exact[first + i] = nodes[w->nodes[first + i]].logprob;
+    it->state = FOUND;
+    return CAPP_OK;
+}
+
+/* Should those who were scored again all have fallen below others, then everyone of the row is. */
+static capp_status judge_again(window *w, item *it, capp_error *err) {
+    const capp_example *e = &w->examples[it->row];
+    double best = -INFINITY;
+    capp_status st;
+    it->state = SETTLED;
+    if (it->whole) return CAPP_OK;
+    if ((st = collect(w, it, err)) != CAPP_OK) return st;
+    if ((st = weigh(w, it, err)) == CAPP_EINVAL) return CAPP_OK;
+    if (st != CAPP_OK) return st;
+    for (size_t i = 0; i < e->n_completions; i++)
+        if (w->again[it->first_offset + i] && score_of(w, e, i) > best) best = score_of(w, e, i);
+    it->whole = best + margin_of(w, it) < it->top;
+    return it->whole ? score_again(w, it, err) : CAPP_OK;
+}
+
+/* Runs the exact lane's window, until no item waits for it. */
 static capp_status run_close(window *w, capp_error *err) {
     capp_session *s = w->session;
-    uint64_t before = s->stats.tokens_computed;
-    if (!w->n_close) return CAPP_OK;
-    w->n_close = 0;
-    capp_status st = capp_session_run(s, &s->exact, NULL, NULL, err);
-    w->close_tokens += s->stats.tokens_computed - before;
+    capp_status st = CAPP_OK;
+    while (w->n_close && st == CAPP_OK) {
+        uint64_t before = s->stats.tokens_computed;
+        st = capp_session_run(s, &s->exact, NULL, NULL, err);
+        w->close_tokens += s->stats.tokens_computed - before;
+        for (size_t i = w->delivered; i < w->judged && st == CAPP_OK; i++)
+            if (w->items[i].state == WAITING) st = take_exact(w, &w->items[i], err);
+        w->n_close = 0;
+        for (size_t i = w->delivered; i < w->judged && st == CAPP_OK; i++)
+            if (w->items[i].state == FOUND) st = judge_again(w, &w->items[i], err);
+    }
     return st;
 }
 
@@ -205,7 +283,7 @@ static capp_status run_close(window *w, capp_error *err) {
 /* Hands over what has been judged, up to the first row that waits for the exact lane. */
 static capp_status deliver_judged(window *w, capp_error *err) {
     capp_status st;
-    while (w->delivered < w->judged && !(w->n_close && w->items[w->delivered].close)) {
+    while (w->delivered < w->judged && w->items[w->delivered].state != WAITING) {
         if ((st = deliver(w, &w->items[w->delivered], err)) != CAPP_OK) return st;
         w->session->stats.rows++;
         size_t done = w->items[w->delivered++].row + 1;
@@ -281,8 +359,10 @@ static capp_status run_window(window *w, capp_error *err) {
 /* ---- Rows into the window ---- */
 
 static capp_status add_offset(window *w, size_t offset, capp_error *err) {
-    if (!capp_grow(&w->offsets, &w->offsets_capacity, w->n_offsets + 1, sizeof *w->offsets))
+    if (!capp_grow(&w->offsets, &w->offsets_capacity, w->n_offsets + 1, sizeof *w->offsets) ||
+        !capp_grow(&w->again, &w->again_capacity, w->n_offsets + 1, sizeof *w->again))
         return capp_fail_memory(err, "the window");
+    w->again[w->n_offsets] = false;
     w->offsets[w->n_offsets++] = offset;
     return CAPP_OK;
 }
@@ -341,7 +421,7 @@ static capp_status add_example(window *w, size_t row, capp_error *err) {
     const size_t *offset = w->offsets + it.first_offset;
     if ((st = capp_weighing_check_tokens(w->weighing, offset, e->n_completions, err)) != CAPP_OK) return st;
     if ((st = check_length(w, &it, longest_of(w, &it), err)) != CAPP_OK) return st;
-    if ((st = insert_item(w, &it, &w->lane->tree, err)) != CAPP_OK) return st;
+    if ((st = insert_item(w, &it, &w->lane->tree, true, err)) != CAPP_OK) return st;
     w->items[w->n_items++] = it;
     return CAPP_OK;
 }
@@ -357,7 +437,7 @@ static capp_status add_text(window *w, capp_str text, size_t row, unsigned flags
     if ((st = check_length(w, &it, it.n_scored, err)) != CAPP_OK) return st;
     it.first_offset = w->n_offsets;
     if ((st = add_offset(w, 0, err)) != CAPP_OK || (st = add_offset(w, it.n_scored, err)) != CAPP_OK) return st;
-    if ((st = insert_item(w, &it, &w->lane->tree, err)) != CAPP_OK) return st;
+    if ((st = insert_item(w, &it, &w->lane->tree, true, err)) != CAPP_OK) return st;
     w->items[w->n_items++] = it;
     return CAPP_OK;
 }

@@ -1,5 +1,6 @@
-/* Precision auto: which rows are scored again in float32, by the scores that the call asked for, and with which
- * marginals. Against the two lanes run apart and scores computed here. */
+/* Precision auto: which completions are scored again in float32, by the scores that the call asked for, and with which
+ * marginals. Against the two lanes run apart and scores computed here. With the weights of another model in the place
+ * of float32's, the lanes differ by much more than the margin. */
 #include <unistd.h>
 
 #include "capp.h"
@@ -57,22 +58,28 @@ static double least(void *user, const double *logprobs, size_t n, capp_str compl
 }
 
 typedef struct fixture {
-    char path[64], prompts[ROWS][40];
-    capp_model *model;
+    char path[64], other_path[64], prompts[ROWS][40];
+    capp_model *model, *other;
     capp_session *both, *fast, *exact;
     capp_str completions[MOST];
     capp_example examples[ROWS];
     capp_error err;
 } fixture;
 
-static void open_fixture(fixture *f, const char *unit, uint64_t seed) {
+static void open_fixture(fixture *f, const char *unit, uint64_t seed, bool other) {
     test_random r = {seed};
+    f->other = NULL;
     tiny_model_file("llama", seed, f->path);
     f->model = open_unit(f->path, unit, 1, 0);
     CHECK_OK(capp_session_open(&f->both, f->model, &f->err), f->err);
     CHECK_OK(capp_session_open(&f->fast, f->model, &f->err), f->err);
     CHECK_OK(capp_session_open(&f->exact, f->model, &f->err), f->err);
     CHECK(f->both->exact.w);
+    if (other) {
+        tiny_model_file("llama", seed + 100, f->other_path);
+        f->other = open_unit(f->other_path, unit, 1, 0);
+        f->both->exact.w = f->exact->exact.w = f->other->exact;
+    }
     f->exact->fast.w = f->exact->exact.w;
     f->fast->exact.w = f->exact->exact.w = NULL;
     for (size_t i = 0; i < MOST; i++) f->completions[i] = capp_str_of(words[i]);
@@ -89,6 +96,9 @@ static void close_fixture(fixture *f) {
     capp_session_free(f->exact);
     capp_model_free(f->model);
     unlink(f->path);
+    if (!f->other) return;
+    capp_model_free(f->other);
+    unlink(f->other_path);
 }
 
 static outcome run(fixture *f, capp_session *session, const manner *m) {
@@ -159,23 +169,34 @@ static size_t weigh(const manner *m, const outcome *o, size_t row, const double 
     return m->classes ? CLASSES : MOST;
 }
 
-/* By how much the best of n exceeds the others. */
-static double lead(const double *scores, size_t n) {
-    size_t best = 0;
-    double second = -INFINITY;
-    for (size_t i = 1; i < n; i++)
-        if (scores[i] > scores[best]) best = i;
-    for (size_t i = 0; i < n; i++)
-        if (i != best && scores[i] > second) second = scores[i];
-    return scores[best] - second;
+/* Which completions are within the margin of the best of n classes; none where no other class is. Returns the best. */
+static double find_contenders(const manner *m, const double *scores, size_t n, double margin, bool *again) {
+    double top = -INFINITY;
+    size_t n_near = 0;
+    for (size_t i = 0; i < n; i++) top = scores[i] > top ? scores[i] : top;
+    for (size_t i = 0; i < n; i++) n_near += scores[i] > top - margin;
+    for (size_t i = 0; i < MOST; i++) again[i] = n_near > 1 && scores[m->classes ? class_of[i] : i] > top - margin;
+    return top;
 }
 
-/* Returns the number of close rows. */
-static size_t check_manner(fixture *f, const manner *m) {
+/* Log-probabilities of a row: of completions scored again those of the exact lane. */
+static void mix(outcome *mixed, const outcome *fast, const outcome *exact, size_t row, const bool *again) {
+    *mixed = *fast;
+    for (size_t c = 0; c < MOST; c++)
+        for (size_t t = fast->offset[c]; again[c] && t < fast->offset[c + 1]; t++)
+            mixed->logprobs[row][t] = exact->logprobs[row][t];
+}
+
+typedef struct counts {
+    size_t rows, close, whole; /* whole: those scored again all fell below others */
+} counts;
+
+static void check_manner(fixture *f, const manner *m, counts *found) {
     double marginals[MOST_TOKENS], scores[MOST];
     double margin = capp_session_margin(f->both) * m->margin;
     uint64_t before = f->both->stats.rows_again, rows = f->both->stats.rows;
     outcome both = run(f, f->both, m), fast = run(f, f->fast, m), exact = run(f, f->exact, m);
+    static outcome mixed;
     size_t n_close = 0, longest = 0;
     for (size_t i = 0; i < MOST; i++)
         if (fast.offset[i + 1] - fast.offset[i] > longest) longest = fast.offset[i + 1] - fast.offset[i];
@@ -185,31 +206,66 @@ static size_t check_manner(fixture *f, const manner *m) {
     for (size_t i = 0; i < ROWS; i++) {
         size_t bytes = both.offset[MOST] * sizeof(float);
         size_t n = weigh(m, &fast, i, marginals, scores);
-        bool close = lead(scores, n) < margin;
+        bool again[MOST], close = false;
+        double top = find_contenders(m, scores, n, margin, again), best = -INFINITY;
         CHECK(memcmp(fast.logprobs[i], exact.logprobs[i], bytes));
-        CHECK(!memcmp(both.logprobs[i], close ? exact.logprobs[i] : fast.logprobs[i], bytes));
+        mix(&mixed, &fast, &exact, i, again);
+        weigh(m, &mixed, i, marginals, scores);
+        for (size_t c = 0; c < MOST; c++) {
+            double score = scores[m->classes ? class_of[c] : c];
+            if (again[c] && score > best) best = score;
+            close |= again[c];
+        }
+        bool whole = close && best + margin < top;
+        CHECK(!memcmp(both.logprobs[i], whole ? exact.logprobs[i] : mixed.logprobs[i], bytes));
         weigh(m, &both, i, marginals, scores);
-        for (size_t k = 0; k < n; k++) CHECK_NEAR(both.likelihood[i][k] / exp(scores[k]), 1, 1e-9);
-        if (close) CHECK(!memcmp(both.likelihood[i], exact.likelihood[i], n * sizeof(double)));
+        for (size_t k = 0; k < n; k++) {
+            CHECK_NEAR(both.likelihood[i][k] / exp(scores[k]), 1, 1e-9);
+            CHECK(scores[k] <= scores[both.prediction[i]] + 1e-9);
+        }
         n_close += close;
+        found->whole += whole;
     }
     CHECK_INT(f->both->stats.rows_again - before, n_close);
-    return n_close;
+    found->rows += ROWS;
+    found->close += n_close;
+}
+
+static bool take_decision(void *user, const capp_decision *d) {
+    ((size_t *)user)[d->row] = d->prediction;
+    return true;
+}
+
+/* Deciding without finishing decides alike, where it can be asked to. */
+static void check_decisions(fixture *f, const manner *m) {
+    size_t prediction[ROWS];
+    capp_run_options options;
+    if (m->aggregate == CAPP_AGGREGATE_CALLER || m->discount != 0 || m->classes) return;
+    capp_run_options_init(&options);
+    options.aggregate = m->aggregate;
+    outcome both = run(f, f->both, m);
+    CHECK_OK(capp_decide(f->both, f->examples, ROWS, &options, take_decision, prediction, &f->err), f->err);
+    CHECK(!memcmp(prediction, both.prediction, sizeof prediction));
 }
 
 static void check_unit(const char *unit) {
+    counts far = {0};
     need_unit(unit);
     for (size_t i = 0; i < sizeof manners / sizeof *manners; i++) {
-        size_t n = 0, total = 0;
+        counts n = {0};
         for (uint64_t seed = 1; seed <= 4; seed++) {
             fixture f;
-            open_fixture(&f, unit, seed);
-            n += check_manner(&f, &manners[i]);
-            total += ROWS;
-            close_fixture(&f);
+            for (int other = 0; other < 2; other++) {
+                open_fixture(&f, unit, seed, other);
+                check_manner(&f, &manners[i], other ? &far : &n);
+                check_decisions(&f, &manners[i]);
+                close_fixture(&f);
+            }
         }
-        if (!n || n == total) FAIL("manner %zu: %zu of %zu rows are close, which shows nothing", i, n, total);
+        if (!n.close || n.close == n.rows)
+            FAIL("manner %zu: %zu of %zu rows are close, which shows nothing", i, n.close, n.rows);
     }
+    if (!far.whole || far.whole == far.close) FAIL("%zu of %zu close rows are whole", far.whole, far.close);
 }
 
 TEST(close_rows_avx512bf16) {

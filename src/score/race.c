@@ -4,8 +4,18 @@
 
 void capp_race_begin(capp_race *race, capp_runner *runners, const uint32_t *order, size_t n, capp_score_fn score,
                      const void *user, double margin) {
-    *race = (capp_race){runners, n, score, user, margin, CAPP_NO_LEADER, 0, -INFINITY, -INFINITY};
+    *race = (capp_race){runners, n, n, score, user, margin, CAPP_NO_LEADER, 0, -INFINITY, -INFINITY};
     for (size_t i = 0; i < n; i++) runners[i] = (capp_runner){0, score(user, order[i], 0), order[i], 0, false};
+}
+
+void capp_race_again(capp_race *race) {
+    size_t n = race->n;
+    capp_runner *runners = race->runners;
+    *race = (capp_race){runners, n, n, race->score, race->user, 0, CAPP_NO_LEADER, 0, -INFINITY, -INFINITY};
+    for (size_t i = 0; i < n; i++) {
+        uint32_t index = runners[i].index;
+        runners[i] = (capp_runner){0, race->score(race->user, index, 0), index, 0, false};
+    }
 }
 
 static void finish(capp_race *race, const capp_runner *r) {
@@ -35,12 +45,15 @@ static bool may_win(const capp_race *race, const capp_runner *r) {
 }
 
 void capp_race_settle(capp_race *race) {
-    size_t n = 0;
+    size_t n = 0, running = 0;
     for (size_t i = 0; i < race->n; i++) {
         const capp_runner *r = &race->runners[i];
-        if (!r->finished && may_win(race, r)) race->runners[n++] = *r;
+        if ((r->finished && race->margin <= 0) || !may_win(race, r)) continue;
+        running += !r->finished;
+        race->runners[n++] = *r;
     }
     race->n = n;
+    race->n_running = running;
 }
 
 /* Whether a is to be extended before b. */
@@ -48,12 +61,14 @@ static bool before(const capp_runner *a, const capp_runner *b) {
     return a->bound > b->bound || (a->bound == b->bound && a->index < b->index);
 }
 
-/* The place of runner `first`, the first there. */
+/* The place of runner `first`, the first there: of those who end there, or of those who go on. */
 static capp_place place_at(const capp_race *race, size_t first) {
     const capp_runner *runners = race->runners;
     capp_place place = {first, 1, first};
-    for (size_t i = first + 1; i < race->n && runners[i].place == runners[first].place; i++, place.n++)
+    for (size_t i = first + 1; i < race->n && runners[i].place == runners[first].place; i++, place.n++) {
+        if (runners[i].finished != runners[first].finished) break;
         if (before(&runners[i], &runners[place.best])) place.best = i;
+    }
     return place;
 }
 
@@ -82,6 +97,7 @@ size_t capp_race_pick(const capp_race *race, size_t most, capp_place *places) {
     for (size_t i = 0; i < race->n;) {
         capp_place place = place_at(race, i);
         i += place.n;
+        if (race->runners[place.best].finished) continue;
         if (n < most)
             sift_up(race, places, n++, place);
         else if (before(&race->runners[place.best], &race->runners[places[0].best]))

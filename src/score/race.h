@@ -6,7 +6,10 @@
  * bound is below the score of one that is finished, or equals it at a higher index, cannot win any more and is dropped.
  * When nobody is left, the leader is the first of the highest scores of all completions, as if all had been finished.
  *
- * Invariants: runners are unfinished, may still win, and those that stand at one place lie side by side. */
+ * With a margin those that end less than it below the leader stay in the race, finished: who could win were scores a
+ * little other, and may race again by better ones.
+ *
+ * Invariants: runners may still win, and those that stand at one place lie side by side. */
 #ifndef CAPP_SCORE_RACE_H
 #define CAPP_SCORE_RACE_H
 
@@ -30,8 +33,8 @@ typedef double (*capp_score_fn)(const void *user, uint32_t index, double sum);
 
 typedef struct capp_race {
     capp_runner *runners; /* [n] */
-    size_t n;
-    capp_score_fn score; /* borrowed, as user */
+    size_t n, n_running;  /* who is in the race; the unfinished of them */
+    capp_score_fn score;  /* borrowed, as user */
     const void *user;
     double margin;   /* completions whose bound is less than this below the leader's score are finished too; or 0 */
     uint32_t leader; /* the first of the highest among the finished, or CAPP_NO_LEADER */
@@ -45,10 +48,14 @@ typedef struct capp_race {
 void capp_race_begin(capp_race *race, capp_runner *runners, const uint32_t *order, size_t n, capp_score_fn score,
                      const void *user, double margin);
 
+/* Those still in the race begin anew, with nothing known, among themselves and without a margin. */
+void capp_race_again(capp_race *race);
+
 /* Runner i learns its next log-probability (at most 0) and stands at place, perhaps finished there. */
 void capp_race_advance(capp_race *race, size_t i, float logprob, uint32_t place, bool finished);
 
-/* After advances: drops who is finished or cannot win any more. Runners move, and keep their order. */
+/* After advances: drops who cannot win any more, and without a margin who is finished. Runners move, and keep their
+ * order. */
 void capp_race_settle(capp_race *race);
 
 /* A place where runners stand: runners[first .. first + n). */
@@ -57,8 +64,8 @@ typedef struct capp_place {
     size_t best; /* the most promising of them: of the highest bound, of equals the one of the lowest index */
 } capp_place;
 
-/* Chooses up to `most` (> 0) places, those whose best runners are the most promising, in no particular order. places
- * [most]. Returns their number: 0 when the race is decided. */
+/* Chooses up to `most` (> 0) places of the unfinished, those whose best runners are the most promising, in no
+ * particular order. places [most]. Returns their number: 0 when the race is decided. */
 size_t capp_race_pick(const capp_race *race, size_t most, capp_place *places);
 
 #endif
