@@ -15,6 +15,33 @@ WORDS = ("the of because naïve Ωmega Straße COPA getHTTPResponse snake_case d
          "http://a.b/c?d=e 1984 3.14159 1,000,000 ½ Ⅻ ٣٤٥ 漢字 ひらがな 한국어 हिन्दी ไทย עברית العربية 🦙 👩‍👩‍👧 é "
          "e\u0301 <|im_end|> </s> İstanbul ﬁne ㌔ Å ０１２ ①②").split()
 
+# What tokenizers are trained on in tests: the same on every machine and at every commit.
+SENTENCES = """The committee said on Tuesday that it would publish its findings before the end of the year.
+"I don't know," she answered, "whether they've heard about it; we'll see."
+In 1984 about 3,500 people lived there; by 2021 it was 12,875 (see Table 4.2).
+How do I change the PIN of my card? My transfer has been pending since Monday!
+for (size_t i = 0; i < n; i++) sum += weights[i] * (double)values[i]; /* in order */
+def area(self, width=1.0, height=None):  # returns NaN where unknown
+<a href="https://example.org/path?query=1&amp;page=2">Read more…</a>
+Der Fluß fließt über die Straße; größere Schiffe können hier nicht fahren.
+L'été dernier, nous avons été à l'île de Ré où il faisait très chaud.
+El niño comió una manzana en la montaña mientras su mamá cantaba.
+В начале было слово, и слово это было у человека на устах.
+Στην αρχή ήταν ο λόγος και ο λόγος ήταν φως για τους ανθρώπους.
+今日は天気がいいので、公園で本を読みました。東京タワーも見えます。
+我们明天去北京看望朋友，然后坐火车回上海。
+한국어 문장은 띄어쓰기가 중요합니다. 오늘 날씨가 좋네요.
+في البداية كانت الكلمة، وكانت الكلمة عند الناس نورا.
+हिन्दी में लिखना आसान है, यदि आप रोज़ अभ्यास करें।
+ฉันชอบอ่านหนังสือในสวนตอนเช้า
+\tif test -n "$HOME"; then echo "${HOME%/}/bin" >> path.txt; fi
+the cat sat on the mat and the other cat sat on the other mat that they had""".split("\n")
+
+
+def training_texts():
+    rng = random.Random(6)
+    return random_texts(6, 2000) + [" ".join(rng.sample(SENTENCES, 3)) for _ in range(200)] + SENTENCES * 20
+
 
 def everything():
     """Every character there can be."""

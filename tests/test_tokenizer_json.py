@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import tokenizers
-from corpus import everything, machine_lines, random_texts
+from corpus import everything, machine_lines, random_texts, training_texts
 from random_tokenizers import make
 
 FOUR = ["gpt2", "llama2", "llama3", "qwen3"]
@@ -79,7 +79,7 @@ def check_random(capp, folder, seed, corpus, texts):
 
 
 def check_seeds(capp, folder, seeds, n_texts):
-    corpus = random_texts(6, 2000) + machine_lines(2000)
+    corpus = training_texts()
     without_peer = []  # seeds whose tokenizer the package itself refuses or panics on
 
     def one(seed):

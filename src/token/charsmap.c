@@ -72,38 +72,76 @@ size_t capp_charsmap_find(const capp_charsmap *map, capp_str text, bool longest,
     return found;
 }
 
-static bool put_mapped(const capp_charsmap *map, capp_text *out, capp_str part) {
-    capp_str replacement;
-    bool found = capp_charsmap_find(map, part, false, &replacement) > 0;
-    return found ? capp_text_put(out, replacement.data, replacement.size) : capp_text_put(out, part.data, part.size);
+/* A text on its way through a map. */
+typedef struct mapping {
+    const capp_charsmap *map;
+    capp_text *out;
+    capp_lead *lead;  /* NULL: nobody asks */
+    bool held;        /* the last character that was written has yet to be told to lead: */
+    ptrdiff_t change; /* characters that are removed after it count as its own */
+    size_t at;        /* where it was written */
+} mapping;
+
+static void tell(mapping *m) {
+    if (m->held) capp_lead_step(m->lead, m->change, m->at);
+    m->held = false;
+}
+
+static size_t characters(capp_str text) {
+    size_t n = 0;
+    for (size_t i = 0; i < text.size; i++) n += (text.data[i] & 0xc0) != 0x80;
+    return n;
+}
+
+/* to takes the place of from, the last of its characters that of all that are too many. What is removed at the very
+ * front is forgotten: so it is in the tokenizers package. */
+static void follow(mapping *m, capp_str from, capp_str to) {
+    size_t before = characters(from), after = characters(to), n = 0;
+    for (size_t i = 0; i < to.size; i++) {
+        if ((to.data[i] & 0xc0) == 0x80) continue;
+        tell(m);
+        m->held = true;
+        m->change = n++ < before ? 0 : 1;
+        m->at = m->out->size + i;
+    }
+    if (after < before) m->change -= (ptrdiff_t)(before - after);
+}
+
+static bool put(mapping *m, capp_str from, capp_str to) {
+    if (m->lead && !m->lead->over) follow(m, from, to);
+    return capp_text_put(m->out, to.data, to.size);
 }
 
 /* A cluster of characters: as a whole where it is short and in the map (by its first part: the package asks no more),
  * else each by itself. */
-static bool put_cluster(const capp_charsmap *map, capp_text *out, capp_str cluster) {
-    capp_str replacement;
-    if (cluster.size <= SHORT_CLUSTER && capp_charsmap_find(map, cluster, false, &replacement))
-        return capp_text_put(out, replacement.data, replacement.size);
+static bool put_cluster(mapping *m, capp_str cluster) {
+    capp_str to;
+    if (cluster.size <= SHORT_CLUSTER && capp_charsmap_find(m->map, cluster, false, &to)) return put(m, cluster, to);
     for (size_t i = 0, size; i < cluster.size; i += size) {
         size = capp_utf8_size(cluster.data + i);
-        if (!put_mapped(map, out, (capp_str){cluster.data + i, size})) return false;
+        capp_str part = {cluster.data + i, size};
+        bool found = capp_charsmap_find(m->map, part, false, &to) > 0;
+        if (!put(m, part, found ? to : part)) return false;
     }
     return true;
 }
 
-bool capp_charsmap_put(const capp_charsmap *map, capp_text *out, capp_str text) {
+bool capp_charsmap_put(const capp_charsmap *map, capp_text *out, capp_str text, capp_lead *lead) {
+    mapping m = {.map = map, .out = out, .lead = lead};
     utf8proc_int32_t state = 0;
     size_t begin = 0, size;
     int32_t before = 0;
     for (size_t i = 0; i < text.size; i += size) {
         int32_t c = capp_utf8_character(text.data + i, &size);
         if (i && utf8proc_grapheme_break_stateful(before, c, &state)) {
-            if (!put_cluster(map, out, (capp_str){text.data + begin, i - begin})) return false;
+            if (!put_cluster(&m, (capp_str){text.data + begin, i - begin})) return false;
             begin = i;
         }
         before = c;
     }
-    return begin == text.size || put_cluster(map, out, (capp_str){text.data + begin, text.size - begin});
+    if (begin < text.size && !put_cluster(&m, (capp_str){text.data + begin, text.size - begin})) return false;
+    tell(&m);
+    return true;
 }
 
 static int digit_of(char c) {

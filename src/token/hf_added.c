@@ -48,6 +48,13 @@ capp_status capp_hf_add(capp_vocab *vocab, capp_added added, capp_error *err) {
     return CAPP_OK;
 }
 
+/* The tokenizers package finds nothing everywhere, and panics inside a character. */
+static capp_status fail_nothing(capp_str content, capp_error *err) {
+    return capp_fail(err, CAPP_EUNSUPPORTED,
+                     "added_tokens: nothing is left of \"%.*s\" when it is normalised; set its \"normalized\" to false",
+                     content.size < 100 ? (int)content.size : 100, content.data);
+}
+
 capp_status capp_hf_make_tries(capp_vocab *vocab, capp_error *err) {
     capp_hf *hf = vocab->hf;
     capp_scratch scratch = {0};
@@ -61,6 +68,7 @@ capp_status capp_hf_make_tries(capp_vocab *vocab, capp_error *err) {
             size_t first = 0;
             if (added->special != special) continue;
             if (added->normalized) st = capp_hf_normalise(&run, text, &text, &first, err);
+            if (st == CAPP_OK && !text.size) st = fail_nothing(added->content, err);
             if (st == CAPP_OK)
                 st = capp_trie_add(added->normalized ? &hf->normalised : &hf->raw, text, (int32_t)i, err);
         }

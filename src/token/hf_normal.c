@@ -34,32 +34,70 @@ static bool put_bytes(capp_text *out, capp_str text) {
     return true;
 }
 
-static bool replace_text(capp_text *out, capp_str text, capp_str from, capp_str to) {
-    size_t done = 0;
-    while (from.size) {
-        const char *found = memmem(text.data + done, text.size - done, from.data, from.size);
-        if (!found) break;
-        size_t at = (size_t)(found - text.data);
-        if (!capp_text_put(out, text.data + done, at - done) || !capp_text_put(out, to.data, to.size)) return false;
-        done = at + from.size;
-    }
-    return capp_text_put(out, text.data + done, text.size - done);
+/* A text in which matches are replaced. What is put there stands for what the last byte of the match stood for, at the
+ * front for the beginning. */
+typedef struct replacing {
+    capp_text *out;
+    capp_str text, to;
+    size_t done;  /* of text */
+    size_t first; /* of text, then, once over, of out */
+    bool over;    /* out has got beyond what stands for the beginning */
+} replacing;
+
+static void end_first(replacing *r, size_t size) {
+    r->over = true;
+    r->first = size;
 }
 
-static capp_status replace_matches(capp_hf_run *run, const capp_normal_step *step, capp_text *out, capp_str text,
+static bool keep(replacing *r, size_t to) {
+    if (!r->over && to > r->first) end_first(r, r->out->size + (r->first - r->done));
+    return capp_text_put(r->out, r->text.data + r->done, to - r->done);
+}
+
+static bool replace(replacing *r, size_t at, size_t end) {
+    if (!keep(r, at)) return false;
+    if (!r->over && end > r->first) end_first(r, r->out->size);
+    r->done = end;
+    return capp_text_put(r->out, r->to.data, r->to.size);
+}
+
+static bool replace_text(replacing *r, capp_str from) {
+    while (from.size) {
+        const char *found = memmem(r->text.data + r->done, r->text.size - r->done, from.data, from.size);
+        if (!found) break;
+        size_t at = (size_t)(found - r->text.data);
+        if (!replace(r, at, at + from.size)) return false;
+    }
+    return true;
+}
+
+static capp_status replace_matches(capp_hf_run *run, const capp_regex *regex, replacing *r, bool *put,
                                    capp_error *err) {
     capp_regex_walk walk = {0};
-    size_t done = 0, at, end;
-    bool found, put = true;
-    for (;;) {
-        capp_status st = capp_regex_next(step->regex, run->matcher, text, &walk, &at, &end, &found, err);
+    size_t at, end;
+    bool found;
+    while (*put) {
+        capp_status st = capp_regex_next(regex, run->matcher, r->text, &walk, &at, &end, &found, err);
         if (st != CAPP_OK) return st;
-        if (!found || !put) break;
-        put = capp_text_put(out, text.data + done, at - done) && capp_text_put(out, step->text.data, step->text.size);
-        done = end;
+        if (!found) break;
+        *put = replace(r, at, end);
     }
-    put = put && capp_text_put(out, text.data + done, text.size - done);
-    return put ? CAPP_OK : capp_fail_memory(err, "a normalised text");
+    return CAPP_OK;
+}
+
+static capp_status replace_all(capp_hf_run *run, const capp_normal_step *step, capp_text *out, capp_str text,
+                               size_t *first, capp_error *err) {
+    replacing r = {.out = out, .text = text, .to = step->text, .first = *first};
+    bool put = true;
+    capp_status st = CAPP_OK;
+    if (step->regex)
+        st = replace_matches(run, step->regex, &r, &put, err);
+    else
+        put = replace_text(&r, step->pattern);
+    if (st != CAPP_OK) return st;
+    if (!put || !keep(&r, text.size)) return capp_fail_memory(err, "a normalised text");
+    *first = r.over ? r.first : out->size;
+    return CAPP_OK;
 }
 
 /* text without white space at its ends; *cut: what went in front. */
@@ -76,63 +114,70 @@ static capp_str strip(const capp_normal_step *step, capp_str text, size_t *cut) 
     return (capp_str){text.data + begin, end - begin};
 }
 
-/* One step that writes text to out. */
+/* Steps that look at one character at a time: what comes of the front of a text is the front of what comes of it. */
+static bool put_characters(const capp_normal_step *step, capp_text *out, capp_str text) {
+    switch (step->kind) {
+    case CAPP_NORMAL_LOWER_CASE: return capp_put_lower_case(out, text);
+    case CAPP_NORMAL_STRIP_ACCENTS: return put_without_marks(out, text);
+    case CAPP_NORMAL_NMT: return put_nmt(out, text);
+    default: return put_bytes(out, text); /* CAPP_NORMAL_BYTE_LEVEL */
+    }
+}
+
+static size_t count(const char *text, size_t size) {
+    size_t n = 0;
+    for (size_t i = 0; i < size; i++) n += (text[i] & 0xc0) != 0x80;
+    return n;
+}
+
+/* One step that writes text to out; *first: of text, then of out. Only where the whole text begins in it, something can
+ * stand for the beginning. */
 static capp_status write_step(capp_hf_run *run, const capp_normal_step *step, capp_text *out, capp_str text,
-                              capp_error *err) {
+                              bool begins, size_t *first, capp_error *err) {
+    capp_lead lead = {.n = count(text.data, *first)};
+    capp_status st = CAPP_OK;
+    size_t front;
     bool put = true;
     switch (step->kind) {
-    case CAPP_NORMAL_FORM: return capp_normalise(out, text, step->form, err);
-    case CAPP_NORMAL_LOWER_CASE: put = capp_put_lower_case(out, text); break;
-    case CAPP_NORMAL_STRIP_ACCENTS: put = put_without_marks(out, text); break;
+    case CAPP_NORMAL_FORM: st = capp_normalise(out, text, step->form, begins ? &lead : NULL, err); break;
+    case CAPP_NORMAL_CHARSMAP: put = capp_charsmap_put(step->chars, out, text, begins ? &lead : NULL); break;
+    case CAPP_NORMAL_REPLACE: return replace_all(run, step, out, text, first, err);
     case CAPP_NORMAL_PREPEND:
         put = capp_text_put(out, step->text.data, step->text.size) && capp_text_put(out, text.data, text.size);
-        break;
-    case CAPP_NORMAL_REPLACE:
-        if (step->regex) return replace_matches(run, step, out, text, err);
-        put = replace_text(out, text, step->pattern, step->text);
-        break;
-    case CAPP_NORMAL_CHARSMAP: put = capp_charsmap_put(step->chars, out, text); break;
-    case CAPP_NORMAL_NMT: put = put_nmt(out, text); break;
-    case CAPP_NORMAL_BYTE_LEVEL: put = put_bytes(out, text); break;
-    case CAPP_NORMAL_STRIP: break; /* writes nothing: see strip */
+        if (*first) *first += step->text.size;
+        return put ? CAPP_OK : capp_fail_memory(err, "a normalised text");
+    default:
+        front = *first;
+        put = put_characters(step, out, (capp_str){text.data, front});
+        *first = out->size;
+        put = put && put_characters(step, out, (capp_str){text.data + front, text.size - front});
+        return put ? CAPP_OK : capp_fail_memory(err, "a normalised text");
     }
-    return put ? CAPP_OK : capp_fail_memory(err, "a normalised text");
-}
-
-/* Bytes of the first n characters. */
-static size_t characters(capp_str text, size_t n) {
-    size_t at = 0;
-    for (; n && at < text.size; n--) at += capp_utf8_size(text.data + at);
-    return at;
-}
-
-static size_t count(capp_str text, size_t bytes) {
-    size_t n = 0;
-    for (size_t at = 0; at < text.size && at < bytes; n++) at += capp_utf8_size(text.data + at);
-    return n;
+    *first = lead.over ? lead.size : out->size;
+    return put ? st : capp_fail_memory(err, "a normalised text");
 }
 
 capp_status capp_hf_normalise(capp_hf_run *run, capp_str text, capp_str *normal, size_t *first, capp_error *err) {
     size_t next = 0; /* which of the two is not being read */
+    bool begins = *first > 0;
     for (size_t i = 0; i < run->hf->n_normal && text.size; i++) {
         const capp_normal_step *step = &run->hf->normal[i];
         if (step->kind == CAPP_NORMAL_STRIP) {
             size_t cut;
             text = strip(step, text, &cut);
             *first = *first > cut ? *first - cut : 0;
+            if (*first > text.size) *first = text.size;
             continue;
         }
         capp_text *out = &run->normal[next];
         next = !next;
         out->size = 0;
-        size_t n = count(text, *first);
-        capp_status st = write_step(run, step, out, text, err);
+        capp_status st = write_step(run, step, out, text, begins, first, err);
         if (st != CAPP_OK) return st;
         if (out->size > MOST_NORMAL)
             return capp_fail(err, CAPP_EINVAL, "the text becomes longer than %d bytes when it is normalised",
                              MOST_NORMAL);
-        *first = step->kind == CAPP_NORMAL_PREPEND && n ? step->text.size + *first
-                                                        : characters((capp_str){out->data, out->size}, n);
+        if (!begins) *first = 0;
         text = (capp_str){out->data, out->size};
     }
     *normal = text;

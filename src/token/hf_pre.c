@@ -84,38 +84,43 @@ static capp_status cut_at_characters(cutter *c, const capp_pre_step *step) {
     return done < c->text.size ? stretch(c, done, c->text.size, false) : CAPP_OK;
 }
 
-/* Steps that rewrite: false where memory is short. */
-static bool rewrite(const capp_pre_step *step, capp_str text, size_t *first, capp_text *out) {
-    out->size = 0;
-    size_t before = 0;
+static bool put_rewritten(const capp_pre_step *step, capp_str text, capp_text *out) {
+    if (step->kind == CAPP_CUT_SPACE) return capp_text_put(out, text.data, text.size);
     if (step->kind == CAPP_CUT_BYTES) {
-        for (size_t i = 0; i < text.size; i++) {
-            if (i == *first) before = out->size;
+        for (size_t i = 0; i < text.size; i++)
             if (!capp_text_put_character(out, (int32_t)capp_bytelevel_character((unsigned char)text.data[i])))
                 return false;
-        }
-        *first = *first < text.size ? before : out->size;
         return true;
     }
-    capp_str mark = step->kind == CAPP_CUT_SPACE ? (capp_str){" ", 1} : step->mark;
-    bool there = text.data[0] == ' ' || (text.size >= mark.size && !memcmp(text.data, mark.data, mark.size));
-    bool wanted = step->kind == CAPP_CUT_SPACE || step->scheme == CAPP_PREPEND_ALWAYS ||
-                  (step->scheme == CAPP_PREPEND_FIRST && *first);
-    if (wanted && !there) {
-        if (!capp_text_put(out, mark.data, mark.size)) return false;
-        if (*first) *first += mark.size;
-    } else if (*first && text.data[0] == ' ') {
-        *first += mark.size - 1;
-    }
-    if (step->kind == CAPP_CUT_SPACE) return capp_text_put(out, text.data, text.size);
     for (size_t at = 0; at < text.size;) {
         const char *space = memchr(text.data + at, ' ', text.size - at);
         size_t n = space ? (size_t)(space - text.data) - at : text.size - at;
         if (!capp_text_put(out, text.data + at, n)) return false;
-        if (space && !capp_text_put(out, mark.data, mark.size)) return false;
+        if (space && !capp_text_put(out, step->mark.data, step->mark.size)) return false;
         at += n + (space != NULL);
     }
     return true;
+}
+
+/* What a step puts first. */
+static capp_str prefix(const capp_pre_step *step, capp_str text, size_t first) {
+    capp_str mark = step->kind == CAPP_CUT_SPACE ? (capp_str){" ", 1} : step->mark;
+    bool there = text.data[0] == ' ' || (text.size >= mark.size && !memcmp(text.data, mark.data, mark.size));
+    bool wanted = step->kind == CAPP_CUT_SPACE || step->scheme == CAPP_PREPEND_ALWAYS ||
+                  (step->scheme == CAPP_PREPEND_FIRST && first);
+    return step->kind != CAPP_CUT_BYTES && wanted && !there ? mark : (capp_str){"", 0};
+}
+
+/* Steps that rewrite: false where memory is short. What is put first stands for what the text's beginning stands for.
+ */
+static bool rewrite(const capp_pre_step *step, capp_str text, size_t *first, capp_text *out) {
+    capp_str before = prefix(step, text, *first);
+    size_t front = *first < text.size ? *first : text.size;
+    out->size = 0;
+    if (!capp_text_put(out, before.data, before.size)) return false;
+    if (!put_rewritten(step, (capp_str){text.data, front}, out)) return false;
+    *first = front ? out->size : 0;
+    return put_rewritten(step, (capp_str){text.data + front, text.size - front}, out);
 }
 
 /* Depth: at most CAPP_HF_MOST_STEPS. */

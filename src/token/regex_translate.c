@@ -15,6 +15,8 @@
 #define WORD                                                                                                           \
     LETTERS "\\p{M}" NEW_M "\\p{Nd}" NEW_ND "\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"                   \
             "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
+/* What Oniguruma takes for \\w and \\b outside a class: superscripts and fractions of Latin-1 besides. */
+#define WORD_ALONE WORD "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 
 /* What stands for an escape inside a class. */
 static const struct {
@@ -161,6 +163,7 @@ static capp_status escape(translation *t) {
     t->p += 2;
     char small[2] = {'\\', (char)(c | 0x20)};
     const char *known = strchr("sdwhSDWH", c) ? class_of(small, 2) : NULL;
+    if (small[1] == 'w' && !t->in_class) known = WORD_ALONE;
     if (known) {
         if (put_class(t, known, c < 'a')) return CAPP_OK;
         if (c == 'D') {
@@ -172,8 +175,9 @@ static capp_status escape(translation *t) {
         return CAPP_OK;
     } else if (c == 'b' || c == 'B') {
         if (!t->in_class)
-            put(t, c == 'b' ? "(?:(?<=[" WORD "])(?![" WORD "])|(?<![" WORD "])(?=[" WORD "]))"
-                            : "(?:(?<=[" WORD "])(?=[" WORD "])|(?<![" WORD "])(?![" WORD "]))");
+            put(t, c == 'b' ? "(?:(?<=[" WORD_ALONE "])(?![" WORD_ALONE "])|(?<![" WORD_ALONE "])(?=[" WORD_ALONE "]))"
+                            : "(?:(?<=[" WORD_ALONE "])(?=[" WORD_ALONE "])|(?<![" WORD_ALONE "])(?![" WORD_ALONE
+                              "]))");
         else if (c == 'b')
             put(t, "\\x{8}");
         if (!t->in_class || c == 'b') return CAPP_OK;

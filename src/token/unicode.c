@@ -120,13 +120,25 @@ bool capp_put_lower_case(capp_text *out, capp_str text) {
 
 /* ---- Normalisation forms ----------------------------------------------------------------------------------------- */
 
+void capp_lead_step(capp_lead *lead, ptrdiff_t change, size_t size) {
+    if (lead->over) return;
+    lead->over = change > 0 ? lead->taken > lead->n : lead->taken >= lead->n;
+    if (lead->over) lead->size = size;
+    if (change <= 0) lead->taken += 1 + (size_t)-change;
+}
+
 /* Characters of a text between two that nothing is done to. */
 typedef struct segment {
     utf8proc_int32_t *data;
     size_t n, capacity;
+    capp_lead *lead; /* NULL: nobody asks, or no more */
 } segment;
 
+/* Marks characters of a decomposition but the first, where there is a lead. */
+enum { PUT_IN = 1 << 24, CHARACTER = PUT_IN - 1 };
+
 static unsigned class_of(int32_t c) {
+    c &= CHARACTER;
     unsigned class = (unsigned)utf8proc_get_property(c)->combining_class;
     return class && IN(younger, c) ? 0 : class;
 }
@@ -163,8 +175,53 @@ static bool sort_segment(segment *s) {
     return true;
 }
 
+static bool put_led(segment *s, capp_text *out, int32_t c, ptrdiff_t change) {
+    capp_lead_step(s->lead, change, out->size);
+    return capp_text_put_character(out, c);
+}
+
+static ptrdiff_t change_of(utf8proc_int32_t c) {
+    return c & PUT_IN ? 1 : 0;
+}
+
+/* What two characters make together, 0: nothing. */
+static int32_t composed(int32_t a, int32_t b) {
+    utf8proc_int32_t pair[] = {a, b};
+    return utf8proc_normalize_utf32(pair, 2, UTF8PROC_STABLE | UTF8PROC_COMPOSE) == 1 ? pair[0] : 0;
+}
+
+/* As composition by utf8proc, a character at a time: a starter takes up what it makes a character with, unless a mark
+ * of the same or a higher class stands between. */
+static bool put_segment_led(segment *s, unsigned form, capp_text *out) {
+    for (size_t i = 0, next; i < s->n; i = next) {
+        int32_t c = s->data[i] & CHARACTER;
+        ptrdiff_t change = change_of(s->data[i]);
+        size_t kept = i + 1;
+        unsigned last = 0; /* class of the last mark that is kept */
+        for (next = i + 1; form & CAPP_COMPOSE && !class_of(c) && next < s->n; next++) {
+            utf8proc_int32_t mark = s->data[next];
+            unsigned class = class_of(mark);
+            int32_t both = kept == i + 1 || last < class ? composed(c, mark & CHARACTER) : 0;
+            if (!both && !class) break;
+            if (both) {
+                c = both;
+                change += change_of(mark) - 1;
+            } else {
+                s->data[kept++] = mark;
+                last = class;
+            }
+        }
+        if (!put_led(s, out, c, change)) return false;
+        for (size_t k = i + 1; k < kept; k++)
+            if (!put_led(s, out, s->data[k] & CHARACTER, change_of(s->data[k]))) return false;
+    }
+    s->n = 0;
+    return true;
+}
+
 static bool end_segment(segment *s, unsigned form, capp_text *out) {
     if (!sort_segment(s)) return false;
+    if (s->lead) return put_segment_led(s, form, out);
     utf8proc_ssize_t n = (utf8proc_ssize_t)s->n;
     if (form & CAPP_COMPOSE && n > 1) n = utf8proc_normalize_utf32(s->data, n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
     for (utf8proc_ssize_t i = 0; i < n; i++)
@@ -179,6 +236,7 @@ static bool add_decomposed(segment *s, int32_t c, unsigned form) {
     int boundary = 0;
     utf8proc_ssize_t n =
         utf8proc_decompose_char(c, s->data + s->n, MOST_DECOMPOSED, (utf8proc_option_t)options, &boundary);
+    for (utf8proc_ssize_t i = 1; s->lead && i < n; i++) s->data[s->n + (size_t)i] |= PUT_IN;
     if (n > 0) s->n += (size_t)n;
     return true;
 }
@@ -190,15 +248,24 @@ static size_t plain_run(capp_str text, size_t at) {
     return end == text.size || end == at ? end - at : end - at - 1;
 }
 
+/* Characters that every form leaves alone. */
+static bool put_plain(segment *s, unsigned form, capp_text *out, capp_str text) {
+    if (!end_segment(s, form, out)) return false;
+    for (size_t i = 0; s->lead && !s->lead->over && i < text.size; i += capp_utf8_size(text.data + i))
+        capp_lead_step(s->lead, 0, out->size + i);
+    if (s->lead && s->lead->over) s->lead = NULL;
+    return capp_text_put(out, text.data, text.size);
+}
+
 static bool normalise(capp_text *out, segment *s, capp_str text, unsigned form) {
     for (size_t i = 0, size; i < text.size; i += size) {
         if ((size = plain_run(text, i))) {
-            if (!end_segment(s, form, out) || !capp_text_put(out, text.data + i, size)) return false;
+            if (!put_plain(s, form, out, (capp_str){text.data + i, size})) return false;
             continue;
         }
         int32_t c = capp_utf8_character(text.data + i, &size);
         if (c >= 0x80 && IN(younger, c)) {
-            if (!end_segment(s, form, out) || !capp_text_put(out, text.data + i, size)) return false;
+            if (!put_plain(s, form, out, (capp_str){text.data + i, size})) return false;
         } else if (!add_decomposed(s, c, form)) {
             return false;
         }
@@ -206,8 +273,8 @@ static bool normalise(capp_text *out, segment *s, capp_str text, unsigned form) 
     return end_segment(s, form, out);
 }
 
-capp_status capp_normalise(capp_text *out, capp_str text, unsigned form, capp_error *err) {
-    segment s = {0};
+capp_status capp_normalise(capp_text *out, capp_str text, unsigned form, capp_lead *lead, capp_error *err) {
+    segment s = {.lead = lead};
     bool done = normalise(out, &s, text, form);
     capp_free(s.data);
     return done ? CAPP_OK : capp_fail_memory(err, "a text in its normal form");

@@ -26,12 +26,27 @@ bool capp_is_word(int32_t c); /* \w: letters, marks, decimal digits, connectors,
 bool capp_is_punctuation(int32_t c);
 bool capp_is_mark(int32_t c);
 
+/* How much of a text that is being rewritten stands for the very beginning of what it was made from, by the rule of the
+ * tokenizers package: a character that takes the place of another stands where that one did, one that is put in besides
+ * stands where the character before it did, and at the front for the beginning itself. {.n = ...} to begin with. */
+typedef struct capp_lead {
+    size_t n;     /* characters of the text that stand for the beginning */
+    size_t taken; /* characters that have been rewritten */
+    size_t size;  /* once over: bytes of the result that stand for the beginning */
+    bool over;
+} capp_lead;
+
+/* A character is about to be written after size bytes. change: 1 where it is put in besides, else it takes the place of
+ * a character and of -change more. */
+void capp_lead_step(capp_lead *lead, ptrdiff_t change, size_t size);
+
 /* Appends text (valid UTF-8) in lower case, character by character. */
 bool capp_put_lower_case(capp_text *out, capp_str text);
 
 enum { CAPP_COMPOSE = 1, CAPP_COMPATIBLE = 2 }; /* NFD: 0; NFC, NFKD, NFKC: what they are with */
 
-/* Appends text (valid UTF-8) in a normalisation form. Time is linear in the text, whatever is in it. */
-capp_status capp_normalise(capp_text *out, capp_str text, unsigned form, capp_error *err);
+/* Appends text (valid UTF-8) in a normalisation form. Time is linear in the text, whatever is in it. lead may be NULL.
+ */
+capp_status capp_normalise(capp_text *out, capp_str text, unsigned form, capp_lead *lead, capp_error *err);
 
 #endif
