@@ -2,12 +2,13 @@
 import dataclasses
 import json
 import os
+import re
 import statistics
 import time
 
 # A run longer than this many seconds is repeated at most so often: the slow peers would take hours otherwise. The tables
 # say how many runs a median is of.
-LIMITS = ((25, 1), (10, 3))
+LIMITS = ((100, 1), (40, 3))
 
 
 class Skip(Exception):
@@ -27,8 +28,21 @@ class Bench:
     precision: str  # of capp: auto, bf16 or f32
     dtype: str      # of the Python peers beside it: bfloat16, or float32 on a machine without a unit for bfloat16
     threads: int
+    results: str    # folder of the results of this machine
+    only: str = ""  # a regular expression: measure those points only; see wants
     skipped: list = dataclasses.field(default_factory=list)
     count: int = 0
+
+    def wants(self, label):
+        return re.search(self.only, label) is not None
+
+    def before(self, work):
+        """What was measured before, of a piece of work of which only some points are measured now."""
+        path = f"{self.results}/{work}.json"
+        if not self.only or not os.path.exists(path):
+            return {}
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)["data"]
 
     def model(self, name):
         """Path of NAME.gguf, from the peers' models or capp's own."""

@@ -28,6 +28,8 @@ def options():
     parser.add_argument("--work", default="all", help=f"comma-separated, of {', '.join(WORKS)}; default all")
     parser.add_argument("--reps", type=int, default=5, help="repetitions, of which the median counts (5)")
     parser.add_argument("--quick", action="store_true", help="few points, once: tries the harness, measures nothing worth keeping")
+    parser.add_argument("--only", default="", metavar="REGEX",
+                        help="of the figure, only points like 'distinct bfloat16 32'; the others stay as measured before")
     parser.add_argument("--precision", default=None, choices=["auto", "bf16", "f32"], help="of capp (auto; f32 beside float32)")
     parser.add_argument("--dtype", choices=["bfloat16", "float32"], help="of the Python peers (by the machine)")
     parser.add_argument("--threads", type=int, default=2, help="of capp and of each peer (2)")
@@ -63,7 +65,7 @@ def main():
     folder = f"{o.results or HERE + ('/results-quick' if o.quick else '/results')}/{machine.slug()}"
     with tempfile.TemporaryDirectory() as scratch:
         bench = base.Bench(o.capp, o.kernels, *map(os.path.abspath, (o.peers, o.shared, o.models)), scratch,
-                           1 if o.quick else o.reps, o.quick, precision, dtype, o.threads)
+                           1 if o.quick else o.reps, o.quick, precision, dtype, o.threads, folder, o.only)
         facts = machine.describe(bench)
         about = {"machine": facts, "date": machine.today(), "commit": machine.commit(), "peers": machine.versions(bench),
                  "reps": bench.reps, "quick": o.quick, "precision": precision, "dtype": dtype}

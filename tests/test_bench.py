@@ -22,7 +22,7 @@ ROWS = [{"prompt": "one two three", "completions": ["a", "a b", "a b c", "d"]},
 @pytest.fixture
 def bench(capp, tiny_model, tmp_path):
     folder = Path(tiny_model).parent
-    return base.Bench(capp, "none", str(tmp_path / "none"), str(tmp_path), str(folder), str(tmp_path), 1, True, "f32", "float32", 1)
+    return base.Bench(capp, "none", str(tmp_path / "none"), str(tmp_path), str(folder), str(tmp_path), 1, True, "f32", "float32", 1, str(tmp_path))
 
 
 def test_the_tree_is_the_engines(bench, tiny_model, capp, tmp_path):

@@ -13,10 +13,10 @@ BATCH = 16
 THEIRS, OURS = "gpt2-random", "gpt2-random-f32"
 
 
-def methods(bench, peer, label, rows, weight_bytes, float32=False):
+def methods(bench, peer, label, rows):
     """name -> function, the peer's first: capp is held to the peak memory of CAPPr cached at the same point."""
     task, menus = bench.write(rows), bench.write([tasks.menu(row) for row in rows])
-    held = {}
+    held, weight_bytes = {}, engine.weights(bench, OURS)
 
     def cached():
         facts = peer.score(task, BATCH)
@@ -29,7 +29,7 @@ def methods(bench, peer, label, rows, weight_bytes, float32=False):
         f"generate 4 {label}": lambda: peer.generate(menus, 4, BATCH),
         f"generate 1 {label}": lambda: peer.generate(menus, 1, BATCH)}
     ours = {"capp": lambda: engine.evaluate(bench, OURS, task, memory=held.get("memory"))}
-    if float32:  # beside float32 peers, float32 to float32 too
+    if label != bench.dtype:  # beside float32 peers, float32 to float32 too
         ours["capp f32"] = lambda: engine.evaluate(bench, OURS, task, "f32", held.get("memory"))
     else:
         ours |= {f"capp generate {n}": lambda n=n: engine.generate(bench, OURS, menus, n, held.get("memory")) for n in (4, 1)}
@@ -42,14 +42,12 @@ def without_texts(facts):
     return facts
 
 
-def points(bench, peer, label, weight_bytes, sizes, form, reps, float32=False):
-    for n in sizes:
-        rows = tasks.figure(bench, n, form)
-        task, each = methods(bench, peer, label, rows, weight_bytes, float32)
-        facts = without_texts(base.agree(base.alternate(bench, each, reps)))
-        bench.say(f"{form}, {n} classes: {base.summary(facts)}")
-        yield {"name": f"{form} {label}", "form": form, "n": n, "dtype": label, "need": flops.needed(bench, OURS, task),
-               "methods": facts}
+def point(bench, peer, dtype, form, n, reps):
+    task, each = methods(bench, peer, dtype, tasks.figure(bench, n, form))
+    facts = without_texts(base.agree(base.alternate(bench, each, reps)))
+    bench.say(f"{form}, {n} classes: {base.summary(facts)}")
+    return {"name": f"{form} {dtype}", "form": form, "n": n, "dtype": dtype, "need": flops.needed(bench, OURS, task),
+            "methods": facts}
 
 
 def number_in(text, n):
@@ -58,24 +56,23 @@ def number_in(text, n):
     return int(found[0]) if found and int(found[0]) < n else None
 
 
-def accuracies(bench):
+def accuracies(bench, n):
     """Of each method with SmolLM2's weights; a text that names no choice is wrong."""
     with contextlib.ExitStack() as stack:
         peer = open_peer(bench, stack, "smollm2", bench.dtype)
-        for n in bench.pick((2, 8, 32), (2,)):
-            rows = tasks.figure(bench, n, "distinct", bench.pick(48, 8))
-            labels = [row["label"] for row in rows]
-            task, menus = bench.write(rows), bench.write([tasks.menu(row) for row in rows])
-            found = {"capp": engine.evaluate(bench, "smollm2", task)["predictions"]}
-            texts = {f"capp generate {k}": engine.generate(bench, "smollm2", menus, k)["texts"] for k in (4, 1)}
-            if peer:
-                for name, cached in (("cached", True), ("uncached", False)):
-                    found[f"CAPPr {name}"] = peer.score(task, BATCH, cached)["predictions"]
-                texts |= {f"generate {k}": peer.generate(menus, k, BATCH)["texts"] for k in (4, 1)}
-            found |= {name: [number_in(text, n) for text in each] for name, each in texts.items()}
-            yield {"n": n, "rows": len(rows), "dtype": bench.dtype,
-                   "accuracy": {name: base.share_equal(each, labels) for name, each in found.items()},
-                   "named": {name: sum(x is not None for x in each) / len(each) for name, each in found.items()}}
+        rows = tasks.figure(bench, n, "distinct", bench.pick(48, 8))
+        labels = [row["label"] for row in rows]
+        task, menus = bench.write(rows), bench.write([tasks.menu(row) for row in rows])
+        found = {"capp": engine.evaluate(bench, "smollm2", task)["predictions"]}
+        texts = {f"capp generate {k}": engine.generate(bench, "smollm2", menus, k)["texts"] for k in (4, 1)}
+        if peer:
+            for name, cached in (("cached", True), ("uncached", False)):
+                found[f"CAPPr {name}"] = peer.score(task, BATCH, cached)["predictions"]
+            texts |= {f"generate {k}": peer.generate(menus, k, BATCH)["texts"] for k in (4, 1)}
+        found |= {name: [number_in(text, n) for text in each] for name, each in texts.items()}
+        return {"n": n, "rows": len(rows), "dtype": bench.dtype,
+                "accuracy": {name: base.share_equal(each, labels) for name, each in found.items()},
+                "named": {name: sum(x is not None for x in each) / len(each) for name, each in found.items()}}
 
 
 def open_peer(bench, stack, model, dtype):
@@ -85,16 +82,34 @@ def open_peer(bench, stack, model, dtype):
         bench.skip(f"CAPPr and generation by transformers, {dtype}", why)
 
 
-def run(bench):
-    sizes = bench.pick((2, 4, 8, 12, 16, 20, 24, 28, 32), (2, 8))
-    weight_bytes, found = engine.weights(bench, OURS), []
-    with contextlib.ExitStack() as stack:
-        peer = open_peer(bench, stack, THEIRS, bench.dtype)
-        found += points(bench, peer, bench.dtype, weight_bytes, sizes, "distinct", bench.reps)
-        found += points(bench, peer, bench.dtype, weight_bytes, bench.pick((8, 16, 32), ()), "repeated", min(bench.reps, 3))
+def jobs(bench):
+    """(label, dtype of the peer, function that measures) of all there is, peer by peer."""
+    sizes, few = bench.pick((2, 4, 8, 12, 16, 20, 24, 28, 32), (2, 8)), min(bench.reps, 3)
+    works = [(bench.dtype, "distinct", sizes, bench.reps), (bench.dtype, "repeated", bench.pick((8, 16, 32), ()), few)]
     if bench.dtype != "float32":
-        with contextlib.ExitStack() as stack:
-            peer = open_peer(bench, stack, THEIRS, "float32")
-            found += points(bench, peer, "float32", weight_bytes, bench.pick((2, 8, 32), (2,)), "distinct", min(bench.reps, 3),
-                            float32=True)
-    return {"points": found, "accuracy": list(accuracies(bench))}
+        works.append(("float32", "distinct", bench.pick((2, 8, 32), (2,)), few))
+    for dtype, form, each, reps in works:
+        for n in each:
+            yield f"{form} {dtype} {n}", dtype, lambda peer, d=dtype, f=form, n=n, r=reps: point(bench, peer, d, f, n, r)
+    for n in bench.pick((2, 8, 32), (2,)):
+        yield f"accuracy {n}", None, lambda _, n=n: accuracies(bench, n)
+
+
+def run(bench):
+    """Of what bench.only leaves out, results measured before are kept."""
+    before, peer, dtype = bench.before("figure"), None, None
+    found = {f"{x['name']} {x['n']}": x for x in before.get("points", ())}
+    found |= {f"accuracy {x['n']}": x for x in before.get("accuracy", ())}
+    with contextlib.ExitStack() as outer:
+        stack = outer.enter_context(contextlib.ExitStack())
+        for label, wanted, job in jobs(bench):
+            if not bench.wants(label):
+                continue
+            if wanted != dtype and wanted:
+                stack.close()
+                peer, dtype = open_peer(bench, stack, THEIRS, wanted), wanted
+            found[label] = job(peer)
+    order = [label for label, *_ in jobs(bench)]
+    results = {label: found[label] for label in order if label in found}
+    return {"points": [x for label, x in results.items() if not label.startswith("accuracy")],
+            "accuracy": [x for label, x in results.items() if label.startswith("accuracy")]}
