@@ -65,7 +65,7 @@ def test_a_bar_above_three_quarters_of_the_roofline_gives_way():
 
 
 def test_methods_take_turns_and_slow_ones_run_less(bench):
-    order, times = [], {"a": 1, "slow": 12, "slower": 30}
+    order, times = [], {"a": 1, "slow": 50, "slower": 120}
 
     def run(name):
         order.append(name)
