@@ -23,7 +23,7 @@ capp beside its peers, each figure from one run of `make bench` in which the met
 How it is measured:
 
 - Seconds are those of scoring, with the model loaded, median of the runs; the same rows, the same classes, {threads} threads
-  each. Slow methods are run less often: three times above 10 s, once above 25 s. The column `runs` says how many times.
+  each. Slow methods are run less often: three times above 40 s, once above 100 s. The column `runs` says how many times.
 - A ratio is the peer's time by capp's, repetition by repetition where both have as many, else median by median.
 - capp runs with `--precision auto`, its default, unless a column says otherwise: rows that it scores a second time in float32
   are inside its times.

@@ -16,7 +16,8 @@ FLAGS = ("-np 77 -c 16", "-np 77 -c 6", "-np 77 -c 16 -fa off", "-np 77 -c 16 -b
 def point(bench, name, form, rows, theirs, reps, opened=None):
     """theirs: name -> function of nothing; opened: an object whose process they use."""
     task = bench.write(rows)
-    methods = {**theirs, "capp": lambda: engine.evaluate(bench, MODEL, task)}
+    methods = {**theirs, "capp": lambda: engine.evaluate(bench, MODEL, task),
+               "capp, prediction only": lambda: engine.evaluate(bench, MODEL, task, options=("--only-prediction",))}
     facts = base.agree(base.alternate(bench, methods, reps))
     bench.say(f"{form}, {len(rows)} texts: {base.summary(facts)}")
     return {"name": name, "form": form, "texts": len(rows), "need": flops.needed(bench, MODEL, task), "methods": facts}
