@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "counted.h"
 #include "file/gguf.h"
 #include "gguf_writer.h"
 #include "kernel/dequant.h"
@@ -44,40 +45,8 @@ static _Noreturn void fail(const char *what) {
     abort();
 }
 
-/* ---- Allocator: counts, caps, fails when told -------------------------------------------------------------------- */
-
-enum { BEFORE = 16 }; /* bytes before a block, which hold its size */
-static size_t live, cap;
-static uint64_t until_failure; /* allocations that succeed; then one fails */
-
-static void *take(void *block, size_t old, size_t n) {
-    if (!until_failure--) return NULL;
-    if (n > cap || live - old > cap - n) fail("allocates out of proportion to the file");
-    unsigned char *p = realloc(block, n + BEFORE);
-    if (!p) fail("out of memory");
-    memcpy(p, &n, sizeof n);
-    live += n - old;
-    return p + BEFORE;
-}
-
-static size_t size_of(void *p) {
-    size_t n;
-    memcpy(&n, (unsigned char *)p - BEFORE, sizeof n);
-    return n;
-}
-
-static void *fuzz_malloc(size_t n) {
-    return take(NULL, 0, n);
-}
-
-static void *fuzz_realloc(void *p, size_t n) {
-    return p ? take((unsigned char *)p - BEFORE, size_of(p), n) : take(NULL, 0, n);
-}
-
-static void fuzz_free(void *p) {
-    if (!p) return;
-    live -= size_of(p);
-    free((unsigned char *)p - BEFORE);
+static void excess(void) {
+    fail("allocates out of proportion to the file");
 }
 
 /* ---- Seeds ------------------------------------------------------------------------------------------------------- */
@@ -340,13 +309,11 @@ static void try_one(bytes b) {
         vocabularies += use_vocabulary(g);
     }
     capp_gguf_free(g);
-    if (live) fail("memory is not freed");
+    if (counted.live) fail("memory is not freed");
 }
 
 /* Seeds that do not open would make all this idle. */
 static void try_seeds(void) {
-    cap = SIZE_MAX;
-    until_failure = UINT64_MAX;
     for (size_t i = 0; i < n_seeds; i++) try_one(seeds[i]);
     if (opened < n_seeds || vocabularies < 2) fail("a seed or a vocabulary in one does not open");
     opened = vocabularies = 0;
@@ -373,15 +340,16 @@ int main(int argc, char **argv) {
         if (!add_file(argv[i])) return 2;
     if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(report);
     signal(SIGALRM, hang);
-    capp_set_allocator(fuzz_malloc, fuzz_realloc, fuzz_free);
+    counted_install();
     try_seeds();
+    counted.excess = excess;
     for (uint64_t i = 0; i < mutations; i++) {
         if (i % 64 == 0) alarm(SECONDS);
         current = seed + i;
         uint64_t r = current;
         bytes b = mutant(&r);
-        cap = ((size_t)64 << 20) + 64 * b.size;
-        until_failure = below(&r, 16) ? UINT64_MAX : below(&r, 24);
+        counted.cap = ((size_t)64 << 20) + 64 * b.size;
+        counted_fail_after(below(&r, 16) ? COUNTED_NEVER : below(&r, 24));
         try_one(b);
         free(b.data);
     }

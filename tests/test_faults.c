@@ -3,31 +3,9 @@
 #include <unistd.h>
 
 #include "capp.h"
+#include "counted.h"
 #include "test.h"
 #include "tiny.h"
-
-static size_t countdown, live;
-
-static bool fails(void) {
-    return countdown && !--countdown;
-}
-
-static void *failing_malloc(size_t n) {
-    void *p = fails() ? NULL : malloc(n);
-    live += p != NULL;
-    return p;
-}
-
-static void *failing_realloc(void *p, size_t n) {
-    void *q = fails() ? NULL : realloc(p, n);
-    live += q && !p;
-    return q;
-}
-
-static void failing_free(void *p) {
-    live -= p != NULL;
-    free(p);
-}
 
 static bool take_result(void *user, const capp_result *result) {
     (void)user;
@@ -138,17 +116,16 @@ static void check_every_failure(const char *arch) {
     char path[64];
     capp_error err;
     tiny_model_file(arch, 1, path);
-    CHECK_INT(capp_set_allocator(failing_malloc, failing_realloc, failing_free), CAPP_OK);
+    counted_install();
     CHECK_OK(whole_run(path, &err), err);
-    CHECK_INT(live, 0);
+    CHECK_INT(counted.live, 0);
     size_t failures = 0;
     for (size_t n = 1;; n++) {
-        countdown = n;
+        counted_fail_after(n - 1);
         err.message[0] = 0;
         capp_status st = whole_run(path, &err);
-        if (live) FAIL("allocation %zu failing leaks %zu blocks", n, live);
-        if (countdown) break; /* fewer than n allocations: all have had their turn */
-        countdown = 0;
+        if (counted.live) FAIL("allocation %zu failing leaks %zu bytes", n, counted.live);
+        if (!counted.failed) break;  /* fewer than n allocations: all have had their turn */
         if (st == CAPP_OK) continue; /* one that can be done without: capp_describe says so as a fact */
         failures++;
         if (st != CAPP_ENOMEM) FAIL("allocation %zu failing gives %s: %s", n, capp_status_name(st), err.message);
@@ -169,6 +146,6 @@ TEST(allocations_fail_in_turn_gpt2) {
 }
 
 TEST(allocators_come_whole) {
-    CHECK_INT(capp_set_allocator(failing_malloc, NULL, failing_free), CAPP_EINVAL);
+    CHECK_INT(capp_set_allocator(malloc, NULL, free), CAPP_EINVAL);
     CHECK_INT(capp_set_allocator(NULL, NULL, NULL), CAPP_OK);
 }
