@@ -101,7 +101,8 @@ static capp_status use_model(const capp_model *model, capp_error *err) {
     return st;
 }
 
-static capp_status whole_run(const char *path, capp_error *err) {
+static capp_status open_and(capp_status (*use)(const capp_model *model, capp_error *err), const char *path,
+                            capp_error *err) {
     capp_model_options options;
     capp_model *model;
     capp_status st;
@@ -110,9 +111,17 @@ static capp_status whole_run(const char *path, capp_error *err) {
     options.memory = 8 << 20;
     if ((st = capp_describe(path, take_fact, NULL, err)) != CAPP_OK) return st;
     if ((st = capp_model_open(&model, path, &options, err)) != CAPP_OK) return st;
-    st = use_model(model, err);
+    st = use ? use(model, err) : CAPP_OK;
     capp_model_free(model);
     return st;
+}
+
+static capp_status whole_run(const char *path, capp_error *err) {
+    return open_and(use_model, path, err);
+}
+
+static capp_status open_only(const char *path, capp_error *err) {
+    return open_and(NULL, path, err);
 }
 
 /* least: fewer failures than these would mean that the run did little. */
@@ -194,7 +203,8 @@ static void remove_one(const char *folder, const char *name, const char *user) {
     unlink(path);
 }
 
-/* A model of tests/fixtures/tiny with a tokenizer that knows few enough tokens. */
+/* A model of tests/fixtures/tiny with a tokenizer that knows few enough tokens. What is done with it once it is open is
+ * no different from above. */
 static void check_folder(const char *family) {
     char from[128], path[] = "/tmp/capp-folder-XXXXXX";
     snprintf(from, sizeof from, "tests/fixtures/tiny/%s", family);
@@ -202,7 +212,7 @@ static void check_folder(const char *family) {
     each_file(from, link_one, path);
     link_file("tests/fixtures/tokenizers/suffix.json", path, "tokenizer.json");
     write_text(path, "tokenizer_config.json", "{\"bos_token\": \"\\u0061\", \"eos_token\": {\"content\": \"b\"}}");
-    check_every_failure(whole_run, path, 150);
+    check_every_failure(open_only, path, 60);
     each_file(path, remove_one, NULL);
     rmdir(path);
 }
