@@ -48,9 +48,9 @@ def random_blocks(kind, n, rng, deviation):
 class Weights(tiny.Weights):
     """Matrices of the types in turn, stored as they are or dequantised."""
 
-    def __init__(self, writer, kinds, stored):
+    def __init__(self, writer, kinds, stored, scaled=False):
         super().__init__(writer, 7)
-        self.kinds, self.stored, self.n = kinds, stored, 0
+        self.kinds, self.stored, self.scaled, self.n = kinds, stored, scaled, 0
 
     def matrix(self, name, outputs, inputs, scale=1.0, experts=None):
         kind = self.kinds[self.n % len(self.kinds)]
@@ -59,10 +59,22 @@ class Weights(tiny.Weights):
         rows = outputs * (experts or 1)
         data = random_blocks(kind, rows * inputs // elements, self.random, scale / np.sqrt(inputs))
         data = data.reshape(*([experts] if experts else []), outputs, inputs // elements * size)
+        scales = self.scales(name, experts or 1) if self.scaled and kind == "NVFP4" and name != "token_embd" else None
         if self.stored:
             self.writer.add_tensor(name + ".weight", data, raw_dtype=blocks.NUMBERS[kind])
-        else:
-            self.writer.add_tensor(name + ".weight", blocks.dequantize(kind, data))
+            return
+        values = blocks.dequantize(kind, data)
+        if scales is not None:
+            values = values * (scales.reshape(-1, 1, 1) if experts else scales)
+        self.writer.add_tensor(name + ".weight", values)
+
+    def scales(self, name, n):
+        """Factors of a tensor, or of each expert in it, as llama.cpp keeps them beside NVFP4."""
+        scales = np.random.default_rng(list(name.encode())).uniform(0.5, 1.5, n).astype(np.float32)
+        if self.stored:
+            self.writer.add_tensor(name + ".scale", scales)
+            self.writer.add_tensor(name + ".input_scale", np.ones(n, np.float32))
+        return scales
 
 
 def add_layer(weights, prefix, experts):
@@ -78,7 +90,7 @@ def add_layer(weights, prefix, experts):
         weights.matrix(f"{prefix}ffn_{name}{'_exps' if experts else ''}", WIDTH, WIDTH, experts=experts)
 
 
-def make(path, kinds, stored, experts=None):
+def make(path, kinds, stored, experts=None, scaled=False, spoil=None):
     layers = min(2, len(kinds))
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_context_length(128)
@@ -94,12 +106,14 @@ def make(path, kinds, stored, experts=None):
         writer.add_expert_count(experts)
         writer.add_expert_used_count(2)
     tokens = tiny.add_byte_level(writer, "smollm")
-    weights = Weights(writer, kinds, stored)
+    weights = Weights(writer, kinds, stored, scaled)
     weights.matrix("token_embd", tokens, WIDTH, 3.0)
     for i in range(layers):
         add_layer(weights, f"blk.{i}.", experts)
     weights.norm("output_norm", WIDTH)
     weights.matrix("output", tokens, WIDTH, 3.0)
+    if spoil:
+        spoil(writer)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -113,8 +127,8 @@ def pair(tmp_path, monkeypatch):
     for kind, size in blocks.SIZES.items():
         monkeypatch.setitem(gguf.constants.GGML_QUANT_SIZES, blocks.NUMBERS[kind], size)
 
-    def both(kinds, experts=None):
-        return [make(tmp_path / f"{stored}.gguf", kinds, stored, experts) for stored in (True, False)]
+    def both(kinds, experts=None, scaled=False):
+        return [make(tmp_path / f"{stored}.gguf", kinds, stored, experts, scaled) for stored in (True, False)]
 
     return both
 
@@ -159,6 +173,27 @@ def test_mixed_types(build, capp, pair, experts):
         assert printed == scored(build, plain, isa)
     for precision in ("f32", "auto"):
         assert logprobs(capp, quantised, precision) == logprobs(capp, plain, precision)
+
+
+@pytest.mark.parametrize("experts", [None, EXPERTS])
+def test_scales_beside_nvfp4(build, pair, tmp_path, experts):
+    quantised, plain = pair(["NVFP4", "Q8_0", "NVFP4", "NVFP4"], experts, scaled=True)
+    printed = scored(build, quantised, "avx2")
+    check_spread(printed)
+    assert printed == scored(build, plain, "avx2")
+    unscaled = make(tmp_path / "unscaled.gguf", ["NVFP4", "Q8_0", "NVFP4", "NVFP4"], True, experts)
+    assert printed != scored(build, unscaled, "avx2")
+
+
+@pytest.mark.parametrize("kind, name, n, message", [
+    ("NVFP4", "blk.0.attn_q.scale", 2, "tensor blk.0.attn_q.scale is not 1 number"),
+    ("Q8_0", "blk.0.attn_q.scale", 1, "tensor blk.0.attn_q.scale has no place"),
+    ("NVFP4", "blk.0.attn_norm.scale", 1, "tensor blk.0.attn_norm.scale has no place"),
+])
+def test_scales_that_have_no_place(build, tmp_path, kind, name, n, message):
+    path = make(tmp_path / "model.gguf", [kind], True, spoil=lambda w: w.add_tensor(name, np.ones(n, np.float32)))
+    done = subprocess.run([build / "tests" / "model_tool", path, "ref"], input="", capture_output=True, text=True)
+    assert done.returncode == 2 and message in done.stderr, done.stderr
 
 
 def numbers_of(printed):

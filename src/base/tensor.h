@@ -81,7 +81,8 @@ typedef struct capp_tensor {
     uint32_t type;    /* a capp_type that capp_type_get knows */
     uint64_t elements;
     uint64_t bytes;
-    const void *data; /* aligned as the file aligned it */
+    const void *data;   /* aligned as the file aligned it */
+    const float *scale; /* the numbers in data are to be multiplied by it; NULL: they are as they are */
 } capp_tensor;
 
 #endif
