@@ -262,18 +262,6 @@ BODY block_tq2_0(float *restrict y, const uint8_t *restrict b) {
             for (int i = 0; i < 32; i++) *y++ = d * (float)((b[32 * half + i] >> shift & 3) - 1);
 }
 
-/* half d, 128 bits: d where set, else -d */
-BODY block_q1_0(float *restrict y, const uint8_t *restrict b) {
-    float d = load_half(b);
-    for (int i = 0; i < 128; i++) y[i] = d * (float)((b[2 + i / 8] >> i % 8 & 1) * 2 - 1);
-}
-
-/* half d, 64 pairs of bits */
-BODY block_q2_0(float *restrict y, const uint8_t *restrict b) {
-    float d = load_half(b);
-    for (int i = 0; i < 64; i++) y[i] = d * (float)((b[2 + i / 4] >> i % 4 * 2 & 3) - 1);
-}
-
 #include "kernel/codebooks.inc"
 
 /* X(type, elements a block, bytes a block, body of one block) */
