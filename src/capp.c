@@ -2,12 +2,12 @@
  * generation in generate.c.
  */
 #define _GNU_SOURCE
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
 #include <time.h>
 
+#include "base/available.h"
 #include "base/cpu.h"
 #include "kernel/peak.h"
 #include "session.h"
@@ -24,19 +24,11 @@ void capp_model_options_init(capp_model_options *options) {
     memset(options, 0, sizeof *options);
 }
 
-/* A quarter of the memory that the system could give now, at most 4 GiB. */
+/* A quarter of the memory that the system, or the process's control group, could give now, at most 4 GiB. */
 static uint64_t default_memory(void) {
     struct sysinfo info;
-    uint64_t available = 0;
-    FILE *file = fopen("/proc/meminfo", "re");
-    if (file) {
-        static const char name[] = "MemAvailable:"; /* in KiB */
-        char line[128];
-        while (fgets(line, sizeof line, file))
-            if (!strncmp(line, name, sizeof name - 1)) available = strtoull(line + sizeof name - 1, NULL, 10) * 1024;
-        fclose(file);
-    }
-    if (!available && !sysinfo(&info)) available = (uint64_t)info.freeram * info.mem_unit;
+    uint64_t available = capp_available_memory("");
+    if (available == UINT64_MAX && !sysinfo(&info)) available = (uint64_t)info.freeram * info.mem_unit;
     available /= 4;
     if (available > (uint64_t)4096 * MIB) available = (uint64_t)4096 * MIB;
     return available < 64 * MIB ? 64 * MIB : available;

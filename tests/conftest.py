@@ -136,3 +136,21 @@ def tiny_gpt2(tmp_path_factory):
 def tiny_gemma3(tmp_path_factory):
     """With SentencePiece and sliding windows."""
     return tiny(tmp_path_factory, "gemma3")
+
+
+@pytest.fixture
+def model(tiny_model):
+    """Options of the command that name the tiny model."""
+    return ["-m", str(tiny_model)]
+
+
+@pytest.fixture
+def write(tmp_path):
+    """write(name, content): a file, and its path."""
+
+    def write_file(name, content):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write_file

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "counted.h"
 #include "model/model.h"
 
 enum { MOST_SEEDS = 64, MOST_FILE = 1 << 20, SECONDS = 60, MOST_EDITS = 2 };
@@ -31,43 +32,6 @@ static _Noreturn void fail(const char *what) {
 static void hang(int signal) {
     (void)signal;
     fail("no progress");
-}
-
-/* ---- Allocator: counts, caps, fails when told ----------------------------------------------------------------------
- */
-
-enum { BEFORE = 16 };
-static size_t live, cap;
-static uint64_t until_failure;
-
-static void *take(void *block, size_t old, size_t n) {
-    if (!until_failure--) return NULL;
-    if (n > cap || live - old > cap - n) return NULL; /* a model may be as large as it says: that is no damage */
-    unsigned char *p = realloc(block, n + BEFORE);
-    if (!p) return NULL;
-    memcpy(p, &n, sizeof n);
-    live += n - old;
-    return p + BEFORE;
-}
-
-static size_t size_of(void *p) {
-    size_t n;
-    memcpy(&n, (unsigned char *)p - BEFORE, sizeof n);
-    return n;
-}
-
-static void *fuzz_malloc(size_t n) {
-    return take(NULL, 0, n);
-}
-
-static void *fuzz_realloc(void *p, size_t n) {
-    return p ? take((unsigned char *)p - BEFORE, size_of(p), n) : take(NULL, 0, n);
-}
-
-static void fuzz_free(void *p) {
-    if (!p) return;
-    live -= size_of(p);
-    free((unsigned char *)p - BEFORE);
 }
 
 /* ---- Mutations -----------------------------------------------------------------------------------------------------
@@ -167,7 +131,7 @@ static void try_one(bytes config, bytes data, capp_pool *pool) {
     capp_source s = {NULL, NULL};
     capp_weights *weights = NULL;
     capp_error err = {0};
-    size_t before = live;
+    size_t before = counted.live;
     const capp_kernels *kernels = capp_kernels_named("ref");
     capp_status st = capp_folder_parse(&s.folder, config.data, config.size, data.data, data.size, "fuzz", &err);
     if ((st != CAPP_OK) != !s.folder) fail("capp_folder_parse: status and pointer disagree");
@@ -180,7 +144,7 @@ static void try_one(bytes config, bytes data, capp_pool *pool) {
     if (st != CAPP_OK && (err.status != st || !err.message[0])) fail("a failure without a message");
     capp_weights_free(weights);
     if (s.folder) capp_source_close(&s);
-    if (live != before) fail("memory is not freed");
+    if (counted.live != before) fail("memory is not freed");
 }
 
 static bytes read_file(const char *folder, const char *name) {
@@ -201,9 +165,8 @@ int main(int argc, char **argv) {
     uint64_t mutations = strtoull(argv[1], NULL, 10), seed = strtoull(argv[2], NULL, 10);
     capp_pool *pool;
     capp_error err;
-    capp_set_allocator(fuzz_malloc, fuzz_realloc, fuzz_free);
-    cap = (size_t)256 << 20;
-    until_failure = UINT64_MAX;
+    counted_install();
+    counted.cap = (size_t)256 << 20; /* without `excess`: a model may be as large as it says, that is no damage */
     if (capp_pool_open(&pool, 1, &err) != CAPP_OK) return 2;
     for (int i = 3; i < argc && n_seeds < MOST_SEEDS; i++) {
         configs[n_seeds] = read_file(argv[i], "config.json");
@@ -230,9 +193,9 @@ int main(int argc, char **argv) {
         }
         config = exact(config);
         data = exact(data);
-        until_failure = next(&r) % 16 ? UINT64_MAX : next(&r) % 64;
+        counted_fail_after(next(&r) % 16 ? COUNTED_NEVER : next(&r) % 64);
         try_one(config, data, pool);
-        until_failure = UINT64_MAX;
+        counted_fail_after(COUNTED_NEVER);
         free(config.data);
         free(data.data);
     }

@@ -1,6 +1,7 @@
 /* fuzz_gguf MUTATIONS SEED [FILE...]: damages small GGUF files at random, in memory, and opens them: the file itself,
- * then its vocabulary, with which some text is tokenised. Built with sanitizers. Fails on a crash, on memory that is
- * not freed, on a failure without a message, on allocations out of proportion to the file, and on hanging.
+ * then its vocabulary, with which some text is tokenised, and its weights. Built with sanitizers. Fails on a crash, on
+ * memory that is not freed, on a failure without a message, on allocations out of proportion to the file, and on
+ * hanging.
  *
  * Mutation number i draws from SEED + i alone: `fuzz_gguf 1 N` repeats the one that a failure names (with the same
  * files). Files of one's own are added to those built here. */
@@ -9,11 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
+#include "counted.h"
 #include "file/gguf.h"
 #include "gguf_writer.h"
 #include "kernel/dequant.h"
+#include "model/model.h"
 #include "token/vocab.h"
 
 enum { MOST_SEEDS = 64, MOST_FILE = 1 << 20, SECONDS = 60 };
@@ -21,6 +25,7 @@ enum { MOST_SEEDS = 64, MOST_FILE = 1 << 20, SECONDS = 60 };
 typedef struct bytes {
     unsigned char *data;
     size_t size;
+    size_t most; /* of a seed: where mutations begin at the latest */
 } bytes;
 
 static bytes seeds[MOST_SEEDS];
@@ -33,7 +38,7 @@ static void report(void) {
 
 static void hang(int signal) {
     (void)signal;
-    fprintf(stderr, "fuzz_gguf: no progress for %d s\n", SECONDS);
+    fprintf(stderr, "fuzz_gguf: no progress for %d s of processor time\n", SECONDS);
     report();
     _exit(1);
 }
@@ -44,40 +49,8 @@ static _Noreturn void fail(const char *what) {
     abort();
 }
 
-/* ---- Allocator: counts, caps, fails when told -------------------------------------------------------------------- */
-
-enum { BEFORE = 16 }; /* bytes before a block, which hold its size */
-static size_t live, cap;
-static uint64_t until_failure; /* allocations that succeed; then one fails */
-
-static void *take(void *block, size_t old, size_t n) {
-    if (!until_failure--) return NULL;
-    if (n > cap || live - old > cap - n) fail("allocates out of proportion to the file");
-    unsigned char *p = realloc(block, n + BEFORE);
-    if (!p) fail("out of memory");
-    memcpy(p, &n, sizeof n);
-    live += n - old;
-    return p + BEFORE;
-}
-
-static size_t size_of(void *p) {
-    size_t n;
-    memcpy(&n, (unsigned char *)p - BEFORE, sizeof n);
-    return n;
-}
-
-static void *fuzz_malloc(size_t n) {
-    return take(NULL, 0, n);
-}
-
-static void *fuzz_realloc(void *p, size_t n) {
-    return p ? take((unsigned char *)p - BEFORE, size_of(p), n) : take(NULL, 0, n);
-}
-
-static void fuzz_free(void *p) {
-    if (!p) return;
-    live -= size_of(p);
-    free((unsigned char *)p - BEFORE);
+static void excess(void) {
+    fail("allocates out of proportion to the file");
 }
 
 /* ---- Seeds ------------------------------------------------------------------------------------------------------- */
@@ -85,6 +58,7 @@ static void fuzz_free(void *p) {
 static void add_seed(gguf_writer *w) {
     bytes *seed = &seeds[n_seeds++];
     seed->data = gguf_writer_finish(w, &seed->size);
+    seed->most = seed->size;
 }
 
 static gguf_writer *every_kind(void) {
@@ -107,17 +81,53 @@ static gguf_writer *every_kind(void) {
     return w;
 }
 
+/* One of every type that capp reads. */
 static gguf_writer *with_tensors(void) {
-    static const uint32_t types[] = {CAPP_TYPE_F32,  CAPP_TYPE_F16,  CAPP_TYPE_BF16, CAPP_TYPE_Q4_0,
-                                     CAPP_TYPE_Q5_1, CAPP_TYPE_Q8_0, CAPP_TYPE_Q4_K, CAPP_TYPE_Q6_K};
     gguf_writer *w = gguf_writer_new();
     gguf_writer_version(w, 2);
-    for (size_t i = 0; i < 8; i++) {
-        capp_type_info type = capp_type_get(types[i]);
-        gguf_writer_tensor(w, type.name, types[i], 2, (uint64_t[]){256, 1}, NULL,
-                           256 / type.block_elems * type.block_bytes);
+    for (uint32_t n = 0; n < CAPP_FIRST_FOREIGN_TYPE; n++) {
+        capp_type_info type = capp_type_get(n);
+        if (!capp_dequant(n)) continue;
+        gguf_writer_tensor(w, type.name, n, 2, (uint64_t[]){256, 1}, NULL, 256 / type.block_elems * type.block_bytes);
     }
     return w;
+}
+
+static void add_matrix(gguf_writer *w, const char *name, uint32_t type, uint64_t k, uint64_t n) {
+    capp_type_info info = capp_type_get(type);
+    gguf_writer_tensor(w, name, type, n > 1 ? 2 : 1, (uint64_t[]){k, n}, NULL,
+                       k * n / info.block_elems * info.block_bytes);
+}
+
+/* A Llama of one layer whose matrices are of as many types. */
+static void add_model(void) {
+    gguf_writer *w = gguf_writer_new();
+    gguf_writer_str(w, "general.architecture", "llama");
+    gguf_writer_u32(w, "llama.context_length", 16);
+    gguf_writer_u32(w, "llama.embedding_length", 64);
+    gguf_writer_u32(w, "llama.block_count", 1);
+    gguf_writer_u32(w, "llama.feed_forward_length", 256);
+    gguf_writer_u32(w, "llama.attention.head_count", 4);
+    gguf_writer_u32(w, "llama.attention.head_count_kv", 1);
+    gguf_writer_u32(w, "llama.attention.key_length", 64);
+    gguf_writer_u32(w, "llama.attention.value_length", 64);
+    gguf_writer_u32(w, "llama.rope.dimension_count", 64);
+    gguf_writer_f32(w, "llama.attention.layer_norm_rms_epsilon", 1e-5F);
+    add_matrix(w, "token_embd.weight", CAPP_TYPE_Q2_0, 64, 8);
+    add_matrix(w, "output_norm.weight", CAPP_TYPE_F32, 64, 1);
+    add_matrix(w, "blk.0.attn_norm.weight", CAPP_TYPE_F32, 64, 1);
+    add_matrix(w, "blk.0.attn_q.weight", CAPP_TYPE_NVFP4, 64, 256);
+    add_matrix(w, "blk.0.attn_q.scale", CAPP_TYPE_F32, 1, 1);
+    add_matrix(w, "blk.0.attn_q.input_scale", CAPP_TYPE_F32, 1, 1);
+    add_matrix(w, "blk.0.attn_k.weight", CAPP_TYPE_IQ4_NL, 64, 64);
+    add_matrix(w, "blk.0.attn_v.weight", CAPP_TYPE_MXFP4, 64, 64);
+    add_matrix(w, "blk.0.attn_output.weight", CAPP_TYPE_IQ3_S, 256, 64);
+    add_matrix(w, "blk.0.ffn_norm.weight", CAPP_TYPE_F16, 64, 1);
+    add_matrix(w, "blk.0.ffn_gate.weight", CAPP_TYPE_Q4_0, 64, 256);
+    add_matrix(w, "blk.0.ffn_up.weight", CAPP_TYPE_Q5_1, 64, 256);
+    add_matrix(w, "blk.0.ffn_down.weight", CAPP_TYPE_IQ1_M, 256, 64);
+    add_seed(w);
+    seeds[n_seeds - 1].most = 2048; /* about where the data begin, which cannot be wrong */
 }
 
 static gguf_writer *byte_level_vocabulary(void) {
@@ -171,7 +181,7 @@ static bool add_file(const char *path) {
         free(data);
         return false;
     }
-    seeds[n_seeds++] = (bytes){data, size};
+    seeds[n_seeds++] = (bytes){data, size, size};
     return true;
 }
 
@@ -211,11 +221,13 @@ static void splice(bytes *b, size_t at, size_t cut, const unsigned char *with, s
     memcpy(made + at, with, n);
     memcpy(made + at + n, b->data + at + cut, b->size - at - cut);
     free(b->data);
-    *b = (bytes){made, b->size - cut + n};
+    b->data = made;
+    b->size = b->size - cut + n;
 }
 
 static void mutate(bytes *b, uint64_t *r) {
-    size_t at = up_to(r, b->size), left = b->size - at, n = up_to(r, left < 64 ? left : 64);
+    size_t at = up_to(r, b->most < b->size ? b->most : b->size), left = b->size - at,
+           n = up_to(r, left < 64 ? left : 64);
     const bytes *other = &seeds[below(r, n_seeds)];
     size_t from = up_to(r, other->size), take_n = up_to(r, other->size - from < 64 ? other->size - from : 64);
     uint64_t value = interesting(r);
@@ -252,11 +264,11 @@ static void mutate(bytes *b, uint64_t *r) {
 /* Exactly as many bytes as there are, so that AddressSanitizer sees a read past the end. */
 static bytes mutant(uint64_t *r) {
     const bytes *seed = &seeds[below(r, n_seeds)];
-    bytes b = {malloc(seed->size + 1), seed->size};
+    bytes b = {malloc(seed->size + 1), seed->size, seed->most};
     if (!b.data) abort();
     memcpy(b.data, seed->data, seed->size);
     for (size_t n = 1 + up_to(r, below(r, 8) ? 1 : 12); n; n--) mutate(&b, r);
-    bytes exact = {malloc(b.size ? b.size : 1), b.size};
+    bytes exact = {malloc(b.size ? b.size : 1), b.size, 0};
     if (!exact.data) abort();
     memcpy(exact.data, b.data, b.size);
     free(b.data);
@@ -324,9 +336,27 @@ static bool use_vocabulary(const capp_gguf *g) {
     return true;
 }
 
-static uint64_t opened, vocabularies; /* files and vocabularies that open */
+static capp_pool *pool;
+
+/* Whether they open. A model may be as large as it says: that it takes too much memory is no damage. */
+static bool use_weights(capp_gguf *g) {
+    capp_source s = {g, NULL};
+    const capp_kernels *kernels = capp_kernels_named("ref");
+    capp_weights *weights;
+    capp_error err = {0};
+    counted.excess = NULL;
+    capp_status st = capp_weights_open(&weights, &s, kernels, kernels->f32, pool, &err);
+    counted.excess = excess;
+    if ((st != CAPP_OK) != !weights) fail("capp_weights_open: status and pointer disagree");
+    if (st != CAPP_OK && (err.status != st || !err.message[0])) fail("capp_weights_open: failure without a message");
+    capp_weights_free(weights);
+    return st == CAPP_OK;
+}
+
+static uint64_t opened, vocabularies, models; /* files, vocabularies and weights that open */
 
 static void try_one(bytes b) {
+    size_t before = counted.live;
     capp_gguf *g;
     capp_error err = {0};
     capp_status st = capp_gguf_parse(&g, b.data, b.size, "fuzz", &err);
@@ -338,23 +368,23 @@ static void try_one(bytes b) {
         use_tensors(g);
         opened++;
         vocabularies += use_vocabulary(g);
+        models += use_weights(g);
     }
     capp_gguf_free(g);
-    if (live) fail("memory is not freed");
+    if (counted.live != before) fail("memory is not freed");
 }
 
 /* Seeds that do not open would make all this idle. */
 static void try_seeds(void) {
-    cap = SIZE_MAX;
-    until_failure = UINT64_MAX;
     for (size_t i = 0; i < n_seeds; i++) try_one(seeds[i]);
-    if (opened < n_seeds || vocabularies < 2) fail("a seed or a vocabulary in one does not open");
-    opened = vocabularies = 0;
+    if (opened < n_seeds || vocabularies < 2 || !models) fail("a seed, or a vocabulary or model in one, does not open");
+    opened = vocabularies = models = 0;
 }
 
 static void build_seeds(void) {
     add_seed(every_kind());
     add_seed(with_tensors());
+    add_model();
     add_seed(byte_level_vocabulary());
     add_seed(sentencepiece_vocabulary());
 }
@@ -372,21 +402,28 @@ int main(int argc, char **argv) {
     for (int i = 3; i < argc; i++)
         if (!add_file(argv[i])) return 2;
     if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(report);
-    signal(SIGALRM, hang);
-    capp_set_allocator(fuzz_malloc, fuzz_realloc, fuzz_free);
+    /* Of the processor's time: a busy machine is no hanging. */
+    const struct itimerval limit = {.it_value = {.tv_sec = SECONDS}};
+    signal(SIGPROF, hang);
+    counted_install();
+    capp_error err;
+    if (capp_pool_open(&pool, 1, &err) != CAPP_OK) return 2;
     try_seeds();
+    counted.excess = excess;
     for (uint64_t i = 0; i < mutations; i++) {
-        if (i % 64 == 0) alarm(SECONDS);
+        if (i % 64 == 0) setitimer(ITIMER_PROF, &limit, NULL);
         current = seed + i;
         uint64_t r = current;
         bytes b = mutant(&r);
-        cap = ((size_t)64 << 20) + 64 * b.size;
-        until_failure = below(&r, 16) ? UINT64_MAX : below(&r, 24);
+        counted.cap = ((size_t)64 << 20) + 64 * b.size;
+        counted_fail_after(below(&r, 16) ? COUNTED_NEVER : below(&r, 24));
         try_one(b);
         free(b.data);
     }
+    capp_pool_free(pool);
     for (size_t i = 0; i < n_seeds; i++) free(seeds[i].data);
-    printf("%llu mutations: %llu files and %llu vocabularies open (checksum %u); no failures\n",
-           (unsigned long long)mutations, (unsigned long long)opened, (unsigned long long)vocabularies, sum);
+    printf("%llu mutations: %llu files, %llu vocabularies and %llu models open (checksum %u); no failures\n",
+           (unsigned long long)mutations, (unsigned long long)opened, (unsigned long long)vocabularies,
+           (unsigned long long)models, sum);
     return 0;
 }

@@ -11,9 +11,10 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "counted.h"
 #include "token/vocab.h"
 
-enum { MOST_SEEDS = 64, MOST_FILE = 1 << 20, SECONDS = 120, BEFORE = 16 };
+enum { MOST_SEEDS = 64, MOST_FILE = 1 << 20, SECONDS = 120 };
 
 typedef struct bytes {
     char *data;
@@ -21,10 +22,9 @@ typedef struct bytes {
 } bytes;
 
 static bytes seeds[MOST_SEEDS];
-static size_t n_seeds, live, cap;
+static size_t n_seeds;
 static uint64_t current, opened;
-static uint64_t until_failure; /* allocations that succeed; then one fails */
-static unsigned sum;           /* of all that is read, so that the reads are not removed */
+static unsigned sum; /* of all that is read, so that the reads are not removed */
 
 static void report(void) {
     fprintf(stderr, "fuzz_tokenizer: failed; repeat with: fuzz_tokenizer 1 %llu FILE...\n",
@@ -44,36 +44,8 @@ static _Noreturn void fail(const char *what) {
     abort();
 }
 
-/* ---- Allocator: counts, caps, fails when told; the size of a block stands before it ------------------------------ */
-
-static void *take(void *block, size_t old, size_t n) {
-    if (!until_failure--) return NULL;
-    if (n > cap || live - old > cap - n) fail("allocates out of proportion to the file");
-    unsigned char *p = realloc(block, n + BEFORE);
-    if (!p) fail("out of memory");
-    memcpy(p, &n, sizeof n);
-    live += n - old;
-    return p + BEFORE;
-}
-
-static size_t size_of(void *p) {
-    size_t n;
-    memcpy(&n, (unsigned char *)p - BEFORE, sizeof n);
-    return n;
-}
-
-static void *fuzz_malloc(size_t n) {
-    return take(NULL, 0, n);
-}
-
-static void *fuzz_realloc(void *p, size_t n) {
-    return p ? take((unsigned char *)p - BEFORE, size_of(p), n) : take(NULL, 0, n);
-}
-
-static void fuzz_free(void *p) {
-    if (!p) return;
-    live -= size_of(p);
-    free((unsigned char *)p - BEFORE);
+static void excess(void) {
+    fail("allocates out of proportion to the file");
 }
 
 /* ---- Mutations --------------------------------------------------------------------------------------------------- */
@@ -229,7 +201,7 @@ static void try_one(bytes b, bool as_config) {
         use(vocab);
     }
     capp_vocab_free(vocab);
-    if (live) fail("memory is not freed");
+    if (counted.live) fail("memory is not freed");
 }
 
 static bool add_file(const char *path) {
@@ -261,19 +233,18 @@ int main(int argc, char **argv) {
     /* Of the processor's time: a busy machine is no hanging. */
     const struct itimerval limit = {.it_value = {.tv_sec = SECONDS}};
     signal(SIGPROF, hang);
-    capp_set_allocator(fuzz_malloc, fuzz_realloc, fuzz_free);
-    cap = SIZE_MAX;
-    until_failure = UINT64_MAX;
+    counted_install();
     for (size_t i = 0; i < n_seeds; i++) try_one(seeds[i], false);
     if (opened < n_seeds) fail("a seed does not open"); /* that would make all this idle */
     opened = 0;
+    counted.excess = excess;
     for (uint64_t i = 0; i < mutations; i++) {
         if (i % 64 == 0) setitimer(ITIMER_PROF, &limit, NULL);
         current = seed + i;
         uint64_t r = current;
         bytes b = mutant(&r);
-        cap = ((size_t)64 << 20) + 64 * b.size;
-        until_failure = up_to(&r, 15) ? UINT64_MAX : up_to(&r, 2000);
+        counted.cap = ((size_t)64 << 20) + 64 * b.size;
+        counted_fail_after(up_to(&r, 15) ? COUNTED_NEVER : up_to(&r, 2000));
         try_one(b, !up_to(&r, 15));
         free(b.data);
     }

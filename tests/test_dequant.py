@@ -3,21 +3,18 @@
 import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 
 np = pytest.importorskip("numpy")
-gguf = pytest.importorskip("gguf")
-from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType  # noqa: E402
+pytest.importorskip("gguf")
 
-TYPES = "F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS TQ1_0 TQ2_0 MXFP4".split()
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+import blocks  # noqa: E402
 
-# Bytes where a block's float16 scales begin.
-SCALES = {
-    "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108],
-    "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0], "TQ1_0": [52], "TQ2_0": [64],
-    "MXFP4": [],
-}  # fmt: skip
+PLAIN = ["F32", "F16", "BF16"]
 
 # Zeros, the least and greatest subnormals and normals, one, infinities.
 EXTREME_HALVES = np.array(
@@ -32,8 +29,8 @@ def tool():
     return pathlib.Path(build) / "tests" / "dequant_tool"
 
 
-def run(qtype, blocks):
-    done = subprocess.run([tool(), str(int(qtype))], input=blocks.tobytes(), stdout=subprocess.PIPE)
+def run(name, stored):
+    done = subprocess.run([tool(), str(blocks.NUMBERS[name])], input=stored.tobytes(), stdout=subprocess.PIPE)
     assert done.returncode == 0
     return np.frombuffer(done.stdout, np.uint32)
 
@@ -44,18 +41,13 @@ def without_nan(halves):
 
 def random_blocks(name, n, scales):
     """[n][bytes of a block]; scales: "random", "extreme" or "usual"."""
-    size = GGML_QUANT_SIZES[GGMLQuantizationType[name]][1]
-    rng = np.random.default_rng([TYPES.index(name), n, len(scales)])
-    blocks = rng.integers(0, 256, (n, size), dtype=np.uint8)
-    for at in SCALES.get(name, []):
-        if scales == "extreme":
-            halves = rng.choice(EXTREME_HALVES, n)
-        elif scales == "usual":
-            halves = (rng.standard_normal(n) * 0.01).astype(np.float16).view(np.uint16)
-        else:
-            halves = without_nan(rng.integers(0, 65536, n, dtype=np.uint16))
-        blocks[:, at : at + 2] = halves.reshape(n, 1).view(np.uint8)
-    return blocks
+    rng = np.random.default_rng([blocks.NUMBERS[name], n, len(scales)])
+    halves = {
+        "extreme": lambda n: rng.choice(EXTREME_HALVES, n),
+        "usual": lambda n: (rng.standard_normal(n) * 0.01).astype(np.float16).view(np.uint16),
+        "random": lambda n: without_nan(rng.integers(0, 65536, n, dtype=np.uint16)),
+    }
+    return blocks.random(name, n, rng, halves[scales])
 
 
 def plain_words(name, n):
@@ -69,11 +61,10 @@ def plain_words(name, n):
     return np.where((words & 0x7FFF) > 0x7F80, 0, words).astype(np.uint16).reshape(1, -1).view(np.uint8)
 
 
-def check(name, blocks):
-    qtype = GGMLQuantizationType[name]
+def check(name, stored):
     with np.errstate(all="ignore"):
-        expected = np.ascontiguousarray(gguf.dequantize(blocks, qtype)).view(np.uint32).ravel()
-    got = run(qtype, blocks)
+        expected = np.ascontiguousarray(blocks.dequantize(name, stored)).view(np.uint32).ravel()
+    got = run(name, stored)
     assert got.size == expected.size
     # inf * 0 and inf - inf are NaN in both; which NaN is the compiler's choice of operand order.
     nan = np.isnan(got.view(np.float32)) & np.isnan(expected.view(np.float32))
@@ -82,28 +73,32 @@ def check(name, blocks):
 
 
 @pytest.mark.parametrize("scales", ["random", "extreme", "usual"])
-@pytest.mark.parametrize("name", list(SCALES))
+@pytest.mark.parametrize("name", list(blocks.SCALES))
 def test_blocks(name, scales):
     check(name, random_blocks(name, 1501, scales))
 
 
-@pytest.mark.parametrize("name", ["F32", "F16", "BF16"])
+@pytest.mark.parametrize("name", PLAIN)
 def test_plain(name):
     check(name, plain_words(name, 40001))
 
 
-@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("name", [*PLAIN, *blocks.SCALES])
 def test_one_block(name):
     """No more is read or written than one block; the loops over whole batches hide that."""
-    blocks = plain_words(name, 1)[:, :4] if name in ("F32", "F16", "BF16") else random_blocks(name, 1, "usual")
-    check(name, blocks)
+    check(name, plain_words(name, 1)[:, :4] if name in PLAIN else random_blocks(name, 1, "usual"))
 
 
 def test_every_supported_type_is_listed():
     """A type that capp reads and this file does not know would go untested."""
-    readable = {t.name for t in GGMLQuantizationType if run_status(t) == 0}
-    assert readable == set(TYPES)
+    readable = [name for name, number in blocks.NUMBERS.items() if run_status(number) == 0]
+    assert sorted(readable) == sorted([*PLAIN, *blocks.SCALES])
 
 
-def run_status(qtype):
-    return subprocess.run([tool(), str(int(qtype))], stdin=subprocess.DEVNULL).returncode
+def run_status(number):
+    return subprocess.run([tool(), str(number)], stdin=subprocess.DEVNULL).returncode
+
+
+def test_the_codebooks_are_what_the_tool_writes():
+    made = subprocess.run([sys.executable, ROOT / "tools" / "make_codebooks.py"], capture_output=True, text=True)
+    assert made.stdout == (ROOT / "src" / "kernel" / "codebooks.h").read_text(), made.stderr

@@ -1,33 +1,14 @@
 /* Every allocation of a whole run made to fail in turn: each failure is CAPP_ENOMEM with a message, and nothing leaks.
  * (After Lua's testes/memerr.lua.) */
+#define _GNU_SOURCE
+#include <dirent.h>
 #include <unistd.h>
 
 #include "capp.h"
+#include "counted.h"
 #include "test.h"
 #include "tiny.h"
-
-static size_t countdown, live;
-
-static bool fails(void) {
-    return countdown && !--countdown;
-}
-
-static void *failing_malloc(size_t n) {
-    void *p = fails() ? NULL : malloc(n);
-    live += p != NULL;
-    return p;
-}
-
-static void *failing_realloc(void *p, size_t n) {
-    void *q = fails() ? NULL : realloc(p, n);
-    live += q && !p;
-    return q;
-}
-
-static void failing_free(void *p) {
-    live -= p != NULL;
-    free(p);
-}
+#include "token/vocab.h"
 
 static bool take_result(void *user, const capp_result *result) {
     (void)user;
@@ -120,7 +101,8 @@ static capp_status use_model(const capp_model *model, capp_error *err) {
     return st;
 }
 
-static capp_status whole_run(const char *path, capp_error *err) {
+static capp_status open_and(capp_status (*use)(const capp_model *model, capp_error *err), const char *path,
+                            capp_error *err) {
     capp_model_options options;
     capp_model *model;
     capp_status st;
@@ -129,46 +111,153 @@ static capp_status whole_run(const char *path, capp_error *err) {
     options.memory = 8 << 20;
     if ((st = capp_describe(path, take_fact, NULL, err)) != CAPP_OK) return st;
     if ((st = capp_model_open(&model, path, &options, err)) != CAPP_OK) return st;
-    st = use_model(model, err);
+    st = use ? use(model, err) : CAPP_OK;
     capp_model_free(model);
     return st;
 }
 
-static void check_every_failure(const char *arch) {
-    char path[64];
+static capp_status whole_run(const char *path, capp_error *err) {
+    return open_and(use_model, path, err);
+}
+
+static capp_status open_only(const char *path, capp_error *err) {
+    return open_and(NULL, path, err);
+}
+
+/* least: fewer failures than these would mean that the run did little. */
+static void check_every_failure(capp_status (*run)(const char *path, capp_error *err), const char *path, size_t least) {
     capp_error err;
-    tiny_model_file(arch, 1, path);
-    CHECK_INT(capp_set_allocator(failing_malloc, failing_realloc, failing_free), CAPP_OK);
-    CHECK_OK(whole_run(path, &err), err);
-    CHECK_INT(live, 0);
+    counted_install();
+    CHECK_OK(run(path, &err), err);
+    CHECK_INT(counted.live, 0);
     size_t failures = 0;
     for (size_t n = 1;; n++) {
-        countdown = n;
+        counted_fail_after(n - 1);
         err.message[0] = 0;
-        capp_status st = whole_run(path, &err);
-        if (live) FAIL("allocation %zu failing leaks %zu blocks", n, live);
-        if (countdown) break; /* fewer than n allocations: all have had their turn */
-        countdown = 0;
+        capp_status st = run(path, &err);
+        if (counted.live) FAIL("%s: allocation %zu failing leaks %zu bytes", path, n, counted.live);
+        if (!counted.failed) break;  /* fewer than n allocations: all have had their turn */
         if (st == CAPP_OK) continue; /* one that can be done without: capp_describe says so as a fact */
         failures++;
-        if (st != CAPP_ENOMEM) FAIL("allocation %zu failing gives %s: %s", n, capp_status_name(st), err.message);
+        if (st != CAPP_ENOMEM)
+            FAIL("%s: allocation %zu failing gives %s: %s", path, n, capp_status_name(st), err.message);
         CHECK_CONTAINS(err.message, "memory");
     }
-    CHECK(failures > 50);
+    counted_fail_after(COUNTED_NEVER);
+    if (failures < least) FAIL("%s: only %zu allocations", path, failures);
+}
+
+static void check_tiny_model(const char *arch) {
+    char path[64];
+    tiny_model_file(arch, 1, path);
+    check_every_failure(whole_run, path, 50);
     unlink(path);
 }
 
 TEST(allocations_fail_in_turn_llama) {
-    check_every_failure("llama");
+    check_tiny_model("llama");
 }
 TEST(allocations_fail_in_turn_gemma3) {
-    check_every_failure("gemma3");
+    check_tiny_model("gemma3");
 }
 TEST(allocations_fail_in_turn_gpt2) {
-    check_every_failure("gpt2");
+    check_tiny_model("gpt2");
+}
+
+/* ---- Folders and tokenizer.json ---------------------------------------------------------------------------------- */
+
+static void link_file(const char *from, const char *folder, const char *name) {
+    char path[512], *whole = realpath(from, NULL);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (!whole || symlink(whole, path)) FAIL("cannot link %s to %s", path, from);
+    free(whole);
+}
+
+/* Calls fn with each name in the folder. */
+static void each_file(const char *folder, void (*fn)(const char *folder, const char *name, const char *user),
+                      const char *user) {
+    DIR *dir = opendir(folder);
+    if (!dir) FAIL("cannot read %s; tests run at the top of the checkout", folder);
+    for (const struct dirent *entry; (entry = readdir(dir));)
+        if (entry->d_name[0] != '.') fn(folder, entry->d_name, user);
+    closedir(dir);
+}
+
+static void link_one(const char *folder, const char *name, const char *to) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    link_file(path, to, name);
+}
+
+static void write_text(const char *folder, const char *name, const char *text) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "w");
+    if (!f || fputs(text, f) < 0 || fclose(f)) FAIL("cannot write %s", path);
+}
+
+static void remove_one(const char *folder, const char *name, const char *user) {
+    char path[512];
+    (void)user;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    unlink(path);
+}
+
+/* A model of tests/fixtures/tiny with a tokenizer that knows few enough tokens. What is done with it once it is open is
+ * no different from above. */
+static void check_folder(const char *family) {
+    char from[128], path[] = "/tmp/capp-folder-XXXXXX";
+    snprintf(from, sizeof from, "tests/fixtures/tiny/%s", family);
+    if (!mkdtemp(path)) FAIL("cannot make %s", path);
+    each_file(from, link_one, path);
+    link_file("tests/fixtures/tokenizers/suffix.json", path, "tokenizer.json");
+    write_text(path, "tokenizer_config.json", "{\"bos_token\": \"\\u0061\", \"eos_token\": {\"content\": \"b\"}}");
+    check_every_failure(open_only, path, 60);
+    each_file(path, remove_one, NULL);
+    rmdir(path);
+}
+
+TEST(allocations_fail_in_turn_folder) {
+    check_folder("llama");
+}
+TEST(allocations_fail_in_turn_folder_sharded) {
+    check_folder("qwen3");
+}
+TEST(allocations_fail_in_turn_folder_transposed) {
+    check_folder("gpt2");
+}
+TEST(allocations_fail_in_turn_folder_grouped) {
+    check_folder("falcon-40b");
+}
+TEST(allocations_fail_in_turn_folder_of_experts) {
+    check_folder("gptoss-mxfp4");
+}
+
+static capp_status tokenise(const char *path, capp_error *err) {
+    static const char text[] = "ab  abé a▁<|end|><s>\n123 😀 don't aaaaaaaaaaaaaaaaaaaaaaab";
+    capp_vocab *vocab;
+    capp_ids ids = {0};
+    capp_status st = capp_vocab_open_json(&vocab, path, err);
+    if (st != CAPP_OK) return st;
+    st = capp_vocab_encode(vocab, capp_str_of(text), CAPP_TOKENIZE_BOS, &ids, err);
+    if (st == CAPP_OK) st = capp_vocab_encode(vocab, capp_str_of(text), CAPP_TOKENIZE_SPECIAL, &ids, err);
+    capp_ids_free(&ids);
+    capp_vocab_free(vocab);
+    return st;
+}
+
+static void check_tokenizer(const char *folder, const char *name, const char *user) {
+    char path[512];
+    (void)user;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    check_every_failure(tokenise, path, 15);
+}
+
+TEST(allocations_fail_in_turn_tokenizers) {
+    each_file("tests/fixtures/tokenizers", check_tokenizer, NULL);
 }
 
 TEST(allocators_come_whole) {
-    CHECK_INT(capp_set_allocator(failing_malloc, NULL, failing_free), CAPP_EINVAL);
+    CHECK_INT(capp_set_allocator(malloc, NULL, free), CAPP_EINVAL);
     CHECK_INT(capp_set_allocator(NULL, NULL, NULL), CAPP_OK);
 }

@@ -391,7 +391,7 @@ TEST(bad_tensors) {
     f = small();
     put_u64(past(f, "some.tensor") + 12, 1ull << 57); /* 2^62 elements, 2^64 bytes */
     check_bad(f, CAPP_EFORMAT, "2^64 bytes");
-    static const uint32_t types[] = {4, 5, 31, 36, 40, UINT32_MAX};
+    static const uint32_t types[] = {4, 5, 31, 36, 43, UINT32_MAX};
     for (size_t i = 0; i < 6; i++) {
         char part[60];
         f = small();
@@ -417,4 +417,16 @@ TEST(bad_offsets) {
     f = small();
     put_u64(past(f, "some.tensor") + 12, 3); /* a third row */
     check_bad(f, CAPP_EFORMAT, "past the end of the file");
+}
+
+TEST(tensors_that_overlap) {
+    static const uint64_t offsets[] = {0, 32};
+    for (size_t i = 0; i < 2; i++) {
+        gguf_writer *w = gguf_writer_new();
+        gguf_writer_tensor(w, "first", CAPP_TYPE_F32, 1, (uint64_t[]){16}, NULL, 64);
+        gguf_writer_tensor(w, "second", CAPP_TYPE_F32, 1, (uint64_t[]){8}, NULL, 32);
+        file f = finish(w);
+        put_u64(past(f, "second") + 16, offsets[i]);
+        check_bad(f, CAPP_EFORMAT, i ? "tensor second begins inside tensor first of type F32" : "begins inside tensor");
+    }
 }

@@ -1,5 +1,6 @@
 /* Vocabularies: real ones against ids that llama.cpp published, small ones against what the formats say, hostile ones
  * against the error they must give. */
+#include "counted.h"
 #include "test.h"
 #include "vocab_maker.h"
 
@@ -454,29 +455,6 @@ TEST(special_tokens_that_are_no_text) {
 
 /* ---- Memory ---- */
 
-static size_t countdown, live;
-
-static bool fails(void) {
-    return countdown && !--countdown;
-}
-
-static void *failing_malloc(size_t n) {
-    void *p = fails() ? NULL : malloc(n);
-    live += p != NULL;
-    return p;
-}
-
-static void *failing_realloc(void *p, size_t n) {
-    void *q = fails() ? NULL : realloc(p, n);
-    live += q && !p;
-    return q;
-}
-
-static void failing_free(void *p) {
-    live -= p != NULL;
-    free(p);
-}
-
 /* Opens and encodes with the n-th allocation failing. False: fewer than n were made, and all went well. */
 static bool run_failing(gguf_writer *w, const char *text, size_t n) {
     size_t size;
@@ -485,19 +463,19 @@ static bool run_failing(gguf_writer *w, const char *text, size_t n) {
     capp_error err;
     void *file = gguf_writer_finish(w, &size);
     CHECK_OK(capp_gguf_parse(&gguf, file, size, "tiny.gguf", &err), err);
-    size_t before = live;
-    countdown = n;
+    size_t before = counted.live;
+    counted_fail_after(n - 1);
     err.message[0] = 0;
     capp_ids ids = {0};
     capp_status st = capp_vocab_open_gguf(&vocab, gguf, &err);
     if (st == CAPP_OK) st = capp_vocab_encode(vocab, capp_str_of(text), CAPP_TOKENIZE_SPECIAL, &ids, &err);
-    bool reached = !countdown;
-    countdown = 0;
+    bool reached = counted.failed;
+    counted_fail_after(COUNTED_NEVER);
     CHECK(st == CAPP_OK || (reached && st == CAPP_ENOMEM && err.message[0]));
     if (!reached) CHECK_OK(st, err);
     capp_ids_free(&ids);
     capp_vocab_free(vocab);
-    CHECK_INT(live, before);
+    CHECK_INT(counted.live, before);
     capp_gguf_free(gguf);
     free(file);
     return reached;
@@ -507,7 +485,7 @@ TEST(every_allocation_fails) {
     static char text[300];
     memset(text, 'a', sizeof text - 1); /* long enough for the heap */
     memcpy(text, "<user> hello <|end|> ", 21);
-    CHECK_INT(capp_set_allocator(failing_malloc, failing_realloc, failing_free), CAPP_OK);
+    counted_install();
     size_t n = 1;
     while (run_failing(byte_level_writer("smollm"), text, n)) n++;
     CHECK(n > 15);

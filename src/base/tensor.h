@@ -41,7 +41,10 @@
     X(BF16, 30, 1, 2)                                                                                                  \
     X(TQ1_0, 34, 256, 54)                                                                                              \
     X(TQ2_0, 35, 256, 66)                                                                                              \
-    X(MXFP4, 39, 32, 17)
+    X(MXFP4, 39, 32, 17)                                                                                               \
+    X(NVFP4, 40, 64, 36)                                                                                               \
+    X(Q1_0, 41, 128, 18)                                                                                               \
+    X(Q2_0, 42, 64, 18)
 
 /* Types that safetensors has and GGUF has not, with numbers of our own that no GGUF file may name. */
 #define CAPP_FOREIGN_TYPE_MAP(X)                                                                                       \
@@ -78,7 +81,8 @@ typedef struct capp_tensor {
     uint32_t type;    /* a capp_type that capp_type_get knows */
     uint64_t elements;
     uint64_t bytes;
-    const void *data; /* aligned as the file aligned it */
+    const void *data;   /* aligned as the file aligned it */
+    const float *scale; /* the numbers in data are to be multiplied by it; NULL: they are as they are */
 } capp_tensor;
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cursor.h"
@@ -339,12 +340,36 @@ static capp_status place_tensor(const reader *r, capp_gguf_tensor *t, uint64_t b
     return CAPP_OK;
 }
 
+static int by_place(const void *a, const void *b) {
+    const capp_gguf_tensor *const *x = a, *const *y = b;
+    return ((*x)->data > (*y)->data) - ((*x)->data < (*y)->data);
+}
+
+/* Programs exist that give a type's number to another type: blocks of the wrong size would run into each other.
+ * order [n_tensors]: scratch */
+static capp_status check_apart(const reader *r, const gguf_part *part, const capp_gguf_tensor **order) {
+    for (size_t i = 0; i < part->n_tensors; i++) order[i] = &part->tensors[i];
+    qsort(order, part->n_tensors, sizeof *order, by_place);
+    for (size_t i = 0; i + 1 < part->n_tensors; i++) {
+        const capp_gguf_tensor *t = order[i], *next = order[i + 1];
+        if ((uint64_t)((const char *)next->data - (const char *)t->data) < t->bytes)
+            return fail_tensor(
+                r, CAPP_EFORMAT, next->name,
+                "begins inside tensor %.*s of type %s: the file is damaged, or is of a program that means "
+                "another type by this number; fetch it again or convert the model with llama.cpp's tools",
+                (int)t->name.size, t->name.data, capp_type_get(t->type).name);
+    }
+    return CAPP_OK;
+}
+
 static capp_status read_tensors(reader *r, gguf_part *part, uint64_t alignment) {
     size_t n = part->n_tensors;
     uint64_t *offsets = capp_new(n, sizeof *offsets);
+    const capp_gguf_tensor **order = capp_new(n, sizeof *order);
     part->tensors = capp_new0(n, sizeof *part->tensors);
-    if (!offsets || !part->tensors) {
+    if (!offsets || !order || !part->tensors) {
         capp_free(offsets);
+        capp_free(order);
         return capp_fail(r->err, CAPP_ENOMEM, "%s: out of memory for its list of tensors", r->path);
     }
     capp_status st = CAPP_OK;
@@ -352,7 +377,9 @@ static capp_status read_tensors(reader *r, gguf_part *part, uint64_t alignment) 
     uint64_t begin = (r->c.at + alignment - 1) / alignment * alignment;
     for (size_t i = 0; i < n && st == CAPP_OK; i++)
         st = place_tensor(r, &part->tensors[i], begin, offsets[i], alignment);
+    if (st == CAPP_OK) st = check_apart(r, part, order);
     capp_free(offsets);
+    capp_free(order);
     return st;
 }
 

@@ -17,6 +17,9 @@ enum { K = 256 }; /* elements of a block of the K types */
 /* Non-linear 4-bit levels of IQ4_NL and IQ4_XS (ggml-common.h, kvalues_iq4nl). */
 static const float iq4_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
+/* Sign, two bits of exponent, one of mantissa, doubled: MXFP4 and NVFP4. */
+static const float fp4_levels[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
 SMALL float float_of_bits(uint32_t bits) {
     float f;
     memcpy(&f, &bits, sizeof f);
@@ -31,6 +34,12 @@ SMALL uint32_t bits_of_float(float f) {
 
 SMALL uint16_t load_u16(const uint8_t *p) {
     uint16_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+SMALL uint32_t load_u32(const uint8_t *p) {
+    uint32_t v;
     memcpy(&v, p, sizeof v);
     return v;
 }
@@ -209,13 +218,28 @@ BODY block_iq4_xs(float *restrict y, const uint8_t *restrict b) {
     }
 }
 
-/* A power of two for 32 numbers of 4 bits, sign, two bits of exponent, one of mantissa, here doubled. (OCP
- * Microscaling Formats, version 1.0) */
+/* A power of two for 32 numbers of 4 bits. (OCP Microscaling Formats, version 1.0) */
 BODY block_mxfp4(float *restrict y, const uint8_t *restrict b) {
-    static const float levels[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
     float d = float_of_bits(b[0] < 2 ? 0x00200000u << b[0] : (b[0] - 1u) << 23);
-    for (int i = 0; i < 16; i++) y[i] = d * levels[b[1 + i] & 15];
-    for (int i = 0; i < 16; i++) y[16 + i] = d * levels[b[1 + i] >> 4];
+    for (int i = 0; i < 16; i++) y[i] = d * fp4_levels[b[1 + i] & 15];
+    for (int i = 0; i < 16; i++) y[16 + i] = d * fp4_levels[b[1 + i] >> 4];
+}
+
+/* Half of a number of 4 bits of exponent and 3 of mantissa; the sign is not looked at, and 0x7f is 0. */
+SMALL float half_of_e4m3(uint8_t e) {
+    uint32_t exponent = e >> 3 & 15, mantissa = e & 7;
+    if (e == 0x7f) return 0;
+    return exponent ? float_of_bits((exponent + 119) << 23 | mantissa << 20) : (float)mantissa * 0x1p-10f;
+}
+
+/* 4 scales of 16 numbers; 4 groups of 8 bytes: numbers 0..7 are the low nibbles, 8..15 the high ones */
+BODY block_nvfp4(float *restrict y, const uint8_t *restrict b) {
+    for (int g = 0; g < 4; g++) {
+        const uint8_t *q = b + 4 + 8 * g;
+        float d = half_of_e4m3(b[g]);
+        for (int i = 0; i < 8; i++) y[16 * g + i] = d * fp4_levels[q[i] & 15];
+        for (int i = 0; i < 8; i++) y[16 * g + 8 + i] = d * fp4_levels[q[i] >> 4];
+    }
 }
 
 /* Digits of base 3, as fractions of 256: n of each of the `count` bytes at q, the first of all, then the second. */
@@ -238,6 +262,8 @@ BODY block_tq2_0(float *restrict y, const uint8_t *restrict b) {
             for (int i = 0; i < 32; i++) *y++ = d * (float)((b[32 * half + i] >> shift & 3) - 1);
 }
 
+#include "kernel/codebooks.inc"
+
 /* X(type, elements a block, bytes a block, body of one block) */
 #define BLOCK_MAP(X)                                                                                                   \
     X(Q4_0, 32, 18, block_q4_0)                                                                                        \
@@ -254,7 +280,17 @@ BODY block_tq2_0(float *restrict y, const uint8_t *restrict b) {
     X(IQ4_XS, K, 136, block_iq4_xs)                                                                                    \
     X(TQ1_0, K, 54, block_tq1_0)                                                                                       \
     X(TQ2_0, K, 66, block_tq2_0)                                                                                       \
-    X(MXFP4, 32, 17, block_mxfp4)
+    X(MXFP4, 32, 17, block_mxfp4)                                                                                      \
+    X(NVFP4, 64, 36, block_nvfp4)                                                                                      \
+    X(Q1_0, 128, 18, block_q1_0)                                                                                       \
+    X(Q2_0, 64, 18, block_q2_0)                                                                                        \
+    X(IQ2_XXS, K, 66, block_iq2_xxs)                                                                                   \
+    X(IQ2_XS, K, 74, block_iq2_xs)                                                                                     \
+    X(IQ2_S, K, 82, block_iq2_s)                                                                                       \
+    X(IQ3_XXS, K, 98, block_iq3_xxs)                                                                                   \
+    X(IQ3_S, K, 110, block_iq3_s)                                                                                      \
+    X(IQ1_S, K, 50, block_iq1_s)                                                                                       \
+    X(IQ1_M, K, 56, block_iq1_m)
 
 /* X(type, body of n elements) */
 #define PLAIN_MAP(X)                                                                                                   \

@@ -10,9 +10,7 @@
  * writes nothing else; out and data do not overlap. Scales that are infinite or NaN give what IEEE 754 gives. */
 typedef void (*capp_dequant_fn)(float *out, const void *data, size_t n);
 
-/* NULL for a type that capp cannot read: it reads
- * F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, TQ1_0, TQ2_0,
- * MXFP4. */
+/* NULL for a type that capp cannot read: integers, F64 and the types of activations (Q8_1, Q8_K). */
 capp_dequant_fn capp_dequant(uint32_t type);
 
 float capp_half_to_float(uint16_t half);

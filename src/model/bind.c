@@ -191,6 +191,21 @@ static bool is_grouped(const binder *b, capp_part part) {
     return part == CAPP_PART_QKV && in_folder(b) && b->w->arch->grouped_qkv;
 }
 
+/* Beside NVFP4 llama.cpp keeps a factor for the tensor, or n for n experts. (And one for what it is multiplied by,
+ * which here is not rounded to 4 bits.) */
+static capp_status scale_rows(binder *b, place p, size_t n, const capp_tensor **t) {
+    char name[MOST_NAME];
+    if ((*t)->type != CAPP_TYPE_NVFP4) return CAPP_OK;
+    (void)find(b, p, ".input_scale", name);
+    const capp_tensor *scales = find(b, p, ".scale", name);
+    if (!scales) return CAPP_OK;
+    if (scales->elements != n || scales->type != CAPP_TYPE_F32)
+        return capp_fail(b->err, CAPP_EFORMAT, "%s: tensor %s is not %zu number(s) of F32; convert the model again",
+                         capp_source_path(b->s), name, n);
+    *t = capp_derive_scaled(b, *t, (const char *)scales->data + p.index * sizeof(float));
+    return *t ? CAPP_OK : fail_memory(b);
+}
+
 /* The piece's tensor as rows of k. */
 static capp_status find_rows(binder *b, const piece *x, size_t k, const capp_tensor **out) {
     char name[MOST_NAME];
@@ -202,7 +217,7 @@ static capp_status find_rows(binder *b, const piece *x, size_t k, const capp_ten
     if (turned) t = capp_derive_transposed(b, t);
     if (t && is_grouped(b, x->place.part)) t = capp_derive_rows(b, t, x->rows, grouped_row, &b->w->hparams);
     *out = t;
-    return t ? CAPP_OK : fail_memory(b);
+    return t ? scale_rows(b, x->place, 1, out) : fail_memory(b);
 }
 
 static capp_status bind_bias(binder *b, const piece *pieces, size_t n, capp_matrix *m) {
@@ -287,7 +302,7 @@ static capp_status expert_rows(binder *b, place p, size_t n, size_t k, bool turn
     if (t && turned) t = capp_derive_transposed(b, t);
     if (t && turned && p.part == CAPP_PART_EXPERT_UP) t = capp_derive_rows(b, t, n, in_turn, &h->feed);
     *out = t;
-    return t ? CAPP_OK : fail_memory(b);
+    return t ? scale_rows(b, p, h->experts, out) : fail_memory(b);
 }
 
 /* Expert p.index's n numbers of a tensor of all experts. */

@@ -53,6 +53,10 @@ const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t);
 const capp_tensor *capp_derive_mxfp4(binder *b, const capp_tensor *blocks, const capp_tensor *scales, uint64_t first,
                                      uint64_t n, uint64_t k);
 
+/* The same rows, whose numbers are to be multiplied by the float32 at scale (unaligned). NULL where memory is
+ * short. */
+const capp_tensor *capp_derive_scaled(binder *b, const capp_tensor *t, const void *scale);
+
 void capp_derived_free(capp_weights *w);
 
 #endif

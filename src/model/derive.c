@@ -33,6 +33,16 @@ const capp_tensor *capp_derive_slice(binder *b, const capp_tensor *t, uint64_t f
     return &d->tensor;
 }
 
+const capp_tensor *capp_derive_scaled(binder *b, const capp_tensor *t, const void *scale) {
+    capp_derived *d = new_derived(b, t, t->dims[0], rows_of(t), sizeof(float));
+    if (!d) return NULL;
+    memcpy(d->bytes, scale, sizeof(float));
+    d->tensor.scale = (const float *)(const void *)d->bytes;
+    d->tensor.bytes = t->bytes;
+    d->tensor.data = t->data;
+    return &d->tensor;
+}
+
 const capp_tensor *capp_derive_rows(binder *b, const capp_tensor *t, uint64_t n, capp_order_fn order,
                                     const void *user) {
     size_t row = (size_t)(t->bytes / rows_of(t));

@@ -21,6 +21,12 @@ void capp_set_panels(capp_matrix *m, const capp_products *products) {
     m->panel_bytes = products->panel_bytes(m->k);
 }
 
+/* Rows first .. first + n - 1 of k of a tensor. */
+static void read_rows(const capp_tensor *t, size_t first, size_t n, size_t k, float *rows) {
+    capp_dequant(t->type)(rows, (const char *)t->data + first * (size_t)(t->bytes / t->dims[1]), n * k);
+    for (size_t i = 0; t->scale && i < n * k; i++) rows[i] *= *t->scale;
+}
+
 /* Dequantises the rows of a panel into rows [nr][k] and packs them. */
 static void pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows) {
     size_t nr = w->products->nr, column = panel / m->parts * nr;
@@ -28,11 +34,9 @@ static void pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel
     size_t begin = 0; /* of the source, among the matrix's rows */
     for (size_t s = 0; s < m->n_sources; s++) {
         const capp_tensor *t = m->source[s];
-        size_t end = begin + (size_t)t->dims[1], row_bytes = (size_t)(t->bytes / t->dims[1]);
+        size_t end = begin + (size_t)t->dims[1];
         size_t from = row > begin ? row : begin, to = row + n < end ? row + n : end;
-        if (from < to)
-            capp_dequant(t->type)(rows + (from - row) * m->k, (const char *)t->data + (from - begin) * row_bytes,
-                                  (to - from) * m->k);
+        if (from < to) read_rows(t, from - begin, to - from, m->k, rows + (from - row) * m->k);
         begin = end;
     }
     w->products->pack(packed, rows, m->k, n, m->k);

@@ -1,0 +1,38 @@
+"""Random blocks of GGUF's quantised types, and what they hold by the gguf package; by definition for the types whose
+sizes alone it knows."""
+import gguf
+import numpy as np
+
+SIZES = {kind.name: size for kind, size in gguf.GGML_QUANT_SIZES.items()} | {"Q2_0": (64, 18)}  # elements, bytes
+NUMBERS = {kind.name: int(kind) for kind in gguf.GGMLQuantizationType} | {"Q2_0": 42}
+
+# Bytes where a block's float16 scales begin. IQ1_M's is scattered; MXFP4 and NVFP4 have scales of a byte.
+SCALES = {
+    "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108],
+    "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0], "TQ1_0": [52], "TQ2_0": [64],
+    "IQ1_S": [0], "IQ1_M": [], "IQ2_XXS": [0], "IQ2_XS": [0], "IQ2_S": [0], "IQ3_XXS": [0], "IQ3_S": [0],
+    "Q1_0": [0], "Q2_0": [0], "MXFP4": [], "NVFP4": [],
+}  # fmt: skip
+
+
+def random(name, n, rng, halves):
+    """[n][bytes of a block]; halves(n): the float16 scales of n blocks as uint16."""
+    blocks = rng.integers(0, 256, (n, SIZES[name][1]), dtype=np.uint8)
+    for at in SCALES[name]:
+        blocks[:, at : at + 2] = halves(n).reshape(n, 1).view(np.uint8)
+    if name == "IQ1_M":  # a nibble at the top of each of the last four words, the lowest first
+        scale = halves(n)
+        for i in range(4):
+            blocks[:, 49 + 2 * i] = blocks[:, 49 + 2 * i] & 15 | (scale >> 4 * i & 15) << 4
+    return blocks
+
+
+def dequantize(name, blocks):
+    """[..., bytes of a row] to float32 [..., elements of a row]."""
+    if name not in ("Q1_0", "Q2_0"):
+        return gguf.dequantize(blocks, gguf.GGMLQuantizationType[name])
+    # ggml-common.h: a half and, of 128 elements, bits for 1 and -1, or, of 64, pairs of bits for -1 to 2.
+    each = blocks.reshape(-1, 18)
+    scale, bits = each[:, :2].copy().view(np.float16).astype(np.float32), np.unpackbits(each[:, 2:], 1, bitorder="little")
+    levels = bits * np.float32(2) - 1 if name == "Q1_0" else bits[:, ::2] + bits[:, 1::2] * np.float32(2) - 1
+    return (scale * levels).reshape(*blocks.shape[:-1], -1)

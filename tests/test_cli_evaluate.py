@@ -1,0 +1,128 @@
+"""The command as an exam, and predictions alone."""
+import csv
+import json
+
+import pytest
+from command import CLASSES, GOOD, as_text, classify, fails, rows_of, run
+
+
+# ---- evaluate -------------------------------------------------------------------------------------------------------
+
+REPORT = {
+    *("accuracy", "n", "log_loss", "seconds", "load_seconds"),
+    *("tokens_computed", "tokens_saved", "peak_memory_bytes"),
+}
+
+
+def test_evaluate(model, write, tmp_path):
+    texts = [f"text {i}" for i in range(30)]
+    choices = [row["index"] for row in rows_of(run("classify", *model, *CLASSES, stdin=as_text(texts)))]
+    labels = [choice if i % 3 else 1 - choice for i, choice in enumerate(choices)]
+    names = ["yes", "no"]
+    named = write("named.csv", "text,c\n" + "".join(f"{t},{names[label]}\n" for t, label in zip(texts, labels)))
+    numbered = write("a.jsonl", "".join(json.dumps({"text": t, "c": label}) + "\n" for t, label in zip(texts, labels)))
+    for path in named, numbered:
+        out = tmp_path / "rows.jsonl"
+        done = run("evaluate", *model, *CLASSES, "--label", "c", "--json", "-", "-o", out, path)
+        report = json.loads(done.stdout)
+        assert REPORT <= set(report) and report["n"] == 30 and report["accuracy"] == 20 / 30
+        assert sum(pair["count"] for pair in report["confusions"]) == 10
+        assert report["confusions"][0]["label"] in names and report["peak_memory_bytes"] > 1_000_000
+        rows = [json.loads(line) for line in out.read_bytes().splitlines()]
+        assert [row["label"] for row in rows] == labels
+        assert [row["correct"] for row in rows] == [label == choice for label, choice in zip(labels, choices)]
+    report_file = tmp_path / "report.json"
+    text = run("evaluate", *model, *CLASSES, "--label", "c", "--json", report_file, named).stdout.decode()
+    assert "accuracy   0.6667 (20 of 30)" in text and "taken for" in text and "rows/s" in text
+    assert json.loads(report_file.read_text())["n"] == 30
+
+
+def test_evaluate_rows_to_stdout(model):
+    rows = '{"text": "a", "label": "yes"}\n{"text": "b", "label": 1}\n'
+    done = run("evaluate", *model, *CLASSES, "--label", "label", "-o", "-", stdin=rows)
+    assert [row["label"] for row in rows_of(done)] == [0, 1] and b"accuracy" in done.stderr
+
+
+def test_numeric_classes_are_meant_by_name(model):
+    done = run("evaluate", *model, "-c", "1,2,3", "--label", "stars", "-o", "-", stdin='{"text": "a", "stars": 1}\n')
+    assert rows_of(done)[0]["label"] == 0
+
+
+@pytest.mark.parametrize("label", ['"maybe"', "2", "-1", "0.5", "null"])
+def test_unknown_label(model, label):
+    rows = '{"text": "a", "label": "yes"}\n{"text": "b", "label": %s}\n' % label
+    fails(run("evaluate", *model, *CLASSES, "--label", "label", stdin=rows), "stdin:2:", "label")
+
+
+def test_missing_label(model):
+    fails(run("evaluate", *model, *CLASSES, "--label", "label", stdin='{"text": "a"}\n'), "stdin:1:", "'label'", "text")
+
+
+def test_evaluate_reports_the_rows_before_a_bad_one(model, write, tmp_path):
+    path, report = write("in.jsonl", '{"prompt": "a", "completions": ["b", "c"], "label": 0}\n{bad\n'), tmp_path / "r.json"
+    done = run("evaluate", *model, "--label", "label", "--json", report, path)
+    assert done.returncode == 2 and b"in.jsonl:2" in done.stderr
+    report = json.loads(report.read_text())
+    assert report["n"] == 1 and report["complete"] is False
+
+
+def test_messages_are_one_line_whatever_the_row_holds(model):
+    row = json.dumps({"text": "a", "label": "two\nlines \x1b[31m\x7f"})
+    done = fails(run("evaluate", *model, *CLASSES, "--label", "label", stdin=row), "stdin:1:", "'two lines  [31m '")
+    assert b"\x1b" not in done.stderr
+
+
+# ---- Only predictions -----------------------------------------------------------------------------------------------
+
+MANY = "the,a word,no,nothing at all,yes,yes and no,on,the other,there"
+
+
+@pytest.mark.parametrize("aggregate", ["mean", "sum"])
+def test_only_prediction(model, write, tmp_path, aggregate):
+    texts = as_text(f"text {i} of several" for i in range(40))
+    how = ["-c", MANY, "--aggregate", aggregate]
+    full = rows_of(run("classify", *model, *how, stdin=texts))
+    rows = rows_of(run("classify", *model, *how, "--only-prediction", stdin=texts))
+    for row, expected in zip(rows, full, strict=True):
+        assert list(row) == ["id", "prediction", "index", "completion_tokens", "completion_tokens_run"]
+        assert [row[key] for key in ("id", "prediction", "index")] == [expected[key] for key in ("id", "prediction", "index")]
+        assert 0 <= row["completion_tokens_run"] <= row["completion_tokens"]
+    assert sum(row["completion_tokens_run"] for row in rows) < sum(row["completion_tokens"] for row in rows)
+    out = tmp_path / "out.csv"
+    assert run("classify", *model, *how, "--only-prediction", "-o", out, stdin=texts).returncode == 0
+    with open(out, newline="") as file:
+        assert [{**row, "id": int(row["id"])} for row in csv.DictReader(file)] == [
+            {key: value if key in ("id", "prediction") else str(value) for key, value in row.items()} for row in rows]
+
+
+def test_aggregates_differ(model):
+    texts = as_text(f"text {i} of several" for i in range(40))
+    mean, total = (rows_of(run("classify", *model, "-c", MANY, *more, stdin=texts)) for more in ([], ["--aggregate", "sum"]))
+    assert [row["index"] for row in mean] != [row["index"] for row in total]
+    assert all(abs(sum(row["probabilities"]) - 1) < 1e-12 for row in total)
+
+
+def test_evaluate_only_prediction(model, write, tmp_path):
+    path = write("in.jsonl", "".join(json.dumps({"text": f"text {i}", "label": i % 9}) + "\n" for i in range(30)))
+    how = ["evaluate", *model, "-c", MANY, "--label", "label", "--json"]
+    full, report = tmp_path / "full.json", tmp_path / "report.json"
+    assert b"unfinished" not in run(*how, full, path).stdout
+    out = tmp_path / "rows.jsonl"
+    text = run(*how, report, "--only-prediction", "-o", out, path).stdout.decode()
+    full, report = json.loads(full.read_text()), json.loads(report.read_text())
+    assert report["accuracy"] == full["accuracy"] and report["confusions"] == full["confusions"]
+    assert report["log_loss"] is None and "log-loss" not in text and "completion_tokens" not in full
+    assert 0 < report["completion_tokens_run"] < report["completion_tokens"] < report["completion_logprobs"]
+    assert report["completion_logprobs_read"] < report["completion_logprobs"]
+    assert report["tokens_computed"] < full["tokens_computed"] and report["tokens_saved"] > full["tokens_saved"]
+    never_run = report["completion_tokens"] - report["completion_tokens_run"]
+    assert f"unfinished {never_run} of {report['completion_tokens']} completion tokens" in text
+    rows = [json.loads(line) for line in out.read_bytes().splitlines()]
+    assert sum(row["correct"] for row in rows) == report["correct"]
+    assert sum(row["completion_tokens_run"] for row in rows) == report["completion_tokens_run"]
+
+
+def test_only_prediction_reports_the_rows_before_a_bad_one(model, write):
+    done = classify(model, write("in.jsonl", GOOD + '{"text": ""}\n'), "--only-prediction")
+    fails(done, "in.jsonl:2:", "empty")
+    assert done.stdout.count(b"\n") == 1

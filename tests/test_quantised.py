@@ -1,0 +1,219 @@
+"""A small model with its matrices in each quantised type of GGUF gives the same bits as with those matrices in float32 as
+the gguf package dequantises them, whatever is made of them then: float32, bfloat16, or both."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+np = pytest.importorskip("numpy")
+gguf = pytest.importorskip("gguf")
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import blocks  # noqa: E402
+import tiny  # noqa: E402
+
+WIDTH, HEADS, KV_HEADS, EXPERTS = 256, 4, 1, 3  # each row of a matrix is one block of the K types
+TYPES = list(blocks.SCALES)
+# Types in files that llama.cpp writes: some tensors of one type, some of another, so that q, k and v differ.
+MIXED = ["Q4_K", "IQ2_XXS", "IQ1_M", "Q6_K", "IQ3_S", "NVFP4", "IQ2_S", "Q2_0", "IQ1_S", "MXFP4", "IQ3_XXS", "IQ2_XS", "Q1_0"]
+IDS = np.random.default_rng(5).integers(3, 259, (3, 40)).tolist()  # bytes of the vocabulary
+
+
+def usual(scale):
+    """Float16 scales of either sign, about so large."""
+    return lambda n: (np.linspace(0.5, 1.5, n) * scale * (-1.0) ** np.arange(n)).astype(np.float16).view(np.uint16)
+
+
+def with_byte_scales(made, kind, rng, deviation):
+    """The blocks with other scales, bytes at the beginning."""
+    n = {"MXFP4": 1, "NVFP4": 4}[kind]
+    each = np.full((127, made.shape[1]), 0x22, np.uint8)  # a block of ones for each scale
+    each[:, :n] = np.arange(127)[:, None]
+    nearest = np.abs(blocks.dequantize(kind, each)[:, 0] - deviation / 3).argmin()
+    made[:, :n] = nearest + rng.integers(-1, 2, (len(made), n))
+    return made
+
+
+def random_blocks(kind, n, rng, deviation):
+    """Blocks whose values have about that deviation."""
+    if kind in ("MXFP4", "NVFP4"):
+        return with_byte_scales(blocks.random(kind, n, rng, None), kind, rng, deviation)
+    tried = blocks.dequantize(kind, blocks.random(kind, 64, rng, usual(1 / 64)))
+    return blocks.random(kind, n, rng, usual(deviation / 64 / tried.std()))
+
+
+class Weights(tiny.Weights):
+    """Matrices of the types in turn, stored as they are or dequantised."""
+
+    def __init__(self, writer, kinds, stored, scaled=False):
+        super().__init__(writer, 7)
+        self.kinds, self.stored, self.scaled, self.n = kinds, stored, scaled, 0
+
+    def matrix(self, name, outputs, inputs, scale=1.0, experts=None):
+        kind = self.kinds[self.n % len(self.kinds)]
+        self.n += 1
+        elements, size = blocks.SIZES[kind]
+        rows = outputs * (experts or 1)
+        data = random_blocks(kind, rows * inputs // elements, self.random, scale / np.sqrt(inputs))
+        data = data.reshape(*([experts] if experts else []), outputs, inputs // elements * size)
+        scales = self.scales(name, experts or 1) if self.scaled and kind == "NVFP4" and name != "token_embd" else None
+        if self.stored:
+            self.writer.add_tensor(name + ".weight", data, raw_dtype=blocks.NUMBERS[kind])
+            return
+        values = blocks.dequantize(kind, data)
+        if scales is not None:
+            values = values * (scales.reshape(-1, 1, 1) if experts else scales)
+        self.writer.add_tensor(name + ".weight", values)
+
+    def scales(self, name, n):
+        """Factors of a tensor, or of each expert in it, as llama.cpp keeps them beside NVFP4."""
+        scales = np.random.default_rng(list(name.encode())).uniform(0.5, 1.5, n).astype(np.float32)
+        if self.stored:
+            self.writer.add_tensor(name + ".scale", scales)
+            self.writer.add_tensor(name + ".input_scale", np.ones(n, np.float32))
+        return scales
+
+
+def add_layer(weights, prefix, experts):
+    weights.norm(prefix + "attn_norm", WIDTH)
+    weights.matrix(prefix + "attn_q", WIDTH, WIDTH, 1.5)
+    weights.matrix(prefix + "attn_k", WIDTH // HEADS * KV_HEADS, WIDTH, 1.5)
+    weights.matrix(prefix + "attn_v", WIDTH // HEADS * KV_HEADS, WIDTH)
+    weights.matrix(prefix + "attn_output", WIDTH, WIDTH)
+    weights.norm(prefix + "ffn_norm", WIDTH)
+    if experts:
+        weights.matrix(prefix + "ffn_gate_inp", experts, WIDTH)
+    for name in ("gate", "up", "down"):
+        weights.matrix(f"{prefix}ffn_{name}{'_exps' if experts else ''}", WIDTH, WIDTH, experts=experts)
+
+
+def make(path, kinds, stored, experts=None, scaled=False, spoil=None):
+    layers = min(2, len(kinds))
+    writer = gguf.GGUFWriter(str(path), "llama")
+    writer.add_context_length(128)
+    writer.add_embedding_length(WIDTH)
+    writer.add_block_count(layers)
+    writer.add_feed_forward_length(WIDTH)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_rope_dimension_count(WIDTH // HEADS)
+    writer.add_rope_freq_base(1e4)
+    if experts:
+        writer.add_expert_count(experts)
+        writer.add_expert_used_count(2)
+    tokens = tiny.add_byte_level(writer, "smollm")
+    weights = Weights(writer, kinds, stored, scaled)
+    weights.matrix("token_embd", tokens, WIDTH, 3.0)
+    for i in range(layers):
+        add_layer(weights, f"blk.{i}.", experts)
+    weights.norm("output_norm", WIDTH)
+    weights.matrix("output", tokens, WIDTH, 3.0)
+    if spoil:
+        spoil(writer)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.fixture
+def pair(tmp_path, monkeypatch):
+    """make, called for the quantised model and for its twin in float32."""
+    for kind, size in blocks.SIZES.items():
+        monkeypatch.setitem(gguf.constants.GGML_QUANT_SIZES, blocks.NUMBERS[kind], size)
+
+    def both(kinds, experts=None, scaled=False):
+        return [make(tmp_path / f"{stored}.gguf", kinds, stored, experts, scaled) for stored in (True, False)]
+
+    return both
+
+
+def scored(build, model, isa):
+    """What model_tool prints: log-probabilities to nine digits, from which a float32 can be read back."""
+    lines = "".join(" ".join(map(str, ids)) + "\n" for ids in IDS)
+    done = subprocess.run([build / "tests" / "model_tool", model, isa], input=lines, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def logprobs(capp, model, precision):
+    """What the command prints for some rows, and the numbers of it."""
+    rows = [{"prompt": "the one thing", "completions": ["a no", "yes, in the end"]}, {"text": "he was here in the end"}]
+    done = subprocess.run([capp, "logprobs", "-q", "-m", model, "--precision", precision],
+                          input="".join(json.dumps(row) + "\n" for row in rows), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def check_spread(printed):
+    """A model of noise would compare equal to anything like it."""
+    numbers = np.array(printed.split(), float)
+    assert len(numbers) == sum(len(ids) - 1 for ids in IDS) and np.isfinite(numbers).all() and numbers.std() > 1
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_each_type(build, pair, kind):
+    quantised, plain = pair([kind])
+    printed = scored(build, quantised, "avx2")
+    check_spread(printed)
+    assert printed == scored(build, plain, "avx2")
+
+
+@pytest.mark.parametrize("experts", [None, EXPERTS])
+def test_mixed_types(build, capp, pair, experts):
+    quantised, plain = pair(MIXED, experts)
+    for isa in ("ref", "avx2"):
+        printed = scored(build, quantised, isa)
+        check_spread(printed)
+        assert printed == scored(build, plain, isa)
+    for precision in ("f32", "auto"):
+        assert logprobs(capp, quantised, precision) == logprobs(capp, plain, precision)
+
+
+@pytest.mark.parametrize("experts", [None, EXPERTS])
+def test_scales_beside_nvfp4(build, pair, tmp_path, experts):
+    quantised, plain = pair(["NVFP4", "Q8_0", "NVFP4", "NVFP4"], experts, scaled=True)
+    printed = scored(build, quantised, "avx2")
+    check_spread(printed)
+    assert printed == scored(build, plain, "avx2")
+    unscaled = make(tmp_path / "unscaled.gguf", ["NVFP4", "Q8_0", "NVFP4", "NVFP4"], True, experts)
+    assert printed != scored(build, unscaled, "avx2")
+
+
+@pytest.mark.parametrize("kind, name, n, message", [
+    ("NVFP4", "blk.0.attn_q.scale", 2, "tensor blk.0.attn_q.scale is not 1 number"),
+    ("Q8_0", "blk.0.attn_q.scale", 1, "tensor blk.0.attn_q.scale has no place"),
+    ("NVFP4", "blk.0.attn_norm.scale", 1, "tensor blk.0.attn_norm.scale has no place"),
+])
+def test_scales_that_have_no_place(build, tmp_path, kind, name, n, message):
+    path = make(tmp_path / "model.gguf", [kind], True, spoil=lambda w: w.add_tensor(name, np.ones(n, np.float32)))
+    done = subprocess.run([build / "tests" / "model_tool", path, "ref"], input="", capture_output=True, text=True)
+    assert done.returncode == 2 and message in done.stderr, done.stderr
+
+
+def numbers_of(printed):
+    def flat(value):
+        if isinstance(value, float):
+            yield value
+        elif isinstance(value, (list, dict)):
+            for each in value.values() if isinstance(value, dict) else value:
+                yield from flat(each)
+
+    return np.array([number for line in printed.splitlines() for number in flat(json.loads(line))])
+
+
+def test_bf16(capp, pair):
+    """The same bits again, and near float32: weights of few bits are whole numbers times a scale, so that rounding them to
+    bfloat16 costs little."""
+    if "avx512_bf16" not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("no unit for bfloat16")
+    quantised, plain = pair(MIXED)
+    printed = logprobs(capp, quantised, "bf16")
+    assert printed == logprobs(capp, plain, "bf16")
+    got, exact = numbers_of(printed), numbers_of(logprobs(capp, quantised, "f32"))
+    assert 0 < np.abs(got - exact).max() < 0.5
