@@ -4,12 +4,13 @@
 #include <unistd.h>
 
 #include "capp.h"
+#include "counted.h"
 #include "session.h"
 #include "test.h"
 #include "tiny.h"
 #include "units.h"
 
-enum { ROWS = 48, MOST = 13, CLASSES = 3, MOST_TOKENS = 64 };
+enum { ROWS = 48, MOST = 13, CLASSES = 3, MOST_TOKENS = 64, FEW = 12 };
 
 static const char *const words[MOST] = {"aeon", "be",   "ode",  "do", "a",  "me",  "doe",
                                         "code", "bade", "zone", "ma", "no", "aeon"};
@@ -231,7 +232,7 @@ static void check_manner(fixture *f, const manner *m, counts *found) {
             CHECK_NEAR(both.likelihood[i][k] / exp(scores[k]), 1, 1e-9);
             CHECK(scores[k] <= scores[both.prediction[i]] + 1e-9);
         }
-        n_close += close;
+        n_close += (size_t)close;
         found->whole += whole;
     }
     CHECK_INT(f->both->stats.rows_again - before, n_close);
@@ -276,9 +277,60 @@ static void check_cancelling(fixture *f) {
     CHECK(!memcmp(&before, &after, sizeof before));
 }
 
+/* FEW rows, half of them close if there are as many: places in examples. Returns how many are. */
+static size_t choose_rows(fixture *f, size_t *rows) {
+    size_t n = 0, n_close = 0;
+    for (int close = 1; close >= 0; close--)
+        for (size_t i = 0; i < ROWS && n < (close ? FEW / 2 : FEW); i++) {
+            uint64_t before = f->both->stats.rows_again;
+            outcome *o = calloc(1, sizeof *o);
+            CHECK(o);
+            CHECK_OK(capp_score(f->both, &f->examples[i], 1, NULL, take, o, &f->err), f->err);
+            if (f->both->stats.rows_again - before == (uint64_t)close) rows[n++] = i, n_close += (size_t)close;
+            free(o);
+        }
+    CHECK_INT(n, FEW);
+    return n_close;
+}
+
+/* Each allocation of a call made to fail in turn, those of the exact lane inside the other's run among them: an error
+ * with a message, and a session that goes on. False: no row is close, nothing was tried. */
+static bool check_failures(fixture *f) {
+    outcome before = run(f, f->both, &manners[0]);
+    size_t rows[FEW];
+    capp_example examples[FEW];
+    if (!choose_rows(f, rows)) return false;
+    for (size_t i = 0; i < FEW; i++) examples[i] = f->examples[rows[i]];
+    uint64_t n_again = 0;
+    for (uint64_t n = 0;; n++) {
+        capp_session *session;
+        CHECK_OK(capp_session_open(&session, f->model, &f->err), f->err);
+        outcome *o = calloc(1, sizeof *o);
+        CHECK(o);
+        counted_fail_after(n);
+        capp_status st = capp_score(session, examples, FEW, NULL, take, o, &f->err);
+        bool failed = counted.failed;
+        counted_fail_after(COUNTED_NEVER);
+        CHECK_INT(st, failed ? CAPP_ENOMEM : CAPP_OK);
+        if (failed) CHECK_CONTAINS(f->err.message, "memory");
+        memset(o, 0, sizeof *o);
+        CHECK_OK(capp_score(session, examples, FEW, NULL, take, o, &f->err), f->err);
+        for (size_t i = 0; i < FEW; i++)
+            CHECK(!memcmp(o->logprobs[i], before.logprobs[rows[i]], before.offset[MOST] * sizeof(float)));
+        n_again += session->stats.rows_again;
+        capp_session_free(session);
+        free(o);
+        if (!failed) break;
+    }
+    CHECK(n_again > 0);
+    return true;
+}
+
 static void check_unit(const char *unit) {
     counts far = {0};
+    bool failed = false;
     need_unit(unit);
+    counted_install();
     for (size_t i = 0; i < sizeof manners / sizeof *manners; i++) {
         counts n = {0};
         for (uint64_t seed = 1; seed <= 4; seed++) {
@@ -287,13 +339,14 @@ static void check_unit(const char *unit) {
                 open_fixture(&f, unit, seed, other);
                 check_manner(&f, &manners[i], other ? &far : &n);
                 check_decisions(&f, &manners[i]);
-                if (!i) check_cancelling(&f);
+                if (!i && !failed) check_cancelling(&f), failed = check_failures(&f);
                 close_fixture(&f);
             }
         }
         if (!n.close || n.close == n.rows)
             FAIL("manner %zu: %zu of %zu rows are close, which shows nothing", i, n.close, n.rows);
     }
+    CHECK(failed);
     if (!far.whole || far.whole == far.close) FAIL("%zu of %zu close rows are whole", far.whole, far.close);
 }
 
