@@ -15,14 +15,15 @@ import lora  # noqa: E402
 
 TINY = Path(__file__).resolve().parent / "fixtures" / "tiny"
 NAMES = sorted(folder.name for folder in TINY.iterdir())
+PEFT = TINY.parent / "lora"
 IDS = json.loads((TINY / "llama" / "reference.json").read_text())["runs"][0]["ids"]
 TOLERANCE, LEAST = 1e-4, 0.1
 
 
-def ran(build, model, *adapters, isa="avx2"):
+def ran(build, model, *adapters, isa="avx2", ids=IDS):
     """adapters: (path, weight)"""
     extra = [str(part) for adapter in adapters for part in adapter]
-    return subprocess.run([build / "tests" / "model_tool", model, isa, *extra], input=" ".join(map(str, IDS)) + "\n",
+    return subprocess.run([build / "tests" / "model_tool", model, isa, *extra], input=" ".join(map(str, ids)) + "\n",
                           capture_output=True, text=True)
 
 
@@ -39,7 +40,7 @@ def refused(build, model, *adapters):
 
 
 def difference(a, b):
-    assert len(a) == len(b) == len(IDS) - 1
+    assert len(a) == len(b) > 0
     return np.abs(a - b).max()
 
 
@@ -59,3 +60,19 @@ def test_every_architecture(build, name, tmp_path):
     adapter = model.gguf(tmp_path / "adapter.gguf", pairs)
     for base in (tmp_path / "model.gguf", model.path):
         assert difference(wanted, scored(build, base, (adapter, 1))) <= TOLERANCE
+
+
+# ---- Against PEFT ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(folder.name for folder in PEFT.iterdir()))
+def test_peft_itself(build, name, tmp_path):
+    """What PEFT made of its own adapters (tools/make_lora_adapters.py), from both kinds of model."""
+    reference = json.loads((PEFT / name / "reference.json").read_text())
+    base = TINY / reference["model"]
+    adapters = list(zip([PEFT / name, PEFT / name / "second"], reference["weights"]))
+    convert.convert(base, tmp_path / "model.gguf")
+    for run in reference["runs"]:
+        for model in (base, tmp_path / "model.gguf"):
+            assert difference(np.array(run["logprobs"]), scored(build, model, *adapters, ids=run["ids"])) <= 1e-3
+        assert difference(np.array(run["logprobs"]), scored(build, base, ids=run["ids"])) >= LEAST

@@ -37,9 +37,10 @@ static bool exists(const char *path) {
 }
 
 bool capp_is_adapter_folder(const char *path) {
-    char config[MOST_PATH];
-    int n = snprintf(config, sizeof config, "%s/adapter_config.json", path);
-    return n > 0 && n < MOST_PATH && exists(config);
+    char config[MOST_PATH], adapter[MOST_PATH];
+    int n = snprintf(config, sizeof config, "%s/config.json", path);
+    int m = snprintf(adapter, sizeof adapter, "%s/adapter_config.json", path);
+    return n > 0 && m > 0 && m < MOST_PATH && !exists(config) && exists(adapter);
 }
 
 /* FOLDER/NAME in out [MOST_PATH]. */
@@ -254,7 +255,7 @@ capp_status capp_folder_open(capp_folder **out, const char *path, capp_error *er
     capp_folder *f = new_folder(path, err);
     if (!f) return CAPP_ENOMEM;
     if ((st = join(f, "config.json", config, err)) != CAPP_OK) return finish(out, f, st);
-    if (!exists(config) && capp_is_adapter_folder(path))
+    if (capp_is_adapter_folder(path))
         return finish(out, f,
                       capp_fail(err, CAPP_EINVAL,
                                 "%s: is a LoRA adapter, not a model; open the model that it was made for and give the "

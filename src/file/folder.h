@@ -27,7 +27,7 @@ void capp_folder_free(capp_folder *f);
 /* Whether path is a folder. */
 bool capp_is_folder(const char *path);
 
-/* Whether path is a folder with an adapter_config.json. */
+/* Whether path is a folder with an adapter_config.json and no config.json. */
 bool capp_is_adapter_folder(const char *path);
 
 /* As capp_gguf_release. */
