@@ -76,3 +76,178 @@ def test_peft_itself(build, name, tmp_path):
         for model in (base, tmp_path / "model.gguf"):
             assert difference(np.array(run["logprobs"]), scored(build, model, *adapters, ids=run["ids"])) <= 1e-3
         assert difference(np.array(run["logprobs"]), scored(build, base, ids=run["ids"])) >= LEAST
+
+
+# ---- Scales and weights ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def llama():
+    return lora.Model(TINY / "llama")
+
+
+def same_as_merged(build, model, folder, adapters, *merged):
+    """Scores with the adapters, which numpy merges with those scales."""
+    wanted = scored(build, model.merged(folder / "merged", *merged))
+    assert difference(wanted, scored(build, model.path, *adapters)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("weights", [(1, 1), (0.5, -1.25), (0, 2)])
+def test_several_adapters_add(build, llama, tmp_path, weights):
+    first, second = llama.adapter(1), llama.adapter(2, llama.products()[::2], rank=5)
+    peft = llama.peft(tmp_path / "first", first)
+    adapter = llama.gguf(tmp_path / "second.gguf", second, alpha=10)
+    same_as_merged(build, llama, tmp_path, [(peft, weights[0]), (adapter, weights[1])],
+                   (first, weights[0] * 8 / 3), (second, weights[1] * 10 / 5))
+
+
+def test_weight_0_is_the_model_itself(build, llama, tmp_path):
+    peft = llama.peft(tmp_path / "peft", llama.adapter(1))
+    adapter = llama.gguf(tmp_path / "adapter.gguf", llama.adapter(2))
+    plain = ran(build, llama.path)
+    assert plain.returncode == 0 and plain.stdout
+    assert ran(build, llama.path, (peft, 0), (adapter, -0.0)).stdout == plain.stdout
+    assert ran(build, llama.path, (peft, 1)).stdout != plain.stdout
+
+
+@pytest.mark.parametrize("isa", ["ref", "avx2"])
+def test_instruction_sets(build, llama, tmp_path, isa):
+    pairs = llama.adapter(1)
+    wanted = scored(build, llama.merged(tmp_path / "merged", (pairs, 8 / 3)), isa="ref")
+    assert difference(wanted, scored(build, llama.path, (llama.peft(tmp_path / "peft", pairs), 1), isa=isa)) <= TOLERANCE
+
+
+def test_scales_of_peft(build, llama, tmp_path):
+    """rank_pattern and alpha_pattern are regular expressions for the end of a module's name; the first counts."""
+    ranks = {"q_proj": 5, r"layers\.[12]\.mlp\.\w+": 2}
+    alphas = {"model.layers.0.self_attn.v_proj": 20, "v_proj": 2.5, "o_proj|q_proj": 1}
+
+    def rank(module):
+        return 5 if module.endswith("q_proj") else 2 if ".mlp." in module and ".0." not in module else 4
+
+    def alpha(module):
+        if module.endswith("v_proj"):
+            return 20 if ".0." in module else 2.5
+        return 1 if module.endswith(("o_proj", "q_proj")) else 6
+
+    pairs = llama.adapter(3, rank=rank)
+    for stabilised in (False, True):
+        folder = tmp_path / str(stabilised)
+        peft = llama.peft(folder / "peft", pairs, r=4, lora_alpha=6, rank_pattern=ranks, alpha_pattern=alphas,
+                          use_rslora=stabilised)
+        same_as_merged(build, llama, folder, [(peft, 1)],
+                       (pairs, lambda module: alpha(module) / (rank(module) ** 0.5 if stabilised else rank(module))))
+
+
+@pytest.mark.parametrize("prefix", ["", lora.PREFIX])
+def test_names_without_the_prefix_of_head_and_model(build, llama, tmp_path, prefix):
+    pairs = llama.adapter(1, llama.products())
+    peft = llama.peft(tmp_path / "peft", {name.removeprefix("model."): pair for name, pair in pairs.items()}, prefix=prefix)
+    same_as_merged(build, llama, tmp_path, [(peft, 1)], (pairs, 8 / 3))
+
+
+@pytest.mark.parametrize("fan_in_fan_out", [False, True])
+def test_the_model_says_how_its_products_are_stored(build, tmp_path, fan_in_fan_out):
+    model = lora.Model(TINY / "gpt2")
+    pairs = model.adapter(1)
+    peft = model.peft(tmp_path / "peft", pairs, fan_in_fan_out=fan_in_fan_out)
+    same_as_merged(build, model, tmp_path, [(peft, 1)], (pairs, 8 / 3))
+
+
+@pytest.mark.parametrize("alpha, scale", [(None, 1), (0.0, 1), (5.0, 5 / 32)])
+@pytest.mark.parametrize("kind", [None, "F16", "BF16", "Q8_0"])
+def test_alpha_and_types_of_gguf(build, llama, tmp_path, alpha, scale, kind):
+    import gguf
+
+    modules = [name for name in llama.products() if "q_proj" in name or "down" in name]
+    pairs = llama.adapter(4, modules, rank=32)
+    kind = kind and gguf.GGMLQuantizationType[kind]
+    if kind:  # numpy merges what is stored
+        for pair in pairs.values():
+            for part in "ab":
+                values = getattr(pair, part)
+                if values.shape[1] % gguf.GGML_QUANT_SIZES[kind][0] == 0:
+                    setattr(pair, part, gguf.dequantize(gguf.quantize(values, kind), kind).reshape(values.shape))
+    adapter = llama.gguf(tmp_path / "adapter.gguf", pairs, alpha=alpha, kind=kind)
+    same_as_merged(build, llama, tmp_path, [(adapter, 0.1)], (pairs, 0.1 * scale))
+
+
+# ---- What is stored together or apart --------------------------------------------------------------------------------
+
+
+def split_names(model, pairs, parts):
+    """Pairs of a fused module as pairs of its parts. parts: {fused: [(part, rows)]}"""
+    found = {}
+    for module, pair in pairs.items():
+        stem, _, last = module.rpartition(".")
+        at = 0
+        for part, rows in parts.get(last, [(last, len(pair.b))]):
+            found[f"{stem}.{part}"] = lora.Pair(pair.a, pair.b[at : at + rows])
+            at += rows
+    return found
+
+
+def write_gguf(path, architecture, pairs, alpha=8.0):
+    """pairs: {tensor of GGUF without .weight: Pair}"""
+    import gguf
+
+    writer = gguf.GGUFWriter(str(path), architecture)
+    writer.add_type(gguf.GGUFType.ADAPTER)
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", alpha)
+    for name, pair in pairs.items():
+        writer.add_tensor(f"{name}.weight.lora_a", np.ascontiguousarray(pair.a, np.float32))
+        writer.add_tensor(f"{name}.weight.lora_b", np.ascontiguousarray(pair.b, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_apart_in_the_adapter_and_fused_in_the_model(build, tmp_path):
+    model = lora.Model(TINY / "phi3")
+    pairs = model.adapter(1, [name for name in model.products() if "qkv" in name or "gate_up" in name])
+    d, feed = model.folder.head_dim, model.folder.get("intermediate_size")
+    q, kv = model.folder.heads * d, model.folder.kv_heads * d
+    apart = split_names(model, pairs, {"qkv_proj": [("q", q), ("k", kv), ("v", kv)], "gate_up_proj": [("gate_up", 2 * feed)]})
+    names = {"q": "attn_q", "k": "attn_k", "v": "attn_v", "gate_up": "ffn_up"}
+    stored = {f"blk.{name.split('.')[2]}.{names[name.split('.')[-1]]}": pair for name, pair in apart.items()}
+    adapter = write_gguf(tmp_path / "adapter.gguf", "phi3", stored)
+    same_as_merged(build, model, tmp_path, [(adapter, 1)], (pairs, 8 / 3))
+
+
+def test_fused_in_the_adapter_and_apart_in_the_model(build, tmp_path):
+    model = lora.Model(TINY / "phi")
+    random = np.random.default_rng(7)
+    width, layers = model.folder.width, model.folder.layers
+    fused = [lora.Pair(random.standard_normal((2, width)) * 0.1, random.standard_normal((3 * width, 2))) for _ in range(layers)]
+    adapter = write_gguf(tmp_path / "adapter.gguf", "phi2", {f"blk.{i}.attn_qkv": pair for i, pair in enumerate(fused)})
+    parts = {"qkv": [(f"{part}_proj", width) for part in "qkv"]}
+    pairs = split_names(model, {f"model.layers.{i}.self_attn.qkv": pair for i, pair in enumerate(fused)}, parts)
+    same_as_merged(build, model, tmp_path, [(adapter, 1)], (pairs, 4))
+
+
+def test_experts_in_one_parameter(build, tmp_path):
+    """As PEFT has them for GPT-OSS: each order of wrapping, on blocks of MXFP4 too."""
+    model = lora.Model(TINY / "gptoss-mxfp4")
+    random = np.random.default_rng(3)
+    experts, layers, r = model.folder.get("num_local_experts"), model.folder.layers, 2
+    tensors, orders = {}, (("", ".base_layer"), (".base_layer", ""))
+    for i in range(layers):
+        for name, wrap in zip(("gate_up_proj", "down_proj"), orders[i % 2]):
+            stem = f"model.layers.{i}.mlp.experts"
+            base = model.tensors[f"{stem}.{name}"]  # [experts][inputs][outputs]
+            a = random.standard_normal((experts, r, base.shape[1])) * 0.1
+            b = random.standard_normal((base.shape[2], r, experts))
+            tensors[f"{lora.PREFIX}{stem}{wrap}.lora_A.weight"] = a.reshape(-1, base.shape[1])
+            tensors[f"{lora.PREFIX}{stem}{wrap}.lora_B.weight"] = b.reshape(base.shape[2], -1)
+            scale = (6 if name == "down_proj" else 4) / r
+            model.tensors[f"{stem}.{name}"] = base + scale * np.einsum("ore,eri->eio", b, a)
+    (tmp_path / "peft").mkdir()
+    lora.write_peft(tmp_path / "peft", tensors, r=r, lora_alpha=4, alpha_pattern={"experts.down_proj": 6})
+    wanted = scored(build, model.merged(tmp_path / "merged"))
+    assert difference(wanted, scored(build, model.path)) >= LEAST
+    convert.convert(model.path, tmp_path / "model.gguf")
+    for base in (model.path, tmp_path / "model.gguf"):
+        assert difference(wanted, scored(build, base, (tmp_path / "peft", 1))) <= TOLERANCE
