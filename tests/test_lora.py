@@ -251,3 +251,161 @@ def test_experts_in_one_parameter(build, tmp_path):
     convert.convert(model.path, tmp_path / "model.gguf")
     for base in (model.path, tmp_path / "model.gguf"):
         assert difference(wanted, scored(build, base, (tmp_path / "peft", 1))) <= TOLERANCE
+
+
+# ---- The embedding ---------------------------------------------------------------------------------------------------
+
+
+def peft_tensors(folder):
+    return convert.read_tensors(folder)
+
+
+def rewrite(folder, tensors=None, **config):
+    """Tensors added or, where None, taken away; fields of the config set."""
+    if tensors:
+        kept = {name: values for name, values in {**peft_tensors(folder), **tensors}.items() if values is not None}
+        lora.write_safetensors(folder / "adapter_model.safetensors", kept)
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **config}))
+
+
+def test_positions(build, tmp_path):
+    """GPT-2's table of positions takes a pair as that of tokens does."""
+    model = lora.Model(TINY / "gpt2")
+    random = np.random.default_rng(5)
+    shape = model.tensors["transformer.wpe.weight"].shape
+    a, b = random.standard_normal((2, shape[1])) * 0.3, random.standard_normal((shape[0], 2))
+    pairs = model.adapter(1, ["transformer.h.0.attn.c_attn"], rank=2)
+    peft = model.peft(tmp_path / "peft", pairs)
+    stem = lora.PREFIX + "transformer.wpe.lora_embedding_"
+    rewrite(peft, {stem + "A": b.T, stem + "B": a.T})
+    model.tensors["transformer.wpe.weight"] = model.tensors["transformer.wpe.weight"] + 4 * (b @ a)
+    same_as_merged(build, model, tmp_path, [(peft, 1)], (pairs, 4))
+
+
+def test_the_copy_of_the_embedding_is_no_change(build, llama, tmp_path):
+    """PEFT keeps the whole embedding beside its pair; where it has other rows, tokens were added."""
+    pairs = llama.adapter(1)
+    peft = llama.peft(tmp_path / "peft", pairs)
+    name, table = "model.embed_tokens.base_layer.weight", llama.tensors["model.embed_tokens.weight"]
+    rewrite(peft, {lora.PREFIX + name: table})
+    same_as_merged(build, llama, tmp_path, [(peft, 1)], (pairs, 8 / 3))
+    rewrite(peft, {lora.PREFIX + name: np.concatenate([table, table[:2]])})
+    assert "made for another model" in refused(build, llama.path, (peft, 1))
+
+
+# ---- What is refused, by name ----------------------------------------------------------------------------------------
+
+V = lora.PREFIX + "model.layers.1.self_attn.v_proj"
+
+REFUSED = {
+    "DoRA": (dict(use_dora=True), '"use_dora" asks for what capp cannot do'),
+    "DoRA's tensors": ({f"{V}.lora_magnitude_vector": np.ones(12)}, "lora_magnitude_vector belongs to DoRA"),
+    "biases": (dict(bias="all"), '"bias" is not none'),
+    "a bias": ({lora.PREFIX + "model.layers.0.mlp.up_proj.bias": np.ones(44)}, "up_proj.bias was trained whole"),
+    "biases of LoRA": (dict(lora_bias=True), '"lora_bias" asks'),
+    "a bias of LoRA": ({f"{V}.lora_B.bias": np.ones(12)}, "v_proj.lora_B.bias is a bias of LoRA"),
+    "modules": (dict(modules_to_save=["lm_head"]), '"modules_to_save" asks'),
+    "a module": ({lora.PREFIX + "lm_head.weight": np.ones((97, 36))}, "lm_head.weight was trained whole"),
+    "a norm": ({lora.PREFIX + "model.norm.weight": np.ones(36)}, "model.norm.weight is a norm that was trained"),
+    "tokens": (dict(trainable_token_indices=[1, 2]), '"trainable_token_indices" asks'),
+    "another kind": (dict(peft_type="IA3"), '"peft_type" is not LORA'),
+    "another beginning": (dict(init_lora_weights="pissa"), '"init_lora_weights" is a way to begin'),
+    "layers made of layers": (dict(layer_replication=[[0, 2], [1, 3]]), '"layer_replication" asks'),
+    "an unknown field": (dict(stripes=3), '"stripes" asks'),
+    "a rank that is not": (dict(r=4), "has rank 3; adapter_config.json says 4"),
+    "a pattern's rank": (dict(rank_pattern={"k_proj": 2}), "k_proj has rank 3; adapter_config.json says 2"),
+    "no number": (dict(lora_alpha="many"), '"lora_alpha" is not a number'),
+    "no pattern": (dict(alpha_pattern={"(": 2}), '"alpha_pattern": is no pattern'),
+    "no pattern's number": (dict(alpha_pattern={"q_proj": "2"}), "has a pattern without a number"),
+    "half a pair": ({f"{V}.lora_B.weight": None}, "v_proj.lora_A.weight, but not"),
+    "the other half": ({f"{V}.lora_A.weight": None}, "v_proj.lora_B.weight, but not"),
+    "other inputs": ({f"{V}.lora_A.weight": np.ones((3, 35))},
+                     "module model.layers.1.self_attn.v_proj are 35 x 3 and 3 x 12; in"),
+    "other outputs": ({f"{V}.lora_B.weight": np.ones((13, 3))}, "has 36 inputs and 12 outputs"),
+    "a layer too many": ({V.replace(".1.", ".9.") + ".lora_A.weight": np.ones((3, 36)),
+                          V.replace(".1.", ".9.") + ".lora_B.weight": np.ones((12, 3))},
+                         "model.layers.9.self_attn.v_proj.lora_A.weight has no place in"),
+    "a module too many": ({V.replace("v_proj", "w_proj") + ".lora_A.weight": np.ones((3, 36)),
+                           V.replace("v_proj", "w_proj") + ".lora_B.weight": np.ones((12, 3))},
+                          "w_proj.lora_A.weight has no place in"),
+    "a module twice": ({V.removeprefix(lora.PREFIX) + ".lora_A.weight": np.ones((3, 36)),
+                        V.removeprefix(lora.PREFIX) + ".lora_B.weight": np.ones((12, 3))}, "v_proj twice"),
+    "an embedding's pair": ({f"{V}.lora_A.weight": None, f"{V}.lora_B.weight": None,
+                             f"{V}.lora_embedding_A": np.ones((3, 12)), f"{V}.lora_embedding_B": np.ones((36, 3))},
+                            "made for another model"),
+    "no number in a tensor": ({f"{V}.lora_B.weight": np.full((12, 3), np.nan)}, "v_proj.lora_B.weight, times its scale"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", REFUSED)
+def test_refused(build, llama, tmp_path, way):
+    change, message = REFUSED[way]
+    peft = llama.peft(tmp_path / "peft", llama.adapter(1))
+    assert not ran(build, llama.path, (peft, 1)).stderr
+    tensors = any("." in name for name in change)
+    rewrite(peft, change if tensors else None, **({} if tensors else change))
+    said = refused(build, llama.path, (peft, 1))
+    assert message in said and str(peft) in said
+
+
+def test_files_that_are_missing(build, llama, tmp_path):
+    peft = llama.peft(tmp_path / "peft", llama.adapter(1))
+    assert "is a LoRA adapter, not a model" in refused(build, peft)
+    (peft / "adapter_model.safetensors").rename(peft / "adapter_model.bin")
+    assert "has no adapter_model.safetensors" in refused(build, llama.path, (peft, 1))
+    (peft / "adapter_config.json").unlink()
+    assert "without an adapter_config.json" in refused(build, llama.path, (peft, 1))
+    assert "none" in refused(build, llama.path, (tmp_path / "none", 1))
+    assert "general.type is not" in refused(build, llama.path, (gguf_of(tmp_path, "llama"), 1))
+
+
+def gguf_of(folder, name):
+    path = folder / f"{name}.gguf"
+    convert.convert(TINY / name, path)
+    return path
+
+
+def test_an_adapter_of_another_model(build, llama, tmp_path):
+    pairs = llama.adapter(1)
+    peft, adapter = llama.peft(tmp_path / "peft", pairs), llama.gguf(tmp_path / "adapter.gguf", pairs)
+    for base in (TINY / "qwen2", gguf_of(tmp_path, "qwen2")):
+        said = refused(build, base, (adapter, 1))
+        assert 'for the architecture "llama"' in said and '"qwen2"' in said and str(base) in said
+    assert "made for another model" in refused(build, TINY / "gpt2", (peft, 1))
+    assert "made for another model" in refused(build, TINY / "llama3", (peft, 1))  # one key-value head
+    odd = llama.gguf(tmp_path / "odd.gguf", pairs, architecture="gemma2")
+    assert 'for the architecture "gemma2"' in refused(build, llama.path, (odd, 1))
+
+
+def test_exchanged_as_a_conversion_leaves_gpt2(build, tmp_path):
+    model = lora.Model(TINY / "gpt2")
+    pairs = model.adapter(1, ["transformer.h.0.mlp.c_fc"])
+    exchanged = {"blk.0.ffn_up": lora.Pair(pair.b.T, pair.a.T) for pair in pairs.values()}
+    adapter = write_gguf(tmp_path / "adapter.gguf", "gpt2", exchanged)
+    assert "inputs and outputs are exchanged" in refused(build, model.path, (adapter, 1))
+
+
+def test_gguf_with_more_than_pairs(build, llama, tmp_path):
+    import gguf
+
+    def written(name, *tensors, **keys):
+        writer = gguf.GGUFWriter(str(tmp_path / name), "llama")
+        writer.add_type(gguf.GGUFType.ADAPTER)
+        writer.add_string("adapter.type", keys.get("type", "lora"))
+        if "tokens" in keys:
+            writer.add_array("adapter.alora.invocation_tokens", keys["tokens"])
+        for tensor, shape in tensors:
+            writer.add_tensor(tensor, np.ones(shape, np.float32))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return refused(build, llama.path, (tmp_path / name, 1))
+
+    pair = (("blk.0.attn_v.weight.lora_a", (2, 36)), ("blk.0.attn_v.weight.lora_b", (12, 2)))
+    assert "blk.0.attn_norm.weight is a norm that was trained" in written("a", *pair, ("blk.0.attn_norm.weight", (36,)))
+    assert "blk.0.attn_v.weight.lora_a, but not blk.0.attn_v.weight.lora_b" in written("b", pair[0])
+    assert 'adapter.type is not "lora"' in written("c", *pair, type="vera")
+    assert "adapter.alora.invocation_tokens" in written("d", *pair, tokens=[1, 2])
+    assert "an adapter without tensors" in written("e")
