@@ -103,16 +103,19 @@ static void splice(bytes *b, size_t at, size_t cut, const void *with, size_t n) 
     *b = (bytes){made, b->size - cut + n};
 }
 
-/* In JSON: a word or number becomes another. */
+/* In JSON: a number or a name becomes another value, a word inside a string another word. */
 static void mutate_word(bytes *b, size_t at, uint64_t *r) {
-    static const char *const words[] = {"0",      "1",          "3",      "-1",        "2.5",     "1e30",
-                                        "1e-30",  "4294967297", "null",   "true",      "[]",      "{}",
-                                        "false",  "\"(a\"",     "\"\"",   "\"pissa\"", "q_proj",  "layers",
-                                        "lora_A", "lora_B",     "(.*)+$", "weight",    "\"F16\"", "\"I8\""};
+    static const char *const values[] = {"0",    "1",    "3",  "-1", "2.5",   "1e30",      "1e-30",  "4294967297",
+                                         "null", "true", "[]", "{}", "false", "\"(.*)+\"", "\"(a\"", "\"pissa\""};
+    static const char *const words[] = {"q_proj", "layers", "lora_A", "lora_B", "weight",
+                                        "F16",    "I8",     "model",  "",       "(.*)+"};
+    size_t end, quotes = 0;
     while (at < b->size && !strchr("0123456789abcdefghijklmnopqrstuvwxyz", b->data[at] ? b->data[at] : '-')) at++;
-    size_t end = at;
-    while (end < b->size && b->data[end] && strchr("0123456789.abcdefghijklmnopqrstuvwxyz_", b->data[end])) end++;
-    const char *with = words[up_to(r, sizeof words / sizeof *words - 1)];
+    for (size_t i = 0; i < at; i++) quotes += b->data[i] == '"';
+    for (end = at; end < b->size && b->data[end] && strchr("0123456789.abcdefghijklmnopqrstuvwxyz_", b->data[end]);)
+        end++;
+    const char *with = quotes % 2 ? words[up_to(r, sizeof words / sizeof *words - 1)]
+                                  : values[up_to(r, sizeof values / sizeof *values - 1)];
     splice(b, at, end - at, with, strlen(with));
 }
 
@@ -129,15 +132,16 @@ static void mutate(bytes *b, size_t within, bool json, uint64_t *r) {
     if (within > b->size) within = b->size;
     size_t at = up_to(r, within), left = b->size - at, n = up_to(r, left < 24 ? left : 24);
     unsigned char copy[24];
-    switch (next(r) % 6) {
+    switch (next(r) % 20) {
     case 0:
-    case 1:
-    case 2: json ? mutate_word(b, at, r) : mutate_number(b, at, r); break;
-    case 3:
         if (left) b->data[at] = (unsigned char)next(r);
         break;
-    case 4: splice(b, at, n, "", 0); break;
-    default: memcpy(copy, b->data + at, n); splice(b, up_to(r, within), 0, copy, n);
+    case 1: splice(b, at, n, "", 0); break;
+    case 2:
+        memcpy(copy, b->data + at, n);
+        splice(b, up_to(r, within), 0, copy, n);
+        break;
+    default: json ? mutate_word(b, at, r) : mutate_number(b, at, r);
     }
 }
 
@@ -145,7 +149,7 @@ static void mutate(bytes *b, size_t within, bool json, uint64_t *r) {
 static bytes copy_of(const bytes *from) {
     bytes b = {malloc(from->size ? from->size : 1), from->size};
     if (!b.data) abort();
-    memcpy(b.data, from->data, from->size);
+    if (from->size) memcpy(b.data, from->data, from->size);
     return b;
 }
 
@@ -158,13 +162,12 @@ static void fit_header(bytes *b, size_t data_bytes) {
 
 static void mutant(const seed *s, bytes *config, bytes *tensors, uint64_t *r) {
     bytes a = copy_of(&s->config), b = copy_of(&s->tensors);
-    uint64_t kind = next(r) % 3, header = b.size;
+    uint64_t kind = next(r) % 3, header = b.size, edits = 1 + up_to(r, next(r) % 2 ? 0 : MOST_EDITS);
     bool json = a.size;
     if (json) memcpy(&header, b.data, sizeof header);
-    for (size_t n = 1 + up_to(r, MOST_EDITS); json && n && kind != 1; n--) mutate(&a, a.size, true, r);
-    for (size_t n = 1 + up_to(r, MOST_EDITS); n && (!json || kind != 0); n--)
-        mutate(&b, json ? (size_t)header + 8 : b.size, json, r);
-    if (json && kind != 0 && next(r) % 4) fit_header(&b, s->tensors.size - 8 - (size_t)header);
+    for (size_t n = edits; json && n && kind != 1; n--) mutate(&a, a.size, true, r);
+    for (size_t n = edits; n && (!json || kind != 0); n--) mutate(&b, json ? (size_t)header + 8 : b.size, json, r);
+    if (json && kind != 0 && next(r) % 8) fit_header(&b, s->tensors.size - 8 - (size_t)header);
     *config = copy_of(&a);
     *tensors = copy_of(&b);
     free(a.data);

@@ -46,6 +46,7 @@ static int shown(capp_str name) {
 /* What no pair can say. */
 static capp_status fail_whole(const capp_adapter *a, capp_str name, capp_error *err) {
     const char *what = "was trained whole (modules_to_save, bias or new tokens)";
+    if (contains(name, ".lora_")) what = "is no tensor of a pair that capp knows";
     if (contains(name, "norm")) what = "is a norm that was trained";
     if (contains(name, "lora_magnitude_vector")) what = "belongs to DoRA";
     if (contains(name, "trainable_tokens")) what = "belongs to tokens that were trained (trainable_token_indices)";
