@@ -16,6 +16,9 @@ import lora  # noqa: E402
 TINY = Path(__file__).resolve().parent / "fixtures" / "tiny"
 NAMES = sorted(folder.name for folder in TINY.iterdir())
 PEFT = TINY.parent / "lora"
+# One of each way to store rows; the others with --long.
+OFTEN = ("bloom", "cohere", "falcon-40b", "gemma3", "gpt2", "gptneox", "gptoss", "llama", "mistral", "mixtral", "opt", "phi3",
+         "qwen3moe", "smollm3")  # fmt: skip
 IDS = json.loads((TINY / "llama" / "reference.json").read_text())["runs"][0]["ids"]
 TOLERANCE, LEAST = 1e-4, 0.1
 
@@ -44,7 +47,7 @@ def difference(a, b):
     return np.abs(a - b).max()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in NAMES])
 def test_every_architecture(build, name, tmp_path):
     """Pairs for every product, the embedding and the head; both kinds of model, both kinds of adapter."""
     model = lora.Model(TINY / name)
@@ -67,14 +70,18 @@ def test_every_architecture(build, name, tmp_path):
 
 @pytest.mark.parametrize("name", sorted(folder.name for folder in PEFT.iterdir()))
 def test_peft_itself(build, name, tmp_path):
-    """What PEFT made of its own adapters (tools/make_lora_adapters.py), from both kinds of model."""
+    """What PEFT made of its own adapters (tools/make_lora_adapters.py), from both kinds of model; and of some of them as
+    llama.cpp converts them."""
     reference = json.loads((PEFT / name / "reference.json").read_text())
-    base = TINY / reference["model"]
-    adapters = list(zip([PEFT / name, PEFT / name / "second"], reference["weights"]))
+    base, converted = TINY / reference["model"], PEFT / name / "adapter.gguf"
+    kinds = [list(zip([PEFT / name, PEFT / name / "second"], reference["weights"]))]
+    if converted.exists():  # without rslora: of rank 4, its scale is twice the other
+        kinds.append([(converted, 2 if name == "phi3-fused" else 1)])
     convert.convert(base, tmp_path / "model.gguf")
     for run in reference["runs"]:
         for model in (base, tmp_path / "model.gguf"):
-            assert difference(np.array(run["logprobs"]), scored(build, model, *adapters, ids=run["ids"])) <= 1e-3
+            for adapters in kinds:
+                assert difference(np.array(run["logprobs"]), scored(build, model, *adapters, ids=run["ids"])) <= 2e-4
         assert difference(np.array(run["logprobs"]), scored(build, base, ids=run["ids"])) >= LEAST
 
 

@@ -3,13 +3,16 @@
 transformers make of model and adapter.
 
     python3 -m venv ENV && ENV/bin/pip install -r tools/tiny_requirements.txt
-    ENV/bin/python tools/make_lora_adapters.py [NAME...]
+    LLAMA_CPP=FOLDER ENV/bin/python tools/make_lora_adapters.py [NAME...]
 
 NAME/adapter_config.json, NAME/adapter_model.safetensors   the adapter, seeds fixed; NAME/second: another one
+NAME/adapter.gguf      of some, what convert_lora_to_gguf.py makes of it; only where LLAMA_CPP has llama.cpp's sources
 NAME/reference.json    the model's name; weights of the adapters; token ids, and their log-probabilities in float32
 """
 import json
+import os
 import shutil
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -40,6 +43,8 @@ CASES = {
                                          target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"])),
     "two": ("llama", dict(r=4, lora_alpha=8, target_modules=["q_proj", "down_proj"])),
 }  # fmt: skip
+# The conversion knows neither patterns nor rslora, and exchanges inputs and outputs of GPT-2.
+CONVERTED = ("llama", "phi3-fused", "falcon-40b", "mixtral-experts")
 SECOND = ("two", (0.7, -0.4), dict(r=2, lora_alpha=8, target_modules=["q_proj", "v_proj"]))
 
 
@@ -72,6 +77,13 @@ def saved(model, folder, adapter):
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
+def convert(name, base):
+    script = Path(os.environ["LLAMA_CPP"]) / "convert_lora_to_gguf.py"
+    folder = FIXTURES / "lora" / name
+    command = [sys.executable, script, "--base", FIXTURES / "tiny" / base, "--outfile", folder / "adapter.gguf", folder]
+    subprocess.run(command, check=True, capture_output=True)
+
+
 def make(name):
     base, config = CASES[name]
     seed = zlib.crc32(name.encode())
@@ -97,6 +109,8 @@ def make(name):
     made_by = f"peft {peft.__version__}, transformers {transformers.__version__}, torch {torch.__version__}, seed {seed}"
     reference = [{"ids": ids, "logprobs": numbers} for ids, numbers in zip(runs, after)]
     (folder / "reference.json").write_text(json.dumps({"made_by": made_by, "model": base, "weights": weights, "runs": reference}) + "\n")
+    if name in CONVERTED and "LLAMA_CPP" in os.environ:
+        convert(name, base)
     print(f"{name}: moves a log-probability by {moved:.2f}")
 
 

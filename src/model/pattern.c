@@ -48,7 +48,7 @@ static capp_status compile(capp_patterns *p, capp_json name, double value, capp_
     if (raw.size > MOST_PATTERN)
         return capp_fail(err, CAPP_EUNSUPPORTED, "has a pattern of more than %d bytes", MOST_PATTERN);
     n += capp_json_decode(raw, text + n);
-    memcpy(text + n, ")$", 2);
+    memcpy(text + n, ")$", sizeof ")$");
     int code = 0;
     PCRE2_SIZE at;
     pcre2_compile_context *context = pcre2_compile_context_create(p->general);
