@@ -198,6 +198,8 @@ static void json_report(buffer *text, const bench *b, const capp_stats *stats, c
                    {"share_of_peak", b->share}};
     buffer_text(text, "{\"model\": ");
     put_string(text, capp_str_of(b->options->model));
+    buffer_text(text, ",\n \"adapters\": ");
+    put_string(text, capp_str_of(info->adapters));
     buffer_printf(text, ",\n \"isa\": \"%s\",\n \"rows_again\": %llu", info->isa,
                   (unsigned long long)stats->rows_again);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {

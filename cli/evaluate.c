@@ -120,6 +120,8 @@ static void json_report(buffer *b, const run *r, const tally *t, const capp_stat
                   (unsigned long long)info->weight_bytes);
     buffer_printf(b, ",\n \"peak_memory_bytes\": %llu,\n \"model\": ", (unsigned long long)peak_memory());
     put_string(b, capp_str_of(r->options->model));
+    buffer_text(b, ",\n \"adapters\": ");
+    put_string(b, capp_str_of(info->adapters));
     buffer_printf(b, ",\n \"precision\": \"%s\",\n \"isa\": \"%s\",\n \"confusions\": [",
                   precision_name(info->precision), info->isa);
     for (size_t i = 0; i < t->n_pairs && i < 100; i++) {

@@ -27,7 +27,9 @@ static const struct {
      "Writes the token ids of each row's `text`. A GGUF file or folder with a tokenizer and no tensors will do.\n\n"
      "  capp tokenize -m model.gguf texts.jsonl\n"},
     {COMMAND_INSPECT,
-     "Says what a GGUF file or a folder holds, also where capp cannot run it.\n\n  capp inspect model.gguf\n"},
+     "Says what a GGUF file, a folder or a LoRA adapter holds, also where capp cannot run it; with --lora, whether an\n"
+     "adapter fits the model.\n\n"
+     "  capp inspect model.gguf\n  capp inspect --lora adapter model.gguf\n"},
     {COMMAND_GENERATE,
      "Continues each prompt by the most probable token, again and again; writes id, text, ids and finish\n"
      "(length, eos or stop).\n\n"

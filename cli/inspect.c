@@ -77,7 +77,7 @@ static bool on_fact(void *user, const char *section, const char *key, const char
 int inspect_command(const options *o) {
     listing l = {.json = o->inspect_json};
     capp_error err;
-    capp_status status = capp_describe(o->input, on_fact, &l, &err);
+    capp_status status = capp_describe_lora(o->input, o->lora, o->model_options.n_lora, on_fact, &l, &err);
     int code = EXIT_FAILED;
     if (interrupted()) {
         code = EXIT_SIGNAL + interrupted();

@@ -3,6 +3,7 @@
 
 #include <getopt.h>
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +41,7 @@ enum option_id {
     OPT_PRECISION,
     OPT_ISA,
     OPT_CONTEXT,
+    OPT_LORA,
     OPT_WINDOW,
     OPT_QUIET,
     OPT_HELP
@@ -87,6 +89,8 @@ const option_row option_rows[] = {
     {"isa", 0, "NAME", ENGINE, true, OPT_ISA,
      "instruction set: ref, avx2, avx512, avx512bf16, amx (default: CAPP_ISA, else the best)"},
     {"context", 0, "TOKENS", ENGINE, true, OPT_CONTEXT, "longest prompt with completion (default: the model's)"},
+    {"lora", 0, "PATH[=WEIGHT]", ENGINE | COMMAND_INSPECT, true, OPT_LORA,
+     "add a LoRA adapter, PEFT's folder or a GGUF file; may be given again"},
     {"quiet", 'q', NULL, ALL, true, OPT_QUIET, "no progress, notes or warnings"},
     {"help", 'h', NULL, ALL, true, OPT_HELP, "this text"},
 };
@@ -144,6 +148,27 @@ static bool aggregate_option(options *o, const char *text, capp_error *err) {
     return fail_at(err, 0, "--aggregate '%s' is unknown; use mean or sum", text);
 }
 
+/* "PATH" or "PATH=WEIGHT": what stands behind the last = is a weight where it is a number. */
+static bool lora_option(options *o, const char *text, capp_error *err) {
+    size_t size = strlen(text);
+    const char *equals = strrchr(text, '=');
+    char *end = NULL;
+    double weight = 1, number = equals && equals[1] ? strtod(equals + 1, &end) : 0;
+    if (end && !*end) {
+        weight = number;
+        size = (size_t)(equals - text);
+    }
+    if (!size) return fail_at(err, 0, "--lora '%s' names no adapter; write PATH or PATH=WEIGHT", text);
+    if (!isfinite(weight)) return fail_at(err, 0, "--lora '%s': the weight is not a finite number", text);
+    char *path = take(size + 1, 1);
+    memcpy(path, text, size);
+    path[size] = 0;
+    grow(&o->lora, &o->lora_capacity, o->model_options.n_lora + 1, sizeof *o->lora);
+    o->lora[o->model_options.n_lora++] = (capp_lora){path, weight};
+    o->model_options.lora = o->lora;
+    return true;
+}
+
 static bool set(options *o, int id, const char *text, capp_error *err) {
     switch (id) {
     case OPT_MODEL: o->model = text; return true;
@@ -161,6 +186,7 @@ static bool set(options *o, int id, const char *text, capp_error *err) {
     case OPT_MULTI_LABEL: o->multi_label = true; return true;
     case OPT_ONLY_PREDICTION: o->only_prediction = true; return true;
     case OPT_AGGREGATE: return aggregate_option(o, text, err);
+    case OPT_LORA: return lora_option(o, text, err);
     case OPT_QUIET: o->quiet = true; return true;
     case OPT_HELP: o->help = true; return true;
     case OPT_TOKENS: return number_option(&o->tokens, "-n", text, err);
@@ -256,4 +282,8 @@ bool options_parse(options *o, const char *command, unsigned bit, int count, cha
 void options_free(options *o) {
     free(o->stop);
     o->stop = NULL;
+    for (size_t i = 0; i < o->model_options.n_lora; i++) free((char *)(uintptr_t)o->lora[i].path);
+    free(o->lora);
+    o->lora = NULL;
+    o->model_options.n_lora = 0;
 }

@@ -29,6 +29,8 @@ typedef struct options {
     const char *end_of_prompt; /* NULL: the library's */
     const char **stop;         /* [n_stop], as written */
     size_t n_stop, stop_capacity;
+    capp_lora *lora; /* [model_options.n_lora]; paths are owned */
+    size_t lora_capacity;
     capp_model_options model_options;
     size_t window; /* most rows of one call */
     size_t tokens; /* generate: -n */

@@ -6,12 +6,23 @@
 
 enum { WINDOW_BYTES = 64 << 20 };
 
-static bool open_all(run *r, const options *o, row_need need, bool session, capp_error *err) {
+/* Opens the output, which may be none of the files that are read. */
+static bool open_output(run *r, const options *o, capp_error *err) {
     bool from_stdin = !o->input || !strcmp(o->input, "-");
-    const char *inputs[] = {from_stdin ? "/dev/stdin" : o->input, o->model, o->classes, o->prior};
+    const char *own[] = {from_stdin ? "/dev/stdin" : o->input, o->model, o->classes, o->prior};
+    size_t n = sizeof own / sizeof *own, adapters = o->model_options.n_lora;
+    const char **inputs = take(n + adapters, sizeof *inputs);
+    memcpy(inputs, own, sizeof own);
+    for (size_t i = 0; i < adapters; i++) inputs[n + i] = o->lora[i].path;
+    bool opened = output_open(&r->output, o->out, inputs, n + adapters, err);
+    free(inputs);
+    return opened;
+}
+
+static bool open_all(run *r, const options *o, row_need need, bool session, capp_error *err) {
     if (!rules_open(&r->rules, o, need, err)) return false;
     if (!reader_open(&r->reader, o->input, o->format, err)) return false;
-    if (!output_open(&r->output, o->out, inputs, sizeof inputs / sizeof *inputs, err)) return false;
+    if (!open_output(r, o, err)) return false;
     capp_model_options model_options = o->model_options;
     model_options.vocab_only = !session;
     if (capp_model_open(&r->model, o->model, &model_options, err)) return false;

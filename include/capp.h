@@ -102,6 +102,14 @@ typedef enum capp_precision {
                                 CAPP_EUNSUPPORTED where there is no unit for it */
 } capp_precision;
 
+/* A LoRA adapter, which changes a model's products and embeddings: the folder that PEFT saves (adapter_config.json,
+ * adapter_model.safetensors) or a GGUF file of llama.cpp's convert_lora_to_gguf.py. Either goes on a GGUF file and on a
+ * folder of the model that it was made for. */
+typedef struct capp_lora {
+    const char *path;
+    double weight; /* a factor of what it changes: 1 as it was trained; 0 is the model without it */
+} capp_lora;
+
 typedef struct capp_model_options {
     int threads;              /* workers of each session; 0: as many as the process may run on */
     uint64_t memory;          /* bytes for a session's run, weights not counted; 0: a share of what is free */
@@ -112,6 +120,11 @@ typedef struct capp_model_options {
                          to which LongRoPE has its factors for short texts: more takes those for long */
     bool vocab_only;  /* open the tokenizer alone: a file without tensors will do, or a tokenizer.json or a
                          folder with one; no sessions */
+    const capp_lora *lora; /* [n_lora] added to the weights in float32 when they are unpacked, one after the other; not
+                              opened for vocab_only. Borrowed for the call, paths too; the files are not read later. An
+                              adapter that does not fit the model, or asks for more than such a sum (DoRA, biases,
+                              modules that were trained whole), is an error that names the tensor or field. */
+    size_t n_lora;
 } capp_model_options;
 
 /* The defaults described above. */
@@ -141,10 +154,12 @@ typedef struct capp_model_info {
     uint32_t layers, width;   /* 0 for vocab_only */
     uint64_t parameters;
     uint64_t file_bytes;   /* all parts */
-    uint64_t weight_bytes; /* packed weights in memory */
+    uint64_t weight_bytes; /* packed weights in memory, and adapters */
     int32_t bos, eos;      /* token ids, or -1 */
     bool add_bos;          /* whether a text begins with BOS */
     double load_seconds;
+    const char *adapters; /* what besides the file the model is: "PATH=WEIGHT" of each adapter in their order, with ", "
+                             between them; "" for none */
 } capp_model_info;
 
 CAPP_API void capp_model_get_info(const capp_model *model, capp_model_info *info);
@@ -153,13 +168,18 @@ CAPP_API void capp_model_get_info(const capp_model *model, capp_model_info *info
  * second, measured in registers for a tenth of a second. 0 for vocab_only. */
 CAPP_API double capp_model_measure_peak(const capp_model *model);
 
-/* Called once a fact, in order; strings are valid during the call only. section: "file", "model", "tokenizer",
- * "metadata", "tensors". Return false to stop. */
+/* Called once a fact, in order; strings are valid during the call only. section: "file", "model" (or "adapter", of a
+ * LoRA adapter), "adapters", "tokenizer", "metadata", "tensors". Return false to stop. */
 typedef bool (*capp_describe_fn)(void *user, const char *section, const char *key, const char *value);
 
 /* Says what a file is without loading its weights. Works for files whose architecture or tensor types capp cannot run.
  */
 CAPP_API capp_status capp_describe(const char *path, capp_describe_fn fn, void *user, capp_error *err);
+
+/* The same of a model with n adapters: the section "adapters" has a fact for each, whether it fits and what it changes.
+ */
+CAPP_API capp_status capp_describe_lora(const char *path, const capp_lora *lora, size_t n, capp_describe_fn fn,
+                                        void *user, capp_error *err);
 
 /* ---- Tokens -------------------------------------------------------------------------------------------------- */
 

@@ -78,20 +78,70 @@ static capp_status set_names(capp_model *model, capp_error *err) {
     return model->architecture && model->name ? CAPP_OK : capp_fail_memory(err, "the model");
 }
 
-static capp_status open_weights(capp_model *model, const char *isa, capp_error *err) {
+/* ---- Adapters ------------------------------------------------------------------------------------------------------
+ */
+
+/* "PATH=WEIGHT, PATH=WEIGHT" */
+static capp_status name_adapters(capp_model *model, const capp_lora *lora, size_t n, capp_error *err) {
+    enum { MOST_NUMBER = 32 };
+    size_t size = 1, at = 0;
+    for (size_t i = 0; i < n; i++) size += (lora[i].path ? strlen(lora[i].path) : 0) + MOST_NUMBER;
+    model->adapters = capp_new(size, 1);
+    if (!model->adapters) return capp_fail_memory(err, "the model");
+    model->adapters[0] = 0;
+    for (size_t i = 0; i < n; i++)
+        at += (size_t)snprintf(model->adapters + at, size - at, "%s%s=%.17g", i ? ", " : "",
+                               lora[i].path ? lora[i].path : "", lora[i].weight);
+    return CAPP_OK;
+}
+
+static void free_adapters(capp_adapter **adapters, size_t n) {
+    for (size_t i = 0; i < n; i++) capp_adapter_free(adapters[i]);
+    capp_free(adapters);
+}
+
+/* *adapters [n] is to be freed by free_adapters; NULL on failure. */
+static capp_status open_adapters(capp_adapter ***adapters, const capp_lora *lora, size_t n, capp_error *err) {
+    capp_status st = CAPP_OK;
+    *adapters = capp_new0(n, sizeof **adapters);
+    if (!*adapters) return capp_fail_memory(err, "adapters");
+    for (size_t i = 0; i < n && st == CAPP_OK; i++)
+        st = capp_adapter_open(&(*adapters)[i], lora[i].path, lora[i].weight, err);
+    if (st == CAPP_OK) return st;
+    free_adapters(*adapters, n);
+    *adapters = NULL;
+    return st;
+}
+
+/* Packs the weights, adapters added. */
+static capp_status pack_weights(capp_model *model, const capp_kernels *kernels, const capp_model_options *options,
+                                capp_pool *pool, capp_error *err) {
+    const capp_products *products = model->precision == CAPP_PRECISION_F32 ? kernels->f32 : kernels->bf16;
+    capp_adapter **adapters;
+    capp_status st = open_adapters(&adapters, options->lora, options->n_lora, err);
+    if (st != CAPP_OK) return st;
+    st = capp_weights_open_adapted(&model->weights, &model->source, kernels, products, adapters, options->n_lora, pool,
+                                   err);
+    free_adapters(adapters, options->n_lora);
+    return st;
+}
+
+/* ---- Opening -------------------------------------------------------------------------------------------------------
+ */
+
+static capp_status open_weights(capp_model *model, const capp_model_options *options, capp_error *err) {
     const capp_kernels *kernels;
     capp_pool *pool = NULL;
     capp_vocab_info vocab;
     capp_status st;
-    if ((st = choose_kernels(&kernels, isa, err)) != CAPP_OK) return st;
+    if ((st = choose_kernels(&kernels, options->isa, err)) != CAPP_OK) return st;
     if (model->precision == CAPP_PRECISION_BF16 && !kernels->bf16)
         return capp_fail(err, CAPP_EUNSUPPORTED,
                          "precision bf16 needs AVX-512 BF16 or AMX, and instruction set \"%s\" is in use; ask for f32",
                          kernels->name);
     if (model->precision == CAPP_PRECISION_AUTO && !kernels->bf16) model->precision = CAPP_PRECISION_F32;
     if ((st = capp_pool_open(&pool, model->threads, err)) != CAPP_OK) return st;
-    st = capp_weights_open(&model->weights, &model->source, kernels,
-                           model->precision == CAPP_PRECISION_F32 ? kernels->f32 : kernels->bf16, pool, err);
+    st = pack_weights(model, kernels, options, pool, err);
     capp_pool_free(pool);
     if (st != CAPP_OK) return st;
     if (model->precision == CAPP_PRECISION_AUTO &&
@@ -151,12 +201,22 @@ capp_status capp_model_open(capp_model **out, const char *path, const capp_model
     model->memory = options->memory ? options->memory : default_memory();
     model->context = options->context;
     model->precision = options->precision;
+    if ((st = name_adapters(model, options->lora, options->vocab_only ? 0 : options->n_lora, err)) != CAPP_OK)
+        goto done;
     if (is_tokenizer(path, options)) {
         st = open_tokenizer(model, path, options, err);
         model->load_seconds = capp_seconds() - start;
         goto done;
     }
     if ((st = capp_source_open(&model->source, path, err)) != CAPP_OK) goto done;
+    if (capp_is_adapter(&model->source)) {
+        st =
+            capp_fail(err, CAPP_EINVAL,
+                      "%s: is an adapter, not a model; open the model that it was made for and give the adapter as one "
+                      "(--lora)",
+                      path);
+        goto done;
+    }
     if ((st = set_names(model, err)) != CAPP_OK) goto done;
     if (!options->vocab_only) {
         capp_hparams hparams;
@@ -164,7 +224,7 @@ capp_status capp_model_open(capp_model **out, const char *path, const capp_model
         if ((st = capp_hparams_read(&hparams, &arch, &model->source, err)) != CAPP_OK) goto done;
     }
     if ((st = open_vocabulary(model, err)) != CAPP_OK) goto done;
-    if (!options->vocab_only && (st = open_weights(model, options->isa, err)) != CAPP_OK) goto done;
+    if (!options->vocab_only && (st = open_weights(model, options, err)) != CAPP_OK) goto done;
     model->load_seconds = capp_seconds() - start;
 done:
     capp_leave_arithmetic(arithmetic);
@@ -183,6 +243,7 @@ void capp_model_free(capp_model *model) {
     capp_source_close(&model->source);
     capp_free(model->architecture);
     capp_free(model->name);
+    capp_free(model->adapters);
     capp_free(model);
 }
 
@@ -201,11 +262,12 @@ void capp_model_get_info(const capp_model *model, capp_model_info *info) {
                               .width = w ? w->hparams.width : 0,
                               .parameters = w ? w->parameters : 0,
                               .file_bytes = capp_source_bytes(&model->source),
-                              .weight_bytes = w ? w->packed_bytes : 0,
+                              .weight_bytes = w ? w->packed_bytes + w->adapter_bytes : 0,
                               .bos = vocab.bos,
                               .eos = vocab.eos,
                               .add_bos = vocab.add_bos,
-                              .load_seconds = model->load_seconds};
+                              .load_seconds = model->load_seconds,
+                              .adapters = model->adapters};
 }
 
 double capp_model_measure_peak(const capp_model *model) {

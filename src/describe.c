@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/adapter.h"
+#include "model/binder.h"
 #include "session.h"
 
 typedef struct teller {
@@ -163,16 +165,133 @@ static void tell_metadata(teller *t, const capp_source *s) {
     for (capp_json_walk w = capp_json_begin(capp_folder_config(s->folder)); capp_json_next(&w);) tell_field(t, w);
 }
 
-capp_status capp_describe(const char *path, capp_describe_fn fn, void *user, capp_error *err) {
+/* ---- Adapters ------------------------------------------------------------------------------------------------------
+ */
+
+/* The last part of a module's name: "q_proj". */
+static const char *last_part(const char *name) {
+    const char *dot = strrchr(name, '.');
+    return dot ? dot + 1 : name;
+}
+
+/* "12: q_proj 6, v_proj 6" */
+static void modules_of(const capp_adapter *a, char *text, size_t size) {
+    enum { MOST_KINDS = 24 };
+    struct {
+        const char *part;
+        size_t n;
+    } kinds[MOST_KINDS] = {{NULL, 0}};
+    size_t n_kinds = 0, modules = 0;
+    for (size_t i = 0; i < a->n_pairs; i++) {
+        const char *part = last_part(a->pairs[i].name.data);
+        size_t kind = 0;
+        if (a->pairs[i].copy) continue;
+        modules++;
+        while (kind < n_kinds && strcmp(kinds[kind].part, part) != 0) kind++;
+        if (kind == n_kinds && n_kinds < MOST_KINDS) kinds[n_kinds++].part = part;
+        if (kind < n_kinds) kinds[kind].n++;
+    }
+    size_t at = (size_t)snprintf(text, size, "%zu", modules);
+    for (size_t i = 0; i < n_kinds && at < size; i++)
+        at += (size_t)snprintf(text + at, size - at, "%s%s %zu", i ? ", " : ": ", kinds[i].part, kinds[i].n);
+}
+
+/* "8", or "4 to 16" */
+static void ranks_of(const capp_adapter *a, char *text, size_t size) {
+    uint64_t least = UINT64_MAX, most = 0;
+    for (size_t i = 0; i < a->n_pairs; i++) {
+        if (a->pairs[i].copy) continue;
+        uint64_t rank = a->pairs[i].b->dims[0];
+        if (rank < least) least = rank;
+        if (rank > most) most = rank;
+    }
+    int n = snprintf(text, size, "%" PRIu64, least);
+    if (most > least) snprintf(text + n, size - (size_t)n, " to %" PRIu64, most);
+}
+
+static void tell_adapter(teller *t, const capp_source *s) {
+    capp_adapter *a;
+    capp_error err;
+    capp_str name;
+    char text[400];
+    bool gguf = s->gguf;
+    if (capp_source_str(s, gguf ? "general.base_model.0.name" : "base_model_name_or_path", &name) == CAPP_FOUND)
+        tell(t, "adapter", "base model", "%s", name_of(name, text, sizeof text));
+    if (gguf && capp_source_str(s, "general.architecture", &name) == CAPP_FOUND)
+        tell(t, "adapter", "architecture", "%s", name_of(name, text, sizeof text));
+    if (capp_adapter_open(&a, capp_source_path(s), 1, &err) != CAPP_OK) {
+        tell(t, "adapter", "runs", "no: %s", err.message);
+        return;
+    }
+    modules_of(a, text, sizeof text);
+    tell(t, "adapter", "modules", "%s", text);
+    ranks_of(a, text, sizeof text);
+    tell(t, "adapter", "rank", "%s", text);
+    tell(t, "adapter", "alpha", "%g%s", a->alpha, a->rank_stabilised ? ", divided by the root of the rank" : "");
+    capp_adapter_free(a);
+}
+
+/* Whether an adapter fits the model of s. */
+static capp_status try_adapter(const capp_source *s, const capp_lora *lora, char *text, size_t size, capp_error *err) {
+    capp_hparams h;
+    const capp_arch *arch;
+    capp_adapter *a;
+    capp_status st = capp_hparams_read(&h, &arch, s, err);
+    if (st != CAPP_OK || (st = capp_adapter_open(&a, lora->path, lora->weight, err)) != CAPP_OK) return st;
+    char name[MOST_NAME];
+    const capp_tensor *tokens = capp_place_find(s, arch, (place){CAPP_PART_TOKENS, 0, 0}, ".weight", name);
+    if (tokens) h.vocabulary = (uint32_t)tokens->dims[1];
+    st = capp_adapter_fit(a, s, arch, &h, NULL, err);
+    if (st == CAPP_OK) {
+        int n = snprintf(text, size, "fits, weight %g, rank ", lora->weight);
+        ranks_of(a, text + n, size - (size_t)n);
+        n = (int)strlen(text);
+        n += snprintf(text + n, size - (size_t)n, ", modules ");
+        modules_of(a, text + n, size - (size_t)n);
+    }
+    capp_adapter_free(a);
+    return st;
+}
+
+static void tell_adapters(teller *t, const capp_source *s, const capp_lora *lora, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        capp_error err;
+        char text[400];
+        const char *path = lora[i].path ? lora[i].path : "";
+        if (try_adapter(s, &lora[i], text, sizeof text, &err) == CAPP_OK)
+            tell(t, "adapters", path, "%s", text);
+        else
+            tell(t, "adapters", path, "no: %s", err.message);
+    }
+}
+
+/* ---- All -----------------------------------------------------------------------------------------------------------
+ */
+
+static capp_status open_any(capp_source *s, const char *path, capp_error *err) {
+    return capp_is_adapter_folder(path) ? capp_source_open_adapter(s, path, err) : capp_source_open(s, path, err);
+}
+
+capp_status capp_describe_lora(const char *path, const capp_lora *lora, size_t n, capp_describe_fn fn, void *user,
+                               capp_error *err) {
     capp_source s;
     teller t = {fn, user, false};
-    capp_status st = capp_source_open(&s, path, err);
+    capp_status st = open_any(&s, path, err);
     if (st != CAPP_OK) return st;
     tell_file(&t, &s);
-    tell_model(&t, &s);
-    tell_tokenizer(&t, &s);
+    if (capp_is_adapter(&s)) {
+        tell_adapter(&t, &s);
+    } else {
+        tell_model(&t, &s);
+        tell_adapters(&t, &s, lora, n);
+        tell_tokenizer(&t, &s);
+    }
     tell_metadata(&t, &s);
     for (size_t i = 0; i < capp_source_n_tensors(&s); i++) tell_tensor(&t, capp_source_tensor_at(&s, i));
     capp_source_close(&s);
     return CAPP_OK;
+}
+
+capp_status capp_describe(const char *path, capp_describe_fn fn, void *user, capp_error *err) {
+    return capp_describe_lora(path, NULL, 0, fn, user, err);
 }

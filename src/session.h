@@ -17,7 +17,7 @@ struct capp_model {
     uint64_t memory; /* bytes of a run, never 0 */
     uint32_t context;
     capp_precision precision;
-    char *architecture, *name;
+    char *architecture, *name, *adapters;
     double load_seconds;
 };
 

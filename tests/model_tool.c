@@ -1,6 +1,7 @@
-/* model_tool MODEL ISA < ids > log-probabilities: a model (a GGUF file or a folder) by token ids, without a tokenizer.
- * Lines of ids in, lines of the log-probability of each token but the first given those before it out. Exits with 2
- * and a message where the model cannot be opened. Breaks the model on purpose where CAPP_SABOTAGE names a way. */
+/* model_tool MODEL ISA [ADAPTER WEIGHT]... < ids > log-probabilities: a model (a GGUF file or a folder) by token ids,
+ * without a tokenizer, with LoRA adapters. Lines of ids in, lines of the log-probability of each token but the first
+ * given those before it out. Exits with 2 and a message where the model cannot be opened. Breaks the model on purpose
+ * where CAPP_SABOTAGE names a way. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,19 +141,33 @@ static capp_status score_lines(capp_session *s, capp_error *err) {
     return CAPP_OK;
 }
 
+enum { MOST_ADAPTERS = 8 };
+
+static capp_status open_weights(capp_model *model, const capp_kernels *kernels, capp_pool *pool, char **adapters,
+                                size_t n, capp_error *err) {
+    capp_adapter *opened[MOST_ADAPTERS] = {NULL};
+    capp_status st = CAPP_OK;
+    for (size_t i = 0; i < n && st == CAPP_OK; i++)
+        st = capp_adapter_open(&opened[i], adapters[2 * i], strtod(adapters[2 * i + 1], NULL), err);
+    if (st == CAPP_OK)
+        st = capp_weights_open_adapted(&model->weights, &model->source, kernels, kernels->f32, opened, n, pool, err);
+    for (size_t i = 0; i < n; i++) capp_adapter_free(opened[i]);
+    return st;
+}
+
 int main(int argc, char **argv) {
     capp_model model = {.threads = 1, .memory = MEMORY};
     capp_session *session = NULL;
     capp_pool *pool = NULL;
     capp_error err;
-    if (argc != 3) {
-        fprintf(stderr, "usage: model_tool MODEL ISA < ids > log-probabilities\n");
+    if (argc < 3 || argc % 2 == 0 || argc > 3 + 2 * MOST_ADAPTERS) {
+        fprintf(stderr, "usage: model_tool MODEL ISA [ADAPTER WEIGHT]... < ids > log-probabilities\n");
         return 2;
     }
     const capp_kernels *kernels = capp_kernels_named(argv[2]);
     capp_status st = kernels ? capp_source_open(&model.source, argv[1], &err) : CAPP_EINVAL;
     if (st == CAPP_OK) st = capp_pool_open(&pool, model.threads, &err);
-    if (st == CAPP_OK) st = capp_weights_open(&model.weights, &model.source, kernels, kernels->f32, pool, &err);
+    if (st == CAPP_OK) st = open_weights(&model, kernels, pool, argv + 3, ((size_t)argc - 3) / 2, &err);
     if (st == CAPP_OK) {
         const capp_hparams *h = &model.weights->hparams;
         const char *context = getenv("CAPP_CONTEXT");

@@ -1,4 +1,4 @@
-"""A slice of the fuzzing of GGUF files, folders and tokenizers; `make fuzz` runs the whole."""
+"""A slice of the fuzzing of GGUF files, folders, adapters and tokenizers; `make fuzz` runs the whole."""
 
 import os
 import pathlib
@@ -30,6 +30,12 @@ def test_slice():
 def test_folders():
     folders = sorted(folder for folder in TINY.iterdir() if (folder / "model.safetensors").exists())
     run("fuzz_folder", MUTATIONS // 10, *folders)
+
+
+def test_adapters():
+    adapters = [("llama", "llama"), ("llama3", "llama-patterns"), ("qwen2", "qwen2-ends"), ("phi3", "phi3-fused"),
+                ("gpt2", "gpt2-conv"), ("mixtral", "mixtral-experts"), ("gptoss", "gptoss-parameters")]
+    run("fuzz_lora", MUTATIONS // 50, *(path for model, adapter in adapters for path in (TINY / model, TINY.parent / "lora" / adapter)))
 
 
 def test_tokenizers():

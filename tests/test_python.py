@@ -437,7 +437,7 @@ def test_the_structures_are_the_headers(build, tmp_path):
 
     from capp import _abi
 
-    names = {"capp_str": _abi.Str, "capp_error": _abi.Error, "capp_model_options": _abi.ModelOptions,
+    names = {"capp_str": _abi.Str, "capp_error": _abi.Error, "capp_lora": _abi.Lora, "capp_model_options": _abi.ModelOptions,
              "capp_model_info": _abi.ModelInfo, "capp_stats": _abi.Stats, "capp_result": _abi.Result,
              "capp_text_result": _abi.TextResult, "capp_generation": _abi.Generation, "capp_scoring": _abi.Scoring,
              "capp_run_options": _abi.RunOptions, "capp_generate_options": _abi.GenerateOptions}

@@ -41,16 +41,21 @@ class Error(Structure):
     _fields_ = [("status", c_int), ("row", c_size_t), ("message", c_char * 1000)]
 
 
+class Lora(Structure):
+    _fields_ = [("path", c_char_p), ("weight", c_double)]
+
+
 class ModelOptions(Structure):
     _fields_ = [("threads", c_int), ("memory", c_uint64), ("precision", c_int), ("isa", c_char_p),
-                ("context", c_uint32), ("vocab_only", c_bool)]
+                ("context", c_uint32), ("vocab_only", c_bool), ("lora", POINTER(Lora)), ("n_lora", c_size_t)]
 
 
 class ModelInfo(Structure):
     _fields_ = [("architecture", c_char_p), ("name", c_char_p), ("isa", c_char_p), ("precision", c_int),
                 ("threads", c_int), ("vocabulary", c_uint32), ("context", c_uint32), ("layers", c_uint32), ("width", c_uint32),
                 ("parameters", c_uint64), ("file_bytes", c_uint64), ("weight_bytes", c_uint64), ("bos", c_int32),
-                ("eos", c_int32), ("add_bos", c_bool), ("load_seconds", c_double)]
+                ("eos", c_int32), ("add_bos", c_bool), ("load_seconds", c_double),
+                ("adapters", c_char_p)]
 
 
 class Stats(Structure):

@@ -7,7 +7,7 @@ import threading
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, Mapping, Sequence, Union
 
 import numpy as np
 
@@ -42,6 +42,23 @@ class ModelInfo:
     eos: int
     add_bos: bool
     load_seconds: float
+    adapters: str
+
+
+Lora = Union[str, "os.PathLike[str]", Mapping[Any, float], Sequence[Any], None]
+
+
+def _adapters(lora: Lora) -> tuple[tuple[str, float], ...]:
+    """(path, weight) of each adapter, of what Model takes for them."""
+    if lora is None:
+        return ()
+    if isinstance(lora, (str, os.PathLike)):
+        return ((os.fspath(lora), 1.0),)
+    items = list(lora.items()) if isinstance(lora, Mapping) else list(lora)
+    pairs = [(item, 1.0) if isinstance(item, (str, os.PathLike)) else tuple(item) for item in items]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError("lora must be a path, a mapping of paths to weights, or a sequence of paths or of (path, weight)")
+    return tuple((os.fspath(path), float(weight)) for path, weight in pairs)
 
 
 class _Handle:
@@ -128,16 +145,19 @@ class Model:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, threads: int = 0, memory: int = 0, precision: str = "auto",
-                 isa: str | None = None, context: int = 0, parse_special: bool = True) -> None:
+                 isa: str | None = None, context: int = 0, parse_special: bool = True, lora: Lora = None) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
         options = _abi.ModelOptions()
         lib.capp_model_options_init(byref(options))
         options.threads, options.memory, options.context = threads, memory, context
         options.precision, options.isa = PRECISIONS.index(precision), isa.encode() if isa else None
+        adapters = _adapters(lora)
+        options.lora = (_abi.Lora * len(adapters))(*((os.fsencode(path), weight) for path, weight in adapters))
+        options.n_lora = len(adapters)
         self.path, self.parse_special = os.fspath(path), parse_special
         self._keywords = {"threads": threads, "memory": memory, "precision": precision, "isa": isa, "context": context,
-                          "parse_special": parse_special}
+                          "parse_special": parse_special, "lora": adapters}
         self._handle = _Handle(self.path, options)
         self._finalizer = weakref.finalize(self, _Handle.close, self._handle)
 
@@ -163,7 +183,8 @@ class Model:
         return _opened, (self.path, self._keywords)
 
     def __repr__(self) -> str:
-        return f"capp.Model({self.path!r}{', closed' if self._handle.closed else ''})"
+        adapters = f", lora={list(self._keywords['lora'])}" if self._keywords["lora"] else ""
+        return f"capp.Model({self.path!r}{adapters}{', closed' if self._handle.closed else ''})"
 
     @property
     def info(self) -> ModelInfo:

@@ -36,6 +36,13 @@ static bool exists(const char *path) {
     return !stat(path, &st);
 }
 
+bool capp_is_adapter_folder(const char *path) {
+    char config[MOST_PATH], adapter[MOST_PATH];
+    int n = snprintf(config, sizeof config, "%s/config.json", path);
+    int m = snprintf(adapter, sizeof adapter, "%s/adapter_config.json", path);
+    return n > 0 && m > 0 && m < MOST_PATH && !exists(config) && exists(adapter);
+}
+
 /* FOLDER/NAME in out [MOST_PATH]. */
 static capp_status join(const capp_folder *f, const char *name, char *out, capp_error *err) {
     int n = snprintf(out, MOST_PATH, "%s/%s", f->path, name);
@@ -192,11 +199,20 @@ static capp_status open_index(capp_folder *f, const char *path, capp_error *err)
     return st;
 }
 
+/* *there: whether the folder has that file; then its tensors are in the list. */
+static capp_status open_whole(capp_folder *f, const char *name, bool *there, capp_error *err) {
+    char path[MOST_PATH];
+    capp_status st = join(f, name, path, err);
+    *there = st == CAPP_OK && exists(path);
+    if (!*there) return st;
+    return (st = add_file(f, path, err)) == CAPP_OK ? index_tensors(f, err) : st;
+}
+
 static capp_status open_tensors(capp_folder *f, capp_error *err) {
     char path[MOST_PATH];
-    capp_status st;
-    if ((st = join(f, "model.safetensors", path, err)) != CAPP_OK) return st;
-    if (exists(path)) return (st = add_file(f, path, err)) == CAPP_OK ? index_tensors(f, err) : st;
+    bool there;
+    capp_status st = open_whole(f, "model.safetensors", &there, err);
+    if (st != CAPP_OK || there) return st;
     if ((st = join(f, "model.safetensors.index.json", path, err)) != CAPP_OK) return st;
     if (exists(path)) return open_index(f, path, err);
     return capp_fail(err, CAPP_EIO,
@@ -239,6 +255,12 @@ capp_status capp_folder_open(capp_folder **out, const char *path, capp_error *er
     capp_folder *f = new_folder(path, err);
     if (!f) return CAPP_ENOMEM;
     if ((st = join(f, "config.json", config, err)) != CAPP_OK) return finish(out, f, st);
+    if (capp_is_adapter_folder(path))
+        return finish(out, f,
+                      capp_fail(err, CAPP_EINVAL,
+                                "%s: is a LoRA adapter, not a model; open the model that it was made for and give the "
+                                "adapter as one (--lora)",
+                                f->path));
     if (!exists(config))
         return finish(out, f,
                       capp_fail(err, CAPP_EIO,
@@ -247,6 +269,30 @@ capp_status capp_folder_open(capp_folder **out, const char *path, capp_error *er
                                 f->path));
     st = read_json(&f->config, &f->config_map, config, err);
     if (st == CAPP_OK) st = open_tensors(f, err);
+    return finish(out, f, st);
+}
+
+capp_status capp_folder_open_adapter(capp_folder **out, const char *path, capp_error *err) {
+    char config[MOST_PATH];
+    capp_status st;
+    bool there = false;
+    *out = NULL;
+    capp_folder *f = new_folder(path, err);
+    if (!f) return CAPP_ENOMEM;
+    if ((st = join(f, "adapter_config.json", config, err)) != CAPP_OK) return finish(out, f, st);
+    if (!exists(config))
+        return finish(out, f,
+                      capp_fail(err, CAPP_EIO,
+                                "%s: is a folder without an adapter_config.json; give an adapter's folder as PEFT "
+                                "saves it, or a GGUF adapter",
+                                f->path));
+    st = read_json(&f->config, &f->config_map, config, err);
+    if (st == CAPP_OK) st = open_whole(f, "adapter_model.safetensors", &there, err);
+    if (st == CAPP_OK && !there)
+        st = capp_fail(err, CAPP_EIO,
+                       "%s: has no adapter_model.safetensors; if it has adapter_model.bin, save the adapter again with "
+                       "safe_serialization",
+                       f->path);
     return finish(out, f, st);
 }
 

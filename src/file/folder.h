@@ -14,6 +14,9 @@ typedef struct capp_folder capp_folder;
  * *f lives. Once open it is immutable: any number of threads may use it. */
 capp_status capp_folder_open(capp_folder **f, const char *path, capp_error *err);
 
+/* The same for a LoRA adapter as PEFT saves it: adapter_config.json and adapter_model.safetensors. */
+capp_status capp_folder_open_adapter(capp_folder **f, const char *path, capp_error *err);
+
 /* The same from memory, which must outlive *f: for tests and fuzzing. */
 capp_status capp_folder_parse(capp_folder **f, const void *config, size_t config_size, const void *tensors,
                               size_t tensors_size, const char *name, capp_error *err);
@@ -23,6 +26,9 @@ void capp_folder_free(capp_folder *f);
 
 /* Whether path is a folder. */
 bool capp_is_folder(const char *path);
+
+/* Whether path is a folder with an adapter_config.json and no config.json. */
+bool capp_is_adapter_folder(const char *path);
 
 /* As capp_gguf_release. */
 void capp_folder_release(const capp_folder *f);

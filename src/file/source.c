@@ -1,8 +1,16 @@
 #include "file/source.h"
 
+#include <string.h>
+
 capp_status capp_source_open(capp_source *s, const char *path, capp_error *err) {
     *s = (capp_source){NULL, NULL};
     return capp_is_folder(path) ? capp_folder_open(&s->folder, path, err) : capp_gguf_open(&s->gguf, path, err);
+}
+
+capp_status capp_source_open_adapter(capp_source *s, const char *path, capp_error *err) {
+    *s = (capp_source){NULL, NULL};
+    if (capp_is_folder(path)) return capp_folder_open_adapter(&s->folder, path, err);
+    return capp_gguf_open(&s->gguf, path, err);
 }
 
 void capp_source_close(capp_source *s) {
@@ -114,4 +122,12 @@ size_t capp_source_count(const capp_source *s, const char *key) {
     }
     const capp_gguf_value *v = capp_gguf_find(s->gguf, key);
     return v && v->kind == CAPP_GGUF_ARRAY ? (size_t)v->count : 0;
+}
+
+bool capp_is_adapter(const capp_source *s) {
+    static const char adapter[] = "adapter";
+    capp_str text;
+    if (!s->gguf) return capp_source_str(s, "peft_type", &text) == CAPP_FOUND;
+    return capp_source_str(s, "general.type", &text) == CAPP_FOUND && text.size == sizeof adapter - 1 &&
+           !memcmp(text.data, adapter, text.size);
 }

@@ -14,8 +14,14 @@ typedef struct capp_source {
 
 /* Opens path, a GGUF file or a folder; ended by capp_source_close. On failure both are NULL. */
 capp_status capp_source_open(capp_source *s, const char *path, capp_error *err);
+/* The same for a LoRA adapter: PEFT's folder, or a GGUF file, of which nothing but its form is checked. */
+capp_status capp_source_open_adapter(capp_source *s, const char *path, capp_error *err);
 void capp_source_close(capp_source *s);
 void capp_source_release(const capp_source *s); /* as capp_gguf_release */
+
+/* Whether a source, opened as a model or as an adapter, is a LoRA adapter by what it says: general.type = adapter, or
+ * a peft_type. */
+bool capp_is_adapter(const capp_source *s);
 
 const char *capp_source_path(const capp_source *s);
 uint64_t capp_source_bytes(const capp_source *s);

@@ -43,12 +43,14 @@ static void embed_rows(void *user, size_t task, int worker) {
         float *x = f->x + r * width;
         size_t token = (size_t)p->tree->nodes[p->nodes[r]].token;
         w->tokens_dequant(x, (const char *)w->tokens->data + token * row_bytes, width);
+        capp_delta_add(w, w->tokens_delta, token, 1, x, width);
         if (w->hparams.embedding_scale != 1) w->kernels->scale(x, w->hparams.embedding_scale, width);
         if (w->positions) {
             float *position = f->u + r * width;
             size_t bytes = (size_t)(w->positions->bytes / w->positions->dims[1]);
             size_t row = f->depth[r] - 1 + w->position_offset;
             w->positions_dequant(position, (const char *)w->positions->data + row * bytes, width);
+            capp_delta_add(w, w->positions_delta, row, 1, position, width);
             w->kernels->add(x, position, width);
         }
         if (w->tokens_norm.weight) apply_norm(w, &w->tokens_norm, x, x, width);

@@ -6,12 +6,6 @@
 #include "base/mem.h"
 #include "model/binder.h"
 
-/* A tensor by what it is for; index: the expert or the head, where the name has one. */
-typedef struct place {
-    capp_part part;
-    uint32_t layer, index;
-} place;
-
 static bool in_folder(const binder *b) {
     return !b->s->gguf;
 }
@@ -19,58 +13,14 @@ static bool in_folder(const binder *b) {
 /* ---- Names --------------------------------------------------------------------------------------------------------
  */
 
-/* Template, up to its end or '|', with the layer and the index for its first and second "%u", then suffix. */
-static void expand(const char *template, const place *p, const char *suffix, char *out) {
-    size_t n = 0;
-    const uint32_t numbers[] = {p->layer, p->index};
-    for (size_t used = 0; *template && *template != '|' && n < MOST_NAME - 16; template ++) {
-        if (template[0] != '%') {
-            out[n++] = *template;
-            continue;
-        }
-        n += (size_t)snprintf(out + n, 12, "%u", numbers[used ? 1 : 0]);
-        used++;
-        template ++;
-    }
-    snprintf(out + n, MOST_NAME - n, "%s", suffix);
-}
-
 static const char *template_of(const binder *b, capp_part part, char *buffer) {
-    static const char *const names[CAPP_PARTS] = {
-#define X(part, name) [CAPP_PART_##part] = name,
-        CAPP_MODEL_PART_MAP(X) CAPP_LAYER_PART_MAP(X)
-#undef X
-    };
-    const capp_arch *arch = b->w->arch;
-    if (in_folder(b)) return arch->names[part];
-    if (arch->gguf_names[part]) return arch->gguf_names[part];
-    snprintf(buffer, MOST_NAME, "%s%s", part < CAPP_FIRST_LAYER_PART ? "" : "blk.%u.", names[part]);
-    return buffer;
-}
-
-static const capp_tensor *find_alternative(const binder *b, const char *template, const place *p, const char *suffix,
-                                           char *name) {
-    const char *prefix = b->w->arch->prefix;
-    expand(template, p, suffix, name);
-    const capp_tensor *t = capp_source_find_tensor(b->s, name);
-    if (!t && in_folder(b) && prefix && !strncmp(name, prefix, strlen(prefix)))
-        t = capp_source_find_tensor(b->s, name + strlen(prefix));
-    return t;
+    return capp_place_template(b->w->arch, !in_folder(b), part, buffer);
 }
 
 /* The tensor of a place, marked as bound, or NULL; name [MOST_NAME]: what it is or would be called. */
 static const capp_tensor *find(binder *b, place p, const char *suffix, char *name) {
-    char buffer[MOST_NAME];
-    const char *template = template_of(b, p.part, buffer);
-    const capp_tensor *t = NULL;
-    snprintf(name, MOST_NAME, "(none)");
-    if (!template) return NULL;
-    for (const char *at = template; at && !t; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
-        t = find_alternative(b, at, &p, suffix, name);
-    if (!t) {
-        expand(template, &p, suffix, name);
-        return NULL;
-    }
+    const capp_tensor *t = capp_place_find(b->s, b->w->arch, p, suffix, name);
+    if (!t) return NULL;
     bool *bound = &b->bound[t - capp_source_tensor_at(b->s, 0)];
     if (!*bound) b->w->parameters += t->elements;
     *bound = true;
@@ -177,16 +127,6 @@ typedef struct piece {
     size_t rows;
 } piece;
 
-/* Row of a folder's fused tensor, stored by key-value head (its q heads, its k, its v), for row i of q, k, v. */
-static uint64_t grouped_row(const void *user, uint64_t i) {
-    const capp_hparams *h = user;
-    uint64_t d = h->head_dim, group = h->heads / h->kv_heads, head = i / d, at = i % d;
-    if (head < h->heads) return (head / group * (group + 2) + head % group) * d + at;
-    head -= h->heads;
-    uint64_t which = head / h->kv_heads;
-    return (head % h->kv_heads * (group + 2) + group + which) * d + at;
-}
-
 static bool is_grouped(const binder *b, capp_part part) {
     return part == CAPP_PART_QKV && in_folder(b) && b->w->arch->grouped_qkv;
 }
@@ -215,7 +155,7 @@ static capp_status find_rows(binder *b, const piece *x, size_t k, const capp_ten
     bool turned = in_folder(b) && b->w->arch->transposed && !ends;
     if ((st = check_tensor(b, name, t, turned ? x->rows : k, turned ? k : x->rows)) != CAPP_OK) return st;
     if (turned) t = capp_derive_transposed(b, t);
-    if (t && is_grouped(b, x->place.part)) t = capp_derive_rows(b, t, x->rows, grouped_row, &b->w->hparams);
+    if (t && is_grouped(b, x->place.part)) t = capp_derive_rows(b, t, x->rows, capp_grouped_row, &b->w->hparams);
     *out = t;
     return t ? scale_rows(b, x->place, 1, out) : fail_memory(b);
 }
@@ -230,7 +170,7 @@ static capp_status bind_bias(binder *b, const piece *pieces, size_t n, capp_matr
     if (!is_grouped(b, pieces[0].place.part)) return CAPP_OK;
     float *ordered = new_floats(b, m->n);
     if (!ordered) return fail_memory(b);
-    for (size_t i = 0; i < m->n; i++) ordered[i] = bias[grouped_row(&b->w->hparams, i)];
+    for (size_t i = 0; i < m->n; i++) ordered[i] = bias[capp_grouped_row(&b->w->hparams, i)];
     m->bias = ordered;
     return CAPP_OK;
 }
@@ -262,12 +202,6 @@ static capp_status bind_matrix(binder *b, const piece *pieces, size_t n, size_t 
 /* ---- Experts -------------------------------------------------------------------------------------------------------
  */
 
-/* Row of gate and up, which GPT-OSS's folders store in turn, for row i of gate, then up. */
-static uint64_t in_turn(const void *user, uint64_t i) {
-    uint64_t feed = *(const uint32_t *)user;
-    return i < feed ? 2 * i : 2 * (i - feed) + 1;
-}
-
 /* Expert p.index's rows of two tensors of MXFP4: [experts][n][k / 32][16] blocks, [experts][n][k / 32] scales. */
 static capp_status mxfp4_rows(binder *b, place p, size_t n, size_t k, const capp_tensor **out) {
     char name[MOST_NAME], second[MOST_NAME];
@@ -282,7 +216,7 @@ static capp_status mxfp4_rows(binder *b, place p, size_t n, size_t k, const capp
         return capp_fail(b->err, CAPP_EFORMAT, "%s: tensors %s and %s are no blocks and scales of %zu x %zu",
                          capp_source_path(b->s), name, second, k, n);
     const capp_tensor *t = capp_derive_mxfp4(b, blocks, scales, p.index * n, n, k);
-    if (t && p.part == CAPP_PART_EXPERT_UP) t = capp_derive_rows(b, t, n, in_turn, &b->w->hparams.feed);
+    if (t && p.part == CAPP_PART_EXPERT_UP) t = capp_derive_rows(b, t, n, capp_row_in_turn, &b->w->hparams.feed);
     *out = t;
     return t ? CAPP_OK : fail_memory(b);
 }
@@ -300,7 +234,7 @@ static capp_status expert_rows(binder *b, place p, size_t n, size_t k, bool turn
         return fail_shape(b, name, t, width, rows);
     t = capp_derive_slice(b, t, p.index * rows, rows);
     if (t && turned) t = capp_derive_transposed(b, t);
-    if (t && turned && p.part == CAPP_PART_EXPERT_UP) t = capp_derive_rows(b, t, n, in_turn, &h->feed);
+    if (t && turned && p.part == CAPP_PART_EXPERT_UP) t = capp_derive_rows(b, t, n, capp_row_in_turn, &h->feed);
     *out = t;
     return t ? scale_rows(b, p, h->experts, out) : fail_memory(b);
 }
@@ -330,7 +264,7 @@ static capp_status bind_expert_biases(binder *b, uint32_t layer, uint32_t e, cap
         return expert_bias(b, (place){CAPP_PART_EXPERT_UP, layer, e}, feed, first + feed);
     }
     if ((st = expert_bias(b, (place){CAPP_PART_EXPERT_UP, layer, e}, 2 * feed, turn)) != CAPP_OK) return st;
-    for (size_t i = 0; i < 2 * feed; i++) first[i] = turn[in_turn(&b->w->hparams.feed, i)];
+    for (size_t i = 0; i < 2 * feed; i++) first[i] = turn[capp_row_in_turn(&b->w->hparams.feed, i)];
     return CAPP_OK;
 }
 

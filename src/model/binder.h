@@ -1,10 +1,37 @@
-/* Private to bind.c, derive.c and weights.c: tensors on their way into packed matrices. */
+/* Private to the files of this room that bring tensors into packed matrices: places, derived tensors, jobs. */
 #ifndef CAPP_MODEL_BINDER_H
 #define CAPP_MODEL_BINDER_H
 
 #include "model/arch.h"
 
 enum { MOST_NAME = 256 };
+
+/* A tensor by what it is for; index: the expert or the head, where the name has one. */
+typedef struct place {
+    capp_part part;
+    uint32_t layer, index;
+} place;
+
+/* Template, up to its end or '|', with the layer and the index for its first and second "%u", then suffix, in out
+ * [MOST_NAME]. */
+void capp_place_expand(const char *template, const place *p, const char *suffix, char *out);
+
+/* The names of a part in GGUF files or folders, "a|b" for one or the other; NULL: it has none. buffer [MOST_NAME]. */
+const char *capp_place_template(const capp_arch *arch, bool gguf, capp_part part, char *buffer);
+
+/* The template after the next '|', or NULL. */
+const char *capp_place_next(const char *template);
+
+/* The tensor of a place in s, or NULL; name [MOST_NAME]: what it is or would be called. */
+const capp_tensor *capp_place_find(const capp_source *s, const capp_arch *arch, place p, const char *suffix,
+                                   char *name);
+
+/* Row of a folder's fused tensor, stored by key-value head (its q heads, its k, its v), for row i of q, k, v. user: the
+ * capp_hparams. */
+uint64_t capp_grouped_row(const void *user, uint64_t i);
+
+/* Row of gate and up, which GPT-OSS's folders store in turn, for row i of gate, then up. user: feed, a uint32_t. */
+uint64_t capp_row_in_turn(const void *user, uint64_t i);
 
 /* A matrix to be packed. */
 typedef struct job {

@@ -23,6 +23,10 @@ const capp_arch *capp_arch_find(capp_str name, bool gguf) {
     return NULL;
 }
 
+const capp_arch *capp_arch_at(size_t i) {
+    return i < N_ARCHS ? archs[i] : NULL;
+}
+
 const char *capp_arch_names(bool gguf, char *buffer, size_t size) {
     *buffer = 0;
     for (size_t i = 0; i < N_ARCHS; i++) {

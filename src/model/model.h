@@ -97,6 +97,7 @@ typedef struct capp_arch {
     const char *name;    /* in messages; the key "NAME.key" of GGUF metadata */
     const char *gguf;    /* general.architecture, or NULL: no GGUF file has it under its own name */
     const char *hf;      /* model_type of config.json, or NULL */
+    const char *gguf_as; /* where gguf is NULL: the architecture as which GGUF files have it, or NULL */
     capp_norm_kind norm; /* */
     bool norm_bias;
     bool bare_norms;     /* without weights */
@@ -145,10 +146,23 @@ typedef struct capp_arch {
 /* The row of that name in GGUF files or in config.json; NULL for an architecture that capp does not know. */
 const capp_arch *capp_arch_find(capp_str name, bool gguf);
 
+/* The row at i, of all; NULL past the end. */
+const capp_arch *capp_arch_at(size_t i);
+
 /* Names of all architectures in that format, "gemma3, gpt2, llama", in buffer, for messages. */
 const char *capp_arch_names(bool gguf, char *buffer, size_t size);
 
 enum { CAPP_MOST_SOURCES = 3 };
+
+/* What an adapter adds to rows first .. first + n - 1 of a matrix of k columns: b times a. */
+typedef struct capp_delta {
+    struct capp_delta *next;  /* of the matrix */
+    struct capp_delta *owned; /* next of all */
+    size_t first, n, rank;
+    float *a; /* [rank][k] */
+    float *b; /* [n][rank], times scale and weight */
+    float numbers[];
+} capp_delta;
 
 /* y [rows][n] = x [rows][k] times the transpose of w [n][k], packed in panels of products->nr rows of w. n rows are
  * `parts` matrices of `columns` rows; their panels take turns: panel i is of part i % parts, from row i / parts * nr.
@@ -162,6 +176,7 @@ typedef struct capp_matrix {
     const float *bias; /* [n], or NULL */
     const capp_tensor *source[CAPP_MOST_SOURCES]; /* [n_sources] its rows, one tensor's after another's */
     size_t n_sources;
+    capp_delta *deltas; /* added to the rows when they are packed, a list */
 } capp_matrix;
 
 typedef struct capp_norm {
@@ -244,12 +259,14 @@ typedef struct capp_weights {
     const float *alibi;           /* [heads] slopes, or NULL */
     capp_matrix *expert_matrices; /* [layers][2 experts] */
     capp_dequant_fn tokens_dequant, positions_dequant;
-    uint64_t parameters, packed_bytes;
+    uint64_t parameters, packed_bytes, adapter_bytes;
     char *block;    /* all packed matrices; NULL: they are packed when used */
     float **floats; /* norms and biases as float32 */
     size_t n_floats, floats_capacity;
-    struct capp_derived *derived; /* tensors that no file has as they are wanted, a list */
-    bool borrows;                 /* a twin: of all this only layers and expert_matrices are its own */
+    struct capp_derived *derived;               /* tensors that no file has as they are wanted, a list */
+    capp_delta *tokens_delta, *positions_delta; /* of the tables, when a row is read */
+    capp_delta *deltas;                         /* all, a list by `owned` */
+    bool borrows;                               /* a twin: of all this only layers and expert_matrices are its own */
 } capp_weights;
 
 /* Reads and checks hyperparameters alone. Errors name the file and the key. */
@@ -261,6 +278,25 @@ capp_status capp_hparams_read(capp_hparams *hparams, const capp_arch **arch, con
  * on failure. */
 capp_status capp_weights_open(capp_weights **weights, const capp_source *source, const capp_kernels *kernels,
                               const capp_products *products, capp_pool *pool, capp_error *err);
+
+/* A LoRA adapter, a folder as PEFT saves it or a GGUF file; adapter.h has the formats. */
+typedef struct capp_adapter capp_adapter;
+
+/* Opens path; weight is a factor of what the adapter adds. Everything is checked that needs no model. On success the
+ * caller owns *adapter; on failure it is NULL. Errors name the file and the field or tensor. */
+capp_status capp_adapter_open(capp_adapter **adapter, const char *path, double weight, capp_error *err);
+
+/* adapter may be NULL. */
+void capp_adapter_free(capp_adapter *adapter);
+
+/* As capp_weights_open, for weights to which n adapters are added, in float32, before they are packed. The adapters may
+ * be freed afterwards: of each, float32 copies of its tensors are kept, never of the weights. */
+capp_status capp_weights_open_adapted(capp_weights **weights, const capp_source *source, const capp_kernels *kernels,
+                                      const capp_products *products, capp_adapter *const *adapters, size_t n,
+                                      capp_pool *pool, capp_error *err);
+
+/* Adds the deltas of a list to rows row .. row + n - 1 [n][k] of their matrix. */
+void capp_delta_add(const capp_weights *w, const capp_delta *deltas, size_t row, size_t n, float *rows, size_t k);
 
 /* The context that the model is run with, from which LongRoPE chooses its factors: those for short contexts up to
  * hparams.short_context (where the file says so), which is what capp_weights_open leaves, else the long ones. */

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "base/mem.h"
+#include "model/adapter.h"
 #include "model/binder.h"
 
 typedef struct packer {
@@ -39,6 +40,7 @@ static void pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel
         if (from < to) read_rows(t, from - begin, to - from, m->k, rows + (from - row) * m->k);
         begin = end;
     }
+    capp_delta_add(w, m->deltas, row, n, rows, m->k);
     w->products->pack(packed, rows, m->k, n, m->k);
 }
 
@@ -132,6 +134,12 @@ static size_t n_expert_matrices(const capp_weights *w) {
 
 capp_status capp_weights_open(capp_weights **out, const capp_source *s, const capp_kernels *kernels,
                               const capp_products *products, capp_pool *pool, capp_error *err) {
+    return capp_weights_open_adapted(out, s, kernels, products, NULL, 0, pool, err);
+}
+
+capp_status capp_weights_open_adapted(capp_weights **out, const capp_source *s, const capp_kernels *kernels,
+                                      const capp_products *products, capp_adapter *const *adapters, size_t n,
+                                      capp_pool *pool, capp_error *err) {
     *out = NULL;
     capp_status st;
     capp_weights *w = capp_new0(1, sizeof *w);
@@ -150,6 +158,8 @@ capp_status capp_weights_open(capp_weights **out, const capp_source *s, const ca
         goto done;
     }
     if ((st = capp_bind(&b)) != CAPP_OK) goto done;
+    for (size_t i = 0; i < n; i++)
+        if ((st = capp_adapter_fit(adapters[i], s, w->arch, &w->hparams, w, err)) != CAPP_OK) goto done;
     st = pack_all(&b, pool);
 done:
     capp_free(b.jobs);
@@ -215,6 +225,7 @@ void capp_weights_free(capp_weights *w) {
         capp_free(w->floats);
         capp_free(w->frequencies);
         capp_derived_free(w);
+        capp_deltas_free(w);
         capp_aligned_delete(w->block);
     }
     capp_free(w->expert_matrices);

@@ -1,0 +1,159 @@
+/* What an adapter says of itself: adapter_config.json as PEFT 0.18 writes it, GGUF metadata as llama.cpp reads it. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/adapter.h"
+#include "model/arch.h"
+
+/* Fields that change nothing here: how it was trained, which modules were chosen (the tensors tell). */
+static const char idle[] =
+    " auto_mapping base_model_name_or_path corda_config eva_config exclude_modules fan_in_fan_out inference_mode "
+    "layers_pattern layers_to_transform loftq_config lora_dropout lora_ga_config megatron_config megatron_core "
+    "peft_version qalora_group_size revision runtime_config target_modules target_parameters task_type "
+    "unsloth_fixed unsloth_version ";
+
+static const char used[] =
+    " alpha_pattern bias ensure_weight_tying init_lora_weights lora_alpha peft_type r rank_pattern "
+    "use_rslora ";
+
+static bool listed(const char *list, const char *key) {
+    size_t n = strlen(key);
+    for (const char *at = list; n && (at = strstr(at, key)); at += n)
+        if (at[-1] == ' ' && at[n] == ' ') return true;
+    return false;
+}
+
+static capp_status fail_field(const capp_adapter *a, capp_status st, const char *key, const char *what,
+                              capp_error *err) {
+    return capp_fail(err, st, "%s: adapter_config.json: \"%s\" %s", capp_source_path(&a->source), key, what);
+}
+
+static const char merge[] = "; merge the adapter into its model (PEFT's merge_and_unload) and open the result";
+
+/* null, false, [] and {}. */
+static bool is_nothing(capp_json v) {
+    bool truth;
+    switch (capp_json_kind_of(v)) {
+    case CAPP_JSON_NULL: return true;
+    case CAPP_JSON_BOOL: return capp_json_bool(v, &truth) && !truth;
+    case CAPP_JSON_ARRAY:
+    case CAPP_JSON_OBJECT: return !capp_json_count(v);
+    default: return false;
+    }
+}
+
+/* A field that nothing reads would be part of the adapter that we leave out. */
+static capp_status check_fields(const capp_adapter *a, capp_json config, capp_error *err) {
+    for (capp_json_walk w = capp_json_begin(config); capp_json_next(&w);) {
+        char key[80];
+        bool escapes;
+        capp_str raw = capp_json_raw(w.name, &escapes);
+        snprintf(key, sizeof key, "%.*s", (int)(raw.size < sizeof key ? raw.size : sizeof key - 1), raw.data);
+        if (listed(idle, key) || listed(used, key) || is_nothing(w.value)) continue;
+        char what[200];
+        snprintf(what, sizeof what, "asks for what capp cannot do%s", merge);
+        return fail_field(a, CAPP_EUNSUPPORTED, key, what, err);
+    }
+    return CAPP_OK;
+}
+
+/* Some ways to begin take the beginning out of the model's weights, which then are not those of its file. */
+static capp_status check_beginning(const capp_adapter *a, capp_json begin, capp_error *err) {
+    static const char *const plain[] = {"gaussian", "eva", "orthogonal"};
+    capp_json_kind kind = capp_json_kind_of(begin);
+    if (kind != CAPP_JSON_STRING) return CAPP_OK;
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        if (capp_json_is(begin, plain[i])) return CAPP_OK;
+    return fail_field(a, CAPP_EUNSUPPORTED, "init_lora_weights",
+                      "is a way to begin that changes the model's own weights; let PEFT convert the adapter "
+                      "(path_initial_model_for_weight_conversion)",
+                      err);
+}
+
+static capp_status read_number(const capp_adapter *a, const char *key, double missing, double *out, capp_error *err) {
+    *out = missing;
+    capp_found found = capp_source_number(&a->source, key, out);
+    if (found == CAPP_MISFIT || !isfinite(*out)) return fail_field(a, CAPP_EFORMAT, key, "is not a number", err);
+    return CAPP_OK;
+}
+
+static capp_status read_bool(const capp_adapter *a, const char *key, bool *out, capp_error *err) {
+    *out = false;
+    if (capp_source_bool(&a->source, key, out) != CAPP_MISFIT) return CAPP_OK;
+    return fail_field(a, CAPP_EFORMAT, key, "is neither true nor false", err);
+}
+
+static capp_status read_patterns(const capp_adapter *a, const char *key, capp_patterns **out, capp_error *err) {
+    char prefix[80];
+    capp_status st = capp_patterns_open(out, capp_json_get(capp_folder_config(a->source.folder), key), err);
+    if (st == CAPP_OK || st == CAPP_ENOMEM) return st;
+    snprintf(prefix, sizeof prefix, "adapter_config.json: \"%s\"", key);
+    capp_error_prefix(err, prefix);
+    capp_error_prefix(err, capp_source_path(&a->source));
+    return st;
+}
+
+capp_status capp_adapter_config(capp_adapter *a, capp_error *err) {
+    capp_json config = capp_folder_config(a->source.folder);
+    capp_str text;
+    capp_status st;
+    if (capp_source_str(&a->source, "peft_type", &text) != CAPP_FOUND || !capp_str_is(text, "LORA"))
+        return fail_field(a, CAPP_EUNSUPPORTED, "peft_type", "is not LORA, the only kind of adapter that capp knows",
+                          err);
+    if ((st = check_fields(a, config, err)) != CAPP_OK) return st;
+    capp_found bias = capp_source_str(&a->source, "bias", &text);
+    if (bias == CAPP_MISFIT || (bias == CAPP_FOUND && !capp_str_is(text, "none")))
+        return fail_field(a, CAPP_EUNSUPPORTED, "bias",
+                          "is not none: biases were trained, too; merge the adapter into its model (PEFT's "
+                          "merge_and_unload) and open the result",
+                          err);
+    if ((st = check_beginning(a, capp_json_get(config, "init_lora_weights"), err)) != CAPP_OK) return st;
+    if ((st = read_number(a, "r", 8, &a->rank, err)) != CAPP_OK) return st;
+    if ((st = read_number(a, "lora_alpha", 8, &a->alpha, err)) != CAPP_OK) return st;
+    if ((st = read_bool(a, "use_rslora", &a->rank_stabilised, err)) != CAPP_OK) return st;
+    if ((st = read_bool(a, "ensure_weight_tying", &a->tied, err)) != CAPP_OK) return st;
+    if ((st = read_patterns(a, "rank_pattern", &a->ranks, err)) != CAPP_OK) return st;
+    return read_patterns(a, "alpha_pattern", &a->alphas, err);
+}
+
+capp_status capp_adapter_metadata(capp_adapter *a, capp_error *err) {
+    const char *path = capp_source_path(&a->source);
+    capp_str text;
+    if (capp_source_str(&a->source, "general.type", &text) != CAPP_FOUND || !capp_str_is(text, "adapter"))
+        return capp_fail(err, CAPP_EINVAL, "%s: is no adapter: general.type is not \"adapter\"", path);
+    if (capp_source_str(&a->source, "adapter.type", &text) != CAPP_FOUND || !capp_str_is(text, "lora"))
+        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: adapter.type is not \"lora\", the only kind that capp knows",
+                         path);
+    if (capp_source_count(&a->source, "adapter.alora.invocation_tokens"))
+        return capp_fail(
+            err, CAPP_EUNSUPPORTED,
+            "%s: adapter.alora.invocation_tokens: an activated LoRA works from some token on only, and its "
+            "sum with the weights from the first on",
+            path);
+    a->alpha = 0; /* as llama.cpp: then the scale is 1 */
+    if (capp_source_number(&a->source, "adapter.lora.alpha", &a->alpha) != CAPP_MISFIT && isfinite(a->alpha))
+        return CAPP_OK;
+    return capp_fail(err, CAPP_EFORMAT, "%s: adapter.lora.alpha is not a number", path);
+}
+
+capp_status capp_adapter_scale(const capp_adapter *a, const char *module, size_t rank, double *scale, capp_error *err) {
+    double r = a->rank, alpha = a->alpha;
+    capp_status st;
+    *scale = a->weight;
+    if (a->source.gguf) {
+        if (alpha != 0) *scale = a->weight * alpha / (double)rank;
+        return CAPP_OK;
+    }
+    st = capp_patterns_find(a->ranks, module, &r, err);
+    if (st == CAPP_OK) st = capp_patterns_find(a->alphas, module, &alpha, err);
+    if (st != CAPP_OK) {
+        capp_error_prefix(err, capp_source_path(&a->source));
+        return st;
+    }
+    if ((double)rank != r)
+        return capp_fail(err, CAPP_EFORMAT, "%s: module %.200s has rank %zu; adapter_config.json says %g",
+                         capp_source_path(&a->source), module, rank, r);
+    *scale = a->weight * alpha / (a->rank_stabilised ? sqrt(r) : r);
+    return CAPP_OK;
+}

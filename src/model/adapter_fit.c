@@ -1,0 +1,467 @@
+/* An adapter's pairs to their places in a model. The model's parts are walked once; each asks for the pair of its name,
+ * whatever the model's file stores together or apart, and in whatever order it has its rows: a delta is in the order of
+ * the packed matrix. A pair that nobody asked for is an error. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "model/adapter.h"
+#include "model/binder.h"
+
+typedef struct fitter {
+    capp_adapter *a;
+    const capp_source *s;       /* the model's */
+    const capp_arch *arch;      /* */
+    const capp_arch *gguf_arch; /* whose names and rows GGUF files have: the model's or the adapter's; or NULL */
+    const capp_hparams *h;
+    capp_weights *w; /* NULL: only look */
+    capp_error *err;
+} fitter;
+
+/* How elements of tensors become those of a delta's a and b. */
+typedef struct reading {
+    const capp_tensor *a, *b;
+    bool a_turned; /* a is [k][rank] */
+    bool b_turned; /* b is [rank][n] */
+    size_t rank;
+    size_t a_row;            /* of element (0, 0) of a */
+    size_t b_row;            /* element (i, q) of b is in row b_row + order(i), */
+    size_t b_column, b_step; /* column b_column + q b_step */
+    capp_order_fn order;     /* or NULL */
+    const void *user;        /* of order */
+} reading;
+
+/* n rows of k from row `first` on, of the matrix to whose list a delta goes. */
+typedef struct target {
+    capp_delta **list;
+    size_t first, n, k;
+} target;
+
+static bool from_gguf(const fitter *f) {
+    return f->a->source.gguf != NULL;
+}
+
+static const char *path_of(const fitter *f) {
+    return capp_source_path(&f->a->source);
+}
+
+/* ---- Numbers -------------------------------------------------------------------------------------------------------
+ */
+
+/* n elements of row `row` of t, every `step`th from column on; whole rows where step is 1. */
+static void read_row(const capp_tensor *t, size_t row, size_t column, size_t step, size_t n, float *out) {
+    size_t width = (size_t)t->dims[0], bytes = (size_t)(t->bytes / (t->elements / width));
+    const char *at = (const char *)t->data + row * bytes;
+    if (step == 1) {
+        capp_dequant(t->type)(out, at, n);
+        return;
+    }
+    size_t element = bytes / width; /* of safetensors, which have no blocks */
+    for (size_t i = 0; i < n; i++) capp_dequant(t->type)(out + i, at + (column + i * step) * element, 1);
+}
+
+/* out [n][m] from t [m][n], by way of scratch [n]. */
+static void read_turned(const capp_tensor *t, size_t m, size_t n, float *out, float *scratch) {
+    for (size_t i = 0; i < m; i++) {
+        read_row(t, i, 0, 1, n, scratch);
+        for (size_t j = 0; j < n; j++) out[j * m + i] = scratch[j];
+    }
+}
+
+static bool all_finite(const float *numbers, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(numbers[i])) return false;
+    return true;
+}
+
+static capp_status fill(fitter *f, const reading *r, const target *t, double scale, capp_delta *d) {
+    float *scratch = capp_new(t->n > r->rank ? t->n : r->rank, sizeof *scratch);
+    if (!scratch) return capp_fail_memory(f->err, "an adapter");
+    if (r->a_turned)
+        read_turned(r->a, t->k, r->rank, d->a, scratch);
+    else
+        for (size_t q = 0; q < r->rank; q++) read_row(r->a, r->a_row + q, 0, 1, t->k, d->a + q * t->k);
+    if (r->b_turned)
+        read_turned(r->b, r->rank, t->n, d->b, scratch);
+    else
+        for (size_t i = 0; i < t->n; i++)
+            read_row(r->b, r->b_row + (size_t)(r->order ? r->order(r->user, i) : i), r->b_column, r->b_step, r->rank,
+                     d->b + i * r->rank);
+    capp_free(scratch);
+    for (size_t i = 0; i < t->n * r->rank; i++) d->b[i] = (float)(scale * (double)d->b[i]);
+    const capp_tensor *wrong = !all_finite(d->a, r->rank * t->k)   ? r->a
+                               : !all_finite(d->b, t->n * r->rank) ? r->b
+                                                                   : NULL;
+    if (!wrong) return CAPP_OK;
+    return capp_fail(f->err, CAPP_EFORMAT, "%s: tensor %.*s, times its scale, has elements that are not finite",
+                     path_of(f), (int)(wrong->name.size < 200 ? wrong->name.size : 200), wrong->name.data);
+}
+
+/* The delta at the end of its list; NULL where memory is short. */
+static capp_delta *new_delta(fitter *f, const target *t, size_t rank) {
+    size_t numbers, b_numbers, bytes;
+    if (!capp_mul(rank, t->k, &numbers) || !capp_mul(rank, t->n, &b_numbers) ||
+        __builtin_add_overflow(numbers, b_numbers, &bytes) || !capp_mul(bytes, sizeof(float), &bytes) ||
+        __builtin_add_overflow(bytes, sizeof(capp_delta), &bytes))
+        return NULL;
+    capp_delta *d = capp_new(bytes, 1);
+    if (!d) return NULL;
+    *d = (capp_delta){.owned = f->w->deltas, .first = t->first, .n = t->n, .rank = rank};
+    d->a = d->numbers;
+    d->b = d->numbers + numbers;
+    f->w->deltas = d;
+    f->w->adapter_bytes += bytes;
+    capp_delta **end = t->list;
+    while (*end) end = &(*end)->next;
+    *end = d;
+    return d;
+}
+
+static capp_status add(fitter *f, const char *module, const reading *r, const target *t) {
+    double scale;
+    capp_status st = capp_adapter_scale(f->a, module, r->rank, &scale, f->err);
+    if (st != CAPP_OK || !f->w || f->a->weight == 0) return st;
+    capp_delta *d = new_delta(f, t, r->rank);
+    return d ? fill(f, r, t, scale, d) : capp_fail_memory(f->err, "an adapter");
+}
+
+void capp_delta_add(const capp_weights *w, const capp_delta *deltas, size_t row, size_t n, float *rows, size_t k) {
+    for (const capp_delta *d = deltas; d; d = d->next) {
+        size_t from = row > d->first ? row : d->first, end = d->first + d->n, to = row + n < end ? row + n : end;
+        if (from < to)
+            w->kernels->values(rows + (from - row) * k, k, d->b + (from - d->first) * d->rank, d->rank, to - from, d->a,
+                               k, k, d->rank);
+    }
+}
+
+void capp_deltas_free(capp_weights *w) {
+    while (w->deltas) {
+        capp_delta *next = w->deltas->owned;
+        capp_free(w->deltas);
+        w->deltas = next;
+    }
+}
+
+/* ---- Names ---------------------------------------------------------------------------------------------------------
+ */
+
+static capp_pair *pair_named(const fitter *f, const char *name) {
+    int64_t i = capp_names_find(&f->a->names, capp_str_of(name));
+    return i == CAPP_NO_NAME ? NULL : &f->a->pairs[i];
+}
+
+/* By the names of an architecture's row. */
+static capp_pair *pair_by_row(const fitter *f, const capp_arch *arch, const place *p, const char *suffix) {
+    char buffer[MOST_NAME], name[MOST_NAME];
+    capp_pair *pair = NULL;
+    const char *prefix = arch->prefix;
+    for (const char *at = capp_place_template(arch, from_gguf(f), p->part, buffer); at && !pair;
+         at = capp_place_next(at)) {
+        capp_place_expand(at, p, suffix, name);
+        pair = pair_named(f, name);
+        if (!pair && !from_gguf(f) && prefix && !strncmp(name, prefix, strlen(prefix)))
+            pair = pair_named(f, name + strlen(prefix));
+    }
+    return pair;
+}
+
+/* Row i of the architectures that a folder's adapter for the model may have been made for; NULL past the last. GGUF
+ * files of Mistral and Mixtral say llama. */
+static const capp_arch *row_at(const fitter *f, size_t i) {
+    if (from_gguf(f)) return i ? NULL : f->gguf_arch;
+    if (!f->s->gguf) return i ? NULL : f->arch;
+    for (size_t at = 0; capp_arch_at(at); at++) {
+        const capp_arch *arch = capp_arch_at(at);
+        const char *gguf = arch->gguf ? arch->gguf : arch->gguf_as;
+        if (gguf && !strcmp(gguf, f->arch->gguf) && arch->hf && !i--) return arch;
+    }
+    return NULL;
+}
+
+static capp_pair *find_pair(const fitter *f, const place *p, const char *suffix) {
+    capp_pair *pair = NULL;
+    const capp_arch *arch;
+    for (size_t i = 0; !pair && (arch = row_at(f, i)); i++) pair = pair_by_row(f, arch, p, suffix);
+    if (pair) pair->used = true;
+    return pair;
+}
+
+/* ---- Orders of rows ------------------------------------------------------------------------------------------------
+ */
+
+/* GGUF's row of a head's neighbours for row i of its halves, and the other way round. user: head_dim. */
+static uint64_t pairs_of_halves(const void *user, uint64_t i) {
+    uint64_t d = *(const uint32_t *)user, at = i % d;
+    return i - at + 2 * (at % (d / 2)) + at / (d / 2);
+}
+
+static uint64_t halves_of_pairs(const void *user, uint64_t i) {
+    uint64_t d = *(const uint32_t *)user, at = i % d;
+    return i - at + at % 2 * (d / 2) + at / 2;
+}
+
+/* Which row of b is row i of the matrix. */
+static void set_order(const fitter *f, capp_part part, reading *r) {
+    const capp_arch *gguf = f->gguf_arch;
+    bool q_or_k = part == CAPP_PART_Q || part == CAPP_PART_K, base = f->s->gguf != NULL;
+    bool permuted = gguf && gguf->rope == CAPP_ROPE_PAIRS && gguf->hf_rope == CAPP_ROPE_HALVES;
+    if (q_or_k && permuted && from_gguf(f) != base && f->h->head_dim % 2 == 0) {
+        r->order = base ? halves_of_pairs : pairs_of_halves;
+        r->user = &f->h->head_dim;
+    }
+    if (part == CAPP_PART_QKV && !from_gguf(f) && f->arch->grouped_qkv) {
+        r->order = capp_grouped_row;
+        r->user = f->h;
+    }
+}
+
+/* ---- Pairs to targets ----------------------------------------------------------------------------------------------
+ */
+
+static capp_status fail_shape(const fitter *f, const capp_pair *pair, const target *t) {
+    const uint64_t *a = pair->a->dims, *b = pair->b ? pair->b->dims : NULL;
+    char shapes[120];
+    int n = snprintf(shapes, sizeof shapes, "%llu x %llu", (unsigned long long)a[0], (unsigned long long)a[1]);
+    if (b)
+        snprintf(shapes + n, sizeof shapes - (size_t)n, " and %llu x %llu", (unsigned long long)b[0],
+                 (unsigned long long)b[1]);
+    bool exchanged = b && !pair->table && a[0] == t->n && b[1] == t->k;
+    return capp_fail(f->err, CAPP_EINVAL,
+                     "%s: the adapter's tensors for module %.200s are %s; in %s it has %zu inputs and %zu outputs: %s",
+                     path_of(f), pair->name.data, shapes, capp_source_path(f->s), t->k, t->n,
+                     exchanged ? "inputs and outputs are exchanged, as a conversion to GGUF leaves them for GPT-2; "
+                                 "give PEFT's folder"
+                               : "the adapter was made for another model");
+}
+
+/* Whether the dimensions of t are these, and 1. */
+static bool is_shape(const capp_tensor *t, uint64_t d0, uint64_t d1, uint64_t d2) {
+    return t->dims[0] == d0 && t->dims[1] == d1 && t->dims[2] == d2 && t->dims[3] == 1;
+}
+
+/* Rows of a matrix. */
+static capp_status fit_rows(fitter *f, place p, const target *t) {
+    capp_pair *pair = find_pair(f, &p, "");
+    if (!pair) return CAPP_OK;
+    bool stacked = from_gguf(f) && (p.part == CAPP_PART_EXPERT_GATE || p.part == CAPP_PART_EXPERT_UP ||
+                                    p.part == CAPP_PART_EXPERT_DOWN);
+    uint64_t rank = pair->a->dims[1], experts = stacked ? f->h->experts : 1;
+    if (pair->table || pair->copy || !is_shape(pair->a, t->k, rank, experts) || !is_shape(pair->b, rank, t->n, experts))
+        return fail_shape(f, pair, t);
+    reading r = {.a = pair->a, .b = pair->b, .rank = (size_t)rank, .b_step = 1};
+    if (stacked) {
+        r.a_row = p.index * r.rank;
+        r.b_row = p.index * t->n;
+    }
+    set_order(f, p.part, &r);
+    return add(f, pair->name.data, &r, t);
+}
+
+/* PEFT puts the whole embedding into the folder where the embedding has a pair, as it was before training. */
+static capp_status fit_copy(fitter *f, place p, const target *t) {
+    capp_pair *copy = from_gguf(f) ? NULL : find_pair(f, &p, ".base_layer");
+    if (!copy) return CAPP_OK;
+    return copy->copy && is_shape(copy->a, t->k, t->n, 1) ? CAPP_OK : fail_shape(f, copy, t);
+}
+
+/* A table, of which a row is read for each token. */
+static capp_status fit_table(fitter *f, place p, const target *t) {
+    capp_pair *pair = find_pair(f, &p, "");
+    if (!pair) return CAPP_OK;
+    bool gguf = from_gguf(f);
+    uint64_t rank = pair->a->dims[gguf ? 0 : 1];
+    if (pair->copy || pair->table == gguf || !is_shape(pair->a, gguf ? rank : t->n, gguf ? t->n : rank, 1) ||
+        !is_shape(pair->b, rank, t->k, 1))
+        return fail_shape(f, pair, t);
+    if (f->a->tied && f->h->tied)
+        return capp_fail(f->err, CAPP_EUNSUPPORTED,
+                         "%s: adapter_config.json: \"ensure_weight_tying\" makes the head share module %.200s, which "
+                         "capp does not; merge the adapter into its model and open the result",
+                         path_of(f), pair->name.data);
+    reading r = {.a = pair->b, .b = pair->a, .a_turned = true, .b_turned = !gguf, .rank = (size_t)rank, .b_step = 1};
+    return add(f, pair->name.data, &r, t);
+}
+
+/* ---- Experts in one parameter --------------------------------------------------------------------------------------
+ */
+
+/* A pair for all experts' gate and up, or for their down: the shapes tell which. */
+static capp_status fit_parameter(fitter *f, capp_pair *pair, const char *module, capp_matrix *up, capp_matrix *down) {
+    const capp_hparams *h = f->h;
+    char name[MOST_NAME + 16];
+    uint64_t ranks = pair->a->dims[1];
+    target t = {NULL, 0, 2 * (size_t)h->feed, h->width};
+    bool second = pair->b && pair->a->dims[0] == h->feed && pair->b->dims[1] == h->width;
+    if (second) t = (target){NULL, 0, h->width, h->feed};
+    pair->used = true;
+    if (pair->table || pair->copy || ranks % h->experts || !is_shape(pair->a, t.k, ranks, 1) ||
+        !is_shape(pair->b, ranks, t.n, 1))
+        return fail_shape(f, pair, &t);
+    snprintf(name, sizeof name, "%s.%s", module, second ? "down_proj" : "gate_up_proj");
+    reading r = {.a = pair->a, .b = pair->b, .rank = (size_t)(ranks / h->experts), .b_step = h->experts};
+    if (!second && h->activation == CAPP_CLAMPED_GATED) {
+        r.order = capp_row_in_turn;
+        r.user = &h->feed;
+    }
+    for (uint32_t e = 0; e < h->experts; e++) {
+        capp_matrix *m = second ? down : up;
+        capp_status st;
+        r.a_row = e * r.rank;
+        r.b_column = e;
+        t.list = &m[f->w ? e : 0].deltas;
+        if ((st = add(f, name, &r, &t)) != CAPP_OK) return st;
+    }
+    return CAPP_OK;
+}
+
+/* Module: "model.layers.1.mlp.experts"; of two parameters one is wrapped in the other. */
+static capp_status fit_parameters_of(fitter *f, const char *module, capp_matrix *up, capp_matrix *down) {
+    static const char *const wraps[] = {"", ".base_layer"};
+    for (size_t i = 0; i < 2; i++) {
+        char name[MOST_NAME + 16];
+        capp_status st;
+        snprintf(name, sizeof name, "%s%s", module, wraps[i]);
+        capp_pair *pair = pair_named(f, name);
+        if (pair && (st = fit_parameter(f, pair, module, up, down)) != CAPP_OK) return st;
+    }
+    return CAPP_OK;
+}
+
+static capp_status fit_parameters(fitter *f, uint32_t layer, capp_matrix *up, capp_matrix *down) {
+    static const char end[] = ".experts";
+    const capp_arch *arch;
+    for (size_t i = 0; !from_gguf(f) && (arch = row_at(f, i)); i++) {
+        char module[MOST_NAME], newer[MOST_NAME];
+        capp_status st;
+        place p = {CAPP_PART_EXPERT_UP, layer, 0};
+        if (!arch->names[p.part]) continue;
+        capp_place_expand(arch->names[p.part], &p, "", module);
+        char *at = strstr(module, end);
+        if (!at) continue;
+        at[sizeof end - 1] = 0;
+        if ((st = fit_parameters_of(f, module, up, down)) != CAPP_OK) return st;
+        /* transformers 5 calls Mixtral's part as everybody's. */
+        snprintf(newer, sizeof newer, "model.layers.%u.mlp%s", layer, end);
+        if (strcmp(module, newer) && (st = fit_parameters_of(f, newer, up, down)) != CAPP_OK) return st;
+    }
+    return CAPP_OK;
+}
+
+/* ---- The model -----------------------------------------------------------------------------------------------------
+ */
+
+static capp_status fit_attention(fitter *f, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = f->h;
+    size_t q = (size_t)h->heads * h->head_dim, kv = (size_t)h->kv_heads * h->head_dim;
+    capp_delta **qkv = &layer->qkv.deltas;
+    const struct {
+        capp_part part;
+        target rows;
+    } parts[] = {{CAPP_PART_QKV, {qkv, 0, q + 2 * kv, h->width}},
+                 {CAPP_PART_Q, {qkv, 0, q, h->width}},
+                 {CAPP_PART_K, {qkv, q, kv, h->width}},
+                 {CAPP_PART_V, {qkv, q + kv, kv, h->width}},
+                 {CAPP_PART_OUT, {&layer->out.deltas, 0, h->width, q}}};
+    for (size_t x = 0; x < sizeof parts / sizeof *parts; x++) {
+        capp_status st = fit_rows(f, (place){parts[x].part, i, 0}, &parts[x].rows);
+        if (st != CAPP_OK) return st;
+    }
+    return CAPP_OK;
+}
+
+/* Gate, up and down of a feed-forward part or of expert e, by their names. */
+static capp_status fit_products(fitter *f, const capp_part parts[3], place p, capp_matrix *up, capp_matrix *down) {
+    const capp_hparams *h = f->h;
+    bool gated = capp_is_gated(h->activation), fused = gated && f->arch->fused_gate;
+    size_t feed = h->feed;
+    const target gate = {&up->deltas, 0, feed, h->width}, second = {&down->deltas, 0, h->width, feed};
+    const target rest = {&up->deltas, gated && !fused ? feed : 0, fused ? 2 * feed : feed, h->width};
+    capp_status st = CAPP_OK;
+    if (gated) st = fit_rows(f, (place){parts[0], p.layer, p.index}, &gate);
+    if (st == CAPP_OK) st = fit_rows(f, (place){parts[1], p.layer, p.index}, &rest);
+    if (st == CAPP_OK) st = fit_rows(f, (place){parts[2], p.layer, p.index}, &second);
+    return st;
+}
+
+static capp_status fit_feed(fitter *f, uint32_t i, capp_layer *layer) {
+    static const capp_part dense[] = {CAPP_PART_GATE, CAPP_PART_UP, CAPP_PART_DOWN};
+    static const capp_part expert[] = {CAPP_PART_EXPERT_GATE, CAPP_PART_EXPERT_UP, CAPP_PART_EXPERT_DOWN};
+    const capp_hparams *h = f->h;
+    capp_matrix none = {0}; /* where there is no model to be changed */
+    capp_status st;
+    if (!h->experts) return fit_products(f, dense, (place){.layer = i}, &layer->up, &layer->down);
+    const target router = {&layer->router.deltas, 0, h->experts, h->width};
+    if ((st = fit_rows(f, (place){CAPP_PART_ROUTER, i, 0}, &router)) != CAPP_OK) return st;
+    for (uint32_t e = 0; e < h->experts; e++) {
+        capp_matrix *up = f->w ? &layer->expert_up[e] : &none, *down = f->w ? &layer->expert_down[e] : &none;
+        if ((st = fit_products(f, expert, (place){.layer = i, .index = e}, up, down)) != CAPP_OK) return st;
+    }
+    return fit_parameters(f, i, f->w ? layer->expert_up : &none, f->w ? layer->expert_down : &none);
+}
+
+static capp_status fit_ends(fitter *f) {
+    const capp_hparams *h = f->h;
+    capp_weights none = {0}, *w = f->w ? f->w : &none;
+    const place tokens = {CAPP_PART_TOKENS, 0, 0}, head = {CAPP_PART_HEAD, 0, 0};
+    const target table = {&w->tokens_delta, 0, h->vocabulary, h->width};
+    const target positions = {&w->positions_delta, 0, h->context, h->width};
+    const target out = {&w->head.deltas, 0, h->vocabulary, h->width};
+    capp_status st;
+    if ((st = fit_table(f, tokens, &table)) != CAPP_OK) return st;
+    if ((st = fit_copy(f, tokens, &table)) != CAPP_OK) return st;
+    if ((st = fit_rows(f, head, &out)) != CAPP_OK) return st;
+    if ((st = fit_copy(f, head, &out)) != CAPP_OK) return st;
+    if (from_gguf(f) || !f->arch->learned_positions || f->arch->position_offset) return CAPP_OK;
+    if ((st = fit_table(f, (place){CAPP_PART_POSITIONS, 0, 0}, &positions)) != CAPP_OK) return st;
+    return fit_copy(f, (place){CAPP_PART_POSITIONS, 0, 0}, &positions);
+}
+
+/* A pair that nothing asked for would be part of the adapter that we leave out. */
+static capp_status check_all_used(const fitter *f) {
+    for (size_t i = 0; i < f->a->n_pairs; i++) {
+        const capp_pair *pair = &f->a->pairs[i];
+        if (pair->used) continue;
+        return capp_fail(
+            f->err, CAPP_EINVAL,
+            "%s: tensor %.*s has no place in %s, a %s of %u layers: the adapter was made for another model, "
+            "or changes a part that capp cannot change",
+            path_of(f), (int)(pair->a->name.size < 200 ? pair->a->name.size : 200), pair->a->name.data,
+            capp_source_path(f->s), f->arch->name, f->h->layers);
+    }
+    return CAPP_OK;
+}
+
+/* Adapters in GGUF name their architecture as the model's GGUF file does, or would. */
+static capp_status set_gguf_arch(fitter *f) {
+    const char *own = f->arch->gguf ? f->arch->gguf : f->arch->gguf_as;
+    capp_str name = {"", 0};
+    if (f->s->gguf) f->gguf_arch = f->arch;
+    if (!from_gguf(f)) return CAPP_OK;
+    (void)capp_source_str(&f->a->source, "general.architecture", &name);
+    if (own && capp_str_is(name, own)) {
+        f->gguf_arch = capp_arch_find(name, true);
+        return CAPP_OK;
+    }
+    return capp_fail(
+        f->err, CAPP_EINVAL,
+        "%s: is an adapter for the architecture \"%.*s\"; %s is \"%s\": give the model that the adapter was "
+        "made for",
+        path_of(f), (int)(name.size < 60 ? name.size : 60), name.data, capp_source_path(f->s),
+        own ? own : f->arch->name);
+}
+
+capp_status capp_adapter_fit(capp_adapter *a, const capp_source *s, const capp_arch *arch, const capp_hparams *h,
+                             capp_weights *w, capp_error *err) {
+    fitter f = {.a = a, .s = s, .arch = arch, .h = h, .w = w, .err = err};
+    capp_status st;
+    if ((st = set_gguf_arch(&f)) != CAPP_OK) return st;
+    for (size_t i = 0; i < a->n_pairs; i++) a->pairs[i].used = false;
+    for (uint32_t i = 0; i < h->layers; i++) {
+        capp_layer none = {0}, *layer = w ? &w->layers[i] : &none;
+        if ((st = fit_attention(&f, i, layer)) != CAPP_OK) return st;
+        if ((st = fit_feed(&f, i, layer)) != CAPP_OK) return st;
+    }
+    if ((st = fit_ends(&f)) != CAPP_OK) return st;
+    return check_all_used(&f);
+}
