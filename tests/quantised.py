@@ -5,8 +5,8 @@ that neither depends on unpacking.
 """
 import json
 import re
-import shutil
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -63,10 +63,23 @@ def write_folder(folder, config, tensors, shards=1):
     return folder
 
 
-def model(name, resize=True, seed=3):
+def first_layers(config, tensors, layers):
+    """The config and tensors of a model that ends after so many."""
+    counts = [key for key in ("num_hidden_layers", "n_layer") if key in config]
+    config = {**config, **{key: layers for key in counts}}
+    if config.get("layer_types"):
+        config["layer_types"] = config["layer_types"][:layers]
+    number = re.compile(r"\.(?:layers|h)\.(\d+)\.")
+    return config, {name: values for name, values in tensors.items()
+                    if not number.search(name) or int(number.search(name)[1]) < layers}
+
+
+def model(name, resize=True, layers=None, seed=3):
     """(config, float32 tensors) of a tiny model, of other sizes where its own fill no words."""
     config = json.loads((TINY / name / "config.json").read_text())
     tensors = convert.read_tensors(TINY / name)
+    if layers:
+        config, tensors = first_layers(config, tensors, layers)
     if not resize:
         return config, tensors
     random = np.random.default_rng(seed)
@@ -207,28 +220,122 @@ def float8(weights, random, strategy="tensor", block=(16, 16), e5m2=False, scale
     return {"weight": Raw("F8_E5M2" if e5m2 else "F8_E4M3", codes), scale: stored}, values[codes] * full
 
 
-def make(folder, name, method, config, resize=True, head=False, shards=1, extra=None, **options):
-    """Writes folder/quantised and folder/plain: the model with its products quantised, and float32 ones of what they
-    are then. options: of the method; a list of dicts gives product i the i-th, in turn. extra(stem) gives more tensors
-    of a product."""
+def packed(name, method, resize=True, head=False, extra=None, each=({},), layers=None, **options):
+    """The model's config, its tensors with products quantised, and float32 ones of what they are then. options: of the
+    method; each: more of them, product by product, in turn; extra(stem, weights): more tensors of a product."""
     random = np.random.default_rng(7)
-    own, tensors = model(name, resize)
+    own, tensors = model(name, resize, layers)
     transposed = own["model_type"] == "gpt2"
     chosen = products(tensors, head)
-    assert len(chosen) >= 4 * 2
+    assert len(chosen) >= 4
     stored, plain = {}, {}
     for tensor, values in tensors.items():
         if tensor not in chosen:
             stored[tensor] = plain[tensor] = values
             continue
-        turns = options.get("each", [{}])
-        own_options = {key: value for key, value in options.items() if key != "each"}
         weights = values.T if transposed else values
-        made, exact = method(weights, random, **{**own_options, **turns[chosen.index(tensor) % len(turns)]})
+        made, exact = method(weights, random, **{**options, **each[chosen.index(tensor) % len(each)]})
         stem = tensor.removesuffix(".weight")
         stored.update({f"{stem}.{suffix}": part for suffix, part in made.items()})
         stored.update(extra(stem, values) if extra else {})
         plain[tensor] = np.ascontiguousarray(exact.T if transposed else exact)
-    shutil.rmtree(folder, ignore_errors=True)
+    return own, stored, plain
+
+
+# ---- Cases -----------------------------------------------------------------------------------------------------------
+
+GPTQ = dict(quant_method="gptq", bits=4, group_size=32, desc_act=False, sym=True, damp_percent=0.01,
+            true_sequential=True, static_groups=False, checkpoint_format="gptq")  # fmt: skip
+
+AWQ = dict(quant_method="awq", bits=4, group_size=32, zero_point=True, version="gemm")
+FP8 = dict(quant_method="fp8", activation_scheme="dynamic", fmt="e4m3")
+BLOCKS = dict(strategy="block", scale="weight_scale_inv")
+
+
+def zero_bias(stem, values):
+    return {f"{stem}.bias": np.zeros(values.shape[0], np.float16)}
+
+
+def activation_scales(stem, values):
+    """What compressed-tensors keeps of activations, and of keys and values."""
+    names = [f"{stem}.input_scale"] + ([stem.replace("k_proj", "k_scale")] if stem.endswith("k_proj") else [])
+    return {name: np.ones(1, np.float32) for name in names}
+
+
+def compressed(strategy, **options):
+    weights = dict(num_bits=8, type="float", symmetric=True, strategy=strategy, dynamic=False, **options)
+    activations = dict(num_bits=8, type="float", strategy="token", dynamic=True)
+    group = dict(weights=weights, input_activations=activations, output_activations=None, targets=["Linear"])
+    return dict(quant_method="compressed-tensors", format="float-quantized", quantization_status="compressed",
+                config_groups=dict(group_0=group), ignore=["lm_head"], kv_cache_scheme=None, sparsity_config={})
+
+
+# name: model, method, quantization_config, options of make
+CASES = {
+    "gptq": ("llama", gptq, GPTQ, {}),
+    "gptq-act-order": ("llama", gptq, dict(GPTQ, desc_act=True), dict(act_order=True, symmetric=False)),
+    "gptq-v2": ("qwen2", gptq, dict(GPTQ, checkpoint_format="gptq_v2", sym=False, pack_dtype="int32"),
+                dict(v2=True, symmetric=False, scale_dtype="BF16")),
+    "gptq-one-group": ("llama-biases", gptq, dict(GPTQ, group_size=-1), dict(group=-1, index=False)),
+    "gptq-no-index": ("qwen3", gptq, dict(GPTQ, group_size=64), dict(group=64, index=False, shards=3)),
+    "gptq-2": ("mistral", gptq, dict(GPTQ, bits=2), dict(bits=2)),
+    "gptq-3": ("gptneox", gptq, dict(GPTQ, bits=3), dict(bits=3, symmetric=False)),
+    "gptq-8": ("phi3", gptq, dict(GPTQ, bits=8), dict(bits=8, act_order=True, scale_dtype=np.float32)),
+    "gptq-transposed": ("gpt2", gptq, GPTQ, {}),
+    "gptq-grouped": ("bloom", gptq, GPTQ, dict(act_order=True)),
+    "gptq-experts": ("qwen3moe", gptq, GPTQ, {}),
+    "gptq-experts-mixtral": ("mixtral", gptq, dict(GPTQ, group_size=16), dict(group=16)),
+    "gptq-dynamic": ("ministral", gptq, dict(GPTQ, lm_head=True, dynamic={"+:.*down.*": {"bits": 8}}),
+                     dict(head=True, each=[dict(bits=8), dict(), dict(bits=2, group=16)])),
+    "gptq-zero-biases": ("llama3", gptq, GPTQ, dict(extra=zero_bias)),
+    "awq": ("llama", awq, AWQ, {}),
+    "awq-one-group": ("phi3", awq, dict(AWQ, group_size=-1, version="GEMM"), dict(group=-1)),
+    "awq-experts": ("mixtral", awq, AWQ, dict(scale_dtype="BF16")),
+    "awq-grouped": ("gptneox", awq, dict(AWQ, group_size=16), dict(group=16, shards=2)),
+    "awq-biases": ("qwen2", awq, dict(AWQ, modules_to_not_convert=["lm_head"]), dict(symmetric=True)),
+    "fp8": ("llama", float8, FP8, dict(resize=False)),
+    "fp8-blocks": ("qwen3", float8, dict(FP8, weight_block_size=[16, 16]), dict(resize=False, **BLOCKS)),
+    "fp8-large-blocks": ("phi3", float8, dict(FP8, weight_block_size=[128, 128], scale_fmt="ue8m0"),
+                         dict(BLOCKS, block=(128, 128), scale_dtype="BF16")),
+    "fp8-experts": ("qwen3moe", float8, dict(FP8, weight_block_size=[16, 16]), dict(resize=False, **BLOCKS)),
+    "fp8-e5m2": ("olmoe", float8, FP8, dict(resize=False, e5m2=True, scale_dtype=np.float16)),
+    "fp8-fbgemm": ("llama3", float8, dict(quant_method="fbgemm_fp8", activation_scale_ub=1200.0),
+                   dict(resize=False, strategy="channel", head=True)),
+    "fp8-grouped": ("gptneox", float8, FP8, dict(resize=False, strategy="flat")),
+    "fp8-grouped-blocks": ("falcon-40b", float8, dict(FP8, weight_block_size=[16, 16]),
+                           dict(resize=False, **BLOCKS)),
+    "compressed": ("qwen2", float8, compressed("channel"),
+                   dict(resize=False, strategy="channel", scale_dtype="BF16", extra=activation_scales)),
+    "compressed-tensor": ("mistral", float8, compressed("tensor"), dict(resize=False)),
+    "compressed-blocks": ("gemma3", float8, compressed("block", block_structure=[16, 16]),
+                          dict(resize=False, strategy="block")),
+    "compressed-groups": ("granite", float8, compressed("group", group_size=4),
+                          dict(resize=False, strategy="group", block=(1, 4))),
+}  # fmt: skip
+
+
+def make(folder, case):
+    """Writes folder/quantised, and folder/plain of what its products are."""
+    name, method, config, options = CASES[case]
+    shards = options.get("shards", 1)
+    own, stored, plain = packed(name, method, **{key: value for key, value in options.items() if key != "shards"})
     return (write_folder(folder / "quantised", {**own, "quantization_config": config}, stored, shards),
             write_folder(folder / "plain", own, plain))
+
+
+FUZZED = ("gptq", "gptq-act-order", "gptq-3", "gptq-dynamic", "gptq-zero-biases", "awq", "awq-grouped", "fp8-blocks",
+          "fp8-e5m2", "fp8-fbgemm", "compressed", "compressed-groups")  # fmt: skip
+
+
+def make_small(folder):
+    """Folders of one layer, for fuzzing: FOLDER/CASE."""
+    made = []
+    for case in FUZZED:
+        name, method, config, options = CASES[case]
+        own, stored, _ = packed(name, method, layers=1, **{key: options[key] for key in options if key != "shards"})
+        made.append(write_folder(Path(folder) / case, {**own, "quantization_config": config}, stored))
+    return made
+
+
+if __name__ == "__main__":
+    print(*make_small(sys.argv[1]))

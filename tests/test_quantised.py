@@ -10,76 +10,7 @@ import pytest
 
 import quantised
 import test_tiny_models as tiny
-
-GPTQ = dict(quant_method="gptq", bits=4, group_size=32, desc_act=False, sym=True, damp_percent=0.01,
-            true_sequential=True, static_groups=False, checkpoint_format="gptq")  # fmt: skip
-
-AWQ = dict(quant_method="awq", bits=4, group_size=32, zero_point=True, version="gemm")
-FP8 = dict(quant_method="fp8", activation_scheme="dynamic", fmt="e4m3")
-BLOCKS = dict(strategy="block", scale="weight_scale_inv")
-
-
-def zero_bias(stem, values):
-    return {f"{stem}.bias": np.zeros(values.shape[0], np.float16)}
-
-
-def activation_scales(stem, values):
-    """What compressed-tensors keeps of activations, and of keys and values."""
-    names = [f"{stem}.input_scale"] + ([stem.replace("k_proj", "k_scale")] if stem.endswith("k_proj") else [])
-    return {name: np.ones(1, np.float32) for name in names}
-
-
-def compressed(strategy, **options):
-    weights = dict(num_bits=8, type="float", symmetric=True, strategy=strategy, dynamic=False, **options)
-    activations = dict(num_bits=8, type="float", strategy="token", dynamic=True)
-    group = dict(weights=weights, input_activations=activations, output_activations=None, targets=["Linear"])
-    return dict(quant_method="compressed-tensors", format="float-quantized", quantization_status="compressed",
-                config_groups=dict(group_0=group), ignore=["lm_head"], kv_cache_scheme=None, sparsity_config={})
-
-
-# name: model, method, quantization_config, options of quantised.make
-CASES = {
-    "gptq": ("llama", quantised.gptq, GPTQ, {}),
-    "gptq-act-order": ("llama", quantised.gptq, dict(GPTQ, desc_act=True), dict(act_order=True, symmetric=False)),
-    "gptq-v2": ("qwen2", quantised.gptq, dict(GPTQ, checkpoint_format="gptq_v2", sym=False, pack_dtype="int32"),
-                dict(v2=True, symmetric=False, scale_dtype="BF16")),
-    "gptq-one-group": ("llama-biases", quantised.gptq, dict(GPTQ, group_size=-1), dict(group=-1, index=False)),
-    "gptq-no-index": ("qwen3", quantised.gptq, dict(GPTQ, group_size=64), dict(group=64, index=False, shards=3)),
-    "gptq-2": ("mistral", quantised.gptq, dict(GPTQ, bits=2), dict(bits=2)),
-    "gptq-3": ("gptneox", quantised.gptq, dict(GPTQ, bits=3), dict(bits=3, symmetric=False)),
-    "gptq-8": ("phi3", quantised.gptq, dict(GPTQ, bits=8), dict(bits=8, act_order=True, scale_dtype=np.float32)),
-    "gptq-transposed": ("gpt2", quantised.gptq, GPTQ, {}),
-    "gptq-grouped": ("bloom", quantised.gptq, GPTQ, dict(act_order=True)),
-    "gptq-experts": ("qwen3moe", quantised.gptq, GPTQ, {}),
-    "gptq-experts-mixtral": ("mixtral", quantised.gptq, dict(GPTQ, group_size=16), dict(group=16)),
-    "gptq-dynamic": ("ministral", quantised.gptq, dict(GPTQ, lm_head=True, dynamic={"+:.*down.*": {"bits": 8}}),
-                     dict(head=True, each=[dict(bits=8), dict(), dict(bits=2, group=16)])),
-    "gptq-zero-biases": ("llama3", quantised.gptq, GPTQ, dict(extra=zero_bias)),
-    "awq": ("llama", quantised.awq, AWQ, {}),
-    "awq-one-group": ("phi3", quantised.awq, dict(AWQ, group_size=-1, version="GEMM"), dict(group=-1)),
-    "awq-experts": ("mixtral", quantised.awq, AWQ, dict(scale_dtype="BF16")),
-    "awq-grouped": ("gptneox", quantised.awq, dict(AWQ, group_size=16), dict(group=16, shards=2)),
-    "awq-biases": ("qwen2", quantised.awq, dict(AWQ, modules_to_not_convert=["lm_head"]), dict(symmetric=True)),
-    "fp8": ("llama", quantised.float8, FP8, dict(resize=False)),
-    "fp8-blocks": ("qwen3", quantised.float8, dict(FP8, weight_block_size=[16, 16]), dict(resize=False, **BLOCKS)),
-    "fp8-large-blocks": ("phi3", quantised.float8, dict(FP8, weight_block_size=[128, 128], scale_fmt="ue8m0"),
-                         dict(BLOCKS, block=(128, 128), scale_dtype="BF16")),
-    "fp8-experts": ("qwen3moe", quantised.float8, dict(FP8, weight_block_size=[16, 16]), dict(resize=False, **BLOCKS)),
-    "fp8-e5m2": ("olmoe", quantised.float8, FP8, dict(resize=False, e5m2=True, scale_dtype=np.float16)),
-    "fp8-fbgemm": ("llama3", quantised.float8, dict(quant_method="fbgemm_fp8", activation_scale_ub=1200.0),
-                   dict(resize=False, strategy="channel", head=True)),
-    "fp8-grouped": ("gptneox", quantised.float8, FP8, dict(resize=False, strategy="flat")),
-    "fp8-grouped-blocks": ("falcon-40b", quantised.float8, dict(FP8, weight_block_size=[16, 16]),
-                           dict(resize=False, **BLOCKS)),
-    "compressed": ("qwen2", quantised.float8, compressed("channel"),
-                   dict(resize=False, strategy="channel", scale_dtype="BF16", extra=activation_scales)),
-    "compressed-tensor": ("mistral", quantised.float8, compressed("tensor"), dict(resize=False)),
-    "compressed-blocks": ("gemma3", quantised.float8, compressed("block", block_structure=[16, 16]),
-                          dict(resize=False, strategy="block")),
-    "compressed-groups": ("granite", quantised.float8, compressed("group", group_size=4),
-                          dict(resize=False, strategy="group", block=(1, 4))),
-}  # fmt: skip
-
+from quantised import CASES
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
@@ -88,8 +19,7 @@ def folders(tmp_path_factory):
 
     def get(case):
         if case not in made:
-            name, method, config, options = CASES[case]
-            made[case] = quantised.make(tmp_path_factory.mktemp("quantised") / case, name, method, config, **options)
+            made[case] = quantised.make(tmp_path_factory.mktemp("quantised") / case, case)
         return made[case]
 
     return get
@@ -100,7 +30,7 @@ def test_the_same_bits(build, folders, case):
     name = CASES[case][0]
     stored, plain = folders(case)
     runs = tiny.reference(name)[:3]
-    for isa in ("ref", "avx2"):
+    for isa in ("ref", "avx2", "vdpbf16ps", "close"):
         got = tiny.scored(build, stored, runs, runs[0]["context"], isa)
         assert got == tiny.scored(build, plain, runs, runs[0]["context"], isa)
         assert np.std(np.concatenate(got)) > 0.3
