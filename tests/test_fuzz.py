@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+import quantised
+
 MUTATIONS, SEED = 100_000, 20_000_000  # not those of make fuzz, which begin at 1
 
 
@@ -30,6 +32,10 @@ def test_slice():
 def test_folders():
     folders = sorted(folder for folder in TINY.iterdir() if (folder / "model.safetensors").exists())
     run("fuzz_folder", MUTATIONS // 10, *folders)
+
+
+def test_quantised_folders(tmp_path):
+    run("fuzz_folder", MUTATIONS // 10, *quantised.make_small(tmp_path))
 
 
 def test_tokenizers():
