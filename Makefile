@@ -102,11 +102,12 @@ check: test fuzz tsan
 ADAPTED = $(foreach pair,llama:llama llama3:llama-patterns qwen2:qwen2-ends phi3:phi3-fused gpt2:gpt2-conv mixtral:mixtral-experts gptoss:gptoss-parameters,tests/fixtures/tiny/$(firstword $(subst :, ,$(pair))) tests/fixtures/lora/$(lastword $(subst :, ,$(pair))))
 MUTATIONS ?= 1000000
 SEED ?= 1
-fuzz: setup build-asan/build.ninja
+fuzz: setup-test build-asan/build.ninja
 	@ninja -C build-asan
 	@build-asan/tests/fuzz_gguf $(MUTATIONS) $(SEED)
 	@build-asan/tests/fuzz_folder $(MUTATIONS) $(SEED) $$(ls -d tests/fixtures/tiny/*/model.safetensors | xargs -n 1 dirname)
 	@build-asan/tests/fuzz_lora $(MUTATIONS) $(SEED) $(ADAPTED)
+	@build-asan/tests/fuzz_folder $(MUTATIONS) $(SEED) $$("$$(tools/venv.sh)" tests/quantised.py build-asan/quantised)
 	@build-asan/tests/fuzz_tokenizer $(MUTATIONS) $(SEED) tests/fixtures/tokenizers/*.json
 
 coverage: setup-test build-coverage/build.ninja

@@ -216,7 +216,7 @@ CAPP_API void capp_session_cancel(capp_session *session);
 /* Sums over the life of the session. */
 typedef struct capp_stats {
     uint64_t rows;            /* examples, texts and prompts finished */
-    uint64_t rows_again;      /* of them, with completions too close for bfloat16, scored again in float32 (precision auto) */
+    uint64_t rows_again;      /* of them, with completions scored again in float32 (precision auto) */
     uint64_t tokens_computed; /* token rows run through the layers */
     uint64_t tokens_saved;    /* token rows that a run of each completion with its prompt, one by one, would add */
     uint64_t head_rows;       /* rows of the head: distinct contexts whose next token was asked for */

@@ -3,6 +3,7 @@
  */
 #define _GNU_SOURCE
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/sysinfo.h>
 #include <time.h>

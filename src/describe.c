@@ -49,6 +49,22 @@ static void tell_file(teller *t, const capp_source *s) {
     tell(t, "file", "elements", "%" PRIu64, elements);
 }
 
+/* Tells of the first tensor that capp cannot read. Returns the number of weights. */
+static uint64_t tell_readable(teller *t, const capp_source *s, const capp_hparams *h) {
+    char name[128];
+    uint64_t weights = 0;
+    bool all = true, readable;
+    for (size_t i = 0; i < capp_source_n_tensors(s); i++) {
+        const capp_tensor *x = capp_source_tensor_at(s, i);
+        weights += capp_quant_weights(h, x, &readable);
+        if (all && !readable)
+            tell(t, "model", "runs", "no: tensor %s has type %s, which capp cannot read",
+                 name_of(x->name, name, sizeof name), capp_type_get(x->type).name);
+        all = all && readable;
+    }
+    return weights;
+}
+
 static void tell_model(teller *t, const capp_source *s) {
     capp_hparams h;
     const capp_arch *arch;
@@ -63,13 +79,9 @@ static void tell_model(teller *t, const capp_source *s) {
         tell(t, "model", "runs", "no: %s", err.message);
         return;
     }
-    for (size_t i = 0; i < capp_source_n_tensors(s); i++) {
-        const capp_tensor *x = capp_source_tensor_at(s, i);
-        if (capp_dequant(x->type)) continue;
-        tell(t, "model", "runs", "no: tensor %s has type %s, which capp cannot read",
-             name_of(x->name, buffer, sizeof buffer), capp_type_get(x->type).name);
-        break;
-    }
+    uint64_t weights = tell_readable(t, s, &h);
+    const char *quantisation = capp_quant_name(&h, buffer, sizeof buffer);
+    if (quantisation) tell(t, "model", "quantisation", "%s", quantisation);
     tell(t, "model", "layers", "%" PRIu32, h.layers);
     tell(t, "model", "width", "%" PRIu32, h.width);
     tell(t, "model", "heads", "%" PRIu32 " of %" PRIu32 " dimensions, %" PRIu32 " for keys and values", h.heads,
@@ -78,9 +90,7 @@ static void tell_model(teller *t, const capp_source *s) {
     if (h.experts) tell(t, "model", "experts", "%" PRIu32 ", %" PRIu32 " for a token", h.experts, h.experts_used);
     if (h.window) tell(t, "model", "window", "%" PRIu32 " tokens on some layers or all", h.window);
     tell(t, "model", "context", "%" PRIu32 " tokens", h.context);
-    uint64_t elements = 0;
-    for (size_t i = 0; i < capp_source_n_tensors(s); i++) elements += capp_source_tensor_at(s, i)->elements;
-    tell(t, "model", "weights in memory", "%" PRIu64 " MiB in f32, half in bf16", elements * sizeof(float) >> 20);
+    tell(t, "model", "weights in memory", "%" PRIu64 " MiB in f32, half in bf16", weights * sizeof(float) >> 20);
     tell(t, "model", "KV cache", "%zu bytes a token in f32",
          (size_t)h.layers * h.kv_heads * h.head_dim * 2 * sizeof(float));
 }

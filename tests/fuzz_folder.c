@@ -106,6 +106,85 @@ static void mutate(bytes *b, size_t within, uint64_t *r) {
     }
 }
 
+/* Words that, put in each other's place, leave a file whole but for what it means: element types of one size, methods,
+ * what a tensor is of a quantised weight. */
+static const char *const words[][2] = {
+    {"\"I32\"", "\"F32\""},
+    {"\"F32\"", "\"U32\""},
+    {"\"F16\"", "\"BF16\""},
+    {"\"BF16\"", "\"I16\""},
+    {"\"F8_E4M3\"", "\"F8_E5M2\""},
+    {"\"F8_E5M2\"", "\"U8\""},
+    {"\"F8_E4M3\"", "\"I8\""},
+    {"\"gptq\"", "\"gptq_v2\""},
+    {"\"gptq\"", "\"awq\""},
+    {"\"awq\"", "\"gptq\""},
+    {"\"fp8\"", "\"compressed-tensors\""},
+    {"\"fp8\"", "\"gptq\""},
+    {"_proj.qweight", "_proj.weight"},
+    {"_proj.qzeros", "_proj.scales"},
+    {"_proj.scales", "_proj.weight_scale"},
+    {"_proj.g_idx", "_proj.bias"},
+    {".weight_scale\"", ".weight_scale_inv\""},
+    {".weight_scale_inv\"", ".weight_scale\""},
+};
+
+/* Where text stands from `at` on, or else from the beginning on; b->size: nowhere. */
+static size_t find(const bytes *b, size_t at, const char *text) {
+    const unsigned char *p = memmem(b->data + at, b->size - at, text, strlen(text));
+    if (!p) p = memmem(b->data, b->size, text, strlen(text));
+    return p ? (size_t)(p - b->data) : b->size;
+}
+
+static void exchange(bytes *b, size_t within, uint64_t *r) {
+    const char *const *pair = words[up_to(r, sizeof words / sizeof *words - 1)];
+    size_t at = find(b, up_to(r, within < b->size ? within : b->size), pair[0]);
+    if (at < b->size) splice(b, at, strlen(pair[0]), pair[1], strlen(pair[1]));
+}
+
+/* A shape of two dimensions becomes another one of as many elements. */
+static void reshape(bytes *b, size_t within, uint64_t *r) {
+    static const char start[] = "\"shape\":";
+    char made[96], old[64] = "";
+    unsigned rows, columns;
+    size_t at = find(b, up_to(r, within < b->size ? within : b->size), start);
+    if (at == b->size) return;
+    at += sizeof start - 1;
+    while (at < b->size && (b->data[at] == ' ' || b->data[at] == '[')) at++;
+    memcpy(old, b->data + at, b->size - at < sizeof old - 1 ? b->size - at : sizeof old - 1);
+    size_t n = strcspn(old, "]");
+    if (sscanf(old, "%u, %u]", &rows, &columns) != 2) return;
+    switch (next(r) % 4) {
+    case 0: snprintf(made, sizeof made, "%u, %u", columns, rows); break;
+    case 1: snprintf(made, sizeof made, "%u, %u", rows / 2, columns * 2); break;
+    case 2: snprintf(made, sizeof made, "%u, %u", rows * 2, columns / 2); break;
+    default: snprintf(made, sizeof made, "1, %u, %u", rows, columns); break;
+    }
+    splice(b, at, n, made, strlen(made));
+}
+
+/* Numbers of tensors: indices of groups, exponents of scales. */
+static void disturb(bytes *b, size_t header, uint64_t *r) {
+    for (size_t n = 1 + up_to(r, 64); n && header < b->size; n--)
+        b->data[header + up_to(r, b->size - header - 1)] = (unsigned char)next(r);
+}
+
+static void mutate_tensors(bytes *b, uint64_t header, uint64_t *r) {
+    switch (next(r) % 8) {
+    case 0: exchange(b, header, r); break;
+    case 1: reshape(b, header, r); break;
+    case 2: disturb(b, header, r); break;
+    default: mutate(b, header, r);
+    }
+}
+
+static void mutate_config(bytes *b, uint64_t *r) {
+    if (next(r) % 8)
+        mutate(b, b->size, r);
+    else
+        exchange(b, b->size, r);
+}
+
 static bytes copy_of(const bytes *from) {
     bytes b = {malloc(from->size + 1), from->size};
     if (!b.data) abort();
@@ -183,8 +262,8 @@ int main(int argc, char **argv) {
         bytes config = copy_of(&configs[which]), data = copy_of(&tensors[which]);
         uint64_t header;
         memcpy(&header, data.data, sizeof header);
-        for (size_t n = 1 + up_to(&r, MOST_EDITS); n && kind != 1; n--) mutate(&config, config.size, &r);
-        for (size_t n = 1 + up_to(&r, MOST_EDITS); n && kind != 0; n--) mutate(&data, (size_t)header + 8, &r);
+        for (size_t n = 1 + up_to(&r, MOST_EDITS); n && kind != 1; n--) mutate_config(&config, &r);
+        for (size_t n = 1 + up_to(&r, MOST_EDITS); n && kind != 0; n--) mutate_tensors(&data, header + 8, &r);
         /* A header whose length still fits, so that more than the length is tried. */
         if (kind != 0 && next(&r) % 2 && data.size > 8 + tensors[which].size - header - 8) {
             header = data.size - (tensors[which].size - header);

@@ -1,16 +1,27 @@
-/* model_tool MODEL ISA [ADAPTER WEIGHT]... < ids > log-probabilities: a model (a GGUF file or a folder) by token ids,
+/* model_tool MODEL UNIT [ADAPTER WEIGHT]... < ids > log-probabilities: a model (a GGUF file or a folder) by token ids,
  * without a tokenizer, with LoRA adapters. Lines of ids in, lines of the log-probability of each token but the first
  * given those before it out. Exits with 2 and a message where the model cannot be opened. Breaks the model on purpose
- * where CAPP_SABOTAGE names a way. */
+ * where CAPP_SABOTAGE names a way.
+ *
+ * UNIT: an instruction set, in float32; "vdpbf16ps" or "tiles", with products of bfloat16 as those units (emulated) do
+ * them; "close", the float32 lane of precision auto over the first of these, which rows go to that are close. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "emulated.h"
 #include "model/arch.h"
 #include "session.h"
+#include "test.h"
 
 enum { MOST_IDS = 1024, MEMORY = 256 << 20 };
+
+/* In place of the harness's, for the emulated units: a use that the machine would refuse. */
+void test_fail(const char *file, int line, const char *format, ...) {
+    fprintf(stderr, "%s:%d: %s\n", file, line, format);
+    exit(1);
+}
 
 /* ---- Sabotage ------------------------------------------------------------------------------------------------------
  */
@@ -80,20 +91,45 @@ WEIGHTS(activation,
                                     ? w->hparams.activation == CAPP_SILU_GATED ? CAPP_GELU_GATED : CAPP_SILU_GATED
                                     : CAPP_RELU)
 
+/* Products of bfloat16 that leave out the last input, or the last column of a panel. */
+static const capp_products *honest;
+
+static void short_narrow(void *y, const float *x, size_t n, size_t padded) {
+    honest->narrow(y, x, n - 1, padded);
+}
+
+static void short_matmul(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
+                         size_t k, bool add) {
+    honest->matmul(c, ldc, a, lda, panel, m, n, k, add);
+    for (size_t i = 0; i < m && !add; i++) c[i * ldc + n - 1] = 0;
+}
+
+#define PRODUCTS(name, kernel, with)                                                                                   \
+    static void name(capp_weights *w) {                                                                                \
+        static capp_products products;                                                                                 \
+        honest = w->products;                                                                                          \
+        products = *honest;                                                                                            \
+        products.kernel = with;                                                                                        \
+        w->products = &products;                                                                                       \
+    }
+
+PRODUCTS(last_input, narrow, short_narrow)
+PRODUCTS(last_column, matmul, short_matmul)
+
 static const struct {
     const char *name;
     sabotage_fn fn;
 } ways[] = {
 #define WAY(name)                                                                                                      \
     { #name, name }
-    WAY(rope),           WAY(rope_kind),       WAY(scaling),     WAY(magnitude), WAY(still),
-    WAY(positions),      WAY(position_offset), WAY(alibi),       WAY(window),    WAY(window_by_one),
-    WAY(tokens_norm),    WAY(attention_norm),  WAY(feed_norm),   WAY(norm_bias), WAY(output_norm),
-    WAY(q_norm),         WAY(k_norm),          WAY(qkv_bias),    WAY(out_bias),  WAY(attention_post_norm),
-    WAY(feed_post_norm), WAY(up_bias),         WAY(down_bias),   WAY(head_bias), WAY(router_bias),
-    WAY(expert_biases),  WAY(experts_used),    WAY(router_norm), WAY(sinks),     WAY(score_cap),
-    WAY(logit_cap),      WAY(clamp),           WAY(score_scale), WAY(parallel),  WAY(embedding_scale),
-    WAY(residual_scale), WAY(activation),
+    WAY(rope),           WAY(rope_kind),       WAY(scaling),     WAY(magnitude),   WAY(still),
+    WAY(positions),      WAY(position_offset), WAY(alibi),       WAY(window),      WAY(window_by_one),
+    WAY(tokens_norm),    WAY(attention_norm),  WAY(feed_norm),   WAY(norm_bias),   WAY(output_norm),
+    WAY(q_norm),         WAY(k_norm),          WAY(qkv_bias),    WAY(out_bias),    WAY(attention_post_norm),
+    WAY(feed_post_norm), WAY(up_bias),         WAY(down_bias),   WAY(head_bias),   WAY(router_bias),
+    WAY(expert_biases),  WAY(experts_used),    WAY(router_norm), WAY(sinks),       WAY(score_cap),
+    WAY(logit_cap),      WAY(clamp),           WAY(score_scale), WAY(parallel),    WAY(embedding_scale),
+    WAY(residual_scale), WAY(activation),      WAY(last_input),  WAY(last_column),
 #undef WAY
 };
 
@@ -112,19 +148,19 @@ static int sabotage(capp_weights *w) {
 /* ---- Scoring -------------------------------------------------------------------------------------------------------
  */
 
-static capp_status score(capp_session *s, const int32_t *ids, size_t n, capp_error *err) {
+static capp_status score(capp_session *s, capp_lane *lane, const int32_t *ids, size_t n, capp_error *err) {
     uint32_t nodes[MOST_IDS], first, last;
     capp_status st;
-    if ((st = capp_tree_next_window(&s->fast.tree, err)) != CAPP_OK) return st;
-    if ((st = capp_tree_insert(&s->fast.tree, CAPP_ROOT, ids, 1, false, NULL, &first, err)) != CAPP_OK) return st;
-    if ((st = capp_tree_insert(&s->fast.tree, first, ids + 1, n - 1, true, nodes, &last, err)) != CAPP_OK) return st;
-    if ((st = capp_session_run(s, &s->fast, NULL, NULL, err)) != CAPP_OK) return st;
-    for (size_t i = 0; i + 1 < n; i++) printf("%s%.9g", i ? " " : "", (double)s->fast.tree.nodes[nodes[i]].logprob);
+    if ((st = capp_tree_next_window(&lane->tree, err)) != CAPP_OK) return st;
+    if ((st = capp_tree_insert(&lane->tree, CAPP_ROOT, ids, 1, false, NULL, &first, err)) != CAPP_OK) return st;
+    if ((st = capp_tree_insert(&lane->tree, first, ids + 1, n - 1, true, nodes, &last, err)) != CAPP_OK) return st;
+    if ((st = capp_session_run(s, lane, NULL, NULL, err)) != CAPP_OK) return st;
+    for (size_t i = 0; i + 1 < n; i++) printf("%s%.9g", i ? " " : "", (double)lane->tree.nodes[nodes[i]].logprob);
     printf("\n");
     return CAPP_OK;
 }
 
-static capp_status score_lines(capp_session *s, capp_error *err) {
+static capp_status score_lines(capp_session *s, capp_lane *lane, capp_error *err) {
     char line[16 * MOST_IDS];
     int32_t ids[MOST_IDS];
     while (fgets(line, sizeof line, stdin)) {
@@ -135,7 +171,7 @@ static capp_status score_lines(capp_session *s, capp_error *err) {
             if (end == at) break;
             ids[n++] = (int32_t)id;
         }
-        capp_status st = n > 1 ? score(s, ids, n, err) : CAPP_OK;
+        capp_status st = n > 1 ? score(s, lane, ids, n, err) : CAPP_OK;
         if (st != CAPP_OK) return st;
     }
     return CAPP_OK;
@@ -143,16 +179,44 @@ static capp_status score_lines(capp_session *s, capp_error *err) {
 
 enum { MOST_ADAPTERS = 8 };
 
-static capp_status open_weights(capp_model *model, const capp_kernels *kernels, capp_pool *pool, char **adapters,
-                                size_t n, capp_error *err) {
+/* Kernels and products of that name; kernels is NULL where there are none. */
+typedef struct unit {
+    const capp_kernels *kernels;
+    const capp_products *products;
+    bool close;
+} unit;
+
+static unit unit_of(const char *name) {
+    const capp_kernels *ref = capp_kernels_named("ref"), *kernels = capp_kernels_named(name);
+    bool close = !strcmp(name, "close");
+    if (close || !strcmp(name, "vdpbf16ps")) return (unit){ref, &emulated_dpbf16, close};
+    if (!strcmp(name, "tiles")) return (unit){ref, &emulated_tiles, false};
+    return (unit){kernels, kernels ? kernels->f32 : NULL, false};
+}
+
+static capp_status open_weights(capp_model *model, unit u, capp_pool *pool, char **adapters, size_t n,
+                                capp_error *err) {
     capp_adapter *opened[MOST_ADAPTERS] = {NULL};
     capp_status st = CAPP_OK;
     for (size_t i = 0; i < n && st == CAPP_OK; i++)
         st = capp_adapter_open(&opened[i], adapters[2 * i], strtod(adapters[2 * i + 1], NULL), err);
     if (st == CAPP_OK)
-        st = capp_weights_open_adapted(&model->weights, &model->source, kernels, kernels->f32, opened, n, pool, err);
+        st = capp_weights_open_adapted(&model->weights, &model->source, u.kernels, u.products, opened, n, pool, err);
     for (size_t i = 0; i < n; i++) capp_adapter_free(opened[i]);
     return st;
+}
+
+static capp_status open_model(capp_model *model, const char *path, unit u, capp_pool *pool, char **adapters, size_t n,
+                              capp_error *err) {
+    capp_status st;
+    if ((st = capp_source_open(&model->source, path, err)) != CAPP_OK) return st;
+    if ((st = open_weights(model, u, pool, adapters, n, err)) != CAPP_OK) return st;
+    const capp_hparams *h = &model->weights->hparams;
+    const char *context = getenv("CAPP_CONTEXT");
+    model->context = context ? (uint32_t)atoi(context) : h->short_context ? h->short_context : h->context;
+    capp_weights_set_context(model->weights, model->context);
+    model->precision = u.close ? CAPP_PRECISION_AUTO : CAPP_PRECISION_F32;
+    return u.close ? capp_weights_twin(&model->exact, model->weights, u.kernels->f32, err) : CAPP_OK;
 }
 
 int main(int argc, char **argv) {
@@ -160,26 +224,21 @@ int main(int argc, char **argv) {
     capp_session *session = NULL;
     capp_pool *pool = NULL;
     capp_error err;
-    if (argc < 3 || argc % 2 == 0 || argc > 3 + 2 * MOST_ADAPTERS) {
-        fprintf(stderr, "usage: model_tool MODEL ISA [ADAPTER WEIGHT]... < ids > log-probabilities\n");
+    bool well = argc >= 3 && argc % 2 && argc <= 3 + 2 * MOST_ADAPTERS;
+    unit u = well ? unit_of(argv[2]) : (unit){NULL, NULL, false};
+    if (!u.kernels) {
+        fprintf(stderr, "usage: model_tool MODEL UNIT [ADAPTER WEIGHT]... < ids > log-probabilities\n");
         return 2;
     }
-    const capp_kernels *kernels = capp_kernels_named(argv[2]);
-    capp_status st = kernels ? capp_source_open(&model.source, argv[1], &err) : CAPP_EINVAL;
-    if (st == CAPP_OK) st = capp_pool_open(&pool, model.threads, &err);
-    if (st == CAPP_OK) st = open_weights(&model, kernels, pool, argv + 3, ((size_t)argc - 3) / 2, &err);
-    if (st == CAPP_OK) {
-        const capp_hparams *h = &model.weights->hparams;
-        const char *context = getenv("CAPP_CONTEXT");
-        model.context = context ? (uint32_t)atoi(context) : h->short_context ? h->short_context : h->context;
-        capp_weights_set_context(model.weights, model.context);
-        if (sabotage(model.weights)) return 2;
-        st = capp_session_open(&session, &model, &err);
-    }
-    if (st == CAPP_OK) st = score_lines(session, &err);
-    if (st != CAPP_OK) fprintf(stderr, "%s\n", kernels ? err.message : "no such instruction set");
+    capp_status st = capp_pool_open(&pool, model.threads, &err);
+    if (st == CAPP_OK) st = open_model(&model, argv[1], u, pool, argv + 3, ((size_t)argc - 3) / 2, &err);
+    if (st == CAPP_OK && sabotage(model.exact ? model.exact : model.weights)) return 2;
+    if (st == CAPP_OK) st = capp_session_open(&session, &model, &err);
+    if (st == CAPP_OK) st = score_lines(session, u.close ? &session->exact : &session->fast, &err);
+    if (st != CAPP_OK) fprintf(stderr, "%s\n", err.message);
     capp_session_free(session);
     capp_pool_free(pool);
+    capp_weights_free(model.exact);
     capp_weights_free(model.weights);
     if (model.source.gguf || model.source.folder) capp_source_close(&model.source);
     return st == CAPP_OK ? 0 : 2;

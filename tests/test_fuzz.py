@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+import quantised
+
 MUTATIONS, SEED = 100_000, 20_000_000  # not those of make fuzz, which begin at 1
 
 
@@ -36,6 +38,10 @@ def test_adapters():
     adapters = [("llama", "llama"), ("llama3", "llama-patterns"), ("qwen2", "qwen2-ends"), ("phi3", "phi3-fused"),
                 ("gpt2", "gpt2-conv"), ("mixtral", "mixtral-experts"), ("gptoss", "gptoss-parameters")]
     run("fuzz_lora", MUTATIONS // 50, *(path for model, adapter in adapters for path in (TINY / model, TINY.parent / "lora" / adapter)))
+
+
+def test_quantised_folders(tmp_path):
+    run("fuzz_folder", MUTATIONS // 10, *quantised.make_small(tmp_path))
 
 
 def test_tokenizers():

@@ -54,7 +54,8 @@
     X(U32, 0x10003, 1, 4)                                                                                              \
     X(U64, 0x10004, 1, 8)                                                                                              \
     X(F8_E4M3, 0x10005, 1, 1)                                                                                          \
-    X(F8_E5M2, 0x10006, 1, 1)
+    X(F8_E5M2, 0x10006, 1, 1)                                                                                          \
+    X(QUANTISED, 0x10007, 1, 1) /* of no file: data is a capp_quant (kernel/quant.h) */
 
 enum { CAPP_FIRST_FOREIGN_TYPE = 0x10000 };
 

@@ -71,6 +71,9 @@ static inline bool capp_str_is(capp_str s, const char *text) {
 /* Hyperparameters from config.json; h is zero, arch the row. */
 capp_status capp_config_read(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);
 
+/* quantization_config of config.json. */
+capp_status capp_quant_read(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);
+
 /* Hyperparameters from GGUF metadata; likewise. */
 capp_status capp_metadata_read(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);
 

@@ -10,23 +10,6 @@ static bool in_folder(const binder *b) {
     return !b->s->gguf;
 }
 
-/* ---- Names --------------------------------------------------------------------------------------------------------
- */
-
-static const char *template_of(const binder *b, capp_part part, char *buffer) {
-    return capp_place_template(b->w->arch, !in_folder(b), part, buffer);
-}
-
-/* The tensor of a place, marked as bound, or NULL; name [MOST_NAME]: what it is or would be called. */
-static const capp_tensor *find(binder *b, place p, const char *suffix, char *name) {
-    const capp_tensor *t = capp_place_find(b->s, b->w->arch, p, suffix, name);
-    if (!t) return NULL;
-    bool *bound = &b->bound[t - capp_source_tensor_at(b->s, 0)];
-    if (!*bound) b->w->parameters += t->elements;
-    *bound = true;
-    return t;
-}
-
 static const char *weight_suffix(const binder *b, capp_part part) {
     bool bare = part == CAPP_PART_SINKS || (b->w->hparams.activation == CAPP_CLAMPED_GATED &&
                                             (part == CAPP_PART_EXPERT_UP || part == CAPP_PART_EXPERT_DOWN));
@@ -79,7 +62,7 @@ static float *new_floats(binder *b, size_t n) {
 /* A tensor of n numbers in out, whatever its number of dimensions. */
 static capp_status read_floats(binder *b, place p, const char *suffix, size_t n, float *out) {
     char name[MOST_NAME];
-    const capp_tensor *t = find(b, p, suffix, name);
+    const capp_tensor *t = capp_find(b, p, suffix, name);
     capp_status st = check_type(b, name, t);
     if (st != CAPP_OK) return st;
     if (t->elements != n) return fail_shape(b, name, t, n, 1);
@@ -99,7 +82,8 @@ static capp_status bind_floats(binder *b, place p, const char *suffix, size_t n,
 static capp_status bind_norm(binder *b, place p, size_t rows, size_t n, bool bias, capp_norm *norm) {
     const capp_arch *arch = b->w->arch;
     char buffer[MOST_NAME];
-    const char *template = template_of(b, p.part, buffer), *number = template ? strstr(template, "%u") : NULL;
+    const char *template = capp_place_template(b->w->arch, b->s->gguf, p.part, buffer),
+               *number = template ? strstr(template, "%u") : NULL;
     bool each_head = number && strstr(number + 1, "%u");
     capp_status st = CAPP_OK;
     float *weight = new_floats(b, rows * n);
@@ -136,8 +120,8 @@ static bool is_grouped(const binder *b, capp_part part) {
 static capp_status scale_rows(binder *b, place p, size_t n, const capp_tensor **t) {
     char name[MOST_NAME];
     if ((*t)->type != CAPP_TYPE_NVFP4) return CAPP_OK;
-    (void)find(b, p, ".input_scale", name);
-    const capp_tensor *scales = find(b, p, ".scale", name);
+    (void)capp_find(b, p, ".input_scale", name);
+    const capp_tensor *scales = capp_find(b, p, ".scale", name);
     if (!scales) return CAPP_OK;
     if (scales->elements != n || scales->type != CAPP_TYPE_F32)
         return capp_fail(b->err, CAPP_EFORMAT, "%s: tensor %s is not %zu number(s) of F32; convert the model again",
@@ -149,13 +133,15 @@ static capp_status scale_rows(binder *b, place p, size_t n, const capp_tensor **
 /* The piece's tensor as rows of k. */
 static capp_status find_rows(binder *b, const piece *x, size_t k, const capp_tensor **out) {
     char name[MOST_NAME];
-    capp_status st;
+    capp_order_fn order = is_grouped(b, x->place.part) ? capp_grouped_row : NULL;
+    capp_status st = capp_bind_quantised(b, x->place, x->rows, k, order, &b->w->hparams, out);
+    if (st != CAPP_OK || *out) return st;
     bool ends = x->place.part < CAPP_FIRST_LAYER_PART;
-    const capp_tensor *t = find(b, x->place, weight_suffix(b, x->place.part), name);
+    const capp_tensor *t = capp_find(b, x->place, weight_suffix(b, x->place.part), name);
     bool turned = in_folder(b) && b->w->arch->transposed && !ends;
     if ((st = check_tensor(b, name, t, turned ? x->rows : k, turned ? k : x->rows)) != CAPP_OK) return st;
     if (turned) t = capp_derive_transposed(b, t);
-    if (t && is_grouped(b, x->place.part)) t = capp_derive_rows(b, t, x->rows, capp_grouped_row, &b->w->hparams);
+    if (t && order) t = capp_derive_rows(b, t, x->rows, order, &b->w->hparams);
     *out = t;
     return t ? scale_rows(b, x->place, 1, out) : fail_memory(b);
 }
@@ -188,6 +174,16 @@ static void new_job(binder *b, capp_matrix *m, size_t n, size_t parts, size_t k)
     b->n_tasks += m->panels;
 }
 
+/* Floats that the quantised ones of its sources need. */
+static size_t most_scratch(const capp_matrix *m) {
+    size_t most = 0;
+    for (size_t i = 0; i < m->n_sources; i++) {
+        size_t n = m->source[i]->type == CAPP_TYPE_QUANTISED ? capp_quant_scratch(m->source[i]->data) : 0;
+        if (n > most) most = n;
+    }
+    return most;
+}
+
 static capp_status bind_matrix(binder *b, const piece *pieces, size_t n, size_t parts, size_t k, bool bias,
                                capp_matrix *m) {
     capp_status st;
@@ -196,6 +192,7 @@ static capp_status bind_matrix(binder *b, const piece *pieces, size_t n, size_t 
     new_job(b, m, rows, parts, k);
     for (size_t i = 0; i < n; i++)
         if ((st = find_rows(b, &pieces[i], k, &m->source[m->n_sources++])) != CAPP_OK) return st;
+    m->extra = most_scratch(m);
     return bias ? bind_bias(b, pieces, n, m) : CAPP_OK;
 }
 
@@ -206,7 +203,7 @@ static capp_status bind_matrix(binder *b, const piece *pieces, size_t n, size_t 
 static capp_status mxfp4_rows(binder *b, place p, size_t n, size_t k, const capp_tensor **out) {
     char name[MOST_NAME], second[MOST_NAME];
     const uint32_t experts = b->w->hparams.experts;
-    const capp_tensor *blocks = find(b, p, "_blocks", name), *scales = find(b, p, "_scales", second);
+    const capp_tensor *blocks = capp_find(b, p, "_blocks", name), *scales = capp_find(b, p, "_scales", second);
     if (!blocks || !scales)
         return capp_fail(b->err, CAPP_EFORMAT, "%s: tensor %s is missing; the file is incomplete",
                          capp_source_path(b->s), blocks ? second : name);
@@ -227,7 +224,7 @@ static capp_status expert_rows(binder *b, place p, size_t n, size_t k, bool turn
     capp_status st;
     const capp_hparams *h = &b->w->hparams;
     if (h->mxfp4) return mxfp4_rows(b, p, n, k, out);
-    const capp_tensor *t = find(b, p, weight_suffix(b, p.part), name);
+    const capp_tensor *t = capp_find(b, p, weight_suffix(b, p.part), name);
     uint64_t width = turned ? n : k, rows = turned ? k : n;
     if ((st = check_type(b, name, t)) != CAPP_OK) return st;
     if (t->dims[0] != width || t->dims[1] != rows || t->dims[2] != h->experts || t->dims[3] != 1)
@@ -243,7 +240,7 @@ static capp_status expert_rows(binder *b, place p, size_t n, size_t k, bool turn
 static capp_status expert_bias(binder *b, place p, size_t n, float *out) {
     char name[MOST_NAME];
     capp_status st;
-    const capp_tensor *t = find(b, p, in_folder(b) ? "_bias" : ".bias", name);
+    const capp_tensor *t = capp_find(b, p, in_folder(b) ? "_bias" : ".bias", name);
     if ((st = check_tensor(b, name, t, n, b->w->hparams.experts)) != CAPP_OK) return st;
     t = capp_derive_slice(b, t, p.index, 1);
     if (!t) return fail_memory(b);
@@ -342,7 +339,8 @@ static capp_status bind_attention(binder *b, uint32_t i, capp_layer *layer) {
     const piece split[] = {{{CAPP_PART_Q, i, 0}, q}, {{CAPP_PART_K, i, 0}, kv}, {{CAPP_PART_V, i, 0}, kv}};
     char name[MOST_NAME], buffer[MOST_NAME];
     capp_status st;
-    bool all = find(b, fused.place, ".weight", name) || !template_of(b, CAPP_PART_Q, buffer);
+    bool all =
+        capp_find(b, fused.place, ".weight", name) || !capp_place_template(b->w->arch, b->s->gguf, CAPP_PART_Q, buffer);
     if (!in_folder(b) && !all && b->w->arch->learned_positions) all = true; /* GPT-2's are always fused */
     st = all ? bind_matrix(b, &fused, 1, 1, h->width, h->qkv_bias, &layer->qkv)
              : bind_matrix(b, split, 3, 1, h->width, h->qkv_bias, &layer->qkv);
@@ -387,7 +385,7 @@ static capp_status bind_tables(binder *b) {
     char name[MOST_NAME];
     capp_status st;
     double vocabulary;
-    w->tokens = find(b, (place){CAPP_PART_TOKENS, 0, 0}, ".weight", name);
+    w->tokens = capp_find(b, (place){CAPP_PART_TOKENS, 0, 0}, ".weight", name);
     if (w->tokens) w->hparams.vocabulary = w->tokens->dims[1] < (1u << 30) ? (uint32_t)w->tokens->dims[1] : 0;
     if ((st = check_tensor(b, name, w->tokens, h->width, h->vocabulary)) != CAPP_OK) return st;
     if (in_folder(b) && capp_source_number(b->s, "vocab_size", &vocabulary) == CAPP_FOUND &&
@@ -397,7 +395,7 @@ static capp_status bind_tables(binder *b) {
     w->tokens_dequant = capp_dequant(w->tokens->type);
     if (!w->arch->learned_positions) return CAPP_OK;
     w->position_offset = in_folder(b) ? w->arch->position_offset : 0;
-    w->positions = find(b, (place){CAPP_PART_POSITIONS, 0, 0}, ".weight", name);
+    w->positions = capp_find(b, (place){CAPP_PART_POSITIONS, 0, 0}, ".weight", name);
     st = check_tensor(b, name, w->positions, h->width, (uint64_t)h->context + w->position_offset);
     if (st == CAPP_OK) w->positions_dequant = capp_dequant(w->positions->type);
     return st;
@@ -422,7 +420,7 @@ static capp_status bind_head(binder *b) {
     scale_norm(w, h->logit_scale);
     /* A tied head that is stored all the same is the embedding again. */
     uint64_t before = w->parameters;
-    if (h->tied) (void)find(b, (place){CAPP_PART_HEAD, 0, 0}, ".weight", name);
+    if (h->tied) (void)capp_find(b, (place){CAPP_PART_HEAD, 0, 0}, ".weight", name);
     w->parameters = before;
     const piece head = {{h->tied ? CAPP_PART_TOKENS : CAPP_PART_HEAD, 0, 0}, h->vocabulary};
     st = bind_matrix(b, &head, 1, 1, h->width, false, &w->head);
@@ -506,7 +504,7 @@ static bool is_buffer(const capp_source *s, const capp_tensor *t) {
 static capp_status check_all_bound(binder *b) {
     for (size_t i = 0; i < capp_source_n_tensors(b->s); i++) {
         const capp_tensor *t = capp_source_tensor_at(b->s, i);
-        if (b->bound[i] || is_buffer(b->s, t)) continue;
+        if (b->bound[i] || is_buffer(b->s, t) || capp_quant_idle(&b->w->hparams, t)) continue;
         return capp_fail(b->err, CAPP_EUNSUPPORTED,
                          "%s: tensor %.*s has no place in capp's %s; the model has a part that capp does not know",
                          capp_source_path(b->s), (int)(t->name.size < 100 ? t->name.size : 100), t->name.data,

@@ -46,7 +46,7 @@ void capp_set_panels(capp_matrix *m, const capp_products *products);
 typedef struct capp_derived {
     struct capp_derived *next;
     capp_tensor tensor;
-    char bytes[]; /* of the tensor, where they are not the file's */
+    _Alignas(8) char bytes[]; /* of the tensor, where they are not the file's */
 } capp_derived;
 
 typedef struct binder {
@@ -58,11 +58,17 @@ typedef struct binder {
     bool *bound; /* [tensors of s] */
 } binder;
 
+/* The tensor of a place, marked as bound, or NULL; name [MOST_NAME]: what it is or would be called. */
+const capp_tensor *capp_find(binder *b, place p, const char *suffix, char *name);
+
 /* Jobs that the model of h needs. */
 size_t capp_bind_jobs(const capp_hparams *h);
 
 /* Fills the layers and ends of b->w and b->jobs. */
 capp_status capp_bind(binder *b);
+
+/* A tensor of n rows of k elements of t's type, with `bytes` bytes of its own; NULL where memory is short. */
+capp_derived *capp_derive(binder *b, const capp_tensor *t, uint64_t k, uint64_t n, uint64_t bytes);
 
 /* The tensor of n rows of t from row `first` on; t may have more dimensions, which count as rows. NULL where memory is
  * short. */
@@ -85,5 +91,14 @@ const capp_tensor *capp_derive_mxfp4(binder *b, const capp_tensor *blocks, const
 const capp_tensor *capp_derive_scaled(binder *b, const capp_tensor *t, const void *scale);
 
 void capp_derived_free(capp_weights *w);
+
+/* The n rows of k of a place of a folder whose weight is quantised; *out is NULL where it is not. Row i of *out is row
+ * order(user, i) of what is stored; order may be NULL. */
+capp_status capp_bind_quantised(binder *b, place p, size_t n, size_t k, capp_order_fn order, const void *user,
+                                const capp_tensor **out);
+
+/* Whether a quantised folder may have the tensor without a place for it: it says how activations are quantised, or is
+ * a bias of zeros. */
+bool capp_quant_idle(const capp_hparams *h, const capp_tensor *t);
 
 #endif

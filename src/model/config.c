@@ -543,23 +543,13 @@ static capp_status read_flags(const reader *r, capp_hparams *h) {
     return read_parallel(r, h);
 }
 
-/* GPT-OSS's experts may be of MXFP4; all else is F32, F16 or BF16. */
-static capp_status read_quantisation(const reader *r, capp_hparams *h) {
-    capp_json config = capp_config_at(capp_folder_config(r->s->folder), "quantization_config");
-    if (!config) return CAPP_OK;
-    h->mxfp4 = r->arch->sinks && capp_json_is(capp_config_at(config, "quant_method"), "mxfp4");
-    if (h->mxfp4) return CAPP_OK;
-    return fail_field(r, CAPP_EUNSUPPORTED, "quantization_config",
-                      "is there; capp reads folders of F32, F16 and BF16, and GPT-OSS's of MXFP4");
-}
-
 capp_status capp_config_read(capp_hparams *h, const capp_arch *arch, const capp_source *s, capp_error *err) {
     reader r = {s, arch, err};
     capp_status st;
     if ((st = refuse_unknown(&r)) != CAPP_OK) return st;
     if ((st = refuse_foreign(&r)) != CAPP_OK) return st;
     if ((st = check_rules(&r)) != CAPP_OK) return st;
-    if ((st = read_quantisation(&r, h)) != CAPP_OK) return st;
+    if ((st = capp_quant_read(h, arch, s, err)) != CAPP_OK) return st;
     if ((st = read_sizes(&r, h)) != CAPP_OK) return st;
     if ((st = read_activation(&r, h)) != CAPP_OK) return st;
     if ((st = read_rope(&r, h)) != CAPP_OK) return st;

@@ -4,8 +4,7 @@
 #include "base/mem.h"
 #include "model/binder.h"
 
-/* A tensor of n rows of k elements of t's type, with `bytes` bytes of its own; NULL where memory is short. */
-static capp_derived *new_derived(binder *b, const capp_tensor *t, uint64_t k, uint64_t n, uint64_t bytes) {
+capp_derived *capp_derive(binder *b, const capp_tensor *t, uint64_t k, uint64_t n, uint64_t bytes) {
     capp_derived *d = bytes < SIZE_MAX - sizeof *d ? capp_new(sizeof *d + (size_t)bytes, 1) : NULL;
     if (!d) return NULL;
     d->next = b->w->derived;
@@ -26,7 +25,7 @@ static uint64_t rows_of(const capp_tensor *t) {
 
 const capp_tensor *capp_derive_slice(binder *b, const capp_tensor *t, uint64_t first, uint64_t n) {
     uint64_t row = t->bytes / rows_of(t);
-    capp_derived *d = new_derived(b, t, t->dims[0], n, 0);
+    capp_derived *d = capp_derive(b, t, t->dims[0], n, 0);
     if (!d) return NULL;
     d->tensor.bytes = row * n;
     d->tensor.data = (const char *)t->data + first * row;
@@ -34,7 +33,7 @@ const capp_tensor *capp_derive_slice(binder *b, const capp_tensor *t, uint64_t f
 }
 
 const capp_tensor *capp_derive_scaled(binder *b, const capp_tensor *t, const void *scale) {
-    capp_derived *d = new_derived(b, t, t->dims[0], rows_of(t), sizeof(float));
+    capp_derived *d = capp_derive(b, t, t->dims[0], rows_of(t), sizeof(float));
     if (!d) return NULL;
     memcpy(d->bytes, scale, sizeof(float));
     d->tensor.scale = (const float *)(const void *)d->bytes;
@@ -46,7 +45,7 @@ const capp_tensor *capp_derive_scaled(binder *b, const capp_tensor *t, const voi
 const capp_tensor *capp_derive_rows(binder *b, const capp_tensor *t, uint64_t n, capp_order_fn order,
                                     const void *user) {
     size_t row = (size_t)(t->bytes / rows_of(t));
-    capp_derived *d = new_derived(b, t, t->dims[0], n, row * n);
+    capp_derived *d = capp_derive(b, t, t->dims[0], n, row * n);
     if (!d) return NULL;
     for (uint64_t i = 0; i < n; i++) memcpy(d->bytes + i * row, (const char *)t->data + order(user, i) * row, row);
     return &d->tensor;
@@ -55,7 +54,7 @@ const capp_tensor *capp_derive_rows(binder *b, const capp_tensor *t, uint64_t n,
 const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t) {
     uint64_t k = t->dims[0], n = t->dims[1];
     size_t size = (size_t)(t->bytes / t->elements);
-    capp_derived *d = new_derived(b, t, n, k, t->bytes);
+    capp_derived *d = capp_derive(b, t, n, k, t->bytes);
     if (!d) return NULL;
     const char *from = t->data;
     for (uint64_t i = 0; i < n; i++)
@@ -67,7 +66,7 @@ const capp_tensor *capp_derive_mxfp4(binder *b, const capp_tensor *blocks, const
                                      uint64_t n, uint64_t k) {
     enum { HALF = 16, BLOCK = 17, ELEMENTS = 32 };
     uint64_t groups = k / ELEMENTS;
-    capp_derived *d = new_derived(b, blocks, k, n, n * groups * BLOCK);
+    capp_derived *d = capp_derive(b, blocks, k, n, n * groups * BLOCK);
     if (!d) return NULL;
     d->tensor.type = CAPP_TYPE_MXFP4;
     const unsigned char *from = (const unsigned char *)blocks->data + first * groups * HALF,

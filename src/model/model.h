@@ -7,6 +7,7 @@
 #include "file/source.h"
 #include "kernel/dequant.h"
 #include "kernel/kernel.h"
+#include "kernel/quant.h"
 
 enum { CAPP_MOST_LAYERS = 1024, CAPP_ALL_LOCAL = 1 << 30 };
 
@@ -172,6 +173,7 @@ typedef struct capp_matrix {
     size_t parts, columns; /* 2 of gate and up side by side, else 1 */
     size_t panels;         /* parts * ceil(columns / nr) */
     size_t panel_bytes;    /* */
+    size_t extra;          /* floats that reading rows of its sources takes beside them */
     char *packed;      /* [panels][panel_bytes], 64-byte aligned, inside the model's block; NULL: packed when used */
     const float *bias; /* [n], or NULL */
     const capp_tensor *source[CAPP_MOST_SOURCES]; /* [n_sources] its rows, one tensor's after another's */
@@ -219,6 +221,17 @@ typedef struct capp_rope {
 
 enum { CAPP_LOCAL = 1, CAPP_STILL = 2 };
 
+/* How a folder's products are stored, those that are not float32, float16 or bfloat16. */
+typedef enum capp_quant_method { CAPP_NOT_QUANTISED, CAPP_GPTQ, CAPP_AWQ, CAPP_FLOAT8 } capp_quant_method;
+
+typedef struct capp_quantisation {
+    capp_quant_method method;
+    uint32_t bits;                      /* GPTQ, AWQ; 0: products differ */
+    uint32_t group;                     /* GPTQ, AWQ: inputs that share a scale; 0: all */
+    bool zeros_less_one;                /* GPTQ */
+    uint32_t block_rows, block_columns; /* FLOAT8: what shares a scale, where scales are a table; 0: unknown */
+} capp_quantisation;
+
 typedef struct capp_hparams {
     uint32_t vocabulary, context, width, layers, heads, kv_heads, head_dim, feed;
     capp_activation activation;
@@ -235,6 +248,7 @@ typedef struct capp_hparams {
     uint32_t experts, experts_used; /* experts: 0 for none */
     bool router_norm;
     bool mxfp4; /* folders: the experts' products are blocks of MXFP4 */
+    capp_quantisation quantisation;
     float norm_eps, embedding_scale, score_scale, residual_scale, logit_scale;
     float score_cap, logit_cap;            /* 0: none */
     float clamp;                           /* of q, k and v; 0: none */
@@ -272,6 +286,13 @@ typedef struct capp_weights {
 /* Reads and checks hyperparameters alone. Errors name the file and the key. */
 capp_status capp_hparams_read(capp_hparams *hparams, const capp_arch **arch, const capp_source *source,
                               capp_error *err);
+
+/* "GPTQ, 4 bits, a scale for 128 inputs", in buffer; NULL where nothing is quantised. */
+const char *capp_quant_name(const capp_hparams *hparams, char *buffer, size_t size);
+
+/* The weights that a tensor of the source holds: as many as it has elements, but for quantised ones and what goes with
+ * them. *readable: whether they can become float32. */
+uint64_t capp_quant_weights(const capp_hparams *hparams, const capp_tensor *t, bool *readable);
 
 /* Binds every tensor of the source (which must outlive *weights), checks type and shape, packs matrices on the pool's
  * threads for products, which are kernels->f32 or kernels->bf16. Errors name the file and the tensor. *weights is NULL

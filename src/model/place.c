@@ -59,6 +59,15 @@ const capp_tensor *capp_place_find(const capp_source *s, const capp_arch *arch, 
     return t;
 }
 
+const capp_tensor *capp_find(binder *b, place p, const char *suffix, char *name) {
+    const capp_tensor *t = capp_place_find(b->s, b->w->arch, p, suffix, name);
+    if (!t) return NULL;
+    bool *bound = &b->bound[t - capp_source_tensor_at(b->s, 0)];
+    if (!*bound) b->w->parameters += t->elements;
+    *bound = true;
+    return t;
+}
+
 uint64_t capp_grouped_row(const void *user, uint64_t i) {
     const capp_hparams *h = user;
     uint64_t d = h->head_dim, group = h->heads / h->kv_heads, head = i / d, at = i % d;

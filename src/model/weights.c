@@ -22,13 +22,25 @@ void capp_set_panels(capp_matrix *m, const capp_products *products) {
     m->panel_bytes = products->panel_bytes(m->k);
 }
 
+static size_t whole_vectors(size_t floats) {
+    return (floats + CAPP_LANES - 1) / CAPP_LANES * CAPP_LANES;
+}
+
+/* Floats that the rows of a panel of m take, with what reading them takes beside. */
+static size_t row_floats(const capp_weights *w, const capp_matrix *m) {
+    return whole_vectors(w->products->nr * m->k) + whole_vectors(m->extra);
+}
+
 /* Rows first .. first + n - 1 of k of a tensor. */
-static void read_rows(const capp_tensor *t, size_t first, size_t n, size_t k, float *rows) {
-    capp_dequant(t->type)(rows, (const char *)t->data + first * (size_t)(t->bytes / t->dims[1]), n * k);
+static void read_rows(const capp_tensor *t, size_t first, size_t n, size_t k, float *rows, float *extra) {
+    if (t->type == CAPP_TYPE_QUANTISED)
+        capp_quant_rows(rows, t->data, first, n, extra);
+    else
+        capp_dequant(t->type)(rows, (const char *)t->data + first * (size_t)(t->bytes / t->dims[1]), n * k);
     for (size_t i = 0; t->scale && i < n * k; i++) rows[i] *= *t->scale;
 }
 
-/* Dequantises the rows of a panel into rows [nr][k] and packs them. */
+/* Dequantises the rows of a panel into rows [row_floats] and packs them. */
 static void pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows) {
     size_t nr = w->products->nr, column = panel / m->parts * nr;
     size_t n = m->columns - column < nr ? m->columns - column : nr, row = panel % m->parts * m->columns + column;
@@ -37,7 +49,8 @@ static void pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel
         const capp_tensor *t = m->source[s];
         size_t end = begin + (size_t)t->dims[1];
         size_t from = row > begin ? row : begin, to = row + n < end ? row + n : end;
-        if (from < to) read_rows(t, from - begin, to - from, m->k, rows + (from - row) * m->k);
+        if (from < to)
+            read_rows(t, from - begin, to - from, m->k, rows + (from - row) * m->k, rows + whole_vectors(nr * m->k));
         begin = end;
     }
     capp_delta_add(w, m->deltas, row, n, rows, m->k);
@@ -60,17 +73,13 @@ static void pack_task(void *user, size_t task, int worker) {
     pack_panel(p->w, m, panel, m->packed + panel * m->panel_bytes, p->scratch + (size_t)worker * p->scratch_size);
 }
 
-static size_t whole_vectors(size_t floats) {
-    return (floats + CAPP_LANES - 1) / CAPP_LANES * CAPP_LANES;
-}
-
 void capp_weights_release(const capp_weights *w) {
     if (!w->block) capp_source_release(w->source);
 }
 
 size_t capp_matrix_scratch(const capp_weights *w, const capp_matrix *m, size_t n) {
     if (w->block) return 0;
-    return n * m->panel_bytes / sizeof(float) + whole_vectors(w->products->nr * m->k);
+    return n * m->panel_bytes / sizeof(float) + row_floats(w, m);
 }
 
 const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, float *scratch) {
@@ -94,16 +103,16 @@ static void pack_slices(packer *p, const capp_source *s, capp_pool *pool, size_t
 
 static capp_status pack_all(binder *b, capp_pool *pool) {
     capp_weights *w = b->w;
-    size_t total = 0, widest = 0;
+    size_t total = 0, most = 0;
     for (size_t i = 0; i < b->n_jobs; i++) {
         size_t bytes;
         capp_matrix *m = b->jobs[i].matrix;
         if (!capp_mul(m->panels, m->panel_bytes, &bytes) || __builtin_add_overflow(total, bytes, &total))
             return capp_fail(b->err, CAPP_EFORMAT, "%s: the weights do not fit the address space",
                              capp_source_path(b->s));
-        if (m->k > widest) widest = m->k;
+        if (row_floats(w, m) > most) most = row_floats(w, m);
     }
-    packer p = {w, b->jobs, b->n_jobs, 0, NULL, whole_vectors(widest * w->products->nr)};
+    packer p = {w, b->jobs, b->n_jobs, 0, NULL, most};
     w->block = capp_aligned_new(total, 1);
     p.scratch = capp_aligned_new((size_t)capp_pool_threads(pool) * p.scratch_size, sizeof *p.scratch);
     if (!w->block || !p.scratch) {

@@ -1,0 +1,190 @@
+/* Integers lie with an output's inputs down a column, which is read COLUMNS at a time: what is 64 bytes in the file is
+ * then used whole. Scales and zeros of those columns are spread out once, so that groups in any order cost the same. */
+#include "kernel/quant.h"
+
+#include <string.h>
+
+#include "base/tensor.h"
+
+#define SMALL static inline __attribute__((always_inline))
+
+enum { COLUMNS = 16, INPUTS = 32, MOST_BITS = 8 };
+
+SMALL uint32_t load_word(const void *words, size_t i) {
+    uint32_t word;
+    memcpy(&word, (const char *)words + i * sizeof word, sizeof word);
+    return word;
+}
+
+/* Columns that are unpacked together; those from n on repeat the first. */
+typedef struct columns {
+    size_t n;
+    size_t at[COLUMNS];
+} columns;
+
+static columns columns_of(const capp_quant *q, size_t first, size_t n) {
+    columns c = {.n = n};
+    for (size_t i = 0; i < COLUMNS; i++) {
+        size_t row = first + (i < n ? i : 0);
+        c.at[i] = q->order ? q->order[row] : row;
+    }
+    return c;
+}
+
+/* ---- Scales and zeros ----------------------------------------------------------------------------------------------
+ */
+
+/* Where a word of AWQ has output i of its 8: 0, 2, 4, 6, 1, 3, 5, 7 from the lowest bits up. */
+SMALL unsigned awq_shift(size_t i) {
+    return (unsigned)(4 * (i % 8 / 2 + i % 2 * 4));
+}
+
+/* Number i of a stream of numbers of `bits` bits. */
+SMALL uint32_t of_stream(const void *words, size_t i, unsigned bits) {
+    size_t at = i * bits;
+    unsigned shift = (unsigned)(at % 32);
+    uint32_t value = load_word(words, at / 32) >> shift;
+    if (shift + bits > 32) value |= load_word(words, at / 32 + 1) << (32 - shift);
+    return value & ((1u << bits) - 1);
+}
+
+static uint32_t zero_of(const capp_quant *q, size_t g, size_t column) {
+    const char *zeros = q->zeros;
+    if (q->layout == CAPP_QUANT_AWQ) return load_word(zeros, g * (q->n / 8) + column / 8) >> awq_shift(column) & 15;
+    size_t row = (q->n * q->bits + 31) / 32 * sizeof(uint32_t);
+    return of_stream(zeros + g * row, column, q->bits) + q->zeros_less_one;
+}
+
+/* table [groups][scales, zeros][COLUMNS] */
+static void spread(float *table, const capp_quant *q, const columns *c) {
+    capp_dequant_fn dequant = capp_dequant(q->scale_type);
+    size_t size = capp_type_get(q->scale_type).block_bytes;
+    for (size_t g = 0; g < q->groups; g++, table += 2 * COLUMNS)
+        for (size_t i = 0; i < COLUMNS; i++) {
+            dequant(table + i, (const char *)q->scales + (g * q->n + c->at[i]) * size, 1);
+            table[COLUMNS + i] = (float)zero_of(q, g, c->at[i]);
+        }
+}
+
+/* ---- Integers ------------------------------------------------------------------------------------------------------
+ */
+
+/* y [c->n][k] from input i on, m of them, from tile [m][COLUMNS]. */
+SMALL void turn(float *restrict y, size_t k, const float (*restrict tile)[COLUMNS], const columns *c, size_t m) {
+    for (size_t j = 0; j < c->n; j++)
+        for (size_t i = 0; i < m; i++) y[j * k + i] = tile[i][j];
+}
+
+SMALL void scaled(float *restrict out, const uint32_t *restrict values, const float *restrict table, uint32_t group) {
+    const float *scale = table + (size_t)group * 2 * COLUMNS, *zero = scale + COLUMNS;
+    for (size_t c = 0; c < COLUMNS; c++) out[c] = scale[c] * ((float)(int32_t)values[c] - zero[c]);
+}
+
+SMALL void gptq(float *restrict out, const capp_quant *q, const columns *c, const float *restrict table,
+                const unsigned bits) {
+    uint32_t words[MOST_BITS][COLUMNS], values[COLUMNS];
+    float tile[INPUTS][COLUMNS];
+    for (size_t i = 0; i < q->k; i += INPUTS) {
+        size_t m = q->k - i < INPUTS ? q->k - i : INPUTS;
+        for (size_t r = 0; r < m * bits / 32; r++)
+            for (size_t x = 0; x < COLUMNS; x++)
+                words[r][x] = load_word(q->weights, (i * bits / 32 + r) * q->n + c->at[x]);
+        for (unsigned j = 0; j < m; j++) {
+            unsigned r = j * bits / 32, shift = j * bits % 32;
+            for (size_t x = 0; x < COLUMNS; x++) {
+                uint32_t value = words[r][x] >> shift;
+                if (shift + bits > 32) value |= words[r + 1][x] << (32 - shift);
+                values[x] = value & ((1u << bits) - 1);
+            }
+            scaled(tile[j], values, table, q->group[i + j]);
+        }
+        turn(out + i, q->k, tile, c, m);
+    }
+}
+
+static void awq(float *restrict out, const capp_quant *q, const columns *c, const float *restrict table) {
+    uint32_t values[COLUMNS];
+    unsigned shifts[COLUMNS];
+    float tile[INPUTS][COLUMNS];
+    for (size_t x = 0; x < COLUMNS; x++) shifts[x] = awq_shift(c->at[x]);
+    for (size_t i = 0; i < q->k; i += INPUTS) {
+        size_t m = q->k - i < INPUTS ? q->k - i : INPUTS;
+        for (size_t j = 0; j < m; j++) {
+            for (size_t x = 0; x < COLUMNS; x++)
+                values[x] = load_word(q->weights, (i + j) * (q->n / 8) + c->at[x] / 8) >> shifts[x] & 15;
+            scaled(tile[j], values, table, q->group[i + j]);
+        }
+        turn(out + i, q->k, tile, c, m);
+    }
+}
+
+static void integers(float *out, const capp_quant *q, const columns *c, float *table) {
+    spread(table, q, c);
+    if (q->layout == CAPP_QUANT_AWQ) {
+        awq(out, q, c, table);
+        return;
+    }
+    switch (q->bits) {
+    case 2: gptq(out, q, c, table, 2); break;
+    case 3: gptq(out, q, c, table, 3); break;
+    case 4: gptq(out, q, c, table, 4); break;
+    default: gptq(out, q, c, table, 8); break;
+    }
+}
+
+/* ---- Float8 --------------------------------------------------------------------------------------------------------
+ */
+
+SMALL float float_of_bits(uint32_t bits) {
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+/* A sign, 4 bits of exponent with bias 7, 3 of fraction; all ones are NaN, and there is no infinity. A subnormal
+ * m * 2^-9 is (2^14 + m * 2^-9) - 2^14, exact since 2^-9 is a unit in the last place of 2^14. */
+SMALL float e4m3(uint8_t b) {
+    uint32_t magnitude = b & 0x7fu, sign = (b & 0x80u) << 24;
+    float normal = float_of_bits((magnitude << 20) + (120u << 23) + (magnitude == 0x7f ? 120u << 23 : 0));
+    float subnormal = float_of_bits((141u << 23) + magnitude) - 0x1p14f;
+    uint32_t bits;
+    memcpy(&bits, magnitude < 8 ? &subnormal : &normal, sizeof bits);
+    return float_of_bits(bits | sign);
+}
+
+/* y[i] = weight i * scale; E5M2 is the upper half of a half float. */
+SMALL void bytes(float *restrict y, const uint8_t *restrict b, size_t n, float scale, bool e5m2) {
+    for (size_t i = 0; i < n; i++) y[i] = (e5m2 ? capp_half_to_float((uint16_t)(b[i] << 8)) : e4m3(b[i])) * scale;
+}
+
+/* scales [groups]: scratch */
+static void float8(float *out, const capp_quant *q, size_t row, float *scales) {
+    size_t size = capp_type_get(q->scale_type).block_bytes;
+    const uint8_t *b = (const uint8_t *)q->weights + row * q->k;
+    capp_dequant(q->scale_type)(scales, (const char *)q->scales + row / q->block_rows * q->groups * size, q->groups);
+    for (size_t g = 0, i = 0; g < q->groups; g++, i += q->block_columns) {
+        size_t n = q->k - i < q->block_columns ? q->k - i : q->block_columns;
+        if (q->layout == CAPP_QUANT_E5M2)
+            bytes(out + i, b + i, n, scales[g], true);
+        else
+            bytes(out + i, b + i, n, scales[g], false);
+    }
+}
+
+/* ---- All -----------------------------------------------------------------------------------------------------------
+ */
+
+size_t capp_quant_scratch(const capp_quant *q) {
+    return q->layout <= CAPP_QUANT_AWQ ? 2 * COLUMNS * q->groups : q->groups;
+}
+
+void capp_quant_rows(float *out, const capp_quant *q, size_t first, size_t n, float *scratch) {
+    bool whole = q->layout <= CAPP_QUANT_AWQ;
+    for (size_t i = 0, step = whole ? COLUMNS : 1; i < n; i += step) {
+        columns c = columns_of(q, first + i, n - i < step ? n - i : step);
+        if (whole)
+            integers(out + i * q->k, q, &c, scratch);
+        else
+            float8(out + i * q->k, q, c.at[0], scratch);
+    }
+}

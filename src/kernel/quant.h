@@ -1,0 +1,42 @@
+/* Products whose weights are small integers or float8 with scales beside them, as folders have them, to float32 rows:
+ * what the methods' own dequantisation gives in float32, the same operations in the same order.
+ *
+ * GPTQ (Frantar et al., arXiv 2210.17323), AWQ (Lin et al., arXiv 2306.00978): scale * (weight - zero), a scale and a
+ * zero for each output and group of inputs. Float8 (Micikevicius et al., arXiv 2209.05433): weight * scale. */
+#ifndef CAPP_KERNEL_QUANT_H
+#define CAPP_KERNEL_QUANT_H
+
+#include "kernel/dequant.h"
+
+typedef enum capp_quant_layout {
+    /* weights [k * bits / 32][n] words: an output's inputs are a stream of bits down its column, lowest first.
+     * zeros [groups][ceil(n * bits / 32)] words: the outputs' zeros are a stream along the row. */
+    CAPP_QUANT_GPTQ,
+    /* weights [k][n / 8] words, zeros [groups][n / 8] words: 8 outputs of 4 bits in a word, the even ones first. */
+    CAPP_QUANT_AWQ,
+    /* weights [n][k] bytes, scales [ceil(n / block_rows)][groups], a group of block_columns inputs. */
+    CAPP_QUANT_E4M3,
+    CAPP_QUANT_E5M2,
+    CAPP_QUANT_LAYOUTS
+} capp_quant_layout;
+
+/* Words and scales need no alignment. */
+typedef struct capp_quant {
+    capp_quant_layout layout;
+    size_t n, k, groups; /* outputs, inputs, groups of inputs */
+    unsigned bits;       /* GPTQ: 2, 3, 4 or 8, and k * bits is a multiple of 32; AWQ: 4, and n is a multiple of 8 */
+    bool zeros_less_one; /* zeros are stored less 1; what was 0 there is lost, as for AutoGPTQ */
+    const void *weights, *zeros, *scales; /* scales of integers: [groups][n] */
+    uint32_t scale_type;                  /* a type of capp_dequant with blocks of 1 */
+    const uint32_t *group;                /* integers: [k] each input's, below groups */
+    size_t block_rows, block_columns;     /* float8 */
+    const uint32_t *order;                /* row i is stored as row order[i], below n; NULL: as row i */
+} capp_quant;
+
+/* Floats that capp_quant_rows needs beside its output. */
+size_t capp_quant_scratch(const capp_quant *q);
+
+/* out [n][q->k]: rows first .. first + n - 1. */
+void capp_quant_rows(float *out, const capp_quant *q, size_t first, size_t n, float *scratch);
+
+#endif
