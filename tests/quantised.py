@@ -38,15 +38,16 @@ def bf16(values):
 
 
 def write_tensors(path, tensors):
-    header, data = {}, b""
+    header, data, size = {}, [], 0
     for name, values in tensors.items():
         dtype = values.dtype if isinstance(values, Raw) else DTYPES[values.dtype]
         values = values.values if isinstance(values, Raw) else values
         raw = np.ascontiguousarray(values).tobytes()
-        header[name] = {"dtype": dtype, "shape": list(values.shape), "data_offsets": [len(data), len(data) + len(raw)]}
-        data += raw
+        header[name] = {"dtype": dtype, "shape": list(values.shape), "data_offsets": [size, size + len(raw)]}
+        data.append(raw)
+        size += len(raw)
     text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    path.write_bytes(b"".join([struct.pack("<Q", len(text)), text, *data]))
 
 
 def write_folder(folder, config, tensors, shards=1):

@@ -8,7 +8,7 @@
 
 #define SMALL static inline __attribute__((always_inline))
 
-enum { COLUMNS = 16, INPUTS = 32, MOST_BITS = 8 };
+enum { COLUMNS = 16, INPUTS = 32, MOST_BITS = 8, VALUES = 256 };
 
 SMALL uint32_t load_word(const void *words, size_t i) {
     uint32_t word;
@@ -152,39 +152,42 @@ SMALL float e4m3(uint8_t b) {
     return float_of_bits(bits | sign);
 }
 
-/* y[i] = weight i * scale; E5M2 is the upper half of a half float. */
-SMALL void bytes(float *restrict y, const uint8_t *restrict b, size_t n, float scale, bool e5m2) {
-    for (size_t i = 0; i < n; i++) y[i] = (e5m2 ? capp_half_to_float((uint16_t)(b[i] << 8)) : e4m3(b[i])) * scale;
+/* values [VALUES]: of all bytes. E5M2 is the upper half of a half float. */
+static void value_table(float *values, capp_quant_layout layout) {
+    for (unsigned b = 0; b < VALUES; b++)
+        values[b] = layout == CAPP_QUANT_E5M2 ? capp_half_to_float((uint16_t)(b << 8)) : e4m3((uint8_t)b);
 }
 
 /* scales [groups]: scratch */
-static void float8(float *out, const capp_quant *q, size_t row, float *scales) {
+static void float8(float *restrict out, const capp_quant *q, size_t row, const float *restrict values,
+                   float *restrict scales) {
     size_t size = capp_type_get(q->scale_type).block_bytes;
     const uint8_t *b = (const uint8_t *)q->weights + row * q->k;
     capp_dequant(q->scale_type)(scales, (const char *)q->scales + row / q->block_rows * q->groups * size, q->groups);
-    for (size_t g = 0, i = 0; g < q->groups; g++, i += q->block_columns) {
-        size_t n = q->k - i < q->block_columns ? q->k - i : q->block_columns;
-        if (q->layout == CAPP_QUANT_E5M2)
-            bytes(out + i, b + i, n, scales[g], true);
-        else
-            bytes(out + i, b + i, n, scales[g], false);
+    for (size_t g = 0, i = 0; g < q->groups; g++) {
+        size_t end = q->k - i < q->block_columns ? q->k : i + q->block_columns;
+        for (; i < end; i++) out[i] = values[b[i]] * scales[g];
     }
 }
 
 /* ---- All -----------------------------------------------------------------------------------------------------------
  */
 
+static bool is_integers(const capp_quant *q) {
+    return q->layout == CAPP_QUANT_GPTQ || q->layout == CAPP_QUANT_AWQ;
+}
+
 size_t capp_quant_scratch(const capp_quant *q) {
-    return q->layout <= CAPP_QUANT_AWQ ? 2 * COLUMNS * q->groups : q->groups;
+    return is_integers(q) ? 2 * COLUMNS * q->groups : VALUES + q->groups;
 }
 
 void capp_quant_rows(float *out, const capp_quant *q, size_t first, size_t n, float *scratch) {
-    bool whole = q->layout <= CAPP_QUANT_AWQ;
-    for (size_t i = 0, step = whole ? COLUMNS : 1; i < n; i += step) {
+    if (!is_integers(q)) value_table(scratch, q->layout);
+    for (size_t i = 0, step = is_integers(q) ? COLUMNS : 1; i < n; i += step) {
         columns c = columns_of(q, first + i, n - i < step ? n - i : step);
-        if (whole)
+        if (is_integers(q))
             integers(out + i * q->k, q, &c, scratch);
         else
-            float8(out + i * q->k, q, c.at[0], scratch);
+            float8(out + i * q->k, q, c.at[0], scratch, scratch + VALUES);
     }
 }

@@ -16,8 +16,7 @@ typedef enum capp_quant_layout {
     CAPP_QUANT_AWQ,
     /* weights [n][k] bytes, scales [ceil(n / block_rows)][groups], a group of block_columns inputs. */
     CAPP_QUANT_E4M3,
-    CAPP_QUANT_E5M2,
-    CAPP_QUANT_LAYOUTS
+    CAPP_QUANT_E5M2
 } capp_quant_layout;
 
 /* Words and scales need no alignment. */
