@@ -246,6 +246,7 @@ static capp_status try_adapter(const capp_source *s, const capp_lora *lora, char
     capp_hparams h;
     const capp_arch *arch;
     capp_adapter *a;
+    if (capp_is_adapter(s)) return capp_fail(err, CAPP_EINVAL, "%s: is an adapter, not a model", capp_source_path(s));
     capp_status st = capp_hparams_read(&h, &arch, s, err);
     if (st != CAPP_OK || (st = capp_adapter_open(&a, lora->path, lora->weight, err)) != CAPP_OK) return st;
     char name[MOST_NAME];
@@ -293,9 +294,9 @@ capp_status capp_describe_lora(const char *path, const capp_lora *lora, size_t n
         tell_adapter(&t, &s);
     } else {
         tell_model(&t, &s);
-        tell_adapters(&t, &s, lora, n);
         tell_tokenizer(&t, &s);
     }
+    tell_adapters(&t, &s, lora, n);
     tell_metadata(&t, &s);
     for (size_t i = 0; i < capp_source_n_tensors(&s); i++) tell_tensor(&t, capp_source_tensor_at(&s, i));
     capp_source_close(&s);

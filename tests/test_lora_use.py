@@ -122,6 +122,8 @@ def test_inspect(capp, tiny_model, tiny_gpt2, adapters):
     fits = json.loads(output(capp, "inspect", "--json", "--lora", f"{adapters[0]}=0.25", "--lora", "/none", tiny_model))
     assert fits["adapters"][str(adapters[0])].startswith("fits, weight 0.25, rank 4, modules 6: attn_q 2")
     assert fits["adapters"]["/none"].startswith("no: /none")
+    wrong = json.loads(output(capp, "inspect", "--json", "--lora", adapters[1], adapters[0]))
+    assert wrong["adapters"][str(adapters[1])].endswith("is an adapter, not a model")
     other = json.loads(output(capp, "inspect", "--json", "--lora", adapters[0], tiny_gpt2))
     assert 'no: ' in other["adapters"][str(adapters[0])] and '"llama"' in other["adapters"][str(adapters[0])]
 
