@@ -108,7 +108,7 @@ typedef struct capp_hf {
     size_t n_normal;
     capp_pre_step pre[CAPP_HF_MOST_STEPS];
     size_t n_pre;
-    bool bytes_last; /* there was a last step CUT_BYTES; the model does its work by byte_id */
+    bool bytes_last; /* there was a last step CUT_BYTES; the model, of plain symbols, does its work by byte_id */
 
     capp_added *added;
     size_t n_added, added_capacity;
