@@ -37,7 +37,7 @@ static const struct {
     {"\\p{N}", "\\p{N}" NEW_N},
     {"\\p{P}", "\\p{P}" NEW_P},
     {"\\p{S}", "\\p{S}" NEW_S},
-    {"\\p{Han}", "\\p{sc:Han}\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}"},
+    {"\\p{Han}", "\\p{sc:Han}\\x{2b739}\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}"},
 };
 
 enum { N_CLASSES = sizeof classes / sizeof classes[0] };
