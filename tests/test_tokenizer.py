@@ -97,7 +97,7 @@ def test_published_tokenizers(capp, shared, tmp_path, texts, peer, vocabulary):
     """tokenizer.json of the models themselves, where the vocabulary in the GGUF file is the same."""
     peer = tokenizers.Tokenizer.from_str(lzma.open(f"{shared}/data/tokenizers/{peer}.json.xz").read().decode())
     if peer.normalizer:  # NFC, which GGUF files do not mention
-        texts = [text for text in texts if peer.normalizer.normalize_str(text) == text]
+        texts = [peer.normalizer.normalize_str(text) for text in texts]
     check(capp, f"{shared}/data/vocabs/ggml-vocab-{vocabulary}.gguf", tmp_path / "in.jsonl", texts, peer)
 
 
