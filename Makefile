@@ -96,6 +96,7 @@ test: setup-test build-test/build.ninja build-asan/build.ninja
 
 # Everything too long for `make test`: tests marked long, the whole fuzzing, data races.
 check: test fuzz tsan
+	@tools/setup.sh corpus
 	@CAPP_BUILD_TSAN=$(CURDIR)/build-tsan $(PYTEST) tests --long $(TESTS)
 
 # Models and adapters of tests/fixtures that belong together.

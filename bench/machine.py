@@ -54,7 +54,7 @@ def versions(bench):
     found = {}
     python = f"{bench.peers}/venv/bin/python"
     if os.path.exists(python):
-        names = ["cappr", "torch", "transformers", "numpy"]
+        names = ["cappr", "torch", "transformers", "tokenizers", "numpy"]
         code = "import importlib.metadata as m; print(*[n + ' ' + m.version(n) for n in %r], sep='\\n')" % names
         done = subprocess.run([python, "-c", code], capture_output=True, text=True)
         found.update(line.split() for line in done.stdout.splitlines())

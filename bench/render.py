@@ -255,6 +255,23 @@ def scaling(results):
                           gigabytes(facts["peak_bytes"])) for point in points for facts in [point["methods"]["capp"]]])
 
 
+def tokenizing(results):
+    names = {"gpt2": "GPT-2", "llama2": "Llama 2", "llama3": "Llama 3", "qwen3": "Qwen 3"}
+    points = results.points("tokenizing")
+    rows = [(names[point["name"]], f"{point['count']:,} {point['texts']}", shown(name), f"{1000 * median(facts):.1f}",
+             len(facts["seconds"]), f"{point['bytes'] / median(facts) / 1e6:.1f}",
+             times(stored.ratio(facts, point["methods"]["capp"])) if name != "capp" else "")
+            for point in points for name, facts in point["methods"].items()]
+    if rows:
+        yield "One thread each, tokenizer.json as published, the ids " + \
+              ("the same" if all(point["same_ids"] for point in points) else "**not the same**") + \
+              ". *Short*: Banking77's texts; *long*: 300 of them to a text.\n"
+        yield table(("tokenizer", "texts", "method", "milliseconds", "runs", "MB a second", "times capp's"), rows)
+        yield table(("tokenizer", "capp opens it in, s", "tokenizers in, s"),
+                    [(names[point["name"]], *[seconds(point["opening"][name]) for name in ("capp", "tokenizers")])
+                     for point in points if point["texts"] == "short"])
+
+
 def kernels(results):
     data = results.works.get("kernels", {}).get("data", {})
     rows = [(each["model"], each["isa"], seconds(each["processor_seconds"]), percent(each["share_of_time"]),
@@ -272,7 +289,7 @@ def kernels(results):
 SECTIONS = (("The machine", machine, None), ("The bars", bars, "ratios"), ("The seed's figure", figure, "classes"),
             ("Banking77", banking77, None), ("COPA", copa, None), ("Prefill", prefill, None), ("Start", start, None),
             ("Decisions kept", decisions, None), ("Deciding without finishing", early, None),
-            ("Time against classes and rows", scaling, "scaling"), ("Kernels", kernels, None))
+            ("Time against classes and rows", scaling, "scaling"), ("Tokenizing", tokenizing, None), ("Kernels", kernels, None))
 
 
 def page(machines, drawn):

@@ -141,6 +141,32 @@ def added_tokens(rng):
                        normalized=rng.random() < 0.5, special=rng.random() < 0.4) for c in contents]
 
 
+def byte_tokenizer(normalizer, pre, added=()):
+    """A tokenizer whose ids are the bytes of what normaliser and pre-tokenizer make of a text, and its added tokens."""
+    tokenizer = Tokenizer(models.BPE({f"<0x{b:02X}>": b for b in range(256)}, [], byte_fallback=True))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, pre
+    tokenizer.add_tokens(list(added))
+    return tokenizer.to_str()
+
+
+def make_front(seed):
+    """Steps at random, and then Metaspace that asks whether a piece stands where the text begins."""
+    rng = random.Random(seed)
+    steps = [normaliser(rng, 1) for _ in range(rng.randint(0, 4))]
+    pres = [pre_tokenizer(rng, 1) for _ in range(rng.choice([0, 0, 1, 2]))]
+    added = [AddedToken(c, single_word=rng.random() < 0.2, lstrip=rng.random() < 0.3, rstrip=rng.random() < 0.3,
+                        normalized=rng.random() < 0.3, special=rng.random() < 0.3)
+             for c in rng.sample(["a", "x", "é", "ab", " x", "▁", "e\u0301", "\n"], rng.choice([0, 0, 1, 2, 3]))]
+    last = pre_tokenizers.Metaspace("▁", "first", rng.random() < 0.3)
+    return byte_tokenizer(normalizers.Sequence(steps), pre_tokenizers.Sequence([*pres, last]), added)
+
+
+# What texts begin with that normalisers remove, put something in front of, take apart and put together.
+FRONTS = ["é", "e\u0301", "a", "ab", "aa", "İ", "ﬁ", "\u0301", "\u0323", " ", "  ", "x", "\t", "½", "\u1100\u1161", "각",
+          "\u1100", "\u1161", "\u11a8", "\u0344", "Å", "漢", "A", "e", "▁", "\u0958", "\u0fb2\u0f71\u0f80", "ǆ", "\n", "b",
+          "\u200b", "\x01", "''", "1"]
+
+
 def make(seed, corpus):
     """A tokenizer, trained on some of the corpus."""
     import json

@@ -64,6 +64,13 @@ TEST(words_of_each_family) {
         {"minicpm5", "1234", "123|4"},
         {"laguna", "a\n\nb", "a|\n\n|b"},
         {"youtu", "abc12", "abc|1|2"},
+        {"kimi-k2", "HelloWorld\xe4\xb8\xad\xe6\x96\x87is 1234", "Hello|World|\xe4\xb8\xad\xe6\x96\x87|is| |123|4"},
+        {"kimi-k2", "don'T a/b\n\n", "don'T| a|/b|\n\n"},
+        {"spark2_5", "x 12345!\n\ny", "x| |1|2|3|4|5|!|\n|\n|y"},
+        {"afmoe", "a 1234567 (b+c)", "a| |1|234|567| (|b|+c|)"},
+        {"afmoe", "\xe4\xb8\xad\xea\xb0\x80x", "\xe4\xb8\xad\xea\xb0\x80|x"},
+        {"ufakzeka", "Ankara'da 12", "Ankara|'da| |1|2"},
+        {"glm5", "12345", "123|45"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         CHECK_STR(split(cases[i].name, cases[i].text), cases[i].words);

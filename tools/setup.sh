@@ -36,6 +36,10 @@ for group in "$@"; do
         need cppcheck have cppcheck
         ;;
     coverage) need gcovr have gcovr ;;
+    corpus)
+        need locales test -e /usr/share/i18n/locales/de_DE
+        need unicode-data test -e /usr/share/unicode/UnicodeData.txt
+        ;;
     *)
         echo "setup.sh: no group is called '$group'" >&2
         exit 2

@@ -220,19 +220,17 @@ static const char *past_string(const char *p) {
 
 /* The byte after the value at p, which stands inside an array or object. */
 static const char *past_value(const char *p) {
-    size_t depth = 0;
-    do {
-        if (*p == '"') {
-            p = past_string(p);
-            continue;
-        }
-        bool scalar = true;
-        if (*p == '{' || *p == '[') depth++, scalar = false;
-        if (*p == '}' || *p == ']') depth--, scalar = false;
-        if (*p == ',' || *p == ':' || is_space((unsigned char)*p)) scalar = false;
-        p++;
-        while (scalar && *p != ',' && *p != ']' && *p != '}' && !is_space((unsigned char)*p)) p++;
-    } while (depth);
+    if (*p == '"') return past_string(p);
+    if (*p != '{' && *p != '[') {
+        while (*p != ',' && *p != ']' && *p != '}' && !is_space((unsigned char)*p)) p++;
+        return p;
+    }
+    size_t depth = 1;
+    for (p++; depth; p++) {
+        if (*p == '"') p = past_string(p) - 1;
+        if (*p == '{' || *p == '[') depth++;
+        if (*p == '}' || *p == ']') depth--;
+    }
     return p;
 }
 
@@ -285,6 +283,23 @@ capp_json capp_json_get(capp_json object, const char *name) {
     for (capp_json_walk w = capp_json_begin(object); capp_json_next(&w);)
         if (capp_json_is(w.name, name)) found = w.value;
     return found;
+}
+
+bool capp_json_read_fields(capp_json object, capp_json_fields *fields) {
+    fields->n = 0;
+    if (capp_json_kind_of(object) != CAPP_JSON_OBJECT) return true;
+    for (capp_json_walk w = capp_json_begin(object); capp_json_next(&w); fields->n++) {
+        if (fields->n == CAPP_JSON_MOST_FIELDS) return false;
+        fields->names[fields->n] = w.name;
+        fields->values[fields->n] = w.value;
+    }
+    return true;
+}
+
+capp_json capp_json_field(const capp_json_fields *fields, const char *name) {
+    for (size_t i = fields->n; i; i--)
+        if (capp_json_is(fields->names[i - 1], name)) return fields->values[i - 1];
+    return NULL;
 }
 
 capp_str capp_json_raw(capp_json string, bool *escapes) {

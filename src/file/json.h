@@ -46,6 +46,18 @@ size_t capp_json_count(capp_json value);
 /* The member of this name; NULL: none, or no object. */
 capp_json capp_json_get(capp_json object, const char *name);
 
+/* The members of an object, found by reading it once: for objects whose members are long. Names in order; where two are
+ * equal the last one counts. */
+enum { CAPP_JSON_MOST_FIELDS = 64 };
+
+typedef struct capp_json_fields {
+    size_t n;
+    capp_json names[CAPP_JSON_MOST_FIELDS], values[CAPP_JSON_MOST_FIELDS];
+} capp_json_fields;
+
+bool capp_json_read_fields(capp_json object, capp_json_fields *fields); /* false: more than CAPP_JSON_MOST_FIELDS */
+capp_json capp_json_field(const capp_json_fields *fields, const char *name); /* NULL: none */
+
 /* The text of a string between its quotes: whether it has escapes, in which case capp_json_decode is needed. {NULL, 0}
  * for another kind. */
 capp_str capp_json_raw(capp_json string, bool *escapes);

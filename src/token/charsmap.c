@@ -2,7 +2,6 @@
 #include "token/charsmap.h"
 
 #include <string.h>
-#include <utf8proc.h>
 
 #include "base/mem.h"
 
@@ -128,12 +127,11 @@ static bool put_cluster(mapping *m, capp_str cluster) {
 
 bool capp_charsmap_put(const capp_charsmap *map, capp_text *out, capp_str text, capp_lead *lead) {
     mapping m = {.map = map, .out = out, .lead = lead};
-    utf8proc_int32_t state = 0;
     size_t begin = 0, size;
-    int32_t before = 0;
+    int32_t before = 0, state = 0;
     for (size_t i = 0; i < text.size; i += size) {
         int32_t c = capp_utf8_character(text.data + i, &size);
-        if (i && utf8proc_grapheme_break_stateful(before, c, &state)) {
+        if (i && capp_cluster_ends(before, c, &state)) {
             if (!put_cluster(&m, (capp_str){text.data + begin, i - begin})) return false;
             begin = i;
         }

@@ -46,7 +46,10 @@ capp_status capp_hf_str(capp_hf *hf, capp_json value, const char *name, capp_str
 }
 
 capp_status capp_hf_bool(capp_json object, const char *name, bool *out, capp_error *err) {
-    capp_json value = capp_json_get(object, name);
+    return capp_hf_bool_of(capp_json_get(object, name), name, out, err);
+}
+
+capp_status capp_hf_bool_of(capp_json value, const char *name, bool *out, capp_error *err) {
     if (capp_json_kind_of(value) <= CAPP_JSON_NULL || capp_json_bool(value, out)) return CAPP_OK;
     return capp_fail(err, CAPP_EFORMAT, "%s is neither true nor false", name);
 }
@@ -151,9 +154,10 @@ static capp_status read_bpe_vocab(capp_vocab *vocab, capp_json entries, size_t n
 }
 
 /* [["text", score], ...] */
-static capp_status read_unigram_vocab(capp_vocab *vocab, capp_json model, size_t n_added, capp_error *err) {
+static capp_status read_unigram_vocab(capp_vocab *vocab, const capp_json_fields *model, size_t n_added,
+                                      capp_error *err) {
     capp_hf *hf = vocab->hf;
-    capp_json entries = capp_json_get(model, "vocab"), unknown = capp_json_get(model, "unk_id");
+    capp_json entries = capp_json_field(model, "vocab"), unknown = capp_json_field(model, "unk_id");
     size_t n = capp_json_count(entries), i = 0;
     double *scores = capp_new(n, sizeof *scores);
     capp_status st = scores ? make_room(vocab, n, n_added, err) : capp_fail_memory(err, "a vocabulary's scores");
@@ -179,13 +183,15 @@ static capp_status read_unigram_vocab(capp_vocab *vocab, capp_json model, size_t
     return CAPP_OK;
 }
 
-static capp_status read_model(capp_vocab *vocab, capp_json root, capp_error *err) {
-    capp_json model = capp_json_get(root, "model"), type = capp_json_get(model, "type");
-    capp_json entries = capp_json_get(model, "vocab");
-    size_t n_added = capp_json_count(capp_json_get(root, "added_tokens"));
+static capp_status read_model(capp_vocab *vocab, const capp_json_fields *root, capp_error *err) {
+    capp_json_fields fields, *model = &fields;
+    if (!capp_json_read_fields(capp_json_field(root, "model"), model))
+        return capp_fail(err, CAPP_EFORMAT, "model has more than %d members", CAPP_JSON_MOST_FIELDS);
+    capp_json type = capp_json_field(model, "type"), entries = capp_json_field(model, "vocab");
+    size_t n_added = capp_json_count(capp_json_field(root, "added_tokens"));
     bool escapes;
     /* Old files do not say: BPE has merges, Unigram a list of pieces. */
-    bool bpe = type ? capp_json_is(type, "BPE") : capp_json_get(model, "merges") != NULL;
+    bool bpe = type ? capp_json_is(type, "BPE") : capp_json_field(model, "merges") != NULL;
     bool unigram = type ? capp_json_is(type, "Unigram") : !bpe && capp_json_kind_of(entries) == CAPP_JSON_ARRAY;
     capp_str name = capp_json_raw(type, &escapes);
     if (!bpe && !unigram)
@@ -229,18 +235,21 @@ static capp_status read_added(capp_vocab *vocab, capp_json list, capp_error *err
 
 static capp_status read_tokenizer(capp_vocab *vocab, capp_str text, capp_error *err) {
     capp_hf *hf = vocab->hf;
-    capp_json root;
-    capp_status st = capp_json_check(text, &root, err);
-    if (st == CAPP_OK && capp_json_kind_of(root) != CAPP_JSON_OBJECT)
+    capp_json value;
+    capp_json_fields fields, *root = &fields;
+    capp_status st = capp_json_check(text, &value, err);
+    if (st == CAPP_OK && capp_json_kind_of(value) != CAPP_JSON_OBJECT)
         st = capp_fail(err, CAPP_EFORMAT, "is not a tokenizer: not an object");
+    if (st == CAPP_OK && !capp_json_read_fields(value, root))
+        st = capp_fail(err, CAPP_EFORMAT, "has more than %d members", CAPP_JSON_MOST_FIELDS);
     if (st == CAPP_OK) st = read_model(vocab, root, err);
-    if (st == CAPP_OK) st = capp_hf_parse_normaliser(hf, capp_json_get(root, "normalizer"), err);
-    if (st == CAPP_OK) st = capp_hf_parse_pre(hf, capp_json_get(root, "pre_tokenizer"), err);
+    if (st == CAPP_OK) st = capp_hf_parse_normaliser(hf, capp_json_field(root, "normalizer"), err);
+    if (st == CAPP_OK) st = capp_hf_parse_pre(hf, capp_json_field(root, "pre_tokenizer"), err);
     if (st == CAPP_OK && hf->bytes_last) hf->n_pre--;
-    if (st == CAPP_OK) st = capp_hf_parse_decoder(hf, capp_json_get(root, "decoder"), err);
-    if (st == CAPP_OK) st = read_added(vocab, capp_json_get(root, "added_tokens"), err);
+    if (st == CAPP_OK) st = capp_hf_parse_decoder(hf, capp_json_field(root, "decoder"), err);
+    if (st == CAPP_OK) st = read_added(vocab, capp_json_field(root, "added_tokens"), err);
     if (st == CAPP_OK) st = capp_hf_make_pieces(vocab, err);
-    if (st == CAPP_OK) st = capp_hf_parse_post(vocab, capp_json_get(root, "post_processor"), err);
+    if (st == CAPP_OK) st = capp_hf_parse_post(vocab, capp_json_field(root, "post_processor"), err);
     if (st != CAPP_OK) capp_error_prefix(err, hf->path);
     return st;
 }

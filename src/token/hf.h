@@ -108,7 +108,7 @@ typedef struct capp_hf {
     size_t n_normal;
     capp_pre_step pre[CAPP_HF_MOST_STEPS];
     size_t n_pre;
-    bool bytes_last; /* there was a last step CUT_BYTES; the model does its work by byte_id */
+    bool bytes_last; /* there was a last step CUT_BYTES; the model, of plain symbols, does its work by byte_id */
 
     capp_added *added;
     size_t n_added, added_capacity;
@@ -159,10 +159,10 @@ capp_status capp_hf_parse_pre(capp_hf *hf, capp_json value, capp_error *err);
 capp_status capp_hf_str(capp_hf *hf, capp_json value, const char *name, capp_str *out, capp_error *err);
 /* A bool that may be missing or null: *out keeps its value. */
 capp_status capp_hf_bool(capp_json object, const char *name, bool *out, capp_error *err);
+capp_status capp_hf_bool_of(capp_json value, const char *name, bool *out, capp_error *err);
 
 /* hf_model.c: the model's vocabulary into texts, and the rest of it; then its words. */
-capp_status capp_hf_parse_model(capp_vocab *vocab, capp_json model, capp_error *err);
-capp_status capp_hf_parse_merges(capp_vocab *vocab, capp_json model, capp_error *err);
+capp_status capp_hf_parse_model(capp_vocab *vocab, const capp_json_fields *model, capp_error *err);
 capp_status capp_hf_bpe_word(capp_hf_run *run, capp_str word, capp_error *err);
 int32_t capp_hf_model_id(const capp_vocab *vocab, capp_str text);
 

@@ -126,8 +126,7 @@ static capp_status end_batch(merge_batch *b, capp_error *err) {
     return CAPP_OK;
 }
 
-capp_status capp_hf_parse_merges(capp_vocab *vocab, capp_json model, capp_error *err) {
-    capp_json merges = capp_json_get(model, "merges");
+static capp_status parse_merges(capp_vocab *vocab, capp_json merges, capp_error *err) {
     if (capp_json_kind_of(merges) != CAPP_JSON_ARRAY)
         return capp_fail(err, CAPP_EFORMAT, "model.merges is missing or not an array");
     size_t n = capp_json_count(merges), size = 16;
@@ -153,8 +152,9 @@ capp_status capp_hf_parse_merges(capp_vocab *vocab, capp_json model, capp_error 
 
 /* ---- The model's fields ------------------------------------------------------------------------------------------ */
 
-static capp_status optional_str(capp_hf *hf, capp_json model, const char *name, capp_str *out, capp_error *err) {
-    capp_json value = capp_json_get(model, name);
+static capp_status optional_str(capp_hf *hf, const capp_json_fields *model, const char *name, capp_str *out,
+                                capp_error *err) {
+    capp_json value = capp_json_field(model, name);
     capp_json_kind kind = capp_json_kind_of(value);
     *out = (capp_str){NULL, 0};
     return kind == CAPP_JSON_NONE || kind == CAPP_JSON_NULL ? CAPP_OK : capp_hf_str(hf, value, name, out, err);
@@ -168,18 +168,22 @@ static void find_fallback(capp_vocab *vocab) {
     }
 }
 
-capp_status capp_hf_parse_model(capp_vocab *vocab, capp_json model, capp_error *err) {
+static capp_status read_bool(const capp_json_fields *model, const char *name, bool *out, capp_error *err) {
+    return capp_hf_bool_of(capp_json_field(model, name), name, out, err);
+}
+
+capp_status capp_hf_parse_model(capp_vocab *vocab, const capp_json_fields *model, capp_error *err) {
     capp_hf *hf = vocab->hf;
-    capp_json dropout = capp_json_get(model, "dropout");
+    capp_json dropout = capp_json_field(model, "dropout");
     double chance = 0;
     capp_str unknown;
     capp_status st = CAPP_OK;
     find_fallback(vocab);
-    if ((st = capp_hf_bool(model, "byte_fallback", &hf->byte_fallback, err)) != CAPP_OK || !hf->bpe) return st;
+    if ((st = read_bool(model, "byte_fallback", &hf->byte_fallback, err)) != CAPP_OK || !hf->bpe) return st;
     if (capp_json_kind_of(dropout) > CAPP_JSON_NULL && (!capp_json_f64(dropout, &chance) || chance != 0))
         return capp_fail(err, CAPP_EUNSUPPORTED, "model.dropout leaves merges out at random; set it to null");
-    if ((st = capp_hf_bool(model, "fuse_unk", &hf->fuse_unknown, err)) != CAPP_OK) return st;
-    if ((st = capp_hf_bool(model, "ignore_merges", &hf->ignore_merges, err)) != CAPP_OK) return st;
+    if ((st = read_bool(model, "fuse_unk", &hf->fuse_unknown, err)) != CAPP_OK) return st;
+    if ((st = read_bool(model, "ignore_merges", &hf->ignore_merges, err)) != CAPP_OK) return st;
     if ((st = optional_str(hf, model, "unk_token", &unknown, err)) != CAPP_OK) return st;
     if ((st = optional_str(hf, model, "continuing_subword_prefix", &hf->prefix, err)) != CAPP_OK) return st;
     if ((st = optional_str(hf, model, "end_of_word_suffix", &hf->suffix, err)) != CAPP_OK) return st;
@@ -194,7 +198,7 @@ capp_status capp_hf_parse_model(capp_vocab *vocab, capp_json model, capp_error *
         vocab->byte_id[b] = capp_hf_model_id(vocab, (capp_str){text, capp_bytelevel_write((unsigned char)b, text)});
     }
     for (int c = 0; c < 128; c++) hf->ascii[c] = capp_hf_model_id(vocab, (capp_str){&(char){(char)c}, 1});
-    return capp_hf_parse_merges(vocab, model, err);
+    return parse_merges(vocab, capp_json_field(model, "merges"), err);
 }
 
 /* ---- Words ------------------------------------------------------------------------------------------------------- */

@@ -264,6 +264,7 @@ capp_status capp_hf_parse_pre(capp_hf *hf, capp_json value, capp_error *err) {
         capp_error_prefix(err, "pre_tokenizer");
         return st;
     }
-    hf->bytes_last = hf->bpe && hf->n_pre && hf->pre[hf->n_pre - 1].kind == CAPP_CUT_BYTES;
+    bool plain = hf->bpe && !hf->prefix.size && !hf->suffix.size;
+    hf->bytes_last = plain && hf->n_pre && hf->pre[hf->n_pre - 1].kind == CAPP_CUT_BYTES;
     return CAPP_OK;
 }

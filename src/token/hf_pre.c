@@ -104,11 +104,13 @@ static bool put_rewritten(const capp_pre_step *step, capp_str text, capp_text *o
 
 /* What a step puts first. */
 static capp_str prefix(const capp_pre_step *step, capp_str text, size_t first) {
+    const capp_str nothing = {"", 0};
+    if (step->kind == CAPP_CUT_BYTES) return nothing;
     capp_str mark = step->kind == CAPP_CUT_SPACE ? (capp_str){" ", 1} : step->mark;
     bool there = text.data[0] == ' ' || (text.size >= mark.size && !memcmp(text.data, mark.data, mark.size));
     bool wanted = step->kind == CAPP_CUT_SPACE || step->scheme == CAPP_PREPEND_ALWAYS ||
                   (step->scheme == CAPP_PREPEND_FIRST && first);
-    return step->kind != CAPP_CUT_BYTES && wanted && !there ? mark : (capp_str){"", 0};
+    return wanted && !there ? mark : nothing;
 }
 
 /* Steps that rewrite: false where memory is short. What is put first stands for what the text's beginning stands for.

@@ -11,6 +11,7 @@ enum { MOST_STAGES = 6 };
 #define CONTRACTIONS      "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 #define UPPER             "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
 #define LOWER             "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define NOT_HAN(letters)  "(?:(?!\\p{Han})" letters ")"
 #define BEFORE_LETTERS    "[^\\r\\n\\p{L}\\p{N}]?"
 #define ASCII_PUNCTUATION "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~]"
 #define CJK_RUN           "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+"
@@ -63,6 +64,7 @@ static pattern_list minicpm5 = {"\\p{N}{1,3}", CL100K("\\p{N}+")};
 static pattern_list laguna = {"[^\\n]+|[\\n]+", CL100K("\\p{N}")};
 static pattern_list qwen35 = {CONTRACTIONS "|" BEFORE_LETTERS "[\\p{L}\\p{M}]+|\\p{N}"
                                            "| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|" SPACES};
+static pattern_list ufakzeka = {BEFORE_LETTERS "\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|" SPACES};
 static pattern_list jais2 = {
     CONTRACTIONS "|" BEFORE_LETTERS "\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+"
                  "|\\s{512}(?!\\S)|\\s{256}(?!\\S)|\\s{128}(?!\\S)|\\s{64}(?!\\S)|\\s{32}(?!\\S)|\\s{16}(?!\\S)"
@@ -71,6 +73,19 @@ static pattern_list deepseek_llm = {"[\\r\\n]", "\\s?[" CASED "]+", "\\s?" DEEPS
                                     CJK_RUN,    "\\p{N}+"};
 static pattern_list deepseek_coder = {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", CJK_RUN, "\\p{N}"};
 static pattern_list deepseek3 = {"\\p{N}{1,3}", HAN_KANA_RUN, DEEPSEEK3};
+/* Line ends and digits stand alone. */
+static pattern_list spark = {"\\p{N}{1,3}", HAN_KANA_RUN,
+                             ASCII_PUNCTUATION "[A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
+                                               "| ?[\\p{P}\\p{S}]+|[\\r\\n]|" SPACES,
+                             "\\p{N}"};
+/* Groups of three digits, counted from the right. */
+static pattern_list afmoe = {
+    "\\p{N}{1,3}(?=(?:\\p{N}{3})*+(?!\\p{N}))",
+    "[\\x{4e00}-\\x{9fff}\\x{3400}-\\x{4dbf}\\x{f900}-\\x{faff}\\x{3040}-\\x{309f}"
+    "\\x{30a0}-\\x{30ff}\\x{ff65}-\\x{ff9f}\\x{2f00}-\\x{2fdf}\\x{e40}-\\x{e7f}\\x{e80}-\\x{eff}"
+    "\\x{1780}-\\x{17ff}\\x{1000}-\\x{109f}\\x{aa60}-\\x{aa7f}\\x{a9e0}-\\x{a9ff}"
+    "\\x{ac00}-\\x{d7af}\\x{1100}-\\x{11ff}]+",
+    DEEPSEEK3};
 static pattern_list youtu = {"[\\x{ac00}-\\x{d7a3}\\x{3131}-\\x{318e}]+"
                              "|[\\x{ff01}\\x{2026}\\x{201c}\\x{201d}\\x{2018}\\x{2019}\\x{2014}\\x{ff1a}\\x{ff1b}"
                              "\\x{ff0c}\\x{3001}-\\x{303f}\\x{fe30}-\\x{fe4f}]+"
@@ -80,6 +95,11 @@ static pattern_list bloom = {BLOOM};
 static pattern_list viking = {BLOOM, "\\p{N}"};
 static pattern_list tekken = {O200K("", "\\p{N}")};
 static pattern_list gpt4o = {O200K(CONTRACTIONS "?", "\\p{N}{1,3}")};
+/* As o200k, but Chinese characters stand apart. */
+static pattern_list kimi_k2 = {
+    "\\p{Han}+|" BEFORE_LETTERS NOT_HAN(UPPER) "*" NOT_HAN(LOWER) "+" CONTRACTIONS "?|" BEFORE_LETTERS NOT_HAN(
+        UPPER) "+" NOT_HAN(LOWER) "*" CONTRACTIONS
+                                  "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|" SPACES};
 static pattern_list tiny_aya = {"\\d{1,3}(?=(?:\\d{3})*+\\b)", O200K(CONTRACTIONS "?", "\\p{N}{1,3}")};
 static pattern_list chameleon = {
     "<sentinel:[0-9]+>", "(?:IMGIMG)[A-I]{1,4}Z", "[\\t\\n]|    |  ", "\\p{N}", "[\\p{P}!-/:-@\\[-`{-~]", GPT2};
@@ -112,6 +132,11 @@ static const struct {
     {"gigachat", gpt2, 0},
     {"a.x-4.0", gpt2, 0},
     {"mellum", gpt2, 0},
+    {"jina-es", gpt2, 0},
+    {"jina-de", gpt2, 0},
+    {"jina-v2-es", gpt2, 0},
+    {"jina-v2-de", gpt2, 0},
+    {"modern-bert", gpt2, 0},
     {"smollm", digits_gpt2, 0},
     {"starcoder", digits_gpt2, 0},
     {"refact", digits_gpt2, 0},
@@ -129,10 +154,12 @@ static const struct {
     {"pixtral", llama3, WHOLE | BOS},
     {"midm-2.0", llama3, WHOLE | BOS},
     {"lfm2", llama3, WHOLE | BOS},
+    {"jina-v5-nano", llama3, WHOLE | BOS},
     {"dbrx", llama3, 0},
     {"smaug-bpe", llama3, 0},
     {"chatglm-bpe", llama3, 0},
-    {"glm4", llama3, 0},
+    {"glm4", llama3, WHOLE},
+    {"glm5", llama3, WHOLE},
     {"jais-2", jais2, 0},
     {"qwen2", qwen2, 0},
     {"deepseek-r1-qwen", qwen2, 0},
@@ -152,6 +179,10 @@ static const struct {
     {"hunyuan-dense", deepseek3, 0},
     {"joyai-llm", deepseek3, 0},
     {"hy_v4", deepseek3, 0},
+    {"spark2_5", spark, 0},
+    {"afmoe", afmoe, 0},
+    {"ufakzeka", ufakzeka, 0},
+    {"kimi-k2", kimi_k2, 0},
     {"youtu", youtu, WHOLE},
     {"bloom", bloom, 0},
     {"poro-chat", bloom, 0},
@@ -163,6 +194,7 @@ static const struct {
     {"kanana2", gpt4o, 0},
     {"talkie", gpt4o, 0},
     {"minimax-m2", gpt4o, 0},
+    {"granite-embed-multi-97m", gpt4o, WHOLE},
     {"tiny_aya", tiny_aya, 0},
     {"cohere2moe", tiny_aya, 0},
     {"chameleon", chameleon, BOS},

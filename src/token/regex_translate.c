@@ -37,19 +37,96 @@ static const struct {
     {"\\p{N}", "\\p{N}" NEW_N},
     {"\\p{P}", "\\p{P}" NEW_P},
     {"\\p{S}", "\\p{S}" NEW_S},
-    {"\\p{Han}", "\\p{sc:Han}\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}"},
+    {"\\p{Han}", "\\p{sc:Han}\\x{2b739}\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}"},
 };
 
 enum { N_CLASSES = sizeof classes / sizeof classes[0] };
 
-/* Properties that both know and whose youngest characters no table here has: categories by their letters, scripts. */
-static const char *const properties[] = {"Mn", "Mc", "Me", "Nl", "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm",
-                                         "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp", "C",  "Cc", "Cf", "Co", "Cs", "Lt"};
-static const char *const scripts[] = {"Arabic",   "Armenian",  "Bengali",   "Bopomofo", "Cyrillic", "Devanagari",
-                                      "Ethiopic", "Georgian",  "Greek",     "Gujarati", "Gurmukhi", "Hangul",
-                                      "Hebrew",   "Hiragana",  "Kannada",   "Katakana", "Khmer",    "Lao",
-                                      "Latin",    "Malayalam", "Mongolian", "Myanmar",  "Oriya",    "Sinhala",
-                                      "Tamil",    "Telugu",    "Thai",      "Tibetan",  "Common",   "Inherited"};
+/* Properties that both know, each with the characters that are younger than PCRE2's tables: categories by their
+ * letters, and scripts. (C lacks those that are no longer unassigned; U+1171E has gone from Mn to Mc.) */
+typedef struct property_row {
+    const char *name, *younger;
+} property_row;
+
+static const property_row categories[] = {
+    {"Mn", "\\x{897}\\x{ece}\\x{10d69}-\\x{10d6d}\\x{10efc}-\\x{10eff}\\x{11241}"
+           "\\x{113bb}-\\x{113c0}\\x{113ce}\\x{113d0}\\x{113d2}\\x{113e1}-\\x{113e2}"
+           "\\x{11f00}-\\x{11f01}\\x{11f36}-\\x{11f3a}\\x{11f40}\\x{11f42}\\x{11f5a}\\x{13440}"
+           "\\x{13447}-\\x{13455}\\x{1611e}-\\x{16129}\\x{1612d}-\\x{1612f}\\x{1e08f}"
+           "\\x{1e4ec}-\\x{1e4ef}\\x{1e5ee}-\\x{1e5ef}"},
+    {"Mc", "\\x{cf3}\\x{113b8}-\\x{113ba}\\x{113c2}\\x{113c5}\\x{113c7}-\\x{113ca}"
+           "\\x{113cc}-\\x{113cd}\\x{113cf}\\x{1171e}\\x{11f03}\\x{11f34}-\\x{11f35}"
+           "\\x{11f3e}-\\x{11f3f}\\x{11f41}\\x{1612a}-\\x{1612c}"},
+    {"Me", ""},
+    {"Nl", ""},
+    {"No", "\\x{1d2c0}-\\x{1d2d3}"},
+    {"Pc", ""},
+    {"Pd", "\\x{10d6e}"},
+    {"Ps", ""},
+    {"Pe", ""},
+    {"Pi", ""},
+    {"Pf", ""},
+    {"Po", "\\x{1b4e}-\\x{1b4f}\\x{1b7f}\\x{113d4}-\\x{113d5}\\x{113d7}-\\x{113d8}"
+           "\\x{11b00}-\\x{11b09}\\x{11be1}\\x{11f43}-\\x{11f4f}\\x{16d6d}-\\x{16d6f}\\x{1e5ff}"},
+    {"Sm", "\\x{10d8e}-\\x{10d8f}"},
+    {"Sc", ""},
+    {"Sk", ""},
+    {"So", "\\x{2427}-\\x{2429}\\x{2ffc}-\\x{2fff}\\x{31e4}-\\x{31e5}\\x{31ef}"
+           "\\x{1cc00}-\\x{1ccef}\\x{1cd00}-\\x{1ceb3}\\x{1f6dc}\\x{1f774}-\\x{1f776}"
+           "\\x{1f77b}-\\x{1f77f}\\x{1f7d9}\\x{1f8b2}-\\x{1f8bb}\\x{1f8c0}-\\x{1f8c1}"
+           "\\x{1fa75}-\\x{1fa77}\\x{1fa87}-\\x{1fa89}\\x{1fa8f}\\x{1faad}-\\x{1faaf}"
+           "\\x{1fabb}-\\x{1fabf}\\x{1fac6}\\x{1face}-\\x{1facf}\\x{1fada}-\\x{1fadc}\\x{1fadf}"
+           "\\x{1fae8}-\\x{1fae9}\\x{1faf7}-\\x{1faf8}\\x{1fbcb}-\\x{1fbef}"},
+    {"Z", ""},
+    {"Zs", ""},
+    {"Zl", ""},
+    {"Zp", ""},
+    {"C", ""},
+    {"Cc", ""},
+    {"Cf", "\\x{13439}-\\x{1343f}"},
+    {"Co", ""},
+    {"Cs", ""},
+};
+static const property_row scripts[] = {
+    {"Arabic", "\\x{897}\\x{10ec2}-\\x{10ec4}\\x{10efc}-\\x{10eff}"},
+    {"Armenian", ""},
+    {"Bengali", ""},
+    {"Bopomofo", ""},
+    {"Cyrillic", "\\x{1c89}-\\x{1c8a}\\x{1e030}-\\x{1e06d}\\x{1e08f}"},
+    {"Devanagari", "\\x{11b00}-\\x{11b09}"},
+    {"Ethiopic", ""},
+    {"Georgian", ""},
+    {"Greek", ""},
+    {"Gujarati", ""},
+    {"Gurmukhi", ""},
+    {"Hangul", ""},
+    {"Hebrew", ""},
+    {"Hiragana", "\\x{1b132}"},
+    {"Kannada", "\\x{cf3}"},
+    {"Katakana", "\\x{1b155}"},
+    {"Khmer", ""},
+    {"Lao", "\\x{ece}"},
+    {"Latin", "\\x{a7cb}-\\x{a7cd}\\x{a7da}-\\x{a7dc}\\x{1df25}-\\x{1df2a}"},
+    {"Malayalam", ""},
+    {"Mongolian", ""},
+    {"Myanmar", "\\x{116d0}-\\x{116e3}"},
+    {"Oriya", ""},
+    {"Sinhala", ""},
+    {"Tamil", ""},
+    {"Telugu", ""},
+    {"Thai", ""},
+    {"Tibetan", ""},
+    {"Common", "\\x{2427}-\\x{2429}\\x{2ffc}-\\x{2fff}\\x{31e4}-\\x{31e5}\\x{31ef}"
+               "\\x{1cc00}-\\x{1ccf9}\\x{1cd00}-\\x{1ceb3}\\x{1d2c0}-\\x{1d2d3}\\x{1f6dc}"
+               "\\x{1f774}-\\x{1f776}\\x{1f77b}-\\x{1f77f}\\x{1f7d9}\\x{1f8b2}-\\x{1f8bb}"
+               "\\x{1f8c0}-\\x{1f8c1}\\x{1fa75}-\\x{1fa77}\\x{1fa87}-\\x{1fa89}\\x{1fa8f}"
+               "\\x{1faad}-\\x{1faaf}\\x{1fabb}-\\x{1fabf}\\x{1fac6}\\x{1face}-\\x{1facf}"
+               "\\x{1fada}-\\x{1fadc}\\x{1fadf}\\x{1fae8}-\\x{1fae9}\\x{1faf7}-\\x{1faf8}"
+               "\\x{1fbcb}-\\x{1fbef}"},
+    {"Inherited", ""},
+};
+
+enum { N_CATEGORIES = sizeof categories / sizeof categories[0], N_SCRIPTS = sizeof scripts / sizeof scripts[0] };
 
 typedef struct translation {
     capp_text *out;
@@ -102,10 +179,10 @@ static const char *class_of(const char *escape, size_t size) {
     return NULL;
 }
 
-static bool is_listed(const char *const *list, size_t n, const char *name, size_t size) {
+static const char *younger_of(const property_row *rows, size_t n, const char *name, size_t size) {
     for (size_t i = 0; i < n; i++)
-        if (strlen(list[i]) == size && !memcmp(list[i], name, size)) return true;
-    return false;
+        if (strlen(rows[i].name) == size && !memcmp(rows[i].name, name, size)) return rows[i].younger;
+    return NULL;
 }
 
 /* \p{...}, \P{...} or \p{^...} at p. */
@@ -115,15 +192,16 @@ static capp_status property(translation *t) {
     const char *name = begin + 3 + (begin[3] == '^');
     size_t n = (size_t)(close - name);
     bool negated = (begin[1] == 'P') != (begin[3] == '^');
-    char plain[32] = "\\p{", inside[40];
+    char plain[32] = "\\p{", inside[512];
     t->p = close + 1;
     if (n < sizeof plain - 5) {
         memcpy(plain + 3, name, n);
         plain[3 + n] = '}';
         const char *known = class_of(plain, n + 4);
-        bool script = is_listed(scripts, sizeof scripts / sizeof scripts[0], name, n);
-        if (!known && (script || is_listed(properties, sizeof properties / sizeof properties[0], name, n))) {
-            snprintf(inside, sizeof inside, "\\p{%s%.*s}", script ? "sc:" : "", (int)n, name);
+        const char *younger = known ? NULL : younger_of(categories, N_CATEGORIES, name, n);
+        bool script = !known && !younger && (younger = younger_of(scripts, N_SCRIPTS, name, n)) != NULL;
+        if (younger) {
+            snprintf(inside, sizeof inside, "\\p{%s%.*s}%s", script ? "sc:" : "", (int)n, name, younger);
             known = inside;
         }
         if (known && put_class(t, known, negated)) return CAPP_OK;

@@ -97,6 +97,19 @@ bool capp_is_mark(int32_t c) {
     return category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME && !IN(younger, c);
 }
 
+/* A character that utf8proc knows and that clusters as c does. */
+static int32_t clusters_as(int32_t c) {
+    enum { EXTENDER = 0x300, PREPENDED = 0x600, CONTROL = 0, NEW_PREPENDED = 0x113d1 };
+    if (c < 0x897) return c;
+    if (c == NEW_PREPENDED) return PREPENDED;
+    if (IN(new_extenders, c)) return EXTENDER;
+    return IN(unassigned_controls, c) ? CONTROL : c;
+}
+
+bool capp_cluster_ends(int32_t before, int32_t c, int32_t *state) {
+    return utf8proc_grapheme_break_stateful(clusters_as(before), clusters_as(c), state);
+}
+
 static int32_t lower_case(int32_t c) {
     for (size_t i = 0; i < sizeof new_capitals / sizeof new_capitals[0]; i++)
         if (c >= new_capitals[i].first && c <= new_capitals[i].last) return c + new_capitals[i].distance;

@@ -25,6 +25,8 @@ bool capp_is_number(int32_t c);
 bool capp_is_word(int32_t c); /* \w: letters, marks, decimal digits, connectors, joiners */
 bool capp_is_punctuation(int32_t c);
 bool capp_is_mark(int32_t c);
+/* Whether a grapheme cluster ends between two neighbours of a text; *state: 0 at its beginning. */
+bool capp_cluster_ends(int32_t before, int32_t c, int32_t *state);
 
 /* How much of a text that is being rewritten stands for the very beginning of what it was made from, by the rule of the
  * tokenizers package: a character that takes the place of another stands where that one did, one that is put in besides

@@ -64,6 +64,18 @@ static const capp_range odd_punctuation[] = {
     {0x1e95e, 0x1e95f},
 };
 
+/* What extends a grapheme cluster, to utf8proc unassigned. */
+static const capp_range new_extenders[] = {
+    {0x897, 0x897},     {0x10d69, 0x10d6d}, {0x10efc, 0x10efc}, {0x113b8, 0x113c0}, {0x113c2, 0x113c2},
+    {0x113c5, 0x113c5}, {0x113c7, 0x113ca}, {0x113cc, 0x113d0}, {0x113d2, 0x113d2}, {0x113e1, 0x113e2},
+    {0x11f5a, 0x11f5a}, {0x1611e, 0x1612f}, {0x1e5ee, 0x1e5ef},
+};
+
+/* Unassigned, but controls to grapheme clusters: nothing extends them. */
+static const capp_range unassigned_controls[] = {
+    {0x2065, 0x2065}, {0xfff0, 0xfff8}, {0xe0000, 0xe0000}, {0xe0002, 0xe001f}, {0xe0080, 0xe00ff}, {0xe01f0, 0xe0fff},
+};
+
 /* Capital and small letter, to utf8proc unassigned; ranges that go by one distance. */
 static const struct {
     int32_t first, last, distance;
