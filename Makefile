@@ -96,6 +96,7 @@ test: setup-test build-test/build.ninja build-asan/build.ninja
 
 # Everything too long for `make test`: tests marked long, the whole fuzzing, data races.
 check: test fuzz tsan
+	@tools/setup.sh cluster
 	@CAPP_BUILD_TSAN=$(CURDIR)/build-tsan $(PYTEST) tests --long $(TESTS)
 
 MUTATIONS ?= 1000000
@@ -141,6 +142,7 @@ format:
 lint: setup build-debug/build.ninja
 	@tools/setup.sh format lint
 	@clang-format --dry-run --Werror $(SOURCES)
+	@"$$(tools/venv.sh tools/lint_requirements.txt)" -m mypy
 	@echo $(filter src/%.c cli/%.c examples/%.c,$(SOURCES)) | xargs -P $$(nproc) -n 4 clang-tidy --quiet -p build-debug
 	@cppcheck --quiet --std=c17 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	    --suppress=autoVariables --suppress=invalidFunctionArg --library=posix -DCAPP_BUILDING -D__x86_64__ -D__GNUC__ -Iinclude -Isrc src cli examples

@@ -204,6 +204,35 @@ def test_caches(tiny):
         cache_model(tiny, "")
 
 
+def test_prefixes_of_llama_cpp(tiny, tiny_model):
+    """CAPPr keeps the prefix in the Llama object, which its users hand over with reset_model=False."""
+    from capp.classify import cache, cache_model, log_probs_conditional
+
+    class Llama:
+        model_path = tiny_model
+
+    def scores(model, prefix="", **keywords):
+        prompts = [f"{prefix} {p}".strip() for p in PROMPTS]
+        return log_probs_conditional(prompts, COMPLETIONS, model, **keywords)
+
+    model = Llama()
+    bare, one, two = scores(model), scores(model, "in the"), scores(model, "in the house")
+    with cache(model, "in the") as cached:
+        assert scores(model) == bare and scores(cached, reset_model=True) == bare
+        assert scores(model, reset_model=False) == scores(cached) == scores(cached, reset_model=False)
+        assert cappr_cases.agree(scores(cached), one, 1e-4) is None
+        with cache(model, "house", reset_model=False):
+            nested = scores(model, reset_model=False)
+            assert cappr_cases.agree(nested, two, 1e-4) is None
+            assert log_probs_conditional(PROMPTS, COMPLETIONS, model=model, reset_model=False) == nested
+        assert cappr_cases.agree(scores(model, reset_model=False), one, 1e-4) is None
+    assert scores(model, reset_model=False) == bare
+    kept = cache_model(model, "in the")
+    assert cappr_cases.agree(scores(cache_model(model, "house")), two, 1e-4) is None
+    assert scores(kept, reset_model=True) == bare and scores(model, reset_model=True) == bare
+    assert scores(model, reset_model=False) == bare  # reset for good
+
+
 def test_progress_from_five_prompts(tiny, capsys):
     from capp.classify import predict_proba
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# setup.sh GROUP...: installs what the groups (build, test, format, lint, coverage) need and is missing here, with apt,
+# setup.sh GROUP...: installs what the groups (build, test, format, lint, coverage, cluster) need and is missing here, with apt,
 # as root or through a sudo that asks for no password. Where it may do neither it says the one line to run and exits
 # with 2. Does nothing, quickly, where all is there.
 set -euo pipefail
@@ -36,6 +36,7 @@ for group in "$@"; do
         need cppcheck have cppcheck
         ;;
     coverage) need gcovr have gcovr ;;
+    cluster) need openjdk-17-jre-headless have java ;;
     *)
         echo "setup.sh: no group is called '$group'" >&2
         exit 2
