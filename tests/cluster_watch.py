@@ -4,7 +4,6 @@ import functools
 import json
 import os
 import signal
-import sys
 import threading
 import time
 from pathlib import Path

@@ -100,15 +100,18 @@ def test_rows_that_cannot_be_scored(tiny_model):
 
 def test_a_process_opens_a_model_once(tiny_model):
     import capp
+    from capp._worker import Job
 
     first, second = job("predict", tiny_model), job("predict_proba", tiny_model)
     assert first.open(1) is first.open(1) is second.open(1)
     assert job("predict", tiny_model, model_options={"threads": 2, "context": 64}).open(1).info.threads == 2
     given = capp.Model(tiny_model, precision="f32", context=64)
-    opened = job("predict", given).open(3)
+    opened = job("predict", given).open(3)  # in another process, as the pickle tells it
+    assert opened is not given
     assert opened.info.threads == 3 and opened.info.context == 64 and opened.info.precision == "f32"
     with pytest.raises(FileNotFoundError):
         job("predict", "no-such-file.gguf").open(1)
+    assert Job("predict", given, COMPLETIONS, {}).open(3) is given
     assert job("predict", "elsewhere.gguf").open(1, lambda path: tiny_model).path == tiny_model
 
 

@@ -68,6 +68,7 @@ class Job:
                 where = " where rows bring their own completions" if self.own_completions else ""
                 raise TypeError(f"{function} takes no option {name!r}{where}; there are {', '.join(known)}")
         self.path, self.keywords = _checked_model(model, model_options)
+        self.live = model if isinstance(model, Model) else None  # where the job is made; it does not travel
         self.width: int | None = None  # of the results, where they are arrays that are all as long
         self.completions = None if completions is None else self._checked(completions)
         if "end_of_prompt" in options:
@@ -85,8 +86,13 @@ class Job:
             raise ValueError("one completion alone is no choice")
         return listed
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "live": None}
+
     def open(self, threads: int, find: Callable[[str], str] = str) -> Model:
         """The model, of the path that `find` makes of the job's. threads: those that the engine gives a worker."""
+        if self.live is not None:
+            return self.live
         return of_file(find(self.path), **{**self.keywords, "threads": self.keywords.get("threads") or threads})
 
     def __call__(self, model: Model, prompts: Sequence[Any], completions: Sequence[Any] | None = None) -> list[Any]:

@@ -57,7 +57,8 @@ class Predictor:
     Parameters
     ----------
     model
-        a path that every worker sees, or a capp.Model of one
+        a path that every worker sees; or a capp.Model of one, which a worker opens with the options that it has, its
+        threads too
     completions
         the same for each prompt; None: those of a column of lists, each row's own
     function
