@@ -37,16 +37,18 @@ def run(python, program, *arguments, build, watch):
     return json.loads(done.stdout.splitlines()[-1])  # engines print too
 
 
-def check(found):
-    """Every worker opened each model once, whatever it did; the killed one died with a batch begun, and others did all."""
+def check(found, in_the_midst=True):
+    """Two workers or more, each of which opened a model once, whatever it did; the killed one had done some of its work.
+    in_the_midst: it died itself, with a batch begun; else its parent did, and it may have come to the end of that."""
     assert found["equal"] == dict.fromkeys(found["equal"], True) and len(found["equal"]) == 5
     (killed,) = found["killed"]
     workers = {int(pid): events for pid, events in found["events"].items() if "begin" in events}
-    assert len(workers) >= 3
-    assert workers[killed].count("begin") == workers[killed].count("end") + 1 and workers[killed].count("end")
+    assert len(workers) >= 2 and "end" in workers[killed]
+    if in_the_midst:
+        assert workers[killed].count("begin") == workers[killed].count("end") + 1
     opened = [[event for event in events if event.startswith("open")] for events in workers.values()]
     assert all(1 <= len(each) == len(set(each)) for each in opened)  # each with path and threads
-    assert sum(any(event.startswith("open 1 ") for event in each) for each in opened) >= 3  # as many as the engine gives
+    assert sum(any(event.startswith("open 1 ") for event in each) for each in opened) >= 2  # as many as the engine gives
     assert "a prompt is empty" in found["said"]
 
 
@@ -54,7 +56,8 @@ def check(found):
 def test_spark(python, smollm2, build, tmp_path, dies):
     assert shutil.which("java"), "Spark needs Java: run make check"
     (tmp_path / "spark").mkdir()
-    check(run(python, "cluster_spark.py", smollm2, tmp_path / "spark", dies, build=build, watch=tmp_path / "watch"))
+    found = run(python, "cluster_spark.py", smollm2, tmp_path / "spark", dies, build=build, watch=tmp_path / "watch")
+    check(found, in_the_midst=dies == "worker")
 
 
 def test_ray(python, smollm2, build, tmp_path, short_folder):

@@ -301,7 +301,7 @@ from cappr.huggingface import classify as theirs
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from capp import classify as ours
 tokenizer = PreTrainedTokenizerFast(tokenizer_file=sys.argv[1] + "/tokenizer.json", bos_token="<s>", eos_token="</s>",
-                                    unk_token="<unk>")
+                                    unk_token="<unk>", model_input_names=["input_ids", "attention_mask"])
 pair = AutoModelForCausalLM.from_pretrained(sys.argv[1]).eval(), tokenizer
 prompts, completions = ["the rain in", "another one", "an inn near the"], ["the other", "on", "not there."]
 def flat(module):
