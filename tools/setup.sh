@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# setup.sh GROUP...: installs what the groups (build, test, format, lint, coverage, cluster) need and is missing here, with apt,
-# as root or through a sudo that asks for no password. Where it may do neither it says the one line to run and exits
-# with 2. Does nothing, quickly, where all is there.
+# setup.sh GROUP...: installs what the groups (build, test, format, lint, coverage, cluster) need and is missing here,
+# with apt, as root or through a sudo that asks for no password. Where it may do neither it says the one line to run and
+# exits with 2. Does nothing, quickly, where all is there.
 set -euo pipefail
 
 missing=()
