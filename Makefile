@@ -96,7 +96,7 @@ test: setup-test build-test/build.ninja build-asan/build.ninja
 
 # Everything too long for `make test`: tests marked long, the whole fuzzing, data races.
 check: test fuzz tsan
-	@tools/setup.sh corpus
+	@tools/setup.sh corpus cluster
 	@CAPP_BUILD_TSAN=$(CURDIR)/build-tsan $(PYTEST) tests --long $(TESTS)
 
 # Models and adapters of tests/fixtures that belong together.
@@ -146,6 +146,7 @@ format:
 lint: setup build-debug/build.ninja
 	@tools/setup.sh format lint
 	@clang-format --dry-run --Werror $(SOURCES)
+	@"$$(tools/venv.sh tools/lint_requirements.txt)" -m mypy
 	@echo $(filter src/%.c cli/%.c examples/%.c,$(SOURCES)) | xargs -P $$(nproc) -n 4 clang-tidy --quiet -p build-debug
 	@cppcheck --quiet --std=c17 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	    --suppress=autoVariables --suppress=invalidFunctionArg --library=posix -DCAPP_BUILDING -D__x86_64__ -D__GNUC__ -Iinclude -Isrc src cli examples

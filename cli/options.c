@@ -60,7 +60,7 @@ const option_row option_rows[] = {
     {"multi-label", 0, NULL, CHOOSE, true, OPT_MULTI_LABEL,
      "score each class by itself: probabilities need not sum to 1"},
     {"aggregate", 0, "NAME", CHOOSE, true, OPT_AGGREGATE,
-     "what decides: mean of a class's log-probabilities (default) or their sum"},
+     "what decides: mean of a class's log-probabilities (default), sum, or bytes (sum / bytes)"},
     {"only-prediction", 0, NULL, CHOOSE, true, OPT_ONLY_PREDICTION,
      "no probabilities: classes that cannot win are not finished"},
     {"end-of-prompt", 0, "TEXT", SCORE, true, OPT_END_OF_PROMPT,
@@ -143,9 +143,14 @@ static bool number_option(size_t *target, const char *name, const char *text, ca
 }
 
 static bool aggregate_option(options *o, const char *text, capp_error *err) {
-    o->aggregate = !strcmp(text, "sum") ? CAPP_AGGREGATE_SUM : CAPP_AGGREGATE_MEAN;
-    if (o->aggregate == CAPP_AGGREGATE_SUM || !strcmp(text, "mean")) return true;
-    return fail_at(err, 0, "--aggregate '%s' is unknown; use mean or sum", text);
+    static const char *const names[] = {
+        [CAPP_AGGREGATE_MEAN] = "mean", [CAPP_AGGREGATE_SUM] = "sum", [CAPP_AGGREGATE_BYTES] = "bytes"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(text, names[i]) != 0) continue;
+        o->aggregate = (capp_aggregate)i;
+        return true;
+    }
+    return fail_at(err, 0, "--aggregate '%s' is unknown; use mean, sum or bytes", text);
 }
 
 /* "PATH" or "PATH=WEIGHT": what stands behind the last = is a weight where it is a number. */

@@ -44,7 +44,7 @@ def test_no_arguments():
         (["classify", "-m", "x", "--threads", "two"], ["--threads 'two'", "whole number"]),
         (["classify", "-m", "x", "--memory", "1Q"], ["--memory '1Q'", "512M"]),
         (["classify", "-m", "x", "--precision", "f64"], ["--precision 'f64'", "bf16"]),
-        (["classify", "-m", "x", "--aggregate", "max"], ["--aggregate 'max'", "mean or sum"]),
+        (["classify", "-m", "x", "--aggregate", "max"], ["--aggregate 'max'", "mean, sum or bytes"]),
         (["classify", "-m", "x", "--window", "0"], ["--window '0'"]),
         (["classify", "-m", "x", "--end-of-prompt", ": "], ["--end-of-prompt ': '"]),
         (["classify", "-m", "x", "--format", "xml"], ["--format 'xml'", "jsonl"]),

@@ -1,6 +1,7 @@
 """The command as an exam, and predictions alone."""
 import csv
 import json
+import math
 
 import pytest
 from command import CLASSES, GOOD, as_text, classify, fails, rows_of, run
@@ -77,7 +78,7 @@ def test_messages_are_one_line_whatever_the_row_holds(model):
 MANY = "the,a word,no,nothing at all,yes,yes and no,on,the other,there"
 
 
-@pytest.mark.parametrize("aggregate", ["mean", "sum"])
+@pytest.mark.parametrize("aggregate", ["mean", "sum", "bytes"])
 def test_only_prediction(model, write, tmp_path, aggregate):
     texts = as_text(f"text {i} of several" for i in range(40))
     how = ["-c", MANY, "--aggregate", aggregate]
@@ -100,6 +101,21 @@ def test_aggregates_differ(model):
     mean, total = (rows_of(run("classify", *model, "-c", MANY, *more, stdin=texts)) for more in ([], ["--aggregate", "sum"]))
     assert [row["index"] for row in mean] != [row["index"] for row in total]
     assert all(abs(sum(row["probabilities"]) - 1) < 1e-12 for row in total)
+
+
+@pytest.mark.parametrize("aggregate", ["mean", "sum", "bytes"])
+def test_aggregates_of_logprobs(model, aggregate):
+    """Probabilities that are not normalised are exp of the aggregate of what logprobs writes."""
+    choices = [*MANY.split(","), "Füße"]
+    texts = as_text(f"text {i} of several" for i in range(5))
+    how = [*model, "--precision", "f32", "-c", ",".join(choices)]
+    full = rows_of(run("logprobs", *how, stdin=texts))
+    rows = rows_of(run("classify", *how, "--multi-label", "--aggregate", aggregate, stdin=texts))
+    for row, of in zip(rows, full, strict=True):
+        logprobs = [completion["logprobs"] for completion in of["completions"]]
+        lengths = {"mean": map(len, logprobs), "sum": [1] * len(choices), "bytes": (len(c.encode()) for c in choices)}
+        expected = [math.exp(sum(tokens) / n) for tokens, n in zip(logprobs, lengths[aggregate])]
+        assert row["probabilities"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_evaluate_only_prediction(model, write, tmp_path):

@@ -96,7 +96,7 @@ def test_banking(capp, smollm2, banking, tmp_path):
     check(capp, smollm2, *banking, tmp_path, {"sum": 0.5, "mean": 0.2})
 
 
-@pytest.mark.parametrize("aggregate", ["mean", "sum"])
+@pytest.mark.parametrize("aggregate", ["mean", "sum", pytest.param("bytes", marks=pytest.mark.long)])
 def test_precision_auto(capp, smollm2, banking, aggregate):
     """What is decided in bfloat16, and again where it is close, is what all classes finished would decide."""
     classes, path = banking

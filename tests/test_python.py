@@ -204,6 +204,35 @@ def test_caches(tiny):
         cache_model(tiny, "")
 
 
+def test_prefixes_of_llama_cpp(tiny, tiny_model):
+    """CAPPr keeps the prefix in the Llama object, which its users hand over with reset_model=False."""
+    from capp.classify import cache, cache_model, log_probs_conditional
+
+    class Llama:
+        model_path = tiny_model
+
+    def scores(model, prefix="", **keywords):
+        prompts = [f"{prefix} {p}".strip() for p in PROMPTS]
+        return log_probs_conditional(prompts, COMPLETIONS, model, **keywords)
+
+    model = Llama()
+    bare, one, two = scores(model), scores(model, "in the"), scores(model, "in the house")
+    with cache(model, "in the") as cached:
+        assert scores(model) == bare and scores(cached, reset_model=True) == bare
+        assert scores(model, reset_model=False) == scores(cached) == scores(cached, reset_model=False)
+        assert cappr_cases.agree(scores(cached), one, 1e-4) is None
+        with cache(model, "house", reset_model=False):
+            nested = scores(model, reset_model=False)
+            assert cappr_cases.agree(nested, two, 1e-4) is None
+            assert log_probs_conditional(PROMPTS, COMPLETIONS, model=model, reset_model=False) == nested
+        assert cappr_cases.agree(scores(model, reset_model=False), one, 1e-4) is None
+    assert scores(model, reset_model=False) == bare
+    kept = cache_model(model, "in the")
+    assert cappr_cases.agree(scores(cache_model(model, "house")), two, 1e-4) is None
+    assert scores(kept, reset_model=True) == bare and scores(model, reset_model=True) == bare
+    assert scores(model, reset_model=False) == bare  # reset for good
+
+
 def test_progress_from_five_prompts(tiny, capsys):
     from capp.classify import predict_proba
 
@@ -266,12 +295,13 @@ def test_models_of_transformers_are_saved_once(library, tiny_model, monkeypatch)
 
 PAIR = """
 import sys
+sys.modules["llama_cpp"] = sys.modules["openai"] = None  # CAPPr imports every backend that it finds
 import numpy as np
 from cappr.huggingface import classify as theirs
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from capp import classify as ours
 tokenizer = PreTrainedTokenizerFast(tokenizer_file=sys.argv[1] + "/tokenizer.json", bos_token="<s>", eos_token="</s>",
-                                    unk_token="<unk>")
+                                    unk_token="<unk>", model_input_names=["input_ids", "attention_mask"])
 pair = AutoModelForCausalLM.from_pretrained(sys.argv[1]).eval(), tokenizer
 prompts, completions = ["the rain in", "another one", "an inn near the"], ["the other", "on", "not there."]
 def flat(module):
@@ -284,6 +314,7 @@ print(len(flat(ours)), worst, same[0] == same[1])
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "qwen3"])
 def test_a_pair_of_transformers(library, kind, fixtures, tmp_path):
     """A small model of transformers in memory, given to CAPPr and to capp."""
@@ -424,7 +455,8 @@ def test_signals_of_others_pass(tiny):
 # ---- Documentation, import -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", ["capp", "capp._aggregate", "capp._example", "capp.classify", "capp.model", "capp.sklearn"])
+@pytest.mark.parametrize("module", ["capp", "capp._aggregate", "capp._example", "capp.classify", "capp.model",
+                                    "capp.remote", "capp.sklearn"])
 def test_examples_in_docstrings(tiny, module):
     found = doctest.testmod(__import__(module, fromlist=["*"]), extraglobs={"model": tiny, "model_path": tiny.path},
                             optionflags=doctest.NORMALIZE_WHITESPACE)
@@ -483,11 +515,47 @@ print(capp.__version__, predict("the cat", ["sat", "ran"], sys.argv[1]) in ("sat
 """
 
 
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([ROOT / "tools" / "wheel.sh", folder, sys.executable], check=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def pythons():
+    """Interpreters from 3.9 on that are here, one a version: on the PATH, and pyenv's."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    found = [shutil.which(f"python3.{minor}") for minor in range(9, 20)] + sorted(pyenv.glob("3.*/bin/python"))
+    found += Path("/usr/bin").glob("python3.[0-9]*")
+    versions = {}
+    for path in filter(None, found):
+        ask = "import sys; print(*sys.version_info[:3], sys.executable)"  # pyenv's commands are scripts
+        done = subprocess.run([path, "-c", ask], capture_output=True, text=True)
+        if done.returncode == 0:
+            *version, executable = done.stdout.split(maxsplit=3)
+            versions.setdefault(tuple(map(int, version)), executable.strip())
+    return {version: path for version, path in versions.items() if version >= (3, 9)}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_the_wheel_on_other_pythons(wheel, tmp_path, tiny_model):
+    versions = pythons()
+    assert versions
+    for version, python in versions.items():
+        folder = tmp_path / ".".join(map(str, version)) / "site-packages"
+        subprocess.run([sys.executable, "-m", "pip", "--python", python, "install", "-q", "--disable-pip-version-check",
+                        "--only-binary", ":all:", "--target", folder, wheel, "numpy", "tqdm"], check=True)
+        done = subprocess.run([python, "-c", USE, tiny_model], env={"PATH": str(tmp_path), "PYTHONPATH": str(folder)},
+                              cwd=tmp_path, capture_output=True, text=True)
+        assert done.stdout.split() == ["0.1.0", "True"], f"Python {version}: {done.stderr}"
+    print("the wheel runs on", *(".".join(map(str, version)) for version in sorted(versions)))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_wheel_runs_in_an_empty_environment(tmp_path, tiny_model):
-    subprocess.run([ROOT / "tools" / "wheel.sh", tmp_path / "dist", sys.executable], check=True)
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
+def test_the_wheel_runs_in_an_empty_environment(wheel, tmp_path, tiny_model):
     assert wheel.name.startswith("capp-") and "-py3-none-manylinux" in wheel.name
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     python = tmp_path / "venv" / "bin" / "python"

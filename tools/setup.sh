@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# setup.sh GROUP...: installs what the groups (build, test, format, lint, coverage) need and is missing here, with apt,
-# as root or through a sudo that asks for no password. Where it may do neither it says the one line to run and exits
-# with 2. Does nothing, quickly, where all is there.
+# setup.sh GROUP...: installs what the groups (build, test, format, lint, coverage, cluster) need and is missing here,
+# with apt, as root or through a sudo that asks for no password. Where it may do neither it says the one line to run and
+# exits with 2. Does nothing, quickly, where all is there.
 set -euo pipefail
 
 missing=()
@@ -40,6 +40,7 @@ for group in "$@"; do
         need locales test -e /usr/share/i18n/locales/de_DE
         need unicode-data test -e /usr/share/unicode/UnicodeData.txt
         ;;
+    cluster) need openjdk-17-jre-headless have java ;;
     *)
         echo "setup.sh: no group is called '$group'" >&2
         exit 2

@@ -6,9 +6,10 @@ import os
 from ctypes import (CFUNCTYPE, POINTER, Structure, byref, c_bool, c_char, c_char_p, c_double, c_float, c_int, c_int32,
                     c_size_t, c_uint, c_uint32, c_uint64, c_void_p)
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 __all__ = ["lib", "byref"]
 
@@ -139,7 +140,7 @@ for _name, _result, *_arguments in [
     _function.restype, _function.argtypes = _result, _arguments
 
 
-def copy_of(address: Any, n: int, dtype) -> np.ndarray:
+def copy_of(address: Any, n: int, dtype: Any) -> npt.NDArray[Any]:
     """n elements at an address of the library's, which may be gone after the callback."""
     return np.frombuffer(ctypes.string_at(address, n * np.dtype(dtype).itemsize), dtype)
 
@@ -147,7 +148,7 @@ def copy_of(address: Any, n: int, dtype) -> np.ndarray:
 class Strings:
     """Texts as an array of capp_str over one block of UTF-8."""
 
-    def __init__(self, texts):
+    def __init__(self, texts: Sequence[str]) -> None:
         encoded = [text.encode() for text in texts]
         self.block = b"".join(encoded)
         self.array = np.empty(len(encoded), STR)

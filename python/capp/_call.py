@@ -35,7 +35,7 @@ class Callbacks:
         self.raised: BaseException | None = None
 
     def guard(self, function: Callable[..., Any]) -> Callable[..., bool]:
-        def guarded(_user, *arguments) -> bool:
+        def guarded(_user: Any, *arguments: Any) -> bool:
             if self.raised is None:
                 try:
                     function(*arguments)
@@ -94,6 +94,6 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, *_error) -> None:
+    def __exit__(self, *_error: Any) -> None:
         if self.bar is not None:
             self.bar.close()

@@ -2,15 +2,18 @@
 a wrong value."""
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 
-def nonempty(value, name: str) -> None:
+def nonempty(value: Any, name: str) -> None:
     if len(value) == 0:
         raise ValueError(f"{name} must not be empty")
 
 
-def nonempty_and_ordered(value, name: str) -> None:
+def nonempty_and_ordered(value: Any, name: str) -> None:
     nonempty(value, name)
     try:
         reversed(value)
@@ -18,7 +21,7 @@ def nonempty_and_ordered(value, name: str) -> None:
         raise TypeError(f"{name} must have an order, as a list or a tuple; {type(value).__name__} has none") from None
 
 
-def completions(value) -> None:
+def completions(value: Any) -> None:
     nonempty_and_ordered(value, "completions")
     if isinstance(value, str):
         raise TypeError("completions must be a sequence of strings, not one string; put it into a list (and set "
@@ -30,14 +33,14 @@ def completions(value) -> None:
         raise ValueError(f"completions {empty} are empty")
 
 
-def end_of_prompt(value) -> None:
+def end_of_prompt(value: Any) -> None:
     if not isinstance(value, str):
         raise TypeError(f'end_of_prompt must be " " or "", not {type(value).__name__}')
     if value not in (" ", ""):
         raise ValueError(f'end_of_prompt must be " " or "", not {value!r}')
 
 
-def prior(value, n: int) -> np.ndarray | None:
+def prior(value: Any, n: int) -> npt.NDArray[np.float64] | None:
     """The prior as an array of its own, or None."""
     if value is None:
         return None
@@ -54,6 +57,6 @@ def prior(value, n: int) -> np.ndarray | None:
     return array
 
 
-def normalize(value, completions) -> None:
+def normalize(value: Any, completions: Any) -> None:
     if value and len(completions) == 1:
         raise ValueError("one completion alone has probability 1; give more completions, or set normalize=False")

@@ -16,17 +16,20 @@ AnyModel = Union[Model, CachedModel, str, "os.PathLike[str]", "tuple[Any, Any]",
 KEPT_FILES = 2  # models opened by their path alone
 
 _lock = threading.Lock()
-_files: OrderedDict[tuple, Model] = OrderedDict()
+_files: OrderedDict[tuple[Any, ...], Model] = OrderedDict()
 _taken_over: weakref.WeakKeyDictionary[Any, Model] = weakref.WeakKeyDictionary()
+# The prefix that a llama_cpp.Llama is at. CAPPr keeps it in the object itself, whose user goes on with that.
+_prefixed: weakref.WeakKeyDictionary[Any, CachedModel] = weakref.WeakKeyDictionary()
 
 
-def _of_file(path: str) -> Model:
+def of_file(path: str, **keywords: Any) -> Model:
+    """The model of a file, with Model's keywords: one that is open already, or a new one, which is kept."""
     found = os.stat(path)
-    key = (os.path.realpath(path), found.st_mtime_ns, found.st_size)
+    key = (os.path.realpath(path), found.st_mtime_ns, found.st_size, *sorted(keywords.items()))
     with _lock:
         model = _files.get(key)
         if model is None or model._handle.closed:
-            model = _files[key] = Model(path)
+            model = _files[key] = Model(path, **keywords)
         _files.move_to_end(key)
         while len(_files) > KEPT_FILES:
             _files.popitem(last=False)
@@ -49,6 +52,32 @@ def _of_transformers(model: Any, tokenizer: Any) -> Model:
         return taken
 
 
+def is_llama(model: Any) -> bool:
+    """Whether model is llama_cpp's, or like it."""
+    return isinstance(getattr(model, "model_path", None), str)
+
+
+def prefix_of_llama(model: Any) -> CachedModel | None:
+    return _prefixed.get(model) if is_llama(model) else None
+
+
+def set_prefix_of_llama(model: Any, cached: CachedModel | None) -> None:
+    """Nothing where model is another kind."""
+    if not is_llama(model):
+        return
+    _prefixed.pop(model, None)
+    if cached is not None:
+        _prefixed[model] = cached
+
+
+def reset(model: AnyModel, wanted: bool) -> AnyModel:
+    """CAPPr's reset_model, of its llama.cpp functions: True, the model without its prefix; False, a Llama with it."""
+    if wanted:
+        set_prefix_of_llama(model, None)
+        return model.model if isinstance(model, CachedModel) else model
+    return prefix_of_llama(model) or model
+
+
 def resolve(model: AnyModel) -> Model | CachedModel:
     """A Model or CachedModel; a path; transformers' (model, tokenizer), taken over through a temporary folder at the
     first call; a llama_cpp.Llama, by its path. A pair whose first is capp's own is that."""
@@ -60,9 +89,9 @@ def resolve(model: AnyModel) -> Model | CachedModel:
     if isinstance(model, (Model, CachedModel)):
         return model
     if isinstance(model, (str, os.PathLike)):
-        return _of_file(os.fspath(model))
+        return of_file(os.fspath(model))
     path = getattr(model, "model_path", None)
     if isinstance(path, str):
-        return _of_file(path)
+        return of_file(path)
     raise TypeError("the model must be a capp.Model, a path, or transformers' (model, tokenizer), not "
                     f"{type(model).__name__}")

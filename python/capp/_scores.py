@@ -68,7 +68,7 @@ class Options:
 
     def aggregate_fn(self, function: Callable[[npt.NDArray[np.float64]], float]) -> Callable[..., float]:
         """A likelihood of the caller's as the logarithm that the library wants."""
-        def logarithm(_user, logprobs, n, _completion) -> float:
+        def logarithm(_user: Any, logprobs: Any, n: int, _completion: Any) -> float:
             try:
                 with np.errstate(divide="ignore"):
                     return float(np.log(function(np.ctypeslib.as_array(logprobs, (n,)).copy())))
@@ -82,8 +82,8 @@ class Options:
 class Examples:
     """capp_examples over blocks of memory."""
 
-    def __init__(self, prompts: Sequence[str], lists: list[Strings], list_of: npt.NDArray[np.intp], n_completions,
-                 prior_addresses, end_of_prompt, normalize) -> None:
+    def __init__(self, prompts: Sequence[str], lists: list[Strings], list_of: npt.NDArray[np.intp], n_completions: Any,
+                 prior_addresses: Any, end_of_prompt: Any, normalize: Any) -> None:
         self.prompts = Strings(prompts)
         self.lists = lists
         self.prior: Any = None  # kept alive with the addresses
@@ -116,7 +116,7 @@ class Examples:
         return made
 
 
-def _run(options: Options, function, examples: Examples, rest: list, show: bool | None) -> None:
+def _run(options: Options, function: Any, examples: Examples, rest: list[Any], show: bool | None) -> None:
     n = len(examples.array)
     with Progress(n, show, "conditional log-probs", options.callbacks) as progress:
         options.raw.progress = progress.function

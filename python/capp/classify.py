@@ -2,12 +2,14 @@
 
 Each function takes one prompt (text, example) or a sequence of them; one gives one result, not a list of one. The model is
 a :class:`capp.Model`, the path of a model file, or a pair (model, tokenizer) of transformers, which is taken over at the
-first call: weights that change afterwards are not seen. `batch_size`, `batch_size_completions`, `reset_model` and
-`logits_all` are CAPPr's; here a memory budget decides, and they change nothing.
+first call: weights that change afterwards are not seen. `batch_size`, `batch_size_completions` and `logits_all` are
+CAPPr's; here a memory budget decides, and they change nothing. `reset_model` is of its functions for llama.cpp: False, and
+a `llama_cpp.Llama` has the prefix that :func:`cache` gave it; True, and a cached model has none.
 """
 from __future__ import annotations
 
 import functools
+import inspect
 from contextlib import contextmanager
 from typing import Any, Callable, Iterator, Sequence
 
@@ -17,7 +19,7 @@ import numpy.typing as npt
 from capp import _check, _scores
 from capp._aggregate import agg_log_probs, posterior_prob
 from capp._example import Example
-from capp._resolve import AnyModel, resolve
+from capp._resolve import AnyModel, prefix_of_llama, reset, resolve, set_prefix_of_llama
 from capp.model import CachedModel, Model
 
 __all__ = ["agg_log_probs", "cache", "cache_model", "log_probs_conditional", "log_probs_conditional_examples", "predict",
@@ -26,12 +28,18 @@ __all__ = ["agg_log_probs", "cache", "cache_model", "log_probs_conditional", "lo
 
 def _takes_capprs_names(function: Callable[..., Any]) -> Callable[..., Any]:
     """CAPPr calls the model `model_and_tokenizer` or `model`, by the backend."""
+    place = list(inspect.signature(function).parameters).index("model")
+
     @functools.wraps(function)
-    def named(*arguments: Any, model_and_tokenizer: Any = None, reset_model: bool = True, **keywords: Any) -> Any:
+    def named(*arguments: Any, model_and_tokenizer: Any = None, reset_model: bool | None = None, **keywords: Any) -> Any:
         if model_and_tokenizer is not None:
             if "model" in keywords:
                 raise TypeError("model and model_and_tokenizer are two names of one argument; give one")
             keywords["model"] = model_and_tokenizer
+        if reset_model is not None and "model" in keywords:
+            keywords["model"] = reset(keywords["model"], reset_model)
+        elif reset_model is not None and len(arguments) > place:
+            arguments = (*arguments[:place], reset(arguments[place], reset_model), *arguments[place + 1:])
         return function(*arguments, **keywords)
 
     return named
@@ -188,9 +196,9 @@ def log_probs_conditional_examples(examples: Example | Sequence[Example], model:
     return out[0] if isinstance(examples, Example) else out
 
 
-def _prepare(prompts, completions, model, prior, end_of_prompt, normalize, discount_completions,
-             log_marg_probs_completions, batch_size, aggregate, domain_prompt, class_of):
-    """Checked arguments as what the library takes: options, rows, number of classes."""
+def _check_choice(completions: Any, prior: Any, normalize: Any, discount_completions: float,
+                  log_marg_probs_completions: Any, class_of: Any) -> tuple[npt.NDArray[np.float64] | None, int]:
+    """What must fit the completions. Returns the prior as an array, and the number of classes."""
     n_classes = len(completions)
     if class_of is not None:
         if len(class_of) != len(completions):
@@ -200,6 +208,15 @@ def _prepare(prompts, completions, model, prior, end_of_prompt, normalize, disco
     _check.normalize(normalize, range(n_classes))
     if not discount_completions and log_marg_probs_completions is not None:
         raise TypeError("log_marg_probs_completions is given, but without discount_completions it would not be used")
+    return prior, n_classes
+
+
+def _prepare(prompts: Any, completions: Any, model: AnyModel, prior: Any, end_of_prompt: str, normalize: Any,
+             discount_completions: float, log_marg_probs_completions: Any, batch_size: int, aggregate: Any,
+             domain_prompt: str | None, class_of: Any) -> tuple[_scores.Options, _scores.Examples, int]:
+    """Checked arguments as what the library takes: options, rows, number of classes."""
+    prior, n_classes = _check_choice(completions, prior, normalize, discount_completions, log_marg_probs_completions,
+                                     class_of)
     _check.nonempty_and_ordered(prompts, "prompts")
     listed_completions = _completions(completions)
     _check.end_of_prompt(end_of_prompt)
@@ -392,7 +409,9 @@ def cache_model(model: AnyModel, prefixes: str | Sequence[str], logits_all: bool
     True
     """
     _check.nonempty_and_ordered(prefixes, "prefixes")
-    return _like(model, CachedModel(resolve(model), _texts(prefixes, "prefixes")))
+    made = CachedModel(prefix_of_llama(model) or resolve(model), _texts(prefixes, "prefixes"))
+    set_prefix_of_llama(model, made)
+    return _like(model, made)
 
 
 @contextmanager
@@ -421,9 +440,13 @@ def cache(model: AnyModel | None = None, prefixes: str | Sequence[str] = "", cle
 clear_cache_on_exit=False, or use cache_model, to keep it
     """
     given = model if model_and_tokenizer is None else model_and_tokenizer
+    if reset_model:
+        set_prefix_of_llama(given, None)
+    before = prefix_of_llama(given)
     made = cache_model(given, prefixes if prefix is None else prefix)
     try:
         yield made
     finally:
+        set_prefix_of_llama(given, before)
         if clear_cache_on_exit:
             (made[0] if isinstance(made, tuple) else made).clear()

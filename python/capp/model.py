@@ -235,15 +235,14 @@ class Model:
         >>> isinstance(model.generate("the cat", 3), str)
         True
         """
-        single = isinstance(prompts, str)
-        texts = Strings([prompts] if single else list(prompts))
+        texts = Strings([prompts] if isinstance(prompts, str) else list(prompts))
         ends, callbacks, out = Strings(stop), Callbacks(), []
         options = _abi.GenerateOptions()
         lib.capp_generate_options_init(byref(options))
         options.max_tokens, options.ignore_eos, options.parse_special = max_tokens, ignore_eos, self.parse_special
         options.stop, options.n_stop = ends.address, len(ends.array)
 
-        def take(result) -> None:
+        def take(result: Any) -> None:
             text = result.contents.text
             out.append(ctypes.string_at(text.data, text.size).decode(errors="replace") if text.size else "")
 
@@ -251,7 +250,7 @@ class Model:
             options.progress = progress.function
             run(self, lib.capp_generate, [texts.address, len(texts.array), byref(options),
                                           _abi.GenerationFn(callbacks.guard(take)), None], callbacks)
-        return out[0] if single else out
+        return out[0] if isinstance(prompts, str) else out
 
 
 _unpickled: weakref.WeakValueDictionary[tuple[Any, ...], Model] = weakref.WeakValueDictionary()
@@ -265,7 +264,7 @@ def _opened(path: str, keywords: dict[str, Any]) -> Model:
     return model
 
 
-def run(model: Model, function, arguments: list, callbacks: Callbacks) -> None:
+def run(model: Model, function: Any, arguments: list[Any], callbacks: Callbacks) -> None:
     """Calls a function of the library in a session of the model. arguments: those between session and error."""
     err = _abi.Error()
     with model._handle.session() as session:

@@ -127,13 +127,14 @@ class CompletionClassifier(ClassifierMixin, BaseEstimator):
         self._named = self._phrasings(labels)
         if len(self._named) < 2:
             raise ValueError(f"there must be two classes or more, not {len(self._named)}")
-        self.classes_ = np.unique(np.array(list(self._named)))
+        self.classes_: npt.NDArray[Any] = np.unique(np.array(list(self._named)))
         n = len(self.classes_)
-        self.prior_ = np.full(n, 1 / n)
+        self.prior_: npt.NDArray[np.float64] = np.full(n, 1 / n)
         if self.prior is not None:  # in the order of classes; classes_ are sorted
             order = [list(self._named).index(label) for label in self.classes_]
             self.prior_ = np.asarray(self.prior, float)[order]
-        self.temperature_, self.bias_ = 1.0, np.zeros(n)
+        self.temperature_ = 1.0
+        self.bias_: npt.NDArray[np.float64] = np.zeros(n)
         if labels is not None and self.calibration:
             self._learn(X, labels)
         return self

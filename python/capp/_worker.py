@@ -1,0 +1,149 @@
+"""What a worker of a cluster does with a batch of rows: what :mod:`capp.spark` and :mod:`capp.ray` have in common.
+
+A Job is made where the program runs, which hears at once what is wrong with its arguments; it travels to the workers by
+pickle, as a path and options. A worker opens the model at its first batch and keeps it, whatever jobs come to it.
+"""
+from __future__ import annotations
+
+import inspect
+import os
+from typing import Any, Callable, Mapping, Sequence
+
+from capp import _check, classify
+from capp._example import Example
+from capp._resolve import of_file
+from capp.errors import CappError
+from capp.model import Model
+
+FUNCTIONS = ("predict", "predict_proba", "log_probs_conditional", "token_logprobs")
+OF_EXAMPLES = ("end_of_prompt", "normalize")  # options where rows bring their own completions
+ERRORS = ("raise", "null")
+# What is the job's own affair, or changes nothing here.
+OURS = {"prompts", "texts", "completions", "model", "show_progress_bar", "batch_size", "batch_size_completions", "_kwargs"}
+
+
+def is_missing(value: Any) -> bool:
+    """None, NaN and pandas' NA: how tables have NULL."""
+    return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value)
+
+
+def _options_of(function: str, own_completions: bool) -> tuple[str, ...]:
+    """Names of the options that a job of the function takes."""
+    if own_completions:
+        return OF_EXAMPLES
+    return tuple(name for name in inspect.signature(getattr(classify, function)).parameters if name not in OURS)
+
+
+def _checked_model(model: Any, options: Mapping[str, Any] | None) -> tuple[str, dict[str, Any]]:
+    """Path and keywords of a model that need not be where the program runs."""
+    if isinstance(model, Model):
+        if options is not None:
+            raise TypeError("model_options belong to a path; this capp.Model has its own")
+        return model.path, dict(model._keywords)
+    if not isinstance(model, (str, os.PathLike)):
+        raise TypeError("the model must be a path that every worker sees, or a capp.Model of one, not "
+                        f"{type(model).__name__}")
+    given = dict(options or {})
+    known = [name for name in inspect.signature(Model).parameters if name != "path"]
+    for name in given:
+        if name not in known:
+            raise TypeError(f"{name!r} is no option of a model; there are {', '.join(known)}")
+    return os.fspath(model), given
+
+
+class Job:
+    """A function of :mod:`capp.classify` for many batches: everything but the rows."""
+
+    def __init__(self, function: str, model: Any, completions: Sequence[str] | None, options: Mapping[str, Any], *,
+                 model_options: Mapping[str, Any] | None = None, errors: str = "raise") -> None:
+        if function not in FUNCTIONS:
+            raise ValueError(f"function must be one of {', '.join(FUNCTIONS)}, not {function!r}")
+        if errors not in ERRORS:
+            raise ValueError(f'errors must be "raise" or "null", not {errors!r}')
+        self.function, self.options, self.errors = function, dict(options), errors
+        self.own_completions = completions is None and function != "token_logprobs"
+        known = _options_of(function, self.own_completions)
+        for name in options:
+            if name not in known:
+                where = " where rows bring their own completions" if self.own_completions else ""
+                raise TypeError(f"{function} takes no option {name!r}{where}; there are {', '.join(known)}")
+        self.path, self.keywords = _checked_model(model, model_options)
+        self.live = model if isinstance(model, Model) else None  # where the job is made; it does not travel
+        self.width: int | None = None  # of the results, where they are arrays that are all as long
+        self.completions = None if completions is None else self._checked(completions)
+        if "end_of_prompt" in options:
+            _check.end_of_prompt(options["end_of_prompt"])
+
+    def _checked(self, completions: Sequence[str]) -> list[str]:
+        listed = classify._completions(completions)
+        names = ("prior", "log_marg_probs_completions", "class_of")
+        normalize = self.options.get("normalize", self.function == "predict_proba")
+        prior, marginals, class_of = map(self.options.get, names)
+        discount = self.options.get("discount_completions", 0.0)
+        _, n = classify._check_choice(listed, prior, normalize, discount, marginals, class_of)
+        self.width = n if self.function == "predict_proba" else None
+        if self.function == "predict" and len(listed) == 1:
+            raise ValueError("one completion alone is no choice")
+        return listed
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "live": None}
+
+    def open(self, threads: int, find: Callable[[str], str] = str) -> Model:
+        """The model, of the path that `find` makes of the job's. threads: those that the engine gives a worker."""
+        if self.live is not None:
+            return self.live
+        return of_file(find(self.path), **{**self.keywords, "threads": self.keywords.get("threads") or threads})
+
+    def __call__(self, model: Model, prompts: Sequence[Any], completions: Sequence[Any] | None = None) -> list[Any]:
+        """One result for each row, None where the prompt or its completions are missing. completions: [row], where the
+        rows bring their own."""
+        columns = [prompts] if completions is None else [prompts, completions]
+        out: list[Any] = [None] * len(prompts)
+        rows, places = [], []
+        for i, values in enumerate(zip(*columns)):
+            row = None if any(map(is_missing, values)) else self._row(*values)
+            if row is not None:
+                rows.append(row)
+                places.append(i)
+        for i, result in zip(places, self._scored(model, rows)):
+            out[i] = result
+        return out
+
+    def _row(self, prompt: Any, completions: Sequence[str] | None = None) -> Any:
+        """A prompt or an Example that can be scored, but for its length. None where there is none and errors are NULL."""
+        try:
+            if not isinstance(prompt, str):
+                raise TypeError(f"a prompt must be a text, not {type(prompt).__name__}")
+            if not prompt:
+                raise ValueError('a prompt is empty; leave such rows out, or make them NULL by errors="null"')
+            if completions is None:
+                return prompt
+            return Example(prompt, list(completions), **{"normalize": self.function == "predict_proba", **self.options})
+        except ValueError:
+            if self.errors == "null":
+                return None
+            raise
+
+    def _function(self, model: Model, rows: list[Any]) -> list[Any]:
+        if not rows:
+            return []
+        if self.own_completions:
+            return list(getattr(classify, self.function + "_examples")(rows, model, show_progress_bar=False))
+        given = [] if self.completions is None else [self.completions]
+        return list(getattr(classify, self.function)(rows, *given, model, show_progress_bar=False, **self.options))
+
+    def _scored(self, model: Model, rows: list[Any]) -> list[Any]:
+        """A row that is too long for the model ends the job, or its result is None."""
+        out: list[Any] = []
+        while True:
+            rest = rows[len(out):]
+            try:
+                return out + self._function(model, rest)
+            except CappError as error:
+                if error.row is None:
+                    raise
+                if self.errors == "raise":
+                    text = rest[error.row] if isinstance(rest[error.row], str) else rest[error.row].prompt
+                    raise type(error)(f'{error} (it begins {text[:60]!r}; errors="null" makes such rows NULL)') from error
+                out += [*self._function(model, rest[:error.row]), None]

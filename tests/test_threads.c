@@ -1,0 +1,117 @@
+/* Threads of the caller on one model at the same time, each with a session of its own: the bits that each has alone.
+ * Under ThreadSanitizer (make check) it is seen too that nothing of the model is written. */
+#include <pthread.h>
+#include <unistd.h>
+
+#include "capp.h"
+#include "scoring.h"
+#include "test.h"
+#include "tiny.h"
+
+enum { THREADS = 4, ROWS = 12, TURNS = 2 };
+
+typedef struct work {
+    const capp_model *model;
+    const row *rows; /* [ROWS] */
+    pthread_barrier_t *start;
+    scores *scores; /* [ROWS] of the last turn */
+    size_t prediction[ROWS];
+    char text[ROWS][64]; /* generated */
+    pthread_t thread;
+} work;
+
+static bool keep_generated(void *user, const capp_generation *result) {
+    work *w = user;
+    snprintf(w->text[result->row], sizeof w->text[result->row], "%.*s", (int)result->text.size, result->text.data);
+    return true;
+}
+
+static void take_turn(work *w, capp_session *session) {
+    capp_error err;
+    capp_example examples[ROWS], choices[ROWS];
+    capp_str prompts[ROWS];
+    capp_generate_options options;
+    size_t n_choices = 0;
+    for (size_t i = 0; i < ROWS; i++) {
+        examples[i] = w->rows[i].example;
+        prompts[i] = capp_str_of("the code of a bee");
+        prompts[i].size -= i % 7;
+        if (examples[i].n_completions > 1) choices[n_choices++] = examples[i];
+    }
+    if (w->scores) free_scores(w->scores, ROWS);
+    w->scores = calloc(ROWS, sizeof *w->scores);
+    CHECK(w->scores);
+    CHECK_OK(capp_score(session, examples, ROWS, NULL, keep, w->scores, &err), err);
+    CHECK_OK(capp_predict(session, choices, n_choices, NULL, w->prediction, &err), err);
+    capp_generate_options_init(&options);
+    options.max_tokens = 4;
+    CHECK_OK(capp_generate(session, prompts, ROWS, &options, keep_generated, w, &err), err);
+}
+
+/* A new session each turn, used twice: cold, and with what is hot. */
+static void *run(void *user) {
+    work *w = user;
+    capp_error err;
+    if (w->start) pthread_barrier_wait(w->start);
+    for (size_t turn = 0; turn < TURNS; turn++) {
+        capp_session *session;
+        CHECK_OK(capp_session_open(&session, w->model, &err), err);
+        take_turn(w, session);
+        take_turn(w, session);
+        capp_session_free(session);
+    }
+    return NULL;
+}
+
+static bool same(const work *a, const work *b) {
+    for (size_t i = 0; i < ROWS; i++)
+        if (a->scores[i].n != b->scores[i].n ||
+            memcmp(a->scores[i].logprobs, b->scores[i].logprobs, a->scores[i].n * sizeof(float)) ||
+            strcmp(a->text[i], b->text[i]))
+            return false;
+    return !memcmp(a->prediction, b->prediction, sizeof a->prediction);
+}
+
+static void check_threads(const char *arch, int workers) {
+    static work alone[THREADS], together[THREADS];
+    capp_model_options options;
+    capp_model *model;
+    capp_error err;
+    pthread_barrier_t start;
+    row *rows[THREADS];
+    char path[64];
+    tiny_model_file(arch, 3, path);
+    capp_model_options_init(&options);
+    options.threads = workers;
+    CHECK_OK(capp_model_open(&model, path, &options, &err), err);
+    CHECK(!pthread_barrier_init(&start, NULL, THREADS));
+    for (size_t i = 0; i < THREADS; i++) {
+        rows[i] = make_rows(20 + i, ROWS);
+        alone[i] = (work){.model = model, .rows = rows[i]};
+        together[i] = (work){.model = model, .rows = rows[i], .start = &start};
+        run(&alone[i]);
+    }
+    CHECK(!same(&alone[0], &alone[1])); /* the comparison itself */
+    for (size_t i = 0; i < THREADS; i++) CHECK(!pthread_create(&together[i].thread, NULL, run, &together[i]));
+    for (size_t i = 0; i < THREADS; i++) CHECK(!pthread_join(together[i].thread, NULL));
+    for (size_t i = 0; i < THREADS; i++) {
+        if (!same(&alone[i], &together[i])) FAIL("%s: thread %zu has other bits than alone", arch, i);
+        free_scores(alone[i].scores, ROWS), free_scores(together[i].scores, ROWS), free(rows[i]);
+    }
+    pthread_barrier_destroy(&start);
+    capp_model_free(model);
+    unlink(path);
+}
+
+TEST(same_bits_in_four_threads_llama) {
+    check_threads("llama", 1);
+}
+TEST(same_bits_in_four_threads_of_two_workers) {
+    check_threads("llama", 2);
+}
+TEST(same_bits_in_four_threads_gemma3) {
+    check_threads("gemma3", 1);
+}
+TEST(same_bits_in_four_threads_gpt2) {
+    check_threads("gpt2", 1);
+}
