@@ -179,6 +179,14 @@ CAPP_API capp_status capp_detokenize(const capp_model *model, const int32_t *ids
 /* Ends what a function of this header says is ended by capp_free. p may be NULL. */
 CAPP_API void capp_free(void *p);
 
+/* ---- Chat templates ---------------------------------------------------------------------------------------------- */
+
+/* A turn of a conversation. */
+typedef struct capp_message {
+    capp_str role; /* "system", "user", "assistant" or what else the template knows: letters, digits and underscores */
+    capp_str content;
+} capp_message;
+
 /* ---- Sessions ------------------------------------------------------------------------------------------------ */
 
 typedef struct capp_session capp_session;
