@@ -159,6 +159,10 @@ capp_status capp_model_open(capp_model **out, const char *path, const capp_model
     model->memory = options->memory ? options->memory : default_memory();
     model->context = options->context;
     model->precision = options->precision;
+    if (!(model->path = copy_string(capp_str_of(path)))) {
+        st = capp_fail_memory(err, "the model");
+        goto done;
+    }
     if (is_tokenizer(path, options)) {
         st = open_tokenizer(model, path, options, err);
         model->load_seconds = capp_seconds() - start;
@@ -191,6 +195,7 @@ void capp_model_free(capp_model *model) {
     capp_source_close(&model->source);
     capp_free(model->architecture);
     capp_free(model->name);
+    capp_free(model->path);
     capp_free(model);
 }
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "session.h"
+#include "chat.h"
 
 typedef struct teller {
     capp_describe_fn fn;
@@ -83,6 +83,29 @@ static void tell_model(teller *t, const capp_source *s) {
          (size_t)h.layers * h.kv_heads * h.head_dim * 2 * sizeof(float));
 }
 
+/* Whether each chat template is one that capp renders. */
+static void tell_chat(teller *t, const capp_source *s, const capp_vocab *vocab) {
+    capp_templates all;
+    capp_error err;
+    if (capp_chat_templates(&all, s, capp_source_path(s), &err) != CAPP_OK) {
+        tell(t, "tokenizer", "chat template", "no: %s", err.message);
+        return;
+    }
+    if (!all.n) tell(t, "tokenizer", "chat template", "none");
+    for (size_t i = 0; i < all.n; i++) {
+        char key[100] = "chat template";
+        if (strcmp(all.at[i].name, "default") != 0) snprintf(key, sizeof key, "chat template %.60s", all.at[i].name);
+        capp_status st = capp_chat_try(&all.at[i], vocab, &err);
+        if (st == CAPP_OK)
+            tell(t, "tokenizer", key, "renders");
+        else if (st == CAPP_EINVAL)
+            tell(t, "tokenizer", key, "renders, without a system's turn: %s", err.message);
+        else
+            tell(t, "tokenizer", key, "no: %s", err.message);
+    }
+    capp_templates_free(&all);
+}
+
 static void tell_tokenizer(teller *t, const capp_source *s) {
     capp_vocab *vocab;
     capp_vocab_info info;
@@ -101,6 +124,7 @@ static void tell_tokenizer(teller *t, const capp_source *s) {
     tell(t, "tokenizer", "eos", "%d", info.eos);
     tell(t, "tokenizer", "space before a completion", "%s",
          info.completion_needs_space ? "put there by capp" : "put there by the tokenizer");
+    tell_chat(t, s, vocab);
     capp_vocab_free(vocab);
 }
 

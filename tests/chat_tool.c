@@ -61,7 +61,8 @@ static void render(const capp_jinja *t, capp_json line) {
         texts[n_texts++] = decode(capp_json_get(w.value, "role"), &messages[n].role);
         texts[n_texts++] = decode(capp_json_get(w.value, "content"), &messages[n].content);
     }
-    for (capp_json_walk w = capp_json_begin(capp_json_get(line, "tokens")); capp_json_next(&w) && n_tokens < MOST / 2;) {
+    for (capp_json_walk w = capp_json_begin(capp_json_get(line, "tokens"));
+         capp_json_next(&w) && n_tokens < MOST / 2;) {
         capp_str name;
         texts[n_texts++] = decode(w.name, &name);
         texts[n_texts] = decode(w.value, &tokens[n_tokens].text);

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SECOND = {"base"}
 THIRD = {"base", "file", "plan", "kernel", "score", "decide"}
 MAY_INCLUDE = {
-    "base": set(), "file": SECOND, "plan": SECOND, "kernel": SECOND, "score": SECOND, "decide": SECOND,
+    "base": set(), "chat": {"base", "file", "token"}, "file": SECOND, "plan": SECOND, "kernel": SECOND, "score": SECOND, "decide": SECOND,
     "model": THIRD, "token": THIRD, "forward": THIRD | {"model", "token"},
 }  # fmt: skip
 

@@ -158,8 +158,7 @@ static capp_status may_have_special(capp_hf_run *run, capp_str raw, const uint8_
     return st;
 }
 
-static capp_status cut_normalised(capp_hf_run *run, capp_str raw, const uint8_t *given, size_t first,
-                                  capp_error *err) {
+static capp_status cut_normalised(capp_hf_run *run, capp_str raw, const uint8_t *given, size_t first, capp_error *err) {
     capp_str text;
     bool special = run->parse_special;
     capp_status st = CAPP_OK;
