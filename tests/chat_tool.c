@@ -1,7 +1,7 @@
 /* chat_tool < cases: renders chat templates. A line is one JSON object: {"template": text, "messages": [{"role",
- * "content"}, ...], "variables": {...}, "tokens": {"bos_token": text, ...}, "now": seconds}, all but the first left out
- * where there is none. For each, a line out: {"text": ..., "given": "0011..."} (a digit for each byte), or {"error":
- * message, "status": name}. The template of the line before is kept where it is the same. */
+ * "content"}, ...], "variables": {...}, "tokens": {"bos_token": text, ...}, "now": seconds}, each left out where
+ * there is none; the template, where it is that of the line before. For each, a line out: {"text": ..., "given":
+ * "0011..."} (a digit for each byte), or {"error": message, "status": name}. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,10 +86,11 @@ static void render(const capp_jinja *t, capp_json line) {
 }
 
 int main(void) {
-    char *line = NULL, *before = NULL;
+    char *line = NULL;
     size_t capacity = 0;
     capp_jinja *t = NULL;
-    capp_error err;
+    capp_status st = CAPP_EINVAL;
+    capp_error err = {.message = "no template yet"};
     for (ssize_t n; (n = getline(&line, &capacity, stdin)) > 0;) {
         capp_json root;
         capp_str source;
@@ -97,18 +98,19 @@ int main(void) {
             fprintf(stderr, "chat_tool: %s\n", err.message);
             return 2;
         }
-        char *text = decode(capp_json_get(root, "template"), &source);
-        bool same = t && before && !strcmp(before, text);
-        if (!same) {
+        if (capp_json_get(root, "template")) {
+            char *text = decode(capp_json_get(root, "template"), &source);
             capp_jinja_free(t);
-            if (capp_jinja_open(&t, source, &err) != CAPP_OK) print_error(&err);
+            st = capp_jinja_open(&t, source, &err);
+            free(text);
         }
-        free(before);
-        before = text;
-        if (t) render(t, root);
+        if (st == CAPP_OK)
+            render(t, root);
+        else
+            print_error(&err);
+        fflush(stdout);
     }
     capp_jinja_free(t);
-    free(before);
     free(line);
     return 0;
 }

@@ -1,5 +1,6 @@
 """Chat templates by jinja2, set up as transformers sets it up (utils/chat_template_utils.py): the reference of
 src/chat."""
+import copy
 import json
 from datetime import datetime
 
@@ -47,7 +48,7 @@ def render(case):
     if key not in _compiled:
         _compiled[key] = environment(now).from_string(case["template"])
     variables = {"messages": case.get("messages", []), "tools": None, "documents": None, "add_generation_prompt": True,
-                 **case.get("tokens", {}), **case.get("variables", {})}
+                 **case.get("tokens", {}), **copy.deepcopy(case.get("variables", {}))}
     return _compiled[key].render(**variables)
 
 

@@ -1,6 +1,7 @@
 /* Tests, value is name, and the functions that templates are given. */
 #define _GNU_SOURCE
 #include <locale.h>
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -87,13 +88,19 @@ static const struct {
     {"sameas", SAME},
 };
 
-static bool divides(capp_jrun *r, capp_jval v, int64_t by, int64_t rest) {
-    int64_t value;
-    if (!capp_jinteger(v, &value) || !by) {
-        capp_jfail(r, CAPP_EINVAL, "whether a %s is divisible", capp_jkind_name(v));
+/* v % by == rest, as Python takes the remainder: its sign is that of by, which is above 0 where rest is not 0. */
+static bool divides(capp_jrun *r, capp_jval v, capp_jval by, int64_t rest) {
+    int64_t value, divisor;
+    if (!capp_jis_number(v) || !capp_jis_number(by) || capp_jnumber(by) == 0) {
+        capp_jfail(r, CAPP_EINVAL, "whether a %s is divisible by a %s", capp_jkind_name(v), capp_jkind_name(by));
         return false;
     }
-    return by == -1 ? !rest : value % by == rest || value % by == -rest;
+    if (!capp_jinteger(v, &value) || !capp_jinteger(by, &divisor)) {
+        double left = fmod(capp_jnumber(v), capp_jnumber(by));
+        return (left < 0 && rest ? left + capp_jnumber(by) : left) == (double)rest;
+    }
+    int64_t left = divisor == -1 ? 0 : value % divisor;
+    return (left < 0 && rest ? left + divisor : left) == rest;
 }
 
 static bool same_as(capp_jrun *r, capp_jval a, capp_jval b) {
@@ -104,11 +111,8 @@ static bool same_as(capp_jrun *r, capp_jval a, capp_jval b) {
 }
 
 static bool with_argument(capp_jrun *r, enum check which, capp_jval v, capp_jval other) {
-    int64_t by;
     switch (which) {
-    case DIVISIBLE:
-        if (!capp_jinteger(other, &by)) by = 0;
-        return divides(r, v, by, 0);
+    case DIVISIBLE: return divides(r, v, other, 0);
     case EQUAL: return capp_jequal(r, v, other);
     case UNEQUAL: return !capp_jequal(r, v, other);
     case LESS: return capp_jcompare(r, v, other, "<") < 0;
@@ -140,8 +144,8 @@ static bool alone(capp_jrun *r, enum check which, capp_jval v) {
     case CALLABLE: return v.kind >= CAPP_J_LOOP || v.kind == CAPP_J_UNDEFINED;
     case LOWER:
     case UPPER: return capp_jis_case(capp_jtext(r, v), which == UPPER);
-    case ODD: return divides(r, v, 2, 1);
-    default: return divides(r, v, 2, 0);
+    case ODD: return divides(r, v, capp_jint(2), 1);
+    default: return divides(r, v, capp_jint(2), 0);
     }
 }
 

@@ -102,7 +102,7 @@ capp_jval capp_jitem(capp_jrun *r, capp_jval of, capp_jval key) {
     return capp_jundefined(r, name);
 }
 
-/* Python's slice.indices: from, towards and step over n items. False: undefined, as where a bound is no integer. */
+/* Python's slice.indices: from, towards and step over n items. False: a bound is no integer, or the step 0. */
 static bool slice_bounds(const capp_jval bound[3], int64_t n, int64_t *from, int64_t *to, int64_t *step) {
     int64_t value[3] = {0, 0, 1};
     bool given[3];
@@ -129,7 +129,7 @@ static bool slice_bounds(const capp_jval bound[3], int64_t n, int64_t *from, int
 static capp_jval slice_list(capp_jrun *r, capp_jval of, const capp_jval bound[3]) {
     int64_t from, to, step;
     if (!slice_bounds(bound, (int64_t)of.of.list->n, &from, &to, &step))
-        return capp_jundefined(r, capp_str_of("a slice"));
+        return capp_jfail(r, CAPP_EINVAL, "the bounds of a slice must be whole numbers, its step not 0");
     capp_jval out = capp_jlist_new(r, of.kind, 0);
     for (; r->status == CAPP_OK && (step > 0 ? from < to : from > to); from += step)
         capp_jlist_push(r, out, of.of.list->at[from]);
@@ -143,7 +143,7 @@ static capp_jval slice(capp_jrun *r, const capp_jnode *node) {
     if (r->status != CAPP_OK) return nothing;
     if (of.kind == CAPP_J_UNDEFINED) return is_undefined(r, of);
     if (of.kind == CAPP_J_LIST || of.kind == CAPP_J_TUPLE) return slice_list(r, of, bound);
-    if (of.kind != CAPP_J_STR) return capp_jundefined(r, capp_str_of("a slice"));
+    if (of.kind != CAPP_J_STR) return capp_jfail(r, CAPP_EINVAL, "a slice of a %s", capp_jkind_name(of));
     capp_jval parted = slice_list(r, capp_jwalk(r, of), bound);
     if (r->status != CAPP_OK || parted.kind != CAPP_J_LIST) return parted;
     capp_jbuffer b = {0};
@@ -213,9 +213,9 @@ static const char *op_name(int op, char buffer[2]) {
 
 static capp_jval bad_operands(capp_jrun *r, int op, capp_jval a, capp_jval b) {
     char buffer[2];
-    if (a.kind == CAPP_J_UNDEFINED) return is_undefined(r, a);
-    if (b.kind == CAPP_J_UNDEFINED) return is_undefined(r, b);
     bool format = op == '%' && a.kind == CAPP_J_STR;
+    if (a.kind == CAPP_J_UNDEFINED) return is_undefined(r, a);
+    if (b.kind == CAPP_J_UNDEFINED && !format) return is_undefined(r, b);
     return capp_jfail(r, format ? CAPP_EUNSUPPORTED : CAPP_EINVAL, "'%s' is not supported between %s and %s",
                       op_name(op, buffer), capp_jkind_name(a), capp_jkind_name(b));
 }

@@ -77,21 +77,25 @@ static capp_jval to_string(capp_jrun *r, capp_jval input, const capp_jval *a) {
     return capp_jpart(r, s, 0, s->size);
 }
 
+/* Lines by str.splitlines, whatever ends them; the first one is not indented unless asked for. */
 static capp_jval indent(capp_jrun *r, capp_jval input, const capp_jval *a) {
     int64_t width = 4;
-    capp_jbuffer b = {0}, step = {0};
-    const capp_jstr *s = capp_jtext(r, input);
+    capp_jbuffer b = {0}, step = {0}, whole = {0};
     bool text = a[0].kind == CAPP_J_STR, first = capp_jtruth(a[1]), blank = capp_jtruth(a[2]);
+    if (input.kind != CAPP_J_STR) return bad(r, "indent", input);
     if (!text && a[0].kind != CAPP_J_UNDEFINED && !capp_jinteger(a[0], &width)) return bad(r, "indent by", a[0]);
     for (; !text && width > 0 && r->status == CAPP_OK; width--) capp_jput_text(r, &step, " ");
-    capp_jval made = capp_jbuffer_str(r, &step);
+    capp_jput(r, &whole, input.of.str);
+    capp_jput_text(r, &whole, "\n");
+    capp_jval made = capp_jbuffer_str(r, &step), all = capp_jbuffer_str(r, &whole);
     if (r->status != CAPP_OK) return nothing;
     const capp_jstr *by = text ? a[0].of.str : made.of.str;
-    if (first) capp_jput(r, &b, by);
-    for (size_t at = 0; at < s->size && r->status == CAPP_OK; at++) {
-        capp_jput_bytes(r, &b, s->text + at, 1, s->given[at]);
-        bool more = at + 1 < s->size;
-        if (s->text[at] == '\n' && (blank || (more && s->text[at + 1] != '\n'))) capp_jput(r, &b, by);
+    capp_jval lines = capp_jsplit_lines(r, all.of.str, false);
+    for (size_t i = 0; r->status == CAPP_OK && i < lines.of.list->n; i++) {
+        const capp_jstr *line = lines.of.list->at[i].of.str;
+        if (i) capp_jput_text(r, &b, "\n");
+        if (i ? blank || line->size : first) capp_jput(r, &b, by);
+        capp_jput(r, &b, line);
     }
     return capp_jbuffer_str(r, &b);
 }
@@ -154,6 +158,7 @@ static capp_jval to_int(capp_jrun *r, capp_jval input, const capp_jval *a) {
     if (input.kind == CAPP_J_FLOAT)
         return isfinite(input.of.number) && fabs(input.of.number) < 0x1p63 ? capp_jint((int64_t)input.of.number)
                                                                            : otherwise;
+    if (input.kind == CAPP_J_UNDEFINED) return bad(r, "int", input);
     if (input.kind != CAPP_J_STR) return otherwise;
     if (text_integer(input.of.str, &value)) return capp_jint(value);
     for (size_t i = 0; i < input.of.str->size; i++)
@@ -164,6 +169,7 @@ static capp_jval to_int(capp_jrun *r, capp_jval input, const capp_jval *a) {
 
 static capp_jval to_float(capp_jrun *r, capp_jval input, const capp_jval *a) {
     int64_t value;
+    if (input.kind == CAPP_J_UNDEFINED) return bad(r, "float", input);
     if (capp_jis_number(input)) return capp_jfloat(capp_jnumber(input));
     if (input.kind == CAPP_J_STR && text_integer(input.of.str, &value)) return capp_jfloat((double)value);
     if (input.kind == CAPP_J_STR)
@@ -294,13 +300,15 @@ static capp_jval keys_of(capp_jrun *r, capp_jval items, bool exact, capp_jval at
     return keys;
 }
 
-/* Stable, by insertion: lists in templates are short, and steps are counted. */
-static void sort_by(capp_jrun *r, capp_jlist *items, capp_jlist *keys, bool down) {
+/* Stable, by insertion: lists in templates are short, and steps are counted. equals: keys that are equal need no order,
+ * as where Python compares lists of them. */
+static void sort_by(capp_jrun *r, capp_jlist *items, capp_jlist *keys, bool down, bool equals) {
     for (size_t i = 1; i < items->n && r->status == CAPP_OK; i++) {
         capp_jval item = items->at[i], key = keys->at[i];
         size_t k = i;
         for (; k && capp_jwork(r, 1); k--) {
-            int order = capp_jcompare(r, keys->at[k - 1], key, "<");
+            bool equal = equals && capp_jequal(r, keys->at[k - 1], key);
+            int order = equal ? 0 : capp_jcompare(r, keys->at[k - 1], key, "<");
             if (down ? order >= 0 : order <= 0) break;
             items->at[k] = items->at[k - 1];
             keys->at[k] = keys->at[k - 1];
@@ -315,7 +323,7 @@ static capp_jval sort(capp_jrun *r, capp_jval input, const capp_jval *a) {
     if (a[2].kind == CAPP_J_STR && a[2].of.str->size && memchr(a[2].of.str->text, ',', a[2].of.str->size))
         return capp_jfail(r, CAPP_EUNSUPPORTED, "sort by several attributes is not supported");
     capp_jval keys = keys_of(r, items, capp_jtruth(a[1]), a[2]);
-    if (r->status == CAPP_OK) sort_by(r, items.of.list, keys.of.list, capp_jtruth(a[0]));
+    if (r->status == CAPP_OK) sort_by(r, items.of.list, keys.of.list, capp_jtruth(a[0]), true);
     return items;
 }
 
@@ -326,7 +334,7 @@ static capp_jval dictsort(capp_jrun *r, capp_jval input, const capp_jval *a) {
         return capp_jfail(r, CAPP_EINVAL, "dictsort is by 'key' or 'value'");
     capp_jval items = to_list(r, items_of(r, input, a), a),
               keys = keys_of(r, items, capp_jtruth(a[0]), capp_jint(by_value));
-    if (r->status == CAPP_OK) sort_by(r, items.of.list, keys.of.list, capp_jtruth(a[2]));
+    if (r->status == CAPP_OK) sort_by(r, items.of.list, keys.of.list, capp_jtruth(a[2]), false);
     return items;
 }
 

@@ -185,7 +185,8 @@ static capp_status take_operator(lexer *l) {
         if (here(l, l->at, two[i])) size = 2;
     if (size == 1 && !strchr(one, c)) return fail(l, "a character that does not belong in a tag");
     if (size == 1 && strchr("([{", c)) {
-        if (l->n_open == MOST_BRACKETS) return fail(l, "too many brackets inside each other");
+        if (l->n_open == MOST_BRACKETS)
+            return capp_fail(l->err, CAPP_EUNSUPPORTED, "line %d: too many brackets inside each other", l->line);
         l->open[l->n_open++] = c == '(' ? ')' : c == '[' ? ']' : '}';
     }
     if (size == 1 && strchr(")]}", c) && (!l->n_open || l->open[--l->n_open] != c))

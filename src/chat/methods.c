@@ -164,10 +164,6 @@ static capp_jval split_words(capp_jrun *r, const capp_jstr *s, int64_t most) {
     capp_jval out = capp_jlist_new(r, CAPP_J_LIST, 0);
     for (size_t at = skip_space(s, 0, true); at < s->size && r->status == CAPP_OK; most--) {
         size_t end = most ? skip_space(s, at, false) : s->size;
-        if (!most)
-            while (end > at && capp_jis_space(capp_utf8_character(s->text + end - capp_utf8_size_before(s->text + end),
-                                                                  &(size_t){0})))
-                end -= capp_utf8_size_before(s->text + end);
         capp_jlist_push(r, out, capp_jpart(r, s, at, end - at));
         if (!capp_jwork(r, (end - at) / 16) || !most) break;
         at = skip_space(s, end, true);
@@ -201,7 +197,7 @@ static capp_jval split(capp_jrun *r, const capp_jstr *s, const capp_jstr *by, in
     return back ? reversed(r, out) : out;
 }
 
-static capp_jval split_lines(capp_jrun *r, const capp_jstr *s, bool keep) {
+capp_jval capp_jsplit_lines(capp_jrun *r, const capp_jstr *s, bool keep) {
     capp_jval out = capp_jlist_new(r, CAPP_J_LIST, 0);
     size_t begin = 0;
     for (size_t at = 0, size; at < s->size && r->status == CAPP_OK; at += size) {
@@ -426,7 +422,7 @@ static capp_jval str_method(capp_jrun *r, const capp_jstr *s, enum which which, 
         if (whole) return split(r, s, a[0].of.str, most, which == RSPLIT);
         if (which == SPLIT || most < 0) return split_words(r, s, most);
         return capp_jfail(r, CAPP_EUNSUPPORTED, "rsplit of words is not supported");
-    case SPLITLINES: return split_lines(r, s, capp_jtruth(a[0]));
+    case SPLITLINES: return capp_jsplit_lines(r, s, capp_jtruth(a[0]));
     case LOWER:
     case UPPER:
     case TITLE:

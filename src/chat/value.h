@@ -237,6 +237,7 @@ typedef enum capp_jcase { CAPP_J_LOWER, CAPP_J_UPPER, CAPP_J_TITLE, CAPP_J_CAPIT
 capp_jval capp_jchange_case(capp_jrun *r, const capp_jstr *s, capp_jcase to);
 capp_jval capp_jstrip(capp_jrun *r, const capp_jstr *s, const capp_jstr *characters, bool left, bool right);
 capp_jval capp_jreplace(capp_jrun *r, const capp_jstr *s, const capp_jstr *old, const capp_jstr *by, int64_t most);
+capp_jval capp_jsplit_lines(capp_jrun *r, const capp_jstr *s, bool keep); /* keep: their ends */
 capp_jval capp_jjoin(capp_jrun *r, const capp_jstr *between, const capp_jlist *items);
 bool capp_jis_case(const capp_jstr *s, bool upper); /* str.isupper, str.islower */
 
