@@ -105,6 +105,7 @@ fuzz: setup build-asan/build.ninja
 	@build-asan/tests/fuzz_gguf $(MUTATIONS) $(SEED)
 	@build-asan/tests/fuzz_folder $(MUTATIONS) $(SEED) $$(ls -d tests/fixtures/tiny/*/model.safetensors | xargs -n 1 dirname)
 	@build-asan/tests/fuzz_tokenizer $(MUTATIONS) $(SEED) tests/fixtures/tokenizers/*.json
+	@build-asan/tests/fuzz_chat $(MUTATIONS) $(SEED) tests/fixtures/chat/*.jinja
 
 coverage: setup-test build-coverage/build.ninja
 	@tools/setup.sh coverage

@@ -126,7 +126,8 @@ TEST(a_chat_is_another_prompt) {
     options.parse_special = true;
     CHECK_OK(capp_score(f.session, &example, 1, &options, see_result, &mine, &f.err), f.err);
     options.chat = NULL;
-    example = (capp_example){{text + 3, size - 3}, completions, 2, NULL, "", true};
+    size_t bos = info.add_bos ? 3 : 0;
+    example = (capp_example){{text + bos, size - bos}, completions, 2, NULL, "", true};
     CHECK_OK(capp_score(f.session, &example, 1, &options, see_result, &theirs, &f.err), f.err);
     CHECK_INT(mine.n_prompt, theirs.n_prompt);
     CHECK_INT(mine.n, theirs.n);

@@ -1,4 +1,4 @@
-"""A slice of the fuzzing of GGUF files, folders and tokenizers; `make fuzz` runs the whole."""
+"""A slice of the fuzzing of GGUF files, folders, tokenizers and chat templates; `make fuzz` runs the whole."""
 
 import os
 import pathlib
@@ -10,6 +10,7 @@ MUTATIONS, SEED = 100_000, 20_000_000  # not those of make fuzz, which begin at 
 
 
 TOKENIZERS = sorted((pathlib.Path(__file__).parent / "fixtures" / "tokenizers").glob("*.json"))
+TEMPLATES = sorted((pathlib.Path(__file__).parent / "fixtures" / "chat").glob("*.jinja"))
 TINY = pathlib.Path(__file__).resolve().parent / "fixtures" / "tiny"
 
 
@@ -34,3 +35,7 @@ def test_folders():
 
 def test_tokenizers():
     run("fuzz_tokenizer", MUTATIONS // 5, *TOKENIZERS)
+
+
+def test_chat_templates():
+    run("fuzz_chat", MUTATIONS // 20, *TEMPLATES)
