@@ -219,7 +219,8 @@ CAPP_API capp_status capp_chat_open(capp_chat **chat, const capp_model *model, c
 CAPP_API void capp_chat_free(capp_chat *chat);
 
 /* The text of a conversation: the chat's own messages, then these, then where the assistant begins. On success the
- * caller owns *text (capp_free; NUL-terminated, *size bytes). CAPP_EINVAL with the template's words where it refuses. */
+ * caller owns *text (capp_free; NUL-terminated, *size bytes). CAPP_EINVAL with the template's words where it refuses.
+ */
 CAPP_API capp_status capp_chat_render(const capp_chat *chat, const capp_message *messages, size_t n, char **text,
                                       size_t *size, capp_error *err);
 

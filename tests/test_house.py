@@ -12,8 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SECOND = {"base"}
 THIRD = {"base", "file", "plan", "kernel", "score", "decide"}
 MAY_INCLUDE = {
-    "base": set(), "chat": {"base", "file", "token"}, "file": SECOND, "plan": SECOND, "kernel": SECOND, "score": SECOND, "decide": SECOND,
+    "base": set(), "file": SECOND, "plan": SECOND, "kernel": SECOND, "score": SECOND, "decide": SECOND,
     "model": THIRD, "token": THIRD, "forward": THIRD | {"model", "token"},
+    "chat": {"base", "file", "token"},
 }  # fmt: skip
 
 
