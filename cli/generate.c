@@ -45,6 +45,7 @@ static capp_status window(run *r, const row *rows, size_t n, void *user, capp_er
     how.n_stop = r->options->n_stop;
     how.ignore_eos = r->options->ignore_eos;
     how.parse_special = r->options->parse_special;
+    how.chat = r->chat;
     how.progress = run_progress;
     how.progress_user = r;
     generating g = {r, rows};

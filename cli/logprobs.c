@@ -55,6 +55,7 @@ static capp_status score_texts(run *r, const row *rows, size_t n, capp_error *er
     capp_run_options how;
     capp_run_options_init(&how);
     how.parse_special = r->options->parse_special;
+    how.chat = r->chat;
     how.progress = run_progress;
     how.progress_user = r;
     unsigned flags = (r->options->no_bos ? 0U : CAPP_TOKENIZE_BOS) | (how.parse_special ? CAPP_TOKENIZE_SPECIAL : 0U);

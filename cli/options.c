@@ -31,6 +31,10 @@ enum option_id {
     OPT_REPEAT,
     OPT_NO_BOS,
     OPT_PARSE_SPECIAL,
+    OPT_CHAT,
+    OPT_SYSTEM,
+    OPT_CHAT_TEMPLATE,
+    OPT_CHAT_VARIABLES,
     OPT_PRIOR,
     OPT_MULTI_LABEL,
     OPT_ONLY_PREDICTION,
@@ -75,6 +79,12 @@ const option_row option_rows[] = {
     {"no-bos", 0, NULL, COMMAND_TOKENIZE | COMMAND_LOGPROBS, false, OPT_NO_BOS,
      "texts do not begin with the BOS token"},
     {"parse-special", 0, NULL, ROWS, true, OPT_PARSE_SPECIAL, "text of special tokens becomes those tokens"},
+    {"chat", 0, NULL, ROWS, false, OPT_CHAT, "prompts are a user's turns, written by the model's chat template"},
+    {"system", 0, "TEXT", ROWS, false, OPT_SYSTEM, "with --chat: a system's turn before each prompt"},
+    {"chat-template", 0, "NAME", ROWS, false, OPT_CHAT_TEMPLATE,
+     "with --chat: one of several that the model has, or @FILE"},
+    {"chat-variables", 0, "JSON", ROWS, false, OPT_CHAT_VARIABLES,
+     "with --chat: what else the template asks for: '{\"enable_thinking\": false}'"},
     {"out", 'o', "FILE", ROWS, false, OPT_OUT, "write rows to FILE (classify, evaluate: CSV where it ends in .csv)"},
     {"json", 0, "FILE", COMMAND_EVALUATE | COMMAND_GENERATE | COMMAND_BENCH, false, OPT_JSON,
      "write the report as JSON to FILE; - is stdout"},
@@ -187,6 +197,10 @@ static bool set(options *o, int id, const char *text, capp_error *err) {
     case OPT_IGNORE_EOS: o->ignore_eos = true; return true;
     case OPT_NO_BOS: o->no_bos = true; return true;
     case OPT_PARSE_SPECIAL: o->parse_special = true; return true;
+    case OPT_CHAT: o->chat = true; return true;
+    case OPT_SYSTEM: o->system = text; return true;
+    case OPT_CHAT_TEMPLATE: o->chat_template = text; return true;
+    case OPT_CHAT_VARIABLES: o->chat_variables = text; return true;
     case OPT_PRIOR: o->prior = text; return true;
     case OPT_MULTI_LABEL: o->multi_label = true; return true;
     case OPT_ONLY_PREDICTION: o->only_prediction = true; return true;
@@ -275,6 +289,11 @@ bool options_parse(options *o, const char *command, unsigned bit, int count, cha
     if (o->input && bit == COMMAND_BENCH) return fail_at(err, 0, "bench takes no INPUT, but '%s' is given", o->input);
     if (!check_names(o, err)) return false;
     if (optind < count) return fail_at(err, 0, "one INPUT at a time: '%s' is one too many", arguments[optind]);
+    if (!o->chat && (o->system || o->chat_template || o->chat_variables))
+        return fail_at(err, 0, "--%s is for --chat, which is not given",
+                       o->system          ? "system"
+                       : o->chat_template ? "chat-template"
+                                          : "chat-variables");
     if (!o->model && (row_of(OPT_MODEL, bit))) return fail_at(err, 0, "no model is given; give one by -m FILE");
     if (bit == COMMAND_INSPECT && !o->input) return fail_at(err, 0, "no file is given; write capp inspect FILE");
     if (bit == COMMAND_EVALUATE && !o->label)

@@ -27,7 +27,9 @@ typedef struct options {
     const char *input; /* NULL: standard input */
     const char *format, *model, *template, *classes, *out, *label, *json, *prior;
     const char *end_of_prompt; /* NULL: the library's */
-    const char **stop;         /* [n_stop], as written */
+    bool chat;
+    const char *system, *chat_template, *chat_variables; /* NULL: none */
+    const char **stop;                                   /* [n_stop], as written */
     size_t n_stop, stop_capacity;
     capp_lora *lora; /* [model_options.n_lora]; paths are owned */
     size_t lora_capacity;

@@ -26,6 +26,7 @@ static bool open_all(run *r, const options *o, row_need need, bool session, capp
     capp_model_options model_options = o->model_options;
     model_options.vocab_only = !session;
     if (capp_model_open(&r->model, o->model, &model_options, err)) return false;
+    if (!chat_open(&r->chat, o, r->model, err)) return false;
     if (session && capp_session_open(&r->session, r->model, err)) return false;
     interrupt_session(r->session);
     return true;
@@ -114,6 +115,7 @@ int run_close(run *r, int code) {
     else if (r->output.file >= 0)
         output_close(&r->output, false);
     capp_session_free(r->session);
+    capp_chat_free(r->chat);
     capp_model_free(r->model);
     reader_close(&r->reader);
     rules_close(&r->rules);
@@ -168,6 +170,7 @@ static capp_status score_or_decide(scoring *s, size_t n, capp_error *err) {
     capp_run_options_init(&how);
     how.parse_special = r->options->parse_special;
     how.aggregate = r->options->aggregate;
+    how.chat = r->chat;
     how.progress = run_progress;
     how.progress_user = r;
     if (s->fn) return capp_score(r->session, examples, n, &how, on_result, s, err);

@@ -12,6 +12,7 @@ typedef struct run {
     reader reader;
     output output;
     capp_model *model;
+    capp_chat *chat;       /* NULL: none was asked for */
     capp_session *session; /* NULL where the command needs none */
     progress progress;
     arena memory; /* of the window */
@@ -22,6 +23,9 @@ typedef struct run {
     double share[2]; /* of the input, before and behind the window; below 0 where unknown */
     double seconds;  /* spent in windows */
 } run;
+
+/* The chat that the options ask for, or NULL. */
+bool chat_open(capp_chat **chat, const options *o, const capp_model *model, capp_error *err);
 
 /* Works on rows[0 .. n) and writes them; err->row, where there is one, is an index of them. */
 typedef capp_status (*window_fn)(run *r, const row *rows, size_t n, void *user, capp_error *err);

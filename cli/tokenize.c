@@ -7,7 +7,10 @@ static capp_status window(run *r, const row *rows, size_t n, void *user, capp_er
     for (size_t i = 0; i < n; i++) {
         int32_t *ids;
         size_t n_ids;
-        capp_status status = capp_tokenize(r->model, rows[i].example.prompt, flags, &ids, &n_ids, err);
+        const capp_message turn = {capp_str_of("user"), rows[i].example.prompt};
+        capp_status status =
+            r->chat ? capp_chat_tokenize(r->chat, &turn, 1, flags & CAPP_TOKENIZE_SPECIAL, &ids, &n_ids, err)
+                    : capp_tokenize(r->model, turn.content, flags, &ids, &n_ids, err);
         if (status) {
             err->row = i;
             return status;

@@ -199,6 +199,56 @@ CAPP_API capp_status capp_detokenize(const capp_model *model, const int32_t *ids
 /* Ends what a function of this header says is ended by capp_free. p may be NULL. */
 CAPP_API void capp_free(void *p);
 
+/* ---- Chat templates ---------------------------------------------------------------------------------------------- */
+
+/* A turn of a conversation. */
+typedef struct capp_message {
+    capp_str role; /* "system", "user", "assistant" or what else the template knows: letters, digits and underscores */
+    capp_str content;
+} capp_message;
+
+/* All pointers are borrowed for the call. */
+typedef struct capp_chat_options {
+    const char *template_name;    /* which of several templates the model has; NULL: "default" */
+    capp_str template_text;       /* a template to use instead of the model's */
+    const capp_message *messages; /* [n_messages] what each conversation begins with: a system's turn, examples */
+    size_t n_messages;
+    capp_str variables; /* a JSON object with more that the template may look at: {"enable_thinking": false} */
+    int64_t now;        /* seconds since 1970, for templates that tell the date; 0: when the chat is opened */
+} capp_chat_options;
+
+/* No messages, no variables, the model's own template. */
+CAPP_API void capp_chat_options_init(capp_chat_options *options);
+
+/* A model's chat template: how a conversation is written for it. In the options of a call it makes each prompt a user's
+ * turn, behind which the assistant's answer begins, so that completions are the assistant's words. Immutable: any
+ * number of threads and sessions may use one.
+ *
+ * Templates are programs in Jinja, of which capp knows what docs/chat.md lists. Text of special tokens in the template
+ * becomes those tokens, text of special tokens in messages and variables stays text (unless a call is told to parse
+ * it): a conversation cannot end its own turn. No BOS is added to what the template writes. */
+typedef struct capp_chat capp_chat;
+
+/* options may be NULL. On success the caller owns *chat and ends it with capp_chat_free before the model. On failure
+ * *chat is NULL: CAPP_EINVAL where the model has no such template, CAPP_EFORMAT and CAPP_EUNSUPPORTED with the line of
+ * the template that is no Jinja or that capp does not know. */
+CAPP_API capp_status capp_chat_open(capp_chat **chat, const capp_model *model, const capp_chat_options *options,
+                                    capp_error *err);
+
+/* chat may be NULL. */
+CAPP_API void capp_chat_free(capp_chat *chat);
+
+/* The text of a conversation: the chat's own messages, then these, then where the assistant begins. On success the
+ * caller owns *text (capp_free; NUL-terminated, *size bytes). CAPP_EINVAL with the template's words where it refuses.
+ */
+CAPP_API capp_status capp_chat_render(const capp_chat *chat, const capp_message *messages, size_t n, char **text,
+                                      size_t *size, capp_error *err);
+
+/* Ids of that conversation. flags: 0, or CAPP_TOKENIZE_SPECIAL for special tokens in messages too. On success the
+ * caller owns *ids (capp_free) of *n_ids ids. */
+CAPP_API capp_status capp_chat_tokenize(const capp_chat *chat, const capp_message *messages, size_t n, unsigned flags,
+                                        int32_t **ids, size_t *n_ids, capp_error *err);
+
 /* ---- Sessions ------------------------------------------------------------------------------------------------ */
 
 typedef struct capp_session capp_session;
@@ -254,7 +304,7 @@ typedef struct capp_example {
     const capp_str *completions; /* [n_completions], none empty; equal ones are allowed and score alike */
     size_t n_completions;        /* at least 1 */
     const double *prior;         /* [n_completions], in [0, 1], sum 1; NULL: uniform */
-    const char *end_of_prompt;   /* " " or "": stands between prompt and completion; NULL: " " */
+    const char *end_of_prompt;   /* " " or "": stands between prompt and completion; NULL: " ", with a chat "" */
     bool normalize;              /* divide by the sum over completions; needs at least 2 completions */
 } capp_example;
 
@@ -330,6 +380,7 @@ typedef struct capp_run_options {
     const capp_prefix *const *prefixes; /* [n_prefixes] row i's prompt or text follows prefixes[i % n_prefixes] */
     size_t n_prefixes;                  /* 0: none */
     const capp_scoring *scoring;        /* discounts, classes, aggregate_fn; NULL: none */
+    const capp_chat *chat;              /* prompts and texts are user's turns; no prefixes then. NULL: none */
 } capp_run_options;
 
 CAPP_API void capp_run_options_init(capp_run_options *options);
@@ -408,6 +459,7 @@ typedef struct capp_generate_options {
     bool parse_special;
     capp_progress_fn progress; /* rows finished; may be NULL */
     void *progress_user;
+    const capp_chat *chat; /* prompts are user's turns; NULL: none */
 } capp_generate_options;
 
 CAPP_API void capp_generate_options_init(capp_generate_options *options);

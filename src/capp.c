@@ -2,8 +2,8 @@
  * generation in generate.c.
  */
 #define _GNU_SOURCE
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
 #include <time.h>
@@ -202,6 +202,10 @@ capp_status capp_model_open(capp_model **out, const char *path, const capp_model
     model->memory = options->memory ? options->memory : default_memory();
     model->context = options->context;
     model->precision = options->precision;
+    if (!(model->path = copy_string(capp_str_of(path)))) {
+        st = capp_fail_memory(err, "the model");
+        goto done;
+    }
     if ((st = name_adapters(model, options->lora, options->vocab_only ? 0 : options->n_lora, err)) != CAPP_OK)
         goto done;
     if (is_tokenizer(path, options)) {
@@ -245,6 +249,7 @@ void capp_model_free(capp_model *model) {
     capp_free(model->architecture);
     capp_free(model->name);
     capp_free(model->adapters);
+    capp_free(model->path);
     capp_free(model);
 }
 

@@ -110,7 +110,8 @@ static capp_status take_choices(chooser *c, row *r, unsigned flags, capp_error *
     capp_choices *last = c->choices;
     bool space;
     capp_status st;
-    if ((st = capp_encode_rule(c->session->model, e->end_of_prompt, &space, err)) != CAPP_OK) return st;
+    if ((st = capp_encode_rule(c->session->model, capp_end_of_prompt(e, c->options), &space, err)) != CAPP_OK)
+        return st;
     if (!last || last->completions != e->completions || last->n != e->n_completions || last->space != space) {
         capp_choices *fresh;
         if ((st = capp_choices_make(&fresh, c->session, e, space, flags, err)) != CAPP_OK) return st;
@@ -136,10 +137,10 @@ static void begin_race(row *r, double margin) {
 static capp_status prepare_row(chooser *c, row *r, capp_error *err) {
     unsigned flags = c->options->parse_special ? CAPP_TOKENIZE_SPECIAL : 0;
     const capp_model *model = c->session->model;
-    const capp_prefix *prefix = capp_row_prefix(c->options, r->decision.row);
     capp_status st;
     if ((st = capp_example_check(r->example, err)) != CAPP_OK) return st;
-    if ((st = capp_encode_prompt(model, r->example->prompt, prefix, flags, &r->prompt, err)) != CAPP_OK) return st;
+    if ((st = capp_encode_prompt(model, r->example->prompt, c->options, r->decision.row, &r->prompt, err)) != CAPP_OK)
+        return st;
     if ((st = take_choices(c, r, flags, err)) != CAPP_OK) return st;
     const capp_choices *choices = r->choices;
     size_t longest = r->prompt.n + choices->longest;

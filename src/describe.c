@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "chat.h"
 #include "model/adapter.h"
 #include "model/binder.h"
 #include "session.h"
@@ -95,6 +96,29 @@ static void tell_model(teller *t, const capp_source *s) {
          (size_t)h.layers * h.kv_heads * h.head_dim * 2 * sizeof(float));
 }
 
+/* Whether each chat template is one that capp renders. */
+static void tell_chat(teller *t, const capp_source *s, const capp_vocab *vocab) {
+    capp_templates all;
+    capp_error err;
+    if (capp_chat_templates(&all, s, capp_source_path(s), &err) != CAPP_OK) {
+        tell(t, "tokenizer", "chat template", "no: %s", err.message);
+        return;
+    }
+    if (!all.n) tell(t, "tokenizer", "chat template", "none");
+    for (size_t i = 0; i < all.n; i++) {
+        char key[100] = "chat template";
+        if (strcmp(all.at[i].name, "default") != 0) snprintf(key, sizeof key, "chat template %.60s", all.at[i].name);
+        capp_status st = capp_chat_try(&all.at[i], vocab, &err);
+        if (st == CAPP_OK)
+            tell(t, "tokenizer", key, "renders");
+        else if (st == CAPP_EINVAL)
+            tell(t, "tokenizer", key, "renders, without a system's turn: %s", err.message);
+        else
+            tell(t, "tokenizer", key, "no: %s", err.message);
+    }
+    capp_templates_free(&all);
+}
+
 static void tell_tokenizer(teller *t, const capp_source *s) {
     capp_vocab *vocab;
     capp_vocab_info info;
@@ -113,6 +137,7 @@ static void tell_tokenizer(teller *t, const capp_source *s) {
     tell(t, "tokenizer", "eos", "%d", info.eos);
     tell(t, "tokenizer", "space before a completion", "%s",
          info.completion_needs_space ? "put there by capp" : "put there by the tokenizer");
+    tell_chat(t, s, vocab);
     capp_vocab_free(vocab);
 }
 

@@ -16,12 +16,21 @@ capp_status capp_encode_rule(const capp_model *model, const char *end_of_prompt,
 /* The prefix of a row, or NULL. */
 const capp_prefix *capp_row_prefix(const capp_run_options *options, size_t row);
 
+/* What stands between the prompt and the completions of an example. */
+const char *capp_end_of_prompt(const capp_example *example, const capp_run_options *options);
+
 /* Appends the ids of a prefix; none where it is NULL. */
 capp_status capp_encode_prefix(const capp_prefix *prefix, capp_ids *out, capp_error *err);
 
-/* Appends the ids of a prompt: BOS first where the tokenizer adds one, or a prefix. flags: CAPP_TOKENIZE_SPECIAL. */
-capp_status capp_encode_prompt(const capp_model *model, capp_str prompt, const capp_prefix *prefix, unsigned flags,
+/* Appends the ids of the prompt of a row: as a turn of the options' chat; else BOS first where the tokenizer adds one,
+ * or the row's prefix. */
+capp_status capp_encode_prompt(const capp_model *model, capp_str prompt, const capp_run_options *options, size_t row,
                                capp_ids *out, capp_error *err);
+
+/* Appends the ids of a text that is scored by itself: as a turn of the options' chat; else behind the row's prefix, or
+ * by flags, CAPP_TOKENIZE_*. */
+capp_status capp_encode_row_text(const capp_model *model, capp_str text, const capp_run_options *options, size_t row,
+                                 unsigned flags, capp_ids *out, capp_error *err);
 
 /* Whether a path of n tokens fits the context. */
 capp_status capp_encode_check(const capp_session *session, size_t n, capp_error *err);

@@ -373,7 +373,7 @@ static capp_status encode_completions(window *w, const capp_example *e, item *it
     size_t start = w->ids.n;
     bool space;
     capp_status st;
-    if ((st = capp_encode_rule(model, e->end_of_prompt, &space, err)) != CAPP_OK) return st;
+    if ((st = capp_encode_rule(model, capp_end_of_prompt(e, w->options), &space, err)) != CAPP_OK) return st;
     it->first_offset = w->n_offsets;
     if (w->same_completions == e->completions && w->same_n == e->n_completions && w->same_space == space) {
         const item *same = &w->items[w->same_item];
@@ -414,8 +414,7 @@ static capp_status add_example(window *w, size_t row, capp_error *err) {
     item it = {.first_id = w->ids.n, .row = row};
     capp_status st;
     if ((st = capp_weighing_check(w->weighing, e, err)) != CAPP_OK) return st;
-    const capp_prefix *prefix = capp_row_prefix(w->options, row);
-    if ((st = capp_encode_prompt(w->session->model, e->prompt, prefix, flags, &w->ids, err)) != CAPP_OK) return st;
+    if ((st = capp_encode_prompt(w->session->model, e->prompt, w->options, row, &w->ids, err)) != CAPP_OK) return st;
     it.n_prompt = w->ids.n - it.first_id;
     if ((st = encode_completions(w, e, &it, flags, err)) != CAPP_OK) return st;
     const size_t *offset = w->offsets + it.first_offset;
@@ -430,9 +429,8 @@ static capp_status add_text(window *w, capp_str text, size_t row, unsigned flags
     const capp_prefix *prefix = capp_row_prefix(w->options, row);
     item it = {.first_id = w->ids.n, .row = row, .n_prompt = 1 + (prefix ? prefix->ids.n : 0)};
     capp_status st;
-    if (prefix) flags &= ~(unsigned)CAPP_TOKENIZE_BOS;
-    if ((st = capp_encode_prefix(prefix, &w->ids, err)) != CAPP_OK) return st;
-    if ((st = capp_encode_text(w->session->model, text, false, flags, "text", &w->ids, err)) != CAPP_OK) return st;
+    if ((st = capp_encode_row_text(w->session->model, text, w->options, row, flags, &w->ids, err)) != CAPP_OK)
+        return st;
     it.n_scored = w->ids.n - it.first_id - it.n_prompt;
     if ((st = check_length(w, &it, it.n_scored, err)) != CAPP_OK) return st;
     it.first_offset = w->n_offsets;

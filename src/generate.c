@@ -3,6 +3,7 @@
  * the store could not keep them they are computed again, to the same bits. */
 #include <string.h>
 
+#include "chat.h"
 #include "encode.h"
 
 typedef struct text {
@@ -99,7 +100,9 @@ static capp_status begin_text(generation *g, capp_str prompt, capp_error *err) {
     text *t = &g->texts[g->n];
     memset(t, 0, sizeof *t);
     unsigned flags = CAPP_TOKENIZE_BOS | (g->options->parse_special ? CAPP_TOKENIZE_SPECIAL : 0);
-    capp_status st = capp_encode_text(s->model, prompt, false, flags, "prompt", &t->ids, err);
+    const capp_chat *chat = g->options->chat;
+    capp_status st = chat ? capp_chat_encode(chat, s->model, prompt, flags, &t->ids, err)
+                          : capp_encode_text(s->model, prompt, false, flags, "prompt", &t->ids, err);
     size_t most = g->options->max_tokens, context = s->model->context;
     if (st == CAPP_OK && (t->ids.n > context || most > context - t->ids.n))
         st = capp_fail(err, CAPP_ETOOLONG, "%zu tokens of prompt and %zu to generate, but the context is %zu", t->ids.n,

@@ -18,6 +18,7 @@ typedef struct scorer {
     const capp_example *examples; /* the caller's */
     const capp_scoring *scoring;
     bool parse_special;
+    const capp_chat *chat;
     size_t *list_of; /* [n] the list of a row; later the first of its marginals */
     list *lists;
     size_t n_lists, lists_capacity;
@@ -102,9 +103,11 @@ static capp_status after_domain(scorer *s, const capp_run_options *options, capp
 /* The completions of one list as texts of their own. */
 static capp_status of_list(scorer *s, list *l, const capp_run_options *options, capp_error *err) {
     const capp_example *e = &s->examples[l->row];
+    capp_run_options alone = *options; /* completions are no turns */
     bool space;
     capp_status st;
-    if ((st = capp_encode_rule(s->session->model, e->end_of_prompt, &space, err)) != CAPP_OK) return st;
+    alone.chat = NULL;
+    if ((st = capp_encode_rule(s->session->model, capp_end_of_prompt(e, options), &space, err)) != CAPP_OK) return st;
     size_t bytes = 0, n = e->n_completions;
     for (size_t i = 0; i < n; i++) bytes += e->completions[i].size + 1;
     char *joined = capp_new(bytes, 1);
@@ -119,7 +122,7 @@ static capp_status of_list(scorer *s, list *l, const capp_run_options *options, 
         }
         l->first = s->n_marginals;
         unsigned flags = options->parse_special ? CAPP_TOKENIZE_SPECIAL : 0;
-        st = capp_score_texts(s->session, s->lane, texts, n, flags, options, take_text, s, err);
+        st = capp_score_texts(s->session, s->lane, texts, n, flags, &alone, take_text, s, err);
         st = inner_status(s, st, err);
     } else
         st = capp_fail_memory(err, "the marginals");
@@ -135,6 +138,7 @@ static capp_status find_marginals(scorer *s, size_t n, capp_error *err) {
     capp_status st;
     capp_run_options_init(&plain);
     plain.parse_special = s->parse_special;
+    plain.chat = s->chat;
     uint64_t rows = s->session->stats.rows;
     if ((st = find_lists(s, n, err)) != CAPP_OK) return st;
     if (s->scoring->domain.size)
@@ -170,7 +174,8 @@ capp_status capp_score_discounted(capp_session *session, capp_weighing g, const 
                 .lane = session->exact.w ? &session->exact : &session->fast,
                 .examples = examples,
                 .scoring = g.scoring,
-                .parse_special = options->parse_special};
+                .parse_special = options->parse_special,
+                .chat = options->chat};
     atomic_store(&session->cancelled, false);
     session->nested = true;
     capp_status st = run(&s, &g, n, options, fn, user, err);

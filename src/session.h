@@ -18,6 +18,7 @@ struct capp_model {
     uint32_t context;
     capp_precision precision;
     char *architecture, *name, *adapters;
+    char *path; /* as it was opened */
     double load_seconds;
 };
 

@@ -1,4 +1,4 @@
-"""A slice of the fuzzing of GGUF files, folders, adapters and tokenizers; `make fuzz` runs the whole."""
+"""A slice of the fuzzing of GGUF files, folders, adapters, tokenizers and chat templates; `make fuzz` runs the whole."""
 
 import os
 import pathlib
@@ -12,6 +12,7 @@ MUTATIONS, SEED = 100_000, 20_000_000  # not those of make fuzz, which begin at 
 
 
 TOKENIZERS = sorted((pathlib.Path(__file__).parent / "fixtures" / "tokenizers").glob("*.json"))
+TEMPLATES = sorted((pathlib.Path(__file__).parent / "fixtures" / "chat").glob("*.jinja"))
 TINY = pathlib.Path(__file__).resolve().parent / "fixtures" / "tiny"
 
 
@@ -46,3 +47,7 @@ def test_quantised_folders(tmp_path):
 
 def test_tokenizers():
     run("fuzz_tokenizer", MUTATIONS // 5, *TOKENIZERS)
+
+
+def test_chat_templates():
+    run("fuzz_chat", MUTATIONS // 20, *TEMPLATES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import ctypes
 import os
 from ctypes import (CFUNCTYPE, POINTER, Structure, byref, c_bool, c_char, c_char_p, c_double, c_float, c_int, c_int32,
-                    c_size_t, c_uint, c_uint32, c_uint64, c_void_p)
+                    c_int64, c_size_t, c_uint, c_uint32, c_uint64, c_void_p)
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -95,12 +95,21 @@ class Scoring(Structure):
 
 class RunOptions(Structure):
     _fields_ = [("parse_special", c_bool), ("aggregate", c_int), ("progress", ProgressFn), ("progress_user", c_void_p),
-                ("prefixes", c_void_p), ("n_prefixes", c_size_t), ("scoring", POINTER(Scoring))]
+                ("prefixes", c_void_p), ("n_prefixes", c_size_t), ("scoring", POINTER(Scoring)), ("chat", c_void_p)]
 
 
 class GenerateOptions(Structure):
     _fields_ = [("max_tokens", c_size_t), ("stop", c_void_p), ("n_stop", c_size_t), ("ignore_eos", c_bool),
-                ("parse_special", c_bool), ("progress", ProgressFn), ("progress_user", c_void_p)]
+                ("parse_special", c_bool), ("progress", ProgressFn), ("progress_user", c_void_p), ("chat", c_void_p)]
+
+
+class Message(Structure):
+    _fields_ = [("role", Str), ("content", Str)]
+
+
+class ChatOptions(Structure):
+    _fields_ = [("template_name", c_char_p), ("template_text", Str), ("messages", POINTER(Message)),
+                ("n_messages", c_size_t), ("variables", Str), ("now", c_int64)]
 
 
 # Many at once, filled by NumPy without a loop.
@@ -126,6 +135,12 @@ for _name, _result, *_arguments in [
     ("capp_session_get_stats", None, _pointer, POINTER(Stats)),
     ("capp_prefix_open", c_int, POINTER(_pointer), _pointer, _pointer, Str, c_uint, _error),
     ("capp_prefix_free", None, _pointer),
+    ("capp_chat_options_init", None, POINTER(ChatOptions)),
+    ("capp_chat_open", c_int, POINTER(_pointer), _pointer, POINTER(ChatOptions), _error),
+    ("capp_chat_free", None, _pointer),
+    ("capp_chat_render", c_int, _pointer, POINTER(Message), c_size_t, POINTER(_pointer), POINTER(c_size_t), _error),
+    ("capp_chat_tokenize", c_int, _pointer, POINTER(Message), c_size_t, c_uint, POINTER(_pointer), POINTER(c_size_t),
+     _error),
     ("capp_run_options_init", None, POINTER(RunOptions)),
     ("capp_scoring_init", None, POINTER(Scoring)),
     ("capp_generate_options_init", None, POINTER(GenerateOptions)),

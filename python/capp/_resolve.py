@@ -9,9 +9,9 @@ from collections import OrderedDict
 from typing import Any, Union
 
 from capp.errors import CappError
-from capp.model import CachedModel, Model
+from capp.model import CachedModel, ChatModel, Model
 
-AnyModel = Union[Model, CachedModel, str, "os.PathLike[str]", "tuple[Any, Any]", Any]
+AnyModel = Union[Model, CachedModel, ChatModel, str, "os.PathLike[str]", "tuple[Any, Any]", Any]
 
 KEPT_FILES = 2  # models opened by their path alone
 
@@ -78,15 +78,15 @@ def reset(model: AnyModel, wanted: bool) -> AnyModel:
     return prefix_of_llama(model) or model
 
 
-def resolve(model: AnyModel) -> Model | CachedModel:
-    """A Model or CachedModel; a path; transformers' (model, tokenizer), taken over through a temporary folder at the
+def resolve(model: AnyModel) -> Model | CachedModel | ChatModel:
+    """A Model, CachedModel or ChatModel; a path; transformers' (model, tokenizer), taken over through a temporary folder at the
     first call; a llama_cpp.Llama, by its path. A pair whose first is capp's own is that."""
     if isinstance(model, (tuple, list)) and len(model) == 2:
         first, second = model
         if hasattr(first, "save_pretrained"):
             return _of_transformers(first, second)
         model = first
-    if isinstance(model, (Model, CachedModel)):
+    if isinstance(model, (Model, CachedModel, ChatModel)):
         return model
     if isinstance(model, (str, os.PathLike)):
         return of_file(os.fspath(model))

@@ -11,7 +11,7 @@ from capp import _abi
 from capp._abi import Strings, byref, lib
 from capp._call import Callbacks, Progress
 from capp._example import Example
-from capp.model import _TOKENIZE_BOS, _TOKENIZE_SPECIAL, CachedModel, Model, run
+from capp.model import _TOKENIZE_BOS, _TOKENIZE_SPECIAL, CachedModel, ChatModel, Model, run
 
 AGGREGATES = ("mean", "sum", "bytes")
 
@@ -19,12 +19,14 @@ AGGREGATES = ("mean", "sum", "bytes")
 class Options:
     """A capp_run_options and all that it points to."""
 
-    def __init__(self, model: Model | CachedModel, n: int, batch_size: int | None = None) -> None:
+    def __init__(self, model: Model | CachedModel | ChatModel, n: int, batch_size: int | None = None) -> None:
         self.raw = _abi.RunOptions()
         lib.capp_run_options_init(byref(self.raw))
         self.callbacks = Callbacks()
-        self.model = model.model if isinstance(model, CachedModel) else model
-        self.raw.parse_special = self.model.parse_special
+        self.model = model if isinstance(model, Model) else model.model
+        self.chat = model if isinstance(model, ChatModel) else None
+        self.raw.parse_special = self.chat.parse_special if self.chat else self.model.parse_special
+        self.raw.chat = self.chat._open_chat() if self.chat else None
         if isinstance(model, CachedModel):
             self.prefixes = model._open_prefixes()
             m = len(self.prefixes)
@@ -118,6 +120,8 @@ class Examples:
 
 def _run(options: Options, function: Any, examples: Examples, rest: list[Any], show: bool | None) -> None:
     n = len(examples.array)
+    if options.chat:
+        examples.array["end_of_prompt"] = ctypes.cast(examples.ends[""], ctypes.c_void_p).value
     with Progress(n, show, "conditional log-probs", options.callbacks) as progress:
         options.raw.progress = progress.function
         run(options.model, function, [examples.array.ctypes.data, n, byref(options.raw), *rest], options.callbacks)
@@ -164,7 +168,7 @@ def text_logprobs(options: Options, texts: Sequence[str], bos: bool, show: bool 
         r = result.contents
         out.append([None, *_abi.copy_of(r.logprobs, r.n, np.float32)[1:].tolist()])
 
-    flags = _TOKENIZE_BOS * bos | _TOKENIZE_SPECIAL * options.model.parse_special
+    flags = _TOKENIZE_BOS * bos | _TOKENIZE_SPECIAL * options.raw.parse_special
     with Progress(len(texts), show, "log-probs", options.callbacks) as progress:
         options.raw.progress = progress.function
         run(options.model, lib.capp_token_logprobs,

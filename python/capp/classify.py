@@ -20,7 +20,7 @@ from capp import _check, _scores
 from capp._aggregate import agg_log_probs, posterior_prob
 from capp._example import Example
 from capp._resolve import AnyModel, prefix_of_llama, reset, resolve, set_prefix_of_llama
-from capp.model import CachedModel, Model
+from capp.model import CachedModel, ChatModel, Model
 
 __all__ = ["agg_log_probs", "cache", "cache_model", "log_probs_conditional", "log_probs_conditional_examples", "predict",
            "predict_examples", "predict_proba", "predict_proba_examples", "posterior_prob", "token_logprobs"]
@@ -115,7 +115,7 @@ def token_logprobs(texts: str | Sequence[str], model: AnyModel, end_of_prompt: s
     _check.end_of_prompt(end_of_prompt)
     _check_batch(batch_size)
     opened = resolve(model)
-    if end_of_prompt and _needs_space(opened):
+    if end_of_prompt and not isinstance(opened, ChatModel) and _needs_space(opened):
         listed = [end_of_prompt + text for text in listed]
     options = _scores.Options(opened, len(listed), batch_size)
     out = _scores.text_logprobs(options, listed, add_bos, show_progress_bar)
@@ -409,7 +409,10 @@ def cache_model(model: AnyModel, prefixes: str | Sequence[str], logits_all: bool
     True
     """
     _check.nonempty_and_ordered(prefixes, "prefixes")
-    made = CachedModel(prefix_of_llama(model) or resolve(model), _texts(prefixes, "prefixes"))
+    opened = prefix_of_llama(model) or resolve(model)
+    if isinstance(opened, ChatModel):
+        raise TypeError("a prefix cannot stand before a chat; give Model.chat the system's turn or the messages to begin with")
+    made = CachedModel(opened, _texts(prefixes, "prefixes"))
     set_prefix_of_llama(model, made)
     return _like(model, made)
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import threading
 import weakref
@@ -235,22 +236,42 @@ class Model:
         >>> isinstance(model.generate("the cat", 3), str)
         True
         """
-        texts = Strings([prompts] if isinstance(prompts, str) else list(prompts))
-        ends, callbacks, out = Strings(stop), Callbacks(), []
-        options = _abi.GenerateOptions()
-        lib.capp_generate_options_init(byref(options))
-        options.max_tokens, options.ignore_eos, options.parse_special = max_tokens, ignore_eos, self.parse_special
-        options.stop, options.n_stop = ends.address, len(ends.array)
+        return generate(self, None, self.parse_special, prompts, max_tokens, stop, ignore_eos, show_progress_bar)
 
-        def take(result: Any) -> None:
-            text = result.contents.text
-            out.append(ctypes.string_at(text.data, text.size).decode(errors="replace") if text.size else "")
+    def chat(self, *, system: str | None = None, messages: Sequence[Mapping[str, str]] = (), template: str | None = None,
+             template_name: str | None = None, parse_special: bool = False, **variables: Any) -> ChatModel:
+        """This model, to be asked by its chat template: a model for the functions of :mod:`capp.classify` whose prompts
+        are a user's turns and whose completions are the assistant's words.
 
-        with Progress(len(texts.array), show_progress_bar, "generate", callbacks) as progress:
-            options.progress = progress.function
-            run(self, lib.capp_generate, [texts.address, len(texts.array), byref(options),
-                                          _abi.GenerationFn(callbacks.guard(take)), None], callbacks)
-        return out[0] if isinstance(prompts, str) else out
+        Text of special tokens in prompts stays text, whatever the model's own ``parse_special``: nobody can end a turn
+        by writing ``<|im_end|>``. Nothing stands between prompt and completion: `end_of_prompt` is not looked at.
+
+        Parameters
+        ----------
+        system
+            a system's turn before each prompt
+        messages
+            turns before each prompt, such as examples: ``[{"role": "user", "content": "2 + 2"}, ...]``
+        template
+            a template in Jinja instead of the model's own
+        template_name
+            which of the templates that the model has; by default ``"default"``
+        parse_special
+            whether text of special tokens in turns and completions stands for the token
+        variables
+            what else the template looks at, such as ``enable_thinking=False``
+
+        Examples
+        --------
+        >>> from capp.classify import predict
+        >>> chat = model.chat(template="{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}assistant:")
+        >>> chat.render("the cat")
+        'user: the cat assistant:'
+        >>> predict("the cat", ["sat", "ran"], chat) in ("sat", "ran")
+        True
+        """
+        return ChatModel(self, system=system, messages=messages, template=template, template_name=template_name,
+                         parse_special=parse_special, **variables)
 
 
 _unpickled: weakref.WeakValueDictionary[tuple[Any, ...], Model] = weakref.WeakValueDictionary()
@@ -273,6 +294,28 @@ def run(model: Model, function: Any, arguments: list[Any], callbacks: Callbacks)
         raise callbacks.raised
     if status:
         raise_error(err)
+
+
+def generate(model: Model, chat: Any, parse_special: bool, prompts: str | Sequence[str], max_tokens: int,
+             stop: Sequence[str], ignore_eos: bool, show_progress_bar: bool | None) -> str | list[str]:
+    """chat: a capp_chat of the library's, or None."""
+    texts = Strings([prompts] if isinstance(prompts, str) else list(prompts))
+    ends, callbacks, out = Strings(stop), Callbacks(), []
+    options = _abi.GenerateOptions()
+    lib.capp_generate_options_init(byref(options))
+    options.max_tokens, options.ignore_eos, options.parse_special = max_tokens, ignore_eos, parse_special
+    options.chat = chat
+    options.stop, options.n_stop = ends.address, len(ends.array)
+
+    def take(result: Any) -> None:
+        text = result.contents.text
+        out.append(ctypes.string_at(text.data, text.size).decode(errors="replace") if text.size else "")
+
+    with Progress(len(texts.array), show_progress_bar, "generate", callbacks) as progress:
+        options.progress = progress.function
+        run(model, lib.capp_generate, [texts.address, len(texts.array), byref(options),
+                                      _abi.GenerationFn(callbacks.guard(take)), None], callbacks)
+    return out[0] if isinstance(prompts, str) else out
 
 
 class _Prefix:
@@ -316,3 +359,83 @@ class CachedModel:
     def __repr__(self) -> str:
         n = "cleared" if self._prefixes is None else f"{len(self._prefixes)} prefix{'es' * (len(self._prefixes) > 1)}"
         return f"<{self.model!r} with {n}>"
+
+
+def _conversation(turns: str | Sequence[Mapping[str, str]]) -> tuple[Any, Strings]:
+    """Messages of the library's, and what they point to."""
+    listed = [{"role": "user", "content": turns}] if isinstance(turns, str) else list(turns)
+    texts = Strings([turn[key] for turn in listed for key in ("role", "content")])
+    messages = (_abi.Message * max(len(listed), 1))()
+    for i, message in enumerate(messages[: len(listed)]):
+        for name, k in (("role", 2 * i), ("content", 2 * i + 1)):
+            setattr(message, name, Str(int(texts.array["data"][k]), int(texts.array["size"][k])))
+    return messages, texts
+
+
+class ChatModel:
+    """A model that is asked by its chat template: what :meth:`Model.chat` gives."""
+
+    def __init__(self, model: Model, *, system: str | None, messages: Sequence[Mapping[str, str]], template: str | None,
+                 template_name: str | None, parse_special: bool, **variables: Any) -> None:
+        self.model, self.parse_special = model, parse_special
+        self._keywords = {"system": system, "messages": list(messages), "template": template, "template_name": template_name,
+                          "parse_special": parse_special, **variables}
+        turns = ([] if system is None else [{"role": "system", "content": system}]) + list(messages)
+        options, texts = _abi.ChatOptions(), Strings([template or "", json.dumps(variables) if variables else ""])
+        lib.capp_chat_options_init(byref(options))
+        options.messages, kept = _conversation(turns)
+        options.n_messages = len(turns)
+        options.template_name = template_name.encode() if template_name is not None else None
+        options.template_text = texts.first() if template is not None else Str(None, 0)
+        options.variables = Str(int(texts.array["data"][1]), int(texts.array["size"][1]))
+        pointer = ctypes.c_void_p()
+        check(lib.capp_chat_open, byref(pointer), model._open_model(), byref(options))
+        del kept
+        self._pointer: Any = pointer.value
+        self._finalizer = weakref.finalize(self, lib.capp_chat_free, self._pointer)
+
+    def _open_chat(self) -> Any:
+        self.model._open_model()
+        return self._pointer
+
+    def render(self, turns: str | Sequence[Mapping[str, str]]) -> str:
+        """The text of a user's turn, or of several turns, behind the system's and up to where the assistant begins."""
+        (messages, _kept), text, size = _conversation(turns), ctypes.c_void_p(), ctypes.c_size_t()
+        n = 1 if isinstance(turns, str) else len(turns)
+        check(lib.capp_chat_render, self._open_chat(), messages, n, byref(text), byref(size))
+        try:
+            return ctypes.string_at(text.value or 0, size.value).decode()
+        finally:
+            lib.capp_free(text)
+
+    def tokenize(self, turns: str | Sequence[Mapping[str, str]]) -> list[int]:
+        """Ids of the same."""
+        (messages, _kept), ids, n = _conversation(turns), ctypes.c_void_p(), ctypes.c_size_t()
+        n_turns = 1 if isinstance(turns, str) else len(turns)
+        check(lib.capp_chat_tokenize, self._open_chat(), messages, n_turns, _TOKENIZE_SPECIAL * self.parse_special, byref(ids),
+              byref(n))
+        try:
+            return _abi.copy_of(ids.value, n.value, np.int32).tolist()
+        finally:
+            lib.capp_free(ids)
+
+    def generate(self, prompts: str | Sequence[str], max_tokens: int = 16, *, stop: Sequence[str] = (),
+                 ignore_eos: bool = False, show_progress_bar: bool | None = None) -> str | list[str]:
+        """As :meth:`Model.generate`; prompts are a user's turns."""
+        return generate(self.model, self._open_chat(), self.parse_special, prompts, max_tokens, stop, ignore_eos,
+                        show_progress_bar)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "model":  # of an object that is only half made
+            raise AttributeError(name)
+        return getattr(self.model, name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _chat_of, (self.model, self._keywords)
+
+    def __repr__(self) -> str:
+        return f"<{self.model!r}, by its chat template>"
+
+
+def _chat_of(model: Model, keywords: dict[str, Any]) -> ChatModel:
+    return ChatModel(model, **keywords)

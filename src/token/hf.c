@@ -366,14 +366,15 @@ void capp_hf_run_free(capp_hf_run *run) {
     capp_free(run->paths);
 }
 
-capp_status capp_hf_encode(const capp_vocab *vocab, capp_scratch *scratch, capp_str text, unsigned flags, capp_ids *out,
-                           capp_error *err) {
+capp_status capp_hf_encode(const capp_vocab *vocab, capp_scratch *scratch, capp_str text, const uint8_t *given,
+                           unsigned flags, capp_ids *out, capp_error *err) {
     const capp_hf *hf = vocab->hf;
     capp_hf_run run = {.vocab = vocab,
                        .hf = hf,
                        .scratch = scratch,
                        .matcher = capp_matcher_new(),
                        .out = out,
+                       .given = given,
                        .parse_special = flags & CAPP_TOKENIZE_SPECIAL};
     capp_status st = run.matcher ? CAPP_OK : capp_fail_memory(err, "cutting a text into words");
     for (size_t i = 0; st == CAPP_OK && flags & CAPP_TOKENIZE_BOS && vocab->info.add_bos && i < hf->front.n; i++)

@@ -113,6 +113,7 @@ typedef struct capp_hf {
     capp_added *added;
     size_t n_added, added_capacity;
     capp_trie raw, normalised; /* their values are places in added */
+    bool special_normalised;   /* some of the latter are special */
 
     capp_ids front; /* what the post-processor puts before a text */
     capp_ids back;  /* and after it: told, never put there */
@@ -142,6 +143,7 @@ typedef struct capp_hf_run {
     capp_text word;
     capp_path *paths; /* Unigram */
     size_t paths_capacity;
+    const uint8_t *given; /* of the text: 1 where a byte is part of no special token; NULL: nowhere */
     bool parse_special;
 } capp_hf_run;
 

@@ -67,6 +67,7 @@ capp_status capp_hf_make_tries(capp_vocab *vocab, capp_error *err) {
             capp_str text = added->content;
             size_t first = 0;
             if (added->special != special) continue;
+            hf->special_normalised = hf->special_normalised || (special && added->normalized);
             if (added->normalized) st = capp_hf_normalise(&run, text, &text, &first, err);
             if (st == CAPP_OK && !text.size) st = fail_nothing(added->content, err);
             if (st == CAPP_OK)
@@ -101,6 +102,10 @@ static size_t over_space(capp_str text, size_t at) {
     return at;
 }
 
+static bool any_given(const uint8_t *given, size_t n) {
+    return given && n && memchr(given, 1, n);
+}
+
 /* The next token of the trie that counts, at or after *at; done: up to where the text has been dealt with. */
 static const capp_added *next_added(const capp_hf_run *run, const capp_trie *trie, capp_str text, size_t done,
                                     size_t *from, size_t *at, size_t *end) {
@@ -114,7 +119,8 @@ static const capp_added *next_added(const capp_hf_run *run, const capp_trie *tri
         bool alone = !word_before(text, i) && !word_after(text, i + size);
         *at = added->lstrip ? back_over_space(text, i, done) : i;
         *end = added->rstrip ? over_space(text, i + size) : i + size;
-        bool other = (added->special && !run->parse_special) || (added->single_word && !alone);
+        bool given = trie == &run->hf->raw && any_given(run->given ? run->given + i : NULL, size);
+        bool other = (added->special && (given || !run->parse_special)) || (added->single_word && !alone);
         /* Nothing is left of one that stood in the white space that the one before has taken with it. */
         if (!other && *at < *end) return added;
         i += size - 1;
@@ -126,9 +132,47 @@ static capp_status push(capp_hf_run *run, const capp_added *added, capp_error *e
     return capp_ids_push(run->out, added->id) ? CAPP_OK : capp_fail_memory(err, "ids");
 }
 
-static capp_status cut_normalised(capp_hf_run *run, capp_str raw, size_t first, capp_error *err) {
+/* How many special tokens are found in the text once it is normalised. */
+static capp_status count_special(capp_hf_run *run, capp_str raw, size_t *n, capp_error *err) {
     capp_str text;
+    size_t first = 0, from = 0, at, end, done = 0;
+    const capp_added *added;
     capp_status st = capp_hf_normalise(run, raw, &text, &first, err);
+    *n = 0;
+    while (st == CAPP_OK && (added = next_added(run, &run->hf->normalised, text, done, &from, &at, &end))) {
+        *n += added->special;
+        done = end;
+    }
+    return st;
+}
+
+/* Whether special tokens may be looked for in normalised text of which some bytes are given: not where the rest alone
+ * has none; where it has as many, they are the rest's. */
+static capp_status may_have_special(capp_hf_run *run, capp_str raw, const uint8_t *given, bool *may, capp_error *err) {
+    size_t n = 0, with = 0, without = 0;
+    char *own = capp_new(raw.size, 1);
+    if (!own) return capp_fail_memory(err, "added tokens");
+    for (size_t i = 0; i < raw.size; i++)
+        if (!given[i] || !i || !given[i - 1]) own[n++] = (char)(given[i] ? ' ' : raw.data[i]);
+    capp_status st = count_special(run, (capp_str){own, n}, &without, err);
+    capp_free(own);
+    *may = without > 0;
+    if (st != CAPP_OK || !*may) return st;
+    st = count_special(run, raw, &with, err);
+    if (st == CAPP_OK && with != without)
+        st = capp_fail(err, CAPP_EINVAL,
+                       "the text of a turn holds that of a special token, or hides one of the template; this tokenizer "
+                       "looks for them in normalised text, where their origin is lost");
+    return st;
+}
+
+static capp_status cut_normalised(capp_hf_run *run, capp_str raw, const uint8_t *given, size_t first, capp_error *err) {
+    capp_str text;
+    bool special = run->parse_special;
+    capp_status st = CAPP_OK;
+    if (special && run->hf->special_normalised && any_given(given, raw.size))
+        st = may_have_special(run, raw, given, &run->parse_special, err);
+    if (st == CAPP_OK) st = capp_hf_normalise(run, raw, &text, &first, err);
     size_t done = 0, from = 0, at, end;
     const capp_added *added;
     while (st == CAPP_OK && (added = next_added(run, &run->hf->normalised, text, done, &from, &at, &end))) {
@@ -137,8 +181,14 @@ static capp_status cut_normalised(capp_hf_run *run, capp_str raw, size_t first, 
         if (st == CAPP_OK) st = push(run, added, err);
         done = end;
     }
+    run->parse_special = special;
     if (st != CAPP_OK || done >= text.size) return st;
     return capp_hf_words(run, (capp_str){text.data + done, text.size - done}, first > done ? first - done : 0, err);
+}
+
+static capp_status cut_part(capp_hf_run *run, capp_str text, size_t begin, size_t end, size_t first, capp_error *err) {
+    const uint8_t *given = run->given ? run->given + begin : NULL;
+    return cut_normalised(run, (capp_str){text.data + begin, end - begin}, given, begin ? 0 : first, err);
 }
 
 capp_status capp_hf_cut_added(capp_hf_run *run, capp_str text, capp_error *err) {
@@ -147,10 +197,10 @@ capp_status capp_hf_cut_added(capp_hf_run *run, capp_str text, capp_error *err) 
     const capp_added *added;
     capp_status st = CAPP_OK;
     while (st == CAPP_OK && (added = next_added(run, &run->hf->raw, text, done, &from, &at, &end))) {
-        if (at > done) st = cut_normalised(run, (capp_str){text.data + done, at - done}, done ? 0 : first, err);
+        if (at > done) st = cut_part(run, text, done, at, first, err);
         if (st == CAPP_OK) st = push(run, added, err);
         done = end;
     }
     if (st != CAPP_OK || done >= text.size) return st;
-    return cut_normalised(run, (capp_str){text.data + done, text.size - done}, done ? 0 : first, err);
+    return cut_part(run, text, done, text.size, first, err);
 }

@@ -196,14 +196,32 @@ static capp_status encode_plain(const capp_vocab *vocab, capp_scratch *scratch, 
                                                 : capp_sentencepiece_encode(vocab, scratch, text, out, err);
 }
 
+/* How many bytes from at on are nobody's but the template's. */
+static size_t own_bytes(capp_str text, const uint8_t *given, size_t at) {
+    const uint8_t *end = given ? memchr(given + at, 1, text.size - at) : NULL;
+    return end ? (size_t)(end - (given + at)) : text.size - at;
+}
+
+/* The token that is written at this place: of `own` where all its bytes are the template's, else of `always`. */
+static int32_t token_at(const capp_trie *own, const capp_trie *always, capp_str text, const uint8_t *given, size_t at,
+                        size_t *size) {
+    unsigned char c = (unsigned char)text.data[at];
+    int32_t id = CAPP_NO_TOKEN;
+    if (own->n && own->first[c] && !(given && given[at]))
+        id = capp_trie_longest(own, (capp_str){text.data + at, own_bytes(text, given, at)}, size);
+    if (id == CAPP_NO_TOKEN && always->n && always->first[c])
+        id = capp_trie_longest(always, (capp_str){text.data + at, text.size - at}, size);
+    return id;
+}
+
 /* The text between tokens that are found in it as they are written: the first that begins, the longest of those. */
-static capp_status encode_around(const capp_vocab *vocab, const capp_trie *trie, capp_scratch *scratch, capp_str text,
-                                 capp_ids *out, capp_error *err) {
+static capp_status encode_around(const capp_vocab *vocab, const capp_trie *own, const capp_trie *always,
+                                 capp_scratch *scratch, capp_str text, const uint8_t *given, capp_ids *out,
+                                 capp_error *err) {
     size_t begin = 0, size = 0;
     capp_status st = CAPP_OK;
-    for (size_t at = 0; trie->n && st == CAPP_OK && at < text.size; at++) {
-        if (!trie->first[(unsigned char)text.data[at]]) continue;
-        int32_t id = capp_trie_longest(trie, (capp_str){text.data + at, text.size - at}, &size);
+    for (size_t at = 0; (own->n || always->n) && st == CAPP_OK && at < text.size; at++) {
+        int32_t id = token_at(own, always, text, given, at, &size);
         if (id == CAPP_NO_TOKEN) continue;
         st = encode_plain(vocab, scratch, (capp_str){text.data + begin, at - begin}, out, err);
         if (st == CAPP_OK && !capp_ids_push(out, id)) st = capp_fail_memory(err, "ids");
@@ -214,26 +232,30 @@ static capp_status encode_around(const capp_vocab *vocab, const capp_trie *trie,
     return encode_plain(vocab, scratch, (capp_str){text.data + begin, text.size - begin}, out, err);
 }
 
-static capp_status encode_gguf(const capp_vocab *vocab, capp_scratch *scratch, capp_str text, unsigned flags,
-                               capp_ids *out, capp_error *err) {
+static capp_status encode_gguf(const capp_vocab *vocab, capp_scratch *scratch, capp_str text, const uint8_t *given,
+                               unsigned flags, capp_ids *out, capp_error *err) {
     if (flags & CAPP_TOKENIZE_BOS && vocab->info.add_bos && !capp_ids_push(out, vocab->info.bos))
         return capp_fail_memory(err, "ids");
-    const capp_trie none = {0};
-    const capp_trie *trie = flags & CAPP_TOKENIZE_SPECIAL          ? &vocab->special
-                            : vocab->kind == CAPP_VOCAB_BYTE_LEVEL ? &vocab->always
-                                                                   : &none;
-    return encode_around(vocab, trie, scratch, text, out, err);
+    const capp_trie none = {0}, *own = flags & CAPP_TOKENIZE_SPECIAL ? &vocab->special : &none;
+    /* In an own text the special ones are all there are. */
+    bool others = vocab->kind == CAPP_VOCAB_BYTE_LEVEL && (given || !(flags & CAPP_TOKENIZE_SPECIAL));
+    return encode_around(vocab, own, others ? &vocab->always : &none, scratch, text, given, out, err);
 }
 
 capp_status capp_vocab_encode(const capp_vocab *vocab, capp_str text, unsigned flags, capp_ids *out, capp_error *err) {
+    return capp_vocab_encode_marked(vocab, text, NULL, flags, out, err);
+}
+
+capp_status capp_vocab_encode_marked(const capp_vocab *vocab, capp_str text, const uint8_t *given, unsigned flags,
+                                     capp_ids *out, capp_error *err) {
     if (text.size > MOST_TEXT)
         return capp_fail(err, CAPP_EINVAL, "the text is %zu bytes; at most %d can be tokenised at once", text.size,
                          MOST_TEXT);
     size_t invalid = capp_utf8_invalid_at(text), n = out->n;
     if (invalid < text.size) return capp_fail(err, CAPP_EINVAL, "the text is not valid UTF-8 at byte %zu", invalid);
     capp_scratch scratch = {0};
-    capp_status st = vocab->kind == CAPP_VOCAB_HF ? capp_hf_encode(vocab, &scratch, text, flags, out, err)
-                                                  : encode_gguf(vocab, &scratch, text, flags, out, err);
+    capp_status st = vocab->kind == CAPP_VOCAB_HF ? capp_hf_encode(vocab, &scratch, text, given, flags, out, err)
+                                                  : encode_gguf(vocab, &scratch, text, given, flags, out, err);
     capp_free(scratch.parts);
     capp_free(scratch.links);
     capp_free(scratch.heap);

@@ -36,6 +36,13 @@ void capp_vocab_free(capp_vocab *vocab);
  * the byte's offset. On failure *out is as it was. */
 capp_status capp_vocab_encode(const capp_vocab *vocab, capp_str text, unsigned flags, capp_ids *out, capp_error *err);
 
+/* The same for a text of two hands, as a chat template makes it: of bytes whose `given` [text.size] is 1 no special
+ * token is made, whatever the flags, while the words between special tokens are cut as if the text were one's. given
+ * may be NULL: none is. CAPP_EINVAL where a tokenizer finds special tokens in normalised text and it cannot be told
+ * whose they are. */
+capp_status capp_vocab_encode_marked(const capp_vocab *vocab, capp_str text, const uint8_t *given, unsigned flags,
+                                     capp_ids *out, capp_error *err);
+
 /* Bytes that one id stands for in running text, borrowed from the vocabulary; special tokens give their text.
  * SentencePiece: spaces as spaces (U+2581 replaced), byte pieces as their byte. {NULL, 0} for an id out of range. */
 capp_str capp_vocab_piece(const capp_vocab *vocab, int32_t id);

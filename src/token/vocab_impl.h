@@ -186,8 +186,8 @@ capp_status capp_ugm_encode(const capp_vocab *vocab, capp_scratch *scratch, capp
                             capp_error *err);
 
 /* hf.c */
-capp_status capp_hf_encode(const capp_vocab *vocab, capp_scratch *scratch, capp_str text, unsigned flags, capp_ids *out,
-                           capp_error *err);
+capp_status capp_hf_encode(const capp_vocab *vocab, capp_scratch *scratch, capp_str text, const uint8_t *given,
+                           unsigned flags, capp_ids *out, capp_error *err);
 void capp_hf_free(struct capp_hf *hf);
 
 #endif

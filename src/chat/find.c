@@ -1,0 +1,192 @@
+#define _GNU_SOURCE
+#include "chat/find.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "file/json.h"
+#include "file/map.h"
+
+enum { MOST_TEMPLATES = 100 };
+
+static const char default_name[] = "default";
+
+static capp_status no_memory(capp_error *err) {
+    return capp_fail_memory(err, "a chat template");
+}
+
+const capp_template *capp_templates_named(const capp_templates *t, const char *name) {
+    for (size_t i = 0; i < t->n; i++)
+        if (!strcmp(t->at[i].name, name)) return &t->at[i];
+    return NULL;
+}
+
+void capp_templates_free(capp_templates *t) {
+    for (size_t i = 0; i < t->n; i++) {
+        capp_free(t->at[i].name);
+        capp_free(t->at[i].text);
+    }
+    capp_free(t->at);
+    *t = (capp_templates){0};
+}
+
+/* Adds one, or leaves the one that has the name. Takes text, which is freed where it is not kept. */
+static capp_status add(capp_templates *t, capp_str name, char *text, size_t size, capp_error *err) {
+    char *copy = text ? capp_new(name.size + 1, 1) : NULL;
+    if (!copy || !capp_grow(&t->at, &t->capacity, t->n + 1, sizeof *t->at)) {
+        capp_free(copy);
+        capp_free(text);
+        return no_memory(err);
+    }
+    memcpy(copy, name.data, name.size);
+    copy[name.size] = 0;
+    if (capp_templates_named(t, copy) || t->n == MOST_TEMPLATES || memchr(copy, 0, name.size)) {
+        capp_free(copy);
+        capp_free(text);
+        return CAPP_OK;
+    }
+    t->at[t->n++] = (capp_template){copy, text, size};
+    return CAPP_OK;
+}
+
+static char *copy_of(capp_str text) {
+    char *copy = capp_new(text.size, 1);
+    if (copy && text.size) memcpy(copy, text.data, text.size);
+    return copy;
+}
+
+/* ---- GGUF -------------------------------------------------------------------------------------------------------- */
+
+static capp_status read_gguf(capp_templates *t, const capp_gguf *g, capp_error *err) {
+    static const char key[] = "tokenizer.chat_template";
+    capp_status st = CAPP_OK;
+    capp_str text;
+    if (capp_gguf_find(g, key)) {
+        if (!capp_gguf_str(g, key, &text))
+            return capp_fail(err, CAPP_EFORMAT, "%s: %s is not a string", capp_gguf_path(g), key);
+        st = add(t, capp_str_of(default_name), copy_of(text), text.size, err);
+    }
+    for (size_t i = 0; st == CAPP_OK && i < capp_gguf_n_values(g); i++) {
+        const capp_gguf_value *v = capp_gguf_value_at(g, i);
+        size_t n = sizeof key; /* and a point */
+        if (v->key.size <= n || memcmp(v->key.data, key, n - 1) != 0 || v->key.data[n - 1] != '.') continue;
+        if (v->kind != CAPP_GGUF_STRING) continue;
+        capp_str name = {v->key.data + n, v->key.size - n};
+        st = add(t, name, copy_of(v->strings[0]), v->strings[0].size, err);
+    }
+    return st;
+}
+
+/* ---- Folders ----------------------------------------------------------------------------------------------------- */
+
+static capp_status add_json(capp_templates *t, capp_str name, capp_json string, capp_error *err) {
+    bool escapes;
+    capp_str raw = capp_json_raw(string, &escapes);
+    if (!raw.data) return capp_fail(err, CAPP_EFORMAT, "chat_template is not a text, nor a list of named ones");
+    char *text = capp_new(raw.size, 1);
+    return add(t, name, text, text ? capp_json_decode(raw, text) : 0, err);
+}
+
+static capp_status add_named(capp_templates *t, capp_json entry, capp_error *err) {
+    bool escapes;
+    char name[64];
+    capp_str raw = capp_json_raw(capp_json_get(entry, "name"), &escapes);
+    if (!raw.data || raw.size >= sizeof name)
+        return capp_fail(err, CAPP_EFORMAT, "chat_template: an entry of the list has no name, or a long one");
+    return add_json(t, (capp_str){name, capp_json_decode(raw, name)}, capp_json_get(entry, "template"), err);
+}
+
+/* The member chat_template of a file's object. */
+static capp_status read_object(capp_templates *t, capp_str text, capp_error *err) {
+    capp_json root;
+    capp_status st = capp_json_check(text, &root, err);
+    if (st != CAPP_OK) return st;
+    capp_json value = capp_json_get(root, "chat_template");
+    if (capp_json_kind_of(value) <= CAPP_JSON_NULL) return CAPP_OK;
+    if (capp_json_kind_of(value) != CAPP_JSON_ARRAY) return add_json(t, capp_str_of(default_name), value, err);
+    for (capp_json_walk w = capp_json_begin(value); st == CAPP_OK && capp_json_next(&w);)
+        st = add_named(t, w.value, err);
+    return st;
+}
+
+/* The file folder/name, where there is one. template_name NULL: an object with chat_template; else the template. */
+static capp_status read_file(capp_templates *t, const char *folder, const char *name, const char *template_name,
+                             capp_error *err) {
+    capp_map map = {0};
+    size_t n = strlen(folder) + strlen(name) + 2;
+    char *path = capp_new(n, 1);
+    if (!path) return no_memory(err);
+    snprintf(path, n, "%s/%s", folder, name);
+    capp_status st = CAPP_OK;
+    if (!access(path, F_OK)) {
+        st = capp_map_open(&map, path, err);
+        capp_str text = {map.data, map.size};
+        if (st == CAPP_OK) {
+            st = template_name ? add(t, capp_str_of(template_name), copy_of(text), text.size, err)
+                               : read_object(t, text, err);
+            if (st != CAPP_OK) capp_error_prefix(err, path);
+        }
+        capp_map_close(&map);
+    }
+    capp_free(path);
+    return st;
+}
+
+static capp_status read_additional(capp_templates *t, const char *folder, capp_error *err) {
+    static const char inside[] = "additional_chat_templates", end[] = ".jinja";
+    size_t n = strlen(folder) + sizeof inside + 1;
+    char *path = capp_new(n, 1);
+    if (!path) return no_memory(err);
+    snprintf(path, n, "%s/%s", folder, inside);
+    DIR *listed = opendir(path);
+    capp_status st = CAPP_OK;
+    const struct dirent *entry;
+    while (listed && st == CAPP_OK && (entry = readdir(listed))) { /* one thread at a time reads a DIR */
+        char name[sizeof entry->d_name];
+        size_t size = strlen(entry->d_name), tail = sizeof end - 1;
+        if (size <= tail || strcmp(entry->d_name + size - tail, end) != 0) continue;
+        memcpy(name, entry->d_name, size - tail);
+        name[size - tail] = 0;
+        st = read_file(t, path, entry->d_name, name, err);
+    }
+    if (listed) closedir(listed);
+    capp_free(path);
+    return st;
+}
+
+static int by_name(const void *a, const void *b) {
+    const capp_template *x = a, *y = b;
+    int other_x = strcmp(x->name, default_name) != 0, other_y = strcmp(y->name, default_name) != 0;
+    return other_x != other_y ? other_x - other_y : strcmp(x->name, y->name);
+}
+
+/* The few that there are, the default one first, the others by name: folders are listed in any order. */
+static void put_in_order(capp_templates *t) {
+    for (size_t i = 1; i < t->n; i++)
+        for (size_t k = i; k && by_name(&t->at[k - 1], &t->at[k]) > 0; k--) {
+            capp_template one = t->at[k];
+            t->at[k] = t->at[k - 1];
+            t->at[k - 1] = one;
+        }
+}
+
+capp_status capp_templates_read(capp_templates *t, const capp_gguf *g, const char *folder, capp_error *err) {
+    *t = (capp_templates){0};
+    capp_status st;
+    if (g) {
+        st = read_gguf(t, g, err);
+    } else { /* what comes first counts, as in transformers */
+        st = read_file(t, folder, "chat_template.jinja", default_name, err);
+        if (st == CAPP_OK) st = read_additional(t, folder, err);
+        if (st == CAPP_OK) st = read_file(t, folder, "tokenizer_config.json", NULL, err);
+        if (st == CAPP_OK) st = read_file(t, folder, "chat_template.json", NULL, err);
+    }
+    if (st == CAPP_OK)
+        put_in_order(t);
+    else
+        capp_templates_free(t);
+    return st;
+}

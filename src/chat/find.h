@@ -1,0 +1,28 @@
+/* Where models keep their chat templates: in a GGUF file tokenizer.chat_template and tokenizer.chat_template.NAME; in a
+ * folder chat_template.jinja and additional_chat_templates/NAME.jinja, chat_template of tokenizer_config.json (one text
+ * or a list of named ones), chat_template.json. */
+#ifndef CAPP_CHAT_FIND_H
+#define CAPP_CHAT_FIND_H
+
+#include "file/gguf.h"
+
+typedef struct capp_template {
+    char *name; /* "default" for the one without a name, which is the first */
+    char *text; /* [size] */
+    size_t size;
+} capp_template;
+
+typedef struct capp_templates {
+    capp_template *at; /* [n], names are unique */
+    size_t n, capacity;
+} capp_templates;
+
+/* Those of g, or where that is NULL those of a folder. None is no error. On failure *t is empty; the message begins
+ * with the file to blame. The caller ends *t by capp_templates_free. */
+capp_status capp_templates_read(capp_templates *t, const capp_gguf *g, const char *folder, capp_error *err);
+void capp_templates_free(capp_templates *t);
+
+/* NULL where there is none of this name. */
+const capp_template *capp_templates_named(const capp_templates *t, const char *name);
+
+#endif

@@ -1,0 +1,60 @@
+"""Chat templates by jinja2, set up as transformers sets it up (utils/chat_template_utils.py): the reference of
+src/chat."""
+import copy
+import json
+from datetime import datetime
+
+import jinja2
+from jinja2.ext import Extension, loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+
+class Generation(Extension):
+    """{% generation %} ... {% endgeneration %}: transformers marks what the assistant said by it."""
+    tags = {"generation"}
+
+    def parse(self, parser):
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
+        return jinja2.nodes.CallBlock(self.call_method("_support"), [], [], body).set_lineno(line)
+
+    def _support(self, caller):
+        return caller()
+
+
+def _tojson(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
+    return json.dumps(x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def _raise_exception(message):
+    raise jinja2.exceptions.TemplateError(message)
+
+
+def environment(now):
+    made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
+    made.filters["tojson"] = _tojson
+    made.globals["raise_exception"] = _raise_exception
+    made.globals["strftime_now"] = lambda form: datetime.fromtimestamp(now).strftime(form)
+    return made
+
+
+_compiled = {}
+
+
+def render(case):
+    """The text of a case as chat_tool takes it; raises what jinja2 raises."""
+    now = case.get("now", 0)
+    key = (case["template"], now)
+    if key not in _compiled:
+        _compiled[key] = environment(now).from_string(case["template"])
+    variables = {"messages": case.get("messages", []), "tools": None, "documents": None, "add_generation_prompt": True,
+                 **case.get("tokens", {}), **copy.deepcopy(case.get("variables", {}))}
+    return _compiled[key].render(**variables)
+
+
+def outcome(case):
+    """{"text": ...}, or {"error": ...}."""
+    try:
+        return {"text": render(case)}
+    except Exception as error:  # whatever Python raises inside a template
+        return {"error": f"{type(error).__name__}: {error}"}
