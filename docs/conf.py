@@ -14,12 +14,14 @@ release = re.search(r"version: '([\d.]+)'", (ROOT / "meson.build").read_text(enc
 extensions = ["generated", "hawkmoth", "myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["_static", "requirements.txt"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
-myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 
+hawkmoth_clang_c = ["-std=c2x"]  # which has bool without a header
+
+smartquotes = False  # quotation marks of code stay what they are
 default_role = "py:obj"  # `name` in a docstring: code, and a link where there is one
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # they are in the signatures that napoleon leaves, at length; the text says what is meant
+autodoc_typehints = "none"  # the descriptions say it, and shorter
 autodoc_preserve_defaults = True
 # What only some modules need, and the site's environment need not have.
 autodoc_mock_imports = ["openai", "pandas", "pyspark", "ray", "scipy", "sklearn", "tqdm"]

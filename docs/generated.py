@@ -20,12 +20,12 @@ HEADER = ROOT / "include" / "capp.h"
 PACKAGE = ROOT / "python" / "capp"
 MANUAL = ROOT / "docs" / "capp.1"
 
-OF_PACKAGE = "Model, Example, ModelInfo, CachedModel"  # what capp/__init__.py brings together and no module shows
+OF_PACKAGE = ["Model", "Example", "ModelInfo", "CachedModel"]  # what capp/__init__.py brings together and no module shows
 FIRST = ["classify", "sklearn", "remote"]  # the order on the page, before what is not listed here
 
 # In place of the standard headers, so that no compiler's folders are needed.
-TYPES = ("typedef _Bool bool; typedef unsigned long size_t; typedef int int32_t; typedef unsigned uint32_t;\n"
-         "typedef unsigned long uint64_t;\n#define CAPP_API\n")
+TYPES = ("typedef unsigned long size_t; typedef int int32_t; typedef unsigned uint32_t; typedef unsigned long uint64_t;\n"
+         "#define CAPP_API\n")
 COMMENT = r"/\*(?:(?!\*/).)*\*/"
 SECTION = re.compile(r"^/\* ---- (.+?) -+ \*/$", re.M)
 NAME = re.compile(r"\b(?:capp|CAPP)_\w+")
@@ -139,8 +139,9 @@ class PythonModules(SphinxDirective):
         files = {path.stem for path in PACKAGE.glob("*.py")}
         public = {name for name in files if not name.startswith("_")} - {"model"}  # whose classes are capp's
         names = [name for name in FIRST if name in public] + sorted(public - set(FIRST))
-        parts = [("capp", f":members: {OF_PACKAGE}"), *((f"capp.{name}", ":members:") for name in names)]
-        page = [f"{name}\n{'-' * len(name)}\n\n.. automodule:: {name}\n   {members}" for name, members in parts]
+        page = ["capp\n----\n\n.. automodule:: capp"]
+        page += [f".. autoclass:: capp.{name}\n   :members:" for name in OF_PACKAGE]
+        page += [f"capp.{name}\n{'-' * (5 + len(name))}\n\n.. automodule:: capp.{name}\n   :members:" for name in names]
         for name in files:
             self.env.note_dependency(str(PACKAGE / f"{name}.py"))
         return self.parse_text_to_nodes("\n\n".join(page), allow_section_headings=True)

@@ -2,6 +2,7 @@
 reader to type does what it says."""
 import ast
 import doctest
+import html
 import json
 import os
 import re
@@ -51,8 +52,8 @@ def test_every_name_of_the_header_is_in_the_reference(site):
     declared |= {f"CAPP_{name}" for name in re.findall(r"^    X\((\w+), \d", header, re.M)}
     found = {name.split(".")[-1] for name in ids_of(site / "c.html") if name.startswith("c.")}
     assert len(declared) > 60 and not declared - found
-    text = re.sub(r"<[^>]+>", "", (site / "c.html").read_text(encoding="utf-8"))
-    for comment in ("On success the caller owns *model", "times the token’s marginal log-probability is added", "out of memory"):
+    text = html.unescape(re.sub(r"<[^>]+>", "", (site / "c.html").read_text(encoding="utf-8")))
+    for comment in ("On success the caller owns *model", "times the token's marginal log-probability", "out of memory"):
         assert comment in text
 
 
