@@ -18,7 +18,7 @@ SANITIZE := -Db_lundef=false --buildtype=debugoptimized
 
 SOURCES = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.inc' 2>/dev/null || find include src cli tests examples -name '*.[ch]' -o -name '*.inc')
 
-.PHONY: all help setup setup-test debug asan tsan coverage install wheel clean format lint fuzz demo models test check bench bench-kernels performance
+.PHONY: all help setup setup-test debug asan tsan coverage install wheel site clean format lint fuzz demo models test check bench bench-kernels performance
 
 all: setup build/build.ninja
 	@ninja -C build
@@ -30,6 +30,7 @@ help:
 	@echo 'make check      what is too long for that: a million mutations, soaks, peers'
 	@echo 'make install    into PREFIX (now $(PREFIX)); DESTDIR is honoured'
 	@echo 'make wheel      the Python package as a wheel, in dist'
+	@echo 'make site       the documentation as a web site: build-site/html/index.html'
 	@echo 'make debug asan tsan coverage    other builds, in build-NAME'
 	@echo 'make models     fetch the real models into $(MODELS)'
 	@echo 'make bench      capp beside its peers; WORK=figure,copa REPS=5 BENCH=--quick; then make performance: the page of it'
@@ -39,7 +40,7 @@ setup:
 	@tools/setup.sh build
 
 setup-test:
-	@tools/setup.sh build test
+	@tools/setup.sh build test site
 
 build/build.ninja:
 	@meson setup build >/dev/null
@@ -69,6 +70,14 @@ install: all
 
 wheel: setup-test
 	@tools/wheel.sh dist
+
+# From nothing each time; warnings are errors.
+site: all
+	@tools/setup.sh site
+	@rm -rf build-site
+	@CAPP_LIBRARY='$(CURDIR)/build/libcapp.so.0' "$$(tools/venv.sh docs/requirements.txt)" -m sphinx -q -W --keep-going \
+	    -d build-site/doctrees docs build-site/html
+	@echo build-site/html/index.html
 
 clean:
 	@rm -rf build build-*/ dist .pytest_cache

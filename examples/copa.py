@@ -1,24 +1,25 @@
-"""copa.py MODEL: COPA's sample decided from Python, and how sure the model is.
+"""COPA: what caused this, what followed from it? And how sure the model is.
 
-    python3 examples/copa.py smollm2.gguf
+    python3 examples/copa.py [--data copa-dev.prompts.jsonl]
 
-A cause or an effect is chosen for each premise (examples/README.md says where the sample comes from).
+Each row brings its own two choices, as an Example. With SmolLM2 135M the bundled 40 rows gave
+
+    72.5% of 40 right
+    where it is 50% to 60% sure: 50% of 12 right
+    where it is 60% to 80% sure: 84% of 19 right
+    where it is 80% to 100% sure: 78% of 9 right
 """
-import json
-import sys
-from pathlib import Path
-
-import numpy as np
-from capp import Example, Model
+from capp import Example
 from capp.classify import predict_proba_examples
 
-SAMPLE = Path(__file__).resolve().parent / "copa-sample.jsonl"
+import common
 
 
-def main(path):
-    rows = [json.loads(line) for line in SAMPLE.read_text(encoding="utf-8").splitlines()]
+def main():
+    args = common.arguments(__doc__, "copa.jsonl").parse_args()
+    rows = common.read(args)
     examples = [Example(row["prompt"], row["completions"]) for row in rows]
-    with Model(path) as model:
+    with common.open_model(args) as model:
         probabilities = predict_proba_examples(examples, model)
     right = probabilities.argmax(axis=1) == [row["label"] for row in rows]
     sure = probabilities.max(axis=1)
@@ -26,8 +27,9 @@ def main(path):
     for least, most in [(0.5, 0.6), (0.6, 0.8), (0.8, 1.01)]:
         these = (sure >= least) & (sure < most)
         if these.any():
-            print(f"where the model is {least:.0%} to {min(most, 1):.0%} sure: {np.mean(right[these]):.0%} of "
-                  f"{these.sum()} right")
+            share = right[these].mean()
+            print(f"where it is {least:.0%} to {min(most, 1):.0%} sure: {share:.0%} of {these.sum()} right")
 
 
-main(sys.argv[1])
+if __name__ == "__main__":
+    main()

@@ -1,32 +1,47 @@
-"""emotions.py MODEL: several labels may be right, so that each is judged by itself.
+"""Emotions of tweets: several labels may be right, so that each is judged by itself.
 
-    python3 examples/emotions.py smollm2.gguf
+    python3 examples/emotions.py
 
 Probabilities that are not normalised say little by themselves: some words are likely after anything. What a label gains
-over a prompt that says nothing (pointwise mutual information) is a better measure.
-"""
-import sys
+over a prompt that says nothing (pointwise mutual information) is a better measure. With SmolLM2 135M the bundled 12
+rows gave, the true labels in capitals,
 
+    We won the cup, and my whole family was there to s  love 2.2x, JOY 1.2x, sadness 0.9x
+    They cancelled my flight again and nobody even ans  ANGER 5.4x, sadness 1.5x, surprise 0.7x
+    ...
+    a true label above a false one: 70% by probability, 88% by gain
+"""
 import numpy as np
-from capp import Model
 from capp.classify import predict_proba
 
+import common
+
 EMOTIONS = ["anger", "fear", "joy", "love", "optimism", "sadness", "surprise"]
-TWEETS = [
-    "We won the cup, and my whole family was there to see it!",
-    "They cancelled my flight again and nobody even answers the phone.",
-    "I keep checking that the door is locked. Something is out there.",
-]
+PROMPT = "Tweet: {}\nThe writer of this tweet feels"
 
 
-def main(path):
-    prompts = [f"Tweet: {tweet}\nThe writer of this tweet feels" for tweet in TWEETS]
-    with Model(path) as model:
+def ranks_right(scores, truth):
+    """How often a true label stands above a false one of the same row: 0.5 is chance."""
+    above = [row[true][:, None] > row[~true] for row, true in zip(scores, truth)]
+    return np.mean(np.concatenate([pairs.ravel() for pairs in above]))
+
+
+def main():
+    args = common.arguments(__doc__, "emotions.jsonl").parse_args()
+    rows = common.read(args)
+    prompts = [PROMPT.format(row["text"]) for row in rows]
+    truth = np.array([[emotion in row["emotions"] for emotion in EMOTIONS] for row in rows])
+    with common.open_model(args) as model:
+        raw = predict_proba(prompts, EMOTIONS, model, normalize=False, aggregate="sum")
         gain = predict_proba(prompts, EMOTIONS, model, normalize=False, aggregate="sum", discount_completions=-1,
-                             domain_prompt="Tweet: ...\nThe writer of this tweet feels")
-    for tweet, row in zip(TWEETS, gain):
-        more = [f"{EMOTIONS[i]} ({row[i]:.1f} times as likely)" for i in np.argsort(-row) if row[i] > 1]
-        print(f"{tweet}\n    {', '.join(more) or 'none'}")
+                             domain_prompt=PROMPT.format("..."))
+    for row, scores in zip(rows, gain):
+        best = [f"{EMOTIONS[i].upper() if EMOTIONS[i] in row['emotions'] else EMOTIONS[i]} {scores[i]:.1f}x"
+                for i in np.argsort(-scores)[:3]]
+        print(f"{row['text'][:50]:50}  {', '.join(best)}")
+    print(f"a true label above a false one: {ranks_right(raw, truth):.0%} by probability, "
+          f"{ranks_right(gain, truth):.0%} by gain")
 
 
-main(sys.argv[1])
+if __name__ == "__main__":
+    main()

@@ -495,15 +495,6 @@ def test_import_is_light():
     assert not {"tqdm", "pandas", "torch", "sklearn", "openai"} & set(loaded)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["copa", "emotions", "calibration"])
-def test_examples_run(name, smollm2):
-    done = subprocess.run([sys.executable, ROOT / "examples" / f"{name}.py", smollm2], env=package_env(),
-                          capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert {"copa": "of 40 right", "emotions": "anger", "calibration": "affine"}[name] in done.stdout
-
-
 # ---- The wheel -------------------------------------------------------------------------------------------------------
 
 USE = """

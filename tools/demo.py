@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-SAMPLE = Path(__file__).resolve().parent.parent / "examples" / "copa-sample.jsonl"
+SAMPLE = Path(__file__).resolve().parent.parent / "examples" / "data" / "copa.jsonl"
 BAR = 24
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# setup.sh GROUP...: installs what the groups (build, test, format, lint, coverage, cluster) need and is missing here,
-# with apt, as root or through a sudo that asks for no password. Where it may do neither it says the one line to run and
-# exits with 2. Does nothing, quickly, where all is there.
+# setup.sh GROUP...: installs what the groups (build, test, site, format, lint, coverage, corpus, cluster) need and is
+# missing here, with apt, as root or through a sudo that asks for no password. Where it may do neither it says the one line
+# to run and exits with 2. Does nothing, quickly, where all is there.
 set -euo pipefail
 
 missing=()
@@ -31,6 +31,7 @@ for group in "$@"; do
         need ca-certificates test -e "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}"
         ;;
     test | format) need clang-format have clang-format ;;
+    site) need mandoc have mandoc ;;
     lint)
         need clang-tidy have clang-tidy
         need cppcheck have cppcheck

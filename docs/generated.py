@@ -1,0 +1,182 @@
+"""Sphinx extension: the pages that are made of the sources.
+
+    .. c-header::        every section of include/capp.h, read by hawkmoth
+    .. python-modules::  every public module of python/capp, read by autodoc
+    .. manual-page::     docs/capp.1 as mandoc sets it
+
+The header's comments are plain ones, as everywhere in this house. hawkmoth takes comments that begin with two stars and
+stand before what they describe, as reStructuredText; `sections_of` makes such a copy of the header, a file a section.
+"""
+import re
+import subprocess
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.errors import ExtensionError
+from sphinx.util.docutils import SphinxDirective
+
+ROOT = Path(__file__).resolve().parent.parent
+HEADER = ROOT / "include" / "capp.h"
+PACKAGE = ROOT / "python" / "capp"
+MANUAL = ROOT / "docs" / "capp.1"
+
+OF_PACKAGE = ["Model", "Example", "ModelInfo", "CachedModel"]  # what capp/__init__.py brings together and no module shows
+FIRST = ["classify", "sklearn", "remote"]  # the order on the page, before what is not listed here
+
+# In place of the standard headers, so that no compiler's folders are needed.
+TYPES = ("typedef unsigned long size_t; typedef int int32_t; typedef unsigned uint32_t; typedef unsigned long uint64_t;\n"
+         "#define CAPP_API\n")
+COMMENT = r"/\*(?:(?!\*/).)*\*/"
+SECTION = re.compile(r"^/\* ---- (.+?) -+ \*/$", re.M)
+NAME = re.compile(r"\b(?:capp|CAPP)_\w+")
+MARKUP = re.compile(rf"(?P<name>{NAME.pattern})|[*`|\\]|(?<=\w)_(?!\w)")
+TOP = re.compile(rf"(?P<comment>{COMMENT})|(?P<define>#define \w+ \S+)|#[^\n]*|"
+                 r"(?P<block>(?:typedef )?(?:struct|enum)\b[^;{]*)\{(?P<body>.*?)\n\}(?P<end>[^;]*;)|(?P<plain>[^;{/#]+;)", re.S)
+MEMBER = re.compile(rf"\s*(?:(?P<comment>{COMMENT})|(?P<member>\w[^;/]*;|\w[^;,/\n]*,?)(?P<behind>[ ]*{COMMENT})?)", re.S)
+
+
+def lines_of(comment):
+    """A comment's text without its stars."""
+    return [re.sub(r"^\s*\* ?|^\s+", "", line) for line in comment.strip()[2:-2].strip().splitlines()]
+
+
+def marked_up(lines, known):
+    """Plain text as reStructuredText: what it takes for markup escaped, names of the interface linked."""
+    def replace(match):
+        if match["name"] in known:
+            return rf"\ :c:expr:`{match['name']}`\ "
+        return re.sub(r"_$", r"\_", match[0]) if match["name"] else "\\" + match[0]
+
+    out = []
+    for line in lines:
+        if line.startswith("- ") and out and not out[-1].startswith(("- ", "  ")):
+            out.append("")  # a list stands apart
+        out.append(MARKUP.sub(replace, line))
+    return out
+
+
+def documented(what, comments, known, indent=""):
+    """A declaration behind its comments, as hawkmoth wants them."""
+    text = "\n\n".join("\n".join(marked_up(lines_of(comment), known)) for comment in comments if comment)
+    return "\n".join(indent + line for line in ["/**", *text.splitlines(), "*/", what]) + "\n"
+
+
+def members(body, known):
+    """The inside of a struct or enum: each member by itself, behind the comment that stood above or behind it."""
+    out, above = "", None
+    for match in MEMBER.finditer(body):
+        member = " ".join((match["member"] or "").split())
+        if match["comment"]:
+            above = match["comment"]
+        elif member:
+            several = re.fullmatch(r"([\w ]+ )(\w+(?:, \w+)+);", member)
+            each = [f"{several[1]}{name};" for name in several[2].split(", ")] if several else [member]
+            out += "".join(documented(one, [above, match["behind"]], known, "    ") for one in each)
+            above = None
+    return out
+
+
+def declarations(text, known):
+    """A section of the header with its comments as hawkmoth wants them."""
+    out, comment = "", None
+    for match in TOP.finditer(text):
+        if match["comment"]:
+            comment = match["comment"]
+            continue
+        what = match["define"] or " ".join((match["plain"] or "").split())
+        if match["block"]:
+            what = f"{match['block']}{{\n{members(match['body'], known)}}}{match['end']}"
+        if what:
+            out += documented(what, [comment], known)
+            comment = None
+    return out
+
+
+def without_status_macro(text):
+    """The enum that CAPP_STATUS_MAP makes, written out."""
+    rows = re.findall(r'X\((\w+), (\d+), +"([^"]*)"\)', text)
+    written = "".join(f"    CAPP_{name} = {value}, /* {meaning} */\n" for name, value, meaning in rows)
+    text = re.sub(r"/\* X\(name.*?\n\n", "", text, flags=re.S)
+    return re.sub(r"(enum capp_status \{\n).*?(?=\} capp_status;)", lambda match: match[1] + written, text, flags=re.S)
+
+
+def sections_of(header):
+    """What the header says first, and (title, declarations) of each section."""
+    known = set(NAME.findall(re.sub(COMMENT, "", header, flags=re.S)))
+    known |= {f"CAPP_{name}" for name in re.findall(r"X\((\w+), \d", header)} - {"CAPP_API"}
+    head, *parts = SECTION.split(without_status_macro(header.partition("#ifdef __cplusplus\n}")[0]))
+    intro = marked_up(lines_of(re.match(COMMENT, head, re.S)[0]), known)
+    version = head[head.index("#define CAPP_VERSION_MAJOR"):]
+    pairs = [("Version", version), *zip(parts[::2], parts[1::2])]
+    return intro, [(title, declarations(text, known)) for title, text in pairs]
+
+
+def write_sections(folder):
+    """A file a section, each with those before it; returns the page's text."""
+    intro, sections = sections_of(HEADER.read_text(encoding="utf-8"))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "types.h").write_text("#pragma once\n" + TYPES, encoding="utf-8")
+    page, before = ["\n".join(intro)], "types.h"
+    for i, (title, text) in enumerate(sections):
+        name = f"section{i}.h"
+        (folder / name).write_text(f'#pragma once\n#include "{before}"\n{text}', encoding="utf-8")
+        page.append(f"{title}\n{'-' * len(title)}\n\n.. c:autodoc:: {name}")
+        before = name
+    return "\n\n".join(page)
+
+
+# ---- Directives ------------------------------------------------------------------------------------------------------
+
+
+class CHeader(SphinxDirective):
+    def run(self):
+        self.env.note_dependency(str(HEADER))
+        return self.parse_text_to_nodes(self.config.capp_header_page, allow_section_headings=True)
+
+
+class PythonModules(SphinxDirective):
+    def run(self):
+        files = {path.stem for path in PACKAGE.glob("*.py")}
+        public = {name for name in files if not name.startswith("_")} - {"model"}  # whose classes are capp's
+        names = [name for name in FIRST if name in public] + sorted(public - set(FIRST))
+        page = ["capp\n----\n\n.. automodule:: capp"]
+        page += [f".. autoclass:: capp.{name}\n   :members:" for name in OF_PACKAGE]
+        page += [f"capp.{name}\n{'-' * (5 + len(name))}\n\n.. automodule:: capp.{name}\n   :members:" for name in names]
+        for name in files:
+            self.env.note_dependency(str(PACKAGE / f"{name}.py"))
+        return self.parse_text_to_nodes("\n\n".join(page), allow_section_headings=True)
+
+
+class ManualPage(SphinxDirective):
+    def run(self):
+        self.env.note_dependency(str(MANUAL))
+        command = ["mandoc", "-T", "html", "-O", "fragment", "-W", "warning", MANUAL]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise ExtensionError(f"mandoc: {done.stderr}")
+        found = re.findall(r'<h1 class="Sh" id="(\w+)">.*?>([\w\s]+)</a></h1>\n(.*?)</section>\n(?=<section class="Sh">|</div>)',
+                           done.stdout, re.S)
+        if not found:
+            raise ExtensionError("mandoc gives no sections")
+        return [self.section(*parts) for parts in found]
+
+    def section(self, name, title, body):
+        body = re.sub(r"(</?)h2", r"\1h3", body)
+        heading = nodes.title(text=" ".join(title.split()).capitalize())
+        text = nodes.raw("", f'<div class="manual">{body}</div>', format="html")
+        return nodes.section("", heading, text, ids=[name.lower()], names=[name.lower()])
+
+
+def prepare(app, config):
+    folder = Path(app.doctreedir) / "header"
+    config.capp_header_page = write_sections(folder)
+    config.hawkmoth_root = str(folder)
+
+
+def setup(app):
+    app.add_config_value("capp_header_page", "", "env")
+    app.add_directive("c-header", CHeader)
+    app.add_directive("python-modules", PythonModules)
+    app.add_directive("manual-page", ManualPage)
+    app.connect("config-inited", prepare)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
