@@ -28,7 +28,7 @@ void capp_chat_options_init(capp_chat_options *options) {
 /* ---- Finding ----------------------------------------------------------------------------------------------------- */
 
 capp_status capp_chat_templates(capp_templates *t, const capp_source *source, const char *path, capp_error *err) {
-    if (source->gguf) return capp_templates_read(t, source->gguf, NULL, err);
+    if (source->gguf) return capp_templates_read(t, source->gguf, path, err);
     if (capp_is_folder(path)) return capp_templates_read(t, NULL, path, err);
     const char *slash = strrchr(path, '/');
     size_t n = slash ? (size_t)(slash - path) : 0;
