@@ -28,7 +28,7 @@ void capp_chat_options_init(capp_chat_options *options) {
 /* ---- Finding ----------------------------------------------------------------------------------------------------- */
 
 capp_status capp_chat_templates(capp_templates *t, const capp_source *source, const char *path, capp_error *err) {
-    if (source->gguf) return capp_templates_read(t, source->gguf, NULL, err);
+    if (source->gguf) return capp_templates_read(t, source->gguf, path, err);
     if (capp_is_folder(path)) return capp_templates_read(t, NULL, path, err);
     const char *slash = strrchr(path, '/');
     size_t n = slash ? (size_t)(slash - path) : 0;
@@ -47,7 +47,7 @@ static capp_status no_template(const capp_templates *t, const char *path, const 
         return capp_fail(err, CAPP_EINVAL,
                          "%s: has no chat template; give one, or write prompts as the model was taught to read them",
                          path);
-    for (size_t i = 0; i < t->n; i++) {
+    for (size_t i = 0; t->at && i < t->n; i++) {
         strncat(names, i ? ", " : "", sizeof names - strlen(names) - 1);
         strncat(names, t->at[i].name, sizeof names - strlen(names) - 1);
     }
@@ -65,7 +65,7 @@ static capp_status open_template(capp_chat *chat, const capp_chat_options *o, ca
     }
     if ((st = capp_chat_templates(&all, &chat->model->source, path, err)) != CAPP_OK) return st;
     const capp_template *found = capp_templates_named(&all, name);
-    if (!found && !o->template_name && all.n == 1) found = all.at;
+    if (!found && !o->template_name && all.at && all.n == 1) found = all.at;
     st = found ? capp_jinja_open(&chat->template, (capp_str){found->text, found->size}, err)
                : no_template(&all, path, name, err);
     if (st != CAPP_OK && found) {

@@ -92,7 +92,7 @@ static capp_status add_json(capp_templates *t, capp_str name, capp_json string, 
 
 static capp_status add_named(capp_templates *t, capp_json entry, capp_error *err) {
     bool escapes;
-    char name[64];
+    char name[64] = "";
     capp_str raw = capp_json_raw(capp_json_get(entry, "name"), &escapes);
     if (!raw.data || raw.size >= sizeof name)
         return capp_fail(err, CAPP_EFORMAT, "chat_template: an entry of the list has no name, or a long one");

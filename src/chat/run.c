@@ -367,7 +367,7 @@ static size_t conversation_bytes(const capp_jinja_input *in) {
 }
 
 capp_status capp_jinja_render(const capp_jinja *t, const capp_jinja_input *in, capp_marked *out, capp_error *err) {
-    capp_error local;
+    capp_error local = {.status = CAPP_OK};
     capp_jbuffer text = {0};
     size_t bytes = conversation_bytes(in);
     capp_jrun r = {.heap.most = RUN_BYTES + RUN_BYTES_A_BYTE * bytes,
