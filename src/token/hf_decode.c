@@ -84,7 +84,7 @@ static bool put_replaced(capp_text *out, capp_text *spare, capp_str text, const 
     if (!capp_text_put(out, text.data, text.size)) return false;
     for (size_t r = 0; r < d->n_replaced; r++) {
         capp_str from = d->replaced[r].from, to = d->replaced[r].to;
-        if (!from.size || !memmem(out->data, out->size, from.data, from.size)) continue;
+        if (!from.size || !out->size || !memmem(out->data, out->size, from.data, from.size)) continue;
         spare->size = 0;
         for (size_t i = 0; i < out->size;) {
             bool match = out->size - i >= from.size && !memcmp(out->data + i, from.data, from.size);
