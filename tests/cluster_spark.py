@@ -20,7 +20,8 @@ def session():
     home = FOLDER / "home"
     home.mkdir()
     for part in Path(pyspark.__file__).parent.iterdir():
-        (home / part.name).symlink_to(part)
+        if part.name != "work":  # of other clusters
+            (home / part.name).symlink_to(part)
     os.environ.update(SPARK_HOME=str(home), SPARK_LOCAL_DIRS=str(FOLDER / "local"), SPARK_LOCAL_IP="127.0.0.1",
                       PYSPARK_PYTHON=sys.executable)
     from pyspark.sql import SparkSession
