@@ -8,7 +8,12 @@
 #include "test.h"
 #include "tiny.h"
 
-enum { THREADS = 4, ROWS = 12, TURNS = 2 };
+enum { THREADS = 4, ROWS = 12 };
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { TURNS = 1 }; /* sanitizers are slow */
+#else
+enum { TURNS = 2 };
+#endif
 
 typedef struct work {
     const capp_model *model;
