@@ -105,6 +105,10 @@ def machine(results):
     yield table(("piece of work", "date", "commit", "took"),
                 [(f"`{name}`" + (" (quick)" if work["quick"] else ""), work["date"], work["commit"], f"{work['took_seconds']} s")
                  for name, work in results.works.items()])
+    older = [f"{point['name']} {point['n']} ({point['commit']})" for point in results.points("figure")
+             if point.get("commit", results.works["figure"]["commit"]) != results.works["figure"]["commit"]]
+    if older:
+        yield "Points of the figure that are of another commit: " + ", ".join(older) + ".\n"
 
 
 def bars(results):

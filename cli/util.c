@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/resource.h>
 #include <time.h>
 
 /* ---- Memory ---------------------------------------------------------------------------------------------------- */
@@ -250,8 +249,13 @@ double seconds_now(void) {
 }
 
 uint64_t peak_memory(void) {
-    struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) ? 0 : (uint64_t)usage.ru_maxrss * 1024; /* Linux counts in KiB */
+    /* Not getrusage's, which counts what the process was before it became this program: a copy of its parent. */
+    unsigned long long kib = 0;
+    char line[128];
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && !kib && fgets(line, sizeof line, file)) (void)sscanf(line, "VmHWM: %llu", &kib);
+    if (file) fclose(file);
+    return kib * 1024;
 }
 
 bool read_file(const char *path, buffer *content, capp_error *err) {

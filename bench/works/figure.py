@@ -6,6 +6,7 @@ import re
 import base
 import engine
 import flops
+import machine
 import peers
 import tasks
 
@@ -46,8 +47,8 @@ def point(bench, peer, dtype, form, n, reps):
     task, each = methods(bench, peer, dtype, tasks.figure(bench, n, form))
     facts = without_texts(base.agree(base.alternate(bench, each, reps)))
     bench.say(f"{form}, {n} classes: {base.summary(facts)}")
-    return {"name": f"{form} {dtype}", "form": form, "n": n, "dtype": dtype, "need": flops.needed(bench, OURS, task),
-            "methods": facts}
+    return {"name": f"{form} {dtype}", "form": form, "n": n, "dtype": dtype, "commit": machine.commit(),
+            "need": flops.needed(bench, OURS, task), "methods": facts}
 
 
 def number_in(text, n):
