@@ -231,8 +231,8 @@ def decisions(results):
              f"{facts['largest_difference']:.4f}", percent(facts["rescored"], 1), percent(facts["accuracy"], 1), seconds(facts["seconds"]))
             for point in results.points("decisions") for name, facts in point["methods"].items()]
     if rows:
-        yield "Each precision against float32 on the same rows. *Again*: rows whose leaders were so close that `auto` scored them " \
-              "a second time in float32; that cost is inside its seconds (one run).\n"
+        yield "Each precision against float32 on the same rows. *Again*: rows whose leaders were so close that `auto` scored those " \
+              "again in float32; that cost is inside its seconds (one run).\n"
         yield table(("work", "model", "rows", "precision", "decisions kept", "mean difference of probability", "largest", "again",
                      "accuracy", "seconds"), rows)
 

@@ -145,10 +145,11 @@ static void text_report(buffer *b, const run *r, const tally *t, const capp_stat
                   (unsigned long long)stats->tokens_saved);
     if (stats->rows_again)
         buffer_printf(b, "close      %llu rows were scored again in float32\n", (unsigned long long)stats->rows_again);
-    if (t->work.completion_tokens)
+    /* What ran a second time in float32 counts twice: it may be more than all. */
+    size_t all = t->work.completion_tokens, ran = t->work.completion_tokens_run;
+    if (all)
         buffer_printf(b, "unfinished %zu of %zu completion tokens (%.1f %%) were never run\n",
-                      t->work.completion_tokens - t->work.completion_tokens_run, t->work.completion_tokens,
-                      100 - 100 * share_of(t->work.completion_tokens_run, t->work.completion_tokens));
+                      all > ran ? all - ran : 0, all, all > ran ? 100 - 100 * share_of(ran, all) : 0);
     buffer_printf(b, "memory     %s at its peak, of which weights %s\n", human_bytes(peak_memory()),
                   human_bytes(info->weight_bytes));
     if (t->n_pairs) buffer_printf(b, "\nconfused most (%zu different pairs)\n", t->n_pairs);

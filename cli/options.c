@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     SCORE = COMMAND_CLASSIFY | COMMAND_EVALUATE | COMMAND_LOGPROBS,
@@ -95,7 +96,7 @@ const option_row option_rows[] = {
     {"threads", 0, "N", ENGINE, true, OPT_THREADS, "worker threads (default: one a processor)"},
     {"memory", 0, "BYTES", ENGINE, true, OPT_MEMORY, "for the run beside the weights, such as 512M or 4G"},
     {"precision", 0, "NAME", ENGINE, true, OPT_PRECISION,
-     "auto (bf16, and close rows again in f32; default), f32 or bf16"},
+     "auto (bf16, and what is close again in f32; default), f32 or bf16"},
     {"isa", 0, "NAME", ENGINE, true, OPT_ISA,
      "instruction set: ref, avx2, avx512, avx512bf16, amx (default: CAPP_ISA, else the best)"},
     {"context", 0, "TOKENS", ENGINE, true, OPT_CONTEXT, "longest prompt with completion (default: the model's)"},
@@ -163,13 +164,26 @@ static bool aggregate_option(options *o, const char *text, capp_error *err) {
     return fail_at(err, 0, "--aggregate '%s' is unknown; use mean, sum or bytes", text);
 }
 
-/* "PATH" or "PATH=WEIGHT": what stands behind the last = is a weight where it is a number. */
+static bool exists(const char *path, size_t size) {
+    char *copy = take(size + 1, 1);
+    memcpy(copy, path, size);
+    copy[size] = 0;
+    bool found = !access(copy, F_OK);
+    free(copy);
+    return found;
+}
+
+/* "PATH" or "PATH=WEIGHT": what stands behind the last = is a weight where it is a number, unless the whole is a path.
+ */
 static bool lora_option(options *o, const char *text, capp_error *err) {
     size_t size = strlen(text);
     const char *equals = strrchr(text, '=');
     char *end = NULL;
     double weight = 1, number = equals && equals[1] ? strtod(equals + 1, &end) : 0;
-    if (end && !*end) {
+    bool whole = exists(text, size);
+    if (!whole && equals && (!end || *end) && exists(text, (size_t)(equals - text)))
+        return fail_at(err, 0, "--lora '%s': the weight '%s' is not a number", text, equals + 1);
+    if (!whole && end && !*end) {
         weight = number;
         size = (size_t)(equals - text);
     }

@@ -121,6 +121,18 @@ static capp_str keep(char **at, capp_str text) {
     return (capp_str){copy, text.size};
 }
 
+/* What a rendering sets itself cannot be set by variables. */
+static capp_status check_variables(capp_json variables, capp_error *err) {
+    static const char *const taken[] = {"messages", "add_generation_prompt", "bos_token", "eos_token", "unk_token",
+                                        "pad_token"};
+    if (capp_json_kind_of(variables) != CAPP_JSON_OBJECT)
+        return capp_fail(err, CAPP_EINVAL, "an object is needed, such as {\"enable_thinking\": false}");
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        if (capp_json_kind_of(capp_json_get(variables, taken[i])) != CAPP_JSON_NONE)
+            return capp_fail(err, CAPP_EINVAL, "\"%s\" is set by the rendering itself; leave it out", taken[i]);
+    return CAPP_OK;
+}
+
 static capp_status copy_options(capp_chat *chat, const capp_chat_options *o, capp_error *err) {
     size_t bytes = o->variables.size;
     capp_status st = check_messages(o->messages, o->n_messages, err);
@@ -136,8 +148,7 @@ static capp_status copy_options(capp_chat *chat, const capp_chat_options *o, cap
     chat->now = o->now ? o->now : (int64_t)time(NULL);
     if (!o->variables.size) return CAPP_OK;
     st = capp_json_check(keep(&at, o->variables), &chat->variables, err);
-    if (st == CAPP_OK && capp_json_kind_of(chat->variables) != CAPP_JSON_OBJECT)
-        st = capp_fail(err, CAPP_EINVAL, "an object is needed, such as {\"enable_thinking\": false}");
+    if (st == CAPP_OK) st = check_variables(chat->variables, err);
     if (st != CAPP_OK) capp_error_prefix(err, "the variables of the chat template");
     return st;
 }

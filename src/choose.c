@@ -270,7 +270,7 @@ static bool race_again(chooser *c, row *r) {
     const capp_race *race = &r->race;
     if (!c->session->exact.w || r->stage == ALL_EXACT) return false;
     if (r->stage == ALL_FAST) {
-        if (race->best - race->second >= r->margin) return false;
+        if (race->second + r->margin < race->best) return false;
         r->fast_best = race->best;
         capp_race_again(&r->race);
         c->n_close++;

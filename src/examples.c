@@ -175,9 +175,9 @@ static double score_of(const window *w, const capp_example *e, size_t i) {
     return capp_decide_score(w->doubles[class], e->prior, class);
 }
 
-/* By how much the highest score exceeds those of completions that are not equal to its own (which are as far apart in
- * any precision). */
-static double lead_of(const window *w, const item *it) {
+/* Whether another score is within the margin of the highest, of a completion that is not equal to its own (equal ones
+ * are so in any precision). The race of capp_decide asks by the same expression. */
+static bool is_close(const window *w, const item *it, double margin) {
     const capp_example *e = &w->examples[it->row];
     const size_t *offset = w->offsets + it->first_offset;
     const uint32_t *nodes = w->nodes + it->first_id + it->n_prompt;
@@ -189,7 +189,7 @@ static double lead_of(const window *w, const item *it) {
         double score = capp_decide_score(w->doubles[i], e->prior, i);
         if (!equal && score > second) second = score;
     }
-    return top - second;
+    return second + margin >= top;
 }
 
 static size_t longest_of(const window *w, const item *it) {
@@ -226,7 +226,7 @@ static capp_status judge(window *w, item *it, capp_error *err) {
     if ((st = collect(w, it, err)) != CAPP_OK) return st;
     if ((st = weigh(w, it, err)) == CAPP_EINVAL) return CAPP_OK; /* said when the rows before have been delivered */
     if (st != CAPP_OK) return st;
-    if (lead_of(w, it) >= margin_of(w, it)) return CAPP_OK;
+    if (!is_close(w, it, margin_of(w, it))) return CAPP_OK;
     w->session->stats.rows_again++;
     return score_again(w, it, err);
 }

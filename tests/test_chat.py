@@ -109,7 +109,7 @@ ERRORS = [
     ("\n\n{{ 1 is filter }}", "CAPP_EUNSUPPORTED", "line 3: the test 'filter' is not supported"),
     ("{{ 'a'.format(1) }}", "CAPP_EUNSUPPORTED", "line 1: 'format' of a str is not supported"),
     ("{{ x.y }}", "CAPP_EINVAL", "line 1: 'x' is undefined"),
-    ("{% if x %}", "CAPP_EFORMAT", "line 1: 'elif' is missing: a tag is not closed"),
+    ("{% if x %}", "CAPP_EFORMAT", "line 1: 'endif' is missing: a tag is not closed"),
     ("{{ 1", "CAPP_EFORMAT", "line 1: a tag has no end"),
     ("{{ 1 + }}", "CAPP_EFORMAT", "line 1"),
     ("{{ 'é\\ud800' }}", "CAPP_EUNSUPPORTED", "line 1: an escape that is no character"),
@@ -361,6 +361,7 @@ def test_python(build, smollm2):
     (("--chat", "--chat-template", "rag"), 'has no chat template "rag"; it has default'),
     (("--chat", "--chat-template", "@/nowhere"), "/nowhere: cannot be opened"),
     (("--chat", "--chat-variables", "[1]"), "an object is needed"),
+    (("--chat", "--chat-variables", '{"messages": 3}'), '"messages" is set by the rendering itself'),
 ])
 def test_command_refuses(capp, smollm2, arguments, message):
     done = command(capp, "tokenize", "-m", smollm2, *arguments, rows=[{"text": "x"}])

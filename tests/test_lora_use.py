@@ -74,9 +74,10 @@ def test_adapters_change_what_comes_out(capp, tiny_model, adapters):
 
 
 def test_a_name_may_hold_an_equals_sign(capp, tiny_model, adapters, tmp_path):
-    named = tmp_path / "rate=3e"
-    named.write_bytes(adapters[0].read_bytes())
-    assert logprobs(capp, tiny_model, "--lora", named) == logprobs(capp, tiny_model, "--lora", adapters[0])
+    for name in ("rate=3e", "lr=1e-4"):
+        named = tmp_path / name
+        named.write_bytes(adapters[0].read_bytes())
+        assert logprobs(capp, tiny_model, "--lora", named) == logprobs(capp, tiny_model, "--lora", adapters[0])
 
 
 @pytest.mark.parametrize("isa", ["ref", "avx2"])
@@ -103,7 +104,7 @@ def test_every_command_takes_them(capp, tiny_model, adapters, tmp_path):
 
 def test_wrong_arguments(capp, tiny_model, tiny_gpt2, adapters):
     for text, message in [("", "names no adapter"), ("=2", "names no adapter"), (f"{adapters[0]}=inf", "not a finite number"),
-                          (f"{adapters[0]}=1.x", "1.x"), ("/none/such", "/none/such")]:
+                          (f"{adapters[0]}=1.x", "the weight '1.x' is not a number"), ("/none/such", "/none/such")]:
         done = run(capp, "logprobs", "-m", tiny_model, "--lora", text)
         assert done.returncode == 2 and message in done.stderr, done.stderr
     done = run(capp, "logprobs", "-m", tiny_gpt2, "--lora", adapters[0])
@@ -185,6 +186,16 @@ def test_python(package, tiny_model, adapters):
         copy = pickle.loads(pickle.dumps(model))
         assert (scores(package, copy) == scores(package, model)).all()
         copy.close()
+
+
+def test_a_job_takes_adapters(package, tiny_model, adapters):
+    from capp._worker import Job
+
+    options = {"precision": "f32", "lora": {adapters[0]: 0.5}}
+    job = pickle.loads(pickle.dumps(Job("predict", tiny_model, ["a", "be"], {}, model_options=options)))
+    assert job.open(1).info.adapters == f"{adapters[0]}=0.5"
+    with pytest.raises(ValueError, match="precision"):
+        Job("predict", tiny_model, ["a", "be"], {}, model_options={"precision": "f33"})
 
 
 def test_a_model_sent_to_itself_is_told_apart_by_its_adapters(package, tiny_model, adapters):

@@ -421,6 +421,74 @@ def test_a_forked_child_scores_too(tiny):
     os.waitpid(child, 0)
 
 
+def test_a_forked_child_ends(tiny_model):
+    import capp
+    from capp.classify import predict
+
+    with capp.Model(tiny_model, threads=2) as model:
+        predict(PROMPTS[0], COMPLETIONS, model)
+        child = os.fork()
+        if not child:
+            model.close()
+            os._exit(0)
+        end = time.monotonic() + 20
+        while os.waitpid(child, os.WNOHANG)[0] == 0:
+            if time.monotonic() > end:
+                os.kill(child, signal.SIGKILL)
+                pytest.fail("the child does not end")
+            time.sleep(0.01)
+        assert predict(PROMPTS[0], COMPLETIONS, model) in COMPLETIONS
+
+
+def test_numbers_out_of_range(tiny, tiny_model):
+    import capp
+
+    for wrong in ({"memory": -1}, {"context": 2**40}, {"threads": -2}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            capp.Model(tiny_model, **wrong)
+    with pytest.raises(ValueError, match="max_tokens"):
+        tiny.generate("a", -1)
+    with pytest.raises(TypeError, match="stop"):
+        tiny.generate("a", 1, stop="xyz")
+
+
+def test_closing_while_others_tokenize(tiny_model):
+    import capp
+
+    for _ in range(20):
+        model, wrong = capp.Model(tiny_model, threads=1), []
+
+        def tokenize():
+            try:
+                while True:
+                    assert model.detokenize(model.tokenize("the cat " * 50)).startswith("the cat")
+            except ValueError:  # closed
+                pass
+            except BaseException as error:
+                wrong.append(error)
+
+        threads = [threading.Thread(target=tokenize) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.01)
+        model.close()
+        for thread in threads:
+            thread.join()
+        assert not wrong
+
+
+def test_copies_and_pickles_of_prefixes(tiny):
+    import copy
+    import pickle
+
+    from capp.classify import cache_model, predict_proba
+
+    cached = cache_model(cache_model(tiny, "the ode"), ["of a", "in the"])
+    expected = predict_proba(PROMPTS[:2], COMPLETIONS, cached)
+    assert copy.deepcopy(cached) is cached and copy.copy(cached) is cached
+    assert np.array_equal(predict_proba(PROMPTS[:2], COMPLETIONS, pickle.loads(pickle.dumps(cached))), expected)
+
+
 def test_copies_and_pickles(tiny):
     import copy
     import pickle
@@ -432,6 +500,37 @@ def test_copies_and_pickles(tiny):
     opened = pickle.loads(written)
     assert opened is pickle.loads(written)
     assert np.array_equal(predict_proba(PROMPTS, COMPLETIONS, opened), predict_proba(PROMPTS, COMPLETIONS, tiny))
+
+
+def test_a_signal_at_any_time_leaves_no_call_behind(tiny):
+    """Whenever it comes, the call has ended when the exception is there: the library uses the caller's memory."""
+    import random
+
+    from capp._call import interruptible
+
+    def handler(*_):
+        raise KeyboardInterrupt
+
+    rng, n_interrupted = random.Random(1), 0
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        with tiny._handle.session() as session:
+            for _ in range(150):
+                begun, ended = [], []
+                signal.setitimer(signal.ITIMER_REAL, rng.uniform(2e-5, 3e-3))
+                try:
+                    interruptible(session, lambda: (begun.append(1), time.sleep(0.002), ended.append(1)))
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                except KeyboardInterrupt:
+                    n_interrupted += 1
+                known = len(begun)
+                assert len(ended) == known
+                time.sleep(0.003)
+                assert len(begun) == known  # nor does it begin now
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert n_interrupted > 20
 
 
 def test_signals_of_others_pass(tiny):

@@ -107,6 +107,8 @@ def test_errors(model, classifier):
     with pytest.raises(NotFittedError):
         classifier.predict(TEXTS)
     for changed, labels, message in [({"calibration": "magic"}, None, "calibration"), ({"template": "a"}, None, "{text}"),
+                                     ({"classes": {"a": [], "b": ["x", "y"]}}, None, "no phrasing"),
+                                     ({"prior": [0.25] * 4}, None, "prior"), ({"prior": [-1, 2]}, None, "prior"),
                                      ({"classes": ["a"]}, None, "two classes"), ({"classes": None}, None, "classes"),
                                      ({"calibration": "affine"}, ["maybe"] * len(TEXTS), "no class"),
                                      ({}, ["yes"], "one label for each")]:

@@ -1,6 +1,7 @@
 """Calls of the library: its errors as exceptions, Ctrl-C, progress."""
 from __future__ import annotations
 
+import _thread
 import threading
 from typing import Any, Callable
 
@@ -51,9 +52,11 @@ def interruptible(session: int, call: Callable[[], Any]) -> Any:
     runs in a thread beside it, so that Ctrl-C finds somebody to listen and cancels the session."""
     if threading.current_thread() is not threading.main_thread():
         return call()
-    done, outcome = threading.Event(), []
+    done, first, outcome, interrupts = threading.Event(), threading.Lock(), [], []
 
     def work() -> None:
+        if not first.acquire(blocking=False):
+            return  # begun a second time
         try:
             outcome.append(call())
         except BaseException as error:
@@ -61,16 +64,27 @@ def interruptible(session: int, call: Callable[[], Any]) -> Any:
         finally:
             done.set()
 
-    threading.Thread(target=work, name="capp", daemon=True).start()
-    interrupt: BaseException | None = None
-    while not done.is_set():
+    def wait() -> None:
+        begun = False
+        while not done.is_set():
+            try:
+                if not begun:
+                    _thread.start_new_thread(work, ())
+                begun = True
+                # Cancelled again and again: a call that is just beginning forgets it.
+                while not done.wait(0.05 if interrupts else None):
+                    lib.capp_session_cancel(session)
+            except BaseException as error:  # KeyboardInterrupt, or what another signal's handler raises
+                interrupts.append(error)
+                lib.capp_session_cancel(session)
+
+    while not done.is_set():  # whatever comes while an interrupt is dealt with: the library still uses the memory
         try:
-            done.wait()
-        except BaseException as error:  # KeyboardInterrupt, or what another signal's handler raises
-            interrupt = interrupt or error
-            lib.capp_session_cancel(session)
-    if interrupt is not None:
-        raise interrupt
+            wait()
+        except BaseException as error:
+            interrupts.append(error)
+    if interrupts:
+        raise interrupts[0]
     if isinstance(outcome[0], BaseException):
         raise outcome[0]
     return outcome[0]

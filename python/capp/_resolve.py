@@ -9,7 +9,7 @@ from collections import OrderedDict
 from typing import Any, Union
 
 from capp.errors import CappError
-from capp.model import CachedModel, ChatModel, Model
+from capp.model import CachedModel, ChatModel, Model, adapters_of
 
 AnyModel = Union[Model, CachedModel, ChatModel, str, "os.PathLike[str]", "tuple[Any, Any]", Any]
 
@@ -25,7 +25,9 @@ _prefixed: weakref.WeakKeyDictionary[Any, CachedModel] = weakref.WeakKeyDictiona
 def of_file(path: str, **keywords: Any) -> Model:
     """The model of a file, with Model's keywords: one that is open already, or a new one, which is kept."""
     found = os.stat(path)
-    key = (os.path.realpath(path), found.st_mtime_ns, found.st_size, *sorted(keywords.items()))
+    keywords["lora"] = adapters_of(keywords.get("lora"))
+    changed = [os.stat(adapter).st_mtime_ns for adapter, _ in keywords["lora"]]
+    key = (os.path.realpath(path), found.st_mtime_ns, found.st_size, *sorted(keywords.items()), *changed)
     with _lock:
         model = _files.get(key)
         if model is None or model._handle.closed:

@@ -26,7 +26,7 @@ class Options:
         self.model = model if isinstance(model, Model) else model.model
         self.chat = model if isinstance(model, ChatModel) else None
         self.raw.parse_special = self.chat.parse_special if self.chat else self.model.parse_special
-        self.raw.chat = self.chat._open_chat() if self.chat else None
+        self.raw.chat = self.chat._pointer if self.chat else None
         if isinstance(model, CachedModel):
             self.prefixes = model._open_prefixes()
             m = len(self.prefixes)

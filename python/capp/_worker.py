@@ -13,7 +13,7 @@ from capp import _check, classify
 from capp._example import Example
 from capp._resolve import of_file
 from capp.errors import CappError
-from capp.model import Model
+from capp.model import PRECISIONS, Model, adapters_of
 
 FUNCTIONS = ("predict", "predict_proba", "log_probs_conditional", "token_logprobs")
 OF_EXAMPLES = ("end_of_prompt", "normalize")  # options where rows bring their own completions
@@ -48,6 +48,10 @@ def _checked_model(model: Any, options: Mapping[str, Any] | None) -> tuple[str, 
     for name in given:
         if name not in known:
             raise TypeError(f"{name!r} is no option of a model; there are {', '.join(known)}")
+    if given.get("precision", "auto") not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {given['precision']!r}")
+    if "lora" in given:
+        given["lora"] = adapters_of(given["lora"])
     return os.fspath(model), given
 
 
@@ -93,7 +97,10 @@ class Job:
         """The model, of the path that `find` makes of the job's. threads: those that the engine gives a worker."""
         if self.live is not None:
             return self.live
-        return of_file(find(self.path), **{**self.keywords, "threads": self.keywords.get("threads") or threads})
+        keywords = {**self.keywords, "threads": self.keywords.get("threads") or threads}
+        if "lora" in keywords:
+            keywords["lora"] = tuple((find(path), weight) for path, weight in keywords["lora"])
+        return of_file(find(self.path), **keywords)
 
     def __call__(self, model: Model, prompts: Sequence[Any], completions: Sequence[Any] | None = None) -> list[Any]:
         """One result for each row, None where the prompt or its completions are missing. completions: [row], where the

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import operator
 import os
 import threading
 import weakref
@@ -49,7 +50,7 @@ class ModelInfo:
 Lora = Union[str, "os.PathLike[str]", Mapping[Any, float], Sequence[Any], None]
 
 
-def _adapters(lora: Lora) -> tuple[tuple[str, float], ...]:
+def adapters_of(lora: Lora) -> tuple[tuple[str, float], ...]:
     """(path, weight) of each adapter, of what Model takes for them."""
     if lora is None:
         return ()
@@ -80,39 +81,47 @@ class _Handle:
             self._free_if_unused()
 
     def _free_if_unused(self) -> None:
-        if not self.closed or self.busy:
-            return
+        if not self.closed or self.busy or self.process != os.getpid():
+            return  # a fork has neither the sessions' threads nor the memory to itself
         self._free_sessions(0)
-        if self.process == os.getpid():
-            lib.capp_model_free(self.model)
+        lib.capp_model_free(self.model)
 
     def _free_sessions(self, keep: int) -> None:
         while len(self.idle) > keep:
             lib.capp_session_free(self.idle.pop(0))
 
     @contextmanager
-    def session(self) -> Iterator[int]:
-        """A session for one call: an idle one, or a new one."""
+    def in_use(self) -> Iterator[Any]:
+        """The library's model, which is not freed before the block has ended."""
         with self.lock:
             if self.closed:
                 raise ValueError("the model is closed")
             if self.process != os.getpid():  # a fork: the sessions' threads stayed behind, the weights are here
                 self.idle, self.process = [], os.getpid()
             self.busy += 1
-            session: Any = self.idle.pop() if self.idle else None
         try:
-            if session is None:
-                pointer = ctypes.c_void_p()
-                check(lib.capp_session_open, byref(pointer), self.model)
-                session = pointer.value
-            yield session
+            yield self.model
         finally:
             with self.lock:
                 self.busy -= 1
-                if session is not None:
-                    self.idle.append(session)
                 self._free_sessions(KEPT_SESSIONS)
                 self._free_if_unused()
+
+    @contextmanager
+    def session(self) -> Iterator[int]:
+        """A session for one call: an idle one, or a new one."""
+        with self.in_use() as model:
+            with self.lock:
+                session: Any = self.idle.pop() if self.idle else None
+            if session is None:
+                pointer = ctypes.c_void_p()
+                check(lib.capp_session_open, byref(pointer), model)
+                session = pointer.value
+            try:
+                yield session
+            finally:
+                with self.lock:
+                    self.idle.append(session)
 
 
 class Model:
@@ -149,11 +158,15 @@ class Model:
                  isa: str | None = None, context: int = 0, parse_special: bool = True, lora: Lora = None) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+        limits = {"threads": (threads, 2**31), "memory": (memory, 2**64), "context": (context, 2**32)}
+        for name, (value, end) in limits.items():
+            if operator.index(value) < 0 or value >= end:
+                raise ValueError(f"{name} must be a whole number from 0 (the default) to {end - 1}, not {value}")
         options = _abi.ModelOptions()
         lib.capp_model_options_init(byref(options))
         options.threads, options.memory, options.context = threads, memory, context
         options.precision, options.isa = PRECISIONS.index(precision), isa.encode() if isa else None
-        adapters = _adapters(lora)
+        adapters = adapters_of(lora)
         options.lora = (_abi.Lora * len(adapters))(*((os.fsencode(path), weight) for path, weight in adapters))
         options.n_lora = len(adapters)
         self.path, self.parse_special = os.fspath(path), parse_special
@@ -191,16 +204,11 @@ class Model:
     def info(self) -> ModelInfo:
         """Architecture, size, context and the like."""
         found = _abi.ModelInfo()
-        self._open_model()
-        lib.capp_model_get_info(self._handle.model, byref(found))
-        values: dict[str, Any] = {field[0]: getattr(found, field[0]) for field in found._fields_}
-        values = {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
+        with self._handle.in_use() as model:
+            lib.capp_model_get_info(model, byref(found))
+            values: dict[str, Any] = {field[0]: getattr(found, field[0]) for field in found._fields_}
+            values = {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
         return ModelInfo(**{**values, "precision": PRECISIONS[found.precision]})
-
-    def _open_model(self) -> int:
-        if self._handle.closed:
-            raise ValueError("the model is closed")
-        return self._handle.model
 
     def tokenize(self, text: str, *, bos: bool = False, special: bool | None = None) -> list[int]:
         """Ids of the tokens of text.
@@ -212,7 +220,8 @@ class Model:
         """
         strings, ids, n = Strings([text]), ctypes.c_void_p(), ctypes.c_size_t()
         flags = _TOKENIZE_BOS * bos | _TOKENIZE_SPECIAL * (self.parse_special if special is None else special)
-        check(lib.capp_tokenize, self._open_model(), strings.first(), flags, byref(ids), byref(n))
+        with self._handle.in_use() as model:
+            check(lib.capp_tokenize, model, strings.first(), flags, byref(ids), byref(n))
         try:
             return _abi.copy_of(ids.value, n.value, np.int32).tolist() if n.value else []
         finally:
@@ -221,7 +230,8 @@ class Model:
     def detokenize(self, ids: Sequence[int]) -> str:
         """The text that ids stand for; bytes that are no UTF-8 by themselves become U+FFFD."""
         array, text, size = np.asarray(ids, np.int32), ctypes.c_void_p(), ctypes.c_size_t()
-        check(lib.capp_detokenize, self._open_model(), array.ctypes.data, len(array), byref(text), byref(size))
+        with self._handle.in_use() as model:
+            check(lib.capp_detokenize, model, array.ctypes.data, len(array), byref(text), byref(size))
         try:
             return ctypes.string_at(text.value or 0, size.value).decode(errors="replace")
         finally:
@@ -300,6 +310,10 @@ def generate(model: Model, chat: Any, parse_special: bool, prompts: str | Sequen
              stop: Sequence[str], ignore_eos: bool, show_progress_bar: bool | None) -> str | list[str]:
     """chat: a capp_chat of the library's, or None."""
     texts = Strings([prompts] if isinstance(prompts, str) else list(prompts))
+    if isinstance(stop, str):
+        raise TypeError(f"stop must be a sequence of texts; for one, give [{stop!r}]")
+    if not 0 <= operator.index(max_tokens) < 2**63:
+        raise ValueError(f"max_tokens must be a whole number of 0 or more, not {max_tokens}")
     ends, callbacks, out = Strings(stop), Callbacks(), []
     options = _abi.GenerateOptions()
     lib.capp_generate_options_init(byref(options))
@@ -323,8 +337,10 @@ class _Prefix:
 
     def __init__(self, model: Model, parent: _Prefix | None, text: str) -> None:
         pointer, strings = ctypes.c_void_p(), Strings([text])
-        check(lib.capp_prefix_open, byref(pointer), model._open_model(), parent.pointer if parent else None,
-              strings.first(), _TOKENIZE_SPECIAL if model.parse_special else 0)
+        with model._handle.in_use() as opened:
+            check(lib.capp_prefix_open, byref(pointer), opened, parent.pointer if parent else None, strings.first(),
+                  _TOKENIZE_SPECIAL if model.parse_special else 0)
+        self.texts: tuple[str, ...] = (*(parent.texts if parent else ()), text)
         self.pointer: Any = pointer.value
         self.free = weakref.finalize(self, lib.capp_prefix_free, self.pointer)
 
@@ -351,6 +367,16 @@ class CachedModel:
         """Ends the cached model; it cannot be used afterwards."""
         self._prefixes = None
 
+    def __copy__(self) -> CachedModel:
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> CachedModel:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For other processes: they open the prefixes again."""
+        return _cached_of, (self.model, list(zip(*(prefix.texts for prefix in self._open_prefixes()))))
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "model":  # of an object that is only half made
             raise AttributeError(name)
@@ -359,6 +385,13 @@ class CachedModel:
     def __repr__(self) -> str:
         n = "cleared" if self._prefixes is None else f"{len(self._prefixes)} prefix{'es' * (len(self._prefixes) > 1)}"
         return f"<{self.model!r} with {n}>"
+
+
+def _cached_of(model: Model, levels: list[tuple[str, ...]]) -> Any:
+    cached: Any = model
+    for texts in levels:
+        cached = CachedModel(cached, list(texts))
+    return cached
 
 
 def _conversation(turns: str | Sequence[Mapping[str, str]]) -> tuple[Any, Strings]:
@@ -389,20 +422,18 @@ class ChatModel:
         options.template_text = texts.first() if template is not None else Str(None, 0)
         options.variables = Str(int(texts.array["data"][1]), int(texts.array["size"][1]))
         pointer = ctypes.c_void_p()
-        check(lib.capp_chat_open, byref(pointer), model._open_model(), byref(options))
+        with model._handle.in_use() as opened:
+            check(lib.capp_chat_open, byref(pointer), opened, byref(options))
         del kept
         self._pointer: Any = pointer.value
         self._finalizer = weakref.finalize(self, lib.capp_chat_free, self._pointer)
-
-    def _open_chat(self) -> Any:
-        self.model._open_model()
-        return self._pointer
 
     def render(self, turns: str | Sequence[Mapping[str, str]]) -> str:
         """The text of a user's turn, or of several turns, behind the system's and up to where the assistant begins."""
         (messages, _kept), text, size = _conversation(turns), ctypes.c_void_p(), ctypes.c_size_t()
         n = 1 if isinstance(turns, str) else len(turns)
-        check(lib.capp_chat_render, self._open_chat(), messages, n, byref(text), byref(size))
+        with self.model._handle.in_use():
+            check(lib.capp_chat_render, self._pointer, messages, n, byref(text), byref(size))
         try:
             return ctypes.string_at(text.value or 0, size.value).decode()
         finally:
@@ -412,8 +443,9 @@ class ChatModel:
         """Ids of the same."""
         (messages, _kept), ids, n = _conversation(turns), ctypes.c_void_p(), ctypes.c_size_t()
         n_turns = 1 if isinstance(turns, str) else len(turns)
-        check(lib.capp_chat_tokenize, self._open_chat(), messages, n_turns, _TOKENIZE_SPECIAL * self.parse_special, byref(ids),
-              byref(n))
+        with self.model._handle.in_use():
+            check(lib.capp_chat_tokenize, self._pointer, messages, n_turns, _TOKENIZE_SPECIAL * self.parse_special, byref(ids),
+                  byref(n))
         try:
             return _abi.copy_of(ids.value, n.value, np.int32).tolist()
         finally:
@@ -422,7 +454,7 @@ class ChatModel:
     def generate(self, prompts: str | Sequence[str], max_tokens: int = 16, *, stop: Sequence[str] = (),
                  ignore_eos: bool = False, show_progress_bar: bool | None = None) -> str | list[str]:
         """As :meth:`Model.generate`; prompts are a user's turns."""
-        return generate(self.model, self._open_chat(), self.parse_special, prompts, max_tokens, stop, ignore_eos,
+        return generate(self.model, self._pointer, self.parse_special, prompts, max_tokens, stop, ignore_eos,
                         show_progress_bar)
 
     def __getattr__(self, name: str) -> Any:

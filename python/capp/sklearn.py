@@ -10,6 +10,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from capp import _check
 from capp.classify import predict_proba
 
 CALIBRATIONS = ("prior", "temperature", "affine", None)
@@ -108,7 +109,7 @@ class CompletionClassifier(ClassifierMixin, BaseEstimator):
         for k, label in enumerate(self.classes_):
             completions += self._named[label]
             class_of += [k] * len(self._named[label])
-        given = class_of if len(completions) > len(self.classes_) else None
+        given = None if all(len(self._named[label]) == 1 for label in self.classes_) else class_of
         probability = predict_proba(self._texts(X), completions, self.model, show_progress_bar=False, class_of=given,
                                     aggregate=self.aggregate, discount_completions=self.discount_completions,
                                     domain_prompt=self.domain_prompt)
@@ -127,12 +128,17 @@ class CompletionClassifier(ClassifierMixin, BaseEstimator):
         self._named = self._phrasings(labels)
         if len(self._named) < 2:
             raise ValueError(f"there must be two classes or more, not {len(self._named)}")
+        for label, phrasings in self._named.items():
+            if not phrasings:
+                raise ValueError(f"class {label!r} has no phrasing")
+        if len({type(label) for label in self._named}) > 1 or not np.isscalar(next(iter(self._named))):
+            raise TypeError(f"labels must all be texts, or all numbers, not {list(self._named)}")
         self.classes_: npt.NDArray[Any] = np.unique(np.array(list(self._named)))
         n = len(self.classes_)
         self.prior_: npt.NDArray[np.float64] = np.full(n, 1 / n)
         if self.prior is not None:  # in the order of classes; classes_ are sorted
             order = [list(self._named).index(label) for label in self.classes_]
-            self.prior_ = np.asarray(self.prior, float)[order]
+            self.prior_ = np.asarray(_check.prior(self.prior, n))[order]
         self.temperature_ = 1.0
         self.bias_: npt.NDArray[np.float64] = np.zeros(n)
         if labels is not None and self.calibration:

@@ -111,7 +111,11 @@ static capp_jnode *number(capp_jparser *p) {
     bool zeros = !real && n > 1 && digits[0] == '0' && integer;
     if (n == sizeof digits - 1 || (!real && errno) || zeros)
         return capp_jp_fail(p, CAPP_EUNSUPPORTED, p->at->text, "is a number too long, or of another base than 10");
-    capp_jnode *node = constant(p, real ? capp_jfloat(strtod(digits, NULL)) : capp_jint(integer));
+    double number = 0; /* as JSON has it: strtod's depends on the locale */
+    capp_json json;
+    if (real && (capp_json_check(capp_str_of(digits), &json, NULL) != CAPP_OK || !capp_json_f64(json, &number)))
+        return capp_jp_fail(p, CAPP_EUNSUPPORTED, p->at->text, "is no number");
+    capp_jnode *node = constant(p, real ? capp_jfloat(number) : capp_jint(integer));
     capp_jp_next(p);
     return node;
 }

@@ -339,6 +339,7 @@ static capp_jnode *statements(capp_jparser *p, const char *const *ends) {
     capp_jp_deeper(p);
     while (p->status == CAPP_OK) {
         if (p->at->kind == CAPP_JT_END) {
+            while (ends && ends[1]) ends++; /* the last one closes the tag */
             if (ends) capp_jp_fail(p, CAPP_EFORMAT, capp_str_of(*ends), "is missing: a tag is not closed");
             break;
         }
