@@ -253,7 +253,8 @@ uint64_t peak_memory(void) {
     unsigned long long kib = 0;
     char line[128];
     FILE *file = fopen("/proc/self/status", "r");
-    while (file && !kib && fgets(line, sizeof line, file)) (void)sscanf(line, "VmHWM: %llu", &kib);
+    while (file && !kib && fgets(line, sizeof line, file))
+        if (!strncmp(line, "VmHWM:", 6)) kib = strtoull(line + 6, NULL, 10);
     if (file) fclose(file);
     return kib * 1024;
 }

@@ -52,7 +52,9 @@ def interruptible(session: int, call: Callable[[], Any]) -> Any:
     runs in a thread beside it, so that Ctrl-C finds somebody to listen and cancels the session."""
     if threading.current_thread() is not threading.main_thread():
         return call()
-    done, first, outcome, interrupts = threading.Event(), threading.Lock(), [], []
+    done, first = threading.Event(), threading.Lock()
+    outcome: list[Any] = []
+    interrupts: list[BaseException] = []
 
     def work() -> None:
         if not first.acquire(blocking=False):

@@ -56,7 +56,7 @@ def adapters_of(lora: Lora) -> tuple[tuple[str, float], ...]:
         return ()
     if isinstance(lora, (str, os.PathLike)):
         return ((os.fspath(lora), 1.0),)
-    items = list(lora.items()) if isinstance(lora, Mapping) else list(lora)
+    items: list[Any] = list(lora.items()) if isinstance(lora, Mapping) else list(lora)
     pairs = [(item, 1.0) if isinstance(item, (str, os.PathLike)) else tuple(item) for item in items]
     if any(len(pair) != 2 for pair in pairs):
         raise ValueError("lora must be a path, a mapping of paths to weights, or a sequence of paths or of (path, weight)")
@@ -167,7 +167,7 @@ class Model:
         options.threads, options.memory, options.context = threads, memory, context
         options.precision, options.isa = PRECISIONS.index(precision), isa.encode() if isa else None
         adapters = adapters_of(lora)
-        options.lora = (_abi.Lora * len(adapters))(*((os.fsencode(path), weight) for path, weight in adapters))
+        options.lora = (_abi.Lora * len(adapters))(*(_abi.Lora(os.fsencode(path), weight) for path, weight in adapters))
         options.n_lora = len(adapters)
         self.path, self.parse_special = os.fspath(path), parse_special
         self._keywords = {"threads": threads, "memory": memory, "precision": precision, "isa": isa, "context": context,
@@ -197,7 +197,8 @@ class Model:
         return _opened, (self.path, self._keywords)
 
     def __repr__(self) -> str:
-        adapters = f", lora={list(self._keywords['lora'])}" if self._keywords["lora"] else ""
+        given: Any = self._keywords["lora"]
+        adapters = f", lora={list(given)}" if given else ""
         return f"capp.Model({self.path!r}{adapters}{', closed' if self._handle.closed else ''})"
 
     @property
@@ -396,7 +397,7 @@ def _cached_of(model: Model, levels: list[tuple[str, ...]]) -> Any:
 
 def _conversation(turns: str | Sequence[Mapping[str, str]]) -> tuple[Any, Strings]:
     """Messages of the library's, and what they point to."""
-    listed = [{"role": "user", "content": turns}] if isinstance(turns, str) else list(turns)
+    listed: list[Mapping[str, str]] = [{"role": "user", "content": turns}] if isinstance(turns, str) else list(turns)
     texts = Strings([turn[key] for turn in listed for key in ("role", "content")])
     messages = (_abi.Message * max(len(listed), 1))()
     for i, message in enumerate(messages[: len(listed)]):

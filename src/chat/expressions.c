@@ -303,7 +303,7 @@ static capp_jnode *check(capp_jparser *p, capp_jnode *of) {
 static capp_jnode *unary_inside(capp_jparser *p, bool filters) {
     capp_jnode *node;
     if (capp_jp_op(p, "-") || capp_jp_op(p, "+")) {
-        int op = p->at->text.data[0];
+        int op = (unsigned char)p->at->text.data[0];
         capp_jp_next(p);
         node = with_ab(p, CAPP_JN_SIGN, op, unary(p, false), NULL);
     } else {
