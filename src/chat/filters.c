@@ -107,7 +107,6 @@ static capp_jval to_json(capp_jrun *r, capp_jval input, const capp_jval *a) {
     if (a[1].kind == CAPP_J_STR) {
         by = a[1];
     } else if (capp_jinteger(a[1], &width)) {
-        by = capp_jstr_of(r, " ");
         if (r->status == CAPP_OK && width > 100) return capp_jfail(r, CAPP_EUNSUPPORTED, "tojson: an indent above 100");
         capp_jbuffer spaces = {0};
         for (; width > 0; width--) capp_jput_text(r, &spaces, " ");

@@ -108,7 +108,7 @@ capp_jval capp_jstrip(capp_jrun *r, const capp_jstr *s, const capp_jstr *charact
 
 /* Where part is found in s from byte `from` on; SIZE_MAX: nowhere. */
 static size_t find_from(capp_jrun *r, const capp_jstr *s, size_t from, const capp_jstr *part) {
-    if (!capp_jwork(r, 1)) return SIZE_MAX;
+    if (!part || !capp_jwork(r, 1)) return SIZE_MAX;
     if (!part->size) return from;
     const char *found = s->size > from ? memmem(s->text + from, s->size - from, part->text, part->size) : NULL;
     size_t at = found ? (size_t)(found - s->text) : SIZE_MAX;
@@ -116,7 +116,7 @@ static size_t find_from(capp_jrun *r, const capp_jstr *s, size_t from, const cap
 }
 
 static size_t find_back(capp_jrun *r, const capp_jstr *s, size_t end, const capp_jstr *part) {
-    if (part->size > end) return SIZE_MAX;
+    if (!part || part->size > end) return SIZE_MAX;
     for (size_t at = end - part->size + 1; at-- > 0 && capp_jwork(r, 1 + part->size / 32);)
         if (!part->size || !memcmp(s->text + at, part->text, part->size)) return at;
     return SIZE_MAX;
@@ -382,6 +382,7 @@ static capp_jval consists_of(capp_jrun *r, const capp_jstr *s, enum which which)
 
 static capp_jval count_in(capp_jrun *r, const capp_jstr *s, const capp_jstr *part) {
     int64_t n = 0;
+    if (!part) return nothing;
     if (!part->size) return capp_jint((int64_t)capp_jcharacters(s) + 1);
     for (size_t at = 0; (at = find_from(r, s, at, part)) != SIZE_MAX; at += part->size) n++;
     return capp_jint(n);

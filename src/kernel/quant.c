@@ -82,7 +82,7 @@ SMALL void scaled(float *restrict out, const uint32_t *restrict values, const fl
 
 SMALL void gptq(float *restrict out, const capp_quant *q, const columns *c, const float *restrict table,
                 const unsigned bits) {
-    uint32_t words[MOST_BITS][COLUMNS], values[COLUMNS];
+    uint32_t words[MOST_BITS][COLUMNS] = {{0}}, values[COLUMNS];
     float tile[INPUTS][COLUMNS];
     for (size_t i = 0; i < q->k; i += INPUTS) {
         size_t m = q->k - i < INPUTS ? q->k - i : INPUTS;
