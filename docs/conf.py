@@ -24,7 +24,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the descriptions say it, and shorter
 autodoc_preserve_defaults = True
 # What only some modules need, and the site's environment need not have.
-autodoc_mock_imports = ["openai", "pandas", "pyspark", "ray", "scipy", "sklearn", "tqdm"]
+autodoc_mock_imports = ["openai", "pandas", "pyarrow", "pyspark", "ray", "scipy", "sklearn", "tqdm"]
 napoleon_numpy_docstring, napoleon_google_docstring = True, False
 napoleon_custom_sections = ["Returns"]  # text, where napoleon would look for types
 

@@ -20,11 +20,12 @@ HEADER = ROOT / "include" / "capp.h"
 PACKAGE = ROOT / "python" / "capp"
 MANUAL = ROOT / "docs" / "capp.1"
 
-OF_PACKAGE = ["Model", "Example", "ModelInfo", "CachedModel"]  # what capp/__init__.py brings together and no module shows
+OF_PACKAGE = ["Model", "Example", "ModelInfo", "CachedModel", "ChatModel"]  # what capp/__init__.py brings together and no module shows
 FIRST = ["classify", "sklearn", "remote"]  # the order on the page, before what is not listed here
 
 # In place of the standard headers, so that no compiler's folders are needed.
 TYPES = ("typedef unsigned long size_t; typedef int int32_t; typedef unsigned uint32_t; typedef unsigned long uint64_t;\n"
+         "typedef long int64_t;\n"
          "#define CAPP_API\n")
 COMMENT = r"/\*(?:(?!\*/).)*\*/"
 SECTION = re.compile(r"^/\* ---- (.+?) -+ \*/$", re.M)

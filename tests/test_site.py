@@ -61,8 +61,9 @@ def test_every_public_name_of_python_is_in_the_reference(site):
     found = ids_of(site / "python.html")
     for path in (ROOT / "python" / "capp").glob("*.py"):
         module = "capp" if path.stem in ("__init__", "model") else f"capp.{path.stem}"
+        kinds = ast.ClassDef if path.stem == "model" else (ast.FunctionDef, ast.ClassDef)  # its functions are the package's own
         names = {node.name for node in ast.parse(path.read_text(encoding="utf-8")).body
-                 if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_") and node.name != "run"}
+                 if isinstance(node, kinds) and not node.name.startswith("_")}
         if not path.stem.startswith("_"):
             assert not {f"{module}.{name}" for name in names} - found
     assert {"capp.Example", "capp.classify.posterior_prob"} <= found
