@@ -56,15 +56,6 @@ capp_model *open_unit(const char *path, const char *name, int threads, uint64_t 
     return model;
 }
 
-capp_model *open_lane(const char *path, const char *name, bool exact) {
-    if (exact) return open_unit(path, unit_of(name).isa, 1, 0);
-    capp_model *model = open_unit(path, name, 1, 0);
-    CHECK(model->exact);
-    capp_weights_free(model->exact);
-    model->exact = NULL;
-    return model;
-}
-
 void need_unit(const char *name) {
     const capp_kernels *k = capp_kernels_named(unit_of(name).isa);
     CHECK(k);

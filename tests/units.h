@@ -8,9 +8,6 @@
  * bfloat16, alone or under precision auto. The emulated ones are auto. The caller frees the model. */
 capp_model *open_unit(const char *path, const char *unit, int threads, uint64_t memory);
 
-/* The same model in the lanes of an auto unit alone: in float32 (exact), or in the unit's bfloat16. */
-capp_model *open_lane(const char *path, const char *unit, bool exact);
-
 /* Skips the test where the machine lacks the unit. */
 void need_unit(const char *unit);
 
