@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "capp.h"
+#include "counted.h"
 #include "test.h"
 #include "tiny.h"
 
@@ -10,29 +11,6 @@ static const char template[] = "{{ bos_token }}{% for m in messages %}{{ m.role 
 
 static void add_template(gguf_writer *w) {
     gguf_writer_str(w, "tokenizer.chat_template", template);
-}
-
-static size_t countdown, live;
-
-static bool fails(void) {
-    return countdown && !--countdown;
-}
-
-static void *failing_malloc(size_t n) {
-    void *p = fails() ? NULL : malloc(n);
-    live += p != NULL;
-    return p;
-}
-
-static void *failing_realloc(void *p, size_t n) {
-    void *q = fails() ? NULL : realloc(p, n);
-    live += q && !p;
-    return q;
-}
-
-static void failing_free(void *p) {
-    live -= p != NULL;
-    free(p);
 }
 
 typedef struct fixture {
@@ -256,17 +234,18 @@ static capp_status use_chat(fixture *f, const char *text, capp_error *err) {
 
 static void check_every_failure(const char *text) {
     fixture f;
-    CHECK_INT(capp_set_allocator(failing_malloc, failing_realloc, failing_free), CAPP_OK);
+    counted_install();
     setup(&f);
-    size_t held = live, failures = 0;
+    size_t held = counted.live, failures = 0;
     CHECK_OK(use_chat(&f, text, &f.err), f.err);
     for (size_t n = 1;; n++) {
-        size_t floor = live;
-        countdown = n;
+        size_t floor = counted.live;
+        counted_fail_after(n - 1);
         capp_status st = use_chat(&f, text, &f.err);
-        bool done = countdown > 0;
-        countdown = 0;
-        if (text && live != held) FAIL("allocation %zu failing leaks %zu blocks of %zu", n, live - floor, floor);
+        bool done = !counted.failed;
+        counted_fail_after(COUNTED_NEVER);
+        if (text && counted.live != held)
+            FAIL("allocation %zu failing leaks %zu bytes of %zu", n, counted.live - floor, floor);
         if (done) break;
         if (st != CAPP_ENOMEM) FAIL("allocation %zu failing gives %s: %s", n, capp_status_name(st), f.err.message);
         CHECK_CONTAINS(f.err.message, "memory");
@@ -274,7 +253,7 @@ static void check_every_failure(const char *text) {
     }
     CHECK(failures > 10);
     teardown(&f);
-    CHECK_INT(live, 0);
+    CHECK_INT(counted.live, 0);
 }
 
 TEST(allocations_fail_in_turn) {

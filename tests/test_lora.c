@@ -2,6 +2,7 @@
  * out is compared with merged models by tests/test_lora.py. */
 #include <unistd.h>
 
+#include "counted.h"
 #include "emulated.h"
 #include "model/adapter.h"
 #include "session.h"
@@ -156,29 +157,6 @@ TEST(the_twin_of_a_unit_of_tiles_has_the_adapter) {
 /* ---- Allocations that fail -----------------------------------------------------------------------------------------
  */
 
-static size_t countdown, live;
-
-static bool fails(void) {
-    return countdown && !--countdown;
-}
-
-static void *failing_malloc(size_t n) {
-    void *p = fails() ? NULL : malloc(n);
-    live += p != NULL;
-    return p;
-}
-
-static void *failing_realloc(void *p, size_t n) {
-    void *q = fails() ? NULL : realloc(p, n);
-    live += q && !p;
-    return q;
-}
-
-static void failing_free(void *p) {
-    live -= p != NULL;
-    free(p);
-}
-
 typedef struct folder {
     char model[64], path[64], config[96], tensors[96], gguf[96];
 } folder;
@@ -261,17 +239,17 @@ TEST(allocations_fail_in_turn) {
     folder f;
     capp_error err;
     make_folder(&f);
-    CHECK_INT(capp_set_allocator(failing_malloc, failing_realloc, failing_free), CAPP_OK);
+    counted_install();
     CHECK_OK(whole_run(&f, &err), err);
-    CHECK_INT(live, 0);
+    CHECK_INT(counted.live, 0);
     size_t failures = 0;
     for (size_t n = 1;; n++) {
-        countdown = n;
+        counted_fail_after(n - 1);
         err.message[0] = 0;
         capp_status st = whole_run(&f, &err);
-        if (live) FAIL("allocation %zu failing leaks %zu blocks", n, live);
-        if (countdown) break;
-        countdown = 0;
+        if (counted.live) FAIL("allocation %zu failing leaks %zu bytes", n, counted.live);
+        if (!counted.failed) break;
+        counted_fail_after(COUNTED_NEVER);
         if (st == CAPP_OK) continue; /* a fact that capp_describe says */
         failures++;
         if (st != CAPP_ENOMEM) FAIL("allocation %zu failing gives %s: %s", n, capp_status_name(st), err.message);
