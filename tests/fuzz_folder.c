@@ -10,14 +10,10 @@
 #include <unistd.h>
 
 #include "counted.h"
+#include "fuzz.h"
 #include "model/model.h"
 
 enum { MOST_SEEDS = 64, MOST_FILE = 1 << 20, SECONDS = 60, MOST_EDITS = 2 };
-
-typedef struct bytes {
-    unsigned char *data;
-    size_t size;
-} bytes;
 
 static bytes configs[MOST_SEEDS], tensors[MOST_SEEDS];
 static size_t n_seeds;
@@ -36,28 +32,6 @@ static void hang(int signal) {
 
 /* ---- Mutations -----------------------------------------------------------------------------------------------------
  */
-
-static uint64_t next(uint64_t *r) {
-    uint64_t z = (*r += 0x9e3779b97f4a7c15u);
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static size_t up_to(uint64_t *r, size_t most) {
-    return (size_t)(next(r) % ((uint64_t)most + 1));
-}
-
-/* Replaces `cut` bytes at `at` by n others. */
-static void splice(bytes *b, size_t at, size_t cut, const void *with, size_t n) {
-    unsigned char *made = malloc(b->size - cut + n + 1);
-    if (!made) abort();
-    memcpy(made, b->data, at);
-    memcpy(made + at, with, n);
-    memcpy(made + at + n, b->data + at + cut, b->size - at - cut);
-    free(b->data);
-    *b = (bytes){made, b->size - cut + n};
-}
 
 /* A number of the text becomes another; elsewhere bytes are flipped, cut, doubled. within: where to begin. */
 static void mutate(bytes *b, size_t within, uint64_t *r) {

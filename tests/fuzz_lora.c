@@ -9,15 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "counted.h"
+#include "fuzz.h"
 #include "gguf_writer.h"
 #include "model/adapter.h"
 
 enum { MOST_SEEDS = 32, MOST_FILE = 1 << 20, SECONDS = 60, MOST_EDITS = 3, RANK = 2 };
-
-typedef struct bytes {
-    unsigned char *data;
-    size_t size;
-} bytes;
 
 /* An adapter and the model that it is for; a GGUF adapter has no config. */
 typedef struct seed {
@@ -41,67 +38,12 @@ static void hang(int signal) {
     fail("no progress");
 }
 
-/* ---- Allocator: counts, caps, fails when told ----------------------------------------------------------------------
- */
-
-enum { BEFORE = 16 };
-static size_t live, cap;
-static uint64_t until_failure;
-
-static void *take(void *block, size_t old, size_t n) {
-    if (!until_failure--) return NULL;
-    if (n > cap || live - old > cap - n) fail("allocates out of proportion to the files");
-    unsigned char *p = realloc(block, n + BEFORE);
-    if (!p) return NULL;
-    memcpy(p, &n, sizeof n);
-    live += n - old;
-    return p + BEFORE;
-}
-
-static size_t size_of(void *p) {
-    size_t n;
-    memcpy(&n, (unsigned char *)p - BEFORE, sizeof n);
-    return n;
-}
-
-static void *fuzz_malloc(size_t n) {
-    return take(NULL, 0, n);
-}
-
-static void *fuzz_realloc(void *p, size_t n) {
-    return p ? take((unsigned char *)p - BEFORE, size_of(p), n) : take(NULL, 0, n);
-}
-
-static void fuzz_free(void *p) {
-    if (!p) return;
-    live -= size_of(p);
-    free((unsigned char *)p - BEFORE);
+static void excess(void) {
+    fail("allocates out of proportion to the files");
 }
 
 /* ---- Mutations -----------------------------------------------------------------------------------------------------
  */
-
-static uint64_t next(uint64_t *r) {
-    uint64_t z = (*r += 0x9e3779b97f4a7c15u);
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static size_t up_to(uint64_t *r, size_t most) {
-    return (size_t)(next(r) % ((uint64_t)most + 1));
-}
-
-/* Replaces `cut` bytes at `at` by n others. */
-static void splice(bytes *b, size_t at, size_t cut, const void *with, size_t n) {
-    unsigned char *made = malloc(b->size - cut + n + 1);
-    if (!made) abort();
-    memcpy(made, b->data, at);
-    memcpy(made + at, with, n);
-    memcpy(made + at + n, b->data + at + cut, b->size - at - cut);
-    free(b->data);
-    *b = (bytes){made, b->size - cut + n};
-}
 
 /* In JSON: a number or a name becomes another value, a word inside a string another word. */
 static void mutate_word(bytes *b, size_t at, uint64_t *r) {
@@ -182,7 +124,7 @@ static void try_one(const seed *s, bytes config, bytes tensors, double weight) {
     capp_adapter *adapter = NULL;
     capp_weights *weights = NULL;
     capp_error err = {0};
-    size_t before = live;
+    size_t before = counted.live;
     const capp_kernels *kernels = capp_kernels_named("ref");
     capp_status st = config.size ? capp_folder_parse(&source.folder, config.data, config.size, tensors.data,
                                                      tensors.size, "fuzz", &err)
@@ -201,7 +143,7 @@ static void try_one(const seed *s, bytes config, bytes tensors, double weight) {
     if (st != CAPP_OK && (err.status != st || !err.message[0])) fail("a failure without a message");
     capp_weights_free(weights);
     capp_adapter_free(adapter);
-    if (live != before) fail("memory is not freed");
+    if (counted.live != before) fail("memory is not freed");
 }
 
 /* ---- Seeds ---------------------------------------------------------------------------------------------------------
@@ -277,9 +219,9 @@ int main(int argc, char **argv) {
     }
     uint64_t mutations = strtoull(argv[1], NULL, 10), first = strtoull(argv[2], NULL, 10);
     capp_error err;
-    capp_set_allocator(fuzz_malloc, fuzz_realloc, fuzz_free);
-    cap = (size_t)64 << 20;
-    until_failure = UINT64_MAX;
+    counted_install();
+    counted.excess = excess;
+    counted.cap = (size_t)64 << 20;
     if (capp_pool_open(&pool, 1, &err) != CAPP_OK) return 2;
     signal(SIGALRM, hang);
     add_seeds(argc - 3, argv + 3);
@@ -290,9 +232,9 @@ int main(int argc, char **argv) {
         const seed *s = &seeds[next(&r) % n_seeds];
         bytes config, tensors;
         mutant(s, &config, &tensors, &r);
-        until_failure = next(&r) % 16 ? UINT64_MAX : next(&r) % 128;
+        counted_fail_after(next(&r) % 16 ? COUNTED_NEVER : next(&r) % 128);
         try_one(s, config, tensors, weight_of(&r));
-        until_failure = UINT64_MAX;
+        counted_fail_after(COUNTED_NEVER);
         free(config.data);
         free(tensors.data);
     }
