@@ -61,6 +61,7 @@ static capp_status finish(const product *p, const capp_tensor *t, const capp_qua
     for (size_t i = 0; i < n; i++) order[i] = (uint32_t)p->order(p->user, i);
     if (p->order) made->order = order;
     d->tensor.type = CAPP_TYPE_QUANTISED;
+    d->tensor.bytes = t->bytes;
     *out = &d->tensor;
     return CAPP_OK;
 }

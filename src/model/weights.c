@@ -125,8 +125,10 @@ static void prefetch(const capp_packer *p, size_t first, size_t end) {
                     : end - begin < m->panels ? end - begin
                                               : m->panels;
         for (size_t s = 0; from < to && s < m->n_sources; s++) {
-            size_t share = (size_t)m->source[s]->bytes / m->panels + 1;
-            capp_map_prefetch((const char *)m->source[s]->data + from * share, (to - from) * share);
+            const capp_tensor *t = m->source[s];
+            const void *data = t->type == CAPP_TYPE_QUANTISED ? ((const capp_quant *)t->data)->weights : t->data;
+            size_t share = (size_t)t->bytes / m->panels + 1;
+            capp_map_prefetch((const char *)data + from * share, (to - from) * share);
         }
     }
 }
