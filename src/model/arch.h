@@ -71,6 +71,12 @@ static inline bool capp_str_is(capp_str s, const char *text) {
 /* Hyperparameters from config.json; h is zero, arch the row. */
 capp_status capp_config_read(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);
 
+/* Whether config.json has but fields that capp knows, with values that the row allows. */
+capp_status capp_config_check(const capp_arch *arch, const capp_source *source, capp_error *err);
+
+/* Whether key is a word of list, " WORD ... WORD ". */
+bool capp_is_listed(const char *list, const char *key);
+
 /* quantization_config of config.json. */
 capp_status capp_quant_read(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);
 

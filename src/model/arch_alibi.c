@@ -2,7 +2,8 @@
  * 2108.12409). Falcon (arXiv 2311.16867): rotary, side by side after one norm (7B) or two (40B). */
 #include "model/arch.h"
 
-static const capp_rule bloom_rules[] = {{"apply_residual_connection_post_layernorm", "false"}, {NULL, NULL}};
+static const capp_rule bloom_rules[] = {
+    {"apply_residual_connection_post_layernorm", "false"}, {"slow_but_exact", "false"}, {NULL, NULL}};
 
 const capp_arch capp_arch_bloom = {
     .name = "bloom",
@@ -33,7 +34,7 @@ const capp_arch capp_arch_bloom = {
     .rules = bloom_rules,
 };
 
-static const capp_rule mpt_rules[] = {{"no_bias", "true"},
+static const capp_rule mpt_rules[] = {{"logit_scale", "null"},
                                       {"attn_config.alibi", "true"},
                                       {"attn_config.attn_type", "multihead_attention"},
                                       {"attn_config.qk_ln", "false"},
@@ -64,7 +65,8 @@ const capp_arch capp_arch_mpt = {
 };
 
 /* ALiBi, which the oldest Falcon has, is rounded to bfloat16 there. */
-static const capp_rule falcon_rules[] = {{"alibi", "false"}, {NULL, NULL}};
+static const capp_rule falcon_rules[] = {
+    {"alibi", "false"}, {"apply_residual_connection_post_layernorm", "false"}, {"ff_factor", "4"}, {NULL, NULL}};
 
 const capp_arch capp_arch_falcon = {
     .name = "falcon",

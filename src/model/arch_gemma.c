@@ -10,6 +10,9 @@
     [CAPP_PART_FEED_NORM] = "model.layers.%u.pre_feedforward_layernorm",                                               \
     [CAPP_PART_FEED_POST_NORM] = "model.layers.%u.post_feedforward_layernorm"
 
+static const capp_default gemma_defaults[] = {
+    {"num_key_value_heads", 16}, {"head_dim", 256}, {"max_position_embeddings", 8192}, {NULL, 0}};
+
 const capp_arch capp_arch_gemma = {
     .name = "gemma",
     .gguf = "gemma",
@@ -25,7 +28,13 @@ const capp_arch capp_arch_gemma = {
     .eps = 1e-6,
     .names = {CAPP_NAMES_LIKE_LLAMA},
     .prefix = "model.",
+    .defaults = gemma_defaults,
 };
+
+static const capp_default gemma2_defaults[] = {{"num_key_value_heads", 4},        {"head_dim", 256},
+                                               {"query_pre_attn_scalar", 256},    {"sliding_window", 4096},
+                                               {"attn_logit_softcapping", 50},    {"final_logit_softcapping", 30},
+                                               {"max_position_embeddings", 8192}, {NULL, 0}};
 
 const capp_arch capp_arch_gemma2 = {
     .name = "gemma2",
@@ -45,9 +54,16 @@ const capp_arch capp_arch_gemma2 = {
     .eps = 1e-6,
     .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_FEED_LIKE_LLAMA, POST_NORMS},
     .prefix = "model.",
+    .defaults = gemma2_defaults,
 };
 
 static const capp_rule gemma3_rules[] = {{"use_bidirectional_attention", "false"}, {NULL, NULL}};
+
+static const capp_default gemma3_defaults[] = {{"num_attention_heads", 8},  {"num_key_value_heads", 4},
+                                               {"head_dim", 256},           {"query_pre_attn_scalar", 256},
+                                               {"sliding_window", 4096},    {"max_position_embeddings", 131072},
+                                               {"hidden_size", 2304},       {"num_hidden_layers", 26},
+                                               {"intermediate_size", 9216}, {NULL, 0}};
 
 const capp_arch capp_arch_gemma3 = {
     .name = "gemma3",
@@ -71,4 +87,5 @@ const capp_arch capp_arch_gemma3 = {
               CAPP_QK_NORMS_LIKE_QWEN3},
     .prefix = "model.",
     .rules = gemma3_rules,
+    .defaults = gemma3_defaults,
 };

@@ -9,6 +9,8 @@ static const capp_rule gpt2_rules[] = {{"scale_attn_weights", "true"},
                                        {"add_cross_attention", "false"},
                                        {NULL, NULL}};
 
+static const capp_default gpt2_defaults[] = {{"n_positions", 1024}, {"n_head", 12}, {NULL, 0}};
+
 const capp_arch capp_arch_gpt2 = {
     .name = "gpt2",
     .gguf = "gpt2",
@@ -35,7 +37,12 @@ const capp_arch capp_arch_gpt2 = {
               [CAPP_PART_DOWN] = "transformer.h.%u.mlp.c_proj"},
     .prefix = "transformer.",
     .rules = gpt2_rules,
+    .defaults = gpt2_defaults,
 };
+
+static const capp_default gptj_defaults[] = {{"n_positions", 2048}, {"rotary_dim", 64}, {NULL, 0}};
+
+static const capp_rule gptj_rules[] = {{"rotary", "true"}, {"scale_attn_weights", "true"}, {NULL, NULL}};
 
 const capp_arch capp_arch_gptj = {
     .name = "gptj",
@@ -61,6 +68,8 @@ const capp_arch capp_arch_gptj = {
               [CAPP_PART_UP] = "transformer.h.%u.mlp.fc_in",
               [CAPP_PART_DOWN] = "transformer.h.%u.mlp.fc_out"},
     .prefix = "transformer.",
+    .defaults = gptj_defaults,
+    .rules = gptj_rules,
 };
 
 const capp_arch capp_arch_gptneox = {
@@ -96,6 +105,8 @@ static const capp_rule opt_rules[] = {{"do_layer_norm_before", "true"},
                                       {"_remove_final_layer_norm", "false"},
                                       {NULL, NULL}};
 
+static const capp_default opt_defaults[] = {{"max_position_embeddings", 2048}, {"num_attention_heads", 12}, {NULL, 0}};
+
 const capp_arch capp_arch_opt = {
     .name = "opt",
     .hf = "opt",
@@ -123,4 +134,5 @@ const capp_arch capp_arch_opt = {
               [CAPP_PART_DOWN] = "model.decoder.layers.%u.fc2"},
     .prefix = "model.",
     .rules = opt_rules,
+    .defaults = opt_defaults,
 };

@@ -21,6 +21,9 @@ const capp_arch capp_arch_llama = {
     .prefix = "model.",
 };
 
+static const capp_default mistral_defaults[] = {
+    {"num_key_value_heads", 8}, {"sliding_window", 4096}, {"max_position_embeddings", 131072}, {NULL, 0}};
+
 /* Mistral (Jiang et al., arXiv 2310.06825): every layer may look back a window only. */
 const capp_arch capp_arch_mistral = {
     .name = "mistral",
@@ -31,6 +34,7 @@ const capp_arch capp_arch_mistral = {
     .eps = 1e-6,
     .names = {CAPP_NAMES_LIKE_LLAMA},
     .prefix = "model.",
+    .defaults = mistral_defaults,
 };
 
 /* Ministral: windows on the layers that layer_types names. */
@@ -42,7 +46,14 @@ const capp_arch capp_arch_ministral = {
     .eps = 1e-6,
     .names = {CAPP_NAMES_LIKE_LLAMA},
     .prefix = "model.",
+    .defaults = mistral_defaults,
 };
+
+static const capp_default mixtral_defaults[] = {{"num_key_value_heads", 8},
+                                                {"num_local_experts", 8},
+                                                {"num_experts_per_tok", 2},
+                                                {"max_position_embeddings", 131072},
+                                                {NULL, 0}};
 
 /* Mixtral (Jiang et al., arXiv 2401.04088): experts in place of the feed-forward part. */
 const capp_arch capp_arch_mixtral = {
@@ -61,7 +72,11 @@ const capp_arch capp_arch_mixtral = {
               [CAPP_PART_EXPERT_UP] = "model.layers.%u.block_sparse_moe.experts.%u.w3",
               [CAPP_PART_EXPERT_DOWN] = "model.layers.%u.block_sparse_moe.experts.%u.w2"},
     .prefix = "model.",
+    .defaults = mixtral_defaults,
 };
+
+static const capp_default smollm3_defaults[] = {
+    {"num_key_value_heads", 4}, {"max_position_embeddings", 32768}, {NULL, 0}};
 
 /* SmolLM3: every fourth layer does not rotate (Yang et al., arXiv 2501.18795). */
 const capp_arch capp_arch_smollm3 = {
@@ -80,6 +95,7 @@ const capp_arch capp_arch_smollm3 = {
     .eps = 1e-6,
     .names = {CAPP_NAMES_LIKE_LLAMA},
     .prefix = "model.",
+    .defaults = smollm3_defaults,
 };
 
 /* Granite (IBM): scales of embedding, residuals, scores and logits. */

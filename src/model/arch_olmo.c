@@ -36,6 +36,12 @@ const capp_arch capp_arch_olmo2 = {
     .prefix = "model.",
 };
 
+static const capp_default olmoe_defaults[] = {{"num_key_value_heads", 16},
+                                              {"num_experts", 64},
+                                              {"num_experts_per_tok", 8},
+                                              {"max_position_embeddings", 4096},
+                                              {NULL, 0}};
+
 const capp_arch capp_arch_olmoe = {
     .name = "olmoe",
     .gguf = "olmoe",
@@ -51,4 +57,5 @@ const capp_arch capp_arch_olmoe = {
     .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_NORMS_LIKE_LLAMA, CAPP_QK_NORMS_LIKE_QWEN3,
               CAPP_EXPERTS_LIKE_QWEN3},
     .prefix = "model.",
+    .defaults = olmoe_defaults,
 };

@@ -4,6 +4,9 @@
  * sinks, experts with biases. */
 #include "model/arch.h"
 
+static const capp_default stablelm_defaults[] = {
+    {"num_key_value_heads", 32}, {"max_position_embeddings", 4096}, {NULL, 0}};
+
 const capp_arch capp_arch_stablelm = {
     .name = "stablelm",
     .gguf = "stablelm",
@@ -21,7 +24,13 @@ const capp_arch capp_arch_stablelm = {
     .names = {CAPP_NAMES_LIKE_LLAMA, [CAPP_PART_Q_NORM] = "model.layers.%u.self_attn.q_layernorm.norms.%u",
               [CAPP_PART_K_NORM] = "model.layers.%u.self_attn.k_layernorm.norms.%u"},
     .prefix = "model.",
+    .defaults = stablelm_defaults,
 };
+
+static const capp_default starcoder2_defaults[] = {
+    {"num_key_value_heads", 2}, {"max_position_embeddings", 4096}, {NULL, 0}};
+
+static const capp_rule starcoder2_rules[] = {{"scale_attn_weights", "true"}, {"mlp_type", "default"}, {NULL, NULL}};
 
 const capp_arch capp_arch_starcoder2 = {
     .name = "starcoder2",
@@ -41,7 +50,11 @@ const capp_arch capp_arch_starcoder2 = {
     .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_NORMS_LIKE_LLAMA,
               [CAPP_PART_UP] = "model.layers.%u.mlp.c_fc", [CAPP_PART_DOWN] = "model.layers.%u.mlp.c_proj"},
     .prefix = "model.",
+    .defaults = starcoder2_defaults,
+    .rules = starcoder2_rules,
 };
+
+static const capp_default cohere_defaults[] = {{"max_position_embeddings", 8192}, {NULL, 0}};
 
 const capp_arch capp_arch_cohere = {
     .name = "command-r",
@@ -61,7 +74,17 @@ const capp_arch capp_arch_cohere = {
     .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_FEED_LIKE_LLAMA,
               CAPP_QK_NORMS_LIKE_QWEN3, [CAPP_PART_ATTENTION_NORM] = "model.layers.%u.input_layernorm"},
     .prefix = "model.",
+    .defaults = cohere_defaults,
 };
+
+static const capp_default cohere2_defaults[] = {{"sliding_window", 4096}, {"max_position_embeddings", 8192}, {NULL, 0}};
+
+static const capp_rule cohere2_rules[] = {{"layer_switch", "4"},
+                                          {"order_of_interleaved_layers", "local_attn_first"},
+                                          {"position_embedding_type", "rope_gptj"},
+                                          {"use_gated_activation", "true"},
+                                          {"use_parallel_block", "true"},
+                                          {NULL, NULL}};
 
 const capp_arch capp_arch_cohere2 = {
     .name = "cohere2",
@@ -81,9 +104,19 @@ const capp_arch capp_arch_cohere2 = {
     .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA,
               CAPP_FEED_LIKE_LLAMA, [CAPP_PART_ATTENTION_NORM] = "model.layers.%u.input_layernorm"},
     .prefix = "model.",
+    .defaults = cohere2_defaults,
+    .rules = cohere2_rules,
 };
 
-static const capp_rule gptoss_rules[] = {{"swiglu_alpha", "1.702"}, {"swiglu_limit", "7"}, {NULL, NULL}};
+static const capp_default gptoss_defaults[] = {{"num_key_value_heads", 8},
+                                               {"head_dim", 64},
+                                               {"sliding_window", 128},
+                                               {"num_local_experts", 128},
+                                               {"num_experts_per_tok", 4},
+                                               {"max_position_embeddings", 131072},
+                                               {NULL, 0}};
+
+static const capp_rule gptoss_rules[] = {{"swiglu_limit", "7"}, {"swiglu_alpha", "1.702"}, {NULL, NULL}};
 
 const capp_arch capp_arch_gptoss = {
     .name = "gpt-oss",
@@ -108,5 +141,6 @@ const capp_arch capp_arch_gptoss = {
               [CAPP_PART_EXPERT_DOWN] = "model.layers.%u.mlp.experts.down_proj"},
     .gguf_names = {[CAPP_PART_FEED_NORM] = "blk.%u.post_attention_norm"},
     .prefix = "model.",
+    .defaults = gptoss_defaults,
     .rules = gptoss_rules,
 };

@@ -35,6 +35,11 @@ const capp_arch capp_arch_phi = {
     .rules = phi_rules,
 };
 
+static const capp_default phi3_defaults[] = {
+    {"max_position_embeddings", 4096}, {"original_max_position_embeddings", 4096}, {NULL, 0}};
+
+static const capp_rule phi3_rules[] = {{"full_attn_mod", "1"}, {"interpolate_factor", "1"}, {NULL, NULL}};
+
 const capp_arch capp_arch_phi3 = {
     .name = "phi3",
     .gguf = "phi3",
@@ -48,4 +53,6 @@ const capp_arch capp_arch_phi3 = {
               [CAPP_PART_OUT] = "model.layers.%u.self_attn.o_proj", [CAPP_PART_UP] = "model.layers.%u.mlp.gate_up_proj",
               [CAPP_PART_DOWN] = "model.layers.%u.mlp.down_proj"},
     .prefix = "model.",
+    .defaults = phi3_defaults,
+    .rules = phi3_rules,
 };

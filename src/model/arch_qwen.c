@@ -2,6 +2,9 @@
  * experts. */
 #include "model/arch.h"
 
+static const capp_default qwen2_defaults[] = {
+    {"num_key_value_heads", 32}, {"max_position_embeddings", 32768}, {"sliding_window", 4096}, {NULL, 0}};
+
 const capp_arch capp_arch_qwen2 = {
     .name = "qwen2",
     .gguf = "qwen2",
@@ -13,7 +16,14 @@ const capp_arch capp_arch_qwen2 = {
     .eps = 1e-6,
     .names = {CAPP_NAMES_LIKE_LLAMA},
     .prefix = "model.",
+    .defaults = qwen2_defaults,
 };
+
+static const capp_default qwen3_defaults[] = {{"num_key_value_heads", 32},
+                                              {"head_dim", 128},
+                                              {"max_position_embeddings", 32768},
+                                              {"sliding_window", 4096},
+                                              {NULL, 0}};
 
 const capp_arch capp_arch_qwen3 = {
     .name = "qwen3",
@@ -28,10 +38,19 @@ const capp_arch capp_arch_qwen3 = {
     .eps = 1e-6,
     .names = {CAPP_NAMES_LIKE_LLAMA, CAPP_QK_NORMS_LIKE_QWEN3},
     .prefix = "model.",
+    .defaults = qwen3_defaults,
 };
 
 /* decoder_sparse_step above 1 would mix in layers without experts. */
 static const capp_rule qwen3moe_rules[] = {{"decoder_sparse_step", "1"}, {"mlp_only_layers", "[]"}, {NULL, NULL}};
+
+static const capp_default qwen3moe_defaults[] = {{"num_key_value_heads", 4},
+                                                 {"num_experts", 128},
+                                                 {"num_experts_per_tok", 8},
+                                                 {"moe_intermediate_size", 768},
+                                                 {"max_position_embeddings", 32768},
+                                                 {"sliding_window", 4096},
+                                                 {NULL, 0}};
 
 const capp_arch capp_arch_qwen3moe = {
     .name = "qwen3moe",
@@ -50,4 +69,5 @@ const capp_arch capp_arch_qwen3moe = {
               CAPP_EXPERTS_LIKE_QWEN3},
     .prefix = "model.",
     .rules = qwen3moe_rules,
+    .defaults = qwen3moe_defaults,
 };

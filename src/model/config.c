@@ -2,7 +2,6 @@
  * file says nothing, what transformers takes for it counts. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "model/arch.h"
@@ -14,59 +13,6 @@ typedef struct reader {
     const capp_arch *arch;
     capp_error *err;
 } reader;
-
-/* Fields that change nothing here: how the model was trained, how it is to be run, what transformers made of it. */
-static const char idle[] =
-    " apply_query_key_layer_scaling architectures attention_softmax_in_fp32 auto_map bad_words_ids "
-    "begin_suppress_tokens bias_dropout_fusion cache_implementation chunk_size_feed_forward "
-    "cross_attention_hidden_size diversity_penalty do_sample dtype early_stopping embedding_fraction "
-    "encoder_no_repeat_ngram_size experts_per_token exponential_decay_length_penalty finetuning_task "
-    "gradient_checkpointing id2label initial_context_length is_decoder is_encoder_decoder is_llama_config label2id "
-    "layerdrop learned_pos_emb length_penalty masked_softmax_fusion max_length max_window_layers min_length "
-    "model_type n_ctx name no_repeat_ngram_size norm_type num_beam_groups num_beams num_return_sequences offset_alibi "
-    "output_attentions output_hidden_states output_router_logits output_scores prefix pretraining_tp problem_type "
-    "pruned_heads quantization remove_invalid_values reorder_and_upcast_attn repetition_penalty return_dict "
-    "return_dict_in_generate rope_interleaved router_aux_loss_coef router_jitter_noise skip_bias_add "
-    "skip_bias_add_qkv slow_but_exact suppress_tokens task_specific_params temperature tf_legacy_loss "
-    "tie_encoder_decoder top_k top_p torch_dtype torchscript transformers.js_config transformers_weights typical_p "
-    "use_bfloat16 use_cache verbose vocab_size ";
-
-/* And whole kinds of them: "^" stands for the beginning of a name, "$" for its end. A leading "_" is transformers' own
- * mark of what is private to it; a family's rules come first. */
-static const char *const idle_kinds[] = {"^_",      "^init", "^summary_",  "^tokenizer_", "^unsloth_",
-                                         "dropout", "pdrop", "_token_id$", "_token_ids$", "_version$"};
-
-/* Fields that are read, here or through a row's keys. */
-static const char used[] =
-    " _sliding_window_pattern activation activation_function add_cross_attention alibi attention_bias "
-    "attention_multiplier attn_config attn_logit_softcapping bias clip_qkv d_model embedding_multiplier enable_bias "
-    "expansion_ratio ffn_dim ffn_hidden_size final_logit_softcapping head_dim hidden_act hidden_activation "
-    "hidden_size intermediate_size layer_norm_eps layer_norm_epsilon layer_types logit_scale logits_scaling "
-    "max_position_embeddings max_seq_len mlp_bias moe_intermediate_size multi_query n_embd n_embed n_head n_head_kv "
-    "n_heads "
-    "n_inner n_layer n_layers n_positions new_decoder_architecture no_rope_layer_interval no_rope_layers "
-    "norm_epsilon norm_topk_prob num_attention_heads num_experts num_experts_per_tok num_hidden_layers "
-    "num_key_value_heads num_kv_heads num_ln_in_parallel_attn num_local_experts original_max_position_embeddings "
-    "parallel_attn partial_rotary_factor qk_layernorm quantization_config query_pre_attn_scalar residual_multiplier "
-    "rms_norm_eps rope_local_base_freq rope_parameters rope_scaling rope_theta rotary_dim rotary_emb_base "
-    "rotary_pct seq_length sliding_window sliding_window_pattern tie_word_embeddings use_bias use_parallel_residual "
-    "use_qk_norm use_qkv_bias use_sliding_window word_embed_proj_dim ";
-
-/* Whether key is a word of list. */
-static bool listed(const char *list, const char *key) {
-    size_t n = strlen(key);
-    for (const char *at = list; n && (at = strstr(at, key)); at += n)
-        if (at[-1] == ' ' && at[n] == ' ') return true;
-    return false;
-}
-
-/* One of idle_kinds. */
-static bool matches(const char *kind, const char *key) {
-    size_t n = strlen(kind), length = strlen(key);
-    if (*kind == '^') return !strncmp(key, kind + 1, n - 1);
-    if (kind[n - 1] == '$') return length >= n - 1 && !strncmp(key + length - (n - 1), kind, n - 1);
-    return strstr(key, kind);
-}
 
 static capp_status fail_field(const reader *r, capp_status st, const char *key, const char *what) {
     return capp_fail(r->err, st, "%s: config.json: \"%s\" %s", capp_source_path(r->s), key, what);
@@ -84,15 +30,30 @@ static bool next_name(const char **names, char *out) {
     return true;
 }
 
-/* CAPP_OK and *found false where there is none. */
+/* What the row takes for a field that is not there. */
+static bool take_default(const reader *r, const char *key, double *out) {
+    for (const capp_default *d = r->arch->defaults; d && d->key; d++)
+        if (!strcmp(d->key, key)) {
+            *out = d->value;
+            return true;
+        }
+    return false;
+}
+
+/* CAPP_OK and *found false where there is none. A field that says null has no default. */
 static capp_status number(const reader *r, const char *names, double *out, bool *found) {
+    capp_json config = capp_folder_config(r->s->folder);
     char key[KEY];
+    const char *again = names;
+    bool there = false;
     for (*found = false; next_name(&names, key);) {
         capp_found what = capp_source_number(r->s, key, out);
         if (what == CAPP_MISFIT || (what == CAPP_FOUND && !isfinite(*out)))
             return fail_field(r, CAPP_EFORMAT, key, "is not a number");
-        if ((*found = what == CAPP_FOUND)) break;
+        if ((*found = what == CAPP_FOUND)) return CAPP_OK;
+        there |= capp_json_get(config, key) != NULL;
     }
+    while (!there && !*found && next_name(&again, key)) *found = take_default(r, key, out);
     return CAPP_OK;
 }
 
@@ -136,78 +97,6 @@ static capp_status truth(const reader *r, const char *key, bool missing, bool *o
     return CAPP_OK;
 }
 
-/* ---- What the file must not say ------------------------------------------------------------------------------------
- */
-
-/* An unknown field may change the arithmetic: true, numbers and texts do not pass unseen. */
-static capp_status refuse_unknown(const reader *r) {
-    for (capp_json_walk w = capp_json_begin(capp_folder_config(r->s->folder)); capp_json_next(&w);) {
-        capp_json_kind kind = capp_json_kind_of(w.value);
-        char key[KEY] = "";
-        bool escapes, yes = true, ruled = false;
-        capp_str raw = capp_json_raw(w.name, &escapes);
-        memcpy(key, raw.data, raw.size < KEY ? raw.size : KEY - 1);
-        if (kind == CAPP_JSON_NULL || (capp_json_bool(w.value, &yes) && !yes) || listed(idle, key) || listed(used, key))
-            continue;
-        for (size_t i = 0; i < sizeof idle_kinds / sizeof *idle_kinds; i++) ruled |= matches(idle_kinds[i], key);
-        for (const capp_rule *rule = r->arch->rules; rule && rule->key; rule++) ruled |= !strcmp(rule->key, key);
-        if (ruled) continue;
-        return capp_fail(r->err, CAPP_EUNSUPPORTED,
-                         "%s: config.json: \"%.60s\" is no field that capp knows; if it does not change what the model "
-                         "computes, remove it",
-                         capp_source_path(r->s), key);
-    }
-    return CAPP_OK;
-}
-
-/* Fields of other families: transformers would leave them out of account, but whoever wrote them meant something. */
-static capp_status refuse_foreign(const reader *r) {
-    const capp_arch *a = r->arch;
-    const struct {
-        const char *key;
-        bool known;
-    } fields[] = {
-        {"attn_logit_softcapping", a->caps},
-        {"final_logit_softcapping", a->caps || !strcmp(a->name, "gemma3")},
-        {"query_pre_attn_scalar", a->post_norms && a->scaled_embedding},
-        {"clip_qkv", a->clamps},
-        {"logit_scale", a->logit_scale},
-        {"logits_scaling", a->scales},
-        {"attention_multiplier", a->scales},
-        {"embedding_multiplier", a->scales},
-        {"residual_multiplier", a->scales},
-        {"sliding_window", a->window_period && strcmp(a->hf, "llama")},
-        {"num_local_experts", a->names[CAPP_PART_ROUTER]},
-        {"num_experts", a->names[CAPP_PART_ROUTER]},
-    };
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-        double value;
-        if (fields[i].known || capp_source_number(r->s, fields[i].key, &value) != CAPP_FOUND) continue;
-        return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s\" is %g, which capp's %s does not have",
-                         capp_source_path(r->s), fields[i].key, value, a->name);
-    }
-    return CAPP_OK;
-}
-
-static bool obeys(capp_json value, const char *only) {
-    bool truth;
-    double number;
-    if (!strcmp(only, "[]")) return capp_json_kind_of(value) == CAPP_JSON_ARRAY && !capp_json_count(value);
-    if (capp_json_bool(value, &truth)) return !strcmp(only, truth ? "true" : "false");
-    if (capp_json_f64(value, &number)) return number == strtod(only, NULL);
-    return capp_json_is(value, only);
-}
-
-static capp_status check_rules(const reader *r) {
-    for (const capp_rule *rule = r->arch->rules; rule && rule->key; rule++) {
-        capp_json value = capp_config_at(capp_folder_config(r->s->folder), rule->key);
-        if (value && !obeys(value, rule->only))
-            return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s\" is not %s; capp does not support that",
-                             capp_source_path(r->s), rule->key, rule->only);
-    }
-    return CAPP_OK;
-}
-
 /* ---- Sizes --------------------------------------------------------------------------------------------------------
  */
 
@@ -222,7 +111,6 @@ static capp_status read_kv_heads(const reader *r, capp_hparams *h) {
 }
 
 static capp_status read_feed(const reader *r, capp_hparams *h) {
-    uint32_t ratio;
     capp_status st;
     if (r->arch->experts) {
         double experts;
@@ -236,13 +124,11 @@ static capp_status read_feed(const reader *r, capp_hparams *h) {
                 CAPP_OK)
                 return st;
         }
-        if (capp_source_number(r->s, "moe_intermediate_size", &experts) == CAPP_FOUND)
-            return count(r, "moe_intermediate_size", 0, MOST_WIDTH, &h->feed);
+        if ((st = number(r, "moe_intermediate_size", &experts, &found)) != CAPP_OK) return st;
+        if (found) return count(r, "moe_intermediate_size", 0, MOST_WIDTH, &h->feed);
     }
-    if ((st = count(r, "expansion_ratio", 4, MOST_HEADS, &ratio)) != CAPP_OK) return st;
     bool four = r->arch->norm == CAPP_NORM_LAYER && !capp_is_gated(r->arch->activation);
-    return count(r, "intermediate_size|n_inner|ffn_dim|ffn_hidden_size", four ? ratio * h->width : 0, MOST_WIDTH,
-                 &h->feed);
+    return count(r, "intermediate_size|n_inner|ffn_dim|ffn_hidden_size", four ? 4 * h->width : 0, MOST_WIDTH, &h->feed);
 }
 
 static capp_status read_sizes(const reader *r, capp_hparams *h) {
@@ -324,7 +210,7 @@ static capp_status check_rope_fields(const reader *r, capp_json object, const ch
         bool escapes;
         capp_str raw = capp_json_raw(w.name, &escapes);
         memcpy(key, raw.data, raw.size < KEY ? raw.size : KEY - 1);
-        if (capp_json_kind_of(w.value) != CAPP_JSON_NULL && !listed(known, key))
+        if (capp_json_kind_of(w.value) != CAPP_JSON_NULL && !capp_is_listed(known, key))
             return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s.%.60s\" is no field that capp knows",
                              capp_source_path(r->s), path, key);
     }
@@ -343,18 +229,20 @@ static capp_status rope_number(const reader *r, const char *path, const char *fi
 }
 
 static capp_status read_yarn(const reader *r, const char *path, capp_rope *rope) {
-    double mscale, all, attention;
+    double mscale = 0, all = 0, attention;
     char key[KEY];
-    bool truncate = !r->arch->rope_untruncated;
+    bool found, truncate = !r->arch->rope_untruncated;
     capp_status st;
     if ((st = rope_number(r, path, "beta_fast", 32, &rope->high)) != CAPP_OK) return st;
     if ((st = rope_number(r, path, "beta_slow", 1, &rope->low)) != CAPP_OK) return st;
-    if ((st = rope_number(r, path, "mscale", 0, &mscale)) != CAPP_OK) return st;
-    if ((st = rope_number(r, path, "mscale_all_dim", 0, &all)) != CAPP_OK) return st;
+    snprintf(key, sizeof key, "%s.mscale", path); /* 0: as if there were none */
+    if ((st = number(r, key, &mscale, &found)) != CAPP_OK) return st;
+    snprintf(key, sizeof key, "%s.mscale_all_dim", path);
+    if ((st = number(r, key, &all, &found)) != CAPP_OK) return st;
     snprintf(key, sizeof key, "%s.truncate", path);
     if ((st = truth(r, key, true, &truncate)) != CAPP_OK) return st;
-    double usual = mscale > 0 && all > 0 ? mscale_of(rope->factor, mscale) / mscale_of(rope->factor, all)
-                                         : mscale_of(rope->factor, 1);
+    double usual = mscale != 0 && all != 0 ? mscale_of(rope->factor, mscale) / mscale_of(rope->factor, all)
+                                           : mscale_of(rope->factor, 1);
     if ((st = rope_number(r, path, "attention_factor", usual, &attention)) != CAPP_OK) return st;
     rope->scaling = CAPP_SCALING_YARN;
     rope->untruncated = !truncate;
@@ -385,6 +273,8 @@ static capp_status read_scaling(const reader *r, size_t kind, capp_hparams *h) {
     const char *path;
     capp_json object = rope_object(r, kind, &path);
     capp_status st;
+    if (!object && r->arch->rope_untruncated && !capp_json_get(capp_folder_config(r->s->folder), "rope_scaling"))
+        return fail_field(r, CAPP_EFORMAT, "rope_scaling", "is missing"); /* the class has one of its own */
     if (!object) return CAPP_OK;
     if ((st = check_rope_fields(r, object, path)) != CAPP_OK) return st;
     capp_json type = capp_config_at(object, "rope_type");
@@ -456,23 +346,35 @@ static capp_status read_layer_types(const reader *r, capp_hparams *h) {
     return CAPP_OK;
 }
 
+/* Qwen: the layers from max_window_layers on. */
+static capp_status read_first_local(const reader *r, uint32_t *first) {
+    double value;
+    bool found;
+    capp_status st = number(r, "max_window_layers", &value, &found);
+    if (st != CAPP_OK) return st;
+    if (!found) value = 28;
+    if (value < 0 || value != floor(value))
+        return fail_field(r, CAPP_EFORMAT, "max_window_layers", "is no number of layers");
+    *first = value < CAPP_MOST_LAYERS ? (uint32_t)value : CAPP_MOST_LAYERS;
+    return CAPP_OK;
+}
+
 static capp_status read_windows(const reader *r, capp_hparams *h) {
     bool use;
     uint32_t period, first = 0;
     capp_status st;
     double value;
-    bool asked = !strncmp(r->arch->hf, "qwen", 4) || r->arch->nope_period;
-    if ((st = truth(r, "use_sliding_window", !asked, &use)) != CAPP_OK) return st;
-    if (!use || capp_source_number(r->s, "sliding_window", &value) == CAPP_ABSENT) return CAPP_OK;
+    bool qwen = !strncmp(r->arch->hf, "qwen", 4), found;
+    if ((st = truth(r, "use_sliding_window", !qwen && !r->arch->nope_period, &use)) != CAPP_OK) return st;
+    if ((st = number(r, "sliding_window", &value, &found)) != CAPP_OK) return st;
+    if (!use || !found || !r->arch->window_period) return CAPP_OK;
     if ((st = count(r, "sliding_window", 0, MOST_CONTEXT, &h->window)) != CAPP_OK) return st;
     if (capp_source_count(r->s, "layer_types")) return read_layer_types(r, h);
     if ((st = count(r, "sliding_window_pattern|_sliding_window_pattern",
                     r->arch->window_period ? r->arch->window_period : CAPP_ALL_LOCAL, CAPP_ALL_LOCAL, &period)) !=
         CAPP_OK)
         return st;
-    /* Qwen: the layers from max_window_layers on. */
-    if (!strncmp(r->arch->hf, "qwen", 4) && (st = count(r, "max_window_layers", 28, CAPP_MOST_LAYERS, &first)))
-        return st;
+    if (qwen && (st = read_first_local(r, &first)) != CAPP_OK) return st;
     for (uint32_t i = first; i < h->layers; i++)
         if ((i + 1) % period) h->kinds[i] |= CAPP_LOCAL;
     return CAPP_OK;
@@ -557,9 +459,7 @@ static capp_status read_flags(const reader *r, capp_hparams *h) {
 capp_status capp_config_read(capp_hparams *h, const capp_arch *arch, const capp_source *s, capp_error *err) {
     reader r = {s, arch, err};
     capp_status st;
-    if ((st = refuse_unknown(&r)) != CAPP_OK) return st;
-    if ((st = refuse_foreign(&r)) != CAPP_OK) return st;
-    if ((st = check_rules(&r)) != CAPP_OK) return st;
+    if ((st = capp_config_check(arch, s, err)) != CAPP_OK) return st;
     if ((st = capp_quant_read(h, arch, s, err)) != CAPP_OK) return st;
     if ((st = read_sizes(&r, h)) != CAPP_OK) return st;
     if ((st = read_activation(&r, h)) != CAPP_OK) return st;

@@ -90,6 +90,12 @@ typedef struct capp_rule {
     const char *key, *only;
 } capp_rule;
 
+/* What the family's configuration class has for a field that config.json does not mention. (null is mentioned.) */
+typedef struct capp_default {
+    const char *key;
+    double value;
+} capp_default;
+
 /* What differs between architectures: a row of a table over one layer,
  *   h = embed(token) [+ position]
  *   h += [post_norm](out(attention([norm](h)))); h += [post_norm](down(activation(up([norm](h)))))
@@ -144,6 +150,7 @@ typedef struct capp_arch {
     const char *gguf_names[CAPP_PARTS]; /* where they differ from the list above */
     const char *prefix;                 /* of names, which some folders leave out */
     const capp_rule *rules;             /* ends with a NULL key; or NULL */
+    const capp_default *defaults;       /* likewise; those of heads, windows, caps: nothing that tensors show */
 } capp_arch;
 
 /* The row of that name in GGUF files or in config.json; NULL for an architecture that capp does not know. */
