@@ -103,8 +103,8 @@ typedef enum capp_precision {
 } capp_precision;
 
 /* A LoRA adapter, which changes a model's products and embeddings: the folder that PEFT saves (adapter_config.json,
- * adapter_model.safetensors) or a GGUF file of llama.cpp's convert_lora_to_gguf.py. Either goes on a GGUF file and on a
- * folder of the model that it was made for. */
+ * adapter_model.safetensors; the path of either will do) or a GGUF file of llama.cpp's convert_lora_to_gguf.py. Either
+ * goes on a GGUF file and on a folder of the model that it was made for. */
 typedef struct capp_lora {
     const char *path;
     double weight; /* a factor of what it changes: 1 as it was trained; 0 is the model without it */

@@ -330,6 +330,17 @@ def test_the_copy_of_the_embedding_is_no_change(build, llama, tmp_path):
     assert "made for another model" in refused(build, llama.path, (peft, 1))
 
 
+def test_a_file_of_the_folder_will_do(build, llama, tmp_path):
+    peft = llama.peft(tmp_path / "peft", llama.adapter(1))
+    wanted = ran(build, llama.path, (peft, 1)).stdout
+    assert wanted and wanted != ran(build, llama.path).stdout
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        assert ran(build, llama.path, (peft / name, 1)).stdout == wanted
+        here = subprocess.run([build / "tests" / "model_tool", llama.path, "avx2", name, "1"], cwd=peft, capture_output=True,
+                              input=" ".join(map(str, IDS)) + "\n", text=True)
+        assert here.stdout == wanted, here.stderr
+
+
 # ---- What is refused, by name ----------------------------------------------------------------------------------------
 
 V = lora.PREFIX + "model.layers.1.self_attn.v_proj"
@@ -397,6 +408,15 @@ def test_files_that_are_missing(build, llama, tmp_path):
     assert "has no adapter_model.safetensors" in refused(build, llama.path, (peft, 1))
     (peft / "adapter_config.json").unlink()
     assert "without an adapter_config.json" in refused(build, llama.path, (peft, 1))
+    said = refused(build, llama.path, (peft / "adapter_model.safetensors", 1))
+    assert f"{peft}/adapter_model.safetensors: " in said  # it is not there
+    (peft / "adapter_model.safetensors").write_bytes((peft / "adapter_model.bin").read_bytes())
+    said = refused(build, llama.path, (peft / "adapter_model.safetensors", 1))
+    assert f"{peft}: is a folder without an adapter_config.json" in said
+    (peft / "mine.safetensors").write_bytes((peft / "adapter_model.bin").read_bytes())
+    for name in ("mine.safetensors", "adapter_model.bin"):
+        said = refused(build, llama.path, (peft / name, 1))
+        assert f"{peft / name}: is neither a GGUF adapter" in said and "give PEFT's folder" in said
     assert "none" in refused(build, llama.path, (tmp_path / "none", 1))
     assert "general.type is not" in refused(build, llama.path, (gguf_of(tmp_path, "llama"), 1))
 
