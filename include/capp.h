@@ -211,6 +211,7 @@ typedef struct capp_message {
 typedef struct capp_chat_options {
     const char *template_name;    /* which of several templates the model has; NULL: "default" */
     capp_str template_text;       /* a template to use instead of the model's */
+    const char *template_path;    /* where that was read, for messages; NULL: nowhere */
     const capp_message *messages; /* [n_messages] what each conversation begins with: a system's turn, examples */
     size_t n_messages;
     capp_str variables; /* a JSON object with more that the template may look at: {"enable_thinking": false} */

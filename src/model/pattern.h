@@ -1,5 +1,5 @@
-/* PEFT's patterns: a number for the modules whose name, or the end of it after a dot, a regular expression matches. They
- * come from outside: their number, their memory and the work of matching them are bounded. */
+/* PEFT's patterns: a number for the modules whose name, or the end of it after a dot, a regular expression matches.
+ * They come from outside: their number, their memory and the work of matching them are bounded. */
 #ifndef CAPP_MODEL_PATTERN_H
 #define CAPP_MODEL_PATTERN_H
 
