@@ -117,12 +117,31 @@ ERRORS = [
     ("{{ raise_exception('Only\nthis') }}", "CAPP_EINVAL", "line 1: the template refuses: Only this"),
     ("{{ ''.__class__ }}", "CAPP_EINVAL", "line 1: the attribute '__class__' is not safe"),
     ("{{ messages.append(1) }}", "CAPP_EUNSUPPORTED", "line 1: 'append' of a list is not supported"),
+    # What is undefined, as the template writes it, also where that was long ago.
+    ("{{ messages[3].role }}", "CAPP_EINVAL", "line 1: 'messages[3]' is undefined"),
+    ("{{ words[-1]['a'][k].b() }}", "CAPP_EINVAL", "line 1: 'words[-1]['a'][k]' is undefined"),
+    ("{% set last = words|last %}\n{% for x in [1] %}{{ last.name.first }}{% endfor %}", "CAPP_EINVAL", "line 2: 'last.name' is undefined"),
+    ("{% set x = words[9] if words else none %}{{ 'a' + x }}", "CAPP_EINVAL", "line 1: 'words[9]' is undefined"),
+    ("{{ (1 if k == 'b').x }}", "CAPP_EINVAL", "line 1: '... if ... without else' is undefined"),
+    ("{{ ([]|first).x }}", "CAPP_EINVAL", "line 1: '(...)|first' is undefined"),
+    ("{{ words[0].get('c', zz.y) }}", "CAPP_EINVAL", "line 1: 'zz' is undefined"),
+    ("{{ namespace(a=1).b.c }}", "CAPP_EINVAL", "line 1: 'namespace(...).b' is undefined"),
+    ("{{ words.x|abs }}{{ 1 }}", "CAPP_EINVAL", "line 1: 'words.x' is undefined"),
+    ("{{ 1 < words.x }}", "CAPP_EINVAL", "line 1: 'words.x' is undefined"),
+    ("{{ 'a'.replace('a', words.x) }}", "CAPP_EINVAL", "line 1: 'words.x' is undefined"),
+    ("{{ 'a'.replace('a', 1) }}", "CAPP_EINVAL", "line 1: the argument of replace is a int"),
+    ("{{ [words.x]|tojson }}", "CAPP_EINVAL", "line 1: 'words.x' is undefined"),
+    ("{{ words" + "['é']" * 40 + ".b }}", "CAPP_EINVAL", "line 1: 'words['é']' is undefined"),
+    ("{{ {}['" + "é" * 300 + "'].b }}", "CAPP_EINVAL", "line 1: '(...)['" + "é" * 20 + "']' is undefined"),
+    ("{% set d = {'" + "a" * 50 + "': {'" + "b" * 50 + "': 1}} %}{{ d." + "a" * 50 + "." + "b" * 50 + "." + "c" * 50 + ".d }}", "CAPP_EINVAL",
+     "line 1: 'd." + "a" * 50 + "." + "b" * 50 + "." + "c" * 11 + "...' is undefined"),
+    ("{{ " + "é" * 300 + ".b }}", "CAPP_EINVAL", "line 1: '" + "é" * 50 + "' is undefined"),
 ]
 
 
 @pytest.mark.parametrize("template, status, message", ERRORS)
 def test_errors_name_line_and_cause(build, template, status, message):
-    [out] = run(build, [{"template": template, "messages": []}])
+    [out] = run(build, [{"template": template, "messages": [], "variables": {"words": [{"a": {}}], "k": "a"}}])
     assert out["status"] == status and message in out["error"]
 
 

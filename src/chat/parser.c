@@ -13,8 +13,7 @@ void *capp_jp_fail(capp_jparser *p, capp_status status, capp_str about, const ch
     if (p->status != CAPP_OK) return NULL;
     p->status = status;
     if (about.data)
-        capp_error_fill(p->err, status, "line %d: '%.*s' %s", p->at->line, about.size < 60 ? (int)about.size : 60,
-                        about.data, what);
+        capp_error_fill(p->err, status, "line %d: '%.*s' %s", p->at->line, capp_jshown(about, 60), about.data, what);
     else
         capp_error_fill(p->err, status, "line %d: %s", p->at->line, what);
     return NULL;
