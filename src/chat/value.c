@@ -12,7 +12,7 @@
 
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
-enum { BLOCK = 1 << 14, ALIGNMENT = 16 };
+enum { BLOCK = 1 << 14, ALIGNMENT = 8 };
 
 struct capp_jblock {
     struct capp_jblock *next;

@@ -15,7 +15,7 @@ typedef struct capp_jheap {
     size_t used, most;          /* bytes */
 } capp_jheap;
 
-/* Aligned for any type, cleared; NULL where memory or the limit is short. */
+/* Aligned for pointers and numbers, cleared; NULL where memory or the limit is short. */
 void *capp_jheap_take(capp_jheap *heap, size_t n, size_t size);
 void capp_jheap_free(capp_jheap *heap);
 
