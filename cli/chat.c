@@ -26,6 +26,7 @@ bool chat_open(capp_chat **chat, const options *o, const capp_model *model, capp
     if (good && from_file) {
         buffer_char(&file, 0); /* an empty file has data too */
         how.template_text = (capp_str){file.data, file.size - 1};
+        how.template_path = o->chat_template + 1;
     }
     good = good && capp_chat_open(chat, model, &how, err) == CAPP_OK;
     buffer_free(&system);

@@ -213,7 +213,10 @@ static bool set(options *o, int id, const char *text, capp_error *err) {
     case OPT_PARSE_SPECIAL: o->parse_special = true; return true;
     case OPT_CHAT: o->chat = true; return true;
     case OPT_SYSTEM: o->system = text; return true;
-    case OPT_CHAT_TEMPLATE: o->chat_template = text; return true;
+    case OPT_CHAT_TEMPLATE:
+        o->chat_template = text;
+        return strcmp(text, "@") != 0 ||
+               fail_at(err, 0, "--chat-template '@' names no file; write @FILE, or the name of one that the model has");
     case OPT_CHAT_VARIABLES: o->chat_variables = text; return true;
     case OPT_PRIOR: o->prior = text; return true;
     case OPT_MULTI_LABEL: o->multi_label = true; return true;

@@ -103,8 +103,8 @@ typedef enum capp_precision {
 } capp_precision;
 
 /* A LoRA adapter, which changes a model's products and embeddings: the folder that PEFT saves (adapter_config.json,
- * adapter_model.safetensors) or a GGUF file of llama.cpp's convert_lora_to_gguf.py. Either goes on a GGUF file and on a
- * folder of the model that it was made for. */
+ * adapter_model.safetensors; the path of either will do) or a GGUF file of llama.cpp's convert_lora_to_gguf.py. Either
+ * goes on a GGUF file and on a folder of the model that it was made for. */
 typedef struct capp_lora {
     const char *path;
     double weight; /* a factor of what it changes: 1 as it was trained; 0 is the model without it */
@@ -211,6 +211,7 @@ typedef struct capp_message {
 typedef struct capp_chat_options {
     const char *template_name;    /* which of several templates the model has; NULL: "default" */
     capp_str template_text;       /* a template to use instead of the model's */
+    const char *template_path;    /* where that was read, for messages; NULL: nowhere */
     const capp_message *messages; /* [n_messages] what each conversation begins with: a system's turn, examples */
     size_t n_messages;
     capp_str variables; /* a JSON object with more that the template may look at: {"enable_thinking": false} */

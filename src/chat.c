@@ -1,6 +1,7 @@
 /* Chat templates wired: a model's own, found, compiled and rendered to tokens. */
 #include "chat.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -12,6 +13,7 @@ enum { N_TOKENS = 4 };
 struct capp_chat {
     const capp_model *model;
     capp_jinja *template;
+    char *origin;           /* of the template: how messages begin */
     capp_message *messages; /* [n], the conversation before each prompt */
     size_t n;
     char *texts; /* of messages and variables */
@@ -54,24 +56,36 @@ static capp_status no_template(const capp_templates *t, const char *path, const 
     return capp_fail(err, CAPP_EINVAL, "%s: has no chat template \"%.60s\"; it has %s", path, name, names);
 }
 
+/* "PATH: its chat template NAME", or what the caller says of a text of its own. */
+static char *origin_of(const capp_chat_options *o, const char *path) {
+    const char *name = o->template_name ? o->template_name : "", *own = o->template_path;
+    if (!own) own = "the chat template";
+    size_t n = strlen(path) + strlen(name) + strlen(own) + 32;
+    char *origin = capp_new(n, 1);
+    if (!origin) return NULL;
+    if (o->template_text.data)
+        snprintf(origin, n, "%s", own);
+    else
+        snprintf(origin, n, "%s: its chat template%s%s", path, *name ? " " : "", name);
+    return origin;
+}
+
+static capp_status fail_template(const capp_chat *chat, capp_status st, capp_error *err) {
+    if (st != CAPP_OK) capp_error_prefix(err, chat->origin);
+    return st;
+}
+
 static capp_status open_template(capp_chat *chat, const capp_chat_options *o, capp_error *err) {
     const char *path = chat->model->path, *name = o->template_name ? o->template_name : "default";
     capp_templates all;
     capp_status st;
-    if (o->template_text.data) {
-        st = capp_jinja_open(&chat->template, o->template_text, err);
-        if (st != CAPP_OK) capp_error_prefix(err, "the chat template");
-        return st;
-    }
+    if (!(chat->origin = origin_of(o, path))) return capp_fail_memory(err, "a chat template");
+    if (o->template_text.data) return fail_template(chat, capp_jinja_open(&chat->template, o->template_text, err), err);
     if ((st = capp_chat_templates(&all, &chat->model->source, path, err)) != CAPP_OK) return st;
     const capp_template *found = capp_templates_named(&all, name);
     if (!found && !o->template_name && all.at && all.n == 1) found = all.at;
-    st = found ? capp_jinja_open(&chat->template, (capp_str){found->text, found->size}, err)
+    st = found ? fail_template(chat, capp_jinja_open(&chat->template, (capp_str){found->text, found->size}, err), err)
                : no_template(&all, path, name, err);
-    if (st != CAPP_OK && found) {
-        capp_error_prefix(err, "its chat template");
-        capp_error_prefix(err, path);
-    }
     capp_templates_free(&all);
     return st;
 }
@@ -175,17 +189,13 @@ capp_status capp_chat_open(capp_chat **out, const capp_model *model, const capp_
 void capp_chat_free(capp_chat *chat) {
     if (!chat) return;
     capp_jinja_free(chat->template);
+    capp_free(chat->origin);
     capp_free(chat->messages);
     capp_free(chat->texts);
     capp_free(chat);
 }
 
 /* ---- Rendering --------------------------------------------------------------------------------------------------- */
-
-static capp_status fail_template(capp_status st, capp_error *err) {
-    if (st != CAPP_OK) capp_error_prefix(err, "the chat template");
-    return st;
-}
 
 /* messages behind the chat's own; generation_prompt: where an answer should follow. */
 static capp_status render(const capp_chat *chat, const capp_message *messages, size_t n, capp_marked *out,
@@ -204,7 +214,7 @@ static capp_status render(const capp_chat *chat, const capp_message *messages, s
                                  .variables = chat->variables,
                                  .now = chat->now,
                                  .generation_prompt = true};
-    st = fail_template(capp_jinja_render(chat->template, &in, out, err), err);
+    st = fail_template(chat, capp_jinja_render(chat->template, &in, out, err), err);
     capp_free(all);
     return st;
 }

@@ -305,7 +305,8 @@ static void tell_adapters(teller *t, const capp_source *s, const capp_lora *lora
  */
 
 static capp_status open_any(capp_source *s, const char *path, capp_error *err) {
-    return capp_is_adapter_folder(path) ? capp_source_open_adapter(s, path, err) : capp_source_open(s, path, err);
+    bool adapter = capp_is_adapter_folder(path) || capp_is_adapter_file(path);
+    return adapter ? capp_source_open_adapter(s, path, err) : capp_source_open(s, path, err);
 }
 
 capp_status capp_describe_lora(const char *path, const capp_lora *lora, size_t n, capp_describe_fn fn, void *user,

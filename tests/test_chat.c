@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "capp.h"
+#include "chat/jinja.h"
 #include "counted.h"
 #include "test.h"
 #include "tiny.h"
@@ -190,6 +191,26 @@ TEST(what_a_chat_refuses) {
     CHECK(!chat);
     teardown(&g);
     teardown(&f);
+}
+
+/* The tree of a template: bytes for a byte of it, where it is made of what takes most. */
+TEST(a_tree_is_small) {
+    static const char *const parts[] = {"+1",   "<1", "+-1", ".y", "()",  "<()",  "+[]",        "+''",
+                                        "+'a'", "|f", "[1]", ",1", "[:]", "+(1)", " and not x", "}}{{x"};
+    capp_jinja *t;
+    capp_error err;
+    static char source[60000];
+    counted_install();
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        size_t n = strlen(parts[i]), size = 3;
+        memcpy(source, "{{x", 3);
+        for (; size + n < sizeof source - 8; size += n) memcpy(source + size, parts[i], n);
+        memcpy(source + size, "}}", 2);
+        if (capp_jinja_open(&t, (capp_str){source, size + 2}, &err) != CAPP_OK) FAIL("%s: %s", parts[i], err.message);
+        if (counted.live > 48 * size) FAIL("%s: %zu bytes for %zu", parts[i], counted.live, size);
+        capp_jinja_free(t);
+        CHECK_INT(counted.live, 0);
+    }
 }
 
 /* A template that uses most of what there is. */

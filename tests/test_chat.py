@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -116,12 +117,31 @@ ERRORS = [
     ("{{ raise_exception('Only\nthis') }}", "CAPP_EINVAL", "line 1: the template refuses: Only this"),
     ("{{ ''.__class__ }}", "CAPP_EINVAL", "line 1: the attribute '__class__' is not safe"),
     ("{{ messages.append(1) }}", "CAPP_EUNSUPPORTED", "line 1: 'append' of a list is not supported"),
+    # What is undefined, as the template writes it, also where that was long ago.
+    ("{{ messages[3].role }}", "CAPP_EINVAL", "line 1: 'messages[3]' is undefined"),
+    ("{{ words[-1]['a'][k].b() }}", "CAPP_EINVAL", "line 1: 'words[-1]['a'][k]' is undefined"),
+    ("{% set last = words|last %}\n{% for x in [1] %}{{ last.name.first }}{% endfor %}", "CAPP_EINVAL", "line 2: 'last.name' is undefined"),
+    ("{% set x = words[9] if words else none %}{{ 'a' + x }}", "CAPP_EINVAL", "line 1: 'words[9]' is undefined"),
+    ("{{ (1 if k == 'b').x }}", "CAPP_EINVAL", "line 1: '... if ... without else' is undefined"),
+    ("{{ ([]|first).x }}", "CAPP_EINVAL", "line 1: '(...)|first' is undefined"),
+    ("{{ words[0].get('c', zz.y) }}", "CAPP_EINVAL", "line 1: 'zz' is undefined"),
+    ("{{ namespace(a=1).b.c }}", "CAPP_EINVAL", "line 1: 'namespace(...).b' is undefined"),
+    ("{{ words.x|abs }}{{ 1 }}", "CAPP_EINVAL", "line 1: 'words.x' is undefined"),
+    ("{{ 1 < words.x }}", "CAPP_EINVAL", "line 1: 'words.x' is undefined"),
+    ("{{ 'a'.replace('a', words.x) }}", "CAPP_EINVAL", "line 1: 'words.x' is undefined"),
+    ("{{ 'a'.replace('a', 1) }}", "CAPP_EINVAL", "line 1: the argument of replace is a int"),
+    ("{{ [words.x]|tojson }}", "CAPP_EINVAL", "line 1: 'words.x' is undefined"),
+    ("{{ words" + "['é']" * 40 + ".b }}", "CAPP_EINVAL", "line 1: 'words['é']' is undefined"),
+    ("{{ {}['" + "é" * 300 + "'].b }}", "CAPP_EINVAL", "line 1: '(...)['" + "é" * 20 + "']' is undefined"),
+    ("{% set d = {'" + "a" * 50 + "': {'" + "b" * 50 + "': 1}} %}{{ d." + "a" * 50 + "." + "b" * 50 + "." + "c" * 50 + ".d }}", "CAPP_EINVAL",
+     "line 1: 'd." + "a" * 50 + "." + "b" * 50 + "." + "c" * 11 + "...' is undefined"),
+    ("{{ " + "é" * 300 + ".b }}", "CAPP_EINVAL", "line 1: '" + "é" * 50 + "' is undefined"),
 ]
 
 
 @pytest.mark.parametrize("template, status, message", ERRORS)
 def test_errors_name_line_and_cause(build, template, status, message):
-    [out] = run(build, [{"template": template, "messages": []}])
+    [out] = run(build, [{"template": template, "messages": [], "variables": {"words": [{"a": {}}], "k": "a"}}])
     assert out["status"] == status and message in out["error"]
 
 
@@ -268,6 +288,31 @@ def test_files_of_templates(capp, tmp_path, fixtures):
     assert rendered(capp, tmp_path, "--chat-template", f"@{file}", "--system", "a\\nb") == "system"
 
 
+def test_errors_name_file_and_line(capp, tmp_path, fixtures):
+    """Of a template that is read from a file, of the model's own, and of a named one; when opened and when rendered."""
+    file = tmp_path / "mine.jinja"
+    named = [{"name": "default", "template": "a\n{{ x.y }}"}, {"name": "other", "template": "{% do %}"}]
+    folder_of(tmp_path, fixtures, "plain", {"chat_template": named})
+    for text in ("\n\n{% include 'x' %}", "\n\n{{ messages[0].name.first }}"):
+        file.write_text(text)
+        assert f": {file}: line 3: '" in rendered(capp, tmp_path, "--chat-template", f"@{file}")
+    assert f"{tmp_path}: its chat template: line 2: 'x' is undefined" in rendered(capp, tmp_path)
+    assert f"{tmp_path}: its chat template other: line 1: 'do' is a tag" in rendered(capp, tmp_path, "--chat-template", "other")
+
+
+def test_too_many_templates(capp, tmp_path, fixtures):
+    named = [{"name": f"t{i}", "template": f"t{i}"} for i in range(100)]
+    folder_of(tmp_path, fixtures, "plain", {"chat_template": [*named, named[0]]})
+    assert rendered(capp, tmp_path, "--chat-template", "t99") == "t99"
+    folder_of(tmp_path, fixtures, "plain", {"chat_template": [*named, {"name": "t100", "template": ""}]})
+    said = rendered(capp, tmp_path, "--chat-template", "t99")
+    assert f"{tmp_path}/tokenizer_config.json: more than 100 chat templates are not supported" in said
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(fixtures / "tiny" / "llama" / name, tmp_path)
+    facts = json.loads(subprocess.run([capp, "inspect", "--json", tmp_path], capture_output=True, text=True).stdout)
+    assert facts["tokenizer"]["chat template"] == "no: " + said.removeprefix("capp: ").strip()
+
+
 def test_gguf_with_named_templates(build, capp, tmp_path, tiny_model):
     import gguf
 
@@ -360,6 +405,7 @@ def test_python(build, smollm2):
     (("--system", "x"), "--system is for --chat, which is not given"),
     (("--chat", "--chat-template", "rag"), 'has no chat template "rag"; it has default'),
     (("--chat", "--chat-template", "@/nowhere"), "/nowhere: cannot be opened"),
+    (("--chat", "--chat-template", "@"), "--chat-template '@' names no file"),
     (("--chat", "--chat-variables", "[1]"), "an object is needed"),
     (("--chat", "--chat-variables", '{"messages": 3}'), '"messages" is set by the rendering itself'),
 ])

@@ -2,8 +2,10 @@
 folders and GGUF files of the model and of the adapter alike (tests/lora.py); what does not fit is named."""
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +146,33 @@ def test_scales_of_peft(build, llama, tmp_path):
                           use_rslora=stabilised)
         same_as_merged(build, llama, folder, [(peft, 1)],
                        (pairs, lambda module: alpha(module) / (rank(module) ** 0.5 if stabilised else rank(module))))
+
+
+def test_plain_patterns_match_as_expressions(build, llama, tmp_path):
+    """Names are compared, not matched; what they match is what PEFT's expression does. Many of them take no time."""
+    alphas = {"k_proj.": 1, "_proj": 2, "v.proj": 3, r"v\.proj": 4, r"self_attn\.q_proj": 5, "attn.k_proj": 6, ".o_proj": 7, "": 8,
+              **{f"model.layers.{i}.mlp.experts.{i}.up_proj": i for i in range(2000)}, "mlp.up_proj": 9, "model.layers.1.mlp": 10,
+              "model.layers.0.mlp.gate_proj": 11, "mode.": 12, r"m.del\.embed.tokens": 13}
+
+    expressions = [(re.compile(rf"(.*\.)?({key})$"), value) for key, value in alphas.items()]
+
+    def alpha(module):
+        return next((value for expression, value in expressions if expression.match(module)), 6)
+
+    pairs = llama.adapter(3)
+    assert {alpha(module) for module in pairs} >= {3, 5, 6, 9, 11, 13}
+    peft = llama.peft(tmp_path / "peft", pairs, lora_alpha=6, alpha_pattern=alphas)
+    same_as_merged(build, llama, tmp_path, [(peft, 1)], (pairs, lambda module: alpha(module) / 3))
+
+
+@pytest.mark.long
+def test_patterns_that_take_long_together(build, llama, tmp_path):
+    """None is too much alone."""
+    peft = llama.peft(tmp_path / "peft", llama.adapter(3), alpha_pattern={f"{'.*' * 4}[{i}!]": 3 for i in range(1000)})
+    start = time.monotonic()
+    said = refused(build, llama.path, (peft, 1))
+    assert "and those before it take too long to match" in said and '"alpha_pattern": the pattern' in said
+    assert time.monotonic() - start < 60
 
 
 @pytest.mark.parametrize("prefix", ["", lora.PREFIX])
@@ -301,6 +330,17 @@ def test_the_copy_of_the_embedding_is_no_change(build, llama, tmp_path):
     assert "made for another model" in refused(build, llama.path, (peft, 1))
 
 
+def test_a_file_of_the_folder_will_do(build, llama, tmp_path):
+    peft = llama.peft(tmp_path / "peft", llama.adapter(1))
+    wanted = ran(build, llama.path, (peft, 1)).stdout
+    assert wanted and wanted != ran(build, llama.path).stdout
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        assert ran(build, llama.path, (peft / name, 1)).stdout == wanted
+        here = subprocess.run([build / "tests" / "model_tool", llama.path, "avx2", name, "1"], cwd=peft, capture_output=True,
+                              input=" ".join(map(str, IDS)) + "\n", text=True)
+        assert here.stdout == wanted, here.stderr
+
+
 # ---- What is refused, by name ----------------------------------------------------------------------------------------
 
 V = lora.PREFIX + "model.layers.1.self_attn.v_proj"
@@ -323,8 +363,13 @@ REFUSED = {
     "a rank that is not": (dict(r=4), "has rank 3; adapter_config.json says 4"),
     "a pattern's rank": (dict(rank_pattern={"k_proj": 2}), "k_proj has rank 3; adapter_config.json says 2"),
     "no number": (dict(lora_alpha="many"), '"lora_alpha" is not a number'),
-    "no pattern": (dict(alpha_pattern={"(": 2}), '"alpha_pattern": is no pattern'),
-    "no pattern's number": (dict(alpha_pattern={"q_proj": "2"}), "has a pattern without a number"),
+    "no pattern": (dict(alpha_pattern={"v": 1, "(": 2}), 'json: "alpha_pattern": the pattern "(" is none that capp can match: missing'),
+    "no pattern's number": (dict(alpha_pattern={"q_proj": "2"}), '"alpha_pattern": the pattern "q_proj" has no number'),
+    "a long pattern": (dict(rank_pattern={"q" * 1001: 3}), '"rank_pattern": the pattern "' + "q" * 60 + '..." has more than 1000 bytes'),
+    "many patterns": (dict(rank_pattern={f"q{i}": 3 for i in range(20001)}), '"rank_pattern": has 20001 patterns; capp takes at most 20000'),
+    "large patterns": (dict(alpha_pattern={"(?:%d|(?:ab){900})" % i: 3 for i in range(900)}), 'those before it take too much memory'),
+    "a pattern that takes memory": (dict(rank_pattern={"(?:" + "()" * 450 + ".)*": 3}), '"rank_pattern": the pattern "(?:()()()()()()()()()()()()()()()()()()()()()()()()()()()()(..." is none that capp can match: heap limit exceeded'),
+    "a pattern that takes long": (dict(alpha_pattern={"(?:[a-z]+|.)*[!?]": 3}), '"alpha_pattern": the pattern "(?:[a-z]+|.)*[!?]" is none that capp'),
     "half a pair": ({f"{V}.lora_B.weight": None}, "v_proj.lora_A.weight, but not"),
     "the other half": ({f"{V}.lora_A.weight": None}, "v_proj.lora_B.weight, but not"),
     "other inputs": ({f"{V}.lora_A.weight": np.ones((3, 35))},
@@ -363,6 +408,15 @@ def test_files_that_are_missing(build, llama, tmp_path):
     assert "has no adapter_model.safetensors" in refused(build, llama.path, (peft, 1))
     (peft / "adapter_config.json").unlink()
     assert "without an adapter_config.json" in refused(build, llama.path, (peft, 1))
+    said = refused(build, llama.path, (peft / "adapter_model.safetensors", 1))
+    assert f"{peft}/adapter_model.safetensors: " in said  # it is not there
+    (peft / "adapter_model.safetensors").write_bytes((peft / "adapter_model.bin").read_bytes())
+    said = refused(build, llama.path, (peft / "adapter_model.safetensors", 1))
+    assert f"{peft}: is a folder without an adapter_config.json" in said
+    (peft / "mine.safetensors").write_bytes((peft / "adapter_model.bin").read_bytes())
+    for name in ("mine.safetensors", "adapter_model.bin"):
+        said = refused(build, llama.path, (peft / name, 1))
+        assert f"{peft / name}: is neither a GGUF adapter" in said and "give PEFT's folder" in said
     assert "none" in refused(build, llama.path, (tmp_path / "none", 1))
     assert "general.type is not" in refused(build, llama.path, (gguf_of(tmp_path, "llama"), 1))
 

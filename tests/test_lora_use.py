@@ -133,6 +133,10 @@ def test_inspect_of_pefts_folder(capp):
     said = json.loads(output(capp, "inspect", "--json", ROOT / "tests" / "fixtures" / "lora" / "llama-patterns"))
     assert said["adapter"]["rank"] == "2 to 5" and said["adapter"]["base model"] == "llama3"
     assert said["adapter"]["modules"] == "15: down_proj 3, k_proj 3, o_proj 3, q_proj 3, v_proj 3"
+    path = ROOT / "tests" / "fixtures" / "lora" / "llama-patterns" / "adapter_model.safetensors"
+    assert json.loads(output(capp, "inspect", "--json", path)) == said
+    fits = json.loads(output(capp, "inspect", "--json", "--lora", path, ROOT / "tests" / "fixtures" / "tiny" / "llama3"))
+    assert fits["adapters"][str(path)].startswith("fits, weight 1, rank 2 to 5")
 
 
 def test_memory(capp, smollm2, tmp_path):

@@ -108,8 +108,8 @@ class Message(Structure):
 
 
 class ChatOptions(Structure):
-    _fields_ = [("template_name", c_char_p), ("template_text", Str), ("messages", POINTER(Message)),
-                ("n_messages", c_size_t), ("variables", Str), ("now", c_int64)]
+    _fields_ = [("template_name", c_char_p), ("template_text", Str), ("template_path", c_char_p),
+                ("messages", POINTER(Message)), ("n_messages", c_size_t), ("variables", Str), ("now", c_int64)]
 
 
 # Many at once, filled by NumPy without a loop.

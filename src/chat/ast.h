@@ -40,7 +40,7 @@ typedef enum capp_jnode_kind {
     CAPP_JN_FOR,      /* a: target, b: what is walked, c: filter or NULL, body, other: where there was nothing */
     CAPP_JN_SET,      /* a: target, b */
     CAPP_JN_CAPTURE,  /* set x, or filter: a: target (NULL: print), b: filters over a HOLE (or NULL), body */
-    CAPP_JN_MACRO,    /* name, a: parameters, NAME each with its default in b, body */
+    CAPP_JN_MACRO,    /* name, a: parameters, KEYWORD each with its default or NULL in a, body */
     CAPP_JN_SCOPE,    /* body, whose variables stay inside; a: SETs before it, values in the outer scope */
     CAPP_JN_BREAK,    /* */
     CAPP_JN_CONTINUE, /* */
@@ -71,14 +71,18 @@ typedef enum capp_jnode_kind {
 /* Operators of more than one character. */
 enum { CAPP_JO_EQ = 256, CAPP_JO_NE, CAPP_JO_LE, CAPP_JO_GE, CAPP_JO_FLOOR, CAPP_JO_POWER, CAPP_JO_IN, CAPP_JO_NOT_IN };
 
+/* A kind has the members that are named behind it, and none that stands behind the last of those: memory ends there. */
 typedef struct capp_jnode capp_jnode;
 struct capp_jnode {
-    capp_jnode_kind kind;
-    int op, line;
-    capp_jnode *a, *b, *c, *body, *other;
+    uint8_t kind; /* capp_jnode_kind */
+    uint16_t op;
+    int line;
     capp_jnode *next; /* in a list */
-    capp_str name;
-    capp_jval value;
+    union {
+        capp_str name;
+        capp_jval value;
+    };
+    capp_jnode *a, *b, *body, *c, *other;
 };
 
 struct capp_jinja {

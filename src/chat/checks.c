@@ -91,8 +91,12 @@ static const struct {
 /* v % by == rest, as Python takes the remainder: its sign is that of by, which is above 0 where rest is not 0. */
 static bool divides(capp_jrun *r, capp_jval v, capp_jval by, int64_t rest) {
     int64_t value, divisor;
-    if (!capp_jis_number(v) || !capp_jis_number(by) || capp_jnumber(by) == 0) {
-        capp_jfail(r, CAPP_EINVAL, "whether a %s is divisible by a %s", capp_jkind_name(v), capp_jkind_name(by));
+    bool numbers = capp_jis_number(v) && capp_jis_number(by);
+    if (!numbers || capp_jnumber(by) == 0) {
+        if (numbers)
+            capp_jfail(r, CAPP_EINVAL, "division by zero");
+        else
+            capp_jfail_kind(r, "a remainder of", capp_jis_number(v) ? by : v);
         return false;
     }
     if (!capp_jinteger(v, &value) || !capp_jinteger(by, &divisor)) {
@@ -154,8 +158,7 @@ bool capp_jcheck(capp_jrun *r, capp_str name, capp_jval input, const capp_jargs 
     if (r->status != CAPP_OK) return false;
     while (row < n && !is_name(name, checks[row].name)) row++;
     if (row == n) {
-        capp_jfail(r, CAPP_EUNSUPPORTED, "the test '%.*s' is not supported", name.size < 60 ? (int)name.size : 60,
-                   name.data);
+        capp_jfail(r, CAPP_EUNSUPPORTED, "the test '%.*s' is not supported", capp_jshown(name, 60), name.data);
         return false;
     }
     bool other = checks[row].check > FILTER;
@@ -187,8 +190,8 @@ capp_jval capp_jglobal(capp_jrun *r, capp_str name) {
 /* What a template has to say, in its own words. */
 static capp_jval raise_exception(capp_jrun *r, const capp_jargs *args) {
     const capp_jstr *s = args->n ? capp_jtext(r, args->at[0]) : NULL;
-    int size = !s ? 0 : s->size < 600 ? (int)s->size : 600;
-    return capp_jfail(r, CAPP_EINVAL, "the template refuses: %.*s", size, s ? s->text : "");
+    return capp_jfail(r, CAPP_EINVAL, "the template refuses: %.*s",
+                      s ? capp_jshown((capp_str){s->text, s->size}, 600) : 0, s ? s->text : "");
 }
 
 static capp_jval strftime_now(capp_jrun *r, const capp_jargs *args) {

@@ -1,5 +1,7 @@
 /* Expressions evaluated, by Python's rules where jinja2 leaves it to Python. */
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "chat/ast.h"
@@ -11,10 +13,82 @@ static capp_jval eval(capp_jrun *r, const capp_jnode *node) {
     return capp_jeval(r, node);
 }
 
-static capp_jval is_undefined(capp_jrun *r, capp_jval v) {
-    const capp_str *name = v.of.name;
-    if (!name) return capp_jfail(r, CAPP_EINVAL, "something is undefined");
-    return capp_jfail(r, CAPP_EINVAL, "'%.*s' is undefined", name->size < 60 ? (int)name->size : 60, name->data);
+/* ---- What is undefined ------------------------------------------------------------------------------------------- */
+
+typedef struct shown {
+    char text[120];
+    size_t n;
+} shown;
+
+static void show(shown *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void show(shown *s, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(s->text + s->n, sizeof s->text - s->n, format, args);
+    va_end(args);
+    s->n = n >= 0 && (size_t)n < sizeof s->text - s->n ? s->n + (size_t)n : sizeof s->text - 1;
+}
+
+static void show_constant(shown *s, capp_jval v) {
+    if (v.kind == CAPP_J_STR)
+        show(s, "'%.*s'", capp_jshown((capp_str){v.of.str->text, v.of.str->size}, 40), v.of.str->text);
+    else if (v.kind == CAPP_J_INT)
+        show(s, "%lld", (long long)v.of.integer);
+    else
+        show(s, "...");
+}
+
+/* An expression that has been evaluated, so that it is not too deep; what is no name nor part of one is three points.
+ */
+static void show_node(shown *s, const capp_jnode *node) {
+    switch (node->kind) {
+    case CAPP_JN_NAME: show(s, "%.*s", capp_jshown(node->name, 60), node->name.data); return;
+    case CAPP_JN_CONST: show_constant(s, node->value); return;
+    case CAPP_JN_ATTR:
+    case CAPP_JN_FILTER:
+        show_node(s, node->a);
+        show(s, "%c%.*s", node->kind == CAPP_JN_ATTR ? '.' : '|', capp_jshown(node->name, 60), node->name.data);
+        if (node->kind == CAPP_JN_FILTER && node->body) show(s, "(...)");
+        return;
+    case CAPP_JN_ITEM:
+        show_node(s, node->a);
+        show(s, "[");
+        show_node(s, node->b);
+        show(s, "]");
+        return;
+    case CAPP_JN_SIGN:
+        show(s, "%c", (char)node->op);
+        show_node(s, node->a);
+        return;
+    case CAPP_JN_CALL:
+        show_node(s, node->a);
+        show(s, node->body ? "(...)" : "()");
+        return;
+    case CAPP_JN_COND: show(s, "... if ... without else"); return;
+    default: show(s, "(...)");
+    }
+}
+
+capp_jval capp_jfail_undefined(capp_jrun *r, capp_jval v) {
+    shown s = {.n = 0};
+    if (v.function)
+        show_node(&s, v.of.node);
+    else if (v.of.name)
+        show(&s, "%.*s", capp_jshown(*v.of.name, 100), v.of.name->data);
+    bool cut = s.n == sizeof s.text - 1;
+    return capp_jfail(r, CAPP_EINVAL, "'%.*s%s' is undefined", capp_jshown((capp_str){s.text, s.n}, sizeof s.text - 5),
+                      s.text, cut ? "..." : "");
+}
+
+capp_jval capp_jfail_kind(capp_jrun *r, const char *what, capp_jval v) {
+    if (v.kind == CAPP_J_UNDEFINED && v.of.name) return capp_jfail_undefined(r, v);
+    return capp_jfail(r, CAPP_EINVAL, "%s a %s", what, capp_jkind_name(v));
+}
+
+/* v, which knows where it is undefined. */
+static capp_jval of_node(capp_jval v, const capp_jnode *node) {
+    return v.kind == CAPP_J_UNDEFINED ? (capp_jval){.kind = CAPP_J_UNDEFINED, .function = 1, .of.node = node} : v;
 }
 
 /* ---- Parts ------------------------------------------------------------------------------------------------------- */
@@ -51,10 +125,9 @@ static capp_jval found_or_undefined(capp_jrun *r, const capp_jval *found, capp_s
 capp_jval capp_jattribute(capp_jrun *r, capp_jval of, capp_str name) {
     if (r->status != CAPP_OK) return nothing;
     if (name.size > 1 && !memcmp(name.data, "__", 2))
-        return capp_jfail(r, CAPP_EINVAL, "the attribute '%.*s' is not safe", name.size < 60 ? (int)name.size : 60,
-                          name.data);
+        return capp_jfail(r, CAPP_EINVAL, "the attribute '%.*s' is not safe", capp_jshown(name, 60), name.data);
     switch (of.kind) {
-    case CAPP_J_UNDEFINED: return is_undefined(r, of);
+    case CAPP_J_UNDEFINED: return capp_jfail_undefined(r, of);
     case CAPP_J_NAMESPACE: return found_or_undefined(r, capp_jdict_named(of.of.dict, name), name);
     case CAPP_J_LOOP: return loop_attribute(r, of, name);
     case CAPP_J_DICT: {
@@ -83,7 +156,7 @@ capp_jval capp_jitem(capp_jrun *r, capp_jval of, capp_jval key) {
     size_t at, size;
     bool integer = capp_jinteger(key, &i);
     if (r->status != CAPP_OK) return nothing;
-    if (of.kind == CAPP_J_UNDEFINED) return is_undefined(r, of);
+    if (of.kind == CAPP_J_UNDEFINED) return capp_jfail_undefined(r, of);
     if (of.kind == CAPP_J_DICT) {
         const capp_jval *found = capp_jdict_get(r, of.of.dict, key);
         if (found) return *found;
@@ -141,9 +214,8 @@ static capp_jval slice(capp_jrun *r, const capp_jnode *node) {
     capp_jval bound[3], of = eval(r, node->a);
     for (int k = 0; k < 3; k++) bound[k] = parts[k] ? eval(r, parts[k]) : capp_jnone();
     if (r->status != CAPP_OK) return nothing;
-    if (of.kind == CAPP_J_UNDEFINED) return is_undefined(r, of);
     if (of.kind == CAPP_J_LIST || of.kind == CAPP_J_TUPLE) return slice_list(r, of, bound);
-    if (of.kind != CAPP_J_STR) return capp_jfail(r, CAPP_EINVAL, "a slice of a %s", capp_jkind_name(of));
+    if (of.kind != CAPP_J_STR) return capp_jfail_kind(r, "a slice of", of);
     capp_jval parted = slice_list(r, capp_jwalk(r, of), bound);
     if (r->status != CAPP_OK || parted.kind != CAPP_J_LIST) return parted;
     capp_jbuffer b = {0};
@@ -181,7 +253,7 @@ static capp_jval call(capp_jrun *r, const capp_jnode *node) {
     case CAPP_J_MACRO: return capp_jmacro_call(r, of.of.macro, &args);
     case CAPP_J_METHOD: return capp_jmethod_call(r, of.of.method, &args);
     case CAPP_J_GLOBAL: return capp_jglobal_call(r, of.function, &args);
-    case CAPP_J_UNDEFINED: return is_undefined(r, of);
+    case CAPP_J_UNDEFINED: return capp_jfail_undefined(r, of);
     default: return capp_jfail(r, CAPP_EINVAL, "a %s cannot be called", capp_jkind_name(of));
     }
 }
@@ -214,8 +286,8 @@ static const char *op_name(int op, char buffer[2]) {
 static capp_jval bad_operands(capp_jrun *r, int op, capp_jval a, capp_jval b) {
     char buffer[2];
     bool format = op == '%' && a.kind == CAPP_J_STR;
-    if (a.kind == CAPP_J_UNDEFINED) return is_undefined(r, a);
-    if (b.kind == CAPP_J_UNDEFINED && !format) return is_undefined(r, b);
+    if (a.kind == CAPP_J_UNDEFINED) return capp_jfail_undefined(r, a);
+    if (b.kind == CAPP_J_UNDEFINED && !format) return capp_jfail_undefined(r, b);
     return capp_jfail(r, format ? CAPP_EUNSUPPORTED : CAPP_EINVAL, "'%s' is not supported between %s and %s",
                       op_name(op, buffer), capp_jkind_name(a), capp_jkind_name(b));
 }
@@ -355,8 +427,7 @@ static capp_jval sign(capp_jrun *r, const capp_jnode *node) {
     if (r->status != CAPP_OK) return nothing;
     if (capp_jinteger(v, &i)) return node->op == '-' ? integers(r, '-', 0, i) : capp_jint(i);
     if (v.kind == CAPP_J_FLOAT) return capp_jfloat(node->op == '-' ? -v.of.number : v.of.number);
-    if (v.kind == CAPP_J_UNDEFINED) return is_undefined(r, v);
-    return capp_jfail(r, CAPP_EINVAL, "a sign before a %s", capp_jkind_name(v));
+    return capp_jfail_kind(r, "a sign before", v);
 }
 
 /* ---- All --------------------------------------------------------------------------------------------------------- */
@@ -380,7 +451,7 @@ static capp_jval dict(capp_jrun *r, const capp_jnode *node) {
 static capp_jval condition(capp_jrun *r, const capp_jnode *node) {
     bool truth = capp_jtruth(eval(r, node->a));
     if (truth) return eval(r, node->b);
-    return node->c ? eval(r, node->c) : capp_jundefined(r, capp_str_of("the if without else"));
+    return node->c ? eval(r, node->c) : of_node(nothing, node);
 }
 
 static capp_jval either(capp_jrun *r, const capp_jnode *node) {
@@ -403,14 +474,14 @@ static capp_jval eval_inside(capp_jrun *r, const capp_jnode *node) {
     case CAPP_JN_COMPARE: return comparison(r, node);
     case CAPP_JN_BINARY: return binary(r, node);
     case CAPP_JN_SIGN: return sign(r, node);
-    case CAPP_JN_ATTR: return capp_jattribute(r, eval(r, node->a), node->name);
+    case CAPP_JN_ATTR: return of_node(capp_jattribute(r, eval(r, node->a), node->name), node);
     case CAPP_JN_ITEM: {
         capp_jval of = eval(r, node->a), key = eval(r, node->b);
-        return capp_jitem(r, of, key);
+        return of_node(capp_jitem(r, of, key), node);
     }
     case CAPP_JN_SLICE: return slice(r, node);
     case CAPP_JN_CALL: return call(r, node);
-    case CAPP_JN_FILTER: return filter(r, node);
+    case CAPP_JN_FILTER: return of_node(filter(r, node), node);
     case CAPP_JN_TEST: return check(r, node);
     default: return nothing;
     }

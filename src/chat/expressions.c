@@ -11,7 +11,7 @@ static capp_jnode *with_ab(capp_jparser *p, capp_jnode_kind kind, int op, capp_j
     capp_jnode *node = capp_jp_node_a(p, kind, a);
     if (node) {
         node->b = b;
-        node->op = op;
+        node->op = (uint16_t)op;
     }
     return node;
 }
@@ -121,7 +121,6 @@ static capp_jnode *number(capp_jparser *p) {
 }
 
 static capp_jnode *list(capp_jparser *p) {
-    capp_jnode *node = capp_jp_node(p, CAPP_JN_LIST);
     capp_jchain items = {NULL, NULL};
     capp_jp_expect_op(p, "[");
     while (p->status == CAPP_OK && !capp_jp_op(p, "]")) {
@@ -129,12 +128,10 @@ static capp_jnode *list(capp_jparser *p) {
         if (!capp_jp_op(p, "]")) capp_jp_add(&items, capp_jp_expression(p));
     }
     capp_jp_expect_op(p, "]");
-    if (node) node->body = items.first;
-    return node;
+    return capp_jp_list(p, CAPP_JN_LIST, items.first);
 }
 
 static capp_jnode *dict(capp_jparser *p) {
-    capp_jnode *node = capp_jp_node(p, CAPP_JN_DICT);
     capp_jchain items = {NULL, NULL};
     capp_jp_expect_op(p, "{");
     while (p->status == CAPP_OK && !capp_jp_op(p, "}")) {
@@ -145,8 +142,7 @@ static capp_jnode *dict(capp_jparser *p) {
         capp_jp_add(&items, capp_jp_expression(p));
     }
     capp_jp_expect_op(p, "}");
-    if (node) node->body = items.first;
-    return node;
+    return capp_jp_list(p, CAPP_JN_DICT, items.first);
 }
 
 capp_jnode *capp_jp_name(capp_jparser *p) {
@@ -228,7 +224,7 @@ static capp_jnode *subscript(capp_jparser *p, capp_jnode *of) {
     if (!slice && !parts[0])
         return capp_jp_fail(p, CAPP_EFORMAT, (capp_str){NULL, 0}, "nothing stands between [ and ]");
     capp_jnode *node = with_ab(p, slice ? CAPP_JN_SLICE : CAPP_JN_ITEM, 0, of, parts[0]);
-    if (node) {
+    if (node && slice) {
         node->c = parts[1];
         node->other = parts[2];
     }
@@ -419,7 +415,6 @@ capp_jnode *capp_jp_expression(capp_jparser *p) {
 }
 
 capp_jnode *capp_jp_tuple(capp_jparser *p, bool conditions, const char *end) {
-    capp_jnode *node = capp_jp_node(p, CAPP_JN_TUPLE);
     capp_jchain items = {NULL, NULL};
     bool comma = false, closed = end && !strcmp(end, ")");
     while (p->status == CAPP_OK) {
@@ -432,6 +427,5 @@ capp_jnode *capp_jp_tuple(capp_jparser *p, bool conditions, const char *end) {
     }
     if (!items.first && !closed) return capp_jp_fail(p, CAPP_EFORMAT, p->at->text, "is no expression");
     if (items.first && !comma) return items.first;
-    if (node) node->body = items.first;
-    return node;
+    return capp_jp_list(p, CAPP_JN_TUPLE, items.first);
 }

@@ -1,6 +1,7 @@
 /* Filters: value | name(arguments). Those of jinja2 that are not here are an error where they are used. */
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,10 +21,9 @@ static capp_jval stream(capp_jrun *r) {
 }
 
 static capp_jval bad(capp_jrun *r, const char *name, capp_jval v) {
-    if (v.kind == CAPP_J_UNDEFINED && v.of.name)
-        return capp_jfail(r, CAPP_EINVAL, "%s of '%.*s', which is undefined", name,
-                          v.of.name->size < 60 ? (int)v.of.name->size : 60, v.of.name->data);
-    return capp_jfail(r, CAPP_EINVAL, "%s of a %s", name, capp_jkind_name(v));
+    char what[40];
+    snprintf(what, sizeof what, "%s of", name);
+    return capp_jfail_kind(r, what, v);
 }
 
 /* ---- Of text ----------------------------------------------------------------------------------------------------- */
@@ -480,8 +480,7 @@ capp_jval capp_jfilter(capp_jrun *r, capp_str name, capp_jval input, const capp_
     else if (is_name(name, "reject") || is_name(name, "rejectattr"))
         out = choose(r, input, args, false, name.size > 6);
     else
-        out = capp_jfail(r, CAPP_EUNSUPPORTED, "the filter '%.*s' is not supported",
-                         name.size < 60 ? (int)name.size : 60, name.data);
+        out = capp_jfail(r, CAPP_EUNSUPPORTED, "the filter '%.*s' is not supported", capp_jshown(name, 60), name.data);
     capp_jleave(r);
     return out;
 }

@@ -33,7 +33,7 @@ void capp_templates_free(capp_templates *t) {
     *t = (capp_templates){0};
 }
 
-/* Adds one, or leaves the one that has the name. Takes text, which is freed where it is not kept. */
+/* Adds one, or leaves it where there is one that has the name. Takes text, which is freed where it is not kept. */
 static capp_status add(capp_templates *t, capp_str name, char *text, size_t size, capp_error *err) {
     char *copy = text ? capp_new(name.size + 1, 1) : NULL;
     if (!copy || !capp_grow(&t->at, &t->capacity, t->n + 1, sizeof *t->at)) {
@@ -43,10 +43,13 @@ static capp_status add(capp_templates *t, capp_str name, char *text, size_t size
     }
     memcpy(copy, name.data, name.size);
     copy[name.size] = 0;
-    if (capp_templates_named(t, copy) || t->n == MOST_TEMPLATES || memchr(copy, 0, name.size)) {
+    bool known = capp_templates_named(t, copy) || memchr(copy, 0, name.size);
+    if (known || t->n == MOST_TEMPLATES) {
         capp_free(copy);
         capp_free(text);
-        return CAPP_OK;
+        return known
+                   ? CAPP_OK
+                   : capp_fail(err, CAPP_EUNSUPPORTED, "more than %d chat templates are not supported", MOST_TEMPLATES);
     }
     t->at[t->n++] = (capp_template){copy, text, size};
     return CAPP_OK;
@@ -77,6 +80,7 @@ static capp_status read_gguf(capp_templates *t, const capp_gguf *g, capp_error *
         capp_str name = {v->key.data + n, v->key.size - n};
         st = add(t, name, copy_of(v->strings[0]), v->strings[0].size, err);
     }
+    if (st == CAPP_EUNSUPPORTED) capp_error_prefix(err, capp_gguf_path(g));
     return st;
 }
 

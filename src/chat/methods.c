@@ -1,5 +1,6 @@
 /* Methods of strings, lists, dicts and loops, as Python has them. */
 #define _GNU_SOURCE
+#include <stdio.h>
 #include <string.h>
 #include <utf8proc.h>
 
@@ -343,7 +344,7 @@ static bool has_affix(const capp_jstr *s, capp_jval affix, bool suffix) {
 static capp_jval with_affix(capp_jrun *r, const capp_jstr *s, capp_jval affix, bool suffix) {
     if (affix.kind != CAPP_J_TUPLE) {
         if (affix.kind == CAPP_J_STR) return capp_jbool(has_affix(s, affix, suffix));
-        return capp_jfail(r, CAPP_EINVAL, "startswith or endswith of a %s", capp_jkind_name(affix));
+        return capp_jfail_kind(r, "startswith or endswith of", affix);
     }
     for (size_t i = 0; i < affix.of.list->n; i++)
         if (has_affix(s, affix.of.list->at[i], suffix)) return capp_jbool(true);
@@ -397,8 +398,7 @@ static capp_jval find_in(capp_jrun *r, const capp_jstr *s, const capp_jstr *part
 static capp_jval join_strings(capp_jrun *r, const capp_jstr *between, capp_jval of) {
     capp_jval items = capp_jwalk(r, of);
     for (size_t i = 0; r->status == CAPP_OK && i < items.of.list->n; i++)
-        if (items.of.list->at[i].kind != CAPP_J_STR)
-            capp_jfail(r, CAPP_EINVAL, "join of a %s, not a str", capp_jkind_name(items.of.list->at[i]));
+        if (items.of.list->at[i].kind != CAPP_J_STR) capp_jfail_kind(r, "join of a text and", items.of.list->at[i]);
     return r->status == CAPP_OK ? capp_jjoin(r, between, items.of.list) : nothing;
 }
 
@@ -487,12 +487,13 @@ capp_jval capp_jmethod_call(capp_jrun *r, const capp_jmethod *method, const capp
     if (!capp_jbind(r, name, parameters, args, a)) return nothing;
     bool texts = which == REPLACE || which == FIND || which == RFIND || which == REMOVEPREFIX || which == REMOVESUFFIX;
     bool stripping = which == STRIP || which == LSTRIP || which == RSTRIP || which == SPLIT || which == RSPLIT;
-    if (self.kind == CAPP_J_STR && (texts || which == COUNT) && a[0].kind != CAPP_J_STR)
-        return capp_jfail(r, CAPP_EINVAL, "%s of a %s, not a str", name, capp_jkind_name(a[0]));
-    if (which == REPLACE && a[1].kind != CAPP_J_STR)
-        return capp_jfail(r, CAPP_EINVAL, "%s by a %s, not a str", name, capp_jkind_name(a[1]));
-    if (stripping && args->n + args->n_named && a[0].kind != CAPP_J_STR && !is_missing(a[0]))
-        return capp_jfail(r, CAPP_EINVAL, "%s by a %s, not a str", name, capp_jkind_name(a[0]));
+    bool bad = self.kind == CAPP_J_STR && (texts || which == COUNT) && a[0].kind != CAPP_J_STR;
+    bad = bad || (stripping && args->n + args->n_named && a[0].kind != CAPP_J_STR && !is_missing(a[0]));
+    if (bad || (which == REPLACE && a[1].kind != CAPP_J_STR)) {
+        char what[60];
+        snprintf(what, sizeof what, "the argument of %s is", name);
+        return capp_jfail_kind(r, what, a[bad ? 0 : 1]);
+    }
     if (self.kind == CAPP_J_STR) return str_method(r, self.of.str, which, a);
     if (capp_jis_list(self)) return list_method(r, self.of.list, which, a[0]);
     if (which != GET) return dict_view(r, self.of.dict, which);

@@ -1,6 +1,7 @@
 /* Statements: tokens into a tree, by the grammar of jinja2. Expressions are in expressions.c. */
 #include "chat/parser.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -13,8 +14,7 @@ void *capp_jp_fail(capp_jparser *p, capp_status status, capp_str about, const ch
     if (p->status != CAPP_OK) return NULL;
     p->status = status;
     if (about.data)
-        capp_error_fill(p->err, status, "line %d: '%.*s' %s", p->at->line, about.size < 60 ? (int)about.size : 60,
-                        about.data, what);
+        capp_error_fill(p->err, status, "line %d: '%.*s' %s", p->at->line, capp_jshown(about, 60), about.data, what);
     else
         capp_error_fill(p->err, status, "line %d: %s", p->at->line, what);
     return NULL;
@@ -68,14 +68,41 @@ capp_str capp_jp_expect_name(capp_jparser *p) {
     return name;
 }
 
+/* Most nodes are small: a template may be nothing but operators and constants. */
+static size_t node_size(capp_jnode_kind kind) {
+    switch (kind) {
+    case CAPP_JN_TEXT:
+    case CAPP_JN_CONST:
+    case CAPP_JN_HOLE:
+    case CAPP_JN_NAME:
+    case CAPP_JN_BREAK:
+    case CAPP_JN_CONTINUE: return offsetof(capp_jnode, a);
+    case CAPP_JN_PRINT:
+    case CAPP_JN_NOT:
+    case CAPP_JN_ATTR:
+    case CAPP_JN_KEYWORD: return offsetof(capp_jnode, b);
+    case CAPP_JN_SET:
+    case CAPP_JN_AND:
+    case CAPP_JN_OR:
+    case CAPP_JN_OPERAND:
+    case CAPP_JN_SIGN:
+    case CAPP_JN_BINARY:
+    case CAPP_JN_ITEM: return offsetof(capp_jnode, body);
+    case CAPP_JN_FOR:
+    case CAPP_JN_COND:
+    case CAPP_JN_SLICE: return sizeof(capp_jnode);
+    default: return offsetof(capp_jnode, c);
+    }
+}
+
 capp_jnode *capp_jp_node(capp_jparser *p, capp_jnode_kind kind) {
     if (p->status != CAPP_OK) return NULL;
-    capp_jnode *node = capp_jheap_take(p->heap, 1, sizeof *node);
+    capp_jnode *node = capp_jheap_take(p->heap, 1, node_size(kind));
     if (!node) {
         p->status = capp_fail_memory(p->err, "a chat template");
         return NULL;
     }
-    node->kind = kind;
+    node->kind = (uint8_t)kind;
     node->line = p->at->line;
     return node;
 }
@@ -95,6 +122,14 @@ capp_jnode *capp_jp_node_a(capp_jparser *p, capp_jnode_kind kind, capp_jnode *a)
         node->a = a;
         if (a) node->line = a->line;
     }
+    return node;
+}
+
+capp_jnode *capp_jp_list(capp_jparser *p, capp_jnode_kind kind, capp_jnode *items) {
+    capp_jnode *node = capp_jp_node(p, kind);
+    if (!node) return NULL;
+    node->body = items;
+    if (items) node->line = items->line;
     return node;
 }
 
@@ -124,7 +159,6 @@ static capp_jnode *statements(capp_jparser *p, const char *const *ends);
 
 /* What a for loop or set assigns to: a name, names, or an attribute of a namespace. */
 static capp_jnode *target(capp_jparser *p, bool attributes) {
-    capp_jnode *node = capp_jp_node(p, CAPP_JN_TUPLE);
     capp_jchain items = {NULL, NULL};
     bool comma = false, brackets = capp_jp_skip_op(p, "(");
     while (p->status == CAPP_OK && p->at->kind == CAPP_JT_NAME && !capp_jp_word(p, "in")) {
@@ -139,8 +173,7 @@ static capp_jnode *target(capp_jparser *p, bool attributes) {
     if (brackets) capp_jp_expect_op(p, ")");
     if (!items.first) return capp_jp_fail(p, CAPP_EFORMAT, p->at->text, "cannot be assigned to");
     if (!comma) return items.first;
-    if (node) node->body = items.first;
-    return node;
+    return capp_jp_list(p, CAPP_JN_TUPLE, items.first);
 }
 
 static void end_tag(capp_jparser *p, const char *word) {
@@ -206,20 +239,18 @@ static capp_jnode *filters_over_hole(capp_jparser *p) {
 
 static capp_jnode *set(capp_jparser *p) {
     static const char *const ends[] = {"endset", NULL};
-    capp_jnode *node = capp_jp_node(p, CAPP_JN_SET), *a = target(p, true);
-    if (node) node->a = a;
+    capp_jnode *a = target(p, true);
     if (capp_jp_skip_op(p, "=")) {
-        capp_jnode *b = capp_jp_tuple(p, true, NULL);
+        capp_jnode *node = capp_jp_node_a(p, CAPP_JN_SET, a), *b = capp_jp_tuple(p, true, NULL);
         capp_jp_expect(p, CAPP_JT_BLOCK_END);
         if (node) node->b = b;
         return node;
     }
-    capp_jnode *b = filters_over_hole(p);
+    capp_jnode *node = capp_jp_node_a(p, CAPP_JN_CAPTURE, a), *b = filters_over_hole(p);
     capp_jp_expect(p, CAPP_JT_BLOCK_END);
     capp_jnode *body = statements(p, ends);
     end_tag(p, "endset");
     if (!node) return NULL;
-    node->kind = CAPP_JN_CAPTURE;
     node->b = b;
     node->body = body;
     return node;
@@ -249,8 +280,11 @@ static capp_jnode *macro(capp_jparser *p) {
         capp_jnode *one = capp_jp_name(p);
         if (one && one->kind != CAPP_JN_NAME)
             return capp_jp_fail(p, CAPP_EFORMAT, (capp_str){NULL, 0}, "a constant cannot be a parameter");
-        if (capp_jp_skip_op(p, "=") && one) one->b = capp_jp_expression(p);
-        capp_jp_add(&parameters, one);
+        capp_jnode *parameter = capp_jp_node(p, CAPP_JN_KEYWORD);
+        if (!parameter || !one) return NULL;
+        parameter->name = one->name;
+        if (capp_jp_skip_op(p, "=")) parameter->a = capp_jp_expression(p);
+        capp_jp_add(&parameters, parameter);
     }
     capp_jp_expect_op(p, ")");
     capp_jp_expect(p, CAPP_JT_BLOCK_END);

@@ -33,6 +33,8 @@ capp_jnode *capp_jp_node(capp_jparser *p, capp_jnode_kind kind);
 capp_jnode *capp_jp_node_a(capp_jparser *p, capp_jnode_kind kind, capp_jnode *a); /* its line is a's */
 capp_jnode *capp_jp_text(capp_jparser *p, capp_jnode_kind kind, const char *text, size_t size);
 
+capp_jnode *capp_jp_list(capp_jparser *p, capp_jnode_kind kind, capp_jnode *items);
+
 /* A list of nodes that grows at its end; {NULL, NULL} to begin with. */
 typedef struct capp_jchain {
     capp_jnode *first, **end;

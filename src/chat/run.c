@@ -236,7 +236,7 @@ static void bind_parameters(capp_jrun *r, const capp_jnode *node, const capp_jar
         if (given)
             assign(r, r->scope, p->name, *given);
         else
-            assign(r, r->scope, p->name, p->b ? capp_jeval(r, p->b) : capp_jundefined(r, p->name));
+            assign(r, r->scope, p->name, p->a ? capp_jeval(r, p->a) : capp_jundefined(r, p->name));
     }
     if (args->n > n || named < args->n_named)
         capp_jfail(r, CAPP_EINVAL, "the macro '%.*s' has no place for an argument", (int)node->name.size,
@@ -263,8 +263,7 @@ capp_jval capp_jmacro_call(capp_jrun *r, const struct capp_jmacro *macro, const 
 /* ---- The whole --------------------------------------------------------------------------------------------------- */
 
 enum {
-    MOST_SOURCE = 1 << 20,
-    TREE_BYTES = 400, /* of the tree, for a byte of the template */
+    MOST_SOURCE = 1 << 18, /* the largest known are a tenth of it; a byte takes at most 48 of the tree */
     RUN_BYTES = 64 << 20,
     RUN_STEPS = 4000000,
     RUN_BYTES_A_BYTE = 64, /* more, for a byte of the conversation */
@@ -295,7 +294,7 @@ capp_status capp_jinja_open(capp_jinja **out, capp_str source, capp_error *err) 
                          capp_utf8_invalid_at(source));
     capp_jinja *t = capp_new0(1, sizeof *t);
     if (!t) return capp_fail_memory(err, "a chat template");
-    t->heap.most = 4096 + TREE_BYTES * source.size;
+    t->heap.most = SIZE_MAX;
     size_t size;
     char *copy = copy_source(&t->heap, source, &size);
     capp_status st = copy ? capp_jinja_parse(&t->heap, (capp_str){copy, size}, &t->body, err)

@@ -266,7 +266,7 @@ static void put_json(capp_jrun *r, capp_jbuffer *b, capp_jval v, const capp_jjso
     case CAPP_J_LIST:
     case CAPP_J_TUPLE: put_json_list(r, b, v.of.list, style, level); break;
     case CAPP_J_DICT: put_json_dict(r, b, v.of.dict, style, level); break;
-    default: capp_jfail(r, CAPP_EINVAL, "tojson: a %s cannot be written as JSON", capp_jkind_name(v));
+    default: capp_jfail_kind(r, "tojson of", v);
     }
     capp_jleave(r);
 }

@@ -12,7 +12,7 @@
 
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
-enum { BLOCK = 1 << 14, ALIGNMENT = 16 };
+enum { BLOCK = 1 << 14, ALIGNMENT = 8 };
 
 struct capp_jblock {
     struct capp_jblock *next;
@@ -62,6 +62,12 @@ capp_jval capp_jfail(capp_jrun *r, capp_status status, const char *format, ...) 
         if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = ' ';
     capp_error_fill(r->err, status, "line %d: %s", r->line, message);
     return nothing;
+}
+
+int capp_jshown(capp_str text, size_t most) {
+    if (text.size <= most) return (int)text.size;
+    while (most && ((unsigned char)text.data[most] & 0xc0) == 0x80) most--;
+    return (int)most;
 }
 
 bool capp_jwork(capp_jrun *r, size_t amount) {
@@ -233,7 +239,7 @@ capp_jval *capp_jdict_named(const capp_jdict *dict, capp_str key) {
 void capp_jdict_put(capp_jrun *r, capp_jval dict, capp_jval key, capp_jval value) {
     if (r->status != CAPP_OK) return;
     if (key.kind > CAPP_J_STR && key.kind != CAPP_J_TUPLE) {
-        capp_jfail(r, CAPP_EINVAL, "a %s cannot be the key of a dict", capp_jkind_name(key));
+        capp_jfail_kind(r, "the key of a dict cannot be", key);
         return;
     }
     capp_jdict *d = dict.of.dict;
@@ -399,7 +405,7 @@ int capp_jcompare(capp_jrun *r, capp_jval a, capp_jval b, const char *op) {
         return compare_strs(a.of.str, b.of.str);
     bool lists = a.kind == b.kind && (a.kind == CAPP_J_LIST || a.kind == CAPP_J_TUPLE);
     if (a.kind == CAPP_J_UNDEFINED || b.kind == CAPP_J_UNDEFINED)
-        capp_jfail(r, CAPP_EINVAL, "'%s' of something undefined", op);
+        capp_jfail_undefined(r, a.kind == CAPP_J_UNDEFINED ? a : b);
     else
         capp_jfail(r, lists ? CAPP_EUNSUPPORTED : CAPP_EINVAL, "'%s' is not supported between %s and %s", op,
                    capp_jkind_name(a), capp_jkind_name(b));
@@ -409,7 +415,7 @@ int capp_jcompare(capp_jrun *r, capp_jval a, capp_jval b, const char *op) {
 bool capp_jcontains(capp_jrun *r, capp_jval in, capp_jval item) {
     if (in.kind == CAPP_J_STR) {
         if (item.kind != CAPP_J_STR) {
-            capp_jfail(r, CAPP_EINVAL, "'in <str>' needs a str, not %s", capp_jkind_name(item));
+            capp_jfail_kind(r, "'in' a text needs a text, not", item);
             return false;
         }
         const capp_jstr *a = in.of.str, *b = item.of.str;

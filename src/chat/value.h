@@ -15,14 +15,14 @@ typedef struct capp_jheap {
     size_t used, most;          /* bytes */
 } capp_jheap;
 
-/* Aligned for any type, cleared; NULL where memory or the limit is short. */
+/* Aligned for pointers and numbers, cleared; NULL where memory or the limit is short. */
 void *capp_jheap_take(capp_jheap *heap, size_t n, size_t size);
 void capp_jheap_free(capp_jheap *heap);
 
 /* ---- Values ------------------------------------------------------------------------------------------------------ */
 
 typedef enum capp_jkind {
-    CAPP_J_UNDEFINED, /* name, or NULL: of what there is none */
+    CAPP_J_UNDEFINED, /* name or, where function is not 0, node: what there is none of; NULL: not given */
     CAPP_J_NONE,
     CAPP_J_BOOL,
     CAPP_J_INT,
@@ -76,6 +76,7 @@ struct capp_jval {
         const struct capp_jmacro *macro;
         const capp_jmethod *method;
         const capp_str *name;
+        const struct capp_jnode *node;
     } of;
 };
 
@@ -125,6 +126,13 @@ enum { CAPP_J_MOST_DEPTH = 400 }; /* of evaluations inside each other, and of va
 
 /* Keeps the first failure: "line N: ...". */
 capp_jval capp_jfail(capp_jrun *r, capp_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Fails because of what v is: "'EXPRESSION' is undefined", or "WHAT a KIND". */
+capp_jval capp_jfail_undefined(capp_jrun *r, capp_jval v);
+capp_jval capp_jfail_kind(capp_jrun *r, const char *what, capp_jval v);
+
+/* How many bytes of a text a message shows: whole characters. */
+int capp_jshown(capp_str text, size_t most);
 
 /* Memory of the run; NULL and a failure where there is none. */
 void *capp_jtake(capp_jrun *r, size_t n, size_t size);

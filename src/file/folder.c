@@ -43,6 +43,13 @@ bool capp_is_adapter_folder(const char *path) {
     return n > 0 && m > 0 && m < MOST_PATH && !exists(config) && exists(adapter);
 }
 
+static const char adapter_config[] = "adapter_config.json", adapter_tensors[] = "adapter_model.safetensors";
+
+bool capp_is_adapter_file(const char *path) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    return (!strcmp(name, adapter_config) || !strcmp(name, adapter_tensors)) && exists(path) && !capp_is_folder(path);
+}
+
 /* FOLDER/NAME in out [MOST_PATH]. */
 static capp_status join(const capp_folder *f, const char *name, char *out, capp_error *err) {
     int n = snprintf(out, MOST_PATH, "%s/%s", f->path, name);
@@ -279,7 +286,14 @@ capp_status capp_folder_open_adapter(capp_folder **out, const char *path, capp_e
     *out = NULL;
     capp_folder *f = new_folder(path, err);
     if (!f) return CAPP_ENOMEM;
-    if ((st = join(f, "adapter_config.json", config, err)) != CAPP_OK) return finish(out, f, st);
+    if (capp_is_adapter_file(path)) {
+        char *slash = strrchr(f->path, '/');
+        if (slash)
+            slash[slash == f->path] = 0;
+        else
+            memcpy(f->path, ".", sizeof ".");
+    }
+    if ((st = join(f, adapter_config, config, err)) != CAPP_OK) return finish(out, f, st);
     if (!exists(config))
         return finish(out, f,
                       capp_fail(err, CAPP_EIO,
@@ -287,7 +301,7 @@ capp_status capp_folder_open_adapter(capp_folder **out, const char *path, capp_e
                                 "saves it, or a GGUF adapter",
                                 f->path));
     st = read_json(&f->config, &f->config_map, config, err);
-    if (st == CAPP_OK) st = open_whole(f, "adapter_model.safetensors", &there, err);
+    if (st == CAPP_OK) st = open_whole(f, adapter_tensors, &there, err);
     if (st == CAPP_OK && !there)
         st = capp_fail(err, CAPP_EIO,
                        "%s: has no adapter_model.safetensors; if it has adapter_model.bin, save the adapter again with "

@@ -14,7 +14,8 @@ typedef struct capp_folder capp_folder;
  * *f lives. Once open it is immutable: any number of threads may use it. */
 capp_status capp_folder_open(capp_folder **f, const char *path, capp_error *err);
 
-/* The same for a LoRA adapter as PEFT saves it: adapter_config.json and adapter_model.safetensors. */
+/* The same for a LoRA adapter as PEFT saves it: adapter_config.json and adapter_model.safetensors. path may be that of
+ * one of the two (capp_is_adapter_file). */
 capp_status capp_folder_open_adapter(capp_folder **f, const char *path, capp_error *err);
 
 /* The same from memory, which must outlive *f: for tests and fuzzing. */
@@ -29,6 +30,9 @@ bool capp_is_folder(const char *path);
 
 /* Whether path is a folder with an adapter_config.json and no config.json. */
 bool capp_is_adapter_folder(const char *path);
+
+/* Whether path is a file by the name of one of the two that PEFT saves. */
+bool capp_is_adapter_file(const char *path);
 
 void capp_folder_scatter(const capp_folder *f, bool scattered); /* as capp_gguf_scatter */
 

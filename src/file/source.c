@@ -7,10 +7,22 @@ capp_status capp_source_open(capp_source *s, const char *path, capp_error *err) 
     return capp_is_folder(path) ? capp_folder_open(&s->folder, path, err) : capp_gguf_open(&s->gguf, path, err);
 }
 
+static bool ends(const char *path, const char *with) {
+    size_t n = strlen(path), m = strlen(with);
+    return n >= m && !strcmp(path + n - m, with);
+}
+
 capp_status capp_source_open_adapter(capp_source *s, const char *path, capp_error *err) {
     *s = (capp_source){NULL, NULL};
-    if (capp_is_folder(path)) return capp_folder_open_adapter(&s->folder, path, err);
-    return capp_gguf_open(&s->gguf, path, err);
+    if (capp_is_folder(path) || capp_is_adapter_file(path)) return capp_folder_open_adapter(&s->folder, path, err);
+    capp_status st = capp_gguf_open(&s->gguf, path, err);
+    if (st == CAPP_EFORMAT && (ends(path, ".safetensors") || ends(path, ".bin")))
+        return capp_fail(
+            err, st,
+            "%s: is neither a GGUF adapter nor one of the files that PEFT saves; give PEFT's folder, which "
+            "has adapter_config.json and adapter_model.safetensors",
+            path);
+    return st;
 }
 
 void capp_source_close(capp_source *s) {

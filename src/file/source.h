@@ -14,7 +14,8 @@ typedef struct capp_source {
 
 /* Opens path, a GGUF file or a folder; ended by capp_source_close. On failure both are NULL. */
 capp_status capp_source_open(capp_source *s, const char *path, capp_error *err);
-/* The same for a LoRA adapter: PEFT's folder, or a GGUF file, of which nothing but its form is checked. */
+/* The same for a LoRA adapter: PEFT's folder or a file of it, or a GGUF file, of which nothing but its form is checked.
+ */
 capp_status capp_source_open_adapter(capp_source *s, const char *path, capp_error *err);
 void capp_source_close(capp_source *s);
 void capp_source_scatter(const capp_source *s, bool scattered); /* as capp_gguf_scatter */

@@ -84,14 +84,19 @@ static capp_status read_bool(const capp_adapter *a, const char *key, bool *out, 
     return fail_field(a, CAPP_EFORMAT, key, "is neither true nor false", err);
 }
 
-static capp_status read_patterns(const capp_adapter *a, const char *key, capp_patterns **out, capp_error *err) {
+/* Says in which field the pattern stands that err names. */
+static capp_status in_patterns(const capp_adapter *a, const char *key, capp_status st, capp_error *err) {
     char prefix[80];
-    capp_status st = capp_patterns_open(out, capp_json_get(capp_folder_config(a->source.folder), key), err);
     if (st == CAPP_OK || st == CAPP_ENOMEM) return st;
     snprintf(prefix, sizeof prefix, "adapter_config.json: \"%s\"", key);
     capp_error_prefix(err, prefix);
     capp_error_prefix(err, capp_source_path(&a->source));
     return st;
+}
+
+static capp_status read_patterns(const capp_adapter *a, const char *key, capp_patterns **out, capp_error *err) {
+    capp_json object = capp_json_get(capp_folder_config(a->source.folder), key);
+    return in_patterns(a, key, capp_patterns_open(out, object, err), err);
 }
 
 capp_status capp_adapter_config(capp_adapter *a, capp_error *err) {
@@ -145,12 +150,9 @@ capp_status capp_adapter_scale(const capp_adapter *a, const char *module, size_t
         if (alpha != 0) *scale = a->weight * alpha / (double)rank;
         return CAPP_OK;
     }
-    st = capp_patterns_find(a->ranks, module, &r, err);
-    if (st == CAPP_OK) st = capp_patterns_find(a->alphas, module, &alpha, err);
-    if (st != CAPP_OK) {
-        capp_error_prefix(err, capp_source_path(&a->source));
-        return st;
-    }
+    st = in_patterns(a, "rank_pattern", capp_patterns_find(a->ranks, module, &r, err), err);
+    if (st == CAPP_OK) st = in_patterns(a, "alpha_pattern", capp_patterns_find(a->alphas, module, &alpha, err), err);
+    if (st != CAPP_OK) return st;
     if ((double)rank != r)
         return capp_fail(err, CAPP_EFORMAT, "%s: module %.200s has rank %zu; adapter_config.json says %g",
                          capp_source_path(&a->source), module, rank, r);
