@@ -1,64 +1,30 @@
 /* fuzz_gguf MUTATIONS SEED [FILE...]: damages small GGUF files at random, in memory, and opens them: the file itself,
- * then its vocabulary, with which some text is tokenised, and its weights. Built with sanitizers. Fails on a crash, on
- * memory that is not freed, on a failure without a message, on allocations out of proportion to the file, and on
- * hanging.
- *
- * Mutation number i draws from SEED + i alone: `fuzz_gguf 1 N` repeats the one that a failure names (with the same
- * files). Files of one's own are added to those built here. */
-#define _GNU_SOURCE
-#include <signal.h>
+ * then its vocabulary, with which some text is tokenised, and its weights. Files of one's own are added to those built
+ * here. See fuzz.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
-#include <unistd.h>
 
 #include "counted.h"
 #include "file/gguf.h"
+#include "fuzz.h"
 #include "gguf_writer.h"
 #include "kernel/dequant.h"
 #include "model/model.h"
 #include "token/vocab.h"
 
-enum { MOST_SEEDS = 64, MOST_FILE = 1 << 20, SECONDS = 60 };
+enum { FILES, VOCABULARIES, MODELS }; /* what fuzz_counts counts */
 
-typedef struct bytes {
-    unsigned char *data;
-    size_t size;
-    size_t most; /* of a seed: where mutations begin at the latest */
-} bytes;
-
-static bytes seeds[MOST_SEEDS];
+static bytes seeds[FUZZ_MOST_SEEDS];
 static size_t n_seeds;
-static uint64_t current; /* SEED + i, for reports */
-
-static void report(void) {
-    fprintf(stderr, "fuzz_gguf: failed; repeat with: fuzz_gguf 1 %llu\n", (unsigned long long)current);
-}
-
-static void hang(int signal) {
-    (void)signal;
-    fprintf(stderr, "fuzz_gguf: no progress for %d s of processor time\n", SECONDS);
-    report();
-    _exit(1);
-}
-
-static _Noreturn void fail(const char *what) {
-    fprintf(stderr, "fuzz_gguf: %s\n", what);
-    report();
-    abort();
-}
-
-static void excess(void) {
-    fail("allocates out of proportion to the file");
-}
+static capp_pool *pool;
 
 /* ---- Seeds ------------------------------------------------------------------------------------------------------- */
 
 static void add_seed(gguf_writer *w) {
     bytes *seed = &seeds[n_seeds++];
     seed->data = gguf_writer_finish(w, &seed->size);
-    seed->most = seed->size;
+    seed->head = seed->size;
 }
 
 static gguf_writer *every_kind(void) {
@@ -127,7 +93,7 @@ static void add_model(void) {
     add_matrix(w, "blk.0.ffn_up.weight", CAPP_TYPE_Q5_1, 64, 256);
     add_matrix(w, "blk.0.ffn_down.weight", CAPP_TYPE_IQ1_M, 256, 64);
     add_seed(w);
-    seeds[n_seeds - 1].most = 2048; /* about where the data begin, which cannot be wrong */
+    seeds[n_seeds - 1].head = 2048; /* about where the data begin, which cannot be wrong */
 }
 
 static gguf_writer *byte_level_vocabulary(void) {
@@ -171,72 +137,36 @@ static gguf_writer *sentencepiece_vocabulary(void) {
     return w;
 }
 
-static bool add_file(const char *path) {
-    FILE *f = fopen(path, "rb");
-    unsigned char *data = malloc(MOST_FILE + 1);
-    size_t size = f && data ? fread(data, 1, MOST_FILE + 1, f) : 0;
-    if (f) fclose(f);
-    if (!size || size > MOST_FILE || n_seeds == MOST_SEEDS) {
-        fprintf(stderr, "fuzz_gguf: %s: cannot be read, is empty or is larger than %d bytes\n", path, MOST_FILE);
-        free(data);
-        return false;
-    }
-    seeds[n_seeds++] = (bytes){data, size, size};
-    return true;
-}
-
-/* ---- Random numbers (splitmix64; test.h's would bring its main) -------------------------------------------------- */
-
-static uint64_t next(uint64_t *r) {
-    uint64_t z = (*r += 0x9e3779b97f4a7c15u);
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static uint64_t below(uint64_t *r, uint64_t n) {
-    return next(r) % n;
-}
-
-static size_t up_to(uint64_t *r, size_t most) {
-    return (size_t)(next(r) % ((uint64_t)most + 1));
+static void build_seeds(void) {
+    add_seed(every_kind());
+    add_seed(with_tensors());
+    add_model();
+    add_seed(byte_level_vocabulary());
+    add_seed(sentencepiece_vocabulary());
 }
 
 /* ---- Mutations --------------------------------------------------------------------------------------------------- */
 
 static uint64_t interesting(uint64_t *r) {
     static const uint64_t values[] = {0, 1, 2, 7, 8, 13, 31, 32, 127, 128, 255, 256, 65535, 65536};
-    uint64_t choice = below(r, 24);
+    uint64_t choice = next(r) % 24;
     if (choice < 14) return values[choice];
     if (choice < 16) return next(r);
-    uint64_t power = 1ull << below(r, 64);
+    uint64_t power = 1ull << next(r) % 64;
     return choice < 20 ? power : choice < 22 ? power - 1 : 0 - power;
 }
 
-/* Replaces [at, at + cut) by n bytes. */
-static void splice(bytes *b, size_t at, size_t cut, const unsigned char *with, size_t n) {
-    unsigned char *made = malloc(b->size - cut + n + 1);
-    if (!made) abort();
-    memcpy(made, b->data, at);
-    memcpy(made + at, with, n);
-    memcpy(made + at + n, b->data + at + cut, b->size - at - cut);
-    free(b->data);
-    b->data = made;
-    b->size = b->size - cut + n;
-}
-
 static void mutate(bytes *b, uint64_t *r) {
-    size_t at = up_to(r, b->most < b->size ? b->most : b->size), left = b->size - at,
-           n = up_to(r, left < 64 ? left : 64);
-    const bytes *other = &seeds[below(r, n_seeds)];
+    size_t at = fuzz_place(b, r), left = b->size - at, n = up_to(r, left < 64 ? left : 64);
+    const bytes *other = &seeds[next(r) % n_seeds];
     size_t from = up_to(r, other->size), take_n = up_to(r, other->size - from < 64 ? other->size - from : 64);
     uint64_t value = interesting(r);
     unsigned char inserted[8];
     memcpy(inserted, &value, 8);
-    switch (below(r, 12)) {
+    switch (next(r) % 12) {
     case 0:
     case 1:
-        if (left) b->data[at] ^= (unsigned char)(1u << below(r, 8));
+        if (left) b->data[at] ^= (unsigned char)(1u << next(r) % 8);
         break;
     case 2:
         if (left) b->data[at] = (unsigned char)value;
@@ -252,50 +182,28 @@ static void mutate(bytes *b, uint64_t *r) {
         if (left >= 8) memcpy(b->data + at, &value, 8);
         break;
     case 9: splice(b, at, n, inserted, 0); break;
-    case 10: splice(b, at, below(r, 2) ? n : 0, other->data + from, take_n); break;
+    case 10: splice(b, at, next(r) % 2 ? n : 0, other->data + from, take_n); break;
     default:
-        if (below(r, 4))
+        if (next(r) % 4)
             splice(b, at, 0, inserted, 1 + up_to(r, 7));
         else
             b->size = at;
     }
 }
 
-/* Exactly as many bytes as there are, so that AddressSanitizer sees a read past the end. */
-static bytes mutant(uint64_t *r) {
-    const bytes *seed = &seeds[below(r, n_seeds)];
-    bytes b = {malloc(seed->size + 1), seed->size, seed->most};
-    if (!b.data) abort();
-    memcpy(b.data, seed->data, seed->size);
-    for (size_t n = 1 + up_to(r, below(r, 8) ? 1 : 12); n; n--) mutate(&b, r);
-    bytes exact = {malloc(b.size ? b.size : 1), b.size, 0};
-    if (!exact.data) abort();
-    memcpy(exact.data, b.data, b.size);
-    free(b.data);
-    return exact;
-}
-
 /* ---- Use --------------------------------------------------------------------------------------------------------- */
-
-static unsigned sum; /* of all that is read, so that the reads are not removed */
-
-static void touch(const void *data, size_t n) {
-    const unsigned char *p = data;
-    for (size_t i = 0; i < n; i++) sum += p[i];
-}
 
 static void use_values(const capp_gguf *g) {
     for (size_t i = 0; i < capp_gguf_n_values(g); i++) {
         const capp_gguf_value *v = capp_gguf_value_at(g, i);
-        touch(v->key.data, v->key.size);
+        fuzz_touch(v->key.data, v->key.size);
         for (uint64_t k = 0; k < v->count; k++) {
             uint64_t u;
             int64_t s;
             double d;
-            if (v->strings) touch(v->strings[k].data, v->strings[k].size);
-            sum += capp_gguf_array_u64(v, k, &u);
-            sum += capp_gguf_array_i64(v, k, &s);
-            sum += capp_gguf_array_f64(v, k, &d);
+            if (v->strings) fuzz_touch(v->strings[k].data, v->strings[k].size);
+            bool read[] = {capp_gguf_array_u64(v, k, &u), capp_gguf_array_i64(v, k, &s), capp_gguf_array_f64(v, k, &d)};
+            fuzz_touch(read, sizeof read);
         }
     }
 }
@@ -306,124 +214,84 @@ static void use_tensors(const capp_gguf *g) {
         capp_type_info type = capp_type_get(t->type);
         capp_dequant_fn dequant = capp_dequant(t->type);
         float out[256];
-        touch(t->name.data, t->name.size);
-        touch(t->data, (size_t)t->bytes);
+        fuzz_touch(t->name.data, t->name.size);
+        fuzz_touch(t->data, (size_t)t->bytes);
         if (!dequant || !t->bytes) continue;
         dequant(out, (const char *)t->data + t->bytes - type.block_bytes, type.block_elems);
-        touch(out, type.block_elems * sizeof *out);
+        fuzz_touch(out, type.block_elems * sizeof *out);
     }
 }
 
-/* Whether there is one. */
-static bool use_vocabulary(const capp_gguf *g) {
+static void use_vocabulary(const capp_gguf *g) {
     static const char text[] = "abc  abé a▁<|endoftext|><s>\n123 😀";
     capp_vocab *vocab;
     capp_error err = {0};
     capp_status st = capp_vocab_open_gguf(&vocab, g, &err);
-    if ((st != CAPP_OK) != !vocab) fail("capp_vocab_open_gguf: status and pointer disagree");
-    if (st != CAPP_OK && (err.status != st || !err.message[0])) fail("capp_vocab_open_gguf: failure without a message");
-    if (st != CAPP_OK) return false;
+    if (!fuzz_opened("capp_vocab_open_gguf", st, vocab, &err)) return;
+    fuzz_counts[VOCABULARIES]++;
     capp_ids ids = {0};
     st = capp_vocab_encode(vocab, capp_str_of(text), CAPP_TOKENIZE_BOS | CAPP_TOKENIZE_SPECIAL, &ids, &err);
-    if (st == CAPP_OK) {
-        for (size_t i = 0; i < ids.n; i++) {
-            capp_str piece = capp_vocab_piece(vocab, ids.data[i]);
-            touch(piece.data, piece.size);
-        }
+    for (size_t i = 0; st == CAPP_OK && i < ids.n; i++) {
+        capp_str piece = capp_vocab_piece(vocab, ids.data[i]);
+        fuzz_touch(piece.data, piece.size);
     }
     capp_ids_free(&ids);
     capp_vocab_free(vocab);
-    return true;
 }
 
-static capp_pool *pool;
-
-/* Whether they open. A model may be as large as it says: that it takes too much memory is no damage. */
-static bool use_weights(capp_gguf *g) {
+/* A model may be as large as it says: that it takes too much memory is no damage. */
+static void use_weights(capp_gguf *g) {
     capp_source s = {g, NULL};
     const capp_kernels *kernels = capp_kernels_named("ref");
     capp_weights *weights;
     capp_error err = {0};
+    void (*excess)(void) = counted.excess;
     counted.excess = NULL;
     capp_status st = capp_weights_open(&weights, &s, kernels, kernels->f32, pool, &err);
     counted.excess = excess;
-    if ((st != CAPP_OK) != !weights) fail("capp_weights_open: status and pointer disagree");
-    if (st != CAPP_OK && (err.status != st || !err.message[0])) fail("capp_weights_open: failure without a message");
+    fuzz_counts[MODELS] += fuzz_opened("capp_weights_open", st, weights, &err);
     capp_weights_free(weights);
-    return st == CAPP_OK;
 }
 
-static uint64_t opened, vocabularies, models; /* files, vocabularies and weights that open */
-
-static void try_one(bytes b) {
-    size_t before = counted.live;
+static void use(bytes b) {
     capp_gguf *g;
     capp_error err = {0};
     capp_status st = capp_gguf_parse(&g, b.data, b.size, "fuzz", &err);
-    if ((st != CAPP_OK) != !g) fail("capp_gguf_parse: status and pointer disagree");
-    if (st != CAPP_OK && (err.status != st || strncmp(err.message, "fuzz: ", 6)))
-        fail("capp_gguf_parse: failure without a message");
-    if (st == CAPP_OK) {
-        use_values(g);
-        use_tensors(g);
-        opened++;
-        vocabularies += use_vocabulary(g);
-        models += use_weights(g);
+    if (!fuzz_opened("capp_gguf_parse", st, g, &err)) {
+        if (strncmp(err.message, "fuzz: ", 6) != 0) fuzz_fail("capp_gguf_parse: a message that names no file");
+        return;
     }
+    fuzz_counts[FILES]++;
+    use_values(g);
+    use_tensors(g);
+    use_vocabulary(g);
+    use_weights(g);
     capp_gguf_free(g);
-    if (counted.live != before) fail("memory is not freed");
 }
 
-/* Seeds that do not open would make all this idle. */
-static void try_seeds(void) {
-    for (size_t i = 0; i < n_seeds; i++) try_one(seeds[i]);
-    if (opened < n_seeds || vocabularies < 2 || !models) fail("a seed, or a vocabulary or model in one, does not open");
-    opened = vocabularies = models = 0;
+static void try_one(uint64_t *r) {
+    bytes b = fuzz_mutant(&seeds[up_to(r, n_seeds - 1)], mutate, r);
+    counted.cap = ((size_t)64 << 20) + 64 * b.size;
+    use(b);
+    free(b.data);
 }
 
-static void build_seeds(void) {
-    add_seed(every_kind());
-    add_seed(with_tensors());
-    add_model();
-    add_seed(byte_level_vocabulary());
-    add_seed(sentencepiece_vocabulary());
-}
-
-/* The sanitizers', where they are linked. */
-void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
-
-int main(int argc, char **argv) {
-    if (argc < 3) {
-        fprintf(stderr, "usage: fuzz_gguf MUTATIONS SEED [FILE...]\n");
-        return 2;
-    }
-    uint64_t mutations = strtoull(argv[1], NULL, 10), seed = strtoull(argv[2], NULL, 10);
+static void begin(int n, char **paths) {
+    if (capp_pool_open(&pool, 1, NULL) != CAPP_OK) fuzz_fail("a pool of one thread");
     build_seeds();
-    for (int i = 3; i < argc; i++)
-        if (!add_file(argv[i])) return 2;
-    if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(report);
-    /* Of the processor's time: a busy machine is no hanging. */
-    const struct itimerval limit = {.it_value = {.tv_sec = SECONDS}};
-    signal(SIGPROF, hang);
-    counted_install();
-    capp_error err;
-    if (capp_pool_open(&pool, 1, &err) != CAPP_OK) return 2;
-    try_seeds();
-    counted.excess = excess;
-    for (uint64_t i = 0; i < mutations; i++) {
-        if (i % 64 == 0) setitimer(ITIMER_PROF, &limit, NULL);
-        current = seed + i;
-        uint64_t r = current;
-        bytes b = mutant(&r);
-        counted.cap = ((size_t)64 << 20) + 64 * b.size;
-        counted_fail_after(below(&r, 16) ? COUNTED_NEVER : below(&r, 24));
-        try_one(b);
-        free(b.data);
-    }
+    for (int i = 0; i < n && n_seeds < FUZZ_MOST_SEEDS; i++) seeds[n_seeds++] = fuzz_read(NULL, paths[i]);
+    for (size_t i = 0; i < n_seeds; i++) use(seeds[i]);
+    if (fuzz_counts[FILES] < n_seeds || fuzz_counts[VOCABULARIES] < 2 || !fuzz_counts[MODELS])
+        fuzz_fail("a seed, or a vocabulary or model in one, does not open");
+}
+
+static void end(void) {
     capp_pool_free(pool);
     for (size_t i = 0; i < n_seeds; i++) free(seeds[i].data);
-    printf("%llu mutations: %llu files, %llu vocabularies and %llu models open (checksum %u); no failures\n",
-           (unsigned long long)mutations, (unsigned long long)opened, (unsigned long long)vocabularies,
-           (unsigned long long)models, sum);
-    return 0;
+}
+
+int main(int argc, char **argv) {
+    static const fuzzer f = {"fuzz_gguf", "[FILE...]", 0,  24, {"files", "vocabularies", "models open"},
+                             begin,       try_one,     end};
+    return fuzz_main(&f, argc, argv);
 }

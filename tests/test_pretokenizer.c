@@ -36,6 +36,7 @@ TEST(words_of_each_family) {
         const char *name, *text, *words;
     } cases[] = {
         {"gpt-2", "I'll go  home.\n\nIn 1984 he'S", "I|'ll| go| | home|.|\n|\n|In| 1984| he|'|S"},
+        {"roberta-bpe", "I'll 12  go", "I|'ll| 12| | go"},
         {"gpt-2", "a \t b   ", "a| \t| b|   "},
         {"smollm", "In 1984 x2", "In| |1|9|8|4| x|2"},
         {"starcoder", "12", "1|2"},
@@ -183,4 +184,7 @@ TEST(a_failure_ends_the_split) {
     CHECK_INT(capp_pretokenizer_open(&pre, capp_str_of("gpt-3"), &err), CAPP_EUNSUPPORTED);
     CHECK(!pre);
     CHECK_CONTAINS(err.message, "\"gpt-3\"");
+    /* BPE of raw UTF-8: a guess would cut it as bytes. */
+    CHECK_INT(capp_pretokenizer_open(&pre, capp_str_of("gemma4"), &err), CAPP_EUNSUPPORTED);
+    CHECK_CONTAINS(err.message, "\"gemma4\"");
 }

@@ -223,6 +223,30 @@ TEST(sentencepiece) {
     made_vocab_free(&made);
 }
 
+/* Special tokens of Phi-3 take the white space behind them with them, but <s> and <|endoftext|>. */
+TEST(phi3) {
+    for (int phi3 = 0; phi3 < 2; phi3++) {
+        static token_list list;
+        list.n = 0;
+        token_list_add(&list, "<unk>", 0, UNKNOWN);
+        token_list_add(&list, "<s>", 0, CONTROL);
+        token_list_add(&list, "<|endoftext|>", 0, CONTROL);
+        token_list_add(&list, "<|user|>", 0, CONTROL);
+        token_list_add(&list, MARK, -10, NORMAL); /* 4 */
+        token_list_add(&list, "a", -11, NORMAL);  /* 5 */
+        gguf_writer *w = vocab_writer("llama", NULL, &list);
+        token_list_free(&list);
+        gguf_writer_str(w, "general.architecture", phi3 ? "phi3" : "llama");
+        made_vocab made = make_vocab(w);
+        CHECK_OK(made.status, made.error);
+        CHECK_STR(ids_of(made.vocab, "<|user|> \n\xe3\x80\x80 a<|user|>\n", CAPP_TOKENIZE_SPECIAL),
+                  phi3 ? "3 4 5 3" : "3 4 4 0 4 5 3 4 0");
+        CHECK_STR(ids_of(made.vocab, "<s> a", CAPP_TOKENIZE_SPECIAL), "1 4 4 5");
+        CHECK_STR(ids_of(made.vocab, "<|endoftext|> a", CAPP_TOKENIZE_SPECIAL), "2 4 4 5");
+        made_vocab_free(&made);
+    }
+}
+
 TEST(sentencepiece_without_prefix_or_bytes) {
     gguf_writer *w = sentencepiece_writer(false);
     gguf_writer_bool(w, "tokenizer.ggml.add_space_prefix", false);

@@ -96,12 +96,6 @@ static size_t back_over_space(capp_str text, size_t at, size_t least) {
     return at > least ? at : least;
 }
 
-static size_t over_space(capp_str text, size_t at) {
-    size_t size;
-    while (at < text.size && capp_is_white_space(capp_utf8_character(text.data + at, &size))) at += size;
-    return at;
-}
-
 static bool any_given(const uint8_t *given, size_t n) {
     return given && n && memchr(given, 1, n);
 }
@@ -118,7 +112,7 @@ static const capp_added *next_added(const capp_hf_run *run, const capp_trie *tri
         *from = i + size;
         bool alone = !word_before(text, i) && !word_after(text, i + size);
         *at = added->lstrip ? back_over_space(text, i, done) : i;
-        *end = added->rstrip ? over_space(text, i + size) : i + size;
+        *end = added->rstrip ? capp_after_white_space(text, i + size) : i + size;
         bool given = trie == &run->hf->raw && any_given(run->given ? run->given + i : NULL, size);
         bool other = (added->special && (given || !run->parse_special)) || (added->single_word && !alone);
         /* Nothing is left of one that stood in the white space that the one before has taken with it. */

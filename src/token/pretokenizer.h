@@ -1,6 +1,7 @@
 /* Pre-tokenizers: the regular expressions by which a byte-level BPE vocabulary cuts text into words before it merges.
  * Named as tokenizer.ggml.pre names them (llama.cpp, src/llama-vocab.cpp; the expressions are those of each model's
- * tokenizer.json where it is known). */
+ * tokenizer.json where it is known). Not here are its names for BPE of raw UTF-8, without an alphabet of bytes (gemma4,
+ * sarvam-moe, granite-embed-multi-311m, whitespace): no architecture of ours has such a vocabulary. */
 #ifndef CAPP_TOKEN_PRETOKENIZER_H
 #define CAPP_TOKEN_PRETOKENIZER_H
 

@@ -157,6 +157,20 @@ capp_status capp_special_find_ends(capp_vocab *vocab, capp_error *err) {
     return CAPP_OK;
 }
 
+/* Phi-3 and 3.5, by SentencePiece: "rstrip" of their tokenizer.json. Phi-4 has the same architecture and byte-level
+ * BPE.
+ */
+static bool is_phi3(const capp_vocab *vocab, const capp_gguf *g) {
+    capp_str name;
+    return vocab->kind == CAPP_VOCAB_SENTENCEPIECE && capp_gguf_str(g, "general.architecture", &name) &&
+           name.size == 4 && !memcmp(name.data, "phi3", 4);
+}
+
+bool capp_special_strips(const capp_vocab *vocab, int32_t id) {
+    return vocab->strips_after && id != vocab->info.bos && vocab->types[id] == CAPP_TOKEN_CONTROL &&
+           id != id_of(vocab, "<|endoftext|>");
+}
+
 capp_status capp_special_open(capp_vocab *vocab, const capp_gguf *g, capp_error *err) {
     capp_vocab_info *info = &vocab->info;
     bool sentencepiece = vocab->kind == CAPP_VOCAB_SENTENCEPIECE, unigram = vocab->kind == CAPP_VOCAB_UNIGRAM;
@@ -182,6 +196,7 @@ capp_status capp_special_open(capp_vocab *vocab, const capp_gguf *g, capp_error 
     if (st == CAPP_OK && (sentencepiece || unigram))
         st = read_flag(vocab, g, "tokenizer.ggml.add_space_prefix", &info->add_space_prefix, err);
     if (st != CAPP_OK) return st;
+    vocab->strips_after = is_phi3(vocab, g);
     if (info->add_bos && info->bos == CAPP_NO_TOKEN)
         return capp_fail(err, CAPP_EFORMAT, "%s: a text begins with BOS, but tokenizer.ggml.bos_token_id is missing",
                          vocab->path);

@@ -61,6 +61,12 @@ bool capp_is_white_space(int32_t c) {
            c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
+size_t capp_after_white_space(capp_str text, size_t at) {
+    size_t size;
+    while (at < text.size && capp_is_white_space(capp_utf8_character(text.data + at, &size))) at += size;
+    return at;
+}
+
 bool capp_is_number(int32_t c) {
     if (c < 0x80) return c >= '0' && c <= '9';
     utf8proc_category_t category = utf8proc_category(c);

@@ -21,6 +21,7 @@ int32_t capp_utf8_character(const char *p, size_t *size);
 size_t capp_utf8_size_before(const char *p);
 
 bool capp_is_white_space(int32_t c);
+size_t capp_after_white_space(capp_str text, size_t at); /* where what begins at `at` is none, or text.size */
 bool capp_is_number(int32_t c);
 bool capp_is_word(int32_t c); /* \w: letters, marks, decimal digits, connectors, joiners */
 bool capp_is_punctuation(int32_t c);

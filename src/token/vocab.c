@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "token/utf8.h"
+#include "token/unicode.h"
 #include "token/vocab_impl.h"
 
 /* Places in a text are 32-bit, and normalising may make it three times as long. */
@@ -226,6 +226,7 @@ static capp_status encode_around(const capp_vocab *vocab, const capp_trie *own, 
         st = encode_plain(vocab, scratch, (capp_str){text.data + begin, at - begin}, out, err);
         if (st == CAPP_OK && !capp_ids_push(out, id)) st = capp_fail_memory(err, "ids");
         begin = at + size;
+        if (capp_special_strips(vocab, id)) begin = capp_after_white_space(text, begin);
         at = begin - 1;
     }
     if (st != CAPP_OK) return st;

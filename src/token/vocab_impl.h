@@ -95,7 +95,8 @@ struct capp_vocab {
     capp_trie special; /* control and unknown tokens, for CAPP_TOKENIZE_SPECIAL; byte-level: user-defined ones too */
     int32_t *ends;     /* [n_ends] */
     size_t n_ends;
-    size_t longest; /* bytes of the longest text */
+    size_t longest;    /* bytes of the longest text */
+    bool strips_after; /* a special token takes the white space behind it with it: see capp_special_strips */
 
     /* Byte-level BPE. */
     capp_pretokenizer *pre;
@@ -173,6 +174,8 @@ capp_status capp_sentencepiece_encode(const capp_vocab *vocab, capp_scratch *scr
 
 /* Special tokens by key, by type and by text: info.bos and the like, ends, and the tries. */
 capp_status capp_special_open(capp_vocab *vocab, const capp_gguf *g, capp_error *err);
+/* Whether the special token takes the white space behind it with it. GGUF files do not say so. */
+bool capp_special_strips(const capp_vocab *vocab, int32_t id);
 /* vocab->ends and info.eot, from info.eos, the types and the texts. */
 capp_status capp_special_find_ends(capp_vocab *vocab, capp_error *err);
 
