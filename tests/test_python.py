@@ -332,6 +332,61 @@ def test_a_pair_of_transformers(library, kind, fixtures, tmp_path):
     assert int(n) > 20 and float(worst) < TOLERANCE and same == "True"
 
 
+# ---- Examples --------------------------------------------------------------------------------------------------------
+
+
+def test_examples_are_compared_and_hashed(library):
+    import copy
+    import pickle
+
+    from capp import Example
+
+    made = [Example("p", ["a", "b"], prior=prior) for prior in ([0.25, 0.75], (0.25, 0.75), np.array([0.25, 0.75]))]
+    assert made[0] == made[1] == made[2] and len(set(made)) == 1
+    for same in (copy.copy(made[0]), copy.deepcopy(made[0]), pickle.loads(pickle.dumps(made[0]))):
+        assert same == made[0] and hash(same) == hash(made[0])
+    others = [Example("q", ["a", "b"], [0.25, 0.75]), Example("p", ["a", "c"], [0.25, 0.75]), Example("p", ["a", "b"]),
+              Example("p", ["a", "b"], [0.75, 0.25]), Example("p", ["a", "b"], [0.25, 0.75], ""),
+              Example("p", ["a", "b"], [0.25, 0.75], normalize=False)]
+    assert len({made[0], *others}) == 7 and all(made[0] != other for other in others)
+    assert made[0] != ("p", ("a", "b")) and made[0] is not None
+
+
+def test_an_examples_prior_is_an_array_of_its_own(library):
+    """An array, as CAPPr's is, that nobody changes."""
+    from capp import Example
+
+    given = np.array([0.25, 0.75])
+    example = Example("p", ["a", "b"], given)
+    given[0] = 1
+    assert example.prior.tolist() == [0.25, 0.75] and example.prior.sum() == 1
+    with pytest.raises(ValueError, match="read-only"):
+        example.prior[0] = 1
+
+
+@pytest.mark.parametrize("completions, kind, part", [
+    ("ab", TypeError, "one string"), ([], ValueError, "empty"), ((), ValueError, "empty"), ("", ValueError, "empty"),
+    (None, TypeError, "sequence"), (5, TypeError, "int"), ({"a", "b"}, TypeError, "order"),
+    ((c for c in "ab"), TypeError, "generator"), (["a", 1], TypeError, r"completions\[1\].*int"),
+    ([b"a", b"b"], TypeError, r"completions\[0\].*bytes"), (["a", ""], ValueError, r"\[1\]"),
+    (["a", None], ValueError, r"\[1\]"), (["", ""], ValueError, "all"), (["a", ["b"]], TypeError, "list"),
+    (np.array([["a", "b"], ["c", "d"]]), TypeError, "dimension"), (np.array("ab"), TypeError, "sequence"),
+    (["a", float("nan")], TypeError, "float"), (["a", np.array([1, 2])], TypeError, "ndarray"),
+])  # fmt: skip
+def test_wrong_completions_are_told_at_once(tiny, completions, kind, part):
+    """In kinds of error as CAPPr's. It finds those that are no texts only when it scores: TypeError too."""
+    from capp import Example
+    from capp.classify import log_probs_conditional, predict, predict_proba
+
+    with pytest.raises(kind, match=part):
+        Example("p", completions, normalize=False)
+    if isinstance(completions, type(c for c in "")):
+        return
+    for function in (log_probs_conditional, predict, predict_proba):
+        with pytest.raises(kind, match=part):
+            function("p", completions, tiny)
+
+
 # ---- Threads, interruption, memory -----------------------------------------------------------------------------------
 
 

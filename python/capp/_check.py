@@ -8,8 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 
+def length(value: Any, name: str) -> int:
+    try:
+        return len(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a sequence, such as a list or a tuple, not {type(value).__name__}") from None
+
+
 def nonempty(value: Any, name: str) -> None:
-    if len(value) == 0:
+    if length(value, name) == 0:
         raise ValueError(f"{name} must not be empty")
 
 
@@ -21,16 +28,33 @@ def nonempty_and_ordered(value: Any, name: str) -> None:
         raise TypeError(f"{name} must have an order, as a list or a tuple; {type(value).__name__} has none") from None
 
 
+def texts(value: Any, name: str) -> None:
+    """A sequence that may hold texts; what it holds is not looked at."""
+    nonempty_and_ordered(value, name)
+    if len(getattr(value, "shape", (0,))) != 1:  # a table's list() would be the names of its columns
+        raise TypeError(f"{name} must have one dimension, not the shape {tuple(value.shape)}; of a table give one column")
+
+
+def _is_empty(completion: Any) -> bool:
+    try:
+        return not completion
+    except (TypeError, ValueError):  # an array, or pandas' NA
+        return False
+
+
 def completions(value: Any) -> None:
-    nonempty_and_ordered(value, "completions")
+    texts(value, "completions")
     if isinstance(value, str):
         raise TypeError("completions must be a sequence of strings, not one string; put it into a list (and set "
                         "normalize=False for the probability of a single completion)")
-    empty = [i for i, completion in enumerate(value) if not completion]
+    empty = [i for i, completion in enumerate(value) if _is_empty(completion)]
     if len(empty) == len(value):
         raise ValueError("all completions are empty")
     if empty:
         raise ValueError(f"completions {empty} are empty")
+    for i, completion in enumerate(value):
+        if not isinstance(completion, str):
+            raise TypeError(f"completions[{i}] must be a string, not {type(completion).__name__}")
 
 
 def end_of_prompt(value: Any) -> None:

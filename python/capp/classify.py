@@ -20,6 +20,7 @@ from capp import _check, _scores
 from capp._aggregate import agg_log_probs, posterior_prob
 from capp._example import Example
 from capp._resolve import AnyModel, prefix_of_llama, reset, resolve, set_prefix_of_llama
+from capp._weighing import Aggregate, Weighing, weighing
 from capp.model import CachedModel, ChatModel, Model
 
 __all__ = ["agg_log_probs", "cache", "cache_model", "log_probs_conditional", "log_probs_conditional_examples", "predict",
@@ -52,7 +53,7 @@ def _check_batch(size: int | None) -> None:
 
 def _texts(texts: str | Sequence[str], name: str) -> list[str]:
     """As a list of strings."""
-    _check.nonempty_and_ordered(texts, name)
+    _check.texts(texts, name)
     listed = [texts] if isinstance(texts, str) else list(texts)
     for i, text in enumerate(listed):
         if not isinstance(text, str):
@@ -196,36 +197,17 @@ def log_probs_conditional_examples(examples: Example | Sequence[Example], model:
     return out[0] if isinstance(examples, Example) else out
 
 
-def _check_choice(completions: Any, prior: Any, normalize: Any, discount_completions: float,
-                  log_marg_probs_completions: Any, class_of: Any) -> tuple[npt.NDArray[np.float64] | None, int]:
-    """What must fit the completions. Returns the prior as an array, and the number of classes."""
-    n_classes = len(completions)
-    if class_of is not None:
-        if len(class_of) != len(completions):
-            raise ValueError(f"class_of is of {len(class_of)} completions, but there are {len(completions)}")
-        n_classes = int(max(class_of)) + 1
-    prior = _check.prior(prior, n_classes)
-    _check.normalize(normalize, range(n_classes))
-    if not discount_completions and log_marg_probs_completions is not None:
-        raise TypeError("log_marg_probs_completions is given, but without discount_completions it would not be used")
-    return prior, n_classes
-
-
-def _prepare(prompts: Any, completions: Any, model: AnyModel, prior: Any, end_of_prompt: str, normalize: Any,
-             discount_completions: float, log_marg_probs_completions: Any, batch_size: int, aggregate: Any,
-             domain_prompt: str | None, class_of: Any) -> tuple[_scores.Options, _scores.Examples, int]:
-    """Checked arguments as what the library takes: options, rows, number of classes."""
-    prior, n_classes = _check_choice(completions, prior, normalize, discount_completions, log_marg_probs_completions,
-                                     class_of)
+def _prepare(prompts: Any, completions: Any, model: AnyModel, end_of_prompt: str, batch_size: int,
+             weighed: Weighing) -> tuple[_scores.Options, _scores.Examples]:
+    """Checked arguments as what the library takes: options and rows."""
     _check.nonempty_and_ordered(prompts, "prompts")
     listed_completions = _completions(completions)
     _check.end_of_prompt(end_of_prompt)
     _check_batch(batch_size)
     listed = _texts(prompts, "prompts")
     options = _scores.Options(resolve(model), len(listed), batch_size)
-    options.score(aggregate, discount_completions, log_marg_probs_completions, domain_prompt, class_of)
-    rows = _scores.Examples.of_prompts(listed, listed_completions, end_of_prompt, prior, bool(normalize))
-    return options, rows, n_classes
+    options.score(weighed)
+    return options, _scores.Examples.of_prompts(listed, listed_completions, end_of_prompt, weighed.prior, weighed.normalize)
 
 
 @_takes_capprs_names
@@ -234,7 +216,7 @@ def predict_proba(prompts: str | Sequence[str], completions: Sequence[str], mode
                   discount_completions: float = 0.0,
                   log_marg_probs_completions: Sequence[Sequence[float | None]] | None = None,
                   show_progress_bar: bool | None = None, batch_size: int = 2, batch_size_completions: int | None = None,
-                  *, aggregate: str | Callable[[npt.NDArray[np.float64]], float] = "mean",
+                  *, aggregate: Aggregate = "mean",
                   domain_prompt: str | None = None, class_of: Sequence[int] | None = None) -> npt.NDArray[np.float64]:
     """Probability of each completion after each prompt.
 
@@ -281,8 +263,10 @@ def predict_proba(prompts: str | Sequence[str], completions: Sequence[str], mode
     >>> probabilities.shape, probabilities.sum(axis=1).round(6)
     ((2, 2), array([1., 1.]))
     """
-    options, rows, n = _prepare(prompts, completions, model, prior, end_of_prompt, normalize, discount_completions,
-                                log_marg_probs_completions, batch_size, aggregate, domain_prompt, class_of)
+    weighed = weighing(completions, prior, normalize, discount_completions, log_marg_probs_completions, aggregate,
+                       domain_prompt, class_of)
+    options, rows = _prepare(prompts, completions, model, end_of_prompt, batch_size, weighed)
+    n = weighed.n_classes
     out = _scores.posteriors(options, rows, len(rows.array) * n, show_progress_bar).reshape(-1, n)
     return out[0] if isinstance(prompts, str) else out
 
@@ -292,7 +276,7 @@ def predict(prompts: str | Sequence[str], completions: Sequence[str], model: Any
             prior: Sequence[float] | None = None, end_of_prompt: str = " ", discount_completions: float = 0.0,
             log_marg_probs_completions: Sequence[Sequence[float | None]] | None = None,
             show_progress_bar: bool | None = None, batch_size: int = 2, batch_size_completions: int | None = None, *,
-            aggregate: str | Callable[[npt.NDArray[np.float64]], float] = "mean",
+            aggregate: Aggregate = "mean",
             domain_prompt: str | None = None) -> str | list[str]:
     """The most probable completion after each prompt, the first of equals. Arguments as of :func:`predict_proba`.
 
@@ -307,10 +291,11 @@ def predict(prompts: str | Sequence[str], completions: Sequence[str], model: Any
     >>> predict("the cat", ["sat", "ran away"], model) in ("sat", "ran away")
     True
     """
-    if len(completions) == 1:
+    if _check.length(completions, "completions") == 1:
         raise ValueError("one completion alone is no choice; use predict_proba with normalize=False for its probability")
-    options, rows, _ = _prepare(prompts, completions, model, prior, end_of_prompt, True, discount_completions,
-                                log_marg_probs_completions, batch_size, aggregate, domain_prompt, None)
+    weighed = weighing(completions, prior, True, discount_completions, log_marg_probs_completions, aggregate,
+                       domain_prompt)
+    options, rows = _prepare(prompts, completions, model, end_of_prompt, batch_size, weighed)
     choices = list(completions)
     out = [choices[i] for i in _scores.predictions(options, rows, show_progress_bar)]
     return out[0] if isinstance(prompts, str) else out
