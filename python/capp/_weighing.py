@@ -36,7 +36,9 @@ class Weighing:
             raise ValueError(f"the likelihood of completion {int(np.isnan(found).argmax())} is not a number")
         if self.class_of is None:
             return found
-        return np.bincount(self.class_of.astype(np.intp), found, self.n_classes)
+        sums = np.zeros(self.n_classes)
+        np.add.at(sums, self.class_of, found)
+        return sums
 
     def _likelihood(self, logprobs: Array, completion: str) -> float:
         if callable(self.aggregate):
@@ -60,7 +62,7 @@ def _marginals(value: Any, n: int) -> list[Array]:
     name = "log_marg_probs_completions"
     if _check.length(value, name) != n:
         raise ValueError(f"{name} is of {len(value)} completions, but there are {n}")
-    rows = []
+    rows: list[Array] = []
     for i, row in enumerate(value):
         _check.length(row, f"{name}[{i}]")
         try:

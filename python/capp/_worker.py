@@ -21,7 +21,7 @@ OF_EXAMPLES = ("end_of_prompt", "normalize")  # options where rows bring their o
 ERRORS = ("raise", "null")
 WEIGHING = tuple(inspect.signature(weighing).parameters)[1:]
 # What is the job's own affair, or changes nothing here.
-OURS = {"prompts", "texts", "completions", "model", "show_progress_bar", "batch_size", "batch_size_completions", "_kwargs"}
+OURS = {"prompts", "texts", "completions", "model", "show_progress_bar", "batch_size", "batch_size_completions", "kwargs"}
 
 
 def is_missing(value: Any) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,17 @@ def _takes_capprs_names(function: Callable[..., Any]) -> Callable[..., Any]:
     return named
 
 
+# Options that CAPPr's predict_proba hands on, whole, to its log_probs_conditional and token_logprobs. These take them, so
+# that code may do the same, and have no use for them.
+HANDED_ON = ("prior", "normalize", "discount_completions", "log_marg_probs_completions", "batch_size_completions")
+
+
+def _check_handed_on(function: str, keywords: Mapping[str, Any]) -> None:
+    for name in keywords:
+        if name not in HANDED_ON:
+            raise TypeError(f"{function} takes no keyword {name!r}")
+
+
 def _check_batch(size: int | None) -> None:
     if size is not None and size <= 0:
         raise ValueError("batch_size must be positive")
@@ -77,7 +88,7 @@ def _needs_space(model: Model | CachedModel) -> bool:
 @_takes_capprs_names
 def token_logprobs(texts: str | Sequence[str], model: AnyModel, end_of_prompt: str = " ",
                    show_progress_bar: bool | None = None, add_bos: bool = False, batch_size: int = 16,
-                   **_kwargs: Any) -> list[float | None] | list[list[float | None]]:
+                   **kwargs: Any) -> list[float | None] | list[list[float | None]]:
     """Log-probability of each token of each text, given all before it.
 
     Parameters
@@ -93,6 +104,8 @@ def token_logprobs(texts: str | Sequence[str], model: AnyModel, end_of_prompt: s
         by default from 5 texts on
     add_bos
         whether texts begin with the tokenizer's BOS, where it adds one
+    kwargs
+        options of :func:`predict_proba` in CAPPr, which change nothing here: it takes them too. No others
 
     Returns
     -------
@@ -101,7 +114,7 @@ def token_logprobs(texts: str | Sequence[str], model: AnyModel, end_of_prompt: s
     Raises
     ------
     TypeError
-        for texts without order
+        for texts without order, and unknown keywords
     ValueError
         for empty texts
 
@@ -112,6 +125,7 @@ def token_logprobs(texts: str | Sequence[str], model: AnyModel, end_of_prompt: s
     >>> first is None and all(logprob <= 0 for logprob in rest)
     True
     """
+    _check_handed_on("token_logprobs", kwargs)
     listed = _texts(texts, "texts")
     _check.end_of_prompt(end_of_prompt)
     _check_batch(batch_size)
@@ -127,7 +141,7 @@ def token_logprobs(texts: str | Sequence[str], model: AnyModel, end_of_prompt: s
 def log_probs_conditional(prompts: str | Sequence[str], completions: Sequence[str], model: AnyModel,
                           end_of_prompt: str = " ", show_progress_bar: bool | None = None, batch_size: int = 2,
                           batch_size_completions: int | None = None,
-                          **_kwargs: Any) -> list[list[float]] | list[list[list[float]]]:
+                          **kwargs: Any) -> list[list[float]] | list[list[list[float]]]:
     """Log-probability of each token of each completion, given the prompt and the completion's tokens before it.
 
     Parameters
@@ -142,6 +156,8 @@ def log_probs_conditional(prompts: str | Sequence[str], completions: Sequence[st
         what joins prompt and completion: a space, or nothing
     show_progress_bar
         by default from 5 prompts on
+    kwargs
+        options of :func:`predict_proba` in CAPPr, which change nothing here: it takes them too. No others
 
     Returns
     -------
@@ -154,6 +170,7 @@ def log_probs_conditional(prompts: str | Sequence[str], completions: Sequence[st
     >>> len(rows), len(rows[0])
     (2, 2)
     """
+    _check_handed_on("log_probs_conditional", kwargs)
     _check.nonempty_and_ordered(prompts, "prompts")
     listed_completions = _completions(completions)
     _check.end_of_prompt(end_of_prompt)
@@ -178,8 +195,8 @@ def _examples(examples: Example | Sequence[Example]) -> list[Example]:
 @_takes_capprs_names
 def log_probs_conditional_examples(examples: Example | Sequence[Example], model: AnyModel,
                                    show_progress_bar: bool | None = None, batch_size: int = 2,
-                                   batch_size_completions: int | None = None,
-                                   **_kwargs: Any) -> list[list[float]] | list[list[list[float]]]:
+                                   batch_size_completions: int | None = None
+                                   ) -> list[list[float]] | list[list[list[float]]]:
     """:func:`log_probs_conditional` where each example brings its own completions.
 
     Examples
@@ -368,7 +385,8 @@ def _like(given: AnyModel, cached: CachedModel) -> Any:
 
 
 @_takes_capprs_names
-def cache_model(model: AnyModel, prefixes: str | Sequence[str], logits_all: bool = True) -> Any:
+def cache_model(model: AnyModel, prefixes: str | Sequence[str] = "", logits_all: bool = True, *,
+                prefix: str | None = None) -> Any:
     """A model for which every prompt begins with a prefix and a space.
 
     capp finds what prompts have in common by itself and computes it once: write prefixes into the prompts, if you like.
@@ -379,7 +397,7 @@ def cache_model(model: AnyModel, prefixes: str | Sequence[str], logits_all: bool
     model
         a capp.Model, a path, transformers' (model, tokenizer), or a cached model, whose prefix comes first then
     prefixes
-        one prefix, or one for each prompt of later calls
+        one prefix, or one for each prompt of later calls; `prefix` is another name of it
 
     Returns
     -------
@@ -393,6 +411,7 @@ def cache_model(model: AnyModel, prefixes: str | Sequence[str], logits_all: bool
     >>> bool(abs(short - whole).max() < 1e-4)
     True
     """
+    prefixes = prefixes if prefix is None else prefix
     _check.nonempty_and_ordered(prefixes, "prefixes")
     opened = prefix_of_llama(model) or resolve(model)
     if isinstance(opened, ChatModel):
