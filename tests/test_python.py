@@ -387,6 +387,104 @@ def test_wrong_completions_are_told_at_once(tiny, completions, kind, part):
             function("p", completions, tiny)
 
 
+# ---- Chats -----------------------------------------------------------------------------------------------------------
+
+
+TURNS = "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}"
+
+
+def test_a_chat_keeps_its_date(tiny, monkeypatch):
+    """Wherever it is sent: two processes that score parts of one table must ask the same."""
+    import copy
+    import pickle
+
+    monkeypatch.setattr(time, "time", lambda: 365.5 * 86400)
+    chat = tiny.chat(template="{{ strftime_now('%Y-%m-%d') }}" + TURNS, x={"a": [1]})
+    monkeypatch.undo()
+    assert chat.render("the") == "1971-01-01user: the "
+    assert pickle.loads(pickle.dumps(chat)).render("the") == copy.deepcopy(chat).render("the") == chat.render("the")
+
+
+def test_a_chat_is_not_changed_from_outside(tiny):
+    import pickle
+
+    turn, values = {"role": "user", "content": "a"}, {"x": 1}
+    messages, items = [turn], [values]
+    chat = tiny.chat(template=TURNS + "{{ items[0].x }}", messages=messages, items=items)
+    before = chat.render("b")
+    turn["content"], values["x"] = "c", 2
+    messages.append(turn)
+    assert before == "user: a user: b 1" and chat.render("b") == pickle.loads(pickle.dumps(chat)).render("b") == before
+
+
+@pytest.mark.parametrize("keywords, kind, part", [
+    ({"system": 3}, TypeError, "system must be a string, not int"), ({"system": b"x"}, TypeError, "system.*bytes"),
+    ({"template": 3}, TypeError, "template must be a string"), ({"template_name": 3}, TypeError, "template_name.*int"),
+    ({"template_name": "default\0x"}, ValueError, "template_name must not contain NUL"),
+    ({"messages": "hello"}, TypeError, "messages must be a sequence of turns"),
+    ({"messages": 3}, TypeError, "messages must be a sequence of turns"),
+    ({"messages": {"role": "user", "content": "x"}}, TypeError, "messages must be a sequence of turns.*dict"),
+    ({"messages": ["hello"]}, TypeError, r"messages\[0\].*str"),
+    ({"messages": [{"role": "user"}]}, ValueError, r"messages\[0\] must have a role and a content"),
+    ({"messages": [{"role": "user", "content": "x", "name": "y"}]}, ValueError, "'name'"),
+    ({"messages": [{"role": "user", "content": None}]}, TypeError, r"the content of messages\[0\].*NoneType"),
+    ({"messages": [{"role": 3, "content": "x"}]}, TypeError, r"the role of messages\[0\].*int"),
+    ({"messages": [{"role": "a b", "content": "x"}]}, ValueError, "letters, digits"),
+    ({"system": "\ud800"}, ValueError, "surrogate"), ({"x": {1, 2}}, TypeError, "variables.*set"),
+    ({"x": float("nan")}, ValueError, "variables"), ({"messages": [], "bos_token": "x"}, ValueError, "bos_token"),
+])  # fmt: skip
+def test_wrong_arguments_of_a_chat(tiny, keywords, kind, part):
+    with pytest.raises(kind, match=part):
+        tiny.chat(**{"template": TURNS, **keywords})
+    if "messages" in keywords and "bos_token" not in keywords:
+        chat = tiny.chat(template=TURNS)
+        for function in (chat.render, chat.tokenize):
+            if keywords["messages"] != "hello":
+                with pytest.raises(kind, match=part.replace("messages", "turns")):
+                    function(keywords["messages"])
+
+
+def test_names_with_nul_and_numbers_of_wrong_kinds(tiny, tiny_model):
+    """C would read a name up to its NUL, and open another file."""
+    import capp
+
+    for arguments, keywords, kind, part in [
+            ((tiny_model + "\0x",), {}, ValueError, "NUL"), ((tiny_model,), {"lora": "a\0b"}, ValueError, "NUL"),
+            ((tiny_model,), {"isa": "ref\0x"}, ValueError, "NUL"), ((tiny_model,), {"isa": 3}, TypeError, "isa"),
+            ((3,), {}, TypeError, "int"), ((None,), {}, TypeError, "NoneType"),
+            ((tiny_model,), {"threads": 1.5}, TypeError, "threads.*float"),
+            ((tiny_model,), {"memory": "1G"}, TypeError, "memory.*str"), ((tiny_model,), {"lora": 3}, TypeError, "lora"),
+            ((tiny_model,), {"lora": {"a": "x"}}, TypeError, "weight"),
+            ((tiny_model,), {"lora": [("a", 1, 2)]}, ValueError, "lora")]:
+        with pytest.raises(kind, match=part):
+            capp.Model(*arguments, **keywords)
+    for ids, kind in (([1.5], TypeError), ("12", TypeError), (["1"], TypeError), ([[1]], TypeError), (3, TypeError),
+                      ([-1], ValueError), ([2**31], ValueError), ([2**40], ValueError), ([10**9], ValueError)):
+        with pytest.raises(kind):
+            tiny.detokenize(ids)
+    assert tiny.detokenize([]) == "" and tiny.detokenize(np.array(tiny.tokenize("the cat"), np.uint16)) == "the cat"
+    for arguments, kind, part in (((3,), TypeError, "prompts"), (([],), ValueError, "prompts"),
+                                  ((["a", 3],), TypeError, r"prompts\[1\]"), (("a", "3"), TypeError, "max_tokens"),
+                                  ((b"a",), TypeError, "bytes|string")):
+        with pytest.raises(kind, match=part):
+            tiny.generate(*arguments)
+    with pytest.raises(TypeError, match="string"):
+        tiny.generate("a", stop=[3])
+    with pytest.raises(TypeError, match="string"):
+        tiny.tokenize(3)
+
+
+def test_a_cached_model_does_not_forget_its_prefix(tiny):
+    from capp.classify import cache_model
+
+    cached = cache_model(tiny, "the cat")
+    with pytest.raises(TypeError, match="generation takes no cached prefix"):
+        cached.generate("sat")
+    with pytest.raises(TypeError, match="a prefix cannot stand before a chat"):
+        cached.chat(template=TURNS)
+    assert cached.tokenize("sat") == tiny.tokenize("sat") and cache_model(tiny, prefix="the cat")
+
+
 # ---- Threads, interruption, memory -----------------------------------------------------------------------------------
 
 

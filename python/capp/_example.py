@@ -52,11 +52,8 @@ class Example:
     normalize: bool = True
 
     def __post_init__(self) -> None:
-        if not isinstance(self.prompt, str):
-            raise TypeError(f"prompt must be a string, not {type(self.prompt).__name__}")
-        _check.nonempty(self.prompt, "prompt")
-        _check.completions(self.completions)
-        object.__setattr__(self, "completions", tuple(self.completions))
+        _check.string(self.prompt, "prompt")
+        object.__setattr__(self, "completions", tuple(_check.completions(self.completions)))
         _check.end_of_prompt(self.end_of_prompt)
         prior = _check.prior(self.prior, len(self.completions))
         if prior is not None:

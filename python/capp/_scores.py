@@ -158,7 +158,7 @@ def text_logprobs(options: Options, texts: Sequence[str], bos: bool, show: bool 
         r = result.contents
         out.append([None, *_abi.copy_of(r.logprobs, r.n, np.float32)[1:].tolist()])
 
-    flags = _TOKENIZE_BOS * bos | _TOKENIZE_SPECIAL * options.raw.parse_special
+    flags = _TOKENIZE_BOS * bool(bos) | _TOKENIZE_SPECIAL * options.raw.parse_special
     with Progress(len(texts), show, "log-probs", options.callbacks) as progress:
         options.raw.progress = progress.function
         run(options.model, lib.capp_token_logprobs,

@@ -48,16 +48,6 @@ class Weighing:
         return math.exp(logprobs.sum() / (len(completion.encode()) if self.aggregate == "bytes" else 1))
 
 
-def _number(value: Any, name: str) -> float:
-    try:
-        found = float("" if isinstance(value, str) else value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, not {type(value).__name__}") from None
-    if not math.isfinite(found):
-        raise ValueError(f"{name} must be a number, not {found}")
-    return found
-
-
 def _marginals(value: Any, n: int) -> list[Array]:
     name = "log_marg_probs_completions"
     if _check.length(value, name) != n:
@@ -95,16 +85,14 @@ def weighing(completions: Any, prior: Any = None, normalize: Any = True, discoun
     classes, n_classes = (None, n) if class_of is None or not n else _classes(class_of, n)
     prior = _check.prior(prior, n_classes)
     _check.normalize(normalize, range(n_classes))
-    discount = 0.0 if discount_completions is None else _number(discount_completions, "discount_completions")
+    discount = 0.0 if discount_completions is None else _check.number(discount_completions, "discount_completions")
     if not discount and log_marg_probs_completions is not None:
         raise TypeError("log_marg_probs_completions is given, but without discount_completions it would not be used")
     marginals = None if log_marg_probs_completions is None else _marginals(log_marg_probs_completions, n)
     if not callable(aggregate) and not (isinstance(aggregate, str) and aggregate in AGGREGATES):
         raise ValueError(f"aggregate must be one of {', '.join(AGGREGATES)}, or a function, not {aggregate!r}")
     if domain_prompt is not None:
-        if not isinstance(domain_prompt, str):
-            raise TypeError(f"domain_prompt must be a string, not {type(domain_prompt).__name__}")
-        _check.nonempty(domain_prompt, "domain_prompt")
+        _check.string(domain_prompt, "domain_prompt")
         if not discount:
             raise ValueError("domain_prompt is given, but without discount_completions it would not be used")
         if marginals is not None:

@@ -81,7 +81,7 @@ class Job:
             _check.end_of_prompt(options["end_of_prompt"])
 
     def _checked(self, completions: Sequence[str]) -> list[str]:
-        listed = classify._completions(completions)
+        listed = _check.completions(completions)
         given = {name: self.options[name] for name in WEIGHING if name in self.options}
         n = weighing(listed, **{"normalize": self.function == "predict_proba", **given}).n_classes
         self.width = n if self.function == "predict_proba" else None

@@ -62,23 +62,6 @@ def _check_batch(size: int | None) -> None:
         raise ValueError("batch_size must be positive")
 
 
-def _texts(texts: str | Sequence[str], name: str) -> list[str]:
-    """As a list of strings."""
-    _check.texts(texts, name)
-    listed = [texts] if isinstance(texts, str) else list(texts)
-    for i, text in enumerate(listed):
-        if not isinstance(text, str):
-            raise TypeError(f"{name}[{i}] must be a string, not {type(text).__name__}")
-        if not text:
-            raise ValueError(f"{name}[{i}] must not be empty")
-    return listed
-
-
-def _completions(completions: Sequence[str]) -> list[str]:
-    _check.completions(completions)
-    return _texts(list(completions), "completions")
-
-
 def _needs_space(model: Model | CachedModel) -> bool:
     """Whether the tokenizer wants a space before what follows a prompt: not where it puts one there by itself."""
     split = model.tokenize("a") + model.tokenize("b")
@@ -126,7 +109,7 @@ def token_logprobs(texts: str | Sequence[str], model: AnyModel, end_of_prompt: s
     True
     """
     _check_handed_on("token_logprobs", kwargs)
-    listed = _texts(texts, "texts")
+    listed = _check.texts(texts, "texts")
     _check.end_of_prompt(end_of_prompt)
     _check_batch(batch_size)
     opened = resolve(model)
@@ -172,10 +155,10 @@ def log_probs_conditional(prompts: str | Sequence[str], completions: Sequence[st
     """
     _check_handed_on("log_probs_conditional", kwargs)
     _check.nonempty_and_ordered(prompts, "prompts")
-    listed_completions = _completions(completions)
+    listed_completions = _check.completions(completions)
     _check.end_of_prompt(end_of_prompt)
     _check_batch(batch_size)
-    listed = _texts(prompts, "prompts")
+    listed = _check.texts(prompts, "prompts")
     options = _scores.Options(resolve(model), len(listed), batch_size)
     rows = _scores.Examples.of_prompts(listed, listed_completions, end_of_prompt, None, False)
     out = _scores.logprobs(options, rows, show_progress_bar)
@@ -218,10 +201,10 @@ def _prepare(prompts: Any, completions: Any, model: AnyModel, end_of_prompt: str
              weighed: Weighing) -> tuple[_scores.Options, _scores.Examples]:
     """Checked arguments as what the library takes: options and rows."""
     _check.nonempty_and_ordered(prompts, "prompts")
-    listed_completions = _completions(completions)
+    listed_completions = _check.completions(completions)
     _check.end_of_prompt(end_of_prompt)
     _check_batch(batch_size)
-    listed = _texts(prompts, "prompts")
+    listed = _check.texts(prompts, "prompts")
     options = _scores.Options(resolve(model), len(listed), batch_size)
     options.score(weighed)
     return options, _scores.Examples.of_prompts(listed, listed_completions, end_of_prompt, weighed.prior, weighed.normalize)
@@ -416,7 +399,7 @@ def cache_model(model: AnyModel, prefixes: str | Sequence[str] = "", logits_all:
     opened = prefix_of_llama(model) or resolve(model)
     if isinstance(opened, ChatModel):
         raise TypeError("a prefix cannot stand before a chat; give Model.chat the system's turn or the messages to begin with")
-    made = CachedModel(opened, _texts(prefixes, "prefixes"))
+    made = CachedModel(opened, _check.texts(prefixes, "prefixes"))
     set_prefix_of_llama(model, made)
     return _like(model, made)
 

@@ -28,7 +28,7 @@ from capp._aggregate import agg_log_probs, posterior_prob
 from capp._call import Callbacks, Progress
 from capp._example import Example
 from capp._weighing import Aggregate, Weighing, weighing
-from capp.classify import _check_batch, _check_handed_on, _completions, _examples, _texts
+from capp.classify import _check_batch, _check_handed_on, _examples
 from capp.errors import CacheClearedError, CappError
 
 __all__ = ["RemoteError", "RemoteModel", "agg_log_probs", "cache", "cache_model", "log_probs_conditional",
@@ -67,7 +67,7 @@ class RemoteModel:
 
     def after(self, prefixes: str | Sequence[str]) -> RemoteModel:
         """The same model, where every text follows a prefix and a space: one prefix, or one for each text of a call."""
-        given = _texts(prefixes, "prefixes")
+        given = _check.texts(prefixes, "prefixes")
         before = self._open_prefixes() or ("",)
         n = max(len(before), len(given))
         if len(before) not in (1, n) or len(given) not in (1, n):
@@ -178,7 +178,7 @@ def token_logprobs(texts: str | Sequence[str], model: AnyModel, client: openai.O
                    **kwargs: Any) -> list[float | None] | list[list[float | None]]:
     """See :func:`capp.classify.token_logprobs`. Whether a BOS comes first is the server's choice."""
     _check_handed_on("token_logprobs", kwargs)
-    listed = _texts(texts, "texts")
+    listed = _check.texts(texts, "texts")
     _check.end_of_prompt(end_of_prompt)
     _check_batch(batch_size)
     remote = _remote(model, client, ask_if_ok, api_key)
@@ -196,10 +196,10 @@ def log_probs_conditional(prompts: str | Sequence[str], completions: Sequence[st
     """See :func:`capp.classify.log_probs_conditional`."""
     _check_handed_on("log_probs_conditional", kwargs)
     _check.nonempty_and_ordered(prompts, "prompts")
-    choices = _completions(completions)
+    choices = _check.completions(completions)
     _check.end_of_prompt(end_of_prompt)
     _check_batch(batch_size)
-    listed = _texts(prompts, "prompts")
+    listed = _check.texts(prompts, "prompts")
     out = _conditional(_remote(model, client, ask_if_ok, api_key), listed, [choices] * len(listed),
                        [end_of_prompt] * len(listed), batch_size, show_progress_bar)
     return out[0] if isinstance(prompts, str) else out
