@@ -508,30 +508,40 @@ def test_eight_threads_on_one_model(tiny):
 
 
 INTERRUPTED = """
-import os, signal, sys, threading, time
+import os, random, signal, sys, threading, time
 from capp import Model
 from capp.classify import predict, predict_proba
-model = Model(sys.argv[1], precision="f32")
+model = Model(sys.argv[1], precision=sys.argv[2], threads=2)
 predict("warm", ["up", "down"], model)
-sent = []
+short, long = [f"number {i} " * 40 for i in range(20000)], [f"number {i} " * 700 for i in range(100)]
+rng, sent, n_cores = random.Random(sys.argv[2]), [], min(2, len(os.sched_getaffinity(0)))
 def send():
-    sent.append(time.monotonic())
+    sent[:] = time.monotonic(), time.process_time()
     os.kill(os.getpid(), signal.SIGINT)
-threading.Timer(1, send).start()
-try:
-    predict_proba([f"number {i} " * 40 for i in range(20000)], ["a", "b"], model, show_progress_bar=False)
-except KeyboardInterrupt:
-    print(time.monotonic() - sent[0])
+for i in range(4):
+    threading.Timer(rng.uniform(0.3, 1), send).start()
+    begun = time.monotonic(), time.process_time()
+    try:
+        predict_proba(long if i % 2 else short, ["a", "b"], model, show_progress_bar=False)
+    except KeyboardInterrupt:
+        seconds = time.monotonic() - sent[0]
+        print(seconds, (sent[1] - begun[1]) / (sent[0] - begun[0]) / n_cores)
 print(predict("still", ["here", "gone"], model) in ("here", "gone"))
 """
 
 
-def test_ctrl_c_stops_soon_and_the_model_goes_on(smollm2):
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED, smollm2], env=package_env(), capture_output=True,
+@pytest.mark.parametrize("precision", ["auto", "f32"])
+def test_ctrl_c_stops_within_a_second_and_the_model_goes_on(smollm2, precision):
+    """In the middle of a wave, which takes longer. Others' work on this machine is none of ours: where the call got but a
+    share of the processors before the signal, it may take as much longer after it."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, smollm2, precision], env=package_env(), capture_output=True,
                           text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    seconds, alive = done.stdout.split()
-    assert float(seconds) < 5 and alive == "True"  # one second on a machine that does nothing else
+    *tries, alive = done.stdout.splitlines()
+    assert len(tries) == 4 and alive == "True"
+    for line in tries:
+        seconds, share = map(float, line.split())
+        assert seconds * min(share, 1) < 1, (seconds, share)
 
 
 MEMORY = """
