@@ -45,7 +45,9 @@ class Bench:
             return json.load(file)["data"]
 
     def model(self, name):
-        """Path of NAME.gguf, from the peers' models or capp's own."""
+        """Path of NAME.gguf, from the peers' models or capp's own; a folder is its own path."""
+        if isinstance(name, os.PathLike):
+            return str(name)
         for folder in (f"{self.peers}/models", self.models):
             if os.path.exists(f"{folder}/{name}.gguf"):
                 return f"{folder}/{name}.gguf"

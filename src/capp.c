@@ -2,6 +2,8 @@
  * generation in generate.c.
  */
 #define _GNU_SOURCE
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,15 +116,15 @@ static capp_status open_adapters(capp_adapter ***adapters, const capp_lora *lora
     return st;
 }
 
-/* Packs the weights, adapters added. */
-static capp_status pack_weights(capp_model *model, const capp_kernels *kernels, const capp_model_options *options,
-                                capp_pool *pool, capp_error *err) {
+/* Binds the weights, adapters added. */
+static capp_status bind_weights(capp_model *model, const capp_kernels *kernels, const capp_model_options *options,
+                                capp_packer **packer, capp_error *err) {
     const capp_products *products = model->precision == CAPP_PRECISION_F32 ? kernels->f32 : kernels->bf16;
     capp_adapter **adapters;
     capp_status st = open_adapters(&adapters, options->lora, options->n_lora, err);
     if (st != CAPP_OK) return st;
-    st = capp_weights_open_adapted(&model->weights, &model->source, kernels, products, adapters, options->n_lora, pool,
-                                   err);
+    st = capp_weights_bind(&model->weights, packer, &model->source, kernels, products, adapters, options->n_lora,
+                           model->threads, err);
     free_adapters(adapters, options->n_lora);
     return st;
 }
@@ -130,9 +132,45 @@ static capp_status pack_weights(capp_model *model, const capp_kernels *kernels, 
 /* ---- Opening -------------------------------------------------------------------------------------------------------
  */
 
+static capp_status open_vocabulary(capp_model *model, capp_error *err) {
+    if (model->source.gguf) return capp_vocab_open_gguf(&model->vocab, model->source.gguf, err);
+    return capp_vocab_open_json(&model->vocab, capp_source_path(&model->source), err);
+}
+
+typedef struct packing {
+    capp_packer *packer;
+    capp_pool *pool;
+    atomic_bool stop;
+} packing;
+
+static void *pack(void *user) {
+    packing *p = user;
+    unsigned arithmetic = capp_enter_arithmetic();
+    capp_packer_run(p->packer, p->pool, &p->stop);
+    capp_leave_arithmetic(arithmetic);
+    return NULL;
+}
+
+/* Opens the vocabulary while the weights are packed, which waits for the disk and allocates nothing: all memory comes
+ * from the calling thread. */
+static capp_status pack_and_open_vocabulary(capp_model *model, capp_packer *packer, capp_error *err) {
+    packing p = {.packer = packer};
+    pthread_t thread;
+    capp_status st = capp_pool_open(&p.pool, model->threads, err);
+    if (st != CAPP_OK) return st;
+    bool beside = model->threads > 1 && !pthread_create(&thread, NULL, pack, &p);
+    if ((st = open_vocabulary(model, err)) != CAPP_OK) atomic_store(&p.stop, true);
+    if (beside)
+        pthread_join(thread, NULL);
+    else
+        pack(&p);
+    capp_pool_free(p.pool);
+    return st;
+}
+
 static capp_status open_weights(capp_model *model, const capp_model_options *options, capp_error *err) {
     const capp_kernels *kernels;
-    capp_pool *pool = NULL;
+    capp_packer *packer;
     capp_vocab_info vocab;
     capp_status st;
     if ((st = choose_kernels(&kernels, options->isa, err)) != CAPP_OK) return st;
@@ -141,9 +179,9 @@ static capp_status open_weights(capp_model *model, const capp_model_options *opt
                          "precision bf16 needs AVX-512 BF16 or AMX, and instruction set \"%s\" is in use; ask for f32",
                          kernels->name);
     if (model->precision == CAPP_PRECISION_AUTO && !kernels->bf16) model->precision = CAPP_PRECISION_F32;
-    if ((st = capp_pool_open(&pool, model->threads, err)) != CAPP_OK) return st;
-    st = pack_weights(model, kernels, options, pool, err);
-    capp_pool_free(pool);
+    if ((st = bind_weights(model, kernels, options, &packer, err)) != CAPP_OK) return st;
+    st = pack_and_open_vocabulary(model, packer, err);
+    capp_packer_free(packer);
     if (st != CAPP_OK) return st;
     if (model->precision == CAPP_PRECISION_AUTO &&
         (st = capp_weights_twin(&model->exact, model->weights, kernels->f32, err)) != CAPP_OK)
@@ -177,11 +215,6 @@ static capp_status open_tokenizer(capp_model *model, const char *path, const cap
     model->name = copy_string((capp_str){"", 0});
     if (!model->architecture || !model->name) return capp_fail_memory(err, "the model");
     return capp_vocab_open_json(&model->vocab, path, err);
-}
-
-static capp_status open_vocabulary(capp_model *model, capp_error *err) {
-    if (model->source.gguf) return capp_vocab_open_gguf(&model->vocab, model->source.gguf, err);
-    return capp_vocab_open_json(&model->vocab, capp_source_path(&model->source), err);
 }
 
 capp_status capp_model_open(capp_model **out, const char *path, const capp_model_options *options, capp_error *err) {
@@ -223,13 +256,8 @@ capp_status capp_model_open(capp_model **out, const char *path, const capp_model
         goto done;
     }
     if ((st = set_names(model, err)) != CAPP_OK) goto done;
-    if (!options->vocab_only) {
-        capp_hparams hparams;
-        const capp_arch *arch;
-        if ((st = capp_hparams_read(&hparams, &arch, &model->source, err)) != CAPP_OK) goto done;
-    }
-    if ((st = open_vocabulary(model, err)) != CAPP_OK) goto done;
-    if (!options->vocab_only && (st = open_weights(model, options, err)) != CAPP_OK) goto done;
+    st = options->vocab_only ? open_vocabulary(model, err) : open_weights(model, options, err);
+    if (st != CAPP_OK) goto done;
     model->load_seconds = capp_seconds() - start;
 done:
     capp_leave_arithmetic(arithmetic);

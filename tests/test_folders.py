@@ -126,6 +126,43 @@ def test_broken_folders(capp, folder, way):
     assert str(folder) in done.stderr
 
 
+IDLE = {"_model_name_or_path": "a name", "activation_dropout": 0.1, "initializer_cutoff_factor": 2.0, "tokenizer_name": "gpt2",
+        "image_token_id": 7, "unsloth_fixed": True, "some_version": "1.2"}
+
+
+def test_fields_that_change_nothing(build, folder):
+    def scores():
+        return subprocess.run([build / "tests" / "model_tool", folder, "ref"], input="3 4 5 6\n", capture_output=True,
+                              text=True, check=True).stdout
+
+    before = scores()
+    reconfigured(folder, **IDLE)
+    assert scores() == before
+
+
+def test_bloom_as_its_first_files_named_the_width(build, tmp_path):
+    copy = tmp_path / "bloom"
+    shutil.copytree(TINY / "bloom", copy)
+    config = json.loads((copy / "config.json").read_text())
+    reconfigured(copy, n_embed=config["hidden_size"], hidden_size=None)
+    run = json.loads((TINY / "bloom" / "reference.json").read_text())["runs"][0]
+    done = subprocess.run([build / "tests" / "model_tool", copy, "ref"], input=" ".join(map(str, run["ids"])) + "\n",
+                          capture_output=True, text=True, check=True)
+    assert np.allclose([float(number) for number in done.stdout.split()], run["logprobs"], atol=1e-3)
+
+
+@pytest.mark.parametrize("key, value", [("swiglu_limit", 6.5), ("swiglu_alpha", 1.5)])
+def test_gptoss_gates_are_those_that_capp_knows(build, tmp_path, key, value):
+    copy = tmp_path / "gptoss"
+    shutil.copytree(TINY / "gptoss", copy)
+    tool = [build / "tests" / "model_tool", copy, "ref"]
+    reconfigured(copy, swiglu_limit=7.0, swiglu_alpha=1.702)
+    subprocess.run(tool, input="3 4 5\n", capture_output=True, text=True, check=True)
+    reconfigured(copy, **{key: value})
+    done = subprocess.run(tool, input="3 4 5\n", capture_output=True, text=True)
+    assert done.returncode == 2 and f'"{key}" is not' in done.stderr, done.stderr
+
+
 def test_the_tokenizer_alone(capp, folder):
     for name in ("config.json", "model.safetensors"):
         (folder / name).unlink()

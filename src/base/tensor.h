@@ -74,7 +74,8 @@ typedef struct capp_type_info {
 /* Facts of type number n; .name is NULL for a number that is none. */
 capp_type_info capp_type_get(uint32_t n);
 
-/* A tensor of a file, whatever the format. Everything is borrowed from the file. */
+/* A tensor of a file, whatever the format. Everything is borrowed from the file. What follows data is of tensors
+ * derived from those of files alone. */
 typedef struct capp_tensor {
     capp_str name;
     uint32_t n_dims;
@@ -82,8 +83,10 @@ typedef struct capp_tensor {
     uint32_t type;    /* a capp_type that capp_type_get knows */
     uint64_t elements;
     uint64_t bytes;
-    const void *data;   /* aligned as the file aligned it */
-    const float *scale; /* the numbers in data are to be multiplied by it; NULL: they are as they are */
+    const void *data;      /* aligned as the file aligned it */
+    const float *scale;    /* the numbers in data are to be multiplied by it; NULL: they are as they are */
+    uint64_t turned;       /* data is [columns][turned], the rows its columns; 0: it is [rows][columns] */
+    const uint32_t *order; /* [rows] row i is row order[i] of data; NULL: they stand in turn */
 } capp_tensor;
 
 #endif

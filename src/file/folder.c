@@ -320,6 +320,10 @@ void capp_folder_free(capp_folder *f) {
     capp_free(f);
 }
 
+void capp_folder_scatter(const capp_folder *f, bool scattered) {
+    for (size_t i = 0; i < f->n_maps; i++) capp_map_scatter(&f->maps[i], scattered);
+}
+
 void capp_folder_release(const capp_folder *f) {
     for (size_t i = 0; i < f->n_maps; i++) capp_map_release(&f->maps[i]);
 }

@@ -30,6 +30,8 @@ bool capp_is_folder(const char *path);
 /* Whether path is a folder with an adapter_config.json and no config.json. */
 bool capp_is_adapter_folder(const char *path);
 
+void capp_folder_scatter(const capp_folder *f, bool scattered); /* as capp_gguf_scatter */
+
 /* As capp_gguf_release. */
 void capp_folder_release(const capp_folder *f);
 

@@ -263,6 +263,10 @@ void capp_gguf_free(capp_gguf *g) {
     capp_free(g);
 }
 
+void capp_gguf_scatter(const capp_gguf *g, bool scattered) {
+    for (size_t i = 0; i < g->n_maps; i++) capp_map_scatter(&g->maps[i], scattered);
+}
+
 void capp_gguf_release(const capp_gguf *g) {
     for (size_t i = 0; i < g->n_maps; i++) capp_map_release(&g->maps[i]);
 }

@@ -58,6 +58,9 @@ capp_status capp_gguf_parse(capp_gguf **g, const void *data, size_t size, const 
 /* g may be NULL. */
 void capp_gguf_free(capp_gguf *g);
 
+/* As capp_map_scatter, for all parts. */
+void capp_gguf_scatter(const capp_gguf *g, bool scattered);
+
 /* Gives the mapped pages back to the system; what is still read comes again from the file. After the tensors are
  * packed, so that a model does not count twice in the process's memory. */
 void capp_gguf_release(const capp_gguf *g);

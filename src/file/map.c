@@ -51,6 +51,17 @@ void capp_map_release(const capp_map *map) {
     if (map->data) (void)madvise((void *)(uintptr_t)map->data, map->size, MADV_DONTNEED);
 }
 
+void capp_map_scatter(const capp_map *map, bool scattered) {
+    if (map->data) (void)madvise((void *)(uintptr_t)map->data, map->size, scattered ? MADV_RANDOM : MADV_NORMAL);
+}
+
+/* In pieces: the system takes no more of a request than one of its transfers holds. */
+void capp_map_prefetch(const void *data, size_t bytes) {
+    enum { PAGE = 4096, PIECE = 1 << 20 };
+    uintptr_t at = (uintptr_t)data / PAGE * PAGE, end = (uintptr_t)data + bytes;
+    for (; at < end; at += PIECE) (void)madvise((void *)at, end - at < PIECE ? end - at : PIECE, MADV_WILLNEED);
+}
+
 void capp_map_close(capp_map *map) {
     if (map->data) munmap((void *)(uintptr_t)map->data, map->size);
     *map = (capp_map){NULL, 0};

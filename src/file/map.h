@@ -16,6 +16,12 @@ capp_status capp_map_open(capp_map *map, const char *path, capp_error *err);
 /* Gives the pages back to the system, which reads them again from the file where they are wanted. */
 void capp_map_release(const capp_map *map);
 
+/* Whether what is read next is a little here and there: the system then reads no more than that. */
+void capp_map_scatter(const capp_map *map, bool scattered);
+
+/* Asks the system to begin to read bytes of a mapping that will be wanted soon. A hint: it does not wait. */
+void capp_map_prefetch(const void *data, size_t bytes);
+
 /* Unmaps; *map is {NULL, 0} after. */
 void capp_map_close(capp_map *map);
 

@@ -19,6 +19,13 @@ void capp_source_close(capp_source *s) {
     *s = (capp_source){NULL, NULL};
 }
 
+void capp_source_scatter(const capp_source *s, bool scattered) {
+    if (s->gguf)
+        capp_gguf_scatter(s->gguf, scattered);
+    else
+        capp_folder_scatter(s->folder, scattered);
+}
+
 void capp_source_release(const capp_source *s) {
     if (s->gguf)
         capp_gguf_release(s->gguf);

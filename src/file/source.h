@@ -17,7 +17,8 @@ capp_status capp_source_open(capp_source *s, const char *path, capp_error *err);
 /* The same for a LoRA adapter: PEFT's folder, or a GGUF file, of which nothing but its form is checked. */
 capp_status capp_source_open_adapter(capp_source *s, const char *path, capp_error *err);
 void capp_source_close(capp_source *s);
-void capp_source_release(const capp_source *s); /* as capp_gguf_release */
+void capp_source_scatter(const capp_source *s, bool scattered); /* as capp_gguf_scatter */
+void capp_source_release(const capp_source *s);                 /* as capp_gguf_release */
 
 /* Whether a source, opened as a model or as an adapter, is a LoRA adapter by what it says: general.type = adapter, or
  * a peft_type. */

@@ -83,6 +83,8 @@ const capp_arch capp_arch_cohere2 = {
     .prefix = "model.",
 };
 
+static const capp_rule gptoss_rules[] = {{"swiglu_alpha", "1.702"}, {"swiglu_limit", "7"}, {NULL, NULL}};
+
 const capp_arch capp_arch_gptoss = {
     .name = "gpt-oss",
     .gguf = "gpt-oss",
@@ -106,4 +108,5 @@ const capp_arch capp_arch_gptoss = {
               [CAPP_PART_EXPERT_DOWN] = "model.layers.%u.mlp.experts.down_proj"},
     .gguf_names = {[CAPP_PART_FEED_NORM] = "blk.%u.post_attention_norm"},
     .prefix = "model.",
+    .rules = gptoss_rules,
 };

@@ -74,11 +74,11 @@ capp_derived *capp_derive(binder *b, const capp_tensor *t, uint64_t k, uint64_t 
  * short. */
 const capp_tensor *capp_derive_slice(binder *b, const capp_tensor *t, uint64_t first, uint64_t n);
 
-/* Row i of the result is row order(user, i) of t. */
+/* Row i of the result is row order(user, i) of t, read where it stands. t has no order yet. */
 typedef uint64_t (*capp_order_fn)(const void *user, uint64_t i);
 const capp_tensor *capp_derive_rows(binder *b, const capp_tensor *t, uint64_t n, capp_order_fn order, const void *user);
 
-/* t [rows][columns] of whole elements to [columns][rows]. */
+/* A matrix t [rows][columns] of whole elements as [columns][rows], read where it stands. */
 const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t);
 
 /* n rows of k elements of MXFP4, as GGUF has them, from row `first` on of folders' two tensors: blocks of 16 bytes with

@@ -2,6 +2,7 @@
  * file says nothing, what transformers takes for it counts. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "model/arch.h"
@@ -16,24 +17,24 @@ typedef struct reader {
 
 /* Fields that change nothing here: how the model was trained, how it is to be run, what transformers made of it. */
 static const char idle[] =
-    " _attn_implementation_autoset _commit_hash _name_or_path apply_query_key_layer_scaling architectures "
-    "attention_dropout attention_softmax_in_fp32 attn_pdrop auto_map bad_words_ids begin_suppress_tokens "
-    "bias_dropout_fusion bos_token_id cache_implementation chunk_size_feed_forward classifier_dropout "
-    "cross_attention_hidden_size decoder_start_token_id diversity_penalty do_sample dropout dtype early_stopping "
-    "emb_pdrop embd_pdrop embedding_dropout embedding_fraction encoder_no_repeat_ngram_size eos_token_id "
-    "eos_token_ids experts_per_token exponential_decay_length_penalty finetuning_task forced_bos_token_id "
-    "forced_eos_token_id gradient_checkpointing hidden_dropout hidden_dropout_prob id2label init_config init_device "
-    "init_std initial_context_length initializer_range is_decoder is_encoder_decoder is_llama_config label2id "
+    " apply_query_key_layer_scaling architectures attention_softmax_in_fp32 auto_map bad_words_ids "
+    "begin_suppress_tokens bias_dropout_fusion cache_implementation chunk_size_feed_forward "
+    "cross_attention_hidden_size diversity_penalty do_sample dtype early_stopping embedding_fraction "
+    "encoder_no_repeat_ngram_size experts_per_token exponential_decay_length_penalty finetuning_task "
+    "gradient_checkpointing id2label initial_context_length is_decoder is_encoder_decoder is_llama_config label2id "
     "layerdrop learned_pos_emb length_penalty masked_softmax_fusion max_length max_window_layers min_length "
-    "model_type n_ctx n_embed name no_repeat_ngram_size norm_type num_beam_groups num_beams num_return_sequences "
-    "offset_alibi output_attentions output_hidden_states output_router_logits output_scores pad_token_id prefix "
-    "pretraining_tp problem_type pruned_heads quantization remove_invalid_values reorder_and_upcast_attn "
-    "repetition_penalty resid_pdrop residual_dropout return_dict return_dict_in_generate rope_interleaved "
-    "router_aux_loss_coef router_jitter_noise sep_token_id skip_bias_add skip_bias_add_qkv slow_but_exact "
-    "summary_activation summary_first_dropout summary_proj_to_labels summary_type summary_use_proj suppress_tokens "
-    "swiglu_limit task_specific_params temperature tf_legacy_loss tie_encoder_decoder tokenizer_class top_k top_p "
-    "torch_dtype torchscript transformers.js_config transformers_version transformers_weights typical_p "
-    "unk_token_id unsloth_fixed unsloth_version use_bfloat16 use_cache verbose vocab_size ";
+    "model_type n_ctx name no_repeat_ngram_size norm_type num_beam_groups num_beams num_return_sequences offset_alibi "
+    "output_attentions output_hidden_states output_router_logits output_scores prefix pretraining_tp problem_type "
+    "pruned_heads quantization remove_invalid_values reorder_and_upcast_attn repetition_penalty return_dict "
+    "return_dict_in_generate rope_interleaved router_aux_loss_coef router_jitter_noise skip_bias_add "
+    "skip_bias_add_qkv slow_but_exact suppress_tokens task_specific_params temperature tf_legacy_loss "
+    "tie_encoder_decoder top_k top_p torch_dtype torchscript transformers.js_config transformers_weights typical_p "
+    "use_bfloat16 use_cache verbose vocab_size ";
+
+/* And whole kinds of them: "^" stands for the beginning of a name, "$" for its end. A leading "_" is transformers' own
+ * mark of what is private to it; a family's rules come first. */
+static const char *const idle_kinds[] = {"^_",      "^init", "^summary_",  "^tokenizer_", "^unsloth_",
+                                         "dropout", "pdrop", "_token_id$", "_token_ids$", "_version$"};
 
 /* Fields that are read, here or through a row's keys. */
 static const char used[] =
@@ -41,7 +42,8 @@ static const char used[] =
     "attention_multiplier attn_config attn_logit_softcapping bias clip_qkv d_model embedding_multiplier enable_bias "
     "expansion_ratio ffn_dim ffn_hidden_size final_logit_softcapping head_dim hidden_act hidden_activation "
     "hidden_size intermediate_size layer_norm_eps layer_norm_epsilon layer_types logit_scale logits_scaling "
-    "max_position_embeddings max_seq_len mlp_bias moe_intermediate_size multi_query n_embd n_head n_head_kv n_heads "
+    "max_position_embeddings max_seq_len mlp_bias moe_intermediate_size multi_query n_embd n_embed n_head n_head_kv "
+    "n_heads "
     "n_inner n_layer n_layers n_positions new_decoder_architecture no_rope_layer_interval no_rope_layers "
     "norm_epsilon norm_topk_prob num_attention_heads num_experts num_experts_per_tok num_hidden_layers "
     "num_key_value_heads num_kv_heads num_ln_in_parallel_attn num_local_experts original_max_position_embeddings "
@@ -56,6 +58,14 @@ static bool listed(const char *list, const char *key) {
     for (const char *at = list; n && (at = strstr(at, key)); at += n)
         if (at[-1] == ' ' && at[n] == ' ') return true;
     return false;
+}
+
+/* One of idle_kinds. */
+static bool matches(const char *kind, const char *key) {
+    size_t n = strlen(kind), length = strlen(key);
+    if (*kind == '^') return !strncmp(key, kind + 1, n - 1);
+    if (kind[n - 1] == '$') return length >= n - 1 && !strncmp(key + length - (n - 1), kind, n - 1);
+    return strstr(key, kind);
 }
 
 static capp_status fail_field(const reader *r, capp_status st, const char *key, const char *what) {
@@ -139,6 +149,7 @@ static capp_status refuse_unknown(const reader *r) {
         memcpy(key, raw.data, raw.size < KEY ? raw.size : KEY - 1);
         if (kind == CAPP_JSON_NULL || (capp_json_bool(w.value, &yes) && !yes) || listed(idle, key) || listed(used, key))
             continue;
+        for (size_t i = 0; i < sizeof idle_kinds / sizeof *idle_kinds; i++) ruled |= matches(idle_kinds[i], key);
         for (const capp_rule *rule = r->arch->rules; rule && rule->key; rule++) ruled |= !strcmp(rule->key, key);
         if (ruled) continue;
         return capp_fail(r->err, CAPP_EUNSUPPORTED,
@@ -180,10 +191,10 @@ static capp_status refuse_foreign(const reader *r) {
 
 static bool obeys(capp_json value, const char *only) {
     bool truth;
-    uint32_t n;
+    double number;
     if (!strcmp(only, "[]")) return capp_json_kind_of(value) == CAPP_JSON_ARRAY && !capp_json_count(value);
     if (capp_json_bool(value, &truth)) return !strcmp(only, truth ? "true" : "false");
-    if (capp_json_u32(value, UINT32_MAX, &n)) return n == 1 && !strcmp(only, "1");
+    if (capp_json_f64(value, &number)) return number == strtod(only, NULL);
     return capp_json_is(value, only);
 }
 
@@ -241,7 +252,7 @@ static capp_status read_sizes(const reader *r, capp_hparams *h) {
     if ((st = count(r, "max_position_embeddings|n_positions|max_seq_len|seq_length", learned ? 0 : 2048, MOST_CONTEXT,
                     &h->context)) != CAPP_OK)
         return st;
-    if ((st = count(r, "hidden_size|n_embd|d_model", 0, MOST_WIDTH, &h->width)) != CAPP_OK) return st;
+    if ((st = count(r, "hidden_size|n_embd|d_model|n_embed", 0, MOST_WIDTH, &h->width)) != CAPP_OK) return st;
     if ((st = count(r, "num_hidden_layers|n_layer|n_layers", 0, CAPP_MOST_LAYERS, &h->layers)) != CAPP_OK) return st;
     if ((st = count(r, "num_attention_heads|n_head|n_heads", 0, MOST_HEADS, &h->heads)) != CAPP_OK) return st;
     if ((st = read_kv_heads(r, h)) != CAPP_OK) return st;

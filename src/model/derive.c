@@ -39,26 +39,30 @@ const capp_tensor *capp_derive_scaled(binder *b, const capp_tensor *t, const voi
     d->tensor.scale = (const float *)(const void *)d->bytes;
     d->tensor.bytes = t->bytes;
     d->tensor.data = t->data;
+    d->tensor.turned = t->turned;
+    d->tensor.order = t->order;
     return &d->tensor;
 }
 
 const capp_tensor *capp_derive_rows(binder *b, const capp_tensor *t, uint64_t n, capp_order_fn order,
                                     const void *user) {
-    size_t row = (size_t)(t->bytes / rows_of(t));
-    capp_derived *d = capp_derive(b, t, t->dims[0], n, row * n);
+    capp_derived *d = capp_derive(b, t, t->dims[0], n, n * sizeof(uint32_t));
     if (!d) return NULL;
-    for (uint64_t i = 0; i < n; i++) memcpy(d->bytes + i * row, (const char *)t->data + order(user, i) * row, row);
+    uint32_t *rows = (uint32_t *)(void *)d->bytes;
+    for (uint64_t i = 0; i < n; i++) rows[i] = (uint32_t)order(user, i);
+    d->tensor.bytes = t->bytes / rows_of(t) * n;
+    d->tensor.data = t->data;
+    d->tensor.turned = t->turned;
+    d->tensor.order = rows;
     return &d->tensor;
 }
 
 const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t) {
-    uint64_t k = t->dims[0], n = t->dims[1];
-    size_t size = (size_t)(t->bytes / t->elements);
-    capp_derived *d = capp_derive(b, t, n, k, t->bytes);
+    capp_derived *d = capp_derive(b, t, t->dims[1], t->dims[0], 0);
     if (!d) return NULL;
-    const char *from = t->data;
-    for (uint64_t i = 0; i < n; i++)
-        for (uint64_t j = 0; j < k; j++) memcpy(d->bytes + (j * n + i) * size, from + (i * k + j) * size, size);
+    d->tensor.bytes = t->bytes;
+    d->tensor.data = t->data;
+    d->tensor.turned = t->dims[0];
     return &d->tensor;
 }
 

@@ -2,6 +2,8 @@
 #ifndef CAPP_MODEL_MODEL_H
 #define CAPP_MODEL_MODEL_H
 
+#include <stdatomic.h>
+
 #include "base/error.h"
 #include "base/pool.h"
 #include "file/source.h"
@@ -315,6 +317,21 @@ void capp_adapter_free(capp_adapter *adapter);
 capp_status capp_weights_open_adapted(capp_weights **weights, const capp_source *source, const capp_kernels *kernels,
                                       const capp_products *products, capp_adapter *const *adapters, size_t n,
                                       capp_pool *pool, capp_error *err);
+
+/* The two halves of capp_weights_open_adapted: binding, after which all that can fail is done and all memory there, and
+ * packing, which allocates nothing. On success the caller owns *packer too; on failure both are NULL. threads: those of
+ * the pool that will pack. */
+typedef struct capp_packer capp_packer;
+capp_status capp_weights_bind(capp_weights **weights, capp_packer **packer, const capp_source *source,
+                              const capp_kernels *kernels, const capp_products *products, capp_adapter *const *adapters,
+                              size_t n, int threads, capp_error *err);
+
+/* Packs the weights that packer was made for. Ends early, with weights that are good for nothing but to be freed, where
+ * *stop becomes true; stop may be NULL. */
+void capp_packer_run(capp_packer *packer, capp_pool *pool, const atomic_bool *stop);
+
+/* packer may be NULL; the weights stay. */
+void capp_packer_free(capp_packer *packer);
 
 /* Adds the deltas of a list to rows row .. row + n - 1 [n][k] of their matrix. */
 void capp_delta_add(const capp_weights *w, const capp_delta *deltas, size_t row, size_t n, float *rows, size_t k);

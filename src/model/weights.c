@@ -1,21 +1,23 @@
 /* Tensors to packed weights. Binding walks the layers once and notes, for every matrix, the tensors that its rows come
  * from; then all panels of all matrices are one list of tasks: dequantise nr rows into scratch, pack them. */
 #define _GNU_SOURCE
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "base/mem.h"
+#include "file/map.h"
 #include "model/adapter.h"
 #include "model/binder.h"
 
-typedef struct packer {
+struct capp_packer {
     const capp_weights *w;
-    const job *jobs;
-    size_t n_jobs;
-    size_t first;   /* of the tasks */
+    job *jobs;
+    size_t n_jobs, n_tasks;
+    size_t first;   /* of the tasks of a slice */
     float *scratch; /* [workers][scratch_size] */
     size_t scratch_size;
-} packer;
+};
 
 void capp_set_panels(capp_matrix *m, const capp_products *products) {
     m->panels = m->parts * ((m->columns + products->nr - 1) / products->nr);
@@ -31,12 +33,36 @@ static size_t row_floats(const capp_weights *w, const capp_matrix *m) {
     return whole_vectors(w->products->nr * m->k) + whole_vectors(m->extra);
 }
 
+/* Where row i stands in data. */
+static size_t row_at(const capp_tensor *t, size_t i) {
+    return t->order ? t->order[i] : i;
+}
+
+/* As read_rows, of a tensor whose rows are the columns of its data: run by run of neighbours of one column. */
+static void read_turned(const capp_tensor *t, size_t first, size_t n, size_t k, float *rows) {
+    enum { RUN = 64 };
+    float values[RUN];
+    size_t size = (size_t)(t->bytes / t->elements), length;
+    for (size_t column = 0; column < k; column++) {
+        const char *data = (const char *)t->data + column * t->turned * size;
+        for (size_t i = 0; i < n; i += length) {
+            length = t->order ? 1 : n - i < RUN ? n - i : RUN;
+            capp_dequant(t->type)(values, data + row_at(t, first + i) * size, length);
+            for (size_t j = 0; j < length; j++) rows[(i + j) * k + column] = values[j];
+        }
+    }
+}
+
 /* Rows first .. first + n - 1 of k of a tensor. */
 static void read_rows(const capp_tensor *t, size_t first, size_t n, size_t k, float *rows, float *extra) {
+    size_t bytes = (size_t)(t->bytes / t->dims[1]), run = t->order ? 1 : n;
     if (t->type == CAPP_TYPE_QUANTISED)
         capp_quant_rows(rows, t->data, first, n, extra);
+    else if (t->turned)
+        read_turned(t, first, n, k, rows);
     else
-        capp_dequant(t->type)(rows, (const char *)t->data + first * (size_t)(t->bytes / t->dims[1]), n * k);
+        for (size_t i = 0; i < n; i += run)
+            capp_dequant(t->type)(rows + i * k, (const char *)t->data + row_at(t, first + i) * bytes, run * k);
     for (size_t i = 0; t->scale && i < n * k; i++) rows[i] *= *t->scale;
 }
 
@@ -58,7 +84,7 @@ static void pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel
 }
 
 static void pack_task(void *user, size_t task, int worker) {
-    const packer *p = user;
+    const capp_packer *p = user;
     size_t low = 0, high = p->n_jobs;
     task += p->first;
     while (high - low > 1) {
@@ -90,18 +116,43 @@ const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size
     return panels;
 }
 
-/* In slices, after each of which the file's pages are given back: what is resident meanwhile is the packed weights and
- * a slice of the file, not both whole. */
-static void pack_slices(packer *p, const capp_source *s, capp_pool *pool, size_t n_tasks) {
-    enum { SLICES = 16 };
-    for (size_t i = 0; i < SLICES; i++) {
-        p->first = n_tasks * i / SLICES;
-        capp_pool_run(pool, pack_task, p, n_tasks * (i + 1) / SLICES - p->first);
-        capp_source_release(s);
+/* Asks for what tasks first .. end - 1 read: of each source the share that the panels are of the matrix's. */
+static void prefetch(const capp_packer *p, size_t first, size_t end) {
+    for (size_t i = 0; i < p->n_jobs; i++) {
+        const capp_matrix *m = p->jobs[i].matrix;
+        size_t begin = p->jobs[i].first_task, from = first > begin ? first - begin : 0,
+               to = end < begin               ? 0
+                    : end - begin < m->panels ? end - begin
+                                              : m->panels;
+        for (size_t s = 0; from < to && s < m->n_sources; s++) {
+            size_t share = (size_t)m->source[s]->bytes / m->panels + 1;
+            capp_map_prefetch((const char *)m->source[s]->data + from * share, (to - from) * share);
+        }
     }
 }
 
-static capp_status pack_all(binder *b, capp_pool *pool) {
+/* In slices, after each of which the file's pages are given back: what is resident meanwhile is the packed weights and
+ * a slice of the file, not both whole. While a slice is packed the disk reads those ahead. */
+void capp_packer_run(capp_packer *p, capp_pool *pool, const atomic_bool *stop) {
+    enum { SLICES = 16, AHEAD = 2 };
+    prefetch(p, 0, p->n_tasks * AHEAD / SLICES);
+    for (size_t i = 0; i < SLICES && !(stop && atomic_load(stop)); i++) {
+        p->first = p->n_tasks * i / SLICES;
+        prefetch(p, p->n_tasks * (i + AHEAD) / SLICES, p->n_tasks * (i + AHEAD + 1) / SLICES);
+        capp_pool_run(pool, pack_task, p, p->n_tasks * (i + 1) / SLICES - p->first);
+        capp_source_release(p->w->source);
+    }
+}
+
+void capp_packer_free(capp_packer *p) {
+    if (!p) return;
+    capp_aligned_delete(p->scratch);
+    capp_free(p->jobs);
+    capp_free(p);
+}
+
+/* Room for the packed weights of b's jobs, and for packing them. */
+static capp_status make_room(binder *b, capp_packer *p, int threads) {
     capp_weights *w = b->w;
     size_t total = 0, most = 0;
     for (size_t i = 0; i < b->n_jobs; i++) {
@@ -112,14 +163,12 @@ static capp_status pack_all(binder *b, capp_pool *pool) {
                              capp_source_path(b->s));
         if (row_floats(w, m) > most) most = row_floats(w, m);
     }
-    packer p = {w, b->jobs, b->n_jobs, 0, NULL, most};
+    p->scratch_size = most;
     w->block = capp_aligned_new(total, 1);
-    p.scratch = capp_aligned_new((size_t)capp_pool_threads(pool) * p.scratch_size, sizeof *p.scratch);
-    if (!w->block || !p.scratch) {
-        capp_aligned_delete(p.scratch);
+    p->scratch = capp_aligned_new((size_t)threads * most, sizeof *p->scratch);
+    if (!w->block || !p->scratch)
         return capp_fail(b->err, CAPP_ENOMEM, "%s: out of memory for %zu MiB of packed weights", capp_source_path(b->s),
                          total >> 20);
-    }
     w->packed_bytes = total;
     /* Huge pages where the system gives them: a hundred thousand faults fewer. A hint: failing is fine. */
     enum { PAGE = 4096 };
@@ -131,14 +180,25 @@ static capp_status pack_all(binder *b, capp_pool *pool) {
         b->jobs[i].matrix->packed = w->block + at;
         at += b->jobs[i].matrix->panels * b->jobs[i].matrix->panel_bytes;
     }
-    pack_slices(&p, b->s, pool, b->n_tasks);
-    capp_aligned_delete(p.scratch);
     return CAPP_OK;
 }
 
 /* Of all layers. */
 static size_t n_expert_matrices(const capp_weights *w) {
     return (size_t)w->hparams.layers * 2 * w->hparams.experts;
+}
+
+/* Binding reads norms and biases, a few pages each all over the file: the disk is asked for them alone, and at once. */
+static capp_status bind_scattered(binder *b) {
+    enum { SMALL = 1 << 16 };
+    capp_source_scatter(b->s, true);
+    for (size_t i = 0; i < capp_source_n_tensors(b->s); i++) {
+        const capp_tensor *t = capp_source_tensor_at(b->s, i);
+        if (t->bytes <= SMALL) capp_map_prefetch(t->data, (size_t)t->bytes);
+    }
+    capp_status st = capp_bind(b);
+    capp_source_scatter(b->s, false);
+    return st;
 }
 
 capp_status capp_weights_open(capp_weights **out, const capp_source *s, const capp_kernels *kernels,
@@ -149,34 +209,54 @@ capp_status capp_weights_open(capp_weights **out, const capp_source *s, const ca
 capp_status capp_weights_open_adapted(capp_weights **out, const capp_source *s, const capp_kernels *kernels,
                                       const capp_products *products, capp_adapter *const *adapters, size_t n,
                                       capp_pool *pool, capp_error *err) {
-    *out = NULL;
+    capp_packer *packer;
+    capp_status st = capp_weights_bind(out, &packer, s, kernels, products, adapters, n, capp_pool_threads(pool), err);
+    if (st == CAPP_OK) capp_packer_run(packer, pool, NULL);
+    capp_packer_free(packer);
+    return st;
+}
+
+capp_status capp_weights_bind(capp_weights **out, capp_packer **packer, const capp_source *s,
+                              const capp_kernels *kernels, const capp_products *products, capp_adapter *const *adapters,
+                              size_t n, int threads, capp_error *err) {
     capp_status st;
     capp_weights *w = capp_new0(1, sizeof *w);
-    if (!w) return capp_fail_memory(err, "the weights");
+    capp_packer *p = capp_new0(1, sizeof *p);
     binder b = {.w = w, .s = s, .err = err};
+    *out = NULL;
+    *packer = NULL;
+    if (!w || !p) {
+        st = capp_fail_memory(err, "the weights");
+        goto done;
+    }
     w->kernels = kernels;
     w->products = products;
     w->source = s;
     if ((st = capp_hparams_read(&w->hparams, &w->arch, s, err)) != CAPP_OK) goto done;
     w->layers = capp_new0(w->hparams.layers, sizeof *w->layers);
-    b.jobs = capp_new0(capp_bind_jobs(&w->hparams), sizeof *b.jobs);
+    b.jobs = p->jobs = capp_new0(capp_bind_jobs(&w->hparams), sizeof *b.jobs);
     b.bound = capp_new0(capp_source_n_tensors(s), sizeof *b.bound);
     w->expert_matrices = capp_new0(n_expert_matrices(w), sizeof *w->expert_matrices);
     if (!w->layers || !b.jobs || !b.bound || !w->expert_matrices) {
         st = capp_fail_memory(err, "the weights");
         goto done;
     }
-    if ((st = capp_bind(&b)) != CAPP_OK) goto done;
+    if ((st = bind_scattered(&b)) != CAPP_OK) goto done;
     for (size_t i = 0; i < n; i++)
         if ((st = capp_adapter_fit(adapters[i], s, w->arch, &w->hparams, w, err)) != CAPP_OK) goto done;
-    st = pack_all(&b, pool);
+    p->w = w;
+    p->n_jobs = b.n_jobs;
+    p->n_tasks = b.n_tasks;
+    st = make_room(&b, p, threads);
 done:
-    capp_free(b.jobs);
     capp_free(b.bound);
-    if (st == CAPP_OK)
+    if (st == CAPP_OK) {
         *out = w;
-    else
+        *packer = p;
+    } else {
         capp_weights_free(w);
+        capp_packer_free(p);
+    }
     return st;
 }
 
