@@ -260,8 +260,9 @@ CAPP_API capp_status capp_session_open(capp_session **session, const capp_model 
 /* session may be NULL. */
 CAPP_API void capp_session_free(capp_session *session);
 
-/* Makes the call that runs on session, if any, end soon with CAPP_ECANCELLED. From any thread or signal handler. A call
- * that begins later is not affected. */
+/* Makes the call that runs on session, if any, end soon with CAPP_ECANCELLED: in milliseconds, whatever the size of the
+ * model, for a wave is left in its middle. From any thread or signal handler. A call that begins later is not affected.
+ */
 CAPP_API void capp_session_cancel(capp_session *session);
 
 /* Sums over the life of the session. */

@@ -252,6 +252,7 @@ static capp_status fill_round(chooser *c, capp_lane *lane, capp_error *err) {
     c->n_served = c->n_steps = c->round_rows = 0;
     if ((st = capp_tree_next_window(&c->lane->tree, err)) != CAPP_OK) return st;
     for (size_t i = c->delivered; has_room(c); i++) {
+        if (capp_session_cancelled(c->session)) return capp_fail(err, CAPP_ECANCELLED, "cancelled");
         if (i == c->n_rows) {
             if (exact || c->next == c->total || c->row_status != CAPP_OK || i - c->delivered == MOST_ACTIVE) break;
             if ((st = add_row(c, err)) != CAPP_OK) return st;

@@ -454,6 +454,7 @@ static capp_status run_rows(window *w, const capp_str *texts, size_t n, unsigned
         if ((st = capp_tree_next_window(&w->lane->tree, err)) != CAPP_OK) break;
         for (; i < n && has_room(w); i++) {
             size_t ids = w->ids.n, offsets = w->n_offsets;
+            if (capp_session_cancelled(w->session)) return capp_fail(err, CAPP_ECANCELLED, "cancelled");
             if (!capp_grow(&w->items, &w->items_capacity, w->n_items + 1, sizeof *w->items))
                 row_st = capp_fail_memory(&row_error, "the window");
             else

@@ -51,6 +51,7 @@ capp_status capp_session_open(capp_session **out, const capp_model *model, capp_
     unsigned arithmetic = capp_enter_arithmetic();
     capp_status st = capp_pool_open(&s->pool, model->threads, err);
     capp_leave_arithmetic(arithmetic);
+    if (st == CAPP_OK) capp_pool_set_stop(s->pool, &s->cancelled);
     s->fast.w = model->weights;
     s->exact.w = model->exact;
     if (st == CAPP_OK) st = capp_tree_init(&s->fast.tree, err);
@@ -218,7 +219,7 @@ capp_status capp_session_run(capp_session *s, capp_lane *lane, capp_wave_fn fn, 
     count_bytes(s);
     for (size_t i = 0; i < lane->plan.n_waves; i++) {
         const capp_wave *wave = &lane->plan.waves[i];
-        if (atomic_load(&s->cancelled)) st = capp_fail(err, CAPP_ECANCELLED, "cancelled");
+        if (capp_session_cancelled(s)) st = capp_fail(err, CAPP_ECANCELLED, "cancelled");
         if (st == CAPP_OK) st = capp_forward_wave(s->forward, lane->w, lane->base, &lane->tree, &lane->plan, wave, err);
         /* Embeddings are read from the file: its pages would add up to the whole table, beside the budget. */
         capp_source_release(&s->model->source);

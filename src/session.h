@@ -41,17 +41,21 @@ struct capp_session {
     capp_forward *forward; /* NULL before the first window */
     capp_lane fast, exact; /* the model's precision; float32, for decisions that are close */
     capp_stats stats;
-    atomic_bool cancelled;
-    bool nested;         /* a call of several parts is under way: they share its cancellation */
-    size_t node_limit;   /* nodes that a window of several rows may touch */
-    size_t window_nodes; /* nodes of a window that the scratch leaves room for */
-    size_t keep;         /* tokens that the caller asks about again: slots for them, where the budget allows */
-    size_t kept;         /* keep, as the store was made */
+    atomic_bool cancelled; /* stops the pool, too */
+    bool nested;           /* a call of several parts is under way: they share its cancellation */
+    size_t node_limit;     /* nodes that a window of several rows may touch */
+    size_t window_nodes;   /* nodes of a window that the scratch leaves room for */
+    size_t keep;           /* tokens that the caller asks about again: slots for them, where the budget allows */
+    size_t kept;           /* keep, as the store was made */
 };
 
 /* The floating-point environment of a call: round to nearest, denormals kept, no traps; restored at its end. */
 unsigned capp_enter_arithmetic(void);
 void capp_leave_arithmetic(unsigned saved);
+
+static inline bool capp_session_cancelled(const capp_session *session) {
+    return atomic_load_explicit(&session->cancelled, memory_order_relaxed);
+}
 
 /* Whether a row with a path of `longest` tokens, in a window of `nodes` nodes, fits the memory budget: CAPP_EBUDGET
  * with what it needs. */

@@ -332,6 +332,159 @@ def test_a_pair_of_transformers(library, kind, fixtures, tmp_path):
     assert int(n) > 20 and float(worst) < TOLERANCE and same == "True"
 
 
+# ---- Examples --------------------------------------------------------------------------------------------------------
+
+
+def test_examples_are_compared_and_hashed(library):
+    import copy
+    import pickle
+
+    from capp import Example
+
+    made = [Example("p", ["a", "b"], prior=prior) for prior in ([0.25, 0.75], (0.25, 0.75), np.array([0.25, 0.75]))]
+    assert made[0] == made[1] == made[2] and len(set(made)) == 1
+    for same in (copy.copy(made[0]), copy.deepcopy(made[0]), pickle.loads(pickle.dumps(made[0]))):
+        assert same == made[0] and hash(same) == hash(made[0])
+    others = [Example("q", ["a", "b"], [0.25, 0.75]), Example("p", ["a", "c"], [0.25, 0.75]), Example("p", ["a", "b"]),
+              Example("p", ["a", "b"], [0.75, 0.25]), Example("p", ["a", "b"], [0.25, 0.75], ""),
+              Example("p", ["a", "b"], [0.25, 0.75], normalize=False)]
+    assert len({made[0], *others}) == 7 and all(made[0] != other for other in others)
+    assert made[0] != ("p", ("a", "b")) and made[0] is not None
+
+
+def test_an_examples_prior_is_an_array_of_its_own(library):
+    """An array, as CAPPr's is, that nobody changes."""
+    from capp import Example
+
+    given = np.array([0.25, 0.75])
+    example = Example("p", ["a", "b"], given)
+    given[0] = 1
+    assert example.prior.tolist() == [0.25, 0.75] and example.prior.sum() == 1
+    with pytest.raises(ValueError, match="read-only"):
+        example.prior[0] = 1
+
+
+@pytest.mark.parametrize("completions, kind, part", [
+    ("ab", TypeError, "one string"), ([], ValueError, "empty"), ((), ValueError, "empty"), ("", ValueError, "empty"),
+    (None, TypeError, "sequence"), (5, TypeError, "int"), ({"a", "b"}, TypeError, "order"),
+    ((c for c in "ab"), TypeError, "generator"), (["a", 1], TypeError, r"completions\[1\].*int"),
+    ([b"a", b"b"], TypeError, r"completions\[0\].*bytes"), (["a", ""], ValueError, r"\[1\]"),
+    (["a", None], ValueError, r"\[1\]"), (["", ""], ValueError, "all"), (["a", ["b"]], TypeError, "list"),
+    (np.array([["a", "b"], ["c", "d"]]), TypeError, "dimension"), (np.array("ab"), TypeError, "sequence"),
+    (["a", float("nan")], TypeError, "float"), (["a", np.array([1, 2])], TypeError, "ndarray"),
+])  # fmt: skip
+def test_wrong_completions_are_told_at_once(tiny, completions, kind, part):
+    """In kinds of error as CAPPr's. It finds those that are no texts only when it scores: TypeError too."""
+    from capp import Example
+    from capp.classify import log_probs_conditional, predict, predict_proba
+
+    with pytest.raises(kind, match=part):
+        Example("p", completions, normalize=False)
+    if isinstance(completions, type(c for c in "")):
+        return
+    for function in (log_probs_conditional, predict, predict_proba):
+        with pytest.raises(kind, match=part):
+            function("p", completions, tiny)
+
+
+# ---- Chats -----------------------------------------------------------------------------------------------------------
+
+
+TURNS = "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}"
+
+
+def test_a_chat_keeps_its_date(tiny, monkeypatch):
+    """Wherever it is sent: two processes that score parts of one table must ask the same."""
+    import copy
+    import pickle
+
+    monkeypatch.setattr(time, "time", lambda: 365.5 * 86400)
+    chat = tiny.chat(template="{{ strftime_now('%Y-%m-%d') }}" + TURNS, x={"a": [1]})
+    monkeypatch.undo()
+    assert chat.render("the") == "1971-01-01user: the "
+    assert pickle.loads(pickle.dumps(chat)).render("the") == copy.deepcopy(chat).render("the") == chat.render("the")
+
+
+def test_a_chat_is_not_changed_from_outside(tiny):
+    import pickle
+
+    turn, values = {"role": "user", "content": "a"}, {"x": 1}
+    messages, items = [turn], [values]
+    chat = tiny.chat(template=TURNS + "{{ items[0].x }}", messages=messages, items=items)
+    before = chat.render("b")
+    turn["content"], values["x"] = "c", 2
+    messages.append(turn)
+    assert before == "user: a user: b 1" and chat.render("b") == pickle.loads(pickle.dumps(chat)).render("b") == before
+
+
+@pytest.mark.parametrize("keywords, kind, part", [
+    ({"system": 3}, TypeError, "system must be a string, not int"), ({"system": b"x"}, TypeError, "system.*bytes"),
+    ({"template": 3}, TypeError, "template must be a string"), ({"template_name": 3}, TypeError, "template_name.*int"),
+    ({"template_name": "default\0x"}, ValueError, "template_name must not contain NUL"),
+    ({"messages": "hello"}, TypeError, "messages must be a sequence of turns"),
+    ({"messages": 3}, TypeError, "messages must be a sequence of turns"),
+    ({"messages": {"role": "user", "content": "x"}}, TypeError, "messages must be a sequence of turns.*dict"),
+    ({"messages": ["hello"]}, TypeError, r"messages\[0\].*str"),
+    ({"messages": [{"role": "user"}]}, ValueError, r"messages\[0\] must have a role and a content"),
+    ({"messages": [{"role": "user", "content": "x", "name": "y"}]}, ValueError, "'name'"),
+    ({"messages": [{"role": "user", "content": None}]}, TypeError, r"the content of messages\[0\].*NoneType"),
+    ({"messages": [{"role": 3, "content": "x"}]}, TypeError, r"the role of messages\[0\].*int"),
+    ({"messages": [{"role": "a b", "content": "x"}]}, ValueError, "letters, digits"),
+    ({"system": "\ud800"}, ValueError, "surrogate"), ({"x": {1, 2}}, TypeError, "variables.*set"),
+    ({"x": float("nan")}, ValueError, "variables"), ({"messages": [], "bos_token": "x"}, ValueError, "bos_token"),
+])  # fmt: skip
+def test_wrong_arguments_of_a_chat(tiny, keywords, kind, part):
+    with pytest.raises(kind, match=part):
+        tiny.chat(**{"template": TURNS, **keywords})
+    if "messages" in keywords and "bos_token" not in keywords:
+        chat = tiny.chat(template=TURNS)
+        for function in (chat.render, chat.tokenize):
+            if keywords["messages"] != "hello":
+                with pytest.raises(kind, match=part.replace("messages", "turns")):
+                    function(keywords["messages"])
+
+
+def test_names_with_nul_and_numbers_of_wrong_kinds(tiny, tiny_model):
+    """C would read a name up to its NUL, and open another file."""
+    import capp
+
+    for arguments, keywords, kind, part in [
+            ((tiny_model + "\0x",), {}, ValueError, "NUL"), ((tiny_model,), {"lora": "a\0b"}, ValueError, "NUL"),
+            ((tiny_model,), {"isa": "ref\0x"}, ValueError, "NUL"), ((tiny_model,), {"isa": 3}, TypeError, "isa"),
+            ((3,), {}, TypeError, "int"), ((None,), {}, TypeError, "NoneType"),
+            ((tiny_model,), {"threads": 1.5}, TypeError, "threads.*float"),
+            ((tiny_model,), {"memory": "1G"}, TypeError, "memory.*str"), ((tiny_model,), {"lora": 3}, TypeError, "lora"),
+            ((tiny_model,), {"lora": {"a": "x"}}, TypeError, "weight"),
+            ((tiny_model,), {"lora": [("a", 1, 2)]}, ValueError, "lora")]:
+        with pytest.raises(kind, match=part):
+            capp.Model(*arguments, **keywords)
+    for ids, kind in (([1.5], TypeError), ("12", TypeError), (["1"], TypeError), ([[1]], TypeError), (3, TypeError),
+                      ([-1], ValueError), ([2**31], ValueError), ([2**40], ValueError), ([10**9], ValueError)):
+        with pytest.raises(kind):
+            tiny.detokenize(ids)
+    assert tiny.detokenize([]) == "" and tiny.detokenize(np.array(tiny.tokenize("the cat"), np.uint16)) == "the cat"
+    for arguments, kind, part in (((3,), TypeError, "prompts"), (([],), ValueError, "prompts"),
+                                  ((["a", 3],), TypeError, r"prompts\[1\]"), (("a", "3"), TypeError, "max_tokens"),
+                                  ((b"a",), TypeError, "bytes|string")):
+        with pytest.raises(kind, match=part):
+            tiny.generate(*arguments)
+    with pytest.raises(TypeError, match="string"):
+        tiny.generate("a", stop=[3])
+    with pytest.raises(TypeError, match="string"):
+        tiny.tokenize(3)
+
+
+def test_a_cached_model_does_not_forget_its_prefix(tiny):
+    from capp.classify import cache_model
+
+    cached = cache_model(tiny, "the cat")
+    with pytest.raises(TypeError, match="generation takes no cached prefix"):
+        cached.generate("sat")
+    with pytest.raises(TypeError, match="a prefix cannot stand before a chat"):
+        cached.chat(template=TURNS)
+    assert cached.tokenize("sat") == tiny.tokenize("sat") and cache_model(tiny, prefix="the cat")
+
+
 # ---- Threads, interruption, memory -----------------------------------------------------------------------------------
 
 
@@ -355,30 +508,40 @@ def test_eight_threads_on_one_model(tiny):
 
 
 INTERRUPTED = """
-import os, signal, sys, threading, time
+import os, random, signal, sys, threading, time
 from capp import Model
 from capp.classify import predict, predict_proba
-model = Model(sys.argv[1], precision="f32")
+model = Model(sys.argv[1], precision=sys.argv[2], threads=2)
 predict("warm", ["up", "down"], model)
-sent = []
+short, long = [f"number {i} " * 40 for i in range(20000)], [f"number {i} " * 700 for i in range(100)]
+rng, sent, n_cores = random.Random(sys.argv[2]), [], min(2, len(os.sched_getaffinity(0)))
 def send():
-    sent.append(time.monotonic())
+    sent[:] = time.monotonic(), time.process_time()
     os.kill(os.getpid(), signal.SIGINT)
-threading.Timer(1, send).start()
-try:
-    predict_proba([f"number {i} " * 40 for i in range(20000)], ["a", "b"], model, show_progress_bar=False)
-except KeyboardInterrupt:
-    print(time.monotonic() - sent[0])
+for i in range(4):
+    threading.Timer(rng.uniform(0.3, 1), send).start()
+    begun = time.monotonic(), time.process_time()
+    try:
+        predict_proba(long if i % 2 else short, ["a", "b"], model, show_progress_bar=False)
+    except KeyboardInterrupt:
+        seconds = time.monotonic() - sent[0]
+        print(seconds, (sent[1] - begun[1]) / (sent[0] - begun[0]) / n_cores)
 print(predict("still", ["here", "gone"], model) in ("here", "gone"))
 """
 
 
-def test_ctrl_c_stops_soon_and_the_model_goes_on(smollm2):
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED, smollm2], env=package_env(), capture_output=True,
+@pytest.mark.parametrize("precision", ["auto", "f32"])
+def test_ctrl_c_stops_within_a_second_and_the_model_goes_on(smollm2, precision):
+    """In the middle of a wave, which takes longer. Others' work on this machine is none of ours: where the call got but a
+    share of the processors before the signal, it may take as much longer after it."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, smollm2, precision], env=package_env(), capture_output=True,
                           text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    seconds, alive = done.stdout.split()
-    assert float(seconds) < 5 and alive == "True"  # one second on a machine that does nothing else
+    *tries, alive = done.stdout.splitlines()
+    assert len(tries) == 4 and alive == "True"
+    for line in tries:
+        seconds, share = map(float, line.split())
+        assert seconds * min(share, 1) < 1, (seconds, share)
 
 
 MEMORY = """

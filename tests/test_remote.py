@@ -29,6 +29,7 @@ class Handler(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         state = self.server.state
         state["requests"] += 1
+        state["key"] = self.headers["Authorization"]
         if state["failures"]:
             state["failures"] -= 1
             return self.reply(503, {"error": {"message": "busy"}})
@@ -110,6 +111,102 @@ def test_caches(served, model):
     assert np.allclose(mine, local, atol=1e-4)
     with pytest.raises(CacheClearedError):
         remote.predict(PROMPTS, COMPLETIONS, inner)
+
+
+def test_prefixes_one_for_each_prompt(served, model):
+    from capp import classify, remote
+
+    prefixes = ["the way", "on a", "yes no", "he", "in the house"]
+    for outer, inner in ((["in"], prefixes), (prefixes, ["in"]), (prefixes, prefixes[::-1])):
+        mine = remote.cache_model(remote.cache_model(served[1], outer), inner)
+        local = classify.cache_model(classify.cache_model(model, outer), inner)
+        for name, options in (("predict_proba", {}), ("predict_proba", {"discount_completions": 0.5}),
+                              ("predict_proba", {"discount_completions": -1, "domain_prompt": "so"}),
+                              ("log_probs_conditional", {})):
+            found = [getattr(module, name)(PROMPTS, COMPLETIONS, each, **options)
+                     for module, each in ((remote, mine), (classify, local))]
+            assert cappr_cases.agree(*map(cappr_cases.plain, found), 1e-4) is None, name
+        with pytest.raises(ValueError, match="could not broadcast 5 cached prefixes with 2"):
+            remote.predict(PROMPTS[:2], COMPLETIONS, mine)
+    with pytest.raises(ValueError, match="could not broadcast 5 cached prefixes with 2"):
+        remote.cache_model(mine, ["a", "b"])
+    for wrong, kind in ((["a", 1], TypeError), ([], ValueError), ([""], ValueError), ({"a", "b"}, TypeError)):
+        with pytest.raises(kind):
+            remote.cache_model(served[1], wrong)
+
+
+def test_ways_to_weigh(served, model):
+    from capp.classify import token_logprobs
+
+    marginals = token_logprobs(COMPLETIONS, model)
+    for options in ({"aggregate": "sum"}, {"aggregate": "bytes", "prior": [0.1, 0.2, 0.3, 0.4]},
+                    {"aggregate": lambda x: np.exp(x.min())}, {"aggregate": "sum", "domain_prompt": "the way"},
+                    {"log_marg_probs_completions": marginals}, {"class_of": [0, 1, 1, 0], "prior": [0.3, 0.7]},
+                    {"class_of": [0, 0, 0, 0], "normalize": False, "aggregate": "sum"}):
+        if "domain_prompt" in options or "log_marg_probs_completions" in options:
+            options["discount_completions"] = -0.5
+        for prompts in (PROMPTS, PROMPTS[0]):
+            same("predict_proba", served, model, prompts, COMPLETIONS, batch_size_completions=2, **options)
+        if not {"class_of", "normalize"} & set(options):
+            same("predict", served, model, PROMPTS, COMPLETIONS, **options)
+    for wrong, kind in (({"aggregate": "median"}, ValueError), ({"class_of": [0, 1]}, ValueError),
+                        ({"domain_prompt": "a"}, ValueError), ({"discount_completions": "1"}, TypeError)):
+        before = served[0]["requests"]
+        with pytest.raises(kind):
+            same("predict_proba", served, model, PROMPTS, COMPLETIONS, **wrong)
+        assert served[0]["requests"] == before
+
+
+FUNCTIONS = ["token_logprobs", "log_probs_conditional", "log_probs_conditional_examples", "predict_proba",
+             "predict_proba_examples", "predict", "predict_examples"]
+
+
+def test_every_keyword_is_honoured_or_refused(served, model):
+    import inspect
+
+    from capp import Example, classify, remote
+
+    for name in FUNCTIONS:
+        known = {module: inspect.signature(getattr(module, name)).parameters for module in (classify, remote)}
+        assert set(known[remote]) - set(known[classify]) == {"client", "ask_if_ok", "api_key"}
+        assert set(known[classify]) - set(known[remote]) <= {"add_bos", "batch_size_completions"}
+        of_examples, of_texts = name.endswith("examples"), name == "token_logprobs"
+        given = [Example("a", ["b", "c"])] if of_examples else PROMPTS[:1]
+        arguments = [given] if of_examples or of_texts else [given, COMPLETIONS]
+        for module, opened in ((classify, model), (remote, served[1])):
+            with pytest.raises(TypeError, match="batch_sise"):
+                getattr(module, name)(*arguments, opened, batch_sise=3)
+        if name in ("token_logprobs", "log_probs_conditional"):  # CAPPr's predict_proba hands its own on to these
+            same(name, served, model, *arguments, prior=None, normalize=True, batch_size_completions=3)
+            with pytest.raises(TypeError, match="aggregate"):
+                same(name, served, model, *arguments, aggregate="sum")
+        for wrong in ({"ask_if_ok": True}, {"api_key": "k"}, {"client": served[1].client}):
+            with pytest.raises(ValueError, match=next(iter(wrong))):
+                getattr(remote, name)(*arguments, served[1], **wrong)
+    with pytest.raises(TypeError, match="add_bos"):
+        remote.token_logprobs(PROMPTS, served[1], add_bos=True)
+
+
+def test_keys(served, monkeypatch):
+    from capp import remote
+
+    monkeypatch.setenv("OPENAI_BASE_URL", str(served[1].client.base_url))
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert remote.predict("the cat", COMPLETIONS, "tiny", api_key="k1") in COMPLETIONS
+    assert served[0]["key"] == "Bearer k1"
+    monkeypatch.setenv("OPENAI_API_KEY", "k2")
+    remote.predict("the cat", COMPLETIONS, "tiny")
+    assert served[0]["key"] == "Bearer k2"
+    with pytest.raises(ValueError, match="own key"):
+        remote.predict("the cat", COMPLETIONS, "tiny", served[1].client, api_key="k3")
+
+
+def test_a_completion_that_begins_the_text(served):
+    """A server that takes prompt and completion for one token knows nothing that precedes it."""
+    from capp import remote
+
+    with pytest.raises(remote.RemoteError, match="one token"):
+        remote.predict_proba("i", ["n", "t"], served[1], end_of_prompt="")
 
 
 def test_retries_and_errors(served, monkeypatch):

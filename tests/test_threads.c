@@ -1,6 +1,7 @@
 /* Threads of the caller on one model at the same time, each with a session of its own: the bits that each has alone.
  * Under ThreadSanitizer (make check) it is seen too that nothing of the model is written. */
 #include <pthread.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "capp.h"
@@ -8,7 +9,7 @@
 #include "test.h"
 #include "tiny.h"
 
-enum { THREADS = 4, ROWS = 12 };
+enum { THREADS = 4, ROWS = 12, TRIES = 30 };
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { TURNS = 1 }; /* sanitizers are slow */
 #else
@@ -119,4 +120,70 @@ TEST(same_bits_in_four_threads_gemma3) {
 }
 TEST(same_bits_in_four_threads_gpt2) {
     check_threads("gpt2", 1);
+}
+
+/* ---- Cancelling ------------------------------------------------------------------------------------------------- */
+
+typedef struct canceller {
+    capp_session *session;
+    double after; /* seconds */
+} canceller;
+
+static void *cancel_later(void *user) {
+    const canceller *c = user;
+    struct timespec wait = {0, (long)(1e9 * c->after)};
+    nanosleep(&wait, NULL);
+    capp_session_cancel(c->session);
+    return NULL;
+}
+
+/* Cancelled at any time, in the middle of a wave too, a call ends with CAPP_ECANCELLED or with the right bits; the next
+ * one has the right bits, whatever the cancelled one left behind. */
+static void check_cancelling(const char *arch, int workers) {
+    char path[64];
+    capp_model_options options;
+    capp_model *model;
+    capp_error err;
+    capp_example examples[ROWS];
+    row *rows = make_rows(31, ROWS);
+    size_t total = 0, n_cancelled = 0;
+    test_random random = {5};
+    for (size_t i = 0; i < ROWS; i++) examples[i] = rows[i].example, total += rows[i].example.n_completions;
+    double *expected = malloc(total * sizeof *expected), *found = malloc(total * sizeof *found);
+    CHECK(expected && found);
+    tiny_model_file(arch, 3, path);
+    capp_model_options_init(&options);
+    options.threads = workers;
+    CHECK_OK(capp_model_open(&model, path, &options, &err), err);
+    canceller c;
+    CHECK_OK(capp_session_open(&c.session, model, &err), err);
+    CHECK_OK(capp_predict_proba(c.session, examples, ROWS, NULL, expected, &err), err);
+    capp_stats stats;
+    capp_session_get_stats(c.session, &stats);
+    for (int i = 0; i < TRIES; i++) {
+        pthread_t thread;
+        c.after = stats.seconds * test_random_unit(&random);
+        capp_session_free(c.session); /* with nothing hot in it */
+        CHECK_OK(capp_session_open(&c.session, model, &err), err);
+        CHECK(!pthread_create(&thread, NULL, cancel_later, &c));
+        capp_status st = capp_predict_proba(c.session, examples, ROWS, NULL, found, &err);
+        CHECK(!pthread_join(thread, NULL));
+        n_cancelled += st == CAPP_ECANCELLED;
+        if (st != CAPP_ECANCELLED) CHECK_OK(st, err);
+        if (st == CAPP_OK) CHECK(!memcmp(found, expected, total * sizeof *found));
+        CHECK_OK(capp_predict_proba(c.session, examples, ROWS, NULL, found, &err), err);
+        CHECK(!memcmp(found, expected, total * sizeof *found));
+    }
+    CHECK(n_cancelled > 0);
+    capp_session_free(c.session);
+    capp_model_free(model);
+    unlink(path);
+    free(expected), free(found), free(rows);
+}
+
+TEST(cancelling_at_any_time_llama) {
+    check_cancelling("llama", 1);
+}
+TEST(cancelling_at_any_time_of_two_workers) {
+    check_cancelling("gemma3", 2);
 }

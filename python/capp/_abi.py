@@ -155,16 +155,35 @@ for _name, _result, *_arguments in [
     _function.restype, _function.argtypes = _result, _arguments
 
 
+def c_string(value: str | bytes, name: str) -> bytes:
+    """Of a path or a name; what ends at a NUL for the library may not have one."""
+    encoded = os.fsencode(value)
+    if b"\0" in encoded:
+        raise ValueError(f"{name} must not contain NUL: {value!r}")
+    return encoded
+
+
 def copy_of(address: Any, n: int, dtype: Any) -> npt.NDArray[Any]:
     """n elements at an address of the library's, which may be gone after the callback."""
     return np.frombuffer(ctypes.string_at(address, n * np.dtype(dtype).itemsize), dtype)
+
+
+def _utf8(text: Any) -> bytes:
+    if not isinstance(text, str):
+        raise TypeError(f"a text must be a string, not {type(text).__name__}")
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        around = text[max(error.start - 20, 0):error.end + 20]
+        raise ValueError(f"no text has a surrogate by itself, as {around!r} has at character {error.start}; read the text "
+                         "as what it is, or replace them: text.encode(errors='replace').decode()") from None
 
 
 class Strings:
     """Texts as an array of capp_str over one block of UTF-8."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        encoded = [text.encode() for text in texts]
+        encoded = [*map(_utf8, texts)]
         self.block = b"".join(encoded)
         self.array = np.empty(len(encoded), STR)
         self.array["size"] = sizes = np.fromiter(map(len, encoded), np.uintp, len(encoded))

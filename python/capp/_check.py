@@ -2,14 +2,22 @@
 a wrong value."""
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 
+def length(value: Any, name: str) -> int:
+    try:
+        return len(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a sequence, such as a list or a tuple, not {type(value).__name__}") from None
+
+
 def nonempty(value: Any, name: str) -> None:
-    if len(value) == 0:
+    if length(value, name) == 0:
         raise ValueError(f"{name} must not be empty")
 
 
@@ -21,16 +29,63 @@ def nonempty_and_ordered(value: Any, name: str) -> None:
         raise TypeError(f"{name} must have an order, as a list or a tuple; {type(value).__name__} has none") from None
 
 
-def completions(value: Any) -> None:
+def _string(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, not {type(value).__name__}")
+    return value
+
+
+def string(value: Any, name: str) -> str:
+    """A text of at least a character."""
+    if not (text := _string(value, name)):
+        raise ValueError(f"{name} must not be empty")
+    return text
+
+
+def _column(value: Any, name: str) -> None:
+    """Of a table list() would give the names of its columns."""
+    if len(getattr(value, "shape", (0,))) != 1:
+        raise TypeError(f"{name} must have one dimension, not the shape {tuple(value.shape)}; of a table give one column")
+
+
+def texts(value: Any, name: str) -> list[str]:
+    """One text or an ordered collection of texts, none empty, as a list."""
+    nonempty_and_ordered(value, name)
+    _column(value, name)
+    return [string(text, f"{name}[{i}]") for i, text in enumerate([value] if isinstance(value, str) else value)]
+
+
+def _is_empty(completion: Any) -> bool:
+    try:
+        return not completion
+    except (TypeError, ValueError):  # an array, or pandas' NA
+        return False
+
+
+def completions(value: Any) -> list[str]:
+    """As a list."""
     nonempty_and_ordered(value, "completions")
+    _column(value, "completions")
     if isinstance(value, str):
         raise TypeError("completions must be a sequence of strings, not one string; put it into a list (and set "
                         "normalize=False for the probability of a single completion)")
-    empty = [i for i, completion in enumerate(value) if not completion]
-    if len(empty) == len(value):
+    listed = list(value)
+    empty = [i for i, completion in enumerate(listed) if _is_empty(completion)]
+    if len(empty) == len(listed):
         raise ValueError("all completions are empty")
     if empty:
         raise ValueError(f"completions {empty} are empty")
+    return [_string(completion, f"completions[{i}]") for i, completion in enumerate(listed)]
+
+
+def number(value: Any, name: str) -> float:
+    try:
+        found = float("" if isinstance(value, str) else value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}") from None
+    if not math.isfinite(found):
+        raise ValueError(f"{name} must be a number, not {found}")
+    return found
 
 
 def end_of_prompt(value: Any) -> None:

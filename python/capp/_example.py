@@ -2,14 +2,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Sequence
+from typing import Any, Sequence
 
 from capp import _check
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Example:
-    """A prompt with completions of its own, for the functions whose names end in `_examples`.
+    """A prompt with completions of its own, for the functions whose names end in `_examples`. Examples with the same
+    fields are equal, and keys of a dictionary.
 
     Parameters
     ----------
@@ -18,7 +19,8 @@ class Example:
     completions
         what may follow, each not empty
     prior
-        a probability distribution over the completions; by default each is as likely
+        a probability distribution over the completions; by default each is as likely. It is kept as an array of its own,
+        which cannot be written to
     end_of_prompt
         what joins prompt and completion: a space, or nothing
     normalize
@@ -28,7 +30,7 @@ class Example:
     Raises
     ------
     TypeError
-        for a prompt that is no text, completions that are one text or have no order
+        for a prompt that is no text, completions that are one text, no texts or have no order
     ValueError
         for an empty prompt, no or empty completions, a prior that is none, one completion with `normalize`
 
@@ -50,11 +52,22 @@ class Example:
     normalize: bool = True
 
     def __post_init__(self) -> None:
-        if not isinstance(self.prompt, str):
-            raise TypeError(f"prompt must be a string, not {type(self.prompt).__name__}")
-        _check.nonempty(self.prompt, "prompt")
-        _check.completions(self.completions)
-        object.__setattr__(self, "completions", tuple(self.completions))
+        _check.string(self.prompt, "prompt")
+        object.__setattr__(self, "completions", tuple(_check.completions(self.completions)))
         _check.end_of_prompt(self.end_of_prompt)
-        object.__setattr__(self, "prior", _check.prior(self.prior, len(self.completions)))
+        prior = _check.prior(self.prior, len(self.completions))
+        if prior is not None:
+            prior.setflags(write=False)
+        object.__setattr__(self, "prior", prior)
         _check.normalize(self.normalize, self.completions)
+
+    def _key(self) -> tuple[Any, ...]:
+        """The fields as what can be compared and hashed: of arrays, == is an array."""
+        return (self.prompt, self.completions, None if self.prior is None else tuple(self.prior), self.end_of_prompt,
+                bool(self.normalize))
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Example) and type(other) is type(self) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())

@@ -11,9 +11,8 @@ from capp import _abi
 from capp._abi import Strings, byref, lib
 from capp._call import Callbacks, Progress
 from capp._example import Example
+from capp._weighing import AGGREGATES, Weighing
 from capp.model import _TOKENIZE_BOS, _TOKENIZE_SPECIAL, CachedModel, ChatModel, Model, run
-
-AGGREGATES = ("mean", "sum", "bytes")
 
 
 class Options:
@@ -35,38 +34,29 @@ class Options:
             self.pointers = np.array([prefix.pointer for prefix in self.prefixes], np.uintp)
             self.raw.prefixes, self.raw.n_prefixes = self.pointers.ctypes.data, m
 
-    def score(self, aggregate: str | Callable[[npt.NDArray[np.float64]], float], discount: float,
-              marginals: Sequence[Sequence[float | None]] | None, domain_prompt: str | None,
-              class_of: Sequence[int] | None) -> int | None:
-        """Sets how log-probabilities become likelihoods. Returns the number of classes, where they are given."""
+    def score(self, weighed: Weighing) -> None:
+        """Sets how log-probabilities become likelihoods."""
         scoring = self.scoring = _abi.Scoring()
         lib.capp_scoring_init(byref(scoring))
-        scoring.discount = discount
-        if callable(aggregate):
+        self.weighed = weighed  # whose arrays are pointed to
+        scoring.discount = weighed.discount
+        if callable(weighed.aggregate):
             self.raw.aggregate = len(AGGREGATES)
-            scoring.aggregate_fn = self.function = _abi.AggregateFn(self.aggregate_fn(aggregate))
-        elif aggregate in AGGREGATES:
-            self.raw.aggregate = AGGREGATES.index(aggregate)
+            scoring.aggregate_fn = self.function = _abi.AggregateFn(self.aggregate_fn(weighed.aggregate))
         else:
-            raise ValueError(f"aggregate must be one of {', '.join(AGGREGATES)}, or a function, not {aggregate!r}")
-        if marginals is not None:
-            flat = [np.nan if value is None else value for list_ in marginals for value in list_]
-            self.marginals = np.array(flat, float)
-            self.marginal_offset = np.cumsum([0, *map(len, marginals)], dtype=np.uintp)
-            scoring.marginals, scoring.n_marginals = self.marginals.ctypes.data, len(marginals)
+            self.raw.aggregate = AGGREGATES.index(weighed.aggregate)
+        if weighed.marginals is not None:
+            self.marginals = np.concatenate(weighed.marginals)
+            self.marginal_offset = np.cumsum([0, *map(len, weighed.marginals)], dtype=np.uintp)
+            scoring.marginals, scoring.n_marginals = self.marginals.ctypes.data, len(weighed.marginals)
             scoring.marginal_offset = self.marginal_offset.ctypes.data
-        if domain_prompt is not None:
-            self.domain = Strings([domain_prompt])
+        if weighed.domain_prompt is not None:
+            self.domain = Strings([weighed.domain_prompt])
             scoring.domain = self.domain.first()
-        if class_of is not None:
-            self.class_of = np.array(class_of)
-            if self.class_of.ndim != 1 or self.class_of.dtype.kind not in "iu" or self.class_of.min(initial=0) < 0:
-                raise ValueError("class_of must be of whole numbers from 0 on, one for each completion")
-            self.class_of = self.class_of.astype(np.uintp)
-            scoring.class_of, scoring.n_phrasings = self.class_of.ctypes.data, len(self.class_of)
-            scoring.n_classes = int(self.class_of.max(initial=0)) + 1
+        if weighed.class_of is not None:
+            scoring.class_of, scoring.n_phrasings = weighed.class_of.ctypes.data, len(weighed.class_of)
+            scoring.n_classes = weighed.n_classes
         self.raw.scoring = ctypes.pointer(scoring)
-        return None if class_of is None else scoring.n_classes
 
     def aggregate_fn(self, function: Callable[[npt.NDArray[np.float64]], float]) -> Callable[..., float]:
         """A likelihood of the caller's as the logarithm that the library wants."""
@@ -168,7 +158,7 @@ def text_logprobs(options: Options, texts: Sequence[str], bos: bool, show: bool 
         r = result.contents
         out.append([None, *_abi.copy_of(r.logprobs, r.n, np.float32)[1:].tolist()])
 
-    flags = _TOKENIZE_BOS * bos | _TOKENIZE_SPECIAL * options.raw.parse_special
+    flags = _TOKENIZE_BOS * bool(bos) | _TOKENIZE_SPECIAL * options.raw.parse_special
     with Progress(len(texts), show, "log-probs", options.callbacks) as progress:
         options.raw.progress = progress.function
         run(options.model, lib.capp_token_logprobs,

@@ -12,14 +12,16 @@ from typing import Any, Callable, Mapping, Sequence
 from capp import _check, classify
 from capp._example import Example
 from capp._resolve import of_file
+from capp._weighing import weighing
 from capp.errors import CappError
 from capp.model import PRECISIONS, Model, adapters_of
 
 FUNCTIONS = ("predict", "predict_proba", "log_probs_conditional", "token_logprobs")
 OF_EXAMPLES = ("end_of_prompt", "normalize")  # options where rows bring their own completions
 ERRORS = ("raise", "null")
+WEIGHING = tuple(inspect.signature(weighing).parameters)[1:]
 # What is the job's own affair, or changes nothing here.
-OURS = {"prompts", "texts", "completions", "model", "show_progress_bar", "batch_size", "batch_size_completions", "_kwargs"}
+OURS = {"prompts", "texts", "completions", "model", "show_progress_bar", "batch_size", "batch_size_completions", "kwargs"}
 
 
 def is_missing(value: Any) -> bool:
@@ -79,12 +81,9 @@ class Job:
             _check.end_of_prompt(options["end_of_prompt"])
 
     def _checked(self, completions: Sequence[str]) -> list[str]:
-        listed = classify._completions(completions)
-        names = ("prior", "log_marg_probs_completions", "class_of")
-        normalize = self.options.get("normalize", self.function == "predict_proba")
-        prior, marginals, class_of = map(self.options.get, names)
-        discount = self.options.get("discount_completions", 0.0)
-        _, n = classify._check_choice(listed, prior, normalize, discount, marginals, class_of)
+        listed = _check.completions(completions)
+        given = {name: self.options[name] for name in WEIGHING if name in self.options}
+        n = weighing(listed, **{"normalize": self.function == "predict_proba", **given}).n_classes
         self.width = n if self.function == "predict_proba" else None
         if self.function == "predict" and len(listed) == 1:
             raise ValueError("one completion alone is no choice")

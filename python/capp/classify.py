@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from capp import _check, _scores
 from capp._aggregate import agg_log_probs, posterior_prob
 from capp._example import Example
 from capp._resolve import AnyModel, prefix_of_llama, reset, resolve, set_prefix_of_llama
+from capp._weighing import Aggregate, Weighing, weighing
 from capp.model import CachedModel, ChatModel, Model
 
 __all__ = ["agg_log_probs", "cache", "cache_model", "log_probs_conditional", "log_probs_conditional_examples", "predict",
@@ -45,26 +46,20 @@ def _takes_capprs_names(function: Callable[..., Any]) -> Callable[..., Any]:
     return named
 
 
+# Options that CAPPr's predict_proba hands on, whole, to its log_probs_conditional and token_logprobs. These take them, so
+# that code may do the same, and have no use for them.
+HANDED_ON = ("prior", "normalize", "discount_completions", "log_marg_probs_completions", "batch_size_completions")
+
+
+def _check_handed_on(function: str, keywords: Mapping[str, Any]) -> None:
+    for name in keywords:
+        if name not in HANDED_ON:
+            raise TypeError(f"{function} takes no keyword {name!r}")
+
+
 def _check_batch(size: int | None) -> None:
     if size is not None and size <= 0:
         raise ValueError("batch_size must be positive")
-
-
-def _texts(texts: str | Sequence[str], name: str) -> list[str]:
-    """As a list of strings."""
-    _check.nonempty_and_ordered(texts, name)
-    listed = [texts] if isinstance(texts, str) else list(texts)
-    for i, text in enumerate(listed):
-        if not isinstance(text, str):
-            raise TypeError(f"{name}[{i}] must be a string, not {type(text).__name__}")
-        if not text:
-            raise ValueError(f"{name}[{i}] must not be empty")
-    return listed
-
-
-def _completions(completions: Sequence[str]) -> list[str]:
-    _check.completions(completions)
-    return _texts(list(completions), "completions")
 
 
 def _needs_space(model: Model | CachedModel) -> bool:
@@ -76,7 +71,7 @@ def _needs_space(model: Model | CachedModel) -> bool:
 @_takes_capprs_names
 def token_logprobs(texts: str | Sequence[str], model: AnyModel, end_of_prompt: str = " ",
                    show_progress_bar: bool | None = None, add_bos: bool = False, batch_size: int = 16,
-                   **_kwargs: Any) -> list[float | None] | list[list[float | None]]:
+                   **kwargs: Any) -> list[float | None] | list[list[float | None]]:
     """Log-probability of each token of each text, given all before it.
 
     Parameters
@@ -92,6 +87,8 @@ def token_logprobs(texts: str | Sequence[str], model: AnyModel, end_of_prompt: s
         by default from 5 texts on
     add_bos
         whether texts begin with the tokenizer's BOS, where it adds one
+    kwargs
+        options of :func:`predict_proba` in CAPPr, which change nothing here: it takes them too. No others
 
     Returns
     -------
@@ -100,7 +97,7 @@ def token_logprobs(texts: str | Sequence[str], model: AnyModel, end_of_prompt: s
     Raises
     ------
     TypeError
-        for texts without order
+        for texts without order, and unknown keywords
     ValueError
         for empty texts
 
@@ -111,7 +108,8 @@ def token_logprobs(texts: str | Sequence[str], model: AnyModel, end_of_prompt: s
     >>> first is None and all(logprob <= 0 for logprob in rest)
     True
     """
-    listed = _texts(texts, "texts")
+    _check_handed_on("token_logprobs", kwargs)
+    listed = _check.texts(texts, "texts")
     _check.end_of_prompt(end_of_prompt)
     _check_batch(batch_size)
     opened = resolve(model)
@@ -126,7 +124,7 @@ def token_logprobs(texts: str | Sequence[str], model: AnyModel, end_of_prompt: s
 def log_probs_conditional(prompts: str | Sequence[str], completions: Sequence[str], model: AnyModel,
                           end_of_prompt: str = " ", show_progress_bar: bool | None = None, batch_size: int = 2,
                           batch_size_completions: int | None = None,
-                          **_kwargs: Any) -> list[list[float]] | list[list[list[float]]]:
+                          **kwargs: Any) -> list[list[float]] | list[list[list[float]]]:
     """Log-probability of each token of each completion, given the prompt and the completion's tokens before it.
 
     Parameters
@@ -141,6 +139,8 @@ def log_probs_conditional(prompts: str | Sequence[str], completions: Sequence[st
         what joins prompt and completion: a space, or nothing
     show_progress_bar
         by default from 5 prompts on
+    kwargs
+        options of :func:`predict_proba` in CAPPr, which change nothing here: it takes them too. No others
 
     Returns
     -------
@@ -153,11 +153,12 @@ def log_probs_conditional(prompts: str | Sequence[str], completions: Sequence[st
     >>> len(rows), len(rows[0])
     (2, 2)
     """
+    _check_handed_on("log_probs_conditional", kwargs)
     _check.nonempty_and_ordered(prompts, "prompts")
-    listed_completions = _completions(completions)
+    listed_completions = _check.completions(completions)
     _check.end_of_prompt(end_of_prompt)
     _check_batch(batch_size)
-    listed = _texts(prompts, "prompts")
+    listed = _check.texts(prompts, "prompts")
     options = _scores.Options(resolve(model), len(listed), batch_size)
     rows = _scores.Examples.of_prompts(listed, listed_completions, end_of_prompt, None, False)
     out = _scores.logprobs(options, rows, show_progress_bar)
@@ -177,8 +178,8 @@ def _examples(examples: Example | Sequence[Example]) -> list[Example]:
 @_takes_capprs_names
 def log_probs_conditional_examples(examples: Example | Sequence[Example], model: AnyModel,
                                    show_progress_bar: bool | None = None, batch_size: int = 2,
-                                   batch_size_completions: int | None = None,
-                                   **_kwargs: Any) -> list[list[float]] | list[list[list[float]]]:
+                                   batch_size_completions: int | None = None
+                                   ) -> list[list[float]] | list[list[list[float]]]:
     """:func:`log_probs_conditional` where each example brings its own completions.
 
     Examples
@@ -196,36 +197,17 @@ def log_probs_conditional_examples(examples: Example | Sequence[Example], model:
     return out[0] if isinstance(examples, Example) else out
 
 
-def _check_choice(completions: Any, prior: Any, normalize: Any, discount_completions: float,
-                  log_marg_probs_completions: Any, class_of: Any) -> tuple[npt.NDArray[np.float64] | None, int]:
-    """What must fit the completions. Returns the prior as an array, and the number of classes."""
-    n_classes = len(completions)
-    if class_of is not None:
-        if len(class_of) != len(completions):
-            raise ValueError(f"class_of is of {len(class_of)} completions, but there are {len(completions)}")
-        n_classes = int(max(class_of)) + 1
-    prior = _check.prior(prior, n_classes)
-    _check.normalize(normalize, range(n_classes))
-    if not discount_completions and log_marg_probs_completions is not None:
-        raise TypeError("log_marg_probs_completions is given, but without discount_completions it would not be used")
-    return prior, n_classes
-
-
-def _prepare(prompts: Any, completions: Any, model: AnyModel, prior: Any, end_of_prompt: str, normalize: Any,
-             discount_completions: float, log_marg_probs_completions: Any, batch_size: int, aggregate: Any,
-             domain_prompt: str | None, class_of: Any) -> tuple[_scores.Options, _scores.Examples, int]:
-    """Checked arguments as what the library takes: options, rows, number of classes."""
-    prior, n_classes = _check_choice(completions, prior, normalize, discount_completions, log_marg_probs_completions,
-                                     class_of)
+def _prepare(prompts: Any, completions: Any, model: AnyModel, end_of_prompt: str, batch_size: int,
+             weighed: Weighing) -> tuple[_scores.Options, _scores.Examples]:
+    """Checked arguments as what the library takes: options and rows."""
     _check.nonempty_and_ordered(prompts, "prompts")
-    listed_completions = _completions(completions)
+    listed_completions = _check.completions(completions)
     _check.end_of_prompt(end_of_prompt)
     _check_batch(batch_size)
-    listed = _texts(prompts, "prompts")
+    listed = _check.texts(prompts, "prompts")
     options = _scores.Options(resolve(model), len(listed), batch_size)
-    options.score(aggregate, discount_completions, log_marg_probs_completions, domain_prompt, class_of)
-    rows = _scores.Examples.of_prompts(listed, listed_completions, end_of_prompt, prior, bool(normalize))
-    return options, rows, n_classes
+    options.score(weighed)
+    return options, _scores.Examples.of_prompts(listed, listed_completions, end_of_prompt, weighed.prior, weighed.normalize)
 
 
 @_takes_capprs_names
@@ -234,7 +216,7 @@ def predict_proba(prompts: str | Sequence[str], completions: Sequence[str], mode
                   discount_completions: float = 0.0,
                   log_marg_probs_completions: Sequence[Sequence[float | None]] | None = None,
                   show_progress_bar: bool | None = None, batch_size: int = 2, batch_size_completions: int | None = None,
-                  *, aggregate: str | Callable[[npt.NDArray[np.float64]], float] = "mean",
+                  *, aggregate: Aggregate = "mean",
                   domain_prompt: str | None = None, class_of: Sequence[int] | None = None) -> npt.NDArray[np.float64]:
     """Probability of each completion after each prompt.
 
@@ -281,8 +263,10 @@ def predict_proba(prompts: str | Sequence[str], completions: Sequence[str], mode
     >>> probabilities.shape, probabilities.sum(axis=1).round(6)
     ((2, 2), array([1., 1.]))
     """
-    options, rows, n = _prepare(prompts, completions, model, prior, end_of_prompt, normalize, discount_completions,
-                                log_marg_probs_completions, batch_size, aggregate, domain_prompt, class_of)
+    weighed = weighing(completions, prior, normalize, discount_completions, log_marg_probs_completions, aggregate,
+                       domain_prompt, class_of)
+    options, rows = _prepare(prompts, completions, model, end_of_prompt, batch_size, weighed)
+    n = weighed.n_classes
     out = _scores.posteriors(options, rows, len(rows.array) * n, show_progress_bar).reshape(-1, n)
     return out[0] if isinstance(prompts, str) else out
 
@@ -292,7 +276,7 @@ def predict(prompts: str | Sequence[str], completions: Sequence[str], model: Any
             prior: Sequence[float] | None = None, end_of_prompt: str = " ", discount_completions: float = 0.0,
             log_marg_probs_completions: Sequence[Sequence[float | None]] | None = None,
             show_progress_bar: bool | None = None, batch_size: int = 2, batch_size_completions: int | None = None, *,
-            aggregate: str | Callable[[npt.NDArray[np.float64]], float] = "mean",
+            aggregate: Aggregate = "mean",
             domain_prompt: str | None = None) -> str | list[str]:
     """The most probable completion after each prompt, the first of equals. Arguments as of :func:`predict_proba`.
 
@@ -307,10 +291,11 @@ def predict(prompts: str | Sequence[str], completions: Sequence[str], model: Any
     >>> predict("the cat", ["sat", "ran away"], model) in ("sat", "ran away")
     True
     """
-    if len(completions) == 1:
+    if _check.length(completions, "completions") == 1:
         raise ValueError("one completion alone is no choice; use predict_proba with normalize=False for its probability")
-    options, rows, _ = _prepare(prompts, completions, model, prior, end_of_prompt, True, discount_completions,
-                                log_marg_probs_completions, batch_size, aggregate, domain_prompt, None)
+    weighed = weighing(completions, prior, True, discount_completions, log_marg_probs_completions, aggregate,
+                       domain_prompt)
+    options, rows = _prepare(prompts, completions, model, end_of_prompt, batch_size, weighed)
     choices = list(completions)
     out = [choices[i] for i in _scores.predictions(options, rows, show_progress_bar)]
     return out[0] if isinstance(prompts, str) else out
@@ -383,7 +368,8 @@ def _like(given: AnyModel, cached: CachedModel) -> Any:
 
 
 @_takes_capprs_names
-def cache_model(model: AnyModel, prefixes: str | Sequence[str], logits_all: bool = True) -> Any:
+def cache_model(model: AnyModel, prefixes: str | Sequence[str] = "", logits_all: bool = True, *,
+                prefix: str | None = None) -> Any:
     """A model for which every prompt begins with a prefix and a space.
 
     capp finds what prompts have in common by itself and computes it once: write prefixes into the prompts, if you like.
@@ -394,7 +380,7 @@ def cache_model(model: AnyModel, prefixes: str | Sequence[str], logits_all: bool
     model
         a capp.Model, a path, transformers' (model, tokenizer), or a cached model, whose prefix comes first then
     prefixes
-        one prefix, or one for each prompt of later calls
+        one prefix, or one for each prompt of later calls; `prefix` is another name of it
 
     Returns
     -------
@@ -408,11 +394,12 @@ def cache_model(model: AnyModel, prefixes: str | Sequence[str], logits_all: bool
     >>> bool(abs(short - whole).max() < 1e-4)
     True
     """
+    prefixes = prefixes if prefix is None else prefix
     _check.nonempty_and_ordered(prefixes, "prefixes")
     opened = prefix_of_llama(model) or resolve(model)
     if isinstance(opened, ChatModel):
         raise TypeError("a prefix cannot stand before a chat; give Model.chat the system's turn or the messages to begin with")
-    made = CachedModel(opened, _texts(prefixes, "prefixes"))
+    made = CachedModel(opened, _check.texts(prefixes, "prefixes"))
     set_prefix_of_llama(model, made)
     return _like(model, made)
 

@@ -6,15 +6,17 @@ import json
 import operator
 import os
 import threading
+import time
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Iterator, Mapping, Sequence, Union
 
 import numpy as np
+import numpy.typing as npt
 
-from capp import _abi
-from capp._abi import Str, Strings, byref, lib
+from capp import _abi, _check
+from capp._abi import Str, Strings, byref, c_string, lib
 from capp._call import Callbacks, Progress, check, interruptible, raise_error
 from capp.errors import CacheClearedError
 
@@ -56,11 +58,36 @@ def adapters_of(lora: Lora) -> tuple[tuple[str, float], ...]:
         return ()
     if isinstance(lora, (str, os.PathLike)):
         return ((os.fspath(lora), 1.0),)
-    items: list[Any] = list(lora.items()) if isinstance(lora, Mapping) else list(lora)
-    pairs = [(item, 1.0) if isinstance(item, (str, os.PathLike)) else tuple(item) for item in items]
+    wanted = "lora must be a path, a mapping of paths to weights, or a sequence of paths or of (path, weight)"
+    try:
+        items: list[Any] = list(lora.items()) if isinstance(lora, Mapping) else list(lora)
+        pairs = [(item, 1.0) if isinstance(item, (str, os.PathLike)) else tuple(item) for item in items]
+    except TypeError:
+        raise TypeError(f"{wanted}, not {lora!r}") from None
     if any(len(pair) != 2 for pair in pairs):
-        raise ValueError("lora must be a path, a mapping of paths to weights, or a sequence of paths or of (path, weight)")
-    return tuple((os.fspath(path), float(weight)) for path, weight in pairs)
+        raise ValueError(f"{wanted}, not {lora!r}")
+    return tuple((os.fspath(path), _check.number(weight, "the weight of an adapter")) for path, weight in pairs)
+
+
+def _whole(value: Any, name: str, end: int) -> int:
+    """A number from 0 to end - 1."""
+    try:
+        found = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, not {type(value).__name__}") from None
+    if not 0 <= found < end:
+        raise ValueError(f"{name} must be a whole number from 0 to {end - 1}, not {found}")
+    return found
+
+
+def _ids(ids: Any) -> npt.NDArray[np.int32]:
+    array = np.asarray(ids)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise TypeError("ids must be a sequence of whole numbers")
+    wrong = (array < 0) | (array > 2**31 - 1)
+    if wrong.any():
+        raise ValueError(f"{array[wrong][0]} is no id of a token")
+    return array.astype(np.int32)
 
 
 class _Handle:
@@ -70,7 +97,7 @@ class _Handle:
         self.lock, self.busy, self.closed, self.process = threading.Lock(), 0, False, os.getpid()
         self.idle: list[int] = []
         pointer = ctypes.c_void_p()
-        check(lib.capp_model_open, byref(pointer), os.fsencode(path), byref(options))
+        check(lib.capp_model_open, byref(pointer), c_string(path, "the path"), byref(options))
         self.model: Any = pointer.value
 
     def close(self) -> None:
@@ -158,16 +185,17 @@ class Model:
                  isa: str | None = None, context: int = 0, parse_special: bool = True, lora: Lora = None) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
-        limits = {"threads": (threads, 2**31), "memory": (memory, 2**64), "context": (context, 2**32)}
-        for name, (value, end) in limits.items():
-            if operator.index(value) < 0 or value >= end:
-                raise ValueError(f"{name} must be a whole number from 0 (the default) to {end - 1}, not {value}")
+        if isa is not None and not isinstance(isa, str):
+            raise TypeError(f"isa must be a string, not {type(isa).__name__}")
         options = _abi.ModelOptions()
         lib.capp_model_options_init(byref(options))
-        options.threads, options.memory, options.context = threads, memory, context
-        options.precision, options.isa = PRECISIONS.index(precision), isa.encode() if isa else None
+        options.threads = threads = _whole(threads, "threads", 2**31)
+        options.memory = memory = _whole(memory, "memory", 2**64)
+        options.context = context = _whole(context, "context", 2**32)
+        options.precision, options.isa = PRECISIONS.index(precision), c_string(isa, "isa") if isa else None
         adapters = adapters_of(lora)
-        options.lora = (_abi.Lora * len(adapters))(*(_abi.Lora(os.fsencode(path), weight) for path, weight in adapters))
+        options.lora = (_abi.Lora * len(adapters))(*(_abi.Lora(c_string(path, "the path of an adapter"), weight)
+                                                     for path, weight in adapters))
         options.n_lora = len(adapters)
         self.path, self.parse_special = os.fspath(path), parse_special
         self._keywords = {"threads": threads, "memory": memory, "precision": precision, "isa": isa, "context": context,
@@ -220,7 +248,7 @@ class Model:
         'the cat'
         """
         strings, ids, n = Strings([text]), ctypes.c_void_p(), ctypes.c_size_t()
-        flags = _TOKENIZE_BOS * bos | _TOKENIZE_SPECIAL * (self.parse_special if special is None else special)
+        flags = _TOKENIZE_BOS * bool(bos) | _TOKENIZE_SPECIAL * bool(self.parse_special if special is None else special)
         with self._handle.in_use() as model:
             check(lib.capp_tokenize, model, strings.first(), flags, byref(ids), byref(n))
         try:
@@ -230,7 +258,7 @@ class Model:
 
     def detokenize(self, ids: Sequence[int]) -> str:
         """The text that ids stand for; bytes that are no UTF-8 by themselves become U+FFFD."""
-        array, text, size = np.asarray(ids, np.int32), ctypes.c_void_p(), ctypes.c_size_t()
+        array, text, size = _ids(ids), ctypes.c_void_p(), ctypes.c_size_t()
         with self._handle.in_use() as model:
             check(lib.capp_detokenize, model, array.ctypes.data, len(array), byref(text), byref(size))
         try:
@@ -272,6 +300,8 @@ class Model:
         variables
             what else the template looks at, such as ``enable_thinking=False``
 
+        A template that tells the date tells that of this call, for as long as the chat lives and wherever it is sent.
+
         Examples
         --------
         >>> from capp.classify import predict
@@ -282,7 +312,7 @@ class Model:
         True
         """
         return ChatModel(self, system=system, messages=messages, template=template, template_name=template_name,
-                         parse_special=parse_special, **variables)
+                         parse_special=parse_special, variables=variables, now=int(time.time()))
 
 
 _unpickled: weakref.WeakValueDictionary[tuple[Any, ...], Model] = weakref.WeakValueDictionary()
@@ -310,11 +340,10 @@ def run(model: Model, function: Any, arguments: list[Any], callbacks: Callbacks)
 def generate(model: Model, chat: Any, parse_special: bool, prompts: str | Sequence[str], max_tokens: int,
              stop: Sequence[str], ignore_eos: bool, show_progress_bar: bool | None) -> str | list[str]:
     """chat: a capp_chat of the library's, or None."""
-    texts = Strings([prompts] if isinstance(prompts, str) else list(prompts))
     if isinstance(stop, str):
         raise TypeError(f"stop must be a sequence of texts; for one, give [{stop!r}]")
-    if not 0 <= operator.index(max_tokens) < 2**63:
-        raise ValueError(f"max_tokens must be a whole number of 0 or more, not {max_tokens}")
+    max_tokens = _whole(max_tokens, "max_tokens", 2**63)
+    texts = Strings(_check.texts(prompts, "prompts"))
     ends, callbacks, out = Strings(stop), Callbacks(), []
     options = _abi.GenerateOptions()
     lib.capp_generate_options_init(byref(options))
@@ -368,6 +397,13 @@ class CachedModel:
         """Ends the cached model; it cannot be used afterwards."""
         self._prefixes = None
 
+    def generate(self, *_arguments: Any, **_keywords: Any) -> Any:
+        raise TypeError("generation takes no cached prefix; write it into the prompts, and ask the model itself")
+
+    def chat(self, *_arguments: Any, **_keywords: Any) -> Any:
+        raise TypeError("a prefix cannot stand before a chat; give the model's chat the system's turn or messages to begin "
+                        "with")
+
     def __copy__(self) -> CachedModel:
         return self
 
@@ -395,31 +431,64 @@ def _cached_of(model: Model, levels: list[tuple[str, ...]]) -> Any:
     return cached
 
 
-def _conversation(turns: str | Sequence[Mapping[str, str]]) -> tuple[Any, Strings]:
+Turns = Union[str, Sequence[Mapping[str, str]]]
+
+
+def _checked_turns(turns: Any, name: str) -> list[dict[str, str]]:
+    """Copies of the turns of a conversation."""
+    if isinstance(turns, (str, bytes, Mapping)) or not hasattr(turns, "__iter__"):
+        raise TypeError(f"{name} must be a sequence of turns, such as [{{'role': 'user', 'content': 'Hello'}}], not "
+                        f"{type(turns).__name__}")
+    out = []
+    for i, turn in enumerate(turns):
+        if not isinstance(turn, Mapping):
+            raise TypeError(f"{name}[{i}] must have a role and a content, as {{'role': 'user', 'content': 'Hello'}}, not be "
+                            f"of type {type(turn).__name__}")
+        if set(turn) != {"role", "content"}:
+            raise ValueError(f"{name}[{i}] must have a role and a content and nothing else, not {', '.join(map(repr, turn))}")
+        for key in ("role", "content"):
+            if not isinstance(turn[key], str):
+                raise TypeError(f"the {key} of {name}[{i}] must be a string, not {type(turn[key]).__name__}")
+        out.append({"role": turn["role"], "content": turn["content"]})
+    return out
+
+
+def _conversation(turns: list[dict[str, str]]) -> tuple[Any, Strings]:
     """Messages of the library's, and what they point to."""
-    listed: list[Mapping[str, str]] = [{"role": "user", "content": turns}] if isinstance(turns, str) else list(turns)
-    texts = Strings([turn[key] for turn in listed for key in ("role", "content")])
-    messages = (_abi.Message * max(len(listed), 1))()
-    for i, message in enumerate(messages[: len(listed)]):
+    texts = Strings([turn[key] for turn in turns for key in ("role", "content")])
+    messages = (_abi.Message * max(len(turns), 1))()
+    for i, message in enumerate(messages[: len(turns)]):
         for name, k in (("role", 2 * i), ("content", 2 * i + 1)):
             setattr(message, name, Str(int(texts.array["data"][k]), int(texts.array["size"][k])))
     return messages, texts
+
+
+def _json(variables: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(variables, allow_nan=False) if variables else ""
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"variables of a chat template must be what JSON knows: {error}") from None
 
 
 class ChatModel:
     """A model that is asked by its chat template: what :meth:`Model.chat` gives."""
 
     def __init__(self, model: Model, *, system: str | None, messages: Sequence[Mapping[str, str]], template: str | None,
-                 template_name: str | None, parse_special: bool, **variables: Any) -> None:
+                 template_name: str | None, parse_special: bool, variables: Mapping[str, Any], now: int) -> None:
+        for name, text in {"system": system, "template": template, "template_name": template_name}.items():
+            if text is not None and not isinstance(text, str):
+                raise TypeError(f"{name} must be a string, not {type(text).__name__}")
         self.model, self.parse_special = model, parse_special
-        self._keywords = {"system": system, "messages": list(messages), "template": template, "template_name": template_name,
-                          "parse_special": parse_special, **variables}
-        turns = ([] if system is None else [{"role": "system", "content": system}]) + list(messages)
-        options, texts = _abi.ChatOptions(), Strings([template or "", json.dumps(variables) if variables else ""])
+        turns = _checked_turns(messages, "messages")
+        self._keywords: dict[str, Any] = {
+            "system": system, "messages": turns, "template": template, "template_name": template_name,
+            "parse_special": parse_special, "variables": json.loads(_json(variables) or "{}"), "now": now}
+        turns = ([] if system is None else [{"role": "system", "content": system}]) + turns
+        options, texts = _abi.ChatOptions(), Strings([template or "", _json(variables)])
         lib.capp_chat_options_init(byref(options))
         options.messages, kept = _conversation(turns)
-        options.n_messages = len(turns)
-        options.template_name = template_name.encode() if template_name is not None else None
+        options.n_messages, options.now = len(turns), now
+        options.template_name = None if template_name is None else c_string(template_name, "template_name")
         options.template_text = texts.first() if template is not None else Str(None, 0)
         options.variables = Str(int(texts.array["data"][1]), int(texts.array["size"][1]))
         pointer = ctypes.c_void_p()
@@ -429,24 +498,24 @@ class ChatModel:
         self._pointer: Any = pointer.value
         self._finalizer = weakref.finalize(self, lib.capp_chat_free, self._pointer)
 
-    def render(self, turns: str | Sequence[Mapping[str, str]]) -> str:
+    def render(self, turns: Turns) -> str:
         """The text of a user's turn, or of several turns, behind the system's and up to where the assistant begins."""
-        (messages, _kept), text, size = _conversation(turns), ctypes.c_void_p(), ctypes.c_size_t()
-        n = 1 if isinstance(turns, str) else len(turns)
+        listed = [{"role": "user", "content": turns}] if isinstance(turns, str) else _checked_turns(turns, "turns")
+        (messages, _kept), text, size = _conversation(listed), ctypes.c_void_p(), ctypes.c_size_t()
         with self.model._handle.in_use():
-            check(lib.capp_chat_render, self._pointer, messages, n, byref(text), byref(size))
+            check(lib.capp_chat_render, self._pointer, messages, len(listed), byref(text), byref(size))
         try:
             return ctypes.string_at(text.value or 0, size.value).decode()
         finally:
             lib.capp_free(text)
 
-    def tokenize(self, turns: str | Sequence[Mapping[str, str]]) -> list[int]:
+    def tokenize(self, turns: Turns) -> list[int]:
         """Ids of the same."""
-        (messages, _kept), ids, n = _conversation(turns), ctypes.c_void_p(), ctypes.c_size_t()
-        n_turns = 1 if isinstance(turns, str) else len(turns)
+        listed = [{"role": "user", "content": turns}] if isinstance(turns, str) else _checked_turns(turns, "turns")
+        (messages, _kept), ids, n = _conversation(listed), ctypes.c_void_p(), ctypes.c_size_t()
         with self.model._handle.in_use():
-            check(lib.capp_chat_tokenize, self._pointer, messages, n_turns, _TOKENIZE_SPECIAL * self.parse_special, byref(ids),
-                  byref(n))
+            check(lib.capp_chat_tokenize, self._pointer, messages, len(listed), _TOKENIZE_SPECIAL * bool(self.parse_special),
+                  byref(ids), byref(n))
         try:
             return _abi.copy_of(ids.value, n.value, np.int32).tolist()
         finally:

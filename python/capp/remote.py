@@ -3,7 +3,10 @@ log-probabilities: capp's, vLLM's, llama-cpp-python's and others'.
 
 The model is the name that the server knows it by, with a client of the `openai` package; or a :class:`RemoteModel`.
 Prompt and completion are sent as one text, which the server tokenises as a whole: where a token reaches over the seam, it
-counts for the completion.
+counts for the completion. A prefix is sent with each text; what of it is computed once is the server's affair.
+
+Arguments, defaults and errors are those of :mod:`capp.classify` and, in their places, CAPPr's for OpenAI: `api_key` goes
+with the name of a model, and `ask_if_ok` must be False, for capp knows no prices. `batch_size` is texts a request.
 
 >>> from capp.remote import RemoteModel, predict
 >>> model = RemoteModel("gemma", base_url="http://localhost:8000/v1")  # doctest: +SKIP
@@ -12,6 +15,7 @@ counts for the completion.
 """
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import Any, Iterator, Sequence
 
@@ -23,7 +27,8 @@ from capp import _check
 from capp._aggregate import agg_log_probs, posterior_prob
 from capp._call import Callbacks, Progress
 from capp._example import Example
-from capp.classify import _check_batch, _completions, _examples, _texts
+from capp._weighing import Aggregate, Weighing, weighing
+from capp.classify import _check_batch, _check_handed_on, _examples
 from capp.errors import CacheClearedError, CappError
 
 __all__ = ["RemoteError", "RemoteModel", "agg_log_probs", "cache", "cache_model", "log_probs_conditional",
@@ -54,20 +59,42 @@ class RemoteModel:
 
     def __init__(self, name: str, client: openai.OpenAI | None = None, *, base_url: str | None = None,
                  api_key: str | None = None, retries: int = 5, max_tokens: int = 0) -> None:
-        self.name, self.max_tokens, self.prefix = name, max_tokens, ""
+        self.name, self.max_tokens = name, max_tokens
+        self.prefixes: tuple[str, ...] = ()  # none, one, or one for each prompt
         self.cleared = False
-        self.client = client or openai.OpenAI(base_url=base_url, api_key=api_key or "none", max_retries=retries)
+        key = api_key or os.environ.get("OPENAI_API_KEY") or "none"  # a server of one's own may want no key
+        self.client = client or openai.OpenAI(base_url=base_url, api_key=key, max_retries=retries)
 
-    def after(self, prefix: str) -> RemoteModel:
-        """The same model, where every text follows prefix and a space."""
-        made = RemoteModel(self.name, self.client, max_tokens=self.max_tokens)
-        made.prefix = f"{self.prefix} {prefix.removeprefix(' ')}" if self.prefix else prefix
+    def after(self, prefixes: str | Sequence[str]) -> RemoteModel:
+        """The same model, where every text follows a prefix and a space: one prefix, or one for each text of a call."""
+        given = _check.texts(prefixes, "prefixes")
+        before = self._open_prefixes() or ("",)
+        n = max(len(before), len(given))
+        if len(before) not in (1, n) or len(given) not in (1, n):
+            raise ValueError(f"could not broadcast {len(before)} cached prefixes with {len(given)} new ones")
+        made = self.alone()
+        made.prefixes = tuple(_after(before[i % len(before)], given[i % len(given)].removeprefix(" " * bool(before[0])))
+                              for i in range(n))
         return made
+
+    def alone(self) -> RemoteModel:
+        """The same model without a prefix."""
+        return RemoteModel(self.name, self.client, max_tokens=self.max_tokens)
+
+    def _open_prefixes(self) -> tuple[str, ...]:
+        if self.cleared:
+            raise CacheClearedError("this cached model belongs to a context that has ended")
+        return self.prefixes
+
+    def prefixes_of(self, n: int) -> tuple[str, ...]:
+        """The prefix of each of n texts, "" for none."""
+        found = self._open_prefixes() or ("",)
+        if len(found) not in (1, n):
+            raise ValueError(f"could not broadcast {len(found)} cached prefixes with {n} new inputs")
+        return found * (n // len(found))
 
     def echo(self, texts: list[str]) -> list[tuple[list[int], list[float | None]]]:
         """For each text where its tokens begin and their log-probabilities, in one request."""
-        if self.cleared:
-            raise CacheClearedError("this cached model belongs to a context that has ended")
         try:
             answer = self.client.completions.create(model=self.name, prompt=texts, echo=True, logprobs=1,
                                                     max_tokens=self.max_tokens, temperature=0)
@@ -95,109 +122,145 @@ class RemoteModel:
 AnyModel = Any
 
 
-def _remote(model: AnyModel, client: openai.OpenAI | None) -> RemoteModel:
+def _after(prefix: str, text: str) -> str:
+    return f"{prefix} {text}" if prefix else text
+
+
+def _remote(model: AnyModel, client: openai.OpenAI | None, ask_if_ok: bool, api_key: str | None) -> RemoteModel:
+    if ask_if_ok:
+        raise ValueError("ask_if_ok must be False: capp knows no prices to ask about")
     if isinstance(model, RemoteModel):
+        if client is not None or api_key is not None:
+            raise ValueError("client and api_key belong to the name of a model; this RemoteModel has its own")
         return model
     if isinstance(model, str):
-        return RemoteModel(model, client)
+        if client is not None and api_key is not None:
+            raise ValueError("client and api_key are given; a client has its own key")
+        return RemoteModel(model, client, api_key=api_key)
     raise TypeError(f"the model must be a RemoteModel or the name of one, not {type(model).__name__}")
 
 
-def _ask(model: RemoteModel, texts: list[str], seams: list[int], batch_size: int, show: bool | None,
-         rows: list[int]) -> list[list[float | None]]:
+def _ask(model: RemoteModel, texts: list[str], seams: list[int], batch_size: int, show: bool | None, rows: list[int],
+         description: str) -> list[list[float | None]]:
     """Log-probabilities of the tokens of each text that reach beyond its seam. rows: how many texts each row has."""
-    _check_batch(batch_size)
     out: list[list[float | None]] = []
     done = np.repeat(np.arange(1, len(rows) + 1), rows)
-    with Progress(len(rows), show, "conditional log-probs", Callbacks()) as progress:
+    with Progress(len(rows), show, description, Callbacks()) as progress:
         for i in range(0, len(texts), batch_size):
             part = texts[i:i + batch_size]
             for (offsets, logprobs), text, seam in zip(model.echo(part), part, seams[i:]):
                 ends = [*offsets[1:], len(text)]
                 out.append([logprob for end, logprob in zip(ends, logprobs) if end > seam])
-            if progress.bar is not None:
-                progress.update(int(done[min(i + batch_size, len(texts)) - 1]), len(rows))
+            progress.update(int(done[min(i + batch_size, len(texts)) - 1]), len(rows))
     return out
 
 
-def _conditional(model: RemoteModel, prompts: list[str], completions: list[list[str]], ends: list[str], batch_size: int,
-                 show: bool | None) -> list[list[list[float]]]:
+def _conditional(model: RemoteModel, prompts: list[str], completions: Sequence[Sequence[str]], ends: list[str],
+                 batch_size: int, show: bool | None) -> list[list[list[float]]]:
     texts, seams = [], []
-    for prompt, row, end in zip(prompts, completions, ends):
-        whole = f"{model.prefix} {prompt}" if model.prefix else prompt
+    for prefix, prompt, row, end in zip(model.prefixes_of(len(prompts)), prompts, completions, ends):
+        whole = _after(prefix, prompt)
         texts += [f"{whole}{end}{completion}" for completion in row]
         seams += [len(whole)] * len(row)
     sizes = [len(row) for row in completions]
-    flat: list[Any] = _ask(model, texts, seams, batch_size, show, sizes)
+    flat: list[Any] = _ask(model, texts, seams, batch_size, show, sizes, "conditional log-probs")
+    for text, logprobs in zip(texts, flat):
+        if None in logprobs:
+            raise RemoteError(f"{model.name!r} takes the beginning of {text[:60]!r} for one token, before which nothing "
+                              "stands; give a longer prompt")
     ends_of_rows = np.cumsum([0, *sizes])
     return [flat[a:b] for a, b in zip(ends_of_rows, ends_of_rows[1:])]
 
 
 def token_logprobs(texts: str | Sequence[str], model: AnyModel, client: openai.OpenAI | None = None,
-                   end_of_prompt: str = " ", show_progress_bar: bool | None = None, batch_size: int = 16,
-                   **_kwargs: Any) -> list[float | None] | list[list[float | None]]:
+                   end_of_prompt: str = " ", show_progress_bar: bool | None = None, ask_if_ok: bool = False,
+                   api_key: str | None = None, batch_size: int = 16,
+                   **kwargs: Any) -> list[float | None] | list[list[float | None]]:
     """See :func:`capp.classify.token_logprobs`. Whether a BOS comes first is the server's choice."""
-    listed = _texts(texts, "texts")
+    _check_handed_on("token_logprobs", kwargs)
+    listed = _check.texts(texts, "texts")
     _check.end_of_prompt(end_of_prompt)
-    remote = _remote(model, client)
-    before = remote.prefix
-    out = _ask(remote, [before + end_of_prompt + text for text in listed], [len(before)] * len(listed), batch_size,
-               show_progress_bar, [1] * len(listed))
+    _check_batch(batch_size)
+    remote = _remote(model, client, ask_if_ok, api_key)
+    before = remote.prefixes_of(len(listed))
+    out = _ask(remote, [prefix + end_of_prompt + text for prefix, text in zip(before, listed)], [*map(len, before)],
+               batch_size, show_progress_bar, [1] * len(listed), "log-probs")
     out = [[None, *logprobs[1:]] for logprobs in out]
     return out[0] if isinstance(texts, str) else out
 
 
 def log_probs_conditional(prompts: str | Sequence[str], completions: Sequence[str], model: AnyModel,
                           client: openai.OpenAI | None = None, end_of_prompt: str = " ",
-                          show_progress_bar: bool | None = None, batch_size: int = 16,
-                          **_kwargs: Any) -> list[list[float]] | list[list[list[float]]]:
+                          show_progress_bar: bool | None = None, ask_if_ok: bool = False, api_key: str | None = None,
+                          batch_size: int = 16, **kwargs: Any) -> list[list[float]] | list[list[list[float]]]:
     """See :func:`capp.classify.log_probs_conditional`."""
+    _check_handed_on("log_probs_conditional", kwargs)
     _check.nonempty_and_ordered(prompts, "prompts")
-    choices = _completions(completions)
+    choices = _check.completions(completions)
     _check.end_of_prompt(end_of_prompt)
-    listed = _texts(prompts, "prompts")
-    out = _conditional(_remote(model, client), listed, [choices] * len(listed), [end_of_prompt] * len(listed), batch_size,
-                       show_progress_bar)
+    _check_batch(batch_size)
+    listed = _check.texts(prompts, "prompts")
+    out = _conditional(_remote(model, client, ask_if_ok, api_key), listed, [choices] * len(listed),
+                       [end_of_prompt] * len(listed), batch_size, show_progress_bar)
     return out[0] if isinstance(prompts, str) else out
 
 
 def log_probs_conditional_examples(examples: Example | Sequence[Example], model: AnyModel,
                                    client: openai.OpenAI | None = None, show_progress_bar: bool | None = None,
-                                   batch_size: int = 16,
-                                   **_kwargs: Any) -> list[list[float]] | list[list[list[float]]]:
+                                   ask_if_ok: bool = False, api_key: str | None = None, batch_size: int = 16,
+                                   batch_size_completions: int | None = None
+                                   ) -> list[list[float]] | list[list[list[float]]]:
     """See :func:`capp.classify.log_probs_conditional_examples`."""
     listed = _examples(examples)
-    out = _conditional(_remote(model, client), [e.prompt for e in listed], [list(e.completions) for e in listed],
-                       [e.end_of_prompt for e in listed], batch_size, show_progress_bar)
+    _check_batch(batch_size)
+    out = _conditional(_remote(model, client, ask_if_ok, api_key), [e.prompt for e in listed],
+                       [e.completions for e in listed], [e.end_of_prompt for e in listed], batch_size, show_progress_bar)
     return out[0] if isinstance(examples, Example) else out
 
 
-def _discounted(logprobs: list[list[list[float]]], discount: float,
-                marginals: Sequence[Sequence[float | None]]) -> list[list[npt.NDArray[Any]]]:
-    weights = [discount * np.array([0.0 if value is None else value for value in row]) for row in marginals]
-    return [[np.array(tokens) + weight for tokens, weight in zip(row, weights)] for row in logprobs]
+def _marginals(model: RemoteModel, completions: list[str], end_of_prompt: str, batch_size: int,
+               weighed: Weighing) -> list[npt.NDArray[np.float64]]:
+    """[completion][token] to discount by: those given, or asked for, without the model's prefix; 0 where there is none."""
+    found: Any = weighed.marginals
+    if found is None and weighed.domain_prompt is not None:
+        found = _conditional(model.alone(), [weighed.domain_prompt], [completions], [end_of_prompt], batch_size, False)[0]
+    elif found is None:
+        found = token_logprobs(completions, model.alone(), None, end_of_prompt, False, batch_size=batch_size)
+    return [np.nan_to_num(np.array(tokens, float)) for tokens in found]
+
+
+def _discounted(rows: list[list[list[float]]], discount: float,
+                marginals: list[npt.NDArray[np.float64]]) -> list[list[npt.NDArray[np.float64]]]:
+    out = []
+    for row in rows:
+        for i, (tokens, by) in enumerate(zip(row, marginals)):
+            if len(tokens) != len(by):
+                raise ValueError(f"there are {len(by)} marginals of completion {i}, but the server makes {len(tokens)} "
+                                 "tokens of it behind a prompt")
+        out.append([np.array(tokens) + discount * by for tokens, by in zip(row, marginals)])
+    return out
 
 
 def predict_proba(prompts: str | Sequence[str], completions: Sequence[str], model: AnyModel,
                   client: openai.OpenAI | None = None, prior: Sequence[float] | None = None, end_of_prompt: str = " ",
                   normalize: bool = True, discount_completions: float = 0.0,
                   log_marg_probs_completions: Sequence[Sequence[float | None]] | None = None,
-                  show_progress_bar: bool | None = None, batch_size: int = 16,
-                  **_kwargs: Any) -> npt.NDArray[Any]:
+                  show_progress_bar: bool | None = None, ask_if_ok: bool = False, api_key: str | None = None,
+                  batch_size: int = 16, batch_size_completions: int | None = None, *, aggregate: Aggregate = "mean",
+                  domain_prompt: str | None = None, class_of: Sequence[int] | None = None) -> npt.NDArray[np.float64]:
     """See :func:`capp.classify.predict_proba`."""
-    prior = _check.prior(prior, len(completions))  # type: ignore[assignment]
-    _check.normalize(normalize, completions)
-    if not discount_completions and log_marg_probs_completions is not None:
-        raise TypeError("log_marg_probs_completions is given, but without discount_completions it would not be used")
-    remote = _remote(model, client)
+    weighed = weighing(completions, prior, normalize, discount_completions, log_marg_probs_completions, aggregate,
+                       domain_prompt, class_of)
+    remote = _remote(model, client, ask_if_ok, api_key)
     listed: Any = [prompts] if isinstance(prompts, str) and prompts else prompts
-    logprobs: Any = log_probs_conditional(listed, completions, remote, None, end_of_prompt, show_progress_bar, batch_size)
-    if discount_completions:
-        marginals: Any = log_marg_probs_completions
-        if marginals is None:
-            marginals = token_logprobs(completions, remote, None, end_of_prompt, False, batch_size)
-        logprobs = _discounted(logprobs, discount_completions, marginals)
-    out: Any = posterior_prob(agg_log_probs(logprobs), axis=1, prior=prior, normalize=normalize)
+    rows: Any = log_probs_conditional(listed, completions, remote, None, end_of_prompt, show_progress_bar,
+                                      batch_size=batch_size)
+    choices = list(completions)
+    if weighed.discount:
+        rows = _discounted(rows, weighed.discount, _marginals(remote, choices, end_of_prompt, batch_size, weighed))
+    likelihoods = [weighed.likelihoods([np.array(tokens) for tokens in row], choices) for row in rows]
+    checked: Any = weighed.prior
+    out: Any = posterior_prob(likelihoods, axis=1, prior=checked, normalize=weighed.normalize, check_prior=False)
     return out[0] if isinstance(prompts, str) else out
 
 
@@ -205,49 +268,55 @@ def predict(prompts: str | Sequence[str], completions: Sequence[str], model: Any
             client: openai.OpenAI | None = None, prior: Sequence[float] | None = None, end_of_prompt: str = " ",
             discount_completions: float = 0.0,
             log_marg_probs_completions: Sequence[Sequence[float | None]] | None = None,
-            show_progress_bar: bool | None = None, batch_size: int = 16, **_kwargs: Any) -> str | list[str]:
+            show_progress_bar: bool | None = None, ask_if_ok: bool = False, api_key: str | None = None,
+            batch_size: int = 16, batch_size_completions: int | None = None, *, aggregate: Aggregate = "mean",
+            domain_prompt: str | None = None) -> str | list[str]:
     """See :func:`capp.classify.predict`."""
-    if len(completions) == 1:
+    if _check.length(completions, "completions") == 1:
         raise ValueError("one completion alone is no choice; use predict_proba with normalize=False for its probability")
     probabilities = predict_proba(prompts, completions, model, client, prior, end_of_prompt, True, discount_completions,
-                                  log_marg_probs_completions, show_progress_bar, batch_size)
+                                  log_marg_probs_completions, show_progress_bar, ask_if_ok, api_key, batch_size,
+                                  aggregate=aggregate, domain_prompt=domain_prompt)
     choices = list(completions)
     out = [choices[i] for i in np.atleast_2d(probabilities).argmax(axis=1)]
     return out[0] if isinstance(prompts, str) else out
 
 
 def predict_proba_examples(examples: Example | Sequence[Example], model: AnyModel, client: openai.OpenAI | None = None,
-                           show_progress_bar: bool | None = None, batch_size: int = 16, **_kwargs: Any
-                           ) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
+                           show_progress_bar: bool | None = None, ask_if_ok: bool = False, api_key: str | None = None,
+                           batch_size: int = 16, batch_size_completions: int | None = None
+                           ) -> npt.NDArray[np.float64] | list[npt.NDArray[np.float64]]:
     """See :func:`capp.classify.predict_proba_examples`."""
     listed = _examples(examples)
-    logprobs: Any = log_probs_conditional_examples(listed, model, client, show_progress_bar, batch_size)
-    out = [posterior_prob(agg_log_probs(row), axis=0, prior=e.prior, normalize=e.normalize, check_prior=False)
-           for row, e in zip(logprobs, listed)]
+    logprobs: Any = log_probs_conditional_examples(listed, model, client, show_progress_bar, ask_if_ok, api_key, batch_size)
+    out: Any = [posterior_prob(agg_log_probs(row), axis=0, prior=e.prior, normalize=e.normalize, check_prior=False)
+                for row, e in zip(logprobs, listed)]
     if isinstance(examples, Example):
         return out[0]
     return np.array(out) if len({len(row) for row in out}) == 1 else out
 
 
 def predict_examples(examples: Example | Sequence[Example], model: AnyModel, client: openai.OpenAI | None = None,
-                     show_progress_bar: bool | None = None, batch_size: int = 16, **_kwargs: Any) -> str | list[str]:
+                     show_progress_bar: bool | None = None, ask_if_ok: bool = False, api_key: str | None = None,
+                     batch_size: int = 16, batch_size_completions: int | None = None) -> str | list[str]:
     """See :func:`capp.classify.predict_examples`."""
     listed = _examples(examples)
-    probabilities = predict_proba_examples(listed, model, client, show_progress_bar, batch_size)
+    probabilities = predict_proba_examples(listed, model, client, show_progress_bar, ask_if_ok, api_key, batch_size)
     out = [e.completions[int(row.argmax())] for e, row in zip(listed, probabilities)]
     return out[0] if isinstance(examples, Example) else out
 
 
-def cache_model(model: AnyModel, prefix: str, client: openai.OpenAI | None = None) -> RemoteModel:
-    """A model for which every prompt begins with prefix and a space. What is computed once is the server's affair."""
-    return _remote(model, client).after(_texts(prefix, "prefix")[0])
+def cache_model(model: AnyModel, prefixes: str | Sequence[str], logits_all: bool = True, *,
+                client: openai.OpenAI | None = None) -> RemoteModel:
+    """See :func:`capp.classify.cache_model`: one prefix, or one for each prompt of later calls."""
+    return _remote(model, client, False, None).after(prefixes)
 
 
 @contextmanager
-def cache(model: AnyModel, prefix: str, clear_cache_on_exit: bool = True,
+def cache(model: AnyModel, prefixes: str | Sequence[str], clear_cache_on_exit: bool = True, logits_all: bool = True, *,
           client: openai.OpenAI | None = None) -> Iterator[RemoteModel]:
     """:func:`cache_model` for a context."""
-    made = cache_model(model, prefix, client)
+    made = cache_model(model, prefixes, client=client)
     try:
         yield made
     finally:

@@ -1,6 +1,6 @@
 /* A run is published by raising `generation`; workers spin for a while before they sleep, since the engine runs a few
  * hundred short phases a wave, a few microseconds apart. Tasks are handed out by one atomic counter: which worker runs
- * a task never changes what the task computes. */
+ * a task never changes what the task computes. One that is stopped still runs through its generations, of no tasks. */
 #define _GNU_SOURCE
 #include "base/pool.h"
 
@@ -33,10 +33,11 @@ struct capp_pool {
     capp_task_fn fn;
     void *user;
     size_t n_tasks;
+    const atomic_bool *stop; /* may be NULL */
 };
 
 static void drain(capp_pool *pool, int index) {
-    for (;;) {
+    while (!capp_pool_stopped(pool)) {
         size_t task = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
         if (task >= pool->n_tasks) return;
         pool->fn(pool->user, task, index);
@@ -121,9 +122,17 @@ int capp_pool_threads(const capp_pool *pool) {
     return pool->threads;
 }
 
+void capp_pool_set_stop(capp_pool *pool, const atomic_bool *stop) {
+    pool->stop = stop;
+}
+
+bool capp_pool_stopped(const capp_pool *pool) {
+    return pool->stop && atomic_load_explicit(pool->stop, memory_order_relaxed);
+}
+
 void capp_pool_run(capp_pool *pool, capp_task_fn fn, void *user, size_t n_tasks) {
     if (pool->threads == 1 || n_tasks <= 1) {
-        for (size_t i = 0; i < n_tasks; i++) fn(user, i, 0);
+        for (size_t i = 0; i < n_tasks && !capp_pool_stopped(pool); i++) fn(user, i, 0);
         return;
     }
     pool->fn = fn;

@@ -28,10 +28,11 @@ static void scatter(capp_forward *f, size_t expert, size_t n) {
 void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows) {
     const capp_hparams *h = &f->w->hparams;
     capp_product(f, &layer->router, f->h, f->h_stride, f->shares, h->experts, rows, false);
+    if (capp_pool_stopped(f->pool)) return; /* shares are as they were; the layer ends the wave */
     for (size_t r = 0; r < rows; r++)
         capp_route(f->shares + r * h->experts, h->experts, h->experts_used, h->router_norm);
     memset(f->u, 0, rows * h->width * sizeof *f->u);
-    for (size_t e = 0; e < h->experts; e++) {
+    for (size_t e = 0; e < h->experts && !capp_pool_stopped(f->pool); e++) {
         size_t n = gather(f, e, rows);
         if (!n) continue;
         capp_product_activated(f, &layer->expert_up[e], f->gathered, n);

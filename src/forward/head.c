@@ -87,6 +87,7 @@ capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err
     size_t tiles = (f->w->head.n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE;
     if (f->n_targets) qsort(f->targets, f->n_targets, sizeof *f->targets, by_token);
     capp_pool_run(f->pool, head_task, f, tiles);
+    if (capp_pool_stopped(f->pool)) return capp_fail(err, CAPP_ECANCELLED, "cancelled");
     for (size_t r = 0; r < f->n_heads; r++) {
         f->normaliser[r] = merge_tiles(f, r, tiles);
         if (!isfinite(f->normaliser[r]))

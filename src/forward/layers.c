@@ -190,6 +190,7 @@ capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t bas
     for (p.layer = 0; p.layer < f->w->hparams.layers; p.layer++) {
         run_layer(&p);
         capp_weights_release(w);
+        if (capp_pool_stopped(f->pool)) return capp_fail(err, CAPP_ECANCELLED, "cancelled");
     }
     if (!p.rows) return CAPP_OK;
     p.norm = &f->w->output_norm;
