@@ -110,6 +110,10 @@ typedef struct capp_lora {
     double weight; /* a factor of what it changes: 1 as it was trained; 0 is the model without it */
 } capp_lora;
 
+/* Called now and then from the calling thread; done and total count rows of a call, or pieces of a model's weights.
+ * Return false to cancel. */
+typedef bool (*capp_progress_fn)(void *user, size_t done, size_t total);
+
 typedef struct capp_model_options {
     int threads;              /* workers of each session; 0: as many as the process may run on */
     uint64_t memory;          /* bytes for a session's run, weights not counted; 0: a share of what is free */
@@ -125,6 +129,9 @@ typedef struct capp_model_options {
                               adapter that does not fit the model, or asks for more than such a sum (DoRA, biases,
                               modules that were trained whole), is an error that names the tensor or field. */
     size_t n_lora;
+    capp_progress_fn progress; /* of packing the weights: called before it and then many times a second; false makes
+                                  capp_model_open end soon with CAPP_ECANCELLED. May be NULL; not for vocab_only */
+    void *progress_user;
 } capp_model_options;
 
 /* The defaults described above. */
@@ -330,9 +337,6 @@ typedef struct capp_result {
 /* Called once for each example, in the order of examples, from the calling thread. Return false to end the call with
  * CAPP_ECANCELLED. */
 typedef bool (*capp_result_fn)(void *user, const capp_result *result);
-
-/* Called now and then from the calling thread; done and total count rows. Return false to cancel. */
-typedef bool (*capp_progress_fn)(void *user, size_t done, size_t total);
 
 /* What the log-probabilities of a completion's tokens come to: the logarithm of its likelihood. */
 typedef enum capp_aggregate {

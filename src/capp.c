@@ -151,21 +151,48 @@ static void *pack(void *user) {
     return NULL;
 }
 
+/* Whether the caller wants to go on. */
+static bool ask(const packing *p, const capp_model_options *options) {
+    size_t done, total;
+    if (!options->progress) return true;
+    capp_packer_progress(p->packer, &done, &total);
+    return options->progress(options->progress_user, done, total);
+}
+
+/* Waits for the thread that packs, and asks meanwhile. False where the caller has had enough. */
+static bool wait_asking(packing *p, pthread_t thread, const capp_model_options *options) {
+    enum { MILLISECONDS = 20 };
+    bool go_on = true;
+    struct timespec until;
+    do {
+        if (!go_on || !(go_on = ask(p, options))) atomic_store(&p->stop, true);
+        clock_gettime(CLOCK_REALTIME, &until); /* pthread_timedjoin_np's */
+        until.tv_nsec += MILLISECONDS * 1000000L;
+        if (until.tv_nsec >= 1000000000L) until.tv_sec++, until.tv_nsec -= 1000000000L;
+    } while (pthread_timedjoin_np(thread, NULL, &until));
+    return go_on;
+}
+
 /* Opens the vocabulary while the weights are packed, which waits for the disk and allocates nothing: all memory comes
- * from the calling thread. */
-static capp_status pack_and_open_vocabulary(capp_model *model, capp_packer *packer, capp_error *err) {
+ * from the calling thread, and so do the questions. */
+static capp_status pack_and_open_vocabulary(capp_model *model, capp_packer *packer, const capp_model_options *options,
+                                            capp_error *err) {
     packing p = {.packer = packer};
     pthread_t thread;
+    bool go_on = ask(&p, options);
+    if (!go_on) return capp_fail(err, CAPP_ECANCELLED, "cancelled");
     capp_status st = capp_pool_open(&p.pool, model->threads, err);
     if (st != CAPP_OK) return st;
-    bool beside = model->threads > 1 && !pthread_create(&thread, NULL, pack, &p);
+    bool beside = (model->threads > 1 || options->progress) && !pthread_create(&thread, NULL, pack, &p);
     if ((st = open_vocabulary(model, err)) != CAPP_OK) atomic_store(&p.stop, true);
-    if (beside)
-        pthread_join(thread, NULL);
-    else
+    if (!beside)
         pack(&p);
+    else if (options->progress)
+        go_on = wait_asking(&p, thread, options);
+    else
+        pthread_join(thread, NULL);
     capp_pool_free(p.pool);
-    return st;
+    return st == CAPP_OK && !go_on ? capp_fail(err, CAPP_ECANCELLED, "cancelled") : st;
 }
 
 static capp_status open_weights(capp_model *model, const capp_model_options *options, capp_error *err) {
@@ -180,7 +207,7 @@ static capp_status open_weights(capp_model *model, const capp_model_options *opt
                          kernels->name);
     if (model->precision == CAPP_PRECISION_AUTO && !kernels->bf16) model->precision = CAPP_PRECISION_F32;
     if ((st = bind_weights(model, kernels, options, &packer, err)) != CAPP_OK) return st;
-    st = pack_and_open_vocabulary(model, packer, err);
+    st = pack_and_open_vocabulary(model, packer, options, err);
     capp_packer_free(packer);
     if (st != CAPP_OK) return st;
     if (model->precision == CAPP_PRECISION_AUTO &&

@@ -165,3 +165,61 @@ TEST(a_row_over_the_budget_is_named) {
     CHECK(stats.used_bytes <= stats.planned_bytes && stats.planned_bytes <= 64 << 20);
     close_tiny(&o);
 }
+
+typedef struct asked {
+    size_t calls, enough; /* the call that says no */
+    size_t done, total;
+} asked;
+
+static bool count_calls(void *user, size_t done, size_t total) {
+    asked *a = user;
+    CHECK(done <= total && done >= a->done && (!a->calls || total == a->total) && a->calls < a->enough);
+    a->done = done, a->total = total;
+    return ++a->calls < a->enough;
+}
+
+/* Opens with a caller who has enough at call `enough`. */
+static capp_status open_asking(const char *path, int threads, size_t enough, asked *a) {
+    capp_model_options options;
+    capp_model *model;
+    capp_error err;
+    *a = (asked){.enough = enough};
+    capp_model_options_init(&options);
+    options.threads = threads;
+    options.precision = CAPP_PRECISION_F32;
+    options.progress = count_calls;
+    options.progress_user = a;
+    capp_status st = capp_model_open(&model, path, &options, &err);
+    CHECK(!model == (st != CAPP_OK));
+    if (st != CAPP_OK) CHECK_INT(err.status, st);
+    if (st != CAPP_OK) CHECK_STR(err.message, "cancelled");
+    capp_model_free(model);
+    return st;
+}
+
+TEST(opening_is_cancelled_before_the_weights) {
+    char path[64];
+    asked a;
+    tiny_model_file("gpt2", 1, path);
+    for (int threads = 1; threads < 3; threads++) {
+        CHECK_INT(open_asking(path, threads, 1, &a), CAPP_ECANCELLED);
+        CHECK(a.total && !a.done);
+        CHECK_INT(open_asking(path, threads, SIZE_MAX, &a), CAPP_OK);
+        CHECK(a.calls > 1);
+    }
+    unlink(path);
+}
+
+/* A file that takes long enough to be asked about several times. What was packed until then is freed: sanitizers look.
+ */
+TEST(opening_is_cancelled_among_the_weights) {
+    const char *path = test_model("smollm2");
+    asked a;
+    if (!path) SKIP("no smollm2: make models");
+    for (int threads = 1; threads < 3; threads++)
+        for (size_t enough = 2; enough < 5; enough++) {
+            CHECK_INT(open_asking(path, threads, enough, &a), CAPP_ECANCELLED);
+            CHECK_INT(a.calls, enough);
+            CHECK(a.done < a.total);
+        }
+}

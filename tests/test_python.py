@@ -544,6 +544,41 @@ def test_ctrl_c_stops_within_a_second_and_the_model_goes_on(smollm2, precision):
         assert seconds * min(share, 1) < 1, (seconds, share)
 
 
+OPENING = """
+import os, random, signal, sys, threading, time
+from capp import Model
+def opened(**keywords):
+    Model(sys.argv[1], precision="f32", **keywords).close()
+def resident():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) >> 10
+times = []
+for i in range(3):
+    begun = time.monotonic()
+    opened()
+    times.append(time.monotonic() - begun)
+rng, sent, before = random.Random(3), [], resident()
+def send():
+    sent[:] = [time.monotonic()]
+    os.kill(os.getpid(), signal.SIGINT)
+for i in range(5):
+    threading.Timer(rng.uniform(0.01, 0.3) * min(times), send).start()
+    try:
+        opened(threads=1 + i % 2)
+    except KeyboardInterrupt:
+        print((time.monotonic() - sent[0]) / min(times))
+print(resident() - before)
+"""
+
+
+def test_ctrl_c_while_a_model_is_opened(smollm2):
+    """Of what opening takes, a blink here and minutes elsewhere, a part; and nothing stays behind."""
+    done = subprocess.run([sys.executable, "-c", OPENING, smollm2], env=package_env(), capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode == 0, done.stderr
+    *shares, megabytes = map(float, done.stdout.split())
+    assert len(shares) == 5 and sorted(shares)[2] < 0.5 and megabytes < 100
+
+
 MEMORY = """
 import gc, sys
 from capp import Model
@@ -669,6 +704,7 @@ def test_a_signal_at_any_time_leaves_no_call_behind(tiny):
     """Whenever it comes, the call has ended when the exception is there: the library uses the caller's memory."""
     import random
 
+    from capp._abi import lib
     from capp._call import interruptible
 
     def handler(*_):
@@ -682,7 +718,7 @@ def test_a_signal_at_any_time_leaves_no_call_behind(tiny):
                 begun, ended = [], []
                 signal.setitimer(signal.ITIMER_REAL, rng.uniform(2e-5, 3e-3))
                 try:
-                    interruptible(session, lambda: (begun.append(1), time.sleep(0.002), ended.append(1)))
+                    interruptible(lambda: lib.capp_session_cancel(session), lambda: (begun.append(1), time.sleep(0.002), ended.append(1)))
                     signal.setitimer(signal.ITIMER_REAL, 0)
                 except KeyboardInterrupt:
                     n_interrupted += 1

@@ -46,9 +46,13 @@ class Lora(Structure):
     _fields_ = [("path", c_char_p), ("weight", c_double)]
 
 
+ProgressFn = CFUNCTYPE(c_bool, c_void_p, c_size_t, c_size_t)
+
+
 class ModelOptions(Structure):
     _fields_ = [("threads", c_int), ("memory", c_uint64), ("precision", c_int), ("isa", c_char_p),
-                ("context", c_uint32), ("vocab_only", c_bool), ("lora", POINTER(Lora)), ("n_lora", c_size_t)]
+                ("context", c_uint32), ("vocab_only", c_bool), ("lora", POINTER(Lora)), ("n_lora", c_size_t),
+                ("progress", ProgressFn), ("progress_user", c_void_p)]
 
 
 class ModelInfo(Structure):
@@ -83,7 +87,6 @@ class Generation(Structure):
 ResultFn = CFUNCTYPE(c_bool, c_void_p, POINTER(Result))
 TextResultFn = CFUNCTYPE(c_bool, c_void_p, POINTER(TextResult))
 GenerationFn = CFUNCTYPE(c_bool, c_void_p, POINTER(Generation))
-ProgressFn = CFUNCTYPE(c_bool, c_void_p, c_size_t, c_size_t)
 AggregateFn = CFUNCTYPE(c_double, c_void_p, POINTER(c_double), c_size_t, Str)
 
 

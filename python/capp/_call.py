@@ -47,9 +47,9 @@ class Callbacks:
         return guarded
 
 
-def interruptible(session: int, call: Callable[[], Any]) -> Any:
+def interruptible(cancel: Callable[[], Any], call: Callable[[], Any]) -> Any:
     """What call returns. In the main thread, where Python takes signals only between its own instructions, the call
-    runs in a thread beside it, so that Ctrl-C finds somebody to listen and cancels the session."""
+    runs in a thread beside it, so that Ctrl-C finds somebody to listen, who cancels it."""
     if threading.current_thread() is not threading.main_thread():
         return call()
     done, first = threading.Event(), threading.Lock()
@@ -75,10 +75,10 @@ def interruptible(session: int, call: Callable[[], Any]) -> Any:
                 begun = True
                 # Cancelled again and again: a call that is just beginning forgets it.
                 while not done.wait(0.05 if interrupts else None):
-                    lib.capp_session_cancel(session)
+                    cancel()
             except BaseException as error:  # KeyboardInterrupt, or what another signal's handler raises
                 interrupts.append(error)
-                lib.capp_session_cancel(session)
+                cancel()
 
     while not done.is_set():  # whatever comes while an interrupt is dealt with: the library still uses the memory
         try:

@@ -96,8 +96,13 @@ class _Handle:
     def __init__(self, path: str, options: _abi.ModelOptions) -> None:
         self.lock, self.busy, self.closed, self.process = threading.Lock(), 0, False, os.getpid()
         self.idle: list[int] = []
-        pointer = ctypes.c_void_p()
-        check(lib.capp_model_open, byref(pointer), c_string(path, "the path"), byref(options))
+        pointer, name, cancelled = ctypes.c_void_p(), c_string(path, "the path"), threading.Event()
+        options.progress = _abi.ProgressFn(lambda *_: not cancelled.is_set())
+        try:
+            interruptible(cancelled.set, lambda: check(lib.capp_model_open, byref(pointer), name, byref(options)))
+        except BaseException:
+            lib.capp_model_free(pointer)  # of an interrupt that came too late to cancel
+            raise
         self.model: Any = pointer.value
 
     def close(self) -> None:
@@ -330,7 +335,7 @@ def run(model: Model, function: Any, arguments: list[Any], callbacks: Callbacks)
     """Calls a function of the library in a session of the model. arguments: those between session and error."""
     err = _abi.Error()
     with model._handle.session() as session:
-        status = interruptible(session, lambda: function(session, *arguments, byref(err)))
+        status = interruptible(lambda: lib.capp_session_cancel(session), lambda: function(session, *arguments, byref(err)))
     if callbacks.raised is not None:
         raise callbacks.raised
     if status:

@@ -333,9 +333,12 @@ capp_status capp_weights_bind(capp_weights **weights, capp_packer **packer, cons
                               const capp_kernels *kernels, const capp_products *products, capp_adapter *const *adapters,
                               size_t n, int threads, capp_error *err);
 
-/* Packs the weights that packer was made for. Ends early, with weights that are good for nothing but to be freed, where
- * *stop becomes true; stop may be NULL. */
+/* Packs the weights that packer was made for. Ends early, within a panel, with weights that are good for nothing but to
+ * be freed, where *stop becomes true; stop may be NULL. It becomes the pool's. */
 void capp_packer_run(capp_packer *packer, capp_pool *pool, const atomic_bool *stop);
+
+/* Panels that are packed and panels in all, from any thread. */
+void capp_packer_progress(const capp_packer *packer, size_t *done, size_t *total);
 
 /* packer may be NULL; the weights stay. */
 void capp_packer_free(capp_packer *packer);

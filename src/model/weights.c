@@ -14,6 +14,7 @@ struct capp_packer {
     const capp_weights *w;
     job *jobs;
     size_t n_jobs, n_tasks;
+    atomic_size_t n_done;
     size_t first;   /* of the tasks of a slice */
     float *scratch; /* [workers][scratch_size] */
     size_t scratch_size;
@@ -84,7 +85,7 @@ static void pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel
 }
 
 static void pack_task(void *user, size_t task, int worker) {
-    const capp_packer *p = user;
+    capp_packer *p = user;
     size_t low = 0, high = p->n_jobs;
     task += p->first;
     while (high - low > 1) {
@@ -97,6 +98,7 @@ static void pack_task(void *user, size_t task, int worker) {
     const capp_matrix *m = p->jobs[low].matrix;
     size_t panel = task - p->jobs[low].first_task;
     pack_panel(p->w, m, panel, m->packed + panel * m->panel_bytes, p->scratch + (size_t)worker * p->scratch_size);
+    atomic_fetch_add_explicit(&p->n_done, 1, memory_order_relaxed);
 }
 
 void capp_weights_release(const capp_weights *w) {
@@ -137,6 +139,7 @@ static void prefetch(const capp_packer *p, size_t first, size_t end) {
  * a slice of the file, not both whole. While a slice is packed the disk reads those ahead. */
 void capp_packer_run(capp_packer *p, capp_pool *pool, const atomic_bool *stop) {
     enum { SLICES = 16, AHEAD = 2 };
+    capp_pool_set_stop(pool, stop);
     prefetch(p, 0, p->n_tasks * AHEAD / SLICES);
     for (size_t i = 0; i < SLICES && !(stop && atomic_load(stop)); i++) {
         p->first = p->n_tasks * i / SLICES;
@@ -144,6 +147,11 @@ void capp_packer_run(capp_packer *p, capp_pool *pool, const atomic_bool *stop) {
         capp_pool_run(pool, pack_task, p, p->n_tasks * (i + 1) / SLICES - p->first);
         capp_source_release(p->w->source);
     }
+}
+
+void capp_packer_progress(const capp_packer *p, size_t *done, size_t *total) {
+    *done = atomic_load_explicit(&p->n_done, memory_order_relaxed);
+    *total = p->n_tasks;
 }
 
 void capp_packer_free(capp_packer *p) {
