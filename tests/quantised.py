@@ -154,12 +154,18 @@ def gptq(weights, random, bits=4, group=32, act_order=False, symmetric=True, v2=
     groups = np.arange(k) // (k if group == -1 else group)
     if act_order:
         groups = groups[random.permutation(k)]
+    if not symmetric:  # zeros of 0
+        weights = weights.copy()
+        weights[2::5] = np.abs(weights[2::5])
     numbers, zeros, stored, exact = grid(weights, bits, groups, symmetric, random, scale_dtype)
-    if not symmetric and not v2:
-        zeros = np.maximum(zeros, 1)  # the first format has no place for a zero of 0
-    kept = zeros.T if v2 else zeros.T - 1
-    tensors = {"qweight": packed_bits(numbers.T, bits), "scales": turned(stored),
-               "qzeros": np.ascontiguousarray(packed_bits(kept.T, bits).T)}
+    assert symmetric or (zeros == 0).any()
+    if v2:
+        kept = packed_bits(zeros, bits)
+    elif bits == 3:
+        kept = packed_bits((zeros - 1) & 7, bits)
+    else:  # as GPTQModel writes the first format: 1 less in each part of a word, which may borrow from the next
+        kept = (packed_bits(zeros, bits).view(np.uint32) - np.uint32(0xFFFFFFFF // (2**bits - 1))).view(np.int32)
+    tensors = {"qweight": packed_bits(numbers.T, bits), "scales": turned(stored), "qzeros": np.ascontiguousarray(kept.T)}
     if index:
         tensors["g_idx"] = groups.astype(np.int32)
     return tensors, dequantised(numbers, zeros, exact, groups)
@@ -279,9 +285,9 @@ CASES = {
                 dict(v2=True, symmetric=False, scale_dtype="BF16")),
     "gptq-one-group": ("llama-biases", gptq, dict(GPTQ, group_size=-1), dict(group=-1, index=False)),
     "gptq-no-index": ("qwen3", gptq, dict(GPTQ, group_size=64), dict(group=64, index=False, shards=3)),
-    "gptq-2": ("mistral", gptq, dict(GPTQ, bits=2), dict(bits=2)),
+    "gptq-2": ("mistral", gptq, dict(GPTQ, bits=2), dict(bits=2, symmetric=False)),
     "gptq-3": ("gptneox", gptq, dict(GPTQ, bits=3), dict(bits=3, symmetric=False)),
-    "gptq-8": ("phi3", gptq, dict(GPTQ, bits=8), dict(bits=8, act_order=True, scale_dtype=np.float32)),
+    "gptq-8": ("phi3", gptq, dict(GPTQ, bits=8), dict(bits=8, act_order=True, symmetric=False, scale_dtype=np.float32)),
     "gptq-transposed": ("gpt2", gptq, GPTQ, {}),
     "gptq-grouped": ("bloom", gptq, GPTQ, dict(act_order=True)),
     "gptq-experts": ("qwen3moe", gptq, GPTQ, {}),

@@ -48,11 +48,24 @@ SMALL uint32_t of_stream(const void *words, size_t i, unsigned bits) {
     return value & ((1u << bits) - 1);
 }
 
+/* Zero `column` of GPTQ's first format, whose writers take 1 from each: GPTQModel, which transformers reads the format
+ * with, from the whole word at once (utils/model.py, convert_gptq_v2_to_v1_format_module), so that a zero of 0 borrows
+ * from its neighbour. So 1 is added to all at once, too (convert_gptq_v1_to_v2_format_module); of 3 bits, which cross
+ * words, to each alone. All ones become 0: no writer has a zero of 2^bits, which kernels that only add 1 make of them.
+ */
+static uint32_t first_format_zero(const char *zeros, size_t column, unsigned bits) {
+    uint32_t most = (1u << bits) - 1;
+    if (bits == 3) return (of_stream(zeros, column, bits) + 1) & most;
+    size_t each = 32 / bits;
+    return (load_word(zeros, column / each) + UINT32_MAX / most) >> (column % each * bits) & most;
+}
+
 static uint32_t zero_of(const capp_quant *q, size_t g, size_t column) {
     const char *zeros = q->zeros;
     if (q->layout == CAPP_QUANT_AWQ) return load_word(zeros, g * (q->n / 8) + column / 8) >> awq_shift(column) & 15;
     size_t row = (q->n * q->bits + 31) / 32 * sizeof(uint32_t);
-    return of_stream(zeros + g * row, column, q->bits) + q->zeros_less_one;
+    return q->zeros_less_one ? first_format_zero(zeros + g * row, column, q->bits)
+                             : of_stream(zeros + g * row, column, q->bits);
 }
 
 /* table [groups][scales, zeros][COLUMNS] */
