@@ -84,7 +84,7 @@ def number(value: Any, name: str) -> float:
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, not {type(value).__name__}") from None
     if not math.isfinite(found):
-        raise ValueError(f"{name} must be a number, not {found}")
+        raise ValueError(f"{name} must be a finite number, not {found}")
     return found
 
 
