@@ -166,6 +166,23 @@ def test_scoring_as_a_choice(tiny):
         proba(class_of=[0, 1])
 
 
+def test_a_normalize_for_each_prompt(tiny):
+    """As CAPPr takes it, where its posterior_prob does."""
+    from capp.classify import predict_proba
+
+    rows = {one: predict_proba(PROMPTS, COMPLETIONS, tiny, normalize=one) for one in (True, False)}
+    wanted = [i % 2 == 0 for i in range(len(PROMPTS))]
+    for given in (wanted, np.array(wanted), tuple(wanted)):
+        found = predict_proba(PROMPTS, COMPLETIONS, tiny, normalize=given)
+        assert all(np.array_equal(row, rows[one][i]) for i, (row, one) in enumerate(zip(found, wanted)))
+    for wrong in ([True], [[True] * len(PROMPTS)], []):
+        with pytest.raises(ValueError, match="normalize is of shape"):
+            predict_proba(PROMPTS, COMPLETIONS, tiny, normalize=wrong)
+    with pytest.raises(ValueError, match="one completion alone"):
+        predict_proba(PROMPTS, ["a"], tiny, normalize=wanted)
+    assert predict_proba(PROMPTS, ["a"], tiny, normalize=[False] * len(PROMPTS)).shape == (len(PROMPTS), 1)
+
+
 def test_discounts_that_are_given(tiny):
     from capp.classify import predict_proba, token_logprobs
 

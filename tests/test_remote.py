@@ -149,7 +149,8 @@ def test_ways_to_weigh(served, model):
             same("predict_proba", served, model, prompts, COMPLETIONS, batch_size_completions=2, **options)
         if not {"class_of", "normalize"} & set(options):
             same("predict", served, model, PROMPTS, COMPLETIONS, **options)
-    for wrong, kind in (({"aggregate": "median"}, ValueError), ({"class_of": [0, 1]}, ValueError),
+    same("predict_proba", served, model, PROMPTS, COMPLETIONS, normalize=[True, False, False, True, False])
+    for wrong, kind in (({"aggregate": "median"}, ValueError), ({"normalize": [True]}, ValueError), ({"class_of": [0, 1]}, ValueError),
                         ({"domain_prompt": "a"}, ValueError), ({"discount_completions": "1"}, TypeError)):
         before = served[0]["requests"]
         with pytest.raises(kind):

@@ -92,7 +92,7 @@ class Examples:
 
     @classmethod
     def of_prompts(cls, prompts: Sequence[str], completions: Sequence[str], end_of_prompt: str,
-                   prior: npt.NDArray[np.float64] | None, normalize: bool) -> Examples:
+                   prior: npt.NDArray[np.float64] | None, normalize: bool | npt.NDArray[np.bool_]) -> Examples:
         """Each prompt with the same completions."""
         made = cls(prompts, [Strings(completions)], np.zeros(len(prompts), np.intp), len(completions),
                    0 if prior is None else prior.ctypes.data, end_of_prompt, normalize)

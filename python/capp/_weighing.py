@@ -21,13 +21,18 @@ class Weighing:
     """How log-probabilities become likelihoods, and those probabilities."""
 
     prior: Array | None  # [n_classes]
-    normalize: bool
+    normalize: bool | npt.NDArray[np.bool_]  # or of each prompt
     discount: float
     marginals: list[Array] | None  # [completion][token], NaN where there is none
     aggregate: Aggregate
     domain_prompt: str | None
     class_of: npt.NDArray[np.uintp] | None  # [completion]
     n_classes: int  # columns of the result: the completions where class_of is None
+
+    def check_rows(self, n: int) -> None:
+        """Whether there is a normalize for each of n prompts."""
+        if isinstance(self.normalize, np.ndarray) and self.normalize.shape != (n,):
+            raise ValueError(f"normalize is of shape {self.normalize.shape}, but there are {n} prompts")
 
     def likelihoods(self, logprobs: Sequence[Array], completions: Sequence[str]) -> Array:
         """[n_classes] of the (discounted) log-probabilities of completions, [completion][token]: as capp_score has it."""
@@ -76,6 +81,16 @@ def _classes(value: Any, n: int) -> tuple[npt.NDArray[np.uintp], int]:
     return array.astype(np.uintp), len(found)
 
 
+def _normalize(value: Any, n_classes: int) -> bool | npt.NDArray[np.bool_]:
+    """One for all prompts, or [prompt]."""
+    if not hasattr(value, "__len__") or isinstance(value, str):
+        _check.normalize(value, range(n_classes))
+        return bool(value)
+    rows = np.array(list(value), bool)
+    _check.normalize(bool(rows.any()), range(n_classes))
+    return rows
+
+
 def weighing(completions: Any, prior: Any = None, normalize: Any = True, discount_completions: Any = 0.0,
              log_marg_probs_completions: Any = None, aggregate: Any = "mean", domain_prompt: Any = None,
              class_of: Any = None) -> Weighing:
@@ -84,7 +99,7 @@ def weighing(completions: Any, prior: Any = None, normalize: Any = True, discoun
     n = _check.length(completions, "completions")
     classes, n_classes = (None, n) if class_of is None or not n else _classes(class_of, n)
     prior = _check.prior(prior, n_classes)
-    _check.normalize(normalize, range(n_classes))
+    normalize = _normalize(normalize, n_classes)
     discount = 0.0 if discount_completions is None else _check.number(discount_completions, "discount_completions")
     if not discount and log_marg_probs_completions is not None:
         raise TypeError("log_marg_probs_completions is given, but without discount_completions it would not be used")
@@ -97,4 +112,4 @@ def weighing(completions: Any, prior: Any = None, normalize: Any = True, discoun
             raise ValueError("domain_prompt is given, but without discount_completions it would not be used")
         if marginals is not None:
             raise ValueError("domain_prompt and log_marg_probs_completions are given; give one of them")
-    return Weighing(prior, bool(normalize), discount, marginals, aggregate, domain_prompt, classes, n_classes)
+    return Weighing(prior, normalize, discount, marginals, aggregate, domain_prompt, classes, n_classes)
