@@ -37,8 +37,6 @@ class Weighing:
     def likelihoods(self, logprobs: Sequence[Array], completions: Sequence[str]) -> Array:
         """[n_classes] of the (discounted) log-probabilities of completions, [completion][token]: as capp_score has it."""
         found = np.array([self._likelihood(*pair) for pair in zip(logprobs, completions)], float)
-        if np.isnan(found).any():
-            raise ValueError(f"the likelihood of completion {int(np.isnan(found).argmax())} is not a number")
         if self.class_of is None:
             return found
         sums = np.zeros(self.n_classes)
@@ -47,10 +45,22 @@ class Weighing:
 
     def _likelihood(self, logprobs: Array, completion: str) -> float:
         if callable(self.aggregate):
-            return float(self.aggregate(logprobs))
+            return likelihood_of(self.aggregate, logprobs)
         if self.aggregate == "mean":
             return math.exp(logprobs.mean())
         return math.exp(logprobs.sum() / (len(completion.encode()) if self.aggregate == "bytes" else 1))
+
+
+def likelihood_of(function: Callable[[Array], float], logprobs: Array) -> float:
+    """What a caller's function says, if it can be a likelihood."""
+    given = function(logprobs)
+    try:
+        found = float(given)
+    except (TypeError, ValueError):
+        raise TypeError(f"aggregate must give a number, not {type(given).__name__}") from None
+    if not 0 <= found < math.inf:
+        raise ValueError(f"aggregate must give a likelihood, a number of 0 or more, such as exp of a mean; it gives {found}")
+    return found
 
 
 def _marginals(value: Any, n: int) -> list[Array]:
