@@ -17,12 +17,15 @@ static capp_status check_classes(const capp_scoring *o, capp_error *err) {
         if (o->class_of[i] >= o->n_classes)
             return capp_fail(err, CAPP_EINVAL, "phrasing %zu is of class %zu, but there are %zu classes", i,
                              o->class_of[i], o->n_classes);
-    for (size_t k = 0; k < o->n_classes; k++) {
-        size_t i = 0;
-        while (i < o->n_phrasings && o->class_of[i] != k) i++;
-        if (i == o->n_phrasings) return capp_fail(err, CAPP_EINVAL, "class %zu has no phrasing", k);
-    }
-    return CAPP_OK;
+    /* Of the first n_phrasings + 1 classes one has none, if there are as many. */
+    size_t k = 0, n = o->n_classes <= o->n_phrasings ? o->n_classes : o->n_phrasings + 1;
+    bool *seen = capp_new0(n, sizeof *seen);
+    if (!seen) return capp_fail_memory(err, "the classes");
+    for (size_t i = 0; i < o->n_phrasings; i++)
+        if (o->class_of[i] < n) seen[o->class_of[i]] = true;
+    while (k < n && seen[k]) k++;
+    capp_free(seen);
+    return k < n ? capp_fail(err, CAPP_EINVAL, "class %zu has no phrasing", k) : CAPP_OK;
 }
 
 static capp_status check_scoring(const capp_scoring *o, capp_error *err) {

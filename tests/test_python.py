@@ -137,6 +137,30 @@ def test_series_are_sequences(tiny):
         assert len(token_logprobs(kind(PROMPTS), tiny)) == 4
 
 
+def test_sequences_of_all_kinds(tiny):
+    import collections
+
+    import pandas
+    import polars
+
+    from capp.classify import predict, predict_proba
+
+    expected = predict_proba(PROMPTS, COMPLETIONS, tiny)
+    for kind in (lambda x: np.array(x, object), lambda x: np.array(x, np.dtypes.StringDType()), collections.deque,
+                 lambda x: pandas.Series(x, index=range(9, 9 - len(x), -1)), pandas.Index, pandas.Categorical,
+                 lambda x: pandas.Series(x, dtype="string"), polars.Series, lambda x: dict.fromkeys(x).keys()):
+        assert np.array_equal(predict_proba(kind(PROMPTS), kind(COMPLETIONS), tiny), expected)
+    assert predict(np.str_(PROMPTS[0]), COMPLETIONS, tiny) == predict(PROMPTS[0], COMPLETIONS, tiny)
+    for wrong, kind, part in [
+            (b"abc", TypeError, "not bytes"), ([b"abc"], TypeError, r"prompts\[0\].*bytes"), (5, TypeError, "sequence"),
+            (None, TypeError, "sequence"), (iter(PROMPTS), TypeError, "sequence"), (np.array("a"), TypeError, "sequence"),
+            (pandas.DataFrame({"a": PROMPTS}), TypeError, "one column"), (polars.DataFrame({"a": PROMPTS}), TypeError, "column"),
+            (pandas.Series(["a", None]), TypeError, r"prompts\[1\]"), (pandas.Series([], dtype=str), ValueError, "empty"),
+            (polars.Series(["a", None]), TypeError, r"prompts\[1\]"), (["a", "b\ud800"], ValueError, "surrogate")]:
+        with pytest.raises(kind, match=part):
+            predict(wrong, COMPLETIONS, tiny)
+
+
 def test_scoring_as_a_choice(tiny):
     from capp.classify import agg_log_probs, log_probs_conditional, predict, predict_proba
 
@@ -160,10 +184,32 @@ def test_scoring_as_a_choice(tiny):
     assert best == [COMPLETIONS[i] for i in (sums - domain).argmax(axis=1)]
     with pytest.raises(ZeroDivisionError):
         proba(aggregate=lambda x: 1 / 0)
+    assert not proba(aggregate=lambda x: 0).any()
+    for wrong, kind in ((np.mean, ValueError), (lambda x: x[:0], TypeError), (lambda x: None, TypeError),
+                        (lambda x: float("nan"), ValueError), (lambda x: np.inf, ValueError)):
+        with pytest.raises(kind, match="aggregate must give"):
+            proba(aggregate=wrong)
     with pytest.raises(ValueError, match="aggregate must be"):
         proba(aggregate="median")
     with pytest.raises(ValueError, match="class_of"):
         proba(class_of=[0, 1])
+
+
+def test_a_normalize_for_each_prompt(tiny):
+    """As CAPPr takes it, where its posterior_prob does."""
+    from capp.classify import predict_proba
+
+    rows = {one: predict_proba(PROMPTS, COMPLETIONS, tiny, normalize=one) for one in (True, False)}
+    wanted = [i % 2 == 0 for i in range(len(PROMPTS))]
+    for given in (wanted, np.array(wanted), tuple(wanted)):
+        found = predict_proba(PROMPTS, COMPLETIONS, tiny, normalize=given)
+        assert all(np.array_equal(row, rows[one][i]) for i, (row, one) in enumerate(zip(found, wanted)))
+    for wrong in ([True], [[True] * len(PROMPTS)], []):
+        with pytest.raises(ValueError, match="normalize is of shape"):
+            predict_proba(PROMPTS, COMPLETIONS, tiny, normalize=wrong)
+    with pytest.raises(ValueError, match="one completion alone"):
+        predict_proba(PROMPTS, ["a"], tiny, normalize=wanted)
+    assert predict_proba(PROMPTS, ["a"], tiny, normalize=[False] * len(PROMPTS)).shape == (len(PROMPTS), 1)
 
 
 def test_discounts_that_are_given(tiny):

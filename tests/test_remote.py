@@ -136,6 +136,7 @@ def test_prefixes_one_for_each_prompt(served, model):
 
 
 def test_ways_to_weigh(served, model):
+    from capp import classify, remote
     from capp.classify import token_logprobs
 
     marginals = token_logprobs(COMPLETIONS, model)
@@ -149,7 +150,11 @@ def test_ways_to_weigh(served, model):
             same("predict_proba", served, model, prompts, COMPLETIONS, batch_size_completions=2, **options)
         if not {"class_of", "normalize"} & set(options):
             same("predict", served, model, PROMPTS, COMPLETIONS, **options)
-    for wrong, kind in (({"aggregate": "median"}, ValueError), ({"class_of": [0, 1]}, ValueError),
+    same("predict_proba", served, model, PROMPTS, COMPLETIONS, normalize=[True, False, False, True, False])
+    for module, opened in ((remote, served[1]), (classify, model)):
+        with pytest.raises(ValueError, match="aggregate must give a likelihood"):
+            module.predict_proba(PROMPTS, COMPLETIONS, opened, aggregate=np.mean)
+    for wrong, kind in (({"aggregate": "median"}, ValueError), ({"normalize": [True]}, ValueError), ({"class_of": [0, 1]}, ValueError),
                         ({"domain_prompt": "a"}, ValueError), ({"discount_completions": "1"}, TypeError)):
         before = served[0]["requests"]
         with pytest.raises(kind):

@@ -332,6 +332,8 @@ TEST(bad_scorings_are_named) {
     refuse(&f, "phrasing 3 is of class 2");
     f.scoring.n_classes = 4;
     refuse(&f, "class 3 has no phrasing");
+    f.scoring.n_classes = SIZE_MAX;
+    refuse(&f, "class 3 has no phrasing");
     f.scoring.n_classes = 3;
     f.scoring.n_phrasings = MOST - 1;
     refuse(&f, "the classes have 7 phrasings");

@@ -146,6 +146,10 @@ def test_a_process_opens_a_model_once(tiny_model):
     ("classify", {}, ValueError, "function must be"),
     ("predict", {"errors": "ignore"}, ValueError, "errors must be"),
     ("predict", {"model_options": {"thread": 1}}, TypeError, "threads, memory"),
+    ("predict", {"model_options": {"threads": "2"}}, TypeError, "threads.*str"),
+    ("predict", {"model_options": {"memory": -1}}, ValueError, "memory"),
+    ("predict", {"model_options": {"precision": "f16"}}, ValueError, "precision"),
+    ("predict_proba", {"normalize": [True, False]}, TypeError, "normalize"),
     ("predict", {"model": 3}, TypeError, "path that every worker sees"),
 ])
 def test_bad_arguments_are_told_at_once(function, keywords, kind, part):

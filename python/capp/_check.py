@@ -43,8 +43,10 @@ def string(value: Any, name: str) -> str:
 
 
 def _column(value: Any, name: str) -> None:
-    """Of a table list() would give the names of its columns."""
-    if len(getattr(value, "shape", (0,))) != 1:
+    """Of a table list() would give the names of its columns, and of bytes numbers."""
+    if isinstance(value, (bytes, bytearray)):
+        raise TypeError(f"{name} must be text, not bytes; decode them")
+    if not isinstance(value, str) and len(getattr(value, "shape", (0,))) != 1:
         raise TypeError(f"{name} must have one dimension, not the shape {tuple(value.shape)}; of a table give one column")
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import Any, Callable, Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from capp import _abi
 from capp._abi import Strings, byref, lib
 from capp._call import Callbacks, Progress
 from capp._example import Example
-from capp._weighing import AGGREGATES, Weighing
+from capp._weighing import AGGREGATES, Weighing, likelihood_of
 from capp.model import _TOKENIZE_BOS, _TOKENIZE_SPECIAL, CachedModel, ChatModel, Model, run
 
 
@@ -62,8 +63,8 @@ class Options:
         """A likelihood of the caller's as the logarithm that the library wants."""
         def logarithm(_user: Any, logprobs: Any, n: int, _completion: Any) -> float:
             try:
-                with np.errstate(divide="ignore"):
-                    return float(np.log(function(np.ctypeslib.as_array(logprobs, (n,)).copy())))
+                found = likelihood_of(function, np.ctypeslib.as_array(logprobs, (n,)).copy())
+                return math.log(found) if found else -math.inf
             except BaseException as error:  # raised when the call has ended
                 self.callbacks.raised = self.callbacks.raised or error
                 return float("nan")
@@ -92,7 +93,7 @@ class Examples:
 
     @classmethod
     def of_prompts(cls, prompts: Sequence[str], completions: Sequence[str], end_of_prompt: str,
-                   prior: npt.NDArray[np.float64] | None, normalize: bool) -> Examples:
+                   prior: npt.NDArray[np.float64] | None, normalize: bool | npt.NDArray[np.bool_]) -> Examples:
         """Each prompt with the same completions."""
         made = cls(prompts, [Strings(completions)], np.zeros(len(prompts), np.intp), len(completions),
                    0 if prior is None else prior.ctypes.data, end_of_prompt, normalize)

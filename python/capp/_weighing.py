@@ -21,7 +21,7 @@ class Weighing:
     """How log-probabilities become likelihoods, and those probabilities."""
 
     prior: Array | None  # [n_classes]
-    normalize: bool
+    normalize: bool | npt.NDArray[np.bool_]  # or of each prompt
     discount: float
     marginals: list[Array] | None  # [completion][token], NaN where there is none
     aggregate: Aggregate
@@ -29,11 +29,14 @@ class Weighing:
     class_of: npt.NDArray[np.uintp] | None  # [completion]
     n_classes: int  # columns of the result: the completions where class_of is None
 
+    def check_rows(self, n: int) -> None:
+        """Whether there is a normalize for each of n prompts."""
+        if isinstance(self.normalize, np.ndarray) and self.normalize.shape != (n,):
+            raise ValueError(f"normalize is of shape {self.normalize.shape}, but there are {n} prompts")
+
     def likelihoods(self, logprobs: Sequence[Array], completions: Sequence[str]) -> Array:
         """[n_classes] of the (discounted) log-probabilities of completions, [completion][token]: as capp_score has it."""
         found = np.array([self._likelihood(*pair) for pair in zip(logprobs, completions)], float)
-        if np.isnan(found).any():
-            raise ValueError(f"the likelihood of completion {int(np.isnan(found).argmax())} is not a number")
         if self.class_of is None:
             return found
         sums = np.zeros(self.n_classes)
@@ -42,10 +45,22 @@ class Weighing:
 
     def _likelihood(self, logprobs: Array, completion: str) -> float:
         if callable(self.aggregate):
-            return float(self.aggregate(logprobs))
+            return likelihood_of(self.aggregate, logprobs)
         if self.aggregate == "mean":
             return math.exp(logprobs.mean())
         return math.exp(logprobs.sum() / (len(completion.encode()) if self.aggregate == "bytes" else 1))
+
+
+def likelihood_of(function: Callable[[Array], float], logprobs: Array) -> float:
+    """What a caller's function says, if it can be a likelihood."""
+    given = function(logprobs)
+    try:
+        found = float(given)
+    except (TypeError, ValueError):
+        raise TypeError(f"aggregate must give a number, not {type(given).__name__}") from None
+    if not 0 <= found < math.inf:
+        raise ValueError(f"aggregate must give a likelihood, a number of 0 or more, such as exp of a mean; it gives {found}")
+    return found
 
 
 def _marginals(value: Any, n: int) -> list[Array]:
@@ -76,6 +91,16 @@ def _classes(value: Any, n: int) -> tuple[npt.NDArray[np.uintp], int]:
     return array.astype(np.uintp), len(found)
 
 
+def _normalize(value: Any, n_classes: int) -> bool | npt.NDArray[np.bool_]:
+    """One for all prompts, or [prompt]."""
+    if not hasattr(value, "__len__") or isinstance(value, str):
+        _check.normalize(value, range(n_classes))
+        return bool(value)
+    rows = np.array(list(value), bool)
+    _check.normalize(bool(rows.any()), range(n_classes))
+    return rows
+
+
 def weighing(completions: Any, prior: Any = None, normalize: Any = True, discount_completions: Any = 0.0,
              log_marg_probs_completions: Any = None, aggregate: Any = "mean", domain_prompt: Any = None,
              class_of: Any = None) -> Weighing:
@@ -84,7 +109,7 @@ def weighing(completions: Any, prior: Any = None, normalize: Any = True, discoun
     n = _check.length(completions, "completions")
     classes, n_classes = (None, n) if class_of is None or not n else _classes(class_of, n)
     prior = _check.prior(prior, n_classes)
-    _check.normalize(normalize, range(n_classes))
+    normalize = _normalize(normalize, n_classes)
     discount = 0.0 if discount_completions is None else _check.number(discount_completions, "discount_completions")
     if not discount and log_marg_probs_completions is not None:
         raise TypeError("log_marg_probs_completions is given, but without discount_completions it would not be used")
@@ -97,4 +122,4 @@ def weighing(completions: Any, prior: Any = None, normalize: Any = True, discoun
             raise ValueError("domain_prompt is given, but without discount_completions it would not be used")
         if marginals is not None:
             raise ValueError("domain_prompt and log_marg_probs_completions are given; give one of them")
-    return Weighing(prior, bool(normalize), discount, marginals, aggregate, domain_prompt, classes, n_classes)
+    return Weighing(prior, normalize, discount, marginals, aggregate, domain_prompt, classes, n_classes)

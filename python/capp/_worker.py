@@ -14,7 +14,7 @@ from capp._example import Example
 from capp._resolve import of_file
 from capp._weighing import weighing
 from capp.errors import CappError
-from capp.model import PRECISIONS, Model, adapters_of
+from capp.model import Model, adapters_of, options_of
 
 FUNCTIONS = ("predict", "predict_proba", "log_probs_conditional", "token_logprobs")
 OF_EXAMPLES = ("end_of_prompt", "normalize")  # options where rows bring their own completions
@@ -50,8 +50,7 @@ def _checked_model(model: Any, options: Mapping[str, Any] | None) -> tuple[str, 
     for name in given:
         if name not in known:
             raise TypeError(f"{name!r} is no option of a model; there are {', '.join(known)}")
-    if given.get("precision", "auto") not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {given['precision']!r}")
+    options_of(**{name: value for name, value in given.items() if name not in ("lora", "parse_special")})
     if "lora" in given:
         given["lora"] = adapters_of(given["lora"])
     return os.fspath(model), given
@@ -83,8 +82,10 @@ class Job:
     def _checked(self, completions: Sequence[str]) -> list[str]:
         listed = _check.completions(completions)
         given = {name: self.options[name] for name in WEIGHING if name in self.options}
-        n = weighing(listed, **{"normalize": self.function == "predict_proba", **given}).n_classes
-        self.width = n if self.function == "predict_proba" else None
+        weighed = weighing(listed, **{"normalize": self.function == "predict_proba", **given})
+        if not isinstance(weighed.normalize, bool):
+            raise TypeError("normalize must be True or False: batches have any number of rows")
+        self.width = weighed.n_classes if self.function == "predict_proba" else None
         if self.function == "predict" and len(listed) == 1:
             raise ValueError("one completion alone is no choice")
         return listed

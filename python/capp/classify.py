@@ -205,6 +205,7 @@ def _prepare(prompts: Any, completions: Any, model: AnyModel, end_of_prompt: str
     _check.end_of_prompt(end_of_prompt)
     _check_batch(batch_size)
     listed = _check.texts(prompts, "prompts")
+    weighed.check_rows(len(listed))
     options = _scores.Options(resolve(model), len(listed), batch_size)
     options.score(weighed)
     return options, _scores.Examples.of_prompts(listed, listed_completions, end_of_prompt, weighed.prior, weighed.normalize)
@@ -212,7 +213,7 @@ def _prepare(prompts: Any, completions: Any, model: AnyModel, end_of_prompt: str
 
 @_takes_capprs_names
 def predict_proba(prompts: str | Sequence[str], completions: Sequence[str], model: AnyModel,
-                  prior: Sequence[float] | None = None, end_of_prompt: str = " ", normalize: bool = True,
+                  prior: Sequence[float] | None = None, end_of_prompt: str = " ", normalize: bool | Sequence[bool] = True,
                   discount_completions: float = 0.0,
                   log_marg_probs_completions: Sequence[Sequence[float | None]] | None = None,
                   show_progress_bar: bool | None = None, batch_size: int = 2, batch_size_completions: int | None = None,
@@ -234,7 +235,7 @@ def predict_proba(prompts: str | Sequence[str], completions: Sequence[str], mode
         what joins prompt and completion: a space, or nothing
     normalize
         whether probabilities are divided by their sum. False: each completion is judged by itself, as where several
-        labels may be right
+        labels may be right. One for all prompts or one for each
     discount_completions
         times log Pr(token | completion tokens before it) is added to the log-probability of each token
     log_marg_probs_completions

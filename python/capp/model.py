@@ -156,6 +156,22 @@ class _Handle:
                     self.idle.append(session)
 
 
+def options_of(threads: int = 0, memory: int = 0, precision: str = "auto", isa: str | None = None,
+               context: int = 0) -> _abi.ModelOptions:
+    """Checked options of a model."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    if isa is not None and not isinstance(isa, str):
+        raise TypeError(f"isa must be a string, not {type(isa).__name__}")
+    options = _abi.ModelOptions()
+    lib.capp_model_options_init(byref(options))
+    options.threads = _whole(threads, "threads", 2**31)
+    options.memory = _whole(memory, "memory", 2**64)
+    options.context = _whole(context, "context", 2**32)
+    options.precision, options.isa = PRECISIONS.index(precision), c_string(isa, "isa") if isa else None
+    return options
+
+
 class Model:
     """A language model, opened once and used by any number of threads at the same time.
 
@@ -188,23 +204,14 @@ class Model:
 
     def __init__(self, path: str | os.PathLike[str], *, threads: int = 0, memory: int = 0, precision: str = "auto",
                  isa: str | None = None, context: int = 0, parse_special: bool = True, lora: Lora = None) -> None:
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
-        if isa is not None and not isinstance(isa, str):
-            raise TypeError(f"isa must be a string, not {type(isa).__name__}")
-        options = _abi.ModelOptions()
-        lib.capp_model_options_init(byref(options))
-        options.threads = threads = _whole(threads, "threads", 2**31)
-        options.memory = memory = _whole(memory, "memory", 2**64)
-        options.context = context = _whole(context, "context", 2**32)
-        options.precision, options.isa = PRECISIONS.index(precision), c_string(isa, "isa") if isa else None
+        options = options_of(threads, memory, precision, isa, context)
         adapters = adapters_of(lora)
         options.lora = (_abi.Lora * len(adapters))(*(_abi.Lora(c_string(path, "the path of an adapter"), weight)
                                                      for path, weight in adapters))
         options.n_lora = len(adapters)
         self.path, self.parse_special = os.fspath(path), parse_special
-        self._keywords = {"threads": threads, "memory": memory, "precision": precision, "isa": isa, "context": context,
-                          "parse_special": parse_special, "lora": adapters}
+        self._keywords = {"threads": options.threads, "memory": options.memory, "precision": precision, "isa": isa,
+                          "context": options.context, "parse_special": parse_special, "lora": adapters}
         self._handle = _Handle(self.path, options)
         self._finalizer = weakref.finalize(self, _Handle.close, self._handle)
 

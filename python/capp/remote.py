@@ -243,7 +243,7 @@ def _discounted(rows: list[list[list[float]]], discount: float,
 
 def predict_proba(prompts: str | Sequence[str], completions: Sequence[str], model: AnyModel,
                   client: openai.OpenAI | None = None, prior: Sequence[float] | None = None, end_of_prompt: str = " ",
-                  normalize: bool = True, discount_completions: float = 0.0,
+                  normalize: bool | Sequence[bool] = True, discount_completions: float = 0.0,
                   log_marg_probs_completions: Sequence[Sequence[float | None]] | None = None,
                   show_progress_bar: bool | None = None, ask_if_ok: bool = False, api_key: str | None = None,
                   batch_size: int = 16, batch_size_completions: int | None = None, *, aggregate: Aggregate = "mean",
@@ -253,14 +253,15 @@ def predict_proba(prompts: str | Sequence[str], completions: Sequence[str], mode
                        domain_prompt, class_of)
     remote = _remote(model, client, ask_if_ok, api_key)
     listed: Any = [prompts] if isinstance(prompts, str) and prompts else prompts
+    weighed.check_rows(_check.length(listed, "prompts"))
     rows: Any = log_probs_conditional(listed, completions, remote, None, end_of_prompt, show_progress_bar,
                                       batch_size=batch_size)
     choices = list(completions)
     if weighed.discount:
         rows = _discounted(rows, weighed.discount, _marginals(remote, choices, end_of_prompt, batch_size, weighed))
     likelihoods = [weighed.likelihoods([np.array(tokens) for tokens in row], choices) for row in rows]
-    checked: Any = weighed.prior
-    out: Any = posterior_prob(likelihoods, axis=1, prior=checked, normalize=weighed.normalize, check_prior=False)
+    checked: Any = {"prior": weighed.prior, "normalize": weighed.normalize}
+    out: Any = posterior_prob(likelihoods, axis=1, check_prior=False, **checked)
     return out[0] if isinstance(prompts, str) else out
 
 
