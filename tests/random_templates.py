@@ -119,6 +119,7 @@ class Templates:
               "(<s>)|replace('a', 'b')", "(<s>)|reverse", "(<s>)|indent(2)", "(<s>)|indent(2, true)", "(<s>)|default('d', true)",
               "(<s>)|first", "(<s>)|last", "(<s>)|indent(3, blank=true)", "(<s>)|tojson(ensure_ascii=true)", "(<s>)|trim('a ')",
               "<s> + <s>", "(<s>) ~ <a>", "(<s>)[<I>:<I>]", "(<s>)[<I>:<I>:-1]", "(<s>)[<I>:<I>:2]", "(<s>)[::-3]",
+              "'{}-{{x}}{}'.format(<a>, <s>)", "'{1}{0}{1}'.format(<s>, <a>)", "'{k}{}{k_2}'.format(<a>, k=<s>, k_2=1)",
               "<s> if <b> else <s>", "(<l>)|join('; ')", "(<a>)|tojson", "(<a>)|string", "(<s>) * 2", "(<d>)|tojson(indent=2)",
               "messages[0].role", "missing|default(<s>)", "list|tojson(indent=1)", "<n> ~ <s>"),
         "l": ("(<l>)|list", "(<l>)|reverse|list", "(<l>)[<I>:<I>]", "(<l>)[::-1]", "[<a>, <a>]", "(<s>).split()", "words|sort",

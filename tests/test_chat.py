@@ -109,7 +109,15 @@ ERRORS = [
     ("a\n{% include 'x' %}", "CAPP_EUNSUPPORTED", "line 2: 'include' is a tag that is not supported"),
     ("{{ 'a'|urlize }}", "CAPP_EUNSUPPORTED", "line 1: the filter 'urlize' is not supported"),
     ("\n\n{{ 1 is filter }}", "CAPP_EUNSUPPORTED", "line 3: the test 'filter' is not supported"),
-    ("{{ 'a'.format(1) }}", "CAPP_EUNSUPPORTED", "line 1: 'format' of a str is not supported"),
+    ("{{ 'a'.zfill(1) }}", "CAPP_EUNSUPPORTED", "line 1: 'zfill' of a str is not supported"),
+    ("{{ '{:>3}'.format(1) }}", "CAPP_EUNSUPPORTED", "line 1: a format with more in its braces"),
+    ("{{ '{a.b}'.format(a=1) }}", "CAPP_EUNSUPPORTED", "line 1: a format with more in its braces"),
+    ("{{ '{} {}'.format(1) }}", "CAPP_EINVAL", "line 1: a format with more fields than arguments"),
+    ("{{ '{} {0}'.format(1) }}", "CAPP_EINVAL", "line 1: a format with fields with and without numbers"),
+    ("{{ '{1} {}'.format(1, 2) }}", "CAPP_EINVAL", "line 1: a format with fields with and without numbers"),
+    ("{{ '{b}'.format(1, a=2) }}", "CAPP_EINVAL", "line 1: a format with more fields than arguments"),
+    ("{{ '} {'.format(1) }}", "CAPP_EINVAL", "line 1: a single brace in a format"),
+    ("{{ '{'.format(1) }}", "CAPP_EINVAL", "line 1: a single brace in a format"),
     ("{{ x.y }}", "CAPP_EINVAL", "line 1: 'x' is undefined"),
     ("{% if x %}", "CAPP_EFORMAT", "line 1: 'endif' is missing: a tag is not closed"),
     ("{{ 1", "CAPP_EFORMAT", "line 1: a tag has no end"),
@@ -169,6 +177,7 @@ def marked(build, template, content, **more):
     ("word", "<s>", "111"),
     ("c|first ~ c|list|last", "a ", "11"),
     ("c.title() ~ c|indent(2, true)", "Ab,C   ab,c ", "111110011111"),
+    ("'<{}{{{1}'.replace('1', '') .format(c, 1) ~ c.format()", "<ab,c {1ab,c ", "0111110011111"),
 ])
 def test_every_byte_remembers_who_wrote_it(build, expression, text, given):
     template = "{% set c = messages[0].content %}{{ " + expression + " }}"

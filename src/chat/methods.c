@@ -248,7 +248,8 @@ enum which {
     VALUES,
     INDEX,
     CYCLE,
-    CHANGED
+    CHANGED,
+    FORMAT
 };
 
 static const struct {
@@ -283,6 +284,7 @@ static const struct {
     {CAPP_J_STR, "isspace", ISSPACE, "", 0},
     {CAPP_J_STR, "isupper", ISUPPER, "", 0},
     {CAPP_J_STR, "islower", ISLOWER, "", 0},
+    {CAPP_J_STR, "format", FORMAT, NULL, 0},
     {CAPP_J_DICT, "get", GET, "key default", 1},
     {CAPP_J_DICT, "items", ITEMS, "", 0},
     {CAPP_J_DICT, "keys", KEYS, "", 0},
@@ -301,7 +303,7 @@ static const struct {
     capp_jkind kind;
     const char *names; /* between spaces */
 } unknown[] = {
-    {CAPP_J_STR, " casefold center encode expandtabs format format_map index isascii isdecimal isidentifier isnumeric "
+    {CAPP_J_STR, " casefold center encode expandtabs format_map index isascii isdecimal isidentifier isnumeric "
                  "isprintable istitle ljust maketrans partition rindex rjust rpartition swapcase translate zfill "},
     {CAPP_J_DICT, " clear copy fromkeys pop popitem setdefault update "},
     {CAPP_J_LIST, " append clear copy extend insert pop remove reverse sort "},
@@ -402,6 +404,69 @@ static capp_jval join_strings(capp_jrun *r, const capp_jstr *between, capp_jval 
     return r->status == CAPP_OK ? capp_jjoin(r, between, items.of.list) : nothing;
 }
 
+/* A field of a format: whether it is a number, *i, or a name; anything else is more than capp knows. */
+static bool read_field(capp_str field, size_t *i, bool *named) {
+    bool digits = true, word = true;
+    *i = 0;
+    for (size_t k = 0; k < field.size; k++) {
+        char c = field.data[k];
+        bool digit = c >= '0' && c <= '9', letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        digits = digits && digit;
+        word = word && (letter || (k && digit));
+        if (digits && k < 9) *i = *i * 10 + (size_t)(c - '0');
+    }
+    *named = field.size && !digits;
+    return *named ? word : field.size <= 9;
+}
+
+/* The argument that it stands for; NULL and a failure where there is none. *next: how many fields without number or
+ * name there were before; -1: those before had numbers. */
+static const capp_jval *argument_of(capp_jrun *r, const capp_jargs *args, capp_str field, int64_t *next) {
+    size_t i;
+    bool named;
+    if (!read_field(field, &i, &named)) {
+        capp_jfail(r, CAPP_EUNSUPPORTED, "a format with more in its braces than a number or a name is not supported");
+        return NULL;
+    }
+    for (size_t k = 0; named && k < args->n_named; k++)
+        if (args->names[k].size == field.size && !memcmp(args->names[k].data, field.data, field.size))
+            return &args->at[args->n + k];
+    bool mixed = !named && (field.size ? *next > 0 : *next < 0);
+    if (!named && !mixed) {
+        if (!field.size) i = (size_t)(*next)++;
+        if (field.size) *next = -1;
+        if (i < args->n) return &args->at[i];
+    }
+    capp_jfail(r, CAPP_EINVAL, "a format with %s",
+               mixed ? "fields with and without numbers" : "more fields than arguments");
+    return NULL;
+}
+
+/* str.format. */
+static capp_jval format(capp_jrun *r, const capp_jstr *s, const capp_jargs *args) {
+    capp_jbuffer b = {0};
+    int64_t next = 0;
+    for (size_t at = 0; at < s->size && r->status == CAPP_OK;) {
+        size_t end = at;
+        char c = s->text[at];
+        while (end < s->size && s->text[end] != '{' && s->text[end] != '}') end++;
+        bool twice = end == at && at + 1 < s->size && s->text[at + 1] == c;
+        if (end > at || twice) {
+            const capp_jstr part = {s->text + at, s->given + at, twice ? 1 : end - at};
+            capp_jput(r, &b, &part);
+            at = twice ? at + 2 : end;
+            continue;
+        }
+        const char *close = c == '{' ? memchr(s->text + at, '}', s->size - at) : NULL;
+        if (!close) return capp_jfail(r, CAPP_EINVAL, "a single brace in a format");
+        size_t size = (size_t)(close - s->text) - at - 1;
+        const capp_jval *value = argument_of(r, args, (capp_str){s->text + at + 1, size}, &next);
+        if (value) capp_jput(r, &b, capp_jtext(r, *value));
+        at += size + 2;
+    }
+    return capp_jbuffer_str(r, &b);
+}
+
 static bool is_missing(capp_jval v) {
     return v.kind == CAPP_J_UNDEFINED || v.kind == CAPP_J_NONE;
 }
@@ -483,6 +548,7 @@ capp_jval capp_jmethod_call(capp_jrun *r, const capp_jmethod *method, const capp
     enum which which = methods[method->which].which;
     size_t least = methods[method->which].least;
     if (args->n + args->n_named < least) return capp_jfail(r, CAPP_EINVAL, "%s needs %zu arguments", name, least);
+    if (which == FORMAT) return format(r, self.of.str, args);
     if (!parameters) return loop_method(r, self.of.loop, which, args);
     if (!capp_jbind(r, name, parameters, args, a)) return nothing;
     bool texts = which == REPLACE || which == FIND || which == RFIND || which == REMOVEPREFIX || which == REMOVESUFFIX;
