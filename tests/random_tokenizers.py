@@ -7,7 +7,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 BEHAVIOURS = ["removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"]
 PATTERNS = [r"\s+", r"\d", r"\p{N}{1,3}", r"[^\r\n\p{L}\p{N}]?\p{L}+", r"\w+|[^\w\s]+", r"(?i:'s|'t|'ll)|\p{Lu}?\p{Ll}+",
             r"\s+(?!\S)|\s+", r"[\p{P}\p{S}]+", r"[一-龥぀-ゟ゠-ヿ]+", r"^a|b$", r"\ba", r"[^\S\n]+", r"(?=\p{Lu})", r"a{,2}e",
-            r"\p{Han}+", r".(?<=e)", r"\h+", r"[\w-]+", r"\P{L}+", r" ?[^(|)\s.,!?…。，、।۔،]+", r"x*"]
+            r"\p{Han}+", r".(?<=e)", r"\h+", r"[\w-]+", r"\P{L}+", r" ?[^(\s|[.,!?…。，、।۔،])]+", r"[\p{Lu}\p{M}&&[^\p{Han}]]+", r"[\W_]", r"x*"]
 
 
 def charsmap(entries):
@@ -139,6 +139,17 @@ def added_tokens(rng):
                            "<|", "e\u0301", "  "], rng.randint(0, 7))
     return [AddedToken(c, single_word=rng.random() < 0.3, lstrip=rng.random() < 0.3, rstrip=rng.random() < 0.3,
                        normalized=rng.random() < 0.5, special=rng.random() < 0.4) for c in contents]
+
+
+def character_class(rng, depth=0):
+    """A class of characters with classes in it: unions, negations, intersections."""
+    sides = []
+    for _ in range(rng.choice([1, 1, 1, 2])):
+        items = [character_class(rng, depth + 1) if depth < 2 and rng.random() < 0.3 else rng.choice(
+            ["a", "é", "漢", "b-y", "А-Я", "0-9", r"\s", r"\d", r"\w", r"\p{L}", r"\p{Lu}", r"\P{N}", r"\p{Han}", r"\W", r"\S",
+             r"\]", r"\[", r"\-", r"\^", "|", "(", ".", "&", "'"]) for _ in range(rng.randint(1, 3))]
+        sides.append("".join(items))
+    return ("[^" if rng.random() < 0.3 else "[") + "&&".join(sides) + "]"
 
 
 def byte_tokenizer(normalizer, pre, added=()):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import tokenizers
 from corpus import everything, machine_lines, random_texts, training_texts
-from random_tokenizers import FRONTS, byte_tokenizer, charsmap, make, make_front
+from random_tokenizers import FRONTS, byte_tokenizer, character_class, charsmap, make, make_front
 
 FOUR = ["gpt2", "llama2", "llama3", "qwen3"]
 
@@ -169,6 +169,47 @@ def test_classes_of_characters(capp, tmp_path, pattern):
     model = tmp_path / "tokenizer.json"
     model.write_text(byte_tokenizer(tokenizers.normalizers.Sequence([]), cut), encoding="utf-8")
     check(capp, model, tmp_path / "in.jsonl", everything(), tokenizers.Tokenizer.from_file(str(model)))
+
+
+def check_classes(capp, folder, seeds):
+    """Those that the package takes; a character class in one pattern, so that none is refused for its neighbours."""
+    chars = "abcxyzAZéÉßſ漢字日ЖяА09٣½²_-^|().:&[]'$ \t\n\x85\u3000\u180e\u0301😀𐐀\ue000\x00"
+    compared = 0
+    for seed in seeds:
+        rng = random.Random(seed)
+        texts = ["".join(rng.choice(chars) for _ in range(30)) for _ in range(30)] + list(chars) + ["a" * 3000]
+        pattern = rng.choice(["{}", "{}+", " ?{}+", "a{}*b"]).format(character_class(rng))
+        try:
+            cut = tokenizers.pre_tokenizers.Split(tokenizers.Regex(pattern), "removed")
+        except Exception:  # the package's own, which has no name
+            continue
+        model = folder / "tokenizer.json"
+        model.write_text(byte_tokenizer(tokenizers.normalizers.Sequence([]), cut), encoding="utf-8")
+        try:
+            check(capp, model, folder / "in.jsonl", texts, tokenizers.Tokenizer.from_file(str(model)))
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}, {pattern}: {error}") from None
+        compared += 1
+    return compared
+
+
+def test_classes_in_classes(capp, tmp_path):
+    assert check_classes(capp, tmp_path, range(100)) > 80
+
+
+@pytest.mark.long
+def test_many_classes_in_classes(capp, tmp_path):
+    assert check_classes(capp, tmp_path, range(1000, 4000)) > 2400
+
+
+@pytest.mark.parametrize("pattern", [r"[[:alpha:]]", r"(?i:[a[b]])", r"(?i:\p{Lu})", r"a(?i)b|c", r"[a-[b]]", "[" * 12 + "]" * 12])
+def test_what_is_read_differently_is_refused(capp, tmp_path, pattern):
+    model = tmp_path / "tokenizer.json"
+    cut = tokenizers.pre_tokenizers.Split(tokenizers.Regex("PATTERN"), "removed")
+    model.write_text(byte_tokenizer(tokenizers.normalizers.Sequence([]), cut).replace("PATTERN", json.dumps(pattern)[1:-1]),
+                     encoding="utf-8")
+    done = run_capp(capp, model, tmp_path / "in.jsonl", ["a"])
+    assert done.returncode == 2 and "the regular expression" in done.stderr, done
 
 
 # Each character among others of which it may be part of a grapheme cluster, which the map then replaces as one.

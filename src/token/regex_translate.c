@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "token/unicode_since_14.h"
 
 /* The property White_Space, which is Oniguruma's \s. PCRE2's has U+180E too. */
@@ -128,11 +129,22 @@ static const property_row scripts[] = {
 
 enum { N_CATEGORIES = sizeof categories / sizeof categories[0], N_SCRIPTS = sizeof scripts / sizeof scripts[0] };
 
+/* Any character, and how deep classes in classes may be. */
+#define ANY "[\\x{0}-\\x{10ffff}]"
+enum { MOST_DEPTH = 8 };
+
+/* A set of characters: what stands between brackets, and expressions for one character each that cannot stand there. */
+typedef struct char_set {
+    capp_text inside, others; /* each of the others after a | */
+    size_t n_others;
+} char_set;
+
 typedef struct translation {
     capp_text *out;
-    const char *p, *end;
-    bool in_class;
-    bool failed; /* out of memory */
+    const char *begin, *p, *end; /* the pattern, and where in it this stands */
+    char_set *set;               /* in a class: it */
+    bool failed;                 /* out of memory */
+    size_t depth, caseless; /* groups around p; where letters have no case: 1 + those around the first (?i), else 0 */
     capp_error *err;
 } translation;
 
@@ -148,7 +160,9 @@ static void put_bytes(translation *t, const char *text, size_t size) {
     t->failed = t->failed || !capp_text_put(t->out, text, size);
 }
 
+/* at: the beginning of a character. */
 static capp_status unknown(translation *t, const char *at, size_t size, const char *why) {
+    while (size < (size_t)(t->end - at) && (at[size] & 0xc0) == 0x80) size++;
     if (size > (size_t)(t->end - at)) size = (size_t)(t->end - at);
     return capp_fail(t->err, CAPP_EUNSUPPORTED, "\"%.*s\" %s", (int)size, at, why);
 }
@@ -157,20 +171,19 @@ static bool is_hex(char c) {
     return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
 }
 
-/* Writes a class of characters, negated or not, wherever t stands. False: it cannot be negated there. */
-static bool put_class(translation *t, const char *inside, bool negated) {
-    if (t->in_class) {
-        if (negated && !strcmp(inside, WHITE_SPACE))
-            inside = NOT_WHITE_SPACE;
-        else if (negated)
-            return false;
+/* Writes a class of characters, negated or not, wherever t stands. */
+static void put_class(translation *t, const char *inside, bool negated) {
+    if (t->set && negated && strcmp(inside, WHITE_SPACE) != 0) {
+        t->set->n_others++;
+        t->failed = t->failed || !capp_text_put(&t->set->others, "|[^", 3) ||
+                    !capp_text_put(&t->set->others, inside, strlen(inside)) || !capp_text_put(&t->set->others, "]", 1);
+    } else if (t->set) {
+        put(t, negated ? NOT_WHITE_SPACE : inside);
+    } else {
+        put(t, negated ? "[^" : "[");
         put(t, inside);
-        return true;
+        put(t, "]");
     }
-    put(t, negated ? "[^" : "[");
-    put(t, inside);
-    put(t, "]");
-    return true;
 }
 
 static const char *class_of(const char *escape, size_t size) {
@@ -197,6 +210,8 @@ static capp_status property(translation *t) {
     if (n < sizeof plain - 5) {
         memcpy(plain + 3, name, n);
         plain[3 + n] = '}';
+        /* Without case they are more to Oniguruma, and the same to PCRE2. */
+        if (t->caseless && n == 2 && *name == 'L') return unknown(t, begin, n + 4, "without case is read differently");
         const char *known = class_of(plain, n + 4);
         const char *younger = known ? NULL : younger_of(categories, N_CATEGORIES, name, n);
         bool script = !known && !younger && (younger = younger_of(scripts, N_SCRIPTS, name, n)) != NULL;
@@ -204,10 +219,8 @@ static capp_status property(translation *t) {
             snprintf(inside, sizeof inside, "\\p{%s%.*s}%s", script ? "sc:" : "", (int)n, name, younger);
             known = inside;
         }
-        if (known && put_class(t, known, negated)) return CAPP_OK;
-        if (known) { /* [\P{L}]: the few letters younger than PCRE2's tables count as none */
-            snprintf(inside, sizeof inside, "\\P{%s%.*s}", script ? "sc:" : "", (int)n, name);
-            put(t, inside);
+        if (known) {
+            put_class(t, known, negated);
             return CAPP_OK;
         }
     }
@@ -241,25 +254,23 @@ static capp_status escape(translation *t) {
     t->p += 2;
     char small[2] = {'\\', (char)(c | 0x20)};
     const char *known = strchr("sdwhSDWH", c) ? class_of(small, 2) : NULL;
-    if (small[1] == 'w' && !t->in_class) known = WORD_ALONE;
+    if (small[1] == 'w' && !t->set) known = WORD_ALONE;
     if (known) {
-        if (put_class(t, known, c < 'a')) return CAPP_OK;
-        if (c == 'D') {
-            put(t, "\\D");
-            return CAPP_OK;
-        }
-    } else if (c == 'v') {
+        put_class(t, known, c < 'a');
+        return CAPP_OK;
+    }
+    if (c == 'v') {
         put(t, "\\x{b}");
         return CAPP_OK;
     } else if (c == 'b' || c == 'B') {
-        if (!t->in_class)
+        if (!t->set)
             put(t, c == 'b' ? "(?:(?<=[" WORD_ALONE "])(?![" WORD_ALONE "])|(?<![" WORD_ALONE "])(?=[" WORD_ALONE "]))"
                             : "(?:(?<=[" WORD_ALONE "])(?=[" WORD_ALONE "])|(?<![" WORD_ALONE "])(?![" WORD_ALONE
                               "]))");
         else if (c == 'b')
             put(t, "\\x{8}");
-        if (!t->in_class || c == 'b') return CAPP_OK;
-    } else if (strchr("tnrfae", c) || (strchr("AzZGR", c) && !t->in_class)) {
+        if (!t->set || c == 'b') return CAPP_OK;
+    } else if (strchr("tnrfae", c) || (strchr("AzZGR", c) && !t->set)) {
         put_bytes(t, begin, 2);
         return CAPP_OK;
     } else if ((unsigned char)c >= 0x80 || !((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z'))) {
@@ -271,14 +282,19 @@ static capp_status escape(translation *t) {
     return unknown(t, begin, 2, "is an escape that is not known here");
 }
 
-/* Letters of (?imx-imx), of which m is PCRE2's s, up to a colon or parenthesis; p stands after "(?". */
+/* (?im-im: or (?im-im) at p; m is PCRE2's s. To Oniguruma a|b(?i)c|d is a|b(?i:c|d): without a colon only in front. */
 static capp_status options(translation *t) {
     const char *begin = t->p;
     put(t, "(?");
     t->p += 2;
-    for (; t->p < t->end && strchr("im-", *t->p); t->p++) put(t, *t->p == 'm' ? "s" : *t->p == 'i' ? "i" : "-");
-    if (t->p == t->end || (*t->p != ':' && *t->p != ')') || (t->p == begin + 2 && *t->p == ')'))
+    for (; t->p < t->end && strchr("im-", *t->p); t->p++) {
+        if (*t->p == 'i' && !memchr(begin, '-', (size_t)(t->p - begin)) && !t->caseless) t->caseless = SIZE_MAX;
+        put(t, *t->p == 'm' ? "s" : *t->p == 'i' ? "i" : "-");
+    }
+    if (t->p == t->end || (*t->p != ':' && *t->p != ')') || (begin != t->begin && *t->p == ')') || t->p == begin + 2)
         return unknown(t, begin, (size_t)(t->p - begin) + 1, "is a group that is not known here");
+    t->depth += *t->p == ':';
+    if (t->caseless == SIZE_MAX) t->caseless = 1 + t->depth;
     put_bytes(t, t->p++, 1);
     return CAPP_OK;
 }
@@ -290,6 +306,7 @@ static capp_status group(translation *t) {
     if (left < 2 || t->p[1] != '?') {
         put(t, "(?:"); /* nothing asks for what a group has matched */
         t->p++;
+        t->depth++;
         return CAPP_OK;
     }
     for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
@@ -297,9 +314,17 @@ static capp_status group(translation *t) {
         if (left < n || memcmp(t->p, plain[i], n) != 0) continue;
         put(t, plain[i]);
         t->p += n;
+        t->depth++;
         return CAPP_OK;
     }
     return options(t);
+}
+
+static capp_status group_ends(translation *t) {
+    put_bytes(t, t->p++, 1);
+    if (t->caseless == 1 + t->depth) t->caseless = 0;
+    t->depth -= t->depth > 0;
+    return CAPP_OK;
 }
 
 /* {n}, {n,}, {n,m} or {,m} at p; anything else is a brace. */
@@ -322,37 +347,150 @@ static capp_status repeat(translation *t) {
     return CAPP_OK;
 }
 
-static capp_status class_begins(translation *t) {
-    const char *begin = t->p++;
-    t->in_class = true;
-    put(t, "[");
-    if (t->p < t->end && *t->p == '^') put_bytes(t, t->p++, 1);
-    if (t->p < t->end && *t->p == ']') return unknown(t, begin, 3, "is read differently");
+/* ---- Classes ----------------------------------------------------------------------------------------------------- */
+
+static void set_free(char_set *set) {
+    capp_free(set->inside.data);
+    capp_free(set->others.data);
+}
+
+/* Writes an expression for one character of the set, or of none of it. */
+static void put_set(translation *t, const char_set *set, bool negated) {
+    bool brackets = set->inside.size || !set->n_others;
+    if (!set->n_others || (!brackets && set->n_others == 1 && !negated)) {
+        if (brackets) put(t, negated ? "[^" : "[");
+        put_bytes(t, brackets ? set->inside.data : set->others.data + 1,
+                  brackets ? set->inside.size : set->others.size - 1);
+        if (brackets) put(t, "]");
+        return;
+    }
+    put(t, negated ? "(?:(?!" : "(?>"); /* atomic, or a character would have several ways to match */
+    if (brackets) {
+        put(t, "[");
+        put_bytes(t, set->inside.data, set->inside.size);
+        put(t, "]");
+    }
+    put_bytes(t, set->others.data + !brackets, set->others.size - !brackets);
+    put(t, negated ? ")" ANY ")" : ")");
+}
+
+static bool at_and(const char *p, const char *end) {
+    return end - p > 1 && p[0] == '&' && p[1] == '&';
+}
+
+static bool is_class(const char *p, const char *end) {
+    return end - p > 1 && p[0] == '\\' && strchr("sdwhSDWHpP", p[1]);
+}
+
+/* A hyphen inside a class. first: nothing stands before it; behind_set: a class or an escape for one does. */
+static capp_status hyphen(translation *t, bool first, bool behind_set) {
+    const char *p = t->p++;
+    bool last = t->p < t->end && *t->p == ']';
+    bool before_set = t->p < t->end && (*t->p == '[' || is_class(t->p, t->end) || at_and(t->p, t->end));
+    if (!first && !last && (before_set || behind_set)) return unknown(t, p, 3, "is read differently");
+    put(t, first || last ? "\\-" : "-");
     return CAPP_OK;
 }
 
-static capp_status in_class(translation *t) {
-    const char *p = t->p;
-    if (*p == '[' || (*p == '&' && t->end - p > 1 && p[1] == '&'))
-        return unknown(t, p, 2, "inside a class: sets of sets are not known here");
-    if (*p == ']') t->in_class = false;
-    put_bytes(t, t->p++, 1);
-    return CAPP_OK;
+static capp_status set_at(translation *t, char_set *parent, unsigned depth);
+
+/* What a class has up to && or its end. */
+static capp_status side_of(translation *t, char_set *side, unsigned depth) {
+    const char *begin = t->p, *set_end = NULL;
+    capp_text *out = t->out;
+    char_set *outer = t->set;
+    capp_status st = CAPP_OK;
+    t->out = &side->inside;
+    t->set = side;
+    while (st == CAPP_OK && t->p < t->end && *t->p != ']' && !at_and(t->p, t->end)) {
+        if (*t->p == '\\') {
+            bool set = is_class(t->p, t->end);
+            st = escape(t);
+            if (set) set_end = t->p;
+        } else if (*t->p == '[') {
+            st = set_at(t, side, depth + 1);
+            set_end = t->p;
+        } else if (*t->p == '-') {
+            st = hyphen(t, t->p == begin, t->p == set_end);
+        } else {
+            put(t, *t->p == '^' ? "\\" : "");
+            put_bytes(t, t->p++, 1);
+        }
+    }
+    t->out = out;
+    t->set = outer;
+    if (st == CAPP_OK && t->failed) return capp_fail_memory(t->err, "a regular expression");
+    if (st == CAPP_OK && (t->p == t->end || t->p == begin))
+        return unknown(t, begin - 1, 3, "is no class, or read differently");
+    return st;
+}
+
+/* A class at t->p: one that is no more than some characters joins those of its parent, another becomes an expression
+ * beside them. Of each side of && but the last one `both` asks that it has the character. */
+static capp_status set_at(translation *t, char_set *parent, unsigned depth) {
+    const char *begin = t->p++;
+    capp_text both = {0}, *out = t->out;
+    bool negated = t->p < t->end && *t->p == '^', more = true;
+    capp_status st = CAPP_OK;
+    if (depth && t->caseless) return unknown(t, begin, 3, "without case is read differently");
+    if (depth > MOST_DEPTH || (depth && t->p < t->end && *t->p == ':'))
+        return unknown(t, begin, 3, "is a class that is not known here");
+    t->p += negated;
+    while (st == CAPP_OK && more) {
+        char_set side = {0};
+        st = side_of(t, &side, depth);
+        more = at_and(t->p, t->end);
+        if (st == CAPP_OK && more && t->caseless) st = unknown(t, begin, 3, "without case is read differently");
+        if (st == CAPP_OK && more) {
+            t->out = &both;
+            put(t, "(?=");
+            put_set(t, &side, false);
+            put(t, ")");
+        } else if (st == CAPP_OK && !both.size && !negated) {
+            t->out = &parent->inside;
+            put_bytes(t, side.inside.data, side.inside.size);
+            t->out = &parent->others;
+            put_bytes(t, side.others.data, side.others.size);
+            parent->n_others += side.n_others;
+        } else if (st == CAPP_OK) {
+            t->out = &parent->others;
+            parent->n_others++;
+            put(t, both.size ? negated ? "|(?:(?!" : "|(?:" : "|");
+            put_bytes(t, both.data, both.size);
+            put_set(t, &side, negated && !both.size);
+            put(t, both.size ? negated ? ")" ANY ")" : ")" : "");
+        }
+        set_free(&side);
+        if (st == CAPP_OK && t->failed) st = capp_fail_memory(t->err, "a regular expression");
+        t->p += more ? 2 : 1;
+    }
+    t->out = out;
+    capp_free(both.data);
+    return st;
+}
+
+static capp_status class_at(translation *t) {
+    char_set set = {0};
+    capp_status st = set_at(t, &set, 0);
+    if (st == CAPP_OK) put_set(t, &set, false);
+    set_free(&set);
+    return st;
 }
 
 static capp_status translate_one(translation *t) {
     if (*t->p == '\\') return escape(t);
-    if (t->in_class) return in_class(t);
     switch (*t->p) {
-    case '[': return class_begins(t);
+    case '[': return class_at(t);
     case '(': return group(t);
+    case ')': return group_ends(t);
     case '{': return repeat(t);
     default: put_bytes(t, t->p++, 1); return CAPP_OK;
     }
 }
 
 capp_status capp_regex_translate(capp_text *out, capp_str pattern, capp_error *err) {
-    translation t = {out, pattern.data, pattern.data + pattern.size, false, false, err};
+    const char *end = pattern.data + pattern.size;
+    translation t = {.out = out, .begin = pattern.data, .p = pattern.data, .end = end, .err = err};
     if (!capp_text_put(out, "", 1)) return capp_fail_memory(err, "a regular expression");
     out->size = 0;
     capp_status st = CAPP_OK;
