@@ -67,7 +67,7 @@ static bool has_rule(const capp_arch *arch, const char *key) {
 }
 
 /* An unknown field may change the arithmetic: true, numbers and texts do not pass unseen. inside: "KEY." of the object,
- * or "". */
+ * or ""; known: what it may have but for idle fields and those of rules. */
 static capp_status refuse_unknown(const capp_source *s, const capp_arch *arch, capp_json object, const char *inside,
                                   const char *known, capp_error *err) {
     for (capp_json_walk w = capp_json_begin(object); capp_json_next(&w);) {
@@ -76,8 +76,8 @@ static capp_status refuse_unknown(const capp_source *s, const capp_arch *arch, c
         bool escapes, yes = true;
         capp_str raw = capp_json_raw(w.name, &escapes);
         memcpy(key, raw.data, raw.size < KEY ? raw.size : KEY - 1);
-        if (kind == CAPP_JSON_NULL || (capp_json_bool(w.value, &yes) && !yes) || capp_is_listed(known, key)) continue;
-        if (!*inside && (capp_is_listed(used, key) || has_rule(arch, key))) continue;
+        if (kind == CAPP_JSON_NULL || (capp_json_bool(w.value, &yes) && !yes)) continue;
+        if (capp_is_listed(idle, key) || capp_is_listed(known, key) || (!*inside && has_rule(arch, key))) continue;
         return capp_fail(err, CAPP_EUNSUPPORTED,
                          "%s: config.json: \"%s%.60s\" is no field that capp knows; if it does not change what the "
                          "model computes, remove it",
@@ -117,7 +117,6 @@ static capp_status refuse_foreign(const capp_source *s, const capp_arch *a, capp
 static bool obeys(capp_json value, const char *only) {
     bool truth;
     double number;
-    if (!strcmp(only, "[]")) return capp_json_kind_of(value) == CAPP_JSON_ARRAY && !capp_json_count(value);
     if (capp_json_bool(value, &truth)) return !strcmp(only, truth ? "true" : "false");
     if (capp_json_f64(value, &number)) {
         char *end;
@@ -129,7 +128,7 @@ static bool obeys(capp_json value, const char *only) {
 static capp_status check_rules(const capp_source *s, const capp_arch *arch, capp_error *err) {
     for (const capp_rule *rule = arch->rules; rule && rule->key; rule++) {
         capp_json value = capp_config_at(capp_folder_config(s->folder), rule->key);
-        if (value && !obeys(value, rule->only))
+        if (value && rule->only && !obeys(value, rule->only))
             return capp_fail(err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s\" is not %s; capp does not support that",
                              capp_source_path(s), rule->key, rule->only);
     }
@@ -139,7 +138,7 @@ static capp_status check_rules(const capp_source *s, const capp_arch *arch, capp
 capp_status capp_config_check(const capp_arch *arch, const capp_source *s, capp_error *err) {
     capp_json config = capp_folder_config(s->folder);
     capp_status st;
-    if ((st = refuse_unknown(s, arch, config, "", idle, err)) != CAPP_OK) return st;
+    if ((st = refuse_unknown(s, arch, config, "", used, err)) != CAPP_OK) return st;
     if ((st = refuse_unknown(s, arch, capp_config_at(config, "attn_config"), "attn_config.", attention, err)))
         return st;
     if ((st = refuse_foreign(s, arch, err)) != CAPP_OK) return st;
