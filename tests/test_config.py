@@ -148,3 +148,18 @@ def test_caps_that_are_null_are_none(run):
     config = config_of("gemma2")
     without = {k: v for k, v in config.items() if k != "attn_logit_softcapping"}
     assert run("gemma2", {**config, "attn_logit_softcapping": None}) != run("gemma2", without)
+
+
+def test_queries_of_ministral_3_grow(run):
+    """A Llama but for the growth, which begins where the original context ends."""
+    config = config_of("llama-yarn")
+    scaling, original = config.pop("rope_scaling"), 8
+    scaling = {**scaling, "rope_theta": config.pop("rope_theta"), "original_max_position_embeddings": original}
+    plain = run("llama-yarn", {**config, "rope_parameters": scaling}).split()
+    for growth in (0.0, 0.5):
+        grown = run("llama-yarn", {**{k: v for k, v in config.items() if not k.endswith("_bias") and k != "pretraining_tp"},
+                                   "model_type": "ministral3",
+                                   "rope_parameters": {**scaling, "llama_4_scaling_beta": growth}}).split()
+        assert len(grown) == len(plain)
+        assert grown[:original] == plain[:original]
+        assert (grown == plain) == (growth == 0)

@@ -1,4 +1,5 @@
 /* The layers of a wave, phase by phase; each phase is one parallel run. Row phases work on CHUNK rows a task. */
+#include <math.h>
 #include <string.h>
 
 #include "forward/forward.h"
@@ -155,6 +156,10 @@ static void position_rows(void *user, size_t task, int worker) {
         if (h->clamp > 0) capp_clamp(q, h->clamp, (h->heads + 2 * (size_t)h->kv_heads) * d);
         for (size_t i = 0; i < h->heads; i++) {
             rotate(f, layer, q + i * d, position);
+        }
+        if (h->growth > 0) {
+            float stretches = floorf((float)position / (float)h->ropes[0].original);
+            w->kernels->scale(q, 1 + h->growth * logf(1 + stretches), h->heads * d);
         }
         for (size_t i = 0; i < h->kv_heads; i++) {
             rotate(f, layer, k + i * d, position);

@@ -209,12 +209,14 @@ static capp_status check_rope_fields(const reader *r, capp_json object, const ch
                                 "original_max_position_embeddings beta_fast beta_slow attention_factor "
                                 "mscale mscale_all_dim truncate short_factor long_factor rope_theta "
                                 "partial_rotary_factor finetuned full_attention sliding_attention ";
+    static const char grown[] = " llama_4_scaling_beta max_position_embeddings ";
     if (capp_json_kind_of(object) != CAPP_JSON_OBJECT) return fail_field(r, CAPP_EFORMAT, path, "is not an object");
     for (capp_json_walk w = capp_json_begin(object); capp_json_next(&w);) {
         char key[KEY] = "";
         bool escapes;
         capp_str raw = capp_json_raw(w.name, &escapes);
         memcpy(key, raw.data, raw.size < KEY ? raw.size : KEY - 1);
+        if (r->arch->query_growth && capp_is_listed(grown, key)) continue;
         if (capp_json_kind_of(w.value) != CAPP_JSON_NULL && !capp_is_listed(known, key))
             return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s.%.60s\" is no field that capp knows",
                              capp_source_path(r->s), path, key);
@@ -273,6 +275,19 @@ static capp_status read_longrope(const reader *r, const char *path, capp_hparams
     return CAPP_OK;
 }
 
+/* Positions are counted in the context that the model was first trained with. */
+static capp_status read_growth(const reader *r, const char *path, capp_hparams *h) {
+    char key[KEY];
+    double growth;
+    bool found;
+    snprintf(key, sizeof key, "%s.llama_4_scaling_beta", path);
+    capp_status st = number(r, key, &growth, &found);
+    if (st != CAPP_OK || !found) return st;
+    if (growth < 0) return fail_field(r, CAPP_EFORMAT, key, "is below 0");
+    h->growth = (float)growth;
+    return rope_number(r, path, "original_max_position_embeddings", h->context, &h->ropes[0].original);
+}
+
 static capp_status read_scaling(const reader *r, size_t kind, capp_hparams *h) {
     capp_rope *rope = &h->ropes[kind];
     const char *path;
@@ -282,6 +297,7 @@ static capp_status read_scaling(const reader *r, size_t kind, capp_hparams *h) {
         return fail_field(r, CAPP_EFORMAT, "rope_scaling", "is missing"); /* the class has one of its own */
     if (!object) return CAPP_OK;
     if ((st = check_rope_fields(r, object, path)) != CAPP_OK) return st;
+    if (r->arch->query_growth && (st = read_growth(r, path, h)) != CAPP_OK) return st;
     capp_json type = capp_config_at(object, "rope_type");
     if (!type) type = capp_config_at(object, "type");
     /* "dynamic" changes nothing within the context that the file names, and capp goes no further. */

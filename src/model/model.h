@@ -144,6 +144,7 @@ typedef struct capp_arch {
     bool scales;              /* Granite's */
     bool logit_scale;         /* Cohere's */
     bool clamps;              /* of q, k and v */
+    bool query_growth;        /* Llama 4's, which rope_parameters has */
     uint32_t window_period; /* layer i is global where (i + 1) % period == 0, else looks back a window; 0: all global */
     double local_rope_base; /* base of the layers with a window, where it is their own */
     bool experts;           /* may have them */
@@ -276,6 +277,7 @@ typedef struct capp_hparams {
     float score_cap, logit_cap;            /* 0: none */
     float clamp;                           /* of q, k and v; 0: none */
     float alibi;                           /* largest slope's exponent; 0: no biases */
+    float growth;                          /* q of position p is times 1 + growth log(1 + floor(p / its original)) */
     bool alibi_rounded;                    /* Falcon: biases are of bfloat16, and scaled like scores */
     bool scale_by_layer;                   /* scores of layer i are divided by i + 1 */
     unsigned char kinds[CAPP_MOST_LAYERS]; /* CAPP_LOCAL, CAPP_STILL */
