@@ -65,6 +65,8 @@ LAYERS(norm_bias, layer->attention_norm.bias = layer->feed_norm.bias = NULL)
 WEIGHTS(output_norm, w->output_norm.weight = NULL)
 LAYERS(q_norm, layer->q_norm.weight = NULL)
 LAYERS(k_norm, layer->k_norm.weight = NULL)
+LAYERS(qk_norm_bias, layer->q_norm.bias = layer->k_norm.bias = NULL)
+WEIGHTS(norm_after, w->hparams.norm_after = false)
 LAYERS(attention_post_norm, layer->attention_post_norm.weight = NULL)
 LAYERS(feed_post_norm, layer->feed_post_norm.weight = NULL)
 LAYERS(qkv_bias, layer->qkv.bias = NULL)
@@ -83,7 +85,7 @@ WEIGHTS(logit_cap, w->hparams.logit_cap = 0)
 WEIGHTS(clamp, w->hparams.clamp = 0)
 WEIGHTS(embedding_scale, w->hparams.embedding_scale = 1)
 WEIGHTS(residual_scale, w->hparams.residual_scale = 1)
-WEIGHTS(score_scale, w->hparams.score_scale = 1)
+LAYERS(score_scale, layer->score_scale = 1)
 WEIGHTS(parallel, w->hparams.parallel = w->hparams.parallel ? CAPP_SEQUENTIAL : CAPP_PARALLEL_OWN)
 WEIGHTS(activation,
         w->hparams.activation = w->hparams.activation == CAPP_RELU ? CAPP_GELU
@@ -122,14 +124,15 @@ static const struct {
 } ways[] = {
 #define WAY(name)                                                                                                      \
     { #name, name }
-    WAY(rope),           WAY(rope_kind),       WAY(scaling),     WAY(magnitude),   WAY(still),
-    WAY(positions),      WAY(position_offset), WAY(alibi),       WAY(window),      WAY(window_by_one),
-    WAY(tokens_norm),    WAY(attention_norm),  WAY(feed_norm),   WAY(norm_bias),   WAY(output_norm),
-    WAY(q_norm),         WAY(k_norm),          WAY(qkv_bias),    WAY(out_bias),    WAY(attention_post_norm),
-    WAY(feed_post_norm), WAY(up_bias),         WAY(down_bias),   WAY(head_bias),   WAY(router_bias),
-    WAY(expert_biases),  WAY(experts_used),    WAY(router_norm), WAY(sinks),       WAY(score_cap),
-    WAY(logit_cap),      WAY(clamp),           WAY(score_scale), WAY(parallel),    WAY(embedding_scale),
-    WAY(residual_scale), WAY(activation),      WAY(last_input),  WAY(last_column),
+    WAY(rope),           WAY(rope_kind),       WAY(scaling),      WAY(magnitude),  WAY(still),
+    WAY(positions),      WAY(position_offset), WAY(alibi),        WAY(window),     WAY(window_by_one),
+    WAY(tokens_norm),    WAY(attention_norm),  WAY(feed_norm),    WAY(norm_bias),  WAY(output_norm),
+    WAY(q_norm),         WAY(k_norm),          WAY(qkv_bias),     WAY(out_bias),   WAY(attention_post_norm),
+    WAY(feed_post_norm), WAY(up_bias),         WAY(down_bias),    WAY(head_bias),  WAY(router_bias),
+    WAY(expert_biases),  WAY(experts_used),    WAY(router_norm),  WAY(sinks),      WAY(score_cap),
+    WAY(logit_cap),      WAY(clamp),           WAY(score_scale),  WAY(parallel),   WAY(embedding_scale),
+    WAY(residual_scale), WAY(activation),      WAY(qk_norm_bias), WAY(norm_after), WAY(last_input),
+    WAY(last_column),
 #undef WAY
 };
 

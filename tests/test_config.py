@@ -1,4 +1,5 @@
-"""config.json: what it leaves out is what the family's class in transformers takes for it; what it asks for that capp does
+"""config.json: other settings give transformers' numbers under them (tests/fixtures/variants.json, made by
+tools/make_tiny_models.py); what it leaves out is what the family's class in transformers takes for it; what it asks for that capp does
 not have is an error that names it; what real checkpoints say besides is no obstacle."""
 import json
 import subprocess
@@ -10,6 +11,8 @@ FIXTURES = Path(__file__).resolve().parent / "fixtures"
 TINY = FIXTURES / "tiny"
 NAMES = sorted(folder.name for folder in TINY.iterdir())
 DEFAULTS = json.loads((FIXTURES / "config_defaults.json").read_text())["classes"]
+VARIANTS = json.loads((FIXTURES / "variants.json").read_text())
+TOLERANCE, LEAST = 1e-3, 0.01
 IDS = "3 17 64 5 90 41 8 22 77 13 50 6 31 88 19 2 60 44 9 71 35 96 27 12 58 30\n"
 
 
@@ -17,14 +20,14 @@ IDS = "3 17 64 5 90 41 8 22 77 13 50 6 31 88 19 2 60 44 9 71 35 96 27 12 58 30\n
 def run(build, tmp_path):
     """Log-probabilities of IDS by a tiny model under another configuration, or what is wrong with it."""
 
-    def run(name, config):
+    def run(name, config, ids=IDS):
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         for path in (TINY / name).glob("model*"):
             if not (folder / path.name).exists():
                 (folder / path.name).symlink_to(path)
         (folder / "config.json").write_text(json.dumps(config))
-        done = subprocess.run([build / "tests" / "model_tool", folder, "avx2"], input=IDS, capture_output=True, text=True)
+        done = subprocess.run([build / "tests" / "model_tool", folder, "avx2"], input=ids, capture_output=True, text=True)
         assert done.returncode in (0, 2), done.stderr
         return done.stdout or done.stderr
 
@@ -37,6 +40,21 @@ def config_of(name):
 
 def is_error(result):
     return "config.json" in result or "tensor" in result or ": " in result
+
+
+@pytest.mark.parametrize("i", range(len(VARIANTS)),
+                         ids=[f"{case['of']}-{'-'.join(case['differences'])}" for case in VARIANTS])
+def test_another_setting(run, i):
+    """And it is another: without it the numbers would show."""
+    case = VARIANTS[i]
+    name, ids = case["of"], " ".join(map(str, case["ids"])) + "\n"
+    got = run(name, {**config_of(name), **case["differences"]}, ids)
+    assert not is_error(got), got
+    differences = [abs(float(a) - b) for a, b in zip(got.split(), case["logprobs"], strict=True)]
+    assert max(differences) <= TOLERANCE
+    plain = [abs(float(a) - b) for a, b in zip(run(name, config_of(name), ids).split(), case["logprobs"], strict=True)]
+    same = case["differences"].get("rope_scaling", {}).get("rope_type") == "dynamic"  # within the context it is none
+    assert (max(plain) >= LEAST) != same
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -130,3 +148,18 @@ def test_caps_that_are_null_are_none(run):
     config = config_of("gemma2")
     without = {k: v for k, v in config.items() if k != "attn_logit_softcapping"}
     assert run("gemma2", {**config, "attn_logit_softcapping": None}) != run("gemma2", without)
+
+
+def test_queries_of_ministral_3_grow(run):
+    """A Llama but for the growth, which begins where the original context ends."""
+    config = config_of("llama-yarn")
+    scaling, original = config.pop("rope_scaling"), 8
+    scaling = {**scaling, "rope_theta": config.pop("rope_theta"), "original_max_position_embeddings": original}
+    plain = run("llama-yarn", {**config, "rope_parameters": scaling}).split()
+    for growth in (0.0, 0.5):
+        grown = run("llama-yarn", {**{k: v for k, v in config.items() if not k.endswith("_bias") and k != "pretraining_tp"},
+                                   "model_type": "ministral3",
+                                   "rope_parameters": {**scaling, "llama_4_scaling_beta": growth}}).split()
+        assert len(grown) == len(plain)
+        assert grown[:original] == plain[:original]
+        assert (grown == plain) == (growth == 0)

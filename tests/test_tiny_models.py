@@ -34,6 +34,7 @@ SABOTAGE = {
     "gemma2": "score_cap logit_cap window attention_post_norm feed_post_norm score_scale",
     "gemma3": "scaling window q_norm k_norm attention_post_norm feed_post_norm score_scale",
     "phi": "rope parallel head_bias qkv_bias out_bias up_bias down_bias norm_bias activation",
+    "phi-norms": "q_norm k_norm qk_norm_bias",
     "phi3": "rope window activation",
     "phi3-long": "scaling magnitude",
     "gpt2": "positions qkv_bias out_bias up_bias down_bias norm_bias activation",
@@ -41,6 +42,7 @@ SABOTAGE = {
     "gptneox": "rope parallel qkv_bias out_bias activation norm_bias",
     "gptneox-sequential": "rope parallel",
     "opt": "positions position_offset activation qkv_bias out_bias up_bias down_bias",
+    "opt-350m": "positions norm_after feed_norm output_norm",
     "bloom": "alibi tokens_norm qkv_bias activation",
     "mpt": "alibi clamp activation",
     "falcon": "rope parallel activation",
@@ -54,10 +56,13 @@ SABOTAGE = {
     "cohere2": "rope window parallel",
     "mixtral": "experts_used router_norm rope",
     "qwen3moe": "experts_used router_norm q_norm k_norm",
+    "qwen3moe-dense": "experts_used router_norm",
     "olmoe": "experts_used router_norm q_norm k_norm clamp",
     "gptoss": "sinks window router_bias expert_biases experts_used router_norm magnitude scaling qkv_bias out_bias activation",
     "gptoss-mxfp4": "sinks expert_biases router_bias",
 }  # fmt: skip
+
+FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense")  # GGUF has the architecture, but not this part of it
 
 
 def reference(name):
@@ -101,7 +106,7 @@ def test_folder(build, name):
         assert largest_difference(build, TINY / name, name, isa=isa) <= TOLERANCE
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in FOLDERS_ONLY])
 def test_gguf(build, name, tmp_path):
     if not convert.convert(TINY / name, tmp_path / "model.gguf"):
         assert convert.Folder(TINY / name).type in ("ministral", "opt")

@@ -7,6 +7,9 @@
 NAME/config.json, NAME/model*.safetensors   the model, seeds fixed, weights rounded to the type that is stored
 NAME/reference.json                         token ids, and their log-probabilities by transformers in float32
 
+and, where no NAME is given, tests/fixtures/variants.json: some of the models under other settings of config.json, and
+their log-probabilities.
+
 Norms and biases are random too, logits spread by at least 2, hidden sizes are no multiple of a vector, windows and
 original contexts are shorter than the texts: no part of a model can be left out unseen (tests/test_tiny_models.py).
 GGUF files are made of the folders by tests/convert.py.
@@ -14,6 +17,7 @@ GGUF files are made of the folders by tests/convert.py.
 import json
 import shutil
 import sys
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -62,6 +66,8 @@ CASES = {
                                    layer_types=[LOCAL, LOCAL, LOCAL, GLOBAL], rope_local_base_freq=100.0,
                                    rope_scaling=dict(rope_type="linear", factor=8.0)), "bfloat16"),
     "phi": ("phi", dict(USUAL, num_attention_heads=3, num_key_value_heads=3), "bfloat16"),
+    "phi-norms": ("phi", dict(USUAL, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=3,
+                              qk_layernorm=True), "bfloat16"),
     "phi3": ("phi3", dict(USUAL, num_attention_heads=3, num_key_value_heads=1, sliding_window=WINDOW, pad_token_id=0,
                           partial_rotary_factor=0.5), "bfloat16"),
     "phi3-long": ("phi3", dict(USUAL, pad_token_id=0, original_max_position_embeddings=32, rope_scaling=dict(
@@ -73,6 +79,9 @@ CASES = {
                                             use_parallel_residual=False), "bfloat16"),
     "opt": ("opt", dict(vocab_size=VOCABULARY, hidden_size=36, word_embed_proj_dim=36, ffn_dim=44, num_hidden_layers=3,
                         num_attention_heads=3, max_position_embeddings=CONTEXT), "bfloat16"),
+    "opt-350m": ("opt", dict(vocab_size=VOCABULARY, hidden_size=36, word_embed_proj_dim=20, ffn_dim=44,
+                             num_hidden_layers=3, num_attention_heads=3, max_position_embeddings=CONTEXT,
+                             do_layer_norm_before=False), "bfloat16"),
     "bloom": ("bloom", dict(vocab_size=VOCABULARY, hidden_size=36, n_layer=3, n_head=6), "bfloat16"),
     "mpt": ("mpt", dict(vocab_size=VOCABULARY, d_model=36, n_heads=3, n_layers=3, max_seq_len=CONTEXT,
                         attn_config=dict(clip_qkv=1.0, attn_impl="torch")), "bfloat16"),
@@ -91,6 +100,8 @@ CASES = {
     "mixtral": ("mixtral", dict(LARGE, **SPARSE, num_local_experts=5), "bfloat16"),
     "qwen3moe": ("qwen3_moe", dict(LARGE, **SPARSE, moe_intermediate_size=20, num_experts=5, norm_topk_prob=True),
                  "bfloat16"),
+    "qwen3moe-dense": ("qwen3_moe", dict(LARGE, **SPARSE, moe_intermediate_size=12, num_experts=3, decoder_sparse_step=2,
+                                         num_hidden_layers=4, mlp_only_layers=[3]), "bfloat16"),
     "olmoe": ("olmoe", dict(USUAL, **SPARSE, num_experts=5, clip_qkv=1.0), "bfloat16"),
     "gptoss": ("gpt_oss", dict(LARGE, **SPARSE, num_local_experts=5, sliding_window=WINDOW, **FOUR,
                                layer_types=[LOCAL, GLOBAL] * 2, rope_scaling=dict(
@@ -99,6 +110,37 @@ CASES = {
 }
 CASES["gptoss-mxfp4"] = ("gpt_oss", dict(CASES["gptoss"][1], hidden_size=64, intermediate_size=32, num_local_experts=3,
                                          num_hidden_layers=2, layer_types=[LOCAL, GLOBAL]), "bfloat16")
+
+def yarn(**more):
+    return dict(rope_scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=24, **more))
+
+
+# (a model above, the fields that differ): settings that need no other tensors.
+VARIANTS = [
+    *(("llama", dict(hidden_act=name)) for name in ("gelu", "gelu_python", "gelu_pytorch_tanh", "quick_gelu", "relu", "relu2")),
+    ("llama", yarn(beta_fast=8.0, beta_slow=0.5)),
+    ("llama", yarn(mscale=0.707, mscale_all_dim=1.0)),
+    ("llama", yarn(mscale=1.0, mscale_all_dim=0.0)),
+    ("llama", yarn(attention_factor=0.8, truncate=False)),
+    ("llama", dict(rope_scaling=dict(rope_type="yarn", factor=8.0))),
+    ("llama", dict(rope_scaling=dict(type="linear", factor=3.0))),
+    ("llama", dict(rope_scaling=dict(rope_type="dynamic", factor=3.0))),
+    *(("gpt2", dict(activation_function=name)) for name in ("quick_gelu", "relu2", "silu")),
+    ("gpt2", dict(scale_attn_weights=False)),
+    ("gpt2", dict(scale_attn_by_inverse_layer_idx=True, reorder_and_upcast_attn=True)),
+    ("qwen2", dict(layer_types=None, max_window_layers=0)),
+    ("qwen2", dict(layer_types=[LOCAL, GLOBAL, LOCAL])),
+    ("qwen3moe", dict(use_sliding_window=True, sliding_window=5, max_window_layers=2)),
+    ("qwen3moe", dict(norm_topk_prob=False)),
+    ("gemma2", dict(attn_logit_softcapping=None, final_logit_softcapping=None, query_pre_attn_scalar=7)),
+    ("gemma3", dict(final_logit_softcapping=3.0, layer_types=[GLOBAL, LOCAL, LOCAL, GLOBAL])),
+    ("cohere2", dict(layer_types=[GLOBAL, LOCAL, LOCAL, GLOBAL])),
+    ("smollm3", dict(no_rope_layers=[0, 1, 1, 0])),
+    ("mpt", dict(attn_config=dict(softmax_scale=0.1))),
+    ("falcon", dict(alibi=True)),
+]
+# Falcon's eager attention adds ALiBi twice, in the mask and to the scores; the others do not.
+OTHER_ATTENTION = {"falcon": "sdpa"}
 SHARDED = "qwen3"  # saved in several files with an index
 LONG = "phi3-long"  # has factors of its own for texts above its original context
 
@@ -189,6 +231,8 @@ def make(name):
     with no_init_weights():  # all are set below; StableLM's own fails on norms without bias
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
         stored = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.tie_weights()  # which went with the initialisation
+    stored.tie_weights()
     plus_one = int(model_type.startswith("gemma"))
     runs = [torch.randint(3, VOCABULARY, (n,)).tolist() for n in LENGTHS]
     randomise(model, plus_one)
@@ -210,6 +254,20 @@ def make(name):
     print(f"{name}: {sum(f.stat().st_size for f in folder.iterdir())} bytes, spread {spread(model, runs[-1]):.2f}")
 
 
+def variant(name, differences):
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(FOLDER / name, folder, dirs_exist_ok=True)
+        config = json.loads((FOLDER / name / "config.json").read_text())
+        (Path(folder) / "config.json").write_text(json.dumps({**config, **differences}))
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32,
+                                                     attn_implementation=OTHER_ATTENTION.get(name, "eager")).eval()
+    ids = json.loads((FOLDER / name / "reference.json").read_text())["runs"][1]["ids"]
+    return {"of": name, "differences": differences, "ids": ids, "logprobs": logprobs(model, ids)}
+
+
 if __name__ == "__main__":
     for case in sys.argv[1:] or CASES:
         make(case)
+    if not sys.argv[1:]:
+        made = [json.dumps(variant(*case)) for case in VARIANTS]
+        (FOLDER.parent / "variants.json").write_text("[\n" + ",\n".join(made) + "\n]\n")

@@ -70,7 +70,10 @@ static void soften(const attention *a, const capp_tile *tile, size_t kv, size_t 
             float *p = s + (r * a->group + g) * f->score_stride;
             size_t head = kv * a->group + g;
             if (h->score_cap > 0) capp_soft_cap(p + (from - base), h->score_cap, depth - from);
-            if (f->w->alibi) capp_add_slope(p + (from - base), f->w->alibi[head], depth - from);
+            if (f->w->alibi && h->alibi_rounded)
+                capp_add_rounded_slope(p + (from - base), f->w->alibi[head], h->score_scale, from, depth - from);
+            else if (f->w->alibi)
+                capp_add_slope(p + (from - base), f->w->alibi[head], depth - from);
             float sink = a->layer->sinks ? capp_sink(p + (from - base), depth - from, a->layer->sinks[head]) : 0;
             sums[r * a->group + g] = f->w->kernels->softmax(p, from - base, depth - base) + sink;
             if (from > low) memset(p + (low - base), 0, (from - low) * sizeof *p);
@@ -116,7 +119,7 @@ static void attention_task(void *user, size_t task, int worker) {
         memcpy(q + r * a->group * d, f->t + row * f->t_stride + kv * a->group * d, a->group * d * sizeof *q);
     }
     size_t base = low / CAPP_LANES * CAPP_LANES;
-    f->w->kernels->scale(q, h->score_scale, rows * d);
+    f->w->kernels->scale(q, a->layer->score_scale, rows * d);
     scores_of_tile(a, tile, a->keys + kv * f->slots * d, base, low, s, q);
     soften(a, tile, kv, base, low, s, sums);
     memset(out, 0, rows * d * sizeof *out);

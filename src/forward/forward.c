@@ -33,7 +33,7 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
     f->rows = rows;
     f->longest = longest;
     f->h_stride = stride_of(larger(h->width, q));
-    f->g_stride = stride_of(h->feed);
+    f->g_stride = stride_of(larger(h->feed, h->dense_feed));
     f->t_stride = stride_of(q + 2 * kv);
     f->tile_rows = TILE_QUERIES / group;
     if (f->tile_rows < 4) f->tile_rows = 4;

@@ -1,4 +1,5 @@
 /* The layers of a wave, phase by phase; each phase is one parallel run. Row phases work on CHUNK rows a task. */
+#include <math.h>
 #include <string.h>
 
 #include "forward/forward.h"
@@ -33,18 +34,38 @@ static void apply_norm(const capp_weights *w, const capp_norm *norm, float *y, c
         w->kernels->layer_norm(y, x, norm->weight, norm->bias, n, w->hparams.norm_eps);
 }
 
+/* n numbers of x to row r of f->h. */
+static void narrow_row(capp_forward *f, size_t r, const float *x, size_t n) {
+    const capp_products *products = f->w->products;
+    size_t padded = (n + products->step - 1) / products->step * products->step;
+    products->narrow(f->h + r * f->h_stride * products->element, x, n, padded);
+}
+
+/* To f->x, or f->h where a projection follows. */
 static void embed_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
     const capp_weights *w = f->w;
-    size_t width = w->hparams.width, row_bytes = (size_t)(w->tokens->bytes / w->tokens->dims[1]);
+    size_t width = w->hparams.embedded, row_bytes = (size_t)(w->tokens->bytes / w->tokens->dims[1]);
     (void)worker;
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
-        float *x = f->x + r * width;
+        float *x = f->x + r * w->hparams.width;
         size_t token = (size_t)p->tree->nodes[p->nodes[r]].token;
         w->tokens_dequant(x, (const char *)w->tokens->data + token * row_bytes, width);
         capp_delta_add(w, w->tokens_delta, token, 1, x, width);
         if (w->hparams.embedding_scale != 1) w->kernels->scale(x, w->hparams.embedding_scale, width);
+        if (w->project_in.parts) narrow_row(f, r, x, width);
+    }
+}
+
+static void place_rows(void *user, size_t task, int worker) {
+    const phase *p = user;
+    capp_forward *f = p->f;
+    const capp_weights *w = f->w;
+    size_t width = w->hparams.width;
+    (void)worker;
+    for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
+        float *x = f->x + r * width;
         if (w->positions) {
             float *position = f->u + r * width;
             size_t bytes = (size_t)(w->positions->bytes / w->positions->dims[1]);
@@ -57,13 +78,28 @@ static void embed_rows(void *user, size_t task, int worker) {
     }
 }
 
+static void embed(phase *p) {
+    capp_forward *f = p->f;
+    const capp_weights *w = f->w;
+    run_rows(p, embed_rows);
+    if (w->project_in.parts) capp_product(f, &w->project_in, f->h, f->h_stride, f->x, w->hparams.width, p->rows, false);
+    if (w->positions || w->tokens_norm.weight) run_rows(p, place_rows);
+}
+
+/* Rows of f->u, to f->h. */
+static void projected_rows(void *user, size_t task, int worker) {
+    const phase *p = user;
+    size_t width = p->f->w->hparams.embedded;
+    (void)worker;
+    for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) narrow_row(p->f, r, p->f->u + r * width, width);
+}
+
 /* x += [post](u), where there is a u to be added; h = norm(x), of the x before where the parts lie side by side. */
 static void norm_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
     const capp_weights *w = f->w;
-    const capp_products *products = w->products;
-    size_t width = w->hparams.width, padded = (width + products->step - 1) / products->step * products->step;
+    size_t width = w->hparams.width;
     float *normed = f->scratch + (size_t)worker * f->scratch_stride;
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
         float *x = f->x + r * width, *u = f->u + r * width;
@@ -74,7 +110,8 @@ static void norm_rows(void *user, size_t task, int worker) {
             w->kernels->add(x, u, width);
         }
         if (!p->beside) apply_norm(w, p->norm, normed, x, width);
-        products->narrow(f->h + r * f->h_stride * products->element, normed, width, padded);
+        if (w->hparams.norm_after) memcpy(x, normed, width * sizeof *x);
+        narrow_row(f, r, normed, width);
     }
 }
 
@@ -97,7 +134,7 @@ static void norm_heads(const capp_weights *w, const capp_norm *norm, float *x, s
         return;
     }
     for (size_t i = 0; i < heads; i++) {
-        capp_norm own = {norm->weight + (w->hparams.qk_norm == CAPP_QK_OWN ? i * d : 0), NULL};
+        capp_norm own = {norm->weight + (w->hparams.qk_norm == CAPP_QK_OWN ? i * d : 0), norm->bias};
         apply_norm(w, &own, x + i * d, x + i * d, d);
     }
 }
@@ -119,6 +156,10 @@ static void position_rows(void *user, size_t task, int worker) {
         if (h->clamp > 0) capp_clamp(q, h->clamp, (h->heads + 2 * (size_t)h->kv_heads) * d);
         for (size_t i = 0; i < h->heads; i++) {
             rotate(f, layer, q + i * d, position);
+        }
+        if (h->growth > 0) {
+            float stretches = floorf((float)position / (float)h->ropes[0].original);
+            w->kernels->scale(q, 1 + h->growth * logf(1 + stretches), h->heads * d);
         }
         for (size_t i = 0; i < h->kv_heads; i++) {
             rotate(f, layer, k + i * d, position);
@@ -186,7 +227,7 @@ capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t bas
     capp_status st = capp_wave_prepare(f, tree, nodes, wave->rows, err);
     if (st != CAPP_OK) return st;
     phase p = {.f = f, .rows = wave->rows, .nodes = nodes, .tree = tree};
-    run_rows(&p, embed_rows);
+    embed(&p);
     for (p.layer = 0; p.layer < f->w->hparams.layers; p.layer++) {
         run_layer(&p);
         capp_weights_release(w);
@@ -195,5 +236,9 @@ capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t bas
     if (!p.rows) return CAPP_OK;
     p.norm = &f->w->output_norm;
     run_rows(&p, norm_rows);
+    if (w->project_out.parts) {
+        capp_product(f, &w->project_out, f->h, f->h_stride, f->u, w->hparams.embedded, p.rows, false);
+        run_rows(&p, projected_rows);
+    }
     return capp_head_logprobs(f, tree, err);
 }

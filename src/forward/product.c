@@ -74,10 +74,16 @@ static void activate(const capp_weights *w, float *gate, const float *up, size_t
     case CAPP_SILU_GATED: w->kernels->silu_mul(gate, gate, up, n); break;
     case CAPP_GELU_GATED: w->kernels->gelu_mul(gate, gate, up, n); break;
     case CAPP_GELU_ERF_GATED: capp_gelu_erf_mul(gate, gate, up, n); break;
+    case CAPP_QUICK_GELU_GATED: capp_quick_gelu(gate, n), capp_mul_by(gate, up, n); break;
+    case CAPP_RELU_GATED: capp_relu(gate, n), capp_mul_by(gate, up, n); break;
+    case CAPP_RELU2_GATED: capp_relu2(gate, n), capp_mul_by(gate, up, n); break;
     case CAPP_CLAMPED_GATED: capp_clamped_mul(gate, gate, up, n); break;
+    case CAPP_SILU: capp_silu(gate, n); break;
     case CAPP_GELU: w->kernels->gelu(gate, n); break;
     case CAPP_GELU_ERF: capp_gelu_erf(gate, n); break;
+    case CAPP_QUICK_GELU: capp_quick_gelu(gate, n); break;
     case CAPP_RELU: capp_relu(gate, n); break;
+    case CAPP_RELU2: capp_relu2(gate, n); break;
     }
 }
 
@@ -128,8 +134,7 @@ void capp_product_activated(capp_forward *f, const capp_matrix *m, const char *x
     capp_pool_run(f->pool, activated_task, &p, blocks_of(&p) * p.groups);
 }
 
-size_t capp_product_scratch(const capp_weights *w) {
-    const capp_layer *layer = &w->layers[0];
+static size_t layer_scratch(const capp_weights *w, const capp_layer *layer) {
     bool routed = layer->expert_up;
     const capp_matrix *up = routed ? layer->expert_up : &layer->up;
     const capp_matrix *plain[] = {&layer->qkv, &layer->out, routed ? layer->expert_down : &layer->down,
@@ -142,12 +147,27 @@ size_t capp_product_scratch(const capp_weights *w) {
     return most;
 }
 
+size_t capp_product_scratch(const capp_weights *w) {
+    const capp_matrix *ends[] = {&w->project_in, &w->project_out};
+    size_t most = 0;
+    for (size_t i = 0; i < w->hparams.layers; i++) {
+        size_t n = layer_scratch(w, &w->layers[i]);
+        if (n > most) most = n;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        size_t n = ends[i]->parts ? capp_matrix_scratch(w, ends[i], GROUP_PANELS) : 0;
+        if (n > most) most = n;
+    }
+    return most;
+}
+
 static double size_of(const capp_matrix *m) {
     return 2.0 * (double)m->n * (double)m->k;
 }
 
 double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
-    double total = size_of(&w->head) * (double)n_heads;
+    double total = (size_of(&w->head) + size_of(&w->project_out)) * (double)n_heads;
+    total += size_of(&w->project_in) * (double)rows;
     for (size_t i = 0; i < w->hparams.layers; i++) {
         const capp_layer *l = &w->layers[i];
         double feed = size_of(&l->up) + size_of(&l->down) + size_of(&l->router);

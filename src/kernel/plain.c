@@ -1,6 +1,8 @@
 #include "kernel/plain.h"
 
 #include <math.h>
+#include <stdint.h>
+#include <string.h>
 
 static float gelu_erf(float x) {
     return 0.5f * x * (1 + erff(x * 0.70710678118654752f));
@@ -24,8 +26,24 @@ void capp_clamped_mul(float *y, const float *gate, const float *up, size_t n) {
     }
 }
 
+void capp_silu(float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) x[i] /= 1 + expf(-x[i]);
+}
+
+void capp_quick_gelu(float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) x[i] /= 1 + expf(-1.702f * x[i]);
+}
+
 void capp_relu(float *x, size_t n) {
     for (size_t i = 0; i < n; i++) x[i] = x[i] > 0 ? x[i] : 0;
+}
+
+void capp_relu2(float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) x[i] = x[i] > 0 ? x[i] * x[i] : 0;
+}
+
+void capp_mul_by(float *y, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) y[i] *= x[i];
 }
 
 void capp_soft_cap(float *x, float cap, size_t n) {
@@ -38,6 +56,20 @@ void capp_clamp(float *x, float most, size_t n) {
 
 void capp_add_slope(float *s, float slope, size_t n) {
     for (size_t i = 0; i < n; i++) s[i] -= slope * (float)(n - 1 - i);
+}
+
+/* To nearest, ties to even; finite numbers. */
+static float rounded_to_bf16(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+void capp_add_rounded_slope(float *s, float slope, float scale, size_t first, size_t n) {
+    slope = rounded_to_bf16(slope);
+    for (size_t i = 0; i < n; i++) s[i] += scale * rounded_to_bf16(slope * rounded_to_bf16((float)(first + i)));
 }
 
 float capp_sink(const float *s, size_t n, float sink) {

@@ -371,10 +371,10 @@ static capp_status fit_attention(fitter *f, uint32_t i, capp_layer *layer) {
 }
 
 /* Gate, up and down of a feed-forward part or of expert e, by their names. */
-static capp_status fit_products(fitter *f, const capp_part parts[3], place p, capp_matrix *up, capp_matrix *down) {
+static capp_status fit_products(fitter *f, const capp_part parts[3], place p, size_t feed, capp_matrix *up,
+                                capp_matrix *down) {
     const capp_hparams *h = f->h;
     bool gated = capp_is_gated(h->activation), fused = gated && f->arch->fused_gate;
-    size_t feed = h->feed;
     const target gate = {&up->deltas, 0, feed, h->width}, second = {&down->deltas, 0, h->width, feed};
     const target rest = {&up->deltas, gated && !fused ? feed : 0, fused ? 2 * feed : feed, h->width};
     capp_status st = CAPP_OK;
@@ -390,12 +390,14 @@ static capp_status fit_feed(fitter *f, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = f->h;
     capp_matrix none = {0}; /* where there is no model to be changed */
     capp_status st;
-    if (!h->experts) return fit_products(f, dense, (place){.layer = i}, &layer->up, &layer->down);
+    if (!capp_has_experts(h, i))
+        return fit_products(f, dense, (place){.layer = i}, h->experts ? h->dense_feed : h->feed, &layer->up,
+                            &layer->down);
     const target router = {&layer->router.deltas, 0, h->experts, h->width};
     if ((st = fit_rows(f, (place){CAPP_PART_ROUTER, i, 0}, &router)) != CAPP_OK) return st;
     for (uint32_t e = 0; e < h->experts; e++) {
         capp_matrix *up = f->w ? &layer->expert_up[e] : &none, *down = f->w ? &layer->expert_down[e] : &none;
-        if ((st = fit_products(f, expert, (place){.layer = i, .index = e}, up, down)) != CAPP_OK) return st;
+        if ((st = fit_products(f, expert, (place){.layer = i, .index = e}, h->feed, up, down)) != CAPP_OK) return st;
     }
     return fit_parameters(f, i, f->w ? layer->expert_up : &none, f->w ? layer->expert_down : &none);
 }
@@ -404,9 +406,9 @@ static capp_status fit_ends(fitter *f) {
     const capp_hparams *h = f->h;
     capp_weights none = {0}, *w = f->w ? f->w : &none;
     const place tokens = {CAPP_PART_TOKENS, 0, 0}, head = {CAPP_PART_HEAD, 0, 0};
-    const target table = {&w->tokens_delta, 0, h->vocabulary, h->width};
+    const target table = {&w->tokens_delta, 0, h->vocabulary, h->embedded};
     const target positions = {&w->positions_delta, 0, h->context, h->width};
-    const target out = {&w->head.deltas, 0, h->vocabulary, h->width};
+    const target out = {&w->head.deltas, 0, h->vocabulary, h->embedded};
     capp_status st;
     if ((st = fit_table(f, tokens, &table)) != CAPP_OK) return st;
     if ((st = fit_copy(f, tokens, &table)) != CAPP_OK) return st;

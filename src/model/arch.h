@@ -22,6 +22,7 @@
     X(granite)                                                                                                         \
     X(llama)                                                                                                           \
     X(ministral)                                                                                                       \
+    X(ministral3)                                                                                                      \
     X(mistral)                                                                                                         \
     X(mixtral)                                                                                                         \
     X(mpt)                                                                                                             \

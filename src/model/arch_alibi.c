@@ -34,7 +34,9 @@ const capp_arch capp_arch_bloom = {
     .rules = bloom_rules,
 };
 
+/* transformers takes alibi_bias_max for 8 whatever it is, MPT's own code does not: there is no one right answer. */
 static const capp_rule mpt_rules[] = {{"logit_scale", "null"},
+                                      {"attn_config.alibi_bias_max", "8"},
                                       {"attn_config.alibi", "true"},
                                       {"attn_config.attn_type", "multihead_attention"},
                                       {"attn_config.qk_ln", "false"},
@@ -64,9 +66,8 @@ const capp_arch capp_arch_mpt = {
     .rules = mpt_rules,
 };
 
-/* ALiBi, which the oldest Falcon has, is rounded to bfloat16 there. */
 static const capp_rule falcon_rules[] = {
-    {"alibi", "false"}, {"apply_residual_connection_post_layernorm", "false"}, {"ff_factor", "4"}, {NULL, NULL}};
+    {"apply_residual_connection_post_layernorm", "false"}, {"ff_factor", "4"}, {NULL, NULL}};
 
 const capp_arch capp_arch_falcon = {
     .name = "falcon",

@@ -4,8 +4,8 @@
  * learned positions that begin at row 2, ReLU. */
 #include "model/arch.h"
 
-static const capp_rule gpt2_rules[] = {{"scale_attn_weights", "true"},
-                                       {"scale_attn_by_inverse_layer_idx", "false"},
+static const capp_rule gpt2_rules[] = {{"scale_attn_weights", NULL},
+                                       {"scale_attn_by_inverse_layer_idx", NULL},
                                        {"add_cross_attention", "false"},
                                        {NULL, NULL}};
 
@@ -100,9 +100,9 @@ const capp_arch capp_arch_gptneox = {
     .prefix = "gpt_neox.",
 };
 
-static const capp_rule opt_rules[] = {{"do_layer_norm_before", "true"},
-                                      {"layer_norm_elementwise_affine", "true"},
-                                      {"_remove_final_layer_norm", "false"},
+static const capp_rule opt_rules[] = {{"do_layer_norm_before", NULL},
+                                      {"layer_norm_elementwise_affine", NULL},
+                                      {"_remove_final_layer_norm", NULL},
                                       {NULL, NULL}};
 
 static const capp_default opt_defaults[] = {{"max_position_embeddings", 2048}, {"num_attention_heads", 12}, {NULL, 0}};
@@ -122,6 +122,8 @@ const capp_arch capp_arch_opt = {
     .eps = 1e-5,
     .names = {[CAPP_PART_TOKENS] = "model.decoder.embed_tokens",
               [CAPP_PART_POSITIONS] = "model.decoder.embed_positions",
+              [CAPP_PART_PROJECT_IN] = "model.decoder.project_in",
+              [CAPP_PART_PROJECT_OUT] = "model.decoder.project_out",
               [CAPP_PART_OUTPUT_NORM] = "model.decoder.final_layer_norm",
               [CAPP_PART_HEAD] = "lm_head",
               [CAPP_PART_ATTENTION_NORM] = "model.decoder.layers.%u.self_attn_layer_norm",

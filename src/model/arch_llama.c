@@ -55,6 +55,23 @@ static const capp_default mixtral_defaults[] = {{"num_key_value_heads", 8},
                                                 {"max_position_embeddings", 131072},
                                                 {NULL, 0}};
 
+static const capp_default ministral3_defaults[] = {
+    {"num_key_value_heads", 8}, {"head_dim", 128}, {"max_position_embeddings", 262144}, {NULL, 0}};
+
+/* Ministral 3: queries grow with the logarithm of their position, as Llama 4's. */
+const capp_arch capp_arch_ministral3 = {
+    .name = "ministral3",
+    .hf = "ministral3",
+    .hf_rope = CAPP_ROPE_HALVES,
+    .query_growth = true,
+    .window_period = CAPP_ALL_LOCAL,
+    .theta = 1000000,
+    .eps = 1e-5,
+    .names = {CAPP_NAMES_LIKE_LLAMA},
+    .prefix = "model.",
+    .defaults = ministral3_defaults,
+};
+
 /* Mixtral (Jiang et al., arXiv 2401.04088): experts in place of the feed-forward part. */
 const capp_arch capp_arch_mixtral = {
     .name = "mixtral",

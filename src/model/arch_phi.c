@@ -3,8 +3,6 @@
  * 2402.13753). */
 #include "model/arch.h"
 
-static const capp_rule phi_rules[] = {{"qk_layernorm", "false"}, {NULL, NULL}};
-
 const capp_arch capp_arch_phi = {
     .name = "phi2",
     .gguf = "phi2",
@@ -19,6 +17,9 @@ const capp_arch capp_arch_phi = {
     .out_bias = {true, NULL},
     .feed_bias = {true, NULL},
     .head_bias = true,
+    .qk_norm = CAPP_QK_HEAD,
+    .qk_norm_key = "qk_layernorm",
+    .qk_norm_bias = true,
     .parallel = CAPP_PARALLEL_SHARED,
     .eps = 1e-5,
     .names = {[CAPP_PART_TOKENS] = "model.embed_tokens",
@@ -28,11 +29,12 @@ const capp_arch capp_arch_phi = {
               [CAPP_PART_Q] = "model.layers.%u.self_attn.q_proj",
               [CAPP_PART_K] = "model.layers.%u.self_attn.k_proj",
               [CAPP_PART_V] = "model.layers.%u.self_attn.v_proj",
+              [CAPP_PART_Q_NORM] = "model.layers.%u.self_attn.q_layernorm",
+              [CAPP_PART_K_NORM] = "model.layers.%u.self_attn.k_layernorm",
               [CAPP_PART_OUT] = "model.layers.%u.self_attn.dense",
               [CAPP_PART_UP] = "model.layers.%u.mlp.fc1",
               [CAPP_PART_DOWN] = "model.layers.%u.mlp.fc2"},
     .prefix = "model.",
-    .rules = phi_rules,
 };
 
 static const capp_default phi3_defaults[] = {

@@ -2,8 +2,11 @@
  * experts. */
 #include "model/arch.h"
 
-static const capp_default qwen2_defaults[] = {
-    {"num_key_value_heads", 32}, {"max_position_embeddings", 32768}, {"sliding_window", 4096}, {NULL, 0}};
+static const capp_default qwen2_defaults[] = {{"num_key_value_heads", 32},
+                                              {"max_position_embeddings", 32768},
+                                              {"sliding_window", 4096},
+                                              {"max_window_layers", 28},
+                                              {NULL, 0}};
 
 const capp_arch capp_arch_qwen2 = {
     .name = "qwen2",
@@ -19,11 +22,9 @@ const capp_arch capp_arch_qwen2 = {
     .defaults = qwen2_defaults,
 };
 
-static const capp_default qwen3_defaults[] = {{"num_key_value_heads", 32},
-                                              {"head_dim", 128},
-                                              {"max_position_embeddings", 32768},
-                                              {"sliding_window", 4096},
-                                              {NULL, 0}};
+static const capp_default qwen3_defaults[] = {{"num_key_value_heads", 32},        {"head_dim", 128},
+                                              {"max_position_embeddings", 32768}, {"sliding_window", 4096},
+                                              {"max_window_layers", 28},          {NULL, 0}};
 
 const capp_arch capp_arch_qwen3 = {
     .name = "qwen3",
@@ -42,7 +43,7 @@ const capp_arch capp_arch_qwen3 = {
 };
 
 /* decoder_sparse_step above 1 would mix in layers without experts. */
-static const capp_rule qwen3moe_rules[] = {{"decoder_sparse_step", "1"}, {"mlp_only_layers", "[]"}, {NULL, NULL}};
+static const capp_rule qwen3moe_rules[] = {{"decoder_sparse_step", NULL}, {"mlp_only_layers", NULL}, {NULL, NULL}};
 
 static const capp_default qwen3moe_defaults[] = {{"num_key_value_heads", 4},
                                                  {"num_experts", 128},
@@ -66,7 +67,7 @@ const capp_arch capp_arch_qwen3moe = {
     .window_period = CAPP_ALL_LOCAL,
     .eps = 1e-6,
     .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_NORMS_LIKE_LLAMA, CAPP_QK_NORMS_LIKE_QWEN3,
-              CAPP_EXPERTS_LIKE_QWEN3},
+              CAPP_FEED_LIKE_LLAMA, CAPP_EXPERTS_LIKE_QWEN3},
     .prefix = "model.",
     .rules = qwen3moe_rules,
     .defaults = qwen3moe_defaults,

@@ -88,7 +88,7 @@ static capp_status bind_norm(binder *b, place p, size_t rows, size_t n, bool bia
     capp_status st = CAPP_OK;
     float *weight = new_floats(b, rows * n);
     if (!weight) return fail_memory(b);
-    if (arch->bare_norms)
+    if (b->w->hparams.bare_norms)
         for (size_t i = 0; i < n; i++) weight[i] = 1;
     else if (rows > 1 && each_head) /* a tensor each */
         for (p.index = 0; p.index < rows && st == CAPP_OK; p.index++)
@@ -98,7 +98,7 @@ static capp_status bind_norm(binder *b, place p, size_t rows, size_t n, bool bia
     if (arch->norm_plus_one && in_folder(b))
         for (size_t i = 0; i < rows * n && st == CAPP_OK; i++) weight[i] += 1;
     norm->weight = weight;
-    if (st != CAPP_OK || !bias || !arch->norm_bias) return st;
+    if (st != CAPP_OK || !bias || !arch->norm_bias || b->w->hparams.bare_norms) return st;
     return bind_floats(b, p, ".bias", n, &norm->bias);
 }
 
@@ -313,7 +313,12 @@ static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
     size_t w = h->width, d = h->head_dim;
     bool own = h->qk_norm == CAPP_QK_OWN, row = h->qk_norm == CAPP_QK_ROW;
     capp_status st;
-    if (!arch->no_pre_norms) {
+    if (h->norm_after) {
+        /* What is after a part is before the next one. */
+        capp_norm *next = i + 1 < h->layers ? &layer[1].attention_norm : &b->w->output_norm;
+        if ((st = bind_norm(b, (place){CAPP_PART_ATTENTION_NORM, i, 0}, 1, w, true, &layer->feed_norm))) return st;
+        if ((st = bind_norm(b, (place){CAPP_PART_FEED_NORM, i, 0}, 1, w, true, next)) != CAPP_OK) return st;
+    } else if (!arch->no_pre_norms) {
         if ((st = bind_norm(b, (place){CAPP_PART_ATTENTION_NORM, i, 0}, 1, w, true, &layer->attention_norm))) return st;
         layer->feed_norm = layer->attention_norm;
         if (h->parallel != CAPP_PARALLEL_SHARED &&
@@ -323,8 +328,9 @@ static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
     if (h->qk_norm != CAPP_QK_NONE) {
         size_t q_rows = own ? h->heads : 1, k_rows = own ? h->kv_heads : 1;
         size_t q_width = row ? h->heads * d : d, k_width = row ? h->kv_heads * d : d;
-        if ((st = bind_norm(b, (place){CAPP_PART_Q_NORM, i, 0}, q_rows, q_width, false, &layer->q_norm))) return st;
-        if ((st = bind_norm(b, (place){CAPP_PART_K_NORM, i, 0}, k_rows, k_width, false, &layer->k_norm))) return st;
+        bool bias = arch->qk_norm_bias;
+        if ((st = bind_norm(b, (place){CAPP_PART_Q_NORM, i, 0}, q_rows, q_width, bias, &layer->q_norm))) return st;
+        if ((st = bind_norm(b, (place){CAPP_PART_K_NORM, i, 0}, k_rows, k_width, bias, &layer->k_norm))) return st;
     }
     if (!arch->post_norms) return CAPP_OK;
     if ((st = bind_norm(b, (place){CAPP_PART_ATTENTION_POST_NORM, i, 0}, 1, w, true, &layer->attention_post_norm)))
@@ -354,13 +360,14 @@ static capp_status bind_attention(binder *b, uint32_t i, capp_layer *layer) {
 static capp_status bind_feed(binder *b, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
     bool gated = capp_is_gated(h->activation), fused = b->w->arch->fused_gate;
-    const piece single = {{CAPP_PART_UP, i, 0}, fused ? 2 * (size_t)h->feed : h->feed};
-    const piece pair[] = {{{CAPP_PART_GATE, i, 0}, h->feed}, {{CAPP_PART_UP, i, 0}, h->feed}};
+    size_t feed = h->experts ? h->dense_feed : h->feed;
+    const piece single = {{CAPP_PART_UP, i, 0}, fused ? 2 * feed : feed};
+    const piece pair[] = {{{CAPP_PART_GATE, i, 0}, feed}, {{CAPP_PART_UP, i, 0}, feed}};
     const piece down = {{CAPP_PART_DOWN, i, 0}, h->width};
-    if (h->experts) return bind_experts(b, i);
+    if (capp_has_experts(h, i)) return bind_experts(b, i);
     capp_status st = gated && !fused ? bind_matrix(b, pair, 2, 2, h->width, h->feed_bias, &layer->up)
                                      : bind_matrix(b, &single, 1, gated ? 2 : 1, h->width, h->feed_bias, &layer->up);
-    return st == CAPP_OK ? bind_matrix(b, &down, 1, 1, h->feed, h->feed_bias, &layer->down) : st;
+    return st == CAPP_OK ? bind_matrix(b, &down, 1, 1, feed, h->feed_bias, &layer->down) : st;
 }
 
 static capp_status bind_layer(binder *b, uint32_t i) {
@@ -370,6 +377,7 @@ static capp_status bind_layer(binder *b, uint32_t i) {
     bool local = h->kinds[i] & CAPP_LOCAL;
     layer->rope = local && h->n_ropes == 2;
     layer->window = local ? h->window : 0;
+    layer->score_scale = h->score_scale / (h->scale_by_layer ? (float)i + 1 : 1);
     layer->still = h->kinds[i] & CAPP_STILL;
     if ((st = bind_norms(b, i, layer)) != CAPP_OK) return st;
     if ((st = bind_attention(b, i, layer)) != CAPP_OK) return st;
@@ -387,12 +395,16 @@ static capp_status bind_tables(binder *b) {
     double vocabulary;
     w->tokens = capp_find(b, (place){CAPP_PART_TOKENS, 0, 0}, ".weight", name);
     if (w->tokens) w->hparams.vocabulary = w->tokens->dims[1] < (1u << 30) ? (uint32_t)w->tokens->dims[1] : 0;
-    if ((st = check_tensor(b, name, w->tokens, h->width, h->vocabulary)) != CAPP_OK) return st;
+    if ((st = check_tensor(b, name, w->tokens, h->embedded, h->vocabulary)) != CAPP_OK) return st;
     if (in_folder(b) && capp_source_number(b->s, "vocab_size", &vocabulary) == CAPP_FOUND &&
         vocabulary != (double)h->vocabulary)
         return capp_fail(b->err, CAPP_EFORMAT, "%s: tensor %s has %u rows, config.json's vocab_size is %g",
                          capp_source_path(b->s), name, h->vocabulary, vocabulary);
     w->tokens_dequant = capp_dequant(w->tokens->type);
+    const piece in = {{CAPP_PART_PROJECT_IN, 0, 0}, h->width}, out = {{CAPP_PART_PROJECT_OUT, 0, 0}, h->embedded};
+    if (h->embedded != h->width && ((st = bind_matrix(b, &in, 1, 1, h->embedded, false, &w->project_in)) != CAPP_OK ||
+                                    (st = bind_matrix(b, &out, 1, 1, h->width, false, &w->project_out)) != CAPP_OK))
+        return st;
     if (!w->arch->learned_positions) return CAPP_OK;
     w->position_offset = in_folder(b) ? w->arch->position_offset : 0;
     w->positions = capp_find(b, (place){CAPP_PART_POSITIONS, 0, 0}, ".weight", name);
@@ -415,7 +427,8 @@ static capp_status bind_head(binder *b) {
     const capp_hparams *h = &w->hparams;
     char name[MOST_NAME];
     capp_status st;
-    if ((st = bind_norm(b, (place){CAPP_PART_OUTPUT_NORM, 0, 0}, 1, h->width, true, &w->output_norm)) != CAPP_OK)
+    if (!h->no_output_norm &&
+        (st = bind_norm(b, (place){CAPP_PART_OUTPUT_NORM, 0, 0}, 1, h->width, true, &w->output_norm)) != CAPP_OK)
         return st;
     scale_norm(w, h->logit_scale);
     /* A tied head that is stored all the same is the embedding again. */
@@ -423,7 +436,7 @@ static capp_status bind_head(binder *b) {
     if (h->tied) (void)capp_find(b, (place){CAPP_PART_HEAD, 0, 0}, ".weight", name);
     w->parameters = before;
     const piece head = {{h->tied ? CAPP_PART_TOKENS : CAPP_PART_HEAD, 0, 0}, h->vocabulary};
-    st = bind_matrix(b, &head, 1, 1, h->width, false, &w->head);
+    st = bind_matrix(b, &head, 1, 1, h->embedded, false, &w->head);
     if (st != CAPP_OK || !w->arch->head_bias) return st;
     return bind_floats(b, (place){CAPP_PART_HEAD, 0, 0}, ".bias", h->vocabulary, &w->head.bias);
 }
@@ -514,7 +527,7 @@ static capp_status check_all_bound(binder *b) {
 }
 
 size_t capp_bind_jobs(const capp_hparams *h) {
-    return (5 + 2 * (size_t)h->experts) * h->layers + 1;
+    return (5 + 2 * (size_t)h->experts) * h->layers + 3;
 }
 
 capp_status capp_bind(binder *b) {

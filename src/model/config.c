@@ -30,14 +30,10 @@ static bool next_name(const char **names, char *out) {
     return true;
 }
 
-/* What the row takes for a field that is not there. */
-static bool take_default(const reader *r, const char *key, double *out) {
-    for (const capp_default *d = r->arch->defaults; d && d->key; d++)
-        if (!strcmp(d->key, key)) {
-            *out = d->value;
-            return true;
-        }
-    return false;
+static const capp_default *default_of(const reader *r, const char *key) {
+    const capp_default *d = r->arch->defaults;
+    while (d && d->key && strcmp(d->key, key)) d++;
+    return d && d->key ? d : NULL;
 }
 
 /* CAPP_OK and *found false where there is none. A field that says null has no default. */
@@ -53,7 +49,10 @@ static capp_status number(const reader *r, const char *names, double *out, bool 
         if ((*found = what == CAPP_FOUND)) return CAPP_OK;
         there |= capp_json_get(config, key) != NULL;
     }
-    while (!there && !*found && next_name(&again, key)) *found = take_default(r, key, out);
+    while (!there && !*found && next_name(&again, key)) {
+        const capp_default *missing = default_of(r, key);
+        if ((*found = missing != NULL)) *out = missing->value;
+    }
     return CAPP_OK;
 }
 
@@ -125,14 +124,16 @@ static capp_status read_feed(const reader *r, capp_hparams *h) {
                 return st;
         }
         if ((st = number(r, "moe_intermediate_size", &experts, &found)) != CAPP_OK) return st;
-        if (found) return count(r, "moe_intermediate_size", 0, MOST_WIDTH, &h->feed);
+        if (found) {
+            if ((st = count(r, "moe_intermediate_size", 0, MOST_WIDTH, &h->feed)) != CAPP_OK) return st;
+            return count(r, "intermediate_size", h->feed, MOST_WIDTH, &h->dense_feed);
+        }
     }
     bool four = r->arch->norm == CAPP_NORM_LAYER && !capp_is_gated(r->arch->activation);
     return count(r, "intermediate_size|n_inner|ffn_dim|ffn_hidden_size", four ? 4 * h->width : 0, MOST_WIDTH, &h->feed);
 }
 
 static capp_status read_sizes(const reader *r, capp_hparams *h) {
-    uint32_t embedded;
     capp_status st;
     bool learned = r->arch->learned_positions;
     if ((st = count(r, "max_position_embeddings|n_positions|max_seq_len|seq_length", learned ? 0 : 2048, MOST_CONTEXT,
@@ -145,10 +146,10 @@ static capp_status read_sizes(const reader *r, capp_hparams *h) {
     if (!h->heads || h->width < h->heads)
         return fail_field(r, CAPP_EFORMAT, "hidden_size", "is less than the number of heads");
     if ((st = count(r, "head_dim", h->width / h->heads, MOST_WIDTH, &h->head_dim)) != CAPP_OK) return st;
-    if ((st = count(r, "word_embed_proj_dim", h->width, MOST_WIDTH, &embedded)) != CAPP_OK) return st;
-    if (embedded != h->width)
+    if ((st = count(r, "word_embed_proj_dim", h->width, MOST_WIDTH, &h->embedded)) != CAPP_OK) return st;
+    if (h->embedded > h->width)
         return fail_field(r, CAPP_EUNSUPPORTED, "word_embed_proj_dim",
-                          "is not hidden_size; capp does not support that");
+                          "is above hidden_size; capp does not support that");
     return read_feed(r, h);
 }
 
@@ -158,10 +159,16 @@ static capp_status read_activation(const reader *r, capp_hparams *h) {
         const char *name;
         capp_activation gated, plain;
     } activations[] = {
-        {"silu", CAPP_SILU_GATED, CAPP_SILU_GATED}, {"swish", CAPP_SILU_GATED, CAPP_SILU_GATED},
-        {"gelu_new", CAPP_GELU_GATED, CAPP_GELU},   {"gelu_pytorch_tanh", CAPP_GELU_GATED, CAPP_GELU},
-        {"gelu_fast", CAPP_GELU_GATED, CAPP_GELU},  {"gelu", CAPP_GELU_ERF_GATED, CAPP_GELU_ERF},
-        {"relu", CAPP_SILU_GATED, CAPP_RELU},
+        {"silu", CAPP_SILU_GATED, CAPP_SILU},
+        {"swish", CAPP_SILU_GATED, CAPP_SILU},
+        {"gelu_new", CAPP_GELU_GATED, CAPP_GELU},
+        {"gelu_pytorch_tanh", CAPP_GELU_GATED, CAPP_GELU},
+        {"gelu_fast", CAPP_GELU_GATED, CAPP_GELU},
+        {"gelu", CAPP_GELU_ERF_GATED, CAPP_GELU_ERF},
+        {"gelu_python", CAPP_GELU_ERF_GATED, CAPP_GELU_ERF},
+        {"quick_gelu", CAPP_QUICK_GELU_GATED, CAPP_QUICK_GELU},
+        {"relu", CAPP_RELU_GATED, CAPP_RELU},
+        {"relu2", CAPP_RELU2_GATED, CAPP_RELU2},
     };
     static const char *const keys[] = {"hidden_act", "hidden_activation", "activation_function", "activation"};
     capp_str name;
@@ -171,10 +178,8 @@ static capp_status read_activation(const reader *r, capp_hparams *h) {
     if (k == 4 || h->activation == CAPP_CLAMPED_GATED) return CAPP_OK;
     bool gated = capp_is_gated(h->activation);
     for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
-        capp_activation a = gated ? activations[i].gated : activations[i].plain;
-        if (!capp_str_is(name, activations[i].name) || capp_is_gated(a) != gated) continue;
-        if (gated && !strcmp(activations[i].name, "relu")) continue;
-        h->activation = a;
+        if (!capp_str_is(name, activations[i].name)) continue;
+        h->activation = gated ? activations[i].gated : activations[i].plain;
         return CAPP_OK;
     }
     return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s\" is \"%.*s\", which capp does not have",
@@ -204,12 +209,14 @@ static capp_status check_rope_fields(const reader *r, capp_json object, const ch
                                 "original_max_position_embeddings beta_fast beta_slow attention_factor "
                                 "mscale mscale_all_dim truncate short_factor long_factor rope_theta "
                                 "partial_rotary_factor finetuned full_attention sliding_attention ";
+    static const char grown[] = " llama_4_scaling_beta max_position_embeddings ";
     if (capp_json_kind_of(object) != CAPP_JSON_OBJECT) return fail_field(r, CAPP_EFORMAT, path, "is not an object");
     for (capp_json_walk w = capp_json_begin(object); capp_json_next(&w);) {
         char key[KEY] = "";
         bool escapes;
         capp_str raw = capp_json_raw(w.name, &escapes);
         memcpy(key, raw.data, raw.size < KEY ? raw.size : KEY - 1);
+        if (r->arch->query_growth && capp_is_listed(grown, key)) continue;
         if (capp_json_kind_of(w.value) != CAPP_JSON_NULL && !capp_is_listed(known, key))
             return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s.%.60s\" is no field that capp knows",
                              capp_source_path(r->s), path, key);
@@ -268,6 +275,19 @@ static capp_status read_longrope(const reader *r, const char *path, capp_hparams
     return CAPP_OK;
 }
 
+/* Positions are counted in the context that the model was first trained with. */
+static capp_status read_growth(const reader *r, const char *path, capp_hparams *h) {
+    char key[KEY];
+    double growth;
+    bool found;
+    snprintf(key, sizeof key, "%s.llama_4_scaling_beta", path);
+    capp_status st = number(r, key, &growth, &found);
+    if (st != CAPP_OK || !found) return st;
+    if (growth < 0) return fail_field(r, CAPP_EFORMAT, key, "is below 0");
+    h->growth = (float)growth;
+    return rope_number(r, path, "original_max_position_embeddings", h->context, &h->ropes[0].original);
+}
+
 static capp_status read_scaling(const reader *r, size_t kind, capp_hparams *h) {
     capp_rope *rope = &h->ropes[kind];
     const char *path;
@@ -277,6 +297,7 @@ static capp_status read_scaling(const reader *r, size_t kind, capp_hparams *h) {
         return fail_field(r, CAPP_EFORMAT, "rope_scaling", "is missing"); /* the class has one of its own */
     if (!object) return CAPP_OK;
     if ((st = check_rope_fields(r, object, path)) != CAPP_OK) return st;
+    if (r->arch->query_growth && (st = read_growth(r, path, h)) != CAPP_OK) return st;
     capp_json type = capp_config_at(object, "rope_type");
     if (!type) type = capp_config_at(object, "type");
     /* "dynamic" changes nothing within the context that the file names, and capp goes no further. */
@@ -301,12 +322,22 @@ static capp_status read_scaling(const reader *r, size_t kind, capp_hparams *h) {
                      (int)(name.size < 40 ? name.size : 40), name.data ? name.data : "");
 }
 
+/* The oldest Falcons: linear biases in place of rotations. */
+static capp_status read_falcon_alibi(const reader *r, capp_hparams *h) {
+    capp_status st;
+    if (strcmp(r->arch->name, "falcon")) return CAPP_OK;
+    if ((st = truth(r, "alibi", false, &h->alibi_rounded)) != CAPP_OK || !h->alibi_rounded) return st;
+    h->rope = CAPP_ROPE_NONE;
+    h->alibi = 8;
+    return CAPP_OK;
+}
+
 static capp_status read_rope(const reader *r, capp_hparams *h) {
     const capp_arch *arch = r->arch;
     double share, dims;
     bool found;
     capp_status st;
-    if (h->rope == CAPP_ROPE_NONE) return CAPP_OK;
+    if ((st = read_falcon_alibi(r, h)) != CAPP_OK || h->rope == CAPP_ROPE_NONE) return st;
     if ((st = positive(
              r, "rope_theta|rotary_emb_base|rope_parameters.rope_theta|rope_parameters.full_attention.rope_theta",
              arch->theta > 0 ? arch->theta : 10000, &h->ropes[0].base)) != CAPP_OK)
@@ -351,8 +382,7 @@ static capp_status read_first_local(const reader *r, uint32_t *first) {
     double value;
     bool found;
     capp_status st = number(r, "max_window_layers", &value, &found);
-    if (st != CAPP_OK) return st;
-    if (!found) value = 28;
+    if (st != CAPP_OK || !found) return st;
     if (value < 0 || value != floor(value))
         return fail_field(r, CAPP_EFORMAT, "max_window_layers", "is no number of layers");
     *first = value < CAPP_MOST_LAYERS ? (uint32_t)value : CAPP_MOST_LAYERS;
@@ -374,9 +404,25 @@ static capp_status read_windows(const reader *r, capp_hparams *h) {
                     r->arch->window_period ? r->arch->window_period : CAPP_ALL_LOCAL, CAPP_ALL_LOCAL, &period)) !=
         CAPP_OK)
         return st;
-    if (qwen && (st = read_first_local(r, &first)) != CAPP_OK) return st;
+    if (default_of(r, "max_window_layers") && (st = read_first_local(r, &first)) != CAPP_OK) return st;
     for (uint32_t i = first; i < h->layers; i++)
         if ((i + 1) % period) h->kinds[i] |= CAPP_LOCAL;
+    return CAPP_OK;
+}
+
+/* Layers without experts: those that are named, and all but every step-th. */
+static capp_status read_dense(const reader *r, capp_hparams *h) {
+    uint32_t step;
+    capp_status st = count(r, "decoder_sparse_step", 1, UINT32_MAX, &step);
+    if (st != CAPP_OK) return st;
+    for (uint32_t i = 0; i < h->layers; i++)
+        if ((i + 1) % step) h->kinds[i] |= CAPP_DENSE;
+    for (size_t n = capp_source_count(r->s, "mlp_only_layers"); n--;) {
+        double layer;
+        if (capp_source_number_at(r->s, "mlp_only_layers", n, &layer) != CAPP_FOUND)
+            return fail_field(r, CAPP_EFORMAT, "mlp_only_layers", "is no list of layers");
+        if (layer >= 0 && layer < h->layers) h->kinds[(uint32_t)layer] |= CAPP_DENSE;
+    }
     return CAPP_OK;
 }
 
@@ -384,6 +430,7 @@ static capp_status read_kinds(const reader *r, capp_hparams *h) {
     uint32_t period;
     capp_status st;
     if ((st = read_windows(r, h)) != CAPP_OK) return st;
+    if (h->dense_feed && (st = read_dense(r, h)) != CAPP_OK) return st;
     if (r->arch->nope_global)
         for (uint32_t i = 0; i < h->layers; i++)
             if (!(h->kinds[i] & CAPP_LOCAL)) h->kinds[i] |= CAPP_STILL;
@@ -403,6 +450,15 @@ static capp_status read_kinds(const reader *r, capp_hparams *h) {
 /* ---- Other numbers ------------------------------------------------------------------------------------------------
  */
 
+static capp_status read_gpt2_scales(const reader *r, capp_hparams *h) {
+    bool scaled;
+    capp_status st;
+    if (strcmp(r->arch->name, "gpt2")) return CAPP_OK;
+    if ((st = truth(r, "scale_attn_weights", true, &scaled)) != CAPP_OK) return st;
+    if (!scaled) h->score_scale = 1;
+    return truth(r, "scale_attn_by_inverse_layer_idx", false, &h->scale_by_layer);
+}
+
 static capp_status read_scales(const reader *r, capp_hparams *h) {
     const capp_arch *arch = r->arch;
     capp_status st;
@@ -421,9 +477,23 @@ static capp_status read_scales(const reader *r, capp_hparams *h) {
     if ((st = single(r, "attn_logit_softcapping", 0, &h->score_cap)) != CAPP_OK) return st;
     if ((st = single(r, "final_logit_softcapping", 0, &h->logit_cap)) != CAPP_OK) return st;
     if (arch->clamps && (st = single(r, "clip_qkv|attn_config.clip_qkv", 0, &h->clamp)) != CAPP_OK) return st;
+    if ((st = read_gpt2_scales(r, h)) != CAPP_OK) return st;
     if (!arch->alibi) return CAPP_OK;
     if ((st = single(r, "attn_config.softmax_scale", h->score_scale, &h->score_scale)) != CAPP_OK) return st;
     return single(r, "attn_config.alibi_bias_max", 8, &h->alibi);
+}
+
+static capp_status read_opt_norms(const reader *r, capp_hparams *h) {
+    bool before, affine;
+    capp_status st;
+    if (strcmp(r->arch->name, "opt")) return CAPP_OK;
+    if ((st = truth(r, "do_layer_norm_before", true, &before)) != CAPP_OK) return st;
+    if ((st = truth(r, "layer_norm_elementwise_affine", true, &affine)) != CAPP_OK) return st;
+    if ((st = truth(r, "_remove_final_layer_norm", false, &h->no_output_norm)) != CAPP_OK) return st;
+    h->norm_after = !before;
+    h->bare_norms = !affine;
+    h->no_output_norm |= !before;
+    return CAPP_OK;
 }
 
 static capp_status read_parallel(const reader *r, capp_hparams *h) {
@@ -453,6 +523,7 @@ static capp_status read_flags(const reader *r, capp_hparams *h) {
     if ((st = truth(r, a->feed_bias.key, a->feed_bias.by_default, &h->feed_bias)) != CAPP_OK) return st;
     if ((st = truth(r, a->qk_norm_key, !a->qk_norm_key, &norm)) != CAPP_OK) return st;
     if (!norm) h->qk_norm = CAPP_QK_NONE;
+    if ((st = read_opt_norms(r, h)) != CAPP_OK) return st;
     return read_parallel(r, h);
 }
 

@@ -76,8 +76,8 @@ static bool has_rule(const capp_arch *arch, const char *key) {
     return false;
 }
 
-/* An unknown field may change the arithmetic: true, numbers and texts do not pass unseen. inside: "KEY." of an object
- * whose fields are those of known, or "" for the file's own. */
+/* An unknown field may change the arithmetic: true, numbers and texts do not pass unseen. inside: "KEY." of the object,
+ * or ""; known: what it may have but for idle fields and those of rules. */
 static capp_status refuse_unknown(const capp_source *s, const capp_arch *arch, capp_json object, const char *inside,
                                   const char *known, capp_error *err) {
     for (capp_json_walk w = capp_json_begin(object); capp_json_next(&w);) {
@@ -127,7 +127,6 @@ static capp_status refuse_foreign(const capp_source *s, const capp_arch *a, capp
 static bool obeys(capp_json value, const char *only) {
     bool truth;
     double number;
-    if (!strcmp(only, "[]")) return capp_json_kind_of(value) == CAPP_JSON_ARRAY && !capp_json_count(value);
     if (capp_json_bool(value, &truth)) return !strcmp(only, truth ? "true" : "false");
     if (capp_json_f64(value, &number)) {
         char *end;
@@ -139,7 +138,7 @@ static bool obeys(capp_json value, const char *only) {
 static capp_status check_rules(const capp_source *s, const capp_arch *arch, capp_error *err) {
     for (const capp_rule *rule = arch->rules; rule && rule->key; rule++) {
         capp_json value = capp_config_at(capp_folder_config(s->folder), rule->key);
-        if (value && !obeys(value, rule->only))
+        if (value && rule->only && !obeys(value, rule->only))
             return capp_fail(err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s\" is not %s; capp does not support that",
                              capp_source_path(s), rule->key, rule->only);
     }

@@ -42,6 +42,7 @@ const char *capp_arch_names(bool gguf, char *buffer, size_t size) {
 static capp_status check(capp_hparams *h, const char *path, capp_error *err) {
     if (!h->kv_heads) h->kv_heads = h->heads;
     if (!h->head_dim) h->head_dim = h->width / h->heads;
+    if (!h->embedded) h->embedded = h->width;
     if (!h->head_dim || h->head_dim > 4096)
         return capp_fail(err, CAPP_EUNSUPPORTED, "%s: heads of %u dimensions; capp runs 1 to 4096", path, h->head_dim);
     if (!h->kv_heads || h->heads % h->kv_heads)
@@ -83,6 +84,7 @@ capp_status capp_hparams_read(capp_hparams *h, const capp_arch **arch, const cap
     h->qk_norm = (*arch)->qk_norm;
     h->parallel = (*arch)->parallel;
     h->router_norm = (*arch)->router_norm;
+    h->bare_norms = (*arch)->bare_norms;
     h->embedding_scale = h->residual_scale = h->logit_scale = 1;
     for (size_t kind = 0; kind < 2; kind++) h->ropes[kind] = (capp_rope){.base = 10000, .factor = 1, .magnitude = 1};
     st = s->gguf ? capp_metadata_read(h, *arch, s, err) : capp_config_read(h, *arch, s, err);

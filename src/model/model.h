@@ -16,16 +16,23 @@ enum { CAPP_MOST_LAYERS = 1024, CAPP_ALL_LOCAL = 1 << 30 };
 typedef enum capp_norm_kind { CAPP_NORM_RMS, CAPP_NORM_LAYER } capp_norm_kind;
 typedef enum capp_rope_kind { CAPP_ROPE_NONE, CAPP_ROPE_PAIRS, CAPP_ROPE_HALVES } capp_rope_kind;
 
-/* Gated ones multiply by a second product; ERF is the exact form of GELU, the others its tanh form; CLAMPED is
+/* Gated ones multiply by a second product; ERF is the exact form of GELU, QUICK is x / (1 + exp(-1.702 x)), the others
+ * its tanh form; RELU2 is the square of ReLU; CLAMPED is
  * GPT-OSS's (min(g, 7) / (1 + exp(-1.702 g))) (clamp(u, -7, 7) + 1). */
 typedef enum capp_activation {
     CAPP_SILU_GATED,
     CAPP_GELU_GATED,
     CAPP_GELU_ERF_GATED,
+    CAPP_QUICK_GELU_GATED,
+    CAPP_RELU_GATED,
+    CAPP_RELU2_GATED,
     CAPP_CLAMPED_GATED,
+    CAPP_SILU,
     CAPP_GELU,
     CAPP_GELU_ERF,
-    CAPP_RELU
+    CAPP_QUICK_GELU,
+    CAPP_RELU,
+    CAPP_RELU2
 } capp_activation;
 
 static inline bool capp_is_gated(capp_activation a) {
@@ -43,6 +50,8 @@ typedef enum capp_parallel { CAPP_SEQUENTIAL, CAPP_PARALLEL_SHARED, CAPP_PARALLE
     X(TOKENS, "token_embd")                                                                                            \
     X(TOKENS_NORM, "token_embd_norm")                                                                                  \
     X(POSITIONS, "position_embd")                                                                                      \
+    X(PROJECT_IN, "token_embd_in")                                                                                     \
+    X(PROJECT_OUT, "token_embd_out")                                                                                   \
     X(OUTPUT_NORM, "output_norm")                                                                                      \
     X(HEAD, "output")                                                                                                  \
     X(ROPE_FACTORS, "rope_freqs")                                                                                      \
@@ -87,7 +96,7 @@ typedef struct capp_has {
 
 /* What config.json may say under a key for the model to be what the row describes, as JSON. */
 typedef struct capp_rule {
-    const char *key, *only;
+    const char *key, *only; /* only NULL: any value, for the row's own readers */
 } capp_rule;
 
 /* What the family's configuration class has for a field that config.json does not mention. (null is mentioned.) */
@@ -109,7 +118,7 @@ typedef struct capp_arch {
     const char *gguf_as; /* where gguf is NULL: the architecture as which GGUF files have it, or NULL */
     capp_norm_kind norm; /* */
     bool norm_bias;
-    bool bare_norms;     /* without weights */
+    bool bare_norms;     /* without weights; OPT: where config.json says so */
     bool norm_plus_one;  /* folders store a norm's weight less 1 */
     capp_rope_kind rope; /* in GGUF files. Pairs: q and k rows are stored for (2i, 2i + 1); halves: for (i, i + half) */
     capp_rope_kind hf_rope;
@@ -121,6 +130,7 @@ typedef struct capp_arch {
     bool head_bias;
     capp_qk_norm qk_norm;
     const char *qk_norm_key; /* which decides in config.json; GGUF: where the tensor is there */
+    bool qk_norm_bias;
     bool no_pre_norms;
     bool post_norms;          /* after attention and after the feed-forward part */
     capp_parallel parallel;   /* */
@@ -136,6 +146,7 @@ typedef struct capp_arch {
     bool scales;              /* Granite's */
     bool logit_scale;         /* Cohere's */
     bool clamps;              /* of q, k and v */
+    bool query_growth;        /* Llama 4's, which rope_parameters has */
     uint32_t window_period; /* layer i is global where (i + 1) % period == 0, else looks back a window; 0: all global */
     double local_rope_base; /* base of the layers with a window, where it is their own */
     bool experts;           /* may have them */
@@ -197,10 +208,11 @@ typedef struct capp_norm {
 
 typedef struct capp_layer {
     capp_norm attention_norm, q_norm, k_norm, attention_post_norm, feed_norm, feed_post_norm;
-    capp_matrix qkv;          /* rows: heads * head_dim of q, kv_heads * head_dim of k, the same of v */
-    capp_matrix out;          /* width rows */
-    capp_matrix up;           /* gated: two parts, gate and up, of feed rows each; else one */
-    capp_matrix down;         /* width rows */
+    capp_matrix qkv;  /* rows: heads * head_dim of q, kv_heads * head_dim of k, the same of v */
+    capp_matrix out;  /* width rows */
+    capp_matrix up;   /* gated: two parts, gate and up, of feed rows each; else one */
+    capp_matrix down; /* width rows */
+    float score_scale;
     uint32_t window;          /* a row sees its own and the window - 1 positions before it; 0: all */
     unsigned rope;            /* which of the n_ropes rotations */
     bool still;               /* q and k do not rotate */
@@ -228,7 +240,8 @@ typedef struct capp_rope {
     double magnitude;        /* of cosines and sines */
 } capp_rope;
 
-enum { CAPP_LOCAL = 1, CAPP_STILL = 2 };
+/* CAPP_DENSE: without the experts that others have. */
+enum { CAPP_LOCAL = 1, CAPP_STILL = 2, CAPP_DENSE = 4 };
 
 /* How a folder's products are stored, those that are not float32, float16 or bfloat16. */
 typedef enum capp_quant_method { CAPP_NOT_QUANTISED, CAPP_GPTQ, CAPP_AWQ, CAPP_FLOAT8 } capp_quant_method;
@@ -255,6 +268,10 @@ typedef struct capp_hparams {
     uint32_t short_context; /* LongRoPE: contexts up to this have factors of their own; 0: no such thing */
     uint32_t window;
     uint32_t experts, experts_used; /* experts: 0 for none */
+    uint32_t dense_feed;            /* of layers that are CAPP_DENSE */
+    uint32_t embedded;              /* width of embedding and head, which projections lead to and from */
+    bool norm_after;                /* the norms are of the stream after a part was added to it */
+    bool bare_norms, no_output_norm;
     bool router_norm;
     bool mxfp4; /* folders: the experts' products are blocks of MXFP4 */
     capp_quantisation quantisation;
@@ -262,8 +279,15 @@ typedef struct capp_hparams {
     float score_cap, logit_cap;            /* 0: none */
     float clamp;                           /* of q, k and v; 0: none */
     float alibi;                           /* largest slope's exponent; 0: no biases */
+    float growth;                          /* q of position p is times 1 + growth log(1 + floor(p / its original)) */
+    bool alibi_rounded;                    /* Falcon: biases are of bfloat16, and scaled like scores */
+    bool scale_by_layer;                   /* scores of layer i are divided by i + 1 */
     unsigned char kinds[CAPP_MOST_LAYERS]; /* CAPP_LOCAL, CAPP_STILL */
 } capp_hparams;
+
+static inline bool capp_has_experts(const capp_hparams *h, uint32_t layer) {
+    return h->experts && !(h->kinds[layer] & CAPP_DENSE);
+}
 
 typedef struct capp_weights {
     const capp_arch *arch;
@@ -273,6 +297,8 @@ typedef struct capp_weights {
     capp_hparams hparams;
     capp_layer *layers;           /* [hparams.layers] */
     capp_norm output_norm;        /* */
+    capp_matrix project_in;       /* of the embedding to the stream, of the stream to the head; where they */
+    capp_matrix project_out;      /* have parts */
     capp_matrix head;             /* vocabulary rows */
     const capp_tensor *tokens;    /* embeddings [vocabulary][width], read row by row as stored */
     const capp_tensor *positions; /* [context + position_offset][width], or NULL */

@@ -313,6 +313,8 @@ capp_status capp_weights_twin(capp_weights **out, const capp_weights *w, const c
     twin->block = NULL;
     for (uint32_t i = 0; i < w->hparams.layers; i++) unpack_layer(twin, i);
     unpack(&twin->head, products);
+    unpack(&twin->project_in, products);
+    unpack(&twin->project_out, products);
     *out = twin;
     return CAPP_OK;
 }
