@@ -98,8 +98,8 @@ capp_status capp_forward_open(capp_forward **forward, const capp_weights *w, con
 void capp_forward_free(capp_forward *forward);
 
 /* Runs a wave of the plan with w, one of those it was opened with: fills the slots of its nodes, counted from `base`,
- * logprob of their scored children, and best of asked nodes. CAPP_ECANCELLED where the pool is stopped: none of that can
- * be used then. */
+ * logprob of their scored children, and best of asked nodes. CAPP_ECANCELLED where the pool is stopped: none of that
+ * can be used then. */
 capp_status capp_forward_wave(capp_forward *forward, const capp_weights *w, size_t base, capp_tree *tree,
                               const capp_plan *plan, const capp_wave *wave, capp_error *err);
 
