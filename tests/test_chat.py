@@ -77,6 +77,21 @@ def test_random_templates(build):
     assert texts > 200 and unsupported < 10
 
 
+RARE = ["{{ 'a\x7f\x80é'|tojson(ensure_ascii=true) }}{{ 'a\x7f\x80é'|tojson }}", "{{ d[] is defined }}{{ messages[] }}|{{ {(): 1}[] }}{{ 'a'[] }}",
+        "{% if false %}{% if 0 is upper in [] %}a{% endif %}{% endif %}b", "{{ d[[1]] is defined }}", "{{ d[(1, [2])] is defined }}",
+        "{{ '{}|{}|{}|{}'.format(none, x, [1, 'a'], 1.0) }}{{ '{{}}'.format() }}{{ ''.format(1) }}"]
+WRONG = ["{{ messages|unique|list }}", "{{ [1] in d }}", "{{ d.get({}) }}", "{{ (1, [2]) in d }}", "{{ {[1]: 2} }}", "{{ {(1, {}): 2} }}",
+         "{% set d.0 = 1 %}", "{% set ns = namespace() %}{% set ns.0, a = 1, 2 %}", "{{ [[1], [1]]|unique|list }}", "{{ [(1, [2])]|unique|list }}"]
+
+
+def test_rare_things(build):
+    def cases(templates):
+        return [{"template": template, "messages": [{"role": "user", "content": "a"}], "variables": {"d": {"a": 1}}} for template in templates]
+
+    assert compare(build, cases(RARE)) == (len(RARE), 0)
+    assert compare(build, cases(WRONG)) == (0, 0)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(100, 110))
 def test_many_random_templates(build, seed):

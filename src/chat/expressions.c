@@ -221,8 +221,7 @@ static capp_jnode *subscript(capp_jparser *p, capp_jnode *of) {
         n++;
     }
     capp_jp_expect_op(p, "]");
-    if (!slice && !parts[0])
-        return capp_jp_fail(p, CAPP_EFORMAT, (capp_str){NULL, 0}, "nothing stands between [ and ]");
+    if (!slice && !parts[0]) parts[0] = capp_jp_list(p, CAPP_JN_TUPLE, NULL); /* as jinja2 takes it */
     capp_jnode *node = with_ab(p, slice ? CAPP_JN_SLICE : CAPP_JN_ITEM, 0, of, parts[0]);
     if (node && slice) {
         node->c = parts[1];

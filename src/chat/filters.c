@@ -340,7 +340,7 @@ static capp_jval dictsort(capp_jrun *r, capp_jval input, const capp_jval *a) {
 static capp_jval unique(capp_jrun *r, capp_jval input, const capp_jval *a) {
     capp_jval items = to_list(r, input, a), keys = keys_of(r, items, capp_jtruth(a[0]), a[1]), out = stream(r);
     for (size_t i = 0; r->status == CAPP_OK && i < items.of.list->n; i++) {
-        bool seen = false;
+        bool seen = !capp_jhashable(r, keys.of.list->at[i]);
         for (size_t k = 0; k < i && !seen; k++) seen = capp_jequal(r, keys.of.list->at[k], keys.of.list->at[i]);
         if (!seen) capp_jlist_push(r, out, items.of.list->at[i]);
     }

@@ -563,6 +563,6 @@ capp_jval capp_jmethod_call(capp_jrun *r, const capp_jmethod *method, const capp
     if (self.kind == CAPP_J_STR) return str_method(r, self.of.str, which, a);
     if (capp_jis_list(self)) return list_method(r, self.of.list, which, a[0]);
     if (which != GET) return dict_view(r, self.of.dict, which);
-    const capp_jval *found = capp_jdict_get(r, self.of.dict, a[0]);
+    const capp_jval *found = capp_jhashable(r, a[0]) ? capp_jdict_get(r, self.of.dict, a[0]) : NULL;
     return found ? *found : args->n + args->n_named > 1 ? a[1] : capp_jnone();
 }

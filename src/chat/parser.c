@@ -166,6 +166,8 @@ static capp_jnode *target(capp_jparser *p, bool attributes) {
         if (one && one->kind != CAPP_JN_NAME)
             return capp_jp_fail(p, CAPP_EFORMAT, (capp_str){NULL, 0}, "a constant cannot be assigned to");
         if (attributes && capp_jp_op(p, ".")) one = capp_jp_attribute(p, one);
+        if (one && one->kind == CAPP_JN_ITEM)
+            return capp_jp_fail(p, CAPP_EFORMAT, p->at[-1].text, "cannot be assigned to");
         capp_jp_add(&items, one);
         if (!capp_jp_skip_op(p, ",")) break;
         comma = true;

@@ -170,7 +170,7 @@ static void put_json_character(capp_jrun *r, capp_jbuffer *b, const char *at, si
     char escaped[16];
     if (simple)
         snprintf(escaped, sizeof escaped, "\\%c", to[simple - from]);
-    else if (c < 0x20 || (ascii && c >= 0x7f && c < 0x10000 && c != 0x7f))
+    else if (c < 0x20 || (ascii && c >= 0x7f && c < 0x10000))
         snprintf(escaped, sizeof escaped, "\\u%04x", (unsigned)c);
     else if (ascii && c >= 0x10000)
         snprintf(escaped, sizeof escaped, "\\u%04x\\u%04x", 0xd800 + (unsigned)((c - 0x10000) >> 10),

@@ -220,6 +220,19 @@ capp_jval capp_jdict_new(capp_jrun *r, capp_jkind kind) {
     return (capp_jval){.kind = kind, .of.dict = dict};
 }
 
+bool capp_jhashable(capp_jrun *r, capp_jval v) {
+    if (v.kind == CAPP_J_LIST || v.kind == CAPP_J_DICT) {
+        capp_jfail_kind(r, "no key of a dict, nor item of a set, can be", v);
+        return false;
+    }
+    bool good = capp_jenter(r);
+    if (!good) return false;
+    for (size_t i = 0; good && v.kind == CAPP_J_TUPLE && i < v.of.list->n; i++)
+        good = capp_jhashable(r, v.of.list->at[i]);
+    capp_jleave(r);
+    return good;
+}
+
 capp_jval *capp_jdict_get(capp_jrun *r, const capp_jdict *dict, capp_jval key) {
     if (!capp_jwork(r, 1 + dict->n / 4)) return NULL;
     for (size_t i = 0; i < dict->n; i++)
@@ -237,9 +250,9 @@ capp_jval *capp_jdict_named(const capp_jdict *dict, capp_str key) {
 }
 
 void capp_jdict_put(capp_jrun *r, capp_jval dict, capp_jval key, capp_jval value) {
-    if (r->status != CAPP_OK) return;
+    if (r->status != CAPP_OK || !capp_jhashable(r, key)) return;
     if (key.kind > CAPP_J_STR && key.kind != CAPP_J_TUPLE) {
-        capp_jfail_kind(r, "the key of a dict cannot be", key);
+        capp_jfail(r, CAPP_EUNSUPPORTED, "a %s as the key of a dict is not supported", capp_jkind_name(key));
         return;
     }
     capp_jdict *d = dict.of.dict;
@@ -422,7 +435,7 @@ bool capp_jcontains(capp_jrun *r, capp_jval in, capp_jval item) {
         if (!capp_jwork(r, a->size / 16)) return false;
         return !b->size || (a->size && memmem(a->text, a->size, b->text, b->size));
     }
-    if (in.kind == CAPP_J_DICT) return capp_jdict_get(r, in.of.dict, item) != NULL;
+    if (in.kind == CAPP_J_DICT) return capp_jhashable(r, item) && capp_jdict_get(r, in.of.dict, item) != NULL;
     capp_jval walked = capp_jwalk(r, in);
     bool found = false;
     for (size_t i = 0; r->status == CAPP_OK && !found && i < walked.of.list->n; i++)

@@ -176,6 +176,8 @@ capp_jval capp_jlist_new(capp_jrun *r, capp_jkind kind, size_t room);
 void capp_jlist_push(capp_jrun *r, capp_jval list, capp_jval item);
 capp_jval capp_jdict_new(capp_jrun *r, capp_jkind kind);
 void capp_jdict_put(capp_jrun *r, capp_jval dict, capp_jval key, capp_jval value);
+/* Whether Python would take it for a key; else false and a failure. */
+bool capp_jhashable(capp_jrun *r, capp_jval v);
 /* NULL where there is none. */
 capp_jval *capp_jdict_get(capp_jrun *r, const capp_jdict *dict, capp_jval key);
 capp_jval *capp_jdict_named(const capp_jdict *dict, capp_str key);
