@@ -65,6 +65,7 @@ static void mutate(bytes *b, uint64_t *r) {
                                         "TemplateProcessing",
                                         "(a+)+$",
                                         "[\\\\p{L}&&a]",
+                                        "[^\\\\W[a-c]&&[^\\\\p{N}]-]",
                                         "\\\\p{Han}",
                                         "(?<=a)",
                                         "x*",

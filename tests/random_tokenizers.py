@@ -147,7 +147,7 @@ def character_class(rng, depth=0):
     for _ in range(rng.choice([1, 1, 1, 2])):
         items = [character_class(rng, depth + 1) if depth < 2 and rng.random() < 0.3 else rng.choice(
             ["a", "é", "漢", "b-y", "А-Я", "0-9", r"\s", r"\d", r"\w", r"\p{L}", r"\p{Lu}", r"\P{N}", r"\p{Han}", r"\W", r"\S",
-             r"\]", r"\[", r"\-", r"\^", "|", "(", ".", "&", "'"]) for _ in range(rng.randint(1, 3))]
+             r"\]", r"\[", r"\-", r"\^", "|", "(", ".", "'"]) for _ in range(rng.randint(1, 3))]
         sides.append("".join(items))
     return ("[^" if rng.random() < 0.3 else "[") + "&&".join(sides) + "]"
 

@@ -128,7 +128,7 @@ static capp_status push(capp_hf_run *run, const capp_added *added, capp_error *e
 
 /* How many special tokens are found in the text once it is normalised. */
 static capp_status count_special(capp_hf_run *run, capp_str raw, size_t *n, capp_error *err) {
-    capp_str text;
+    capp_str text = {NULL, 0};
     size_t first = 0, from = 0, at, end, done = 0;
     const capp_added *added;
     capp_status st = capp_hf_normalise(run, raw, &text, &first, err);
@@ -161,7 +161,7 @@ static capp_status may_have_special(capp_hf_run *run, capp_str raw, const uint8_
 }
 
 static capp_status cut_normalised(capp_hf_run *run, capp_str raw, const uint8_t *given, size_t first, capp_error *err) {
-    capp_str text;
+    capp_str text = {NULL, 0};
     bool special = run->parse_special;
     capp_status st = CAPP_OK;
     if (special && run->hf->special_normalised && any_given(given, raw.size))

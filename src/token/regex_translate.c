@@ -413,7 +413,7 @@ static capp_status side_of(translation *t, char_set *side, unsigned depth) {
         } else if (*t->p == '-') {
             st = hyphen(t, t->p == begin, t->p == set_end);
         } else {
-            put(t, *t->p == '^' ? "\\" : "");
+            put(t, strchr("^.:=", *t->p) ? "\\" : ""); /* [.a.] is a collating element to PCRE2 */
             put_bytes(t, t->p++, 1);
         }
     }
