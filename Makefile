@@ -155,6 +155,7 @@ format:
 # run at all: the two suppressions.
 lint: setup build-debug/build.ninja
 	@tools/setup.sh format lint
+	@ninja -C build-debug build.ninja >/dev/null
 	@clang-format --dry-run --Werror $(SOURCES)
 	@"$$(tools/venv.sh tools/lint_requirements.txt)" -m mypy
 	@echo $(filter src/%.c cli/%.c examples/%.c,$(SOURCES)) | xargs -P $$(nproc) -n 4 clang-tidy --quiet -p build-debug
