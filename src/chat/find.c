@@ -148,7 +148,9 @@ static capp_status read_additional(capp_templates *t, const char *folder, capp_e
     DIR *listed = opendir(path);
     capp_status st = CAPP_OK;
     const struct dirent *entry;
-    while (listed && st == CAPP_OK && (entry = readdir(listed))) { /* one thread at a time reads a DIR */
+    /* One thread at a time reads a DIR, and readdir_r is deprecated. */
+    /* cppcheck-suppress readdirCalled */
+    while (listed && st == CAPP_OK && (entry = readdir(listed))) {
         char name[sizeof entry->d_name];
         size_t size = strlen(entry->d_name), tail = sizeof end - 1;
         if (size <= tail || strcmp(entry->d_name + size - tail, end) != 0) continue;
