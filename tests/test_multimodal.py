@@ -103,7 +103,7 @@ def test_a_head_that_is_there_is_the_head(build, alone, tmp_path, inside, around
 
 
 @pytest.mark.parametrize("where", ["around", "inside"])
-@pytest.mark.parametrize("case", ["gptq-2", "gptq-dynamic", "compressed-blocks"])
+@pytest.mark.parametrize("case", ["gptq-2", "gptq-dynamic", "fp8-static", "compressed-blocks"])
 def test_quantised(build, tmp_path, case, where):
     """quantization_config stands around text_config, as transformers asks for it there, or inside."""
     name, method, config, options = quantised.CASES[case]
