@@ -74,7 +74,7 @@ static char *copy_string(capp_str s) {
 
 static capp_status set_names(capp_model *model, capp_error *err) {
     capp_str architecture = {"", 0}, name = {"", 0};
-    (void)capp_source_str(&model->source, model->source.gguf ? "general.architecture" : "model_type", &architecture);
+    (void)capp_model_type(&model->source, &architecture);
     (void)capp_source_str(&model->source, model->source.gguf ? "general.name" : "_name_or_path", &name);
     model->architecture = copy_string(architecture);
     model->name = copy_string(name);

@@ -57,6 +57,7 @@ static uint64_t tell_readable(teller *t, const capp_source *s, const capp_hparam
     bool all = true, readable;
     for (size_t i = 0; i < capp_source_n_tensors(s); i++) {
         const capp_tensor *x = capp_source_tensor_at(s, i);
+        if (capp_is_multimodal(s) && capp_is_vision(x->name)) continue;
         weights += capp_quant_weights(h, x, &readable);
         if (all && !readable)
             tell(t, "model", "runs", "no: tensor %s has type %s, which capp cannot read",
@@ -74,8 +75,9 @@ static void tell_model(teller *t, const capp_source *s) {
     char buffer[128];
     if (capp_source_str(s, s->gguf ? "general.name" : "_name_or_path", &name) == CAPP_FOUND)
         tell(t, "model", "name", "%s", name_of(name, buffer, sizeof buffer));
-    if (capp_source_str(s, s->gguf ? "general.architecture" : "model_type", &name) == CAPP_FOUND)
+    if (capp_model_type(s, &name) == CAPP_FOUND)
         tell(t, "model", "architecture", "%s", name_of(name, buffer, sizeof buffer));
+    if (capp_is_multimodal(s)) tell(t, "model", "part", "the text part of a multimodal folder, without images");
     if (capp_hparams_read(&h, &arch, s, &err) != CAPP_OK) {
         tell(t, "model", "runs", "no: %s", err.message);
         return;
@@ -171,11 +173,13 @@ static void tell_tensor(teller *t, const capp_gguf_tensor *x) {
     tell(t, "tensors", name_of(x->name, name, sizeof name), "%s, %s", shape, capp_type_get(x->type).name);
 }
 
-static void tell_field(teller *t, capp_json_walk item) {
+/* inside: "KEY." of the object that it is in, or "". */
+static void tell_field(teller *t, const char *inside, capp_json_walk item) {
     char key[160], text[200];
     bool truth, escapes;
     double number;
-    name_of(capp_json_raw(item.name, &escapes), key, sizeof key);
+    size_t n = (size_t)snprintf(key, sizeof key, "%s", inside);
+    name_of(capp_json_raw(item.name, &escapes), key + n, sizeof key - n);
     switch (capp_json_kind_of(item.value)) {
     case CAPP_JSON_STRING: {
         capp_str raw = capp_json_raw(item.value, &escapes);
@@ -197,7 +201,11 @@ static void tell_field(teller *t, capp_json_walk item) {
 static void tell_metadata(teller *t, const capp_source *s) {
     for (size_t i = 0; s->gguf && i < capp_gguf_n_values(s->gguf); i++) tell_value(t, capp_gguf_value_at(s->gguf, i));
     if (s->gguf) return;
-    for (capp_json_walk w = capp_json_begin(capp_folder_config(s->folder)); capp_json_next(&w);) tell_field(t, w);
+    capp_json around = capp_folder_around(s->folder);
+    const char *inside = around ? "text_config." : "";
+    for (capp_json_walk w = capp_json_begin(around); capp_json_next(&w);) tell_field(t, "", w);
+    for (capp_json_walk w = capp_json_begin(capp_folder_config(s->folder)); capp_json_next(&w);)
+        tell_field(t, inside, w);
 }
 
 /* ---- Adapters ------------------------------------------------------------------------------------------------------

@@ -269,6 +269,11 @@ def activation_scales(stem, values):
     return {name: np.ones(1, np.float32) for name in names}
 
 
+def static_scales(stem, values):
+    """What fp8 keeps of activations."""
+    return {f"{stem}.activation_scale": np.ones((), np.float32)}
+
+
 def compressed(strategy, **options):
     weights = dict(num_bits=8, type="float", symmetric=True, strategy=strategy, dynamic=False, **options)
     activations = dict(num_bits=8, type="float", strategy="token", dynamic=True)
@@ -301,6 +306,9 @@ CASES = {
     "awq-grouped": ("gptneox", awq, dict(AWQ, group_size=16), dict(group=16, shards=2)),
     "awq-biases": ("qwen2", awq, dict(AWQ, modules_to_not_convert=["lm_head"]), dict(symmetric=True)),
     "fp8": ("llama", float8, FP8, dict(resize=False)),
+    "fp8-static": ("ministral", float8, dict(FP8, activation_scheme="static", dequantize=False, weight_block_size=None,
+                                             modules_to_not_convert=["model.vision_tower", "lm_head"]),
+                   dict(resize=False, scale="weight_scale_inv", scale_dtype="BF16", extra=static_scales)),
     "fp8-blocks": ("qwen3", float8, dict(FP8, weight_block_size=[16, 16]), dict(resize=False, **BLOCKS)),
     "fp8-large-blocks": ("phi3", float8, dict(FP8, weight_block_size=[128, 128], scale_fmt="ue8m0"),
                          dict(BLOCKS, block=(128, 128), scale_dtype="BF16")),

@@ -163,3 +163,10 @@ def test_queries_of_ministral_3_grow(run):
         assert len(grown) == len(plain)
         assert grown[:original] == plain[:original]
         assert (grown == plain) == (growth == 0)
+
+
+def test_the_rotation_of_ministral_3_is_not_left_out(run):
+    """Its class has a YaRN of its own where config.json has none, or null."""
+    config = {k: v for k, v in config_of("mistral").items() if k != "rope_theta"}
+    for rope in ({}, {"rope_parameters": None}):
+        assert '"rope_parameters" is missing' in run("mistral", {**config, "model_type": "ministral3", **rope})

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+import multimodal
 import quantised
 
 MUTATIONS, SEED = 100_000, 20_000_000  # not those of make fuzz, which begin at 1
@@ -30,8 +31,9 @@ def test_slice():
     run("fuzz_gguf", MUTATIONS)
 
 
-def test_folders():
+def test_folders(tmp_path):
     folders = sorted(folder for folder in TINY.iterdir() if (folder / "model.safetensors").exists())
+    folders += [multimodal.nested(name, tmp_path / name, "newer") for name in sorted(multimodal.AROUND)]
     run("fuzz_folder", MUTATIONS // 10, *folders)
 
 

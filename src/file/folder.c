@@ -15,7 +15,8 @@ static const uint64_t MOST_JSON = 64 << 20; /* bytes of config.json or of an ind
 struct capp_folder {
     char *path;
     capp_map config_map; /* nothing where config.json is the caller's bytes */
-    capp_json config;
+    capp_json config;    /* of the text model */
+    capp_json around;    /* what config is in, or NULL */
     uint64_t bytes;
     capp_map *maps; /* [n_maps]; none for bytes that are the caller's */
     size_t n_maps, maps_capacity;
@@ -94,6 +95,13 @@ capp_json capp_config_at(capp_json object, const char *keys) {
         keys += n + 1;
     }
     return capp_json_kind_of(object) == CAPP_JSON_NULL ? NULL : object;
+}
+
+static void enter_text_config(capp_folder *f) {
+    capp_json text = capp_config_at(f->config, "text_config");
+    if (capp_json_kind_of(text) != CAPP_JSON_OBJECT) return;
+    f->around = f->config;
+    f->config = text;
 }
 
 /* ---- Tensors ------------------------------------------------------------------------------------------------------
@@ -275,6 +283,7 @@ capp_status capp_folder_open(capp_folder **out, const char *path, capp_error *er
                                 "a model with config.json and *.safetensors",
                                 f->path));
     st = read_json(&f->config, &f->config_map, config, err);
+    if (st == CAPP_OK) enter_text_config(f);
     if (st == CAPP_OK) st = open_tensors(f, err);
     return finish(out, f, st);
 }
@@ -316,6 +325,7 @@ capp_status capp_folder_parse(capp_folder **out, const void *config, size_t conf
     capp_folder *f = new_folder(name, err);
     if (!f) return CAPP_ENOMEM;
     capp_status st = check_json(&f->config, (capp_str){config, config_size}, f->path, err);
+    if (st == CAPP_OK) enter_text_config(f);
     if (st == CAPP_OK) st = add_bytes(f, tensors, tensors_size, f->path, err);
     if (st == CAPP_OK) st = index_tensors(f, err);
     return finish(out, f, st);
@@ -353,6 +363,9 @@ size_t capp_folder_parts(const capp_folder *f) {
 }
 capp_json capp_folder_config(const capp_folder *f) {
     return f->config;
+}
+capp_json capp_folder_around(const capp_folder *f) {
+    return f->around;
 }
 size_t capp_folder_n_tensors(const capp_folder *f) {
     return f->n_tensors;

@@ -43,8 +43,11 @@ const char *capp_folder_path(const capp_folder *f);
 uint64_t capp_folder_bytes(const capp_folder *f); /* of all files of tensors */
 size_t capp_folder_parts(const capp_folder *f);   /* files of tensors */
 
-/* The object in config.json. Borrowed. */
+/* The object in config.json; of a multimodal model, which has an object text_config there, that one. Borrowed. */
 capp_json capp_folder_config(const capp_folder *f);
+
+/* The object around text_config; NULL where there is no such thing. */
+capp_json capp_folder_around(const capp_folder *f);
 
 /* The value at the end of a path of keys, "rope_scaling.factor"; NULL where there is none or it is null. */
 capp_json capp_config_at(capp_json object, const char *keys);

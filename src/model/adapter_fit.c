@@ -151,17 +151,19 @@ static capp_pair *pair_named(const fitter *f, const char *name) {
     return i == CAPP_NO_NAME ? NULL : &f->a->pairs[i];
 }
 
-/* By the names of an architecture's row. */
+/* By the names of an architecture's row. PEFT's are those of the class that was trained: the text model alone, or the
+ * multimodal one. */
 static capp_pair *pair_by_row(const fitter *f, const capp_arch *arch, const place *p, const char *suffix) {
-    char buffer[MOST_NAME], name[MOST_NAME];
+    char buffer[MOST_NAME], own[MOST_NAME], name[MOST_NAME];
     capp_pair *pair = NULL;
-    const char *prefix = arch->prefix;
     for (const char *at = capp_place_template(arch, from_gguf(f), p->part, buffer); at && !pair;
          at = capp_place_next(at)) {
-        capp_place_expand(at, p, suffix, name);
-        pair = pair_named(f, name);
-        if (!pair && !from_gguf(f) && prefix && !strncmp(name, prefix, strlen(prefix)))
-            pair = pair_named(f, name + strlen(prefix));
+        capp_place_expand(at, p, suffix, own);
+        if (from_gguf(f))
+            pair = pair_named(f, own);
+        else
+            for (size_t way = 0; !pair && capp_next_spelling(arch, own, CAPP_ALONE | CAPP_INSIDE, &way, name);)
+                pair = pair_named(f, name);
     }
     return pair;
 }
@@ -419,11 +421,14 @@ static capp_status fit_ends(fitter *f) {
     return fit_copy(f, (place){CAPP_PART_POSITIONS, 0, 0}, &positions);
 }
 
-/* A pair that nothing asked for would be part of the adapter that we leave out. */
+/* A pair that nothing asked for would be part of the adapter that we leave out; what images go through is left out of
+ * the model too. */
 static capp_status check_all_used(const fitter *f) {
+    bool any = false;
     for (size_t i = 0; i < f->a->n_pairs; i++) {
         const capp_pair *pair = &f->a->pairs[i];
-        if (pair->used) continue;
+        any |= pair->used;
+        if (pair->used || capp_is_vision(pair->name)) continue;
         return capp_fail(
             f->err, CAPP_EINVAL,
             "%s: tensor %.*s has no place in %s, a %s of %u layers: the adapter was made for another model, "
@@ -431,7 +436,9 @@ static capp_status check_all_used(const fitter *f) {
             path_of(f), (int)(pair->a->name.size < 200 ? pair->a->name.size : 200), pair->a->name.data,
             capp_source_path(f->s), f->arch->name, f->h->layers);
     }
-    return CAPP_OK;
+    if (any) return CAPP_OK;
+    return capp_fail(f->err, CAPP_EINVAL,
+                     "%s: the adapter changes what images go through alone; capp runs the text part", path_of(f));
 }
 
 /* Adapters in GGUF name their architecture as the model's GGUF file does, or would. */

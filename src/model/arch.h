@@ -69,6 +69,9 @@ static inline bool capp_str_is(capp_str s, const char *text) {
     return s.size == strlen(text) && !memcmp(s.data, text, s.size);
 }
 
+/* Fails for a folder of a multimodal model whose text part capp does not run. */
+capp_status capp_multimodal_check(const capp_source *source, capp_error *err);
+
 /* Hyperparameters from config.json; h is zero, arch the row. */
 capp_status capp_config_read(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);
 

@@ -21,8 +21,10 @@ const capp_arch capp_arch_llama = {
     .prefix = "model.",
 };
 
-static const capp_default mistral_defaults[] = {
-    {"num_key_value_heads", 8}, {"sliding_window", 4096}, {"max_position_embeddings", 131072}, {NULL, 0}};
+static const capp_default mistral_defaults[] = {{"num_attention_heads", 32},  {"num_key_value_heads", 8},
+                                                {"sliding_window", 4096},     {"max_position_embeddings", 131072},
+                                                {"hidden_size", 4096},        {"num_hidden_layers", 32},
+                                                {"intermediate_size", 14336}, {NULL, 0}};
 
 /* Mistral (Jiang et al., arXiv 2310.06825): every layer may look back a window only. */
 const capp_arch capp_arch_mistral = {
@@ -55,8 +57,14 @@ static const capp_default mixtral_defaults[] = {{"num_key_value_heads", 8},
                                                 {"max_position_embeddings", 131072},
                                                 {NULL, 0}};
 
-static const capp_default ministral3_defaults[] = {
-    {"num_key_value_heads", 8}, {"head_dim", 128}, {"max_position_embeddings", 262144}, {NULL, 0}};
+static const capp_default ministral3_defaults[] = {{"num_attention_heads", 32},
+                                                   {"num_key_value_heads", 8},
+                                                   {"head_dim", 128},
+                                                   {"max_position_embeddings", 262144},
+                                                   {"hidden_size", 4096},
+                                                   {"num_hidden_layers", 34},
+                                                   {"intermediate_size", 14336},
+                                                   {NULL, 0}};
 
 /* Ministral 3: queries grow with the logarithm of their position, as Llama 4's. */
 const capp_arch capp_arch_ministral3 = {

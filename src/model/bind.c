@@ -517,7 +517,9 @@ static bool is_buffer(const capp_source *s, const capp_tensor *t) {
 static capp_status check_all_bound(binder *b) {
     for (size_t i = 0; i < capp_source_n_tensors(b->s); i++) {
         const capp_tensor *t = capp_source_tensor_at(b->s, i);
-        if (b->bound[i] || is_buffer(b->s, t) || capp_quant_idle(&b->w->hparams, t)) continue;
+        if (b->bound[i] || is_buffer(b->s, t) || (capp_is_multimodal(b->s) && capp_is_vision(t->name)) ||
+            capp_quant_idle(&b->w->hparams, t))
+            continue;
         return capp_fail(b->err, CAPP_EUNSUPPORTED,
                          "%s: tensor %.*s has no place in capp's %s; the model has a part that capp does not know",
                          capp_source_path(b->s), (int)(t->name.size < 100 ? t->name.size : 100), t->name.data,

@@ -22,6 +22,13 @@ const char *capp_place_template(const capp_arch *arch, bool gguf, capp_part part
 /* The template after the next '|', or NULL. */
 const char *capp_place_next(const char *template);
 
+/* Where names of folders are from: a model, or one inside a multimodal model. */
+enum { CAPP_ALONE = 1, CAPP_INSIDE = 2 };
+
+/* The next of the names by which folders have what the row calls name, in out [MOST_NAME]; false past the last. *at is
+ * 0 before the first. */
+bool capp_next_spelling(const capp_arch *arch, const char *name, unsigned where, size_t *at, char *out);
+
 /* The tensor of a place in s, or NULL; name [MOST_NAME]: what it is or would be called. */
 const capp_tensor *capp_place_find(const capp_source *s, const capp_arch *arch, place p, const char *suffix,
                                    char *name);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/arch.h"
+#include "model/binder.h"
 
 enum { MOST_WIDTH = 1 << 20, MOST_HEADS = 1 << 14, MOST_CONTEXT = 1 << 28, MOST_EXPERTS = 1 << 12, KEY = 128 };
 
@@ -295,6 +295,7 @@ static capp_status read_scaling(const reader *r, size_t kind, capp_hparams *h) {
     capp_status st;
     if (!object && r->arch->rope_untruncated && !capp_json_get(capp_folder_config(r->s->folder), "rope_scaling"))
         return fail_field(r, CAPP_EFORMAT, "rope_scaling", "is missing"); /* the class has one of its own */
+    if (!object && r->arch->query_growth) return fail_field(r, CAPP_EFORMAT, "rope_parameters", "is missing");
     if (!object) return CAPP_OK;
     if ((st = check_rope_fields(r, object, path)) != CAPP_OK) return st;
     if (r->arch->query_growth && (st = read_growth(r, path, h)) != CAPP_OK) return st;
@@ -513,11 +514,27 @@ static capp_status read_parallel(const reader *r, capp_hparams *h) {
     return CAPP_OK;
 }
 
+/* Of a multimodal model transformers 4 asks text_config, 5 what is around it, where true is the default, and uses a
+ * head that is there all the same. */
+static capp_status read_tied(const reader *r, capp_hparams *h) {
+    static const char key[] = "tie_word_embeddings", *const suffixes[] = {".weight", ".qweight"};
+    char name[MOST_NAME];
+    bool whole = true;
+    capp_status st = truth(r, key, r->arch->tied, &h->tied);
+    if (st != CAPP_OK || !capp_is_multimodal(r->s)) return st;
+    capp_json around = capp_config_at(capp_folder_around(r->s->folder), key);
+    if (around && !capp_json_bool(around, &whole)) return fail_field(r, CAPP_EFORMAT, key, "is neither true nor false");
+    h->tied |= whole;
+    for (size_t i = 0; i < 2; i++)
+        if (capp_place_find(r->s, r->arch, (place){CAPP_PART_HEAD, 0, 0}, suffixes[i], name)) h->tied = false;
+    return CAPP_OK;
+}
+
 static capp_status read_flags(const reader *r, capp_hparams *h) {
     const capp_arch *a = r->arch;
     bool norm;
     capp_status st;
-    if ((st = truth(r, "tie_word_embeddings", a->tied, &h->tied)) != CAPP_OK) return st;
+    if ((st = read_tied(r, h)) != CAPP_OK) return st;
     if ((st = truth(r, a->qkv_bias.key, a->qkv_bias.by_default, &h->qkv_bias)) != CAPP_OK) return st;
     if ((st = truth(r, a->out_bias.key, a->out_bias.by_default, &h->out_bias)) != CAPP_OK) return st;
     if ((st = truth(r, a->feed_bias.key, a->feed_bias.by_default, &h->feed_bias)) != CAPP_OK) return st;

@@ -45,6 +45,12 @@ static const char used[] =
     "tie_word_embeddings use_bias use_parallel_residual use_qk_norm use_qkv_bias use_sliding_window "
     "word_embed_proj_dim ";
 
+/* Fields around the text_config of a multimodal model. */
+static const char outer[] =
+    " boi_token_index eoi_token_index image_token_index mm_tokens_per_image multimodal_projector_bias "
+    "projector_hidden_act quantization_config spatial_merge_size text_config tie_word_embeddings vision_config "
+    "vision_feature_layer ";
+
 /* Fields of MPT's object. */
 static const char attention[] =
     " alibi alibi_bias_max attn_impl attn_pdrop attn_type attn_uses_sequence_id clip_qkv model_type prefix_lm qk_ln "
@@ -77,7 +83,7 @@ static bool has_rule(const capp_arch *arch, const char *key) {
 }
 
 /* An unknown field may change the arithmetic: true, numbers and texts do not pass unseen. inside: "KEY." of the object,
- * or ""; known: what it may have but for idle fields and those of rules. */
+ * or ""; known: what it may have but for idle fields and those of arch's rules; arch may be NULL. */
 static capp_status refuse_unknown(const capp_source *s, const capp_arch *arch, capp_json object, const char *inside,
                                   const char *known, capp_error *err) {
     for (capp_json_walk w = capp_json_begin(object); capp_json_next(&w);) {
@@ -87,7 +93,7 @@ static capp_status refuse_unknown(const capp_source *s, const capp_arch *arch, c
         capp_str raw = capp_json_raw(w.name, &escapes);
         memcpy(key, raw.data, raw.size < KEY ? raw.size : KEY - 1);
         if (kind == CAPP_JSON_NULL || (capp_json_bool(w.value, &yes) && !yes) || capp_is_listed(known, key)) continue;
-        if (is_idle(key) || (!*inside && has_rule(arch, key))) continue;
+        if (is_idle(key) || (!*inside && arch && has_rule(arch, key))) continue;
         return capp_fail(err, CAPP_EUNSUPPORTED,
                          "%s: config.json: \"%s%.60s\" is no field that capp knows; if it does not change what the "
                          "model computes, remove it",
@@ -148,6 +154,7 @@ static capp_status check_rules(const capp_source *s, const capp_arch *arch, capp
 capp_status capp_config_check(const capp_arch *arch, const capp_source *s, capp_error *err) {
     capp_json config = capp_folder_config(s->folder);
     capp_status st;
+    if ((st = refuse_unknown(s, NULL, capp_folder_around(s->folder), "", outer, err)) != CAPP_OK) return st;
     if ((st = refuse_unknown(s, arch, config, "", used, err)) != CAPP_OK) return st;
     if ((st = refuse_unknown(s, arch, capp_config_at(config, "attn_config"), "attn_config.", attention, err)))
         return st;

@@ -66,14 +66,15 @@ static capp_status check(capp_hparams *h, const char *path, capp_error *err) {
 }
 
 capp_status capp_hparams_read(capp_hparams *h, const capp_arch **arch, const capp_source *s, capp_error *err) {
-    const char *path = capp_source_path(s), *key = s->gguf ? "general.architecture" : "model_type";
+    const char *path = capp_source_path(s);
     char names[512];
     capp_str name;
     capp_status st;
     memset(h, 0, sizeof *h);
-    if (capp_source_str(s, key, &name) != CAPP_FOUND)
-        return capp_fail(err, CAPP_EFORMAT, "%s: %s %s is missing", path,
-                         s->gguf ? "metadata key" : "config.json:", key);
+    if ((st = capp_multimodal_check(s, err)) != CAPP_OK) return st;
+    if (capp_model_type(s, &name) != CAPP_FOUND)
+        return capp_fail(err, CAPP_EFORMAT, "%s: %s is missing", path,
+                         s->gguf ? "metadata key general.architecture" : "config.json: model_type");
     *arch = capp_arch_find(name, s->gguf);
     if (!*arch)
         return capp_fail(err, CAPP_EUNSUPPORTED, "%s: unknown architecture \"%.*s\"; capp runs %s", path,

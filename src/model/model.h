@@ -167,6 +167,15 @@ typedef struct capp_arch {
 /* The row of that name in GGUF files or in config.json; NULL for an architecture that capp does not know. */
 const capp_arch *capp_arch_find(capp_str name, bool gguf);
 
+/* What a source calls its architecture, in capp_arch_find's words: general.architecture, model_type. */
+capp_found capp_model_type(const capp_source *s, capp_str *out);
+
+/* Whether a source is the folder of a model that has a text model in it, which is what capp runs. */
+bool capp_is_multimodal(const capp_source *s);
+
+/* Whether a tensor or module of a multimodal model is one of those that images go through. */
+bool capp_is_vision(capp_str name);
+
 /* The row at i, of all; NULL past the end. */
 const capp_arch *capp_arch_at(size_t i);
 

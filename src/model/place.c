@@ -38,11 +38,12 @@ const char *capp_place_next(const char *template) {
 
 static const capp_tensor *find_alternative(const capp_source *s, const capp_arch *arch, const char *template,
                                            const place *p, const char *suffix, char *name) {
-    const char *prefix = arch->prefix;
-    capp_place_expand(template, p, suffix, name);
-    const capp_tensor *t = capp_source_find_tensor(s, name);
-    if (!t && !s->gguf && prefix && !strncmp(name, prefix, strlen(prefix)))
-        t = capp_source_find_tensor(s, name + strlen(prefix));
+    char own[MOST_NAME];
+    const capp_tensor *t = NULL;
+    capp_place_expand(template, p, suffix, s->gguf ? name : own);
+    if (s->gguf) return capp_source_find_tensor(s, name);
+    unsigned where = capp_is_multimodal(s) ? CAPP_INSIDE : CAPP_ALONE;
+    for (size_t at = 0; !t && capp_next_spelling(arch, own, where, &at, name);) t = capp_source_find_tensor(s, name);
     return t;
 }
 

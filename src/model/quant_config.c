@@ -219,12 +219,16 @@ capp_status capp_quant_read(capp_hparams *h, const capp_arch *arch, const capp_s
         {"fbgemm_fp8", read_float8},
         {"compressed-tensors", read_compressed},
     };
-    reader r = {s, err, capp_config_at(capp_folder_config(s->folder), "quantization_config"), &h->quantisation};
+    static const char key[] = "quantization_config";
+    reader r = {s, err, capp_config_at(capp_folder_around(s->folder), key), &h->quantisation};
     capp_str name = {"", 0};
+    bool escapes = false;
     capp_status st;
+    if (!r.config) r.config = capp_config_at(capp_folder_config(s->folder), key);
     if (!r.config) return check_unquantised(s, err);
-    if (capp_source_str(s, "quantization_config.quant_method", &name) == CAPP_MISFIT)
-        return fail(&r, CAPP_EFORMAT, "quant_method", "is not a text");
+    capp_json method = capp_config_at(r.config, "quant_method");
+    if (method) name = capp_json_raw(method, &escapes);
+    if (!name.data || escapes) return fail(&r, CAPP_EFORMAT, "quant_method", "is not a text");
     h->mxfp4 = arch->sinks && capp_str_is(name, "mxfp4");
     if (h->mxfp4) return CAPP_OK;
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {

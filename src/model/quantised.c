@@ -213,7 +213,8 @@ static bool ends_with(const capp_tensor *t, const char *end) {
 /* Float8: scales of activations, keys and values. GPTQ: some writers give every product a bias, of zeros where the
  * model has none. */
 bool capp_quant_idle(const capp_hparams *h, const capp_tensor *t) {
-    static const char *const ends[] = {".input_scale", ".output_scale", ".k_scale", ".v_scale", ".q_scale"};
+    static const char *const ends[] = {".input_scale", ".activation_scale", ".output_scale",
+                                       ".k_scale",     ".v_scale",          ".q_scale"};
     for (size_t i = 0; i < sizeof ends / sizeof *ends && h->quantisation.method == CAPP_FLOAT8; i++)
         if (ends_with(t, ends[i])) return true;
     if (h->quantisation.method != CAPP_GPTQ || !ends_with(t, ".bias") || !is_scale(t->type)) return false;

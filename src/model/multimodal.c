@@ -1,0 +1,80 @@
+/* Text models inside multimodal ones, as folders have them. config.json has the text model's fields in text_config.
+ * Names of tensors and modules begin with the part that they are of: older files have what the text model calls
+ * model.norm as language_model.model.norm, newer ones as model.language_model.norm. Images are not taken: their parts
+ * are left aside. */
+#include <stdio.h>
+
+#include "model/binder.h"
+
+/* By model_type of config.json: that of a text_config which does not say. */
+static const struct { const char *around, *text; } kinds[] = {{"gemma3", "gemma3_text"}, {"mistral3", "mistral"}};
+enum { N_KINDS = sizeof kinds / sizeof *kinds };
+
+static capp_json around(const capp_source *s) {
+    return s->gguf ? NULL : capp_folder_around(s->folder);
+}
+
+static const char *text_of(capp_json model_type) {
+    for (size_t i = 0; i < N_KINDS; i++)
+        if (capp_json_is(model_type, kinds[i].around)) return kinds[i].text;
+    return NULL;
+}
+
+bool capp_is_multimodal(const capp_source *s) {
+    return around(s) != NULL;
+}
+
+capp_found capp_model_type(const capp_source *s, capp_str *out) {
+    capp_found found = capp_source_str(s, s->gguf ? "general.architecture" : "model_type", out);
+    const char *text = found == CAPP_ABSENT ? text_of(capp_config_at(around(s), "model_type")) : NULL;
+    if (!text) return found;
+    *out = capp_str_of(text);
+    return CAPP_FOUND;
+}
+
+capp_status capp_multimodal_check(const capp_source *s, capp_error *err) {
+    bool escapes, inside = capp_is_multimodal(s);
+    if (s->gguf) return CAPP_OK;
+    capp_json type = capp_config_at(inside ? around(s) : capp_folder_config(s->folder), "model_type");
+    if (inside == (text_of(type) != NULL)) return CAPP_OK;
+    if (!inside)
+        return capp_fail(err, CAPP_EFORMAT, "%s: config.json: \"text_config\" is missing", capp_source_path(s));
+    capp_str name = capp_json_raw(type, &escapes);
+    return capp_fail(
+        err, CAPP_EUNSUPPORTED,
+        "%s: unknown architecture \"%.*s\", a multimodal one; capp runs the text part of gemma3 and mistral3",
+        capp_source_path(s), (int)(name.size < 60 ? name.size : 60), name.data ? name.data : "");
+}
+
+bool capp_is_vision(capp_str name) {
+    static const char *const parts[] = {"vision_tower.", "multi_modal_projector.", "model.vision_tower.",
+                                        "model.multi_modal_projector."};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        size_t n = strlen(parts[i]);
+        if (name.size > n && !memcmp(name.data, parts[i], n)) return true;
+    }
+    return false;
+}
+
+bool capp_next_spelling(const capp_arch *arch, const char *name, unsigned where, size_t *at, char *out) {
+    static const struct {
+        const char *before;
+        unsigned where;
+        bool prefix;
+    } ways[] = {{"", CAPP_ALONE, true},
+                {"", CAPP_ALONE, false},
+                {"language_model.", CAPP_INSIDE, true},
+                {"model.language_model.", CAPP_INSIDE, false},
+                {"language_model.", CAPP_INSIDE, false}};
+    size_t n = arch->prefix ? strlen(arch->prefix) : 0;
+    bool has = n && !strncmp(name, arch->prefix, n);
+    while (*at < sizeof ways / sizeof *ways) {
+        size_t i = (*at)++;
+        /* The head stands beside the model: newer files have it under the same name in both. */
+        bool there = (ways[i].where & where) || (!i && !has);
+        if (!there || (!ways[i].prefix && !has)) continue;
+        snprintf(out, MOST_NAME, "%s%s", ways[i].before, ways[i].prefix ? name : name + n);
+        return true;
+    }
+    return false;
+}
