@@ -6,6 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
+import convert
 import lora
 import multimodal
 import quantised
@@ -141,7 +142,7 @@ def vision_pairs(files):
 @pytest.mark.parametrize("files", ["older", "newer"])
 @pytest.mark.parametrize("name", NAMES)
 def test_adapters(build, alone, tmp_path, name, files):
-    """For the multimodal class or the text model alone, on either: the same bits."""
+    """For the multimodal class or the text model alone, on either, or on its GGUF file: the same bits."""
     model = lora.Model(TINY / name)
     pairs = model.adapter(1)
     own = adapter(tmp_path / "own", model, pairs, None)
@@ -150,6 +151,10 @@ def test_adapters(build, alone, tmp_path, name, files):
     whole = adapter(tmp_path / "whole", model, pairs, files, vision_pairs(files))
     for folder in (TINY / name, nested(name, tmp_path / "model", files)):
         assert run(build, folder, own) == run(build, folder, whole) == wanted
+    assert convert.convert(TINY / name, tmp_path / "model.gguf")
+    on_gguf = run(build, tmp_path / "model.gguf", own)
+    assert run(build, tmp_path / "model.gguf", whole) == on_gguf != run(build, tmp_path / "model.gguf")
+    assert len(on_gguf.split()) == len(IDS) - 1
 
 
 def test_adapters_that_do_not_fit(build, tmp_path):
