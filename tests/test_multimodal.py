@@ -63,6 +63,8 @@ REFUSED = {
                                          '"use_bidirectional_attention" is no field'),
     "a field inside": ("gemma3", dict(text={"stripes": 3}), '"stripes" is no field'),
     "a text model that sees all": ("gemma3", dict(text={"use_bidirectional_attention": True}), '"use_bidirectional_attention" is not'),
+    "a cap that the multimodal class leaves out":
+        ("gemma3", dict(text={"final_logit_softcapping": 30.0}), '"final_logit_softcapping" is 30, which'),
     "another multimodal model": ("mistral", dict(around={"model_type": "zebra"}), 'unknown architecture "zebra"'),
     "another text model": ("mistral", dict(text={"model_type": "zebra"}), 'unknown architecture "zebra"'),
     "no text_config": ("gemma3", dict(around={"text_config": None}), '"text_config" is missing'),
