@@ -6,6 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
+import convert
 import lora
 import multimodal
 import quantised
@@ -62,6 +63,8 @@ REFUSED = {
                                          '"use_bidirectional_attention" is no field'),
     "a field inside": ("gemma3", dict(text={"stripes": 3}), '"stripes" is no field'),
     "a text model that sees all": ("gemma3", dict(text={"use_bidirectional_attention": True}), '"use_bidirectional_attention" is not'),
+    "a cap that the multimodal class leaves out":
+        ("gemma3", dict(text={"final_logit_softcapping": 30.0}), '"final_logit_softcapping" is 30, which'),
     "another multimodal model": ("mistral", dict(around={"model_type": "zebra"}), 'unknown architecture "zebra"'),
     "another text model": ("mistral", dict(text={"model_type": "zebra"}), 'unknown architecture "zebra"'),
     "no text_config": ("gemma3", dict(around={"text_config": None}), '"text_config" is missing'),
@@ -141,7 +144,7 @@ def vision_pairs(files):
 @pytest.mark.parametrize("files", ["older", "newer"])
 @pytest.mark.parametrize("name", NAMES)
 def test_adapters(build, alone, tmp_path, name, files):
-    """For the multimodal class or the text model alone, on either: the same bits."""
+    """For the multimodal class or the text model alone, on either, or on its GGUF file: the same bits."""
     model = lora.Model(TINY / name)
     pairs = model.adapter(1)
     own = adapter(tmp_path / "own", model, pairs, None)
@@ -150,6 +153,10 @@ def test_adapters(build, alone, tmp_path, name, files):
     whole = adapter(tmp_path / "whole", model, pairs, files, vision_pairs(files))
     for folder in (TINY / name, nested(name, tmp_path / "model", files)):
         assert run(build, folder, own) == run(build, folder, whole) == wanted
+    assert convert.convert(TINY / name, tmp_path / "model.gguf")
+    on_gguf = run(build, tmp_path / "model.gguf", own)
+    assert run(build, tmp_path / "model.gguf", whole) == on_gguf != run(build, tmp_path / "model.gguf")
+    assert len(on_gguf.split()) == len(IDS) - 1
 
 
 def test_adapters_that_do_not_fit(build, tmp_path):

@@ -104,12 +104,14 @@ static capp_status refuse_unknown(const capp_source *s, const capp_arch *arch, c
 
 /* Fields of other families: transformers would leave them out of account, but whoever wrote them meant something. */
 static capp_status refuse_foreign(const capp_source *s, const capp_arch *a, capp_error *err) {
+    /* The multimodal class does not cap the logits of the text model in it. */
+    bool capped = a->caps || (!strcmp(a->name, "gemma3") && !capp_is_multimodal(s));
     const struct {
         const char *key;
         bool known;
     } fields[] = {
         {"attn_logit_softcapping", a->caps},
-        {"final_logit_softcapping", a->caps || !strcmp(a->name, "gemma3")},
+        {"final_logit_softcapping", capped},
         {"query_pre_attn_scalar", a->post_norms && a->scaled_embedding},
         {"clip_qkv", a->clamps},
         {"logit_scale", a->logit_scale},
@@ -124,8 +126,9 @@ static capp_status refuse_foreign(const capp_source *s, const capp_arch *a, capp
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         double value;
         if (fields[i].known || capp_source_number(s, fields[i].key, &value) != CAPP_FOUND) continue;
-        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s\" is %g, which capp's %s does not have",
-                         capp_source_path(s), fields[i].key, value, a->name);
+        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s\" is %g, which capp's %s does not have%s",
+                         capp_source_path(s), fields[i].key, value, a->name,
+                         capp_is_multimodal(s) ? " in a multimodal folder" : "");
     }
     return CAPP_OK;
 }
