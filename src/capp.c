@@ -166,10 +166,10 @@ static bool wait_asking(packing *p, pthread_t thread, const capp_model_options *
     struct timespec until;
     do {
         if (!go_on || !(go_on = ask(p, options))) atomic_store(&p->stop, true);
-        clock_gettime(CLOCK_REALTIME, &until); /* pthread_timedjoin_np's */
+        clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += MILLISECONDS * 1000000L;
         if (until.tv_nsec >= 1000000000L) until.tv_sec++, until.tv_nsec -= 1000000000L;
-    } while (pthread_timedjoin_np(thread, NULL, &until));
+    } while (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until));
     return go_on;
 }
 

@@ -126,6 +126,11 @@ def test_broken_folders(capp, folder, way):
     assert str(folder) in done.stderr
 
 
+def test_the_file_of_a_folder_is_told_to_be_one(capp, folder):
+    done = run(capp, "inspect", folder / "model.safetensors")
+    assert done.returncode == 2 and "give the folder that it is in" in done.stderr, done.stderr
+
+
 IDLE = {"_model_name_or_path": "a name", "activation_dropout": 0.1, "initializer_cutoff_factor": 2.0, "tokenizer_name": "gpt2",
         "image_token_id": 7, "unsloth_fixed": True, "some_version": "1.2"}
 

@@ -2,21 +2,33 @@
 
 #include <string.h>
 
-capp_status capp_source_open(capp_source *s, const char *path, capp_error *err) {
-    *s = (capp_source){NULL, NULL};
-    return capp_is_folder(path) ? capp_folder_open(&s->folder, path, err) : capp_gguf_open(&s->gguf, path, err);
-}
-
 static bool ends(const char *path, const char *with) {
     size_t n = strlen(path), m = strlen(with);
     return n >= m && !strcmp(path + n - m, with);
+}
+
+/* Files of folders of models, not GGUF's. */
+static bool is_of_folder(const char *path) {
+    return ends(path, ".safetensors") || ends(path, ".bin");
+}
+
+capp_status capp_source_open(capp_source *s, const char *path, capp_error *err) {
+    *s = (capp_source){NULL, NULL};
+    if (capp_is_folder(path)) return capp_folder_open(&s->folder, path, err);
+    capp_status st = capp_gguf_open(&s->gguf, path, err);
+    if (st == CAPP_EFORMAT && is_of_folder(path))
+        return capp_fail(err, st,
+                         "%s: is no GGUF file; give the folder that it is in, with its config.json, model.safetensors "
+                         "and tokenizer.json",
+                         path);
+    return st;
 }
 
 capp_status capp_source_open_adapter(capp_source *s, const char *path, capp_error *err) {
     *s = (capp_source){NULL, NULL};
     if (capp_is_folder(path) || capp_is_adapter_file(path)) return capp_folder_open_adapter(&s->folder, path, err);
     capp_status st = capp_gguf_open(&s->gguf, path, err);
-    if (st == CAPP_EFORMAT && (ends(path, ".safetensors") || ends(path, ".bin")))
+    if (st == CAPP_EFORMAT && is_of_folder(path))
         return capp_fail(
             err, st,
             "%s: is neither a GGUF adapter nor one of the files that PEFT saves; give PEFT's folder, which "

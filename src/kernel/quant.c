@@ -186,20 +186,39 @@ static void float8(float *restrict out, const capp_quant *q, size_t row, const f
 /* ---- All -----------------------------------------------------------------------------------------------------------
  */
 
+/* Block by block as GGUF has them: a byte holds elements i and i + 16 of 32, instead of 2i and 2i + 1. */
+static void mxfp4(float *out, const capp_quant *q, size_t row) {
+    enum { ELEMENTS = 32, HALF = ELEMENTS / 2 };
+    const unsigned char *weights = (const unsigned char *)q->weights + row * q->k / 2,
+                        *scales = (const unsigned char *)q->scales + row * q->k / ELEMENTS;
+    for (size_t g = 0; g < q->k / ELEMENTS; g++, weights += HALF) {
+        unsigned char block[1 + HALF] = {scales[g]};
+        for (size_t i = 0; i < HALF; i++) {
+            unsigned low = weights[i / 2] >> (i % 2 * 4) & 15, high = weights[(i + HALF) / 2] >> (i % 2 * 4) & 15;
+            block[1 + i] = (unsigned char)(low | high << 4);
+        }
+        capp_dequant(CAPP_TYPE_MXFP4)(out + g * ELEMENTS, block, ELEMENTS);
+    }
+}
+
 static bool is_integers(const capp_quant *q) {
     return q->layout == CAPP_QUANT_GPTQ || q->layout == CAPP_QUANT_AWQ;
 }
 
 size_t capp_quant_scratch(const capp_quant *q) {
+    if (q->layout == CAPP_QUANT_MXFP4) return 0;
     return is_integers(q) ? 2 * COLUMNS * q->groups : VALUES + q->groups;
 }
 
 void capp_quant_rows(float *out, const capp_quant *q, size_t first, size_t n, float *scratch) {
-    if (!is_integers(q)) value_table(scratch, q->layout);
+    bool is_float8 = !is_integers(q) && q->layout != CAPP_QUANT_MXFP4;
+    if (is_float8) value_table(scratch, q->layout);
     for (size_t i = 0, step = is_integers(q) ? COLUMNS : 1; i < n; i += step) {
         columns c = columns_of(q, first + i, n - i < step ? n - i : step);
         if (is_integers(q))
             integers(out + i * q->k, q, &c, scratch);
+        else if (!is_float8)
+            mxfp4(out + i * q->k, q, c.at[0]);
         else
             float8(out + i * q->k, q, c.at[0], scratch, scratch + VALUES);
     }

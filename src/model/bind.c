@@ -212,10 +212,15 @@ static capp_status mxfp4_rows(binder *b, place p, size_t n, size_t k, const capp
         scales->dims[1] != n || scales->dims[2] != experts || scales->dims[3] != 1)
         return capp_fail(b->err, CAPP_EFORMAT, "%s: tensors %s and %s are no blocks and scales of %zu x %zu",
                          capp_source_path(b->s), name, second, k, n);
-    const capp_tensor *t = capp_derive_mxfp4(b, blocks, scales, p.index * n, n, k);
-    if (t && p.part == CAPP_PART_EXPERT_UP) t = capp_derive_rows(b, t, n, capp_row_in_turn, &b->w->hparams.feed);
-    *out = t;
-    return t ? CAPP_OK : fail_memory(b);
+    const capp_tensor *t = capp_derive_slice(b, blocks, p.index * n * (k / 32), n * (k / 32));
+    capp_quant q = {.layout = CAPP_QUANT_MXFP4,
+                    .n = n,
+                    .k = k,
+                    .weights = t ? t->data : NULL,
+                    .scales = (const char *)scales->data + p.index * n * (k / 32)};
+    capp_order_fn order = p.part == CAPP_PART_EXPERT_UP ? capp_row_in_turn : NULL;
+    *out = t ? capp_derive_quantised(b, t, &q, order, &b->w->hparams.feed, NULL) : NULL;
+    return *out ? CAPP_OK : fail_memory(b);
 }
 
 /* Expert e's rows of a tensor of all experts: [experts][n][k], or [experts][k][n] where turned. */

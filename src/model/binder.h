@@ -88,10 +88,11 @@ const capp_tensor *capp_derive_rows(binder *b, const capp_tensor *t, uint64_t n,
 /* A matrix t [rows][columns] of whole elements as [columns][rows], read where it stands. */
 const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t);
 
-/* n rows of k elements of MXFP4, as GGUF has them, from row `first` on of folders' two tensors: blocks of 16 bytes with
- * neighbours in a byte, and scales. */
-const capp_tensor *capp_derive_mxfp4(binder *b, const capp_tensor *blocks, const capp_tensor *scales, uint64_t first,
-                                     uint64_t n, uint64_t k);
+/* The tensor that stands for q, of which it keeps a copy, and whose weights are t's; row i of it is row order(user, i)
+ * of q, or row i where order is NULL. *numbers: [k], q's groups, to be filled in; NULL where it has none. NULL where
+ * memory is short. */
+const capp_tensor *capp_derive_quantised(binder *b, const capp_tensor *t, const capp_quant *q, capp_order_fn order,
+                                         const void *user, uint32_t **numbers);
 
 /* The same rows, whose numbers are to be multiplied by the float32 at scale (unaligned). NULL where memory is
  * short. */

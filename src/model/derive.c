@@ -1,4 +1,4 @@
-/* Tensors made of others. */
+/* Tensors that no file has as they are wanted: views of those that it has. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -66,24 +66,19 @@ const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t) {
     return &d->tensor;
 }
 
-const capp_tensor *capp_derive_mxfp4(binder *b, const capp_tensor *blocks, const capp_tensor *scales, uint64_t first,
-                                     uint64_t n, uint64_t k) {
-    enum { HALF = 16, BLOCK = 17, ELEMENTS = 32 };
-    uint64_t groups = k / ELEMENTS;
-    capp_derived *d = capp_derive(b, blocks, k, n, n * groups * BLOCK);
+const capp_tensor *capp_derive_quantised(binder *b, const capp_tensor *t, const capp_quant *q, capp_order_fn order,
+                                         const void *user, uint32_t **numbers) {
+    size_t own = numbers ? q->k : 0, n = order ? q->n : 0;
+    capp_derived *d = capp_derive(b, t, q->k, q->n, sizeof *q + (own + n) * sizeof(uint32_t));
     if (!d) return NULL;
-    d->tensor.type = CAPP_TYPE_MXFP4;
-    const unsigned char *from = (const unsigned char *)blocks->data + first * groups * HALF,
-                        *scale = (const unsigned char *)scales->data + first * groups;
-    unsigned char *out = (unsigned char *)d->bytes;
-    for (uint64_t g = 0; g < n * groups; g++, from += HALF, out += BLOCK) {
-        out[0] = scale[g];
-        /* Elements i and i + 16 share a byte, instead of 2i and 2i + 1. */
-        for (int i = 0; i < HALF; i++) {
-            unsigned low = from[i / 2] >> (i % 2 * 4) & 15, high = from[(i + HALF) / 2] >> (i % 2 * 4) & 15;
-            out[1 + i] = (unsigned char)(low | high << 4);
-        }
-    }
+    capp_quant *made = (capp_quant *)(void *)d->bytes;
+    uint32_t *extra = (uint32_t *)(void *)(made + 1), *rows = extra + own;
+    *made = *q;
+    if (numbers) made->group = *numbers = extra;
+    for (size_t i = 0; i < n; i++) rows[i] = (uint32_t)order(user, i);
+    if (order) made->order = rows;
+    d->tensor.type = CAPP_TYPE_QUANTISED;
+    d->tensor.bytes = t->bytes;
     return &d->tensor;
 }
 

@@ -48,22 +48,11 @@ static capp_status check(const product *p, const char *name, const capp_tensor *
     return fail_tensor(p, CAPP_EFORMAT, name, text);
 }
 
-/* The tensor that stands for q, of which it keeps a copy. *group: [k] for the groups of inputs. */
+/* The tensor that stands for q. *group: [k] for the groups of inputs. */
 static capp_status finish(const product *p, const capp_tensor *t, const capp_quant *q, uint32_t **group,
                           const capp_tensor **out) {
-    size_t k = group ? p->k : 0, n = p->order ? p->n : 0;
-    capp_derived *d = capp_derive(p->b, t, p->k, p->n, sizeof *q + (k + n) * sizeof(uint32_t));
-    if (!d) return capp_fail_memory(p->b->err, "the weights");
-    capp_quant *made = (capp_quant *)(void *)d->bytes;
-    uint32_t *numbers = (uint32_t *)(void *)(made + 1), *order = numbers + k;
-    *made = *q;
-    if (group) made->group = *group = numbers;
-    for (size_t i = 0; i < n; i++) order[i] = (uint32_t)p->order(p->user, i);
-    if (p->order) made->order = order;
-    d->tensor.type = CAPP_TYPE_QUANTISED;
-    d->tensor.bytes = t->bytes;
-    *out = &d->tensor;
-    return CAPP_OK;
+    *out = capp_derive_quantised(p->b, t, q, p->order, p->user, group);
+    return *out ? CAPP_OK : capp_fail_memory(p->b->err, "the weights");
 }
 
 /* ---- GPTQ and AWQ --------------------------------------------------------------------------------------------------

@@ -118,7 +118,28 @@ const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size
     return panels;
 }
 
-/* Asks for what tasks first .. end - 1 read: of each source the share that the panels are of the matrix's. */
+/* Asks for what panels from .. to - 1 of a matrix are read from: their rows or, where rows lie all over a tensor, all
+ * of that with the first. */
+static void prefetch_panels(const capp_matrix *m, size_t nr, size_t from, size_t to) {
+    size_t begin = 0, column = from / m->parts * nr, last = (to + m->parts - 1) / m->parts * nr;
+    if (last > m->columns) last = m->columns;
+    for (size_t s = 0; s < m->n_sources; s++) {
+        const capp_tensor *t = m->source[s];
+        size_t end = begin + (size_t)t->dims[1], row = (size_t)(t->bytes / t->dims[1]);
+        bool quantised = t->type == CAPP_TYPE_QUANTISED, whole = quantised || t->turned || t->order;
+        const char *data = quantised ? ((const capp_quant *)t->data)->weights : t->data;
+        if (whole && !from) capp_map_prefetch(data, (size_t)t->bytes);
+        for (size_t i = 0; !whole && i < m->parts; i++) {
+            size_t first = i * m->columns + column, stop = i * m->columns + last;
+            if (first < begin) first = begin;
+            if (stop > end) stop = end;
+            if (first < stop) capp_map_prefetch(data + (first - begin) * row, (stop - first) * row);
+        }
+        begin = end;
+    }
+}
+
+/* Asks for what tasks first .. end - 1 read. */
 static void prefetch(const capp_packer *p, size_t first, size_t end) {
     for (size_t i = 0; i < p->n_jobs; i++) {
         const capp_matrix *m = p->jobs[i].matrix;
@@ -126,12 +147,7 @@ static void prefetch(const capp_packer *p, size_t first, size_t end) {
                to = end < begin               ? 0
                     : end - begin < m->panels ? end - begin
                                               : m->panels;
-        for (size_t s = 0; from < to && s < m->n_sources; s++) {
-            const capp_tensor *t = m->source[s];
-            const void *data = t->type == CAPP_TYPE_QUANTISED ? ((const capp_quant *)t->data)->weights : t->data;
-            size_t share = (size_t)t->bytes / m->panels + 1;
-            capp_map_prefetch((const char *)data + from * share, (to - from) * share);
-        }
+        if (from < to) prefetch_panels(m, p->w->products->nr, from, to);
     }
 }
 
