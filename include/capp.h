@@ -130,7 +130,8 @@ typedef struct capp_model_options {
                               modules that were trained whole), is an error that names the tensor or field. */
     size_t n_lora;
     capp_progress_fn progress; /* of packing the weights: called before it and then many times a second; false makes
-                                  capp_model_open end soon with CAPP_ECANCELLED. May be NULL; not for vocab_only */
+                                  capp_model_open end soon with CAPP_ECANCELLED; the last call may come before the end.
+                                  May be NULL; not for vocab_only */
     void *progress_user;
 } capp_model_options;
 

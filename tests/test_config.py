@@ -170,3 +170,32 @@ def test_the_rotation_of_ministral_3_is_not_left_out(run):
     config = {k: v for k, v in config_of("mistral").items() if k != "rope_theta"}
     for rope in ({}, {"rope_parameters": None}):
         assert '"rope_parameters" is missing' in run("mistral", {**config, "model_type": "ministral3", **rope})
+
+
+INCOMPLETE = [("llama3", "rope_type"), ("llama3", "factor"), ("llama3", "low_freq_factor"), ("llama3", "high_freq_factor"),
+              ("llama3", "original_max_position_embeddings"), ("llama-linear", "rope_type"), ("llama-linear", "factor"),
+              ("llama-yarn", "rope_type"), ("llama-yarn", "factor"), ("gptoss", "rope_type"), ("phi3-long", "type")]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, key", INCOMPLETE)
+def test_scaling_without_what_it_needs(run, name, key):
+    config = config_of(name)
+    scaling = config["rope_scaling"]
+    for spelling in {"rope_type": ("rope_type", "type"), "type": ("rope_type", "type")}.get(key, (key,)):
+        scaling.pop(spelling, None)
+    result = run(name, config)
+    assert ("rope_type" if key == "type" else key) in result and "config.json" in result, result
+
+
+@pytest.mark.parametrize("name", ["gemma2", "gemma3"])
+def test_hidden_activation_counts(run, name):
+    config = config_of(name)
+    assert run(name, {**config, "hidden_act": "relu"}) == run(name, config)
+    assert run(name, {**config, "hidden_activation": "relu"}) != run(name, config)
+
+
+@pytest.mark.parametrize("name, key", [("falcon", "parallel_attn"), ("gptneox", "use_parallel_residual"),
+                                       ("gpt2", "scale_attn_weights")])
+def test_null_is_false(run, name, key):
+    config = config_of(name)
+    assert run(name, {**config, key: None}) == run(name, {**config, key: False}) != run(name, {**config, key: True})

@@ -19,8 +19,9 @@ TINY = Path(__file__).resolve().parent / "fixtures" / "tiny"
 NAMES = sorted(folder.name for folder in TINY.iterdir())
 PEFT = TINY.parent / "lora"
 # One of each way to store rows; the others with --long.
-OFTEN = ("bloom", "cohere", "falcon-40b", "gemma3", "gpt2", "gptneox", "gptoss", "llama", "mistral", "mixtral", "opt", "phi3",
+OFTEN = ("bloom", "cohere", "falcon-40b", "gemma3", "gpt2", "gptneox", "gptoss", "llama", "mistral", "mixtral", "opt", "opt-350m", "phi3",
          "qwen3moe", "smollm3")  # fmt: skip
+FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense")  # GGUF has the architecture, but not this part of it
 IDS = json.loads((TINY / "llama" / "reference.json").read_text())["runs"][0]["ids"]
 TOLERANCE, LEAST = 1e-4, 0.1
 
@@ -59,7 +60,7 @@ def test_every_architecture(build, name, tmp_path):
     assert difference(wanted, scored(build, model.path)) >= LEAST
     peft = model.peft(tmp_path / "peft", pairs)
     assert difference(wanted, scored(build, model.path, (peft, 1))) <= TOLERANCE
-    if not convert.convert(model.path, tmp_path / "model.gguf"):
+    if name in FOLDERS_ONLY or not convert.convert(model.path, tmp_path / "model.gguf"):
         return
     assert difference(wanted, scored(build, tmp_path / "model.gguf", (peft, 1))) <= TOLERANCE
     adapter = model.gguf(tmp_path / "adapter.gguf", pairs)

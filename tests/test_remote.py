@@ -35,6 +35,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(503, {"error": {"message": "busy"}})
         if request["model"] != "tiny":
             return self.reply(404, {"error": {"message": "no such model"}})
+        if state["kind"] == "html":
+            return self.reply(200, "<html></html>", "text/html")
+        if state["kind"] == "no choices":
+            return self.reply(200, {"id": "1", "object": "text_completion"})
         self.reply(200, {"id": "1", "object": "text_completion", "created": 0, "model": "tiny",
                          "choices": [self.choice(i, text) for i, text in enumerate(request["prompt"])][::-1]})
 
@@ -47,13 +51,19 @@ class Handler(BaseHTTPRequestHandler):
         logprobs = token_logprobs(text, model, end_of_prompt="", show_progress_bar=False)
         if kind == "generates":
             pieces, offsets, logprobs = [*pieces, "!"], [*offsets, len(text)], [*logprobs, -0.1]
+        if kind == "short":
+            logprobs = logprobs[:-1]
+        if kind == "nan":
+            logprobs = [*logprobs[:-1], float("nan")]
+        if kind == "one index":
+            index = 0
         echo = {"tokens": pieces, "token_logprobs": logprobs, "text_offset": offsets, "top_logprobs": None}
         return {"index": index, "text": text, "finish_reason": "length", "logprobs": None if kind == "mute" else echo}
 
-    def reply(self, status, body):
-        data = json.dumps(body).encode()
+    def reply(self, status, body, kind="application/json"):
+        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -237,3 +247,14 @@ def test_retries_and_errors(served, monkeypatch):
     for arguments in ([], COMPLETIONS), (PROMPTS, ["a"]), (PROMPTS, ["a", ""]), ("", COMPLETIONS):
         with pytest.raises(ValueError):
             remote.predict(*arguments, model)
+
+
+@pytest.mark.parametrize("kind, message", [("html", "ends in /v1"), ("no choices", "ends in /v1"), ("short", "do not fit"),
+                                           ("nan", "do not fit"), ("one index", "which answer")])
+def test_answers_that_are_none(served, kind, message):
+    from capp import remote
+
+    state, model = served
+    state["kind"] = kind
+    with pytest.raises(remote.RemoteError, match=message):
+        remote.predict_proba(PROMPTS, COMPLETIONS, model)

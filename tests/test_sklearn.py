@@ -133,3 +133,12 @@ def test_scikit_learns_own_checks(classifier, name):
     from sklearn.utils import estimator_checks
 
     getattr(estimator_checks, name)("CompletionClassifier", classifier)
+
+
+@pytest.mark.parametrize("classes, error", [({"yes", "no"}, (TypeError, ValueError)), ("yes", TypeError),
+                                            (["yes", "no", "yes"], ValueError), (["yes", ""], ValueError)])
+def test_classes_that_are_none(model, classes, error):
+    from capp.sklearn import CompletionClassifier
+
+    with pytest.raises(error):
+        CompletionClassifier(model, classes).fit(TEXTS)

@@ -25,7 +25,7 @@ def _by_columns(log_probs: Any, func: Callable[..., Any]) -> npt.NDArray[np.floa
     """func, which takes an axis, over all rows of a completion at once: where rows have the same completions."""
     if len({len(row) for row in log_probs}) != 1:
         raise ValueError("rows have different numbers of completions")
-    columns = [np.array([row[i] for row in log_probs], float) for i in range(len(log_probs[0]))]
+    columns = [np.array([row[i] for row in log_probs]) for i in range(len(log_probs[0]))]
     return np.array([func(column, axis=1) for column in columns]).T
 
 

@@ -93,7 +93,9 @@ def _classes(value: Any, n: int) -> tuple[npt.NDArray[np.uintp], int]:
 
 def _normalize(value: Any, n_classes: int) -> bool | npt.NDArray[np.bool_]:
     """One for all prompts, or [prompt]."""
-    if not hasattr(value, "__len__") or isinstance(value, str):
+    if isinstance(value, str):
+        raise ValueError(f"normalize must be true or false, or one for each prompt, not {value!r}")
+    if not hasattr(value, "__len__"):
         _check.normalize(value, range(n_classes))
         return bool(value)
     rows = np.array(list(value), bool)

@@ -15,6 +15,7 @@ with the name of a model, and `ask_if_ok` must be False, for capp knows no price
 """
 from __future__ import annotations
 
+import math
 import os
 from contextlib import contextmanager
 from typing import Any, Iterator, Sequence
@@ -103,20 +104,30 @@ class RemoteModel:
                 from error
         except openai.APIError as error:
             raise RemoteError(f"{self.client.base_url} does not answer: {error}") from error
-        choices = sorted(answer.choices, key=lambda choice: choice.index)
+        choices = getattr(answer, "choices", None)
+        if not isinstance(choices, list):
+            raise RemoteError(f"{self.client.base_url} answers with something that is no completion; is base_url the one "
+                              "that ends in /v1?")
         if len(choices) != len(texts):
             raise RemoteError(f"{self.client.base_url} gives {len(choices)} answers to {len(texts)} prompts")
+        indexed = {choice.index: choice for choice in choices}
+        if set(indexed) != set(range(len(texts))):
+            raise RemoteError(f"{self.client.base_url} does not say which answer is of which prompt")
+        choices = [indexed[i] for i in range(len(texts))]
         return [self._tokens(choice.logprobs, text) for choice, text in zip(choices, texts)]
 
     def _tokens(self, logprobs: Any, text: str) -> tuple[list[int], list[float | None]]:
         if logprobs is None or not logprobs.token_logprobs or not logprobs.text_offset:
             raise RemoteError(f"{self.client.base_url} gives no log-probabilities of the prompt; capp.remote needs a "
                               "server that knows echo and logprobs together")
-        offsets = logprobs.text_offset
+        offsets, values = logprobs.text_offset, logprobs.token_logprobs
+        sound = all(value is None or (isinstance(value, (int, float)) and not math.isnan(value)) for value in values)
+        if len(offsets) != len(values) or not sound:
+            raise RemoteError(f"{self.client.base_url} gives log-probabilities that do not fit the tokens of the prompt")
         n = sum(offset < len(text) for offset in offsets)  # what follows was generated
         if not n:
             raise RemoteError(f"{self.client.base_url} does not echo the prompt")
-        return offsets[:n], logprobs.token_logprobs[:n]
+        return offsets[:n], values[:n]
 
 
 AnyModel = Any

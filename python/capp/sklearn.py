@@ -86,7 +86,11 @@ class CompletionClassifier(ClassifierMixin, BaseEstimator):
                 raise ValueError("give classes, or labels to fit")
             return {label: [str(label)] for label in np.unique(y)}
         if not isinstance(self.classes, Mapping):
-            return {label: [label] for label in self.classes}
+            labels = _check.completions(self.classes)
+            twice = [label for i, label in enumerate(labels) if label in labels[:i]]
+            if twice:
+                raise ValueError(f"classes {twice} occur twice; for several phrasings of a class give a dict")
+            return {label: [label] for label in labels}
         return {label: [named] if isinstance(named, str) else list(named) for label, named in self.classes.items()}
 
     def _texts(self, X: Any) -> list[str]:

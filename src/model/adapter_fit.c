@@ -411,7 +411,12 @@ static capp_status fit_ends(fitter *f) {
     const target table = {&w->tokens_delta, 0, h->vocabulary, h->embedded};
     const target positions = {&w->positions_delta, 0, h->context, h->width};
     const target out = {&w->head.deltas, 0, h->vocabulary, h->embedded};
+    const target project_in = {&w->project_in.deltas, 0, h->width, h->embedded};
+    const target project_out = {&w->project_out.deltas, 0, h->embedded, h->width};
     capp_status st;
+    if (h->embedded != h->width && ((st = fit_rows(f, (place){CAPP_PART_PROJECT_IN, 0, 0}, &project_in)) != CAPP_OK ||
+                                    (st = fit_rows(f, (place){CAPP_PART_PROJECT_OUT, 0, 0}, &project_out)) != CAPP_OK))
+        return st;
     if ((st = fit_table(f, tokens, &table)) != CAPP_OK) return st;
     if ((st = fit_copy(f, tokens, &table)) != CAPP_OK) return st;
     if ((st = fit_rows(f, head, &out)) != CAPP_OK) return st;

@@ -89,9 +89,12 @@ static capp_status single(const reader *r, const char *names, double missing, fl
     return st;
 }
 
+/* null is Python's None, which is false. */
 static capp_status truth(const reader *r, const char *key, bool missing, bool *out) {
     *out = missing;
-    if (key && capp_source_bool(r->s, key, out) == CAPP_MISFIT)
+    if (!key) return CAPP_OK;
+    if (capp_json_kind_of(capp_json_get(capp_folder_config(r->s->folder), key)) == CAPP_JSON_NULL) *out = false;
+    if (capp_source_bool(r->s, key, out) == CAPP_MISFIT)
         return fail_field(r, CAPP_EFORMAT, key, "is neither true nor false");
     return CAPP_OK;
 }
@@ -172,8 +175,10 @@ static capp_status read_activation(const reader *r, capp_hparams *h) {
     };
     static const char *const keys[] = {"hidden_act", "hidden_activation", "activation_function", "activation"};
     capp_str name;
-    size_t k = 0;
-    /* Gemma 2 and 3 name it in hidden_activation, Gemma 1 in both, of which hidden_act counts. */
+    bool newer = !strcmp(r->arch->name, "gemma2") || !strcmp(r->arch->name, "gemma3");
+    size_t k = newer ? 1 : 0;
+    /* Gemma 2 and 3 name it in hidden_activation, whatever hidden_act says beside it; of Gemma 1's two hidden_act
+     * counts. */
     while (k < 4 && capp_source_str(r->s, keys[k], &name) != CAPP_FOUND) k++;
     if (k == 4 || h->activation == CAPP_CLAMPED_GATED) return CAPP_OK;
     bool gated = capp_is_gated(h->activation);
@@ -282,10 +287,33 @@ static capp_status read_growth(const reader *r, const char *path, capp_hparams *
     bool found;
     snprintf(key, sizeof key, "%s.llama_4_scaling_beta", path);
     capp_status st = number(r, key, &growth, &found);
-    if (st != CAPP_OK || !found) return st;
+    if (st != CAPP_OK) return st;
+    if (!found) return fail_field(r, CAPP_EFORMAT, key, "is missing");
     if (growth < 0) return fail_field(r, CAPP_EFORMAT, key, "is below 0");
     h->growth = (float)growth;
     return rope_number(r, path, "original_max_position_embeddings", h->context, &h->ropes[0].original);
+}
+
+static bool has_any(capp_json object, const char *const *keys) {
+    while (*keys && !capp_config_at(object, *keys)) keys++;
+    return *keys;
+}
+
+/* What a kind of scaling cannot do without, and no kind at all may have: transformers fails without it, too. */
+static capp_status check_complete(const reader *r, capp_json object, const char *path, capp_json type) {
+    static const char *const scaling[] = {
+        "factor",    "low_freq_factor",  "high_freq_factor", "short_factor",   "long_factor", "beta_fast",
+        "beta_slow", "attention_factor", "mscale",           "mscale_all_dim", NULL};
+    static const char *const llama3[] = {"factor", "low_freq_factor", "high_freq_factor",
+                                         "original_max_position_embeddings", NULL};
+    bool is_llama3 = type && capp_json_is(type, "llama3");
+    if (!type && has_any(object, scaling)) return fail_field(r, CAPP_EFORMAT, path, "scales, but has no rope_type");
+    if (!is_llama3 && !(type && (capp_json_is(type, "linear") || capp_json_is(type, "yarn")))) return CAPP_OK;
+    for (size_t i = 0; i < (is_llama3 ? 4 : 1); i++)
+        if (!capp_config_at(object, llama3[i]))
+            return capp_fail(r->err, CAPP_EFORMAT, "%s: config.json: \"%s.%s\" is missing", capp_source_path(r->s),
+                             path, llama3[i]);
+    return CAPP_OK;
 }
 
 static capp_status read_scaling(const reader *r, size_t kind, capp_hparams *h) {
@@ -301,6 +329,7 @@ static capp_status read_scaling(const reader *r, size_t kind, capp_hparams *h) {
     if (r->arch->query_growth && (st = read_growth(r, path, h)) != CAPP_OK) return st;
     capp_json type = capp_config_at(object, "rope_type");
     if (!type) type = capp_config_at(object, "type");
+    if ((st = check_complete(r, object, path, type)) != CAPP_OK) return st;
     /* "dynamic" changes nothing within the context that the file names, and capp goes no further. */
     if (!type || capp_json_is(type, "default") || capp_json_is(type, "dynamic")) return CAPP_OK;
     if ((st = rope_number(r, path, "factor", 1, &rope->factor)) != CAPP_OK) return st;

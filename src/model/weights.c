@@ -216,7 +216,7 @@ static size_t n_expert_matrices(const capp_weights *w) {
 
 /* Binding reads norms and biases, a few pages each all over the file: the disk is asked for them alone, and at once. */
 static capp_status bind_scattered(binder *b) {
-    enum { SMALL = 1 << 16 };
+    enum { SMALL = 1 << 20 };
     capp_source_scatter(b->s, true);
     for (size_t i = 0; i < capp_source_n_tensors(b->s); i++) {
         const capp_tensor *t = capp_source_tensor_at(b->s, i);
