@@ -199,3 +199,10 @@ def test_hidden_activation_counts(run, name):
 def test_null_is_false(run, name, key):
     config = config_of(name)
     assert run(name, {**config, key: None}) == run(name, {**config, key: False}) != run(name, {**config, key: True})
+
+
+@pytest.mark.parametrize("name, key, value", [("llama", "rotary_dim", 4), ("qwen3", "rotary_pct", 0.5), ("gptj", "rope_theta", 500.0),
+                                              ("falcon", "rotary_emb_base", 500.0)])
+def test_a_rotation_of_another_family(run, name, key, value):
+    result = run(name, {**config_of(name), key: value})
+    assert f'"{key}" is' in result and "does not have" in result, result

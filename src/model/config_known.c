@@ -120,6 +120,10 @@ static capp_status refuse_foreign(const capp_source *s, const capp_arch *a, capp
         {"embedding_multiplier", a->scales},
         {"residual_multiplier", a->scales},
         {"sliding_window", a->window_period && strcmp(a->hf, "llama")},
+        {"rotary_dim", !strcmp(a->hf, "gptj")},
+        {"rotary_emb_base", !strcmp(a->hf, "gpt_neox")},
+        {"rotary_pct", !strcmp(a->hf, "gpt_neox") || !strcmp(a->hf, "cohere2")}, /* of which it is 1 */
+        {"rope_theta", strcmp(a->hf, "gptj")},
         {"num_local_experts", a->names[CAPP_PART_ROUTER]},
         {"num_experts", a->names[CAPP_PART_ROUTER]},
     };
