@@ -53,7 +53,7 @@ void capp_set_panels(capp_matrix *m, const capp_products *products);
 typedef struct capp_derived {
     struct capp_derived *next;
     capp_tensor tensor;
-    _Alignas(8) char bytes[]; /* of the tensor, where they are not the file's */
+    _Alignas(8) char own[]; /* what the file does not have: an order, a scale, a capp_quant */
 } capp_derived;
 
 typedef struct binder {
@@ -73,9 +73,6 @@ size_t capp_bind_jobs(const capp_hparams *h);
 
 /* Fills the layers and ends of b->w and b->jobs. */
 capp_status capp_bind(binder *b);
-
-/* A tensor of n rows of k elements of t's type, with `bytes` bytes of its own; NULL where memory is short. */
-capp_derived *capp_derive(binder *b, const capp_tensor *t, uint64_t k, uint64_t n, uint64_t bytes);
 
 /* The tensor of n rows of t from row `first` on; t may have more dimensions, which count as rows. NULL where memory is
  * short. */

@@ -4,18 +4,16 @@
 #include "base/mem.h"
 #include "model/binder.h"
 
-capp_derived *capp_derive(binder *b, const capp_tensor *t, uint64_t k, uint64_t n, uint64_t bytes) {
-    capp_derived *d = bytes < SIZE_MAX - sizeof *d ? capp_new(sizeof *d + (size_t)bytes, 1) : NULL;
+/* t as n rows of k elements, with `own` bytes of its own; NULL where memory is short. */
+static capp_derived *view(binder *b, const capp_tensor *t, uint64_t k, uint64_t n, uint64_t own) {
+    capp_derived *d = own < SIZE_MAX - sizeof *d ? capp_new(sizeof *d + (size_t)own, 1) : NULL;
     if (!d) return NULL;
     d->next = b->w->derived;
     b->w->derived = d;
-    d->tensor = (capp_tensor){.name = t->name,
-                              .n_dims = 2,
-                              .dims = {k, n, 1, 1},
-                              .type = t->type,
-                              .elements = k * n,
-                              .bytes = bytes,
-                              .data = d->bytes};
+    d->tensor = *t;
+    d->tensor.n_dims = 2;
+    memcpy(d->tensor.dims, (uint64_t[]){k, n, 1, 1}, sizeof d->tensor.dims);
+    d->tensor.elements = k * n;
     return d;
 }
 
@@ -25,7 +23,7 @@ static uint64_t rows_of(const capp_tensor *t) {
 
 const capp_tensor *capp_derive_slice(binder *b, const capp_tensor *t, uint64_t first, uint64_t n) {
     uint64_t row = t->bytes / rows_of(t);
-    capp_derived *d = capp_derive(b, t, t->dims[0], n, 0);
+    capp_derived *d = view(b, t, t->dims[0], n, 0);
     if (!d) return NULL;
     d->tensor.bytes = row * n;
     d->tensor.data = (const char *)t->data + first * row;
@@ -33,52 +31,44 @@ const capp_tensor *capp_derive_slice(binder *b, const capp_tensor *t, uint64_t f
 }
 
 const capp_tensor *capp_derive_scaled(binder *b, const capp_tensor *t, const void *scale) {
-    capp_derived *d = capp_derive(b, t, t->dims[0], rows_of(t), sizeof(float));
+    capp_derived *d = view(b, t, t->dims[0], rows_of(t), sizeof(float));
     if (!d) return NULL;
-    memcpy(d->bytes, scale, sizeof(float));
-    d->tensor.scale = (const float *)(const void *)d->bytes;
-    d->tensor.bytes = t->bytes;
-    d->tensor.data = t->data;
-    d->tensor.turned = t->turned;
-    d->tensor.order = t->order;
+    memcpy(d->own, scale, sizeof(float));
+    d->tensor.scale = (const float *)(const void *)d->own;
     return &d->tensor;
 }
 
 const capp_tensor *capp_derive_rows(binder *b, const capp_tensor *t, uint64_t n, capp_order_fn order,
                                     const void *user) {
-    capp_derived *d = capp_derive(b, t, t->dims[0], n, n * sizeof(uint32_t));
+    capp_derived *d = view(b, t, t->dims[0], n, n * sizeof(uint32_t));
     if (!d) return NULL;
-    uint32_t *rows = (uint32_t *)(void *)d->bytes;
+    uint32_t *rows = (uint32_t *)(void *)d->own;
     for (uint64_t i = 0; i < n; i++) rows[i] = (uint32_t)order(user, i);
     d->tensor.bytes = t->bytes / rows_of(t) * n;
-    d->tensor.data = t->data;
-    d->tensor.turned = t->turned;
     d->tensor.order = rows;
     return &d->tensor;
 }
 
 const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t) {
-    capp_derived *d = capp_derive(b, t, t->dims[1], t->dims[0], 0);
+    capp_derived *d = view(b, t, t->dims[1], t->dims[0], 0);
     if (!d) return NULL;
-    d->tensor.bytes = t->bytes;
-    d->tensor.data = t->data;
     d->tensor.turned = t->dims[0];
     return &d->tensor;
 }
 
 const capp_tensor *capp_derive_quantised(binder *b, const capp_tensor *t, const capp_quant *q, capp_order_fn order,
                                          const void *user, uint32_t **numbers) {
-    size_t own = numbers ? q->k : 0, n = order ? q->n : 0;
-    capp_derived *d = capp_derive(b, t, q->k, q->n, sizeof *q + (own + n) * sizeof(uint32_t));
+    size_t groups = numbers ? q->k : 0, n = order ? q->n : 0;
+    capp_derived *d = view(b, t, q->k, q->n, sizeof *q + (groups + n) * sizeof(uint32_t));
     if (!d) return NULL;
-    capp_quant *made = (capp_quant *)(void *)d->bytes;
-    uint32_t *extra = (uint32_t *)(void *)(made + 1), *rows = extra + own;
+    capp_quant *made = (capp_quant *)(void *)d->own;
+    uint32_t *group = (uint32_t *)(void *)(made + 1), *rows = group + groups;
     *made = *q;
-    if (numbers) made->group = *numbers = extra;
+    if (numbers) made->group = *numbers = group;
     for (size_t i = 0; i < n; i++) rows[i] = (uint32_t)order(user, i);
     if (order) made->order = rows;
     d->tensor.type = CAPP_TYPE_QUANTISED;
-    d->tensor.bytes = t->bytes;
+    d->tensor.data = made;
     return &d->tensor;
 }
 
