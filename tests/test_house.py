@@ -14,7 +14,7 @@ THIRD = {"base", "file", "plan", "kernel", "score", "decide"}
 MAY_INCLUDE = {
     "base": set(), "file": SECOND, "plan": SECOND, "kernel": SECOND, "score": SECOND, "decide": SECOND,
     "model": THIRD, "token": THIRD, "forward": THIRD | {"model", "token"},
-    "chat": {"base", "file", "token"},
+    "chat": {"base", "file", "token", "jinja"}, "jinja": SECOND,
 }  # fmt: skip
 
 
