@@ -15,11 +15,12 @@ MAY_INCLUDE = {
     "token": {"base", "file"}, "model": {"base", "file", "kernel"},
     "forward": {"base", "kernel", "plan", "model"},
     "engine": {"base", "file", "kernel", "plan", "token", "model", "forward"},
-    "chat": {"base", "file", "token", "engine"},
-    "prompt": {"base", "token", "engine", "chat"},
+    "jinja": {"base"},
+    "chat": {"base", "file", "token", "jinja", "engine"},
+    "prompt": {"base", "engine", "chat"},
     "score": {"base", "plan", "decide", "engine", "prompt"}, "race": {"base", "plan", "decide", "engine", "prompt"},
-    "generate": {"base", "plan", "token", "engine", "prompt", "chat"},
-    "inspect": {"base", "file", "token", "model", "engine", "chat"},
+    "generate": {"base", "plan", "engine", "prompt"},
+    "inspect": {"file", "token", "model", "chat"},
 }  # fmt: skip
 
 

@@ -6,8 +6,8 @@
 #include <time.h>
 
 #include "base/mem.h"
-#include "chat/jinja.h"
-#include "token/utf8.h"
+#include "base/utf8.h"
+#include "jinja/jinja.h"
 
 enum { N_TOKENS = 4 };
 
@@ -19,7 +19,7 @@ struct capp_chat {
     size_t n;
     char *texts; /* of messages and variables */
     capp_json variables;
-    capp_jinja_token tokens[N_TOKENS];
+    capp_jinja_constant tokens[N_TOKENS];
     size_t n_tokens;
     int64_t now;
 };
@@ -94,7 +94,7 @@ static capp_status open_template(capp_chat *chat, const capp_chat_options *o, ca
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
 /* As transformers names them. Writes at most N_TOKENS. */
-static size_t special_tokens(const capp_vocab *vocab, capp_jinja_token *tokens) {
+static size_t special_tokens(const capp_vocab *vocab, capp_jinja_constant *tokens) {
     capp_vocab_info info;
     size_t n = 0;
     capp_vocab_get_info(vocab, &info);
@@ -104,7 +104,7 @@ static size_t special_tokens(const capp_vocab *vocab, capp_jinja_token *tokens) 
     } all[N_TOKENS] = {
         {"bos_token", info.bos}, {"eos_token", info.eos}, {"unk_token", info.unk}, {"pad_token", info.pad}};
     for (size_t i = 0; i < N_TOKENS; i++)
-        if (all[i].id >= 0) tokens[n++] = (capp_jinja_token){all[i].name, capp_vocab_piece(vocab, all[i].id)};
+        if (all[i].id >= 0) tokens[n++] = (capp_jinja_constant){all[i].name, capp_vocab_piece(vocab, all[i].id)};
     return n;
 }
 
@@ -210,8 +210,8 @@ static capp_status render(const capp_chat *chat, const capp_message *messages, s
     if (n) memcpy(all + chat->n, messages, n * sizeof *all);
     const capp_jinja_input in = {.messages = all,
                                  .n_messages = chat->n + n,
-                                 .tokens = chat->tokens,
-                                 .n_tokens = chat->n_tokens,
+                                 .constants = chat->tokens,
+                                 .n_constants = chat->n_tokens,
                                  .variables = chat->variables,
                                  .now = chat->now,
                                  .generation_prompt = true};
@@ -273,13 +273,13 @@ capp_status capp_chat_tokenize(const capp_chat *chat, const capp_message *messag
 
 capp_status capp_chat_try(const capp_template *t, const capp_vocab *vocab, capp_error *err) {
     static const capp_message turns[] = {{{"system", 6}, {"Be brief.", 9}}, {{"user", 4}, {"Hello", 5}}};
-    capp_jinja_token tokens[N_TOKENS];
+    capp_jinja_constant tokens[N_TOKENS];
     capp_jinja *jinja;
     capp_marked out;
     capp_status st = capp_jinja_open(&jinja, (capp_str){t->text, t->size}, err);
     if (st != CAPP_OK) return st;
-    capp_jinja_input in = {.messages = turns + 1, .n_messages = 1, .tokens = tokens, .generation_prompt = true};
-    if (vocab) in.n_tokens = special_tokens(vocab, tokens);
+    capp_jinja_input in = {.messages = turns + 1, .n_messages = 1, .constants = tokens, .generation_prompt = true};
+    if (vocab) in.n_constants = special_tokens(vocab, tokens);
     st = capp_jinja_render(jinja, &in, &out, err);
     if (st == CAPP_EINVAL) st = CAPP_EUNSUPPORTED;
     capp_marked_free(&out);

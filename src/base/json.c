@@ -1,4 +1,4 @@
-#include "file/json.h"
+#include "base/json.h"
 
 #include <math.h>
 #include <string.h>

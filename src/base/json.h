@@ -3,8 +3,8 @@
  * Files of tokenizers hold millions of strings. Where a tree of nodes would be several times the file, a value here is
  * the place where it begins, and its members are found by reading on. capp_json_check has seen every byte before, so
  * that walking cannot fail. Of members with equal names the last one counts, as with most readers. */
-#ifndef CAPP_FILE_JSON_H
-#define CAPP_FILE_JSON_H
+#ifndef CAPP_BASE_JSON_H
+#define CAPP_BASE_JSON_H
 
 #include "base/error.h"
 

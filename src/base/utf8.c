@@ -1,4 +1,4 @@
-#include "token/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 
@@ -34,4 +34,21 @@ size_t capp_utf8_invalid_at(capp_str text) {
         at += size;
     }
     return at;
+}
+
+int32_t capp_utf8_character(const char *p, size_t *size) {
+    const unsigned char *u = (const unsigned char *)p;
+    *size = capp_utf8_size(p);
+    switch (*size) {
+    case 1: return u[0];
+    case 2: return (u[0] & 0x1f) << 6 | (u[1] & 0x3f);
+    case 3: return (u[0] & 0x0f) << 12 | (u[1] & 0x3f) << 6 | (u[2] & 0x3f);
+    default: return (u[0] & 0x07) << 18 | (u[1] & 0x3f) << 12 | (u[2] & 0x3f) << 6 | (u[3] & 0x3f);
+    }
+}
+
+size_t capp_utf8_size_before(const char *p) {
+    size_t size = 1;
+    while ((p[-(ptrdiff_t)size] & 0xc0) == 0x80) size++;
+    return size;
 }
