@@ -1,9 +1,9 @@
 /* From the log-probabilities of a row to its scores: aggregates, discounts, classes. One way for results, for the
  * judgement whether a row is close, and for what capp_scoring asks besides. */
-#ifndef CAPP_WEIGH_H
-#define CAPP_WEIGH_H
+#ifndef CAPP_DECIDE_WEIGH_H
+#define CAPP_DECIDE_WEIGH_H
 
-#include "session.h"
+#include "base/error.h"
 
 /* How the rows of a call are weighed. */
 typedef struct capp_weighing {
@@ -13,11 +13,14 @@ typedef struct capp_weighing {
     const size_t *first;         /* [row] of its marginals, laid out by offset; NULL where marginals is */
 } capp_weighing;
 
-/* Whether the options' aggregate and scoring make sense. options may be NULL. */
+/* Whether the options' aggregate and scoring make sense. */
 capp_status capp_weighing_init(capp_weighing *g, const capp_run_options *options, capp_error *err);
 
 /* Whether scores never fall where a log-probability does not, and are sums: what capp_decide needs. */
 bool capp_weighing_is_plain(const capp_weighing *g);
+
+/* Whether a discount asks for marginals that the caller does not give. */
+bool capp_weighing_needs_marginals(const capp_weighing *g);
 
 /* Classes of an example: its completions, where nothing else is said. */
 size_t capp_weighing_classes(const capp_weighing *g, const capp_example *e);
@@ -33,18 +36,7 @@ capp_status capp_weighing_check_tokens(const capp_weighing *g, const size_t *off
 capp_status capp_weigh(const capp_weighing *g, const capp_example *e, size_t row, const float *logprobs,
                        const size_t *offset, double *scratch, double *scores, capp_error *err);
 
-/* How far apart the two highest scores must be for the session's fast lane to decide; 0 where it always does. */
-double capp_weighing_margin(const capp_weighing *g, const capp_session *session);
-
-/* capp_score and capp_token_logprobs in one lane of the session. In the fast one close rows go to the exact one. */
-capp_status capp_score_rows(capp_session *session, capp_lane *lane, const capp_weighing *g,
-                            const capp_example *examples, size_t n, const capp_run_options *options, capp_result_fn fn,
-                            void *user, capp_error *err);
-capp_status capp_score_texts(capp_session *session, capp_lane *lane, const capp_str *texts, size_t n, unsigned flags,
-                             const capp_run_options *options, capp_text_result_fn fn, void *user, capp_error *err);
-
-/* capp_score with a discount whose marginals are to be computed. */
-capp_status capp_score_discounted(capp_session *session, capp_weighing g, const capp_example *examples, size_t n,
-                                  const capp_run_options *options, capp_result_fn fn, void *user, capp_error *err);
+/* How far apart scores must be where mean log-probabilities without a discount must be `mean` apart. */
+double capp_weighing_margin(const capp_weighing *g, double mean);
 
 #endif

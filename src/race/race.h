@@ -1,6 +1,6 @@
 /* Deciding without finishing, as the library sees it: capp_decide with a margin. */
-#ifndef CAPP_CHOOSE_H
-#define CAPP_CHOOSE_H
+#ifndef CAPP_RACE_RACE_H
+#define CAPP_RACE_RACE_H
 
 #include "capp.h"
 

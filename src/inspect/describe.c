@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "chat.h"
+#include "chat/chat.h"
+#include "engine/engine.h"
 #include "model/adapter.h"
 #include "model/binder.h"
-#include "session.h"
 
 typedef struct teller {
     capp_describe_fn fn;

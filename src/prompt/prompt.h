@@ -1,8 +1,8 @@
 /* From texts to ids: what prefixes, capp_score, capp_decide and capp_generate share. */
-#ifndef CAPP_ENCODE_H
-#define CAPP_ENCODE_H
+#ifndef CAPP_PROMPT_PROMPT_H
+#define CAPP_PROMPT_PROMPT_H
 
-#include "session.h"
+#include "engine/engine.h"
 
 /* Appends the ids of text, a space before it where `space`; at least one. flags: CAPP_TOKENIZE_*. what names the text
  * in errors. On failure *out is as it was. */

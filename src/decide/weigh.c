@@ -1,13 +1,9 @@
-#include "weigh.h"
+#include "decide/weigh.h"
 
 #include <math.h>
-#include <string.h>
 
+#include "base/mem.h"
 #include "decide/decide.h"
-
-void capp_scoring_init(capp_scoring *scoring) {
-    memset(scoring, 0, sizeof *scoring);
-}
 
 /* ---- Checks ---- */
 
@@ -42,7 +38,6 @@ static capp_status check_scoring(const capp_scoring *o, capp_error *err) {
 
 capp_status capp_weighing_init(capp_weighing *g, const capp_run_options *options, capp_error *err) {
     *g = (capp_weighing){CAPP_AGGREGATE_MEAN, NULL, NULL, NULL};
-    if (!options) return CAPP_OK;
     g->aggregate = options->aggregate;
     g->scoring = options->scoring;
     capp_status st = capp_decide_check_aggregate(g->aggregate, err);
@@ -55,6 +50,10 @@ capp_status capp_weighing_init(capp_weighing *g, const capp_run_options *options
 bool capp_weighing_is_plain(const capp_weighing *g) {
     const capp_scoring *o = g->scoring;
     return g->aggregate != CAPP_AGGREGATE_CALLER && (!o || (o->discount == 0 && !o->class_of));
+}
+
+bool capp_weighing_needs_marginals(const capp_weighing *g) {
+    return g->scoring && g->scoring->discount != 0 && !g->scoring->marginals;
 }
 
 size_t capp_weighing_classes(const capp_weighing *g, const capp_example *e) {
@@ -127,7 +126,7 @@ capp_status capp_weigh(const capp_weighing *g, const capp_example *e, size_t row
 }
 
 /* A discount adds the errors of marginals to those of log-probabilities, so many times. */
-double capp_weighing_margin(const capp_weighing *g, const capp_session *session) {
+double capp_weighing_margin(const capp_weighing *g, double mean) {
     double discount = g->scoring ? fabs(g->scoring->discount) : 0;
-    return capp_session_margin(session) * (1 + discount);
+    return mean * (1 + discount);
 }

@@ -3,8 +3,8 @@
  * the store could not keep them they are computed again, to the same bits. */
 #include <string.h>
 
-#include "chat.h"
-#include "encode.h"
+#include "chat/chat.h"
+#include "prompt/prompt.h"
 
 typedef struct text {
     capp_ids ids; /* of the prompt and what was generated */

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "decide/decide.h"
-#include "encode.h"
-#include "weigh.h"
+#include "prompt/prompt.h"
+#include "score/score.h"
 
 enum { MOST_WINDOW_ROWS = 4096, CLOSE_TOKENS = 256 }; /* tokens of close rows that are worth a wave of the exact lane */
 
@@ -57,10 +57,6 @@ typedef struct window {
     bool same_space;
 } window;
 
-void capp_run_options_init(capp_run_options *options) {
-    memset(options, 0, sizeof *options);
-}
-
 static void free_window(window *w) {
     capp_free(w->items);
     capp_ids_free(&w->ids);
@@ -70,19 +66,6 @@ static void free_window(window *w) {
     capp_free(w->offsets);
     capp_free(w->logprobs);
     capp_free(w->doubles);
-}
-
-capp_status capp_example_check(const capp_example *e, capp_error *err) {
-    if (!e->prompt.size) return capp_fail(err, CAPP_EINVAL, "the prompt is empty");
-    if (!e->n_completions) return capp_fail(err, CAPP_EINVAL, "there are no completions");
-    for (size_t i = 0; i < e->n_completions; i++)
-        if (!e->completions[i].size) return capp_fail(err, CAPP_EINVAL, "completion %zu is empty", i);
-    if (e->end_of_prompt && strcmp(e->end_of_prompt, " ") && strcmp(e->end_of_prompt, ""))
-        return capp_fail(err, CAPP_EINVAL, "end_of_prompt is \"%.20s\"; it must be a space or empty", e->end_of_prompt);
-    if (e->normalize && e->n_completions == 1)
-        return capp_fail(err, CAPP_EINVAL,
-                         "one completion alone cannot be normalised; give another or turn normalize off");
-    return e->prior ? capp_decide_check_prior(e->prior, e->n_completions, err) : CAPP_OK;
 }
 
 /* ---- Results ---- */
@@ -341,7 +324,7 @@ static capp_status run_window(window *w, capp_error *err) {
         alone += n * (it->n_prompt - 1) + it->n_scored;
     }
     delivery d = {.w = w, .status = CAPP_OK};
-    w->margin = w->examples && w->lane == &s->fast ? capp_weighing_margin(w->weighing, s) : 0;
+    w->margin = w->examples && w->lane == &s->fast ? capp_weighing_margin(w->weighing, capp_session_margin(s)) : 0;
     w->close_tokens = 0;
     capp_status st = capp_session_run(s, w->lane, after_wave, &d, err);
     if (d.status != CAPP_OK) {
@@ -475,9 +458,6 @@ static capp_status run_rows(window *w, const capp_str *texts, size_t n, unsigned
 }
 
 static capp_status run_call(window *w, const capp_str *texts, size_t n, unsigned flags, capp_error *err) {
-    capp_run_options defaults;
-    capp_run_options_init(&defaults);
-    if (!w->options) w->options = &defaults;
     w->total = n;
     if (!w->session->nested) atomic_store(&w->session->cancelled, false);
     double start = capp_seconds();
@@ -506,33 +486,4 @@ capp_status capp_score_texts(capp_session *session, capp_lane *lane, const capp_
                              const capp_run_options *options, capp_text_result_fn fn, void *user, capp_error *err) {
     window w = {.session = session, .lane = lane, .options = options, .text_fn = fn, .user = user};
     return n ? run_call(&w, texts, n, flags, err) : CAPP_OK;
-}
-
-/* ---- The public functions ---- */
-
-capp_status capp_score(capp_session *session, const capp_example *examples, size_t n, const capp_run_options *options,
-                       capp_result_fn fn, void *user, capp_error *err) {
-    capp_weighing g;
-    capp_status st = capp_weighing_init(&g, options, err);
-    if (st != CAPP_OK) return st;
-    if (n && g.scoring && g.scoring->discount != 0 && !g.scoring->marginals)
-        return capp_score_discounted(session, g, examples, n, options, fn, user, err);
-    return capp_score_rows(session, &session->fast, &g, examples, n, options, fn, user, err);
-}
-
-capp_status capp_token_logprobs(capp_session *session, const capp_str *texts, size_t n, unsigned flags,
-                                const capp_run_options *options, capp_text_result_fn fn, void *user, capp_error *err) {
-    return capp_score_texts(session, &session->fast, texts, n, flags, options, fn, user, err);
-}
-
-static bool take_posteriors(void *user, const capp_result *result) {
-    double **proba = user;
-    memcpy(*proba, result->posterior, result->n_classes * sizeof **proba);
-    *proba += result->n_classes;
-    return true;
-}
-
-capp_status capp_predict_proba(capp_session *session, const capp_example *examples, size_t n,
-                               const capp_run_options *options, double *proba, capp_error *err) {
-    return capp_score(session, examples, n, options, take_posteriors, &proba, err);
 }

@@ -1,9 +1,9 @@
-/* Chat templates of models, wired: what chat.c has for the other files of src/. */
-#ifndef CAPP_CHAT_H
-#define CAPP_CHAT_H
+/* Chat templates of models: found, compiled, and rendered to tokens. */
+#ifndef CAPP_CHAT_CHAT_H
+#define CAPP_CHAT_CHAT_H
 
 #include "chat/find.h"
-#include "session.h"
+#include "engine/engine.h"
 
 /* The templates of what was opened as path: of its GGUF file, of the folder, or of that which a tokenizer.json is in.
  */

@@ -1,5 +1,5 @@
 /* Sessions: memory, planning and running of one window at a time. */
-#include "session.h"
+#include "engine/engine.h"
 
 #include <string.h>
 #include <xmmintrin.h>

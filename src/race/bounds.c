@@ -1,4 +1,4 @@
-#include "score/race.h"
+#include "race/bounds.h"
 
 #include <math.h>
 

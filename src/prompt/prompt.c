@@ -1,8 +1,8 @@
-#include "encode.h"
+#include "prompt/prompt.h"
 
 #include <string.h>
 
-#include "chat.h"
+#include "chat/chat.h"
 
 static capp_status encode(const capp_model *model, capp_str text, unsigned flags, const char *what, capp_ids *out,
                           capp_error *err) {

@@ -10,8 +10,8 @@
  * little other, and may race again by better ones.
  *
  * Invariants: runners may still win, and those that stand at one place lie side by side. */
-#ifndef CAPP_SCORE_RACE_H
-#define CAPP_SCORE_RACE_H
+#ifndef CAPP_RACE_BOUNDS_H
+#define CAPP_RACE_BOUNDS_H
 
 #include <stdbool.h>
 #include <stddef.h>

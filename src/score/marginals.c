@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "encode.h"
-#include "weigh.h"
+#include "prompt/prompt.h"
+#include "score/score.h"
 
 /* A list of completions that neighbouring rows share. */
 typedef struct list {
@@ -134,11 +134,8 @@ static capp_status of_list(scorer *s, list *l, const capp_run_options *options, 
 
 /* Marginals of all rows' completions. Inner rows are not the caller's: the count of rows stays. */
 static capp_status find_marginals(scorer *s, size_t n, capp_error *err) {
-    capp_run_options plain;
+    const capp_run_options plain = {.parse_special = s->parse_special, .chat = s->chat};
     capp_status st;
-    capp_run_options_init(&plain);
-    plain.parse_special = s->parse_special;
-    plain.chat = s->chat;
     uint64_t rows = s->session->stats.rows;
     if ((st = find_lists(s, n, err)) != CAPP_OK) return st;
     if (s->scoring->domain.size)

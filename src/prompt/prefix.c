@@ -1,6 +1,6 @@
 /* Prefixes: what the prompts of a call begin with, as tokens. Their keys and values are the session's affair, which
  * keeps what is hot with or without a handle. */
-#include "encode.h"
+#include "prompt/prompt.h"
 
 /* Ids of parent, then of text. */
 static capp_status fill(capp_prefix *prefix, const capp_model *model, const capp_prefix *parent, capp_str text,

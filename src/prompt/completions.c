@@ -1,8 +1,6 @@
-#include "choices.h"
+#include "prompt/completions.h"
 
 #include <stdlib.h>
-
-#include "score/race.h"
 
 typedef struct sortable {
     const int32_t *ids; /* [n] */
@@ -70,7 +68,6 @@ static capp_status put_in_order(capp_choices *c, capp_error *err) {
     qsort(sorted, c->n, sizeof *sorted, by_ids);
     number_places(c, sorted);
     capp_free(sorted);
-    c->row_bytes = c->n * sizeof(capp_runner);
     c->bytes = c->n * (sizeof *c->offset + sizeof *c->order) +
                c->ids.n * (sizeof *c->ids.data + sizeof *c->place + sizeof *c->depth);
     return CAPP_OK;
@@ -79,8 +76,8 @@ static capp_status put_in_order(capp_choices *c, capp_error *err) {
 capp_status capp_choices_make(capp_choices **out, const capp_session *s, const capp_example *e, bool space,
                               unsigned flags, capp_error *err) {
     *out = NULL;
-    if (e->n_completions >= CAPP_NO_LEADER)
-        return capp_fail(err, CAPP_EINVAL, "%zu completions; there may be %u", e->n_completions, CAPP_NO_LEADER - 1);
+    if (e->n_completions >= UINT32_MAX)
+        return capp_fail(err, CAPP_EINVAL, "%zu completions; there may be %u", e->n_completions, UINT32_MAX - 1);
     capp_choices *c = capp_new0(1, sizeof *c);
     if (!c) return capp_fail_memory(err, "the completions");
     c->completions = e->completions;

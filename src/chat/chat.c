@@ -1,5 +1,5 @@
 /* Chat templates wired: a model's own, found, compiled and rendered to tokens. */
-#include "chat.h"
+#include "chat/chat.h"
 
 #include <stdio.h>
 #include <string.h>

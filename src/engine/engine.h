@@ -1,6 +1,6 @@
 /* What capp.c, session.c and generate.c share: the bodies of the public handles. */
-#ifndef CAPP_SESSION_H
-#define CAPP_SESSION_H
+#ifndef CAPP_ENGINE_ENGINE_H
+#define CAPP_ENGINE_ENGINE_H
 
 #include <stdatomic.h>
 

@@ -6,15 +6,15 @@
  * there: so no token runs twice for its hidden state. Rows that have not begun fill what is left of a round: waves are
  * full though each row asks for little. What one round stored, the next finds resident; where the store could not keep
  * it, it is computed again to the same bits. What a row asks for depends on nothing but the row. */
-#include "choose.h"
+#include "race/race.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "choices.h"
 #include "decide/decide.h"
-#include "score/race.h"
-#include "weigh.h"
+#include "decide/weigh.h"
+#include "prompt/completions.h"
+#include "race/bounds.h"
 
 enum {
     ROUND_ROWS = 1024,  /* token rows after which a round takes no other row */
@@ -80,8 +80,12 @@ typedef struct chooser {
 
 /* ---- Rows ---- */
 
+static size_t runner_bytes(const capp_choices *choices) {
+    return choices->n * sizeof(capp_runner);
+}
+
 static void end_race(chooser *c, row *r) {
-    if (r->runners) c->bytes -= r->choices->row_bytes;
+    if (r->runners) c->bytes -= runner_bytes(r->choices);
     capp_free(r->runners);
     capp_ids_free(&r->prompt);
     r->runners = NULL;
@@ -144,12 +148,12 @@ static capp_status prepare_row(chooser *c, row *r, capp_error *err) {
     if ((st = take_choices(c, r, flags, err)) != CAPP_OK) return st;
     const capp_choices *choices = r->choices;
     size_t longest = r->prompt.n + choices->longest;
-    size_t nodes = r->prompt.n + choices->n_places + as_nodes(choices->bytes + choices->row_bytes);
+    size_t nodes = r->prompt.n + choices->n_places + as_nodes(choices->bytes + runner_bytes(choices));
     if ((st = capp_encode_check(c->session, longest, err)) != CAPP_OK) return st;
     if ((st = capp_session_check(c->session, longest, nodes, err)) != CAPP_OK) return st;
     r->runners = capp_new(choices->n, sizeof *r->runners);
     if (!r->runners) return capp_fail_memory(err, "the completions");
-    c->bytes += choices->row_bytes;
+    c->bytes += runner_bytes(choices);
     r->margin = capp_decide_margin(r->aggregate, c->margin, choices->longest);
     begin_race(r, r->margin);
     c->alone += choices->n * (r->prompt.n - 1) + choices->ids.n;
@@ -362,12 +366,10 @@ static void free_chooser(chooser *c) {
 
 capp_status capp_choose(capp_session *session, const capp_example *examples, size_t n, const capp_run_options *options,
                         double margin, capp_choice_fn fn, void *user, capp_error *err) {
-    capp_run_options defaults;
-    capp_run_options_init(&defaults);
     chooser c = {.session = session,
                  .examples = examples,
                  .total = n,
-                 .options = options ? options : &defaults,
+                 .options = options,
                  .margin = margin,
                  .fn = fn,
                  .user = user};
@@ -386,50 +388,4 @@ capp_status capp_choose(capp_session *session, const capp_example *examples, siz
     session->stats.seconds += capp_seconds() - start;
     free_chooser(&c);
     return st;
-}
-
-/* ---- The public functions ---- */
-
-typedef struct plain_user {
-    capp_decision_fn fn;
-    void *user;
-} plain_user;
-
-static bool plain_choice(void *user, const capp_decision *decision, double second) {
-    const plain_user *u = user;
-    (void)second;
-    return u->fn(u->user, decision);
-}
-
-capp_status capp_decide(capp_session *session, const capp_example *examples, size_t n, const capp_run_options *options,
-                        capp_decision_fn fn, void *user, capp_error *err) {
-    plain_user u = {fn, user};
-    return capp_choose(session, examples, n, options, capp_session_margin(session), plain_choice, &u, err);
-}
-
-static bool take_decision(void *user, const capp_decision *decision) {
-    size_t *prediction = user;
-    prediction[decision->row] = decision->prediction;
-    return true;
-}
-
-static bool take_result(void *user, const capp_result *result) {
-    size_t *prediction = user;
-    prediction[result->row] = result->prediction;
-    return true;
-}
-
-capp_status capp_predict(capp_session *session, const capp_example *examples, size_t n, const capp_run_options *options,
-                         size_t *prediction, capp_error *err) {
-    capp_weighing g;
-    capp_status st = capp_weighing_init(&g, options, err);
-    if (st != CAPP_OK) return st;
-    for (size_t i = 0; i < n; i++)
-        if (capp_weighing_classes(&g, &examples[i]) == 1) {
-            capp_fail(err, CAPP_EINVAL, "one completion alone is no choice; give another");
-            if (err) err->row = i;
-            return CAPP_EINVAL;
-        }
-    if (!capp_weighing_is_plain(&g)) return capp_score(session, examples, n, options, take_result, prediction, err);
-    return capp_decide(session, examples, n, options, take_decision, prediction, err);
 }
