@@ -51,8 +51,18 @@ V void put_4(char *out, const v_floats *v) {
     for (size_t j = 0; j < 4; j++) _mm256_storeu_ps((float *)(void *)out + CAPP_LANES * j, v[j]);
 }
 
-V void put_numbers(uint32_t *out, const float *row) {
-    _mm256_storeu_ps((float *)(void *)out, _mm256_loadu_ps(row));
+V v_floats load_f32(const void *p) {
+    return _mm256_loadu_ps(p);
+}
+V v_floats load_f16(const void *p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(p));
+}
+V v_floats load_bf16(const void *p) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(p)), 16));
+}
+
+V void put_numbers(uint32_t *out, const v_floats *v) {
+    _mm256_storeu_ps((float *)(void *)out, v[0]);
 }
 
 V void transpose(uint32_t *y, size_t ldy, const void *x, size_t stride) {

@@ -38,6 +38,16 @@ V v_floats v_byte(const uint32_t *x, int j) {
     return _mm512_cvtepi32_ps(_mm512_srai_epi32(v_raised(x, j), 24));
 }
 
+V v_floats load_f32(const void *p) {
+    return _mm512_loadu_ps(p);
+}
+V v_floats load_f16(const void *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(p));
+}
+V v_floats load_bf16(const void *p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16));
+}
+
 V void transpose(uint32_t *y, size_t ldy, const void *x, size_t stride) {
     transpose_square(y, ldy, x, stride);
 }
