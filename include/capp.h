@@ -114,9 +114,18 @@ typedef struct capp_lora {
  * Return false to cancel. */
 typedef bool (*capp_progress_fn)(void *user, size_t done, size_t total);
 
+/* Values of weights_memory. Weights are read from the file as it stores them. The products need them in another layout:
+ * a matrix that has a packed copy in memory is ready, another one is unpacked in every wave that uses it, once for all
+ * rows of the wave. That takes time, most where waves have few rows; no result depends on it. */
+#define CAPP_WEIGHTS_DEFAULT ((uint64_t)0) /* all, where they fit a quarter of the memory that is free; else none */
+#define CAPP_WEIGHTS_NONE    ((uint64_t)1) /* a byte, which no matrix fits */
+#define CAPP_WEIGHTS_ALL     UINT64_MAX
+
 typedef struct capp_model_options {
     int threads;              /* workers of each session; 0: as many as the process may run on */
     uint64_t memory;          /* bytes for a session's run, weights not counted; 0: a share of what is free */
+    uint64_t weights_memory;  /* bytes for packed copies of weights: CAPP_WEIGHTS_DEFAULT, CAPP_WEIGHTS_NONE,
+                                 CAPP_WEIGHTS_ALL, or a number, of which as much is used as whole matrices fill */
     capp_precision precision; /* default CAPP_PRECISION_AUTO */
     const char *isa;  /* "ref", "avx2", "avx512", "avx512bf16", "amx"; NULL: the environment's CAPP_ISA, else the best
                          that CPU and operating system support. Borrowed for the call. */
@@ -129,9 +138,10 @@ typedef struct capp_model_options {
                               adapter that does not fit the model, or asks for more than such a sum (DoRA, biases,
                               modules that were trained whole), is an error that names the tensor or field. */
     size_t n_lora;
-    capp_progress_fn progress; /* of packing the weights: called before it and then many times a second; false makes
-                                  capp_model_open end soon with CAPP_ECANCELLED; the last call may come before the end.
-                                  May be NULL; not for vocab_only */
+    capp_progress_fn progress; /* of packing the weights that get a copy in memory: called before it and then many times
+                                  a second; total is 0 where none do. false makes capp_model_open end soon with
+                                  CAPP_ECANCELLED; the last call may come before the end. May be NULL; not for
+                                  vocab_only */
     void *progress_user;
 } capp_model_options;
 
@@ -143,7 +153,11 @@ typedef struct capp_model capp_model;
 /* Opens a GGUF file (the first of a split set stands for all: NAME-00001-of-0000N.gguf) or a folder with config.json,
  * model.safetensors (or the files of its index) and tokenizer.json. options may be NULL.
  * On success the caller owns *model and ends it with capp_model_free after all its sessions. On failure *model is
- * NULL. The file must not change while the model is open. */
+ * NULL.
+ * The files stay open and are read as long as the model is. Before and after each wave of rows their size, time of
+ * modification and inode are compared: a file that was cut short, written to or replaced is CAPP_EIO, with the file and
+ * the tensor. A change that leaves all three alone is not seen. To read what is past the end of a file that shrinks in
+ * the midst of a wave, or what its disk fails to give, is SIGBUS, unless capp_guard_files was called. */
 CAPP_API capp_status capp_model_open(capp_model **model, const char *path, const capp_model_options *options,
                                      capp_error *err);
 
@@ -161,10 +175,11 @@ typedef struct capp_model_info {
     uint32_t context;         /* most tokens of one sequence */
     uint32_t layers, width;   /* 0 for vocab_only */
     uint64_t parameters;
-    uint64_t file_bytes;   /* all parts */
-    uint64_t weight_bytes; /* packed weights in memory, and adapters */
-    int32_t bos, eos;      /* token ids, or -1 */
-    bool add_bos;          /* whether a text begins with BOS */
+    uint64_t file_bytes;         /* all parts */
+    uint64_t weight_bytes;       /* packed copies of weights in memory now (see weights_memory), and adapters */
+    uint64_t whole_weight_bytes; /* the same if all weights had copies */
+    int32_t bos, eos;            /* token ids, or -1 */
+    bool add_bos;                /* whether a text begins with BOS */
     double load_seconds;
     const char *adapters; /* what besides the file the model is: "PATH=WEIGHT" of each adapter in their order, with ", "
                              between them; "" for none */
@@ -175,6 +190,16 @@ CAPP_API void capp_model_get_info(const capp_model *model, capp_model_info *info
 /* What one thread could do at most in matrix products with the model's instruction set and precision: operations a
  * second, measured in registers for a tenth of a second. 0 for vocab_only. */
 CAPP_API double capp_model_measure_peak(const capp_model *model);
+
+/* Bytes of the model's files that the system's page cache holds now. The system takes them away where memory is short
+ * and reads them again; they are no memory of the process. Looks at every page: some milliseconds for a gigabyte. */
+CAPP_API uint64_t capp_model_measure_resident(const capp_model *model);
+
+/* From now on a file of a model that cannot be read is CAPP_EIO instead of SIGBUS, in the whole process. Installs a
+ * handler of SIGBUS; a SIGBUS that no file of a model causes goes to the handler that was there before. Once is enough,
+ * at any time. For programs that own their signals: do not call it in a library. A handler of SIGBUS installed later
+ * replaces this one. CAPP_EIO where the system refuses. */
+CAPP_API capp_status capp_guard_files(capp_error *err);
 
 /* Called once a fact, in order; strings are valid during the call only. section: "file", "model" (or "adapter", of a
  * LoRA adapter), "adapters", "tokenizer", "metadata", "tensors". Return false to stop. */
