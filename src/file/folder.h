@@ -3,8 +3,8 @@
 #ifndef CAPP_FILE_FOLDER_H
 #define CAPP_FILE_FOLDER_H
 
+#include "base/json.h"
 #include "base/tensor.h"
-#include "file/json.h"
 #include "file/map.h"
 
 typedef struct capp_folder capp_folder;
