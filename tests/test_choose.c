@@ -2,9 +2,9 @@
  * every arrangement. */
 #include <unistd.h>
 
-#include "choices.h"
-#include "choose.h"
 #include "decide/decide.h"
+#include "prompt/completions.h"
+#include "race/race.h"
 #include "scoring.h"
 #include "test.h"
 #include "tiny.h"

@@ -5,7 +5,7 @@
 
 #include "capp.h"
 #include "counted.h"
-#include "session.h"
+#include "engine/engine.h"
 #include "test.h"
 #include "tiny.h"
 #include "units.h"

@@ -4,8 +4,8 @@
 
 #include "counted.h"
 #include "emulated.h"
+#include "engine/engine.h"
 #include "model/adapter.h"
-#include "session.h"
 #include "test.h"
 #include "tiny.h"
 

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "base/mem.h"
-#include "file/json.h"
 #include "file/map.h"
 
 enum { MOST_TEMPLATES = 100 };

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "token/utf8.h"
+#include "base/utf8.h"
 #include "token/vocab_impl.h"
 
 static bool prints(unsigned byte) {

@@ -4,7 +4,7 @@
 #ifndef CAPP_TOKEN_HF_H
 #define CAPP_TOKEN_HF_H
 
-#include "file/json.h"
+#include "base/json.h"
 #include "file/map.h"
 #include "token/charsmap.h"
 #include "token/regex.h"

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "token/utf8.h"
+#include "base/utf8.h"
 #include "token/vocab_impl.h"
 
 static const char SPACE_MARK[] = "\xe2\x96\x81"; /* U+2581 */

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "token/utf8.h"
+#include "base/utf8.h"
 #include "token/vocab_impl.h"
 
 enum { EOT = 1, END = 2 };

@@ -21,23 +21,6 @@ bool capp_text_put_character(capp_text *text, int32_t character) {
     return capp_text_put(text, (const char *)bytes, (size_t)utf8proc_encode_char(character, bytes));
 }
 
-int32_t capp_utf8_character(const char *p, size_t *size) {
-    const unsigned char *u = (const unsigned char *)p;
-    *size = capp_utf8_size(p);
-    switch (*size) {
-    case 1: return u[0];
-    case 2: return (u[0] & 0x1f) << 6 | (u[1] & 0x3f);
-    case 3: return (u[0] & 0x0f) << 12 | (u[1] & 0x3f) << 6 | (u[2] & 0x3f);
-    default: return (u[0] & 0x07) << 18 | (u[1] & 0x3f) << 12 | (u[2] & 0x3f) << 6 | (u[3] & 0x3f);
-    }
-}
-
-size_t capp_utf8_size_before(const char *p) {
-    size_t size = 1;
-    while ((p[-(ptrdiff_t)size] & 0xc0) == 0x80) size++;
-    return size;
-}
-
 static bool in_ranges(const capp_range *ranges, size_t n, int32_t c) {
     while (n) {
         const capp_range *middle = &ranges[n / 2];

@@ -4,7 +4,7 @@
 #define CAPP_TOKEN_UNICODE_H
 
 #include "base/error.h"
-#include "token/utf8.h"
+#include "base/utf8.h"
 
 /* A growing text; owned by whoever declared it, {0} to begin with, ended by capp_free(data). */
 typedef struct capp_text {
@@ -14,11 +14,6 @@ typedef struct capp_text {
 
 bool capp_text_put(capp_text *text, const char *data, size_t size); /* false: out of memory, and nothing changed */
 bool capp_text_put_character(capp_text *text, int32_t character);
-
-/* The character at p, which begins valid UTF-8, and its size. */
-int32_t capp_utf8_character(const char *p, size_t *size);
-/* Bytes of the character that ends before p; p is not the beginning of its text. */
-size_t capp_utf8_size_before(const char *p);
 
 bool capp_is_white_space(int32_t c);
 size_t capp_after_white_space(capp_str text, size_t at); /* where what begins at `at` is none, or text.size */
