@@ -1,6 +1,7 @@
 /* A model that is open: its end, what it tells of itself, and what the other rooms see of it. */
 #include "base/mem.h"
 #include "engine/handles.h"
+#include "file/guard.h"
 #include "kernel/peak.h"
 
 void capp_model_free(capp_model *model) {
@@ -37,6 +38,14 @@ void capp_model_get_info(const capp_model *model, capp_model_info *info) {
                               .add_bos = vocab.add_bos,
                               .load_seconds = model->load_seconds,
                               .adapters = model->adapters};
+}
+
+uint64_t capp_model_measure_resident(const capp_model *model) {
+    return capp_source_resident(&model->source);
+}
+
+capp_status capp_guard_files(capp_error *err) {
+    return capp_guard_install(err);
 }
 
 double capp_model_measure_peak(const capp_model *model) {

@@ -71,10 +71,11 @@ capp_status capp_session_run(capp_session *s, capp_lane *lane, capp_wave_fn fn, 
     for (size_t i = 0; i < lane->plan.n_waves; i++) {
         const capp_wave *wave = &lane->plan.waves[i];
         if (capp_session_cancelled(s)) st = capp_fail(err, CAPP_ECANCELLED, "cancelled");
+        if (st == CAPP_OK) st = capp_source_check(&s->model->source, err);
         if (st == CAPP_OK)
             st = capp_forward_wave(s->forward, lane->weights, lane->first_slot, &lane->tree, &lane->plan, wave, err);
-        /* Embeddings are read from the file: its pages would add up to the whole table, beside the budget. */
-        capp_source_release(&s->model->source);
+        capp_weights_release(lane->weights);
+        if (st == CAPP_OK) st = capp_source_check(&s->model->source, err); /* else what was read may be anything */
         if (st == CAPP_OK) {
             s->stats.tokens_computed += wave->rows;
             s->stats.head_rows += s->forward->n_heads;

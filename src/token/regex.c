@@ -85,7 +85,7 @@ capp_status capp_regex_open(capp_regex **out, capp_str pattern, bool literal, ca
     char prefix[300];
     int size = pattern.size < 200 ? (int)pattern.size : 200;
     const char *rest = pattern.size < 200 ? "" : "...";
-    capp_quote(prefix, sizeof prefix, "the regular expression", (capp_str){pattern.data, (size_t)size}, rest);
+    capp_regex_quote(prefix, sizeof prefix, "the regular expression", (capp_str){pattern.data, (size_t)size}, rest);
     capp_error_prefix(err, prefix);
     return st;
 }

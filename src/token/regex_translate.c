@@ -131,7 +131,7 @@ enum { N_CATEGORIES = sizeof categories / sizeof categories[0], N_SCRIPTS = size
 
 /* Any character, and how deep classes in classes may be. */
 #define ANY "[\\x{0}-\\x{10ffff}]"
-enum { MOST_DEPTH = 8 };
+enum { MAX_DEPTH = 8 };
 
 /* A set of characters: what stands between brackets, and expressions for one character each that cannot stand there. */
 typedef struct char_set {
@@ -148,16 +148,16 @@ typedef struct translation {
     capp_error *err;
 } translation;
 
-void capp_quote(char *buffer, size_t size, const char *what, capp_str text, const char *rest) {
+void capp_regex_quote(char *buffer, size_t size, const char *what, capp_str text, const char *rest) {
     snprintf(buffer, size, "%s \"%.*s%s\"", what, (int)text.size, text.data ? text.data : "", rest);
 }
 
 static void put(translation *t, const char *text) {
-    t->failed = t->failed || !capp_text_put(t->out, text, strlen(text));
+    t->failed = t->failed || !capp_text_append(t->out, text, strlen(text));
 }
 
 static void put_bytes(translation *t, const char *text, size_t size) {
-    t->failed = t->failed || !capp_text_put(t->out, text, size);
+    t->failed = t->failed || !capp_text_append(t->out, text, size);
 }
 
 /* at: the beginning of a character. */
@@ -175,8 +175,9 @@ static bool is_hex(char c) {
 static void put_class(translation *t, const char *inside, bool negated) {
     if (t->set && negated && strcmp(inside, WHITE_SPACE) != 0) {
         t->set->n_others++;
-        t->failed = t->failed || !capp_text_put(&t->set->others, "|[^", 3) ||
-                    !capp_text_put(&t->set->others, inside, strlen(inside)) || !capp_text_put(&t->set->others, "]", 1);
+        t->failed = t->failed || !capp_text_append(&t->set->others, "|[^", 3) ||
+                    !capp_text_append(&t->set->others, inside, strlen(inside)) ||
+                    !capp_text_append(&t->set->others, "]", 1);
     } else if (t->set) {
         put(t, negated ? NOT_WHITE_SPACE : inside);
     } else {
@@ -433,7 +434,7 @@ static capp_status set_at(translation *t, char_set *parent, unsigned depth) {
     bool negated = t->p < t->end && *t->p == '^', more = true;
     capp_status st = CAPP_OK;
     if (depth && t->caseless) return unknown(t, begin, 3, "without case is read differently");
-    if (depth > MOST_DEPTH || (depth && t->p < t->end && *t->p == ':'))
+    if (depth > MAX_DEPTH || (depth && t->p < t->end && *t->p == ':'))
         return unknown(t, begin, 3, "is a class that is not known here");
     t->p += negated;
     while (st == CAPP_OK && more) {
@@ -491,7 +492,7 @@ static capp_status translate_one(translation *t) {
 capp_status capp_regex_translate(capp_text *out, capp_str pattern, capp_error *err) {
     const char *end = pattern.data + pattern.size;
     translation t = {.out = out, .begin = pattern.data, .p = pattern.data, .end = end, .err = err};
-    if (!capp_text_put(out, "", 1)) return capp_fail_memory(err, "a regular expression");
+    if (!capp_text_append(out, "", 1)) return capp_fail_memory(err, "a regular expression");
     out->size = 0;
     capp_status st = CAPP_OK;
     while (st == CAPP_OK && t.p < t.end) st = translate_one(&t);
