@@ -2,7 +2,7 @@
  * them. Their outputs are added in the order of the experts, whichever rows there are besides. */
 #include <string.h>
 
-#include "forward/forward.h"
+#include "forward/wave.h"
 #include "kernel/plain.h"
 
 /* Rows of the wave that chose the expert, in order, copied together into f->gathered. */

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "forward/forward.h"
+#include "forward/wave.h"
 #include "kernel/plain.h"
 
 static int by_token(const void *a, const void *b) {
