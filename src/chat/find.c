@@ -99,7 +99,8 @@ static capp_status add_named(capp_templates *t, capp_json entry, capp_error *err
     char name[64] = "";
     capp_str raw = capp_json_raw(capp_json_get(entry, "name"), &escapes);
     if (!raw.data || raw.size >= sizeof name)
-        return capp_fail(err, CAPP_EFORMAT, "chat_template: the list has an entry without a name, or with one longer than 63 bytes");
+        return capp_fail(err, CAPP_EFORMAT,
+                         "chat_template: the list has an entry without a name, or with one longer than 63 bytes");
     return add_json(t, (capp_str){name, capp_json_decode(raw, name)}, capp_json_get(entry, "template"), err);
 }
 

@@ -40,8 +40,8 @@ static capp_jinja_value found_or_undefined(capp_jinja_run *run, const capp_jinja
 capp_jinja_value capp_jinja_get_attribute(capp_jinja_run *run, capp_jinja_value object, capp_str name) {
     if (run->status != CAPP_OK) return nothing;
     if (name.size > 1 && !memcmp(name.data, "__", 2))
-        return capp_jinja_fail(run, CAPP_EINVAL, "the attribute '%.*s' is not allowed: it begins with \"__\"", capp_jinja_shown_bytes(name, 60),
-                               name.data);
+        return capp_jinja_fail(run, CAPP_EINVAL, "the attribute '%.*s' is not allowed: it begins with \"__\"",
+                               capp_jinja_shown_bytes(name, 60), name.data);
     switch (object.kind) {
     case CAPP_JINJA_UNDEFINED: return capp_jinja_fail_undefined(run, object);
     case CAPP_JINJA_NAMESPACE: return found_or_undefined(run, capp_jinja_dict_get_named(object.dict, name), name);
@@ -129,7 +129,8 @@ static capp_jinja_value slice_list(capp_jinja_run *run, capp_jinja_value object,
 capp_jinja_value capp_jinja_get_slice(capp_jinja_run *run, capp_jinja_value object, const capp_jinja_value bounds[3]) {
     if (run->status != CAPP_OK) return nothing;
     if (object.kind == CAPP_JINJA_LIST || object.kind == CAPP_JINJA_TUPLE) return slice_list(run, object, bounds);
-    if (object.kind != CAPP_JINJA_STRING) return capp_jinja_fail_kind(run, "only strings, lists and tuples have slices, not", object);
+    if (object.kind != CAPP_JINJA_STRING)
+        return capp_jinja_fail_kind(run, "only strings, lists and tuples have slices, not", object);
     capp_jinja_value chosen = slice_list(run, capp_jinja_iterate(run, object), bounds);
     if (run->status != CAPP_OK || chosen.kind != CAPP_JINJA_LIST) return chosen;
     capp_jinja_buffer b = {0};

@@ -173,7 +173,8 @@ static capp_jinja_value to_int(capp_jinja_run *run, capp_jinja_value input, cons
     if (text_integer(input.string, &value)) return capp_jinja_integer(value);
     for (size_t i = 0; i < input.string->size; i++)
         if (input.string->text[i] >= '0' && input.string->text[i] <= '9')
-            return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "int of a text that is not a plain integer is not supported");
+            return capp_jinja_fail(run, CAPP_EUNSUPPORTED,
+                                   "int of a text that is not a plain integer is not supported");
     return otherwise;
 }
 
@@ -436,7 +437,8 @@ static capp_jinja_value choose(capp_jinja_run *run, capp_jinja_value input, cons
     size_t at = attribute ? 1 : 0;
     if (run->status != CAPP_OK) return nothing;
     if (args->n < at || (args->n > at && args->values[at].kind != CAPP_JINJA_STRING))
-        return capp_jinja_fail(run, CAPP_EINVAL, "select, reject, selectattr and rejectattr need names of attributes and tests as text");
+        return capp_jinja_fail(run, CAPP_EINVAL,
+                               "select, reject, selectattr and rejectattr need names of attributes and tests as text");
     const capp_jinja_arguments rest = args->n > at ? rest_of(args, at + 1) : (capp_jinja_arguments){0};
     for (size_t i = 0; i < items.list->n && run->status == CAPP_OK; i++) {
         capp_jinja_value item = items.list->items[i], looked = attribute ? part_of(run, item, args->values[0]) : item;
@@ -494,7 +496,8 @@ capp_jinja_value capp_jinja_apply_filter(capp_jinja_run *run, capp_str name, cap
     size_t row = 0, n = sizeof filters / sizeof filters[0];
     while (row < n && !capp_jinja_name_is(name, filters[row].name)) row++;
     if (row < n && args->n + args->n_named < filters[row].least)
-        out = capp_jinja_fail(run, CAPP_EINVAL, "%s needs at least %zu argument(s)", filters[row].name, filters[row].least);
+        out = capp_jinja_fail(run, CAPP_EINVAL, "%s needs at least %zu argument(s)", filters[row].name,
+                              filters[row].least);
     else if (row < n)
         out = capp_jinja_bind_arguments(run, filters[row].name, filters[row].parameters, args, bound)
                   ? filters[row].fn(run, input, bound)

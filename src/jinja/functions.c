@@ -72,7 +72,9 @@ static capp_jinja_value range(capp_jinja_run *run, const capp_jinja_arguments *a
 static capp_jinja_value make_dict(capp_jinja_run *run, capp_jinja_kind kind, const capp_jinja_arguments *args) {
     capp_jinja_value out = capp_jinja_dict_new(run, kind);
     if (args->n > 1 || (args->n && args->values[0].kind != CAPP_JINJA_DICT))
-        return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "dict and namespace take named arguments and one dict; other arguments are not supported");
+        return capp_jinja_fail(
+            run, CAPP_EUNSUPPORTED,
+            "dict and namespace take named arguments and one dict; other arguments are not supported");
     if (args->n) {
         const capp_jinja_dict *from = args->values[0].dict;
         for (size_t i = 0; i < from->n && run->status == CAPP_OK; i++)

@@ -163,8 +163,7 @@ static capp_status take_number(source_lexer *lexer) {
             real = true;
         }
     }
-    if (end < lexer->source.size && is_name(lexer->source.data[end]))
-        return fail(lexer, "invalid number");
+    if (end < lexer->source.size && is_name(lexer->source.data[end])) return fail(lexer, "invalid number");
     capp_status st = push(lexer, real ? CAPP_JINJA_TOKEN_FLOAT : CAPP_JINJA_TOKEN_INTEGER, lexer->at, end - lexer->at);
     lexer->at = end;
     return st;

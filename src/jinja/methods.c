@@ -129,8 +129,8 @@ capp_jinja_value capp_jinja_find_method(capp_jinja_run *run, capp_jinja_value se
     if (!method) return nothing;
     *method = (capp_jinja_method){self, (int)row};
     if (row < N_METHODS) return (capp_jinja_value){.kind = CAPP_JINJA_METHOD, .method = method};
-    return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "the attribute or method '%.*s' of a %s is not supported", (int)name.size, name.data,
-                           capp_jinja_kind_name(self));
+    return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "the attribute or method '%.*s' of a %s is not supported",
+                           (int)name.size, name.data, capp_jinja_kind_name(self));
 }
 
 static bool has_affix(const capp_jinja_string *s, capp_jinja_value affix, bool suffix) {
@@ -173,7 +173,8 @@ static capp_jinja_value consists_of(capp_jinja_run *run, const capp_jinja_string
         utf8proc_category_t category = utf8proc_category(c);
         bool odd = category == UTF8PROC_CATEGORY_NO || category == UTF8PROC_CATEGORY_NL;
         if (odd && (id == ISDIGIT || id == ISALNUM))
-            return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "isdigit and isalnum of U+%04X are not supported", (unsigned)c);
+            return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "isdigit and isalnum of U+%04X are not supported",
+                                   (unsigned)c);
         all = is_of(c, id);
     }
     return capp_jinja_boolean(all);
@@ -329,7 +330,8 @@ static capp_jinja_value list_method(capp_jinja_run *run, const capp_jinja_list *
         if (equal && id == INDEX) return capp_jinja_integer((int64_t)i);
         n += equal;
     }
-    return id == COUNT ? capp_jinja_integer(n) : capp_jinja_fail(run, CAPP_EINVAL, "index: the list does not have this value");
+    return id == COUNT ? capp_jinja_integer(n)
+                       : capp_jinja_fail(run, CAPP_EINVAL, "index: the list does not have this value");
 }
 
 static capp_jinja_value loop_method(capp_jinja_run *run, capp_jinja_loop *loop, method_id id,

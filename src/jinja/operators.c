@@ -16,8 +16,9 @@ static capp_jinja_value bad_operands(capp_jinja_run *run, int op, capp_jinja_val
     bool format = op == '%' && a.kind == CAPP_JINJA_STRING;
     if (a.kind == CAPP_JINJA_UNDEFINED) return capp_jinja_fail_undefined(run, a);
     if (b.kind == CAPP_JINJA_UNDEFINED && !format) return capp_jinja_fail_undefined(run, b);
-    return capp_jinja_fail(run, format ? CAPP_EUNSUPPORTED : CAPP_EINVAL, "operator '%s' is not supported between %s and %s",
-                           op_name(op, buffer), capp_jinja_kind_name(a), capp_jinja_kind_name(b));
+    return capp_jinja_fail(run, format ? CAPP_EUNSUPPORTED : CAPP_EINVAL,
+                           "operator '%s' is not supported between %s and %s", op_name(op, buffer),
+                           capp_jinja_kind_name(a), capp_jinja_kind_name(b));
 }
 
 static capp_jinja_value too_large(capp_jinja_run *run) {

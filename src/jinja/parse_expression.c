@@ -67,7 +67,8 @@ static size_t parse_escape(capp_jinja_parser *parser, const char **at, const cha
         int n = hex_digits(*at, end, kind == 'x' ? 2 : kind == 'u' ? 4 : 8, &c);
         bool valid = n && c <= 0x10ffff && (c < 0xd800 || c >= 0xe000);
         if (!valid)
-            capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, (capp_str){NULL, 0}, "a string has an escape that is not a character");
+            capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, (capp_str){NULL, 0},
+                                    "a string has an escape that is not a character");
         *at += n;
         return valid ? put_character(c, out) : 0;
     }
@@ -115,8 +116,9 @@ static capp_jinja_node *parse_number(capp_jinja_parser *parser) {
     long long integer = real ? 0 : strtoll(digits, NULL, 10);
     bool zeros = !real && n > 1 && digits[0] == '0' && integer;
     if (n == sizeof digits - 1 || (!real && errno) || zeros)
-        return capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, parser->at->text,
-                                       "is not supported: numbers must be decimal, without leading zeros, and fit 64 bits");
+        return capp_jinja_fail_parsing(
+            parser, CAPP_EUNSUPPORTED, parser->at->text,
+            "is not supported: numbers must be decimal, without leading zeros, and fit 64 bits");
     double number = 0; /* as JSON has it: strtod's depends on the locale */
     capp_json json;
     if (real && (capp_json_check(capp_str_of(digits), &json, NULL) != CAPP_OK || !capp_json_f64(json, &number)))
@@ -180,7 +182,8 @@ static capp_jinja_node *parse_primary(capp_jinja_parser *parser) {
     if (capp_jinja_at_operator(parser, "[")) return parse_list(parser);
     if (capp_jinja_at_operator(parser, "{")) return parse_dict(parser);
     if (!capp_jinja_skip_operator(parser, "("))
-        return capp_jinja_fail_parsing(parser, CAPP_EFORMAT, parser->at->text, "is unexpected: an expression is missing");
+        return capp_jinja_fail_parsing(parser, CAPP_EFORMAT, parser->at->text,
+                                       "is unexpected: an expression is missing");
     capp_jinja_node *node = capp_jinja_parse_tuple(parser, true, ")");
     capp_jinja_expect_operator(parser, ")");
     return node;
@@ -449,7 +452,8 @@ capp_jinja_node *capp_jinja_parse_tuple(capp_jinja_parser *parser, bool conditio
         comma = true;
     }
     if (!items.first && !closed)
-        return capp_jinja_fail_parsing(parser, CAPP_EFORMAT, parser->at->text, "is unexpected: an expression is missing");
+        return capp_jinja_fail_parsing(parser, CAPP_EFORMAT, parser->at->text,
+                                       "is unexpected: an expression is missing");
     if (items.first && !comma) return items.first;
     return capp_jinja_new_list_node(parser, CAPP_JINJA_NODE_TUPLE, items.first);
 }

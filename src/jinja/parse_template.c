@@ -198,8 +198,7 @@ static capp_jinja_node *parse_generation(capp_jinja_parser *parser) {
 
 static capp_jinja_node *parse_jump(capp_jinja_parser *parser, capp_jinja_node_kind kind) {
     if (!parser->loops)
-        return capp_jinja_fail_parsing(parser, CAPP_EFORMAT, (capp_str){NULL, 0},
-                                       "break or continue outside a loop");
+        return capp_jinja_fail_parsing(parser, CAPP_EFORMAT, (capp_str){NULL, 0}, "break or continue outside a loop");
     capp_jinja_node *node = capp_jinja_new_node(parser, kind);
     capp_jinja_expect_token(parser, CAPP_JINJA_TOKEN_BLOCK_END);
     return node;
@@ -219,8 +218,7 @@ static capp_jinja_node *parse_statement(capp_jinja_parser *parser) {
     if (capp_jinja_skip_word(parser, "continue")) return parse_jump(parser, CAPP_JINJA_NODE_CONTINUE);
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (capp_jinja_at_word(parser, others[i]))
-            return capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, parser->at->text,
-                                           "is not a supported tag");
+            return capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, parser->at->text, "is not a supported tag");
     return capp_jinja_fail_parsing(parser, CAPP_EFORMAT, parser->at->text, "is not a known tag");
 }
 

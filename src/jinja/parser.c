@@ -154,6 +154,7 @@ capp_jinja_node *capp_jinja_new_text_node(capp_jinja_parser *parser, capp_jinja_
 
 bool capp_jinja_enter_nested(capp_jinja_parser *parser) {
     if (++parser->depth > MAX_NESTING)
-        capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, (capp_str){NULL, 0}, "statements or expressions are nested too deeply: more than 100 levels");
+        capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, (capp_str){NULL, 0},
+                                "statements or expressions are nested too deeply: more than 100 levels");
     return parser->status == CAPP_OK;
 }

@@ -157,7 +157,8 @@ bool capp_jinja_apply_test(capp_jinja_run *run, capp_str name, capp_jinja_value 
     }
     bool other = tests[row].id > FILTER;
     if (args->n + args->n_named != other) {
-        capp_jinja_fail(run, CAPP_EINVAL, "the test '%s' takes %s", tests[row].name, other ? "one argument" : "no arguments");
+        capp_jinja_fail(run, CAPP_EINVAL, "the test '%s' takes %s", tests[row].name,
+                        other ? "one argument" : "no arguments");
         return false;
     }
     return other ? with_argument(run, tests[row].id, input, args->values[0]) : alone(run, tests[row].id, input);

@@ -149,7 +149,9 @@ static void put_repr(capp_jinja_run *run, capp_jinja_buffer *b, capp_jinja_value
     case CAPP_JINJA_LIST:
     case CAPP_JINJA_TUPLE: put_repr_list(run, b, v.list, v.kind == CAPP_JINJA_TUPLE); break;
     case CAPP_JINJA_DICT: put_repr_dict(run, b, v.dict); break;
-    default: capp_jinja_fail(run, CAPP_EUNSUPPORTED, "printing a value of type %s is not supported", capp_jinja_kind_name(v));
+    default:
+        capp_jinja_fail(run, CAPP_EUNSUPPORTED, "printing a value of type %s is not supported",
+                        capp_jinja_kind_name(v));
     }
     capp_jinja_leave(run);
 }

@@ -66,7 +66,8 @@ void *capp_jinja_allocate(capp_jinja_run *run, size_t n, size_t size) {
 bool capp_jinja_enter(capp_jinja_run *run) {
     if (run->status != CAPP_OK || !capp_jinja_count_steps(run, 1)) return false;
     if (run->depth >= CAPP_JINJA_MAX_DEPTH) {
-        capp_jinja_fail(run, CAPP_EUNSUPPORTED, "values or calls are nested too deeply: more than %d levels", CAPP_JINJA_MAX_DEPTH);
+        capp_jinja_fail(run, CAPP_EUNSUPPORTED, "values or calls are nested too deeply: more than %d levels",
+                        CAPP_JINJA_MAX_DEPTH);
         return false;
     }
     run->depth++;
@@ -351,8 +352,9 @@ int capp_jinja_compare(capp_jinja_run *run, capp_jinja_value a, capp_jinja_value
     if (a.kind == CAPP_JINJA_UNDEFINED || b.kind == CAPP_JINJA_UNDEFINED)
         capp_jinja_fail_undefined(run, a.kind == CAPP_JINJA_UNDEFINED ? a : b);
     else
-        capp_jinja_fail(run, lists ? CAPP_EUNSUPPORTED : CAPP_EINVAL, "operator '%s' is not supported between %s and %s", op,
-                        capp_jinja_kind_name(a), capp_jinja_kind_name(b));
+        capp_jinja_fail(run, lists ? CAPP_EUNSUPPORTED : CAPP_EINVAL,
+                        "operator '%s' is not supported between %s and %s", op, capp_jinja_kind_name(a),
+                        capp_jinja_kind_name(b));
     return 0;
 }
 
@@ -404,8 +406,10 @@ capp_jinja_value capp_jinja_iterate(capp_jinja_run *run, capp_jinja_value value)
         for (size_t i = 0; run->status == CAPP_OK && i < value.dict->n; i++)
             capp_jinja_list_append(run, out, value.dict->keys[i]);
         return out;
-    case CAPP_JINJA_LOOP: return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "iterating over the variable loop is not supported");
-    default: return capp_jinja_fail(run, CAPP_EINVAL, "cannot iterate over a value of type %s", capp_jinja_kind_name(value));
+    case CAPP_JINJA_LOOP:
+        return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "iterating over the variable loop is not supported");
+    default:
+        return capp_jinja_fail(run, CAPP_EINVAL, "cannot iterate over a value of type %s", capp_jinja_kind_name(value));
     }
 }
 
