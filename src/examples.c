@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/math.h"
 #include "decide/decide.h"
 #include "encode.h"
 #include "weigh.h"
@@ -123,7 +124,7 @@ static capp_status deliver_example(window *w, const item *it, capp_error *err) {
     if (st != CAPP_OK) return st;
     size_t n = capp_weighing_classes(w->weighing, e);
     double *score = w->doubles, *likelihood = score + n, *posterior = likelihood + n;
-    for (size_t i = 0; i < n; i++) likelihood[i] = exp(score[i]);
+    for (size_t i = 0; i < n; i++) likelihood[i] = capp_exp(score[i]);
     capp_decide_posterior(score, e->prior, n, e->normalize, posterior);
     capp_result result = {.row = it->row,
                           .n_completions = e->n_completions,

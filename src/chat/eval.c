@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/math.h"
 #include "chat/ast.h"
 #include "token/utf8.h"
 
@@ -299,7 +300,7 @@ static capp_jval too_large(capp_jrun *r) {
 static capp_jval power(capp_jrun *r, int64_t base, int64_t exponent) {
     int64_t value = 1;
     if (exponent < 0)
-        return base ? capp_jfloat(pow((double)base, (double)exponent))
+        return base ? capp_jfloat(capp_pow((double)base, (double)exponent))
                     : capp_jfail(r, CAPP_EINVAL, "0 to a negative power");
     for (int64_t i = 0; i < exponent && value != 0; i++) {
         if (__builtin_mul_overflow(value, base, &value)) return too_large(r);
