@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/math.h"
 #include "score/window.h"
 
 static capp_status deliver_example(capp_window *w, const capp_window_row *row, capp_error *err) {
@@ -10,7 +11,7 @@ static capp_status deliver_example(capp_window *w, const capp_window_row *row, c
     if (st != CAPP_OK) return st;
     size_t n = capp_weighing_classes(w->weighing, example);
     double *score = w->doubles, *likelihood = score + n, *posterior = likelihood + n;
-    for (size_t i = 0; i < n; i++) likelihood[i] = exp(score[i]);
+    for (size_t i = 0; i < n; i++) likelihood[i] = capp_exp(score[i]);
     capp_decide_posterior(score, example->prior, n, example->normalize, posterior);
     capp_result result = {.row = row->row,
                           .n_completions = example->n_completions,

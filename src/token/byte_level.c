@@ -58,8 +58,8 @@ static capp_status cut_lines(const capp_vocab *vocab, const capp_str *lines, siz
         const char *space = line.size > 2 ? memchr(line.data + 1, ' ', line.size - 2) : NULL;
         if (!space)
             return capp_fail(err, CAPP_EFORMAT,
-                             "%s: tokenizer.ggml.merges: number %zu is not two pieces with a space between",
-                             vocab->path, first + i);
+                             "%s: tokenizer.ggml.merges: number %zu is not of the form \"LEFT RIGHT\"", vocab->path,
+                             first + i);
         capp_str left = {line.data, (size_t)(space - line.data)};
         capp_str right = {space + 1, line.size - left.size - 1};
         memcpy(joined->data + at, left.data, left.size);
@@ -84,10 +84,10 @@ static capp_status add_merges(capp_vocab *vocab, const capp_str *lines, size_t n
     for (size_t i = 0; i < n; i++) {
         const int32_t *id = &ids[3 * i];
         if (id[0] == CAPP_NO_TOKEN || id[1] == CAPP_NO_TOKEN || id[2] == CAPP_NO_TOKEN)
-            return capp_fail(
-                err, CAPP_EFORMAT,
-                "%s: tokenizer.ggml.merges: number %zu, \"%.*s\", joins or makes pieces that are no tokens",
-                vocab->path, first + i, lines[i].size < 100 ? (int)lines[i].size : 100, lines[i].data);
+            return capp_fail(err, CAPP_EFORMAT,
+                             "%s: tokenizer.ggml.merges: number %zu, \"%.*s\", joins pieces, or results in one, that "
+                             "tokenizer.ggml.tokens lacks",
+                             vocab->path, first + i, lines[i].size < 100 ? (int)lines[i].size : 100, lines[i].data);
         capp_merge_table_set(&vocab->merges, (capp_merge_slot){id[0], id[1], (uint32_t)(first + i), id[2]}, false);
     }
     return CAPP_OK;
@@ -98,7 +98,8 @@ static capp_status read_merges(capp_vocab *vocab, const capp_gguf *gguf, capp_er
     if (!v) return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.merges is missing", vocab->path);
     if (v->kind != CAPP_GGUF_ARRAY || v->element != CAPP_GGUF_STRING)
         return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.merges is not an array of strings", vocab->path);
-    if (v->count > INT32_MAX) return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.merges is too long", vocab->path);
+    if (v->count > INT32_MAX)
+        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.merges has too many elements", vocab->path);
     size_t n = (size_t)v->count;
     growing joined = {0};
     capp_status st = capp_merge_table_open(&vocab->merges, n, err);
@@ -113,7 +114,7 @@ capp_status capp_byte_level_open(capp_vocab *vocab, const capp_gguf *gguf, capp_
     if (!capp_gguf_str(gguf, "tokenizer.ggml.pre", &pre))
         return capp_fail(
             err, CAPP_EUNSUPPORTED,
-            "%s: tokenizer.ggml.pre is missing: how the tokenizer cuts words is unknown; convert the model "
+            "%s: tokenizer.ggml.pre is missing, so it is unknown how the tokenizer cuts words; convert the model "
             "again with a newer converter",
             vocab->path);
     capp_status st = capp_pretokenizer_open(&vocab->pre, pre, err);

@@ -19,7 +19,7 @@ capp_status capp_charsmap_open(capp_charsmap **out, capp_str bytes, capp_error *
     *out = NULL;
     uint32_t size = bytes.size < 4 ? 0 : p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
     if (!size || size % 4 || size > bytes.size - 4)
-        return capp_fail(err, CAPP_EFORMAT, "precompiled_charsmap is no character map");
+        return capp_fail(err, CAPP_EFORMAT, "precompiled_charsmap is not a valid character map");
     size_t left = bytes.size - 4 - size;
     capp_charsmap *map = capp_new0(1, sizeof *map);
     if (map) map->units = capp_new(size / 4, sizeof *map->units);

@@ -25,14 +25,16 @@ static capp_status read_pieces(capp_vocab *vocab, const capp_gguf *gguf, capp_st
     uint32_t n = vocab->info.n_tokens;
     double least = INFINITY;
     if (!v || v->kind != CAPP_GGUF_ARRAY || v->count != n)
-        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.scores is missing or not an array of %u numbers",
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: tokenizer.ggml.scores is missing or not an array of %u numbers, one for each token",
                          vocab->path, n);
     for (uint32_t i = 0; i < n; i++) {
         uint8_t type = vocab->types[i];
         bool piece = type == CAPP_TOKEN_NORMAL || type == CAPP_TOKEN_USER_DEFINED || type == CAPP_TOKEN_UNUSED;
         texts[i] = piece ? vocab->texts[i] : (capp_str){NULL, 0};
         if (!capp_gguf_array_f64(v, i, &scores[i]) || isnan(scores[i]))
-            return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.scores: number %u is not a number", vocab->path, i);
+            return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.scores: element %u is not a number", vocab->path,
+                             i);
         if (type == CAPP_TOKEN_NORMAL && scores[i] < least) least = scores[i];
         if (type == CAPP_TOKEN_USER_DEFINED) scores[i] = 0; /* better than any other */
     }
@@ -58,7 +60,7 @@ capp_status capp_gguf_unigram_open(capp_vocab *vocab, const capp_gguf *gguf, cap
     vocab->info.pre = "";
     const char *key = "tokenizer.ggml.remove_extra_whitespaces";
     if (capp_gguf_find(gguf, key) && !capp_gguf_bool(gguf, key, &vocab->gguf_unigram->merge_spaces))
-        return capp_fail(err, CAPP_EFORMAT, "%s: %s is neither true nor false", vocab->path, key);
+        return capp_fail(err, CAPP_EFORMAT, "%s: %s is not a boolean", vocab->path, key);
     uint32_t n = vocab->info.n_tokens;
     capp_str *texts = capp_new(n, sizeof *texts);
     double *scores = capp_new(n, sizeof *scores);
@@ -119,7 +121,7 @@ capp_status capp_gguf_unigram_encode(const capp_vocab *vocab, capp_encode_scratc
     (void)scratch;
     capp_status st = normalise(vocab, raw, &text) ? CAPP_OK : capp_fail_memory(err, "a normalised text");
     if (st == CAPP_OK && capp_utf8_invalid_at((capp_str){text.data, text.size}) < text.size)
-        st = capp_fail(err, CAPP_EINVAL, "the tokenizer's character map makes the text invalid UTF-8");
+        st = capp_fail(err, CAPP_EINVAL, "the tokenizer's character map turns the text into invalid UTF-8");
     if (st == CAPP_OK && text.size)
         st = capp_unigram_cut(&vocab->gguf_unigram->unigram, (capp_str){text.data, text.size}, unknown != CAPP_NO_TOKEN,
                               &paths, &capacity, &end, err);

@@ -45,7 +45,7 @@ capp_status capp_pipeline_read_bool(capp_json object, const char *name, bool *ou
 
 capp_status capp_pipeline_read_bool_value(capp_json value, const char *name, bool *out, capp_error *err) {
     if (capp_json_kind_of(value) <= CAPP_JSON_NULL || capp_json_bool(value, out)) return CAPP_OK;
-    return capp_fail(err, CAPP_EFORMAT, "%s is neither true nor false", name);
+    return capp_fail(err, CAPP_EFORMAT, "%s is not a boolean", name);
 }
 
 void capp_pipeline_free(capp_pipeline *pipeline) {

@@ -32,7 +32,7 @@ capp_status capp_pipeline_add_token(capp_vocab *vocab, capp_added_token added, c
     capp_added_token *known = seen ? find_added(pipeline, added.content, in_model) : NULL;
     added.id = known ? known->id : in_model ? id : new_id(pipeline);
     if ((uint32_t)added.id >= pipeline->n_texts || (!in_model && !known && pipeline->texts[added.id].data))
-        return capp_fail(err, CAPP_EFORMAT, "added_tokens: \"%.*s\" would get the id %d, which another token has",
+        return capp_fail(err, CAPP_EFORMAT, "added_tokens: \"%.*s\" needs the id %d, which another token has",
                          added.content.size < 100 ? (int)added.content.size : 100, added.content.data, added.id);
     if (known) { /* how it is found stays, what is around it may change */
         known->single_word = added.single_word;
@@ -51,7 +51,7 @@ capp_status capp_pipeline_add_token(capp_vocab *vocab, capp_added_token added, c
 /* The tokenizers package finds nothing everywhere, and panics inside a character. */
 static capp_status fail_nothing(capp_str content, capp_error *err) {
     return capp_fail(err, CAPP_EUNSUPPORTED,
-                     "added_tokens: nothing is left of \"%.*s\" when it is normalised; set its \"normalized\" to false",
+                     "added_tokens: nothing is left of \"%.*s\" after normalisation; set its \"normalized\" to false",
                      content.size < 100 ? (int)content.size : 100, content.data);
 }
 

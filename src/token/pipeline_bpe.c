@@ -84,7 +84,8 @@ static capp_status add_to_batch(merge_batch *b, capp_json value, capp_error *err
     size_t left, need = most_bytes(value);
     if (!capp_grow(&text->data, &text->capacity, 2 * need + 1, 1))
         return capp_fail_memory(err, "a vocabulary's merges");
-    if (!read_pair(value, text, &left)) return fail_merge(b, b->n, "is not two pieces with a space between", err);
+    if (!read_pair(value, text, &left))
+        return fail_merge(b, b->n, "is not of the form \"LEFT RIGHT\" or [\"LEFT\", \"RIGHT\"]", err);
     capp_str *texts = &b->texts[3 * b->n];
     size_t right = text->size - left;
     texts[0] = (capp_str){text->data, left};
@@ -111,7 +112,7 @@ static capp_status end_batch(merge_batch *b, capp_error *err) {
     for (size_t i = 0; i < b->n; i++) {
         const int32_t *id = &ids[3 * i];
         if (id[0] == CAPP_NO_TOKEN || id[1] == CAPP_NO_TOKEN || id[2] == CAPP_NO_TOKEN)
-            return fail_merge(b, i, "joins or makes pieces that are not in model.vocab", err);
+            return fail_merge(b, i, "joins pieces, or results in one, that model.vocab lacks", err);
         capp_merge_table_set(&vocab->merges, (capp_merge_slot){id[0], id[1], (uint32_t)(b->first + i), id[2]}, true);
         if (b->texts[3 * i].size && b->texts[3 * i + 1].size)
             note_join(vocab->pipeline, b->texts[3 * i], b->texts[3 * i + 1]);
@@ -125,7 +126,7 @@ static capp_status parse_merges(capp_vocab *vocab, capp_json merges, capp_error 
     if (capp_json_kind_of(merges) != CAPP_JSON_ARRAY)
         return capp_fail(err, CAPP_EFORMAT, "model.merges is missing or not an array");
     size_t n = capp_json_count(merges);
-    if (n > INT32_MAX) return capp_fail(err, CAPP_EFORMAT, "model.merges is too long");
+    if (n > INT32_MAX) return capp_fail(err, CAPP_EFORMAT, "model.merges has too many elements");
     merge_batch *b = capp_new0(1, sizeof *b);
     capp_status st = b ? capp_merge_table_open(&vocab->merges, n, err) : capp_fail_memory(err, "a vocabulary's merges");
     if (b) b->vocab = vocab;
@@ -172,7 +173,8 @@ capp_status capp_pipeline_parse_model(capp_vocab *vocab, const capp_json_fields 
     find_fallback(vocab);
     if ((st = read_bool(model, "byte_fallback", &pipeline->byte_fallback, err)) != CAPP_OK || !pipeline->bpe) return st;
     if (capp_json_kind_of(dropout) > CAPP_JSON_NULL && (!capp_json_f64(dropout, &chance) || chance != 0))
-        return capp_fail(err, CAPP_EUNSUPPORTED, "model.dropout leaves merges out at random; set it to null");
+        return capp_fail(err, CAPP_EUNSUPPORTED,
+                         "model.dropout is not supported: it drops merges at random; set it to null");
     if ((st = read_bool(model, "fuse_unk", &pipeline->fuse_unknown, err)) != CAPP_OK) return st;
     if ((st = read_bool(model, "ignore_merges", &pipeline->ignore_merges, err)) != CAPP_OK) return st;
     if ((st = optional_str(pipeline, model, "unk_token", &unknown, err)) != CAPP_OK) return st;

@@ -9,9 +9,10 @@
 static capp_status add_replaced(capp_pipeline *pipeline, capp_str from, capp_str to, capp_error *err) {
     capp_decoder *d = &pipeline->decoder;
     if (d->n_replaced == CAPP_PIPELINE_MAX_REPLACEMENTS)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "more than %d replacements", CAPP_PIPELINE_MAX_REPLACEMENTS);
+        return capp_fail(err, CAPP_EUNSUPPORTED, "more than %d replacements are not supported",
+                         CAPP_PIPELINE_MAX_REPLACEMENTS);
     if (to.size > CAPP_PIPELINE_MAX_CONTENT)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "a replacement of %zu bytes; at most %d are supported", to.size,
+        return capp_fail(err, CAPP_EUNSUPPORTED, "a replacement has %zu bytes; at most %d are supported", to.size,
                          CAPP_PIPELINE_MAX_CONTENT);
     d->replaced[d->n_replaced].from = from;
     d->replaced[d->n_replaced++].to = to;
@@ -38,7 +39,7 @@ static capp_status add_decoder(capp_pipeline *pipeline, capp_json value, capp_er
     } else if (is_type(value, "Replace")) {
         capp_json pattern = capp_json_get(value, "pattern");
         if (!capp_json_get(pattern, "String"))
-            return capp_fail(err, CAPP_EUNSUPPORTED, "a replacement by a regular expression is not supported");
+            return capp_fail(err, CAPP_EUNSUPPORTED, "replacing by a regular expression is not supported");
         st = capp_pipeline_read_string(pipeline, capp_json_get(pattern, "String"), "pattern", &from, err);
         if (st == CAPP_OK)
             st = capp_pipeline_read_string(pipeline, capp_json_get(value, "content"), "content", &to, err);
@@ -46,7 +47,7 @@ static capp_status add_decoder(capp_pipeline *pipeline, capp_json value, capp_er
     } else if (!is_type(value, "Fuse") && !is_type(value, "Strip")) {
         bool escapes;
         capp_str type = capp_json_raw(capp_json_get(value, "type"), &escapes);
-        return capp_fail(err, CAPP_EUNSUPPORTED, "a decoder of type \"%.*s\" is unknown",
+        return capp_fail(err, CAPP_EUNSUPPORTED, "a decoder of type \"%.*s\" is not supported",
                          type.size < 100 ? (int)type.size : 100, type.data ? type.data : "");
     }
     return CAPP_OK;

@@ -179,7 +179,7 @@ capp_status capp_pipeline_normalise(capp_pipeline_run *run, capp_str text, capp_
         capp_status st = write_step(run, step, out, text, begins, first, err);
         if (st != CAPP_OK) return st;
         if (out->size > MAX_NORMALISED)
-            return capp_fail(err, CAPP_EINVAL, "the text becomes longer than %d bytes when it is normalised",
+            return capp_fail(err, CAPP_EINVAL, "normalisation makes the text longer than %d bytes; split the text",
                              MAX_NORMALISED);
         if (!begins) *first = 0;
         text = (capp_str){out->data, out->size};

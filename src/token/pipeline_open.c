@@ -81,7 +81,7 @@ static capp_status highest_id(capp_json entries, size_t *n, uint32_t *highest, c
     }
     /* Gaps are allowed, but not so many that a small file takes much memory. */
     if (*highest > 8 * *n + MAX_HOLES)
-        return capp_fail(err, CAPP_EFORMAT, "model.vocab has %zu tokens, but one has the id %u", *n, *highest);
+        return capp_fail(err, CAPP_EFORMAT, "model.vocab has %zu tokens, but a token has the id %u", *n, *highest);
     return CAPP_OK;
 }
 
@@ -156,10 +156,10 @@ static capp_status read_model(capp_vocab *vocab, const capp_json_fields *root, c
     bool unigram = type ? capp_json_is(type, "Unigram") : !bpe && capp_json_kind_of(entries) == CAPP_JSON_ARRAY;
     capp_str name = capp_json_raw(type, &escapes);
     if (!bpe && !unigram)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "the model is of type \"%.*s\"; BPE and Unigram are supported",
+        return capp_fail(err, CAPP_EUNSUPPORTED, "a model of type \"%.*s\" is not supported; BPE and Unigram are",
                          name.size < 100 ? (int)name.size : 100, name.data ? name.data : "");
     if (capp_json_kind_of(entries) != (bpe ? CAPP_JSON_OBJECT : CAPP_JSON_ARRAY))
-        return capp_fail(err, CAPP_EFORMAT, "model.vocab is missing or no %s", bpe ? "object" : "array");
+        return capp_fail(err, CAPP_EFORMAT, "model.vocab is missing or not an %s", bpe ? "object" : "array");
     vocab->pipeline->bpe = bpe;
     vocab->info.model = bpe ? "BPE" : "Unigram";
     capp_status st =
@@ -188,7 +188,7 @@ static capp_status read_added(capp_vocab *vocab, capp_json list, capp_error *err
         outside = outside || !vocab->pipeline->in_model[id];
         if (id >= vocab->info.n_tokens) vocab->info.n_tokens = id + 1;
     }
-    if (st == CAPP_OK && !vocab->info.n_tokens) return capp_fail(err, CAPP_EFORMAT, "there are no tokens");
+    if (st == CAPP_OK && !vocab->info.n_tokens) return capp_fail(err, CAPP_EFORMAT, "the tokenizer has no tokens");
     if (st == CAPP_OK && outside) st = make_index(vocab, err);
     return st == CAPP_OK ? capp_pipeline_make_tries(vocab, err) : st;
 }
@@ -201,9 +201,9 @@ static capp_status read_tokenizer(capp_vocab *vocab, capp_str text, capp_error *
     capp_json_fields fields, *root = &fields;
     capp_status st = capp_json_check(text, &value, err);
     if (st == CAPP_OK && capp_json_kind_of(value) != CAPP_JSON_OBJECT)
-        st = capp_fail(err, CAPP_EFORMAT, "is not a tokenizer: not an object");
+        st = capp_fail(err, CAPP_EFORMAT, "is not a tokenizer: the file must be a JSON object");
     if (st == CAPP_OK && !capp_json_read_fields(value, root))
-        st = capp_fail(err, CAPP_EFORMAT, "has more than %d members", CAPP_JSON_MOST_FIELDS);
+        st = capp_fail(err, CAPP_EFORMAT, "the file has more than %d members", CAPP_JSON_MOST_FIELDS);
     if (st == CAPP_OK) st = read_model(vocab, root, err);
     if (st == CAPP_OK) st = capp_pipeline_parse_normaliser(pipeline, capp_json_field(root, "normalizer"), err);
     if (st == CAPP_OK) st = capp_pipeline_parse_pretokenizer(pipeline, capp_json_field(root, "pre_tokenizer"), err);

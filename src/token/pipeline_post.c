@@ -13,7 +13,7 @@ static bool is_type(capp_json value, const char *name) {
 static capp_status push(const capp_vocab *vocab, capp_ids *list, capp_json id, capp_error *err) {
     uint32_t value;
     if (!capp_json_u32(id, INT32_MAX, &value) || value >= vocab->info.n_tokens)
-        return capp_fail(err, CAPP_EFORMAT, "a special token's id is missing or no token's");
+        return capp_fail(err, CAPP_EFORMAT, "the id of a special token is missing or out of range");
     return capp_ids_push(list, (int32_t)value) ? CAPP_OK : capp_fail_memory(err, "a vocabulary's special tokens");
 }
 
@@ -29,7 +29,7 @@ static capp_status push_named(const capp_vocab *vocab, capp_ids *list, capp_json
         if (st == CAPP_OK && other.size == wanted.size && !memcmp(other.data, wanted.data, other.size)) found = w.value;
     }
     if (st != CAPP_OK) return st;
-    if (!found) return capp_fail(err, CAPP_EFORMAT, "special_tokens lacks one that the template names");
+    if (!found) return capp_fail(err, CAPP_EFORMAT, "the template names a token that special_tokens lacks");
     for (capp_json_walk w = capp_json_begin(capp_json_get(found, "ids")); st == CAPP_OK && capp_json_next(&w);)
         st = push(vocab, list, w.value, err);
     return st;
@@ -48,7 +48,7 @@ static capp_status read_template(capp_vocab *vocab, capp_json processor, capp_id
             texts++;
     }
     if (st == CAPP_OK && texts != 1)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "a template in which the text stands %zu times", texts);
+        return capp_fail(err, CAPP_EUNSUPPORTED, "a template must have the text once, not %zu times", texts);
     return st;
 }
 
@@ -56,7 +56,8 @@ static capp_status read_template(capp_vocab *vocab, capp_json processor, capp_id
 static capp_status push_second(capp_vocab *vocab, capp_ids *list, capp_json pair, capp_error *err) {
     capp_json_walk w = capp_json_begin(pair);
     for (int i = 0; i < 2; i++)
-        if (!capp_json_next(&w)) return capp_fail(err, CAPP_EFORMAT, "cls or sep is missing or no pair");
+        if (!capp_json_next(&w))
+            return capp_fail(err, CAPP_EFORMAT, "cls or sep is missing or not of the form [TEXT, ID]");
     return push(vocab, list, w.value, err);
 }
 
@@ -81,7 +82,7 @@ static capp_status read_processor(capp_vocab *vocab, capp_json value, capp_error
     } else if (!is_type(value, "ByteLevel")) { /* that one moves offsets, no ids */
         bool escapes;
         capp_str type = capp_json_raw(capp_json_get(value, "type"), &escapes);
-        st = capp_fail(err, CAPP_EUNSUPPORTED, "a post-processor of type \"%.*s\" is unknown",
+        st = capp_fail(err, CAPP_EUNSUPPORTED, "a post-processor of type \"%.*s\" is not supported",
                        type.size < 100 ? (int)type.size : 100, type.data ? type.data : "");
     }
     if (st == CAPP_OK) st = put_before(&vocab->pipeline->ids_before, &front, err);
@@ -157,7 +158,7 @@ capp_status capp_pipeline_read_config(capp_vocab *vocab, capp_str text, capp_err
     capp_json config;
     capp_status st = capp_json_check(text, &config, err);
     if (st == CAPP_OK && capp_json_kind_of(config) != CAPP_JSON_OBJECT)
-        st = capp_fail(err, CAPP_EFORMAT, "is not an object");
+        st = capp_fail(err, CAPP_EFORMAT, "the file must be a JSON object");
     if (st == CAPP_OK) st = named_id(vocab, config, "bos_token", &info->bos, err);
     if (st == CAPP_OK) st = named_id(vocab, config, "eos_token", &info->eos, err);
     if (st == CAPP_OK) st = named_id(vocab, config, "pad_token", &info->pad, err);

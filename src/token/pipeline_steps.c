@@ -9,7 +9,7 @@
 static capp_status fail_type(capp_json value, const char *what, capp_error *err) {
     bool escapes;
     capp_str type = capp_json_raw(capp_json_get(value, "type"), &escapes);
-    return capp_fail(err, CAPP_EUNSUPPORTED, "%s of type \"%.*s\" is unknown", what,
+    return capp_fail(err, CAPP_EUNSUPPORTED, "%s of type \"%.*s\" is not supported", what,
                      type.size < 100 ? (int)type.size : 100, type.data ? type.data : "");
 }
 
@@ -22,7 +22,7 @@ static capp_status short_str(capp_pipeline *pipeline, capp_json object, const ch
                              capp_error *err) {
     capp_status st = capp_pipeline_read_string(pipeline, capp_json_get(object, name), name, out, err);
     if (st == CAPP_OK && out->size > CAPP_PIPELINE_MAX_CONTENT)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "%s is %zu bytes; at most %d are supported", name, out->size,
+        return capp_fail(err, CAPP_EUNSUPPORTED, "%s has %zu bytes; at most %d are supported", name, out->size,
                          CAPP_PIPELINE_MAX_CONTENT);
     return st;
 }
@@ -89,7 +89,7 @@ static capp_status add_normal(capp_pipeline *pipeline, capp_json value, capp_err
     while (row < n_rows && !is_type(value, plain_normal[row].type)) row++;
     if (row == n_rows) return fail_type(value, "a normalizer", err);
     if (pipeline->n_normalisers == CAPP_PIPELINE_MAX_STEPS)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "more than %d normalizers", CAPP_PIPELINE_MAX_STEPS);
+        return capp_fail(err, CAPP_EUNSUPPORTED, "more than %d normalizers are not supported", CAPP_PIPELINE_MAX_STEPS);
     capp_normaliser *step = &pipeline->normalisers[pipeline->n_normalisers++];
     *step =
         (capp_normaliser){.kind = plain_normal[row].kind, .form = plain_normal[row].form, .left = true, .right = true};
@@ -126,7 +126,7 @@ capp_status capp_pipeline_parse_normaliser(capp_pipeline *pipeline, capp_json va
 static capp_status new_step(capp_pipeline *pipeline, capp_pretokenizer_kind kind, capp_pretokenizer_step **step,
                             capp_error *err) {
     if (pipeline->n_steps == CAPP_PIPELINE_MAX_STEPS)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "more than %d steps", CAPP_PIPELINE_MAX_STEPS);
+        return capp_fail(err, CAPP_EUNSUPPORTED, "more than %d steps are not supported", CAPP_PIPELINE_MAX_STEPS);
     *step = &pipeline->steps[pipeline->n_steps++];
     **step = (capp_pretokenizer_step){.kind = kind};
     return CAPP_OK;
@@ -150,7 +150,7 @@ static capp_status read_behaviour(capp_json value, capp_split_behaviour *out, ca
             *out = (capp_split_behaviour)i;
             return CAPP_OK;
         }
-    return capp_fail(err, CAPP_EUNSUPPORTED, "behavior is missing or unknown");
+    return capp_fail(err, CAPP_EUNSUPPORTED, "behavior is missing or not a known one");
 }
 
 static capp_status add_split(capp_pipeline *pipeline, capp_json value, capp_error *err) {
@@ -182,7 +182,7 @@ static capp_status one_character(capp_pipeline *pipeline, capp_json value, const
                                  capp_error *err) {
     capp_status st = capp_pipeline_read_string(pipeline, capp_json_get(value, name), name, text, err);
     if (st == CAPP_OK && (!text->size || capp_utf8_size(text->data) != text->size))
-        return capp_fail(err, CAPP_EFORMAT, "%s is not one character", name);
+        return capp_fail(err, CAPP_EFORMAT, "%s must be one character", name);
     return st;
 }
 
@@ -198,9 +198,9 @@ static capp_status read_scheme(capp_json value, capp_prepend_scheme *out, capp_e
             *out = (capp_prepend_scheme)i;
             return prefix || *out == CAPP_PREPEND_NEVER
                        ? CAPP_OK
-                       : capp_fail(err, CAPP_EFORMAT, "add_prefix_space is false, but prepend_scheme is not never");
+                       : capp_fail(err, CAPP_EFORMAT, "add_prefix_space is false, so prepend_scheme must be \"never\"");
         }
-    return capp_fail(err, CAPP_EUNSUPPORTED, "prepend_scheme is unknown");
+    return capp_fail(err, CAPP_EUNSUPPORTED, "prepend_scheme must be \"always\", \"first\" or \"never\"");
 }
 
 static capp_status add_metaspace(capp_pipeline *pipeline, capp_json value, capp_error *err) {

@@ -234,7 +234,7 @@ capp_status capp_pretokenizer_open(capp_pretokenizer **out, capp_str name, capp_
            (strlen(table[row].name) != name.size || memcmp(table[row].name, name.data, name.size) != 0))
         row++;
     if (row == N_TABLE)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "the pre-tokenizer \"%.*s\" is unknown",
+        return capp_fail(err, CAPP_EUNSUPPORTED, "the pre-tokenizer \"%.*s\" is not supported",
                          name.size < 100 ? (int)name.size : 100, name.data ? name.data : "");
     capp_pretokenizer *pre = capp_new0(1, sizeof *pre);
     if (!pre) return capp_fail_memory(err, "a pre-tokenizer");

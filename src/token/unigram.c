@@ -50,7 +50,7 @@ capp_status capp_unigram_open(capp_unigram *u, const capp_str *texts, const doub
     uint64_t most_nodes = 1;
     for (uint32_t i = 0; i < n; i++) most_nodes += texts[i].size;
     if (most_nodes >= 1u << 24)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "the pieces have %llu bytes; at most %u can be indexed",
+        return capp_fail(err, CAPP_EUNSUPPORTED, "the pieces have %llu bytes together; at most %u are supported",
                          (unsigned long long)most_nodes, 1u << 24);
     size_t size = 16;
     while (size < 2 * most_nodes) size *= 2;
@@ -118,7 +118,7 @@ capp_status capp_unigram_cut(const capp_unigram *u, capp_str text, bool has_unkn
     capp_unigram_path *paths = *room;
     if (!find_ways(u, text, has_unknown, paths))
         return capp_fail(err, CAPP_EINVAL,
-                         "the text has a character without a token, and the tokenizer no unknown token");
+                         "the text has a character that the vocabulary lacks, and the tokenizer has no unknown token");
     /* Back from the end, turning each place from where its piece begins to where the next one ends. */
     uint32_t next = (uint32_t)text.size;
     for (uint32_t end = next; end;) {

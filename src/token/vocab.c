@@ -28,8 +28,8 @@ static capp_status read_kind(capp_vocab *vocab, const capp_gguf *gguf, capp_erro
         vocab->info.model = "t5";
     } else {
         return capp_fail(err, CAPP_EUNSUPPORTED,
-                         "%s: tokenizer.ggml.model: \"%.*s\" is unknown; byte-level BPE (gpt2), SentencePiece BPE "
-                         "(llama) and Unigram (t5) are supported",
+                         "%s: tokenizer.ggml.model: \"%.*s\" is not supported; byte-level BPE (gpt2), SentencePiece "
+                         "BPE (llama) and Unigram (t5) are",
                          vocab->path, name.size < 100 ? (int)name.size : 100, name.data ? name.data : "");
     }
     return CAPP_OK;
@@ -58,13 +58,15 @@ static capp_status read_types(capp_vocab *vocab, const capp_gguf *gguf, capp_err
     memset(vocab->types, CAPP_TOKEN_NORMAL, n);
     if (!v) return CAPP_OK;
     if (v->kind != CAPP_GGUF_ARRAY || v->count != n)
-        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.token_type is not an array of %u numbers, one a token",
-                         vocab->path, n);
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: tokenizer.ggml.token_type is not an array of %u numbers, one for each token", vocab->path,
+                         n);
     for (uint32_t i = 0; i < n; i++) {
         int64_t type;
         if (!capp_gguf_array_i64(v, i, &type) || type < CAPP_TOKEN_UNDEFINED || type > CAPP_TOKEN_BYTE)
-            return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.token_type: number %u is no type of token (0 to 6)",
-                             vocab->path, i);
+            return capp_fail(err, CAPP_EFORMAT,
+                             "%s: tokenizer.ggml.token_type: element %u is not a type of token (0 to 6)", vocab->path,
+                             i);
         vocab->types[i] = (uint8_t)(type == CAPP_TOKEN_UNDEFINED ? CAPP_TOKEN_NORMAL : type);
     }
     return CAPP_OK;
@@ -75,8 +77,9 @@ static capp_status make_pieces(capp_vocab *vocab, capp_error *err) {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < n; i++) bytes += vocab->texts[i].size;
     if (bytes > UINT32_MAX)
-        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.tokens: the texts are %llu bytes", vocab->path,
-                         (unsigned long long)bytes);
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: tokenizer.ggml.tokens: the texts have %llu bytes together; at most 4 GiB are supported",
+                         vocab->path, (unsigned long long)bytes);
     vocab->pieces = capp_new((size_t)bytes, 1);
     vocab->piece_at = capp_new((size_t)n + 1, sizeof *vocab->piece_at);
     if (!vocab->pieces || !vocab->piece_at) return capp_fail_memory(err, "a vocabulary's pieces");
@@ -199,7 +202,8 @@ capp_status capp_vocab_encode(const capp_vocab *vocab, capp_str text, unsigned f
 capp_status capp_vocab_encode_marked(const capp_vocab *vocab, capp_str text, const uint8_t *given, unsigned flags,
                                      capp_ids *out, capp_error *err) {
     if (text.size > MAX_TEXT)
-        return capp_fail(err, CAPP_EINVAL, "the text is %zu bytes; at most %d can be tokenised at once", text.size,
+        return capp_fail(err, CAPP_EINVAL,
+                         "the text has %zu bytes; at most %d can be tokenised at once; split the text", text.size,
                          MAX_TEXT);
     size_t invalid = capp_utf8_invalid_at(text), n = out->n;
     if (invalid < text.size) return capp_fail(err, CAPP_EINVAL, "the text is not valid UTF-8 at byte %zu", invalid);
