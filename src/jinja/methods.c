@@ -52,8 +52,8 @@ static const struct {
     capp_jinja_kind kind;
     const char *name;
     method_id id;
-    const char *parameters; /* as of capp_jinja_bind_arguments; NULL: looked at apart */
-    size_t least;           /* arguments that must be there */
+    const char *parameters; /* see capp_jinja_bind_arguments; NULL: the method reads its arguments itself */
+    size_t least;           /* fewest arguments */
 } methods[] = {
     {CAPP_JINJA_STRING, "strip", STRIP, "chars", 0},
     {CAPP_JINJA_STRING, "lstrip", LSTRIP, "chars", 0},
@@ -94,10 +94,10 @@ static const struct {
 };
 enum { N_METHODS = sizeof methods / sizeof methods[0] };
 
-/* What Python's types have besides: an error, not an undefined value. */
+/* Other attributes of Python's types: using one is an error, not an undefined value. */
 static const struct {
     capp_jinja_kind kind;
-    const char *names; /* between spaces */
+    const char *names; /* separated by spaces, with one at each end */
 } unknown[] = {
     {CAPP_JINJA_STRING,
      " casefold center encode expandtabs format_map index isascii isdecimal isidentifier isnumeric "
@@ -165,7 +165,8 @@ static bool is_of(int32_t c, method_id id) {
     return id == ISSPACE ? capp_jinja_is_space(c) : id == ISALPHA ? letter : id == ISDIGIT ? digit : letter || digit;
 }
 
-/* isdigit and isalnum know ASCII and decimal digits: of the rest of Unicode's numbers Python knows more. */
+/* isdigit and isalnum know decimal digits. Of Unicode's other numbers Python counts some as digits: those are not
+ * supported. */
 static capp_jinja_value consists_of(capp_jinja_run *run, const capp_jinja_string *s, method_id id) {
     bool all = s->size > 0;
     for (size_t at = 0, size; all && at < s->size && capp_jinja_count_steps(run, 1); at += size) {
@@ -203,7 +204,7 @@ static capp_jinja_value join_strings(capp_jinja_run *run, const capp_jinja_strin
     return run->status == CAPP_OK ? capp_jinja_join(run, between, items.list) : nothing;
 }
 
-/* A field of a format: whether it is a number, *i, or a name; anything else is more than capp knows. */
+/* Reads a field of a format: a number, *i, or a name. False: it is neither. */
 static bool read_field(capp_str field, size_t *i, bool *named) {
     bool digits = true, word = true;
     *i = 0;
@@ -218,8 +219,8 @@ static bool read_field(capp_str field, size_t *i, bool *named) {
     return *named ? word : field.size <= 9;
 }
 
-/* The argument that it stands for; NULL and a failure where there is none. *next: how many fields without number or
- * name there were before; -1: those before had numbers. */
+/* The argument of a field; NULL and a failure: there is none. *next: how many fields without number or name came
+ * before; -1: the fields before had numbers. */
 static const capp_jinja_value *argument_of(capp_jinja_run *run, const capp_jinja_arguments *args, capp_str field,
                                            int64_t *next) {
     size_t i;

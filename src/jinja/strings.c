@@ -12,8 +12,8 @@ static const capp_jinja_value nothing = {.kind = CAPP_JINJA_UNDEFINED};
 
 /* ---- Letters ----------------------------------------------------------------------------------------------------- */
 
-/* Characters whose other case is several characters, or depends on their neighbours (Unicode's SpecialCasing): capp
- * does not know those. */
+/* Characters whose other case has several characters or depends on their neighbours (Unicode's SpecialCasing). They are
+ * not supported. */
 static bool special_case(int32_t c, bool up) {
     if (!up) return c == 0x130 || c == 0x3a3;
     return c == 0xdf || c == 0x149 || c == 0x1f0 || c == 0x390 || c == 0x3b0 || c == 0x587 ||
@@ -39,7 +39,7 @@ static void put_cased(capp_jinja_run *run, capp_jinja_buffer *b, int32_t c, bool
 
 capp_jinja_value capp_jinja_change_case(capp_jinja_run *run, const capp_jinja_string *s, capp_jinja_letter_case to) {
     capp_jinja_buffer b = {0};
-    bool inside = false; /* a word */
+    bool inside = false; /* within a word */
     for (size_t at = 0, size; at < s->size && run->status == CAPP_OK; at += size) {
         int32_t c = capp_utf8_character(s->text + at, &size);
         bool first = to == CAPP_JINJA_TITLE_CASE ? !inside : at == 0;
@@ -88,7 +88,7 @@ capp_jinja_value capp_jinja_strip(capp_jinja_run *run, const capp_jinja_string *
     return capp_jinja_substring(run, s, begin, end - begin);
 }
 
-/* Where part is found in s from byte `from` on; SIZE_MAX: nowhere. */
+/* See strings.h. */
 size_t capp_jinja_find_first(capp_jinja_run *run, const capp_jinja_string *s, size_t from,
                              const capp_jinja_string *part) {
     if (!part || !capp_jinja_count_steps(run, 1)) return SIZE_MAX;
@@ -110,7 +110,7 @@ capp_jinja_value capp_jinja_replace(capp_jinja_run *run, const capp_jinja_string
                                     const capp_jinja_string *by, int64_t most) {
     capp_jinja_buffer b = {0};
     size_t at = 0;
-    if (!old->size) { /* between all characters */
+    if (!old->size) { /* inserts between all characters */
         for (;; most--) {
             if (most) capp_jinja_append_string(run, &b, by);
             if (at >= s->size || run->status != CAPP_OK) break;

@@ -334,7 +334,7 @@ bool capp_jinja_equal(capp_jinja_run *run, capp_jinja_value a, capp_jinja_value 
 
 static int compare_strs(const capp_jinja_string *a, const capp_jinja_string *b) {
     size_t n = a->size < b->size ? a->size : b->size;
-    int order = n ? memcmp(a->text, b->text, n) : 0; /* UTF-8: in the order of characters */
+    int order = n ? memcmp(a->text, b->text, n) : 0; /* the order of UTF-8 is that of characters */
     if (!order) return (a->size > b->size) - (a->size < b->size);
     return order < 0 ? -1 : 1;
 }

@@ -1,4 +1,4 @@
-/* Normalisers: each step makes a text out of the one before. */
+/* Normalisers: each makes a new text of the one before. */
 #define _GNU_SOURCE
 #include <string.h>
 
@@ -15,7 +15,7 @@ static bool put_without_marks(capp_text *out, capp_str text) {
     return true;
 }
 
-/* SentencePiece's nmt_nfkc: control characters go, what looks like a space becomes one. */
+/* The rule of SentencePiece's nmt_nfkc: drops control characters and turns everything like a space into a space. */
 static bool put_nmt(capp_text *out, capp_str text) {
     for (size_t i = 0, size; i < text.size; i += size) {
         int32_t c = capp_utf8_character(text.data + i, &size);
@@ -35,14 +35,14 @@ static bool put_bytes(capp_text *out, capp_str text) {
     return true;
 }
 
-/* A text in which matches are replaced. What is put there stands for what the last byte of the match stood for, at the
- * front for the beginning. */
+/* A text in which matches are replaced. A replacement stands where the last byte of its match stood; at the front it
+ * stands for the beginning. */
 typedef struct replacing {
     capp_text *out;
     capp_str text, to;
     size_t done;  /* of text */
-    size_t first; /* of text, then, once over, of out */
-    bool over;    /* out has got beyond what stands for the beginning */
+    size_t first; /* front of text; once over, front of out */
+    bool over;    /* out goes beyond what stands for the beginning */
 } replacing;
 
 static void end_first(replacing *r, size_t size) {
@@ -101,7 +101,7 @@ static capp_status replace_all(capp_pipeline_run *run, const capp_normaliser *st
     return CAPP_OK;
 }
 
-/* text without white space at its ends; *cut: what went in front. */
+/* text without white space at its ends; *cut: bytes removed in front. */
 static capp_str strip(const capp_normaliser *step, capp_str text, size_t *cut) {
     size_t begin = 0, end = text.size, size;
     while (step->left && begin < end && capp_is_white_space(capp_utf8_character(text.data + begin, &size)))
@@ -115,7 +115,7 @@ static capp_str strip(const capp_normaliser *step, capp_str text, size_t *cut) {
     return (capp_str){text.data + begin, end - begin};
 }
 
-/* Steps that look at one character at a time: what comes of the front of a text is the front of what comes of it. */
+/* Normalisers that work on one character at a time: the front of the text becomes the front of the result. */
 static bool put_characters(const capp_normaliser *step, capp_text *out, capp_str text) {
     switch (step->kind) {
     case CAPP_NORMALISER_LOWER_CASE: return capp_text_append_lower_case(out, text);
@@ -131,8 +131,8 @@ static size_t count(const char *text, size_t size) {
     return n;
 }
 
-/* One step that writes text to out; *first: of text, then of out. Only where the whole text begins in it, something can
- * stand for the beginning. */
+/* Runs one normaliser from text to out. *first: the front of text, then that of out; begins: the whole text begins in
+ * this one, so there is a front. */
 static capp_status write_step(capp_pipeline_run *run, const capp_normaliser *step, capp_text *out, capp_str text,
                               bool begins, size_t *first, capp_error *err) {
     capp_text_front lead = {.n = count(text.data, *first)};
@@ -162,7 +162,7 @@ static capp_status write_step(capp_pipeline_run *run, const capp_normaliser *ste
 
 capp_status capp_pipeline_normalise(capp_pipeline_run *run, capp_str text, capp_str *normal, size_t *first,
                                     capp_error *err) {
-    size_t next = 0; /* which of the two is not being read */
+    size_t next = 0; /* the buffer of the two that is free */
     bool begins = *first > 0;
     for (size_t i = 0; i < run->pipeline->n_normalisers && text.size; i++) {
         const capp_normaliser *step = &run->pipeline->normalisers[i];

@@ -1,11 +1,11 @@
-/* Pre-tokenizers: each step cuts its text, or rewrites it, and hands what comes of it to the next; the last hands words
- * to the model. */
+/* Pre-tokenizers: each step cuts or rewrites its text and hands the result to the next; the last one hands words to the
+ * model. */
 #define _GNU_SOURCE
 #include <string.h>
 
 #include "token/pipeline.h"
 
-/* A piece that is being put together out of stretches, match or not. */
+/* A piece that is being assembled from stretches of text, matches and others. */
 typedef struct cutter {
     capp_pipeline_run *run;
     size_t step;
@@ -13,7 +13,7 @@ typedef struct cutter {
     size_t first;
     capp_error *err;
     size_t begin, end; /* the piece so far */
-    bool held;         /* there is one */
+    bool held;         /* there is such a piece */
     bool was_match;
 } cutter;
 
@@ -31,7 +31,7 @@ static capp_status release(cutter *c) {
     return held ? hand_on(c, c->begin, c->end) : CAPP_OK;
 }
 
-/* The next stretch of the text. */
+/* Takes the next stretch of the text. */
 static capp_status stretch(cutter *c, size_t begin, size_t end, bool match) {
     const capp_pretokenizer_step *step = &c->run->pipeline->steps[c->step];
     match = match != step->invert;
@@ -102,7 +102,7 @@ static bool put_rewritten(const capp_pretokenizer_step *step, capp_str text, cap
     return true;
 }
 
-/* What a step puts first. */
+/* What a step inserts in front. */
 static capp_str prefix(const capp_pretokenizer_step *step, capp_str text, size_t first) {
     const capp_str nothing = {"", 0};
     if (step->kind == CAPP_CUT_BYTES) return nothing;
@@ -113,8 +113,8 @@ static capp_str prefix(const capp_pretokenizer_step *step, capp_str text, size_t
     return wanted && !there ? mark : nothing;
 }
 
-/* Steps that rewrite: false where memory is short. What is put first stands for what the text's beginning stands for.
- */
+/* Runs a step that rewrites. What it inserts in front stands for the same as the text's beginning. False: out of
+ * memory. */
 static bool rewrite(const capp_pretokenizer_step *step, capp_str text, size_t *first, capp_text *out) {
     capp_str before = prefix(step, text, *first);
     size_t front = *first < text.size ? *first : text.size;

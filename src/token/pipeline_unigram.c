@@ -1,7 +1,7 @@
 /* The words of a Unigram model that tokenizer.json describes. */
 #include "token/pipeline.h"
 
-/* A stretch without a piece: the piece that it happens to be, its bytes, or the unknown token. */
+/* Appends a stretch of unknown characters: its own piece if it has one, else its bytes, else the unknown token. */
 static capp_status push_unknown(capp_pipeline_run *run, capp_str text, capp_error *err) {
     const capp_pipeline *pipeline = run->pipeline;
     int32_t id = capp_unigram_find(&pipeline->unigram, text);
@@ -27,7 +27,7 @@ capp_status capp_pipeline_encode_unigram_word(capp_pipeline_run *run, capp_str t
     while (st == CAPP_OK && begin < text.size) {
         int32_t id = paths[end].id;
         uint32_t after = paths[end].from;
-        if (id == CAPP_NO_TOKEN || id == unknown) { /* a run of unknown ones is one */
+        if (id == CAPP_NO_TOKEN || id == unknown) { /* a run of unknown pieces is one piece */
             while (end < text.size && (paths[after].id == CAPP_NO_TOKEN || paths[after].id == unknown)) {
                 end = after;
                 after = paths[end].from;

@@ -1,5 +1,4 @@
-/* Unigram (sentencepiece, T5): of all ways to cut a text into pieces the one whose scores sum to the most, by Viterbi's
- * algorithm. Where equal sums meet, the way found first stays, as in the tokenizers package; sums are doubles, added in
+/* Viterbi's algorithm. Of equal sums the one found first wins, as in the tokenizers package; sums are doubles, added in
  * its order. */
 #include "token/unigram.h"
 
@@ -9,7 +8,7 @@
 #include "base/utf8.h"
 #include "token/ids.h"
 
-/* What an unknown character costs more than the worst piece. */
+/* How much worse an unknown character is than the worst piece. */
 static const double UNKNOWN_PENALTY = 10.0;
 
 enum { UNREACHED = -2 };
@@ -18,7 +17,7 @@ static uint32_t step_key(uint32_t node, unsigned char byte) {
     return node << 8 | byte;
 }
 
-/* The slot of a step, or the free one where it would be. Node 0 is the root; the key of a slot is its step plus 1. */
+/* The slot of a step, or the free slot where it would be. Node 0 is the root. A slot's key is its step plus 1. */
 static capp_unigram_slot *slot_of(const capp_unigram *u, uint32_t key) {
     uint64_t h = (key + 1) * 0x9e3779b97f4a7c15u;
     size_t i = (size_t)(h >> 20) & u->mask;
@@ -26,7 +25,7 @@ static capp_unigram_slot *slot_of(const capp_unigram *u, uint32_t key) {
     return &u->slots[i];
 }
 
-/* The node after a step, 0: none. */
+/* The node after a step; 0: there is none. */
 static uint32_t step(const capp_unigram *u, uint32_t node, unsigned char byte) {
     return slot_of(u, step_key(node, byte))->next;
 }
@@ -82,15 +81,15 @@ int32_t capp_unigram_find(const capp_unigram *u, capp_str text) {
     return u->ids[node];
 }
 
-/* False: the way is no better than the one known. */
+/* Keeps the way if it is better than the known one. False: it is not. */
 static bool offer(capp_unigram_path *path, double score, size_t from, int32_t id) {
     if (path->id != UNREACHED && score <= path->score) return false;
     *path = (capp_unigram_path){score, (uint32_t)from, id};
     return true;
 }
 
-/* Fills paths[0 .. text.size]: the best ways to each place. False where one of them needs an unknown token, and there
- * is none. */
+/* Fills paths[0 .. text.size] with the best way to each place. False: a way needs an unknown token, and there is none.
+ */
 static bool find_ways(const capp_unigram *u, capp_str text, bool has_unknown, capp_unigram_path *paths) {
     for (size_t i = 0; i <= text.size; i++) paths[i].id = UNREACHED;
     paths[0].score = 0;
@@ -119,7 +118,7 @@ capp_status capp_unigram_cut(const capp_unigram *u, capp_str text, bool has_unkn
     if (!find_ways(u, text, has_unknown, paths))
         return capp_fail(err, CAPP_EINVAL,
                          "the text has a character that the vocabulary lacks, and the tokenizer has no unknown token");
-    /* Back from the end, turning each place from where its piece begins to where the next one ends. */
+    /* Walks back from the end: `from` of each piece becomes the end of the piece after it. */
     uint32_t next = (uint32_t)text.size;
     for (uint32_t end = next; end;) {
         uint32_t from = paths[end].from;
