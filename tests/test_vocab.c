@@ -415,7 +415,7 @@ TEST(inconsistent_arrays) {
     for (int i = 0; i < 9; i++) {
         static const char *const parts[] = {
             "tokens is missing",          "tokens is not an array",      "tokens has 0 elements",
-            "token_type is not an array", "token_type: element 2",        "token_type is not an array",
+            "token_type is not an array", "token_type: element 2",       "token_type is not an array",
             "scores is missing",          "scores is not an array of 3", "scores: element 1 is NaN"};
         w = gguf_writer_new();
         gguf_writer_str(w, "tokenizer.ggml.model", "llama");

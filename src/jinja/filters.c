@@ -489,25 +489,25 @@ static const struct {
 };
 
 capp_jinja_value capp_jinja_apply_filter(capp_jinja_run *run, capp_str name, capp_jinja_value input,
-                                         const capp_jinja_arguments *args) {
+                                         const capp_jinja_arguments *arguments) {
     capp_jinja_value bound[CAPP_JINJA_MAX_PARAMETERS] = {nothing};
     if (!capp_jinja_enter(run)) return nothing;
     capp_jinja_value out = nothing;
     size_t row = 0, n = sizeof filters / sizeof filters[0];
     while (row < n && !capp_jinja_name_is(name, filters[row].name)) row++;
-    if (row < n && args->n + args->n_named < filters[row].least)
+    if (row < n && arguments->n + arguments->n_named < filters[row].least)
         out = capp_jinja_fail(run, CAPP_EINVAL, "%s needs at least %zu argument(s)", filters[row].name,
                               filters[row].least);
     else if (row < n)
-        out = capp_jinja_bind_arguments(run, filters[row].name, filters[row].parameters, args, bound)
+        out = capp_jinja_bind_arguments(run, filters[row].name, filters[row].parameters, arguments, bound)
                   ? filters[row].fn(run, input, bound)
                   : nothing;
     else if (capp_jinja_name_is(name, "map"))
-        out = map(run, input, args);
+        out = map(run, input, arguments);
     else if (capp_jinja_name_is(name, "select") || capp_jinja_name_is(name, "selectattr"))
-        out = choose(run, input, args, true, name.size > 6);
+        out = choose(run, input, arguments, true, name.size > 6);
     else if (capp_jinja_name_is(name, "reject") || capp_jinja_name_is(name, "rejectattr"))
-        out = choose(run, input, args, false, name.size > 6);
+        out = choose(run, input, arguments, false, name.size > 6);
     else
         out = capp_jinja_fail(run, CAPP_EUNSUPPORTED, "the filter '%.*s' is not supported",
                               capp_jinja_shown_bytes(name, 60), name.data);

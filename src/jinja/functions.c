@@ -85,13 +85,13 @@ static capp_jinja_value make_dict(capp_jinja_run *run, capp_jinja_kind kind, con
     return out;
 }
 
-capp_jinja_value capp_jinja_call_function(capp_jinja_run *run, int function, const capp_jinja_arguments *args) {
+capp_jinja_value capp_jinja_call_function(capp_jinja_run *run, int function, const capp_jinja_arguments *arguments) {
     switch (functions[function].id) {
-    case RAISE: return raise_exception(run, args);
-    case NOW: return strftime_now(run, args);
-    case RANGE: return range(run, args);
-    case NAMESPACE: return make_dict(run, CAPP_JINJA_NAMESPACE, args);
-    case DICT: return make_dict(run, CAPP_JINJA_DICT, args);
+    case RAISE: return raise_exception(run, arguments);
+    case NOW: return strftime_now(run, arguments);
+    case RANGE: return range(run, arguments);
+    case NAMESPACE: return make_dict(run, CAPP_JINJA_NAMESPACE, arguments);
+    case DICT: return make_dict(run, CAPP_JINJA_DICT, arguments);
     default:
         capp_jinja_fail(run, CAPP_EUNSUPPORTED, "the function '%s' is not supported", functions[function].name);
         return nothing;

@@ -346,21 +346,21 @@ static capp_jinja_value loop_method(capp_jinja_run *run, capp_jinja_loop *loop, 
 }
 
 capp_jinja_value capp_jinja_call_method(capp_jinja_run *run, const capp_jinja_method *method,
-                                        const capp_jinja_arguments *args) {
+                                        const capp_jinja_arguments *arguments) {
     capp_jinja_value a[CAPP_JINJA_MAX_PARAMETERS] = {nothing}, self = method->self;
     const char *name = methods[method->row].name, *parameters = methods[method->row].parameters;
     method_id id = methods[method->row].id;
     size_t least = methods[method->row].least;
-    if (args->n + args->n_named < least)
+    if (arguments->n + arguments->n_named < least)
         return capp_jinja_fail(run, CAPP_EINVAL, "%s needs at least %zu argument(s)", name, least);
-    if (id == FORMAT) return format(run, self.string, args);
-    if (!parameters) return loop_method(run, self.loop, id, args);
-    if (!capp_jinja_bind_arguments(run, name, parameters, args, a)) return nothing;
+    if (id == FORMAT) return format(run, self.string, arguments);
+    if (!parameters) return loop_method(run, self.loop, id, arguments);
+    if (!capp_jinja_bind_arguments(run, name, parameters, arguments, a)) return nothing;
     bool texts = id == REPLACE || id == FIND || id == RFIND || id == REMOVEPREFIX || id == REMOVESUFFIX;
     bool stripping = id == STRIP || id == LSTRIP || id == RSTRIP || id == SPLIT || id == RSPLIT;
     bool bad = self.kind == CAPP_JINJA_STRING && (texts || id == COUNT) && a[0].kind != CAPP_JINJA_STRING;
-    bad =
-        bad || (stripping && args->n + args->n_named && a[0].kind != CAPP_JINJA_STRING && !capp_jinja_is_missing(a[0]));
+    bad = bad || (stripping && arguments->n + arguments->n_named && a[0].kind != CAPP_JINJA_STRING &&
+                  !capp_jinja_is_missing(a[0]));
     if (bad || (id == REPLACE && a[1].kind != CAPP_JINJA_STRING)) {
         char what[60];
         snprintf(what, sizeof what, "the argument of %s cannot be", name);
@@ -371,5 +371,5 @@ capp_jinja_value capp_jinja_call_method(capp_jinja_run *run, const capp_jinja_me
     if (id != GET) return dict_view(run, self.dict, id);
     const capp_jinja_value *found =
         capp_jinja_check_hashable(run, a[0]) ? capp_jinja_dict_get(run, self.dict, a[0]) : NULL;
-    return found ? *found : args->n + args->n_named > 1 ? a[1] : capp_jinja_none();
+    return found ? *found : arguments->n + arguments->n_named > 1 ? a[1] : capp_jinja_none();
 }

@@ -251,11 +251,11 @@ static capp_jinja_node *parse_call(capp_jinja_parser *parser, capp_jinja_node *o
     return node;
 }
 
-capp_jinja_node *capp_jinja_parse_attribute(capp_jinja_parser *parser, capp_jinja_node *operand) {
+capp_jinja_node *capp_jinja_parse_attribute(capp_jinja_parser *parser, capp_jinja_node *object) {
     capp_jinja_next_token(parser);
     if (parser->at->kind == CAPP_JINJA_TOKEN_INTEGER)
-        return new_pair(parser, CAPP_JINJA_NODE_ITEM, 0, operand, parse_number(parser));
-    capp_jinja_node *node = capp_jinja_new_node_over(parser, CAPP_JINJA_NODE_ATTRIBUTE, operand);
+        return new_pair(parser, CAPP_JINJA_NODE_ITEM, 0, object, parse_number(parser));
+    capp_jinja_node *node = capp_jinja_new_node_over(parser, CAPP_JINJA_NODE_ATTRIBUTE, object);
     capp_str word = capp_jinja_expect_name(parser);
     if (node) node->name = word;
     return node;
@@ -275,8 +275,8 @@ static capp_jinja_node *parse_postfix(capp_jinja_parser *parser, capp_jinja_node
     return node;
 }
 
-capp_jinja_node *capp_jinja_parse_filter(capp_jinja_parser *parser, capp_jinja_node *operand) {
-    capp_jinja_node *node = capp_jinja_new_node_over(parser, CAPP_JINJA_NODE_FILTER, operand);
+capp_jinja_node *capp_jinja_parse_filter(capp_jinja_parser *parser, capp_jinja_node *input) {
+    capp_jinja_node *node = capp_jinja_new_node_over(parser, CAPP_JINJA_NODE_FILTER, input);
     capp_str word = capp_jinja_expect_name(parser);
     capp_jinja_node *args = capp_jinja_at_operator(parser, "(") ? parse_arguments(parser) : NULL;
     if (!node) return NULL;

@@ -156,11 +156,11 @@ static void put_repr(capp_jinja_run *run, capp_jinja_buffer *b, capp_jinja_value
     capp_jinja_leave(run);
 }
 
-const capp_jinja_string *capp_jinja_to_text(capp_jinja_run *run, capp_jinja_value v) {
+const capp_jinja_string *capp_jinja_to_text(capp_jinja_run *run, capp_jinja_value value) {
     capp_jinja_buffer b = {0};
-    if (run->status != CAPP_OK || v.kind == CAPP_JINJA_UNDEFINED) return &empty;
-    if (v.kind == CAPP_JINJA_STRING) return v.string;
-    put_repr(run, &b, v);
+    if (run->status != CAPP_OK || value.kind == CAPP_JINJA_UNDEFINED) return &empty;
+    if (value.kind == CAPP_JINJA_STRING) return value.string;
+    put_repr(run, &b, value);
     capp_jinja_value text = capp_jinja_buffer_to_string(run, &b);
     return text.kind == CAPP_JINJA_STRING ? text.string : &empty;
 }
@@ -280,7 +280,7 @@ static void put_json(capp_jinja_run *run, capp_jinja_buffer *b, capp_jinja_value
     capp_jinja_leave(run);
 }
 
-void capp_jinja_append_json(capp_jinja_run *run, capp_jinja_buffer *b, capp_jinja_value v,
+void capp_jinja_append_json(capp_jinja_run *run, capp_jinja_buffer *buffer, capp_jinja_value value,
                             const capp_jinja_json_style *style) {
-    put_json(run, b, v, style, 0);
+    put_json(run, buffer, value, style, 0);
 }

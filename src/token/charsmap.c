@@ -75,14 +75,14 @@ size_t capp_charsmap_find(const capp_charsmap *map, capp_str text, bool longest,
 typedef struct mapping {
     const capp_charsmap *map;
     capp_text *out;
-    capp_text_front *lead; /* NULL: not asked for */
-    bool held;             /* front has not been told of the last character yet: */
-    ptrdiff_t change;      /* what it changes; characters removed after it count as its own */
-    size_t at;             /* where it was written */
+    capp_text_front *front; /* NULL: not asked for */
+    bool held;              /* front has not been told of the last character yet: */
+    ptrdiff_t change;       /* what it changes; characters removed after it count as its own */
+    size_t at;              /* where it was written */
 } mapping;
 
 static void tell(mapping *m) {
-    if (m->held) capp_text_front_step(m->lead, m->change, m->at);
+    if (m->held) capp_text_front_step(m->front, m->change, m->at);
     m->held = false;
 }
 
@@ -107,7 +107,7 @@ static void follow(mapping *m, capp_str from, capp_str to) {
 }
 
 static bool put(mapping *m, capp_str from, capp_str to) {
-    if (m->lead && !m->lead->over) follow(m, from, to);
+    if (m->front && !m->front->over) follow(m, from, to);
     return capp_text_append(m->out, to.data, to.size);
 }
 
@@ -125,8 +125,8 @@ static bool put_cluster(mapping *m, capp_str cluster) {
     return true;
 }
 
-bool capp_charsmap_append(const capp_charsmap *map, capp_text *out, capp_str text, capp_text_front *lead) {
-    mapping m = {.map = map, .out = out, .lead = lead};
+bool capp_charsmap_append(const capp_charsmap *map, capp_text *out, capp_str text, capp_text_front *front) {
+    mapping m = {.map = map, .out = out, .front = front};
     size_t begin = 0, size;
     int32_t before = 0, state = 0;
     for (size_t i = 0; i < text.size; i += size) {

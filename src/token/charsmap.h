@@ -19,7 +19,7 @@ size_t capp_charsmap_find(const capp_charsmap *map, capp_str text, bool longest,
 
 /* Appends text (valid UTF-8), mapped as by the tokenizers package: by grapheme clusters of at most 5 bytes, else by
  * characters. front may be NULL. False: out of memory. */
-bool capp_charsmap_append(const capp_charsmap *map, capp_text *out, capp_str text, capp_text_front *lead);
+bool capp_charsmap_append(const capp_charsmap *map, capp_text *out, capp_str text, capp_text_front *front);
 
 /* Decodes base64 (RFC 4648); out has room for 3 bytes for each 4 of text. False: the text is not base64. */
 bool capp_decode_base64(capp_str text, char *out, size_t *size);

@@ -65,10 +65,10 @@ capp_status capp_pipeline_make_tries(capp_vocab *vocab, capp_error *err) {
         for (size_t i = 0; st == CAPP_OK && i < pipeline->n_added; i++) {
             const capp_added_token *added = &pipeline->added[i];
             capp_str text = added->content;
-            size_t first = 0;
+            size_t front = 0;
             if (added->special != special) continue;
             pipeline->special_normalised = pipeline->special_normalised || (special && added->normalized);
-            if (added->normalized) st = capp_pipeline_normalise(&run, text, &text, &first, err);
+            if (added->normalized) st = capp_pipeline_normalise(&run, text, &text, &front, err);
             if (st == CAPP_OK && !text.size) st = fail_nothing(added->content, err);
             if (st == CAPP_OK)
                 st = capp_trie_add(added->normalized ? &pipeline->normalised : &pipeline->raw, text, (int32_t)i, err);
@@ -129,9 +129,9 @@ static capp_status push(capp_pipeline_run *run, const capp_added_token *added, c
 /* Counts the special tokens of the text after normalisation. */
 static capp_status count_special(capp_pipeline_run *run, capp_str raw, size_t *n, capp_error *err) {
     capp_str text = {NULL, 0};
-    size_t first = 0, from = 0, at, end, done = 0;
+    size_t front = 0, from = 0, at, end, done = 0;
     const capp_added_token *added;
-    capp_status st = capp_pipeline_normalise(run, raw, &text, &first, err);
+    capp_status st = capp_pipeline_normalise(run, raw, &text, &front, err);
     *n = 0;
     while (st == CAPP_OK && (added = next_added(run, &run->pipeline->normalised, text, done, &from, &at, &end))) {
         *n += added->special;
@@ -161,45 +161,45 @@ static capp_status may_have_special(capp_pipeline_run *run, capp_str raw, const 
     return st;
 }
 
-static capp_status cut_normalised(capp_pipeline_run *run, capp_str raw, const uint8_t *given, size_t first,
+static capp_status cut_normalised(capp_pipeline_run *run, capp_str raw, const uint8_t *given, size_t front,
                                   capp_error *err) {
     capp_str text = {NULL, 0};
     bool special = run->parse_special;
     capp_status st = CAPP_OK;
     if (special && run->pipeline->special_normalised && any_given(given, raw.size))
         st = may_have_special(run, raw, given, &run->parse_special, err);
-    if (st == CAPP_OK) st = capp_pipeline_normalise(run, raw, &text, &first, err);
+    if (st == CAPP_OK) st = capp_pipeline_normalise(run, raw, &text, &front, err);
     size_t done = 0, from = 0, at, end;
     const capp_added_token *added;
     while (st == CAPP_OK && (added = next_added(run, &run->pipeline->normalised, text, done, &from, &at, &end))) {
         if (at > done)
             st = capp_pipeline_pretokenize(run, (capp_str){text.data + done, at - done},
-                                           first > done ? first - done : 0, err);
+                                           front > done ? front - done : 0, err);
         if (st == CAPP_OK) st = push(run, added, err);
         done = end;
     }
     run->parse_special = special;
     if (st != CAPP_OK || done >= text.size) return st;
     return capp_pipeline_pretokenize(run, (capp_str){text.data + done, text.size - done},
-                                     first > done ? first - done : 0, err);
+                                     front > done ? front - done : 0, err);
 }
 
-static capp_status cut_part(capp_pipeline_run *run, capp_str text, size_t begin, size_t end, size_t first,
+static capp_status cut_part(capp_pipeline_run *run, capp_str text, size_t begin, size_t end, size_t front,
                             capp_error *err) {
     const uint8_t *given = run->given ? run->given + begin : NULL;
-    return cut_normalised(run, (capp_str){text.data + begin, end - begin}, given, begin ? 0 : first, err);
+    return cut_normalised(run, (capp_str){text.data + begin, end - begin}, given, begin ? 0 : front, err);
 }
 
 capp_status capp_pipeline_encode_around_added_tokens(capp_pipeline_run *run, capp_str text, capp_error *err) {
     size_t done = 0, from = 0, at, end;
-    size_t first = text.size ? capp_utf8_size(text.data) : 0;
+    size_t front = text.size ? capp_utf8_size(text.data) : 0;
     const capp_added_token *added;
     capp_status st = CAPP_OK;
     while (st == CAPP_OK && (added = next_added(run, &run->pipeline->raw, text, done, &from, &at, &end))) {
-        if (at > done) st = cut_part(run, text, done, at, first, err);
+        if (at > done) st = cut_part(run, text, done, at, front, err);
         if (st == CAPP_OK) st = push(run, added, err);
         done = end;
     }
     if (st != CAPP_OK || done >= text.size) return st;
-    return cut_part(run, text, done, text.size, first, err);
+    return cut_part(run, text, done, text.size, front, err);
 }

@@ -233,16 +233,17 @@ static capp_status join_path(char **out, const char *folder, size_t size, const 
     return CAPP_OK;
 }
 
-capp_status capp_pipeline_open_files(capp_vocab *vocab, const char *path, capp_error *err) {
+capp_status capp_pipeline_open_files(capp_vocab *vocab, const char *folder_or_file, capp_error *err) {
     struct stat info;
-    bool folder = !stat(path, &info) && S_ISDIR(info.st_mode);
-    const char *slash = strrchr(path, '/');
-    size_t n = folder ? strlen(path) : slash ? (size_t)(slash + 1 - path) : 0;
+    bool folder = !stat(folder_or_file, &info) && S_ISDIR(info.st_mode);
+    const char *slash = strrchr(folder_or_file, '/');
+    size_t n = folder ? strlen(folder_or_file) : slash ? (size_t)(slash + 1 - folder_or_file) : 0;
     char *config_path = NULL;
     capp_map config = {0};
-    capp_status st = join_path(&vocab->pipeline->path, path, strlen(path), folder ? "tokenizer.json" : "", err);
+    capp_status st =
+        join_path(&vocab->pipeline->path, folder_or_file, strlen(folder_or_file), folder ? "tokenizer.json" : "", err);
     vocab->path = vocab->pipeline->path;
-    if (st == CAPP_OK) st = join_path(&config_path, path, n, "tokenizer_config.json", err);
+    if (st == CAPP_OK) st = join_path(&config_path, folder_or_file, n, "tokenizer_config.json", err);
     if (st == CAPP_OK) st = capp_map_open(&vocab->pipeline->map, vocab->path, err);
     if (st == CAPP_OK && !access(config_path, F_OK)) st = capp_map_open(&config, config_path, err);
     if (st == CAPP_OK)

@@ -18,21 +18,21 @@ static capp_status push_unknown(capp_pipeline_run *run, capp_str text, capp_erro
     return capp_ids_push(run->out, id) ? CAPP_OK : capp_fail_memory(err, "ids");
 }
 
-capp_status capp_pipeline_encode_unigram_word(capp_pipeline_run *run, capp_str text, capp_error *err) {
+capp_status capp_pipeline_encode_unigram_word(capp_pipeline_run *run, capp_str word, capp_error *err) {
     int32_t unknown = run->vocab->info.unk;
     uint32_t begin = 0, end;
-    capp_status st = capp_unigram_cut(&run->pipeline->unigram, text, unknown != CAPP_NO_TOKEN, &run->paths,
+    capp_status st = capp_unigram_cut(&run->pipeline->unigram, word, unknown != CAPP_NO_TOKEN, &run->paths,
                                       &run->paths_capacity, &end, err);
     const capp_unigram_path *paths = run->paths;
-    while (st == CAPP_OK && begin < text.size) {
+    while (st == CAPP_OK && begin < word.size) {
         int32_t id = paths[end].id;
         uint32_t after = paths[end].from;
         if (id == CAPP_NO_TOKEN || id == unknown) { /* a run of unknown pieces is one piece */
-            while (end < text.size && (paths[after].id == CAPP_NO_TOKEN || paths[after].id == unknown)) {
+            while (end < word.size && (paths[after].id == CAPP_NO_TOKEN || paths[after].id == unknown)) {
                 end = after;
                 after = paths[end].from;
             }
-            st = push_unknown(run, (capp_str){text.data + begin, end - begin}, err);
+            st = push_unknown(run, (capp_str){word.data + begin, end - begin}, err);
         } else if (!capp_ids_push(run->out, id)) {
             st = capp_fail_memory(err, "ids");
         }

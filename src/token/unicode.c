@@ -122,18 +122,18 @@ bool capp_text_append_lower_case(capp_text *out, capp_str text) {
 
 /* ---- Normalisation forms ----------------------------------------------------------------------------------------- */
 
-void capp_text_front_step(capp_text_front *lead, ptrdiff_t change, size_t size) {
-    if (lead->over) return;
-    lead->over = change > 0 ? lead->taken > lead->n : lead->taken >= lead->n;
-    if (lead->over) lead->size = size;
-    if (change <= 0) lead->taken += 1 + (size_t)-change;
+void capp_text_front_step(capp_text_front *front, ptrdiff_t change, size_t size) {
+    if (front->over) return;
+    front->over = change > 0 ? front->taken > front->n : front->taken >= front->n;
+    if (front->over) front->size = size;
+    if (change <= 0) front->taken += 1 + (size_t)-change;
 }
 
 /* Characters between two that normalisation leaves alone. */
 typedef struct segment {
     utf8proc_int32_t *data;
     size_t n, capacity;
-    capp_text_front *lead; /* NULL: not asked for, or no longer */
+    capp_text_front *front; /* NULL: not asked for, or no longer */
 } segment;
 
 /* Marks characters of a decomposition after the first, where there is a front. */
@@ -178,7 +178,7 @@ static bool sort_segment(segment *s) {
 }
 
 static bool put_led(segment *s, capp_text *out, int32_t c, ptrdiff_t change) {
-    capp_text_front_step(s->lead, change, out->size);
+    capp_text_front_step(s->front, change, out->size);
     return capp_text_append_character(out, c);
 }
 
@@ -223,7 +223,7 @@ static bool put_segment_led(segment *s, unsigned form, capp_text *out) {
 
 static bool end_segment(segment *s, unsigned form, capp_text *out) {
     if (!sort_segment(s)) return false;
-    if (s->lead) return put_segment_led(s, form, out);
+    if (s->front) return put_segment_led(s, form, out);
     utf8proc_ssize_t n = (utf8proc_ssize_t)s->n;
     if (form & CAPP_NORMALISE_COMPOSE && n > 1)
         n = utf8proc_normalize_utf32(s->data, n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
@@ -239,7 +239,7 @@ static bool add_decomposed(segment *s, int32_t c, unsigned form) {
     int boundary = 0;
     utf8proc_ssize_t n =
         utf8proc_decompose_char(c, s->data + s->n, MAX_DECOMPOSED, (utf8proc_option_t)options, &boundary);
-    for (utf8proc_ssize_t i = 1; s->lead && i < n; i++) s->data[s->n + (size_t)i] |= PUT_IN;
+    for (utf8proc_ssize_t i = 1; s->front && i < n; i++) s->data[s->n + (size_t)i] |= PUT_IN;
     if (n > 0) s->n += (size_t)n;
     return true;
 }
@@ -254,9 +254,9 @@ static size_t plain_run(capp_str text, size_t at) {
 /* Characters that every form leaves alone. */
 static bool put_plain(segment *s, unsigned form, capp_text *out, capp_str text) {
     if (!end_segment(s, form, out)) return false;
-    for (size_t i = 0; s->lead && !s->lead->over && i < text.size; i += capp_utf8_size(text.data + i))
-        capp_text_front_step(s->lead, 0, out->size + i);
-    if (s->lead && s->lead->over) s->lead = NULL;
+    for (size_t i = 0; s->front && !s->front->over && i < text.size; i += capp_utf8_size(text.data + i))
+        capp_text_front_step(s->front, 0, out->size + i);
+    if (s->front && s->front->over) s->front = NULL;
     return capp_text_append(out, text.data, text.size);
 }
 
@@ -276,9 +276,9 @@ static bool normalise(capp_text *out, segment *s, capp_str text, unsigned form) 
     return end_segment(s, form, out);
 }
 
-capp_status capp_text_append_normalised(capp_text *out, capp_str text, unsigned form, capp_text_front *lead,
+capp_status capp_text_append_normalised(capp_text *out, capp_str text, unsigned form, capp_text_front *front,
                                         capp_error *err) {
-    segment s = {.lead = lead};
+    segment s = {.front = front};
     bool done = normalise(out, &s, text, form);
     capp_free(s.data);
     return done ? CAPP_OK : capp_fail_memory(err, "a text in its normal form");

@@ -36,7 +36,7 @@ typedef struct capp_text_front {
 
 /* Call before a character is written after size bytes. change: 1: the character is inserted; 0 or less: it replaces one
  * character and -change more. */
-void capp_text_front_step(capp_text_front *lead, ptrdiff_t change, size_t size);
+void capp_text_front_step(capp_text_front *front, ptrdiff_t change, size_t size);
 
 /* Appends text (valid UTF-8) in lower case, character by character. */
 bool capp_text_append_lower_case(capp_text *out, capp_str text);
@@ -47,7 +47,7 @@ enum {
 }; /* NFD: 0; NFC: COMPOSE; NFKD: COMPATIBLE; NFKC: both */
 
 /* Appends text (valid UTF-8) in a normalisation form, in linear time. front may be NULL. */
-capp_status capp_text_append_normalised(capp_text *out, capp_str text, unsigned form, capp_text_front *lead,
+capp_status capp_text_append_normalised(capp_text *out, capp_str text, unsigned form, capp_text_front *front,
                                         capp_error *err);
 
 #endif

@@ -44,8 +44,8 @@ static void add(capp_unigram *u, capp_str text, int32_t id) {
     u->ids[node] = id;
 }
 
-capp_status capp_unigram_open(capp_unigram *u, const capp_str *texts, const double *scores, uint32_t n, double least,
-                              capp_error *err) {
+capp_status capp_unigram_open(capp_unigram *unigram, const capp_str *texts, const double *scores, uint32_t n,
+                              double least, capp_error *err) {
     uint64_t most_nodes = 1;
     for (uint32_t i = 0; i < n; i++) most_nodes += texts[i].size;
     if (most_nodes >= 1u << 24)
@@ -53,32 +53,32 @@ capp_status capp_unigram_open(capp_unigram *u, const capp_str *texts, const doub
                          (unsigned long long)most_nodes, 1u << 24);
     size_t size = 16;
     while (size < 2 * most_nodes) size *= 2;
-    u->mask = size - 1;
-    u->slots = capp_new0(size, sizeof *u->slots);
-    u->ids = capp_new((size_t)most_nodes, sizeof *u->ids);
-    u->scores = capp_new(n, sizeof *u->scores);
-    if (!u->slots || !u->ids || !u->scores) return capp_fail_memory(err, "a vocabulary's pieces");
-    u->n_nodes = 1;
-    u->ids[0] = CAPP_NO_TOKEN;
+    unigram->mask = size - 1;
+    unigram->slots = capp_new0(size, sizeof *unigram->slots);
+    unigram->ids = capp_new((size_t)most_nodes, sizeof *unigram->ids);
+    unigram->scores = capp_new(n, sizeof *unigram->scores);
+    if (!unigram->slots || !unigram->ids || !unigram->scores) return capp_fail_memory(err, "a vocabulary's pieces");
+    unigram->n_nodes = 1;
+    unigram->ids[0] = CAPP_NO_TOKEN;
     for (uint32_t i = 0; i < n; i++) {
-        if (texts[i].size) add(u, texts[i], (int32_t)i);
-        u->scores[i] = scores[i];
+        if (texts[i].size) add(unigram, texts[i], (int32_t)i);
+        unigram->scores[i] = scores[i];
     }
-    u->unknown_score = least - UNKNOWN_PENALTY;
+    unigram->unknown_score = least - UNKNOWN_PENALTY;
     return CAPP_OK;
 }
 
-void capp_unigram_free(capp_unigram *u) {
-    capp_free(u->slots);
-    capp_free(u->ids);
-    capp_free(u->scores);
+void capp_unigram_free(capp_unigram *unigram) {
+    capp_free(unigram->slots);
+    capp_free(unigram->ids);
+    capp_free(unigram->scores);
 }
 
-int32_t capp_unigram_find(const capp_unigram *u, capp_str text) {
+int32_t capp_unigram_find(const capp_unigram *unigram, capp_str text) {
     uint32_t node = 0;
     for (size_t i = 0; i < text.size; i++)
-        if (!(node = step(u, node, (unsigned char)text.data[i]))) return CAPP_NO_TOKEN;
-    return u->ids[node];
+        if (!(node = step(unigram, node, (unsigned char)text.data[i]))) return CAPP_NO_TOKEN;
+    return unigram->ids[node];
 }
 
 /* Keeps the way if it is better than the known one. False: it is not. */
@@ -110,12 +110,12 @@ static bool find_ways(const capp_unigram *u, capp_str text, bool has_unknown, ca
     return true;
 }
 
-capp_status capp_unigram_cut(const capp_unigram *u, capp_str text, bool has_unknown, capp_unigram_path **room,
+capp_status capp_unigram_cut(const capp_unigram *unigram, capp_str text, bool has_unknown, capp_unigram_path **room,
                              size_t *capacity, uint32_t *first, capp_error *err) {
     if (!capp_grow(room, capacity, text.size + 1, sizeof **room))
         return capp_fail_memory(err, "the ways to cut a text");
     capp_unigram_path *paths = *room;
-    if (!find_ways(u, text, has_unknown, paths))
+    if (!find_ways(unigram, text, has_unknown, paths))
         return capp_fail(err, CAPP_EINVAL,
                          "the text has a character that the vocabulary lacks, and the tokenizer has no unknown token");
     /* Walks back from the end: `from` of each piece becomes the end of the piece after it. */
