@@ -10,27 +10,27 @@
 
 #include "base/available.h"
 #include "base/cpu.h"
-#include "engine/engine.h"
+#include "base/mem.h"
+#include "engine/handles.h"
 #include "kernel/peak.h"
 
 enum { MIB = 1 << 20 };
-
-double capp_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 void capp_model_options_init(capp_model_options *options) {
     memset(options, 0, sizeof *options);
 }
 
-/* A quarter of the memory that the system, or the process's control group, could give now, at most 4 GiB. */
-static uint64_t default_memory(void) {
+/* What the system, or the process's control group, could give now. */
+static uint64_t free_memory(void) {
     struct sysinfo info;
     uint64_t available = capp_available_memory("");
     if (available == UINT64_MAX && !sysinfo(&info)) available = (uint64_t)info.freeram * info.mem_unit;
-    available /= 4;
+    return available;
+}
+
+/* A quarter of it, at most 4 GiB. */
+static uint64_t default_memory(void) {
+    uint64_t available = free_memory() / 4;
     if (available > (uint64_t)4096 * MIB) available = (uint64_t)4096 * MIB;
     return available < 64 * MIB ? 64 * MIB : available;
 }
@@ -119,12 +119,18 @@ static capp_status bind_weights(capp_model *model, const capp_kernels *kernels, 
                                 capp_packer **packer, capp_error *err) {
     const capp_products *products = model->precision == CAPP_PRECISION_F32 ? kernels->f32 : kernels->bf16;
     capp_adapter **adapters;
+    uint64_t available = free_memory(), used = model->memory + ((uint64_t)256 << 20);
+    capp_cache cache = {options->weights_memory, true};
+    if (!options->weights_memory) cache = (capp_cache){available / 4, false};
     capp_status st = open_adapters(&adapters, options->lora, options->n_lora, err);
     if (st != CAPP_OK) return st;
-    st = capp_weights_bind(&model->weights, packer, &model->source, kernels, products, adapters, options->n_lora,
+    st = capp_weights_bind(&model->weights, packer, &model->source, kernels, products, adapters, options->n_lora, cache,
                            model->threads, err);
     free_adapters(adapters, options->n_lora);
-    return st;
+    if (st != CAPP_OK) return st;
+    used += model->weights->packed_bytes;
+    capp_weights_keep(model->weights, available > used ? available - used : 0);
+    return CAPP_OK;
 }
 
 /* ---- Opening -------------------------------------------------------------------------------------------------------
@@ -180,6 +186,7 @@ static capp_status pack_and_open_vocabulary(capp_model *model, capp_packer *pack
     pthread_t thread;
     bool go_on = ask(&p, options);
     if (!go_on) return capp_fail(err, CAPP_ECANCELLED, "cancelled");
+    if (!model->weights->block) return open_vocabulary(model, err);
     capp_status st = capp_pool_open(&p.pool, model->threads, err);
     if (st != CAPP_OK) return st;
     bool beside = (model->threads > 1 || options->progress) && !pthread_create(&thread, NULL, pack, &p);
@@ -208,6 +215,7 @@ static capp_status open_weights(capp_model *model, const capp_model_options *opt
     if ((st = bind_weights(model, kernels, options, &packer, err)) != CAPP_OK) return st;
     st = pack_and_open_vocabulary(model, packer, options, err);
     capp_packer_free(packer);
+    if (st == CAPP_OK) st = capp_source_check(&model->source, err);
     if (st != CAPP_OK) return st;
     if (model->precision == CAPP_PRECISION_AUTO &&
         (st = capp_weights_twin(&model->exact, model->weights, kernels->f32, err)) != CAPP_OK)
@@ -291,46 +299,4 @@ done:
     else
         capp_model_free(model);
     return st;
-}
-
-void capp_model_free(capp_model *model) {
-    if (!model) return;
-    capp_weights_free(model->exact);
-    capp_weights_free(model->weights);
-    capp_vocab_free(model->vocab);
-    capp_source_close(&model->source);
-    capp_free(model->architecture);
-    capp_free(model->name);
-    capp_free(model->adapters);
-    capp_free(model->path);
-    capp_free(model);
-}
-
-void capp_model_get_info(const capp_model *model, capp_model_info *info) {
-    capp_vocab_info vocab;
-    capp_vocab_get_info(model->vocab, &vocab);
-    const capp_weights *w = model->weights;
-    *info = (capp_model_info){.architecture = model->architecture,
-                              .name = model->name,
-                              .isa = w ? w->kernels->name : "",
-                              .precision = model->precision,
-                              .threads = model->threads,
-                              .vocabulary = vocab.n_tokens,
-                              .context = model->context,
-                              .layers = w ? w->hparams.layers : 0,
-                              .width = w ? w->hparams.width : 0,
-                              .parameters = w ? w->parameters : 0,
-                              .file_bytes = capp_source_bytes(&model->source),
-                              .weight_bytes = w ? w->packed_bytes + w->adapter_bytes : 0,
-                              .bos = vocab.bos,
-                              .eos = vocab.eos,
-                              .add_bos = vocab.add_bos,
-                              .load_seconds = model->load_seconds,
-                              .adapters = model->adapters};
-}
-
-double capp_model_measure_peak(const capp_model *model) {
-    if (!model->weights) return 0;
-    bool bf16 = model->weights->products != model->weights->kernels->f32;
-    return 1e9 * capp_peak_gflops(model->weights->kernels->name, bf16, 0.1);
 }

@@ -1,4 +1,5 @@
 #include "jinja/operators.h"
+#include "base/math.h"
 
 #include <math.h>
 
@@ -28,7 +29,7 @@ static capp_jinja_value too_large(capp_jinja_run *run) {
 static capp_jinja_value power(capp_jinja_run *run, int64_t base, int64_t exponent) {
     int64_t value = 1;
     if (exponent < 0)
-        return base ? capp_jinja_float(pow((double)base, (double)exponent))
+        return base ? capp_jinja_float(capp_pow((double)base, (double)exponent))
                     : capp_jinja_fail(run, CAPP_EINVAL, "0 cannot be raised to a negative power");
     for (int64_t i = 0; i < exponent && value != 0; i++) {
         if (__builtin_mul_overflow(value, base, &value)) return too_large(run);
