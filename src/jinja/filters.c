@@ -22,7 +22,7 @@ static capp_jinja_value stream(capp_jinja_run *run) {
     return capp_jinja_list_new(run, CAPP_JINJA_STREAM, 0);
 }
 
-static capp_jinja_value bad(capp_jinja_run *run, const char *name, capp_jinja_value v) {
+static capp_jinja_value fail_argument(capp_jinja_run *run, const char *name, capp_jinja_value v) {
     char what[80];
     snprintf(what, sizeof what, "%s does not take", name);
     return capp_jinja_fail_kind(run, what, v);
@@ -64,14 +64,14 @@ static capp_jinja_value title(capp_jinja_run *run, capp_jinja_value input, const
 
 static capp_jinja_value trim(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_value *bound) {
     bool given = bound[0].kind != CAPP_JINJA_UNDEFINED && bound[0].kind != CAPP_JINJA_NONE;
-    if (given && bound[0].kind != CAPP_JINJA_STRING) return bad(run, "the argument of trim", bound[0]);
+    if (given && bound[0].kind != CAPP_JINJA_STRING) return fail_argument(run, "the argument of trim", bound[0]);
     return capp_jinja_strip(run, capp_jinja_to_text(run, input), given ? bound[0].string : NULL, true, true);
 }
 
 static capp_jinja_value replace(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_value *bound) {
     int64_t most = -1;
     if (bound[2].kind > CAPP_JINJA_NONE && !capp_jinja_get_integer(bound[2], &most))
-        return bad(run, "the count of replace", bound[2]);
+        return fail_argument(run, "the count of replace", bound[2]);
     return capp_jinja_replace(run, capp_jinja_to_text(run, input), capp_jinja_to_text(run, bound[0]),
                               capp_jinja_to_text(run, bound[1]), most);
 }
@@ -88,9 +88,9 @@ static capp_jinja_value indent(capp_jinja_run *run, capp_jinja_value input, cons
     capp_jinja_buffer b = {0}, step = {0}, whole = {0};
     bool text = bound[0].kind == CAPP_JINJA_STRING, first = capp_jinja_is_true(bound[1]),
          blank = capp_jinja_is_true(bound[2]);
-    if (input.kind != CAPP_JINJA_STRING) return bad(run, "indent", input);
+    if (input.kind != CAPP_JINJA_STRING) return fail_argument(run, "indent", input);
     if (!text && bound[0].kind != CAPP_JINJA_UNDEFINED && !capp_jinja_get_integer(bound[0], &width))
-        return bad(run, "the width of indent", bound[0]);
+        return fail_argument(run, "the width of indent", bound[0]);
     for (; !text && width > 0 && run->status == CAPP_OK; width--) capp_jinja_append_text(run, &step, " ");
     capp_jinja_append_string(run, &whole, input.string);
     capp_jinja_append_text(run, &whole, "\n");
@@ -121,15 +121,15 @@ static capp_jinja_value to_json(capp_jinja_run *run, capp_jinja_value input, con
         for (; width > 0; width--) capp_jinja_append_text(run, &spaces, " ");
         by = capp_jinja_buffer_to_string(run, &spaces);
     } else if (bound[1].kind > CAPP_JINJA_NONE) {
-        return bad(run, "the indent of tojson", bound[1]);
+        return fail_argument(run, "the indent of tojson", bound[1]);
     }
     if (by.kind == CAPP_JINJA_STRING) comma = tight;
     if (bound[2].kind > CAPP_JINJA_NONE) {
         if (bound[2].kind != CAPP_JINJA_TUPLE && bound[2].kind != CAPP_JINJA_LIST)
-            return bad(run, "the argument separators of tojson", bound[2]);
+            return fail_argument(run, "the argument separators of tojson", bound[2]);
         if (bound[2].list->n != 2 || bound[2].list->items[0].kind != CAPP_JINJA_STRING ||
             bound[2].list->items[1].kind != CAPP_JINJA_STRING)
-            return bad(run, "the argument separators of tojson", bound[2]);
+            return fail_argument(run, "the argument separators of tojson", bound[2]);
         comma = bound[2].list->items[0];
         colon = bound[2].list->items[1];
     }
@@ -168,7 +168,7 @@ static capp_jinja_value to_int(capp_jinja_run *run, capp_jinja_value input, cons
     if (input.kind == CAPP_JINJA_FLOAT)
         return isfinite(input.number) && fabs(input.number) < 0x1p63 ? capp_jinja_integer((int64_t)input.number)
                                                                      : otherwise;
-    if (input.kind == CAPP_JINJA_UNDEFINED) return bad(run, "int", input);
+    if (input.kind == CAPP_JINJA_UNDEFINED) return fail_argument(run, "int", input);
     if (input.kind != CAPP_JINJA_STRING) return otherwise;
     if (text_integer(input.string, &value)) return capp_jinja_integer(value);
     for (size_t i = 0; i < input.string->size; i++)
@@ -180,7 +180,7 @@ static capp_jinja_value to_int(capp_jinja_run *run, capp_jinja_value input, cons
 
 static capp_jinja_value to_float(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_value *bound) {
     int64_t value;
-    if (input.kind == CAPP_JINJA_UNDEFINED) return bad(run, "float", input);
+    if (input.kind == CAPP_JINJA_UNDEFINED) return fail_argument(run, "float", input);
     if (capp_jinja_is_number(input)) return capp_jinja_float(capp_jinja_get_number(input));
     if (input.kind == CAPP_JINJA_STRING && text_integer(input.string, &value)) return capp_jinja_float((double)value);
     if (input.kind == CAPP_JINJA_STRING)
@@ -193,7 +193,7 @@ static capp_jinja_value absolute(capp_jinja_run *run, capp_jinja_value input, co
     int64_t value;
     if (capp_jinja_get_integer(input, &value) && value > INT64_MIN)
         return capp_jinja_integer(value < 0 ? -value : value);
-    return input.kind == CAPP_JINJA_FLOAT ? capp_jinja_float(fabs(input.number)) : bad(run, "abs", input);
+    return input.kind == CAPP_JINJA_FLOAT ? capp_jinja_float(fabs(input.number)) : fail_argument(run, "abs", input);
 }
 
 static capp_jinja_value length(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_value *bound) {
@@ -206,7 +206,7 @@ static capp_jinja_value length(capp_jinja_run *run, capp_jinja_value input, cons
     case CAPP_JINJA_VIEW: return capp_jinja_integer((int64_t)input.list->n);
     case CAPP_JINJA_DICT: return capp_jinja_integer((int64_t)input.dict->n);
     case CAPP_JINJA_LOOP: return capp_jinja_integer((int64_t)input.loop->list->n);
-    default: return bad(run, "length", input);
+    default: return fail_argument(run, "length", input);
     }
 }
 
@@ -232,7 +232,7 @@ static capp_jinja_value first(capp_jinja_run *run, capp_jinja_value input, const
 
 static capp_jinja_value last(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_value *bound) {
     (void)bound;
-    if (input.kind == CAPP_JINJA_STREAM) return bad(run, "last", input);
+    if (input.kind == CAPP_JINJA_STREAM) return fail_argument(run, "last", input);
     capp_jinja_value items = capp_jinja_iterate(run, input);
     if (run->status != CAPP_OK) return nothing;
     size_t n = items.list->n;
@@ -252,7 +252,7 @@ static capp_jinja_value to_list(capp_jinja_run *run, capp_jinja_value input, con
 static capp_jinja_value reverse(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_value *bound) {
     capp_jinja_value items = to_list(run, input, bound), out = stream(run);
     capp_jinja_buffer b = {0};
-    if (run->status == CAPP_OK && input.kind == CAPP_JINJA_STREAM) return bad(run, "reverse", input);
+    if (run->status == CAPP_OK && input.kind == CAPP_JINJA_STREAM) return fail_argument(run, "reverse", input);
     for (size_t i = run->status == CAPP_OK ? items.list->n : 0; i-- > 0 && run->status == CAPP_OK;) {
         if (input.kind == CAPP_JINJA_STRING)
             capp_jinja_append_string(run, &b, items.list->items[i].string);
@@ -266,7 +266,7 @@ static capp_jinja_value items_of(capp_jinja_run *run, capp_jinja_value input, co
     (void)bound;
     capp_jinja_value out = stream(run);
     if (input.kind == CAPP_JINJA_UNDEFINED) return out;
-    if (input.kind != CAPP_JINJA_DICT) return bad(run, "items", input);
+    if (input.kind != CAPP_JINJA_DICT) return fail_argument(run, "items", input);
     for (size_t i = 0; i < input.dict->n && run->status == CAPP_OK; i++) {
         capp_jinja_value pair = capp_jinja_list_new(run, CAPP_JINJA_TUPLE, 2);
         capp_jinja_list_append(run, pair, input.dict->keys[i]);
@@ -344,7 +344,7 @@ static capp_jinja_value sort(capp_jinja_run *run, capp_jinja_value input, const 
 }
 
 static capp_jinja_value dictsort(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_value *bound) {
-    if (input.kind != CAPP_JINJA_DICT) return bad(run, "dictsort", input);
+    if (input.kind != CAPP_JINJA_DICT) return fail_argument(run, "dictsort", input);
     bool by_value = capp_jinja_string_is(bound[1], "value");
     if (bound[1].kind != CAPP_JINJA_UNDEFINED && !by_value && !capp_jinja_string_is(bound[1], "key"))
         return capp_jinja_fail(run, CAPP_EINVAL, "dictsort: the argument by must be 'key' or 'value'");
@@ -388,7 +388,7 @@ static capp_jinja_value sum(capp_jinja_run *run, capp_jinja_value input, const c
     capp_jinja_value items = capp_jinja_iterate(run, input);
     int64_t total = 0, value;
     if (bound[1].kind != CAPP_JINJA_UNDEFINED && !capp_jinja_get_integer(bound[1], &total))
-        return bad(run, "the start of sum", bound[1]);
+        return fail_argument(run, "the start of sum", bound[1]);
     for (size_t i = 0; run->status == CAPP_OK && i < items.list->n; i++) {
         capp_jinja_value item = items.list->items[i];
         if (bound[0].kind > CAPP_JINJA_NONE) item = part_of(run, item, bound[0]);

@@ -156,8 +156,8 @@ static capp_status may_have_special(capp_pipeline_run *run, capp_str raw, const 
     st = count_special(run, raw, &with, err);
     if (st == CAPP_OK && with != without)
         st = capp_fail(err, CAPP_EINVAL,
-                       "the text of a turn holds that of a special token, or hides one of the template; this tokenizer "
-                       "looks for them in normalised text, where their origin is lost");
+                       "a message has the text of a special token in it, or hides one of the template; this tokenizer "
+                       "finds special tokens in normalised text, where their origin is lost; change the message");
     return st;
 }
 

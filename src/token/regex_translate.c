@@ -6,20 +6,20 @@
 #include "base/mem.h"
 #include "token/unicode_since_14.h"
 
-/* The property White_Space, which is Oniguruma's \s. PCRE2's has U+180E too. */
+/* The property White_Space, which is \s in Oniguruma. PCRE2's \s has U+180E, too. */
 #define WHITE_SPACE "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 #define NOT_WHITE_SPACE                                                                                                \
     "\\x{0}-\\x{8}\\x{e}-\\x{1f}!-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}"       \
     "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}"
 #define LETTERS "\\p{L}" NEW_LU NEW_LL NEW_LM NEW_LO
-/* Letters, marks, decimal digits, connectors, and what is alphabetic besides. */
+/* Letters, marks, decimal digits, connectors, and other alphabetic characters. */
 #define WORD                                                                                                           \
     LETTERS "\\p{M}" NEW_M "\\p{Nd}" NEW_ND "\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"                   \
             "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
-/* What Oniguruma takes for \\w and \\b outside a class: superscripts and fractions of Latin-1 besides. */
+/* \\w and \\b of Oniguruma outside a class have superscripts and fractions of Latin-1, too. */
 #define WORD_ALONE WORD "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 
-/* What stands for an escape inside a class. */
+/* What an escape stands for inside a class. */
 static const struct {
     const char *escape, *inside;
 } classes[] = {
