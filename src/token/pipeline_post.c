@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "token/hf.h"
+#include "token/pipeline.h"
 
 static bool is_type(capp_json value, const char *name) {
     return capp_json_is(capp_json_get(value, "type"), name);
@@ -13,7 +13,7 @@ static bool is_type(capp_json value, const char *name) {
 static capp_status push(const capp_vocab *vocab, capp_ids *list, capp_json id, capp_error *err) {
     uint32_t value;
     if (!capp_json_u32(id, INT32_MAX, &value) || value >= vocab->info.n_tokens)
-        return capp_fail(err, CAPP_EFORMAT, "a special token's id is missing or no token's");
+        return capp_fail(err, CAPP_EFORMAT, "the id of a special token is missing or out of range");
     return capp_ids_push(list, (int32_t)value) ? CAPP_OK : capp_fail_memory(err, "a vocabulary's special tokens");
 }
 
@@ -22,14 +22,14 @@ static capp_status push_named(const capp_vocab *vocab, capp_ids *list, capp_json
                               capp_error *err) {
     capp_json found = NULL;
     capp_str wanted, other;
-    capp_status st = capp_hf_str(vocab->hf, name, "a special token's id", &wanted, err);
+    capp_status st = capp_pipeline_read_string(vocab->pipeline, name, "a special token's id", &wanted, err);
     for (capp_json_walk w = capp_json_begin(capp_json_get(processor, "special_tokens"));
          st == CAPP_OK && capp_json_next(&w);) {
-        st = capp_hf_str(vocab->hf, w.name, "a special token's name", &other, err);
+        st = capp_pipeline_read_string(vocab->pipeline, w.name, "a special token's name", &other, err);
         if (st == CAPP_OK && other.size == wanted.size && !memcmp(other.data, wanted.data, other.size)) found = w.value;
     }
     if (st != CAPP_OK) return st;
-    if (!found) return capp_fail(err, CAPP_EFORMAT, "special_tokens lacks one that the template names");
+    if (!found) return capp_fail(err, CAPP_EFORMAT, "the template names a token that special_tokens lacks");
     for (capp_json_walk w = capp_json_begin(capp_json_get(found, "ids")); st == CAPP_OK && capp_json_next(&w);)
         st = push(vocab, list, w.value, err);
     return st;
@@ -48,7 +48,7 @@ static capp_status read_template(capp_vocab *vocab, capp_json processor, capp_id
             texts++;
     }
     if (st == CAPP_OK && texts != 1)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "a template in which the text stands %zu times", texts);
+        return capp_fail(err, CAPP_EUNSUPPORTED, "a template must have the text once, not %zu times", texts);
     return st;
 }
 
@@ -56,7 +56,8 @@ static capp_status read_template(capp_vocab *vocab, capp_json processor, capp_id
 static capp_status push_second(capp_vocab *vocab, capp_ids *list, capp_json pair, capp_error *err) {
     capp_json_walk w = capp_json_begin(pair);
     for (int i = 0; i < 2; i++)
-        if (!capp_json_next(&w)) return capp_fail(err, CAPP_EFORMAT, "cls or sep is missing or no pair");
+        if (!capp_json_next(&w))
+            return capp_fail(err, CAPP_EFORMAT, "cls or sep is missing or not of the form [TEXT, ID]");
     return push(vocab, list, w.value, err);
 }
 
@@ -81,12 +82,13 @@ static capp_status read_processor(capp_vocab *vocab, capp_json value, capp_error
     } else if (!is_type(value, "ByteLevel")) { /* that one moves offsets, no ids */
         bool escapes;
         capp_str type = capp_json_raw(capp_json_get(value, "type"), &escapes);
-        st = capp_fail(err, CAPP_EUNSUPPORTED, "a post-processor of type \"%.*s\" is unknown",
+        st = capp_fail(err, CAPP_EUNSUPPORTED, "a post-processor of type \"%.*s\" is not supported",
                        type.size < 100 ? (int)type.size : 100, type.data ? type.data : "");
     }
-    if (st == CAPP_OK) st = put_before(&vocab->hf->front, &front, err);
+    if (st == CAPP_OK) st = put_before(&vocab->pipeline->ids_before, &front, err);
     for (size_t i = 0; st == CAPP_OK && i < back.n; i++)
-        if (!capp_ids_push(&vocab->hf->back, back.data[i])) st = capp_fail_memory(err, "a vocabulary's special tokens");
+        if (!capp_ids_push(&vocab->pipeline->ids_after, back.data[i]))
+            st = capp_fail_memory(err, "a vocabulary's special tokens");
     capp_ids_free(&front);
     capp_ids_free(&back);
     return st;
@@ -102,17 +104,17 @@ static capp_status read_processors(capp_vocab *vocab, capp_json value, capp_erro
     return st;
 }
 
-capp_status capp_hf_parse_post(capp_vocab *vocab, capp_json value, capp_error *err) {
-    capp_hf *hf = vocab->hf;
+capp_status capp_pipeline_parse_post_processor(capp_vocab *vocab, capp_json value, capp_error *err) {
+    capp_pipeline *pipeline = vocab->pipeline;
     capp_status st = read_processors(vocab, value, err);
     if (st != CAPP_OK) {
         capp_error_prefix(err, "post_processor");
         return st;
     }
-    vocab->info.add_bos = hf->front.n > 0;
-    vocab->info.add_eos = hf->back.n > 0;
-    if (hf->front.n) vocab->info.bos = hf->front.data[0];
-    if (hf->back.n) vocab->info.eos = hf->back.data[hf->back.n - 1];
+    vocab->info.add_bos = pipeline->ids_before.n > 0;
+    vocab->info.add_eos = pipeline->ids_after.n > 0;
+    if (pipeline->ids_before.n) vocab->info.bos = pipeline->ids_before.data[0];
+    if (pipeline->ids_after.n) vocab->info.eos = pipeline->ids_after.data[pipeline->ids_after.n - 1];
     return CAPP_OK;
 }
 
@@ -123,7 +125,7 @@ static capp_status named_id(capp_vocab *vocab, capp_json config, const char *nam
     capp_json value = capp_json_get(config, name), content = capp_json_get(value, "content");
     capp_str text;
     if (capp_json_kind_of(value) <= CAPP_JSON_NULL) return CAPP_OK;
-    capp_status st = capp_hf_str(vocab->hf, content ? content : value, name, &text, err);
+    capp_status st = capp_pipeline_read_string(vocab->pipeline, content ? content : value, name, &text, err);
     if (st != CAPP_OK) return st;
     int32_t found = capp_text_index_find(&vocab->index, text);
     if (found != CAPP_NO_TOKEN) *id = found;
@@ -138,24 +140,25 @@ static const char *const own_bos[] = {"LlamaTokenizer",         "LlamaTokenizerF
 
 static capp_status apply_add_bos(capp_vocab *vocab, capp_json config, capp_error *err) {
     capp_json class = capp_json_get(config, "tokenizer_class");
-    capp_hf *hf = vocab->hf;
+    capp_pipeline *pipeline = vocab->pipeline;
     bool own = false, add = true;
     for (size_t i = 0; i < sizeof own_bos / sizeof own_bos[0]; i++) own = own || capp_json_is(class, own_bos[i]);
     if (!own) return CAPP_OK;
-    capp_status st = capp_hf_bool(config, "add_bos_token", &add, err);
+    capp_status st = capp_pipeline_read_bool(config, "add_bos_token", &add, err);
     if (st != CAPP_OK) return st;
-    if (add && !hf->front.n && vocab->info.bos != CAPP_NO_TOKEN && !capp_ids_push(&hf->front, vocab->info.bos))
+    if (add && !pipeline->ids_before.n && vocab->info.bos != CAPP_NO_TOKEN &&
+        !capp_ids_push(&pipeline->ids_before, vocab->info.bos))
         return capp_fail_memory(err, "a vocabulary's special tokens");
-    vocab->info.add_bos = add && hf->front.n;
+    vocab->info.add_bos = add && pipeline->ids_before.n;
     return CAPP_OK;
 }
 
-capp_status capp_hf_read_config(capp_vocab *vocab, capp_str text, capp_error *err) {
+capp_status capp_pipeline_read_config(capp_vocab *vocab, capp_str text, capp_error *err) {
     capp_vocab_info *info = &vocab->info;
     capp_json config;
     capp_status st = capp_json_check(text, &config, err);
     if (st == CAPP_OK && capp_json_kind_of(config) != CAPP_JSON_OBJECT)
-        st = capp_fail(err, CAPP_EFORMAT, "is not an object");
+        st = capp_fail(err, CAPP_EFORMAT, "the file must be a JSON object");
     if (st == CAPP_OK) st = named_id(vocab, config, "bos_token", &info->bos, err);
     if (st == CAPP_OK) st = named_id(vocab, config, "eos_token", &info->eos, err);
     if (st == CAPP_OK) st = named_id(vocab, config, "pad_token", &info->pad, err);

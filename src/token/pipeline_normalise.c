@@ -2,15 +2,15 @@
 #define _GNU_SOURCE
 #include <string.h>
 
-#include "token/hf.h"
+#include "token/pipeline.h"
 
 /* Places in a text are 32-bit. */
-enum { MOST_NORMAL = 1 << 30 };
+enum { MAX_NORMALISED = 1 << 30 };
 
 static bool put_without_marks(capp_text *out, capp_str text) {
     for (size_t i = 0, size; i < text.size; i += size) {
         int32_t c = capp_utf8_character(text.data + i, &size);
-        if ((c < 0x80 || !capp_is_mark(c)) && !capp_text_put(out, text.data + i, size)) return false;
+        if ((c < 0x80 || !capp_is_mark(c)) && !capp_text_append(out, text.data + i, size)) return false;
     }
     return true;
 }
@@ -23,14 +23,15 @@ static bool put_nmt(capp_text *out, capp_str text) {
             continue;
         bool space = c == 0x9 || c == 0xa || c == 0xc || c == 0xd || c == 0x1680 || (c >= 0x200b && c <= 0x200f) ||
                      c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xfeff || c == 0xfffd;
-        if (!(space ? capp_text_put(out, " ", 1) : capp_text_put(out, text.data + i, size))) return false;
+        if (!(space ? capp_text_append(out, " ", 1) : capp_text_append(out, text.data + i, size))) return false;
     }
     return true;
 }
 
 static bool put_bytes(capp_text *out, capp_str text) {
     for (size_t i = 0; i < text.size; i++)
-        if (!capp_text_put_character(out, (int32_t)capp_bytelevel_character((unsigned char)text.data[i]))) return false;
+        if (!capp_text_append_character(out, (int32_t)capp_byte_level_character((unsigned char)text.data[i])))
+            return false;
     return true;
 }
 
@@ -51,14 +52,14 @@ static void end_first(replacing *r, size_t size) {
 
 static bool keep(replacing *r, size_t to) {
     if (!r->over && to > r->first) end_first(r, r->out->size + (r->first - r->done));
-    return capp_text_put(r->out, r->text.data + r->done, to - r->done);
+    return capp_text_append(r->out, r->text.data + r->done, to - r->done);
 }
 
 static bool replace(replacing *r, size_t at, size_t end) {
     if (!keep(r, at)) return false;
     if (!r->over && end > r->first) end_first(r, r->out->size);
     r->done = end;
-    return capp_text_put(r->out, r->to.data, r->to.size);
+    return capp_text_append(r->out, r->to.data, r->to.size);
 }
 
 static bool replace_text(replacing *r, capp_str from) {
@@ -71,7 +72,7 @@ static bool replace_text(replacing *r, capp_str from) {
     return true;
 }
 
-static capp_status replace_matches(capp_hf_run *run, const capp_regex *regex, replacing *r, bool *put,
+static capp_status replace_matches(capp_pipeline_run *run, const capp_regex *regex, replacing *r, bool *put,
                                    capp_error *err) {
     capp_regex_walk walk = {0};
     size_t at, end;
@@ -85,7 +86,7 @@ static capp_status replace_matches(capp_hf_run *run, const capp_regex *regex, re
     return CAPP_OK;
 }
 
-static capp_status replace_all(capp_hf_run *run, const capp_normal_step *step, capp_text *out, capp_str text,
+static capp_status replace_all(capp_pipeline_run *run, const capp_normaliser *step, capp_text *out, capp_str text,
                                size_t *first, capp_error *err) {
     replacing r = {.out = out, .text = text, .to = step->text, .first = *first};
     bool put = true;
@@ -101,7 +102,7 @@ static capp_status replace_all(capp_hf_run *run, const capp_normal_step *step, c
 }
 
 /* text without white space at its ends; *cut: what went in front. */
-static capp_str strip(const capp_normal_step *step, capp_str text, size_t *cut) {
+static capp_str strip(const capp_normaliser *step, capp_str text, size_t *cut) {
     size_t begin = 0, end = text.size, size;
     while (step->left && begin < end && capp_is_white_space(capp_utf8_character(text.data + begin, &size)))
         begin += size;
@@ -115,12 +116,12 @@ static capp_str strip(const capp_normal_step *step, capp_str text, size_t *cut) 
 }
 
 /* Steps that look at one character at a time: what comes of the front of a text is the front of what comes of it. */
-static bool put_characters(const capp_normal_step *step, capp_text *out, capp_str text) {
+static bool put_characters(const capp_normaliser *step, capp_text *out, capp_str text) {
     switch (step->kind) {
-    case CAPP_NORMAL_LOWER_CASE: return capp_put_lower_case(out, text);
-    case CAPP_NORMAL_STRIP_ACCENTS: return put_without_marks(out, text);
-    case CAPP_NORMAL_NMT: return put_nmt(out, text);
-    default: return put_bytes(out, text); /* CAPP_NORMAL_BYTE_LEVEL */
+    case CAPP_NORMALISER_LOWER_CASE: return capp_text_append_lower_case(out, text);
+    case CAPP_NORMALISER_STRIP_ACCENTS: return put_without_marks(out, text);
+    case CAPP_NORMALISER_NMT: return put_nmt(out, text);
+    default: return put_bytes(out, text); /* CAPP_NORMALISER_BYTE_LEVEL */
     }
 }
 
@@ -132,18 +133,20 @@ static size_t count(const char *text, size_t size) {
 
 /* One step that writes text to out; *first: of text, then of out. Only where the whole text begins in it, something can
  * stand for the beginning. */
-static capp_status write_step(capp_hf_run *run, const capp_normal_step *step, capp_text *out, capp_str text,
+static capp_status write_step(capp_pipeline_run *run, const capp_normaliser *step, capp_text *out, capp_str text,
                               bool begins, size_t *first, capp_error *err) {
-    capp_lead lead = {.n = count(text.data, *first)};
+    capp_text_front lead = {.n = count(text.data, *first)};
     capp_status st = CAPP_OK;
     size_t front;
     bool put = true;
     switch (step->kind) {
-    case CAPP_NORMAL_FORM: st = capp_normalise(out, text, step->form, begins ? &lead : NULL, err); break;
-    case CAPP_NORMAL_CHARSMAP: put = capp_charsmap_put(step->chars, out, text, begins ? &lead : NULL); break;
-    case CAPP_NORMAL_REPLACE: return replace_all(run, step, out, text, first, err);
-    case CAPP_NORMAL_PREPEND:
-        put = capp_text_put(out, step->text.data, step->text.size) && capp_text_put(out, text.data, text.size);
+    case CAPP_NORMALISER_FORM:
+        st = capp_text_append_normalised(out, text, step->form, begins ? &lead : NULL, err);
+        break;
+    case CAPP_NORMALISER_CHARSMAP: put = capp_charsmap_append(step->chars, out, text, begins ? &lead : NULL); break;
+    case CAPP_NORMALISER_REPLACE: return replace_all(run, step, out, text, first, err);
+    case CAPP_NORMALISER_PREPEND:
+        put = capp_text_append(out, step->text.data, step->text.size) && capp_text_append(out, text.data, text.size);
         if (*first) *first += step->text.size;
         return put ? CAPP_OK : capp_fail_memory(err, "a normalised text");
     default:
@@ -157,12 +160,13 @@ static capp_status write_step(capp_hf_run *run, const capp_normal_step *step, ca
     return put ? st : capp_fail_memory(err, "a normalised text");
 }
 
-capp_status capp_hf_normalise(capp_hf_run *run, capp_str text, capp_str *normal, size_t *first, capp_error *err) {
+capp_status capp_pipeline_normalise(capp_pipeline_run *run, capp_str text, capp_str *normal, size_t *first,
+                                    capp_error *err) {
     size_t next = 0; /* which of the two is not being read */
     bool begins = *first > 0;
-    for (size_t i = 0; i < run->hf->n_normal && text.size; i++) {
-        const capp_normal_step *step = &run->hf->normal[i];
-        if (step->kind == CAPP_NORMAL_STRIP) {
+    for (size_t i = 0; i < run->pipeline->n_normalisers && text.size; i++) {
+        const capp_normaliser *step = &run->pipeline->normalisers[i];
+        if (step->kind == CAPP_NORMALISER_STRIP) {
             size_t cut;
             text = strip(step, text, &cut);
             *first = *first > cut ? *first - cut : 0;
@@ -174,9 +178,9 @@ capp_status capp_hf_normalise(capp_hf_run *run, capp_str text, capp_str *normal,
         out->size = 0;
         capp_status st = write_step(run, step, out, text, begins, first, err);
         if (st != CAPP_OK) return st;
-        if (out->size > MOST_NORMAL)
-            return capp_fail(err, CAPP_EINVAL, "the text becomes longer than %d bytes when it is normalised",
-                             MOST_NORMAL);
+        if (out->size > MAX_NORMALISED)
+            return capp_fail(err, CAPP_EINVAL, "normalisation makes the text longer than %d bytes; split the text",
+                             MAX_NORMALISED);
         if (!begins) *first = 0;
         text = (capp_str){out->data, out->size};
     }

@@ -3,11 +3,11 @@
 #define _GNU_SOURCE
 #include <string.h>
 
-#include "token/hf.h"
+#include "token/pipeline.h"
 
 /* A piece that is being put together out of stretches, match or not. */
 typedef struct cutter {
-    capp_hf_run *run;
+    capp_pipeline_run *run;
     size_t step;
     capp_str text;
     size_t first;
@@ -17,7 +17,7 @@ typedef struct cutter {
     bool was_match;
 } cutter;
 
-static capp_status pass_on(capp_hf_run *run, size_t step, capp_str text, size_t first, capp_error *err);
+static capp_status pass_on(capp_pipeline_run *run, size_t step, capp_str text, size_t first, capp_error *err);
 
 static capp_status hand_on(cutter *c, size_t begin, size_t end) {
     if (begin == end) return CAPP_OK;
@@ -33,7 +33,7 @@ static capp_status release(cutter *c) {
 
 /* The next stretch of the text. */
 static capp_status stretch(cutter *c, size_t begin, size_t end, bool match) {
-    const capp_pre_step *step = &c->run->hf->pre[c->step];
+    const capp_pretokenizer_step *step = &c->run->pipeline->steps[c->step];
     match = match != step->invert;
     bool was = c->was_match, join = false;
     c->was_match = match;
@@ -55,7 +55,7 @@ static capp_status stretch(cutter *c, size_t begin, size_t end, bool match) {
     return st;
 }
 
-static capp_status cut_at_matches(cutter *c, const capp_pre_step *step) {
+static capp_status cut_at_matches(cutter *c, const capp_pretokenizer_step *step) {
     capp_regex_walk walk = {0};
     size_t done = 0, at, end;
     bool found;
@@ -70,7 +70,7 @@ static capp_status cut_at_matches(cutter *c, const capp_pre_step *step) {
     return done < c->text.size ? stretch(c, done, c->text.size, false) : CAPP_OK;
 }
 
-static capp_status cut_at_characters(cutter *c, const capp_pre_step *step) {
+static capp_status cut_at_characters(cutter *c, const capp_pretokenizer_step *step) {
     size_t done = 0, size;
     capp_status st = CAPP_OK;
     for (size_t i = 0; st == CAPP_OK && i < c->text.size; i += size) {
@@ -84,26 +84,26 @@ static capp_status cut_at_characters(cutter *c, const capp_pre_step *step) {
     return done < c->text.size ? stretch(c, done, c->text.size, false) : CAPP_OK;
 }
 
-static bool put_rewritten(const capp_pre_step *step, capp_str text, capp_text *out) {
-    if (step->kind == CAPP_CUT_SPACE) return capp_text_put(out, text.data, text.size);
+static bool put_rewritten(const capp_pretokenizer_step *step, capp_str text, capp_text *out) {
+    if (step->kind == CAPP_CUT_SPACE) return capp_text_append(out, text.data, text.size);
     if (step->kind == CAPP_CUT_BYTES) {
         for (size_t i = 0; i < text.size; i++)
-            if (!capp_text_put_character(out, (int32_t)capp_bytelevel_character((unsigned char)text.data[i])))
+            if (!capp_text_append_character(out, (int32_t)capp_byte_level_character((unsigned char)text.data[i])))
                 return false;
         return true;
     }
     for (size_t at = 0; at < text.size;) {
         const char *space = memchr(text.data + at, ' ', text.size - at);
         size_t n = space ? (size_t)(space - text.data) - at : text.size - at;
-        if (!capp_text_put(out, text.data + at, n)) return false;
-        if (space && !capp_text_put(out, step->mark.data, step->mark.size)) return false;
+        if (!capp_text_append(out, text.data + at, n)) return false;
+        if (space && !capp_text_append(out, step->mark.data, step->mark.size)) return false;
         at += n + (space != NULL);
     }
     return true;
 }
 
 /* What a step puts first. */
-static capp_str prefix(const capp_pre_step *step, capp_str text, size_t first) {
+static capp_str prefix(const capp_pretokenizer_step *step, capp_str text, size_t first) {
     const capp_str nothing = {"", 0};
     if (step->kind == CAPP_CUT_BYTES) return nothing;
     capp_str mark = step->kind == CAPP_CUT_SPACE ? (capp_str){" ", 1} : step->mark;
@@ -115,22 +115,23 @@ static capp_str prefix(const capp_pre_step *step, capp_str text, size_t first) {
 
 /* Steps that rewrite: false where memory is short. What is put first stands for what the text's beginning stands for.
  */
-static bool rewrite(const capp_pre_step *step, capp_str text, size_t *first, capp_text *out) {
+static bool rewrite(const capp_pretokenizer_step *step, capp_str text, size_t *first, capp_text *out) {
     capp_str before = prefix(step, text, *first);
     size_t front = *first < text.size ? *first : text.size;
     out->size = 0;
-    if (!capp_text_put(out, before.data, before.size)) return false;
+    if (!capp_text_append(out, before.data, before.size)) return false;
     if (!put_rewritten(step, (capp_str){text.data, front}, out)) return false;
     *first = front ? out->size : 0;
     return put_rewritten(step, (capp_str){text.data + front, text.size - front}, out);
 }
 
-/* Depth: at most CAPP_HF_MOST_STEPS. */
-static capp_status pass_on(capp_hf_run *run, size_t at, capp_str text, size_t first, capp_error *err) {
+/* Depth: at most CAPP_PIPELINE_MAX_STEPS. */
+static capp_status pass_on(capp_pipeline_run *run, size_t at, capp_str text, size_t first, capp_error *err) {
     if (!text.size) return CAPP_OK;
-    if (at == run->hf->n_pre)
-        return run->hf->bpe ? capp_hf_bpe_word(run, text, err) : capp_hf_unigram_word(run, text, err);
-    const capp_pre_step *step = &run->hf->pre[at];
+    if (at == run->pipeline->n_steps)
+        return run->pipeline->bpe ? capp_pipeline_encode_bpe_word(run, text, err)
+                                  : capp_pipeline_encode_unigram_word(run, text, err);
+    const capp_pretokenizer_step *step = &run->pipeline->steps[at];
     if (step->kind == CAPP_CUT_REGEX || step->kind == CAPP_CUT_CHARACTERS) {
         cutter c = {.run = run, .step = at, .text = text, .first = first, .err = err};
         capp_status st = step->kind == CAPP_CUT_REGEX ? cut_at_matches(&c, step) : cut_at_characters(&c, step);
@@ -141,6 +142,6 @@ static capp_status pass_on(capp_hf_run *run, size_t at, capp_str text, size_t fi
     return pass_on(run, at + 1, (capp_str){out->data, out->size}, first, err);
 }
 
-capp_status capp_hf_words(capp_hf_run *run, capp_str text, size_t first, capp_error *err) {
+capp_status capp_pipeline_pretokenize(capp_pipeline_run *run, capp_str text, size_t first, capp_error *err) {
     return pass_on(run, 0, text, first, err);
 }

@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 #include "base/utf8.h"
-#include "token/vocab_impl.h"
+#include "token/vocab_tables.h"
 
 enum { EOT = 1, END = 2 };
 
@@ -46,21 +46,22 @@ static const struct {
 enum { N_KNOWN = sizeof known / sizeof known[0], N_KEYS = 7 };
 
 /* *id: the key's value; what it was where there is no such key; CAPP_NO_TOKEN for the -1 that some converters write. */
-static capp_status read_id(const capp_vocab *vocab, const capp_gguf *g, const char *key, int32_t *id, capp_error *err) {
-    const capp_gguf_value *v = capp_gguf_find(g, key);
+static capp_status read_id(const capp_vocab *vocab, const capp_gguf *gguf, const char *key, int32_t *id,
+                           capp_error *err) {
+    const capp_gguf_value *v = capp_gguf_find(gguf, key);
     uint64_t value;
     int64_t minus;
     if (!v) {
         if (*id >= 0 && (uint32_t)*id >= vocab->info.n_tokens) *id = CAPP_NO_TOKEN;
         return CAPP_OK;
     }
-    if (capp_gguf_u64(g, key, &value)) {
+    if (capp_gguf_u64(gguf, key, &value)) {
         if (value == UINT32_MAX) {
             *id = CAPP_NO_TOKEN;
             return CAPP_OK;
         }
         if (value >= vocab->info.n_tokens)
-            return capp_fail(err, CAPP_EFORMAT, "%s: %s is %llu, but there are %u tokens", vocab->path, key,
+            return capp_fail(err, CAPP_EFORMAT, "%s: %s is %llu, but the vocabulary has %u tokens", vocab->path, key,
                              (unsigned long long)value, vocab->info.n_tokens);
         *id = (int32_t)value;
         return CAPP_OK;
@@ -76,10 +77,10 @@ static capp_status read_id(const capp_vocab *vocab, const capp_gguf *g, const ch
     return capp_fail(err, CAPP_EFORMAT, "%s: %s is not the id of a token", vocab->path, key);
 }
 
-static capp_status read_flag(const capp_vocab *vocab, const capp_gguf *g, const char *key, bool *flag,
+static capp_status read_flag(const capp_vocab *vocab, const capp_gguf *gguf, const char *key, bool *flag,
                              capp_error *err) {
-    if (!capp_gguf_find(g, key) || capp_gguf_bool(g, key, flag)) return CAPP_OK;
-    return capp_fail(err, CAPP_EFORMAT, "%s: %s is neither true nor false", vocab->path, key);
+    if (!capp_gguf_find(gguf, key) || capp_gguf_bool(gguf, key, flag)) return CAPP_OK;
+    return capp_fail(err, CAPP_EFORMAT, "%s: %s is not a boolean", vocab->path, key);
 }
 
 static void add_end(capp_vocab *vocab, int32_t id) {
@@ -148,7 +149,7 @@ static capp_status fill_tries(capp_vocab *vocab, capp_error *err) {
     return st;
 }
 
-capp_status capp_special_find_ends(capp_vocab *vocab, capp_error *err) {
+capp_status capp_special_tokens_find_ends(capp_vocab *vocab, capp_error *err) {
     vocab->ends = capp_new(N_KNOWN + N_KEYS, sizeof *vocab->ends);
     if (!vocab->ends) return capp_fail_memory(err, "a vocabulary's special tokens");
     find_known(vocab);
@@ -160,18 +161,18 @@ capp_status capp_special_find_ends(capp_vocab *vocab, capp_error *err) {
 /* Phi-3 and 3.5, by SentencePiece: "rstrip" of their tokenizer.json. Phi-4 has the same architecture and byte-level
  * BPE.
  */
-static bool is_phi3(const capp_vocab *vocab, const capp_gguf *g) {
+static bool is_phi3(const capp_vocab *vocab, const capp_gguf *gguf) {
     capp_str name;
-    return vocab->kind == CAPP_VOCAB_SENTENCEPIECE && capp_gguf_str(g, "general.architecture", &name) &&
+    return vocab->kind == CAPP_VOCAB_SENTENCEPIECE && capp_gguf_str(gguf, "general.architecture", &name) &&
            name.size == 4 && !memcmp(name.data, "phi3", 4);
 }
 
-bool capp_special_strips(const capp_vocab *vocab, int32_t id) {
+bool capp_special_token_strips(const capp_vocab *vocab, int32_t id) {
     return vocab->strips_after && id != vocab->info.bos && vocab->types[id] == CAPP_TOKEN_CONTROL &&
            id != id_of(vocab, "<|endoftext|>");
 }
 
-capp_status capp_special_open(capp_vocab *vocab, const capp_gguf *g, capp_error *err) {
+capp_status capp_special_tokens_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err) {
     capp_vocab_info *info = &vocab->info;
     bool sentencepiece = vocab->kind == CAPP_VOCAB_SENTENCEPIECE, unigram = vocab->kind == CAPP_VOCAB_UNIGRAM;
     /* Where the file does not say: sentencepiece's own numbers, or T5's. */
@@ -190,17 +191,17 @@ capp_status capp_special_open(capp_vocab *vocab, const capp_gguf *g, capp_error 
                      {"tokenizer.ggml.padding_token_id", &info->pad}, {"tokenizer.ggml.eom_token_id", &eom},
                      {"tokenizer.ggml.fim_pad_token_id", &fim_pad}};
     capp_status st = CAPP_OK;
-    for (size_t i = 0; st == CAPP_OK && i < N_KEYS; i++) st = read_id(vocab, g, ids[i].key, ids[i].id, err);
-    if (st == CAPP_OK) st = read_flag(vocab, g, "tokenizer.ggml.add_bos_token", &info->add_bos, err);
-    if (st == CAPP_OK) st = read_flag(vocab, g, "tokenizer.ggml.add_eos_token", &info->add_eos, err);
+    for (size_t i = 0; st == CAPP_OK && i < N_KEYS; i++) st = read_id(vocab, gguf, ids[i].key, ids[i].id, err);
+    if (st == CAPP_OK) st = read_flag(vocab, gguf, "tokenizer.ggml.add_bos_token", &info->add_bos, err);
+    if (st == CAPP_OK) st = read_flag(vocab, gguf, "tokenizer.ggml.add_eos_token", &info->add_eos, err);
     if (st == CAPP_OK && (sentencepiece || unigram))
-        st = read_flag(vocab, g, "tokenizer.ggml.add_space_prefix", &info->add_space_prefix, err);
+        st = read_flag(vocab, gguf, "tokenizer.ggml.add_space_prefix", &info->add_space_prefix, err);
     if (st != CAPP_OK) return st;
-    vocab->strips_after = is_phi3(vocab, g);
+    vocab->strips_after = is_phi3(vocab, gguf);
     if (info->add_bos && info->bos == CAPP_NO_TOKEN)
-        return capp_fail(err, CAPP_EFORMAT, "%s: a text begins with BOS, but tokenizer.ggml.bos_token_id is missing",
+        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.bos_token_id is missing, but texts must begin with BOS",
                          vocab->path);
-    if ((st = capp_special_find_ends(vocab, err)) != CAPP_OK) return st;
+    if ((st = capp_special_tokens_find_ends(vocab, err)) != CAPP_OK) return st;
     add_end(vocab, eom);
     add_end(vocab, fim_pad);
     return fill_tries(vocab, err);

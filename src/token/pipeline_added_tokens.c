@@ -3,36 +3,36 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "token/hf.h"
+#include "token/pipeline.h"
 
 /* An added token of this content; looked for only among those that have an id of this kind. */
-static capp_added *find_added(const capp_hf *hf, capp_str content, bool in_model) {
-    for (size_t i = 0; i < hf->n_added; i++) {
-        capp_added *added = &hf->added[i];
-        if ((bool)hf->in_model[added->id] != in_model || added->content.size != content.size) continue;
+static capp_added_token *find_added(const capp_pipeline *pipeline, capp_str content, bool in_model) {
+    for (size_t i = 0; i < pipeline->n_added; i++) {
+        capp_added_token *added = &pipeline->added[i];
+        if ((bool)pipeline->in_model[added->id] != in_model || added->content.size != content.size) continue;
         if (!memcmp(added->content.data, content.data, content.size)) return added;
     }
     return NULL;
 }
 
 /* The next free id, as the tokenizers package counts; what the file says is a comment. */
-static int32_t new_id(const capp_hf *hf) {
+static int32_t new_id(const capp_pipeline *pipeline) {
     int32_t highest = CAPP_NO_TOKEN;
-    for (size_t i = 0; i < hf->n_added; i++)
-        if (hf->added[i].id > highest) highest = hf->added[i].id;
-    return highest >= (int32_t)hf->n_model ? highest + 1 : (int32_t)hf->n_model;
+    for (size_t i = 0; i < pipeline->n_added; i++)
+        if (pipeline->added[i].id > highest) highest = pipeline->added[i].id;
+    return highest >= (int32_t)pipeline->n_model ? highest + 1 : (int32_t)pipeline->n_model;
 }
 
-capp_status capp_hf_add(capp_vocab *vocab, capp_added added, capp_error *err) {
-    capp_hf *hf = vocab->hf;
+capp_status capp_pipeline_add_token(capp_vocab *vocab, capp_added_token added, capp_error *err) {
+    capp_pipeline *pipeline = vocab->pipeline;
     if (!added.content.size) return CAPP_OK;
-    int32_t id = capp_hf_model_id(vocab, added.content);
+    int32_t id = capp_pipeline_model_id(vocab, added.content);
     bool in_model = id != CAPP_NO_TOKEN;
     bool seen = !in_model || vocab->types[id] == CAPP_TOKEN_CONTROL || vocab->types[id] == CAPP_TOKEN_USER_DEFINED;
-    capp_added *known = seen ? find_added(hf, added.content, in_model) : NULL;
-    added.id = known ? known->id : in_model ? id : new_id(hf);
-    if ((uint32_t)added.id >= hf->n_texts || (!in_model && !known && hf->texts[added.id].data))
-        return capp_fail(err, CAPP_EFORMAT, "added_tokens: \"%.*s\" would get the id %d, which another token has",
+    capp_added_token *known = seen ? find_added(pipeline, added.content, in_model) : NULL;
+    added.id = known ? known->id : in_model ? id : new_id(pipeline);
+    if ((uint32_t)added.id >= pipeline->n_texts || (!in_model && !known && pipeline->texts[added.id].data))
+        return capp_fail(err, CAPP_EFORMAT, "added_tokens: \"%.*s\" needs the id %d, which another token has",
                          added.content.size < 100 ? (int)added.content.size : 100, added.content.data, added.id);
     if (known) { /* how it is found stays, what is around it may change */
         known->single_word = added.single_word;
@@ -40,10 +40,10 @@ capp_status capp_hf_add(capp_vocab *vocab, capp_added added, capp_error *err) {
         known->rstrip = added.rstrip;
         known->special = known->special || added.special;
     }
-    if (!capp_grow(&hf->added, &hf->added_capacity, hf->n_added + 1, sizeof *hf->added))
+    if (!capp_grow(&pipeline->added, &pipeline->added_capacity, pipeline->n_added + 1, sizeof *pipeline->added))
         return capp_fail_memory(err, "added tokens");
-    hf->added[hf->n_added++] = added;
-    hf->texts[added.id] = added.content;
+    pipeline->added[pipeline->n_added++] = added;
+    pipeline->texts[added.id] = added.content;
     vocab->types[added.id] = added.special ? CAPP_TOKEN_CONTROL : CAPP_TOKEN_USER_DEFINED;
     return CAPP_OK;
 }
@@ -51,29 +51,29 @@ capp_status capp_hf_add(capp_vocab *vocab, capp_added added, capp_error *err) {
 /* The tokenizers package finds nothing everywhere, and panics inside a character. */
 static capp_status fail_nothing(capp_str content, capp_error *err) {
     return capp_fail(err, CAPP_EUNSUPPORTED,
-                     "added_tokens: nothing is left of \"%.*s\" when it is normalised; set its \"normalized\" to false",
+                     "added_tokens: nothing is left of \"%.*s\" after normalisation; set its \"normalized\" to false",
                      content.size < 100 ? (int)content.size : 100, content.data);
 }
 
-capp_status capp_hf_make_tries(capp_vocab *vocab, capp_error *err) {
-    capp_hf *hf = vocab->hf;
-    capp_scratch scratch = {0};
-    capp_hf_run run = {.vocab = vocab, .hf = hf, .scratch = &scratch, .matcher = capp_matcher_new()};
+capp_status capp_pipeline_make_tries(capp_vocab *vocab, capp_error *err) {
+    capp_pipeline *pipeline = vocab->pipeline;
+    capp_encode_scratch scratch = {0};
+    capp_pipeline_run run = {.vocab = vocab, .pipeline = pipeline, .scratch = &scratch, .matcher = capp_matcher_new()};
     capp_status st = run.matcher ? CAPP_OK : capp_fail_memory(err, "added tokens");
     /* Of equal texts the first counts, special ones before others. */
     for (int special = 1; st == CAPP_OK && special >= 0; special--)
-        for (size_t i = 0; st == CAPP_OK && i < hf->n_added; i++) {
-            const capp_added *added = &hf->added[i];
+        for (size_t i = 0; st == CAPP_OK && i < pipeline->n_added; i++) {
+            const capp_added_token *added = &pipeline->added[i];
             capp_str text = added->content;
             size_t first = 0;
             if (added->special != special) continue;
-            hf->special_normalised = hf->special_normalised || (special && added->normalized);
-            if (added->normalized) st = capp_hf_normalise(&run, text, &text, &first, err);
+            pipeline->special_normalised = pipeline->special_normalised || (special && added->normalized);
+            if (added->normalized) st = capp_pipeline_normalise(&run, text, &text, &first, err);
             if (st == CAPP_OK && !text.size) st = fail_nothing(added->content, err);
             if (st == CAPP_OK)
-                st = capp_trie_add(added->normalized ? &hf->normalised : &hf->raw, text, (int32_t)i, err);
+                st = capp_trie_add(added->normalized ? &pipeline->normalised : &pipeline->raw, text, (int32_t)i, err);
         }
-    capp_hf_run_free(&run);
+    capp_pipeline_run_free(&run);
     return st;
 }
 
@@ -101,19 +101,19 @@ static bool any_given(const uint8_t *given, size_t n) {
 }
 
 /* The next token of the trie that counts, at or after *at; done: up to where the text has been dealt with. */
-static const capp_added *next_added(const capp_hf_run *run, const capp_trie *trie, capp_str text, size_t done,
-                                    size_t *from, size_t *at, size_t *end) {
+static const capp_added_token *next_added(const capp_pipeline_run *run, const capp_trie *trie, capp_str text,
+                                          size_t done, size_t *from, size_t *at, size_t *end) {
     size_t size = 0;
     for (size_t i = *from; trie->n && i < text.size; i++) {
         if (!trie->first[(unsigned char)text.data[i]]) continue;
         int32_t found = capp_trie_longest(trie, (capp_str){text.data + i, text.size - i}, &size);
         if (found == CAPP_NO_TOKEN) continue;
-        const capp_added *added = &run->hf->added[found];
+        const capp_added_token *added = &run->pipeline->added[found];
         *from = i + size;
         bool alone = !word_before(text, i) && !word_after(text, i + size);
         *at = added->lstrip ? back_over_space(text, i, done) : i;
         *end = added->rstrip ? capp_after_white_space(text, i + size) : i + size;
-        bool given = trie == &run->hf->raw && any_given(run->given ? run->given + i : NULL, size);
+        bool given = trie == &run->pipeline->raw && any_given(run->given ? run->given + i : NULL, size);
         bool other = (added->special && (given || !run->parse_special)) || (added->single_word && !alone);
         /* Nothing is left of one that stood in the white space that the one before has taken with it. */
         if (!other && *at < *end) return added;
@@ -122,18 +122,18 @@ static const capp_added *next_added(const capp_hf_run *run, const capp_trie *tri
     return NULL;
 }
 
-static capp_status push(capp_hf_run *run, const capp_added *added, capp_error *err) {
+static capp_status push(capp_pipeline_run *run, const capp_added_token *added, capp_error *err) {
     return capp_ids_push(run->out, added->id) ? CAPP_OK : capp_fail_memory(err, "ids");
 }
 
 /* How many special tokens are found in the text once it is normalised. */
-static capp_status count_special(capp_hf_run *run, capp_str raw, size_t *n, capp_error *err) {
+static capp_status count_special(capp_pipeline_run *run, capp_str raw, size_t *n, capp_error *err) {
     capp_str text = {NULL, 0};
     size_t first = 0, from = 0, at, end, done = 0;
-    const capp_added *added;
-    capp_status st = capp_hf_normalise(run, raw, &text, &first, err);
+    const capp_added_token *added;
+    capp_status st = capp_pipeline_normalise(run, raw, &text, &first, err);
     *n = 0;
-    while (st == CAPP_OK && (added = next_added(run, &run->hf->normalised, text, done, &from, &at, &end))) {
+    while (st == CAPP_OK && (added = next_added(run, &run->pipeline->normalised, text, done, &from, &at, &end))) {
         *n += added->special;
         done = end;
     }
@@ -142,7 +142,8 @@ static capp_status count_special(capp_hf_run *run, capp_str raw, size_t *n, capp
 
 /* Whether special tokens may be looked for in normalised text of which some bytes are given: not where the rest alone
  * has none; where it has as many, they are the rest's. */
-static capp_status may_have_special(capp_hf_run *run, capp_str raw, const uint8_t *given, bool *may, capp_error *err) {
+static capp_status may_have_special(capp_pipeline_run *run, capp_str raw, const uint8_t *given, bool *may,
+                                    capp_error *err) {
     size_t n = 0, with = 0, without = 0;
     char *own = capp_new(raw.size, 1);
     if (!own) return capp_fail_memory(err, "added tokens");
@@ -160,37 +161,41 @@ static capp_status may_have_special(capp_hf_run *run, capp_str raw, const uint8_
     return st;
 }
 
-static capp_status cut_normalised(capp_hf_run *run, capp_str raw, const uint8_t *given, size_t first, capp_error *err) {
+static capp_status cut_normalised(capp_pipeline_run *run, capp_str raw, const uint8_t *given, size_t first,
+                                  capp_error *err) {
     capp_str text = {NULL, 0};
     bool special = run->parse_special;
     capp_status st = CAPP_OK;
-    if (special && run->hf->special_normalised && any_given(given, raw.size))
+    if (special && run->pipeline->special_normalised && any_given(given, raw.size))
         st = may_have_special(run, raw, given, &run->parse_special, err);
-    if (st == CAPP_OK) st = capp_hf_normalise(run, raw, &text, &first, err);
+    if (st == CAPP_OK) st = capp_pipeline_normalise(run, raw, &text, &first, err);
     size_t done = 0, from = 0, at, end;
-    const capp_added *added;
-    while (st == CAPP_OK && (added = next_added(run, &run->hf->normalised, text, done, &from, &at, &end))) {
+    const capp_added_token *added;
+    while (st == CAPP_OK && (added = next_added(run, &run->pipeline->normalised, text, done, &from, &at, &end))) {
         if (at > done)
-            st = capp_hf_words(run, (capp_str){text.data + done, at - done}, first > done ? first - done : 0, err);
+            st = capp_pipeline_pretokenize(run, (capp_str){text.data + done, at - done},
+                                           first > done ? first - done : 0, err);
         if (st == CAPP_OK) st = push(run, added, err);
         done = end;
     }
     run->parse_special = special;
     if (st != CAPP_OK || done >= text.size) return st;
-    return capp_hf_words(run, (capp_str){text.data + done, text.size - done}, first > done ? first - done : 0, err);
+    return capp_pipeline_pretokenize(run, (capp_str){text.data + done, text.size - done},
+                                     first > done ? first - done : 0, err);
 }
 
-static capp_status cut_part(capp_hf_run *run, capp_str text, size_t begin, size_t end, size_t first, capp_error *err) {
+static capp_status cut_part(capp_pipeline_run *run, capp_str text, size_t begin, size_t end, size_t first,
+                            capp_error *err) {
     const uint8_t *given = run->given ? run->given + begin : NULL;
     return cut_normalised(run, (capp_str){text.data + begin, end - begin}, given, begin ? 0 : first, err);
 }
 
-capp_status capp_hf_cut_added(capp_hf_run *run, capp_str text, capp_error *err) {
+capp_status capp_pipeline_encode_around_added_tokens(capp_pipeline_run *run, capp_str text, capp_error *err) {
     size_t done = 0, from = 0, at, end;
     size_t first = text.size ? capp_utf8_size(text.data) : 0;
-    const capp_added *added;
+    const capp_added_token *added;
     capp_status st = CAPP_OK;
-    while (st == CAPP_OK && (added = next_added(run, &run->hf->raw, text, done, &from, &at, &end))) {
+    while (st == CAPP_OK && (added = next_added(run, &run->pipeline->raw, text, done, &from, &at, &end))) {
         if (at > done) st = cut_part(run, text, done, at, first, err);
         if (st == CAPP_OK) st = push(run, added, err);
         done = end;
