@@ -134,7 +134,7 @@ typedef struct capp_model_options {
     int threads;              /* worker threads of each session; 0: as many as the process may use CPUs */
     uint64_t memory;          /* memory budget of a session in bytes, without the weights; 0: a share of free memory */
     uint64_t weights_memory;  /* memory budget of the cache of unpacked weights in bytes: a number, which whole matrices
-                                 fill as far as they fit, or CAPP_WEIGHTS_DEFAULT, CAPP_WEIGHTS_NONE, CAPP_WEIGHTS_ALL */
+                                 fill as far as they fit, or CAPP_WEIGHTS_DEFAULT, _NONE or _ALL */
     capp_precision precision; /* default: CAPP_PRECISION_AUTO */
     const char *isa;          /* instruction set: "ref", "avx2", "avx512", "avx512bf16" or "amx". NULL: the value of the
                                  environment variable CAPP_ISA if it is set, otherwise the best that the CPU and the

@@ -3,6 +3,7 @@
  * owns the handle: engine/ (models, sessions), chat/ (chats), prompt/ (prefixes). */
 #include <string.h>
 
+#include "base/mem.h"
 #include "prompt/prompt.h"
 #include "race/race.h"
 #include "score/score.h"
@@ -32,12 +33,12 @@ capp_status capp_score(capp_session *session, const capp_example *examples, size
     if (st != CAPP_OK) return st;
     if (n && capp_weighing_needs_marginals(&weighing))
         return capp_score_discounted(session, weighing, examples, n, given(options), fn, user, err);
-    return capp_score_rows(session, &session->fast, &weighing, examples, n, given(options), fn, user, err);
+    return capp_score_rows(session, capp_session_fast(session), &weighing, examples, n, given(options), fn, user, err);
 }
 
 capp_status capp_token_logprobs(capp_session *session, const capp_str *texts, size_t n, unsigned flags,
                                 const capp_run_options *options, capp_text_result_fn fn, void *user, capp_error *err) {
-    return capp_score_texts(session, &session->fast, texts, n, flags, given(options), fn, user, err);
+    return capp_score_texts(session, capp_session_fast(session), texts, n, flags, given(options), fn, user, err);
 }
 
 static bool take_posteriors(void *user, const capp_result *result) {
@@ -67,7 +68,7 @@ static bool plain_choice(void *user, const capp_decision *decision, double secon
 capp_status capp_decide(capp_session *session, const capp_example *examples, size_t n, const capp_run_options *options,
                         capp_decision_fn fn, void *user, capp_error *err) {
     plain_user u = {fn, user};
-    return capp_choose(session, examples, n, given(options), capp_session_margin(session), plain_choice, &u, err);
+    return capp_race_rows(session, examples, n, given(options), capp_session_margin(session), plain_choice, &u, err);
 }
 
 static bool take_decision(void *user, const capp_decision *decision) {
@@ -105,7 +106,7 @@ capp_status capp_tokenize(const capp_model *model, capp_str text, unsigned flags
     capp_ids list = {0};
     *ids = NULL;
     *n = 0;
-    capp_status st = capp_vocab_encode(model->vocab, text, flags, &list, err);
+    capp_status st = capp_vocab_encode(capp_model_vocab(model), text, flags, &list, err);
     if (st == CAPP_OK && !list.data && !(list.data = capp_new(1, sizeof *list.data)))
         st = capp_fail_memory(err, "the tokens");
     if (st != CAPP_OK) {
@@ -123,7 +124,7 @@ capp_status capp_detokenize(const capp_model *model, const int32_t *ids, size_t 
     *text = NULL;
     *size = 0;
     for (size_t i = 0; i < n; i++) {
-        capp_str piece = capp_vocab_piece(model->vocab, ids[i]);
+        capp_str piece = capp_vocab_piece(capp_model_vocab(model), ids[i]);
         if (!piece.data)
             return capp_fail(err, CAPP_EINVAL, "token %zu is %d, which is no id of this vocabulary", i, ids[i]);
         total += piece.size;
@@ -133,7 +134,7 @@ capp_status capp_detokenize(const capp_model *model, const int32_t *ids, size_t 
     *size = total;
     *text = out;
     for (size_t i = 0; i < n; i++) {
-        capp_str piece = capp_vocab_piece(model->vocab, ids[i]);
+        capp_str piece = capp_vocab_piece(capp_model_vocab(model), ids[i]);
         memcpy(out, piece.data, piece.size);
         out += piece.size;
     }

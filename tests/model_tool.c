@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "emulated.h"
-#include "engine/engine.h"
+#include "engine/handles.h"
 #include "model/arch.h"
 #include "test.h"
 

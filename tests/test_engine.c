@@ -3,7 +3,7 @@
 
 #include "base/cpu.h"
 #include "capp.h"
-#include "engine/engine.h"
+#include "engine/handles.h"
 #include "scoring.h"
 #include "test.h"
 #include "tiny.h"

@@ -2,7 +2,7 @@
  * the tests: what this table finds harmless, the tests could not find either. */
 #include <unistd.h>
 
-#include "engine/engine.h"
+#include "engine/handles.h"
 #include "model/arch.h"
 #include "scoring.h"
 #include "test.h"

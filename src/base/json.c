@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/math.h"
+
 /* ---- Checking ---------------------------------------------------------------------------------------------------- */
 
 typedef struct checker {
@@ -396,6 +398,12 @@ static const char *take_digits(const char *p, uint64_t *n, int *scale, bool frac
     return p;
 }
 
+static double power_of_ten(int n) {
+    static const double exact[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                   1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    return (size_t)n < sizeof exact / sizeof *exact ? exact[n] : capp_pow(10, n);
+}
+
 bool capp_json_f64(capp_json value, double *out) {
     if (capp_json_kind_of(value) != CAPP_JSON_NUMBER) return false;
     const char *p = value + (*value == '-');
@@ -414,7 +422,7 @@ bool capp_json_f64(capp_json value, double *out) {
     }
     double f = (double)n;
     for (; scale < -308 && f != 0; scale += 308) f /= 1e308;
-    if (f != 0) f = scale < 0 ? f / pow(10, -scale) : f * pow(10, scale);
+    if (f != 0) f = scale < 0 ? f / power_of_ten(-scale) : f * power_of_ten(scale);
     if (!isfinite(f)) return false;
     *out = *value == '-' ? -f : f;
     return true;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/mem.h"
 #include "base/utf8.h"
 #include "jinja/jinja.h"
 
@@ -76,12 +77,12 @@ static capp_status fail_template(const capp_chat *chat, capp_status st, capp_err
 }
 
 static capp_status open_template(capp_chat *chat, const capp_chat_options *o, capp_error *err) {
-    const char *path = chat->model->path, *name = o->template_name ? o->template_name : "default";
+    const char *path = capp_model_path(chat->model), *name = o->template_name ? o->template_name : "default";
     capp_templates all;
     capp_status st;
     if (!(chat->origin = origin_of(o, path))) return capp_fail_memory(err, "a chat template");
     if (o->template_text.data) return fail_template(chat, capp_jinja_open(&chat->template, o->template_text, err), err);
-    if ((st = capp_chat_templates(&all, &chat->model->source, path, err)) != CAPP_OK) return st;
+    if ((st = capp_chat_templates(&all, capp_model_source(chat->model), path, err)) != CAPP_OK) return st;
     const capp_template *found = capp_templates_named(&all, name);
     if (!found && !o->template_name && all.at && all.n == 1) found = all.at;
     st = found ? fail_template(chat, capp_jinja_open(&chat->template, (capp_str){found->text, found->size}, err), err)
@@ -175,7 +176,7 @@ capp_status capp_chat_open(capp_chat **out, const capp_model *model, const capp_
     capp_chat *chat = capp_new0(1, sizeof *chat);
     if (!chat) return capp_fail_memory(err, "a chat template");
     chat->model = model;
-    chat->n_tokens = special_tokens(model->vocab, chat->tokens);
+    chat->n_tokens = special_tokens(capp_model_vocab(model), chat->tokens);
     capp_status st = copy_options(chat, options ? options : &defaults, err);
     if (st == CAPP_OK) st = open_template(chat, options ? options : &defaults, err);
     if (st != CAPP_OK) {
@@ -226,8 +227,8 @@ static capp_status encode(const capp_chat *chat, const capp_message *messages, s
     capp_status st = render(chat, messages, n, &text, err);
     if (st != CAPP_OK) return st;
     const uint8_t *given = flags & CAPP_TOKENIZE_SPECIAL ? NULL : text.given;
-    st = capp_vocab_encode_marked(chat->model->vocab, (capp_str){text.text, text.size}, given, CAPP_TOKENIZE_SPECIAL,
-                                  out, err);
+    st = capp_vocab_encode_marked(capp_model_vocab(chat->model), (capp_str){text.text, text.size}, given,
+                                  CAPP_TOKENIZE_SPECIAL, out, err);
     if (st == CAPP_OK && out->n == before)
         st = capp_fail(err, CAPP_EINVAL, "the chat template gives no tokens for this conversation");
     capp_marked_free(&text);

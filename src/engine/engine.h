@@ -1,65 +1,57 @@
-/* What capp.c, session.c and generate.c share: the bodies of the public handles. */
+/* The engine: a model as it was opened, and sessions that run windows of token rows through it.
+ *
+ * A session has one lane or two. The fast lane computes in the model's precision; under precision auto an exact lane
+ * computes in float32 what the fast one cannot decide. Each lane has a token tree and a part of the KV store of its
+ * own. To run a window: capp_tree_next_window of the lane's tree, capp_tree_insert of each path, capp_session_run; then
+ * the nodes of the tree hold the log-probabilities. */
 #ifndef CAPP_ENGINE_ENGINE_H
 #define CAPP_ENGINE_ENGINE_H
 
-#include <stdatomic.h>
-
-#include "base/mem.h"
-#include "forward/forward.h"
+#include "file/source.h"
+#include "plan/tree.h"
 #include "token/vocab.h"
 
-struct capp_model {
-    capp_source source;
-    capp_vocab *vocab;
-    capp_weights *weights; /* NULL for vocab_only */
-    capp_weights *exact;   /* float32 twin for decisions that are close, or NULL */
-    int threads;
-    uint64_t memory; /* bytes of a run, never 0 */
-    uint32_t context;
-    capp_precision precision;
-    char *architecture, *name, *adapters;
-    char *path; /* as it was opened */
-    double load_seconds;
-};
+/* ---- A model ---- */
 
-struct capp_prefix {
-    capp_ids ids; /* of the whole path from BOS on */
-};
+const capp_vocab *capp_model_vocab(const capp_model *model);
+const capp_source *capp_model_source(const capp_model *model);
+const char *capp_model_path(const capp_model *model); /* as it was opened */
+uint32_t capp_model_context(const capp_model *model); /* tokens; 0 where only the vocabulary was opened */
 
-/* A precision of a session: its weights, and what it has computed with them. */
-typedef struct capp_lane {
-    const capp_weights *w; /* borrowed from the model; NULL: there is no such lane */
-    size_t base;           /* first slot of its part of the KV store */
-    capp_tree tree;
-    capp_slots slots;
-    capp_plan plan;
-} capp_lane;
+/* ---- A session and its lanes ---- */
 
-struct capp_session {
-    const capp_model *model;
-    capp_pool *pool;
-    capp_forward *forward; /* NULL before the first window */
-    capp_lane fast, exact; /* the model's precision; float32, for decisions that are close */
-    capp_stats stats;
-    atomic_bool cancelled; /* stops the pool, too */
-    bool nested;           /* a call of several parts is under way: they share its cancellation */
-    size_t node_limit;     /* nodes that a window of several rows may touch */
-    size_t window_nodes;   /* nodes of a window that the scratch leaves room for */
-    size_t keep;           /* tokens that the caller asks about again: slots for them, where the budget allows */
-    size_t kept;           /* keep, as the store was made */
-};
+typedef struct capp_lane capp_lane;
 
-/* The floating-point environment of a call: round to nearest, denormals kept, no traps; restored at its end. */
-unsigned capp_enter_arithmetic(void);
-void capp_leave_arithmetic(unsigned saved);
+const capp_model *capp_session_model(const capp_session *session);
+capp_lane *capp_session_fast(capp_session *session);
+capp_lane *capp_session_exact(capp_session *session); /* or NULL */
+capp_tree *capp_lane_tree(capp_lane *lane);
+size_t capp_lane_slots(const capp_lane *lane); /* of the KV store; 0 before the first window */
 
-static inline bool capp_session_cancelled(const capp_session *session) {
-    return atomic_load_explicit(&session->cancelled, memory_order_relaxed);
-}
+/* The counters that capp_session_get_stats reports: whoever handles rows counts them here. */
+capp_stats *capp_session_stats(capp_session *session);
+
+/* Brackets the work of a public function: a new call is not cancelled, its time counts, and its arithmetic is the same
+ * whatever the caller's floating-point environment. Calls may nest. Ends with what the beginning returned. */
+unsigned capp_session_begin(capp_session *session);
+void capp_session_end(capp_session *session, unsigned arithmetic);
+
+/* Whether the call is cancelled: then it has to end with CAPP_ECANCELLED. */
+bool capp_session_cancelled(const capp_session *session);
+
+/* ---- Memory ---- */
+
+/* Nodes that a window of several rows may touch. */
+size_t capp_session_node_limit(const capp_session *session);
+
+/* Tokens that the next windows will ask about again: the KV store gets slots for them, where the budget allows. */
+void capp_session_keep(capp_session *session, size_t tokens);
 
 /* Whether a row with a path of `longest` tokens, in a window of `nodes` nodes, fits the memory budget: CAPP_EBUDGET
  * with what it needs. */
 capp_status capp_session_check(const capp_session *session, size_t longest, size_t nodes, capp_error *err);
+
+/* ---- A window ---- */
 
 /* How far apart the two highest scores of a row must be for the fast lane to decide, by mean log-probability (see
  * capp_decide_margin); 0 where it always does. */
@@ -71,7 +63,5 @@ typedef bool (*capp_wave_fn)(void *user, uint32_t wave);
 /* Plans and runs the window that stands in the tree of lane, one of the session's. fn may be NULL; it may run the other
  * lane, with paths no longer than the longest of this window. */
 capp_status capp_session_run(capp_session *session, capp_lane *lane, capp_wave_fn fn, void *user, capp_error *err);
-
-double capp_seconds(void);
 
 #endif

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/math.h"
 #include "forward/forward.h"
 #include "kernel/plain.h"
 
@@ -159,7 +160,7 @@ static void position_rows(void *user, size_t task, int worker) {
         }
         if (h->growth > 0) {
             float stretches = floorf((float)position / (float)h->ropes[0].original);
-            w->kernels->scale(q, 1 + h->growth * logf(1 + stretches), h->heads * d);
+            w->kernels->scale(q, 1 + h->growth * (float)capp_log(1 + (double)stretches), h->heads * d);
         }
         for (size_t i = 0; i < h->kv_heads; i++) {
             rotate(f, layer, k + i * d, position);

@@ -3,7 +3,7 @@
  * the store could not keep them they are computed again, to the same bits. */
 #include <string.h>
 
-#include "chat/chat.h"
+#include "base/mem.h"
 #include "prompt/prompt.h"
 
 typedef struct text {
@@ -40,9 +40,9 @@ static size_t find_stop(const text *t, const capp_generate_options *o) {
 
 /* Takes the best token of the step. */
 static capp_status extend(generation *g, text *t, capp_error *err) {
-    const capp_node *node = &g->session->fast.tree.nodes[t->node];
+    const capp_node *node = &capp_lane_tree(capp_session_fast(g->session))->nodes[t->node];
     const capp_generate_options *o = g->options;
-    const capp_vocab *vocab = g->session->model->vocab;
+    const capp_vocab *vocab = capp_model_vocab(capp_session_model(g->session));
     size_t n = t->ids.n - t->n_prompt;
     if (!o->ignore_eos && capp_vocab_is_end(vocab, node->best)) {
         t->finish = "eos";
@@ -67,7 +67,7 @@ static capp_status extend(generation *g, text *t, capp_error *err) {
 
 /* One token for each text that goes on. *going: how many do. */
 static capp_status step(generation *g, size_t *going, capp_error *err) {
-    capp_tree *tree = &g->session->fast.tree;
+    capp_tree *tree = capp_lane_tree(capp_session_fast(g->session));
     capp_status st;
     *going = 0;
     if ((st = capp_tree_next_window(tree, err)) != CAPP_OK) return st;
@@ -80,7 +80,7 @@ static capp_status step(generation *g, size_t *going, capp_error *err) {
         ++*going;
     }
     if (!*going) return CAPP_OK;
-    if ((st = capp_session_run(g->session, &g->session->fast, NULL, NULL, err)) != CAPP_OK) return st;
+    if ((st = capp_session_run(g->session, capp_session_fast(g->session), NULL, NULL, err)) != CAPP_OK) return st;
     for (size_t i = 0; i < g->n; i++)
         if (!g->texts[i].finish && (st = extend(g, &g->texts[i], err)) != CAPP_OK) return st;
     return CAPP_OK;
@@ -99,11 +99,10 @@ static capp_status begin_text(generation *g, capp_str prompt, capp_error *err) {
     capp_session *s = g->session;
     text *t = &g->texts[g->n];
     memset(t, 0, sizeof *t);
-    unsigned flags = CAPP_TOKENIZE_BOS | (g->options->parse_special ? CAPP_TOKENIZE_SPECIAL : 0);
-    const capp_chat *chat = g->options->chat;
-    capp_status st = chat ? capp_chat_encode(chat, s->model, prompt, flags, &t->ids, err)
-                          : capp_encode_text(s->model, prompt, false, flags, "prompt", &t->ids, err);
-    size_t most = g->options->max_tokens, context = s->model->context;
+    const capp_model *model = capp_session_model(s);
+    const capp_run_options options = {.parse_special = g->options->parse_special, .chat = g->options->chat};
+    capp_status st = capp_encode_prompt(model, prompt, &options, 0, &t->ids, err);
+    size_t most = g->options->max_tokens, context = capp_model_context(model);
     if (st == CAPP_OK && (t->ids.n > context || most > context - t->ids.n))
         st = capp_fail(err, CAPP_ETOOLONG, "%zu tokens of prompt and %zu to generate, but the context is %zu", t->ids.n,
                        most, context);
@@ -140,7 +139,7 @@ static capp_status run_group(generation *g, size_t first, size_t total, capp_gen
                                   .text = {t->bytes, t->size},
                                   .finish = t->finish};
         if (!fn(user, &result)) return capp_fail(err, CAPP_ECANCELLED, "cancelled");
-        g->session->stats.rows++;
+        capp_session_stats(g->session)->rows++;
     }
     return CAPP_OK;
 }
@@ -150,7 +149,7 @@ enum { GROUP = 256, GROUP_TOKENS = 8192 }; /* prompts and their tokens that gene
 /* Prompts from *i on, as many as generate together, at least one; *i moves on. On failure prompt *i is at fault, and
  * those before it are a group. */
 static capp_status begin_group(generation *g, const capp_str *prompts, size_t n, size_t *i, capp_error *err) {
-    size_t tokens = 0, limit = g->session->node_limit, most = limit < GROUP_TOKENS ? limit : GROUP_TOKENS;
+    size_t tokens = 0, limit = capp_session_node_limit(g->session), most = limit < GROUP_TOKENS ? limit : GROUP_TOKENS;
     for (; *i < n && g->n < GROUP; ++*i) {
         capp_status st = begin_text(g, prompts[*i], err);
         if (st != CAPP_OK) return st;
@@ -159,7 +158,7 @@ static capp_status begin_group(generation *g, const capp_str *prompts, size_t n,
             capp_ids_free(&g->texts[--g->n].ids);
             break;
         }
-        g->session->keep = tokens += more;
+        capp_session_keep(g->session, tokens += more);
     }
     return CAPP_OK;
 }
@@ -173,7 +172,7 @@ static capp_status run_prompts(generation *g, const capp_str *prompts, size_t n,
         if ((row_st = begin_group(g, prompts, n, &i, &row_error)) != CAPP_OK) row_error.row = i;
         st = run_group(g, first, n, fn, user, err);
         free_texts(g);
-        g->session->keep = 0;
+        capp_session_keep(g->session, 0);
     }
     if (st != CAPP_OK || row_st == CAPP_OK) return st;
     if (err) *err = row_error;
@@ -187,12 +186,9 @@ capp_status capp_generate(capp_session *session, const capp_str *prompts, size_t
     generation g = {.session = session, .options = options ? options : &defaults};
     g.texts = capp_new(GROUP, sizeof *g.texts);
     if (!g.texts) return capp_fail_memory(err, "the generation");
-    atomic_store(&session->cancelled, false);
-    double start = capp_seconds();
-    unsigned arithmetic = capp_enter_arithmetic();
+    unsigned arithmetic = capp_session_begin(session);
     capp_status st = run_prompts(&g, prompts, n, fn, user, err);
-    capp_leave_arithmetic(arithmetic);
-    session->stats.seconds += capp_seconds() - start;
+    capp_session_end(session, arithmetic);
     capp_free(g.texts);
     return st;
 }

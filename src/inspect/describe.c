@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "chat/chat.h"
-#include "engine/engine.h"
 #include "model/adapter.h"
 #include "model/binder.h"
 

@@ -40,8 +40,8 @@ static capp_jinja_value found_or_undefined(capp_jinja_run *run, const capp_jinja
 capp_jinja_value capp_jinja_get_attribute(capp_jinja_run *run, capp_jinja_value object, capp_str name) {
     if (run->status != CAPP_OK) return nothing;
     if (name.size > 1 && !memcmp(name.data, "__", 2))
-        return capp_jinja_fail(run, CAPP_EINVAL, "the attribute '%.*s' is not safe", capp_jinja_shown_bytes(name, 60),
-                               name.data);
+        return capp_jinja_fail(run, CAPP_EINVAL, "the attribute '%.*s' is not allowed: it begins with \"__\"",
+                               capp_jinja_shown_bytes(name, 60), name.data);
     switch (object.kind) {
     case CAPP_JINJA_UNDEFINED: return capp_jinja_fail_undefined(run, object);
     case CAPP_JINJA_NAMESPACE: return found_or_undefined(run, capp_jinja_dict_get_named(object.dict, name), name);
@@ -119,7 +119,7 @@ static bool slice_bounds(const capp_jinja_value bounds[3], int64_t n, int64_t *f
 static capp_jinja_value slice_list(capp_jinja_run *run, capp_jinja_value object, const capp_jinja_value bounds[3]) {
     int64_t from, to, step;
     if (!slice_bounds(bounds, (int64_t)object.list->n, &from, &to, &step))
-        return capp_jinja_fail(run, CAPP_EINVAL, "the bounds of a slice must be whole numbers, its step not 0");
+        return capp_jinja_fail(run, CAPP_EINVAL, "invalid slice: bounds must be integers, and the step must not be 0");
     capp_jinja_value out = capp_jinja_list_new(run, object.kind, 0);
     for (; run->status == CAPP_OK && (step > 0 ? from < to : from > to); from += step)
         capp_jinja_list_append(run, out, object.list->items[from]);
@@ -129,7 +129,8 @@ static capp_jinja_value slice_list(capp_jinja_run *run, capp_jinja_value object,
 capp_jinja_value capp_jinja_get_slice(capp_jinja_run *run, capp_jinja_value object, const capp_jinja_value bounds[3]) {
     if (run->status != CAPP_OK) return nothing;
     if (object.kind == CAPP_JINJA_LIST || object.kind == CAPP_JINJA_TUPLE) return slice_list(run, object, bounds);
-    if (object.kind != CAPP_JINJA_STRING) return capp_jinja_fail_kind(run, "a slice of", object);
+    if (object.kind != CAPP_JINJA_STRING)
+        return capp_jinja_fail_kind(run, "only strings, lists and tuples have slices, not", object);
     capp_jinja_value chosen = slice_list(run, capp_jinja_iterate(run, object), bounds);
     if (run->status != CAPP_OK || chosen.kind != CAPP_JINJA_LIST) return chosen;
     capp_jinja_buffer b = {0};

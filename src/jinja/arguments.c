@@ -20,6 +20,6 @@ bool capp_jinja_bind_arguments(capp_jinja_run *run, const char *function, const 
         while (*at == ' ') at++;
     }
     if (arguments->n > n || taken < arguments->n_named)
-        capp_jinja_fail(run, CAPP_EINVAL, "%s has no place for one of the arguments", function);
+        capp_jinja_fail(run, CAPP_EINVAL, "%s got an unexpected argument", function);
     return run->status == CAPP_OK;
 }

@@ -53,7 +53,8 @@ static capp_jinja_value evaluate_call(capp_jinja_run *run, const capp_jinja_node
     case CAPP_JINJA_METHOD: return capp_jinja_call_method(run, callee.method, &args);
     case CAPP_JINJA_FUNCTION: return capp_jinja_call_function(run, callee.function, &args);
     case CAPP_JINJA_UNDEFINED: return capp_jinja_fail_undefined(run, callee);
-    default: return capp_jinja_fail(run, CAPP_EINVAL, "a %s cannot be called", capp_jinja_kind_name(callee));
+    default:
+        return capp_jinja_fail(run, CAPP_EINVAL, "a value of type %s cannot be called", capp_jinja_kind_name(callee));
     }
 }
 

@@ -21,7 +21,7 @@ static void assign_attribute(capp_jinja_run *run, const capp_jinja_node *target,
     if (space.kind == CAPP_JINJA_NAMESPACE)
         capp_jinja_dict_set(run, space, capp_jinja_string_of_template(run, target->name), value);
     else
-        capp_jinja_fail(run, CAPP_EINVAL, "attributes can be set of a namespace, not of a %s",
+        capp_jinja_fail(run, CAPP_EINVAL, "only a namespace takes new attributes, not a value of type %s",
                         capp_jinja_kind_name(space));
 }
 
@@ -39,7 +39,7 @@ static void assign_target(capp_jinja_run *run, const capp_jinja_node *target, ca
     size_t n = 0;
     for (const capp_jinja_node *t = target->body; t; t = t->next) n++;
     if (run->status == CAPP_OK && items.list->n != n)
-        capp_jinja_fail(run, CAPP_EINVAL, "%zu values for %zu names", items.list->n, n);
+        capp_jinja_fail(run, CAPP_EINVAL, "cannot assign %zu values to %zu names", items.list->n, n);
     n = 0;
     for (const capp_jinja_node *t = target->body; t && run->status == CAPP_OK; t = t->next)
         assign_target(run, t, items.list->items[n++]);
@@ -193,7 +193,7 @@ static void bind_parameters(capp_jinja_run *run, const capp_jinja_node *node, co
                               p->operand ? capp_jinja_evaluate(run, p->operand) : capp_jinja_undefined(run, p->name));
     }
     if (arguments->n > n || named < arguments->n_named)
-        capp_jinja_fail(run, CAPP_EINVAL, "the macro '%.*s' has no place for an argument", (int)node->name.size,
+        capp_jinja_fail(run, CAPP_EINVAL, "the macro '%.*s' got an unexpected argument", (int)node->name.size,
                         node->name.data);
 }
 

@@ -23,8 +23,8 @@ static capp_jinja_value stream(capp_jinja_run *run) {
 }
 
 static capp_jinja_value bad(capp_jinja_run *run, const char *name, capp_jinja_value v) {
-    char what[40];
-    snprintf(what, sizeof what, "%s of", name);
+    char what[80];
+    snprintf(what, sizeof what, "%s does not take", name);
     return capp_jinja_fail_kind(run, what, v);
 }
 
@@ -64,7 +64,7 @@ static capp_jinja_value title(capp_jinja_run *run, capp_jinja_value input, const
 
 static capp_jinja_value trim(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_value *bound) {
     bool given = bound[0].kind != CAPP_JINJA_UNDEFINED && bound[0].kind != CAPP_JINJA_NONE;
-    if (given && bound[0].kind != CAPP_JINJA_STRING) return bad(run, "trim by", bound[0]);
+    if (given && bound[0].kind != CAPP_JINJA_STRING) return bad(run, "the argument of trim", bound[0]);
     return capp_jinja_strip(run, capp_jinja_to_text(run, input), given ? bound[0].string : NULL, true, true);
 }
 
@@ -90,7 +90,7 @@ static capp_jinja_value indent(capp_jinja_run *run, capp_jinja_value input, cons
          blank = capp_jinja_is_true(bound[2]);
     if (input.kind != CAPP_JINJA_STRING) return bad(run, "indent", input);
     if (!text && bound[0].kind != CAPP_JINJA_UNDEFINED && !capp_jinja_get_integer(bound[0], &width))
-        return bad(run, "indent by", bound[0]);
+        return bad(run, "the width of indent", bound[0]);
     for (; !text && width > 0 && run->status == CAPP_OK; width--) capp_jinja_append_text(run, &step, " ");
     capp_jinja_append_string(run, &whole, input.string);
     capp_jinja_append_text(run, &whole, "\n");
@@ -116,20 +116,20 @@ static capp_jinja_value to_json(capp_jinja_run *run, capp_jinja_value input, con
         by = bound[1];
     } else if (capp_jinja_get_integer(bound[1], &width)) {
         if (run->status == CAPP_OK && width > 100)
-            return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "tojson: an indent above 100");
+            return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "tojson: indents above 100 are not supported");
         capp_jinja_buffer spaces = {0};
         for (; width > 0; width--) capp_jinja_append_text(run, &spaces, " ");
         by = capp_jinja_buffer_to_string(run, &spaces);
     } else if (bound[1].kind > CAPP_JINJA_NONE) {
-        return bad(run, "tojson: an indent", bound[1]);
+        return bad(run, "the indent of tojson", bound[1]);
     }
     if (by.kind == CAPP_JINJA_STRING) comma = tight;
     if (bound[2].kind > CAPP_JINJA_NONE) {
         if (bound[2].kind != CAPP_JINJA_TUPLE && bound[2].kind != CAPP_JINJA_LIST)
-            return bad(run, "tojson: separators", bound[2]);
+            return bad(run, "the argument separators of tojson", bound[2]);
         if (bound[2].list->n != 2 || bound[2].list->items[0].kind != CAPP_JINJA_STRING ||
             bound[2].list->items[1].kind != CAPP_JINJA_STRING)
-            return bad(run, "tojson: separators", bound[2]);
+            return bad(run, "the argument separators of tojson", bound[2]);
         comma = bound[2].list->items[0];
         colon = bound[2].list->items[1];
     }
@@ -173,7 +173,8 @@ static capp_jinja_value to_int(capp_jinja_run *run, capp_jinja_value input, cons
     if (text_integer(input.string, &value)) return capp_jinja_integer(value);
     for (size_t i = 0; i < input.string->size; i++)
         if (input.string->text[i] >= '0' && input.string->text[i] <= '9')
-            return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "int of a text that is no plain whole number");
+            return capp_jinja_fail(run, CAPP_EUNSUPPORTED,
+                                   "int of a text that is not a plain integer is not supported");
     return otherwise;
 }
 
@@ -183,7 +184,7 @@ static capp_jinja_value to_float(capp_jinja_run *run, capp_jinja_value input, co
     if (capp_jinja_is_number(input)) return capp_jinja_float(capp_jinja_get_number(input));
     if (input.kind == CAPP_JINJA_STRING && text_integer(input.string, &value)) return capp_jinja_float((double)value);
     if (input.kind == CAPP_JINJA_STRING)
-        return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "float of a text that is no plain whole number");
+        return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "float of a text that is not a plain integer is not supported");
     return bound[0].kind == CAPP_JINJA_UNDEFINED ? capp_jinja_float(0) : bound[0];
 }
 
@@ -346,7 +347,7 @@ static capp_jinja_value dictsort(capp_jinja_run *run, capp_jinja_value input, co
     if (input.kind != CAPP_JINJA_DICT) return bad(run, "dictsort", input);
     bool by_value = capp_jinja_string_is(bound[1], "value");
     if (bound[1].kind != CAPP_JINJA_UNDEFINED && !by_value && !capp_jinja_string_is(bound[1], "key"))
-        return capp_jinja_fail(run, CAPP_EINVAL, "dictsort is by 'key' or 'value'");
+        return capp_jinja_fail(run, CAPP_EINVAL, "dictsort: the argument by must be 'key' or 'value'");
     capp_jinja_value items = to_list(run, items_of(run, input, bound), bound),
                      keys = keys_of(run, items, capp_jinja_is_true(bound[0]), capp_jinja_integer(by_value));
     if (run->status == CAPP_OK) sort_by(run, items.list, keys.list, capp_jinja_is_true(bound[2]), false);
@@ -387,12 +388,12 @@ static capp_jinja_value sum(capp_jinja_run *run, capp_jinja_value input, const c
     capp_jinja_value items = capp_jinja_iterate(run, input);
     int64_t total = 0, value;
     if (bound[1].kind != CAPP_JINJA_UNDEFINED && !capp_jinja_get_integer(bound[1], &total))
-        return bad(run, "sum from", bound[1]);
+        return bad(run, "the start of sum", bound[1]);
     for (size_t i = 0; run->status == CAPP_OK && i < items.list->n; i++) {
         capp_jinja_value item = items.list->items[i];
         if (bound[0].kind > CAPP_JINJA_NONE) item = part_of(run, item, bound[0]);
         if (!capp_jinja_get_integer(item, &value) || __builtin_add_overflow(total, value, &total))
-            return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "sum of what is no whole number");
+            return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "sum is supported for 64-bit integers only");
     }
     return capp_jinja_integer(total);
 }
@@ -412,7 +413,7 @@ static capp_jinja_value map(capp_jinja_run *run, capp_jinja_value input, const c
     if (run->status != CAPP_OK || (parts && !capp_jinja_bind_arguments(run, "map", "attribute default", args, bound)))
         return nothing;
     if (parts ? bound[0].kind == CAPP_JINJA_UNDEFINED : args->values[0].kind != CAPP_JINJA_STRING)
-        return capp_jinja_fail(run, CAPP_EINVAL, "map needs the name of a filter or an attribute");
+        return capp_jinja_fail(run, CAPP_EINVAL, "map needs the name of a filter, or attribute=...");
     const capp_jinja_arguments rest = parts ? *args : rest_of(args, 1);
     for (size_t i = 0; i < items.list->n && run->status == CAPP_OK; i++) {
         capp_jinja_value item = items.list->items[i];
@@ -436,7 +437,8 @@ static capp_jinja_value choose(capp_jinja_run *run, capp_jinja_value input, cons
     size_t at = attribute ? 1 : 0;
     if (run->status != CAPP_OK) return nothing;
     if (args->n < at || (args->n > at && args->values[at].kind != CAPP_JINJA_STRING))
-        return capp_jinja_fail(run, CAPP_EINVAL, "select and the like need the name of an attribute or a test");
+        return capp_jinja_fail(run, CAPP_EINVAL,
+                               "select, reject, selectattr and rejectattr need names of attributes and tests as text");
     const capp_jinja_arguments rest = args->n > at ? rest_of(args, at + 1) : (capp_jinja_arguments){0};
     for (size_t i = 0; i < items.list->n && run->status == CAPP_OK; i++) {
         capp_jinja_value item = items.list->items[i], looked = attribute ? part_of(run, item, args->values[0]) : item;
@@ -494,7 +496,8 @@ capp_jinja_value capp_jinja_apply_filter(capp_jinja_run *run, capp_str name, cap
     size_t row = 0, n = sizeof filters / sizeof filters[0];
     while (row < n && !capp_jinja_name_is(name, filters[row].name)) row++;
     if (row < n && args->n + args->n_named < filters[row].least)
-        out = capp_jinja_fail(run, CAPP_EINVAL, "%s needs %zu arguments", filters[row].name, filters[row].least);
+        out = capp_jinja_fail(run, CAPP_EINVAL, "%s needs at least %zu argument(s)", filters[row].name,
+                              filters[row].least);
     else if (row < n)
         out = capp_jinja_bind_arguments(run, filters[row].name, filters[row].parameters, args, bound)
                   ? filters[row].fn(run, input, bound)

@@ -19,7 +19,7 @@ static capp_jinja_value from_number(capp_jinja_run *run, capp_json json) {
     double number;
     if (!fraction && fits) return capp_jinja_integer(*json == '-' ? -whole : whole);
     if (!fraction || !capp_json_f64(json, &number))
-        return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "a number of the variables is too large");
+        return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "the variables have a number that does not fit 64 bits");
     return capp_jinja_float(number);
 }
 

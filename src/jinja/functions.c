@@ -30,7 +30,7 @@ capp_jinja_value capp_jinja_find_function(capp_jinja_run *run, capp_str name) {
 /* What a template has to say, in its own words. */
 static capp_jinja_value raise_exception(capp_jinja_run *run, const capp_jinja_arguments *args) {
     const capp_jinja_string *s = args->n ? capp_jinja_to_text(run, args->values[0]) : NULL;
-    return capp_jinja_fail(run, CAPP_EINVAL, "the template refuses: %.*s",
+    return capp_jinja_fail(run, CAPP_EINVAL, "the template refuses the conversation: %.*s",
                            s ? capp_jinja_shown_bytes((capp_str){s->text, s->size}, 600) : 0, s ? s->text : "");
 }
 
@@ -39,10 +39,10 @@ static capp_jinja_value strftime_now(capp_jinja_run *run, const capp_jinja_argum
     time_t now = (time_t)run->now;
     struct tm local;
     if (args->n != 1 || args->values[0].kind != CAPP_JINJA_STRING || args->values[0].string->size >= sizeof format)
-        return capp_jinja_fail(run, CAPP_EINVAL, "strftime_now needs a format");
+        return capp_jinja_fail(run, CAPP_EINVAL, "strftime_now needs one argument, a format of less than 200 bytes");
     const capp_jinja_string *s = args->values[0].string;
     if (memchr(s->text, 0, s->size) || !localtime_r(&now, &local))
-        return capp_jinja_fail(run, CAPP_EINVAL, "strftime_now: a format or a time that cannot be");
+        return capp_jinja_fail(run, CAPP_EINVAL, "strftime_now: invalid format or time");
     if (s->size) memcpy(format, s->text, s->size);
     format[s->size] = 0;
     locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); /* names of months in English, as Python's */
@@ -58,11 +58,11 @@ static capp_jinja_value range(capp_jinja_run *run, const capp_jinja_arguments *a
     for (size_t i = 0; good && i < args->n; i++)
         good = capp_jinja_get_integer(args->values[i], &a[args->n == 1 ? 1 : i]);
     if (!good || !a[2])
-        return capp_jinja_fail(run, CAPP_EINVAL, "range needs one to three whole numbers, no step of 0");
+        return capp_jinja_fail(run, CAPP_EINVAL, "range needs one to three integers, and a step other than 0");
     capp_jinja_value out = capp_jinja_list_new(run, CAPP_JINJA_LIST, 0);
     int64_t n = 0; /* jinja2's sandbox has the same limit */
     for (int64_t i = a[0]; run->status == CAPP_OK && (a[2] > 0 ? i < a[1] : i > a[1]); n++) {
-        if (n == 100000) return capp_jinja_fail(run, CAPP_EINVAL, "range of more than 100000 numbers");
+        if (n == 100000) return capp_jinja_fail(run, CAPP_EINVAL, "range of more than 100,000 numbers");
         capp_jinja_list_append(run, out, capp_jinja_integer(i));
         if (__builtin_add_overflow(i, a[2], &i)) break;
     }
@@ -72,7 +72,9 @@ static capp_jinja_value range(capp_jinja_run *run, const capp_jinja_arguments *a
 static capp_jinja_value make_dict(capp_jinja_run *run, capp_jinja_kind kind, const capp_jinja_arguments *args) {
     capp_jinja_value out = capp_jinja_dict_new(run, kind);
     if (args->n > 1 || (args->n && args->values[0].kind != CAPP_JINJA_DICT))
-        return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "dict and namespace of other than names and one dict");
+        return capp_jinja_fail(
+            run, CAPP_EUNSUPPORTED,
+            "dict and namespace take named arguments and one dict; other arguments are not supported");
     if (args->n) {
         const capp_jinja_dict *from = args->values[0].dict;
         for (size_t i = 0; i < from->n && run->status == CAPP_OK; i++)

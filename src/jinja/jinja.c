@@ -41,7 +41,7 @@ static char *copy_source(capp_jinja_heap *heap, capp_str source, size_t *size) {
 capp_status capp_jinja_open(capp_jinja **out, capp_str source, capp_error *err) {
     *out = NULL;
     if (source.size > MOST_SOURCE)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "the template is %zu bytes; at most %d are supported", source.size,
+        return capp_fail(err, CAPP_EUNSUPPORTED, "the template has %zu bytes; at most %d are supported", source.size,
                          MOST_SOURCE);
     if (capp_utf8_invalid_at(source) < source.size)
         return capp_fail(err, CAPP_EFORMAT, "the template is not valid UTF-8 at byte %zu",

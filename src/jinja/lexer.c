@@ -9,7 +9,7 @@
 #include "base/utf8.h"
 #include "jinja/characters.h"
 
-enum { MOST_BRACKETS = 200 };
+enum { MAX_BRACKETS = 200 };
 
 typedef struct source_lexer {
     capp_str source;
@@ -18,7 +18,7 @@ typedef struct source_lexer {
     capp_jinja_token *tokens;
     size_t n, capacity;
     capp_error *err;
-    char open[MOST_BRACKETS]; /* brackets of the tag at hand */
+    char open[MAX_BRACKETS]; /* brackets of the tag at hand */
     size_t n_open;
 } source_lexer;
 
@@ -98,7 +98,7 @@ static capp_status skip_comment(source_lexer *lexer) {
         move_to(lexer, end);
         return CAPP_OK;
     }
-    return fail(lexer, "a comment has no end");
+    return fail(lexer, "a comment is not closed: \"#}\" is missing");
 }
 
 /* Behind {% and its sign: the byte behind the tag where it is raw, or endraw; 0: it is not. */
@@ -127,7 +127,7 @@ static capp_status take_raw(source_lexer *lexer) {
         move_to(lexer, end);
         return st;
     }
-    return fail(lexer, "raw has no endraw");
+    return fail(lexer, "\"{% raw %}\" is not closed: \"{% endraw %}\" is missing");
 }
 
 /* ---- Inside a tag ------------------------------------------------------------------------------------------------ */
@@ -163,8 +163,7 @@ static capp_status take_number(source_lexer *lexer) {
             real = true;
         }
     }
-    if (end < lexer->source.size && is_name(lexer->source.data[end]))
-        return fail(lexer, "a number that capp does not read");
+    if (end < lexer->source.size && is_name(lexer->source.data[end])) return fail(lexer, "invalid number");
     capp_status st = push(lexer, real ? CAPP_JINJA_TOKEN_FLOAT : CAPP_JINJA_TOKEN_INTEGER, lexer->at, end - lexer->at);
     lexer->at = end;
     return st;
@@ -174,7 +173,7 @@ static capp_status take_string(source_lexer *lexer) {
     char quote = lexer->source.data[lexer->at];
     size_t end = lexer->at + 1;
     while (end < lexer->source.size && lexer->source.data[end] != quote) end += lexer->source.data[end] == '\\' ? 2 : 1;
-    if (end >= lexer->source.size) return fail(lexer, "a string has no end");
+    if (end >= lexer->source.size) return fail(lexer, "a string is not closed: its ending quote is missing");
     capp_status st = push(lexer, CAPP_JINJA_TOKEN_STRING, lexer->at + 1, end - lexer->at - 1);
     move_to(lexer, end + 1);
     return st;
@@ -187,15 +186,15 @@ static capp_status take_operator(source_lexer *lexer) {
     size_t size = 1;
     for (size_t i = 0; i < sizeof two / sizeof two[0]; i++)
         if (here(lexer, lexer->at, two[i])) size = 2;
-    if (size == 1 && !strchr(one, c)) return fail(lexer, "a character that does not belong in a tag");
+    if (size == 1 && !strchr(one, c)) return fail(lexer, "unexpected character in a tag");
     if (size == 1 && strchr("([{", c)) {
-        if (lexer->n_open == MOST_BRACKETS)
-            return capp_fail(lexer->err, CAPP_EUNSUPPORTED, "line %d: too many brackets inside each other",
-                             lexer->line);
+        if (lexer->n_open == MAX_BRACKETS)
+            return capp_fail(lexer->err, CAPP_EUNSUPPORTED, "line %d: brackets are nested too deeply: more than %d",
+                             lexer->line, MAX_BRACKETS);
         lexer->open[lexer->n_open++] = c == '(' ? ')' : c == '[' ? ']' : '}';
     }
     if (size == 1 && strchr(")]}", c) && (!lexer->n_open || lexer->open[--lexer->n_open] != c))
-        return fail(lexer, "a bracket closes what is not open");
+        return fail(lexer, "a closing bracket does not match an opening one");
     capp_status st = push(lexer, CAPP_JINJA_TOKEN_OPERATOR, lexer->at, size);
     lexer->at += size;
     return st;
@@ -216,7 +215,7 @@ static capp_status take_inside(source_lexer *lexer, const char *closing, bool bl
         return CAPP_OK;
     }
     char c = lexer->source.data[lexer->at];
-    if (!c) return fail(lexer, "a character that does not belong in a tag");
+    if (!c) return fail(lexer, "unexpected character in a tag");
     if (is_digit(c)) return take_number(lexer);
     if (c == '"' || c == '\'') return take_string(lexer);
     if (!is_name(c)) return take_operator(lexer);
@@ -232,7 +231,7 @@ static capp_status take_tag(source_lexer *lexer, bool block) {
     capp_status st = push(lexer, block ? CAPP_JINJA_TOKEN_BLOCK_BEGIN : CAPP_JINJA_TOKEN_PRINT_BEGIN, lexer->at, 0);
     lexer->n_open = 0;
     while (st == CAPP_OK && !ended) {
-        if (lexer->at >= lexer->source.size) return fail(lexer, "a tag has no end");
+        if (lexer->at >= lexer->source.size) return fail(lexer, "a tag is not closed: \"%}\" or \"}}\" is missing");
         st = take_inside(lexer, block ? "%}" : "}}", block, &ended);
     }
     return st;

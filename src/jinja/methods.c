@@ -129,8 +129,8 @@ capp_jinja_value capp_jinja_find_method(capp_jinja_run *run, capp_jinja_value se
     if (!method) return nothing;
     *method = (capp_jinja_method){self, (int)row};
     if (row < N_METHODS) return (capp_jinja_value){.kind = CAPP_JINJA_METHOD, .method = method};
-    return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "'%.*s' of a %s is not supported", (int)name.size, name.data,
-                           capp_jinja_kind_name(self));
+    return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "the attribute or method '%.*s' of a %s is not supported",
+                           (int)name.size, name.data, capp_jinja_kind_name(self));
 }
 
 static bool has_affix(const capp_jinja_string *s, capp_jinja_value affix, bool suffix) {
@@ -144,7 +144,7 @@ static capp_jinja_value with_affix(capp_jinja_run *run, const capp_jinja_string 
                                    bool suffix) {
     if (affix.kind != CAPP_JINJA_TUPLE) {
         if (affix.kind == CAPP_JINJA_STRING) return capp_jinja_boolean(has_affix(s, affix, suffix));
-        return capp_jinja_fail_kind(run, "startswith or endswith of", affix);
+        return capp_jinja_fail_kind(run, "startswith and endswith need a text or a tuple of texts, not", affix);
     }
     for (size_t i = 0; i < affix.list->n; i++)
         if (has_affix(s, affix.list->items[i], suffix)) return capp_jinja_boolean(true);
@@ -173,7 +173,8 @@ static capp_jinja_value consists_of(capp_jinja_run *run, const capp_jinja_string
         utf8proc_category_t category = utf8proc_category(c);
         bool odd = category == UTF8PROC_CATEGORY_NO || category == UTF8PROC_CATEGORY_NL;
         if (odd && (id == ISDIGIT || id == ISALNUM))
-            return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "whether U+%04X is a digit is not supported", (unsigned)c);
+            return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "isdigit and isalnum of U+%04X are not supported",
+                                   (unsigned)c);
         all = is_of(c, id);
     }
     return capp_jinja_boolean(all);
@@ -198,7 +199,7 @@ static capp_jinja_value join_strings(capp_jinja_run *run, const capp_jinja_strin
     capp_jinja_value items = capp_jinja_iterate(run, of);
     for (size_t i = 0; run->status == CAPP_OK && i < items.list->n; i++)
         if (items.list->items[i].kind != CAPP_JINJA_STRING)
-            capp_jinja_fail_kind(run, "join of a text and", items.list->items[i]);
+            capp_jinja_fail_kind(run, "join needs texts, not", items.list->items[i]);
     return run->status == CAPP_OK ? capp_jinja_join(run, between, items.list) : nothing;
 }
 
@@ -225,7 +226,7 @@ static const capp_jinja_value *argument_of(capp_jinja_run *run, const capp_jinja
     bool named;
     if (!read_field(field, &i, &named)) {
         capp_jinja_fail(run, CAPP_EUNSUPPORTED,
-                        "a format with more in its braces than a number or a name is not supported");
+                        "format: braces with more than a number or a name in them are not supported");
         return NULL;
     }
     for (size_t k = 0; named && k < args->n_named; k++)
@@ -237,8 +238,8 @@ static const capp_jinja_value *argument_of(capp_jinja_run *run, const capp_jinja
         if (field.size) *next = -1;
         if (i < args->n) return &args->values[i];
     }
-    capp_jinja_fail(run, CAPP_EINVAL, "a format with %s",
-                    mixed ? "fields with and without numbers" : "more fields than arguments");
+    capp_jinja_fail(run, CAPP_EINVAL, "format: %s",
+                    mixed ? "a format cannot mix fields with and without numbers" : "a field has no argument");
     return NULL;
 }
 
@@ -258,7 +259,7 @@ static capp_jinja_value format(capp_jinja_run *run, const capp_jinja_string *s, 
             continue;
         }
         const char *close = c == '{' ? memchr(s->text + at, '}', s->size - at) : NULL;
-        if (!close) return capp_jinja_fail(run, CAPP_EINVAL, "a single brace in a format");
+        if (!close) return capp_jinja_fail(run, CAPP_EINVAL, "format: a brace is not closed, or not doubled");
         size_t size = (size_t)(close - s->text) - at - 1;
         const capp_jinja_value *value = argument_of(run, args, (capp_str){s->text + at + 1, size}, &next);
         if (value) capp_jinja_append_string(run, &b, capp_jinja_to_text(run, *value));
@@ -282,10 +283,10 @@ static capp_jinja_value str_method(capp_jinja_run *run, const capp_jinja_string 
     case SPLIT:
     case RSPLIT:
         if (!capp_jinja_is_missing(a[1]) && !capp_jinja_get_integer(a[1], &most))
-            return capp_jinja_fail(run, CAPP_EINVAL, "maxsplit is no number");
+            return capp_jinja_fail(run, CAPP_EINVAL, "maxsplit must be an integer");
         if (whole) return capp_jinja_split(run, s, a[0].string, most, id == RSPLIT);
         if (id == SPLIT || most < 0) return capp_jinja_split_words(run, s, most);
-        return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "rsplit of words is not supported");
+        return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "rsplit without a separator is not supported");
     case SPLITLINES: return capp_jinja_split_lines(run, s, capp_jinja_is_true(a[0]));
     case LOWER:
     case UPPER:
@@ -293,7 +294,7 @@ static capp_jinja_value str_method(capp_jinja_run *run, const capp_jinja_string 
     case CAPITALIZE: return capp_jinja_change_case(run, s, cases[id - LOWER]);
     case REPLACE:
         if (a[2].kind != CAPP_JINJA_UNDEFINED && !capp_jinja_get_integer(a[2], &most))
-            return capp_jinja_fail(run, CAPP_EINVAL, "the count of replace is no number");
+            return capp_jinja_fail(run, CAPP_EINVAL, "the count of replace must be an integer");
         return capp_jinja_replace(run, s, a[0].string, a[1].string, most);
     case FIND:
     case RFIND: return find_in(run, s, a[0].string, id == RFIND);
@@ -329,7 +330,8 @@ static capp_jinja_value list_method(capp_jinja_run *run, const capp_jinja_list *
         if (equal && id == INDEX) return capp_jinja_integer((int64_t)i);
         n += equal;
     }
-    return id == COUNT ? capp_jinja_integer(n) : capp_jinja_fail(run, CAPP_EINVAL, "index of what is not in the list");
+    return id == COUNT ? capp_jinja_integer(n)
+                       : capp_jinja_fail(run, CAPP_EINVAL, "index: the list does not have this value");
 }
 
 static capp_jinja_value loop_method(capp_jinja_run *run, capp_jinja_loop *loop, method_id id,
@@ -349,7 +351,7 @@ capp_jinja_value capp_jinja_call_method(capp_jinja_run *run, const capp_jinja_me
     method_id id = methods[method->row].id;
     size_t least = methods[method->row].least;
     if (args->n + args->n_named < least)
-        return capp_jinja_fail(run, CAPP_EINVAL, "%s needs %zu arguments", name, least);
+        return capp_jinja_fail(run, CAPP_EINVAL, "%s needs at least %zu argument(s)", name, least);
     if (id == FORMAT) return format(run, self.string, args);
     if (!parameters) return loop_method(run, self.loop, id, args);
     if (!capp_jinja_bind_arguments(run, name, parameters, args, a)) return nothing;
@@ -360,7 +362,7 @@ capp_jinja_value capp_jinja_call_method(capp_jinja_run *run, const capp_jinja_me
         bad || (stripping && args->n + args->n_named && a[0].kind != CAPP_JINJA_STRING && !capp_jinja_is_missing(a[0]));
     if (bad || (id == REPLACE && a[1].kind != CAPP_JINJA_STRING)) {
         char what[60];
-        snprintf(what, sizeof what, "the argument of %s is", name);
+        snprintf(what, sizeof what, "the argument of %s cannot be", name);
         return capp_jinja_fail_kind(run, what, a[bad ? 0 : 1]);
     }
     if (self.kind == CAPP_JINJA_STRING) return str_method(run, self.string, id, a);

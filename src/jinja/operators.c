@@ -1,4 +1,5 @@
 #include "jinja/operators.h"
+#include "base/math.h"
 
 #include <math.h>
 
@@ -16,19 +17,20 @@ static capp_jinja_value bad_operands(capp_jinja_run *run, int op, capp_jinja_val
     bool format = op == '%' && a.kind == CAPP_JINJA_STRING;
     if (a.kind == CAPP_JINJA_UNDEFINED) return capp_jinja_fail_undefined(run, a);
     if (b.kind == CAPP_JINJA_UNDEFINED && !format) return capp_jinja_fail_undefined(run, b);
-    return capp_jinja_fail(run, format ? CAPP_EUNSUPPORTED : CAPP_EINVAL, "'%s' is not supported between %s and %s",
-                           op_name(op, buffer), capp_jinja_kind_name(a), capp_jinja_kind_name(b));
+    return capp_jinja_fail(run, format ? CAPP_EUNSUPPORTED : CAPP_EINVAL,
+                           "operator '%s' is not supported between %s and %s", op_name(op, buffer),
+                           capp_jinja_kind_name(a), capp_jinja_kind_name(b));
 }
 
 static capp_jinja_value too_large(capp_jinja_run *run) {
-    return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "a number is larger than 64 bits");
+    return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "the result does not fit 64 bits");
 }
 
 static capp_jinja_value power(capp_jinja_run *run, int64_t base, int64_t exponent) {
     int64_t value = 1;
     if (exponent < 0)
-        return base ? capp_jinja_float(pow((double)base, (double)exponent))
-                    : capp_jinja_fail(run, CAPP_EINVAL, "0 to a negative power");
+        return base ? capp_jinja_float(capp_pow((double)base, (double)exponent))
+                    : capp_jinja_fail(run, CAPP_EINVAL, "0 cannot be raised to a negative power");
     for (int64_t i = 0; i < exponent && value != 0; i++) {
         if (__builtin_mul_overflow(value, base, &value)) return too_large(run);
         if (base == 1 || (base == -1 && i > 1)) return capp_jinja_integer(base == 1 || exponent % 2 == 0 ? 1 : -1);
@@ -142,5 +144,5 @@ capp_jinja_value capp_jinja_apply_sign(capp_jinja_run *run, int sign, capp_jinja
     int64_t i;
     if (capp_jinja_get_integer(value, &i)) return sign == '-' ? integers(run, '-', 0, i) : capp_jinja_integer(i);
     if (value.kind == CAPP_JINJA_FLOAT) return capp_jinja_float(sign == '-' ? -value.number : value.number);
-    return capp_jinja_fail_kind(run, "a sign before", value);
+    return capp_jinja_fail_kind(run, "a sign needs a number, not", value);
 }

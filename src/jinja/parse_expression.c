@@ -67,7 +67,8 @@ static size_t parse_escape(capp_jinja_parser *parser, const char **at, const cha
         int n = hex_digits(*at, end, kind == 'x' ? 2 : kind == 'u' ? 4 : 8, &c);
         bool valid = n && c <= 0x10ffff && (c < 0xd800 || c >= 0xe000);
         if (!valid)
-            capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, (capp_str){NULL, 0}, "an escape that is no character");
+            capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, (capp_str){NULL, 0},
+                                    "a string has an escape that is not a character");
         *at += n;
         return valid ? put_character(c, out) : 0;
     }
@@ -77,7 +78,7 @@ static size_t parse_escape(capp_jinja_parser *parser, const char **at, const cha
         return put_character(c, out);
     }
     if (kind == 'N')
-        capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, (capp_str){NULL, 0}, "\\N in a string is not supported");
+        capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, (capp_str){NULL, 0}, "\\N in strings is not supported");
     out[0] = '\\';
     out[1] = kind;
     return 2;
@@ -115,12 +116,13 @@ static capp_jinja_node *parse_number(capp_jinja_parser *parser) {
     long long integer = real ? 0 : strtoll(digits, NULL, 10);
     bool zeros = !real && n > 1 && digits[0] == '0' && integer;
     if (n == sizeof digits - 1 || (!real && errno) || zeros)
-        return capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, parser->at->text,
-                                       "is a number too long, or of another base than 10");
+        return capp_jinja_fail_parsing(
+            parser, CAPP_EUNSUPPORTED, parser->at->text,
+            "is not supported: numbers must be decimal, without leading zeros, and fit 64 bits");
     double number = 0; /* as JSON has it: strtod's depends on the locale */
     capp_json json;
     if (real && (capp_json_check(capp_str_of(digits), &json, NULL) != CAPP_OK || !capp_json_f64(json, &number)))
-        return capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, parser->at->text, "is no number");
+        return capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, parser->at->text, "is not a valid number");
     capp_jinja_node *node = constant(parser, real ? capp_jinja_float(number) : capp_jinja_integer(integer));
     capp_jinja_next_token(parser);
     return node;
@@ -161,7 +163,7 @@ capp_jinja_node *capp_jinja_parse_name(capp_jinja_parser *parser) {
             return constant(parser, words[i].truth < 0 ? capp_jinja_none() : capp_jinja_boolean(words[i].truth));
     if (parser->macros && (capp_jinja_at_word(parser, "varargs") || capp_jinja_at_word(parser, "kwargs") ||
                            capp_jinja_at_word(parser, "caller")))
-        return capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, parser->at->text, "of a macro is not supported");
+        return capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, parser->at->text, "in macros is not supported");
     capp_jinja_node *node = capp_jinja_new_node(parser, CAPP_JINJA_NODE_NAME);
     capp_str word = capp_jinja_expect_name(parser);
     if (node) node->name = word;
@@ -180,7 +182,8 @@ static capp_jinja_node *parse_primary(capp_jinja_parser *parser) {
     if (capp_jinja_at_operator(parser, "[")) return parse_list(parser);
     if (capp_jinja_at_operator(parser, "{")) return parse_dict(parser);
     if (!capp_jinja_skip_operator(parser, "("))
-        return capp_jinja_fail_parsing(parser, CAPP_EFORMAT, parser->at->text, "is no expression");
+        return capp_jinja_fail_parsing(parser, CAPP_EFORMAT, parser->at->text,
+                                       "is unexpected: an expression is missing");
     capp_jinja_node *node = capp_jinja_parse_tuple(parser, true, ")");
     capp_jinja_expect_operator(parser, ")");
     return node;
@@ -203,7 +206,7 @@ static capp_jinja_node *parse_arguments(capp_jinja_parser *parser) {
                        after->text.size == 1 && after->text.data[0] == '=';
         if (named && !keyword)
             return capp_jinja_fail_parsing(parser, CAPP_EFORMAT, (capp_str){NULL, 0},
-                                           "an argument without name behind one with a name");
+                                           "a positional argument follows a named one");
         named = keyword;
         capp_str word = keyword ? capp_jinja_expect_name(parser) : (capp_str){NULL, 0};
         if (keyword) capp_jinja_expect_operator(parser, "=");
@@ -298,7 +301,7 @@ static capp_jinja_node *parse_test(capp_jinja_parser *parser, capp_jinja_node *o
         args = parse_arguments(parser);
     } else if (parser->status == CAPP_OK && begins_argument(parser)) {
         if (capp_jinja_at_word(parser, "is"))
-            return capp_jinja_fail_parsing(parser, CAPP_EFORMAT, parser->at->text, "behind a test");
+            return capp_jinja_fail_parsing(parser, CAPP_EFORMAT, parser->at->text, "cannot follow a test");
         args = parse_postfix(parser, parse_primary(parser));
     }
     if (!node) return NULL;
@@ -449,7 +452,8 @@ capp_jinja_node *capp_jinja_parse_tuple(capp_jinja_parser *parser, bool conditio
         comma = true;
     }
     if (!items.first && !closed)
-        return capp_jinja_fail_parsing(parser, CAPP_EFORMAT, parser->at->text, "is no expression");
+        return capp_jinja_fail_parsing(parser, CAPP_EFORMAT, parser->at->text,
+                                       "is unexpected: an expression is missing");
     if (items.first && !comma) return items.first;
     return capp_jinja_new_list_node(parser, CAPP_JINJA_NODE_TUPLE, items.first);
 }

@@ -42,7 +42,7 @@ static capp_jinja_node *parse_for(capp_jinja_parser *parser) {
     capp_jinja_node *iterable = capp_jinja_parse_tuple(parser, false, "recursive"),
                     *filter = capp_jinja_skip_word(parser, "if") ? capp_jinja_parse_expression(parser) : NULL;
     if (capp_jinja_at_word(parser, "recursive"))
-        return capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, parser->at->text, "is not supported");
+        return capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, parser->at->text, "loops are not supported");
     capp_jinja_expect_token(parser, CAPP_JINJA_TOKEN_BLOCK_END);
     parser->loops++;
     capp_jinja_node *body = parse_statements(parser, ends), *empty_body = NULL;
@@ -198,8 +198,7 @@ static capp_jinja_node *parse_generation(capp_jinja_parser *parser) {
 
 static capp_jinja_node *parse_jump(capp_jinja_parser *parser, capp_jinja_node_kind kind) {
     if (!parser->loops)
-        return capp_jinja_fail_parsing(parser, CAPP_EFORMAT, (capp_str){NULL, 0},
-                                       "break or continue outside of a loop");
+        return capp_jinja_fail_parsing(parser, CAPP_EFORMAT, (capp_str){NULL, 0}, "break or continue outside a loop");
     capp_jinja_node *node = capp_jinja_new_node(parser, kind);
     capp_jinja_expect_token(parser, CAPP_JINJA_TOKEN_BLOCK_END);
     return node;
@@ -219,9 +218,8 @@ static capp_jinja_node *parse_statement(capp_jinja_parser *parser) {
     if (capp_jinja_skip_word(parser, "continue")) return parse_jump(parser, CAPP_JINJA_NODE_CONTINUE);
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (capp_jinja_at_word(parser, others[i]))
-            return capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, parser->at->text,
-                                           "is a tag that is not supported");
-    return capp_jinja_fail_parsing(parser, CAPP_EFORMAT, parser->at->text, "is no tag");
+            return capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, parser->at->text, "is not a supported tag");
+    return capp_jinja_fail_parsing(parser, CAPP_EFORMAT, parser->at->text, "is not a known tag");
 }
 
 static bool ends_here(const capp_jinja_parser *parser, const char *const *ends) {
@@ -238,7 +236,7 @@ static capp_jinja_node *parse_statements(capp_jinja_parser *parser, const char *
         if (parser->at->kind == CAPP_JINJA_TOKEN_END) {
             while (ends && ends[1]) ends++; /* the last one closes the tag */
             if (ends)
-                capp_jinja_fail_parsing(parser, CAPP_EFORMAT, capp_str_of(*ends), "is missing: a tag is not closed");
+                capp_jinja_fail_parsing(parser, CAPP_EFORMAT, capp_str_of(*ends), "is missing: a block is not closed");
             break;
         }
         if (parser->at->kind == CAPP_JINJA_TOKEN_TEXT) {

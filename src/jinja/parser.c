@@ -60,7 +60,7 @@ void capp_jinja_expect_word(capp_jinja_parser *parser, const char *word) {
 
 void capp_jinja_expect_token(capp_jinja_parser *parser, capp_jinja_token_kind kind) {
     if (parser->status == CAPP_OK && parser->at->kind != kind)
-        capp_jinja_fail_parsing(parser, CAPP_EFORMAT, parser->at->text, "does not belong there");
+        capp_jinja_fail_parsing(parser, CAPP_EFORMAT, parser->at->text, "is unexpected");
     capp_jinja_next_token(parser);
 }
 
@@ -154,6 +154,7 @@ capp_jinja_node *capp_jinja_new_text_node(capp_jinja_parser *parser, capp_jinja_
 
 bool capp_jinja_enter_nested(capp_jinja_parser *parser) {
     if (++parser->depth > MAX_NESTING)
-        capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, (capp_str){NULL, 0}, "too many things inside each other");
+        capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, (capp_str){NULL, 0},
+                                "statements or expressions are nested too deeply: more than 100 levels");
     return parser->status == CAPP_OK;
 }

@@ -29,7 +29,7 @@ static bool is_cased(int32_t c) {
 static void put_cased(capp_jinja_run *run, capp_jinja_buffer *b, int32_t c, bool up, bool title, uint8_t given) {
     utf8proc_uint8_t out[4];
     if (special_case(c, up)) {
-        capp_jinja_fail(run, CAPP_EUNSUPPORTED, "the other case of U+%04X is not supported", (unsigned)c);
+        capp_jinja_fail(run, CAPP_EUNSUPPORTED, "changing the case of U+%04X is not supported", (unsigned)c);
         return;
     }
     c = !up ? utf8proc_tolower(c) : title ? utf8proc_totitle(c) : utf8proc_toupper(c);
@@ -170,7 +170,7 @@ capp_jinja_value capp_jinja_split(capp_jinja_run *run, const capp_jinja_string *
                                   int64_t most, bool back) {
     capp_jinja_value out = capp_jinja_list_new(run, CAPP_JINJA_LIST, 0);
     size_t at = 0, end = s->size, found;
-    if (!by->size) return capp_jinja_fail(run, CAPP_EINVAL, "split by an empty text");
+    if (!by->size) return capp_jinja_fail(run, CAPP_EINVAL, "split needs a separator that is not empty");
     for (; !back && most && (found = capp_jinja_find_first(run, s, at, by)) != SIZE_MAX; most--) {
         capp_jinja_list_append(run, out, capp_jinja_substring(run, s, at, found - at));
         at = found + by->size;

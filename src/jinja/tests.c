@@ -87,7 +87,7 @@ static bool divides(capp_jinja_run *run, capp_jinja_value v, capp_jinja_value by
         if (numbers)
             capp_jinja_fail(run, CAPP_EINVAL, "division by zero");
         else
-            capp_jinja_fail_kind(run, "a remainder of", capp_jinja_is_number(v) ? by : v);
+            capp_jinja_fail_kind(run, "a division needs numbers, not", capp_jinja_is_number(v) ? by : v);
         return false;
     }
     if (!capp_jinja_get_integer(v, &value) || !capp_jinja_get_integer(by, &divisor)) {
@@ -101,7 +101,7 @@ static bool divides(capp_jinja_run *run, capp_jinja_value v, capp_jinja_value by
 static bool same_as(capp_jinja_run *run, capp_jinja_value a, capp_jinja_value b) {
     bool plain = a.kind == CAPP_JINJA_BOOLEAN || a.kind == CAPP_JINJA_NONE;
     if (plain || a.kind != b.kind) return a.kind == b.kind && (a.kind == CAPP_JINJA_NONE || a.truth == b.truth);
-    capp_jinja_fail(run, CAPP_EUNSUPPORTED, "the test 'sameas' is supported for booleans and none");
+    capp_jinja_fail(run, CAPP_EUNSUPPORTED, "the test 'sameas' is supported for booleans and none only");
     return false;
 }
 
@@ -157,7 +157,8 @@ bool capp_jinja_apply_test(capp_jinja_run *run, capp_str name, capp_jinja_value 
     }
     bool other = tests[row].id > FILTER;
     if (args->n + args->n_named != other) {
-        capp_jinja_fail(run, CAPP_EINVAL, "the test '%s' needs %s argument", tests[row].name, other ? "one" : "no");
+        capp_jinja_fail(run, CAPP_EINVAL, "the test '%s' takes %s", tests[row].name,
+                        other ? "one argument" : "no arguments");
         return false;
     }
     return other ? with_argument(run, tests[row].id, input, args->values[0]) : alone(run, tests[row].id, input);

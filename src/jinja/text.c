@@ -149,7 +149,9 @@ static void put_repr(capp_jinja_run *run, capp_jinja_buffer *b, capp_jinja_value
     case CAPP_JINJA_LIST:
     case CAPP_JINJA_TUPLE: put_repr_list(run, b, v.list, v.kind == CAPP_JINJA_TUPLE); break;
     case CAPP_JINJA_DICT: put_repr_dict(run, b, v.dict); break;
-    default: capp_jinja_fail(run, CAPP_EUNSUPPORTED, "a %s as text is not supported", capp_jinja_kind_name(v));
+    default:
+        capp_jinja_fail(run, CAPP_EUNSUPPORTED, "printing a value of type %s is not supported",
+                        capp_jinja_kind_name(v));
     }
     capp_jinja_leave(run);
 }
@@ -250,7 +252,7 @@ static void put_json_dict(capp_jinja_run *run, capp_jinja_buffer *b, const capp_
         capp_jinja_value key = dict->keys[order[i]];
         if (i) capp_jinja_append_string(run, b, style->comma);
         put_line(run, b, style, level + 1);
-        if (key.kind == CAPP_JINJA_TUPLE) capp_jinja_fail(run, CAPP_EINVAL, "a tuple cannot be a key in JSON");
+        if (key.kind == CAPP_JINJA_TUPLE) capp_jinja_fail(run, CAPP_EINVAL, "tojson: a tuple cannot be a key in JSON");
         if (key.kind != CAPP_JINJA_STRING) capp_jinja_append_text(run, b, "\"");
         put_json(run, b, key, style, level);
         if (key.kind != CAPP_JINJA_STRING) capp_jinja_append_text(run, b, "\"");
@@ -273,7 +275,7 @@ static void put_json(capp_jinja_run *run, capp_jinja_buffer *b, capp_jinja_value
     case CAPP_JINJA_LIST:
     case CAPP_JINJA_TUPLE: put_json_list(run, b, v.list, style, level); break;
     case CAPP_JINJA_DICT: put_json_dict(run, b, v.dict, style, level); break;
-    default: capp_jinja_fail_kind(run, "tojson of", v);
+    default: capp_jinja_fail_kind(run, "tojson does not take", v);
     }
     capp_jinja_leave(run);
 }

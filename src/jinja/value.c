@@ -40,13 +40,13 @@ capp_jinja_value capp_jinja_fail_undefined(capp_jinja_run *run, capp_jinja_value
 
 capp_jinja_value capp_jinja_fail_kind(capp_jinja_run *run, const char *what, capp_jinja_value value) {
     if (value.kind == CAPP_JINJA_UNDEFINED && value.name) return capp_jinja_fail_undefined(run, value);
-    return capp_jinja_fail(run, CAPP_EINVAL, "%s a %s", what, capp_jinja_kind_name(value));
+    return capp_jinja_fail(run, CAPP_EINVAL, "%s a value of type %s", what, capp_jinja_kind_name(value));
 }
 
 bool capp_jinja_count_steps(capp_jinja_run *run, size_t steps) {
     run->steps += steps;
     if (run->steps > run->max_steps)
-        capp_jinja_fail(run, CAPP_EUNSUPPORTED, "the template works for too long: more than %llu steps",
+        capp_jinja_fail(run, CAPP_EUNSUPPORTED, "the template takes too long: more than %llu steps",
                         (unsigned long long)run->max_steps);
     return run->status == CAPP_OK;
 }
@@ -56,7 +56,7 @@ void *capp_jinja_allocate(capp_jinja_run *run, size_t n, size_t size) {
     void *p = capp_jinja_heap_allocate(&run->heap, n, size);
     if (p) return p;
     if (n > run->heap.limit / (size ? size : 1) || run->heap.used > run->heap.limit - n * size)
-        capp_jinja_fail(run, CAPP_EUNSUPPORTED, "the template takes more than %zu MiB of memory",
+        capp_jinja_fail(run, CAPP_EUNSUPPORTED, "the template needs more than %zu MiB of memory",
                         run->heap.limit >> 20);
     else
         capp_jinja_fail(run, CAPP_ENOMEM, "out of memory for rendering a chat template");
@@ -66,7 +66,8 @@ void *capp_jinja_allocate(capp_jinja_run *run, size_t n, size_t size) {
 bool capp_jinja_enter(capp_jinja_run *run) {
     if (run->status != CAPP_OK || !capp_jinja_count_steps(run, 1)) return false;
     if (run->depth >= CAPP_JINJA_MAX_DEPTH) {
-        capp_jinja_fail(run, CAPP_EUNSUPPORTED, "more than %d things inside each other", CAPP_JINJA_MAX_DEPTH);
+        capp_jinja_fail(run, CAPP_EUNSUPPORTED, "values or calls are nested too deeply: more than %d levels",
+                        CAPP_JINJA_MAX_DEPTH);
         return false;
     }
     run->depth++;
@@ -196,7 +197,7 @@ capp_jinja_value capp_jinja_dict_new(capp_jinja_run *run, capp_jinja_kind kind) 
 
 bool capp_jinja_check_hashable(capp_jinja_run *run, capp_jinja_value value) {
     if (value.kind == CAPP_JINJA_LIST || value.kind == CAPP_JINJA_DICT) {
-        capp_jinja_fail_kind(run, "no key of a dict, nor item of a set, can be", value);
+        capp_jinja_fail_kind(run, "a key of a dict, or an item of unique, cannot be", value);
         return false;
     }
     bool good = capp_jinja_enter(run);
@@ -226,7 +227,7 @@ capp_jinja_value *capp_jinja_dict_get_named(const capp_jinja_dict *dict, capp_st
 void capp_jinja_dict_set(capp_jinja_run *run, capp_jinja_value dict, capp_jinja_value key, capp_jinja_value value) {
     if (run->status != CAPP_OK || !capp_jinja_check_hashable(run, key)) return;
     if (key.kind > CAPP_JINJA_STRING && key.kind != CAPP_JINJA_TUPLE) {
-        capp_jinja_fail(run, CAPP_EUNSUPPORTED, "a %s as the key of a dict is not supported",
+        capp_jinja_fail(run, CAPP_EUNSUPPORTED, "a value of type %s as the key of a dict is not supported",
                         capp_jinja_kind_name(key));
         return;
     }
@@ -351,15 +352,16 @@ int capp_jinja_compare(capp_jinja_run *run, capp_jinja_value a, capp_jinja_value
     if (a.kind == CAPP_JINJA_UNDEFINED || b.kind == CAPP_JINJA_UNDEFINED)
         capp_jinja_fail_undefined(run, a.kind == CAPP_JINJA_UNDEFINED ? a : b);
     else
-        capp_jinja_fail(run, lists ? CAPP_EUNSUPPORTED : CAPP_EINVAL, "'%s' is not supported between %s and %s", op,
-                        capp_jinja_kind_name(a), capp_jinja_kind_name(b));
+        capp_jinja_fail(run, lists ? CAPP_EUNSUPPORTED : CAPP_EINVAL,
+                        "operator '%s' is not supported between %s and %s", op, capp_jinja_kind_name(a),
+                        capp_jinja_kind_name(b));
     return 0;
 }
 
 bool capp_jinja_contains(capp_jinja_run *run, capp_jinja_value container, capp_jinja_value item) {
     if (container.kind == CAPP_JINJA_STRING) {
         if (item.kind != CAPP_JINJA_STRING) {
-            capp_jinja_fail_kind(run, "'in' a text needs a text, not", item);
+            capp_jinja_fail_kind(run, "a text contains texts only, not", item);
             return false;
         }
         const capp_jinja_string *a = container.string, *b = item.string;
@@ -404,8 +406,10 @@ capp_jinja_value capp_jinja_iterate(capp_jinja_run *run, capp_jinja_value value)
         for (size_t i = 0; run->status == CAPP_OK && i < value.dict->n; i++)
             capp_jinja_list_append(run, out, value.dict->keys[i]);
         return out;
-    case CAPP_JINJA_LOOP: return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "walking a loop is not supported");
-    default: return capp_jinja_fail(run, CAPP_EINVAL, "a %s cannot be walked", capp_jinja_kind_name(value));
+    case CAPP_JINJA_LOOP:
+        return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "iterating over the variable loop is not supported");
+    default:
+        return capp_jinja_fail(run, CAPP_EINVAL, "cannot iterate over a value of type %s", capp_jinja_kind_name(value));
     }
 }
 
