@@ -196,6 +196,8 @@ typedef struct capp_model_info {
     uint64_t file_bytes;         /* size of all files of the model */
     uint64_t weight_bytes;       /* size of the cached weights (see weights_memory) and the adapters in memory */
     uint64_t whole_weight_bytes; /* the same if all weights were cached */
+    uint64_t streamed_bytes;     /* bytes of the files that each wave of token rows reads from the disk, because the
+                                    weights that are not cached do not fit memory; 0 if they do */
     int32_t bos, eos;            /* token ids, or -1 if the model has none */
     bool add_bos;                /* whether the tokenizer begins a text with BOS */
     double load_seconds;

@@ -59,7 +59,7 @@ class ModelInfo(Structure):
     _fields_ = [("architecture", c_char_p), ("name", c_char_p), ("isa", c_char_p), ("precision", c_int),
                 ("threads", c_int), ("vocabulary", c_uint32), ("context", c_uint32), ("layers", c_uint32), ("width", c_uint32),
                 ("parameters", c_uint64), ("file_bytes", c_uint64), ("weight_bytes", c_uint64),
-                ("whole_weight_bytes", c_uint64), ("bos", c_int32), ("eos", c_int32),
+                ("whole_weight_bytes", c_uint64), ("streamed_bytes", c_uint64), ("bos", c_int32), ("eos", c_int32),
                 ("add_bos", c_bool), ("load_seconds", c_double), ("adapters", c_char_p)]
 
 
