@@ -22,6 +22,7 @@ enum option_id {
     OPT_CLASSES,
     OPT_OUT,
     OPT_FORMAT,
+    OPT_ON_ERROR,
     OPT_LABEL,
     OPT_JSON,
     OPT_INSPECT_JSON,
@@ -92,6 +93,8 @@ const option_row option_rows[] = {
     {"json", 0, NULL, COMMAND_INSPECT, false, OPT_INSPECT_JSON, "print one JSON object"},
     {"format", 0, "NAME", ROWS, false, OPT_FORMAT,
      "of INPUT: csv, jsonl or text (default: by its name, else first byte)"},
+    {"on-error", 0, "POLICY", ROWS, false, OPT_ON_ERROR,
+     "for a row that cannot be scored: stop (default), skip it, or write it with null"},
     {"window", 0, "ROWS", ROWS, true, OPT_WINDOW, "rows looked at together (4096)"},
     {"threads", 0, "N", ENGINE, true, OPT_THREADS, "worker threads (default: one a processor)"},
     {"memory", 0, "BYTES", ENGINE, true, OPT_MEMORY, "for the run beside the weights, such as 512M or 4G"},
@@ -164,6 +167,16 @@ static bool aggregate_option(options *o, const char *text, capp_error *err) {
     return fail_at(err, 0, "--aggregate '%s' is unknown; use mean, sum or bytes", text);
 }
 
+static bool policy_option(options *o, const char *text, capp_error *err) {
+    static const char *const names[] = {[ROW_STOP] = "stop", [ROW_SKIP] = "skip", [ROW_NULL] = "null"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(text, names[i]) != 0) continue;
+        o->on_error = (row_policy)i;
+        return true;
+    }
+    return fail_at(err, 0, "--on-error '%s' is unknown; use stop, skip or null", text);
+}
+
 static bool exists(const char *path, size_t size) {
     char *copy = take(size + 1, 1);
     memcpy(copy, path, size);
@@ -222,6 +235,7 @@ static bool set(options *o, int id, const char *text, capp_error *err) {
     case OPT_MULTI_LABEL: o->multi_label = true; return true;
     case OPT_ONLY_PREDICTION: o->only_prediction = true; return true;
     case OPT_AGGREGATE: return aggregate_option(o, text, err);
+    case OPT_ON_ERROR: return policy_option(o, text, err);
     case OPT_LORA: return lora_option(o, text, err);
     case OPT_QUIET: o->quiet = true; return true;
     case OPT_HELP: o->help = true; return true;

@@ -20,6 +20,13 @@ enum {
 #undef X
 };
 
+/* What becomes of a row that cannot be scored: --on-error. */
+typedef enum row_policy {
+    ROW_STOP, /* the run ends there */
+    ROW_SKIP, /* the row is left out */
+    ROW_NULL  /* the row is written without a prediction */
+} row_policy;
+
 typedef struct options {
     const char *command; /* "classify" */
     unsigned bit;        /* COMMAND_CLASSIFY */
@@ -38,6 +45,7 @@ typedef struct options {
     size_t tokens; /* generate: -n */
     size_t prefill, repeat;
     capp_aggregate aggregate;
+    row_policy on_error;
     bool only_prediction, multi_label, parse_special, no_bos, quiet, ignore_eos, inspect_json;
 } options;
 

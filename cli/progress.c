@@ -8,6 +8,7 @@ static bool drawn; /* a bar stands on the line of the cursor */
 void progress_start(progress *p, bool shown) {
     double now = seconds_now();
     *p = (progress){.shown = shown, .start = now, .drawn = now};
+    complain_after(progress_wipe);
 }
 
 void progress_wipe(void) {

@@ -46,7 +46,8 @@ typedef struct record {
 bool reader_open(reader *r, const char *path, const char *format, capp_error *err);
 void reader_close(reader *r);
 
-/* wait false: READ_LATER where the next row is not yet here. On READ_FAILED err->row is the line. */
+/* READ_BAD: the next row is there and is malformed; err says how, and the rows behind it can be read. wait false:
+ * READ_LATER where the next row is not yet here. On READ_FAILED err->row is the line. */
 read_status reader_next(reader *r, record *row, bool wait, capp_error *err);
 
 /* Whether the row has a field of that name; its text goes to *text, in memory of a: strings as they are, other JSON

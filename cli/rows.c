@@ -16,6 +16,12 @@ static capp_str copy_string(const json_t *value, arena *a) {
     return arena_copy(a, (capp_str){json_string_value(value), json_string_length(value)});
 }
 
+static void number_row(row *r, size_t index, arena *a) {
+    char number[24];
+    snprintf(number, sizeof number, "%zu", index);
+    r->id = arena_copy(a, capp_str_of(number));
+}
+
 static void build_id(row *r, const record *from, size_t index, arena *a) {
     const json_t *id = record_json(from, "id");
     r->id_given = id != NULL;
@@ -25,9 +31,7 @@ static void build_id(row *r, const record *from, size_t index, arena *a) {
     } else if (!from->object && record_text(from, capp_str_of("id"), a, &r->id)) {
         r->id_given = r->id_string = true;
     } else {
-        char number[24];
-        snprintf(number, sizeof number, "%zu", index);
-        r->id = arena_copy(a, capp_str_of(number));
+        number_row(r, index, a);
     }
 }
 
@@ -142,7 +146,7 @@ static void build_label_json(row *r, const record *from, arena *a) {
     }
 }
 
-bool row_build(row *r, const row_rules *rules, const record *from, size_t index, arena *a, capp_error *err) {
+static bool row_build(row *r, const row_rules *rules, const record *from, size_t index, arena *a, capp_error *err) {
     *r = (row){.line = from->line};
     build_id(r, from, index, a);
     if (rules->need == NEED_TEXT) return build_text(r, rules, from, a, err);
@@ -162,4 +166,26 @@ bool row_build(row *r, const row_rules *rules, const record *from, size_t index,
     if (capp_example_check(&r->example, &cause)) /* before its label: no completions at all, say */
         return fail_at(err, from->line, "%s", cause.message);
     return build_label(r, rules, from, a, err);
+}
+
+bool row_is_bad(const row *r) {
+    return r->reason.size > 0;
+}
+
+void row_set_bad(row *r, const char *reason, arena *a) {
+    r->reason = arena_copy(a, capp_str_of(reason));
+}
+
+read_status row_read(row *r, const row_rules *rules, reader *from, size_t index, bool wait, arena *a, capp_error *err) {
+    record next;
+    read_status status = reader_next(from, &next, wait, err);
+    if (index == 0 && status != READ_FAILED && !template_check(&rules->template, from, err)) return READ_FAILED;
+    if (status == READ_BAD) {
+        *r = (row){.line = err->row};
+        number_row(r, index, a);
+        row_set_bad(r, err->message, a);
+    } else if (status == READ_ROW && !row_build(r, rules, &next, index, a, err)) {
+        row_set_bad(r, err->message, a);
+    }
+    return status == READ_BAD ? READ_ROW : status;
 }

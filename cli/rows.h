@@ -28,11 +28,12 @@ typedef struct row_rules {
 } row_rules;
 
 typedef struct row {
-    size_t line;    /* where it begins in the input, from 1 */
-    capp_str id;    /* text of its own id, or its index from 0 among the rows */
-    bool id_given;  /* the row has one of its own */
-    bool id_string; /* a string; else id is JSON */
-    bool is_text;   /* example.prompt is a text to score by itself */
+    size_t line;     /* where it begins in the input, from 1 */
+    capp_str reason; /* why it cannot be scored: see row_is_bad; then only line and the id are there */
+    capp_str id;     /* text of its own id, or its index from 0 among the rows */
+    bool id_given;   /* the row has one of its own */
+    bool id_string;  /* a string; else id is JSON */
+    bool is_text;    /* example.prompt is a text to score by itself */
     capp_example example;
     size_t label;        /* index of the right class, where rules ask for a label */
     capp_str label_json; /* the field `label` as JSON; size 0: there is none */
@@ -42,7 +43,14 @@ typedef struct row {
 bool rules_open(row_rules *rules, const options *o, row_need need, capp_error *err);
 void rules_close(row_rules *rules);
 
-/* *r in memory of a, until a is reset. index: among the rows of the input. err->row is the line. */
-bool row_build(row *r, const row_rules *rules, const record *from, size_t index, arena *a, capp_error *err);
+/* The next row, in memory of a until a is reset. index: among the rows of the input, bad ones counted. READ_ROW: *r is
+ * there, perhaps bad. READ_FAILED: no row can be read any more; err->row is the line. */
+read_status row_read(row *r, const row_rules *rules, reader *from, size_t index, bool wait, arena *a, capp_error *err);
+
+/* Whether the row cannot be scored. The options' on_error says what becomes of it. */
+bool row_is_bad(const row *r);
+
+/* Makes it one, for this reason; a copy of it goes into a. */
+void row_set_bad(row *r, const char *reason, arena *a);
 
 #endif

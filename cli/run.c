@@ -54,15 +54,15 @@ static read_status fill_window(run *r, capp_error *err) {
     r->n_rows = 0;
     r->share[0] = source_share(&r->reader.source);
     while (r->n_rows < r->options->window && r->memory.used < WINDOW_BYTES) {
-        record next;
-        status = reader_next(&r->reader, &next, r->n_rows == 0, err);
-        if (r->first + r->n_rows == 0 && status != READ_FAILED && !template_check(&r->rules.template, &r->reader, err))
-            return READ_FAILED;
+        grow(&r->rows, &r->rows_capacity, r->n_rows + 1, sizeof *r->rows);
+        row *next = &r->rows[r->n_rows];
+        status = row_read(next, &r->rules, &r->reader, r->first + r->n_rows, r->n_rows == 0, &r->memory, err);
         if (status == READ_LATER && !r->n_rows) continue;
         if (status != READ_ROW) break;
-        grow(&r->rows, &r->rows_capacity, r->n_rows + 1, sizeof *r->rows);
-        if (!row_build(&r->rows[r->n_rows], &r->rules, &next, r->first + r->n_rows, &r->memory, err))
+        if (row_is_bad(next)) {
+            fail_at(err, next->line, "%.*s", (int)next->reason.size, next->reason.data);
             return READ_FAILED;
+        }
         r->n_rows++;
     }
     r->share[1] = source_share(&r->reader.source);

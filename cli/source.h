@@ -7,6 +7,7 @@
 typedef enum read_status {
     READ_ROW,   /* here it is */
     READ_END,   /* there are no more, or a signal came */
+    READ_BAD,   /* it is here and malformed; what follows can be read */
     READ_LATER, /* none is here yet, and the caller did not want to wait */
     READ_FAILED
 } read_status;

@@ -71,9 +71,11 @@ const char *human_bytes(uint64_t bytes);
 /* Fills *err with a message about a line of the input (0: about none); returns false. err->row holds the line. */
 bool fail_at(capp_error *err, size_t line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* "capp: ..." on stderr, one line, after wiping a progress bar. Control characters, which come from rows and names of
- * files, become spaces. */
+/* "capp: ..." on stderr, one line. Control characters, which come from rows and names of files, become spaces. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* wipe is called before each message: it clears the line of a progress bar. */
+void complain_after(void (*wipe)(void));
 
 double seconds_now(void); /* monotonic */
 
