@@ -31,7 +31,7 @@ static bool on_choice(run *r, const row *of, const capp_result *result, void *us
     double right = result->posterior[of->label];
     t->loss -= log(right > DBL_MIN ? right : DBL_MIN);
     count(t, of->label, result->prediction);
-    return !t->writes || write_choice(r, of, result, true);
+    return !t->writes || write_choice(r, of, result);
 }
 
 static bool on_decision(run *r, const row *of, const capp_decision *decision, void *user) {
@@ -41,7 +41,7 @@ static bool on_decision(run *r, const row *of, const capp_decision *decision, vo
     t->work.completion_logprobs += decision->completion_logprobs;
     t->work.completion_logprobs_read += decision->completion_logprobs_read;
     count(t, of->label, decision->prediction);
-    return !t->writes || write_decision(r, of, decision, true);
+    return !t->writes || write_decision(r, of, decision);
 }
 
 static capp_status window(run *r, const row *rows, size_t n, void *user, capp_error *err) {
@@ -195,10 +195,10 @@ int evaluate_command(const options *o) {
     }
     if (good) code = run_windows(&r, window, &t);
     /* Stopped by a signal or a bad row: what was scored before it is reported all the same. */
-    t.complete = code == EXIT_DONE;
+    t.complete = code == EXIT_DONE || code == EXIT_PARTLY;
     if (good && (t.complete || t.n) && !r.output.error) {
         int reported = write_reports(&r, &t, &json);
-        if (t.complete) code = reported;
+        if (t.complete && reported != EXIT_DONE) code = reported;
     }
     if (json.file >= 0) output_close(&json, false);
     free(t.pairs);

@@ -51,6 +51,7 @@ static int run_command(unsigned bit, int count, char **arguments) {
 }
 
 int main(int count, char **arguments) {
+    fill_standard_files();
     interrupt_watch();
     const char *name = count > 1 ? arguments[1] : NULL;
     if (!name) {

@@ -286,3 +286,32 @@ bool reader_knows(reader *r, capp_str name, capp_error *err) {
     if (!r->n_columns || first < r->n_columns) return true;
     return fail_field(err, &(record){.reader = r, .line = 1}, name);
 }
+
+static const row_field *json_fields(const record *row, arena *a, size_t *n) {
+    row_field *fields = arena_take(a, json_object_size(row->object), sizeof *fields);
+    const char *name;
+    json_t *value;
+    *n = 0;
+    json_object_foreach((json_t *)(uintptr_t)row->object, name, value) {
+        row_field *f = &fields[(*n)++];
+        f->name = arena_copy(a, capp_str_of(name));
+        f->json = !json_is_string(value);
+        if (f->json) {
+            char *dump = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(17));
+            f->text = arena_copy(a, capp_str_of(dump));
+            free(dump);
+        } else {
+            f->text = arena_copy(a, (capp_str){json_string_value(value), json_string_length(value)});
+        }
+    }
+    return fields;
+}
+
+const row_field *record_fields(const record *row, arena *a, size_t *n) {
+    if (row->object) return json_fields(row, a, n);
+    *n = row->reader->n_columns;
+    row_field *fields = arena_take(a, *n, sizeof *fields);
+    for (size_t i = 0; i < *n; i++)
+        fields[i] = (row_field){.name = row->reader->columns[i], .text = arena_copy(a, row->values[i])};
+    return fields;
+}

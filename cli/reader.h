@@ -54,6 +54,15 @@ read_status reader_next(reader *r, record *row, bool wait, capp_error *err);
  * values as JSON, null as nothing. */
 bool record_text(const record *row, capp_str name, arena *a, capp_str *text);
 
+/* A column of a row as it stood in the input. */
+typedef struct row_field {
+    capp_str name, text;
+    bool json; /* text is JSON, and not of a string */
+} row_field;
+
+/* All columns of the row, in their order, in memory of a. */
+const row_field *record_fields(const record *row, arena *a, size_t *n);
+
 /* The JSON value of a field: NULL where there is none, where it is null, and where the row is not JSON. */
 const json_t *record_json(const record *row, const char *name);
 

@@ -22,17 +22,19 @@ static void number_row(row *r, size_t index, arena *a) {
     r->id = arena_copy(a, capp_str_of(number));
 }
 
-static void build_id(row *r, const record *from, size_t index, arena *a) {
-    const json_t *id = record_json(from, "id");
+static bool build_id(row *r, const row_rules *rules, const record *from, size_t index, arena *a, capp_error *err) {
+    const char *name = rules->id ? rules->id : "id";
+    const json_t *id = record_json(from, name);
     r->id_given = id != NULL;
     if (id) {
         r->id_string = json_is_string(id);
         r->id = r->id_string ? copy_string(id, a) : copy_json(id, a);
-    } else if (!from->object && record_text(from, capp_str_of("id"), a, &r->id)) {
+    } else if (!from->object && record_text(from, capp_str_of(name), a, &r->id)) {
         r->id_given = r->id_string = true;
     } else {
         number_row(r, index, a);
     }
+    return r->id_given || !rules->id || fail_field(err, from, capp_str_of(name));
 }
 
 /* The template's text, else the field `prompt`, else `text`. */
@@ -148,7 +150,8 @@ static void build_label_json(row *r, const record *from, arena *a) {
 
 static bool row_build(row *r, const row_rules *rules, const record *from, size_t index, arena *a, capp_error *err) {
     *r = (row){.line = from->line};
-    build_id(r, from, index, a);
+    if (rules->fields) r->fields = record_fields(from, a, &r->n_fields);
+    if (!build_id(r, rules, from, index, a, err)) return false;
     if (rules->need == NEED_TEXT) return build_text(r, rules, from, a, err);
     if (rules->need == NEED_PROMPT) return build_prompt(r, rules, from, a, err);
     if (rules->need == NEED_CHOICES_OR_TEXT) {

@@ -25,6 +25,8 @@ typedef struct row_rules {
     const char *end_of_prompt;
     bool normalize;
     const char *label; /* field, or NULL */
+    const char *id;    /* field, or NULL: `id` where there is one */
+    bool fields;       /* rows keep the fields of the input */
 } row_rules;
 
 typedef struct row {
@@ -35,6 +37,8 @@ typedef struct row {
     bool id_string;  /* a string; else id is JSON */
     bool is_text;    /* example.prompt is a text to score by itself */
     capp_example example;
+    const row_field *fields; /* [n_fields] of the input, where rules ask for them */
+    size_t n_fields;
     size_t label;        /* index of the right class, where rules ask for a label */
     capp_str label_json; /* the field `label` as JSON; size 0: there is none */
 } row;

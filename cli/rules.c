@@ -156,8 +156,8 @@ static void warn_duplicates(const row_rules *rules) {
 }
 
 bool rules_open(row_rules *rules, const options *o, row_need need, capp_error *err) {
-    *rules =
-        (row_rules){.need = need, .end_of_prompt = o->end_of_prompt, .normalize = !o->multi_label, .label = o->label};
+    *rules = (row_rules){
+        .need = need, .end_of_prompt = o->end_of_prompt, .normalize = !o->multi_label, .label = o->label, .id = o->id};
     rules->has_template = o->template != NULL;
     if (o->template && !template_parse(&rules->template, o->template, err)) return false;
     if (o->classes && !parse_classes(rules, o->classes, err)) return false;

@@ -41,6 +41,9 @@ extern "C" {
 /* "0.1.0". Static; never NULL. */
 CAPP_API const char *capp_version(void);
 
+/* Raised by each release in which a model and a text give other bits than in the one before. */
+#define CAPP_ARITHMETIC 1
+
 /* ---- Status -------------------------------------------------------------------------------------------------- */
 
 /* X(name, value, meaning) */
@@ -388,6 +391,10 @@ typedef struct capp_run_options {
     size_t n_prefixes;                  /* 0: none */
     const capp_scoring *scoring;        /* discounts, classes, aggregate_fn; NULL: none */
     const capp_chat *chat;              /* prompts and texts are user's turns; no prefixes then. NULL: none */
+    double window_seconds; /* capp_score, capp_token_logprobs: results come at intervals of about this many seconds. The
+                              first window has a few rows, later ones as many as the measured speed allows, but never
+                              less than fills a wave: on a slow model they take longer. 0: windows as large as the
+                              memory budget allows, up to 4096 rows. The results are the same bits */
 } capp_run_options;
 
 CAPP_API void capp_run_options_init(capp_run_options *options);

@@ -9,6 +9,10 @@
 
 enum { MOST_WINDOW_ROWS = 4096, CLOSE_TOKENS = 256 }; /* tokens of close rows that are worth a wave of the exact lane */
 
+/* Nodes behind the first row of a window that is to take a given time: of the first window; of those after it at least,
+ * since smaller waves are slower; and by how much a window may outgrow the one before. */
+enum { FIRST_NODES = 96, LEAST_NODES = 768, MOST_GROWTH = 4 };
+
 /* Of a row that is close, what the exact lane finds is still to come, is to be judged, is taken. */
 typedef enum state { FAST, WAITING, FOUND, SETTLED } state;
 
@@ -35,7 +39,9 @@ typedef struct window {
     void *user;
     item *items; /* [n_items] */
     size_t n_items, items_capacity;
+    size_t first_nodes;       /* nodes of the first row, which the pace does not count: much of it may be resident */
     size_t judged, delivered; /* items whose waves have run and whose scores are close or not; that were handed over */
+    size_t computed;          /* items whose waves have run, in any order */
     size_t n_close;           /* that wait for the exact lane */
     uint64_t close_tokens;    /* token rows of the exact lane */
     double margin;            /* below which scores are close, or 0 */
@@ -280,23 +286,29 @@ static capp_status run_close(window *w, capp_error *err) {
 
 /* ---- Delivery, in order ---- */
 
+/* Tells the caller how many rows are computed, those too that wait for one before them. */
+static capp_status report(const window *w, capp_error *err) {
+    size_t done = w->items[0].row + w->computed;
+    if (!w->options->progress || w->options->progress(w->options->progress_user, done, w->total)) return CAPP_OK;
+    return capp_fail(err, CAPP_ECANCELLED, "cancelled");
+}
+
 /* Hands over what has been judged, up to the first row that waits for the exact lane. */
 static capp_status deliver_judged(window *w, capp_error *err) {
     capp_status st;
     while (w->delivered < w->judged && w->items[w->delivered].state != WAITING) {
         if ((st = deliver(w, &w->items[w->delivered], err)) != CAPP_OK) return st;
         w->session->stats.rows++;
-        size_t done = w->items[w->delivered++].row + 1;
-        bool due = w->delivered == w->judged || !(done % 64);
-        if (due && w->options->progress && !w->options->progress(w->options->progress_user, done, w->total))
-            return capp_fail(err, CAPP_ECANCELLED, "cancelled");
+        if (++w->delivered % 64 == 0 && (st = report(w, err)) != CAPP_OK) return st;
     }
-    return CAPP_OK;
+    return report(w, err);
 }
 
 /* Rows all of whose waves are up to `wave`. last: no more waves come. */
 static capp_status finish_rows(window *w, uint32_t wave, bool last, capp_error *err) {
     capp_status st;
+    w->computed = 0;
+    for (size_t i = 0; i < w->n_items; i++) w->computed += w->items[i].last_wave <= wave;
     for (; w->judged < w->n_items && w->items[w->judged].last_wave <= wave; w->judged++)
         if (w->margin > 0 && (st = judge(w, &w->items[w->judged], err)) != CAPP_OK) return st;
     bool enough = last || w->session->exact.tree.touched >= CLOSE_TOKENS;
@@ -350,7 +362,7 @@ static capp_status run_window(window *w, capp_error *err) {
     }
     if (st == CAPP_OK) st = finish_rows(w, UINT32_MAX, true, err); /* and rows of which nothing had to run */
     if (st == CAPP_OK) s->stats.tokens_saved += alone - (s->stats.tokens_computed - before - w->close_tokens);
-    w->n_items = w->judged = w->delivered = w->n_close = 0;
+    w->n_items = w->computed = w->judged = w->delivered = w->n_close = 0;
     w->ids.n = w->n_offsets = 0;
     w->same_completions = NULL;
     return st;
@@ -443,7 +455,28 @@ static capp_status add_text(window *w, capp_str text, size_t row, unsigned flags
 /* A window takes at least one row, whatever its size. */
 static bool has_room(const window *w) {
     if (!w->n_items) return true;
-    return w->n_items < MOST_WINDOW_ROWS && w->lane->tree.touched + w->ids.n < w->session->node_limit;
+    if (w->n_items == MOST_WINDOW_ROWS || w->lane->tree.touched + w->ids.n >= w->session->node_limit) return false;
+    size_t pace = w->session->pace ? w->session->pace : FIRST_NODES;
+    return !(w->options->window_seconds > 0) || w->lane->tree.touched - w->first_nodes < pace;
+}
+
+/* The window, of so many nodes behind its first row, took so many seconds: nodes of the next one. A short window at the
+ * end of a call says little. */
+static void set_pace(window *w, size_t nodes, double seconds) {
+    if (nodes < w->session->pace && seconds < w->options->window_seconds) return;
+    double most = (double)MOST_GROWTH * (double)(nodes > FIRST_NODES ? nodes : FIRST_NODES);
+    double next = (double)nodes * w->options->window_seconds / (seconds > 1e-6 ? seconds : 1e-6);
+    if (next > most) next = most;
+    w->session->pace = next > LEAST_NODES ? (size_t)next : LEAST_NODES;
+}
+
+/* Runs the window, at the pace that the caller asked for. */
+static capp_status run_at_pace(window *w, capp_error *err) {
+    size_t nodes = w->n_items ? w->lane->tree.touched - w->first_nodes : 0;
+    double start = capp_seconds();
+    capp_status st = run_window(w, err);
+    if (st == CAPP_OK && nodes && w->options->window_seconds > 0) set_pace(w, nodes, capp_seconds() - start);
+    return st;
 }
 
 /* Rows to windows; a row at fault ends the run after the rows before it. */
@@ -459,7 +492,10 @@ static capp_status run_rows(window *w, const capp_str *texts, size_t n, unsigned
                 row_st = capp_fail_memory(&row_error, "the window");
             else
                 row_st = texts ? add_text(w, texts[i], i, flags, &row_error) : add_example(w, i, &row_error);
-            if (row_st == CAPP_OK) continue;
+            if (row_st == CAPP_OK) {
+                if (w->n_items == 1) w->first_nodes = w->lane->tree.touched;
+                continue;
+            }
             w->ids.n = ids;
             w->n_offsets = offsets;
             row_error.row = i;
@@ -467,7 +503,7 @@ static capp_status run_rows(window *w, const capp_str *texts, size_t n, unsigned
         }
         if (row_st == CAPP_ENOMEM) break;                           /* the tree may hold half a row */
         if (row_st == CAPP_EBUDGET && w->n_items) row_st = CAPP_OK; /* tried again in a window of its own */
-        st = run_window(w, err);
+        st = run_at_pace(w, err);
     }
     if (st != CAPP_OK || row_st == CAPP_OK) return st;
     if (err) *err = row_error;

@@ -44,6 +44,7 @@ struct capp_session {
     atomic_bool cancelled; /* stops the pool, too */
     bool nested;           /* a call of several parts is under way: they share its cancellation */
     size_t node_limit;     /* nodes that a window of several rows may touch */
+    size_t pace;           /* nodes of the next window, where the caller says how long one takes; 0: not yet known */
     size_t window_nodes;   /* nodes of a window that the scratch leaves room for */
     size_t keep;           /* tokens that the caller asks about again: slots for them, where the budget allows */
     size_t kept;           /* keep, as the store was made */
