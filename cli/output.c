@@ -49,6 +49,10 @@ static bool same_file(const struct stat *a, const char *path) {
     return path && *path && !stat(path, &b) && a->st_dev == b.st_dev && a->st_ino == b.st_ino;
 }
 
+static bool fail_input(const char *path, capp_error *err) {
+    return fail_at(err, 0, "%s is read from and would be written over; give the output another name", path);
+}
+
 static bool refuse(output *out, capp_error *err) {
     capp_error cause = *err;
     output_close(out, false);
@@ -71,7 +75,7 @@ bool output_open(output *out, const char *path, const char *const *inputs, size_
     }
     for (size_t i = 0; i < n_inputs; i++)
         if (same_file(&facts, inputs[i])) {
-            fail_at(err, 0, "%s is read from and would be written over; give the output another name", path);
+            fail_input(path, err);
             return refuse(out, err);
         }
     /* Some file systems have no locks: there, nobody is refused. */
@@ -87,17 +91,22 @@ static bool keep_rows(output *out, const char *path, capp_error *err) {
     return whole_rows(path, out->packing, out->form != OUTPUT_JSONL, &out->lines, &out->size, err) || refuse(out, err);
 }
 
-bool output_open_rows(output *out, const options *o, const char *const *inputs, size_t n_inputs, capp_error *err) {
+bool output_open_rows(output *out, const options *o, bool columns, const char *const *inputs, size_t n_inputs,
+                      capp_error *err) {
     output_form form = OUTPUT_JSONL;
     packing packed = PACKING_NONE;
     capp_error ending = {.row = 0};
     bool to_file = o->out && strcmp(o->out, "-") != 0;
     bool named = !to_file || output_form_of(o->out, &form, &packed, &ending);
-    struct stat facts;
-    if (!named && (stat(o->out, &facts) || S_ISREG(facts.st_mode))) {
-        *err = ending; /* a device or pipe may have any name: JSON lines */
+    struct stat facts = {0};
+    if (!named && (stat(o->out, &facts) || S_ISREG(facts.st_mode))) { /* a device or pipe may have any name */
+        *err = ending;
+        for (size_t i = 0; i < n_inputs; i++)
+            if (same_file(&facts, inputs[i])) fail_input(o->out, err);
         return false;
     }
+    if (form != OUTPUT_JSONL && !columns)
+        return fail_at(err, 0, "-o %s: %s writes JSON lines; give a name that ends in .jsonl", o->out, o->command);
     if (!output_open(out, o->out, inputs, n_inputs, err)) return false;
     out->form = form;
     out->packing = packed;

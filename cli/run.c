@@ -20,19 +20,16 @@ static bool open_output(run *r, const options *o, capp_error *err) {
     const char **inputs = take(n + adapters, sizeof *inputs);
     memcpy(inputs, own, sizeof own);
     for (size_t i = 0; i < adapters; i++) inputs[n + i] = o->lora[i].path;
-    bool opened = output_open_rows(&r->output, o, inputs, n + adapters, err);
+    r->tabular = o->bit == COMMAND_CLASSIFY || (o->bit == COMMAND_EVALUATE && o->out);
+    bool opened = output_open_rows(&r->output, o, r->tabular, inputs, n + adapters, err);
     free(inputs);
     return opened;
 }
 
 /* Where rows go to columns: classify, and evaluate with -o. */
 static bool open_table(run *r, const options *o, capp_error *err) {
-    bool labelled = o->bit == COMMAND_EVALUATE;
-    r->tabular = o->bit == COMMAND_CLASSIFY || (labelled && o->out);
     r->rules.fields = r->tabular;
-    if (r->tabular) return table_open(&r->table, o, &r->rules, r->output.form, labelled, err);
-    if (r->output.form == OUTPUT_JSONL) return true;
-    return fail_at(err, 0, "%s writes JSON lines; give -o a name that ends in .jsonl", o->command);
+    return !r->tabular || table_open(&r->table, o, &r->rules, r->output.form, o->bit == COMMAND_EVALUATE, err);
 }
 
 /* The manifest, and what an earlier run has left that this one goes on with. */

@@ -10,8 +10,9 @@
 enum { MOST_WINDOW_ROWS = 4096, CLOSE_TOKENS = 256 }; /* tokens of close rows that are worth a wave of the exact lane */
 
 /* Nodes behind the first row of a window that is to take a given time: of the first window; of those after it at least,
- * since smaller waves are slower; and by how much a window may outgrow the one before. */
-enum { FIRST_NODES = 96, LEAST_NODES = 768, MOST_GROWTH = 4 };
+ * since small waves are slower, and those of close rows most of all; and by how much a window may outgrow the one
+ * before. */
+enum { FIRST_NODES = 96, LEAST_NODES = 1536, MOST_GROWTH = 4 };
 
 /* Of a row that is close, what the exact lane finds is still to come, is to be judged, is taken. */
 typedef enum state { FAST, WAITING, FOUND, SETTLED } state;
