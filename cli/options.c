@@ -22,7 +22,10 @@ enum option_id {
     OPT_CLASSES,
     OPT_OUT,
     OPT_FORMAT,
+    OPT_SEPARATOR,
+    OPT_MAX_RECORD,
     OPT_ON_ERROR,
+    OPT_LABEL_INDEX,
     OPT_LABEL,
     OPT_JSON,
     OPT_INSPECT_JSON,
@@ -60,7 +63,8 @@ const option_row option_rows[] = {
      "prompt with columns in braces: 'Question: {text}\\nTopic:'"},
     {"classes", 'c', "LIST", SCORE, false, OPT_CLASSES, "'a,b,c', or @FILE with one a line or a JSON array"},
     {"label", 0, "FIELD", COMMAND_EVALUATE, false, OPT_LABEL,
-     "column of the right class: its text, or its index from 0"},
+     "column of the right class: its text in all rows, or its index from 0 in all rows"},
+    {"label-index", 0, NULL, COMMAND_EVALUATE, false, OPT_LABEL_INDEX, "labels are indices from 0, not texts"},
     {"prior", 0, "LIST", SCORE, true, OPT_PRIOR,
      "probability of each class before reading: '0.2,0.8', or @FILE (JSON array)"},
     {"multi-label", 0, NULL, CHOOSE, true, OPT_MULTI_LABEL,
@@ -92,7 +96,9 @@ const option_row option_rows[] = {
      "write the report as JSON to FILE; - is stdout"},
     {"json", 0, NULL, COMMAND_INSPECT, false, OPT_INSPECT_JSON, "print one JSON object"},
     {"format", 0, "NAME", ROWS, false, OPT_FORMAT,
-     "of INPUT: csv, jsonl or text (default: by its name, else first byte)"},
+     "of INPUT: csv, tsv, jsonl, json or text (default: found out by its first bytes)"},
+    {"separator", 0, "CHAR", ROWS, false, OPT_SEPARATOR, "of a CSV: ',' ';' '|' or tab (default: by the header)"},
+    {"max-record", 0, "BYTES", ROWS, true, OPT_MAX_RECORD, "longest row of INPUT (16M)"},
     {"on-error", 0, "POLICY", ROWS, false, OPT_ON_ERROR,
      "for a row that cannot be scored: stop (default), skip it, or write it with null"},
     {"window", 0, "ROWS", ROWS, true, OPT_WINDOW, "rows looked at together (4096)"},
@@ -167,6 +173,22 @@ static bool aggregate_option(options *o, const char *text, capp_error *err) {
     return fail_at(err, 0, "--aggregate '%s' is unknown; use mean, sum or bytes", text);
 }
 
+static bool separator_option(options *o, const char *text, capp_error *err) {
+    bool tab = !strcmp(text, "tab") || !strcmp(text, "\\t") || !strcmp(text, "\t");
+    if (!tab && (strlen(text) != 1 || is_one_of(*text, "\"\r\n") || (unsigned char)*text >= 0x80))
+        return fail_at(err, 0, "--separator '%s' is not one character; write ',' ';' '|' or tab", text);
+    o->separator = tab ? '\t' : *text;
+    return true;
+}
+
+static bool record_option(options *o, const char *text, capp_error *err) {
+    uint64_t bytes;
+    if (!parse_bytes(text, &bytes) || bytes > SIZE_MAX / 4)
+        return fail_at(err, 0, "--max-record '%s' is not a number of bytes; write for example 64M", text);
+    o->max_record = (size_t)bytes;
+    return true;
+}
+
 static bool policy_option(options *o, const char *text, capp_error *err) {
     static const char *const names[] = {[ROW_STOP] = "stop", [ROW_SKIP] = "skip", [ROW_NULL] = "null"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -235,6 +257,9 @@ static bool set(options *o, int id, const char *text, capp_error *err) {
     case OPT_MULTI_LABEL: o->multi_label = true; return true;
     case OPT_ONLY_PREDICTION: o->only_prediction = true; return true;
     case OPT_AGGREGATE: return aggregate_option(o, text, err);
+    case OPT_LABEL_INDEX: o->label_index = true; return true;
+    case OPT_SEPARATOR: return separator_option(o, text, err);
+    case OPT_MAX_RECORD: return record_option(o, text, err);
     case OPT_ON_ERROR: return policy_option(o, text, err);
     case OPT_LORA: return lora_option(o, text, err);
     case OPT_QUIET: o->quiet = true; return true;
@@ -306,7 +331,7 @@ static bool check_names(const options *o, capp_error *err) {
 bool options_parse(options *o, const char *command, unsigned bit, int count, char **arguments, capp_error *err) {
     struct option longs[sizeof option_rows / sizeof *option_rows + 1];
     char letters[3 * sizeof option_rows / sizeof *option_rows + 2];
-    *o = (options){.command = command, .bit = bit, .window = 4096, .tokens = 16, .repeat = 5};
+    *o = (options){.command = command, .bit = bit, .window = 4096, .tokens = 16, .repeat = 5, .max_record = 16 << 20};
     capp_model_options_init(&o->model_options);
     getopt_form(bit, longs, letters);
     opterr = 0;

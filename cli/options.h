@@ -46,6 +46,9 @@ typedef struct options {
     size_t prefill, repeat;
     capp_aggregate aggregate;
     row_policy on_error;
+    char separator;    /* of CSV; 0: found out */
+    size_t max_record; /* bytes */
+    bool label_index;
     bool only_prediction, multi_label, parse_special, no_bos, quiet, ignore_eos, inspect_json;
 } options;
 

@@ -2,6 +2,7 @@
 #ifndef CLI_RUN_H
 #define CLI_RUN_H
 
+#include "check.h"
 #include "output.h"
 #include "progress.h"
 #include "rows.h"
@@ -10,6 +11,7 @@ typedef struct run {
     const options *options;
     row_rules rules;
     reader reader;
+    check check;
     output output;
     capp_model *model;
     capp_chat *chat;       /* NULL: none was asked for */

@@ -26,6 +26,8 @@ for group in "$@"; do
         need libutf8proc-dev pkg-config --exists libutf8proc
         need libjansson-dev pkg-config --exists jansson
         need libcsv-dev header csv.h
+        need zlib1g-dev pkg-config --exists zlib
+        need libzstd-dev pkg-config --exists libzstd
         need python3 have "${PYTHON:-python3}"
         need python3-venv "${PYTHON:-python3}" -c 'import ensurepip, venv'
         need ca-certificates test -e "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}"
