@@ -108,7 +108,7 @@ const option_row option_rows[] = {
      "auto (bf16, and what is close again in f32; default), f32 or bf16"},
     {"isa", 0, "NAME", ENGINE, true, OPT_ISA,
      "instruction set: ref, avx2, avx512, avx512bf16, amx (default: CAPP_ISA, else the best)"},
-    {"context", 0, "TOKENS", ENGINE, true, OPT_CONTEXT, "longest prompt with completion (default: the model's)"},
+    {"context", 0, "TOKENS", ENGINE, true, OPT_CONTEXT, "longest prompt with completion (default, and 0: the model's)"},
     {"lora", 0, "PATH[=WEIGHT]", ENGINE | COMMAND_INSPECT, true, OPT_LORA,
      "add a LoRA adapter, PEFT's folder or a GGUF file; may be given again"},
     {"quiet", 'q', NULL, ALL, true, OPT_QUIET, "no progress, notes or warnings"},
@@ -139,7 +139,7 @@ static bool engine_option(capp_model_options *m, int id, const char *text, capp_
         m->threads = (int)number;
         return true;
     case OPT_CONTEXT:
-        if (!count_option("--context", text, 1, UINT32_MAX, &number, err)) return false;
+        if (!count_option("--context", text, 0, UINT32_MAX, &number, err)) return false;
         m->context = (uint32_t)number;
         return true;
     case OPT_MEMORY:
@@ -282,7 +282,7 @@ static bool set(options *o, int id, const char *text, capp_error *err) {
     }
 }
 
-static bool has(const option_row *row, unsigned bit) {
+bool option_has(const option_row *row, unsigned bit) {
     return row->everywhere || (row->commands & bit);
 }
 
@@ -291,7 +291,7 @@ static void getopt_form(unsigned bit, struct option *longs, char *letters) {
     *letters++ = ':';
     for (size_t i = 0; i < n_option_rows; i++) {
         const option_row *row = &option_rows[i];
-        if (!has(row, bit)) continue;
+        if (!option_has(row, bit)) continue;
         *longs++ = (struct option){row->name, row->argument ? required_argument : no_argument, NULL, row->id};
         if (row->letter) *letters++ = (char)row->letter;
         if (row->letter && row->argument) *letters++ = ':';
@@ -303,9 +303,13 @@ static void getopt_form(unsigned bit, struct option *longs, char *letters) {
 static const option_row *row_of(int id_or_letter, unsigned bit) {
     for (size_t i = 0; i < n_option_rows; i++)
         if ((option_rows[i].id == id_or_letter || (option_rows[i].letter && option_rows[i].letter == id_or_letter)) &&
-            has(&option_rows[i], bit))
+            option_has(&option_rows[i], bit))
             return &option_rows[i];
     return NULL;
+}
+
+static bool names_input(const char *written) {
+    return !strncmp(written, "--input", 7) || !strcmp(written, "--file") || !strcmp(written, "--data");
 }
 
 /* What getopt_long did not like. */
@@ -315,7 +319,24 @@ static bool fail_option(int kind, unsigned bit, char **arguments, capp_error *er
     if (kind == ':') return fail_at(err, 0, "option --%s needs %s", row ? row->name : "?", row ? row->argument : "?");
     if (row) return fail_at(err, 0, "option --%s takes no argument", row->name);
     if (optopt) return fail_at(err, 0, "unknown option '-%c'", optopt);
+    const char *meant = suggest_option(written + strspn(written, "-"), bit);
+    if (meant) return fail_at(err, 0, "unknown option '%s' (did you mean --%s?)", written, meant);
+    if (names_input(written)) return fail_at(err, 0, "unknown option '%s'; INPUT has no option before it", written);
     return fail_at(err, 0, "unknown option '%s'", written);
+}
+
+/* "-out FILE" would be -o with the argument "ut". */
+static bool check_dashes(const option_row *row, const char *written, unsigned bit, capp_error *err) {
+    if (!row->letter || !optarg || optarg != written + 2) return true;
+    for (size_t i = 0; i < n_option_rows; i++) {
+        const char *name = option_rows[i].name;
+        size_t size = strlen(name);
+        if (!option_has(&option_rows[i], bit) || strncmp(written + 1, name, size) != 0) continue;
+        if (!written[1 + size] || written[1 + size] == '=')
+            return fail_at(err, 0, "'%s' is -%c with the argument '%s' (did you mean -%s?)", written, row->letter,
+                           optarg, written);
+    }
+    return true;
 }
 
 /* Names of files that are given but empty: a variable that was not set, most often. */
@@ -338,7 +359,8 @@ bool options_parse(options *o, const char *command, unsigned bit, int count, cha
     optind = 1;
     for (int id; (id = getopt_long(count, arguments, letters, longs, NULL)) != -1;) {
         if (id == '?' || id == ':') return fail_option(id, bit, arguments, err);
-        if (!set(o, row_of(id, bit)->id, optarg, err)) return false;
+        const option_row *row = row_of(id, bit);
+        if (!check_dashes(row, arguments[optind - 1], bit, err) || !set(o, row->id, optarg, err)) return false;
     }
     if (o->help) return true;
     if (optind < count) o->input = arguments[optind++];

@@ -81,4 +81,11 @@ typedef struct option_row {
 extern const option_row option_rows[];
 extern const size_t n_option_rows;
 
+/* Whether the command takes the option. */
+bool option_has(const option_row *row, unsigned bit);
+
+/* Name of the option that was most probably meant by one that the command does not have, or NULL. written: without the
+ * dashes before it. */
+const char *suggest_option(const char *written, unsigned bit);
+
 #endif

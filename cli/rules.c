@@ -153,7 +153,9 @@ static bool parse_prior(row_rules *rules, const char *text, capp_error *err) {
         double value = strtod(at, &end);
         while (*end == ' ') end++;
         if (end == at || (*end && *end != ','))
-            return fail_at(err, 0, "--prior '%s' is not a list of numbers; write for example 0.2,0.8", text);
+            return fail_at(err, 0, "--prior '%s' is not a list of numbers; write for example 0.2,0.8%s%s", text,
+                           access(text, R_OK) ? "" : ", or for the file of that name @",
+                           access(text, R_OK) ? "" : text);
         add_prior(rules, &capacity, value);
         at = end;
         if (!*at) return true;
@@ -202,6 +204,8 @@ static bool check_template(const row_rules *rules, const char *text, capp_error 
     template_fields(&rules->template, &names, &n, &capacity);
     free(names);
     if (n) return true;
+    if (!access(text, R_OK))
+        return fail_at(err, 0, "-t '%s' names a file, but -t takes the text itself: -t \"$(cat '%s')\"", text, text);
     if (rules->n_classes || rules->need == NEED_PROMPT || rules->need == NEED_TEXT)
         return fail_at(
             err, 0, "-t '%s' names no column: every row would have the same prompt; write for example '{text}'", text);
