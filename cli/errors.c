@@ -1,8 +1,20 @@
 #include "errors.h"
+#include "json.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* The index that a line begins with: {"row": 17, ... */
+static bool row_of_line(capp_str line, size_t *index) {
+    json_value value;
+    size_t at;
+    const char *reason;
+    if (!json_check(line, &value, &at, &reason) || json_kind_of(value) != JSON_KIND_OBJECT) return false;
+    json_walk walk = json_begin(value);
+    if (!json_next(&walk) || !str_is(walk.name, "\"row\"") || json_kind_of(walk.item) != JSON_KIND_NUMBER) return false;
+    *index = (size_t)json_double(walk.item);
+    return true;
+}
 
 static bool read_kept(error_list *e, capp_error *err) {
     buffer content = {0};
@@ -10,18 +22,14 @@ static bool read_kept(error_list *e, capp_error *err) {
     for (size_t at = 0; good && at < content.size;) {
         const char *line = content.data + at, *end = memchr(line, '\n', content.size - at);
         if (!end) break; /* torn */
-        json_t *object = json_loadb(line, (size_t)(end - line), 0, NULL);
-        const json_t *index = json_object_get(object, "row");
-        at += (size_t)(end - line) + 1;
-        good = json_is_integer(index) || fail_at(err, e->n_kept + 1,
-                                                 "%s: line %zu names no row; it was changed, so "
-                                                 "that nothing tells where to go on",
-                                                 e->path, e->n_kept + 1);
+        size_t size = (size_t)(end - line);
         grow(&e->rows, &e->rows_capacity, e->n_kept + 1, sizeof *e->rows);
         grow(&e->end, &e->end_capacity, e->n_kept + 1, sizeof *e->end);
-        if (good) e->rows[e->n_kept] = (size_t)json_integer_value(index);
+        good = row_of_line((capp_str){line, size}, &e->rows[e->n_kept]) ||
+               fail_at(err, 0, "%s: line %zu names no row: the file was changed, and nothing tells where to go on",
+                       e->path, e->n_kept + 1);
+        at += size + 1;
         e->end[e->n_kept++] = at;
-        json_decref(object);
     }
     buffer_free(&content);
     return good;

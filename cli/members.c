@@ -11,15 +11,10 @@ enum { PART = 1 << 16, GZIP_WINDOW = 15 + 16, GZIP_MEMORY = 8 }; /* + 16: zlib w
 
 /* ---- Packing --------------------------------------------------------------------------------------------------- */
 
-static void out_of_memory(const char *what) {
-    complain("out of memory for %s", what);
-    exit(EXIT_FAILED);
-}
-
 static void pack_gzip(capp_str data, buffer *packed) {
     z_stream z = {0};
     if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_WINDOW, GZIP_MEMORY, Z_DEFAULT_STRATEGY) != Z_OK)
-        out_of_memory("gzip");
+        out_of_memory();
     uLong room = deflateBound(&z, data.size);
     grow(&packed->data, &packed->capacity, packed->size + room, 1);
     z.next_in = (Bytef *)(uintptr_t)data.data;
@@ -33,12 +28,12 @@ static void pack_gzip(capp_str data, buffer *packed) {
 
 static void pack_zstd(capp_str data, buffer *packed) {
     ZSTD_CCtx *z = ZSTD_createCCtx();
-    if (!z) out_of_memory("zstd");
+    if (!z) out_of_memory();
     ZSTD_CCtx_setParameter(z, ZSTD_c_checksumFlag, 1);
     size_t room = ZSTD_compressBound(data.size);
     grow(&packed->data, &packed->capacity, packed->size + room, 1);
     size_t n = ZSTD_compress2(z, packed->data + packed->size, room, data.data, data.size);
-    if (ZSTD_isError(n)) out_of_memory("zstd");
+    if (ZSTD_isError(n)) out_of_memory();
     packed->size += n;
     ZSTD_freeCCtx(z);
 }
@@ -64,84 +59,54 @@ void count_rows(row_counter *c, capp_str data) {
     c->seen += data.size;
 }
 
-/* What unpacking has found so far. */
-typedef struct unpacking {
+/* What was found so far. */
+typedef struct finding {
     FILE *file;
     row_counter counter;
-    uint64_t taken; /* packed bytes of whole members */
+    uint64_t taken; /* bytes of whole rows, or of whole members */
     size_t rows;    /* in them */
-    uint64_t read;  /* packed bytes before the part in memory */
     char in[PART], out[PART];
-} unpacking;
+} finding;
 
-/* A member ends at this offset of the file. False where a row goes on behind it, so that the rest is not a run's. */
-static bool end_member(unpacking *u, uint64_t at) {
-    if (u->counter.whole != u->counter.seen) return false;
-    u->taken = at;
-    u->rows = u->counter.rows;
-    return true;
-}
-
-static void unpack_gzip(unpacking *u) {
-    z_stream z = {0};
-    bool good = inflateInit2(&z, GZIP_WINDOW) == Z_OK;
-    for (size_t n; good && (n = fread(u->in, 1, PART, u->file)) > 0; u->read += n) {
-        z.next_in = (Bytef *)u->in;
-        z.avail_in = (uInt)n;
-        for (bool more = true; good && more;) {
-            z.next_out = (Bytef *)u->out;
-            z.avail_out = PART;
-            int status = inflate(&z, Z_NO_FLUSH);
-            count_rows(&u->counter, (capp_str){u->out, PART - z.avail_out});
-            more = z.avail_in || !z.avail_out;
-            if (status == Z_STREAM_END)
-                good = end_member(u, u->read + n - z.avail_in) && inflateReset(&z) == Z_OK;
-            else
-                good = status == Z_OK || status == Z_BUF_ERROR; /* the latter: no more input here */
-        }
-    }
-    inflateEnd(&z);
-}
-
-static void unpack_zstd(unpacking *u) {
-    ZSTD_DStream *z = ZSTD_createDStream();
-    if (!z) out_of_memory("zstd");
+static void find_members(finding *f, packing how) {
+    unpacker *u = unpack_open(how);
+    uint64_t read = 0;
     bool good = true;
-    for (size_t n; good && (n = fread(u->in, 1, PART, u->file)) > 0; u->read += n) {
-        ZSTD_inBuffer in = {u->in, n, 0};
-        for (bool more = true; good && more;) {
-            ZSTD_outBuffer out = {u->out, PART, 0};
-            size_t left = ZSTD_decompressStream(z, &out, &in);
-            good = !ZSTD_isError(left);
+    for (size_t n; good && (n = fread(f->in, 1, PART, f->file)) > 0; read += n) {
+        capp_str in = {f->in, n};
+        for (size_t got = PART; good && (in.size || got == PART);) {
+            good = unpack_some(u, &in, f->out, PART, &got);
             if (!good) break;
-            count_rows(&u->counter, (capp_str){u->out, out.pos});
-            if (!left) good = end_member(u, u->read + in.pos);
-            more = in.pos < in.size || out.pos == out.size;
+            count_rows(&f->counter, (capp_str){f->out, got});
+            if (!unpack_complete(u)) continue;
+            good = f->counter.whole == f->counter.seen; /* a member of ours ends with a row */
+            if (!good) break;
+            f->taken = read + n - in.size;
+            f->rows = f->counter.rows;
         }
     }
-    ZSTD_freeDStream(z);
+    unpack_close(u);
 }
 
-static void read_plain(unpacking *u) {
-    for (size_t n; (n = fread(u->in, 1, PART, u->file)) > 0;) count_rows(&u->counter, (capp_str){u->in, n});
-    u->rows = u->counter.rows;
-    u->taken = u->counter.whole;
+static void find_rows(finding *f) {
+    for (size_t n; (n = fread(f->in, 1, PART, f->file)) > 0;) count_rows(&f->counter, (capp_str){f->in, n});
+    f->rows = f->counter.rows;
+    f->taken = f->counter.whole;
 }
 
 bool whole_rows(const char *path, packing how, bool quotes, size_t *rows, uint64_t *bytes, capp_error *err) {
-    unpacking *u = take(1, sizeof *u);
-    memset(u, 0, sizeof *u);
-    u->counter.quotes = quotes;
-    u->file = fopen(path, "rbe");
-    bool good = u->file != NULL;
-    if (good) {
-        (how == PACKING_GZIP ? unpack_gzip : how == PACKING_ZSTD ? unpack_zstd : read_plain)(u);
-        good = !ferror(u->file);
-    }
+    finding *f = take(1, sizeof *f);
+    memset(f, 0, sizeof *f);
+    f->counter.quotes = quotes;
+    f->file = fopen(path, "rbe");
+    bool good = f->file != NULL;
+    if (good && how == PACKING_NONE) find_rows(f);
+    if (good && how != PACKING_NONE) find_members(f, how);
+    good = good && !ferror(f->file);
     if (!good) fail_at(err, 0, "%s: cannot be read: %s", path, strerror(errno));
-    if (u->file) fclose(u->file);
-    *rows = u->rows;
-    *bytes = u->taken;
-    free(u);
+    if (f->file) fclose(f->file);
+    *rows = f->rows;
+    *bytes = f->taken;
+    free(f);
     return good;
 }

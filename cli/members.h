@@ -3,9 +3,7 @@
 #ifndef CLI_MEMBERS_H
 #define CLI_MEMBERS_H
 
-#include "util.h"
-
-typedef enum packing { PACKING_NONE, PACKING_GZIP, PACKING_ZSTD } packing;
+#include "unpack.h"
 
 /* Appends data to packed as a member or frame of its own, with a checksum; as it is for PACKING_NONE. */
 void pack(packing how, capp_str data, buffer *packed);

@@ -59,6 +59,9 @@ typedef struct options {
     bool resume, overwrite, fsync, fingerprint;
     capp_aggregate aggregate;
     row_policy on_error;
+    char separator;    /* of CSV; 0: found out */
+    size_t max_record; /* bytes */
+    bool label_index;
     bool only_prediction, multi_label, parse_special, no_bos, quiet, ignore_eos, inspect_json;
 } options;
 
@@ -90,5 +93,12 @@ typedef struct option_row {
 
 extern const option_row option_rows[];
 extern const size_t n_option_rows;
+
+/* Whether the command takes the option. */
+bool option_has(const option_row *row, unsigned bit);
+
+/* Name of the option that was most probably meant by one that the command does not have, or NULL. written: without the
+ * dashes before it. */
+const char *suggest_option(const char *written, unsigned bit);
 
 #endif

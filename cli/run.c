@@ -49,12 +49,16 @@ static bool open_earlier(run *r, const options *o, capp_error *err) {
 
 static bool open_all(run *r, const options *o, row_need need, bool session, capp_error *err) {
     if (!rules_open(&r->rules, o, need, err)) return false;
-    if (!reader_open(&r->reader, o->input, o->format, err)) return false;
+    const reader_options reading = rules_reader(&r->rules, o);
+    if (!reader_open(&r->reader, &reading, err)) return false;
     if (!open_output(r, o, err) || !open_table(r, o, err)) return false;
+    if (!check_input(&r->check, &r->reader, &r->rules, o, err)) return false;
     capp_model_options model_options = o->model_options;
     model_options.vocab_only = !session;
     if (capp_model_open(&r->model, o->model, &model_options, err)) return false;
     if (!chat_open(&r->chat, o, r->model, err)) return false;
+    rules_set_model(&r->rules, r->model, !r->chat && !o->no_bos, o->parse_special);
+    if (!check_lengths(&r->check, &r->reader, &r->rules, o, r->model, r->chat, err)) return false;
     if (session && capp_session_open(&r->session, r->model, err)) return false;
     interrupt_session(r->session);
     return open_earlier(r, o, err);
@@ -249,9 +253,10 @@ static int output_lost(const run *r) {
     return output_failed(r->output.error ? &r->output : &r->errors.file);
 }
 
-static int window_failed(run *r, const capp_error *err) {
+static int window_failed(run *r, capp_error *err) {
     if (r->output.error || r->errors.file.error) return output_lost(r);
     if (interrupted()) return signal_exit(r);
+    advise_context(err);
     return input_failed(r, err->row < r->n_rows ? r->rows[err->row].line : 0, err->message);
 }
 
@@ -338,6 +343,7 @@ int run_close(run *r, int code) {
     capp_model_free(r->model);
     reader_close(&r->reader);
     rules_close(&r->rules);
+    check_free(&r->check);
     arena_free(&r->memory);
     free(r->rows);
     free(r->share);

@@ -2,6 +2,7 @@
 #ifndef CLI_RUN_H
 #define CLI_RUN_H
 
+#include "check.h"
 #include "errors.h"
 #include "output.h"
 #include "progress.h"
@@ -12,6 +13,7 @@ typedef struct run {
     const options *options;
     row_rules rules;
     reader reader;
+    check check;
     output output;
     error_list errors; /* beside a file of rows, where bad rows do not end the run */
     table table;       /* classify, evaluate */

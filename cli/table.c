@@ -285,7 +285,7 @@ typedef struct outcome {
     const capp_decision *decision;
 } outcome;
 
-static const row_field *field_called(const row *of, capp_str name) {
+static const field *field_called(const row *of, capp_str name) {
     for (size_t i = 0; i < of->n_fields; i++)
         if (str_equal(of->fields[i].name, name)) return &of->fields[i];
     return NULL;
@@ -330,7 +330,7 @@ static void put_text(buffer *b, const table *t, capp_str text) {
         put_cell(b, text, t->form == OUTPUT_CSV ? ',' : '\t');
 }
 
-static void put_field(buffer *b, const table *t, const row_field *f) {
+static void put_field(buffer *b, const table *t, const field *f) {
     if (t->form == OUTPUT_JSONL && f->json)
         buffer_str(b, f->text);
     else if (t->form == OUTPUT_JSONL || f->text.size)
@@ -341,7 +341,7 @@ static void put_field(buffer *b, const table *t, const row_field *f) {
 static bool put_value(buffer *b, const table *t, const column *c, const outcome *x) {
     const row *of = x->of;
     bool json = t->form == OUTPUT_JSONL;
-    const row_field *f = c->kind == COLUMN_FIELD ? field_called(of, c->source) : NULL;
+    const field *f = c->kind == COLUMN_FIELD ? field_called(of, c->source) : NULL;
     if (c->kind == COLUMN_ID) {
         if (json && !of->id_string)
             buffer_str(b, of->id);

@@ -12,7 +12,7 @@
 
 /* ---- Memory ---------------------------------------------------------------------------------------------------- */
 
-static _Noreturn void out_of_memory(void) {
+void out_of_memory(void) {
     complain("out of memory");
     exit(EXIT_FAILED);
 }

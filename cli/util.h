@@ -13,6 +13,7 @@ enum {
 
 /* ---- Memory: these never return NULL; where memory is short they say so and exit with EXIT_FAILED --------------- */
 
+_Noreturn void out_of_memory(void);
 void *take(size_t n, size_t size);                                  /* not cleared; ends with free */
 void *retake(void *p, size_t n, size_t size);                       /* p may be NULL */
 void grow(void *array, size_t *capacity, size_t need, size_t size); /* array: address of a pointer to elements */

@@ -40,7 +40,7 @@ def test_evaluate(model, write, tmp_path):
 
 
 def test_evaluate_rows_to_stdout(model):
-    rows = '{"text": "a", "label": "yes"}\n{"text": "b", "label": 1}\n'
+    rows = '{"text": "a", "label": "yes"}\n{"text": "b", "label": "no"}\n'
     done = run("evaluate", *model, *CLASSES, "--label", "label", "-o", "-", stdin=rows)
     assert [row["label"] for row in rows_of(done)] == ["yes", "no"] and b"accuracy" in done.stderr
 
@@ -60,10 +60,10 @@ def test_missing_label(model):
     fails(run("evaluate", *model, *CLASSES, "--label", "label", stdin='{"text": "a"}\n'), "stdin:1:", "'label'", "text")
 
 
-def test_evaluate_reports_the_rows_before_a_bad_one(model, write, tmp_path):
-    path, report = write("in.jsonl", '{"prompt": "a", "completions": ["b", "c"], "label": 0}\n{bad\n'), tmp_path / "r.json"
-    done = run("evaluate", *model, "--label", "label", "--json", report, path)
-    assert done.returncode == 2 and b"in.jsonl:2" in done.stderr
+def test_evaluate_reports_the_rows_before_a_bad_one(model, tmp_path):
+    rows, report = '{"prompt": "a", "completions": ["b", "c"], "label": "b"}\n{bad\n', tmp_path / "r.json"
+    done = run("evaluate", *model, "--label", "label", "--json", report, stdin=rows)
+    assert done.returncode == 2 and b"stdin:2" in done.stderr
     report = json.loads(report.read_text())
     assert report["n"] == 1 and report["complete"] is False
 
@@ -139,7 +139,7 @@ def test_evaluate_only_prediction(model, write, tmp_path):
     assert sum(row["completion_tokens_run"] for row in rows) == report["completion_tokens_run"]
 
 
-def test_only_prediction_reports_the_rows_before_a_bad_one(model, write):
-    done = classify(model, write("in.jsonl", GOOD + '{"text": ""}\n'), "--only-prediction")
-    fails(done, "in.jsonl:2:", "empty")
+def test_only_prediction_reports_the_rows_before_a_bad_one(model):
+    done = run("classify", *model, *CLASSES, "--only-prediction", stdin=GOOD + '{"text": ""}\n')
+    fails(done, "stdin:2:", "empty")
     assert done.stdout.count(b"\n") == 1
