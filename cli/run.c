@@ -79,6 +79,15 @@ bool run_open(run *r, const options *o, row_need need, bool session) {
     return true;
 }
 
+/* Part of the work that is done when row `index` is, 0 to 1; below 0 where unknown. Tokens cost, which grow with the
+ * bytes of a row and, whatever its length, with those of the classes. */
+static double share_of_work(const run *r, size_t index) {
+    double bytes = source_share(&r->reader.source), all = (double)r->reader.source.total, classes = 0;
+    if (bytes < 0 || !r->check.n_rows || !(all > 0)) return bytes;
+    for (size_t i = 0; i < r->rules.n_classes; i++) classes += (double)r->rules.classes[i].size;
+    return (bytes * all + classes * (double)(index + 1)) / (all + classes * (double)r->check.n_rows);
+}
+
 /* ---- Windows --------------------------------------------------------------------------------------------------- */
 
 /* The next rows: as many as a window holds, or where the input is live, those that are here; at least one. READ_ROW:
@@ -98,7 +107,8 @@ static read_status fill_window(run *r, capp_error *err) {
             fail_at(err, next->line, "%.*s", (int)next->reason.size, next->reason.data);
             return READ_FAILED;
         }
-        r->share[r->n_rows++] = source_share(&r->reader.source);
+        r->share[r->n_rows] = share_of_work(r, r->first + r->n_rows);
+        r->n_rows++;
     }
     return status == READ_LATER ? READ_ROW : status;
 }

@@ -24,7 +24,7 @@ typedef struct run {
     progress progress;
     arena memory;  /* of the window */
     row *rows;     /* [n_rows], the window, bad rows among them */
-    double *share; /* [n_rows] of the input that is read with each row; below 0 where unknown */
+    double *share; /* [n_rows] of the work that is done with each row; below 0 where unknown */
     size_t n_rows, rows_capacity, share_capacity;
     row *good;     /* [n_good] those that can be scored */
     size_t *place; /* [n_good] of them in rows */
@@ -35,7 +35,7 @@ typedef struct run {
     size_t kept;       /* rows that the output holds of an earlier run and that have been passed over */
     size_t done;       /* rows scored */
     size_t n_bad;      /* rows that could not be scored */
-    double share_read; /* of the input, up to the window's end */
+    double share_read; /* of the work, up to the window's end */
     bool begun;        /* the output is this run's */
     double seconds;    /* spent in windows */
 } run;

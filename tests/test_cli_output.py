@@ -149,7 +149,7 @@ def on_terminal(*arguments):
         return process.wait(timeout=60), told.decode()
 
 
-BAR = r"\[(#*)\.*\] +(\d+) %  (\d+) rows, [\d.]+/s, \d+:\d\d left"
+BAR = r"\[(#*)\.*\]  (\d+) %  (\d+) rows  [\d.]+/s"
 
 
 def test_progress_on_a_terminal(model, write):
