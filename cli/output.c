@@ -233,6 +233,7 @@ bool output_flush(output *out) {
 }
 
 bool output_end_row(output *out) {
+    if (out->error) return false;
     buffer_str(&out->rows, buffer_view(&out->row));
     out->row.size = 0;
     out->pending++;

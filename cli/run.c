@@ -373,8 +373,7 @@ bool run_progress(void *user, size_t done, size_t total) {
     size_t i = r->calling + done;
     (void)total;
     if (done && i <= r->n_good) progress_show(&r->progress, r->first + r->place[i - 1] + 1, r->share[r->place[i - 1]]);
-    output_idle(&r->output);
-    return !interrupted();
+    return output_idle(&r->output) && !interrupted();
 }
 
 /* ---- Scoring --------------------------------------------------------------------------------------------------- */

@@ -333,7 +333,7 @@ static void put_text(buffer *b, const table *t, capp_str text) {
 static void put_field(buffer *b, const table *t, const field *f) {
     if (t->form == OUTPUT_JSONL && f->json)
         buffer_str(b, f->text);
-    else if (t->form == OUTPUT_JSONL || f->text.size)
+    else if (t->form == OUTPUT_JSONL || (f->text.size && !(f->json && str_is(f->text, "null"))))
         put_text(b, t, f->text);
 }
 

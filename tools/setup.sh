@@ -32,7 +32,11 @@ for group in "$@"; do
         need python3-venv "${PYTHON:-python3}" -c 'import ensurepip, venv'
         need ca-certificates test -e "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}"
         ;;
-    test | format) need clang-format have clang-format ;;
+    test)
+        need clang-format have clang-format
+        need zstd have zstd
+        ;;
+    format) need clang-format have clang-format ;;
     site) need mandoc have mandoc ;;
     lint)
         need clang-tidy have clang-tidy
