@@ -98,7 +98,8 @@ class Scoring(Structure):
 
 class RunOptions(Structure):
     _fields_ = [("parse_special", c_bool), ("aggregate", c_int), ("progress", ProgressFn), ("progress_user", c_void_p),
-                ("prefixes", c_void_p), ("n_prefixes", c_size_t), ("scoring", POINTER(Scoring)), ("chat", c_void_p)]
+                ("prefixes", c_void_p), ("n_prefixes", c_size_t), ("scoring", POINTER(Scoring)), ("chat", c_void_p),
+                ("window_seconds", c_double)]
 
 
 class GenerateOptions(Structure):
