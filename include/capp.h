@@ -122,9 +122,19 @@ typedef struct capp_lora {
  * pieces of a model's weights. Return false to cancel the operation. */
 typedef bool (*capp_progress_fn)(void *user, size_t done, size_t total);
 
+/* Values of weights_memory. The weights stay in the file, in the form in which the file stores them. A wave of token
+ * rows needs each matrix in another form: it is unpacked once for all rows of the wave, unless the cache holds it.
+ * Unpacking takes time, and a larger share of it where a wave has few rows. No result depends on what is cached. */
+#define CAPP_WEIGHTS_DEFAULT ((uint64_t)0) /* all weights if they fit a quarter of the free memory, otherwise none */
+#define CAPP_WEIGHTS_NONE    ((uint64_t)1) /* one byte, which no matrix fits */
+#define CAPP_WEIGHTS_ALL     UINT64_MAX
+
+/* Options of capp_model_open. */
 typedef struct capp_model_options {
     int threads;              /* worker threads of each session; 0: as many as the process may use CPUs */
     uint64_t memory;          /* memory budget of a session in bytes, without the weights; 0: a share of free memory */
+    uint64_t weights_memory;  /* memory budget of the cache of unpacked weights in bytes: a number, which whole matrices
+                                 fill as far as they fit, or CAPP_WEIGHTS_DEFAULT, _NONE or _ALL */
     capp_precision precision; /* default: CAPP_PRECISION_AUTO */
     const char *isa;          /* instruction set: "ref", "avx2", "avx512", "avx512bf16" or "amx". NULL: the value of the
                                  environment variable CAPP_ISA if it is set, otherwise the best that the CPU and the
@@ -140,10 +150,10 @@ typedef struct capp_model_options {
                   files are not read after it. If an adapter does not fit the model, or needs more than an
                   addition (DoRA, biases, fully trained modules), the error names the tensor or the field. */
     size_t n_lora;
-    capp_progress_fn progress; /* progress of packing the weights; may be NULL. Called once before packing starts, then
-                                  many times a second. If it returns false, capp_model_open soon fails with
-                                  CAPP_ECANCELLED. The last call may come before done reaches total. Not called if
-                                  vocab_only. */
+    capp_progress_fn progress; /* progress of filling the cache of weights; may be NULL. Called once before it starts,
+                                  then many times a second; total is 0 if nothing is cached. If it returns false,
+                                  capp_model_open soon fails with CAPP_ECANCELLED. The last call may come before done
+                                  reaches total. Not called if vocab_only. */
     void *progress_user;
 } capp_model_options;
 
@@ -159,7 +169,13 @@ typedef struct capp_model capp_model;
  * options may be NULL, for the defaults.
  *
  * On success the caller owns *model and frees it with capp_model_free, after all its sessions. On failure *model is
- * NULL. The files must not change while the model is open. */
+ * NULL.
+ *
+ * The files stay open, and sessions read them until capp_model_free. Before and after each wave of token rows a session
+ * compares size, time of modification and inode of each file with what was opened. If a file was truncated, written to
+ * or replaced, the call fails with CAPP_EIO and a message that names the file and the tensor. A change that leaves
+ * size, time and inode as they were is not detected. A read beyond the end of a file that was truncated during a wave,
+ * or from a failing disk, raises SIGBUS, which ends the process unless capp_guard_files was called. */
 CAPP_API capp_status capp_model_open(capp_model **model, const char *path, const capp_model_options *options,
                                      capp_error *err);
 
@@ -177,10 +193,11 @@ typedef struct capp_model_info {
     uint32_t context;         /* maximum number of tokens of a sequence */
     uint32_t layers, width;   /* 0 if vocab_only */
     uint64_t parameters;
-    uint64_t file_bytes;   /* size of all files of the model */
-    uint64_t weight_bytes; /* size of the packed weights and the adapters in memory */
-    int32_t bos, eos;      /* token ids, or -1 if the model has none */
-    bool add_bos;          /* whether the tokenizer begins a text with BOS */
+    uint64_t file_bytes;         /* size of all files of the model */
+    uint64_t weight_bytes;       /* size of the cached weights (see weights_memory) and the adapters in memory */
+    uint64_t whole_weight_bytes; /* the same if all weights were cached */
+    int32_t bos, eos;            /* token ids, or -1 if the model has none */
+    bool add_bos;                /* whether the tokenizer begins a text with BOS */
     double load_seconds;
     const char *adapters; /* "PATH=WEIGHT" of each adapter in order, separated by ", "; "" if there are none */
 } capp_model_info;
@@ -192,6 +209,17 @@ CAPP_API void capp_model_get_info(const capp_model *model, capp_model_info *info
  * model's instruction set and precision. The operands stay in registers, so the result is an upper limit. Returns 0 if
  * vocab_only. */
 CAPP_API double capp_model_measure_peak(const capp_model *model);
+
+/* Returns how many bytes of the model's files the system holds in its page cache. This memory does not belong to the
+ * process: the system takes it back when memory is short, and reads the file again. Takes some milliseconds for each
+ * GB. */
+CAPP_API uint64_t capp_model_measure_resident(const capp_model *model);
+
+/* Makes a failed read of a model file an error of the call (CAPP_EIO) instead of a SIGBUS that ends the process.
+ * Installs a handler of SIGBUS for the whole process. If no model file caused the signal, it calls the handler that was
+ * installed before. A handler that is installed later replaces this one. One call is enough, at any time. CAPP_EIO if
+ * the system refuses. */
+CAPP_API capp_status capp_guard_files(capp_error *err);
 
 /* Receives one fact about a file. section is "file", "model" (or "adapter" for a LoRA adapter), "adapters",
  * "tokenizer", "metadata" or "tensors"; facts arrive in this order. The strings are valid only during the call. Return

@@ -42,6 +42,7 @@ class ModelInfo:
     parameters: int
     file_bytes: int
     weight_bytes: int
+    whole_weight_bytes: int
     bos: int
     eos: int
     add_bos: bool
@@ -88,6 +89,13 @@ def _ids(ids: Any) -> npt.NDArray[np.int32]:
     if wrong.any():
         raise ValueError(f"invalid token id {array[wrong][0]}: ids are integers from 0 to {2**31 - 1}")
     return array.astype(np.int32)
+
+
+def guard_files() -> None:
+    """Makes a failed read of a model file (because the file was truncated, or the disk fails) an :class:`OSError` of the call.
+    Without this, the system ends the process with SIGBUS. Installs a handler of SIGBUS for the whole process. If no model
+    file caused the signal, it calls the handler that was installed before."""
+    check(lib.capp_guard_files)
 
 
 class _Handle:
@@ -156,8 +164,19 @@ class _Handle:
                     self.idle.append(session)
 
 
-def options_of(threads: int = 0, memory: int = 0, precision: str = "auto", isa: str | None = None,
-               context: int = 0) -> _abi.ModelOptions:
+def weights_memory_of(value: Any) -> int:
+    """Converts weights_memory of Model to the number that the library expects."""
+    if value is None:
+        return 0
+    if isinstance(value, str):
+        if value != "all":
+            raise ValueError(f"weights_memory must be a number of bytes, 'all' or None, not {value!r}")
+        return 2**64 - 1
+    return _whole(value, "weights_memory", 2**63) or 1
+
+
+def options_of(threads: int = 0, memory: int = 0, precision: str = "auto", isa: str | None = None, context: int = 0,
+               weights_memory: int | str | None = None) -> _abi.ModelOptions:
     """Checks the options of a model."""
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
@@ -167,6 +186,7 @@ def options_of(threads: int = 0, memory: int = 0, precision: str = "auto", isa: 
     lib.capp_model_options_init(byref(options))
     options.threads = _whole(threads, "threads", 2**31)
     options.memory = _whole(memory, "memory", 2**64)
+    options.weights_memory = weights_memory_of(weights_memory)
     options.context = _whole(context, "context", 2**32)
     options.precision, options.isa = PRECISIONS.index(precision), c_string(isa, "isa") if isa else None
     return options
@@ -183,6 +203,10 @@ class Model:
         number of threads of a call; by default as many as the process may use CPUs
     memory
         memory budget of a call in bytes, without the weights; by default a share of the free memory
+    weights_memory
+        memory budget in bytes for a cache of unpacked weights: a number, which whole matrices fill as far as they fit; 0
+        for no cache; or ``"all"``. Weights that are not cached are unpacked each time they are used. By default all weights
+        are cached if they fit a quarter of the free memory, otherwise none. No result depends on it
     precision
         ``"f32"``, the reference; ``"bf16"``; or ``"auto"``, the fastest that keeps the decisions of f32
     isa
@@ -204,15 +228,17 @@ class Model:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, threads: int = 0, memory: int = 0, precision: str = "auto",
-                 isa: str | None = None, context: int = 0, parse_special: bool = True, lora: Lora = None) -> None:
-        options = options_of(threads, memory, precision, isa, context)
+                 isa: str | None = None, context: int = 0, parse_special: bool = True, lora: Lora = None,
+                 weights_memory: int | str | None = None) -> None:
+        options = options_of(threads, memory, precision, isa, context, weights_memory)
         adapters = adapters_of(lora)
         options.lora = (_abi.Lora * len(adapters))(*(_abi.Lora(c_string(path, "the path of an adapter"), weight)
                                                      for path, weight in adapters))
         options.n_lora = len(adapters)
         self.path, self.parse_special = os.fspath(path), parse_special
         self._keywords = {"threads": options.threads, "memory": options.memory, "precision": precision, "isa": isa,
-                          "context": options.context, "parse_special": parse_special, "lora": adapters}
+                          "context": options.context, "parse_special": parse_special, "lora": adapters,
+                          "weights_memory": weights_memory}
         self._handle = _Handle(self.path, options)
         self._finalizer = weakref.finalize(self, _Handle.close, self._handle)
 
