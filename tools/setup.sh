@@ -24,7 +24,6 @@ for group in "$@"; do
         need pkg-config have pkg-config
         need libpcre2-dev pkg-config --exists libpcre2-8
         need libutf8proc-dev pkg-config --exists libutf8proc
-        need libjansson-dev pkg-config --exists jansson
         need libcsv-dev header csv.h
         need zlib1g-dev pkg-config --exists zlib
         need libzstd-dev pkg-config --exists libzstd
