@@ -49,9 +49,33 @@ static void read_rows(const capp_tensor *t, size_t first, size_t n, size_t k, fl
     for (size_t i = 0; t->scale && i < n * k; i++) rows[i] *= *t->scale;
 }
 
+/* Where rows row .. row + n - 1 of a matrix stand in the file, stored [n]; the way from there to a panel, or NULL where
+ * they are not rows of one such type as it is. */
+static capp_unpack_fn find_stored(const capp_weights *w, const capp_matrix *m, size_t row, size_t n,
+                                  const char **stored) {
+    size_t begin = 0;
+    uint32_t type = CAPP_TYPE_QUANTISED;
+    for (size_t s = 0; s < m->n_sources; s++) {
+        const capp_tensor *t = m->source[s];
+        size_t end = begin + (size_t)t->dims[1], bytes = (size_t)(t->bytes / t->dims[1]);
+        size_t from = row > begin ? row : begin, to = row + n < end ? row + n : end;
+        if (from < to && (t->turned || t->scale || (from > row && t->type != type))) return NULL;
+        for (size_t i = from; i < to; i++) stored[i - row] = (const char *)t->data + row_at(t, i - begin) * bytes;
+        if (from < to) type = t->type;
+        begin = end;
+    }
+    return m->deltas ? NULL : w->products->unpack(type);
+}
+
 void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows) {
+    const char *stored[CAPP_MAX_NR];
     size_t nr = w->products->nr, column = panel / m->parts * nr;
     size_t n = m->columns - column < nr ? m->columns - column : nr, row = panel % m->parts * m->columns + column;
+    capp_unpack_fn unpack = find_stored(w, m, row, n, stored);
+    if (unpack) {
+        unpack(packed, stored, n, m->k);
+        return;
+    }
     size_t begin = 0; /* of the source, among the matrix's rows */
     for (size_t s = 0; s < m->n_sources; s++) {
         const capp_tensor *t = m->source[s];
