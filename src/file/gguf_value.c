@@ -1,4 +1,4 @@
-/* Typed reading of values: conversions that lose nothing, or none. */
+/* Reads typed values. Converts only without loss. */
 #include <string.h>
 
 #include "file/gguf_value.h"
@@ -11,7 +11,7 @@ typedef struct number {
     double real;
 } number;
 
-/* The number of that kind at p (unaligned); false where the kind is none. */
+/* Loads the number of this kind at p (unaligned). Returns false if the kind is not a number. */
 static bool load(uint32_t kind, const void *p, number *out) {
     switch (kind) {
 #define X(name, type)                                                                                                  \
@@ -67,7 +67,7 @@ static bool to_f64(const number *n, double *out) {
         *out = n->real;
         return true;
     }
-    /* Beyond 2^53 a double skips integers. */
+    /* A double cannot represent all integers above 2^53. */
     uint64_t magnitude = n->negative ? 0 - n->bits : n->bits;
     if (magnitude > 1ull << 53) return false;
     *out = n->negative ? -(double)magnitude : (double)magnitude;

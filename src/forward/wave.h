@@ -50,6 +50,19 @@ typedef struct capp_target {
     float logit;
 } capp_target;
 
+/* Rows first .. first + rows - 1 of the experts' products, those that chose the expert, in the order of the wave. */
+typedef struct capp_pick {
+    uint32_t expert, first, rows;
+} capp_pick;
+
+enum { CAPP_NO_CHOICE = UINT32_MAX };
+
+/* A choice of a row: its row of the experts' products. */
+typedef struct capp_choice {
+    uint32_t at; /* CAPP_NO_CHOICE: none */
+    float share;
+} capp_choice;
+
 typedef struct capp_forward capp_forward;
 struct capp_forward {
     const capp_weights *w; /* of the wave; borrowed, as the pool */
@@ -76,11 +89,15 @@ struct capp_forward {
     size_t n_rotations;     /* positions filled so far */
     size_t h_stride, g_stride, t_stride;
     /* Of models with experts, else of no size: */
-    float *shares;    /* [rows][experts] of each row, -1: not chosen */
-    char *gathered;   /* [rows][h_stride] elements: rows that chose an expert */
-    float *mixed;     /* [rows][width] its output */
-    uint32_t *chosen; /* [rows] which rows these are */
-    float *scratch;   /* [workers][scratch_stride] */
+    float *shares;        /* [rows][experts] of each row, -1: not chosen */
+    capp_pick *picks;     /* [experts] those that are chosen */
+    capp_choice *choices; /* [rows][experts_used] of each row, in the order of the experts */
+    uint32_t *chosen;     /* [rows * experts_used] the row of the wave, of each row of the experts' products */
+    char *gathered;       /* [rows * experts_used][h_stride] elements: the rows of these products */
+    char *inner;          /* [rows * experts_used][inner_stride] elements: their activation */
+    float *mixed;         /* [rows * experts_used][width] their output */
+    size_t inner_stride;
+    float *scratch; /* [workers][scratch_stride] */
     size_t scratch_stride, score_stride, tile_rows;
     /* Head: */
     uint32_t *head_row;         /* [rows] row of the wave of head row i */
@@ -104,8 +121,13 @@ capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err
 void capp_product(capp_forward *f, const capp_matrix *m, const char *x, size_t ldx, float *y, size_t ldy, size_t rows,
                   bool add);
 
-/* f->g = activation of x [rows][h_stride] times m, the matrix `up` of a layer or an expert. */
+/* f->g = activation of x [rows][h_stride] times m, the matrix `up` of a layer. */
 void capp_product_activated(capp_forward *f, const capp_matrix *m, const char *x, size_t rows);
+
+/* The same for the first n of f->picks, of experts [experts]: from f->gathered to f->inner, and from there to f->mixed.
+ */
+void capp_product_experts_activated(capp_forward *f, const capp_matrix *experts, size_t n);
+void capp_product_experts(capp_forward *f, const capp_matrix *experts, size_t n);
 
 /* The feed-forward part of a layer with experts: from rows of f->h to f->u. */
 void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows);
