@@ -60,7 +60,7 @@ class ModelInfo(Structure):
     _fields_ = [("architecture", c_char_p), ("name", c_char_p), ("isa", c_char_p), ("precision", c_int),
                 ("threads", c_int), ("vocabulary", c_uint32), ("context", c_uint32), ("layers", c_uint32), ("width", c_uint32),
                 ("parameters", c_uint64), ("file_bytes", c_uint64), ("weight_bytes", c_uint64),
-                ("whole_weight_bytes", c_uint64), ("bos", c_int32), ("eos", c_int32),
+                ("whole_weight_bytes", c_uint64), ("streamed_bytes", c_uint64), ("bos", c_int32), ("eos", c_int32),
                 ("add_bos", c_bool), ("load_seconds", c_double), ("adapters", c_char_p)]
 
 
@@ -99,7 +99,8 @@ class Scoring(Structure):
 
 class RunOptions(Structure):
     _fields_ = [("parse_special", c_bool), ("aggregate", c_int), ("progress", ProgressFn), ("progress_user", c_void_p),
-                ("prefixes", c_void_p), ("n_prefixes", c_size_t), ("scoring", POINTER(Scoring)), ("chat", c_void_p)]
+                ("prefixes", c_void_p), ("n_prefixes", c_size_t), ("scoring", POINTER(Scoring)), ("chat", c_void_p),
+                ("window_seconds", c_double)]
 
 
 class GenerateOptions(Structure):

@@ -43,6 +43,7 @@ class ModelInfo:
     file_bytes: int
     weight_bytes: int
     whole_weight_bytes: int
+    streamed_bytes: int
     bos: int
     eos: int
     add_bos: bool

@@ -9,51 +9,25 @@
 #ifndef CAPP_FILE_GGUF_H
 #define CAPP_FILE_GGUF_H
 
-#include "base/error.h"
 #include "base/tensor.h"
+#include "file/gguf_value.h"
 #include "file/map.h"
 
 typedef struct capp_gguf capp_gguf;
 
-typedef enum capp_gguf_kind {
-    CAPP_GGUF_U8 = 0,
-    CAPP_GGUF_I8 = 1,
-    CAPP_GGUF_U16 = 2,
-    CAPP_GGUF_I16 = 3,
-    CAPP_GGUF_U32 = 4,
-    CAPP_GGUF_I32 = 5,
-    CAPP_GGUF_F32 = 6,
-    CAPP_GGUF_BOOL = 7,
-    CAPP_GGUF_STRING = 8,
-    CAPP_GGUF_ARRAY = 9,
-    CAPP_GGUF_U64 = 10,
-    CAPP_GGUF_I64 = 11,
-    CAPP_GGUF_F64 = 12
-} capp_gguf_kind;
-
-/* One key and its value. Everything is borrowed from the capp_gguf. */
-typedef struct capp_gguf_value {
-    capp_str key;
-    capp_gguf_kind kind;
-    capp_gguf_kind element;  /* of an array; arrays of arrays are CAPP_EUNSUPPORTED */
-    uint64_t count;          /* elements of an array, otherwise 1 */
-    const void *bytes;       /* elements as stored (unaligned, little-endian); a string is a length and bytes */
-    const capp_str *strings; /* [count] for a string or an array of strings, otherwise NULL */
-} capp_gguf_value;
-
 typedef capp_tensor capp_gguf_tensor;
 
-/* Opens and maps path. If the name ends in -00001-of-0000N.gguf, opens all N parts: the metadata comes from the first
- * part, the tensors from all parts. Checks each length against the bytes that are left before it uses it, each tensor
- * against the size of its file, and that names are unique. Does not read the data of tensors. On success the caller
- * owns *g; on failure *g is NULL. Messages begin with the path of the file that is at fault. Errors: CAPP_EIO;
- * CAPP_EFORMAT; CAPP_EUNSUPPORTED (unknown type, version or byte order); CAPP_EINVAL (a part of a split model that is
- * not the first, or that was renamed); CAPP_ENOMEM. The files must not change while *g is open. *g does not change
- * after it is opened; any number of threads may use it. */
+/* Opens and maps path. A name that ends in -00001-of-0000N.gguf opens all N parts: the metadata is the first part's,
+ * the tensors are everybody's. Every length is checked against the bytes left before it is used, every tensor against
+ * the size of its file, names for being unique. The data of tensors is not read. On success the caller owns *g; on
+ * failure it is NULL. Errors, whose messages begin with the path (of the part to blame): CAPP_EIO, CAPP_EFORMAT,
+ * CAPP_EUNSUPPORTED (a type number, version or byte order that is not known), CAPP_EINVAL (a part of a split model
+ * other than the first, or under a name of its own), CAPP_ENOMEM. The files must not change while *g lives. Once open
+ * it is immutable: any number of threads may use it. */
 capp_status capp_gguf_open(capp_gguf **g, const char *path, capp_error *err);
 
-/* Opens a file from memory, for tests and fuzzing. The memory must outlive *g. Messages use name instead of a path. A
- * part of a split model is CAPP_EINVAL. */
+/* The same from memory, which must outlive *g: for tests and fuzzing. name stands for the path in messages. A part
+ * of a split model is CAPP_EINVAL. */
 capp_status capp_gguf_parse(capp_gguf **g, const void *data, size_t size, const char *name, capp_error *err);
 
 /* g may be NULL. */
@@ -72,22 +46,17 @@ const capp_gguf_value *capp_gguf_value_at(const capp_gguf *g, size_t i);
 size_t capp_gguf_n_tensors(const capp_gguf *g);
 const capp_gguf_tensor *capp_gguf_tensor_at(const capp_gguf *g, size_t i);
 
-/* Finds by hash, in constant time. Returns NULL if there is none. */
+/* NULL where there is none. By hash: constant time. */
 const capp_gguf_value *capp_gguf_find(const capp_gguf *g, const char *key);
 const capp_gguf_tensor *capp_gguf_find_tensor(const capp_gguf *g, const char *name);
 
-/* Typed values. If the key exists and its kind converts without loss (integers to integers in range; F32, F64 and
- * integers to double), returns true and sets *out. Otherwise returns false and leaves *out unchanged. Use
- * capp_gguf_find to tell a missing key from one of the wrong kind. */
+/* Typed values: true and *out set where the key exists with a kind that converts without loss (integers to integers in
+ * range, F32 and F64 and integers to double); false and *out untouched where there is no such key. A key of a wrong
+ * kind is also false: use capp_gguf_find to tell. */
 bool capp_gguf_u64(const capp_gguf *g, const char *key, uint64_t *out);
 bool capp_gguf_u32(const capp_gguf *g, const char *key, uint32_t *out);
 bool capp_gguf_f64(const capp_gguf *g, const char *key, double *out);
 bool capp_gguf_bool(const capp_gguf *g, const char *key, bool *out);
 bool capp_gguf_str(const capp_gguf *g, const char *key, capp_str *out);
-
-/* Converts element i of an array value as above. Returns false if it does not convert or i is out of range. */
-bool capp_gguf_array_u64(const capp_gguf_value *v, uint64_t i, uint64_t *out);
-bool capp_gguf_array_i64(const capp_gguf_value *v, uint64_t i, int64_t *out);
-bool capp_gguf_array_f64(const capp_gguf_value *v, uint64_t i, double *out);
 
 #endif
