@@ -4,7 +4,7 @@
  * in the order of the experts, whichever rows there are besides. */
 #include <string.h>
 
-#include "forward/forward.h"
+#include "forward/wave.h"
 #include "kernel/plain.h"
 
 enum { CHUNK = 8 };

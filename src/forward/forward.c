@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "forward/wave.h"
 
 enum { MOST_TILE_ROWS = 32, TILE_QUERIES = 48 };
 
@@ -142,4 +143,20 @@ void capp_forward_free(capp_forward *f) {
     capp_free(f->heads.runs);
     capp_free(f->targets);
     capp_free(f);
+}
+
+size_t capp_forward_slots(const capp_forward *f) {
+    return f->slots;
+}
+
+size_t capp_forward_rows(const capp_forward *f) {
+    return f->rows;
+}
+
+size_t capp_forward_longest(const capp_forward *f) {
+    return f->longest;
+}
+
+size_t capp_forward_head_rows(const capp_forward *f) {
+    return f->n_heads;
 }

@@ -1,7 +1,7 @@
 /* Matrix products of a wave. Tasks are blocks of rows by groups of panels: a block of rows stays in the second-level
  * cache while the group's panels pass. Which worker computes an output never changes its bits: a task has whole sums.
  */
-#include "forward/forward.h"
+#include "forward/wave.h"
 #include "kernel/plain.h"
 
 enum { BLOCK_ROWS = 192, GROUP_PANELS = 2, STRIP_ROWS = 48 };
@@ -207,21 +207,4 @@ size_t capp_product_scratch(const capp_weights *w) {
         if (n > most) most = n;
     }
     return most;
-}
-
-static double size_of(const capp_matrix *m) {
-    return 2.0 * (double)m->n * (double)m->k;
-}
-
-double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
-    double total = (size_of(&w->head) + size_of(&w->project_out)) * (double)n_heads;
-    total += size_of(&w->project_in) * (double)rows;
-    for (size_t i = 0; i < w->hparams.layers; i++) {
-        const capp_layer *l = &w->layers[i];
-        double feed = size_of(&l->up) + size_of(&l->down) + size_of(&l->router);
-        if (l->expert_up) feed += w->hparams.experts_used * (size_of(l->expert_up) + size_of(l->expert_down));
-        size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* past the last layer's keys and values */
-        total += size_of(&l->qkv) * (double)rows + (size_of(&l->out) + feed) * (double)going_on;
-    }
-    return total;
 }

@@ -73,7 +73,11 @@ enum { CAPP_MAX_STEP = 32 };
      * memory (it is prefetched, which touches nothing), with some 192 rows to a call, strides that are no multiple of \
      * 4096 bytes and the rows of a within the second cache. */                                                        \
     X(matmul, void,                                                                                                    \
-      (float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n, size_t k, bool add))
+      (float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n, size_t k, bool add))    \
+    /* The same for what follows along k, with a panel of its own: the chain of each sum goes on from c. A sum that is \
+     * cut at multiples of CAPP_MAX_STEP has the bits of the whole. */                                                 \
+    X(matmul_on, void,                                                                                                 \
+      (float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n, size_t k))
 
 /* One panel from stored blocks of a type: what pack makes of the rows that capp_dequant gives, which are n <= nr, of k
  * weights each, a multiple of the type's block. rows[i]: the blocks of row i, of which nothing else is read. */

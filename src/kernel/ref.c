@@ -104,6 +104,16 @@ static void matmul(float *c, size_t ldc, const void *a, size_t lda, const void *
     }
 }
 
+static void matmul_on(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
+                      size_t k) {
+    for (size_t r = 0; r < m; r++) {
+        float sum[NR] = {0};
+        memcpy(sum, c + r * ldc, n * sizeof *sum);
+        product(sum, (const float *)a + r * lda, panel, NR, k);
+        memcpy(c + r * ldc, sum, n * sizeof *sum);
+    }
+}
+
 static void rms_norm(float *y, const float *x, const float *w, size_t n, float eps) {
     float lane[LANES] = {0};
     for (size_t i = 0; i < n; i += LANES)
