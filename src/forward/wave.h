@@ -64,20 +64,6 @@ typedef struct capp_choice {
 } capp_choice;
 
 typedef struct capp_forward capp_forward;
-
-/* Rows first .. first + rows - 1 of the experts' products, those that chose the expert, in the order of the wave. */
-typedef struct capp_pick {
-    uint32_t expert, first, rows;
-} capp_pick;
-
-enum { CAPP_NO_CHOICE = UINT32_MAX };
-
-/* A choice of a row: its row of the experts' products. */
-typedef struct capp_choice {
-    uint32_t at; /* CAPP_NO_CHOICE: none */
-    float share;
-} capp_choice;
-
 struct capp_forward {
     const capp_weights *w; /* of the wave; borrowed, as the pool */
     size_t base;           /* of the wave: the slot that its tree calls 0 */
