@@ -1,10 +1,11 @@
-/* Matrix products of a wave. Tasks are blocks of rows by groups of panels: a block of rows stays in the second-level
- * cache while the group's panels pass. Which worker computes an output never changes its bits: a task has whole sums.
- */
+/* Matrix products of a wave. Tasks are blocks of rows by groups of panels. A long k goes part by part: what stays in
+ * the second-level cache is the group's panels' part and, while they pass, that of 192 rows. Which worker computes an
+ * output never changes its bits: a task has whole sums, each one chain, which a part goes on with where the last one
+ * left it. */
 #include "forward/forward.h"
 #include "kernel/plain.h"
 
-enum { BLOCK_ROWS = 192, GROUP_PANELS = 2, STRIP_ROWS = 48 };
+enum { BLOCK_ROWS = 192, GROUP_PANELS = 2, STRIP_ROWS = 48, MOST_PARTS = 2 };
 
 typedef struct product {
     const capp_forward *f;
@@ -24,29 +25,79 @@ static size_t columns_of(const capp_matrix *m, size_t nr, size_t panel) {
     return least(m->columns - panel / m->parts * nr, nr);
 }
 
+void capp_multiply(const capp_products *products, float *c, size_t ldc, const char *x, size_t ldx, const char *panel,
+                   size_t rows, size_t n, size_t from, size_t part) {
+    if (from)
+        products->matmul_on(c, ldc, x, ldx, panel, rows, n, part);
+    else
+        products->matmul(c, ldc, x, ldx, panel, rows, n, part, false);
+}
+
+/* A part along k that begins at `from`, of rows from `row` on. */
 static void multiply(const product *p, const char *panel, float *y, size_t ldy, size_t row, size_t rows, size_t n,
-                     bool add) {
+                     size_t from) {
     const capp_products *products = p->f->w->products;
-    products->matmul(y, ldy, p->x + row * p->ldx * products->element, p->ldx, panel, rows, n, p->m->k, add);
+    capp_multiply(products, y, ldy, p->x + (row * p->ldx + from) * products->element, p->ldx, panel, rows, n, from,
+                  capp_part_of(products, p->m->k, from));
+}
+
+static bool is_whole(const capp_products *products, const capp_matrix *m) {
+    return capp_part_of(products, m->k, 0) == m->k;
 }
 
 static float *scratch_of(const capp_forward *f, int worker) {
     return f->scratch + (size_t)worker * f->scratch_stride;
 }
 
+/* Panels of a task: begin .. begin + n - 1, to columns of y [rows][ldy]. */
+typedef struct panel_group {
+    size_t begin, n;
+    float *y;
+    size_t ldy;
+} panel_group;
+
+/* All of k in one part, from rows `row` on: with its own way to add. */
+static void multiply_whole(const product *p, const panel_group *g, float *scratch, size_t row, size_t rows) {
+    const capp_products *products = p->f->w->products;
+    const char *parts[GROUP_PANELS];
+    capp_matrix_parts(p->f->w, p->m, g->begin, g->n, 0, scratch, parts);
+    for (size_t end = row + rows, r = row, strip; r < end; r += strip) {
+        strip = least(end - r, BLOCK_ROWS);
+        for (size_t i = 0; i < g->n; i++)
+            products->matmul(g->y + (r - row) * g->ldy + i * products->nr, g->ldy,
+                             p->x + r * p->ldx * products->element, p->ldx, parts[i], strip,
+                             columns_of(p->m, products->nr, g->begin + i), p->m->k, p->add);
+    }
+}
+
+/* Part after part along k, each for all rows. Sums that are to be added to y stand in scratch until they are whole. */
+static void multiply_parts(const product *p, const panel_group *g, float *scratch, size_t row, size_t rows) {
+    const capp_weights *w = p->f->w;
+    size_t nr = w->products->nr, width = GROUP_PANELS * nr, ldc = p->add ? width : g->ldy;
+    const char *parts[GROUP_PANELS];
+    float *c = p->add ? scratch : g->y, *room = scratch + p->block * width;
+    for (size_t from = 0; from < p->m->k; from += capp_part_of(w->products, p->m->k, from)) {
+        capp_matrix_parts(w, p->m, g->begin, g->n, from, room, parts);
+        for (size_t r = 0; r < rows; r += BLOCK_ROWS)
+            for (size_t i = 0; i < g->n; i++)
+                multiply(p, parts[i], c + r * ldc + i * nr, ldc, row + r, least(rows - r, BLOCK_ROWS),
+                         columns_of(p->m, nr, g->begin + i), from);
+    }
+    for (size_t r = 0; p->add && r < rows; r++)
+        w->kernels->add(g->y + r * g->ldy, c + r * ldc, least(p->m->columns - g->begin * nr, g->n * nr));
+}
+
 static void product_task(void *user, size_t task, int worker) {
     const product *p = user;
     const capp_matrix *m = p->m;
     size_t nr = p->f->w->products->nr, row = task / p->groups * p->block, rows = least(p->rows - row, p->block);
-    size_t begin = task % p->groups * GROUP_PANELS, n = least(GROUP_PANELS, m->panels - begin);
-    const char *panels = capp_matrix_panels(p->f->w, m, begin, n, scratch_of(p->f, worker));
-    for (size_t i = 0; i < n; i++) {
-        size_t columns = columns_of(m, nr, begin + i);
-        float *y = p->y + row * p->ldy + (begin + i) * nr;
-        multiply(p, panels + i * m->panel_bytes, y, p->ldy, row, rows, columns, p->add);
-        for (size_t r = 0; m->bias && r < rows; r++)
-            p->f->w->kernels->add(y + r * p->ldy, m->bias + (begin + i) * nr, columns);
-    }
+    panel_group g = {.begin = task % p->groups * GROUP_PANELS};
+    g.n = least(GROUP_PANELS, m->panels - g.begin);
+    g.y = p->y + row * p->ldy + g.begin * nr, g.ldy = p->ldy;
+    float *scratch = scratch_of(p->f, worker);
+    (is_whole(p->f->w->products, m) ? multiply_whole : multiply_parts)(p, &g, scratch, row, rows);
+    for (size_t r = 0; m->bias && r < rows; r++)
+        p->f->w->kernels->add(g.y + r * g.ldy, m->bias + g.begin * nr, least(m->columns - g.begin * nr, g.n * nr));
 }
 
 /* Rows of a task: panels that must be packed first are packed once for all rows. */
@@ -89,23 +140,30 @@ static void activate(const capp_weights *w, float *gate, const float *up, size_t
 
 /* A group of columns of gate and up (or of up alone), of which panels are begin .. begin + n - 1 of each part. */
 typedef struct group {
-    const char *panels; /* [n][parts] */
+    const char *parts[GROUP_PANELS * MOST_PARTS]; /* [n][parts] */
     size_t begin, n;
 } group;
 
-/* A strip of rows: the group's columns of each part side by side in scratch [row][part][column], then to f->g. */
-static void activate_strip(const product *p, const group *g, float *scratch, size_t row, size_t rows) {
+/* The sums of a part of k, of a strip of rows: the group's columns of each matrix side by side in sums
+ * [row][matrix][column]. */
+static void multiply_strip(const product *p, const group *g, float *sums, size_t row, size_t rows, size_t from) {
+    const capp_matrix *m = p->m;
+    size_t nr = p->f->w->products->nr, width = GROUP_PANELS * nr, ld = m->parts * width;
+    for (size_t i = 0; i < g->n * m->parts; i++)
+        multiply(p, g->parts[i], sums + i % m->parts * width + i / m->parts * nr, ld, row, rows,
+                 columns_of(m, nr, g->begin * m->parts + i), from);
+}
+
+/* Whole sums to f->g. */
+static void activate_strip(const product *p, const group *g, float *sums, size_t row, size_t rows) {
     const capp_forward *f = p->f;
     const capp_matrix *m = p->m;
     const capp_products *products = f->w->products;
     size_t nr = products->nr, width = GROUP_PANELS * nr, ld = m->parts * width, begin = g->begin * nr;
     size_t columns = least(m->columns - begin, g->n * nr), last = begin + columns == m->columns;
     size_t padded = last ? columns + (products->step - m->columns % products->step) % products->step : columns;
-    for (size_t i = 0; i < g->n * m->parts; i++)
-        multiply(p, g->panels + i * m->panel_bytes, scratch + i % m->parts * width + i / m->parts * nr, ld, row, rows,
-                 columns_of(m, nr, g->begin * m->parts + i), false);
     for (size_t r = 0; r < rows; r++) {
-        float *gate = scratch + r * ld;
+        float *gate = sums + r * ld;
         for (size_t part = 0; m->bias && part < m->parts; part++)
             f->w->kernels->add(gate + part * width, m->bias + part * m->columns + begin, columns);
         activate(f->w, gate, gate + width, columns);
@@ -113,19 +171,34 @@ static void activate_strip(const product *p, const group *g, float *scratch, siz
     }
 }
 
-static size_t strip_floats(const capp_weights *w, const capp_matrix *m) {
-    return STRIP_ROWS * m->parts * GROUP_PANELS * w->products->nr;
+/* Rows whose sums a task holds at once: a strip, or all of its rows where k goes in parts. */
+static size_t rows_held(const capp_products *products, const capp_matrix *m, size_t block) {
+    return is_whole(products, m) ? STRIP_ROWS : block;
+}
+
+static size_t sums_floats(const capp_products *products, const capp_matrix *m, size_t block) {
+    return rows_held(products, m, block) * m->parts * GROUP_PANELS * products->nr;
 }
 
 static void activated_task(void *user, size_t task, int worker) {
     const product *p = user;
     const capp_matrix *m = p->m;
-    float *scratch = scratch_of(p->f, worker);
-    size_t row = task / p->groups * p->block, end = least(row + p->block, p->rows);
+    const capp_products *products = p->f->w->products;
+    float *scratch = scratch_of(p->f, worker), *room = scratch + sums_floats(products, m, p->block);
+    size_t begin = task / p->groups * p->block, end = least(begin + p->block, p->rows);
+    size_t ld = is_whole(products, m) ? 0 : m->parts * GROUP_PANELS * products->nr;
     group g = {.begin = task % p->groups * GROUP_PANELS};
     g.n = least(GROUP_PANELS, m->panels / m->parts - g.begin);
-    g.panels = capp_matrix_panels(p->f->w, m, g.begin * m->parts, g.n * m->parts, scratch + strip_floats(p->f->w, m));
-    for (; row < end; row += STRIP_ROWS) activate_strip(p, &g, scratch, row, least(end - row, STRIP_ROWS));
+    for (size_t from = 0, part; from < m->k; from += part) {
+        part = capp_part_of(products, m->k, from);
+        capp_matrix_parts(p->f->w, m, g.begin * m->parts, g.n * m->parts, from, room, g.parts);
+        for (size_t row = begin; row < end; row += STRIP_ROWS) {
+            float *sums = scratch + (row - begin) * ld;
+            size_t rows = least(end - row, STRIP_ROWS);
+            multiply_strip(p, &g, sums, row, rows, from);
+            if (from + part == m->k) activate_strip(p, &g, sums, row, rows);
+        }
+    }
 }
 
 void capp_product_activated(capp_forward *f, const capp_matrix *m, const char *x, size_t rows) {
@@ -134,30 +207,39 @@ void capp_product_activated(capp_forward *f, const capp_matrix *m, const char *x
     capp_pool_run(f->pool, activated_task, &p, blocks_of(&p) * p.groups);
 }
 
-static size_t layer_scratch(const capp_weights *w, const capp_layer *layer) {
-    bool routed = layer->expert_up;
-    const capp_matrix *up = routed ? layer->expert_up : &layer->up;
-    const capp_matrix *plain[] = {&layer->qkv, &layer->out, routed ? layer->expert_down : &layer->down,
-                                  routed ? &layer->router : &layer->out};
-    size_t most = strip_floats(w, up) + capp_matrix_scratch(w, up, GROUP_PANELS * up->parts);
-    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
-        size_t n = capp_matrix_scratch(w, plain[i], GROUP_PANELS);
-        if (n > most) most = n;
+/* Of a product without activation. */
+static size_t plain_scratch(const capp_weights *w, const capp_matrix *m, size_t rows) {
+    size_t sums = is_whole(w->products, m) ? 0 : block_of(m, rows) * GROUP_PANELS * w->products->nr;
+    return sums + capp_matrix_scratch(w, m, GROUP_PANELS);
+}
+
+/* Of a product with activation. */
+static size_t activated_scratch(const capp_weights *w, const capp_matrix *m, size_t rows) {
+    return sums_floats(w->products, m, block_of(m, rows)) + capp_matrix_scratch(w, m, GROUP_PANELS * m->parts);
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+static size_t layer_scratch(const capp_weights *w, const capp_layer *layer, size_t rows) {
+    size_t most = larger(plain_scratch(w, &layer->qkv, rows), plain_scratch(w, &layer->out, rows));
+    if (!layer->expert_up)
+        return larger(most, larger(activated_scratch(w, &layer->up, rows), plain_scratch(w, &layer->down, rows)));
+    most = larger(most, plain_scratch(w, &layer->router, rows));
+    for (size_t e = 0; e < w->hparams.experts; e++) {
+        most = larger(most, activated_scratch(w, &layer->expert_up[e], rows));
+        most = larger(most, plain_scratch(w, &layer->expert_down[e], rows));
     }
     return most;
 }
 
-size_t capp_product_scratch(const capp_weights *w) {
+size_t capp_product_scratch(const capp_weights *w, size_t rows) {
     const capp_matrix *ends[] = {&w->project_in, &w->project_out};
     size_t most = 0;
-    for (size_t i = 0; i < w->hparams.layers; i++) {
-        size_t n = layer_scratch(w, &w->layers[i]);
-        if (n > most) most = n;
-    }
-    for (size_t i = 0; i < 2; i++) {
-        size_t n = ends[i]->parts ? capp_matrix_scratch(w, ends[i], GROUP_PANELS) : 0;
-        if (n > most) most = n;
-    }
+    for (size_t i = 0; i < w->hparams.layers; i++) most = larger(most, layer_scratch(w, &w->layers[i], rows));
+    for (size_t i = 0; i < 2; i++)
+        if (ends[i]->parts) most = larger(most, plain_scratch(w, ends[i], rows));
     return most;
 }
 

@@ -243,6 +243,7 @@ static const capp_products products = {.name = "f32",
                                        .nr = NR,
                                        .element = sizeof(float),
                                        .step = 1,
+                                       .block = CAPP_BLOCK_K,
                                        .panel_bytes = panel_bytes,
                                        .unpack = unpack,
                                        CAPP_PRODUCT_MAP(X)};
