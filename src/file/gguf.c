@@ -7,15 +7,14 @@
 
 #include "base/mem.h"
 #include "file/gguf_part.h"
-#include "file/map.h"
 
 enum { SUFFIX = 20, MOST_PARTS = 99999 }; /* strlen("-00001-of-00003.gguf"); what five digits hold */
 
 struct capp_gguf {
     char *path;
     uint64_t file_bytes;
-    gguf_part first; /* its tensors are moved to the list of all */
-    capp_map *maps;  /* [n_maps]; n_maps is 0 for bytes that are the caller's */
+    capp_gguf_part first; /* its tensors are moved to the list of all */
+    capp_map *maps;       /* [n_maps]; n_maps is 0 for bytes that are the caller's */
     size_t n_maps, maps_capacity;
     size_t n_parts;
     capp_gguf_tensor *tensors; /* of all parts, in order */
@@ -64,7 +63,7 @@ static capp_status fail_memory(const char *path, capp_error *err) {
 }
 
 /* Takes over the tensors of part. */
-static bool append_tensors(capp_gguf *g, gguf_part *part) {
+static bool append_tensors(capp_gguf *g, capp_gguf_part *part) {
     if (!capp_grow(&g->tensors, &g->tensors_capacity, g->n_tensors + part->n_tensors, sizeof *g->tensors)) return false;
     if (part->n_tensors) memcpy(g->tensors + g->n_tensors, part->tensors, part->n_tensors * sizeof *part->tensors);
     g->n_tensors += part->n_tensors;
@@ -84,11 +83,11 @@ static capp_status index_tensors(capp_gguf *g, capp_error *err) {
 }
 
 /* Number under a split.* key, or instead where there is none. */
-static capp_status split_key(const gguf_part *part, const char *path, const char *key, uint64_t instead, uint64_t *out,
-                             capp_error *err) {
-    const capp_gguf_value *v = gguf_part_find(part, key);
+static capp_status split_key(const capp_gguf_part *part, const char *path, const char *key, uint64_t instead,
+                             uint64_t *out, capp_error *err) {
+    const capp_gguf_value *v = capp_gguf_part_find(part, key);
     *out = instead;
-    if (!v || gguf_value_u64(v, out)) return CAPP_OK;
+    if (!v || capp_gguf_value_u64(v, out)) return CAPP_OK;
     return capp_fail(err, CAPP_EFORMAT, "%s: metadata key %s is not a number from 0 up: split the model again", path,
                      key);
 }
@@ -100,7 +99,8 @@ static capp_status fail_not_first(const char *path, const char *first, capp_erro
 }
 
 /* Checks what part number no (from 1) says of itself against the count of parts in the files' names. */
-static capp_status check_split(const gguf_part *part, const char *path, unsigned no, unsigned count, capp_error *err) {
+static capp_status check_split(const capp_gguf_part *part, const char *path, unsigned no, unsigned count,
+                               capp_error *err) {
     uint64_t key_no, key_count;
     capp_status st;
     if ((st = split_key(part, path, "split.no", no - 1, &key_no, err)) != CAPP_OK) return st;
@@ -123,7 +123,7 @@ static capp_status check_split(const gguf_part *part, const char *path, unsigned
 }
 
 /* A file whose name is not that of a part must be whole. */
-static capp_status check_whole(const gguf_part *part, const char *path, capp_error *err) {
+static capp_status check_whole(const capp_gguf_part *part, const char *path, capp_error *err) {
     uint64_t no, count;
     capp_status st;
     if ((st = split_key(part, path, "split.no", 0, &no, err)) != CAPP_OK) return st;
@@ -147,14 +147,14 @@ static capp_status map_part(capp_gguf *g, capp_map *map, const char *path, capp_
 
 /* path: the part's own. */
 static capp_status add_part(capp_gguf *g, const char *path, unsigned no, unsigned count, capp_error *err) {
-    capp_map map = {NULL, 0};
-    gguf_part part;
+    capp_map map = {.data = NULL};
+    capp_gguf_part part;
     capp_status st;
     if ((st = map_part(g, &map, path, err)) != CAPP_OK) return st;
-    if ((st = gguf_part_read(&part, map.data, map.size, path, err)) != CAPP_OK) return st;
+    if ((st = capp_gguf_part_read(&part, map.data, map.size, path, err)) != CAPP_OK) return st;
     st = check_split(&part, path, no, count, err);
     if (st == CAPP_OK && !append_tensors(g, &part)) st = fail_memory(path, err);
-    gguf_part_free(&part);
+    capp_gguf_part_free(&part);
     g->n_parts++;
     return st;
 }
@@ -202,7 +202,7 @@ static capp_gguf *new_gguf(const char *path, capp_error *err) {
 static capp_status open_path(capp_gguf *g, capp_error *err) {
     unsigned no = 1, count = 1;
     bool named = part_name(g->path, &no, &count);
-    capp_map map = {NULL, 0};
+    capp_map map = {.data = NULL};
     capp_status st;
     if (named && (!no || no > count)) named = false; /* no numbers of a part */
     if (named && no != 1) {
@@ -213,7 +213,7 @@ static capp_status open_path(capp_gguf *g, capp_error *err) {
         return st;
     }
     if ((st = map_part(g, &map, g->path, err)) != CAPP_OK) return st;
-    if ((st = gguf_part_read(&g->first, map.data, map.size, g->path, err)) != CAPP_OK) return st;
+    if ((st = capp_gguf_part_read(&g->first, map.data, map.size, g->path, err)) != CAPP_OK) return st;
     st = named ? check_split(&g->first, g->path, no, count, err) : check_whole(&g->first, g->path, err);
     if (st != CAPP_OK) return st;
     if (!append_tensors(g, &g->first)) return fail_memory(g->path, err);
@@ -225,7 +225,7 @@ static capp_status open_bytes(capp_gguf *g, const void *data, size_t size, capp_
     capp_status st;
     if (!size) return capp_fail(err, CAPP_EFORMAT, "%s: is empty (0 bytes); fetch or convert it again", g->path);
     g->file_bytes = size;
-    if ((st = gguf_part_read(&g->first, data, size, g->path, err)) != CAPP_OK) return st;
+    if ((st = capp_gguf_part_read(&g->first, data, size, g->path, err)) != CAPP_OK) return st;
     if ((st = check_whole(&g->first, g->path, err)) != CAPP_OK) return st;
     return append_tensors(g, &g->first) ? index_tensors(g, err) : fail_memory(g->path, err);
 }
@@ -254,7 +254,7 @@ capp_status capp_gguf_parse(capp_gguf **g, const void *data, size_t size, const 
 
 void capp_gguf_free(capp_gguf *g) {
     if (!g) return;
-    gguf_part_free(&g->first);
+    capp_gguf_part_free(&g->first);
     capp_names_free(&g->names);
     capp_free(g->tensors);
     for (size_t i = 0; i < g->n_maps; i++) capp_map_close(&g->maps[i]);
@@ -263,12 +263,9 @@ void capp_gguf_free(capp_gguf *g) {
     capp_free(g);
 }
 
-void capp_gguf_scatter(const capp_gguf *g, bool scattered) {
-    for (size_t i = 0; i < g->n_maps; i++) capp_map_scatter(&g->maps[i], scattered);
-}
-
-void capp_gguf_release(const capp_gguf *g) {
-    for (size_t i = 0; i < g->n_maps; i++) capp_map_release(&g->maps[i]);
+const capp_map *capp_gguf_maps(const capp_gguf *g, size_t *n) {
+    *n = g->n_maps;
+    return g->maps;
 }
 
 const char *capp_gguf_path(const capp_gguf *g) {
@@ -299,10 +296,39 @@ const capp_gguf_tensor *capp_gguf_tensor_at(const capp_gguf *g, size_t i) {
 }
 
 const capp_gguf_value *capp_gguf_find(const capp_gguf *g, const char *key) {
-    return gguf_part_find(&g->first, key);
+    return capp_gguf_part_find(&g->first, key);
 }
 
 const capp_gguf_tensor *capp_gguf_find_tensor(const capp_gguf *g, const char *name) {
     int64_t i = capp_names_find(&g->names, capp_str_of(name));
     return i == CAPP_NO_NAME ? NULL : &g->tensors[i];
+}
+
+bool capp_gguf_u64(const capp_gguf *g, const char *key, uint64_t *out) {
+    return capp_gguf_value_u64(capp_gguf_find(g, key), out);
+}
+
+bool capp_gguf_u32(const capp_gguf *g, const char *key, uint32_t *out) {
+    uint64_t wide;
+    if (!capp_gguf_u64(g, key, &wide) || wide > UINT32_MAX) return false;
+    *out = (uint32_t)wide;
+    return true;
+}
+
+bool capp_gguf_f64(const capp_gguf *g, const char *key, double *out) {
+    return capp_gguf_value_f64(capp_gguf_find(g, key), out);
+}
+
+bool capp_gguf_bool(const capp_gguf *g, const char *key, bool *out) {
+    const capp_gguf_value *v = capp_gguf_find(g, key);
+    if (!v || v->kind != CAPP_GGUF_BOOL) return false;
+    *out = *(const unsigned char *)v->bytes != 0;
+    return true;
+}
+
+bool capp_gguf_str(const capp_gguf *g, const char *key, capp_str *out) {
+    const capp_gguf_value *v = capp_gguf_find(g, key);
+    if (!v || v->kind != CAPP_GGUF_STRING) return false;
+    *out = v->strings[0];
+    return true;
 }

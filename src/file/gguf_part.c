@@ -26,27 +26,10 @@ typedef struct reader {
     capp_error *err;
 } reader;
 
-int gguf_shown(capp_str name) {
+int capp_gguf_shown(capp_str name) {
     size_t n = name.size < GGUF_NAME_SHOWN ? name.size : GGUF_NAME_SHOWN;
     while (n && n < name.size && ((unsigned char)name.data[n] & 0xc0) == 0x80) n--; /* not inside a character */
     return (int)n;
-}
-
-size_t gguf_kind_bytes(uint32_t kind) {
-    switch (kind) {
-    case CAPP_GGUF_U8:
-    case CAPP_GGUF_I8:
-    case CAPP_GGUF_BOOL: return 1;
-    case CAPP_GGUF_U16:
-    case CAPP_GGUF_I16: return 2;
-    case CAPP_GGUF_U32:
-    case CAPP_GGUF_I32:
-    case CAPP_GGUF_F32: return 4;
-    case CAPP_GGUF_U64:
-    case CAPP_GGUF_I64:
-    case CAPP_GGUF_F64: return 8;
-    default: return 0;
-    }
 }
 
 static capp_status fail_truncated(const reader *r, const char *what, size_t i, uint64_t n) {
@@ -93,7 +76,7 @@ static capp_status fail_short_header(const reader *r) {
                      r->c.size);
 }
 
-static capp_status read_header(reader *r, gguf_part *part) {
+static capp_status read_header(reader *r, capp_gguf_part *part) {
     const char *magic = capp_cursor_take(&r->c, 4);
     if (!magic || memcmp(magic, "GGUF", 4)) return fail_magic(r);
     part->version = capp_cursor_u32(&r->c);
@@ -211,14 +194,14 @@ static capp_status read_array(reader *r, capp_gguf_value *v) {
     if (element == CAPP_GGUF_ARRAY)
         return fail_key(r, CAPP_EUNSUPPORTED, v->key, "is an array of arrays, which capp does not read");
     if (element == CAPP_GGUF_STRING) return read_string_array(r, v);
-    size_t bytes = gguf_kind_bytes(element);
+    size_t bytes = capp_gguf_kind_bytes(element);
     if (!bytes) return fail_kind(r, v->key, element);
     if (v->count > capp_cursor_left(&r->c) / bytes) return fail_cut_value(r, v->key);
     capp_cursor_take(&r->c, v->count * bytes);
     return CAPP_OK;
 }
 
-static capp_status read_value(reader *r, gguf_item *item) {
+static capp_status read_value(reader *r, capp_gguf_item *item) {
     capp_gguf_value *v = &item->value;
     uint32_t kind = capp_cursor_u32(&r->c);
     if (r->c.failed) return fail_cut_value(r, v->key);
@@ -230,7 +213,7 @@ static capp_status read_value(reader *r, gguf_item *item) {
         item->single = read_string(r);
         v->strings = &item->single;
     } else {
-        size_t bytes = gguf_kind_bytes(kind);
+        size_t bytes = capp_gguf_kind_bytes(kind);
         if (!bytes) return fail_kind(r, v->key, kind);
         const unsigned char *p = capp_cursor_take(&r->c, bytes);
         if (p && kind == CAPP_GGUF_BOOL && *p > 1)
@@ -239,13 +222,13 @@ static capp_status read_value(reader *r, gguf_item *item) {
     return r->c.failed ? fail_cut_value(r, v->key) : CAPP_OK;
 }
 
-static capp_status read_metadata(reader *r, gguf_part *part) {
+static capp_status read_metadata(reader *r, capp_gguf_part *part) {
     size_t n = part->n_items;
     part->n_items = 0; /* counts what is there to free */
     part->items = capp_new0(n, sizeof *part->items);
     if (!part->items) return capp_fail(r->err, CAPP_ENOMEM, "%s: out of memory for its metadata", r->path);
     for (size_t i = 0; i < n; i++) {
-        gguf_item *item = &part->items[part->n_items++];
+        capp_gguf_item *item = &part->items[part->n_items++];
         capp_status st;
         if ((st = read_name(r, &item->value.key, "metadata key", i, n)) != CAPP_OK) return st;
         if ((st = read_value(r, item)) != CAPP_OK) return st;
@@ -272,18 +255,19 @@ static capp_status fail_tensor(const reader *r, capp_status st, capp_str name, c
     return capp_fail(r->err, st, "%s: tensor %.*s %s", r->path, GGUF_ARG(name), text);
 }
 
-static capp_status read_alignment(const reader *r, const gguf_part *part, uint64_t *alignment) {
-    const capp_gguf_value *v = gguf_part_find(part, "general.alignment");
+static capp_status read_alignment(const reader *r, const capp_gguf_part *part, uint64_t *alignment) {
+    const capp_gguf_value *v = capp_gguf_part_find(part, "general.alignment");
     *alignment = DEFAULT_ALIGNMENT;
     if (!v) return CAPP_OK;
-    if (!gguf_value_u64(v, alignment) || !*alignment || *alignment & (*alignment - 1) || *alignment > MOST_ALIGNMENT)
+    if (!capp_gguf_value_u64(v, alignment) || !*alignment || *alignment & (*alignment - 1) ||
+        *alignment > MOST_ALIGNMENT)
         return fail_key(r, CAPP_EFORMAT, v->key, "is not a power of two from 1 to %d: the file is damaged",
                         MOST_ALIGNMENT);
     return CAPP_OK;
 }
 
 /* Fills elements and bytes from dims and type. */
-static capp_status measure_tensor(const reader *r, capp_gguf_tensor *t) {
+static capp_status measure_tensor(const reader *r, capp_tensor *t) {
     capp_type_info type = capp_type_get(t->type);
     if (!type.name || t->type >= CAPP_FIRST_FOREIGN_TYPE)
         return fail_tensor(r, CAPP_EUNSUPPORTED, t->name,
@@ -308,7 +292,7 @@ static capp_status measure_tensor(const reader *r, capp_gguf_tensor *t) {
     return CAPP_OK;
 }
 
-static capp_status read_tensor(reader *r, capp_gguf_tensor *t, uint64_t *offset, size_t i, size_t n) {
+static capp_status read_tensor(reader *r, capp_tensor *t, uint64_t *offset, size_t i, size_t n) {
     capp_status st = read_name(r, &t->name, "tensor", i, n);
     if (st != CAPP_OK) return st;
     t->n_dims = capp_cursor_u32(&r->c);
@@ -322,8 +306,7 @@ static capp_status read_tensor(reader *r, capp_gguf_tensor *t, uint64_t *offset,
 }
 
 /* offset: of t from begin, where the data of all tensors begins. */
-static capp_status place_tensor(const reader *r, capp_gguf_tensor *t, uint64_t begin, uint64_t offset,
-                                uint64_t alignment) {
+static capp_status place_tensor(const reader *r, capp_tensor *t, uint64_t begin, uint64_t offset, uint64_t alignment) {
     if (offset % alignment)
         return fail_tensor(r, CAPP_EFORMAT, t->name,
                            "begins at %llu, not a multiple of the file's alignment %llu: the file is damaged; fetch it "
@@ -341,17 +324,17 @@ static capp_status place_tensor(const reader *r, capp_gguf_tensor *t, uint64_t b
 }
 
 static int by_place(const void *a, const void *b) {
-    const capp_gguf_tensor *const *x = a, *const *y = b;
+    const capp_tensor *const *x = a, *const *y = b;
     return ((*x)->data > (*y)->data) - ((*x)->data < (*y)->data);
 }
 
 /* Programs exist that give a type's number to another type: blocks of the wrong size would run into each other.
  * order [n_tensors]: scratch */
-static capp_status check_apart(const reader *r, const gguf_part *part, const capp_gguf_tensor **order) {
+static capp_status check_apart(const reader *r, const capp_gguf_part *part, const capp_tensor **order) {
     for (size_t i = 0; i < part->n_tensors; i++) order[i] = &part->tensors[i];
     qsort(order, part->n_tensors, sizeof *order, by_place);
     for (size_t i = 0; i + 1 < part->n_tensors; i++) {
-        const capp_gguf_tensor *t = order[i], *next = order[i + 1];
+        const capp_tensor *t = order[i], *next = order[i + 1];
         if ((uint64_t)((const char *)next->data - (const char *)t->data) < t->bytes)
             return fail_tensor(
                 r, CAPP_EFORMAT, next->name,
@@ -362,10 +345,10 @@ static capp_status check_apart(const reader *r, const gguf_part *part, const cap
     return CAPP_OK;
 }
 
-static capp_status read_tensors(reader *r, gguf_part *part, uint64_t alignment) {
+static capp_status read_tensors(reader *r, capp_gguf_part *part, uint64_t alignment) {
     size_t n = part->n_tensors;
     uint64_t *offsets = capp_new(n, sizeof *offsets);
-    const capp_gguf_tensor **order = capp_new(n, sizeof *order);
+    const capp_tensor **order = capp_new(n, sizeof *order);
     part->tensors = capp_new0(n, sizeof *part->tensors);
     if (!offsets || !order || !part->tensors) {
         capp_free(offsets);
@@ -385,7 +368,7 @@ static capp_status read_tensors(reader *r, gguf_part *part, uint64_t alignment) 
 
 /* ---- The whole ----------------------------------------------------------------------------------------------- */
 
-static capp_status read_all(reader *r, gguf_part *part) {
+static capp_status read_all(reader *r, capp_gguf_part *part) {
     capp_status st;
     uint64_t alignment;
     if ((st = read_header(r, part)) != CAPP_OK) return st;
@@ -394,24 +377,25 @@ static capp_status read_all(reader *r, gguf_part *part) {
     return read_tensors(r, part, alignment);
 }
 
-capp_status gguf_part_read(gguf_part *part, const void *data, size_t size, const char *path, capp_error *err) {
+capp_status capp_gguf_part_read(capp_gguf_part *part, const void *data, size_t size, const char *path,
+                                capp_error *err) {
     reader r = {capp_cursor_of(data, size), path, err};
-    *part = (gguf_part){0};
+    *part = (capp_gguf_part){0};
     capp_status st = read_all(&r, part);
-    if (st != CAPP_OK) gguf_part_free(part);
+    if (st != CAPP_OK) capp_gguf_part_free(part);
     return st;
 }
 
-void gguf_part_free(gguf_part *part) {
+void capp_gguf_part_free(capp_gguf_part *part) {
     for (size_t i = 0; i < part->n_items; i++)
         if (part->items[i].value.kind == CAPP_GGUF_ARRAY) capp_free((void *)(uintptr_t)part->items[i].value.strings);
     capp_free(part->items);
     capp_free(part->tensors);
     capp_names_free(&part->keys);
-    *part = (gguf_part){0};
+    *part = (capp_gguf_part){0};
 }
 
-const capp_gguf_value *gguf_part_find(const gguf_part *part, const char *key) {
+const capp_gguf_value *capp_gguf_part_find(const capp_gguf_part *part, const char *key) {
     int64_t i = capp_names_find(&part->keys, capp_str_of(key));
     return i == CAPP_NO_NAME ? NULL : &part->items[i].value;
 }
