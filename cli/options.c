@@ -25,6 +25,15 @@ enum option_id {
     OPT_SEPARATOR,
     OPT_MAX_RECORD,
     OPT_ON_ERROR,
+    OPT_ID,
+    OPT_KEEP,
+    OPT_RENAME,
+    OPT_TOP,
+    OPT_RESUME,
+    OPT_OVERWRITE,
+    OPT_FSYNC,
+    OPT_PROGRESS,
+    OPT_FINGERPRINT,
     OPT_LABEL_INDEX,
     OPT_LABEL,
     OPT_JSON,
@@ -47,6 +56,7 @@ enum option_id {
     OPT_END_OF_PROMPT,
     OPT_THREADS,
     OPT_MEMORY,
+    OPT_WEIGHTS_MEMORY,
     OPT_PRECISION,
     OPT_ISA,
     OPT_CONTEXT,
@@ -91,7 +101,21 @@ const option_row option_rows[] = {
      "with --chat: one of several that the model has, or @FILE"},
     {"chat-variables", 0, "JSON", ROWS, false, OPT_CHAT_VARIABLES,
      "with --chat: what else the template asks for: '{\"enable_thinking\": false}'"},
-    {"out", 'o', "FILE", ROWS, false, OPT_OUT, "write rows to FILE (classify, evaluate: CSV where it ends in .csv)"},
+    {"out", 'o', "FILE", ROWS, false, OPT_OUT,
+     "write rows to FILE.jsonl; classify, evaluate: .csv and .tsv too; each with .gz or .zst"},
+    {"resume", 0, NULL, ROWS, false, OPT_RESUME,
+     "go on with a run that was stopped: keep FILE's rows, compute the rest"},
+    {"overwrite", 0, NULL, ROWS, false, OPT_OVERWRITE, "replace what FILE holds"},
+    {"fsync", 0, NULL, ROWS, false, OPT_FSYNC, "have the disk store each part of FILE before going on"},
+    {"id", 0, "COLUMN", ROWS, false, OPT_ID, "column that names a row (id, else rows are numbered from 0)"},
+    {"keep", 0, "COLUMNS", CHOOSE, true, OPT_KEEP,
+     "columns of INPUT to write too: 'a,b', all (default of CSV, TSV), none (of JSON lines)"},
+    {"rename", 0, "OLD=NEW", CHOOSE, true, OPT_RENAME, "write a column under another name; may be given again"},
+    {"top", 0, "K", CHOOSE, true, OPT_TOP, "write the K most probable classes in place of all probabilities"},
+    {"progress", 0, "SECONDS", ROWS, true, OPT_PROGRESS,
+     "where stderr is no terminal, a line of progress each SECONDS (30; 0: none)"},
+    {"fingerprint", 0, NULL, COMMAND_INSPECT, false, OPT_FINGERPRINT,
+     "print what OUT.run says of the model: size, hash, adapters"},
     {"json", 0, "FILE", COMMAND_EVALUATE | COMMAND_GENERATE | COMMAND_BENCH, false, OPT_JSON,
      "write the report as JSON to FILE; - is stdout"},
     {"json", 0, NULL, COMMAND_INSPECT, false, OPT_INSPECT_JSON, "print one JSON object"},
@@ -104,6 +128,8 @@ const option_row option_rows[] = {
     {"window", 0, "ROWS", ROWS, true, OPT_WINDOW, "rows looked at together (4096)"},
     {"threads", 0, "N", ENGINE, true, OPT_THREADS, "worker threads (default: one a processor)"},
     {"memory", 0, "BYTES", ENGINE, true, OPT_MEMORY, "for the run beside the weights, such as 512M or 4G"},
+    {"weights-memory", 0, "BYTES", ENGINE, true, OPT_WEIGHTS_MEMORY,
+     "for unpacked copies of weights: BYTES, all or 0 (default: all where they fit a quarter of what is free, else 0)"},
     {"precision", 0, "NAME", ENGINE, true, OPT_PRECISION,
      "auto (bf16, and what is close again in f32; default), f32 or bf16"},
     {"isa", 0, "NAME", ENGINE, true, OPT_ISA,
@@ -145,6 +171,15 @@ static bool engine_option(capp_model_options *m, int id, const char *text, capp_
     case OPT_MEMORY:
         if (parse_bytes(text, &m->memory)) return true;
         return fail_at(err, 0, "--memory '%s' is not a number of bytes; write for example 512M or 4G", text);
+    case OPT_WEIGHTS_MEMORY:
+        if (!strcmp(text, "all"))
+            m->weights_memory = CAPP_WEIGHTS_ALL;
+        else if (!strcmp(text, "0"))
+            m->weights_memory = CAPP_WEIGHTS_NONE;
+        else if (!parse_bytes(text, &m->weights_memory))
+            return fail_at(err, 0, "--weights-memory '%s' is not a number of bytes; write for example 2G, all or 0",
+                           text);
+        return true;
     case OPT_PRECISION:
         m->precision = !strcmp(text, "f32")    ? CAPP_PRECISION_F32
                        : !strcmp(text, "bf16") ? CAPP_PRECISION_BF16
@@ -160,6 +195,18 @@ static bool number_option(size_t *target, const char *name, const char *text, ca
     if (!count_option(name, text, 1, INT_MAX, &number, err)) return false;
     *target = (size_t)number;
     return true;
+}
+
+static bool progress_option(options *o, const char *text, capp_error *err) {
+    uint64_t number = 0;
+    if (!count_option("--progress", text, 0, INT_MAX, &number, err)) return false;
+    o->progress = (size_t)number;
+    return true;
+}
+
+static void note_given(options *o, const char *name, const char *argument) {
+    grow(&o->given, &o->given_capacity, o->n_given + 1, sizeof *o->given);
+    o->given[o->n_given++] = (given_option){name, argument};
 }
 
 static bool aggregate_option(options *o, const char *text, capp_error *err) {
@@ -262,6 +309,18 @@ static bool set(options *o, int id, const char *text, capp_error *err) {
     case OPT_MAX_RECORD: return record_option(o, text, err);
     case OPT_ON_ERROR: return policy_option(o, text, err);
     case OPT_LORA: return lora_option(o, text, err);
+    case OPT_ID: o->id = text; return true;
+    case OPT_KEEP: o->keep = text; return true;
+    case OPT_RESUME: o->resume = true; return true;
+    case OPT_OVERWRITE: o->overwrite = true; return true;
+    case OPT_FSYNC: o->fsync = true; return true;
+    case OPT_FINGERPRINT: o->fingerprint = true; return true;
+    case OPT_RENAME:
+        grow(&o->rename, &o->rename_capacity, o->n_rename + 1, sizeof *o->rename);
+        o->rename[o->n_rename++] = text;
+        return true;
+    case OPT_TOP: return number_option(&o->top, "--top", text, err);
+    case OPT_PROGRESS: return progress_option(o, text, err);
     case OPT_QUIET: o->quiet = true; return true;
     case OPT_HELP: o->help = true; return true;
     case OPT_TOKENS: return number_option(&o->tokens, "-n", text, err);
@@ -352,7 +411,13 @@ static bool check_names(const options *o, capp_error *err) {
 bool options_parse(options *o, const char *command, unsigned bit, int count, char **arguments, capp_error *err) {
     struct option longs[sizeof option_rows / sizeof *option_rows + 1];
     char letters[3 * sizeof option_rows / sizeof *option_rows + 2];
-    *o = (options){.command = command, .bit = bit, .window = 4096, .tokens = 16, .repeat = 5, .max_record = 16 << 20};
+    *o = (options){.command = command,
+                   .bit = bit,
+                   .window = 4096,
+                   .tokens = 16,
+                   .repeat = 5,
+                   .progress = 30,
+                   .max_record = 16 << 20};
     capp_model_options_init(&o->model_options);
     getopt_form(bit, longs, letters);
     opterr = 0;
@@ -361,6 +426,7 @@ bool options_parse(options *o, const char *command, unsigned bit, int count, cha
         if (id == '?' || id == ':') return fail_option(id, bit, arguments, err);
         const option_row *row = row_of(id, bit);
         if (!check_dashes(row, arguments[optind - 1], bit, err) || !set(o, row->id, optarg, err)) return false;
+        note_given(o, row->name, row->argument ? optarg : NULL);
     }
     if (o->help) return true;
     if (optind < count) o->input = arguments[optind++];
@@ -376,14 +442,17 @@ bool options_parse(options *o, const char *command, unsigned bit, int count, cha
     if (bit == COMMAND_INSPECT && !o->input) return fail_at(err, 0, "no file is given; write capp inspect FILE");
     if (bit == COMMAND_EVALUATE && !o->label)
         return fail_at(err, 0, "no label is given; name the column of the right class by --label FIELD");
-    if (o->out && ends_with(o->out, ".csv") && !(bit & CHOOSE))
-        return fail_at(err, 0, "%s writes JSON lines; give -o a name that does not end in .csv", command);
+    if ((o->resume || o->overwrite) && (!o->out || !strcmp(o->out, "-")))
+        return fail_at(err, 0, "--%s is for a file of rows; name one by -o FILE", o->resume ? "resume" : "overwrite");
+    if (o->resume && o->overwrite) return fail_at(err, 0, "--resume keeps rows and --overwrite does not; give one");
     return true;
 }
 
 void options_free(options *o) {
     free(o->stop);
     o->stop = NULL;
+    free(o->rename);
+    free(o->given);
     for (size_t i = 0; i < o->model_options.n_lora; i++) free((char *)(uintptr_t)o->lora[i].path);
     free(o->lora);
     o->lora = NULL;

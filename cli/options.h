@@ -27,6 +27,11 @@ typedef enum row_policy {
     ROW_NULL  /* the row is written without a prediction */
 } row_policy;
 
+/* An option as the command line has it. */
+typedef struct given_option {
+    const char *name, *argument; /* of the long option; NULL where it takes none */
+} given_option;
+
 typedef struct options {
     const char *command; /* "classify" */
     unsigned bit;        /* COMMAND_CLASSIFY */
@@ -44,6 +49,14 @@ typedef struct options {
     size_t window; /* most rows of one call */
     size_t tokens; /* generate: -n */
     size_t prefill, repeat;
+    const char *id, *keep; /* NULL: the field `id`; by the format */
+    const char **rename;   /* [n_rename], as written */
+    size_t n_rename, rename_capacity;
+    size_t top;                 /* classes whose probabilities are written; 0: all */
+    size_t progress;            /* seconds between lines of progress off a terminal; 0: none */
+    struct given_option *given; /* [n_given], in their order */
+    size_t n_given, given_capacity;
+    bool resume, overwrite, fsync, fingerprint;
     capp_aggregate aggregate;
     row_policy on_error;
     char separator;    /* of CSV; 0: found out */

@@ -233,8 +233,8 @@ static void list_asked(row_rules *rules) {
 }
 
 bool rules_open(row_rules *rules, const options *o, row_need need, capp_error *err) {
-    *rules =
-        (row_rules){.need = need, .end_of_prompt = o->end_of_prompt, .normalize = !o->multi_label, .label = o->label};
+    *rules = (row_rules){
+        .need = need, .end_of_prompt = o->end_of_prompt, .normalize = !o->multi_label, .label = o->label, .id = o->id};
     rules->labels = o->label_index ? LABELS_BY_INDEX : LABELS_BY_TEXT;
     rules->has_template = o->template != NULL;
     bool choices = need == NEED_CHOICES || need == NEED_CHOICES_OR_TEXT;

@@ -6,6 +6,7 @@
 
 enum {
     EXIT_DONE = 0,
+    EXIT_PARTLY = 3,   /* done, but for rows that could not be scored: --on-error skip or null */
     EXIT_FAILED = 2,   /* bad arguments, bad input, a failure of the library or the system */
     EXIT_SIGNAL = 128, /* plus the number of the signal */
 };
@@ -86,10 +87,14 @@ uint64_t peak_memory(void);
 /* The whole file. False and a message with the system's reason where it cannot be read. */
 bool read_file(const char *path, buffer *content, capp_error *err);
 
-/* Ctrl-C and SIGTERM set a flag and cancel the session told of; a second one ends the process at once. SIGPIPE is
- * ignored: writes say EPIPE. */
+/* Ctrl-C, SIGTERM and SIGHUP set a flag and cancel the session told of; a second one ends the process at once. SIGPIPE
+ * and SIGXFSZ are ignored: writes say EPIPE and EFBIG. */
 void interrupt_watch(void);
 void interrupt_session(capp_session *session); /* NULL: none */
 int interrupted(void);                         /* the signal's number, or 0 */
+
+/* Descriptors 0 to 2 that were closed get a file that fails as a closed one does, so that no file of rows takes their
+ * number and no message lands in it. */
+void fill_standard_files(void);
 
 #endif

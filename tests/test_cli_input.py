@@ -46,10 +46,13 @@ def test_stdin_formats(model):
 def test_row_fields(model):
     done = rows_of(run("classify", *model, *CLASSES, stdin="one\ntwo\n"))
     for i, row in enumerate(done):
-        assert list(row) == ["id", "prediction", "index", "probability", "probabilities"]
+        assert list(row) == ["id", "prediction", "index", "probability", "second", "margin", "probabilities"]
         assert row["id"] == i and row["prediction"] == ["yes", "no"][row["index"]]
-        assert row["probability"] == row["probabilities"][row["index"]] == max(row["probabilities"])
-        assert abs(sum(row["probabilities"]) - 1) < 1e-12
+        probabilities = row["probabilities"]
+        assert row["probability"] == probabilities[row["prediction"]] == max(probabilities.values())
+        assert {row["prediction"], row["second"]} == {"yes", "no"} == set(probabilities)
+        assert row["margin"] == row["probability"] - probabilities[row["second"]]
+        assert abs(sum(probabilities.values()) - 1) < 1e-12
 
 
 def test_csv_output(model, write, tmp_path):
@@ -63,7 +66,7 @@ def test_csv_output(model, write, tmp_path):
     for row, expected in zip(rows, reference, strict=True):
         assert row["id"] == expected["id"] and row["prediction"] == expected["prediction"]
         assert int(row["index"]) == expected["index"] and float(row["probability"]) == expected["probability"]
-        assert json.loads(row["probabilities"]) == expected["probabilities"]
+        assert {name: float(row[name]) for name in ("yes", "no")} == expected["probabilities"]
 
 
 def test_rows_bring_their_own(model):
@@ -78,12 +81,12 @@ def test_rows_bring_their_own(model):
     assert [len(row["probabilities"]) for row in done] == [3, 2, 2, 1]
     assert done[0]["probabilities"][1] == done[0]["probabilities"][2]
     assert done[1]["probabilities"] == [1, 0] and done[1]["prediction"] == "b"
-    assert sum(done[2]["probabilities"]) < 1
+    assert sum(done[2]["probabilities"].values()) < 1
 
 
 def test_prior_and_multi_label(model, write):
     plain, tilted, multi, from_file = (
-        rows_of(run("classify", *model, *CLASSES, *more, stdin="one\n"))[0]["probabilities"]
+        [*rows_of(run("classify", *model, *CLASSES, *more, stdin="one\n"))[0]["probabilities"].values()]
         for more in ([], ["--prior", "0.2, 0.8"], ["--multi-label"], ["--prior", f"@{write('p.json', '[0.2, 0.8]')}"])
     )
     odds = plain[1] / plain[0] * 4
@@ -232,7 +235,7 @@ def test_missing_input(model, tmp_path):
 def test_empty_input(model, write, name, content, tmp_path):
     path = write(name, content)
     out = write("out.jsonl", "old")
-    done = classify(model, path, "-o", out)
+    done = classify(model, path, "--overwrite", "-o", out)
     assert done.returncode == 0 and b"no rows" in done.stderr and not done.stdout and out.read_bytes() == b""
     assert not classify(model, path, "-q").stderr
 

@@ -17,7 +17,9 @@ from command import CAPP, CLASSES, classify, fails, lines_told, run, told
 
 
 def test_unwritable_output(model, tmp_path):
-    for path in tmp_path / "none" / "out", tmp_path:
+    folder = tmp_path / "folder.jsonl"
+    folder.mkdir()
+    for path in tmp_path / "none" / "out.jsonl", folder:
         fails(run("classify", *model, *CLASSES, "-o", path, stdin="one\n"), str(path), "cannot be written")
 
 
@@ -47,7 +49,7 @@ def test_output_is_not_written_over_inputs(model, write, tiny_model):
 
 def test_failure_keeps_old_output(model, write):
     out = write("out.jsonl", "old results\n")
-    fails(run("classify", *model, *CLASSES, "-t", "{nothing}", "-o", out, stdin="one\n"), "nothing")
+    fails(run("classify", *model, *CLASSES, "-t", "{nothing}", "--overwrite", "-o", out, stdin="one\n"), "nothing")
     assert out.read_text() == "old results\n"
 
 
@@ -147,7 +149,7 @@ def on_terminal(*arguments):
         return process.wait(timeout=60), told.decode()
 
 
-BAR = r"\[(#*)\.*\] +(\d+) %  (\d+) rows, [\d.]+/s, \d+:\d\d left"
+BAR = r"\[(#*)\.*\]  (\d+) %  (\d+) rows  [\d.]+/s"
 
 
 def test_progress_on_a_terminal(model, write):

@@ -134,6 +134,27 @@ static void check_matmul(const unit *u) {
     one_matmul(u, 3, nr, 1536, true);
 }
 
+/* A product cut along k has the bits of the whole, and touches nothing else. */
+static void one_cut(const unit *u, size_t m, size_t n, size_t cut, size_t k) {
+    const capp_products *p = u->products;
+    const size_t lda = padded_of(p, k) + between(0, 20), ldc = n + between(0, 20);
+    float *x = array(m * k), *w = array(n * k), *c = array((m - 1) * ldc + n), *want = copy_of(c, (m - 1) * ldc + n);
+    const char *a = narrowed(p, x, m, k, lda);
+    p->matmul(want, ldc, a, lda, panel_of(p, w, k, n, k), m, n, k, false);
+    p->matmul(c, ldc, a, lda, panel_of(p, w, k, n, cut), m, n, cut, false);
+    p->matmul_on(c, ldc, a + cut * p->element, lda, panel_of(p, w + cut, k, n, k - cut), m, n, k - cut);
+    same("matmul_on", c, want, (m - 1) * ldc + n);
+    release();
+}
+
+static void check_matmul_on(const unit *u) {
+    const size_t nr = u->products->nr;
+    for (size_t m = 1; m <= 40; m++)
+        one_cut(u, m, m % 3 ? nr : between(1, nr), CAPP_MAX_STEP * between(1, 2), CAPP_MAX_STEP * 2 + between(1, 70));
+    for (size_t n = 1; n <= nr; n++) one_cut(u, between(1, 40), n, CAPP_MAX_STEP, CAPP_MAX_STEP + between(1, 70));
+    one_cut(u, 75, nr, 512, 577);
+}
+
 /* The panel is the kernel's own affair: what counts is that a row of the identity brings each weight back, 0 beyond. */
 static void check_pack(const unit *u) {
     const capp_products *p = u->products;
@@ -197,6 +218,7 @@ static void run_all(const unit *u) {
     run(u, check_pack);
     if (worst <= 1) run(u, check_narrow);
     if (worst <= 1) run(u, check_matmul);
+    if (worst <= 1) run(u, check_matmul_on);
     if (!(worst <= 1)) FAIL("%s %s: %s", u->isa, u->products->name, first);
 }
 
@@ -273,6 +295,11 @@ static void bad_narrow(void *y, const float *x, size_t n, size_t padded) { /* ro
 static void bad_matmul(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n, size_t k,
                        bool add) {
     honest->matmul(c, ldc, a, lda, panel, m > 13 ? m - 1 : m, n, k, add);
+}
+
+static void bad_matmul_on(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
+                          size_t k) { /* rounds once more, at the end */
+    honest->matmul(c, ldc, a, lda, panel, m, n, k, true);
 }
 
 TEST(checks_reject_mistakes) {

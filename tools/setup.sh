@@ -27,11 +27,16 @@ for group in "$@"; do
         need libcsv-dev header csv.h
         need zlib1g-dev pkg-config --exists zlib
         need libzstd-dev pkg-config --exists libzstd
+        need libxxhash-dev pkg-config --exists libxxhash
         need python3 have "${PYTHON:-python3}"
         need python3-venv "${PYTHON:-python3}" -c 'import ensurepip, venv'
         need ca-certificates test -e "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}"
         ;;
-    test | format) need clang-format have clang-format ;;
+    test)
+        need clang-format have clang-format
+        need zstd have zstd
+        ;;
+    format) need clang-format have clang-format ;;
     site) need mandoc have mandoc ;;
     lint)
         need clang-tidy have clang-tidy

@@ -104,6 +104,16 @@ static void matmul(float *c, size_t ldc, const void *a, size_t lda, const void *
     }
 }
 
+static void matmul_on(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
+                      size_t k) {
+    for (size_t r = 0; r < m; r++) {
+        float sum[NR] = {0};
+        memcpy(sum, c + r * ldc, n * sizeof *sum);
+        product(sum, (const float *)a + r * lda, panel, NR, k);
+        memcpy(c + r * ldc, sum, n * sizeof *sum);
+    }
+}
+
 static void rms_norm(float *y, const float *x, const float *w, size_t n, float eps) {
     float lane[LANES] = {0};
     for (size_t i = 0; i < n; i += LANES)
@@ -223,9 +233,19 @@ static void logsumexp(float *max, float *sum, const float *x, size_t n) {
     *sum = sum_of_lanes(lane);
 }
 
+static capp_unpack_fn unpack(uint32_t type) {
+    (void)type;
+    return NULL;
+}
+
 #define X(name, type, parameters) .name = name,
-static const capp_products products = {
-    .name = "f32", .nr = NR, .element = sizeof(float), .step = 1, .panel_bytes = panel_bytes, CAPP_PRODUCT_MAP(X)};
+static const capp_products products = {.name = "f32",
+                                       .nr = NR,
+                                       .element = sizeof(float),
+                                       .step = 1,
+                                       .panel_bytes = panel_bytes,
+                                       .unpack = unpack,
+                                       CAPP_PRODUCT_MAP(X)};
 #undef X
 
 const capp_kernels capp_kernels_ref = {.name = "ref",
