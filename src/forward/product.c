@@ -45,7 +45,7 @@ static work work_of(const product *p, size_t task) {
 
 static void multiply(const product *p, const char *panel, float *y, size_t ldy, size_t row, size_t rows, size_t n,
                      bool add) {
-    const capp_products *products = p->f->w->products;
+    const capp_products *products = p->f->weights->products;
     products->matmul(y, ldy, p->x + row * p->ldx * products->element, p->ldx, panel, rows, n, p->m->k, add);
 }
 
@@ -57,15 +57,15 @@ static void product_task(void *user, size_t task, int worker) {
     const product *p = user;
     work x = work_of(p, task);
     const capp_matrix *m = x.m;
-    size_t nr = p->f->w->products->nr, row = x.row, rows = x.rows;
+    size_t nr = p->f->weights->products->nr, row = x.row, rows = x.rows;
     size_t begin = x.group * GROUP_PANELS, n = least(GROUP_PANELS, m->panels - begin);
-    const char *panels = capp_matrix_panels(p->f->w, m, begin, n, scratch_of(p->f, worker));
+    const char *panels = capp_matrix_panels(p->f->weights, m, begin, n, scratch_of(p->f, worker));
     for (size_t i = 0; i < n; i++) {
         size_t columns = columns_of(m, nr, begin + i);
         float *y = p->y + row * p->ldy + (begin + i) * nr;
         multiply(p, panels + i * m->panel_bytes, y, p->ldy, row, rows, columns, p->add);
         for (size_t r = 0; m->bias && r < rows; r++)
-            p->f->w->kernels->add(y + r * p->ldy, m->bias + (begin + i) * nr, columns);
+            p->f->weights->kernels->add(y + r * p->ldy, m->bias + (begin + i) * nr, columns);
     }
 }
 
@@ -96,7 +96,7 @@ void capp_product(capp_forward *f, const capp_matrix *m, const char *x, size_t l
 
 void capp_product_experts(capp_forward *f, const capp_matrix *experts, size_t n) {
     product p = product_of_experts(f, experts, n, f->inner, f->inner_stride);
-    p.y = f->mixed, p.ldy = f->w->hparams.width;
+    p.y = f->mixed, p.ldy = f->weights->hparams.width;
     p.groups = (experts->panels + GROUP_PANELS - 1) / GROUP_PANELS;
     capp_pool_run(f->pool, product_task, &p, blocks_of(&p) * p.groups);
 }
@@ -133,7 +133,7 @@ typedef struct group {
 static void activate_strip(const product *p, const group *g, float *scratch, size_t row, size_t rows) {
     const capp_forward *f = p->f;
     const capp_matrix *m = g->m;
-    const capp_products *products = f->w->products;
+    const capp_products *products = f->weights->products;
     size_t nr = products->nr, width = GROUP_PANELS * nr, ld = m->parts * width, begin = g->begin * nr;
     size_t columns = least(m->columns - begin, g->n * nr), last = begin + columns == m->columns;
     size_t padded = last ? columns + (products->step - m->columns % products->step) % products->step : columns;
@@ -143,8 +143,8 @@ static void activate_strip(const product *p, const group *g, float *scratch, siz
     for (size_t r = 0; r < rows; r++) {
         float *gate = scratch + r * ld;
         for (size_t part = 0; m->bias && part < m->parts; part++)
-            f->w->kernels->add(gate + part * width, m->bias + part * m->columns + begin, columns);
-        activate(f->w, gate, gate + width, columns);
+            f->weights->kernels->add(gate + part * width, m->bias + part * m->columns + begin, columns);
+        activate(f->weights, gate, gate + width, columns);
         products->narrow(p->g + ((row + r) * p->ldg + begin) * products->element, gate, columns, padded);
     }
 }
@@ -161,7 +161,8 @@ static void activated_task(void *user, size_t task, int worker) {
     size_t row = x.row, end = x.row + x.rows;
     group g = {.m = m, .begin = x.group * GROUP_PANELS};
     g.n = least(GROUP_PANELS, m->panels / m->parts - g.begin);
-    g.panels = capp_matrix_panels(p->f->w, m, g.begin * m->parts, g.n * m->parts, scratch + strip_floats(p->f->w, m));
+    g.panels = capp_matrix_panels(p->f->weights, m, g.begin * m->parts, g.n * m->parts,
+                                  scratch + strip_floats(p->f->weights, m));
     for (; row < end; row += STRIP_ROWS) activate_strip(p, &g, scratch, row, least(end - row, STRIP_ROWS));
 }
 
