@@ -282,3 +282,39 @@ def test_a_closed_standard_file_fails_as_one(model, write):
     assert done.returncode == 2 and b"stdout: cannot be written" in done.stderr
     done = subprocess.run(["sh", "-c", '"$@" <&-', "sh", CAPP, "classify", *model, *CLASSES], capture_output=True)
     assert done.returncode == 2 and b"stdin: cannot be read" in done.stderr
+
+
+# ---- Many rows -------------------------------------------------------------------------------------------------------
+
+
+def resident(pid):
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii") as file:
+            return int(re.search(r"VmRSS:\s+(\d+) kB", file.read())[1]) / 1024
+    except (OSError, TypeError):
+        return 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_200_000_rows(model, tmp_path):
+    """Memory is flat, the first row is there soon after the model is open, and never are there 5 s without a row on disk."""
+    n, path, out = 200_000, tmp_path / "in.csv", tmp_path / "out.csv"
+    path.write_text("id,text\n" + "".join(f"r{i},text {i} of many in {i % 977} lines\n" for i in range(n)))
+    with subprocess.Popen([CAPP, "classify", *model, *CLASSES, "-q", "-o", out, path]) as process:
+        while process.poll() is None and not (tmp_path / "out.csv.run").exists():
+            time.sleep(0.01)
+        opened = last = time.time()
+        size, sizes, longest, first = 0, {}, 0, None
+        while process.poll() is None:
+            time.sleep(0.05)
+            now, grown = time.time(), out.stat().st_size
+            if grown > size:
+                first = first or now - opened
+                longest, last, size = max(longest, now - last), now, grown
+                sizes[grown] = resident(process.pid) or sizes.get(size, 0)
+        assert process.wait() == 0
+    assert first <= 2 and longest <= 5, (first, longest)
+    tenth = max(rss for at, rss in sizes.items() if at <= size / 10)
+    assert max(sizes.values()) <= tenth + 4, (tenth, max(sizes.values()))
+    assert out.read_bytes().count(b"\n") == n + 1

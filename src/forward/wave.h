@@ -125,15 +125,21 @@ void capp_product(capp_forward *forward, const capp_matrix *m, const char *x, si
 /* forward->g = activation of x [rows][h_stride] times m, the matrix `up` of a layer. */
 void capp_product_activated(capp_forward *forward, const capp_matrix *m, const char *x, size_t rows);
 
-/* The same for the first n of f->picks, of experts [experts]: from f->gathered to f->inner, and from there to f->mixed.
+/* The same for the first n of forward->picks, of experts [experts]: from forward->gathered to forward->inner, and from
+ * there to forward->mixed.
  */
 void capp_product_experts_activated(capp_forward *forward, const capp_matrix *experts, size_t n);
 void capp_product_experts(capp_forward *forward, const capp_matrix *experts, size_t n);
 
+/* c [rows][ldc] = the sums of a part along k, which begins at `from`; those of later parts go on from what c is. x:
+ * rows from there on. */
+void capp_multiply(const capp_products *products, float *c, size_t ldc, const char *x, size_t ldx, const char *panel,
+                   size_t rows, size_t n, size_t from, size_t part);
+
 /* The feed-forward part of a layer with experts: from rows of forward->h to forward->u. */
 void capp_experts(capp_forward *forward, const capp_layer *layer, size_t rows);
 
-/* Floats of scratch that capp_product_activated takes of a worker. */
-size_t capp_product_scratch(const capp_weights *weights);
+/* Floats of scratch that products of up to `rows` rows take of a worker. */
+size_t capp_product_scratch(const capp_weights *weights, size_t rows);
 
 #endif
