@@ -90,13 +90,19 @@ void reader_tell(reader *r) {
     buffer_free(&list);
 }
 
-/* Whether a row ends in head: a line that is not blank. */
+/* Whether head says enough: it has a line that is not blank, an object of JSON or the beginning of an array. */
 static bool has_record(capp_str head) {
-    bool blank = true;
-    for (size_t i = 0; i < head.size; i++) {
-        if (head.data[i] == '\n' && !blank) return true;
-        blank = blank && is_one_of(head.data[i], " \t\r\n");
+    size_t used;
+    json_scan scan = {0};
+    while (head.size && is_one_of(*head.data, " \t\r\n")) {
+        head.data++;
+        head.size--;
     }
+    if (!head.size) return false;
+    if (*head.data == '{' && json_scan_on(&scan, head.data, head.size, &used)) return true;
+    bool array = *head.data == '[';
+    for (size_t i = 1; i < head.size; i++)
+        if (head.data[i] == '\n' ? !array : array && !is_one_of(head.data[i], " \t\r")) return true;
     return false;
 }
 

@@ -226,7 +226,7 @@ static void tell_notes(row_rules *rules, const row *r, capp_str empty) {
     const capp_str none = {NULL, 0};
     const noted_row noted = {.line = r->line,
                              .id = r->id_given ? r->id : none,
-                             .empty = empty,
+                             .empty = row_is_bad(r) ? none : empty,
                              .example = row_is_bad(r) ? NULL : &r->example,
                              .own_completions = r->example.completions != rules->classes};
     notes_row(&rules->notes, &noted);

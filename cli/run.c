@@ -64,6 +64,17 @@ static bool open_all(run *r, const options *o, row_need need, bool session, capp
     return open_earlier(r, o, err);
 }
 
+/* Why a model that is larger than memory is slow. */
+static void tell_streaming(const run *r, const options *o) {
+    capp_model_info info;
+    capp_model_get_info(r->model, &info);
+    if (info.streamed_bytes)
+        complain(
+            "%s: %s of its %s do not fit the free memory: the disk is read for every wave of token rows, so that the "
+            "run takes as long as reading takes; more --memory makes waves larger and fewer",
+            o->model, human_bytes(info.streamed_bytes), human_bytes(info.file_bytes));
+}
+
 bool run_open(run *r, const options *o, row_need need, bool session) {
     *r = (run){.options = o, .reader.source.file = -1, .output.file = -1, .errors.file.file = -1};
     capp_error err;
@@ -71,6 +82,7 @@ bool run_open(run *r, const options *o, row_need need, bool session) {
         complain("%s", err.message);
         return false;
     }
+    if (!o->quiet) tell_streaming(r, o);
     if (!o->quiet && !r->reader.source.path && isatty(STDIN_FILENO))
         complain("reading rows from the terminal; end with Ctrl-D");
     bool same_terminal = !r->output.path && isatty(STDOUT_FILENO), terminal = isatty(STDERR_FILENO);

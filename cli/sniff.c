@@ -1,4 +1,5 @@
 #include "sniff.h"
+#include "json.h"
 
 #include <csv.h>
 #include <stdlib.h>
@@ -210,22 +211,13 @@ static bool sniff_brace(sniffed *s, const sniff_input *in, capp_str rest, capp_e
     if (second && !is_one_of(second, "\"}") && !named)
         return ambiguous(err, in,
                          "a brace, but behind it no name in double quotes: JSON that is malformed, or plain text");
-    /* Whether the object ends in its line. */
-    size_t depth = 0;
-    bool in_string = false, ends = false;
-    for (size_t i = 0; i < rest.size && rest.data[i] != '\n' && !ends; i++) {
-        char c = rest.data[i];
-        if (in_string) {
-            if (c == '\\') i++;
-            in_string = c != '"';
-            continue;
-        }
-        in_string = c == '"';
-        depth += c == '{' || c == '[';
-        depth -= c == '}' || c == ']';
-        ends = !depth;
-    }
-    s->format = ends || in->named == FORMAT_JSONL ? FORMAT_JSONL : FORMAT_JSON;
+    json_scan scan = {0};
+    size_t size = 0, at;
+    const char *reason;
+    json_value value;
+    bool ends = json_scan_on(&scan, rest.data, rest.size, &size), one_line = !memchr(rest.data, '\n', size);
+    bool good = ends && json_check((capp_str){rest.data, size}, &value, &at, &reason);
+    s->format = (ends && one_line) || (in->named == FORMAT_JSONL && !good) ? FORMAT_JSONL : FORMAT_JSON;
     return true;
 }
 

@@ -126,9 +126,14 @@ static read_status fill_on(source *s, bool wait, capp_error *err) {
 
 /* Whether the first bytes are no text: a text may begin with "GGUF" too. */
 static bool is_binary(const source *s) {
-    size_t size = s->end - s->begin < 512 ? s->end - s->begin : 512;
+    enum { LOOKED_AT = 512 };
+    size_t size = s->end - s->begin, cut = 0; /* bytes of a character that may be cut off */
     const char *data = s->data + s->begin;
-    return size && (memchr(data, 0, size) || utf8_valid(data, size) + 3 < size);
+    if (size > LOOKED_AT) {
+        size = LOOKED_AT;
+        cut = 3;
+    }
+    return size && (memchr(data, 0, size) || utf8_valid(data, size) + cut < size);
 }
 
 /* Files that are no rows of text, by their first bytes. */

@@ -39,7 +39,11 @@ def config_of(name):
 
 
 def is_error(result):
-    return any(word in result for word in ("config.json", "tensor", "rope over"))
+    """Anything but log-probabilities is a message."""
+    try:
+        return not [float(word) for word in result.split()]
+    except ValueError:
+        return True
 
 
 @pytest.mark.parametrize("i", range(len(VARIANTS)),
@@ -205,4 +209,4 @@ def test_null_is_false(run, name, key):
                                               ("falcon", "rotary_emb_base", 500.0)])
 def test_a_rotation_of_another_family(run, name, key, value):
     result = run(name, {**config_of(name), key: value})
-    assert f'"{key}" is' in result and "does not have" in result, result
+    assert f'"{key}" is' in result and "does not support" in result, result

@@ -2,7 +2,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/math.h"
 #include "forward/forward.h"
+#include "forward/wave.h"
 #include "kernel/plain.h"
 
 enum { CHUNK = 8 };
@@ -159,7 +161,7 @@ static void position_rows(void *user, size_t task, int worker) {
         }
         if (h->growth > 0) {
             float stretches = floorf((float)position / (float)h->ropes[0].original);
-            w->kernels->scale(q, 1 + h->growth * logf(1 + stretches), h->heads * d);
+            w->kernels->scale(q, 1 + h->growth * (float)capp_log(1 + (double)stretches), h->heads * d);
         }
         for (size_t i = 0; i < h->kv_heads; i++) {
             rotate(f, layer, k + i * d, position);
@@ -227,11 +229,14 @@ capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t bas
     capp_status st = capp_wave_prepare(f, tree, nodes, wave->rows, err);
     if (st != CAPP_OK) return st;
     phase p = {.f = f, .rows = wave->rows, .nodes = nodes, .tree = tree};
+    capp_weights_ahead(w, 0, p.rows);
     embed(&p);
     for (p.layer = 0; p.layer < f->w->hparams.layers; p.layer++) {
+        capp_weights_ahead(w, p.layer + 1, f->n_heads || p.layer + 1 < w->hparams.layers ? p.rows : 0);
         run_layer(&p);
-        capp_weights_release(w);
+        capp_weights_behind(w, p.layer);
         if (capp_pool_stopped(f->pool)) return capp_fail(err, CAPP_ECANCELLED, "cancelled");
+        if (capp_source_failed(w->source)) return capp_source_check(w->source, err);
     }
     if (!p.rows) return CAPP_OK;
     p.norm = &f->w->output_norm;
@@ -240,5 +245,25 @@ capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t bas
         capp_product(f, &w->project_out, f->h, f->h_stride, f->u, w->hparams.embedded, p.rows, false);
         run_rows(&p, projected_rows);
     }
-    return capp_head_logprobs(f, tree, err);
+    st = capp_head_logprobs(f, tree, err);
+    capp_weights_behind(w, w->hparams.layers);
+    return st;
+}
+
+static double operations_of(const capp_matrix *m) {
+    return 2.0 * (double)m->n * (double)m->k;
+}
+
+double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
+    double total = (operations_of(&w->head) + operations_of(&w->project_out)) * (double)n_heads;
+    total += operations_of(&w->project_in) * (double)rows;
+    for (size_t i = 0; i < w->hparams.layers; i++) {
+        const capp_layer *l = &w->layers[i];
+        double feed = operations_of(&l->up) + operations_of(&l->down) + operations_of(&l->router);
+        if (l->expert_up)
+            feed += w->hparams.experts_used * (operations_of(l->expert_up) + operations_of(l->expert_down));
+        size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* past the last layer's keys and values */
+        total += operations_of(&l->qkv) * (double)rows + (operations_of(&l->out) + feed) * (double)going_on;
+    }
+    return total;
 }

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "token/regex.h"
 
-enum { MOST_STAGES = 6 };
+enum { MAX_STAGES = 6 };
 
 /* English contractions, in any case. */
 #define CONTRACTIONS      "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -50,10 +50,10 @@ enum { MOST_STAGES = 6 };
     "\\x{104b0}-\\x{104d3}\\x{104d8}-\\x{104fb}\\x{10c80}-\\x{10cb2}\\x{10cc0}-\\x{10cf2}"                             \
     "\\x{118a0}-\\x{118df}\\x{1e900}-\\x{1e943}"
 
-typedef const char *const pattern_list[MOST_STAGES];
+typedef const char *const pattern_list[MAX_STAGES];
 
-/* Each list is applied in turn: what a pattern matches, and what lies between its matches, are the texts that the next
- * one sees, as if each stood alone. */
+/* The patterns of a list apply in turn. The next pattern sees each match, and each text between matches, as a text of
+ * its own. */
 static pattern_list gpt2 = {GPT2};
 static pattern_list digits_gpt2 = {"\\p{N}", GPT2};
 static pattern_list by_default = {"[\\p{P}$+<=>^~|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"};
@@ -103,13 +103,13 @@ static pattern_list kimi_k2 = {
 static pattern_list tiny_aya = {"\\d{1,3}(?=(?:\\d{3})*+\\b)", O200K(CONTRACTIONS "?", "\\p{N}{1,3}")};
 static pattern_list chameleon = {
     "<sentinel:[0-9]+>", "(?:IMGIMG)[A-I]{1,4}Z", "[\\t\\n]|    |  ", "\\p{N}", "[\\p{P}!-/:-@\\[-`{-~]", GPT2};
-/* The second matches nothing: it marks where groups of three digits, counted from the right, begin. */
+/* The second pattern has empty matches: it marks where groups of three digits, counted from the right, begin. */
 static pattern_list superbpe = {"\\p{N}+", "(?=(?:\\d{3})++(?!\\d))"};
 static pattern_list bailing = {"'(?i:[sdmt]|ll|ve|re)|" BEFORE_LETTERS "+\\p{L}+|\\p{N}"
                                "| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|" SPACES};
 static pattern_list seed_coder = {CONTRACTIONS "|" BEFORE_LETTERS "\\p{L}+|\\p{N}"
                                                "| ?[^\\s\\p{L}\\p{N}\\r\\n]+|\\s*[\\r\\n]+|" SPACES};
-/* Possessive, so that a long run needs no memory for ways back that cannot succeed. */
+/* Possessive, so that a long run needs no memory for backtracking that cannot succeed. */
 static pattern_list exaone_moe = {CONTRACTIONS "|" BEFORE_LETTERS "(?:\\p{L}\\p{M}*+(?: \\p{L}\\p{M}*+)*+)++|\\p{N}"
                                                "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]?|\\s*[\\r\\n]|" SPACES};
 
@@ -117,7 +117,7 @@ enum { WHOLE = CAPP_PRE_WHOLE_WORDS, BOS = CAPP_PRE_ADD_BOS };
 
 static const struct {
     const char *name;
-    const char *const *patterns; /* [MOST_STAGES], the rest NULL */
+    const char *const *patterns; /* [MAX_STAGES], the rest NULL */
     unsigned flags;
 } table[] = {
     {"default", by_default, 0},
@@ -214,7 +214,7 @@ enum { N_TABLE = sizeof table / sizeof table[0] };
 struct capp_pretokenizer {
     size_t row; /* of the table */
     size_t n_stages;
-    capp_regex *stages[MOST_STAGES];
+    capp_regex *stages[MAX_STAGES];
 };
 
 const char *capp_pretokenizer_name_at(size_t i) {
@@ -234,13 +234,13 @@ capp_status capp_pretokenizer_open(capp_pretokenizer **out, capp_str name, capp_
            (strlen(table[row].name) != name.size || memcmp(table[row].name, name.data, name.size) != 0))
         row++;
     if (row == N_TABLE)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "the pre-tokenizer \"%.*s\" is unknown",
+        return capp_fail(err, CAPP_EUNSUPPORTED, "the pre-tokenizer \"%.*s\" is not supported",
                          name.size < 100 ? (int)name.size : 100, name.data ? name.data : "");
     capp_pretokenizer *pre = capp_new0(1, sizeof *pre);
     if (!pre) return capp_fail_memory(err, "a pre-tokenizer");
     capp_status st = CAPP_OK;
     pre->row = row;
-    for (; st == CAPP_OK && pre->n_stages < MOST_STAGES && table[row].patterns[pre->n_stages]; pre->n_stages++)
+    for (; st == CAPP_OK && pre->n_stages < MAX_STAGES && table[row].patterns[pre->n_stages]; pre->n_stages++)
         st = capp_regex_open(&pre->stages[pre->n_stages], capp_str_of(table[row].patterns[pre->n_stages]), false, err);
     if (st != CAPP_OK) {
         capp_pretokenizer_free(pre);
@@ -256,7 +256,7 @@ void capp_pretokenizer_free(capp_pretokenizer *pre) {
     capp_free(pre);
 }
 
-/* What one call of capp_pretokenizer_split carries along. */
+/* The arguments of one call of capp_pretokenizer_split. */
 typedef struct split_call {
     const capp_pretokenizer *pre;
     capp_matcher *matcher;
@@ -265,7 +265,7 @@ typedef struct split_call {
     capp_error *err;
 } split_call;
 
-/* Depth: at most MOST_STAGES. */
+/* Depth: at most MAX_STAGES. */
 static capp_status split(const split_call *call, size_t stage, capp_str text) {
     if (!text.size) return CAPP_OK;
     if (stage == call->pre->n_stages) return call->fn(call->user, text, call->err);

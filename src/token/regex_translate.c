@@ -6,20 +6,20 @@
 #include "base/mem.h"
 #include "token/unicode_since_14.h"
 
-/* The property White_Space, which is Oniguruma's \s. PCRE2's has U+180E too. */
+/* The property White_Space, which is \s in Oniguruma. PCRE2's \s has U+180E, too. */
 #define WHITE_SPACE "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 #define NOT_WHITE_SPACE                                                                                                \
     "\\x{0}-\\x{8}\\x{e}-\\x{1f}!-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}"       \
     "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}"
 #define LETTERS "\\p{L}" NEW_LU NEW_LL NEW_LM NEW_LO
-/* Letters, marks, decimal digits, connectors, and what is alphabetic besides. */
+/* Letters, marks, decimal digits, connectors, and other alphabetic characters. */
 #define WORD                                                                                                           \
     LETTERS "\\p{M}" NEW_M "\\p{Nd}" NEW_ND "\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"                   \
             "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
-/* What Oniguruma takes for \\w and \\b outside a class: superscripts and fractions of Latin-1 besides. */
+/* \\w and \\b of Oniguruma outside a class have superscripts and fractions of Latin-1, too. */
 #define WORD_ALONE WORD "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 
-/* What stands for an escape inside a class. */
+/* What an escape stands for inside a class. */
 static const struct {
     const char *escape, *inside;
 } classes[] = {
@@ -131,7 +131,7 @@ enum { N_CATEGORIES = sizeof categories / sizeof categories[0], N_SCRIPTS = size
 
 /* Any character, and how deep classes in classes may be. */
 #define ANY "[\\x{0}-\\x{10ffff}]"
-enum { MOST_DEPTH = 8 };
+enum { MAX_DEPTH = 8 };
 
 /* A set of characters: what stands between brackets, and expressions for one character each that cannot stand there. */
 typedef struct char_set {
@@ -142,22 +142,22 @@ typedef struct char_set {
 typedef struct translation {
     capp_text *out;
     const char *begin, *p, *end; /* the pattern, and where in it this stands */
-    char_set *set;               /* in a class: it */
+    char_set *set;               /* the class that is being read, or NULL */
     bool failed;                 /* out of memory */
-    size_t depth, caseless; /* groups around p; where letters have no case: 1 + those around the first (?i), else 0 */
+    size_t depth, caseless;      /* groups around p; caseless: 1 + the groups around the first (?i) in effect, else 0 */
     capp_error *err;
 } translation;
 
-void capp_quote(char *buffer, size_t size, const char *what, capp_str text, const char *rest) {
+void capp_regex_quote(char *buffer, size_t size, const char *what, capp_str text, const char *rest) {
     snprintf(buffer, size, "%s \"%.*s%s\"", what, (int)text.size, text.data ? text.data : "", rest);
 }
 
 static void put(translation *t, const char *text) {
-    t->failed = t->failed || !capp_text_put(t->out, text, strlen(text));
+    t->failed = t->failed || !capp_text_append(t->out, text, strlen(text));
 }
 
 static void put_bytes(translation *t, const char *text, size_t size) {
-    t->failed = t->failed || !capp_text_put(t->out, text, size);
+    t->failed = t->failed || !capp_text_append(t->out, text, size);
 }
 
 /* at: the beginning of a character. */
@@ -175,8 +175,9 @@ static bool is_hex(char c) {
 static void put_class(translation *t, const char *inside, bool negated) {
     if (t->set && negated && strcmp(inside, WHITE_SPACE) != 0) {
         t->set->n_others++;
-        t->failed = t->failed || !capp_text_put(&t->set->others, "|[^", 3) ||
-                    !capp_text_put(&t->set->others, inside, strlen(inside)) || !capp_text_put(&t->set->others, "]", 1);
+        t->failed = t->failed || !capp_text_append(&t->set->others, "|[^", 3) ||
+                    !capp_text_append(&t->set->others, inside, strlen(inside)) ||
+                    !capp_text_append(&t->set->others, "]", 1);
     } else if (t->set) {
         put(t, negated ? NOT_WHITE_SPACE : inside);
     } else {
@@ -201,7 +202,7 @@ static const char *younger_of(const property_row *rows, size_t n, const char *na
 /* \p{...}, \P{...} or \p{^...} at p. */
 static capp_status property(translation *t) {
     const char *begin = t->p, *close = memchr(begin, '}', (size_t)(t->end - begin));
-    if (t->end - begin < 4 || begin[2] != '{' || !close) return unknown(t, begin, 8, "is no property");
+    if (t->end - begin < 4 || begin[2] != '{' || !close) return unknown(t, begin, 8, "is not a property");
     const char *name = begin + 3 + (begin[3] == '^');
     size_t n = (size_t)(close - name);
     bool negated = (begin[1] == 'P') != (begin[3] == '^');
@@ -210,8 +211,9 @@ static capp_status property(translation *t) {
     if (n < sizeof plain - 5) {
         memcpy(plain + 3, name, n);
         plain[3 + n] = '}';
-        /* Without case they are more to Oniguruma, and the same to PCRE2. */
-        if (t->caseless && n == 2 && *name == 'L') return unknown(t, begin, n + 4, "without case is read differently");
+        /* After (?i) they mean more to Oniguruma, but not to PCRE2. */
+        if (t->caseless && n == 2 && *name == 'L')
+            return unknown(t, begin, n + 4, "after (?i) is not supported: PCRE2 and Oniguruma read it differently");
         const char *known = class_of(plain, n + 4);
         const char *younger = known ? NULL : younger_of(categories, N_CATEGORIES, name, n);
         bool script = !known && !younger && (younger = younger_of(scripts, N_SCRIPTS, name, n)) != NULL;
@@ -224,7 +226,7 @@ static capp_status property(translation *t) {
             return CAPP_OK;
         }
     }
-    return unknown(t, begin, (size_t)(close + 1 - begin), "is a property that is not known here");
+    return unknown(t, begin, (size_t)(close + 1 - begin), "is not a supported property");
 }
 
 /* \xHH, \x{H...} or \uHHHH at p. */
@@ -236,8 +238,8 @@ static capp_status code_point(translation *t) {
     size_t most = braces ? 8 : begin[1] == 'u' ? 4 : 2;
     while (p < t->end && is_hex(*p) && (size_t)(p - digits) < most) p++;
     bool whole = braces ? p < t->end && *p == '}' && p > digits : (size_t)(p - digits) == most;
-    /* \xHH is a byte to Oniguruma, a character to PCRE2. */
-    if (!whole || (most == 2 && *digits > '7')) return unknown(t, begin, 8, "is no character");
+    /* \xHH is a byte in Oniguruma, a character in PCRE2. */
+    if (!whole || (most == 2 && *digits > '7')) return unknown(t, begin, 8, "is not a character");
     put(t, "\\x{");
     put_bytes(t, digits, (size_t)(p - digits));
     put(t, "}");
@@ -247,7 +249,7 @@ static capp_status code_point(translation *t) {
 
 static capp_status escape(translation *t) {
     const char *begin = t->p;
-    if (t->end - begin < 2) return unknown(t, begin, 1, "stands at the end");
+    if (t->end - begin < 2) return unknown(t, begin, 1, "is at the end of the pattern");
     char c = begin[1];
     if (c == 'p' || c == 'P') return property(t);
     if (c == 'x' || c == 'u') return code_point(t);
@@ -279,10 +281,11 @@ static capp_status escape(translation *t) {
         t->p = begin + 1 + size;
         return CAPP_OK;
     }
-    return unknown(t, begin, 2, "is an escape that is not known here");
+    return unknown(t, begin, 2, "is not a supported escape");
 }
 
-/* (?im-im: or (?im-im) at p; m is PCRE2's s. To Oniguruma a|b(?i)c|d is a|b(?i:c|d): without a colon only in front. */
+/* (?im-im: or (?im-im) at p; m is PCRE2's s. Oniguruma reads a|b(?i)c|d as a|b(?i:c|d), so the form without a colon is
+ * supported only at the beginning. */
 static capp_status options(translation *t) {
     const char *begin = t->p;
     put(t, "(?");
@@ -292,7 +295,7 @@ static capp_status options(translation *t) {
         put(t, *t->p == 'm' ? "s" : *t->p == 'i' ? "i" : "-");
     }
     if (t->p == t->end || (*t->p != ':' && *t->p != ')') || (begin != t->begin && *t->p == ')') || t->p == begin + 2)
-        return unknown(t, begin, (size_t)(t->p - begin) + 1, "is a group that is not known here");
+        return unknown(t, begin, (size_t)(t->p - begin) + 1, "is not a supported group");
     t->depth += *t->p == ':';
     if (t->caseless == SIZE_MAX) t->caseless = 1 + t->depth;
     put_bytes(t, t->p++, 1);
@@ -302,9 +305,9 @@ static capp_status options(translation *t) {
 static capp_status group(translation *t) {
     static const char *const plain[] = {"(?:", "(?=", "(?!", "(?>", "(?<=", "(?<!"};
     size_t left = (size_t)(t->end - t->p);
-    if (left > 1 && t->p[1] == '*') return unknown(t, t->p, 2, "is a group that is not known here");
+    if (left > 1 && t->p[1] == '*') return unknown(t, t->p, 2, "is not a supported group");
     if (left < 2 || t->p[1] != '?') {
-        put(t, "(?:"); /* nothing asks for what a group has matched */
+        put(t, "(?:"); /* captures are not needed */
         t->p++;
         t->depth++;
         return CAPP_OK;
@@ -338,9 +341,9 @@ static capp_status repeat(translation *t) {
     }
     p++;
     bool exact = !memchr(begin, ',', (size_t)(p - begin));
-    /* {n}+ is possessive to PCRE2 and {n}? is lazy to it, neither to Oniguruma. */
+    /* In PCRE2 {n}+ is possessive and {n}? is lazy; in Oniguruma they are neither. */
     if (p < t->end && (*p == '+' || (*p == '?' && exact)))
-        return unknown(t, begin, (size_t)(p + 1 - begin), "is read differently");
+        return unknown(t, begin, (size_t)(p + 1 - begin), "is not supported: PCRE2 and Oniguruma read it differently");
     put(t, begin[1] == ',' ? "{0" : "{");
     put_bytes(t, begin + 1, (size_t)(p - begin - 1));
     t->p = p;
@@ -354,7 +357,7 @@ static void set_free(char_set *set) {
     capp_free(set->others.data);
 }
 
-/* Writes an expression for one character of the set, or of none of it. */
+/* Writes an expression for one character that is in the set, or not in it. */
 static void put_set(translation *t, const char_set *set, bool negated) {
     bool brackets = set->inside.size || !set->n_others;
     if (!set->n_others || (!brackets && set->n_others == 1 && !negated)) {
@@ -387,7 +390,8 @@ static capp_status hyphen(translation *t, bool first, bool behind_set) {
     const char *p = t->p++;
     bool last = t->p < t->end && *t->p == ']';
     bool before_set = t->p < t->end && (*t->p == '[' || is_class(t->p, t->end) || at_and(t->p, t->end));
-    if (!first && !last && (before_set || behind_set)) return unknown(t, p, 3, "is read differently");
+    if (!first && !last && (before_set || behind_set))
+        return unknown(t, p, 3, "is not supported: PCRE2 and Oniguruma read it differently");
     put(t, first || last ? "\\-" : "-");
     return CAPP_OK;
 }
@@ -413,7 +417,7 @@ static capp_status side_of(translation *t, char_set *side, unsigned depth) {
         } else if (*t->p == '-') {
             st = hyphen(t, t->p == begin, t->p == set_end);
         } else {
-            put(t, strchr("^.:=", *t->p) ? "\\" : ""); /* [.a.] is a collating element to PCRE2 */
+            put(t, strchr("^.:=", *t->p) ? "\\" : ""); /* in PCRE2 [.a.] is a collating element */
             put_bytes(t, t->p++, 1);
         }
     }
@@ -421,26 +425,28 @@ static capp_status side_of(translation *t, char_set *side, unsigned depth) {
     t->set = outer;
     if (st == CAPP_OK && t->failed) return capp_fail_memory(t->err, "a regular expression");
     if (st == CAPP_OK && (t->p == t->end || t->p == begin))
-        return unknown(t, begin - 1, 3, "is no class, or read differently");
+        return unknown(t, begin - 1, 3, "is not a class, or one that PCRE2 and Oniguruma read differently");
     return st;
 }
 
-/* A class at t->p: one that is no more than some characters joins those of its parent, another becomes an expression
- * beside them. Of each side of && but the last one `both` asks that it has the character. */
+/* A class at t->p. A class of plain characters joins those of its parent; any other becomes an expression beside them.
+ * `both` collects the sides of && but the last: each must have the character. */
 static capp_status set_at(translation *t, char_set *parent, unsigned depth) {
     const char *begin = t->p++;
     capp_text both = {0}, *out = t->out;
     bool negated = t->p < t->end && *t->p == '^', more = true;
     capp_status st = CAPP_OK;
-    if (depth && t->caseless) return unknown(t, begin, 3, "without case is read differently");
-    if (depth > MOST_DEPTH || (depth && t->p < t->end && *t->p == ':'))
-        return unknown(t, begin, 3, "is a class that is not known here");
+    if (depth && t->caseless)
+        return unknown(t, begin, 3, "after (?i) is not supported: PCRE2 and Oniguruma read it differently");
+    if (depth > MAX_DEPTH || (depth && t->p < t->end && *t->p == ':'))
+        return unknown(t, begin, 3, "is not a supported class");
     t->p += negated;
     while (st == CAPP_OK && more) {
         char_set side = {0};
         st = side_of(t, &side, depth);
         more = at_and(t->p, t->end);
-        if (st == CAPP_OK && more && t->caseless) st = unknown(t, begin, 3, "without case is read differently");
+        if (st == CAPP_OK && more && t->caseless)
+            st = unknown(t, begin, 3, "after (?i) is not supported: PCRE2 and Oniguruma read it differently");
         if (st == CAPP_OK && more) {
             t->out = &both;
             put(t, "(?=");
@@ -491,7 +497,7 @@ static capp_status translate_one(translation *t) {
 capp_status capp_regex_translate(capp_text *out, capp_str pattern, capp_error *err) {
     const char *end = pattern.data + pattern.size;
     translation t = {.out = out, .begin = pattern.data, .p = pattern.data, .end = end, .err = err};
-    if (!capp_text_put(out, "", 1)) return capp_fail_memory(err, "a regular expression");
+    if (!capp_text_append(out, "", 1)) return capp_fail_memory(err, "a regular expression");
     out->size = 0;
     capp_status st = CAPP_OK;
     while (st == CAPP_OK && t.p < t.end) st = translate_one(&t);
