@@ -69,6 +69,7 @@ static void do_matmul(const capp_kernels *k, size_t n) {
     CHECK(k->f32->panel_bytes(depth) <= sizeof panel);
     k->f32->pack(panel, in[0], MOST, common, depth);
     k->f32->matmul(out, MOST, in[1], MOST, panel, ROWS, common, depth, n % 2);
+    k->f32->matmul_on(out, MOST, in[2], MOST, panel, ROWS, common, depth);
 }
 
 static bool equal(float a, float b) {

@@ -89,6 +89,17 @@ def test_threads_change_no_bit(capp, tiny_model, adapters, isa, threads):
                   "--memory", "1M", stdin=text) == one
 
 
+@pytest.mark.parametrize("precision", ["f32", "auto"])
+def test_weights_that_are_not_cached_are_adapted_too(capp, tiny_model, adapters, precision):
+    def adapted(cached):
+        return output(capp, "logprobs", "-m", tiny_model, "--precision", precision, "--lora", adapters[0],
+                      "--weights-memory", cached)
+
+    whole = adapted("all")
+    assert adapted("0") == whole and adapted("20K") == whole
+    assert output(capp, "logprobs", "-m", tiny_model, "--precision", precision) != whole
+
+
 def test_every_command_takes_them(capp, tiny_model, adapters, tmp_path):
     lora = ["--lora", f"{adapters[0]}=0.5"]
     assert json.loads(output(capp, "classify", "-m", tiny_model, "-c", "a,be", *lora))["prediction"] in ("a", "be")

@@ -49,7 +49,7 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
         if (!of) continue;
         size_t head = (size_t)CAPP_HEAD_ROWS * CAPP_HEAD_TILE +
                       capp_matrix_scratch(of, &of->head, CAPP_HEAD_TILE / of->products->nr);
-        f->scratch_stride = larger(f->scratch_stride, larger(head, capp_product_scratch(of)));
+        f->scratch_stride = larger(f->scratch_stride, larger(head, capp_product_scratch(of, f->rows)));
         f->element = larger(f->element, of->products->element);
     }
     f->scratch_stride = round_up(f->scratch_stride, CAPP_LANES);

@@ -48,9 +48,14 @@ static void head_task(void *user, size_t tile, int worker) {
         capp_matrix_panels(f->w, m, panel0, (n + nr - 1) / nr, logits + (size_t)CAPP_HEAD_ROWS * CAPP_HEAD_TILE);
     for (size_t row = 0; row < f->n_heads; row += CAPP_HEAD_ROWS) {
         size_t rows = f->n_heads - row < CAPP_HEAD_ROWS ? f->n_heads - row : CAPP_HEAD_ROWS;
-        for (size_t at = 0; at < n; at += nr)
-            products->matmul(logits + at, CAPP_HEAD_TILE, f->h + row * f->h_stride * products->element, f->h_stride,
-                             panels + at / nr * m->panel_bytes, rows, n - at < nr ? n - at : nr, m->k, false);
+        for (size_t from = 0, part; from < m->k; from += part) {
+            part = capp_part_of(products, m->k, from);
+            for (size_t at = 0; at < n; at += nr)
+                capp_multiply(products, logits + at, CAPP_HEAD_TILE,
+                              f->h + (row * f->h_stride + from) * products->element, f->h_stride,
+                              panels + at / nr * m->panel_bytes + products->panel_bytes(from), rows,
+                              n - at < nr ? n - at : nr, from, part);
+        }
         for (size_t r = 0; r < rows; r++) {
             if (m->bias) kernels->add(logits + r * CAPP_HEAD_TILE, m->bias + begin, n);
             if (f->w->hparams.logit_cap > 0) capp_soft_cap(logits + r * CAPP_HEAD_TILE, f->w->hparams.logit_cap, n);

@@ -129,10 +129,15 @@ void capp_product_activated(capp_forward *f, const capp_matrix *m, const char *x
 void capp_product_experts_activated(capp_forward *f, const capp_matrix *experts, size_t n);
 void capp_product_experts(capp_forward *f, const capp_matrix *experts, size_t n);
 
+/* c [rows][ldc] = the sums of a part along k, which begins at `from`; those of later parts go on from what c is. x:
+ * rows from there on. */
+void capp_multiply(const capp_products *products, float *c, size_t ldc, const char *x, size_t ldx, const char *panel,
+                   size_t rows, size_t n, size_t from, size_t part);
+
 /* The feed-forward part of a layer with experts: from rows of f->h to f->u. */
 void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows);
 
-/* Floats of scratch that capp_product_activated takes of a worker. */
-size_t capp_product_scratch(const capp_weights *w);
+/* Floats of scratch that products of up to `rows` rows take of a worker. */
+size_t capp_product_scratch(const capp_weights *w, size_t rows);
 
 #endif

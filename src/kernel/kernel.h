@@ -24,6 +24,7 @@
 enum { CAPP_LANES = 16 };  /* accumulators of a sum over a row; positions of a block of keys */
 enum { CAPP_MAX_NR = 64 }; /* no kernel's panel is wider */
 enum { CAPP_MAX_STEP = 32 };
+enum { CAPP_BLOCK_K = 1024 }; /* 192 rows of it are 768 KB of float32 */
 
 /* X(name, return type, parameters, what it does) */
 #define CAPP_OP_MAP(X)                                                                                                 \
@@ -85,10 +86,12 @@ enum { CAPP_MAX_STEP = 32 };
 typedef void (*capp_unpack_fn)(void *panel, const char *const *rows, size_t n, size_t k);
 
 typedef struct capp_products {
-    const char *name;                        /* "f32", "bf16" */
-    size_t nr;                               /* columns of a panel; at most CAPP_MAX_NR */
-    size_t element;                          /* bytes of an activation */
-    size_t step;                             /* activations are padded to a multiple of it; at most CAPP_MAX_STEP */
+    const char *name; /* "f32", "bf16" */
+    size_t nr;        /* columns of a panel; at most CAPP_MAX_NR */
+    size_t element;   /* bytes of an activation */
+    size_t step;      /* activations are padded to a multiple of it; at most CAPP_MAX_STEP */
+    size_t block;     /* of k: a product over more goes block by block, so that rows' parts stay in the second cache; a
+                         multiple of CAPP_MAX_STEP; 0: no product does */
     size_t (*panel_bytes)(size_t k);         /* a multiple of 64 */
     capp_unpack_fn (*unpack)(uint32_t type); /* NULL for a type whose rows are to be dequantised and packed */
 #define X(name, type, parameters) type(*name) parameters;
