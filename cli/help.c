@@ -8,12 +8,13 @@ static const struct {
     const char *text;
 } stories[] = {
     {COMMAND_CLASSIFY,
-     "Reads rows from INPUT (CSV with a header, JSON lines, or plain text with one text a line; - or nothing: stdin),\n"
-     "makes a prompt of each, and writes which class follows it best: id, prediction, index, probability and the\n"
-     "probabilities of all classes. Without -t the prompt is the field `prompt`, else `text`. A JSON row may bring "
-     "its\n"
-     "own `completions`, `prior`, `end_of_prompt`, `normalize` and `id`. With --only-prediction the same class comes\n"
-     "out for a fraction of the work where classes are many: classes that cannot win are left unfinished.\n\n"
+     "Reads rows from INPUT, makes a prompt of each, and writes which class follows it best: id, prediction, index,\n"
+     "probability and the probabilities of all classes. INPUT is CSV or TSV with a header, JSON, JSON lines, or plain\n"
+     "text with one text a line, compressed by gzip or Zstandard or not; - or nothing: stdin. Without -t the prompt "
+     "is\n"
+     "the field `prompt`, else `text`. A JSON row may bring its own `completions`, `prior`, `end_of_prompt`,\n"
+     "`normalize` and `id`. With --only-prediction the same class comes out for a fraction of the work where classes\n"
+     "are many: classes that cannot win are left unfinished.\n\n"
      "  capp classify -m model.gguf -t 'Question: {text}\\nTopic:' -c 'card arrival,age limit' questions.csv\n"},
     {COMMAND_EVALUATE,
      "Classifies rows whose right class is known and reports accuracy, log-loss, the pairs confused most, and speed.\n"

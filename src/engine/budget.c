@@ -2,7 +2,7 @@
 #include "base/mem.h"
 
 enum { MIB = 1 << 20 };
-enum { MOST_ROWS = 768, LEAST_ROWS = 16 };
+enum { MOST_ROWS = 768, MOST_STREAMED_ROWS = 8192, LEAST_ROWS = 16 };
 
 /* Bytes of a window's lists for each node of the tree: the tree, the plan, ids and results. */
 enum { NODE_BYTES = 2 * sizeof(capp_node) + 64 };
@@ -68,11 +68,16 @@ capp_status capp_session_check(const capp_session *s, size_t longest, size_t nod
         (unsigned long long)budget, s->exact.weights ? ", ask for precision bf16 or f32, which need half of it," : "");
 }
 
+/* Where every wave reads weights from the disk, as many rows as possible share it. */
+static size_t most_rows(const capp_session *s) {
+    return capp_weights_streamed(s->fast.weights) ? MOST_STREAMED_ROWS : MOST_ROWS;
+}
+
 /* As many rows as fit, then more slots for what stays hot: some paths, and what the caller keeps. Not all that would
  * fit, for a store fills up with rows that never come again, and memory would grow with their number. */
 capp_status capp_budget_choose(const capp_session *s, size_t longest, size_t nodes, size_t *rows, size_t *slots,
                                capp_error *err) {
-    size_t usable = (size_t)capp_budget_usable(s->model->memory), n = MOST_ROWS;
+    size_t usable = (size_t)capp_budget_usable(s->model->memory), n = most_rows(s);
     while (n > LEAST_ROWS && capp_budget_bytes(s, n, longest + n, longest, nodes) > usable) n /= 2;
     if (capp_budget_bytes(s, n, longest + n, longest, nodes) > usable)
         return capp_session_check(s, longest, nodes, err);

@@ -25,7 +25,8 @@ static capp_status new_slots(capp_lane *lane, size_t base, size_t n, capp_error 
 static capp_status fit_window(capp_session *s, const capp_tree *tree, capp_error *err) {
     size_t longest = tree->longest, nodes = tree->touched, rows = 0, slots = 0;
     if (nodes < s->node_limit) nodes = s->node_limit;
-    if (s->forward && s->forward->longest >= longest && s->window_nodes >= nodes && s->kept >= s->keep) return CAPP_OK;
+    if (s->forward && capp_forward_longest(s->forward) >= longest && s->window_nodes >= nodes && s->kept >= s->keep)
+        return CAPP_OK;
     if (longest > s->model->context)
         return capp_fail(err, CAPP_ETOOLONG, "%zu tokens, but the context is %u", longest, s->model->context);
     capp_status st = capp_budget_choose(s, longest, nodes, &rows, &slots, err);
@@ -54,10 +55,10 @@ static size_t lane_bytes(const capp_lane *lane) {
 
 /* What the window takes at most, and what the session has in fact allocated. */
 static void count_bytes(capp_session *s) {
-    const capp_forward *f = s->forward;
-    size_t run =
-        capp_forward_bytes(s->fast.weights, s->exact.weights, s->model->threads, f->slots, f->rows, f->longest);
-    size_t planned = capp_budget_bytes(s, f->rows, s->fast.slots.n, f->longest, s->window_nodes);
+    size_t slots = capp_forward_slots(s->forward), rows = capp_forward_rows(s->forward);
+    size_t longest = capp_forward_longest(s->forward);
+    size_t run = capp_forward_bytes(s->fast.weights, s->exact.weights, s->model->threads, slots, rows, longest);
+    size_t planned = capp_budget_bytes(s, rows, s->fast.slots.n, longest, s->window_nodes);
     size_t used = run + lane_bytes(&s->fast) + lane_bytes(&s->exact);
     if (planned > s->stats.planned_bytes) s->stats.planned_bytes = planned;
     if (used > s->stats.used_bytes) s->stats.used_bytes = used;
@@ -66,7 +67,8 @@ static void count_bytes(capp_session *s) {
 capp_status capp_session_run(capp_session *s, capp_lane *lane, capp_wave_fn fn, void *user, capp_error *err) {
     capp_status st;
     if ((st = fit_window(s, &lane->tree, err)) != CAPP_OK) return st;
-    if ((st = capp_plan_make(&lane->plan, &lane->tree, &lane->slots, s->forward->rows, err)) != CAPP_OK) return st;
+    if ((st = capp_plan_make(&lane->plan, &lane->tree, &lane->slots, capp_forward_rows(s->forward), err)) != CAPP_OK)
+        return st;
     count_bytes(s);
     for (size_t i = 0; i < lane->plan.n_waves; i++) {
         const capp_wave *wave = &lane->plan.waves[i];
@@ -78,8 +80,8 @@ capp_status capp_session_run(capp_session *s, capp_lane *lane, capp_wave_fn fn, 
         if (st == CAPP_OK) st = capp_source_check(&s->model->source, err); /* else what was read may be anything */
         if (st == CAPP_OK) {
             s->stats.tokens_computed += wave->rows;
-            s->stats.head_rows += s->forward->n_heads;
-            s->stats.product_flops += capp_forward_flops(lane->weights, wave->rows, s->forward->n_heads);
+            s->stats.head_rows += capp_forward_head_rows(s->forward);
+            s->stats.product_flops += capp_forward_flops(lane->weights, wave->rows, capp_forward_head_rows(s->forward));
             if (fn && !fn(user, (uint32_t)i)) st = capp_fail(err, CAPP_ECANCELLED, "cancelled");
         }
         if (st != CAPP_OK) {

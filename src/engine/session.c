@@ -74,6 +74,10 @@ size_t capp_session_node_limit(const capp_session *session) {
     return session->node_limit;
 }
 
+size_t *capp_session_pace(capp_session *session) {
+    return &session->pace;
+}
+
 void capp_session_keep(capp_session *session, size_t tokens) {
     session->keep = tokens;
 }

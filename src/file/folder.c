@@ -13,13 +13,13 @@ static const uint64_t MOST_JSON = 64 << 20; /* bytes of config.json or of an ind
 
 struct capp_folder {
     char *path;
-    capp_map config_map; /* nothing where config.json is the caller's bytes */
+    capp_map config_map; /* not mapped if config.json is in memory of the caller */
     capp_json config;    /* of the text model */
-    capp_json around;    /* what config is in, or NULL */
+    capp_json around;    /* the object that contains config, or NULL */
     uint64_t bytes;
-    capp_map *maps; /* [n_maps]; none for bytes that are the caller's */
+    capp_map *maps; /* [n_maps]; none if the bytes are in memory of the caller */
     size_t n_maps, maps_capacity;
-    capp_safetensors *parts; /* [n_parts]; their tensors are moved to the list of all, the names stay */
+    capp_safetensors *parts; /* [n_parts]; tensors are moved to the common list, names stay here */
     size_t n_parts, parts_capacity;
     capp_tensor *tensors; /* of all parts */
     size_t n_tensors, tensors_capacity;
@@ -54,14 +54,14 @@ bool capp_is_adapter_file(const char *path) {
 static capp_status join(const capp_folder *f, const char *name, char *out, capp_error *err) {
     int n = snprintf(out, MOST_PATH, "%s/%s", f->path, name);
     if (n > 0 && n < MOST_PATH) return CAPP_OK;
-    return capp_fail(err, CAPP_EIO, "%.200s...: the path is longer than %d bytes", f->path, MOST_PATH);
+    return capp_fail(err, CAPP_EIO, "%.200s...: path longer than %d bytes; use a shorter one", f->path, MOST_PATH);
 }
 
 static capp_status fail_memory(const capp_folder *f, capp_error *err) {
     return capp_fail(err, CAPP_ENOMEM, "%s: out of memory for its list of tensors", f->path);
 }
 
-/* The object that text holds. */
+/* Parses text, which must be an object. */
 static capp_status check_json(capp_json *object, capp_str text, const char *path, capp_error *err) {
     capp_status st = capp_json_check(text, object, err);
     if (st != CAPP_OK) {
@@ -69,15 +69,15 @@ static capp_status check_json(capp_json *object, capp_str text, const char *path
         return st;
     }
     if (capp_json_kind_of(*object) == CAPP_JSON_OBJECT) return CAPP_OK;
-    return capp_fail(err, CAPP_EFORMAT, "%s: is no JSON object: the file is damaged; fetch it again", path);
+    return capp_fail(err, CAPP_EFORMAT, "%s: not a JSON object: the file is damaged; download it again", path);
 }
 
-/* *map, which holds the text, is to be closed whatever comes back. */
+/* The text is in *map, which the caller closes, also after a failure. */
 static capp_status read_json(capp_json *object, capp_map *map, const char *path, capp_error *err) {
     capp_status st = capp_map_open(map, path, err);
     if (st != CAPP_OK) return st;
     if (map->size > MOST_JSON)
-        return capp_fail(err, CAPP_EFORMAT, "%s: has %zu bytes; capp reads up to %llu", path, map->size,
+        return capp_fail(err, CAPP_EFORMAT, "%s: too large: %zu bytes, capp reads at most %llu", path, map->size,
                          (unsigned long long)MOST_JSON);
     return check_json(object, (capp_str){map->data, map->size}, path, err);
 }
@@ -136,14 +136,15 @@ static capp_status index_tensors(capp_folder *f, capp_error *err) {
     if (!capp_names_build(&f->names, f->tensors, sizeof *f->tensors, f->n_tensors, &duplicate))
         return fail_memory(f, err);
     if (duplicate == CAPP_NO_NAME) return CAPP_OK;
-    return capp_fail(err, CAPP_EFORMAT, "%s: tensor %.100s occurs in two files: fetch the folder again", f->path,
+    return capp_fail(err, CAPP_EFORMAT,
+                     "%s: tensor %.100s occurs in two files: the folder is damaged; download it again", f->path,
                      f->tensors[duplicate].name.data);
 }
 
 /* ---- Index of parts ------------------------------------------------------------------------------------------------
  */
 
-/* The text of a string, in out [NAME] with a NUL; false for another kind, one that is too long or holds a NUL. */
+/* Copies a string to out [NAME] and adds a NUL. Returns false if it is not a string, too long, or contains NUL. */
 static bool name_of(capp_json string, char *out) {
     bool escapes;
     capp_str raw = capp_json_raw(string, &escapes);
@@ -153,49 +154,55 @@ static bool name_of(capp_json string, char *out) {
     return strlen(out) == n;
 }
 
-/* A plain name beside the index: nothing outside the folder is ever opened. */
+/* Whether this is the name of a file in the folder of the index. capp never opens files outside the folder. */
 static bool is_part_name(const char *name) {
     size_t n = strlen(name);
     return n > 12 && n < 256 && !strchr(name, '/') && !strcmp(name + n - 12, ".safetensors");
 }
 
-/* Whether the index names that file before the item at `until`: then it is open. */
+/* Whether the index names this file before the item at `until`. Then the file is already open. */
 static bool named_before(capp_json map, const char *name, capp_json until) {
     for (capp_json_walk w = capp_json_begin(map); capp_json_next(&w) && w.value != until;)
         if (capp_json_is(w.value, name)) return true;
     return false;
 }
 
-/* Opens every file that the index names, each once. Neighbours mostly name the same. */
+/* Opens each file that the index names once. Adjacent items usually name the same file. */
 static capp_status open_parts(capp_folder *f, const char *path, capp_json map, capp_error *err) {
     char part[MOST_PATH], name[MOST_NAME], last[MOST_NAME] = "";
     capp_status st;
     for (capp_json_walk w = capp_json_begin(map); capp_json_next(&w);) {
         if (!name_of(w.value, name) || !is_part_name(name))
-            return capp_fail(err, CAPP_EFORMAT, "%s: has a tensor that is in no file NAME.safetensors of the folder",
-                             path);
+            return capp_fail(
+                err, CAPP_EFORMAT,
+                "%s: a tensor has an invalid file name; expected NAME.safetensors, a file in the same folder", path);
         if (!strcmp(name, last)) continue;
         memcpy(last, name, strlen(name) + 1);
         if (named_before(map, name, w.value)) continue;
         if (f->n_parts == MOST_PARTS)
-            return capp_fail(err, CAPP_EFORMAT, "%s: names more than %d files", path, MOST_PARTS);
+            return capp_fail(err, CAPP_EFORMAT, "%s: more than %d files in the index, which capp does not support",
+                             path, MOST_PARTS);
         if ((st = join(f, name, part, err)) != CAPP_OK) return st;
         if ((st = add_file(f, part, err)) != CAPP_OK) return st;
     }
     return CAPP_OK;
 }
 
-/* Tensors and index must name the same: a tensor in a file of which the index knows nothing may be of another model. */
+/* The files and the index must contain the same tensors. Otherwise a file may belong to another model. */
 static capp_status check_index(const capp_folder *f, const char *path, capp_json map, capp_error *err) {
     char name[MOST_NAME];
     for (capp_json_walk w = capp_json_begin(map); capp_json_next(&w);)
         if (!name_of(w.name, name) || !capp_folder_find_tensor(f, name))
-            return capp_fail(err, CAPP_EFORMAT, "%s: tensor %.100s is in none of its files: fetch the folder again",
-                             path, name);
+            return capp_fail(
+                err, CAPP_EFORMAT,
+                "%s: tensor %.100s is in the index but not in any file: the folder is incomplete; download it again",
+                path, name);
     for (size_t i = 0; i < f->n_tensors && capp_json_count(map) != f->n_tensors; i++)
         if (!capp_json_get(map, f->tensors[i].name.data))
-            return capp_fail(err, CAPP_EFORMAT, "%s: does not name tensor %.100s, which is in its files", path,
-                             f->tensors[i].name.data);
+            return capp_fail(err, CAPP_EFORMAT,
+                             "%s: tensor %.100s is in a file but not in the index: the folder has files of different "
+                             "models; download it again",
+                             path, f->tensors[i].name.data);
     return CAPP_OK;
 }
 
@@ -205,7 +212,7 @@ static capp_status open_index(capp_folder *f, const char *path, capp_error *err)
     capp_status st = read_json(&index, &text, path, err);
     capp_json map = st == CAPP_OK ? capp_json_get(index, "weight_map") : NULL;
     if (st == CAPP_OK && capp_json_kind_of(map) != CAPP_JSON_OBJECT)
-        st = capp_fail(err, CAPP_EFORMAT, "%s: has no weight_map; fetch it again", path);
+        st = capp_fail(err, CAPP_EFORMAT, "%s: no weight_map: the file is damaged; download it again", path);
     if (st == CAPP_OK) st = open_parts(f, path, map, err);
     if (st == CAPP_OK) st = index_tensors(f, err);
     if (st == CAPP_OK) st = check_index(f, path, map, err);
@@ -213,7 +220,7 @@ static capp_status open_index(capp_folder *f, const char *path, capp_error *err)
     return st;
 }
 
-/* *there: whether the folder has that file; then its tensors are in the list. */
+/* Sets *there to whether the folder has this file. If it does, its tensors are added to the list. */
 static capp_status open_whole(capp_folder *f, const char *name, bool *there, capp_error *err) {
     char path[MOST_PATH];
     capp_status st = join(f, name, path, err);
@@ -230,15 +237,15 @@ static capp_status open_tensors(capp_folder *f, capp_error *err) {
     if ((st = join(f, "model.safetensors.index.json", path, err)) != CAPP_OK) return st;
     if (exists(path)) return open_index(f, path, err);
     return capp_fail(err, CAPP_EIO,
-                     "%s: has neither model.safetensors nor model.safetensors.index.json; if it has pytorch_model.bin, "
-                     "save the model again with safe_serialization",
+                     "%s: no model.safetensors or model.safetensors.index.json in the folder; if it has "
+                     "pytorch_model.bin, save the model again with safe_serialization",
                      f->path);
 }
 
 /* ---- Public --------------------------------------------------------------------------------------------------------
  */
 
-/* NULL: out of memory, said so in *err. */
+/* Returns NULL and fills *err if there is not enough memory. */
 static capp_folder *new_folder(const char *path, capp_error *err) {
     capp_folder *f = capp_new0(1, sizeof *f);
     size_t n = strlen(path);
@@ -272,15 +279,16 @@ capp_status capp_folder_open(capp_folder **out, const char *path, capp_error *er
     if (capp_is_adapter_folder(path))
         return finish(out, f,
                       capp_fail(err, CAPP_EINVAL,
-                                "%s: is a LoRA adapter, not a model; open the model that it was made for and give the "
-                                "adapter as one (--lora)",
+                                "%s: this is a LoRA adapter, not a model; open the model that it was trained for and "
+                                "add the adapter with --lora",
                                 f->path));
     if (!exists(config))
-        return finish(out, f,
-                      capp_fail(err, CAPP_EIO,
-                                "%s: is a folder without a config.json; give a GGUF file or a folder of "
-                                "a model with config.json and *.safetensors",
-                                f->path));
+        return finish(
+            out, f,
+            capp_fail(
+                err, CAPP_EIO,
+                "%s: no config.json in the folder; use a GGUF file or a folder with config.json and *.safetensors",
+                f->path));
     st = read_json(&f->config, &f->config_map, config, err);
     if (st == CAPP_OK) enter_text_config(f);
     if (st == CAPP_OK) st = open_tensors(f, err);
@@ -303,17 +311,18 @@ capp_status capp_folder_open_adapter(capp_folder **out, const char *path, capp_e
     }
     if ((st = join(f, adapter_config, config, err)) != CAPP_OK) return finish(out, f, st);
     if (!exists(config))
-        return finish(out, f,
-                      capp_fail(err, CAPP_EIO,
-                                "%s: is a folder without an adapter_config.json; give an adapter's folder as PEFT "
-                                "saves it, or a GGUF adapter",
-                                f->path));
+        return finish(
+            out, f,
+            capp_fail(
+                err, CAPP_EIO,
+                "%s: no adapter_config.json in the folder; use an adapter folder saved by PEFT, or a GGUF adapter",
+                f->path));
     st = read_json(&f->config, &f->config_map, config, err);
     if (st == CAPP_OK) st = open_whole(f, adapter_tensors, &there, err);
     if (st == CAPP_OK && !there)
         st = capp_fail(err, CAPP_EIO,
-                       "%s: has no adapter_model.safetensors; if it has adapter_model.bin, save the adapter again with "
-                       "safe_serialization",
+                       "%s: no adapter_model.safetensors in the folder; if it has adapter_model.bin, save the adapter "
+                       "again with safe_serialization",
                        f->path);
     return finish(out, f, st);
 }

@@ -9,37 +9,11 @@
 #ifndef CAPP_FILE_GGUF_H
 #define CAPP_FILE_GGUF_H
 
-#include "base/error.h"
 #include "base/tensor.h"
+#include "file/gguf_value.h"
 #include "file/map.h"
 
 typedef struct capp_gguf capp_gguf;
-
-typedef enum capp_gguf_kind {
-    CAPP_GGUF_U8 = 0,
-    CAPP_GGUF_I8 = 1,
-    CAPP_GGUF_U16 = 2,
-    CAPP_GGUF_I16 = 3,
-    CAPP_GGUF_U32 = 4,
-    CAPP_GGUF_I32 = 5,
-    CAPP_GGUF_F32 = 6,
-    CAPP_GGUF_BOOL = 7,
-    CAPP_GGUF_STRING = 8,
-    CAPP_GGUF_ARRAY = 9,
-    CAPP_GGUF_U64 = 10,
-    CAPP_GGUF_I64 = 11,
-    CAPP_GGUF_F64 = 12
-} capp_gguf_kind;
-
-/* One key and its value. Everything is borrowed from the capp_gguf. */
-typedef struct capp_gguf_value {
-    capp_str key;
-    capp_gguf_kind kind;
-    capp_gguf_kind element;  /* of an array; arrays of arrays are CAPP_EUNSUPPORTED */
-    uint64_t count;          /* elements of an array, else 1 */
-    const void *bytes;       /* elements as stored (unaligned, little-endian); strings: length and bytes each */
-    const capp_str *strings; /* [count] for a string or an array of strings, else NULL */
-} capp_gguf_value;
 
 typedef capp_tensor capp_gguf_tensor;
 
@@ -84,10 +58,5 @@ bool capp_gguf_u32(const capp_gguf *g, const char *key, uint32_t *out);
 bool capp_gguf_f64(const capp_gguf *g, const char *key, double *out);
 bool capp_gguf_bool(const capp_gguf *g, const char *key, bool *out);
 bool capp_gguf_str(const capp_gguf *g, const char *key, capp_str *out);
-
-/* Element i of an array value, converted as above; false where it does not convert or i is out of range. */
-bool capp_gguf_array_u64(const capp_gguf_value *v, uint64_t i, uint64_t *out);
-bool capp_gguf_array_i64(const capp_gguf_value *v, uint64_t i, int64_t *out);
-bool capp_gguf_array_f64(const capp_gguf_value *v, uint64_t i, double *out);
 
 #endif

@@ -10,7 +10,7 @@ static bool ends(const char *path, const char *with) {
     return n >= m && !strcmp(path + n - m, with);
 }
 
-/* Files of folders of models, not GGUF's. */
+/* Whether this is a file of a model folder instead of a GGUF file. */
 static bool is_of_folder(const char *path) {
     return ends(path, ".safetensors") || ends(path, ".bin");
 }
@@ -20,10 +20,10 @@ capp_status capp_source_open(capp_source *s, const char *path, capp_error *err) 
     if (capp_is_folder(path)) return capp_folder_open(&s->folder, path, err);
     capp_status st = capp_gguf_open(&s->gguf, path, err);
     if (st == CAPP_EFORMAT && is_of_folder(path))
-        return capp_fail(err, st,
-                         "%s: is no GGUF file; give the folder that it is in, with its config.json, model.safetensors "
-                         "and tokenizer.json",
-                         path);
+        return capp_fail(
+            err, st,
+            "%s: not a GGUF file; open the folder that contains it, together with config.json and tokenizer.json",
+            path);
     return st;
 }
 
@@ -32,11 +32,10 @@ capp_status capp_source_open_adapter(capp_source *s, const char *path, capp_erro
     if (capp_is_folder(path) || capp_is_adapter_file(path)) return capp_folder_open_adapter(&s->folder, path, err);
     capp_status st = capp_gguf_open(&s->gguf, path, err);
     if (st == CAPP_EFORMAT && is_of_folder(path))
-        return capp_fail(
-            err, st,
-            "%s: is neither a GGUF adapter nor one of the files that PEFT saves; give PEFT's folder, which "
-            "has adapter_config.json and adapter_model.safetensors",
-            path);
+        return capp_fail(err, st,
+                         "%s: neither a GGUF adapter nor a file saved by PEFT; use the folder with adapter_config.json "
+                         "and adapter_model.safetensors",
+                         path);
     return st;
 }
 
@@ -166,7 +165,7 @@ static capp_found number_of(capp_json v, double *out) {
     return capp_json_f64(v, out) ? CAPP_FOUND : CAPP_MISFIT;
 }
 
-/* No name that matters here is written with escapes. */
+/* No name that is read here contains escapes. */
 static capp_found str_of(capp_json v, capp_str *out) {
     bool escapes;
     if (!v) return CAPP_ABSENT;
@@ -180,7 +179,7 @@ static capp_json config_at(const capp_source *s, const char *key) {
     return capp_config_at(capp_folder_config(s->folder), key);
 }
 
-/* What a GGUF getter that gave false means. */
+/* Tells why a GGUF getter returned false. */
 static capp_found missed(const capp_source *s, const char *key) {
     return capp_gguf_find(s->gguf, key) ? CAPP_MISFIT : CAPP_ABSENT;
 }

@@ -1,18 +1,18 @@
-/* What a model is read from: a GGUF file or a folder. Named tensors and typed values, the same for both; the names and
- * keys are the format's own. */
+/* The source of a model: a GGUF file or a folder. Gives access to named tensors and typed values in the same way for
+ * both. Names and keys are those of the format. */
 #ifndef CAPP_FILE_SOURCE_H
 #define CAPP_FILE_SOURCE_H
 
 #include "file/folder.h"
 #include "file/gguf.h"
 
-/* One is not NULL. */
+/* Exactly one is not NULL. */
 typedef struct capp_source {
     capp_gguf *gguf;
     capp_folder *folder;
 } capp_source;
 
-/* Opens path, a GGUF file or a folder; ended by capp_source_close. On failure both are NULL. */
+/* Opens path, a GGUF file or a folder. Close it with capp_source_close. On failure both pointers are NULL. */
 capp_status capp_source_open(capp_source *s, const char *path, capp_error *err);
 /* The same for a LoRA adapter: PEFT's folder or a file of it, or a GGUF file, of which nothing but its form is checked.
  */
@@ -32,8 +32,8 @@ capp_status capp_source_check(const capp_source *s, capp_error *err);
 /* Whether a guarded read failed: some of what was read since is zeros. */
 bool capp_source_failed(const capp_source *s);
 
-/* Whether a source, opened as a model or as an adapter, is a LoRA adapter by what it says: general.type = adapter, or
- * a peft_type. */
+/* Whether a source is a LoRA adapter: general.type is "adapter", or it has a peft_type. The source may be open as a
+ * model or as an adapter. */
 bool capp_is_adapter(const capp_source *s);
 
 const char *capp_source_path(const capp_source *s);
@@ -43,22 +43,22 @@ size_t capp_source_n_tensors(const capp_source *s);
 const capp_tensor *capp_source_tensor_at(const capp_source *s, size_t i);
 const capp_tensor *capp_source_find_tensor(const capp_source *s, const char *name);
 
-/* A value under a key of the metadata, "llama.rope.freq_base", or of config.json, "rope_scaling.factor". */
+/* A value of a key of the metadata such as "llama.rope.freq_base", or of config.json such as "rope_scaling.factor". */
 typedef enum capp_found {
     CAPP_ABSENT = 0, /* no such key, or null */
     CAPP_FOUND,      /* and *out is set */
-    CAPP_MISFIT      /* of another kind */
+    CAPP_MISFIT      /* a value of another kind */
 } capp_found;
 
 capp_found capp_source_number(const capp_source *s, const char *key, double *out);
 capp_found capp_source_bool(const capp_source *s, const char *key, bool *out);
 capp_found capp_source_str(const capp_source *s, const char *key, capp_str *out);
 
-/* Element i of an array. CAPP_ABSENT also where the array ends before it. */
+/* Element i of an array. CAPP_ABSENT if the array has no element i. */
 capp_found capp_source_number_at(const capp_source *s, const char *key, size_t i, double *out);
 capp_found capp_source_str_at(const capp_source *s, const char *key, size_t i, capp_str *out);
 
-/* Elements of an array; 0 where there is none. */
+/* Number of elements of an array; 0 if there is none. */
 size_t capp_source_count(const capp_source *s, const char *key);
 
 #endif

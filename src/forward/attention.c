@@ -5,7 +5,7 @@
  * 2402.05099) */
 #include <string.h>
 
-#include "forward/forward.h"
+#include "forward/wave.h"
 #include "kernel/plain.h"
 
 typedef struct attention {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/math.h"
-#include "forward/forward.h"
+#include "forward/wave.h"
 #include "kernel/plain.h"
 
 static int by_token(const void *a, const void *b) {

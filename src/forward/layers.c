@@ -4,6 +4,7 @@
 
 #include "base/math.h"
 #include "forward/forward.h"
+#include "forward/wave.h"
 #include "kernel/plain.h"
 
 enum { CHUNK = 8 };
@@ -247,4 +248,22 @@ capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t bas
     st = capp_head_logprobs(f, tree, err);
     capp_weights_behind(w, w->hparams.layers);
     return st;
+}
+
+static double operations_of(const capp_matrix *m) {
+    return 2.0 * (double)m->n * (double)m->k;
+}
+
+double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
+    double total = (operations_of(&w->head) + operations_of(&w->project_out)) * (double)n_heads;
+    total += operations_of(&w->project_in) * (double)rows;
+    for (size_t i = 0; i < w->hparams.layers; i++) {
+        const capp_layer *l = &w->layers[i];
+        double feed = operations_of(&l->up) + operations_of(&l->down) + operations_of(&l->router);
+        if (l->expert_up)
+            feed += w->hparams.experts_used * (operations_of(l->expert_up) + operations_of(l->expert_down));
+        size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* past the last layer's keys and values */
+        total += operations_of(&l->qkv) * (double)rows + (operations_of(&l->out) + feed) * (double)going_on;
+    }
+    return total;
 }

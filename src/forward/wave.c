@@ -4,7 +4,7 @@
 
 #include "base/math.h"
 #include "base/mem.h"
-#include "forward/forward.h"
+#include "forward/wave.h"
 
 /* Makes f->path the path of node. *common: how much of it was the path already (`length` positions of it were valid).
  * Rows come in depth-first order: the walk up ends soon. */

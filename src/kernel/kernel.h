@@ -4,12 +4,13 @@
  * - Bits. Each output element is computed by a chain of operations that depends only on its own inputs and their
  *   index, never on how many rows or columns a call covers or where in a vector the element falls. A remainder uses
  *   the same arithmetic as a full tile, a tail the same exp as a full vector.
- * - Sums over K of float32 (matmul, scores, values) are one chain in rising order of the index: acc = acc + a[i] *
- * b[i], fused on AVX2 and AVX-512. Splitting a call of values along the sum gives the same bits. Sums of bfloat16 are
- * what the unit makes of pairs or tiles of them, in rising order (tests/emulation.h says it in plain C).
+ * - Every instruction set gives the same bits in float32 (CAPP_ARITHMETIC in base/math.h is their version).
+ * - Sums over K of float32 (matmul, scores, values) are one chain in rising order of the index: acc = a[i] * b[i] +
+ * acc, fused: rounded once. Splitting a call of values along the sum gives the same bits. Sums of bfloat16 are what the
+ * unit makes of pairs or tiles of them, in rising order (tests/emulation.h says it in plain C).
  * - Sums over a row (norms, softmax, logsumexp) go into LANES accumulators, element i into lane i % LANES, in rising
- *   order, which are then added pairwise: lane l and l + 8, then + 4, + 2, + 1. Products in them are fused on AVX2 and
- *   AVX-512.
+ *   order, which are then added pairwise: lane l and l + 8, then + 4, + 2, + 1. Products in them are
+ *   fused.
  * - Pointers need no alignment unless said. Nothing is read or written outside of what is described.
  * - The rounding mode is to nearest; denormals are kept.
  */
@@ -112,7 +113,8 @@ typedef struct capp_kernels {
 extern const capp_products capp_products_dpbf16;
 extern const capp_products capp_products_tiles;
 
-extern const capp_kernels capp_kernels_ref;
+extern const capp_kernels capp_kernels_ref;     /* runs everywhere */
+extern const capp_kernels capp_kernels_ref_fma; /* the same bits, where the processor has FMA; also named "ref" */
 extern const capp_kernels capp_kernels_avx2;
 extern const capp_kernels capp_kernels_avx512;
 extern const capp_kernels capp_kernels_avx512bf16; /* avx512 with products of bfloat16 by capp_products_dpbf16 */

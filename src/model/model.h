@@ -412,6 +412,9 @@ void capp_weights_release(const capp_weights *w);
 /* Pages of the file may take `room` bytes: sets resident_layers. */
 void capp_weights_keep(capp_weights *w, uint64_t room);
 
+/* Bytes that each wave reads from the disk; 0 where the file fits memory. */
+uint64_t capp_weights_streamed(const capp_weights *w);
+
 /* Asks the disk for a matrix that is not cached. */
 void capp_matrix_prefetch(const capp_matrix *m);
 

@@ -36,6 +36,13 @@ static capp_status deliver_text(capp_window *w, const capp_window_row *row, capp
     return w->text_fn(w->user, &result) ? CAPP_OK : capp_fail(err, CAPP_ECANCELLED, "cancelled");
 }
 
+/* Tells the caller how many rows are computed, including those that wait for a row before them. */
+static capp_status report(const capp_window *w, capp_error *err) {
+    size_t done = w->rows[0].row + w->computed;
+    if (!w->options->progress || w->options->progress(w->options->progress_user, done, w->total)) return CAPP_OK;
+    return capp_fail(err, CAPP_ECANCELLED, "cancelled");
+}
+
 capp_status capp_window_deliver(capp_window *w, capp_error *err) {
     capp_status st;
     while (w->delivered < w->judged && w->rows[w->delivered].stage != CAPP_ROW_WAITING) {
@@ -43,10 +50,7 @@ capp_status capp_window_deliver(capp_window *w, capp_error *err) {
         if ((st = capp_window_read(w, row, err)) != CAPP_OK) return st;
         if ((st = w->examples ? deliver_example(w, row, err) : deliver_text(w, row, err)) != CAPP_OK) return st;
         capp_session_stats(w->session)->rows++;
-        size_t done = w->rows[w->delivered++].row + 1;
-        bool due = w->delivered == w->judged || !(done % 64);
-        if (due && w->options->progress && !w->options->progress(w->options->progress_user, done, w->total))
-            return capp_fail(err, CAPP_ECANCELLED, "cancelled");
+        if (++w->delivered % 64 == 0 && (st = report(w, err)) != CAPP_OK) return st;
     }
-    return CAPP_OK;
+    return report(w, err);
 }

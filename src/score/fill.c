@@ -109,7 +109,8 @@ static capp_status add_row(capp_window *w, size_t index, capp_error *err) {
 /* A window takes at least one row, whatever its size. */
 static bool has_room(const capp_window *w) {
     if (!w->n_rows) return true;
-    return w->n_rows < MOST_ROWS && capp_lane_tree(w->lane)->touched + w->ids.n < capp_session_node_limit(w->session);
+    return w->n_rows < MOST_ROWS && capp_window_has_time(w) &&
+           capp_lane_tree(w->lane)->touched + w->ids.n < capp_session_node_limit(w->session);
 }
 
 capp_status capp_window_fill(capp_window *w, size_t *next, capp_error *err) {
@@ -117,6 +118,7 @@ capp_status capp_window_fill(capp_window *w, size_t *next, capp_error *err) {
     for (; st == CAPP_OK && *next < w->total && has_room(w); ++*next) {
         if (capp_session_cancelled(w->session)) return capp_fail(err, CAPP_ECANCELLED, "cancelled");
         if ((st = add_row(w, *next, err)) != CAPP_OK) return st;
+        if (w->n_rows == 1) w->first_nodes = capp_lane_tree(w->lane)->touched;
     }
     return st;
 }

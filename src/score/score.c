@@ -8,6 +8,8 @@ enum { CLOSE_TOKENS = 256 }; /* tokens of close rows that are worth a wave of th
 /* Judges and delivers the rows all of whose waves are up to `wave`. last: no more waves come. */
 static capp_status finish_rows(capp_window *w, uint32_t wave, bool last, capp_error *err) {
     capp_status st;
+    w->computed = 0;
+    for (size_t i = 0; i < w->n_rows; i++) w->computed += w->rows[i].last_wave <= wave;
     for (; w->judged < w->n_rows && w->rows[w->judged].last_wave <= wave; w->judged++)
         if (w->margin > 0 && (st = capp_window_judge(w, &w->rows[w->judged], err)) != CAPP_OK) return st;
     if (w->n_close) {
@@ -81,7 +83,10 @@ static capp_status run_rows(capp_window *w, capp_error *err) {
         row_st = capp_window_fill(w, &next, &row_error);
         if (row_st == CAPP_ENOMEM || row_st == CAPP_ECANCELLED) break;
         if (row_st == CAPP_EBUDGET && w->n_rows) row_st = CAPP_OK; /* tried again in a window of its own */
+        size_t nodes = capp_window_nodes(w);
+        double start = capp_seconds();
         st = run_window(w, err);
+        if (st == CAPP_OK) capp_window_learn_pace(w, nodes, capp_seconds() - start);
     }
     if (st != CAPP_OK || row_st == CAPP_OK) return st;
     if (err) *err = row_error;

@@ -14,7 +14,7 @@ void capp_window_free(capp_window *w) {
 }
 
 void capp_window_clear(capp_window *w) {
-    w->n_rows = w->judged = w->delivered = w->n_close = 0;
+    w->n_rows = w->computed = w->judged = w->delivered = w->n_close = 0;
     w->ids.n = w->n_offsets = 0;
     w->same_completions = NULL;
 }
