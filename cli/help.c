@@ -8,13 +8,16 @@ static const struct {
     const char *text;
 } stories[] = {
     {COMMAND_CLASSIFY,
-     "Reads rows from INPUT, makes a prompt of each, and writes which class follows it best: id, prediction, index,\n"
-     "probability and the probabilities of all classes. INPUT is CSV or TSV with a header, JSON, JSON lines, or plain\n"
-     "text with one text a line, compressed by gzip or Zstandard or not; - or nothing: stdin. Without -t the prompt "
-     "is\n"
-     "the field `prompt`, else `text`. A JSON row may bring its own `completions`, `prior`, `end_of_prompt`,\n"
-     "`normalize` and `id`. With --only-prediction the same class comes out for a fraction of the work where classes\n"
-     "are many: classes that cannot win are left unfinished.\n\n"
+     "Reads rows from INPUT, makes a prompt of each row, and writes which class follows it best: id, prediction,\n"
+     "index, probability, the second best class, the margin between both, and the probabilities of all classes by\n"
+     "name. INPUT is CSV or TSV with a header, JSON, JSON lines, or plain text with one text per line; it may be\n"
+     "compressed with gzip or Zstandard. - or no INPUT: standard input. Without -t the prompt is the field `prompt`,\n"
+     "or `text`. A JSON row may have its own `completions`, `prior`, `end_of_prompt`, `normalize` and `id`.\n"
+     "--only-prediction finds the same class with a fraction of the work if there are many classes: it does not "
+     "finish\n"
+     "classes that cannot win. -o FILE.csv writes a table with a column for each class. The same command with "
+     "--resume\n"
+     "continues a run that was stopped.\n\n"
      "  capp classify -m model.gguf -t 'Question: {text}\\nTopic:' -c 'card arrival,age limit' questions.csv\n"},
     {COMMAND_EVALUATE,
      "Classifies rows whose right class is known and reports accuracy, log-loss, the pairs confused most, and speed.\n"

@@ -11,8 +11,9 @@
 enum { MANIFEST_FORMAT = 1 };
 
 /* Options that change no byte of the rows, and those that stand in the manifest in another way. */
-static const char *const idle[] = {"model",  "lora", "out",     "resume", "overwrite", "fsync",     "quiet",
-                                   "memory", "json", "threads", "window", "isa",       "precision", "progress"};
+static const char *const idle[] = {"model",   "lora",   "out",    "resume",         "overwrite",
+                                   "fsync",   "quiet",  "memory", "weights-memory", "json",
+                                   "threads", "window", "isa",    "precision",      "progress"};
 
 static bool is_idle(const char *name) {
     for (size_t i = 0; i < sizeof idle / sizeof *idle; i++)

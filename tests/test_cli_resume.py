@@ -12,9 +12,12 @@ import time
 import pytest
 from command import CAPP, CLASSES, classify, fails, run
 
-MANY = "".join(f'r{i},"text {i} of ""many"",\nin {i % 7} lines"\n' for i in range(600))
 ENDINGS = ["jsonl", "csv", "csv.gz", "csv.zst"]
 SLOWLY = ["--isa", "ref", "--threads", "1"]
+
+
+def table(n):
+    return "id,text\n" + "".join(f'r{i},"text {i} of ""many"",\nin {i % 7} lines"\n' for i in range(n))
 
 
 def content(path):
@@ -28,7 +31,13 @@ def content(path):
 
 @pytest.fixture
 def source(write):
-    return write("in.csv", "id,text\n" + MANY)
+    return write("in.csv", table(600))
+
+
+@pytest.fixture
+def long_source(write):
+    """Some seconds of work, so that a signal hits within it."""
+    return write("long.csv", table(4000))
 
 
 def command_of(model, source, out, *more):
@@ -48,14 +57,14 @@ def kill_once(command, out, seconds, number=signal.SIGKILL):
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_killed_at_random_instants(model, source, tmp_path, ending):
+def test_killed_at_random_instants(model, long_source, tmp_path, ending):
     """By SIGKILL, again and again: the rows at the end are those of a run that nobody disturbed."""
     whole, out = tmp_path / f"whole.{ending}", tmp_path / f"out.{ending}"
-    subprocess.run(command_of(model, source, whole), check=True, stderr=subprocess.PIPE)
+    subprocess.run(command_of(model, long_source, whole), check=True, stderr=subprocess.PIPE)
     rng, hits = random.Random(ending), 0
     for i in range(3):
-        hits += kill_once(command_of(model, source, out, *(["--resume"] if i else [])), out, rng.random() * 0.1)
-    done = subprocess.run(command_of(model, source, out, "--resume"), stderr=subprocess.PIPE)
+        hits += kill_once(command_of(model, long_source, out, *(["--resume"] if i else [])), out, rng.random() * 0.2)
+    done = subprocess.run(command_of(model, long_source, out, "--resume"), stderr=subprocess.PIPE)
     assert done.returncode == 0, done.stderr
     assert hits and content(out) == content(whole)
 
@@ -171,17 +180,17 @@ def test_every_command_goes_on(model, write, tmp_path, command):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_says_how_to_go_on(model, source, tmp_path, number):
+def test_a_signal_says_how_to_go_on(model, long_source, tmp_path, number):
     out = tmp_path / "out.csv"
-    with subprocess.Popen(command_of(model, source, out), stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(command_of(model, long_source, out), stderr=subprocess.PIPE) as process:
         while not (out.exists() and out.stat().st_size):
             time.sleep(0.005)
         process.send_signal(number)
         told = process.stderr.read().decode()
         assert process.wait(timeout=30) == 128 + number
     n = int(re.search(r"stopped by a signal after (\d+) rows, all whole in .*out.csv; .*--resume", told)[1])
-    assert 0 < n < 600
-    done = run("classify", *model, *CLASSES, *SLOWLY, "-o", out, "--resume", source)
+    assert 0 < n < 4000
+    done = run("classify", *model, *CLASSES, *SLOWLY, "-o", out, "--resume", long_source)
     assert done.returncode == 0 and f"{n} whole rows are kept" in done.stderr.decode()
 
 
@@ -282,3 +291,39 @@ def test_a_closed_standard_file_fails_as_one(model, write):
     assert done.returncode == 2 and b"stdout: cannot be written" in done.stderr
     done = subprocess.run(["sh", "-c", '"$@" <&-', "sh", CAPP, "classify", *model, *CLASSES], capture_output=True)
     assert done.returncode == 2 and b"stdin: cannot be read" in done.stderr
+
+
+# ---- Many rows -------------------------------------------------------------------------------------------------------
+
+
+def resident(pid):
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii") as file:
+            return int(re.search(r"VmRSS:\s+(\d+) kB", file.read())[1]) / 1024
+    except (OSError, TypeError):
+        return 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_200_000_rows(model, tmp_path):
+    """Memory is flat, the first row is there soon after the model is open, and never are there 5 s without a row on disk."""
+    n, path, out = 200_000, tmp_path / "in.csv", tmp_path / "out.csv"
+    path.write_text("id,text\n" + "".join(f"r{i},text {i} of many in {i % 977} lines\n" for i in range(n)))
+    with subprocess.Popen([CAPP, "classify", *model, *CLASSES, "-q", "-o", out, path]) as process:
+        while process.poll() is None and not (tmp_path / "out.csv.run").exists():
+            time.sleep(0.01)
+        opened = last = time.time()
+        size, sizes, longest, first = 0, {}, 0, None
+        while process.poll() is None:
+            time.sleep(0.05)
+            now, grown = time.time(), out.stat().st_size
+            if grown > size:
+                first = first or now - opened
+                longest, last, size = max(longest, now - last), now, grown
+                sizes[grown] = resident(process.pid) or sizes.get(size, 0)
+        assert process.wait() == 0
+    assert first <= 2 and longest <= 5, (first, longest)
+    tenth = max(rss for at, rss in sizes.items() if at <= size / 10)
+    assert max(sizes.values()) <= tenth + 4, (tenth, max(sizes.values()))
+    assert out.read_bytes().count(b"\n") == n + 1

@@ -119,6 +119,17 @@ def test_unpacked_weights_would_not_fit(capp, tmp_path):
     assert whole.returncode == 2 and "--weights-memory" in whole.stderr, whole.stderr
 
 
+@pytest.mark.parametrize("name", ["smollm2", "gemma3"])
+def test_real_models_cached_in_part(capp, request, name):
+    """The same bits, and more memory the more is cached."""
+    model = request.getfixturevalue(name)
+    printed = {some: Watched([capp, "logprobs", "-q", "-m", model, "--weights-memory", some], LINES)
+               for some in ("all", "150M", "0")}
+    assert all(done.returncode == 0 and len(done.stdout.splitlines()) == len(ROWS) for done in printed.values())
+    assert printed["150M"].stdout == printed["all"].stdout == printed["0"].stdout
+    assert printed["0"].anonymous + 50 * MIB < printed["150M"].anonymous < printed["all"].anonymous
+
+
 # ---- Files that change -----------------------------------------------------------------------------------------------
 
 

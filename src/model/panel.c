@@ -49,44 +49,80 @@ static void read_rows(const capp_tensor *t, size_t first, size_t n, size_t k, fl
     for (size_t i = 0; t->scale && i < n * k; i++) rows[i] *= *t->scale;
 }
 
-/* Where rows row .. row + n - 1 of a matrix stand in the file, stored [n]; the way from there to a panel, or NULL where
- * they are not rows of one such type as it is. */
-static capp_unpack_fn find_stored(const capp_weights *w, const capp_matrix *m, size_t row, size_t n,
-                                  const char **stored) {
+/* A panel: n rows of the matrix from `row` on. */
+typedef struct panel_rows {
+    size_t row, n;
+} panel_rows;
+
+static panel_rows rows_of(const capp_weights *w, const capp_matrix *m, size_t panel) {
+    size_t nr = w->products->nr, column = panel / m->parts * nr;
+    return (panel_rows){panel % m->parts * m->columns + column, m->columns - column < nr ? m->columns - column : nr};
+}
+
+/* Rows of one type that stand in the file as they are, and the way from there to a panel; NULL: there is none. */
+typedef struct stored_rows {
+    const char *at[CAPP_MAX_NR];
+    capp_unpack_fn unpack;
+    capp_type_info type;
+} stored_rows;
+
+static stored_rows find_stored(const capp_weights *w, const capp_matrix *m, panel_rows r) {
+    stored_rows stored = {.unpack = NULL};
     size_t begin = 0;
     uint32_t type = CAPP_TYPE_QUANTISED;
     for (size_t s = 0; s < m->n_sources; s++) {
         const capp_tensor *t = m->source[s];
         size_t end = begin + (size_t)t->dims[1], bytes = (size_t)(t->bytes / t->dims[1]);
-        size_t from = row > begin ? row : begin, to = row + n < end ? row + n : end;
-        if (from < to && (t->turned || t->scale || (from > row && t->type != type))) return NULL;
-        for (size_t i = from; i < to; i++) stored[i - row] = (const char *)t->data + row_at(t, i - begin) * bytes;
+        size_t from = r.row > begin ? r.row : begin, to = r.row + r.n < end ? r.row + r.n : end;
+        if (from < to && (t->turned || t->scale || (from > r.row && t->type != type))) return stored;
+        for (size_t i = from; i < to; i++) stored.at[i - r.row] = (const char *)t->data + row_at(t, i - begin) * bytes;
         if (from < to) type = t->type;
         begin = end;
     }
-    return m->deltas ? NULL : w->products->unpack(type);
+    stored.type = capp_type_get(type);
+    if (!m->deltas && w->products->block % stored.type.block_elems == 0) stored.unpack = w->products->unpack(type);
+    return stored;
 }
 
-void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows) {
-    const char *stored[CAPP_MAX_NR];
-    size_t nr = w->products->nr, column = panel / m->parts * nr;
-    size_t n = m->columns - column < nr ? m->columns - column : nr, row = panel % m->parts * m->columns + column;
-    capp_unpack_fn unpack = find_stored(w, m, row, n, stored);
-    if (unpack) {
-        unpack(packed, stored, n, m->k);
-        return;
-    }
+/* The part of a panel that begins at `from` along k. */
+static void unpack_part(const stored_rows *stored, size_t n, size_t from, size_t k, void *panel) {
+    const char *at[CAPP_MAX_NR];
+    for (size_t i = 0; i < n; i++) at[i] = stored->at[i] + from / stored->type.block_elems * stored->type.block_bytes;
+    stored->unpack(panel, at, n, k);
+}
+
+/* Dequantises the rows of a panel. */
+static void read_panel(const capp_weights *w, const capp_matrix *m, panel_rows r, float *rows) {
     size_t begin = 0; /* of the source, among the matrix's rows */
     for (size_t s = 0; s < m->n_sources; s++) {
         const capp_tensor *t = m->source[s];
         size_t end = begin + (size_t)t->dims[1];
-        size_t from = row > begin ? row : begin, to = row + n < end ? row + n : end;
+        size_t from = r.row > begin ? r.row : begin, to = r.row + r.n < end ? r.row + r.n : end;
         if (from < to)
-            read_rows(t, from - begin, to - from, m->k, rows + (from - row) * m->k, rows + whole_vectors(nr * m->k));
+            read_rows(t, from - begin, to - from, m->k, rows + (from - r.row) * m->k,
+                      rows + whole_vectors(w->products->nr * m->k));
         begin = end;
     }
-    capp_delta_add(w, m->deltas, row, n, rows, m->k);
-    w->products->pack(packed, rows, m->k, n, m->k);
+    capp_delta_add(w, m->deltas, r.row, r.n, rows, m->k);
+}
+
+/* Block by block along k, each a panel of its own. */
+void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows) {
+    panel_rows r = rows_of(w, m, panel);
+    stored_rows stored = find_stored(w, m, r);
+    if (!stored.unpack) read_panel(w, m, r, rows);
+    for (size_t from = 0, part; from < m->k; from += part) {
+        char *to = (char *)packed + w->products->panel_bytes(from);
+        part = capp_part_of(w->products, m->k, from);
+        if (stored.unpack)
+            unpack_part(&stored, r.n, from, part, to);
+        else
+            w->products->pack(to, rows + from, m->k, r.n, part);
+    }
+}
+
+size_t capp_part_of(const capp_products *products, size_t k, size_t from) {
+    return products->block && products->block < k - from ? products->block : k - from;
 }
 
 size_t capp_matrix_scratch(const capp_weights *w, const capp_matrix *m, size_t n) {
@@ -100,4 +136,21 @@ const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size
     float *rows = scratch + n * m->panel_bytes / sizeof(float);
     for (size_t i = 0; i < n; i++) capp_pack_panel(w, m, first + i, panels + i * m->panel_bytes, rows);
     return panels;
+}
+
+void capp_matrix_parts(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, size_t from, float *scratch,
+                       const char **parts) {
+    float *rows = scratch + n * m->panel_bytes / sizeof(float);
+    size_t offset = w->products->panel_bytes(from);
+    for (size_t i = 0; i < n; i++) {
+        char *room = m->packed ? m->packed + (first + i) * m->panel_bytes : (char *)scratch + i * m->panel_bytes;
+        panel_rows r = rows_of(w, m, first + i);
+        stored_rows stored = {.unpack = NULL};
+        if (!m->packed) stored = find_stored(w, m, r);
+        if (stored.unpack)
+            unpack_part(&stored, r.n, from, capp_part_of(w->products, m->k, from), room);
+        else if (!m->packed && !from)
+            capp_pack_panel(w, m, first + i, room, rows);
+        parts[i] = stored.unpack ? room : room + offset;
+    }
 }
