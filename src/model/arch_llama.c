@@ -94,11 +94,7 @@ const capp_arch capp_arch_mixtral = {
     .router_norm = true,
     .theta = 1000000,
     .eps = 1e-5,
-    .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA,
-              CAPP_NORMS_LIKE_LLAMA, [CAPP_PART_ROUTER] = "model.layers.%u.block_sparse_moe.gate",
-              [CAPP_PART_EXPERT_GATE] = "model.layers.%u.block_sparse_moe.experts.%u.w1",
-              [CAPP_PART_EXPERT_UP] = "model.layers.%u.block_sparse_moe.experts.%u.w3",
-              [CAPP_PART_EXPERT_DOWN] = "model.layers.%u.block_sparse_moe.experts.%u.w2"},
+    .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_NORMS_LIKE_LLAMA, CAPP_EXPERTS_LIKE_MIXTRAL},
     .prefix = "model.",
     .defaults = mixtral_defaults,
 };

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernel/plain.h"
 #include "model/arch.h"
 
 static const capp_arch *const archs[] = {
@@ -56,6 +57,13 @@ static capp_status check(capp_hparams *h, const char *path, capp_error *err) {
     if (h->experts && (!h->experts_used || h->experts_used > h->experts))
         return capp_fail(err, CAPP_EFORMAT, "%s: %u of %u experts are used; expected at least 1 and at most all", path,
                          h->experts_used, h->experts);
+    if (h->expert_groups > CAPP_MOST_GROUPS ||
+        (h->expert_groups &&
+         (h->experts % h->expert_groups || !h->expert_groups_used || h->expert_groups_used > h->expert_groups ||
+          h->experts / h->expert_groups * h->expert_groups_used < h->experts_used)))
+        return capp_fail(err, CAPP_EFORMAT, "%s: %u of %u groups of %u experts are used for %u experts a token", path,
+                         h->expert_groups_used, h->expert_groups, h->experts, h->experts_used);
+    if (h->expert_groups == h->expert_groups_used) h->expert_groups = 0; /* all are open */
     for (uint32_t kind = 0; kind < h->n_ropes; kind++) {
         const capp_rope *r = &h->ropes[kind];
         if (r->scaling == CAPP_SCALING_LLAMA3 && !(r->high > r->low))
@@ -89,6 +97,8 @@ capp_status capp_hparams_read(capp_hparams *h, const capp_arch **arch, const cap
     h->qk_norm_rotated = (*arch)->qk_norm_rotated;
     h->parallel = (*arch)->parallel;
     h->router_norm = (*arch)->router_norm;
+    h->router_sigmoid = (*arch)->router_sigmoid;
+    h->router_scale = 1;
     h->bare_norms = (*arch)->bare_norms;
     h->embedding_scale = h->residual_scale = h->logit_scale = 1;
     for (size_t kind = 0; kind < 2; kind++) h->ropes[kind] = (capp_rope){.base = 10000, .factor = 1, .magnitude = 1};
