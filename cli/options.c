@@ -129,7 +129,7 @@ const option_row option_rows[] = {
     {"threads", 0, "N", ENGINE, true, OPT_THREADS, "worker threads (default: one a processor)"},
     {"memory", 0, "BYTES", ENGINE, true, OPT_MEMORY, "for the run beside the weights, such as 512M or 4G"},
     {"weights-memory", 0, "BYTES", ENGINE, true, OPT_WEIGHTS_MEMORY,
-     "for unpacked weights: BYTES, all or 0 (default: all if memory is plenty)"},
+     "for unpacked weights: BYTES, all or 0 (default: all if they fit a quarter of free memory)"},
     {"precision", 0, "NAME", ENGINE, true, OPT_PRECISION,
      "auto (bf16, and what is close again in f32; default), f32 or bf16"},
     {"isa", 0, "NAME", ENGINE, true, OPT_ISA,

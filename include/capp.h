@@ -44,7 +44,8 @@ extern "C" {
 /* Returns the version of the library, for example "0.1.0". The string is static. */
 CAPP_API const char *capp_version(void);
 
-/* Version of the arithmetic. A release in which the same model and text give other bits has a higher number. */
+/* The version of the arithmetic in precision f32. It changes whenever a release gives other bits for the same model and
+ * text. Results of two machines or releases with the same number can be compared bit for bit. */
 #define CAPP_ARITHMETIC 1
 
 /* ---- Status -------------------------------------------------------------------------------------------------- */

@@ -17,7 +17,7 @@ LACKING = 77  # model_tool's exit code on a machine without the unit
 
 def arithmetic():
     """The version in src/base/math.h."""
-    return int(re.search(r"#define CAPP_ARITHMETIC (\d+)", (ROOT / "src" / "base" / "math.h").read_text())[1])
+    return int(re.search(r"#define CAPP_ARITHMETIC (\d+)", (ROOT / "include" / "capp.h").read_text())[1])
 
 
 def bits_of(build, name, unit):

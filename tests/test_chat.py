@@ -461,7 +461,7 @@ def test_python(build, chatty):
 @pytest.mark.parametrize("arguments, message", [
     (("--system", "x"), "--system is for --chat, which is not given"),
     (("--chat", "--chat-template", "rag"), 'has no chat template "rag"; it has default'),
-    (("--chat", "--chat-template", "@/nowhere"), "/nowhere: cannot open the file"),
+    (("--chat", "--chat-template", "@/nowhere"), "/nowhere: cannot be opened"),
     (("--chat", "--chat-template", "@"), "--chat-template '@' names no file"),
     (("--chat", "--chat-variables", "[1]"), "an object is needed"),
     (("--chat", "--chat-variables", '{"messages": 3}'), '"messages" is set by the rendering itself'),

@@ -30,7 +30,7 @@ def test_bits(build, expected, name):
         found = bits.bits_of(build, name, unit)
         assert found in (None, expected["models"][name]), (
             f"{unit} gives other bits; if they are meant to change, raise the version of the arithmetic "
-            "(CAPP_ARITHMETIC in src/base/math.h) and run tools/make_bits.py")
+            "(CAPP_ARITHMETIC in include/capp.h) and run tools/make_bits.py")
 
 
 def test_another_arithmetic_shows(build, expected):

@@ -43,7 +43,7 @@ def adapters(tiny_model, tmp_path_factory):
     return folder / "1.gguf", folder / "2.gguf"
 
 
-def run(capp, *arguments, stdin="the ode,a doe\n"):
+def run(capp, *arguments, stdin='{"text": "the ode, a doe"}\n'):
     return subprocess.run([capp, *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=SECONDS)
 
 

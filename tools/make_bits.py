@@ -2,7 +2,7 @@
 
     tools/make_bits.py build-test
 
-Run it after a change of the arithmetic that is meant, and raise CAPP_ARITHMETIC in src/base/math.h in the same commit.
+Run it after a change of the arithmetic that is meant, and raise CAPP_ARITHMETIC in include/capp.h in the same commit.
 """
 import json
 import sys
@@ -19,7 +19,7 @@ def main():
     models = {name: bits.bits_of(build, name, "portable") for name in bits.NAMES}
     changed = [name for name in bits.NAMES if known.get("models", {}).get(name, models[name]) != models[name]]
     if changed and known["arithmetic"] == bits.arithmetic():
-        sys.exit(f"the bits of {', '.join(changed)} change; raise CAPP_ARITHMETIC in src/base/math.h first")
+        sys.exit(f"the bits of {', '.join(changed)} change; raise CAPP_ARITHMETIC in include/capp.h first")
     bits.EXPECTED.write_text(json.dumps({"arithmetic": bits.arithmetic(), "models": models}, indent=1) + "\n")
 
 

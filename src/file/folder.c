@@ -51,14 +51,14 @@ bool capp_is_adapter_file(const char *path) {
 }
 
 /* FOLDER/NAME in out [MOST_PATH]. */
-static capp_status join(const capp_folder *f, const char *name, char *out, capp_error *err) {
-    int n = snprintf(out, MOST_PATH, "%s/%s", f->path, name);
+static capp_status join(const capp_folder *folder, const char *name, char *out, capp_error *err) {
+    int n = snprintf(out, MOST_PATH, "%s/%s", folder->path, name);
     if (n > 0 && n < MOST_PATH) return CAPP_OK;
-    return capp_fail(err, CAPP_EIO, "%.200s...: path longer than %d bytes; use a shorter one", f->path, MOST_PATH);
+    return capp_fail(err, CAPP_EIO, "%.200s...: path longer than %d bytes; use a shorter one", folder->path, MOST_PATH);
 }
 
-static capp_status fail_memory(const capp_folder *f, capp_error *err) {
-    return capp_fail(err, CAPP_ENOMEM, "%s: out of memory for its list of tensors", f->path);
+static capp_status fail_memory(const capp_folder *folder, capp_error *err) {
+    return capp_fail(err, CAPP_ENOMEM, "%s: out of memory for its list of tensors", folder->path);
 }
 
 /* Parses text, which must be an object. */
@@ -96,49 +96,51 @@ capp_json capp_config_at(capp_json object, const char *keys) {
     return capp_json_kind_of(object) == CAPP_JSON_NULL ? NULL : object;
 }
 
-static void enter_text_config(capp_folder *f) {
-    capp_json text = capp_config_at(f->config, "text_config");
+static void enter_text_config(capp_folder *folder) {
+    capp_json text = capp_config_at(folder->config, "text_config");
     if (capp_json_kind_of(text) != CAPP_JSON_OBJECT) return;
-    f->around = f->config;
-    f->config = text;
+    folder->around = folder->config;
+    folder->config = text;
 }
 
 /* ---- Tensors ------------------------------------------------------------------------------------------------------
  */
 
-static capp_status add_bytes(capp_folder *f, const void *data, size_t size, const char *path, capp_error *err) {
+static capp_status add_bytes(capp_folder *folder, const void *data, size_t size, const char *path, capp_error *err) {
     capp_status st;
-    if (!capp_grow(&f->parts, &f->parts_capacity, f->n_parts + 1, sizeof *f->parts)) return fail_memory(f, err);
-    capp_safetensors *part = &f->parts[f->n_parts];
+    if (!capp_grow(&folder->parts, &folder->parts_capacity, folder->n_parts + 1, sizeof *folder->parts))
+        return fail_memory(folder, err);
+    capp_safetensors *part = &folder->parts[folder->n_parts];
     if ((st = capp_safetensors_read(part, data, size, path, err)) != CAPP_OK) return st;
-    f->n_parts++;
-    f->bytes += size;
-    if (!capp_grow(&f->tensors, &f->tensors_capacity, f->n_tensors + part->n, sizeof *f->tensors))
-        return fail_memory(f, err);
-    if (part->n) memcpy(f->tensors + f->n_tensors, part->tensors, part->n * sizeof *part->tensors);
-    f->n_tensors += part->n;
+    folder->n_parts++;
+    folder->bytes += size;
+    if (!capp_grow(&folder->tensors, &folder->tensors_capacity, folder->n_tensors + part->n, sizeof *folder->tensors))
+        return fail_memory(folder, err);
+    if (part->n) memcpy(folder->tensors + folder->n_tensors, part->tensors, part->n * sizeof *part->tensors);
+    folder->n_tensors += part->n;
     capp_free(part->tensors);
     part->tensors = NULL;
     return CAPP_OK;
 }
 
-static capp_status add_file(capp_folder *f, const char *path, capp_error *err) {
+static capp_status add_file(capp_folder *folder, const char *path, capp_error *err) {
     capp_map map;
     capp_status st;
-    if (!capp_grow(&f->maps, &f->maps_capacity, f->n_maps + 1, sizeof *f->maps)) return fail_memory(f, err);
+    if (!capp_grow(&folder->maps, &folder->maps_capacity, folder->n_maps + 1, sizeof *folder->maps))
+        return fail_memory(folder, err);
     if ((st = capp_map_open(&map, path, err)) != CAPP_OK) return st;
-    f->maps[f->n_maps++] = map;
-    return add_bytes(f, map.data, map.size, path, err);
+    folder->maps[folder->n_maps++] = map;
+    return add_bytes(folder, map.data, map.size, path, err);
 }
 
-static capp_status index_tensors(capp_folder *f, capp_error *err) {
+static capp_status index_tensors(capp_folder *folder, capp_error *err) {
     int64_t duplicate;
-    if (!capp_names_build(&f->names, f->tensors, sizeof *f->tensors, f->n_tensors, &duplicate))
-        return fail_memory(f, err);
+    if (!capp_names_build(&folder->names, folder->tensors, sizeof *folder->tensors, folder->n_tensors, &duplicate))
+        return fail_memory(folder, err);
     if (duplicate == CAPP_NO_NAME) return CAPP_OK;
     return capp_fail(err, CAPP_EFORMAT,
-                     "%s: tensor %.100s occurs in two files: the folder is damaged; download it again", f->path,
-                     f->tensors[duplicate].name.data);
+                     "%s: tensor %.100s occurs in two files: the folder is damaged; download it again", folder->path,
+                     folder->tensors[duplicate].name.data);
 }
 
 /* ---- Index of parts ------------------------------------------------------------------------------------------------
@@ -168,7 +170,7 @@ static bool named_before(capp_json map, const char *name, capp_json until) {
 }
 
 /* Opens each file that the index names once. Adjacent items usually name the same file. */
-static capp_status open_parts(capp_folder *f, const char *path, capp_json map, capp_error *err) {
+static capp_status open_parts(capp_folder *folder, const char *path, capp_json map, capp_error *err) {
     char part[MOST_PATH], name[MOST_NAME], last[MOST_NAME] = "";
     capp_status st;
     for (capp_json_walk w = capp_json_begin(map); capp_json_next(&w);) {
@@ -179,67 +181,67 @@ static capp_status open_parts(capp_folder *f, const char *path, capp_json map, c
         if (!strcmp(name, last)) continue;
         memcpy(last, name, strlen(name) + 1);
         if (named_before(map, name, w.value)) continue;
-        if (f->n_parts == MOST_PARTS)
+        if (folder->n_parts == MOST_PARTS)
             return capp_fail(err, CAPP_EFORMAT, "%s: more than %d files in the index, which capp does not support",
                              path, MOST_PARTS);
-        if ((st = join(f, name, part, err)) != CAPP_OK) return st;
-        if ((st = add_file(f, part, err)) != CAPP_OK) return st;
+        if ((st = join(folder, name, part, err)) != CAPP_OK) return st;
+        if ((st = add_file(folder, part, err)) != CAPP_OK) return st;
     }
     return CAPP_OK;
 }
 
 /* The files and the index must contain the same tensors. Otherwise a file may belong to another model. */
-static capp_status check_index(const capp_folder *f, const char *path, capp_json map, capp_error *err) {
+static capp_status check_index(const capp_folder *folder, const char *path, capp_json map, capp_error *err) {
     char name[MOST_NAME];
     for (capp_json_walk w = capp_json_begin(map); capp_json_next(&w);)
-        if (!name_of(w.name, name) || !capp_folder_find_tensor(f, name))
+        if (!name_of(w.name, name) || !capp_folder_find_tensor(folder, name))
             return capp_fail(
                 err, CAPP_EFORMAT,
                 "%s: tensor %.100s is in the index but not in any file: the folder is incomplete; download it again",
                 path, name);
-    for (size_t i = 0; i < f->n_tensors && capp_json_count(map) != f->n_tensors; i++)
-        if (!capp_json_get(map, f->tensors[i].name.data))
+    for (size_t i = 0; i < folder->n_tensors && capp_json_count(map) != folder->n_tensors; i++)
+        if (!capp_json_get(map, folder->tensors[i].name.data))
             return capp_fail(err, CAPP_EFORMAT,
                              "%s: tensor %.100s is in a file but not in the index: the folder has files of different "
                              "models; download it again",
-                             path, f->tensors[i].name.data);
+                             path, folder->tensors[i].name.data);
     return CAPP_OK;
 }
 
-static capp_status open_index(capp_folder *f, const char *path, capp_error *err) {
+static capp_status open_index(capp_folder *folder, const char *path, capp_error *err) {
     capp_map text;
     capp_json index = NULL;
     capp_status st = read_json(&index, &text, path, err);
     capp_json map = st == CAPP_OK ? capp_json_get(index, "weight_map") : NULL;
     if (st == CAPP_OK && capp_json_kind_of(map) != CAPP_JSON_OBJECT)
         st = capp_fail(err, CAPP_EFORMAT, "%s: no weight_map: the file is damaged; download it again", path);
-    if (st == CAPP_OK) st = open_parts(f, path, map, err);
-    if (st == CAPP_OK) st = index_tensors(f, err);
-    if (st == CAPP_OK) st = check_index(f, path, map, err);
+    if (st == CAPP_OK) st = open_parts(folder, path, map, err);
+    if (st == CAPP_OK) st = index_tensors(folder, err);
+    if (st == CAPP_OK) st = check_index(folder, path, map, err);
     capp_map_close(&text);
     return st;
 }
 
 /* Sets *there to whether the folder has this file. If it does, its tensors are added to the list. */
-static capp_status open_whole(capp_folder *f, const char *name, bool *there, capp_error *err) {
+static capp_status open_whole(capp_folder *folder, const char *name, bool *there, capp_error *err) {
     char path[MOST_PATH];
-    capp_status st = join(f, name, path, err);
+    capp_status st = join(folder, name, path, err);
     *there = st == CAPP_OK && exists(path);
     if (!*there) return st;
-    return (st = add_file(f, path, err)) == CAPP_OK ? index_tensors(f, err) : st;
+    return (st = add_file(folder, path, err)) == CAPP_OK ? index_tensors(folder, err) : st;
 }
 
-static capp_status open_tensors(capp_folder *f, capp_error *err) {
+static capp_status open_tensors(capp_folder *folder, capp_error *err) {
     char path[MOST_PATH];
     bool there;
-    capp_status st = open_whole(f, "model.safetensors", &there, err);
+    capp_status st = open_whole(folder, "model.safetensors", &there, err);
     if (st != CAPP_OK || there) return st;
-    if ((st = join(f, "model.safetensors.index.json", path, err)) != CAPP_OK) return st;
-    if (exists(path)) return open_index(f, path, err);
+    if ((st = join(folder, "model.safetensors.index.json", path, err)) != CAPP_OK) return st;
+    if (exists(path)) return open_index(folder, path, err);
     return capp_fail(err, CAPP_EIO,
                      "%s: no model.safetensors or model.safetensors.index.json in the folder; if it has "
                      "pytorch_model.bin, save the model again with safe_serialization",
-                     f->path);
+                     folder->path);
 }
 
 /* ---- Public --------------------------------------------------------------------------------------------------------
@@ -247,25 +249,25 @@ static capp_status open_tensors(capp_folder *f, capp_error *err) {
 
 /* Returns NULL and fills *err if there is not enough memory. */
 static capp_folder *new_folder(const char *path, capp_error *err) {
-    capp_folder *f = capp_new0(1, sizeof *f);
+    capp_folder *folder = capp_new0(1, sizeof *folder);
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/') n--;
-    if (f) f->path = capp_new(n + 1, 1);
-    if (f && f->path) {
-        memcpy(f->path, path, n);
-        f->path[n] = 0;
-        return f;
+    if (folder) folder->path = capp_new(n + 1, 1);
+    if (folder && folder->path) {
+        memcpy(folder->path, path, n);
+        folder->path[n] = 0;
+        return folder;
     }
-    capp_free(f);
+    capp_free(folder);
     capp_fail(err, CAPP_ENOMEM, "%s: out of memory", path);
     return NULL;
 }
 
-static capp_status finish(capp_folder **out, capp_folder *f, capp_status st) {
+static capp_status finish(capp_folder **out, capp_folder *folder, capp_status st) {
     if (st == CAPP_OK)
-        *out = f;
+        *out = folder;
     else
-        capp_folder_free(f);
+        capp_folder_free(folder);
     return st;
 }
 
@@ -273,26 +275,26 @@ capp_status capp_folder_open(capp_folder **out, const char *path, capp_error *er
     char config[MOST_PATH];
     capp_status st;
     *out = NULL;
-    capp_folder *f = new_folder(path, err);
-    if (!f) return CAPP_ENOMEM;
-    if ((st = join(f, "config.json", config, err)) != CAPP_OK) return finish(out, f, st);
+    capp_folder *folder = new_folder(path, err);
+    if (!folder) return CAPP_ENOMEM;
+    if ((st = join(folder, "config.json", config, err)) != CAPP_OK) return finish(out, folder, st);
     if (capp_is_adapter_folder(path))
-        return finish(out, f,
+        return finish(out, folder,
                       capp_fail(err, CAPP_EINVAL,
                                 "%s: this is a LoRA adapter, not a model; open the model that it was trained for and "
                                 "add the adapter with --lora",
-                                f->path));
+                                folder->path));
     if (!exists(config))
         return finish(
-            out, f,
+            out, folder,
             capp_fail(
                 err, CAPP_EIO,
                 "%s: no config.json in the folder; use a GGUF file or a folder with config.json and *.safetensors",
-                f->path));
-    st = read_json(&f->config, &f->config_map, config, err);
-    if (st == CAPP_OK) enter_text_config(f);
-    if (st == CAPP_OK) st = open_tensors(f, err);
-    return finish(out, f, st);
+                folder->path));
+    st = read_json(&folder->config, &folder->config_map, config, err);
+    if (st == CAPP_OK) enter_text_config(folder);
+    if (st == CAPP_OK) st = open_tensors(folder, err);
+    return finish(out, folder, st);
 }
 
 capp_status capp_folder_open_adapter(capp_folder **out, const char *path, capp_error *err) {
@@ -300,86 +302,86 @@ capp_status capp_folder_open_adapter(capp_folder **out, const char *path, capp_e
     capp_status st;
     bool there = false;
     *out = NULL;
-    capp_folder *f = new_folder(path, err);
-    if (!f) return CAPP_ENOMEM;
+    capp_folder *folder = new_folder(path, err);
+    if (!folder) return CAPP_ENOMEM;
     if (capp_is_adapter_file(path)) {
-        char *slash = strrchr(f->path, '/');
+        char *slash = strrchr(folder->path, '/');
         if (slash)
-            slash[slash == f->path] = 0;
+            slash[slash == folder->path] = 0;
         else
-            memcpy(f->path, ".", sizeof ".");
+            memcpy(folder->path, ".", sizeof ".");
     }
-    if ((st = join(f, adapter_config, config, err)) != CAPP_OK) return finish(out, f, st);
+    if ((st = join(folder, adapter_config, config, err)) != CAPP_OK) return finish(out, folder, st);
     if (!exists(config))
         return finish(
-            out, f,
+            out, folder,
             capp_fail(
                 err, CAPP_EIO,
                 "%s: no adapter_config.json in the folder; use an adapter folder saved by PEFT, or a GGUF adapter",
-                f->path));
-    st = read_json(&f->config, &f->config_map, config, err);
-    if (st == CAPP_OK) st = open_whole(f, adapter_tensors, &there, err);
+                folder->path));
+    st = read_json(&folder->config, &folder->config_map, config, err);
+    if (st == CAPP_OK) st = open_whole(folder, adapter_tensors, &there, err);
     if (st == CAPP_OK && !there)
         st = capp_fail(err, CAPP_EIO,
                        "%s: no adapter_model.safetensors in the folder; if it has adapter_model.bin, save the adapter "
                        "again with safe_serialization",
-                       f->path);
-    return finish(out, f, st);
+                       folder->path);
+    return finish(out, folder, st);
 }
 
 capp_status capp_folder_parse(capp_folder **out, const void *config, size_t config_size, const void *tensors,
                               size_t tensors_size, const char *name, capp_error *err) {
     *out = NULL;
-    capp_folder *f = new_folder(name, err);
-    if (!f) return CAPP_ENOMEM;
-    capp_status st = check_json(&f->config, (capp_str){config, config_size}, f->path, err);
-    if (st == CAPP_OK) enter_text_config(f);
-    if (st == CAPP_OK) st = add_bytes(f, tensors, tensors_size, f->path, err);
-    if (st == CAPP_OK) st = index_tensors(f, err);
-    return finish(out, f, st);
+    capp_folder *folder = new_folder(name, err);
+    if (!folder) return CAPP_ENOMEM;
+    capp_status st = check_json(&folder->config, (capp_str){config, config_size}, folder->path, err);
+    if (st == CAPP_OK) enter_text_config(folder);
+    if (st == CAPP_OK) st = add_bytes(folder, tensors, tensors_size, folder->path, err);
+    if (st == CAPP_OK) st = index_tensors(folder, err);
+    return finish(out, folder, st);
 }
 
-void capp_folder_free(capp_folder *f) {
-    if (!f) return;
-    for (size_t i = 0; i < f->n_parts; i++) capp_safetensors_free(&f->parts[i]);
-    capp_free(f->parts);
-    for (size_t i = 0; i < f->n_maps; i++) capp_map_close(&f->maps[i]);
-    capp_free(f->maps);
-    capp_names_free(&f->names);
-    capp_free(f->tensors);
-    capp_map_close(&f->config_map);
-    capp_free(f->path);
-    capp_free(f);
+void capp_folder_free(capp_folder *folder) {
+    if (!folder) return;
+    for (size_t i = 0; i < folder->n_parts; i++) capp_safetensors_free(&folder->parts[i]);
+    capp_free(folder->parts);
+    for (size_t i = 0; i < folder->n_maps; i++) capp_map_close(&folder->maps[i]);
+    capp_free(folder->maps);
+    capp_names_free(&folder->names);
+    capp_free(folder->tensors);
+    capp_map_close(&folder->config_map);
+    capp_free(folder->path);
+    capp_free(folder);
 }
 
-const capp_map *capp_folder_maps(const capp_folder *f, size_t *n) {
-    *n = f->n_maps;
-    return f->maps;
+const capp_map *capp_folder_maps(const capp_folder *folder, size_t *n) {
+    *n = folder->n_maps;
+    return folder->maps;
 }
 
-const char *capp_folder_path(const capp_folder *f) {
-    return f->path;
+const char *capp_folder_path(const capp_folder *folder) {
+    return folder->path;
 }
-uint64_t capp_folder_bytes(const capp_folder *f) {
-    return f->bytes;
+uint64_t capp_folder_bytes(const capp_folder *folder) {
+    return folder->bytes;
 }
-size_t capp_folder_parts(const capp_folder *f) {
-    return f->n_parts;
+size_t capp_folder_parts(const capp_folder *folder) {
+    return folder->n_parts;
 }
-capp_json capp_folder_config(const capp_folder *f) {
-    return f->config;
+capp_json capp_folder_config(const capp_folder *folder) {
+    return folder->config;
 }
-capp_json capp_folder_around(const capp_folder *f) {
-    return f->around;
+capp_json capp_folder_around(const capp_folder *folder) {
+    return folder->around;
 }
-size_t capp_folder_n_tensors(const capp_folder *f) {
-    return f->n_tensors;
+size_t capp_folder_n_tensors(const capp_folder *folder) {
+    return folder->n_tensors;
 }
-const capp_tensor *capp_folder_tensor_at(const capp_folder *f, size_t i) {
-    return i < f->n_tensors ? &f->tensors[i] : NULL;
+const capp_tensor *capp_folder_tensor_at(const capp_folder *folder, size_t i) {
+    return i < folder->n_tensors ? &folder->tensors[i] : NULL;
 }
 
-const capp_tensor *capp_folder_find_tensor(const capp_folder *f, const char *name) {
-    int64_t i = capp_names_find(&f->names, capp_str_of(name));
-    return i == CAPP_NO_NAME ? NULL : &f->tensors[i];
+const capp_tensor *capp_folder_find_tensor(const capp_folder *folder, const char *name) {
+    int64_t i = capp_names_find(&folder->names, capp_str_of(name));
+    return i == CAPP_NO_NAME ? NULL : &folder->tensors[i];
 }

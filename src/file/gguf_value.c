@@ -91,36 +91,36 @@ size_t capp_gguf_kind_bytes(uint32_t kind) {
     }
 }
 
-static bool scalar(const capp_gguf_value *v, number *out) {
-    return v && v->kind != CAPP_GGUF_ARRAY && load(v->kind, v->bytes, out);
+static bool scalar(const capp_gguf_value *value, number *out) {
+    return value && value->kind != CAPP_GGUF_ARRAY && load(value->kind, value->bytes, out);
 }
 
-static bool element(const capp_gguf_value *v, uint64_t i, number *out) {
-    if (!v || v->kind != CAPP_GGUF_ARRAY || i >= v->count) return false;
-    return load(v->element, (const char *)v->bytes + i * capp_gguf_kind_bytes(v->element), out);
+static bool element(const capp_gguf_value *value, uint64_t i, number *out) {
+    if (!value || value->kind != CAPP_GGUF_ARRAY || i >= value->count) return false;
+    return load(value->element, (const char *)value->bytes + i * capp_gguf_kind_bytes(value->element), out);
 }
 
-bool capp_gguf_value_u64(const capp_gguf_value *v, uint64_t *out) {
+bool capp_gguf_value_u64(const capp_gguf_value *value, uint64_t *out) {
     number n;
-    return scalar(v, &n) && to_u64(&n, out);
+    return scalar(value, &n) && to_u64(&n, out);
 }
 
-bool capp_gguf_value_f64(const capp_gguf_value *v, double *out) {
+bool capp_gguf_value_f64(const capp_gguf_value *value, double *out) {
     number n;
-    return scalar(v, &n) && to_f64(&n, out);
+    return scalar(value, &n) && to_f64(&n, out);
 }
 
-bool capp_gguf_array_u64(const capp_gguf_value *v, uint64_t i, uint64_t *out) {
+bool capp_gguf_array_u64(const capp_gguf_value *value, uint64_t i, uint64_t *out) {
     number n;
-    return element(v, i, &n) && to_u64(&n, out);
+    return element(value, i, &n) && to_u64(&n, out);
 }
 
-bool capp_gguf_array_i64(const capp_gguf_value *v, uint64_t i, int64_t *out) {
+bool capp_gguf_array_i64(const capp_gguf_value *value, uint64_t i, int64_t *out) {
     number n;
-    return element(v, i, &n) && to_i64(&n, out);
+    return element(value, i, &n) && to_i64(&n, out);
 }
 
-bool capp_gguf_array_f64(const capp_gguf_value *v, uint64_t i, double *out) {
+bool capp_gguf_array_f64(const capp_gguf_value *value, uint64_t i, double *out) {
     number n;
-    return element(v, i, &n) && to_f64(&n, out);
+    return element(value, i, &n) && to_f64(&n, out);
 }

@@ -35,12 +35,12 @@ size_t capp_gguf_kind_bytes(uint32_t kind);
 
 /* What a value is: true and *out set where its kind converts without loss (integers to integers in range, F32 and F64
  * and integers to double), else false and *out untouched. v may be NULL: false. */
-bool capp_gguf_value_u64(const capp_gguf_value *v, uint64_t *out);
-bool capp_gguf_value_f64(const capp_gguf_value *v, double *out);
+bool capp_gguf_value_u64(const capp_gguf_value *value, uint64_t *out);
+bool capp_gguf_value_f64(const capp_gguf_value *value, double *out);
 
 /* Element i of an array value, converted as above; false where it does not convert or i is out of range. */
-bool capp_gguf_array_u64(const capp_gguf_value *v, uint64_t i, uint64_t *out);
-bool capp_gguf_array_i64(const capp_gguf_value *v, uint64_t i, int64_t *out);
-bool capp_gguf_array_f64(const capp_gguf_value *v, uint64_t i, double *out);
+bool capp_gguf_array_u64(const capp_gguf_value *value, uint64_t i, uint64_t *out);
+bool capp_gguf_array_i64(const capp_gguf_value *value, uint64_t i, int64_t *out);
+bool capp_gguf_array_f64(const capp_gguf_value *value, uint64_t i, double *out);
 
 #endif

@@ -24,7 +24,7 @@ static size_t chunk_end(size_t task, size_t n) {
 
 static void route_rows(void *user, size_t task, int worker) {
     const routing *x = user;
-    const capp_hparams *h = &x->f->w->hparams;
+    const capp_hparams *h = &x->f->weights->hparams;
     (void)worker;
     for (size_t r = task * CHUNK; r < chunk_end(task, x->rows); r++)
         capp_route(x->f->shares + r * h->experts, h->experts, h->experts_used, h->router_norm);
@@ -39,7 +39,7 @@ static bool chose(float share) {
  * A row of infinite logits could choose more than experts_used: those past it are left out. */
 static size_t sort_choices(routing *x) {
     capp_forward *f = x->f;
-    const size_t experts = f->w->hparams.experts, used = f->w->hparams.experts_used;
+    const size_t experts = f->weights->hparams.experts, used = f->weights->hparams.experts_used;
     size_t n = 0;
     for (size_t e = 0; e < experts; e++) f->picks[e] = (capp_pick){.expert = (uint32_t)e};
     for (size_t r = 0; r < x->rows; r++)
@@ -69,7 +69,7 @@ static size_t sort_choices(routing *x) {
 static void gather_rows(void *user, size_t task, int worker) {
     const routing *x = user;
     capp_forward *f = x->f;
-    size_t bytes = f->h_stride * f->w->products->element;
+    size_t bytes = f->h_stride * f->weights->products->element;
     (void)worker;
     for (size_t i = task * CHUNK; i < chunk_end(task, x->n); i++)
         memcpy(f->gathered + i * bytes, f->h + f->chosen[i] * bytes, bytes);
@@ -78,7 +78,7 @@ static void gather_rows(void *user, size_t task, int worker) {
 static void add_shares(void *user, size_t task, int worker) {
     const routing *x = user;
     capp_forward *f = x->f;
-    const size_t width = f->w->hparams.width, used = f->w->hparams.experts_used;
+    const size_t width = f->weights->hparams.width, used = f->weights->hparams.experts_used;
     (void)worker;
     for (size_t r = task * CHUNK; r < chunk_end(task, x->rows); r++) {
         float *u = f->u + r * width;
@@ -87,14 +87,14 @@ static void add_shares(void *user, size_t task, int worker) {
             capp_choice c = f->choices[r * used + i];
             if (c.at == CAPP_NO_CHOICE) break;
             float *y = f->mixed + c.at * width;
-            f->w->kernels->scale(y, c.share, width);
-            f->w->kernels->add(u, y, width);
+            f->weights->kernels->scale(y, c.share, width);
+            f->weights->kernels->add(u, y, width);
         }
     }
 }
 
 void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows) {
-    const capp_hparams *h = &f->w->hparams;
+    const capp_hparams *h = &f->weights->hparams;
     routing x = {.f = f, .rows = rows};
     capp_product(f, &layer->router, f->h, f->h_stride, f->shares, h->experts, rows, false);
     run_chunks(&x, route_rows, rows);

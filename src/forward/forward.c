@@ -29,7 +29,7 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
                       size_t longest) {
     const capp_hparams *h = &w->hparams;
     size_t group = h->heads / h->kv_heads, q = (size_t)h->heads * h->head_dim, kv = (size_t)h->kv_heads * h->head_dim;
-    f->w = w;
+    f->weights = w;
     f->slots = round_up(slots, CAPP_LANES);
     f->rows = rows;
     f->longest = longest;
@@ -64,9 +64,9 @@ static bool each_tiles(capp_tiles *t, size_t rows, buffer_fn fn, void *user) {
 }
 
 static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) {
-    const capp_hparams *h = &f->w->hparams;
+    const capp_hparams *h = &f->weights->hparams;
     size_t rows = f->rows, store = (size_t)h->layers * h->kv_heads * f->slots * h->head_dim;
-    size_t tiles = (f->w->head.n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE * rows;
+    size_t tiles = (f->weights->head.n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE * rows;
     size_t routed = h->experts ? rows : 0, choices = routed * h->experts_used;
     size_t rotations = (size_t)h->n_ropes * f->longest * (h->rope_dims / 2);
     return fn(user, &f->keys, store, sizeof *f->keys) && fn(user, &f->values, store, sizeof *f->values) &&

@@ -55,7 +55,7 @@ void capp_multiply(const capp_products *products, float *c, size_t ldc, const ch
 /* A part along k that begins at `from`, of rows from `row` on. */
 static void multiply(const product *p, const char *panel, float *y, size_t ldy, size_t row, size_t rows, size_t n,
                      size_t from) {
-    const capp_products *products = p->f->w->products;
+    const capp_products *products = p->f->weights->products;
     capp_multiply(products, y, ldy, p->x + (row * p->ldx + from) * products->element, p->ldx, panel, rows, n, from,
                   capp_part_of(products, p->m->k, from));
 }
@@ -76,9 +76,9 @@ typedef struct panel_group {
 
 /* All of k in one part, added as matmul adds. */
 static void multiply_whole(const product *p, const work *x, const panel_group *g, float *scratch) {
-    const capp_products *products = p->f->w->products;
+    const capp_products *products = p->f->weights->products;
     const char *parts[GROUP_PANELS];
-    capp_matrix_parts(p->f->w, x->m, g->begin, g->n, 0, scratch, parts);
+    capp_matrix_parts(p->f->weights, x->m, g->begin, g->n, 0, scratch, parts);
     for (size_t r = 0; r < x->rows; r += BLOCK_ROWS)
         for (size_t i = 0; i < g->n; i++)
             products->matmul(g->y + r * p->ldy + i * products->nr, p->ldy,
@@ -89,7 +89,7 @@ static void multiply_whole(const product *p, const work *x, const panel_group *g
 
 /* Part after part along k, each for all rows. Sums that are to be added to y stand in scratch until they are whole. */
 static void multiply_parts(const product *p, const work *x, const panel_group *g, float *scratch) {
-    const capp_weights *w = p->f->w;
+    const capp_weights *w = p->f->weights;
     size_t nr = w->products->nr, width = GROUP_PANELS * nr, ldc = p->add ? width : p->ldy;
     const char *parts[GROUP_PANELS];
     float *c = p->add ? scratch : g->y, *room = scratch + x->rows * width;
@@ -108,13 +108,14 @@ static void product_task(void *user, size_t task, int worker) {
     const product *p = user;
     work x = work_of(p, task);
     const capp_matrix *m = x.m;
-    size_t nr = p->f->w->products->nr;
+    size_t nr = p->f->weights->products->nr;
     panel_group g = {.begin = x.group * GROUP_PANELS};
     g.n = least(GROUP_PANELS, m->panels - g.begin);
     g.y = p->y + x.row * p->ldy + g.begin * nr;
-    (is_whole(p->f->w->products, m) ? multiply_whole : multiply_parts)(p, &x, &g, scratch_of(p->f, worker));
+    (is_whole(p->f->weights->products, m) ? multiply_whole : multiply_parts)(p, &x, &g, scratch_of(p->f, worker));
     for (size_t r = 0; m->bias && r < x.rows; r++)
-        p->f->w->kernels->add(g.y + r * p->ldy, m->bias + g.begin * nr, least(m->columns - g.begin * nr, g.n * nr));
+        p->f->weights->kernels->add(g.y + r * p->ldy, m->bias + g.begin * nr,
+                                    least(m->columns - g.begin * nr, g.n * nr));
 }
 
 /* Rows of a task: panels that must be packed first are packed once for all rows. */
@@ -144,7 +145,7 @@ void capp_product(capp_forward *f, const capp_matrix *m, const char *x, size_t l
 
 void capp_product_experts(capp_forward *f, const capp_matrix *experts, size_t n) {
     product p = product_of_experts(f, experts, n, f->inner, f->inner_stride);
-    p.y = f->mixed, p.ldy = f->w->hparams.width;
+    p.y = f->mixed, p.ldy = f->weights->hparams.width;
     p.groups = (experts->panels + GROUP_PANELS - 1) / GROUP_PANELS;
     capp_pool_run(f->pool, product_task, &p, blocks_of(&p) * p.groups);
 }
@@ -181,7 +182,7 @@ typedef struct group {
  * [row][gate, up][column]. */
 static void multiply_strip(const product *p, const group *g, float *sums, size_t row, size_t rows, size_t from) {
     const capp_matrix *m = g->m;
-    size_t nr = p->f->w->products->nr, width = GROUP_PANELS * nr, ld = m->parts * width;
+    size_t nr = p->f->weights->products->nr, width = GROUP_PANELS * nr, ld = m->parts * width;
     for (size_t i = 0; i < g->n * m->parts; i++)
         multiply(p, g->parts[i], sums + i % m->parts * width + i / m->parts * nr, ld, row, rows,
                  columns_of(m, nr, g->begin * m->parts + i), from);
@@ -191,15 +192,15 @@ static void multiply_strip(const product *p, const group *g, float *sums, size_t
 static void activate_strip(const product *p, const group *g, float *sums, size_t row, size_t rows) {
     const capp_forward *f = p->f;
     const capp_matrix *m = g->m;
-    const capp_products *products = f->w->products;
+    const capp_products *products = f->weights->products;
     size_t nr = products->nr, width = GROUP_PANELS * nr, ld = m->parts * width, begin = g->begin * nr;
     size_t columns = least(m->columns - begin, g->n * nr), last = begin + columns == m->columns;
     size_t padded = last ? columns + (products->step - m->columns % products->step) % products->step : columns;
     for (size_t r = 0; r < rows; r++) {
         float *gate = sums + r * ld;
         for (size_t part = 0; m->bias && part < m->parts; part++)
-            f->w->kernels->add(gate + part * width, m->bias + part * m->columns + begin, columns);
-        activate(f->w, gate, gate + width, columns);
+            f->weights->kernels->add(gate + part * width, m->bias + part * m->columns + begin, columns);
+        activate(f->weights, gate, gate + width, columns);
         products->narrow(p->g + ((row + r) * p->ldg + begin) * products->element, gate, columns, padded);
     }
 }
@@ -213,14 +214,14 @@ static void activated_task(void *user, size_t task, int worker) {
     const product *p = user;
     work x = work_of(p, task);
     const capp_matrix *m = x.m;
-    const capp_products *products = p->f->w->products;
+    const capp_products *products = p->f->weights->products;
     float *scratch = scratch_of(p->f, worker), *room = scratch + sums_floats(products, m, x.rows);
     size_t ld = is_whole(products, m) ? 0 : m->parts * GROUP_PANELS * products->nr;
     group g = {.m = m, .begin = x.group * GROUP_PANELS};
     g.n = least(GROUP_PANELS, m->panels / m->parts - g.begin);
     for (size_t from = 0, part; from < m->k; from += part) {
         part = capp_part_of(products, m->k, from);
-        capp_matrix_parts(p->f->w, m, g.begin * m->parts, g.n * m->parts, from, room, g.parts);
+        capp_matrix_parts(p->f->weights, m, g.begin * m->parts, g.n * m->parts, from, room, g.parts);
         for (size_t r = 0; r < x.rows; r += STRIP_ROWS) {
             size_t rows = least(x.rows - r, STRIP_ROWS);
             multiply_strip(p, &g, scratch + r * ld, x.row + r, rows, from);

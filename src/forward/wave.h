@@ -65,9 +65,9 @@ typedef struct capp_choice {
 
 typedef struct capp_forward capp_forward;
 struct capp_forward {
-    const capp_weights *w; /* of the wave; borrowed, as the pool */
-    size_t base;           /* of the wave: the slot that its tree calls 0 */
-    size_t element;        /* bytes of the widest element of products */
+    const capp_weights *weights; /* of the wave; borrowed, as the pool */
+    size_t base;                 /* of the wave: the slot that its tree calls 0 */
+    size_t element;              /* bytes of the widest element of products */
     capp_pool *pool;
     size_t rows, slots, longest; /* most rows of a wave, slots of the store, tokens of a path */
     /* KV store; blocks of CAPP_LANES keys are transposed so that one vector holds a dimension of all of them. */
@@ -112,32 +112,34 @@ struct capp_forward {
 };
 
 /* The parts, in order. */
-capp_status capp_wave_prepare(capp_forward *f, const capp_tree *tree, const uint32_t *nodes, size_t n, capp_error *err);
-void capp_attention(capp_forward *f, size_t layer, const capp_tiles *tiles);
+capp_status capp_wave_prepare(capp_forward *forward, const capp_tree *tree, const uint32_t *nodes, size_t n,
+                              capp_error *err);
+void capp_attention(capp_forward *forward, size_t layer, const capp_tiles *tiles);
 /* CAPP_EFORMAT where logits are not numbers. */
-capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err);
+capp_status capp_head_logprobs(capp_forward *forward, capp_tree *tree, capp_error *err);
 
 /* y [rows][ldy] = x [rows][ldx] times m, plus its bias; add: and what y was. x: elements of the products. */
-void capp_product(capp_forward *f, const capp_matrix *m, const char *x, size_t ldx, float *y, size_t ldy, size_t rows,
-                  bool add);
+void capp_product(capp_forward *forward, const capp_matrix *m, const char *x, size_t ldx, float *y, size_t ldy,
+                  size_t rows, bool add);
 
-/* f->g = activation of x [rows][h_stride] times m, the matrix `up` of a layer. */
-void capp_product_activated(capp_forward *f, const capp_matrix *m, const char *x, size_t rows);
+/* forward->g = activation of x [rows][h_stride] times m, the matrix `up` of a layer. */
+void capp_product_activated(capp_forward *forward, const capp_matrix *m, const char *x, size_t rows);
 
-/* The same for the first n of f->picks, of experts [experts]: from f->gathered to f->inner, and from there to f->mixed.
+/* The same for the first n of forward->picks, of experts [experts]: from forward->gathered to forward->inner, and from
+ * there to forward->mixed.
  */
-void capp_product_experts_activated(capp_forward *f, const capp_matrix *experts, size_t n);
-void capp_product_experts(capp_forward *f, const capp_matrix *experts, size_t n);
+void capp_product_experts_activated(capp_forward *forward, const capp_matrix *experts, size_t n);
+void capp_product_experts(capp_forward *forward, const capp_matrix *experts, size_t n);
 
 /* c [rows][ldc] = the sums of a part along k, which begins at `from`; those of later parts go on from what c is. x:
  * rows from there on. */
 void capp_multiply(const capp_products *products, float *c, size_t ldc, const char *x, size_t ldx, const char *panel,
                    size_t rows, size_t n, size_t from, size_t part);
 
-/* The feed-forward part of a layer with experts: from rows of f->h to f->u. */
-void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows);
+/* The feed-forward part of a layer with experts: from rows of forward->h to forward->u. */
+void capp_experts(capp_forward *forward, const capp_layer *layer, size_t rows);
 
 /* Floats of scratch that products of up to `rows` rows take of a worker. */
-size_t capp_product_scratch(const capp_weights *w, size_t rows);
+size_t capp_product_scratch(const capp_weights *weights, size_t rows);
 
 #endif

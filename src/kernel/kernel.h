@@ -4,7 +4,7 @@
  * - Bits. Each output element is computed by a chain of operations that depends only on its own inputs and their
  *   index, never on how many rows or columns a call covers or where in a vector the element falls. A remainder uses
  *   the same arithmetic as a full tile, a tail the same exp as a full vector.
- * - Every instruction set gives the same bits in float32 (CAPP_ARITHMETIC in base/math.h is their version).
+ * - Every instruction set gives the same bits in float32 (CAPP_ARITHMETIC is their version).
  * - Sums over K of float32 (matmul, scores, values) are one chain in rising order of the index: acc = a[i] * b[i] +
  * acc, fused: rounded once. Splitting a call of values along the sum gives the same bits. Sums of bfloat16 are what the
  * unit makes of pairs or tiles of them, in rising order (tests/emulation.h says it in plain C).

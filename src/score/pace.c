@@ -7,18 +7,18 @@
  * in the KV store already. */
 enum { FIRST_NODES = 96, LEAST_NODES = 1536, MOST_GROWTH = 4 };
 
-static size_t nodes_of(const capp_window *w) {
-    return capp_lane_tree(w->lane)->touched - w->first_nodes;
+static size_t nodes_of(const capp_window *window) {
+    return capp_lane_tree(window->lane)->touched - window->first_nodes;
 }
 
-bool capp_window_has_time(const capp_window *w) {
-    size_t pace = *capp_session_pace(w->session);
-    return !(w->options->window_seconds > 0) || nodes_of(w) < (pace ? pace : FIRST_NODES);
+bool capp_window_has_time(const capp_window *window) {
+    size_t pace = *capp_session_pace(window->session);
+    return !(window->options->window_seconds > 0) || nodes_of(window) < (pace ? pace : FIRST_NODES);
 }
 
-void capp_window_learn_pace(capp_window *w, size_t nodes, double seconds) {
-    size_t *pace = capp_session_pace(w->session);
-    double wanted = w->options->window_seconds;
+void capp_window_learn_pace(capp_window *window, size_t nodes, double seconds) {
+    size_t *pace = capp_session_pace(window->session);
+    double wanted = window->options->window_seconds;
     if (!(wanted > 0) || !nodes) return;
     if (nodes < *pace && seconds < wanted) return; /* a short window at the end of a call says little */
     double most = (double)MOST_GROWTH * (double)(nodes > FIRST_NODES ? nodes : FIRST_NODES);
@@ -27,6 +27,6 @@ void capp_window_learn_pace(capp_window *w, size_t nodes, double seconds) {
     *pace = next > LEAST_NODES ? (size_t)next : LEAST_NODES;
 }
 
-size_t capp_window_nodes(const capp_window *w) {
-    return w->n_rows ? nodes_of(w) : 0;
+size_t capp_window_nodes(const capp_window *window) {
+    return window->n_rows ? nodes_of(window) : 0;
 }
