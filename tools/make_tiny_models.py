@@ -150,7 +150,7 @@ def is_norm(name):
     return any("norm" in part or part.startswith(("ln_", "ln")) for part in parts[-3:])
 
 
-def randomise(model, plus_one):
+def randomize(model, plus_one):
     """Products keep the variance of their input, norms and biases are about 1 and 0."""
     for name, p in model.named_parameters():
         noise = torch.randn(p.shape)
@@ -231,11 +231,11 @@ def make(name):
     with no_init_weights():  # all are set below; StableLM's own fails on norms without bias
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
         stored = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.tie_weights()  # which went with the initialisation
+    model.tie_weights()  # which went with the initialization
     stored.tie_weights()
     plus_one = int(model_type.startswith("gemma"))
     runs = [torch.randint(3, VOCABULARY, (n,)).tolist() for n in LENGTHS]
-    randomise(model, plus_one)
+    randomize(model, plus_one)
     calibrate(model, runs[-1], plus_one)
     rounded(model, dtype)
     blocks = packed(model) if name.endswith("mxfp4") else {}
