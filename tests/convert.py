@@ -58,7 +58,7 @@ def unpacked(tensors):
 
 
 def permuted(rows, heads):
-    """Rows of each head from halves to neighbours."""
+    """Rows of each head from halves to neighbors."""
     return rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
@@ -316,15 +316,15 @@ def tensor_name(names, name):
     return found
 
 
-def quantised(values, quantisation):
+def quantized(values, quantization):
     """Where rows are whole blocks, else as they are."""
-    block, _ = gguf.GGML_QUANT_SIZES[quantisation]
+    block, _ = gguf.GGML_QUANT_SIZES[quantization]
     if values.ndim < 2 or values.shape[-1] % block:
         return values, None
-    return gguf.quantize(values, quantisation), quantisation
+    return gguf.quantize(values, quantization), quantization
 
 
-def convert(folder, path, quantisation=gguf.GGMLQuantizationType.F32):
+def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32):
     """Writes the folder's model to path. False where GGUF has not its architecture."""
     folder = Folder(folder)
     if folder.arch is None:
@@ -334,7 +334,7 @@ def convert(folder, path, quantisation=gguf.GGMLQuantizationType.F32):
     arch = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}[folder.arch]
     names = gguf.get_tensor_name_map(arch, folder.layers)
     for name, values in changed(folder):
-        stored, kind = quantised(values, quantisation)
+        stored, kind = quantized(values, quantization)
         writer.add_tensor(tensor_name(names, name), stored, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

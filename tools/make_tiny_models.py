@@ -212,7 +212,7 @@ def is_norm(name):
     return any("norm" in part or part.startswith(("ln_", "ln")) for part in parts[-3:])
 
 
-def randomise(model, plus_one, newer):
+def randomize(model, plus_one, newer):
     """Products keep the variance of their input, norms and biases are about 1 and 0."""
     for name, b in model.named_buffers():
         if name.endswith(("e_score_correction_bias", "expert_bias")):
@@ -297,11 +297,11 @@ def make(name):
     with no_init_weights():  # all are set below; StableLM's own fails on norms without bias
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
         stored = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.tie_weights()  # which went with the initialisation
+    model.tie_weights()  # which went with the initialization
     stored.tie_weights()
     plus_one = int(model_type.startswith(("gemma", "nemotron")))
     runs = [torch.randint(3, VOCABULARY, (n,)).tolist() for n in LENGTHS]
-    randomise(model, plus_one, name in NEWER)
+    randomize(model, plus_one, name in NEWER)
     calibrate(model, runs[-1], plus_one)
     rounded(model, dtype)
     blocks = packed(model) if name.endswith("mxfp4") else {}

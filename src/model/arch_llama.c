@@ -1,6 +1,6 @@
 /* Llama (Touvron et al., arXiv 2302.13971): RMS norms, rotary positions, SiLU-gated feed-forward, grouped key-value
  * heads; and those who changed little. GGUF stores Llama's q and k rows permuted, so that a rotation turns
- * neighbours. */
+ * neighbors. */
 #include "model/arch.h"
 
 /* GGUF files of Mistral and Mixtral call themselves llama too. */

@@ -1,5 +1,5 @@
 /* StableLM (Stability AI): layer norms, a quarter of the dimensions rotates. StarCoder 2 (arXiv 2402.19173): biases,
- * GELU. Command-R (Cohere): side by side after one norm without bias, neighbours rotate, scaled logits; Command-R7B:
+ * GELU. Command-R (Cohere): side by side after one norm without bias, neighbors rotate, scaled logits; Command-R7B:
  * three layers with a window to one that looks everywhere and does not rotate. GPT-OSS (arXiv 2508.10925): attention
  * sinks, experts with biases. */
 #include "model/arch.h"

@@ -26,7 +26,7 @@ static capp_status mxfp4_rows(binder *b, place p, size_t n, size_t k, const capp
                     .weights = t ? t->data : NULL,
                     .scales = (const char *)scales->data + p.index * n * (k / 32)};
     capp_order_fn order = p.part == CAPP_PART_EXPERT_UP ? capp_row_in_turn : NULL;
-    *out = t ? capp_derive_quantised(b, t, &q, order, &b->w->hparams.feed, NULL) : NULL;
+    *out = t ? capp_derive_quantized(b, t, &q, order, &b->w->hparams.feed, NULL) : NULL;
     return *out ? CAPP_OK : capp_bind_memory(b);
 }
 

@@ -132,7 +132,7 @@ capp_status capp_bind_scale(binder *b, place p, size_t n, const capp_tensor **t)
 static capp_status find_rows(binder *b, const capp_piece *x, size_t k, const capp_tensor **out) {
     char name[MOST_NAME];
     capp_order_fn order = is_grouped(b, x->place.part) ? capp_grouped_row : NULL;
-    capp_status st = capp_bind_quantised(b, x->place, x->rows, k, order, &b->w->hparams, out);
+    capp_status st = capp_bind_quantized(b, x->place, x->rows, k, order, &b->w->hparams, out);
     if (st != CAPP_OK || *out) return st;
     bool ends = x->place.part < CAPP_FIRST_LAYER_PART;
     const capp_tensor *t = capp_find(b, x->place, capp_weight_suffix(b, x->place.part), name);
@@ -170,11 +170,11 @@ void capp_bind_job(binder *b, capp_matrix *m, size_t n, size_t parts, size_t k) 
     j->matrix = m;
 }
 
-/* Floats that the quantised ones of its sources need. */
+/* Floats that the quantized ones of its sources need. */
 static size_t most_scratch(const capp_matrix *m) {
     size_t most = 0;
     for (size_t i = 0; i < m->n_sources; i++) {
-        size_t n = m->source[i]->type == CAPP_TYPE_QUANTISED ? capp_quant_scratch(m->source[i]->data) : 0;
+        size_t n = m->source[i]->type == CAPP_TYPE_QUANTIZED ? capp_quant_scratch(m->source[i]->data) : 0;
         if (n > most) most = n;
     }
     return most;

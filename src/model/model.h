@@ -144,7 +144,7 @@ typedef struct capp_arch {
     capp_qk_norm qk_norm;
     const char *qk_norm_key; /* which decides in config.json; GGUF: where the tensor is there */
     bool qk_norm_bias;
-    bool qk_norm_rotated; /* q and k are normalised after they rotate */
+    bool qk_norm_rotated; /* q and k are normalized after they rotate */
     bool no_pre_norms;
     bool post_norms;          /* after attention and after the feed-forward part */
     capp_parallel parallel;   /* */
@@ -278,15 +278,15 @@ typedef struct capp_rope {
 enum { CAPP_LOCAL = 1, CAPP_STILL = 2, CAPP_DENSE = 4 };
 
 /* How a folder's products are stored, those that are not float32, float16 or bfloat16. */
-typedef enum capp_quant_method { CAPP_NOT_QUANTISED, CAPP_GPTQ, CAPP_AWQ, CAPP_FLOAT8 } capp_quant_method;
+typedef enum capp_quant_method { CAPP_NOT_QUANTIZED, CAPP_GPTQ, CAPP_AWQ, CAPP_FLOAT8 } capp_quant_method;
 
-typedef struct capp_quantisation {
+typedef struct capp_quantization {
     capp_quant_method method;
     uint32_t bits;                      /* GPTQ, AWQ; 0: products differ */
     uint32_t group;                     /* GPTQ, AWQ: inputs that share a scale; 0: all */
     bool zeros_less_one;                /* GPTQ */
     uint32_t block_rows, block_columns; /* FLOAT8: what shares a scale, where scales are a table; 0: unknown */
-} capp_quantisation;
+} capp_quantization;
 
 typedef struct capp_hparams {
     uint32_t vocabulary, context, width, layers, heads, kv_heads, head_dim, feed;
@@ -313,7 +313,7 @@ typedef struct capp_hparams {
     uint32_t shared_feed;                       /* of the expert of all rows; 0: none */
     uint32_t skipped_layers;                    /* after the others, of which nothing is read */
     bool mxfp4;                                 /* folders: the experts' products are blocks of MXFP4 */
-    capp_quantisation quantisation;
+    capp_quantization quantization;
     float norm_eps, embedding_scale, score_scale, residual_scale, logit_scale;
     float score_cap, logit_cap;            /* 0: none */
     float clamp;                           /* of q, k and v; 0: none */
@@ -363,10 +363,10 @@ typedef struct capp_weights {
 capp_status capp_hparams_read(capp_hparams *hparams, const capp_arch **arch, const capp_source *source,
                               capp_error *err);
 
-/* "GPTQ, 4 bits, a scale for 128 inputs", in buffer; NULL where nothing is quantised. */
+/* "GPTQ, 4 bits, a scale for 128 inputs", in buffer; NULL where nothing is quantized. */
 const char *capp_quant_name(const capp_hparams *hparams, char *buffer, size_t size);
 
-/* The weights that a tensor of the source holds: as many as it has elements, but for quantised ones and what goes with
+/* The weights that a tensor of the source holds: as many as it has elements, but for quantized ones and what goes with
  * them. *readable: whether they can become float32. */
 uint64_t capp_quant_weights(const capp_hparams *hparams, const capp_tensor *t, bool *readable);
 
@@ -424,7 +424,7 @@ void capp_delta_add(const capp_weights *w, const capp_delta *deltas, size_t row,
 void capp_weights_set_context(capp_weights *weights, uint32_t context);
 
 /* The same weights for other products, packed panel by panel whenever they are used: it takes no memory but what
- * capp_weights_open keeps of tensors that no file has as they are wanted, and a wave takes a dequantisation longer.
+ * capp_weights_open keeps of tensors that no file has as they are wanted, and a wave takes a dequantization longer.
  * Borrows from weights, which must outlive *twin. */
 capp_status capp_weights_twin(capp_weights **twin, const capp_weights *weights, const capp_products *products,
                               capp_error *err);
