@@ -245,13 +245,14 @@ static int write_report(const bench *b, output *json) {
     return code;
 }
 
-int bench_command(const options *o) {
-    bench b = {.options = o, .random = 20240229};
+int bench_command(const options *settings) {
+    bench b = {.options = settings, .random = 20240229};
     output json = {.file = -1};
     capp_error err = {.row = CAPP_NO_ROW};
     int code = EXIT_FAILED;
-    const char *inputs[] = {o->model};
-    capp_status status = o->json && !output_open(&json, o->json, inputs, 1, &err) ? err.status : measure(&b, &err);
+    const char *inputs[] = {settings->model};
+    capp_status status =
+        settings->json && !output_open(&json, settings->json, inputs, 1, &err) ? err.status : measure(&b, &err);
     if (interrupted())
         code = EXIT_SIGNAL + interrupted();
     else if (status)

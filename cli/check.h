@@ -28,14 +28,14 @@ typedef struct check {
 
 /* Reads all rows, decides how labels are read, and begins again. Nothing is done where the input cannot be read again.
  * False and a message with the place where a row is bad and the options say stop, where no row can be read any more,
- * and where labels can be read in neither way. *c is to be freed in any case. After a signal: true. */
-bool check_input(check *c, reader *r, row_rules *rules, const options *o, capp_error *err);
+ * and where labels can be read in neither way. *findings is to be freed in any case. After a signal: true. */
+bool check_input(check *findings, reader *input, row_rules *rules, const options *settings, capp_error *err);
 
 /* Tokenizes the longest rows that check_input saw. False as there, where one is too long for the context. */
-bool check_lengths(check *c, const reader *r, const row_rules *rules, const options *o, const capp_model *model,
-                   const capp_chat *chat, capp_error *err);
+bool check_lengths(check *findings, const reader *input, const row_rules *rules, const options *settings,
+                   const capp_model *model, const capp_chat *chat, capp_error *err);
 
-void check_free(check *c);
+void check_free(check *findings);
 
 /* Adds to the message of a row that is too long that --context may allow more. Other messages stay as they are. */
 void advise_context(capp_error *err);

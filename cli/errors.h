@@ -15,18 +15,18 @@ typedef struct error_list {
 } error_list;
 
 /* Beside out. resume: what an earlier run has written is read, else it goes when the first row is written. */
-bool errors_open(error_list *e, const output *out, bool resume, capp_error *err);
+bool errors_open(error_list *list, const output *out, bool resume, capp_error *err);
 
 /* Whether an earlier run could not score this row; indices rise from call to call. */
-bool errors_has(error_list *e, size_t index);
+bool errors_has(error_list *list, size_t index);
 
 /* What is said of rows from index on goes: the run goes on there. */
-void errors_cut(error_list *e, size_t index);
+void errors_cut(error_list *list, size_t index);
 
 /* False after an error of the system. */
-bool errors_add(error_list *e, const row *of, size_t index);
+bool errors_add(error_list *list, const row *this_row, size_t index);
 
 /* False after any error. */
-bool errors_close(error_list *e);
+bool errors_close(error_list *list);
 
 #endif

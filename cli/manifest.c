@@ -82,19 +82,19 @@ static bool put_argument(buffer *b, const char *argument, capp_error *err) {
 }
 
 /* Each option once, with all that it was given. */
-static bool put_options(buffer *b, const options *o, capp_error *err) {
+static bool put_options(buffer *b, const options *settings, capp_error *err) {
     bool first = true;
     put_member(b, "options");
     buffer_char(b, '{');
-    for (size_t i = 0; i < o->n_given; i++) {
-        bool again = is_idle(o->given[i].name);
-        for (size_t j = 0; j < i; j++) again = again || !strcmp(o->given[j].name, o->given[i].name);
+    for (size_t i = 0; i < settings->n_given; i++) {
+        bool again = is_idle(settings->given[i].name);
+        for (size_t j = 0; j < i; j++) again = again || !strcmp(settings->given[j].name, settings->given[i].name);
         if (again) continue;
-        buffer_printf(b, "%s\"%s\": [", first ? "" : ", ", o->given[i].name);
-        for (size_t j = i; j < o->n_given; j++) {
-            if (strcmp(o->given[j].name, o->given[i].name) != 0) continue;
+        buffer_printf(b, "%s\"%s\": [", first ? "" : ", ", settings->given[i].name);
+        for (size_t j = i; j < settings->n_given; j++) {
+            if (strcmp(settings->given[j].name, settings->given[i].name) != 0) continue;
             if (j > i) buffer_text(b, ", ");
-            if (!put_argument(b, o->given[j].argument, err)) return false;
+            if (!put_argument(b, settings->given[j].argument, err)) return false;
         }
         buffer_char(b, ']');
         first = false;
@@ -114,17 +114,19 @@ static void put_engine(buffer *b, const capp_model *model) {
     buffer_printf(b, "\"%s\"", info.isa);
 }
 
-bool manifest_make(buffer *b, const options *o, const capp_model *model, capp_error *err) {
+bool manifest_make(buffer *b, const options *settings, const capp_model *model, capp_error *err) {
     buffer_char(b, '{');
     put_member(b, "format");
     buffer_printf(b, "%d", MANIFEST_FORMAT);
     put_member(b, "capp");
     buffer_printf(b, "\"%s\"", capp_version());
     put_member(b, "command");
-    buffer_printf(b, "\"%s\"", o->command);
-    if (!put_model(b, o->model, o->lora, o->model_options.n_lora, err) || !put_input(b, o->input, err)) return false;
+    buffer_printf(b, "\"%s\"", settings->command);
+    if (!put_model(b, settings->model, settings->lora, settings->model_options.n_lora, err) ||
+        !put_input(b, settings->input, err))
+        return false;
     if (model) put_engine(b, model);
-    if (!put_options(b, o, err)) return false;
+    if (!put_options(b, settings, err)) return false;
     buffer_text(b, "\n}\n");
     return true;
 }
@@ -228,19 +230,19 @@ bool manifest_check(const char *path, const char *out, capp_str now, capp_error 
     bool good = read_file(path, &content, err) && read_manifest(buffer_view(&content), &then);
     if (!good)
         fail_at(err, 0,
-                "%s is not there or no manifest, so that nothing says which run %s is of; write it anew by "
-                "--overwrite, or give the output another name",
+                "%s is missing or damaged, so capp does not know which run wrote %s; use --overwrite to start again, "
+                "or another name for the output",
                 path, out);
     good = good && read_manifest(now, &this);
     if (good && json_kind_of(member_of(this, "input")) == JSON_KIND_NULL)
         good = fail_at(err, 0,
-                       "--resume needs an input file, since rows that come by a pipe cannot be compared with "
-                       "those of the first run; write them to a file first");
+                       "--resume needs an input file, because capp cannot compare rows from a pipe with those of the "
+                       "first run; write them to a file first");
     if (good) compare(&differences, then, this);
     if (differences.size)
         good = fail_at(err, 0,
-                       "%s is of another run; these differ: %.*s; give what was given then, write it anew by "
-                       "--overwrite, or give the output another name",
+                       "%s belongs to a run with other settings; these differ: %.*s; use the same settings, use "
+                       "--overwrite to start again, or use another name for the output",
                        out, differences.size < 600 ? (int)differences.size : 600, differences.data);
     buffer_free(&content);
     buffer_free(&differences);

@@ -7,7 +7,7 @@
 
 /* Writes the manifest of the run that the options ask for. model: as it was opened, for the precision and instruction
  * set in use; NULL where the options name none. */
-bool manifest_make(buffer *text, const options *o, const capp_model *model, capp_error *err);
+bool manifest_make(buffer *text, const options *settings, const capp_model *model, capp_error *err);
 
 /* Compares the manifest in the file at path, OUT.run, with that of this run. False and a message that names all that
  * differs, or says that there is no manifest. */

@@ -103,7 +103,7 @@ bool whole_rows(const char *path, packing how, bool quotes, size_t *rows, uint64
     if (good && how == PACKING_NONE) find_rows(f);
     if (good && how != PACKING_NONE) find_members(f, how);
     good = good && !ferror(f->file);
-    if (!good) fail_at(err, 0, "%s: cannot be read: %s", path, strerror(errno));
+    if (!good) fail_at(err, 0, "%s: cannot read the file: %s", path, strerror(errno));
     if (f->file) fclose(f->file);
     *rows = f->rows;
     *bytes = f->taken;

@@ -26,7 +26,7 @@ typedef struct notes {
     size_t n_ids, ids_capacity;
 } notes;
 
-void notes_free(notes *n);
+void notes_free(notes *notebook);
 
 /* Of a row: its line, id, prompt and what may follow it. empty: a column of the template that is empty, or size 0. */
 typedef struct noted_row {
@@ -37,7 +37,7 @@ typedef struct noted_row {
     bool own_completions;        /* they are the row's own */
 } noted_row;
 
-void notes_row(notes *n, const noted_row *row);
+void notes_row(notes *notebook, const noted_row *row);
 
 /* The text without spaces around it and without characters that nobody sees, in normalization form C, in memory of a:
  * equal for texts that look the same. */

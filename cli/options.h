@@ -2,23 +2,8 @@
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
+#include "option_table.h"
 #include "util.h"
-
-/* X(NAME, name, bit, arguments, summary): the subcommands. */
-#define COMMAND_MAP(X)                                                                                                 \
-    X(CLASSIFY, classify, 1, "[INPUT]", "choose a class for each row")                                                 \
-    X(EVALUATE, evaluate, 2, "[INPUT]", "classify labeled rows and report accuracy and speed")                         \
-    X(LOGPROBS, logprobs, 4, "[INPUT]", "log-probabilities of the tokens of completions or texts")                     \
-    X(TOKENIZE, tokenize, 8, "[INPUT]", "token ids of texts")                                                          \
-    X(INSPECT, inspect, 16, "FILE", "say what a model file is")                                                        \
-    X(GENERATE, generate, 32, "[INPUT]", "continue prompts with the most probable tokens")                             \
-    X(BENCH, bench, 64, "", "measure speed, start-up and memory of a model")
-
-enum {
-#define X(NAME, name, bit, arguments, summary) COMMAND_##NAME = (bit),
-    COMMAND_MAP(X)
-#undef X
-};
 
 /* What becomes of a row that cannot be scored: --on-error. */
 typedef enum row_policy {
@@ -66,39 +51,15 @@ typedef struct options {
 } options;
 
 /* arguments: those behind the name of the command. False and a message for people where they are wrong. */
-bool options_parse(options *o, const char *command, unsigned bit, int count, char **arguments, capp_error *err);
-void options_free(options *o);
+bool options_parse(options *settings, const char *command, unsigned bit, int count, char **arguments, capp_error *err);
+void options_free(options *settings);
 
 /* Usage of one command, or of all where bit is 0, into text. */
 void help_text(unsigned bit, buffer *text);
-
-/* Bit of the command called name, or 0. */
-unsigned command_bit(const char *name);
 
 /* One function a command, each in a file of its own: the exit status. */
 #define X(NAME, name, bit, arguments, summary) int name##_command(const options *o);
 COMMAND_MAP(X)
 #undef X
-
-/* An option as help and parser know it. */
-typedef struct option_row {
-    const char *name;
-    int letter;           /* or 0 */
-    const char *argument; /* NULL: takes none */
-    unsigned commands;    /* bits of those that use it */
-    bool everywhere;      /* others take it too, and have no use for it: scripts may pass the same to all */
-    int id;
-    const char *help;
-} option_row;
-
-extern const option_row option_rows[];
-extern const size_t n_option_rows;
-
-/* Whether the command takes the option. */
-bool option_has(const option_row *row, unsigned bit);
-
-/* Name of the option that was most probably meant by one that the command does not have, or NULL. written: without the
- * dashes before it. */
-const char *suggest_option(const char *written, unsigned bit);
 
 #endif

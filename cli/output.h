@@ -38,7 +38,7 @@ bool output_open(output *out, const char *path, const char *const *inputs, size_
 
 /* For rows: the ending of the name says the format (CSV and TSV where columns are allowed), and rows of an earlier run
  * are refused, kept or replaced as the options say. Where they are kept, out->lines and out->size say what is whole. */
-bool output_open_rows(output *out, const options *o, bool columns, const char *const *inputs, size_t n_inputs,
+bool output_open_rows(output *out, const options *settings, bool columns, const char *const *inputs, size_t n_inputs,
                       capp_error *err);
 
 /* The format that the ending names, packing included. False and a message that lists the endings for any other. */

@@ -58,23 +58,23 @@ typedef struct row {
 } row;
 
 /* From options; false and a message where the template, the classes or the prior are wrong. */
-bool rules_open(row_rules *rules, const options *o, row_need need, capp_error *err);
+bool rules_open(row_rules *rules, const options *settings, row_need need, capp_error *err);
 void rules_close(row_rules *rules);
 
 /* How the reader reads what the options name. Borrows from both until the reader is closed. */
-reader_options rules_reader(const row_rules *rules, const options *o);
+reader_options rules_reader(const row_rules *rules, const options *settings);
 
 /* Tells the rules of the model, once it is open, for warnings about the text of BOS. bos: whether prompts get one. */
 void rules_set_model(row_rules *rules, const capp_model *model, bool bos, bool parse_special);
 
-/* The next row, in memory of a until a is reset. index: among the rows of the input, bad ones counted. READ_ROW: *r is
- * there, perhaps bad. READ_FAILED: no row can be read any more; err->row is the line. */
-read_status row_read(row *r, row_rules *rules, reader *from, size_t index, bool wait, arena *a, capp_error *err);
+/* The next row, in memory of a until a is reset. index: among the rows of the input, bad ones counted. READ_ROW:
+ * *this_row is there, perhaps bad. READ_FAILED: no row can be read any more; err->row is the line. */
+read_status row_read(row *this_row, row_rules *rules, reader *from, size_t index, bool wait, arena *a, capp_error *err);
 
 /* Whether the row cannot be scored. The options' on_error says what becomes of it. */
-bool row_is_bad(const row *r);
+bool row_is_bad(const row *this_row);
 
 /* Makes it one, for this reason; a copy of it goes into a. */
-void row_set_bad(row *r, const char *reason, arena *a);
+void row_set_bad(row *this_row, const char *reason, arena *a);
 
 #endif

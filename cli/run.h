@@ -40,51 +40,48 @@ typedef struct run {
     double seconds;    /* spent in windows */
 } run;
 
-/* The chat that the options ask for, or NULL. */
-bool chat_open(capp_chat **chat, const options *o, const capp_model *model, capp_error *err);
-
 /* Works on rows[0 .. n), all good, and writes them; err->row, where there is one, is an index of them. */
-typedef capp_status (*window_fn)(run *r, const row *rows, size_t n, void *user, capp_error *err);
+typedef capp_status (*window_fn)(run *this_run, const row *rows, size_t n, void *user, capp_error *err);
 
 /* Opens all that the options name. False: a message was printed, the exit status is EXIT_FAILED; close all the same.
  * writes: rows go to the output (evaluate: only where asked). */
-bool run_open(run *r, const options *o, row_need need, bool session);
+bool run_open(run *this_run, const options *settings, row_need need, bool session);
 
 /* Reads and works on all rows; the exit status. */
-int run_windows(run *r, window_fn fn, void *user);
+int run_windows(run *this_run, window_fn fn, void *user);
 
 /* code, or a failure of the output. */
-int run_close(run *r, int code);
+int run_close(run *this_run, int code);
 
 /* All three: for a command that has nothing else to do. */
-int run_rows(const options *o, row_need need, bool session, window_fn fn);
+int run_rows(const options *settings, row_need need, bool session, window_fn fn);
 
 /* capp_progress_fn of a call on rows of the window; user: the run. False once a signal came. */
 bool run_progress(void *user, size_t done, size_t total);
 
 /* Options of a call on rows of the window. A call without them is told of by run_call, for run_progress. */
-void run_options_of(run *r, const row *rows, capp_run_options *how);
-void run_call(run *r, const row *rows);
+void run_options_of(run *this_run, const row *rows, capp_run_options *how);
+void run_call(run *this_run, const row *rows);
 
 /* Scores rows [0 .. n) of the window with the library, each result to fn. */
-typedef bool (*row_result_fn)(run *r, const row *of, const capp_result *result, void *user);
-capp_status run_score(run *r, const row *rows, size_t n, row_result_fn fn, void *user, capp_error *err);
+typedef bool (*row_result_fn)(run *this_run, const row *this_row, const capp_result *result, void *user);
+capp_status run_score(run *this_run, const row *rows, size_t n, row_result_fn fn, void *user, capp_error *err);
 
 /* Decides rows [0 .. n) of the window without finishing what cannot win, each decision to fn. */
-typedef bool (*row_decision_fn)(run *r, const row *of, const capp_decision *decision, void *user);
-capp_status run_decide(run *r, const row *rows, size_t n, row_decision_fn fn, void *user, capp_error *err);
+typedef bool (*row_decision_fn)(run *this_run, const row *this_row, const capp_decision *decision, void *user);
+capp_status run_decide(run *this_run, const row *rows, size_t n, row_decision_fn fn, void *user, capp_error *err);
 
 /* A row is about to be written, or counted: bad rows before it are dealt with. False after an error of the output. */
-bool run_reach(run *r, const row *of);
+bool run_reach(run *this_run, const row *this_row);
 
 /* The row, which run->output.row holds, is complete. False after an error or a signal. */
-bool run_end_row(run *r);
+bool run_end_row(run *this_run);
 
 /* Writes a row of classify or evaluate. */
-bool write_choice(run *r, const row *of, const capp_result *result);
-bool write_decision(run *r, const row *of, const capp_decision *decision);
+bool write_choice(run *this_run, const row *this_row, const capp_result *result);
+bool write_decision(run *this_run, const row *this_row, const capp_decision *decision);
 
 /* The beginning of a JSON row in run->output.row: {"id": ... */
-bool begin_row(run *r, const row *of);
+bool begin_row(run *this_run, const row *this_row);
 
 #endif

@@ -30,8 +30,8 @@ typedef struct sniff_input {
     size_t n_asked;
 } sniff_input;
 
-/* Fills what is not known yet of *s: its format, or the separator of a CSV. */
-bool sniff(sniffed *s, const sniff_input *in, capp_error *err);
+/* Fills what is not known yet of *found: its format, or the separator of a CSV. */
+bool sniff(sniffed *found, const sniff_input *in, capp_error *err);
 
 /* "csv", "tsv", "json", ... and a separator where the name says one. False: there is no such format. */
 bool format_of_name(const char *name, input_format *format, char *separator);

@@ -42,25 +42,25 @@ typedef struct source {
 } source;
 
 /* path NULL or "-": standard input. max_record 0: no limit. */
-bool source_open(source *s, const char *path, size_t max_record, capp_error *err);
-void source_close(source *s);
+bool source_open(source *input, const char *path, size_t max_record, capp_error *err);
+void source_close(source *input);
 
 /* Begins again. s->regular must be true. */
-bool source_rewind(source *s, capp_error *err);
+bool source_rewind(source *input, capp_error *err);
 
 /* The next line with its end (LF, CR where s->cr says so, or none at the end of the file). Borrowed until the next
  * call. READ_BAD: the line is longer than max_record and is left out, with *line empty; or it is not UTF-8, and *line
  * is its bytes. */
-read_status source_line(source *s, bool wait, capp_str *line, capp_error *err);
+read_status source_line(source *input, bool wait, capp_str *line, capp_error *err);
 
 /* What is read and not yet given out, at least `least` bytes of it, or all that the input has left: READ_ROW. Nothing
  * is left: READ_END. Borrowed until the next call. */
-read_status source_ahead(source *s, size_t least, bool wait, capp_str *view, capp_error *err);
+read_status source_ahead(source *input, size_t least, bool wait, capp_str *view, capp_error *err);
 
 /* Gives out the first n bytes of what source_ahead showed, and counts their lines. */
-void source_skip(source *s, size_t n);
+void source_skip(source *input, size_t n);
 
 /* Part of the file read, 0 to 1; -1 where its size is unknown. */
-double source_share(const source *s);
+double source_share(const source *input);
 
 #endif

@@ -36,26 +36,26 @@ static const char *const instructions[] = {"completions", "prior", "end_of_promp
 
 /* ---- Options --------------------------------------------------------------------------------------------------- */
 
-static void read_keep(table *t, const char *list) {
-    t->keep_all = list ? !strcmp(list, "all") : t->form != OUTPUT_JSONL;
-    if (!list || t->keep_all || !strcmp(list, "none")) return;
+static void read_keep(table *layout, const char *list) {
+    layout->keep_all = list ? !strcmp(list, "all") : layout->form != OUTPUT_JSONL;
+    if (!list || layout->keep_all || !strcmp(list, "none")) return;
     while (*list) {
         size_t n = strcspn(list, ",");
-        grow(&t->kept, &t->kept_capacity, t->n_kept + 1, sizeof *t->kept);
-        if (n) t->kept[t->n_kept++] = (capp_str){list, n};
+        grow(&layout->kept, &layout->kept_capacity, layout->n_kept + 1, sizeof *layout->kept);
+        if (n) layout->kept[layout->n_kept++] = (capp_str){list, n};
         list += n + (list[n] == ',');
     }
 }
 
-static bool read_renames(table *t, capp_error *err) {
-    t->rename = take(2 * t->options->n_rename, sizeof *t->rename);
-    for (size_t i = 0; i < t->options->n_rename; i++) {
-        const char *text = t->options->rename[i], *equals = strchr(text, '=');
+static bool read_renames(table *layout, capp_error *err) {
+    layout->rename = take(2 * layout->options->n_rename, sizeof *layout->rename);
+    for (size_t i = 0; i < layout->options->n_rename; i++) {
+        const char *text = layout->options->rename[i], *equals = strchr(text, '=');
         if (!equals || equals == text || !equals[1])
-            return fail_at(err, 0, "--rename '%s' is not OLD=NEW, the names of a column before and after", text);
-        t->rename[2 * i] = (capp_str){text, (size_t)(equals - text)};
-        t->rename[2 * i + 1] = capp_str_of(equals + 1);
-        t->n_rename++;
+            return fail_at(err, 0, "--rename '%s' is not of the form OLD=NEW", text);
+        layout->rename[2 * i] = (capp_str){text, (size_t)(equals - text)};
+        layout->rename[2 * i + 1] = capp_str_of(equals + 1);
+        layout->n_rename++;
     }
     return true;
 }
@@ -77,106 +77,111 @@ static bool all_differ(const capp_str *texts, size_t n) {
     return differ;
 }
 
-bool table_open(table *t, const options *o, const row_rules *rules, output_form form, bool labeled, capp_error *err) {
-    *t = (table){.options = o, .rules = rules, .form = form, .labeled = labeled};
-    t->by_name = rules->n_classes && all_differ(rules->classes, rules->n_classes);
-    if (o->top && o->only_prediction)
-        return fail_at(err, 0, "--top asks for probabilities, which --only-prediction does without; leave one out");
-    read_keep(t, o->keep);
-    return read_renames(t, err);
+bool table_open(table *layout, const options *settings, const row_rules *rules, output_form form, bool labeled,
+                capp_error *err) {
+    *layout = (table){.options = settings, .rules = rules, .form = form, .labeled = labeled};
+    layout->by_name = rules->n_classes && all_differ(rules->classes, rules->n_classes);
+    if (settings->top && settings->only_prediction)
+        return fail_at(err, 0,
+                       "--top needs probabilities, which --only-prediction does not compute; remove one of the two");
+    read_keep(layout, settings->keep);
+    return read_renames(layout, err);
 }
 
-void table_close(table *t) {
-    free(t->kept);
-    free(t->columns);
-    free(t->rename);
-    free(t->order);
-    arena_free(&t->memory);
-    *t = (table){0};
+void table_close(table *layout) {
+    free(layout->kept);
+    free(layout->columns);
+    free(layout->rename);
+    free(layout->order);
+    arena_free(&layout->memory);
+    *layout = (table){0};
 }
 
 /* ---- Columns --------------------------------------------------------------------------------------------------- */
 
-static column *add(table *t, column_kind kind, const char *name, size_t number) {
-    grow(&t->columns, &t->columns_capacity, t->n_columns + 1, sizeof *t->columns);
-    column *c = &t->columns[t->n_columns++];
+static column *add(table *layout, column_kind kind, const char *name, size_t number) {
+    grow(&layout->columns, &layout->columns_capacity, layout->n_columns + 1, sizeof *layout->columns);
+    column *c = &layout->columns[layout->n_columns++];
     *c = (column){.kind = kind, .name = capp_str_of(name), .number = number};
     return c;
 }
 
-static bool is_kept(const table *t, capp_str name) {
-    const char *id = t->rules->id ? t->rules->id : "id";
-    if (str_is(name, id) || (t->labeled && str_is(name, t->rules->label))) return false; /* written in any case */
+static bool is_kept(const table *layout, capp_str name) {
+    const char *id = layout->rules->id ? layout->rules->id : "id";
+    if (str_is(name, id) || (layout->labeled && str_is(name, layout->rules->label)))
+        return false; /* written in any case */
     for (size_t i = 0; i < sizeof instructions / sizeof *instructions; i++)
-        if (t->keep_all && str_is(name, instructions[i])) return false;
-    for (size_t i = 0; i < t->n_kept; i++)
-        if (str_equal(name, t->kept[i])) return true;
-    return t->keep_all;
+        if (layout->keep_all && str_is(name, instructions[i])) return false;
+    for (size_t i = 0; i < layout->n_kept; i++)
+        if (str_equal(name, layout->kept[i])) return true;
+    return layout->keep_all;
 }
 
-static bool add_fields(table *t, const capp_str *names, size_t n, capp_error *err) {
-    for (size_t i = 0; i < t->n_kept; i++) {
+static bool add_fields(table *layout, const capp_str *names, size_t n, capp_error *err) {
+    for (size_t i = 0; i < layout->n_kept; i++) {
         bool found = false;
-        for (size_t j = 0; j < n; j++) found = found || str_equal(t->kept[i], names[j]);
+        for (size_t j = 0; j < n; j++) found = found || str_equal(layout->kept[i], names[j]);
         if (!found)
-            return fail_at(err, 0, "--keep '%.*s': the input has no such column", (int)t->kept[i].size,
-                           t->kept[i].data);
+            return fail_at(err, 0, "--keep '%.*s': the input has no such column", (int)layout->kept[i].size,
+                           layout->kept[i].data);
     }
-    if (t->form == OUTPUT_JSONL && t->keep_all) {
-        add(t, COLUMN_FIELDS, "", 0);
+    if (layout->form == OUTPUT_JSONL && layout->keep_all) {
+        add(layout, COLUMN_FIELDS, "", 0);
         return true;
     }
     for (size_t i = 0; i < n; i++) {
-        if (!is_kept(t, names[i])) continue;
-        column *c = add(t, COLUMN_FIELD, "", 0);
-        c->name = c->source = arena_copy(&t->memory, names[i]);
+        if (!is_kept(layout, names[i])) continue;
+        column *c = add(layout, COLUMN_FIELD, "", 0);
+        c->name = c->source = arena_copy(&layout->memory, names[i]);
     }
     return true;
 }
 
-static void add_top(table *t) {
-    if (t->form == OUTPUT_JSONL) {
-        add(t, COLUMN_TOP, "top", t->options->top);
+static void add_top(table *layout) {
+    if (layout->form == OUTPUT_JSONL) {
+        add(layout, COLUMN_TOP, "top", layout->options->top);
         return;
     }
-    size_t most = t->rules->n_classes && t->rules->n_classes < t->options->top ? t->rules->n_classes : t->options->top;
+    size_t most = layout->rules->n_classes && layout->rules->n_classes < layout->options->top ? layout->rules->n_classes
+                                                                                              : layout->options->top;
     for (size_t i = 0; i < most; i++) {
         buffer name = {0};
         buffer_printf(&name, "top_%zu", i + 1);
-        add(t, COLUMN_TOP, "", i)->name = arena_copy(&t->memory, buffer_view(&name));
+        add(layout, COLUMN_TOP, "", i)->name = arena_copy(&layout->memory, buffer_view(&name));
         buffer_text(&name, "_probability");
-        add(t, COLUMN_TOP_PROBABILITY, "", i)->name = arena_copy(&t->memory, buffer_view(&name));
+        add(layout, COLUMN_TOP_PROBABILITY, "", i)->name = arena_copy(&layout->memory, buffer_view(&name));
         buffer_free(&name);
     }
 }
 
-static void add_probabilities(table *t) {
-    add(t, COLUMN_PROBABILITY, "probability", 0);
-    add(t, COLUMN_SECOND, "second", 0);
-    add(t, COLUMN_MARGIN, "margin", 0);
-    if (t->options->top)
-        add_top(t);
-    else if (t->form == OUTPUT_JSONL || !t->by_name)
-        add(t, COLUMN_PROBABILITIES, "probabilities", 0);
+static void add_probabilities(table *layout) {
+    add(layout, COLUMN_PROBABILITY, "probability", 0);
+    add(layout, COLUMN_SECOND, "second", 0);
+    add(layout, COLUMN_MARGIN, "margin", 0);
+    if (layout->options->top)
+        add_top(layout);
+    else if (layout->form == OUTPUT_JSONL || !layout->by_name)
+        add(layout, COLUMN_PROBABILITIES, "probabilities", 0);
     else
-        for (size_t i = 0; i < t->rules->n_classes; i++) add(t, COLUMN_CLASS, "", i)->name = t->rules->classes[i];
+        for (size_t i = 0; i < layout->rules->n_classes; i++)
+            add(layout, COLUMN_CLASS, "", i)->name = layout->rules->classes[i];
 }
 
 /* A new name is for a column of the input, else for one of a class, else for one of capp's own. */
-static bool rename_columns(table *t, capp_error *err) {
-    for (size_t i = 0; i < t->n_rename; i++) {
+static bool rename_columns(table *layout, capp_error *err) {
+    for (size_t i = 0; i < layout->n_rename; i++) {
         column *found = NULL;
-        for (size_t j = 0; j < t->n_columns; j++) {
-            column *c = &t->columns[j];
+        for (size_t j = 0; j < layout->n_columns; j++) {
+            column *c = &layout->columns[j];
             int rank = c->kind == COLUMN_FIELD ? 2 : c->kind == COLUMN_CLASS;
             int best = !found ? -1 : found->kind == COLUMN_FIELD ? 2 : found->kind == COLUMN_CLASS;
-            if (str_equal(c->name, t->rename[2 * i]) && rank > best) found = c;
+            if (str_equal(c->name, layout->rename[2 * i]) && rank > best) found = c;
         }
         if (found)
-            found->name = t->rename[2 * i + 1];
-        else if (t->form != OUTPUT_JSONL || !t->keep_all)
-            return fail_at(err, 0, "--rename '%.*s': there is no column of that name", (int)t->rename[2 * i].size,
-                           t->rename[2 * i].data);
+            found->name = layout->rename[2 * i + 1];
+        else if (layout->form != OUTPUT_JSONL || !layout->keep_all)
+            return fail_at(err, 0, "--rename '%.*s': there is no column of that name", (int)layout->rename[2 * i].size,
+                           layout->rename[2 * i].data);
     }
     return true;
 }
@@ -186,11 +191,9 @@ static bool fail_same(const column *a, const column *b, capp_error *err) {
     if (b->kind == COLUMN_CLASS && c->kind != COLUMN_FIELD) c = b;
     const char *what = c->kind == COLUMN_FIELD ? "column" : c->kind == COLUMN_CLASS ? "class" : "capp's column";
     int n = c->name.size < 100 ? (int)c->name.size : 100;
-    return fail_at(err, 0,
-                   "%s '%.*s' has the name of another column of the output; give it a new one by --rename "
-                   "'%.*s=NEW'%s",
+    return fail_at(err, 0, "%s '%.*s' has the same name as another column of the output; use --rename '%.*s=NEW'%s",
                    what, n, c->name.data, n, c->name.data,
-                   c->kind == COLUMN_FIELD ? ", or leave it out by --keep" : "");
+                   c->kind == COLUMN_FIELD ? ", or leave it out with --keep" : "");
 }
 
 static int by_name(const void *a, const void *b) {
@@ -199,74 +202,75 @@ static int by_name(const void *a, const void *b) {
     return order ? order : (*x > *y) - (*x < *y);
 }
 
-static bool names_differ(const table *t, capp_error *err) {
-    const column **sorted = take(t->n_columns, sizeof(void *));
+static bool names_differ(const table *layout, capp_error *err) {
+    const column **sorted = take(layout->n_columns, sizeof(void *));
     bool differ = true;
-    for (size_t i = 0; i < t->n_columns; i++) sorted[i] = &t->columns[i];
-    qsort((void *)sorted, t->n_columns, sizeof *sorted, by_name);
-    for (size_t i = 1; i < t->n_columns && differ; i++)
+    for (size_t i = 0; i < layout->n_columns; i++) sorted[i] = &layout->columns[i];
+    qsort((void *)sorted, layout->n_columns, sizeof *sorted, by_name);
+    for (size_t i = 1; i < layout->n_columns && differ; i++)
         if (str_equal(sorted[i - 1]->name, sorted[i]->name)) differ = fail_same(sorted[i - 1], sorted[i], err);
     free((void *)sorted);
     return differ;
 }
 
-bool table_begin(table *t, const capp_str *names, size_t n_names, capp_error *err) {
-    t->begun = true;
-    add(t, COLUMN_ID, "id", 0);
-    if (!add_fields(t, names, n_names, err)) return false;
-    add(t, COLUMN_PREDICTION, "prediction", 0);
-    add(t, COLUMN_INDEX, "index", 0);
-    if (t->options->only_prediction) {
-        add(t, COLUMN_TOKENS, "completion_tokens", 0);
-        add(t, COLUMN_TOKENS_RUN, "completion_tokens_run", 0);
+bool table_begin(table *layout, const capp_str *names, size_t n_names, capp_error *err) {
+    layout->begun = true;
+    add(layout, COLUMN_ID, "id", 0);
+    if (!add_fields(layout, names, n_names, err)) return false;
+    add(layout, COLUMN_PREDICTION, "prediction", 0);
+    add(layout, COLUMN_INDEX, "index", 0);
+    if (layout->options->only_prediction) {
+        add(layout, COLUMN_TOKENS, "completion_tokens", 0);
+        add(layout, COLUMN_TOKENS_RUN, "completion_tokens_run", 0);
     } else {
-        add_probabilities(t);
+        add_probabilities(layout);
     }
-    if (t->labeled) {
-        add(t, COLUMN_LABEL, "label", 0);
-        add(t, COLUMN_LABEL_INDEX, "label_index", 0);
-        add(t, COLUMN_CORRECT, "correct", 0);
+    if (layout->labeled) {
+        add(layout, COLUMN_LABEL, "label", 0);
+        add(layout, COLUMN_LABEL_INDEX, "label_index", 0);
+        add(layout, COLUMN_CORRECT, "correct", 0);
     }
-    if (t->options->on_error == ROW_NULL) add(t, COLUMN_ERROR, "error", 0);
-    return rename_columns(t, err) && names_differ(t, err);
+    if (layout->options->on_error == ROW_NULL) add(layout, COLUMN_ERROR, "error", 0);
+    return rename_columns(layout, err) && names_differ(layout, err);
 }
 
-static const column *column_called(const table *t, capp_str name) {
-    for (size_t i = 0; i < t->n_columns; i++)
-        if (str_equal(t->columns[i].name, name)) return &t->columns[i];
+static const column *column_called(const table *layout, capp_str name) {
+    for (size_t i = 0; i < layout->n_columns; i++)
+        if (str_equal(layout->columns[i].name, name)) return &layout->columns[i];
     return NULL;
 }
 
-static capp_str renamed(const table *t, capp_str name) {
-    for (size_t i = 0; i < t->n_rename; i++)
-        if (str_equal(t->rename[2 * i], name)) return t->rename[2 * i + 1];
+static capp_str renamed(const table *layout, capp_str name) {
+    for (size_t i = 0; i < layout->n_rename; i++)
+        if (str_equal(layout->rename[2 * i], name)) return layout->rename[2 * i + 1];
     return name;
 }
 
-static bool has_column(const table *t, capp_str name) {
-    for (size_t i = 0; i < t->n_columns; i++)
-        if (t->columns[i].kind == COLUMN_FIELD && str_equal(t->columns[i].source, name)) return true;
+static bool has_column(const table *layout, capp_str name) {
+    for (size_t i = 0; i < layout->n_columns; i++)
+        if (layout->columns[i].kind == COLUMN_FIELD && str_equal(layout->columns[i].source, name)) return true;
     return false;
 }
 
-bool table_takes(table *t, const row *of, capp_error *err) {
-    bool own = of->example.completions != t->rules->classes;
-    if (t->form != OUTPUT_JSONL && t->by_name && own && !t->options->only_prediction && !t->options->top)
-        return fail_at(err, of->line,
-                       "the row has completions of its own, but each column is of one class of -c; leave out -c, or "
-                       "write JSON lines by -o NAME.jsonl");
-    for (size_t i = 0; i < of->n_fields && t->keep_all; i++) {
-        capp_str name = of->fields[i].name;
-        if (!is_kept(t, name)) continue;
-        if (t->form == OUTPUT_JSONL && column_called(t, renamed(t, name)))
-            return fail_at(err, of->line,
-                           "field '%.*s' has the name of one that capp writes; give it a new one by --rename "
-                           "'%.*s=NEW', or leave it out by --keep",
+bool table_takes(table *layout, const row *this_row, capp_error *err) {
+    bool own = this_row->example.completions != layout->rules->classes;
+    if (layout->form != OUTPUT_JSONL && layout->by_name && own && !layout->options->only_prediction &&
+        !layout->options->top)
+        return fail_at(err, this_row->line,
+                       "the row has its own completions, but the columns are the classes of -c; write JSON lines with "
+                       "-o NAME.jsonl");
+    for (size_t i = 0; i < this_row->n_fields && layout->keep_all; i++) {
+        capp_str name = this_row->fields[i].name;
+        if (!is_kept(layout, name)) continue;
+        if (layout->form == OUTPUT_JSONL && column_called(layout, renamed(layout, name)))
+            return fail_at(err, this_row->line,
+                           "field '%.*s' has the same name as a field that capp writes; use --rename "
+                           "'%.*s=NEW', or leave it out with --keep",
                            (int)name.size, name.data, (int)name.size, name.data);
-        if (t->form != OUTPUT_JSONL && !has_column(t, name) && !t->told && !t->options->quiet) {
-            complain("line %zu: field '%.*s' is not in the first row and has no column; it is left out", of->line,
-                     (int)name.size, name.data);
-            t->told = true;
+        if (layout->form != OUTPUT_JSONL && !has_column(layout, name) && !layout->told && !layout->options->quiet) {
+            complain("line %zu: field '%.*s' is not in the first row, so it has no column and is left out",
+                     this_row->line, (int)name.size, name.data);
+            layout->told = true;
         }
     }
     return true;
@@ -285,9 +289,9 @@ typedef struct outcome {
     const capp_decision *decision;
 } outcome;
 
-static const field *field_called(const row *of, capp_str name) {
-    for (size_t i = 0; i < of->n_fields; i++)
-        if (str_equal(of->fields[i].name, name)) return &of->fields[i];
+static const field *field_called(const row *this_row, capp_str name) {
+    for (size_t i = 0; i < this_row->n_fields; i++)
+        if (str_equal(this_row->fields[i].name, name)) return &this_row->fields[i];
     return NULL;
 }
 
@@ -295,8 +299,8 @@ static capp_str class_text(const outcome *x, size_t index) {
     return x->of->example.completions[index];
 }
 
-static void put_named(buffer *b, const table *t, const outcome *x) {
-    if (!t->by_name || x->of->example.completions != t->rules->classes) {
+static void put_named(buffer *b, const table *layout, const outcome *x) {
+    if (!layout->by_name || x->of->example.completions != layout->rules->classes) {
         put_doubles(b, x->posterior, x->n);
         return;
     }
@@ -323,83 +327,83 @@ static void put_top(buffer *b, const outcome *x, size_t most) {
 }
 
 /* A text as the format has it. */
-static void put_text(buffer *b, const table *t, capp_str text) {
-    if (t->form == OUTPUT_JSONL)
+static void put_text(buffer *b, const table *layout, capp_str text) {
+    if (layout->form == OUTPUT_JSONL)
         put_string(b, text);
     else
-        put_cell(b, text, t->form == OUTPUT_CSV ? ',' : '\t');
+        put_cell(b, text, layout->form == OUTPUT_CSV ? ',' : '\t');
 }
 
-static void put_field(buffer *b, const table *t, const field *f) {
-    if (t->form == OUTPUT_JSONL && f->json)
+static void put_field(buffer *b, const table *layout, const field *f) {
+    if (layout->form == OUTPUT_JSONL && f->json)
         buffer_str(b, f->text);
-    else if (t->form == OUTPUT_JSONL || (f->text.size && !(f->json && str_is(f->text, "null"))))
-        put_text(b, t, f->text);
+    else if (layout->form == OUTPUT_JSONL || (f->text.size && !(f->json && str_is(f->text, "null"))))
+        put_text(b, layout, f->text);
 }
 
 /* The value of a column; false where there is none. */
-static bool put_value(buffer *b, const table *t, const column *c, const outcome *x) {
+static bool put_value(buffer *b, const table *layout, const column *c, const outcome *x) {
     const row *of = x->of;
-    bool json = t->form == OUTPUT_JSONL;
+    bool json = layout->form == OUTPUT_JSONL;
     const field *f = c->kind == COLUMN_FIELD ? field_called(of, c->source) : NULL;
     if (c->kind == COLUMN_ID) {
         if (json && !of->id_string)
             buffer_str(b, of->id);
         else
-            put_text(b, t, of->id);
+            put_text(b, layout, of->id);
         return true;
     }
-    if (f) put_field(b, t, f);
+    if (f) put_field(b, layout, f);
     if (c->kind == COLUMN_FIELD) return f != NULL;
     if (c->kind == COLUMN_ERROR) {
-        if (x->bad) put_text(b, t, of->reason);
+        if (x->bad) put_text(b, layout, of->reason);
         return x->bad;
     }
     if (x->bad) return false;
     buffer list = {0};
     switch (c->kind) {
-    case COLUMN_PREDICTION: put_text(b, t, class_text(x, x->prediction)); return true;
+    case COLUMN_PREDICTION: put_text(b, layout, class_text(x, x->prediction)); return true;
     case COLUMN_INDEX: buffer_printf(b, "%zu", x->prediction); return true;
     case COLUMN_PROBABILITY: put_double(b, x->posterior[x->prediction]); return true;
     case COLUMN_SECOND:
-        if (x->second != SIZE_MAX) put_text(b, t, class_text(x, x->second));
+        if (x->second != SIZE_MAX) put_text(b, layout, class_text(x, x->second));
         return x->second != SIZE_MAX;
     case COLUMN_MARGIN:
         if (x->second != SIZE_MAX) put_double(b, x->posterior[x->prediction] - x->posterior[x->second]);
         return x->second != SIZE_MAX;
     case COLUMN_CLASS: put_double(b, x->posterior[c->number]); return true;
     case COLUMN_PROBABILITIES:
-        put_named(&list, t, x);
+        put_named(&list, layout, x);
         if (json)
             buffer_str(b, buffer_view(&list));
         else
-            put_text(b, t, buffer_view(&list));
+            put_text(b, layout, buffer_view(&list));
         buffer_free(&list);
         return true;
     case COLUMN_TOP:
         if (json)
             put_top(b, x, c->number);
         else if (c->number < x->n)
-            put_text(b, t, class_text(x, x->order[c->number]));
+            put_text(b, layout, class_text(x, x->order[c->number]));
         return true;
     case COLUMN_TOP_PROBABILITY:
         if (c->number < x->n) put_double(b, x->posterior[x->order[c->number]]);
         return true;
     case COLUMN_TOKENS: buffer_printf(b, "%zu", x->decision->completion_tokens); return true;
     case COLUMN_TOKENS_RUN: buffer_printf(b, "%zu", x->decision->completion_tokens_run); return true;
-    case COLUMN_LABEL: put_text(b, t, class_text(x, of->label)); return true;
+    case COLUMN_LABEL: put_text(b, layout, class_text(x, of->label)); return true;
     case COLUMN_LABEL_INDEX: buffer_printf(b, "%zu", of->label); return true;
     default: buffer_text(b, of->label == x->prediction ? "true" : "false"); return true;
     }
 }
 
-static void put_json_fields(buffer *b, const table *t, const row *of) {
-    for (size_t i = 0; i < of->n_fields; i++) {
-        if (!is_kept(t, of->fields[i].name)) continue;
+static void put_json_fields(buffer *b, const table *layout, const row *this_row) {
+    for (size_t i = 0; i < this_row->n_fields; i++) {
+        if (!is_kept(layout, this_row->fields[i].name)) continue;
         buffer_text(b, ", ");
-        put_string(b, renamed(t, of->fields[i].name));
+        put_string(b, renamed(layout, this_row->fields[i].name));
         buffer_text(b, ": ");
-        put_field(b, t, &of->fields[i]);
+        put_field(b, layout, &this_row->fields[i]);
     }
 }
 
@@ -409,42 +413,42 @@ static bool is_written(const column *c, const outcome *x) {
     return c->kind == COLUMN_ID || c->kind == COLUMN_FIELD || c->kind == COLUMN_PREDICTION || c->kind == COLUMN_ERROR;
 }
 
-static void put_json(buffer *b, const table *t, const outcome *x) {
+static void put_json(buffer *b, const table *layout, const outcome *x) {
     size_t start = b->size;
-    for (size_t i = 0; i < t->n_columns; i++) {
-        const column *c = &t->columns[i];
+    for (size_t i = 0; i < layout->n_columns; i++) {
+        const column *c = &layout->columns[i];
         if (c->kind == COLUMN_FIELDS) {
-            put_json_fields(b, t, x->of);
+            put_json_fields(b, layout, x->of);
             continue;
         }
         if (!is_written(c, x)) continue;
         buffer_text(b, b->size > start ? ", " : "{");
         put_string(b, c->name);
         buffer_text(b, ": ");
-        if (!put_value(b, t, c, x)) buffer_text(b, "null");
+        if (!put_value(b, layout, c, x)) buffer_text(b, "null");
     }
     buffer_text(b, "}\n");
 }
 
-static void put_cells(buffer *b, const table *t, const outcome *x) {
-    for (size_t i = 0; i < t->n_columns; i++) {
-        if (i) buffer_char(b, t->form == OUTPUT_CSV ? ',' : '\t');
-        put_value(b, t, &t->columns[i], x);
+static void put_cells(buffer *b, const table *layout, const outcome *x) {
+    for (size_t i = 0; i < layout->n_columns; i++) {
+        if (i) buffer_char(b, layout->form == OUTPUT_CSV ? ',' : '\t');
+        put_value(b, layout, &layout->columns[i], x);
     }
     buffer_char(b, '\n');
 }
 
-void put_header(buffer *b, const table *t) {
-    if (t->form == OUTPUT_JSONL) return;
-    for (size_t i = 0; i < t->n_columns; i++) {
-        if (i) buffer_char(b, t->form == OUTPUT_CSV ? ',' : '\t');
-        put_text(b, t, t->columns[i].name);
+void put_header(buffer *b, const table *layout) {
+    if (layout->form == OUTPUT_JSONL) return;
+    for (size_t i = 0; i < layout->n_columns; i++) {
+        if (i) buffer_char(b, layout->form == OUTPUT_CSV ? ',' : '\t');
+        put_text(b, layout, layout->columns[i].name);
     }
     buffer_char(b, '\n');
 }
 
-static void put_outcome(buffer *b, const table *t, const outcome *x) {
-    (t->form == OUTPUT_JSONL ? put_json : put_cells)(b, t, x);
+static void put_outcome(buffer *b, const table *layout, const outcome *x) {
+    (layout->form == OUTPUT_JSONL ? put_json : put_cells)(b, layout, x);
 }
 
 /* The best of those that are not `but`, the first of equals. */
@@ -456,9 +460,9 @@ static size_t best_but(const double *posterior, size_t n, size_t but) {
 }
 
 /* The places of the most probable classes, those of equals in their order, behind the prediction. */
-static void order_classes(table *t, const outcome *x) {
-    size_t most = t->options->top < x->n ? t->options->top : x->n;
-    grow(&t->order, &t->order_capacity, x->n, sizeof *t->order);
+static void order_classes(table *layout, const outcome *x) {
+    size_t most = layout->options->top < x->n ? layout->options->top : x->n;
+    grow(&layout->order, &layout->order_capacity, x->n, sizeof *layout->order);
     bool *taken = take(x->n, sizeof *taken);
     memset(taken, 0, x->n * sizeof *taken);
     for (size_t i = 0; i < most; i++) {
@@ -466,28 +470,28 @@ static void order_classes(table *t, const outcome *x) {
         for (size_t j = 0; j < x->n && i; j++)
             if (!taken[j] && (best == SIZE_MAX || x->posterior[j] > x->posterior[best])) best = j;
         taken[best] = true;
-        t->order[i] = best;
+        layout->order[i] = best;
     }
     free(taken);
 }
 
-void put_choice(buffer *b, table *t, const row *of, const capp_result *result) {
-    outcome x = {.of = of,
+void put_choice(buffer *b, table *layout, const row *this_row, const capp_result *result) {
+    outcome x = {.of = this_row,
                  .prediction = result->prediction,
                  .posterior = result->posterior,
                  .n = result->n_completions,
                  .second = best_but(result->posterior, result->n_completions, result->prediction)};
-    if (t->options->top) order_classes(t, &x);
-    x.order = t->order;
-    put_outcome(b, t, &x);
+    if (layout->options->top) order_classes(layout, &x);
+    x.order = layout->order;
+    put_outcome(b, layout, &x);
 }
 
-void put_decision(buffer *b, table *t, const row *of, const capp_decision *decision) {
-    const outcome x = {.of = of, .prediction = decision->prediction, .decision = decision};
-    put_outcome(b, t, &x);
+void put_decision(buffer *b, table *layout, const row *this_row, const capp_decision *decision) {
+    const outcome x = {.of = this_row, .prediction = decision->prediction, .decision = decision};
+    put_outcome(b, layout, &x);
 }
 
-void put_bad(buffer *b, table *t, const row *of) {
-    const outcome x = {.of = of, .bad = true};
-    put_outcome(b, t, &x);
+void put_bad(buffer *b, table *layout, const row *this_row) {
+    const outcome x = {.of = this_row, .bad = true};
+    put_outcome(b, layout, &x);
 }

@@ -26,21 +26,22 @@ typedef struct table {
 } table;
 
 /* Reads --keep and --rename. */
-bool table_open(table *t, const options *o, const row_rules *rules, output_form form, bool labeled, capp_error *err);
-void table_close(table *t);
+bool table_open(table *layout, const options *settings, const row_rules *rules, output_form form, bool labeled,
+                capp_error *err);
+void table_close(table *layout);
 
 /* Decides the columns, once the input's are known: names [n_names]. Two columns of one name are an error. */
-bool table_begin(table *t, const capp_str *names, size_t n_names, capp_error *err);
+bool table_begin(table *layout, const capp_str *names, size_t n_names, capp_error *err);
 
 /* Whether the row can be written in the columns. */
-bool table_takes(table *t, const row *of, capp_error *err);
+bool table_takes(table *layout, const row *this_row, capp_error *err);
 
 /* The header as a row of CSV or TSV; nothing for JSON lines. */
-void put_header(buffer *b, const table *t);
+void put_header(buffer *b, const table *layout);
 
 /* Rows. label: where rows are labeled. */
-void put_choice(buffer *b, table *t, const row *of, const capp_result *result);
-void put_decision(buffer *b, table *t, const row *of, const capp_decision *decision);
-void put_bad(buffer *b, table *t, const row *of); /* its reason, and a null prediction */
+void put_choice(buffer *b, table *layout, const row *this_row, const capp_result *result);
+void put_decision(buffer *b, table *layout, const row *this_row, const capp_decision *decision);
+void put_bad(buffer *b, table *layout, const row *this_row); /* its reason, and a null prediction */
 
 #endif

@@ -18,13 +18,13 @@ typedef struct unpacker unpacker;
 
 /* The caller ends it with unpack_close. */
 unpacker *unpack_open(packing kind);
-void unpack_close(unpacker *u); /* u may be NULL */
+void unpack_close(unpacker *unpacker_); /* u may be NULL */
 
 /* Unpacks from the front of *in, which moves on, into out: *n of at most room bytes. False where the data are damaged.
  */
-bool unpack_some(unpacker *u, capp_str *in, char *out, size_t room, size_t *n);
+bool unpack_some(unpacker *unpacker_, capp_str *in, char *out, size_t room, size_t *n);
 
 /* Whether the packed data may end here: no member or frame is under way. */
-bool unpack_complete(const unpacker *u);
+bool unpack_complete(const unpacker *unpacker_);
 
 #endif

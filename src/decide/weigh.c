@@ -42,8 +42,7 @@ capp_status capp_weigh(const capp_weighing *weighing, const capp_example *exampl
     for (size_t i = 0; i < n; i++) {
         aggregate[i] =
             aggregate_of(weighing, discounted + offset[i], offset[i + 1] - offset[i], example->completions[i]);
-        if (isnan(aggregate[i]))
-            return capp_fail(err, CAPP_EINVAL, "the likelihood of completion %zu is not a number", i);
+        if (isnan(aggregate[i])) return capp_fail(err, CAPP_EINVAL, "aggregate_fn returned NaN for completion %zu", i);
     }
     if (classes) capp_decide_classes(aggregate, weighing->scoring->class_of, n, scores, weighing->scoring->n_classes);
     return CAPP_OK;

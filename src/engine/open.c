@@ -54,11 +54,14 @@ static capp_status choose_kernels(const capp_kernels **kernels, const char *isa,
             strncat(names, i ? ", " : "", sizeof names - strlen(names) - 1);
             strncat(names, capp_kernels_at(i)->name, sizeof names - strlen(names) - 1);
         }
-        return capp_fail(err, CAPP_EINVAL, "%s asks for instruction set \"%s\"; capp has %s", source, isa, names);
+        return capp_fail(err, CAPP_EINVAL, "%s names the unknown instruction set \"%s\"; use one of: %s", source, isa,
+                         names);
     }
     if (!capp_cpu_request((*kernels)->needs))
-        return capp_fail(err, CAPP_EUNSUPPORTED, "%s asks for instruction set \"%s\", which this machine lacks", source,
-                         isa);
+        return capp_fail(err, CAPP_EUNSUPPORTED,
+                         "%s asks for instruction set \"%s\", but this machine does not support it; leave it out to "
+                         "use the best available",
+                         source, isa);
     return CAPP_OK;
 }
 
@@ -209,7 +212,7 @@ static capp_status open_weights(capp_model *model, const capp_model_options *opt
     if ((st = choose_kernels(&kernels, options->isa, err)) != CAPP_OK) return st;
     if (model->precision == CAPP_PRECISION_BF16 && !kernels->bf16)
         return capp_fail(err, CAPP_EUNSUPPORTED,
-                         "precision bf16 needs AVX-512 BF16 or AMX, and instruction set \"%s\" is in use; ask for f32",
+                         "precision bf16 needs AVX-512 BF16 or AMX, but the instruction set is \"%s\"; use f32",
                          kernels->name);
     if (model->precision == CAPP_PRECISION_AUTO && !kernels->bf16) model->precision = CAPP_PRECISION_F32;
     if ((st = bind_weights(model, kernels, options, &packer, err)) != CAPP_OK) return st;
@@ -223,10 +226,12 @@ static capp_status open_weights(capp_model *model, const capp_model_options *opt
     capp_vocab_get_info(model->vocab, &vocab);
     const capp_hparams *h = &model->weights->hparams;
     if (vocab.n_tokens > h->vocabulary)
-        return capp_fail(err, CAPP_EFORMAT, "%s: the tokenizer has %u tokens, the embeddings only %u",
-                         capp_source_path(&model->source), vocab.n_tokens, h->vocabulary);
+        return capp_fail(
+            err, CAPP_EFORMAT,
+            "%s: the tokenizer has %u tokens, but the embeddings have only %u; download or convert the model again",
+            capp_source_path(&model->source), vocab.n_tokens, h->vocabulary);
     if (model->context > h->context)
-        return capp_fail(err, CAPP_EINVAL, "%s: a context of %u tokens was asked for; the model's is %u",
+        return capp_fail(err, CAPP_EINVAL, "%s: the context of %u tokens is too large; the model supports %u",
                          capp_source_path(&model->source), model->context, h->context);
     /* LongRoPE has factors for short contexts, which hold for most texts, and others where a longer one is asked for.
      */
@@ -244,7 +249,8 @@ static bool is_tokenizer(const char *path, const capp_model_options *options) {
 static capp_status open_tokenizer(capp_model *model, const char *path, const capp_model_options *options,
                                   capp_error *err) {
     if (!options->vocab_only)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: holds the tokenizer alone; give the folder of the model", path);
+        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: the file contains only a tokenizer; use the folder of the model",
+                         path);
     model->architecture = copy_string((capp_str){"", 0});
     model->name = copy_string((capp_str){"", 0});
     if (!model->architecture || !model->name) return capp_fail_memory(err, "the model");
@@ -256,7 +262,8 @@ capp_status capp_model_open(capp_model **out, const char *path, const capp_model
     capp_status st;
     *out = NULL;
     if (!options) options = &defaults;
-    if (options->threads < 0) return capp_fail(err, CAPP_EINVAL, "%d threads: give 1 or more", options->threads);
+    if (options->threads < 0)
+        return capp_fail(err, CAPP_EINVAL, "cannot use %d threads; use 1 or more", options->threads);
     double start = capp_seconds();
     unsigned arithmetic = capp_enter_arithmetic();
     capp_model *model = capp_new0(1, sizeof *model);
@@ -281,11 +288,10 @@ capp_status capp_model_open(capp_model **out, const char *path, const capp_model
     }
     if ((st = capp_source_open(&model->source, path, err)) != CAPP_OK) goto done;
     if (capp_is_adapter(&model->source)) {
-        st =
-            capp_fail(err, CAPP_EINVAL,
-                      "%s: is an adapter, not a model; open the model that it was made for and give the adapter as one "
-                      "(--lora)",
-                      path);
+        st = capp_fail(err, CAPP_EINVAL,
+                       "%s: this is a LoRA adapter, not a model; open the model that it was trained for and add the "
+                       "adapter with --lora",
+                       path);
         goto done;
     }
     if ((st = set_names(model, err)) != CAPP_OK) goto done;

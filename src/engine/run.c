@@ -29,7 +29,8 @@ static capp_status fit_window(capp_session *session, const capp_tree *tree, capp
         session->kept >= session->keep)
         return CAPP_OK;
     if (longest > session->model->context)
-        return capp_fail(err, CAPP_ETOOLONG, "%zu tokens, but the context is %u", longest, session->model->context);
+        return capp_fail(err, CAPP_ETOOLONG, "the text has %zu tokens, but the context is %u; shorten the text",
+                         longest, session->model->context);
     capp_status st = capp_budget_choose(session, longest, nodes, &rows, &slots, err);
     if (st != CAPP_OK) return st;
     size_t longer = (longest + PATH_STEP - 1) / PATH_STEP * PATH_STEP;

@@ -104,8 +104,10 @@ static capp_status begin_text(generation *g, capp_str prompt, capp_error *err) {
     capp_status st = capp_encode_prompt(model, prompt, &options, 0, &t->ids, err);
     size_t most = g->options->max_tokens, context = capp_model_context(model);
     if (st == CAPP_OK && (t->ids.n > context || most > context - t->ids.n))
-        st = capp_fail(err, CAPP_ETOOLONG, "%zu tokens of prompt and %zu to generate, but the context is %zu", t->ids.n,
-                       most, context);
+        st = capp_fail(err, CAPP_ETOOLONG,
+                       "the prompt has %zu tokens and %zu are to be generated, but the context is %zu; shorten the "
+                       "prompt or generate fewer tokens",
+                       t->ids.n, most, context);
     if (st == CAPP_OK) st = capp_session_check(s, t->ids.n + most, t->ids.n + most, err);
     if (st != CAPP_OK) {
         capp_ids_free(&t->ids);

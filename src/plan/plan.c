@@ -136,7 +136,8 @@ static capp_status visit(planner *p, uint32_t node, capp_error *err) {
         if (!p->slots->n_free && (st = end_wave(p, err)) != CAPP_OK) return st;
         if (!p->slots->n_free) evict_wave(p);
         if (!p->slots->n_free)
-            return capp_fail(err, CAPP_EBUDGET, "the KV store of %zu slots is too small", p->slots->n);
+            return capp_fail(err, CAPP_EBUDGET, "the KV store of %zu slots is too small; set a larger memory budget",
+                             p->slots->n);
         x->slot = take_slot(p->slots);
         x->planned = true;
         tree->residents++;

@@ -79,7 +79,8 @@ capp_status capp_completions_encode(capp_completions **out, const capp_model *mo
                                     bool space, unsigned flags, capp_error *err) {
     *out = NULL;
     if (example->n_completions >= UINT32_MAX)
-        return capp_fail(err, CAPP_EINVAL, "%zu completions; there may be %u", example->n_completions, UINT32_MAX - 1);
+        return capp_fail(err, CAPP_EINVAL, "there are %zu completions; at most %u are supported",
+                         example->n_completions, UINT32_MAX - 1);
     capp_completions *list = capp_new0(1, sizeof *list);
     if (!list) return capp_fail_memory(err, "the completions");
     list->texts = example->completions;

@@ -27,8 +27,8 @@ capp_status capp_prefix_open(capp_prefix **out, const capp_model *model, const c
     if (!prefix) return capp_fail_memory(err, "the prefix");
     capp_status st = encode_prefix(prefix, model, parent, text, flags & CAPP_TOKENIZE_SPECIAL, err);
     if (st == CAPP_OK && context && prefix->ids.n >= context)
-        st = capp_fail(err, CAPP_ETOOLONG, "%zu tokens of prefix, but the context is %u; shorten it", prefix->ids.n,
-                       context);
+        st = capp_fail(err, CAPP_ETOOLONG, "the prefix has %zu tokens, but the context is %u; shorten it",
+                       prefix->ids.n, context);
     if (st != CAPP_OK) {
         capp_prefix_free(prefix);
         return st;
