@@ -60,7 +60,7 @@ def test_no_arguments():
         (["classify", "-m", "x", "-c", "a,b", "--prior", "1"], ["--prior has 1", "2 classes"]),
         (["classify", "-m", "x", "-c", "a,b", "--prior", "0.5,0.6"], ["prior", "1"]),
         (["classify", "-m", "x", "-c", "a,b", "--prior", "-1,2"], ["prior", "0"]),
-        (["classify", "-m", "x", "-c", "a"], ["ormalize"]),
+        (["classify", "-m", "x", "-c", "a"], ["only one class", "--multi-label"]),
         (["evaluate", "-m", "x", "-c", "a,b"], ["--label"]),
         (["classify", "-m", "x", "-c", "a,b", "--prior", ""], ["--prior ''"]),
         (["classify", "-m", "x", "-c", "a,b", "--prior", "nan,1"], ["prior", "nan"]),
