@@ -1,4 +1,4 @@
-/* Whether the examples and the options of a call make sense. */
+/* Checks of the examples and the options of a call. */
 #include <math.h>
 #include <string.h>
 
@@ -24,7 +24,7 @@ static capp_status check_classes(const capp_scoring *scoring, capp_error *err) {
         if (scoring->class_of[i] >= scoring->n_classes)
             return capp_fail(err, CAPP_EINVAL, "phrasing %zu is of class %zu, but there are %zu classes", i,
                              scoring->class_of[i], scoring->n_classes);
-    /* Of the first n_phrasings + 1 classes one has none, if there are as many. */
+    /* If there are more classes than phrasings, one of the first n_phrasings + 1 classes has none. */
     size_t k = 0, n = scoring->n_classes <= scoring->n_phrasings ? scoring->n_classes : scoring->n_phrasings + 1;
     bool *seen = capp_new0(n, sizeof *seen);
     if (!seen) return capp_fail_memory(err, "the classes");

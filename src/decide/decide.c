@@ -4,7 +4,7 @@
 
 #include "base/math.h"
 
-/* How far from 1 a prior may sum: numpy.isclose's tolerance, which CAPPr's users are used to. */
+/* How far from 1 the sum of a prior may be: the tolerance of numpy.isclose, which users of CAPPr know. */
 #define SUM_TOLERANCE 1.001e-5
 
 double capp_decide_sum(const double *logprobs, size_t n) {

@@ -1,4 +1,4 @@
-/* The weighing of a row: aggregates, discounts, classes. */
+/* From the log-probabilities of a row to its scores: aggregates, discounts, classes. */
 #include "decide/decide.h"
 
 #include <math.h>
@@ -48,7 +48,7 @@ capp_status capp_weigh(const capp_weighing *weighing, const capp_example *exampl
     return CAPP_OK;
 }
 
-/* A discount adds the errors of marginals to those of log-probabilities, so many times. */
+/* A discount adds the errors of marginals, times its factor, to those of log-probabilities. */
 double capp_weighing_margin(const capp_weighing *weighing, double mean) {
     double discount = weighing->scoring ? fabs(weighing->scoring->discount) : 0;
     return mean * (1 + discount);

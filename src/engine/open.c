@@ -1,4 +1,5 @@
-/* Opening a model: kernels chosen, file read, weights bound and packed, vocabulary opened beside that. */
+/* Opens a model: chooses kernels, reads the file, binds and packs the weights, and opens the vocabulary at the same
+ * time. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdatomic.h>
@@ -20,7 +21,7 @@ void capp_model_options_init(capp_model_options *options) {
     memset(options, 0, sizeof *options);
 }
 
-/* What the system, or the process's control group, could give now. */
+/* The memory that the system, or the control group of the process, could provide now. */
 static uint64_t free_memory(void) {
     struct sysinfo info;
     uint64_t available = capp_available_memory("");
@@ -158,7 +159,7 @@ static void *pack(void *user) {
     return NULL;
 }
 
-/* Whether the caller wants to go on. */
+/* Whether the caller wants to continue. */
 static bool ask(const packing *p, const capp_model_options *options) {
     size_t done, total;
     if (!options->progress) return true;
@@ -166,7 +167,7 @@ static bool ask(const packing *p, const capp_model_options *options) {
     return options->progress(options->progress_user, done, total);
 }
 
-/* Waits for the thread that packs, and asks meanwhile. False where the caller has had enough. */
+/* Waits for the thread that packs, and calls the progress function meanwhile. False if the caller cancelled. */
 static bool wait_asking(packing *p, pthread_t thread, const capp_model_options *options) {
     enum { MILLISECONDS = 20 };
     bool go_on = true;
@@ -181,8 +182,8 @@ static bool wait_asking(packing *p, pthread_t thread, const capp_model_options *
     return go_on;
 }
 
-/* Opens the vocabulary while the weights are packed, which waits for the disk and allocates nothing: all memory comes
- * from the calling thread, and so do the questions. */
+/* Opens the vocabulary while another thread packs the weights. That thread waits for the disk and allocates nothing:
+ * the calling thread allocates all memory and calls the progress function. */
 static capp_status pack_and_open_vocabulary(capp_model *model, capp_packer *packer, const capp_model_options *options,
                                             capp_error *err) {
     packing p = {.packer = packer};
@@ -233,14 +234,14 @@ static capp_status open_weights(capp_model *model, const capp_model_options *opt
     if (model->context > h->context)
         return capp_fail(err, CAPP_EINVAL, "%s: the context of %u tokens is too large; the model supports %u",
                          capp_source_path(&model->source), model->context, h->context);
-    /* LongRoPE has factors for short contexts, which hold for most texts, and others where a longer one is asked for.
-     */
+    /* LongRoPE has factors for short contexts, which fit most texts, and others for a longer context, if one is asked
+     * for. */
     if (!model->context) model->context = h->short_context ? h->short_context : h->context;
     capp_weights_set_context(model->weights, model->context);
     return CAPP_OK;
 }
 
-/* The tokenizer alone, for a tokenizer.json or a folder that has one; the folder needs no model. */
+/* Opens only the tokenizer, from a tokenizer.json or a folder that has one. The folder needs no model. */
 static bool is_tokenizer(const char *path, const capp_model_options *options) {
     size_t n = strlen(path);
     return (n > 5 && !strcmp(path + n - 5, ".json")) || (options->vocab_only && capp_is_folder(path));

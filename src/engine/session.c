@@ -1,4 +1,4 @@
-/* A session: the threads, lanes and scratch that windows run with. */
+/* A session: the threads, lanes and scratch memory with which windows run. */
 #include "base/mem.h"
 #include "engine/budget.h"
 

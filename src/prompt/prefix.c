@@ -1,5 +1,5 @@
-/* Prefixes: what the prompts of a call begin with, as tokens. A session keeps their
- * keys and values while they are hot, with or without a handle. */
+/* Prefixes: text before the prompts of a call, as tokens. A session keeps the keys and values of a beginning that is
+ * used often, with or without a handle. */
 #include "base/mem.h"
 #include "prompt/prompt.h"
 

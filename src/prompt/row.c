@@ -1,4 +1,4 @@
-/* The prompt of a row: behind BOS, behind its prefix, or as a turn of a chat. */
+/* The prompt of a row: after BOS, after its prefix, or as a user message of a chat. */
 #include "prompt/prompt.h"
 
 #include "chat/chat.h"

@@ -1,4 +1,4 @@
-/* A text by itself: its tokens, and whether it needs a space before it. */
+/* The tokens of one text, and whether it needs a space before it. */
 #include <string.h>
 
 #include "base/mem.h"
