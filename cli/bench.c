@@ -1,6 +1,6 @@
 /* Speed of one model on this machine: prefill, scoring, start-up, memory. */
 #include "options.h"
-#include "output.h"
+#include "output_file.h"
 
 #include <stdlib.h>
 #include <string.h>

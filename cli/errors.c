@@ -1,5 +1,5 @@
 #include "errors.h"
-#include "json.h"
+#include "json_parser.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #ifndef CLI_ERRORS_H
 #define CLI_ERRORS_H
 
-#include "output.h"
+#include "output_file.h"
 #include "rows.h"
 
 typedef struct error_list {

@@ -1,6 +1,6 @@
 #include "manifest.h"
 #include "options.h"
-#include "output.h"
+#include "output_file.h"
 
 #include <stdlib.h>
 #include <string.h>

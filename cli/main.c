@@ -1,6 +1,6 @@
 /* capp: the command. Each subcommand is a file of its own; this one finds it. */
 #include "options.h"
-#include "output.h"
+#include "output_file.h"
 
 #include <string.h>
 

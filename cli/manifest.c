@@ -1,6 +1,6 @@
 #include "manifest.h"
 #include "fingerprint.h"
-#include "json.h"
+#include "json_parser.h"
 #include "values.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #ifndef CLI_RECORD_H
 #define CLI_RECORD_H
 
-#include "json.h"
+#include "json_parser.h"
 #include "sniff.h"
 #include "source.h"
 

@@ -4,10 +4,10 @@
 
 #include "check.h"
 #include "errors.h"
-#include "output.h"
+#include "output_file.h"
+#include "output_rows.h"
 #include "progress.h"
 #include "rows.h"
-#include "table.h"
 
 typedef struct run {
     const options *options;

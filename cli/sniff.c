@@ -1,5 +1,5 @@
 #include "sniff.h"
-#include "json.h"
+#include "json_parser.h"
 
 #include <csv.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* Columns of the rows that classify and evaluate write: those of the input that are kept, and capp's own. */
-#ifndef CLI_TABLE_H
-#define CLI_TABLE_H
+#ifndef CLI_OUTPUT_ROWS_H
+#define CLI_OUTPUT_ROWS_H
 
-#include "output.h"
+#include "output_file.h"
 #include "rows.h"
 
 typedef struct column column;

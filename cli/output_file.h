@@ -1,6 +1,6 @@
 /* Rows out: JSON lines, CSV or TSV, packed or not, whole rows only. Errors of the system are kept for the caller. */
-#ifndef CLI_OUTPUT_H
-#define CLI_OUTPUT_H
+#ifndef CLI_OUTPUT_FILE_H
+#define CLI_OUTPUT_FILE_H
 
 #include "members.h"
 #include "options.h"

@@ -1,7 +1,7 @@
 /* JSON (RFC 8259) as it stands in memory: checked once, then walked without a tree. A value is a piece of the text, so
  * that a number keeps the digits it was written with. */
-#ifndef CLI_JSON_H
-#define CLI_JSON_H
+#ifndef CLI_JSON_PARSER_H
+#define CLI_JSON_PARSER_H
 
 #include "util.h"
 

@@ -1,4 +1,4 @@
-#include "table.h"
+#include "output_rows.h"
 
 #include <math.h>
 #include <stdlib.h>

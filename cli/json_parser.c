@@ -1,4 +1,4 @@
-#include "json.h"
+#include "json_parser.h"
 
 #include <stdlib.h>
 #include <string.h>
