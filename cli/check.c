@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONG_BYTES = 8 << 20 }; /* of rows that are tokenized, the longest one not counted */
+enum { LONG_BYTES = 8 << 20 }; /* limit for the rows that are kept for tokenizing, without the longest one */
 
 void check_free(check *findings) {
     buffer_free(&findings->first_reason);
@@ -24,7 +24,7 @@ static void count_bad(check *findings, size_t line, const char *reason, size_t s
     findings->n_bad++;
 }
 
-/* "line 3 'maybe'", for the first few. */
+/* Adds "line 3 'maybe'", for the first few. */
 static void list_label(buffer *list, const row *this_row) {
     enum { ENOUGH = 120, SHOWN = 40 };
     if (list->size >= ENOUGH) return;
@@ -44,7 +44,7 @@ static void count_label(check *findings, const row *this_row) {
     }
 }
 
-/* All labels by text, else all by index. */
+/* Reads all labels by text if possible, otherwise all by index. */
 static bool decide_labels(const check *findings, const reader *input, row_rules *rules, capp_error *err) {
     const buffer *text = &findings->unlike[LABELS_BY_TEXT], *index = &findings->unlike[LABELS_BY_INDEX];
     rules->labels = LABELS_BY_TEXT;
@@ -57,7 +57,7 @@ static bool decide_labels(const check *findings, const reader *input, row_rules 
                    input->source.name, (int)text->size, text->data, (int)index->size, index->data);
 }
 
-/* The row's longest completion, where that is its own. */
+/* The longest completion of the row, if the row has its own. */
 static capp_str longest_completion(const row *this_row, const row_rules *rules) {
     capp_str longest = {"", 0};
     if (this_row->example.completions == rules->classes) return longest;
@@ -70,7 +70,8 @@ static void keep_longest(check *findings, const row *this_row, const row_rules *
     size_t shortest = 0;
     capp_str completion = longest_completion(this_row, rules);
     size_t size = this_row->example.prompt.size + completion.size;
-    if (findings->n_longest && findings->long_bytes + size > LONG_BYTES) { /* too much to keep: the longest one alone */
+    if (findings->n_longest &&
+        findings->long_bytes + size > LONG_BYTES) { /* too much to keep: keep only the longest one */
         for (size_t i = 0; i < findings->n_longest; i++)
             if (findings->longest[i].text.size >= size) return;
         for (size_t i = 0; i < findings->n_longest; i++) buffer_free(&findings->longest[i].text);
@@ -93,7 +94,7 @@ static void keep_longest(check *findings, const row *this_row, const row_rules *
     kept->own = completion.size > 0;
 }
 
-/* Where rows are bad: an error, or where the options say so, a word about it. */
+/* If there are bad rows: fails, or if the options allow bad rows, prints a message. */
 static bool judge_rows(const check *findings, const reader *input, const options *settings, capp_error *err) {
     const char *name = input->source.name, *reason = findings->first_reason.data;
     int size = findings->first_reason.size < 600 ? (int)findings->first_reason.size : (int)utf8_valid(reason, 600);
@@ -110,7 +111,7 @@ static bool judge_rows(const check *findings, const reader *input, const options
     return true;
 }
 
-/* A failure of the reader with its place in the message. */
+/* Adds the place in the input to the message of a failure of the reader. */
 static bool fail_place(const reader *input, capp_error *err) {
     const capp_error cause = *err;
     if (!cause.row) return false;
@@ -149,7 +150,7 @@ bool check_input(check *findings, reader *input, row_rules *rules, const options
 
 /* ---- Lengths ----------------------------------------------------------------------------------------------------- */
 
-/* Tokens of a text, or 0 where it cannot be tokenized, which the run itself will say. */
+/* Number of tokens of a text, or 0 if it cannot be tokenized, which the run will report. */
 static size_t count_tokens(const capp_model *model, const capp_chat *chat, capp_str text, unsigned flags) {
     int32_t *ids = NULL;
     size_t n = 0;
@@ -161,7 +162,7 @@ static size_t count_tokens(const capp_model *model, const capp_chat *chat, capp_
     return n;
 }
 
-/* Tokens that a completion has at least: the space before it may join with its first token. */
+/* The smallest number of tokens of a completion: the space before it may join with its first token. */
 static size_t count_completion(const capp_model *model, capp_str text) {
     size_t n = count_tokens(model, NULL, text, 0);
     return n > 1 ? n - 1 : 1;

@@ -12,9 +12,9 @@ typedef struct tally {
     bool writes;   /* rows go to the output too */
     bool complete; /* every row of the input was scored */
     size_t n, correct;
-    double loss;        /* sum of -log of the right class's probability; NaN where probabilities are not asked for */
-    capp_decision work; /* sums of its counts, where only predictions are asked for */
-    pair *pairs;        /* one a wrong row, until they are merged */
+    double loss;        /* sum of -log of the correct class's probability; NaN if there are no probabilities */
+    capp_decision work; /* sums of the counts of capp_decision, with --only-prediction */
+    pair *pairs;        /* one for each wrong row, until they are merged */
     size_t n_pairs, capacity;
 } tally;
 
@@ -60,7 +60,7 @@ static int by_count(const void *a, const void *b) {
     return x->count != y->count ? (x->count > y->count ? -1 : 1) : by_classes(a, b);
 }
 
-/* Equal pairs become one, the most frequent first. */
+/* Merges equal pairs, and sorts them, the most frequent first. */
 static void merge_pairs(tally *t) {
     if (!t->n_pairs) return;
     qsort(t->pairs, t->n_pairs, sizeof *t->pairs, by_classes);
@@ -151,7 +151,7 @@ static void text_report(buffer *b, const run *this_run, const tally *t, const ca
     if (stats->rows_rescored)
         buffer_printf(b, "close      %llu rows were scored again in float32\n",
                       (unsigned long long)stats->rows_rescored);
-    /* What ran a second time in float32 counts twice: it may be more than all. */
+    /* Tokens that ran a second time in float32 count twice, so this may be more than all. */
     size_t all = t->work.completion_tokens, ran = t->work.completion_tokens_run;
     if (all)
         buffer_printf(b, "unfinished %zu of %zu completion tokens (%.1f %%) were never run\n",
@@ -178,7 +178,7 @@ static int write_reports(run *this_run, tally *t, output *json) {
     buffer text = {0};
     text_report(&text, this_run, t, &stats, &info);
     int code = EXIT_DONE;
-    if (t->writes && !this_run->output.path) /* rows are on stdout: keep them apart */
+    if (t->writes && !this_run->output.path) /* rows are on stdout: separate them */
         fwrite(text.data ? text.data : "", 1, text.size, stderr);
     else if (!this_run->options->json || json->path)
         code = output_print(buffer_view(&text));
@@ -200,7 +200,7 @@ int evaluate_command(const options *settings) {
         good = false;
     }
     if (good) code = run_windows(&r, window, &t);
-    /* Stopped by a signal or a bad row: what was scored before it is reported all the same. */
+    /* After a signal or a bad row, the report covers the rows that were scored before it. */
     t.complete = (code == EXIT_DONE || code == EXIT_PARTLY) && !r.kept;
     bool ended = code == EXIT_DONE || code == EXIT_PARTLY;
     if (good && (ended || t.n) && !r.output.error) {

@@ -34,7 +34,7 @@ static void hash_end(hashing *h, fingerprint *f) {
     XXH3_freeState(h->state);
 }
 
-/* Bytes from .. to of the file. */
+/* Hashes the bytes from .. to - 1 of the file. */
 static bool hash_range(hashing *h, int file, uint64_t from, uint64_t to) {
     static char part[PART];
     while (from < to) {
@@ -141,7 +141,7 @@ static bool hash_parts(hashing *h, const char *path, size_t stem, unsigned parts
     return good;
 }
 
-/* The folder of a file of an adapter or model, for its other files belong to it. */
+/* The folder of a file of an adapter or model, because its other files belong to it. */
 static bool hash_folder_of(hashing *h, const char *path, capp_error *err) {
     buffer folder = {0};
     const char *slash = strrchr(path, '/');

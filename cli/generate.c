@@ -19,7 +19,7 @@ static bool on_generation(void *user, const capp_generation *result) {
     return run_end_row(g->run);
 }
 
-/* Stop strings as written, with \n and \t for what they mean; in memory of the window. */
+/* The stop strings, with \n and \t replaced, in memory of the window. */
 static capp_str *stop_strings(run *this_run) {
     const options *o = this_run->options;
     capp_str *stop = arena_take(&this_run->memory, o->n_stop, sizeof *stop);

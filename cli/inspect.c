@@ -9,7 +9,7 @@ typedef struct fact {
     capp_str key, value;
 } fact;
 
-/* Facts of one section, printed when the next begins: only then is the widest key known. */
+/* Facts of one section. They are printed when the next section begins, because only then the widest key is known. */
 typedef struct listing {
     buffer text;
     bool json;
@@ -33,7 +33,7 @@ static void print_section(listing *l) {
             unsigned char c = (unsigned char)value.data[at];
             if (c == '\n')
                 buffer_text(&l->text, "\\n");
-            else if (!n || c < 0x20 || c == 0x7F) /* a file may hold what moves a terminal's cursor */
+            else if (!n || c < 0x20 || c == 0x7F) /* a file may contain characters that move the cursor of a terminal */
                 buffer_printf(&l->text, "\\x%02x", c);
             else
                 buffer_add(&l->text, value.data + at, n);

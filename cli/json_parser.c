@@ -49,7 +49,7 @@ static int hex4(const char *at, const char *end) {
     return value;
 }
 
-/* What is behind "\u": one code point, of two escapes where the first is a high surrogate. -1: it is none. */
+/* Reads what follows "\u": one code point, from two escapes if the first is a high surrogate. -1 if it is invalid. */
 static int32_t escaped_code(const char **at, const char *end) {
     int high = hex4(*at, end);
     if (high < 0 || (high >= 0xDC00 && high < 0xE000)) return -1;
@@ -133,7 +133,7 @@ static bool check_word(checker *c) {
 
 static bool check_value(checker *c, size_t depth);
 
-/* Items of an array or members of an object, behind its first byte. */
+/* The items of an array or the members of an object, after its first byte. */
 static bool check_items(checker *c, size_t depth, char end) {
     if (depth >= JSON_DEPTH) return wrong(c, "arrays and objects are nested too deeply");
     c->at++;
@@ -256,7 +256,7 @@ static void add_code(buffer *b, int32_t code) {
     buffer_add(b, bytes, n);
 }
 
-/* The bytes of a string between its quotes, escapes resolved. compact: those that JSON needs stay. */
+/* The bytes of a string between its quotes, with escapes resolved. compact: keeps the escapes that JSON needs. */
 static void add_string(buffer *b, json_value string, bool compact) {
     static const char written[] = "bfnrt", meant[] = "\b\f\n\r\t";
     const char *at = string.data + 1, *end = string.data + string.size - 1;

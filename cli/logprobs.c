@@ -59,7 +59,7 @@ static capp_status score_texts(run *this_run, const row *rows, size_t n, capp_er
     return capp_token_logprobs(this_run->session, list, n, flags, &how, on_text, &t, err);
 }
 
-/* Rows of one kind that follow each other are one call. */
+/* Consecutive rows of one kind are one call. */
 static capp_status window(run *this_run, const row *rows, size_t n, void *user, capp_error *err) {
     for (size_t start = 0, end; start < n; start = end) {
         for (end = start + 1; end < n && rows[end].is_text == rows[start].is_text;) end++;

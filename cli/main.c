@@ -1,4 +1,4 @@
-/* capp: the command. Each subcommand is a file of its own; this one finds it. */
+/* The command capp. Each subcommand has its own file; this file selects it. */
 #include "options.h"
 #include "output_file.h"
 

@@ -7,10 +7,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Raised when rows are written in another way: other columns, other digits. */
+/* Increased when the format of rows changes: other columns, other digits. */
 enum { MANIFEST_FORMAT = 1 };
 
-/* Options that change no byte of the rows, and those that stand in the manifest in another way. */
+/* Options that do not change the rows, and options that the manifest records in another way. */
 static const char *const idle[] = {"model",   "lora",   "out",    "resume",         "overwrite",
                                    "fsync",   "quiet",  "memory", "weights-memory", "json",
                                    "threads", "window", "isa",    "precision",      "progress"};
@@ -67,7 +67,7 @@ static bool put_input(buffer *b, const char *path, capp_error *err) {
     return true;
 }
 
-/* An argument as given; that of a file by its name and what the file holds. */
+/* An argument as written. For a file, its name and its contents. */
 static bool put_argument(buffer *b, const char *argument, capp_error *err) {
     fingerprint f;
     if (!argument) {
@@ -81,7 +81,7 @@ static bool put_argument(buffer *b, const char *argument, capp_error *err) {
     return true;
 }
 
-/* Each option once, with all that it was given. */
+/* Each option once, with all of its arguments. */
 static bool put_options(buffer *b, const options *settings, capp_error *err) {
     bool first = true;
     put_member(b, "options");
@@ -147,7 +147,7 @@ static json_value member_of(json_value object, const char *name) {
     return (json_value){0};
 }
 
-/* One value for people, shortened: of a file its hash. */
+/* One value for a message, shortened: for a file its hash. */
 static void describe(buffer *b, json_value value) {
     enum { MOST = 60 };
     if (json_kind_of(value) == JSON_KIND_ARRAY && json_size(value) == 1) {
@@ -175,7 +175,7 @@ static void differ(buffer *b, const char *what, json_value then, json_value now)
     buffer_char(b, ')');
 }
 
-/* Where a file lies does not matter. */
+/* The path of a file does not matter. */
 static bool same(json_value a, json_value b) {
     json_kind kind = json_kind_of(a);
     if (kind != json_kind_of(b)) return false;
@@ -216,7 +216,7 @@ static void compare(buffer *b, json_value then, json_value now) {
     compare_options(b, member_of(then, "options"), member_of(now, "options"));
 }
 
-/* The object that the text holds. */
+/* The object in the text. */
 static bool read_manifest(capp_str text, json_value *value) {
     size_t at;
     const char *reason;

@@ -79,7 +79,7 @@ static void find_members(finding *f, packing how) {
             if (!good) break;
             count_rows(&f->counter, (capp_str){f->out, got});
             if (!unpack_complete(u)) continue;
-            good = f->counter.whole == f->counter.seen; /* a member of ours ends with a row */
+            good = f->counter.whole == f->counter.seen; /* a member that capp wrote ends */
             if (!good) break;
             f->taken = read + n - in.size;
             f->rows = f->counter.rows;

@@ -22,7 +22,7 @@ capp_str visible_form(capp_str text, arena *a) {
     utf8proc_ssize_t size = utf8proc_map((const utf8proc_uint8_t *)text.data, (utf8proc_ssize_t)text.size, &mapped,
                                          UTF8PROC_COMPOSE | UTF8PROC_STABLE | UTF8PROC_IGNORE);
     if (size == UTF8PROC_ERROR_NOMEM) out_of_memory();
-    if (size < 0) return text; /* not UTF-8, which somebody else says */
+    if (size < 0) return text; /* not UTF-8, which is reported elsewhere */
     const utf8proc_uint8_t *begin = mapped, *end = mapped + size, *last;
     utf8proc_int32_t c;
     while (begin < end) {
@@ -72,10 +72,10 @@ bool find_lookalikes(const capp_str *texts, size_t n, size_t *first, size_t *sec
 
 /* ---- Ids --------------------------------------------------------------------------------------------------------- */
 
-enum { MOST_IDS = 1 << 22 }; /* 64 MiB of hashes at most; ids behind so many are not looked at */
+enum { MOST_IDS = 1 << 22 }; /* at most 64 MiB of hashes; further ids are not checked */
 
 static uint64_t hash_of(capp_str text) {
-    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a, then mixed: splitmix64's last steps */
+    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a, then the last steps of splitmix64. */
     for (size_t i = 0; i < text.size; i++) hash = (hash ^ (unsigned char)text.data[i]) * 0x100000001b3u;
     hash = (hash ^ hash >> 30) * 0xbf58476d1ce4e5b9u;
     hash = (hash ^ hash >> 27) * 0x94d049bb133111ebu;
@@ -83,7 +83,7 @@ static uint64_t hash_of(capp_str text) {
     return hash ? hash : 1;
 }
 
-/* Where the hash is, or the free place where it belongs. */
+/* The place of the hash, or the free place where it belongs. */
 static size_t place_of(const uint64_t *ids, size_t capacity, uint64_t hash) {
     size_t at = (size_t)hash & (capacity - 1);
     while (ids[at] && ids[at] != hash) at = (at + 1) & (capacity - 1);
@@ -101,7 +101,7 @@ static void grow_ids(notes *notebook) {
     notebook->ids_capacity = capacity;
 }
 
-/* Whether the id is new, as far as one sees. */
+/* Whether the id is new, as far as is known. */
 static bool add_id(notes *notebook, capp_str id) {
     if (notebook->n_ids == MOST_IDS) return true;
     if (2 * (notebook->n_ids + 1) > notebook->ids_capacity) grow_ids(notebook);
@@ -115,7 +115,7 @@ static bool add_id(notes *notebook, capp_str id) {
 
 /* ---- Rows -------------------------------------------------------------------------------------------------------- */
 
-/* Whether it is to be told: it was not, and somebody reads it. */
+/* Whether to print the note: it was not printed before, and messages are not switched off. */
 static bool due(notes *notebook, note what) {
     bool told = notebook->told[what];
     notebook->told[what] = true;

@@ -71,13 +71,13 @@ enum option_id {
     OPT_HELP
 };
 
-/* An option as help and parser know it. */
+/* An option, for the help and the parser. */
 typedef struct option_row {
     const char *name;
     int letter;           /* or 0 */
     const char *argument; /* NULL: takes none */
     unsigned commands;    /* bits of those that use it */
-    bool everywhere;      /* others take it too, and have no use for it: scripts may pass the same to all */
+    bool everywhere; /* the other commands accept and ignore it, so that scripts can pass the same options to all */
     int id;
     const char *help;
 } option_row;
@@ -86,10 +86,10 @@ enum { MAX_OPTIONS = 64 };
 extern const option_row option_rows[];
 extern const size_t n_option_rows;
 
-/* Whether the command takes the option. */
+/* Whether the command accepts the option. */
 bool option_has(const option_row *row, unsigned bit);
 
-/* Bit of the command called name, or 0. */
+/* Bit of the command with this name, or 0. */
 unsigned command_bit(const char *name);
 
 #endif

@@ -115,8 +115,7 @@ static bool exists(const char *path, size_t size) {
     return found;
 }
 
-/* "PATH" or "PATH=WEIGHT": what stands behind the last = is a weight where it is a number, unless the whole is a path.
- */
+/* "PATH" or "PATH=WEIGHT": the text after the last = is a weight if it is a number, unless the whole text is a path. */
 static bool lora_option(options *settings, const char *text, capp_error *err) {
     size_t size = strlen(text);
     const char *equals = strrchr(text, '=');
@@ -202,7 +201,8 @@ static bool set(options *settings, int id, const char *text, capp_error *err) {
     }
 }
 
-/* The rows of this command in getopt's form; letters begins with ':' (a missing argument is told apart). */
+/* The options of this command in the form of getopt. letters begins with ':', so getopt reports a missing argument
+ * separately. */
 static void getopt_form(unsigned bit, struct option *longs, char *letters) {
     *letters++ = ':';
     for (size_t i = 0; i < n_option_rows; i++) {
@@ -228,7 +228,7 @@ static bool names_input(const char *written) {
     return !strncmp(written, "--input", 7) || !strcmp(written, "--file") || !strcmp(written, "--data");
 }
 
-/* What getopt_long did not like. */
+/* Fails with a message about the option that getopt_long rejected. */
 static bool fail_option(int kind, unsigned bit, char **arguments, capp_error *err) {
     const option_row *row = row_of(optopt, bit);
     const char *written = optind > 0 ? arguments[optind - 1] : "";
@@ -256,7 +256,7 @@ static bool check_dashes(const option_row *row, const char *written, unsigned bi
     return true;
 }
 
-/* Names of files that are given but empty: a variable that was not set, most often. */
+/* Checks for names of files that are empty: most often a variable that was not set. */
 static bool check_names(const options *settings, capp_error *err) {
     const struct {
         const char *text, *what;

@@ -5,16 +5,16 @@
 #include "option_table.h"
 #include "util.h"
 
-/* What becomes of a row that cannot be scored: --on-error. */
+/* What to do with a row that cannot be scored: --on-error. */
 typedef enum row_policy {
     ROW_STOP, /* the run ends there */
     ROW_SKIP, /* the row is left out */
     ROW_NULL  /* the row is written without a prediction */
 } row_policy;
 
-/* An option as the command line has it. */
+/* An option on the command line. */
 typedef struct given_option {
-    const char *name, *argument; /* of the long option; NULL where it takes none */
+    const char *name, *argument; /* name of the long option; its argument, NULL if it has none */
 } given_option;
 
 typedef struct options {
@@ -28,17 +28,17 @@ typedef struct options {
     const char *system, *chat_template, *chat_variables; /* NULL: none */
     const char **stop;                                   /* [n_stop], as written */
     size_t n_stop, stop_capacity;
-    capp_lora *lora; /* [model_options.n_lora]; paths are owned */
+    capp_lora *lora; /* [model_options.n_lora]; owns the paths */
     size_t lora_capacity;
     capp_model_options model_options;
     size_t window; /* most rows of one call */
     size_t tokens; /* generate: -n */
     size_t prefill, repeat;
-    const char *id, *keep; /* NULL: the field `id`; by the format */
+    const char *id, *keep; /* NULL: the field `id`; NULL: the default of the format */
     const char **rename;   /* [n_rename], as written */
     size_t n_rename, rename_capacity;
     size_t top;                 /* classes whose probabilities are written; 0: all */
-    size_t progress;            /* seconds between lines of progress off a terminal; 0: none */
+    size_t progress;            /* seconds between lines of progress if stderr is not a terminal; 0: none */
     struct given_option *given; /* [n_given], in their order */
     size_t n_given, given_capacity;
     bool resume, overwrite, fsync, fingerprint;
@@ -50,14 +50,14 @@ typedef struct options {
     bool only_prediction, multi_label, parse_special, no_bos, quiet, ignore_eos, inspect_json;
 } options;
 
-/* arguments: those behind the name of the command. False and a message for people where they are wrong. */
+/* arguments: those after the name of the command. Returns false and a message if they are wrong. */
 bool options_parse(options *settings, const char *command, unsigned bit, int count, char **arguments, capp_error *err);
 void options_free(options *settings);
 
-/* Usage of one command, or of all where bit is 0, into text. */
+/* Writes the usage of one command, or of all if bit is 0, to text. */
 void help_text(unsigned bit, buffer *text);
 
-/* One function a command, each in a file of its own: the exit status. */
+/* One function for each command, in its own file. Returns the exit status. */
 #define X(NAME, name, bit, arguments, summary) int name##_command(const options *o);
 COMMAND_MAP(X)
 #undef X

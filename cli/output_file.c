@@ -76,7 +76,7 @@ bool output_open(output *out, const char *path, const char *const *inputs, size_
             fail_input(path, err);
             return refuse(out, err);
         }
-    /* Some file systems have no locks: there, nobody is refused. */
+    /* Some file systems have no locks. There, every process may write. */
     if (flock(out->file, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
         fail_at(err, 0,
                 "%s: another process is writing to this file; wait until it ends, or use another name for the output",
@@ -133,7 +133,7 @@ char *output_beside(const output *out, const char *ending) {
 
 /* ---- Writing --------------------------------------------------------------------------------------------------- */
 
-/* Writes all of it; the bytes that were written. Less: errno says why. */
+/* Writes all bytes if possible. Returns how many were written; if fewer, errno says why. */
 static size_t write_all(int file, const char *data, size_t size) {
     size_t done = 0;
     while (done < size) {
@@ -178,7 +178,7 @@ static bool fail_write(output *out, const char *what) {
     return false;
 }
 
-/* What is not kept goes; then the manifest tells what the rows to come are of: never those of an earlier run. */
+/* Removes what is not kept. Only then the manifest is written, so it never describes rows of an earlier run. */
 bool output_begin(output *out) {
     if (out->begun) return !out->error;
     out->begun = true;
@@ -190,7 +190,7 @@ bool output_begin(output *out) {
     return good;
 }
 
-/* Half a row at the end of a file goes, where nobody has written behind it. */
+/* Removes an incomplete row at the end of the file, unless another process has written after it. */
 static void cut(const output *out, size_t torn) {
     struct stat facts;
     off_t at = lseek(out->file, 0, SEEK_CUR);
@@ -198,7 +198,7 @@ static void cut(const output *out, size_t torn) {
     if (!ftruncate(out->file, at - (off_t)torn)) lseek(out->file, at - (off_t)torn, SEEK_SET);
 }
 
-/* The first n bytes of data were written before the disk was full, say: whole rows of them stay. */
+/* The first n bytes of data were written, for example before the disk was full: keeps the complete rows among them. */
 static void keep_whole(output *out, capp_str data, size_t n) {
     row_counter counter = {.quotes = out->form != OUTPUT_JSONL};
     if (out->packing == PACKING_NONE) count_rows(&counter, (capp_str){data.data, n});

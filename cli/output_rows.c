@@ -31,7 +31,7 @@ struct column {
     size_t number;
 };
 
-/* Fields of a JSON row that tell capp what to do: --keep all leaves them out. */
+/* Fields of a JSON row that are instructions for capp. --keep all leaves them out. */
 static const char *const instructions[] = {"completions", "prior", "end_of_prompt", "normalize"};
 
 /* ---- Options --------------------------------------------------------------------------------------------------- */
@@ -167,7 +167,7 @@ static void add_probabilities(table *layout) {
             add(layout, COLUMN_CLASS, "", i)->name = layout->rules->classes[i];
 }
 
-/* A new name is for a column of the input, else for one of a class, else for one of capp's own. */
+/* A new name belongs to a column of the input, otherwise to one of a class, otherwise to one of capp's own. */
 static bool rename_columns(table *layout, capp_error *err) {
     for (size_t i = 0; i < layout->n_rename; i++) {
         column *found = NULL;
@@ -341,7 +341,7 @@ static void put_field(buffer *b, const table *layout, const field *f) {
         put_text(b, layout, f->text);
 }
 
-/* The value of a column; false where there is none. */
+/* The value of a column; false if there is none. */
 static bool put_value(buffer *b, const table *layout, const column *c, const outcome *x) {
     const row *of = x->of;
     bool json = layout->form == OUTPUT_JSONL;
@@ -407,7 +407,7 @@ static void put_json_fields(buffer *b, const table *layout, const row *this_row)
     }
 }
 
-/* Of a bad row JSON has what there is, and a null prediction. */
+/* For a bad row, JSON has the fields that are known, and a null prediction. */
 static bool is_written(const column *c, const outcome *x) {
     if (!x->bad) return c->kind != COLUMN_ERROR;
     return c->kind == COLUMN_ID || c->kind == COLUMN_FIELD || c->kind == COLUMN_PREDICTION || c->kind == COLUMN_ERROR;
@@ -451,7 +451,7 @@ static void put_outcome(buffer *b, const table *layout, const outcome *x) {
     (layout->form == OUTPUT_JSONL ? put_json : put_cells)(b, layout, x);
 }
 
-/* The best of those that are not `but`, the first of equals. */
+/* The best of the classes that are not `but`; of equals the first. */
 static size_t best_but(const double *posterior, size_t n, size_t but) {
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < n; i++)
@@ -459,7 +459,7 @@ static size_t best_but(const double *posterior, size_t n, size_t but) {
     return best;
 }
 
-/* The places of the most probable classes, those of equals in their order, behind the prediction. */
+/* The order of the most probable classes; the prediction is first, equals are in their order. */
 static void order_classes(table *layout, const outcome *x) {
     size_t most = layout->options->top < x->n ? layout->options->top : x->n;
     grow(&layout->order, &layout->order_capacity, x->n, sizeof *layout->order);

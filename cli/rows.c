@@ -29,7 +29,7 @@ static bool build_id(row *this_row, const row_rules *rules, const record *from, 
 
 /* ---- Prompts and texts ------------------------------------------------------------------------------------------- */
 
-/* The template's text, else the field `prompt`, else `text`. */
+/* The text of the template, otherwise the field `prompt`, otherwise `text`. */
 static bool build_prompt(row *this_row, const row_rules *rules, const record *from, arena *a, capp_str *empty,
                          capp_error *err) {
     static const capp_str prompt = {"prompt", 6}, text = {"text", 4};
@@ -102,7 +102,7 @@ static bool build_end(row *this_row, json_value end, size_t line, arena *a, capp
     return true;
 }
 
-/* What the library says of the row, in the words of the command. */
+/* Translates a message of the library into the words of the command. */
 static bool check_example(const row *this_row, size_t line, capp_error *err) {
     capp_error cause;
     if (this_row->example.n_completions == 1 && this_row->example.normalize)
@@ -137,9 +137,10 @@ static bool build_choices(row *this_row, const row_rules *rules, const record *f
     if (normalize.size && json_kind_of(normalize) != JSON_KIND_BOOL)
         return fail_at(err, line, "'normalize' is not true or false");
     if (normalize.size) e->normalize = json_is_true(normalize);
-    if (rules->need == NEED_CHOICES_OR_TEXT) e->normalize = false; /* log-probabilities alone: one completion will do */
+    if (rules->need == NEED_CHOICES_OR_TEXT)
+        e->normalize = false; /* only log-probabilities: one completion is enough */
     bool own = completions.size || prior.size || end.size || normalize.size;
-    return !own || check_example(this_row, line, err); /* what is not its own was checked with the rules */
+    return !own || check_example(this_row, line, err); /* everything else was checked with the rules */
 }
 
 /* ---- Labels ------------------------------------------------------------------------------------------------------ */
@@ -181,7 +182,7 @@ static bool build_label(row *this_row, const row_rules *rules, const record *fro
     return this_row->label != SIZE_MAX || fail_label(this_row, rules, from->line, a, err);
 }
 
-/* `logprobs` hands a label on as it is. */
+/* `logprobs` copies a label unchanged. */
 static void build_label_json(row *this_row, const record *from, arena *a) {
     json_value label = record_json(from, "label");
     capp_str text;
@@ -209,7 +210,8 @@ static bool row_build(row *this_row, const row_rules *rules, const record *from,
         if (!rules->n_classes && !record_json(from, "completions").size) {
             capp_str prompt;
             if (!rules->has_template && record_text(from, capp_str_of("prompt"), a, &prompt))
-                return build_choices(this_row, rules, from, a, err); /* says that there are no completions */
+                return build_choices(this_row, rules, from, a,
+                                     err); /* the message says that there are no completions */
             return build_text(this_row, rules, from, a, empty, err);
         }
     }

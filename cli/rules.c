@@ -1,4 +1,4 @@
-/* Classes, priors and the template, from the command line. */
+/* The classes, the prior and the template of the command line. */
 #include "rows.h"
 
 #include <stdlib.h>
@@ -16,7 +16,7 @@ static bool file_text(const char *path, buffer *content, capp_error *err) {
     return true;
 }
 
-/* The array of a file; false and a message where it is none. Borrows text. */
+/* The array in a file; false and a message if there is none. Borrows text. */
 static bool json_array_of(capp_str text, const char *name, json_value *array, capp_error *err) {
     size_t at = 0, line = 1, start = 0;
     const char *reason = "";
@@ -49,7 +49,7 @@ static capp_str trim(capp_str text) {
     return text;
 }
 
-/* Classes between separators, without the spaces around them. Empty ones at the end of a file are no classes. */
+/* Classes between separators, without the spaces around them. Empty ones at the end of a file are ignored. */
 static bool split_classes(row_rules *rules, capp_str list, char separator, const char *where, capp_error *err) {
     size_t capacity = 0;
     while (separator == '\n' && list.size && is_one_of(list.data[list.size - 1], " \t\r\n")) list.size--;
@@ -91,7 +91,7 @@ static bool file_classes(row_rules *rules, const char *path, capp_error *err) {
     return good;
 }
 
-/* One class alone: most often the name of a file whose @ is missing, or a list divided by something else. */
+/* A single class: most often the name of a file without its @, or a list with another separator. */
 static bool check_one_class(const row_rules *rules, const char *text, capp_error *err) {
     static const char *const ends[] = {".txt", ".json", ".csv", ".tsv", ".jsonl"};
     bool named = false;
@@ -181,7 +181,7 @@ static void warn_duplicates(const row_rules *rules) {
     free(sorted);
 }
 
-/* Classes that begin with a space, or look the same and differ. */
+/* Warns of classes that begin with a space, or that differ but look the same. */
 static void warn_classes(const row_rules *rules) {
     size_t first, second;
     if (!rules->n_classes) return;
@@ -221,7 +221,7 @@ static void add_asked(row_rules *rules, const char *name) {
     rules->asked[rules->n_asked++] = capp_str_of(name);
 }
 
-/* What the run looks for in a row. */
+/* The fields that the run needs. */
 static void list_asked(row_rules *rules) {
     if (rules->has_template) template_fields(&rules->template, &rules->asked, &rules->n_asked, &rules->asked_capacity);
     if (!rules->has_template) add_asked(rules, "text");
@@ -257,7 +257,7 @@ bool rules_open(row_rules *rules, const options *settings, row_need need, capp_e
     if (rules->n_classes && rules->n_prior && rules->n_classes != rules->n_prior)
         return fail_at(err, 0, "--prior has %zu numbers, but there are %zu classes", rules->n_prior, rules->n_classes);
     if (rules->n_classes && choices) {
-        /* Before the model is loaded: what the library would say of every row. */
+        /* Reports, before the model is loaded, what the library would say about every row. */
         const capp_example probe = {.prompt = {"a", 1},
                                     .completions = rules->classes,
                                     .n_completions = rules->n_classes,

@@ -9,12 +9,12 @@
 
 enum { WINDOW_BYTES = 64 << 20 };
 
-/* Rows come out at intervals of about this many seconds. */
+/* Results are written at intervals of about this many seconds. */
 static const double WINDOW_SECONDS = 2;
 
 /* ---- Opening --------------------------------------------------------------------------------------------------- */
 
-/* Opens the output, which may be none of the files that are read. */
+/* Opens the output. It must not be one of the input files. */
 static bool open_output(run *this_run, const options *settings, capp_error *err) {
     bool from_stdin = !settings->input || !strcmp(settings->input, "-");
     const char *own[] = {from_stdin ? "/dev/stdin" : settings->input, settings->model, settings->classes,
@@ -29,14 +29,14 @@ static bool open_output(run *this_run, const options *settings, capp_error *err)
     return opened;
 }
 
-/* Where rows go to columns: classify, and evaluate with -o. */
+/* Whether rows are written in columns: by classify, and by evaluate with -o. */
 static bool open_table(run *this_run, const options *settings, capp_error *err) {
     this_run->rules.fields = this_run->tabular;
     return !this_run->tabular || table_open(&this_run->table, settings, &this_run->rules, this_run->output.form,
                                             settings->bit == COMMAND_EVALUATE, err);
 }
 
-/* The manifest, and what an earlier run has left that this one goes on with. */
+/* Compares or makes the manifest, and opens what an earlier run has left. */
 static bool open_earlier(run *this_run, const options *settings, capp_error *err) {
     output *out = &this_run->output;
     if (!out->regular) return true;
@@ -70,7 +70,7 @@ static bool open_all(run *this_run, const options *settings, row_need need, bool
     return open_earlier(this_run, settings, err);
 }
 
-/* Why a model that is larger than memory is slow. */
+/* Prints why a model that is larger than memory is slow. */
 static void tell_streaming(const run *this_run, const options *settings) {
     capp_model_info info;
     capp_model_get_info(this_run->model, &info);
@@ -96,8 +96,8 @@ bool run_open(run *this_run, const options *settings, row_need need, bool sessio
     return true;
 }
 
-/* Part of the work that is done when row `index` is, 0 to 1; below 0 where unknown. Tokens cost, which grow with the
- * bytes of a row and, whatever its length, with those of the classes. */
+/* The share of the work, from 0 to 1, that is done with row `index`; below 0 if unknown. The work is the number of
+ * tokens. It grows with the bytes of a row and, for a row of any length, with those of the classes. */
 static double share_of_work(const run *this_run, size_t index) {
     double bytes = source_share(&this_run->reader.source), all = (double)this_run->reader.source.total, classes = 0;
     if (bytes < 0 || !this_run->check.n_rows || !(all > 0)) return bytes;
@@ -107,8 +107,8 @@ static double share_of_work(const run *this_run, size_t index) {
 
 /* ---- Windows --------------------------------------------------------------------------------------------------- */
 
-/* The next rows: as many as a window holds, or where the input is live, those that are here; at least one. READ_ROW:
- * there may be more behind them; READ_FAILED: they are followed by the row that err is about. */
+/* Reads the next rows: as many as a window holds or, if the input is live, those that have arrived; at least one.
+ * READ_ROW: more rows may follow. READ_FAILED: err describes the row that follows. */
 static read_status fill_window(run *this_run, capp_error *err) {
     read_status status = READ_ROW;
     arena_reset(&this_run->memory);
@@ -131,7 +131,7 @@ static read_status fill_window(run *this_run, capp_error *err) {
     return status == READ_LATER ? READ_ROW : status;
 }
 
-/* The columns of the output are known from the input's, or for JSON from the first row that has fields. */
+/* Chooses the columns of the output when those of the input are known; for JSON, from the first row that has fields. */
 static bool begin_table(run *this_run, bool last, capp_error *err) {
     if (!this_run->tabular || this_run->table.begun) return true;
     if (this_run->reader.n_columns)
@@ -146,7 +146,7 @@ static bool begin_table(run *this_run, bool last, capp_error *err) {
     return (!this_run->n_rows && !last) || table_begin(&this_run->table, NULL, 0, err);
 }
 
-/* Passes over rows that an earlier run has written or left out. */
+/* Skips rows that an earlier run has written or left out. */
 static void pass_kept(run *this_run) {
     size_t all = output_rows(&this_run->output);
     while (this_run->passed < this_run->n_rows && this_run->kept < all && !this_run->begun) {
@@ -157,7 +157,7 @@ static void pass_kept(run *this_run) {
     }
 }
 
-/* The rows of the window that can be scored, one behind the other. */
+/* Collects the rows of the window that can be scored. */
 static bool gather_good(run *this_run, capp_error *err) {
     capp_error cause;
     for (size_t i = this_run->passed; i < this_run->n_rows; i++) {
@@ -212,7 +212,7 @@ static bool write_bad(run *this_run, const row *this_row, size_t index) {
     return output_end_row(&this_run->output);
 }
 
-/* Bad rows before place i of the window are dealt with. */
+/* Handles the bad rows before place i of the window. */
 static bool pass_bad(run *this_run, size_t i) {
     for (; this_run->passed < i; this_run->passed++)
         if (row_is_bad(&this_run->rows[this_run->passed]) &&
@@ -230,14 +230,14 @@ bool run_end_row(run *this_run) {
     return output_end_row(&this_run->output) && !interrupted();
 }
 
-/* Whether a failed call is the fault of one row, which is left out or written with null. */
+/* Whether one row caused the failure of a call. Such a row is left out or written with null. */
 static bool is_of_row(const run *this_run, capp_status status, const capp_error *err, size_t n) {
     if (this_run->options->on_error == ROW_STOP || this_run->output.error || interrupted() || err->row >= n)
         return false;
     return status == CAPP_EINVAL || status == CAPP_ETOOLONG || status == CAPP_EBUDGET || status == CAPP_EFORMAT;
 }
 
-/* Works on the good rows, and behind a row that turns out bad, on those after it. */
+/* Runs the good rows; after a row that turns out to be bad, continues with the rows after it. */
 static capp_status work(run *this_run, window_fn fn, void *user, capp_error *err) {
     capp_status status = CAPP_OK;
     for (size_t from = 0; from < this_run->n_good;) {
@@ -257,7 +257,7 @@ static capp_status work(run *this_run, window_fn fn, void *user, capp_error *err
 
 /* ---- The run --------------------------------------------------------------------------------------------------- */
 
-/* How to go on after an end before its time. */
+/* Says how to continue after a run that ended early. */
 static const char *how_to_go_on(const run *this_run) {
     return this_run->output.regular && output_rows(&this_run->output)
                ? "; to continue, add --resume to the same command"
@@ -296,7 +296,7 @@ static int window_failed(run *this_run, capp_error *err) {
     return input_failed(this_run, err->row < this_run->n_rows ? this_run->rows[err->row].line : 0, err->message);
 }
 
-/* What the output held before goes, but for rows that are kept; the header comes. */
+/* Removes the old contents of the output, except kept rows, and writes the header. */
 static bool begin_output(run *this_run) {
     if (this_run->begun || this_run->passed == this_run->n_rows) return true;
     this_run->begun = true;
@@ -310,7 +310,7 @@ static bool begin_output(run *this_run) {
     return output_end_row(&this_run->output);
 }
 
-/* One window. READ_END: there are no more; else its end is in *code. */
+/* Runs one window. READ_END: there are no more rows; otherwise *code is the exit status. */
 static read_status run_window(run *this_run, window_fn fn, void *user, int *code) {
     capp_error err = {.row = 0}, cause = {.row = CAPP_NO_ROW};
     read_status status = fill_window(this_run, &err);
@@ -343,7 +343,7 @@ static read_status run_window(run *this_run, window_fn fn, void *user, int *code
     return status;
 }
 
-/* Rows were left out or have no prediction. */
+/* Reports rows that were left out or have no prediction. */
 static int partly(const run *this_run) {
     if (!this_run->n_bad) return EXIT_DONE;
     if (!this_run->options->quiet)

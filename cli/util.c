@@ -236,7 +236,7 @@ void complain_after(void (*wipe)(void)) {
 }
 
 void complain(const char *format, ...) {
-    char text[8192]; /* no allocation: this is also how its failure is told */
+    char text[8192]; /* no allocation, because this also reports that one failed */
     va_list args;
     if (before_message) before_message();
     va_start(args, format);

@@ -383,7 +383,7 @@ typedef struct capp_example {
 
 /* The result for one example. All pointers are valid only during the callback. */
 typedef struct capp_result {
-    size_t row;               /* index of the example in the call */
+    size_t row; /* index of the example in the call */
     size_t n_completions;
     size_t n_classes;         /* n_classes of capp_scoring if it defines classes, otherwise n_completions */
     size_t prediction;        /* index of the highest posterior; the first one if several are equal */
