@@ -21,7 +21,8 @@ ARCHITECTURES = {
     "glm4_moe": "glm4moe", "dots1": "dots1", "ernie4_5_moe": "ernie4_5-moe", "hunyuan_v1_moe": "hunyuan-moe",
     "minimax_m2": "minimax-m2", "granitemoe": "granitemoe", "granitemoeshared": "granitemoe",
 }  # fmt: skip
-PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee", "granitemoe")
+PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee", "granitemoe", "internlm2", "xverse", "baichuan", "minicpm",
+            "deepseek")
 SIGMOID = ("glm4_moe", "dots1", "minimax_m2")
 DTYPES = {"U8": np.uint8, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
@@ -71,11 +72,11 @@ def ungrouped(rows, heads, kv_heads):
 
 
 class Folder:
-    def __init__(self, path):
+    def __init__(self, path, arch=None):
         self.config = json.loads((Path(path) / "config.json").read_text())
         self.tensors = read_tensors(path)
         self.type = self.config["model_type"]
-        self.arch = ARCHITECTURES.get(self.type)
+        self.arch = arch or ARCHITECTURES.get(self.type)
 
     def get(self, *names, default=None):
         for name in names:
@@ -178,7 +179,7 @@ def changed(folder):
     tensors = heads_stacked(experts_stacked(folder.tensors))
     if folder.type == "gpt_oss":
         tensors = gpt_oss_experts(tensors)
-    if folder.arch == "granitemoe":
+    if folder.type.startswith("granitemoe"):
         tensors = granite_experts(tensors)
     for name, values in tensors.items():
         if name.endswith("e_score_correction_bias"):
@@ -248,6 +249,7 @@ def add_experts(writer, folder):
         writer.add_leading_dense_block_count(dense)
     if folder.type in SIGMOID:
         writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    if folder.type in SIGMOID or folder.arch == "deepseek":
         writer.add_expert_weights_norm(folder.get("norm_topk_prob", default=True))
         writer.add_expert_weights_scale(folder.get("routed_scaling_factor", default=1.0))
     if folder.get("n_group", default=1) > 1:
@@ -324,9 +326,9 @@ def quantized(values, quantization):
     return gguf.quantize(values, quantization), quantization
 
 
-def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32):
-    """Writes the folder's model to path. False where GGUF has not its architecture."""
-    folder = Folder(folder)
+def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None):
+    """Writes the folder's model to path. False where GGUF has not its architecture. arch: another architecture of the same arithmetic."""
+    folder = Folder(folder, arch)
     if folder.arch is None:
         return False
     writer = gguf.GGUFWriter(str(path), folder.arch)

@@ -138,6 +138,18 @@ def test_gguf(build, name, tmp_path):
     assert largest_difference(build, tmp_path / "model.gguf", name) <= TOLERANCE
 
 
+# Architectures of which there are GGUF files only, and a model of the same arithmetic.
+SAME = [("internlm2", "llama"), ("xverse", "llama"), ("baichuan", "llama"), ("minicpm", "granite"), ("orion", "stablelm"),
+        ("deepseek", "granitemoeshared"), ("bailingmoe2", "dots1"), ("qwen2vl", "qwen2"), ("qwen3vl", "qwen3"),
+        ("qwen3vlmoe", "qwen3moe")]
+
+
+@pytest.mark.parametrize("arch, name", SAME)
+def test_gguf_of_the_same_arithmetic(build, arch, name, tmp_path):
+    assert convert.convert(TINY / name, tmp_path / "model.gguf", arch=arch)
+    assert largest_difference(build, tmp_path / "model.gguf", name) <= TOLERANCE
+
+
 @pytest.mark.parametrize("name, way", [(name, way) for name in NAMES for way in SABOTAGE[name].split()])
 def test_every_sabotage_shows(build, name, way):
     assert largest_difference(build, TINY / name, name, sabotage=way) >= LEAST

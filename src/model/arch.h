@@ -10,9 +10,12 @@
 #define CAPP_ARCH_MAP(X)                                                                                               \
     X(apertus)                                                                                                         \
     X(arcee)                                                                                                           \
+    X(baichuan)                                                                                                        \
+    X(bailingmoe2)                                                                                                     \
     X(bloom)                                                                                                           \
     X(cohere)                                                                                                          \
     X(cohere2)                                                                                                         \
+    X(deepseek)                                                                                                        \
     X(dots1)                                                                                                           \
     X(ernie4_5)                                                                                                        \
     X(ernie4_5_moe)                                                                                                    \
@@ -33,7 +36,9 @@
     X(granitemoeshared)                                                                                                \
     X(hunyuan_dense)                                                                                                   \
     X(hunyuan_moe)                                                                                                     \
+    X(internlm2)                                                                                                       \
     X(llama)                                                                                                           \
+    X(minicpm)                                                                                                         \
     X(minimax_m2)                                                                                                      \
     X(ministral)                                                                                                       \
     X(ministral3)                                                                                                      \
@@ -46,6 +51,7 @@
     X(olmo3)                                                                                                           \
     X(olmoe)                                                                                                           \
     X(opt)                                                                                                             \
+    X(orion)                                                                                                           \
     X(phi)                                                                                                             \
     X(phi3)                                                                                                            \
     X(qwen2)                                                                                                           \
@@ -58,7 +64,8 @@
     X(seed_oss)                                                                                                        \
     X(smollm3)                                                                                                         \
     X(stablelm)                                                                                                        \
-    X(starcoder2)
+    X(starcoder2)                                                                                                      \
+    X(xverse)
 
 #define X(name) extern const capp_arch capp_arch_##name;
 CAPP_ARCH_MAP(X)

@@ -112,6 +112,7 @@ const capp_arch capp_arch_qwen2vl = {
     .name = "qwen2vl",
     .gguf = "qwen2vl",
     .rope = CAPP_ROPE_HALVES,
+    .window_period = CAPP_ALL_LOCAL,
     .qkv_bias = {true, NULL},
     .eps = 1e-6,
 };

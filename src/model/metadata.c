@@ -181,6 +181,10 @@ static capp_status read_scaling(const reader *r, capp_hparams *h) {
 
 static capp_status read_rope(const reader *r, capp_hparams *h) {
     capp_status st;
+    if (r->arch->alibi_layers && h->layers == r->arch->alibi_layers) {
+        h->rope = CAPP_ROPE_NONE;
+        h->alibi = 8;
+    }
     if (h->rope == CAPP_ROPE_NONE) return CAPP_OK;
     if ((st = read_u32(r, "rope.dimension_count", false, h->head_dim, &h->rope_dims)) != CAPP_OK) return st;
     if (!h->rope_dims) h->rope_dims = h->head_dim;
@@ -235,9 +239,12 @@ static capp_status read_scales(const reader *r, capp_hparams *h) {
         ((!strcmp(arch->name, "gemma2") && h->layers == 46) || (!strcmp(arch->name, "gemma3") && h->layers == 62)))
         h->score_scale = (float)(1 / sqrt((double)h->width / h->heads));
     if (arch->scales) {
-        if ((st = read_f32(r, "embedding_scale", 1, &h->embedding_scale)) != CAPP_OK) return st;
-        if ((st = read_f32(r, "residual_scale", 1, &h->residual_scale)) != CAPP_OK) return st;
-        if ((st = read_f32(r, "logit_scale", 1, &h->logit_scale)) != CAPP_OK) return st;
+        bool minicpm = !strcmp(arch->name, "minicpm"); /* whose older files do not say */
+        double embedding = minicpm ? 12 : 1, logits = minicpm ? 256.0 / h->width : 1;
+        double residual = minicpm ? 1.4 / sqrt(h->layers) : 1;
+        if ((st = read_f32(r, "embedding_scale", embedding, &h->embedding_scale)) != CAPP_OK) return st;
+        if ((st = read_f32(r, "residual_scale", residual, &h->residual_scale)) != CAPP_OK) return st;
+        if ((st = read_f32(r, "logit_scale", logits, &h->logit_scale)) != CAPP_OK) return st;
         if (h->embedding_scale == 0) h->embedding_scale = 1;
         if (h->residual_scale == 0) h->residual_scale = 1;
         h->logit_scale = h->logit_scale == 0 ? 1 : 1 / h->logit_scale;

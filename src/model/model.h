@@ -155,6 +155,7 @@ typedef struct capp_arch {
     bool tokens_norm;         /* a norm of the embedding */
     bool scaled_embedding;    /* times sqrt(width) */
     bool alibi;               /* linear biases of scores */
+    uint32_t alibi_layers;    /* the same in GGUF files of as many layers, in place of rotations; 0: in none */
     bool sinks;               /* an attention logit of each head that no value belongs to */
     bool caps;                /* soft caps of scores and logits */
     bool scales;              /* Granite's */
