@@ -174,6 +174,16 @@ def granite_experts(tensors):
     return rest
 
 
+def fused(tensors):
+    """q, k and v of a layer as one tensor."""
+    rest = {name: values for name, values in tensors.items() if not re.search(r"self_attn\.[qkv]_proj\.", name)}
+    for name in tensors:
+        if ".self_attn.q_proj." in name:
+            parts = [tensors[name.replace("q_proj", f"{letter}_proj")] for letter in "qkv"]
+            rest[name.replace("q_proj", "qkv_proj")] = np.concatenate(parts)
+    return rest
+
+
 def changed(folder):
     """The folder's tensors as GGUF wants them, under the folder's names."""
     tensors = heads_stacked(experts_stacked(folder.tensors))
@@ -181,6 +191,8 @@ def changed(folder):
         tensors = gpt_oss_experts(tensors)
     if folder.type.startswith("granitemoe"):
         tensors = granite_experts(tensors)
+    if folder.arch == "bailingmoe2":
+        tensors = fused(tensors)
     for name, values in tensors.items():
         if name.endswith("e_score_correction_bias"):
             name, values = name.replace("_bias", ".bias"), values.reshape(-1)

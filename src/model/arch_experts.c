@@ -15,6 +15,7 @@ static const capp_rule dots1_rules[] = {{"scoring_func", "noaux_tc"}, {NULL, NUL
 
 const capp_arch capp_arch_dots1 = {
     .name = "dots1",
+    .models = "dots.llm1",
     .gguf = "dots1",
     .hf = "dots1",
     .rope = CAPP_ROPE_HALVES,
@@ -50,6 +51,7 @@ static const capp_rule ernie4_5_moe_rules[] = {{"use_bias", "false"},  {"moe_nor
 
 const capp_arch capp_arch_ernie4_5_moe = {
     .name = "ernie4_5-moe",
+    .models = "ERNIE 4.5 MoE",
     .gguf = "ernie4_5-moe",
     .hf = "ernie4_5_moe",
     .rope = CAPP_ROPE_PAIRS,
@@ -77,6 +79,7 @@ static const capp_rule hunyuan_moe_rules[] = {
 
 const capp_arch capp_arch_hunyuan_moe = {
     .name = "hunyuan-moe",
+    .models = "Hunyuan A13B",
     .gguf = "hunyuan-moe",
     .hf = "hunyuan_v1_moe",
     .rope = CAPP_ROPE_HALVES,
@@ -122,6 +125,7 @@ static const capp_rule minimax_m2_rules[] = {{"scoring_func", "sigmoid"},
 
 const capp_arch capp_arch_minimax_m2 = {
     .name = "minimax-m2",
+    .models = "MiniMax-M2",
     .gguf = "minimax-m2",
     .hf = "minimax_m2",
     .rope = CAPP_ROPE_HALVES,
@@ -155,6 +159,7 @@ static const capp_default granitemoe_defaults[] = {
 
 const capp_arch capp_arch_granitemoe = {
     .name = "granitemoe",
+    .models = "Granite 3 MoE",
     .gguf = "granitemoe",
     .hf = "granitemoe",
     .rope = CAPP_ROPE_PAIRS,
@@ -180,6 +185,7 @@ static const capp_rule granitemoeshared_rules[] = {{"shared_intermediate_size", 
 
 const capp_arch capp_arch_granitemoeshared = {
     .name = "granitemoeshared",
+    .models = "Granite MoE with a shared expert",
     .hf = "granitemoeshared",
     .gguf_as = "granitemoe",
     .hf_rope = CAPP_ROPE_HALVES,

@@ -3,22 +3,23 @@
  * Granite, Orion a Llama with layer norms, DeepSeek 1 (arXiv 2401.06066) and Ling 2 have experts. */
 #include "model/arch.h"
 
-#define LIKE_LLAMA(word)                                                                                               \
-    .name = word, .gguf = word, .rope = CAPP_ROPE_PAIRS, .qkv_bias = {false, "bias"}, .out_bias = {false, "bias"},     \
-    .feed_bias = {false, "bias"}, .eps = 1e-5
+#define LIKE_LLAMA(word, models_of)                                                                                    \
+    .name = word, .models = models_of, .gguf = word, .rope = CAPP_ROPE_PAIRS, .qkv_bias = {false, "bias"},             \
+    .out_bias = {false, "bias"}, .feed_bias = {false, "bias"}, .eps = 1e-5
 
-const capp_arch capp_arch_internlm2 = {LIKE_LLAMA("internlm2")};
+const capp_arch capp_arch_internlm2 = {LIKE_LLAMA("internlm2", "InternLM 2")};
 
-const capp_arch capp_arch_xverse = {LIKE_LLAMA("xverse")};
+const capp_arch capp_arch_xverse = {LIKE_LLAMA("xverse", "XVERSE")};
 
 /* The model of 13B has linear biases in place of rotations, which its files do not say; llama.cpp tells it by its 40
  * layers. */
-const capp_arch capp_arch_baichuan = {LIKE_LLAMA("baichuan"), .alibi_layers = 40};
+const capp_arch capp_arch_baichuan = {LIKE_LLAMA("baichuan", "Baichuan 7B, 13B"), .alibi_layers = 40};
 
-const capp_arch capp_arch_minicpm = {LIKE_LLAMA("minicpm"), .scales = true};
+const capp_arch capp_arch_minicpm = {LIKE_LLAMA("minicpm", "MiniCPM 1, 2"), .scales = true};
 
 const capp_arch capp_arch_orion = {
     .name = "orion",
+    .models = "Orion",
     .gguf = "orion",
     .norm = CAPP_NORM_LAYER,
     .norm_bias = true,
@@ -30,7 +31,7 @@ const capp_arch capp_arch_orion = {
 #define SHARED_NAMES .names = {[CAPP_PART_SHARED_GATE] = "", [CAPP_PART_SHARED_UP] = "", [CAPP_PART_SHARED_DOWN] = ""}
 
 const capp_arch capp_arch_deepseek = {
-    LIKE_LLAMA("deepseek"),
+    LIKE_LLAMA("deepseek", "DeepSeek 1"),
     .experts = true,
     .router_wide = true,
     SHARED_NAMES,
@@ -38,6 +39,7 @@ const capp_arch capp_arch_deepseek = {
 
 const capp_arch capp_arch_bailingmoe2 = {
     .name = "bailingmoe2",
+    .models = "Ling 2",
     .gguf = "bailingmoe2",
     .rope = CAPP_ROPE_HALVES,
     .qkv_bias = {false, "bias"},

@@ -6,6 +6,7 @@ static const capp_default glm4_defaults[] = {
 
 const capp_arch capp_arch_glm4 = {
     .name = "glm4",
+    .models = "GLM-4 0414",
     .gguf = "glm4",
     .hf = "glm4",
     .rope = CAPP_ROPE_PAIRS,
@@ -37,6 +38,7 @@ static const capp_default glm4_moe_defaults[] = {{"num_key_value_heads", 8},
 /* GLM-4.5 to 4.7 (arXiv 2508.06471): experts, and norms of q and k in the largest. */
 const capp_arch capp_arch_glm4_moe = {
     .name = "glm4moe",
+    .models = "GLM-4.5 to 4.7",
     .gguf = "glm4moe",
     .hf = "glm4_moe",
     .rope = CAPP_ROPE_HALVES,

@@ -10,6 +10,7 @@ static const capp_default qwen2_defaults[] = {{"num_key_value_heads", 32},
 
 const capp_arch capp_arch_qwen2 = {
     .name = "qwen2",
+    .models = "Qwen 2, 2.5",
     .gguf = "qwen2",
     .hf = "qwen2",
     .rope = CAPP_ROPE_HALVES,
@@ -28,6 +29,7 @@ static const capp_default qwen3_defaults[] = {{"num_key_value_heads", 32},      
 
 const capp_arch capp_arch_qwen3 = {
     .name = "qwen3",
+    .models = "Qwen 3",
     .gguf = "qwen3",
     .hf = "qwen3",
     .rope = CAPP_ROPE_HALVES,
@@ -55,6 +57,7 @@ static const capp_default qwen3moe_defaults[] = {{"num_key_value_heads", 4},
 
 const capp_arch capp_arch_qwen3moe = {
     .name = "qwen3moe",
+    .models = "Qwen 3 MoE",
     .gguf = "qwen3moe",
     .hf = "qwen3_moe",
     .rope = CAPP_ROPE_HALVES,
@@ -89,6 +92,7 @@ static const capp_rule qwen2moe_rules[] = {
 /* Qwen 1.5 and 2 MoE: an expert of all rows beside the others, weighted by a router of its own. */
 const capp_arch capp_arch_qwen2moe = {
     .name = "qwen2moe",
+    .models = "Qwen 1.5 MoE, Qwen 2 MoE",
     .gguf = "qwen2moe",
     .hf = "qwen2_moe",
     .rope = CAPP_ROPE_HALVES,
@@ -110,6 +114,7 @@ const capp_arch capp_arch_qwen2moe = {
 /* Text parts of Qwen2-VL, 2.5-VL and 3-VL: where there are but words, the three axes of positions are one. */
 const capp_arch capp_arch_qwen2vl = {
     .name = "qwen2vl",
+    .models = "Qwen2-VL, Qwen2.5-VL (text)",
     .gguf = "qwen2vl",
     .rope = CAPP_ROPE_HALVES,
     .window_period = CAPP_ALL_LOCAL,
@@ -119,6 +124,7 @@ const capp_arch capp_arch_qwen2vl = {
 
 const capp_arch capp_arch_qwen3vl = {
     .name = "qwen3vl",
+    .models = "Qwen3-VL (text)",
     .gguf = "qwen3vl",
     .rope = CAPP_ROPE_HALVES,
     .qk_norm = CAPP_QK_HEAD,
@@ -127,6 +133,7 @@ const capp_arch capp_arch_qwen3vl = {
 
 const capp_arch capp_arch_qwen3vlmoe = {
     .name = "qwen3vlmoe",
+    .models = "Qwen3-VL MoE (text)",
     .gguf = "qwen3vlmoe",
     .rope = CAPP_ROPE_HALVES,
     .qk_norm = CAPP_QK_HEAD,

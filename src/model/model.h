@@ -125,6 +125,7 @@ typedef struct capp_default {
  * The numbers are read from the file into capp_hparams; where the file may say otherwise, that counts and the row is
  * the default. */
 typedef struct capp_arch {
+    const char *models;  /* what people call them */
     const char *name;    /* in messages; the key "NAME.key" of GGUF metadata */
     const char *gguf;    /* general.architecture, or NULL: no GGUF file has it under its own name */
     const char *hf;      /* model_type of config.json, or NULL */
@@ -201,8 +202,8 @@ bool capp_is_vision(capp_str name);
 /* The row at i, of all; NULL past the end. */
 const capp_arch *capp_arch_at(size_t i);
 
-/* Names of all architectures in that format, "gemma3, gpt2, llama", in buffer, for messages. */
-const char *capp_arch_names(bool gguf, char *buffer, size_t size);
+/* The row whose name in that format is nearest to name, by letters that differ. */
+const capp_arch *capp_arch_nearest(capp_str name, bool gguf);
 
 enum { CAPP_MOST_SOURCES = 3 };
 
