@@ -6,7 +6,7 @@
 
 #include "reader_parts.h"
 
-enum { HEAD = 1 << 16 }; /* bytes that are looked at to find out what a file is */
+enum { HEAD = 1 << 16 }; /* bytes that are read to recognize the input */
 
 bool reader_open(reader *input, const reader_options *how, capp_error *err) {
     *input = (reader){.source.file = -1, .how = *how, .waits = READ_LATER};
@@ -53,7 +53,8 @@ bool reader_rewind(reader *input, capp_error *err) {
 
 /* ---- What the input is ------------------------------------------------------------------------------------------ */
 
-/* Whether head says enough: it has a line that is not blank, an object of JSON or the beginning of an array. */
+/* Whether head is enough to recognize the input: it has a line that is not blank, a JSON object or the start of an
+ * array. */
 static bool has_record(capp_str head) {
     size_t used;
     json_scan scan = {0};
@@ -109,7 +110,7 @@ static read_status give_text(reader *input, record *row, size_t line, capp_str t
     return READ_ROW;
 }
 
-/* Blank lines wait until one follows that is not: at the end of the input they are no rows. */
+/* Blank lines wait for a line that is not blank: at the end of the input they are not rows. */
 static read_status next_text(reader *input, record *row, bool wait, capp_error *err) {
     if (!input->columns) text_column(input);
     while (input->waits == READ_LATER) {
