@@ -97,9 +97,9 @@ static capp_str cell(const reader *input, const buffer *text, size_t i) {
 static bool check_columns(reader *input, capp_error *err) {
     for (size_t i = 0; i < input->n_columns; i++) {
         capp_str name = input->columns[i];
-        size_t first = column_of(input, name);
+        size_t first = find_column(input, name);
         if (first == i) continue;
-        if (reader_asks(input, name))
+        if (reader_needs(input, name))
             return fail_at(err, input->begun_line, "there are two columns '%.*s'; rename one", (int)name.size,
                            name.data);
         if (!input->warned && !input->how.quiet)
@@ -118,8 +118,8 @@ static read_status csv_header(reader *input, bool wait, capp_error *err) {
     input->names.size = 0;
     buffer_str(&input->names, buffer_view(&input->cells));
     input->n_columns = input->n_cells;
-    input->columns = take(input->n_columns, sizeof *input->columns);
-    input->values = take(input->n_columns, sizeof *input->values);
+    input->columns = allocate(input->n_columns, sizeof *input->columns);
+    input->values = allocate(input->n_columns, sizeof *input->values);
     for (size_t i = 0; i < input->n_columns; i++) input->columns[i] = cell(input, &input->names, i);
     return check_columns(input, err) ? READ_ROW : READ_FAILED;
 }
@@ -128,7 +128,7 @@ read_status next_csv(reader *input, record *row, bool wait, capp_error *err) {
     if (!input->columns) {
         read_status status = csv_header(input, wait, err);
         if (status != READ_ROW) return status;
-        reader_tell(input);
+        report_input(input);
     }
     read_status status = csv_row(input, wait, err);
     if (status == READ_ROW || status == READ_BAD) input->rows++;

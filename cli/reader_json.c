@@ -21,13 +21,13 @@ static int by_name(const void *a, const void *b) {
 /* A name that occurs twice is an error if the run needs the field, otherwise a warning. */
 static bool check_names(reader *input, size_t line, capp_error *err) {
     if (input->n_members < 2) return true;
-    const member **sorted = arena_take(&input->memory, input->n_members, sizeof *sorted);
+    const member **sorted = arena_allocate(&input->memory, input->n_members, sizeof *sorted);
     for (size_t i = 0; i < input->n_members; i++) sorted[i] = &input->members[i];
     qsort(sorted, input->n_members, sizeof *sorted, by_name);
     for (size_t i = 1; i < input->n_members; i++) {
         capp_str name = sorted[i]->name;
         if (!str_equal(name, sorted[i - 1]->name)) continue;
-        if (reader_asks(input, name))
+        if (reader_needs(input, name))
             return fail_at(err, line, "the object has the name '%.*s' twice; remove one", (int)name.size, name.data);
         if (!input->warned && !input->how.quiet)
             complain("warning: %s:%zu: the object has the name '%.*s' twice; capp uses the last one",

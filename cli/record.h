@@ -100,12 +100,12 @@ bool reader_knows(reader *input, capp_str name, capp_error *err);
 void list_name(buffer *list, capp_str name);
 
 /* Index of the column, or n_columns. */
-size_t column_of(const reader *input, capp_str name);
+size_t find_column(const reader *input, capp_str name);
 
 /* Whether the run needs a field of this name. */
-bool reader_asks(const reader *input, capp_str name);
+bool reader_needs(const reader *input, capp_str name);
 
 /* Prints once what the input was recognized as. */
-void reader_tell(reader *input);
+void report_input(reader *input);
 
 #endif
