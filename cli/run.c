@@ -1,4 +1,5 @@
 #include "run.h"
+#include "disk.h"
 #include "manifest.h"
 
 #include <stdlib.h>
@@ -64,15 +65,21 @@ static bool open_all(run *r, const options *o, row_need need, bool session, capp
     return open_earlier(r, o, err);
 }
 
-/* Why a model that is larger than memory is slow. */
+/* Why a model that is larger than memory is slow, and how slow. */
 static void tell_streaming(const run *r, const options *o) {
     capp_model_info info;
     capp_model_get_info(r->model, &info);
-    if (info.streamed_bytes)
-        complain(
-            "%s: %s of its %s do not fit the free memory: the disk is read for every wave of token rows, so that the "
-            "run takes as long as reading takes; more --memory makes waves larger and fewer",
-            o->model, human_bytes(info.streamed_bytes), human_bytes(info.file_bytes));
+    if (!info.streamed_bytes) return;
+    buffer text = {0};
+    buffer_printf(&text,
+                  "%s: %s of its %s do not fit the free memory, so every wave of token rows reads them from the disk",
+                  o->model, human_bytes(info.streamed_bytes), human_bytes(info.file_bytes));
+    double rate = disk_rate(o->model);
+    if (rate > 0)
+        buffer_printf(&text, ". The disk gives %s per second, so a wave takes at least %.3g seconds",
+                      human_bytes((uint64_t)rate), (double)info.streamed_bytes / rate);
+    complain("%.*s. More --memory makes waves larger and fewer", (int)text.size, text.data);
+    buffer_free(&text);
 }
 
 bool run_open(run *r, const options *o, row_need need, bool session) {
