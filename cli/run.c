@@ -1,6 +1,7 @@
 #include "run.h"
 
 #include "chat.h"
+#include "disk.h"
 #include "manifest.h"
 
 #include <stdlib.h>
@@ -70,14 +71,21 @@ static bool open_all(run *this_run, const options *settings, row_need need, bool
     return open_earlier(this_run, settings, err);
 }
 
-/* Prints why a model that is larger than memory is slow. */
+/* Prints why a model that is larger than memory is slow, and how slow. */
 static void tell_streaming(const run *this_run, const options *settings) {
     capp_model_info info;
     capp_model_get_info(this_run->model, &info);
-    if (info.streamed_bytes)
-        complain("%s: %s of its %s do not fit into free memory: each wave of token rows reads them from the disk, "
-                 "which limits the speed; a larger --memory makes fewer waves",
-                 settings->model, human_bytes(info.streamed_bytes), human_bytes(info.file_bytes));
+    if (!info.streamed_bytes) return;
+    buffer text = {0};
+    buffer_printf(&text,
+                  "%s: %s of its %s do not fit the free memory, so every wave of token rows reads them from the disk",
+                  settings->model, human_bytes(info.streamed_bytes), human_bytes(info.file_bytes));
+    double rate = disk_rate(settings->model);
+    if (rate > 0)
+        buffer_printf(&text, ". The disk gives %s per second, so a wave takes at least %.3g seconds",
+                      human_bytes((uint64_t)rate), (double)info.streamed_bytes / rate);
+    complain("%.*s. More --memory makes waves larger and fewer", (int)text.size, text.data);
+    buffer_free(&text);
 }
 
 bool run_open(run *this_run, const options *settings, row_need need, bool session) {
