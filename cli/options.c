@@ -13,7 +13,7 @@ enum {
     CHOOSE = COMMAND_CLASSIFY | COMMAND_EVALUATE,
     ROWS = SCORE | COMMAND_TOKENIZE | COMMAND_GENERATE,
     ENGINE = SCORE | COMMAND_GENERATE | COMMAND_BENCH,
-    ALL = ROWS | COMMAND_INSPECT | COMMAND_BENCH
+    ALL = ROWS | COMMAND_INSPECT | COMMAND_BENCH | COMMAND_MODELS
 };
 
 enum option_id {
@@ -63,12 +63,15 @@ enum option_id {
     OPT_LORA,
     OPT_WINDOW,
     OPT_QUIET,
+    OPT_FETCH,
     OPT_HELP
 };
 
 const option_row option_rows[] = {
     {"model", 'm', "FILE", ROWS | COMMAND_BENCH, false, OPT_MODEL,
-     "model: a GGUF file (the first of a split set) or folder"},
+     "model: a GGUF file (the first of a split set), a folder, or owner/name[:QUANT] in a cache"},
+    {"fetch", 0, NULL, ROWS | COMMAND_BENCH | COMMAND_INSPECT, false, OPT_FETCH,
+     "download a model named owner/name that no cache has"},
     {"template", 't', "TEXT", SCORE | COMMAND_GENERATE, false, OPT_TEMPLATE,
      "prompt with columns in braces: 'Question: {text}\\nTopic:'"},
     {"classes", 'c', "LIST", SCORE, false, OPT_CLASSES, "'a,b,c', or @FILE with one a line or a JSON array"},
@@ -112,13 +115,13 @@ const option_row option_rows[] = {
      "columns of INPUT to write too: 'a,b', all (default of CSV, TSV), none (of JSON lines)"},
     {"rename", 0, "OLD=NEW", CHOOSE, true, OPT_RENAME, "write a column under another name; may be given again"},
     {"top", 0, "K", CHOOSE, true, OPT_TOP, "write the K most probable classes in place of all probabilities"},
-    {"progress", 0, "SECONDS", ROWS, true, OPT_PROGRESS,
+    {"progress", 0, "SECONDS", ROWS | COMMAND_MODELS, true, OPT_PROGRESS,
      "where stderr is no terminal, a line of progress each SECONDS (30; 0: none)"},
     {"fingerprint", 0, NULL, COMMAND_INSPECT, false, OPT_FINGERPRINT,
      "print what OUT.run says of the model: size, hash, adapters"},
     {"json", 0, "FILE", COMMAND_EVALUATE | COMMAND_GENERATE | COMMAND_BENCH, false, OPT_JSON,
      "write the report as JSON to FILE; - is stdout"},
-    {"json", 0, NULL, COMMAND_INSPECT, false, OPT_INSPECT_JSON, "print one JSON object"},
+    {"json", 0, NULL, COMMAND_INSPECT | COMMAND_MODELS, false, OPT_INSPECT_JSON, "print one JSON value"},
     {"format", 0, "NAME", ROWS, false, OPT_FORMAT,
      "of INPUT: csv, tsv, jsonl, json or text (default: found out by its first bytes)"},
     {"separator", 0, "CHAR", ROWS, false, OPT_SEPARATOR, "of a CSV: ',' ';' '|' or tab (default: by the header)"},
@@ -314,6 +317,7 @@ static bool set(options *o, int id, const char *text, capp_error *err) {
     case OPT_RESUME: o->resume = true; return true;
     case OPT_OVERWRITE: o->overwrite = true; return true;
     case OPT_FSYNC: o->fsync = true; return true;
+    case OPT_FETCH: o->fetch = true; return true;
     case OPT_FINGERPRINT: o->fingerprint = true; return true;
     case OPT_RENAME:
         grow(&o->rename, &o->rename_capacity, o->n_rename + 1, sizeof *o->rename);
@@ -430,6 +434,7 @@ bool options_parse(options *o, const char *command, unsigned bit, int count, cha
     }
     if (o->help) return true;
     if (optind < count) o->input = arguments[optind++];
+    if (optind < count && bit == COMMAND_MODELS) o->second = arguments[optind++];
     if (o->input && bit == COMMAND_BENCH) return fail_at(err, 0, "bench takes no INPUT, but '%s' is given", o->input);
     if (!check_names(o, err)) return false;
     if (optind < count) return fail_at(err, 0, "one INPUT at a time: '%s' is one too many", arguments[optind]);
@@ -452,6 +457,7 @@ void options_free(options *o) {
     free(o->stop);
     o->stop = NULL;
     free(o->rename);
+    free(o->located);
     free(o->given);
     for (size_t i = 0; i < o->model_options.n_lora; i++) free((char *)(uintptr_t)o->lora[i].path);
     free(o->lora);

@@ -12,7 +12,8 @@
     X(TOKENIZE, tokenize, 8, "[INPUT]", "token ids of texts")                                                          \
     X(INSPECT, inspect, 16, "FILE", "say what a model file is")                                                        \
     X(GENERATE, generate, 32, "[INPUT]", "continue prompts with the most probable tokens")                             \
-    X(BENCH, bench, 64, "", "measure speed, start-up and memory of a model")
+    X(BENCH, bench, 64, "", "measure speed, start-up and memory of a model")                                           \
+    X(MODELS, models, 128, "[fetch NAME]", "list the models on this machine, or fetch one by name")
 
 enum {
 #define X(NAME, name, bit, arguments, summary) COMMAND_##NAME = (bit),
@@ -36,7 +37,9 @@ typedef struct options {
     const char *command; /* "classify" */
     unsigned bit;        /* COMMAND_CLASSIFY */
     bool help;
-    const char *input; /* NULL: standard input */
+    const char *input;  /* NULL: standard input */
+    const char *second; /* models: NAME */
+    char *located;      /* the path that a model's name stands for, or NULL */
     const char *format, *model, *template, *classes, *out, *label, *json, *prior;
     const char *end_of_prompt; /* NULL: the library's */
     bool chat;
@@ -62,7 +65,7 @@ typedef struct options {
     char separator;    /* of CSV; 0: found out */
     size_t max_record; /* bytes */
     bool label_index;
-    bool only_prediction, multi_label, parse_special, no_bos, quiet, ignore_eos, inspect_json;
+    bool only_prediction, multi_label, parse_special, no_bos, quiet, ignore_eos, inspect_json, fetch;
 } options;
 
 /* arguments: those behind the name of the command. False and a message for people where they are wrong. */
