@@ -233,6 +233,10 @@ static void count_bytes(fetch *f) {
 
 static void tell_start(const fetch *f) {
     if (f->how.quiet) return;
+    if (f->at_start == f->total) {
+        complain("%s: already there, in %s", f->name->text, f->folder);
+        return;
+    }
     char there[64] = "";
     if (f->at_start) snprintf(there, sizeof there, ", of which %s is there", human_bytes(f->at_start));
     complain("%s: %zu file%s, %s%s, from %s to %s", f->name->text, f->list.n, f->list.n == 1 ? "" : "s",

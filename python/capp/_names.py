@@ -6,7 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Iterable, Iterator
+from typing import Iterable, Iterator
 
 from capp.errors import FileError, InvalidError
 
@@ -197,16 +197,12 @@ def _wanted_files(files: list[str], wanted: str, text: str) -> list[str]:
 def download(text: str) -> str:
     """Downloads a model to Hugging Face's cache, with huggingface_hub: its settings, its progress. Returns the path."""
     try:
-        import huggingface_hub
+        from huggingface_hub import list_repo_files, snapshot_download
     except ImportError:
         raise ImportError(f"fetch=True needs the package huggingface_hub; install it, or run: capp models fetch {text}") from None
     owner, name, wanted = _split(text)
-    hub: Any = huggingface_hub
-    if hub.constants.HF_HUB_OFFLINE:
-        raise FileError(f"{text}: HF_HUB_OFFLINE is set, so nothing is downloaded; no cache of this machine has this model")
-    files = list(hub.list_repo_files(f"{owner}/{name}"))
-    patterns = _wanted_files(files, wanted, text)
-    folder = Path(hub.snapshot_download(f"{owner}/{name}", allow_patterns=patterns, cache_dir=hub_cache()))
+    files = _wanted_files(list(list_repo_files(f"{owner}/{name}")), wanted, text)
+    folder = Path(snapshot_download(f"{owner}/{name}", allow_patterns=files, cache_dir=hub_cache()))
     for path in _weights(folder):
         _verify(path)
     found = _in_folder(folder, wanted, text)

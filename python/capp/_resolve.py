@@ -90,7 +90,7 @@ def _watch_reset(model: Any) -> None:
     weak = weakref.ref(model)
 
     def reset(*arguments: Any, **keywords: Any) -> Any:
-        llama = weak()
+        llama: Any = weak()
         set_prefix_of_llama(llama, None)
         return type(llama).reset(llama, *arguments, **keywords)
 
