@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "http.h"
+#include "late.h"
 
+#define CURL_DISABLE_TYPECHECK /* whose macros would take the calls below for others */
 #include <curl/curl.h>
 #include <errno.h>
 #include <string.h>
@@ -14,6 +16,36 @@ enum {
     MOST_LIST_TRIES = 3,
     MOST_REDIRECTS = 10
 };
+
+/* X(function): what is used of libcurl. */
+#define CURL_MAP(X)                                                                                                    \
+    X(curl_global_init)                                                                                                \
+    X(curl_easy_init)                                                                                                  \
+    X(curl_easy_cleanup)                                                                                               \
+    X(curl_easy_reset)                                                                                                 \
+    X(curl_easy_setopt)                                                                                                \
+    X(curl_easy_perform)                                                                                               \
+    X(curl_easy_getinfo)                                                                                               \
+    X(curl_easy_strerror)
+
+static struct {
+#define X(function) __typeof__(function) *function;
+    CURL_MAP(X)
+#undef X
+} lib;
+
+static bool load_curl(capp_error *err) {
+    static const char *const names[] = {
+#define X(function) #function,
+        CURL_MAP(X)
+#undef X
+    };
+    void *functions[sizeof names / sizeof *names];
+    _Static_assert(sizeof functions == sizeof lib, "a pointer to a function is as large as one to data");
+    if (!late_load("libcurl.so.4", names, functions, sizeof names / sizeof *names, err)) return false;
+    memcpy(&lib, functions, sizeof lib);
+    return true;
+}
 
 /* One answer as it arrives: into memory, or into a file. */
 typedef struct answer {
@@ -30,19 +62,19 @@ typedef struct answer {
 
 bool http_open(http *h, const char *token, capp_error *err) {
     *h = (http){.token = token};
-    if (!curl_global_init(CURL_GLOBAL_DEFAULT)) h->curl = curl_easy_init();
+    if (!load_curl(err)) return false;
+    if (!lib.curl_global_init(CURL_GLOBAL_DEFAULT)) h->curl = lib.curl_easy_init();
     return h->curl || fail_at(err, 0, "libcurl cannot be initialised");
 }
 
 void http_close(http *h) {
-    curl_easy_cleanup(h->curl);
-    curl_global_cleanup();
+    lib.curl_easy_cleanup(h->curl);
     h->curl = NULL;
 }
 
 static long code_of(const http *h) {
     long code = 0;
-    curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &code);
+    lib.curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &code);
     return code;
 }
 
@@ -90,29 +122,29 @@ static int on_progress(void *user, curl_off_t a, curl_off_t b, curl_off_t c, cur
 static CURLcode perform(http *h, const char *url, curl_write_callback write, answer *a, const char *range) {
     CURL *curl = h->curl;
     const char *redirects = strncmp(url, "https:", 6) ? "http,https" : "https";
-    curl_easy_reset(curl);
+    lib.curl_easy_reset(curl);
     *h->reason = 0;
-    curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, h->reason);
-    curl_easy_setopt(curl, CURLOPT_USERAGENT, "capp");
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, redirects);
-    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)MOST_REDIRECTS);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)SILENT_SECONDS);
-    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, write);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, a);
+    lib.curl_easy_setopt(curl, CURLOPT_URL, url);
+    lib.curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, h->reason);
+    lib.curl_easy_setopt(curl, CURLOPT_USERAGENT, "capp");
+    lib.curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    lib.curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    lib.curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, redirects);
+    lib.curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
+    lib.curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)MOST_REDIRECTS);
+    lib.curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
+    lib.curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    lib.curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)SILENT_SECONDS);
+    lib.curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    lib.curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    lib.curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, write);
+    lib.curl_easy_setopt(curl, CURLOPT_WRITEDATA, a);
     if (h->token) {
-        curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
-        curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, h->token);
+        lib.curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+        lib.curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, h->token);
     }
-    if (range) curl_easy_setopt(curl, CURLOPT_RANGE, range);
-    return curl_easy_perform(curl);
+    if (range) lib.curl_easy_setopt(curl, CURLOPT_RANGE, range);
+    return lib.curl_easy_perform(curl);
 }
 
 /* What an answer's code means, and the cure. */
@@ -132,7 +164,7 @@ static bool fail_code(const http *h, long code, const char *about, capp_error *e
 
 static bool fail_curl(const http *h, CURLcode code, const char *about, capp_error *err) {
     if (interrupted()) return fail_at(err, 0, "%s: interrupted", about);
-    return fail_at(err, 0, "%s: %s", about, *h->reason ? h->reason : curl_easy_strerror(code));
+    return fail_at(err, 0, "%s: %s", about, *h->reason ? h->reason : lib.curl_easy_strerror(code));
 }
 
 /* Whether the same request may succeed later. */
