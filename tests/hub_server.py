@@ -15,7 +15,9 @@ def git_hash(content):
 class Hub:
     """repositories: {"owner/name": {file: bytes}}. What it was asked is in requests: (server, path, headers)."""
 
-    def __init__(self):
+    def __init__(self, tls=None):
+        """tls: an ssl.SSLContext for https, or None."""
+        self.tls, self.cdn_url = tls, None
         self.repositories, self.requests = {}, []
         self.token = None  # that it asks for
         self.cuts = []  # bytes after which the next downloads break off
@@ -25,7 +27,8 @@ class Hub:
         self.change = lambda answer: answer  # of the list
         self.sent = lambda content: content
         self.hub, self.cdn = self._serve(self._hub_request), self._serve(self._cdn_request)
-        self.url = f"http://127.0.0.1:{self.hub.server_port}"
+        scheme = "https" if tls else "http"
+        self.url, self.cdn_url = (f"{scheme}://127.0.0.1:{server.server_port}" for server in (self.hub, self.cdn))
 
     def _serve(self, answer):
         class Handler(BaseHTTPRequestHandler):
@@ -41,6 +44,8 @@ class Hub:
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
+        if self.tls:
+            server.socket = self.tls.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return server
 
@@ -85,8 +90,7 @@ class Hub:
         if found["listed"]:
             answer = {"id": found["listed"], "sha": COMMIT, "siblings": [self._entry(*item) for item in files.items()]}
             return self._reply(request, 200, json.dumps(self.change(answer)).encode())
-        where = f"http://127.0.0.1:{self.cdn.server_port}/cdn/{found['owner']}/{found['file']}"
-        self._reply(request, 302, b"moved", Location=where)
+        self._reply(request, 302, b"moved", Location=f"{self.cdn_url}/cdn/{found['owner']}/{found['file']}")
 
     def _cdn_request(self, request):
         self.requests.append(("cdn", request.path, dict(request.headers)))

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -23,7 +24,8 @@ NAME = "acme/tiny-GGUF"
 def home(tmp_path, monkeypatch):
     """An empty HOME, and an environment without settings of caches and proxies."""
     for variable in list(os.environ):
-        if variable.startswith(("HF_", "HUGGING", "LLAMA_", "OLLAMA_", "XDG_")) or variable.lower().endswith("_proxy"):
+        if (variable.startswith(("HF_", "HUGGING", "LLAMA_", "OLLAMA_", "XDG_")) or variable.lower().endswith("_proxy")
+                or variable in ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")):
             monkeypatch.delenv(variable)
     folder = tmp_path / "home"
     folder.mkdir()
@@ -390,6 +392,30 @@ def test_proxies(stocked, tiny, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")  # where it redirects to
     assert fetched().read_bytes() == tiny
     assert asked(stocked, "hub")[0] == f"http://hub.invalid/api/models/{NAME}/revision/main?blobs=true"
+
+
+def test_https(home, tiny, tmp_path, monkeypatch):
+    """Certificates are checked, and no redirect leads from https to http."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+                    "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate], check=True,
+                   capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server, plain = Hub(context), Hub()
+    try:
+        server.repositories[NAME] = plain.repositories[NAME] = {"tiny-Q4_K_M.gguf": tiny}
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        fails(run("models", "fetch", NAME), NAME, "certificate")
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        where, server.cdn_url = server.cdn_url, plain.cdn_url
+        done = run("models", "fetch", NAME)
+        assert done.returncode == 2 and b'Protocol "http"' in done.stderr and not plain.requests
+        server.cdn_url = where
+        assert fetched().read_bytes() == tiny
+    finally:
+        server.close()
+        plain.close()
 
 
 def test_temporary_failures(stocked):
