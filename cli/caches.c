@@ -335,7 +335,7 @@ static bool finish(finder *f, char **path, capp_error *err) {
     else if (f->n_files == 1)
         *path = text_of("%s", f->file);
     else if (f->n_files)
-        good = fail_at(err, 0, "%s has several files: %.*s; name one, or its quantisation, behind a colon: %.*s:Q4_K_M",
+        good = fail_at(err, 0, "%s has several files: %.*s; name one, or its quantization, behind a colon: %.*s:Q4_K_M",
                        f->name->text, f->files.size < 700 ? (int)f->files.size : 700, f->files.data,
                        (int)f->name->repository.size, f->name->repository.data);
     free(f->folder);

@@ -43,7 +43,7 @@ static bool load_crypto(capp_error *err) {
 static bool read_all(EVP_MD_CTX *context, int file, uint64_t size, char *part, const char *about, capp_error *err) {
     for (uint64_t at = 0; at < size;) {
         ssize_t n = pread(file, part, PART, (off_t)at);
-        if (interrupted()) return fail_at(err, 0, "%s: interrupted; the same command goes on", about);
+        if (interrupted()) return fail_at(err, 0, "%s: interrupted; run the command again to continue", about);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return fail_at(err, 0, "%s: cannot be read: %s", about, n ? strerror(errno) : "it is too short");
         if (lib.EVP_DigestUpdate(context, part, (size_t)n) != 1)

@@ -65,7 +65,7 @@ bool http_open(http *h, const char *token, capp_error *err) {
     *h = (http){.token = token};
     if (!load_curl(err)) return false;
     if (!lib.curl_global_init(CURL_GLOBAL_DEFAULT)) h->curl = lib.curl_easy_init();
-    return h->curl || fail_at(err, 0, "libcurl cannot be initialised");
+    return h->curl || fail_at(err, 0, "libcurl cannot be initialized");
 }
 
 void http_close(http *h) {
@@ -161,13 +161,13 @@ static CURLcode perform(http *h, const char *url, curl_write_callback write, ans
 static bool fail_code(const http *h, long code, const char *about, capp_error *err) {
     switch (code) {
     case 401:
-        return fail_at(err, 0, "%s: the server does not give it to everybody (401), or has none of this name; %s",
+        return fail_at(err, 0, "%s: access denied (401): the repository is private, gated, or does not exist; %s",
                        about,
-                       h->token ? "the token of HF_TOKEN may not read it" : "set HF_TOKEN to a token that may read it");
+                       h->token ? "the token in use may not read it" : "set HF_TOKEN to a token that may read it");
     case 403:
-        return fail_at(err, 0, "%s: the server refuses (403): accept the model's terms on its page, and set HF_TOKEN",
+        return fail_at(err, 0, "%s: access denied (403): accept the terms on the model's page, and set HF_TOKEN",
                        about);
-    case 404: return fail_at(err, 0, "%s: the server has none of this name (404)", about);
+    case 404: return fail_at(err, 0, "%s: not found on the server (404)", about);
     default: return fail_at(err, 0, "%s: the server answers %ld", about, code);
     }
 }
@@ -223,13 +223,13 @@ bool http_get(http *h, const char *url, const char *about, size_t most, buffer *
 /* Why a download has ended for good. */
 static bool fail_download(const answer *a, CURLcode result, long code, const char *about, capp_error *err) {
     if (a->error) return fail_at(err, 0, "%s: cannot be written: %s", about, strerror(a->error));
-    if (interrupted()) return fail_at(err, 0, "%s: interrupted; the same command goes on", about);
+    if (interrupted()) return fail_at(err, 0, "%s: interrupted; run the command again to continue", about);
     if (result == CURLE_WRITE_ERROR)
-        return fail_at(err, 0, "%s: the server sends more than the %llu bytes it has announced", about,
+        return fail_at(err, 0, "%s: the server sent more than the announced %llu bytes", about,
                        (unsigned long long)a->size);
     if (result) return fail_curl(a->http, result, about, err);
     if (code >= 400) return fail_code(a->http, code, about, err);
-    return fail_at(err, 0, "%s: the server ends after %llu of %llu bytes", about, (unsigned long long)a->there,
+    return fail_at(err, 0, "%s: the server sent only %llu of %llu bytes", about, (unsigned long long)a->there,
                    (unsigned long long)a->size);
 }
 

@@ -117,7 +117,7 @@ static bool make_folders(const char *path, capp_error *err) {
         if (*c != '/') continue;
         *c = 0;
         if (mkdir(copy, 0777) && errno != EEXIST)
-            good = fail_at(err, 0, "%s: cannot be made: %s; HF_HUB_CACHE names another folder", copy, strerror(errno));
+            good = fail_at(err, 0, "%s: cannot be created: %s; HF_HUB_CACHE names another folder", copy, strerror(errno));
         *c = '/';
     }
     free(copy);
@@ -140,15 +140,16 @@ static bool verify(const hub_file *file, int descriptor, const char *part, capp_
         return false;
     if (!strcmp(digits, file->hash)) return true;
     unlink(part);
-    return fail_at(err, 0, "%s: its %s is %s, but the server says %s; what came is deleted; fetch it again", file->name,
-                   file->large ? "SHA-256" : "SHA-1", digits, file->hash);
+    return fail_at(err, 0,
+                   "%s: the %s of the download is %s, but the server says %s; the download was deleted; fetch it again",
+                   file->name, file->large ? "SHA-256" : "SHA-1", digits, file->hash);
 }
 
 /* Fills the open file at `part`, and gives it its name once it is known to be right. */
 static bool fill_blob(fetch *f, const hub_file *file, int descriptor, const char *part, const char *blob,
                       capp_error *err) {
     if (flock(descriptor, LOCK_EX | LOCK_NB))
-        return fail_at(err, 0, "%s: another process fetches it now; wait for that", part);
+        return fail_at(err, 0, "%s: another process is downloading this file; wait for it", part);
     char *escaped = escape(file->name);
     char *url = text_of("%s/%.*s/resolve/%s/%s", f->endpoint, (int)f->name->repository.size, f->name->repository.data,
                         f->list.commit, escaped);
@@ -189,7 +190,7 @@ static bool link_blob(const fetch *f, const hub_file *file, capp_error *err) {
     bool good = make_folders(path, err);
     if (good && unlink(path) && errno != ENOENT) good = fail_at(err, 0, "%s: %s", path, strerror(errno));
     if (good && symlink(target.data, path) && errno != EEXIST)
-        good = fail_at(err, 0, "%s: cannot be made: %s", path, strerror(errno));
+        good = fail_at(err, 0, "%s: cannot be created: %s", path, strerror(errno));
     buffer_free(&target);
     free(path);
     return good;

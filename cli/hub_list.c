@@ -56,7 +56,7 @@ static bool read_file_entry(hub_list *list, json_value entry, const char *about,
     file.hash = large ? string_member(a, lfs, "sha256") : string_member(a, entry, "blobId");
     if (!is_safe(file.name) || !is_hexadecimal(file.hash, large ? SHA256_DIGITS : SHA1_DIGITS) ||
         !read_size(member(a, large ? lfs : entry, "size"), &file.size))
-        return fail_at(err, 0, "%s: the server's list says of file '%s' what cannot be: name, size or hash", about,
+        return fail_at(err, 0, "%s: the server's list has an invalid name, size or hash for the file '%s'", about,
                        file.name);
     grow(&list->files, &list->capacity, list->n + 1, sizeof *list->files);
     list->files[list->n++] = file;
@@ -73,7 +73,7 @@ bool hub_list_read(hub_list *list, capp_str answer, const char *about, capp_erro
     list->commit = string_member(&list->memory, value, "sha");
     json_value files = member(&list->memory, value, "siblings");
     if (!is_hexadecimal(list->commit, SHA1_DIGITS) || json_kind_of(files) != JSON_KIND_ARRAY)
-        return fail_at(err, 0, "%s: the server's answer is not that of a model hub; see HF_ENDPOINT", about);
+        return fail_at(err, 0, "%s: the server's answer is not that of a model hub; check HF_ENDPOINT", about);
     for (json_walk w = json_begin(files); json_next(&w);)
         if (!read_file_entry(list, w.item, about, err)) return false;
     return true;
@@ -117,7 +117,7 @@ static bool fail_choice(const hub_list *list, const model_name *name, size_t fou
     buffer models = {0};
     put_models(&models, list, found ? name->wanted : "");
     if (found)
-        fail_at(err, 0, "%s has several files: %.*s; name one, or its quantisation, behind a colon: %.*s:Q4_K_M",
+        fail_at(err, 0, "%s has several files: %.*s; name one, or its quantization, behind a colon: %.*s:Q4_K_M",
                 name->text, (int)models.size, models.data, (int)name->repository.size, name->repository.data);
     else
         fail_at(err, 0, "%s: the repository has no such model; it has %.*s", name->text, (int)models.size, models.data);

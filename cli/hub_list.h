@@ -18,8 +18,8 @@ typedef struct hub_list {
     size_t n, capacity;
 } hub_list;
 
-/* Reads the server's answer to api/models/OWNER/NAME/revision/main?blobs=true. Names that lead out of a folder, and
- * hashes that are none, are errors. */
+/* Reads the server's answer to api/models/OWNER/NAME/revision/main?blobs=true. Unsafe file names
+ * and malformed hashes are errors. */
 bool hub_list_read(hub_list *list, capp_str answer, const char *about, capp_error *err);
 
 /* Keeps the files that the name wants: one GGUF file with its parts, or a folder of transformers. */

@@ -180,7 +180,7 @@ static int fetch_model(const options *o) {
     int code = EXIT_FAILED;
     if (!model_name_parse(&name, o->second)) {
         complain("'%s' is not the name of a model, or there is a file of this name; write OWNER/NAME, "
-                 "OWNER/NAME:QUANTISATION or OWNER/NAME:FILE.gguf",
+                 "OWNER/NAME:QUANTIZATION or OWNER/NAME:FILE.gguf",
                  o->second);
     } else if (hub_fetch(&name, progress_of(o), &path, &err)) {
         buffer line = {0};

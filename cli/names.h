@@ -8,7 +8,7 @@
 typedef struct model_name {
     const char *text;
     capp_str repository; /* "owner/name" */
-    const char *wanted;  /* a quantisation, the name of a file or a tag; "": none is named */
+    const char *wanted;  /* a quantization, the name of a file or a tag; "": none is named */
 } model_name;
 
 /* Whether text has the form of a name and is not a path of this machine. */

@@ -325,7 +325,7 @@ def test_an_interrupted_fetch_goes_on(stocked, home, tiny):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
-    assert process.returncode == 128 + signal.SIGINT and not out and b"interrupted; the same command goes on" in err
+    assert process.returncode == 128 + signal.SIGINT and not out and b"interrupted; run the command again to continue" in err
     assert part.stat().st_size == 1000 and not blob_of(home, tiny).exists()
     fails(classified(f"{NAME}:Q4_K_M"), "no such file")
     stocked.cuts, stocked.requests = [], []
@@ -341,7 +341,7 @@ def test_a_partial_file_of_other_bytes(stocked, home, tiny, part):
     done = run("models", "fetch", f"{NAME}:Q4_K_M")
     if part == b"y" * 1000:
         fails(done, "SHA-256", hashlib.sha256(tiny).hexdigest(), "deleted") if done.stderr.count(b"\n") == 1 else None
-        assert done.returncode == 2 and b"what came is deleted" in done.stderr and not file.exists()
+        assert done.returncode == 2 and b"the download was deleted" in done.stderr and not file.exists()
         done = run("models", "fetch", f"{NAME}:Q4_K_M")
     assert done.returncode == 0 and blob_of(home, tiny).read_bytes() == tiny
 
@@ -351,7 +351,7 @@ def test_a_wrong_hash(stocked, home, file, kind):
     stocked.repositories[NAME] = {file: b"x" * 50 if kind == "SHA-1" else b"x" * 5000, "model.safetensors": b"y" * 500}
     stocked.sent = lambda content: content[:-1] + b"z"
     done = run("models", "fetch", NAME if kind == "SHA-1" else f"{NAME}:Q4_K_M")
-    assert done.returncode == 2 and not done.stdout and f"its {kind} is ".encode() in done.stderr
+    assert done.returncode == 2 and not done.stdout and f"the {kind} of the download is ".encode() in done.stderr
     folder = blob_of(home, b"").parent
     assert not list(folder.iterdir()) and not (folder.parent / "refs/main").exists()
     assert json.loads(run("models", "--json").stdout) == []
@@ -361,7 +361,7 @@ def test_tokens(stocked, home, tiny, monkeypatch):
     stocked.token = "hf_secret"
     fails(run("models", "fetch", NAME), NAME, "401", "set HF_TOKEN")
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
-    fails(run("models", "fetch", NAME), NAME, "401", "the token of HF_TOKEN may not read it")
+    fails(run("models", "fetch", NAME), NAME, "401", "the token in use may not read it")
     monkeypatch.setenv("HF_TOKEN", " hf_secret\n")
     stocked.requests = []
     assert fetched().read_bytes() == tiny
@@ -445,11 +445,11 @@ def first(answer):
     (lambda a: [], "not that of a model hub"), (lambda a: {**a, "sha": "../x"}, "not that of a model hub"),
     (lambda a: {**a, "siblings": 3}, "not that of a model hub"), (lambda a: first(a).update(rfilename="../../x.gguf") or a, "../../x.gguf"),
     (lambda a: first(a).update(rfilename="/etc/x.gguf") or a, "/etc/x.gguf"), (lambda a: first(a).update(rfilename=3) or a, "name"),
-    (lambda a: first(a).update(rfilename="a//x.gguf") or a, "a//x.gguf"), (lambda a: first(a).update(rfilename="a\nx.gguf") or a, "cannot be"),
-    (lambda a: first(a)["lfs"].update(sha256="../../../x") or a, "cannot be"), (lambda a: first(a)["lfs"].update(size=-1) or a, "cannot be"),
-    (lambda a: first(a)["lfs"].update(size=1e30) or a, "cannot be"), (lambda a: first(a).update(lfs={}) or a, "cannot be"),
+    (lambda a: first(a).update(rfilename="a//x.gguf") or a, "a//x.gguf"), (lambda a: first(a).update(rfilename="a\nx.gguf") or a, "invalid name, size or hash"),
+    (lambda a: first(a)["lfs"].update(sha256="../../../x") or a, "invalid name, size or hash"), (lambda a: first(a)["lfs"].update(size=-1) or a, "invalid name, size or hash"),
+    (lambda a: first(a)["lfs"].update(size=1e30) or a, "invalid name, size or hash"), (lambda a: first(a).update(lfs={}) or a, "invalid name, size or hash"),
     (lambda a: first(a)["lfs"].update(size=2**60) or a, "free"),
-    (lambda a: first(a)["lfs"].update(size=100) or a, "more than the 100 bytes"),
+    (lambda a: first(a)["lfs"].update(size=100) or a, "more than the announced 100 bytes"),
 ])  # fmt: skip
 def test_answers_that_cannot_be(stocked, home, change, part):
     """A server cannot write outside the cache, whatever it says."""
@@ -471,7 +471,7 @@ def test_two_at_once(stocked, home, tiny):
     with open(part, "wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         done = run("models", "fetch", f"{NAME}:Q4_K_M")
-        assert done.returncode == 2 and b"another process fetches it" in done.stderr
+        assert done.returncode == 2 and b"another process is downloading" in done.stderr
     fetched()
 
 
