@@ -7,7 +7,7 @@
  */
 #define _GNU_SOURCE
 #include "caches.h"
-#include "json.h"
+#include "json_parser.h"
 
 #include <dirent.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #include "digest.h"
 #include "http.h"
 #include "hub_list.h"
-#include "output.h"
+#include "output_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -117,7 +117,8 @@ static bool make_folders(const char *path, capp_error *err) {
         if (*c != '/') continue;
         *c = 0;
         if (mkdir(copy, 0777) && errno != EEXIST)
-            good = fail_at(err, 0, "%s: cannot be created: %s; HF_HUB_CACHE names another folder", copy, strerror(errno));
+            good =
+                fail_at(err, 0, "%s: cannot be created: %s; HF_HUB_CACHE names another folder", copy, strerror(errno));
         *c = '/';
     }
     free(copy);

@@ -1,6 +1,6 @@
 #define _GNU_SOURCE
 #include "hub_list.h"
-#include "json.h"
+#include "json_parser.h"
 
 #include <stdlib.h>
 #include <string.h>

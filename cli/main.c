@@ -1,7 +1,7 @@
-/* capp: the command. Each subcommand is a file of its own; this one finds it. */
+/* The command capp. Each subcommand has its own file; this file selects it. */
 #include "models.h"
 #include "options.h"
-#include "output.h"
+#include "output_file.h"
 
 #include <string.h>
 
@@ -27,7 +27,7 @@ static int print_help(unsigned bit) {
 }
 
 static int unknown_command(const char *name) {
-    complain("unknown command '%s'; there is: "
+    complain("unknown command '%s'; the commands are: "
 #define X(NAME, word, number, arguments, summary) #word ", "
              COMMAND_MAP(X)
 #undef X
@@ -57,7 +57,8 @@ int main(int count, char **arguments) {
     capp_error err;
     fill_standard_files();
     interrupt_watch();
-    if (capp_guard_files(&err)) complain("%s; a model file that cannot be read will end the program", err.message);
+    if (capp_guard_files(&err))
+        complain("warning: %s; a failed read of a model file will end the program", err.message);
     const char *name = count > 1 ? arguments[1] : NULL;
     if (!name) {
         buffer text = {0};

@@ -2,7 +2,7 @@
 #include "models.h"
 #include "caches.h"
 #include "hub.h"
-#include "output.h"
+#include "output_file.h"
 #include "values.h"
 
 #include <stdlib.h>

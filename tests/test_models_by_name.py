@@ -251,7 +251,7 @@ def test_no_models(home):
 @pytest.mark.parametrize("arguments, parts", [
     (["fetch"], ["no model is named"]), (["fetch", "tiny"], ["'tiny' is not the name"]), (["remove"], ["unknown 'remove'"]),
     (["fetch", "a/b/c"], ["'a/b/c'"]), (["fetch", "../b"], ["'../b'"]), (["fetch", "a/b:"], ["'a/b:'"]),
-    (["fetch", "a/b", "c"], ["'c' is one too many"]), (["fetch", "a/..%2f"], ["not the name"]),
+    (["fetch", "a/b", "c"], ["more than one INPUT: 'c'"]), (["fetch", "a/..%2f"], ["not the name"]),
 ])  # fmt: skip
 def test_wrong_commands(hub, arguments, parts):
     fails(run("models", *arguments), *parts)
