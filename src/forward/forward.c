@@ -34,7 +34,7 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
     f->rows = rows;
     f->longest = longest;
     f->h_stride = stride_of(larger(h->width, q));
-    f->g_stride = stride_of(h->experts ? h->dense_feed : h->feed);
+    f->g_stride = stride_of(h->experts ? larger(h->dense_feed, h->shared_feed) : h->feed);
     f->inner_stride = stride_of(h->feed);
     f->t_stride = stride_of(q + 2 * kv);
     f->tile_rows = TILE_QUERIES / group;

@@ -262,7 +262,8 @@ double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
     total += operations_of(&w->project_in) * (double)rows;
     for (size_t i = 0; i < w->hparams.layers; i++) {
         const capp_layer *l = &w->layers[i];
-        double feed = operations_of(&l->up) + operations_of(&l->down) + operations_of(&l->router);
+        double feed = operations_of(&l->up) + operations_of(&l->down) + operations_of(&l->router) +
+                      operations_of(&l->shared_router);
         if (l->expert_up)
             feed += w->hparams.experts_used * (operations_of(l->expert_up) + operations_of(l->expert_down));
         size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* past the last layer's keys and values */

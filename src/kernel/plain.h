@@ -48,4 +48,23 @@ float capp_sink(const float *s, size_t n, float sink);
  * the chosen where it is true. The others become -1. */
 void capp_route(float *x, size_t n, size_t chosen, int among);
 
+/* 1 / (1 + exp(-x)) */
+float capp_sigmoid(float x);
+
+enum { CAPP_MOST_EXPERTS = 1 << 12, CAPP_MOST_GROUPS = 64 };
+
+/* How a router scores experts. */
+typedef struct capp_scores {
+    int sigmoid;       /* of each logit; else the softmax of all */
+    int among;         /* shares are divided by their sum over the chosen */
+    float scale;       /* of shares */
+    const float *bias; /* [n] added when experts are chosen, not to shares; or NULL */
+    /* Of n / groups experts each: those with the largest sums of their two best scores are open to choice. groups 0:
+     * all are. */
+    size_t groups, groups_used;
+} capp_scores;
+
+/* capp_route for scores of that kind. */
+void capp_route_scored(float *x, size_t n, size_t chosen, const capp_scores *scores);
+
 #endif

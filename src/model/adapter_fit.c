@@ -390,6 +390,7 @@ static capp_status fit_products(fitter *f, const capp_part parts[3], place p, si
 
 static capp_status fit_feed(fitter *f, uint32_t i, capp_layer *layer) {
     static const capp_part dense[] = {CAPP_PART_GATE, CAPP_PART_UP, CAPP_PART_DOWN};
+    static const capp_part shared[] = {CAPP_PART_SHARED_GATE, CAPP_PART_SHARED_UP, CAPP_PART_SHARED_DOWN};
     static const capp_part expert[] = {CAPP_PART_EXPERT_GATE, CAPP_PART_EXPERT_UP, CAPP_PART_EXPERT_DOWN};
     const capp_hparams *h = f->h;
     capp_matrix none = {0}; /* where there is no model to be changed */
@@ -399,6 +400,11 @@ static capp_status fit_feed(fitter *f, uint32_t i, capp_layer *layer) {
                             &layer->down);
     const target router = {&layer->router.deltas, 0, h->experts, h->width};
     if ((st = fit_rows(f, (place){CAPP_PART_ROUTER, i, 0}, &router)) != CAPP_OK) return st;
+    const target weight = {&layer->shared_router.deltas, 0, 1, h->width};
+    if (h->shared_feed) {
+        if ((st = fit_products(f, shared, (place){.layer = i}, h->shared_feed, &layer->up, &layer->down))) return st;
+        if ((st = fit_rows(f, (place){CAPP_PART_SHARED_ROUTER, i, 0}, &weight)) != CAPP_OK) return st;
+    }
     for (uint32_t e = 0; e < h->experts; e++) {
         capp_matrix *up = f->w ? &layer->expert_up[e] : &none, *down = f->w ? &layer->expert_down[e] : &none;
         if ((st = fit_products(f, expert, (place){.layer = i, .index = e}, h->feed, up, down)) != CAPP_OK) return st;

@@ -10,24 +10,36 @@
 #define CAPP_ARCH_MAP(X)                                                                                               \
     X(apertus)                                                                                                         \
     X(arcee)                                                                                                           \
+    X(baichuan)                                                                                                        \
+    X(bailingmoe2)                                                                                                     \
     X(bloom)                                                                                                           \
     X(cohere)                                                                                                          \
     X(cohere2)                                                                                                         \
+    X(deepseek)                                                                                                        \
+    X(dots1)                                                                                                           \
     X(ernie4_5)                                                                                                        \
+    X(ernie4_5_moe)                                                                                                    \
     X(exaone4)                                                                                                         \
     X(falcon)                                                                                                          \
     X(gemma)                                                                                                           \
     X(gemma2)                                                                                                          \
     X(gemma3)                                                                                                          \
     X(glm4)                                                                                                            \
+    X(glm4_moe)                                                                                                        \
     X(gpt2)                                                                                                            \
     X(gpt_bigcode)                                                                                                     \
     X(gptj)                                                                                                            \
     X(gptneox)                                                                                                         \
     X(gptoss)                                                                                                          \
     X(granite)                                                                                                         \
+    X(granitemoe)                                                                                                      \
+    X(granitemoeshared)                                                                                                \
     X(hunyuan_dense)                                                                                                   \
+    X(hunyuan_moe)                                                                                                     \
+    X(internlm2)                                                                                                       \
     X(llama)                                                                                                           \
+    X(minicpm)                                                                                                         \
+    X(minimax_m2)                                                                                                      \
     X(ministral)                                                                                                       \
     X(ministral3)                                                                                                      \
     X(mistral)                                                                                                         \
@@ -39,15 +51,21 @@
     X(olmo3)                                                                                                           \
     X(olmoe)                                                                                                           \
     X(opt)                                                                                                             \
+    X(orion)                                                                                                           \
     X(phi)                                                                                                             \
     X(phi3)                                                                                                            \
     X(qwen2)                                                                                                           \
+    X(qwen2moe)                                                                                                        \
+    X(qwen2vl)                                                                                                         \
     X(qwen3)                                                                                                           \
     X(qwen3moe)                                                                                                        \
+    X(qwen3vl)                                                                                                         \
+    X(qwen3vlmoe)                                                                                                      \
     X(seed_oss)                                                                                                        \
     X(smollm3)                                                                                                         \
     X(stablelm)                                                                                                        \
-    X(starcoder2)
+    X(starcoder2)                                                                                                      \
+    X(xverse)
 
 #define X(name) extern const capp_arch capp_arch_##name;
 CAPP_ARCH_MAP(X)
@@ -75,6 +93,15 @@ CAPP_ARCH_MAP(X)
     [CAPP_PART_EXPERT_GATE] = "model.layers.%u.mlp.experts.%u.gate_proj",                                              \
     [CAPP_PART_EXPERT_UP] = "model.layers.%u.mlp.experts.%u.up_proj",                                                  \
     [CAPP_PART_EXPERT_DOWN] = "model.layers.%u.mlp.experts.%u.down_proj"
+#define CAPP_EXPERTS_LIKE_MIXTRAL                                                                                      \
+    [CAPP_PART_ROUTER] = "model.layers.%u.block_sparse_moe.gate",                                                      \
+    [CAPP_PART_EXPERT_GATE] = "model.layers.%u.block_sparse_moe.experts.%u.w1",                                        \
+    [CAPP_PART_EXPERT_UP] = "model.layers.%u.block_sparse_moe.experts.%u.w3",                                          \
+    [CAPP_PART_EXPERT_DOWN] = "model.layers.%u.block_sparse_moe.experts.%u.w2"
+#define CAPP_SHARED_LIKE_DEEPSEEK                                                                                      \
+    [CAPP_PART_SHARED_GATE] = "model.layers.%u.mlp.shared_experts.gate_proj",                                          \
+    [CAPP_PART_SHARED_UP] = "model.layers.%u.mlp.shared_experts.up_proj",                                              \
+    [CAPP_PART_SHARED_DOWN] = "model.layers.%u.mlp.shared_experts.down_proj"
 #define CAPP_NAMES_LIKE_LLAMA                                                                                          \
     CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_FEED_LIKE_LLAMA, CAPP_NORMS_LIKE_LLAMA
 

@@ -81,6 +81,46 @@ void capp_prefetch_panels(const capp_matrix *m, size_t nr, size_t from, size_t t
 /* The tensor of a place, marked as bound, or NULL; name [MOST_NAME]: what it is or would be called. */
 const capp_tensor *capp_find(binder *b, place p, const char *suffix, char *name);
 
+/* The rows of one tensor that go into a matrix. */
+typedef struct capp_piece {
+    place place;
+    size_t rows;
+} capp_piece;
+
+/* What binding a layer is made of. Errors name the file and the tensor.
+ *
+ * Whether the source is a folder; the end of the name of a place's weight; whether its type can be read; an error of
+ * its shape, which should be k x n; both checks; an error of memory. */
+bool capp_in_folder(const binder *b);
+const char *capp_weight_suffix(const binder *b, capp_part part);
+capp_status capp_bind_type(binder *b, const char *name, const capp_tensor *t);
+capp_status capp_bind_wrong_shape(binder *b, const char *name, const capp_tensor *t, uint64_t k, uint64_t n);
+capp_status capp_bind_shape(binder *b, const char *name, const capp_tensor *t, uint64_t k, uint64_t n);
+capp_status capp_bind_memory(binder *b);
+
+/* [n] floats that live as long as the weights; NULL where memory is short. */
+float *capp_bind_new_floats(binder *b, size_t n);
+
+/* A tensor of n numbers in out, whatever its number of dimensions; the same in floats of its own. */
+capp_status capp_bind_read(binder *b, place p, const char *suffix, size_t n, float *out);
+capp_status capp_bind_floats(binder *b, place p, const char *suffix, size_t n, const float **out);
+
+/* A norm of n numbers. rows > 1: one for each head. */
+capp_status capp_bind_norm(binder *b, place p, size_t rows, size_t n, bool bias, capp_norm *norm);
+
+/* A matrix of n rows of k in `parts` parts of as many, without sources yet. */
+void capp_bind_job(binder *b, capp_matrix *m, size_t n, size_t parts, size_t k);
+
+/* A matrix of the rows of n pieces. */
+capp_status capp_bind_matrix(binder *b, const capp_piece *pieces, size_t n, size_t parts, size_t k, bool bias,
+                             capp_matrix *m);
+
+/* *t with the factor that stands beside NVFP4: one, or that of p.index of n. */
+capp_status capp_bind_scale(binder *b, place p, size_t n, const capp_tensor **t);
+
+/* The router and the experts of a layer, with the expert of all rows. */
+capp_status capp_bind_experts(binder *b, uint32_t index);
+
 /* Jobs that the model of h needs. */
 size_t capp_bind_jobs(const capp_hparams *h);
 

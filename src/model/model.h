@@ -84,7 +84,12 @@ typedef enum capp_parallel { CAPP_SEQUENTIAL, CAPP_PARALLEL_SHARED, CAPP_PARALLE
     X(ROUTER, "ffn_gate_inp")                                                                                          \
     X(EXPERT_GATE, "ffn_gate_exps")                                                                                    \
     X(EXPERT_UP, "ffn_up_exps")                                                                                        \
-    X(EXPERT_DOWN, "ffn_down_exps")
+    X(EXPERT_DOWN, "ffn_down_exps")                                                                                    \
+    X(CHOICE_BIAS, "exp_probs_b")                                                                                      \
+    X(SHARED_ROUTER, "ffn_gate_inp_shexp")                                                                             \
+    X(SHARED_GATE, "ffn_gate_shexp")                                                                                   \
+    X(SHARED_UP, "ffn_up_shexp")                                                                                       \
+    X(SHARED_DOWN, "ffn_down_shexp")
 
 typedef enum capp_part {
 #define X(part, name) CAPP_PART_##part,
@@ -120,6 +125,7 @@ typedef struct capp_default {
  * The numbers are read from the file into capp_hparams; where the file may say otherwise, that counts and the row is
  * the default. */
 typedef struct capp_arch {
+    const char *models;  /* what people call them */
     const char *name;    /* in messages; the key "NAME.key" of GGUF metadata */
     const char *gguf;    /* general.architecture, or NULL: no GGUF file has it under its own name */
     const char *hf;      /* model_type of config.json, or NULL */
@@ -150,6 +156,7 @@ typedef struct capp_arch {
     bool tokens_norm;         /* a norm of the embedding */
     bool scaled_embedding;    /* times sqrt(width) */
     bool alibi;               /* linear biases of scores */
+    uint32_t alibi_layers;    /* the same in GGUF files of as many layers, in place of rotations; 0: in none */
     bool sinks;               /* an attention logit of each head that no value belongs to */
     bool caps;                /* soft caps of scores and logits */
     bool scales;              /* Granite's */
@@ -161,15 +168,18 @@ typedef struct capp_arch {
     uint32_t window_period; /* layer i is global where (i + 1) % period == 0, else looks back a window; 0: all global */
     bool maybe_windows;     /* a file may have none: then all layers are global, and all rotate */
     double local_rope_base; /* base of the layers with a window, where it is their own */
-    bool local_rope_unscaled;      /* layers with a window rotate without the scaling of the others */
-    bool experts;                  /* may have them */
-    bool router_norm;              /* their shares are divided by the sum over the chosen */
-    bool rope_untruncated;         /* YaRN's bounds are not rounded */
-    bool tied;                     /* the embedding is the head where config.json does not say */
-    bool transposed;               /* folders store products as [inputs][outputs] */
-    bool grouped_qkv;              /* folders store fused rows by key-value head: its q heads, its k, its v */
-    bool fused_gate;               /* gate and up are one tensor */
-    double eps;                    /* where config.json does not say */
+    bool local_rope_unscaled; /* layers with a window rotate without the scaling of the others */
+    bool experts;             /* may have them */
+    bool router_norm;         /* their shares are divided by the sum over the chosen */
+    bool router_sigmoid;      /* shares are sigmoids, where the file does not say otherwise */
+    bool router_wide;      /* the file may name a factor of the shares, groups of experts, dense layers before others */
+    bool choice_bias;      /* added to shares when experts are chosen; GGUF: where the tensor is there */
+    bool rope_untruncated; /* YaRN's bounds are not rounded */
+    bool tied;             /* the embedding is the head where config.json does not say */
+    bool transposed;       /* folders store products as [inputs][outputs] */
+    bool grouped_qkv;      /* folders store fused rows by key-value head: its q heads, its k, its v */
+    bool fused_gate;       /* gate and up are one tensor */
+    double eps;            /* where config.json does not say */
     const char *names[CAPP_PARTS]; /* in folders; "%u" is the layer, then the expert; "a|b": the first that is there */
     const char *gguf_names[CAPP_PARTS]; /* where they differ from the list above */
     const char *prefix;                 /* of names, which some folders leave out */
@@ -192,8 +202,8 @@ bool capp_is_vision(capp_str name);
 /* The row at i, of all; NULL past the end. */
 const capp_arch *capp_arch_at(size_t i);
 
-/* Names of all architectures in that format, "gemma3, gpt2, llama", in buffer, for messages. */
-const char *capp_arch_names(bool gguf, char *buffer, size_t size);
+/* The row whose name in that format is nearest to name, by letters that differ. */
+const capp_arch *capp_arch_nearest(capp_str name, bool gguf);
 
 enum { CAPP_MOST_SOURCES = 3 };
 
@@ -236,12 +246,15 @@ typedef struct capp_layer {
     capp_matrix up;   /* gated: two parts, gate and up, of feed rows each; else one */
     capp_matrix down; /* width rows */
     float score_scale;
-    uint32_t window;          /* a row sees its own and the window - 1 positions before it; 0: all */
-    unsigned rope;            /* which of the n_ropes rotations */
-    bool still;               /* q and k do not rotate */
-    const float *sinks;       /* [heads], or NULL */
-    capp_matrix router;       /* experts rows */
-    capp_matrix *expert_up;   /* [experts] as up, in place of it; or NULL: no experts */
+    uint32_t window;           /* a row sees its own and the window - 1 positions before it; 0: all */
+    unsigned rope;             /* which of the n_ropes rotations */
+    bool still;                /* q and k do not rotate */
+    const float *sinks;        /* [heads], or NULL */
+    capp_matrix router;        /* experts rows */
+    const float *choice_bias;  /* [experts], or NULL */
+    capp_matrix shared_router; /* one row: a factor of what up and down give beside experts, its sigmoid; or no parts */
+    /* [experts] as up; or NULL: no experts. up and down are then an expert of all rows, or have no parts. */
+    capp_matrix *expert_up;
     capp_matrix *expert_down; /* [experts] */
 } capp_layer;
 
@@ -296,8 +309,12 @@ typedef struct capp_hparams {
     uint32_t embedded;              /* width of embedding and head, which projections lead to and from */
     bool norm_after;                /* the norms are of the stream after a part was added to it */
     bool bare_norms, no_output_norm;
-    bool router_norm;
-    bool mxfp4; /* folders: the experts' products are blocks of MXFP4 */
+    bool router_norm, router_sigmoid;
+    uint32_t expert_groups, expert_groups_used; /* of which experts are chosen; 0: no groups */
+    float router_scale;                         /* of shares */
+    uint32_t shared_feed;                       /* of the expert of all rows; 0: none */
+    uint32_t skipped_layers;                    /* after the others, of which nothing is read */
+    bool mxfp4;                                 /* folders: the experts' products are blocks of MXFP4 */
     capp_quantization quantization;
     float norm_eps, embedding_scale, score_scale, residual_scale, logit_scale;
     float score_cap, logit_cap;            /* 0: none */

@@ -94,6 +94,7 @@ static void unpack_layer(const capp_weights *twin, uint32_t index) {
     unpack(&layer->up, products);
     unpack(&layer->down, products);
     unpack(&layer->router, products);
+    unpack(&layer->shared_router, products);
     if (!layer->expert_up) return;
     size_t experts = twin->hparams.experts;
     layer->expert_up = twin->expert_matrices + index * 2 * experts;
