@@ -122,13 +122,25 @@ const capp_arch capp_arch_qwen2vl = {
     .eps = 1e-6,
 };
 
+static const capp_default qwen3vl_defaults[] = {
+    {"num_key_value_heads", 32}, {"head_dim", 128}, {"max_position_embeddings", 128000}, {NULL, 0}};
+
 const capp_arch capp_arch_qwen3vl = {
     .name = "qwen3vl",
     .models = "Qwen3-VL (text)",
     .gguf = "qwen3vl",
+    .hf = "qwen3_vl_text",
     .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .rope_axes = true,
+    .qkv_bias = {false, "attention_bias"},
+    .out_bias = {false, "attention_bias"},
+    .theta = 500000,
     .qk_norm = CAPP_QK_HEAD,
     .eps = 1e-6,
+    .names = {CAPP_NAMES_LIKE_LLAMA, CAPP_QK_NORMS_LIKE_QWEN3},
+    .prefix = "model.",
+    .defaults = qwen3vl_defaults,
 };
 
 const capp_arch capp_arch_qwen3vlmoe = {

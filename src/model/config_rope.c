@@ -27,6 +27,7 @@ static capp_status check_rope_fields(const capp_fields *r, capp_json object, con
                                 "mscale mscale_all_dim truncate short_factor long_factor rope_theta "
                                 "partial_rotary_factor finetuned full_attention sliding_attention ";
     static const char grown[] = " llama_4_scaling_beta max_position_embeddings ", alpha[] = " alpha ";
+    static const char axes[] = " mrope_section mrope_interleaved ";
     if (capp_json_kind_of(object) != CAPP_JSON_OBJECT)
         return capp_field_fail(r, CAPP_EFORMAT, path, "is not an object");
     for (capp_json_walk w = capp_json_begin(object); capp_json_next(&w);) {
@@ -36,6 +37,7 @@ static capp_status check_rope_fields(const capp_fields *r, capp_json object, con
         memcpy(key, raw.data, raw.size < CAPP_MOST_KEY ? raw.size : CAPP_MOST_KEY - 1);
         if (r->arch->query_growth && capp_is_listed(grown, key)) continue;
         if (r->arch->rope_alpha && capp_is_listed(alpha, key)) continue;
+        if (r->arch->rope_axes && capp_is_listed(axes, key)) continue;
         if (capp_json_kind_of(w.value) != CAPP_JSON_NULL && !capp_is_listed(known, key))
             return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: unknown field \"%s.%.60s\"",
                              capp_source_path(r->s), path, key);

@@ -166,6 +166,7 @@ typedef struct capp_arch {
     bool clamps;              /* of q, k and v */
     bool query_growth;        /* Llama 4's, which rope_parameters has */
     bool rope_required;       /* the class has a scaling of its own: config.json must say which */
+    bool rope_axes;           /* folders share out dimensions among axes of positions, which are one for text */
     bool rope_alpha;          /* Hunyuan's rope scaling "dynamic" has an alpha, which changes the base */
     uint32_t window_period; /* layer i is global where (i + 1) % period == 0, else looks back a window; 0: all global */
     bool maybe_windows;     /* a file may have none: then all layers are global, and all rotate */

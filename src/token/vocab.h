@@ -7,8 +7,8 @@
 #include "token/vocab_info.h"
 
 /* Opens the vocabulary in tokenizer.ggml.* of a file, which must outlive it. Errors name the file and the key.
- * CAPP_EUNSUPPORTED: tokenizer.ggml.model or tokenizer.ggml.pre is not known; capp never guesses. CAPP_EFORMAT: data is
- * missing or inconsistent. */
+ * CAPP_EUNSUPPORTED: tokenizer.ggml.model or tokenizer.ggml.pre is not known; capp never guesses. Where there is no
+ * tokenizer.ggml.pre, it is "default", as for llama.cpp. CAPP_EFORMAT: data is missing or inconsistent. */
 capp_status capp_vocab_open_gguf(capp_vocab **out, const capp_gguf *gguf, capp_error *err);
 
 /* Opens a tokenizer.json, or the one in a folder. tokenizer_config.json beside it, if there is one, says which tokens
