@@ -1,4 +1,4 @@
-"""capp as one end of a comparison: its command, each run a process of its own that reports its scoring time."""
+"""capp in a comparison: its command. Each run is a separate process that reports its scoring time."""
 import json
 import subprocess
 import time
@@ -58,7 +58,7 @@ def read_rows(path):
 
 def facts_of(report, precision):
     names = ("seconds", "load_seconds", "accuracy", "log_loss", "tokens_computed", "tokens_saved", "head_rows", "planned_bytes",
-             "used_bytes", "weight_bytes", "isa", "rows_again", "completion_tokens",
+             "used_bytes", "weight_bytes", "isa", "rows_rescored", "completion_tokens",
              "completion_tokens_run")
     facts = {"peak_bytes": report["peak_memory_bytes"], "precision": precision,
              **{name: report[name] for name in names if name in report}}
