@@ -19,7 +19,7 @@ import engine
 import machine
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-WORKS = ("start", "prefill", "copa", "banking77", "figure", "kernels", "decisions", "early", "scaling", "tokenizing")
+WORKS = ("start", "prefill", "big", "copa", "banking77", "figure", "kernels", "decisions", "early", "scaling", "tokenizing")
 
 
 def options():
