@@ -37,9 +37,13 @@ static bool read_kept(error_list *e, capp_error *err) {
 
 bool errors_open(error_list *e, const output *out, bool resume, capp_error *err) {
     *e = (error_list){.path = output_beside(out, ".errors.jsonl"), .file.file = -1};
+    output file;
     if (resume && !read_kept(e, err)) return false;
-    if (!output_open(&e->file, e->path, NULL, 0, err)) return false;
-    e->file.fsync = out->fsync;
+    if (!output_open(&file, e->path, NULL, 0, err)) return false;
+    file.fsync = out->fsync;
+    file.size = e->n_kept ? e->end[e->n_kept - 1] : 0;
+    file.lines = e->n_kept;
+    e->file = file;
     return true;
 }
 
@@ -67,8 +71,9 @@ bool errors_add(error_list *e, const row *of, size_t index) {
     return output_end_row(&e->file);
 }
 
-bool errors_close(error_list *e) {
-    bool good = e->file.file < 0 || output_close(&e->file, false);
+bool errors_close(error_list *e, bool ended) {
+    bool told = e->file.error != 0, good = e->file.file < 0 || output_close(&e->file, ended);
+    if (!good && !told) output_failed(&e->file);
     free(e->path);
     free(e->rows);
     free(e->end);

@@ -26,7 +26,7 @@ void errors_cut(error_list *e, size_t index);
 /* False after an error of the system. */
 bool errors_add(error_list *e, const row *of, size_t index);
 
-/* False after any error. */
-bool errors_close(error_list *e);
+/* False after any error. ended: the run is complete, and what an earlier one wrote goes where it is not kept. */
+bool errors_close(error_list *e, bool ended);
 
 #endif

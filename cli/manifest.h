@@ -10,8 +10,9 @@
 bool manifest_make(buffer *text, const options *o, const capp_model *model, capp_error *err);
 
 /* Compares the manifest in the file at path, OUT.run, with that of this run. False and a message that names all that
- * differs, or says that there is no manifest. */
-bool manifest_check(const char *path, const char *out, capp_str now, capp_error *err);
+ * differs, or says that there is no manifest. A run that stopped at a bad row may go on with --on-error skip: the rows
+ * before it are the same. *listed: the run has listed its bad rows in OUT.errors.jsonl. */
+bool manifest_check(const char *path, const char *out, capp_str now, bool *listed, capp_error *err);
 
 /* The model's part alone: path, size, hash, adapters, and the version of the arithmetic. */
 bool manifest_of_model(buffer *text, const char *path, const capp_lora *lora, size_t n_lora, capp_error *err);

@@ -18,6 +18,8 @@ typedef struct output {
     packing packing;
     bool regular;          /* a file that a later run can go on with: it has a manifest */
     bool fsync;            /* each flush waits for the disk */
+    bool created;          /* the file was not there before; it goes again where nothing is written to it */
+    bool resumed;          /* the file holds something of an earlier run, which is kept */
     bool begun;            /* what the file held before is gone, but for what is kept */
     uint64_t size;         /* bytes of whole rows in a regular file: kept at first, then written too */
     size_t lines;          /* whole rows in it, the header of CSV and TSV among them */
@@ -62,7 +64,8 @@ bool output_idle(output *out);
 /* Writes all complete rows. */
 bool output_flush(output *out);
 
-/* Flushes and closes; false after any error. A file that was never written to becomes empty where truncate. */
+/* Flushes and closes; false after any error. A file that was never written to becomes empty where truncate, else one
+ * that was not there before is removed. */
 bool output_close(output *out, bool truncate);
 
 /* EXIT_DONE for a reader that has gone (EPIPE), else EXIT_FAILED and a message; out->error must not be 0. */

@@ -36,13 +36,13 @@ static bool open_table(run *r, const options *o, capp_error *err) {
 static bool open_earlier(run *r, const options *o, capp_error *err) {
     output *out = &r->output;
     if (!out->regular) return true;
-    bool goes_on = out->lines > 0;
+    bool listed = false;
     if (!manifest_make(&out->manifest, o, r->session ? r->model : NULL, err)) return false;
     char *path = output_beside(out, ".run");
-    bool good = !goes_on || manifest_check(path, o->out, buffer_view(&out->manifest), err);
+    bool good = !out->resumed || manifest_check(path, o->out, buffer_view(&out->manifest), &listed, err);
     free(path);
-    if (good && o->on_error != ROW_STOP) good = errors_open(&r->errors, out, goes_on, err);
-    if (good && goes_on && !o->quiet)
+    if (good && o->on_error != ROW_STOP) good = errors_open(&r->errors, out, listed, err);
+    if (good && out->resumed && !o->quiet)
         complain("%s: %zu whole rows are kept; going on behind them", o->out, output_rows(out));
     return good;
 }
@@ -271,8 +271,15 @@ static int input_failed(const run *r, size_t line, const char *message) {
     return EXIT_FAILED;
 }
 
-static int output_lost(const run *r) {
-    return output_failed(r->output.error ? &r->output : &r->errors.file);
+/* Rows behind a bad one that could not be listed are not written either. */
+static int output_lost(run *r) {
+    output *out = &r->output;
+    if (!out->error) {
+        out->error = r->errors.file.error;
+        out->wrong = "the list of its bad rows";
+        out->rows.size = out->pending = 0;
+    }
+    return output_failed(out);
 }
 
 static int window_failed(run *r, capp_error *err) {
@@ -289,6 +296,7 @@ static bool begin_output(run *r) {
     if (r->errors.file.file >= 0) {
         errors_cut(&r->errors, r->first + r->passed);
         r->output.before = &r->errors.file;
+        if (!output_begin(&r->errors.file)) return false;
     }
     if (!output_begin(&r->output)) return false;
     if (!r->tabular || r->output.lines || r->output.form == OUTPUT_JSONL) return true;
@@ -354,11 +362,9 @@ int run_close(run *r, int code) {
     progress_wipe();
     interrupt_session(NULL);
     bool failed = r->output.error || r->errors.file.error; /* and was told */
-    if (r->output.file >= 0) {
-        bool ended = code == EXIT_DONE || code == EXIT_PARTLY;
-        if (!output_close(&r->output, ended) && !failed) code = output_failed(&r->output);
-    }
-    if (!errors_close(&r->errors) && !failed) code = EXIT_FAILED;
+    bool ended = code == EXIT_DONE || code == EXIT_PARTLY;
+    if (r->output.file >= 0 && !output_close(&r->output, ended) && !failed) code = output_lost(r);
+    if (!errors_close(&r->errors, ended) && !failed) code = EXIT_FAILED;
     table_close(&r->table);
     capp_session_free(r->session);
     capp_chat_free(r->chat);
