@@ -49,7 +49,7 @@ def read_rows(path):
 
 def facts_of(report, precision):
     names = ("seconds", "load_seconds", "accuracy", "log_loss", "tokens_computed", "tokens_saved", "head_rows", "planned_bytes",
-             "used_bytes", "weight_bytes", "isa", "rows_again", "completion_tokens",
+             "used_bytes", "weight_bytes", "isa", "rows_rescored", "completion_tokens",
              "completion_tokens_run")
     facts = {"peak_bytes": report["peak_memory_bytes"], "precision": precision,
              **{name: report[name] for name in names if name in report}}

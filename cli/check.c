@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONG_BYTES = 8 << 20 }; /* of rows that are tokenised, the longest one not counted */
+enum { LONG_BYTES = 8 << 20 }; /* of rows that are tokenized, the longest one not counted */
 
 void check_free(check *c) {
     buffer_free(&c->first_reason);
@@ -35,7 +35,7 @@ static void list_label(buffer *list, const row *r) {
 }
 
 static void count_label(check *c, const row *r) {
-    c->n_labelled++;
+    c->n_labeled++;
     for (int way = 0; way < 2; way++) {
         if (r->label_found[way] != SIZE_MAX)
             c->labels[way]++;
@@ -48,9 +48,9 @@ static void count_label(check *c, const row *r) {
 static bool decide_labels(const check *c, const reader *r, row_rules *rules, capp_error *err) {
     const buffer *text = &c->unlike[LABELS_BY_TEXT], *index = &c->unlike[LABELS_BY_INDEX];
     rules->labels = LABELS_BY_TEXT;
-    if (c->labels[LABELS_BY_TEXT] == c->n_labelled) return true;
+    if (c->labels[LABELS_BY_TEXT] == c->n_labeled) return true;
     rules->labels = LABELS_BY_INDEX;
-    if (c->labels[LABELS_BY_INDEX] == c->n_labelled) return true;
+    if (c->labels[LABELS_BY_INDEX] == c->n_labeled) return true;
     return fail_at(
         err, 0,
         "%s: labels are neither all the text of a class (not: %.*s) nor all an index from 0 (not: %.*s); write "
@@ -148,7 +148,7 @@ bool check_input(check *c, reader *r, row_rules *rules, const options *o, capp_e
 
 /* ---- Lengths ----------------------------------------------------------------------------------------------------- */
 
-/* Tokens of a text, or 0 where it cannot be tokenised, which the run itself will say. */
+/* Tokens of a text, or 0 where it cannot be tokenized, which the run itself will say. */
 static size_t count_tokens(const capp_model *model, const capp_chat *chat, capp_str text, unsigned flags) {
     int32_t *ids = NULL;
     size_t n = 0;

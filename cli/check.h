@@ -19,9 +19,9 @@ typedef struct check {
     size_t n_bad;
     size_t first_line; /* of the first bad one, and why */
     buffer first_reason;
-    size_t labels[2];  /* rows whose label is one by text, by index */
-    size_t n_labelled; /* rows whose label is either */
-    buffer unlike[2];  /* for a message: labels that are none by text, by index */
+    size_t labels[2]; /* rows whose label is one by text, by index */
+    size_t n_labeled; /* rows whose label is either */
+    buffer unlike[2]; /* for a message: labels that are none by text, by index */
     long_row longest[CHECK_LONGEST];
     size_t n_longest, long_bytes;
 } check;
@@ -31,7 +31,7 @@ typedef struct check {
  * and where labels can be read in neither way. *c is to be freed in any case. After a signal: true. */
 bool check_input(check *c, reader *r, row_rules *rules, const options *o, capp_error *err);
 
-/* Tokenises the longest rows that check_input saw. False as there, where one is too long for the context. */
+/* Tokenizes the longest rows that check_input saw. False as there, where one is too long for the context. */
 bool check_lengths(check *c, const reader *r, const row_rules *rules, const options *o, const capp_model *model,
                    const capp_chat *chat, capp_error *err);
 

@@ -106,7 +106,7 @@ static void json_report(buffer *b, const run *r, const tally *t, const capp_stat
     buffer_text(b, ",\n \"load_seconds\": ");
     put_double(b, info->load_seconds);
     if (r->kept) buffer_printf(b, ",\n \"rows_kept\": %zu", r->kept);
-    buffer_printf(b, ",\n \"rows_again\": %llu", (unsigned long long)stats->rows_again);
+    buffer_printf(b, ",\n \"rows_rescored\": %llu", (unsigned long long)stats->rows_rescored);
     buffer_printf(b, ",\n \"tokens_computed\": %llu,\n \"tokens_saved\": %llu,\n \"head_rows\": %llu",
                   (unsigned long long)stats->tokens_computed, (unsigned long long)stats->tokens_saved,
                   (unsigned long long)stats->head_rows);
@@ -145,8 +145,9 @@ static void text_report(buffer *b, const run *r, const tally *t, const capp_stat
                   info->load_seconds);
     buffer_printf(b, "tokens     %llu computed, %llu saved\n", (unsigned long long)stats->tokens_computed,
                   (unsigned long long)stats->tokens_saved);
-    if (stats->rows_again)
-        buffer_printf(b, "close      %llu rows were scored again in float32\n", (unsigned long long)stats->rows_again);
+    if (stats->rows_rescored)
+        buffer_printf(b, "close      %llu rows were scored again in float32\n",
+                      (unsigned long long)stats->rows_rescored);
     /* What ran a second time in float32 counts twice: it may be more than all. */
     size_t all = t->work.completion_tokens, ran = t->work.completion_tokens_run;
     if (all)

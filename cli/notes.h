@@ -39,7 +39,7 @@ typedef struct noted_row {
 
 void notes_row(notes *n, const noted_row *row);
 
-/* The text without spaces around it and without characters that nobody sees, in normalisation form C, in memory of a:
+/* The text without spaces around it and without characters that nobody sees, in normalization form C, in memory of a:
  * equal for texts that look the same. */
 capp_str visible_form(capp_str text, arena *a);
 

@@ -7,7 +7,7 @@
 /* X(NAME, name, bit, arguments, summary): the subcommands. */
 #define COMMAND_MAP(X)                                                                                                 \
     X(CLASSIFY, classify, 1, "[INPUT]", "choose a class for each row")                                                 \
-    X(EVALUATE, evaluate, 2, "[INPUT]", "classify labelled rows and report accuracy and speed")                        \
+    X(EVALUATE, evaluate, 2, "[INPUT]", "classify labeled rows and report accuracy and speed")                         \
     X(LOGPROBS, logprobs, 4, "[INPUT]", "log-probabilities of the tokens of completions or texts")                     \
     X(TOKENIZE, tokenize, 8, "[INPUT]", "token ids of texts")                                                          \
     X(INSPECT, inspect, 16, "FILE", "say what a model file is")                                                        \

@@ -30,7 +30,7 @@ static const struct {
 
 enum { LONGEST = 24 }; /* names that are longer are not compared */
 
-/* Letters to insert, drop, change or exchange with their neighbour to make b of a. */
+/* Letters to insert, drop, change or exchange with their neighbor to make b of a. */
 static size_t distance(const char *a, const char *b) {
     size_t d[LONGEST + 1][LONGEST + 1], n = strlen(a), m = strlen(b);
     if (n > LONGEST || m > LONGEST) return SIZE_MAX;

@@ -77,8 +77,8 @@ static bool all_differ(const capp_str *texts, size_t n) {
     return differ;
 }
 
-bool table_open(table *t, const options *o, const row_rules *rules, output_form form, bool labelled, capp_error *err) {
-    *t = (table){.options = o, .rules = rules, .form = form, .labelled = labelled};
+bool table_open(table *t, const options *o, const row_rules *rules, output_form form, bool labeled, capp_error *err) {
+    *t = (table){.options = o, .rules = rules, .form = form, .labeled = labeled};
     t->by_name = rules->n_classes && all_differ(rules->classes, rules->n_classes);
     if (o->top && o->only_prediction)
         return fail_at(err, 0, "--top asks for probabilities, which --only-prediction does without; leave one out");
@@ -106,7 +106,7 @@ static column *add(table *t, column_kind kind, const char *name, size_t number) 
 
 static bool is_kept(const table *t, capp_str name) {
     const char *id = t->rules->id ? t->rules->id : "id";
-    if (str_is(name, id) || (t->labelled && str_is(name, t->rules->label))) return false; /* written in any case */
+    if (str_is(name, id) || (t->labeled && str_is(name, t->rules->label))) return false; /* written in any case */
     for (size_t i = 0; i < sizeof instructions / sizeof *instructions; i++)
         if (t->keep_all && str_is(name, instructions[i])) return false;
     for (size_t i = 0; i < t->n_kept; i++)
@@ -222,7 +222,7 @@ bool table_begin(table *t, const capp_str *names, size_t n_names, capp_error *er
     } else {
         add_probabilities(t);
     }
-    if (t->labelled) {
+    if (t->labeled) {
         add(t, COLUMN_LABEL, "label", 0);
         add(t, COLUMN_LABEL_INDEX, "label_index", 0);
         add(t, COLUMN_CORRECT, "correct", 0);

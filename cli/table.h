@@ -11,7 +11,7 @@ typedef struct table {
     const options *options;
     const row_rules *rules;
     output_form form;
-    bool labelled;    /* rows have a label */
+    bool labeled;     /* rows have a label */
     bool by_name;     /* probabilities have the names of the classes, which hold for all rows and differ */
     bool keep_all;    /* every column of the input is kept */
     bool begun;       /* columns are known */
@@ -26,7 +26,7 @@ typedef struct table {
 } table;
 
 /* Reads --keep and --rename. */
-bool table_open(table *t, const options *o, const row_rules *rules, output_form form, bool labelled, capp_error *err);
+bool table_open(table *t, const options *o, const row_rules *rules, output_form form, bool labeled, capp_error *err);
 void table_close(table *t);
 
 /* Decides the columns, once the input's are known: names [n_names]. Two columns of one name are an error. */
@@ -38,7 +38,7 @@ bool table_takes(table *t, const row *of, capp_error *err);
 /* The header as a row of CSV or TSV; nothing for JSON lines. */
 void put_header(buffer *b, const table *t);
 
-/* Rows. label: where rows are labelled. */
+/* Rows. label: where rows are labeled. */
 void put_choice(buffer *b, table *t, const row *of, const capp_result *result);
 void put_decision(buffer *b, table *t, const row *of, const capp_decision *decision);
 void put_bad(buffer *b, table *t, const row *of); /* its reason, and a null prediction */

@@ -2,7 +2,7 @@
 
     python3 examples/emotions.py
 
-Probabilities that are not normalised say little by themselves: some words are likely after anything. What a label gains
+Probabilities that are not normalized say little by themselves: some words are likely after anything. What a label gains
 over a prompt that says nothing (pointwise mutual information) is a better measure. With SmolLM2 135M the bundled 12
 rows gave, the true labels in capitals,
 

@@ -335,7 +335,7 @@ CAPP_API void capp_session_cancel(capp_session *session);
 /* Statistics of a session: totals over its life. */
 typedef struct capp_stats {
     uint64_t rows;            /* examples, texts and prompts finished */
-    uint64_t rows_again;      /* of these, rows with rescoring in float32 (CAPP_PRECISION_AUTO) */
+    uint64_t rows_rescored;   /* of these, rows with rescoring in float32 (CAPP_PRECISION_AUTO) */
     uint64_t tokens_computed; /* token rows that ran through the layers */
     uint64_t tokens_saved;    /* additional token rows that would run if each completion ran alone with its prompt */
     uint64_t head_rows;       /* token rows that ran through the head: distinct contexts whose next token was scored */

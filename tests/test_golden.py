@@ -218,7 +218,7 @@ def test_memory_of_close_rows(capp, smollm2, shared, tmp_path):
     report = json.loads(report.read_text())
     if report["precision"] != "auto":
         pytest.skip("this machine has no unit for bfloat16: auto is f32")
-    assert report["rows_again"] == 1
+    assert report["rows_rescored"] == 1
     assert report["peak_memory_bytes"] <= report["weight_bytes"] + (64 << 20)
 
 

@@ -163,8 +163,8 @@ TEST(defaults_are_the_defaults) {
     close_fixture(&f);
 }
 
-/* Without a prior nothing is multiplied: likelihoods are what is not normalised. */
-TEST(not_normalised_is_the_likelihood) {
+/* Without a prior nothing is multiplied: likelihoods are what is not normalized. */
+TEST(not_normalized_is_the_likelihood) {
     fixture f;
     open_fixture(&f, "llama");
     f.options.scoring = NULL;

@@ -59,10 +59,24 @@ SABOTAGE = {
     "qwen3moe-dense": "experts_used router_norm",
     "olmoe": "experts_used router_norm q_norm k_norm clamp",
     "gptoss": "sinks window router_bias expert_biases experts_used router_norm magnitude scaling qkv_bias out_bias activation",
+    "ministral3": "growth scaling rope",
+    "olmo3": "window local_rope scaling magnitude attention_post_norm feed_post_norm q_norm k_norm",
+    "glm4": "rope rope_kind qkv_bias attention_norm feed_norm attention_post_norm feed_post_norm",
+    "exaone4": "window still rope q_norm k_norm attention_post_norm feed_post_norm",
+    "exaone4-global": "scaling rope q_norm k_norm",
+    "seed_oss": "rope qkv_bias out_bias up_bias down_bias feed_norm",
+    "seed_oss-plain": "rope attention_norm",
+    "arcee": "activation qkv_bias out_bias up_bias down_bias rope",
+    "ernie4_5": "rope rope_kind qkv_bias out_bias up_bias down_bias",
+    "hunyuan-dense": "rope qk_norm_rotated q_norm k_norm qkv_bias out_bias",
+    "apertus": "activation curve scaling q_norm k_norm attention_norm feed_norm",
+    "nemotron": "rope activation norm_bias qkv_bias out_bias up_bias down_bias",
+    "starcoder": "positions qkv_bias out_bias up_bias down_bias norm_bias activation",
+    "starcoder-heads": "positions qkv_bias activation",
     "gptoss-mxfp4": "sinks expert_biases router_bias",
 }  # fmt: skip
 
-FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense")  # GGUF has the architecture, but not this part of it
+FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense", "starcoder-heads")  # GGUF has the architecture, but not this part of it
 
 
 def reference(name):

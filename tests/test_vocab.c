@@ -154,7 +154,7 @@ TEST(whole_words_before_merges) {
     made_vocab_free(&made);
 }
 
-/* A vocabulary without some bytes leaves them out; their neighbours meet. */
+/* A vocabulary without some bytes leaves them out; their neighbors meet. */
 TEST(bytes_that_are_no_tokens) {
     token_list list = {0};
     token_list_add(&list, "a", 0, NORMAL);

@@ -11,7 +11,7 @@ lengths, many begin alike ("coffee cup", "coffee maker"), many mean nearly the s
 words stand beside long rare ones. Random strings have none of that. No list is drawn at random: the same arguments
 give the same bytes.
 
-The words are WordNet 3.0's (Princeton University, its licence allows use, copies and changes), as Debian's package
+The words are WordNet 3.0's (Princeton University, its license allows use, copies and changes), as Debian's package
 wordnet-base has them in /usr/share/wordnet. Where that is not installed, apt-get downloads the package and its files
 are unpacked into the user's cache folder.
 """
@@ -74,7 +74,7 @@ class Nouns:
     @staticmethod
     def lines(path):
         with open(path, encoding="utf-8") as file:
-            return [line for line in file if not line.startswith("  ")]  # the licence is indented
+            return [line for line in file if not line.startswith("  ")]  # the license is indented
 
     def under(self, roots):
         """First words of the synsets below the roots, in order of the file."""
@@ -97,7 +97,7 @@ def distinct(words):
 
 
 def products(nouns, n):
-    """Things in rounds, the second round in other manners and materials: neighbours in the list differ."""
+    """Things in rounds, the second round in other manners and materials: neighbors in the list differ."""
     things, names = sorted(word.title() for word in distinct(nouns.under(GOODS))), []
     kinds = len(MANNERS) * len(MATERIALS) * len(ENDS)
     for at in range(min(n, kinds * len(things))):

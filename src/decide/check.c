@@ -15,7 +15,7 @@ capp_status capp_example_check(const capp_example *example, capp_error *err) {
                          example->end_of_prompt);
     if (example->normalize && example->n_completions == 1)
         return capp_fail(err, CAPP_EINVAL,
-                         "one completion alone cannot be normalised; give another or turn normalize off");
+                         "one completion alone cannot be normalized; give another or turn normalize off");
     return example->prior ? capp_decide_check_prior(example->prior, example->n_completions, err) : CAPP_OK;
 }
 
@@ -73,7 +73,7 @@ capp_status capp_weighing_check(const capp_weighing *weighing, const capp_exampl
         return capp_fail(err, CAPP_EINVAL, "there are %zu completions, but the classes have %zu phrasings",
                          example->n_completions, scoring->n_phrasings);
     if (example->normalize && scoring->n_classes == 1)
-        return capp_fail(err, CAPP_EINVAL, "one class alone cannot be normalised; give another or turn normalize off");
+        return capp_fail(err, CAPP_EINVAL, "one class alone cannot be normalized; give another or turn normalize off");
     return example->prior ? capp_decide_check_prior(example->prior, scoring->n_classes, err) : CAPP_OK;
 }
 

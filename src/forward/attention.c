@@ -59,7 +59,7 @@ static void scores_of_tile(const attention *a, const capp_tile *tile, const floa
     }
 }
 
-/* Scores to unnormalised probabilities, 0 where a row does not look; sums [rows * group]. */
+/* Scores to unnormalized probabilities, 0 where a row does not look; sums [rows * group]. */
 static void soften(const attention *a, const capp_tile *tile, size_t kv, size_t base, size_t low, float *s,
                    float *sums) {
     const capp_forward *f = a->f;

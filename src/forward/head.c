@@ -83,8 +83,8 @@ static double merge_tiles(const capp_forward *f, size_t row, size_t tiles) {
 }
 
 /* Rounding may leave a token of probability 1 a hair above 0. */
-static float logprob_of(double logit, double normaliser) {
-    double logprob = logit - normaliser;
+static float logprob_of(double logit, double normalizer) {
+    double logprob = logit - normalizer;
     return logprob > 0 ? 0 : (float)logprob;
 }
 
@@ -96,14 +96,14 @@ capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err
     capp_pool_run(f->pool, head_task, f, tiles);
     if (capp_pool_stopped(f->pool)) return capp_fail(err, CAPP_ECANCELLED, "cancelled");
     for (size_t r = 0; r < f->n_heads; r++) {
-        f->normaliser[r] = merge_tiles(f, r, tiles);
-        if (!isfinite(f->normaliser[r]))
+        f->normalizer[r] = merge_tiles(f, r, tiles);
+        if (!isfinite(f->normalizer[r]))
             return capp_fail(err, CAPP_EFORMAT,
                              "the model's logits are not finite numbers; its file may be damaged, fetch it again");
     }
     for (size_t i = 0; i < f->n_targets; i++) {
         const capp_target *t = &f->targets[i];
-        tree->nodes[t->node].logprob = logprob_of(t->logit, f->normaliser[t->head_row]);
+        tree->nodes[t->node].logprob = logprob_of(t->logit, f->normalizer[t->head_row]);
     }
     for (size_t r = 0; r < f->n_heads && f->any_asked; r++) {
         size_t best = 0;
@@ -111,7 +111,7 @@ capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err
             if (f->tile_best[t * f->rows + r] > f->tile_best[best * f->rows + r]) best = t;
         capp_node *node = &tree->nodes[f->head_node[r]];
         node->best = f->tile_best_token[best * f->rows + r];
-        node->best_logprob = logprob_of(f->tile_best[best * f->rows + r], f->normaliser[r]);
+        node->best_logprob = logprob_of(f->tile_best[best * f->rows + r], f->normalizer[r]);
     }
     return CAPP_OK;
 }

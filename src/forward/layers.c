@@ -141,6 +141,11 @@ static void norm_heads(const capp_weights *w, const capp_norm *norm, float *x, s
     }
 }
 
+static void norm_q_and_k(const capp_weights *w, const capp_layer *layer, float *q, float *k) {
+    norm_heads(w, &layer->q_norm, q, w->hparams.heads);
+    norm_heads(w, &layer->k_norm, k, w->hparams.kv_heads);
+}
+
 /* Norms and rotates q and k of f->t, and stores k and v in the row's slot. */
 static void position_rows(void *user, size_t task, int worker) {
     const phase *p = user;
@@ -153,18 +158,16 @@ static void position_rows(void *user, size_t task, int worker) {
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
         float *q = f->t + r * f->t_stride, *k = q + h->heads * d, *v = k + h->kv_heads * d;
         size_t slot = f->slot[r], position = f->depth[r] - 1;
-        norm_heads(w, &layer->q_norm, q, h->heads);
-        norm_heads(w, &layer->k_norm, k, h->kv_heads);
+        if (!h->qk_norm_rotated) norm_q_and_k(w, layer, q, k);
         if (h->clamp > 0) capp_clamp(q, h->clamp, (h->heads + 2 * (size_t)h->kv_heads) * d);
-        for (size_t i = 0; i < h->heads; i++) {
-            rotate(f, layer, q + i * d, position);
-        }
+        for (size_t i = 0; i < h->heads; i++) rotate(f, layer, q + i * d, position);
+        for (size_t i = 0; i < h->kv_heads; i++) rotate(f, layer, k + i * d, position);
+        if (h->qk_norm_rotated) norm_q_and_k(w, layer, q, k);
         if (h->growth > 0) {
             float stretches = floorf((float)position / (float)h->ropes[0].original);
             w->kernels->scale(q, 1 + h->growth * (float)capp_log(1 + (double)stretches), h->heads * d);
         }
         for (size_t i = 0; i < h->kv_heads; i++) {
-            rotate(f, layer, k + i * d, position);
             size_t head = (p->layer * h->kv_heads + i) * f->slots * d;
             float *keys = f->keys + head + slot / CAPP_LANES * CAPP_LANES * d + slot % CAPP_LANES;
             for (size_t j = 0; j < d; j++) keys[j * CAPP_LANES] = k[i * d + j];

@@ -153,7 +153,7 @@ void capp_product_experts(capp_forward *f, const capp_matrix *experts, size_t n)
 /* ---- With the activation ---- */
 
 /* In place in gate [n], which has its bias; up [n] likewise, where there is one. */
-static void activate(const capp_weights *w, float *gate, const float *up, size_t n) {
+static void activate(const capp_weights *w, const capp_curve *curve, float *gate, const float *up, size_t n) {
     switch (w->hparams.activation) {
     case CAPP_SILU_GATED: w->kernels->silu_mul(gate, gate, up, n); break;
     case CAPP_GELU_GATED: w->kernels->gelu_mul(gate, gate, up, n); break;
@@ -168,6 +168,7 @@ static void activate(const capp_weights *w, float *gate, const float *up, size_t
     case CAPP_QUICK_GELU: capp_quick_gelu(gate, n); break;
     case CAPP_RELU: capp_relu(gate, n); break;
     case CAPP_RELU2: capp_relu2(gate, n); break;
+    case CAPP_XIELU: capp_xielu(gate, n, curve->positive, curve->negative, curve->beta, curve->eps); break;
     }
 }
 
@@ -200,7 +201,7 @@ static void activate_strip(const product *p, const group *g, float *sums, size_t
         float *gate = sums + r * ld;
         for (size_t part = 0; m->bias && part < m->parts; part++)
             f->weights->kernels->add(gate + part * width, m->bias + part * m->columns + begin, columns);
-        activate(f->weights, gate, gate + width, columns);
+        activate(f->weights, &m->curve, gate, gate + width, columns);
         products->narrow(p->g + ((row + r) * p->ldg + begin) * products->element, gate, columns, padded);
     }
 }

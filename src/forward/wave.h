@@ -102,7 +102,7 @@ struct capp_forward {
     /* Head: */
     uint32_t *head_row;         /* [rows] row of the wave of head row i */
     uint32_t *head_node;        /* [rows] */
-    double *normaliser;         /* [rows] log of the sum of exp of its logits */
+    double *normalizer;         /* [rows] log of the sum of exp of its logits */
     float *tile_max, *tile_sum; /* [vocabulary tiles][rows] */
     float *tile_best;           /* as above: highest logit; */
     int32_t *tile_best_token;   /* and its token */

@@ -82,8 +82,8 @@ static void report_model(reporter *r, const capp_source *s) {
         return;
     }
     uint64_t weights = report_readable(r, s, &h);
-    const char *quantisation = capp_quant_name(&h, buffer, sizeof buffer);
-    if (quantisation) report(r, "model", "quantisation", "%s", quantisation);
+    const char *quantization = capp_quant_name(&h, buffer, sizeof buffer);
+    if (quantization) report(r, "model", "quantization", "%s", quantization);
     report(r, "model", "layers", "%" PRIu32, h.layers);
     report(r, "model", "width", "%" PRIu32, h.width);
     report(r, "model", "heads", "%" PRIu32 " of %" PRIu32 " dimensions, %" PRIu32 " for keys and values", h.heads,
@@ -269,7 +269,7 @@ static void report_adapter(reporter *r, const capp_source *s) {
     report(r, "adapter", "modules", "%s", text);
     ranks_of(a, text, sizeof text);
     report(r, "adapter", "rank", "%s", text);
-    report(r, "adapter", "alpha", "%g%s", a->alpha, a->rank_stabilised ? ", divided by the root of the rank" : "");
+    report(r, "adapter", "alpha", "%g%s", a->alpha, a->rank_stabilized ? ", divided by the root of the rank" : "");
     capp_adapter_free(a);
 }
 

@@ -93,7 +93,7 @@ typedef struct capp_products {
     size_t block;     /* of k: a product over more goes block by block, so that rows' parts stay in the second cache; a
                          multiple of CAPP_MAX_STEP; 0: no product does */
     size_t (*panel_bytes)(size_t k);         /* a multiple of 64 */
-    capp_unpack_fn (*unpack)(uint32_t type); /* NULL for a type whose rows are to be dequantised and packed */
+    capp_unpack_fn (*unpack)(uint32_t type); /* NULL for a type whose rows are to be dequantized and packed */
 #define X(name, type, parameters) type(*name) parameters;
     CAPP_PRODUCT_MAP(X)
 #undef X

@@ -73,6 +73,15 @@ void capp_relu2(float *x, size_t n) {
     for (size_t i = 0; i < n; i++) x[i] = x[i] > 0 ? x[i] * x[i] : 0;
 }
 
+void capp_xielu(float *x, size_t n, float positive, float negative, float beta, float eps) {
+    for (size_t i = 0; i < n; i++) {
+        double v = (double)x[i], least = v < (double)eps ? v : (double)eps;
+        double curve =
+            v > 0 ? (double)positive * v * v : (double)negative * (capp_pair_exp(capp_pair_of(least))[0] - 1 - v);
+        x[i] = (float)(curve + (double)beta * v);
+    }
+}
+
 void capp_mul_by(float *y, const float *x, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] *= x[i];
 }

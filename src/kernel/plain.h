@@ -21,6 +21,10 @@ void capp_quick_gelu(float *x, size_t n);
 void capp_relu(float *x, size_t n);
 void capp_relu2(float *x, size_t n);
 
+/* x[i] = positive x[i]^2 + beta x[i] where x[i] > 0, else negative (exp(min(x[i], eps)) - 1 - x[i]) + beta x[i].
+ * (xIELU, Huang and Schlag, arXiv 2411.13010) */
+void capp_xielu(float *x, size_t n, float positive, float negative, float beta, float eps);
+
 /* y[i] *= x[i] */
 void capp_mul_by(float *y, const float *x, size_t n);
 

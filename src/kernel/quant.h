@@ -1,5 +1,5 @@
 /* Products whose weights are small integers, float8 or float4 with scales beside them, as folders have them, to float32
- * rows: what the methods' own dequantisation gives in float32, the same operations in the same order.
+ * rows: what the methods' own dequantization gives in float32, the same operations in the same order.
  *
  * GPTQ (Frantar et al., arXiv 2210.17323), AWQ (Lin et al., arXiv 2306.00978): scale * (weight - zero), a scale and a
  * zero for each output and group of inputs. Float8 (Micikevicius et al., arXiv 2209.05433): weight * scale.
@@ -18,7 +18,7 @@ typedef enum capp_quant_layout {
     /* weights [n][k] bytes, scales [ceil(n / block_rows)][groups], a group of block_columns inputs. */
     CAPP_QUANT_E4M3,
     CAPP_QUANT_E5M2,
-    /* weights [n][k / 2] bytes of neighbours, the first in the lower half; scales [n][k / 32] bytes. */
+    /* weights [n][k / 2] bytes of neighbors, the first in the lower half; scales [n][k / 32] bytes. */
     CAPP_QUANT_MXFP4
 } capp_quant_layout;
 

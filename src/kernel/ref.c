@@ -5,7 +5,7 @@
 #include "kernel/quad.h"
 
 /* a b + c, rounded once. The product of two floats is exact in double. The sum is rounded to odd: where it is not exact
- * and its last bit is 0, it becomes the neighbour on the other side of the exact sum, whose last bit is 1. What is left
+ * and its last bit is 0, it becomes the neighbor on the other side of the exact sum, whose last bit is 1. What is left
  * of the error then cannot change the second rounding, to float. (Boldo & Melquiond, Emulation of FMA and correctly
  * rounded sums: proved algorithms using rounding to odd, IEEE Transactions on Computers 57, 2008) */
 static float fused_exactly(float a, float b, float c) {

@@ -33,7 +33,7 @@ struct capp_adapter {
     capp_names names; /* of pairs */
     char *text;       /* that the names point into */
     double rank, alpha;
-    bool rank_stabilised;          /* the scale is alpha / sqrt(rank) */
+    bool rank_stabilized;          /* the scale is alpha / sqrt(rank) */
     bool tied;                     /* the head shares the embedding's pair */
     capp_patterns *ranks, *alphas; /* where modules have their own; or NULL */
 };

@@ -116,7 +116,7 @@ capp_status capp_adapter_config(capp_adapter *a, capp_error *err) {
     if ((st = check_beginning(a, capp_json_get(config, "init_lora_weights"), err)) != CAPP_OK) return st;
     if ((st = read_number(a, "r", 8, &a->rank, err)) != CAPP_OK) return st;
     if ((st = read_number(a, "lora_alpha", 8, &a->alpha, err)) != CAPP_OK) return st;
-    if ((st = read_bool(a, "use_rslora", &a->rank_stabilised, err)) != CAPP_OK) return st;
+    if ((st = read_bool(a, "use_rslora", &a->rank_stabilized, err)) != CAPP_OK) return st;
     if ((st = read_bool(a, "ensure_weight_tying", &a->tied, err)) != CAPP_OK) return st;
     if ((st = read_patterns(a, "rank_pattern", &a->ranks, err)) != CAPP_OK) return st;
     return read_patterns(a, "alpha_pattern", &a->alphas, err);
@@ -157,6 +157,6 @@ capp_status capp_adapter_scale(const capp_adapter *a, const char *module, size_t
             err, CAPP_EFORMAT,
             "%s: module %.200s has rank %zu, but adapter_config.json says %g; download or save the adapter again",
             capp_source_path(&a->source), module, rank, r);
-    *scale = a->weight * alpha / (a->rank_stabilised ? sqrt(r) : r);
+    *scale = a->weight * alpha / (a->rank_stabilized ? sqrt(r) : r);
     return CAPP_OK;
 }

@@ -193,7 +193,7 @@ static capp_pair *find_pair(const fitter *f, const place *p, const char *suffix)
 /* ---- Orders of rows ------------------------------------------------------------------------------------------------
  */
 
-/* GGUF's row of a head's neighbours for row i of its halves, and the other way round. user: head_dim. */
+/* GGUF's row of a head's neighbors for row i of its halves, and the other way round. user: head_dim. */
 static uint64_t pairs_of_halves(const void *user, uint64_t i) {
     uint64_t d = *(const uint32_t *)user, at = i % d;
     return i - at + 2 * (at % (d / 2)) + at / (d / 2);

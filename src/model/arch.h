@@ -8,26 +8,35 @@
 
 /* In the order in which they are looked for and named. */
 #define CAPP_ARCH_MAP(X)                                                                                               \
+    X(apertus)                                                                                                         \
+    X(arcee)                                                                                                           \
     X(bloom)                                                                                                           \
     X(cohere)                                                                                                          \
     X(cohere2)                                                                                                         \
+    X(ernie4_5)                                                                                                        \
+    X(exaone4)                                                                                                         \
     X(falcon)                                                                                                          \
     X(gemma)                                                                                                           \
     X(gemma2)                                                                                                          \
     X(gemma3)                                                                                                          \
+    X(glm4)                                                                                                            \
     X(gpt2)                                                                                                            \
+    X(gpt_bigcode)                                                                                                     \
     X(gptj)                                                                                                            \
     X(gptneox)                                                                                                         \
     X(gptoss)                                                                                                          \
     X(granite)                                                                                                         \
+    X(hunyuan_dense)                                                                                                   \
     X(llama)                                                                                                           \
     X(ministral)                                                                                                       \
     X(ministral3)                                                                                                      \
     X(mistral)                                                                                                         \
     X(mixtral)                                                                                                         \
     X(mpt)                                                                                                             \
+    X(nemotron)                                                                                                        \
     X(olmo)                                                                                                            \
     X(olmo2)                                                                                                           \
+    X(olmo3)                                                                                                           \
     X(olmoe)                                                                                                           \
     X(opt)                                                                                                             \
     X(phi)                                                                                                             \
@@ -35,6 +44,7 @@
     X(qwen2)                                                                                                           \
     X(qwen3)                                                                                                           \
     X(qwen3moe)                                                                                                        \
+    X(seed_oss)                                                                                                        \
     X(smollm3)                                                                                                         \
     X(stablelm)                                                                                                        \
     X(starcoder2)
@@ -57,6 +67,9 @@ CAPP_ARCH_MAP(X)
                                                                         "model.layers.%u.post_attention_layernorm"
 #define CAPP_QK_NORMS_LIKE_QWEN3                                                                                       \
     [CAPP_PART_Q_NORM] = "model.layers.%u.self_attn.q_norm", [CAPP_PART_K_NORM] = "model.layers.%u.self_attn.k_norm"
+#define CAPP_POST_NORMS_LIKE_OLMO2                                                                                     \
+    [CAPP_PART_ATTENTION_POST_NORM] = "model.layers.%u.post_attention_layernorm",                                      \
+    [CAPP_PART_FEED_POST_NORM] = "model.layers.%u.post_feedforward_layernorm"
 #define CAPP_EXPERTS_LIKE_QWEN3                                                                                        \
     [CAPP_PART_ROUTER] = "model.layers.%u.mlp.gate",                                                                   \
     [CAPP_PART_EXPERT_GATE] = "model.layers.%u.mlp.experts.%u.gate_proj",                                              \

@@ -1,6 +1,6 @@
 /* Llama (Touvron et al., arXiv 2302.13971): RMS norms, rotary positions, SiLU-gated feed-forward, grouped key-value
  * heads; and those who changed little. GGUF stores Llama's q and k rows permuted, so that a rotation turns
- * neighbours. */
+ * neighbors. */
 #include "model/arch.h"
 
 /* GGUF files of Mistral and Mixtral call themselves llama too. */
@@ -69,9 +69,12 @@ static const capp_default ministral3_defaults[] = {{"num_attention_heads", 32},
 /* Ministral 3: queries grow with the logarithm of their position, as Llama 4's. */
 const capp_arch capp_arch_ministral3 = {
     .name = "ministral3",
+    .gguf = "mistral3",
     .hf = "ministral3",
+    .rope = CAPP_ROPE_PAIRS,
     .hf_rope = CAPP_ROPE_HALVES,
     .query_growth = true,
+    .rope_required = true,
     .window_period = CAPP_ALL_LOCAL,
     .theta = 10000,
     .eps = 1e-5,

@@ -1,5 +1,5 @@
 /* StableLM (Stability AI): layer norms, a quarter of the dimensions rotates. StarCoder 2 (arXiv 2402.19173): biases,
- * GELU. Command-R (Cohere): side by side after one norm without bias, neighbours rotate, scaled logits; Command-R7B:
+ * GELU. Command-R (Cohere): side by side after one norm without bias, neighbors rotate, scaled logits; Command-R7B:
  * three layers with a window to one that looks everywhere and does not rotate. GPT-OSS (arXiv 2508.10925): attention
  * sinks, experts with biases. */
 #include "model/arch.h"
@@ -143,4 +143,29 @@ const capp_arch capp_arch_gptoss = {
     .prefix = "model.",
     .defaults = gptoss_defaults,
     .rules = gptoss_rules,
+};
+
+static const capp_default nemotron_defaults[] = {{"max_position_embeddings", 4096}, {NULL, 0}};
+
+/* Nemotron-4 and Minitron (NVIDIA, arXiv 2402.16819): layer norms of which files store the weight less 1, ReLU
+ * squared. */
+const capp_arch capp_arch_nemotron = {
+    .name = "nemotron",
+    .gguf = "nemotron",
+    .hf = "nemotron",
+    .norm = CAPP_NORM_LAYER,
+    .norm_bias = true,
+    .norm_plus_one = true,
+    .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .rotary = 0.5,
+    .activation = CAPP_RELU2,
+    .qkv_bias = {false, "attention_bias"},
+    .out_bias = {false, "attention_bias"},
+    .feed_bias = {false, "mlp_bias"},
+    .eps = 1e-5,
+    .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_NORMS_LIKE_LLAMA,
+              [CAPP_PART_UP] = "model.layers.%u.mlp.up_proj", [CAPP_PART_DOWN] = "model.layers.%u.mlp.down_proj"},
+    .prefix = "model.",
+    .defaults = nemotron_defaults,
 };

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/math.h"
 #include "base/mem.h"
 #include "model/binder.h"
 
@@ -138,7 +139,7 @@ static capp_status scale_rows(binder *b, place p, size_t n, const capp_tensor **
 static capp_status find_rows(binder *b, const piece *x, size_t k, const capp_tensor **out) {
     char name[MOST_NAME];
     capp_order_fn order = is_grouped(b, x->place.part) ? capp_grouped_row : NULL;
-    capp_status st = capp_bind_quantised(b, x->place, x->rows, k, order, &b->w->hparams, out);
+    capp_status st = capp_bind_quantized(b, x->place, x->rows, k, order, &b->w->hparams, out);
     if (st != CAPP_OK || *out) return st;
     bool ends = x->place.part < CAPP_FIRST_LAYER_PART;
     const capp_tensor *t = capp_find(b, x->place, weight_suffix(b, x->place.part), name);
@@ -176,11 +177,11 @@ static void new_job(binder *b, capp_matrix *m, size_t n, size_t parts, size_t k)
     j->matrix = m;
 }
 
-/* Floats that the quantised ones of its sources need. */
+/* Floats that the quantized ones of its sources need. */
 static size_t most_scratch(const capp_matrix *m) {
     size_t most = 0;
     for (size_t i = 0; i < m->n_sources; i++) {
-        size_t n = m->source[i]->type == CAPP_TYPE_QUANTISED ? capp_quant_scratch(m->source[i]->data) : 0;
+        size_t n = m->source[i]->type == CAPP_TYPE_QUANTIZED ? capp_quant_scratch(m->source[i]->data) : 0;
         if (n > most) most = n;
     }
     return most;
@@ -224,7 +225,7 @@ static capp_status mxfp4_rows(binder *b, place p, size_t n, size_t k, const capp
                     .weights = t ? t->data : NULL,
                     .scales = (const char *)scales->data + p.index * n * (k / 32)};
     capp_order_fn order = p.part == CAPP_PART_EXPERT_UP ? capp_row_in_turn : NULL;
-    *out = t ? capp_derive_quantised(b, t, &q, order, &b->w->hparams.feed, NULL) : NULL;
+    *out = t ? capp_derive_quantized(b, t, &q, order, &b->w->hparams.feed, NULL) : NULL;
     return *out ? CAPP_OK : fail_memory(b);
 }
 
@@ -367,6 +368,39 @@ static capp_status bind_attention(binder *b, uint32_t i, capp_layer *layer) {
     return bind_floats(b, sinks, weight_suffix(b, CAPP_PART_SINKS), h->heads, &layer->sinks);
 }
 
+static double softplus(double x) {
+    return x > 0 ? x + capp_log1p(capp_exp(-x)) : capp_log1p(capp_exp(x));
+}
+
+/* The numbers of xIELU: tensors in folders, lists of metadata in GGUF files. Two of them are stored as what softplus
+ * takes. */
+static capp_status bind_curve(binder *b, uint32_t layer, capp_curve *curve) {
+    static const struct {
+        const char *suffix, *key;
+    } names[] = {
+        {".alpha_p", "xielu.alpha_p"}, {".alpha_n", "xielu.alpha_n"}, {".beta", "xielu.beta"}, {".eps", "xielu.eps"}};
+    float numbers[4];
+    for (size_t i = 0; i < 4; i++) {
+        double number;
+        capp_status st;
+        if (in_folder(b)) {
+            st = read_floats(b, (place){CAPP_PART_CURVE, layer, 0}, names[i].suffix, 1, &numbers[i]);
+            if (st != CAPP_OK) return st;
+            continue;
+        }
+        if (capp_source_number_at(b->s, names[i].key, layer, &number) != CAPP_FOUND)
+            return capp_fail(b->err, CAPP_EFORMAT,
+                             "%s: metadata key %s must have a number for each layer; convert the model again",
+                             capp_source_path(b->s), names[i].key);
+        numbers[i] = (float)number;
+    }
+    curve->positive = (float)softplus((double)numbers[0]);
+    curve->negative = (float)((double)numbers[2] + softplus((double)numbers[1]));
+    curve->beta = numbers[2];
+    curve->eps = numbers[3];
+    return CAPP_OK;
+}
+
 static capp_status bind_feed(binder *b, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
     bool gated = capp_is_gated(h->activation), fused = b->w->arch->fused_gate;
@@ -377,7 +411,9 @@ static capp_status bind_feed(binder *b, uint32_t i, capp_layer *layer) {
     if (capp_has_experts(h, i)) return bind_experts(b, i);
     capp_status st = gated && !fused ? bind_matrix(b, pair, 2, 2, h->width, h->feed_bias, &layer->up)
                                      : bind_matrix(b, &single, 1, gated ? 2 : 1, h->width, h->feed_bias, &layer->up);
-    return st == CAPP_OK ? bind_matrix(b, &down, 1, 1, feed, h->feed_bias, &layer->down) : st;
+    if (st != CAPP_OK) return st;
+    if (h->activation == CAPP_XIELU && (st = bind_curve(b, i, &layer->up.curve)) != CAPP_OK) return st;
+    return bind_matrix(b, &down, 1, 1, feed, h->feed_bias, &layer->down);
 }
 
 static capp_status bind_layer(binder *b, uint32_t i) {

@@ -71,7 +71,7 @@ capp_status capp_packer_make(capp_packer **packer, binder *b, capp_cache cache, 
 /* Floats that the rows of a panel of m take, with what reading them takes beside. */
 size_t capp_row_floats(const capp_weights *w, const capp_matrix *m);
 
-/* Dequantises the rows of a panel into rows [capp_row_floats] and packs them. */
+/* Dequantizes the rows of a panel into rows [capp_row_floats] and packs them. */
 void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows);
 
 /* Asks for what panels from .. to - 1 of a matrix are read from: their rows or, where rows lie all over a tensor, all
@@ -101,7 +101,7 @@ const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t);
 /* The tensor that stands for q, of which it keeps a copy, and whose weights are t's; row i of it is row order(user, i)
  * of q, or row i where order is NULL. *numbers: [k], q's groups, to be filled in; NULL where it has none. NULL where
  * memory is short. */
-const capp_tensor *capp_derive_quantised(binder *b, const capp_tensor *t, const capp_quant *q, capp_order_fn order,
+const capp_tensor *capp_derive_quantized(binder *b, const capp_tensor *t, const capp_quant *q, capp_order_fn order,
                                          const void *user, uint32_t **numbers);
 
 /* The same rows, whose numbers are to be multiplied by the float32 at scale (unaligned). NULL where memory is
@@ -110,12 +110,12 @@ const capp_tensor *capp_derive_scaled(binder *b, const capp_tensor *t, const voi
 
 void capp_derived_free(capp_weights *w);
 
-/* The n rows of k of a place of a folder whose weight is quantised; *out is NULL where it is not. Row i of *out is row
+/* The n rows of k of a place of a folder whose weight is quantized; *out is NULL where it is not. Row i of *out is row
  * order(user, i) of what is stored; order may be NULL. */
-capp_status capp_bind_quantised(binder *b, place p, size_t n, size_t k, capp_order_fn order, const void *user,
+capp_status capp_bind_quantized(binder *b, place p, size_t n, size_t k, capp_order_fn order, const void *user,
                                 const capp_tensor **out);
 
-/* Whether a quantised folder may have the tensor without a place for it: it says how activations are quantised, or is
+/* Whether a quantized folder may have the tensor without a place for it: it says how activations are quantized, or is
  * a bias of zeros. */
 bool capp_quant_idle(const capp_hparams *h, const capp_tensor *t);
 

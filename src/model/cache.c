@@ -1,5 +1,5 @@
 /* The cache of packed weights: which matrices it holds, and packing them. The panels of all of them are one list of
- * tasks: dequantise nr rows into scratch, pack them. The other matrices stay in the file, and their panels are packed
+ * tasks: dequantize nr rows into scratch, pack them. The other matrices stay in the file, and their panels are packed
  * when they are used. Whether a matrix is cached never changes a bit of its panels. */
 #define _GNU_SOURCE
 #include <stdatomic.h>
@@ -23,13 +23,13 @@ struct capp_packer {
 
 /* What pays most comes first. All matrices of a wave are unpacked once for all its rows, so a cached byte saves about
  * the same wherever it is, as often as it is used: every wave uses the layers' products; waves of prompts alone leave
- * out the head; experts are used by waves whose rows choose them. Of each kind those come first that are quantised:
+ * out the head; experts are used by waves whose rows choose them. Of each kind those come first that are quantized:
  * to copy floats is cheap. */
 enum { LAYERS = 0, HEAD = 2, EXPERTS = 4, RANKS = 6 };
 
 static bool is_plain(const capp_matrix *m) {
     for (size_t i = 0; i < m->n_sources; i++)
-        if (capp_type_get(m->source[i]->type).block_elems > 1 || m->source[i]->type == CAPP_TYPE_QUANTISED)
+        if (capp_type_get(m->source[i]->type).block_elems > 1 || m->source[i]->type == CAPP_TYPE_QUANTIZED)
             return false;
     return true;
 }

@@ -34,10 +34,11 @@ static const char used[] =
     " _sliding_window_pattern activation activation_function add_cross_attention alibi attention_bias "
     "attention_multiplier attn_config attn_logit_softcapping bias clip_qkv d_model embedding_multiplier "
     "enable_bias ffn_dim ffn_hidden_size final_logit_softcapping head_dim hidden_act hidden_activation "
-    "hidden_size intermediate_size layer_norm_eps layer_norm_epsilon layer_types logit_scale logits_scaling "
+    "attention_out_bias hidden_size intermediate_size layer_norm_eps layer_norm_epsilon layer_types logit_scale "
+    "logits_scaling "
     "max_position_embeddings max_seq_len mlp_bias moe_intermediate_size multi_query n_embd n_embed n_head "
     "n_head_kv n_heads n_inner n_layer n_layers n_positions new_decoder_architecture no_rope_layer_interval "
-    "no_rope_layers norm_epsilon norm_topk_prob num_attention_heads num_experts num_experts_per_tok "
+    "no_rope_layers norm_eps norm_epsilon norm_topk_prob num_attention_heads num_experts num_experts_per_tok "
     "num_hidden_layers num_key_value_heads num_kv_heads num_ln_in_parallel_attn num_local_experts "
     "original_max_position_embeddings parallel_attn partial_rotary_factor qk_layernorm quantization_config "
     "query_pre_attn_scalar residual_multiplier rms_norm_eps rope_local_base_freq rope_parameters rope_scaling "
@@ -119,7 +120,7 @@ static capp_status refuse_foreign(const capp_source *s, const capp_arch *a, capp
         {"attention_multiplier", a->scales},
         {"embedding_multiplier", a->scales},
         {"residual_multiplier", a->scales},
-        {"sliding_window", a->window_period && strcmp(a->hf, "llama")},
+        {"sliding_window", a->window_period && strcmp(a->hf, "llama") && strcmp(a->hf, "olmo2")},
         {"rotary_dim", !strcmp(a->hf, "gptj")},
         {"rotary_emb_base", !strcmp(a->hf, "gpt_neox")},
         {"rotary_pct", !strcmp(a->hf, "gpt_neox") || !strcmp(a->hf, "cohere2")}, /* of which it is 1 */

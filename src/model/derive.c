@@ -56,7 +56,7 @@ const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t) {
     return &d->tensor;
 }
 
-const capp_tensor *capp_derive_quantised(binder *b, const capp_tensor *t, const capp_quant *q, capp_order_fn order,
+const capp_tensor *capp_derive_quantized(binder *b, const capp_tensor *t, const capp_quant *q, capp_order_fn order,
                                          const void *user, uint32_t **numbers) {
     size_t groups = numbers ? q->k : 0, n = order ? q->n : 0;
     capp_derived *d = view(b, t, q->k, q->n, sizeof *q + (groups + n) * sizeof(uint32_t));
@@ -67,7 +67,7 @@ const capp_tensor *capp_derive_quantised(binder *b, const capp_tensor *t, const 
     if (numbers) made->group = *numbers = group;
     for (size_t i = 0; i < n; i++) rows[i] = (uint32_t)order(user, i);
     if (order) made->order = rows;
-    d->tensor.type = CAPP_TYPE_QUANTISED;
+    d->tensor.type = CAPP_TYPE_QUANTIZED;
     d->tensor.data = made;
     return &d->tensor;
 }

@@ -86,6 +86,7 @@ capp_status capp_hparams_read(capp_hparams *h, const capp_arch **arch, const cap
     h->activation = (*arch)->activation;
     h->rope = s->gguf ? (*arch)->rope : (*arch)->hf_rope;
     h->qk_norm = (*arch)->qk_norm;
+    h->qk_norm_rotated = (*arch)->qk_norm_rotated;
     h->parallel = (*arch)->parallel;
     h->router_norm = (*arch)->router_norm;
     h->bare_norms = (*arch)->bare_norms;

@@ -104,6 +104,10 @@ static capp_status read_feed(const reader *r, capp_hparams *h) {
 /* ---- Rotations ----------------------------------------------------------------------------------------------------
  */
 
+static double mscale_of(double factor, double mscale) {
+    return factor <= 1 ? 1 : 0.1 * mscale * capp_log(factor) + 1;
+}
+
 static capp_status read_scaling(const reader *r, capp_hparams *h) {
     capp_rope *rope = &h->ropes[0];
     capp_str type = {"linear", 6};
@@ -124,8 +128,10 @@ static capp_status read_scaling(const reader *r, capp_hparams *h) {
     rope->untruncated = r->arch->rope_untruncated;
     rope->magnitude = attention;
     if (capp_str_is(type, "yarn")) {
+        double all = 0;
+        if ((st = read_f64(r, "rope.scaling.yarn_log_multiplier", 0, &all)) != CAPP_OK) return st;
         rope->scaling = CAPP_SCALING_YARN;
-        rope->magnitude *= rope->factor > 1 ? 1 + 0.1 * capp_log(rope->factor) : 1;
+        rope->magnitude *= mscale_of(rope->factor, 1) / (all > 0 ? mscale_of(rope->factor, all) : 1);
     } else if (capp_str_is(type, "linear") && rope->factor != 1)
         rope->scaling = CAPP_SCALING_LINEAR;
     else if (!capp_str_is(type, "linear") && !capp_str_is(type, "none") && !capp_str_is(type, "longrope"))
@@ -153,6 +159,10 @@ static capp_status read_rope(const reader *r, capp_hparams *h) {
         if ((st = read_f64(r, "rope.freq_base_swa", r->arch->local_rope_base, &h->ropes[1].base)) != CAPP_OK) return st;
         h->n_ropes = 2;
     }
+    if (r->arch->local_rope_unscaled && has(r, "attention.sliding_window")) {
+        if ((st = read_f64(r, "rope.freq_base_swa", h->ropes[0].base, &h->ropes[1].base)) != CAPP_OK) return st;
+        h->n_ropes = 2;
+    }
     return read_scaling(r, h);
 }
 
@@ -162,7 +172,8 @@ static capp_status read_kinds(const reader *r, capp_hparams *h) {
     char name[KEY];
     bool windowed = r->arch->window_period && r->arch->window_period != CAPP_ALL_LOCAL;
     uint32_t period = windowed ? r->arch->window_period : CAPP_ALL_LOCAL;
-    if ((st = read_u32(r, "attention.sliding_window", windowed, MOST_CONTEXT, &h->window)) != CAPP_OK) return st;
+    bool needed = windowed && !r->arch->maybe_windows;
+    if ((st = read_u32(r, "attention.sliding_window", needed, MOST_CONTEXT, &h->window)) != CAPP_OK) return st;
     const capp_gguf_value *pattern = capp_gguf_find(r->s->gguf, full(r, "attention.sliding_window_pattern", name));
     bool listed = pattern && pattern->kind == CAPP_GGUF_ARRAY;
     if (listed && (pattern->element != CAPP_GGUF_BOOL || pattern->count < h->layers))
@@ -175,7 +186,8 @@ static capp_status read_kinds(const reader *r, capp_hparams *h) {
         bool local = listed ? ((const unsigned char *)pattern->bytes)[i] != 0 : period && (i + 1) % period != 0;
         if (h->window && local) h->kinds[i] |= CAPP_LOCAL;
         if (r->arch->nope_period && (i + 1) % r->arch->nope_period == 0) h->kinds[i] |= CAPP_STILL;
-        if (r->arch->nope_global && !(h->kinds[i] & CAPP_LOCAL)) h->kinds[i] |= CAPP_STILL;
+        bool still = r->arch->nope_global && (h->window || !r->arch->maybe_windows);
+        if (still && !(h->kinds[i] & CAPP_LOCAL)) h->kinds[i] |= CAPP_STILL;
     }
     return CAPP_OK;
 }
@@ -206,6 +218,7 @@ static capp_status read_scales(const reader *r, capp_hparams *h) {
     }
     if (arch->clamps && (st = read_f32(r, "attention.clamp_kqv", 0, &h->clamp)) != CAPP_OK) return st;
     if (arch->alibi && (st = read_f32(r, "attention.max_alibi_bias", 8, &h->alibi)) != CAPP_OK) return st;
+    if (arch->query_growth && (st = read_f32(r, "attention.temperature_scale", 0, &h->growth)) != CAPP_OK) return st;
     return CAPP_OK;
 }
 
@@ -249,8 +262,8 @@ static capp_status refuse_foreign_keys(const reader *r) {
         {"final_logit_softcapping", a->caps, 0},
         {"attention.clamp_kqv", a->clamps, 0},
         {"attention.max_alibi_bias", a->alibi, 0},
-        {"attention.temperature_scale", false, 0},
-        {"rope.scaling.yarn_log_multiplier", false, 0},
+        {"attention.temperature_scale", a->query_growth, 0},
+        {"rope.scaling.yarn_log_multiplier", a->query_growth, 0},
         {"rope.scaling.yarn_ext_factor", false, 1},
         {"rope.scaling.yarn_attn_factor", false, 1},
     };

@@ -17,7 +17,7 @@ typedef enum capp_norm_kind { CAPP_NORM_RMS, CAPP_NORM_LAYER } capp_norm_kind;
 typedef enum capp_rope_kind { CAPP_ROPE_NONE, CAPP_ROPE_PAIRS, CAPP_ROPE_HALVES } capp_rope_kind;
 
 /* Gated ones multiply by a second product; ERF is the exact form of GELU, QUICK is x / (1 + exp(-1.702 x)), the others
- * its tanh form; RELU2 is the square of ReLU; CLAMPED is
+ * its tanh form; RELU2 is the square of ReLU; XIELU has numbers of its own in each layer, see capp_curve; CLAMPED is
  * GPT-OSS's (min(g, 7) / (1 + exp(-1.702 g))) (clamp(u, -7, 7) + 1). */
 typedef enum capp_activation {
     CAPP_SILU_GATED,
@@ -32,12 +32,19 @@ typedef enum capp_activation {
     CAPP_GELU_ERF,
     CAPP_QUICK_GELU,
     CAPP_RELU,
-    CAPP_RELU2
+    CAPP_RELU2,
+    CAPP_XIELU
 } capp_activation;
 
 static inline bool capp_is_gated(capp_activation a) {
     return a <= CAPP_CLAMPED_GATED;
 }
+
+/* Numbers of xIELU in one layer (Huang and Schlag, arXiv 2411.13010): x > 0: positive x x + beta x; else
+ * negative (expm1(min(x, eps)) - x) + beta x. */
+typedef struct capp_curve {
+    float positive, negative, beta, eps;
+} capp_curve;
 
 /* Norms of q and k: of each head with one weight for all, of each head with its own, of the whole row. */
 typedef enum capp_qk_norm { CAPP_QK_NONE, CAPP_QK_HEAD, CAPP_QK_OWN, CAPP_QK_ROW } capp_qk_norm;
@@ -70,6 +77,7 @@ typedef enum capp_parallel { CAPP_SEQUENTIAL, CAPP_PARALLEL_SHARED, CAPP_PARALLE
     X(ATTENTION_POST_NORM, "post_attention_norm")                                                                      \
     X(FEED_NORM, "ffn_norm")                                                                                           \
     X(GATE, "ffn_gate")                                                                                                \
+    X(CURVE, "ffn_act")                                                                                                \
     X(UP, "ffn_up")                                                                                                    \
     X(DOWN, "ffn_down")                                                                                                \
     X(FEED_POST_NORM, "post_ffw_norm")                                                                                 \
@@ -131,6 +139,7 @@ typedef struct capp_arch {
     capp_qk_norm qk_norm;
     const char *qk_norm_key; /* which decides in config.json; GGUF: where the tensor is there */
     bool qk_norm_bias;
+    bool qk_norm_rotated; /* q and k are normalised after they rotate */
     bool no_pre_norms;
     bool post_norms;          /* after attention and after the feed-forward part */
     capp_parallel parallel;   /* */
@@ -147,16 +156,20 @@ typedef struct capp_arch {
     bool logit_scale;         /* Cohere's */
     bool clamps;              /* of q, k and v */
     bool query_growth;        /* Llama 4's, which rope_parameters has */
+    bool rope_required;       /* the class has a scaling of its own: config.json must say which */
+    bool rope_alpha;          /* Hunyuan's rope scaling "dynamic" has an alpha, which changes the base */
     uint32_t window_period; /* layer i is global where (i + 1) % period == 0, else looks back a window; 0: all global */
+    bool maybe_windows;     /* a file may have none: then all layers are global, and all rotate */
     double local_rope_base; /* base of the layers with a window, where it is their own */
-    bool experts;           /* may have them */
-    bool router_norm;       /* their shares are divided by the sum over the chosen */
-    bool rope_untruncated;  /* YaRN's bounds are not rounded */
-    bool tied;              /* the embedding is the head where config.json does not say */
-    bool transposed;        /* folders store products as [inputs][outputs] */
-    bool grouped_qkv;       /* folders store fused rows by key-value head: its q heads, its k, its v */
-    bool fused_gate;        /* gate and up are one tensor */
-    double eps;             /* where config.json does not say */
+    bool local_rope_unscaled;      /* layers with a window rotate without the scaling of the others */
+    bool experts;                  /* may have them */
+    bool router_norm;              /* their shares are divided by the sum over the chosen */
+    bool rope_untruncated;         /* YaRN's bounds are not rounded */
+    bool tied;                     /* the embedding is the head where config.json does not say */
+    bool transposed;               /* folders store products as [inputs][outputs] */
+    bool grouped_qkv;              /* folders store fused rows by key-value head: its q heads, its k, its v */
+    bool fused_gate;               /* gate and up are one tensor */
+    double eps;                    /* where config.json does not say */
     const char *names[CAPP_PARTS]; /* in folders; "%u" is the layer, then the expert; "a|b": the first that is there */
     const char *gguf_names[CAPP_PARTS]; /* where they differ from the list above */
     const char *prefix;                 /* of names, which some folders leave out */
@@ -205,6 +218,7 @@ typedef struct capp_matrix {
     size_t extra;          /* floats that reading rows of its sources takes beside them */
     char *packed;          /* [panels][panel_bytes], 64-byte aligned, in the cache; NULL: packed when used */
     const float *bias;     /* [n], or NULL */
+    capp_curve curve;      /* of the activation of what it gives, where that is CAPP_XIELU */
     const capp_tensor *source[CAPP_MOST_SOURCES]; /* [n_sources] its rows, one tensor's after another's */
     size_t n_sources;
     capp_delta *deltas; /* added to the rows when they are packed, a list */
@@ -253,20 +267,21 @@ typedef struct capp_rope {
 enum { CAPP_LOCAL = 1, CAPP_STILL = 2, CAPP_DENSE = 4 };
 
 /* How a folder's products are stored, those that are not float32, float16 or bfloat16. */
-typedef enum capp_quant_method { CAPP_NOT_QUANTISED, CAPP_GPTQ, CAPP_AWQ, CAPP_FLOAT8 } capp_quant_method;
+typedef enum capp_quant_method { CAPP_NOT_QUANTIZED, CAPP_GPTQ, CAPP_AWQ, CAPP_FLOAT8 } capp_quant_method;
 
-typedef struct capp_quantisation {
+typedef struct capp_quantization {
     capp_quant_method method;
     uint32_t bits;                      /* GPTQ, AWQ; 0: products differ */
     uint32_t group;                     /* GPTQ, AWQ: inputs that share a scale; 0: all */
     bool zeros_less_one;                /* GPTQ */
     uint32_t block_rows, block_columns; /* FLOAT8: what shares a scale, where scales are a table; 0: unknown */
-} capp_quantisation;
+} capp_quantization;
 
 typedef struct capp_hparams {
     uint32_t vocabulary, context, width, layers, heads, kv_heads, head_dim, feed;
     capp_activation activation;
     capp_qk_norm qk_norm;
+    bool qk_norm_rotated;
     capp_parallel parallel;
     bool qkv_bias, out_bias, feed_bias; /* folders */
     bool tied;
@@ -283,7 +298,7 @@ typedef struct capp_hparams {
     bool bare_norms, no_output_norm;
     bool router_norm;
     bool mxfp4; /* folders: the experts' products are blocks of MXFP4 */
-    capp_quantisation quantisation;
+    capp_quantization quantization;
     float norm_eps, embedding_scale, score_scale, residual_scale, logit_scale;
     float score_cap, logit_cap;            /* 0: none */
     float clamp;                           /* of q, k and v; 0: none */
@@ -333,10 +348,10 @@ typedef struct capp_weights {
 capp_status capp_hparams_read(capp_hparams *hparams, const capp_arch **arch, const capp_source *source,
                               capp_error *err);
 
-/* "GPTQ, 4 bits, a scale for 128 inputs", in buffer; NULL where nothing is quantised. */
+/* "GPTQ, 4 bits, a scale for 128 inputs", in buffer; NULL where nothing is quantized. */
 const char *capp_quant_name(const capp_hparams *hparams, char *buffer, size_t size);
 
-/* The weights that a tensor of the source holds: as many as it has elements, but for quantised ones and what goes with
+/* The weights that a tensor of the source holds: as many as it has elements, but for quantized ones and what goes with
  * them. *readable: whether they can become float32. */
 uint64_t capp_quant_weights(const capp_hparams *hparams, const capp_tensor *t, bool *readable);
 
@@ -394,7 +409,7 @@ void capp_delta_add(const capp_weights *w, const capp_delta *deltas, size_t row,
 void capp_weights_set_context(capp_weights *weights, uint32_t context);
 
 /* The same weights for other products, packed panel by panel whenever they are used: it takes no memory but what
- * capp_weights_open keeps of tensors that no file has as they are wanted, and a wave takes a dequantisation longer.
+ * capp_weights_open keeps of tensors that no file has as they are wanted, and a wave takes a dequantization longer.
  * Borrows from weights, which must outlive *twin. */
 capp_status capp_weights_twin(capp_weights **twin, const capp_weights *weights, const capp_products *products,
                               capp_error *err);

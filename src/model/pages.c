@@ -7,7 +7,7 @@
 
 /* The bytes that a tensor is read from. */
 static const char *data_of(const capp_tensor *t) {
-    return t->type == CAPP_TYPE_QUANTISED ? ((const capp_quant *)t->data)->weights : t->data;
+    return t->type == CAPP_TYPE_QUANTIZED ? ((const capp_quant *)t->data)->weights : t->data;
 }
 
 void capp_prefetch_panels(const capp_matrix *m, size_t nr, size_t from, size_t to) {
@@ -16,7 +16,7 @@ void capp_prefetch_panels(const capp_matrix *m, size_t nr, size_t from, size_t t
     for (size_t s = 0; s < m->n_sources; s++) {
         const capp_tensor *t = m->source[s];
         size_t end = begin + (size_t)t->dims[1], row = (size_t)(t->bytes / t->dims[1]);
-        bool whole = t->type == CAPP_TYPE_QUANTISED || t->turned || t->order;
+        bool whole = t->type == CAPP_TYPE_QUANTIZED || t->turned || t->order;
         if (whole && !from) capp_map_prefetch(data_of(t), (size_t)t->bytes);
         for (size_t i = 0; !whole && i < m->parts; i++) {
             size_t first = i * m->columns + column, stop = i * m->columns + last;

@@ -1,4 +1,4 @@
-/* A panel of a matrix: nr rows, from whichever tensors they come, dequantised and packed. This happens when the model
+/* A panel of a matrix: nr rows, from whichever tensors they come, dequantized and packed. This happens when the model
  * is opened, into the cache (cache.c), or whenever a product uses the panel, into a worker's scratch. */
 #include "model/adapter.h"
 #include "model/binder.h"
@@ -21,7 +21,7 @@ static size_t row_at(const capp_tensor *t, size_t i) {
     return t->order ? t->order[i] : i;
 }
 
-/* As read_rows, of a tensor whose rows are the columns of its data: run by run of neighbours of one column. */
+/* As read_rows, of a tensor whose rows are the columns of its data: run by run of neighbors of one column. */
 static void read_turned(const capp_tensor *t, size_t first, size_t n, size_t k, float *rows) {
     enum { RUN = 64 };
     float values[RUN];
@@ -39,7 +39,7 @@ static void read_turned(const capp_tensor *t, size_t first, size_t n, size_t k, 
 /* Rows first .. first + n - 1 of k of a tensor. */
 static void read_rows(const capp_tensor *t, size_t first, size_t n, size_t k, float *rows, float *extra) {
     size_t bytes = (size_t)(t->bytes / t->dims[1]), run = t->order ? 1 : n;
-    if (t->type == CAPP_TYPE_QUANTISED)
+    if (t->type == CAPP_TYPE_QUANTIZED)
         capp_quant_rows(rows, t->data, first, n, extra);
     else if (t->turned)
         read_turned(t, first, n, k, rows);
@@ -69,7 +69,7 @@ typedef struct stored_rows {
 static stored_rows find_stored(const capp_weights *w, const capp_matrix *m, panel_rows r) {
     stored_rows stored = {.unpack = NULL};
     size_t begin = 0;
-    uint32_t type = CAPP_TYPE_QUANTISED;
+    uint32_t type = CAPP_TYPE_QUANTIZED;
     for (size_t s = 0; s < m->n_sources; s++) {
         const capp_tensor *t = m->source[s];
         size_t end = begin + (size_t)t->dims[1], bytes = (size_t)(t->bytes / t->dims[1]);
@@ -91,7 +91,7 @@ static void unpack_part(const stored_rows *stored, size_t n, size_t from, size_t
     stored->unpack(panel, at, n, k);
 }
 
-/* Dequantises the rows of a panel. */
+/* Dequantizes the rows of a panel. */
 static void read_panel(const capp_weights *w, const capp_matrix *m, panel_rows r, float *rows) {
     size_t begin = 0; /* of the source, among the matrix's rows */
     for (size_t s = 0; s < m->n_sources; s++) {

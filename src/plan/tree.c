@@ -6,7 +6,7 @@
 
 enum { FIRST_TABLE = 1024 };
 
-/* Parent and token mixed (the finaliser of splitmix64). */
+/* Parent and token mixed (the finalizer of splitmix64). */
 static uint64_t hash(uint32_t parent, int32_t token) {
     uint64_t z = (uint64_t)parent << 32 | (uint32_t)token;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;

@@ -24,7 +24,7 @@ typedef struct capp_node {
     uint32_t first_child, last_child, sibling; /* children touched in this window, in order of insertion */
     uint32_t wave;                             /* of the plan: where its row runs */
     uint32_t pending;                          /* children that must run and have not been planned to the end */
-    uint32_t older, newer;                     /* neighbours in the list of idle residents, or CAPP_NO_NODE */
+    uint32_t older, newer;                     /* neighbors in the list of idle residents, or CAPP_NO_NODE */
     float logprob;                             /* of the token after its parent's path, where scored */
     float best_logprob;                        /* of best */
     int32_t best;                              /* most probable next token, where asked; the lowest id of equals */

@@ -1,4 +1,4 @@
-/* A list of completions: tokenised, sorted, and its distinct beginnings numbered. */
+/* A list of completions: tokenized, sorted, and its distinct beginnings numbered. */
 #include "base/mem.h"
 #include "prompt/prompt.h"
 

@@ -60,7 +60,7 @@ typedef struct capp_completions {
     size_t bytes;
 } capp_completions;
 
-/* Tokenises the completions of example. The caller holds *list and ends it by capp_completions_release. */
+/* Tokenizes the completions of example. The caller holds *list and ends it by capp_completions_release. */
 capp_status capp_completions_encode(capp_completions **list, const capp_model *model, const capp_example *example,
                                     bool space, unsigned flags, capp_error *err);
 

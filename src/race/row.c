@@ -32,7 +32,7 @@ static double score_of(const void *user, uint32_t i, double sum) {
     return capp_decide_score(aggregate, row->example->prior, i);
 }
 
-/* Rows mostly share one list of completions: it is tokenised once. */
+/* Rows mostly share one list of completions: it is tokenized once. */
 static capp_status take_completions(capp_race_call *call, capp_race_row *row, capp_error *err) {
     unsigned flags = call->options->parse_special ? CAPP_TOKENIZE_SPECIAL : 0;
     const capp_example *example = row->example;
@@ -115,7 +115,7 @@ bool capp_race_row_again(capp_race_call *call, capp_race_row *row) {
         row->fast_best = race->best;
         capp_race_again(&row->race);
         call->n_close++;
-        capp_session_stats(call->session)->rows_again++;
+        capp_session_stats(call->session)->rows_rescored++;
     } else {
         if (race->best + row->margin >= row->fast_best) return false;
         begin_race(row, 0);

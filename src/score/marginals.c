@@ -7,7 +7,7 @@
 #include "prompt/prompt.h"
 #include "score/score.h"
 
-/* A list of completions that neighbouring rows share. */
+/* A list of completions that neighboring rows share. */
 typedef struct completion_list {
     size_t row;            /* the first with it */
     size_t first_marginal; /* of its tokens */

@@ -56,7 +56,7 @@ capp_status capp_window_judge(capp_window *window, capp_window_row *row, capp_er
     if ((st = capp_window_weigh(window, row, err)) == CAPP_EINVAL) return CAPP_OK; /* said when it is delivered */
     if (st != CAPP_OK) return st;
     if (!is_close(window, row, margin_of(window, row))) return CAPP_OK;
-    capp_session_stats(window->session)->rows_again++;
+    capp_session_stats(window->session)->rows_rescored++;
     return score_again(window, row, err);
 }
 

@@ -65,7 +65,7 @@ typedef struct capp_window {
     size_t logprobs_capacity;
     double *doubles; /* of one row: scores, likelihoods, posteriors [3][n_classes], and what weighing needs */
     size_t doubles_capacity;
-    /* The completions of the row before, tokenised: rows mostly share one list. */
+    /* The completions of the row before, tokenized: rows mostly share one list. */
     const capp_str *same_completions;
     size_t same_n, same_row;
     bool same_space;

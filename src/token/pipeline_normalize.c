@@ -1,11 +1,11 @@
-/* Normalisers: each makes a new text of the one before. */
+/* Normalizers: each makes a new text of the one before. */
 #define _GNU_SOURCE
 #include <string.h>
 
 #include "token/pipeline.h"
 
 /* Places in a text are 32-bit. */
-enum { MAX_NORMALISED = 1 << 30 };
+enum { MAX_NORMALIZED = 1 << 30 };
 
 static bool put_without_marks(capp_text *out, capp_str text) {
     for (size_t i = 0, size; i < text.size; i += size) {
@@ -86,7 +86,7 @@ static capp_status replace_matches(capp_pipeline_run *run, const capp_regex *reg
     return CAPP_OK;
 }
 
-static capp_status replace_all(capp_pipeline_run *run, const capp_normaliser *step, capp_text *out, capp_str text,
+static capp_status replace_all(capp_pipeline_run *run, const capp_normalizer *step, capp_text *out, capp_str text,
                                size_t *front, capp_error *err) {
     replacing r = {.out = out, .text = text, .to = step->text, .front = *front};
     bool put = true;
@@ -96,13 +96,13 @@ static capp_status replace_all(capp_pipeline_run *run, const capp_normaliser *st
     else
         put = replace_text(&r, step->pattern);
     if (st != CAPP_OK) return st;
-    if (!put || !keep(&r, text.size)) return capp_fail_memory(err, "a normalised text");
+    if (!put || !keep(&r, text.size)) return capp_fail_memory(err, "a normalized text");
     *front = r.over ? r.front : out->size;
     return CAPP_OK;
 }
 
 /* text without white space at its ends; *cut: bytes removed in front. */
-static capp_str strip(const capp_normaliser *step, capp_str text, size_t *cut) {
+static capp_str strip(const capp_normalizer *step, capp_str text, size_t *cut) {
     size_t begin = 0, end = text.size, size;
     while (step->left && begin < end && capp_is_white_space(capp_utf8_character(text.data + begin, &size)))
         begin += size;
@@ -115,13 +115,13 @@ static capp_str strip(const capp_normaliser *step, capp_str text, size_t *cut) {
     return (capp_str){text.data + begin, end - begin};
 }
 
-/* Normalisers that work on one character at a time: the front of the text becomes the front of the result. */
-static bool put_characters(const capp_normaliser *step, capp_text *out, capp_str text) {
+/* Normalizers that work on one character at a time: the front of the text becomes the front of the result. */
+static bool put_characters(const capp_normalizer *step, capp_text *out, capp_str text) {
     switch (step->kind) {
-    case CAPP_NORMALISER_LOWER_CASE: return capp_text_append_lower_case(out, text);
-    case CAPP_NORMALISER_STRIP_ACCENTS: return put_without_marks(out, text);
-    case CAPP_NORMALISER_NMT: return put_nmt(out, text);
-    default: return put_bytes(out, text); /* CAPP_NORMALISER_BYTE_LEVEL */
+    case CAPP_NORMALIZER_LOWER_CASE: return capp_text_append_lower_case(out, text);
+    case CAPP_NORMALIZER_STRIP_ACCENTS: return put_without_marks(out, text);
+    case CAPP_NORMALIZER_NMT: return put_nmt(out, text);
+    default: return put_bytes(out, text); /* CAPP_NORMALIZER_BYTE_LEVEL */
     }
 }
 
@@ -131,42 +131,42 @@ static size_t count(const char *text, size_t size) {
     return n;
 }
 
-/* Runs one normaliser from text to out. *front: the front of text, then that of out; begins: the whole text begins in
+/* Runs one normalizer from text to out. *front: the front of text, then that of out; begins: the whole text begins in
  * this one, so there is a front. */
-static capp_status write_step(capp_pipeline_run *run, const capp_normaliser *step, capp_text *out, capp_str text,
+static capp_status write_step(capp_pipeline_run *run, const capp_normalizer *step, capp_text *out, capp_str text,
                               bool begins, size_t *front, capp_error *err) {
     capp_text_front mapped = {.n = count(text.data, *front)};
     capp_status st = CAPP_OK;
     size_t kept;
     bool put = true;
     switch (step->kind) {
-    case CAPP_NORMALISER_FORM:
-        st = capp_text_append_normalised(out, text, step->form, begins ? &mapped : NULL, err);
+    case CAPP_NORMALIZER_FORM:
+        st = capp_text_append_normalized(out, text, step->form, begins ? &mapped : NULL, err);
         break;
-    case CAPP_NORMALISER_CHARSMAP: put = capp_charsmap_append(step->chars, out, text, begins ? &mapped : NULL); break;
-    case CAPP_NORMALISER_REPLACE: return replace_all(run, step, out, text, front, err);
-    case CAPP_NORMALISER_PREPEND:
+    case CAPP_NORMALIZER_CHARSMAP: put = capp_charsmap_append(step->chars, out, text, begins ? &mapped : NULL); break;
+    case CAPP_NORMALIZER_REPLACE: return replace_all(run, step, out, text, front, err);
+    case CAPP_NORMALIZER_PREPEND:
         put = capp_text_append(out, step->text.data, step->text.size) && capp_text_append(out, text.data, text.size);
         if (*front) *front += step->text.size;
-        return put ? CAPP_OK : capp_fail_memory(err, "a normalised text");
+        return put ? CAPP_OK : capp_fail_memory(err, "a normalized text");
     default:
         kept = *front;
         put = put_characters(step, out, (capp_str){text.data, kept});
         *front = out->size;
         put = put && put_characters(step, out, (capp_str){text.data + kept, text.size - kept});
-        return put ? CAPP_OK : capp_fail_memory(err, "a normalised text");
+        return put ? CAPP_OK : capp_fail_memory(err, "a normalized text");
     }
     *front = mapped.over ? mapped.size : out->size;
-    return put ? st : capp_fail_memory(err, "a normalised text");
+    return put ? st : capp_fail_memory(err, "a normalized text");
 }
 
-capp_status capp_pipeline_normalise(capp_pipeline_run *run, capp_str text, capp_str *normal, size_t *front,
+capp_status capp_pipeline_normalize(capp_pipeline_run *run, capp_str text, capp_str *normal, size_t *front,
                                     capp_error *err) {
     size_t next = 0; /* the buffer of the two that is free */
     bool begins = *front > 0;
-    for (size_t i = 0; i < run->pipeline->n_normalisers && text.size; i++) {
-        const capp_normaliser *step = &run->pipeline->normalisers[i];
-        if (step->kind == CAPP_NORMALISER_STRIP) {
+    for (size_t i = 0; i < run->pipeline->n_normalizers && text.size; i++) {
+        const capp_normalizer *step = &run->pipeline->normalizers[i];
+        if (step->kind == CAPP_NORMALIZER_STRIP) {
             size_t cut;
             text = strip(step, text, &cut);
             *front = *front > cut ? *front - cut : 0;
@@ -178,9 +178,9 @@ capp_status capp_pipeline_normalise(capp_pipeline_run *run, capp_str text, capp_
         out->size = 0;
         capp_status st = write_step(run, step, out, text, begins, front, err);
         if (st != CAPP_OK) return st;
-        if (out->size > MAX_NORMALISED)
-            return capp_fail(err, CAPP_EINVAL, "normalisation makes the text longer than %d bytes; split the text",
-                             MAX_NORMALISED);
+        if (out->size > MAX_NORMALIZED)
+            return capp_fail(err, CAPP_EINVAL, "normalization makes the text longer than %d bytes; split the text",
+                             MAX_NORMALIZED);
         if (!begins) *front = 0;
         text = (capp_str){out->data, out->size};
     }

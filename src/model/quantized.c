@@ -1,4 +1,4 @@
-/* Quantised products of folders: the tensors that a method makes of one weight are found, checked, and become one
+/* Quantized products of folders: the tensors that a method makes of one weight are found, checked, and become one
  * tensor that is read like the others, row by row, when it is packed. */
 #include <stdio.h>
 
@@ -22,7 +22,7 @@ static const char *method_name(capp_quant_method method) {
 
 static capp_status fail_tensor(const product *p, capp_status st, const char *name, const char *what) {
     return capp_fail(p->b->err, st, "%s: tensor %s, of %s, %s", capp_source_path(p->b->s), name,
-                     method_name(p->b->w->hparams.quantisation.method), what);
+                     method_name(p->b->w->hparams.quantization.method), what);
 }
 
 static bool is_scale(uint32_t type) {
@@ -51,7 +51,7 @@ static capp_status check(const product *p, const char *name, const capp_tensor *
 /* The tensor that stands for q. *group: [k] for the groups of inputs. */
 static capp_status finish(const product *p, const capp_tensor *t, const capp_quant *q, uint32_t **group,
                           const capp_tensor **out) {
-    *out = capp_derive_quantised(p->b, t, q, p->order, p->user, group);
+    *out = capp_derive_quantized(p->b, t, q, p->order, p->user, group);
     return *out ? CAPP_OK : capp_fail_memory(p->b->err, "the weights");
 }
 
@@ -61,7 +61,7 @@ static capp_status finish(const product *p, const capp_tensor *t, const capp_qua
 /* GPTQ's groups of inputs: as g_idx has them or, where there is none, one after another. */
 static capp_status read_groups(const product *p, const capp_quant *q, uint32_t *group) {
     char name[MOST_NAME];
-    uint32_t size = p->b->w->hparams.quantisation.group;
+    uint32_t size = p->b->w->hparams.quantization.group;
     const capp_tensor *t = q->layout == CAPP_QUANT_GPTQ ? capp_find(p->b, p->place, ".g_idx", name) : NULL;
     if (t) {
         if (t->elements != p->k || (t->type != CAPP_TYPE_I32 && t->type != CAPP_TYPE_U32))
@@ -85,7 +85,7 @@ static capp_status read_groups(const product *p, const capp_quant *q, uint32_t *
 
 /* Bits of a weight, from config.json or, where products differ, from the words that its inputs take. */
 static capp_status read_bits(const product *p, const capp_tensor *t, const char *name, unsigned *bits) {
-    const capp_quantisation *c = &p->b->w->hparams.quantisation;
+    const capp_quantization *c = &p->b->w->hparams.quantization;
     uint64_t rows = t->dims[1] < MOST_DIM ? t->dims[1] : 0;
     *bits = c->bits ? c->bits : (unsigned)(rows * 32 / p->k < 9 ? rows * 32 / p->k : 0);
     if (c->method == CAPP_AWQ)
@@ -95,7 +95,7 @@ static capp_status read_bits(const product *p, const capp_tensor *t, const char 
 }
 
 static capp_status bind_integers(const product *p, const capp_tensor *weights, char *name, const capp_tensor **out) {
-    const capp_quantisation *c = &p->b->w->hparams.quantisation;
+    const capp_quantization *c = &p->b->w->hparams.quantization;
     const capp_tensor *zeros, *scales;
     bool awq = c->method == CAPP_AWQ;
     char zeros_name[MOST_NAME], scales_name[MOST_NAME];
@@ -129,7 +129,7 @@ static capp_status bind_integers(const product *p, const capp_tensor *weights, c
 
 /* What the shape of the scales says: one for all, one for each row, for groups of a row's inputs, for blocks. */
 static bool read_strategy(const product *p, const capp_tensor *scales, capp_quant *q) {
-    const capp_quantisation *c = &p->b->w->hparams.quantisation;
+    const capp_quantization *c = &p->b->w->hparams.quantization;
     size_t columns = (size_t)scales->dims[0], rows = (size_t)scales->dims[1];
     bool flat = scales->dims[2] == 1 && scales->dims[3] == 1;
     *q = (capp_quant){.n = p->n, .k = p->k, .groups = 1, .block_rows = p->n, .block_columns = p->k};
@@ -181,13 +181,13 @@ static capp_status bind_float8(const product *p, const capp_tensor *weights, cha
 /* ---- All -----------------------------------------------------------------------------------------------------------
  */
 
-capp_status capp_bind_quantised(binder *b, place where, size_t n, size_t k, capp_order_fn order, const void *user,
+capp_status capp_bind_quantized(binder *b, place where, size_t n, size_t k, capp_order_fn order, const void *user,
                                 const capp_tensor **out) {
     const product p = {b, where, n, k, order, user};
-    capp_quant_method method = b->w->hparams.quantisation.method;
+    capp_quant_method method = b->w->hparams.quantization.method;
     char name[MOST_NAME];
     *out = NULL;
-    if (method == CAPP_NOT_QUANTISED) return CAPP_OK;
+    if (method == CAPP_NOT_QUANTIZED) return CAPP_OK;
     uint64_t before = b->w->parameters;
     const capp_tensor *t = capp_find(b, where, method == CAPP_FLOAT8 ? ".weight" : ".qweight", name);
     bool float8 = t && (t->type == CAPP_TYPE_F8_E4M3 || t->type == CAPP_TYPE_F8_E5M2);
@@ -207,9 +207,9 @@ static bool ends_with(const capp_tensor *t, const char *end) {
 bool capp_quant_idle(const capp_hparams *h, const capp_tensor *t) {
     static const char *const ends[] = {".input_scale", ".activation_scale", ".output_scale",
                                        ".k_scale",     ".v_scale",          ".q_scale"};
-    for (size_t i = 0; i < sizeof ends / sizeof *ends && h->quantisation.method == CAPP_FLOAT8; i++)
+    for (size_t i = 0; i < sizeof ends / sizeof *ends && h->quantization.method == CAPP_FLOAT8; i++)
         if (ends_with(t, ends[i])) return true;
-    if (h->quantisation.method != CAPP_GPTQ || !ends_with(t, ".bias") || !is_scale(t->type)) return false;
+    if (h->quantization.method != CAPP_GPTQ || !ends_with(t, ".bias") || !is_scale(t->type)) return false;
     const unsigned char *bytes = t->data;
     for (uint64_t i = 0; i < t->bytes; i++)
         if (bytes[i]) return false;
@@ -220,10 +220,10 @@ bool capp_quant_idle(const capp_hparams *h, const capp_tensor *t) {
  */
 
 const char *capp_quant_name(const capp_hparams *h, char *buffer, size_t size) {
-    const capp_quantisation *c = &h->quantisation;
+    const capp_quantization *c = &h->quantization;
     char bits[32] = "bits by product", group[48] = "a scale for all inputs";
     if (h->mxfp4) return "MXFP4 in the experts";
-    if (c->method == CAPP_NOT_QUANTISED) return NULL;
+    if (c->method == CAPP_NOT_QUANTIZED) return NULL;
     if (c->bits) snprintf(bits, sizeof bits, "%u bits", c->bits);
     if (c->group) snprintf(group, sizeof group, "a scale for %u inputs", c->group);
     if (c->method != CAPP_FLOAT8)
@@ -238,7 +238,7 @@ const char *capp_quant_name(const capp_hparams *h, char *buffer, size_t size) {
 uint64_t capp_quant_weights(const capp_hparams *h, const capp_tensor *t, bool *readable) {
     static const char *const beside[] = {".qzeros", ".scales", ".g_idx"}, *const scales[] = {".weight_scale",
                                                                                              ".weight_scale_inv"};
-    const capp_quantisation *c = &h->quantisation;
+    const capp_quantization *c = &h->quantization;
     *readable = true;
     for (size_t i = 0; i < 3 && (c->method == CAPP_GPTQ || c->method == CAPP_AWQ); i++)
         if (ends_with(t, beside[i])) return 0;

@@ -1,5 +1,5 @@
 """Folders of GPTQ, AWQ and float8: the bits of log-probabilities are those of a float32 folder of the weights that
-numpy dequantised (tests/quantised.py)."""
+numpy dequantized (tests/quantized.py)."""
 import json
 import shutil
 import struct
@@ -8,9 +8,9 @@ import subprocess
 import numpy as np
 import pytest
 
-import quantised
+import quantized
 import test_tiny_models as tiny
-from quantised import CASES
+from quantized import CASES
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
@@ -19,7 +19,7 @@ def folders(tmp_path_factory):
 
     def get(case):
         if case not in made:
-            made[case] = quantised.make(tmp_path_factory.mktemp("quantised") / case, case)
+            made[case] = quantized.make(tmp_path_factory.mktemp("quantized") / case, case)
         return made[case]
 
     return get

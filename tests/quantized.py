@@ -1,4 +1,4 @@
-"""Small folders with quantised weights, and the same weights dequantised: float32 folders that score the same bits.
+"""Small folders with quantized weights, and the same weights dequantized: float32 folders that score the same bits.
 
 Weights become integers or float8 first; the packed tensors and the float32 ones are made from those, each by itself, so
 that neither depends on unpacking.
@@ -96,7 +96,7 @@ def model(name, resize=True, layers=None, seed=3):
 
 
 def products(tensors, head=False):
-    """Names of the weights that the methods quantise: products of layers; with head, that of the head too."""
+    """Names of the weights that the methods quantize: products of layers; with head, that of the head too."""
     layer = re.compile(r"\.\d+\..*\.weight$")
     return [name for name, values in tensors.items() if values.ndim == 2
             and (layer.search(name) and not re.search(r"norm|ln_|layernorm|\.gate\.weight$|wpe", name)
@@ -138,7 +138,7 @@ def grid(weights, bits, groups, symmetric, random, scale_dtype):
     return numbers, zeros, stored, exact
 
 
-def dequantised(numbers, zeros, scales, groups):
+def dequantized(numbers, zeros, scales, groups):
     return scales[:, groups] * (numbers - zeros[:, groups]).astype(np.float32)
 
 
@@ -168,7 +168,7 @@ def gptq(weights, random, bits=4, group=32, act_order=False, symmetric=True, v2=
     tensors = {"qweight": packed_bits(numbers.T, bits), "scales": turned(stored), "qzeros": np.ascontiguousarray(kept.T)}
     if index:
         tensors["g_idx"] = groups.astype(np.int32)
-    return tensors, dequantised(numbers, zeros, exact, groups)
+    return tensors, dequantized(numbers, zeros, exact, groups)
 
 
 def awq_words(numbers):
@@ -182,7 +182,7 @@ def awq(weights, random, group=32, symmetric=False, scale_dtype=np.float16):
     groups = np.arange(k) // (k if group == -1 else group)
     numbers, zeros, stored, exact = grid(weights, 4, groups, symmetric, random, scale_dtype)
     tensors = {"qweight": awq_words(numbers.T), "qzeros": awq_words(zeros.T), "scales": turned(stored)}
-    return tensors, dequantised(numbers, zeros, exact, groups)
+    return tensors, dequantized(numbers, zeros, exact, groups)
 
 
 def float8_values(e5m2=False):
@@ -228,7 +228,7 @@ def float8(weights, random, strategy="tensor", block=(16, 16), e5m2=False, scale
 
 
 def packed(name, method, resize=True, head=False, extra=None, each=({},), layers=None, **options):
-    """The model's config, its tensors with products quantised, and float32 ones of what they are then. options: of the
+    """The model's config, its tensors with products quantized, and float32 ones of what they are then. options: of the
     method; each: more of them, product by product, in turn; extra(stem, weights): more tensors of a product."""
     random = np.random.default_rng(7)
     own, tensors = model(name, resize, layers)
@@ -330,11 +330,11 @@ CASES = {
 
 
 def make(folder, case):
-    """Writes folder/quantised, and folder/plain of what its products are."""
+    """Writes folder/quantized, and folder/plain of what its products are."""
     name, method, config, options = CASES[case]
     shards = options.get("shards", 1)
     own, stored, plain = packed(name, method, **{key: value for key, value in options.items() if key != "shards"})
-    return (write_folder(folder / "quantised", {**own, "quantization_config": config}, stored, shards),
+    return (write_folder(folder / "quantized", {**own, "quantization_config": config}, stored, shards),
             write_folder(folder / "plain", own, plain))
 
 
