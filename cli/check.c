@@ -50,7 +50,13 @@ static bool decide_labels(const check *c, const reader *r, row_rules *rules, cap
     rules->labels = LABELS_BY_TEXT;
     if (c->labels[LABELS_BY_TEXT] == c->n_labeled) return true;
     rules->labels = LABELS_BY_INDEX;
-    if (c->labels[LABELS_BY_INDEX] == c->n_labeled) return true;
+    if (c->labels[LABELS_BY_INDEX] == c->n_labeled) {
+        if (!rules->notes.quiet)
+            complain("labels are read as indices, 0 for the first class, since not all are the text of a class (not: "
+                     "%.*s)",
+                     (int)text->size, text->data);
+        return true;
+    }
     return fail_at(
         err, 0,
         "%s: labels are neither all the text of a class (not: %.*s) nor all an index from 0 (not: %.*s); write "

@@ -175,6 +175,13 @@ void notes_row(notes *n, const noted_row *row) {
     if (row->id.size && !n->ids_known && !n->told[NOTE_ID] && !add_id(n, row->id) && due(n, NOTE_ID))
         complain("warning: %s:%zu: the id '%.*s' stands before; rows of one id cannot be told apart in the output",
                  n->input, row->line, (int)row->id.size, row->id.data);
+    n->with_id = n->with_id || row->id.size;
+    n->without_id = n->without_id || (row->example && !row->id.size); /* a malformed row may have one */
+    if (n->with_id && n->without_id && due(n, NOTE_NO_ID))
+        complain(
+            "warning: %s:%zu: some rows have an id and some have none: these get their number, which may be the id "
+            "of another row; give all an id, or none",
+            n->input, row->line);
     if (row->empty.size && due(n, NOTE_EMPTY))
         complain("warning: %s:%zu: '%.*s' is empty; the prompt is made without it", n->input, row->line,
                  (int)row->empty.size, row->empty.data);

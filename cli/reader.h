@@ -24,6 +24,7 @@ typedef struct member {
     capp_str name;
     json_value value;
     size_t place; /* among the members of its object */
+    bool again;   /* its name comes again behind it: the last one counts */
 } member;
 
 typedef struct reader {

@@ -21,7 +21,7 @@ static int by_name(const void *a, const void *b) {
 /* A name that stands twice: malformed where the run looks for it, else told of once. */
 static bool check_names(reader *r, size_t line, capp_error *err) {
     if (r->n_members < 2) return true;
-    const member **sorted = arena_take(&r->memory, r->n_members, sizeof *sorted);
+    member **sorted = arena_take(&r->memory, r->n_members, sizeof *sorted);
     for (size_t i = 0; i < r->n_members; i++) sorted[i] = &r->members[i];
     qsort(sorted, r->n_members, sizeof *sorted, by_name);
     for (size_t i = 1; i < r->n_members; i++) {
@@ -33,6 +33,7 @@ static bool check_names(reader *r, size_t line, capp_error *err) {
             complain("warning: %s:%zu: the object has the name '%.*s' twice; the last one counts", r->source.name, line,
                      (int)name.size, name.data);
         r->warned = true;
+        sorted[i - 1]->again = true;
     }
     return true;
 }
@@ -61,7 +62,7 @@ static read_status parse(reader *r, capp_str text, size_t line, const char *advi
     r->n_members = 0;
     for (json_walk w = json_begin(object); json_next(&w);) {
         grow(&r->members, &r->members_capacity, r->n_members + 1, sizeof *r->members);
-        r->members[r->n_members] = (member){json_copy_string(&r->memory, w.name), w.item, r->n_members};
+        r->members[r->n_members] = (member){json_copy_string(&r->memory, w.name), w.item, r->n_members, false};
         r->n_members++;
     }
     if (!check_names(r, line, err)) return READ_BAD;

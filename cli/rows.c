@@ -155,9 +155,11 @@ static bool fail_label(const row *r, const row_rules *rules, size_t line, arena 
                 "label '%.*s' differs from class %zu in its Unicode form or in spaces around it alone; write "
                 "both alike",
                 shown, label.data, i + 1);
-    bool index = rules->labels == LABELS_BY_TEXT && r->label_found[LABELS_BY_INDEX] != SIZE_MAX;
-    return fail_at(err, line, "label '%.*s' is none of the %zu classes%s%s", shown, label.data, e->n_completions,
-                   rules->labels == LABELS_UNDECIDED ? " and not an index of one" : "",
+    if (rules->labels == LABELS_UNDECIDED)
+        return fail_at(err, line, "label '%.*s' is none of the %zu classes and not an index from 0 to %zu", shown,
+                       label.data, e->n_completions, e->n_completions - 1);
+    bool index = r->label_found[LABELS_BY_INDEX] != SIZE_MAX;
+    return fail_at(err, line, "label '%.*s' is none of the %zu classes%s", shown, label.data, e->n_completions,
                    index ? "; where labels are indices from 0, say so by --label-index" : "");
 }
 

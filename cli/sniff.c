@@ -217,6 +217,12 @@ static bool sniff_brace(sniffed *s, const sniff_input *in, capp_str rest, capp_e
     json_value value;
     bool ends = json_scan_on(&scan, rest.data, rest.size, &size), one_line = !memchr(rest.data, '\n', size);
     bool good = ends && json_check((capp_str){rest.data, size}, &value, &at, &reason);
+    capp_str behind = {rest.data + size, rest.size - size};
+    while (behind.size && is_one_of(*behind.data, " \t")) {
+        behind.data++;
+        behind.size--;
+    }
+    one_line = one_line && !(good && behind.size && *behind.data == '{'); /* objects without line ends between them */
     s->format = (ends && one_line) || (in->named == FORMAT_JSONL && !good) ? FORMAT_JSONL : FORMAT_JSON;
     return true;
 }

@@ -44,7 +44,7 @@ bool source_rewind(source *s, capp_error *err) {
     s->packed.size = s->packed_at = 0;
     s->begin = s->end = s->scanned = s->line = 0;
     s->read = 0;
-    s->ended = s->opened = s->after_cr = s->discard = false;
+    s->ended = s->opened = s->marked = s->after_cr = s->discard = false;
     return true;
 }
 
@@ -136,6 +136,16 @@ static bool is_binary(const source *s) {
     return size && (memchr(data, 0, size) || utf8_valid(data, size) + cut < size);
 }
 
+/* UTF-16 without a byte order mark: of a text in Latin letters every other byte is zero. */
+static bool is_utf16(const source *s) {
+    enum { LOOKED_AT = 64, LEAST = 4 };
+    const char *data = s->data + s->begin;
+    size_t size = s->end - s->begin, zeros[2] = {0, 0};
+    if (size > LOOKED_AT) size = LOOKED_AT;
+    for (size_t i = 0; i < size; i++) zeros[i % 2] += !data[i];
+    return size >= LEAST && ((!zeros[0] && zeros[1] == size / 2) || (!zeros[1] && zeros[0] == (size + 1) / 2));
+}
+
 /* Files that are no rows of text, by their first bytes. */
 static bool check_kind(const source *s, capp_error *err) {
     static const struct {
@@ -151,6 +161,8 @@ static bool check_kind(const source *s, capp_error *err) {
         {"ARROW1", 6, "is an Arrow file; write its rows as JSON lines or CSV"},
         {"SQLite format 3", 15, "is an SQLite database; write its rows as JSON lines or CSV"},
         {"GGUF", 4, "is a model; name it by -m"},
+        {"\x1F\x8B\x08", 3, "is compressed twice; unpack it once by gzip -dc FILE"},
+        {"\x28\xB5\x2F\xFD", 4, "is compressed twice; unpack it once by gzip -dc FILE or zstd -dc FILE"},
         {"%PDF", 4, "is a PDF document, not rows of text"},
         {"BZh", 3, "is compressed by bzip2; give it as bzip2 -dc FILE | capp ..."},
         {"\xFD\x37zXZ", 5, "is compressed by xz; give it as xz -dc FILE | capp ..."},
@@ -159,6 +171,7 @@ static bool check_kind(const source *s, capp_error *err) {
     for (size_t i = 0; is_binary(s) && i < sizeof kinds / sizeof *kinds; i++)
         if (s->end - s->begin >= kinds[i].size && !memcmp(s->data + s->begin, kinds[i].magic, kinds[i].size))
             return fail_at(err, 0, "%s: %s", s->name, kinds[i].what);
+    if (is_utf16(s)) return fail_at(err, 0, "%s: %s", s->name, kinds[0].what);
     return true;
 }
 
@@ -175,9 +188,11 @@ static read_status begin(source *s, bool wait, capp_error *err) {
             buffer_add(&s->packed, s->data + s->begin, n);
             s->begin = s->end = s->scanned = 0;
             s->ended = false;
+        } else if (n >= 3 && !memcmp(s->data + s->begin, mark, 3)) { /* some programs write two */
+            s->begin = s->scanned = s->begin + 3;
+            s->marked = true;
         } else if (s->ended || (n && !more && (n >= 3 || memcmp(s->data + s->begin, mark, n) != 0))) {
             if (!check_kind(s, err)) return READ_FAILED;
-            if (n >= 3 && !memcmp(s->data + s->begin, mark, 3)) s->begin = s->scanned = s->begin + 3;
             s->opened = true;
         } else {
             read_status status = fill_on(s, wait, err);

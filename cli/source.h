@@ -34,6 +34,7 @@ typedef struct source {
     size_t scanned; /* no line ends in begin .. scanned */
     bool ended;     /* there is nothing behind end */
     bool opened;    /* the first bytes are there, packing is known and a byte order mark is gone */
+    bool marked;    /* it began with a byte order mark */
     bool after_cr;  /* what was given out last ends in a carriage return: a line feed there is the same line's */
     bool discard;   /* the rest of a line that is too long is to be left out */
     size_t line;    /* number of the line given out last, from 1 */
