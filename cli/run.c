@@ -139,15 +139,26 @@ static bool begin_table(run *r, bool last, capp_error *err) {
     return (!r->n_rows && !last) || table_begin(&r->table, NULL, 0, err);
 }
 
+bool run_read_kept(run *r, kept_row_fn fn, void *user, capp_error *err) {
+    r->on_kept = fn;
+    r->kept_user = user;
+    return kept_open(&r->kept_rows, &r->output, r->options, err);
+}
+
 /* Passes over rows that an earlier run has written or left out. */
-static void pass_kept(run *r) {
+static bool pass_kept(run *r, capp_error *err) {
     size_t all = output_rows(&r->output);
-    while (r->passed < r->n_rows && r->kept < all && !r->begun) {
-        bool had = errors_has(&r->errors, r->first + r->passed);
+    for (; r->passed < r->n_rows && r->kept < all && !r->begun; r->passed++) {
+        const row *of = &r->rows[r->passed];
+        bool had = errors_has(&r->errors, r->first + r->passed), is_written = !had || r->options->on_error == ROW_NULL;
+        record written;
         r->n_bad += had;
-        r->kept += !had || r->options->on_error == ROW_NULL;
-        r->passed++;
+        r->kept += is_written;
+        if (!r->on_kept || !is_written) continue;
+        if (!kept_next(&r->kept_rows, &written, err)) return false;
+        if (!had && !row_is_bad(of) && !r->on_kept(r, of, &written, r->kept_user, err)) return false;
     }
+    return true;
 }
 
 /* The rows of the window that can be scored, one behind the other. */
@@ -313,11 +324,13 @@ static read_status run_window(run *r, window_fn fn, void *user, int *code) {
         *code = signal_exit(r);
         return READ_FAILED;
     }
-    if (!begin_table(r, status == READ_END, &cause)) {
-        complain("%s", cause.message);
+    if (!begin_table(r, status == READ_END, &cause) || !pass_kept(r, &cause)) {
+        if (interrupted())
+            *code = signal_exit(r);
+        else
+            complain("%s", cause.message);
         return READ_FAILED;
     }
-    pass_kept(r);
     if (!gather_good(r, &err)) status = READ_FAILED;
     double share = r->passed ? r->share[r->passed - 1] : r->n_rows && r->share[0] >= 0 ? r->share_read : -1;
     progress_show(&r->progress, r->first + r->passed, share);
@@ -365,6 +378,7 @@ int run_close(run *r, int code) {
     bool ended = code == EXIT_DONE || code == EXIT_PARTLY;
     if (r->output.file >= 0 && !output_close(&r->output, ended) && !failed) code = output_lost(r);
     if (!errors_close(&r->errors, ended) && !failed) code = EXIT_FAILED;
+    kept_close(&r->kept_rows);
     table_close(&r->table);
     capp_session_free(r->session);
     capp_chat_free(r->chat);

@@ -4,12 +4,18 @@
 
 #include "check.h"
 #include "errors.h"
+#include "kept.h"
 #include "output.h"
 #include "progress.h"
 #include "rows.h"
 #include "table.h"
 
-typedef struct run {
+typedef struct run run;
+
+/* A row that an earlier run has written, as it stands in the output. False and a message where it is no such row. */
+typedef bool (*kept_row_fn)(run *r, const row *of, const record *written, void *user, capp_error *err);
+
+struct run {
     const options *options;
     row_rules rules;
     reader reader;
@@ -38,7 +44,10 @@ typedef struct run {
     double share_read; /* of the work, up to the window's end */
     bool begun;        /* the output is this run's */
     double seconds;    /* spent in windows */
-} run;
+    kept_rows kept_rows;
+    kept_row_fn on_kept; /* NULL: rows that are kept are passed over unread */
+    void *kept_user;
+};
 
 /* The chat that the options ask for, or NULL. */
 bool chat_open(capp_chat **chat, const options *o, const capp_model *model, capp_error *err);
@@ -49,6 +58,9 @@ typedef capp_status (*window_fn)(run *r, const row *rows, size_t n, void *user, 
 /* Opens all that the options name. False: a message was printed, the exit status is EXIT_FAILED; close all the same.
  * writes: rows go to the output (evaluate: only where asked). */
 bool run_open(run *r, const options *o, row_need need, bool session);
+
+/* Has the rows that the output holds of an earlier run told to fn, as they are passed over. */
+bool run_read_kept(run *r, kept_row_fn fn, void *user, capp_error *err);
 
 /* Reads and works on all rows; the exit status. */
 int run_windows(run *r, window_fn fn, void *user);

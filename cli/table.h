@@ -43,4 +43,10 @@ void put_choice(buffer *b, table *t, const row *of, const capp_result *result);
 void put_decision(buffer *b, table *t, const row *of, const capp_decision *decision);
 void put_bad(buffer *b, table *t, const row *of); /* its reason, and a null prediction */
 
+/* Reads back what an earlier run has written of a row of the input, which has a label: the prediction, and the
+ * probability of the right class, NaN where the columns do not tell it. False where it is no such row. Takes memory of
+ * a. */
+bool table_read(const table *t, const record *written, const row *of, arena *a, size_t *prediction,
+                double *probability);
+
 #endif

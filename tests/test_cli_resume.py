@@ -221,7 +221,7 @@ def test_every_command_goes_on(model, write, tmp_path, command):
     assert done.returncode == 0 and b"17 whole rows are kept" in done.stderr
     assert out.read_bytes() == whole.read_bytes()
     if command[0] == "evaluate":
-        assert b"17 rows of the earlier run" in done.stdout and b"of 23)" in done.stdout
+        assert b"17 rows of the earlier run" in done.stdout and b"of 40)" in done.stdout
 
 
 # ---- Signals and full disks ------------------------------------------------------------------------------------------
