@@ -126,7 +126,7 @@ bool check_input(check *c, reader *r, row_rules *rules, const options *o, capp_e
     arena memory = {0};
     read_status status = READ_ROW;
     bool decide = rules->label && rules->labels == LABELS_BY_TEXT;
-    *c = (check){0};
+    *c = (check){.row_cost = -1, .sample.input_bytes = r->source.total};
     if (!r->source.regular) return true;
     if (decide) rules->labels = LABELS_UNDECIDED;
     while (status == READ_ROW) {
@@ -140,6 +140,8 @@ bool check_input(check *c, reader *r, row_rules *rules, const options *o, capp_e
             continue;
         }
         if (decide) count_label(c, &next);
+        c->sample.prompt_bytes += next.example.prompt.size;
+        c->sample.rows++;
         keep_longest(c, &next, rules);
     }
     arena_free(&memory);
@@ -192,6 +194,8 @@ bool check_lengths(check *c, const reader *r, const row_rules *rules, const opti
     for (size_t i = 0; i < c->n_longest && !interrupted(); i++) {
         const long_row *kept = &c->longest[i];
         size_t n = count_tokens(model, chat, (capp_str){kept->text.data, kept->prompt}, flags);
+        c->sample.some_tokens += n;
+        c->sample.some_bytes += kept->prompt;
         if (kept->own)
             n += count_completion(model, (capp_str){kept->text.data + kept->prompt, kept->text.size - kept->prompt});
         else
@@ -205,6 +209,8 @@ bool check_lengths(check *c, const reader *r, const row_rules *rules, const opti
         count_bad(c, kept->line, reason.data, reason.size);
         buffer_free(&reason);
     }
+    size_t tokens = rules->need == NEED_PROMPT ? o->tokens : choices ? cost_of_classes(rules, model) : 0;
+    if (c->sample.rows) c->row_cost = cost_of_row(rules, &c->sample, tokens);
     return o->on_error != ROW_STOP || judge_rows(c, r, o, err);
 }
 

@@ -91,13 +91,12 @@ bool run_open(run *r, const options *o, row_need need, bool session) {
     return true;
 }
 
-/* Part of the work that is done when row `index` is, 0 to 1; below 0 where unknown. Tokens cost, which grow with the
- * bytes of a row and, whatever its length, with those of the classes. */
+/* Part of the work that is done when row `index` is, 0 to 1; below 0 where unknown. Work is tokens: those of a
+ * row's text, which grow with its bytes, and those that each row costs whatever its length. */
 static double share_of_work(const run *r, size_t index) {
-    double bytes = source_share(&r->reader.source), all = (double)r->reader.source.total, classes = 0;
-    if (bytes < 0 || !r->check.n_rows || !(all > 0)) return bytes;
-    for (size_t i = 0; i < r->rules.n_classes; i++) classes += (double)r->rules.classes[i].size;
-    return (bytes * all + classes * (double)(index + 1)) / (all + classes * (double)r->check.n_rows);
+    double bytes = source_share(&r->reader.source), all = (double)r->reader.source.total, cost = r->check.row_cost;
+    if (bytes < 0 || cost < 0 || !(all > 0)) return bytes;
+    return (bytes * all + cost * (double)(index + 1)) / (all + cost * (double)r->check.n_rows);
 }
 
 /* ---- Windows --------------------------------------------------------------------------------------------------- */

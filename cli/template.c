@@ -61,6 +61,15 @@ void template_free(template *t) {
     *t = (template){0};
 }
 
+void template_sizes(const template *t, size_t *before, size_t *behind) {
+    bool begun = false;
+    *before = *behind = 0;
+    for (size_t i = 0; i < t->n_pieces; i++) {
+        begun = begun || t->pieces[i].field;
+        if (!t->pieces[i].field) *(begun ? behind : before) += t->pieces[i].size;
+    }
+}
+
 bool template_check(const template *t, reader *r, capp_error *err) {
     for (size_t i = 0; i < t->n_pieces; i++)
         if (t->pieces[i].field && !reader_knows(r, piece_text(t, &t->pieces[i]), err)) return false;

@@ -26,6 +26,9 @@ void template_fields(const template *t, capp_str **names, size_t *n, size_t *cap
 /* Whether the prompt ends in a text of the template itself, which goes to *end. */
 bool template_end(const template *t, capp_str *end);
 
+/* Bytes of the template's own text before its first field, and behind that. */
+void template_sizes(const template *t, size_t *before, size_t *behind);
+
 /* Fails where a field of the template is none of the columns that the reader knows. */
 bool template_check(const template *t, reader *r, capp_error *err);
 
