@@ -20,10 +20,10 @@ typedef struct progress {
 } progress;
 
 /* bar: there is a terminal to draw on; else a line each so many seconds, or none where 0. */
-void progress_start(progress *p, bool bar, double seconds);
+void progress_start(progress *shown, bool bar, double seconds);
 
 /* rows that are computed; share: of the work, 0 to 1, or below 0 where unknown. */
-void progress_show(progress *p, size_t rows, double share);
+void progress_show(progress *shown, size_t rows, double share);
 
 /* Wipes the bar, if one is drawn. */
 void progress_wipe(void);

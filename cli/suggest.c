@@ -1,8 +1,10 @@
-/* What was meant by an option that a command does not have. */
-#include "options.h"
+#include "suggest.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "option_table.h"
 
 static const struct {
     const char *written, *meant;

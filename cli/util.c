@@ -236,7 +236,7 @@ void complain_after(void (*wipe)(void)) {
 }
 
 void complain(const char *format, ...) {
-    char text[8192]; /* no allocation: this is also how its failure is told */
+    char text[8192]; /* no allocation, because this also reports that one failed */
     va_list args;
     if (before_message) before_message();
     va_start(args, format);
@@ -266,12 +266,12 @@ uint64_t peak_memory(void) {
 
 bool read_file(const char *path, buffer *content, capp_error *err) {
     FILE *file = fopen(path, "rb");
-    if (!file) return fail_at(err, 0, "%s: cannot be opened: %s", path, strerror(errno));
+    if (!file) return fail_at(err, 0, "%s: cannot open the file: %s", path, strerror(errno));
     char part[65536];
     size_t n;
     while ((n = fread(part, 1, sizeof part, file))) buffer_add(content, part, n);
     bool failed = ferror(file);
-    if (failed) fail_at(err, 0, "%s: cannot be read: %s", path, strerror(errno));
+    if (failed) fail_at(err, 0, "%s: cannot read the file: %s", path, strerror(errno));
     fclose(file);
     return !failed;
 }

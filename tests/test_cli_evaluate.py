@@ -199,7 +199,7 @@ def test_what_top_leaves_out_is_not_known(model, write, tmp_path):
     report = run(*how, "--resume", "--json", "-", path).stdout
     assert json.loads(report)["log_loss"] is None and json.loads(report)["n"] == 12
     told = run(*how, "--resume", path).stdout
-    assert b"log-loss   not known" in told and whole.stdout.splitlines()[0] == told.splitlines()[0]
+    assert b"log-loss   unknown" in told and whole.stdout.splitlines()[0] == told.splitlines()[0]
 
 
 def test_rows_that_were_changed_are_not_reported_on(model, write, tmp_path):

@@ -217,7 +217,7 @@ def test_discounts_that_are_given(tiny):
     asked = predict_proba(PROMPTS, COMPLETIONS, tiny, discount_completions=0.5)
     given = predict_proba(PROMPTS, COMPLETIONS, tiny, discount_completions=0.5, log_marg_probs_completions=marginals)
     assert np.allclose(asked, given, atol=1e-12) and not np.allclose(asked, predict_proba(PROMPTS, COMPLETIONS, tiny))
-    with pytest.raises(ValueError, match="marginals of completion 1"):
+    with pytest.raises(ValueError, match="marginals for completion 1"):
         predict_proba(PROMPTS, COMPLETIONS, tiny, discount_completions=0.5,
                       log_marg_probs_completions=[marginals[0], marginals[1] + [0.0], *marginals[2:]])
 

@@ -43,12 +43,12 @@ def _is_weights(file: str) -> bool:
 
 
 def _has_quant(file: str, quant: str) -> bool:
-    """Whether the name of the file contains the quantisation as a whole: Q4_K is not part of Q4_K_M."""
+    """Whether the name of the file contains the quantization as a whole: Q4_K is not part of Q4_K_M."""
     return re.search(rf"(?i)(?<![A-Za-z0-9_]){re.escape(quant)}(?![A-Za-z0-9_])", os.path.basename(file)) is not None
 
 
 def choose(files: Iterable[str], wanted: str, name: str) -> str | None:
-    """Returns the file of a repository that is wanted: a file's name, a quantisation, or "" for the only one. None if there
+    """Returns the file of a repository that is wanted: a file's name, a quantization, or "" for the only one. None if there
     is none. Raises if there are several."""
     models = sorted(file for file in files if _is_weights(file))
     if wanted and not wanted.lower().endswith(".gguf"):

@@ -99,7 +99,7 @@ capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err
         f->normalizer[r] = merge_tiles(f, r, tiles);
         if (!isfinite(f->normalizer[r]))
             return capp_fail(err, CAPP_EFORMAT,
-                             "the model's logits are not finite numbers; its file may be damaged, fetch it again");
+                             "the model's logits are not finite: its file may be damaged; download it again");
     }
     for (size_t i = 0; i < f->n_targets; i++) {
         const capp_target *t = &f->targets[i];

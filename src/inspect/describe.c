@@ -278,7 +278,10 @@ static capp_status try_adapter(const capp_source *s, const capp_lora *lora, char
     capp_hparams h;
     const capp_arch *arch;
     capp_adapter *a;
-    if (capp_is_adapter(s)) return capp_fail(err, CAPP_EINVAL, "%s: is an adapter, not a model", capp_source_path(s));
+    if (capp_is_adapter(s))
+        return capp_fail(err, CAPP_EINVAL,
+                         "%s: this is a LoRA adapter, not a model; use the model for which it was trained",
+                         capp_source_path(s));
     capp_status st = capp_hparams_read(&h, &arch, s, err);
     if (st != CAPP_OK || (st = capp_adapter_open(&a, lora->path, lora->weight, err)) != CAPP_OK) return st;
     char name[MOST_NAME];

@@ -1,6 +1,6 @@
 /* Models that differ from Llama in one or two details: Arcee AFM (a feed-forward part without a gate, ReLU squared),
- * Seed-OSS (ByteDance; biases of q, k and v), ERNIE 4.5 (Baidu; neighbouring dimensions rotate), Hunyuan (Tencent; q
- * and k are normalised after they rotate), Apertus (Swiss AI, arXiv 2509.14233; the activation xIELU), EXAONE 4 (LG AI,
+ * Seed-OSS (ByteDance; biases of q, k and v), ERNIE 4.5 (Baidu; neighboring dimensions rotate), Hunyuan (Tencent; q
+ * and k are normalized after they rotate), Apertus (Swiss AI, arXiv 2509.14233; the activation xIELU), EXAONE 4 (LG AI,
  * arXiv 2507.11407; norms after each part, layers without a window do not rotate). */
 #include "model/arch.h"
 

@@ -139,7 +139,7 @@ typedef struct capp_arch {
     capp_qk_norm qk_norm;
     const char *qk_norm_key; /* which decides in config.json; GGUF: where the tensor is there */
     bool qk_norm_bias;
-    bool qk_norm_rotated; /* q and k are normalised after they rotate */
+    bool qk_norm_rotated; /* q and k are normalized after they rotate */
     bool no_pre_norms;
     bool post_norms;          /* after attention and after the feed-forward part */
     capp_parallel parallel;   /* */

@@ -56,12 +56,12 @@ void capp_race_settle(capp_race *race) {
     race->n_running = running;
 }
 
-/* Whether a is to be extended before b. */
+/* Whether a is extended before b. */
 static bool before(const capp_runner *a, const capp_runner *b) {
     return a->bound > b->bound || (a->bound == b->bound && a->index < b->index);
 }
 
-/* The place of runner `first`, the first there: of those who end there, or of those who go on. */
+/* Makes the place of runners[first], the first one there: the runners that end there, or those that go on. */
 static capp_place place_at(const capp_race *race, size_t first) {
     const capp_runner *runners = race->runners;
     capp_place place = {first, 1, first};
@@ -72,7 +72,7 @@ static capp_place place_at(const capp_race *race, size_t first) {
     return place;
 }
 
-/* Puts x into the heap of n places whose top, the least promising, is vacant. */
+/* Puts x into the heap of n places, whose top (the least promising place) is vacant. */
 static void sift_down(const capp_race *race, capp_place *heap, size_t n, capp_place x) {
     size_t at = 0;
     for (size_t child; (child = 2 * at + 1) < n; at = child) {

@@ -1,4 +1,4 @@
-/* A call: rounds until every row is decided, decisions delivered in the order of the rows. */
+/* A call: runs rounds until every row is decided, and delivers decisions in the order of the rows. */
 #include "race/race.h"
 
 #include <string.h>
@@ -8,11 +8,11 @@
 #include "race/round.h"
 
 enum {
-    CLOSE_ROWS = 64,   /* rows to be decided again that are worth a round of the exact lane; or so many rows */
-    WAITING_ROWS = 512 /* wait behind the first of them */
+    CLOSE_ROWS = 64,   /* run a round of the exact lane if so many rows wait for it */
+    WAITING_ROWS = 512 /* or if so many rows wait behind the first of them */
 };
 
-/* Hands over the rows that are decided, up to the first that is not. */
+/* Delivers the rows that are decided, up to the first one that is not. */
 static capp_status deliver(capp_race_call *call, capp_error *err) {
     size_t before = call->delivered;
     while (call->delivered < call->n_rows && !call->rows[call->delivered]->runners) {
@@ -83,8 +83,7 @@ capp_status capp_race_rows(capp_session *session, const capp_example *examples, 
     if (st != CAPP_OK) return st;
     if (!capp_weighing_is_plain(&weighing))
         return capp_fail(err, CAPP_EINVAL,
-                         "nothing decides without finishing by a caller's aggregate, a discount or classes; use "
-                         "capp_score");
+                         "capp_decide does not support CAPP_AGGREGATE_CALLER, a discount or classes; use capp_score");
     unsigned arithmetic = capp_session_begin(session);
     st = run_rounds(&call, err);
     capp_session_end(session, arithmetic);

@@ -1,4 +1,4 @@
-/* A row of a race: its text, its runners, its races one after another. */
+/* A row of a race: its text, its runners, and its races one after another. */
 #include "race/row.h"
 
 #include "base/mem.h"
@@ -24,7 +24,7 @@ void capp_race_row_free(capp_race_call *call, capp_race_row *row) {
     capp_free(row);
 }
 
-/* A capp_score_fn: to the bit what capp_score compares. */
+/* A capp_score_fn that computes the same bits as capp_score. */
 static double score_of(const void *user, uint32_t i, double sum) {
     const capp_race_row *row = user;
     size_t length = row->completions->offset[i + 1] - row->completions->offset[i];

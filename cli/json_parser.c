@@ -1,4 +1,4 @@
-#include "json.h"
+#include "json_parser.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +49,7 @@ static int hex4(const char *at, const char *end) {
     return value;
 }
 
-/* What is behind "\u": one code point, of two escapes where the first is a high surrogate. -1: it is none. */
+/* Reads what follows "\u": one code point, from two escapes if the first is a high surrogate. -1 if it is invalid. */
 static int32_t escaped_code(const char **at, const char *end) {
     int high = hex4(*at, end);
     if (high < 0 || (high >= 0xDC00 && high < 0xE000)) return -1;
@@ -77,12 +77,13 @@ static bool check_string(checker *c) {
         if (code < c->end && *code == 'u') {
             code++;
             if (escaped_code(&code, c->end) < 0)
-                return wrong(c, "\\u needs four hexadecimal digits, and a surrogate its other half");
+                return wrong(
+                    c, "an incomplete \\u escape: write four hexadecimal digits, and both halves of a surrogate pair");
             c->at = code;
         } else if (code < c->end && is_one_of(*code, "\"\\/bfnrt")) {
             c->at += 2;
         } else {
-            return wrong(c, "a backslash that begins no escape; double it");
+            return wrong(c, "a backslash that does not begin an escape sequence; double it");
         }
     }
     c->at++;
@@ -90,7 +91,7 @@ static bool check_string(checker *c) {
 }
 
 static bool check_digits(checker *c) {
-    if (c->at == c->end || !is_digit(*c->at)) return wrong(c, "a digit is missing in a number");
+    if (c->at == c->end || !is_digit(*c->at)) return wrong(c, "a number lacks a digit");
     while (c->at < c->end && is_digit(*c->at)) c->at++;
     return true;
 }
@@ -99,7 +100,7 @@ static bool check_number(checker *c) {
     take_byte(c, '-');
     if (take_byte(c, '0')) {
         if (c->at < c->end && is_digit(*c->at))
-            return wrong(c, "a number begins with 0; put it in quotes to keep that");
+            return wrong(c, "a number begins with 0; put it in quotes to keep the 0");
     } else if (!check_digits(c)) {
         return false;
     }
@@ -126,15 +127,15 @@ static bool check_word(checker *c) {
         if (left >= n && !memcmp(c->at, foreign[i], n))
             return wrong(c, "NaN, Infinity, None, True and False are not JSON; write null, true or false");
     }
-    if (left && *c->at == '\'') return wrong(c, "a text in single quotes; JSON has double quotes");
+    if (left && *c->at == '\'') return wrong(c, "a text in single quotes; use double quotes");
     return wrong(c, left ? "a value is missing or is not JSON" : "the text ends before the value does");
 }
 
 static bool check_value(checker *c, size_t depth);
 
-/* Items of an array or members of an object, behind its first byte. */
+/* The items of an array or the members of an object, after its first byte. */
 static bool check_items(checker *c, size_t depth, char end) {
-    if (depth >= JSON_DEPTH) return wrong(c, "too many arrays and objects inside each other");
+    if (depth >= JSON_DEPTH) return wrong(c, "arrays and objects are nested too deeply");
     c->at++;
     skip_spaces(c);
     if (take_byte(c, end)) return true;
@@ -145,15 +146,15 @@ static bool check_items(checker *c, size_t depth, char end) {
                              c->at == c->end ? "the text ends inside an object" : "a name in double quotes is missing");
             if (!check_string(c)) return false;
             skip_spaces(c);
-            if (!take_byte(c, ':')) return wrong(c, "a colon is missing behind a name");
+            if (!take_byte(c, ':')) return wrong(c, "a colon is missing after a name");
             skip_spaces(c);
         }
         if (!check_value(c, depth + 1)) return false;
         skip_spaces(c);
         if (take_byte(c, end)) return true;
         if (!take_byte(c, ','))
-            return wrong(c,
-                         c->at == c->end ? "the text ends inside an array or object" : "a comma or the end is missing");
+            return wrong(c, c->at == c->end ? "the text ends inside an array or object"
+                                            : "a comma or the end of the array or object is missing");
         skip_spaces(c);
     }
 }
@@ -175,7 +176,7 @@ bool json_check(capp_str text, json_value *value, size_t *at, const char **reaso
     bool good = check_value(&c, 0);
     value->size = (size_t)(c.at - value->data);
     skip_spaces(&c);
-    if (good && c.at < c.end) good = wrong(&c, "something follows the value");
+    if (good && c.at < c.end) good = wrong(&c, "there is text after the end of the value");
     if (valid < text.size && c.at == c.end) {
         c.reason = "invalid UTF-8";
         good = false;
@@ -255,7 +256,7 @@ static void add_code(buffer *b, int32_t code) {
     buffer_add(b, bytes, n);
 }
 
-/* The bytes of a string between its quotes, escapes resolved. compact: those that JSON needs stay. */
+/* The bytes of a string between its quotes, with escapes resolved. compact: keeps the escapes that JSON needs. */
 static void add_string(buffer *b, json_value string, bool compact) {
     static const char written[] = "bfnrt", meant[] = "\b\f\n\r\t";
     const char *at = string.data + 1, *end = string.data + string.size - 1;

@@ -1,8 +1,8 @@
-/* What the files of the table share; only they include it. */
-#ifndef CLI_TABLE_PARTS_H
-#define CLI_TABLE_PARTS_H
+/* Columns of the rows that classify and evaluate write: for output_rows.c and output_rows_read.c alone. */
+#ifndef CLI_COLUMN_H
+#define CLI_COLUMN_H
 
-#include "table.h"
+#include "util.h"
 
 typedef enum column_kind {
     COLUMN_ID,
@@ -25,10 +25,10 @@ typedef enum column_kind {
     COLUMN_ERROR
 } column_kind;
 
-struct column {
+typedef struct column {
     column_kind kind;
     capp_str name, source; /* as written; of the field */
     size_t number;
-};
+} column;
 
 #endif

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "output.h"
+#include "output_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,9 +37,7 @@ bool output_form_of(const char *path, output_form *form, packing *packed, capp_e
             *packed = packings[i].packing;
             return true;
         }
-    return fail_at(err, 0,
-                   "-o %s: its ending names no format; use .jsonl, .json, .csv or .tsv, or one of them with .gz or "
-                   ".zst behind it",
+    return fail_at(err, 0, "-o %s: unknown ending; use .jsonl, .json, .csv or .tsv, also followed by .gz or .zst",
                    path);
 }
 
@@ -50,10 +48,10 @@ static bool same_file(const struct stat *a, const char *path) {
 }
 
 static bool fail_input(const char *path, capp_error *err) {
-    return fail_at(err, 0, "%s is read from and would be written over; give the output another name", path);
+    return fail_at(err, 0, "%s is also the input; use another name for the output", path);
 }
 
-/* Whether the file, of that path, is none of those that are read. */
+/* Whether the file at path is none of the inputs. */
 static bool spares_inputs(const struct stat *file, const char *path, const char *const *inputs, size_t n_inputs,
                           capp_error *err) {
     for (size_t i = 0; i < n_inputs; i++)
@@ -61,7 +59,7 @@ static bool spares_inputs(const struct stat *file, const char *path, const char 
     return true;
 }
 
-/* The same of a file that the run writes beside its output. */
+/* The same for a file that the run writes beside its output. */
 static bool beside_spares_inputs(const output *out, const char *ending, const char *const *inputs, size_t n_inputs,
                                  capp_error *err) {
     struct stat facts;
@@ -86,7 +84,7 @@ bool output_open(output *out, const char *path, const char *const *inputs, size_
     out->file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     out->created = out->file >= 0;
     if (!out->created) out->file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    if (out->file < 0) return fail_at(err, 0, "%s: cannot be written: %s", path, strerror(errno));
+    if (out->file < 0) return fail_at(err, 0, "%s: cannot write the file: %s", path, strerror(errno));
     struct stat facts;
     if (fstat(out->file, &facts)) return fail_at(err, 0, "%s: %s", path, strerror(errno));
     if (!S_ISREG(facts.st_mode)) {
@@ -94,9 +92,10 @@ bool output_open(output *out, const char *path, const char *const *inputs, size_
         return true;
     }
     if (!spares_inputs(&facts, path, inputs, n_inputs, err)) return refuse(out, err);
-    /* Some file systems have no locks: there, nobody is refused. */
+    /* Some file systems have no locks. There, every process may write. */
     if (flock(out->file, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
-        fail_at(err, 0, "%s: another process is writing to it; wait for its end, or give the output another name",
+        fail_at(err, 0,
+                "%s: another process is writing to this file; wait until it ends, or use another name for the output",
                 path);
         return refuse(out, err);
     }
@@ -107,38 +106,39 @@ static bool keep_rows(output *out, const char *path, capp_error *err) {
     return whole_rows(path, out->packing, out->form != OUTPUT_JSONL, &out->lines, &out->size, err) || refuse(out, err);
 }
 
-bool output_open_rows(output *out, const options *o, bool columns, const char *const *inputs, size_t n_inputs,
+bool output_open_rows(output *out, const options *settings, bool columns, const char *const *inputs, size_t n_inputs,
                       capp_error *err) {
     static const char *const beside[] = {".run", ".errors.jsonl"};
     output_form form = OUTPUT_JSONL;
     packing packed = PACKING_NONE;
     capp_error ending = {.row = 0};
-    bool to_file = o->out && strcmp(o->out, "-") != 0;
-    bool named = !to_file || output_form_of(o->out, &form, &packed, &ending);
+    bool to_file = settings->out && strcmp(settings->out, "-") != 0;
+    bool named = !to_file || output_form_of(settings->out, &form, &packed, &ending);
     struct stat facts = {0};
-    if (!named && (stat(o->out, &facts) || S_ISREG(facts.st_mode))) { /* a device or pipe may have any name */
+    if (!named && (stat(settings->out, &facts) || S_ISREG(facts.st_mode))) { /* a device or pipe may have any name */
         *err = ending;
-        spares_inputs(&facts, o->out, inputs, n_inputs, err);
+        spares_inputs(&facts, settings->out, inputs, n_inputs, err);
         return false;
     }
     if (form != OUTPUT_JSONL && !columns)
-        return fail_at(err, 0, "-o %s: %s writes JSON lines; give a name that ends in .jsonl", o->out, o->command);
-    if (!output_open(out, o->out, inputs, n_inputs, err)) return false;
+        return fail_at(err, 0, "-o %s: %s writes only JSON lines; use a name that ends in .jsonl", settings->out,
+                       settings->command);
+    if (!output_open(out, settings->out, inputs, n_inputs, err)) return false;
     out->form = form;
     out->packing = packed;
-    out->fsync = o->fsync;
+    out->fsync = settings->fsync;
     out->regular = to_file && !out->begun;
     if (!out->regular) return true;
     for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
         if (!beside_spares_inputs(out, beside[i], inputs, n_inputs, err)) return refuse(out, err);
-    if (fstat(out->file, &facts)) return fail_at(err, 0, "%s: %s", o->out, strerror(errno)) || refuse(out, err);
-    if (!facts.st_size || o->overwrite) return true;
-    out->resumed = o->resume;
-    if (o->resume) return keep_rows(out, o->out, err);
+    if (fstat(out->file, &facts)) return fail_at(err, 0, "%s: %s", settings->out, strerror(errno)) || refuse(out, err);
+    if (!facts.st_size || settings->overwrite) return true;
+    out->resumed = settings->resume;
+    if (settings->resume) return keep_rows(out, settings->out, err);
     fail_at(err, 0,
-            "%s already holds %s; go on with that run by --resume, replace it by --overwrite, or give the output "
-            "another name",
-            o->out, human_bytes((uint64_t)facts.st_size));
+            "%s already holds %s; use --resume to continue that run, --overwrite to replace it, or another name for "
+            "the output",
+            settings->out, human_bytes((uint64_t)facts.st_size));
     return refuse(out, err);
 }
 
@@ -152,7 +152,7 @@ char *output_beside(const output *out, const char *ending) {
 
 /* ---- Writing --------------------------------------------------------------------------------------------------- */
 
-/* Writes all of it; the bytes that were written. Less: errno says why. */
+/* Writes all bytes if possible. Returns how many were written; if fewer, errno says why. */
 static size_t write_all(int file, const char *data, size_t size) {
     size_t done = 0;
     while (done < size) {
@@ -197,7 +197,7 @@ static bool fail_write(output *out, const char *what) {
     return false;
 }
 
-/* What is not kept goes; then the manifest tells what the rows to come are of: never those of an earlier run. */
+/* Removes what is not kept. Only then the manifest is written, so it never describes rows of an earlier run. */
 bool output_begin(output *out) {
     if (out->begun) return !out->error;
     out->begun = true;
@@ -209,7 +209,7 @@ bool output_begin(output *out) {
     return good;
 }
 
-/* Half a row at the end of a file goes, where nobody has written behind it. */
+/* Removes an incomplete row at the end of the file, unless another process has written after it. */
 static void cut(const output *out, size_t torn) {
     struct stat facts;
     off_t at = lseek(out->file, 0, SEEK_CUR);
@@ -217,7 +217,7 @@ static void cut(const output *out, size_t torn) {
     if (!ftruncate(out->file, at - (off_t)torn)) lseek(out->file, at - (off_t)torn, SEEK_SET);
 }
 
-/* The first n bytes of data were written before the disk was full, say: whole rows of them stay. */
+/* The first n bytes of data were written, for example before the disk was full: keeps the complete rows among them. */
 static void keep_whole(output *out, capp_str data, size_t n) {
     row_counter counter = {.quotes = out->form != OUTPUT_JSONL};
     if (out->packing == PACKING_NONE) count_rows(&counter, (capp_str){data.data, n});
@@ -291,13 +291,12 @@ bool output_close(output *out, bool truncate) {
 int output_failed(const output *out) {
     if (out->error == EPIPE) return EXIT_DONE;
     bool full = out->error == ENOSPC || out->error == EDQUOT || out->error == EFBIG;
-    const char *cure = full ? "make room" : out->error == EACCES ? "allow writing in its folder" : "mend that";
+    const char *cure = full ? "free some space" : out->error == EACCES ? "allow writing to its folder" : "repair that";
     if (out->regular)
-        complain("%s: %s cannot be written: %s; it holds %zu whole rows; %s, then go on by the same command with "
-                 "--resume",
-                 out->name, out->wrong ? out->wrong : "it", strerror(out->error), output_rows(out), cure);
+        complain("%s: cannot write %s: %s; the file has %zu complete rows; %s, then continue with --resume", out->name,
+                 out->wrong ? out->wrong : "it", strerror(out->error), output_rows(out), cure);
     else
-        complain("%s: cannot be written: %s", out->name, strerror(out->error));
+        complain("%s: cannot write the file: %s", out->name, strerror(out->error));
     return EXIT_FAILED;
 }
 
