@@ -31,7 +31,7 @@ static path path_of(const row_rules *rules, const capp_model *model, capp_str te
 }
 
 size_t cost_of_classes(const row_rules *rules, const capp_model *model) {
-    path *paths = take(rules->n_classes, sizeof *paths);
+    path *paths = allocate(rules->n_classes, sizeof *paths);
     buffer spaced = {0};
     size_t nodes = 0;
     for (size_t i = 0; i < rules->n_classes; i++) paths[i] = path_of(rules, model, rules->classes[i], &spaced);

@@ -17,9 +17,13 @@ ARCHITECTURES = {
     "olmo": "olmo", "olmo2": "olmo2", "cohere": "command-r", "cohere2": "cohere2", "olmoe": "olmoe",
     "gpt_oss": "gpt-oss", "ministral3": "mistral3", "olmo3": "olmo2", "glm4": "glm4", "exaone4": "exaone4",
     "seed_oss": "seed_oss", "arcee": "arcee", "ernie4_5": "ernie4_5", "hunyuan_v1_dense": "hunyuan-dense",
-    "apertus": "apertus", "nemotron": "nemotron", "gpt_bigcode": "starcoder",
+    "apertus": "apertus", "nemotron": "nemotron", "gpt_bigcode": "starcoder", "qwen2_moe": "qwen2moe",
+    "glm4_moe": "glm4moe", "dots1": "dots1", "ernie4_5_moe": "ernie4_5-moe", "hunyuan_v1_moe": "hunyuan-moe",
+    "minimax_m2": "minimax-m2", "granitemoe": "granitemoe", "granitemoeshared": "granitemoe",
 }  # fmt: skip
-PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee")
+PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee", "granitemoe", "internlm2", "xverse", "baichuan", "minicpm",
+            "deepseek")
+SIGMOID = ("glm4_moe", "dots1", "minimax_m2")
 DTYPES = {"U8": np.uint8, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
 
@@ -68,11 +72,11 @@ def ungrouped(rows, heads, kv_heads):
 
 
 class Folder:
-    def __init__(self, path):
+    def __init__(self, path, arch=None):
         self.config = json.loads((Path(path) / "config.json").read_text())
         self.tensors = read_tensors(path)
         self.type = self.config["model_type"]
-        self.arch = ARCHITECTURES.get(self.type)
+        self.arch = arch or ARCHITECTURES.get(self.type)
 
     def get(self, *names, default=None):
         for name in names:
@@ -154,12 +158,44 @@ def gpt_oss_experts(tensors):
     return rest
 
 
+def granite_experts(tensors):
+    """gate and up apart, under names that the gguf package knows."""
+    rest = {}
+    for name, values in tensors.items():
+        stem = name.split("block_sparse_moe.")[0].split("shared_mlp.")[0]
+        kind = "experts" if "block_sparse_moe." in name else "shared_expert"
+        if name.endswith("input_linear.weight"):
+            gate, up = np.split(values, 2, axis=-2)
+            rest[f"{stem}mlp.{kind}.gate_proj.weight"], rest[f"{stem}mlp.{kind}.up_proj.weight"] = gate, up
+        elif name.endswith("output_linear.weight"):
+            rest[f"{stem}mlp.{kind}.down_proj.weight"] = values
+        else:
+            rest[name] = values
+    return rest
+
+
+def fused(tensors):
+    """q, k and v of a layer as one tensor."""
+    rest = {name: values for name, values in tensors.items() if not re.search(r"self_attn\.[qkv]_proj\.", name)}
+    for name in tensors:
+        if ".self_attn.q_proj." in name:
+            parts = [tensors[name.replace("q_proj", f"{letter}_proj")] for letter in "qkv"]
+            rest[name.replace("q_proj", "qkv_proj")] = np.concatenate(parts)
+    return rest
+
+
 def changed(folder):
     """The folder's tensors as GGUF wants them, under the folder's names."""
     tensors = heads_stacked(experts_stacked(folder.tensors))
     if folder.type == "gpt_oss":
         tensors = gpt_oss_experts(tensors)
+    if folder.type.startswith("granitemoe"):
+        tensors = granite_experts(tensors)
+    if folder.arch == "bailingmoe2":
+        tensors = fused(tensors)
     for name, values in tensors.items():
+        if name.endswith("e_score_correction_bias"):
+            name, values = name.replace("_bias", ".bias"), values.reshape(-1)
         if folder.arch in PERMUTED and re.search(r"\.(q|k)_proj\.(weight|bias)", name):
             values = permuted(values, folder.heads if ".q_proj." in name else folder.kv_heads)
         if folder.type == "nemotron" and re.search(r"norm\.weight", name):
@@ -212,17 +248,31 @@ def add_rope(writer, folder):
 
 
 def add_experts(writer, folder):
-    experts = folder.get("num_local_experts", "num_experts")
+    experts = folder.get("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
     if experts is None:
         return
     writer.add_expert_count(experts)
-    writer.add_expert_used_count(folder.get("num_experts_per_tok"))
+    writer.add_expert_used_count(folder.get("num_experts_per_tok", "moe_k", "moe_topk"))
+    shared = folder.get("n_shared_experts", "moe_num_shared_experts")
+    dense = folder.get("first_k_dense_replace", "moe_layer_start_index")
+    if shared:
+        writer.add_expert_shared_count(shared)
+    if dense:
+        writer.add_leading_dense_block_count(dense)
+    if folder.type in SIGMOID:
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    if folder.type in SIGMOID or folder.arch == "deepseek":
+        writer.add_expert_weights_norm(folder.get("norm_topk_prob", default=True))
+        writer.add_expert_weights_scale(folder.get("routed_scaling_factor", default=1.0))
+    if folder.get("n_group", default=1) > 1:
+        writer.add_expert_group_count(folder.get("n_group"))
+        writer.add_expert_group_used_count(folder.get("topk_group"))
     if folder.get("moe_intermediate_size"):
         writer.add_expert_feed_forward_length(folder.get("moe_intermediate_size"))
 
 
 def add_scales(writer, folder):
-    if folder.type == "granite":
+    if folder.type.startswith("granite"):
         writer.add_embedding_scale(folder.get("embedding_multiplier"))
         writer.add_residual_scale(folder.get("residual_multiplier"))
         writer.add_attention_scale(folder.get("attention_multiplier"))
@@ -288,9 +338,9 @@ def quantized(values, quantization):
     return gguf.quantize(values, quantization), quantization
 
 
-def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32):
-    """Writes the folder's model to path. False where GGUF has not its architecture."""
-    folder = Folder(folder)
+def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None):
+    """Writes the folder's model to path. False where GGUF has not its architecture. arch: another architecture of the same arithmetic."""
+    folder = Folder(folder, arch)
     if folder.arch is None:
         return False
     writer = gguf.GGUFWriter(str(path), folder.arch)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes tests/fixtures/tiny: a random model of each architecture as a folder, and what transformers makes of it.
+"""Makes tests/fixtures/tiny: a random model of each architecture as a folder, and its log-probabilities in transformers.
 
     python3 -m venv ENV && ENV/bin/pip install -r tools/tiny_requirements.txt
     ENV/bin/python tools/make_tiny_models.py [NAME...]
 
 The models of NEWER are made by transformers 5, in an environment of tools/tiny_requirements_5.txt, the others by
-transformers 4: under either, the tool makes those that belong to it.
+transformers 4. With either version, the tool makes the models that belong to it.
 
 NAME/config.json, NAME/model*.safetensors   the model, seeds fixed, weights rounded to the type that is stored
 NAME/reference.json                         token ids, and their log-probabilities by transformers in float32
@@ -120,6 +120,7 @@ CASES["gptoss-mxfp4"] = ("gpt_oss", dict(CASES["gptoss"][1], hidden_size=64, int
 
 SMALL = dict(USUAL, num_hidden_layers=2)
 SHORT = dict(LARGE, num_hidden_layers=2)
+MIX = dict(num_experts_per_tok=2, intermediate_size=20)
 PLAIN = dict(rope_type="default", rope_theta=3000.0)
 YARN = dict(rope_type="yarn", rope_theta=3000.0, factor=4.0, original_max_position_embeddings=24)
 LLAMA3 = dict(rope_type="llama3", rope_theta=3000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
@@ -149,6 +150,25 @@ NEWER = {
     "nemotron": ("nemotron", dict(SMALL, num_attention_heads=3, num_key_value_heads=1, attention_bias=True, mlp_bias=True),
                  "bfloat16"),
     "starcoder": ("gpt_bigcode", dict(GPT, n_layer=2), "bfloat16"),
+    "qwen2moe": ("qwen2_moe", dict({**SMALL, **MIX}, moe_intermediate_size=12, num_experts=5,
+                                   shared_expert_intermediate_size=16), "bfloat16"),
+    "qwen2moe-dense": ("qwen2_moe", dict({**SMALL, **MIX}, num_experts=3, moe_intermediate_size=12, qkv_bias=False,
+                                         shared_expert_intermediate_size=8, decoder_sparse_step=2), "bfloat16"),
+    "glm4moe": ("glm4_moe", dict({**SHORT, **MIX}, head_dim=12, attention_bias=True, use_qk_norm=True, n_routed_experts=6,
+                                 moe_intermediate_size=12, n_group=3, topk_group=2, routed_scaling_factor=1.7,
+                                 num_hidden_layers=3), "bfloat16"),
+    "glm4moe-plain": ("glm4_moe", dict({**SHORT, **MIX}, head_dim=12, n_routed_experts=4, moe_intermediate_size=12,
+                                       first_k_dense_replace=0, norm_topk_prob=False), "bfloat16"),
+    "dots1": ("dots1", dict({**SHORT, **MIX}, n_routed_experts=5, moe_intermediate_size=12, n_shared_experts=2,
+                            first_k_dense_replace=1, norm_topk_prob=True, routed_scaling_factor=0.7,
+                            sliding_window=None), "bfloat16"),
+    "ernie4_5-moe": ("ernie4_5_moe", dict({**SMALL, **MIX}, moe_num_experts=5, moe_k=2, moe_intermediate_size=12), "bfloat16"),
+    "hunyuan-moe": ("hunyuan_v1_moe", dict({**without(SHORT, "rope_theta"), **MIX}, num_experts=4, moe_topk=2), "bfloat16"),
+    "minimax-m2": ("minimax_m2", dict({**SHORT, **MIX}, head_dim=12, rotary_dim=6, num_local_experts=5), "bfloat16"),
+    "granitemoe": ("granitemoe", dict({**SMALL, **MIX}, num_local_experts=5, embedding_multiplier=3.0,
+                                      residual_multiplier=0.6, attention_multiplier=0.7, logits_scaling=1.5), "bfloat16"),
+    "granitemoeshared": ("granitemoeshared", dict({**SMALL, **MIX}, num_local_experts=4, shared_intermediate_size=12,
+                                                  attention_multiplier=0.3, attention_bias=True), "bfloat16"),
     "starcoder-heads": ("gpt_bigcode", dict(GPT, n_layer=2, multi_query=False), "bfloat16"),
 }
 
@@ -192,8 +212,11 @@ def is_norm(name):
     return any("norm" in part or part.startswith(("ln_", "ln")) for part in parts[-3:])
 
 
-def randomize(model, plus_one):
+def randomize(model, plus_one, newer):
     """Products keep the variance of their input, norms and biases are about 1 and 0."""
+    for name, b in model.named_buffers():
+        if name.endswith(("e_score_correction_bias", "expert_bias")):
+            b.copy_(torch.randn(b.shape) * 0.2)
     for name, p in model.named_parameters():
         noise = torch.randn(p.shape)
         if is_norm(name) and name.endswith("weight"):
@@ -203,12 +226,12 @@ def randomize(model, plus_one):
         elif "embed" in name or "wte" in name or "wpe" in name:
             p.data = noise * 0.7
         else:
-            inputs = p.shape[-2] if p.dim() == 3 else p.shape[0] if "c_" in name and "mlp.c_fc.w" not in name else p.shape[-1]
+            inputs = p.shape[-2] if p.dim() == 3 and not newer else p.shape[0] if "c_" in name and "mlp.c_fc.w" not in name else p.shape[-1]
             p.data = noise * (1.4 / inputs**0.5)
 
 
 def rounded(model, dtype):
-    for p in model.parameters():
+    for p in (*model.parameters(), *(b for name, b in model.named_buffers() if name.endswith("bias"))):
         p.data = p.data.to(getattr(torch, dtype)).float()
 
 
@@ -278,7 +301,7 @@ def make(name):
     stored.tie_weights()
     plus_one = int(model_type.startswith(("gemma", "nemotron")))
     runs = [torch.randint(3, VOCABULARY, (n,)).tolist() for n in LENGTHS]
-    randomize(model, plus_one)
+    randomize(model, plus_one, name in NEWER)
     calibrate(model, runs[-1], plus_one)
     rounded(model, dtype)
     blocks = packed(model) if name.endswith("mxfp4") else {}

@@ -20,6 +20,7 @@ static const capp_default gpt2_defaults[] = {{"n_positions", 1024}, {"n_head", 1
 
 const capp_arch capp_arch_gpt2 = {
     .name = "gpt2",
+    .models = "GPT-2",
     .gguf = "gpt2",
     .hf = "gpt2",
     .norm = CAPP_NORM_LAYER,
@@ -46,6 +47,7 @@ static const capp_rule gpt_bigcode_rules[] = {
 /* StarCoder 1 and SantaCoder (arXiv 2305.06161): GPT-2 with one key-value head. */
 const capp_arch capp_arch_gpt_bigcode = {
     .name = "starcoder",
+    .models = "StarCoder 1, SantaCoder",
     .gguf = "starcoder",
     .hf = "gpt_bigcode",
     .norm = CAPP_NORM_LAYER,
@@ -70,6 +72,7 @@ static const capp_rule gptj_rules[] = {{"rotary", "true"}, {"scale_attn_weights"
 
 const capp_arch capp_arch_gptj = {
     .name = "gptj",
+    .models = "GPT-J",
     .gguf = "gptj",
     .hf = "gptj",
     .norm = CAPP_NORM_LAYER,
@@ -98,6 +101,7 @@ const capp_arch capp_arch_gptj = {
 
 const capp_arch capp_arch_gptneox = {
     .name = "gptneox",
+    .models = "GPT-NeoX, Pythia",
     .gguf = "gptneox",
     .hf = "gpt_neox",
     .norm = CAPP_NORM_LAYER,
@@ -133,6 +137,7 @@ static const capp_default opt_defaults[] = {{"max_position_embeddings", 2048}, {
 
 const capp_arch capp_arch_opt = {
     .name = "opt",
+    .models = "OPT",
     .hf = "opt",
     .norm = CAPP_NORM_LAYER,
     .norm_bias = true,

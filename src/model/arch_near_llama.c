@@ -8,6 +8,7 @@ static const capp_default arcee_defaults[] = {{"max_position_embeddings", 4096},
 
 const capp_arch capp_arch_arcee = {
     .name = "arcee",
+    .models = "Arcee AFM",
     .gguf = "arcee",
     .hf = "arcee",
     .rope = CAPP_ROPE_PAIRS,
@@ -28,6 +29,7 @@ static const capp_default seed_oss_defaults[] = {
 
 const capp_arch capp_arch_seed_oss = {
     .name = "seed_oss",
+    .models = "Seed-OSS",
     .gguf = "seed_oss",
     .hf = "seed_oss",
     .rope = CAPP_ROPE_HALVES,
@@ -47,6 +49,7 @@ static const capp_default ernie4_5_defaults[] = {
 
 const capp_arch capp_arch_ernie4_5 = {
     .name = "ernie4_5",
+    .models = "ERNIE 4.5 (dense)",
     .gguf = "ernie4_5",
     .hf = "ernie4_5",
     .rope = CAPP_ROPE_PAIRS,
@@ -64,6 +67,7 @@ const capp_arch capp_arch_ernie4_5 = {
 
 const capp_arch capp_arch_hunyuan_dense = {
     .name = "hunyuan-dense",
+    .models = "Hunyuan (dense)",
     .gguf = "hunyuan-dense",
     .hf = "hunyuan_v1_dense",
     .rope = CAPP_ROPE_HALVES,
@@ -83,6 +87,7 @@ static const capp_default apertus_defaults[] = {{"max_position_embeddings", 6553
 
 const capp_arch capp_arch_apertus = {
     .name = "apertus",
+    .models = "Apertus",
     .gguf = "apertus",
     .hf = "apertus",
     .rope = CAPP_ROPE_HALVES,
@@ -108,6 +113,7 @@ static const capp_default exaone4_defaults[] = {
 
 const capp_arch capp_arch_exaone4 = {
     .name = "exaone4",
+    .models = "EXAONE 4",
     .gguf = "exaone4",
     .hf = "exaone4",
     .rope = CAPP_ROPE_HALVES,

@@ -5,6 +5,7 @@
 
 const capp_arch capp_arch_olmo = {
     .name = "olmo",
+    .models = "OLMo 1",
     .gguf = "olmo",
     .hf = "olmo",
     .norm = CAPP_NORM_LAYER,
@@ -21,6 +22,7 @@ const capp_arch capp_arch_olmo = {
 
 const capp_arch capp_arch_olmo2 = {
     .name = "olmo2",
+    .models = "OLMo 2",
     .gguf = "olmo2",
     .hf = "olmo2",
     .rope = CAPP_ROPE_HALVES,
@@ -44,6 +46,7 @@ static const capp_default olmo3_defaults[] = {{"max_position_embeddings", 2048},
 /* GGUF files of OLMo 3 call themselves olmo2 and have a window. */
 const capp_arch capp_arch_olmo3 = {
     .name = "olmo3",
+    .models = "OLMo 3",
     .hf = "olmo3",
     .gguf_as = "olmo2",
     .hf_rope = CAPP_ROPE_HALVES,
@@ -70,6 +73,7 @@ static const capp_default olmoe_defaults[] = {{"num_key_value_heads", 16},
 
 const capp_arch capp_arch_olmoe = {
     .name = "olmoe",
+    .models = "OLMoE",
     .gguf = "olmoe",
     .hf = "olmoe",
     .rope = CAPP_ROPE_HALVES,

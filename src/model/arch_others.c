@@ -9,6 +9,7 @@ static const capp_default stablelm_defaults[] = {
 
 const capp_arch capp_arch_stablelm = {
     .name = "stablelm",
+    .models = "StableLM",
     .gguf = "stablelm",
     .hf = "stablelm",
     .norm = CAPP_NORM_LAYER,
@@ -34,6 +35,7 @@ static const capp_rule starcoder2_rules[] = {{"scale_attn_weights", "true"}, {"m
 
 const capp_arch capp_arch_starcoder2 = {
     .name = "starcoder2",
+    .models = "StarCoder 2",
     .gguf = "starcoder2",
     .hf = "starcoder2",
     .norm = CAPP_NORM_LAYER,
@@ -58,6 +60,7 @@ static const capp_default cohere_defaults[] = {{"max_position_embeddings", 8192}
 
 const capp_arch capp_arch_cohere = {
     .name = "command-r",
+    .models = "Command R, Aya 23",
     .gguf = "command-r",
     .hf = "cohere",
     .norm = CAPP_NORM_LAYER,
@@ -88,6 +91,7 @@ static const capp_rule cohere2_rules[] = {{"layer_switch", "4"},
 
 const capp_arch capp_arch_cohere2 = {
     .name = "cohere2",
+    .models = "Command R7B, Command A",
     .gguf = "cohere2",
     .hf = "cohere2",
     .norm = CAPP_NORM_LAYER,
@@ -120,6 +124,7 @@ static const capp_rule gptoss_rules[] = {{"swiglu_limit", "7"}, {"swiglu_alpha",
 
 const capp_arch capp_arch_gptoss = {
     .name = "gpt-oss",
+    .models = "GPT-OSS",
     .gguf = "gpt-oss",
     .hf = "gpt_oss",
     .rope = CAPP_ROPE_HALVES,
@@ -151,6 +156,7 @@ static const capp_default nemotron_defaults[] = {{"max_position_embeddings", 409
  * squared. */
 const capp_arch capp_arch_nemotron = {
     .name = "nemotron",
+    .models = "Nemotron-4, Minitron",
     .gguf = "nemotron",
     .hf = "nemotron",
     .norm = CAPP_NORM_LAYER,

@@ -11,6 +11,16 @@
 /* ---- Sizes --------------------------------------------------------------------------------------------------------
  */
 
+/* An integer from 0 on; 0 where there is none. */
+static capp_status whole(const capp_fields *r, const char *names, uint32_t most, uint32_t *out) {
+    double value;
+    bool found;
+    capp_status st = capp_field_number(r, names, &value, &found);
+    *out = 0;
+    if (st != CAPP_OK || !found || value == 0) return st;
+    return capp_field_count(r, names, 0, most, out);
+}
+
 static capp_status read_kv_heads(const capp_fields *r, capp_hparams *h) {
     bool newer, shared;
     capp_status st;
@@ -24,32 +34,59 @@ static capp_status read_kv_heads(const capp_fields *r, capp_hparams *h) {
     return newer ? capp_field_count(r, "num_kv_heads|n_head_kv", h->heads, CAPP_MOST_HEADS, &h->kv_heads) : CAPP_OK;
 }
 
+static capp_status read_router(const capp_fields *r, capp_hparams *h) {
+    capp_status st;
+    if (!r->arch->router_wide) return CAPP_OK;
+    if ((st = capp_field_single(r, "routed_scaling_factor|route_scale", 1, &h->router_scale)) != CAPP_OK) return st;
+    if ((st = whole(r, "n_group", CAPP_MOST_GROUPS, &h->expert_groups)) != CAPP_OK) return st;
+    return whole(r, "topk_group", CAPP_MOST_GROUPS, &h->expert_groups_used);
+}
+
+/* The expert of all rows: as wide as config.json says, or as several others. */
+static capp_status read_shared(const capp_fields *r, capp_hparams *h) {
+    uint32_t n;
+    capp_status st;
+    if (!r->arch->names[CAPP_PART_SHARED_UP]) return CAPP_OK;
+    if ((st = whole(r, "shared_expert_intermediate_size|shared_intermediate_size", CAPP_MOST_WIDTH, &h->shared_feed)) !=
+        CAPP_OK)
+        return st;
+    if (h->shared_feed) return CAPP_OK;
+    if ((st = whole(r, "n_shared_experts|num_shared_experts|num_shared_expert|moe_num_shared_experts",
+                    CAPP_MOST_EXPERTS, &n)))
+        return st;
+    if ((uint64_t)n * h->feed > CAPP_MOST_WIDTH)
+        return capp_field_fail(r, CAPP_EFORMAT, "moe_intermediate_size", "is too large for as many shared experts");
+    h->shared_feed = n * h->feed;
+    return CAPP_OK;
+}
+
 static capp_status read_feed(const capp_fields *r, capp_hparams *h) {
     capp_status st;
     if (r->arch->experts) {
         double experts;
         bool found;
-        if ((st = capp_field_number(r, "num_local_experts|num_experts", &experts, &found)) != CAPP_OK) return st;
+        static const char names[] = "num_local_experts|num_experts|n_routed_experts|moe_num_experts";
+        static const char used[] = "num_experts_per_tok|experts_per_token|moe_k|moe_topk";
+        if ((st = capp_field_number(r, names, &experts, &found)) != CAPP_OK) return st;
         if (found) {
-            if ((st = capp_field_count(r, "num_local_experts|num_experts", 0, CAPP_MOST_EXPERTS, &h->experts)) !=
-                CAPP_OK)
-                return st;
-            if ((st = capp_field_count(r, "num_experts_per_tok|experts_per_token", 0, CAPP_MOST_EXPERTS,
-                                       &h->experts_used)) != CAPP_OK)
-                return st;
-            if ((st = capp_field_truth(r, "norm_topk_prob", strncmp(r->arch->hf, "qwen", 4) && h->router_norm,
-                                       &h->router_norm)) != CAPP_OK)
-                return st;
+            bool norm = strncmp(r->arch->hf, "qwen", 4) && h->router_norm;
+            if ((st = capp_field_count(r, names, 0, CAPP_MOST_EXPERTS, &h->experts)) != CAPP_OK) return st;
+            if ((st = capp_field_count(r, used, 0, CAPP_MOST_EXPERTS, &h->experts_used)) != CAPP_OK) return st;
+            if ((st = capp_field_truth(r, "norm_topk_prob", norm, &h->router_norm)) != CAPP_OK) return st;
         }
+        if ((st = read_router(r, h)) != CAPP_OK) return st;
         if ((st = capp_field_number(r, "moe_intermediate_size", &experts, &found)) != CAPP_OK) return st;
         if (found) {
             if ((st = capp_field_count(r, "moe_intermediate_size", 0, CAPP_MOST_WIDTH, &h->feed)) != CAPP_OK) return st;
-            return capp_field_count(r, "intermediate_size", h->feed, CAPP_MOST_WIDTH, &h->dense_feed);
+            if ((st = capp_field_count(r, "intermediate_size", h->feed, CAPP_MOST_WIDTH, &h->dense_feed)) != CAPP_OK)
+                return st;
+            return read_shared(r, h);
         }
     }
     bool four = r->arch->norm == CAPP_NORM_LAYER && !capp_is_gated(r->arch->activation);
-    return capp_field_count(r, "intermediate_size|n_inner|ffn_dim|ffn_hidden_size", four ? 4 * h->width : 0,
-                            CAPP_MOST_WIDTH, &h->feed);
+    st = capp_field_count(r, "intermediate_size|n_inner|ffn_dim|ffn_hidden_size", four ? 4 * h->width : 0,
+                          CAPP_MOST_WIDTH, &h->feed);
+    return st == CAPP_OK && h->experts ? read_shared(r, h) : st;
 }
 
 static capp_status read_sizes(const capp_fields *r, capp_hparams *h) {
@@ -65,6 +102,7 @@ static capp_status read_sizes(const capp_fields *r, capp_hparams *h) {
     if ((st = capp_field_count(r, "num_attention_heads|n_head|n_heads", 0, CAPP_MOST_HEADS, &h->heads)) != CAPP_OK)
         return st;
     if ((st = read_kv_heads(r, h)) != CAPP_OK) return st;
+    if ((st = whole(r, "num_nextn_predict_layers|num_mtp_layers", CAPP_MOST_LAYERS, &h->skipped_layers))) return st;
     if (!h->heads || h->width < h->heads)
         return capp_field_fail(r, CAPP_EFORMAT, "hidden_size", "must not be less than the number of heads");
     if ((st = capp_field_count(r, "head_dim", h->width / h->heads, CAPP_MOST_WIDTH, &h->head_dim)) != CAPP_OK)
@@ -164,11 +202,16 @@ static capp_status read_windows(const capp_fields *r, capp_hparams *h) {
 
 /* Layers without experts: those that are named, and all but every step-th. */
 static capp_status read_dense(const capp_fields *r, capp_hparams *h) {
-    uint32_t step;
-    capp_status st = capp_field_count(r, "decoder_sparse_step", 1, UINT32_MAX, &step);
+    uint32_t step, first;
+    double last;
+    bool ends;
+    capp_status st = capp_field_count(r, "decoder_sparse_step|moe_layer_interval", 1, UINT32_MAX, &step);
     if (st != CAPP_OK) return st;
+    if ((st = whole(r, "first_k_dense_replace|num_dense_layers|moe_layer_start_index", CAPP_MOST_LAYERS, &first)))
+        return st;
+    if ((st = capp_field_number(r, "moe_layer_end_index", &last, &ends)) != CAPP_OK) return st;
     for (uint32_t i = 0; i < h->layers; i++)
-        if ((i + 1) % step) h->kinds[i] |= CAPP_DENSE;
+        if ((i + 1) % step || i < first || (ends && last >= 0 && i > last)) h->kinds[i] |= CAPP_DENSE;
     for (size_t n = capp_source_count(r->s, "mlp_only_layers"); n--;) {
         double layer;
         if (capp_source_number_at(r->s, "mlp_only_layers", n, &layer) != CAPP_FOUND)

@@ -24,6 +24,15 @@ const capp_default *capp_field_default(const capp_fields *r, const char *key) {
 }
 
 /* CAPP_OK and *found false where there is none. A field that says null has no default. */
+/* A list, an element for each layer, whose numbers are equal. */
+static bool is_same_for_all(const capp_fields *r, const char *key, double *out) {
+    size_t n = capp_source_count(r->s, key), i = 0;
+    double value;
+    if (!n || capp_source_number_at(r->s, key, 0, out) != CAPP_FOUND) return false;
+    while (i < n && capp_source_number_at(r->s, key, i, &value) == CAPP_FOUND && value == *out) i++;
+    return i == n;
+}
+
 capp_status capp_field_number(const capp_fields *r, const char *names, double *out, bool *found) {
     capp_json config = capp_folder_config(r->s->folder);
     char key[CAPP_MOST_KEY];
@@ -31,6 +40,7 @@ capp_status capp_field_number(const capp_fields *r, const char *names, double *o
     bool there = false;
     for (*found = false; next_name(&names, key);) {
         capp_found what = capp_source_number(r->s, key, out);
+        if (what == CAPP_MISFIT && is_same_for_all(r, key, out)) what = CAPP_FOUND;
         if (what == CAPP_MISFIT || (what == CAPP_FOUND && !isfinite(*out)))
             return capp_field_fail(r, CAPP_EFORMAT, key, "is not a number");
         if ((*found = what == CAPP_FOUND)) return CAPP_OK;

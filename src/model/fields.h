@@ -2,15 +2,10 @@
 #ifndef CAPP_MODEL_FIELDS_H
 #define CAPP_MODEL_FIELDS_H
 
+#include "kernel/plain.h"
 #include "model/arch.h"
 
-enum {
-    CAPP_MOST_WIDTH = 1 << 20,
-    CAPP_MOST_HEADS = 1 << 14,
-    CAPP_MOST_CONTEXT = 1 << 28,
-    CAPP_MOST_EXPERTS = 1 << 12,
-    CAPP_MOST_KEY = 128
-};
+enum { CAPP_MOST_WIDTH = 1 << 20, CAPP_MOST_HEADS = 1 << 14, CAPP_MOST_CONTEXT = 1 << 28, CAPP_MOST_KEY = 128 };
 
 typedef struct capp_fields {
     const capp_source *s;
