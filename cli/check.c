@@ -50,7 +50,13 @@ static bool decide_labels(const check *findings, const reader *input, row_rules 
     rules->labels = LABELS_BY_TEXT;
     if (findings->labels[LABELS_BY_TEXT] == findings->n_labeled) return true;
     rules->labels = LABELS_BY_INDEX;
-    if (findings->labels[LABELS_BY_INDEX] == findings->n_labeled) return true;
+    if (findings->labels[LABELS_BY_INDEX] == findings->n_labeled) {
+        if (!rules->notes.quiet)
+            complain(
+                "reading labels as indices, 0 for the first class, because some are not the text of a class (%.*s)",
+                (int)text->size, text->data);
+        return true;
+    }
     return fail_at(err, 0,
                    "%s: some labels are not the text of a class (%.*s) and some are not an index from 0 (%.*s); write "
                    "all labels in one way, or use --label-index",
@@ -122,7 +128,7 @@ bool check_input(check *findings, reader *input, row_rules *rules, const options
     arena memory = {0};
     read_status status = READ_ROW;
     bool decide = rules->label && rules->labels == LABELS_BY_TEXT;
-    *findings = (check){0};
+    *findings = (check){.row_cost = -1, .sample.input_bytes = input->source.total};
     if (!input->source.regular) return true;
     if (decide) rules->labels = LABELS_UNDECIDED;
     while (status == READ_ROW) {
@@ -136,6 +142,8 @@ bool check_input(check *findings, reader *input, row_rules *rules, const options
             continue;
         }
         if (decide) count_label(findings, &next);
+        findings->sample.prompt_bytes += next.example.prompt.size;
+        findings->sample.rows++;
         keep_longest(findings, &next, rules);
     }
     arena_free(&memory);
@@ -189,6 +197,8 @@ bool check_lengths(check *findings, const reader *input, const row_rules *rules,
     for (size_t i = 0; i < findings->n_longest && !interrupted(); i++) {
         const long_row *kept = &findings->longest[i];
         size_t n = count_tokens(model, chat, (capp_str){kept->text.data, kept->prompt}, flags);
+        findings->sample.some_tokens += n;
+        findings->sample.some_bytes += kept->prompt;
         if (kept->own)
             n += count_completion(model, (capp_str){kept->text.data + kept->prompt, kept->text.size - kept->prompt});
         else
@@ -202,6 +212,8 @@ bool check_lengths(check *findings, const reader *input, const row_rules *rules,
         count_bad(findings, kept->line, reason.data, reason.size);
         buffer_free(&reason);
     }
+    size_t tokens = rules->need == NEED_PROMPT ? settings->tokens : choices ? cost_of_classes(rules, model) : 0;
+    if (findings->sample.rows) findings->row_cost = cost_of_row(rules, &findings->sample, tokens);
     return settings->on_error != ROW_STOP || judge_rows(findings, input, settings, err);
 }
 

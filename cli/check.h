@@ -3,6 +3,7 @@
 #ifndef CLI_CHECK_H
 #define CLI_CHECK_H
 
+#include "cost.h"
 #include "rows.h"
 
 enum { CHECK_LONGEST = 256 };
@@ -22,6 +23,8 @@ typedef struct check {
     size_t labels[2]; /* number of rows whose label is valid as text, as index */
     size_t n_labeled; /* rows whose label is either */
     buffer unlike[2]; /* for a message: labels that are not valid as text, as index */
+    cost_sample sample;
+    double row_cost; /* see cost_of_row; below 0: unknown */
     long_row longest[CHECK_LONGEST];
     size_t n_longest, long_bytes;
 } check;

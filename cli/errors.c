@@ -37,9 +37,13 @@ static bool read_kept(error_list *list, capp_error *err) {
 
 bool errors_open(error_list *list, const output *out, bool resume, capp_error *err) {
     *list = (error_list){.path = output_beside(out, ".errors.jsonl"), .file.file = -1};
+    output file;
     if (resume && !read_kept(list, err)) return false;
-    if (!output_open(&list->file, list->path, NULL, 0, err)) return false;
-    list->file.fsync = out->fsync;
+    if (!output_open(&file, list->path, NULL, 0, err)) return false;
+    file.fsync = out->fsync;
+    file.size = list->n_kept ? list->end[list->n_kept - 1] : 0;
+    file.lines = list->n_kept;
+    list->file = file;
     return true;
 }
 
@@ -67,8 +71,9 @@ bool errors_add(error_list *list, const row *this_row, size_t index) {
     return output_end_row(&list->file);
 }
 
-bool errors_close(error_list *list) {
-    bool good = list->file.file < 0 || output_close(&list->file, false);
+bool errors_close(error_list *list, bool ended) {
+    bool told = list->file.error != 0, good = list->file.file < 0 || output_close(&list->file, ended);
+    if (!good && !told) output_failed(&list->file);
     free(list->path);
     free(list->rows);
     free(list->end);

@@ -27,7 +27,7 @@ void errors_cut(error_list *list, size_t index);
 /* False after an error of the system. */
 bool errors_add(error_list *list, const row *this_row, size_t index);
 
-/* False after any error. */
-bool errors_close(error_list *list);
+/* False after any error. ended: the run is complete; what an earlier run wrote is removed, except what is kept. */
+bool errors_close(error_list *list, bool ended);
 
 #endif

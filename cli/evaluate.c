@@ -12,24 +12,54 @@ typedef struct tally {
     bool writes;   /* rows go to the output too */
     bool complete; /* every row of the input was scored */
     size_t n, correct;
+    size_t n_kept;      /* of these, rows of the earlier run */
+    size_t n_untold;    /* of these, rows that do not contain the correct class's probability */
     double loss;        /* sum of -log of the correct class's probability; NaN if there are no probabilities */
     capp_decision work; /* sums of the counts of capp_decision, with --only-prediction */
     pair *pairs;        /* one for each wrong row, until they are merged */
     size_t n_pairs, capacity;
+    size_t merge_at; /* pairs */
 } tally;
+
+static int by_classes(const void *a, const void *b) {
+    const pair *x = a, *y = b;
+    if (x->label != y->label) return x->label < y->label ? -1 : 1;
+    return (x->prediction > y->prediction) - (x->prediction < y->prediction);
+}
+
+/* Merges equal pairs. */
+static void merge_pairs(tally *t) {
+    if (!t->n_pairs) return;
+    qsort(t->pairs, t->n_pairs, sizeof *t->pairs, by_classes);
+    size_t last = 0;
+    for (size_t i = 1; i < t->n_pairs; i++) {
+        if (by_classes(&t->pairs[last], &t->pairs[i]))
+            t->pairs[++last] = t->pairs[i];
+        else
+            t->pairs[last].count += t->pairs[i].count;
+    }
+    t->n_pairs = last + 1;
+}
 
 static void count(tally *t, size_t label, size_t prediction) {
     t->n++;
     t->correct += prediction == label;
     if (prediction == label) return;
+    if (t->n_pairs >= t->merge_at) { /* memory grows with the different pairs, not with the rows */
+        merge_pairs(t);
+        t->merge_at = 2 * t->n_pairs + 4096;
+    }
     grow(&t->pairs, &t->capacity, t->n_pairs + 1, sizeof *t->pairs);
     t->pairs[t->n_pairs++] = (pair){label, prediction, 1};
 }
 
+static void add_loss(tally *t, double right) {
+    t->loss -= log(right > DBL_MIN ? right : DBL_MIN);
+}
+
 static bool on_choice(run *this_run, const row *this_row, const capp_result *result, void *user) {
     tally *t = user;
-    double right = result->posterior[this_row->label];
-    t->loss -= log(right > DBL_MIN ? right : DBL_MIN);
+    add_loss(t, result->posterior[this_row->label]);
     count(t, this_row->label, result->prediction);
     return !t->writes || write_choice(this_run, this_row, result);
 }
@@ -44,35 +74,31 @@ static bool on_decision(run *this_run, const row *this_row, const capp_decision 
     return !t->writes || write_decision(this_run, this_row, decision);
 }
 
+static bool on_kept(run *this_run, const row *this_row, const record *written, void *user, capp_error *err) {
+    tally *t = user;
+    size_t prediction;
+    double right;
+    if (!table_read(&this_run->table, written, this_row, &this_run->memory, &prediction, &right))
+        return fail_at(err, 0,
+                       "%s:%zu: the row has no prediction: the file was changed; use --overwrite to start again",
+                       this_run->output.path, written->line);
+    count(t, this_row->label, prediction);
+    t->n_kept++;
+    if (!isnan(right))
+        add_loss(t, right);
+    else if (!this_run->options->only_prediction)
+        t->n_untold++;
+    return true;
+}
+
 static capp_status window(run *this_run, const row *rows, size_t n, void *user, capp_error *err) {
     if (this_run->options->only_prediction) return run_decide(this_run, rows, n, on_decision, user, err);
     return run_score(this_run, rows, n, on_choice, user, err);
 }
 
-static int by_classes(const void *a, const void *b) {
-    const pair *x = a, *y = b;
-    if (x->label != y->label) return x->label < y->label ? -1 : 1;
-    return (x->prediction > y->prediction) - (x->prediction < y->prediction);
-}
-
 static int by_count(const void *a, const void *b) {
     const pair *x = a, *y = b;
     return x->count != y->count ? (x->count > y->count ? -1 : 1) : by_classes(a, b);
-}
-
-/* Merges equal pairs, and sorts them, the most frequent first. */
-static void merge_pairs(tally *t) {
-    if (!t->n_pairs) return;
-    qsort(t->pairs, t->n_pairs, sizeof *t->pairs, by_classes);
-    size_t last = 0;
-    for (size_t i = 1; i < t->n_pairs; i++) {
-        if (by_classes(&t->pairs[last], &t->pairs[i]))
-            t->pairs[++last] = t->pairs[i];
-        else
-            t->pairs[last].count++;
-    }
-    t->n_pairs = last + 1;
-    qsort(t->pairs, t->n_pairs, sizeof *t->pairs, by_count);
 }
 
 static void put_class(buffer *b, const run *this_run, size_t index, bool json) {
@@ -89,6 +115,11 @@ static double share_of(size_t part, size_t whole) {
     return whole ? (double)part / (double)whole : NAN;
 }
 
+/* NaN if it is not known for all rows. */
+static double log_loss(const tally *t) {
+    return t->n && !t->n_untold ? t->loss / (double)t->n : NAN;
+}
+
 static const char *precision_name(capp_precision precision) {
     return precision == CAPP_PRECISION_F32 ? "f32" : precision == CAPP_PRECISION_BF16 ? "bf16" : "auto";
 }
@@ -99,11 +130,11 @@ static void json_report(buffer *b, const run *this_run, const tally *t, const ca
     put_double(b, share_of(t->correct, t->n));
     buffer_printf(b, ",\n \"n\": %zu,\n \"complete\": %s,\n \"correct\": %zu,\n \"log_loss\": ", t->n,
                   t->complete ? "true" : "false", t->correct);
-    put_double(b, t->loss / (double)t->n);
+    put_double(b, log_loss(t));
     buffer_text(b, ",\n \"seconds\": ");
     put_double(b, this_run->seconds);
     buffer_text(b, ",\n \"rows_per_second\": ");
-    put_double(b, (double)t->n / this_run->seconds);
+    put_double(b, (double)(t->n - t->n_kept) / this_run->seconds);
     buffer_text(b, ",\n \"load_seconds\": ");
     put_double(b, info->load_seconds);
     if (this_run->kept) buffer_printf(b, ",\n \"rows_kept\": %zu", this_run->kept);
@@ -139,13 +170,17 @@ static void json_report(buffer *b, const run *this_run, const tally *t, const ca
 static void text_report(buffer *b, const run *this_run, const tally *t, const capp_stats *stats,
                         const capp_model_info *info) {
     enum { SHOWN = 8 };
-    if (this_run->kept)
-        buffer_printf(b, "kept       %zu rows of the earlier run, which are not in these numbers\n", this_run->kept);
     if (!t->n) return;
     buffer_printf(b, "accuracy   %.4f (%zu of %zu)\n", share_of(t->correct, t->n), t->correct, t->n);
-    if (!this_run->options->only_prediction) buffer_printf(b, "log-loss   %.4f\n", t->loss / (double)t->n);
-    buffer_printf(b, "speed      %.1f rows/s (%.3f s; model loaded in %.3f s)\n", (double)t->n / this_run->seconds,
-                  this_run->seconds, info->load_seconds);
+    if (t->n_untold)
+        buffer_printf(b, "log-loss   unknown: %zu rows of the earlier run do not contain their label's probability\n",
+                      t->n_untold);
+    else if (!this_run->options->only_prediction)
+        buffer_printf(b, "log-loss   %.4f\n", log_loss(t));
+    if (t->n_kept)
+        buffer_printf(b, "kept       %zu rows of the earlier run, which are not in speed and tokens\n", t->n_kept);
+    buffer_printf(b, "speed      %.1f rows/s (%.3f s; model loaded in %.3f s)\n",
+                  (double)(t->n - t->n_kept) / this_run->seconds, this_run->seconds, info->load_seconds);
     buffer_printf(b, "tokens     %llu computed, %llu saved\n", (unsigned long long)stats->tokens_computed,
                   (unsigned long long)stats->tokens_saved);
     if (stats->rows_rescored)
@@ -174,6 +209,7 @@ static int write_reports(run *this_run, tally *t, output *json) {
     capp_session_get_stats(this_run->session, &stats);
     capp_model_get_info(this_run->model, &info);
     merge_pairs(t);
+    if (t->n_pairs) qsort(t->pairs, t->n_pairs, sizeof *t->pairs, by_count);
     if (this_run->options->json) json_report(&json->rows, this_run, t, &stats, &info);
     buffer text = {0};
     text_report(&text, this_run, t, &stats, &info);
@@ -199,10 +235,14 @@ int evaluate_command(const options *settings) {
         complain("%s", err.message);
         good = false;
     }
+    if (good && r.output.resumed && !run_read_kept(&r, on_kept, &t, &err)) {
+        complain("%s", err.message);
+        good = false;
+    }
     if (good) code = run_windows(&r, window, &t);
     /* After a signal or a bad row, the report covers the rows that were scored before it. */
-    t.complete = (code == EXIT_DONE || code == EXIT_PARTLY) && !r.kept;
     bool ended = code == EXIT_DONE || code == EXIT_PARTLY;
+    t.complete = ended;
     if (good && (ended || t.n) && !r.output.error) {
         int reported = write_reports(&r, &t, &json);
         if (ended && reported != EXIT_DONE) code = reported;

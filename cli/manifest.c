@@ -190,6 +190,12 @@ static bool same(json_value a, json_value b) {
     }
 }
 
+/* Whether a bad row ends a run with these options: the default of --on-error. */
+static bool stops(json_value given) {
+    json_value policy = member_of(given, "on-error");
+    return !policy.size || str_is(policy, "[\"stop\"]");
+}
+
 static void compare_options(buffer *b, json_value then, json_value now) {
     for (int turn = 0; turn < 2; turn++)
         for (json_walk walk = json_begin(turn ? now : then); json_next(&walk);) {
@@ -197,6 +203,8 @@ static void compare_options(buffer *b, json_value then, json_value now) {
             snprintf(name, sizeof name, "--%.*s", (int)walk.name.size - 2, walk.name.data + 1);
             json_value other = member_of(turn ? then : now, name + 2);
             if (turn ? other.size > 0 : same(walk.item, other)) continue;
+            bool skips = str_is(member_of(now, "on-error"), "[\"skip\"]") || stops(now);
+            if (!strcmp(name, "--on-error") && stops(then) && skips) continue;
             differ(b, name, turn ? other : walk.item, turn ? walk.item : other);
         }
 }
@@ -224,7 +232,7 @@ static bool read_manifest(capp_str text, json_value *value) {
            json_kind_of(member_of(*value, "options")) == JSON_KIND_OBJECT;
 }
 
-bool manifest_check(const char *path, const char *out, capp_str now, capp_error *err) {
+bool manifest_check(const char *path, const char *out, capp_str now, bool *listed, capp_error *err) {
     buffer content = {0}, differences = {0};
     json_value then, this;
     bool good = read_file(path, &content, err) && read_manifest(buffer_view(&content), &then);
@@ -239,6 +247,7 @@ bool manifest_check(const char *path, const char *out, capp_str now, capp_error 
                        "--resume needs an input file, because capp cannot compare rows from a pipe with those of the "
                        "first run; write them to a file first");
     if (good) compare(&differences, then, this);
+    *listed = good && !stops(member_of(then, "options"));
     if (differences.size)
         good = fail_at(err, 0,
                        "%s belongs to a run with other settings; these differ: %.*s; use the same settings, use "

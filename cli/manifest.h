@@ -10,8 +10,9 @@
 bool manifest_make(buffer *text, const options *settings, const capp_model *model, capp_error *err);
 
 /* Compares the manifest in the file at path, OUT.run, with that of this run. Returns false and a message that names all
- * differences, or that there is no manifest. */
-bool manifest_check(const char *path, const char *out, capp_str now, capp_error *err);
+ * differences, or that there is no manifest. A run that stopped at a bad row may continue with --on-error skip: the
+ * rows before it are the same. *listed: the run listed its bad rows in OUT.errors.jsonl. */
+bool manifest_check(const char *path, const char *out, capp_str now, bool *listed, capp_error *err);
 
 /* Only the part about the model: path, size, hash, adapters, and the version of the arithmetic. */
 bool manifest_of_model(buffer *text, const char *path, const capp_lora *lora, size_t n_lora, capp_error *err);

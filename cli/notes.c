@@ -177,6 +177,13 @@ void notes_row(notes *notebook, const noted_row *row) {
         complain(
             "warning: %s:%zu: the id '%.*s' occurs twice; rows with the same id cannot be distinguished in the output",
             notebook->input, row->line, (int)row->id.size, row->id.data);
+    notebook->with_id = notebook->with_id || row->id.size;
+    notebook->without_id = notebook->without_id || (row->example && !row->id.size); /* a malformed row may have one */
+    if (notebook->with_id && notebook->without_id && due(notebook, NOTE_NO_ID))
+        complain("warning: %s:%zu: some rows have an id and some have none; the number that capp gives to these may be "
+                 "the id "
+                 "of another row; give an id to all rows, or to none",
+                 notebook->input, row->line);
     if (row->empty.size && due(notebook, NOTE_EMPTY))
         complain("warning: %s:%zu: '%.*s' is empty, so the prompt has no text in its place", notebook->input, row->line,
                  (int)row->empty.size, row->empty.data);

@@ -10,6 +10,7 @@ typedef enum note {
     NOTE_FORMS,            /* completions of a row look the same but differ */
     NOTE_EMPTY,            /* a column of the template is empty */
     NOTE_ID,               /* an id stands before */
+    NOTE_NO_ID,            /* a row has no id, and others have one */
     NOTE_BOS,              /* a prompt begins with the text of BOS, and BOS is added */
     NOTES
 } note;
@@ -24,6 +25,7 @@ typedef struct notes {
     bool ids_known;    /* all ids were looked at */
     uint64_t *ids;     /* [ids_capacity] hash table of ids, with open addressing; 0: free */
     size_t n_ids, ids_capacity;
+    bool with_id, without_id; /* some rows have an id; some have none */
 } notes;
 
 void notes_free(notes *notebook);

@@ -51,6 +51,24 @@ static bool fail_input(const char *path, capp_error *err) {
     return fail_at(err, 0, "%s is also the input; use another name for the output", path);
 }
 
+/* Whether the file at path is none of the inputs. */
+static bool spares_inputs(const struct stat *file, const char *path, const char *const *inputs, size_t n_inputs,
+                          capp_error *err) {
+    for (size_t i = 0; i < n_inputs; i++)
+        if (same_file(file, inputs[i])) return fail_input(path, err);
+    return true;
+}
+
+/* The same for a file that the run writes beside its output. */
+static bool beside_spares_inputs(const output *out, const char *ending, const char *const *inputs, size_t n_inputs,
+                                 capp_error *err) {
+    struct stat facts;
+    char *path = output_beside(out, ending);
+    bool good = stat(path, &facts) || spares_inputs(&facts, path, inputs, n_inputs, err);
+    free(path);
+    return good;
+}
+
 static bool refuse(output *out, capp_error *err) {
     capp_error cause = *err;
     output_close(out, false);
@@ -63,7 +81,9 @@ bool output_open(output *out, const char *path, const char *const *inputs, size_
     if (!path || !strcmp(path, "-")) return true;
     out->path = out->name = path;
     out->begun = false;
-    out->file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    out->file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    out->created = out->file >= 0;
+    if (!out->created) out->file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (out->file < 0) return fail_at(err, 0, "%s: cannot write the file: %s", path, strerror(errno));
     struct stat facts;
     if (fstat(out->file, &facts)) return fail_at(err, 0, "%s: %s", path, strerror(errno));
@@ -71,11 +91,7 @@ bool output_open(output *out, const char *path, const char *const *inputs, size_
         out->begun = true;
         return true;
     }
-    for (size_t i = 0; i < n_inputs; i++)
-        if (same_file(&facts, inputs[i])) {
-            fail_input(path, err);
-            return refuse(out, err);
-        }
+    if (!spares_inputs(&facts, path, inputs, n_inputs, err)) return refuse(out, err);
     /* Some file systems have no locks. There, every process may write. */
     if (flock(out->file, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
         fail_at(err, 0,
@@ -92,6 +108,7 @@ static bool keep_rows(output *out, const char *path, capp_error *err) {
 
 bool output_open_rows(output *out, const options *settings, bool columns, const char *const *inputs, size_t n_inputs,
                       capp_error *err) {
+    static const char *const beside[] = {".run", ".errors.jsonl"};
     output_form form = OUTPUT_JSONL;
     packing packed = PACKING_NONE;
     capp_error ending = {.row = 0};
@@ -100,8 +117,7 @@ bool output_open_rows(output *out, const options *settings, bool columns, const 
     struct stat facts = {0};
     if (!named && (stat(settings->out, &facts) || S_ISREG(facts.st_mode))) { /* a device or pipe may have any name */
         *err = ending;
-        for (size_t i = 0; i < n_inputs; i++)
-            if (same_file(&facts, inputs[i])) fail_input(settings->out, err);
+        spares_inputs(&facts, settings->out, inputs, n_inputs, err);
         return false;
     }
     if (form != OUTPUT_JSONL && !columns)
@@ -113,8 +129,11 @@ bool output_open_rows(output *out, const options *settings, bool columns, const 
     out->fsync = settings->fsync;
     out->regular = to_file && !out->begun;
     if (!out->regular) return true;
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
+        if (!beside_spares_inputs(out, beside[i], inputs, n_inputs, err)) return refuse(out, err);
     if (fstat(out->file, &facts)) return fail_at(err, 0, "%s: %s", settings->out, strerror(errno)) || refuse(out, err);
     if (!facts.st_size || settings->overwrite) return true;
+    out->resumed = settings->resume;
     if (settings->resume) return keep_rows(out, settings->out, err);
     fail_at(err, 0,
             "%s already holds %s; use --resume to continue that run, --overwrite to replace it, or another name for "
@@ -183,7 +202,7 @@ bool output_begin(output *out) {
     if (out->begun) return !out->error;
     out->begun = true;
     if (ftruncate(out->file, (off_t)out->size) || lseek(out->file, 0, SEEK_END) < 0) return fail_write(out, NULL);
-    if (!out->manifest.size || out->size) return true;
+    if (!out->manifest.size) return true;
     char *path = output_beside(out, ".run");
     bool good = write_whole_file(path, buffer_view(&out->manifest)) || fail_write(out, "its manifest");
     free(path);
@@ -257,6 +276,8 @@ bool output_close(output *out, bool truncate) {
     output_flush(out);
     if (out->path && out->file >= 0) {
         if (truncate && !out->error) output_begin(out);
+        struct stat facts;
+        if (out->created && !out->begun && !fstat(out->file, &facts) && same_file(&facts, out->path)) unlink(out->path);
         if (close(out->file) && !out->error) out->error = errno;
     }
     out->file = -1;
@@ -269,11 +290,11 @@ bool output_close(output *out, bool truncate) {
 
 int output_failed(const output *out) {
     if (out->error == EPIPE) return EXIT_DONE;
-    const char *what = out->wrong ? out->wrong : "it";
+    bool full = out->error == ENOSPC || out->error == EDQUOT || out->error == EFBIG;
+    const char *cure = full ? "free some space" : out->error == EACCES ? "allow writing to its folder" : "repair that";
     if (out->regular)
-        complain(
-            "%s: cannot write %s: %s; the file has %zu complete rows; free some space, then continue with --resume",
-            out->name, what, strerror(out->error), output_rows(out));
+        complain("%s: cannot write %s: %s; the file has %zu complete rows; %s, then continue with --resume", out->name,
+                 out->wrong ? out->wrong : "it", strerror(out->error), output_rows(out), cure);
     else
         complain("%s: cannot write the file: %s", out->name, strerror(out->error));
     return EXIT_FAILED;

@@ -19,6 +19,8 @@ typedef struct output {
     packing packing;
     bool regular;          /* a file that a later run can continue: it has a manifest */
     bool fsync;            /* each flush waits for the disk */
+    bool created;          /* the file is new: it is removed if nothing is written to it */
+    bool resumed;          /* the file has contents of an earlier run, which are kept */
     bool begun;            /* the old contents of the file are removed, except what is kept */
     uint64_t size;         /* bytes of complete rows in a regular file: kept ones, then also written ones */
     size_t lines;          /* complete rows in it, including the header of CSV and TSV */
@@ -64,7 +66,8 @@ bool output_idle(output *out);
 /* Writes all complete rows. */
 bool output_flush(output *out);
 
-/* Flushes and closes; false after any error. truncate: a file that was never written to becomes empty. */
+/* Flushes and closes; false after any error. truncate: a file that was never written to becomes empty;
+ * otherwise such a file is removed if output_open made it. */
 bool output_close(output *out, bool truncate);
 
 /* EXIT_DONE if the reader of a pipe has closed it (EPIPE), otherwise EXIT_FAILED and a message; out->error must not be

@@ -45,4 +45,9 @@ void put_choice(buffer *b, table *layout, const row *this_row, const capp_result
 void put_decision(buffer *b, table *layout, const row *this_row, const capp_decision *decision);
 void put_bad(buffer *b, table *layout, const row *this_row); /* its reason, and a null prediction */
 
+/* Reads back what an earlier run wrote for a row of the input that has a label: the prediction, and the probability of
+ * the correct class, NaN if the columns do not contain it. False if it is no such row. Takes memory of a. */
+bool table_read(const table *layout, const record *written, const row *this_row, arena *a, size_t *prediction,
+                double *probability);
+
 #endif

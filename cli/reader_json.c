@@ -21,7 +21,7 @@ static int by_name(const void *a, const void *b) {
 /* A name that occurs twice is an error if the run needs the field, otherwise a warning. */
 static bool check_names(reader *input, size_t line, capp_error *err) {
     if (input->n_members < 2) return true;
-    const member **sorted = arena_allocate(&input->memory, input->n_members, sizeof *sorted);
+    member **sorted = arena_allocate(&input->memory, input->n_members, sizeof *sorted);
     for (size_t i = 0; i < input->n_members; i++) sorted[i] = &input->members[i];
     qsort(sorted, input->n_members, sizeof *sorted, by_name);
     for (size_t i = 1; i < input->n_members; i++) {
@@ -33,6 +33,7 @@ static bool check_names(reader *input, size_t line, capp_error *err) {
             complain("warning: %s:%zu: the object has the name '%.*s' twice; capp uses the last one",
                      input->source.name, line, (int)name.size, name.data);
         input->warned = true;
+        sorted[i - 1]->again = true;
     }
     return true;
 }
@@ -61,7 +62,8 @@ static read_status parse(reader *input, capp_str text, size_t line, const char *
     input->n_members = 0;
     for (json_walk w = json_begin(object); json_next(&w);) {
         grow(&input->members, &input->members_capacity, input->n_members + 1, sizeof *input->members);
-        input->members[input->n_members] = (member){json_copy_string(&input->memory, w.name), w.item, input->n_members};
+        input->members[input->n_members] =
+            (member){json_copy_string(&input->memory, w.name), w.item, input->n_members, false};
         input->n_members++;
     }
     if (!check_names(input, line, err)) return READ_BAD;

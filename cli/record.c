@@ -8,11 +8,19 @@ bool reader_needs(const reader *input, capp_str name) {
     return false;
 }
 
+/* Whether a name is hard to recognize in a list without quotes around it. */
+static bool needs_quotes(capp_str name) {
+    if (!name.size || memchr(name.data, ',', name.size)) return true;
+    return is_one_of(name.data[0], " \t") || is_one_of(name.data[name.size - 1], " \t");
+}
+
 void list_name(buffer *list, capp_str name) {
-    enum { ENOUGH = 500 };
+    enum { ENOUGH = 500, LONGEST = 80 };
     if (list->size >= ENOUGH) return;
     if (list->size) buffer_text(list, ", ");
-    buffer_str(list, name);
+    const char *quote = needs_quotes(name) ? "'" : "";
+    int shown = name.size <= LONGEST ? (int)name.size : (int)utf8_valid(name.data, LONGEST);
+    buffer_printf(list, "%s%.*s%s%s", quote, shown, name.data, (size_t)shown < name.size ? "..." : "", quote);
     if (list->size >= ENOUGH) buffer_text(list, ", ...");
 }
 
@@ -82,8 +90,8 @@ bool fail_field(capp_error *err, const record *row, capp_str name) {
     bool json = row->object.size > 0;
     for (size_t i = 0; json && i < r->n_members; i++) list_name(&list, r->members[i].name);
     for (size_t i = 0; !json && i < r->n_columns; i++) list_name(&list, r->columns[i]);
-    fail_at(err, row->line, "there is no %s '%.*s'; the input has: %.*s", json ? "field" : "column", (int)name.size,
-            name.data, (int)list.size, list.data ? list.data : "");
+    fail_at(err, row->line, "there is no %s '%.*s'; %s%.*s", json ? "field" : "column", (int)name.size, name.data,
+            list.size ? "the input has: " : "the row is empty", (int)list.size, list.data ? list.data : "");
     buffer_free(&list);
     return false;
 }
@@ -96,10 +104,12 @@ bool reader_knows(reader *input, capp_str name, capp_error *err) {
 const field *record_fields(const record *row, arena *a, size_t *n) {
     const reader *r = row->reader;
     bool json = row->object.size > 0;
-    *n = json ? r->n_members : r->n_columns;
-    field *fields = arena_allocate(a, *n, sizeof *fields);
-    for (size_t i = 0; i < *n; i++) {
-        field *f = &fields[i];
+    size_t all = json ? r->n_members : r->n_columns;
+    field *fields = arena_allocate(a, all, sizeof *fields);
+    *n = 0;
+    for (size_t i = 0; i < all; i++) {
+        if (json && r->members[i].again) continue;
+        field *f = &fields[(*n)++];
         *f = (field){.name = arena_copy(a, json ? r->members[i].name : r->columns[i])};
         f->json = json && json_kind_of(r->members[i].value) != JSON_KIND_STRING;
         f->text = f->json ? json_compact(a, r->members[i].value)

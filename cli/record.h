@@ -24,6 +24,7 @@ typedef struct member {
     capp_str name;
     json_value value;
     size_t place; /* index among the members of its object */
+    bool again;   /* a later member has the same name, and counts */
 } member;
 
 typedef struct reader {

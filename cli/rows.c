@@ -158,9 +158,11 @@ static bool fail_label(const row *this_row, const row_rules *rules, size_t line,
                            "label '%.*s' looks like class %zu, but differs in its Unicode form or in spaces around it; "
                            "write both the same way",
                            shown, label.data, i + 1);
-    bool index = rules->labels == LABELS_BY_TEXT && this_row->label_found[LABELS_BY_INDEX] != SIZE_MAX;
-    return fail_at(err, line, "label '%.*s' is none of the %zu classes%s%s", shown, label.data, e->n_completions,
-                   rules->labels == LABELS_UNDECIDED ? " and not the index of one" : "",
+    if (rules->labels == LABELS_UNDECIDED)
+        return fail_at(err, line, "label '%.*s' is none of the %zu classes and not an index from 0 to %zu", shown,
+                       label.data, e->n_completions, e->n_completions - 1);
+    bool index = this_row->label_found[LABELS_BY_INDEX] != SIZE_MAX;
+    return fail_at(err, line, "label '%.*s' is none of the %zu classes%s", shown, label.data, e->n_completions,
                    index ? "; if labels are indices from 0, use --label-index" : "");
 }
 

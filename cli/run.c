@@ -41,13 +41,13 @@ static bool open_table(run *this_run, const options *settings, capp_error *err) 
 static bool open_earlier(run *this_run, const options *settings, capp_error *err) {
     output *out = &this_run->output;
     if (!out->regular) return true;
-    bool goes_on = out->lines > 0;
+    bool listed = false;
     if (!manifest_make(&out->manifest, settings, this_run->session ? this_run->model : NULL, err)) return false;
     char *path = output_beside(out, ".run");
-    bool good = !goes_on || manifest_check(path, settings->out, buffer_view(&out->manifest), err);
+    bool good = !out->resumed || manifest_check(path, settings->out, buffer_view(&out->manifest), &listed, err);
     free(path);
-    if (good && settings->on_error != ROW_STOP) good = errors_open(&this_run->errors, out, goes_on, err);
-    if (good && goes_on && !settings->quiet)
+    if (good && settings->on_error != ROW_STOP) good = errors_open(&this_run->errors, out, listed, err);
+    if (good && out->resumed && !settings->quiet)
         complain("%s: keeping %zu complete rows and continuing after them", settings->out, output_rows(out));
     return good;
 }
@@ -105,12 +105,12 @@ bool run_open(run *this_run, const options *settings, row_need need, bool sessio
 }
 
 /* The share of the work, from 0 to 1, that is done with row `index`; below 0 if unknown. The work is the number of
- * tokens. It grows with the bytes of a row and, for a row of any length, with those of the classes. */
+ * tokens. Those of a row's text grow with its bytes; others are the same for a row of any length. */
 static double share_of_work(const run *this_run, size_t index) {
-    double bytes = source_share(&this_run->reader.source), all = (double)this_run->reader.source.total, classes = 0;
-    if (bytes < 0 || !this_run->check.n_rows || !(all > 0)) return bytes;
-    for (size_t i = 0; i < this_run->rules.n_classes; i++) classes += (double)this_run->rules.classes[i].size;
-    return (bytes * all + classes * (double)(index + 1)) / (all + classes * (double)this_run->check.n_rows);
+    double bytes = source_share(&this_run->reader.source), all = (double)this_run->reader.source.total;
+    double cost = this_run->check.row_cost;
+    if (bytes < 0 || cost < 0 || !(all > 0)) return bytes;
+    return (bytes * all + cost * (double)(index + 1)) / (all + cost * (double)this_run->check.n_rows);
 }
 
 /* ---- Windows --------------------------------------------------------------------------------------------------- */
@@ -154,15 +154,28 @@ static bool begin_table(run *this_run, bool last, capp_error *err) {
     return (!this_run->n_rows && !last) || table_begin(&this_run->table, NULL, 0, err);
 }
 
+bool run_read_kept(run *this_run, kept_row_fn fn, void *user, capp_error *err) {
+    this_run->on_kept = fn;
+    this_run->kept_user = user;
+    return kept_open(&this_run->kept_rows, &this_run->output, this_run->options, err);
+}
+
 /* Skips rows that an earlier run has written or left out. */
-static void pass_kept(run *this_run) {
+static bool pass_kept(run *this_run, capp_error *err) {
     size_t all = output_rows(&this_run->output);
-    while (this_run->passed < this_run->n_rows && this_run->kept < all && !this_run->begun) {
+    for (; this_run->passed < this_run->n_rows && this_run->kept < all && !this_run->begun; this_run->passed++) {
+        const row *this_row = &this_run->rows[this_run->passed];
         bool had = errors_has(&this_run->errors, this_run->first + this_run->passed);
+        bool is_written = !had || this_run->options->on_error == ROW_NULL;
+        record written;
         this_run->n_bad += had;
-        this_run->kept += !had || this_run->options->on_error == ROW_NULL;
-        this_run->passed++;
+        this_run->kept += is_written;
+        if (!this_run->on_kept || !is_written) continue;
+        if (!kept_next(&this_run->kept_rows, &written, err)) return false;
+        bool scored = !had && !row_is_bad(this_row);
+        if (scored && !this_run->on_kept(this_run, this_row, &written, this_run->kept_user, err)) return false;
     }
+    return true;
 }
 
 /* Collects the rows of the window that can be scored. */
@@ -293,8 +306,15 @@ static int input_failed(const run *this_run, size_t line, const char *message) {
     return EXIT_FAILED;
 }
 
-static int output_lost(const run *this_run) {
-    return output_failed(this_run->output.error ? &this_run->output : &this_run->errors.file);
+/* Rows after a bad row that cannot be listed are not written either. */
+static int output_lost(run *this_run) {
+    output *out = &this_run->output;
+    if (!out->error) {
+        out->error = this_run->errors.file.error;
+        out->wrong = "the list of its bad rows";
+        out->rows.size = out->pending = 0;
+    }
+    return output_failed(out);
 }
 
 static int window_failed(run *this_run, capp_error *err) {
@@ -311,6 +331,7 @@ static bool begin_output(run *this_run) {
     if (this_run->errors.file.file >= 0) {
         errors_cut(&this_run->errors, this_run->first + this_run->passed);
         this_run->output.before = &this_run->errors.file;
+        if (!output_begin(&this_run->errors.file)) return false;
     }
     if (!output_begin(&this_run->output)) return false;
     if (!this_run->tabular || this_run->output.lines || this_run->output.form == OUTPUT_JSONL) return true;
@@ -327,11 +348,13 @@ static read_status run_window(run *this_run, window_fn fn, void *user, int *code
         *code = signal_exit(this_run);
         return READ_FAILED;
     }
-    if (!begin_table(this_run, status == READ_END, &cause)) {
-        complain("%s", cause.message);
+    if (!begin_table(this_run, status == READ_END, &cause) || !pass_kept(this_run, &cause)) {
+        if (interrupted())
+            *code = signal_exit(this_run);
+        else
+            complain("%s", cause.message);
         return READ_FAILED;
     }
-    pass_kept(this_run);
     if (!gather_good(this_run, &err)) status = READ_FAILED;
     double share = this_run->passed                              ? this_run->share[this_run->passed - 1]
                    : this_run->n_rows && this_run->share[0] >= 0 ? this_run->share_read
@@ -380,11 +403,10 @@ int run_close(run *this_run, int code) {
     progress_wipe();
     interrupt_session(NULL);
     bool failed = this_run->output.error || this_run->errors.file.error; /* and was told */
-    if (this_run->output.file >= 0) {
-        bool ended = code == EXIT_DONE || code == EXIT_PARTLY;
-        if (!output_close(&this_run->output, ended) && !failed) code = output_failed(&this_run->output);
-    }
-    if (!errors_close(&this_run->errors) && !failed) code = EXIT_FAILED;
+    bool ended = code == EXIT_DONE || code == EXIT_PARTLY;
+    if (this_run->output.file >= 0 && !output_close(&this_run->output, ended) && !failed) code = output_lost(this_run);
+    if (!errors_close(&this_run->errors, ended) && !failed) code = EXIT_FAILED;
+    kept_close(&this_run->kept_rows);
     table_close(&this_run->table);
     capp_session_free(this_run->session);
     capp_chat_free(this_run->chat);

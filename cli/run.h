@@ -5,12 +5,18 @@
 
 #include "check.h"
 #include "errors.h"
+#include "kept.h"
 #include "output_file.h"
 #include "output_rows.h"
 #include "progress.h"
 #include "rows.h"
 
-typedef struct run {
+typedef struct run run;
+
+/* written: this_row as an earlier run wrote it to the output. False and a message if it is no such row. */
+typedef bool (*kept_row_fn)(run *this_run, const row *this_row, const record *written, void *user, capp_error *err);
+
+struct run {
     const options *options;
     row_rules rules;
     reader reader;
@@ -39,7 +45,10 @@ typedef struct run {
     double share_read; /* share of the work up to the end of the window */
     bool begun;        /* the output is this run's */
     double seconds;    /* spent in windows */
-} run;
+    kept_rows kept_rows;
+    kept_row_fn on_kept; /* NULL: kept rows are skipped unread */
+    void *kept_user;
+};
 
 /* Computes and writes rows[0 .. n), which are all good. err->row, if set, is an index of them. */
 typedef capp_status (*window_fn)(run *this_run, const row *rows, size_t n, void *user, capp_error *err);
@@ -47,6 +56,9 @@ typedef capp_status (*window_fn)(run *this_run, const row *rows, size_t n, void 
 /* Opens everything that the options name. False: a message was printed, and the exit status is EXIT_FAILED; call
  * run_close anyway. writes: rows go to the output (for evaluate: only with -o). */
 bool run_open(run *this_run, const options *settings, row_need need, bool session);
+
+/* Passes the rows that the output has of an earlier run to fn, one by one, while they are skipped. */
+bool run_read_kept(run *this_run, kept_row_fn fn, void *user, capp_error *err);
 
 /* Reads, computes and writes all rows. Returns the exit status. */
 int run_windows(run *this_run, window_fn fn, void *user);

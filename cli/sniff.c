@@ -218,6 +218,12 @@ static bool sniff_brace(sniffed *found, const sniff_input *in, capp_str rest, ca
     json_value value;
     bool ends = json_scan_on(&scan, rest.data, rest.size, &size), one_line = !memchr(rest.data, '\n', size);
     bool good = ends && json_check((capp_str){rest.data, size}, &value, &at, &reason);
+    capp_str behind = {rest.data + size, rest.size - size};
+    while (behind.size && is_one_of(*behind.data, " \t")) {
+        behind.data++;
+        behind.size--;
+    }
+    one_line = one_line && !(good && behind.size && *behind.data == '{'); /* several objects on a line */
     found->format = (ends && one_line) || (in->named == FORMAT_JSONL && !good) ? FORMAT_JSONL : FORMAT_JSON;
     return true;
 }

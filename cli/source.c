@@ -137,6 +137,16 @@ static bool is_binary(const source *input) {
     return size && (memchr(data, 0, size) || utf8_valid(data, size) + cut < size);
 }
 
+/* UTF-16 without a byte order mark: every second byte of a text in Latin letters is zero. */
+static bool is_utf16(const source *input) {
+    enum { LOOKED_AT = 64, LEAST = 4 };
+    const char *data = input->data + input->begin;
+    size_t size = input->end - input->begin, zeros[2] = {0, 0};
+    if (size > LOOKED_AT) size = LOOKED_AT;
+    for (size_t i = 0; i < size; i++) zeros[i % 2] += !data[i];
+    return size >= LEAST && ((!zeros[0] && zeros[1] == size / 2) || (!zeros[1] && zeros[0] == (size + 1) / 2));
+}
+
 /* Recognizes files that are not rows of text by their first bytes. */
 static bool check_kind(const source *input, capp_error *err) {
     static const struct {
@@ -152,6 +162,8 @@ static bool check_kind(const source *input, capp_error *err) {
         {"ARROW1", 6, "is an Arrow file; write its rows as JSON lines or CSV"},
         {"SQLite format 3", 15, "is an SQLite database; write its rows as JSON lines or CSV"},
         {"GGUF", 4, "is a model; use -m for it"},
+        {"\x1F\x8B\x08", 3, "is compressed twice; uncompress it once, with gzip -dc FILE"},
+        {"\x28\xB5\x2F\xFD", 4, "is compressed twice; uncompress it once, with gzip -dc FILE or zstd -dc FILE"},
         {"%PDF", 4, "is a PDF document; save its text as a text file"},
         {"BZh", 3, "is compressed with bzip2; use bzip2 -dc FILE | capp ..."},
         {"\xFD\x37zXZ", 5, "is compressed with xz; use xz -dc FILE | capp ..."},
@@ -161,6 +173,7 @@ static bool check_kind(const source *input, capp_error *err) {
         if (input->end - input->begin >= kinds[i].size &&
             !memcmp(input->data + input->begin, kinds[i].magic, kinds[i].size))
             return fail_at(err, 0, "%s: %s", input->name, kinds[i].what);
+    if (is_utf16(input)) return fail_at(err, 0, "%s: %s", input->name, kinds[0].what);
     return true;
 }
 
@@ -177,10 +190,10 @@ static read_status begin(source *input, bool wait, capp_error *err) {
             buffer_add(&input->packed, input->data + input->begin, n);
             input->begin = input->end = input->scanned = 0;
             input->ended = false;
+        } else if (n >= 3 && !memcmp(input->data + input->begin, mark, 3)) { /* some programs write two */
+            input->begin = input->scanned = input->begin + 3;
         } else if (input->ended || (n && !more && (n >= 3 || memcmp(input->data + input->begin, mark, n) != 0))) {
             if (!check_kind(input, err)) return READ_FAILED;
-            if (n >= 3 && !memcmp(input->data + input->begin, mark, 3))
-                input->begin = input->scanned = input->begin + 3;
             input->opened = true;
         } else {
             read_status status = fill_on(input, wait, err);

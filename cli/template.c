@@ -61,6 +61,15 @@ void template_free(template *pattern) {
     *pattern = (template){0};
 }
 
+void template_sizes(const template *pattern, size_t *before, size_t *behind) {
+    bool begun = false;
+    *before = *behind = 0;
+    for (size_t i = 0; i < pattern->n_pieces; i++) {
+        begun = begun || pattern->pieces[i].field;
+        if (!pattern->pieces[i].field) *(begun ? behind : before) += pattern->pieces[i].size;
+    }
+}
+
 bool template_check(const template *pattern, reader *input, capp_error *err) {
     for (size_t i = 0; i < pattern->n_pieces; i++)
         if (pattern->pieces[i].field && !reader_knows(input, piece_text(pattern, &pattern->pieces[i]), err))

@@ -26,6 +26,9 @@ void template_fields(const template *pattern, capp_str **names, size_t *n, size_
 /* Whether the prompt ends with literal text of the template, which is then *end. */
 bool template_end(const template *pattern, capp_str *end);
 
+/* The bytes of the template's own text before its first field, and after that. */
+void template_sizes(const template *pattern, size_t *before, size_t *behind);
+
 /* Fails if the reader knows its columns and a field of the template is not one of them. */
 bool template_check(const template *pattern, reader *input, capp_error *err);
 

@@ -12,6 +12,7 @@ struct unpacker {
     z_stream gzip;
     ZSTD_DStream *zstd;
     bool within; /* a member or frame is under way */
+    bool ended;  /* one has ended */
 };
 
 static const struct {
@@ -23,8 +24,14 @@ static const struct {
     [PACKING_ZSTD] = {"Zstandard", {0x28, 0xB5, 0x2F, 0xFD}, 4}, /* RFC 8878 */
 };
 
+/* A frame that holds no data: pzstd begins its files with one. */
+static bool is_skippable(const char *data) {
+    return ((unsigned char)data[0] & 0xF0) == 0x50 && !memcmp(data + 1, "\x2A\x4D\x18", 3);
+}
+
 packing packing_of(const char *data, size_t size, bool *more) {
     *more = false;
+    if (size >= UNPACK_MAGIC && is_skippable(data)) return PACKING_ZSTD;
     for (packing kind = PACKING_GZIP; kind <= PACKING_ZSTD; kind++) {
         size_t n = size < kinds[kind].size ? size : kinds[kind].size;
         if (n && memcmp(data, kinds[kind].magic, n) != 0) continue;
@@ -54,7 +61,17 @@ void unpack_close(unpacker *unpacker_) {
     free(unpacker_);
 }
 
+/* Zeros after the last member fill a block, as on a tape. */
+static void skip_zeros(capp_str *in) {
+    while (in->size && !*in->data) {
+        in->data++;
+        in->size--;
+    }
+}
+
 static bool gunzip_some(unpacker *unpacker_, capp_str *in, Bytef *out, size_t room, size_t *n) {
+    if (unpacker_->ended && !unpacker_->within) skip_zeros(in);
+    if (!unpacker_->within && !in->size) return true;
     uInt had = in->size < UINT_MAX ? (uInt)in->size : UINT_MAX, space = room < UINT_MAX ? (uInt)room : UINT_MAX;
     if (!unpacker_->within && inflateReset(&unpacker_->gzip) != Z_OK) return false;
     unpacker_->gzip.next_in = (const Bytef *)in->data;
@@ -66,6 +83,7 @@ static bool gunzip_some(unpacker *unpacker_, capp_str *in, Bytef *out, size_t ro
     if (code == Z_MEM_ERROR) out_of_memory();
     if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR) return false;
     unpacker_->within = code != Z_STREAM_END;
+    unpacker_->ended = unpacker_->ended || !unpacker_->within;
     in->data += had - unpacker_->gzip.avail_in;
     in->size -= had - unpacker_->gzip.avail_in;
     *n = space - unpacker_->gzip.avail_out;

@@ -102,6 +102,9 @@ def test_the_template_tells_columns(model, write):
         (b"\xFD7zXZ\0", "xz -dc"),
         (b"SQLite format 3\0", "SQLite"),
         (b"GGUF\3\0\0\0", "-m"),
+        ("id,text\na,b\n".encode("utf-16-le"), "UTF-16"),
+        ("id,text\na,b\n".encode("utf-16-be"), "UTF-16"),
+        (gzip.compress(gzip.compress(b"text\na\n")), "compressed twice"),
     ],
 )
 def test_files_that_are_no_text(model, write, data, part):
@@ -130,6 +133,10 @@ def test_compressed_input(model, write, pack, words):
         assert f"as CSV in {words}" in reading(done)
         assert [(row["id"], row["prompt"]) for row in rows_of(done)] == expected
     assert [(row["id"], row["prompt"]) for row in rows_of(run("logprobs", *model, *CLASSES, stdin=packed))] == expected
+    first = b"\x50\x2a\x4d\x18\4\0\0\0size" if words == "Zstandard" else b""  # a frame without data, as pzstd writes
+    last = b"" if first else bytes(700)  # as a tape has it
+    padded = write("padded", first + packed + last)
+    assert [(row["id"], row["prompt"]) for row in rows_of(run("logprobs", *model, *CLASSES, padded))] == expected
     fails(classify(model, write("cut", packed[:-3])), "cut", words, "truncated")
     fails(classify(model, write("bad", packed + b"xx")), "bad", words, "damaged")
     if words == "gzip":  # frames of Zstandard need have no checksum
@@ -218,6 +225,10 @@ def test_labels_that_are_neither(model, write):
     fails(run(*evaluate, "--label-index", write("in.csv", rows)), "in.csv:4:", "'3'", "from 0 to 2", "no row was scored")
     fails(run(*evaluate, write("in.csv", "text,y\na,1\nb,maybe\nc,-1\n")), "in.csv:3:", "'maybe'", "1 more row")
     fails(run(*evaluate, write("in.csv", "text,y\na,1\nb,\n")), "in.csv:3:", "label 'y' is empty")
+    fails(run(*evaluate, write("in.csv", "text,y\na,7\n")), "in.csv:2:", "'7'", "not an index from 0 to 2")
+    for labels, said in ("012", True), ("122", False), ("321", False):  # what is not plain is said
+        rows = "text,y\n" + "".join(f"a,{label}\n" for label in labels)
+        assert said == (b"reading labels as indices, 0 for the first class" in run(*evaluate, write("in.csv", rows)).stderr)
     fails(run(*evaluate, write("in.csv", "text,y\na,1 \n")), "in.csv:2:", "spaces around it")
 
 
@@ -258,6 +269,8 @@ def test_a_template_without_columns(model):
         ([], "text,a,a\nx,y,z\nx,y,z\n", ["stdin:1:", "columns 2 and 3", "'a'"]),
         ([], "id,text\nu,a\nv,b\nu,c\nu,d\n", ["stdin:4:", "id 'u'"]),
         ([], '{"id": 7, "text": "a"}\n{"id": "7", "text": "b"}\n', ["stdin:2:", "id '7'"]),
+        ([], '{"id": 1, "text": "a"}\n' + '{"text": "b"}\n' * 2, ["stdin:2:", "some rows have an id"]),
+        ([], '{"text": "a"}\n{"id": 0, "text": "b"}\n{"text": "c"}\n', ["stdin:2:", "some rows have an id"]),
         (["-t", "{text} {b}:"], "text,b\nx,y\nx,\n,y\n", ["stdin:3:", "'b' is empty"]),
         ([], '{"text": "a", "completions": ["e\\u0301", "x", "\\u00e9"]}\n', ["completions 0 and 2", "look the same"]),
     ],

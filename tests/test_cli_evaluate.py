@@ -143,3 +143,70 @@ def test_only_prediction_reports_the_rows_before_a_bad_one(model):
     done = run("classify", *model, *CLASSES, "--only-prediction", stdin=GOOD + '{"text": ""}\n')
     fails(done, "stdin:2:", "empty")
     assert done.stdout.count(b"\n") == 1
+
+
+# ---- Runs that go on -------------------------------------------------------------------------------------------------
+
+SAME = ["accuracy", "n", "correct", "log_loss", "confusions", "complete"]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "tsv.gz"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        ["--rename", "index=chosen", "--rename", "probabilities=p", "--rename", 'b "c"=other'],
+        ["--top", "3"],
+        ["--only-prediction"],
+        ["-c", "a,a,b", "--keep", "none"],
+        ["--keep", "all", "--on-error", "null", "--id", "key"],
+        ["--on-error", "skip"],
+    ],
+)
+def test_a_run_that_goes_on_reports_on_all_rows(model, write, tmp_path, ending, more):
+    """To the last bit: what was computed before is read back from the rows."""
+    classes = ["-c", "@" + str(write("classes.json", json.dumps(["a", 'b "c"', "d,\te"])))]
+    rows = [{"text": f"text {i}, of \"many\"\n", "label": i % 3, "key": f"k{i}"} for i in range(40)]
+    rows[11]["text"] = rows[30]["text"] = "" if "--on-error" in more else "x"
+    path = write("in.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    if "--rename" in more and ending != "jsonl":
+        more = [part for i, part in enumerate(more) if i not in (2, 3)]  # probabilities have a column each
+    elif "--rename" in more:
+        more = more[:4]
+    how = ["evaluate", *model, *classes, *more, "--label", "label", "-q"]
+    whole, out, reports = tmp_path / f"whole.{ending}", tmp_path / f"out.{ending}", []
+    status = 3 if "--on-error" in more else 0
+    assert run(*how, "-o", whole, "--json", tmp_path / "whole.json", path).returncode == status
+    expected = json.loads((tmp_path / "whole.json").read_text())
+    assert run(*how, "-o", out, path).returncode == status
+    for kept in 0.2, 0.6, 1:
+        data = whole.read_bytes()
+        out.write_bytes(data[: int(len(data) * kept)])
+        done = run(*how, "-o", out, "--resume", "--json", "-", path)
+        assert done.returncode == status, done.stderr
+        report = json.loads(done.stdout)
+        assert {key: report[key] for key in SAME} == {key: expected[key] for key in SAME}
+        reports.append(report.get("rows_kept", 0))
+    assert reports[-1] == 40 - 2 * ("skip" in more) and (reports[0] < reports[1] or ending.endswith("gz"))
+
+
+def test_what_top_leaves_out_is_not_known(model, write, tmp_path):
+    """A label that is not among the best has no probability in the rows: then neither has the log-loss of all rows."""
+    rows = [{"text": f"text {i}", "label": i % 3} for i in range(12)]
+    path, out = write("in.jsonl", "".join(json.dumps(row) + "\n" for row in rows)), tmp_path / "out.csv"
+    how = ["evaluate", *model, "-c", "a,b,c", "--label", "label", "--top", "1", "-o", out]
+    whole = run(*how, path)
+    report = run(*how, "--resume", "--json", "-", path).stdout
+    assert json.loads(report)["log_loss"] is None and json.loads(report)["n"] == 12
+    told = run(*how, "--resume", path).stdout
+    assert b"log-loss   unknown" in told and whole.stdout.splitlines()[0] == told.splitlines()[0]
+
+
+def test_rows_that_were_changed_are_not_reported_on(model, write, tmp_path):
+    path, out = write("in.jsonl", '{"text": "a", "label": 0}\n{"text": "b", "label": 1}\n'), tmp_path / "out.jsonl"
+    how = ["evaluate", *model, *CLASSES, "--label", "label", "-q", "-o", out, path]
+    assert run(*how).returncode == 0
+    rows = out.read_bytes().splitlines(keepends=True)
+    for changed in b'{"id": 0}\n', b'{"id": 0, "index": 7}\n', b"no JSON\n":
+        out.write_bytes(changed + rows[1])
+        fails(run(*how, "--resume"), "out.jsonl", "--overwrite")

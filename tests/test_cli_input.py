@@ -9,6 +9,34 @@ from command import CLASSES, GOOD, TEXTS, as_csv, as_jsonl, as_text, classify, f
 # ---- Formats --------------------------------------------------------------------------------------------------------
 
 
+def test_objects_on_one_line(model, write):
+    content = '{"text": "a"}{"text": "b"} {"text": "c"}'
+    for path in [write("rows.json", content)], [write("rows.jsonl", content)], []:
+        rows = rows_of(run("logprobs", *model, *CLASSES, *path, stdin=b"" if path else content))
+        assert [row["prompt"] for row in rows] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("marks", [1, 2])
+def test_byte_order_marks_are_no_text(model, write, marks):
+    for content in "text,id\na,1\n", '{"text": "a"}\n', "a\n":
+        done = run("logprobs", *model, *CLASSES, write("rows", "\ufeff" * marks + content))
+        assert [row["prompt"] for row in rows_of(done)] == ["a"]
+
+
+def test_names_that_are_hard_to_read_are_told_in_quotes(model, write):
+    fails(classify(model, write("rows.csv", ' text ,"a,b",\nx,y,z\n')), "the input has: ' text ', 'a,b', ''")
+    fails(classify(model, write("rows.csv", "x" * 9000 + ",a\ny,z\n")), "x...", "a")
+    fails(classify(model, write("rows.jsonl", "{}\n")), "'text'", "the row is empty")
+
+
+def test_of_a_name_that_stands_twice_the_last_one_is_kept(model, tmp_path):
+    rows = '{"text": "a", "z": 1, "y": 2, "z": 3}\n'
+    for ending, kept in (".jsonl", '"text": "a", "y": 2, "z": 3, '), (".csv", "0,a,2,3,"):
+        out = tmp_path / f"out{ending}"
+        assert run("classify", *model, *CLASSES, "--keep", "all", "-o", out, stdin=rows).returncode == 0
+        assert kept in out.read_text() and '"z": 1' not in out.read_text()
+
+
 def test_formats_agree(model, write):
     mark = "\ufeff"
     reference = rows_of(classify(model, write("a.jsonl", as_jsonl(TEXTS))))

@@ -114,7 +114,7 @@ def test_an_earlier_run_is_not_destroyed(model, write, tmp_path):
         (["--precision", "f32"], "precision"),
         (["--top", "1"], "--top"),
         (["--keep", "none"], "--keep"),
-        (["--on-error", "skip"], "--on-error"),
+        (["--on-error", "null"], "--on-error"),
         (["--multi-label"], "--multi-label"),
     ],
 )
@@ -151,6 +151,54 @@ def test_what_a_run_is_made_of(model, tiny_gpt2, write, tmp_path):
     fails(run(*how, *model, "--resume", path), "out.jsonl.run", "--overwrite")
 
 
+@pytest.mark.parametrize("name", ["own.csv", "own.jsonl", "own.csv.gz"])
+@pytest.mark.parametrize("data", [b"notes without a line end", b"\x1f\x8b\x08notes", b"notes\n"])
+def test_what_no_run_has_written_is_kept(model, source, tmp_path, name, data):
+    out = tmp_path / name
+    out.write_bytes(data)
+    fails(run("classify", *model, *CLASSES, "-o", out, "--resume", source), f"{name}.run", "--overwrite")
+    assert out.read_bytes() == data
+
+
+def test_a_run_that_stopped_at_a_bad_row_goes_on_without_it(model, write, tmp_path):
+    """And again: from then on it is a run that leaves bad rows out."""
+    rows = ['{"text": "row %d"}' % i for i in range(30)]
+    own = '{"text": "own", "completions": ["a", "b"]}'  # bad in a table alone: no pass over the file finds it
+    path, out = write("in.jsonl", "\n".join([*rows[:20], own, *rows[20:]]) + "\n"), tmp_path / "out.csv"
+    how = ["classify", *model, *CLASSES, "--window", "4", "-o", out, path]
+    done = run(*how)
+    assert done.returncode == 2 and b"20 rows before it are written" in done.stderr and b"--on-error" in done.stderr
+    assert run(*how, "--resume", "--on-error", "skip").returncode == 3
+    whole = out.read_bytes()
+    assert whole.count(b"\n") == 31 and (tmp_path / "out.csv.errors.jsonl").read_bytes().count(b"\n") == 1
+    out.write_bytes(whole[:-40])
+    assert run(*how, "--resume", "--on-error", "skip").returncode == 3 and out.read_bytes() == whole
+    fails(run(*how, "--resume"), "other settings", "--on-error")
+
+
+def test_bad_rows_of_an_earlier_run_are_forgotten(model, write, tmp_path):
+    out, told = tmp_path / "out.jsonl", tmp_path / "out.jsonl.errors.jsonl"
+    how = ["classify", *model, *CLASSES, "-o", out, "--on-error", "skip"]
+    assert run(*how, write("bad.jsonl", '{"text": "a"}\n{"text": ""}\n')).returncode == 3
+    assert told.read_bytes()
+    assert run(*how, "--overwrite", write("good.jsonl", '{"text": "a"}\n')).returncode == 0
+    assert told.read_bytes() == b""
+
+
+@pytest.mark.parametrize("ending", [".run", ".errors.jsonl"])
+def test_files_beside_the_output_are_not_written_over_inputs(model, write, tmp_path, ending):
+    rows = '{"text": "a"}\n'
+    path = write(f"out.jsonl{ending}", rows)
+    fails(run("classify", *model, *CLASSES, "--on-error", "skip", "-o", tmp_path / "out.jsonl", path), "also the input")
+    assert path.read_text() == rows and not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_run_that_fails_at_once_leaves_no_file(model, write, tmp_path):
+    path, out = write("in.csv", "text\n\na\n"), tmp_path / "out.csv"
+    fails(run("classify", *model, *CLASSES, "-t", "{other}", "-o", out, path), "other", status=2)
+    assert list(tmp_path.glob("out.csv*")) == []
+
+
 def test_resume_needs_a_file(model, write, tmp_path):
     out = tmp_path / "out.jsonl"
     assert run("classify", *model, *CLASSES, "-o", out, stdin="one\n").returncode == 0
@@ -173,7 +221,7 @@ def test_every_command_goes_on(model, write, tmp_path, command):
     assert done.returncode == 0 and b"keeping 17 complete rows and continuing" in done.stderr
     assert out.read_bytes() == whole.read_bytes()
     if command[0] == "evaluate":
-        assert b"17 rows of the earlier run" in done.stdout and b"of 23)" in done.stdout
+        assert b"17 rows of the earlier run" in done.stdout and b"of 40)" in done.stdout
 
 
 # ---- Signals and full disks ------------------------------------------------------------------------------------------
@@ -215,6 +263,43 @@ def test_a_full_disk_leaves_whole_rows(model, source, tmp_path, ending):
         done = run("classify", *model, *CLASSES, "-o", out, "--resume", source)
         assert done.returncode == 0 and f"keeping {n} complete rows and continuing" in done.stderr.decode() or n == 0
         assert content(out) == content(whole)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Makes a small disk of its own, and can make it larger."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def size(kib, *how):
+        options = ",".join([*how, f"size={kib}k"])
+        return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode
+
+    if os.geteuid() or size(4):
+        pytest.skip("no disk can be mounted here")
+    yield folder, lambda kib: size(kib, "remount")
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "csv.gz", "csv.zst"])
+def test_a_small_disk(model, write, tmp_path, disk, ending):
+    """Full at the manifest, the bad rows or the rows: what is there is whole, and with more room the run ends well."""
+    path = write("in.csv", table(300) + "".join(f'b{i},""\n' for i in range(40)) + table(100)[8:])
+    folder, resize = disk
+    how = ["classify", *model, *CLASSES, "--on-error", "skip"]
+    whole, out = tmp_path / f"whole.{ending}", folder / f"out.{ending}"
+    assert run(*how, "-o", whole, path).returncode == 3
+    for kib in 4, 8, 12, 16, 28, 60:
+        resize(kib)
+        done = run(*how, "-o", out, *(["--resume"] if out.exists() else []), path)
+        assert done.returncode in (2, 3), done.stderr
+        assert done.returncode == 3 or b"No space left" in done.stderr and b"--resume" in done.stderr, done.stderr
+        assert content(whole).startswith(content(out) if out.stat().st_size else b"")
+    resize(4096)
+    assert run(*how, "-o", out, "--resume", path).returncode == 3
+    assert content(out) == content(whole)
+    beside = [tmp_path / f"whole.{ending}.errors.jsonl", folder / f"out.{ending}.errors.jsonl"]
+    assert beside[0].read_bytes() == beside[1].read_bytes() and beside[0].read_bytes().count(b"\n") == 40
 
 
 def test_a_full_disk_from_the_first_byte_on(model, source, tmp_path):

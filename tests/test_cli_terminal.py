@@ -13,6 +13,7 @@ import pytest
 from command import CAPP, CLASSES, run
 
 TAIL = " of many rows, with a tail that makes it long enough to take some time to read"
+ALIKE = ["-c", ",".join(f"the answer to all of these questions is number {letter}" for letter in "abcdefghijkl")]
 SLOWLY = ["--isa", "ref", "--threads", "1"]
 
 
@@ -121,11 +122,13 @@ def test_progress_without_a_terminal(model, source):
 
 
 @pytest.mark.slow
-def test_time_left_is_honest(model, write):
-    """From the fifth second on, whatever the length of rows: within half of what it then took."""
-    rows = [f"{i} is the number{TAIL if i < 6000 else ''}\n" for i in range(16000)]
+@pytest.mark.parametrize("classes, long, short", [(CLASSES, 6000, 10000), (ALIKE, 3000, 6000)])
+def test_time_left_is_honest(model, write, classes, long, short):
+    """From the fifth second on, whatever the length of rows and however much classes share: within half of what it then
+    took."""
+    rows = [f"{i} is the number{TAIL if i < long else ''}\n" for i in range(long + short)]
     path = write("many.txt", "".join(rows))
-    command = [CAPP, "classify", *model, *CLASSES, *SLOWLY, "--progress", "1", str(path)]
+    command = [CAPP, "classify", *model, *classes, *SLOWLY, "--progress", "1", str(path)]
     told = []
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:

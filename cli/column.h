@@ -1,0 +1,34 @@
+/* Columns of the rows that classify and evaluate write: for output_rows.c and output_rows_read.c alone. */
+#ifndef CLI_COLUMN_H
+#define CLI_COLUMN_H
+
+#include "util.h"
+
+typedef enum column_kind {
+    COLUMN_ID,
+    COLUMN_FIELD,  /* of the input */
+    COLUMN_FIELDS, /* all that a JSON row has */
+    COLUMN_PREDICTION,
+    COLUMN_INDEX,
+    COLUMN_PROBABILITY,
+    COLUMN_SECOND,
+    COLUMN_MARGIN,
+    COLUMN_CLASS, /* probability of class `number` */
+    COLUMN_PROBABILITIES,
+    COLUMN_TOP, /* the best `number`, or in CSV the number-th */
+    COLUMN_TOP_PROBABILITY,
+    COLUMN_TOKENS,
+    COLUMN_TOKENS_RUN,
+    COLUMN_LABEL,
+    COLUMN_LABEL_INDEX,
+    COLUMN_CORRECT,
+    COLUMN_ERROR
+} column_kind;
+
+typedef struct column {
+    column_kind kind;
+    capp_str name, source; /* as written; of the field */
+    size_t number;
+} column;
+
+#endif
