@@ -1,4 +1,4 @@
-"""capp as one end of a comparison: its command, each run a process of its own that reports its scoring time."""
+"""capp in a comparison: its command. Each run is a separate process that reports its scoring time."""
 import json
 import subprocess
 import time

@@ -1,5 +1,5 @@
-"""The floating-point operations that a piece of work needs at least, counted from the model's shape and from an independent
-count of the tree of tokens; attention is in it, norms and the like are not."""
+"""The minimum number of floating-point operations of a task, counted from the model's shape and an independent count of the
+token tree. Attention is included; norms and similar steps are not."""
 import dataclasses
 import math
 import re

@@ -1,4 +1,4 @@
-"""The peers as ends of comparisons. Each is given the same rows, and as many threads, as capp.
+"""The peers in comparisons. Each gets the same rows and the same number of threads as capp.
 
 Python peers are a process each (driver.py) that loads its model once; llama.cpp's programs report or are timed without
 loading. Variables of the environment that could cut their threads are kept from them.

@@ -1,4 +1,4 @@
-"""Results of a machine as files of bench/results hold them, and what is asked of them."""
+"""The results of a machine, from the files in bench/results, compared with the targets."""
 import json
 import pathlib
 import statistics

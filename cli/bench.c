@@ -116,9 +116,9 @@ enum { SCORE_ROWS = 64, SCORE_WORDS = 16, SCORE_CHOICES = 4, CHOICE_WORDS = 6 };
 
 static capp_status run_scoring(bench *b, size_t context, double *rows, double *speed, capp_error *err) {
     arena_reset(&b->memory);
-    capp_example *examples = arena_take(&b->memory, SCORE_ROWS, sizeof *examples);
+    capp_example *examples = arena_allocate(&b->memory, SCORE_ROWS, sizeof *examples);
     for (size_t i = 0; i < SCORE_ROWS; i++) {
-        capp_str *choices = arena_take(&b->memory, SCORE_CHOICES, sizeof *choices);
+        capp_str *choices = arena_allocate(&b->memory, SCORE_CHOICES, sizeof *choices);
         capp_str prompt = make_text(b, next_word(b), SCORE_WORDS);
         capp_status status = cut_text(b, context / 2, &prompt, err);
         for (size_t j = 0; j < SCORE_CHOICES && !status; j++) {
@@ -161,8 +161,8 @@ static capp_status measure(bench *b, capp_error *err) {
     capp_model_get_info(b->model, &info);
     size_t prefill = o->prefill ? o->prefill : info.context - 4 < 512 ? info.context - 4 : 512;
     status = run_scoring(b, info.context, &ignored, &ignored, err); /* warms caches; not counted */
-    double *prefills = take(o->repeat, sizeof *prefills), *rows = take(o->repeat, sizeof *rows),
-           *tokens = take(o->repeat, sizeof *tokens);
+    double *prefills = allocate(o->repeat, sizeof *prefills), *rows = allocate(o->repeat, sizeof *rows),
+           *tokens = allocate(o->repeat, sizeof *tokens);
     for (size_t i = 0; i < o->repeat && !status; i++) {
         status = run_prefill(b, prefill, &prefills[i], err);
         if (!status) status = run_scoring(b, info.context, &rows[i], &tokens[i], err);

@@ -22,7 +22,7 @@ static bool on_generation(void *user, const capp_generation *result) {
 /* The stop strings, with \n and \t replaced, in memory of the window. */
 static capp_str *stop_strings(run *this_run) {
     const options *o = this_run->options;
-    capp_str *stop = arena_take(&this_run->memory, o->n_stop, sizeof *stop);
+    capp_str *stop = arena_allocate(&this_run->memory, o->n_stop, sizeof *stop);
     for (size_t i = 0; i < o->n_stop; i++) {
         buffer text = {0};
         capp_str written = capp_str_of(o->stop[i]);
@@ -35,7 +35,7 @@ static capp_str *stop_strings(run *this_run) {
 
 static capp_status window(run *this_run, const row *rows, size_t n, void *user, capp_error *err) {
     (void)user;
-    capp_str *prompts = arena_take(&this_run->memory, n, sizeof *prompts);
+    capp_str *prompts = arena_allocate(&this_run->memory, n, sizeof *prompts);
     for (size_t i = 0; i < n; i++) prompts[i] = rows[i].example.prompt;
     capp_generate_options how;
     capp_generate_options_init(&how);

@@ -66,7 +66,7 @@ static bool on_fact(void *user, const char *section, const char *key, const char
     listing *l = user;
     if (!l->section || strcmp(l->section, section) != 0) {
         end_section(l);
-        l->section = retake(l->section, strlen(section) + 1, 1);
+        l->section = reallocate(l->section, strlen(section) + 1, 1);
         memcpy(l->section, section, strlen(section) + 1);
     }
     grow(&l->facts, &l->capacity, l->n_facts + 1, sizeof *l->facts);

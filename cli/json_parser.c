@@ -324,7 +324,7 @@ double json_double(json_value number) {
         text[number.size] = 0;
         return strtod(text, NULL);
     }
-    char *copy = take(number.size + 1, 1);
+    char *copy = allocate(number.size + 1, 1);
     memcpy(copy, number.data, number.size);
     copy[number.size] = 0;
     double value = strtod(copy, NULL);

@@ -49,7 +49,7 @@ static bool on_text(void *user, const capp_text_result *result) {
 }
 
 static capp_status score_texts(run *this_run, const row *rows, size_t n, capp_error *err) {
-    capp_str *list = arena_take(&this_run->memory, n, sizeof *list);
+    capp_str *list = arena_allocate(&this_run->memory, n, sizeof *list);
     for (size_t i = 0; i < n; i++) list[i] = rows[i].example.prompt;
     capp_run_options how;
     run_options_of(this_run, rows, &how);

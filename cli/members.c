@@ -95,7 +95,7 @@ static void find_rows(finding *f) {
 }
 
 bool whole_rows(const char *path, packing how, bool quotes, size_t *rows, uint64_t *bytes, capp_error *err) {
-    finding *f = take(1, sizeof *f);
+    finding *f = allocate(1, sizeof *f);
     memset(f, 0, sizeof *f);
     f->counter.quotes = quotes;
     f->file = fopen(path, "rbe");

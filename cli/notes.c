@@ -56,7 +56,7 @@ static int by_form(const void *a, const void *b) {
 
 bool find_lookalikes(const capp_str *texts, size_t n, size_t *first, size_t *second) {
     arena memory = {0};
-    form *forms = take(n, sizeof *forms);
+    form *forms = allocate(n, sizeof *forms);
     bool found = false;
     for (size_t i = 0; i < n; i++) forms[i] = (form){visible_form(texts[i], &memory), texts[i], i};
     qsort(forms, n, sizeof *forms, by_form);
@@ -92,7 +92,7 @@ static size_t place_of(const uint64_t *ids, size_t capacity, uint64_t hash) {
 
 static void grow_ids(notes *notebook) {
     size_t capacity = notebook->ids_capacity ? 2 * notebook->ids_capacity : 1024;
-    uint64_t *ids = take(capacity, sizeof *ids);
+    uint64_t *ids = allocate(capacity, sizeof *ids);
     memset(ids, 0, capacity * sizeof *ids);
     for (size_t i = 0; i < notebook->ids_capacity; i++)
         if (notebook->ids[i]) ids[place_of(ids, capacity, notebook->ids[i])] = notebook->ids[i];

@@ -107,7 +107,7 @@ static bool policy_option(options *settings, const char *text, capp_error *err) 
 }
 
 static bool exists(const char *path, size_t size) {
-    char *copy = take(size + 1, 1);
+    char *copy = allocate(size + 1, 1);
     memcpy(copy, path, size);
     copy[size] = 0;
     bool found = !access(copy, F_OK);
@@ -130,7 +130,7 @@ static bool lora_option(options *settings, const char *text, capp_error *err) {
     }
     if (!size) return fail_at(err, 0, "--lora '%s' does not name an adapter; write PATH or PATH=WEIGHT", text);
     if (!isfinite(weight)) return fail_at(err, 0, "--lora '%s': the weight is not a finite number", text);
-    char *path = take(size + 1, 1);
+    char *path = allocate(size + 1, 1);
     memcpy(path, text, size);
     path[size] = 0;
     grow(&settings->lora, &settings->lora_capacity, settings->model_options.n_lora + 1, sizeof *settings->lora);

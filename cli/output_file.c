@@ -125,7 +125,7 @@ bool output_open_rows(output *out, const options *settings, bool columns, const 
 
 char *output_beside(const output *out, const char *ending) {
     size_t n = strlen(out->path), more = strlen(ending) + 1;
-    char *path = take(n + more, 1);
+    char *path = allocate(n + more, 1);
     memcpy(path, out->path, n);
     memcpy(path + n, ending, more);
     return path;
@@ -152,7 +152,7 @@ static size_t write_all(int file, const char *data, size_t size) {
 
 bool write_whole_file(const char *path, capp_str content) {
     size_t n = strlen(path);
-    char *part = take(n + 6, 1);
+    char *part = allocate(n + 6, 1);
     memcpy(part, path, n);
     memcpy(part + n, ".part", 6);
     int file = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);

@@ -48,7 +48,7 @@ static void read_keep(table *layout, const char *list) {
 }
 
 static bool read_renames(table *layout, capp_error *err) {
-    layout->rename = take(2 * layout->options->n_rename, sizeof *layout->rename);
+    layout->rename = allocate(2 * layout->options->n_rename, sizeof *layout->rename);
     for (size_t i = 0; i < layout->options->n_rename; i++) {
         const char *text = layout->options->rename[i], *equals = strchr(text, '=');
         if (!equals || equals == text || !equals[1])
@@ -68,7 +68,7 @@ static int by_text(const void *a, const void *b) {
 }
 
 static bool all_differ(const capp_str *texts, size_t n) {
-    capp_str *sorted = take(n, sizeof *sorted);
+    capp_str *sorted = allocate(n, sizeof *sorted);
     if (n) memcpy(sorted, texts, n * sizeof *sorted);
     qsort(sorted, n, sizeof *sorted, by_text);
     bool differ = true;
@@ -203,7 +203,7 @@ static int by_name(const void *a, const void *b) {
 }
 
 static bool names_differ(const table *layout, capp_error *err) {
-    const column **sorted = take(layout->n_columns, sizeof(void *));
+    const column **sorted = allocate(layout->n_columns, sizeof(void *));
     bool differ = true;
     for (size_t i = 0; i < layout->n_columns; i++) sorted[i] = &layout->columns[i];
     qsort((void *)sorted, layout->n_columns, sizeof *sorted, by_name);
@@ -463,7 +463,7 @@ static size_t best_but(const double *posterior, size_t n, size_t but) {
 static void order_classes(table *layout, const outcome *x) {
     size_t most = layout->options->top < x->n ? layout->options->top : x->n;
     grow(&layout->order, &layout->order_capacity, x->n, sizeof *layout->order);
-    bool *taken = take(x->n, sizeof *taken);
+    bool *taken = allocate(x->n, sizeof *taken);
     memset(taken, 0, x->n * sizeof *taken);
     for (size_t i = 0; i < most; i++) {
         size_t best = i ? SIZE_MAX : x->prediction;

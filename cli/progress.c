@@ -9,7 +9,7 @@ enum { BAR = 24, LEAST_COLUMNS = 10, USUAL_COLUMNS = 80 };
 
 static const double BAR_SECONDS = 0.1, POINT_SECONDS = 0.5, HONEST_SECONDS = 5;
 
-static bool drawn; /* a bar stands on the line of the cursor */
+static bool drawn; /* a bar is on the line of the cursor */
 
 void progress_start(progress *shown, bool bar, double seconds) {
     double now = seconds_now();
@@ -37,7 +37,7 @@ static size_t terminal_columns(void) {
     return size.ws_col;
 }
 
-/* Writes as many of the parts, the most important first, as fit the width; they stand in the order of `places`. */
+/* Writes as many parts as fit the width, the most important first, in the order of `places`. */
 static void put_parts(char *line, size_t size, size_t width, const char *const *parts, const int *places, size_t n) {
     size_t used = 0;
     bool shown[8] = {false};
@@ -64,7 +64,8 @@ static void put_bar(char bar[BAR + 3], double share) {
     bar[BAR + 2] = 0;
 }
 
-/* Keeps a point every half second: the last half minute tells the speed, not the start nor what came from a cache. */
+/* Keeps a point every half second, so that the speed is that of the last half minute, without the start or what came
+ * from a cache. */
 static const progress_point *oldest_point(progress *shown, progress_point now) {
     if (!shown->n_points || now.time - shown->points[(shown->n_points - 1) % PROGRESS_POINTS].time >= POINT_SECONDS)
         shown->points[shown->n_points++ % PROGRESS_POINTS] = now;

@@ -6,7 +6,7 @@
 
 #include "reader_parts.h"
 
-enum { HEAD = 1 << 16 }; /* bytes that are looked at to find out what a file is */
+enum { HEAD = 1 << 16 }; /* bytes that are read to recognize the input */
 
 bool reader_open(reader *input, const reader_options *how, capp_error *err) {
     *input = (reader){.source.file = -1, .how = *how, .waits = READ_LATER};
@@ -53,7 +53,8 @@ bool reader_rewind(reader *input, capp_error *err) {
 
 /* ---- What the input is ------------------------------------------------------------------------------------------ */
 
-/* Whether head says enough: it has a line that is not blank, an object of JSON or the beginning of an array. */
+/* Whether head is enough to recognize the input: it has a line that is not blank, a JSON object or the start of an
+ * array. */
 static bool has_record(capp_str head) {
     size_t used;
     json_scan scan = {0};
@@ -96,10 +97,10 @@ static read_status find_out(reader *input, bool wait, capp_error *err) {
 /* ---- Plain text ------------------------------------------------------------------------------------------------- */
 
 static void text_column(reader *input) {
-    input->columns = take(1, sizeof *input->columns);
+    input->columns = allocate(1, sizeof *input->columns);
     input->columns[0] = (capp_str){"text", 4};
     input->n_columns = 1;
-    input->values = take(1, sizeof *input->values);
+    input->values = allocate(1, sizeof *input->values);
 }
 
 static read_status give_text(reader *input, record *row, size_t line, capp_str text) {
@@ -109,14 +110,14 @@ static read_status give_text(reader *input, record *row, size_t line, capp_str t
     return READ_ROW;
 }
 
-/* Blank lines wait until one follows that is not: at the end of the input they are no rows. */
+/* Blank lines wait for a line that is not blank: at the end of the input they are not rows. */
 static read_status next_text(reader *input, record *row, bool wait, capp_error *err) {
     if (!input->columns) text_column(input);
     while (input->waits == READ_LATER) {
         capp_str line;
         read_status status = source_line(&input->source, wait, &line, err);
         if (status != READ_ROW && status != READ_BAD) return status;
-        reader_tell(input);
+        report_input(input);
         while (line.size && is_one_of(line.data[line.size - 1], "\r\n")) line.size--;
         bool blank = status == READ_ROW;
         for (size_t i = 0; blank && i < line.size; i++) blank = is_one_of(line.data[i], " \t\r");
@@ -148,6 +149,6 @@ read_status reader_next(reader *input, record *row, bool wait, capp_error *err) 
     if (input->is.format == FORMAT_TEXT) return next_text(input, row, wait, err);
     read_status status = input->is.format == FORMAT_JSON ? next_json_element(input, row, wait, err)
                                                          : next_json_line(input, row, wait, err);
-    if (status == READ_ROW) reader_tell(input);
+    if (status == READ_ROW) report_input(input);
     return status;
 }

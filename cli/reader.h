@@ -7,11 +7,11 @@
 bool reader_open(reader *input, const reader_options *how, capp_error *err);
 void reader_close(reader *input);
 
-/* Begins again with the first row. Only where r->source.regular. */
+/* Returns to the first row. The source must be a regular file. */
 bool reader_rewind(reader *input, capp_error *err);
 
-/* READ_BAD: the next row is there and is malformed; err says how, and the rows behind it can be read. wait false:
- * READ_LATER where the next row is not yet here. On READ_BAD and READ_FAILED err->row is the line. */
+/* READ_BAD: the next row is malformed; err describes the error, and the rows after it can be read. wait false:
+ * READ_LATER if the next row has not arrived. After READ_BAD and READ_FAILED err->row is the line. */
 read_status reader_next(reader *input, record *row, bool wait, capp_error *err);
 
 #endif

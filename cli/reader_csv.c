@@ -1,4 +1,4 @@
-/* Rows of CSV (RFC 4180) and its like with other separators. */
+/* Reads rows of CSV (RFC 4180), also with other separators. */
 #include "reader_parts.h"
 
 #include <stdlib.h>
@@ -34,7 +34,7 @@ static void set_bad(reader *input, const capp_error *cause) {
     input->bad = true;
 }
 
-/* Reads a line of the record. Where it is malformed the record ends with it. */
+/* Reads a line of the record. If it is malformed, the record ends with it. */
 static void feed(reader *input, capp_str line) {
     capp_error cause;
     if (!input->begun && !(line.size == 1 && is_one_of(*line.data, "\r\n"))) {
@@ -59,7 +59,7 @@ static bool check_size(reader *input, size_t more, capp_error *err) {
                    human_bytes(input->source.max_record));
 }
 
-/* Cells of one row in r->cells and r->ends. READ_BAD: it is complete and malformed. */
+/* Reads the cells of one row to cells and ends. READ_BAD: the row is complete and malformed. */
 static read_status csv_row(reader *input, bool wait, capp_error *err) {
     if (!input->begun) {
         input->n_cells = input->cells.size = input->bytes = 0;
@@ -76,7 +76,7 @@ static read_status csv_row(reader *input, bool wait, capp_error *err) {
             if (!input->complete) return READ_END;
             break;
         }
-        if (status == READ_BAD && !line.size) return READ_FAILED; /* too long: where it ends nobody knows */
+        if (status == READ_BAD && !line.size) return READ_FAILED; /* too long, so its end is unknown */
         if (status == READ_BAD) set_bad(input, err);
         if (status != READ_ROW && status != READ_BAD) return status;
         if (input->begun && !check_size(input, line.size, err)) return READ_FAILED;
@@ -93,13 +93,13 @@ static capp_str cell(const reader *input, const buffer *text, size_t i) {
     return (capp_str){text->data ? text->data + start : "", input->ends[i] - start};
 }
 
-/* A column that stands twice: an error where the run looks for it, else told of once. */
+/* A column name that occurs twice is an error if the run needs the column, otherwise a warning. */
 static bool check_columns(reader *input, capp_error *err) {
     for (size_t i = 0; i < input->n_columns; i++) {
         capp_str name = input->columns[i];
-        size_t first = column_of(input, name);
+        size_t first = find_column(input, name);
         if (first == i) continue;
-        if (reader_asks(input, name))
+        if (reader_needs(input, name))
             return fail_at(err, input->begun_line, "there are two columns '%.*s'; rename one", (int)name.size,
                            name.data);
         if (!input->warned && !input->how.quiet)
@@ -118,8 +118,8 @@ static read_status csv_header(reader *input, bool wait, capp_error *err) {
     input->names.size = 0;
     buffer_str(&input->names, buffer_view(&input->cells));
     input->n_columns = input->n_cells;
-    input->columns = take(input->n_columns, sizeof *input->columns);
-    input->values = take(input->n_columns, sizeof *input->values);
+    input->columns = allocate(input->n_columns, sizeof *input->columns);
+    input->values = allocate(input->n_columns, sizeof *input->values);
     for (size_t i = 0; i < input->n_columns; i++) input->columns[i] = cell(input, &input->names, i);
     return check_columns(input, err) ? READ_ROW : READ_FAILED;
 }
@@ -128,7 +128,7 @@ read_status next_csv(reader *input, record *row, bool wait, capp_error *err) {
     if (!input->columns) {
         read_status status = csv_header(input, wait, err);
         if (status != READ_ROW) return status;
-        reader_tell(input);
+        report_input(input);
     }
     read_status status = csv_row(input, wait, err);
     if (status == READ_ROW || status == READ_BAD) input->rows++;

@@ -1,4 +1,4 @@
-/* Rows of JSON: an object a line, or the elements of an array over any number of lines. */
+/* Reads rows of JSON: one object per line, or the elements of an array over any number of lines. */
 #include "reader_parts.h"
 
 #include <stdlib.h>
@@ -18,16 +18,16 @@ static int by_name(const void *a, const void *b) {
     return order ? order : (x->place > y->place) - (x->place < y->place);
 }
 
-/* A name that stands twice: malformed where the run looks for it, else told of once. */
+/* A name that occurs twice is an error if the run needs the field, otherwise a warning. */
 static bool check_names(reader *input, size_t line, capp_error *err) {
     if (input->n_members < 2) return true;
-    const member **sorted = arena_take(&input->memory, input->n_members, sizeof *sorted);
+    const member **sorted = arena_allocate(&input->memory, input->n_members, sizeof *sorted);
     for (size_t i = 0; i < input->n_members; i++) sorted[i] = &input->members[i];
     qsort(sorted, input->n_members, sizeof *sorted, by_name);
     for (size_t i = 1; i < input->n_members; i++) {
         capp_str name = sorted[i]->name;
         if (!str_equal(name, sorted[i - 1]->name)) continue;
-        if (reader_asks(input, name))
+        if (reader_needs(input, name))
             return fail_at(err, line, "the object has the name '%.*s' twice; remove one", (int)name.size, name.data);
         if (!input->warned && !input->how.quiet)
             complain("warning: %s:%zu: the object has the name '%.*s' twice; capp uses the last one",
@@ -37,7 +37,7 @@ static bool check_names(reader *input, size_t line, capp_error *err) {
     return true;
 }
 
-/* Makes a row of a text, which should be an object. advice: what the message ends with. */
+/* Makes a row of a text, which should be an object. advice: the end of the message. */
 static read_status parse(reader *input, capp_str text, size_t line, const char *advice, record *row, capp_error *err) {
     json_value object;
     size_t at = 0;
@@ -82,7 +82,7 @@ read_status next_json_line(reader *input, record *row, bool wait, capp_error *er
 
 /* ---- Elements over many lines ----------------------------------------------------------------------------------- */
 
-/* The next byte that is no space, not given out. */
+/* The next byte that is not a space; it is not consumed. */
 static read_status peek(reader *input, bool wait, char *byte, capp_error *err) {
     for (;;) {
         capp_str view;
@@ -101,7 +101,7 @@ static read_status broken(const reader *input, const char *what, capp_error *err
     return READ_FAILED;
 }
 
-/* Up to where the next element begins. READ_END: there are no more. */
+/* Advances to the next element. READ_END: there are no more. */
 static read_status find_element(reader *input, bool wait, capp_error *err) {
     for (;;) {
         char byte = 0;

@@ -1,4 +1,4 @@
-/* What the files of the reader share; only they include it. */
+/* The parts of the reader. Only its files include this header. */
 #ifndef CLI_READER_PARTS_H
 #define CLI_READER_PARTS_H
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-bool reader_asks(const reader *input, capp_str name) {
+bool reader_needs(const reader *input, capp_str name) {
     for (size_t i = 0; i < input->how.n_asked; i++)
         if (str_equal(input->how.asked[i], name)) return true;
     return false;
@@ -16,7 +16,7 @@ void list_name(buffer *list, capp_str name) {
     if (list->size >= ENOUGH) buffer_text(list, ", ...");
 }
 
-void reader_tell(reader *input) {
+void report_input(reader *input) {
     buffer text = {0}, list = {0};
     if (input->told || input->how.quiet) return;
     input->told = true;
@@ -41,14 +41,14 @@ void reader_tell(reader *input) {
     buffer_free(&list);
 }
 
-size_t column_of(const reader *input, capp_str name) {
+size_t find_column(const reader *input, capp_str name) {
     size_t i = 0;
     while (i < input->n_columns && !str_equal(input->columns[i], name)) i++;
     return i;
 }
 
 /* Of two members with one name the last one. */
-static json_value value_of(const record *row, capp_str name) {
+static json_value find_member(const record *row, capp_str name) {
     const reader *r = row->reader;
     for (size_t i = r->n_members; i > 0; i--)
         if (str_equal(r->members[i - 1].name, name)) return r->members[i - 1].value;
@@ -57,12 +57,12 @@ static json_value value_of(const record *row, capp_str name) {
 
 bool record_text(const record *row, capp_str name, arena *a, capp_str *text) {
     if (!row->object.size) {
-        size_t i = column_of(row->reader, name);
+        size_t i = find_column(row->reader, name);
         if (i == row->reader->n_columns) return false;
         *text = arena_copy(a, row->values[i]);
         return true;
     }
-    json_value value = value_of(row, name);
+    json_value value = find_member(row, name);
     json_kind kind = json_kind_of(value);
     if (kind == JSON_KIND_NONE) return false;
     *text = kind == JSON_KIND_STRING ? json_copy_string(a, value)
@@ -72,7 +72,7 @@ bool record_text(const record *row, capp_str name, arena *a, capp_str *text) {
 }
 
 json_value record_json(const record *row, const char *name) {
-    json_value none = {NULL, 0}, value = row->object.size ? value_of(row, capp_str_of(name)) : none;
+    json_value none = {NULL, 0}, value = row->object.size ? find_member(row, capp_str_of(name)) : none;
     return json_kind_of(value) == JSON_KIND_NULL ? none : value;
 }
 
@@ -89,7 +89,7 @@ bool fail_field(capp_error *err, const record *row, capp_str name) {
 }
 
 bool reader_knows(reader *input, capp_str name, capp_error *err) {
-    if (!input->n_columns || column_of(input, name) < input->n_columns) return true;
+    if (!input->n_columns || find_column(input, name) < input->n_columns) return true;
     return fail_field(err, &(record){.reader = input, .line = 1}, name);
 }
 
@@ -97,7 +97,7 @@ const field *record_fields(const record *row, arena *a, size_t *n) {
     const reader *r = row->reader;
     bool json = row->object.size > 0;
     *n = json ? r->n_members : r->n_columns;
-    field *fields = arena_take(a, *n, sizeof *fields);
+    field *fields = arena_allocate(a, *n, sizeof *fields);
     for (size_t i = 0; i < *n; i++) {
         field *f = &fields[i];
         *f = (field){.name = arena_copy(a, json ? r->members[i].name : r->columns[i])};

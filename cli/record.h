@@ -13,9 +13,9 @@ typedef struct reader_options {
     const char *format; /* as --format names it; NULL: found out */
     char separator;     /* of CSV; 0: found out */
     size_t max_record;  /* bytes of one record; 0: no limit */
-    bool quiet;         /* no word on what the input was taken for, and no warnings */
-    /* [n_asked] Fields that the run looks for: they help to tell CSV from text, and may not stand twice. Borrowed until
-     * reader_close. */
+    bool quiet;         /* print neither what the input was recognized as, nor warnings */
+    /* [n_asked] Fields that the run needs: they help to distinguish CSV from text, and may not occur twice. Borrowed
+     * until reader_close. */
     const capp_str *asked;
     size_t n_asked;
 } reader_options;
@@ -23,7 +23,7 @@ typedef struct reader_options {
 typedef struct member {
     capp_str name;
     json_value value;
-    size_t place; /* among the members of its object */
+    size_t place; /* index among the members of its object */
 } member;
 
 typedef struct reader {
@@ -32,7 +32,7 @@ typedef struct reader {
     input_format named; /* what the input's name says */
     char named_separator;
     sniffed is;
-    bool known, told; /* what the input is; that it was said */
+    bool known, told; /* is: what the input is, once known; told: the user knows it */
     bool warned;      /* of a name that stands twice */
 
     /* Columns: known from the header of CSV on; "text" for plain text; none for JSON. */
@@ -40,7 +40,7 @@ typedef struct reader {
     capp_str *columns;
     size_t n_columns;
     capp_str *values; /* [n_columns] */
-    size_t rows;      /* read, malformed ones counted, the header not */
+    size_t rows;      /* rows read, including malformed ones, without the header */
 
     /* One JSON object. */
     arena memory;
@@ -50,7 +50,7 @@ typedef struct reader {
     size_t scanned; /* bytes of it */
     enum { ELEMENT_FIRST, ELEMENT_ITEM, ELEMENT_NEXT, ELEMENT_BARE, ELEMENT_AFTER } element;
 
-    /* One CSV row under construction: cells one behind the other, and where each ends. */
+    /* One incomplete CSV row: its cells one after another, and where each ends. */
     struct csv_parser parser;
     bool parsing; /* parser is to be freed */
     buffer cells;
@@ -58,9 +58,9 @@ typedef struct reader {
     size_t n_cells, cells_capacity;
     bool begun, complete, bad;
     size_t begun_line, bytes;
-    capp_error cause; /* where bad, or the text line that waits is */
+    capp_error cause; /* the error, if bad or if the waiting text line is */
 
-    /* Plain text: empty lines, which are no rows where nothing follows, and the line behind them. */
+    /* Plain text: empty lines, which are not rows if nothing follows, and the line after them. */
     size_t blanks, blank_line;
     capp_str waiting;
     read_status waits; /* READ_LATER: none does */
@@ -74,38 +74,38 @@ typedef struct record {
     const capp_str *values; /* [n_columns], not for JSON */
 } record;
 
-/* Whether the row has a field of that name; its text goes to *text, in memory of a: strings as they are, other JSON
- * values as they are written, without spaces between their parts; null as nothing. */
+/* Returns whether the row has a field of this name. *text is its text, in memory of a: strings as they are, other JSON
+ * values as written, without spaces between their parts; null is empty. */
 bool record_text(const record *row, capp_str name, arena *a, capp_str *text);
 
-/* A column of a row as it stood in the input. */
+/* A column of a row as written in the input. */
 typedef struct field {
     capp_str name, text;
-    bool json; /* text is JSON, and not of a string */
+    bool json; /* text is JSON other than a string */
 } field;
 
 /* All columns of the row, in their order, in memory of a. */
 const field *record_fields(const record *row, arena *a, size_t *n);
 
-/* The JSON value of a field: none (size 0) where there is none, where it is null, and where the row is not JSON. */
+/* The JSON value of a field; size 0 if there is none, if it is null, or if the row is not JSON. */
 json_value record_json(const record *row, const char *name);
 
-/* Fails with a message that lists what fields there are. */
+/* Fails with a message that lists the existing fields. */
 bool fail_field(capp_error *err, const record *row, capp_str name);
 
-/* Where columns are known before any row: whether name is one, else as fail_field. */
+/* If the columns are known: whether name is one of them, otherwise fails like fail_field. */
 bool reader_knows(reader *input, capp_str name, capp_error *err);
 
-/* Adds a name to a list for people, which ends in "..." where it is long. */
+/* Adds a name to a list for a message; a long list ends with "...". */
 void list_name(buffer *list, capp_str name);
 
 /* Index of the column, or n_columns. */
-size_t column_of(const reader *input, capp_str name);
+size_t find_column(const reader *input, capp_str name);
 
-/* Whether the run looks for a field of that name. */
-bool reader_asks(const reader *input, capp_str name);
+/* Whether the run needs a field of this name. */
+bool reader_needs(const reader *input, capp_str name);
 
-/* Says once what the input was taken for. */
-void reader_tell(reader *input);
+/* Prints once what the input was recognized as. */
+void report_input(reader *input);
 
 #endif

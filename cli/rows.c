@@ -66,7 +66,7 @@ static json_value completion_text(json_value item) {
 static bool build_completions(row *this_row, json_value list, size_t line, arena *a, capp_error *err) {
     if (json_kind_of(list) != JSON_KIND_ARRAY) return fail_at(err, line, "'completions' is not a list of strings");
     size_t n = json_size(list), i = 0;
-    capp_str *completions = arena_take(a, n, sizeof *completions);
+    capp_str *completions = arena_allocate(a, n, sizeof *completions);
     for (json_walk w = json_begin(list); json_next(&w); i++) {
         json_value item = completion_text(w.item);
         if (json_kind_of(item) != JSON_KIND_STRING)
@@ -84,7 +84,7 @@ static bool build_prior(row *this_row, json_value list, size_t line, arena *a, c
     if (n != this_row->example.n_completions)
         return fail_at(err, line, "'prior' has %zu numbers, but there are %zu completions", n,
                        this_row->example.n_completions);
-    double *prior = arena_take(a, n, sizeof *prior);
+    double *prior = arena_allocate(a, n, sizeof *prior);
     for (json_walk w = json_begin(list); json_next(&w); i++) {
         if (json_kind_of(w.item) != JSON_KIND_NUMBER)
             return fail_at(err, line, "item %zu of 'prior' is not a number", i);

@@ -170,7 +170,7 @@ static int by_text(const void *a, const void *b) {
 }
 
 static void warn_duplicates(const row_rules *rules) {
-    capp_str *sorted = take(rules->n_classes, sizeof *sorted);
+    capp_str *sorted = allocate(rules->n_classes, sizeof *sorted);
     if (rules->n_classes) memcpy(sorted, rules->classes, rules->n_classes * sizeof *sorted);
     qsort(sorted, rules->n_classes, sizeof *sorted, by_text);
     for (size_t i = 1; i < rules->n_classes; i++)

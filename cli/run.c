@@ -1,6 +1,7 @@
 #include "run.h"
 
 #include "chat.h"
+#include "disk.h"
 #include "manifest.h"
 
 #include <stdlib.h>
@@ -20,7 +21,7 @@ static bool open_output(run *this_run, const options *settings, capp_error *err)
     const char *own[] = {from_stdin ? "/dev/stdin" : settings->input, settings->model, settings->classes,
                          settings->prior};
     size_t n = sizeof own / sizeof *own, adapters = settings->model_options.n_lora;
-    const char **inputs = take(n + adapters, sizeof *inputs);
+    const char **inputs = allocate(n + adapters, sizeof *inputs);
     memcpy(inputs, own, sizeof own);
     for (size_t i = 0; i < adapters; i++) inputs[n + i] = settings->lora[i].path;
     this_run->tabular = settings->bit == COMMAND_CLASSIFY || (settings->bit == COMMAND_EVALUATE && settings->out);
@@ -70,14 +71,21 @@ static bool open_all(run *this_run, const options *settings, row_need need, bool
     return open_earlier(this_run, settings, err);
 }
 
-/* Prints why a model that is larger than memory is slow. */
+/* Prints why a model that is larger than memory is slow, and how slow. */
 static void tell_streaming(const run *this_run, const options *settings) {
     capp_model_info info;
     capp_model_get_info(this_run->model, &info);
-    if (info.streamed_bytes)
-        complain("%s: %s of its %s do not fit into free memory: each wave of token rows reads them from the disk, "
-                 "which limits the speed; a larger --memory makes fewer waves",
-                 settings->model, human_bytes(info.streamed_bytes), human_bytes(info.file_bytes));
+    if (!info.streamed_bytes) return;
+    buffer text = {0};
+    buffer_printf(&text,
+                  "%s: %s of its %s do not fit the free memory, so every wave of token rows reads them from the disk",
+                  settings->model, human_bytes(info.streamed_bytes), human_bytes(info.file_bytes));
+    double rate = disk_rate(settings->model);
+    if (rate > 0)
+        buffer_printf(&text, ". The disk gives %s per second, so a wave takes at least %.3g seconds",
+                      human_bytes((uint64_t)rate), (double)info.streamed_bytes / rate);
+    complain("%.*s. More --memory makes waves larger and fewer", (int)text.size, text.data);
+    buffer_free(&text);
 }
 
 bool run_open(run *this_run, const options *settings, row_need need, bool session) {
@@ -139,7 +147,7 @@ static bool begin_table(run *this_run, bool last, capp_error *err) {
     for (size_t i = 0; i < this_run->n_rows; i++) {
         const row *of = &this_run->rows[i];
         if (!of->n_fields) continue;
-        capp_str *names = arena_take(&this_run->memory, of->n_fields, sizeof *names);
+        capp_str *names = arena_allocate(&this_run->memory, of->n_fields, sizeof *names);
         for (size_t j = 0; j < of->n_fields; j++) names[j] = of->fields[j].name;
         return table_begin(&this_run->table, names, of->n_fields, err);
     }
@@ -445,7 +453,7 @@ void run_call(run *this_run, const row *rows) {
 
 static capp_status score_or_decide(scoring *s, size_t n, capp_error *err) {
     run *r = s->run;
-    capp_example *examples = arena_take(&r->memory, n, sizeof *examples);
+    capp_example *examples = arena_allocate(&r->memory, n, sizeof *examples);
     for (size_t i = 0; i < n; i++) examples[i] = s->rows[i].example;
     capp_run_options how;
     run_options_of(r, s->rows, &how);

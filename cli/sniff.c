@@ -52,17 +52,17 @@ const char *format_words(input_format format, char separator) {
 
 /* ---- The head as a table ---------------------------------------------------------------------------------------- */
 
-/* What the head is with one separator. */
+/* The head, read with one separator. */
 typedef struct table {
     const sniff_input *in;
-    buffer cells;    /* of the first record, one behind the other */
+    buffer cells;    /* the cells of the first record, one after another */
     size_t ends[64]; /* where each of the first of them ends */
     size_t n_first;  /* cells of the first record */
     size_t n_cells;  /* of the record under way */
     size_t records;  /* complete ones */
     bool open;       /* a quote in the first record is not closed */
     bool even;       /* all records have as many cells as the first */
-    bool asked;      /* a cell of the first is a column that the run looks for */
+    bool asked;      /* a cell of the first record is a column that the run needs */
     bool names;      /* the cells of the first look like names of columns */
 } table;
 
@@ -96,7 +96,7 @@ static capp_str cell(const table *layout, size_t i) {
     return (capp_str){layout->cells.data ? layout->cells.data + start : "", layout->ends[i] - start};
 }
 
-/* A few words that begin with a letter and end in no punctuation. */
+/* A few words that begin with a letter and do not end with punctuation. */
 static bool is_name(capp_str text) {
     enum { LONGEST = 60, MOST_SPACES = 4 };
     size_t spaces = 0;
@@ -119,7 +119,7 @@ static void judge_cells(table *layout) {
     }
 }
 
-/* False: the head is no table with this separator. */
+/* False: the head is not a table with this separator. */
 static bool read_table(table *layout, const sniff_input *in, char separator) {
     struct csv_parser parser;
     capp_str head = in->head;
@@ -177,7 +177,7 @@ static bool ambiguous(capp_error *err, const sniff_input *in, const char *what) 
                    (int)line.size, line.data, what);
 }
 
-/* The separator of what is known to be CSV. */
+/* Finds the separator of an input that is known to be CSV. */
 static bool sniff_separator(sniffed *found, const sniff_input *in, const table *tables, const bool *good,
                             capp_error *err) {
     size_t best = 0, asked = 0;
@@ -196,7 +196,7 @@ static bool sniff_separator(sniffed *found, const sniff_input *in, const table *
     return true;
 }
 
-/* A text that begins like JSON. */
+/* Decides about a text that begins like JSON. */
 static bool sniff_brace(sniffed *found, const sniff_input *in, capp_str rest, capp_error *err) {
     char second = 0;
     for (size_t i = 1; i < rest.size && !second; i++)
@@ -222,7 +222,7 @@ static bool sniff_brace(sniffed *found, const sniff_input *in, capp_str rest, ca
     return true;
 }
 
-/* Neither JSON nor known to be CSV. */
+/* Decides about an input that is neither JSON nor known to be CSV. */
 static bool sniff_text(sniffed *found, const sniff_input *in, const table *tables, const bool *good, capp_error *err) {
     bool one_name = false, open = false;
     for (size_t i = 0; i < N_SEPARATORS; i++) {

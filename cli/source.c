@@ -50,7 +50,7 @@ bool source_rewind(source *input, capp_error *err) {
 
 /* ---- Reading --------------------------------------------------------------------------------------------------- */
 
-/* Waits for input or a signal. In steps, since a signal may come just before poll does. */
+/* Waits for input or a signal. In steps, because a signal may arrive just before poll starts. */
 static bool readable(const source *input, bool wait) {
     struct pollfd file = {.fd = input->file, .events = POLLIN};
     for (;;) {
@@ -60,7 +60,7 @@ static bool readable(const source *input, bool wait) {
     }
 }
 
-/* Bytes of the file into `into`: *n of at most PART, 0 at its end. */
+/* Reads bytes of the file to `into`: *n of at most PART, 0 at the end. */
 static read_status read_part(source *input, bool wait, char *into, size_t *n, capp_error *err) {
     if (!readable(input, wait)) return interrupted() ? READ_END : READ_LATER;
     ssize_t got = read(input->file, into, PART);
@@ -100,7 +100,7 @@ static read_status fill_unpacked(source *input, bool wait, capp_error *err) {
     return READ_ROW;
 }
 
-/* Reads more behind what is there. */
+/* Reads more bytes after the existing ones. */
 static read_status fill(source *input, bool wait, capp_error *err) {
     if (input->ended || interrupted()) return READ_END;
     if (input->begin) {
@@ -119,13 +119,13 @@ static read_status fill(source *input, bool wait, capp_error *err) {
     return READ_ROW;
 }
 
-/* Fills where that is all there is to do; READ_LATER only where the caller does not wait. */
+/* Fills the buffer; READ_LATER only if the caller does not wait. */
 static read_status fill_on(source *input, bool wait, capp_error *err) {
     read_status status = fill(input, wait, err);
     return status == READ_LATER && wait ? READ_ROW : status;
 }
 
-/* Whether the first bytes are no text: a text may begin with "GGUF" too. */
+/* Whether the first bytes are not text: a text may begin with "GGUF", too. */
 static bool is_binary(const source *input) {
     enum { LOOKED_AT = 512 };
     size_t size = input->end - input->begin, cut = 0; /* bytes of a character that may be cut off */
@@ -137,7 +137,7 @@ static bool is_binary(const source *input) {
     return size && (memchr(data, 0, size) || utf8_valid(data, size) + cut < size);
 }
 
-/* Files that are no rows of text, by their first bytes. */
+/* Recognizes files that are not rows of text by their first bytes. */
 static bool check_kind(const source *input, capp_error *err) {
     static const struct {
         const char *magic;
@@ -223,7 +223,7 @@ static read_status give_out(source *input, size_t size, capp_str *line, capp_err
     return READ_BAD;
 }
 
-/* Behind the end of the line that begins at s->begin, or NULL: it is not yet here. */
+/* The address after the end of the line that begins at begin, or NULL if it has not arrived. */
 static const char *line_end(source *input) {
     const char *from = input->data + input->scanned;
     size_t size = input->end - input->scanned;
@@ -234,7 +234,7 @@ static const char *line_end(source *input) {
     return back ? back + 1 : feed ? feed + 1 : NULL;
 }
 
-/* Leaves out what is here of a line that is too long. */
+/* Skips the part that has arrived of a line that is too long. */
 static void discard(source *input) {
     const char *end = line_end(input);
     input->begin = end ? (size_t)(end - input->data) : input->end;

@@ -103,11 +103,11 @@ static bool fill_pieces(const template *pattern, const record *row, arena *a, ca
 
 bool template_render(const template *pattern, const record *row, arena *a, capp_str *prompt, capp_str *empty,
                      capp_error *err) {
-    capp_str *parts = arena_take(a, pattern->n_pieces, sizeof *parts);
+    capp_str *parts = arena_allocate(a, pattern->n_pieces, sizeof *parts);
     if (!fill_pieces(pattern, row, a, parts, empty, err)) return false;
     size_t size = 0;
     for (size_t i = 0; i < pattern->n_pieces; i++) size += parts[i].size;
-    char *text = arena_take(a, size + 1, 1);
+    char *text = arena_allocate(a, size + 1, 1);
     *prompt = (capp_str){text, size};
     for (size_t i = 0; i < pattern->n_pieces; i++) {
         if (parts[i].size) memcpy(text, parts[i].data, parts[i].size);

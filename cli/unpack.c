@@ -39,7 +39,7 @@ const char *packing_name(packing kind) {
 }
 
 unpacker *unpack_open(packing kind) {
-    unpacker *u = take(1, sizeof *u);
+    unpacker *u = allocate(1, sizeof *u);
     *u = (unpacker){.kind = kind};
     bool good = kind == PACKING_GZIP ? inflateInit2(&u->gzip, 16 + MAX_WBITS) == Z_OK
                                      : (u->zstd = ZSTD_createDStream()) != NULL;

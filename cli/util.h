@@ -14,8 +14,8 @@ enum {
 /* ---- Memory: these never return NULL; where memory is short they say so and exit with EXIT_FAILED --------------- */
 
 _Noreturn void out_of_memory(void);
-void *take(size_t n, size_t size);                                  /* not cleared; ends with free */
-void *retake(void *p, size_t n, size_t size);                       /* p may be NULL */
+void *allocate(size_t n, size_t size);                              /* not cleared; ends with free */
+void *reallocate(void *p, size_t n, size_t size);                   /* p may be NULL */
 void grow(void *array, size_t *capacity, size_t need, size_t size); /* array: address of a pointer to elements */
 
 /* Memory that is freed all at once, for example that of a window of rows. Initially all zero. */
@@ -24,9 +24,9 @@ typedef struct arena {
     size_t used;                /* bytes handed out since the last reset */
 } arena;
 
-void *arena_take(arena *a, size_t n, size_t size); /* aligned for any type, not cleared */
-capp_str arena_copy(arena *a, capp_str text);      /* and a NUL behind it */
-void arena_reset(arena *a);                        /* frees everything that was handed out */
+void *arena_allocate(arena *a, size_t n, size_t size); /* aligned for any type, not cleared */
+capp_str arena_copy(arena *a, capp_str text);          /* and a NUL behind it */
+void arena_reset(arena *a);                            /* frees everything that was handed out */
 void arena_free(arena *a);
 
 /* A text that grows. Initially all zero. */

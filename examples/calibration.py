@@ -1,4 +1,4 @@
-"""Priors and calibration: what labels teach without touching the weights, with curves.
+"""Priors and calibration: what labels can teach without changing the weights, with curves.
 
     python3 examples/calibration.py [--plot calibration.svg]
 

@@ -181,7 +181,7 @@ TEST(what_a_chat_refuses) {
     CHECK_INT(capp_chat_render(f.chat, &bad[0], 1, &text, &size, &f.err), CAPP_EINVAL);
     CHECK(!text);
     CHECK_INT(capp_chat_render(f.chat, &bad[1], 1, &text, &size, &f.err), CAPP_EINVAL);
-    CHECK_CONTAINS(f.err.message, "not valid UTF-8 at byte 0");
+    CHECK_CONTAINS(f.err.message, "invalid UTF-8 at byte 0");
     capp_chat_options how;
     capp_chat *chat;
     capp_chat_options_init(&how);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Shows capp at work: demo.py CAPP MODEL. Runs `capp evaluate` on the bundled sample of COPA and draws what it writes,
-row by row as the rows come."""
+"""Shows capp at work: demo.py CAPP MODEL. Runs `capp evaluate` on the bundled sample of COPA and draws its output,
+row by row as the rows arrive."""
 import json
 import os
 import shutil

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes tests/fixtures/config_defaults.json: what transformers' configuration classes take for fields that config.json
-does not mention, of the families that capp runs.
+"""Makes tests/fixtures/config_defaults.json: the values that transformers' configuration classes use for fields that
+config.json does not have, for the families that capp runs.
 
     python3 -m venv ENV && ENV/bin/pip install -r tools/tiny_requirements.txt
     ENV/bin/python tools/make_config_defaults.py
 
-Under transformers 5 (tools/tiny_requirements_5.txt) it adds the classes of the models that were made by it.
+With transformers 5 (tools/tiny_requirements_5.txt) it adds the classes of the models that transformers 5 made.
 """
 import inspect
 import json

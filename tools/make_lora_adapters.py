@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Makes tests/fixtures/lora: random LoRA adapters as PEFT saves them for models of tests/fixtures/tiny, and what PEFT and
-transformers make of model and adapter.
+"""Makes tests/fixtures/lora: random LoRA adapters as PEFT saves them for models of tests/fixtures/tiny, and the
+log-probabilities that PEFT and transformers compute with them.
 
     python3 -m venv ENV && ENV/bin/pip install -r tools/tiny_requirements.txt
     LLAMA_CPP=FOLDER ENV/bin/python tools/make_lora_adapters.py [NAME...]

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes tests/fixtures/tiny: a random model of each architecture as a folder, and what transformers makes of it.
+"""Makes tests/fixtures/tiny: a random model of each architecture as a folder, and its log-probabilities in transformers.
 
     python3 -m venv ENV && ENV/bin/pip install -r tools/tiny_requirements.txt
     ENV/bin/python tools/make_tiny_models.py [NAME...]
 
 The models of NEWER are made by transformers 5, in an environment of tools/tiny_requirements_5.txt, the others by
-transformers 4: under either, the tool makes those that belong to it.
+transformers 4. With either version, the tool makes the models that belong to it.
 
 NAME/config.json, NAME/model*.safetensors   the model, seeds fixed, weights rounded to the type that is stored
 NAME/reference.json                         token ids, and their log-probabilities by transformers in float32

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# setup.sh GROUP...: installs what the groups (build, test, site, format, lint, coverage, corpus, cluster) need and is
-# missing here, with apt, as root or through a sudo that asks for no password. Where it may do neither it says the one line
-# to run and exits with 2. Does nothing, quickly, where all is there.
+# setup.sh GROUP...: installs what the groups (build, test, site, format, lint, coverage, corpus, cluster) need and
+# that is missing here, with apt, as root or through a sudo without a password. If it can do neither, it prints the one
+# command to run and exits with 2. If nothing is missing, it does nothing and is fast.
 set -euo pipefail
 
 missing=()
-# need PACKAGE COMMAND...: PACKAGE is needed where the command fails.
+# need PACKAGE COMMAND...: PACKAGE is needed if the command fails.
 need() {
     local package=$1
     shift

@@ -1,5 +1,5 @@
-"""What bf16 and `auto` keep of float32's decisions: share of equal ones, mean absolute difference of probability, share of
-rows that were scored again in float32."""
+"""How many decisions of float32 bf16 and `auto` keep: share of equal ones, mean absolute difference of probability, share of
+rows with rescoring in float32."""
 import base
 import engine
 import tasks

@@ -1,6 +1,6 @@
-/* The head, fused with log-softmax: a tile of the vocabulary at a time for all rows that need it. Of each tile a row
- * keeps (max, sum of exp), the logits that are wanted and the best; tiles are merged in their order, whoever computed
- * them. (One pass for max and sum: Milakov & Gimelshein, arXiv 1805.02867.) */
+/* The head, fused with log-softmax: it computes one tile of the vocabulary at a time for all rows that need it. Of each
+ * tile a row keeps (max, sum of exp), the logits that are needed, and the best one. The tiles are merged in their
+ * order, whichever worker computed them. (One pass for max and sum: Milakov & Gimelshein, arXiv 1805.02867.) */
 #include <math.h>
 #include <stdlib.h>
 
@@ -14,7 +14,7 @@ static int by_token(const void *a, const void *b) {
     return (x->head_row > y->head_row) - (x->head_row < y->head_row);
 }
 
-/* First target with a token of at least `token`. */
+/* The first target whose token is at least `token`. */
 static size_t first_target(const capp_forward *f, size_t token) {
     size_t low = 0, high = f->n_targets;
     while (low < high) {
@@ -35,7 +35,7 @@ static void best_of(capp_forward *f, size_t tile, size_t row, const float *logit
     f->tile_best_token[tile * f->rows + row] = (int32_t)(tile * CAPP_HEAD_TILE + best);
 }
 
-/* A tile of the vocabulary for all head rows. */
+/* Computes a tile of the vocabulary for all head rows. */
 static void head_task(void *user, size_t tile, int worker) {
     capp_forward *f = user;
     const capp_matrix *m = &f->weights->head;
@@ -72,7 +72,7 @@ static void head_task(void *user, size_t tile, int worker) {
     }
 }
 
-/* log of the sum of exp of all logits of a row: tiles merged in order, in double precision. */
+/* log of the sum of exp of all logits of a row: merges the tiles in order, in double precision. */
 static double merge_tiles(const capp_forward *f, size_t row, size_t tiles) {
     double max = -INFINITY, sum = 0;
     for (size_t t = 0; t < tiles; t++)
@@ -82,13 +82,13 @@ static double merge_tiles(const capp_forward *f, size_t row, size_t tiles) {
     return max + capp_log(sum);
 }
 
-/* Rounding may leave a token of probability 1 a hair above 0. */
+/* Rounding may leave the log-probability of a token with probability 1 slightly above 0. */
 static float logprob_of(double logit, double normalizer) {
     double logprob = logit - normalizer;
     return logprob > 0 ? 0 : (float)logprob;
 }
 
-/* f->h: normed hidden states of the head rows. */
+/* Writes the normed hidden states of the head rows to f->h. */
 capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err) {
     if (!f->n_heads) return CAPP_OK;
     size_t tiles = (f->weights->head.n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE;

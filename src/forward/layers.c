@@ -12,7 +12,7 @@ enum { CHUNK = 8 };
 typedef struct phase {
     capp_forward *f;
     size_t layer, rows;
-    const capp_norm *post, *norm; /* of the norm phase; post: of u before it is added to x */
+    const capp_norm *post, *norm; /* norms of the norm phase; post: of u before it is added to x */
     bool add;                     /* u is to be added to x */
     bool beside;                  /* but norm takes x without it */
     const uint32_t *nodes;        /* of the embedding phase */
@@ -36,14 +36,14 @@ static void apply_norm(const capp_weights *w, const capp_norm *norm, float *y, c
         w->kernels->layer_norm(y, x, norm->weight, norm->bias, n, w->hparams.norm_eps);
 }
 
-/* n numbers of x to row r of f->h. */
+/* Writes n numbers of x to row r of f->h. */
 static void narrow_row(capp_forward *f, size_t r, const float *x, size_t n) {
     const capp_products *products = f->weights->products;
     size_t padded = (n + products->step - 1) / products->step * products->step;
     products->narrow(f->h + r * f->h_stride * products->element, x, n, padded);
 }
 
-/* To f->x, or f->h where a projection follows. */
+/* Writes the embeddings to f->x, or to f->h if a projection follows. */
 static void embed_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
@@ -96,7 +96,8 @@ static void projected_rows(void *user, size_t task, int worker) {
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) narrow_row(p->f, r, p->f->u + r * width, width);
 }
 
-/* x += [post](u), where there is a u to be added; h = norm(x), of the x before where the parts lie side by side. */
+/* x += [post](u), if there is a u to add; h = norm(x), of the old x if the two parts of the layer are computed from the
+ * same input. */
 static void norm_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
@@ -127,7 +128,7 @@ static void rotate(const capp_forward *f, const capp_layer *layer, float *x, siz
         f->weights->kernels->rope_halves(x, f->cosines + at, f->sines + at, half);
 }
 
-/* Norms of the heads of q or k: each by itself, or the row of them. */
+/* Norms the heads of q or k: each head separately, or the whole row. */
 static void norm_heads(const capp_weights *w, const capp_norm *norm, float *x, size_t heads) {
     size_t d = w->hparams.head_dim;
     if (!norm->weight) return;
@@ -176,16 +177,16 @@ static void position_rows(void *user, size_t task, int worker) {
     }
 }
 
-/* After the last layer's keys and values are stored only the head's rows go on: x is packed to them. q stays where it
- * is; the tiles say where. */
+/* After the keys and values of the last layer are stored, only the head's rows continue: x is packed to these rows. q
+ * stays in its place; the tiles know where. */
 static void keep_head_rows(capp_forward *f) {
     size_t width = f->weights->hparams.width;
     for (size_t i = 0; i < f->n_heads; i++)
         if (f->head_row[i] != i) memcpy(f->x + i * width, f->x + f->head_row[i] * width, width * sizeof *f->x);
 }
 
-/* x += [post](y times m): at once, or by way of u in the next norm phase where there is a post norm, a scale, or a norm
- * that wants x as it was. */
+/* x += [post](y times m): directly, or through u in the next norm phase if there is a post norm, a scale, or a norm
+ * that needs the old x. */
 static void add_product(phase *p, const capp_matrix *m, const char *y, size_t ldy, const capp_norm *post, bool beside) {
     capp_forward *f = p->f;
     size_t width = f->weights->hparams.width;
@@ -266,7 +267,7 @@ double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
                       operations_of(&l->shared_router);
         if (l->expert_up)
             feed += w->hparams.experts_used * (operations_of(l->expert_up) + operations_of(l->expert_down));
-        size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* past the last layer's keys and values */
+        size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* after the last layer's keys and values */
         total += operations_of(&l->qkv) * (double)rows + (operations_of(&l->out) + feed) * (double)going_on;
     }
     return total;

@@ -1,4 +1,4 @@
-/* Arithmetic that few models ask for, in plain C: the same bits under every instruction set. */
+/* Arithmetic that few models need, in plain C: the same bits with every instruction set. */
 #ifndef CAPP_KERNEL_PLAIN_H
 #define CAPP_KERNEL_PLAIN_H
 
@@ -44,8 +44,8 @@ void capp_add_rounded_slope(float *s, float slope, float scale, size_t first, si
 /* exp(sink - max over i < n of s[i]), n > 0: what a score without a value adds to a softmax's sum. */
 float capp_sink(const float *s, size_t n, float sink);
 
-/* The `chosen` largest of x[n], the first of equals, become their shares: the softmax of all n where among is false, of
- * the chosen where it is true. The others become -1. */
+/* Replaces the `chosen` largest of x[n] (of equals the first) by their shares: the softmax of all n if among is false,
+ * of the chosen if it is true. The others become -1. */
 void capp_route(float *x, size_t n, size_t chosen, int among);
 
 /* 1 / (1 + exp(-x)) */

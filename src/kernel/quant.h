@@ -27,7 +27,7 @@ typedef struct capp_quant {
     capp_quant_layout layout;
     size_t n, k, groups; /* outputs, inputs, groups of inputs */
     unsigned bits;       /* GPTQ: 2, 3, 4 or 8, and k * bits is a multiple of 32; AWQ: 4, and n is a multiple of 8 */
-    bool zeros_less_one; /* zeros are stored less 1; what was 0 there is lost, as for AutoGPTQ */
+    bool zeros_less_one; /* zeros are stored minus 1; a 0 is lost, as in AutoGPTQ */
     const void *weights, *zeros, *scales; /* scales of integers: [groups][n] */
     uint32_t scale_type;                  /* a type of capp_dequant with blocks of 1 */
     const uint32_t *group;                /* integers: [k] each input's, below groups */
@@ -35,10 +35,10 @@ typedef struct capp_quant {
     const uint32_t *order;                /* row i is stored as row order[i], below n; NULL: as row i */
 } capp_quant;
 
-/* Floats that capp_quant_rows needs beside its output. */
+/* Number of scratch floats that capp_quant_rows needs. */
 size_t capp_quant_scratch(const capp_quant *q);
 
-/* out [n][q->k]: rows first .. first + n - 1. */
+/* Dequantizes the rows first .. first + n - 1 to out [n][q->k]. */
 void capp_quant_rows(float *out, const capp_quant *q, size_t first, size_t n, float *scratch);
 
 #endif

@@ -1,4 +1,4 @@
-/* The architectures that capp knows, a family a file, and what the files of this room share. */
+/* The architectures that capp supports, one file for each family, and functions that the files of this room share. */
 #ifndef CAPP_MODEL_ARCH_H
 #define CAPP_MODEL_ARCH_H
 
@@ -6,7 +6,7 @@
 
 #include "model/model.h"
 
-/* In the order in which they are looked for and named. */
+/* The order in which they are searched and listed. */
 #define CAPP_ARCH_MAP(X)                                                                                               \
     X(apertus)                                                                                                         \
     X(arcee)                                                                                                           \
@@ -112,25 +112,26 @@ static inline bool capp_str_is(capp_str s, const char *text) {
 /* Fails for a folder of a multimodal model whose text part capp does not run. */
 capp_status capp_multimodal_check(const capp_source *source, capp_error *err);
 
-/* Hyperparameters from config.json; h is zero, arch the row. */
+/* Reads hyperparameters from config.json; h is zero, arch is the row. */
 capp_status capp_config_read(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);
 
-/* Whether config.json has but fields that capp knows, with values that the row allows. */
+/* Checks that config.json has only fields that capp knows, with values that the row allows. */
 capp_status capp_config_check(const capp_arch *arch, const capp_source *source, capp_error *err);
 
 /* Whether key is a word of list, " WORD ... WORD ". */
 bool capp_is_listed(const char *list, const char *key);
 
-/* quantization_config of config.json. */
+/* Reads quantization_config of config.json. */
 capp_status capp_quant_read(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);
 
-/* Hyperparameters from GGUF metadata; likewise. */
+/* The same from GGUF metadata. */
 capp_status capp_metadata_read(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);
 
-/* Frequencies of a rotation of dims dimensions, in out [dims / 2]. factors: divisors, for CAPP_SCALING_FACTORS. */
+/* Computes the frequencies of a rotation of dims dimensions, in out [dims / 2]. factors: divisors, for
+ * CAPP_SCALING_FACTORS. */
 void capp_rope_frequencies(double *out, const capp_rope *rope, uint32_t dims, const float *factors);
 
-/* Slopes of ALiBi in out [heads]. */
+/* Computes the slopes of ALiBi in out [heads]. */
 void capp_alibi_slopes(float *out, uint32_t heads, double largest);
 
 #endif

@@ -1,10 +1,10 @@
-/* Tensors that no file has as they are wanted: views of those that it has. */
+/* Tensors in a form that the file does not have: views of the tensors that it has. */
 #include <string.h>
 
 #include "base/mem.h"
 #include "model/binder.h"
 
-/* t as n rows of k elements, with `own` bytes of its own; NULL where memory is short. */
+/* A copy of t as n rows of k elements, with `own` additional bytes; NULL if there is not enough memory. */
 static capp_derived *view(binder *b, const capp_tensor *t, uint64_t k, uint64_t n, uint64_t own) {
     capp_derived *d = own < SIZE_MAX - sizeof *d ? capp_new(sizeof *d + (size_t)own, 1) : NULL;
     if (!d) return NULL;

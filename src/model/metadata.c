@@ -1,5 +1,5 @@
-/* Hyperparameters from GGUF metadata: keys "NAME.key" of the architecture's name, as ggml/docs/gguf.md and llama.cpp
- * have them. */
+/* Hyperparameters from GGUF metadata: keys "NAME.key", where NAME is the name of the architecture, as in
+ * ggml/docs/gguf.md and llama.cpp. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static bool has_tensor(const reader *r, const char *name) {
     return capp_source_find_tensor(r->s, name);
 }
 
-/* The file's "ARCH.key"; 0 with CAPP_OK where it is missing and not required. */
+/* The value of the file's "ARCH.key"; 0 with CAPP_OK if it is missing and not required. */
 static capp_status read_u32(const reader *r, const char *key, bool required, uint32_t most, uint32_t *out) {
     char name[KEY];
     *out = 0;
@@ -60,7 +60,7 @@ static capp_status read_f64(const reader *r, const char *key, double missing, do
     return CAPP_OK;
 }
 
-/* The same for one where 0 says that there is none. */
+/* The same for a key whose value 0 means none. */
 static capp_status read_f32(const reader *r, const char *key, double missing, float *out) {
     double value;
     char name[KEY];
@@ -201,7 +201,7 @@ static capp_status read_rope(const reader *r, capp_hparams *h) {
     return read_scaling(r, h);
 }
 
-/* Which layers look back a window, and which do not rotate. */
+/* Which layers have an attention window, and which do not rotate. */
 static capp_status read_kinds(const reader *r, capp_hparams *h) {
     capp_status st;
     char name[KEY];
@@ -234,7 +234,8 @@ static capp_status read_scales(const reader *r, capp_hparams *h) {
     const capp_arch *arch = r->arch;
     capp_status st;
     if ((st = read_f32(r, "attention.scale", 0, &h->score_scale)) != CAPP_OK) return st;
-    /* The largest Gemmas scale by width over heads, which their files do not say; llama.cpp tells them by layers. */
+    /* The largest Gemma models scale by width over heads, which their files do not say. llama.cpp recognizes them by
+     * the number of layers. */
     if (h->score_scale == 0 &&
         ((!strcmp(arch->name, "gemma2") && h->layers == 46) || (!strcmp(arch->name, "gemma3") && h->layers == 62)))
         h->score_scale = (float)(1 / sqrt((double)h->width / h->heads));
@@ -260,7 +261,7 @@ static capp_status read_scales(const reader *r, capp_hparams *h) {
     return CAPP_OK;
 }
 
-/* What a file has by its tensors. */
+/* Properties that the tensors of a file show. */
 static void read_presence(const reader *r, capp_hparams *h) {
     const capp_arch *arch = r->arch;
     char name[KEY];

@@ -6,7 +6,7 @@
 
 #include "model/binder.h"
 
-/* By model_type of config.json: that of a text_config which does not say. */
+/* By model_type of config.json: the model_type of a text_config without one. */
 static const struct {
     const char *around, *text;
 } kinds[] = {{"gemma3", "gemma3_text"}, {"mistral3", "mistral"}, {"qwen3_vl", "qwen3_vl_text"}};
@@ -72,7 +72,7 @@ bool capp_next_spelling(const capp_arch *arch, const char *name, unsigned where,
     bool has = n && !strncmp(name, arch->prefix, n);
     while (*at < sizeof ways / sizeof *ways) {
         size_t i = (*at)++;
-        /* The head stands beside the model: newer files have it under the same name in both. */
+        /* The head is outside the text model: newer files use the same name in both. */
         bool there = (ways[i].where & where) || (!i && !has);
         if (!there || (!ways[i].prefix && !has)) continue;
         snprintf(out, MOST_NAME, "%s%s", ways[i].before, ways[i].prefix ? name : name + n);

@@ -12,7 +12,7 @@ static size_t n_expert_matrices(const capp_weights *w) {
     return (size_t)w->hparams.layers * 2 * w->hparams.experts;
 }
 
-/* Binding reads norms and biases, a few pages each all over the file: the disk is asked for them alone, and at once. */
+/* Binding reads norms and biases, a few pages each, all over the file: prefetches only these, all at once. */
 static capp_status bind_scattered(binder *b) {
     enum { SMALL = 1 << 20 };
     capp_source_scatter(b->s, true);

@@ -8,7 +8,7 @@ void capp_race_begin(capp_race *race, capp_runner *runners, const uint32_t *orde
     for (size_t i = 0; i < n; i++) runners[i] = (capp_runner){0, score(user, order[i], 0), order[i], 0, false};
 }
 
-void capp_race_again(capp_race *race) {
+void capp_race_restart(capp_race *race) {
     size_t n = race->n;
     capp_runner *runners = race->runners;
     *race = (capp_race){runners, n, n, race->score, race->user, 0, CAPP_NO_LEADER, 0, -INFINITY, -INFINITY};
@@ -92,7 +92,7 @@ static void sift_up(const capp_race *race, capp_place *heap, size_t at, capp_pla
     heap[at] = x;
 }
 
-size_t capp_race_pick(const capp_race *race, size_t most, capp_place *places) {
+size_t capp_race_choose(const capp_race *race, size_t most, capp_place *places) {
     size_t n = 0;
     for (size_t i = 0; i < race->n;) {
         capp_place place = place_at(race, i);

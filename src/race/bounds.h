@@ -50,7 +50,7 @@ void capp_race_begin(capp_race *race, capp_runner *runners, const uint32_t *orde
                      const void *user, double margin);
 
 /* The completions still in the race begin again among themselves, with nothing known and without a margin. */
-void capp_race_again(capp_race *race);
+void capp_race_restart(capp_race *race);
 
 /* Runner i gets its next log-probability (at most 0) and moves to place, where it may be finished. */
 void capp_race_advance(capp_race *race, size_t i, float logprob, uint32_t place, bool finished);
@@ -68,6 +68,6 @@ typedef struct capp_place {
 
 /* Chooses up to `most` (> 0) places of unfinished runners: those whose best runners are the most promising, in no
  * particular order. places [most]. Returns their number, 0 when the race is decided. */
-size_t capp_race_pick(const capp_race *race, size_t most, capp_place *places);
+size_t capp_race_choose(const capp_race *race, size_t most, capp_place *places);
 
 #endif

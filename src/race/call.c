@@ -45,13 +45,13 @@ static capp_status run_rounds(capp_race_call *call, capp_error *err) {
     capp_status st;
     for (;;) {
         capp_lane *fast = capp_session_fast(call->session), *exact = capp_session_exact(call->session);
-        if ((st = capp_race_fill(call, is_time_for_exact(call) ? exact : fast, err)) != CAPP_OK) return st;
-        if (!call->n_in_round && call->n_close && (st = capp_race_fill(call, exact, err)) != CAPP_OK) return st;
+        if ((st = capp_race_fill_round(call, is_time_for_exact(call) ? exact : fast, err)) != CAPP_OK) return st;
+        if (!call->n_in_round && call->n_close && (st = capp_race_fill_round(call, exact, err)) != CAPP_OK) return st;
         if (!call->n_in_round) break;
         uint64_t so_far = stats->tokens_computed;
         if ((st = capp_session_run(call->session, call->lane, NULL, NULL, err)) != CAPP_OK) return st;
         if (call->lane == exact) call->close_tokens += stats->tokens_computed - so_far;
-        for (size_t i = 0; i < call->n_in_round; i++) capp_race_take(call, call->in_round[i]);
+        for (size_t i = 0; i < call->n_in_round; i++) capp_race_read_round(call, call->in_round[i]);
         if ((st = deliver(call, err)) != CAPP_OK) return st;
     }
     uint64_t computed = stats->tokens_computed - before - call->close_tokens;

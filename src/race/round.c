@@ -63,7 +63,7 @@ static capp_status add_to_round(capp_race_call *call, capp_race_row *row, capp_e
 /* Chooses the places that the row extends. False if the round has no room for them. */
 static bool choose_places(capp_race_call *call, const capp_race_row *row) {
     size_t most = FIRST_PLACES + row->decision.completion_tokens_run / MORE_PLACES, nodes = row->prompt.n;
-    call->n_places = capp_race_pick(&row->race, most < CAPP_MOST_PLACES ? most : CAPP_MOST_PLACES, call->places);
+    call->n_places = capp_race_choose(&row->race, most < CAPP_MOST_PLACES ? most : CAPP_MOST_PLACES, call->places);
     if (!call->n_in_round) return true;
     for (size_t i = 0; i < call->n_places; i++)
         nodes += row->completions->depth[row->runners[call->places[i].first].place] + call->places[i].n;
@@ -77,7 +77,7 @@ static bool has_room(const capp_race_call *call) {
     return !call->n_in_round || call->round_tokens < most;
 }
 
-capp_status capp_race_fill(capp_race_call *call, capp_lane *lane, capp_error *err) {
+capp_status capp_race_fill_round(capp_race_call *call, capp_lane *lane, capp_error *err) {
     capp_status st;
     bool exact = lane == capp_session_exact(call->session);
     call->lane = lane;
@@ -100,7 +100,7 @@ capp_status capp_race_fill(capp_race_call *call, capp_lane *lane, capp_error *er
     return CAPP_OK;
 }
 
-void capp_race_take(capp_race_call *call, capp_race_row *row) {
+void capp_race_read_round(capp_race_call *call, capp_race_row *row) {
     for (size_t i = row->first_step; i < row->first_step + row->n_steps; i++) {
         const capp_race_step *s = &call->steps[i];
         const capp_runner *x = &row->runners[s->runner];
@@ -109,6 +109,6 @@ void capp_race_take(capp_race_call *call, capp_race_row *row) {
         capp_race_advance(&row->race, s->runner, capp_lane_tree(call->lane)->nodes[s->node].logprob, s->place, last);
     }
     capp_race_settle(&row->race);
-    if (row->race.n_running || capp_race_row_again(call, row)) return;
+    if (row->race.n_running || capp_race_row_restart(call, row)) return;
     capp_race_row_decide(call, row);
 }

@@ -16,9 +16,9 @@
 #include "race/row.h"
 
 /* Builds a round in the lane's tree from the rows in progress and, in the fast lane, new ones. */
-capp_status capp_race_fill(capp_race_call *call, capp_lane *lane, capp_error *err);
+capp_status capp_race_fill_round(capp_race_call *call, capp_lane *lane, capp_error *err);
 
 /* Gives the runners of a row the results of the round. */
-void capp_race_take(capp_race_call *call, capp_race_row *row);
+void capp_race_read_round(capp_race_call *call, capp_race_row *row);
 
 #endif

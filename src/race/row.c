@@ -107,13 +107,13 @@ capp_status capp_race_add_row(capp_race_call *call, capp_error *err) {
     return CAPP_OK;
 }
 
-bool capp_race_row_again(capp_race_call *call, capp_race_row *row) {
+bool capp_race_row_restart(capp_race_call *call, capp_race_row *row) {
     const capp_race *race = &row->race;
     if (!capp_session_exact(call->session) || row->stage == CAPP_RACE_ALL_EXACT) return false;
     if (row->stage == CAPP_RACE_FAST) {
         if (race->second + row->margin < race->best) return false;
         row->fast_best = race->best;
-        capp_race_again(&row->race);
+        capp_race_restart(&row->race);
         call->n_close++;
         capp_session_stats(call->session)->rows_rescored++;
     } else {

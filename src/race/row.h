@@ -69,7 +69,7 @@ typedef struct capp_race_call {
 capp_status capp_race_add_row(capp_race_call *call, capp_error *err);
 
 /* Begins the row's next race, if the previous one decided nothing. */
-bool capp_race_row_again(capp_race_call *call, capp_race_row *row);
+bool capp_race_row_restart(capp_race_call *call, capp_race_row *row);
 
 /* Ends the row with the decision of its race. */
 void capp_race_row_decide(capp_race_call *call, capp_race_row *row);
