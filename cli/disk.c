@@ -35,7 +35,7 @@ static int open_largest(int folder) {
 
 /* Seconds for `pieces` pieces in order, from `at` on; below 0 if reading fails. */
 static double read_pieces(int file, off_t at, size_t pieces) {
-    char *room = take(PIECE, 1);
+    char *room = allocate(PIECE, 1);
     double start = seconds_now(), seconds = -1;
     size_t i = 0;
     while (i < pieces && pread(file, room, PIECE, at + (off_t)i * PIECE) == PIECE) i++;

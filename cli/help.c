@@ -36,6 +36,14 @@ static const struct {
     {COMMAND_BENCH, "Measures prefill (one long text with one scored token), scoring (many short prompts with four\n"
                     "completions each), start-up and memory.\n\n"
                     "  capp bench -m model.gguf --prefill 512 --json -\n"},
+    {COMMAND_MODELS,
+     "Lists the models in the caches of Hugging Face, llama.cpp, Ollama and LM Studio: the name that -m takes, size,\n"
+     "architecture, and whether capp runs it. fetch downloads a model to Hugging Face's cache, compares it with the "
+     "hash\n"
+     "that the server tells, and prints its path; an interrupted download goes on. Nothing but fetch and --fetch uses "
+     "the\n"
+     "network. NAME is owner/name, owner/name:QUANT or owner/name:FILE.gguf.\n\n"
+     "  capp models\n  capp models fetch unsloth/SmolLM2-135M-Instruct-GGUF:Q4_K_M\n"},
 };
 
 static void one_command(unsigned bit, buffer *text) {

@@ -1,4 +1,5 @@
 /* The command capp. Each subcommand has its own file; this file selects it. */
+#include "models.h"
 #include "options.h"
 #include "output_file.h"
 
@@ -43,6 +44,8 @@ static int run_command(unsigned bit, int count, char **arguments) {
         complain("%s; see capp help %s", err.message, arguments[0]);
     else if (o.help)
         code = print_help(bit);
+    else if (!models_locate(&o, &err))
+        complain("%s", err.message);
     else
         for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
             if (commands[i].bit == bit) code = commands[i].run(&o);

@@ -8,12 +8,14 @@ enum {
     CHOOSE = COMMAND_CLASSIFY | COMMAND_EVALUATE,
     ROWS = SCORE | COMMAND_TOKENIZE | COMMAND_GENERATE,
     ENGINE = SCORE | COMMAND_GENERATE | COMMAND_BENCH,
-    ALL = ROWS | COMMAND_INSPECT | COMMAND_BENCH
+    ALL = ROWS | COMMAND_INSPECT | COMMAND_BENCH | COMMAND_MODELS
 };
 
 const option_row option_rows[] = {
     {"model", 'm', "FILE", ROWS | COMMAND_BENCH, false, OPT_MODEL,
-     "the model: a GGUF file (the first file of a split set) or a folder"},
+     "the model: a GGUF file (the first of a split set), a folder, or owner/name[:QUANT]"},
+    {"fetch", 0, NULL, ROWS | COMMAND_BENCH | COMMAND_INSPECT, false, OPT_FETCH,
+     "download a model that is given by name if no cache has it"},
     {"template", 't', "TEXT", SCORE | COMMAND_GENERATE, false, OPT_TEMPLATE,
      "the prompt, with columns in braces: 'Question: {text}\\nTopic:'"},
     {"classes", 'c', "LIST", SCORE, false, OPT_CLASSES,
@@ -59,13 +61,13 @@ const option_row option_rows[] = {
      "columns of INPUT to copy: 'a,b', all (default for CSV, TSV) or none (for JSON lines)"},
     {"rename", 0, "OLD=NEW", CHOOSE, true, OPT_RENAME, "write a column under another name; may be given several times"},
     {"top", 0, "K", CHOOSE, true, OPT_TOP, "write only the K most probable classes"},
-    {"progress", 0, "SECONDS", ROWS, true, OPT_PROGRESS,
+    {"progress", 0, "SECONDS", ROWS | COMMAND_MODELS, true, OPT_PROGRESS,
      "print progress every SECONDS if stderr is not a terminal (default: 30; 0: never)"},
     {"fingerprint", 0, NULL, COMMAND_INSPECT, false, OPT_FINGERPRINT,
      "print size, hash and adapters of the model, as OUT.run has them"},
     {"json", 0, "FILE", COMMAND_EVALUATE | COMMAND_GENERATE | COMMAND_BENCH, false, OPT_JSON,
      "write the report as JSON to FILE (-: stdout)"},
-    {"json", 0, NULL, COMMAND_INSPECT, false, OPT_INSPECT_JSON, "print one JSON object"},
+    {"json", 0, NULL, COMMAND_INSPECT | COMMAND_MODELS, false, OPT_INSPECT_JSON, "print JSON"},
     {"format", 0, "NAME", ROWS, false, OPT_FORMAT,
      "format of INPUT: csv, tsv, jsonl, json or text (default: recognized by its first bytes)"},
     {"separator", 0, "CHAR", ROWS, false, OPT_SEPARATOR,

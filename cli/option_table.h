@@ -13,7 +13,8 @@
     X(TOKENIZE, tokenize, 8, "[INPUT]", "convert texts to token ids")                                                  \
     X(INSPECT, inspect, 16, "FILE", "describe a model file or adapter")                                                \
     X(GENERATE, generate, 32, "[INPUT]", "continue prompts with the most probable tokens")                             \
-    X(BENCH, bench, 64, "", "measure speed, start-up and memory of a model")
+    X(BENCH, bench, 64, "", "measure speed, start-up and memory of a model")                                           \
+    X(MODELS, models, 128, "[fetch NAME]", "list the models on this machine, or download one by name")
 
 enum {
 #define X(NAME, name, bit, arguments, summary) COMMAND_##NAME = (bit),
@@ -68,6 +69,7 @@ enum option_id {
     OPT_LORA,
     OPT_WINDOW,
     OPT_QUIET,
+    OPT_FETCH,
     OPT_HELP
 };
 

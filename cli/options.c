@@ -174,6 +174,7 @@ static bool set(options *settings, int id, const char *text, capp_error *err) {
     case OPT_RESUME: settings->resume = true; return true;
     case OPT_OVERWRITE: settings->overwrite = true; return true;
     case OPT_FSYNC: settings->fsync = true; return true;
+    case OPT_FETCH: settings->fetch = true; return true;
     case OPT_FINGERPRINT: settings->fingerprint = true; return true;
     case OPT_RENAME:
         grow(&settings->rename, &settings->rename_capacity, settings->n_rename + 1, sizeof *settings->rename);
@@ -290,6 +291,7 @@ bool options_parse(options *settings, const char *command, unsigned bit, int cou
     }
     if (settings->help) return true;
     if (optind < count) settings->input = arguments[optind++];
+    if (optind < count && bit == COMMAND_MODELS) settings->second = arguments[optind++];
     if (settings->input && bit == COMMAND_BENCH)
         return fail_at(err, 0, "bench reads no INPUT; remove '%s'", settings->input);
     if (!check_names(settings, err)) return false;
@@ -316,6 +318,7 @@ void options_free(options *settings) {
     free(settings->stop);
     settings->stop = NULL;
     free(settings->rename);
+    free(settings->located);
     free(settings->given);
     for (size_t i = 0; i < settings->model_options.n_lora; i++) free((char *)(uintptr_t)settings->lora[i].path);
     free(settings->lora);

@@ -21,7 +21,9 @@ typedef struct options {
     const char *command; /* "classify" */
     unsigned bit;        /* COMMAND_CLASSIFY */
     bool help;
-    const char *input; /* NULL: standard input */
+    const char *input;  /* NULL: standard input */
+    const char *second; /* models: NAME */
+    char *located;      /* the path that a model's name stands for, or NULL */
     const char *format, *model, *template, *classes, *out, *label, *json, *prior;
     const char *end_of_prompt; /* NULL: the library's */
     bool chat;
@@ -47,7 +49,7 @@ typedef struct options {
     char separator;    /* of CSV; 0: found out */
     size_t max_record; /* bytes */
     bool label_index;
-    bool only_prediction, multi_label, parse_special, no_bos, quiet, ignore_eos, inspect_json;
+    bool only_prediction, multi_label, parse_special, no_bos, quiet, ignore_eos, inspect_json, fetch;
 } options;
 
 /* arguments: those after the name of the command. Returns false and a message if they are wrong. */

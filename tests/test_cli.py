@@ -12,7 +12,7 @@ from command import CLASSES, classify, fails, rows_of, run
 # ---- Help and arguments ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["classify", "evaluate", "logprobs", "tokenize", "inspect", "generate", "bench"])
+@pytest.mark.parametrize("command", ["classify", "evaluate", "logprobs", "tokenize", "inspect", "generate", "bench", "models"])
 def test_help(command):
     first, second = run("help", command), run(command, "--help")
     assert first.returncode == second.returncode == 0 and not first.stderr

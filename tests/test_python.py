@@ -451,7 +451,7 @@ def test_models_of_peft_are_base_and_adapters(opened):
     model.layers = [Layer(disabled=True), Layer(disabled=True)]
     assert adapters() == [] and len(opened) == 3 and len(model.folders) == 2
     model.layers = [Layer(["default"]), Layer(["default"])]
-    _resolve._of_transformers(model, tokenizer)
+    assert adapters() == [] and len(opened) == 4 and len(model.folders) == 2  # other weights than those of before
     model.layers = [Layer(["default"]), Layer()]
     with pytest.raises(ValueError, match="merged into 1 of 2 layers"):
         _resolve._of_transformers(model, tokenizer)

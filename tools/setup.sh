@@ -28,6 +28,8 @@ for group in "$@"; do
         need zlib1g-dev pkg-config --exists zlib
         need libzstd-dev pkg-config --exists libzstd
         need libxxhash-dev pkg-config --exists libxxhash
+        need libcurl4-openssl-dev pkg-config --exists libcurl
+        need libssl-dev pkg-config --exists libcrypto
         need python3 have "${PYTHON:-python3}"
         need python3-venv "${PYTHON:-python3}" -c 'import ensurepip, venv'
         need ca-certificates test -e "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}"

@@ -6,19 +6,19 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Iterable, Iterator
+from typing import Iterable, Iterator
 
 from capp.errors import FileError, InvalidError
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w./-]+)?", re.ASCII)
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
-# The files of a folder that transformers saved, without other formats of the same weights.
-_FOLDER_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
+# What capp reads of a folder that transformers saved.
+_FOLDER_FILE = re.compile(r"(?!consolidated)[^/]*\.(json|safetensors|jinja|model|txt)|additional_chat_templates/[^/]*\.jinja")
 
 
 def is_name(path: str) -> bool:
     """Whether path has the form owner/name or owner/name:QUANT, and is not a path of this machine."""
-    return bool(_NAME.fullmatch(path)) and not os.path.lexists(path) and not re.search(r"(?i)\.gguf$", path.split(":")[0])
+    return bool(_NAME.fullmatch(path)) and not os.path.exists(path) and not re.search(r"(?i)\.gguf$", path.split(":")[0])
 
 
 def _home(*parts: str) -> Path:
@@ -83,7 +83,10 @@ def _in_hub(owner: str, name: str, wanted: str) -> Path | None:
     main = folder / "refs" / "main"
     if not main.is_file():
         return None
-    snapshot = folder / "snapshots" / main.read_text(encoding="utf-8").strip()
+    commit = re.match("[0-9a-z]*", main.read_text(encoding="utf-8", errors="replace"))
+    if not commit or not commit[0]:
+        return None
+    snapshot = folder / "snapshots" / commit[0]
     return _in_folder(snapshot, wanted, f"{owner}/{name}") if snapshot.is_dir() else None
 
 
@@ -97,19 +100,31 @@ def _in_llama_cpp(owner: str, name: str, wanted: str) -> Path | None:
     return found if found and _is_whole(found) else None
 
 
+def _model_digest(manifest: Path) -> str | None:
+    """Returns the SHA-256 of the layer that is the model."""
+    try:
+        layers = json.loads(manifest.read_text(encoding="utf-8"))["layers"]
+        digests = [layer["digest"] for layer in layers if layer["mediaType"] == "application/vnd.ollama.image.model"]
+    except (ValueError, LookupError, TypeError):  # not a manifest
+        return None
+    found = re.fullmatch("sha256:([0-9a-f]{64})", str(digests[0])) if digests else None
+    return found and found[1]
+
+
 def _in_ollama(owner: str, name: str, wanted: str) -> Path | None:
     """Ollama has a manifest for each model: JSON that lists blobs by their SHA-256."""
     given = os.environ.get("OLLAMA_MODELS")
     for folder in [Path(given)] if given else [_home(".ollama", "models"), Path("/usr/share/ollama/.ollama/models")]:
         for host in ("registry.ollama.ai", "hf.co"):
-            manifest = folder / "manifests" / host / owner / name / (wanted or "latest")
-            if not manifest.is_file():
+            tags = folder / "manifests" / host / owner / name
+            fits = [path for path in tags.glob("*") if path.name.lower() == (wanted or "latest").lower()]
+            if not fits:
                 continue
-            for layer in json.loads(manifest.read_text(encoding="utf-8")).get("layers", []):
-                if layer.get("mediaType") == "application/vnd.ollama.image.model":
-                    blob = folder / "blobs" / str(layer.get("digest")).replace(":", "-")
-                    if blob.is_file():
-                        return blob
+            manifest = fits[0]
+            digest = _model_digest(manifest)
+            blob = folder / "blobs" / f"sha256-{digest}"
+            if digest and blob.is_file():
+                return blob
     return None
 
 
@@ -147,9 +162,8 @@ def find_model(path: str | os.PathLike[str], fetch: bool = False) -> str:
     if found is None and fetch:
         found = download(text)
     if found is None:
-        error = FileError(f"{text}: there is no such path, and no cache of this machine has a model of this name; to "
-                          f"download it, use capp.Model({text!r}, fetch=True) or the command: capp models fetch {text}")
-        raise error
+        raise FileError(f"{text}: there is no such path, and no cache of this machine has a model of this name; to "
+                        f"download it, use capp.Model({text!r}, fetch=True) or the command: capp models fetch {text}")
     return found
 
 
@@ -169,29 +183,26 @@ def _verify(path: Path) -> None:
 
 
 def _wanted_files(files: list[str], wanted: str, text: str) -> list[str]:
-    """Returns patterns of the files to download."""
+    """Returns the files to download."""
     if not wanted and "config.json" in files and any(file.endswith(".safetensors") for file in files):
-        return list(_FOLDER_FILES)
+        return [file for file in files if _FOLDER_FILE.fullmatch(file)]
     chosen = choose(files, wanted, text)
     if not chosen:
         has = ", ".join(sorted(file for file in files if file.endswith((".gguf", ".safetensors")))) or "no weights"
         raise InvalidError(f"{text}: the repository has no such file; it has {has}")
-    return [_PART.sub("-*.gguf", chosen)]
+    part = _PART.search(chosen)
+    return [file for file in files if file == chosen or part and _PART.sub("", file) == _PART.sub("", chosen)]
 
 
 def download(text: str) -> str:
     """Downloads a model to Hugging Face's cache, with huggingface_hub: its settings, its progress. Returns the path."""
     try:
-        import huggingface_hub
+        from huggingface_hub import list_repo_files, snapshot_download
     except ImportError:
         raise ImportError(f"fetch=True needs the package huggingface_hub; install it, or run: capp models fetch {text}") from None
     owner, name, wanted = _split(text)
-    hub: Any = huggingface_hub
-    if hub.constants.HF_HUB_OFFLINE:
-        raise FileError(f"{text}: HF_HUB_OFFLINE is set, so nothing is downloaded; no cache of this machine has this model")
-    files = list(hub.list_repo_files(f"{owner}/{name}"))
-    patterns = _wanted_files(files, wanted, text)
-    folder = Path(hub.snapshot_download(f"{owner}/{name}", allow_patterns=patterns, cache_dir=hub_cache()))
+    files = _wanted_files(list(list_repo_files(f"{owner}/{name}")), wanted, text)
+    folder = Path(snapshot_download(f"{owner}/{name}", allow_patterns=files, cache_dir=hub_cache()))
     for path in _weights(folder):
         _verify(path)
     found = _in_folder(folder, wanted, text)

@@ -38,7 +38,7 @@ def told_precision(precision: str | None) -> Iterator[None]:
         _told.reset(token)
 
 
-def of_file(path: str, **keywords: Any) -> Model:
+def of_file(path: str | os.PathLike[str], **keywords: Any) -> Model:
     """Returns the model of a file, opened with these keywords of Model. Opens it unless it is already open."""
     path = find_model(path)
     found = os.stat(path)
@@ -90,7 +90,7 @@ def _watch_reset(model: Any) -> None:
     weak = weakref.ref(model)
 
     def reset(*arguments: Any, **keywords: Any) -> Any:
-        llama = weak()
+        llama: Any = weak()
         set_prefix_of_llama(llama, None)
         return type(llama).reset(llama, *arguments, **keywords)
 
@@ -139,7 +139,7 @@ def resolve(model: AnyModel) -> Model | CachedModel | ChatModel:
     if isinstance(model, (Model, CachedModel, ChatModel)):
         return _already_open(model)
     if isinstance(model, (str, os.PathLike)):
-        return of_file(os.fspath(model))
+        return of_file(model)
     path = getattr(model, "model_path", None)
     if isinstance(path, str):
         return of_file(path)
