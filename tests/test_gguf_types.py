@@ -203,9 +203,9 @@ def test_scales_beside_nvfp4(build, pair, tmp_path, experts):
 
 
 @pytest.mark.parametrize("kind, name, n, message", [
-    ("NVFP4", "blk.0.attn_q.scale", 2, "tensor blk.0.attn_q.scale is not 1 number"),
-    ("Q8_0", "blk.0.attn_q.scale", 1, "tensor blk.0.attn_q.scale has no place"),
-    ("NVFP4", "blk.0.attn_norm.scale", 1, "tensor blk.0.attn_norm.scale has no place"),
+    ("NVFP4", "blk.0.attn_q.scale", 2, "tensor blk.0.attn_q.scale must have 1 element(s)"),
+    ("Q8_0", "blk.0.attn_q.scale", 1, "unexpected tensor blk.0.attn_q.scale"),
+    ("NVFP4", "blk.0.attn_norm.scale", 1, "unexpected tensor blk.0.attn_norm.scale"),
 ])
 def test_scales_that_have_no_place(build, tmp_path, kind, name, n, message):
     path = make(tmp_path / "model.gguf", [kind], True, spoil=lambda w: w.add_tensor(name, np.ones(n, np.float32)))
