@@ -1,0 +1,48 @@
+/* Products of integers in plain C: the definition of kernel/integers.h, written down. */
+#include <math.h>
+#include <stdbool.h>
+
+enum { LANES = 8 };
+
+#include "kernel/integers_panel.inc"
+
+static int32_t digit_at(const capp_digits *a, int i) {
+    return 128 * a->high[i] + a->low[i] - 16384;
+}
+
+/* Of row a and column j. */
+static float sum_column(const capp_digits *a, const char *body, const capp_integer_form *form, size_t blocks,
+                        size_t j) {
+    const size_t bytes = block_bytes(form), halves = BLOCK / form->block;
+    float sum = 0;
+    for (size_t b = 0; b < blocks; b++, a++, body += bytes) {
+        const int8_t *numbers = (const int8_t *)body;
+        const float *scales = (const float *)(const void *)(body + BLOCK * NR) + halves * NR,
+                    *minima = scales + halves * NR;
+        for (size_t h = 0; h < halves; h++) {
+            int32_t whole = 0, total = 0;
+            for (size_t i = h * form->block; i < (h + 1) * form->block; i++) {
+                whole += digit_at(a, (int)i) * numbers[(i / 4 * NR + j) * 4 + i % 4];
+                total += digit_at(a, (int)i);
+            }
+            sum = fmaf((float)whole, a->step * scales[h * NR + j], sum);
+            if (form->minima) sum = fmaf(-(a->step * (float)total), minima[h * NR + j], sum);
+        }
+    }
+    return sum;
+}
+
+static void matmul(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n, size_t k,
+                   bool add) {
+    capp_integer_form form;
+    memcpy(&form, panel, sizeof form);
+    for (size_t r = 0; r < m; r++)
+        for (size_t j = 0; j < n; j++) {
+            const capp_digits *row = (const capp_digits *)a + r * (lda / BLOCK);
+            float sum = sum_column(row, (const char *)panel + HEADER, &form, (k + BLOCK - 1) / BLOCK, j);
+            c[r * ldc + j] = add ? c[r * ldc + j] + sum : sum;
+        }
+}
+
+const capp_integer_products capp_integers_ref = {
+    .name = "i16", .nr = NR, .panel_bytes = panel_bytes, .narrow = narrow, .unpack = unpack, .matmul = matmul};
