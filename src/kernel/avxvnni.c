@@ -60,5 +60,10 @@ V part f_of(whole s) {
 
 #include "kernel/integers.inc"
 
-const capp_integer_products capp_integers_avxvnni = {
-    .name = "i16", .nr = NR, .panel_bytes = panel_bytes, .narrow = narrow, .unpack = unpack, .matmul = matmul};
+const capp_integer_products capp_integers_avxvnni = {.name = "i16",
+                                                     .nr = NR,
+                                                     .panel_bytes = panel_bytes,
+                                                     .narrow = narrow,
+                                                     .coarsen = coarsen,
+                                                     .unpack = unpack,
+                                                     .matmul = matmul};

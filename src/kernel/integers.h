@@ -37,8 +37,9 @@ typedef struct capp_digits {
     float step;       /* NaN where an activation is not finite; 0 where all are below 2^-100 */
     float moment;     /* step * (float)(exact sum of the integers) */
     float moments[2]; /* the same of each 16 */
+    float energy;     /* about the sum of the squares of the activations: what they weigh in their row */
     int32_t fine;     /* 0: all low digits are 0 */
-    int32_t unused[3];
+    int32_t unused[2];
 } capp_digits;
 
 _Static_assert(sizeof(capp_digits) == 96, "three bytes an activation");
@@ -68,6 +69,10 @@ typedef struct capp_integer_products {
     size_t (*panel_bytes)(size_t k);
     /* y [padded / 32] capp_digits = x [n], then zeros. */
     void (*narrow)(void *y, const float *x, size_t n, size_t padded);
+    /* Leaves out the low digits of those blocks of a row of n whose step is small beside the row: 128 steps are at most
+     * `share` times the row's root mean square. The high digit is rounded to nearest, moments follow. The row alone
+     * decides. */
+    void (*coarsen)(void *row, size_t n, float share);
     /* One panel from n <= nr rows of stored blocks of a type that has a form; k: a multiple of the type's block. */
     void (*unpack)(void *panel, uint32_t type, const char *const *rows, size_t n, size_t k);
     /* As CAPP_PRODUCT_MAP's; lda: of activations, a multiple of 32. */

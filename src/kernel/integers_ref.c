@@ -44,5 +44,10 @@ static void matmul(float *c, size_t ldc, const void *a, size_t lda, const void *
         }
 }
 
-const capp_integer_products capp_integers_ref = {
-    .name = "i16", .nr = NR, .panel_bytes = panel_bytes, .narrow = narrow, .unpack = unpack, .matmul = matmul};
+const capp_integer_products capp_integers_ref = {.name = "i16",
+                                                 .nr = NR,
+                                                 .panel_bytes = panel_bytes,
+                                                 .narrow = narrow,
+                                                 .coarsen = coarsen,
+                                                 .unpack = unpack,
+                                                 .matmul = matmul};
