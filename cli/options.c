@@ -43,6 +43,7 @@ enum option_id {
     OPT_END_OF_PROMPT,
     OPT_THREADS,
     OPT_MEMORY,
+    OPT_WEIGHTS_MEMORY,
     OPT_PRECISION,
     OPT_ISA,
     OPT_CONTEXT,
@@ -95,6 +96,8 @@ const option_row option_rows[] = {
     {"window", 0, "ROWS", ROWS, true, OPT_WINDOW, "rows looked at together (4096)"},
     {"threads", 0, "N", ENGINE, true, OPT_THREADS, "worker threads (default: one a processor)"},
     {"memory", 0, "BYTES", ENGINE, true, OPT_MEMORY, "for the run beside the weights, such as 512M or 4G"},
+    {"weights-memory", 0, "BYTES", ENGINE, true, OPT_WEIGHTS_MEMORY,
+     "for unpacked copies of weights: BYTES, all or 0 (default: all where they fit a quarter of what is free, else 0)"},
     {"precision", 0, "NAME", ENGINE, true, OPT_PRECISION,
      "auto (bf16, and what is close again in f32; default), f32 or bf16"},
     {"isa", 0, "NAME", ENGINE, true, OPT_ISA,
@@ -136,6 +139,15 @@ static bool engine_option(capp_model_options *m, int id, const char *text, capp_
     case OPT_MEMORY:
         if (parse_bytes(text, &m->memory)) return true;
         return fail_at(err, 0, "--memory '%s' is not a number of bytes; write for example 512M or 4G", text);
+    case OPT_WEIGHTS_MEMORY:
+        if (!strcmp(text, "all"))
+            m->weights_memory = CAPP_WEIGHTS_ALL;
+        else if (!strcmp(text, "0"))
+            m->weights_memory = CAPP_WEIGHTS_NONE;
+        else if (!parse_bytes(text, &m->weights_memory))
+            return fail_at(err, 0, "--weights-memory '%s' is not a number of bytes; write for example 2G, all or 0",
+                           text);
+        return true;
     case OPT_PRECISION:
         m->precision = !strcmp(text, "f32")    ? CAPP_PRECISION_F32
                        : !strcmp(text, "bf16") ? CAPP_PRECISION_BF16

@@ -1,21 +1,24 @@
 /* capp: completion after prompt probability.
  *
- * A causal language model chooses: for a prompt and a set of completions, capp gives
- * log Pr(completion token | prompt, completion tokens before it) for every token of every completion, of the full
- * softmax over the vocabulary, and from them a distribution over the completions.
+ * capp scores completions after a prompt with a causal language model. For each token of each completion it computes
+ * log Pr(token | prompt, completion tokens before it), from the full softmax over the vocabulary. From these
+ * log-probabilities it makes one probability for each completion.
  *
  * Conventions
- * - Functions that can fail return a capp_status and fill *err (which may be NULL) with one message that names the
- *   file, row or tensor and the cure. On failure every output pointer is NULL or untouched, as its comment says.
- * - Text is UTF-8 with an explicit length; it is borrowed for the call only. Invalid UTF-8 is CAPP_EINVAL.
- * - Nothing here prints, exits, aborts or changes global state, but for one thing: where AMX tiles are chosen, the
- *   process asks the kernel for leave to use them (arch_prctl), which lasts.
- * - A capp_model is immutable once open: any number of threads may use it. A capp_session owns the scratch memory,
- *   the worker threads and the KV cache of one run; one thread at a time may use it. Sessions of one model may run at
- *   the same time.
- * - With one build, one instruction set and one precision, the log-probabilities of an example are the same bits
- *   whatever the other examples of the call, their order, the number of threads, the memory budget and what was
- *   scored before.
+ * - A function that can fail returns a capp_status. On failure it also fills *err with one message, which says what is
+ *   wrong, in which file, row or tensor, and what to do. err may be NULL. After a failure each output pointer is NULL
+ *   or unchanged; the function's comment says which.
+ * - Text is UTF-8 with an explicit length. A function borrows text only for the duration of the call. Invalid UTF-8 is
+ *   CAPP_EINVAL.
+ * - The library never prints, exits or aborts. It changes no state of the process, with one exception: when it selects
+ *   AMX, it requests permission to use AMX tiles from the kernel (arch_prctl). The permission lasts until the process
+ *   ends.
+ * - A capp_model does not change after it is opened. Any number of threads may use it at the same time.
+ * - A capp_session owns the scratch memory, the worker threads and the KV store of a run. Only one thread at a time may
+ *   use a session. Several sessions of one model may run at the same time.
+ * - For one build, one instruction set and one precision, the log-probabilities of an example are always the same bits.
+ *   They do not depend on the other examples in the call, their order, the number of threads, the memory budget, or
+ *   earlier calls.
  */
 #ifndef CAPP_H
 #define CAPP_H
@@ -38,7 +41,7 @@ extern "C" {
 #define CAPP_VERSION_MINOR 1
 #define CAPP_VERSION_PATCH 0
 
-/* "0.1.0". Static; never NULL. */
+/* Returns the version of the library, for example "0.1.0". The string is static. */
 CAPP_API const char *capp_version(void);
 
 /* ---- Status -------------------------------------------------------------------------------------------------- */
@@ -47,12 +50,12 @@ CAPP_API const char *capp_version(void);
 #define CAPP_STATUS_MAP(X)                                                                                             \
     X(OK, 0, "success")                                                                                                \
     X(ENOMEM, 1, "out of memory")                                                                                      \
-    X(EIO, 2, "a file cannot be opened, read or mapped")                                                               \
-    X(EFORMAT, 3, "a file or text is malformed")                                                                       \
-    X(EUNSUPPORTED, 4, "a valid file uses something that capp does not know")                                          \
-    X(EINVAL, 5, "an argument is invalid")                                                                             \
+    X(EIO, 2, "cannot open, read or map a file")                                                                       \
+    X(EFORMAT, 3, "malformed file or text")                                                                            \
+    X(EUNSUPPORTED, 4, "valid file that uses a feature capp does not support")                                         \
+    X(EINVAL, 5, "invalid argument")                                                                                   \
     X(ETOOLONG, 6, "a prompt with its completions is longer than the context")                                         \
-    X(EBUDGET, 7, "the memory budget is too small")                                                                    \
+    X(EBUDGET, 7, "memory budget too small")                                                                           \
     X(ECANCELLED, 8, "cancelled by the caller")
 
 typedef enum capp_status {
@@ -61,200 +64,249 @@ typedef enum capp_status {
 #undef X
 } capp_status;
 
-/* "CAPP_EINVAL" and the like; "CAPP_UNKNOWN" for a number that is no status. Static. */
+/* Returns the name of a status, for example "CAPP_EINVAL", or "CAPP_UNKNOWN" for any other number. The string is
+ * static. */
 CAPP_API const char *capp_status_name(capp_status status);
 
 #define CAPP_NO_ROW SIZE_MAX
 
-/* Owned by the caller; need not be initialised. message is NUL-terminated, one sentence or two, no newline. */
+/* Details of a failure. The caller owns the structure and need not initialize it. */
 typedef struct capp_error {
     capp_status status;
-    size_t row; /* index of the example or text in the call that is to blame, or CAPP_NO_ROW */
-    char message[1000];
+    size_t row;         /* index of the example or text in the call that caused the failure, or CAPP_NO_ROW */
+    char message[1000]; /* one or two sentences without newlines, NUL-terminated */
 } capp_error;
 
 /* ---- Text ---------------------------------------------------------------------------------------------------- */
 
-/* size bytes at data; not NUL-terminated. data may be NULL where size is 0. */
+/* size bytes at data, not NUL-terminated. data may be NULL if size is 0. */
 typedef struct capp_str {
     const char *data;
     size_t size;
 } capp_str;
 
-/* The bytes of a NUL-terminated string. Borrows it. */
+/* Returns the bytes of a NUL-terminated string. The result borrows the string. */
 CAPP_API capp_str capp_str_of(const char *text);
 
 /* ---- Allocation ---------------------------------------------------------------------------------------------- */
 
-/* Replaces malloc, realloc and free for everything that capp allocates itself (file mappings, worker threads' stacks
- * and what the C library needs excepted). Call it before any other function, or not at all; not thread-safe.
- * All three or none: NULL for all restores the C library's. Returns CAPP_EINVAL where some are missing. */
+/* Replaces malloc, realloc and free for all memory that capp allocates. File mappings, the stacks of worker threads and
+ * allocations inside the C library are not affected. Call this function before any other capp function. It is not
+ * thread-safe. Three NULLs restore the functions of the C library. Returns CAPP_EINVAL if only some are NULL. */
 CAPP_API capp_status capp_set_allocator(void *(*malloc_fn)(size_t), void *(*realloc_fn)(void *, size_t),
                                         void (*free_fn)(void *));
 
 /* ---- Models -------------------------------------------------------------------------------------------------- */
 
+/* The arithmetic of a model. */
 typedef enum capp_precision {
-    CAPP_PRECISION_AUTO = 0, /* the fastest that keeps decisions: BF16 where the instruction set has a unit for it, and
-                                those that are too close to the best in it scored again in F32; else F32 */
-    CAPP_PRECISION_F32 = 1,  /* the reference: float32 throughout */
-    CAPP_PRECISION_BF16 = 2  /* inputs of matrix products rounded to bfloat16, sums and all else in float32;
-                                CAPP_EUNSUPPORTED where there is no unit for it */
+    CAPP_PRECISION_AUTO = 0, /* The fastest precision that keeps the decisions of F32. If the instruction set multiplies
+                                bfloat16, this is BF16, with rescoring in F32 of completions whose score is close to the
+                                best. Otherwise it is F32. */
+    CAPP_PRECISION_F32 = 1,  /* The reference: float32 throughout. */
+    CAPP_PRECISION_BF16 = 2  /* Rounds the inputs of matrix products to bfloat16. Sums and everything else stay in
+                                float32. CAPP_EUNSUPPORTED if the instruction set does not multiply bfloat16. */
 } capp_precision;
 
-/* A LoRA adapter, which changes a model's products and embeddings: the folder that PEFT saves (adapter_config.json,
- * adapter_model.safetensors; the path of either will do) or a GGUF file of llama.cpp's convert_lora_to_gguf.py. Either
- * goes on a GGUF file and on a folder of the model that it was made for. */
+/* A LoRA adapter, which modifies a model's weight matrices and embeddings. path names one of these:
+ * - a folder that PEFT saved, with adapter_config.json and adapter_model.safetensors, or one of these two files
+ * - a GGUF file written by llama.cpp's convert_lora_to_gguf.py
+ *
+ * Both kinds work with a GGUF model and with a model folder, if the adapter was trained for that model. */
 typedef struct capp_lora {
     const char *path;
-    double weight; /* a factor of what it changes: 1 as it was trained; 0 is the model without it */
+    double weight; /* factor for the adapter's changes: 1 applies them as trained, 0 disables them */
 } capp_lora;
 
-/* Called now and then from the calling thread; done and total count rows of a call, or pieces of a model's weights.
- * Return false to cancel. */
+/* Reports progress. Called from the calling thread at irregular intervals. done and total count the rows of a call, or
+ * pieces of a model's weights. Return false to cancel the operation. */
 typedef bool (*capp_progress_fn)(void *user, size_t done, size_t total);
 
+/* Values of weights_memory. The weights stay in the file, in the form in which the file stores them. A wave of token
+ * rows needs each matrix in another form: it is unpacked once for all rows of the wave, unless the cache holds it.
+ * Unpacking takes time, and a larger share of it where a wave has few rows. No result depends on what is cached. */
+#define CAPP_WEIGHTS_DEFAULT ((uint64_t)0) /* all weights if they fit a quarter of the free memory, otherwise none */
+#define CAPP_WEIGHTS_NONE    ((uint64_t)1) /* one byte, which no matrix fits */
+#define CAPP_WEIGHTS_ALL     UINT64_MAX
+
+/* Options of capp_model_open. */
 typedef struct capp_model_options {
-    int threads;              /* workers of each session; 0: as many as the process may run on */
-    uint64_t memory;          /* bytes for a session's run, weights not counted; 0: a share of what is free */
-    capp_precision precision; /* default CAPP_PRECISION_AUTO */
-    const char *isa;  /* "ref", "avx2", "avx512", "avx512bf16", "amx"; NULL: the environment's CAPP_ISA, else the best
-                         that CPU and operating system support. Borrowed for the call. */
-    uint32_t context; /* most tokens of prompt and completion together; 0: the model's own limit, or that up
-                         to which LongRoPE has its factors for short texts: more takes those for long */
-    bool vocab_only;  /* open the tokenizer alone: a file without tensors will do, or a tokenizer.json or a
-                         folder with one; no sessions */
-    const capp_lora *lora; /* [n_lora] added to the weights in float32 when they are unpacked, one after the other; not
-                              opened for vocab_only. Borrowed for the call, paths too; the files are not read later. An
-                              adapter that does not fit the model, or asks for more than such a sum (DoRA, biases,
-                              modules that were trained whole), is an error that names the tensor or field. */
+    int threads;              /* worker threads of each session; 0: as many as the process may use CPUs */
+    uint64_t memory;          /* memory budget of a session in bytes, without the weights; 0: a share of free memory */
+    uint64_t weights_memory;  /* memory budget of the cache of unpacked weights in bytes: a number, which whole matrices
+                                 fill as far as they fit, or CAPP_WEIGHTS_DEFAULT, _NONE or _ALL */
+    capp_precision precision; /* default: CAPP_PRECISION_AUTO */
+    const char *isa;          /* instruction set: "ref", "avx2", "avx512", "avx512bf16" or "amx". NULL: the value of the
+                                 environment variable CAPP_ISA if it is set, otherwise the best that the CPU and the
+                                 operating system support. Borrowed for the call. */
+    uint32_t context; /* maximum number of tokens of a prompt and a completion together. 0: the model's limit. For a
+                         LongRoPE model, 0 means the limit for short texts; a larger value selects the model's factors
+                         for long texts. */
+    bool vocab_only;  /* open only the tokenizer: a GGUF file without tensors, a tokenizer.json, or a folder that
+                         contains one is enough. Such a model cannot open sessions. */
+    const capp_lora
+        *lora; /* [n_lora] adapters, added to the weights in float32, in this order, when the weights are
+                  unpacked. Not opened if vocab_only. The array and its paths are borrowed for the call; the
+                  files are not read after it. If an adapter does not fit the model, or needs more than an
+                  addition (DoRA, biases, fully trained modules), the error names the tensor or the field. */
     size_t n_lora;
-    capp_progress_fn progress; /* of packing the weights: called before it and then many times a second; false makes
-                                  capp_model_open end soon with CAPP_ECANCELLED; the last call may come before the end.
-                                  May be NULL; not for vocab_only */
+    capp_progress_fn progress; /* progress of filling the cache of weights; may be NULL. Called once before it starts,
+                                  then many times a second; total is 0 if nothing is cached. If it returns false,
+                                  capp_model_open soon fails with CAPP_ECANCELLED. The last call may come before done
+                                  reaches total. Not called if vocab_only. */
     void *progress_user;
 } capp_model_options;
 
-/* The defaults described above. */
+/* Sets *options to the defaults described above. */
 CAPP_API void capp_model_options_init(capp_model_options *options);
 
 typedef struct capp_model capp_model;
 
-/* Opens a GGUF file (the first of a split set stands for all: NAME-00001-of-0000N.gguf) or a folder with config.json,
- * model.safetensors (or the files of its index) and tokenizer.json. options may be NULL.
- * On success the caller owns *model and ends it with capp_model_free after all its sessions. On failure *model is
- * NULL. The file must not change while the model is open. */
+/* Opens a model. path names one of these:
+ * - a GGUF file, or the first file of a split set (NAME-00001-of-0000N.gguf)
+ * - a folder with config.json, tokenizer.json, and model.safetensors or the files that its index lists
+ *
+ * options may be NULL, for the defaults.
+ *
+ * On success the caller owns *model and frees it with capp_model_free, after all its sessions. On failure *model is
+ * NULL.
+ *
+ * The files stay open, and sessions read them until capp_model_free. Before and after each wave of token rows a session
+ * compares size, time of modification and inode of each file with what was opened. If a file was truncated, written to
+ * or replaced, the call fails with CAPP_EIO and a message that names the file and the tensor. A change that leaves
+ * size, time and inode as they were is not detected. A read beyond the end of a file that was truncated during a wave,
+ * or from a failing disk, raises SIGBUS, which ends the process unless capp_guard_files was called. */
 CAPP_API capp_status capp_model_open(capp_model **model, const char *path, const capp_model_options *options,
                                      capp_error *err);
 
-/* model may be NULL. */
+/* Frees a model. model may be NULL. */
 CAPP_API void capp_model_free(capp_model *model);
 
+/* Facts about an open model. All pointers are valid until capp_model_free. */
 typedef struct capp_model_info {
-    const char *architecture; /* general.architecture, or model_type of config.json; valid until capp_model_free, as all
-                                 pointers here */
+    const char *architecture; /* general.architecture of a GGUF file, or model_type of config.json */
     const char *name;         /* general.name, or "" */
-    const char *isa;          /* kernels in use, "" for vocab_only */
-    capp_precision precision; /* in use: F32 where AUTO found no unit for bfloat16 */
-    int threads;              /* workers of each session */
-    uint32_t vocabulary;      /* tokens */
-    uint32_t context;         /* most tokens of one sequence */
-    uint32_t layers, width;   /* 0 for vocab_only */
+    const char *isa;          /* instruction set in use; "" if vocab_only */
+    capp_precision precision; /* precision in use: F32 if AUTO finds no instructions for bfloat16 */
+    int threads;              /* worker threads of each session */
+    uint32_t vocabulary;      /* number of tokens */
+    uint32_t context;         /* maximum number of tokens of a sequence */
+    uint32_t layers, width;   /* 0 if vocab_only */
     uint64_t parameters;
-    uint64_t file_bytes;   /* all parts */
-    uint64_t weight_bytes; /* packed weights in memory, and adapters */
-    int32_t bos, eos;      /* token ids, or -1 */
-    bool add_bos;          /* whether a text begins with BOS */
+    uint64_t file_bytes;         /* size of all files of the model */
+    uint64_t weight_bytes;       /* size of the cached weights (see weights_memory) and the adapters in memory */
+    uint64_t whole_weight_bytes; /* the same if all weights were cached */
+    int32_t bos, eos;            /* token ids, or -1 if the model has none */
+    bool add_bos;                /* whether the tokenizer begins a text with BOS */
     double load_seconds;
-    const char *adapters; /* what besides the file the model is: "PATH=WEIGHT" of each adapter in their order, with ", "
-                             between them; "" for none */
+    const char *adapters; /* "PATH=WEIGHT" of each adapter in order, separated by ", "; "" if there are none */
 } capp_model_info;
 
+/* Fills *info. */
 CAPP_API void capp_model_get_info(const capp_model *model, capp_model_info *info);
 
-/* What one thread could do at most in matrix products with the model's instruction set and precision: operations a
- * second, measured in registers for a tenth of a second. 0 for vocab_only. */
+/* Measures, for a tenth of a second, how many operations per second one thread can execute in matrix products with the
+ * model's instruction set and precision. The operands stay in registers, so the result is an upper limit. Returns 0 if
+ * vocab_only. */
 CAPP_API double capp_model_measure_peak(const capp_model *model);
 
-/* Called once a fact, in order; strings are valid during the call only. section: "file", "model" (or "adapter", of a
- * LoRA adapter), "adapters", "tokenizer", "metadata", "tensors". Return false to stop. */
+/* Returns how many bytes of the model's files the system holds in its page cache. This memory does not belong to the
+ * process: the system takes it back when memory is short, and reads the file again. Takes some milliseconds for each
+ * GB. */
+CAPP_API uint64_t capp_model_measure_resident(const capp_model *model);
+
+/* Makes a failed read of a model file an error of the call (CAPP_EIO) instead of a SIGBUS that ends the process.
+ * Installs a handler of SIGBUS for the whole process. If no model file caused the signal, it calls the handler that was
+ * installed before. A handler that is installed later replaces this one. One call is enough, at any time. CAPP_EIO if
+ * the system refuses. */
+CAPP_API capp_status capp_guard_files(capp_error *err);
+
+/* Receives one fact about a file. section is "file", "model" (or "adapter" for a LoRA adapter), "adapters",
+ * "tokenizer", "metadata" or "tensors"; facts arrive in this order. The strings are valid only during the call. Return
+ * false to stop. */
 typedef bool (*capp_describe_fn)(void *user, const char *section, const char *key, const char *value);
 
-/* Says what a file is without loading its weights. Works for files whose architecture or tensor types capp cannot run.
- */
+/* Describes a file without loading its weights. Also works for files with architectures or tensor types that capp
+ * cannot run. */
 CAPP_API capp_status capp_describe(const char *path, capp_describe_fn fn, void *user, capp_error *err);
 
-/* The same of a model with n adapters: the section "adapters" has a fact for each, whether it fits and what it changes.
- */
+/* Describes a model together with n adapters. The section "adapters" says for each adapter whether it fits the model
+ * and what it changes. */
 CAPP_API capp_status capp_describe_lora(const char *path, const capp_lora *lora, size_t n, capp_describe_fn fn,
                                         void *user, capp_error *err);
 
 /* ---- Tokens -------------------------------------------------------------------------------------------------- */
 
 enum {
-    CAPP_TOKENIZE_BOS = 1,    /* begin with BOS where the tokenizer adds one */
-    CAPP_TOKENIZE_SPECIAL = 2 /* text of special tokens ("<|im_start|>") becomes those tokens */
+    CAPP_TOKENIZE_BOS = 1,    /* begin with BOS if the tokenizer adds one */
+    CAPP_TOKENIZE_SPECIAL = 2 /* parse special tokens: text such as "<|im_start|>" becomes the special token */
 };
 
-/* Ids of text. On success the caller owns *ids (capp_free; never NULL) of *n ids. On failure *ids is NULL. */
+/* Converts text to token ids. flags: CAPP_TOKENIZE_*. On success *ids holds *n ids and is never NULL; the caller owns
+ * it and frees it with capp_free. On failure *ids is NULL. */
 CAPP_API capp_status capp_tokenize(const capp_model *model, capp_str text, unsigned flags, int32_t **ids, size_t *n,
                                    capp_error *err);
 
-/* Bytes of the text that ids stand for. On success the caller owns *text (capp_free; NUL-terminated, *size bytes). */
+/* Converts n token ids to text. On success *text holds *size bytes and a terminating NUL; the caller owns it and frees
+ * it with capp_free. On failure *text is NULL. */
 CAPP_API capp_status capp_detokenize(const capp_model *model, const int32_t *ids, size_t n, char **text, size_t *size,
                                      capp_error *err);
 
-/* Ends what a function of this header says is ended by capp_free. p may be NULL. */
+/* Frees memory that another function of this header returned, if its comment says so. p may be NULL. */
 CAPP_API void capp_free(void *p);
 
 /* ---- Chat templates ---------------------------------------------------------------------------------------------- */
 
-/* A turn of a conversation. */
+/* One message of a conversation. */
 typedef struct capp_message {
-    capp_str role; /* "system", "user", "assistant" or what else the template knows: letters, digits and underscores */
+    capp_str role; /* "system", "user", "assistant", or another role that the template knows. Letters, digits and
+                      underscores only. */
     capp_str content;
 } capp_message;
 
-/* All pointers are borrowed for the call. */
+/* Options of a chat. All pointers are borrowed for the call. */
 typedef struct capp_chat_options {
-    const char *template_name;    /* which of several templates the model has; NULL: "default" */
-    capp_str template_text;       /* a template to use instead of the model's */
-    const char *template_path;    /* where that was read, for messages; NULL: nowhere */
-    const capp_message *messages; /* [n_messages] what each conversation begins with: a system's turn, examples */
+    const char *template_name;    /* which template to use, if the model has several; NULL: "default" */
+    capp_str template_text;       /* a template to use instead of the model's own */
+    const char *template_path;    /* file that template_text comes from, for error messages; NULL: none */
+    const capp_message *messages; /* [n_messages] messages at the start of each conversation: a system message, examples
+                                   */
     size_t n_messages;
-    capp_str variables; /* a JSON object with more that the template may look at: {"enable_thinking": false} */
-    int64_t now;        /* seconds since 1970, for templates that tell the date; 0: when the chat is opened */
+    capp_str variables; /* JSON object with more variables for the template: {"enable_thinking": false} */
+    int64_t now;        /* current time for templates that print the date, in seconds since 1970; 0: the time at which
+                           the chat is opened */
 } capp_chat_options;
 
-/* No messages, no variables, the model's own template. */
+/* Sets *options to the defaults: no messages, no variables, the model's own template. */
 CAPP_API void capp_chat_options_init(capp_chat_options *options);
 
-/* A model's chat template: how a conversation is written for it. In the options of a call it makes each prompt a user's
- * turn, behind which the assistant's answer begins, so that completions are the assistant's words. Immutable: any
- * number of threads and sessions may use one.
+/* A model's chat template, which writes a conversation as the model expects it. If the options of a call name a chat,
+ * each prompt becomes a user message and the assistant's answer begins after it: the completions are the assistant's
+ * words. A chat does not change after it is opened. Any number of threads and sessions may use it at the same time.
  *
- * Templates are programs in Jinja, of which capp knows what docs/chat.md lists. Text of special tokens in the template
- * becomes those tokens, text of special tokens in messages and variables stays text (unless a call is told to parse
- * it): a conversation cannot end its own turn. No BOS is added to what the template writes. */
+ * Templates are Jinja programs. capp implements the part of Jinja that docs/chat.md lists. Special tokens in the text
+ * of the template become special tokens. Special tokens in messages and variables stay ordinary text, unless the call
+ * asks to parse them, so a message cannot end its own turn. capp adds no BOS to the output of a template. */
 typedef struct capp_chat capp_chat;
 
-/* options may be NULL. On success the caller owns *chat and ends it with capp_chat_free before the model. On failure
- * *chat is NULL: CAPP_EINVAL where the model has no such template, CAPP_EFORMAT and CAPP_EUNSUPPORTED with the line of
- * the template that is no Jinja or that capp does not know. */
+/* Opens the chat template of a model. options may be NULL. On success the caller owns *chat and frees it with
+ * capp_chat_free, before the model. On failure *chat is NULL. The status is CAPP_EINVAL if the model has no such
+ * template, CAPP_EFORMAT if the template is not valid Jinja, and CAPP_EUNSUPPORTED if it uses a feature that capp does
+ * not support. The message names the line. */
 CAPP_API capp_status capp_chat_open(capp_chat **chat, const capp_model *model, const capp_chat_options *options,
                                     capp_error *err);
 
-/* chat may be NULL. */
+/* Frees a chat. chat may be NULL. */
 CAPP_API void capp_chat_free(capp_chat *chat);
 
-/* The text of a conversation: the chat's own messages, then these, then where the assistant begins. On success the
- * caller owns *text (capp_free; NUL-terminated, *size bytes). CAPP_EINVAL with the template's words where it refuses.
- */
+/* Writes a conversation as text: the chat's own messages, then these n messages, then the start of the assistant's
+ * answer. On success *text holds *size bytes and a terminating NUL; the caller owns it and frees it with capp_free. If
+ * the template rejects the conversation, the status is CAPP_EINVAL and the message quotes the template. */
 CAPP_API capp_status capp_chat_render(const capp_chat *chat, const capp_message *messages, size_t n, char **text,
                                       size_t *size, capp_error *err);
 
-/* Ids of that conversation. flags: 0, or CAPP_TOKENIZE_SPECIAL for special tokens in messages too. On success the
- * caller owns *ids (capp_free) of *n_ids ids. */
+/* Converts the same conversation to token ids. flags: 0, or CAPP_TOKENIZE_SPECIAL to parse special tokens in messages
+ * too. On success *ids holds *n_ids ids; the caller owns it and frees it with capp_free. */
 CAPP_API capp_status capp_chat_tokenize(const capp_chat *chat, const capp_message *messages, size_t n, unsigned flags,
                                         int32_t **ids, size_t *n_ids, capp_error *err);
 
@@ -262,227 +314,249 @@ CAPP_API capp_status capp_chat_tokenize(const capp_chat *chat, const capp_messag
 
 typedef struct capp_session capp_session;
 
-/* The caller owns *session and ends it with capp_session_free before the model. On failure *session is NULL. */
+/* Opens a session. On success the caller owns *session and frees it with capp_session_free, before the model. On
+ * failure *session is NULL. */
 CAPP_API capp_status capp_session_open(capp_session **session, const capp_model *model, capp_error *err);
 
-/* session may be NULL. */
+/* Frees a session. session may be NULL. */
 CAPP_API void capp_session_free(capp_session *session);
 
-/* Makes the call that runs on session, if any, end soon with CAPP_ECANCELLED: in milliseconds, whatever the size of the
- * model, for a wave is left in its middle. From any thread or signal handler. A call that begins later is not affected.
- */
+/* Cancels the call that runs on session, if there is one. The call returns CAPP_ECANCELLED within milliseconds for any
+ * size of model, because it also stops in the middle of a wave. May be called from any thread and from a signal
+ * handler. Calls that begin later are not affected. */
 CAPP_API void capp_session_cancel(capp_session *session);
 
-/* Sums over the life of the session. */
+/* Statistics of a session: totals over its life. */
 typedef struct capp_stats {
     uint64_t rows;            /* examples, texts and prompts finished */
-    uint64_t rows_again;      /* of them, with completions scored again in float32 (precision auto) */
-    uint64_t tokens_computed; /* token rows run through the layers */
-    uint64_t tokens_saved;    /* token rows that a run of each completion with its prompt, one by one, would add */
-    uint64_t head_rows;       /* rows of the head: distinct contexts whose next token was asked for */
-    double product_flops;     /* operations of the matrix products by weights, two for each weight and row */
-    uint64_t planned_bytes;   /* peak of the run's memory as planned, the largest call's */
-    uint64_t used_bytes;      /* peak of the KV store, buffers, token tree and plan as allocated */
-    double seconds;           /* spent in calls */
+    uint64_t rows_again;      /* of these, rows with rescoring in float32 (CAPP_PRECISION_AUTO) */
+    uint64_t tokens_computed; /* token rows that ran through the layers */
+    uint64_t tokens_saved;    /* additional token rows that would run if each completion ran alone with its prompt */
+    uint64_t head_rows;       /* token rows that ran through the head: distinct contexts whose next token was scored */
+    double product_flops;     /* operations in products with weight matrices: two for each weight and row */
+    uint64_t planned_bytes;   /* planned peak memory of the run; the largest of all calls */
+    uint64_t used_bytes;      /* allocated peak memory: KV store, buffers, token tree and plan */
+    double seconds;           /* time spent in calls */
 } capp_stats;
 
+/* Fills *stats. */
 CAPP_API void capp_session_get_stats(const capp_session *session, capp_stats *stats);
 
 /* ---- Scoring ------------------------------------------------------------------------------------------------- */
 
-/* The beginning that prompts have in common, tokenised once: see capp_run_options. Immutable: any number of threads and
- * sessions may use one. A session finds what prompts have in common by itself and computes it once, with or without a
- * handle; a handle says where the seam between the tokens of both lies, as CAPPr's cached models do. */
+/* A prefix: text that comes before prompts, tokenized once. See prefixes in capp_run_options. A prefix does not change
+ * after it is opened. Any number of threads and sessions may use it at the same time.
+ *
+ * A prefix does not make a run faster: a session detects what prompts have in common and computes it once in any case.
+ * A prefix fixes where its tokens end and those of the prompt begin, as CAPPr's cached models do. */
 typedef struct capp_prefix capp_prefix;
 
-/* A prompt follows the text after one space, and both are tokenised apart; BOS, where the tokenizer adds one, stands at
- * the very beginning. parent, which may be NULL, comes before text, which joins it by one space too (by its own, where
- * it begins with one); it is copied. flags: 0 or CAPP_TOKENIZE_SPECIAL. On success the caller owns *prefix and ends it
- * with capp_prefix_free before the model. On failure *prefix is NULL. */
+/* Opens a prefix. The prompt follows the prefix after one space. Prefix and prompt are tokenized separately. If the
+ * tokenizer adds BOS, it comes first. parent, which may be NULL, is a prefix that comes before text. One space joins
+ * parent and text; if text begins with a space, no other is added. parent is copied. flags: 0 or CAPP_TOKENIZE_SPECIAL.
+ * On success the caller owns *prefix and frees it with capp_prefix_free, before the model. On failure *prefix is NULL.
+ */
 CAPP_API capp_status capp_prefix_open(capp_prefix **prefix, const capp_model *model, const capp_prefix *parent,
                                       capp_str text, unsigned flags, capp_error *err);
 
-/* prefix may be NULL. */
+/* Frees a prefix. prefix may be NULL. */
 CAPP_API void capp_prefix_free(capp_prefix *prefix);
 
-/* Ids of the prefix, [*n]; valid until capp_prefix_free. */
+/* Returns the *n token ids of a prefix. They are valid until capp_prefix_free. */
 CAPP_API const int32_t *capp_prefix_ids(const capp_prefix *prefix, size_t *n);
 
-/* A prompt and what may follow it. All pointers are borrowed for the call. */
+/* A prompt and its possible completions. All pointers are borrowed for the call. */
 typedef struct capp_example {
     capp_str prompt;             /* not empty */
-    const capp_str *completions; /* [n_completions], none empty; equal ones are allowed and score alike */
+    const capp_str *completions; /* [n_completions], none empty. Equal completions are allowed and get equal scores. */
     size_t n_completions;        /* at least 1 */
-    const double *prior;         /* [n_completions], in [0, 1], sum 1; NULL: uniform */
-    const char *end_of_prompt;   /* " " or "": stands between prompt and completion; NULL: " ", with a chat "" */
-    bool normalize;              /* divide by the sum over completions; needs at least 2 completions */
+    const double *prior;         /* [n_completions] probabilities in [0, 1] with sum 1; NULL: uniform */
+    const char *end_of_prompt;   /* text between prompt and completion: " " or "". NULL: " ", or "" with a chat. */
+    bool normalize;              /* divide by the sum over the completions; needs at least two completions */
 } capp_example;
 
-/* What an example gave. All pointers are valid during the callback only. */
+/* The result for one example. All pointers are valid only during the callback. */
 typedef struct capp_result {
     size_t row;               /* index of the example in the call */
     size_t n_completions;     /* */
-    size_t n_classes;         /* n_completions, or capp_scoring's n_classes where its classes are given */
-    size_t prediction;        /* index of the highest posterior; the first of equals */
-    const double *likelihood; /* [n_classes]: exp of the aggregate of its tokens' (discounted) log-probabilities, or the
-                                 sum of those of its phrasings */
-    const double *posterior;  /* [n_classes]: likelihood times prior, where one is given, divided by its sum where
-                                 normalize */
-    size_t n_prompt_ids;      /* BOS included, and a prefix */
+    size_t n_classes;         /* n_classes of capp_scoring if it defines classes, otherwise n_completions */
+    size_t prediction;        /* index of the highest posterior; the first one if several are equal */
+    const double *likelihood; /* [n_classes] exp of the aggregate of the completion's (discounted) log-probabilities.
+                                 For a class with several phrasings, the sum of their likelihoods. */
+    const double *posterior;  /* [n_classes] likelihood, times the prior if there is one, divided by the sum over the
+                                 classes if normalize */
+    size_t n_prompt_ids;      /* includes BOS and a prefix */
     const int32_t *prompt_ids;
-    const size_t *offset;  /* [n_completions + 1]: tokens of completion i are offset[i] .. offset[i + 1] - 1 of: */
+    const size_t *offset;  /* [n_completions + 1] completion i has tokens offset[i] .. offset[i + 1] - 1 of the arrays
+                              below */
     const int32_t *ids;    /* [offset[n_completions]] */
-    const float *logprobs; /* [offset[n_completions]]: log Pr(token | prompt, completion tokens before it), <= 0 */
+    const float *logprobs; /* [offset[n_completions]] log Pr(token | prompt, completion tokens before it); <= 0 */
 } capp_result;
 
-/* Called once for each example, in the order of examples, from the calling thread. Return false to end the call with
- * CAPP_ECANCELLED. */
+/* Receives one result. Called once for each example, in order, from the calling thread. Return false to end the call
+ * with CAPP_ECANCELLED. */
 typedef bool (*capp_result_fn)(void *user, const capp_result *result);
 
-/* What the log-probabilities of a completion's tokens come to: the logarithm of its likelihood. */
+/* How the log-probabilities of a completion's tokens combine into the logarithm of its likelihood. */
 typedef enum capp_aggregate {
-    CAPP_AGGREGATE_MEAN = 0,  /* their mean, CAPPr's default: the length does not count */
-    CAPP_AGGREGATE_SUM = 1,   /* their sum: exp of it is the probability of exactly these tokens */
-    CAPP_AGGREGATE_BYTES = 2, /* their sum divided by the bytes of the completion's text: the same for any tokenizer */
-    CAPP_AGGREGATE_CALLER = 3 /* what capp_scoring's aggregate_fn says */
+    CAPP_AGGREGATE_MEAN = 0,  /* mean, the default of CAPPr: does not favor short or long completions */
+    CAPP_AGGREGATE_SUM = 1,   /* sum: the likelihood is the probability of exactly these tokens */
+    CAPP_AGGREGATE_BYTES = 2, /* sum divided by the number of bytes of the completion: comparable between tokenizers */
+    CAPP_AGGREGATE_CALLER = 3 /* the value that aggregate_fn of capp_scoring returns */
 } capp_aggregate;
 
-/* Logarithm of the likelihood of a completion whose n tokens have these (discounted) log-probabilities. NaN makes the
- * call fail with CAPP_EINVAL. Called from the calling thread, for a completion perhaps more than once. */
+/* Returns the logarithm of the likelihood of a completion whose n tokens have these (discounted) log-probabilities. If
+ * it returns NaN, the call fails with CAPP_EINVAL. Called from the calling thread, possibly several times for one
+ * completion. */
 typedef double (*capp_aggregate_fn)(void *user, const double *logprobs, size_t n, capp_str completion);
 
-/* What else becomes of the log-probabilities of completions, besides the aggregate. All pointers are borrowed for the
- * call. */
+/* Optional steps between log-probabilities and likelihoods. All pointers are borrowed for the call. */
 typedef struct capp_scoring {
-    capp_aggregate_fn aggregate_fn; /* for CAPP_AGGREGATE_CALLER, else not looked at */
+    capp_aggregate_fn aggregate_fn; /* used only with CAPP_AGGREGATE_CALLER */
     void *aggregate_user;
-    /* discount times the token's marginal log-probability is added to the log-probability of each token. 0: none.
-     * Completions that the model likes after any prompt lose by a negative one. */
+    /* Before the aggregate, discount times the token's marginal log-probability is added to the log-probability of each
+     * token. 0: no discount. A negative discount lowers completions that the model finds likely after any prompt. */
     double discount;
-    /* Where the marginals come from: (1) marginals, laid out by offset as the logprobs of a capp_result are, for
-     * examples that all have the same n_marginals completions; NaN counts 0. (2) domain, a prompt that says only what
-     * is asked ("Topic:"): log Pr(token | domain, completion tokens before it), so that discount -1 makes the score
-     * pointwise mutual information (with CAPP_AGGREGATE_SUM, PMI_DC: Holtzman et al., arXiv 2104.08315). (3) Neither:
-     * log Pr(token | completion tokens before it), no BOS and no prefix before them; the first token has none, and 0
-     * stands for it. */
+    /* Marginal log-probabilities have one of three sources. Give at most one of marginals and domain. (1) marginals, if
+     * it is not NULL: all examples must have the same n_marginals completions, and the layout is that of logprobs in
+     * capp_result. NaN counts as 0. (2) domain, if it is not empty: a prompt that says only what is asked ("Topic:").
+     * The marginal is log Pr(token | domain, completion tokens before it). With discount -1 the score is then pointwise
+     * mutual information (with CAPP_AGGREGATE_SUM, PMI_DC: Holtzman et al., arXiv 2104.08315). (3) Otherwise log
+     * Pr(token | completion tokens before it), without BOS and without a prefix. The first token has no marginal; 0
+     * takes its place. */
     const double *marginals;       /* [marginal_offset[n_marginals]] */
     const size_t *marginal_offset; /* [n_marginals + 1] */
     size_t n_marginals;
     capp_str domain;
-    /* Completions as phrasings of classes, whose likelihoods add: completion i of n_phrasings is one of class_of[i],
-     * each class 0 .. n_classes - 1 has at least one, each example n_phrasings completions, its prior n_classes. NULL:
-     * each completion is its own class. */
+    /* Classes with phrasings. Completion i of n_phrasings is a phrasing of class class_of[i]. The likelihoods of a
+     * class's phrasings are added. Each class 0 .. n_classes - 1 has at least one phrasing. Each example has
+     * n_phrasings completions, and its prior has n_classes entries. NULL: each completion is its own class. */
     const size_t *class_of;
     size_t n_phrasings, n_classes;
 } capp_scoring;
 
-/* No discount, no classes. */
+/* Sets *scoring to the defaults: no discount, no classes. */
 CAPP_API void capp_scoring_init(capp_scoring *scoring);
 
+/* Options of a call that scores. All pointers are borrowed for the call. */
 typedef struct capp_run_options {
-    bool parse_special;        /* text of special tokens in prompts and completions becomes those tokens */
-    capp_aggregate aggregate;  /* default CAPP_AGGREGATE_MEAN */
+    bool parse_special;        /* parse special tokens in prompts and completions */
+    capp_aggregate aggregate;  /* default: CAPP_AGGREGATE_MEAN */
     capp_progress_fn progress; /* may be NULL */
     void *progress_user;
-    const capp_prefix *const *prefixes; /* [n_prefixes] row i's prompt or text follows prefixes[i % n_prefixes] */
-    size_t n_prefixes;                  /* 0: none */
-    const capp_scoring *scoring;        /* discounts, classes, aggregate_fn; NULL: none */
-    const capp_chat *chat;              /* prompts and texts are user's turns; no prefixes then. NULL: none */
+    const capp_prefix *const *prefixes; /* [n_prefixes] the prompt or text of row i follows prefixes[i % n_prefixes] */
+    size_t n_prefixes;                  /* 0: no prefixes */
+    const capp_scoring *scoring;        /* discount, classes and aggregate_fn; NULL: none */
+    const capp_chat *chat;              /* prompts and texts become user messages; prefixes are not allowed. NULL: none
+                                         */
 } capp_run_options;
 
+/* Sets *options to the defaults described above. */
 CAPP_API void capp_run_options_init(capp_run_options *options);
 
-/* Checks one example as capp_score would without a capp_scoring, and without running it: the prompt, the completions,
- * the prior, normalize. */
+/* Checks one example without running it: the prompt, the completions, the prior and normalize. Finds the same errors as
+ * capp_score without a capp_scoring. */
 CAPP_API capp_status capp_example_check(const capp_example *example, capp_error *err);
 
-/* Scores examples and hands each result to fn. Prompts, their common beginnings and those of completions are computed
- * once within a window of rows, and what is hot stays for the next call. The session's memory budget decides how much
- * runs at once. options may be NULL. Where an example is at fault (err->row), the results of all examples before it
- * have been handed over; where memory runs out (CAPP_ENOMEM), those of its window may not. */
+/* Scores n examples and passes each result to fn. options may be NULL.
+ *
+ * The session works on a window of rows at a time. What prompts or completions have in common at their start is
+ * computed once within a window. Prefixes that are used often stay in the KV store for later windows and calls. The
+ * memory budget decides how many token rows run at once.
+ *
+ * If an example is invalid, err->row is its index, and fn has received the results of all examples before it. If memory
+ * runs out (CAPP_ENOMEM), fn may not have received the results of the current window. */
 CAPP_API capp_status capp_score(capp_session *session, const capp_example *examples, size_t n,
                                 const capp_run_options *options, capp_result_fn fn, void *user, capp_error *err);
 
-/* Posteriors of n examples, one after the other, in proba [sum of n_completions, or of n_classes]; owned by the caller.
- */
+/* Scores n examples and writes their posteriors to proba, one example after the other. The caller owns proba. Its size
+ * is the sum of n_completions over all examples, or of n_classes if there are classes. */
 CAPP_API capp_status capp_predict_proba(capp_session *session, const capp_example *examples, size_t n,
                                         const capp_run_options *options, double *proba, capp_error *err);
 
-/* What capp_decide found. */
+/* The result of capp_decide for one example. */
 typedef struct capp_decision {
     size_t row;        /* index of the example in the call */
-    size_t prediction; /* index of the highest posterior; the first of equals */
-    double score;      /* its log-likelihood (the aggregate) plus the logarithm of its prior, where one is given */
-    /* The work. What completions begin with in common counts once. */
-    size_t completion_tokens;        /* that finishing every completion would run through the model behind the prompt: a
-                                        token with nothing behind it never runs */
-    size_t completion_tokens_run;    /* those that were run; under precision auto in all races of the row */
+    size_t prediction; /* index of the highest posterior; the first one if several are equal */
+    double score;      /* its log-likelihood (the aggregate), plus the logarithm of its prior if there is one */
+    /* The work that was done. What completions have in common at their start counts once. */
+    size_t completion_tokens;        /* token rows that run when every completion is finished. The last token of a
+                                        completion never runs, unless another completion continues after it. */
+    size_t completion_tokens_run;    /* token rows that did run; with CAPP_PRECISION_AUTO, in all races of the row */
     size_t completion_logprobs;      /* distinct tokens of all completions */
-    size_t completion_logprobs_read; /* those whose log-probability was looked at. The first tokens of all completions
-                                        are among them and cost nothing: the prompt's last token tells all at once */
+    size_t completion_logprobs_read; /* of these, tokens whose log-probability was used. Includes the first tokens of
+                                        all completions, which cost nothing: the last token of the prompt gives them
+                                        all at once. */
 } capp_decision;
 
-/* As capp_result_fn. */
+/* Receives one decision. Called like capp_result_fn. */
 typedef bool (*capp_decision_fn)(void *user, const capp_decision *decision);
 
-/* Decides each example as capp_score does, to the same prediction, but without finishing completions that cannot win
- * any more: log-probabilities are at most 0, so that the tokens seen so far bound a completion's score from above.
- * Thousands of completions are decided for a small share of the work; there are no probabilities. Options, order of
- * results and errors as of capp_score; normalize changes nothing. CAPP_AGGREGATE_CALLER, a discount or classes give no
- * such bound and are CAPP_EINVAL: they need capp_score. */
+/* Finds the prediction of each example without finishing completions that can no longer win. The prediction is that of
+ * capp_score. A log-probability is at most 0, so the tokens read so far give an upper bound for the score of a
+ * completion. With thousands of completions only a small part of the work remains. There are no probabilities.
+ *
+ * Options, order of results and errors are those of capp_score. normalize has no effect. CAPP_AGGREGATE_CALLER, a
+ * discount and classes give no upper bound: the status is CAPP_EINVAL, and capp_score is the function to use. */
 CAPP_API capp_status capp_decide(capp_session *session, const capp_example *examples, size_t n,
                                  const capp_run_options *options, capp_decision_fn fn, void *user, capp_error *err);
 
-/* Index of the most probable completion of each example, the first of equals, in prediction [n]: by capp_decide,
- * or by capp_score where the options ask for what that cannot do. An example with one completion (one class) is
- * CAPP_EINVAL. */
+/* Writes the index of the most probable completion (or class) of each example to prediction [n]; the first one if
+ * several are equal. Uses capp_decide if the options allow it, otherwise capp_score. CAPP_EINVAL if an example has only
+ * one completion (or class). */
 CAPP_API capp_status capp_predict(capp_session *session, const capp_example *examples, size_t n,
                                   const capp_run_options *options, size_t *prediction, capp_error *err);
 
-/* Log-probabilities of the tokens of a text. Pointers are valid during the callback only. */
+/* Log-probabilities of the tokens of one text. Pointers are valid only during the callback. */
 typedef struct capp_text_result {
-    size_t row;
-    size_t n;
-    const int32_t *ids;    /* [n], BOS first where asked for and the tokenizer adds one */
-    const float *logprobs; /* [n]: log Pr(token i | tokens before i); NaN for the first, which nothing precedes (or a
-                              prefix, which is not listed) */
+    size_t row;            /* index of the text in the call */
+    size_t n;              /* number of tokens */
+    const int32_t *ids;    /* [n] token ids. The first is BOS, if flags ask for it and the tokenizer adds one. */
+    const float *logprobs; /* [n] log Pr(token i | tokens before i). NaN for the first token, because no token precedes
+                              it. After a prefix, which is not listed, the first token has a log-probability. */
 } capp_text_result;
 
+/* Receives one result. Called like capp_result_fn. */
 typedef bool (*capp_text_result_fn)(void *user, const capp_text_result *result);
 
-/* For each of n texts (none empty). flags: CAPP_TOKENIZE_*; after a prefix no BOS is added, nor a space. options may be
- * NULL; its aggregate and scoring are not looked at. */
+/* Computes the log-probability of each token of n texts. No text may be empty. flags: CAPP_TOKENIZE_*. After a prefix
+ * neither BOS nor a space is added. options may be NULL; aggregate and scoring are ignored. */
 CAPP_API capp_status capp_token_logprobs(capp_session *session, const capp_str *texts, size_t n, unsigned flags,
                                          const capp_run_options *options, capp_text_result_fn fn, void *user,
                                          capp_error *err);
 
 /* ---- Generation ---------------------------------------------------------------------------------------------- */
 
+/* Options of capp_generate. All pointers are borrowed for the call. */
 typedef struct capp_generate_options {
-    size_t max_tokens;    /* at most this many for each prompt; default 16 */
-    const capp_str *stop; /* [n_stop]: text ends before the first of these; may be NULL */
+    size_t max_tokens;    /* maximum number of tokens for each prompt; default: 16 */
+    const capp_str *stop; /* [n_stop] stop strings: the text ends before the first of them; may be NULL */
     size_t n_stop;
-    bool ignore_eos; /* go on past the end-of-sequence token, to exactly max_tokens */
-    bool parse_special;
-    capp_progress_fn progress; /* rows finished; may be NULL */
+    bool ignore_eos;           /* continue after the end-of-sequence token, up to exactly max_tokens */
+    bool parse_special;        /* parse special tokens in prompts */
+    capp_progress_fn progress; /* counts finished rows; may be NULL */
     void *progress_user;
-    const capp_chat *chat; /* prompts are user's turns; NULL: none */
+    const capp_chat *chat; /* prompts become user messages; NULL: none */
 } capp_generate_options;
 
+/* Sets *options to the defaults described above. */
 CAPP_API void capp_generate_options_init(capp_generate_options *options);
 
+/* The text generated for one prompt. Pointers are valid only during the callback. */
 typedef struct capp_generation {
-    size_t row;
-    size_t n; /* tokens generated */
+    size_t row; /* index of the prompt in the call */
+    size_t n;   /* number of tokens generated */
     const int32_t *ids;
-    const float *logprobs; /* [n]: of each token, of the full softmax */
+    const float *logprobs; /* [n] log-probability of each token, from the full softmax */
     capp_str text;         /* without the stop string */
     const char *finish;    /* "length", "eos" or "stop" */
 } capp_generation;
 
+/* Receives one result. Called like capp_result_fn. */
 typedef bool (*capp_generation_fn)(void *user, const capp_generation *result);
 
-/* The most probable next token, again and again, for all prompts at once. The lowest id of equals. */
+/* Generates text after n prompts, all at the same time. Each step takes the most probable next token; if several are
+ * equal, the one with the lowest id. options may be NULL. */
 CAPP_API capp_status capp_generate(capp_session *session, const capp_str *prompts, size_t n,
                                    const capp_generate_options *options, capp_generation_fn fn, void *user,
                                    capp_error *err);

@@ -3,6 +3,7 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include "base/cpu.h"
+#include "base/tensor.h"
 #include "kernel/kernel.h"
 #include "kernel/peak.h"
 
@@ -53,6 +54,19 @@ static double case_pack(void) {
     const size_t k = shape[1], n = shape[2], bytes = products->panel_bytes(k);
     for (size_t j = 0; j + products->nr <= n; j += products->nr)
         products->pack((char *)b + j / products->nr * bytes, a + j * k, k, products->nr, k);
+    return (double)(n * k);
+}
+
+/* Stored blocks of type shape[3] to panels: k, n columns. Operations are weights. */
+static double case_unpack(void) {
+    const size_t k = shape[1], n = shape[2], nr = products->nr, bytes = products->panel_bytes(k);
+    const capp_type_info info = capp_type_get((uint32_t)shape[3]);
+    const char *rows[CAPP_MAX_NR];
+    capp_unpack_fn unpack = products->unpack((uint32_t)shape[3]);
+    for (size_t j = 0; unpack && j + nr <= n; j += nr) {
+        for (size_t i = 0; i < nr; i++) rows[i] = (const char *)a + (j + i) * k / info.block_elems * info.block_bytes;
+        unpack((char *)b + j / nr % 2 * bytes, rows, nr, k); /* two panels take turns */
+    }
     return (double)(n * k);
 }
 
@@ -157,6 +171,12 @@ static const struct {
     {"logsumexp", case_logsumexp, {2048}},
 };
 
+/* Types that are unpacked straight into panels. */
+static const uint32_t types[] = {CAPP_TYPE_Q4_0,  CAPP_TYPE_Q4_1, CAPP_TYPE_Q5_0,   CAPP_TYPE_Q5_1,
+                                 CAPP_TYPE_Q8_0,  CAPP_TYPE_Q2_K, CAPP_TYPE_Q3_K,   CAPP_TYPE_Q4_K,
+                                 CAPP_TYPE_Q5_K,  CAPP_TYPE_Q6_K, CAPP_TYPE_IQ4_NL, CAPP_TYPE_IQ4_XS,
+                                 CAPP_TYPE_MXFP4, CAPP_TYPE_F16,  CAPP_TYPE_BF16,   CAPP_TYPE_F32};
+
 /* GFLOP/s: the best of repeats of at least a millisecond, three of them at least, for about 0.15 s. */
 static double measure(double (*run)(void)) {
     double best = 0, start = now();
@@ -169,6 +189,22 @@ static double measure(double (*run)(void)) {
         if (seconds > 0 && operations / seconds > best) best = operations / seconds;
     }
     return best * 1e-9;
+}
+
+/* Nanoseconds a weight for each type, and the share of a product of 256 rows that is. */
+static void bench_unpack(void) {
+    if (!products->unpack(CAPP_TYPE_Q4_K)) return;
+    memcpy(shape, (size_t[4]){256, 1024, 1024}, sizeof shape);
+    const double product = 2 * 256 / measure(case_matmul);
+    unsigned char *bytes = (unsigned char *)a;
+    for (size_t i = 0; i < 1024 * 1024 * sizeof *a; i++)
+        bytes[i] = (unsigned char)(32 + bytes[i] % 64); /* usual scales */
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        shape[3] = types[t];
+        const double weight = 1 / measure(case_unpack);
+        printf("%-10s %-4s %-12s %-20s %8.3f ns a weight %5.1f %% of 256 rows\n", kernels->name, products->name,
+               "unpack", capp_type_get(types[t]).name, weight, 100 * weight / (weight + product));
+    }
 }
 
 /* All cases of the table, or those of its products of bfloat16. op: the only one wanted, or NULL. */
@@ -187,6 +223,7 @@ static void bench(bool bf16, const char *op) {
         printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s %5.1f %%\n", kernels->name, products->name, cases[j].op, text,
                rate, 100 * rate / peak);
     }
+    if (!op || !strcmp(op, "unpack")) bench_unpack();
 }
 
 int main(int argc, char **argv) {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "chat/jinja.h"
+#include "jinja/jinja.h"
 
 enum { MOST = 64 };
 
@@ -51,7 +51,7 @@ static void print_error(const capp_error *err) {
 
 static void render(const capp_jinja *t, capp_json line) {
     capp_message messages[MOST];
-    capp_jinja_token tokens[MOST];
+    capp_jinja_constant tokens[MOST];
     char *texts[3 * MOST];
     size_t n = 0, n_texts = 0, n_tokens = 0;
     uint32_t now = 0;
@@ -72,8 +72,8 @@ static void render(const capp_jinja *t, capp_json line) {
     (void)capp_json_u32(capp_json_get(line, "now"), UINT32_MAX, &now);
     const capp_jinja_input in = {.messages = messages,
                                  .n_messages = n,
-                                 .tokens = tokens,
-                                 .n_tokens = n_tokens,
+                                 .constants = tokens,
+                                 .n_constants = n_tokens,
                                  .variables = capp_json_get(line, "variables"),
                                  .now = now,
                                  .generation_prompt = true};

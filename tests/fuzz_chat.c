@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "chat/jinja.h"
+#include "base/utf8.h"
 #include "counted.h"
 #include "fuzz.h"
-#include "token/utf8.h"
+#include "jinja/jinja.h"
 
 enum { TEMPLATES, CONVERSATIONS }; /* what fuzz_counts counts */
 
@@ -117,7 +117,7 @@ static void render(const capp_jinja *t, size_t n) {
                                          {{"user", 4}, {" a,b <|im_end|> aab\xe2\x80\xa8 {{ x }}", 30}},
                                          {{"assistant", 9}, {"<think>no</think>yes", 20}},
                                          {{"user", 4}, {"", 0}}};
-    static const capp_jinja_token tokens[] = {{"bos_token", {"<s>", 3}}, {"eos_token", {"</s>", 4}}};
+    static const capp_jinja_constant tokens[] = {{"bos_token", {"<s>", 3}}, {"eos_token", {"</s>", 4}}};
     const capp_jinja_input in = {turns + (n < 2), n, NULL, tokens, 2, variables, 1700000000, true};
     capp_error err = {.status = CAPP_OK};
     capp_marked out;

@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "emulated.h"
+#include "engine/handles.h"
 #include "model/arch.h"
-#include "session.h"
 #include "test.h"
 
 enum { MOST_IDS = 1024, MEMORY = 256 << 20 };

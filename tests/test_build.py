@@ -58,6 +58,18 @@ def test_the_shared_library_shows_the_header_and_no_more(build):
     assert shown == declared
 
 
+EXACT = set("fabs floor ceil trunc rint fmod fmin fmax copysign sqrt frexp ldexp".split())
+
+
+def test_no_result_depends_on_the_c_librarys_mathematics(build):
+    """Of libm, the library calls only what IEEE 754 defines to the last bit; the rest is in src/base/math.c."""
+    libm = output_of([*shlex.split(os.environ.get("CC", "cc")), "-print-file-name=libm.so.6"]).strip()
+    functions = {line.split()[-1].split("@")[0] for line in output_of(["nm", "-D", "--defined-only", libm]).splitlines()}
+    assert {"exp", "erff", "pow"} <= functions
+    called = {line.split()[-1].split("@")[0] for line in output_of(["nm", "-u", build / "libcapp.so"]).splitlines()}
+    assert {name for name in called & functions if name not in EXACT and name.removesuffix("f") not in EXACT} == set()
+
+
 def test_header_in_cpp(tmp_path):
     source = tmp_path / "a.cpp"
     source.write_text('#include "capp.h"\nint main() { capp_model_options options; return sizeof options == 0; }\n')

@@ -3,8 +3,8 @@
 #include <unistd.h>
 
 #include "capp.h"
-#include "chat/jinja.h"
 #include "counted.h"
+#include "jinja/jinja.h"
 #include "test.h"
 #include "tiny.h"
 

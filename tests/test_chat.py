@@ -103,12 +103,12 @@ LIMITS = [
     ("{% for i in range(100000) %}{% for k in range(100000) %}{% endfor %}{% endfor %}", ""),
     ("{% set ns = namespace(a='xx') %}{% for i in range(60) %}{% set ns.a = ns.a ~ ns.a %}{% endfor %}", ""),
     ("{% set ns = namespace(a=[1]) %}{% for i in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}", "MiB"),
-    ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "inside each other"),
-    ("{{ " + "(" * 1000 + "1" + ")" * 1000 + " }}", "inside each other"),
-    ("{{ " + "-" * 1000 + "1 }}", "inside each other"),
-    ("{% if x %}" * 1000 + "{% endif %}" * 1000, "inside each other"),
-    ("{{ " + " + ".join(["1"] * 1000) + " }}", "inside each other"),
-    ("{% set ns = namespace(a=[]) %}{% for i in range(1000) %}{% set ns.a = [ns.a] %}{% endfor %}{{ ns.a }}", "inside each other"),
+    ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "nested too deeply"),
+    ("{{ " + "(" * 1000 + "1" + ")" * 1000 + " }}", "nested too deeply"),
+    ("{{ " + "-" * 1000 + "1 }}", "nested too deeply"),
+    ("{% if x %}" * 1000 + "{% endif %}" * 1000, "nested too deeply"),
+    ("{{ " + " + ".join(["1"] * 1000) + " }}", "nested too deeply"),
+    ("{% set ns = namespace(a=[]) %}{% for i in range(1000) %}{% set ns.a = [ns.a] %}{% endfor %}{{ ns.a }}", "nested too deeply"),
     ("{{ 'a' * 1000000000 }}", "steps"),
     ("{{ 2 ** 64 }}", "64 bits"),
 ]
@@ -121,26 +121,26 @@ def test_a_template_is_bounded(build, template, word):
 
 
 ERRORS = [
-    ("a\n{% include 'x' %}", "CAPP_EUNSUPPORTED", "line 2: 'include' is a tag that is not supported"),
+    ("a\n{% include 'x' %}", "CAPP_EUNSUPPORTED", "line 2: 'include' is not a supported tag"),
     ("{{ 'a'|urlize }}", "CAPP_EUNSUPPORTED", "line 1: the filter 'urlize' is not supported"),
     ("\n\n{{ 1 is filter }}", "CAPP_EUNSUPPORTED", "line 3: the test 'filter' is not supported"),
-    ("{{ 'a'.zfill(1) }}", "CAPP_EUNSUPPORTED", "line 1: 'zfill' of a str is not supported"),
-    ("{{ '{:>3}'.format(1) }}", "CAPP_EUNSUPPORTED", "line 1: a format with more in its braces"),
-    ("{{ '{a.b}'.format(a=1) }}", "CAPP_EUNSUPPORTED", "line 1: a format with more in its braces"),
-    ("{{ '{} {}'.format(1) }}", "CAPP_EINVAL", "line 1: a format with more fields than arguments"),
-    ("{{ '{} {0}'.format(1) }}", "CAPP_EINVAL", "line 1: a format with fields with and without numbers"),
-    ("{{ '{1} {}'.format(1, 2) }}", "CAPP_EINVAL", "line 1: a format with fields with and without numbers"),
-    ("{{ '{b}'.format(1, a=2) }}", "CAPP_EINVAL", "line 1: a format with more fields than arguments"),
-    ("{{ '} {'.format(1) }}", "CAPP_EINVAL", "line 1: a single brace in a format"),
-    ("{{ '{'.format(1) }}", "CAPP_EINVAL", "line 1: a single brace in a format"),
+    ("{{ 'a'.zfill(1) }}", "CAPP_EUNSUPPORTED", "line 1: the attribute or method 'zfill' of a str is not supported"),
+    ("{{ '{:>3}'.format(1) }}", "CAPP_EUNSUPPORTED", "line 1: format: braces with more than a number or a name"),
+    ("{{ '{a.b}'.format(a=1) }}", "CAPP_EUNSUPPORTED", "line 1: format: braces with more than a number or a name"),
+    ("{{ '{} {}'.format(1) }}", "CAPP_EINVAL", "line 1: format: a field has no argument"),
+    ("{{ '{} {0}'.format(1) }}", "CAPP_EINVAL", "line 1: format: a format cannot mix fields with and without numbers"),
+    ("{{ '{1} {}'.format(1, 2) }}", "CAPP_EINVAL", "line 1: format: a format cannot mix fields with and without numbers"),
+    ("{{ '{b}'.format(1, a=2) }}", "CAPP_EINVAL", "line 1: format: a field has no argument"),
+    ("{{ '} {'.format(1) }}", "CAPP_EINVAL", "line 1: format: a brace is not closed, or not doubled"),
+    ("{{ '{'.format(1) }}", "CAPP_EINVAL", "line 1: format: a brace is not closed, or not doubled"),
     ("{{ x.y }}", "CAPP_EINVAL", "line 1: 'x' is undefined"),
-    ("{% if x %}", "CAPP_EFORMAT", "line 1: 'endif' is missing: a tag is not closed"),
-    ("{{ 1", "CAPP_EFORMAT", "line 1: a tag has no end"),
+    ("{% if x %}", "CAPP_EFORMAT", "line 1: 'endif' is missing: a block is not closed"),
+    ("{{ 1", "CAPP_EFORMAT", "line 1: a tag is not closed"),
     ("{{ 1 + }}", "CAPP_EFORMAT", "line 1"),
-    ("{{ 'é\\ud800' }}", "CAPP_EUNSUPPORTED", "line 1: an escape that is no character"),
-    ("{{ raise_exception('Only\nthis') }}", "CAPP_EINVAL", "line 1: the template refuses: Only this"),
-    ("{{ ''.__class__ }}", "CAPP_EINVAL", "line 1: the attribute '__class__' is not safe"),
-    ("{{ messages.append(1) }}", "CAPP_EUNSUPPORTED", "line 1: 'append' of a list is not supported"),
+    ("{{ 'é\\ud800' }}", "CAPP_EUNSUPPORTED", "line 1: a string has an escape that is not a character"),
+    ("{{ raise_exception('Only\nthis') }}", "CAPP_EINVAL", "line 1: the template refuses the conversation: Only this"),
+    ("{{ ''.__class__ }}", "CAPP_EINVAL", "line 1: the attribute '__class__' is not allowed: it begins with \"__\""),
+    ("{{ messages.append(1) }}", "CAPP_EUNSUPPORTED", "line 1: the attribute or method 'append' of a list is not supported"),
     # What is undefined, as the template writes it, also where that was long ago.
     ("{{ messages[3].role }}", "CAPP_EINVAL", "line 1: 'messages[3]' is undefined"),
     ("{{ words[-1]['a'][k].b() }}", "CAPP_EINVAL", "line 1: 'words[-1]['a'][k]' is undefined"),
@@ -153,7 +153,7 @@ ERRORS = [
     ("{{ words.x|abs }}{{ 1 }}", "CAPP_EINVAL", "line 1: 'words.x' is undefined"),
     ("{{ 1 < words.x }}", "CAPP_EINVAL", "line 1: 'words.x' is undefined"),
     ("{{ 'a'.replace('a', words.x) }}", "CAPP_EINVAL", "line 1: 'words.x' is undefined"),
-    ("{{ 'a'.replace('a', 1) }}", "CAPP_EINVAL", "line 1: the argument of replace is a int"),
+    ("{{ 'a'.replace('a', 1) }}", "CAPP_EINVAL", "line 1: the argument of replace cannot be a value of type int"),
     ("{{ [words.x]|tojson }}", "CAPP_EINVAL", "line 1: 'words.x' is undefined"),
     ("{{ words" + "['é']" * 40 + ".b }}", "CAPP_EINVAL", "line 1: 'words['é']' is undefined"),
     ("{{ {}['" + "é" * 300 + "'].b }}", "CAPP_EINVAL", "line 1: '(...)['" + "é" * 20 + "']' is undefined"),
@@ -330,7 +330,7 @@ def test_errors_name_file_and_line(capp, tmp_path, fixtures):
         file.write_text(text)
         assert f": {file}: line 3: '" in rendered(capp, tmp_path, "--chat-template", f"@{file}")
     assert f"{tmp_path}: its chat template: line 2: 'x' is undefined" in rendered(capp, tmp_path)
-    assert f"{tmp_path}: its chat template other: line 1: 'do' is a tag" in rendered(capp, tmp_path, "--chat-template", "other")
+    assert f"{tmp_path}: its chat template other: line 1: 'do' is not a supported tag" in rendered(capp, tmp_path, "--chat-template", "other")
 
 
 def test_too_many_templates(capp, tmp_path, fixtures):
@@ -370,10 +370,10 @@ def test_gguf_with_named_templates(build, capp, tmp_path, tiny_model):
     told = subprocess.run([capp, "inspect", "--json", str(named)], capture_output=True, text=True)
     facts = json.loads(told.stdout)["tokenizer"]
     assert facts["chat template"] == "renders"
-    assert facts["chat template loud"] == "no: line 1: 'do' is a tag that is not supported"
+    assert facts["chat template loud"] == "no: line 1: 'do' is not a supported tag"
     with capp_model(build, str(named), threads=1) as model:
         assert model.chat().render("the cat") == "the cat"
-        with pytest.raises(Exception, match="line 1: 'do' is a tag"):
+        with pytest.raises(Exception, match="line 1: 'do' is not a supported tag"):
             model.chat(template_name="loud")
 
 

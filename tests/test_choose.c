@@ -2,9 +2,9 @@
  * every arrangement. */
 #include <unistd.h>
 
-#include "choices.h"
-#include "choose.h"
 #include "decide/decide.h"
+#include "prompt/prompt.h"
+#include "race/race.h"
 #include "scoring.h"
 #include "test.h"
 #include "tiny.h"
@@ -117,7 +117,7 @@ static choice *choose(const task *t, const arrangement *a, double margin) {
     if (margin >= 0 && margin < own) margin = own;
     for (size_t i = 0; i < ROWS; i += a->step) {
         size_t n = ROWS - i < a->step ? ROWS - i : a->step;
-        CHECK_OK(capp_choose(session, examples + i, n, &t->options, margin, keep_choice, in_order + i, &err), err);
+        CHECK_OK(capp_race_rows(session, examples + i, n, &t->options, margin, keep_choice, in_order + i, &err), err);
         for (size_t j = i; j < i + n; j++) CHECK_INT(in_order[j].decision.row, j - i);
     }
     for (size_t i = 0; i < ROWS; i++) out[(a->begin + i * a->stride) % ROWS] = in_order[i];
@@ -278,7 +278,7 @@ TEST(the_work_is_counted) {
     for (size_t i = 0; i < ROWS; i++) { /* each in a session that has seen nothing */
         const capp_decision *d = &c->decision;
         CHECK_OK(capp_session_open(&session, model, &err), err);
-        CHECK_OK(capp_choose(session, &t.examples[i], 1, &t.options, 0, keep_choice, c, &err), err);
+        CHECK_OK(capp_race_rows(session, &t.examples[i], 1, &t.options, 0, keep_choice, c, &err), err);
         capp_session_get_stats(session, &stats);
         count_beginnings(&t.scores[i], &all, &inner);
         CHECK_INT(d->completion_logprobs, all);
@@ -541,8 +541,8 @@ TEST(choices_lie_in_order) {
     capp_str completions[] = {capp_str_of("bade"), capp_str_of("ba"), capp_str_of("bado"), capp_str_of("ba"),
                               capp_str_of("q")};
     capp_example e = {capp_str_of("p"), completions, 5, NULL, "", true};
-    capp_choices *c;
-    CHECK_OK(capp_choices_make(&c, x.session, &e, false, 0, &x.err), x.err);
+    capp_completions *c;
+    CHECK_OK(capp_completions_encode(&c, capp_session_model(x.session), &e, false, 0, &x.err), x.err);
     /* Tokens: b a de, b a, b a do, b a, q. Beginnings: b, ba, bade, bado, q. */
     CHECK_INT(c->ids.n, 11);
     CHECK_INT(c->n_places, 6);
@@ -557,6 +557,6 @@ TEST(choices_lie_in_order) {
     for (size_t k = 0; k < 5; k++) at[c->order[k]] = k;
     CHECK(at[1] < at[3] && at[3] < at[0] && at[3] < at[2]); /* what begins others before them */
     CHECK(at[4] == 0 || at[4] == 4);
-    capp_choices_release(c);
+    capp_completions_release(c);
     end_asked(&x);
 }

@@ -5,7 +5,7 @@
 
 #include "capp.h"
 #include "counted.h"
-#include "session.h"
+#include "engine/handles.h"
 #include "test.h"
 #include "tiny.h"
 #include "units.h"
@@ -76,14 +76,14 @@ static void open_fixture(fixture *f, const char *unit, uint64_t seed, bool other
     CHECK_OK(capp_session_open(&f->both, f->model, &f->err), f->err);
     CHECK_OK(capp_session_open(&f->fast, f->model, &f->err), f->err);
     CHECK_OK(capp_session_open(&f->exact, f->model, &f->err), f->err);
-    CHECK(f->both->exact.w);
+    CHECK(f->both->exact.weights);
     if (other) {
         tiny_model_file("llama", seed + 100, f->other_path);
         f->other = open_unit(f->other_path, unit, 1, 0);
-        f->both->exact.w = f->exact->exact.w = f->other->exact;
+        f->both->exact.weights = f->exact->exact.weights = f->other->exact;
     }
-    f->exact->fast.w = f->exact->exact.w;
-    f->fast->exact.w = f->exact->exact.w = NULL;
+    f->exact->fast.weights = f->exact->exact.weights;
+    f->fast->exact.weights = f->exact->exact.weights = NULL;
     for (size_t i = 0; i < MOST; i++) f->completions[i] = capp_str_of(words[i]);
     for (size_t i = 0; i < ROWS; i++) {
         snprintf(f->prompts[i], sizeof f->prompts[i], "%s %s", words[test_random_below(&r, MOST - 1)],

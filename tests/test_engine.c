@@ -3,8 +3,8 @@
 
 #include "base/cpu.h"
 #include "capp.h"
+#include "engine/handles.h"
 #include "scoring.h"
-#include "session.h"
 #include "test.h"
 #include "tiny.h"
 #include "units.h"

@@ -2,10 +2,11 @@
  * out is compared with merged models by tests/test_lora.py. */
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "counted.h"
 #include "emulated.h"
+#include "engine/handles.h"
 #include "model/adapter.h"
-#include "session.h"
 #include "test.h"
 #include "tiny.h"
 

@@ -1,7 +1,7 @@
 /* Races of random completions against the decision over all of them finished: ties, certain and impossible tokens,
  * priors with zeros. */
 #include "decide/decide.h"
-#include "score/race.h"
+#include "race/bounds.h"
 #include "test.h"
 
 enum { MOST = 60, LONGEST = 5 };

@@ -2,9 +2,9 @@
  * the tests: what this table finds harmless, the tests could not find either. */
 #include <unistd.h>
 
+#include "engine/handles.h"
 #include "model/arch.h"
 #include "scoring.h"
-#include "session.h"
 #include "test.h"
 #include "tiny.h"
 

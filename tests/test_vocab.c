@@ -415,8 +415,8 @@ TEST(inconsistent_arrays) {
     for (int i = 0; i < 9; i++) {
         static const char *const parts[] = {
             "tokens is missing",          "tokens is not an array",      "tokens has 0 elements",
-            "token_type is not an array", "token_type: number 2",        "token_type is not an array",
-            "scores is missing",          "scores is not an array of 3", "scores: number 1 is NaN"};
+            "token_type is not an array", "token_type: element 2",       "token_type is not an array",
+            "scores is missing",          "scores is not an array of 3", "scores: element 1 is NaN"};
         w = gguf_writer_new();
         gguf_writer_str(w, "tokenizer.ggml.model", "llama");
         if (i == 1) gguf_writer_i32_array(w, "tokenizer.ggml.tokens", numbers, 3);

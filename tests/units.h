@@ -2,7 +2,7 @@
 #ifndef CAPP_UNITS_H
 #define CAPP_UNITS_H
 
-#include "session.h"
+#include "engine/handles.h"
 
 /* unit: an instruction set ("avx2"; NULL: the best), in float32; or a name of the list in units.c: one with products of
  * bfloat16, alone or under precision auto. The emulated ones are auto. The caller frees the model. */

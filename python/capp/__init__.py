@@ -8,7 +8,8 @@ True
 from capp._abi import lib as _lib
 from capp._example import Example
 from capp.errors import CacheClearedError, CappError
-from capp.model import CachedModel, ChatModel, Model, ModelInfo
+from capp.model import CachedModel, ChatModel, Model, ModelInfo, guard_files
 
 __version__: str = _lib.capp_version().decode()
-__all__ = ["CacheClearedError", "CachedModel", "CappError", "ChatModel", "Example", "Model", "ModelInfo", "__version__"]
+__all__ = ["CacheClearedError", "CachedModel", "CappError", "ChatModel", "Example", "Model", "ModelInfo", "__version__",
+           "guard_files"]

@@ -50,17 +50,17 @@ ProgressFn = CFUNCTYPE(c_bool, c_void_p, c_size_t, c_size_t)
 
 
 class ModelOptions(Structure):
-    _fields_ = [("threads", c_int), ("memory", c_uint64), ("precision", c_int), ("isa", c_char_p),
-                ("context", c_uint32), ("vocab_only", c_bool), ("lora", POINTER(Lora)), ("n_lora", c_size_t),
-                ("progress", ProgressFn), ("progress_user", c_void_p)]
+    _fields_ = [("threads", c_int), ("memory", c_uint64), ("weights_memory", c_uint64), ("precision", c_int),
+                ("isa", c_char_p), ("context", c_uint32), ("vocab_only", c_bool), ("lora", POINTER(Lora)),
+                ("n_lora", c_size_t), ("progress", ProgressFn), ("progress_user", c_void_p)]
 
 
 class ModelInfo(Structure):
     _fields_ = [("architecture", c_char_p), ("name", c_char_p), ("isa", c_char_p), ("precision", c_int),
                 ("threads", c_int), ("vocabulary", c_uint32), ("context", c_uint32), ("layers", c_uint32), ("width", c_uint32),
-                ("parameters", c_uint64), ("file_bytes", c_uint64), ("weight_bytes", c_uint64), ("bos", c_int32),
-                ("eos", c_int32), ("add_bos", c_bool), ("load_seconds", c_double),
-                ("adapters", c_char_p)]
+                ("parameters", c_uint64), ("file_bytes", c_uint64), ("weight_bytes", c_uint64),
+                ("whole_weight_bytes", c_uint64), ("bos", c_int32), ("eos", c_int32),
+                ("add_bos", c_bool), ("load_seconds", c_double), ("adapters", c_char_p)]
 
 
 class Stats(Structure):
@@ -129,6 +129,8 @@ for _name, _result, *_arguments in [
     ("capp_model_open", c_int, POINTER(_pointer), c_char_p, POINTER(ModelOptions), _error),
     ("capp_model_free", None, _pointer),
     ("capp_model_get_info", None, _pointer, POINTER(ModelInfo)),
+    ("capp_model_measure_resident", c_uint64, _pointer),
+    ("capp_guard_files", c_int, _error),
     ("capp_tokenize", c_int, _pointer, Str, c_uint, POINTER(_pointer), POINTER(c_size_t), _error),
     ("capp_detokenize", c_int, _pointer, _pointer, c_size_t, POINTER(_pointer), POINTER(c_size_t), _error),
     ("capp_free", None, _pointer),

@@ -42,6 +42,7 @@ class ModelInfo:
     parameters: int
     file_bytes: int
     weight_bytes: int
+    whole_weight_bytes: int
     bos: int
     eos: int
     add_bos: bool
@@ -88,6 +89,13 @@ def _ids(ids: Any) -> npt.NDArray[np.int32]:
     if wrong.any():
         raise ValueError(f"{array[wrong][0]} is no id of a token")
     return array.astype(np.int32)
+
+
+def guard_files() -> None:
+    """From now on a file of a model that cannot be read (it was cut short, its disk fails) is an :class:`OSError` of the
+    call that needs it. Without this the system ends the process by SIGBUS. Installs a handler of SIGBUS in the process; a
+    SIGBUS of another cause goes to the handler that was there before."""
+    check(lib.capp_guard_files)
 
 
 class _Handle:
@@ -156,8 +164,19 @@ class _Handle:
                     self.idle.append(session)
 
 
-def options_of(threads: int = 0, memory: int = 0, precision: str = "auto", isa: str | None = None,
-               context: int = 0) -> _abi.ModelOptions:
+def weights_memory_of(value: Any) -> int:
+    """The library's number for what Model takes as weights_memory."""
+    if value is None:
+        return 0
+    if isinstance(value, str):
+        if value != "all":
+            raise ValueError(f"weights_memory must be a number of bytes, 'all' or None, not {value!r}")
+        return 2**64 - 1
+    return _whole(value, "weights_memory", 2**63) or 1
+
+
+def options_of(threads: int = 0, memory: int = 0, precision: str = "auto", isa: str | None = None, context: int = 0,
+               weights_memory: int | str | None = None) -> _abi.ModelOptions:
     """Checked options of a model."""
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
@@ -167,6 +186,7 @@ def options_of(threads: int = 0, memory: int = 0, precision: str = "auto", isa: 
     lib.capp_model_options_init(byref(options))
     options.threads = _whole(threads, "threads", 2**31)
     options.memory = _whole(memory, "memory", 2**64)
+    options.weights_memory = weights_memory_of(weights_memory)
     options.context = _whole(context, "context", 2**32)
     options.precision, options.isa = PRECISIONS.index(precision), c_string(isa, "isa") if isa else None
     return options
@@ -184,6 +204,10 @@ class Model:
         threads of a call; by default as many as the process may run on
     memory
         bytes that a call may take besides the weights; by default a share of what is free
+    weights_memory
+        bytes for unpacked copies of the weights, which otherwise are unpacked whenever they are used: a number, of which as
+        much is used as whole matrices fill; 0 for none; ``"all"``; by default all where they fit a quarter of the memory
+        that is free, else none. No result depends on it.
     precision
         ``"f32"``, the reference; ``"bf16"``; or ``"auto"``, the fastest that keeps decisions
     isa
@@ -203,15 +227,17 @@ class Model:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, threads: int = 0, memory: int = 0, precision: str = "auto",
-                 isa: str | None = None, context: int = 0, parse_special: bool = True, lora: Lora = None) -> None:
-        options = options_of(threads, memory, precision, isa, context)
+                 isa: str | None = None, context: int = 0, parse_special: bool = True, lora: Lora = None,
+                 weights_memory: int | str | None = None) -> None:
+        options = options_of(threads, memory, precision, isa, context, weights_memory)
         adapters = adapters_of(lora)
         options.lora = (_abi.Lora * len(adapters))(*(_abi.Lora(c_string(path, "the path of an adapter"), weight)
                                                      for path, weight in adapters))
         options.n_lora = len(adapters)
         self.path, self.parse_special = os.fspath(path), parse_special
         self._keywords = {"threads": options.threads, "memory": options.memory, "precision": precision, "isa": isa,
-                          "context": options.context, "parse_special": parse_special, "lora": adapters}
+                          "context": options.context, "parse_special": parse_special, "lora": adapters,
+                          "weights_memory": weights_memory}
         self._handle = _Handle(self.path, options)
         self._finalizer = weakref.finalize(self, _Handle.close, self._handle)
 

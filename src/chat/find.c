@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "base/mem.h"
-#include "file/json.h"
 #include "file/map.h"
 
 enum { MOST_TEMPLATES = 100 };
@@ -89,7 +89,7 @@ static capp_status read_gguf(capp_templates *t, const capp_gguf *g, capp_error *
 static capp_status add_json(capp_templates *t, capp_str name, capp_json string, capp_error *err) {
     bool escapes;
     capp_str raw = capp_json_raw(string, &escapes);
-    if (!raw.data) return capp_fail(err, CAPP_EFORMAT, "chat_template is not a text, nor a list of named ones");
+    if (!raw.data) return capp_fail(err, CAPP_EFORMAT, "chat_template must be a string or a list of named templates");
     char *text = capp_new(raw.size, 1);
     return add(t, name, text, text ? capp_json_decode(raw, text) : 0, err);
 }
@@ -99,7 +99,8 @@ static capp_status add_named(capp_templates *t, capp_json entry, capp_error *err
     char name[64] = "";
     capp_str raw = capp_json_raw(capp_json_get(entry, "name"), &escapes);
     if (!raw.data || raw.size >= sizeof name)
-        return capp_fail(err, CAPP_EFORMAT, "chat_template: an entry of the list has no name, or a long one");
+        return capp_fail(err, CAPP_EFORMAT,
+                         "chat_template: the list has an entry without a name, or with one longer than 63 bytes");
     return add_json(t, (capp_str){name, capp_json_decode(raw, name)}, capp_json_get(entry, "template"), err);
 }
 

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "base/math.h"
+
 /* How far from 1 a prior may sum: numpy.isclose's tolerance, which CAPPr's users are used to. */
 #define SUM_TOLERANCE 1.001e-5
 
@@ -18,7 +20,7 @@ double capp_decide_aggregate(capp_aggregate aggregate, double sum, size_t n, siz
 
 static double log_add(double a, double b) {
     double larger = a > b ? a : b, smaller = a > b ? b : a;
-    return isfinite(larger) ? larger + log1p(exp(smaller - larger)) : larger;
+    return isfinite(larger) ? larger + capp_log1p(capp_exp(smaller - larger)) : larger;
 }
 
 void capp_decide_classes(const double *aggregate, const size_t *class_of, size_t n, double *classes, size_t n_classes) {
@@ -27,7 +29,7 @@ void capp_decide_classes(const double *aggregate, const size_t *class_of, size_t
 }
 
 double capp_decide_score(double aggregate, const double *prior, size_t i) {
-    return prior ? aggregate + log(prior[i]) : aggregate;
+    return prior ? aggregate + capp_log(prior[i]) : aggregate;
 }
 
 double capp_decide_margin(capp_aggregate aggregate, double mean, size_t longest) {
@@ -56,7 +58,7 @@ void capp_decide_posterior(const double *aggregate, const double *prior, size_t 
         if (!isfinite(largest)) largest = 0;
     }
     for (size_t i = 0; i < n; i++) {
-        posterior[i] = exp(capp_decide_score(aggregate[i], prior, i) - largest);
+        posterior[i] = capp_exp(capp_decide_score(aggregate[i], prior, i) - largest);
         sum += posterior[i];
     }
     for (size_t i = 0; i < n && normalize && sum > 0; i++) posterior[i] /= sum;

@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
-#include "file/map.h"
 #include "file/names.h"
 #include "file/safetensors.h"
 
@@ -344,12 +343,9 @@ void capp_folder_free(capp_folder *f) {
     capp_free(f);
 }
 
-void capp_folder_scatter(const capp_folder *f, bool scattered) {
-    for (size_t i = 0; i < f->n_maps; i++) capp_map_scatter(&f->maps[i], scattered);
-}
-
-void capp_folder_release(const capp_folder *f) {
-    for (size_t i = 0; i < f->n_maps; i++) capp_map_release(&f->maps[i]);
+const capp_map *capp_folder_maps(const capp_folder *f, size_t *n) {
+    *n = f->n_maps;
+    return f->maps;
 }
 
 const char *capp_folder_path(const capp_folder *f) {

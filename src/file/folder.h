@@ -3,8 +3,9 @@
 #ifndef CAPP_FILE_FOLDER_H
 #define CAPP_FILE_FOLDER_H
 
+#include "base/json.h"
 #include "base/tensor.h"
-#include "file/json.h"
+#include "file/map.h"
 
 typedef struct capp_folder capp_folder;
 
@@ -34,10 +35,8 @@ bool capp_is_adapter_folder(const char *path);
 /* Whether path is a file by the name of one of the two that PEFT saves. */
 bool capp_is_adapter_file(const char *path);
 
-void capp_folder_scatter(const capp_folder *f, bool scattered); /* as capp_gguf_scatter */
-
-/* As capp_gguf_release. */
-void capp_folder_release(const capp_folder *f);
+/* The files of tensors, [*n]; none where *f was parsed from memory. */
+const capp_map *capp_folder_maps(const capp_folder *f, size_t *n);
 
 const char *capp_folder_path(const capp_folder *f);
 uint64_t capp_folder_bytes(const capp_folder *f); /* of all files of tensors */

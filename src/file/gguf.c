@@ -7,7 +7,6 @@
 
 #include "base/mem.h"
 #include "file/gguf_part.h"
-#include "file/map.h"
 
 enum { SUFFIX = 20, MOST_PARTS = 99999 }; /* strlen("-00001-of-00003.gguf"); what five digits hold */
 
@@ -147,7 +146,7 @@ static capp_status map_part(capp_gguf *g, capp_map *map, const char *path, capp_
 
 /* path: the part's own. */
 static capp_status add_part(capp_gguf *g, const char *path, unsigned no, unsigned count, capp_error *err) {
-    capp_map map = {NULL, 0};
+    capp_map map = {.data = NULL};
     gguf_part part;
     capp_status st;
     if ((st = map_part(g, &map, path, err)) != CAPP_OK) return st;
@@ -202,7 +201,7 @@ static capp_gguf *new_gguf(const char *path, capp_error *err) {
 static capp_status open_path(capp_gguf *g, capp_error *err) {
     unsigned no = 1, count = 1;
     bool named = part_name(g->path, &no, &count);
-    capp_map map = {NULL, 0};
+    capp_map map = {.data = NULL};
     capp_status st;
     if (named && (!no || no > count)) named = false; /* no numbers of a part */
     if (named && no != 1) {
@@ -263,12 +262,9 @@ void capp_gguf_free(capp_gguf *g) {
     capp_free(g);
 }
 
-void capp_gguf_scatter(const capp_gguf *g, bool scattered) {
-    for (size_t i = 0; i < g->n_maps; i++) capp_map_scatter(&g->maps[i], scattered);
-}
-
-void capp_gguf_release(const capp_gguf *g) {
-    for (size_t i = 0; i < g->n_maps; i++) capp_map_release(&g->maps[i]);
+const capp_map *capp_gguf_maps(const capp_gguf *g, size_t *n) {
+    *n = g->n_maps;
+    return g->maps;
 }
 
 const char *capp_gguf_path(const capp_gguf *g) {

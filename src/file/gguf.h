@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/tensor.h"
+#include "file/map.h"
 
 typedef struct capp_gguf capp_gguf;
 
@@ -58,12 +59,8 @@ capp_status capp_gguf_parse(capp_gguf **g, const void *data, size_t size, const 
 /* g may be NULL. */
 void capp_gguf_free(capp_gguf *g);
 
-/* As capp_map_scatter, for all parts. */
-void capp_gguf_scatter(const capp_gguf *g, bool scattered);
-
-/* Gives the mapped pages back to the system; what is still read comes again from the file. After the tensors are
- * packed, so that a model does not count twice in the process's memory. */
-void capp_gguf_release(const capp_gguf *g);
+/* The files, [*n]; none where *g was parsed from memory. */
+const capp_map *capp_gguf_maps(const capp_gguf *g, size_t *n);
 
 const char *capp_gguf_path(const capp_gguf *g);
 uint32_t capp_gguf_version(const capp_gguf *g);

@@ -3,10 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/mem.h"
+#include "file/guard.h"
+
+enum { PAGE = 4096 };
 
 static capp_status fail_errno(capp_error *err, const char *path, const char *what, const char *cure) {
     char buffer[128];
@@ -28,11 +35,33 @@ static capp_status map_descriptor(capp_map *map, int fd, const char *path, capp_
         return fail_errno(err, path, "cannot be mapped into memory", "");
     }
     map->size = (size_t)st.st_size;
+    map->fd = fd;
+    map->modified = st.st_mtim;
+    map->guard = capp_guard_enter(map->data, map->size);
     return CAPP_OK;
 }
 
+/* The path from the root, so that it leads to the file from any folder that the process goes to; NULL where memory is
+ * short. */
+static char *absolute(const char *path) {
+    char folder[PATH_MAX] = "";
+    if (*path != '/' && !getcwd(folder, sizeof folder)) folder[0] = 0;
+    size_t size = strlen(folder) + strlen(path) + 2;
+    char *whole = capp_new(size, 1);
+    if (whole) snprintf(whole, size, "%s%s%s", folder, *folder ? "/" : "", path);
+    return whole;
+}
+
+/* As stat, not fstat, gives them: on some file systems the two differ. */
+static void note_identity(capp_map *map) {
+    struct stat st;
+    if (stat(map->path, &st)) memset(&st, 0, sizeof st);
+    map->device = st.st_dev;
+    map->inode = st.st_ino;
+}
+
 capp_status capp_map_open(capp_map *map, const char *path, capp_error *err) {
-    *map = (capp_map){NULL, 0};
+    *map = (capp_map){.data = NULL};
     /* O_NONBLOCK: a named pipe without a writer must not hang us; it has no effect on regular files. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
@@ -42,8 +71,30 @@ capp_status capp_map_open(capp_map *map, const char *path, capp_error *err) {
         return fail_errno(err, path, "cannot be opened", cure);
     }
     capp_status st = map_descriptor(map, fd, path, err);
-    close(fd);
-    return st;
+    if (st != CAPP_OK) {
+        close(fd);
+        return st;
+    }
+    map->path = absolute(path);
+    if (!map->path) {
+        capp_map_close(map);
+        return capp_fail(err, CAPP_ENOMEM, "%s: out of memory", path);
+    }
+    note_identity(map);
+    return CAPP_OK;
+}
+
+capp_change capp_map_look(const capp_map *map, uint64_t *size) {
+    struct stat st;
+    const void *fault = capp_guard_fault(map->guard);
+    *size = fault ? (uint64_t)((const char *)fault - (const char *)map->data) : map->size;
+    if (fault) return CAPP_UNREADABLE;
+    if (fstat(map->fd, &st)) return CAPP_SAME;
+    *size = (uint64_t)st.st_size;
+    if (*size != map->size) return CAPP_RESIZED;
+    if (memcmp(&st.st_mtim, &map->modified, sizeof st.st_mtim)) return CAPP_REWRITTEN;
+    if (stat(map->path, &st)) return CAPP_SAME;
+    return st.st_dev == map->device && st.st_ino == map->inode ? CAPP_SAME : CAPP_REPLACED;
 }
 
 /* A hint: where it fails the pages just stay. */
@@ -57,12 +108,37 @@ void capp_map_scatter(const capp_map *map, bool scattered) {
 
 /* In pieces: the system takes no more of a request than one of its transfers holds. */
 void capp_map_prefetch(const void *data, size_t bytes) {
-    enum { PAGE = 4096, PIECE = 1 << 20 };
+    enum { PIECE = 1 << 20 };
     uintptr_t at = (uintptr_t)data / PAGE * PAGE, end = (uintptr_t)data + bytes;
     for (; at < end; at += PIECE) (void)madvise((void *)at, end - at < PIECE ? end - at : PIECE, MADV_WILLNEED);
 }
 
+void capp_map_drop(const capp_map *map, const void *data, size_t bytes) {
+    uintptr_t begin = (uintptr_t)map->data, first = (uintptr_t)data, end = first + bytes;
+    if (!map->data || first < begin || end > begin + map->size) return;
+    first = first / PAGE * PAGE;
+    (void)madvise((void *)first, end - first, MADV_DONTNEED);
+    (void)posix_fadvise(map->fd, (off_t)(first - begin), (off_t)(end - first), POSIX_FADV_DONTNEED);
+}
+
+uint64_t capp_map_resident(const capp_map *map) {
+    enum { PAGES = 1 << 14 };
+    unsigned char there[PAGES];
+    uint64_t bytes = 0;
+    for (size_t at = 0; map->data && at < map->size; at += (size_t)PAGES * PAGE) {
+        size_t n = map->size - at < (size_t)PAGES * PAGE ? map->size - at : (size_t)PAGES * PAGE;
+        if (mincore((char *)(uintptr_t)map->data + at, n, there)) return bytes;
+        for (size_t i = 0; i < (n + PAGE - 1) / PAGE; i++) bytes += there[i] & 1 ? PAGE : 0;
+    }
+    return bytes;
+}
+
 void capp_map_close(capp_map *map) {
-    if (map->data) munmap((void *)(uintptr_t)map->data, map->size);
-    *map = (capp_map){NULL, 0};
+    if (map->data) {
+        capp_guard_leave(map->guard);
+        munmap((void *)(uintptr_t)map->data, map->size);
+        close(map->fd);
+        capp_free(map->path);
+    }
+    *map = (capp_map){.data = NULL};
 }

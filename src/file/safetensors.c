@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/cursor.h"
+#include "base/json.h"
 #include "base/mem.h"
-#include "file/json.h"
 
 enum { MOST_HEADER = 32 << 20 }; /* bytes; some 300,000 tensors */
 

@@ -1,6 +1,9 @@
 #include "file/source.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "file/guard.h"
 
 static bool ends(const char *path, const char *with) {
     size_t n = strlen(path), m = strlen(with);
@@ -43,18 +46,95 @@ void capp_source_close(capp_source *s) {
     *s = (capp_source){NULL, NULL};
 }
 
+/* ---- Files ---------------------------------------------------------------------------------------------------------
+ */
+
+static const capp_map *maps_of(const capp_source *s, size_t *n) {
+    *n = 0;
+    if (s->gguf) return capp_gguf_maps(s->gguf, n);
+    return s->folder ? capp_folder_maps(s->folder, n) : NULL;
+}
+
 void capp_source_scatter(const capp_source *s, bool scattered) {
-    if (s->gguf)
-        capp_gguf_scatter(s->gguf, scattered);
-    else
-        capp_folder_scatter(s->folder, scattered);
+    size_t n;
+    const capp_map *maps = maps_of(s, &n);
+    for (size_t i = 0; i < n; i++) capp_map_scatter(&maps[i], scattered);
 }
 
 void capp_source_release(const capp_source *s) {
-    if (s->gguf)
-        capp_gguf_release(s->gguf);
-    else
-        capp_folder_release(s->folder);
+    size_t n;
+    const capp_map *maps = maps_of(s, &n);
+    for (size_t i = 0; i < n; i++) capp_map_release(&maps[i]);
+}
+
+void capp_source_drop(const capp_source *s, const void *data, size_t bytes) {
+    size_t n;
+    const capp_map *maps = maps_of(s, &n);
+    for (size_t i = 0; i < n; i++) capp_map_drop(&maps[i], data, bytes);
+}
+
+uint64_t capp_source_resident(const capp_source *s) {
+    size_t n;
+    uint64_t bytes = 0;
+    const capp_map *maps = maps_of(s, &n);
+    for (size_t i = 0; i < n; i++) bytes += capp_map_resident(&maps[i]);
+    return bytes;
+}
+
+bool capp_source_failed(const capp_source *s) {
+    size_t n;
+    const capp_map *maps = maps_of(s, &n);
+    for (size_t i = 0; i < n; i++)
+        if (capp_guard_fault(maps[i].guard)) return true;
+    return false;
+}
+
+/* "tensor NAME: ", the first that has bytes of the map at or past the offset; "" where there is none. */
+static const char *name_lost(const capp_source *s, const capp_map *map, uint64_t offset, char *out, size_t size) {
+    const char *begin = map->data, *first = NULL;
+    out[0] = 0;
+    for (size_t i = 0; i < capp_source_n_tensors(s); i++) {
+        const capp_tensor *t = capp_source_tensor_at(s, i);
+        const char *data = t->data;
+        if (data < begin || data >= begin + map->size || (first && data >= first)) continue;
+        if ((uint64_t)(data - begin) + t->bytes <= offset) continue;
+        first = data;
+        snprintf(out, size, "tensor %.*s: ", (int)(t->name.size < 100 ? t->name.size : 100), t->name.data);
+    }
+    return out;
+}
+
+static capp_status fail_changed(const capp_source *s, const capp_map *map, capp_change change, uint64_t size,
+                                capp_error *err) {
+    char name[128];
+    static const char cure[] = "copy the file again if it is damaged, then open the model again";
+    switch (change) {
+    case CAPP_UNREADABLE:
+        return capp_fail(err, CAPP_EIO,
+                         "%s: %scannot be read at byte %llu of the file, which was cut short or is on a disk that "
+                         "fails; %s",
+                         map->path, name_lost(s, map, size, name, sizeof name), (unsigned long long)size, cure);
+    case CAPP_RESIZED:
+        return capp_fail(err, CAPP_EIO, "%s: %sthe file has %llu bytes and had %zu when it was opened; %s", map->path,
+                         size < map->size ? name_lost(s, map, size, name, sizeof name) : "", (unsigned long long)size,
+                         map->size, cure);
+    case CAPP_REWRITTEN:
+        return capp_fail(err, CAPP_EIO, "%s: the file was written to while it was in use; %s", map->path, cure);
+    default:
+        return capp_fail(err, CAPP_EIO,
+                         "%s: the file was replaced by another while it was in use; open the model again", map->path);
+    }
+}
+
+capp_status capp_source_check(const capp_source *s, capp_error *err) {
+    size_t n;
+    uint64_t size;
+    const capp_map *maps = maps_of(s, &n);
+    for (size_t i = 0; i < n; i++) {
+        capp_change change = capp_map_look(&maps[i], &size);
+        if (change != CAPP_SAME) return fail_changed(s, &maps[i], change, size, err);
+    }
+    return CAPP_OK;
 }
 
 const char *capp_source_path(const capp_source *s) {

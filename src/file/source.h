@@ -18,8 +18,19 @@ capp_status capp_source_open(capp_source *s, const char *path, capp_error *err);
  */
 capp_status capp_source_open_adapter(capp_source *s, const char *path, capp_error *err);
 void capp_source_close(capp_source *s);
-void capp_source_scatter(const capp_source *s, bool scattered); /* as capp_gguf_scatter */
-void capp_source_release(const capp_source *s);                 /* as capp_gguf_release */
+
+/* Of all files, as map.h has them. */
+void capp_source_scatter(const capp_source *s, bool scattered);
+void capp_source_release(const capp_source *s);
+void capp_source_drop(const capp_source *s, const void *data, size_t bytes);
+uint64_t capp_source_resident(const capp_source *s);
+
+/* CAPP_EIO, with the file and the tensor, where a file was cut short, written to or replaced since it was opened, or
+ * could not be read. */
+capp_status capp_source_check(const capp_source *s, capp_error *err);
+
+/* Whether a guarded read failed: some of what was read since is zeros. */
+bool capp_source_failed(const capp_source *s);
 
 /* Whether a source, opened as a model or as an adapter, is a LoRA adapter by what it says: general.type = adapter, or
  * a peft_type. */

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/math.h"
 #include "forward/forward.h"
 #include "kernel/plain.h"
 
@@ -71,8 +72,8 @@ static double merge_tiles(const capp_forward *f, size_t row, size_t tiles) {
     for (size_t t = 0; t < tiles; t++)
         if (f->tile_max[t * f->rows + row] > max) max = f->tile_max[t * f->rows + row];
     for (size_t t = 0; t < tiles; t++)
-        sum += f->tile_sum[t * f->rows + row] * exp(f->tile_max[t * f->rows + row] - max);
-    return max + log(sum);
+        sum += f->tile_sum[t * f->rows + row] * capp_exp(f->tile_max[t * f->rows + row] - max);
+    return max + capp_log(sum);
 }
 
 /* Rounding may leave a token of probability 1 a hair above 0. */

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/math.h"
 #include "forward/forward.h"
 #include "kernel/plain.h"
 
@@ -159,7 +160,7 @@ static void position_rows(void *user, size_t task, int worker) {
         }
         if (h->growth > 0) {
             float stretches = floorf((float)position / (float)h->ropes[0].original);
-            w->kernels->scale(q, 1 + h->growth * logf(1 + stretches), h->heads * d);
+            w->kernels->scale(q, 1 + h->growth * (float)capp_log(1 + (double)stretches), h->heads * d);
         }
         for (size_t i = 0; i < h->kv_heads; i++) {
             rotate(f, layer, k + i * d, position);
@@ -227,11 +228,14 @@ capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t bas
     capp_status st = capp_wave_prepare(f, tree, nodes, wave->rows, err);
     if (st != CAPP_OK) return st;
     phase p = {.f = f, .rows = wave->rows, .nodes = nodes, .tree = tree};
+    capp_weights_ahead(w, 0, p.rows);
     embed(&p);
     for (p.layer = 0; p.layer < f->w->hparams.layers; p.layer++) {
+        capp_weights_ahead(w, p.layer + 1, f->n_heads || p.layer + 1 < w->hparams.layers ? p.rows : 0);
         run_layer(&p);
-        capp_weights_release(w);
+        capp_weights_behind(w, p.layer);
         if (capp_pool_stopped(f->pool)) return capp_fail(err, CAPP_ECANCELLED, "cancelled");
+        if (capp_source_failed(w->source)) return capp_source_check(w->source, err);
     }
     if (!p.rows) return CAPP_OK;
     p.norm = &f->w->output_norm;
@@ -240,5 +244,7 @@ capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t bas
         capp_product(f, &w->project_out, f->h, f->h_stride, f->u, w->hparams.embedded, p.rows, false);
         run_rows(&p, projected_rows);
     }
-    return capp_head_logprobs(f, tree, err);
+    st = capp_head_logprobs(f, tree, err);
+    capp_weights_behind(w, w->hparams.layers);
+    return st;
 }

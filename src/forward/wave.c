@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/math.h"
 #include "base/mem.h"
 #include "forward/forward.h"
 
@@ -96,9 +97,10 @@ static void fill_rotations(capp_forward *f) {
         for (size_t i = 0; i < half; i++) {
             double frequency = f->w->frequencies[kind * half + i], magnitude = h->ropes[kind].magnitude;
             for (size_t position = f->n_rotations; position < deepest; position++) {
-                double angle = (double)position * frequency;
-                f->cosines[(kind * f->longest + position) * half + i] = (float)(magnitude * cos(angle));
-                f->sines[(kind * f->longest + position) * half + i] = (float)(magnitude * sin(angle));
+                double sine, cosine;
+                capp_sin_cos((double)position * frequency, &sine, &cosine);
+                f->cosines[(kind * f->longest + position) * half + i] = (float)(magnitude * cosine);
+                f->sines[(kind * f->longest + position) * half + i] = (float)(magnitude * sine);
             }
         }
     if (deepest > f->n_rotations) f->n_rotations = deepest;

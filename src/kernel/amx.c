@@ -5,6 +5,7 @@
 #include "kernel/kernel.h"
 
 #include "kernel/bf16_avx512.h"
+#include "kernel/unpack.h"
 
 #include "kernel/bf16.inc"
 
@@ -25,5 +26,6 @@ const capp_products capp_products_tiles = {.name = "bf16",
                                            .element = sizeof(uint16_t),
                                            .step = STEP,
                                            .panel_bytes = panel_bytes,
+                                           .unpack = capp_unpack_avx512bf16,
                                            CAPP_PRODUCT_MAP(X)};
 #undef X

@@ -3,10 +3,13 @@
 #include "kernel/kernel.h"
 
 #include "base/cpu.h"
+#include "kernel/unpack.h"
 
 #include <immintrin.h>
 
 enum { TILE_ROWS = 12, TILE_VECTORS = 8, PANEL_VECTORS = 2 };
+
+#define UNPACK capp_unpack_avx512
 
 /* X(rows, vectors): rows * vectors <= 24 sums */
 /* clang-format off */

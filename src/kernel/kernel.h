@@ -75,12 +75,17 @@ enum { CAPP_MAX_STEP = 32 };
     X(matmul, void,                                                                                                    \
       (float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n, size_t k, bool add))
 
+/* One panel from stored blocks of a type: what pack makes of the rows that capp_dequant gives, which are n <= nr, of k
+ * weights each, a multiple of the type's block. rows[i]: the blocks of row i, of which nothing else is read. */
+typedef void (*capp_unpack_fn)(void *panel, const char *const *rows, size_t n, size_t k);
+
 typedef struct capp_products {
-    const char *name;                /* "f32", "bf16" */
-    size_t nr;                       /* columns of a panel; at most CAPP_MAX_NR */
-    size_t element;                  /* bytes of an activation */
-    size_t step;                     /* activations are padded to a multiple of it; at most CAPP_MAX_STEP */
-    size_t (*panel_bytes)(size_t k); /* a multiple of 64 */
+    const char *name;                        /* "f32", "bf16" */
+    size_t nr;                               /* columns of a panel; at most CAPP_MAX_NR */
+    size_t element;                          /* bytes of an activation */
+    size_t step;                             /* activations are padded to a multiple of it; at most CAPP_MAX_STEP */
+    size_t (*panel_bytes)(size_t k);         /* a multiple of 64 */
+    capp_unpack_fn (*unpack)(uint32_t type); /* NULL for a type whose rows are to be dequantised and packed */
 #define X(name, type, parameters) type(*name) parameters;
     CAPP_PRODUCT_MAP(X)
 #undef X

@@ -4,34 +4,65 @@
 #include <stdint.h>
 #include <string.h>
 
-static float gelu_erf(float x) {
-    return 0.5f * x * (1 + erff(x * 0.70710678118654752f));
+#include "base/math.h"
+
+/* y[i] = of(x[i], z[i]), computed in double and rounded once. y may be x or z. */
+static inline __attribute__((always_inline)) void each(float *y, const float *x, const float *z, size_t n,
+                                                       capp_pair (*of)(capp_pair x, capp_pair z)) {
+    size_t i = 0;
+    for (; i + 2 <= n; i += 2) {
+        const capp_pair t = of((capp_pair){x[i], x[i + 1]}, (capp_pair){z[i], z[i + 1]});
+        y[i] = (float)t[0];
+        y[i + 1] = (float)t[1];
+    }
+    if (i < n) y[i] = (float)of(capp_pair_of((double)x[i]), capp_pair_of((double)z[i]))[0];
+}
+
+static inline capp_pair gelu_erf(capp_pair x, capp_pair z) {
+    (void)z;
+    return 0.5 * x * (1 + capp_pair_erf(x * 0.70710678118654752));
+}
+
+static inline capp_pair gelu_erf_mul(capp_pair gate, capp_pair up) {
+    return gelu_erf(gate, gate) * up;
+}
+
+static inline capp_pair clamped_mul(capp_pair gate, capp_pair up) {
+    const capp_pair limit = {7, 7};
+    gate = capp_pair_choose((capp_pair_bits)(gate > limit), limit, gate);
+    up = capp_pair_choose((capp_pair_bits)(up > limit), limit, up);
+    up = capp_pair_choose((capp_pair_bits)(up < -limit), -limit, up);
+    return gate / (1 + capp_pair_exp(-1.702 * gate)) * (up + 1);
+}
+
+static inline capp_pair silu(capp_pair x, capp_pair z) {
+    (void)z;
+    return x / (1 + capp_pair_exp(-x));
+}
+
+static inline capp_pair quick_gelu(capp_pair x, capp_pair z) {
+    (void)z;
+    return x / (1 + capp_pair_exp(-1.702 * x));
 }
 
 void capp_gelu_erf(float *x, size_t n) {
-    for (size_t i = 0; i < n; i++) x[i] = gelu_erf(x[i]);
+    each(x, x, x, n, gelu_erf);
 }
 
 void capp_gelu_erf_mul(float *y, const float *gate, const float *up, size_t n) {
-    for (size_t i = 0; i < n; i++) y[i] = gelu_erf(gate[i]) * up[i];
+    each(y, gate, up, n, gelu_erf_mul);
 }
 
 void capp_clamped_mul(float *y, const float *gate, const float *up, size_t n) {
-    const float limit = 7, alpha = 1.702f;
-    for (size_t i = 0; i < n; i++) {
-        float g = gate[i] < limit ? gate[i] : limit;
-        float u = up[i] < limit ? up[i] : limit;
-        u = u > -limit ? u : -limit;
-        y[i] = g / (1 + expf(-alpha * g)) * (u + 1);
-    }
+    each(y, gate, up, n, clamped_mul);
 }
 
 void capp_silu(float *x, size_t n) {
-    for (size_t i = 0; i < n; i++) x[i] /= 1 + expf(-x[i]);
+    each(x, x, x, n, silu);
 }
 
 void capp_quick_gelu(float *x, size_t n) {
-    for (size_t i = 0; i < n; i++) x[i] /= 1 + expf(-1.702f * x[i]);
+    each(x, x, x, n, quick_gelu);
 }
 
 void capp_relu(float *x, size_t n) {
@@ -47,7 +78,14 @@ void capp_mul_by(float *y, const float *x, size_t n) {
 }
 
 void capp_soft_cap(float *x, float cap, size_t n) {
-    for (size_t i = 0; i < n; i++) x[i] = cap * tanhf(x[i] / cap);
+    const capp_pair scale = capp_pair_of((double)cap);
+    size_t i = 0;
+    for (; i + 2 <= n; i += 2) {
+        const capp_pair t = scale * capp_pair_tanh((capp_pair){x[i], x[i + 1]} / scale);
+        x[i] = (float)t[0];
+        x[i + 1] = (float)t[1];
+    }
+    if (i < n) x[i] = (float)(scale * capp_pair_tanh(capp_pair_of((double)x[i]) / scale))[0];
 }
 
 void capp_clamp(float *x, float most, size_t n) {
@@ -72,17 +110,21 @@ void capp_add_rounded_slope(float *s, float slope, float scale, size_t first, si
     for (size_t i = 0; i < n; i++) s[i] += scale * rounded_to_bf16(slope * rounded_to_bf16((float)(first + i)));
 }
 
+static float exp_of(float x) {
+    return (float)capp_pair_exp(capp_pair_of((double)x))[0];
+}
+
 float capp_sink(const float *s, size_t n, float sink) {
     float max = s[0];
     for (size_t i = 1; i < n; i++) max = s[i] > max ? s[i] : max;
-    return expf(sink - max);
+    return exp_of(sink - max);
 }
 
 void capp_route(float *x, size_t n, size_t chosen, int among) {
     float max = x[0], sum = 0, least = INFINITY;
     size_t last = 0;
     for (size_t i = 1; i < n; i++) max = x[i] > max ? x[i] : max;
-    for (size_t i = 0; i < n && !among; i++) sum += expf(x[i] - max);
+    for (size_t i = 0; i < n && !among; i++) sum += exp_of(x[i] - max);
     /* The next best after (least, last), as many times as are chosen; then all from there up are. */
     for (size_t k = 0; k < chosen; k++) {
         size_t best = n;
@@ -93,10 +135,10 @@ void capp_route(float *x, size_t n, size_t chosen, int among) {
         if (best == n) break; /* not numbers */
         least = x[best];
         last = best;
-        if (among) sum += expf(least - max);
+        if (among) sum += exp_of(least - max);
     }
     for (size_t i = 0; i < n; i++) {
         int is = (i <= last && x[i] == least) || x[i] > least;
-        x[i] = is ? expf(x[i] - max) / sum : -1;
+        x[i] = is ? exp_of(x[i] - max) / sum : -1;
     }
 }

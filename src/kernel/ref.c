@@ -223,9 +223,19 @@ static void logsumexp(float *max, float *sum, const float *x, size_t n) {
     *sum = sum_of_lanes(lane);
 }
 
+static capp_unpack_fn unpack(uint32_t type) {
+    (void)type;
+    return NULL;
+}
+
 #define X(name, type, parameters) .name = name,
-static const capp_products products = {
-    .name = "f32", .nr = NR, .element = sizeof(float), .step = 1, .panel_bytes = panel_bytes, CAPP_PRODUCT_MAP(X)};
+static const capp_products products = {.name = "f32",
+                                       .nr = NR,
+                                       .element = sizeof(float),
+                                       .step = 1,
+                                       .panel_bytes = panel_bytes,
+                                       .unpack = unpack,
+                                       CAPP_PRODUCT_MAP(X)};
 #undef X
 
 const capp_kernels capp_kernels_ref = {.name = "ref",

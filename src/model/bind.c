@@ -170,8 +170,6 @@ static void new_job(binder *b, capp_matrix *m, size_t n, size_t parts, size_t k)
     m->columns = n / parts;
     capp_set_panels(m, b->w->products);
     j->matrix = m;
-    j->first_task = b->n_tasks;
-    b->n_tasks += m->panels;
 }
 
 /* Floats that the quantised ones of its sources need. */

@@ -43,7 +43,7 @@ uint64_t capp_row_in_turn(const void *user, uint64_t i);
 /* A matrix to be packed. */
 typedef struct job {
     capp_matrix *matrix;
-    size_t first_task; /* its panels are tasks first_task .. first_task + panels - 1 */
+    size_t first_task; /* of the cached ones: its panels are tasks first_task .. first_task + panels - 1 */
 } job;
 
 /* Sets what follows from the products. */
@@ -61,9 +61,22 @@ typedef struct binder {
     const capp_source *s;
     capp_error *err;
     job *jobs;
-    size_t n_jobs, n_tasks;
+    size_t n_jobs;
     bool *bound; /* [tensors of s] */
 } binder;
+
+/* Chooses what is cached, sets the sizes of b->w, allocates what packing takes. Takes b->jobs. */
+capp_status capp_packer_make(capp_packer **packer, binder *b, capp_cache cache, int threads);
+
+/* Floats that the rows of a panel of m take, with what reading them takes beside. */
+size_t capp_row_floats(const capp_weights *w, const capp_matrix *m);
+
+/* Dequantises the rows of a panel into rows [capp_row_floats] and packs them. */
+void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows);
+
+/* Asks for what panels from .. to - 1 of a matrix are read from: their rows or, where rows lie all over a tensor, all
+ * of that with the first. */
+void capp_prefetch_panels(const capp_matrix *m, size_t nr, size_t from, size_t to);
 
 /* The tensor of a place, marked as bound, or NULL; name [MOST_NAME]: what it is or would be called. */
 const capp_tensor *capp_find(binder *b, place p, const char *suffix, char *name);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/math.h"
 #include "model/binder.h"
 
 enum { MOST_WIDTH = 1 << 20, MOST_HEADS = 1 << 14, MOST_CONTEXT = 1 << 28, MOST_EXPERTS = 1 << 12, KEY = 128 };
@@ -230,7 +231,7 @@ static capp_status check_rope_fields(const reader *r, capp_json object, const ch
 }
 
 static double mscale_of(double factor, double mscale) {
-    return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1;
+    return factor <= 1 ? 1 : 0.1 * mscale * capp_log(factor) + 1;
 }
 
 /* PATH.FIELD */
@@ -272,7 +273,7 @@ static capp_status read_longrope(const reader *r, const char *path, capp_hparams
         rope->factor = h->context / rope->original;
     else if ((st = rope_number(r, path, "original_max_position_embeddings", h->context, &rope->original)) != CAPP_OK)
         return st;
-    double usual = rope->factor <= 1 ? 1 : sqrt(1 + log(rope->factor) / log(rope->original));
+    double usual = rope->factor <= 1 ? 1 : sqrt(1 + capp_log(rope->factor) / capp_log(rope->original));
     if ((st = rope_number(r, path, "attention_factor", usual, &attention)) != CAPP_OK) return st;
     rope->scaling = CAPP_SCALING_FACTORS;
     rope->magnitude = attention;

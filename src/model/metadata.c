@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/math.h"
 #include "model/arch.h"
 
 /* Limits that no model comes near, so that products of two sizes fit 64 bits with room. */
@@ -123,7 +124,7 @@ static capp_status read_scaling(const reader *r, capp_hparams *h) {
     rope->magnitude = attention;
     if (capp_str_is(type, "yarn")) {
         rope->scaling = CAPP_SCALING_YARN;
-        rope->magnitude *= rope->factor > 1 ? 1 + 0.1 * log(rope->factor) : 1;
+        rope->magnitude *= rope->factor > 1 ? 1 + 0.1 * capp_log(rope->factor) : 1;
     } else if (capp_str_is(type, "linear") && rope->factor != 1)
         rope->scaling = CAPP_SCALING_LINEAR;
     else if (!capp_str_is(type, "linear") && !capp_str_is(type, "none") && !capp_str_is(type, "longrope"))

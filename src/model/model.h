@@ -203,8 +203,8 @@ typedef struct capp_matrix {
     size_t panels;         /* parts * ceil(columns / nr) */
     size_t panel_bytes;    /* */
     size_t extra;          /* floats that reading rows of its sources takes beside them */
-    char *packed;      /* [panels][panel_bytes], 64-byte aligned, inside the model's block; NULL: packed when used */
-    const float *bias; /* [n], or NULL */
+    char *packed;          /* [panels][panel_bytes], 64-byte aligned, in the cache; NULL: packed when used */
+    const float *bias;     /* [n], or NULL */
     const capp_tensor *source[CAPP_MOST_SOURCES]; /* [n_sources] its rows, one tensor's after another's */
     size_t n_sources;
     capp_delta *deltas; /* added to the rows when they are packed, a list */
@@ -317,9 +317,11 @@ typedef struct capp_weights {
     const float *alibi;           /* [heads] slopes, or NULL */
     capp_matrix *expert_matrices; /* [layers][2 experts] */
     capp_dequant_fn tokens_dequant, positions_dequant;
-    uint64_t parameters, packed_bytes, adapter_bytes;
-    char *block;    /* all packed matrices; NULL: they are packed when used */
-    float **floats; /* norms and biases as float32 */
+    uint64_t parameters, adapter_bytes;
+    size_t packed_bytes, whole_bytes; /* of the cache; of a cache of all matrices */
+    char *block;                      /* the cache [packed_bytes]; NULL: it is empty */
+    size_t resident_layers;           /* layers whose pages of the file stay; layer hparams.layers has the head */
+    float **floats;                   /* norms and biases as float32 */
     size_t n_floats, floats_capacity;
     struct capp_derived *derived;               /* tensors that no file has as they are wanted, a list */
     capp_delta *tokens_delta, *positions_delta; /* of the tables, when a row is read */
@@ -360,13 +362,19 @@ capp_status capp_weights_open_adapted(capp_weights **weights, const capp_source 
                                       const capp_products *products, capp_adapter *const *adapters, size_t n,
                                       capp_pool *pool, capp_error *err);
 
+/* The budget for packed weights: all, where they fit; else as many as fit (parts), or none. */
+typedef struct capp_cache {
+    uint64_t bytes;
+    bool parts;
+} capp_cache;
+
 /* The two halves of capp_weights_open_adapted: binding, after which all that can fail is done and all memory there, and
- * packing, which allocates nothing. On success the caller owns *packer too; on failure both are NULL. threads: those of
- * the pool that will pack. */
+ * packing what is cached, which allocates nothing. On success the caller owns *packer too; on failure both are NULL.
+ * threads: those of the pool that will pack. */
 typedef struct capp_packer capp_packer;
 capp_status capp_weights_bind(capp_weights **weights, capp_packer **packer, const capp_source *source,
                               const capp_kernels *kernels, const capp_products *products, capp_adapter *const *adapters,
-                              size_t n, int threads, capp_error *err);
+                              size_t n, capp_cache cache, int threads, capp_error *err);
 
 /* Packs the weights that packer was made for. Ends early, within a panel, with weights that are good for nothing but to
  * be freed, where *stop becomes true; stop may be NULL. It becomes the pool's. */
@@ -384,15 +392,28 @@ void capp_delta_add(const capp_weights *w, const capp_delta *deltas, size_t row,
 /* The context that the model is run with, from which LongRoPE chooses its factors: those for short contexts up to
  * hparams.short_context (where the file says so), which is what capp_weights_open leaves, else the long ones. */
 void capp_weights_set_context(capp_weights *weights, uint32_t context);
+
 /* The same weights for other products, packed panel by panel whenever they are used: it takes no memory but what
  * capp_weights_open keeps of tensors that no file has as they are wanted, and a wave takes a dequantisation longer.
  * Borrows from weights, which must outlive *twin. */
 capp_status capp_weights_twin(capp_weights **twin, const capp_weights *weights, const capp_products *products,
                               capp_error *err);
 
-/* Where panels are packed when used: gives back the file's pages that were read for it, which else would add up to the
- * whole file. Once a layer. */
+/* What is not cached, a layer at a time; layer hparams.layers stands for the head. Asks the disk for the layer, of
+ * which a wave of rows will be computed: of its experts only where most of them will be chosen. */
+void capp_weights_ahead(const capp_weights *w, size_t layer, size_t rows);
+
+/* Gives the layer's pages back where they are not to stay. */
+void capp_weights_behind(const capp_weights *w, size_t layer);
+
+/* After a wave: where all weights are cached, unmaps what was read of the file, which would add up to all of it. */
 void capp_weights_release(const capp_weights *w);
+
+/* Pages of the file may take `room` bytes: sets resident_layers. */
+void capp_weights_keep(capp_weights *w, uint64_t room);
+
+/* Asks the disk for a matrix that is not cached. */
+void capp_matrix_prefetch(const capp_matrix *m);
 
 /* Panels first .. first + n - 1 of m, one after another, 64-byte aligned: where they are packed, or packed into
  * scratch, which has capp_matrix_scratch(w, m, n) floats and is 64-byte aligned. */

@@ -3,7 +3,7 @@
 #ifndef CAPP_MODEL_PATTERN_H
 #define CAPP_MODEL_PATTERN_H
 
-#include "file/json.h"
+#include "base/json.h"
 
 typedef struct capp_patterns capp_patterns;
 

@@ -1,6 +1,7 @@
 /* Positions as numbers: frequencies of rotations, slopes of linear biases. */
 #include <math.h>
 
+#include "base/math.h"
 #include "model/arch.h"
 
 static const double TAU = 6.28318530717958647692;
@@ -16,7 +17,7 @@ static double llama3(const capp_rope *r, double frequency) {
 
 /* Dimension whose wave turns that often within the original context. */
 static double yarn_dimension(const capp_rope *r, uint32_t dims, double turns) {
-    return dims * log(r->original / (turns * TAU)) / (2 * log(r->base));
+    return dims * capp_log(r->original / (turns * TAU)) / (2 * capp_log(r->base));
 }
 
 /* YaRN (Peng et al., arXiv 2309.00071): as Llama 3.1, with bounds on dimensions. */
@@ -35,7 +36,7 @@ static double yarn(const capp_rope *r, uint32_t dims, uint32_t i, double frequen
 
 void capp_rope_frequencies(double *out, const capp_rope *r, uint32_t dims, const float *factors) {
     for (uint32_t i = 0; i < dims / 2; i++) {
-        double frequency = pow(r->base, -2.0 * i / dims);
+        double frequency = capp_pow(r->base, -2.0 * i / dims);
         switch (r->scaling) {
         case CAPP_SCALING_NONE: break;
         case CAPP_SCALING_LINEAR: frequency /= r->factor; break;
@@ -54,6 +55,6 @@ void capp_alibi_slopes(float *out, uint32_t heads, double largest) {
     while (power * 2 <= heads) power *= 2;
     for (uint32_t i = 0; i < heads; i++) {
         double exponent = i < power ? (i + 1.0) / power : (2.0 * (i - power) + 1) / (2.0 * power);
-        out[i] = (float)exp2(-largest * exponent);
+        out[i] = (float)capp_pow(2, -largest * exponent);
     }
 }

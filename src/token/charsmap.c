@@ -19,7 +19,7 @@ capp_status capp_charsmap_open(capp_charsmap **out, capp_str bytes, capp_error *
     *out = NULL;
     uint32_t size = bytes.size < 4 ? 0 : p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
     if (!size || size % 4 || size > bytes.size - 4)
-        return capp_fail(err, CAPP_EFORMAT, "precompiled_charsmap is no character map");
+        return capp_fail(err, CAPP_EFORMAT, "precompiled_charsmap is not a valid character map");
     size_t left = bytes.size - 4 - size;
     capp_charsmap *map = capp_new0(1, sizeof *map);
     if (map) map->units = capp_new(size / 4, sizeof *map->units);
@@ -75,14 +75,14 @@ size_t capp_charsmap_find(const capp_charsmap *map, capp_str text, bool longest,
 typedef struct mapping {
     const capp_charsmap *map;
     capp_text *out;
-    capp_lead *lead;  /* NULL: nobody asks */
-    bool held;        /* the last character that was written has yet to be told to lead: */
-    ptrdiff_t change; /* characters that are removed after it count as its own */
-    size_t at;        /* where it was written */
+    capp_text_front *lead; /* NULL: nobody asks */
+    bool held;             /* the last character that was written has yet to be told to lead: */
+    ptrdiff_t change;      /* characters that are removed after it count as its own */
+    size_t at;             /* where it was written */
 } mapping;
 
 static void tell(mapping *m) {
-    if (m->held) capp_lead_step(m->lead, m->change, m->at);
+    if (m->held) capp_text_front_step(m->lead, m->change, m->at);
     m->held = false;
 }
 
@@ -108,7 +108,7 @@ static void follow(mapping *m, capp_str from, capp_str to) {
 
 static bool put(mapping *m, capp_str from, capp_str to) {
     if (m->lead && !m->lead->over) follow(m, from, to);
-    return capp_text_put(m->out, to.data, to.size);
+    return capp_text_append(m->out, to.data, to.size);
 }
 
 /* A cluster of characters: as a whole where it is short and in the map (by its first part: the package asks no more),
@@ -125,13 +125,13 @@ static bool put_cluster(mapping *m, capp_str cluster) {
     return true;
 }
 
-bool capp_charsmap_put(const capp_charsmap *map, capp_text *out, capp_str text, capp_lead *lead) {
+bool capp_charsmap_append(const capp_charsmap *map, capp_text *out, capp_str text, capp_text_front *lead) {
     mapping m = {.map = map, .out = out, .lead = lead};
     size_t begin = 0, size;
     int32_t before = 0, state = 0;
     for (size_t i = 0; i < text.size; i += size) {
         int32_t c = capp_utf8_character(text.data + i, &size);
-        if (i && capp_cluster_ends(before, c, &state)) {
+        if (i && capp_grapheme_cluster_ends(before, c, &state)) {
             if (!put_cluster(&m, (capp_str){text.data + begin, i - begin})) return false;
             begin = i;
         }
@@ -149,7 +149,7 @@ static int digit_of(char c) {
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-bool capp_base64(capp_str text, char *out, size_t *size) {
+bool capp_decode_base64(capp_str text, char *out, size_t *size) {
     size_t padding = 0;
     *size = 0;
     if (text.size % 4) return false;

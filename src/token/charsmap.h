@@ -19,9 +19,9 @@ size_t capp_charsmap_find(const capp_charsmap *map, capp_str text, bool longest,
 
 /* Appends text (valid UTF-8) as the tokenizers package maps it: by grapheme clusters of at most 5 bytes, else by
  * characters. lead may be NULL. False: out of memory. */
-bool capp_charsmap_put(const capp_charsmap *map, capp_text *out, capp_str text, capp_lead *lead);
+bool capp_charsmap_append(const capp_charsmap *map, capp_text *out, capp_str text, capp_text_front *lead);
 
 /* base64 (RFC 4648) to bytes: out has room for 3 bytes for each 4 of text. False: no base64. */
-bool capp_base64(capp_str text, char *out, size_t *size);
+bool capp_decode_base64(capp_str text, char *out, size_t *size);
 
 #endif

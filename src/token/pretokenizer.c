@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "token/regex.h"
 
-enum { MOST_STAGES = 6 };
+enum { MAX_STAGES = 6 };
 
 /* English contractions, in any case. */
 #define CONTRACTIONS      "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -50,7 +50,7 @@ enum { MOST_STAGES = 6 };
     "\\x{104b0}-\\x{104d3}\\x{104d8}-\\x{104fb}\\x{10c80}-\\x{10cb2}\\x{10cc0}-\\x{10cf2}"                             \
     "\\x{118a0}-\\x{118df}\\x{1e900}-\\x{1e943}"
 
-typedef const char *const pattern_list[MOST_STAGES];
+typedef const char *const pattern_list[MAX_STAGES];
 
 /* Each list is applied in turn: what a pattern matches, and what lies between its matches, are the texts that the next
  * one sees, as if each stood alone. */
@@ -117,7 +117,7 @@ enum { WHOLE = CAPP_PRE_WHOLE_WORDS, BOS = CAPP_PRE_ADD_BOS };
 
 static const struct {
     const char *name;
-    const char *const *patterns; /* [MOST_STAGES], the rest NULL */
+    const char *const *patterns; /* [MAX_STAGES], the rest NULL */
     unsigned flags;
 } table[] = {
     {"default", by_default, 0},
@@ -214,7 +214,7 @@ enum { N_TABLE = sizeof table / sizeof table[0] };
 struct capp_pretokenizer {
     size_t row; /* of the table */
     size_t n_stages;
-    capp_regex *stages[MOST_STAGES];
+    capp_regex *stages[MAX_STAGES];
 };
 
 const char *capp_pretokenizer_name_at(size_t i) {
@@ -234,13 +234,13 @@ capp_status capp_pretokenizer_open(capp_pretokenizer **out, capp_str name, capp_
            (strlen(table[row].name) != name.size || memcmp(table[row].name, name.data, name.size) != 0))
         row++;
     if (row == N_TABLE)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "the pre-tokenizer \"%.*s\" is unknown",
+        return capp_fail(err, CAPP_EUNSUPPORTED, "the pre-tokenizer \"%.*s\" is not supported",
                          name.size < 100 ? (int)name.size : 100, name.data ? name.data : "");
     capp_pretokenizer *pre = capp_new0(1, sizeof *pre);
     if (!pre) return capp_fail_memory(err, "a pre-tokenizer");
     capp_status st = CAPP_OK;
     pre->row = row;
-    for (; st == CAPP_OK && pre->n_stages < MOST_STAGES && table[row].patterns[pre->n_stages]; pre->n_stages++)
+    for (; st == CAPP_OK && pre->n_stages < MAX_STAGES && table[row].patterns[pre->n_stages]; pre->n_stages++)
         st = capp_regex_open(&pre->stages[pre->n_stages], capp_str_of(table[row].patterns[pre->n_stages]), false, err);
     if (st != CAPP_OK) {
         capp_pretokenizer_free(pre);
@@ -265,7 +265,7 @@ typedef struct split_call {
     capp_error *err;
 } split_call;
 
-/* Depth: at most MOST_STAGES. */
+/* Depth: at most MAX_STAGES. */
 static capp_status split(const split_call *call, size_t stage, capp_str text) {
     if (!text.size) return CAPP_OK;
     if (stage == call->pre->n_stages) return call->fn(call->user, text, call->err);

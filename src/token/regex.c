@@ -38,7 +38,7 @@ static capp_status fail_match(int code, capp_error *err) {
         return capp_fail_memory(err, "cutting a text into words");
     char message[200] = "";
     pcre2_get_error_message(code, (PCRE2_UCHAR *)message, sizeof message);
-    return capp_fail(err, CAPP_EINVAL, "cutting a text into words: PCRE2 says: %s", message);
+    return capp_fail(err, CAPP_EINVAL, "PCRE2 cannot cut the text into words: %s", message);
 }
 
 static capp_status compile(capp_regex *regex, capp_str pattern, uint32_t options, capp_error *err) {
@@ -54,7 +54,7 @@ static capp_status compile(capp_regex *regex, capp_str pattern, uint32_t options
             return capp_fail_memory(err, "a regular expression");
         char message[200] = "";
         pcre2_get_error_message(code, (PCRE2_UCHAR *)message, sizeof message);
-        return capp_fail(err, CAPP_EUNSUPPORTED, "PCRE2 says: %s", message);
+        return capp_fail(err, CAPP_EUNSUPPORTED, "PCRE2 reports: %s", message);
     }
     /* Where there can be no JIT (not built in, no executable memory), pcre2_match interprets. */
     regex->jit = !pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE);
@@ -85,7 +85,7 @@ capp_status capp_regex_open(capp_regex **out, capp_str pattern, bool literal, ca
     char prefix[300];
     int size = pattern.size < 200 ? (int)pattern.size : 200;
     const char *rest = pattern.size < 200 ? "" : "...";
-    capp_quote(prefix, sizeof prefix, "the regular expression", (capp_str){pattern.data, (size_t)size}, rest);
+    capp_regex_quote(prefix, sizeof prefix, "the regular expression", (capp_str){pattern.data, (size_t)size}, rest);
     capp_error_prefix(err, prefix);
     return st;
 }

@@ -131,7 +131,7 @@ enum { N_CATEGORIES = sizeof categories / sizeof categories[0], N_SCRIPTS = size
 
 /* Any character, and how deep classes in classes may be. */
 #define ANY "[\\x{0}-\\x{10ffff}]"
-enum { MOST_DEPTH = 8 };
+enum { MAX_DEPTH = 8 };
 
 /* A set of characters: what stands between brackets, and expressions for one character each that cannot stand there. */
 typedef struct char_set {
@@ -148,16 +148,16 @@ typedef struct translation {
     capp_error *err;
 } translation;
 
-void capp_quote(char *buffer, size_t size, const char *what, capp_str text, const char *rest) {
+void capp_regex_quote(char *buffer, size_t size, const char *what, capp_str text, const char *rest) {
     snprintf(buffer, size, "%s \"%.*s%s\"", what, (int)text.size, text.data ? text.data : "", rest);
 }
 
 static void put(translation *t, const char *text) {
-    t->failed = t->failed || !capp_text_put(t->out, text, strlen(text));
+    t->failed = t->failed || !capp_text_append(t->out, text, strlen(text));
 }
 
 static void put_bytes(translation *t, const char *text, size_t size) {
-    t->failed = t->failed || !capp_text_put(t->out, text, size);
+    t->failed = t->failed || !capp_text_append(t->out, text, size);
 }
 
 /* at: the beginning of a character. */
@@ -175,8 +175,9 @@ static bool is_hex(char c) {
 static void put_class(translation *t, const char *inside, bool negated) {
     if (t->set && negated && strcmp(inside, WHITE_SPACE) != 0) {
         t->set->n_others++;
-        t->failed = t->failed || !capp_text_put(&t->set->others, "|[^", 3) ||
-                    !capp_text_put(&t->set->others, inside, strlen(inside)) || !capp_text_put(&t->set->others, "]", 1);
+        t->failed = t->failed || !capp_text_append(&t->set->others, "|[^", 3) ||
+                    !capp_text_append(&t->set->others, inside, strlen(inside)) ||
+                    !capp_text_append(&t->set->others, "]", 1);
     } else if (t->set) {
         put(t, negated ? NOT_WHITE_SPACE : inside);
     } else {
@@ -201,7 +202,7 @@ static const char *younger_of(const property_row *rows, size_t n, const char *na
 /* \p{...}, \P{...} or \p{^...} at p. */
 static capp_status property(translation *t) {
     const char *begin = t->p, *close = memchr(begin, '}', (size_t)(t->end - begin));
-    if (t->end - begin < 4 || begin[2] != '{' || !close) return unknown(t, begin, 8, "is no property");
+    if (t->end - begin < 4 || begin[2] != '{' || !close) return unknown(t, begin, 8, "is not a property");
     const char *name = begin + 3 + (begin[3] == '^');
     size_t n = (size_t)(close - name);
     bool negated = (begin[1] == 'P') != (begin[3] == '^');
@@ -211,7 +212,8 @@ static capp_status property(translation *t) {
         memcpy(plain + 3, name, n);
         plain[3 + n] = '}';
         /* Without case they are more to Oniguruma, and the same to PCRE2. */
-        if (t->caseless && n == 2 && *name == 'L') return unknown(t, begin, n + 4, "without case is read differently");
+        if (t->caseless && n == 2 && *name == 'L')
+            return unknown(t, begin, n + 4, "after (?i) is not supported: PCRE2 and Oniguruma read it differently");
         const char *known = class_of(plain, n + 4);
         const char *younger = known ? NULL : younger_of(categories, N_CATEGORIES, name, n);
         bool script = !known && !younger && (younger = younger_of(scripts, N_SCRIPTS, name, n)) != NULL;
@@ -224,7 +226,7 @@ static capp_status property(translation *t) {
             return CAPP_OK;
         }
     }
-    return unknown(t, begin, (size_t)(close + 1 - begin), "is a property that is not known here");
+    return unknown(t, begin, (size_t)(close + 1 - begin), "is not a supported property");
 }
 
 /* \xHH, \x{H...} or \uHHHH at p. */
@@ -237,7 +239,7 @@ static capp_status code_point(translation *t) {
     while (p < t->end && is_hex(*p) && (size_t)(p - digits) < most) p++;
     bool whole = braces ? p < t->end && *p == '}' && p > digits : (size_t)(p - digits) == most;
     /* \xHH is a byte to Oniguruma, a character to PCRE2. */
-    if (!whole || (most == 2 && *digits > '7')) return unknown(t, begin, 8, "is no character");
+    if (!whole || (most == 2 && *digits > '7')) return unknown(t, begin, 8, "is not a character");
     put(t, "\\x{");
     put_bytes(t, digits, (size_t)(p - digits));
     put(t, "}");
@@ -247,7 +249,7 @@ static capp_status code_point(translation *t) {
 
 static capp_status escape(translation *t) {
     const char *begin = t->p;
-    if (t->end - begin < 2) return unknown(t, begin, 1, "stands at the end");
+    if (t->end - begin < 2) return unknown(t, begin, 1, "is at the end of the pattern");
     char c = begin[1];
     if (c == 'p' || c == 'P') return property(t);
     if (c == 'x' || c == 'u') return code_point(t);
@@ -279,7 +281,7 @@ static capp_status escape(translation *t) {
         t->p = begin + 1 + size;
         return CAPP_OK;
     }
-    return unknown(t, begin, 2, "is an escape that is not known here");
+    return unknown(t, begin, 2, "is not a supported escape");
 }
 
 /* (?im-im: or (?im-im) at p; m is PCRE2's s. To Oniguruma a|b(?i)c|d is a|b(?i:c|d): without a colon only in front. */
@@ -292,7 +294,7 @@ static capp_status options(translation *t) {
         put(t, *t->p == 'm' ? "s" : *t->p == 'i' ? "i" : "-");
     }
     if (t->p == t->end || (*t->p != ':' && *t->p != ')') || (begin != t->begin && *t->p == ')') || t->p == begin + 2)
-        return unknown(t, begin, (size_t)(t->p - begin) + 1, "is a group that is not known here");
+        return unknown(t, begin, (size_t)(t->p - begin) + 1, "is not a supported group");
     t->depth += *t->p == ':';
     if (t->caseless == SIZE_MAX) t->caseless = 1 + t->depth;
     put_bytes(t, t->p++, 1);
@@ -302,7 +304,7 @@ static capp_status options(translation *t) {
 static capp_status group(translation *t) {
     static const char *const plain[] = {"(?:", "(?=", "(?!", "(?>", "(?<=", "(?<!"};
     size_t left = (size_t)(t->end - t->p);
-    if (left > 1 && t->p[1] == '*') return unknown(t, t->p, 2, "is a group that is not known here");
+    if (left > 1 && t->p[1] == '*') return unknown(t, t->p, 2, "is not a supported group");
     if (left < 2 || t->p[1] != '?') {
         put(t, "(?:"); /* nothing asks for what a group has matched */
         t->p++;
@@ -340,7 +342,7 @@ static capp_status repeat(translation *t) {
     bool exact = !memchr(begin, ',', (size_t)(p - begin));
     /* {n}+ is possessive to PCRE2 and {n}? is lazy to it, neither to Oniguruma. */
     if (p < t->end && (*p == '+' || (*p == '?' && exact)))
-        return unknown(t, begin, (size_t)(p + 1 - begin), "is read differently");
+        return unknown(t, begin, (size_t)(p + 1 - begin), "is not supported: PCRE2 and Oniguruma read it differently");
     put(t, begin[1] == ',' ? "{0" : "{");
     put_bytes(t, begin + 1, (size_t)(p - begin - 1));
     t->p = p;
@@ -387,7 +389,8 @@ static capp_status hyphen(translation *t, bool first, bool behind_set) {
     const char *p = t->p++;
     bool last = t->p < t->end && *t->p == ']';
     bool before_set = t->p < t->end && (*t->p == '[' || is_class(t->p, t->end) || at_and(t->p, t->end));
-    if (!first && !last && (before_set || behind_set)) return unknown(t, p, 3, "is read differently");
+    if (!first && !last && (before_set || behind_set))
+        return unknown(t, p, 3, "is not supported: PCRE2 and Oniguruma read it differently");
     put(t, first || last ? "\\-" : "-");
     return CAPP_OK;
 }
@@ -421,7 +424,7 @@ static capp_status side_of(translation *t, char_set *side, unsigned depth) {
     t->set = outer;
     if (st == CAPP_OK && t->failed) return capp_fail_memory(t->err, "a regular expression");
     if (st == CAPP_OK && (t->p == t->end || t->p == begin))
-        return unknown(t, begin - 1, 3, "is no class, or read differently");
+        return unknown(t, begin - 1, 3, "is not a class, or one that PCRE2 and Oniguruma read differently");
     return st;
 }
 
@@ -432,15 +435,17 @@ static capp_status set_at(translation *t, char_set *parent, unsigned depth) {
     capp_text both = {0}, *out = t->out;
     bool negated = t->p < t->end && *t->p == '^', more = true;
     capp_status st = CAPP_OK;
-    if (depth && t->caseless) return unknown(t, begin, 3, "without case is read differently");
-    if (depth > MOST_DEPTH || (depth && t->p < t->end && *t->p == ':'))
-        return unknown(t, begin, 3, "is a class that is not known here");
+    if (depth && t->caseless)
+        return unknown(t, begin, 3, "after (?i) is not supported: PCRE2 and Oniguruma read it differently");
+    if (depth > MAX_DEPTH || (depth && t->p < t->end && *t->p == ':'))
+        return unknown(t, begin, 3, "is not a supported class");
     t->p += negated;
     while (st == CAPP_OK && more) {
         char_set side = {0};
         st = side_of(t, &side, depth);
         more = at_and(t->p, t->end);
-        if (st == CAPP_OK && more && t->caseless) st = unknown(t, begin, 3, "without case is read differently");
+        if (st == CAPP_OK && more && t->caseless)
+            st = unknown(t, begin, 3, "after (?i) is not supported: PCRE2 and Oniguruma read it differently");
         if (st == CAPP_OK && more) {
             t->out = &both;
             put(t, "(?=");
@@ -491,7 +496,7 @@ static capp_status translate_one(translation *t) {
 capp_status capp_regex_translate(capp_text *out, capp_str pattern, capp_error *err) {
     const char *end = pattern.data + pattern.size;
     translation t = {.out = out, .begin = pattern.data, .p = pattern.data, .end = end, .err = err};
-    if (!capp_text_put(out, "", 1)) return capp_fail_memory(err, "a regular expression");
+    if (!capp_text_append(out, "", 1)) return capp_fail_memory(err, "a regular expression");
     out->size = 0;
     capp_status st = CAPP_OK;
     while (st == CAPP_OK && t.p < t.end) st = translate_one(&t);

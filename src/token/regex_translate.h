@@ -9,6 +9,6 @@
 capp_status capp_regex_translate(capp_text *out, capp_str pattern, capp_error *err);
 
 /* buffer = `WHAT "TEXT" REST`, cut where it is too long. */
-void capp_quote(char *buffer, size_t size, const char *what, capp_str text, const char *rest);
+void capp_regex_quote(char *buffer, size_t size, const char *what, capp_str text, const char *rest);
 
 #endif

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "token/utf8.h"
-#include "token/vocab_impl.h"
+#include "base/utf8.h"
+#include "token/vocab_tables.h"
 
 static const char SPACE_MARK[] = "\xe2\x96\x81"; /* U+2581 */
 enum { MARK_SIZE = 3 };
@@ -14,11 +14,15 @@ static bool is_mark(const char *p, size_t left) {
     return left >= MARK_SIZE && !memcmp(p, SPACE_MARK, MARK_SIZE);
 }
 
-bool capp_sentencepiece_pair(const capp_vocab *vocab, capp_str both, uint32_t *key, int32_t *merged) {
+/* See capp_find_merge: two neighbours merge where their joined text is a piece. */
+static bool find_merge(const capp_vocab *vocab, const char *text, const capp_merge_part *left,
+                       const capp_merge_part *right, uint32_t end, uint32_t *priority, int32_t *merged) {
+    capp_str both = {text + left->at, end - left->at};
+    (void)right;
     if (both.size > vocab->longest) return false;
     int32_t id = capp_text_index_find(&vocab->index, both);
     if (id == CAPP_NO_TOKEN || vocab->types[id] != CAPP_TOKEN_NORMAL) return false;
-    *key = vocab->priority[id];
+    *priority = vocab->priority[id];
     *merged = id;
     return true;
 }
@@ -33,14 +37,15 @@ static uint32_t priority_of(float score) {
     return ascending ? ~ascending : CAPP_NO_MERGE - 1;
 }
 
-static capp_status read_scores(capp_vocab *vocab, const capp_gguf *g, capp_error *err) {
-    const capp_gguf_value *v = capp_gguf_find(g, "tokenizer.ggml.scores");
+static capp_status read_scores(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err) {
+    const capp_gguf_value *v = capp_gguf_find(gguf, "tokenizer.ggml.scores");
     if (!v)
-        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.scores is missing: the order of merges is unknown",
+        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.scores is missing, so the order of merges is unknown",
                          vocab->path);
     if (v->kind != CAPP_GGUF_ARRAY || v->count != vocab->info.n_tokens)
-        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.scores is not an array of %u numbers, one a token",
-                         vocab->path, vocab->info.n_tokens);
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: tokenizer.ggml.scores is not an array of %u numbers, one for each token", vocab->path,
+                         vocab->info.n_tokens);
     vocab->priority = capp_new(vocab->info.n_tokens, sizeof *vocab->priority);
     if (!vocab->priority) return capp_fail_memory(err, "a vocabulary's scores");
     for (uint32_t i = 0; i < vocab->info.n_tokens; i++) {
@@ -51,9 +56,10 @@ static capp_status read_scores(capp_vocab *vocab, const capp_gguf *g, capp_error
         else if (capp_gguf_array_f64(v, i, &value))
             score = (float)value;
         else
-            return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.scores: number %u is not a number", vocab->path, i);
+            return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.scores: element %u is not a number", vocab->path,
+                             i);
         if (score != score)
-            return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.scores: number %u is NaN", vocab->path, i);
+            return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.scores: element %u is NaN", vocab->path, i);
         vocab->priority[i] = priority_of(score);
     }
     return CAPP_OK;
@@ -86,8 +92,8 @@ static int32_t character_id(const capp_vocab *vocab, capp_str character) {
     return id != CAPP_NO_TOKEN && may_stand_alone(vocab, id) ? id : CAPP_NO_TOKEN;
 }
 
-capp_status capp_sentencepiece_open(capp_vocab *vocab, const capp_gguf *g, capp_error *err) {
-    capp_status st = read_scores(vocab, g, err);
+capp_status capp_sentencepiece_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err) {
+    capp_status st = read_scores(vocab, gguf, err);
     if (st != CAPP_OK) return st;
     vocab->info.pre = "";
     vocab->info.add_bos = true;
@@ -97,7 +103,7 @@ capp_status capp_sentencepiece_open(capp_vocab *vocab, const capp_gguf *g, capp_
         int byte = vocab->types[i] == CAPP_TOKEN_BYTE ? byte_of(vocab->texts[i]) : -1;
         if (byte >= 0 && vocab->byte_id[byte] == CAPP_NO_TOKEN) vocab->byte_id[byte] = (int32_t)i;
         if (vocab->types[i] == CAPP_TOKEN_BYTE && byte < 0)
-            return capp_fail(err, CAPP_EFORMAT, "%s: token %u is of type byte, but its text is not like <0x41>",
+            return capp_fail(err, CAPP_EFORMAT, "%s: token %u is of type byte, so its text must be of the form <0x41>",
                              vocab->path, i);
         if (vocab->types[i] == CAPP_TOKEN_NORMAL) note_marks(vocab, vocab->texts[i]);
     }
@@ -141,8 +147,8 @@ static bool push_character(const capp_vocab *vocab, capp_str character, bool *af
     return true;
 }
 
-static capp_status encode_word(const capp_vocab *vocab, capp_scratch *scratch, capp_str word, bool *after_unknown,
-                               capp_ids *out, capp_error *err) {
+static capp_status encode_word(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str word,
+                               bool *after_unknown, capp_ids *out, capp_error *err) {
     if (!capp_grow(&scratch->parts, &scratch->parts_capacity, word.size + 1, sizeof *scratch->parts))
         return capp_fail_memory(err, "the merges of a text");
     size_t n = 0;
@@ -150,14 +156,14 @@ static capp_status encode_word(const capp_vocab *vocab, capp_scratch *scratch, c
         size_t size = capp_utf8_size(word.data + i);
         int32_t id = size == 1 ? vocab->ascii_id[(unsigned char)word.data[i]]
                                : character_id(vocab, (capp_str){word.data + i, size});
-        scratch->parts[n] = (capp_part){(uint32_t)i, id, CAPP_NO_MERGE, CAPP_NO_TOKEN};
+        scratch->parts[n] = (capp_merge_part){(uint32_t)i, id, CAPP_NO_MERGE, CAPP_NO_TOKEN};
         i += size;
     }
     scratch->n_parts = n;
-    capp_status st = capp_merge_parts(vocab, scratch, word.data, (uint32_t)word.size, err);
+    capp_status st = capp_merge_parts(vocab, find_merge, scratch, word.data, (uint32_t)word.size, err);
     if (st != CAPP_OK) return st;
     for (size_t i = 0; i < scratch->n_parts; i++) {
-        const capp_part *part = &scratch->parts[i];
+        const capp_merge_part *part = &scratch->parts[i];
         bool pushed;
         if (part->id == CAPP_NO_TOKEN) {
             pushed = push_character(vocab, (capp_str){word.data + part->at, part[1].at - part->at}, after_unknown, out);
@@ -172,8 +178,8 @@ static capp_status encode_word(const capp_vocab *vocab, capp_scratch *scratch, c
 
 /* The text without user-defined pieces, word by word: between a character and a U+2581 that no piece has side by side
  * nothing can merge, so that to cut there changes nothing but the time it takes. */
-static capp_status encode_words(const capp_vocab *vocab, capp_scratch *scratch, capp_str text, bool *after_unknown,
-                                capp_ids *out, capp_error *err) {
+static capp_status encode_words(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text,
+                                bool *after_unknown, capp_ids *out, capp_error *err) {
     size_t begin = 0;
     capp_status st = CAPP_OK;
     for (size_t i = 1; st == CAPP_OK && i <= text.size; i++) {
@@ -187,7 +193,7 @@ static capp_status encode_words(const capp_vocab *vocab, capp_scratch *scratch, 
 }
 
 /* Copies text to scratch->text with its spaces as U+2581, and one before it where the tokenizer adds one. */
-static capp_status normalise(const capp_vocab *vocab, capp_scratch *scratch, capp_str text, size_t *size,
+static capp_status normalise(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text, size_t *size,
                              capp_error *err) {
     size_t spaces = vocab->info.add_space_prefix;
     for (size_t i = 0; i < text.size; i++) spaces += text.data[i] == ' ';
@@ -209,8 +215,8 @@ static capp_status normalise(const capp_vocab *vocab, capp_scratch *scratch, cap
     return CAPP_OK;
 }
 
-capp_status capp_sentencepiece_encode(const capp_vocab *vocab, capp_scratch *scratch, capp_str raw, capp_ids *out,
-                                      capp_error *err) {
+capp_status capp_sentencepiece_encode(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str raw,
+                                      capp_ids *out, capp_error *err) {
     size_t size, begin = 0, at = 0, found_size = 0;
     bool after_unknown = false;
     capp_status st = normalise(vocab, scratch, raw, &size, err);

@@ -6,9 +6,9 @@
 #include "base/mem.h"
 #include "token/unicode_tables.h"
 
-enum { MOST_DECOMPOSED = 32, CLASSES = 256 };
+enum { MAX_DECOMPOSED = 32, CLASSES = 256 };
 
-bool capp_text_put(capp_text *text, const char *data, size_t size) {
+bool capp_text_append(capp_text *text, const char *data, size_t size) {
     if (!size) return true;
     if (!capp_grow(&text->data, &text->capacity, text->size + size, 1)) return false;
     memcpy(text->data + text->size, data, size);
@@ -16,26 +16,9 @@ bool capp_text_put(capp_text *text, const char *data, size_t size) {
     return true;
 }
 
-bool capp_text_put_character(capp_text *text, int32_t character) {
+bool capp_text_append_character(capp_text *text, int32_t character) {
     utf8proc_uint8_t bytes[4];
-    return capp_text_put(text, (const char *)bytes, (size_t)utf8proc_encode_char(character, bytes));
-}
-
-int32_t capp_utf8_character(const char *p, size_t *size) {
-    const unsigned char *u = (const unsigned char *)p;
-    *size = capp_utf8_size(p);
-    switch (*size) {
-    case 1: return u[0];
-    case 2: return (u[0] & 0x1f) << 6 | (u[1] & 0x3f);
-    case 3: return (u[0] & 0x0f) << 12 | (u[1] & 0x3f) << 6 | (u[2] & 0x3f);
-    default: return (u[0] & 0x07) << 18 | (u[1] & 0x3f) << 12 | (u[2] & 0x3f) << 6 | (u[3] & 0x3f);
-    }
-}
-
-size_t capp_utf8_size_before(const char *p) {
-    size_t size = 1;
-    while ((p[-(ptrdiff_t)size] & 0xc0) == 0x80) size++;
-    return size;
+    return capp_text_append(text, (const char *)bytes, (size_t)utf8proc_encode_char(character, bytes));
 }
 
 static bool in_ranges(const capp_range *ranges, size_t n, int32_t c) {
@@ -112,7 +95,7 @@ static int32_t clusters_as(int32_t c) {
     return IN(unassigned_controls, c) ? CONTROL : c;
 }
 
-bool capp_cluster_ends(int32_t before, int32_t c, int32_t *state) {
+bool capp_grapheme_cluster_ends(int32_t before, int32_t c, int32_t *state) {
     return utf8proc_grapheme_break_stateful(clusters_as(before), clusters_as(c), state);
 }
 
@@ -122,24 +105,24 @@ static int32_t lower_case(int32_t c) {
     return utf8proc_tolower(c);
 }
 
-bool capp_put_lower_case(capp_text *out, capp_str text) {
+bool capp_text_append_lower_case(capp_text *out, capp_str text) {
     for (size_t i = 0, size; i < text.size; i += size) {
         int32_t c = capp_utf8_character(text.data + i, &size);
         if (c < 0x80) {
             char small = (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
-            if (!capp_text_put(out, &small, 1)) return false;
+            if (!capp_text_append(out, &small, 1)) return false;
             continue;
         }
-        if (!capp_text_put_character(out, lower_case(c))) return false;
+        if (!capp_text_append_character(out, lower_case(c))) return false;
         /* The one letter whose small form is two characters. */
-        if (c == 0x130 && !capp_text_put_character(out, 0x307)) return false;
+        if (c == 0x130 && !capp_text_append_character(out, 0x307)) return false;
     }
     return true;
 }
 
 /* ---- Normalisation forms ----------------------------------------------------------------------------------------- */
 
-void capp_lead_step(capp_lead *lead, ptrdiff_t change, size_t size) {
+void capp_text_front_step(capp_text_front *lead, ptrdiff_t change, size_t size) {
     if (lead->over) return;
     lead->over = change > 0 ? lead->taken > lead->n : lead->taken >= lead->n;
     if (lead->over) lead->size = size;
@@ -150,7 +133,7 @@ void capp_lead_step(capp_lead *lead, ptrdiff_t change, size_t size) {
 typedef struct segment {
     utf8proc_int32_t *data;
     size_t n, capacity;
-    capp_lead *lead; /* NULL: nobody asks, or no more */
+    capp_text_front *lead; /* NULL: nobody asks, or no more */
 } segment;
 
 /* Marks characters of a decomposition but the first, where there is a lead. */
@@ -195,8 +178,8 @@ static bool sort_segment(segment *s) {
 }
 
 static bool put_led(segment *s, capp_text *out, int32_t c, ptrdiff_t change) {
-    capp_lead_step(s->lead, change, out->size);
-    return capp_text_put_character(out, c);
+    capp_text_front_step(s->lead, change, out->size);
+    return capp_text_append_character(out, c);
 }
 
 static ptrdiff_t change_of(utf8proc_int32_t c) {
@@ -217,7 +200,7 @@ static bool put_segment_led(segment *s, unsigned form, capp_text *out) {
         ptrdiff_t change = change_of(s->data[i]);
         size_t kept = i + 1;
         unsigned last = 0; /* class of the last mark that is kept */
-        for (next = i + 1; form & CAPP_COMPOSE && !class_of(c) && next < s->n; next++) {
+        for (next = i + 1; form & CAPP_NORMALISE_COMPOSE && !class_of(c) && next < s->n; next++) {
             utf8proc_int32_t mark = s->data[next];
             unsigned class = class_of(mark);
             int32_t both = kept == i + 1 || last < class ? composed(c, mark & CHARACTER) : 0;
@@ -242,19 +225,20 @@ static bool end_segment(segment *s, unsigned form, capp_text *out) {
     if (!sort_segment(s)) return false;
     if (s->lead) return put_segment_led(s, form, out);
     utf8proc_ssize_t n = (utf8proc_ssize_t)s->n;
-    if (form & CAPP_COMPOSE && n > 1) n = utf8proc_normalize_utf32(s->data, n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    if (form & CAPP_NORMALISE_COMPOSE && n > 1)
+        n = utf8proc_normalize_utf32(s->data, n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
     for (utf8proc_ssize_t i = 0; i < n; i++)
-        if (!capp_text_put_character(out, s->data[i])) return false;
+        if (!capp_text_append_character(out, s->data[i])) return false;
     s->n = 0;
     return true;
 }
 
 static bool add_decomposed(segment *s, int32_t c, unsigned form) {
-    int options = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (form & CAPP_COMPATIBLE ? UTF8PROC_COMPAT : 0);
-    if (!capp_grow(&s->data, &s->capacity, s->n + MOST_DECOMPOSED, sizeof *s->data)) return false;
+    int options = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (form & CAPP_NORMALISE_COMPATIBLE ? UTF8PROC_COMPAT : 0);
+    if (!capp_grow(&s->data, &s->capacity, s->n + MAX_DECOMPOSED, sizeof *s->data)) return false;
     int boundary = 0;
     utf8proc_ssize_t n =
-        utf8proc_decompose_char(c, s->data + s->n, MOST_DECOMPOSED, (utf8proc_option_t)options, &boundary);
+        utf8proc_decompose_char(c, s->data + s->n, MAX_DECOMPOSED, (utf8proc_option_t)options, &boundary);
     for (utf8proc_ssize_t i = 1; s->lead && i < n; i++) s->data[s->n + (size_t)i] |= PUT_IN;
     if (n > 0) s->n += (size_t)n;
     return true;
@@ -271,9 +255,9 @@ static size_t plain_run(capp_str text, size_t at) {
 static bool put_plain(segment *s, unsigned form, capp_text *out, capp_str text) {
     if (!end_segment(s, form, out)) return false;
     for (size_t i = 0; s->lead && !s->lead->over && i < text.size; i += capp_utf8_size(text.data + i))
-        capp_lead_step(s->lead, 0, out->size + i);
+        capp_text_front_step(s->lead, 0, out->size + i);
     if (s->lead && s->lead->over) s->lead = NULL;
-    return capp_text_put(out, text.data, text.size);
+    return capp_text_append(out, text.data, text.size);
 }
 
 static bool normalise(capp_text *out, segment *s, capp_str text, unsigned form) {
@@ -292,7 +276,8 @@ static bool normalise(capp_text *out, segment *s, capp_str text, unsigned form) 
     return end_segment(s, form, out);
 }
 
-capp_status capp_normalise(capp_text *out, capp_str text, unsigned form, capp_lead *lead, capp_error *err) {
+capp_status capp_text_append_normalised(capp_text *out, capp_str text, unsigned form, capp_text_front *lead,
+                                        capp_error *err) {
     segment s = {.lead = lead};
     bool done = normalise(out, &s, text, form);
     capp_free(s.data);

@@ -4,7 +4,7 @@
 #define CAPP_TOKEN_UNICODE_H
 
 #include "base/error.h"
-#include "token/utf8.h"
+#include "base/utf8.h"
 
 /* A growing text; owned by whoever declared it, {0} to begin with, ended by capp_free(data). */
 typedef struct capp_text {
@@ -12,13 +12,8 @@ typedef struct capp_text {
     size_t size, capacity;
 } capp_text;
 
-bool capp_text_put(capp_text *text, const char *data, size_t size); /* false: out of memory, and nothing changed */
-bool capp_text_put_character(capp_text *text, int32_t character);
-
-/* The character at p, which begins valid UTF-8, and its size. */
-int32_t capp_utf8_character(const char *p, size_t *size);
-/* Bytes of the character that ends before p; p is not the beginning of its text. */
-size_t capp_utf8_size_before(const char *p);
+bool capp_text_append(capp_text *text, const char *data, size_t size); /* false: out of memory, and nothing changed */
+bool capp_text_append_character(capp_text *text, int32_t character);
 
 bool capp_is_white_space(int32_t c);
 size_t capp_after_white_space(capp_str text, size_t at); /* where what begins at `at` is none, or text.size */
@@ -27,29 +22,30 @@ bool capp_is_word(int32_t c); /* \w: letters, marks, decimal digits, connectors,
 bool capp_is_punctuation(int32_t c);
 bool capp_is_mark(int32_t c);
 /* Whether a grapheme cluster ends between two neighbours of a text; *state: 0 at its beginning. */
-bool capp_cluster_ends(int32_t before, int32_t c, int32_t *state);
+bool capp_grapheme_cluster_ends(int32_t before, int32_t c, int32_t *state);
 
 /* How much of a text that is being rewritten stands for the very beginning of what it was made from, by the rule of the
  * tokenizers package: a character that takes the place of another stands where that one did, one that is put in besides
  * stands where the character before it did, and at the front for the beginning itself. {.n = ...} to begin with. */
-typedef struct capp_lead {
+typedef struct capp_text_front {
     size_t n;     /* characters of the text that stand for the beginning */
     size_t taken; /* characters that have been rewritten */
     size_t size;  /* once over: bytes of the result that stand for the beginning */
     bool over;
-} capp_lead;
+} capp_text_front;
 
 /* A character is about to be written after size bytes. change: 1 where it is put in besides, else it takes the place of
  * a character and of -change more. */
-void capp_lead_step(capp_lead *lead, ptrdiff_t change, size_t size);
+void capp_text_front_step(capp_text_front *lead, ptrdiff_t change, size_t size);
 
 /* Appends text (valid UTF-8) in lower case, character by character. */
-bool capp_put_lower_case(capp_text *out, capp_str text);
+bool capp_text_append_lower_case(capp_text *out, capp_str text);
 
-enum { CAPP_COMPOSE = 1, CAPP_COMPATIBLE = 2 }; /* NFD: 0; NFC, NFKD, NFKC: what they are with */
+enum { CAPP_NORMALISE_COMPOSE = 1, CAPP_NORMALISE_COMPATIBLE = 2 }; /* NFD: 0; NFC, NFKD, NFKC: what they are with */
 
 /* Appends text (valid UTF-8) in a normalisation form. Time is linear in the text, whatever is in it. lead may be NULL.
  */
-capp_status capp_normalise(capp_text *out, capp_str text, unsigned form, capp_lead *lead, capp_error *err);
+capp_status capp_text_append_normalised(capp_text *out, capp_str text, unsigned form, capp_text_front *lead,
+                                        capp_error *err);
 
 #endif

@@ -1,10 +1,13 @@
 /* Unigram (sentencepiece, T5): of all ways to cut a text into pieces the one whose scores sum to the most, by Viterbi's
  * algorithm. Where equal sums meet, the way found first stays, as in the tokenizers package; sums are doubles, added in
  * its order. */
+#include "token/unigram.h"
+
 #include <string.h>
 
 #include "base/mem.h"
-#include "token/hf.h"
+#include "base/utf8.h"
+#include "token/ids.h"
 
 /* What an unknown character costs more than the worst piece. */
 static const double UNKNOWN_PENALTY = 10.0;
@@ -16,7 +19,7 @@ static uint32_t step_key(uint32_t node, unsigned char byte) {
 }
 
 /* The slot of a step, or the free one where it would be. Node 0 is the root; the key of a slot is its step plus 1. */
-static capp_prefix_slot *slot_of(const capp_unigram *u, uint32_t key) {
+static capp_unigram_slot *slot_of(const capp_unigram *u, uint32_t key) {
     uint64_t h = (key + 1) * 0x9e3779b97f4a7c15u;
     size_t i = (size_t)(h >> 20) & u->mask;
     while (u->slots[i].node && u->slots[i].node != key + 1) i = (i + 1) & u->mask;
@@ -32,10 +35,10 @@ static void add(capp_unigram *u, capp_str text, int32_t id) {
     uint32_t node = 0;
     for (size_t i = 0; i < text.size; i++) {
         uint32_t key = step_key(node, (unsigned char)text.data[i]);
-        capp_prefix_slot *slot = slot_of(u, key);
+        capp_unigram_slot *slot = slot_of(u, key);
         if (!slot->node) {
             u->ids[u->n_nodes] = CAPP_NO_TOKEN;
-            *slot = (capp_prefix_slot){key + 1, u->n_nodes++};
+            *slot = (capp_unigram_slot){key + 1, u->n_nodes++};
         }
         node = slot->next;
     }
@@ -47,7 +50,7 @@ capp_status capp_unigram_open(capp_unigram *u, const capp_str *texts, const doub
     uint64_t most_nodes = 1;
     for (uint32_t i = 0; i < n; i++) most_nodes += texts[i].size;
     if (most_nodes >= 1u << 24)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "the pieces have %llu bytes; at most %u can be indexed",
+        return capp_fail(err, CAPP_EUNSUPPORTED, "the pieces have %llu bytes together; at most %u are supported",
                          (unsigned long long)most_nodes, 1u << 24);
     size_t size = 16;
     while (size < 2 * most_nodes) size *= 2;
@@ -80,15 +83,15 @@ int32_t capp_unigram_find(const capp_unigram *u, capp_str text) {
 }
 
 /* False: the way is no better than the one known. */
-static bool offer(capp_path *path, double score, size_t from, int32_t id) {
+static bool offer(capp_unigram_path *path, double score, size_t from, int32_t id) {
     if (path->id != UNREACHED && score <= path->score) return false;
-    *path = (capp_path){score, (uint32_t)from, id};
+    *path = (capp_unigram_path){score, (uint32_t)from, id};
     return true;
 }
 
 /* Fills paths[0 .. text.size]: the best ways to each place. False where one of them needs an unknown token, and there
  * is none. */
-static bool find_ways(const capp_unigram *u, capp_str text, bool has_unknown, capp_path *paths) {
+static bool find_ways(const capp_unigram *u, capp_str text, bool has_unknown, capp_unigram_path *paths) {
     for (size_t i = 0; i <= text.size; i++) paths[i].id = UNREACHED;
     paths[0].score = 0;
     for (size_t at = 0, size; at < text.size; at += size) {
@@ -108,14 +111,14 @@ static bool find_ways(const capp_unigram *u, capp_str text, bool has_unknown, ca
     return true;
 }
 
-capp_status capp_unigram_cut(const capp_unigram *u, capp_str text, bool has_unknown, capp_path **room, size_t *capacity,
-                             uint32_t *first, capp_error *err) {
+capp_status capp_unigram_cut(const capp_unigram *u, capp_str text, bool has_unknown, capp_unigram_path **room,
+                             size_t *capacity, uint32_t *first, capp_error *err) {
     if (!capp_grow(room, capacity, text.size + 1, sizeof **room))
         return capp_fail_memory(err, "the ways to cut a text");
-    capp_path *paths = *room;
+    capp_unigram_path *paths = *room;
     if (!find_ways(u, text, has_unknown, paths))
         return capp_fail(err, CAPP_EINVAL,
-                         "the text has a character without a token, and the tokenizer no unknown token");
+                         "the text has a character that the vocabulary lacks, and the tokenizer has no unknown token");
     /* Back from the end, turning each place from where its piece begins to where the next one ends. */
     uint32_t next = (uint32_t)text.size;
     for (uint32_t end = next; end;) {
@@ -126,44 +129,4 @@ capp_status capp_unigram_cut(const capp_unigram *u, capp_str text, bool has_unkn
     }
     *first = next;
     return CAPP_OK;
-}
-
-/* A stretch without a piece: the piece that it happens to be, its bytes, or the unknown token. */
-static capp_status push_unknown(capp_hf_run *run, capp_str text, capp_error *err) {
-    const capp_hf *hf = run->hf;
-    int32_t id = capp_unigram_find(&hf->unigram, text);
-    bool bytes = id == CAPP_NO_TOKEN && hf->byte_fallback;
-    for (size_t i = 0; bytes && i < text.size; i++) bytes = hf->fallback[(unsigned char)text.data[i]] != CAPP_NO_TOKEN;
-    if (bytes) {
-        for (size_t i = 0; i < text.size; i++)
-            if (!capp_ids_push(run->out, hf->fallback[(unsigned char)text.data[i]]))
-                return capp_fail_memory(err, "ids");
-        return CAPP_OK;
-    }
-    if (id == CAPP_NO_TOKEN) id = run->vocab->info.unk;
-    return capp_ids_push(run->out, id) ? CAPP_OK : capp_fail_memory(err, "ids");
-}
-
-capp_status capp_hf_unigram_word(capp_hf_run *run, capp_str text, capp_error *err) {
-    int32_t unknown = run->vocab->info.unk;
-    uint32_t begin = 0, end;
-    capp_status st = capp_unigram_cut(&run->hf->unigram, text, unknown != CAPP_NO_TOKEN, &run->paths,
-                                      &run->paths_capacity, &end, err);
-    const capp_path *paths = run->paths;
-    while (st == CAPP_OK && begin < text.size) {
-        int32_t id = paths[end].id;
-        uint32_t after = paths[end].from;
-        if (id == CAPP_NO_TOKEN || id == unknown) { /* a run of unknown ones is one */
-            while (end < text.size && (paths[after].id == CAPP_NO_TOKEN || paths[after].id == unknown)) {
-                end = after;
-                after = paths[end].from;
-            }
-            st = push_unknown(run, (capp_str){text.data + begin, end - begin}, err);
-        } else if (!capp_ids_push(run->out, id)) {
-            st = capp_fail_memory(err, "ids");
-        }
-        begin = end;
-        end = after;
-    }
-    return st;
 }

@@ -4,13 +4,13 @@
 
 #include "base/error.h"
 
-typedef struct capp_prefix_slot {
+typedef struct capp_unigram_slot {
     uint32_t node, next; /* node: where a step begins, byte and all, plus 1; 0: free */
-} capp_prefix_slot;
+} capp_unigram_slot;
 
 /* Pieces by their bytes, a step of one byte at a time. {0} to begin with; immutable once open. */
 typedef struct capp_unigram {
-    capp_prefix_slot *slots; /* [mask + 1], at most half full */
+    capp_unigram_slot *slots; /* [mask + 1], at most half full */
     size_t mask;
     int32_t *ids; /* [n_nodes] of the piece that ends at a node, or CAPP_NO_TOKEN */
     uint32_t n_nodes;
@@ -19,11 +19,11 @@ typedef struct capp_unigram {
 } capp_unigram;
 
 /* The best way to a place in the text, or, once cut, a piece by its end. */
-typedef struct capp_path {
+typedef struct capp_unigram_path {
     double score;
     uint32_t from; /* where its last piece begins; once cut, where the piece after it ends */
     int32_t id;    /* of the piece, CAPP_NO_TOKEN: an unknown character */
-} capp_path;
+} capp_unigram_path;
 
 /* Of equal texts the last counts; empty ones are no pieces. least: the score that an unknown character is worse than.
  */
@@ -35,7 +35,7 @@ int32_t capp_unigram_find(const capp_unigram *unigram, capp_str text);
 /* Cuts text (valid UTF-8, not empty). *room: [text.size + 1], grown as needed and owned by the caller; the first piece
  * ends at *first, and (*room)[end] says what it is and where the next one ends. CAPP_EINVAL where the text needs an
  * unknown token and there is none. */
-capp_status capp_unigram_cut(const capp_unigram *unigram, capp_str text, bool has_unknown, capp_path **room,
+capp_status capp_unigram_cut(const capp_unigram *unigram, capp_str text, bool has_unknown, capp_unigram_path **room,
                              size_t *capacity, uint32_t *first, capp_error *err);
 
 #endif

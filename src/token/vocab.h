@@ -4,22 +4,12 @@
 
 #include "base/error.h"
 #include "file/gguf.h"
-
-typedef struct capp_vocab capp_vocab;
-
-/* A growing list of ids; owned by whoever declared it, {0} to begin with, ended by capp_ids_free. */
-typedef struct capp_ids {
-    int32_t *data;
-    size_t n, capacity;
-} capp_ids;
-
-void capp_ids_free(capp_ids *ids);
-bool capp_ids_push(capp_ids *ids, int32_t id); /* false: out of memory */
+#include "token/vocab_info.h"
 
 /* From tokenizer.ggml.* of g, which must outlive the vocabulary. Errors name the file and the key:
  * CAPP_EUNSUPPORTED for an unknown tokenizer.ggml.model or tokenizer.ggml.pre (with the name, never a guess),
  * CAPP_EFORMAT for missing or inconsistent data. */
-capp_status capp_vocab_open_gguf(capp_vocab **out, const capp_gguf *g, capp_error *err);
+capp_status capp_vocab_open_gguf(capp_vocab **out, const capp_gguf *gguf, capp_error *err);
 
 /* From a tokenizer.json, or the one in a folder; tokenizer_config.json beside it says which tokens are BOS and EOS,
  * where there is one. Errors name the file and what in it: CAPP_EUNSUPPORTED for what is unknown (never a guess). */
@@ -46,21 +36,6 @@ capp_status capp_vocab_encode_marked(const capp_vocab *vocab, capp_str text, con
 /* Bytes that one id stands for in running text, borrowed from the vocabulary; special tokens give their text.
  * SentencePiece: spaces as spaces (U+2581 replaced), byte pieces as their byte. {NULL, 0} for an id out of range. */
 capp_str capp_vocab_piece(const capp_vocab *vocab, int32_t id);
-
-typedef struct capp_vocab_info {
-    const char *model; /* "gpt2", "llama", "t5"; "BPE", "Unigram" of tokenizer.json: static */
-    const char *pre;   /* name of the pre-tokenizer, or "" */
-    uint32_t n_tokens;
-    int32_t bos, eos, eot, unk, pad; /* -1: none */
-    bool add_bos;
-    bool add_eos;
-    bool add_space_prefix;
-    /* CAPPr's rule: whether a completion is tokenised as end_of_prompt + completion (true) or without the space, which
-     * the tokenizer puts there by itself (false). Told by "a b" against "a" + "b" and "a" + " b", no BOS. Where
-     * neither equals, which CAPPr makes an error, the rule is not known and the space stays. */
-    bool completion_needs_space;
-    bool completion_rule_known;
-} capp_vocab_info;
 
 void capp_vocab_get_info(const capp_vocab *vocab, capp_vocab_info *info);
 

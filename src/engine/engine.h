@@ -1,0 +1,67 @@
+/* The engine: a model as it was opened, and sessions that run windows of token rows through it.
+ *
+ * A session has one lane or two. The fast lane computes in the model's precision; under precision auto an exact lane
+ * computes in float32 what the fast one cannot decide. Each lane has a token tree and a part of the KV store of its
+ * own. To run a window: capp_tree_next_window of the lane's tree, capp_tree_insert of each path, capp_session_run; then
+ * the nodes of the tree hold the log-probabilities. */
+#ifndef CAPP_ENGINE_ENGINE_H
+#define CAPP_ENGINE_ENGINE_H
+
+#include "file/source.h"
+#include "plan/tree.h"
+#include "token/vocab.h"
+
+/* ---- A model ---- */
+
+const capp_vocab *capp_model_vocab(const capp_model *model);
+const capp_source *capp_model_source(const capp_model *model);
+const char *capp_model_path(const capp_model *model); /* as it was opened */
+uint32_t capp_model_context(const capp_model *model); /* tokens; 0 where only the vocabulary was opened */
+
+/* ---- A session and its lanes ---- */
+
+typedef struct capp_lane capp_lane;
+
+const capp_model *capp_session_model(const capp_session *session);
+capp_lane *capp_session_fast(capp_session *session);
+capp_lane *capp_session_exact(capp_session *session); /* or NULL */
+capp_tree *capp_lane_tree(capp_lane *lane);
+size_t capp_lane_slots(const capp_lane *lane); /* of the KV store; 0 before the first window */
+
+/* The counters that capp_session_get_stats reports: whoever handles rows counts them here. */
+capp_stats *capp_session_stats(capp_session *session);
+
+/* Brackets the work of a public function: a new call is not cancelled, its time counts, and its arithmetic is the same
+ * whatever the caller's floating-point environment. Calls may nest. Ends with what the beginning returned. */
+unsigned capp_session_begin(capp_session *session);
+void capp_session_end(capp_session *session, unsigned arithmetic);
+
+/* Whether the call is cancelled: then it has to end with CAPP_ECANCELLED. */
+bool capp_session_cancelled(const capp_session *session);
+
+/* ---- Memory ---- */
+
+/* Nodes that a window of several rows may touch. */
+size_t capp_session_node_limit(const capp_session *session);
+
+/* Tokens that the next windows will ask about again: the KV store gets slots for them, where the budget allows. */
+void capp_session_keep(capp_session *session, size_t tokens);
+
+/* Whether a row with a path of `longest` tokens, in a window of `nodes` nodes, fits the memory budget: CAPP_EBUDGET
+ * with what it needs. */
+capp_status capp_session_check(const capp_session *session, size_t longest, size_t nodes, capp_error *err);
+
+/* ---- A window ---- */
+
+/* How far apart the two highest scores of a row must be for the fast lane to decide, by mean log-probability (see
+ * capp_decide_margin); 0 where it always does. */
+double capp_session_margin(const capp_session *session);
+
+/* Called after each wave of a window; false ends the run with CAPP_ECANCELLED. */
+typedef bool (*capp_wave_fn)(void *user, uint32_t wave);
+
+/* Plans and runs the window that stands in the tree of lane, one of the session's. fn may be NULL; it may run the other
+ * lane, with paths no longer than the longest of this window. */
+capp_status capp_session_run(capp_session *session, capp_lane *lane, capp_wave_fn fn, void *user, capp_error *err);
+
+#endif

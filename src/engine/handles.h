@@ -1,0 +1,54 @@
+/* The bodies of a model, a lane and a session. Only the files of engine/ (and tests) include this header. */
+#ifndef CAPP_ENGINE_HANDLES_H
+#define CAPP_ENGINE_HANDLES_H
+
+#include <stdatomic.h>
+
+#include "engine/engine.h"
+#include "forward/forward.h"
+
+struct capp_model {
+    capp_source source;
+    capp_vocab *vocab;
+    capp_weights *weights; /* NULL for vocab_only */
+    capp_weights *exact;   /* float32 twin for decisions that are close, or NULL */
+    int threads;
+    uint64_t memory; /* bytes of a run, never 0 */
+    uint32_t context;
+    capp_precision precision;
+    char *architecture, *name, *adapters;
+    char *path; /* as it was opened */
+    double load_seconds;
+};
+
+struct capp_lane {
+    const capp_weights *weights; /* borrowed from the model; NULL: the session does not have this lane */
+    size_t first_slot;           /* of its part of the KV store */
+    capp_tree tree;
+    capp_slots slots;
+    capp_plan plan;
+};
+
+struct capp_session {
+    const capp_model *model;
+    capp_pool *pool;
+    capp_forward *forward; /* NULL before the first window */
+    capp_lane fast, exact; /* the model's precision; float32, for decisions that are close */
+    capp_stats stats;
+    atomic_bool cancelled; /* stops the pool, too */
+    unsigned calls;        /* calls under way: a call that makes others shares its cancellation with them */
+    double call_start;     /* of the outermost call */
+    size_t node_limit;     /* nodes that a window of several rows may touch */
+    size_t window_nodes;   /* nodes of a window that the scratch leaves room for */
+    size_t keep;           /* tokens that the caller asks about again: slots for them, where the budget allows */
+    size_t kept;           /* keep, as the store was made */
+};
+
+/* The floating-point environment of a call: round to nearest, denormals kept, no traps; restored at its end. */
+unsigned capp_enter_arithmetic(void);
+void capp_leave_arithmetic(unsigned saved);
+
+/* Seconds of a clock that only rises. */
+double capp_seconds(void);
+
+#endif

@@ -1,0 +1,71 @@
+/* A model that is open: its end, what it tells of itself, and what the other rooms see of it. */
+#include "base/mem.h"
+#include "engine/handles.h"
+#include "file/guard.h"
+#include "kernel/peak.h"
+
+void capp_model_free(capp_model *model) {
+    if (!model) return;
+    capp_weights_free(model->exact);
+    capp_weights_free(model->weights);
+    capp_vocab_free(model->vocab);
+    capp_source_close(&model->source);
+    capp_free(model->architecture);
+    capp_free(model->name);
+    capp_free(model->adapters);
+    capp_free(model->path);
+    capp_free(model);
+}
+
+void capp_model_get_info(const capp_model *model, capp_model_info *info) {
+    capp_vocab_info vocab;
+    capp_vocab_get_info(model->vocab, &vocab);
+    const capp_weights *w = model->weights;
+    *info = (capp_model_info){.architecture = model->architecture,
+                              .name = model->name,
+                              .isa = w ? w->kernels->name : "",
+                              .precision = model->precision,
+                              .threads = model->threads,
+                              .vocabulary = vocab.n_tokens,
+                              .context = model->context,
+                              .layers = w ? w->hparams.layers : 0,
+                              .width = w ? w->hparams.width : 0,
+                              .parameters = w ? w->parameters : 0,
+                              .file_bytes = capp_source_bytes(&model->source),
+                              .weight_bytes = w ? w->packed_bytes + w->adapter_bytes : 0,
+                              .bos = vocab.bos,
+                              .eos = vocab.eos,
+                              .add_bos = vocab.add_bos,
+                              .load_seconds = model->load_seconds,
+                              .adapters = model->adapters};
+}
+
+uint64_t capp_model_measure_resident(const capp_model *model) {
+    return capp_source_resident(&model->source);
+}
+
+capp_status capp_guard_files(capp_error *err) {
+    return capp_guard_install(err);
+}
+
+double capp_model_measure_peak(const capp_model *model) {
+    if (!model->weights) return 0;
+    bool bf16 = model->weights->products != model->weights->kernels->f32;
+    return 1e9 * capp_peak_gflops(model->weights->kernels->name, bf16, 0.1);
+}
+
+const capp_vocab *capp_model_vocab(const capp_model *model) {
+    return model->vocab;
+}
+
+const capp_source *capp_model_source(const capp_model *model) {
+    return &model->source;
+}
+
+const char *capp_model_path(const capp_model *model) {
+    return model->path;
+}
+
+uint32_t capp_model_context(const capp_model *model) {
+    return model->context;
+}

@@ -1,0 +1,302 @@
+/* Opening a model: kernels chosen, file read, weights bound and packed, vocabulary opened beside that. */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+#include <time.h>
+
+#include "base/available.h"
+#include "base/cpu.h"
+#include "base/mem.h"
+#include "engine/handles.h"
+#include "kernel/peak.h"
+
+enum { MIB = 1 << 20 };
+
+void capp_model_options_init(capp_model_options *options) {
+    memset(options, 0, sizeof *options);
+}
+
+/* What the system, or the process's control group, could give now. */
+static uint64_t free_memory(void) {
+    struct sysinfo info;
+    uint64_t available = capp_available_memory("");
+    if (available == UINT64_MAX && !sysinfo(&info)) available = (uint64_t)info.freeram * info.mem_unit;
+    return available;
+}
+
+/* A quarter of it, at most 4 GiB. */
+static uint64_t default_memory(void) {
+    uint64_t available = free_memory() / 4;
+    if (available > (uint64_t)4096 * MIB) available = (uint64_t)4096 * MIB;
+    return available < 64 * MIB ? 64 * MIB : available;
+}
+
+enum { AMX = CAPP_CPU_AMX_BF16 | CAPP_CPU_AMX_INT8 };
+
+static capp_status choose_kernels(const capp_kernels **kernels, const char *isa, capp_error *err) {
+    const char *source = "the option isa";
+    if (!isa && (isa = getenv("CAPP_ISA"))) source = "the environment variable CAPP_ISA";
+    unsigned features = capp_cpu_features();
+    if (!isa || !*isa) {
+        *kernels = capp_kernels_best(features);
+        if (!capp_cpu_request((*kernels)->needs)) /* leave was refused */
+            *kernels = capp_kernels_best(features & ~(unsigned)AMX);
+        return CAPP_OK;
+    }
+    *kernels = capp_kernels_named(isa);
+    if (!*kernels) {
+        char names[128] = "";
+        for (size_t i = 0; capp_kernels_at(i); i++) {
+            strncat(names, i ? ", " : "", sizeof names - strlen(names) - 1);
+            strncat(names, capp_kernels_at(i)->name, sizeof names - strlen(names) - 1);
+        }
+        return capp_fail(err, CAPP_EINVAL, "%s asks for instruction set \"%s\"; capp has %s", source, isa, names);
+    }
+    if (!capp_cpu_request((*kernels)->needs))
+        return capp_fail(err, CAPP_EUNSUPPORTED, "%s asks for instruction set \"%s\", which this machine lacks", source,
+                         isa);
+    return CAPP_OK;
+}
+
+static char *copy_string(capp_str s) {
+    char *copy = capp_new(s.size + 1, 1);
+    if (!copy) return NULL;
+    if (s.size) memcpy(copy, s.data, s.size);
+    copy[s.size] = 0;
+    return copy;
+}
+
+static capp_status set_names(capp_model *model, capp_error *err) {
+    capp_str architecture = {"", 0}, name = {"", 0};
+    (void)capp_model_type(&model->source, &architecture);
+    (void)capp_source_str(&model->source, model->source.gguf ? "general.name" : "_name_or_path", &name);
+    model->architecture = copy_string(architecture);
+    model->name = copy_string(name);
+    return model->architecture && model->name ? CAPP_OK : capp_fail_memory(err, "the model");
+}
+
+/* ---- Adapters ------------------------------------------------------------------------------------------------------
+ */
+
+/* "PATH=WEIGHT, PATH=WEIGHT" */
+static capp_status name_adapters(capp_model *model, const capp_lora *lora, size_t n, capp_error *err) {
+    enum { MOST_NUMBER = 32 };
+    size_t size = 1, at = 0;
+    for (size_t i = 0; i < n; i++) size += (lora[i].path ? strlen(lora[i].path) : 0) + MOST_NUMBER;
+    model->adapters = capp_new(size, 1);
+    if (!model->adapters) return capp_fail_memory(err, "the model");
+    model->adapters[0] = 0;
+    for (size_t i = 0; i < n; i++)
+        at += (size_t)snprintf(model->adapters + at, size - at, "%s%s=%.17g", i ? ", " : "",
+                               lora[i].path ? lora[i].path : "", lora[i].weight);
+    return CAPP_OK;
+}
+
+static void free_adapters(capp_adapter **adapters, size_t n) {
+    for (size_t i = 0; i < n; i++) capp_adapter_free(adapters[i]);
+    capp_free(adapters);
+}
+
+/* *adapters [n] is to be freed by free_adapters; NULL on failure. */
+static capp_status open_adapters(capp_adapter ***adapters, const capp_lora *lora, size_t n, capp_error *err) {
+    capp_status st = CAPP_OK;
+    *adapters = capp_new0(n, sizeof **adapters);
+    if (!*adapters) return capp_fail_memory(err, "adapters");
+    for (size_t i = 0; i < n && st == CAPP_OK; i++)
+        st = capp_adapter_open(&(*adapters)[i], lora[i].path, lora[i].weight, err);
+    if (st == CAPP_OK) return st;
+    free_adapters(*adapters, n);
+    *adapters = NULL;
+    return st;
+}
+
+/* Binds the weights, adapters added. */
+static capp_status bind_weights(capp_model *model, const capp_kernels *kernels, const capp_model_options *options,
+                                capp_packer **packer, capp_error *err) {
+    const capp_products *products = model->precision == CAPP_PRECISION_F32 ? kernels->f32 : kernels->bf16;
+    capp_adapter **adapters;
+    uint64_t available = free_memory(), used = model->memory + ((uint64_t)256 << 20);
+    capp_cache cache = {options->weights_memory, true};
+    if (!options->weights_memory) cache = (capp_cache){available / 4, false};
+    capp_status st = open_adapters(&adapters, options->lora, options->n_lora, err);
+    if (st != CAPP_OK) return st;
+    st = capp_weights_bind(&model->weights, packer, &model->source, kernels, products, adapters, options->n_lora, cache,
+                           model->threads, err);
+    free_adapters(adapters, options->n_lora);
+    if (st != CAPP_OK) return st;
+    used += model->weights->packed_bytes;
+    capp_weights_keep(model->weights, available > used ? available - used : 0);
+    return CAPP_OK;
+}
+
+/* ---- Opening -------------------------------------------------------------------------------------------------------
+ */
+
+static capp_status open_vocabulary(capp_model *model, capp_error *err) {
+    if (model->source.gguf) return capp_vocab_open_gguf(&model->vocab, model->source.gguf, err);
+    return capp_vocab_open_json(&model->vocab, capp_source_path(&model->source), err);
+}
+
+typedef struct packing {
+    capp_packer *packer;
+    capp_pool *pool;
+    atomic_bool stop;
+} packing;
+
+static void *pack(void *user) {
+    packing *p = user;
+    unsigned arithmetic = capp_enter_arithmetic();
+    capp_packer_run(p->packer, p->pool, &p->stop);
+    capp_leave_arithmetic(arithmetic);
+    return NULL;
+}
+
+/* Whether the caller wants to go on. */
+static bool ask(const packing *p, const capp_model_options *options) {
+    size_t done, total;
+    if (!options->progress) return true;
+    capp_packer_progress(p->packer, &done, &total);
+    return options->progress(options->progress_user, done, total);
+}
+
+/* Waits for the thread that packs, and asks meanwhile. False where the caller has had enough. */
+static bool wait_asking(packing *p, pthread_t thread, const capp_model_options *options) {
+    enum { MILLISECONDS = 20 };
+    bool go_on = true;
+    struct timespec until;
+    do {
+        if (!go_on || !(go_on = ask(p, options))) atomic_store(&p->stop, true);
+        /* pthread_timedjoin_np's clock; ThreadSanitizer does not know pthread_clockjoin_np. */
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += MILLISECONDS * 1000000L;
+        if (until.tv_nsec >= 1000000000L) until.tv_sec++, until.tv_nsec -= 1000000000L;
+    } while (pthread_timedjoin_np(thread, NULL, &until));
+    return go_on;
+}
+
+/* Opens the vocabulary while the weights are packed, which waits for the disk and allocates nothing: all memory comes
+ * from the calling thread, and so do the questions. */
+static capp_status pack_and_open_vocabulary(capp_model *model, capp_packer *packer, const capp_model_options *options,
+                                            capp_error *err) {
+    packing p = {.packer = packer};
+    pthread_t thread;
+    bool go_on = ask(&p, options);
+    if (!go_on) return capp_fail(err, CAPP_ECANCELLED, "cancelled");
+    if (!model->weights->block) return open_vocabulary(model, err);
+    capp_status st = capp_pool_open(&p.pool, model->threads, err);
+    if (st != CAPP_OK) return st;
+    bool beside = (model->threads > 1 || options->progress) && !pthread_create(&thread, NULL, pack, &p);
+    if ((st = open_vocabulary(model, err)) != CAPP_OK) atomic_store(&p.stop, true);
+    if (!beside)
+        pack(&p);
+    else if (options->progress)
+        go_on = wait_asking(&p, thread, options);
+    else
+        pthread_join(thread, NULL);
+    capp_pool_free(p.pool);
+    return st == CAPP_OK && !go_on ? capp_fail(err, CAPP_ECANCELLED, "cancelled") : st;
+}
+
+static capp_status open_weights(capp_model *model, const capp_model_options *options, capp_error *err) {
+    const capp_kernels *kernels;
+    capp_packer *packer;
+    capp_vocab_info vocab;
+    capp_status st;
+    if ((st = choose_kernels(&kernels, options->isa, err)) != CAPP_OK) return st;
+    if (model->precision == CAPP_PRECISION_BF16 && !kernels->bf16)
+        return capp_fail(err, CAPP_EUNSUPPORTED,
+                         "precision bf16 needs AVX-512 BF16 or AMX, and instruction set \"%s\" is in use; ask for f32",
+                         kernels->name);
+    if (model->precision == CAPP_PRECISION_AUTO && !kernels->bf16) model->precision = CAPP_PRECISION_F32;
+    if ((st = bind_weights(model, kernels, options, &packer, err)) != CAPP_OK) return st;
+    st = pack_and_open_vocabulary(model, packer, options, err);
+    capp_packer_free(packer);
+    if (st == CAPP_OK) st = capp_source_check(&model->source, err);
+    if (st != CAPP_OK) return st;
+    if (model->precision == CAPP_PRECISION_AUTO &&
+        (st = capp_weights_twin(&model->exact, model->weights, kernels->f32, err)) != CAPP_OK)
+        return st;
+    capp_vocab_get_info(model->vocab, &vocab);
+    const capp_hparams *h = &model->weights->hparams;
+    if (vocab.n_tokens > h->vocabulary)
+        return capp_fail(err, CAPP_EFORMAT, "%s: the tokenizer has %u tokens, the embeddings only %u",
+                         capp_source_path(&model->source), vocab.n_tokens, h->vocabulary);
+    if (model->context > h->context)
+        return capp_fail(err, CAPP_EINVAL, "%s: a context of %u tokens was asked for; the model's is %u",
+                         capp_source_path(&model->source), model->context, h->context);
+    /* LongRoPE has factors for short contexts, which hold for most texts, and others where a longer one is asked for.
+     */
+    if (!model->context) model->context = h->short_context ? h->short_context : h->context;
+    capp_weights_set_context(model->weights, model->context);
+    return CAPP_OK;
+}
+
+/* The tokenizer alone, for a tokenizer.json or a folder that has one; the folder needs no model. */
+static bool is_tokenizer(const char *path, const capp_model_options *options) {
+    size_t n = strlen(path);
+    return (n > 5 && !strcmp(path + n - 5, ".json")) || (options->vocab_only && capp_is_folder(path));
+}
+
+static capp_status open_tokenizer(capp_model *model, const char *path, const capp_model_options *options,
+                                  capp_error *err) {
+    if (!options->vocab_only)
+        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: holds the tokenizer alone; give the folder of the model", path);
+    model->architecture = copy_string((capp_str){"", 0});
+    model->name = copy_string((capp_str){"", 0});
+    if (!model->architecture || !model->name) return capp_fail_memory(err, "the model");
+    return capp_vocab_open_json(&model->vocab, path, err);
+}
+
+capp_status capp_model_open(capp_model **out, const char *path, const capp_model_options *options, capp_error *err) {
+    static const capp_model_options defaults;
+    capp_status st;
+    *out = NULL;
+    if (!options) options = &defaults;
+    if (options->threads < 0) return capp_fail(err, CAPP_EINVAL, "%d threads: give 1 or more", options->threads);
+    double start = capp_seconds();
+    unsigned arithmetic = capp_enter_arithmetic();
+    capp_model *model = capp_new0(1, sizeof *model);
+    if (!model) {
+        st = capp_fail_memory(err, "the model");
+        goto done;
+    }
+    model->threads = options->threads ? options->threads : capp_processors();
+    model->memory = options->memory ? options->memory : default_memory();
+    model->context = options->context;
+    model->precision = options->precision;
+    if (!(model->path = copy_string(capp_str_of(path)))) {
+        st = capp_fail_memory(err, "the model");
+        goto done;
+    }
+    if ((st = name_adapters(model, options->lora, options->vocab_only ? 0 : options->n_lora, err)) != CAPP_OK)
+        goto done;
+    if (is_tokenizer(path, options)) {
+        st = open_tokenizer(model, path, options, err);
+        model->load_seconds = capp_seconds() - start;
+        goto done;
+    }
+    if ((st = capp_source_open(&model->source, path, err)) != CAPP_OK) goto done;
+    if (capp_is_adapter(&model->source)) {
+        st =
+            capp_fail(err, CAPP_EINVAL,
+                      "%s: is an adapter, not a model; open the model that it was made for and give the adapter as one "
+                      "(--lora)",
+                      path);
+        goto done;
+    }
+    if ((st = set_names(model, err)) != CAPP_OK) goto done;
+    st = options->vocab_only ? open_vocabulary(model, err) : open_weights(model, options, err);
+    if (st != CAPP_OK) goto done;
+    model->load_seconds = capp_seconds() - start;
+done:
+    capp_leave_arithmetic(arithmetic);
+    if (st == CAPP_OK)
+        *out = model;
+    else
+        capp_model_free(model);
+    return st;
+}

@@ -1,0 +1,92 @@
+/* The handler looks the address up in a table without locks: an entry is claimed by its `begin`, then given its `end`,
+ * and only from then on found. It calls mmap, which POSIX does not list for handlers; on Linux it is a plain system
+ * call. */
+#define _GNU_SOURCE
+#include "file/guard.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { MOST_MAPPINGS = 4096, PAGE = 4096 };
+
+static struct entry {
+    atomic_uintptr_t begin, end; /* 0: free; not yet to be found */
+    atomic_uintptr_t fault;      /* 0: none */
+} table[MOST_MAPPINGS];
+static atomic_int used; /* entries from here on were never claimed */
+
+static struct sigaction earlier;
+
+static struct entry *entry_of(uintptr_t address) {
+    int n = atomic_load(&used);
+    for (int i = 0; i < n; i++)
+        if (address < atomic_load(&table[i].end) && address >= atomic_load(&table[i].begin)) return &table[i];
+    return NULL;
+}
+
+/* As if the guard were not there. A default action is put back: the read that failed is then tried again, and ends the
+ * process. */
+static void pass_on(int signal, siginfo_t *info, void *context) {
+    if (earlier.sa_flags & SA_SIGINFO)
+        earlier.sa_sigaction(signal, info, context);
+    else if (earlier.sa_handler != SIG_DFL && earlier.sa_handler != SIG_IGN)
+        earlier.sa_handler(signal);
+    else
+        (void)sigaction(signal, &earlier, NULL);
+}
+
+static void handle(int signal, siginfo_t *info, void *context) {
+    int saved = errno;
+    uintptr_t address = (uintptr_t)info->si_addr, none = 0;
+    struct entry *entry = info->si_code > 0 ? entry_of(address) : NULL;
+    uintptr_t page = address / PAGE * PAGE;
+    if (entry && mmap((void *)page, atomic_load(&entry->end) - page, PROT_READ,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED)
+        atomic_compare_exchange_strong(&entry->fault, &none, address);
+    else
+        pass_on(signal, info, context);
+    errno = saved;
+}
+
+capp_status capp_guard_install(capp_error *err) {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static bool installed;
+    struct sigaction action = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_RESTART};
+    int failed = 0;
+    sigemptyset(&action.sa_mask);
+    pthread_mutex_lock(&lock);
+    if (!installed) {
+        failed = sigaction(SIGBUS, NULL, &earlier) || sigaction(SIGBUS, &action, NULL);
+        installed = !failed;
+    }
+    pthread_mutex_unlock(&lock);
+    return failed ? capp_fail(err, CAPP_EIO, "the handler of SIGBUS cannot be installed") : CAPP_OK;
+}
+
+int capp_guard_enter(const void *data, size_t size) {
+    for (int i = 0; i < MOST_MAPPINGS; i++) {
+        uintptr_t none = 0;
+        if (!atomic_compare_exchange_strong(&table[i].begin, &none, (uintptr_t)data)) continue;
+        atomic_store(&table[i].fault, 0);
+        atomic_store(&table[i].end, (uintptr_t)data + (size + PAGE - 1) / PAGE * PAGE);
+        int seen = atomic_load(&used);
+        while (seen <= i && !atomic_compare_exchange_weak(&used, &seen, i + 1)) {
+        }
+        return i;
+    }
+    return -1;
+}
+
+void capp_guard_leave(int number) {
+    if (number < 0) return;
+    atomic_store(&table[number].end, 0);
+    atomic_store(&table[number].begin, 0);
+}
+
+const void *capp_guard_fault(int number) {
+    return number < 0 ? NULL : (const void *)atomic_load(&table[number].fault);
+}

@@ -1,0 +1,12 @@
+/* Stored blocks straight into panels: what capp_dequant and then pack would leave there, without rows of float32 in
+ * between. One function an instruction set and element: NULL for a type that has no such way. */
+#ifndef CAPP_KERNEL_UNPACK_H
+#define CAPP_KERNEL_UNPACK_H
+
+#include "kernel/kernel.h"
+
+capp_unpack_fn capp_unpack_avx2(uint32_t type);       /* panels of float32, 16 columns */
+capp_unpack_fn capp_unpack_avx512(uint32_t type);     /* of float32, 32 columns */
+capp_unpack_fn capp_unpack_avx512bf16(uint32_t type); /* of bfloat16, 32 columns */
+
+#endif

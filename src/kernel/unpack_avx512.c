@@ -1,0 +1,21 @@
+/* Unpacking to panels of float32 with AVX-512. */
+#include "kernel/unpack.h"
+
+#include "kernel/unpack_avx512.h"
+
+enum { SQUARE_K = WIDTH, ELEMENT = sizeof(float), STEP = 1 };
+
+V void put_4(char *out, const v_floats *v) {
+    UNROLL
+    for (size_t j = 0; j < 4; j++) _mm512_storeu_ps((float *)(void *)out + CAPP_LANES * j, v[j]);
+}
+
+V void put_numbers(uint32_t *out, const v_floats *v) {
+    _mm512_storeu_ps(out, v[0]);
+}
+
+#include "kernel/unpack.inc"
+
+capp_unpack_fn capp_unpack_avx512(uint32_t type) {
+    return unpack_of(type);
+}

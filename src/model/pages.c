@@ -1,0 +1,106 @@
+/* The file's pages: asked for before they are needed, given back where they would fill memory. Weights that are not
+ * cached are read in every wave, layer by layer, so the next layer is asked for while one is computed. Where the file
+ * fits memory its pages stay. Where it does not, the first layers stay and the others are given back after each use:
+ * were nothing given back, the system would drop the pages used longest ago, which are those needed next. */
+#include "file/map.h"
+#include "model/binder.h"
+
+/* The bytes that a tensor is read from. */
+static const char *data_of(const capp_tensor *t) {
+    return t->type == CAPP_TYPE_QUANTISED ? ((const capp_quant *)t->data)->weights : t->data;
+}
+
+void capp_prefetch_panels(const capp_matrix *m, size_t nr, size_t from, size_t to) {
+    size_t begin = 0, column = from / m->parts * nr, last = (to + m->parts - 1) / m->parts * nr;
+    if (last > m->columns) last = m->columns;
+    for (size_t s = 0; s < m->n_sources; s++) {
+        const capp_tensor *t = m->source[s];
+        size_t end = begin + (size_t)t->dims[1], row = (size_t)(t->bytes / t->dims[1]);
+        bool whole = t->type == CAPP_TYPE_QUANTISED || t->turned || t->order;
+        if (whole && !from) capp_map_prefetch(data_of(t), (size_t)t->bytes);
+        for (size_t i = 0; !whole && i < m->parts; i++) {
+            size_t first = i * m->columns + column, stop = i * m->columns + last;
+            if (first < begin) first = begin;
+            if (stop > end) stop = end;
+            if (first < stop) capp_map_prefetch(data_of(t) + (first - begin) * row, (stop - first) * row);
+        }
+        begin = end;
+    }
+}
+
+void capp_matrix_prefetch(const capp_matrix *m) {
+    for (size_t i = 0; !m->packed && i < m->n_sources; i++)
+        capp_map_prefetch(data_of(m->source[i]), (size_t)m->source[i]->bytes);
+}
+
+/* ---- Layers ---------------------------------------------------------------------------------------------------------
+ */
+
+/* Calls fn for every matrix of a layer that is not cached; the one past the last layer has the head. */
+static void each_matrix(const capp_weights *w, size_t index, bool experts, void (*fn)(void *, const capp_matrix *),
+                        void *user) {
+    const capp_layer *l = index < w->hparams.layers ? &w->layers[index] : NULL;
+    const capp_matrix *of_layer[] = {l ? &l->qkv : &w->project_out, l ? &l->out : &w->head, l ? &l->up : NULL,
+                                     l ? &l->down : NULL, l ? &l->router : NULL};
+    for (size_t i = 0; i < sizeof of_layer / sizeof *of_layer; i++)
+        if (of_layer[i] && !of_layer[i]->packed) fn(user, of_layer[i]);
+    size_t n = experts && l && l->expert_up ? 2 * (size_t)w->hparams.experts : 0;
+    for (size_t i = 0; i < n; i++)
+        if (!l->expert_up[i].packed) fn(user, &l->expert_up[i]);
+}
+
+static void prefetch_matrix(void *user, const capp_matrix *m) {
+    (void)user;
+    capp_matrix_prefetch(m);
+}
+
+static void drop_matrix(void *user, const capp_matrix *m) {
+    const capp_weights *w = user;
+    for (size_t i = 0; i < m->n_sources; i++)
+        capp_source_drop(w->source, data_of(m->source[i]), (size_t)m->source[i]->bytes);
+}
+
+static void count_matrix(void *user, const capp_matrix *m) {
+    uint64_t *bytes = user;
+    for (size_t i = 0; i < m->n_sources; i++) *bytes += m->source[i]->bytes;
+}
+
+/* A wave's rows choose most experts where there are several choices to each. */
+static bool most_experts(const capp_weights *w, size_t rows) {
+    return rows * w->hparams.experts_used >= 4 * (size_t)w->hparams.experts;
+}
+
+/* Whether the file is read for little but embeddings. */
+static bool is_cached(const capp_weights *w) {
+    return w->packed_bytes == w->whole_bytes;
+}
+
+void capp_weights_ahead(const capp_weights *w, size_t layer, size_t rows) {
+    if (rows && (w->borrows || !is_cached(w))) each_matrix(w, layer, most_experts(w, rows), prefetch_matrix, NULL);
+}
+
+void capp_weights_behind(const capp_weights *w, size_t layer) {
+    if (is_cached(w) && w->borrows)
+        capp_source_release(w->source);
+    else if (layer >= w->resident_layers)
+        each_matrix(w, layer, true, drop_matrix, (void *)(uintptr_t)w);
+}
+
+void capp_weights_release(const capp_weights *w) {
+    if (is_cached(w)) capp_source_release(w->source);
+}
+
+void capp_weights_keep(capp_weights *w, uint64_t room) {
+    uint64_t bytes = 0, most = 0;
+    size_t kept = 0;
+    for (size_t i = 0; i <= w->hparams.layers; i++) {
+        uint64_t before = bytes;
+        each_matrix(w, i, true, count_matrix, &bytes);
+        if (bytes - before > most) most = bytes - before;
+    }
+    w->resident_layers = SIZE_MAX;
+    if (bytes <= room) return;
+    bytes = 2 * most; /* the layer that is computed and the next */
+    while (bytes <= room) each_matrix(w, kept++, true, count_matrix, &bytes);
+    w->resident_layers = kept ? kept - 1 : 0;
+}

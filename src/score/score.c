@@ -1,0 +1,125 @@
+/* A call: its rows to windows, and each window along the stations of score/window.h. */
+#include "score/score.h"
+
+#include "score/window.h"
+
+enum { CLOSE_TOKENS = 256 }; /* tokens of close rows that are worth a wave of the exact lane */
+
+/* Judges and delivers the rows all of whose waves are up to `wave`. last: no more waves come. */
+static capp_status finish_rows(capp_window *w, uint32_t wave, bool last, capp_error *err) {
+    capp_status st;
+    for (; w->judged < w->n_rows && w->rows[w->judged].last_wave <= wave; w->judged++)
+        if (w->margin > 0 && (st = capp_window_judge(w, &w->rows[w->judged], err)) != CAPP_OK) return st;
+    if (w->n_close) {
+        bool enough = last || capp_lane_tree(capp_session_exact(w->session))->touched >= CLOSE_TOKENS;
+        if (enough && (st = capp_window_rescore(w, err)) != CAPP_OK) return st;
+    }
+    return capp_window_deliver(w, err);
+}
+
+/* The waves after which each row's log-probabilities are known: those that its tokens' parents run in. */
+static void find_last_waves(capp_window *w) {
+    const capp_node *nodes = capp_lane_tree(w->lane)->nodes;
+    for (size_t i = 0; i < w->n_rows; i++) {
+        capp_window_row *row = &w->rows[i];
+        for (size_t j = 0; j < row->n_scored; j++) {
+            uint32_t parent = nodes[w->nodes[row->first_id + row->n_prompt + j]].parent;
+            if (nodes[parent].wave > row->last_wave) row->last_wave = nodes[parent].wave;
+        }
+    }
+}
+
+typedef struct wave_follower {
+    capp_window *window;
+    capp_error err; /* where status is not CAPP_OK */
+    capp_status status;
+} wave_follower;
+
+static bool after_wave(void *user, uint32_t wave) {
+    wave_follower *follower = user;
+    if (!wave) find_last_waves(follower->window); /* they are planned when the first one has run */
+    follower->status = finish_rows(follower->window, wave, false, &follower->err);
+    return follower->status == CAPP_OK;
+}
+
+/* Token rows of the window, were every completion run with its prompt, one by one. */
+static uint64_t tokens_alone(const capp_window *w) {
+    uint64_t alone = 0;
+    for (size_t i = 0; i < w->n_rows; i++) {
+        const capp_window_row *row = &w->rows[i];
+        alone += capp_window_completions(w, row) * (row->n_prompt - 1) + row->n_scored;
+    }
+    return alone;
+}
+
+/* Runs the window's rows and hands over their results; then it is empty. */
+static capp_status run_window(capp_window *w, capp_error *err) {
+    capp_session *s = w->session;
+    capp_stats *stats = capp_session_stats(s);
+    if (!w->n_rows) return CAPP_OK;
+    uint64_t before = stats->tokens_computed, alone = tokens_alone(w);
+    wave_follower follower = {.window = w, .status = CAPP_OK};
+    bool judges = w->examples && w->lane == capp_session_fast(s);
+    w->margin = judges ? capp_weighing_margin(w->weighing, capp_session_margin(s)) : 0;
+    w->close_tokens = 0;
+    capp_status st = capp_session_run(s, w->lane, after_wave, &follower, err);
+    if (follower.status != CAPP_OK) {
+        st = follower.status;
+        if (err) *err = follower.err;
+    }
+    if (st == CAPP_OK) st = finish_rows(w, UINT32_MAX, true, err); /* and rows of which nothing had to run */
+    if (st == CAPP_OK) stats->tokens_saved += alone - (stats->tokens_computed - before - w->close_tokens);
+    capp_window_clear(w);
+    return st;
+}
+
+/* A row at fault ends the call after the rows before it. */
+static capp_status run_rows(capp_window *w, capp_error *err) {
+    capp_error row_error;
+    capp_status st = CAPP_OK, row_st = CAPP_OK;
+    for (size_t next = 0; next < w->total && st == CAPP_OK && row_st == CAPP_OK;) {
+        row_st = capp_window_fill(w, &next, &row_error);
+        if (row_st == CAPP_ENOMEM || row_st == CAPP_ECANCELLED) break;
+        if (row_st == CAPP_EBUDGET && w->n_rows) row_st = CAPP_OK; /* tried again in a window of its own */
+        st = run_window(w, err);
+    }
+    if (st != CAPP_OK || row_st == CAPP_OK) return st;
+    if (err) *err = row_error;
+    return row_st;
+}
+
+static capp_status run_call(capp_window *w, capp_error *err) {
+    if (!w->total) return CAPP_OK;
+    unsigned arithmetic = capp_session_begin(w->session);
+    capp_status st = run_rows(w, err);
+    capp_session_end(w->session, arithmetic);
+    capp_window_free(w);
+    return st;
+}
+
+capp_status capp_score_rows(capp_session *session, capp_lane *lane, const capp_weighing *weighing,
+                            const capp_example *examples, size_t n, const capp_run_options *options, capp_result_fn fn,
+                            void *user, capp_error *err) {
+    capp_window window = {.session = session,
+                          .lane = lane,
+                          .weighing = weighing,
+                          .examples = examples,
+                          .total = n,
+                          .options = options,
+                          .fn = fn,
+                          .user = user};
+    return run_call(&window, err);
+}
+
+capp_status capp_score_texts(capp_session *session, capp_lane *lane, const capp_str *texts, size_t n, unsigned flags,
+                             const capp_run_options *options, capp_text_result_fn fn, void *user, capp_error *err) {
+    capp_window window = {.session = session,
+                          .lane = lane,
+                          .texts = texts,
+                          .flags = flags,
+                          .total = n,
+                          .options = options,
+                          .text_fn = fn,
+                          .user = user};
+    return run_call(&window, err);
+}

@@ -1,0 +1,22 @@
+/* Scoring in full: the log-probabilities and scores of every completion of a row, or of every token of a text,
+ * delivered in the order of the rows. */
+#ifndef CAPP_SCORE_SCORE_H
+#define CAPP_SCORE_SCORE_H
+
+#include "decide/decide.h"
+#include "engine/engine.h"
+
+/* Scores examples in one lane of the session. In the fast one close rows go to the exact one. */
+capp_status capp_score_rows(capp_session *session, capp_lane *lane, const capp_weighing *weighing,
+                            const capp_example *examples, size_t n, const capp_run_options *options, capp_result_fn fn,
+                            void *user, capp_error *err);
+
+/* Scores examples with a discount whose marginals are to be computed. */
+capp_status capp_score_discounted(capp_session *session, capp_weighing weighing, const capp_example *examples, size_t n,
+                                  const capp_run_options *options, capp_result_fn fn, void *user, capp_error *err);
+
+/* Scores texts by themselves in one lane of the session. */
+capp_status capp_score_texts(capp_session *session, capp_lane *lane, const capp_str *texts, size_t n, unsigned flags,
+                             const capp_run_options *options, capp_text_result_fn fn, void *user, capp_error *err);
+
+#endif

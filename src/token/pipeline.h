@@ -1,0 +1,201 @@
+/* Tokenizers as tokenizer.json describes them (the format of the tokenizers package). A text is cut at added tokens,
+ * normalised, cut again at those added tokens that are found in normalised text, and cut into words by pre-tokenizers;
+ * a model makes ids of the words. The ids equal those of the package. */
+#ifndef CAPP_TOKEN_PIPELINE_H
+#define CAPP_TOKEN_PIPELINE_H
+
+#include "base/json.h"
+#include "base/utf8.h"
+#include "file/map.h"
+#include "token/charsmap.h"
+#include "token/regex.h"
+#include "token/unicode.h"
+#include "token/unigram.h"
+#include "token/vocab_tables.h"
+
+enum { CAPP_PIPELINE_MAX_STEPS = 32, CAPP_PIPELINE_BOUNDARIES = 1 << 16 };
+
+/* ---- Normalisers ------------------------------------------------------------------------------------------------- */
+
+typedef enum capp_normaliser_kind {
+    CAPP_NORMALISER_FORM, /* NFC and the like */
+    CAPP_NORMALISER_LOWER_CASE,
+    CAPP_NORMALISER_STRIP,
+    CAPP_NORMALISER_STRIP_ACCENTS,
+    CAPP_NORMALISER_PREPEND,
+    CAPP_NORMALISER_REPLACE,
+    CAPP_NORMALISER_CHARSMAP,
+    CAPP_NORMALISER_NMT,
+    CAPP_NORMALISER_BYTE_LEVEL
+} capp_normaliser_kind;
+
+typedef struct capp_normaliser {
+    capp_normaliser_kind kind;
+    unsigned form;        /* FORM: CAPP_NORMALISE_COMPOSE, CAPP_NORMALISE_COMPATIBLE */
+    bool left, right;     /* STRIP: which ends */
+    capp_str text;        /* PREPEND, REPLACE: the text to insert */
+    capp_str pattern;     /* REPLACE: the text to find, where regex is NULL */
+    capp_regex *regex;    /* REPLACE */
+    capp_charsmap *chars; /* CHARSMAP */
+} capp_normaliser;
+
+/* ---- Pre-tokenizers ---------------------------------------------------------------------------------------------- */
+
+typedef enum capp_pretokenizer_kind {
+    CAPP_CUT_REGEX,      /* cuts at matches of a regular expression */
+    CAPP_CUT_CHARACTERS, /* cuts at characters of a kind */
+    CAPP_CUT_SPACE,      /* does not cut: adds a space in front where there is none */
+    CAPP_CUT_BYTES,      /* does not cut: writes bytes as characters */
+    CAPP_CUT_METASPACE   /* does not cut: writes spaces as a mark, and adds one in front by the scheme */
+} capp_pretokenizer_kind;
+
+/* What becomes of a match: a piece of its own, nothing, or part of the piece before or after it. CONTIGUOUS: matches
+ * side by side are one piece. */
+typedef enum capp_split_behaviour {
+    CAPP_ISOLATED,
+    CAPP_REMOVED,
+    CAPP_MERGED_WITH_PREVIOUS,
+    CAPP_MERGED_WITH_NEXT,
+    CAPP_CONTIGUOUS
+} capp_split_behaviour;
+
+typedef enum capp_prepend_scheme { CAPP_PREPEND_ALWAYS, CAPP_PREPEND_FIRST, CAPP_PREPEND_NEVER } capp_prepend_scheme;
+
+typedef struct capp_pretokenizer_step {
+    capp_pretokenizer_kind kind;
+    capp_split_behaviour behaviour;
+    bool invert;                /* what stands between matches counts as the match */
+    capp_prepend_scheme scheme; /* METASPACE */
+    capp_str mark;              /* METASPACE: what replaces a space */
+    capp_regex *regex;          /* REGEX */
+    bool (*is_match)(int32_t);  /* CHARACTERS; NULL: those equal to character */
+    int32_t character;
+} capp_pretokenizer_step;
+
+/* ---- Added tokens ------------------------------------------------------------------------------------------------ */
+
+typedef struct capp_added_token {
+    capp_str content; /* borrowed from the file */
+    int32_t id;
+    bool special, single_word, lstrip, rstrip, normalized;
+} capp_added_token;
+
+/* ---- The decoder: what it does to one token ---------------------------------------------------------------------- */
+
+enum { CAPP_PIPELINE_MAX_REPLACEMENTS = 8, CAPP_PIPELINE_MAX_CONTENT = 256 };
+
+typedef struct capp_decoder {
+    bool byte_level, byte_fallback;
+    struct {
+        capp_str from, to;
+    } replaced[CAPP_PIPELINE_MAX_REPLACEMENTS]; /* applied in order */
+    size_t n_replaced;
+} capp_decoder;
+
+/* ---- The whole --------------------------------------------------------------------------------------------------- */
+
+typedef struct capp_pipeline_chunk capp_pipeline_chunk; /* memory of decoded texts */
+
+typedef struct capp_pipeline {
+    char *path;
+    capp_map map;
+    capp_pipeline_chunk *chunks;
+    capp_str *texts;   /* [n_tokens]; {NULL, 0}: no token has this id */
+    uint8_t *in_model; /* [n_tokens] 1: the token is in the model's vocabulary, not only among the added ones */
+    uint32_t n_model;  /* entries of the model's vocabulary */
+    uint32_t n_texts;  /* room in texts and in_model; info.n_tokens is at most this */
+
+    capp_normaliser normalisers[CAPP_PIPELINE_MAX_STEPS];
+    size_t n_normalisers;
+    capp_pretokenizer_step steps[CAPP_PIPELINE_MAX_STEPS];
+    size_t n_steps;
+    bool bytes_last; /* the last step was CUT_BYTES and has been dropped: the model does its work with byte_id */
+
+    capp_added_token *added;
+    size_t n_added, added_capacity;
+    capp_trie raw, normalised; /* of added tokens, found in raw or in normalised text; ids are indexes of added */
+    bool special_normalised;   /* some tokens of `normalised` are special */
+
+    capp_ids ids_before; /* what the post-processor puts before a text */
+    capp_ids ids_after;  /* what it puts after one: known, but never used */
+
+    capp_decoder decoder;
+
+    /* BPE. */
+    bool bpe, fuse_unknown, byte_fallback, ignore_merges;
+    capp_str prefix, suffix; /* prefix: of all symbols of a word but the first; suffix: of the last one */
+    int32_t fallback[256];   /* ids of "<0x00>" and so on, or CAPP_NO_TOKEN */
+    int32_t ascii[128];      /* ids of one-byte characters, or CAPP_NO_TOKEN */
+    uint64_t joins[CAPP_PIPELINE_BOUNDARIES / 64]; /* a set of hashes: pairs of characters that some merge joins */
+
+    /* Unigram. */
+    capp_unigram unigram;
+} capp_pipeline;
+
+/* One call of capp_vocab_encode. */
+typedef struct capp_pipeline_run {
+    const capp_vocab *vocab;
+    const capp_pipeline *pipeline;
+    capp_encode_scratch *scratch;
+    capp_matcher *matcher;
+    capp_ids *out;
+    capp_text normal[2];                    /* normalised text, and the text before its last normaliser */
+    capp_text pre[CAPP_PIPELINE_MAX_STEPS]; /* what a step has made of its piece */
+    capp_text word;
+    capp_unigram_path *paths; /* Unigram */
+    size_t paths_capacity;
+    const uint8_t *given; /* [of the text] 1: the byte is part of no special token; NULL: 0 everywhere */
+    bool parse_special;
+} capp_pipeline_run;
+
+/* Frees all but scratch and out. */
+void capp_pipeline_run_free(capp_pipeline_run *run);
+
+/* ---- Reading tokenizer.json -------------------------------------------------------------------------------------- */
+
+/* pipeline_open.c: vocab->pipeline and the tables of vocab, from files or from texts. Errors begin with the path or
+ * the name. */
+capp_status capp_pipeline_open_files(capp_vocab *vocab, const char *folder_or_file, capp_error *err);
+capp_status capp_pipeline_open_texts(capp_vocab *vocab, capp_str tokenizer, capp_str config, const char *name,
+                                     capp_error *err);
+
+/* pipeline.c: a string of the file, borrowed or decoded into memory of the pipeline. CAPP_EFORMAT, with the name, for
+ * another kind of value. */
+capp_status capp_pipeline_read_string(capp_pipeline *pipeline, capp_json value, const char *name, capp_str *out,
+                                      capp_error *err);
+/* A bool that may be missing or null: *out then keeps its value. */
+capp_status capp_pipeline_read_bool(capp_json object, const char *name, bool *out, capp_error *err);
+capp_status capp_pipeline_read_bool_value(capp_json value, const char *name, bool *out, capp_error *err);
+
+/* pipeline_steps.c: the sections normalizer and pre_tokenizer. Errors name the section. */
+capp_status capp_pipeline_parse_normaliser(capp_pipeline *pipeline, capp_json value, capp_error *err);
+capp_status capp_pipeline_parse_pretokenizer(capp_pipeline *pipeline, capp_json value, capp_error *err);
+
+/* pipeline_bpe.c: the rest of the section model, once its vocabulary is in texts. */
+capp_status capp_pipeline_parse_model(capp_vocab *vocab, const capp_json_fields *model, capp_error *err);
+int32_t capp_pipeline_model_id(const capp_vocab *vocab, capp_str text);
+
+/* pipeline_added_tokens.c */
+capp_status capp_pipeline_add_token(capp_vocab *vocab, capp_added_token added, capp_error *err);
+capp_status capp_pipeline_make_tries(capp_vocab *vocab, capp_error *err);
+
+/* pipeline_decoder.c: the section decoder, and with it what each id stands for, to vocab->pieces. */
+capp_status capp_pipeline_parse_decoder(capp_pipeline *pipeline, capp_json value, capp_error *err);
+capp_status capp_pipeline_make_pieces(capp_vocab *vocab, capp_error *err);
+
+/* pipeline_post.c: what stands before a text, by the section post_processor and by tokenizer_config.json, which may be
+ * missing. */
+capp_status capp_pipeline_parse_post_processor(capp_vocab *vocab, capp_json value, capp_error *err);
+capp_status capp_pipeline_read_config(capp_vocab *vocab, capp_str text, capp_error *err);
+
+/* ---- A text's way, from the first to the last -------------------------------------------------------------------- */
+
+/* `front`: how many bytes at the front of text stand where the whole text begins. */
+capp_status capp_pipeline_encode_around_added_tokens(capp_pipeline_run *run, capp_str text, capp_error *err);
+capp_status capp_pipeline_normalise(capp_pipeline_run *run, capp_str text, capp_str *normal, size_t *front,
+                                    capp_error *err);
+capp_status capp_pipeline_pretokenize(capp_pipeline_run *run, capp_str text, size_t front, capp_error *err);
+capp_status capp_pipeline_encode_bpe_word(capp_pipeline_run *run, capp_str word, capp_error *err);
+capp_status capp_pipeline_encode_unigram_word(capp_pipeline_run *run, capp_str word, capp_error *err);
+
+#endif

@@ -1,0 +1,189 @@
+/* Normalisers: each step makes a text out of the one before. */
+#define _GNU_SOURCE
+#include <string.h>
+
+#include "token/pipeline.h"
+
+/* Places in a text are 32-bit. */
+enum { MAX_NORMALISED = 1 << 30 };
+
+static bool put_without_marks(capp_text *out, capp_str text) {
+    for (size_t i = 0, size; i < text.size; i += size) {
+        int32_t c = capp_utf8_character(text.data + i, &size);
+        if ((c < 0x80 || !capp_is_mark(c)) && !capp_text_append(out, text.data + i, size)) return false;
+    }
+    return true;
+}
+
+/* SentencePiece's nmt_nfkc: control characters go, what looks like a space becomes one. */
+static bool put_nmt(capp_text *out, capp_str text) {
+    for (size_t i = 0, size; i < text.size; i += size) {
+        int32_t c = capp_utf8_character(text.data + i, &size);
+        if ((c >= 0x1 && c <= 0x8) || c == 0xb || (c >= 0xe && c <= 0x1f) || c == 0x7f || c == 0x8f || c == 0x9f)
+            continue;
+        bool space = c == 0x9 || c == 0xa || c == 0xc || c == 0xd || c == 0x1680 || (c >= 0x200b && c <= 0x200f) ||
+                     c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xfeff || c == 0xfffd;
+        if (!(space ? capp_text_append(out, " ", 1) : capp_text_append(out, text.data + i, size))) return false;
+    }
+    return true;
+}
+
+static bool put_bytes(capp_text *out, capp_str text) {
+    for (size_t i = 0; i < text.size; i++)
+        if (!capp_text_append_character(out, (int32_t)capp_byte_level_character((unsigned char)text.data[i])))
+            return false;
+    return true;
+}
+
+/* A text in which matches are replaced. What is put there stands for what the last byte of the match stood for, at the
+ * front for the beginning. */
+typedef struct replacing {
+    capp_text *out;
+    capp_str text, to;
+    size_t done;  /* of text */
+    size_t first; /* of text, then, once over, of out */
+    bool over;    /* out has got beyond what stands for the beginning */
+} replacing;
+
+static void end_first(replacing *r, size_t size) {
+    r->over = true;
+    r->first = size;
+}
+
+static bool keep(replacing *r, size_t to) {
+    if (!r->over && to > r->first) end_first(r, r->out->size + (r->first - r->done));
+    return capp_text_append(r->out, r->text.data + r->done, to - r->done);
+}
+
+static bool replace(replacing *r, size_t at, size_t end) {
+    if (!keep(r, at)) return false;
+    if (!r->over && end > r->first) end_first(r, r->out->size);
+    r->done = end;
+    return capp_text_append(r->out, r->to.data, r->to.size);
+}
+
+static bool replace_text(replacing *r, capp_str from) {
+    while (from.size) {
+        const char *found = memmem(r->text.data + r->done, r->text.size - r->done, from.data, from.size);
+        if (!found) break;
+        size_t at = (size_t)(found - r->text.data);
+        if (!replace(r, at, at + from.size)) return false;
+    }
+    return true;
+}
+
+static capp_status replace_matches(capp_pipeline_run *run, const capp_regex *regex, replacing *r, bool *put,
+                                   capp_error *err) {
+    capp_regex_walk walk = {0};
+    size_t at, end;
+    bool found;
+    while (*put) {
+        capp_status st = capp_regex_next(regex, run->matcher, r->text, &walk, &at, &end, &found, err);
+        if (st != CAPP_OK) return st;
+        if (!found) break;
+        *put = replace(r, at, end);
+    }
+    return CAPP_OK;
+}
+
+static capp_status replace_all(capp_pipeline_run *run, const capp_normaliser *step, capp_text *out, capp_str text,
+                               size_t *first, capp_error *err) {
+    replacing r = {.out = out, .text = text, .to = step->text, .first = *first};
+    bool put = true;
+    capp_status st = CAPP_OK;
+    if (step->regex)
+        st = replace_matches(run, step->regex, &r, &put, err);
+    else
+        put = replace_text(&r, step->pattern);
+    if (st != CAPP_OK) return st;
+    if (!put || !keep(&r, text.size)) return capp_fail_memory(err, "a normalised text");
+    *first = r.over ? r.first : out->size;
+    return CAPP_OK;
+}
+
+/* text without white space at its ends; *cut: what went in front. */
+static capp_str strip(const capp_normaliser *step, capp_str text, size_t *cut) {
+    size_t begin = 0, end = text.size, size;
+    while (step->left && begin < end && capp_is_white_space(capp_utf8_character(text.data + begin, &size)))
+        begin += size;
+    while (step->right && begin < end) {
+        size_t before = capp_utf8_size_before(text.data + end);
+        if (!capp_is_white_space(capp_utf8_character(text.data + end - before, &size))) break;
+        end -= before;
+    }
+    *cut = begin;
+    return (capp_str){text.data + begin, end - begin};
+}
+
+/* Steps that look at one character at a time: what comes of the front of a text is the front of what comes of it. */
+static bool put_characters(const capp_normaliser *step, capp_text *out, capp_str text) {
+    switch (step->kind) {
+    case CAPP_NORMALISER_LOWER_CASE: return capp_text_append_lower_case(out, text);
+    case CAPP_NORMALISER_STRIP_ACCENTS: return put_without_marks(out, text);
+    case CAPP_NORMALISER_NMT: return put_nmt(out, text);
+    default: return put_bytes(out, text); /* CAPP_NORMALISER_BYTE_LEVEL */
+    }
+}
+
+static size_t count(const char *text, size_t size) {
+    size_t n = 0;
+    for (size_t i = 0; i < size; i++) n += (text[i] & 0xc0) != 0x80;
+    return n;
+}
+
+/* One step that writes text to out; *first: of text, then of out. Only where the whole text begins in it, something can
+ * stand for the beginning. */
+static capp_status write_step(capp_pipeline_run *run, const capp_normaliser *step, capp_text *out, capp_str text,
+                              bool begins, size_t *first, capp_error *err) {
+    capp_text_front lead = {.n = count(text.data, *first)};
+    capp_status st = CAPP_OK;
+    size_t front;
+    bool put = true;
+    switch (step->kind) {
+    case CAPP_NORMALISER_FORM:
+        st = capp_text_append_normalised(out, text, step->form, begins ? &lead : NULL, err);
+        break;
+    case CAPP_NORMALISER_CHARSMAP: put = capp_charsmap_append(step->chars, out, text, begins ? &lead : NULL); break;
+    case CAPP_NORMALISER_REPLACE: return replace_all(run, step, out, text, first, err);
+    case CAPP_NORMALISER_PREPEND:
+        put = capp_text_append(out, step->text.data, step->text.size) && capp_text_append(out, text.data, text.size);
+        if (*first) *first += step->text.size;
+        return put ? CAPP_OK : capp_fail_memory(err, "a normalised text");
+    default:
+        front = *first;
+        put = put_characters(step, out, (capp_str){text.data, front});
+        *first = out->size;
+        put = put && put_characters(step, out, (capp_str){text.data + front, text.size - front});
+        return put ? CAPP_OK : capp_fail_memory(err, "a normalised text");
+    }
+    *first = lead.over ? lead.size : out->size;
+    return put ? st : capp_fail_memory(err, "a normalised text");
+}
+
+capp_status capp_pipeline_normalise(capp_pipeline_run *run, capp_str text, capp_str *normal, size_t *first,
+                                    capp_error *err) {
+    size_t next = 0; /* which of the two is not being read */
+    bool begins = *first > 0;
+    for (size_t i = 0; i < run->pipeline->n_normalisers && text.size; i++) {
+        const capp_normaliser *step = &run->pipeline->normalisers[i];
+        if (step->kind == CAPP_NORMALISER_STRIP) {
+            size_t cut;
+            text = strip(step, text, &cut);
+            *first = *first > cut ? *first - cut : 0;
+            if (*first > text.size) *first = text.size;
+            continue;
+        }
+        capp_text *out = &run->normal[next];
+        next = !next;
+        out->size = 0;
+        capp_status st = write_step(run, step, out, text, begins, first, err);
+        if (st != CAPP_OK) return st;
+        if (out->size > MAX_NORMALISED)
+            return capp_fail(err, CAPP_EINVAL, "normalisation makes the text longer than %d bytes; split the text",
+                             MAX_NORMALISED);
+        if (!begins) *first = 0;
+        text = (capp_str){out->data, out->size};
+    }
+    *normal = text;
+    return CAPP_OK;
+}

@@ -1,0 +1,109 @@
+/* What the parts of a vocabulary share: its tables, and the scratch memory of one call of capp_vocab_encode. */
+#ifndef CAPP_TOKEN_VOCAB_TABLES_H
+#define CAPP_TOKEN_VOCAB_TABLES_H
+
+#include "file/gguf.h"
+#include "token/merge.h"
+#include "token/merge_table.h"
+#include "token/pretokenizer.h"
+#include "token/text_index.h"
+#include "token/trie.h"
+#include "token/vocab_info.h"
+
+enum { CAPP_BYTE_CHARACTERS = 0x144 }; /* byte-level BPE writes bytes as characters below this one */
+
+/* tokenizer.ggml.token_type (sentencepiece's ModelProto.SentencePiece.Type). */
+typedef enum capp_token_type {
+    CAPP_TOKEN_UNDEFINED = 0,
+    CAPP_TOKEN_NORMAL = 1,
+    CAPP_TOKEN_UNKNOWN = 2,
+    CAPP_TOKEN_CONTROL = 3,
+    CAPP_TOKEN_USER_DEFINED = 4,
+    CAPP_TOKEN_UNUSED = 5,
+    CAPP_TOKEN_BYTE = 6
+} capp_token_type;
+
+typedef enum capp_vocab_kind {
+    CAPP_VOCAB_BYTE_LEVEL,
+    CAPP_VOCAB_SENTENCEPIECE,
+    CAPP_VOCAB_UNIGRAM, /* GGUF's t5 */
+    CAPP_VOCAB_PIPELINE /* tokenizer.json */
+} capp_vocab_kind;
+
+/* ---- The vocabulary ---------------------------------------------------------------------------------------------- */
+
+struct capp_pipeline;
+typedef struct capp_gguf_unigram capp_gguf_unigram;
+
+struct capp_vocab {
+    capp_vocab_kind kind;
+    capp_vocab_info info;
+    const char *path;      /* borrowed, as the texts, from the capp_gguf, or from hf */
+    const capp_str *texts; /* [n_tokens] as the file has them */
+    uint8_t *types;        /* [n_tokens] capp_token_type */
+    capp_text_index index;
+    char *pieces;       /* what ids stand for, end to end */
+    uint32_t *piece_at; /* [n_tokens + 1] */
+    int32_t byte_id[256];
+    capp_trie always;  /* user-defined tokens: match in any text (SentencePiece: in normalised text) */
+    capp_trie special; /* control and unknown tokens, for CAPP_TOKENIZE_SPECIAL; byte-level: user-defined ones too */
+    int32_t *ends;     /* [n_ends] */
+    size_t n_ends;
+    size_t longest;    /* bytes of the longest text */
+    bool strips_after; /* a special token takes the white space behind it with it: see capp_special_token_strips */
+
+    /* Byte-level BPE. */
+    capp_pretokenizer *pre;
+    capp_merge_table merges;
+    int16_t byte_of[CAPP_BYTE_CHARACTERS]; /* the byte that a character stands for, or -1 */
+
+    /* SentencePiece BPE. */
+    uint32_t *priority;    /* [n_tokens]: lower ones are merged first */
+    bool joins_space[256]; /* some piece has U+2581 after a character that ends with this byte */
+    int32_t ascii_id[128]; /* id of a one-byte character */
+
+    struct capp_pipeline *pipeline;  /* tokenizer.json */
+    capp_gguf_unigram *gguf_unigram; /* Unigram in GGUF */
+};
+
+/* The character that stands for byte b, and itself in UTF-8, 1 or 2 bytes. */
+unsigned capp_byte_level_character(unsigned char b);
+size_t capp_byte_level_write(unsigned char b, char *out);
+
+/* As capp_find_merge, by vocab->merges. */
+bool capp_find_ranked_merge(const capp_vocab *vocab, const char *text, const capp_merge_part *left,
+                            const capp_merge_part *right, uint32_t end, uint32_t *priority, int32_t *merged);
+
+/* Fill in what is theirs alone; common parts (texts, types, index) are there. */
+capp_status capp_byte_level_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err);
+capp_status capp_sentencepiece_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err);
+
+/* Writes what id stands for to out (room for texts[id].size bytes) and returns its size. */
+size_t capp_byte_level_piece(const capp_vocab *vocab, int32_t id, char *out);
+size_t capp_sentencepiece_piece(const capp_vocab *vocab, int32_t id, char *out);
+
+/* Append the ids of text (not empty, valid, without special tokens). */
+capp_status capp_byte_level_encode(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text, capp_ids *out,
+                                   capp_error *err);
+capp_status capp_sentencepiece_encode(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str raw,
+                                      capp_ids *out, capp_error *err);
+
+/* Special tokens by key, by type and by text: info.bos and the like, ends, and the tries. */
+capp_status capp_special_tokens_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err);
+/* Whether the special token takes the white space behind it with it. GGUF files do not say so. */
+bool capp_special_token_strips(const capp_vocab *vocab, int32_t id);
+/* vocab->ends and info.eot, from info.eos, the types and the texts. */
+capp_status capp_special_tokens_find_ends(capp_vocab *vocab, capp_error *err);
+
+/* gguf_unigram.c */
+capp_status capp_gguf_unigram_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err);
+void capp_gguf_unigram_free(capp_gguf_unigram *tokenizer);
+capp_status capp_gguf_unigram_encode(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str raw, capp_ids *out,
+                                     capp_error *err);
+
+/* pipeline_encode.c, pipeline.c */
+capp_status capp_pipeline_encode(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text,
+                                 const uint8_t *given, unsigned flags, capp_ids *out, capp_error *err);
+void capp_pipeline_free(struct capp_pipeline *pipeline);
+
+#endif
