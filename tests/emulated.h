@@ -7,6 +7,6 @@
 
 extern const capp_products emulated_dpbf16;
 extern const capp_products emulated_tiles;
-extern const capp_integer_products emulated_integers;
+extern const capp_products emulated_integers;
 
 #endif

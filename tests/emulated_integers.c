@@ -3,15 +3,16 @@
 
 #include <math.h>
 
-enum { LANES = 8, TILE_ROWS = 4 };
+enum { WIDTH = 8, TILE_ROWS = 4 };
 
 #include "kernel/integers_panel.inc"
+#include "kernel/integers_plain.inc"
 
 typedef struct whole {
-    int32_t lane[LANES];
+    int32_t lane[WIDTH];
 } whole;
 typedef struct part {
-    float lane[LANES];
+    float lane[WIDTH];
 } part;
 
 static whole w_load(const char *p) {
@@ -20,7 +21,7 @@ static whole w_load(const char *p) {
     return w;
 }
 static whole w_dot(whole s, whole w, const char *p) {
-    for (size_t i = 0; i < LANES; i++) {
+    for (size_t i = 0; i < WIDTH; i++) {
         int8_t number[4];
         uint8_t digit[4];
         memcpy(number, &w.lane[i], 4);
@@ -30,7 +31,7 @@ static whole w_dot(whole s, whole w, const char *p) {
     return s;
 }
 static whole w_times_128(whole s) {
-    for (size_t i = 0; i < LANES; i++) s.lane[i] *= 128;
+    for (size_t i = 0; i < WIDTH; i++) s.lane[i] *= 128;
     return s;
 }
 static part f_zero(void) {
@@ -42,34 +43,34 @@ static part f_load_part(const float *p, size_t n) {
     return v;
 }
 static part f_load(const float *p) {
-    return f_load_part(p, LANES);
+    return f_load_part(p, WIDTH);
 }
 static void f_store_part(float *p, part v, size_t n) {
     memcpy(p, v.lane, n * sizeof *p);
 }
 static void f_store(float *p, part v) {
-    f_store_part(p, v, LANES);
+    f_store_part(p, v, WIDTH);
 }
 static part f_set(float x) {
     part v;
-    for (size_t i = 0; i < LANES; i++) v.lane[i] = x;
+    for (size_t i = 0; i < WIDTH; i++) v.lane[i] = x;
     return v;
 }
 static part f_add(part a, part b) {
-    for (size_t i = 0; i < LANES; i++) a.lane[i] += b.lane[i];
+    for (size_t i = 0; i < WIDTH; i++) a.lane[i] += b.lane[i];
     return a;
 }
 static part f_mul(part a, part b) {
-    for (size_t i = 0; i < LANES; i++) a.lane[i] *= b.lane[i];
+    for (size_t i = 0; i < WIDTH; i++) a.lane[i] *= b.lane[i];
     return a;
 }
 static part f_fma(part a, part b, part c) {
-    for (size_t i = 0; i < LANES; i++) c.lane[i] = fmaf(a.lane[i], b.lane[i], c.lane[i]);
+    for (size_t i = 0; i < WIDTH; i++) c.lane[i] = fmaf(a.lane[i], b.lane[i], c.lane[i]);
     return c;
 }
 static part f_of(whole s) {
     part v;
-    for (size_t i = 0; i < LANES; i++) v.lane[i] = (float)s.lane[i];
+    for (size_t i = 0; i < WIDTH; i++) v.lane[i] = (float)s.lane[i];
     return v;
 }
 
@@ -77,10 +78,12 @@ static part f_of(whole s) {
 
 #include "kernel/integers.inc"
 
-const capp_integer_products emulated_integers = {.name = "i16",
-                                                 .nr = NR,
-                                                 .panel_bytes = panel_bytes,
-                                                 .narrow = narrow,
-                                                 .coarsen = coarsen,
-                                                 .unpack = unpack,
-                                                 .matmul = matmul};
+const capp_products emulated_integers = {.name = "i16",
+                                         .nr = NR,
+                                         .element = sizeof(capp_digits) / BLOCK,
+                                         .step = BLOCK,
+                                         .panel_bytes = panel_bytes,
+                                         .unpack = unpack,
+                                         .coarsen = coarsen,
+                                         .narrow = narrow,
+                                         .matmul = matmul};

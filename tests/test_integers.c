@@ -94,7 +94,7 @@ static void check_moments(const capp_digits *d) {
     same("moments", d->moments, moments + 1, 2);
 }
 
-static void check_narrow(const capp_integer_products *p) {
+static void check_narrow(const capp_products *p) {
     for (size_t n = 1; n <= 100; n++) {
         const size_t padded = (n + BLOCK - 1) / BLOCK * BLOCK;
         float *x = array(n);
@@ -113,7 +113,7 @@ static void check_narrow(const capp_integer_products *p) {
 }
 
 /* With share 0 nothing changes; with a large one each activation is a multiple of 128 steps, rounded to nearest. */
-static void check_coarsen(const capp_integer_products *p) {
+static void check_coarsen(const capp_products *p) {
     enum { N = 96 };
     for (int round = 0; round < 20; round++) {
         float *x = array(N);
@@ -135,7 +135,7 @@ static void check_coarsen(const capp_integer_products *p) {
     }
 }
 
-static void check_special(const capp_integer_products *p) {
+static void check_special(const capp_products *p) {
     const float special[] = {NAN, INFINITY, -INFINITY};
     capp_digits d;
     float x[BLOCK] = {0};
@@ -176,7 +176,7 @@ static float sum_of(const capp_digits *a, uint32_t type, const char *row, size_t
 }
 
 /* Activations at both ends of their range, or random; some blocks without low digits. */
-static void fill_activations(const capp_integer_products *p, capp_digits *a, size_t m, size_t k, filling f) {
+static void fill_activations(const capp_products *p, capp_digits *a, size_t m, size_t k, filling f) {
     float *x = array(k);
     for (size_t r = 0; r < m; r++) {
         for (size_t i = 0; i < k; i++) {
@@ -188,8 +188,7 @@ static void fill_activations(const capp_integer_products *p, capp_digits *a, siz
     }
 }
 
-static void one_product(const capp_integer_products *p, uint32_t type, size_t m, size_t n, size_t k, filling f,
-                        bool add) {
+static void one_product(const capp_products *p, uint32_t type, size_t m, size_t n, size_t k, filling f, bool add) {
     const size_t blocks = k / BLOCK, ldc = n + between(0, 20), floats = sizeof(capp_digits) / sizeof(float);
     float *c = array((m - 1) * ldc + n), *before = copy_of(c, (m - 1) * ldc + n);
     capp_digits *a = (capp_digits *)(void *)array(m * blocks * floats);
@@ -199,7 +198,7 @@ static void one_product(const capp_integer_products *p, uint32_t type, size_t m,
     float *panel = array(p->panel_bytes(k) / sizeof(float));
     for (size_t j = 0; j < n; j++) rows[j] = data + j * row_bytes;
     fill_activations(p, a, m, k, (filling)between(0, FILLINGS - 1));
-    p->unpack(panel, type, rows, n, k);
+    p->unpack(type)(panel, rows, n, k);
     p->matmul(c, ldc, a, k, panel, m, n, k, add);
     for (size_t r = 0; r < m; r++) {
         for (size_t j = 0; j < n; j++) {
@@ -211,7 +210,7 @@ static void one_product(const capp_integer_products *p, uint32_t type, size_t m,
     release();
 }
 
-static void check_matmul(const capp_integer_products *p) {
+static void check_matmul(const capp_products *p) {
     for (size_t t = 0; t < TYPES; t++) {
         const size_t block = capp_type_get(types[t]).block_elems;
         for (size_t m = 1; m <= MOST_ROWS; m++)
@@ -222,8 +221,8 @@ static void check_matmul(const capp_integer_products *p) {
     }
 }
 
-static void run_all(const capp_integer_products *p) {
-    void (*checks[])(const capp_integer_products *) = {check_narrow, check_coarsen, check_matmul};
+static void run_all(const capp_products *p) {
+    void (*checks[])(const capp_products *) = {check_narrow, check_coarsen, check_matmul};
     check_special(p);
     for (size_t i = 0; i < 3; i++) {
         worst = 0;
@@ -242,6 +241,10 @@ TEST(plain) {
 TEST(emulated) {
     run_all(&emulated_integers);
 }
+TEST(avx2) {
+    if (!(capp_cpu_features() & CAPP_CPU_AVX2)) SKIP("this machine lacks AVX2");
+    run_all(&capp_integers_avx2);
+}
 TEST(avxvnni) {
     if (!(capp_cpu_features() & CAPP_CPU_AVX_VNNI)) SKIP("this machine lacks AVX-VNNI");
     run_all(&capp_integers_avxvnni);
@@ -253,21 +256,31 @@ TEST(avx512vnni) {
 
 /* ---- The checks see small mistakes ---- */
 
-static const capp_integer_products *honest = &capp_integers_ref;
+static const capp_products *honest = &capp_integers_ref;
 
-static void forget_minima(void *panel, uint32_t type, const char *const *rows, size_t n, size_t k) {
-    const capp_integer_form *form = capp_integer_form_of(type);
-    honest->unpack(panel, type, rows, n, k);
-    if (!form->minima) return;
+static uint32_t bad_type;
+
+static void forget_minima(void *panel, const char *const *rows, size_t n, size_t k) {
     const uint32_t none = 0;
-    memcpy((char *)panel + offsetof(capp_integer_form, minima), &none, sizeof none);
+    honest->unpack(bad_type)(panel, rows, n, k);
+    if (capp_integer_form_of(bad_type)->minima)
+        memcpy((char *)panel + offsetof(capp_integer_form, minima), &none, sizeof none);
 }
 
-/* The scales of the first two columns change places. */
-static void swap_columns(void *panel, uint32_t type, const char *const *rows, size_t n, size_t k) {
+/* The first two columns change places. */
+static void swap_columns(void *panel, const char *const *rows, size_t n, size_t k) {
     const char *swapped[MOST_NR];
     for (size_t i = 0; i < n; i++) swapped[i] = rows[n > 1 && i < 2 ? 1 - i : i];
-    honest->unpack(panel, type, swapped, n, k);
+    honest->unpack(bad_type)(panel, swapped, n, k);
+}
+
+static capp_unpack_fn forgetting(uint32_t type) {
+    bad_type = type;
+    return forget_minima;
+}
+static capp_unpack_fn swapping(uint32_t type) {
+    bad_type = type;
+    return swap_columns;
 }
 
 static void lose_low_digits(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
@@ -292,7 +305,7 @@ static void neighbours_step(float *c, size_t ldc, const void *a, size_t lda, con
     honest->matmul(c, ldc, copy, lda, panel, m, n, k, add);
 }
 
-static bool is_seen(const capp_integer_products *bad, void (*check)(const capp_integer_products *)) {
+static bool is_seen(const capp_products *bad, void (*check)(const capp_products *)) {
     worst = 0;
     check(bad);
     release();
@@ -300,10 +313,10 @@ static bool is_seen(const capp_integer_products *bad, void (*check)(const capp_i
 }
 
 TEST(checks_reject_mistakes) {
-    capp_integer_products bad = *honest;
-    bad.unpack = forget_minima;
+    capp_products bad = *honest;
+    bad.unpack = forgetting;
     CHECK(is_seen(&bad, check_matmul));
-    bad.unpack = swap_columns;
+    bad.unpack = swapping;
     CHECK(is_seen(&bad, check_matmul));
     bad = *honest;
     bad.matmul = lose_low_digits;

@@ -1,4 +1,5 @@
-/* Stored blocks to integers, scales and minima. The layouts are those of dequant.c. */
+/* Stored blocks to integers, scales and minima, in plain C: the definition of what a type's integers are. The layouts
+ * are those of dequant.c. */
 #include "kernel/integers.h"
 
 #include <string.h>
@@ -37,38 +38,38 @@ static void fifth_bits(int8_t *restrict out, const uint8_t *restrict h) {
     }
 }
 
-static void read_q4_0(block *restrict y, const uint8_t *restrict b) {
+static void read_Q4_0(block *restrict y, const uint8_t *restrict b) {
     y->scale[0] = load_half(b);
     nibbles(y->number, b + 2);
     subtract(y->number, 8);
 }
 
-static void read_q4_1(block *restrict y, const uint8_t *restrict b) {
+static void read_Q4_1(block *restrict y, const uint8_t *restrict b) {
     y->scale[0] = load_half(b);
     y->minimum[0] = -load_half(b + 2);
     nibbles(y->number, b + 4);
 }
 
-static void read_q5_0(block *restrict y, const uint8_t *restrict b) {
+static void read_Q5_0(block *restrict y, const uint8_t *restrict b) {
     y->scale[0] = load_half(b);
     nibbles(y->number, b + 6);
     fifth_bits(y->number, b + 2);
     subtract(y->number, 16);
 }
 
-static void read_q5_1(block *restrict y, const uint8_t *restrict b) {
+static void read_Q5_1(block *restrict y, const uint8_t *restrict b) {
     y->scale[0] = load_half(b);
     y->minimum[0] = -load_half(b + 2);
     nibbles(y->number, b + 8);
     fifth_bits(y->number, b + 4);
 }
 
-static void read_q8_0(block *restrict y, const uint8_t *restrict b) {
+static void read_Q8_0(block *restrict y, const uint8_t *restrict b) {
     y->scale[0] = load_half(b);
     memcpy(y->number, b + 2, sizeof y->number);
 }
 
-static void read_q2_k(block *restrict y, const uint8_t *restrict b) {
+static void read_Q2_K(block *restrict y, const uint8_t *restrict b) {
     float d = load_half(b + 80), least = load_half(b + 82);
     for (int g = 0; g < K / 32; g++) {
         const uint8_t *q = b + 16 + g / 4 * 32;
@@ -80,7 +81,7 @@ static void read_q2_k(block *restrict y, const uint8_t *restrict b) {
     }
 }
 
-static void read_q3_k(block *restrict y, const uint8_t *restrict b) {
+static void read_Q3_K(block *restrict y, const uint8_t *restrict b) {
     const uint8_t *scales = b + 96;
     float d = load_half(b + 108);
     for (int g = 0; g < K / 32; g++) {
@@ -100,7 +101,7 @@ static void k_scale(block *y, const uint8_t *s, int g, float d, float least) {
     y->minimum[0] = least * (float)(g < 4 ? m & 63 : low >> 4 | (m >> 2 & 48));
 }
 
-static void read_q4_k(block *restrict y, const uint8_t *restrict b) {
+static void read_Q4_K(block *restrict y, const uint8_t *restrict b) {
     float d = load_half(b), least = load_half(b + 2);
     for (int g = 0; g < K / 32; g++) {
         const uint8_t *q = b + 16 + g / 2 * 32;
@@ -109,7 +110,7 @@ static void read_q4_k(block *restrict y, const uint8_t *restrict b) {
     }
 }
 
-static void read_q5_k(block *restrict y, const uint8_t *restrict b) {
+static void read_Q5_K(block *restrict y, const uint8_t *restrict b) {
     float d = load_half(b), least = load_half(b + 2);
     for (int g = 0; g < K / 32; g++) {
         const uint8_t *q = b + 48 + g / 2 * 32, *fifth = b + 16;
@@ -118,7 +119,7 @@ static void read_q5_k(block *restrict y, const uint8_t *restrict b) {
     }
 }
 
-static void read_q6_k(block *restrict y, const uint8_t *restrict b) {
+static void read_Q6_K(block *restrict y, const uint8_t *restrict b) {
     float d = load_half(b + 208);
     for (int g = 0; g < K / 32; g++) {
         const uint8_t *low = b + g / 4 * 64 + g % 2 * 32, *high = b + 128 + g / 4 * 32;
@@ -139,12 +140,12 @@ static void look_up(int8_t *restrict out, const uint8_t *restrict q, const int8_
     for (int i = 0; i < 16; i++) out[16 + i] = levels[q[i] >> 4];
 }
 
-static void read_iq4_nl(block *restrict y, const uint8_t *restrict b) {
+static void read_IQ4_NL(block *restrict y, const uint8_t *restrict b) {
     y->scale[0] = load_half(b);
     look_up(y->number, b + 2, iq4_levels);
 }
 
-static void read_iq4_xs(block *restrict y, const uint8_t *restrict b) {
+static void read_IQ4_XS(block *restrict y, const uint8_t *restrict b) {
     float d = load_half(b);
     int high = b[2] | b[3] << 8;
     for (int g = 0; g < K / 32; g++) {
@@ -154,36 +155,20 @@ static void read_iq4_xs(block *restrict y, const uint8_t *restrict b) {
     }
 }
 
-static void read_mxfp4(block *restrict y, const uint8_t *restrict b) {
+static void read_MXFP4(block *restrict y, const uint8_t *restrict b) {
     uint32_t bits = b[0] < 2 ? 0x00200000u << b[0] : (b[0] - 1u) << 23;
     memcpy(&y->scale[0], &bits, sizeof bits);
     look_up(y->number, b + 1, fp4_levels);
 }
 
-/* X(type, weights a block, bytes a block, weights a scale, minima, reader of one block) */
-#define INTEGER_MAP(X)                                                                                                 \
-    X(Q4_0, 32, 18, 32, 0, read_q4_0)                                                                                  \
-    X(Q4_1, 32, 20, 32, 1, read_q4_1)                                                                                  \
-    X(Q5_0, 32, 22, 32, 0, read_q5_0)                                                                                  \
-    X(Q5_1, 32, 24, 32, 1, read_q5_1)                                                                                  \
-    X(Q8_0, 32, 34, 32, 0, read_q8_0)                                                                                  \
-    X(Q2_K, K, 84, 16, 1, read_q2_k)                                                                                   \
-    X(Q3_K, K, 110, 16, 0, read_q3_k)                                                                                  \
-    X(Q4_K, K, 144, 32, 1, read_q4_k)                                                                                  \
-    X(Q5_K, K, 176, 32, 1, read_q5_k)                                                                                  \
-    X(Q6_K, K, 210, 16, 0, read_q6_k)                                                                                  \
-    X(IQ4_NL, 32, 18, 32, 0, read_iq4_nl)                                                                              \
-    X(IQ4_XS, K, 136, 32, 0, read_iq4_xs)                                                                              \
-    X(MXFP4, 32, 17, 32, 0, read_mxfp4)
-
 const capp_integer_form *capp_integer_form_of(uint32_t type) {
     switch (type) {
-#define X(type, elements, bytes, block, minima, read)                                                                  \
+#define X(type, elements, bytes, width, minima)                                                                        \
     case CAPP_TYPE_##type: {                                                                                           \
-        static const capp_integer_form form = {block, minima};                                                         \
+        static const capp_integer_form form = {width, minima};                                                         \
         return &form;                                                                                                  \
     }
-        INTEGER_MAP(X)
+        CAPP_INTEGER_TYPE_MAP(X)
 #undef X
     default: return NULL;
     }
@@ -192,12 +177,12 @@ const capp_integer_form *capp_integer_form_of(uint32_t type) {
 void capp_integers_read(capp_integer_block *out, uint32_t type, const void *data, size_t n) {
     const uint8_t *b = data;
     switch (type) {
-#define X(type, elements, bytes, block, minima, read)                                                                  \
+#define X(type, elements, bytes, width, minima)                                                                        \
     case CAPP_TYPE_##type:                                                                                             \
         for (size_t i = 0; i < n / (elements); i++)                                                                    \
-            read(out + i * ((elements) / CAPP_INTEGER_BLOCK), b + i * (bytes));                                        \
+            read_##type(out + i * ((elements) / CAPP_INTEGER_BLOCK), b + i * (bytes));                                 \
         break;
-        INTEGER_MAP(X)
+        CAPP_INTEGER_TYPE_MAP(X)
 #undef X
     default: break;
     }

@@ -22,9 +22,7 @@
 #ifndef CAPP_KERNEL_INTEGERS_H
 #define CAPP_KERNEL_INTEGERS_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "kernel/kernel.h"
 
 enum {
     CAPP_INTEGER_BLOCK = 32,    /* activations that share a step */
@@ -56,30 +54,30 @@ typedef struct capp_integer_block {
     float scale[2], minimum[2];
 } capp_integer_block;
 
+/* X(type, weights a block, bytes a block, weights a scale, minima) */
+#define CAPP_INTEGER_TYPE_MAP(X)                                                                                       \
+    X(Q4_0, 32, 18, 32, 0)                                                                                             \
+    X(Q4_1, 32, 20, 32, 1)                                                                                             \
+    X(Q5_0, 32, 22, 32, 0)                                                                                             \
+    X(Q5_1, 32, 24, 32, 1)                                                                                             \
+    X(Q8_0, 32, 34, 32, 0)                                                                                             \
+    X(Q2_K, 256, 84, 16, 1)                                                                                            \
+    X(Q3_K, 256, 110, 16, 0)                                                                                           \
+    X(Q4_K, 256, 144, 32, 1)                                                                                           \
+    X(Q5_K, 256, 176, 32, 1)                                                                                           \
+    X(Q6_K, 256, 210, 16, 0)                                                                                           \
+    X(IQ4_NL, 32, 18, 32, 0)                                                                                           \
+    X(IQ4_XS, 256, 136, 32, 0)                                                                                         \
+    X(MXFP4, 32, 17, 32, 0)
+
 /* The form of a capp_type; NULL for a type without integers of 2 to 8 bits. */
 const capp_integer_form *capp_integer_form_of(uint32_t type);
 
 /* out [n / 32]: n stored weights, a multiple of the type's block, of a type that has a form. */
 void capp_integers_read(capp_integer_block *out, uint32_t type, const void *data, size_t n);
 
-/* Products of one instruction set. */
-typedef struct capp_integer_products {
-    const char *name;
-    size_t nr; /* columns of a panel */
-    size_t (*panel_bytes)(size_t k);
-    /* y [padded / 32] capp_digits = x [n], then zeros. */
-    void (*narrow)(void *y, const float *x, size_t n, size_t padded);
-    /* Leaves out the low digits of those blocks of a row of n whose step is small beside the row: 128 steps are at most
-     * `share` times the row's root mean square. The high digit is rounded to nearest, moments follow. The row alone
-     * decides. */
-    void (*coarsen)(void *row, size_t n, float share);
-    /* One panel from n <= nr rows of stored blocks of a type that has a form; k: a multiple of the type's block. */
-    void (*unpack)(void *panel, uint32_t type, const char *const *rows, size_t n, size_t k);
-    /* As CAPP_PRODUCT_MAP's; lda: of activations, a multiple of 32. */
-    void (*matmul)(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n, size_t k,
-                   bool add);
-} capp_integer_products;
-
-extern const capp_integer_products capp_integers_ref, capp_integers_avxvnni, capp_integers_avx512vnni;
+/* Products of integers, whose activations are capp_digits, three bytes each. Their panels are unpacked from stored
+ * blocks of a type that has a form, and from nothing else: pack is NULL. */
+extern const capp_products capp_integers_ref, capp_integers_avx2, capp_integers_avxvnni, capp_integers_avx512vnni;
 
 #endif

@@ -2,9 +2,10 @@
 #include <math.h>
 #include <stdbool.h>
 
-enum { LANES = 8 };
+enum { WIDTH = 8 };
 
 #include "kernel/integers_panel.inc"
+#include "kernel/integers_plain.inc"
 
 static int32_t digit_at(const capp_digits *a, int i) {
     return 128 * a->high[i] + a->low[i] - 16384;
@@ -44,10 +45,12 @@ static void matmul(float *c, size_t ldc, const void *a, size_t lda, const void *
         }
 }
 
-const capp_integer_products capp_integers_ref = {.name = "i16",
-                                                 .nr = NR,
-                                                 .panel_bytes = panel_bytes,
-                                                 .narrow = narrow,
-                                                 .coarsen = coarsen,
-                                                 .unpack = unpack,
-                                                 .matmul = matmul};
+const capp_products capp_integers_ref = {.name = "i16",
+                                         .nr = NR,
+                                         .element = sizeof(capp_digits) / BLOCK,
+                                         .step = BLOCK,
+                                         .panel_bytes = panel_bytes,
+                                         .unpack = unpack,
+                                         .coarsen = coarsen,
+                                         .narrow = narrow,
+                                         .matmul = matmul};

@@ -80,12 +80,16 @@ enum { CAPP_MAX_STEP = 32 };
 typedef void (*capp_unpack_fn)(void *panel, const char *const *rows, size_t n, size_t k);
 
 typedef struct capp_products {
-    const char *name;                        /* "f32", "bf16" */
+    const char *name;                        /* "f32", "bf16", "i16" */
     size_t nr;                               /* columns of a panel; at most CAPP_MAX_NR */
     size_t element;                          /* bytes of an activation */
     size_t step;                             /* activations are padded to a multiple of it; at most CAPP_MAX_STEP */
     size_t (*panel_bytes)(size_t k);         /* a multiple of 64 */
     capp_unpack_fn (*unpack)(uint32_t type); /* NULL for a type whose rows are to be dequantised and packed */
+    /* Products of integers, else NULL: leaves out the low digits of those blocks of 32 of a row of n elements whose step
+     * is small beside the row: 128 steps are at most `share` times the row's root mean square. The high digit is rounded
+     * to nearest. The row alone decides. */
+    void (*coarsen)(void *row, size_t n, float share);
 #define X(name, type, parameters) type(*name) parameters;
     CAPP_PRODUCT_MAP(X)
 #undef X

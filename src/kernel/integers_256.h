@@ -1,23 +1,34 @@
-/* Products of integers with AVX-VNNI (Intel SDM volume 2, VPDPBUSD with VEX; Intel's clients from Alder Lake on). */
-#include <immintrin.h>
-#include <stdbool.h>
+/* Vectors of 256 bits for integers.inc, all but w_dot. */
+#ifndef CAPP_KERNEL_INTEGERS_256_H
+#define CAPP_KERNEL_INTEGERS_256_H
 
-enum { LANES = 8, TILE_ROWS = 4 };
+#include <immintrin.h>
+
+#include "kernel/integers.h"
+#include "kernel/transpose_avx2.h"
+
+enum { LANES = CAPP_LANES, WIDTH = 8, TILE_ROWS = 4, BATCH = 256, GROUPS = BATCH / 16 };
 
 #include "kernel/integers_panel.inc"
+
+#include "kernel/blocks.inc"
 
 typedef __m256i whole;
 typedef __m256 part;
 
 #define V static inline __attribute__((always_inline))
 
+V whole w_zero(void) {
+    return _mm256_setzero_si256();
+}
+V whole w_negate(whole s) {
+    return _mm256_sub_epi32(_mm256_setzero_si256(), s);
+}
+V void w_store(char *p, whole s) {
+    _mm256_storeu_si256((__m256i *)(void *)p, s);
+}
 V whole w_load(const char *p) {
     return _mm256_loadu_si256((const __m256i *)(const void *)p);
-}
-V whole w_dot(whole s, whole w, const char *p) {
-    int32_t quad;
-    memcpy(&quad, p, sizeof quad);
-    return _mm256_dpbusd_avx_epi32(s, _mm256_set1_epi32(quad), w);
 }
 V whole w_times_128(whole s) {
     return _mm256_slli_epi32(s, 7);
@@ -56,14 +67,4 @@ V part f_of(whole s) {
     return _mm256_cvtepi32_ps(s);
 }
 
-#define ROWS_MAP(X) X(1) X(2) X(3) X(4)
-
-#include "kernel/integers.inc"
-
-const capp_integer_products capp_integers_avxvnni = {.name = "i16",
-                                                     .nr = NR,
-                                                     .panel_bytes = panel_bytes,
-                                                     .narrow = narrow,
-                                                     .coarsen = coarsen,
-                                                     .unpack = unpack,
-                                                     .matmul = matmul};
+#endif

@@ -2,15 +2,29 @@
 #include <immintrin.h>
 #include <stdbool.h>
 
-enum { LANES = 16, TILE_ROWS = 6 };
+#include "kernel/integers.h"
+#include "kernel/transpose_avx512.h"
+
+enum { LANES = CAPP_LANES, WIDTH = 16, TILE_ROWS = 6, BATCH = 256, GROUPS = BATCH / 16 };
 
 #include "kernel/integers_panel.inc"
+
+#include "kernel/blocks.inc"
 
 typedef __m512i whole;
 typedef __m512 part;
 
 #define V static inline __attribute__((always_inline))
 
+V whole w_zero(void) {
+    return _mm512_setzero_si512();
+}
+V whole w_negate(whole s) {
+    return _mm512_sub_epi32(_mm512_setzero_si512(), s);
+}
+V void w_store(char *p, whole s) {
+    _mm512_storeu_si512(p, s);
+}
 V whole w_load(const char *p) {
     return _mm512_loadu_si512(p);
 }
@@ -57,10 +71,14 @@ V part f_of(whole s) {
 
 #include "kernel/integers.inc"
 
-const capp_integer_products capp_integers_avx512vnni = {.name = "i16",
-                                                        .nr = NR,
-                                                        .panel_bytes = panel_bytes,
-                                                        .narrow = narrow,
-                                                        .coarsen = coarsen,
-                                                        .unpack = unpack,
-                                                        .matmul = matmul};
+#include "kernel/integers_unpack.inc"
+
+const capp_products capp_integers_avx512vnni = {.name = "i16",
+                                                .nr = NR,
+                                                .element = sizeof(capp_digits) / BLOCK,
+                                                .step = BLOCK,
+                                                .panel_bytes = panel_bytes,
+                                                .unpack = unpack,
+                                                .coarsen = coarsen,
+                                                .narrow = narrow,
+                                                .matmul = matmul};
