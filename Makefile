@@ -1,5 +1,5 @@
-# Two commands do all the set-up: `make demo` and `make test`. The rest is for developers: see `make help`.
-# Underneath are Meson and ninja; each kind of build has a folder of its own.
+# `make demo` and `make test` set up everything. The other targets are for developers: see `make help`.
+# Meson and ninja do the work. Each kind of build has its own folder.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -12,7 +12,7 @@ PYTHON ?= python3
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/capp
 MODELS := $(or $(CAPP_MODELS),$(CACHE)/models)
 
-# Warnings are errors in the builds of developers and of CI, not in a user's, whose compiler may know newer ones.
+# Warnings are errors in the builds of developers and CI. They are not in the build of a user, whose compiler may be newer.
 STRICT := --werror -Dtests=true
 SANITIZE := -Db_lundef=false --buildtype=debugoptimized
 
@@ -25,15 +25,16 @@ all: setup build/build.ninja
 
 help:
 	@echo 'make            release build: build/capp'
-	@echo 'make demo       everything from nothing: SmolLM2 decides COPA'
-	@echo 'make test       everything from nothing: all tests, at most 15 minutes'
-	@echo 'make check      what is too long for that: a million mutations, soaks, peers'
-	@echo 'make install    into PREFIX (now $(PREFIX)); DESTDIR is honoured'
-	@echo 'make wheel      the Python package as a wheel, in dist'
-	@echo 'make site       the documentation as a web site: build-site/html/index.html'
-	@echo 'make debug asan tsan coverage    other builds, in build-NAME'
-	@echo 'make models     fetch the real models into $(MODELS)'
-	@echo 'make bench      capp beside its peers; WORK=figure,copa REPS=5 BENCH=--quick; then make performance: the page of it'
+	@echo 'make demo       set up everything and let SmolLM2 decide COPA'
+	@echo 'make test       set up everything and run all tests, at most 15 minutes'
+	@echo 'make check      run the long tests: a million mutations, soak tests, comparison with CAPPr'
+	@echo 'make install    install into PREFIX (now $(PREFIX)); uses DESTDIR'
+	@echo 'make wheel      build the Python package as a wheel, in dist'
+	@echo 'make site       build the documentation as HTML: build-site/html/index.html'
+	@echo 'make debug asan tsan coverage    make other builds, in build-NAME'
+	@echo 'make models     download the real models into $(MODELS)'
+	@echo 'make bench      compare capp with other programs; WORK=figure,copa REPS=5 BENCH=--quick'
+	@echo 'make performance  make docs/performance.md from the results of make bench'
 	@echo 'make format lint fuzz bench-kernels clean'
 
 setup:
@@ -71,7 +72,7 @@ install: all
 wheel: setup-test
 	@tools/wheel.sh dist
 
-# From nothing each time; warnings are errors.
+# Starts with an empty folder each time; warnings are errors.
 site: all
 	@tools/setup.sh site
 	@rm -rf build-site
@@ -82,7 +83,7 @@ site: all
 clean:
 	@rm -rf build build-*/ dist .pytest_cache
 
-# ---- The real thing --------------------------------------------------------------------------------------------------
+# ---- Real models -----------------------------------------------------------------------------------------------------
 
 demo: all
 	@$(PYTHON) tools/fetch.py --folder '$(MODELS)' smollm2
@@ -93,7 +94,7 @@ models: setup
 
 # ---- Tests -----------------------------------------------------------------------------------------------------------
 
-# CAPP_BUILD's tests are those of build-test: the release flags with warnings as errors.
+# The tests use build-test (CAPP_BUILD): the flags of a release, with warnings as errors.
 TEST_ENV = CAPP_BUILD=$(CURDIR)/build-test CAPP_BUILD_ASAN=$(CURDIR)/build-asan CAPP_MODELS='$(MODELS)'
 PYTEST = $(TEST_ENV) "$$(tools/venv.sh)" -m pytest
 
@@ -103,7 +104,7 @@ test: setup-test build-test/build.ninja build-asan/build.ninja
 	@$(PYTHON) tools/fetch.py --folder '$(MODELS)' smollm2 gemma3
 	@$(PYTEST) tests $(TESTS)
 
-# Everything too long for `make test`: tests marked long, the whole fuzzing, data races.
+# Everything that takes too long for `make test`: tests marked long, the complete fuzzing, data races.
 check: test fuzz tsan
 	@tools/setup.sh corpus cluster
 	@CAPP_BUILD_TSAN=$(CURDIR)/build-tsan $(PYTEST) tests --long $(TESTS)
@@ -119,6 +120,7 @@ fuzz: setup-test build-asan/build.ninja
 	@build-asan/tests/fuzz_lora $(MUTATIONS) $(SEED) $(ADAPTED)
 	@build-asan/tests/fuzz_folder $(MUTATIONS) $(SEED) $$("$$(tools/venv.sh)" tests/quantised.py build-asan/quantised)
 	@build-asan/tests/fuzz_tokenizer $(MUTATIONS) $(SEED) tests/fixtures/tokenizers/*.json
+	@build-asan/tests/fuzz_reader $(MUTATIONS) $(SEED)
 	@build-asan/tests/fuzz_chat $(MUTATIONS) $(SEED) tests/fixtures/chat/*.jinja
 
 coverage: setup-test build-coverage/build.ninja
@@ -129,30 +131,30 @@ coverage: setup-test build-coverage/build.ninja
 	@CAPP_BUILD=$(CURDIR)/build-coverage CAPP_MODELS='$(MODELS)' "$$(tools/venv.sh)" -m pytest tests --fast $(TESTS)
 	@gcovr -r . --object-directory build-coverage -f src -f cli --print-summary --html-details build-coverage/coverage.html
 
-# capp beside its peers: make bench WORK=figure,banking77 REPS=5 BENCH=--quick. Results go to bench/results.
+# Compares capp with other programs: make bench WORK=figure,banking77 REPS=5 BENCH=--quick. Writes to bench/results.
 WORK ?= all
 REPS ?= 5
 bench: all build-test/build.ninja
 	@ninja -C build-test
 	@CAPP_MODELS='$(MODELS)' $(PYTHON) bench/run.py --work '$(WORK)' --reps $(REPS) $(BENCH)
 
-# The kernels alone.
+# Measures the kernels alone.
 bench-kernels: setup build-test/build.ninja
 	@ninja -C build-test
 	@build-test/tests/bench_kernels
 
-# docs/performance.md and its figures of what is in bench/results: nothing is measured.
+# Makes docs/performance.md and its figures from bench/results. Measures nothing.
 performance:
 	@"$$(tools/venv.sh bench/requirements.txt)" bench/render.py
 
-# ---- The house -------------------------------------------------------------------------------------------------------
+# ---- Formatting and checks -------------------------------------------------------------------------------------------
 
 format:
 	@tools/setup.sh format
 	@clang-format -i $(SOURCES)
 
-# cppcheck 2.10 takes an address kept for the length of a call for one that outlives it, and a loop for one that may not
-# run at all: the two suppressions.
+# The two suppressions are for false positives of cppcheck 2.10: an address that is kept only during a call, and a loop
+# that it believes may not run.
 lint: setup build-debug/build.ninja
 	@tools/setup.sh format lint
 	@ninja -C build-debug build.ninja >/dev/null

@@ -62,7 +62,7 @@ def evaluate(bench, model, path, precision=None, memory=None, options=(), keep_r
     """Scores the rows of a file: facts of the run and its predictions (and the rows written, where kept)."""
     def run(precision):
         out, report = f"{bench.folder}/out.jsonl", f"{bench.folder}/report.json"
-        call(bench, "evaluate", *common(bench, model, precision, memory), "--label", "label", "-o", out, "--json", report,
+        call(bench, "evaluate", *common(bench, model, precision, memory), "--label", "label", "--overwrite", "-o", out, "--json", report,
              *options, path)
         rows = read_rows(out)
         return {**facts_of(read(report), precision), "predictions": [row["index"] for row in rows],
@@ -75,7 +75,7 @@ def generate(bench, model, path, tokens, memory=None, options=()):
     """Continues the prompts of a file by exactly so many tokens."""
     def run(precision):
         out, report = f"{bench.folder}/text.jsonl", f"{bench.folder}/report.json"
-        call(bench, "generate", *common(bench, model, precision, memory), "-n", tokens, "--ignore-eos", "-o", out, "--json",
+        call(bench, "generate", *common(bench, model, precision, memory), "-n", tokens, "--ignore-eos", "--overwrite", "-o", out, "--json",
              report, *options, path)
         return {**facts_of(read(report), precision), "texts": [row["text"] for row in read_rows(out)]}
 
@@ -114,7 +114,7 @@ def first_decision(bench, model):
 def token_ids(bench, model, path):
     """[(prompt's ids, [ids of a completion])] of each row, as the engine sees them."""
     out = f"{bench.folder}/ids.jsonl"
-    call(bench, "logprobs", *common(bench, model, "f32", None), "-o", out, path)
+    call(bench, "logprobs", *common(bench, model, "f32", None), "--overwrite", "-o", out, path)
     return [(row["prompt_ids"], [c["ids"] for c in row["completions"]]) for row in read_rows(out)]
 
 

@@ -133,28 +133,26 @@ def classes(results):
 
 
 def ratios(results):
-    """How many times faster capp is, with the bar that counts and the roofline."""
+    """How many times faster capp is, and the limit of the machine."""
     rows = [row for row in stored.ratios(results) if row["bar"] is not None]
     if not rows:
         return None
     figure, axes = plt.subplots(figsize=(7.6, 0.42 * len(rows) + 1.3))
     for at, row in enumerate(reversed(rows)):
-        colour = PURPLE if row["met"] else RED
-        axes.plot([1, row["ratio"]], [at, at], color=colour, linewidth=5, solid_capstyle="butt", zorder=2)
-        axes.plot([row["counts"]] * 2, [at - 0.33, at + 0.33], color=INK, linewidth=2, zorder=3)
+        axes.plot([1, row["ratio"]], [at, at], color=PURPLE, linewidth=5, solid_capstyle="butt", zorder=2)
         if row["roof"]:
             axes.plot(row["roof"], at, marker="|", markersize=9, color=GREY, markeredgewidth=2, zorder=1)
-        axes.annotate(times_text(row["ratio"]), (max(row["ratio"], row["counts"], row["roof"] or 0), at), (7, 0), textcoords="offset points", va="center",
-                      color=colour, fontsize=9, fontweight="bold")
+        axes.annotate(times_text(row["ratio"]), (max(row["ratio"], row["roof"] or 0), at), (7, 0), textcoords="offset points", va="center",
+                      color=PURPLE, fontsize=9, fontweight="bold")
     axes.set_xscale("log")
-    ends = [value for row in rows for value in (row["ratio"], row["counts"], row["roof"]) if value]
+    ends = [value for row in rows for value in (row["ratio"], row["roof"]) if value]
     axes.set_xlim(min(0.5, min(ends) / 1.3), max(ends) * 2)
     log_ticks(axes.xaxis, *axes.get_xlim())
     axes.yaxis.set_major_locator(FixedLocator(range(len(rows))))
     axes.yaxis.set_major_formatter(FixedFormatter([row["label"] for row in reversed(rows)]))
     axes.axvline(1, color=INK, linewidth=0.8)
     axes.grid(axis="y", visible=False)
-    axes.set(title="Times as fast as each peer (log scale)", xlabel="black: the bar that counts; grey: all of the roofline; red: bar not met")
+    axes.set(title="How many times faster capp is (log scale)", xlabel="grey mark: the limit of the machine")
     return figure
 
 
@@ -176,7 +174,7 @@ def scaling(results):
         rate = time[-1] / each[-1]["tokens_computed"]
         top.plot(n, [rate * facts["tokens_computed"] for facts in each], color=GREY, linewidth=5, alpha=0.45)
         top.plot(n, time, color=PURPLE, linewidth=2, marker="D", markersize=4)
-        top.set(title=f"Seconds against {against}", xlabel=against, xscale="log", yscale="log")
+        top.set(title=f"Seconds by number of {against}", xlabel=against, xscale="log", yscale="log")
         for axis, limits in ((top.xaxis, top.get_xlim()), (top.yaxis, top.get_ylim())):
             log_ticks(axis, *limits)
         top.text(0.04, 0.92, "capp", transform=top.transAxes, color=PURPLE, fontweight="bold")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes docs/performance.md and its figures from the results that bench/run.py left: nothing is measured here.
+"""Writes docs/performance.md and its figures from the results of bench/run.py. Measures nothing.
 
 usage: render.py [--results FOLDER] [--out FOLDER] [--no-figures]
 Figures need matplotlib (bench/requirements.txt; `make performance` brings it).
@@ -18,22 +18,26 @@ NAMES = {"smollm2": "SmolLM2 Q4_1", "smollm2-Q8_0": "SmolLM2 Q8_0", "gemma3": "G
 
 HEAD = """# Performance
 
-capp beside its peers, each figure from one run of `make bench` in which the methods took turns. This page is written by
-`make performance` from the files in bench/results; the numbers are those of the machines named here and of no other.
+How fast is capp, how much memory does it use, and on which machine? This page compares it with CAPPr, transformers and llama.cpp.
+All numbers are measured. `make bench` repeats the measurement; results on other machines differ.
+[How it is measured](#how-it-is-measured) is at the end.
+"""
 
-How it is measured:
+METHOD = """## How it is measured
 
-- Seconds are those of scoring, with the model loaded, median of the runs; the same rows, the same classes, {threads} threads
-  each. Slow methods are run less often: three times above 40 s, once above 100 s. The column `runs` says how many times.
-- A ratio is the peer's time by capp's, repetition by repetition where both have as many, else median by median.
-- capp runs with `--precision auto`, its default, unless a column says otherwise: rows that it scores a second time in float32
-  are inside its times.
-- *FLOPs needed* are counted from the model's shape and an independent count of the tree of tokens (bench/flops.py): each shared
-  beginning once, the head for those contexts only whose next token is asked for, no padding. *The roofline* is the time they
-  take at the measured peak of the unit in use on all cores at once; *share* is that time by capp's.
-- Where a bar lies above 75 % of the roofline, those 75 % take its place.
-- Peak memory is resident memory of the whole process, libraries and weights in it. In the figure capp is given the budget
-  (`--memory`) that holds it to CAPPr's peak at the same point.
+- In each comparison the programs take turns in one run of `make bench`. All use {threads} threads, the same rows and the same
+  classes. `make performance` makes this page from the results; bench/results holds them.
+- Seconds are the time for scoring with the model already loaded, the median of the runs. Slow programs run less often: three
+  times above 40 s, once above 100 s. The column `runs` has the number of runs.
+- *Times faster* is the time of the other program divided by the time of capp: the median over the repetitions if both have the
+  same number of runs, otherwise the ratio of the medians.
+- capp runs with `--precision auto`, its default, unless a column says otherwise. The time includes rescoring in float32.
+- *TFLOP needed* is the number of operations that the task requires, counted from the shape of the model and the token tree
+  (bench/flops.py): each shared prefix once, the head only for contexts whose next token is scored, no padding. *The limit* is
+  the time that these operations take at the measured peak speed of all cores. *Share of the limit* is this time divided by the
+  time of capp.
+- Peak memory is the resident memory of the whole process, with libraries and weights. For the figure of CAPPr, capp gets a
+  memory budget (`--memory`) that limits it to the peak of CAPPr at the same point.
 """
 
 
@@ -77,7 +81,7 @@ def method_rows(point, keys=("same_as_capp", "accuracy")):
 
 
 def roofline(results, work, point):
-    """One sentence on what the work needs and how much of the roofline capp reaches."""
+    """One sentence: the operations that the task needs, and how close capp is to the limit of the machine."""
     ours, need = point["methods"].get("capp"), point["need"]
     if not ours:
         return ""
@@ -87,7 +91,7 @@ def roofline(results, work, point):
     peak = results.peak(ours, work)
     if peak:
         best = need["flops"] / peak
-        text += f"; {best:.3f} s at the peak of {ours['isa']}, of which capp reaches {percent(best / median(ours))}"
+        text += f"; {best:.3f} s at the peak speed of {ours['isa']}, so capp runs at {percent(best / median(ours))} of the limit"
     return text + ".\n"
 
 
@@ -97,46 +101,61 @@ def roofline(results, work, point):
 def machine(results):
     facts = results.machine
     yield f"{facts['processor']} ({facts['model']}), {facts['cores']} cores used by {facts['threads']} threads, " \
-          f"{facts['memory_bytes'] / 2**30:.0f} GiB, Linux {facts['kernel']}; bars of the column *{KINDS[results.kind]}*.\n"
+          f"{facts['memory_bytes'] / 2**30:.0f} GiB, Linux {facts['kernel']}, {KINDS[results.kind]}.\n"
     if facts["peak_gflops"]:
-        yield table(("unit", "measured peak, all cores, GFLOP/s"),
+        yield table(("instruction set, precision", "measured peak speed, all cores, GFLOP/s"),
                     [(name, f"{rate:.0f}") for name, rate in facts["peak_gflops"].items()])
-    yield "Peers: " + ", ".join(f"{name} {version}" for name, version in results.peers.items()) + ".\n" if results.peers else \
-          "No peers were installed.\n"
-    yield table(("piece of work", "date", "commit", "took"),
+    yield "Compared with: " + ", ".join(f"{name} {version}" for name, version in results.peers.items()) + ".\n" if results.peers \
+        else "No other programs were installed.\n"
+    yield table(("measurement", "date", "commit", "duration"),
                 [(f"`{name}`" + (" (quick)" if work["quick"] else ""), work["date"], work["commit"], f"{work['took_seconds']} s")
                  for name, work in results.works.items()])
     older = [f"{point['name']} {point['n']} ({point['commit']})" for point in results.points("figure")
              if point.get("commit", results.works["figure"]["commit"]) != results.works["figure"]["commit"]]
     if older:
-        yield "Points of the figure that are of another commit: " + ", ".join(older) + ".\n"
+        yield "Points of CAPPr's figure that were measured at another commit: " + ", ".join(older) + ".\n"
 
 
-def bars(results):
+def speed(results):
+    """The answer first: how many times faster, and what else a user asks."""
     rows = list(stored.ratios(results))
     if rows:
-        yield table(("work, peer", "peer, s", "capp, s", "times", "bar", "TFLOP needed", "roofline, times", "bar that counts", "met",
-                     "share of roofline"),
+        facts = results.machine
+        yield f"On {facts['processor']}, {facts['threads']} threads ([details](#the-machine)):\n"
+        yield table(("task: compared with", "other, s", "capp, s", "times faster", "TFLOP needed", "limit of the machine, times faster",
+                     "share of the limit"),
                     [(row["label"], seconds(row["theirs"]), seconds(row["ours"]), f"**{times(row['ratio'])}**",
-                      "–" if row["bar"] is None else f"{row['bar']:g}", f"{row['flops'] / 1e12:.3f}",
-                      "–" if row["roof"] is None else times(row["roof"]),
-                      "–" if row["counts"] is None else times(row["counts"]) + (
-                          " (75 % of the roofline)" if row["counts"] < row["bar"] else ""),
-                      {None: "–", True: "yes", False: "**no**"}[row["met"]], percent(row["share"])) for row in rows])
+                      f"{row['flops'] / 1e12:.3f}", "–" if row["roof"] is None else times(row["roof"]),
+                      percent(row["share"])) for row in rows])
     rows = list(stored.demands(results))
     if rows:
-        yield table(("what else is asked", "measured", "bar", "met"),
-                    [(what, measured, bar, "yes" if met else "**no**") for what, measured, bar, met in rows])
+        yield table(("other facts", "measured"), [(what, measured) for what, measured, _target, _met in rows])
+
+
+def memory(results):
+    """Peak memory of capp and the other programs in the same tasks."""
+    rows = []
+    for work, title in (("copa", "COPA"), ("banking77", "Banking77")):
+        for point in results.points(work):
+            methods, ours = point["methods"], point["methods"].get("capp", {})
+            task = f"{title}, {point['form']}, {point['texts']} texts" if "form" in point else f"{title}, {NAMES[point['name']]}"
+            rows += [(task, shown(name), gigabytes(facts["peak_bytes"]),
+                      gigabytes(ours["peak_bytes"])) for name, facts in methods.items()
+                     if not name.startswith("capp") and "peak_bytes" in facts and "peak_bytes" in ours]
+    if rows:
+        yield "Peak memory of the whole process, including weights:\n"
+        yield table(("task", "compared with", "other, GB", "capp, GB"), rows)
 
 
 def figure(results):
     points = results.points("figure")
     if not points:
         return
-    yield "48 COPA prompts, batches of 16 (a batch size is CAPPr's; capp has none), GPT-2 small's shape with random weights, as " \
-          "in CAPPr's figure of its run time. *Distinct*: n different choices, the item's own and those of the items that " \
-          "follow. *Repeated*: the item's two choices n/2 times, as CAPPr's figure has them; capp, which computes equal " \
-          "beginnings once, wins that form for nothing. Text is generated from the prompt with the choices listed.\n"
+    yield "CAPPr's documentation has a figure of its run time, with 48 COPA prompts and a model with the shape of GPT-2 small and " \
+          "random weights. This is the same task. CAPPr uses batches of 16; capp has no batch size. *Distinct*: n different " \
+          "choices, those of the item and of the next items. *Repeated*: the two choices of the item, n/2 times each, as in " \
+          "CAPPr's figure. capp computes equal choices only once, so it has an advantage in this form. Generation uses the " \
+          "prompt with a list of the choices.\n"
     for series in dict.fromkeys(point["name"] for point in points):
         each = [point for point in points if point["name"] == series]
         names = list(dict.fromkeys(name for point in each for name in point["methods"]))
@@ -150,16 +169,16 @@ def figure(results):
                          times(stored.ratio(cached, ours)) if cached and ours else "–",
                          f"{point['need']['flops'] / 1e12:.3f}",
                          percent(point["need"]["flops"] / peak / median(ours)) if peak else "–"])
-        yield f"**{series.replace(' ', ', peers in ')}**: seconds (runs).\n"
-        yield table(("classes", *map(shown, names), "CAPPr cached / capp", "TFLOP needed", "capp's share of the roofline"), rows)
+        yield f"**{series.replace(' ', ', other programs in ')}**: seconds (runs).\n"
+        yield table(("classes", *map(shown, names), "CAPPr cached / capp", "TFLOP needed", "share of the limit"), rows)
         yield "Peak memory, GB:\n"
         yield table(("classes", *map(shown, names)),
                     [[point["n"], *[gigabytes(point["methods"][name]["peak_bytes"]) if name in point["methods"] else "–"
                                     for name in names]] for point in each])
     same = [facts["same_as_capp"] for point in points for facts in point["methods"].values() if "same_as_capp" in facts]
     if same:
-        yield f"Decisions of CAPPr that are capp's too: {percent(min(same), 1)} at the least of these points. (With random " \
-              "weights classes lie close together.)\n"
+        yield f"At least {percent(min(same), 1)} of the decisions of CAPPr and capp are equal. (With random weights, scores are close " \
+              "together.)\n"
     yield from accuracy(results)
 
 
@@ -168,9 +187,9 @@ def accuracy(results):
     if not found:
         return
     names = list(dict.fromkeys(name for each in found for name in each["accuracy"]))
-    yield f"The same task with SmolLM2's weights ({found[0]['rows']} items, distinct classes, peers in {found[0]['dtype']}): share " \
-          "of right answers, and in brackets of answers that could be read at all. A generated text's answer is its first " \
-          "number.\n"
+    yield f"The same task with SmolLM2 ({found[0]['rows']} items, distinct classes, other programs in {found[0]['dtype']}): the share " \
+          "of correct answers and, in parentheses, the share of answers that could be read. The answer of a generated text is " \
+          "its first number.\n"
     yield table(("classes", *map(shown, names)),
                 [[each["n"], *[f"{percent(each['accuracy'][name], 1)} ({percent(each['named'][name])})"
                                if name in each["accuracy"] else "–" for name in names]] for each in found])
@@ -178,24 +197,24 @@ def accuracy(results):
 
 def tried(point):
     if point.get("tried"):
-        return "Tried first on a part of the work: " + ", ".join(f"`{flags}` {s:.2f} s" for flags, s in point["tried"].items()) + ".\n"
+        return "Options tried first on a part of the rows: " + ", ".join(f"`{flags}` {s:.2f} s" for flags, s in point["tried"].items()) + ".\n"
     return ""
 
 
 def comparisons(results, work, title):
     for point in results.points(work):
         yield f"**{title(point)}**\n"
-        yield table(("method", "seconds", "runs", "times capp's", "peak memory, GB", "same decisions as capp", "accuracy"),
+        yield table(("program", "seconds", "runs", "times the time of capp", "peak memory, GB", "same decisions as capp", "accuracy"),
                     method_rows(point))
         yield roofline(results, work, point) + tried(point)
 
 
 def banking77(results):
     if results.points("banking77"):
-        yield "SmolLM2 Q4_1, 77 classes, prompt `Question: {text}\\nTopic:`. *Listed*: a list of the classes stands in a prefix that " \
-              "all texts share and the peer keeps in its cache; *after*: it follows the text, so that no two rows share it. " \
-              "llama-perplexity knows the right answer only as a rate; llama-server generates up to 12 tokens, right where " \
-              "they are the class's name exactly.\n"
+        yield "SmolLM2 Q4_1, 77 classes, prompt `Question: {text}\\nTopic:`. *Listed*: the classes are listed in a prefix that all " \
+              "texts share and that the other program caches. *After*: the list comes after the text, so rows do not share it. " \
+              "llama-perplexity reports only the rate of correct answers. llama-server generates up to 12 tokens; they are " \
+              "correct if they are exactly the name of the class.\n"
     forms = {"plain": "plain", "listed": "classes listed in a prefix", "after": "classes listed after the text"}
     yield from comparisons(results, "banking77", lambda point: f"{forms[point['form']].capitalize()}, {point['texts']} "
                            f"text{'s' if point['texts'] > 1 else ''}: {point['name']}")
@@ -215,8 +234,8 @@ def prefill(results):
                   percent(point["need"]["flops"] / peak / median(facts)) if peak and name == "capp" else ""]
                  for name, facts in methods.items()]
     if rows:
-        yield "One text of 512 tokens, keys and values kept, one row of logits.\n"
-        yield table(("file", "method", "tokens a second", "runs", "capp is faster, times", "share of the roofline"), rows)
+        yield "One text of 512 tokens: keys and values are stored, and the logits of one row computed.\n"
+        yield table(("file", "program", "tokens per second", "runs", "capp is faster, times", "share of the limit"), rows)
 
 
 def start(results):
@@ -230,9 +249,9 @@ def start(results):
                      *(cell(point, method) for method in ("capp", "capp, from the disk", "reading")),
                      len(point["methods"]["capp"]["seconds"])))
     if rows:
-        yield ("From the start of the process to the first decision on standard output, in seconds: with the model in the "
-               "page cache, and with nothing of it there, beside reading the same files from the disk and doing nothing "
-               "with them. Folders are float32, packed as bfloat16 while they are read.\n")
+        yield ("Seconds from the start of the process to the first decision on standard output, with the model in the page "
+               "cache and without. The last column is the time to only read the same files from the disk. Folders are "
+               "float32 and are packed as bfloat16.\n")
         yield table(("model", "files", "cached", "from the disk", "reading alone", "runs"), rows)
 
 
@@ -241,9 +260,9 @@ def decisions(results):
              f"{facts['largest_difference']:.4f}", percent(facts["rescored"], 1), percent(facts["accuracy"], 1), seconds(facts["seconds"]))
             for point in results.points("decisions") for name, facts in point["methods"].items()]
     if rows:
-        yield "Each precision against float32 on the same rows. *Again*: rows whose leaders were so close that `auto` scored those " \
-              "again in float32; that cost is inside its seconds (one run).\n"
-        yield table(("work", "model", "rows", "precision", "decisions kept", "mean difference of probability", "largest", "again",
+        yield "Each precision compared with float32 on the same rows. *Rescored*: the share of rows with scores so close that `auto` " \
+              "computed them again in float32. The seconds include this (one run).\n"
+        yield table(("task", "model", "rows", "precision", "decisions kept", "mean difference of probability", "largest", "rescored",
                      "accuracy", "seconds"), rows)
 
 
@@ -252,7 +271,7 @@ def early(results):
              percent(point["same"], 1), *[seconds(median(point["methods"][name])) for name in ("full", "only prediction")])
             for point in results.points("early")]
     if rows:
-        yield "`--only-prediction` leaves classes unfinished that can no longer win. Lists by tools/make_classes.py.\n"
+        yield "With `--only-prediction`, capp does not finish classes that can no longer win. The lists are from tools/make_classes.py.\n"
         yield table(("classes", "score", "texts", "completion tokens saved", "same decisions", "full, s", "only prediction, s"), rows)
 
 
@@ -261,9 +280,9 @@ def scaling(results):
         points = results.points("scaling", against=against)
         if points:
             budget = results.works["scaling"]["data"]["budget"]
-            yield f"Against {against}, SmolLM2, a budget of {budget >> 20} MiB beside the weights" + (
+            yield f"By number of {against}: SmolLM2, a memory budget of {budget >> 20} MiB without the weights" + (
                 ", 16 texts:\n" if against == "classes" else ", 4 classes:\n")
-            yield table((against, "seconds", "runs", "tokens run", "rows of the head", "ms a token", "peak memory, GB"),
+            yield table((against, "seconds", "runs", "tokens run", "rows of the head", "ms per token", "peak memory, GB"),
                         [(f"{point['n']:,}", seconds(median(facts)), len(facts["seconds"]), f"{facts['tokens_computed']:,}",
                           f"{facts['head_rows']:,}", f"{1000 * median(facts) / facts['tokens_computed']:.3f}",
                           gigabytes(facts["peak_bytes"])) for point in points for facts in [point["methods"]["capp"]]])
@@ -277,11 +296,11 @@ def tokenizing(results):
              times(stored.ratio(facts, point["methods"]["capp"])) if name != "capp" else "")
             for point in points for name, facts in point["methods"].items()]
     if rows:
-        yield "One thread each, tokenizer.json as published, the ids " + \
+        yield "One thread each, with the published tokenizer.json. The ids are " + \
               ("the same" if all(point["same_ids"] for point in points) else "**not the same**") + \
-              ". *Short*: Banking77's texts; *long*: 300 of them to a text.\n"
-        yield table(("tokenizer", "texts", "method", "milliseconds", "runs", "MB a second", "times capp's"), rows)
-        yield table(("tokenizer", "capp opens it in, s", "tokenizers in, s"),
+              ". *Short*: texts of Banking77; *long*: texts made of 300 of these.\n"
+        yield table(("tokenizer", "texts", "program", "milliseconds", "runs", "MB per second", "times the time of capp"), rows)
+        yield table(("tokenizer", "time to open: capp, s", "tokenizers package, s"),
                     [(names[point["name"]], *[seconds(point["opening"][name]) for name in ("capp", "tokenizers")])
                      for point in points if point["texts"] == "short"])
 
@@ -291,24 +310,24 @@ def kernels(results):
     rows = [(each["model"], each["isa"], seconds(each["processor_seconds"]), percent(each["share_of_time"]),
              percent(each["share_of_peak"])) for each in data.get("inside", [])]
     if rows:
-        yield "Matrix products inside the engine: processor time that perf finds in them, and their FLOPs by it.\n"
-        yield table(("work", "unit", "processor seconds", "share of the run", "share of the unit's peak"), rows)
+        yield "Matrix products during a run: their processor time according to perf, and their speed.\n"
+        yield table(("task", "instruction set", "processor seconds", "share of the run", "share of peak speed"), rows)
     rows = [(f"`{each['isa']}`", each["shape"].removesuffix(" 0"), f"{each['gflops']:.0f}", percent(each["share"]))
             for each in data.get("micro", []) if each["op"] == "matmul" and not each["isa"].startswith("ref")]
     if rows:
-        yield "The kernels by themselves, one core (rows, K, N): `bench_kernels`.\n"
-        yield table(("unit", "shape", "GFLOP/s", "share of the peak"), rows)
+        yield "The kernels alone, on one core (rows, K, N), measured by `bench_kernels`.\n"
+        yield table(("instruction set", "shape", "GFLOP/s", "share of peak speed"), rows)
 
 
-SECTIONS = (("The machine", machine, None), ("The bars", bars, "ratios"), ("The seed's figure", figure, "classes"),
-            ("Banking77", banking77, None), ("COPA", copa, None), ("Prefill", prefill, None), ("Start", start, None),
-            ("Decisions kept", decisions, None), ("Deciding without finishing", early, None),
-            ("Time against classes and rows", scaling, "scaling"), ("Tokenizing", tokenizing, None), ("Kernels", kernels, None))
+SECTIONS = (("How much faster", speed, "ratios"), ("How much memory", memory, None), ("The machine", machine, None),
+            ("CAPPr's figure", figure, "classes"), ("Banking77", banking77, None), ("COPA", copa, None), ("Prefill", prefill, None),
+            ("Start", start, None), ("Decisions kept", decisions, None), ("Deciding without finishing", early, None),
+            ("Time by number of classes and rows", scaling, "scaling"), ("Tokenizing", tokenizing, None), ("Kernels", kernels, None))
 
 
 def page(machines, drawn):
     """drawn: {(machine, figure): its file beside the page}."""
-    parts = [HEAD.format(threads=" or ".join(sorted({str(each.machine["threads"]) for each in machines})))]
+    parts = [HEAD]
     for results in machines:
         if len(machines) > 1:
             parts.append(f"# {results.machine['processor']}, {KINDS[results.kind]}\n")
@@ -322,7 +341,8 @@ def page(machines, drawn):
             parts += text
         skipped = [f"- {each}" for work in results.works.values() for each in work["skipped"]]
         if skipped:
-            parts += ["## Skipped\n", "\n".join(dict.fromkeys(skipped)) + "\n"]
+            parts += ["## Not measured\n", "\n".join(dict.fromkeys(skipped)) + "\n"]
+    parts.append(METHOD.format(threads=" or ".join(sorted({str(each.machine["threads"]) for each in machines}))))
     return "\n".join(part for part in parts if part)
 
 

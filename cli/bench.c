@@ -191,6 +191,10 @@ static void json_report(buffer *text, const bench *b, const capp_stats *stats, c
                    {"load_seconds", info->load_seconds},
                    {"open_seconds", b->open_seconds},
                    {"weight_bytes", (double)info->weight_bytes},
+                   {"whole_weight_bytes", (double)info->whole_weight_bytes},
+                   {"file_bytes", (double)info->file_bytes},
+                   {"file_resident_bytes", (double)capp_model_measure_resident(b->model)},
+                   {"streamed_bytes", (double)info->streamed_bytes},
                    {"planned_bytes", (double)stats->planned_bytes},
                    {"used_bytes", (double)stats->used_bytes},
                    {"peak_memory_bytes", (double)peak_memory()},
@@ -216,8 +220,12 @@ static void text_report(buffer *text, const bench *b, const capp_stats *stats, c
     buffer_printf(text, "products   %.0f GFLOP/s, %.0f %% of the unit's peak on %d threads\n",
                   b->share * b->peak * 1e-9, 100 * b->share, info->threads);
     buffer_printf(text, "start-up   %.3f s to load the model\n", info->load_seconds);
-    buffer_printf(text, "memory     %s at its peak: weights %s, run %s\n", human_bytes(peak_memory()),
-                  human_bytes(info->weight_bytes), human_bytes(stats->used_bytes));
+    buffer_printf(text, "memory     %s at its peak, with the file's pages: weights %s, run %s\n",
+                  human_bytes(peak_memory()), human_bytes(info->weight_bytes), human_bytes(stats->used_bytes));
+    buffer_printf(text, "file       %s, of which %s in the page cache", human_bytes(info->file_bytes),
+                  human_bytes(capp_model_measure_resident(b->model)));
+    if (info->streamed_bytes) buffer_printf(text, "; every wave reads %s", human_bytes(info->streamed_bytes));
+    buffer_char(text, '\n');
 }
 
 static int write_report(const bench *b, output *json) {

@@ -31,7 +31,7 @@ static bool on_choice(run *r, const row *of, const capp_result *result, void *us
     double right = result->posterior[of->label];
     t->loss -= log(right > DBL_MIN ? right : DBL_MIN);
     count(t, of->label, result->prediction);
-    return !t->writes || write_choice(r, of, result, true);
+    return !t->writes || write_choice(r, of, result);
 }
 
 static bool on_decision(run *r, const row *of, const capp_decision *decision, void *user) {
@@ -41,7 +41,7 @@ static bool on_decision(run *r, const row *of, const capp_decision *decision, vo
     t->work.completion_logprobs += decision->completion_logprobs;
     t->work.completion_logprobs_read += decision->completion_logprobs_read;
     count(t, of->label, decision->prediction);
-    return !t->writes || write_decision(r, of, decision, true);
+    return !t->writes || write_decision(r, of, decision);
 }
 
 static capp_status window(run *r, const row *rows, size_t n, void *user, capp_error *err) {
@@ -105,6 +105,7 @@ static void json_report(buffer *b, const run *r, const tally *t, const capp_stat
     put_double(b, (double)t->n / r->seconds);
     buffer_text(b, ",\n \"load_seconds\": ");
     put_double(b, info->load_seconds);
+    if (r->kept) buffer_printf(b, ",\n \"rows_kept\": %zu", r->kept);
     buffer_printf(b, ",\n \"rows_again\": %llu", (unsigned long long)stats->rows_again);
     buffer_printf(b, ",\n \"tokens_computed\": %llu,\n \"tokens_saved\": %llu,\n \"head_rows\": %llu",
                   (unsigned long long)stats->tokens_computed, (unsigned long long)stats->tokens_saved,
@@ -136,6 +137,7 @@ static void json_report(buffer *b, const run *r, const tally *t, const capp_stat
 
 static void text_report(buffer *b, const run *r, const tally *t, const capp_stats *stats, const capp_model_info *info) {
     enum { SHOWN = 8 };
+    if (r->kept) buffer_printf(b, "kept       %zu rows of the earlier run, which the figures leave out\n", r->kept);
     if (!t->n) return;
     buffer_printf(b, "accuracy   %.4f (%zu of %zu)\n", share_of(t->correct, t->n), t->correct, t->n);
     if (!r->options->only_prediction) buffer_printf(b, "log-loss   %.4f\n", t->loss / (double)t->n);
@@ -195,10 +197,11 @@ int evaluate_command(const options *o) {
     }
     if (good) code = run_windows(&r, window, &t);
     /* Stopped by a signal or a bad row: what was scored before it is reported all the same. */
-    t.complete = code == EXIT_DONE;
-    if (good && (t.complete || t.n) && !r.output.error) {
+    t.complete = (code == EXIT_DONE || code == EXIT_PARTLY) && !r.kept;
+    bool ended = code == EXIT_DONE || code == EXIT_PARTLY;
+    if (good && (ended || t.n) && !r.output.error) {
         int reported = write_reports(&r, &t, &json);
-        if (t.complete) code = reported;
+        if (ended && reported != EXIT_DONE) code = reported;
     }
     if (json.file >= 0) output_close(&json, false);
     free(t.pairs);

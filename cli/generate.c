@@ -10,14 +10,13 @@ typedef struct generating {
 static bool on_generation(void *user, const capp_generation *result) {
     const generating *g = user;
     buffer *b = &g->run->output.row;
-    begin_row(b, &g->rows[result->row]);
+    if (!begin_row(g->run, &g->rows[result->row])) return false;
     buffer_text(b, ", \"text\": ");
     put_string(b, result->text);
     buffer_text(b, ", \"ids\": ");
     put_ids(b, result->ids, result->n);
     buffer_printf(b, ", \"finish\": \"%s\"}\n", result->finish);
-    g->run->done++;
-    return output_end_row(&g->run->output) && !interrupted();
+    return run_end_row(g->run);
 }
 
 /* Stop strings as written, with \n and \t for what they mean; in memory of the window. */
@@ -48,6 +47,7 @@ static capp_status window(run *r, const row *rows, size_t n, void *user, capp_er
     how.chat = r->chat;
     how.progress = run_progress;
     how.progress_user = r;
+    run_call(r, rows);
     generating g = {r, rows};
     return capp_generate(r->session, prompts, n, &how, on_generation, &g, err);
 }
@@ -85,8 +85,9 @@ int generate_command(const options *o) {
     }
     if (good) code = run_windows(&r, window, NULL);
     if (json.file >= 0) {
-        if (code == EXIT_DONE) json_report(&json.rows, &r);
-        if (!output_close(&json, code == EXIT_DONE) && code == EXIT_DONE) code = output_failed(&json);
+        bool ended = code == EXIT_DONE || code == EXIT_PARTLY;
+        if (ended) json_report(&json.rows, &r);
+        if (!output_close(&json, ended) && ended) code = output_failed(&json);
     }
     return run_close(&r, code);
 }

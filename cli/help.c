@@ -8,12 +8,16 @@ static const struct {
     const char *text;
 } stories[] = {
     {COMMAND_CLASSIFY,
-     "Reads rows from INPUT (CSV with a header, JSON lines, or plain text with one text a line; - or nothing: stdin),\n"
-     "makes a prompt of each, and writes which class follows it best: id, prediction, index, probability and the\n"
-     "probabilities of all classes. Without -t the prompt is the field `prompt`, else `text`. A JSON row may bring "
-     "its\n"
-     "own `completions`, `prior`, `end_of_prompt`, `normalize` and `id`. With --only-prediction the same class comes\n"
-     "out for a fraction of the work where classes are many: classes that cannot win are left unfinished.\n\n"
+     "Reads rows from INPUT, makes a prompt of each row, and writes which class follows it best: id, prediction,\n"
+     "index, probability, the second best class, the margin between both, and the probabilities of all classes by\n"
+     "name. INPUT is CSV or TSV with a header, JSON, JSON lines, or plain text with one text per line; it may be\n"
+     "compressed with gzip or Zstandard. - or no INPUT: standard input. Without -t the prompt is the field `prompt`,\n"
+     "or `text`. A JSON row may have its own `completions`, `prior`, `end_of_prompt`, `normalize` and `id`.\n"
+     "--only-prediction finds the same class with a fraction of the work if there are many classes: it does not "
+     "finish\n"
+     "classes that cannot win. -o FILE.csv writes a table with a column for each class. The same command with "
+     "--resume\n"
+     "continues a run that was stopped.\n\n"
      "  capp classify -m model.gguf -t 'Question: {text}\\nTopic:' -c 'card arrival,age limit' questions.csv\n"},
     {COMMAND_EVALUATE,
      "Classifies rows whose right class is known and reports accuracy, log-loss, the pairs confused most, and speed.\n"

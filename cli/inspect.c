@@ -1,3 +1,4 @@
+#include "manifest.h"
 #include "options.h"
 #include "output.h"
 
@@ -74,7 +75,20 @@ static bool on_fact(void *user, const char *section, const char *key, const char
     return !interrupted();
 }
 
+static int print_fingerprint(const options *o) {
+    buffer text = {0};
+    capp_error err;
+    int code = EXIT_FAILED;
+    if (manifest_of_model(&text, o->input, o->lora, o->model_options.n_lora, &err))
+        code = output_print(buffer_view(&text));
+    else
+        complain("%s", err.message);
+    buffer_free(&text);
+    return code;
+}
+
 int inspect_command(const options *o) {
+    if (o->fingerprint) return print_fingerprint(o);
     listing l = {.json = o->inspect_json};
     capp_error err;
     capp_status status = capp_describe_lora(o->input, o->lora, o->model_options.n_lora, on_fact, &l, &err);

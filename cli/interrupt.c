@@ -2,9 +2,12 @@
 #define _GNU_SOURCE
 #include "util.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 static volatile sig_atomic_t caught;
 static _Atomic(capp_session *) watched;
@@ -28,7 +31,14 @@ static void watch(int number) {
 void interrupt_watch(void) {
     watch(SIGINT);
     watch(SIGTERM);
+    watch(SIGHUP);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that grew too large is an error of write */
+}
+
+void fill_standard_files(void) {
+    for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++)
+        if (fcntl(i, F_GETFD) < 0 && errno == EBADF) open("/dev/null", i == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
 void interrupt_session(capp_session *session) {

@@ -3,7 +3,7 @@
 static bool on_choices(run *r, const row *of, const capp_result *result, void *user) {
     (void)user;
     buffer *b = &r->output.row;
-    begin_row(b, of);
+    begin_row(r, of);
     buffer_text(b, ", \"prompt\": ");
     put_string(b, of->example.prompt);
     buffer_text(b, ", \"prompt_ids\": ");
@@ -25,7 +25,7 @@ static bool on_choices(run *r, const row *of, const capp_result *result, void *u
         buffer_str(b, of->label_json);
     }
     buffer_text(b, "}\n");
-    return output_end_row(&r->output);
+    return run_end_row(r);
 }
 
 typedef struct texts {
@@ -37,7 +37,7 @@ static bool on_text(void *user, const capp_text_result *result) {
     const texts *t = user;
     const row *of = &t->rows[result->row];
     buffer *b = &t->run->output.row;
-    begin_row(b, of);
+    if (!begin_row(t->run, of)) return false;
     buffer_text(b, ", \"text\": ");
     put_string(b, of->example.prompt);
     buffer_text(b, ", \"ids\": ");
@@ -45,19 +45,14 @@ static bool on_text(void *user, const capp_text_result *result) {
     buffer_text(b, ", \"logprobs\": ");
     put_floats(b, result->logprobs, result->n);
     buffer_text(b, "}\n");
-    t->run->done++;
-    return output_end_row(&t->run->output) && !interrupted();
+    return run_end_row(t->run);
 }
 
 static capp_status score_texts(run *r, const row *rows, size_t n, capp_error *err) {
     capp_str *list = arena_take(&r->memory, n, sizeof *list);
     for (size_t i = 0; i < n; i++) list[i] = rows[i].example.prompt;
     capp_run_options how;
-    capp_run_options_init(&how);
-    how.parse_special = r->options->parse_special;
-    how.chat = r->chat;
-    how.progress = run_progress;
-    how.progress_user = r;
+    run_options_of(r, rows, &how);
     unsigned flags = (r->options->no_bos ? 0U : CAPP_TOKENIZE_BOS) | (how.parse_special ? CAPP_TOKENIZE_SPECIAL : 0U);
     texts t = {r, rows};
     return capp_token_logprobs(r->session, list, n, flags, &how, on_text, &t, err);

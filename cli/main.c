@@ -52,6 +52,7 @@ static int run_command(unsigned bit, int count, char **arguments) {
 
 int main(int count, char **arguments) {
     capp_error err;
+    fill_standard_files();
     interrupt_watch();
     if (capp_guard_files(&err)) complain("%s; a model file that cannot be read will end the program", err.message);
     const char *name = count > 1 ? arguments[1] : NULL;

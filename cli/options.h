@@ -20,6 +20,18 @@ enum {
 #undef X
 };
 
+/* What becomes of a row that cannot be scored: --on-error. */
+typedef enum row_policy {
+    ROW_STOP, /* the run ends there */
+    ROW_SKIP, /* the row is left out */
+    ROW_NULL  /* the row is written without a prediction */
+} row_policy;
+
+/* An option as the command line has it. */
+typedef struct given_option {
+    const char *name, *argument; /* of the long option; NULL where it takes none */
+} given_option;
+
 typedef struct options {
     const char *command; /* "classify" */
     unsigned bit;        /* COMMAND_CLASSIFY */
@@ -37,7 +49,19 @@ typedef struct options {
     size_t window; /* most rows of one call */
     size_t tokens; /* generate: -n */
     size_t prefill, repeat;
+    const char *id, *keep; /* NULL: the field `id`; by the format */
+    const char **rename;   /* [n_rename], as written */
+    size_t n_rename, rename_capacity;
+    size_t top;                 /* classes whose probabilities are written; 0: all */
+    size_t progress;            /* seconds between lines of progress off a terminal; 0: none */
+    struct given_option *given; /* [n_given], in their order */
+    size_t n_given, given_capacity;
+    bool resume, overwrite, fsync, fingerprint;
     capp_aggregate aggregate;
+    row_policy on_error;
+    char separator;    /* of CSV; 0: found out */
+    size_t max_record; /* bytes */
+    bool label_index;
     bool only_prediction, multi_label, parse_special, no_bos, quiet, ignore_eos, inspect_json;
 } options;
 
@@ -69,5 +93,12 @@ typedef struct option_row {
 
 extern const option_row option_rows[];
 extern const size_t n_option_rows;
+
+/* Whether the command takes the option. */
+bool option_has(const option_row *row, unsigned bit);
+
+/* Name of the option that was most probably meant by one that the command does not have, or NULL. written: without the
+ * dashes before it. */
+const char *suggest_option(const char *written, unsigned bit);
 
 #endif

@@ -3,14 +3,45 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { FLUSH_BYTES = 1 << 16 };
+
+static const double FLUSH_SECONDS = 1, IDLE_SECONDS = 0.2;
+
+/* ---- Opening --------------------------------------------------------------------------------------------------- */
+
+bool output_form_of(const char *path, output_form *form, packing *packed, capp_error *err) {
+    static const struct {
+        const char *end;
+        output_form form;
+    } forms[] = {
+        {".jsonl", OUTPUT_JSONL}, {".ndjson", OUTPUT_JSONL}, {".json", OUTPUT_JSONL},
+        {".csv", OUTPUT_CSV},     {".tsv", OUTPUT_TSV},
+    };
+    static const struct {
+        const char *end;
+        packing packing;
+    } packings[] = {{".gz", PACKING_GZIP}, {".zst", PACKING_ZSTD}, {"", PACKING_NONE}};
+    char end[16];
+    for (size_t i = 0; i < sizeof packings / sizeof *packings; i++)
+        for (size_t j = 0; j < sizeof forms / sizeof *forms; j++) {
+            snprintf(end, sizeof end, "%s%s", forms[j].end, packings[i].end);
+            if (!ends_with(path, end)) continue;
+            *form = forms[j].form;
+            *packed = packings[i].packing;
+            return true;
+        }
+    return fail_at(err, 0,
+                   "-o %s: its ending names no format; use .jsonl, .json, .csv or .tsv, or one of them with .gz or "
+                   ".zst behind it",
+                   path);
+}
 
 static bool same_file(const struct stat *a, const char *path) {
     struct stat b;
@@ -18,11 +49,21 @@ static bool same_file(const struct stat *a, const char *path) {
     return path && *path && !stat(path, &b) && a->st_dev == b.st_dev && a->st_ino == b.st_ino;
 }
 
+static bool fail_input(const char *path, capp_error *err) {
+    return fail_at(err, 0, "%s is read from and would be written over; give the output another name", path);
+}
+
+static bool refuse(output *out, capp_error *err) {
+    capp_error cause = *err;
+    output_close(out, false);
+    *err = cause;
+    return false;
+}
+
 bool output_open(output *out, const char *path, const char *const *inputs, size_t n_inputs, capp_error *err) {
     *out = (output){.file = STDOUT_FILENO, .name = "stdout", .begun = true, .flushed = seconds_now()};
     if (!path || !strcmp(path, "-")) return true;
     out->path = out->name = path;
-    out->csv = ends_with(path, ".csv");
     out->begun = false;
     out->file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (out->file < 0) return fail_at(err, 0, "%s: cannot be written: %s", path, strerror(errno));
@@ -34,62 +75,207 @@ bool output_open(output *out, const char *path, const char *const *inputs, size_
     }
     for (size_t i = 0; i < n_inputs; i++)
         if (same_file(&facts, inputs[i])) {
-            output_close(out, false);
-            return fail_at(err, 0, "%s is read from and would be written over; give the output another name", path);
+            fail_input(path, err);
+            return refuse(out, err);
         }
+    /* Some file systems have no locks: there, nobody is refused. */
+    if (flock(out->file, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+        fail_at(err, 0, "%s: another process is writing to it; wait for its end, or give the output another name",
+                path);
+        return refuse(out, err);
+    }
     return true;
 }
 
-static bool begin(output *out) {
-    if (!out->begun && ftruncate(out->file, 0)) out->error = errno;
+static bool keep_rows(output *out, const char *path, capp_error *err) {
+    return whole_rows(path, out->packing, out->form != OUTPUT_JSONL, &out->lines, &out->size, err) || refuse(out, err);
+}
+
+bool output_open_rows(output *out, const options *o, bool columns, const char *const *inputs, size_t n_inputs,
+                      capp_error *err) {
+    output_form form = OUTPUT_JSONL;
+    packing packed = PACKING_NONE;
+    capp_error ending = {.row = 0};
+    bool to_file = o->out && strcmp(o->out, "-") != 0;
+    bool named = !to_file || output_form_of(o->out, &form, &packed, &ending);
+    struct stat facts = {0};
+    if (!named && (stat(o->out, &facts) || S_ISREG(facts.st_mode))) { /* a device or pipe may have any name */
+        *err = ending;
+        for (size_t i = 0; i < n_inputs; i++)
+            if (same_file(&facts, inputs[i])) fail_input(o->out, err);
+        return false;
+    }
+    if (form != OUTPUT_JSONL && !columns)
+        return fail_at(err, 0, "-o %s: %s writes JSON lines; give a name that ends in .jsonl", o->out, o->command);
+    if (!output_open(out, o->out, inputs, n_inputs, err)) return false;
+    out->form = form;
+    out->packing = packed;
+    out->fsync = o->fsync;
+    out->regular = to_file && !out->begun;
+    if (!out->regular) return true;
+    if (fstat(out->file, &facts)) return fail_at(err, 0, "%s: %s", o->out, strerror(errno)) || refuse(out, err);
+    if (!facts.st_size || o->overwrite) return true;
+    if (o->resume) return keep_rows(out, o->out, err);
+    fail_at(err, 0,
+            "%s already holds %s; go on with that run by --resume, replace it by --overwrite, or give the output "
+            "another name",
+            o->out, human_bytes((uint64_t)facts.st_size));
+    return refuse(out, err);
+}
+
+char *output_beside(const output *out, const char *ending) {
+    size_t n = strlen(out->path), more = strlen(ending) + 1;
+    char *path = take(n + more, 1);
+    memcpy(path, out->path, n);
+    memcpy(path + n, ending, more);
+    return path;
+}
+
+/* ---- Writing --------------------------------------------------------------------------------------------------- */
+
+/* Writes all of it; the bytes that were written. Less: errno says why. */
+static size_t write_all(int file, const char *data, size_t size) {
+    size_t done = 0;
+    while (done < size) {
+        ssize_t n = write(file, data + done, size - done);
+        if (n >= 0) {
+            done += (size_t)n;
+        } else if (errno == EAGAIN) {
+            struct pollfd ready = {.fd = file, .events = POLLOUT};
+            poll(&ready, 1, 100);
+        } else if (errno != EINTR) {
+            break;
+        }
+    }
+    return done;
+}
+
+bool write_whole_file(const char *path, capp_str content) {
+    size_t n = strlen(path);
+    char *part = take(n + 6, 1);
+    memcpy(part, path, n);
+    memcpy(part + n, ".part", 6);
+    int file = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    bool good = file >= 0 && write_all(file, content.data, content.size) == content.size;
+    int error = good ? 0 : errno;
+    if (file >= 0 && close(file) && good) {
+        good = false;
+        error = errno;
+    }
+    if (good && rename(part, path)) {
+        good = false;
+        error = errno;
+    }
+    if (!good && file >= 0) unlink(part);
+    free(part);
+    errno = error;
+    return good;
+}
+
+static bool fail_write(output *out, const char *what) {
+    out->error = errno;
+    out->wrong = what;
+    return false;
+}
+
+/* What is not kept goes; then the manifest tells what the rows to come are of: never those of an earlier run. */
+bool output_begin(output *out) {
+    if (out->begun) return !out->error;
     out->begun = true;
-    return !out->error;
+    if (ftruncate(out->file, (off_t)out->size) || lseek(out->file, 0, SEEK_END) < 0) return fail_write(out, NULL);
+    if (!out->manifest.size || out->size) return true;
+    char *path = output_beside(out, ".run");
+    bool good = write_whole_file(path, buffer_view(&out->manifest)) || fail_write(out, "its manifest");
+    free(path);
+    return good;
+}
+
+/* Half a row at the end of a file goes, where nobody has written behind it. */
+static void cut(const output *out, size_t torn) {
+    struct stat facts;
+    off_t at = lseek(out->file, 0, SEEK_CUR);
+    if (!torn || at < (off_t)torn || fstat(out->file, &facts) || !S_ISREG(facts.st_mode) || at != facts.st_size) return;
+    if (!ftruncate(out->file, at - (off_t)torn)) lseek(out->file, at - (off_t)torn, SEEK_SET);
+}
+
+/* The first n bytes of data were written before the disk was full, say: whole rows of them stay. */
+static void keep_whole(output *out, capp_str data, size_t n) {
+    row_counter counter = {.quotes = out->form != OUTPUT_JSONL};
+    if (out->packing == PACKING_NONE) count_rows(&counter, (capp_str){data.data, n});
+    int error = errno;
+    cut(out, n - (size_t)counter.whole);
+    out->size += counter.whole;
+    out->lines += counter.rows;
+    out->pending = 0;
+    errno = error;
 }
 
 bool output_flush(output *out) {
-    const char *data = out->rows.data;
-    size_t left = out->rows.size;
-    if (out->error || (left && !begin(out))) return false;
-    while (left) {
-        ssize_t n = write(out->file, data, left);
-        if (n >= 0) {
-            data += n;
-            left -= (size_t)n;
-        } else if (errno == EAGAIN) {
-            struct pollfd file = {.fd = out->file, .events = POLLOUT};
-            poll(&file, 1, 100);
-        } else if (errno != EINTR) {
-            out->error = errno;
-            return false;
-        }
-    }
-    out->rows.size = 0;
+    if (out->before && !output_flush(out->before)) return false;
+    if (out->error || (out->rows.size && !output_begin(out))) return false;
     out->flushed = seconds_now();
-    return true;
+    if (!out->rows.size) return true;
+    capp_str data = buffer_view(&out->rows);
+    if (out->packing != PACKING_NONE) {
+        out->packed.size = 0;
+        pack(out->packing, data, &out->packed);
+        data = buffer_view(&out->packed);
+    }
+    size_t n = write_all(out->file, data.data, data.size);
+    if (n < data.size) {
+        keep_whole(out, data, n);
+        return fail_write(out, NULL);
+    }
+    out->size += data.size;
+    out->lines += out->pending;
+    out->pending = out->rows.size = 0;
+    return !out->fsync || !fdatasync(out->file) || errno == EINVAL || errno == EROFS || fail_write(out, NULL);
 }
 
 bool output_end_row(output *out) {
+    if (out->error) return false;
     buffer_str(&out->rows, buffer_view(&out->row));
     out->row.size = 0;
-    if (out->rows.size >= FLUSH_BYTES || seconds_now() - out->flushed > 1) return output_flush(out);
+    out->pending++;
+    if (out->rows.size >= FLUSH_BYTES || seconds_now() - out->flushed > FLUSH_SECONDS) return output_flush(out);
     return !out->error;
 }
+
+bool output_idle(output *out) {
+    if (out->rows.size && seconds_now() - out->flushed > IDLE_SECONDS) return output_flush(out);
+    return !out->error;
+}
+
+size_t output_rows(const output *out) {
+    size_t lines = out->lines + out->pending;
+    return lines - (out->form != OUTPUT_JSONL && lines);
+}
+
+/* ---- The end --------------------------------------------------------------------------------------------------- */
 
 bool output_close(output *out, bool truncate) {
     output_flush(out);
     if (out->path && out->file >= 0) {
-        if (truncate && !out->error) begin(out);
+        if (truncate && !out->error) output_begin(out);
         if (close(out->file) && !out->error) out->error = errno;
     }
     out->file = -1;
     buffer_free(&out->row);
     buffer_free(&out->rows);
+    buffer_free(&out->packed);
+    buffer_free(&out->manifest);
     return !out->error;
 }
 
 int output_failed(const output *out) {
     if (out->error == EPIPE) return EXIT_DONE;
-    complain("%s: cannot be written: %s", out->name, strerror(out->error));
+    const char *what = out->wrong ? out->wrong : "it";
+    if (out->regular)
+        complain("%s: %s cannot be written: %s; it holds %zu whole rows; make room, then go on by the same command "
+                 "with --resume",
+                 out->name, what, strerror(out->error), output_rows(out));
+    else
+        complain("%s: cannot be written: %s", out->name, strerror(out->error));
     return EXIT_FAILED;
 }
 
@@ -99,79 +285,4 @@ int output_print(capp_str text) {
     output_open(&out, NULL, NULL, 0, &err);
     buffer_str(&out.rows, text);
     return output_close(&out, false) ? EXIT_DONE : output_failed(&out);
-}
-
-/* ---- Values ---------------------------------------------------------------------------------------------------- */
-
-void put_string(buffer *b, capp_str text) {
-    buffer_char(b, '"');
-    for (size_t i = 0; i < text.size;) {
-        unsigned char c = (unsigned char)text.data[i];
-        size_t n = utf8_character(text.data + i, text.size - i);
-        if (!n)
-            buffer_text(b, "\xEF\xBF\xBD");
-        else if (c == '"' || c == '\\')
-            buffer_printf(b, "\\%c", c);
-        else if (c == '\n')
-            buffer_text(b, "\\n");
-        else if (c < 0x20 || c == 0x7F)
-            buffer_printf(b, "\\u%04x", c);
-        else
-            buffer_add(b, text.data + i, n);
-        i += n ? n : 1;
-    }
-    buffer_char(b, '"');
-}
-
-void put_double(buffer *b, double value) {
-    char text[40];
-    if (!isfinite(value)) {
-        buffer_text(b, "null");
-        return;
-    }
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value) break;
-    }
-    buffer_text(b, text);
-}
-
-void put_float(buffer *b, float value) {
-    char text[40];
-    snprintf(text, sizeof text, "%.9g", (double)value);
-    buffer_text(b, isfinite(value) ? text : "null");
-}
-
-#define PUT_ARRAY(put)                                                                                                 \
-    buffer_char(b, '[');                                                                                               \
-    for (size_t i = 0; i < n; i++) {                                                                                   \
-        if (i) buffer_text(b, ", ");                                                                                   \
-        put;                                                                                                           \
-    }                                                                                                                  \
-    buffer_char(b, ']')
-
-void put_doubles(buffer *b, const double *values, size_t n) {
-    PUT_ARRAY(put_double(b, values[i]));
-}
-void put_floats(buffer *b, const float *values, size_t n) {
-    PUT_ARRAY(put_float(b, values[i]));
-}
-void put_ids(buffer *b, const int32_t *ids, size_t n) {
-    PUT_ARRAY(buffer_printf(b, "%d", (int)ids[i]));
-}
-
-void put_cell(buffer *b, capp_str text) {
-    bool quote = !text.size;
-    for (size_t i = 0; i < text.size && !quote; i++) quote = is_one_of(text.data[i], ",\"\r\n");
-    if (text.size && (text.data[0] == ' ' || text.data[text.size - 1] == ' ')) quote = true;
-    if (!quote) {
-        buffer_str(b, text);
-        return;
-    }
-    buffer_char(b, '"');
-    for (size_t i = 0; i < text.size; i++) {
-        if (text.data[i] == '"') buffer_char(b, '"');
-        buffer_char(b, text.data[i]);
-    }
-    buffer_char(b, '"');
 }

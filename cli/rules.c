@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static bool file_text(const char *path, buffer *content, capp_error *err) {
     if (!read_file(path, content, err)) return false;
@@ -15,20 +16,21 @@ static bool file_text(const char *path, buffer *content, capp_error *err) {
     return true;
 }
 
-static json_t *json_array_of(capp_str text, const char *name, capp_error *err) {
-    json_error_t cause;
-    if (!text.size) {
-        fail_at(err, 0, "%s: the file is empty; a JSON array is needed, such as [1, 2]", name);
-        return NULL;
+/* The array of a file; false and a message where it is none. Borrows text. */
+static bool json_array_of(capp_str text, const char *name, json_value *array, capp_error *err) {
+    size_t at = 0, line = 1, start = 0;
+    const char *reason = "";
+    if (!text.size) return fail_at(err, 0, "%s: the file is empty; a JSON array is needed, such as [1, 2]", name);
+    if (!json_check(text, array, &at, &reason)) {
+        for (size_t i = 0; i < at; i++) {
+            if (text.data[i] != '\n') continue;
+            line++;
+            start = i + 1;
+        }
+        return fail_at(err, 0, "%s: bad JSON at line %zu, column %zu: %s", name, line, at - start + 1, reason);
     }
-    json_t *array = json_loadb(text.data, text.size, JSON_ALLOW_NUL, &cause);
-    if (!array) fail_at(err, 0, "%s: bad JSON at line %d, column %d: %s", name, cause.line, cause.column, cause.text);
-    if (array && !json_is_array(array)) {
-        fail_at(err, 0, "%s: a JSON array is needed, such as [1, 2]", name);
-        json_decref(array);
-        return NULL;
-    }
-    return array;
+    if (json_kind_of(*array) == JSON_KIND_ARRAY) return true;
+    return fail_at(err, 0, "%s: a JSON array is needed, such as [1, 2]", name);
 }
 
 static bool add_class(row_rules *rules, size_t *capacity, capp_str text, const char *where, capp_error *err) {
@@ -63,33 +65,55 @@ static bool split_classes(row_rules *rules, capp_str list, char separator, const
 }
 
 static bool json_classes(row_rules *rules, capp_str text, const char *path, capp_error *err) {
-    json_t *array = json_array_of(text, path, err), *item;
-    size_t i, capacity = 0;
-    bool good = array != NULL;
-    json_array_foreach(array, i, item) {
-        if (!json_is_string(item))
-            good = fail_at(err, 0, "%s: class %zu is not a string; put it in quotes", path, i + 1);
-        if (good)
-            good =
-                add_class(rules, &capacity, (capp_str){json_string_value(item), json_string_length(item)}, path, err);
-        if (!good) break;
+    json_value array;
+    size_t i = 1, capacity = 0;
+    if (!json_array_of(text, path, &array, err)) return false;
+    for (json_walk w = json_begin(array); json_next(&w); i++) {
+        if (json_kind_of(w.item) != JSON_KIND_STRING)
+            return fail_at(err, 0, "%s: class %zu is not a string; put it in quotes", path, i);
+        if (!add_class(rules, &capacity, json_copy_string(&rules->memory, w.item), path, err)) return false;
     }
-    json_decref(array);
+    return true;
+}
+
+static bool file_classes(row_rules *rules, const char *path, capp_error *err) {
+    buffer content = {0};
+    if (!file_text(path, &content, err)) {
+        buffer_free(&content);
+        return false;
+    }
+    size_t at = 0;
+    while (at < content.size && is_one_of(content.data[at], " \t\r\n")) at++;
+    bool good = at < content.size && content.data[at] == '['
+                    ? json_classes(rules, buffer_view(&content), path, err)
+                    : split_classes(rules, buffer_view(&content), '\n', path, err);
+    buffer_free(&content);
     return good;
+}
+
+/* One class alone: most often the name of a file whose @ is missing, or a list divided by something else. */
+static bool check_one_class(const row_rules *rules, const char *text, capp_error *err) {
+    static const char *const ends[] = {".txt", ".json", ".csv", ".tsv", ".jsonl"};
+    bool named = false;
+    if (rules->n_classes != 1 || *text == '@') return true;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) named = named || ends_with(text, ends[i]);
+    if (named || !access(text, R_OK))
+        return fail_at(err, 0, "-c '%s' is one class of that name; to read classes from the file write -c '@%s'", text,
+                       text);
+    if (!rules->normalize || rules->need != NEED_CHOICES) return true;
+    char other = strchr(text, ';') ? ';' : strchr(text, '|') ? '|' : strchr(text, '\n') ? '\n' : 0;
+    if (other == '\n') return fail_at(err, 0, "-c is one class with line ends in it; divide classes by commas");
+    if (other) return fail_at(err, 0, "-c '%s' is one class; divide classes by commas, not by '%c'", text, other);
+    return fail_at(err, 0,
+                   "-c '%s' is one class, whose probability would always be 1; name two or more, divided by commas, or "
+                   "give --multi-label (not normalized)",
+                   text);
 }
 
 static bool parse_classes(row_rules *rules, const char *text, capp_error *err) {
     bool good;
     if (*text == '@') {
-        buffer content = {0};
-        good = file_text(text + 1, &content, err);
-        size_t at = 0;
-        while (at < content.size && is_one_of(content.data[at], " \t\r\n")) at++;
-        if (good && at < content.size && content.data[at] == '[')
-            good = json_classes(rules, buffer_view(&content), text + 1, err);
-        else if (good)
-            good = split_classes(rules, buffer_view(&content), '\n', text + 1, err);
-        buffer_free(&content);
+        good = file_classes(rules, text + 1, err);
     } else {
         capp_str list = capp_str_of(text);
         size_t valid = utf8_valid(list.data, list.size);
@@ -97,7 +121,7 @@ static bool parse_classes(row_rules *rules, const char *text, capp_error *err) {
         good = split_classes(rules, list, ',', "-c", err);
     }
     if (good && !rules->n_classes) return fail_at(err, 0, "-c: there are no classes; write for example 'yes,no'");
-    return good;
+    return good && check_one_class(rules, text, err);
 }
 
 static bool add_prior(row_rules *rules, size_t *capacity, double value) {
@@ -108,16 +132,15 @@ static bool add_prior(row_rules *rules, size_t *capacity, double value) {
 
 static bool json_prior(row_rules *rules, const char *path, capp_error *err) {
     buffer content = {0};
-    json_t *array = file_text(path, &content, err) ? json_array_of(buffer_view(&content), path, err) : NULL, *item;
-    size_t i, capacity = 0;
-    bool good = array != NULL;
-    json_array_foreach(array, i, item) {
-        if (json_is_number(item))
-            add_prior(rules, &capacity, json_number_value(item));
-        else
-            good = fail_at(err, 0, "%s: item %zu of the prior is not a number", path, i + 1);
-    }
-    json_decref(array);
+    json_value array;
+    size_t i = 0, capacity = 0;
+    bool good = file_text(path, &content, err) && json_array_of(buffer_view(&content), path, &array, err);
+    if (good)
+        for (json_walk w = json_begin(array); good && json_next(&w); i++) {
+            good = json_kind_of(w.item) == JSON_KIND_NUMBER ||
+                   fail_at(err, 0, "%s: item %zu of the prior is not a number", path, i);
+            if (good) add_prior(rules, &capacity, json_double(w.item));
+        }
     buffer_free(&content);
     return good;
 }
@@ -130,7 +153,9 @@ static bool parse_prior(row_rules *rules, const char *text, capp_error *err) {
         double value = strtod(at, &end);
         while (*end == ' ') end++;
         if (end == at || (*end && *end != ','))
-            return fail_at(err, 0, "--prior '%s' is not a list of numbers; write for example 0.2,0.8", text);
+            return fail_at(err, 0, "--prior '%s' is not a list of numbers; write for example 0.2,0.8%s%s", text,
+                           access(text, R_OK) ? "" : ", or for the file of that name @",
+                           access(text, R_OK) ? "" : text);
         add_prior(rules, &capacity, value);
         at = end;
         if (!*at) return true;
@@ -155,35 +180,121 @@ static void warn_duplicates(const row_rules *rules) {
     free(sorted);
 }
 
+/* Classes that begin with a space, or look the same and differ. */
+static void warn_classes(const row_rules *rules) {
+    size_t first, second;
+    if (!rules->n_classes) return;
+    if (find_lookalikes(rules->classes, rules->n_classes, &first, &second))
+        complain("warning: classes %zu and %zu ('%.*s') look the same and differ in their Unicode form or in spaces "
+                 "around them; keep one",
+                 first + 1, second + 1, (int)rules->classes[first].size, rules->classes[first].data);
+    for (size_t i = 0; rules->notes.space && i < rules->n_classes; i++) {
+        if (!is_one_of(*rules->classes[i].data, " \t\r\n")) continue;
+        complain("warning: class %zu begins with a space, and another one stands before it; remove it, or give "
+                 "--end-of-prompt ''",
+                 i + 1);
+        return;
+    }
+}
+
+/* A template without columns gives every row the same prompt. */
+static bool check_template(const row_rules *rules, const char *text, capp_error *err) {
+    capp_str *names = NULL;
+    size_t n = 0, capacity = 0;
+    template_fields(&rules->template, &names, &n, &capacity);
+    free(names);
+    if (n) return true;
+    if (!access(text, R_OK))
+        return fail_at(err, 0, "-t '%s' names a file, but -t takes the text itself: -t \"$(cat '%s')\"", text, text);
+    if (rules->n_classes || rules->need == NEED_PROMPT || rules->need == NEED_TEXT)
+        return fail_at(
+            err, 0, "-t '%s' names no column: every row would have the same prompt; write for example '{text}'", text);
+    if (!rules->notes.quiet) complain("warning: -t '%s' names no column: every row has the same prompt", text);
+    return true;
+}
+
+static void add_asked(row_rules *rules, const char *name) {
+    grow(&rules->asked, &rules->asked_capacity, rules->n_asked + 1, sizeof *rules->asked);
+    rules->asked[rules->n_asked++] = capp_str_of(name);
+}
+
+/* What the run looks for in a row. */
+static void list_asked(row_rules *rules) {
+    if (rules->has_template) template_fields(&rules->template, &rules->asked, &rules->n_asked, &rules->asked_capacity);
+    if (!rules->has_template) add_asked(rules, "text");
+    if (!rules->has_template && rules->need != NEED_TEXT) add_asked(rules, "prompt");
+    if (rules->label) add_asked(rules, rules->label);
+    add_asked(rules, rules->id ? rules->id : "id");
+    if (rules->need == NEED_CHOICES_OR_TEXT) add_asked(rules, "label");
+    if (rules->need == NEED_CHOICES_OR_TEXT || rules->need == NEED_CHOICES) {
+        static const char *const names[] = {"completions", "prior", "end_of_prompt", "normalize"};
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) add_asked(rules, names[i]);
+    }
+}
+
 bool rules_open(row_rules *rules, const options *o, row_need need, capp_error *err) {
-    *rules =
-        (row_rules){.need = need, .end_of_prompt = o->end_of_prompt, .normalize = !o->multi_label, .label = o->label};
+    *rules = (row_rules){
+        .need = need, .end_of_prompt = o->end_of_prompt, .normalize = !o->multi_label, .label = o->label, .id = o->id};
+    rules->labels = o->label_index ? LABELS_BY_INDEX : LABELS_BY_TEXT;
     rules->has_template = o->template != NULL;
+    bool choices = need == NEED_CHOICES || need == NEED_CHOICES_OR_TEXT;
+    rules->notes = (notes){.quiet = o->quiet,
+                           .input = o->input && strcmp(o->input, "-") != 0 ? o->input : "stdin",
+                           .space = choices && (o->end_of_prompt ? *o->end_of_prompt == ' ' : !o->chat)};
     if (o->template && !template_parse(&rules->template, o->template, err)) return false;
     if (o->classes && !parse_classes(rules, o->classes, err)) return false;
+    if (o->template && !check_template(rules, o->template, err)) return false;
     if (o->prior && !parse_prior(rules, o->prior, err)) return false;
     if (o->prior && !rules->n_prior) return fail_at(err, 0, "--prior is an empty list; write for example 0.2,0.8");
     if (rules->n_classes && rules->n_prior && rules->n_classes != rules->n_prior)
         return fail_at(err, 0, "--prior has %zu numbers, but there are %zu classes", rules->n_prior, rules->n_classes);
-    if (rules->n_classes && need == NEED_CHOICES) {
+    if (rules->n_classes && choices) {
         /* Before the model is loaded: what the library would say of every row. */
         const capp_example probe = {.prompt = {"a", 1},
                                     .completions = rules->classes,
                                     .n_completions = rules->n_classes,
                                     .prior = rules->n_prior ? rules->prior : NULL,
                                     .end_of_prompt = rules->end_of_prompt,
-                                    .normalize = rules->normalize};
+                                    .normalize = rules->normalize && need == NEED_CHOICES};
         if (capp_example_check(&probe, err)) {
             err->row = 0;
             return false;
         }
     }
-    if (!o->quiet) warn_duplicates(rules);
+    list_asked(rules);
+    if (!o->quiet) {
+        warn_duplicates(rules);
+        warn_classes(rules);
+    }
     return true;
+}
+
+reader_options rules_reader(const row_rules *rules, const options *o) {
+    return (reader_options){.path = o->input,
+                            .format = o->format,
+                            .separator = o->separator,
+                            .max_record = o->max_record,
+                            .quiet = o->quiet,
+                            .asked = rules->asked,
+                            .n_asked = rules->n_asked};
+}
+
+void rules_set_model(row_rules *rules, const capp_model *model, bool bos, bool parse_special) {
+    capp_model_info info;
+    capp_model_get_info(model, &info);
+    char *text;
+    size_t size;
+    if (!bos || !info.add_bos || info.bos < 0) return;
+    if (capp_detokenize(model, &info.bos, 1, &text, &size, NULL)) return; /* for a warning alone */
+    rules->notes.bos = arena_copy(&rules->memory, (capp_str){text, size});
+    rules->notes.bos_parsed = parse_special;
+    capp_free(text);
 }
 
 void rules_close(row_rules *rules) {
     template_free(&rules->template);
+    notes_free(&rules->notes);
+    free(rules->asked);
     free(rules->classes);
     free(rules->prior);
     arena_free(&rules->memory);

@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void add_piece(template *t, bool field, size_t start) {
-    if (!field && start == t->storage.size) return;
+static void add_piece(template *t, bool is_field, size_t start) {
+    if (!is_field && start == t->storage.size) return;
     grow(&t->pieces, &t->capacity, t->n_pieces + 1, sizeof *t->pieces);
-    t->pieces[t->n_pieces++] = (template_piece){field, start, t->storage.size - start};
+    t->pieces[t->n_pieces++] = (template_piece){is_field, start, t->storage.size - start};
 }
 
 static capp_str piece_text(const template *t, const template_piece *piece) {
@@ -67,15 +67,45 @@ bool template_check(const template *t, reader *r, capp_error *err) {
     return true;
 }
 
-bool template_render(const template *t, const record *row, arena *a, capp_str *prompt, capp_error *err) {
-    capp_str *parts = arena_take(a, t->n_pieces, sizeof *parts);
-    size_t size = 0;
+void template_fields(const template *t, capp_str **names, size_t *n, size_t *capacity) {
     for (size_t i = 0; i < t->n_pieces; i++) {
-        parts[i] = piece_text(t, &t->pieces[i]);
-        if (t->pieces[i].field && !record_text(row, parts[i], a, &parts[i]))
-            return fail_field(err, row, piece_text(t, &t->pieces[i]));
-        size += parts[i].size;
+        if (!t->pieces[i].field) continue;
+        grow(names, capacity, *n + 1, sizeof **names);
+        (*names)[(*n)++] = piece_text(t, &t->pieces[i]);
     }
+}
+
+bool template_end(const template *t, capp_str *end) {
+    if (!t->n_pieces || t->pieces[t->n_pieces - 1].field) return false;
+    *end = piece_text(t, &t->pieces[t->n_pieces - 1]);
+    return true;
+}
+
+/* Texts of all pieces; false where a field is missing or all are empty. */
+static bool fill_pieces(const template *t, const record *row, arena *a, capp_str *parts, capp_str *empty,
+                        capp_error *err) {
+    size_t n_fields = 0, n_empty = 0;
+    *empty = (capp_str){NULL, 0};
+    for (size_t i = 0; i < t->n_pieces; i++) {
+        capp_str name = parts[i] = piece_text(t, &t->pieces[i]);
+        if (!t->pieces[i].field) continue;
+        if (!record_text(row, name, a, &parts[i])) return fail_field(err, row, name);
+        n_fields++;
+        if (parts[i].size) continue;
+        if (!n_empty) *empty = name;
+        n_empty++;
+    }
+    if (!n_fields || n_empty < n_fields) return true;
+    return fail_at(err, row->line, n_fields == 1 ? "'%.*s' is empty" : "'%.*s' and all other columns of -t are empty",
+                   (int)empty->size, empty->data);
+}
+
+bool template_render(const template *t, const record *row, arena *a, capp_str *prompt, capp_str *empty,
+                     capp_error *err) {
+    capp_str *parts = arena_take(a, t->n_pieces, sizeof *parts);
+    if (!fill_pieces(t, row, a, parts, empty, err)) return false;
+    size_t size = 0;
+    for (size_t i = 0; i < t->n_pieces; i++) size += parts[i].size;
     char *text = arena_take(a, size + 1, 1);
     *prompt = (capp_str){text, size};
     for (size_t i = 0; i < t->n_pieces; i++) {

@@ -20,9 +20,18 @@ template;
 bool template_parse(template *t, const char *text, capp_error *err);
 void template_free(template *t);
 
+/* Adds the names of its fields to the array *names; they are borrowed from the template. */
+void template_fields(const template *t, capp_str **names, size_t *n, size_t *capacity);
+
+/* Whether the prompt ends in a text of the template itself, which goes to *end. */
+bool template_end(const template *t, capp_str *end);
+
 /* Fails where a field of the template is none of the columns that the reader knows. */
 bool template_check(const template *t, reader *r, capp_error *err);
 
-bool template_render(const template *t, const record *row, arena *a, capp_str *prompt, capp_error *err);
+/* The prompt of a row, in memory of a. Fails where a field is missing, and where the template has fields and all are
+ * empty. *empty: the first field that is empty, or size 0. */
+bool template_render(const template *t, const record *row, arena *a, capp_str *prompt, capp_str *empty,
+                     capp_error *err);
 
 #endif

@@ -4,6 +4,7 @@ static capp_status window(run *r, const row *rows, size_t n, void *user, capp_er
     (void)user;
     unsigned flags =
         (r->options->no_bos ? 0U : CAPP_TOKENIZE_BOS) | (r->options->parse_special ? CAPP_TOKENIZE_SPECIAL : 0U);
+    run_call(r, rows);
     for (size_t i = 0; i < n; i++) {
         int32_t *ids;
         size_t n_ids;
@@ -16,16 +17,13 @@ static capp_status window(run *r, const row *rows, size_t n, void *user, capp_er
             return status;
         }
         buffer *b = &r->output.row;
-        if (rows[i].id_given)
-            begin_row(b, &rows[i]);
-        else
-            buffer_char(b, '{');
+        if (!rows[i].id_given && run_reach(r, &rows[i])) buffer_char(b, '{');
+        if (rows[i].id_given) begin_row(r, &rows[i]);
         buffer_text(b, rows[i].id_given ? ", \"ids\": " : "\"ids\": ");
         put_ids(b, ids, n_ids);
         buffer_text(b, "}\n");
         capp_free(ids);
-        r->done++;
-        if (!output_end_row(&r->output) || !run_progress(r, i + 1, n)) return CAPP_ECANCELLED;
+        if (!run_end_row(r) || !run_progress(r, i + 1, n)) return CAPP_ECANCELLED;
     }
     return CAPP_OK;
 }

@@ -1,6 +1,5 @@
 #define _GNU_SOURCE
 #include "util.h"
-#include "progress.h"
 
 #include <errno.h>
 #include <math.h>
@@ -13,7 +12,7 @@
 
 /* ---- Memory ---------------------------------------------------------------------------------------------------- */
 
-static _Noreturn void out_of_memory(void) {
+void out_of_memory(void) {
     complain("out of memory");
     exit(EXIT_FAILED);
 }
@@ -230,10 +229,16 @@ bool fail_at(capp_error *err, size_t line, const char *format, ...) {
     return false;
 }
 
+static void (*before_message)(void);
+
+void complain_after(void (*wipe)(void)) {
+    before_message = wipe;
+}
+
 void complain(const char *format, ...) {
     char text[8192]; /* no allocation: this is also how its failure is told */
     va_list args;
-    progress_wipe();
+    if (before_message) before_message();
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);

@@ -6,12 +6,14 @@
 
 enum {
     EXIT_DONE = 0,
+    EXIT_PARTLY = 3,   /* done, but for rows that could not be scored: --on-error skip or null */
     EXIT_FAILED = 2,   /* bad arguments, bad input, a failure of the library or the system */
     EXIT_SIGNAL = 128, /* plus the number of the signal */
 };
 
 /* ---- Memory: these never return NULL; where memory is short they say so and exit with EXIT_FAILED --------------- */
 
+_Noreturn void out_of_memory(void);
 void *take(size_t n, size_t size);                                  /* not cleared; ends with free */
 void *retake(void *p, size_t n, size_t size);                       /* p may be NULL */
 void grow(void *array, size_t *capacity, size_t need, size_t size); /* array: address of a pointer to elements */
@@ -71,9 +73,11 @@ const char *human_bytes(uint64_t bytes);
 /* Fills *err with a message about a line of the input (0: about none); returns false. err->row holds the line. */
 bool fail_at(capp_error *err, size_t line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* "capp: ..." on stderr, one line, after wiping a progress bar. Control characters, which come from rows and names of
- * files, become spaces. */
+/* "capp: ..." on stderr, one line. Control characters, which come from rows and names of files, become spaces. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* wipe is called before each message: it clears the line of a progress bar. */
+void complain_after(void (*wipe)(void));
 
 double seconds_now(void); /* monotonic */
 
@@ -83,10 +87,14 @@ uint64_t peak_memory(void);
 /* The whole file. False and a message with the system's reason where it cannot be read. */
 bool read_file(const char *path, buffer *content, capp_error *err);
 
-/* Ctrl-C and SIGTERM set a flag and cancel the session told of; a second one ends the process at once. SIGPIPE is
- * ignored: writes say EPIPE. */
+/* Ctrl-C, SIGTERM and SIGHUP set a flag and cancel the session told of; a second one ends the process at once. SIGPIPE
+ * and SIGXFSZ are ignored: writes say EPIPE and EFBIG. */
 void interrupt_watch(void);
 void interrupt_session(capp_session *session); /* NULL: none */
 int interrupted(void);                         /* the signal's number, or 0 */
+
+/* Descriptors 0 to 2 that were closed get a file that fails as a closed one does, so that no file of rows takes their
+ * number and no message lands in it. */
+void fill_standard_files(void);
 
 #endif

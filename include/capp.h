@@ -44,6 +44,10 @@ extern "C" {
 /* Returns the version of the library, for example "0.1.0". The string is static. */
 CAPP_API const char *capp_version(void);
 
+/* The version of the arithmetic in precision f32. It changes whenever a release gives other bits for the same model and
+ * text. Results of two machines or releases with the same number can be compared bit for bit. */
+#define CAPP_ARITHMETIC 1
+
 /* ---- Status -------------------------------------------------------------------------------------------------- */
 
 /* X(name, value, meaning) */
@@ -196,6 +200,8 @@ typedef struct capp_model_info {
     uint64_t file_bytes;         /* size of all files of the model */
     uint64_t weight_bytes;       /* size of the cached weights (see weights_memory) and the adapters in memory */
     uint64_t whole_weight_bytes; /* the same if all weights were cached */
+    uint64_t streamed_bytes;     /* bytes of the files that each wave of token rows reads from the disk, because the
+                                    weights that are not cached do not fit memory; 0 if they do */
     int32_t bos, eos;            /* token ids, or -1 if the model has none */
     bool add_bos;                /* whether the tokenizer begins a text with BOS */
     double load_seconds;
@@ -449,6 +455,11 @@ typedef struct capp_run_options {
     const capp_scoring *scoring;        /* discount, classes and aggregate_fn; NULL: none */
     const capp_chat *chat;              /* prompts and texts become user messages; prefixes are not allowed. NULL: none
                                          */
+    double
+        window_seconds; /* capp_score and capp_token_logprobs: results arrive at intervals of about this many seconds.
+                           The first window has a few rows. Later windows have as many as the measured speed allows,
+                           but enough to fill a wave, so with a slow model they take longer. 0: windows are as large
+                           as the memory budget allows, up to 4096 rows. The bits of the results do not change. */
 } capp_run_options;
 
 /* Sets *options to the defaults described above. */

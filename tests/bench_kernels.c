@@ -50,6 +50,24 @@ static double case_matmul(void) {
     return 2.0 * (double)m * (double)k * (double)n;
 }
 
+/* rows, k, n, block: the same with k in blocks, as the engine does it: the rows' part of a block stays in the second
+ * cache while two panels pass. */
+static double case_blocks(void) {
+    const size_t m = shape[0], k = shape[1], n = shape[2], block = shape[3], lda = k + CAPP_MAX_STEP, nr = products->nr;
+    for (size_t j = 0; j < n; j += 2 * nr)
+        for (size_t from = 0, part; from < k; from += part) {
+            part = k - from < block ? k - from : block;
+            for (size_t i = j; i < j + 2 * nr; i += nr) {
+                const char *panel = (const char *)b + i / nr % 2 * products->panel_bytes(part), *x = (const char *)a;
+                if (from)
+                    products->matmul_on(c + i, n + CAPP_LANES, x + from * products->element, lda, panel, m, nr, part);
+                else
+                    products->matmul(c + i, n + CAPP_LANES, x, lda, panel, m, nr, part, false);
+            }
+        }
+    return 2.0 * (double)m * (double)k * (double)n;
+}
+
 static double case_pack(void) {
     const size_t k = shape[1], n = shape[2], bytes = products->panel_bytes(k);
     for (size_t j = 0; j + products->nr <= n; j += products->nr)
@@ -146,6 +164,17 @@ static const struct {
     {"matmul", case_matmul, {13, 576, 3072}},
     {"matmul", case_matmul, {4, 576, 3072}},
     {"matmul", case_matmul, {1, 576, 3072}},
+    {"large", case_matmul, {192, 1024, 1024}}, /* of models of 7 billion and more */
+    {"large", case_matmul, {192, 3584, 1024}},
+    {"large", case_matmul, {192, 18944, 512}},
+    {"large", case_blocks, {192, 3584, 1024, 512}},
+    {"large", case_blocks, {192, 18944, 512, 512}},
+    {"large", case_blocks, {192, 3584, 1024, 1024}},
+    {"large", case_blocks, {192, 18944, 512, 1024}},
+    {"large", case_blocks, {192, 28672, 512, 1024}},
+    {"large", case_blocks, {192, 8192, 512, 1024}},
+    {"large", case_blocks, {384, 8192, 512, 1024}},
+    {"large", case_blocks, {1024, 8192, 512, 1024}},
     {"pack", case_pack, {0, 576, 3072}},
     {"narrow", case_narrow, {576}},
     {"scores", case_scores, {1, 64, 256}},
@@ -215,7 +244,8 @@ static void bench(bool bf16, const char *op) {
     printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s\n", kernels->name, products->name, "peak", "", peak);
     for (size_t j = 0; j < sizeof cases / sizeof *cases; j++) {
         char text[64];
-        const bool product = cases[j].run == case_matmul || cases[j].run == case_pack || cases[j].run == case_narrow;
+        const bool product = cases[j].run == case_matmul || cases[j].run == case_blocks || cases[j].run == case_pack ||
+                             cases[j].run == case_narrow;
         if ((op && strcmp(op, cases[j].op) != 0) || (bf16 && !product)) continue;
         memcpy(shape, cases[j].shape, sizeof shape);
         const double rate = measure(cases[j].run);

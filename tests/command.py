@@ -20,9 +20,18 @@ def rows_of(done):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def lines_told(stderr):
+    """Its lines, without the one that says what the input was taken for."""
+    return [line for line in stderr.decode().splitlines(True) if not line.startswith("capp: reading ")]
+
+
+def told(done):
+    return lines_told(done.stderr)
+
+
 def fails(done, *parts, status=2):
     """One line on stderr that holds all parts; the command ended with status."""
-    message = done.stderr.decode()
+    message = "".join(told(done))
     assert done.returncode == status, message
     assert message.startswith("capp: ") and message.count("\n") == 1, message
     for part in parts:

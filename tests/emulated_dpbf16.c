@@ -63,6 +63,7 @@ const capp_products emulated_dpbf16 = {.name = "bf16",
                                        .nr = NR,
                                        .element = sizeof(uint16_t),
                                        .step = STEP,
+                                       .block = STEP,
                                        .panel_bytes = panel_bytes,
                                        .unpack = unpack,
                                        CAPP_PRODUCT_MAP(X)};

@@ -77,6 +77,7 @@ const capp_products emulated_tiles = {.name = "bf16",
                                       .nr = NR,
                                       .element = sizeof(uint16_t),
                                       .step = STEP,
+                                      .block = STEP,
                                       .panel_bytes = panel_bytes,
                                       .unpack = unpack,
                                       CAPP_PRODUCT_MAP(X)};

@@ -74,11 +74,6 @@ void same(const char *what, const float *got, const float *want, size_t n) {
         if (bits_of(got[i]) != bits_of(want[i])) reject(what, (double)got[i], (double)want[i], HUGE_VAL);
 }
 
-float chain(const char *isa, float a, float b, float c) {
-    const float product = a * b;
-    return strcmp(isa, "ref") != 0 ? fmaf(a, b, c) : product + c;
-}
-
 float sum_of_lanes(const float *x, size_t n) {
     float lane[LANES] = {0};
     for (size_t i = 0; i < n; i++) lane[i % LANES] += x[i];
@@ -87,9 +82,8 @@ float sum_of_lanes(const float *x, size_t n) {
     return lane[0];
 }
 
-void expect_product(const char *isa, const char *what, const float *c, const float *before, size_t ldc, const float *a,
-                    size_t lda, const float *b, size_t row_b, size_t column_b, size_t m, size_t n, size_t depth,
-                    bool go_on) {
+void expect_product(const char *what, const float *c, const float *before, size_t ldc, const float *a, size_t lda,
+                    const float *b, size_t row_b, size_t column_b, size_t m, size_t n, size_t depth, bool go_on) {
     for (size_t r = 0; r < m; r++) {
         for (size_t j = 0; j < n; j++) {
             const float *was = before + r * ldc + j;
@@ -97,7 +91,7 @@ void expect_product(const char *isa, const char *what, const float *c, const flo
             double sum = exact, size = fabs(sum);
             for (size_t i = 0; i < depth; i++) {
                 const float x = a[r * lda + i], y = b[i * row_b + j * column_b];
-                exact = chain(isa, x, y, exact);
+                exact = fmaf(x, y, exact);
                 sum += (double)x * (double)y;
                 size += fabs((double)x * (double)y);
             }

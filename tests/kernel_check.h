@@ -24,15 +24,11 @@ void reject(const char *what, double got, double want, double ratio);
 void near(const char *what, double got, double want, double tolerance);
 void same(const char *what, const float *got, const float *want, size_t n);
 
-/* The chain of kernel.h: fused on all but the reference. */
-float chain(const char *isa, float a, float b, float c);
-
 /* The sum over a row in the order of kernel.h. */
 float sum_of_lanes(const float *x, size_t n);
 
 /* c [m][n] rows ldc apart, among which nothing may change, from what c was before. go_on: the chain begins there. */
-void expect_product(const char *isa, const char *what, const float *c, const float *before, size_t ldc, const float *a,
-                    size_t lda, const float *b, size_t row_b, size_t column_b, size_t m, size_t n, size_t depth,
-                    bool go_on);
+void expect_product(const char *what, const float *c, const float *before, size_t ldc, const float *a, size_t lda,
+                    const float *b, size_t row_b, size_t column_b, size_t m, size_t n, size_t depth, bool go_on);
 
 #endif

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpu.h"
+#include "decide/decide.h"
 #include "emulated.h"
 #include "engine/handles.h"
 #include "model/arch.h"
@@ -151,6 +153,12 @@ static int sabotage(capp_weights *w) {
 /* ---- Scoring -------------------------------------------------------------------------------------------------------
  */
 
+enum { MOST_LINES = 64 };
+
+/* Each line as a completion: the mean of its log-probabilities. */
+static double means[MOST_LINES];
+static size_t n_means;
+
 static capp_status score(capp_session *s, capp_lane *lane, const int32_t *ids, size_t n, capp_error *err) {
     uint32_t nodes[MOST_IDS], first, last;
     capp_status st;
@@ -160,7 +168,19 @@ static capp_status score(capp_session *s, capp_lane *lane, const int32_t *ids, s
     if ((st = capp_session_run(s, lane, NULL, NULL, err)) != CAPP_OK) return st;
     for (size_t i = 0; i + 1 < n; i++) printf("%s%.9g", i ? " " : "", (double)lane->tree.nodes[nodes[i]].logprob);
     printf("\n");
+    double sum = 0;
+    for (size_t i = 0; i + 1 < n; i++) sum += (double)lane->tree.nodes[nodes[i]].logprob;
+    if (n_means < MOST_LINES) means[n_means++] = capp_decide_aggregate(CAPP_AGGREGATE_MEAN, sum, n - 1, 0);
     return CAPP_OK;
+}
+
+/* The lines' posterior probabilities under a prior that rises from line to line, with all their bits. */
+static void print_posterior(void) {
+    double prior[MOST_LINES], posterior[MOST_LINES];
+    for (size_t i = 0; i < n_means; i++) prior[i] = (double)(2 * (i + 1)) / (double)(n_means * (n_means + 1));
+    capp_decide_posterior(means, prior, n_means, true, posterior);
+    for (size_t i = 0; i < n_means; i++) printf("%s%a", i ? " " : "", posterior[i]);
+    printf("\n");
 }
 
 static capp_status score_lines(capp_session *s, capp_lane *lane, capp_error *err) {
@@ -192,6 +212,7 @@ typedef struct unit {
 static unit unit_of(const char *name) {
     const capp_kernels *ref = capp_kernels_named("ref"), *kernels = capp_kernels_named(name);
     bool close = !strcmp(name, "close");
+    if (!strcmp(name, "portable")) return (unit){&capp_kernels_ref, capp_kernels_ref.f32, false};
     if (close || !strcmp(name, "vdpbf16ps")) return (unit){ref, &emulated_dpbf16, close};
     if (!strcmp(name, "tiles")) return (unit){ref, &emulated_tiles, false};
     return (unit){kernels, kernels ? kernels->f32 : NULL, false};
@@ -233,11 +254,16 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: model_tool MODEL UNIT [ADAPTER WEIGHT]... < ids > log-probabilities\n");
         return 2;
     }
+    if (!capp_cpu_request(u.kernels->needs)) {
+        fprintf(stderr, "this machine lacks %s\n", argv[2]);
+        return 77;
+    }
     capp_status st = capp_pool_open(&pool, model.threads, &err);
     if (st == CAPP_OK) st = open_model(&model, argv[1], u, pool, argv + 3, ((size_t)argc - 3) / 2, &err);
     if (st == CAPP_OK && sabotage(model.exact ? model.exact : model.weights)) return 2;
     if (st == CAPP_OK) st = capp_session_open(&session, &model, &err);
     if (st == CAPP_OK) st = score_lines(session, u.close ? &session->exact : &session->fast, &err);
+    if (st == CAPP_OK && getenv("CAPP_POSTERIOR")) print_posterior();
     if (st != CAPP_OK) fprintf(stderr, "%s\n", err.message);
     capp_session_free(session);
     capp_pool_free(pool);

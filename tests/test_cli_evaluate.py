@@ -24,13 +24,14 @@ def test_evaluate(model, write, tmp_path):
     numbered = write("a.jsonl", "".join(json.dumps({"text": t, "c": label}) + "\n" for t, label in zip(texts, labels)))
     for path in named, numbered:
         out = tmp_path / "rows.jsonl"
-        done = run("evaluate", *model, *CLASSES, "--label", "c", "--json", "-", "-o", out, path)
+        done = run("evaluate", *model, *CLASSES, "--label", "c", "--json", "-", "--overwrite", "-o", out, path)
         report = json.loads(done.stdout)
         assert REPORT <= set(report) and report["n"] == 30 and report["accuracy"] == 20 / 30
         assert sum(pair["count"] for pair in report["confusions"]) == 10
         assert report["confusions"][0]["label"] in names and report["peak_memory_bytes"] > 1_000_000
         rows = [json.loads(line) for line in out.read_bytes().splitlines()]
-        assert [row["label"] for row in rows] == labels
+        assert [row["label_index"] for row in rows] == labels
+        assert [row["label"] for row in rows] == [names[label] for label in labels]
         assert [row["correct"] for row in rows] == [label == choice for label, choice in zip(labels, choices)]
     report_file = tmp_path / "report.json"
     text = run("evaluate", *model, *CLASSES, "--label", "c", "--json", report_file, named).stdout.decode()
@@ -39,14 +40,14 @@ def test_evaluate(model, write, tmp_path):
 
 
 def test_evaluate_rows_to_stdout(model):
-    rows = '{"text": "a", "label": "yes"}\n{"text": "b", "label": 1}\n'
+    rows = '{"text": "a", "label": "yes"}\n{"text": "b", "label": "no"}\n'
     done = run("evaluate", *model, *CLASSES, "--label", "label", "-o", "-", stdin=rows)
-    assert [row["label"] for row in rows_of(done)] == [0, 1] and b"accuracy" in done.stderr
+    assert [row["label"] for row in rows_of(done)] == ["yes", "no"] and b"accuracy" in done.stderr
 
 
 def test_numeric_classes_are_meant_by_name(model):
     done = run("evaluate", *model, "-c", "1,2,3", "--label", "stars", "-o", "-", stdin='{"text": "a", "stars": 1}\n')
-    assert rows_of(done)[0]["label"] == 0
+    assert rows_of(done)[0]["label_index"] == 0
 
 
 @pytest.mark.parametrize("label", ['"maybe"', "2", "-1", "0.5", "null"])
@@ -59,10 +60,10 @@ def test_missing_label(model):
     fails(run("evaluate", *model, *CLASSES, "--label", "label", stdin='{"text": "a"}\n'), "stdin:1:", "'label'", "text")
 
 
-def test_evaluate_reports_the_rows_before_a_bad_one(model, write, tmp_path):
-    path, report = write("in.jsonl", '{"prompt": "a", "completions": ["b", "c"], "label": 0}\n{bad\n'), tmp_path / "r.json"
-    done = run("evaluate", *model, "--label", "label", "--json", report, path)
-    assert done.returncode == 2 and b"in.jsonl:2" in done.stderr
+def test_evaluate_reports_the_rows_before_a_bad_one(model, tmp_path):
+    rows, report = '{"prompt": "a", "completions": ["b", "c"], "label": "b"}\n{bad\n', tmp_path / "r.json"
+    done = run("evaluate", *model, "--label", "label", "--json", report, stdin=rows)
+    assert done.returncode == 2 and b"stdin:2" in done.stderr
     report = json.loads(report.read_text())
     assert report["n"] == 1 and report["complete"] is False
 
@@ -92,7 +93,7 @@ def test_only_prediction(model, write, tmp_path, aggregate):
     out = tmp_path / "out.csv"
     assert run("classify", *model, *how, "--only-prediction", "-o", out, stdin=texts).returncode == 0
     with open(out, newline="") as file:
-        assert [{**row, "id": int(row["id"])} for row in csv.DictReader(file)] == [
+        assert [{**row, "id": int(row["id"])} for row in csv.DictReader(file) if row.pop("text")] == [
             {key: value if key in ("id", "prediction") else str(value) for key, value in row.items()} for row in rows]
 
 
@@ -100,7 +101,7 @@ def test_aggregates_differ(model):
     texts = as_text(f"text {i} of several" for i in range(40))
     mean, total = (rows_of(run("classify", *model, "-c", MANY, *more, stdin=texts)) for more in ([], ["--aggregate", "sum"]))
     assert [row["index"] for row in mean] != [row["index"] for row in total]
-    assert all(abs(sum(row["probabilities"]) - 1) < 1e-12 for row in total)
+    assert all(abs(sum(row["probabilities"].values()) - 1) < 1e-12 for row in total)
 
 
 @pytest.mark.parametrize("aggregate", ["mean", "sum", "bytes"])
@@ -115,7 +116,7 @@ def test_aggregates_of_logprobs(model, aggregate):
         logprobs = [completion["logprobs"] for completion in of["completions"]]
         lengths = {"mean": map(len, logprobs), "sum": [1] * len(choices), "bytes": (len(c.encode()) for c in choices)}
         expected = [math.exp(sum(tokens) / n) for tokens, n in zip(logprobs, lengths[aggregate])]
-        assert row["probabilities"] == pytest.approx(expected, rel=1e-6)
+        assert list(row["probabilities"].values()) == pytest.approx(expected, rel=1e-6)
 
 
 def test_evaluate_only_prediction(model, write, tmp_path):
@@ -138,7 +139,7 @@ def test_evaluate_only_prediction(model, write, tmp_path):
     assert sum(row["completion_tokens_run"] for row in rows) == report["completion_tokens_run"]
 
 
-def test_only_prediction_reports_the_rows_before_a_bad_one(model, write):
-    done = classify(model, write("in.jsonl", GOOD + '{"text": ""}\n'), "--only-prediction")
-    fails(done, "in.jsonl:2:", "empty")
+def test_only_prediction_reports_the_rows_before_a_bad_one(model):
+    done = run("classify", *model, *CLASSES, "--only-prediction", stdin=GOOD + '{"text": ""}\n')
+    fails(done, "stdin:2:", "empty")
     assert done.stdout.count(b"\n") == 1

@@ -10,14 +10,16 @@ import subprocess
 import time
 
 import pytest
-from command import CAPP, CLASSES, classify, fails, run
+from command import CAPP, CLASSES, classify, fails, lines_told, run, told
 
 
 # ---- Output ---------------------------------------------------------------------------------------------------------
 
 
 def test_unwritable_output(model, tmp_path):
-    for path in tmp_path / "none" / "out", tmp_path:
+    folder = tmp_path / "folder.jsonl"
+    folder.mkdir()
+    for path in tmp_path / "none" / "out.jsonl", folder:
         fails(run("classify", *model, *CLASSES, "-o", path, stdin="one\n"), str(path), "cannot be written")
 
 
@@ -38,7 +40,7 @@ def test_output_is_not_written_over_inputs(model, write, tiny_model):
     fails(run("classify", *model, "-c", f"@{classes}", "-o", classes, path), "read from")
     size = os.path.getsize(tiny_model)
     fails(classify(model, path, "-o", tiny_model), "read from")
-    fails(run("evaluate", *model, *CLASSES, "--label", "text", "--json", tiny_model, path), "read from")
+    fails(run("evaluate", *model, "-c", "x,y", "--label", "text", "--json", tiny_model, path), "read from")
     with open(path, "rb") as stdin:
         done = subprocess.run([CAPP, "classify", *model, *CLASSES, "-o", path], stdin=stdin, capture_output=True)
     fails(done, "read from")
@@ -47,7 +49,7 @@ def test_output_is_not_written_over_inputs(model, write, tiny_model):
 
 def test_failure_keeps_old_output(model, write):
     out = write("out.jsonl", "old results\n")
-    fails(run("classify", *model, *CLASSES, "-t", "{nothing}", "-o", out, stdin="one\n"), "nothing")
+    fails(run("classify", *model, *CLASSES, "-t", "{nothing}", "--overwrite", "-o", out, stdin="one\n"), "nothing")
     assert out.read_text() == "old results\n"
 
 
@@ -61,7 +63,7 @@ def test_broken_pipe(model):
         process.stdout.close()
         process.stdin.write(b"two\n")
         process.stdin.close()
-        assert process.wait(timeout=30) == 0 and process.stderr.read() == b""
+        assert process.wait(timeout=30) == 0 and lines_told(process.stderr.read()) == []
 
 
 def test_broken_pipe_within_a_window(model, write):
@@ -70,7 +72,7 @@ def test_broken_pipe_within_a_window(model, write):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
         assert process.stdout.read(10) == b'{"id": 0, '
         process.stdout.close()
-        assert process.wait(timeout=60) == 0 and process.stderr.read() == b""
+        assert process.wait(timeout=60) == 0 and lines_told(process.stderr.read()) == []
 
 
 def start(*arguments):
@@ -129,7 +131,9 @@ def test_signal_while_working(model, write, tmp_path):
 
 
 def test_nothing_but_errors_on_stderr(model):
-    assert run("classify", *model, *CLASSES, stdin="one\n").stderr == b""
+    done = run("classify", *model, *CLASSES, stdin="one\n")
+    assert done.stderr == b"capp: reading stdin as plain text, a row a line\n" and told(done) == []
+    assert run("classify", *model, *CLASSES, "-q", stdin="one\n").stderr == b""
 
 
 def on_terminal(*arguments):
@@ -145,7 +149,7 @@ def on_terminal(*arguments):
         return process.wait(timeout=60), told.decode()
 
 
-BAR = r"\[(#*)\.*\] +(\d+) %  (\d+) rows, [\d.]+/s, \d+:\d\d left"
+BAR = r"\[(#*)\.*\]  (\d+) %  (\d+) rows  [\d.]+/s"
 
 
 def test_progress_on_a_terminal(model, write):

@@ -97,22 +97,22 @@ BROKEN = {
     "missing tensor": (lambda f: rewritten(f, lambda t: t.pop("model.layers.1.mlp.up_proj.weight")),
                        "model.layers.1.mlp.up_proj.weight is missing"),
     "extra tensor": (lambda f: rewritten(f, lambda t: t.update({"model.layers.0.self_attn.q_proj.bias": np.ones(36)})),
-                     "model.layers.0.self_attn.q_proj.bias has no place"),
+                     "unexpected tensor model.layers.0.self_attn.q_proj.bias"),
     "wrong shape": (lambda f: reconfigured(f, intermediate_size=43), "the hyperparameters say 36 x 43"),
     "unknown architecture": (lambda f: reconfigured(f, model_type="zebra"), 'unknown architecture "zebra"'),
-    "unknown field": (lambda f: reconfigured(f, stripes=3), '"stripes" is no field that capp knows'),
+    "unknown field": (lambda f: reconfigured(f, stripes=3), 'unknown field "stripes"'),
     "foreign field": (lambda f: reconfigured(f, attn_logit_softcapping=30.0), '"attn_logit_softcapping" is 30'),
     "unknown activation": (lambda f: reconfigured(f, hidden_act="mish"), '"hidden_act" is "mish"'),
     "unknown scaling": (lambda f: reconfigured(f, rope_scaling={"rope_type": "spiral", "factor": 2.0}),
                         'rope scaling "spiral"'),
     "field of scaling": (lambda f: reconfigured(f, rope_scaling={"rope_type": "linear", "factor": 2.0, "bend": 1}),
-                         '"rope_scaling.bend" is no field'),
+                         'unknown field "rope_scaling.bend"'),
     "quantised": (lambda f: reconfigured(f, quantization_config={"quant_method": "odd"}),
                   '"quantization_config.quant_method" is "odd"'),
-    "no config": (lambda f: (f / "config.json").unlink(), "without a config.json"),
-    "no tensors": (lambda f: (f / "model.safetensors").unlink(), "neither model.safetensors nor"),
+    "no config": (lambda f: (f / "config.json").unlink(), "no config.json in the folder"),
+    "no tensors": (lambda f: (f / "model.safetensors").unlink(), "no model.safetensors or"),
     "cut short": (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-4]),
-                  "cut short or damaged"),
+                  "truncated or damaged"),
     "biases that are said but missing": (lambda f: reconfigured(f, attention_bias=True), "q_proj.bias is missing"),
 }
 
@@ -128,7 +128,7 @@ def test_broken_folders(capp, folder, way):
 
 def test_the_file_of_a_folder_is_told_to_be_one(capp, folder):
     done = run(capp, "inspect", folder / "model.safetensors")
-    assert done.returncode == 2 and "give the folder that it is in" in done.stderr, done.stderr
+    assert done.returncode == 2 and "open the folder that contains it" in done.stderr, done.stderr
 
 
 IDLE = {"_model_name_or_path": "a name", "activation_dropout": 0.1, "initializer_cutoff_factor": 2.0, "tokenizer_name": "gpt2",
@@ -165,7 +165,7 @@ def test_gptoss_gates_are_those_that_capp_knows(build, tmp_path, key, value):
     subprocess.run(tool, input="3 4 5\n", capture_output=True, text=True, check=True)
     reconfigured(copy, **{key: value})
     done = subprocess.run(tool, input="3 4 5\n", capture_output=True, text=True)
-    assert done.returncode == 2 and f'"{key}" is not' in done.stderr, done.stderr
+    assert done.returncode == 2 and f'"{key}" must be' in done.stderr, done.stderr
 
 
 def test_the_tokenizer_alone(capp, folder):

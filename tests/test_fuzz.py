@@ -1,4 +1,4 @@
-"""A slice of the fuzzing of GGUF files, folders, adapters, tokenizers and chat templates; `make fuzz` runs the whole."""
+"""A slice of the fuzzing of GGUF files, folders, adapters, tokenizers, chat templates and rows; `make fuzz` runs the whole."""
 
 import os
 import pathlib
@@ -53,3 +53,7 @@ def test_tokenizers():
 
 def test_chat_templates():
     run("fuzz_chat", MUTATIONS // 20, *TEMPLATES)
+
+
+def test_rows():
+    run("fuzz_reader", MUTATIONS // 10)

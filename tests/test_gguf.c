@@ -235,13 +235,13 @@ TEST(alignment) {
 /* ---- What is wrong ------------------------------------------------------------------------------------------- */
 
 TEST(bad_header) {
-    check_bad((file){calloc(1, 1), 0}, CAPP_EFORMAT, "is empty");
+    check_bad((file){calloc(1, 1), 0}, CAPP_EFORMAT, "empty file");
     file f = small();
     memcpy(f.data, "PK\3\4", 4);
-    check_bad(f, CAPP_EFORMAT, "is not a GGUF file: it begins with \"PK\\x03\\x04\"");
+    check_bad(f, CAPP_EFORMAT, "not a GGUF file: it begins with \"PK\\x03\\x04\"");
     f = small();
     f.size = 3;
-    check_bad(f, CAPP_EFORMAT, "is not a GGUF file: it begins with \"GGU\"");
+    check_bad(f, CAPP_EFORMAT, "not a GGUF file: it begins with \"GGU\"");
     f = small();
     memcpy(f.data, "version https://git-lfs.github.com/spec/v1", 42);
     check_bad(f, CAPP_EFORMAT, "git lfs pull");
@@ -252,11 +252,11 @@ TEST(bad_header) {
         if (version == 2 || version == 3) continue;
         f = small();
         put_u32(f.data + 4, version);
-        check_bad(f, CAPP_EUNSUPPORTED, "versions 2 and 3");
+        check_bad(f, CAPP_EUNSUPPORTED, "to version 2 or 3");
     }
     f = small();
     f.size = 20;
-    check_bad(f, CAPP_EFORMAT, "ends inside its header");
+    check_bad(f, CAPP_EFORMAT, "the file ends inside its header");
 }
 
 TEST(bad_counts) {
@@ -264,10 +264,10 @@ TEST(bad_counts) {
     for (size_t i = 0; i < 4; i++) {
         file f = small();
         put_u64(f.data + 8, counts[i]);
-        check_bad(f, CAPP_EFORMAT, "tensors, more than its");
+        check_bad(f, CAPP_EFORMAT, "tensors, more than fit its");
         f = small();
         put_u64(f.data + 16, counts[i]);
-        check_bad(f, CAPP_EFORMAT, "metadata keys, more than its");
+        check_bad(f, CAPP_EFORMAT, "metadata keys, more than fit its");
     }
     file f = small();
     put_u64(f.data + 16, 3);
@@ -347,20 +347,20 @@ static file bad_array(uint32_t element, uint64_t count, size_t bytes) {
 TEST(bad_values) {
     gguf_writer *w = gguf_writer_new();
     gguf_writer_raw(w, "key", 13, "1234", 4);
-    check_bad(finish(w), CAPP_EUNSUPPORTED, "metadata key key has value type 13");
+    check_bad(finish(w), CAPP_EUNSUPPORTED, "metadata key key has unknown value type 13");
     w = gguf_writer_new();
     gguf_writer_raw(w, "key", CAPP_GGUF_BOOL, "\2", 1);
-    check_bad(finish(w), CAPP_EFORMAT, "metadata key key is neither true nor false");
+    check_bad(finish(w), CAPP_EFORMAT, "metadata key key is 2, expected true or false");
     w = gguf_writer_new();
     gguf_writer_raw(w, "key", CAPP_GGUF_STRING, "\xff\xff\xff\xff\xff\xff\xff\xff", 8);
-    check_bad(finish(w), CAPP_EFORMAT, "metadata key key has a value that goes on past the end");
+    check_bad(finish(w), CAPP_EFORMAT, "metadata key key has a value that extends beyond the end");
     check_bad(bad_array(CAPP_GGUF_ARRAY, 1, 12), CAPP_EUNSUPPORTED, "array of arrays");
-    check_bad(bad_array(99, 1, 12), CAPP_EUNSUPPORTED, "value type 99");
+    check_bad(bad_array(99, 1, 12), CAPP_EUNSUPPORTED, "unknown value type 99");
     static const uint32_t elements[] = {CAPP_GGUF_U8, CAPP_GGUF_I32, CAPP_GGUF_F64, CAPP_GGUF_STRING};
     static const uint64_t counts[] = {UINT64_MAX, 1ull << 61, 1ull << 60, 50};
     for (size_t e = 0; e < 4; e++)
         for (size_t i = 0; i < 4; i++)
-            check_bad(bad_array(elements[e], counts[i], 16), CAPP_EFORMAT, "goes on past the end");
+            check_bad(bad_array(elements[e], counts[i], 16), CAPP_EFORMAT, "extends beyond the end");
     static const uint32_t alignments[] = {0, 3, 48, 1u << 21, UINT32_MAX};
     for (size_t i = 0; i < 5; i++) {
         w = gguf_writer_new();
@@ -396,12 +396,12 @@ TEST(bad_tensors) {
         char part[60];
         f = small();
         put_u32(past(f, "some.tensor") + 20, types[i]);
-        snprintf(part, sizeof part, "tensor some.tensor has type %u", types[i]);
+        snprintf(part, sizeof part, "tensor some.tensor has unknown type %u", types[i]);
         check_bad(f, CAPP_EUNSUPPORTED, part);
     }
     f = small();
     put_u32(past(f, "some.tensor") + 20, CAPP_TYPE_Q4_K);
-    check_bad(f, CAPP_EFORMAT, "rows of 32 elements, not a multiple of the 256 of a block of Q4_K");
+    check_bad(f, CAPP_EFORMAT, "rows of 32 elements, which is not a multiple of 256, the block size of Q4_K");
 }
 
 TEST(bad_offsets) {
@@ -416,7 +416,7 @@ TEST(bad_offsets) {
     }
     f = small();
     put_u64(past(f, "some.tensor") + 12, 3); /* a third row */
-    check_bad(f, CAPP_EFORMAT, "past the end of the file");
+    check_bad(f, CAPP_EFORMAT, "beyond the end of the file");
 }
 
 TEST(tensors_that_overlap) {

@@ -141,10 +141,10 @@ def scored(build, model, isa):
     return done.stdout
 
 
-def logprobs(capp, model, precision):
+def logprobs(capp, model, precision, *options):
     """What the command prints for some rows, and the numbers of it."""
     rows = [{"prompt": "the one thing", "completions": ["a no", "yes, in the end"]}, {"text": "he was here in the end"}]
-    done = subprocess.run([capp, "logprobs", "-q", "-m", model, "--precision", precision],
+    done = subprocess.run([capp, "logprobs", "-q", "-m", model, "--precision", precision, *options],
                           input="".join(json.dumps(row) + "\n" for row in rows), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -162,6 +162,23 @@ def test_each_type(build, pair, kind):
     printed = scored(build, quantised, "avx2")
     check_spread(printed)
     assert printed == scored(build, plain, "avx2")
+
+
+def check_cached_in_part(capp, model):
+    """Weights that are unpacked when they are used, all or some: the same bits."""
+    whole = logprobs(capp, model, "auto", "--weights-memory", "all")
+    for some in ("0", "600K", "1M"):
+        assert logprobs(capp, model, "auto", "--weights-memory", some) == whole, some
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_each_type_cached_in_part(capp, pair, kind):
+    check_cached_in_part(capp, pair([kind])[0])
+
+
+@pytest.mark.parametrize("experts", [None, EXPERTS])
+def test_mixed_types_cached_in_part(capp, pair, experts):
+    check_cached_in_part(capp, pair(MIXED, experts)[0])
 
 
 @pytest.mark.parametrize("experts", [None, EXPERTS])

@@ -8,19 +8,28 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Which rooms of src/ a room may include, from the ground up. src/capp.c stands above all of them.
-MAY_INCLUDE = {
+# Which rooms of src/ a room may include and call, from the ground up. src/capp.c stands above all of them.
+MAY_USE = {
     "base": set(),
-    "file": {"base"}, "plan": {"base"}, "kernel": {"base"}, "decide": {"base"},
-    "token": {"base", "file"}, "model": {"base", "file", "kernel"},
-    "forward": {"base", "kernel", "plan", "model"},
+    "file": {"base"}, "plan": {"base"}, "kernel": {"base"}, "decide": {"base"}, "jinja": {"base"},
+    "token": {"base", "file"},
+    "model": {"base", "file", "kernel"},
+    "forward": {"base", "file", "kernel", "plan", "model"},
     "engine": {"base", "file", "kernel", "plan", "token", "model", "forward"},
-    "jinja": {"base"},
     "chat": {"base", "file", "token", "jinja", "engine"},
-    "prompt": {"base", "token", "engine", "chat"},
-    "score": {"base", "plan", "decide", "engine", "prompt"}, "race": {"base", "plan", "decide", "engine", "prompt"},
-    "generate": {"base", "plan", "token", "engine", "prompt", "chat"},
-    "inspect": {"base", "file", "token", "model", "engine", "chat"},
+    "prompt": {"base", "file", "token", "engine", "chat"},
+    "score": {"base", "plan", "decide", "token", "engine", "prompt"},
+    "race": {"base", "plan", "decide", "token", "engine", "prompt"},
+    "generate": {"base", "plan", "token", "engine", "prompt"},
+    "inspect": {"base", "file", "token", "model", "chat"},
+}  # fmt: skip
+
+# The header by which other rooms know a room bears the room's name. These rooms have others, or several; in base all
+# headers are for everybody.
+FACES = {
+    "file": "gguf guard map names source",
+    "kernel": "dequant kernel peak plain quant",
+    "model": "adapter binder model", "plan": "plan tree", "token": "vocab",
 }  # fmt: skip
 
 
@@ -66,16 +75,71 @@ def includes_of(path):
     return re.findall(r'^\s*#\s*include\s+"([^"]+)"', path.read_text(), re.M)
 
 
+def room_of(path):
+    """The room of a file of src/, "" for one at its root."""
+    return path.parts[1] if len(path.parts) > 2 else ""
+
+
+def may_use(user, used):
+    """Whether a file of src/ may include or call another (paths from the root of the project)."""
+    mine, other = room_of(user), room_of(used)
+    return not mine or mine == other or other in MAY_USE.get(mine, set())
+
+
+def is_face(header):
+    """Whether other rooms may include this header of src/."""
+    return room_of(header) == "base" or header.stem in FACES.get(room_of(header), room_of(header)).split()
+
+
 def wrong_arrows(path, includes):
     """The includes among these that path may not have."""
-    parts = path.relative_to(ROOT).parts
-    if parts[0] in ("cli", "server", "examples"):
-        return [include for include in includes if include != "capp.h" and not (path.parent / include).exists()]
-    if parts[0] != "src" or len(parts) == 2:  # tests see everything, and so do the public functions in src/capp.c
+    path = path.relative_to(ROOT)
+    if path.parts[0] in ("cli", "server", "examples"):
+        return [include for include in includes if include != "capp.h" and not (ROOT / path.parent / include).exists()]
+    if path.parts[0] != "src":  # tests see everything
         return []
-    room = parts[1]
-    return [include for include in includes if include != "capp.h" and include.split("/")[0] != room
-            and include.split("/")[0] not in MAY_INCLUDE.get(room, set())]
+    headers = {include: Path("src", include) for include in includes if include != "capp.h"}
+    return [include for include, header in headers.items()
+            if not may_use(path, header) or (room_of(path) != room_of(header) and not is_face(header))]
+
+
+def definitions(text):
+    """The capp_ functions and tables that the code of a .c file defines for others."""
+    functions = r"^(?!static\b|return\b|#)[A-Za-z_][\w \t*]*?\b(capp_\w+)\([^;{]*?\)\s*\{"
+    tables = r"^(?!static\b|extern\b|typedef\b)[A-Za-z_][\w \t*]*?\b(capp_\w+)(?:\[\w*\])?\s*="
+    return set(re.findall(functions, text, re.M | re.S)) | set(re.findall(tables, text, re.M))
+
+
+def arrows_between(texts):
+    """{file: files that it includes, or whose functions and tables it names}, of {path from the root: its code}."""
+    home = {symbol: path for path, text in texts.items() if path.suffix == ".c" for symbol in definitions(text)}
+    arrows = {}
+    for path, text in texts.items():
+        named = {home[word] for word in set(re.findall(r"\bcapp_\w+", text)) & set(home)} if path.suffix != ".h" else set()
+        included = {header for include in includes_of(ROOT / path) if (header := Path("src", include)) in texts} \
+            if (ROOT / path).exists() else set()
+        arrows[path] = (named | included) - {path}
+    return arrows
+
+
+def circles(arrows):
+    """Sets of files from each of which a way leads to each other one. A source and its header are one file."""
+    ways = {}
+    for path, others in arrows.items():
+        here = ways.setdefault(path.with_suffix(""), set())
+        here |= {other.with_suffix("") for other in others} - {path.with_suffix("")}
+    reached = {}
+    for start in ways:
+        seen, todo = set(), [start]
+        while todo:
+            for other in ways.get(todo.pop(), set()) - seen:
+                seen.add(other)
+                todo.append(other)
+        reached[start] = seen
+    return sorted({tuple(sorted(str(b) for b in reached[a] if a in reached.get(b, set()))) for a in ways if a in reached[a]})
+
+
+TEXTS = {path.relative_to(ROOT): without_comments(path.read_text()) for path in SOURCES}
 
 
 def test_includes_run_one_way():
@@ -83,19 +147,66 @@ def test_includes_run_one_way():
     assert [(name(path), wrong) for path in C_FILES if (wrong := wrong_arrows(path, includes_of(path)))] == []
 
 
+def test_calls_run_one_way():
+    arrows = arrows_between(TEXTS)
+    assert sum(map(len, arrows.values())) > 500
+    assert [f"{user} uses {used}" for user in arrows for used in arrows[user] if not may_use(user, used)] == []
+
+
+def test_no_files_stand_in_a_circle():
+    assert circles(arrows_between(TEXTS)) == []
+
+
 def test_a_wrong_arrow_is_found():
     """The rule itself works: each of these must be refused."""
     for path, include in [("src/base/mem.c", "file/gguf.h"), ("src/kernel/ref.c", "model/model.h"),
                           ("src/plan/plan.c", "kernel/kernel.h"), ("src/token/vocab.c", "model/model.h"),
-                          ("src/model/weights.c", "engine/engine.h"),
-                          ("src/prompt/prompt.c", "score/score.h"), ("cli/main.c", "base/mem.h"),
-                          ("src/newroom/a.c", "base/mem.h")]:
+                          ("src/model/weights.c", "engine/engine.h"), ("src/prompt/row.c", "score/score.h"),
+                          ("src/score/fill.c", "engine/handles.h"), ("src/capp.c", "score/window.h"),
+                          ("src/engine/run.c", "forward/wave.h"), ("src/score/score.c", "race/race.h"),
+                          ("cli/main.c", "base/mem.h"), ("src/newroom/a.c", "base/mem.h")]:
         assert wrong_arrows(ROOT / path, [include]) == [include], path
 
 
-def test_every_room_is_in_the_list():
-    rooms = {path.relative_to(ROOT).parts[1] for path in SOURCES if len(path.relative_to(ROOT).parts) > 2}
-    assert rooms <= set(MAY_INCLUDE)
+def test_a_wrong_call_and_a_circle_are_found():
+    """The same for calls, which need no include: those that run up, and those that run round."""
+    def house(**files):
+        return arrows_between({Path("src", *path.split("__")).with_suffix(".c"): text for path, text in files.items()})
+
+    up = house(plan__made_up="void capp_low(void) {\n    capp_high();\n}\n",
+               score__made_up="capp_status\ncapp_unrelated(int a);\nvoid capp_high(void) {\n}\n")
+    assert up == {Path("src/plan/made_up.c"): {Path("src/score/made_up.c")}, Path("src/score/made_up.c"): set()}
+    assert not may_use(Path("src/plan/made_up.c"), Path("src/score/made_up.c"))
+    assert not may_use(Path("src/score/made_up.c"), Path("src/capp.c"))
+    assert may_use(Path("src/score/made_up.c"), Path("src/plan/made_up.c"))
+    assert circles(up) == []
+    three = house(plan__a="int capp_a(const char *x,\n           int y) {\n    return capp_b(x);\n}\n",
+                  plan__b="int capp_b(void) {\n    return capp_c;\n}\n",
+                  plan__c="const int capp_c = 3;\nvoid *capp_d(void) {\n    return capp_a;\n}\n",
+                  plan__d="void capp_e(void) {\n    capp_a();\n}\n")
+    assert circles(three) == [("src/plan/a", "src/plan/b", "src/plan/c")]
+
+
+def test_rooms_are_in_the_list_and_stand_on_one_another():
+    rooms = {room_of(path.relative_to(ROOT)) for path in SOURCES} - {""}
+    assert rooms == set(MAY_USE) and set(FACES) <= rooms
+    assert {room: later for n, room in enumerate(MAY_USE) if (later := MAY_USE[room] - set(list(MAY_USE)[:n]))} == {}
+
+
+def test_no_permission_is_idle():
+    used = {room: set() for room in MAY_USE}
+    for user, others in arrows_between(TEXTS).items():
+        if room_of(user):
+            used[room_of(user)] |= {room_of(other) for other in others} - {room_of(user)}
+    assert {room: idle for room in MAY_USE if (idle := MAY_USE[room] - used[room])} == {}
+    outside = {(room_of(header), header.stem) for path in SOURCES for include in includes_of(path)
+               if room_of(header := Path("src", include)) != room_of(path.relative_to(ROOT))}
+    assert {f"{room}/{stem}.h" for room in FACES for stem in FACES[room].split() if (room, stem) not in outside} == set()
+
+
+def test_nothing_lies_loose():
+    """At the root of src/ only the public functions that choose among rooms."""
+    assert [name(path) for path in SOURCES if len(path.relative_to(ROOT).parts) == 2] == ["src/capp.c"]
 
 
 def test_the_library_never_prints_or_ends_the_process():

@@ -172,7 +172,7 @@ def test_patterns_that_take_long_together(build, llama, tmp_path):
     peft = llama.peft(tmp_path / "peft", llama.adapter(3), alpha_pattern={f"{'.*' * 4}[{i}!]": 3 for i in range(1000)})
     start = time.monotonic()
     said = refused(build, llama.path, (peft, 1))
-    assert "and those before it take too long to match" in said and '"alpha_pattern": the pattern' in said
+    assert "and the patterns before it take too long to match" in said and '"alpha_pattern": the pattern' in said
     assert time.monotonic() - start < 60
 
 
@@ -328,7 +328,7 @@ def test_the_copy_of_the_embedding_is_no_change(build, llama, tmp_path):
     rewrite(peft, {lora.PREFIX + name: table})
     same_as_merged(build, llama, tmp_path, [(peft, 1)], (pairs, 8 / 3))
     rewrite(peft, {lora.PREFIX + name: np.concatenate([table, table[:2]])})
-    assert "made for another model" in refused(build, llama.path, (peft, 1))
+    assert "trained for another model" in refused(build, llama.path, (peft, 1))
 
 
 def test_a_file_of_the_folder_will_do(build, llama, tmp_path):
@@ -347,47 +347,47 @@ def test_a_file_of_the_folder_will_do(build, llama, tmp_path):
 V = lora.PREFIX + "model.layers.1.self_attn.v_proj"
 
 REFUSED = {
-    "DoRA": (dict(use_dora=True), '"use_dora" asks for what capp cannot do'),
+    "DoRA": (dict(use_dora=True), '"use_dora" asks for a feature that capp does not support'),
     "DoRA's tensors": ({f"{V}.lora_magnitude_vector": np.ones(12)}, "lora_magnitude_vector belongs to DoRA"),
-    "biases": (dict(bias="all"), '"bias" is not none'),
-    "a bias": ({lora.PREFIX + "model.layers.0.mlp.up_proj.bias": np.ones(44)}, "up_proj.bias was trained whole"),
+    "biases": (dict(bias="all"), '"bias" must be none'),
+    "a bias": ({lora.PREFIX + "model.layers.0.mlp.up_proj.bias": np.ones(44)}, "up_proj.bias was fully trained"),
     "biases of LoRA": (dict(lora_bias=True), '"lora_bias" asks'),
     "a bias of LoRA": ({f"{V}.lora_B.bias": np.ones(12)}, "v_proj.lora_B.bias is a bias of LoRA"),
     "modules": (dict(modules_to_save=["lm_head"]), '"modules_to_save" asks'),
-    "a module": ({lora.PREFIX + "lm_head.weight": np.ones((97, 36))}, "lm_head.weight was trained whole"),
-    "a norm": ({lora.PREFIX + "model.norm.weight": np.ones(36)}, "model.norm.weight is a norm that was trained"),
+    "a module": ({lora.PREFIX + "lm_head.weight": np.ones((97, 36))}, "lm_head.weight was fully trained"),
+    "a norm": ({lora.PREFIX + "model.norm.weight": np.ones(36)}, "model.norm.weight is a trained norm"),
     "tokens": (dict(trainable_token_indices=[1, 2]), '"trainable_token_indices" asks'),
-    "another kind": (dict(peft_type="IA3"), '"peft_type" is not LORA'),
-    "another beginning": (dict(init_lora_weights="pissa"), '"init_lora_weights" is a way to begin'),
+    "another kind": (dict(peft_type="IA3"), '"peft_type" must be LORA'),
+    "another beginning": (dict(init_lora_weights="pissa"), '"init_lora_weights" is an initialization'),
     "layers made of layers": (dict(layer_replication=[[0, 2], [1, 3]]), '"layer_replication" asks'),
     "an unknown field": (dict(stripes=3), '"stripes" asks'),
-    "a rank that is not": (dict(r=4), "has rank 3; adapter_config.json says 4"),
-    "a pattern's rank": (dict(rank_pattern={"k_proj": 2}), "k_proj has rank 3; adapter_config.json says 2"),
+    "a rank that is not": (dict(r=4), "has rank 3, but adapter_config.json says 4"),
+    "a pattern's rank": (dict(rank_pattern={"k_proj": 2}), "k_proj has rank 3, but adapter_config.json says 2"),
     "no number": (dict(lora_alpha="many"), '"lora_alpha" is not a number'),
-    "no pattern": (dict(alpha_pattern={"v": 1, "(": 2}), 'json: "alpha_pattern": the pattern "(" is none that capp can match: missing'),
-    "no pattern's number": (dict(alpha_pattern={"q_proj": "2"}), '"alpha_pattern": the pattern "q_proj" has no number'),
+    "no pattern": (dict(alpha_pattern={"v": 1, "(": 2}), 'json: "alpha_pattern": the pattern "(" is not a valid pattern: missing'),
+    "no pattern's number": (dict(alpha_pattern={"q_proj": "2"}), '"alpha_pattern": the pattern "q_proj" must have a number'),
     "a long pattern": (dict(rank_pattern={"q" * 1001: 3}), '"rank_pattern": the pattern "' + "q" * 60 + '..." has more than 1000 bytes'),
-    "many patterns": (dict(rank_pattern={f"q{i}": 3 for i in range(20001)}), '"rank_pattern": has 20001 patterns; capp takes at most 20000'),
-    "large patterns": (dict(alpha_pattern={"(?:%d|(?:ab){900})" % i: 3 for i in range(900)}), 'those before it take too much memory'),
-    "a pattern that takes memory": (dict(rank_pattern={"(?:" + "()" * 450 + ".)*": 3}), '"rank_pattern": the pattern "(?:()()()()()()()()()()()()()()()()()()()()()()()()()()()()(..." is none that capp can match: heap limit exceeded'),
-    "a pattern that takes long": (dict(alpha_pattern={"(?:[a-z]+|.)*[!?]": 3}), '"alpha_pattern": the pattern "(?:[a-z]+|.)*[!?]" is none that capp'),
-    "half a pair": ({f"{V}.lora_B.weight": None}, "v_proj.lora_A.weight, but not"),
-    "the other half": ({f"{V}.lora_A.weight": None}, "v_proj.lora_B.weight, but not"),
+    "many patterns": (dict(rank_pattern={f"q{i}": 3 for i in range(20001)}), '"rank_pattern": has 20001 patterns; capp supports at most 20000'),
+    "large patterns": (dict(alpha_pattern={"(?:%d|(?:ab){900})" % i: 3 for i in range(900)}), 'the patterns before it take too much memory'),
+    "a pattern that takes memory": (dict(rank_pattern={"(?:" + "()" * 450 + ".)*": 3}), '"rank_pattern": the pattern "(?:()()()()()()()()()()()()()()()()()()()()()()()()()()()()(..." is not a valid pattern: heap limit exceeded'),
+    "a pattern that takes long": (dict(alpha_pattern={"(?:[a-z]+|.)*[!?]": 3}), '"alpha_pattern": the pattern "(?:[a-z]+|.)*[!?]" is not a valid pattern'),
+    "half a pair": ({f"{V}.lora_B.weight": None}, "v_proj.lora_A.weight has no counterpart"),
+    "the other half": ({f"{V}.lora_A.weight": None}, "v_proj.lora_B.weight has no counterpart"),
     "other inputs": ({f"{V}.lora_A.weight": np.ones((3, 35))},
-                     "module model.layers.1.self_attn.v_proj are 35 x 3 and 3 x 12; in"),
+                     "module model.layers.1.self_attn.v_proj are 35 x 3 and 3 x 12, but in"),
     "other outputs": ({f"{V}.lora_B.weight": np.ones((13, 3))}, "has 36 inputs and 12 outputs"),
     "a layer too many": ({V.replace(".1.", ".9.") + ".lora_A.weight": np.ones((3, 36)),
                           V.replace(".1.", ".9.") + ".lora_B.weight": np.ones((12, 3))},
-                         "model.layers.9.self_attn.v_proj.lora_A.weight has no place in"),
+                         "model.layers.9.self_attn.v_proj.lora_A.weight in"),
     "a module too many": ({V.replace("v_proj", "w_proj") + ".lora_A.weight": np.ones((3, 36)),
                            V.replace("v_proj", "w_proj") + ".lora_B.weight": np.ones((12, 3))},
-                          "w_proj.lora_A.weight has no place in"),
+                          "w_proj.lora_A.weight in"),
     "a module twice": ({V.removeprefix(lora.PREFIX) + ".lora_A.weight": np.ones((3, 36)),
-                        V.removeprefix(lora.PREFIX) + ".lora_B.weight": np.ones((12, 3))}, "v_proj twice"),
+                        V.removeprefix(lora.PREFIX) + ".lora_B.weight": np.ones((12, 3))}, "v_proj occurs twice"),
     "an embedding's pair": ({f"{V}.lora_A.weight": None, f"{V}.lora_B.weight": None,
                              f"{V}.lora_embedding_A": np.ones((3, 12)), f"{V}.lora_embedding_B": np.ones((36, 3))},
-                            "made for another model"),
-    "no number in a tensor": ({f"{V}.lora_B.weight": np.full((12, 3), np.nan)}, "v_proj.lora_B.weight, times its scale"),
+                            "trained for another model"),
+    "no number in a tensor": ({f"{V}.lora_B.weight": np.full((12, 3), np.nan)}, "v_proj.lora_B.weight multiplied by its scale"),
 }  # fmt: skip
 
 
@@ -404,20 +404,20 @@ def test_refused(build, llama, tmp_path, way):
 
 def test_files_that_are_missing(build, llama, tmp_path):
     peft = llama.peft(tmp_path / "peft", llama.adapter(1))
-    assert "is a LoRA adapter, not a model" in refused(build, peft)
+    assert "this is a LoRA adapter, not a model" in refused(build, peft)
     (peft / "adapter_model.safetensors").rename(peft / "adapter_model.bin")
-    assert "has no adapter_model.safetensors" in refused(build, llama.path, (peft, 1))
+    assert "no adapter_model.safetensors in the folder" in refused(build, llama.path, (peft, 1))
     (peft / "adapter_config.json").unlink()
-    assert "without an adapter_config.json" in refused(build, llama.path, (peft, 1))
+    assert "no adapter_config.json in the folder" in refused(build, llama.path, (peft, 1))
     said = refused(build, llama.path, (peft / "adapter_model.safetensors", 1))
     assert f"{peft}/adapter_model.safetensors: " in said  # it is not there
     (peft / "adapter_model.safetensors").write_bytes((peft / "adapter_model.bin").read_bytes())
     said = refused(build, llama.path, (peft / "adapter_model.safetensors", 1))
-    assert f"{peft}: is a folder without an adapter_config.json" in said
+    assert f"{peft}: no adapter_config.json in the folder" in said
     (peft / "mine.safetensors").write_bytes((peft / "adapter_model.bin").read_bytes())
     for name in ("mine.safetensors", "adapter_model.bin"):
         said = refused(build, llama.path, (peft / name, 1))
-        assert f"{peft / name}: is neither a GGUF adapter" in said and "give PEFT's folder" in said
+        assert f"{peft / name}: neither a GGUF adapter" in said and "use the folder with adapter_config.json" in said
     assert "none" in refused(build, llama.path, (tmp_path / "none", 1))
     assert "general.type is not" in refused(build, llama.path, (gguf_of(tmp_path, "llama"), 1))
 
@@ -434,8 +434,8 @@ def test_an_adapter_of_another_model(build, llama, tmp_path):
     for base in (TINY / "qwen2", gguf_of(tmp_path, "qwen2")):
         said = refused(build, base, (adapter, 1))
         assert 'for the architecture "llama"' in said and '"qwen2"' in said and str(base) in said
-    assert "made for another model" in refused(build, TINY / "gpt2", (peft, 1))
-    assert "made for another model" in refused(build, TINY / "llama3", (peft, 1))  # one key-value head
+    assert "trained for another model" in refused(build, TINY / "gpt2", (peft, 1))
+    assert "trained for another model" in refused(build, TINY / "llama3", (peft, 1))  # one key-value head
     odd = llama.gguf(tmp_path / "odd.gguf", pairs, architecture="gemma2")
     assert 'for the architecture "gemma2"' in refused(build, llama.path, (odd, 1))
 
@@ -466,8 +466,8 @@ def test_gguf_with_more_than_pairs(build, llama, tmp_path):
         return refused(build, llama.path, (tmp_path / name, 1))
 
     pair = (("blk.0.attn_v.weight.lora_a", (2, 36)), ("blk.0.attn_v.weight.lora_b", (12, 2)))
-    assert "blk.0.attn_norm.weight is a norm that was trained" in written("a", *pair, ("blk.0.attn_norm.weight", (36,)))
-    assert "blk.0.attn_v.weight.lora_a, but not blk.0.attn_v.weight.lora_b" in written("b", pair[0])
-    assert 'adapter.type is not "lora"' in written("c", *pair, type="vera")
+    assert "blk.0.attn_norm.weight is a trained norm" in written("a", *pair, ("blk.0.attn_norm.weight", (36,)))
+    assert "blk.0.attn_v.weight.lora_a has no counterpart blk.0.attn_v.weight.lora_b" in written("b", pair[0])
+    assert 'adapter.type must be "lora"' in written("c", *pair, type="vera")
     assert "adapter.alora.invocation_tokens" in written("d", *pair, tokens=[1, 2])
-    assert "an adapter without tensors" in written("e")
+    assert "the adapter has no tensors" in written("e")

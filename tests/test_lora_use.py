@@ -43,7 +43,7 @@ def adapters(tiny_model, tmp_path_factory):
     return folder / "1.gguf", folder / "2.gguf"
 
 
-def run(capp, *arguments, stdin="the ode,a doe\n"):
+def run(capp, *arguments, stdin='{"text": "the ode, a doe"}\n'):
     return subprocess.run([capp, *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=SECONDS)
 
 
@@ -87,6 +87,17 @@ def test_threads_change_no_bit(capp, tiny_model, adapters, isa, threads):
     one = output(capp, "logprobs", "-m", tiny_model, "--lora", adapters[0], "--isa", isa, "--threads", 1, stdin=text)
     assert output(capp, "logprobs", "-m", tiny_model, "--lora", adapters[0], "--isa", isa, "--threads", threads,
                   "--memory", "1M", stdin=text) == one
+
+
+@pytest.mark.parametrize("precision", ["f32", "auto"])
+def test_weights_that_are_not_cached_are_adapted_too(capp, tiny_model, adapters, precision):
+    def adapted(cached):
+        return output(capp, "logprobs", "-m", tiny_model, "--precision", precision, "--lora", adapters[0],
+                      "--weights-memory", cached)
+
+    whole = adapted("all")
+    assert adapted("0") == whole and adapted("20K") == whole
+    assert output(capp, "logprobs", "-m", tiny_model, "--precision", precision) != whole
 
 
 def test_every_command_takes_them(capp, tiny_model, adapters, tmp_path):

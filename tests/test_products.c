@@ -13,22 +13,12 @@ typedef struct unit {
     float (*sum)(const void *a, const void *b, size_t k);
 } unit;
 
-static float sum_apart(const void *a, const void *b, size_t k) {
-    float x, y, sum = 0;
-    for (size_t i = 0; i < k; i++) {
-        memcpy(&x, (const char *)a + i * sizeof x, sizeof x);
-        memcpy(&y, (const char *)b + i * sizeof y, sizeof y);
-        sum = chain("ref", x, y, sum);
-    }
-    return sum;
-}
-
 static float sum_fused(const void *a, const void *b, size_t k) {
     float x, y, sum = 0;
     for (size_t i = 0; i < k; i++) {
         memcpy(&x, (const char *)a + i * sizeof x, sizeof x);
         memcpy(&y, (const char *)b + i * sizeof y, sizeof y);
-        sum = chain("avx2", x, y, sum);
+        sum = fmaf(x, y, sum);
     }
     return sum;
 }
@@ -134,6 +124,27 @@ static void check_matmul(const unit *u) {
     one_matmul(u, 3, nr, 1536, true);
 }
 
+/* A product cut along k has the bits of the whole, and touches nothing else. */
+static void one_cut(const unit *u, size_t m, size_t n, size_t cut, size_t k) {
+    const capp_products *p = u->products;
+    const size_t lda = padded_of(p, k) + between(0, 20), ldc = n + between(0, 20);
+    float *x = array(m * k), *w = array(n * k), *c = array((m - 1) * ldc + n), *want = copy_of(c, (m - 1) * ldc + n);
+    const char *a = narrowed(p, x, m, k, lda);
+    p->matmul(want, ldc, a, lda, panel_of(p, w, k, n, k), m, n, k, false);
+    p->matmul(c, ldc, a, lda, panel_of(p, w, k, n, cut), m, n, cut, false);
+    p->matmul_on(c, ldc, a + cut * p->element, lda, panel_of(p, w + cut, k, n, k - cut), m, n, k - cut);
+    same("matmul_on", c, want, (m - 1) * ldc + n);
+    release();
+}
+
+static void check_matmul_on(const unit *u) {
+    const size_t nr = u->products->nr;
+    for (size_t m = 1; m <= 40; m++)
+        one_cut(u, m, m % 3 ? nr : between(1, nr), CAPP_MAX_STEP * between(1, 2), CAPP_MAX_STEP * 2 + between(1, 70));
+    for (size_t n = 1; n <= nr; n++) one_cut(u, between(1, 40), n, CAPP_MAX_STEP, CAPP_MAX_STEP + between(1, 70));
+    one_cut(u, 75, nr, 512, 577);
+}
+
 /* The panel is the kernel's own affair: what counts is that a row of the identity brings each weight back, 0 beyond. */
 static void check_pack(const unit *u) {
     const capp_products *p = u->products;
@@ -197,6 +208,7 @@ static void run_all(const unit *u) {
     run(u, check_pack);
     if (worst <= 1) run(u, check_narrow);
     if (worst <= 1) run(u, check_matmul);
+    if (worst <= 1) run(u, check_matmul_on);
     if (!(worst <= 1)) FAIL("%s %s: %s", u->isa, u->products->name, first);
 }
 
@@ -208,7 +220,10 @@ static void test_unit(const char *isa, bool bf16, float (*sum)(const void *a, co
 }
 
 TEST(ref_f32) {
-    test_unit("ref", false, sum_apart);
+    test_unit("ref", false, sum_fused);
+}
+TEST(ref_portable_f32) {
+    run_all(&(unit){capp_kernels_ref.f32, "the portable copy of ref", sum_fused});
 }
 TEST(avx2_f32) {
     test_unit("avx2", false, sum_fused);
@@ -275,8 +290,13 @@ static void bad_matmul(float *c, size_t ldc, const void *a, size_t lda, const vo
     honest->matmul(c, ldc, a, lda, panel, m > 13 ? m - 1 : m, n, k, add);
 }
 
+static void bad_matmul_on(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
+                          size_t k) { /* rounds once more, at the end */
+    honest->matmul(c, ldc, a, lda, panel, m, n, k, true);
+}
+
 TEST(checks_reject_mistakes) {
-    const unit units[] = {{capp_kernels_ref.f32, "ref", sum_apart}, {&emulated_tiles, "emulated", sum_tiles}};
+    const unit units[] = {{capp_kernels_ref.f32, "ref", sum_fused}, {&emulated_tiles, "emulated", sum_tiles}};
     for (size_t i = 0; i < 2; i++) {
 #define X(op, type, parameters)                                                                                        \
     {                                                                                                                  \

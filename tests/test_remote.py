@@ -162,7 +162,7 @@ def test_ways_to_weigh(served, model):
             same("predict", served, model, PROMPTS, COMPLETIONS, **options)
     same("predict_proba", served, model, PROMPTS, COMPLETIONS, normalize=[True, False, False, True, False])
     for module, opened in ((remote, served[1]), (classify, model)):
-        with pytest.raises(ValueError, match="aggregate must give a likelihood"):
+        with pytest.raises(ValueError, match="aggregate must return a likelihood"):
             module.predict_proba(PROMPTS, COMPLETIONS, opened, aggregate=np.mean)
     for wrong, kind in (({"aggregate": "median"}, ValueError), ({"normalize": [True]}, ValueError), ({"class_of": [0, 1]}, ValueError),
                         ({"domain_prompt": "a"}, ValueError), ({"discount_completions": "1"}, TypeError)):
@@ -249,8 +249,8 @@ def test_retries_and_errors(served, monkeypatch):
             remote.predict(*arguments, model)
 
 
-@pytest.mark.parametrize("kind, message", [("html", "ends in /v1"), ("no choices", "ends in /v1"), ("short", "do not fit"),
-                                           ("nan", "do not fit"), ("one index", "which answer")])
+@pytest.mark.parametrize("kind, message", [("html", "ends in /v1"), ("no choices", "ends in /v1"), ("short", "do not match"),
+                                           ("nan", "do not match"), ("one index", "unknown which answer")])
 def test_answers_that_are_none(served, kind, message):
     from capp import remote
 

@@ -480,3 +480,75 @@ TEST(bad_prefixes_are_named) {
     CHECK(!prefix);
     close_fixture(&f);
 }
+
+/* ---- Windows at a pace ------------------------------------------------------------------------------------------ */
+
+enum { PACED = 200 };
+
+typedef struct paced {
+    scores *scores;
+    capp_session *session;
+    uint64_t first; /* tokens computed when the first result came */
+    size_t done;    /* rows that progress told of last */
+} paced;
+
+static bool keep_paced(void *user, const capp_result *result) {
+    paced *p = user;
+    capp_stats stats;
+    capp_session_get_stats(p->session, &stats);
+    if (!result->row) p->first = stats.tokens_computed;
+    return keep(p->scores, result);
+}
+
+static bool rows_rise(void *user, size_t done, size_t total) {
+    paced *p = user;
+    CHECK(done >= p->done && done <= total);
+    p->done = done;
+    return true;
+}
+
+/* Results come from a few rows on, the same bits as in one window, whatever the pace; progress counts up to the end. */
+TEST(windows_at_a_pace_give_the_same_bits) {
+    static const double paces[] = {0, 1e-9, 0.01, 1000};
+    fixture f;
+    open_fixture(&f, "llama");
+    capp_example examples[PACED];
+    scores *first = NULL;
+    uint64_t whole = 0;
+    char prompts[PACED][40];
+    for (size_t i = 0; i < PACED; i++) {
+        snprintf(prompts[i], sizeof prompts[i], "%s a doe %zu bade me", words[i % MOST], i);
+        examples[i] = (capp_example){capp_str_of(prompts[i]), f.completions, MOST, NULL, NULL, true};
+    }
+    for (size_t i = 0; i < sizeof paces / sizeof *paces; i++) {
+        capp_session *session;
+        CHECK_OK(capp_session_open(&session, f.model, &f.err), f.err);
+        paced p = {.scores = calloc(PACED, sizeof *p.scores), .session = session};
+        capp_run_options options;
+        capp_run_options_init(&options);
+        options.window_seconds = paces[i];
+        options.progress = rows_rise;
+        options.progress_user = &p;
+        /* Twice: the pace of a call is that at which the one before ended. */
+        for (int turn = 0; turn < 2; turn++) {
+            if (turn) free_scores(p.scores, PACED);
+            if (turn) p.scores = calloc(PACED, sizeof *p.scores);
+            p.done = 0;
+            uint64_t seen = turn ? p.first : 0;
+            CHECK_OK(capp_score(session, examples, PACED, &options, keep_paced, &p, &f.err), f.err);
+            CHECK_INT(p.done, PACED);
+            if (!turn && !i) whole = p.first;
+            if (!turn && i) CHECK(p.first < whole / 2);
+            if (turn) p.first = seen;
+        }
+        if (!i) first = p.scores;
+        for (size_t j = 0; j < PACED && i; j++) {
+            CHECK_INT(p.scores[j].n, first[j].n);
+            CHECK(!memcmp(p.scores[j].logprobs, first[j].logprobs, first[j].n * sizeof *first[j].logprobs));
+        }
+        if (i) free_scores(p.scores, PACED);
+        capp_session_free(session);
+    }
+    free_scores(first, PACED);
+    close_fixture(&f);
+}

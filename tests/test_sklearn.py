@@ -88,7 +88,7 @@ def test_in_scikit_learns_tools(classifier):
     assert scores.shape == (3,) and np.isfinite(scores).all()
     held_out = cross_val_predict(classifier, TEXTS, labels, cv=3, method="predict_proba")
     assert np.allclose(held_out.sum(axis=1), 1)
-    with pytest.raises(ValueError, match="no position"):
+    with pytest.raises(ValueError, match="not a position"):
         classifier.fit(TEXTS, [3] * len(TEXTS))
     grid = GridSearchCV(classifier, {"calibration": ["prior", None], "template": ["{text}", "{text} so"]}, cv=2,
                         error_score="raise")
@@ -110,12 +110,12 @@ def test_errors(model, classifier):
                                      ({"classes": {"a": [], "b": ["x", "y"]}}, None, "no phrasing"),
                                      ({"prior": [0.25] * 4}, None, "prior"), ({"prior": [-1, 2]}, None, "prior"),
                                      ({"classes": ["a"]}, None, "two classes"), ({"classes": None}, None, "classes"),
-                                     ({"calibration": "affine"}, ["maybe"] * len(TEXTS), "no class"),
+                                     ({"calibration": "affine"}, ["maybe"] * len(TEXTS), "'maybe' is not one of the classes"),
                                      ({}, ["yes"], "one label for each")]:
         with pytest.raises(ValueError, match=message):
             CompletionClassifier(**{"model": model, "classes": CLASSES, **changed}).fit(TEXTS, labels)
     classifier.fit(TEXTS)
-    with pytest.raises(TypeError, match="must be a text"):
+    with pytest.raises(TypeError, match="must be a string"):
         classifier.predict([1, 2])
     with pytest.raises(ValueError, match="shape"):
         classifier.predict([["a", "b"]])

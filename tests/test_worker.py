@@ -72,7 +72,7 @@ def test_rows_with_completions_of_their_own(tiny_model):
     assert plain(proba(model, [PROMPTS[0], None, "he"], [lists[0], lists[1], None])) == [expected[0], None, None]
     assert job("predict", tiny_model, None)(model, PROMPTS, lists) == predict_examples(examples, model)
     strict = job("predict_proba", tiny_model, None)
-    with pytest.raises(ValueError, match="one completion alone"):
+    with pytest.raises(ValueError, match="at least two completions"):
         strict(model, PROMPTS, lists)
     lenient = job("predict_proba", tiny_model, None, errors="null")
     found = lenient(model, [*PROMPTS, "he", "he"], [*lists, [], ["a", ""]])
@@ -90,7 +90,7 @@ def test_rows_that_cannot_be_scored(tiny_model):
     with pytest.raises(CappError, match="context is 128.*begins 'b b b.*errors=\"null\"") as caught:
         job("predict", tiny_model)(model, ["a", long])
     assert isinstance(caught.value, ValueError)
-    with pytest.raises(TypeError, match="a prompt must be a text, not int"):
+    with pytest.raises(TypeError, match="a prompt must be a string, not int"):
         job("predict", tiny_model)(model, ["a", 3])
     rows = [long, PROMPTS[0], "", long, long, PROMPTS[1], None, long]
     expected = predict(PROMPTS[:2], COMPLETIONS, tiny_model)
@@ -116,24 +116,24 @@ def test_a_process_opens_a_model_once(tiny_model):
 
 
 @pytest.mark.parametrize("function, keywords, kind, part", [
-    ("predict", {"completions": ["a"]}, ValueError, "no choice"),
+    ("predict", {"completions": ["a"]}, ValueError, "at least two completions"),
     ("predict", {"completions": "ab"}, TypeError, "not one string"),
     ("predict", {"completions": ["a", ""]}, ValueError, "empty"),
-    ("predict_proba", {"completions": ["a"]}, ValueError, "one completion"),
+    ("predict_proba", {"completions": ["a"]}, ValueError, "at least two completions"),
     ("predict", {"prior": [1.0]}, ValueError, "prior"),
     ("predict", {"normalize": False}, TypeError, "no option 'normalize'"),
     ("predict", {"show_progress_bar": True}, TypeError, "no option"),
     ("predict", {"end_of_prompt": "-"}, ValueError, "end_of_prompt"),
     ("predict", {"log_marg_probs_completions": [[None]] * 4}, TypeError, "discount"),
     ("predict_proba", {"class_of": [0]}, ValueError, "class_of"),
-    ("predict_proba", {"class_of": [0, 0, 2, 2]}, ValueError, "no completion of class 1"),
-    ("predict_proba", {"class_of": [0, 10**15, 1, 1]}, ValueError, "no completion of class 2"),
-    ("predict_proba", {"class_of": [0.0, 1.0, 0.0, 1.0]}, ValueError, "whole numbers"),
+    ("predict_proba", {"class_of": [0, 0, 2, 2]}, ValueError, "no completion for class 1"),
+    ("predict_proba", {"class_of": [0, 10**15, 1, 1]}, ValueError, "no completion for class 2"),
+    ("predict_proba", {"class_of": [0.0, 1.0, 0.0, 1.0]}, ValueError, "integers"),
     ("predict", {"aggregate": "median"}, ValueError, "mean, sum, bytes"),
     ("predict", {"aggregate": np.array(["mean", "sum"])}, ValueError, "aggregate"),
     ("predict_proba", {"discount_completions": "much"}, TypeError, "discount_completions.*str"),
     ("predict_proba", {"discount_completions": float("nan")}, ValueError, "discount_completions.*nan"),
-    ("predict", {"discount_completions": 1, "log_marg_probs_completions": [[None]]}, ValueError, "of 1 completions"),
+    ("predict", {"discount_completions": 1, "log_marg_probs_completions": [[None]]}, ValueError, "1 entries for 4 completions"),
     ("predict", {"discount_completions": 1, "log_marg_probs_completions": [["x"]] * 4}, TypeError, r"\[0\]"),
     ("predict", {"discount_completions": 1, "log_marg_probs_completions": [1, 2, 3, 4]}, TypeError, r"\[0\]"),
     ("predict", {"domain_prompt": "Topic:"}, ValueError, "without discount"),
@@ -141,7 +141,7 @@ def test_a_process_opens_a_model_once(tiny_model):
     ("predict", {"domain_prompt": 1, "discount_completions": -1}, TypeError, "domain_prompt.*int"),
     ("predict", {"domain_prompt": "a", "discount_completions": -1, "log_marg_probs_completions": [[None]] * 4}, ValueError,
      "one of them"),
-    ("predict_proba", {"completions": None, "prior": [0.5, 0.5]}, TypeError, "bring their own"),
+    ("predict_proba", {"completions": None, "prior": [0.5, 0.5]}, TypeError, "if rows have their own completions"),
     ("token_logprobs", {"completions": None, "prior": [1]}, TypeError, "add_bos"),
     ("classify", {}, ValueError, "function must be"),
     ("predict", {"errors": "ignore"}, ValueError, "errors must be"),
@@ -150,7 +150,7 @@ def test_a_process_opens_a_model_once(tiny_model):
     ("predict", {"model_options": {"memory": -1}}, ValueError, "memory"),
     ("predict", {"model_options": {"precision": "f16"}}, ValueError, "precision"),
     ("predict_proba", {"normalize": [True, False]}, TypeError, "normalize"),
-    ("predict", {"model": 3}, TypeError, "path that every worker sees"),
+    ("predict", {"model": 3}, TypeError, "path that every worker can open"),
 ])
 def test_bad_arguments_are_told_at_once(function, keywords, kind, part):
     keywords = {"model": "no-such-file.gguf", **keywords}

@@ -24,13 +24,19 @@ for group in "$@"; do
         need pkg-config have pkg-config
         need libpcre2-dev pkg-config --exists libpcre2-8
         need libutf8proc-dev pkg-config --exists libutf8proc
-        need libjansson-dev pkg-config --exists jansson
         need libcsv-dev header csv.h
+        need zlib1g-dev pkg-config --exists zlib
+        need libzstd-dev pkg-config --exists libzstd
+        need libxxhash-dev pkg-config --exists libxxhash
         need python3 have "${PYTHON:-python3}"
         need python3-venv "${PYTHON:-python3}" -c 'import ensurepip, venv'
         need ca-certificates test -e "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}"
         ;;
-    test | format) need clang-format have clang-format ;;
+    test)
+        need clang-format have clang-format
+        need zstd have zstd
+        ;;
+    format) need clang-format have clang-format ;;
     site) need mandoc have mandoc ;;
     lint)
         need clang-tidy have clang-tidy

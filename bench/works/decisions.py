@@ -7,7 +7,9 @@ import tasks
 
 def compare(reference, facts):
     pairs = list(zip(reference["rows"], facts["rows"], strict=True))
-    differences = [abs(a - b) for x, y in pairs for a, b in zip(x["probabilities"], y["probabilities"], strict=True)]
+    both = [(x["probabilities"], y["probabilities"]) for x, y in pairs]
+    both = [(x.values(), y.values()) if isinstance(x, dict) else (x, y) for x, y in both]
+    differences = [abs(a - b) for x, y in both for a, b in zip(x, y, strict=True)]
     return {"kept": sum(x["index"] == y["index"] for x, y in pairs) / len(pairs),
             "difference": sum(differences) / len(differences), "largest_difference": max(differences),
             "rescored": facts["rows_again"] / len(pairs) if "rows_again" in facts else None,

@@ -1,4 +1,4 @@
-"""Let a language model choose: the probability of each completion after a prompt.
+"""Computes how probable each completion is after a prompt, with a causal language model.
 
 >>> from capp import Example, Model
 >>> from capp.classify import predict

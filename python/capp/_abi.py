@@ -1,4 +1,4 @@
-"""include/capp.h in ctypes: the library found and opened, its structures and the functions used here."""
+"""include/capp.h for ctypes: finds and opens the library, and declares the structures and functions that the package uses."""
 from __future__ import annotations
 
 import ctypes
@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 __all__ = ["lib", "byref"]
 
-VERSION = (0, 1)  # of the structures below
+VERSION = (0, 1)  # of the library whose structures are declared below
 
 
 def _open() -> ctypes.CDLL:
-    """The library that the environment names, that the wheel brought, or that the system has."""
+    """Opens the library that CAPP_LIBRARY names, that is part of the wheel, or that is installed on the system."""
     here = Path(__file__).resolve().parent.parent
     named = os.environ.get("CAPP_LIBRARY")
     beside = sorted((here / ".capp.mesonpy.libs").glob("libcapp.so.0*")) + sorted((here / "capp.libs").glob("libcapp*"))
@@ -25,12 +25,13 @@ def _open() -> ctypes.CDLL:
     try:
         library = ctypes.CDLL(found)
     except OSError as error:
-        raise ImportError(f"capp cannot open its library {found}: {error}. Install the wheel, or name libcapp.so by the "
-                          "environment variable CAPP_LIBRARY") from None
+        raise ImportError(f"cannot open the library {found}: {error}. Install the wheel, or set the environment variable "
+                          "CAPP_LIBRARY to the path of libcapp.so") from None
     library.capp_version.restype = c_char_p
     version = library.capp_version().decode()
     if tuple(map(int, version.split(".")))[:2] != VERSION:
-        raise ImportError(f"{found} is capp {version}; this package needs {'.'.join(map(str, VERSION))}")
+        raise ImportError(f"wrong version of {found}: it is capp {version}, but this package needs "
+                          f"{'.'.join(map(str, VERSION))}; install the same version of both")
     return library
 
 
@@ -59,7 +60,7 @@ class ModelInfo(Structure):
     _fields_ = [("architecture", c_char_p), ("name", c_char_p), ("isa", c_char_p), ("precision", c_int),
                 ("threads", c_int), ("vocabulary", c_uint32), ("context", c_uint32), ("layers", c_uint32), ("width", c_uint32),
                 ("parameters", c_uint64), ("file_bytes", c_uint64), ("weight_bytes", c_uint64),
-                ("whole_weight_bytes", c_uint64), ("bos", c_int32), ("eos", c_int32),
+                ("whole_weight_bytes", c_uint64), ("streamed_bytes", c_uint64), ("bos", c_int32), ("eos", c_int32),
                 ("add_bos", c_bool), ("load_seconds", c_double), ("adapters", c_char_p)]
 
 
@@ -98,7 +99,8 @@ class Scoring(Structure):
 
 class RunOptions(Structure):
     _fields_ = [("parse_special", c_bool), ("aggregate", c_int), ("progress", ProgressFn), ("progress_user", c_void_p),
-                ("prefixes", c_void_p), ("n_prefixes", c_size_t), ("scoring", POINTER(Scoring)), ("chat", c_void_p)]
+                ("prefixes", c_void_p), ("n_prefixes", c_size_t), ("scoring", POINTER(Scoring)), ("chat", c_void_p),
+                ("window_seconds", c_double)]
 
 
 class GenerateOptions(Structure):
@@ -115,7 +117,7 @@ class ChatOptions(Structure):
                 ("messages", POINTER(Message)), ("n_messages", c_size_t), ("variables", Str), ("now", c_int64)]
 
 
-# Many at once, filled by NumPy without a loop.
+# Arrays of structures, which NumPy fills without a loop.
 STR = np.dtype([("data", np.uintp), ("size", np.uintp)], align=True)
 EXAMPLE = np.dtype([("prompt", STR), ("completions", np.uintp), ("n_completions", np.uintp), ("prior", np.uintp),
                     ("end_of_prompt", np.uintp), ("normalize", np.bool_)], align=True)
@@ -161,7 +163,7 @@ for _name, _result, *_arguments in [
 
 
 def c_string(value: str | bytes, name: str) -> bytes:
-    """Of a path or a name; what ends at a NUL for the library may not have one."""
+    """Encodes a path or a name for the library, which may not contain NUL."""
     encoded = os.fsencode(value)
     if b"\0" in encoded:
         raise ValueError(f"{name} must not contain NUL: {value!r}")
@@ -169,7 +171,7 @@ def c_string(value: str | bytes, name: str) -> bytes:
 
 
 def copy_of(address: Any, n: int, dtype: Any) -> npt.NDArray[Any]:
-    """n elements at an address of the library's, which may be gone after the callback."""
+    """Copies n elements from memory of the library, which may be freed after the callback."""
     return np.frombuffer(ctypes.string_at(address, n * np.dtype(dtype).itemsize), dtype)
 
 
@@ -180,12 +182,12 @@ def _utf8(text: Any) -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         around = text[max(error.start - 20, 0):error.end + 20]
-        raise ValueError(f"no text has a surrogate by itself, as {around!r} has at character {error.start}; read the text "
-                         "as what it is, or replace them: text.encode(errors='replace').decode()") from None
+        raise ValueError(f"a text must not contain lone surrogates: {around!r} has one at character {error.start}; read the "
+                         "text with the correct encoding, or replace them: text.encode(errors='replace').decode()") from None
 
 
 class Strings:
-    """Texts as an array of capp_str over one block of UTF-8."""
+    """An array of capp_str that points into one block of UTF-8."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         encoded = [*map(_utf8, texts)]

@@ -1,4 +1,4 @@
-"""Arithmetic on log-probabilities and likelihoods that a caller already has: array in, array out."""
+"""Computations on arrays of log-probabilities and likelihoods that the caller already has."""
 from __future__ import annotations
 
 from typing import Any, Callable, Sequence
@@ -14,7 +14,7 @@ def _mean_then_exp(log_probs: Any, axis: int | None = None) -> Any:
 
 
 def _dimensions(value: Any) -> int:
-    """Of nested sequences, by their first elements."""
+    """Number of dimensions of nested sequences, from their first elements."""
     n = 0
     while hasattr(value, "__len__") and not isinstance(value, (str, dict, set)) and np.ndim(value[0:0]) > 0:
         n, value = n + 1, value[0]
@@ -22,7 +22,7 @@ def _dimensions(value: Any) -> int:
 
 
 def _by_columns(log_probs: Any, func: Callable[..., Any]) -> npt.NDArray[np.floating]:
-    """func, which takes an axis, over all rows of a completion at once: where rows have the same completions."""
+    """Applies func, which takes an axis, to all rows of a completion at once. Rows must have the same completions."""
     if len({len(row) for row in log_probs}) != 1:
         raise ValueError("rows have different numbers of completions")
     columns = [np.array([row[i] for row in log_probs]) for i in range(len(log_probs[0]))]
@@ -38,17 +38,17 @@ def agg_log_probs(log_probs: Sequence[Sequence[float]] | Sequence[Sequence[Seque
     log_probs
         nested sequences: [completion][token] or [prompt][completion][token]
     func
-        from a sequence of log-probabilities to a number; by default exp of their mean. One that takes `axis`, as
-        NumPy's functions do, is given all prompts at once
+        function that turns a sequence of log-probabilities into a number; by default exp of their mean. If it takes
+        `axis`, as NumPy's functions do, it is called once for all prompts
 
     Returns
     -------
-    An array [completion] or [prompt][completion]; nested lists where prompts have different numbers of completions.
+    An array [completion] or [prompt][completion]; nested lists if prompts have different numbers of completions.
 
     Raises
     ------
     ValueError
-        for other than 2 or 3 dimensions
+        if there are not 2 or 3 dimensions
 
     Examples
     --------
@@ -66,7 +66,7 @@ def agg_log_probs(log_probs: Sequence[Sequence[float]] | Sequence[Sequence[Seque
     out: Any
     try:
         out = _by_columns(rows, func)
-    except (ValueError, TypeError):  # ragged, or a func without axis
+    except (ValueError, TypeError):  # rows of different lengths, or a func without axis
         out = [[func(completion) for completion in row] for row in rows]
         if len({len(row) for row in out}) == 1:
             out = np.array(out)
@@ -75,25 +75,25 @@ def agg_log_probs(log_probs: Sequence[Sequence[float]] | Sequence[Sequence[Seque
 
 def posterior_prob(likelihoods: npt.ArrayLike, axis: int = -1, prior: Sequence[float] | None = None,
                    normalize: bool | Sequence[bool] = True, check_prior: bool = True) -> npt.NDArray[np.floating]:
-    """Likelihoods times a prior, divided by their sum.
+    """Multiplies likelihoods by a prior and divides them by their sum.
 
     Parameters
     ----------
     likelihoods
         an array of one or two dimensions
     axis
-        along which the probabilities of one distribution stand
+        the axis of one distribution
     prior
-        a distribution along `axis`; by default each is as likely
+        a probability distribution along `axis`; by default uniform
     normalize
-        whether to divide by the sum; one for all rows or one for each
+        whether to divide by the sum: one value for all rows, or one per row
     check_prior
         whether to check that the prior is a distribution
 
     Raises
     ------
     ValueError
-        for a prior that is no distribution, or `normalize` of another length than the likelihoods
+        if the prior is not a probability distribution, or the lengths of `normalize` and the likelihoods differ
 
     Examples
     --------
@@ -109,7 +109,7 @@ def posterior_prob(likelihoods: npt.ArrayLike, axis: int = -1, prior: Sequence[f
     if not isinstance(normalize, (Sequence, np.ndarray)):
         normalize = [bool(normalize)] * (1 if array.ndim == 1 else len(array))
     elif len(normalize) != len(array):
-        raise ValueError(f"normalize is of {len(normalize)} rows, but there are {len(array)}")
+        raise ValueError(f"normalize has {len(normalize)} values for {len(array)} rows; give one value, or one per row")
     if check_prior:
         prior = _check.prior(prior, array.shape[axis])  # type: ignore[assignment]
     weighted = array if prior is None else array * prior

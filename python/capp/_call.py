@@ -1,4 +1,4 @@
-"""Calls of the library: its errors as exceptions, Ctrl-C, progress."""
+"""Calls the library: turns errors into exceptions, handles Ctrl-C, shows progress."""
 from __future__ import annotations
 
 import _thread
@@ -9,7 +9,7 @@ from capp import errors
 from capp._abi import Error, ProgressFn, byref, lib
 
 NO_ROW = 2**64 - 1
-SHOWN_FROM = 5  # rows from which progress is shown unless told otherwise: CAPPr's number
+SHOWN_FROM = 5  # by default, progress is shown for this number of rows or more, as in CAPPr
 
 
 def raise_error(err: Error) -> None:
@@ -23,14 +23,14 @@ def raise_error(err: Error) -> None:
 
 
 def check(function: Callable[..., int], *arguments: Any) -> None:
-    """Calls a function whose last argument is a capp_error."""
+    """Calls a library function whose last argument is a capp_error, and raises its error."""
     err = Error()
     if function(*arguments, byref(err)):
         raise_error(err)
 
 
 class Callbacks:
-    """Runs Python inside the library's callbacks: an exception ends the call and is raised after it."""
+    """Runs Python functions as callbacks of the library. An exception ends the call and is raised after it."""
 
     def __init__(self) -> None:
         self.raised: BaseException | None = None
@@ -40,7 +40,7 @@ class Callbacks:
             if self.raised is None:
                 try:
                     function(*arguments)
-                except BaseException as error:  # goes on in the caller's thread
+                except BaseException as error:  # raised later, in the caller's thread
                     self.raised = error
             return self.raised is None
 
@@ -48,8 +48,8 @@ class Callbacks:
 
 
 def interruptible(cancel: Callable[[], Any], call: Callable[[], Any]) -> Any:
-    """What call returns. In the main thread, where Python takes signals only between its own instructions, the call
-    runs in a thread beside it, so that Ctrl-C finds somebody to listen, who cancels it."""
+    """Returns the result of call. Python handles signals in the main thread, and only between its own instructions. So
+    if this is the main thread, call runs in another thread, and the main thread waits for Ctrl-C and cancels it."""
     if threading.current_thread() is not threading.main_thread():
         return call()
     done, first = threading.Event(), threading.Lock()
@@ -58,7 +58,7 @@ def interruptible(cancel: Callable[[], Any], call: Callable[[], Any]) -> Any:
 
     def work() -> None:
         if not first.acquire(blocking=False):
-            return  # begun a second time
+            return  # started a second time
         try:
             outcome.append(call())
         except BaseException as error:
@@ -73,14 +73,14 @@ def interruptible(cancel: Callable[[], Any], call: Callable[[], Any]) -> Any:
                 if not begun:
                     _thread.start_new_thread(work, ())
                 begun = True
-                # Cancelled again and again: a call that is just beginning forgets it.
+                # Cancel repeatedly, because a call that is just starting resets the flag.
                 while not done.wait(0.05 if interrupts else None):
                     cancel()
-            except BaseException as error:  # KeyboardInterrupt, or what another signal's handler raises
+            except BaseException as error:  # KeyboardInterrupt, or an exception from another signal handler
                 interrupts.append(error)
                 cancel()
 
-    while not done.is_set():  # whatever comes while an interrupt is dealt with: the library still uses the memory
+    while not done.is_set():  # wait even if another interrupt comes: the library still uses the memory
         try:
             wait()
         except BaseException as error:
@@ -93,12 +93,12 @@ def interruptible(cancel: Callable[[], Any], call: Callable[[], Any]) -> Any:
 
 
 class Progress:
-    """A tqdm bar as a capp_progress_fn, or none."""
+    """A tqdm bar that a capp_progress_fn updates, or nothing."""
 
     def __init__(self, total: int, show: bool | None, description: str, callbacks: Callbacks) -> None:
         self.bar: Any = None
         if show or (show is None and total >= SHOWN_FROM):
-            from tqdm.auto import tqdm  # here: it takes longer to import than the rest
+            from tqdm.auto import tqdm  # imported late, because it takes longer than everything else
 
             self.bar = tqdm(total=total, desc=description)
         self.function = ProgressFn(callbacks.guard(self.update)) if self.bar is not None else ProgressFn()

@@ -1,5 +1,5 @@
-"""Arguments checked before any work: CAPPr's rules and its kinds of error, TypeError for a wrong kind and ValueError for
-a wrong value."""
+"""Checks arguments before any work starts. The rules and exception types are those of CAPPr: TypeError for a wrong type,
+ValueError for a wrong value."""
 from __future__ import annotations
 
 import math
@@ -26,7 +26,7 @@ def nonempty_and_ordered(value: Any, name: str) -> None:
     try:
         reversed(value)
     except TypeError:
-        raise TypeError(f"{name} must have an order, as a list or a tuple; {type(value).__name__} has none") from None
+        raise TypeError(f"{name} must be ordered, such as a list or a tuple, not {type(value).__name__}") from None
 
 
 def _string(value: Any, name: str) -> str:
@@ -36,22 +36,22 @@ def _string(value: Any, name: str) -> str:
 
 
 def string(value: Any, name: str) -> str:
-    """A text of at least a character."""
+    """Checks that value is a string that is not empty."""
     if not (text := _string(value, name)):
         raise ValueError(f"{name} must not be empty")
     return text
 
 
 def _column(value: Any, name: str) -> None:
-    """Of a table list() would give the names of its columns, and of bytes numbers."""
+    """Rejects tables, of which list() gives the column names, and bytes, of which it gives numbers."""
     if isinstance(value, (bytes, bytearray)):
-        raise TypeError(f"{name} must be text, not bytes; decode them")
+        raise TypeError(f"{name} must be text, not bytes; decode it first")
     if not isinstance(value, str) and len(getattr(value, "shape", (0,))) != 1:
-        raise TypeError(f"{name} must have one dimension, not the shape {tuple(value.shape)}; of a table give one column")
+        raise TypeError(f"{name} must have one dimension, not shape {tuple(value.shape)}; select one column of a table")
 
 
 def texts(value: Any, name: str) -> list[str]:
-    """One text or an ordered collection of texts, none empty, as a list."""
+    """Returns one text, or an ordered collection of texts, as a list. No text may be empty."""
     nonempty_and_ordered(value, name)
     _column(value, name)
     return [string(text, f"{name}[{i}]") for i, text in enumerate([value] if isinstance(value, str) else value)]
@@ -60,17 +60,17 @@ def texts(value: Any, name: str) -> list[str]:
 def _is_empty(completion: Any) -> bool:
     try:
         return not completion
-    except (TypeError, ValueError):  # an array, or pandas' NA
+    except (TypeError, ValueError):  # an array, or NA of pandas
         return False
 
 
 def completions(value: Any) -> list[str]:
-    """As a list."""
+    """Returns the completions as a list."""
     nonempty_and_ordered(value, "completions")
     _column(value, "completions")
     if isinstance(value, str):
-        raise TypeError("completions must be a sequence of strings, not one string; put it into a list (and set "
-                        "normalize=False for the probability of a single completion)")
+        raise TypeError("completions must be a sequence of strings, not one string; use a list (with normalize=False "
+                        "for the probability of a single completion)")
     listed = list(value)
     empty = [i for i, completion in enumerate(listed) if _is_empty(completion)]
     if len(empty) == len(listed):
@@ -98,7 +98,7 @@ def end_of_prompt(value: Any) -> None:
 
 
 def prior(value: Any, n: int) -> npt.NDArray[np.float64] | None:
-    """The prior as an array of its own, or None."""
+    """Returns a copy of the prior as an array, or None."""
     if value is None:
         return None
     nonempty_and_ordered(value, "prior")
@@ -106,14 +106,14 @@ def prior(value: Any, n: int) -> npt.NDArray[np.float64] | None:
         raise ValueError("prior must have one dimension")
     array = np.array(value, dtype=float)
     if not (np.all(array >= 0) and np.all(array <= 1)):
-        raise ValueError("prior must be of probabilities, between 0 and 1")
+        raise ValueError("prior must contain probabilities between 0 and 1")
     if not np.isclose(array.sum(), 1):
         raise ValueError(f"prior must sum to 1, not {array.sum():g}")
     if len(array) != n:
-        raise ValueError(f"prior is of {len(array)} completions, but there are {n}")
+        raise ValueError(f"prior has {len(array)} values for {n} completions; give one value per completion")
     return array
 
 
 def normalize(value: Any, completions: Any) -> None:
     if value and len(completions) == 1:
-        raise ValueError("one completion alone has probability 1; give more completions, or set normalize=False")
+        raise ValueError("normalize needs at least two completions; set normalize=False to score a single one")

@@ -1,4 +1,4 @@
-"""One prompt and what may follow it."""
+"""A prompt and its possible completions."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -9,30 +9,30 @@ from capp import _check
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A prompt with completions of its own, for the functions whose names end in `_examples`. Examples with the same
-    fields are equal, and keys of a dictionary.
+    """A prompt with its own completions, for the functions whose names end in `_examples`. Examples with the same
+    fields are equal. Examples can be keys of a dictionary.
 
     Parameters
     ----------
     prompt
-        the text that the completions may follow
+        the text before the completions
     completions
-        what may follow, each not empty
+        the possible completions; none may be empty
     prior
-        a probability distribution over the completions; by default each is as likely. It is kept as an array of its own,
-        which cannot be written to
+        a probability distribution over the completions; by default uniform. The example keeps a read-only copy
     end_of_prompt
-        what joins prompt and completion: a space, or nothing
+        the text between prompt and completion: a space, or nothing
     normalize
-        whether probabilities are divided by their sum. False: each completion is judged by itself, as where several
-        labels may be right
+        whether probabilities are divided by their sum. False: each completion is scored by itself, for example if
+        several labels may be correct
 
     Raises
     ------
     TypeError
-        for a prompt that is no text, completions that are one text, no texts or have no order
+        if the prompt is not a string, or completions is a single string, is not ordered, or contains other objects
     ValueError
-        for an empty prompt, no or empty completions, a prior that is none, one completion with `normalize`
+        if the prompt or a completion is empty, there are no completions, the prior is not a probability distribution, or
+        there is only one completion with `normalize`
 
     Examples
     --------
@@ -42,7 +42,7 @@ class Example:
     >>> Example("The sky is", ["blue"])
     Traceback (most recent call last):
         ...
-    ValueError: one completion alone has probability 1; give more completions, or set normalize=False
+    ValueError: normalize needs at least two completions; set normalize=False to score a single one
     """
 
     prompt: str
@@ -62,7 +62,7 @@ class Example:
         _check.normalize(self.normalize, self.completions)
 
     def _key(self) -> tuple[Any, ...]:
-        """The fields as what can be compared and hashed: of arrays, == is an array."""
+        """Returns the fields in a form that can be compared and hashed. (== of two arrays is an array.)"""
         return (self.prompt, self.completions, None if self.prior is None else tuple(self.prior), self.end_of_prompt,
                 bool(self.normalize))
 

@@ -1,4 +1,4 @@
-"""The model argument: whatever a user of CAPPr may have in hand becomes a model of capp, once."""
+"""Converts the model argument to a model of capp: every kind of model that CAPPr accepts, each opened once."""
 from __future__ import annotations
 
 import os
@@ -13,17 +13,17 @@ from capp.model import CachedModel, ChatModel, Model, adapters_of
 
 AnyModel = Union[Model, CachedModel, ChatModel, str, "os.PathLike[str]", "tuple[Any, Any]", Any]
 
-KEPT_FILES = 2  # models opened by their path alone
+KEPT_FILES = 2  # models opened by path
 
 _lock = threading.Lock()
 _files: OrderedDict[tuple[Any, ...], Model] = OrderedDict()
 _taken_over: weakref.WeakKeyDictionary[Any, Model] = weakref.WeakKeyDictionary()
-# The prefix that a llama_cpp.Llama is at. CAPPr keeps it in the object itself, whose user goes on with that.
+# The current prefix of each llama_cpp.Llama. CAPPr stores it in the object itself.
 _prefixed: weakref.WeakKeyDictionary[Any, CachedModel] = weakref.WeakKeyDictionary()
 
 
 def of_file(path: str, **keywords: Any) -> Model:
-    """The model of a file, with Model's keywords: one that is open already, or a new one, which is kept."""
+    """Returns the model of a file, opened with these keywords of Model. Opens it unless it is already open."""
     found = os.stat(path)
     keywords["lora"] = adapters_of(keywords.get("lora"))
     changed = [os.stat(adapter).st_mtime_ns for adapter, _ in keywords["lora"]]
@@ -48,14 +48,14 @@ def _of_transformers(model: Any, tokenizer: Any) -> Model:
                 try:
                     taken = Model(folder)
                 except CappError as error:
-                    raise type(error)(f"this {type(model).__name__} of transformers could not be taken over: {error}. "
-                                      "Convert it to a GGUF file and give its path") from error
+                    raise type(error)(f"cannot open this {type(model).__name__} of transformers: {error}. Convert it to a "
+                                      "GGUF file and give its path") from error
             _taken_over[model] = taken
         return taken
 
 
 def is_llama(model: Any) -> bool:
-    """Whether model is llama_cpp's, or like it."""
+    """Whether model is a llama_cpp.Llama, or similar."""
     return isinstance(getattr(model, "model_path", None), str)
 
 
@@ -64,7 +64,7 @@ def prefix_of_llama(model: Any) -> CachedModel | None:
 
 
 def set_prefix_of_llama(model: Any, cached: CachedModel | None) -> None:
-    """Nothing where model is another kind."""
+    """Does nothing for other kinds of model."""
     if not is_llama(model):
         return
     _prefixed.pop(model, None)
@@ -73,7 +73,7 @@ def set_prefix_of_llama(model: Any, cached: CachedModel | None) -> None:
 
 
 def reset(model: AnyModel, wanted: bool) -> AnyModel:
-    """CAPPr's reset_model, of its llama.cpp functions: True, the model without its prefix; False, a Llama with it."""
+    """Implements reset_model of CAPPr's functions for llama.cpp. True: the model without its prefix. False: with it."""
     if wanted:
         set_prefix_of_llama(model, None)
         return model.model if isinstance(model, CachedModel) else model
@@ -81,8 +81,9 @@ def reset(model: AnyModel, wanted: bool) -> AnyModel:
 
 
 def resolve(model: AnyModel) -> Model | CachedModel | ChatModel:
-    """A Model, CachedModel or ChatModel; a path; transformers' (model, tokenizer), taken over through a temporary folder at the
-    first call; a llama_cpp.Llama, by its path. A pair whose first is capp's own is that."""
+    """Returns the model of capp for a model argument: a Model, CachedModel or ChatModel; a path; a pair (model, tokenizer)
+    of transformers, saved to a temporary folder at the first call; a llama_cpp.Llama, opened by its path. For a pair whose
+    first element is a model of capp, returns that element."""
     if isinstance(model, (tuple, list)) and len(model) == 2:
         first, second = model
         if hasattr(first, "save_pretrained"):
@@ -95,5 +96,5 @@ def resolve(model: AnyModel) -> Model | CachedModel | ChatModel:
     path = getattr(model, "model_path", None)
     if isinstance(path, str):
         return of_file(path)
-    raise TypeError("the model must be a capp.Model, a path, or transformers' (model, tokenizer), not "
+    raise TypeError("the model must be a capp.Model, a path, or a pair (model, tokenizer) of transformers, not "
                     f"{type(model).__name__}")

@@ -1,4 +1,4 @@
-"""Rows to the library and its results back as arrays. What is computed is computed there."""
+"""Passes rows to the library and converts its results to arrays. The library does all the computation."""
 from __future__ import annotations
 
 import ctypes
@@ -17,7 +17,7 @@ from capp.model import _TOKENIZE_BOS, _TOKENIZE_SPECIAL, CachedModel, ChatModel,
 
 
 class Options:
-    """A capp_run_options and all that it points to."""
+    """A capp_run_options and everything it points to."""
 
     def __init__(self, model: Model | CachedModel | ChatModel, n: int, batch_size: int | None = None) -> None:
         self.raw = _abi.RunOptions()
@@ -30,16 +30,17 @@ class Options:
         if isinstance(model, CachedModel):
             self.prefixes = model._open_prefixes()
             m = len(self.prefixes)
-            if m not in (1, n) and not (m == batch_size and n % m == 0):  # CAPPr: each batch anew
-                raise ValueError(f"could not broadcast {m} cached prefixes with {n} new inputs")
+            if m not in (1, n) and not (m == batch_size and n % m == 0):  # CAPPr applies the prefixes to each batch
+                raise ValueError(f"could not broadcast {m} cached prefixes with {n} new inputs; use one prefix, or one per "
+                                 "input")
             self.pointers = np.array([prefix.pointer for prefix in self.prefixes], np.uintp)
             self.raw.prefixes, self.raw.n_prefixes = self.pointers.ctypes.data, m
 
     def score(self, weighed: Weighing) -> None:
-        """Sets how log-probabilities become likelihoods."""
+        """Sets how log-probabilities are converted to likelihoods."""
         scoring = self.scoring = _abi.Scoring()
         lib.capp_scoring_init(byref(scoring))
-        self.weighed = weighed  # whose arrays are pointed to
+        self.weighed = weighed  # keeps the arrays alive
         scoring.discount = weighed.discount
         if callable(weighed.aggregate):
             self.raw.aggregate = len(AGGREGATES)
@@ -60,12 +61,12 @@ class Options:
         self.raw.scoring = ctypes.pointer(scoring)
 
     def aggregate_fn(self, function: Callable[[npt.NDArray[np.float64]], float]) -> Callable[..., float]:
-        """A likelihood of the caller's as the logarithm that the library wants."""
+        """Converts the caller's function, which returns a likelihood, to one that returns its logarithm."""
         def logarithm(_user: Any, logprobs: Any, n: int, _completion: Any) -> float:
             try:
                 found = likelihood_of(function, np.ctypeslib.as_array(logprobs, (n,)).copy())
                 return math.log(found) if found else -math.inf
-            except BaseException as error:  # raised when the call has ended
+            except BaseException as error:  # raised after the call
                 self.callbacks.raised = self.callbacks.raised or error
                 return float("nan")
 
@@ -73,13 +74,13 @@ class Options:
 
 
 class Examples:
-    """capp_examples over blocks of memory."""
+    """An array of capp_example and the memory it points to."""
 
     def __init__(self, prompts: Sequence[str], lists: list[Strings], list_of: npt.NDArray[np.intp], n_completions: Any,
                  prior_addresses: Any, end_of_prompt: Any, normalize: Any) -> None:
         self.prompts = Strings(prompts)
         self.lists = lists
-        self.prior: Any = None  # kept alive with the addresses
+        self.prior: Any = None  # keeps the arrays alive
         self.ends = {" ": ctypes.c_char_p(b" "), "": ctypes.c_char_p(b"")}
         addresses = {end: ctypes.cast(text, ctypes.c_void_p).value for end, text in self.ends.items()}
         self.array = array = np.zeros(len(prompts), _abi.EXAMPLE)
@@ -94,7 +95,7 @@ class Examples:
     @classmethod
     def of_prompts(cls, prompts: Sequence[str], completions: Sequence[str], end_of_prompt: str,
                    prior: npt.NDArray[np.float64] | None, normalize: bool | npt.NDArray[np.bool_]) -> Examples:
-        """Each prompt with the same completions."""
+        """Makes examples that all have the same completions."""
         made = cls(prompts, [Strings(completions)], np.zeros(len(prompts), np.intp), len(completions),
                    0 if prior is None else prior.ctypes.data, end_of_prompt, normalize)
         made.prior = prior
@@ -119,7 +120,7 @@ def _run(options: Options, function: Any, examples: Examples, rest: list[Any], s
 
 
 def logprobs(options: Options, examples: Examples, show: bool | None) -> list[list[list[float]]]:
-    """[row][completion][token]"""
+    """Returns [row][completion][token]."""
     out: list[list[list[float]]] = []
 
     def take(result: Any) -> None:
@@ -133,14 +134,14 @@ def logprobs(options: Options, examples: Examples, show: bool | None) -> list[li
 
 
 def posteriors(options: Options, examples: Examples, total: int, show: bool | None) -> npt.NDArray[np.float64]:
-    """One after the other."""
+    """Returns the posteriors of all rows, one row after the other: [total]."""
     out = np.empty(total)
     _run(options, lib.capp_predict_proba, examples, [out.ctypes.data], show)
     return out
 
 
 def predictions(options: Options, examples: Examples, show: bool | None) -> list[int]:
-    if (examples.array["n_completions"] == 1).any():  # capp_predict wants a choice; CAPPr's examples need none
+    if (examples.array["n_completions"] == 1).any():  # capp_predict needs two completions; CAPPr's examples do not
         found: list[int] = []
         take = _abi.ResultFn(options.callbacks.guard(lambda result: found.append(result.contents.prediction)))
         _run(options, lib.capp_score, examples, [take, None], show)
@@ -151,7 +152,7 @@ def predictions(options: Options, examples: Examples, show: bool | None) -> list
 
 
 def text_logprobs(options: Options, texts: Sequence[str], bos: bool, show: bool | None) -> list[list[float | None]]:
-    """[text][token]"""
+    """Returns [text][token]."""
     out: list[list[float | None]] = []
     strings = Strings(texts)
 

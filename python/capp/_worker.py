@@ -1,7 +1,7 @@
-"""What a worker of a cluster does with a batch of rows: what :mod:`capp.spark` and :mod:`capp.ray` have in common.
+"""The common part of :mod:`capp.spark` and :mod:`capp.ray`: what a worker of a cluster does with a batch of rows.
 
-A Job is made where the program runs, which hears at once what is wrong with its arguments; it travels to the workers by
-pickle, as a path and options. A worker opens the model at its first batch and keeps it, whatever jobs come to it.
+The program creates a Job, which checks the arguments at once. pickle sends the Job to the workers as a path and options. A
+worker opens the model at its first batch and keeps it for later jobs.
 """
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from capp.errors import CappError
 from capp.model import Model, adapters_of, options_of
 
 FUNCTIONS = ("predict", "predict_proba", "log_probs_conditional", "token_logprobs")
-OF_EXAMPLES = ("end_of_prompt", "normalize")  # options where rows bring their own completions
+OF_EXAMPLES = ("end_of_prompt", "normalize")  # options if rows have their own completions
 ERRORS = ("raise", "null")
 WEIGHING = tuple(inspect.signature(weighing).parameters)[1:]
-# What is the job's own affair, or changes nothing here.
+# Parameters that the job sets itself, or that have no effect here.
 OURS = {"prompts", "texts", "completions", "model", "show_progress_bar", "batch_size", "batch_size_completions", "kwargs"}
 
 
 def is_missing(value: Any) -> bool:
-    """None, NaN and pandas' NA: how tables have NULL."""
+    """Whether value is None, NaN or NA of pandas, which stand for NULL in tables."""
     return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value)
 
 
 def _options_of(function: str, own_completions: bool) -> tuple[str, ...]:
-    """Names of the options that a job of the function takes."""
+    """Returns the names of the options for a job of this function."""
     if own_completions:
         return OF_EXAMPLES
     return tuple(name for name in inspect.signature(getattr(classify, function)).parameters if name not in OURS)
 
 
 def _checked_model(model: Any, options: Mapping[str, Any] | None) -> tuple[str, dict[str, Any]]:
-    """Path and keywords of a model that need not be where the program runs."""
+    """Returns the path and keywords of a model. The file may exist only on the workers."""
     if isinstance(model, Model):
         if options is not None:
-            raise TypeError("model_options belong to a path; this capp.Model has its own")
+            raise TypeError("model_options are only for a path; this capp.Model has its own options")
         return model.path, dict(model._keywords)
     if not isinstance(model, (str, os.PathLike)):
-        raise TypeError("the model must be a path that every worker sees, or a capp.Model of one, not "
+        raise TypeError("the model must be a path that every worker can open, or a capp.Model, not "
                         f"{type(model).__name__}")
     given = dict(options or {})
     known = [name for name in inspect.signature(Model).parameters if name != "path"]
     for name in given:
         if name not in known:
-            raise TypeError(f"{name!r} is no option of a model; there are {', '.join(known)}")
+            raise TypeError(f"unknown model option {name!r}; the options are {', '.join(known)}")
     options_of(**{name: value for name, value in given.items() if name not in ("lora", "parse_special")})
     if "lora" in given:
         given["lora"] = adapters_of(given["lora"])
@@ -57,7 +57,7 @@ def _checked_model(model: Any, options: Mapping[str, Any] | None) -> tuple[str, 
 
 
 class Job:
-    """A function of :mod:`capp.classify` for many batches: everything but the rows."""
+    """A function of :mod:`capp.classify` with all arguments except the rows."""
 
     def __init__(self, function: str, model: Any, completions: Sequence[str] | None, options: Mapping[str, Any], *,
                  model_options: Mapping[str, Any] | None = None, errors: str = "raise") -> None:
@@ -70,8 +70,8 @@ class Job:
         known = _options_of(function, self.own_completions)
         for name in options:
             if name not in known:
-                where = " where rows bring their own completions" if self.own_completions else ""
-                raise TypeError(f"{function} takes no option {name!r}{where}; there are {', '.join(known)}")
+                where = " if rows have their own completions" if self.own_completions else ""
+                raise TypeError(f"{function} has no option {name!r}{where}; the options are {', '.join(known)}")
         self.path, self.keywords = _checked_model(model, model_options)
         self.live = model if isinstance(model, Model) else None  # where the job is made; it does not travel
         self.width: int | None = None  # of the results, where they are arrays that are all as long
@@ -84,17 +84,18 @@ class Job:
         given = {name: self.options[name] for name in WEIGHING if name in self.options}
         weighed = weighing(listed, **{"normalize": self.function == "predict_proba", **given})
         if not isinstance(weighed.normalize, bool):
-            raise TypeError("normalize must be True or False: batches have any number of rows")
+            raise TypeError("normalize must be True or False, because the number of rows in a batch is not known")
         self.width = weighed.n_classes if self.function == "predict_proba" else None
         if self.function == "predict" and len(listed) == 1:
-            raise ValueError("one completion alone is no choice")
+            raise ValueError("predict needs at least two completions; use predict_proba with normalize=False for one")
         return listed
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "live": None}
 
     def open(self, threads: int, find: Callable[[str], str] = str) -> Model:
-        """The model, of the path that `find` makes of the job's. threads: those that the engine gives a worker."""
+        """Opens the model. `find` converts the path of the job to one of this machine. threads: the number that the cluster
+        assigns to a worker."""
         if self.live is not None:
             return self.live
         keywords = {**self.keywords, "threads": self.keywords.get("threads") or threads}
@@ -103,8 +104,8 @@ class Job:
         return of_file(find(self.path), **keywords)
 
     def __call__(self, model: Model, prompts: Sequence[Any], completions: Sequence[Any] | None = None) -> list[Any]:
-        """One result for each row, None where the prompt or its completions are missing. completions: [row], where the
-        rows bring their own."""
+        """Returns one result per row, or None for a row whose prompt or completions are missing. completions: [row], if
+        rows have their own."""
         columns = [prompts] if completions is None else [prompts, completions]
         out: list[Any] = [None] * len(prompts)
         rows, places = [], []
@@ -118,12 +119,12 @@ class Job:
         return out
 
     def _row(self, prompt: Any, completions: Sequence[str] | None = None) -> Any:
-        """A prompt or an Example that can be scored, but for its length. None where there is none and errors are NULL."""
+        """Returns a checked prompt or Example, or None if it is invalid and errors are "null". Does not check its length."""
         try:
             if not isinstance(prompt, str):
-                raise TypeError(f"a prompt must be a text, not {type(prompt).__name__}")
+                raise TypeError(f"a prompt must be a string, not {type(prompt).__name__}")
             if not prompt:
-                raise ValueError('a prompt is empty; leave such rows out, or make them NULL by errors="null"')
+                raise ValueError('a prompt is empty; remove such rows, or use errors="null" to get NULL for them')
             if completions is None:
                 return prompt
             return Example(prompt, list(completions), **{"normalize": self.function == "predict_proba", **self.options})
@@ -141,7 +142,7 @@ class Job:
         return list(getattr(classify, self.function)(rows, *given, model, show_progress_bar=False, **self.options))
 
     def _scored(self, model: Model, rows: list[Any]) -> list[Any]:
-        """A row that is too long for the model ends the job, or its result is None."""
+        """Scores rows. A row that is too long for the model ends the job, or has the result None."""
         out: list[Any] = []
         while True:
             rest = rows[len(out):]
@@ -152,5 +153,6 @@ class Job:
                     raise
                 if self.errors == "raise":
                     text = rest[error.row] if isinstance(rest[error.row], str) else rest[error.row].prompt
-                    raise type(error)(f'{error} (it begins {text[:60]!r}; errors="null" makes such rows NULL)') from error
+                    raise type(error)(f'{error} (the text begins {text[:60]!r}; use errors="null" to get NULL for such '
+                                      'rows)') from error
                 out += [*self._function(model, rest[:error.row]), None]

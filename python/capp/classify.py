@@ -1,10 +1,13 @@
-"""A language model chooses among completions of a prompt: CAPPr's functions, on capp's engine.
+"""Scores completions of prompts with a language model. The functions are those of CAPPr.
 
-Each function takes one prompt (text, example) or a sequence of them; one gives one result, not a list of one. The model is
-a :class:`capp.Model`, the path of a model file, or a pair (model, tokenizer) of transformers, which is taken over at the
-first call: weights that change afterwards are not seen. `batch_size`, `batch_size_completions` and `logits_all` are
-CAPPr's; here a memory budget decides, and they change nothing. `reset_model` is of its functions for llama.cpp: False, and
-a `llama_cpp.Llama` has the prefix that :func:`cache` gave it; True, and a cached model has none.
+Each function takes one prompt (text, example) or a sequence of them. A single prompt gives a single result instead of a
+list. The model is a :class:`capp.Model`, the path of a model, or a pair (model, tokenizer) of transformers. A pair is saved
+and opened at the first call; later changes of its weights have no effect.
+
+Some arguments exist only for compatibility with CAPPr. `batch_size`, `batch_size_completions` and `logits_all` have no
+effect, because a memory budget takes their place. `reset_model` is an argument of CAPPr's functions for llama.cpp. If it is
+False, a `llama_cpp.Llama` keeps the prefix that :func:`cache` gave it. If it is True, a cached model is used without its
+prefix.
 """
 from __future__ import annotations
 
@@ -28,14 +31,14 @@ __all__ = ["agg_log_probs", "cache", "cache_model", "log_probs_conditional", "lo
 
 
 def _takes_capprs_names(function: Callable[..., Any]) -> Callable[..., Any]:
-    """CAPPr calls the model `model_and_tokenizer` or `model`, by the backend."""
+    """Accepts both names that CAPPr uses for the model: `model_and_tokenizer` and `model`."""
     place = list(inspect.signature(function).parameters).index("model")
 
     @functools.wraps(function)
     def named(*arguments: Any, model_and_tokenizer: Any = None, reset_model: bool | None = None, **keywords: Any) -> Any:
         if model_and_tokenizer is not None:
             if "model" in keywords:
-                raise TypeError("model and model_and_tokenizer are two names of one argument; give one")
+                raise TypeError("model and model_and_tokenizer are two names of one argument; give only one")
             keywords["model"] = model_and_tokenizer
         if reset_model is not None and "model" in keywords:
             keywords["model"] = reset(keywords["model"], reset_model)
@@ -46,15 +49,15 @@ def _takes_capprs_names(function: Callable[..., Any]) -> Callable[..., Any]:
     return named
 
 
-# Options that CAPPr's predict_proba hands on, whole, to its log_probs_conditional and token_logprobs. These take them, so
-# that code may do the same, and have no use for them.
+# Options that CAPPr's predict_proba passes on to its log_probs_conditional and token_logprobs. These functions accept and
+# ignore them, so that other code may also pass them on.
 HANDED_ON = ("prior", "normalize", "discount_completions", "log_marg_probs_completions", "batch_size_completions")
 
 
 def _check_handed_on(function: str, keywords: Mapping[str, Any]) -> None:
     for name in keywords:
         if name not in HANDED_ON:
-            raise TypeError(f"{function} takes no keyword {name!r}")
+            raise TypeError(f"{function} has no keyword {name!r}")
 
 
 def _check_batch(size: int | None) -> None:
@@ -63,7 +66,7 @@ def _check_batch(size: int | None) -> None:
 
 
 def _needs_space(model: Model | CachedModel) -> bool:
-    """Whether the tokenizer wants a space before what follows a prompt: not where it puts one there by itself."""
+    """Whether text after a prompt needs a space before it. Some tokenizers add one themselves."""
     split = model.tokenize("a") + model.tokenize("b")
     return model.tokenize("a b") != split
 
@@ -72,34 +75,34 @@ def _needs_space(model: Model | CachedModel) -> bool:
 def token_logprobs(texts: str | Sequence[str], model: AnyModel, end_of_prompt: str = " ",
                    show_progress_bar: bool | None = None, add_bos: bool = False, batch_size: int = 16,
                    **kwargs: Any) -> list[float | None] | list[list[float | None]]:
-    """Log-probability of each token of each text, given all before it.
+    """Computes the log-probability of each token of each text, given all tokens before it.
 
     Parameters
     ----------
     texts
-        one text or many
+        one text or a sequence of texts
     model
-        a capp.Model, a path, or transformers' (model, tokenizer)
+        a capp.Model, a path, or a pair (model, tokenizer) of transformers
     end_of_prompt
-        stands before each text, where the tokenizer does not put a space there by itself. The default is for
-        completions and their discounts; for texts in their own right set it to ""
+        put before each text, unless the tokenizer adds a space itself. The default is for completions and their
+        discounts; for other texts set it to ""
     show_progress_bar
-        by default from 5 texts on
+        whether to show progress; by default for 5 or more texts
     add_bos
-        whether texts begin with the tokenizer's BOS, where it adds one
+        whether texts begin with BOS, if the tokenizer adds one
     kwargs
-        options of :func:`predict_proba` in CAPPr, which change nothing here: it takes them too. No others
+        options of CAPPr's :func:`predict_proba`, which have no effect here. Other keywords are an error
 
     Returns
     -------
-    [text][token], the first of each None, because nothing precedes it.
+    [text][token]. The first value of each text is None, because no token precedes it.
 
     Raises
     ------
     TypeError
-        for texts without order, and unknown keywords
+        if texts are not ordered, or a keyword is unknown
     ValueError
-        for empty texts
+        if a text is empty
 
     Examples
     --------
@@ -125,26 +128,27 @@ def log_probs_conditional(prompts: str | Sequence[str], completions: Sequence[st
                           end_of_prompt: str = " ", show_progress_bar: bool | None = None, batch_size: int = 2,
                           batch_size_completions: int | None = None,
                           **kwargs: Any) -> list[list[float]] | list[list[list[float]]]:
-    """Log-probability of each token of each completion, given the prompt and the completion's tokens before it.
+    """Computes the log-probability of each token of each completion, given the prompt and the earlier tokens of the
+    completion.
 
     Parameters
     ----------
     prompts
-        one prompt or many
+        one prompt or a sequence of prompts
     completions
-        what may follow: the same for each prompt
+        the possible completions, the same for each prompt
     model
-        a capp.Model, a path, or transformers' (model, tokenizer)
+        a capp.Model, a path, or a pair (model, tokenizer) of transformers
     end_of_prompt
-        what joins prompt and completion: a space, or nothing
+        the text between prompt and completion: a space, or nothing
     show_progress_bar
-        by default from 5 prompts on
+        whether to show progress; by default for 5 or more prompts
     kwargs
-        options of :func:`predict_proba` in CAPPr, which change nothing here: it takes them too. No others
+        options of CAPPr's :func:`predict_proba`, which have no effect here. Other keywords are an error
 
     Returns
     -------
-    [prompt][completion][token]; for one prompt [completion][token].
+    [prompt][completion][token], or [completion][token] for a single prompt.
 
     Examples
     --------
@@ -180,7 +184,7 @@ def log_probs_conditional_examples(examples: Example | Sequence[Example], model:
                                    show_progress_bar: bool | None = None, batch_size: int = 2,
                                    batch_size_completions: int | None = None
                                    ) -> list[list[float]] | list[list[list[float]]]:
-    """:func:`log_probs_conditional` where each example brings its own completions.
+    """Like :func:`log_probs_conditional`, for examples with their own completions.
 
     Examples
     --------
@@ -199,7 +203,7 @@ def log_probs_conditional_examples(examples: Example | Sequence[Example], model:
 
 def _prepare(prompts: Any, completions: Any, model: AnyModel, end_of_prompt: str, batch_size: int,
              weighed: Weighing) -> tuple[_scores.Options, _scores.Examples]:
-    """Checked arguments as what the library takes: options and rows."""
+    """Checks the arguments and converts them to options and rows for the library."""
     _check.nonempty_and_ordered(prompts, "prompts")
     listed_completions = _check.completions(completions)
     _check.end_of_prompt(end_of_prompt)
@@ -219,43 +223,45 @@ def predict_proba(prompts: str | Sequence[str], completions: Sequence[str], mode
                   show_progress_bar: bool | None = None, batch_size: int = 2, batch_size_completions: int | None = None,
                   *, aggregate: Aggregate = "mean",
                   domain_prompt: str | None = None, class_of: Sequence[int] | None = None) -> npt.NDArray[np.float64]:
-    """Probability of each completion after each prompt.
+    """Computes the probability of each completion after each prompt.
 
     Parameters
     ----------
     prompts
-        one prompt or many
+        one prompt or a sequence of prompts
     completions
-        what may follow: the same for each prompt
+        the possible completions, the same for each prompt
     model
-        a capp.Model, a path, or transformers' (model, tokenizer)
+        a capp.Model, a path, or a pair (model, tokenizer) of transformers
     prior
-        a distribution over the completions; by default each is as likely
+        a probability distribution over the completions; by default uniform
     end_of_prompt
-        what joins prompt and completion: a space, or nothing
+        the text between prompt and completion: a space, or nothing
     normalize
-        whether probabilities are divided by their sum. False: each completion is judged by itself, as where several
-        labels may be right. One for all prompts or one for each
+        whether probabilities are divided by their sum. False: each completion is scored by itself, for example if
+        several labels may be correct. One value for all prompts, or one per prompt
     discount_completions
-        times log Pr(token | completion tokens before it) is added to the log-probability of each token
+        a factor. This factor times log Pr(token | completion tokens before it) is added to the log-probability of each
+        token
     log_marg_probs_completions
-        those, [completion][token], where they are known; None counts 0. By default the model is asked
+        these log-probabilities, [completion][token], if they are known; None counts as 0. By default the model computes
+        them
     show_progress_bar
-        by default from 5 prompts on
+        whether to show progress; by default for 5 or more prompts
     aggregate
-        how a completion's log-probabilities become its likelihood: ``"mean"``, exp of their mean; ``"sum"``, the
-        probability of all of them; ``"bytes"``, exp of their sum divided by the bytes of the completion; or a function of
-        an array of them. (Not in CAPPr)
+        how the log-probabilities of a completion are combined into its likelihood: ``"mean"``, exp of their mean;
+        ``"sum"``, exp of their sum; ``"bytes"``, exp of their sum divided by the number of bytes of the completion; or a
+        function of an array of log-probabilities that returns the likelihood. (Not in CAPPr)
     domain_prompt
-        a prompt that says only what is asked. Discounts are by the completion's probability after it, so that
-        ``discount_completions=-1`` gives pointwise mutual information. (Not in CAPPr)
+        a prompt that says only what is asked. The discount then uses the log-probabilities of the completions after this
+        prompt, so ``discount_completions=-1`` gives pointwise mutual information. (Not in CAPPr)
     class_of
-        for each completion the number of its class: completions are phrasings of classes, whose probabilities add. The
-        prior, and what is returned, are of classes. (Not in CAPPr)
+        for each completion, the number of its class. The completions of a class are its phrasings, and their likelihoods
+        add. The prior and the result are then for classes. (Not in CAPPr)
 
     Returns
     -------
-    An array [prompt][completion]; for one prompt [completion].
+    An array [prompt][completion], or [completion] for a single prompt.
 
     Examples
     --------
@@ -279,12 +285,13 @@ def predict(prompts: str | Sequence[str], completions: Sequence[str], model: Any
             show_progress_bar: bool | None = None, batch_size: int = 2, batch_size_completions: int | None = None, *,
             aggregate: Aggregate = "mean",
             domain_prompt: str | None = None) -> str | list[str]:
-    """The most probable completion after each prompt, the first of equals. Arguments as of :func:`predict_proba`.
+    """Returns the most probable completion of each prompt; the first one if several are equal. The arguments are those of
+    :func:`predict_proba`.
 
     Raises
     ------
     ValueError
-        for a single completion, which is no choice
+        if there is only one completion
 
     Examples
     --------
@@ -293,7 +300,7 @@ def predict(prompts: str | Sequence[str], completions: Sequence[str], model: Any
     True
     """
     if _check.length(completions, "completions") == 1:
-        raise ValueError("one completion alone is no choice; use predict_proba with normalize=False for its probability")
+        raise ValueError("predict needs at least two completions; use predict_proba with normalize=False for one")
     weighed = weighing(completions, prior, True, discount_completions, log_marg_probs_completions, aggregate,
                        domain_prompt)
     options, rows = _prepare(prompts, completions, model, end_of_prompt, batch_size, weighed)
@@ -303,7 +310,8 @@ def predict(prompts: str | Sequence[str], completions: Sequence[str], model: Any
 
 
 def _example_rows(listed: list[Example]) -> _scores.Examples:
-    """As CAPPr has it: where all examples have as many completions and one brings a prior, the others' is uniform."""
+    """Follows CAPPr: if all examples have the same number of completions and one has a prior, the others get a uniform
+    prior."""
     priors: list[Any] = [example.prior for example in listed]
     if len({len(e.completions) for e in listed}) == 1 and any(p is not None for p in priors):
         n = len(listed[0].completions)
@@ -316,12 +324,12 @@ def _example_rows(listed: list[Example]) -> _scores.Examples:
 def predict_proba_examples(examples: Example | Sequence[Example], model: AnyModel, show_progress_bar: bool | None = None,
                            batch_size: int = 2, batch_size_completions: int | None = None
                            ) -> npt.NDArray[np.float64] | list[npt.NDArray[np.float64]]:
-    """:func:`predict_proba` where each example brings its own completions, prior, end_of_prompt and normalize.
+    """Like :func:`predict_proba`, for examples with their own completions, prior, end_of_prompt and normalize.
 
     Returns
     -------
-    An array [example][completion]; a list of arrays where the numbers of completions differ; for one example an array
-    [completion].
+    An array [example][completion]; a list of arrays if the numbers of completions differ; an array [completion] for a
+    single example.
 
     Examples
     --------
@@ -346,7 +354,7 @@ def predict_proba_examples(examples: Example | Sequence[Example], model: AnyMode
 @_takes_capprs_names
 def predict_examples(examples: Example | Sequence[Example], model: AnyModel, show_progress_bar: bool | None = None,
                      batch_size: int = 2, batch_size_completions: int | None = None) -> str | list[str]:
-    """The most probable completion of each example, the first of equals.
+    """Returns the most probable completion of each example; the first one if several are equal.
 
     Examples
     --------
@@ -364,28 +372,28 @@ def predict_examples(examples: Example | Sequence[Example], model: AnyModel, sho
 
 
 def _like(given: AnyModel, cached: CachedModel) -> Any:
-    """A pair for a pair, so that code that takes it apart goes on."""
+    """Returns a pair if the caller gave a pair."""
     return (cached, given[1]) if isinstance(given, (tuple, list)) else cached
 
 
 @_takes_capprs_names
 def cache_model(model: AnyModel, prefixes: str | Sequence[str] = "", logits_all: bool = True, *,
                 prefix: str | None = None) -> Any:
-    """A model for which every prompt begins with a prefix and a space.
+    """Makes a model that puts a prefix and a space before every prompt.
 
-    capp finds what prompts have in common by itself and computes it once: write prefixes into the prompts, if you like.
-    This is for code that is written for CAPPr, and for prompts that leave the prefix out.
+    This does not make calls faster: capp always detects what prompts have in common and computes it once. The function is
+    for code written for CAPPr, and for prompts that do not contain the prefix.
 
     Parameters
     ----------
     model
-        a capp.Model, a path, transformers' (model, tokenizer), or a cached model, whose prefix comes first then
+        a capp.Model, a path, a pair (model, tokenizer) of transformers, or a cached model, whose prefix then comes first
     prefixes
-        one prefix, or one for each prompt of later calls; `prefix` is another name of it
+        one prefix, or one for each prompt of later calls. `prefix` is another name for this argument
 
     Returns
     -------
-    A model for the functions of this module; a pair of it and the tokenizer where `model` is a pair.
+    A model for the functions of this module, or a pair of this model and the tokenizer if `model` is a pair.
 
     Examples
     --------
@@ -399,7 +407,7 @@ def cache_model(model: AnyModel, prefixes: str | Sequence[str] = "", logits_all:
     _check.nonempty_and_ordered(prefixes, "prefixes")
     opened = prefix_of_llama(model) or resolve(model)
     if isinstance(opened, ChatModel):
-        raise TypeError("a prefix cannot stand before a chat; give Model.chat the system's turn or the messages to begin with")
+        raise TypeError("a chat cannot have a prefix; use the arguments system or messages of Model.chat instead")
     made = CachedModel(opened, _check.texts(prefixes, "prefixes"))
     set_prefix_of_llama(model, made)
     return _like(model, made)
@@ -409,14 +417,14 @@ def cache_model(model: AnyModel, prefixes: str | Sequence[str] = "", logits_all:
 def cache(model: AnyModel | None = None, prefixes: str | Sequence[str] = "", clear_cache_on_exit: bool = True,
           logits_all: bool = True, *, model_and_tokenizer: Any = None, prefix: str | None = None,
           reset_model: bool = True) -> Iterator[Any]:
-    """:func:`cache_model` for a context, at whose end the cached model is cleared and cannot be used any more.
+    """Like :func:`cache_model`, as a context manager. After the context, the cached model cannot be used any more.
 
     Parameters
     ----------
     model, prefixes
-        as of :func:`cache_model`; `model_and_tokenizer` and `prefix` are other names of them
+        as for :func:`cache_model`. `model_and_tokenizer` and `prefix` are other names for these arguments
     clear_cache_on_exit
-        False keeps the cached model usable
+        False: the cached model can be used after the context
 
     Examples
     --------
@@ -427,8 +435,8 @@ def cache(model: AnyModel | None = None, prefixes: str | Sequence[str] = "", cle
     >>> predict("f", ["h", "i"], cached)
     Traceback (most recent call last):
         ...
-    capp.errors.CacheClearedError: this cached model belongs to a context that has ended; open it with \
-clear_cache_on_exit=False, or use cache_model, to keep it
+    capp.errors.CacheClearedError: the context of this cached model has ended; to keep the model, use \
+clear_cache_on_exit=False or cache_model
     """
     given = model if model_and_tokenizer is None else model_and_tokenizer
     if reset_model:

@@ -1,9 +1,10 @@
-"""What can go wrong. Each error is a :class:`CappError` and the built-in error that Python programs expect."""
+"""Exceptions. Each is a :class:`CappError` and also the built-in exception that Python programs expect."""
 from __future__ import annotations
 
 
 class CappError(Exception):
-    """An error of the library. `status` is its name, `row` the index of the text at fault, or None."""
+    """An error of the library. `status` is the name of its status code. `row` is the index of the text that caused it, or
+    None."""
 
     status: str = "CAPP_UNKNOWN"
     row: int | None = None
@@ -14,22 +15,22 @@ class OutOfMemoryError(CappError, MemoryError):
 
 
 class FileError(CappError, OSError):
-    """A file cannot be opened, read or mapped."""
+    """Cannot open, read or map a file."""
 
     def __str__(self) -> str:
         return Exception.__str__(self)
 
 
 class FormatError(CappError, ValueError):
-    """A file or text is malformed."""
+    """Malformed file or text."""
 
 
 class UnsupportedError(CappError, NotImplementedError):
-    """A valid file uses something that capp does not know."""
+    """Valid file that uses a feature capp does not support."""
 
 
 class InvalidError(CappError, ValueError):
-    """An argument is invalid."""
+    """Invalid argument."""
 
 
 class TooLongError(CappError, ValueError):
@@ -37,7 +38,7 @@ class TooLongError(CappError, ValueError):
 
 
 class BudgetError(CappError, MemoryError):
-    """The memory budget is too small; the message says what is needed."""
+    """The memory budget is too small. The message says how much is needed."""
 
 
 class CancelledError(CappError):
@@ -45,7 +46,7 @@ class CancelledError(CappError):
 
 
 class CacheClearedError(CappError, RuntimeError):
-    """A cached model was used outside of its context."""
+    """A cached model was used after its context ended."""
 
 
 OF_STATUS: dict[int, type[CappError]] = {

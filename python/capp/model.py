@@ -1,4 +1,4 @@
-"""Models: a file opened once, and the sessions that calls on it run in."""
+"""Models: an open file, and the sessions in which calls run."""
 from __future__ import annotations
 
 import ctypes
@@ -21,14 +21,14 @@ from capp._call import Callbacks, Progress, check, interruptible, raise_error
 from capp.errors import CacheClearedError
 
 PRECISIONS = ("auto", "f32", "bf16")
-KEPT_SESSIONS = 2  # idle ones, with what is hot in them
+KEPT_SESSIONS = 2  # idle sessions to keep, with the contents of their KV stores
 
 _TOKENIZE_BOS, _TOKENIZE_SPECIAL = 1, 2
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model is: see :attr:`Model.info`."""
+    """Facts about a model: see :attr:`Model.info`."""
 
     architecture: str
     name: str
@@ -43,6 +43,7 @@ class ModelInfo:
     file_bytes: int
     weight_bytes: int
     whole_weight_bytes: int
+    streamed_bytes: int
     bos: int
     eos: int
     add_bos: bool
@@ -54,12 +55,12 @@ Lora = Union[str, "os.PathLike[str]", Mapping[Any, float], Sequence[Any], None]
 
 
 def adapters_of(lora: Lora) -> tuple[tuple[str, float], ...]:
-    """(path, weight) of each adapter, of what Model takes for them."""
+    """Returns (path, weight) of each adapter, for the argument `lora` of Model."""
     if lora is None:
         return ()
     if isinstance(lora, (str, os.PathLike)):
         return ((os.fspath(lora), 1.0),)
-    wanted = "lora must be a path, a mapping of paths to weights, or a sequence of paths or of (path, weight)"
+    wanted = "lora must be a path, a mapping from paths to weights, or a sequence of paths or pairs (path, weight)"
     try:
         items: list[Any] = list(lora.items()) if isinstance(lora, Mapping) else list(lora)
         pairs = [(item, 1.0) if isinstance(item, (str, os.PathLike)) else tuple(item) for item in items]
@@ -71,35 +72,35 @@ def adapters_of(lora: Lora) -> tuple[tuple[str, float], ...]:
 
 
 def _whole(value: Any, name: str, end: int) -> int:
-    """A number from 0 to end - 1."""
+    """Checks that value is an integer from 0 to end - 1."""
     try:
         found = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be a whole number, not {type(value).__name__}") from None
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}") from None
     if not 0 <= found < end:
-        raise ValueError(f"{name} must be a whole number from 0 to {end - 1}, not {found}")
+        raise ValueError(f"{name} must be an integer from 0 to {end - 1}, not {found}")
     return found
 
 
 def _ids(ids: Any) -> npt.NDArray[np.int32]:
     array = np.asarray(ids)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise TypeError("ids must be a sequence of whole numbers")
+        raise TypeError("ids must be a sequence of integers")
     wrong = (array < 0) | (array > 2**31 - 1)
     if wrong.any():
-        raise ValueError(f"{array[wrong][0]} is no id of a token")
+        raise ValueError(f"invalid token id {array[wrong][0]}: ids are integers from 0 to {2**31 - 1}")
     return array.astype(np.int32)
 
 
 def guard_files() -> None:
-    """From now on a file of a model that cannot be read (it was cut short, its disk fails) is an :class:`OSError` of the
-    call that needs it. Without this the system ends the process by SIGBUS. Installs a handler of SIGBUS in the process; a
-    SIGBUS of another cause goes to the handler that was there before."""
+    """Makes a failed read of a model file (because the file was truncated, or the disk fails) an :class:`OSError` of the call.
+    Without this, the system ends the process with SIGBUS. Installs a handler of SIGBUS for the whole process. If no model
+    file caused the signal, it calls the handler that was installed before."""
     check(lib.capp_guard_files)
 
 
 class _Handle:
-    """An open model of the library with its idle sessions. Freed when closed and the last call has come back."""
+    """An open model of the library and its idle sessions. Freed after it is closed and the last call has returned."""
 
     def __init__(self, path: str, options: _abi.ModelOptions) -> None:
         self.lock, self.busy, self.closed, self.process = threading.Lock(), 0, False, os.getpid()
@@ -109,7 +110,7 @@ class _Handle:
         try:
             interruptible(cancelled.set, lambda: check(lib.capp_model_open, byref(pointer), name, byref(options)))
         except BaseException:
-            lib.capp_model_free(pointer)  # of an interrupt that came too late to cancel
+            lib.capp_model_free(pointer)  # if an interrupt came too late to cancel
             raise
         self.model: Any = pointer.value
 
@@ -122,7 +123,7 @@ class _Handle:
 
     def _free_if_unused(self) -> None:
         if not self.closed or self.busy or self.process != os.getpid():
-            return  # a fork has neither the sessions' threads nor the memory to itself
+            return  # after a fork, the threads of the sessions do not exist, and the memory is shared
         self._free_sessions(0)
         lib.capp_model_free(self.model)
 
@@ -132,11 +133,11 @@ class _Handle:
 
     @contextmanager
     def in_use(self) -> Iterator[Any]:
-        """The library's model, which is not freed before the block has ended."""
+        """Gives the model of the library, which is not freed before the block ends."""
         with self.lock:
             if self.closed:
-                raise ValueError("the model is closed")
-            if self.process != os.getpid():  # a fork: the sessions' threads stayed behind, the weights are here
+                raise ValueError("this model is closed; open it again")
+            if self.process != os.getpid():  # after a fork: the threads of the sessions do not exist here, but the weights do
                 self.idle, self.process = [], os.getpid()
             self.busy += 1
         try:
@@ -149,7 +150,7 @@ class _Handle:
 
     @contextmanager
     def session(self) -> Iterator[int]:
-        """A session for one call: an idle one, or a new one."""
+        """Gives a session for one call: an idle one, or a new one."""
         with self.in_use() as model:
             with self.lock:
                 session: Any = self.idle.pop() if self.idle else None
@@ -165,7 +166,7 @@ class _Handle:
 
 
 def weights_memory_of(value: Any) -> int:
-    """The library's number for what Model takes as weights_memory."""
+    """Converts weights_memory of Model to the number that the library expects."""
     if value is None:
         return 0
     if isinstance(value, str):
@@ -177,7 +178,7 @@ def weights_memory_of(value: Any) -> int:
 
 def options_of(threads: int = 0, memory: int = 0, precision: str = "auto", isa: str | None = None, context: int = 0,
                weights_memory: int | str | None = None) -> _abi.ModelOptions:
-    """Checked options of a model."""
+    """Checks the options of a model."""
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     if isa is not None and not isinstance(isa, str):
@@ -193,30 +194,31 @@ def options_of(threads: int = 0, memory: int = 0, precision: str = "auto", isa: 
 
 
 class Model:
-    """A language model, opened once and used by any number of threads at the same time.
+    """An open language model. Any number of threads may use it at the same time.
 
     Parameters
     ----------
     path
-        a GGUF file, the first of a split set standing for all; or a folder that transformers has saved model and
-        tokenizer in
+        a GGUF file, the first file of a split set, or a folder in which transformers saved a model and its tokenizer
     threads
-        threads of a call; by default as many as the process may run on
+        number of threads of a call; by default as many as the process may use CPUs
     memory
-        bytes that a call may take besides the weights; by default a share of what is free
+        memory budget of a call in bytes, without the weights; by default a share of the free memory
     weights_memory
-        bytes for unpacked copies of the weights, which otherwise are unpacked whenever they are used: a number, of which as
-        much is used as whole matrices fill; 0 for none; ``"all"``; by default all where they fit a quarter of the memory
-        that is free, else none. No result depends on it.
+        memory budget in bytes for a cache of unpacked weights: a number, which whole matrices fill as far as they fit; 0
+        for no cache; or ``"all"``. Weights that are not cached are unpacked each time they are used. By default all weights
+        are cached if they fit a quarter of the free memory, otherwise none. No result depends on it
     precision
-        ``"f32"``, the reference; ``"bf16"``; or ``"auto"``, the fastest that keeps decisions
+        ``"f32"``, the reference; ``"bf16"``; or ``"auto"``, the fastest that keeps the decisions of f32
     isa
-        instruction set of the kernels, by default the best there is
+        instruction set; by default the best that the machine supports
     context
-        most tokens of a prompt and a completion together; by default the model's own limit
+        maximum number of tokens of a prompt and a completion together; by default the model's limit
     parse_special
-        whether text such as ``<|im_start|>`` in prompts and completions stands for the special token, as it does with
-        transformers. Turn it off for prompts that strangers write.
+        whether text such as ``<|im_start|>`` in prompts and completions becomes the special token, as with transformers.
+        Turn this off for text from untrusted sources
+    lora
+        LoRA adapters: a path, a mapping from paths to weights, or a sequence of paths or pairs (path, weight)
 
     Examples
     --------
@@ -242,7 +244,7 @@ class Model:
         self._finalizer = weakref.finalize(self, _Handle.close, self._handle)
 
     def close(self) -> None:
-        """Frees the model, when the calls that still run on it have ended. It cannot be used afterwards."""
+        """Closes the model. Calls that are running can finish. Afterwards the model cannot be used."""
         self._finalizer()
 
     def __enter__(self) -> Model:
@@ -255,11 +257,11 @@ class Model:
         return self
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Model:
-        """A model does not change: its copy is itself."""
+        """Returns the model itself, because it never changes."""
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For other processes: they open it by its path, once."""
+        """Pickles the path and the options. Another process opens the model once."""
         return _opened, (self.path, self._keywords)
 
     def __repr__(self) -> str:
@@ -269,7 +271,7 @@ class Model:
 
     @property
     def info(self) -> ModelInfo:
-        """Architecture, size, context and the like."""
+        """Architecture, size, context and other facts."""
         found = _abi.ModelInfo()
         with self._handle.in_use() as model:
             lib.capp_model_get_info(model, byref(found))
@@ -278,7 +280,7 @@ class Model:
         return ModelInfo(**{**values, "precision": PRECISIONS[found.precision]})
 
     def tokenize(self, text: str, *, bos: bool = False, special: bool | None = None) -> list[int]:
-        """Ids of the tokens of text.
+        """Converts text to token ids.
 
         Examples
         --------
@@ -295,7 +297,7 @@ class Model:
             lib.capp_free(ids)
 
     def detokenize(self, ids: Sequence[int]) -> str:
-        """The text that ids stand for; bytes that are no UTF-8 by themselves become U+FFFD."""
+        """Converts token ids to text. Bytes that are not valid UTF-8 become U+FFFD."""
         array, text, size = _ids(ids), ctypes.c_void_p(), ctypes.c_size_t()
         with self._handle.in_use() as model:
             check(lib.capp_detokenize, model, array.ctypes.data, len(array), byref(text), byref(size))
@@ -306,7 +308,7 @@ class Model:
 
     def generate(self, prompts: str | Sequence[str], max_tokens: int = 16, *, stop: Sequence[str] = (),
                  ignore_eos: bool = False, show_progress_bar: bool | None = None) -> str | list[str]:
-        """The most probable text after each prompt, token by token: the thing that choosing is compared with.
+        """Generates text after each prompt. Each step takes the most probable token.
 
         Examples
         --------
@@ -317,28 +319,28 @@ class Model:
 
     def chat(self, *, system: str | None = None, messages: Sequence[Mapping[str, str]] = (), template: str | None = None,
              template_name: str | None = None, parse_special: bool = False, **variables: Any) -> ChatModel:
-        """This model, to be asked by its chat template: a model for the functions of :mod:`capp.classify` whose prompts
-        are a user's turns and whose completions are the assistant's words.
+        """Makes a model that uses the chat template of this model. It works with the functions of :mod:`capp.classify`: each
+        prompt becomes a user message, and the completions are the assistant's words.
 
-        Text of special tokens in prompts stays text, whatever the model's own ``parse_special``: nobody can end a turn
-        by writing ``<|im_end|>``. Nothing stands between prompt and completion: `end_of_prompt` is not looked at.
+        Special tokens in prompts stay ordinary text, even if the model has ``parse_special``. So a prompt cannot end its
+        message with ``<|im_end|>``. There is no text between prompt and completion: `end_of_prompt` is ignored.
 
         Parameters
         ----------
         system
-            a system's turn before each prompt
+            a system message before each prompt
         messages
-            turns before each prompt, such as examples: ``[{"role": "user", "content": "2 + 2"}, ...]``
+            messages before each prompt, such as examples: ``[{"role": "user", "content": "2 + 2"}, ...]``
         template
-            a template in Jinja instead of the model's own
+            a Jinja template to use instead of the model's own
         template_name
-            which of the templates that the model has; by default ``"default"``
+            which template to use, if the model has several; by default ``"default"``
         parse_special
-            whether text of special tokens in turns and completions stands for the token
+            whether text such as ``<|im_end|>`` in messages and completions becomes the special token
         variables
-            what else the template looks at, such as ``enable_thinking=False``
+            more variables for the template, such as ``enable_thinking=False``
 
-        A template that tells the date tells that of this call, for as long as the chat lives and wherever it is sent.
+        If a template prints the date, it is that of this call. It does not change later, even in another process.
 
         Examples
         --------
@@ -365,7 +367,7 @@ def _opened(path: str, keywords: dict[str, Any]) -> Model:
 
 
 def run(model: Model, function: Any, arguments: list[Any], callbacks: Callbacks) -> None:
-    """Calls a function of the library in a session of the model. arguments: those between session and error."""
+    """Calls a function of the library in a session of the model. arguments: those between the session and the error."""
     err = _abi.Error()
     with model._handle.session() as session:
         status = interruptible(lambda: lib.capp_session_cancel(session), lambda: function(session, *arguments, byref(err)))
@@ -377,9 +379,9 @@ def run(model: Model, function: Any, arguments: list[Any], callbacks: Callbacks)
 
 def generate(model: Model, chat: Any, parse_special: bool, prompts: str | Sequence[str], max_tokens: int,
              stop: Sequence[str], ignore_eos: bool, show_progress_bar: bool | None) -> str | list[str]:
-    """chat: a capp_chat of the library's, or None."""
+    """Implements Model.generate and ChatModel.generate. chat: a capp_chat of the library, or None."""
     if isinstance(stop, str):
-        raise TypeError(f"stop must be a sequence of texts; for one, give [{stop!r}]")
+        raise TypeError(f"stop must be a sequence of strings, not one string; use [{stop!r}]")
     max_tokens = _whole(max_tokens, "max_tokens", 2**63)
     texts = Strings(_check.texts(prompts, "prompts"))
     ends, callbacks, out = Strings(stop), Callbacks(), []
@@ -401,7 +403,7 @@ def generate(model: Model, chat: Any, parse_special: bool, prompts: str | Sequen
 
 
 class _Prefix:
-    """A prefix of the library's, freed with the object."""
+    """A capp_prefix of the library, freed with this object."""
 
     def __init__(self, model: Model, parent: _Prefix | None, text: str) -> None:
         pointer, strings = ctypes.c_void_p(), Strings([text])
@@ -414,33 +416,34 @@ class _Prefix:
 
 
 class CachedModel:
-    """A model for which every prompt begins with a prefix and a space: what :func:`capp.classify.cache_model` gives."""
+    """A model that puts a prefix and a space before every prompt: the result of :func:`capp.classify.cache_model`."""
 
     def __init__(self, parent: Model | CachedModel, prefixes: list[str]) -> None:
         outer = [None] if isinstance(parent, Model) else parent._open_prefixes()
         self.model: Model = parent if isinstance(parent, Model) else parent.model
         n = max(len(outer), len(prefixes))
         if len(outer) not in (1, n) or len(prefixes) not in (1, n):
-            raise ValueError(f"could not broadcast {len(outer)} cached prefixes with {len(prefixes)} new ones")
+            raise ValueError(f"could not broadcast {len(outer)} cached prefixes with {len(prefixes)} new ones; use equal "
+                             "numbers, or a single prefix")
         self._prefixes: list[_Prefix] | None = [_Prefix(self.model, outer[i % len(outer)], prefixes[i % len(prefixes)])
                                                 for i in range(n)]
 
     def _open_prefixes(self) -> list[_Prefix]:
         if self._prefixes is None:
-            raise CacheClearedError("this cached model belongs to a context that has ended; open it with "
-                                    "clear_cache_on_exit=False, or use cache_model, to keep it")
+            raise CacheClearedError("the context of this cached model has ended; to keep the model, use "
+                                    "clear_cache_on_exit=False or cache_model")
         return self._prefixes
 
     def clear(self) -> None:
-        """Ends the cached model; it cannot be used afterwards."""
+        """Clears the cached model. Afterwards it cannot be used."""
         self._prefixes = None
 
     def generate(self, *_arguments: Any, **_keywords: Any) -> Any:
-        raise TypeError("generation takes no cached prefix; write it into the prompts, and ask the model itself")
+        raise TypeError("a cached model cannot generate; put the prefix into the prompts and use the original model")
 
     def chat(self, *_arguments: Any, **_keywords: Any) -> Any:
-        raise TypeError("a prefix cannot stand before a chat; give the model's chat the system's turn or messages to begin "
-                        "with")
+        raise TypeError("a chat cannot have a prefix; use the original model with the arguments system or messages of "
+                        "Model.chat instead")
 
     def __copy__(self) -> CachedModel:
         return self
@@ -449,11 +452,11 @@ class CachedModel:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For other processes: they open the prefixes again."""
+        """Pickles the texts of the prefixes. Another process opens them again."""
         return _cached_of, (self.model, list(zip(*(prefix.texts for prefix in self._open_prefixes()))))
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name == "model":  # of an object that is only half made
+        if name.startswith("_") or name == "model":  # the object is not fully constructed
             raise AttributeError(name)
         return getattr(self.model, name)
 
@@ -473,17 +476,17 @@ Turns = Union[str, Sequence[Mapping[str, str]]]
 
 
 def _checked_turns(turns: Any, name: str) -> list[dict[str, str]]:
-    """Copies of the turns of a conversation."""
+    """Checks and copies the messages of a conversation."""
     if isinstance(turns, (str, bytes, Mapping)) or not hasattr(turns, "__iter__"):
-        raise TypeError(f"{name} must be a sequence of turns, such as [{{'role': 'user', 'content': 'Hello'}}], not "
+        raise TypeError(f"{name} must be a sequence of messages, such as [{{'role': 'user', 'content': 'Hello'}}], not "
                         f"{type(turns).__name__}")
     out = []
     for i, turn in enumerate(turns):
         if not isinstance(turn, Mapping):
-            raise TypeError(f"{name}[{i}] must have a role and a content, as {{'role': 'user', 'content': 'Hello'}}, not be "
-                            f"of type {type(turn).__name__}")
+            raise TypeError(f"{name}[{i}] must be a mapping, such as {{'role': 'user', 'content': 'Hello'}}, not "
+                            f"{type(turn).__name__}")
         if set(turn) != {"role", "content"}:
-            raise ValueError(f"{name}[{i}] must have a role and a content and nothing else, not {', '.join(map(repr, turn))}")
+            raise ValueError(f"{name}[{i}] must have exactly the keys 'role' and 'content', not {', '.join(map(repr, turn))}")
         for key in ("role", "content"):
             if not isinstance(turn[key], str):
                 raise TypeError(f"the {key} of {name}[{i}] must be a string, not {type(turn[key]).__name__}")
@@ -492,7 +495,7 @@ def _checked_turns(turns: Any, name: str) -> list[dict[str, str]]:
 
 
 def _conversation(turns: list[dict[str, str]]) -> tuple[Any, Strings]:
-    """Messages of the library's, and what they point to."""
+    """Makes an array of capp_message, and the strings it points to."""
     texts = Strings([turn[key] for turn in turns for key in ("role", "content")])
     messages = (_abi.Message * max(len(turns), 1))()
     for i, message in enumerate(messages[: len(turns)]):
@@ -505,11 +508,11 @@ def _json(variables: Mapping[str, Any]) -> str:
     try:
         return json.dumps(variables, allow_nan=False) if variables else ""
     except (TypeError, ValueError) as error:
-        raise type(error)(f"variables of a chat template must be what JSON knows: {error}") from None
+        raise type(error)(f"variables of a chat template must be values that JSON can represent: {error}") from None
 
 
 class ChatModel:
-    """A model that is asked by its chat template: what :meth:`Model.chat` gives."""
+    """A model with its chat template: the result of :meth:`Model.chat`."""
 
     def __init__(self, model: Model, *, system: str | None, messages: Sequence[Mapping[str, str]], template: str | None,
                  template_name: str | None, parse_special: bool, variables: Mapping[str, Any], now: int) -> None:
@@ -537,7 +540,8 @@ class ChatModel:
         self._finalizer = weakref.finalize(self, lib.capp_chat_free, self._pointer)
 
     def render(self, turns: Turns) -> str:
-        """The text of a user's turn, or of several turns, behind the system's and up to where the assistant begins."""
+        """Returns the prompt for a user message (a string) or for several messages, as the template writes it: from the
+        system message to the start of the assistant's answer."""
         listed = [{"role": "user", "content": turns}] if isinstance(turns, str) else _checked_turns(turns, "turns")
         (messages, _kept), text, size = _conversation(listed), ctypes.c_void_p(), ctypes.c_size_t()
         with self.model._handle.in_use():
@@ -548,7 +552,7 @@ class ChatModel:
             lib.capp_free(text)
 
     def tokenize(self, turns: Turns) -> list[int]:
-        """Ids of the same."""
+        """Returns the token ids of the same prompt."""
         listed = [{"role": "user", "content": turns}] if isinstance(turns, str) else _checked_turns(turns, "turns")
         (messages, _kept), ids, n = _conversation(listed), ctypes.c_void_p(), ctypes.c_size_t()
         with self.model._handle.in_use():
@@ -561,12 +565,12 @@ class ChatModel:
 
     def generate(self, prompts: str | Sequence[str], max_tokens: int = 16, *, stop: Sequence[str] = (),
                  ignore_eos: bool = False, show_progress_bar: bool | None = None) -> str | list[str]:
-        """As :meth:`Model.generate`; prompts are a user's turns."""
+        """Like :meth:`Model.generate`; each prompt becomes a user message."""
         return generate(self.model, self._pointer, self.parse_special, prompts, max_tokens, stop, ignore_eos,
                         show_progress_bar)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name == "model":  # of an object that is only half made
+        if name.startswith("_") or name == "model":  # the object is not fully constructed
             raise AttributeError(name)
         return getattr(self.model, name)
 
@@ -574,7 +578,7 @@ class ChatModel:
         return _chat_of, (self.model, self._keywords)
 
     def __repr__(self) -> str:
-        return f"<{self.model!r}, by its chat template>"
+        return f"<{self.model!r} with its chat template>"
 
 
 def _chat_of(model: Model, keywords: dict[str, Any]) -> ChatModel:

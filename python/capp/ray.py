@@ -1,9 +1,9 @@
-"""The functions of :mod:`capp.classify` over batches of Ray Data, for tables that one machine is too small for.
+"""The functions of :mod:`capp.classify` for batches of Ray Data, for tables that are too large for one machine.
 
-Ray gives each worker a :class:`Predictor`, which opens the model once. A model's log-probabilities do not depend on the
-batch, the neighbours or the threads, so a column has the bits that one machine would give: on the same instruction set and
-precision, which `model_options` pin down where machines differ (``{"isa": "avx2", "precision": "f32"}``). The batches of a
-worker that dies go to another one; Ray Data sees to that.
+Ray creates a :class:`Predictor` on each worker, which opens the model once. Log-probabilities do not depend on the batch, its
+other rows or the threads. So a column has the same bits as on one machine, if all machines use the same instruction set and
+precision. If the machines differ, set both in `model_options`: ``{"isa": "avx2", "precision": "f32"}``. If a worker dies, Ray
+Data sends its batches to another one.
 
 >>> import ray
 >>> from capp.ray import Predictor
@@ -28,21 +28,21 @@ from capp._worker import Job
 
 __all__ = ["Predictor"]
 
-# The new column of each function: its name, its type in a table.
+# The new column of each function: its default name, and its type in a table.
 OUTPUTS = {"predict": ("prediction", pa.string()), "predict_proba": ("probabilities", pa.list_(pa.float64())),
            "log_probs_conditional": ("logprobs", pa.list_(pa.list_(pa.float32()))),
            "token_logprobs": ("logprobs", pa.list_(pa.float32()))}
 
 
 def _cores() -> int:
-    """Those that Ray gives this worker: num_cpus of map_batches. 0 outside of one."""
+    """Returns the number of cores that Ray assigns to this worker (num_cpus of map_batches), or 0 outside a worker."""
     if not ray.is_initialized():
         return 0
     return max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1)))
 
 
 def _column(values: list[Any], width: int | None) -> npt.NDArray[Any]:
-    """For a batch of arrays. width: of results that are as long as one another, whose missing ones are NaN then."""
+    """Makes a column for a batch of arrays. width: the length of each result, if all have the same; a missing one is NaN."""
     if width is not None:
         return np.array([np.full(width, np.nan) if value is None else value for value in values]).reshape(-1, width)
     column = np.empty(len(values), object)
@@ -51,29 +51,30 @@ def _column(values: list[Any], width: int | None) -> npt.NDArray[Any]:
 
 
 class Predictor:
-    """A class for `map_batches`: adds a column of results to each batch, in the format that batches have (`numpy`,
-    `pandas` or `pyarrow`).
+    """A class for `map_batches`. Adds a column of results to each batch, in the format of the batch (`numpy`, `pandas` or
+    `pyarrow`).
 
     Parameters
     ----------
     model
-        a path that every worker sees; or a capp.Model of one, which a worker opens with the options that it has, its
-        threads too
+        a path that every worker can open; or a capp.Model, which each worker opens with the same options, including the
+        number of threads
     completions
-        the same for each prompt; None: those of a column of lists, each row's own
+        the completions of all prompts. None: a column of lists has the completions of each row
     function
         ``"predict"``, ``"predict_proba"``, ``"log_probs_conditional"`` or ``"token_logprobs"``
     column, completions_column
-        where the prompts (texts) and the rows' own completions are
+        names of the columns with the prompts (texts) and with the completions of each row
     output
         name of the new column; by default ``"prediction"``, ``"probabilities"`` or ``"logprobs"``
     errors
-        ``"raise"``: a prompt that is empty or too long for the model ends the job; ``"null"``: its result is missing, as
-        are those of missing prompts: None, in a NumPy array of probabilities a row of NaN
+        ``"raise"``: a prompt that is empty or too long for the model ends the job; ``"null"``: its result is None, or a
+        row of NaN in a NumPy array of probabilities, as for a missing prompt
     model_options
-        keywords of capp.Model, where the model is a path. `threads` are by default the `num_cpus` of map_batches
+        keywords of capp.Model, if the model is a path. `threads` is by default `num_cpus` of map_batches
     options
-        of the function in :mod:`capp.classify`; where rows bring their own completions, `end_of_prompt` and `normalize`
+        options of the function in :mod:`capp.classify`; only `end_of_prompt` and `normalize` if rows have their own
+        completions
     """
 
     def __init__(self, model: Any, completions: Sequence[str] | None = None, *, function: str = "predict",
@@ -89,7 +90,7 @@ class Predictor:
         names = batch.column_names if table else list(batch)
         for name in self.columns:
             if name not in names:
-                raise ValueError(f"there is no column {name!r}; there are {', '.join(map(str, names))}")
+                raise ValueError(f"no column {name!r} in the batch; the columns are {', '.join(map(str, names))}")
         return [batch[name].to_pylist() if table else batch[name] for name in self.columns]
 
     def __call__(self, batch: Any) -> Any:

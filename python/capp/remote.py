@@ -1,12 +1,13 @@
-"""The functions of :mod:`capp.classify` against a server of OpenAI's /v1/completions that echoes prompts with their
-log-probabilities: capp's, vLLM's, llama-cpp-python's and others'.
+"""The functions of :mod:`capp.classify` for models on a server with OpenAI's endpoint /v1/completions. The server must be
+able to echo prompts with their log-probabilities, as capp, vLLM, llama-cpp-python and others do.
 
-The model is the name that the server knows it by, with a client of the `openai` package; or a :class:`RemoteModel`.
-Prompt and completion are sent as one text, which the server tokenises as a whole: where a token reaches over the seam, it
-counts for the completion. A prefix is sent with each text; what of it is computed once is the server's affair.
+The model is its name on the server, together with a client of the `openai` package, or a :class:`RemoteModel`. Prompt and
+completion are sent as one text, which the server tokenizes as a whole. A token that contains the boundary between them counts
+for the completion. A prefix is sent with each text; whether it is computed only once depends on the server.
 
-Arguments, defaults and errors are those of :mod:`capp.classify` and, in their places, CAPPr's for OpenAI: `api_key` goes
-with the name of a model, and `ask_if_ok` must be False, for capp knows no prices. `batch_size` is texts a request.
+Arguments, defaults and errors are those of :mod:`capp.classify`, with the additional arguments of CAPPr's functions for
+OpenAI: `api_key` belongs to the name of a model, and `ask_if_ok` must be False, because capp does not know prices.
+`batch_size` is the number of texts in a request.
 
 >>> from capp.remote import RemoteModel, predict
 >>> model = RemoteModel("gemma", base_url="http://localhost:8000/v1")  # doctest: +SKIP
@@ -38,7 +39,7 @@ __all__ = ["RemoteError", "RemoteModel", "agg_log_probs", "cache", "cache_model"
 
 
 class RemoteError(CappError):
-    """The server cannot be reached, refuses, or gives no log-probabilities."""
+    """The server cannot be reached, rejects the request, or returns no log-probabilities."""
 
 
 class RemoteModel:
@@ -47,15 +48,15 @@ class RemoteModel:
     Parameters
     ----------
     name
-        what the server calls it
+        name of the model on the server
     client
-        an openai.OpenAI; by default one is made of the rest
+        an openai.OpenAI; by default a new one with the arguments below
     base_url, api_key
-        of the server; by default what the environment's OPENAI_BASE_URL and OPENAI_API_KEY say
+        of the server; by default the environment variables OPENAI_BASE_URL and OPENAI_API_KEY
     retries
-        of a request that fails for a passing reason, each after a longer wait
+        maximum number of retries of a request after a temporary failure, each after a longer wait
     max_tokens
-        sent with each request: 0, or 1 for servers that insist on generating; what is generated is not looked at
+        sent with each request: 0, or 1 for servers that must generate something; the generated text is ignored
     """
 
     def __init__(self, name: str, client: openai.OpenAI | None = None, *, base_url: str | None = None,
@@ -63,70 +64,75 @@ class RemoteModel:
         self.name, self.max_tokens = name, max_tokens
         self.prefixes: tuple[str, ...] = ()  # none, one, or one for each prompt
         self.cleared = False
-        key = api_key or os.environ.get("OPENAI_API_KEY") or "none"  # a server of one's own may want no key
+        key = api_key or os.environ.get("OPENAI_API_KEY") or "none"  # a private server may need no key
         self.client = client or openai.OpenAI(base_url=base_url, api_key=key, max_retries=retries)
 
     def after(self, prefixes: str | Sequence[str]) -> RemoteModel:
-        """The same model, where every text follows a prefix and a space: one prefix, or one for each text of a call."""
+        """Returns the same model with a prefix and a space before every text: one prefix, or one for each text of a call."""
         given = _check.texts(prefixes, "prefixes")
         before = self._open_prefixes() or ("",)
         n = max(len(before), len(given))
         if len(before) not in (1, n) or len(given) not in (1, n):
-            raise ValueError(f"could not broadcast {len(before)} cached prefixes with {len(given)} new ones")
+            raise ValueError(f"could not broadcast {len(before)} cached prefixes with {len(given)} new ones; use equal "
+                             "numbers, or a single prefix")
         made = self.alone()
         made.prefixes = tuple(_after(before[i % len(before)], given[i % len(given)].removeprefix(" " * bool(before[0])))
                               for i in range(n))
         return made
 
     def alone(self) -> RemoteModel:
-        """The same model without a prefix."""
+        """Returns the same model without a prefix."""
         return RemoteModel(self.name, self.client, max_tokens=self.max_tokens)
 
     def _open_prefixes(self) -> tuple[str, ...]:
         if self.cleared:
-            raise CacheClearedError("this cached model belongs to a context that has ended")
+            raise CacheClearedError("the context of this cached model has ended; to keep the model, use "
+                                    "clear_cache_on_exit=False or cache_model")
         return self.prefixes
 
     def prefixes_of(self, n: int) -> tuple[str, ...]:
-        """The prefix of each of n texts, "" for none."""
+        """Returns the prefix of each of n texts, "" if it has none."""
         found = self._open_prefixes() or ("",)
         if len(found) not in (1, n):
-            raise ValueError(f"could not broadcast {len(found)} cached prefixes with {n} new inputs")
+            raise ValueError(f"could not broadcast {len(found)} cached prefixes with {n} new inputs; use one prefix, or one "
+                             "per input")
         return found * (n // len(found))
 
     def echo(self, texts: list[str]) -> list[tuple[list[int], list[float | None]]]:
-        """For each text where its tokens begin and their log-probabilities, in one request."""
+        """Sends one request. Returns for each text the offsets of its tokens and their log-probabilities."""
         try:
             answer = self.client.completions.create(model=self.name, prompt=texts, echo=True, logprobs=1,
                                                     max_tokens=self.max_tokens, temperature=0)
         except openai.APIStatusError as error:
-            raise RemoteError(f"{self.client.base_url} refuses {self.name!r}: {error.status_code} {error.message}") \
-                from error
+            raise RemoteError(f"{self.client.base_url} rejects the request for {self.name!r}: {error.status_code} "
+                              f"{error.message}") from error
         except openai.APIError as error:
             raise RemoteError(f"{self.client.base_url} does not answer: {error}") from error
         choices = getattr(answer, "choices", None)
         if not isinstance(choices, list):
-            raise RemoteError(f"{self.client.base_url} answers with something that is no completion; is base_url the one "
-                              "that ends in /v1?")
+            raise RemoteError(f"{self.client.base_url} does not return completions; check base_url, which usually ends in "
+                              "/v1")
         if len(choices) != len(texts):
-            raise RemoteError(f"{self.client.base_url} gives {len(choices)} answers to {len(texts)} prompts")
+            raise RemoteError(f"{self.client.base_url} returns {len(choices)} answers for {len(texts)} prompts")
         indexed = {choice.index: choice for choice in choices}
         if set(indexed) != set(range(len(texts))):
-            raise RemoteError(f"{self.client.base_url} does not say which answer is of which prompt")
+            raise RemoteError(f"{self.client.base_url} returns wrong indices: it is unknown which answer belongs to "
+                              "which prompt")
         choices = [indexed[i] for i in range(len(texts))]
         return [self._tokens(choice.logprobs, text) for choice, text in zip(choices, texts)]
 
     def _tokens(self, logprobs: Any, text: str) -> tuple[list[int], list[float | None]]:
         if logprobs is None or not logprobs.token_logprobs or not logprobs.text_offset:
-            raise RemoteError(f"{self.client.base_url} gives no log-probabilities of the prompt; capp.remote needs a "
-                              "server that knows echo and logprobs together")
+            raise RemoteError(f"{self.client.base_url} returns no log-probabilities of the prompt; use a server that "
+                              "supports echo and logprobs together")
         offsets, values = logprobs.text_offset, logprobs.token_logprobs
         sound = all(value is None or (isinstance(value, (int, float)) and not math.isnan(value)) for value in values)
         if len(offsets) != len(values) or not sound:
-            raise RemoteError(f"{self.client.base_url} gives log-probabilities that do not fit the tokens of the prompt")
-        n = sum(offset < len(text) for offset in offsets)  # what follows was generated
+            raise RemoteError(f"{self.client.base_url} returns log-probabilities that do not match the tokens of the "
+                              "prompt")
+        n = sum(offset < len(text) for offset in offsets)  # the rest was generated
         if not n:
-            raise RemoteError(f"{self.client.base_url} does not echo the prompt")
+            raise RemoteError(f"{self.client.base_url} does not echo the prompt; use a server that supports echo")
         return offsets[:n], values[:n]
 
 
@@ -139,21 +145,22 @@ def _after(prefix: str, text: str) -> str:
 
 def _remote(model: AnyModel, client: openai.OpenAI | None, ask_if_ok: bool, api_key: str | None) -> RemoteModel:
     if ask_if_ok:
-        raise ValueError("ask_if_ok must be False: capp knows no prices to ask about")
+        raise ValueError("ask_if_ok must be False, because capp does not know prices")
     if isinstance(model, RemoteModel):
         if client is not None or api_key is not None:
-            raise ValueError("client and api_key belong to the name of a model; this RemoteModel has its own")
+            raise ValueError("client and api_key are only for the name of a model; this RemoteModel has its own")
         return model
     if isinstance(model, str):
         if client is not None and api_key is not None:
-            raise ValueError("client and api_key are given; a client has its own key")
+            raise ValueError("client and api_key cannot be combined; a client has its own key")
         return RemoteModel(model, client, api_key=api_key)
-    raise TypeError(f"the model must be a RemoteModel or the name of one, not {type(model).__name__}")
+    raise TypeError(f"the model must be a RemoteModel or the name of a model, not {type(model).__name__}")
 
 
 def _ask(model: RemoteModel, texts: list[str], seams: list[int], batch_size: int, show: bool | None, rows: list[int],
          description: str) -> list[list[float | None]]:
-    """Log-probabilities of the tokens of each text that reach beyond its seam. rows: how many texts each row has."""
+    """Returns the log-probabilities of the tokens of each text that end after its boundary (seam). rows: the number of
+    texts of each row."""
     out: list[list[float | None]] = []
     done = np.repeat(np.arange(1, len(rows) + 1), rows)
     with Progress(len(rows), show, description, Callbacks()) as progress:
@@ -177,8 +184,8 @@ def _conditional(model: RemoteModel, prompts: list[str], completions: Sequence[S
     flat: list[Any] = _ask(model, texts, seams, batch_size, show, sizes, "conditional log-probs")
     for text, logprobs in zip(texts, flat):
         if None in logprobs:
-            raise RemoteError(f"{model.name!r} takes the beginning of {text[:60]!r} for one token, before which nothing "
-                              "stands; give a longer prompt")
+            raise RemoteError(f"no log-probability for the start of {text[:60]!r}: {model.name!r} tokenizes the prompt and "
+                              "the start of the completion as one token; use a longer prompt")
     ends_of_rows = np.cumsum([0, *sizes])
     return [flat[a:b] for a, b in zip(ends_of_rows, ends_of_rows[1:])]
 
@@ -187,7 +194,7 @@ def token_logprobs(texts: str | Sequence[str], model: AnyModel, client: openai.O
                    end_of_prompt: str = " ", show_progress_bar: bool | None = None, ask_if_ok: bool = False,
                    api_key: str | None = None, batch_size: int = 16,
                    **kwargs: Any) -> list[float | None] | list[list[float | None]]:
-    """See :func:`capp.classify.token_logprobs`. Whether a BOS comes first is the server's choice."""
+    """See :func:`capp.classify.token_logprobs`. The server decides whether a text begins with BOS."""
     _check_handed_on("token_logprobs", kwargs)
     listed = _check.texts(texts, "texts")
     _check.end_of_prompt(end_of_prompt)
@@ -231,7 +238,8 @@ def log_probs_conditional_examples(examples: Example | Sequence[Example], model:
 
 def _marginals(model: RemoteModel, completions: list[str], end_of_prompt: str, batch_size: int,
                weighed: Weighing) -> list[npt.NDArray[np.float64]]:
-    """[completion][token] to discount by: those given, or asked for, without the model's prefix; 0 where there is none."""
+    """Returns the marginal log-probabilities [completion][token] for the discount: those given, or else computed without
+    the prefix of the model; 0 if there is none."""
     found: Any = weighed.marginals
     if found is None and weighed.domain_prompt is not None:
         found = _conditional(model.alone(), [weighed.domain_prompt], [completions], [end_of_prompt], batch_size, False)[0]
@@ -246,8 +254,8 @@ def _discounted(rows: list[list[list[float]]], discount: float,
     for row in rows:
         for i, (tokens, by) in enumerate(zip(row, marginals)):
             if len(tokens) != len(by):
-                raise ValueError(f"there are {len(by)} marginals of completion {i}, but the server makes {len(tokens)} "
-                                 "tokens of it behind a prompt")
+                raise ValueError(f"completion {i} has {len(by)} marginals, but {len(tokens)} tokens after a prompt on the "
+                                 "server; give one marginal per token")
         out.append([np.array(tokens) + discount * by for tokens, by in zip(row, marginals)])
     return out
 
@@ -285,7 +293,7 @@ def predict(prompts: str | Sequence[str], completions: Sequence[str], model: Any
             domain_prompt: str | None = None) -> str | list[str]:
     """See :func:`capp.classify.predict`."""
     if _check.length(completions, "completions") == 1:
-        raise ValueError("one completion alone is no choice; use predict_proba with normalize=False for its probability")
+        raise ValueError("predict needs at least two completions; use predict_proba with normalize=False for one")
     probabilities = predict_proba(prompts, completions, model, client, prior, end_of_prompt, True, discount_completions,
                                   log_marg_probs_completions, show_progress_bar, ask_if_ok, api_key, batch_size,
                                   aggregate=aggregate, domain_prompt=domain_prompt)
@@ -320,14 +328,14 @@ def predict_examples(examples: Example | Sequence[Example], model: AnyModel, cli
 
 def cache_model(model: AnyModel, prefixes: str | Sequence[str], logits_all: bool = True, *,
                 client: openai.OpenAI | None = None) -> RemoteModel:
-    """See :func:`capp.classify.cache_model`: one prefix, or one for each prompt of later calls."""
+    """See :func:`capp.classify.cache_model`. Takes one prefix, or one for each prompt of later calls."""
     return _remote(model, client, False, None).after(prefixes)
 
 
 @contextmanager
 def cache(model: AnyModel, prefixes: str | Sequence[str], clear_cache_on_exit: bool = True, logits_all: bool = True, *,
           client: openai.OpenAI | None = None) -> Iterator[RemoteModel]:
-    """:func:`cache_model` for a context."""
+    """Like :func:`cache_model`, as a context manager."""
     made = cache_model(model, prefixes, client=client)
     try:
         yield made

@@ -1,4 +1,4 @@
-"""A scikit-learn classifier of texts that needs no training, and learns from labels only what leaves the weights alone."""
+"""A scikit-learn classifier of texts that needs no training. It can learn a calibration from labels."""
 from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
@@ -14,36 +14,36 @@ from capp import _check
 from capp.classify import predict_proba
 
 CALIBRATIONS = ("prior", "temperature", "affine", None)
-LEAST = 1e-300  # a probability that was too small for a double
-RIDGE = 1e-3  # pulls temperature to 1 and biases to 0, so that separable labels do not drive them to infinity
+LEAST = 1e-300  # takes the place of a probability that is too small for a double
+RIDGE = 1e-3  # pulls the temperature to 1 and biases to 0, so that they stay finite for separable labels
 
 
 class CompletionClassifier(ClassifierMixin, BaseEstimator):
-    """Chooses a class for each text: the one whose name is the most probable completion of a prompt.
+    """Predicts a class for each text: the one whose name is the most probable completion of a prompt.
 
     Parameters
     ----------
     model
-        a capp.Model, a path, or whatever else :mod:`capp.classify` takes
+        a capp.Model, a path, or another model that :mod:`capp.classify` accepts
     classes
-        the labels in any order: a sequence of texts; or a mapping from labels of any kind to a phrasing, or to
-        several, whose probabilities add. None: those of the labels given to `fit`, as texts
+        the labels in any order: a sequence of strings; or a mapping from labels of any type to one phrasing, or to a list
+        of phrasings, whose probabilities add. None: the labels that `fit` gets, as strings
     template
-        the prompt, `{text}` standing for the text
+        the prompt; `{text}` stands for the text
     prior
-        of the classes, in their order; None: each is as likely
+        a prior for the classes, in the order of `classes`; None: uniform
     calibration
-        what `fit` learns from labels: ``"prior"``, the classes' shares; ``"temperature"``, one number by which
-        log-probabilities are multiplied; ``"affine"``, that and a bias for each class; None: nothing
+        what `fit` learns from labels: ``"prior"``, the share of each class; ``"temperature"``, a factor for
+        log-probabilities; ``"affine"``, this factor and a bias for each class; None: nothing
     aggregate, discount_completions, domain_prompt
-        as of :func:`capp.classify.predict_proba`
+        as for :func:`capp.classify.predict_proba`
 
     Attributes
     ----------
     classes_
-        the labels, sorted as scikit-learn has them
+        the labels, sorted, as in other classifiers of scikit-learn
     prior_, temperature_, bias_
-        what is in use; ones and zeros where nothing was learnt
+        the values in use: a uniform prior, 1 and zeros if nothing was given or learned
 
     Examples
     --------
@@ -77,38 +77,38 @@ class CompletionClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
     def __sklearn_clone__(self) -> CompletionClassifier:
-        """The model is shared, not copied."""
+        """Shares the model instead of copying it."""
         return type(self)(**self.get_params(deep=False))
 
     def _phrasings(self, y: npt.NDArray[Any] | None) -> dict[Any, list[str]]:
         if self.classes is None:
             if y is None:
-                raise ValueError("give classes, or labels to fit")
+                raise ValueError("the classes are unknown; set classes, or pass labels to fit")
             return {label: [str(label)] for label in np.unique(y)}
         if not isinstance(self.classes, Mapping):
             labels = _check.completions(self.classes)
             twice = [label for i, label in enumerate(labels) if label in labels[:i]]
             if twice:
-                raise ValueError(f"classes {twice} occur twice; for several phrasings of a class give a dict")
+                raise ValueError(f"classes {twice} occur twice; use a dict for several phrasings of a class")
             return {label: [label] for label in labels}
         return {label: [named] if isinstance(named, str) else list(named) for label, named in self.classes.items()}
 
     def _texts(self, X: Any) -> list[str]:
-        """X: texts in a sequence, a Series, or the only column of a table."""
+        """Makes prompts. X: texts in a sequence, a Series, or the only column of a table."""
         array = np.asarray(X, dtype=object)
         if array.ndim == 2 and array.shape[1] == 1:
             array = array[:, 0]
         if array.ndim != 1:
-            raise ValueError(f"X must be a sequence of texts, or a table of one column, not of shape {array.shape}")
+            raise ValueError(f"X must be a sequence of texts or a table with one column, not of shape {array.shape}")
         if not len(array):
-            raise ValueError("X is empty")
+            raise ValueError("X must not be empty")
         for i, text in enumerate(array):
             if not isinstance(text, str):
-                raise TypeError(f"X[{i}] must be a text, not {type(text).__name__}")
+                raise TypeError(f"X[{i}] must be a string, not {type(text).__name__}")
         return [self.template.replace("{text}", text) for text in array]
 
     def _log_probabilities(self, X: Any) -> npt.NDArray[np.float64]:
-        """Of each class, before prior and calibration."""
+        """Returns the log-probability of each class, without prior and calibration."""
         completions, class_of = [], []
         for k, label in enumerate(self.classes_):
             completions += self._named[label]
@@ -120,23 +120,23 @@ class CompletionClassifier(ClassifierMixin, BaseEstimator):
         return np.log(np.maximum(probability, LEAST))
 
     def fit(self, X: Any, y: Any = None) -> CompletionClassifier:
-        """Learns what `calibration` says from the labels y, if there are any; the model's weights stay. Whole numbers are
-        positions in `classes_` where those are texts: cross_val_predict turns labels into them."""
+        """Learns the calibration from the labels y, if there are any. The weights of the model do not change. If the classes
+        are strings and the labels integers, the labels are positions in `classes_`, as cross_val_predict makes them."""
         if self.calibration not in CALIBRATIONS:
             raise ValueError(f"calibration must be one of {CALIBRATIONS}, not {self.calibration!r}")
         if "{text}" not in self.template:
             raise ValueError('the template must contain "{text}"')
         labels = None if y is None else np.asarray(y)
         if labels is not None and (labels.ndim != 1 or len(labels) != len(X)):
-            raise ValueError(f"y must be one label for each text: {len(X)}, not of shape {labels.shape}")
+            raise ValueError(f"y must have one label for each of {len(X)} texts, not shape {labels.shape}")
         self._named = self._phrasings(labels)
         if len(self._named) < 2:
-            raise ValueError(f"there must be two classes or more, not {len(self._named)}")
+            raise ValueError(f"a classifier needs at least two classes, not {len(self._named)}")
         for label, phrasings in self._named.items():
             if not phrasings:
-                raise ValueError(f"class {label!r} has no phrasing")
+                raise ValueError(f"class {label!r} has no phrasings; give at least one")
         if len({type(label) for label in self._named}) > 1 or not np.isscalar(next(iter(self._named))):
-            raise TypeError(f"labels must all be texts, or all numbers, not {list(self._named)}")
+            raise TypeError(f"labels must be all strings or all numbers, not {list(self._named)}")
         self.classes_: npt.NDArray[Any] = np.unique(np.array(list(self._named)))
         n = len(self.classes_)
         self.prior_: npt.NDArray[np.float64] = np.full(n, 1 / n)
@@ -153,14 +153,14 @@ class CompletionClassifier(ClassifierMixin, BaseEstimator):
         if labels.dtype.kind in "iu" and self.classes_.dtype.kind == "U":
             inside = (labels >= 0) & (labels < len(self.classes_))
             if not inside.all():
-                raise ValueError(f"{labels[~inside][0]} is no position in {list(self.classes_)}")
+                raise ValueError(f"label {labels[~inside][0]} is not a position in the classes {self.classes_.tolist()}")
             labels = self.classes_[labels]
         target = np.searchsorted(self.classes_, labels)
         unknown = (target == len(self.classes_)) | (self.classes_[np.minimum(target, len(self.classes_) - 1)] != labels)
         if unknown.any():
-            raise ValueError(f"{labels[unknown][0]!r} is no class of {list(self.classes_)}")
+            raise ValueError(f"label {labels[unknown].tolist()[0]!r} is not one of the classes {self.classes_.tolist()}")
         n = len(self.classes_)
-        if self.calibration == "prior":  # one more of each, so that none is impossible
+        if self.calibration == "prior":  # adds one of each class, so that no class has probability 0
             self.prior_ = (np.bincount(target, minlength=n) + 1) / (len(target) + n)
             return
         scores = self._log_probabilities(X)
@@ -177,12 +177,12 @@ class CompletionClassifier(ClassifierMixin, BaseEstimator):
             self.bias_ = found[1:]
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Probability of each class, in the order of `classes_`."""
+        """Returns the probability of each class, in the order of `classes_`."""
         check_is_fitted(self)
         logs = self.temperature_ * self._log_probabilities(X) + np.log(np.maximum(self.prior_, LEAST)) + self.bias_
         return softmax(logs, axis=1)
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
-        """The most probable class of each text."""
+        """Returns the most probable class of each text."""
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]

@@ -1,14 +1,14 @@
-"""The functions of :mod:`capp.classify` as pandas UDFs of Spark, for tables that one machine is too small for.
+"""The functions of :mod:`capp.classify` as pandas UDFs of Spark, for tables that are too large for one machine.
 
-A worker process opens the model at its first batch and keeps it for later tasks. A model's log-probabilities do not depend
-on the batch, the neighbours or the threads, so a column has the bits that one machine would give: on the same instruction
-set and precision, which `model_options` pin down where machines differ (``{"isa": "avx2", "precision": "f32"}``). A task
-whose worker dies is run again by Spark (`spark.task.maxFailures`).
+A worker process opens the model at its first batch and keeps it for later tasks. Log-probabilities do not depend on the
+batch, its other rows or the threads. So a column has the same bits as on one machine, if all machines use the same
+instruction set and precision. If the machines differ, set both in `model_options`: ``{"isa": "avx2", "precision": "f32"}``.
+If a worker dies, Spark runs its task again (`spark.task.maxFailures`).
 
-- The model is a path that every worker sees; a relative one may be that of a file given to `SparkContext.addFile`.
-- Each worker process has a copy of the weights. Let a task have several cores (`spark.task.cpus`) rather than run many
-  tasks on a machine: a worker's threads are as many as its task has cores, unless `model_options` say otherwise. They say
-  `memory` too, the bytes that each worker may take besides the weights.
+- The model is a path that every worker can open. A relative path may name a file that was added by `SparkContext.addFile`.
+- Each worker process has a copy of the weights. So use few tasks with several cores each (`spark.task.cpus`) instead of many
+  tasks per machine. By default a worker uses as many threads as its task has cores. `model_options` can change this, and
+  also set `memory`, the memory budget of each worker without the weights.
 - NULL gives NULL.
 
 >>> from capp.spark import predict_udf
@@ -22,7 +22,7 @@ from typing import Any, Iterator, Mapping, Sequence, Tuple
 
 try:
     import pandas as pd
-    import pyarrow  # noqa: F401  pandas UDFs travel by it
+    import pyarrow  # noqa: F401  pandas UDFs need it
     from pyspark import SparkFiles, TaskContext
     from pyspark.sql.functions import pandas_udf
 except ImportError as error:
@@ -34,7 +34,7 @@ __all__ = ["log_probs_conditional_udf", "predict_proba_udf", "predict_udf", "tok
 
 
 def _find(path: str) -> str:
-    """A relative path that is not here may be in the folder that addFile fills."""
+    """Looks for a relative path also in the folder of files that addFile added."""
     if os.path.isabs(path) or os.path.exists(path):
         return path
     added = os.path.join(SparkFiles.getRootDirectory(), path)
@@ -47,7 +47,7 @@ def _cores() -> int:
 
 
 def _udf(job: Job, result: str) -> Any:
-    """A UDF of one column, or of two where rows bring their own completions."""
+    """Makes a UDF of one column, or of two columns if rows have their own completions."""
     def of_prompts(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         for prompts in batches:
             yield pd.Series(job(job.open(_cores(), _find), prompts), dtype=object)
@@ -61,33 +61,34 @@ def _udf(job: Job, result: str) -> Any:
 
 def predict_udf(model: Any, completions: Sequence[str] | None = None, *, model_options: Mapping[str, Any] | None = None,
                 errors: str = "raise", **options: Any) -> Any:
-    """A UDF: prompts to the most probable completion of each, as a string.
+    """Makes a UDF that converts prompts to the most probable completion of each, as strings.
 
     Parameters
     ----------
     model
-        a path that every worker sees, or a capp.Model of one
+        a path that every worker can open, or a capp.Model
     completions
-        the same for each prompt; None: the UDF takes a second column, of arrays of strings, each row's own
+        the completions of all prompts. None: the UDF takes a second column, of arrays of strings, with the completions of
+        each row
     model_options
-        keywords of capp.Model, where the model is a path
+        keywords of capp.Model, if the model is a path
     errors
         ``"raise"``: a prompt that is empty or too long for the model ends the job; ``"null"``: its result is NULL
     options
-        of :func:`capp.classify.predict`; where rows bring their own completions, `end_of_prompt` and `normalize`
+        options of :func:`capp.classify.predict`; only `end_of_prompt` and `normalize` if rows have their own completions
 
     Raises
     ------
     TypeError, ValueError
-        at once, as of :func:`capp.classify.predict`
+        before the job starts, as for :func:`capp.classify.predict`
     """
     return _udf(Job("predict", model, completions, options, model_options=model_options, errors=errors), "string")
 
 
 def predict_proba_udf(model: Any, completions: Sequence[str] | None = None, *,
                       model_options: Mapping[str, Any] | None = None, errors: str = "raise", **options: Any) -> Any:
-    """A UDF: prompts to the probabilities of the completions (or classes, by `class_of`), as an array of doubles.
-    Arguments as of :func:`predict_udf`, options of :func:`capp.classify.predict_proba`."""
+    """Makes a UDF that converts prompts to the probabilities of the completions (or of the classes, with `class_of`), as
+    arrays of doubles. Arguments are those of :func:`predict_udf`, with options of :func:`capp.classify.predict_proba`."""
     job = Job("predict_proba", model, completions, options, model_options=model_options, errors=errors)
     return _udf(job, "array<double>")
 
@@ -95,14 +96,15 @@ def predict_proba_udf(model: Any, completions: Sequence[str] | None = None, *,
 def log_probs_conditional_udf(model: Any, completions: Sequence[str] | None = None, *,
                               model_options: Mapping[str, Any] | None = None, errors: str = "raise",
                               **options: Any) -> Any:
-    """A UDF: prompts to the log-probabilities of the completions' tokens, as an array [completion][token] of floats.
-    Arguments as of :func:`predict_udf`, options of :func:`capp.classify.log_probs_conditional`."""
+    """Makes a UDF that converts prompts to the log-probabilities of the tokens of the completions, as arrays
+    [completion][token] of floats. Arguments are those of :func:`predict_udf`, with options of
+    :func:`capp.classify.log_probs_conditional`."""
     job = Job("log_probs_conditional", model, completions, options, model_options=model_options, errors=errors)
     return _udf(job, "array<array<float>>")
 
 
 def token_logprobs_udf(model: Any, *, model_options: Mapping[str, Any] | None = None, errors: str = "raise",
                        **options: Any) -> Any:
-    """A UDF: texts to the log-probabilities of their tokens, as an array of floats whose first is NULL. Arguments as of
-    :func:`predict_udf`, options of :func:`capp.classify.token_logprobs`."""
+    """Makes a UDF that converts texts to the log-probabilities of their tokens, as arrays of floats. The first one is NULL.
+    Arguments are those of :func:`predict_udf`, with options of :func:`capp.classify.token_logprobs`."""
     return _udf(Job("token_logprobs", model, None, options, model_options=model_options, errors=errors), "array<float>")

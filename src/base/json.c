@@ -9,7 +9,7 @@
 
 typedef struct checker {
     const unsigned char *at, *end;
-    const char *wrong; /* NULL: nothing so far */
+    const char *wrong; /* NULL: no error so far */
 } checker;
 
 static bool fail(checker *c, const char *wrong) {
@@ -44,16 +44,16 @@ static int four_hex(const unsigned char *p) {
 
 /* After a backslash. */
 static bool check_escape(checker *c) {
-    if (c->at == c->end) return fail(c, "a string has no end");
+    if (c->at == c->end) return fail(c, "a string does not end");
     unsigned char kind = *c->at++;
-    if (kind != 'u') return (kind && strchr("\"\\/bfnrt", kind)) || fail(c, "an unknown escape");
+    if (kind != 'u') return (kind && strchr("\"\\/bfnrt", kind)) || fail(c, "an invalid escape sequence");
     int code = c->end - c->at < 4 ? -1 : four_hex(c->at);
     if (code < 0) return fail(c, "\\u without four hexadecimal digits");
     c->at += 4;
     if (code < 0xd800 || code >= 0xe000) return true;
     bool pair = code < 0xdc00 && c->end - c->at >= 6 && c->at[0] == '\\' && c->at[1] == 'u';
     int low = pair ? four_hex(c->at + 2) : -1;
-    if (low < 0xdc00 || low >= 0xe000) return fail(c, "half of a surrogate pair");
+    if (low < 0xdc00 || low >= 0xe000) return fail(c, "a surrogate without the other half of its pair");
     c->at += 6;
     return true;
 }
@@ -91,7 +91,7 @@ static bool check_string(checker *c) {
             return false;
         }
     }
-    return fail(c, "a string has no end");
+    return fail(c, "a string does not end");
 }
 
 static size_t digits(checker *c) {
@@ -104,10 +104,10 @@ static bool check_number(checker *c) {
     if (*c->at == '-') c->at++;
     bool zero = c->at < c->end && *c->at == '0';
     size_t n = digits(c);
-    if (!n || (zero && n > 1)) return fail(c, "no JSON value");
+    if (!n || (zero && n > 1)) return fail(c, "expected a value");
     if (c->at < c->end && *c->at == '.') {
         c->at++;
-        if (!digits(c)) return fail(c, "a number without digits after its point");
+        if (!digits(c)) return fail(c, "a number without digits after the decimal point");
     }
     if (c->at < c->end && (*c->at | 0x20) == 'e') {
         c->at++;
@@ -119,7 +119,7 @@ static bool check_number(checker *c) {
 
 static bool check_word(checker *c, const char *word) {
     size_t n = strlen(word);
-    if ((size_t)(c->end - c->at) < n || memcmp(c->at, word, n) != 0) return fail(c, "no JSON value");
+    if ((size_t)(c->end - c->at) < n || memcmp(c->at, word, n) != 0) return fail(c, "expected a value");
     c->at += n;
     return true;
 }
@@ -137,16 +137,16 @@ static bool check_scalar(checker *c) {
 /* A member's name and colon. */
 static bool check_name(checker *c) {
     skip_space(c);
-    if (c->at == c->end || *c->at != '"') return fail(c, "no name of a member");
+    if (c->at == c->end || *c->at != '"') return fail(c, "expected the name of a member, a string");
     c->at++;
     if (!check_string(c)) return false;
     skip_space(c);
-    if (c->at == c->end || *c->at != ':') return fail(c, "no colon after a member's name");
+    if (c->at == c->end || *c->at != ':') return fail(c, "expected a colon after the name of a member");
     c->at++;
     return true;
 }
 
-/* After a value: closes what ends here. True with *more set where another item or member must follow. */
+/* After a value: closes the arrays and objects that end here. Sets *more if another item or member must follow. */
 static bool check_after(checker *c, const char *open, size_t *depth, bool *more) {
     while (*depth) {
         skip_space(c);
@@ -157,7 +157,7 @@ static bool check_after(checker *c, const char *open, size_t *depth, bool *more)
             *more = true;
             return !object || check_name(c);
         }
-        if (*c->at != (object ? '}' : ']')) return fail(c, "no comma or end after an item");
+        if (*c->at != (object ? '}' : ']')) return fail(c, "expected a comma or the end of the array or object");
         c->at++;
         (*depth)--;
     }
@@ -170,10 +170,10 @@ static bool check_value(checker *c) {
     size_t depth = 0;
     for (bool more = true; more;) {
         skip_space(c);
-        if (c->at == c->end) return fail(c, "the text ends where a value should be");
+        if (c->at == c->end) return fail(c, "the text ends where a value is expected");
         char first = (char)*c->at;
         if (first == '{' || first == '[') {
-            if (depth == CAPP_JSON_DEPTH) return fail(c, "too many arrays and objects inside each other");
+            if (depth == CAPP_JSON_DEPTH) return fail(c, "arrays and objects are nested too deeply");
             open[depth++] = first;
             c->at++;
             skip_space(c);
@@ -188,7 +188,7 @@ static bool check_value(checker *c) {
         if (!check_after(c, open, &depth, &more)) return false;
     }
     skip_space(c);
-    return c->at == c->end || fail(c, "text after the value's end");
+    return c->at == c->end || fail(c, "text after the end of the value");
 }
 
 capp_status capp_json_check(capp_str text, capp_json *value, capp_error *err) {
@@ -220,7 +220,7 @@ static const char *past_string(const char *p) {
     return p + 1;
 }
 
-/* The byte after the value at p, which stands inside an array or object. */
+/* The byte after the value at p, which is inside an array or object. */
 static const char *past_value(const char *p) {
     if (*p == '"') return past_string(p);
     if (*p != '{' && *p != '[') {
@@ -381,8 +381,8 @@ bool capp_json_u32(capp_json value, uint32_t most, uint32_t *out) {
     return true;
 }
 
-/* Reads digits into *n while they fit 64 bits; *scale: by how many tens the number is too small for those that did not,
- * or too large for those after the point. */
+/* Reads digits into *n as long as they fit 64 bits. Adds to *scale the power of ten by which *n must be multiplied
+ * because of the digits that did not fit and those after the decimal point. */
 static const char *take_digits(const char *p, uint64_t *n, int *scale, bool fraction, bool *full) {
     for (; *p >= '0' && *p <= '9'; p++) {
         uint64_t next;

@@ -1,17 +1,16 @@
-/* JSON (RFC 8259) as it stands in memory: checked once, then walked without a tree.
- *
- * Files of tokenizers hold millions of strings. Where a tree of nodes would be several times the file, a value here is
- * the place where it begins, and its members are found by reading on. capp_json_check has seen every byte before, so
- * that walking cannot fail. Of members with equal names the last one counts, as with most readers. */
+/* JSON (RFC 8259) in memory: checked once, then walked without building a tree. Files of tokenizers contain millions of
+ * strings, and a tree of nodes would be several times larger than the file. Here a value is a pointer to its first
+ * byte, and its members are found by reading on. capp_json_check has checked every byte, so walking cannot fail. If
+ * members have equal names, the last one counts, as in most readers. */
 #ifndef CAPP_BASE_JSON_H
 #define CAPP_BASE_JSON_H
 
 #include "base/error.h"
 
-enum { CAPP_JSON_DEPTH = 64 }; /* most arrays and objects inside each other */
+enum { CAPP_JSON_DEPTH = 64 }; /* maximum nesting of arrays and objects */
 
 typedef enum capp_json_kind {
-    CAPP_JSON_NONE, /* there is no such value */
+    CAPP_JSON_NONE, /* no such value */
     CAPP_JSON_NULL,
     CAPP_JSON_BOOL,
     CAPP_JSON_NUMBER,
@@ -20,22 +19,23 @@ typedef enum capp_json_kind {
     CAPP_JSON_OBJECT
 } capp_json_kind;
 
-/* The first byte of a value inside checked text; NULL: none. Borrows the text. */
+/* The first byte of a value in checked text, or NULL for no value. Borrows the text. */
 typedef const char *capp_json;
 
-/* Whether text is one JSON value: valid UTF-8, no lone surrogates in escapes, at most CAPP_JSON_DEPTH deep.
- * CAPP_EFORMAT with the line and column of what is wrong. *value is then its root. */
+/* Checks that text is one JSON value: valid UTF-8, no lone surrogates in escapes, nested at most CAPP_JSON_DEPTH deep.
+ * Sets *value to its root. On failure returns CAPP_EFORMAT with the line and column of the error. */
 capp_status capp_json_check(capp_str text, capp_json *value, capp_error *err);
 
-/* Numbers may be read, and any value passed, only inside an array or object: the text need not end with a NUL. */
+/* Reading a number, or moving past a value, is allowed only inside an array or object, because the text may not end
+ * with NUL. */
 capp_json_kind capp_json_kind_of(capp_json value);
 
-/* What follows an object's or array's first byte, item by item: `for (capp_json_walk w = capp_json_begin(value);
- * capp_json_next(&w);)`. Any other kind of value has no items. */
+/* Walks over the items of an array or object: `for (capp_json_walk w = capp_json_begin(value); capp_json_next(&w);)`.
+ * Other kinds of values have no items. */
 typedef struct capp_json_walk {
     capp_json value;   /* of the item */
     capp_json name;    /* a string; NULL in an array */
-    const char *after; /* internal: where to go on; NULL: at the value's end */
+    const char *after; /* internal: where to continue; NULL: at the end */
     bool object;
 } capp_json_walk;
 
@@ -43,11 +43,11 @@ capp_json_walk capp_json_begin(capp_json value);
 bool capp_json_next(capp_json_walk *walk);
 size_t capp_json_count(capp_json value);
 
-/* The member of this name; NULL: none, or no object. */
+/* Returns the member with this name, or NULL if there is none or the value is not an object. */
 capp_json capp_json_get(capp_json object, const char *name);
 
-/* The members of an object, found by reading it once: for objects whose members are long. Names in order; where two are
- * equal the last one counts. */
+/* The members of an object, found by reading it only once; for objects with long members. Names are in order. If two
+ * are equal, the last one counts. */
 enum { CAPP_JSON_MOST_FIELDS = 64 };
 
 typedef struct capp_json_fields {
@@ -58,20 +58,21 @@ typedef struct capp_json_fields {
 bool capp_json_read_fields(capp_json object, capp_json_fields *fields); /* false: more than CAPP_JSON_MOST_FIELDS */
 capp_json capp_json_field(const capp_json_fields *fields, const char *name); /* NULL: none */
 
-/* The text of a string between its quotes: whether it has escapes, in which case capp_json_decode is needed. {NULL, 0}
- * for another kind. */
+/* Returns the text of a string between its quotes, or {NULL, 0} for another kind of value. Sets *escapes if it contains
+ * escapes, which capp_json_decode decodes. */
 capp_str capp_json_raw(capp_json string, bool *escapes);
-/* Writes the raw text without escapes to out (room for raw.size bytes: it can only shrink) and returns its size. */
+/* Decodes the escapes of raw and writes the text to out, which has raw.size bytes (decoding never makes text longer).
+ * Returns the size of the text. */
 size_t capp_json_decode(capp_str raw, char *out);
-/* Whether a string, escapes decoded, is text. */
+/* Whether a string equals text after decoding. */
 bool capp_json_is(capp_json string, const char *text);
 
 bool capp_json_bool(capp_json value, bool *out); /* false: not a bool */
-/* A whole number from 0 to most, written without a fraction or exponent. */
+/* Reads an integer from 0 to most, written without fraction or exponent. */
 bool capp_json_u32(capp_json value, uint32_t most, uint32_t *out);
-/* Rounds as serde_json, which reads the same files for the tokenizers package, does: digits up to 64 bits, then one
- * multiplication or division by a power of ten. So that scores are the same to the last bit. False: no number or too
- * large. */
+/* Reads a number. Rounds like serde_json, which reads the same files for the tokenizers package: digits up to 64 bits,
+ * then one multiplication or division by a power of ten. So scores are the same to the last bit. Returns false if it is
+ * not a number or too large. */
 bool capp_json_f64(capp_json value, double *out);
 
 #endif

@@ -14,11 +14,6 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The version of the arithmetic. Raise it whenever a change makes results differ in precision f32, even in the last
- * bit, and write tests/fixtures/bits.json again (tools/make_bits.py). Whoever stores results can tell from it whether
- * they may be compared bit for bit. */
-#define CAPP_ARITHMETIC 1
-
 double capp_exp(double x);
 double capp_log(double x); /* -inf of 0, NaN below */
 

@@ -1,4 +1,4 @@
-/* Chat templates wired: a model's own, found, compiled and rendered to tokens. */
+/* Opening chats and rendering conversations. */
 #include "chat/chat.h"
 
 #include <stdio.h>
@@ -14,10 +14,10 @@ enum { N_TOKENS = 4 };
 struct capp_chat {
     const capp_model *model;
     capp_jinja *template;
-    char *origin;           /* of the template: how messages begin */
+    char *origin;           /* of the template: error messages begin with it */
     capp_message *messages; /* [n], the conversation before each prompt */
     size_t n;
-    char *texts; /* of messages and variables */
+    char *texts; /* copies of the texts of messages and variables */
     capp_json variables;
     capp_jinja_constant tokens[N_TOKENS];
     size_t n_tokens;
@@ -47,9 +47,7 @@ capp_status capp_chat_templates(capp_templates *t, const capp_source *source, co
 static capp_status no_template(const capp_templates *t, const char *path, const char *name, capp_error *err) {
     char names[300] = "";
     if (!t->n)
-        return capp_fail(err, CAPP_EINVAL,
-                         "%s: has no chat template; give one, or write prompts as the model was taught to read them",
-                         path);
+        return capp_fail(err, CAPP_EINVAL, "%s: has no chat template; give one, or write prompts without a chat", path);
     for (size_t i = 0; t->at && i < t->n; i++) {
         strncat(names, i ? ", " : "", sizeof names - strlen(names) - 1);
         strncat(names, t->at[i].name, sizeof names - strlen(names) - 1);
@@ -57,7 +55,7 @@ static capp_status no_template(const capp_templates *t, const char *path, const 
     return capp_fail(err, CAPP_EINVAL, "%s: has no chat template \"%.60s\"; it has %s", path, name, names);
 }
 
-/* "PATH: its chat template NAME", or what the caller says of a text of its own. */
+/* "PATH: its chat template NAME", or the caller's name for a template of its own. */
 static char *origin_of(const capp_chat_options *o, const char *path) {
     const char *name = o->template_name ? o->template_name : "", *own = o->template_path;
     if (!own) own = "the chat template";
@@ -93,7 +91,7 @@ static capp_status open_template(capp_chat *chat, const capp_chat_options *o, ca
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
-/* As transformers names them. Writes at most N_TOKENS. */
+/* The special tokens that templates see, under the names of transformers. Writes at most N_TOKENS. */
 static size_t special_tokens(const capp_vocab *vocab, capp_jinja_constant *tokens) {
     capp_vocab_info info;
     size_t n = 0;
@@ -115,7 +113,8 @@ static capp_status check_role(capp_str role, capp_error *err) {
         good = good && ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_');
     }
     if (good) return CAPP_OK;
-    return capp_fail(err, CAPP_EINVAL, "the role of a message must be letters, digits and underscores, such as user");
+    return capp_fail(err, CAPP_EINVAL,
+                     "the role of a message must have letters, digits and underscores only, such as user");
 }
 
 static capp_status check_messages(const capp_message *messages, size_t n, capp_error *err) {
@@ -136,7 +135,7 @@ static capp_str keep(char **at, capp_str text) {
     return (capp_str){copy, text.size};
 }
 
-/* What a rendering sets itself cannot be set by variables. */
+/* Fails where variables would set what every rendering sets. */
 static capp_status check_variables(capp_json variables, capp_error *err) {
     static const char *const taken[] = {"messages", "add_generation_prompt", "bos_token", "eos_token", "unk_token",
                                         "pad_token"};
@@ -198,7 +197,7 @@ void capp_chat_free(capp_chat *chat) {
 
 /* ---- Rendering --------------------------------------------------------------------------------------------------- */
 
-/* messages behind the chat's own; generation_prompt: where an answer should follow. */
+/* Renders the chat's own messages followed by these. */
 static capp_status render(const capp_chat *chat, const capp_message *messages, size_t n, capp_marked *out,
                           capp_error *err) {
     *out = (capp_marked){0};
@@ -230,7 +229,7 @@ static capp_status encode(const capp_chat *chat, const capp_message *messages, s
     st = capp_vocab_encode_marked(capp_model_vocab(chat->model), (capp_str){text.text, text.size}, given,
                                   CAPP_TOKENIZE_SPECIAL, out, err);
     if (st == CAPP_OK && out->n == before)
-        st = capp_fail(err, CAPP_EINVAL, "the chat template gives no tokens for this conversation");
+        st = capp_fail(err, CAPP_EINVAL, "the chat template renders an empty prompt for this conversation");
     capp_marked_free(&text);
     return st;
 }
@@ -239,7 +238,8 @@ capp_status capp_chat_encode(const capp_chat *chat, const capp_model *model, cap
                              capp_ids *out, capp_error *err) {
     const capp_message turn = {capp_str_of("user"), prompt};
     if (!prompt.size) return capp_fail(err, CAPP_EINVAL, "the prompt is empty");
-    if (chat->model != model) return capp_fail(err, CAPP_EINVAL, "the chat was opened for another model");
+    if (chat->model != model)
+        return capp_fail(err, CAPP_EINVAL, "the chat was opened for another model; open one for this model");
     return encode(chat, &turn, 1, flags, out, err);
 }
 

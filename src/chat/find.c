@@ -33,7 +33,7 @@ void capp_templates_free(capp_templates *t) {
     *t = (capp_templates){0};
 }
 
-/* Adds one, or leaves it where there is one that has the name. Takes text, which is freed where it is not kept. */
+/* Adds a template, unless one has its name already. Owns text from here on: it is kept or freed. */
 static capp_status add(capp_templates *t, capp_str name, char *text, size_t size, capp_error *err) {
     char *copy = text ? capp_new(name.size + 1, 1) : NULL;
     if (!copy || !capp_grow(&t->at, &t->capacity, t->n + 1, sizeof *t->at)) {
@@ -74,7 +74,7 @@ static capp_status read_gguf(capp_templates *t, const capp_gguf *g, capp_error *
     }
     for (size_t i = 0; st == CAPP_OK && i < capp_gguf_n_values(g); i++) {
         const capp_gguf_value *v = capp_gguf_value_at(g, i);
-        size_t n = sizeof key; /* and a point */
+        size_t n = sizeof key; /* the sizeof counts the NUL, which stands for the point here */
         if (v->key.size <= n || memcmp(v->key.data, key, n - 1) != 0 || v->key.data[n - 1] != '.') continue;
         if (v->kind != CAPP_GGUF_STRING) continue;
         capp_str name = {v->key.data + n, v->key.size - n};
@@ -104,7 +104,7 @@ static capp_status add_named(capp_templates *t, capp_json entry, capp_error *err
     return add_json(t, (capp_str){name, capp_json_decode(raw, name)}, capp_json_get(entry, "template"), err);
 }
 
-/* The member chat_template of a file's object. */
+/* Reads the member chat_template of the JSON object in a file. */
 static capp_status read_object(capp_templates *t, capp_str text, capp_error *err) {
     capp_json root;
     capp_status st = capp_json_check(text, &root, err);
@@ -117,7 +117,8 @@ static capp_status read_object(capp_templates *t, capp_str text, capp_error *err
     return st;
 }
 
-/* The file folder/name, where there is one. template_name NULL: an object with chat_template; else the template. */
+/* Reads the file folder/name, if there is one. template_name NULL: it is a JSON object with a member chat_template;
+ * else it is a template of this name. */
 static capp_status read_file(capp_templates *t, const char *folder, const char *name, const char *template_name,
                              capp_error *err) {
     capp_map map = {0};
@@ -170,7 +171,7 @@ static int by_name(const void *a, const void *b) {
     return other_x != other_y ? other_x - other_y : strcmp(x->name, y->name);
 }
 
-/* The few that there are, the default one first, the others by name: folders are listed in any order. */
+/* Sorts the templates, the default one first, the others by name: a folder may be listed in any order. */
 static void put_in_order(capp_templates *t) {
     for (size_t i = 1; i < t->n; i++)
         for (size_t k = i; k && by_name(&t->at[k - 1], &t->at[k]) > 0; k--) {
@@ -185,7 +186,7 @@ capp_status capp_templates_read(capp_templates *t, const capp_gguf *g, const cha
     capp_status st;
     if (g) {
         st = read_gguf(t, g, err);
-    } else { /* what comes first counts, as in transformers */
+    } else { /* of templates with one name the first counts, as in transformers */
         st = read_file(t, folder, "chat_template.jinja", default_name, err);
         if (st == CAPP_OK) st = read_additional(t, folder, err);
         if (st == CAPP_OK) st = read_file(t, folder, "tokenizer_config.json", NULL, err);

@@ -7,7 +7,7 @@
 #include "file/gguf.h"
 
 typedef struct capp_template {
-    char *name; /* "default" for the one without a name, which is the first */
+    char *name; /* "default": the template without a name, which is the first */
     char *text; /* [size] */
     size_t size;
 } capp_template;
@@ -17,12 +17,12 @@ typedef struct capp_templates {
     size_t n, capacity;
 } capp_templates;
 
-/* Those of g, or where that is NULL those of a folder. None is no error. On failure *t is empty; the message begins
- * with the file to blame. The caller ends *t by capp_templates_free. */
+/* Reads the templates of g, or of a folder where g is NULL. That there are none is not an error. On failure *t is
+ * empty, and the message begins with the path of the file. The caller frees *t with capp_templates_free. */
 capp_status capp_templates_read(capp_templates *t, const capp_gguf *g, const char *folder, capp_error *err);
 void capp_templates_free(capp_templates *t);
 
-/* NULL where there is none of this name. */
+/* NULL: there is no template of this name. */
 const capp_template *capp_templates_named(const capp_templates *t, const char *name);
 
 #endif

@@ -36,6 +36,9 @@ capp_stats *capp_session_stats(capp_session *session);
 unsigned capp_session_begin(capp_session *session);
 void capp_session_end(capp_session *session, unsigned arithmetic);
 
+/* Seconds of a clock that only rises. */
+double capp_seconds(void);
+
 /* Whether the call is cancelled: then it has to end with CAPP_ECANCELLED. */
 bool capp_session_cancelled(const capp_session *session);
 
@@ -43,6 +46,9 @@ bool capp_session_cancelled(const capp_session *session);
 
 /* Nodes that a window of several rows may touch. */
 size_t capp_session_node_limit(const capp_session *session);
+
+/* Nodes of the next window of a caller that says how long a window takes (score/pace.c); 0: not known yet. */
+size_t *capp_session_pace(capp_session *session);
 
 /* Tokens that the next windows will ask about again: the KV store gets slots for them, where the budget allows. */
 void capp_session_keep(capp_session *session, size_t tokens);

@@ -39,6 +39,7 @@ struct capp_session {
     unsigned calls;        /* calls under way: a call that makes others shares its cancellation with them */
     double call_start;     /* of the outermost call */
     size_t node_limit;     /* nodes that a window of several rows may touch */
+    size_t pace;           /* nodes of the next window, if the caller says how long one takes; 0: not known yet */
     size_t window_nodes;   /* nodes of a window that the scratch leaves room for */
     size_t keep;           /* tokens that the caller asks about again: slots for them, where the budget allows */
     size_t kept;           /* keep, as the store was made */
@@ -47,8 +48,5 @@ struct capp_session {
 /* The floating-point environment of a call: round to nearest, denormals kept, no traps; restored at its end. */
 unsigned capp_enter_arithmetic(void);
 void capp_leave_arithmetic(unsigned saved);
-
-/* Seconds of a clock that only rises. */
-double capp_seconds(void);
 
 #endif

@@ -33,6 +33,8 @@ void capp_model_get_info(const capp_model *model, capp_model_info *info) {
                               .parameters = w ? w->parameters : 0,
                               .file_bytes = capp_source_bytes(&model->source),
                               .weight_bytes = w ? w->packed_bytes + w->adapter_bytes : 0,
+                              .whole_weight_bytes = w ? w->whole_bytes + w->adapter_bytes : 0,
+                              .streamed_bytes = w ? capp_weights_streamed(w) : 0,
                               .bos = vocab.bos,
                               .eos = vocab.eos,
                               .add_bos = vocab.add_bos,

@@ -7,23 +7,23 @@ capp_status capp_session_open(capp_session **out, const capp_model *model, capp_
     if (!model->weights)
         return capp_fail(err, CAPP_EINVAL, "%s was opened for its vocabulary only; open it without vocab_only",
                          capp_source_path(&model->source));
-    capp_session *s = capp_new0(1, sizeof *s);
-    if (!s) return capp_fail_memory(err, "the session");
-    s->model = model;
+    capp_session *session = capp_new0(1, sizeof *session);
+    if (!session) return capp_fail_memory(err, "the session");
+    session->model = model;
     unsigned arithmetic = capp_enter_arithmetic();
-    capp_status st = capp_pool_open(&s->pool, model->threads, err);
+    capp_status st = capp_pool_open(&session->pool, model->threads, err);
     capp_leave_arithmetic(arithmetic);
-    if (st == CAPP_OK) capp_pool_set_stop(s->pool, &s->cancelled);
-    s->fast.weights = model->weights;
-    s->exact.weights = model->exact;
-    if (st == CAPP_OK) st = capp_tree_init(&s->fast.tree, err);
-    if (st == CAPP_OK && s->exact.weights) st = capp_tree_init(&s->exact.tree, err);
+    if (st == CAPP_OK) capp_pool_set_stop(session->pool, &session->cancelled);
+    session->fast.weights = model->weights;
+    session->exact.weights = model->exact;
+    if (st == CAPP_OK) st = capp_tree_init(&session->fast.tree, err);
+    if (st == CAPP_OK && session->exact.weights) st = capp_tree_init(&session->exact.tree, err);
     if (st != CAPP_OK) {
-        capp_session_free(s);
+        capp_session_free(session);
         return st;
     }
-    s->node_limit = capp_budget_nodes(model->memory);
-    *out = s;
+    session->node_limit = capp_budget_nodes(model->memory);
+    *out = session;
     return CAPP_OK;
 }
 
@@ -33,13 +33,13 @@ static void free_lane(capp_lane *lane) {
     capp_tree_free(&lane->tree);
 }
 
-void capp_session_free(capp_session *s) {
-    if (!s) return;
-    capp_forward_free(s->forward);
-    free_lane(&s->fast);
-    free_lane(&s->exact);
-    capp_pool_free(s->pool);
-    capp_free(s);
+void capp_session_free(capp_session *session) {
+    if (!session) return;
+    capp_forward_free(session->forward);
+    free_lane(&session->fast);
+    free_lane(&session->exact);
+    capp_pool_free(session->pool);
+    capp_free(session);
 }
 
 void capp_session_get_stats(const capp_session *session, capp_stats *stats) {
@@ -72,6 +72,10 @@ size_t capp_lane_slots(const capp_lane *lane) {
 
 size_t capp_session_node_limit(const capp_session *session) {
     return session->node_limit;
+}
+
+size_t *capp_session_pace(capp_session *session) {
+    return &session->pace;
 }
 
 void capp_session_keep(capp_session *session, size_t tokens) {

@@ -9,37 +9,11 @@
 #ifndef CAPP_FILE_GGUF_H
 #define CAPP_FILE_GGUF_H
 
-#include "base/error.h"
 #include "base/tensor.h"
+#include "file/gguf_value.h"
 #include "file/map.h"
 
 typedef struct capp_gguf capp_gguf;
-
-typedef enum capp_gguf_kind {
-    CAPP_GGUF_U8 = 0,
-    CAPP_GGUF_I8 = 1,
-    CAPP_GGUF_U16 = 2,
-    CAPP_GGUF_I16 = 3,
-    CAPP_GGUF_U32 = 4,
-    CAPP_GGUF_I32 = 5,
-    CAPP_GGUF_F32 = 6,
-    CAPP_GGUF_BOOL = 7,
-    CAPP_GGUF_STRING = 8,
-    CAPP_GGUF_ARRAY = 9,
-    CAPP_GGUF_U64 = 10,
-    CAPP_GGUF_I64 = 11,
-    CAPP_GGUF_F64 = 12
-} capp_gguf_kind;
-
-/* One key and its value. Everything is borrowed from the capp_gguf. */
-typedef struct capp_gguf_value {
-    capp_str key;
-    capp_gguf_kind kind;
-    capp_gguf_kind element;  /* of an array; arrays of arrays are CAPP_EUNSUPPORTED */
-    uint64_t count;          /* elements of an array, else 1 */
-    const void *bytes;       /* elements as stored (unaligned, little-endian); strings: length and bytes each */
-    const capp_str *strings; /* [count] for a string or an array of strings, else NULL */
-} capp_gguf_value;
 
 typedef capp_tensor capp_gguf_tensor;
 
@@ -50,44 +24,39 @@ typedef capp_tensor capp_gguf_tensor;
  * CAPP_EUNSUPPORTED (a type number, version or byte order that is not known), CAPP_EINVAL (a part of a split model
  * other than the first, or under a name of its own), CAPP_ENOMEM. The files must not change while *g lives. Once open
  * it is immutable: any number of threads may use it. */
-capp_status capp_gguf_open(capp_gguf **g, const char *path, capp_error *err);
+capp_status capp_gguf_open(capp_gguf **gguf, const char *path, capp_error *err);
 
 /* The same from memory, which must outlive *g: for tests and fuzzing. name stands for the path in messages. A part
  * of a split model is CAPP_EINVAL. */
-capp_status capp_gguf_parse(capp_gguf **g, const void *data, size_t size, const char *name, capp_error *err);
+capp_status capp_gguf_parse(capp_gguf **gguf, const void *data, size_t size, const char *name, capp_error *err);
 
 /* g may be NULL. */
-void capp_gguf_free(capp_gguf *g);
+void capp_gguf_free(capp_gguf *gguf);
 
 /* The files, [*n]; none where *g was parsed from memory. */
-const capp_map *capp_gguf_maps(const capp_gguf *g, size_t *n);
+const capp_map *capp_gguf_maps(const capp_gguf *gguf, size_t *n);
 
-const char *capp_gguf_path(const capp_gguf *g);
-uint32_t capp_gguf_version(const capp_gguf *g);
-uint64_t capp_gguf_file_bytes(const capp_gguf *g); /* all parts */
-size_t capp_gguf_parts(const capp_gguf *g);
+const char *capp_gguf_path(const capp_gguf *gguf);
+uint32_t capp_gguf_version(const capp_gguf *gguf);
+uint64_t capp_gguf_file_bytes(const capp_gguf *gguf); /* all parts */
+size_t capp_gguf_parts(const capp_gguf *gguf);
 
-size_t capp_gguf_n_values(const capp_gguf *g);
-const capp_gguf_value *capp_gguf_value_at(const capp_gguf *g, size_t i);
-size_t capp_gguf_n_tensors(const capp_gguf *g);
-const capp_gguf_tensor *capp_gguf_tensor_at(const capp_gguf *g, size_t i);
+size_t capp_gguf_n_values(const capp_gguf *gguf);
+const capp_gguf_value *capp_gguf_value_at(const capp_gguf *gguf, size_t i);
+size_t capp_gguf_n_tensors(const capp_gguf *gguf);
+const capp_gguf_tensor *capp_gguf_tensor_at(const capp_gguf *gguf, size_t i);
 
 /* NULL where there is none. By hash: constant time. */
-const capp_gguf_value *capp_gguf_find(const capp_gguf *g, const char *key);
-const capp_gguf_tensor *capp_gguf_find_tensor(const capp_gguf *g, const char *name);
+const capp_gguf_value *capp_gguf_find(const capp_gguf *gguf, const char *key);
+const capp_gguf_tensor *capp_gguf_find_tensor(const capp_gguf *gguf, const char *name);
 
 /* Typed values: true and *out set where the key exists with a kind that converts without loss (integers to integers in
  * range, F32 and F64 and integers to double); false and *out untouched where there is no such key. A key of a wrong
  * kind is also false: use capp_gguf_find to tell. */
-bool capp_gguf_u64(const capp_gguf *g, const char *key, uint64_t *out);
-bool capp_gguf_u32(const capp_gguf *g, const char *key, uint32_t *out);
-bool capp_gguf_f64(const capp_gguf *g, const char *key, double *out);
-bool capp_gguf_bool(const capp_gguf *g, const char *key, bool *out);
-bool capp_gguf_str(const capp_gguf *g, const char *key, capp_str *out);
-
-/* Element i of an array value, converted as above; false where it does not convert or i is out of range. */
-bool capp_gguf_array_u64(const capp_gguf_value *v, uint64_t i, uint64_t *out);
-bool capp_gguf_array_i64(const capp_gguf_value *v, uint64_t i, int64_t *out);
-bool capp_gguf_array_f64(const capp_gguf_value *v, uint64_t i, double *out);
+bool capp_gguf_u64(const capp_gguf *gguf, const char *key, uint64_t *out);
+bool capp_gguf_u32(const capp_gguf *gguf, const char *key, uint32_t *out);
+bool capp_gguf_f64(const capp_gguf *gguf, const char *key, double *out);
+bool capp_gguf_bool(const capp_gguf *gguf, const char *key, bool *out);
+bool capp_gguf_str(const capp_gguf *gguf, const char *key, capp_str *out);
 
 #endif

@@ -1,6 +1,6 @@
-/* One GGUF file, from bytes to values and tensors (ggml/docs/gguf.md; the layout is sketched in gguf.h). Nothing in the
- * file is believed: a count is compared with the bytes left before room is made for it, a size is checked before it is
- * multiplied. */
+/* Reads one GGUF file from bytes to values and tensors (ggml/docs/gguf.md; gguf.h shows the layout). Does not trust the
+ * file: compares each count with the bytes that are left before it allocates memory, and checks each size before it
+ * multiplies. */
 #include "file/gguf_part.h"
 
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 #include "base/mem.h"
 
 enum {
-    MOST_NAME = 65535,           /* bytes of a key or a tensor's name, as gguf.md says of keys */
+    MOST_NAME = 65535,           /* bytes of a key or of the name of a tensor; the limit of gguf.md for keys */
     MOST_ENTRIES = 65536,        /* keys or tensors of one file; the largest models known have a few thousand */
     LEAST_VALUE = 8 + 1 + 4 + 1, /* bytes of the shortest key-value */
     LEAST_TENSOR = 8 + 1 + 4 + 8 + 4 + 8,
@@ -26,38 +26,20 @@ typedef struct reader {
     capp_error *err;
 } reader;
 
-int gguf_shown(capp_str name) {
+int capp_gguf_shown(capp_str name) {
     size_t n = name.size < GGUF_NAME_SHOWN ? name.size : GGUF_NAME_SHOWN;
-    while (n && n < name.size && ((unsigned char)name.data[n] & 0xc0) == 0x80) n--; /* not inside a character */
+    while (n && n < name.size && ((unsigned char)name.data[n] & 0xc0) == 0x80) n--; /* do not cut inside a character */
     return (int)n;
-}
-
-size_t gguf_kind_bytes(uint32_t kind) {
-    switch (kind) {
-    case CAPP_GGUF_U8:
-    case CAPP_GGUF_I8:
-    case CAPP_GGUF_BOOL: return 1;
-    case CAPP_GGUF_U16:
-    case CAPP_GGUF_I16: return 2;
-    case CAPP_GGUF_U32:
-    case CAPP_GGUF_I32:
-    case CAPP_GGUF_F32: return 4;
-    case CAPP_GGUF_U64:
-    case CAPP_GGUF_I64:
-    case CAPP_GGUF_F64: return 8;
-    default: return 0;
-    }
 }
 
 static capp_status fail_truncated(const reader *r, const char *what, size_t i, uint64_t n) {
     return capp_fail(
         r->err, CAPP_EFORMAT,
-        "%s: ends inside %s %zu of %llu: the file is cut short or damaged (%zu bytes); fetch or convert it "
-        "again",
+        "%s: the file ends inside %s %zu of %llu: it is truncated or damaged (%zu bytes); download or convert it again",
         r->path, what, i + 1, (unsigned long long)n, r->c.size);
 }
 
-/* The first four bytes as text: printable ones as they are, the others in hexadecimal. */
+/* Shows the first four bytes as text, those that are not printable in hexadecimal. */
 static capp_status fail_magic(const reader *r) {
     char shown[4 * 4 + 1] = "";
     size_t n = r->c.size < 4 ? r->c.size : 4, at = 0;
@@ -68,42 +50,42 @@ static capp_status fail_magic(const reader *r) {
     }
     const char *pointer = "version https://git-lfs";
     bool lfs = r->c.size >= strlen(pointer) && !memcmp(r->c.data, pointer, strlen(pointer));
-    return capp_fail(r->err, CAPP_EFORMAT, "%s: is not a GGUF file: it begins with \"%s\"; %s", r->path, shown,
-                     lfs ? "it is a Git LFS pointer: run `git lfs pull` to fetch the model itself"
-                         : "give a model in GGUF format");
+    return capp_fail(r->err, CAPP_EFORMAT, "%s: not a GGUF file: it begins with \"%s\"; %s", r->path, shown,
+                     lfs ? "it is a Git LFS pointer; run `git lfs pull` to download the model"
+                         : "use a model in GGUF format");
 }
 
 /* ---- Header -------------------------------------------------------------------------------------------------- */
 
 static capp_status check_count(const reader *r, const char *what, uint64_t n, size_t least) {
     if (n > r->c.size / least)
-        return capp_fail(
-            r->err, CAPP_EFORMAT,
-            "%s: claims %llu %s, more than its %zu bytes can hold: the file is cut short or damaged; fetch "
-            "it again",
-            r->path, (unsigned long long)n, what, r->c.size);
+        return capp_fail(r->err, CAPP_EFORMAT,
+                         "%s: the file says that it has %llu %s, more than fit its %zu bytes: it is truncated or "
+                         "damaged; download it again",
+                         r->path, (unsigned long long)n, what, r->c.size);
     if (n > MOST_ENTRIES)
-        return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: has %llu %s; capp reads at most %d", r->path,
+        return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: the file has %llu %s; capp reads at most %d", r->path,
                          (unsigned long long)n, what, MOST_ENTRIES);
     return CAPP_OK;
 }
 
 static capp_status fail_short_header(const reader *r) {
-    return capp_fail(r->err, CAPP_EFORMAT, "%s: ends inside its header: it has %zu bytes; fetch it again", r->path,
-                     r->c.size);
+    return capp_fail(r->err, CAPP_EFORMAT,
+                     "%s: the file ends inside its header, after %zu bytes: it is truncated; download it again",
+                     r->path, r->c.size);
 }
 
-static capp_status read_header(reader *r, gguf_part *part) {
+static capp_status read_header(reader *r, capp_gguf_part *part) {
     const char *magic = capp_cursor_take(&r->c, 4);
     if (!magic || memcmp(magic, "GGUF", 4)) return fail_magic(r);
     part->version = capp_cursor_u32(&r->c);
     if (r->c.failed) return fail_short_header(r);
     if (part->version && !(part->version & 0xffff))
         return capp_fail(r->err, CAPP_EUNSUPPORTED,
-                         "%s: is big-endian; convert the model again for little-endian machines", r->path);
+                         "%s: the file is big-endian; convert the model again as little-endian", r->path);
     if (part->version != 2 && part->version != 3)
         return capp_fail(r->err, CAPP_EUNSUPPORTED,
-                         "%s: has GGUF version %u; capp reads versions 2 and 3: convert the model again", r->path,
+                         "%s: GGUF version %u is not supported; convert the model again to version 2 or 3", r->path,
                          part->version);
     uint64_t n_tensors = capp_cursor_u64(&r->c), n_items = capp_cursor_u64(&r->c);
     if (r->c.failed) return fail_short_header(r);
@@ -117,7 +99,7 @@ static capp_status read_header(reader *r, gguf_part *part) {
 
 /* ---- Names --------------------------------------------------------------------------------------------------- */
 
-/* Bytes of the UTF-8 character at p (The Unicode Standard, table 3-7), 0 for none. */
+/* Number of bytes of the UTF-8 character at p (The Unicode Standard, table 3-7); 0 if it is invalid. */
 static size_t character(const unsigned char *p, size_t left) {
     if (p[0] < 0x80) return 1;
     size_t n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
@@ -134,7 +116,7 @@ static size_t character(const unsigned char *p, size_t left) {
     return n;
 }
 
-/* UTF-8 without control characters: a name goes into messages and is looked up as a C string. */
+/* Whether s is UTF-8 without control characters. Names appear in messages and are compared as C strings. */
 static bool printable(capp_str s) {
     const unsigned char *p = (const unsigned char *)s.data;
     for (size_t i = 0, n; i < s.size; i += n)
@@ -155,11 +137,11 @@ static capp_status read_name(reader *r, capp_str *out, const char *what, size_t 
     if (!name.size || name.size > MOST_NAME)
         return capp_fail(
             r->err, CAPP_EFORMAT,
-            "%s: the name of %s %zu of %zu has %zu bytes, not 1 to %d: the file is damaged; fetch it again", r->path,
-            what, i + 1, n, name.size, MOST_NAME);
+            "%s: the name of %s %zu of %zu has %zu bytes, expected 1 to %d: the file is damaged; download it again",
+            r->path, what, i + 1, n, name.size, MOST_NAME);
     if (!printable(name))
         return capp_fail(r->err, CAPP_EFORMAT,
-                         "%s: the name of %s %zu of %zu is not printable UTF-8: the file is damaged; fetch it again",
+                         "%s: the name of %s %zu of %zu is not printable UTF-8: the file is damaged; download it again",
                          r->path, what, i + 1, n);
     *out = name;
     return CAPP_OK;
@@ -180,17 +162,14 @@ static capp_status fail_key(const reader *r, capp_status st, capp_str key, const
 
 static capp_status fail_cut_value(const reader *r, capp_str key) {
     return fail_key(r, CAPP_EFORMAT, key,
-                    "has a value that goes on past the end of the file (%zu bytes): the file is cut short or damaged; "
-                    "fetch it again",
+                    "has a value that extends beyond the end of the file (%zu bytes): the file is truncated or "
+                    "damaged; download it again",
                     r->c.size);
 }
 
 static capp_status fail_kind(const reader *r, capp_str key, uint32_t kind) {
-    return fail_key(
-        r, CAPP_EUNSUPPORTED, key,
-        "has value type %u, which GGUF versions 2 and 3 do not have: the file is damaged or newer than this "
-        "capp",
-        kind);
+    return fail_key(r, CAPP_EUNSUPPORTED, key,
+                    "has unknown value type %u: the file is damaged, or newer than this version of capp", kind);
 }
 
 static capp_status read_string_array(reader *r, capp_gguf_value *v) {
@@ -209,16 +188,16 @@ static capp_status read_array(reader *r, capp_gguf_value *v) {
     v->element = (capp_gguf_kind)element;
     v->bytes = r->c.data + r->c.at;
     if (element == CAPP_GGUF_ARRAY)
-        return fail_key(r, CAPP_EUNSUPPORTED, v->key, "is an array of arrays, which capp does not read");
+        return fail_key(r, CAPP_EUNSUPPORTED, v->key, "is an array of arrays, which capp does not support");
     if (element == CAPP_GGUF_STRING) return read_string_array(r, v);
-    size_t bytes = gguf_kind_bytes(element);
+    size_t bytes = capp_gguf_kind_bytes(element);
     if (!bytes) return fail_kind(r, v->key, element);
     if (v->count > capp_cursor_left(&r->c) / bytes) return fail_cut_value(r, v->key);
     capp_cursor_take(&r->c, v->count * bytes);
     return CAPP_OK;
 }
 
-static capp_status read_value(reader *r, gguf_item *item) {
+static capp_status read_value(reader *r, capp_gguf_item *item) {
     capp_gguf_value *v = &item->value;
     uint32_t kind = capp_cursor_u32(&r->c);
     if (r->c.failed) return fail_cut_value(r, v->key);
@@ -230,22 +209,23 @@ static capp_status read_value(reader *r, gguf_item *item) {
         item->single = read_string(r);
         v->strings = &item->single;
     } else {
-        size_t bytes = gguf_kind_bytes(kind);
+        size_t bytes = capp_gguf_kind_bytes(kind);
         if (!bytes) return fail_kind(r, v->key, kind);
         const unsigned char *p = capp_cursor_take(&r->c, bytes);
         if (p && kind == CAPP_GGUF_BOOL && *p > 1)
-            return fail_key(r, CAPP_EFORMAT, v->key, "is neither true nor false but %u: the file is damaged", *p);
+            return fail_key(r, CAPP_EFORMAT, v->key,
+                            "is %u, expected true or false (1 or 0): the file is damaged; download it again", *p);
     }
     return r->c.failed ? fail_cut_value(r, v->key) : CAPP_OK;
 }
 
-static capp_status read_metadata(reader *r, gguf_part *part) {
+static capp_status read_metadata(reader *r, capp_gguf_part *part) {
     size_t n = part->n_items;
-    part->n_items = 0; /* counts what is there to free */
+    part->n_items = 0; /* counts the items to free */
     part->items = capp_new0(n, sizeof *part->items);
     if (!part->items) return capp_fail(r->err, CAPP_ENOMEM, "%s: out of memory for its metadata", r->path);
     for (size_t i = 0; i < n; i++) {
-        gguf_item *item = &part->items[part->n_items++];
+        capp_gguf_item *item = &part->items[part->n_items++];
         capp_status st;
         if ((st = read_name(r, &item->value.key, "metadata key", i, n)) != CAPP_OK) return st;
         if ((st = read_value(r, item)) != CAPP_OK) return st;
@@ -272,100 +252,100 @@ static capp_status fail_tensor(const reader *r, capp_status st, capp_str name, c
     return capp_fail(r->err, st, "%s: tensor %.*s %s", r->path, GGUF_ARG(name), text);
 }
 
-static capp_status read_alignment(const reader *r, const gguf_part *part, uint64_t *alignment) {
-    const capp_gguf_value *v = gguf_part_find(part, "general.alignment");
+static capp_status read_alignment(const reader *r, const capp_gguf_part *part, uint64_t *alignment) {
+    const capp_gguf_value *v = capp_gguf_part_find(part, "general.alignment");
     *alignment = DEFAULT_ALIGNMENT;
     if (!v) return CAPP_OK;
-    if (!gguf_value_u64(v, alignment) || !*alignment || *alignment & (*alignment - 1) || *alignment > MOST_ALIGNMENT)
-        return fail_key(r, CAPP_EFORMAT, v->key, "is not a power of two from 1 to %d: the file is damaged",
-                        MOST_ALIGNMENT);
+    if (!capp_gguf_value_u64(v, alignment) || !*alignment || *alignment & (*alignment - 1) ||
+        *alignment > MOST_ALIGNMENT)
+        return fail_key(r, CAPP_EFORMAT, v->key,
+                        "is not a power of two from 1 to %d: the file is damaged; download it again", MOST_ALIGNMENT);
     return CAPP_OK;
 }
 
-/* Fills elements and bytes from dims and type. */
-static capp_status measure_tensor(const reader *r, capp_gguf_tensor *t) {
+/* Computes elements and bytes from dims and type. */
+static capp_status measure_tensor(const reader *r, capp_tensor *t) {
     capp_type_info type = capp_type_get(t->type);
     if (!type.name || t->type >= CAPP_FIRST_FOREIGN_TYPE)
         return fail_tensor(r, CAPP_EUNSUPPORTED, t->name,
-                           "has type %u, which capp does not know; convert the model to another type, such as Q8_0",
-                           t->type);
+                           "has unknown type %u; convert the model to another type, such as Q8_0", t->type);
     t->elements = 1;
     for (uint32_t d = 0; d < t->n_dims; d++) {
         if (!t->dims[d])
-            return fail_tensor(r, CAPP_EFORMAT, t->name, "has a dimension of 0: the file is damaged; fetch it again");
+            return fail_tensor(r, CAPP_EFORMAT, t->name,
+                               "has a dimension of 0: the file is damaged; download it again");
         if (__builtin_mul_overflow(t->elements, t->dims[d], &t->elements) || t->elements > INT64_MAX)
             return fail_tensor(r, CAPP_EFORMAT, t->name,
-                               "has more than 2^63 elements: the file is damaged; fetch it again");
+                               "has more than 2^63 elements: the file is damaged; download it again");
     }
     if (t->dims[0] % type.block_elems)
-        return fail_tensor(
-            r, CAPP_EFORMAT, t->name,
-            "has rows of %llu elements, not a multiple of the %zu of a block of %s: the file is damaged; "
-            "convert the model again",
-            (unsigned long long)t->dims[0], type.block_elems, type.name);
+        return fail_tensor(r, CAPP_EFORMAT, t->name,
+                           "has rows of %llu elements, which is not a multiple of %zu, the block size of %s: the file "
+                           "is damaged; convert the model again",
+                           (unsigned long long)t->dims[0], type.block_elems, type.name);
     if (__builtin_mul_overflow(t->elements / type.block_elems, (uint64_t)type.block_bytes, &t->bytes))
-        return fail_tensor(r, CAPP_EFORMAT, t->name, "has more than 2^64 bytes: the file is damaged; fetch it again");
+        return fail_tensor(r, CAPP_EFORMAT, t->name,
+                           "has more than 2^64 bytes: the file is damaged; download it again");
     return CAPP_OK;
 }
 
-static capp_status read_tensor(reader *r, capp_gguf_tensor *t, uint64_t *offset, size_t i, size_t n) {
+static capp_status read_tensor(reader *r, capp_tensor *t, uint64_t *offset, size_t i, size_t n) {
     capp_status st = read_name(r, &t->name, "tensor", i, n);
     if (st != CAPP_OK) return st;
     t->n_dims = capp_cursor_u32(&r->c);
     if (!r->c.failed && (t->n_dims < 1 || t->n_dims > 4))
         return fail_tensor(r, CAPP_EFORMAT, t->name,
-                           "has %u dimensions, not 1 to 4: the file is damaged; fetch it again", t->n_dims);
+                           "has %u dimensions, expected 1 to 4: the file is damaged; download it again", t->n_dims);
     for (uint32_t d = 0; d < 4; d++) t->dims[d] = d < t->n_dims ? capp_cursor_u64(&r->c) : 1;
     t->type = capp_cursor_u32(&r->c);
     *offset = capp_cursor_u64(&r->c);
     return r->c.failed ? fail_truncated(r, "tensor", i, n) : measure_tensor(r, t);
 }
 
-/* offset: of t from begin, where the data of all tensors begins. */
-static capp_status place_tensor(const reader *r, capp_gguf_tensor *t, uint64_t begin, uint64_t offset,
-                                uint64_t alignment) {
+/* offset: that of t from begin, where the data of all tensors begins. */
+static capp_status place_tensor(const reader *r, capp_tensor *t, uint64_t begin, uint64_t offset, uint64_t alignment) {
     if (offset % alignment)
         return fail_tensor(r, CAPP_EFORMAT, t->name,
-                           "begins at %llu, not a multiple of the file's alignment %llu: the file is damaged; fetch it "
-                           "again",
+                           "begins at %llu, which is not a multiple of the file's alignment %llu: the file is damaged; "
+                           "download it again",
                            (unsigned long long)offset, (unsigned long long)alignment);
     uint64_t size = r->c.size;
     if (begin > size || offset > size - begin || t->bytes > size - begin - offset)
-        return fail_tensor(
-            r, CAPP_EFORMAT, t->name,
-            "has %llu bytes of data at %llu, past the end of the file (%llu bytes): the file is cut short "
-            "or damaged; fetch it again",
-            (unsigned long long)t->bytes, (unsigned long long)(begin + offset), (unsigned long long)size);
+        return fail_tensor(r, CAPP_EFORMAT, t->name,
+                           "has %llu bytes of data at offset %llu, beyond the end of the file (%llu bytes): the file "
+                           "is truncated or damaged; download it again",
+                           (unsigned long long)t->bytes, (unsigned long long)(begin + offset),
+                           (unsigned long long)size);
     t->data = r->c.data + begin + offset;
     return CAPP_OK;
 }
 
 static int by_place(const void *a, const void *b) {
-    const capp_gguf_tensor *const *x = a, *const *y = b;
+    const capp_tensor *const *x = a, *const *y = b;
     return ((*x)->data > (*y)->data) - ((*x)->data < (*y)->data);
 }
 
-/* Programs exist that give a type's number to another type: blocks of the wrong size would run into each other.
- * order [n_tensors]: scratch */
-static capp_status check_apart(const reader *r, const gguf_part *part, const capp_gguf_tensor **order) {
+/* Some programs use the number of a type for another type. Then block sizes are wrong and tensors overlap. order
+ * [n_tensors]: scratch. */
+static capp_status check_apart(const reader *r, const capp_gguf_part *part, const capp_tensor **order) {
     for (size_t i = 0; i < part->n_tensors; i++) order[i] = &part->tensors[i];
     qsort(order, part->n_tensors, sizeof *order, by_place);
     for (size_t i = 0; i + 1 < part->n_tensors; i++) {
-        const capp_gguf_tensor *t = order[i], *next = order[i + 1];
+        const capp_tensor *t = order[i], *next = order[i + 1];
         if ((uint64_t)((const char *)next->data - (const char *)t->data) < t->bytes)
             return fail_tensor(
                 r, CAPP_EFORMAT, next->name,
-                "begins inside tensor %.*s of type %s: the file is damaged, or is of a program that means "
-                "another type by this number; fetch it again or convert the model with llama.cpp's tools",
+                "begins inside tensor %.*s of type %s: the file is damaged, or a program wrote it that uses another "
+                "number for this type; download it again, or convert the model with llama.cpp's tools",
                 (int)t->name.size, t->name.data, capp_type_get(t->type).name);
     }
     return CAPP_OK;
 }
 
-static capp_status read_tensors(reader *r, gguf_part *part, uint64_t alignment) {
+static capp_status read_tensors(reader *r, capp_gguf_part *part, uint64_t alignment) {
     size_t n = part->n_tensors;
     uint64_t *offsets = capp_new(n, sizeof *offsets);
-    const capp_gguf_tensor **order = capp_new(n, sizeof *order);
+    const capp_tensor **order = capp_new(n, sizeof *order);
     part->tensors = capp_new0(n, sizeof *part->tensors);
     if (!offsets || !order || !part->tensors) {
         capp_free(offsets);
@@ -385,7 +365,7 @@ static capp_status read_tensors(reader *r, gguf_part *part, uint64_t alignment) 
 
 /* ---- The whole ----------------------------------------------------------------------------------------------- */
 
-static capp_status read_all(reader *r, gguf_part *part) {
+static capp_status read_all(reader *r, capp_gguf_part *part) {
     capp_status st;
     uint64_t alignment;
     if ((st = read_header(r, part)) != CAPP_OK) return st;
@@ -394,24 +374,25 @@ static capp_status read_all(reader *r, gguf_part *part) {
     return read_tensors(r, part, alignment);
 }
 
-capp_status gguf_part_read(gguf_part *part, const void *data, size_t size, const char *path, capp_error *err) {
+capp_status capp_gguf_part_read(capp_gguf_part *part, const void *data, size_t size, const char *path,
+                                capp_error *err) {
     reader r = {capp_cursor_of(data, size), path, err};
-    *part = (gguf_part){0};
+    *part = (capp_gguf_part){0};
     capp_status st = read_all(&r, part);
-    if (st != CAPP_OK) gguf_part_free(part);
+    if (st != CAPP_OK) capp_gguf_part_free(part);
     return st;
 }
 
-void gguf_part_free(gguf_part *part) {
+void capp_gguf_part_free(capp_gguf_part *part) {
     for (size_t i = 0; i < part->n_items; i++)
         if (part->items[i].value.kind == CAPP_GGUF_ARRAY) capp_free((void *)(uintptr_t)part->items[i].value.strings);
     capp_free(part->items);
     capp_free(part->tensors);
     capp_names_free(&part->keys);
-    *part = (gguf_part){0};
+    *part = (capp_gguf_part){0};
 }
 
-const capp_gguf_value *gguf_part_find(const gguf_part *part, const char *key) {
+const capp_gguf_value *capp_gguf_part_find(const capp_gguf_part *part, const char *key) {
     int64_t i = capp_names_find(&part->keys, capp_str_of(key));
     return i == CAPP_NO_NAME ? NULL : &part->items[i].value;
 }

@@ -1,7 +1,7 @@
-/* Typed reading of values: conversions that lose nothing, or none. */
+/* Reads typed values. Converts only without loss. */
 #include <string.h>
 
-#include "file/gguf_part.h"
+#include "file/gguf_value.h"
 
 /* An integer in two's complement, or a real number. */
 typedef struct number {
@@ -11,7 +11,7 @@ typedef struct number {
     double real;
 } number;
 
-/* The number of that kind at p (unaligned); false where the kind is none. */
+/* Loads the number of this kind at p (unaligned). Returns false if the kind is not a number. */
 static bool load(uint32_t kind, const void *p, number *out) {
     switch (kind) {
 #define X(name, type)                                                                                                  \
@@ -67,68 +67,60 @@ static bool to_f64(const number *n, double *out) {
         *out = n->real;
         return true;
     }
-    /* Beyond 2^53 a double skips integers. */
+    /* A double cannot represent all integers above 2^53. */
     uint64_t magnitude = n->negative ? 0 - n->bits : n->bits;
     if (magnitude > 1ull << 53) return false;
     *out = n->negative ? -(double)magnitude : (double)magnitude;
     return true;
 }
 
-static bool scalar(const capp_gguf_value *v, number *out) {
-    return v && v->kind != CAPP_GGUF_ARRAY && load(v->kind, v->bytes, out);
+size_t capp_gguf_kind_bytes(uint32_t kind) {
+    switch (kind) {
+    case CAPP_GGUF_U8:
+    case CAPP_GGUF_I8:
+    case CAPP_GGUF_BOOL: return 1;
+    case CAPP_GGUF_U16:
+    case CAPP_GGUF_I16: return 2;
+    case CAPP_GGUF_U32:
+    case CAPP_GGUF_I32:
+    case CAPP_GGUF_F32: return 4;
+    case CAPP_GGUF_U64:
+    case CAPP_GGUF_I64:
+    case CAPP_GGUF_F64: return 8;
+    default: return 0;
+    }
 }
 
-static bool element(const capp_gguf_value *v, uint64_t i, number *out) {
-    if (!v || v->kind != CAPP_GGUF_ARRAY || i >= v->count) return false;
-    return load(v->element, (const char *)v->bytes + i * gguf_kind_bytes(v->element), out);
+static bool scalar(const capp_gguf_value *value, number *out) {
+    return value && value->kind != CAPP_GGUF_ARRAY && load(value->kind, value->bytes, out);
 }
 
-bool gguf_value_u64(const capp_gguf_value *v, uint64_t *out) {
+static bool element(const capp_gguf_value *value, uint64_t i, number *out) {
+    if (!value || value->kind != CAPP_GGUF_ARRAY || i >= value->count) return false;
+    return load(value->element, (const char *)value->bytes + i * capp_gguf_kind_bytes(value->element), out);
+}
+
+bool capp_gguf_value_u64(const capp_gguf_value *value, uint64_t *out) {
     number n;
-    return scalar(v, &n) && to_u64(&n, out);
+    return scalar(value, &n) && to_u64(&n, out);
 }
 
-bool capp_gguf_u64(const capp_gguf *g, const char *key, uint64_t *out) {
-    return gguf_value_u64(capp_gguf_find(g, key), out);
-}
-
-bool capp_gguf_u32(const capp_gguf *g, const char *key, uint32_t *out) {
-    uint64_t wide;
-    if (!capp_gguf_u64(g, key, &wide) || wide > UINT32_MAX) return false;
-    *out = (uint32_t)wide;
-    return true;
-}
-
-bool capp_gguf_f64(const capp_gguf *g, const char *key, double *out) {
+bool capp_gguf_value_f64(const capp_gguf_value *value, double *out) {
     number n;
-    return scalar(capp_gguf_find(g, key), &n) && to_f64(&n, out);
+    return scalar(value, &n) && to_f64(&n, out);
 }
 
-bool capp_gguf_bool(const capp_gguf *g, const char *key, bool *out) {
-    const capp_gguf_value *v = capp_gguf_find(g, key);
-    if (!v || v->kind != CAPP_GGUF_BOOL) return false;
-    *out = *(const unsigned char *)v->bytes != 0;
-    return true;
-}
-
-bool capp_gguf_str(const capp_gguf *g, const char *key, capp_str *out) {
-    const capp_gguf_value *v = capp_gguf_find(g, key);
-    if (!v || v->kind != CAPP_GGUF_STRING) return false;
-    *out = v->strings[0];
-    return true;
-}
-
-bool capp_gguf_array_u64(const capp_gguf_value *v, uint64_t i, uint64_t *out) {
+bool capp_gguf_array_u64(const capp_gguf_value *value, uint64_t i, uint64_t *out) {
     number n;
-    return element(v, i, &n) && to_u64(&n, out);
+    return element(value, i, &n) && to_u64(&n, out);
 }
 
-bool capp_gguf_array_i64(const capp_gguf_value *v, uint64_t i, int64_t *out) {
+bool capp_gguf_array_i64(const capp_gguf_value *value, uint64_t i, int64_t *out) {
     number n;
-    return element(v, i, &n) && to_i64(&n, out);
+    return element(value, i, &n) && to_i64(&n, out);
 }
 
-bool capp_gguf_array_f64(const capp_gguf_value *v, uint64_t i, double *out) {
+bool capp_gguf_array_f64(const capp_gguf_value *value, uint64_t i, double *out) {
     number n;
-    return element(v, i, &n) && to_f64(&n, out);
+    return element(value, i, &n) && to_f64(&n, out);
 }

@@ -17,22 +17,22 @@ enum { PAGE = 4096 };
 
 static capp_status fail_errno(capp_error *err, const char *path, const char *what, const char *cure) {
     char buffer[128];
-    const char *why = strerror_r(errno, buffer, sizeof buffer); /* GNU's, which returns the text */
+    const char *why = strerror_r(errno, buffer, sizeof buffer); /* the GNU variant, which returns the text */
     return capp_fail(err, errno == ENOMEM ? CAPP_ENOMEM : CAPP_EIO, "%s: %s: %s%s", path, what, why, cure);
 }
 
 static capp_status map_descriptor(capp_map *map, int fd, const char *path, capp_error *err) {
     struct stat st;
-    if (fstat(fd, &st)) return fail_errno(err, path, "cannot be read", "");
-    if (S_ISDIR(st.st_mode)) return capp_fail(err, CAPP_EIO, "%s: is a folder; give the model file inside it", path);
+    if (fstat(fd, &st)) return fail_errno(err, path, "cannot read the file", "");
+    if (S_ISDIR(st.st_mode)) return capp_fail(err, CAPP_EIO, "%s: this is a folder; use the model file in it", path);
     if (!S_ISREG(st.st_mode))
-        return capp_fail(err, CAPP_EIO, "%s: is not a regular file, so it cannot be mapped; give a file on a disk",
-                         path);
-    if (!st.st_size) return capp_fail(err, CAPP_EFORMAT, "%s: is empty (0 bytes); fetch or convert it again", path);
+        return capp_fail(err, CAPP_EIO, "%s: not a regular file, so capp cannot map it; use a file on a disk", path);
+    if (!st.st_size)
+        return capp_fail(err, CAPP_EFORMAT, "%s: empty file (0 bytes); download or convert it again", path);
     map->data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (map->data == MAP_FAILED) {
         map->data = NULL;
-        return fail_errno(err, path, "cannot be mapped into memory", "");
+        return fail_errno(err, path, "cannot map the file into memory", "");
     }
     map->size = (size_t)st.st_size;
     map->fd = fd;
@@ -68,7 +68,7 @@ capp_status capp_map_open(capp_map *map, const char *path, capp_error *err) {
         const char *cure = errno == ENOENT   ? "; check the path"
                            : errno == EACCES ? "; check the permissions of the file and its folders"
                                              : "";
-        return fail_errno(err, path, "cannot be opened", cure);
+        return fail_errno(err, path, "cannot open the file", cure);
     }
     capp_status st = map_descriptor(map, fd, path, err);
     if (st != CAPP_OK) {
@@ -97,7 +97,7 @@ capp_change capp_map_look(const capp_map *map, uint64_t *size) {
     return st.st_dev == map->device && st.st_ino == map->inode ? CAPP_SAME : CAPP_REPLACED;
 }
 
-/* A hint: where it fails the pages just stay. */
+/* This is a hint. If it fails, the pages stay. */
 void capp_map_release(const capp_map *map) {
     if (map->data) (void)madvise((void *)(uintptr_t)map->data, map->size, MADV_DONTNEED);
 }
@@ -106,7 +106,7 @@ void capp_map_scatter(const capp_map *map, bool scattered) {
     if (map->data) (void)madvise((void *)(uintptr_t)map->data, map->size, scattered ? MADV_RANDOM : MADV_NORMAL);
 }
 
-/* In pieces: the system takes no more of a request than one of its transfers holds. */
+/* Requests pieces, because the system handles at most one transfer per request. */
 void capp_map_prefetch(const void *data, size_t bytes) {
     enum { PIECE = 1 << 20 };
     uintptr_t at = (uintptr_t)data / PAGE * PAGE, end = (uintptr_t)data + bytes;

@@ -39,10 +39,11 @@ capp_change capp_map_look(const capp_map *map, uint64_t *size);
 /* Unmaps the pages, which stay in the system's cache as long as nobody else wants the memory. */
 void capp_map_release(const capp_map *map);
 
-/* Whether what is read next is a little here and there: the system then reads no more than that. */
+/* Tells the system whether the next reads are small and scattered. Then it does not read ahead. */
 void capp_map_scatter(const capp_map *map, bool scattered);
 
-/* Asks the system to begin to read bytes of a mapping that will be wanted soon. A hint: it does not wait. */
+/* Asks the system to start reading bytes of a mapping that will be needed soon. This is a hint; the call does not wait.
+ */
 void capp_map_prefetch(const void *data, size_t bytes);
 
 /* Unmaps bytes of the mapping and takes them out of the system's cache, so that they are read again from the disk. */

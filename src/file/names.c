@@ -16,7 +16,7 @@ static capp_str name_at(const capp_names *table, size_t i) {
     return name;
 }
 
-/* The slot that holds name, or the free one where it belongs. */
+/* The slot that contains name, or the free slot for it. */
 static struct capp_name_slot *slot_of(const capp_names *table, capp_str name, uint32_t hash) {
     for (size_t at = hash & table->mask;; at = (at + 1) & table->mask) {
         struct capp_name_slot *slot = &table->slots[at];

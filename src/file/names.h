@@ -1,4 +1,4 @@
-/* Lookup by name, for what files list: tensors, metadata keys. */
+/* Lookup by name, for tensors and metadata keys. */
 #ifndef CAPP_FILE_NAMES_H
 #define CAPP_FILE_NAMES_H
 
@@ -8,8 +8,8 @@
 
 #include "capp.h"
 
-/* Names to indices of an array whose elements begin with a capp_str, their name. Open addressing; at most half full, so
- * that every search ends. */
+/* Maps names to indices of an array. Each element of the array begins with its name, a capp_str. Open addressing; the
+ * table is at most half full, so each search ends. */
 typedef struct capp_names {
     struct capp_name_slot {
         uint32_t hash;
@@ -22,12 +22,12 @@ typedef struct capp_names {
 
 enum { CAPP_NO_NAME = -1 };
 
-/* Makes *table over n elements of stride bytes at names. *duplicate: index of the first element whose name came before,
- * or CAPP_NO_NAME. False: out of memory, and *table is empty. */
+/* Builds *table for n elements of stride bytes at names. Sets *duplicate to the index of the first element whose name
+ * occurs before, or CAPP_NO_NAME. Returns false and leaves *table empty if there is not enough memory. */
 bool capp_names_build(capp_names *table, const void *names, size_t stride, size_t n, int64_t *duplicate);
 void capp_names_free(capp_names *table);
 
-/* Index of the element of that name, or CAPP_NO_NAME. */
+/* Returns the index of the element with this name, or CAPP_NO_NAME. */
 int64_t capp_names_find(const capp_names *table, capp_str name);
 
 #endif

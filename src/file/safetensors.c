@@ -30,7 +30,7 @@ static capp_status fail_tensor(const reader *r, capp_status st, const char *name
     return capp_fail(r->err, st, "%s: tensor %.100s %s", r->path, name, text);
 }
 
-/* A whole number from 0 up; offsets beyond 2^53 belong to no file. */
+/* Reads an integer of at least 0. Offsets beyond 2^53 do not occur in real files. */
 static bool whole(capp_json value, uint64_t *out) {
     double number;
     if (!capp_json_f64(value, &number) || !(number >= 0 && number <= 0x1p53)) return false;
@@ -57,45 +57,50 @@ static bool type_of(capp_json name, uint32_t *type) {
     return false;
 }
 
-/* dims, elements and bytes from type and shape, whose order is the other way round: slowest first. */
+/* Computes dims, elements and bytes from type and shape. A shape lists the slowest dimension first, dims the fastest.
+ */
 static capp_status measure(const reader *r, const char *name, capp_json shape, capp_tensor *t) {
     size_t n = capp_json_count(shape), d = n;
     if (capp_json_kind_of(shape) != CAPP_JSON_ARRAY)
-        return fail_tensor(r, CAPP_EFORMAT, name, "has no shape: the file is damaged");
-    if (n > 4) return fail_tensor(r, CAPP_EUNSUPPORTED, name, "has %zu dimensions; capp knows up to 4", n);
+        return fail_tensor(r, CAPP_EFORMAT, name, "has no shape: the file is damaged; download it again");
+    if (n > 4) return fail_tensor(r, CAPP_EUNSUPPORTED, name, "has %zu dimensions; capp supports at most 4", n);
     t->n_dims = n ? (uint32_t)n : 1;
     t->elements = 1;
     for (size_t i = 0; i < 4; i++) t->dims[i] = 1;
     for (capp_json_walk w = capp_json_begin(shape); capp_json_next(&w);) {
         if (!whole(w.value, &t->dims[--d]) || !t->dims[d])
-            return fail_tensor(r, CAPP_EFORMAT, name,
-                               "has a dimension that is not a number from 1 up: the file is "
-                               "damaged; fetch it again");
+            return fail_tensor(
+                r, CAPP_EFORMAT, name,
+                "has a dimension that is not an integer of at least 1: the file is damaged; download it again");
         if (__builtin_mul_overflow(t->elements, t->dims[d], &t->elements) || t->elements > INT64_MAX)
-            return fail_tensor(r, CAPP_EFORMAT, name, "has more than 2^63 elements: the file is damaged");
+            return fail_tensor(r, CAPP_EFORMAT, name,
+                               "has more than 2^63 elements: the file is damaged; download it again");
     }
     if (__builtin_mul_overflow(t->elements, (uint64_t)capp_type_get(t->type).block_bytes, &t->bytes))
-        return fail_tensor(r, CAPP_EFORMAT, name, "has more than 2^64 bytes: the file is damaged");
+        return fail_tensor(r, CAPP_EFORMAT, name, "has more than 2^64 bytes: the file is damaged; download it again");
     return CAPP_OK;
 }
 
-/* Sets data; offsets: [begin, end] from the start of the data. */
+/* Sets the data pointer. offsets: [begin, end] from the start of the data. */
 static capp_status place(const reader *r, const char *name, capp_json offsets, capp_tensor *t) {
     uint64_t begin, end;
     capp_json_walk w = capp_json_begin(offsets);
     bool two = capp_json_kind_of(offsets) == CAPP_JSON_ARRAY && capp_json_count(offsets) == 2;
     if (!two || !capp_json_next(&w) || !whole(w.value, &begin) || !capp_json_next(&w) || !whole(w.value, &end) ||
         end < begin)
-        return fail_tensor(r, CAPP_EFORMAT, name,
-                           "has no data_offsets of two rising numbers: the file is damaged; fetch it again");
+        return fail_tensor(
+            r, CAPP_EFORMAT, name,
+            "has invalid data_offsets, expected two increasing integers: the file is damaged; download it again");
     if (end > r->size)
         return fail_tensor(r, CAPP_EFORMAT, name,
-                           "ends at byte %llu of %llu of data: the file is cut short or damaged; fetch it again",
+                           "ends at byte %llu, but the file has only %llu bytes of data: it is truncated or damaged; "
+                           "download it again",
                            (unsigned long long)end, (unsigned long long)r->size);
     if (end - begin != t->bytes)
-        return fail_tensor(r, CAPP_EFORMAT, name,
-                           "has %llu bytes of data where its shape and type need %llu: the file is damaged",
-                           (unsigned long long)(end - begin), (unsigned long long)t->bytes);
+        return fail_tensor(
+            r, CAPP_EFORMAT, name,
+            "has %llu bytes of data, but its shape and type need %llu: the file is damaged; download it again",
+            (unsigned long long)(end - begin), (unsigned long long)t->bytes);
     t->data = r->data + begin;
     return CAPP_OK;
 }
@@ -105,9 +110,10 @@ static capp_status read_tensor(const reader *r, const char *name, capp_json entr
     capp_json type = capp_json_get(entry, "dtype");
     capp_str raw = capp_json_raw(type, &escapes);
     capp_status st;
-    if (!raw.data) return fail_tensor(r, CAPP_EFORMAT, name, "has no dtype: the file is damaged; fetch it again");
+    if (!raw.data) return fail_tensor(r, CAPP_EFORMAT, name, "has no dtype: the file is damaged; download it again");
     if (!type_of(type, &t->type))
-        return fail_tensor(r, CAPP_EUNSUPPORTED, name, "has type %.*s, which capp does not know",
+        return fail_tensor(r, CAPP_EUNSUPPORTED, name,
+                           "has type %.*s, which capp does not support; save the model in another type",
                            (int)(raw.size < 20 ? raw.size : 20), raw.data);
     if ((st = measure(r, name, capp_json_get(entry, "shape"), t)) != CAPP_OK) return st;
     return place(r, name, capp_json_get(entry, "data_offsets"), t);
@@ -119,22 +125,23 @@ static int by_place(const void *a, const void *b) {
     return (p > q) - (p < q);
 }
 
-/* Sorts the tensors by place, which is also the order in which a disk reads them fastest. */
+/* Sorts the tensors by position, which is also the order in which a disk reads them fastest. */
 static capp_status check_no_holes(const reader *r, capp_safetensors *s) {
     qsort(s->tensors, s->n, sizeof *s->tensors, by_place);
     const char *at = r->data;
     for (size_t i = 0; i < s->n; i++) {
         if (s->tensors[i].data != at)
             return fail_tensor(r, CAPP_EFORMAT, s->tensors[i].name.data,
-                               "overlaps another one or leaves a hole: the file is damaged; fetch it again");
+                               "overlaps another tensor or leaves a gap: the file is damaged; download it again");
         at += s->tensors[i].bytes;
     }
     if (at != r->data + r->size)
-        return capp_fail(r->err, CAPP_EFORMAT, "%s: has bytes after its last tensor: the file is damaged", r->path);
+        return capp_fail(r->err, CAPP_EFORMAT,
+                         "%s: there are bytes after the last tensor: the file is damaged; download it again", r->path);
     return CAPP_OK;
 }
 
-/* Names and tensors of the header's object. */
+/* Reads the names and tensors from the header. */
 static capp_status read_header(const reader *r, capp_safetensors *s, capp_json header) {
     size_t names = 1, at = 0;
     bool escapes;
@@ -165,16 +172,17 @@ capp_status capp_safetensors_read(capp_safetensors *s, const void *data, size_t 
     *s = (capp_safetensors){0};
     uint64_t n = capp_cursor_u64(&c);
     if (n > MOST_HEADER && n <= size)
-        return capp_fail(err, CAPP_EFORMAT, "%s: has a header of %llu bytes; capp reads up to %d", path,
+        return capp_fail(err, CAPP_EFORMAT, "%s: header too large: %llu bytes, capp reads at most %d", path,
                          (unsigned long long)n, MOST_HEADER);
     const char *text = capp_cursor_take(&c, n);
-    if (!text) return capp_fail(err, CAPP_EFORMAT, "%s: is cut short or no safetensors file; fetch it again", path);
+    if (!text) return capp_fail(err, CAPP_EFORMAT, "%s: not a safetensors file, or truncated; download it again", path);
     if ((st = capp_json_check((capp_str){text, (size_t)n}, &header, err)) != CAPP_OK) {
         capp_error_prefix(err, path);
         return st;
     }
     if (capp_json_kind_of(header) != CAPP_JSON_OBJECT)
-        return capp_fail(err, CAPP_EFORMAT, "%s: is no safetensors file: its header is no JSON object", path);
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: not a safetensors file: the header is not a JSON object; download it again", path);
     reader r = {path, err, text + n, size - sizeof n - n};
     st = read_header(&r, s, header);
     if (st != CAPP_OK) capp_safetensors_free(s);

@@ -10,19 +10,19 @@
 #include "base/error.h"
 #include "base/tensor.h"
 
-/* One file. Tensors' data points into its bytes; names are in a block of their own. */
+/* One file. The data of tensors points into its bytes; names are in a separate block. */
 typedef struct capp_safetensors {
     capp_tensor *tensors; /* [n] */
     size_t n;
     char *names;
 } capp_safetensors;
 
-/* Reads all of a file but the tensors' data. data must outlive *s. On failure *s is empty; messages begin with path:
- * CAPP_EFORMAT; CAPP_EUNSUPPORTED (an element type or a number of dimensions that capp does not know); CAPP_ENOMEM. */
+/* Reads all of a file except the data of tensors. data must outlive *s. On failure *s is empty. Messages begin with
+ * path. Errors: CAPP_EFORMAT; CAPP_EUNSUPPORTED (unknown element type, too many dimensions); CAPP_ENOMEM. */
 capp_status capp_safetensors_read(capp_safetensors *s, const void *data, size_t size, const char *path,
                                   capp_error *err);
 
-/* Frees what *s holds and empties it. */
+/* Frees the contents of *s and empties it. */
 void capp_safetensors_free(capp_safetensors *s);
 
 #endif

@@ -5,7 +5,7 @@
  * 2402.05099) */
 #include <string.h>
 
-#include "forward/forward.h"
+#include "forward/wave.h"
 #include "kernel/plain.h"
 
 typedef struct attention {
@@ -22,16 +22,16 @@ static void run_scores(const attention *a, const float *keys, capp_run run, size
                        const float *q, size_t rows) {
     if (position + run.n <= low) return;
     size_t skip = position < low ? low - position : 0, slot = run.slot + skip;
-    a->f->w->kernels->scores(s + (position + skip), a->f->score_stride, q, a->d, rows,
-                             keys + slot / CAPP_LANES * CAPP_LANES * a->d, a->d, slot % CAPP_LANES, run.n - skip);
+    a->f->weights->kernels->scores(s + (position + skip), a->f->score_stride, q, a->d, rows,
+                                   keys + slot / CAPP_LANES * CAPP_LANES * a->d, a->d, slot % CAPP_LANES, run.n - skip);
 }
 
 static void run_values(const attention *a, const float *values, capp_run run, size_t position, size_t low, float *out,
                        const float *p, size_t rows) {
     if (position + run.n <= low) return;
     size_t skip = position < low ? low - position : 0;
-    a->f->w->kernels->values(out, a->d, p + (position + skip), a->f->score_stride, rows,
-                             values + (run.slot + skip) * a->d, a->d, a->d, run.n - skip);
+    a->f->weights->kernels->values(out, a->d, p + (position + skip), a->f->score_stride, rows,
+                                   values + (run.slot + skip) * a->d, a->d, a->d, run.n - skip);
 }
 
 /* First position that a row of that depth sees. */
@@ -63,19 +63,19 @@ static void scores_of_tile(const attention *a, const capp_tile *tile, const floa
 static void soften(const attention *a, const capp_tile *tile, size_t kv, size_t base, size_t low, float *s,
                    float *sums) {
     const capp_forward *f = a->f;
-    const capp_hparams *h = &f->w->hparams;
+    const capp_hparams *h = &f->weights->hparams;
     for (size_t r = 0; r < tile->rows; r++) {
         size_t depth = f->depth[a->tiles->row[tile->first + r]], from = first_seen(a->layer, depth);
         for (size_t g = 0; g < a->group; g++) {
             float *p = s + (r * a->group + g) * f->score_stride;
             size_t head = kv * a->group + g;
             if (h->score_cap > 0) capp_soft_cap(p + (from - base), h->score_cap, depth - from);
-            if (f->w->alibi && h->alibi_rounded)
-                capp_add_rounded_slope(p + (from - base), f->w->alibi[head], h->score_scale, from, depth - from);
-            else if (f->w->alibi)
-                capp_add_slope(p + (from - base), f->w->alibi[head], depth - from);
+            if (f->weights->alibi && h->alibi_rounded)
+                capp_add_rounded_slope(p + (from - base), f->weights->alibi[head], h->score_scale, from, depth - from);
+            else if (f->weights->alibi)
+                capp_add_slope(p + (from - base), f->weights->alibi[head], depth - from);
             float sink = a->layer->sinks ? capp_sink(p + (from - base), depth - from, a->layer->sinks[head]) : 0;
-            sums[r * a->group + g] = f->w->kernels->softmax(p, from - base, depth - base) + sink;
+            sums[r * a->group + g] = f->weights->kernels->softmax(p, from - base, depth - base) + sink;
             if (from > low) memset(p + (low - base), 0, (from - low) * sizeof *p);
             if (depth < tile->spine) memset(p + (depth - base), 0, (tile->spine - depth) * sizeof *p);
         }
@@ -105,9 +105,9 @@ static void values_of_tile(const attention *a, const capp_tile *tile, const floa
 static void attention_task(void *user, size_t task, int worker) {
     const attention *a = user;
     const capp_forward *f = a->f;
-    const capp_hparams *h = &f->w->hparams;
+    const capp_hparams *h = &f->weights->hparams;
     const capp_tile *tile = &a->tiles->tile[task / h->kv_heads];
-    const capp_products *products = f->w->products;
+    const capp_products *products = f->weights->products;
     size_t kv = task % h->kv_heads, d = a->d, rows = tile->rows * a->group;
     size_t padding = (products->step - h->heads * d % products->step) % products->step;
     float *q = f->scratch + (size_t)worker * f->scratch_stride, *out = q + f->tile_rows * a->group * d;
@@ -119,7 +119,7 @@ static void attention_task(void *user, size_t task, int worker) {
         memcpy(q + r * a->group * d, f->t + row * f->t_stride + kv * a->group * d, a->group * d * sizeof *q);
     }
     size_t base = low / CAPP_LANES * CAPP_LANES;
-    f->w->kernels->scale(q, a->layer->score_scale, rows * d);
+    f->weights->kernels->scale(q, a->layer->score_scale, rows * d);
     scores_of_tile(a, tile, a->keys + kv * f->slots * d, base, low, s, q);
     soften(a, tile, kv, base, low, s, sums);
     memset(out, 0, rows * d * sizeof *out);
@@ -127,7 +127,7 @@ static void attention_task(void *user, size_t task, int worker) {
     for (size_t r = 0; r < tile->rows; r++)
         for (size_t g = 0; g < a->group; g++) {
             float *o = out + (r * a->group + g) * d;
-            f->w->kernels->scale(o, 1 / sums[r * a->group + g], d);
+            f->weights->kernels->scale(o, 1 / sums[r * a->group + g], d);
             size_t head = kv * a->group + g, row = tile->first + r;
             products->narrow(f->h + (row * f->h_stride + head * d) * products->element, o, d,
                              head + 1 < h->heads ? d : d + padding);
@@ -136,10 +136,10 @@ static void attention_task(void *user, size_t task, int worker) {
 
 /* From q in f->t, keys and values in the store, to f->h, row i of it for the tiles' row i. */
 void capp_attention(capp_forward *f, size_t layer, const capp_tiles *tiles) {
-    const capp_hparams *h = &f->w->hparams;
+    const capp_hparams *h = &f->weights->hparams;
     size_t size = (size_t)h->kv_heads * f->slots * h->head_dim;
     attention a = {f,
-                   &f->w->layers[layer],
+                   &f->weights->layers[layer],
                    tiles,
                    f->keys + layer * size,
                    f->values + layer * size,

@@ -1,42 +1,107 @@
-/* The feed-forward part as experts: a product shares each row out among a few of many, which run on the rows that chose
- * them. Their outputs are added in the order of the experts, whichever rows there are besides. */
+/* The feed-forward part as experts: a product shares each row out among a few of many. Rows are sorted by expert once;
+ * then each of the two products is one pass of tasks over all experts that a row chose, in which a worker unpacks a
+ * group of an expert's panels once for all rows that chose it. Nothing of the others is read. A row's outputs are added
+ * in the order of the experts, whichever rows there are besides. */
 #include <string.h>
 
-#include "forward/forward.h"
+#include "forward/wave.h"
 #include "kernel/plain.h"
 
-/* Rows of the wave that chose the expert, in order, copied together into f->gathered. */
-static size_t gather(capp_forward *f, size_t expert, size_t rows) {
-    size_t n = 0, experts = f->w->hparams.experts, row = f->h_stride * f->w->products->element;
-    for (size_t r = 0; r < rows; r++) {
-        if (f->shares[r * experts + expert] < 0) continue;
-        memcpy(f->gathered + n * row, f->h + r * row, row);
-        f->chosen[n++] = (uint32_t)r;
+enum { CHUNK = 8 };
+
+typedef struct routing {
+    capp_forward *f;
+    size_t rows, n; /* of the wave; choices of all of them, which are rows of the experts' products */
+} routing;
+
+static void run_chunks(const routing *r, capp_task_fn fn, size_t n) {
+    capp_pool_run(r->f->pool, fn, (void *)(uintptr_t)r, (n + CHUNK - 1) / CHUNK);
+}
+
+static size_t chunk_end(size_t task, size_t n) {
+    return (task + 1) * CHUNK < n ? (task + 1) * CHUNK : n;
+}
+
+static void route_rows(void *user, size_t task, int worker) {
+    const routing *x = user;
+    const capp_hparams *h = &x->f->weights->hparams;
+    (void)worker;
+    for (size_t r = task * CHUNK; r < chunk_end(task, x->rows); r++)
+        capp_route(x->f->shares + r * h->experts, h->experts, h->experts_used, h->router_norm);
+}
+
+/* Shares that are no numbers count as chosen: they make the row's logits no numbers, which is an error. */
+static bool chose(float share) {
+    return !(share < 0);
+}
+
+/* Fills f->picks, and for each row where its choices stand among the sorted ones. Returns the experts that are chosen.
+ * A row of infinite logits could choose more than experts_used: those past it are left out. */
+static size_t sort_choices(routing *x) {
+    capp_forward *f = x->f;
+    const size_t experts = f->weights->hparams.experts, used = f->weights->hparams.experts_used;
+    size_t n = 0;
+    for (size_t e = 0; e < experts; e++) f->picks[e] = (capp_pick){.expert = (uint32_t)e};
+    for (size_t r = 0; r < x->rows; r++)
+        for (size_t e = 0, i = 0; e < experts && i < used; e++)
+            if (chose(f->shares[r * experts + e])) f->picks[e].rows++, i++;
+    x->n = 0;
+    for (size_t e = 0; e < experts; e++) {
+        f->picks[e].first = (uint32_t)x->n;
+        x->n += f->picks[e].rows;
+        f->picks[e].rows = 0;
     }
+    for (size_t r = 0; r < x->rows; r++) {
+        size_t i = 0;
+        for (size_t e = 0; e < experts && i < used; e++) {
+            if (!chose(f->shares[r * experts + e])) continue;
+            uint32_t at = f->picks[e].first + f->picks[e].rows++;
+            f->chosen[at] = (uint32_t)r;
+            f->choices[r * used + i++] = (capp_choice){at, f->shares[r * experts + e]};
+        }
+        for (; i < used; i++) f->choices[r * used + i] = (capp_choice){CAPP_NO_CHOICE, 0};
+    }
+    for (size_t e = 0; e < experts; e++)
+        if (f->picks[e].rows) f->picks[n++] = f->picks[e];
     return n;
 }
 
-static void scatter(capp_forward *f, size_t expert, size_t n) {
-    size_t experts = f->w->hparams.experts, width = f->w->hparams.width;
-    for (size_t i = 0; i < n; i++) {
-        size_t r = f->chosen[i];
-        f->w->kernels->scale(f->mixed + i * width, f->shares[r * experts + expert], width);
-        f->w->kernels->add(f->u + r * width, f->mixed + i * width, width);
+static void gather_rows(void *user, size_t task, int worker) {
+    const routing *x = user;
+    capp_forward *f = x->f;
+    size_t bytes = f->h_stride * f->weights->products->element;
+    (void)worker;
+    for (size_t i = task * CHUNK; i < chunk_end(task, x->n); i++)
+        memcpy(f->gathered + i * bytes, f->h + f->chosen[i] * bytes, bytes);
+}
+
+static void add_shares(void *user, size_t task, int worker) {
+    const routing *x = user;
+    capp_forward *f = x->f;
+    const size_t width = f->weights->hparams.width, used = f->weights->hparams.experts_used;
+    (void)worker;
+    for (size_t r = task * CHUNK; r < chunk_end(task, x->rows); r++) {
+        float *u = f->u + r * width;
+        memset(u, 0, width * sizeof *u);
+        for (size_t i = 0; i < used; i++) {
+            capp_choice c = f->choices[r * used + i];
+            if (c.at == CAPP_NO_CHOICE) break;
+            float *y = f->mixed + c.at * width;
+            f->weights->kernels->scale(y, c.share, width);
+            f->weights->kernels->add(u, y, width);
+        }
     }
 }
 
 void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows) {
-    const capp_hparams *h = &f->w->hparams;
+    const capp_hparams *h = &f->weights->hparams;
+    routing x = {.f = f, .rows = rows};
     capp_product(f, &layer->router, f->h, f->h_stride, f->shares, h->experts, rows, false);
+    run_chunks(&x, route_rows, rows);
     if (capp_pool_stopped(f->pool)) return; /* shares are as they were; the layer ends the wave */
-    for (size_t r = 0; r < rows; r++)
-        capp_route(f->shares + r * h->experts, h->experts, h->experts_used, h->router_norm);
-    memset(f->u, 0, rows * h->width * sizeof *f->u);
-    for (size_t e = 0; e < h->experts && !capp_pool_stopped(f->pool); e++) {
-        size_t n = gather(f, e, rows);
-        if (!n) continue;
-        capp_product_activated(f, &layer->expert_up[e], f->gathered, n);
-        capp_product(f, &layer->expert_down[e], f->g, f->g_stride, f->mixed, h->width, n, false);
-        scatter(f, e, n);
-    }
+    size_t n = sort_choices(&x);
+    run_chunks(&x, gather_rows, x.n);
+    capp_product_experts_activated(f, layer->expert_up, n);
+    capp_product_experts(f, layer->expert_down, n);
+    run_chunks(&x, add_shares, rows);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "forward/wave.h"
 
 enum { MOST_TILE_ROWS = 32, TILE_QUERIES = 48 };
 
@@ -28,12 +29,13 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
                       size_t longest) {
     const capp_hparams *h = &w->hparams;
     size_t group = h->heads / h->kv_heads, q = (size_t)h->heads * h->head_dim, kv = (size_t)h->kv_heads * h->head_dim;
-    f->w = w;
+    f->weights = w;
     f->slots = round_up(slots, CAPP_LANES);
     f->rows = rows;
     f->longest = longest;
     f->h_stride = stride_of(larger(h->width, q));
-    f->g_stride = stride_of(larger(h->feed, h->dense_feed));
+    f->g_stride = stride_of(h->experts ? h->dense_feed : h->feed);
+    f->inner_stride = stride_of(h->feed);
     f->t_stride = stride_of(q + 2 * kv);
     f->tile_rows = TILE_QUERIES / group;
     if (f->tile_rows < 4) f->tile_rows = 4;
@@ -47,7 +49,7 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
         if (!of) continue;
         size_t head = (size_t)CAPP_HEAD_ROWS * CAPP_HEAD_TILE +
                       capp_matrix_scratch(of, &of->head, CAPP_HEAD_TILE / of->products->nr);
-        f->scratch_stride = larger(f->scratch_stride, larger(head, capp_product_scratch(of)));
+        f->scratch_stride = larger(f->scratch_stride, larger(head, capp_product_scratch(of, f->rows)));
         f->element = larger(f->element, of->products->element);
     }
     f->scratch_stride = round_up(f->scratch_stride, CAPP_LANES);
@@ -62,10 +64,10 @@ static bool each_tiles(capp_tiles *t, size_t rows, buffer_fn fn, void *user) {
 }
 
 static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) {
-    const capp_hparams *h = &f->w->hparams;
+    const capp_hparams *h = &f->weights->hparams;
     size_t rows = f->rows, store = (size_t)h->layers * h->kv_heads * f->slots * h->head_dim;
-    size_t tiles = (f->w->head.n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE * rows;
-    size_t routed = h->experts ? rows : 0;
+    size_t tiles = (f->weights->head.n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE * rows;
+    size_t routed = h->experts ? rows : 0, choices = routed * h->experts_used;
     size_t rotations = (size_t)h->n_ropes * f->longest * (h->rope_dims / 2);
     return fn(user, &f->keys, store, sizeof *f->keys) && fn(user, &f->values, store, sizeof *f->values) &&
            fn(user, &f->depth, rows, sizeof *f->depth) && fn(user, &f->slot, rows, sizeof *f->slot) &&
@@ -76,9 +78,11 @@ static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) 
            fn(user, &f->t, rows * f->t_stride, sizeof *f->t) && fn(user, &f->u, rows * h->width, sizeof *f->u) &&
            fn(user, &f->cosines, rotations, sizeof *f->cosines) && fn(user, &f->sines, rotations, sizeof *f->sines) &&
            fn(user, &f->shares, routed * h->experts, sizeof *f->shares) &&
-           fn(user, &f->gathered, routed * f->h_stride, f->element) &&
-           fn(user, &f->mixed, routed * h->width, sizeof *f->mixed) &&
-           fn(user, &f->chosen, routed, sizeof *f->chosen) &&
+           fn(user, &f->picks, h->experts, sizeof *f->picks) && fn(user, &f->choices, choices, sizeof *f->choices) &&
+           fn(user, &f->chosen, choices, sizeof *f->chosen) &&
+           fn(user, &f->gathered, choices * f->h_stride, f->element) &&
+           fn(user, &f->inner, choices * f->inner_stride, f->element) &&
+           fn(user, &f->mixed, choices * h->width, sizeof *f->mixed) &&
            fn(user, &f->scratch, (size_t)threads * f->scratch_stride, sizeof *f->scratch) &&
            fn(user, &f->head_row, rows, sizeof *f->head_row) && fn(user, &f->head_node, rows, sizeof *f->head_node) &&
            fn(user, &f->normaliser, rows, sizeof *f->normaliser) &&
@@ -139,4 +143,20 @@ void capp_forward_free(capp_forward *f) {
     capp_free(f->heads.runs);
     capp_free(f->targets);
     capp_free(f);
+}
+
+size_t capp_forward_slots(const capp_forward *f) {
+    return f->slots;
+}
+
+size_t capp_forward_rows(const capp_forward *f) {
+    return f->rows;
+}
+
+size_t capp_forward_longest(const capp_forward *f) {
+    return f->longest;
+}
+
+size_t capp_forward_head_rows(const capp_forward *f) {
+    return f->n_heads;
 }

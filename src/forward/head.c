@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/math.h"
-#include "forward/forward.h"
+#include "forward/wave.h"
 #include "kernel/plain.h"
 
 static int by_token(const void *a, const void *b) {
@@ -38,22 +38,28 @@ static void best_of(capp_forward *f, size_t tile, size_t row, const float *logit
 /* A tile of the vocabulary for all head rows. */
 static void head_task(void *user, size_t tile, int worker) {
     capp_forward *f = user;
-    const capp_matrix *m = &f->w->head;
-    const capp_kernels *kernels = f->w->kernels;
-    const capp_products *products = f->w->products;
+    const capp_matrix *m = &f->weights->head;
+    const capp_kernels *kernels = f->weights->kernels;
+    const capp_products *products = f->weights->products;
     float *logits = f->scratch + (size_t)worker * f->scratch_stride;
     size_t begin = tile * CAPP_HEAD_TILE, n = m->n - begin < CAPP_HEAD_TILE ? m->n - begin : CAPP_HEAD_TILE;
     size_t nr = products->nr, panel0 = begin / nr, first = first_target(f, begin), end = first_target(f, begin + n);
     const char *panels =
-        capp_matrix_panels(f->w, m, panel0, (n + nr - 1) / nr, logits + (size_t)CAPP_HEAD_ROWS * CAPP_HEAD_TILE);
+        capp_matrix_panels(f->weights, m, panel0, (n + nr - 1) / nr, logits + (size_t)CAPP_HEAD_ROWS * CAPP_HEAD_TILE);
     for (size_t row = 0; row < f->n_heads; row += CAPP_HEAD_ROWS) {
         size_t rows = f->n_heads - row < CAPP_HEAD_ROWS ? f->n_heads - row : CAPP_HEAD_ROWS;
-        for (size_t at = 0; at < n; at += nr)
-            products->matmul(logits + at, CAPP_HEAD_TILE, f->h + row * f->h_stride * products->element, f->h_stride,
-                             panels + at / nr * m->panel_bytes, rows, n - at < nr ? n - at : nr, m->k, false);
+        for (size_t from = 0, part; from < m->k; from += part) {
+            part = capp_part_of(products, m->k, from);
+            for (size_t at = 0; at < n; at += nr)
+                capp_multiply(products, logits + at, CAPP_HEAD_TILE,
+                              f->h + (row * f->h_stride + from) * products->element, f->h_stride,
+                              panels + at / nr * m->panel_bytes + products->panel_bytes(from), rows,
+                              n - at < nr ? n - at : nr, from, part);
+        }
         for (size_t r = 0; r < rows; r++) {
             if (m->bias) kernels->add(logits + r * CAPP_HEAD_TILE, m->bias + begin, n);
-            if (f->w->hparams.logit_cap > 0) capp_soft_cap(logits + r * CAPP_HEAD_TILE, f->w->hparams.logit_cap, n);
+            if (f->weights->hparams.logit_cap > 0)
+                capp_soft_cap(logits + r * CAPP_HEAD_TILE, f->weights->hparams.logit_cap, n);
             size_t at = tile * f->rows + row + r;
             kernels->logsumexp(&f->tile_max[at], &f->tile_sum[at], logits + r * CAPP_HEAD_TILE, n);
             if (f->any_asked) best_of(f, tile, row + r, logits + r * CAPP_HEAD_TILE, n);
@@ -85,7 +91,7 @@ static float logprob_of(double logit, double normaliser) {
 /* f->h: normed hidden states of the head rows. */
 capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err) {
     if (!f->n_heads) return CAPP_OK;
-    size_t tiles = (f->w->head.n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE;
+    size_t tiles = (f->weights->head.n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE;
     if (f->n_targets) qsort(f->targets, f->n_targets, sizeof *f->targets, by_token);
     capp_pool_run(f->pool, head_task, f, tiles);
     if (capp_pool_stopped(f->pool)) return capp_fail(err, CAPP_ECANCELLED, "cancelled");

@@ -4,6 +4,7 @@
 
 #include "base/math.h"
 #include "forward/forward.h"
+#include "forward/wave.h"
 #include "kernel/plain.h"
 
 enum { CHUNK = 8 };
@@ -37,7 +38,7 @@ static void apply_norm(const capp_weights *w, const capp_norm *norm, float *y, c
 
 /* n numbers of x to row r of f->h. */
 static void narrow_row(capp_forward *f, size_t r, const float *x, size_t n) {
-    const capp_products *products = f->w->products;
+    const capp_products *products = f->weights->products;
     size_t padded = (n + products->step - 1) / products->step * products->step;
     products->narrow(f->h + r * f->h_stride * products->element, x, n, padded);
 }
@@ -46,7 +47,7 @@ static void narrow_row(capp_forward *f, size_t r, const float *x, size_t n) {
 static void embed_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
-    const capp_weights *w = f->w;
+    const capp_weights *w = f->weights;
     size_t width = w->hparams.embedded, row_bytes = (size_t)(w->tokens->bytes / w->tokens->dims[1]);
     (void)worker;
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
@@ -62,7 +63,7 @@ static void embed_rows(void *user, size_t task, int worker) {
 static void place_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
-    const capp_weights *w = f->w;
+    const capp_weights *w = f->weights;
     size_t width = w->hparams.width;
     (void)worker;
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
@@ -81,7 +82,7 @@ static void place_rows(void *user, size_t task, int worker) {
 
 static void embed(phase *p) {
     capp_forward *f = p->f;
-    const capp_weights *w = f->w;
+    const capp_weights *w = f->weights;
     run_rows(p, embed_rows);
     if (w->project_in.parts) capp_product(f, &w->project_in, f->h, f->h_stride, f->x, w->hparams.width, p->rows, false);
     if (w->positions || w->tokens_norm.weight) run_rows(p, place_rows);
@@ -90,7 +91,7 @@ static void embed(phase *p) {
 /* Rows of f->u, to f->h. */
 static void projected_rows(void *user, size_t task, int worker) {
     const phase *p = user;
-    size_t width = p->f->w->hparams.embedded;
+    size_t width = p->f->weights->hparams.embedded;
     (void)worker;
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) narrow_row(p->f, r, p->f->u + r * width, width);
 }
@@ -99,7 +100,7 @@ static void projected_rows(void *user, size_t task, int worker) {
 static void norm_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
-    const capp_weights *w = f->w;
+    const capp_weights *w = f->weights;
     size_t width = w->hparams.width;
     float *normed = f->scratch + (size_t)worker * f->scratch_stride;
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
@@ -117,13 +118,13 @@ static void norm_rows(void *user, size_t task, int worker) {
 }
 
 static void rotate(const capp_forward *f, const capp_layer *layer, float *x, size_t position) {
-    const capp_hparams *h = &f->w->hparams;
+    const capp_hparams *h = &f->weights->hparams;
     size_t half = h->rope_dims / 2, at = (layer->rope * f->longest + position) * half;
     if (layer->still) return;
     if (h->rope == CAPP_ROPE_PAIRS)
-        f->w->kernels->rope_pairs(x, f->cosines + at, f->sines + at, half);
+        f->weights->kernels->rope_pairs(x, f->cosines + at, f->sines + at, half);
     else if (h->rope == CAPP_ROPE_HALVES)
-        f->w->kernels->rope_halves(x, f->cosines + at, f->sines + at, half);
+        f->weights->kernels->rope_halves(x, f->cosines + at, f->sines + at, half);
 }
 
 /* Norms of the heads of q or k: each by itself, or the row of them. */
@@ -144,7 +145,7 @@ static void norm_heads(const capp_weights *w, const capp_norm *norm, float *x, s
 static void position_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
-    const capp_weights *w = f->w;
+    const capp_weights *w = f->weights;
     const capp_hparams *h = &w->hparams;
     const capp_layer *layer = &w->layers[p->layer];
     size_t d = h->head_dim;
@@ -175,7 +176,7 @@ static void position_rows(void *user, size_t task, int worker) {
 /* After the last layer's keys and values are stored only the head's rows go on: x is packed to them. q stays where it
  * is; the tiles say where. */
 static void keep_head_rows(capp_forward *f) {
-    size_t width = f->w->hparams.width;
+    size_t width = f->weights->hparams.width;
     for (size_t i = 0; i < f->n_heads; i++)
         if (f->head_row[i] != i) memcpy(f->x + i * width, f->x + f->head_row[i] * width, width * sizeof *f->x);
 }
@@ -184,15 +185,15 @@ static void keep_head_rows(capp_forward *f) {
  * that wants x as it was. */
 static void add_product(phase *p, const capp_matrix *m, const char *y, size_t ldy, const capp_norm *post, bool beside) {
     capp_forward *f = p->f;
-    size_t width = f->w->hparams.width;
-    p->add = post->weight || beside || f->w->hparams.residual_scale != 1;
+    size_t width = f->weights->hparams.width;
+    p->add = post->weight || beside || f->weights->hparams.residual_scale != 1;
     p->post = post;
     capp_product(f, m, y, ldy, p->add ? f->u : f->x, width, p->rows, !p->add);
 }
 
 static void run_layer(phase *p) {
     capp_forward *f = p->f;
-    const capp_weights *w = f->w;
+    const capp_weights *w = f->weights;
     const capp_layer *layer = &w->layers[p->layer];
     bool last = p->layer + 1 == w->hparams.layers;
     p->norm = &layer->attention_norm;
@@ -223,14 +224,14 @@ static void run_layer(phase *p) {
 capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t base, capp_tree *tree,
                               const capp_plan *plan, const capp_wave *wave, capp_error *err) {
     const uint32_t *nodes = plan->order + wave->first;
-    f->w = w;
+    f->weights = w;
     f->base = base;
     capp_status st = capp_wave_prepare(f, tree, nodes, wave->rows, err);
     if (st != CAPP_OK) return st;
     phase p = {.f = f, .rows = wave->rows, .nodes = nodes, .tree = tree};
     capp_weights_ahead(w, 0, p.rows);
     embed(&p);
-    for (p.layer = 0; p.layer < f->w->hparams.layers; p.layer++) {
+    for (p.layer = 0; p.layer < f->weights->hparams.layers; p.layer++) {
         capp_weights_ahead(w, p.layer + 1, f->n_heads || p.layer + 1 < w->hparams.layers ? p.rows : 0);
         run_layer(&p);
         capp_weights_behind(w, p.layer);
@@ -238,7 +239,7 @@ capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t bas
         if (capp_source_failed(w->source)) return capp_source_check(w->source, err);
     }
     if (!p.rows) return CAPP_OK;
-    p.norm = &f->w->output_norm;
+    p.norm = &f->weights->output_norm;
     run_rows(&p, norm_rows);
     if (w->project_out.parts) {
         capp_product(f, &w->project_out, f->h, f->h_stride, f->u, w->hparams.embedded, p.rows, false);
@@ -247,4 +248,22 @@ capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t bas
     st = capp_head_logprobs(f, tree, err);
     capp_weights_behind(w, w->hparams.layers);
     return st;
+}
+
+static double operations_of(const capp_matrix *m) {
+    return 2.0 * (double)m->n * (double)m->k;
+}
+
+double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
+    double total = (operations_of(&w->head) + operations_of(&w->project_out)) * (double)n_heads;
+    total += operations_of(&w->project_in) * (double)rows;
+    for (size_t i = 0; i < w->hparams.layers; i++) {
+        const capp_layer *l = &w->layers[i];
+        double feed = operations_of(&l->up) + operations_of(&l->down) + operations_of(&l->router);
+        if (l->expert_up)
+            feed += w->hparams.experts_used * (operations_of(l->expert_up) + operations_of(l->expert_down));
+        size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* past the last layer's keys and values */
+        total += operations_of(&l->qkv) * (double)rows + (operations_of(&l->out) + feed) * (double)going_on;
+    }
+    return total;
 }

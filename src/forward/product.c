@@ -1,19 +1,29 @@
-/* Matrix products of a wave. Tasks are blocks of rows by groups of panels: a block of rows stays in the second-level
- * cache while the group's panels pass. Which worker computes an output never changes its bits: a task has whole sums.
- */
-#include "forward/forward.h"
+/* Matrix products of a wave. Tasks are blocks of rows by groups of panels. A long k goes part by part: what stays in
+ * the second-level cache is the group's panels' part and, while they pass, that of 192 rows. Which worker computes an
+ * output never changes its bits: a task has whole sums, each one chain, which a part goes on with where the last one
+ * left it. */
+#include "forward/wave.h"
 #include "kernel/plain.h"
 
-enum { BLOCK_ROWS = 192, GROUP_PANELS = 2, STRIP_ROWS = 48 };
+enum { BLOCK_ROWS = 192, GROUP_PANELS = 2, STRIP_ROWS = 48, MOST_PARTS = 2 };
 
 typedef struct product {
     const capp_forward *f;
-    const capp_matrix *m;
+    const capp_matrix *m;   /* or [experts], all of one shape */
+    const capp_pick *picks; /* of experts, else NULL */
+    size_t n_picks;
     const char *x; /* [rows][ldx] elements */
-    float *y;
-    size_t ldx, ldy, rows, block, groups;
+    float *y;      /* of a plain product */
+    char *g;       /* [rows][ldg] elements, of one with activation */
+    size_t ldx, ldy, ldg, rows, block, groups;
     bool add;
 } product;
+
+/* What a task computes: a group of panels for rows row .. row + rows - 1. */
+typedef struct work {
+    const capp_matrix *m;
+    size_t group, row, rows;
+} work;
 
 static size_t least(size_t a, size_t b) {
     return a < b ? a : b;
@@ -24,29 +34,88 @@ static size_t columns_of(const capp_matrix *m, size_t nr, size_t panel) {
     return least(m->columns - panel / m->parts * nr, nr);
 }
 
+/* Of experts, what the task of another expert will read is asked for ahead. */
+static work work_of(const product *p, size_t task) {
+    enum { AHEAD = 2 };
+    size_t block = task / p->groups, group = task % p->groups, row = block * p->block;
+    if (!p->picks) return (work){p->m, group, row, least(p->rows - row, p->block)};
+    if (!group && block + AHEAD < p->n_picks) capp_matrix_prefetch(p->m + p->picks[block + AHEAD].expert);
+    const capp_pick *pick = &p->picks[block];
+    return (work){p->m + pick->expert, group, pick->first, pick->rows};
+}
+
+void capp_multiply(const capp_products *products, float *c, size_t ldc, const char *x, size_t ldx, const char *panel,
+                   size_t rows, size_t n, size_t from, size_t part) {
+    if (from)
+        products->matmul_on(c, ldc, x, ldx, panel, rows, n, part);
+    else
+        products->matmul(c, ldc, x, ldx, panel, rows, n, part, false);
+}
+
+/* A part along k that begins at `from`, of rows from `row` on. */
 static void multiply(const product *p, const char *panel, float *y, size_t ldy, size_t row, size_t rows, size_t n,
-                     bool add) {
-    const capp_products *products = p->f->w->products;
-    products->matmul(y, ldy, p->x + row * p->ldx * products->element, p->ldx, panel, rows, n, p->m->k, add);
+                     size_t from) {
+    const capp_products *products = p->f->weights->products;
+    capp_multiply(products, y, ldy, p->x + (row * p->ldx + from) * products->element, p->ldx, panel, rows, n, from,
+                  capp_part_of(products, p->m->k, from));
+}
+
+static bool is_whole(const capp_products *products, const capp_matrix *m) {
+    return capp_part_of(products, m->k, 0) == m->k;
 }
 
 static float *scratch_of(const capp_forward *f, int worker) {
     return f->scratch + (size_t)worker * f->scratch_stride;
 }
 
+/* Panels begin .. begin + n - 1 of a task's matrix, to columns of y [rows][ldy]. */
+typedef struct panel_group {
+    size_t begin, n;
+    float *y;
+} panel_group;
+
+/* All of k in one part, added as matmul adds. */
+static void multiply_whole(const product *p, const work *x, const panel_group *g, float *scratch) {
+    const capp_products *products = p->f->weights->products;
+    const char *parts[GROUP_PANELS];
+    capp_matrix_parts(p->f->weights, x->m, g->begin, g->n, 0, scratch, parts);
+    for (size_t r = 0; r < x->rows; r += BLOCK_ROWS)
+        for (size_t i = 0; i < g->n; i++)
+            products->matmul(g->y + r * p->ldy + i * products->nr, p->ldy,
+                             p->x + (x->row + r) * p->ldx * products->element, p->ldx, parts[i],
+                             least(x->rows - r, BLOCK_ROWS), columns_of(x->m, products->nr, g->begin + i), x->m->k,
+                             p->add);
+}
+
+/* Part after part along k, each for all rows. Sums that are to be added to y stand in scratch until they are whole. */
+static void multiply_parts(const product *p, const work *x, const panel_group *g, float *scratch) {
+    const capp_weights *w = p->f->weights;
+    size_t nr = w->products->nr, width = GROUP_PANELS * nr, ldc = p->add ? width : p->ldy;
+    const char *parts[GROUP_PANELS];
+    float *c = p->add ? scratch : g->y, *room = scratch + x->rows * width;
+    for (size_t from = 0; from < x->m->k; from += capp_part_of(w->products, x->m->k, from)) {
+        capp_matrix_parts(w, x->m, g->begin, g->n, from, room, parts);
+        for (size_t r = 0; r < x->rows; r += BLOCK_ROWS)
+            for (size_t i = 0; i < g->n; i++)
+                multiply(p, parts[i], c + r * ldc + i * nr, ldc, x->row + r, least(x->rows - r, BLOCK_ROWS),
+                         columns_of(x->m, nr, g->begin + i), from);
+    }
+    for (size_t r = 0; p->add && r < x->rows; r++)
+        w->kernels->add(g->y + r * p->ldy, c + r * ldc, least(x->m->columns - g->begin * nr, g->n * nr));
+}
+
 static void product_task(void *user, size_t task, int worker) {
     const product *p = user;
-    const capp_matrix *m = p->m;
-    size_t nr = p->f->w->products->nr, row = task / p->groups * p->block, rows = least(p->rows - row, p->block);
-    size_t begin = task % p->groups * GROUP_PANELS, n = least(GROUP_PANELS, m->panels - begin);
-    const char *panels = capp_matrix_panels(p->f->w, m, begin, n, scratch_of(p->f, worker));
-    for (size_t i = 0; i < n; i++) {
-        size_t columns = columns_of(m, nr, begin + i);
-        float *y = p->y + row * p->ldy + (begin + i) * nr;
-        multiply(p, panels + i * m->panel_bytes, y, p->ldy, row, rows, columns, p->add);
-        for (size_t r = 0; m->bias && r < rows; r++)
-            p->f->w->kernels->add(y + r * p->ldy, m->bias + (begin + i) * nr, columns);
-    }
+    work x = work_of(p, task);
+    const capp_matrix *m = x.m;
+    size_t nr = p->f->weights->products->nr;
+    panel_group g = {.begin = x.group * GROUP_PANELS};
+    g.n = least(GROUP_PANELS, m->panels - g.begin);
+    g.y = p->y + x.row * p->ldy + g.begin * nr;
+    (is_whole(p->f->weights->products, m) ? multiply_whole : multiply_parts)(p, &x, &g, scratch_of(p->f, worker));
+    for (size_t r = 0; m->bias && r < x.rows; r++)
+        p->f->weights->kernels->add(g.y + r * p->ldy, m->bias + g.begin * nr,
+                                    least(m->columns - g.begin * nr, g.n * nr));
 }
 
 /* Rows of a task: panels that must be packed first are packed once for all rows. */
@@ -55,7 +124,15 @@ static size_t block_of(const capp_matrix *m, size_t rows) {
 }
 
 static size_t blocks_of(const product *p) {
-    return (p->rows + p->block - 1) / p->block;
+    return p->picks ? p->n_picks : (p->rows + p->block - 1) / p->block;
+}
+
+/* Asks for the first experts, before a pass over all. */
+static product product_of_experts(const capp_forward *f, const capp_matrix *experts, size_t n, const char *x,
+                                  size_t ldx) {
+    enum { FIRST = 2 };
+    for (size_t i = 0; i < n && i < FIRST; i++) capp_matrix_prefetch(experts + f->picks[i].expert);
+    return (product){.f = f, .m = experts, .picks = f->picks, .n_picks = n, .x = x, .ldx = ldx};
 }
 
 void capp_product(capp_forward *f, const capp_matrix *m, const char *x, size_t ldx, float *y, size_t ldy, size_t rows,
@@ -63,6 +140,13 @@ void capp_product(capp_forward *f, const capp_matrix *m, const char *x, size_t l
     product p = {.f = f, .m = m, .x = x, .ldx = ldx, .rows = rows, .block = block_of(m, rows), .add = add};
     p.y = y, p.ldy = ldy;
     p.groups = (m->panels + GROUP_PANELS - 1) / GROUP_PANELS;
+    capp_pool_run(f->pool, product_task, &p, blocks_of(&p) * p.groups);
+}
+
+void capp_product_experts(capp_forward *f, const capp_matrix *experts, size_t n) {
+    product p = product_of_experts(f, experts, n, f->inner, f->inner_stride);
+    p.y = f->mixed, p.ldy = f->weights->hparams.width;
+    p.groups = (experts->panels + GROUP_PANELS - 1) / GROUP_PANELS;
     capp_pool_run(f->pool, product_task, &p, blocks_of(&p) * p.groups);
 }
 
@@ -87,93 +171,110 @@ static void activate(const capp_weights *w, float *gate, const float *up, size_t
     }
 }
 
-/* A group of columns of gate and up (or of up alone), of which panels are begin .. begin + n - 1 of each part. */
+/* A group of columns of gate and up (or of up alone), of which panels are begin .. begin + n - 1 of each. */
 typedef struct group {
-    const char *panels; /* [n][parts] */
+    const capp_matrix *m;
+    const char *parts[GROUP_PANELS * MOST_PARTS]; /* [n][m->parts] */
     size_t begin, n;
 } group;
 
-/* A strip of rows: the group's columns of each part side by side in scratch [row][part][column], then to f->g. */
-static void activate_strip(const product *p, const group *g, float *scratch, size_t row, size_t rows) {
+/* The sums of a part of k, of a strip of rows: the group's columns of gate and of up side by side in sums
+ * [row][gate, up][column]. */
+static void multiply_strip(const product *p, const group *g, float *sums, size_t row, size_t rows, size_t from) {
+    const capp_matrix *m = g->m;
+    size_t nr = p->f->weights->products->nr, width = GROUP_PANELS * nr, ld = m->parts * width;
+    for (size_t i = 0; i < g->n * m->parts; i++)
+        multiply(p, g->parts[i], sums + i % m->parts * width + i / m->parts * nr, ld, row, rows,
+                 columns_of(m, nr, g->begin * m->parts + i), from);
+}
+
+/* Whole sums to g. */
+static void activate_strip(const product *p, const group *g, float *sums, size_t row, size_t rows) {
     const capp_forward *f = p->f;
-    const capp_matrix *m = p->m;
-    const capp_products *products = f->w->products;
+    const capp_matrix *m = g->m;
+    const capp_products *products = f->weights->products;
     size_t nr = products->nr, width = GROUP_PANELS * nr, ld = m->parts * width, begin = g->begin * nr;
     size_t columns = least(m->columns - begin, g->n * nr), last = begin + columns == m->columns;
     size_t padded = last ? columns + (products->step - m->columns % products->step) % products->step : columns;
-    for (size_t i = 0; i < g->n * m->parts; i++)
-        multiply(p, g->panels + i * m->panel_bytes, scratch + i % m->parts * width + i / m->parts * nr, ld, row, rows,
-                 columns_of(m, nr, g->begin * m->parts + i), false);
     for (size_t r = 0; r < rows; r++) {
-        float *gate = scratch + r * ld;
+        float *gate = sums + r * ld;
         for (size_t part = 0; m->bias && part < m->parts; part++)
-            f->w->kernels->add(gate + part * width, m->bias + part * m->columns + begin, columns);
-        activate(f->w, gate, gate + width, columns);
-        products->narrow(f->g + ((row + r) * f->g_stride + begin) * products->element, gate, columns, padded);
+            f->weights->kernels->add(gate + part * width, m->bias + part * m->columns + begin, columns);
+        activate(f->weights, gate, gate + width, columns);
+        products->narrow(p->g + ((row + r) * p->ldg + begin) * products->element, gate, columns, padded);
     }
 }
 
-static size_t strip_floats(const capp_weights *w, const capp_matrix *m) {
-    return STRIP_ROWS * m->parts * GROUP_PANELS * w->products->nr;
+/* Rows whose sums a task of `rows` rows holds at once: a strip, or all where k goes in parts. */
+static size_t sums_floats(const capp_products *products, const capp_matrix *m, size_t rows) {
+    return (is_whole(products, m) ? STRIP_ROWS : rows) * m->parts * GROUP_PANELS * products->nr;
 }
 
 static void activated_task(void *user, size_t task, int worker) {
     const product *p = user;
-    const capp_matrix *m = p->m;
-    float *scratch = scratch_of(p->f, worker);
-    size_t row = task / p->groups * p->block, end = least(row + p->block, p->rows);
-    group g = {.begin = task % p->groups * GROUP_PANELS};
+    work x = work_of(p, task);
+    const capp_matrix *m = x.m;
+    const capp_products *products = p->f->weights->products;
+    float *scratch = scratch_of(p->f, worker), *room = scratch + sums_floats(products, m, x.rows);
+    size_t ld = is_whole(products, m) ? 0 : m->parts * GROUP_PANELS * products->nr;
+    group g = {.m = m, .begin = x.group * GROUP_PANELS};
     g.n = least(GROUP_PANELS, m->panels / m->parts - g.begin);
-    g.panels = capp_matrix_panels(p->f->w, m, g.begin * m->parts, g.n * m->parts, scratch + strip_floats(p->f->w, m));
-    for (; row < end; row += STRIP_ROWS) activate_strip(p, &g, scratch, row, least(end - row, STRIP_ROWS));
+    for (size_t from = 0, part; from < m->k; from += part) {
+        part = capp_part_of(products, m->k, from);
+        capp_matrix_parts(p->f->weights, m, g.begin * m->parts, g.n * m->parts, from, room, g.parts);
+        for (size_t r = 0; r < x.rows; r += STRIP_ROWS) {
+            size_t rows = least(x.rows - r, STRIP_ROWS);
+            multiply_strip(p, &g, scratch + r * ld, x.row + r, rows, from);
+            if (from + part == m->k) activate_strip(p, &g, scratch + r * ld, x.row + r, rows);
+        }
+    }
 }
 
 void capp_product_activated(capp_forward *f, const capp_matrix *m, const char *x, size_t rows) {
     product p = {.f = f, .m = m, .x = x, .ldx = f->h_stride, .rows = rows, .block = block_of(m, rows)};
+    p.g = f->g, p.ldg = f->g_stride;
     p.groups = (m->panels / m->parts + GROUP_PANELS - 1) / GROUP_PANELS;
     capp_pool_run(f->pool, activated_task, &p, blocks_of(&p) * p.groups);
 }
 
-static size_t layer_scratch(const capp_weights *w, const capp_layer *layer) {
-    bool routed = layer->expert_up;
-    const capp_matrix *up = routed ? layer->expert_up : &layer->up;
-    const capp_matrix *plain[] = {&layer->qkv, &layer->out, routed ? layer->expert_down : &layer->down,
-                                  routed ? &layer->router : &layer->out};
-    size_t most = strip_floats(w, up) + capp_matrix_scratch(w, up, GROUP_PANELS * up->parts);
-    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
-        size_t n = capp_matrix_scratch(w, plain[i], GROUP_PANELS);
-        if (n > most) most = n;
+void capp_product_experts_activated(capp_forward *f, const capp_matrix *experts, size_t n) {
+    product p = product_of_experts(f, experts, n, f->gathered, f->h_stride);
+    p.g = f->inner, p.ldg = f->inner_stride;
+    p.groups = (experts->panels / experts->parts + GROUP_PANELS - 1) / GROUP_PANELS;
+    capp_pool_run(f->pool, activated_task, &p, blocks_of(&p) * p.groups);
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* rows: the most of a task. */
+static size_t plain_scratch(const capp_weights *w, const capp_matrix *m, size_t rows) {
+    if (!m->parts) return 0;
+    size_t sums = is_whole(w->products, m) ? 0 : rows * GROUP_PANELS * w->products->nr;
+    return sums + capp_matrix_scratch(w, m, GROUP_PANELS);
+}
+
+static size_t activated_scratch(const capp_weights *w, const capp_matrix *m, size_t rows) {
+    if (!m->parts) return 0;
+    return sums_floats(w->products, m, rows) + capp_matrix_scratch(w, m, GROUP_PANELS * m->parts);
+}
+
+static size_t layer_scratch(const capp_weights *w, const capp_layer *l, size_t rows) {
+    const capp_matrix *plain[] = {&l->qkv, &l->out, &l->down, &l->router};
+    size_t most = activated_scratch(w, &l->up, block_of(&l->up, rows));
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        most = larger(most, plain_scratch(w, plain[i], block_of(plain[i], rows)));
+    for (size_t e = 0; l->expert_up && e < w->hparams.experts; e++) {
+        most = larger(most, activated_scratch(w, &l->expert_up[e], rows));
+        most = larger(most, plain_scratch(w, &l->expert_down[e], rows));
     }
     return most;
 }
 
-size_t capp_product_scratch(const capp_weights *w) {
-    const capp_matrix *ends[] = {&w->project_in, &w->project_out};
-    size_t most = 0;
-    for (size_t i = 0; i < w->hparams.layers; i++) {
-        size_t n = layer_scratch(w, &w->layers[i]);
-        if (n > most) most = n;
-    }
-    for (size_t i = 0; i < 2; i++) {
-        size_t n = ends[i]->parts ? capp_matrix_scratch(w, ends[i], GROUP_PANELS) : 0;
-        if (n > most) most = n;
-    }
+size_t capp_product_scratch(const capp_weights *w, size_t rows) {
+    size_t most = larger(plain_scratch(w, &w->project_in, block_of(&w->project_in, rows)),
+                         plain_scratch(w, &w->project_out, block_of(&w->project_out, rows)));
+    for (size_t i = 0; i < w->hparams.layers; i++) most = larger(most, layer_scratch(w, &w->layers[i], rows));
     return most;
-}
-
-static double size_of(const capp_matrix *m) {
-    return 2.0 * (double)m->n * (double)m->k;
-}
-
-double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
-    double total = (size_of(&w->head) + size_of(&w->project_out)) * (double)n_heads;
-    total += size_of(&w->project_in) * (double)rows;
-    for (size_t i = 0; i < w->hparams.layers; i++) {
-        const capp_layer *l = &w->layers[i];
-        double feed = size_of(&l->up) + size_of(&l->down) + size_of(&l->router);
-        if (l->expert_up) feed += w->hparams.experts_used * (size_of(l->expert_up) + size_of(l->expert_down));
-        size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* past the last layer's keys and values */
-        total += size_of(&l->qkv) * (double)rows + (size_of(&l->out) + feed) * (double)going_on;
-    }
-    return total;
 }

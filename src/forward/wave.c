@@ -4,7 +4,7 @@
 
 #include "base/math.h"
 #include "base/mem.h"
-#include "forward/forward.h"
+#include "forward/wave.h"
 
 /* Makes f->path the path of node. *common: how much of it was the path already (`length` positions of it were valid).
  * Rows come in depth-first order: the walk up ends soon. */
@@ -89,13 +89,13 @@ static bool fill_runs(capp_forward *f, const capp_tree *tree, const uint32_t *no
 
 /* Cosines and sines of positions up to the deepest of the wave, in double precision and then rounded. */
 static void fill_rotations(capp_forward *f) {
-    const capp_hparams *h = &f->w->hparams;
+    const capp_hparams *h = &f->weights->hparams;
     size_t half = h->rope_dims / 2, deepest = 0;
     for (size_t r = 0; r < f->n; r++)
         if (f->depth[r] > deepest) deepest = f->depth[r];
     for (size_t kind = 0; kind < h->n_ropes; kind++)
         for (size_t i = 0; i < half; i++) {
-            double frequency = f->w->frequencies[kind * half + i], magnitude = h->ropes[kind].magnitude;
+            double frequency = f->weights->frequencies[kind * half + i], magnitude = h->ropes[kind].magnitude;
             for (size_t position = f->n_rotations; position < deepest; position++) {
                 double sine, cosine;
                 capp_sin_cos((double)position * frequency, &sine, &cosine);

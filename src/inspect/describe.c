@@ -8,23 +8,23 @@
 #include "model/adapter.h"
 #include "model/binder.h"
 
-typedef struct teller {
+typedef struct reporter {
     capp_describe_fn fn;
     void *user;
     bool stopped;
-} teller;
+} reporter;
 
-static void tell(teller *t, const char *section, const char *key, const char *format, ...)
+static void report(reporter *r, const char *section, const char *key, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-static void tell(teller *t, const char *section, const char *key, const char *format, ...) {
+static void report(reporter *r, const char *section, const char *key, const char *format, ...) {
     char value[512];
     va_list args;
-    if (t->stopped) return;
+    if (r->stopped) return;
     va_start(args, format);
     vsnprintf(value, sizeof value, format, args);
     va_end(args);
-    t->stopped = !t->fn(t->user, section, key, value);
+    r->stopped = !r->fn(r->user, section, key, value);
 }
 
 /* The key or name as a C string, cut where it is too long. */
@@ -35,22 +35,22 @@ static const char *name_of(capp_str s, char *buffer, size_t size) {
     return buffer;
 }
 
-static void tell_file(teller *t, const capp_source *s) {
+static void report_file(reporter *r, const capp_source *s) {
     uint64_t elements = 0;
     for (size_t i = 0; i < capp_source_n_tensors(s); i++) elements += capp_source_tensor_at(s, i)->elements;
-    tell(t, "file", "path", "%s", capp_source_path(s));
+    report(r, "file", "path", "%s", capp_source_path(s));
     if (s->gguf)
-        tell(t, "file", "format", "GGUF version %" PRIu32, capp_gguf_version(s->gguf));
+        report(r, "file", "format", "GGUF version %" PRIu32, capp_gguf_version(s->gguf));
     else
-        tell(t, "file", "format", "folder of safetensors");
-    tell(t, "file", "parts", "%zu", s->gguf ? capp_gguf_parts(s->gguf) : capp_folder_parts(s->folder));
-    tell(t, "file", "bytes", "%" PRIu64, capp_source_bytes(s));
-    tell(t, "file", "tensors", "%zu", capp_source_n_tensors(s));
-    tell(t, "file", "elements", "%" PRIu64, elements);
+        report(r, "file", "format", "folder of safetensors");
+    report(r, "file", "parts", "%zu", s->gguf ? capp_gguf_parts(s->gguf) : capp_folder_parts(s->folder));
+    report(r, "file", "bytes", "%" PRIu64, capp_source_bytes(s));
+    report(r, "file", "tensors", "%zu", capp_source_n_tensors(s));
+    report(r, "file", "elements", "%" PRIu64, elements);
 }
 
-/* Tells of the first tensor that capp cannot read. Returns the number of weights. */
-static uint64_t tell_readable(teller *t, const capp_source *s, const capp_hparams *h) {
+/* Reports the first tensor that capp cannot read. Returns the number of weights. */
+static uint64_t report_readable(reporter *r, const capp_source *s, const capp_hparams *h) {
     char name[128];
     uint64_t weights = 0;
     bool all = true, readable;
@@ -59,90 +59,90 @@ static uint64_t tell_readable(teller *t, const capp_source *s, const capp_hparam
         if (capp_is_multimodal(s) && capp_is_vision(x->name)) continue;
         weights += capp_quant_weights(h, x, &readable);
         if (all && !readable)
-            tell(t, "model", "runs", "no: tensor %s has type %s, which capp cannot read",
-                 name_of(x->name, name, sizeof name), capp_type_get(x->type).name);
+            report(r, "model", "runs", "no: tensor %s has type %s, which capp cannot read",
+                   name_of(x->name, name, sizeof name), capp_type_get(x->type).name);
         all = all && readable;
     }
     return weights;
 }
 
-static void tell_model(teller *t, const capp_source *s) {
+static void report_model(reporter *r, const capp_source *s) {
     capp_hparams h;
     const capp_arch *arch;
     capp_error err;
     capp_str name;
     char buffer[128];
     if (capp_source_str(s, s->gguf ? "general.name" : "_name_or_path", &name) == CAPP_FOUND)
-        tell(t, "model", "name", "%s", name_of(name, buffer, sizeof buffer));
+        report(r, "model", "name", "%s", name_of(name, buffer, sizeof buffer));
     if (capp_model_type(s, &name) == CAPP_FOUND)
-        tell(t, "model", "architecture", "%s", name_of(name, buffer, sizeof buffer));
-    if (capp_is_multimodal(s)) tell(t, "model", "part", "the text part of a multimodal folder, without images");
+        report(r, "model", "architecture", "%s", name_of(name, buffer, sizeof buffer));
+    if (capp_is_multimodal(s)) report(r, "model", "part", "the text part of a multimodal folder, without images");
     if (capp_hparams_read(&h, &arch, s, &err) != CAPP_OK) {
-        tell(t, "model", "runs", "no: %s", err.message);
+        report(r, "model", "runs", "no: %s", err.message);
         return;
     }
-    uint64_t weights = tell_readable(t, s, &h);
+    uint64_t weights = report_readable(r, s, &h);
     const char *quantisation = capp_quant_name(&h, buffer, sizeof buffer);
-    if (quantisation) tell(t, "model", "quantisation", "%s", quantisation);
-    tell(t, "model", "layers", "%" PRIu32, h.layers);
-    tell(t, "model", "width", "%" PRIu32, h.width);
-    tell(t, "model", "heads", "%" PRIu32 " of %" PRIu32 " dimensions, %" PRIu32 " for keys and values", h.heads,
-         h.head_dim, h.kv_heads);
-    tell(t, "model", "feed-forward", "%" PRIu32, h.feed);
-    if (h.experts) tell(t, "model", "experts", "%" PRIu32 ", %" PRIu32 " for a token", h.experts, h.experts_used);
-    if (h.window) tell(t, "model", "window", "%" PRIu32 " tokens on some layers or all", h.window);
-    tell(t, "model", "context", "%" PRIu32 " tokens", h.context);
-    tell(t, "model", "weights in memory", "%" PRIu64 " MiB in f32, half in bf16", weights * sizeof(float) >> 20);
-    tell(t, "model", "KV cache", "%zu bytes a token in f32",
-         (size_t)h.layers * h.kv_heads * h.head_dim * 2 * sizeof(float));
+    if (quantisation) report(r, "model", "quantisation", "%s", quantisation);
+    report(r, "model", "layers", "%" PRIu32, h.layers);
+    report(r, "model", "width", "%" PRIu32, h.width);
+    report(r, "model", "heads", "%" PRIu32 " of %" PRIu32 " dimensions, %" PRIu32 " for keys and values", h.heads,
+           h.head_dim, h.kv_heads);
+    report(r, "model", "feed-forward", "%" PRIu32, h.feed);
+    if (h.experts) report(r, "model", "experts", "%" PRIu32 ", %" PRIu32 " for a token", h.experts, h.experts_used);
+    if (h.window) report(r, "model", "window", "%" PRIu32 " tokens on some layers or all", h.window);
+    report(r, "model", "context", "%" PRIu32 " tokens", h.context);
+    report(r, "model", "weights in memory", "%" PRIu64 " MiB in f32, half in bf16", weights * sizeof(float) >> 20);
+    report(r, "model", "KV cache", "%zu bytes a token in f32",
+           (size_t)h.layers * h.kv_heads * h.head_dim * 2 * sizeof(float));
 }
 
 /* Whether each chat template is one that capp renders. */
-static void tell_chat(teller *t, const capp_source *s, const capp_vocab *vocab) {
+static void report_chat(reporter *r, const capp_source *s, const capp_vocab *vocab) {
     capp_templates all;
     capp_error err;
     if (capp_chat_templates(&all, s, capp_source_path(s), &err) != CAPP_OK) {
-        tell(t, "tokenizer", "chat template", "no: %s", err.message);
+        report(r, "tokenizer", "chat template", "no: %s", err.message);
         return;
     }
-    if (!all.n) tell(t, "tokenizer", "chat template", "none");
+    if (!all.n) report(r, "tokenizer", "chat template", "none");
     for (size_t i = 0; i < all.n; i++) {
         char key[100] = "chat template";
         if (strcmp(all.at[i].name, "default") != 0) snprintf(key, sizeof key, "chat template %.60s", all.at[i].name);
         capp_status st = capp_chat_try(&all.at[i], vocab, &err);
         if (st == CAPP_OK)
-            tell(t, "tokenizer", key, "renders");
+            report(r, "tokenizer", key, "renders");
         else if (st == CAPP_EINVAL)
-            tell(t, "tokenizer", key, "renders, without a system's turn: %s", err.message);
+            report(r, "tokenizer", key, "renders, without a system's turn: %s", err.message);
         else
-            tell(t, "tokenizer", key, "no: %s", err.message);
+            report(r, "tokenizer", key, "no: %s", err.message);
     }
     capp_templates_free(&all);
 }
 
-static void tell_tokenizer(teller *t, const capp_source *s) {
+static void report_tokenizer(reporter *r, const capp_source *s) {
     capp_vocab *vocab;
     capp_vocab_info info;
     capp_error err;
     capp_status st =
         s->gguf ? capp_vocab_open_gguf(&vocab, s->gguf, &err) : capp_vocab_open_json(&vocab, capp_source_path(s), &err);
     if (st != CAPP_OK) {
-        tell(t, "tokenizer", "runs", "no: %s", err.message);
+        report(r, "tokenizer", "runs", "no: %s", err.message);
         return;
     }
     capp_vocab_get_info(vocab, &info);
-    tell(t, "tokenizer", "model", "%s", info.model);
-    tell(t, "tokenizer", "pre-tokenizer", "%s", info.pre);
-    tell(t, "tokenizer", "tokens", "%" PRIu32, info.n_tokens);
-    tell(t, "tokenizer", "bos", "%d%s", info.bos, info.add_bos ? ", added" : ", not added");
-    tell(t, "tokenizer", "eos", "%d", info.eos);
-    tell(t, "tokenizer", "space before a completion", "%s",
-         info.completion_needs_space ? "put there by capp" : "put there by the tokenizer");
-    tell_chat(t, s, vocab);
+    report(r, "tokenizer", "model", "%s", info.model);
+    report(r, "tokenizer", "pre-tokenizer", "%s", info.pre);
+    report(r, "tokenizer", "tokens", "%" PRIu32, info.n_tokens);
+    report(r, "tokenizer", "bos", "%d%s", info.bos, info.add_bos ? ", added" : ", not added");
+    report(r, "tokenizer", "eos", "%d", info.eos);
+    report(r, "tokenizer", "space before a completion", "%s",
+           info.completion_needs_space ? "put there by capp" : "put there by the tokenizer");
+    report_chat(r, s, vocab);
     capp_vocab_free(vocab);
 }
 
-static void tell_value(teller *t, const capp_gguf_value *v) {
+static void report_value(reporter *r, const capp_gguf_value *v) {
     static const char *const kinds[] = {"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
                                         "bool", "string", "array", "u64", "i64", "f64"};
     char key[160], text[200];
@@ -152,28 +152,28 @@ static void tell_value(teller *t, const capp_gguf_value *v) {
     double number;
     int64_t integer;
     if (v->kind == CAPP_GGUF_ARRAY)
-        tell(t, "metadata", key, "%" PRIu64 " x %s", v->count, v->element < 13 ? kinds[v->element] : "?");
+        report(r, "metadata", key, "%" PRIu64 " x %s", v->count, v->element < 13 ? kinds[v->element] : "?");
     else if (v->kind == CAPP_GGUF_STRING)
-        tell(t, "metadata", key, "%s%s", name_of(v->strings[0], text, sizeof text),
-             v->strings[0].size >= sizeof text ? "..." : "");
+        report(r, "metadata", key, "%s%s", name_of(v->strings[0], text, sizeof text),
+               v->strings[0].size >= sizeof text ? "..." : "");
     else if (v->kind == CAPP_GGUF_BOOL)
-        tell(t, "metadata", key, "%s", *(const unsigned char *)v->bytes ? "true" : "false");
+        report(r, "metadata", key, "%s", *(const unsigned char *)v->bytes ? "true" : "false");
     else if (v->kind != CAPP_GGUF_F32 && v->kind != CAPP_GGUF_F64 && capp_gguf_array_i64(&as_array, 0, &integer))
-        tell(t, "metadata", key, "%" PRId64, integer);
+        report(r, "metadata", key, "%" PRId64, integer);
     else if (capp_gguf_array_f64(&as_array, 0, &number))
-        tell(t, "metadata", key, "%.9g", number);
+        report(r, "metadata", key, "%.9g", number);
 }
 
-static void tell_tensor(teller *t, const capp_gguf_tensor *x) {
+static void report_tensor(reporter *r, const capp_gguf_tensor *x) {
     char name[160], shape[96];
     int n = 0;
     for (uint32_t i = 0; i < x->n_dims; i++)
         n += snprintf(shape + n, sizeof shape - (size_t)n, "%s%" PRIu64, i ? " x " : "", x->dims[i]);
-    tell(t, "tensors", name_of(x->name, name, sizeof name), "%s, %s", shape, capp_type_get(x->type).name);
+    report(r, "tensors", name_of(x->name, name, sizeof name), "%s, %s", shape, capp_type_get(x->type).name);
 }
 
 /* inside: "KEY." of the object that it is in, or "". */
-static void tell_field(teller *t, const char *inside, capp_json_walk item) {
+static void report_field(reporter *r, const char *inside, capp_json_walk item) {
     char key[160], text[200];
     bool truth, escapes;
     double number;
@@ -182,29 +182,29 @@ static void tell_field(teller *t, const char *inside, capp_json_walk item) {
     switch (capp_json_kind_of(item.value)) {
     case CAPP_JSON_STRING: {
         capp_str raw = capp_json_raw(item.value, &escapes);
-        tell(t, "metadata", key, "%s%s", name_of(raw, text, sizeof text), raw.size >= sizeof text ? "..." : "");
+        report(r, "metadata", key, "%s%s", name_of(raw, text, sizeof text), raw.size >= sizeof text ? "..." : "");
         break;
     }
     case CAPP_JSON_NUMBER:
-        if (capp_json_f64(item.value, &number)) tell(t, "metadata", key, "%.9g", number);
+        if (capp_json_f64(item.value, &number)) report(r, "metadata", key, "%.9g", number);
         break;
     case CAPP_JSON_BOOL:
-        if (capp_json_bool(item.value, &truth)) tell(t, "metadata", key, "%s", truth ? "true" : "false");
+        if (capp_json_bool(item.value, &truth)) report(r, "metadata", key, "%s", truth ? "true" : "false");
         break;
-    case CAPP_JSON_ARRAY: tell(t, "metadata", key, "%zu values", capp_json_count(item.value)); break;
-    case CAPP_JSON_OBJECT: tell(t, "metadata", key, "%zu fields", capp_json_count(item.value)); break;
-    default: tell(t, "metadata", key, "null");
+    case CAPP_JSON_ARRAY: report(r, "metadata", key, "%zu values", capp_json_count(item.value)); break;
+    case CAPP_JSON_OBJECT: report(r, "metadata", key, "%zu fields", capp_json_count(item.value)); break;
+    default: report(r, "metadata", key, "null");
     }
 }
 
-static void tell_metadata(teller *t, const capp_source *s) {
-    for (size_t i = 0; s->gguf && i < capp_gguf_n_values(s->gguf); i++) tell_value(t, capp_gguf_value_at(s->gguf, i));
+static void report_metadata(reporter *r, const capp_source *s) {
+    for (size_t i = 0; s->gguf && i < capp_gguf_n_values(s->gguf); i++) report_value(r, capp_gguf_value_at(s->gguf, i));
     if (s->gguf) return;
     capp_json around = capp_folder_around(s->folder);
     const char *inside = around ? "text_config." : "";
-    for (capp_json_walk w = capp_json_begin(around); capp_json_next(&w);) tell_field(t, "", w);
+    for (capp_json_walk w = capp_json_begin(around); capp_json_next(&w);) report_field(r, "", w);
     for (capp_json_walk w = capp_json_begin(capp_folder_config(s->folder)); capp_json_next(&w);)
-        tell_field(t, inside, w);
+        report_field(r, inside, w);
 }
 
 /* ---- Adapters ------------------------------------------------------------------------------------------------------
@@ -251,25 +251,25 @@ static void ranks_of(const capp_adapter *a, char *text, size_t size) {
     if (most > least) snprintf(text + n, size - (size_t)n, " to %" PRIu64, most);
 }
 
-static void tell_adapter(teller *t, const capp_source *s) {
+static void report_adapter(reporter *r, const capp_source *s) {
     capp_adapter *a;
     capp_error err;
     capp_str name;
     char text[400];
     bool gguf = s->gguf;
     if (capp_source_str(s, gguf ? "general.base_model.0.name" : "base_model_name_or_path", &name) == CAPP_FOUND)
-        tell(t, "adapter", "base model", "%s", name_of(name, text, sizeof text));
+        report(r, "adapter", "base model", "%s", name_of(name, text, sizeof text));
     if (gguf && capp_source_str(s, "general.architecture", &name) == CAPP_FOUND)
-        tell(t, "adapter", "architecture", "%s", name_of(name, text, sizeof text));
+        report(r, "adapter", "architecture", "%s", name_of(name, text, sizeof text));
     if (capp_adapter_open(&a, capp_source_path(s), 1, &err) != CAPP_OK) {
-        tell(t, "adapter", "runs", "no: %s", err.message);
+        report(r, "adapter", "runs", "no: %s", err.message);
         return;
     }
     modules_of(a, text, sizeof text);
-    tell(t, "adapter", "modules", "%s", text);
+    report(r, "adapter", "modules", "%s", text);
     ranks_of(a, text, sizeof text);
-    tell(t, "adapter", "rank", "%s", text);
-    tell(t, "adapter", "alpha", "%g%s", a->alpha, a->rank_stabilised ? ", divided by the root of the rank" : "");
+    report(r, "adapter", "rank", "%s", text);
+    report(r, "adapter", "alpha", "%g%s", a->alpha, a->rank_stabilised ? ", divided by the root of the rank" : "");
     capp_adapter_free(a);
 }
 
@@ -296,15 +296,15 @@ static capp_status try_adapter(const capp_source *s, const capp_lora *lora, char
     return st;
 }
 
-static void tell_adapters(teller *t, const capp_source *s, const capp_lora *lora, size_t n) {
+static void report_adapters(reporter *r, const capp_source *s, const capp_lora *lora, size_t n) {
     for (size_t i = 0; i < n; i++) {
         capp_error err;
         char text[400];
         const char *path = lora[i].path ? lora[i].path : "";
         if (try_adapter(s, &lora[i], text, sizeof text, &err) == CAPP_OK)
-            tell(t, "adapters", path, "%s", text);
+            report(r, "adapters", path, "%s", text);
         else
-            tell(t, "adapters", path, "no: %s", err.message);
+            report(r, "adapters", path, "no: %s", err.message);
     }
 }
 
@@ -319,19 +319,19 @@ static capp_status open_any(capp_source *s, const char *path, capp_error *err) {
 capp_status capp_describe_lora(const char *path, const capp_lora *lora, size_t n, capp_describe_fn fn, void *user,
                                capp_error *err) {
     capp_source s;
-    teller t = {fn, user, false};
+    reporter r = {fn, user, false};
     capp_status st = open_any(&s, path, err);
     if (st != CAPP_OK) return st;
-    tell_file(&t, &s);
+    report_file(&r, &s);
     if (capp_is_adapter(&s)) {
-        tell_adapter(&t, &s);
+        report_adapter(&r, &s);
     } else {
-        tell_model(&t, &s);
-        tell_tokenizer(&t, &s);
+        report_model(&r, &s);
+        report_tokenizer(&r, &s);
     }
-    tell_adapters(&t, &s, lora, n);
-    tell_metadata(&t, &s);
-    for (size_t i = 0; i < capp_source_n_tensors(&s); i++) tell_tensor(&t, capp_source_tensor_at(&s, i));
+    report_adapters(&r, &s, lora, n);
+    report_metadata(&r, &s);
+    for (size_t i = 0; i < capp_source_n_tensors(&s); i++) report_tensor(&r, capp_source_tensor_at(&s, i));
     capp_source_close(&s);
     return CAPP_OK;
 }

@@ -1,5 +1,5 @@
-/* A turn of a loop, a macro, a block that is set or filtered: each has variables of its own and sees those around the
- * place where it is written. */
+/* Each iteration of a loop, each call of a macro, and each block of {% set %} and {% filter %} has variables of its own
+ * and sees those of the scopes around the place where it is written. */
 #include "jinja/execute.h"
 
 #include "jinja/characters.h"
@@ -9,7 +9,7 @@
 
 struct capp_jinja_macro {
     const capp_jinja_node *node;
-    capp_jinja_scope *scope; /* where it is written */
+    capp_jinja_scope *scope; /* the scope in which the macro is defined */
 };
 
 typedef enum jump { GO_ON, BREAK, CONTINUE } jump;
@@ -97,7 +97,7 @@ static jump run_if(capp_jinja_run *run, const capp_jinja_node *node) {
 
 static const capp_str loop_name = {"loop", 4};
 
-/* The items that the loop's filter keeps; it cannot see the loop. */
+/* The items that the loop's filter keeps. The filter cannot see the variable loop. */
 static capp_jinja_value kept(capp_jinja_run *run, const capp_jinja_node *node, capp_jinja_value items) {
     capp_jinja_value out = capp_jinja_list_new(run, CAPP_JINJA_LIST, 0);
     capp_jinja_scope *outer = run->scope;

@@ -22,7 +22,7 @@ static capp_jinja_value stream(capp_jinja_run *run) {
     return capp_jinja_list_new(run, CAPP_JINJA_STREAM, 0);
 }
 
-static capp_jinja_value bad(capp_jinja_run *run, const char *name, capp_jinja_value v) {
+static capp_jinja_value fail_argument(capp_jinja_run *run, const char *name, capp_jinja_value v) {
     char what[80];
     snprintf(what, sizeof what, "%s does not take", name);
     return capp_jinja_fail_kind(run, what, v);
@@ -45,7 +45,7 @@ static capp_jinja_value capitalize(capp_jinja_run *run, capp_jinja_value input, 
     return capp_jinja_change_case(run, capp_jinja_to_text(run, input), CAPP_JINJA_FIRST_UPPER_CASE);
 }
 
-/* jinja2's own title: words begin behind spaces, minus signs and opening brackets only. */
+/* As jinja2's title, not Python's: words begin after white space, minus signs and opening brackets only. */
 static capp_jinja_value title(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_value *bound) {
     (void)bound;
     const capp_jinja_string *s = capp_jinja_to_text(run, input);
@@ -64,14 +64,14 @@ static capp_jinja_value title(capp_jinja_run *run, capp_jinja_value input, const
 
 static capp_jinja_value trim(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_value *bound) {
     bool given = bound[0].kind != CAPP_JINJA_UNDEFINED && bound[0].kind != CAPP_JINJA_NONE;
-    if (given && bound[0].kind != CAPP_JINJA_STRING) return bad(run, "the argument of trim", bound[0]);
+    if (given && bound[0].kind != CAPP_JINJA_STRING) return fail_argument(run, "the argument of trim", bound[0]);
     return capp_jinja_strip(run, capp_jinja_to_text(run, input), given ? bound[0].string : NULL, true, true);
 }
 
 static capp_jinja_value replace(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_value *bound) {
     int64_t most = -1;
     if (bound[2].kind > CAPP_JINJA_NONE && !capp_jinja_get_integer(bound[2], &most))
-        return bad(run, "the count of replace", bound[2]);
+        return fail_argument(run, "the count of replace", bound[2]);
     return capp_jinja_replace(run, capp_jinja_to_text(run, input), capp_jinja_to_text(run, bound[0]),
                               capp_jinja_to_text(run, bound[1]), most);
 }
@@ -82,15 +82,15 @@ static capp_jinja_value to_string(capp_jinja_run *run, capp_jinja_value input, c
     return capp_jinja_substring(run, s, 0, s->size);
 }
 
-/* Lines by str.splitlines, whatever ends them; the first one is not indented unless asked for. */
+/* Lines are those of str.splitlines. The first one is not indented unless asked for. */
 static capp_jinja_value indent(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_value *bound) {
     int64_t width = 4;
     capp_jinja_buffer b = {0}, step = {0}, whole = {0};
     bool text = bound[0].kind == CAPP_JINJA_STRING, first = capp_jinja_is_true(bound[1]),
          blank = capp_jinja_is_true(bound[2]);
-    if (input.kind != CAPP_JINJA_STRING) return bad(run, "indent", input);
+    if (input.kind != CAPP_JINJA_STRING) return fail_argument(run, "indent", input);
     if (!text && bound[0].kind != CAPP_JINJA_UNDEFINED && !capp_jinja_get_integer(bound[0], &width))
-        return bad(run, "the width of indent", bound[0]);
+        return fail_argument(run, "the width of indent", bound[0]);
     for (; !text && width > 0 && run->status == CAPP_OK; width--) capp_jinja_append_text(run, &step, " ");
     capp_jinja_append_string(run, &whole, input.string);
     capp_jinja_append_text(run, &whole, "\n");
@@ -121,15 +121,15 @@ static capp_jinja_value to_json(capp_jinja_run *run, capp_jinja_value input, con
         for (; width > 0; width--) capp_jinja_append_text(run, &spaces, " ");
         by = capp_jinja_buffer_to_string(run, &spaces);
     } else if (bound[1].kind > CAPP_JINJA_NONE) {
-        return bad(run, "the indent of tojson", bound[1]);
+        return fail_argument(run, "the indent of tojson", bound[1]);
     }
     if (by.kind == CAPP_JINJA_STRING) comma = tight;
     if (bound[2].kind > CAPP_JINJA_NONE) {
         if (bound[2].kind != CAPP_JINJA_TUPLE && bound[2].kind != CAPP_JINJA_LIST)
-            return bad(run, "the argument separators of tojson", bound[2]);
+            return fail_argument(run, "the argument separators of tojson", bound[2]);
         if (bound[2].list->n != 2 || bound[2].list->items[0].kind != CAPP_JINJA_STRING ||
             bound[2].list->items[1].kind != CAPP_JINJA_STRING)
-            return bad(run, "the argument separators of tojson", bound[2]);
+            return fail_argument(run, "the argument separators of tojson", bound[2]);
         comma = bound[2].list->items[0];
         colon = bound[2].list->items[1];
     }
@@ -145,7 +145,7 @@ static capp_jinja_value to_json(capp_jinja_run *run, capp_jinja_value input, con
 
 /* ---- Of numbers -------------------------------------------------------------------------------------------------- */
 
-/* A whole number in decimal, spaces around it; false: no such text. */
+/* Reads a decimal integer, which may have white space around it. False: the text is not one. */
 static bool text_integer(const capp_jinja_string *s, int64_t *out) {
     char digits[32];
     size_t n = 0, at = 0, end = s->size;
@@ -168,7 +168,7 @@ static capp_jinja_value to_int(capp_jinja_run *run, capp_jinja_value input, cons
     if (input.kind == CAPP_JINJA_FLOAT)
         return isfinite(input.number) && fabs(input.number) < 0x1p63 ? capp_jinja_integer((int64_t)input.number)
                                                                      : otherwise;
-    if (input.kind == CAPP_JINJA_UNDEFINED) return bad(run, "int", input);
+    if (input.kind == CAPP_JINJA_UNDEFINED) return fail_argument(run, "int", input);
     if (input.kind != CAPP_JINJA_STRING) return otherwise;
     if (text_integer(input.string, &value)) return capp_jinja_integer(value);
     for (size_t i = 0; i < input.string->size; i++)
@@ -180,7 +180,7 @@ static capp_jinja_value to_int(capp_jinja_run *run, capp_jinja_value input, cons
 
 static capp_jinja_value to_float(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_value *bound) {
     int64_t value;
-    if (input.kind == CAPP_JINJA_UNDEFINED) return bad(run, "float", input);
+    if (input.kind == CAPP_JINJA_UNDEFINED) return fail_argument(run, "float", input);
     if (capp_jinja_is_number(input)) return capp_jinja_float(capp_jinja_get_number(input));
     if (input.kind == CAPP_JINJA_STRING && text_integer(input.string, &value)) return capp_jinja_float((double)value);
     if (input.kind == CAPP_JINJA_STRING)
@@ -193,7 +193,7 @@ static capp_jinja_value absolute(capp_jinja_run *run, capp_jinja_value input, co
     int64_t value;
     if (capp_jinja_get_integer(input, &value) && value > INT64_MIN)
         return capp_jinja_integer(value < 0 ? -value : value);
-    return input.kind == CAPP_JINJA_FLOAT ? capp_jinja_float(fabs(input.number)) : bad(run, "abs", input);
+    return input.kind == CAPP_JINJA_FLOAT ? capp_jinja_float(fabs(input.number)) : fail_argument(run, "abs", input);
 }
 
 static capp_jinja_value length(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_value *bound) {
@@ -206,7 +206,7 @@ static capp_jinja_value length(capp_jinja_run *run, capp_jinja_value input, cons
     case CAPP_JINJA_VIEW: return capp_jinja_integer((int64_t)input.list->n);
     case CAPP_JINJA_DICT: return capp_jinja_integer((int64_t)input.dict->n);
     case CAPP_JINJA_LOOP: return capp_jinja_integer((int64_t)input.loop->list->n);
-    default: return bad(run, "length", input);
+    default: return fail_argument(run, "length", input);
     }
 }
 
@@ -232,7 +232,7 @@ static capp_jinja_value first(capp_jinja_run *run, capp_jinja_value input, const
 
 static capp_jinja_value last(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_value *bound) {
     (void)bound;
-    if (input.kind == CAPP_JINJA_STREAM) return bad(run, "last", input);
+    if (input.kind == CAPP_JINJA_STREAM) return fail_argument(run, "last", input);
     capp_jinja_value items = capp_jinja_iterate(run, input);
     if (run->status != CAPP_OK) return nothing;
     size_t n = items.list->n;
@@ -252,7 +252,7 @@ static capp_jinja_value to_list(capp_jinja_run *run, capp_jinja_value input, con
 static capp_jinja_value reverse(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_value *bound) {
     capp_jinja_value items = to_list(run, input, bound), out = stream(run);
     capp_jinja_buffer b = {0};
-    if (run->status == CAPP_OK && input.kind == CAPP_JINJA_STREAM) return bad(run, "reverse", input);
+    if (run->status == CAPP_OK && input.kind == CAPP_JINJA_STREAM) return fail_argument(run, "reverse", input);
     for (size_t i = run->status == CAPP_OK ? items.list->n : 0; i-- > 0 && run->status == CAPP_OK;) {
         if (input.kind == CAPP_JINJA_STRING)
             capp_jinja_append_string(run, &b, items.list->items[i].string);
@@ -266,7 +266,7 @@ static capp_jinja_value items_of(capp_jinja_run *run, capp_jinja_value input, co
     (void)bound;
     capp_jinja_value out = stream(run);
     if (input.kind == CAPP_JINJA_UNDEFINED) return out;
-    if (input.kind != CAPP_JINJA_DICT) return bad(run, "items", input);
+    if (input.kind != CAPP_JINJA_DICT) return fail_argument(run, "items", input);
     for (size_t i = 0; i < input.dict->n && run->status == CAPP_OK; i++) {
         capp_jinja_value pair = capp_jinja_list_new(run, CAPP_JINJA_TUPLE, 2);
         capp_jinja_list_append(run, pair, input.dict->keys[i]);
@@ -276,7 +276,7 @@ static capp_jinja_value items_of(capp_jinja_run *run, capp_jinja_value input, co
     return out;
 }
 
-/* A part by its name, "function.name", as map and the like take it. */
+/* The attribute of an item by its path, such as "function.name", as map and similar filters take it. */
 static capp_jinja_value part_of(capp_jinja_run *run, capp_jinja_value item, capp_jinja_value attribute) {
     if (attribute.kind != CAPP_JINJA_STRING) return capp_jinja_get_item(run, item, attribute);
     const capp_jinja_string *s = attribute.string;
@@ -301,7 +301,7 @@ static capp_jinja_value join(capp_jinja_run *run, capp_jinja_value input, const 
     return run->status == CAPP_OK ? capp_jinja_join(run, capp_jinja_to_text(run, bound[0]), items.list) : nothing;
 }
 
-/* What sort, unique, min and max compare: texts in lower case, unless the case counts. */
+/* What sort, unique, min and max compare: texts in lower case, unless exact. */
 static capp_jinja_value sort_key(capp_jinja_run *run, capp_jinja_value item, bool exact, capp_jinja_value attribute) {
     if (attribute.kind > CAPP_JINJA_NONE) item = part_of(run, item, attribute);
     return item.kind == CAPP_JINJA_STRING && !exact ? capp_jinja_change_case(run, item.string, CAPP_JINJA_LOWER_CASE)
@@ -315,8 +315,8 @@ static capp_jinja_value keys_of(capp_jinja_run *run, capp_jinja_value items, boo
     return keys;
 }
 
-/* Stable, by insertion: lists in templates are short, and steps are counted. equals: keys that are equal need no order,
- * as where Python compares lists of them. */
+/* A stable insertion sort: lists in templates are short, and steps are counted. equals: keys that are equal need no
+ * order, as when Python compares lists of them. */
 static void sort_by(capp_jinja_run *run, capp_jinja_list *items, capp_jinja_list *keys, bool down, bool equals) {
     for (size_t i = 1; i < items->n && run->status == CAPP_OK; i++) {
         capp_jinja_value item = items->items[i], key = keys->items[i];
@@ -344,7 +344,7 @@ static capp_jinja_value sort(capp_jinja_run *run, capp_jinja_value input, const 
 }
 
 static capp_jinja_value dictsort(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_value *bound) {
-    if (input.kind != CAPP_JINJA_DICT) return bad(run, "dictsort", input);
+    if (input.kind != CAPP_JINJA_DICT) return fail_argument(run, "dictsort", input);
     bool by_value = capp_jinja_string_is(bound[1], "value");
     if (bound[1].kind != CAPP_JINJA_UNDEFINED && !by_value && !capp_jinja_string_is(bound[1], "key"))
         return capp_jinja_fail(run, CAPP_EINVAL, "dictsort: the argument by must be 'key' or 'value'");
@@ -388,7 +388,7 @@ static capp_jinja_value sum(capp_jinja_run *run, capp_jinja_value input, const c
     capp_jinja_value items = capp_jinja_iterate(run, input);
     int64_t total = 0, value;
     if (bound[1].kind != CAPP_JINJA_UNDEFINED && !capp_jinja_get_integer(bound[1], &total))
-        return bad(run, "the start of sum", bound[1]);
+        return fail_argument(run, "the start of sum", bound[1]);
     for (size_t i = 0; run->status == CAPP_OK && i < items.list->n; i++) {
         capp_jinja_value item = items.list->items[i];
         if (bound[0].kind > CAPP_JINJA_NONE) item = part_of(run, item, bound[0]);
@@ -406,7 +406,7 @@ static capp_jinja_arguments rest_of(const capp_jinja_arguments *args, size_t fro
 
 /* map('name', arguments), or map(attribute='name', default=...). */
 static capp_jinja_value map(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_arguments *args) {
-    if (!capp_jinja_is_true(input)) return stream(run); /* none too */
+    if (!capp_jinja_is_true(input)) return stream(run); /* undefined and none give no items */
     capp_jinja_value items = capp_jinja_iterate(run, input), out = stream(run),
                      bound[CAPP_JINJA_MAX_PARAMETERS] = {nothing};
     bool parts = !args->n;
@@ -429,7 +429,7 @@ static capp_jinja_value map(capp_jinja_run *run, capp_jinja_value input, const c
     return out;
 }
 
-/* select, reject: by a test or by being true; selectattr, rejectattr: of an attribute. */
+/* select and reject look at the item, selectattr and rejectattr at an attribute; with a test, or by its truth. */
 static capp_jinja_value choose(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_arguments *args,
                                bool wanted, bool attribute) {
     if (!capp_jinja_is_true(input)) return stream(run);
@@ -489,25 +489,25 @@ static const struct {
 };
 
 capp_jinja_value capp_jinja_apply_filter(capp_jinja_run *run, capp_str name, capp_jinja_value input,
-                                         const capp_jinja_arguments *args) {
+                                         const capp_jinja_arguments *arguments) {
     capp_jinja_value bound[CAPP_JINJA_MAX_PARAMETERS] = {nothing};
     if (!capp_jinja_enter(run)) return nothing;
     capp_jinja_value out = nothing;
     size_t row = 0, n = sizeof filters / sizeof filters[0];
     while (row < n && !capp_jinja_name_is(name, filters[row].name)) row++;
-    if (row < n && args->n + args->n_named < filters[row].least)
+    if (row < n && arguments->n + arguments->n_named < filters[row].least)
         out = capp_jinja_fail(run, CAPP_EINVAL, "%s needs at least %zu argument(s)", filters[row].name,
                               filters[row].least);
     else if (row < n)
-        out = capp_jinja_bind_arguments(run, filters[row].name, filters[row].parameters, args, bound)
+        out = capp_jinja_bind_arguments(run, filters[row].name, filters[row].parameters, arguments, bound)
                   ? filters[row].fn(run, input, bound)
                   : nothing;
     else if (capp_jinja_name_is(name, "map"))
-        out = map(run, input, args);
+        out = map(run, input, arguments);
     else if (capp_jinja_name_is(name, "select") || capp_jinja_name_is(name, "selectattr"))
-        out = choose(run, input, args, true, name.size > 6);
+        out = choose(run, input, arguments, true, name.size > 6);
     else if (capp_jinja_name_is(name, "reject") || capp_jinja_name_is(name, "rejectattr"))
-        out = choose(run, input, args, false, name.size > 6);
+        out = choose(run, input, arguments, false, name.size > 6);
     else
         out = capp_jinja_fail(run, CAPP_EUNSUPPORTED, "the filter '%.*s' is not supported",
                               capp_jinja_shown_bytes(name, 60), name.data);

@@ -27,7 +27,7 @@ capp_jinja_value capp_jinja_find_function(capp_jinja_run *run, capp_str name) {
     return capp_jinja_undefined(run, name);
 }
 
-/* What a template has to say, in its own words. */
+/* Fails with the template's own message. */
 static capp_jinja_value raise_exception(capp_jinja_run *run, const capp_jinja_arguments *args) {
     const capp_jinja_string *s = args->n ? capp_jinja_to_text(run, args->values[0]) : NULL;
     return capp_jinja_fail(run, CAPP_EINVAL, "the template refuses the conversation: %.*s",
@@ -45,7 +45,7 @@ static capp_jinja_value strftime_now(capp_jinja_run *run, const capp_jinja_argum
         return capp_jinja_fail(run, CAPP_EINVAL, "strftime_now: invalid format or time");
     if (s->size) memcpy(format, s->text, s->size);
     format[s->size] = 0;
-    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); /* names of months in English, as Python's */
+    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); /* English names of months, as Python's default */
     size_t n = plain ? strftime_l(text, sizeof text, format, &local, plain) : 0;
     if (plain) freelocale(plain);
     if (!n && s->size) return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "strftime_now: this format is not supported");
@@ -85,13 +85,13 @@ static capp_jinja_value make_dict(capp_jinja_run *run, capp_jinja_kind kind, con
     return out;
 }
 
-capp_jinja_value capp_jinja_call_function(capp_jinja_run *run, int function, const capp_jinja_arguments *args) {
+capp_jinja_value capp_jinja_call_function(capp_jinja_run *run, int function, const capp_jinja_arguments *arguments) {
     switch (functions[function].id) {
-    case RAISE: return raise_exception(run, args);
-    case NOW: return strftime_now(run, args);
-    case RANGE: return range(run, args);
-    case NAMESPACE: return make_dict(run, CAPP_JINJA_NAMESPACE, args);
-    case DICT: return make_dict(run, CAPP_JINJA_DICT, args);
+    case RAISE: return raise_exception(run, arguments);
+    case NOW: return strftime_now(run, arguments);
+    case RANGE: return range(run, arguments);
+    case NAMESPACE: return make_dict(run, CAPP_JINJA_NAMESPACE, arguments);
+    case DICT: return make_dict(run, CAPP_JINJA_DICT, arguments);
     default:
         capp_jinja_fail(run, CAPP_EUNSUPPORTED, "the function '%s' is not supported", functions[function].name);
         return nothing;

@@ -17,14 +17,14 @@ struct capp_jinja {
 };
 
 enum {
-    MOST_SOURCE = 1 << 18, /* the largest known are a tenth of it; a byte takes at most 48 of the tree */
+    MOST_SOURCE = 1 << 18, /* the largest known templates have a tenth of it; a byte makes at most 48 bytes of nodes */
     RUN_BYTES = 64 << 20,
     RUN_STEPS = 4000000,
-    RUN_BYTES_A_BYTE = 64, /* more, for a byte of the conversation */
+    RUN_BYTES_A_BYTE = 64, /* on top, for each byte of the conversation */
     RUN_STEPS_A_BYTE = 64
 };
 
-/* Line ends become \n; the last one goes. */
+/* Makes all line ends \n and drops the last one. */
 static char *copy_source(capp_jinja_heap *heap, capp_str source, size_t *size) {
     char *copy = capp_jinja_heap_allocate(heap, source.size, 1);
     size_t n = 0;

@@ -18,7 +18,7 @@ typedef struct source_lexer {
     capp_jinja_token *tokens;
     size_t n, capacity;
     capp_error *err;
-    char open[MAX_BRACKETS]; /* brackets of the tag at hand */
+    char open[MAX_BRACKETS]; /* closing brackets that the current tag still needs */
     size_t n_open;
 } source_lexer;
 
@@ -38,7 +38,7 @@ static capp_status push(source_lexer *lexer, capp_jinja_token_kind kind, size_t 
     return CAPP_OK;
 }
 
-/* Moves on, counting lines. */
+/* Moves to a later place and counts lines. */
 static void move_to(source_lexer *lexer, size_t at) {
     for (; lexer->at < at; lexer->at++) lexer->line += lexer->source.data[lexer->at] == '\n';
 }
@@ -62,7 +62,8 @@ static size_t before_space(const source_lexer *lexer, size_t from, size_t end) {
 /* ---- Text between tags --------------------------------------------------------------------------------------------
  */
 
-/* Where the text ends that begins at l->at and is followed by a tag at `tag`, by the sign behind its braces. */
+/* Where the text ends that begins at lexer->at and is followed by the tag at `tag`; sign: what follows the tag's
+ * braces. */
 static size_t text_end(const source_lexer *lexer, size_t tag, char sign, bool prints) {
     if (sign == '-') return before_space(lexer, lexer->at, tag);
     if (sign == '+' || prints) return tag;
@@ -80,8 +81,8 @@ static size_t next_tag(const source_lexer *lexer) {
     return lexer->source.size;
 }
 
-/* The byte behind the closing text of a block or comment whose sign, if any, stands at `at`; 0: it does not end here.
- */
+/* The place after the closing text of a block or comment, where it stands at `at`, with or without a sign. 0: it does
+ * not stand there. */
 static size_t close_at(const source_lexer *lexer, size_t at, const char *closing, bool trims) {
     char sign = at < lexer->source.size ? lexer->source.data[at] : 0;
     bool has_sign = sign == '-' || (sign == '+' && trims);
@@ -101,7 +102,7 @@ static capp_status skip_comment(source_lexer *lexer) {
     return fail(lexer, "a comment is not closed: \"#}\" is missing");
 }
 
-/* Behind {% and its sign: the byte behind the tag where it is raw, or endraw; 0: it is not. */
+/* at: after {% and its sign. The place after the tag where it is raw or endraw (word); 0: it is another tag. */
 static size_t raw_tag(const source_lexer *lexer, size_t at, const char *word, bool end) {
     at = past_space(lexer, at);
     if (!here(lexer, at, word)) return 0;

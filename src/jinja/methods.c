@@ -52,8 +52,8 @@ static const struct {
     capp_jinja_kind kind;
     const char *name;
     method_id id;
-    const char *parameters; /* as of capp_jinja_bind_arguments; NULL: looked at apart */
-    size_t least;           /* arguments that must be there */
+    const char *parameters; /* see capp_jinja_bind_arguments; NULL: the method reads its arguments itself */
+    size_t least;           /* fewest arguments */
 } methods[] = {
     {CAPP_JINJA_STRING, "strip", STRIP, "chars", 0},
     {CAPP_JINJA_STRING, "lstrip", LSTRIP, "chars", 0},
@@ -94,10 +94,10 @@ static const struct {
 };
 enum { N_METHODS = sizeof methods / sizeof methods[0] };
 
-/* What Python's types have besides: an error, not an undefined value. */
+/* Other attributes of Python's types: using one is an error, not an undefined value. */
 static const struct {
     capp_jinja_kind kind;
-    const char *names; /* between spaces */
+    const char *names; /* separated by spaces, with one at each end */
 } unknown[] = {
     {CAPP_JINJA_STRING,
      " casefold center encode expandtabs format_map index isascii isdecimal isidentifier isnumeric "
@@ -165,7 +165,8 @@ static bool is_of(int32_t c, method_id id) {
     return id == ISSPACE ? capp_jinja_is_space(c) : id == ISALPHA ? letter : id == ISDIGIT ? digit : letter || digit;
 }
 
-/* isdigit and isalnum know ASCII and decimal digits: of the rest of Unicode's numbers Python knows more. */
+/* isdigit and isalnum know decimal digits. Of Unicode's other numbers Python counts some as digits: those are not
+ * supported. */
 static capp_jinja_value consists_of(capp_jinja_run *run, const capp_jinja_string *s, method_id id) {
     bool all = s->size > 0;
     for (size_t at = 0, size; all && at < s->size && capp_jinja_count_steps(run, 1); at += size) {
@@ -203,7 +204,7 @@ static capp_jinja_value join_strings(capp_jinja_run *run, const capp_jinja_strin
     return run->status == CAPP_OK ? capp_jinja_join(run, between, items.list) : nothing;
 }
 
-/* A field of a format: whether it is a number, *i, or a name; anything else is more than capp knows. */
+/* Reads a field of a format: a number, *i, or a name. False: it is neither. */
 static bool read_field(capp_str field, size_t *i, bool *named) {
     bool digits = true, word = true;
     *i = 0;
@@ -218,8 +219,8 @@ static bool read_field(capp_str field, size_t *i, bool *named) {
     return *named ? word : field.size <= 9;
 }
 
-/* The argument that it stands for; NULL and a failure where there is none. *next: how many fields without number or
- * name there were before; -1: those before had numbers. */
+/* The argument of a field; NULL and a failure: there is none. *next: how many fields without number or name came
+ * before; -1: the fields before had numbers. */
 static const capp_jinja_value *argument_of(capp_jinja_run *run, const capp_jinja_arguments *args, capp_str field,
                                            int64_t *next) {
     size_t i;
@@ -345,21 +346,21 @@ static capp_jinja_value loop_method(capp_jinja_run *run, capp_jinja_loop *loop, 
 }
 
 capp_jinja_value capp_jinja_call_method(capp_jinja_run *run, const capp_jinja_method *method,
-                                        const capp_jinja_arguments *args) {
+                                        const capp_jinja_arguments *arguments) {
     capp_jinja_value a[CAPP_JINJA_MAX_PARAMETERS] = {nothing}, self = method->self;
     const char *name = methods[method->row].name, *parameters = methods[method->row].parameters;
     method_id id = methods[method->row].id;
     size_t least = methods[method->row].least;
-    if (args->n + args->n_named < least)
+    if (arguments->n + arguments->n_named < least)
         return capp_jinja_fail(run, CAPP_EINVAL, "%s needs at least %zu argument(s)", name, least);
-    if (id == FORMAT) return format(run, self.string, args);
-    if (!parameters) return loop_method(run, self.loop, id, args);
-    if (!capp_jinja_bind_arguments(run, name, parameters, args, a)) return nothing;
+    if (id == FORMAT) return format(run, self.string, arguments);
+    if (!parameters) return loop_method(run, self.loop, id, arguments);
+    if (!capp_jinja_bind_arguments(run, name, parameters, arguments, a)) return nothing;
     bool texts = id == REPLACE || id == FIND || id == RFIND || id == REMOVEPREFIX || id == REMOVESUFFIX;
     bool stripping = id == STRIP || id == LSTRIP || id == RSTRIP || id == SPLIT || id == RSPLIT;
     bool bad = self.kind == CAPP_JINJA_STRING && (texts || id == COUNT) && a[0].kind != CAPP_JINJA_STRING;
-    bad =
-        bad || (stripping && args->n + args->n_named && a[0].kind != CAPP_JINJA_STRING && !capp_jinja_is_missing(a[0]));
+    bad = bad || (stripping && arguments->n + arguments->n_named && a[0].kind != CAPP_JINJA_STRING &&
+                  !capp_jinja_is_missing(a[0]));
     if (bad || (id == REPLACE && a[1].kind != CAPP_JINJA_STRING)) {
         char what[60];
         snprintf(what, sizeof what, "the argument of %s cannot be", name);
@@ -370,5 +371,5 @@ capp_jinja_value capp_jinja_call_method(capp_jinja_run *run, const capp_jinja_me
     if (id != GET) return dict_view(run, self.dict, id);
     const capp_jinja_value *found =
         capp_jinja_check_hashable(run, a[0]) ? capp_jinja_dict_get(run, self.dict, a[0]) : NULL;
-    return found ? *found : args->n + args->n_named > 1 ? a[1] : capp_jinja_none();
+    return found ? *found : arguments->n + arguments->n_named > 1 ? a[1] : capp_jinja_none();
 }

@@ -52,7 +52,7 @@ static size_t put_character(int32_t c, char *out) {
     return size;
 }
 
-/* What follows a backslash at *at, to out; Python's escapes. Returns the bytes written. */
+/* Writes the character of an escape to out, by Python's rules; *at: after its backslash. Returns the bytes written. */
 static size_t parse_escape(capp_jinja_parser *parser, const char **at, const char *end, char *out) {
     static const char from[] = "\\'\"abfnrtv", to[] = "\\'\"\a\b\f\n\r\t\v";
     char kind = *(*at)++;
@@ -84,7 +84,7 @@ static size_t parse_escape(capp_jinja_parser *parser, const char **at, const cha
     return 2;
 }
 
-/* Neighbouring strings are one. */
+/* Strings side by side are one string. */
 static capp_jinja_node *parse_strings(capp_jinja_parser *parser) {
     size_t room = 0;
     for (const capp_jinja_token *t = parser->at; t->kind == CAPP_JINJA_TOKEN_STRING; t++) room += t->text.size;
@@ -119,7 +119,7 @@ static capp_jinja_node *parse_number(capp_jinja_parser *parser) {
         return capp_jinja_fail_parsing(
             parser, CAPP_EUNSUPPORTED, parser->at->text,
             "is not supported: numbers must be decimal, without leading zeros, and fit 64 bits");
-    double number = 0; /* as JSON has it: strtod's depends on the locale */
+    double number = 0; /* read as JSON: strtod depends on the locale */
     capp_json json;
     if (real && (capp_json_check(capp_str_of(digits), &json, NULL) != CAPP_OK || !capp_json_f64(json, &number)))
         return capp_jinja_fail_parsing(parser, CAPP_EUNSUPPORTED, parser->at->text, "is not a valid number");
@@ -156,7 +156,7 @@ static capp_jinja_node *parse_dict(capp_jinja_parser *parser) {
 capp_jinja_node *capp_jinja_parse_name(capp_jinja_parser *parser) {
     static const struct {
         const char *word;
-        int truth; /* -1: none */
+        int truth; /* -1: the word means none */
     } words[] = {{"true", 1}, {"True", 1}, {"false", 0}, {"False", 0}, {"none", -1}, {"None", -1}};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (capp_jinja_skip_word(parser, words[i].word))
@@ -218,7 +218,7 @@ static capp_jinja_node *parse_arguments(capp_jinja_parser *parser) {
     return items.first;
 }
 
-/* Between brackets: an index, or parts of a slice. */
+/* An index or a slice in brackets. */
 static capp_jinja_node *parse_subscript(capp_jinja_parser *parser, capp_jinja_node *operand) {
     capp_jinja_node *parts[3] = {NULL, NULL, NULL};
     size_t n = 0;
@@ -234,7 +234,7 @@ static capp_jinja_node *parse_subscript(capp_jinja_parser *parser, capp_jinja_no
     }
     capp_jinja_expect_operator(parser, "]");
     if (!slice && !parts[0])
-        parts[0] = capp_jinja_new_list_node(parser, CAPP_JINJA_NODE_TUPLE, NULL); /* as jinja2 takes it */
+        parts[0] = capp_jinja_new_list_node(parser, CAPP_JINJA_NODE_TUPLE, NULL); /* as in jinja2 */
     capp_jinja_node *node =
         new_pair(parser, slice ? CAPP_JINJA_NODE_SLICE : CAPP_JINJA_NODE_ITEM, 0, operand, parts[0]);
     if (node && slice) {
@@ -251,11 +251,11 @@ static capp_jinja_node *parse_call(capp_jinja_parser *parser, capp_jinja_node *o
     return node;
 }
 
-capp_jinja_node *capp_jinja_parse_attribute(capp_jinja_parser *parser, capp_jinja_node *operand) {
+capp_jinja_node *capp_jinja_parse_attribute(capp_jinja_parser *parser, capp_jinja_node *object) {
     capp_jinja_next_token(parser);
     if (parser->at->kind == CAPP_JINJA_TOKEN_INTEGER)
-        return new_pair(parser, CAPP_JINJA_NODE_ITEM, 0, operand, parse_number(parser));
-    capp_jinja_node *node = capp_jinja_new_node_over(parser, CAPP_JINJA_NODE_ATTRIBUTE, operand);
+        return new_pair(parser, CAPP_JINJA_NODE_ITEM, 0, object, parse_number(parser));
+    capp_jinja_node *node = capp_jinja_new_node_over(parser, CAPP_JINJA_NODE_ATTRIBUTE, object);
     capp_str word = capp_jinja_expect_name(parser);
     if (node) node->name = word;
     return node;
@@ -275,8 +275,8 @@ static capp_jinja_node *parse_postfix(capp_jinja_parser *parser, capp_jinja_node
     return node;
 }
 
-capp_jinja_node *capp_jinja_parse_filter(capp_jinja_parser *parser, capp_jinja_node *operand) {
-    capp_jinja_node *node = capp_jinja_new_node_over(parser, CAPP_JINJA_NODE_FILTER, operand);
+capp_jinja_node *capp_jinja_parse_filter(capp_jinja_parser *parser, capp_jinja_node *input) {
+    capp_jinja_node *node = capp_jinja_new_node_over(parser, CAPP_JINJA_NODE_FILTER, input);
     capp_str word = capp_jinja_expect_name(parser);
     capp_jinja_node *args = capp_jinja_at_operator(parser, "(") ? parse_arguments(parser) : NULL;
     if (!node) return NULL;
@@ -346,7 +346,7 @@ typedef struct level {
     int op;
 } level;
 
-/* Operators that bind alike, weakest levels first; at the end of the levels come signs. */
+/* Operators by precedence, the weakest first. Signs bind more strongly than all of these. */
 static const level levels[][5] = {
     {{"+", '+'}, {"-", '-'}, {NULL, 0}},
     {{"~", '~'}, {NULL, 0}},
@@ -368,7 +368,7 @@ static capp_jinja_node *parse_arithmetic(capp_jinja_parser *parser, size_t at) {
     return left;
 }
 
-/* The comparison at hand, which is skipped; 0: none. */
+/* Moves past a comparison operator and returns it. 0: there is none. */
 static int skip_comparison(capp_jinja_parser *parser) {
     static const level rows[] = {{"==", CAPP_JINJA_OP_EQUAL},
                                  {"!=", CAPP_JINJA_OP_NOT_EQUAL},

@@ -7,7 +7,7 @@
 
 static capp_jinja_node *parse_statements(capp_jinja_parser *parser, const char *const *ends);
 
-/* What a for loop or set assigns to: a name, names, or an attribute of a namespace. */
+/* The target of a for loop or a set: a name, several names, or an attribute of a namespace. */
 static capp_jinja_node *parse_target(capp_jinja_parser *parser, bool attributes) {
     capp_jinja_chain items = {NULL, NULL};
     bool comma = false, brackets = capp_jinja_skip_operator(parser, "(");
@@ -185,7 +185,7 @@ static capp_jinja_node *parse_with(capp_jinja_parser *parser) {
     return node;
 }
 
-/* transformers' own tag, around what an assistant said. */
+/* A tag of transformers around what the assistant says. */
 static capp_jinja_node *parse_generation(capp_jinja_parser *parser) {
     static const char *const ends[] = {"endgeneration", NULL};
     capp_jinja_node *node = capp_jinja_new_node(parser, CAPP_JINJA_NODE_SCOPE);
@@ -228,13 +228,14 @@ static bool ends_here(const capp_jinja_parser *parser, const char *const *ends) 
     return false;
 }
 
-/* Up to a tag with one of the words, which is at hand then; ends NULL: up to the end of the template. */
+/* Statements up to a tag that begins with one of the words of ends, at which the parser then stands. ends NULL: up to
+ * the end of the template. */
 static capp_jinja_node *parse_statements(capp_jinja_parser *parser, const char *const *ends) {
     capp_jinja_chain all = {NULL, NULL};
     capp_jinja_enter_nested(parser);
     while (parser->status == CAPP_OK) {
         if (parser->at->kind == CAPP_JINJA_TOKEN_END) {
-            while (ends && ends[1]) ends++; /* the last one closes the tag */
+            while (ends && ends[1]) ends++; /* the last word closes the block */
             if (ends)
                 capp_jinja_fail_parsing(parser, CAPP_EFORMAT, capp_str_of(*ends), "is missing: a block is not closed");
             break;

@@ -70,7 +70,7 @@ capp_str capp_jinja_expect_name(capp_jinja_parser *parser) {
     return name;
 }
 
-/* Most nodes are small: a template may be nothing but operators and constants. */
+/* How much of a node its kind uses: templates may be made of small nodes alone. */
 static size_t node_size(capp_jinja_node_kind kind) {
     switch (kind) {
     case CAPP_JINJA_NODE_TEXT:
@@ -137,7 +137,7 @@ capp_jinja_node *capp_jinja_new_list_node(capp_jinja_parser *parser, capp_jinja_
     return node;
 }
 
-/* Text of the template itself as a value. */
+/* A text of the template as a value. */
 capp_jinja_node *capp_jinja_new_text_node(capp_jinja_parser *parser, capp_jinja_node_kind kind, const char *text,
                                           size_t size) {
     capp_jinja_node *node = capp_jinja_new_node(parser, kind);

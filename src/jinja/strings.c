@@ -12,8 +12,8 @@ static const capp_jinja_value nothing = {.kind = CAPP_JINJA_UNDEFINED};
 
 /* ---- Letters ----------------------------------------------------------------------------------------------------- */
 
-/* Characters whose other case is several characters, or depends on their neighbours (Unicode's SpecialCasing): capp
- * does not know those. */
+/* Characters whose other case has several characters or depends on their neighbours (Unicode's SpecialCasing). They are
+ * not supported. */
 static bool special_case(int32_t c, bool up) {
     if (!up) return c == 0x130 || c == 0x3a3;
     return c == 0xdf || c == 0x149 || c == 0x1f0 || c == 0x390 || c == 0x3b0 || c == 0x587 ||
@@ -37,23 +37,24 @@ static void put_cased(capp_jinja_run *run, capp_jinja_buffer *b, int32_t c, bool
     capp_jinja_append_bytes(run, b, (const char *)out, (size_t)size, given);
 }
 
-capp_jinja_value capp_jinja_change_case(capp_jinja_run *run, const capp_jinja_string *s, capp_jinja_letter_case to) {
+capp_jinja_value capp_jinja_change_case(capp_jinja_run *run, const capp_jinja_string *string,
+                                        capp_jinja_letter_case to) {
     capp_jinja_buffer b = {0};
-    bool inside = false; /* a word */
-    for (size_t at = 0, size; at < s->size && run->status == CAPP_OK; at += size) {
-        int32_t c = capp_utf8_character(s->text + at, &size);
+    bool inside = false; /* within a word */
+    for (size_t at = 0, size; at < string->size && run->status == CAPP_OK; at += size) {
+        int32_t c = capp_utf8_character(string->text + at, &size);
         bool first = to == CAPP_JINJA_TITLE_CASE ? !inside : at == 0;
         bool up = to == CAPP_JINJA_UPPER_CASE || (to != CAPP_JINJA_LOWER_CASE && first);
-        put_cased(run, &b, c, up, to != CAPP_JINJA_UPPER_CASE, s->given[at]);
+        put_cased(run, &b, c, up, to != CAPP_JINJA_UPPER_CASE, string->given[at]);
         inside = is_cased(c);
     }
     return capp_jinja_buffer_to_string(run, &b);
 }
 
-bool capp_jinja_has_case(const capp_jinja_string *s, bool upper) {
+bool capp_jinja_has_case(const capp_jinja_string *string, bool upper) {
     bool any = false;
-    for (size_t at = 0, size; at < s->size; at += size) {
-        int32_t c = capp_utf8_character(s->text + at, &size);
+    for (size_t at = 0, size; at < string->size; at += size) {
+        int32_t c = capp_utf8_character(string->text + at, &size);
         if (!is_cased(c)) continue;
         if (upper ? !utf8proc_isupper(c) : !utf8proc_islower(c)) return false;
         any = true;
@@ -75,65 +76,67 @@ static bool stripped(const capp_jinja_string *set, const char *at) {
     return set ? among(set, at, size) : capp_jinja_is_space(c);
 }
 
-capp_jinja_value capp_jinja_strip(capp_jinja_run *run, const capp_jinja_string *s, const capp_jinja_string *characters,
+capp_jinja_value capp_jinja_strip(capp_jinja_run *run, const capp_jinja_string *string, const capp_jinja_string *set,
                                   bool left, bool right) {
-    size_t begin = 0, end = s->size;
-    if (!capp_jinja_count_steps(run, 1 + s->size / 16 * (characters ? 1 + characters->size : 1))) return nothing;
-    while (left && begin < end && stripped(characters, s->text + begin)) begin += capp_utf8_size(s->text + begin);
+    size_t begin = 0, end = string->size;
+    if (!capp_jinja_count_steps(run, 1 + string->size / 16 * (set ? 1 + set->size : 1))) return nothing;
+    while (left && begin < end && stripped(set, string->text + begin)) begin += capp_utf8_size(string->text + begin);
     while (right && end > begin) {
-        size_t back = capp_utf8_size_before(s->text + end);
-        if (!stripped(characters, s->text + end - back)) break;
+        size_t back = capp_utf8_size_before(string->text + end);
+        if (!stripped(set, string->text + end - back)) break;
         end -= back;
     }
-    return capp_jinja_substring(run, s, begin, end - begin);
+    return capp_jinja_substring(run, string, begin, end - begin);
 }
 
-/* Where part is found in s from byte `from` on; SIZE_MAX: nowhere. */
-size_t capp_jinja_find_first(capp_jinja_run *run, const capp_jinja_string *s, size_t from,
+/* See strings.h. */
+size_t capp_jinja_find_first(capp_jinja_run *run, const capp_jinja_string *string, size_t from,
                              const capp_jinja_string *part) {
     if (!part || !capp_jinja_count_steps(run, 1)) return SIZE_MAX;
     if (!part->size) return from;
-    const char *found = s->size > from ? memmem(s->text + from, s->size - from, part->text, part->size) : NULL;
-    size_t at = found ? (size_t)(found - s->text) : SIZE_MAX;
-    return capp_jinja_count_steps(run, ((found ? at : s->size) - from) / 16) ? at : SIZE_MAX;
+    const char *found =
+        string->size > from ? memmem(string->text + from, string->size - from, part->text, part->size) : NULL;
+    size_t at = found ? (size_t)(found - string->text) : SIZE_MAX;
+    return capp_jinja_count_steps(run, ((found ? at : string->size) - from) / 16) ? at : SIZE_MAX;
 }
 
-size_t capp_jinja_find_last(capp_jinja_run *run, const capp_jinja_string *s, size_t end,
+size_t capp_jinja_find_last(capp_jinja_run *run, const capp_jinja_string *string, size_t end,
                             const capp_jinja_string *part) {
     if (!part || part->size > end) return SIZE_MAX;
     for (size_t at = end - part->size + 1; at-- > 0 && capp_jinja_count_steps(run, 1 + part->size / 32);)
-        if (!part->size || !memcmp(s->text + at, part->text, part->size)) return at;
+        if (!part->size || !memcmp(string->text + at, part->text, part->size)) return at;
     return SIZE_MAX;
 }
 
-capp_jinja_value capp_jinja_replace(capp_jinja_run *run, const capp_jinja_string *s, const capp_jinja_string *old,
-                                    const capp_jinja_string *by, int64_t most) {
+capp_jinja_value capp_jinja_replace(capp_jinja_run *run, const capp_jinja_string *string, const capp_jinja_string *old,
+                                    const capp_jinja_string *replacement, int64_t limit) {
     capp_jinja_buffer b = {0};
     size_t at = 0;
-    if (!old->size) { /* between all characters */
-        for (;; most--) {
-            if (most) capp_jinja_append_string(run, &b, by);
-            if (at >= s->size || run->status != CAPP_OK) break;
-            size_t size = capp_utf8_size(s->text + at);
-            capp_jinja_append_bytes(run, &b, s->text + at, size, s->given[at]);
+    if (!old->size) { /* inserts between all characters */
+        for (;; limit--) {
+            if (limit) capp_jinja_append_string(run, &b, replacement);
+            if (at >= string->size || run->status != CAPP_OK) break;
+            size_t size = capp_utf8_size(string->text + at);
+            capp_jinja_append_bytes(run, &b, string->text + at, size, string->given[at]);
             at += size;
-            if (!most) most = 1;
+            if (!limit) limit = 1;
         }
         return capp_jinja_buffer_to_string(run, &b);
     }
-    for (size_t found; most && (found = capp_jinja_find_first(run, s, at, old)) != SIZE_MAX; most--) {
-        capp_jinja_append_string(run, &b, &(capp_jinja_string){s->text + at, s->given + at, found - at});
-        capp_jinja_append_string(run, &b, by);
+    for (size_t found; limit && (found = capp_jinja_find_first(run, string, at, old)) != SIZE_MAX; limit--) {
+        capp_jinja_append_string(run, &b, &(capp_jinja_string){string->text + at, string->given + at, found - at});
+        capp_jinja_append_string(run, &b, replacement);
         at = found + old->size;
     }
-    capp_jinja_append_string(run, &b, &(capp_jinja_string){s->text + at, s->given + at, s->size - at});
+    capp_jinja_append_string(run, &b, &(capp_jinja_string){string->text + at, string->given + at, string->size - at});
     return capp_jinja_buffer_to_string(run, &b);
 }
 
-capp_jinja_value capp_jinja_join(capp_jinja_run *run, const capp_jinja_string *between, const capp_jinja_list *items) {
+capp_jinja_value capp_jinja_join(capp_jinja_run *run, const capp_jinja_string *separator,
+                                 const capp_jinja_list *items) {
     capp_jinja_buffer b = {0};
     for (size_t i = 0; i < items->n && run->status == CAPP_OK; i++) {
-        if (i) capp_jinja_append_string(run, &b, between);
+        if (i) capp_jinja_append_string(run, &b, separator);
         capp_jinja_append_string(run, &b, capp_jinja_to_text(run, items->items[i]));
     }
     return capp_jinja_buffer_to_string(run, &b);
@@ -145,13 +148,13 @@ static size_t skip_space(const capp_jinja_string *s, size_t at, bool space) {
     return at;
 }
 
-capp_jinja_value capp_jinja_split_words(capp_jinja_run *run, const capp_jinja_string *s, int64_t most) {
+capp_jinja_value capp_jinja_split_words(capp_jinja_run *run, const capp_jinja_string *string, int64_t limit) {
     capp_jinja_value out = capp_jinja_list_new(run, CAPP_JINJA_LIST, 0);
-    for (size_t at = skip_space(s, 0, true); at < s->size && run->status == CAPP_OK; most--) {
-        size_t end = most ? skip_space(s, at, false) : s->size;
-        capp_jinja_list_append(run, out, capp_jinja_substring(run, s, at, end - at));
-        if (!capp_jinja_count_steps(run, (end - at) / 16) || !most) break;
-        at = skip_space(s, end, true);
+    for (size_t at = skip_space(string, 0, true); at < string->size && run->status == CAPP_OK; limit--) {
+        size_t end = limit ? skip_space(string, at, false) : string->size;
+        capp_jinja_list_append(run, out, capp_jinja_substring(run, string, at, end - at));
+        if (!capp_jinja_count_steps(run, (end - at) / 16) || !limit) break;
+        at = skip_space(string, end, true);
     }
     return out;
 }
@@ -166,35 +169,38 @@ static capp_jinja_value reversed(capp_jinja_run *run, capp_jinja_value list) {
     return list;
 }
 
-capp_jinja_value capp_jinja_split(capp_jinja_run *run, const capp_jinja_string *s, const capp_jinja_string *by,
-                                  int64_t most, bool back) {
+capp_jinja_value capp_jinja_split(capp_jinja_run *run, const capp_jinja_string *string,
+                                  const capp_jinja_string *separator, int64_t limit, bool from_end) {
     capp_jinja_value out = capp_jinja_list_new(run, CAPP_JINJA_LIST, 0);
-    size_t at = 0, end = s->size, found;
-    if (!by->size) return capp_jinja_fail(run, CAPP_EINVAL, "split needs a separator that is not empty");
-    for (; !back && most && (found = capp_jinja_find_first(run, s, at, by)) != SIZE_MAX; most--) {
-        capp_jinja_list_append(run, out, capp_jinja_substring(run, s, at, found - at));
-        at = found + by->size;
+    size_t at = 0, end = string->size, found;
+    if (!separator->size) return capp_jinja_fail(run, CAPP_EINVAL, "split needs a separator that is not empty");
+    for (; !from_end && limit && (found = capp_jinja_find_first(run, string, at, separator)) != SIZE_MAX; limit--) {
+        capp_jinja_list_append(run, out, capp_jinja_substring(run, string, at, found - at));
+        at = found + separator->size;
     }
-    for (; back && most && (found = capp_jinja_find_last(run, s, end, by)) != SIZE_MAX; most--) {
-        capp_jinja_list_append(run, out, capp_jinja_substring(run, s, found + by->size, end - found - by->size));
+    for (; from_end && limit && (found = capp_jinja_find_last(run, string, end, separator)) != SIZE_MAX; limit--) {
+        capp_jinja_list_append(
+            run, out, capp_jinja_substring(run, string, found + separator->size, end - found - separator->size));
         end = found;
     }
-    capp_jinja_list_append(run, out, capp_jinja_substring(run, s, at, end - at));
-    return back ? reversed(run, out) : out;
+    capp_jinja_list_append(run, out, capp_jinja_substring(run, string, at, end - at));
+    return from_end ? reversed(run, out) : out;
 }
 
-capp_jinja_value capp_jinja_split_lines(capp_jinja_run *run, const capp_jinja_string *s, bool keep) {
+capp_jinja_value capp_jinja_split_lines(capp_jinja_run *run, const capp_jinja_string *string, bool keep_ends) {
     capp_jinja_value out = capp_jinja_list_new(run, CAPP_JINJA_LIST, 0);
     size_t begin = 0;
-    for (size_t at = 0, size; at < s->size && run->status == CAPP_OK; at += size) {
-        int32_t c = capp_utf8_character(s->text + at, &size);
+    for (size_t at = 0, size; at < string->size && run->status == CAPP_OK; at += size) {
+        int32_t c = capp_utf8_character(string->text + at, &size);
         bool end = (c >= 10 && c <= 13) || (c >= 0x1c && c <= 0x1e) || c == 0x85 || c == 0x2028 || c == 0x2029;
         if (!end || !capp_jinja_count_steps(run, 1)) continue;
         size_t line_end = at;
-        if (c == '\r' && at + 1 < s->size && s->text[at + 1] == '\n') size = 2;
-        capp_jinja_list_append(run, out, capp_jinja_substring(run, s, begin, (keep ? at + size : line_end) - begin));
+        if (c == '\r' && at + 1 < string->size && string->text[at + 1] == '\n') size = 2;
+        capp_jinja_list_append(run, out,
+                               capp_jinja_substring(run, string, begin, (keep_ends ? at + size : line_end) - begin));
         begin = at + size;
     }
-    if (begin < s->size) capp_jinja_list_append(run, out, capp_jinja_substring(run, s, begin, s->size - begin));
+    if (begin < string->size)
+        capp_jinja_list_append(run, out, capp_jinja_substring(run, string, begin, string->size - begin));
     return out;
 }

@@ -25,7 +25,7 @@ typedef enum test_id {
     UPPER,
     ODD,
     EVEN,
-    FILTER, /* from here on with an argument */
+    FILTER, /* tests after this one have an argument */
     DIVISIBLE,
     EQUAL,
     UNEQUAL,
@@ -79,7 +79,7 @@ static const struct {
     {"sameas", SAME},
 };
 
-/* v % by == rest, as Python takes the remainder: its sign is that of by, which is above 0 where rest is not 0. */
+/* Whether v % by == rest, by Python's rule: the remainder has the sign of by. by is above 0 where rest is not 0. */
 static bool divides(capp_jinja_run *run, capp_jinja_value v, capp_jinja_value by, int64_t rest) {
     int64_t value, divisor;
     bool numbers = capp_jinja_is_number(v) && capp_jinja_is_number(by);
@@ -146,7 +146,7 @@ static bool alone(capp_jinja_run *run, test_id id, capp_jinja_value v) {
 }
 
 bool capp_jinja_apply_test(capp_jinja_run *run, capp_str name, capp_jinja_value input,
-                           const capp_jinja_arguments *args) {
+                           const capp_jinja_arguments *arguments) {
     size_t row = 0, n = sizeof tests / sizeof tests[0];
     if (run->status != CAPP_OK) return false;
     while (row < n && !capp_jinja_name_is(name, tests[row].name)) row++;
@@ -156,10 +156,10 @@ bool capp_jinja_apply_test(capp_jinja_run *run, capp_str name, capp_jinja_value 
         return false;
     }
     bool other = tests[row].id > FILTER;
-    if (args->n + args->n_named != other) {
+    if (arguments->n + arguments->n_named != other) {
         capp_jinja_fail(run, CAPP_EINVAL, "the test '%s' takes %s", tests[row].name,
                         other ? "one argument" : "no arguments");
         return false;
     }
-    return other ? with_argument(run, tests[row].id, input, args->values[0]) : alone(run, tests[row].id, input);
+    return other ? with_argument(run, tests[row].id, input, arguments->values[0]) : alone(run, tests[row].id, input);
 }

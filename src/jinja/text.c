@@ -16,8 +16,8 @@ enum { NUMBER_SIZE = 40 };
 
 /* ---- Numbers ----------------------------------------------------------------------------------------------------- */
 
-/* The fewest digits that read back as the same number, and the power of ten of the first. No decimal point is written
- * or read: it is another one in other locales. */
+/* The fewest digits that read back as the same number, and the power of ten of the first digit. A decimal point is
+ * neither written nor read, because it depends on the locale. */
 static size_t shortest(double number, char digits[20], int *power) {
     char text[NUMBER_SIZE], back[NUMBER_SIZE];
     size_t n = 0;
@@ -101,7 +101,7 @@ static void put_repr_str(capp_jinja_run *run, capp_jinja_buffer *b, const capp_j
     capp_jinja_append_bytes(run, b, &quote, 1, 0);
 }
 
-/* What str and repr have in common; false: it is not of these. */
+/* Values that str and repr write alike. False: the value is of another kind. */
 static bool put_scalar(capp_jinja_run *run, capp_jinja_buffer *b, capp_jinja_value v) {
     char number[NUMBER_SIZE];
     switch (v.kind) {
@@ -156,11 +156,11 @@ static void put_repr(capp_jinja_run *run, capp_jinja_buffer *b, capp_jinja_value
     capp_jinja_leave(run);
 }
 
-const capp_jinja_string *capp_jinja_to_text(capp_jinja_run *run, capp_jinja_value v) {
+const capp_jinja_string *capp_jinja_to_text(capp_jinja_run *run, capp_jinja_value value) {
     capp_jinja_buffer b = {0};
-    if (run->status != CAPP_OK || v.kind == CAPP_JINJA_UNDEFINED) return &empty;
-    if (v.kind == CAPP_JINJA_STRING) return v.string;
-    put_repr(run, &b, v);
+    if (run->status != CAPP_OK || value.kind == CAPP_JINJA_UNDEFINED) return &empty;
+    if (value.kind == CAPP_JINJA_STRING) return value.string;
+    put_repr(run, &b, value);
     capp_jinja_value text = capp_jinja_buffer_to_string(run, &b);
     return text.kind == CAPP_JINJA_STRING ? text.string : &empty;
 }
@@ -230,7 +230,7 @@ static void put_json_list(capp_jinja_run *run, capp_jinja_buffer *b, const capp_
     capp_jinja_append_text(run, b, "]");
 }
 
-/* The places of a dict's entries, in their order or in that of their keys. */
+/* The indexes of a dict's entries, in their order or sorted by key. */
 static size_t *order_of(capp_jinja_run *run, const capp_jinja_dict *dict, bool sorted) {
     size_t *order = capp_jinja_allocate(run, dict->n, sizeof *order);
     for (size_t i = 0; order && i < dict->n && run->status == CAPP_OK; i++) {
@@ -280,7 +280,7 @@ static void put_json(capp_jinja_run *run, capp_jinja_buffer *b, capp_jinja_value
     capp_jinja_leave(run);
 }
 
-void capp_jinja_append_json(capp_jinja_run *run, capp_jinja_buffer *b, capp_jinja_value v,
+void capp_jinja_append_json(capp_jinja_run *run, capp_jinja_buffer *buffer, capp_jinja_value value,
                             const capp_jinja_json_style *style) {
-    put_json(run, b, v, style, 0);
+    put_json(run, buffer, value, style, 0);
 }

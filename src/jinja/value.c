@@ -118,12 +118,12 @@ capp_jinja_value capp_jinja_string_of_conversation(capp_jinja_run *run, capp_str
     return copy_text(run, text, 1);
 }
 
-capp_jinja_value capp_jinja_substring(capp_jinja_run *run, const capp_jinja_string *s, size_t at, size_t size) {
-    return str_value(run, s->text + at, s->given + at, size);
+capp_jinja_value capp_jinja_substring(capp_jinja_run *run, const capp_jinja_string *string, size_t at, size_t size) {
+    return str_value(run, string->text + at, string->given + at, size);
 }
 
-capp_jinja_value capp_jinja_buffer_to_string(capp_jinja_run *run, const capp_jinja_buffer *b) {
-    return b->text ? str_value(run, b->text, b->given, b->size) : capp_jinja_string_from_c(run, "");
+capp_jinja_value capp_jinja_buffer_to_string(capp_jinja_run *run, const capp_jinja_buffer *buffer) {
+    return buffer->text ? str_value(run, buffer->text, buffer->given, buffer->size) : capp_jinja_string_from_c(run, "");
 }
 
 static bool make_room(capp_jinja_run *run, capp_jinja_buffer *b, size_t more) {
@@ -144,22 +144,24 @@ static bool make_room(capp_jinja_run *run, capp_jinja_buffer *b, size_t more) {
     return true;
 }
 
-void capp_jinja_append_string(capp_jinja_run *run, capp_jinja_buffer *b, const capp_jinja_string *s) {
-    if (!s->size || !capp_jinja_count_steps(run, 1 + s->size / 16) || !make_room(run, b, s->size)) return;
-    memcpy(b->text + b->size, s->text, s->size);
-    memcpy(b->given + b->size, s->given, s->size);
-    b->size += s->size;
+void capp_jinja_append_string(capp_jinja_run *run, capp_jinja_buffer *buffer, const capp_jinja_string *string) {
+    if (!string->size || !capp_jinja_count_steps(run, 1 + string->size / 16) || !make_room(run, buffer, string->size))
+        return;
+    memcpy(buffer->text + buffer->size, string->text, string->size);
+    memcpy(buffer->given + buffer->size, string->given, string->size);
+    buffer->size += string->size;
 }
 
-void capp_jinja_append_bytes(capp_jinja_run *run, capp_jinja_buffer *b, const char *text, size_t size, uint8_t given) {
-    if (!size || !capp_jinja_count_steps(run, 1 + size / 16) || !make_room(run, b, size)) return;
-    memcpy(b->text + b->size, text, size);
-    memset(b->given + b->size, given, size);
-    b->size += size;
+void capp_jinja_append_bytes(capp_jinja_run *run, capp_jinja_buffer *buffer, const char *text, size_t size,
+                             uint8_t given) {
+    if (!size || !capp_jinja_count_steps(run, 1 + size / 16) || !make_room(run, buffer, size)) return;
+    memcpy(buffer->text + buffer->size, text, size);
+    memset(buffer->given + buffer->size, given, size);
+    buffer->size += size;
 }
 
-void capp_jinja_append_text(capp_jinja_run *run, capp_jinja_buffer *b, const char *text) {
-    capp_jinja_append_bytes(run, b, text, strlen(text), 0);
+void capp_jinja_append_text(capp_jinja_run *run, capp_jinja_buffer *buffer, const char *text) {
+    capp_jinja_append_bytes(run, buffer, text, strlen(text), 0);
 }
 
 static bool grow_array(capp_jinja_run *run, capp_jinja_value **array, size_t n, size_t capacity) {
@@ -334,7 +336,7 @@ bool capp_jinja_equal(capp_jinja_run *run, capp_jinja_value a, capp_jinja_value 
 
 static int compare_strs(const capp_jinja_string *a, const capp_jinja_string *b) {
     size_t n = a->size < b->size ? a->size : b->size;
-    int order = n ? memcmp(a->text, b->text, n) : 0; /* UTF-8: in the order of characters */
+    int order = n ? memcmp(a->text, b->text, n) : 0; /* the order of UTF-8 is that of characters */
     if (!order) return (a->size > b->size) - (a->size < b->size);
     return order < 0 ? -1 : 1;
 }
@@ -413,8 +415,8 @@ capp_jinja_value capp_jinja_iterate(capp_jinja_run *run, capp_jinja_value value)
     }
 }
 
-size_t capp_jinja_count_characters(const capp_jinja_string *s) {
+size_t capp_jinja_count_characters(const capp_jinja_string *string) {
     size_t n = 0;
-    for (size_t i = 0; i < s->size; i++) n += ((unsigned char)s->text[i] & 0xc0) != 0x80;
+    for (size_t i = 0; i < string->size; i++) n += ((unsigned char)string->text[i] & 0xc0) != 0x80;
     return n;
 }

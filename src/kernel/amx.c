@@ -25,6 +25,7 @@ const capp_products capp_products_tiles = {.name = "bf16",
                                            .nr = NR,
                                            .element = sizeof(uint16_t),
                                            .step = STEP,
+                                           .block = CAPP_BLOCK_K,
                                            .panel_bytes = panel_bytes,
                                            .unpack = capp_unpack_avx512bf16,
                                            CAPP_PRODUCT_MAP(X)};

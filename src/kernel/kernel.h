@@ -4,12 +4,13 @@
  * - Bits. Each output element is computed by a chain of operations that depends only on its own inputs and their
  *   index, never on how many rows or columns a call covers or where in a vector the element falls. A remainder uses
  *   the same arithmetic as a full tile, a tail the same exp as a full vector.
- * - Sums over K of float32 (matmul, scores, values) are one chain in rising order of the index: acc = acc + a[i] *
- * b[i], fused on AVX2 and AVX-512. Splitting a call of values along the sum gives the same bits. Sums of bfloat16 are
- * what the unit makes of pairs or tiles of them, in rising order (tests/emulation.h says it in plain C).
+ * - Every instruction set gives the same bits in float32 (CAPP_ARITHMETIC is their version).
+ * - Sums over K of float32 (matmul, scores, values) are one chain in rising order of the index: acc = a[i] * b[i] +
+ * acc, fused: rounded once. Splitting a call of values along the sum gives the same bits. Sums of bfloat16 are what the
+ * unit makes of pairs or tiles of them, in rising order (tests/emulation.h says it in plain C).
  * - Sums over a row (norms, softmax, logsumexp) go into LANES accumulators, element i into lane i % LANES, in rising
- *   order, which are then added pairwise: lane l and l + 8, then + 4, + 2, + 1. Products in them are fused on AVX2 and
- *   AVX-512.
+ *   order, which are then added pairwise: lane l and l + 8, then + 4, + 2, + 1. Products in them are
+ *   fused.
  * - Pointers need no alignment unless said. Nothing is read or written outside of what is described.
  * - The rounding mode is to nearest; denormals are kept.
  */
@@ -23,6 +24,7 @@
 enum { CAPP_LANES = 16 };  /* accumulators of a sum over a row; positions of a block of keys */
 enum { CAPP_MAX_NR = 64 }; /* no kernel's panel is wider */
 enum { CAPP_MAX_STEP = 32 };
+enum { CAPP_BLOCK_K = 1024 }; /* 192 rows of it are 768 KB of float32 */
 
 /* X(name, return type, parameters, what it does) */
 #define CAPP_OP_MAP(X)                                                                                                 \
@@ -73,17 +75,23 @@ enum { CAPP_MAX_STEP = 32 };
      * memory (it is prefetched, which touches nothing), with some 192 rows to a call, strides that are no multiple of \
      * 4096 bytes and the rows of a within the second cache. */                                                        \
     X(matmul, void,                                                                                                    \
-      (float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n, size_t k, bool add))
+      (float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n, size_t k, bool add))    \
+    /* The same for what follows along k, with a panel of its own: the chain of each sum goes on from c. A sum that is \
+     * cut at multiples of CAPP_MAX_STEP has the bits of the whole. */                                                 \
+    X(matmul_on, void,                                                                                                 \
+      (float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n, size_t k))
 
 /* One panel from stored blocks of a type: what pack makes of the rows that capp_dequant gives, which are n <= nr, of k
  * weights each, a multiple of the type's block. rows[i]: the blocks of row i, of which nothing else is read. */
 typedef void (*capp_unpack_fn)(void *panel, const char *const *rows, size_t n, size_t k);
 
 typedef struct capp_products {
-    const char *name;                        /* "f32", "bf16", "i16" */
-    size_t nr;                               /* columns of a panel; at most CAPP_MAX_NR */
-    size_t element;                          /* bytes of an activation */
-    size_t step;                             /* activations are padded to a multiple of it; at most CAPP_MAX_STEP */
+    const char *name; /* "f32", "bf16" */
+    size_t nr;        /* columns of a panel; at most CAPP_MAX_NR */
+    size_t element;   /* bytes of an activation */
+    size_t step;      /* activations are padded to a multiple of it; at most CAPP_MAX_STEP */
+    size_t block;     /* of k: a product over more goes block by block, so that rows' parts stay in the second cache; a
+                         multiple of CAPP_MAX_STEP; 0: no product does */
     size_t (*panel_bytes)(size_t k);         /* a multiple of 64 */
     capp_unpack_fn (*unpack)(uint32_t type); /* NULL for a type whose rows are to be dequantised and packed */
     /* Products of integers, else NULL: leaves out the low digits of those blocks of 32 of a row of n elements whose step
@@ -109,7 +117,8 @@ typedef struct capp_kernels {
 extern const capp_products capp_products_dpbf16;
 extern const capp_products capp_products_tiles;
 
-extern const capp_kernels capp_kernels_ref;
+extern const capp_kernels capp_kernels_ref;     /* runs everywhere */
+extern const capp_kernels capp_kernels_ref_fma; /* the same bits, where the processor has FMA; also named "ref" */
 extern const capp_kernels capp_kernels_avx2;
 extern const capp_kernels capp_kernels_avx512;
 extern const capp_kernels capp_kernels_avx512bf16; /* avx512 with products of bfloat16 by capp_products_dpbf16 */

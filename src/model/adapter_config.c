@@ -52,7 +52,7 @@ static capp_status check_fields(const capp_adapter *a, capp_json config, capp_er
         snprintf(key, sizeof key, "%.*s", (int)(raw.size < sizeof key ? raw.size : sizeof key - 1), raw.data);
         if (listed(idle, key) || listed(used, key) || is_nothing(w.value)) continue;
         char what[200];
-        snprintf(what, sizeof what, "asks for what capp cannot do%s", merge);
+        snprintf(what, sizeof what, "asks for a feature that capp does not support%s", merge);
         return fail_field(a, CAPP_EUNSUPPORTED, key, what, err);
     }
     return CAPP_OK;
@@ -66,7 +66,7 @@ static capp_status check_beginning(const capp_adapter *a, capp_json begin, capp_
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         if (capp_json_is(begin, plain[i])) return CAPP_OK;
     return fail_field(a, CAPP_EUNSUPPORTED, "init_lora_weights",
-                      "is a way to begin that changes the model's own weights; let PEFT convert the adapter "
+                      "is an initialization that changes the model's weights; convert the adapter with PEFT "
                       "(path_initial_model_for_weight_conversion)",
                       err);
 }
@@ -81,7 +81,7 @@ static capp_status read_number(const capp_adapter *a, const char *key, double mi
 static capp_status read_bool(const capp_adapter *a, const char *key, bool *out, capp_error *err) {
     *out = false;
     if (capp_source_bool(&a->source, key, out) != CAPP_MISFIT) return CAPP_OK;
-    return fail_field(a, CAPP_EFORMAT, key, "is neither true nor false", err);
+    return fail_field(a, CAPP_EFORMAT, key, "must be true or false", err);
 }
 
 /* Says in which field the pattern stands that err names. */
@@ -104,14 +104,14 @@ capp_status capp_adapter_config(capp_adapter *a, capp_error *err) {
     capp_str text;
     capp_status st;
     if (capp_source_str(&a->source, "peft_type", &text) != CAPP_FOUND || !capp_str_is(text, "LORA"))
-        return fail_field(a, CAPP_EUNSUPPORTED, "peft_type", "is not LORA, the only kind of adapter that capp knows",
-                          err);
+        return fail_field(a, CAPP_EUNSUPPORTED, "peft_type",
+                          "must be LORA, the only kind of adapter that capp supports", err);
     if ((st = check_fields(a, config, err)) != CAPP_OK) return st;
     capp_found bias = capp_source_str(&a->source, "bias", &text);
     if (bias == CAPP_MISFIT || (bias == CAPP_FOUND && !capp_str_is(text, "none")))
         return fail_field(a, CAPP_EUNSUPPORTED, "bias",
-                          "is not none: biases were trained, too; merge the adapter into its model (PEFT's "
-                          "merge_and_unload) and open the result",
+                          "must be none, because capp does not support trained biases; merge the adapter into its "
+                          "model (PEFT's merge_and_unload) and open the result",
                           err);
     if ((st = check_beginning(a, capp_json_get(config, "init_lora_weights"), err)) != CAPP_OK) return st;
     if ((st = read_number(a, "r", 8, &a->rank, err)) != CAPP_OK) return st;
@@ -126,16 +126,15 @@ capp_status capp_adapter_metadata(capp_adapter *a, capp_error *err) {
     const char *path = capp_source_path(&a->source);
     capp_str text;
     if (capp_source_str(&a->source, "general.type", &text) != CAPP_FOUND || !capp_str_is(text, "adapter"))
-        return capp_fail(err, CAPP_EINVAL, "%s: is no adapter: general.type is not \"adapter\"", path);
+        return capp_fail(err, CAPP_EINVAL, "%s: not an adapter: general.type is not \"adapter\"", path);
     if (capp_source_str(&a->source, "adapter.type", &text) != CAPP_FOUND || !capp_str_is(text, "lora"))
-        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: adapter.type is not \"lora\", the only kind that capp knows",
+        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: adapter.type must be \"lora\", the only kind that capp supports",
                          path);
     if (capp_source_count(&a->source, "adapter.alora.invocation_tokens"))
-        return capp_fail(
-            err, CAPP_EUNSUPPORTED,
-            "%s: adapter.alora.invocation_tokens: an activated LoRA works from some token on only, and its "
-            "sum with the weights from the first on",
-            path);
+        return capp_fail(err, CAPP_EUNSUPPORTED,
+                         "%s: adapter.alora.invocation_tokens: capp does not support an activated LoRA, which applies "
+                         "only after certain tokens; use an adapter without it",
+                         path);
     a->alpha = 0; /* as llama.cpp: then the scale is 1 */
     if (capp_source_number(&a->source, "adapter.lora.alpha", &a->alpha) != CAPP_MISFIT && isfinite(a->alpha))
         return CAPP_OK;
@@ -154,8 +153,10 @@ capp_status capp_adapter_scale(const capp_adapter *a, const char *module, size_t
     if (st == CAPP_OK) st = in_patterns(a, "alpha_pattern", capp_patterns_find(a->alphas, module, &alpha, err), err);
     if (st != CAPP_OK) return st;
     if ((double)rank != r)
-        return capp_fail(err, CAPP_EFORMAT, "%s: module %.200s has rank %zu; adapter_config.json says %g",
-                         capp_source_path(&a->source), module, rank, r);
+        return capp_fail(
+            err, CAPP_EFORMAT,
+            "%s: module %.200s has rank %zu, but adapter_config.json says %g; download or save the adapter again",
+            capp_source_path(&a->source), module, rank, r);
     *scale = a->weight * alpha / (a->rank_stabilised ? sqrt(r) : r);
     return CAPP_OK;
 }

@@ -94,7 +94,8 @@ static capp_status fill(fitter *f, const reading *r, const target *t, double sca
                                : !all_finite(d->b, t->n * r->rank) ? r->b
                                                                    : NULL;
     if (!wrong) return CAPP_OK;
-    return capp_fail(f->err, CAPP_EFORMAT, "%s: tensor %.*s, times its scale, has elements that are not finite",
+    return capp_fail(f->err, CAPP_EFORMAT,
+                     "%s: tensor %.*s multiplied by its scale has elements that are not finite; use a smaller weight",
                      path_of(f), (int)(wrong->name.size < 200 ? wrong->name.size : 200), wrong->name.data);
 }
 
@@ -229,12 +230,13 @@ static capp_status fail_shape(const fitter *f, const capp_pair *pair, const targ
         snprintf(shapes + n, sizeof shapes - (size_t)n, " and %llu x %llu", (unsigned long long)b[0],
                  (unsigned long long)b[1]);
     bool exchanged = b && !pair->table && a[0] == t->n && b[1] == t->k;
-    return capp_fail(f->err, CAPP_EINVAL,
-                     "%s: the adapter's tensors for module %.200s are %s; in %s it has %zu inputs and %zu outputs: %s",
-                     path_of(f), pair->name.data, shapes, capp_source_path(f->s), t->k, t->n,
-                     exchanged ? "inputs and outputs are exchanged, as a conversion to GGUF leaves them for GPT-2; "
-                                 "give PEFT's folder"
-                               : "the adapter was made for another model");
+    return capp_fail(
+        f->err, CAPP_EINVAL,
+        "%s: the tensors of module %.200s are %s, but in %s this module has %zu inputs and %zu outputs: %s", path_of(f),
+        pair->name.data, shapes, capp_source_path(f->s), t->k, t->n,
+        exchanged ? "inputs and outputs are exchanged, as a conversion of GPT-2 to GGUF leaves them; use the folder "
+                    "saved by PEFT"
+                  : "the adapter was trained for another model");
 }
 
 /* Whether the dimensions of t are these, and 1. */
@@ -279,7 +281,7 @@ static capp_status fit_table(fitter *f, place p, const target *t) {
     if (f->a->tied && f->h->tied)
         return capp_fail(f->err, CAPP_EUNSUPPORTED,
                          "%s: adapter_config.json: \"ensure_weight_tying\" makes the head share module %.200s, which "
-                         "capp does not; merge the adapter into its model and open the result",
+                         "capp does not support; merge the adapter into its model and open the result",
                          path_of(f), pair->name.data);
     reading r = {.a = pair->b, .b = pair->a, .a_turned = true, .b_turned = !gguf, .rank = (size_t)rank, .b_step = 1};
     return add(f, pair->name.data, &r, t);
@@ -434,16 +436,16 @@ static capp_status check_all_used(const fitter *f) {
         const capp_pair *pair = &f->a->pairs[i];
         any |= pair->used;
         if (pair->used || capp_is_vision(pair->name)) continue;
-        return capp_fail(
-            f->err, CAPP_EINVAL,
-            "%s: tensor %.*s has no place in %s, a %s of %u layers: the adapter was made for another model, "
-            "or changes a part that capp cannot change",
-            path_of(f), (int)(pair->a->name.size < 200 ? pair->a->name.size : 200), pair->a->name.data,
-            capp_source_path(f->s), f->arch->name, f->h->layers);
+        return capp_fail(f->err, CAPP_EINVAL,
+                         "%s: no place for tensor %.*s in %s, a %s with %u layers: the adapter was trained for another "
+                         "model, or changes a part that capp cannot change",
+                         path_of(f), (int)(pair->a->name.size < 200 ? pair->a->name.size : 200), pair->a->name.data,
+                         capp_source_path(f->s), f->arch->name, f->h->layers);
     }
     if (any) return CAPP_OK;
     return capp_fail(f->err, CAPP_EINVAL,
-                     "%s: the adapter changes what images go through alone; capp runs the text part", path_of(f));
+                     "%s: the adapter changes only the image part of the model; capp runs only the text part",
+                     path_of(f));
 }
 
 /* Adapters in GGUF name their architecture as the model's GGUF file does, or would. */
@@ -457,12 +459,11 @@ static capp_status set_gguf_arch(fitter *f) {
         f->gguf_arch = capp_arch_find(name, true);
         return CAPP_OK;
     }
-    return capp_fail(
-        f->err, CAPP_EINVAL,
-        "%s: is an adapter for the architecture \"%.*s\"; %s is \"%s\": give the model that the adapter was "
-        "made for",
-        path_of(f), (int)(name.size < 60 ? name.size : 60), name.data, capp_source_path(f->s),
-        own ? own : f->arch->name);
+    return capp_fail(f->err, CAPP_EINVAL,
+                     "%s: this adapter is for the architecture \"%.*s\", but %s is \"%s\"; use the model for which the "
+                     "adapter was trained",
+                     path_of(f), (int)(name.size < 60 ? name.size : 60), name.data, capp_source_path(f->s),
+                     own ? own : f->arch->name);
 }
 
 capp_status capp_adapter_fit(capp_adapter *a, const capp_source *s, const capp_arch *arch, const capp_hparams *h,

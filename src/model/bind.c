@@ -21,19 +21,22 @@ static const char *weight_suffix(const binder *b, capp_part part) {
 
 static capp_status check_type(binder *b, const char *name, const capp_tensor *t) {
     if (!t)
-        return capp_fail(b->err, CAPP_EFORMAT, "%s: tensor %s is missing; the file is incomplete",
+        return capp_fail(b->err, CAPP_EFORMAT,
+                         "%s: tensor %s is missing: the file is incomplete; download or convert it again",
                          capp_source_path(b->s), name);
     if (!capp_dequant(t->type))
-        return capp_fail(b->err, CAPP_EUNSUPPORTED, "%s: tensor %s has type %s, which capp cannot read; %s",
+        return capp_fail(b->err, CAPP_EUNSUPPORTED, "%s: tensor %s has type %s, which capp does not support; %s",
                          capp_source_path(b->s), name, capp_type_get(t->type).name,
-                         in_folder(b) ? "save the model in another" : "quantise to another");
+                         in_folder(b) ? "save the model in another type" : "quantize the model to another type");
     return CAPP_OK;
 }
 
 static capp_status fail_shape(binder *b, const char *name, const capp_tensor *t, uint64_t k, uint64_t n) {
-    return capp_fail(b->err, CAPP_EFORMAT, "%s: tensor %s is %llu x %llu; the hyperparameters say %llu x %llu",
-                     capp_source_path(b->s), name, (unsigned long long)t->dims[0], (unsigned long long)t->dims[1],
-                     (unsigned long long)k, (unsigned long long)n);
+    return capp_fail(
+        b->err, CAPP_EFORMAT,
+        "%s: tensor %s is %llu x %llu, but the hyperparameters say %llu x %llu; download or convert the model again",
+        capp_source_path(b->s), name, (unsigned long long)t->dims[0], (unsigned long long)t->dims[1],
+        (unsigned long long)k, (unsigned long long)n);
 }
 
 static capp_status check_tensor(binder *b, const char *name, const capp_tensor *t, uint64_t k, uint64_t n) {
@@ -124,7 +127,8 @@ static capp_status scale_rows(binder *b, place p, size_t n, const capp_tensor **
     const capp_tensor *scales = capp_find(b, p, ".scale", name);
     if (!scales) return CAPP_OK;
     if (scales->elements != n || scales->type != CAPP_TYPE_F32)
-        return capp_fail(b->err, CAPP_EFORMAT, "%s: tensor %s is not %zu number(s) of F32; convert the model again",
+        return capp_fail(b->err, CAPP_EFORMAT,
+                         "%s: tensor %s must have %zu element(s) of type F32; convert the model again",
                          capp_source_path(b->s), name, n);
     *t = capp_derive_scaled(b, *t, (const char *)scales->data + p.index * sizeof(float));
     return *t ? CAPP_OK : fail_memory(b);
@@ -203,12 +207,15 @@ static capp_status mxfp4_rows(binder *b, place p, size_t n, size_t k, const capp
     const uint32_t experts = b->w->hparams.experts;
     const capp_tensor *blocks = capp_find(b, p, "_blocks", name), *scales = capp_find(b, p, "_scales", second);
     if (!blocks || !scales)
-        return capp_fail(b->err, CAPP_EFORMAT, "%s: tensor %s is missing; the file is incomplete",
+        return capp_fail(b->err, CAPP_EFORMAT,
+                         "%s: tensor %s is missing: the file is incomplete; download or convert it again",
                          capp_source_path(b->s), blocks ? second : name);
     if (blocks->type != CAPP_TYPE_U8 || scales->type != CAPP_TYPE_U8 || k % 32 || blocks->dims[0] != 16 ||
         blocks->dims[1] != k / 32 || blocks->dims[2] != n || blocks->dims[3] != experts || scales->dims[0] != k / 32 ||
         scales->dims[1] != n || scales->dims[2] != experts || scales->dims[3] != 1)
-        return capp_fail(b->err, CAPP_EFORMAT, "%s: tensors %s and %s are no blocks and scales of %zu x %zu",
+        return capp_fail(b->err, CAPP_EFORMAT,
+                         "%s: tensors %s and %s have wrong shapes for the blocks and scales of a matrix of %zu x %zu; "
+                         "download the model again",
                          capp_source_path(b->s), name, second, k, n);
     const capp_tensor *t = capp_derive_slice(b, blocks, p.index * n * (k / 32), n * (k / 32));
     capp_quant q = {.layout = CAPP_QUANT_MXFP4,
@@ -401,7 +408,8 @@ static capp_status bind_tables(binder *b) {
     if ((st = check_tensor(b, name, w->tokens, h->embedded, h->vocabulary)) != CAPP_OK) return st;
     if (in_folder(b) && capp_source_number(b->s, "vocab_size", &vocabulary) == CAPP_FOUND &&
         vocabulary != (double)h->vocabulary)
-        return capp_fail(b->err, CAPP_EFORMAT, "%s: tensor %s has %u rows, config.json's vocab_size is %g",
+        return capp_fail(b->err, CAPP_EFORMAT,
+                         "%s: tensor %s has %u rows, but vocab_size in config.json is %g; download the model again",
                          capp_source_path(b->s), name, h->vocabulary, vocabulary);
     w->tokens_dequant = capp_dequant(w->tokens->type);
     const piece in = {{CAPP_PART_PROJECT_IN, 0, 0}, h->width}, out = {{CAPP_PART_PROJECT_OUT, 0, 0}, h->embedded};
@@ -459,7 +467,8 @@ static capp_status config_factors(binder *b, const char *field, size_t n, float 
             out[i] = (float)value;
         if (i == n) return CAPP_OK;
     }
-    return capp_fail(b->err, CAPP_EFORMAT, "%s: config.json: \"rope_scaling.%s\" is no list of %zu positive numbers",
+    return capp_fail(b->err, CAPP_EFORMAT,
+                     "%s: config.json: \"rope_scaling.%s\" must be a list of %zu positive numbers",
                      capp_source_path(b->s), field, n);
 }
 
@@ -471,7 +480,10 @@ static capp_status rope_factors(binder *b, bool longer, float *out) {
     capp_status st = read_floats(b, (place){part, 0, 0}, ".weight", n, out);
     for (size_t i = 0; i < n && st == CAPP_OK; i++)
         if (!(out[i] > 0))
-            return capp_fail(b->err, CAPP_EFORMAT, "%s: a rope factor is not above 0", capp_source_path(b->s));
+            return capp_fail(
+                b->err, CAPP_EFORMAT,
+                "%s: a rope factor is not greater than 0: the file is damaged; download or convert it again",
+                capp_source_path(b->s));
     return st;
 }
 
@@ -523,10 +535,10 @@ static capp_status check_all_bound(binder *b) {
         if (b->bound[i] || is_buffer(b->s, t) || (capp_is_multimodal(b->s) && capp_is_vision(t->name)) ||
             capp_quant_idle(&b->w->hparams, t))
             continue;
-        return capp_fail(b->err, CAPP_EUNSUPPORTED,
-                         "%s: tensor %.*s has no place in capp's %s; the model has a part that capp does not know",
-                         capp_source_path(b->s), (int)(t->name.size < 100 ? t->name.size : 100), t->name.data,
-                         b->w->arch->name);
+        return capp_fail(
+            b->err, CAPP_EUNSUPPORTED,
+            "%s: unexpected tensor %.*s in a model of architecture %s: the model has a part that capp does not support",
+            capp_source_path(b->s), (int)(t->name.size < 100 ? t->name.size : 100), t->name.data, b->w->arch->name);
     }
     return CAPP_OK;
 }

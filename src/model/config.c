@@ -80,7 +80,8 @@ static capp_status positive(const reader *r, const char *names, double missing, 
     capp_status st = number(r, names, out, &found);
     if (st != CAPP_OK) return st;
     if (!found) *out = missing;
-    return *out > 0 || (!found && missing == 0) ? CAPP_OK : fail_field(r, CAPP_EFORMAT, names, "is not above 0");
+    return *out > 0 || (!found && missing == 0) ? CAPP_OK
+                                                : fail_field(r, CAPP_EFORMAT, names, "must be greater than 0");
 }
 
 static capp_status single(const reader *r, const char *names, double missing, float *out) {
@@ -96,7 +97,7 @@ static capp_status truth(const reader *r, const char *key, bool missing, bool *o
     if (!key) return CAPP_OK;
     if (capp_json_kind_of(capp_json_get(capp_folder_config(r->s->folder), key)) == CAPP_JSON_NULL) *out = false;
     if (capp_source_bool(r->s, key, out) == CAPP_MISFIT)
-        return fail_field(r, CAPP_EFORMAT, key, "is neither true nor false");
+        return fail_field(r, CAPP_EFORMAT, key, "must be true or false");
     return CAPP_OK;
 }
 
@@ -148,12 +149,12 @@ static capp_status read_sizes(const reader *r, capp_hparams *h) {
     if ((st = count(r, "num_attention_heads|n_head|n_heads", 0, MOST_HEADS, &h->heads)) != CAPP_OK) return st;
     if ((st = read_kv_heads(r, h)) != CAPP_OK) return st;
     if (!h->heads || h->width < h->heads)
-        return fail_field(r, CAPP_EFORMAT, "hidden_size", "is less than the number of heads");
+        return fail_field(r, CAPP_EFORMAT, "hidden_size", "must not be less than the number of heads");
     if ((st = count(r, "head_dim", h->width / h->heads, MOST_WIDTH, &h->head_dim)) != CAPP_OK) return st;
     if ((st = count(r, "word_embed_proj_dim", h->width, MOST_WIDTH, &h->embedded)) != CAPP_OK) return st;
     if (h->embedded > h->width)
         return fail_field(r, CAPP_EUNSUPPORTED, "word_embed_proj_dim",
-                          "is above hidden_size; capp does not support that");
+                          "is greater than hidden_size, which capp does not support");
     return read_feed(r, h);
 }
 
@@ -188,7 +189,7 @@ static capp_status read_activation(const reader *r, capp_hparams *h) {
         h->activation = gated ? activations[i].gated : activations[i].plain;
         return CAPP_OK;
     }
-    return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s\" is \"%.*s\", which capp does not have",
+    return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s\" is \"%.*s\", which capp does not support",
                      capp_source_path(r->s), keys[k], (int)(name.size < 40 ? name.size : 40), name.data);
 }
 
@@ -224,7 +225,7 @@ static capp_status check_rope_fields(const reader *r, capp_json object, const ch
         memcpy(key, raw.data, raw.size < KEY ? raw.size : KEY - 1);
         if (r->arch->query_growth && capp_is_listed(grown, key)) continue;
         if (capp_json_kind_of(w.value) != CAPP_JSON_NULL && !capp_is_listed(known, key))
-            return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s.%.60s\" is no field that capp knows",
+            return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: unknown field \"%s.%.60s\"",
                              capp_source_path(r->s), path, key);
     }
     return CAPP_OK;
@@ -290,7 +291,7 @@ static capp_status read_growth(const reader *r, const char *path, capp_hparams *
     capp_status st = number(r, key, &growth, &found);
     if (st != CAPP_OK) return st;
     if (!found) return fail_field(r, CAPP_EFORMAT, key, "is missing");
-    if (growth < 0) return fail_field(r, CAPP_EFORMAT, key, "is below 0");
+    if (growth < 0) return fail_field(r, CAPP_EFORMAT, key, "must not be negative");
     h->growth = (float)growth;
     return rope_number(r, path, "original_max_position_embeddings", h->context, &h->ropes[0].original);
 }
@@ -308,7 +309,8 @@ static capp_status check_complete(const reader *r, capp_json object, const char 
     static const char *const llama3[] = {"factor", "low_freq_factor", "high_freq_factor",
                                          "original_max_position_embeddings", NULL};
     bool is_llama3 = type && capp_json_is(type, "llama3");
-    if (!type && has_any(object, scaling)) return fail_field(r, CAPP_EFORMAT, path, "scales, but has no rope_type");
+    if (!type && has_any(object, scaling))
+        return fail_field(r, CAPP_EFORMAT, path, "has scaling factors, but no rope_type; add it");
     if (!is_llama3 && !(type && (capp_json_is(type, "linear") || capp_json_is(type, "yarn")))) return CAPP_OK;
     for (size_t i = 0; i < (is_llama3 ? 4 : 1); i++)
         if (!capp_config_at(object, llama3[i]))
@@ -379,8 +381,9 @@ static capp_status read_rope(const reader *r, capp_hparams *h) {
     if ((st = number(r, "rotary_dim", &dims, &found)) != CAPP_OK) return st;
     if (!found) dims = floor(h->head_dim * share);
     if (dims < 2 || dims > h->head_dim)
-        return capp_fail(r->err, CAPP_EFORMAT, "%s: config.json: rope over %g of %u dimensions", capp_source_path(r->s),
-                         dims, h->head_dim);
+        return capp_fail(r->err, CAPP_EFORMAT,
+                         "%s: config.json: rope over %g of %u dimensions is not possible; download the model again",
+                         capp_source_path(r->s), dims, h->head_dim);
     h->rope_dims = (uint32_t)dims;
     h->n_ropes = 1;
     if ((st = read_scaling(r, 0, h)) != CAPP_OK) return st;
@@ -415,7 +418,7 @@ static capp_status read_first_local(const reader *r, uint32_t *first) {
     capp_status st = number(r, "max_window_layers", &value, &found);
     if (st != CAPP_OK || !found) return st;
     if (value < 0 || value != floor(value))
-        return fail_field(r, CAPP_EFORMAT, "max_window_layers", "is no number of layers");
+        return fail_field(r, CAPP_EFORMAT, "max_window_layers", "must be a number of layers");
     *first = value < CAPP_MOST_LAYERS ? (uint32_t)value : CAPP_MOST_LAYERS;
     return CAPP_OK;
 }
@@ -451,7 +454,7 @@ static capp_status read_dense(const reader *r, capp_hparams *h) {
     for (size_t n = capp_source_count(r->s, "mlp_only_layers"); n--;) {
         double layer;
         if (capp_source_number_at(r->s, "mlp_only_layers", n, &layer) != CAPP_FOUND)
-            return fail_field(r, CAPP_EFORMAT, "mlp_only_layers", "is no list of layers");
+            return fail_field(r, CAPP_EFORMAT, "mlp_only_layers", "must be a list of layers");
         if (layer >= 0 && layer < h->layers) h->kinds[(uint32_t)layer] |= CAPP_DENSE;
     }
     return CAPP_OK;
@@ -472,7 +475,7 @@ static capp_status read_kinds(const reader *r, capp_hparams *h) {
     for (uint32_t i = 0; i < h->layers; i++) {
         double rotates = (i + 1) % period;
         if (n && capp_source_number_at(r->s, "no_rope_layers", i, &rotates) != CAPP_FOUND)
-            return fail_field(r, CAPP_EFORMAT, "no_rope_layers", "has no number for each layer");
+            return fail_field(r, CAPP_EFORMAT, "no_rope_layers", "must have one number for each layer");
         if (rotates == 0) h->kinds[i] |= CAPP_STILL;
     }
     return CAPP_OK;
@@ -553,7 +556,7 @@ static capp_status read_tied(const reader *r, capp_hparams *h) {
     capp_status st = truth(r, key, r->arch->tied, &h->tied);
     if (st != CAPP_OK || !capp_is_multimodal(r->s)) return st;
     capp_json around = capp_config_at(capp_folder_around(r->s->folder), key);
-    if (around && !capp_json_bool(around, &whole)) return fail_field(r, CAPP_EFORMAT, key, "is neither true nor false");
+    if (around && !capp_json_bool(around, &whole)) return fail_field(r, CAPP_EFORMAT, key, "must be true or false");
     h->tied |= whole;
     for (size_t i = 0; i < 2; i++)
         if (capp_place_find(r->s, r->arch, (place){CAPP_PART_HEAD, 0, 0}, suffixes[i], name)) h->tied = false;

@@ -94,10 +94,10 @@ static capp_status refuse_unknown(const capp_source *s, const capp_arch *arch, c
         memcpy(key, raw.data, raw.size < KEY ? raw.size : KEY - 1);
         if (kind == CAPP_JSON_NULL || (capp_json_bool(w.value, &yes) && !yes) || capp_is_listed(known, key)) continue;
         if (is_idle(key) || (!*inside && arch && has_rule(arch, key))) continue;
-        return capp_fail(err, CAPP_EUNSUPPORTED,
-                         "%s: config.json: \"%s%.60s\" is no field that capp knows; if it does not change what the "
-                         "model computes, remove it",
-                         capp_source_path(s), inside, key);
+        return capp_fail(
+            err, CAPP_EUNSUPPORTED,
+            "%s: config.json: unknown field \"%s%.60s\"; if it does not change what the model computes, remove it",
+            capp_source_path(s), inside, key);
     }
     return CAPP_OK;
 }
@@ -130,7 +130,7 @@ static capp_status refuse_foreign(const capp_source *s, const capp_arch *a, capp
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         double value;
         if (fields[i].known || capp_source_number(s, fields[i].key, &value) != CAPP_FOUND) continue;
-        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s\" is %g, which capp's %s does not have%s",
+        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s\" is %g, which capp does not support for %s%s",
                          capp_source_path(s), fields[i].key, value, a->name,
                          capp_is_multimodal(s) ? " in a multimodal folder" : "");
     }
@@ -152,7 +152,8 @@ static capp_status check_rules(const capp_source *s, const capp_arch *arch, capp
     for (const capp_rule *rule = arch->rules; rule && rule->key; rule++) {
         capp_json value = capp_config_at(capp_folder_config(s->folder), rule->key);
         if (value && rule->only && !obeys(value, rule->only))
-            return capp_fail(err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s\" is not %s; capp does not support that",
+            return capp_fail(err, CAPP_EUNSUPPORTED,
+                             "%s: config.json: \"%s\" must be %s; capp does not support other values",
                              capp_source_path(s), rule->key, rule->only);
     }
     return CAPP_OK;

@@ -44,23 +44,26 @@ static capp_status check(capp_hparams *h, const char *path, capp_error *err) {
     if (!h->head_dim) h->head_dim = h->width / h->heads;
     if (!h->embedded) h->embedded = h->width;
     if (!h->head_dim || h->head_dim > 4096)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: heads of %u dimensions; capp runs 1 to 4096", path, h->head_dim);
+        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: heads have %u dimensions; capp supports 1 to 4096", path,
+                         h->head_dim);
     if (!h->kv_heads || h->heads % h->kv_heads)
-        return capp_fail(err, CAPP_EFORMAT, "%s: %u heads cannot share %u key-value heads evenly", path, h->heads,
-                         h->kv_heads);
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: the number of heads, %u, is not a multiple of the number of key-value heads, %u", path,
+                         h->heads, h->kv_heads);
     if (h->rope_dims % 2 || h->rope_dims > h->head_dim)
-        return capp_fail(err, CAPP_EFORMAT, "%s: rope over %u of %u dimensions; expected an even number", path,
-                         h->rope_dims, h->head_dim);
+        return capp_fail(err, CAPP_EFORMAT, "%s: rope over %u of %u dimensions; expected an even number of dimensions",
+                         path, h->rope_dims, h->head_dim);
     if (h->experts && (!h->experts_used || h->experts_used > h->experts))
-        return capp_fail(err, CAPP_EFORMAT, "%s: %u of %u experts are used; expected 1 to all", path, h->experts_used,
-                         h->experts);
+        return capp_fail(err, CAPP_EFORMAT, "%s: %u of %u experts are used; expected at least 1 and at most all", path,
+                         h->experts_used, h->experts);
     for (uint32_t kind = 0; kind < h->n_ropes; kind++) {
         const capp_rope *r = &h->ropes[kind];
         if (r->scaling == CAPP_SCALING_LLAMA3 && !(r->high > r->low))
-            return capp_fail(err, CAPP_EFORMAT, "%s: high_freq_factor %g is not above low_freq_factor %g", path,
+            return capp_fail(err, CAPP_EFORMAT, "%s: high_freq_factor %g must be greater than low_freq_factor %g", path,
                              r->high, r->low);
         if (r->scaling == CAPP_SCALING_YARN && r->base <= 1)
-            return capp_fail(err, CAPP_EFORMAT, "%s: a rope base of %g; YaRN needs more than 1", path, r->base);
+            return capp_fail(err, CAPP_EFORMAT, "%s: the rope base is %g; YaRN needs a base greater than 1", path,
+                             r->base);
     }
     return CAPP_OK;
 }
@@ -77,7 +80,7 @@ capp_status capp_hparams_read(capp_hparams *h, const capp_arch **arch, const cap
                          s->gguf ? "metadata key general.architecture" : "config.json: model_type");
     *arch = capp_arch_find(name, s->gguf);
     if (!*arch)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: unknown architecture \"%.*s\"; capp runs %s", path,
+        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: unknown architecture \"%.*s\"; capp supports %s", path,
                          (int)(name.size < 60 ? name.size : 60), name.data,
                          capp_arch_names(s->gguf, names, sizeof names));
     h->activation = (*arch)->activation;

@@ -40,7 +40,8 @@ static capp_status read_u32(const reader *r, const char *key, bool required, uin
                          capp_source_path(r->s), full(r, key, name));
     }
     if (!capp_gguf_u32(r->s->gguf, full(r, key, name), out))
-        return capp_fail(r->err, CAPP_EFORMAT, "%s: metadata key %s is not a number from 0 to 4294967295",
+        return capp_fail(r->err, CAPP_EFORMAT,
+                         "%s: metadata key %s must be an integer from 0 to 4294967295; convert the model again",
                          capp_source_path(r->s), name);
     if (*out > most || (required && !*out))
         return capp_fail(r->err, CAPP_EFORMAT, "%s: metadata key %s is %u; expected 1 to %u", capp_source_path(r->s),
@@ -53,8 +54,8 @@ static capp_status read_f64(const reader *r, const char *key, double missing, do
     *out = missing;
     if (!has(r, key)) return CAPP_OK;
     if (capp_source_number(r->s, full(r, key, name), out) != CAPP_FOUND || !isfinite(*out) || *out <= 0)
-        return capp_fail(r->err, CAPP_EFORMAT, "%s: metadata key %s is not a positive number", capp_source_path(r->s),
-                         name);
+        return capp_fail(r->err, CAPP_EFORMAT, "%s: metadata key %s must be a positive number; convert the model again",
+                         capp_source_path(r->s), name);
     return CAPP_OK;
 }
 
@@ -82,8 +83,8 @@ static capp_status read_sizes(const reader *r, capp_hparams *h) {
     if (!h->head_dim) h->head_dim = h->width / h->heads;
     if (value_length && value_length != h->head_dim)
         return capp_fail(r->err, CAPP_EUNSUPPORTED,
-                         "%s: values of %u dimensions beside keys of %u; capp needs equal ones", capp_source_path(r->s),
-                         value_length, h->head_dim);
+                         "%s: values have %u dimensions and keys %u; capp supports only equal numbers",
+                         capp_source_path(r->s), value_length, h->head_dim);
     return CAPP_OK;
 }
 
@@ -132,8 +133,10 @@ static capp_status read_scaling(const reader *r, capp_hparams *h) {
                          capp_source_path(r->s), (int)(type.size < 40 ? type.size : 40), type.data);
     bool factors = has_tensor(r, "rope_freqs.weight"), choice = has_tensor(r, "rope_factors_long.weight");
     if ((factors || choice) && rope->scaling != CAPP_SCALING_NONE)
-        return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: both rope scaling \"%.*s\" and a tensor of rope factors",
-                         capp_source_path(r->s), (int)(type.size < 40 ? type.size : 40), type.data);
+        return capp_fail(
+            r->err, CAPP_EUNSUPPORTED,
+            "%s: the model has both rope scaling \"%.*s\" and a tensor of rope factors; capp supports only one of them",
+            capp_source_path(r->s), (int)(type.size < 40 ? type.size : 40), type.data);
     if (factors || choice) rope->scaling = CAPP_SCALING_FACTORS;
     if (choice) h->short_context = (uint32_t)rope->original;
     return CAPP_OK;
@@ -163,7 +166,8 @@ static capp_status read_kinds(const reader *r, capp_hparams *h) {
     const capp_gguf_value *pattern = capp_gguf_find(r->s->gguf, full(r, "attention.sliding_window_pattern", name));
     bool listed = pattern && pattern->kind == CAPP_GGUF_ARRAY;
     if (listed && (pattern->element != CAPP_GGUF_BOOL || pattern->count < h->layers))
-        return capp_fail(r->err, CAPP_EFORMAT, "%s: metadata key %s is not a list of %u booleans",
+        return capp_fail(r->err, CAPP_EFORMAT,
+                         "%s: metadata key %s must be a list of %u booleans; convert the model again",
                          capp_source_path(r->s), name, h->layers);
     if (pattern && !listed && (st = read_u32(r, "attention.sliding_window_pattern", true, CAPP_MOST_LAYERS, &period)))
         return st;

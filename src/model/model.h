@@ -412,12 +412,24 @@ void capp_weights_release(const capp_weights *w);
 /* Pages of the file may take `room` bytes: sets resident_layers. */
 void capp_weights_keep(capp_weights *w, uint64_t room);
 
+/* Bytes that each wave reads from the disk; 0 where the file fits memory. */
+uint64_t capp_weights_streamed(const capp_weights *w);
+
 /* Asks the disk for a matrix that is not cached. */
 void capp_matrix_prefetch(const capp_matrix *m);
 
-/* Panels first .. first + n - 1 of m, one after another, 64-byte aligned: where they are packed, or packed into
- * scratch, which has capp_matrix_scratch(w, m, n) floats and is 64-byte aligned. */
+/* Panels first .. first + n - 1 of m, one after another, each of them its parts along k one after another (at
+ * panel_bytes(from) bytes), 64-byte aligned: where they are packed, or packed into scratch, which has
+ * capp_matrix_scratch(w, m, n) floats and is 64-byte aligned. */
 const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, float *scratch);
+
+/* How much of k a part is that begins at `from`: a block of the products, or what is left. */
+size_t capp_part_of(const capp_products *products, size_t k, size_t from);
+
+/* One part of each of those panels, as a panel of its own: parts [n]. To be called from the first part to the last,
+ * with the same scratch and nothing else in it, for a panel that cannot be packed in parts is packed with the first. */
+void capp_matrix_parts(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, size_t from, float *scratch,
+                       const char **parts);
 
 /* Whole vectors; 0 where m is packed. */
 size_t capp_matrix_scratch(const capp_weights *w, const capp_matrix *m, size_t n);

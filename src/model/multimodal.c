@@ -40,10 +40,9 @@ capp_status capp_multimodal_check(const capp_source *s, capp_error *err) {
     if (!inside)
         return capp_fail(err, CAPP_EFORMAT, "%s: config.json: \"text_config\" is missing", capp_source_path(s));
     capp_str name = capp_json_raw(type, &escapes);
-    return capp_fail(
-        err, CAPP_EUNSUPPORTED,
-        "%s: unknown architecture \"%.*s\", a multimodal one; capp runs the text part of gemma3 and mistral3",
-        capp_source_path(s), (int)(name.size < 60 ? name.size : 60), name.data ? name.data : "");
+    return capp_fail(err, CAPP_EUNSUPPORTED,
+                     "%s: unknown multimodal architecture \"%.*s\"; capp supports the text part of gemma3 and mistral3",
+                     capp_source_path(s), (int)(name.size < 60 ? name.size : 60), name.data ? name.data : "");
 }
 
 bool capp_is_vision(capp_str name) {

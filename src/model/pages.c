@@ -104,3 +104,9 @@ void capp_weights_keep(capp_weights *w, uint64_t room) {
     while (bytes <= room) each_matrix(w, kept++, true, count_matrix, &bytes);
     w->resident_layers = kept ? kept - 1 : 0;
 }
+
+uint64_t capp_weights_streamed(const capp_weights *w) {
+    uint64_t bytes = 0;
+    for (size_t i = w->resident_layers; i <= w->hparams.layers; i++) each_matrix(w, i, true, count_matrix, &bytes);
+    return bytes;
+}

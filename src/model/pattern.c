@@ -66,9 +66,10 @@ static capp_status fail_code(capp_str raw, int code, capp_error *err) {
     if (code == PCRE2_ERROR_NOMEMORY || code == PCRE2_ERROR_HEAP_FAILED)
         return capp_fail_memory(err, "a pattern of names");
     if (code == OUT_OF_WORK)
-        return fail_pattern(raw, "and those before it take too long to match", "; write plain names of modules", err);
+        return fail_pattern(raw, "and the patterns before it take too long to match", "; use plain names of modules",
+                            err);
     pcre2_get_error_message(code, (PCRE2_UCHAR *)message, sizeof message);
-    return fail_pattern(raw, "is none that capp can match: ", message, err);
+    return fail_pattern(raw, "is not a valid pattern: ", message, err);
 }
 
 /* Whether text is letters, digits, underscores, points and escaped points; how many characters it then matches. */
@@ -109,8 +110,8 @@ static capp_status compile(capp_patterns *p, pattern *item, char *text, size_t n
     if (!item->code) return fail_code(item->raw, code, err);
     pcre2_pattern_info(item->code, PCRE2_INFO_SIZE, &bytes);
     if ((p->code_bytes += bytes) > MOST_CODE)
-        return fail_pattern(item->raw, "and those before it take too much memory", "; write plain names of modules",
-                            err);
+        return fail_pattern(item->raw, "and the patterns before it take too much memory",
+                            "; use plain names of modules", err);
     return CAPP_OK;
 }
 
@@ -123,7 +124,7 @@ static capp_status add(capp_patterns *p, capp_json name, capp_json number, capp_
     item->raw = capp_json_raw(name, &escapes);
     if (item->raw.size > MOST_PATTERN) return fail_pattern(item->raw, "has more than 1000 bytes", "", err);
     if (!capp_json_f64(number, &item->value) || !isfinite(item->value))
-        return fail_pattern(item->raw, "has no number", "", err);
+        return fail_pattern(item->raw, "must have a number", "", err);
     memcpy(text, before, n);
     size_t size = capp_json_decode(item->raw, text + n);
     if (!is_plain(text + n, size, &item->characters)) return compile(p, item, text, n + size, err);
@@ -158,10 +159,10 @@ capp_status capp_patterns_open(capp_patterns **out, capp_json object, capp_error
     capp_json_kind kind = capp_json_kind_of(object);
     *out = NULL;
     if (kind == CAPP_JSON_NONE || kind == CAPP_JSON_NULL) return CAPP_OK;
-    if (kind != CAPP_JSON_OBJECT) return capp_fail(err, CAPP_EFORMAT, "is no object of patterns and numbers");
+    if (kind != CAPP_JSON_OBJECT) return capp_fail(err, CAPP_EFORMAT, "must be an object of patterns and numbers");
     size_t n = capp_json_count(object);
     if (n > MOST_PATTERNS)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "has %zu patterns; capp takes at most %d", n, MOST_PATTERNS);
+        return capp_fail(err, CAPP_EUNSUPPORTED, "has %zu patterns; capp supports at most %d", n, MOST_PATTERNS);
     capp_patterns *p = capp_new0(1, sizeof *p + n * sizeof *p->items);
     if (!p) return capp_fail_memory(err, "a pattern of names");
     capp_status st = fill(p, object, err);

@@ -85,10 +85,10 @@ static capp_status refuse_unknown(const reader *r) {
         bool escapes;
         capp_str raw = capp_json_raw(w.name, &escapes);
         memcpy(key, raw.data, raw.size < KEY ? raw.size : KEY - 1);
-        capp_status st = is_known(key) ? CAPP_OK
-                                       : refuse(r, key,
-                                                "is no field that capp knows; if it does not change how weights are "
-                                                "stored, remove it");
+        capp_status st =
+            is_known(key)
+                ? CAPP_OK
+                : refuse(r, key, "is an unknown field; if it does not change how weights are stored, remove it");
         if (st != CAPP_OK) return st;
     }
     return CAPP_OK;
@@ -100,23 +100,24 @@ static capp_status refuse_unknown(const reader *r) {
 static capp_status read_group(const reader *r) {
     capp_json value = member(r, "group_size");
     if (!value || whole(value, 1, MOST_GROUP, &r->q->group) || whole(value, -1, -1, &r->q->group)) return CAPP_OK;
-    return fail(r, CAPP_EFORMAT, "group_size", "is neither -1 nor a number of inputs");
+    return fail(r, CAPP_EFORMAT, "group_size", "must be -1 or a number of inputs");
 }
 
 static capp_status read_gptq(const reader *r) {
     static const char *const formats[] = {"gptq", "gptq_v2", NULL}, *const words[] = {"int32", NULL};
     const char *key = member(r, "checkpoint_format") ? "checkpoint_format" : "format";
-    const char *cure = "capp reads gptq and gptq_v2: save the model in one of them";
+    const char *cure = "capp supports gptq and gptq_v2; save the model in one of these formats";
     capp_status st;
     r->q->method = CAPP_GPTQ;
     if ((st = one_of(r, "checkpoint_format", formats, cure)) != CAPP_OK) return st;
     if ((st = one_of(r, "format", formats, cure)) != CAPP_OK) return st;
-    if ((st = one_of(r, "pack_dtype", words, "capp reads words of int32: pack the model again")) != CAPP_OK) return st;
-    if ((st = refuse(r, "is_marlin_format", "is true; capp reads the format gptq: save the model in it"))) return st;
+    if ((st = one_of(r, "pack_dtype", words, "capp supports only int32; pack the model again")) != CAPP_OK) return st;
+    if ((st = refuse(r, "is_marlin_format", "is true, which capp does not support; save the model in the format gptq")))
+        return st;
     r->q->zeros_less_one = !capp_json_is(member(r, key), "gptq_v2") && !capp_json_is(member(r, key), "GPTQ_V2");
     if ((st = read_group(r)) != CAPP_OK) return st;
     if (!whole(member(r, "bits"), 2, 8, &r->q->bits) || (r->q->bits > 4 && r->q->bits < 8))
-        return fail(r, CAPP_EUNSUPPORTED, "bits", "is not 2, 3, 4 or 8; capp reads those of gptq");
+        return fail(r, CAPP_EUNSUPPORTED, "bits", "must be 2, 3, 4 or 8 for gptq");
     if (member(r, "dynamic")) r->q->bits = 0;
     return CAPP_OK;
 }
@@ -125,11 +126,13 @@ static capp_status read_awq(const reader *r) {
     static const char *const versions[] = {"gemm", NULL}, *const backends[] = {"autoawq", NULL};
     capp_status st;
     r->q->method = CAPP_AWQ;
-    if ((st = one_of(r, "version", versions, "capp reads gemm: pack the model again with it")) != CAPP_OK) return st;
-    if ((st = one_of(r, "format", versions, "capp reads gemm: pack the model again with it")) != CAPP_OK) return st;
-    if ((st = one_of(r, "backend", backends, "capp reads what autoawq packs: pack the model again with it"))) return st;
-    if (!whole(member(r, "bits"), 4, 4, &r->q->bits))
-        return fail(r, CAPP_EUNSUPPORTED, "bits", "is not 4; capp reads awq of 4 bits");
+    if ((st = one_of(r, "version", versions, "capp supports gemm; pack the model again in this format")) != CAPP_OK)
+        return st;
+    if ((st = one_of(r, "format", versions, "capp supports gemm; pack the model again in this format")) != CAPP_OK)
+        return st;
+    if ((st = one_of(r, "backend", backends, "capp supports the packing of autoawq; pack the model again with it")))
+        return st;
+    if (!whole(member(r, "bits"), 4, 4, &r->q->bits)) return fail(r, CAPP_EUNSUPPORTED, "bits", "must be 4 for awq");
     return read_group(r);
 }
 
@@ -140,9 +143,9 @@ static capp_status read_block(const reader *r, capp_json value, const char *key)
     if (!value) return CAPP_OK;
     if (capp_json_count(value) != 2 || !capp_json_next(&w) || !whole(w.value, 1, MOST_GROUP, &rows) ||
         !capp_json_next(&w) || !whole(w.value, 1, MOST_GROUP, &columns))
-        return fail(r, CAPP_EFORMAT, key, "is not two numbers from 1 up");
+        return fail(r, CAPP_EFORMAT, key, "must be two positive integers");
     if (r->q->block_rows && (r->q->block_rows != rows || r->q->block_columns != columns))
-        return fail(r, CAPP_EUNSUPPORTED, key, "differs between groups; capp reads one size of block");
+        return fail(r, CAPP_EUNSUPPORTED, key, "differs between groups; capp supports only one block size");
     r->q->block_rows = rows;
     r->q->block_columns = columns;
     return CAPP_OK;
@@ -152,19 +155,20 @@ static capp_status read_float8(const reader *r) {
     static const char *const formats[] = {"e4m3", "e5m2", "float8_e4m3fn", "float8_e5m2", NULL};
     capp_status st;
     r->q->method = CAPP_FLOAT8;
-    if ((st = one_of(r, "fmt", formats, "capp reads e4m3 and e5m2")) != CAPP_OK) return st;
+    if ((st = one_of(r, "fmt", formats, "capp supports e4m3 and e5m2")) != CAPP_OK) return st;
     return read_block(r, member(r, "weight_block_size"), "weight_block_size");
 }
 
 static capp_status read_compressed(const reader *r) {
     static const char *const formats[] = {"float-quantized", NULL}, *const dense[] = {"dense", NULL};
-    const char *cure = "capp reads float-quantized: save the model dequantised, or in that format";
+    const char *cure = "capp supports float-quantized; save the model in this format, or without quantization";
     capp_status st;
     r->q->method = CAPP_FLOAT8;
     if (!member(r, "format")) return fail(r, CAPP_EFORMAT, "format", "is missing");
     if ((st = one_of(r, "format", formats, cure)) != CAPP_OK) return st;
-    if ((st = one_of(r, "sparsity_config.format", dense, "capp reads dense weights")) != CAPP_OK) return st;
-    if ((st = refuse(r, "transform_config", "is there; capp does not rotate activations: save the model without it")))
+    if ((st = one_of(r, "sparsity_config.format", dense, "capp supports only dense weights")) != CAPP_OK) return st;
+    if ((st = refuse(r, "transform_config",
+                     "is not supported, because capp does not rotate activations; save the model without it")))
         return st;
     for (capp_json_walk w = capp_json_begin(member(r, "config_groups")); capp_json_next(&w);) {
         capp_json block = capp_config_at(w.value, "weights.block_structure");
@@ -187,9 +191,9 @@ static capp_status fail_method(const reader *r, capp_str name) {
         snprintf(tensor, sizeof tensor, " (%.*s is %s)", (int)(t->name.size < 80 ? t->name.size : 80), t->name.data,
                  capp_type_get(t->type).name);
     return capp_fail(r->err, CAPP_EUNSUPPORTED,
-                     "%s: config.json: \"quantization_config.quant_method\" is \"%.*s\"%s; capp reads gptq, awq, fp8, "
-                     "fbgemm_fp8, compressed-tensors of float8, and mxfp4 of GPT-OSS: save the model dequantised or in "
-                     "one of them, or take its GGUF file",
+                     "%s: config.json: \"quantization_config.quant_method\" is \"%.*s\"%s; capp supports gptq, awq, "
+                     "fp8, fbgemm_fp8, compressed-tensors with float8, and mxfp4 of GPT-OSS: save the model in one of "
+                     "these formats or without quantization, or use its GGUF file",
                      capp_source_path(r->s), (int)(name.size < 40 ? name.size : 40), name.data, tensor);
 }
 
@@ -200,10 +204,11 @@ static capp_status check_unquantised(const capp_source *s, capp_error *err) {
         const capp_tensor *t = capp_source_tensor_at(s, i);
         size_t n = sizeof end - 1;
         if (t->name.size < n || memcmp(t->name.data + t->name.size - n, end, n) != 0) continue;
-        return capp_fail(err, CAPP_EFORMAT,
-                         "%s: config.json: has no \"quantization_config\", but there is a tensor %.*s; put the fields "
-                         "of quantize_config.json or quant_config.json there, with \"quant_method\" gptq or awq",
-                         capp_source_path(s), (int)(t->name.size < 100 ? t->name.size : 100), t->name.data);
+        return capp_fail(
+            err, CAPP_EFORMAT,
+            "%s: config.json: \"quantization_config\" is missing, but there is a quantized tensor %.*s; add it with "
+            "the fields of quantize_config.json or quant_config.json and with \"quant_method\" gptq or awq",
+            capp_source_path(s), (int)(t->name.size < 100 ? t->name.size : 100), t->name.data);
     }
     return CAPP_OK;
 }
@@ -228,7 +233,7 @@ capp_status capp_quant_read(capp_hparams *h, const capp_arch *arch, const capp_s
     if (!r.config) return check_unquantised(s, err);
     capp_json method = capp_config_at(r.config, "quant_method");
     if (method) name = capp_json_raw(method, &escapes);
-    if (!name.data || escapes) return fail(&r, CAPP_EFORMAT, "quant_method", "is not a text");
+    if (!name.data || escapes) return fail(&r, CAPP_EFORMAT, "quant_method", "must be a string");
     h->mxfp4 = arch->sinks && capp_str_is(name, "mxfp4");
     if (h->mxfp4) return CAPP_OK;
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {

@@ -32,7 +32,7 @@ static bool is_scale(uint32_t type) {
 /* The tensor of a suffix, name [MOST_NAME]; an error where there is none. */
 static capp_status need(const product *p, const char *suffix, const capp_tensor **t, char *name) {
     *t = capp_find(p->b, p->place, suffix, name);
-    return *t ? CAPP_OK : fail_tensor(p, CAPP_EFORMAT, name, "is missing; the folder is incomplete: fetch it again");
+    return *t ? CAPP_OK : fail_tensor(p, CAPP_EFORMAT, name, "is missing: the folder is incomplete; download it again");
 }
 
 /* It is columns x rows, whole or of floats. */
@@ -42,7 +42,7 @@ static capp_status check(const product *p, const char *name, const capp_tensor *
     if (t->dims[0] == columns && t->dims[1] == rows && t->dims[2] == 1 && t->dims[3] == 1 &&
         (whole ? t->type == CAPP_TYPE_I32 || t->type == CAPP_TYPE_U32 : is_scale(t->type)))
         return CAPP_OK;
-    snprintf(text, sizeof text, "is %llu x %llu of %s; a product of %zu x %zu needs %zu x %zu of %s",
+    snprintf(text, sizeof text, "is %llu x %llu of type %s, but a matrix of %zu x %zu needs %zu x %zu of type %s",
              (unsigned long long)t->dims[0], (unsigned long long)t->dims[1], capp_type_get(t->type).name, p->k, p->n,
              columns, rows, whole ? "I32" : "F16, BF16 or F32");
     return fail_tensor(p, CAPP_EFORMAT, name, text);
@@ -65,18 +65,20 @@ static capp_status read_groups(const product *p, const capp_quant *q, uint32_t *
     const capp_tensor *t = q->layout == CAPP_QUANT_GPTQ ? capp_find(p->b, p->place, ".g_idx", name) : NULL;
     if (t) {
         if (t->elements != p->k || (t->type != CAPP_TYPE_I32 && t->type != CAPP_TYPE_U32))
-            return fail_tensor(p, CAPP_EFORMAT, name, "has no number of I32 for each input");
+            return fail_tensor(p, CAPP_EFORMAT, name, "must have one number of type I32 for each input");
         memcpy(group, t->data, p->k * sizeof *group);
         for (size_t i = 0; i < p->k; i++)
             if (group[i] >= q->groups)
-                return fail_tensor(p, CAPP_EFORMAT, name, "names a group that has no scales: the file is damaged");
+                return fail_tensor(p, CAPP_EFORMAT, name,
+                                   "contains a group without scales: the file is damaged; download it again");
         return CAPP_OK;
     }
     if (!size || size > p->k) size = (uint32_t)p->k;
     (void)capp_find(p->b, p->place, ".scales", name);
     if ((p->k + size - 1) / size != q->groups)
-        return fail_tensor(p, CAPP_EFORMAT, name,
-                           "has not as many rows as config.json's quantization_config.group_size asks for");
+        return fail_tensor(
+            p, CAPP_EFORMAT, name,
+            "does not have the number of rows that quantization_config.group_size in config.json requires");
     for (size_t i = 0; i < p->k; i++) group[i] = (uint32_t)(i / size);
     return CAPP_OK;
 }
@@ -86,9 +88,10 @@ static capp_status read_bits(const product *p, const capp_tensor *t, const char 
     const capp_quantisation *c = &p->b->w->hparams.quantisation;
     uint64_t rows = t->dims[1] < MOST_DIM ? t->dims[1] : 0;
     *bits = c->bits ? c->bits : (unsigned)(rows * 32 / p->k < 9 ? rows * 32 / p->k : 0);
-    if (c->method == CAPP_AWQ) return p->n % 8 ? fail_tensor(p, CAPP_EFORMAT, name, "packs outputs by 8") : CAPP_OK;
+    if (c->method == CAPP_AWQ)
+        return p->n % 8 ? fail_tensor(p, CAPP_EFORMAT, name, "must have a multiple of 8 outputs") : CAPP_OK;
     if ((*bits == 2 || *bits == 3 || *bits == 4 || *bits == 8) && p->k * *bits % 32 == 0) return CAPP_OK;
-    return fail_tensor(p, CAPP_EUNSUPPORTED, name, "has not 2, 3, 4 or 8 bits for each input, in whole words");
+    return fail_tensor(p, CAPP_EUNSUPPORTED, name, "must have 2, 3, 4 or 8 bits for each input, in whole words");
 }
 
 static capp_status bind_integers(const product *p, const capp_tensor *weights, char *name, const capp_tensor **out) {
@@ -151,21 +154,21 @@ static capp_status bind_float8(const product *p, const capp_tensor *weights, cha
     capp_quant q;
     capp_status st;
     if (arch->transposed && p->place.part >= CAPP_FIRST_LAYER_PART)
-        return fail_tensor(p, CAPP_EUNSUPPORTED, name, "stores inputs by rows; save the model dequantised");
+        return fail_tensor(p, CAPP_EUNSUPPORTED, name,
+                           "stores inputs by rows, which capp does not support; save the model without quantization");
     if (weights->dims[0] != p->k || weights->dims[1] != p->n || weights->elements != (uint64_t)p->k * p->n) {
-        snprintf(text, sizeof text, "is %llu x %llu; the hyperparameters say %zu x %zu",
+        snprintf(text, sizeof text, "is %llu x %llu, but the hyperparameters say %zu x %zu",
                  (unsigned long long)weights->dims[0], (unsigned long long)weights->dims[1], p->k, p->n);
         return fail_tensor(p, CAPP_EFORMAT, name, text);
     }
     scales = capp_find(p->b, p->place, ".weight_scale_inv", scales_name);
     if (!scales && (st = need(p, ".weight_scale", &scales, scales_name)) != CAPP_OK) return st;
     if (!is_scale(scales->type) || !read_strategy(p, scales, &q)) {
-        snprintf(
-            text, sizeof text,
-            "is %llu x %llu of %s; a product of %zu x %zu has one scale, one a row, or one a block of config.json's "
-            "quantization_config, of F16, BF16 or F32",
-            (unsigned long long)scales->dims[0], (unsigned long long)scales->dims[1], capp_type_get(scales->type).name,
-            p->k, p->n);
+        snprintf(text, sizeof text,
+                 "is %llu x %llu of type %s, but a matrix of %zu x %zu must have one scale, one per row, or one per "
+                 "block of quantization_config in config.json, of type F16, BF16 or F32",
+                 (unsigned long long)scales->dims[0], (unsigned long long)scales->dims[1],
+                 capp_type_get(scales->type).name, p->k, p->n);
         return fail_tensor(p, CAPP_EUNSUPPORTED, scales_name, text);
     }
     q.layout = weights->type == CAPP_TYPE_F8_E5M2 ? CAPP_QUANT_E5M2 : CAPP_QUANT_E4M3;

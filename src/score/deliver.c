@@ -5,12 +5,12 @@
 #include "base/math.h"
 #include "score/window.h"
 
-static capp_status deliver_example(capp_window *w, const capp_window_row *row, capp_error *err) {
-    const capp_example *example = &w->examples[row->row];
-    capp_status st = capp_window_weigh(w, row, err);
+static capp_status deliver_example(capp_window *window, const capp_window_row *row, capp_error *err) {
+    const capp_example *example = &window->examples[row->row];
+    capp_status st = capp_window_weigh(window, row, err);
     if (st != CAPP_OK) return st;
-    size_t n = capp_weighing_classes(w->weighing, example);
-    double *score = w->doubles, *likelihood = score + n, *posterior = likelihood + n;
+    size_t n = capp_weighing_classes(window->weighing, example);
+    double *score = window->doubles, *likelihood = score + n, *posterior = likelihood + n;
     for (size_t i = 0; i < n; i++) likelihood[i] = capp_exp(score[i]);
     capp_decide_posterior(score, example->prior, n, example->normalize, posterior);
     capp_result result = {.row = row->row,
@@ -20,33 +20,39 @@ static capp_status deliver_example(capp_window *w, const capp_window_row *row, c
                           .likelihood = likelihood,
                           .posterior = posterior,
                           .n_prompt_ids = row->n_prompt,
-                          .prompt_ids = w->ids.data + row->first_id,
-                          .offset = w->offsets + row->first_offset,
-                          .ids = w->ids.data + row->first_id + row->n_prompt,
-                          .logprobs = w->logprobs};
-    return w->fn(w->user, &result) ? CAPP_OK : capp_fail(err, CAPP_ECANCELLED, "cancelled");
+                          .prompt_ids = window->ids.data + row->first_id,
+                          .offset = window->offsets + row->first_offset,
+                          .ids = window->ids.data + row->first_id + row->n_prompt,
+                          .logprobs = window->logprobs};
+    return window->fn(window->user, &result) ? CAPP_OK : capp_fail(err, CAPP_ECANCELLED, "cancelled");
 }
 
 /* A text's first token has no log-probability. */
-static capp_status deliver_text(capp_window *w, const capp_window_row *row, capp_error *err) {
-    memmove(w->logprobs + 1, w->logprobs, row->n_scored * sizeof *w->logprobs);
-    w->logprobs[0] = NAN;
-    capp_text_result result = {row->row, row->n_scored + 1, w->ids.data + row->first_id + row->n_prompt - 1,
-                               w->logprobs};
-    return w->text_fn(w->user, &result) ? CAPP_OK : capp_fail(err, CAPP_ECANCELLED, "cancelled");
+static capp_status deliver_text(capp_window *window, const capp_window_row *row, capp_error *err) {
+    memmove(window->logprobs + 1, window->logprobs, row->n_scored * sizeof *window->logprobs);
+    window->logprobs[0] = NAN;
+    capp_text_result result = {row->row, row->n_scored + 1, window->ids.data + row->first_id + row->n_prompt - 1,
+                               window->logprobs};
+    return window->text_fn(window->user, &result) ? CAPP_OK : capp_fail(err, CAPP_ECANCELLED, "cancelled");
 }
 
-capp_status capp_window_deliver(capp_window *w, capp_error *err) {
+/* Tells the caller how many rows are computed, including those that wait for a row before them. */
+static capp_status report(const capp_window *window, capp_error *err) {
+    size_t done = window->rows[0].row + window->computed;
+    if (!window->options->progress || window->options->progress(window->options->progress_user, done, window->total))
+        return CAPP_OK;
+    return capp_fail(err, CAPP_ECANCELLED, "cancelled");
+}
+
+capp_status capp_window_deliver(capp_window *window, capp_error *err) {
     capp_status st;
-    while (w->delivered < w->judged && w->rows[w->delivered].stage != CAPP_ROW_WAITING) {
-        const capp_window_row *row = &w->rows[w->delivered];
-        if ((st = capp_window_read(w, row, err)) != CAPP_OK) return st;
-        if ((st = w->examples ? deliver_example(w, row, err) : deliver_text(w, row, err)) != CAPP_OK) return st;
-        capp_session_stats(w->session)->rows++;
-        size_t done = w->rows[w->delivered++].row + 1;
-        bool due = w->delivered == w->judged || !(done % 64);
-        if (due && w->options->progress && !w->options->progress(w->options->progress_user, done, w->total))
-            return capp_fail(err, CAPP_ECANCELLED, "cancelled");
+    while (window->delivered < window->judged && window->rows[window->delivered].stage != CAPP_ROW_WAITING) {
+        const capp_window_row *row = &window->rows[window->delivered];
+        if ((st = capp_window_read(window, row, err)) != CAPP_OK) return st;
+        if ((st = window->examples ? deliver_example(window, row, err) : deliver_text(window, row, err)) != CAPP_OK)
+            return st;
+        capp_session_stats(window->session)->rows++;
+        if (++window->delivered % 64 == 0 && (st = report(window, err)) != CAPP_OK) return st;
     }
-    return CAPP_OK;
+    return report(window, err);
 }

@@ -5,103 +5,105 @@
 #include "score/window.h"
 
 /* What of the row's scores completion i counts for. */
-static double score_of(const capp_window *w, const capp_example *example, size_t i) {
-    size_t class = w->weighing->scoring && w->weighing->scoring->class_of ? w->weighing->scoring->class_of[i] : i;
-    return capp_decide_score(w->doubles[class], example->prior, class);
+static double score_of(const capp_window *window, const capp_example *example, size_t i) {
+    size_t class =
+        window->weighing->scoring && window->weighing->scoring->class_of ? window->weighing->scoring->class_of[i] : i;
+    return capp_decide_score(window->doubles[class], example->prior, class);
 }
 
 /* Whether another score is within the margin of the highest, of a completion that is not equal to its own (equal ones
  * are so in any precision). The race of capp_decide asks by the same expression. */
-static bool is_close(const capp_window *w, const capp_window_row *row, double margin) {
-    const capp_example *example = &w->examples[row->row];
-    const size_t *offset = w->offsets + row->first_offset;
-    const uint32_t *nodes = w->nodes + row->first_id + row->n_prompt;
-    size_t n = capp_weighing_classes(w->weighing, example);
-    size_t best = capp_decide_best(w->doubles, example->prior, n);
-    bool classes = w->weighing->scoring && w->weighing->scoring->class_of;
-    double top = capp_decide_score(w->doubles[best], example->prior, best), second = -INFINITY;
+static bool is_close(const capp_window *window, const capp_window_row *row, double margin) {
+    const capp_example *example = &window->examples[row->row];
+    const size_t *offset = window->offsets + row->first_offset;
+    const uint32_t *nodes = window->nodes + row->first_id + row->n_prompt;
+    size_t n = capp_weighing_classes(window->weighing, example);
+    size_t best = capp_decide_best(window->doubles, example->prior, n);
+    bool classes = window->weighing->scoring && window->weighing->scoring->class_of;
+    double top = capp_decide_score(window->doubles[best], example->prior, best), second = -INFINITY;
     for (size_t i = 0; i < n; i++) {
         bool equal = classes ? i == best : nodes[offset[i + 1] - 1] == nodes[offset[best + 1] - 1];
-        double score = capp_decide_score(w->doubles[i], example->prior, i);
+        double score = capp_decide_score(window->doubles[i], example->prior, i);
         if (!equal && score > second) second = score;
     }
     return second + margin >= top;
 }
 
-static double margin_of(const capp_window *w, const capp_window_row *row) {
-    return capp_decide_margin(w->options->aggregate, w->margin, capp_window_longest(w, row));
+static double margin_of(const capp_window *window, const capp_window_row *row) {
+    return capp_decide_margin(window->options->aggregate, window->margin, capp_window_longest(window, row));
 }
 
 /* The row goes into the exact lane's window: its leader and all that are within the margin of it. */
-static capp_status score_again(capp_window *w, capp_window_row *row, capp_error *err) {
-    const capp_example *example = &w->examples[row->row];
-    size_t n = capp_weighing_classes(w->weighing, example);
-    size_t best = capp_decide_best(w->doubles, example->prior, n);
-    double margin = margin_of(w, row);
-    capp_tree *tree = capp_lane_tree(capp_session_exact(w->session));
+static capp_status score_again(capp_window *window, capp_window_row *row, capp_error *err) {
+    const capp_example *example = &window->examples[row->row];
+    size_t n = capp_weighing_classes(window->weighing, example);
+    size_t best = capp_decide_best(window->doubles, example->prior, n);
+    double margin = margin_of(window, row);
+    capp_tree *tree = capp_lane_tree(capp_session_exact(window->session));
     capp_status st;
-    if (!w->n_close && (st = capp_tree_next_window(tree, err)) != CAPP_OK) return st;
-    row->top = capp_decide_score(w->doubles[best], example->prior, best);
+    if (!window->n_close && (st = capp_tree_next_window(tree, err)) != CAPP_OK) return st;
+    row->top = capp_decide_score(window->doubles[best], example->prior, best);
     row->stage = CAPP_ROW_WAITING;
-    w->n_close++;
+    window->n_close++;
     for (size_t i = 0; i < example->n_completions; i++)
-        w->again[row->first_offset + i] = row->whole || score_of(w, example, i) + margin >= row->top;
-    return capp_window_insert(w, row, tree, false, err);
+        window->again[row->first_offset + i] = row->whole || score_of(window, example, i) + margin >= row->top;
+    return capp_window_insert(window, row, tree, false, err);
 }
 
-capp_status capp_window_judge(capp_window *w, capp_window_row *row, capp_error *err) {
+capp_status capp_window_judge(capp_window *window, capp_window_row *row, capp_error *err) {
     capp_status st;
-    if ((st = capp_window_read(w, row, err)) != CAPP_OK) return st;
-    if ((st = capp_window_weigh(w, row, err)) == CAPP_EINVAL) return CAPP_OK; /* said when it is delivered */
+    if ((st = capp_window_read(window, row, err)) != CAPP_OK) return st;
+    if ((st = capp_window_weigh(window, row, err)) == CAPP_EINVAL) return CAPP_OK; /* said when it is delivered */
     if (st != CAPP_OK) return st;
-    if (!is_close(w, row, margin_of(w, row))) return CAPP_OK;
-    capp_session_stats(w->session)->rows_again++;
-    return score_again(w, row, err);
+    if (!is_close(window, row, margin_of(window, row))) return CAPP_OK;
+    capp_session_stats(window->session)->rows_again++;
+    return score_again(window, row, err);
 }
 
 /* Takes what the exact lane found for the row. */
-static capp_status take_exact(capp_window *w, capp_window_row *row, capp_error *err) {
+static capp_status take_exact(capp_window *window, capp_window_row *row, capp_error *err) {
     size_t first = row->first_id + row->n_prompt;
-    const size_t *offset = w->offsets + row->first_offset;
-    const capp_node *nodes = capp_lane_tree(capp_session_exact(w->session))->nodes;
-    if (!capp_grow(&w->exact, &w->exact_capacity, w->ids.n, sizeof *w->exact))
+    const size_t *offset = window->offsets + row->first_offset;
+    const capp_node *nodes = capp_lane_tree(capp_session_exact(window->session))->nodes;
+    if (!capp_grow(&window->exact, &window->exact_capacity, window->ids.n, sizeof *window->exact))
         return capp_fail_memory(err, "the results");
-    for (size_t c = 0; c < w->examples[row->row].n_completions; c++)
-        for (size_t i = offset[c]; i < offset[c + 1] && w->again[row->first_offset + c]; i++)
-            w->exact[first + i] = nodes[w->nodes[first + i]].logprob;
+    for (size_t c = 0; c < window->examples[row->row].n_completions; c++)
+        for (size_t i = offset[c]; i < offset[c + 1] && window->again[row->first_offset + c]; i++)
+            window->exact[first + i] = nodes[window->nodes[first + i]].logprob;
     row->stage = CAPP_ROW_RESCORED;
     return CAPP_OK;
 }
 
 /* Should those who were scored again all have fallen below others, then everyone of the row is. */
-static capp_status judge_again(capp_window *w, capp_window_row *row, capp_error *err) {
-    const capp_example *example = &w->examples[row->row];
+static capp_status judge_again(capp_window *window, capp_window_row *row, capp_error *err) {
+    const capp_example *example = &window->examples[row->row];
     double best = -INFINITY;
     capp_status st;
     row->stage = CAPP_ROW_SETTLED;
     if (row->whole) return CAPP_OK;
-    if ((st = capp_window_read(w, row, err)) != CAPP_OK) return st;
-    if ((st = capp_window_weigh(w, row, err)) == CAPP_EINVAL) return CAPP_OK;
+    if ((st = capp_window_read(window, row, err)) != CAPP_OK) return st;
+    if ((st = capp_window_weigh(window, row, err)) == CAPP_EINVAL) return CAPP_OK;
     if (st != CAPP_OK) return st;
     for (size_t i = 0; i < example->n_completions; i++)
-        if (w->again[row->first_offset + i] && score_of(w, example, i) > best) best = score_of(w, example, i);
-    row->whole = best + margin_of(w, row) < row->top;
-    return row->whole ? score_again(w, row, err) : CAPP_OK;
+        if (window->again[row->first_offset + i] && score_of(window, example, i) > best)
+            best = score_of(window, example, i);
+    row->whole = best + margin_of(window, row) < row->top;
+    return row->whole ? score_again(window, row, err) : CAPP_OK;
 }
 
-capp_status capp_window_rescore(capp_window *w, capp_error *err) {
-    capp_session *s = w->session;
-    const capp_stats *stats = capp_session_stats(s);
+capp_status capp_window_rescore(capp_window *window, capp_error *err) {
+    capp_session *session = window->session;
+    const capp_stats *stats = capp_session_stats(session);
     capp_status st = CAPP_OK;
-    while (w->n_close && st == CAPP_OK) {
+    while (window->n_close && st == CAPP_OK) {
         uint64_t before = stats->tokens_computed;
-        st = capp_session_run(s, capp_session_exact(s), NULL, NULL, err);
-        w->close_tokens += stats->tokens_computed - before;
-        for (size_t i = w->delivered; i < w->judged && st == CAPP_OK; i++)
-            if (w->rows[i].stage == CAPP_ROW_WAITING) st = take_exact(w, &w->rows[i], err);
-        w->n_close = 0;
-        for (size_t i = w->delivered; i < w->judged && st == CAPP_OK; i++)
-            if (w->rows[i].stage == CAPP_ROW_RESCORED) st = judge_again(w, &w->rows[i], err);
+        st = capp_session_run(session, capp_session_exact(session), NULL, NULL, err);
+        window->close_tokens += stats->tokens_computed - before;
+        for (size_t i = window->delivered; i < window->judged && st == CAPP_OK; i++)
+            if (window->rows[i].stage == CAPP_ROW_WAITING) st = take_exact(window, &window->rows[i], err);
+        window->n_close = 0;
+        for (size_t i = window->delivered; i < window->judged && st == CAPP_OK; i++)
+            if (window->rows[i].stage == CAPP_ROW_RESCORED) st = judge_again(window, &window->rows[i], err);
     }
     return st;
 }

@@ -6,24 +6,27 @@
 enum { CLOSE_TOKENS = 256 }; /* tokens of close rows that are worth a wave of the exact lane */
 
 /* Judges and delivers the rows all of whose waves are up to `wave`. last: no more waves come. */
-static capp_status finish_rows(capp_window *w, uint32_t wave, bool last, capp_error *err) {
+static capp_status finish_rows(capp_window *window, uint32_t wave, bool last, capp_error *err) {
     capp_status st;
-    for (; w->judged < w->n_rows && w->rows[w->judged].last_wave <= wave; w->judged++)
-        if (w->margin > 0 && (st = capp_window_judge(w, &w->rows[w->judged], err)) != CAPP_OK) return st;
-    if (w->n_close) {
-        bool enough = last || capp_lane_tree(capp_session_exact(w->session))->touched >= CLOSE_TOKENS;
-        if (enough && (st = capp_window_rescore(w, err)) != CAPP_OK) return st;
+    window->computed = 0;
+    for (size_t i = 0; i < window->n_rows; i++) window->computed += window->rows[i].last_wave <= wave;
+    for (; window->judged < window->n_rows && window->rows[window->judged].last_wave <= wave; window->judged++)
+        if (window->margin > 0 && (st = capp_window_judge(window, &window->rows[window->judged], err)) != CAPP_OK)
+            return st;
+    if (window->n_close) {
+        bool enough = last || capp_lane_tree(capp_session_exact(window->session))->touched >= CLOSE_TOKENS;
+        if (enough && (st = capp_window_rescore(window, err)) != CAPP_OK) return st;
     }
-    return capp_window_deliver(w, err);
+    return capp_window_deliver(window, err);
 }
 
 /* The waves after which each row's log-probabilities are known: those that its tokens' parents run in. */
-static void find_last_waves(capp_window *w) {
-    const capp_node *nodes = capp_lane_tree(w->lane)->nodes;
-    for (size_t i = 0; i < w->n_rows; i++) {
-        capp_window_row *row = &w->rows[i];
+static void find_last_waves(capp_window *window) {
+    const capp_node *nodes = capp_lane_tree(window->lane)->nodes;
+    for (size_t i = 0; i < window->n_rows; i++) {
+        capp_window_row *row = &window->rows[i];
         for (size_t j = 0; j < row->n_scored; j++) {
-            uint32_t parent = nodes[w->nodes[row->first_id + row->n_prompt + j]].parent;
+            uint32_t parent = nodes[window->nodes[row->first_id + row->n_prompt + j]].parent;
             if (nodes[parent].wave > row->last_wave) row->last_wave = nodes[parent].wave;
         }
     }
@@ -43,57 +46,60 @@ static bool after_wave(void *user, uint32_t wave) {
 }
 
 /* Token rows of the window, were every completion run with its prompt, one by one. */
-static uint64_t tokens_alone(const capp_window *w) {
+static uint64_t tokens_alone(const capp_window *window) {
     uint64_t alone = 0;
-    for (size_t i = 0; i < w->n_rows; i++) {
-        const capp_window_row *row = &w->rows[i];
-        alone += capp_window_completions(w, row) * (row->n_prompt - 1) + row->n_scored;
+    for (size_t i = 0; i < window->n_rows; i++) {
+        const capp_window_row *row = &window->rows[i];
+        alone += capp_window_completions(window, row) * (row->n_prompt - 1) + row->n_scored;
     }
     return alone;
 }
 
 /* Runs the window's rows and hands over their results; then it is empty. */
-static capp_status run_window(capp_window *w, capp_error *err) {
-    capp_session *s = w->session;
-    capp_stats *stats = capp_session_stats(s);
-    if (!w->n_rows) return CAPP_OK;
-    uint64_t before = stats->tokens_computed, alone = tokens_alone(w);
-    wave_follower follower = {.window = w, .status = CAPP_OK};
-    bool judges = w->examples && w->lane == capp_session_fast(s);
-    w->margin = judges ? capp_weighing_margin(w->weighing, capp_session_margin(s)) : 0;
-    w->close_tokens = 0;
-    capp_status st = capp_session_run(s, w->lane, after_wave, &follower, err);
+static capp_status run_window(capp_window *window, capp_error *err) {
+    capp_session *session = window->session;
+    capp_stats *stats = capp_session_stats(session);
+    if (!window->n_rows) return CAPP_OK;
+    uint64_t before = stats->tokens_computed, alone = tokens_alone(window);
+    wave_follower follower = {.window = window, .status = CAPP_OK};
+    bool judges = window->examples && window->lane == capp_session_fast(session);
+    window->margin = judges ? capp_weighing_margin(window->weighing, capp_session_margin(session)) : 0;
+    window->close_tokens = 0;
+    capp_status st = capp_session_run(session, window->lane, after_wave, &follower, err);
     if (follower.status != CAPP_OK) {
         st = follower.status;
         if (err) *err = follower.err;
     }
-    if (st == CAPP_OK) st = finish_rows(w, UINT32_MAX, true, err); /* and rows of which nothing had to run */
-    if (st == CAPP_OK) stats->tokens_saved += alone - (stats->tokens_computed - before - w->close_tokens);
-    capp_window_clear(w);
+    if (st == CAPP_OK) st = finish_rows(window, UINT32_MAX, true, err); /* and rows of which nothing had to run */
+    if (st == CAPP_OK) stats->tokens_saved += alone - (stats->tokens_computed - before - window->close_tokens);
+    capp_window_clear(window);
     return st;
 }
 
 /* A row at fault ends the call after the rows before it. */
-static capp_status run_rows(capp_window *w, capp_error *err) {
+static capp_status run_rows(capp_window *window, capp_error *err) {
     capp_error row_error;
     capp_status st = CAPP_OK, row_st = CAPP_OK;
-    for (size_t next = 0; next < w->total && st == CAPP_OK && row_st == CAPP_OK;) {
-        row_st = capp_window_fill(w, &next, &row_error);
+    for (size_t next = 0; next < window->total && st == CAPP_OK && row_st == CAPP_OK;) {
+        row_st = capp_window_fill(window, &next, &row_error);
         if (row_st == CAPP_ENOMEM || row_st == CAPP_ECANCELLED) break;
-        if (row_st == CAPP_EBUDGET && w->n_rows) row_st = CAPP_OK; /* tried again in a window of its own */
-        st = run_window(w, err);
+        if (row_st == CAPP_EBUDGET && window->n_rows) row_st = CAPP_OK; /* tried again in a window of its own */
+        size_t nodes = capp_window_nodes(window);
+        double start = capp_seconds();
+        st = run_window(window, err);
+        if (st == CAPP_OK) capp_window_learn_pace(window, nodes, capp_seconds() - start);
     }
     if (st != CAPP_OK || row_st == CAPP_OK) return st;
     if (err) *err = row_error;
     return row_st;
 }
 
-static capp_status run_call(capp_window *w, capp_error *err) {
-    if (!w->total) return CAPP_OK;
-    unsigned arithmetic = capp_session_begin(w->session);
-    capp_status st = run_rows(w, err);
-    capp_session_end(w->session, arithmetic);
-    capp_window_free(w);
+static capp_status run_call(capp_window *window, capp_error *err) {
+    if (!window->total) return CAPP_OK;
+    unsigned arithmetic = capp_session_begin(window->session);
+    capp_status st = run_rows(window, err);
+    capp_session_end(window->session, arithmetic);
+    capp_window_free(window);
     return st;
 }
 

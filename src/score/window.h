@@ -47,6 +47,8 @@ typedef struct capp_window {
     void *user;
     capp_window_row *rows; /* [n_rows] */
     size_t n_rows, rows_capacity;
+    size_t first_nodes;       /* nodes of the first row */
+    size_t computed;          /* rows whose waves have run, in any order */
     size_t judged, delivered; /* rows whose waves have run and whose scores are close or not; that were handed over */
     size_t n_close;           /* rows that wait for the exact lane */
     uint64_t close_tokens;    /* token rows of the exact lane */
@@ -85,6 +87,17 @@ size_t capp_window_longest(const capp_window *window, const capp_window_row *row
 /* Puts prompt and completions of a row into a tree, all of them or those to be scored again, and keeps their nodes. */
 capp_status capp_window_insert(capp_window *window, const capp_window_row *row, capp_tree *tree, bool all,
                                capp_error *err);
+
+/* ---- pace.c ---- */
+
+/* Nodes behind the first row. */
+size_t capp_window_nodes(const capp_window *window);
+
+/* Whether the caller's seconds of a window leave room for another row. */
+bool capp_window_has_time(const capp_window *window);
+
+/* The window, which had so many nodes behind its first row, took so many seconds. */
+void capp_window_learn_pace(capp_window *window, size_t nodes, double seconds);
 
 /* ---- The stations ---- */
 

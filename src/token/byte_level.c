@@ -1,7 +1,6 @@
-/* Byte-level BPE (GPT-2): words by a pre-tokenizer, their bytes as characters, merges by rank.
- *
- * The vocabulary writes each byte as one printable character: those of Latin-1 that print stand for themselves, the
- * others, in order, for U+0100 and on (encoder.py of GPT-2). */
+/* Byte-level BPE (GPT-2): a pre-tokenizer cuts words, their bytes are written as characters, merges go by rank. The
+ * vocabulary writes each byte as one printable character: printable ones of Latin-1 as themselves, the others in order
+ * as U+0100 and following (encoder.py of GPT-2). */
 #include <string.h>
 
 #include "base/mem.h"
@@ -12,7 +11,7 @@ static bool prints(unsigned byte) {
     return (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
 }
 
-/* Of those that do not print, 0x00-0x20 come first, then 0x7f-0xa0, then 0xad. */
+/* Of the bytes that are not printable 0x00-0x20 come first, then 0x7f-0xa0, then 0xad. */
 unsigned capp_byte_level_character(unsigned char b) {
     if (prints(b)) return b;
     return 0x100u + (b <= 0x20 ? b : b <= 0xa0 ? b - 0x7fu + 0x21u : 0x43u);
@@ -47,7 +46,7 @@ typedef struct growing {
     size_t capacity;
 } growing;
 
-/* The pieces of n lines "left right" and what they make, three texts a line; joined holds the latter. */
+/* Cuts n lines "LEFT RIGHT" into three texts each: left, right, and both joined, which `joined` holds. */
 static capp_status cut_lines(const capp_vocab *vocab, const capp_str *lines, size_t n, size_t first, growing *joined,
                              capp_str *texts, capp_error *err) {
     size_t bytes = 0, at = 0;
@@ -72,7 +71,7 @@ static capp_status cut_lines(const capp_vocab *vocab, const capp_str *lines, siz
     return CAPP_OK;
 }
 
-/* Adds n merges, at most MERGE_BATCH, of which the first is that of this number. Of equal ones the first counts. */
+/* Adds n merges, at most MERGE_BATCH; first: the number of the first. Of equal merges the first counts. */
 static capp_status add_merges(capp_vocab *vocab, const capp_str *lines, size_t n, size_t first, growing *joined,
                               capp_error *err) {
     capp_str texts[CAPP_INDEX_BATCH];
@@ -135,7 +134,7 @@ capp_status capp_byte_level_open(capp_vocab *vocab, const capp_gguf *gguf, capp_
     return read_merges(vocab, gguf, err);
 }
 
-/* Characters that stand for no byte stay as they are. */
+/* Turns characters into the bytes that they stand for. Other characters stay as they are. */
 static size_t decode(const int16_t *byte_of, capp_str text, char *out) {
     size_t n = 0;
     for (size_t i = 0; i < text.size; i++) {
@@ -192,7 +191,7 @@ static capp_status encode_word(void *user, capp_str word, capp_error *err) {
     size_t n = 0;
     for (size_t i = 0; i < word.size; i++) {
         int32_t id = vocab->byte_id[(unsigned char)word.data[i]];
-        /* A byte that is no token is left out, as tokenizers and llama.cpp do. */
+        /* A byte without a token is dropped, as in the tokenizers package and llama.cpp. */
         if (id != CAPP_NO_TOKEN) scratch->parts[n++] = (capp_merge_part){(uint32_t)i, id, CAPP_NO_MERGE, CAPP_NO_TOKEN};
     }
     scratch->n_parts = n;

@@ -43,7 +43,7 @@ void capp_charsmap_free(capp_charsmap *map) {
     capp_free(map);
 }
 
-/* How far from a unit its children are. */
+/* The offset from a unit to its children. */
 static size_t offset_of(uint32_t unit) {
     return (size_t)(unit >> 10) << ((unit & 0x200) >> 6);
 }
@@ -71,18 +71,18 @@ size_t capp_charsmap_find(const capp_charsmap *map, capp_str text, bool longest,
     return found;
 }
 
-/* A text on its way through a map. */
+/* A text that is being mapped. */
 typedef struct mapping {
     const capp_charsmap *map;
     capp_text *out;
-    capp_text_front *lead; /* NULL: nobody asks */
-    bool held;             /* the last character that was written has yet to be told to lead: */
-    ptrdiff_t change;      /* characters that are removed after it count as its own */
-    size_t at;             /* where it was written */
+    capp_text_front *front; /* NULL: not asked for */
+    bool held;              /* front has not been told of the last character yet: */
+    ptrdiff_t change;       /* what it changes; characters removed after it count as its own */
+    size_t at;              /* where it was written */
 } mapping;
 
 static void tell(mapping *m) {
-    if (m->held) capp_text_front_step(m->lead, m->change, m->at);
+    if (m->held) capp_text_front_step(m->front, m->change, m->at);
     m->held = false;
 }
 
@@ -92,8 +92,8 @@ static size_t characters(capp_str text) {
     return n;
 }
 
-/* to takes the place of from, the last of its characters that of all that are too many. What is removed at the very
- * front is forgotten: so it is in the tokenizers package. */
+/* Records that `to` replaces `from`; its last character replaces all that are left over. What is removed at the very
+ * front is forgotten, as in the tokenizers package. */
 static void follow(mapping *m, capp_str from, capp_str to) {
     size_t before = characters(from), after = characters(to), n = 0;
     for (size_t i = 0; i < to.size; i++) {
@@ -107,12 +107,12 @@ static void follow(mapping *m, capp_str from, capp_str to) {
 }
 
 static bool put(mapping *m, capp_str from, capp_str to) {
-    if (m->lead && !m->lead->over) follow(m, from, to);
+    if (m->front && !m->front->over) follow(m, from, to);
     return capp_text_append(m->out, to.data, to.size);
 }
 
-/* A cluster of characters: as a whole where it is short and in the map (by its first part: the package asks no more),
- * else each by itself. */
+/* Maps a grapheme cluster: as a whole where it is short and in the map (matched by its beginning alone, as in the
+ * tokenizers package), else each character by itself. */
 static bool put_cluster(mapping *m, capp_str cluster) {
     capp_str to;
     if (cluster.size <= SHORT_CLUSTER && capp_charsmap_find(m->map, cluster, false, &to)) return put(m, cluster, to);
@@ -125,8 +125,8 @@ static bool put_cluster(mapping *m, capp_str cluster) {
     return true;
 }
 
-bool capp_charsmap_append(const capp_charsmap *map, capp_text *out, capp_str text, capp_text_front *lead) {
-    mapping m = {.map = map, .out = out, .lead = lead};
+bool capp_charsmap_append(const capp_charsmap *map, capp_text *out, capp_str text, capp_text_front *front) {
+    mapping m = {.map = map, .out = out, .front = front};
     size_t begin = 0, size;
     int32_t before = 0, state = 0;
     for (size_t i = 0; i < text.size; i += size) {

@@ -9,19 +9,19 @@
 
 typedef struct capp_charsmap capp_charsmap;
 
-/* bytes are copied. CAPP_EFORMAT where they are no character map. The caller owns *out. */
+/* Copies bytes. CAPP_EFORMAT: they are not a character map. The caller owns *out. */
 capp_status capp_charsmap_open(capp_charsmap **out, capp_str bytes, capp_error *err);
 void capp_charsmap_free(capp_charsmap *map); /* map may be NULL */
 
-/* The longest (or shortest) text of the map at the beginning of text: its size, 0 where there is none, and what
+/* Finds the longest (or shortest) text of the map that begins text. Returns its size, 0: there is none, and what
  * replaces it, borrowed from the map. */
 size_t capp_charsmap_find(const capp_charsmap *map, capp_str text, bool longest, capp_str *replacement);
 
-/* Appends text (valid UTF-8) as the tokenizers package maps it: by grapheme clusters of at most 5 bytes, else by
- * characters. lead may be NULL. False: out of memory. */
-bool capp_charsmap_append(const capp_charsmap *map, capp_text *out, capp_str text, capp_text_front *lead);
+/* Appends text (valid UTF-8), mapped as by the tokenizers package: by grapheme clusters of at most 5 bytes, else by
+ * characters. front may be NULL. False: out of memory. */
+bool capp_charsmap_append(const capp_charsmap *map, capp_text *out, capp_str text, capp_text_front *front);
 
-/* base64 (RFC 4648) to bytes: out has room for 3 bytes for each 4 of text. False: no base64. */
+/* Decodes base64 (RFC 4648); out has room for 3 bytes for each 4 of text. False: the text is not base64. */
 bool capp_decode_base64(capp_str text, char *out, size_t *size);
 
 #endif

@@ -1,6 +1,6 @@
-/* Unigram vocabularies of GGUF files ("t5"). The text is normalised as sentencepiece does it: at each place a
- * user-defined piece stays as it is, else the longest entry of the character map is replaced; spaces become U+2581,
- * runs of them one where the file says so. */
+/* Unigram vocabularies of GGUF files ("t5"). The text is normalised as by sentencepiece: at each place a user-defined
+ * piece is kept, else the longest entry of the character map is replaced. Spaces become U+2581, and where the file says
+ * so a run of spaces becomes one. */
 #include <math.h>
 #include <string.h>
 
@@ -18,7 +18,7 @@ struct capp_gguf_unigram {
     bool merge_spaces;
 };
 
-/* Scores of what may be a piece; the texts of others are empty here. */
+/* Reads the scores. texts: those of tokens that can be pieces; the others are empty. */
 static capp_status read_pieces(capp_vocab *vocab, const capp_gguf *gguf, capp_str *texts, double *scores,
                                capp_error *err) {
     const capp_gguf_value *v = capp_gguf_find(gguf, "tokenizer.ggml.scores");
@@ -79,7 +79,7 @@ void capp_gguf_unigram_free(capp_gguf_unigram *tokenizer) {
     capp_free(tokenizer);
 }
 
-/* What the beginning of text is normalised to; returns how much of text that was. */
+/* Normalises the beginning of text to *part and returns how many bytes of text that was. */
 static size_t next_part(const capp_vocab *vocab, capp_str text, capp_str *part) {
     size_t size = 0;
     if (capp_trie_longest(&vocab->always, text, &size) == CAPP_NO_TOKEN) {

@@ -6,7 +6,7 @@
 
 enum { CAPP_NO_TOKEN = -1 };
 
-/* A growing list of ids; owned by whoever declared it, {0} to begin with, ended by capp_ids_free. */
+/* A list of ids that grows. {0} to begin with; its owner frees it with capp_ids_free. */
 typedef struct capp_ids {
     int32_t *data;
     size_t n, capacity;

@@ -1,12 +1,11 @@
-/* The merging of BPE: of all neighbours that may be merged, those of the lowest priority, the leftmost of equals first.
- * Short words search for it; long ones (a text without words, a run of a million letters) keep a heap. */
+/* Short words search for the next merge; long ones (a text without words, a run of a million letters) keep a heap. */
 #include "token/merge.h"
 
 #include <string.h>
 
 #include "base/mem.h"
 
-enum { SHORT_WORD = 48 }; /* parts; above it the heap is faster */
+enum { SHORT_WORD = 48 }; /* parts; a heap is faster for longer words */
 
 /* A word whose parts are being merged. */
 typedef struct merging {
@@ -57,7 +56,7 @@ static void sift_up(capp_merge_candidate *heap, size_t i) {
     heap[i] = item;
 }
 
-/* Where part i and the one after it merge, *item says how. */
+/* Whether part i merges with the next one, and how. */
 static bool make_item(const merging *m, int32_t i, capp_merge_candidate *item) {
     const capp_encode_scratch *scratch = m->scratch;
     int32_t right = i < 0 ? -1 : scratch->links[i].next;
@@ -71,7 +70,7 @@ static bool make_item(const merging *m, int32_t i, capp_merge_candidate *item) {
     return true;
 }
 
-/* There is room: see heap_begin. */
+/* The heap has room: see heap_begin. */
 static void push_item(const merging *m, int32_t i) {
     capp_encode_scratch *scratch = m->scratch;
     capp_merge_candidate item;
@@ -83,7 +82,7 @@ static void push_item(const merging *m, int32_t i) {
 static capp_status heap_begin(const merging *m, capp_error *err) {
     capp_encode_scratch *scratch = m->scratch;
     size_t n = scratch->n_parts;
-    /* n - 1 items at first; every merge, of which there are at most n - 1, removes one and adds two at most. */
+    /* There are n - 1 items at first. Each of the at most n - 1 merges removes one and adds at most two. */
     if (!capp_grow(&scratch->links, &scratch->links_capacity, n, sizeof *scratch->links) ||
         !capp_grow(&scratch->heap, &scratch->heap_capacity, 2 * n, sizeof *scratch->heap))
         return capp_fail_memory(err, "the merges of a long word");
@@ -96,8 +95,8 @@ static capp_status heap_begin(const merging *m, capp_error *err) {
     return CAPP_OK;
 }
 
-/* Merges part i with the next one if both are what they were when item was made. A pair that begins and ends where it
- * did is the same pair: parts only grow. */
+/* Merges the pair of the item if it still exists. A pair with the same beginning and end is the same pair, because
+ * parts only grow. */
 static void apply_item(const merging *m, capp_merge_candidate item) {
     capp_encode_scratch *scratch = m->scratch;
     int32_t i = (int32_t)(uint32_t)item.order, right = scratch->links[i].next;

@@ -10,14 +10,14 @@
 /* One symbol of a word that is being merged. */
 typedef struct capp_merge_part {
     uint32_t at;       /* its first byte in the word; it ends where the next one begins */
-    int32_t id;        /* CAPP_NO_TOKEN: a character that is no token */
+    int32_t id;        /* CAPP_NO_TOKEN: a character without a token */
     uint32_t priority; /* of merging it with the next one, or CAPP_NO_MERGE */
-    int32_t merged;    /* what that would give */
+    int32_t merged;    /* the id that they become */
 } capp_merge_part;
 
 typedef struct capp_merge_candidate {
-    uint64_t order; /* priority, then place: the smallest goes first */
-    uint32_t end;   /* of the pair, in bytes: tells whether the pair is still there */
+    uint64_t order; /* priority, then place; the smallest is merged first */
+    uint32_t end;   /* where the pair ends, in bytes: shows whether the pair still exists */
     int32_t merged;
 } capp_merge_candidate;
 
@@ -25,7 +25,7 @@ typedef struct capp_merge_link {
     int32_t next, prev; /* parts; -1: none. A part that was merged into another has next == itself. */
 } capp_merge_link;
 
-/* Of one call of capp_vocab_encode. {0} to begin with. */
+/* Memory of one call of capp_vocab_encode. {0} to begin with. */
 typedef struct capp_encode_scratch {
     capp_merge_part *parts;
     size_t n_parts, parts_capacity;

@@ -23,7 +23,7 @@ void capp_merge_table_prefetch(const capp_merge_table *table, int32_t left, int3
     __builtin_prefetch(&table->slots[first_slot(table, left, right)], 1);
 }
 
-/* The slot of the pair, or the free one where it would be. */
+/* The slot of the pair, or the free slot where it would be. */
 static capp_merge_slot *slot_of(const capp_merge_table *table, int32_t left, int32_t right) {
     for (size_t i = first_slot(table, left, right);; i = (i + 1) & table->mask) {
         capp_merge_slot *slot = &table->slots[i];

@@ -7,7 +7,7 @@
 
 typedef struct capp_merge_slot {
     int32_t left, right; /* left CAPP_NO_TOKEN: free */
-    uint32_t rank;       /* its place in the file's list: lower ones go first */
+    uint32_t rank;       /* its place in the file's list; lower ranks are merged first */
     int32_t merged;
 } capp_merge_slot;
 

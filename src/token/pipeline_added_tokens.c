@@ -1,11 +1,11 @@
-/* Added tokens: texts that are tokens wherever they stand. Those that are not normalised are found in the text as it
- * is, the others, themselves normalised, in normalised text. */
+/* Added tokens: texts that are tokens wherever they stand. Some are found in the raw text; the others are normalised
+ * themselves and found in normalised text. */
 #include <string.h>
 
 #include "base/mem.h"
 #include "token/pipeline.h"
 
-/* An added token of this content; looked for only among those that have an id of this kind. */
+/* The added token of this content, among those whose id is (or is not) in the model. */
 static capp_added_token *find_added(const capp_pipeline *pipeline, capp_str content, bool in_model) {
     for (size_t i = 0; i < pipeline->n_added; i++) {
         capp_added_token *added = &pipeline->added[i];
@@ -15,7 +15,7 @@ static capp_added_token *find_added(const capp_pipeline *pipeline, capp_str cont
     return NULL;
 }
 
-/* The next free id, as the tokenizers package counts; what the file says is a comment. */
+/* The next free id, as the tokenizers package counts them. It ignores the id in the file. */
 static int32_t new_id(const capp_pipeline *pipeline) {
     int32_t highest = CAPP_NO_TOKEN;
     for (size_t i = 0; i < pipeline->n_added; i++)
@@ -34,7 +34,7 @@ capp_status capp_pipeline_add_token(capp_vocab *vocab, capp_added_token added, c
     if ((uint32_t)added.id >= pipeline->n_texts || (!in_model && !known && pipeline->texts[added.id].data))
         return capp_fail(err, CAPP_EFORMAT, "added_tokens: \"%.*s\" needs the id %d, which another token has",
                          added.content.size < 100 ? (int)added.content.size : 100, added.content.data, added.id);
-    if (known) { /* how it is found stays, what is around it may change */
+    if (known) { /* whether it is special or normalized stays, the rest may change */
         known->single_word = added.single_word;
         known->lstrip = added.lstrip;
         known->rstrip = added.rstrip;
@@ -48,7 +48,7 @@ capp_status capp_pipeline_add_token(capp_vocab *vocab, capp_added_token added, c
     return CAPP_OK;
 }
 
-/* The tokenizers package finds nothing everywhere, and panics inside a character. */
+/* The tokenizers package finds an empty text everywhere, and panics inside a character. */
 static capp_status fail_nothing(capp_str content, capp_error *err) {
     return capp_fail(err, CAPP_EUNSUPPORTED,
                      "added_tokens: nothing is left of \"%.*s\" after normalisation; set its \"normalized\" to false",
@@ -60,15 +60,15 @@ capp_status capp_pipeline_make_tries(capp_vocab *vocab, capp_error *err) {
     capp_encode_scratch scratch = {0};
     capp_pipeline_run run = {.vocab = vocab, .pipeline = pipeline, .scratch = &scratch, .matcher = capp_matcher_new()};
     capp_status st = run.matcher ? CAPP_OK : capp_fail_memory(err, "added tokens");
-    /* Of equal texts the first counts, special ones before others. */
+    /* Of equal texts the first counts; special tokens come before others. */
     for (int special = 1; st == CAPP_OK && special >= 0; special--)
         for (size_t i = 0; st == CAPP_OK && i < pipeline->n_added; i++) {
             const capp_added_token *added = &pipeline->added[i];
             capp_str text = added->content;
-            size_t first = 0;
+            size_t front = 0;
             if (added->special != special) continue;
             pipeline->special_normalised = pipeline->special_normalised || (special && added->normalized);
-            if (added->normalized) st = capp_pipeline_normalise(&run, text, &text, &first, err);
+            if (added->normalized) st = capp_pipeline_normalise(&run, text, &text, &front, err);
             if (st == CAPP_OK && !text.size) st = fail_nothing(added->content, err);
             if (st == CAPP_OK)
                 st = capp_trie_add(added->normalized ? &pipeline->normalised : &pipeline->raw, text, (int32_t)i, err);
@@ -100,7 +100,7 @@ static bool any_given(const uint8_t *given, size_t n) {
     return given && n && memchr(given, 1, n);
 }
 
-/* The next token of the trie that counts, at or after *at; done: up to where the text has been dealt with. */
+/* The next token of the trie at or after *from, as *at and *end. done: where the text that is already encoded ends. */
 static const capp_added_token *next_added(const capp_pipeline_run *run, const capp_trie *trie, capp_str text,
                                           size_t done, size_t *from, size_t *at, size_t *end) {
     size_t size = 0;
@@ -115,7 +115,7 @@ static const capp_added_token *next_added(const capp_pipeline_run *run, const ca
         *end = added->rstrip ? capp_after_white_space(text, i + size) : i + size;
         bool given = trie == &run->pipeline->raw && any_given(run->given ? run->given + i : NULL, size);
         bool other = (added->special && (given || !run->parse_special)) || (added->single_word && !alone);
-        /* Nothing is left of one that stood in the white space that the one before has taken with it. */
+        /* A token within the white space that the one before has stripped is gone. */
         if (!other && *at < *end) return added;
         i += size - 1;
     }
@@ -126,12 +126,12 @@ static capp_status push(capp_pipeline_run *run, const capp_added_token *added, c
     return capp_ids_push(run->out, added->id) ? CAPP_OK : capp_fail_memory(err, "ids");
 }
 
-/* How many special tokens are found in the text once it is normalised. */
+/* Counts the special tokens of the text after normalisation. */
 static capp_status count_special(capp_pipeline_run *run, capp_str raw, size_t *n, capp_error *err) {
     capp_str text = {NULL, 0};
-    size_t first = 0, from = 0, at, end, done = 0;
+    size_t front = 0, from = 0, at, end, done = 0;
     const capp_added_token *added;
-    capp_status st = capp_pipeline_normalise(run, raw, &text, &first, err);
+    capp_status st = capp_pipeline_normalise(run, raw, &text, &front, err);
     *n = 0;
     while (st == CAPP_OK && (added = next_added(run, &run->pipeline->normalised, text, done, &from, &at, &end))) {
         *n += added->special;
@@ -140,8 +140,8 @@ static capp_status count_special(capp_pipeline_run *run, capp_str raw, size_t *n
     return st;
 }
 
-/* Whether special tokens may be looked for in normalised text of which some bytes are given: not where the rest alone
- * has none; where it has as many, they are the rest's. */
+/* Whether special tokens may be parsed in normalised text to which a conversation has contributed. Without the
+ * conversation's bytes, the text must have as many of them: if none, none are parsed. */
 static capp_status may_have_special(capp_pipeline_run *run, capp_str raw, const uint8_t *given, bool *may,
                                     capp_error *err) {
     size_t n = 0, with = 0, without = 0;
@@ -156,50 +156,50 @@ static capp_status may_have_special(capp_pipeline_run *run, capp_str raw, const 
     st = count_special(run, raw, &with, err);
     if (st == CAPP_OK && with != without)
         st = capp_fail(err, CAPP_EINVAL,
-                       "the text of a turn holds that of a special token, or hides one of the template; this tokenizer "
-                       "looks for them in normalised text, where their origin is lost");
+                       "a message has the text of a special token in it, or hides one of the template; this tokenizer "
+                       "finds special tokens in normalised text, where their origin is lost; change the message");
     return st;
 }
 
-static capp_status cut_normalised(capp_pipeline_run *run, capp_str raw, const uint8_t *given, size_t first,
+static capp_status cut_normalised(capp_pipeline_run *run, capp_str raw, const uint8_t *given, size_t front,
                                   capp_error *err) {
     capp_str text = {NULL, 0};
     bool special = run->parse_special;
     capp_status st = CAPP_OK;
     if (special && run->pipeline->special_normalised && any_given(given, raw.size))
         st = may_have_special(run, raw, given, &run->parse_special, err);
-    if (st == CAPP_OK) st = capp_pipeline_normalise(run, raw, &text, &first, err);
+    if (st == CAPP_OK) st = capp_pipeline_normalise(run, raw, &text, &front, err);
     size_t done = 0, from = 0, at, end;
     const capp_added_token *added;
     while (st == CAPP_OK && (added = next_added(run, &run->pipeline->normalised, text, done, &from, &at, &end))) {
         if (at > done)
             st = capp_pipeline_pretokenize(run, (capp_str){text.data + done, at - done},
-                                           first > done ? first - done : 0, err);
+                                           front > done ? front - done : 0, err);
         if (st == CAPP_OK) st = push(run, added, err);
         done = end;
     }
     run->parse_special = special;
     if (st != CAPP_OK || done >= text.size) return st;
     return capp_pipeline_pretokenize(run, (capp_str){text.data + done, text.size - done},
-                                     first > done ? first - done : 0, err);
+                                     front > done ? front - done : 0, err);
 }
 
-static capp_status cut_part(capp_pipeline_run *run, capp_str text, size_t begin, size_t end, size_t first,
+static capp_status cut_part(capp_pipeline_run *run, capp_str text, size_t begin, size_t end, size_t front,
                             capp_error *err) {
     const uint8_t *given = run->given ? run->given + begin : NULL;
-    return cut_normalised(run, (capp_str){text.data + begin, end - begin}, given, begin ? 0 : first, err);
+    return cut_normalised(run, (capp_str){text.data + begin, end - begin}, given, begin ? 0 : front, err);
 }
 
 capp_status capp_pipeline_encode_around_added_tokens(capp_pipeline_run *run, capp_str text, capp_error *err) {
     size_t done = 0, from = 0, at, end;
-    size_t first = text.size ? capp_utf8_size(text.data) : 0;
+    size_t front = text.size ? capp_utf8_size(text.data) : 0;
     const capp_added_token *added;
     capp_status st = CAPP_OK;
     while (st == CAPP_OK && (added = next_added(run, &run->pipeline->raw, text, done, &from, &at, &end))) {
-        if (at > done) st = cut_part(run, text, done, at, first, err);
+        if (at > done) st = cut_part(run, text, done, at, front, err);
         if (st == CAPP_OK) st = push(run, added, err);
         done = end;
     }
     if (st != CAPP_OK || done >= text.size) return st;
-    return cut_part(run, text, done, text.size, first, err);
+    return cut_part(run, text, done, text.size, front, err);
 }

@@ -1,5 +1,5 @@
-/* What ids stand for, by the decoder of tokenizer.json as far as it goes token by token. What it does to a whole text,
- * to strip its first space, is left out: pieces end to end are running text. */
+/* The piece of each id, by the decoder of tokenizer.json as far as it works token by token. Steps that work on a whole
+ * text, such as stripping its first space, are left out: pieces end to end are running text. */
 #define _GNU_SOURCE
 #include <string.h>
 
@@ -69,7 +69,8 @@ capp_status capp_pipeline_parse_decoder(capp_pipeline *pipeline, capp_json value
     return st;
 }
 
-/* Appends the bytes that the characters of text stand for; false where one stands for none, and nothing is appended. */
+/* Appends the bytes that the characters of text stand for. False, and nothing appended: a character does not stand for
+ * a byte. */
 static bool bytes_of(const capp_vocab *vocab, capp_str text, capp_text *out) {
     for (size_t i = 0, size; i < text.size; i += size) {
         int32_t c = capp_utf8_character(text.data + i, &size);
@@ -101,7 +102,7 @@ static bool put_replaced(capp_text *out, capp_text *spare, capp_str text, const 
     return true;
 }
 
-/* The piece of an id into *piece. */
+/* Writes the piece of an id to *piece. */
 static bool decode(const capp_vocab *vocab, uint32_t id, capp_text *piece, capp_text *spare) {
     const capp_decoder *d = &vocab->pipeline->decoder;
     capp_str text = vocab->texts[id];

@@ -1,4 +1,4 @@
-/* Normalisers: each step makes a text out of the one before. */
+/* Normalisers: each makes a new text of the one before. */
 #define _GNU_SOURCE
 #include <string.h>
 
@@ -15,7 +15,7 @@ static bool put_without_marks(capp_text *out, capp_str text) {
     return true;
 }
 
-/* SentencePiece's nmt_nfkc: control characters go, what looks like a space becomes one. */
+/* The rule of SentencePiece's nmt_nfkc: drops control characters and turns everything like a space into a space. */
 static bool put_nmt(capp_text *out, capp_str text) {
     for (size_t i = 0, size; i < text.size; i += size) {
         int32_t c = capp_utf8_character(text.data + i, &size);
@@ -35,29 +35,29 @@ static bool put_bytes(capp_text *out, capp_str text) {
     return true;
 }
 
-/* A text in which matches are replaced. What is put there stands for what the last byte of the match stood for, at the
- * front for the beginning. */
+/* A text in which matches are replaced. A replacement stands where the last byte of its match stood; at the front it
+ * stands for the beginning. */
 typedef struct replacing {
     capp_text *out;
     capp_str text, to;
     size_t done;  /* of text */
-    size_t first; /* of text, then, once over, of out */
-    bool over;    /* out has got beyond what stands for the beginning */
+    size_t front; /* front of text; once over, front of out */
+    bool over;    /* out goes beyond what stands for the beginning */
 } replacing;
 
-static void end_first(replacing *r, size_t size) {
+static void end_front(replacing *r, size_t size) {
     r->over = true;
-    r->first = size;
+    r->front = size;
 }
 
 static bool keep(replacing *r, size_t to) {
-    if (!r->over && to > r->first) end_first(r, r->out->size + (r->first - r->done));
+    if (!r->over && to > r->front) end_front(r, r->out->size + (r->front - r->done));
     return capp_text_append(r->out, r->text.data + r->done, to - r->done);
 }
 
 static bool replace(replacing *r, size_t at, size_t end) {
     if (!keep(r, at)) return false;
-    if (!r->over && end > r->first) end_first(r, r->out->size);
+    if (!r->over && end > r->front) end_front(r, r->out->size);
     r->done = end;
     return capp_text_append(r->out, r->to.data, r->to.size);
 }
@@ -87,8 +87,8 @@ static capp_status replace_matches(capp_pipeline_run *run, const capp_regex *reg
 }
 
 static capp_status replace_all(capp_pipeline_run *run, const capp_normaliser *step, capp_text *out, capp_str text,
-                               size_t *first, capp_error *err) {
-    replacing r = {.out = out, .text = text, .to = step->text, .first = *first};
+                               size_t *front, capp_error *err) {
+    replacing r = {.out = out, .text = text, .to = step->text, .front = *front};
     bool put = true;
     capp_status st = CAPP_OK;
     if (step->regex)
@@ -97,11 +97,11 @@ static capp_status replace_all(capp_pipeline_run *run, const capp_normaliser *st
         put = replace_text(&r, step->pattern);
     if (st != CAPP_OK) return st;
     if (!put || !keep(&r, text.size)) return capp_fail_memory(err, "a normalised text");
-    *first = r.over ? r.first : out->size;
+    *front = r.over ? r.front : out->size;
     return CAPP_OK;
 }
 
-/* text without white space at its ends; *cut: what went in front. */
+/* text without white space at its ends; *cut: bytes removed in front. */
 static capp_str strip(const capp_normaliser *step, capp_str text, size_t *cut) {
     size_t begin = 0, end = text.size, size;
     while (step->left && begin < end && capp_is_white_space(capp_utf8_character(text.data + begin, &size)))
@@ -115,7 +115,7 @@ static capp_str strip(const capp_normaliser *step, capp_str text, size_t *cut) {
     return (capp_str){text.data + begin, end - begin};
 }
 
-/* Steps that look at one character at a time: what comes of the front of a text is the front of what comes of it. */
+/* Normalisers that work on one character at a time: the front of the text becomes the front of the result. */
 static bool put_characters(const capp_normaliser *step, capp_text *out, capp_str text) {
     switch (step->kind) {
     case CAPP_NORMALISER_LOWER_CASE: return capp_text_append_lower_case(out, text);
@@ -131,57 +131,57 @@ static size_t count(const char *text, size_t size) {
     return n;
 }
 
-/* One step that writes text to out; *first: of text, then of out. Only where the whole text begins in it, something can
- * stand for the beginning. */
+/* Runs one normaliser from text to out. *front: the front of text, then that of out; begins: the whole text begins in
+ * this one, so there is a front. */
 static capp_status write_step(capp_pipeline_run *run, const capp_normaliser *step, capp_text *out, capp_str text,
-                              bool begins, size_t *first, capp_error *err) {
-    capp_text_front lead = {.n = count(text.data, *first)};
+                              bool begins, size_t *front, capp_error *err) {
+    capp_text_front mapped = {.n = count(text.data, *front)};
     capp_status st = CAPP_OK;
-    size_t front;
+    size_t kept;
     bool put = true;
     switch (step->kind) {
     case CAPP_NORMALISER_FORM:
-        st = capp_text_append_normalised(out, text, step->form, begins ? &lead : NULL, err);
+        st = capp_text_append_normalised(out, text, step->form, begins ? &mapped : NULL, err);
         break;
-    case CAPP_NORMALISER_CHARSMAP: put = capp_charsmap_append(step->chars, out, text, begins ? &lead : NULL); break;
-    case CAPP_NORMALISER_REPLACE: return replace_all(run, step, out, text, first, err);
+    case CAPP_NORMALISER_CHARSMAP: put = capp_charsmap_append(step->chars, out, text, begins ? &mapped : NULL); break;
+    case CAPP_NORMALISER_REPLACE: return replace_all(run, step, out, text, front, err);
     case CAPP_NORMALISER_PREPEND:
         put = capp_text_append(out, step->text.data, step->text.size) && capp_text_append(out, text.data, text.size);
-        if (*first) *first += step->text.size;
+        if (*front) *front += step->text.size;
         return put ? CAPP_OK : capp_fail_memory(err, "a normalised text");
     default:
-        front = *first;
-        put = put_characters(step, out, (capp_str){text.data, front});
-        *first = out->size;
-        put = put && put_characters(step, out, (capp_str){text.data + front, text.size - front});
+        kept = *front;
+        put = put_characters(step, out, (capp_str){text.data, kept});
+        *front = out->size;
+        put = put && put_characters(step, out, (capp_str){text.data + kept, text.size - kept});
         return put ? CAPP_OK : capp_fail_memory(err, "a normalised text");
     }
-    *first = lead.over ? lead.size : out->size;
+    *front = mapped.over ? mapped.size : out->size;
     return put ? st : capp_fail_memory(err, "a normalised text");
 }
 
-capp_status capp_pipeline_normalise(capp_pipeline_run *run, capp_str text, capp_str *normal, size_t *first,
+capp_status capp_pipeline_normalise(capp_pipeline_run *run, capp_str text, capp_str *normal, size_t *front,
                                     capp_error *err) {
-    size_t next = 0; /* which of the two is not being read */
-    bool begins = *first > 0;
+    size_t next = 0; /* the buffer of the two that is free */
+    bool begins = *front > 0;
     for (size_t i = 0; i < run->pipeline->n_normalisers && text.size; i++) {
         const capp_normaliser *step = &run->pipeline->normalisers[i];
         if (step->kind == CAPP_NORMALISER_STRIP) {
             size_t cut;
             text = strip(step, text, &cut);
-            *first = *first > cut ? *first - cut : 0;
-            if (*first > text.size) *first = text.size;
+            *front = *front > cut ? *front - cut : 0;
+            if (*front > text.size) *front = text.size;
             continue;
         }
         capp_text *out = &run->normal[next];
         next = !next;
         out->size = 0;
-        capp_status st = write_step(run, step, out, text, begins, first, err);
+        capp_status st = write_step(run, step, out, text, begins, front, err);
         if (st != CAPP_OK) return st;
         if (out->size > MAX_NORMALISED)
             return capp_fail(err, CAPP_EINVAL, "normalisation makes the text longer than %d bytes; split the text",
                              MAX_NORMALISED);
-        if (!begins) *first = 0;
+        if (!begins) *front = 0;
         text = (capp_str){out->data, out->size};
     }
     *normal = text;

@@ -34,11 +34,11 @@ static capp_status make_index(capp_vocab *vocab, capp_error *err) {
     return capp_text_index_make(&vocab->index, vocab->texts, vocab->info.n_tokens, err);
 }
 
-/* Of tokens that stand in the file several times only the last counts: the others lose their ids. */
+/* Of equal texts in the file only the last counts: the ids of the others become free. */
 static capp_status drop_repeated(capp_vocab *vocab, capp_json entries, capp_error *err) {
     capp_pipeline *pipeline = vocab->pipeline;
     uint8_t *seen = capp_new0(vocab->info.n_tokens, 1);
-    uint32_t *last = capp_new0(vocab->info.n_tokens, sizeof *last); /* by the lowest id of a text, its last one */
+    uint32_t *last = capp_new0(vocab->info.n_tokens, sizeof *last); /* [lowest id of a text] the last id of this text */
     capp_status st = seen && last ? CAPP_OK : capp_fail_memory(err, "a vocabulary");
     for (capp_json_walk w = capp_json_begin(entries); st == CAPP_OK && capp_json_next(&w);) {
         capp_str text = {"", 0};
@@ -58,7 +58,7 @@ static capp_status drop_repeated(capp_vocab *vocab, capp_json entries, capp_erro
         bool keep = pipeline->texts[i].data && (lowest == CAPP_NO_TOKEN || !seen[lowest] || last[lowest] == i);
         pipeline->in_model[i] = keep                    ? 1
                                 : pipeline->in_model[i] ? 2
-                                                        : 0; /* 2: goes, once the index is no more needed */
+                                                        : 0; /* 2: to be removed once the index is no longer needed */
         pipeline->n_model += keep;
     }
     for (uint32_t i = 0; st == CAPP_OK && i < vocab->info.n_tokens; i++) {
@@ -151,7 +151,7 @@ static capp_status read_model(capp_vocab *vocab, const capp_json_fields *root, c
     capp_json type = capp_json_field(model, "type"), entries = capp_json_field(model, "vocab");
     size_t n_added = capp_json_count(capp_json_field(root, "added_tokens"));
     bool escapes;
-    /* Old files do not say: BPE has merges, Unigram a list of pieces. */
+    /* Old files do not name the type: BPE has merges, Unigram a list of pieces. */
     bool bpe = type ? capp_json_is(type, "BPE") : capp_json_field(model, "merges") != NULL;
     bool unigram = type ? capp_json_is(type, "Unigram") : !bpe && capp_json_kind_of(entries) == CAPP_JSON_ARRAY;
     capp_str name = capp_json_raw(type, &escapes);
@@ -233,16 +233,17 @@ static capp_status join_path(char **out, const char *folder, size_t size, const 
     return CAPP_OK;
 }
 
-capp_status capp_pipeline_open_files(capp_vocab *vocab, const char *path, capp_error *err) {
+capp_status capp_pipeline_open_files(capp_vocab *vocab, const char *folder_or_file, capp_error *err) {
     struct stat info;
-    bool folder = !stat(path, &info) && S_ISDIR(info.st_mode);
-    const char *slash = strrchr(path, '/');
-    size_t n = folder ? strlen(path) : slash ? (size_t)(slash + 1 - path) : 0;
+    bool folder = !stat(folder_or_file, &info) && S_ISDIR(info.st_mode);
+    const char *slash = strrchr(folder_or_file, '/');
+    size_t n = folder ? strlen(folder_or_file) : slash ? (size_t)(slash + 1 - folder_or_file) : 0;
     char *config_path = NULL;
     capp_map config = {0};
-    capp_status st = join_path(&vocab->pipeline->path, path, strlen(path), folder ? "tokenizer.json" : "", err);
+    capp_status st =
+        join_path(&vocab->pipeline->path, folder_or_file, strlen(folder_or_file), folder ? "tokenizer.json" : "", err);
     vocab->path = vocab->pipeline->path;
-    if (st == CAPP_OK) st = join_path(&config_path, path, n, "tokenizer_config.json", err);
+    if (st == CAPP_OK) st = join_path(&config_path, folder_or_file, n, "tokenizer_config.json", err);
     if (st == CAPP_OK) st = capp_map_open(&vocab->pipeline->map, vocab->path, err);
     if (st == CAPP_OK && !access(config_path, F_OK)) st = capp_map_open(&config, config_path, err);
     if (st == CAPP_OK)

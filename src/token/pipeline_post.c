@@ -1,6 +1,6 @@
-/* What tokenizers put around a text. What comes first is BOS to capp, whatever it is called. What comes last, an EOS or
- * a separator, is left out: a prompt goes on with its completion, and no model has seen text that goes on after its
- * end. (CAPPr switches it off for the same reason.) */
+/* What tokenizers put around a text. capp calls what comes first BOS, whatever its name. What comes last, an EOS or a
+ * separator, is not used: a completion follows the prompt, and models have not seen text after an end. (CAPPr switches
+ * it off for the same reason.) */
 #include <string.h>
 
 #include "base/mem.h"
@@ -17,7 +17,7 @@ static capp_status push(const capp_vocab *vocab, capp_ids *list, capp_json id, c
     return capp_ids_push(list, (int32_t)value) ? CAPP_OK : capp_fail_memory(err, "a vocabulary's special tokens");
 }
 
-/* The ids of a template's special token, by its name. */
+/* Appends the ids of a special token of a template, by its name. */
 static capp_status push_named(const capp_vocab *vocab, capp_ids *list, capp_json processor, capp_json name,
                               capp_error *err) {
     capp_json found = NULL;
@@ -52,7 +52,7 @@ static capp_status read_template(capp_vocab *vocab, capp_json processor, capp_id
     return st;
 }
 
-/* "cls": [text, id] and the like. */
+/* Appends the id of a pair such as "cls": [TEXT, ID]. */
 static capp_status push_second(capp_vocab *vocab, capp_ids *list, capp_json pair, capp_error *err) {
     capp_json_walk w = capp_json_begin(pair);
     for (int i = 0; i < 2; i++)
@@ -61,7 +61,7 @@ static capp_status push_second(capp_vocab *vocab, capp_ids *list, capp_json pair
     return push(vocab, list, w.value, err);
 }
 
-/* Puts new in front of list. */
+/* Inserts new in front of list. */
 static capp_status put_before(capp_ids *list, const capp_ids *new, capp_error *err) {
     size_t n = list->n;
     for (size_t i = 0; i < new->n; i++)
@@ -79,7 +79,7 @@ static capp_status read_processor(capp_vocab *vocab, capp_json value, capp_error
     } else if (is_type(value, "RobertaProcessing") || is_type(value, "BertProcessing")) {
         st = push_second(vocab, &front, capp_json_get(value, "cls"), err);
         if (st == CAPP_OK) st = push_second(vocab, &back, capp_json_get(value, "sep"), err);
-    } else if (!is_type(value, "ByteLevel")) { /* that one moves offsets, no ids */
+    } else if (!is_type(value, "ByteLevel")) { /* ByteLevel changes offsets, not ids */
         bool escapes;
         capp_str type = capp_json_raw(capp_json_get(value, "type"), &escapes);
         st = capp_fail(err, CAPP_EUNSUPPORTED, "a post-processor of type \"%.*s\" is not supported",
@@ -94,7 +94,7 @@ static capp_status read_processor(capp_vocab *vocab, capp_json value, capp_error
     return st;
 }
 
-/* Depth: at most CAPP_JSON_DEPTH. Each processor works on what the one before has made. */
+/* Depth: at most CAPP_JSON_DEPTH. Each processor works on the result of the one before. */
 static capp_status read_processors(capp_vocab *vocab, capp_json value, capp_error *err) {
     if (capp_json_kind_of(value) <= CAPP_JSON_NULL) return CAPP_OK;
     if (!is_type(value, "Sequence")) return read_processor(vocab, value, err);
@@ -120,7 +120,8 @@ capp_status capp_pipeline_parse_post_processor(capp_vocab *vocab, capp_json valu
 
 /* ---- tokenizer_config.json --------------------------------------------------------------------------------------- */
 
-/* The id of a token that is given as its text or as {"content": text}; unchanged where it is missing, null or none. */
+/* Reads a token given as its text or as {"content": TEXT}. *id is unchanged where it is missing, null or not a token.
+ */
 static capp_status named_id(capp_vocab *vocab, capp_json config, const char *name, int32_t *id, capp_error *err) {
     capp_json value = capp_json_get(config, name), content = capp_json_get(value, "content");
     capp_str text;
@@ -132,8 +133,8 @@ static capp_status named_id(capp_vocab *vocab, capp_json config, const char *nam
     return CAPP_OK;
 }
 
-/* Classes of transformers that put BOS there by add_bos_token, true where it is missing, whatever the post-processor in
- * the file. To others the file's word is all. */
+/* Classes of transformers that add BOS by add_bos_token (true where it is missing), whatever post-processor is in the
+ * file. For other classes the post-processor decides. */
 static const char *const own_bos[] = {"LlamaTokenizer",         "LlamaTokenizerFast", "CodeLlamaTokenizer",
                                       "CodeLlamaTokenizerFast", "GemmaTokenizer",     "GemmaTokenizerFast",
                                       "CohereTokenizer",        "CohereTokenizerFast"};

@@ -1,28 +1,28 @@
-/* Pre-tokenizers: each step cuts its text, or rewrites it, and hands what comes of it to the next; the last hands words
- * to the model. */
+/* Pre-tokenizers: each step cuts or rewrites its text and hands the result to the next; the last one hands words to the
+ * model. */
 #define _GNU_SOURCE
 #include <string.h>
 
 #include "token/pipeline.h"
 
-/* A piece that is being put together out of stretches, match or not. */
+/* A piece that is being assembled from stretches of text, matches and others. */
 typedef struct cutter {
     capp_pipeline_run *run;
     size_t step;
     capp_str text;
-    size_t first;
+    size_t front;
     capp_error *err;
     size_t begin, end; /* the piece so far */
-    bool held;         /* there is one */
+    bool held;         /* there is such a piece */
     bool was_match;
 } cutter;
 
-static capp_status pass_on(capp_pipeline_run *run, size_t step, capp_str text, size_t first, capp_error *err);
+static capp_status pass_on(capp_pipeline_run *run, size_t step, capp_str text, size_t front, capp_error *err);
 
 static capp_status hand_on(cutter *c, size_t begin, size_t end) {
     if (begin == end) return CAPP_OK;
     return pass_on(c->run, c->step + 1, (capp_str){c->text.data + begin, end - begin},
-                   c->first > begin ? c->first - begin : 0, c->err);
+                   c->front > begin ? c->front - begin : 0, c->err);
 }
 
 static capp_status release(cutter *c) {
@@ -31,7 +31,7 @@ static capp_status release(cutter *c) {
     return held ? hand_on(c, c->begin, c->end) : CAPP_OK;
 }
 
-/* The next stretch of the text. */
+/* Takes the next stretch of the text. */
 static capp_status stretch(cutter *c, size_t begin, size_t end, bool match) {
     const capp_pretokenizer_step *step = &c->run->pipeline->steps[c->step];
     match = match != step->invert;
@@ -102,46 +102,46 @@ static bool put_rewritten(const capp_pretokenizer_step *step, capp_str text, cap
     return true;
 }
 
-/* What a step puts first. */
-static capp_str prefix(const capp_pretokenizer_step *step, capp_str text, size_t first) {
+/* What a step inserts in front. */
+static capp_str prefix(const capp_pretokenizer_step *step, capp_str text, size_t front) {
     const capp_str nothing = {"", 0};
     if (step->kind == CAPP_CUT_BYTES) return nothing;
     capp_str mark = step->kind == CAPP_CUT_SPACE ? (capp_str){" ", 1} : step->mark;
     bool there = text.data[0] == ' ' || (text.size >= mark.size && !memcmp(text.data, mark.data, mark.size));
     bool wanted = step->kind == CAPP_CUT_SPACE || step->scheme == CAPP_PREPEND_ALWAYS ||
-                  (step->scheme == CAPP_PREPEND_FIRST && first);
+                  (step->scheme == CAPP_PREPEND_FIRST && front);
     return wanted && !there ? mark : nothing;
 }
 
-/* Steps that rewrite: false where memory is short. What is put first stands for what the text's beginning stands for.
- */
-static bool rewrite(const capp_pretokenizer_step *step, capp_str text, size_t *first, capp_text *out) {
-    capp_str before = prefix(step, text, *first);
-    size_t front = *first < text.size ? *first : text.size;
+/* Runs a step that rewrites. What it inserts in front stands for the same as the text's beginning. False: out of
+ * memory. */
+static bool rewrite(const capp_pretokenizer_step *step, capp_str text, size_t *front, capp_text *out) {
+    capp_str before = prefix(step, text, *front);
+    size_t kept = *front < text.size ? *front : text.size;
     out->size = 0;
     if (!capp_text_append(out, before.data, before.size)) return false;
-    if (!put_rewritten(step, (capp_str){text.data, front}, out)) return false;
-    *first = front ? out->size : 0;
-    return put_rewritten(step, (capp_str){text.data + front, text.size - front}, out);
+    if (!put_rewritten(step, (capp_str){text.data, kept}, out)) return false;
+    *front = kept ? out->size : 0;
+    return put_rewritten(step, (capp_str){text.data + kept, text.size - kept}, out);
 }
 
 /* Depth: at most CAPP_PIPELINE_MAX_STEPS. */
-static capp_status pass_on(capp_pipeline_run *run, size_t at, capp_str text, size_t first, capp_error *err) {
+static capp_status pass_on(capp_pipeline_run *run, size_t at, capp_str text, size_t front, capp_error *err) {
     if (!text.size) return CAPP_OK;
     if (at == run->pipeline->n_steps)
         return run->pipeline->bpe ? capp_pipeline_encode_bpe_word(run, text, err)
                                   : capp_pipeline_encode_unigram_word(run, text, err);
     const capp_pretokenizer_step *step = &run->pipeline->steps[at];
     if (step->kind == CAPP_CUT_REGEX || step->kind == CAPP_CUT_CHARACTERS) {
-        cutter c = {.run = run, .step = at, .text = text, .first = first, .err = err};
+        cutter c = {.run = run, .step = at, .text = text, .front = front, .err = err};
         capp_status st = step->kind == CAPP_CUT_REGEX ? cut_at_matches(&c, step) : cut_at_characters(&c, step);
         return st == CAPP_OK ? release(&c) : st;
     }
     capp_text *out = &run->pre[at];
-    if (!rewrite(step, text, &first, out)) return capp_fail_memory(err, "a word");
-    return pass_on(run, at + 1, (capp_str){out->data, out->size}, first, err);
+    if (!rewrite(step, text, &front, out)) return capp_fail_memory(err, "a word");
+    return pass_on(run, at + 1, (capp_str){out->data, out->size}, front, err);
 }
 
-capp_status capp_pipeline_pretokenize(capp_pipeline_run *run, capp_str text, size_t first, capp_error *err) {
-    return pass_on(run, 0, text, first, err);
+capp_status capp_pipeline_pretokenize(capp_pipeline_run *run, capp_str text, size_t front, capp_error *err) {
+    return pass_on(run, 0, text, front, err);
 }

@@ -1,4 +1,4 @@
-/* Sections of tokenizer.json into steps: normalizer and pre_tokenizer. */
+/* The sections normalizer and pre_tokenizer of tokenizer.json to steps. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -17,7 +17,7 @@ static bool is_type(capp_json value, const char *name) {
     return capp_json_is(capp_json_get(value, "type"), name);
 }
 
-/* A string that is put into texts: short, lest a small file makes large ones. */
+/* A string that is inserted into texts. It must be short, so that a small file cannot make texts large. */
 static capp_status short_str(capp_pipeline *pipeline, capp_json object, const char *name, capp_str *out,
                              capp_error *err) {
     capp_status st = capp_pipeline_read_string(pipeline, capp_json_get(object, name), name, out, err);
@@ -64,7 +64,7 @@ static capp_status read_replace(capp_pipeline *pipeline, capp_json value, capp_n
     return capp_regex_open(&step->regex, pattern, literal, err);
 }
 
-/* Kinds that need no more than their name. */
+/* Types of normalisers and their kinds. */
 static const struct {
     const char *type;
     capp_normaliser_kind kind;
@@ -177,7 +177,7 @@ static capp_status add_byte_level(capp_pipeline *pipeline, capp_json value, capp
     return st == CAPP_OK ? new_step(pipeline, CAPP_CUT_BYTES, &step, err) : st;
 }
 
-/* The one character that a string must be. */
+/* Reads a string that must be one character. */
 static capp_status one_character(capp_pipeline *pipeline, capp_json value, const char *name, capp_str *text,
                                  capp_error *err) {
     capp_status st = capp_pipeline_read_string(pipeline, capp_json_get(value, name), name, text, err);

@@ -1,7 +1,7 @@
 /* The words of a Unigram model that tokenizer.json describes. */
 #include "token/pipeline.h"
 
-/* A stretch without a piece: the piece that it happens to be, its bytes, or the unknown token. */
+/* Appends a stretch of unknown characters: its own piece if it has one, else its bytes, else the unknown token. */
 static capp_status push_unknown(capp_pipeline_run *run, capp_str text, capp_error *err) {
     const capp_pipeline *pipeline = run->pipeline;
     int32_t id = capp_unigram_find(&pipeline->unigram, text);
@@ -18,21 +18,21 @@ static capp_status push_unknown(capp_pipeline_run *run, capp_str text, capp_erro
     return capp_ids_push(run->out, id) ? CAPP_OK : capp_fail_memory(err, "ids");
 }
 
-capp_status capp_pipeline_encode_unigram_word(capp_pipeline_run *run, capp_str text, capp_error *err) {
+capp_status capp_pipeline_encode_unigram_word(capp_pipeline_run *run, capp_str word, capp_error *err) {
     int32_t unknown = run->vocab->info.unk;
     uint32_t begin = 0, end;
-    capp_status st = capp_unigram_cut(&run->pipeline->unigram, text, unknown != CAPP_NO_TOKEN, &run->paths,
+    capp_status st = capp_unigram_cut(&run->pipeline->unigram, word, unknown != CAPP_NO_TOKEN, &run->paths,
                                       &run->paths_capacity, &end, err);
     const capp_unigram_path *paths = run->paths;
-    while (st == CAPP_OK && begin < text.size) {
+    while (st == CAPP_OK && begin < word.size) {
         int32_t id = paths[end].id;
         uint32_t after = paths[end].from;
-        if (id == CAPP_NO_TOKEN || id == unknown) { /* a run of unknown ones is one */
-            while (end < text.size && (paths[after].id == CAPP_NO_TOKEN || paths[after].id == unknown)) {
+        if (id == CAPP_NO_TOKEN || id == unknown) { /* a run of unknown pieces is one piece */
+            while (end < word.size && (paths[after].id == CAPP_NO_TOKEN || paths[after].id == unknown)) {
                 end = after;
                 after = paths[end].from;
             }
-            st = push_unknown(run, (capp_str){text.data + begin, end - begin}, err);
+            st = push_unknown(run, (capp_str){word.data + begin, end - begin}, err);
         } else if (!capp_ids_push(run->out, id)) {
             st = capp_fail_memory(err, "ids");
         }

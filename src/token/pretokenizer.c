@@ -52,8 +52,8 @@ enum { MAX_STAGES = 6 };
 
 typedef const char *const pattern_list[MAX_STAGES];
 
-/* Each list is applied in turn: what a pattern matches, and what lies between its matches, are the texts that the next
- * one sees, as if each stood alone. */
+/* The patterns of a list apply in turn. The next pattern sees each match, and each text between matches, as a text of
+ * its own. */
 static pattern_list gpt2 = {GPT2};
 static pattern_list digits_gpt2 = {"\\p{N}", GPT2};
 static pattern_list by_default = {"[\\p{P}$+<=>^~|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"};
@@ -103,13 +103,13 @@ static pattern_list kimi_k2 = {
 static pattern_list tiny_aya = {"\\d{1,3}(?=(?:\\d{3})*+\\b)", O200K(CONTRACTIONS "?", "\\p{N}{1,3}")};
 static pattern_list chameleon = {
     "<sentinel:[0-9]+>", "(?:IMGIMG)[A-I]{1,4}Z", "[\\t\\n]|    |  ", "\\p{N}", "[\\p{P}!-/:-@\\[-`{-~]", GPT2};
-/* The second matches nothing: it marks where groups of three digits, counted from the right, begin. */
+/* The second pattern has empty matches: it marks where groups of three digits, counted from the right, begin. */
 static pattern_list superbpe = {"\\p{N}+", "(?=(?:\\d{3})++(?!\\d))"};
 static pattern_list bailing = {"'(?i:[sdmt]|ll|ve|re)|" BEFORE_LETTERS "+\\p{L}+|\\p{N}"
                                "| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|" SPACES};
 static pattern_list seed_coder = {CONTRACTIONS "|" BEFORE_LETTERS "\\p{L}+|\\p{N}"
                                                "| ?[^\\s\\p{L}\\p{N}\\r\\n]+|\\s*[\\r\\n]+|" SPACES};
-/* Possessive, so that a long run needs no memory for ways back that cannot succeed. */
+/* Possessive, so that a long run needs no memory for backtracking that cannot succeed. */
 static pattern_list exaone_moe = {CONTRACTIONS "|" BEFORE_LETTERS "(?:\\p{L}\\p{M}*+(?: \\p{L}\\p{M}*+)*+)++|\\p{N}"
                                                "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]?|\\s*[\\r\\n]|" SPACES};
 
@@ -256,7 +256,7 @@ void capp_pretokenizer_free(capp_pretokenizer *pre) {
     capp_free(pre);
 }
 
-/* What one call of capp_pretokenizer_split carries along. */
+/* The arguments of one call of capp_pretokenizer_split. */
 typedef struct split_call {
     const capp_pretokenizer *pre;
     capp_matcher *matcher;

@@ -1,15 +1,16 @@
-/* Pre-tokenizers: the regular expressions by which a byte-level BPE vocabulary cuts text into words before it merges.
- * Named as tokenizer.ggml.pre names them (llama.cpp, src/llama-vocab.cpp; the expressions are those of each model's
- * tokenizer.json where it is known). Not here are its names for BPE of raw UTF-8, without an alphabet of bytes (gemma4,
- * sarvam-moe, granite-embed-multi-311m, whitespace): no architecture of ours has such a vocabulary. */
+/* Pre-tokenizers of GGUF files: the regular expressions with which a byte-level BPE vocabulary cuts text into words
+ * before it merges. Their names are those of tokenizer.ggml.pre (llama.cpp, src/llama-vocab.cpp); the expressions are
+ * those of each model's tokenizer.json where it is known. Names for BPE of raw UTF-8, without an alphabet of bytes
+ * (gemma4, sarvam-moe, granite-embed-multi-311m, whitespace), are not here: no supported architecture has such a
+ * vocabulary. */
 #ifndef CAPP_TOKEN_PRETOKENIZER_H
 #define CAPP_TOKEN_PRETOKENIZER_H
 
 #include "base/error.h"
 
 enum {
-    CAPP_PRE_WHOLE_WORDS = 1, /* a word that is a token is that token, whatever the merges ("ignore_merges") */
-    CAPP_PRE_ADD_BOS = 2      /* BOS stands first where the file does not say */
+    CAPP_PRE_WHOLE_WORDS = 1, /* a word that is a token becomes that token, whatever the merges ("ignore_merges") */
+    CAPP_PRE_ADD_BOS = 2      /* texts begin with BOS where the file does not say */
 };
 
 /* Immutable once open: any number of threads may use one. */
@@ -27,7 +28,7 @@ unsigned capp_pretokenizer_flags(const capp_pretokenizer *pre);   /* CAPP_PRE_* 
 /* Takes one word of at least one byte. A failure ends the split, which returns it. */
 typedef capp_status (*capp_word_fn)(void *user, capp_str word, capp_error *err);
 
-/* Hands the words of text (valid UTF-8) to fn, in order; together they are the text. */
+/* Calls fn with each word of text (valid UTF-8) in order. The words end to end are the text. */
 capp_status capp_pretokenizer_split(const capp_pretokenizer *pre, capp_str text, capp_word_fn fn, void *user,
                                     capp_error *err);
 

@@ -8,7 +8,7 @@
 #include "token/regex_translate.h"
 #include "token/unicode.h"
 
-/* Patterns come from outside; those of known models need a few steps for each byte. The limits are for one match. */
+/* Patterns come from files. Those of known models need a few steps for each byte. The limits are for one match. */
 enum { HEAP_LIMIT_KIB = 256 * 1024, MATCH_LIMIT = 100 * 1000 * 1000 };
 
 struct capp_regex {
@@ -20,7 +20,7 @@ struct capp_regex {
 
 struct capp_matcher {
     pcre2_general_context *general;
-    pcre2_match_data *data; /* of one pair: the whole match */
+    pcre2_match_data *data; /* has one pair: the whole match */
 };
 
 static void *allocate(size_t size, void *unused) {
@@ -56,7 +56,7 @@ static capp_status compile(capp_regex *regex, capp_str pattern, uint32_t options
         pcre2_get_error_message(code, (PCRE2_UCHAR *)message, sizeof message);
         return capp_fail(err, CAPP_EUNSUPPORTED, "PCRE2 reports: %s", message);
     }
-    /* Where there can be no JIT (not built in, no executable memory), pcre2_match interprets. */
+    /* Without JIT (not built in, no executable memory) pcre2_match interprets the pattern. */
     regex->jit = !pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE);
     pcre2_set_match_limit(regex->match, MATCH_LIMIT);
     pcre2_set_depth_limit(regex->match, MATCH_LIMIT);
@@ -119,7 +119,7 @@ capp_status capp_regex_find(const capp_regex *regex, capp_matcher *matcher, capp
                             bool *found, capp_error *err) {
     PCRE2_SPTR subject = (PCRE2_SPTR)text.data;
     int rc = PCRE2_ERROR_JIT_STACKLIMIT;
-    /* Valid UTF-8 is the caller's word: to check it for each match would make long texts take quadratic time. */
+    /* The caller guarantees valid UTF-8: checking it for each match would take quadratic time in long texts. */
     if (regex->jit) rc = pcre2_jit_match(regex->code, subject, text.size, *at, 0, matcher->data, regex->match);
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
         rc = pcre2_match(regex->code, subject, text.size, *at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, matcher->data,

@@ -6,20 +6,20 @@
 #include "base/mem.h"
 #include "token/unicode_since_14.h"
 
-/* The property White_Space, which is Oniguruma's \s. PCRE2's has U+180E too. */
+/* The property White_Space, which is \s in Oniguruma. PCRE2's \s has U+180E, too. */
 #define WHITE_SPACE "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 #define NOT_WHITE_SPACE                                                                                                \
     "\\x{0}-\\x{8}\\x{e}-\\x{1f}!-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}"       \
     "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}"
 #define LETTERS "\\p{L}" NEW_LU NEW_LL NEW_LM NEW_LO
-/* Letters, marks, decimal digits, connectors, and what is alphabetic besides. */
+/* Letters, marks, decimal digits, connectors, and other alphabetic characters. */
 #define WORD                                                                                                           \
     LETTERS "\\p{M}" NEW_M "\\p{Nd}" NEW_ND "\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"                   \
             "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
-/* What Oniguruma takes for \\w and \\b outside a class: superscripts and fractions of Latin-1 besides. */
+/* \\w and \\b of Oniguruma outside a class have superscripts and fractions of Latin-1, too. */
 #define WORD_ALONE WORD "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 
-/* What stands for an escape inside a class. */
+/* What an escape stands for inside a class. */
 static const struct {
     const char *escape, *inside;
 } classes[] = {
@@ -142,9 +142,9 @@ typedef struct char_set {
 typedef struct translation {
     capp_text *out;
     const char *begin, *p, *end; /* the pattern, and where in it this stands */
-    char_set *set;               /* in a class: it */
+    char_set *set;               /* the class that is being read, or NULL */
     bool failed;                 /* out of memory */
-    size_t depth, caseless; /* groups around p; where letters have no case: 1 + those around the first (?i), else 0 */
+    size_t depth, caseless;      /* groups around p; caseless: 1 + the groups around the first (?i) in effect, else 0 */
     capp_error *err;
 } translation;
 
@@ -211,7 +211,7 @@ static capp_status property(translation *t) {
     if (n < sizeof plain - 5) {
         memcpy(plain + 3, name, n);
         plain[3 + n] = '}';
-        /* Without case they are more to Oniguruma, and the same to PCRE2. */
+        /* After (?i) they mean more to Oniguruma, but not to PCRE2. */
         if (t->caseless && n == 2 && *name == 'L')
             return unknown(t, begin, n + 4, "after (?i) is not supported: PCRE2 and Oniguruma read it differently");
         const char *known = class_of(plain, n + 4);
@@ -238,7 +238,7 @@ static capp_status code_point(translation *t) {
     size_t most = braces ? 8 : begin[1] == 'u' ? 4 : 2;
     while (p < t->end && is_hex(*p) && (size_t)(p - digits) < most) p++;
     bool whole = braces ? p < t->end && *p == '}' && p > digits : (size_t)(p - digits) == most;
-    /* \xHH is a byte to Oniguruma, a character to PCRE2. */
+    /* \xHH is a byte in Oniguruma, a character in PCRE2. */
     if (!whole || (most == 2 && *digits > '7')) return unknown(t, begin, 8, "is not a character");
     put(t, "\\x{");
     put_bytes(t, digits, (size_t)(p - digits));
@@ -284,7 +284,8 @@ static capp_status escape(translation *t) {
     return unknown(t, begin, 2, "is not a supported escape");
 }
 
-/* (?im-im: or (?im-im) at p; m is PCRE2's s. To Oniguruma a|b(?i)c|d is a|b(?i:c|d): without a colon only in front. */
+/* (?im-im: or (?im-im) at p; m is PCRE2's s. Oniguruma reads a|b(?i)c|d as a|b(?i:c|d), so the form without a colon is
+ * supported only at the beginning. */
 static capp_status options(translation *t) {
     const char *begin = t->p;
     put(t, "(?");
@@ -306,7 +307,7 @@ static capp_status group(translation *t) {
     size_t left = (size_t)(t->end - t->p);
     if (left > 1 && t->p[1] == '*') return unknown(t, t->p, 2, "is not a supported group");
     if (left < 2 || t->p[1] != '?') {
-        put(t, "(?:"); /* nothing asks for what a group has matched */
+        put(t, "(?:"); /* captures are not needed */
         t->p++;
         t->depth++;
         return CAPP_OK;
@@ -340,7 +341,7 @@ static capp_status repeat(translation *t) {
     }
     p++;
     bool exact = !memchr(begin, ',', (size_t)(p - begin));
-    /* {n}+ is possessive to PCRE2 and {n}? is lazy to it, neither to Oniguruma. */
+    /* In PCRE2 {n}+ is possessive and {n}? is lazy; in Oniguruma they are neither. */
     if (p < t->end && (*p == '+' || (*p == '?' && exact)))
         return unknown(t, begin, (size_t)(p + 1 - begin), "is not supported: PCRE2 and Oniguruma read it differently");
     put(t, begin[1] == ',' ? "{0" : "{");
@@ -356,7 +357,7 @@ static void set_free(char_set *set) {
     capp_free(set->others.data);
 }
 
-/* Writes an expression for one character of the set, or of none of it. */
+/* Writes an expression for one character that is in the set, or not in it. */
 static void put_set(translation *t, const char_set *set, bool negated) {
     bool brackets = set->inside.size || !set->n_others;
     if (!set->n_others || (!brackets && set->n_others == 1 && !negated)) {
@@ -416,7 +417,7 @@ static capp_status side_of(translation *t, char_set *side, unsigned depth) {
         } else if (*t->p == '-') {
             st = hyphen(t, t->p == begin, t->p == set_end);
         } else {
-            put(t, strchr("^.:=", *t->p) ? "\\" : ""); /* [.a.] is a collating element to PCRE2 */
+            put(t, strchr("^.:=", *t->p) ? "\\" : ""); /* in PCRE2 [.a.] is a collating element */
             put_bytes(t, t->p++, 1);
         }
     }
@@ -428,8 +429,8 @@ static capp_status side_of(translation *t, char_set *side, unsigned depth) {
     return st;
 }
 
-/* A class at t->p: one that is no more than some characters joins those of its parent, another becomes an expression
- * beside them. Of each side of && but the last one `both` asks that it has the character. */
+/* A class at t->p. A class of plain characters joins those of its parent; any other becomes an expression beside them.
+ * `both` collects the sides of && but the last: each must have the character. */
 static capp_status set_at(translation *t, char_set *parent, unsigned depth) {
     const char *begin = t->p++;
     capp_text both = {0}, *out = t->out;

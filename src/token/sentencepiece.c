@@ -1,6 +1,6 @@
-/* SentencePiece BPE: spaces become U+2581, the whole text is one word of characters, and the neighbours whose joined
- * text is the piece of the highest score are merged first (sentencepiece, src/bpe_model.cc). A character that is no
- * piece becomes its bytes, or the unknown token. */
+/* SentencePiece BPE: spaces become U+2581, and the whole text is one word of characters. Neighbours are merged where
+ * their joined text is a piece, that of the highest score first (sentencepiece, src/bpe_model.cc). A character without
+ * a piece becomes its bytes, or the unknown token. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -27,8 +27,8 @@ static bool find_merge(const capp_vocab *vocab, const char *text, const capp_mer
     return true;
 }
 
-/* A score as an unsigned number that is the lower, the higher the score: the bits of floats are in the order of their
- * values, but for the sign. Never CAPP_NO_MERGE. */
+/* A score as an unsigned number: the higher the score, the lower the number, and never CAPP_NO_MERGE. Apart from the
+ * sign, the bits of floats have the order of their values. */
 static uint32_t priority_of(float score) {
     uint32_t bits;
     score += 0.0F; /* -0 becomes 0 */
@@ -76,7 +76,7 @@ static int byte_of(capp_str text) {
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-/* Which bytes stand before U+2581 inside a piece. */
+/* Notes which bytes stand before U+2581 inside a piece. */
 static void note_marks(capp_vocab *vocab, capp_str text) {
     for (size_t i = 1; i + MARK_SIZE <= text.size; i++)
         if (is_mark(text.data + i, text.size - i)) vocab->joins_space[(unsigned char)text.data[i - 1]] = true;
@@ -134,7 +134,8 @@ static bool is_unknown(const capp_vocab *vocab, capp_str character) {
     return false;
 }
 
-/* A character that is no piece: its bytes, where the vocabulary has them all, or the unknown token, one for a run. */
+/* Appends a character without a piece: its bytes, where the vocabulary has them all, or one unknown token for a run of
+ * such characters. */
 static bool push_character(const capp_vocab *vocab, capp_str character, bool *after_unknown, capp_ids *out) {
     if (is_unknown(vocab, character)) {
         bool first = !*after_unknown;
@@ -176,8 +177,8 @@ static capp_status encode_word(const capp_vocab *vocab, capp_encode_scratch *scr
     return CAPP_OK;
 }
 
-/* The text without user-defined pieces, word by word: between a character and a U+2581 that no piece has side by side
- * nothing can merge, so that to cut there changes nothing but the time it takes. */
+/* Encodes a text without user-defined pieces word by word. It is cut between a character and a U+2581 that no piece has
+ * side by side: nothing merges there, so the ids stay the same. */
 static capp_status encode_words(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text,
                                 bool *after_unknown, capp_ids *out, capp_error *err) {
     size_t begin = 0;
@@ -192,7 +193,7 @@ static capp_status encode_words(const capp_vocab *vocab, capp_encode_scratch *sc
     return st;
 }
 
-/* Copies text to scratch->text with its spaces as U+2581, and one before it where the tokenizer adds one. */
+/* Copies text to scratch->text with spaces as U+2581, and one in front where the tokenizer adds it. */
 static capp_status normalise(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text, size_t *size,
                              capp_error *err) {
     size_t spaces = vocab->info.add_space_prefix;

@@ -1,4 +1,4 @@
-/* Special tokens: which ids begin and end a text, and which texts are tokens wherever they stand. */
+/* Special tokens of GGUF files: which ids begin and end a text, and which texts are tokens wherever they stand. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -7,8 +7,8 @@
 
 enum { EOT = 1, END = 2 };
 
-/* Texts by which models mark the end of a turn (EOT: where the file does not say, the first of these that is a token)
- * or of a generation (all of them). Files often mark just one of several (llama.cpp, src/llama-vocab.cpp). */
+/* Texts with which models end a turn (EOT: where the file does not say, the first of these that is a token) or a
+ * generation (all of them). Files often name only one of several (llama.cpp, src/llama-vocab.cpp). */
 static const struct {
     const char *text;
     int roles;
@@ -45,7 +45,8 @@ static const struct {
 
 enum { N_KNOWN = sizeof known / sizeof known[0], N_KEYS = 7 };
 
-/* *id: the key's value; what it was where there is no such key; CAPP_NO_TOKEN for the -1 that some converters write. */
+/* Reads a key to *id, which keeps its value where there is no such key. Some converters write -1 for none:
+ * CAPP_NO_TOKEN. */
 static capp_status read_id(const capp_vocab *vocab, const capp_gguf *gguf, const char *key, int32_t *id,
                            capp_error *err) {
     const capp_gguf_value *v = capp_gguf_find(gguf, key);
@@ -102,12 +103,12 @@ static void find_known(capp_vocab *vocab) {
     for (size_t i = 0; i < N_KNOWN; i++) {
         int32_t id = id_of(vocab, known[i].text);
         if (id == CAPP_NO_TOKEN) continue;
-        /* Where it is not a control token, it is HTML's. */
+        /* If it is not a control token, it is a tag of HTML. */
         if (vocab->types[id] != CAPP_TOKEN_CONTROL && !strcmp(known[i].text, "</s>")) continue;
         if (known[i].roles & EOT && vocab->info.eot == CAPP_NO_TOKEN) vocab->info.eot = id;
         add_end(vocab, id);
     }
-    /* Of these families <|end|> ends a message, not a generation. */
+    /* In these families <|end|> ends a message, not a generation. */
     bool harmony = id_of(vocab, "<|return|>") >= 0 && id_of(vocab, "<|call|>") >= 0;
     bool solar = id_of(vocab, "<|flush|>") >= 0 && id_of(vocab, "<|calls|>") >= 0;
     if (harmony || solar) {
@@ -139,7 +140,7 @@ static capp_status fill_tries(capp_vocab *vocab, capp_error *err) {
     capp_status st = CAPP_OK;
     for (uint32_t i = 0; st == CAPP_OK && i < vocab->info.n_tokens; i++) {
         uint8_t type = vocab->types[i];
-        /* A token that is part of a character would leave a text behind it that is no UTF-8. */
+        /* A token that is part of a character would leave invalid UTF-8 around it. */
         if (capp_utf8_invalid_at(vocab->texts[i]) < vocab->texts[i].size) continue;
         bool user = type == CAPP_TOKEN_USER_DEFINED, special = type == CAPP_TOKEN_CONTROL || type == CAPP_TOKEN_UNKNOWN;
         if (user) st = add_normalised(vocab, (int32_t)i, err);
@@ -175,7 +176,7 @@ bool capp_special_token_strips(const capp_vocab *vocab, int32_t id) {
 capp_status capp_special_tokens_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err) {
     capp_vocab_info *info = &vocab->info;
     bool sentencepiece = vocab->kind == CAPP_VOCAB_SENTENCEPIECE, unigram = vocab->kind == CAPP_VOCAB_UNIGRAM;
-    /* Where the file does not say: sentencepiece's own numbers, or T5's. */
+    /* Defaults where the file does not say: those of sentencepiece, or of T5. */
     info->unk = sentencepiece ? 0 : unigram ? 2 : CAPP_NO_TOKEN;
     info->bos = sentencepiece ? 1 : CAPP_NO_TOKEN;
     info->eos = sentencepiece ? 2 : unigram ? 1 : CAPP_NO_TOKEN;

@@ -23,7 +23,7 @@ static uint64_t hash(capp_str text) {
     return mix(h, 0x2545f4914f6cdd1du);
 }
 
-/* The slot of text, or the free one where it would be. */
+/* The slot of text, or the free slot where it would be. */
 static size_t slot_of(const capp_text_index *index, capp_str text, uint64_t h) {
     uint32_t tag = (uint32_t)(h >> 32);
     size_t i = h & index->mask;
@@ -62,8 +62,8 @@ int32_t capp_text_index_find(const capp_text_index *index, capp_str text) {
     return index->slots[slot_of(index, text, hash(text))].id;
 }
 
-/* Each step touches memory that the one before has asked for: one look-up alone waits three times, for its slot, the
- * text that the slot names, and that text's bytes. */
+/* Each step reads memory that the one before has prefetched. A single look-up waits three times: for its slot, for the
+ * text that the slot names, and for that text's bytes. */
 void capp_text_index_find_batch(const capp_text_index *index, const capp_str *texts, size_t n, int32_t *ids) {
     uint64_t h[CAPP_INDEX_BATCH];
     for (size_t i = 0; i < n; i++) {

@@ -8,7 +8,7 @@
 enum { CAPP_INDEX_BATCH = 48 };
 
 typedef struct capp_text_slot {
-    uint32_t tag; /* upper half of the hash: most texts that differ are told apart without looking at them */
+    uint32_t tag; /* upper half of the hash: tells most texts apart without reading them */
     int32_t id;   /* CAPP_NO_TOKEN: free */
 } capp_text_slot;
 
@@ -18,10 +18,10 @@ typedef struct capp_text_index {
     const capp_str *texts; /* borrowed */
 } capp_text_index;
 
-/* Indexes texts[0 .. n - 1] but the empty ones; of equal texts the lowest id counts. */
+/* Indexes texts[0 .. n - 1], without the empty ones. Of equal texts the lowest id counts. */
 capp_status capp_text_index_make(capp_text_index *index, const capp_str *texts, size_t n, capp_error *err);
 int32_t capp_text_index_find(const capp_text_index *index, capp_str text);
-/* The ids of n texts, at most CAPP_INDEX_BATCH: faster than one by one, for its waits for memory overlap. */
+/* The ids of n texts, at most CAPP_INDEX_BATCH. Faster than one by one, because the waits for memory overlap. */
 void capp_text_index_find_batch(const capp_text_index *index, const capp_str *texts, size_t n, int32_t *ids);
 
 #endif

@@ -18,8 +18,9 @@ typedef struct capp_trie {
     uint32_t first[256]; /* node of a first byte; 0: no text begins with it */
 } capp_trie;
 
-capp_status capp_trie_add(capp_trie *trie, capp_str text, int32_t id, capp_error *err); /* the first of equals counts */
-/* The longest text of the trie at the beginning of text; its bytes in *size. CAPP_NO_TOKEN: none. */
+capp_status capp_trie_add(capp_trie *trie, capp_str text, int32_t id,
+                          capp_error *err); /* of equal texts the first counts */
+/* The id of the longest text of the trie that begins text, and its bytes in *size. CAPP_NO_TOKEN: none does. */
 int32_t capp_trie_longest(const capp_trie *trie, capp_str text, size_t *size);
 
 #endif

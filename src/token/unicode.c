@@ -86,7 +86,7 @@ bool capp_is_mark(int32_t c) {
     return category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME && !IN(younger, c);
 }
 
-/* A character that utf8proc knows and that clusters as c does. */
+/* A character that utf8proc knows and that forms clusters as c does. */
 static int32_t clusters_as(int32_t c) {
     enum { EXTENDER = 0x300, PREPENDED = 0x600, CONTROL = 0, NEW_PREPENDED = 0x113d1 };
     if (c < 0x897) return c;
@@ -122,21 +122,21 @@ bool capp_text_append_lower_case(capp_text *out, capp_str text) {
 
 /* ---- Normalisation forms ----------------------------------------------------------------------------------------- */
 
-void capp_text_front_step(capp_text_front *lead, ptrdiff_t change, size_t size) {
-    if (lead->over) return;
-    lead->over = change > 0 ? lead->taken > lead->n : lead->taken >= lead->n;
-    if (lead->over) lead->size = size;
-    if (change <= 0) lead->taken += 1 + (size_t)-change;
+void capp_text_front_step(capp_text_front *front, ptrdiff_t change, size_t size) {
+    if (front->over) return;
+    front->over = change > 0 ? front->taken > front->n : front->taken >= front->n;
+    if (front->over) front->size = size;
+    if (change <= 0) front->taken += 1 + (size_t)-change;
 }
 
-/* Characters of a text between two that nothing is done to. */
+/* Characters between two that normalisation leaves alone. */
 typedef struct segment {
     utf8proc_int32_t *data;
     size_t n, capacity;
-    capp_text_front *lead; /* NULL: nobody asks, or no more */
+    capp_text_front *front; /* NULL: not asked for, or no longer */
 } segment;
 
-/* Marks characters of a decomposition but the first, where there is a lead. */
+/* Marks characters of a decomposition after the first, where there is a front. */
 enum { PUT_IN = 1 << 24, CHARACTER = PUT_IN - 1 };
 
 static unsigned class_of(int32_t c) {
@@ -145,7 +145,7 @@ static unsigned class_of(int32_t c) {
     return class && IN(younger, c) ? 0 : class;
 }
 
-/* Canonical ordering of marks, a stable sort by class. Runs are short but where somebody means harm. */
+/* Canonical ordering of marks: a stable sort by class. Runs are short, except in hostile texts. */
 static bool sort_marks(utf8proc_int32_t *marks, size_t n) {
     enum { SHORT_RUN = 32 };
     if (n <= SHORT_RUN) {
@@ -178,7 +178,7 @@ static bool sort_segment(segment *s) {
 }
 
 static bool put_led(segment *s, capp_text *out, int32_t c, ptrdiff_t change) {
-    capp_text_front_step(s->lead, change, out->size);
+    capp_text_front_step(s->front, change, out->size);
     return capp_text_append_character(out, c);
 }
 
@@ -186,14 +186,14 @@ static ptrdiff_t change_of(utf8proc_int32_t c) {
     return c & PUT_IN ? 1 : 0;
 }
 
-/* What two characters make together, 0: nothing. */
+/* The composition of two characters; 0: there is none. */
 static int32_t composed(int32_t a, int32_t b) {
     utf8proc_int32_t pair[] = {a, b};
     return utf8proc_normalize_utf32(pair, 2, UTF8PROC_STABLE | UTF8PROC_COMPOSE) == 1 ? pair[0] : 0;
 }
 
-/* As composition by utf8proc, a character at a time: a starter takes up what it makes a character with, unless a mark
- * of the same or a higher class stands between. */
+/* Composes as utf8proc does, one character at a time: a starter takes in a mark with which it has a composition, unless
+ * a mark of the same or a higher class stands between. */
 static bool put_segment_led(segment *s, unsigned form, capp_text *out) {
     for (size_t i = 0, next; i < s->n; i = next) {
         int32_t c = s->data[i] & CHARACTER;
@@ -223,7 +223,7 @@ static bool put_segment_led(segment *s, unsigned form, capp_text *out) {
 
 static bool end_segment(segment *s, unsigned form, capp_text *out) {
     if (!sort_segment(s)) return false;
-    if (s->lead) return put_segment_led(s, form, out);
+    if (s->front) return put_segment_led(s, form, out);
     utf8proc_ssize_t n = (utf8proc_ssize_t)s->n;
     if (form & CAPP_NORMALISE_COMPOSE && n > 1)
         n = utf8proc_normalize_utf32(s->data, n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
@@ -239,12 +239,12 @@ static bool add_decomposed(segment *s, int32_t c, unsigned form) {
     int boundary = 0;
     utf8proc_ssize_t n =
         utf8proc_decompose_char(c, s->data + s->n, MAX_DECOMPOSED, (utf8proc_option_t)options, &boundary);
-    for (utf8proc_ssize_t i = 1; s->lead && i < n; i++) s->data[s->n + (size_t)i] |= PUT_IN;
+    for (utf8proc_ssize_t i = 1; s->front && i < n; i++) s->data[s->n + (size_t)i] |= PUT_IN;
     if (n > 0) s->n += (size_t)n;
     return true;
 }
 
-/* From at on: bytes of ASCII that no mark follows, which every form leaves alone. */
+/* How many bytes from `at` on are ASCII that no mark follows: every form leaves them alone. */
 static size_t plain_run(capp_str text, size_t at) {
     size_t end = at;
     while (end < text.size && !(text.data[end] & 0x80)) end++;
@@ -254,9 +254,9 @@ static size_t plain_run(capp_str text, size_t at) {
 /* Characters that every form leaves alone. */
 static bool put_plain(segment *s, unsigned form, capp_text *out, capp_str text) {
     if (!end_segment(s, form, out)) return false;
-    for (size_t i = 0; s->lead && !s->lead->over && i < text.size; i += capp_utf8_size(text.data + i))
-        capp_text_front_step(s->lead, 0, out->size + i);
-    if (s->lead && s->lead->over) s->lead = NULL;
+    for (size_t i = 0; s->front && !s->front->over && i < text.size; i += capp_utf8_size(text.data + i))
+        capp_text_front_step(s->front, 0, out->size + i);
+    if (s->front && s->front->over) s->front = NULL;
     return capp_text_append(out, text.data, text.size);
 }
 
@@ -276,9 +276,9 @@ static bool normalise(capp_text *out, segment *s, capp_str text, unsigned form) 
     return end_segment(s, form, out);
 }
 
-capp_status capp_text_append_normalised(capp_text *out, capp_str text, unsigned form, capp_text_front *lead,
+capp_status capp_text_append_normalised(capp_text *out, capp_str text, unsigned form, capp_text_front *front,
                                         capp_error *err) {
-    segment s = {.lead = lead};
+    segment s = {.front = front};
     bool done = normalise(out, &s, text, form);
     capp_free(s.data);
     return done ? CAPP_OK : capp_fail_memory(err, "a text in its normal form");

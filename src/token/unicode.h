@@ -1,12 +1,12 @@
-/* Characters, as the tokenizers package sees them: properties, lower case, normalisation forms. By utf8proc, with
- * unicode_tables.h for what differs. */
+/* Properties of characters, lower case and normalisation forms, as in the tokenizers package. They come from utf8proc;
+ * unicode_tables.h lists what differs. */
 #ifndef CAPP_TOKEN_UNICODE_H
 #define CAPP_TOKEN_UNICODE_H
 
 #include "base/error.h"
 #include "base/utf8.h"
 
-/* A growing text; owned by whoever declared it, {0} to begin with, ended by capp_free(data). */
+/* A text that grows. {0} to begin with; its owner frees data with capp_free. */
 typedef struct capp_text {
     char *data;
     size_t size, capacity;
@@ -16,36 +16,38 @@ bool capp_text_append(capp_text *text, const char *data, size_t size); /* false:
 bool capp_text_append_character(capp_text *text, int32_t character);
 
 bool capp_is_white_space(int32_t c);
-size_t capp_after_white_space(capp_str text, size_t at); /* where what begins at `at` is none, or text.size */
+size_t capp_after_white_space(capp_str text, size_t at); /* the place after the white space at `at` */
 bool capp_is_number(int32_t c);
 bool capp_is_word(int32_t c); /* \w: letters, marks, decimal digits, connectors, joiners */
 bool capp_is_punctuation(int32_t c);
 bool capp_is_mark(int32_t c);
-/* Whether a grapheme cluster ends between two neighbours of a text; *state: 0 at its beginning. */
+/* Whether a grapheme cluster ends between two neighbours. *state: 0 at the beginning of a text. */
 bool capp_grapheme_cluster_ends(int32_t before, int32_t c, int32_t *state);
 
-/* How much of a text that is being rewritten stands for the very beginning of what it was made from, by the rule of the
- * tokenizers package: a character that takes the place of another stands where that one did, one that is put in besides
- * stands where the character before it did, and at the front for the beginning itself. {.n = ...} to begin with. */
+/* The front of a text that is being rewritten: the part that stands for the very beginning of the original text. By the
+ * rule of the tokenizers package, a character that replaces another stands where that one stood; an inserted one stands
+ * where the character before it stands, and at the front for the beginning itself. {.n = ...} to begin with. */
 typedef struct capp_text_front {
-    size_t n;     /* characters of the text that stand for the beginning */
+    size_t n;     /* characters of the text in front */
     size_t taken; /* characters that have been rewritten */
-    size_t size;  /* once over: bytes of the result that stand for the beginning */
+    size_t size;  /* once over: bytes of the result in front */
     bool over;
 } capp_text_front;
 
-/* A character is about to be written after size bytes. change: 1 where it is put in besides, else it takes the place of
- * a character and of -change more. */
-void capp_text_front_step(capp_text_front *lead, ptrdiff_t change, size_t size);
+/* Call before a character is written after size bytes. change: 1: the character is inserted; 0 or less: it replaces one
+ * character and -change more. */
+void capp_text_front_step(capp_text_front *front, ptrdiff_t change, size_t size);
 
 /* Appends text (valid UTF-8) in lower case, character by character. */
 bool capp_text_append_lower_case(capp_text *out, capp_str text);
 
-enum { CAPP_NORMALISE_COMPOSE = 1, CAPP_NORMALISE_COMPATIBLE = 2 }; /* NFD: 0; NFC, NFKD, NFKC: what they are with */
+enum {
+    CAPP_NORMALISE_COMPOSE = 1,
+    CAPP_NORMALISE_COMPATIBLE = 2
+}; /* NFD: 0; NFC: COMPOSE; NFKD: COMPATIBLE; NFKC: both */
 
-/* Appends text (valid UTF-8) in a normalisation form. Time is linear in the text, whatever is in it. lead may be NULL.
- */
-capp_status capp_text_append_normalised(capp_text *out, capp_str text, unsigned form, capp_text_front *lead,
+/* Appends text (valid UTF-8) in a normalisation form, in linear time. front may be NULL. */
+capp_status capp_text_append_normalised(capp_text *out, capp_str text, unsigned form, capp_text_front *front,
                                         capp_error *err);
 
 #endif

@@ -1,5 +1,4 @@
-/* Unigram (sentencepiece, T5): of all ways to cut a text into pieces the one whose scores sum to the most, by Viterbi's
- * algorithm. Where equal sums meet, the way found first stays, as in the tokenizers package; sums are doubles, added in
+/* Viterbi's algorithm. Of equal sums the one found first wins, as in the tokenizers package; sums are doubles, added in
  * its order. */
 #include "token/unigram.h"
 
@@ -9,7 +8,7 @@
 #include "base/utf8.h"
 #include "token/ids.h"
 
-/* What an unknown character costs more than the worst piece. */
+/* How much worse an unknown character is than the worst piece. */
 static const double UNKNOWN_PENALTY = 10.0;
 
 enum { UNREACHED = -2 };
@@ -18,7 +17,7 @@ static uint32_t step_key(uint32_t node, unsigned char byte) {
     return node << 8 | byte;
 }
 
-/* The slot of a step, or the free one where it would be. Node 0 is the root; the key of a slot is its step plus 1. */
+/* The slot of a step, or the free slot where it would be. Node 0 is the root. A slot's key is its step plus 1. */
 static capp_unigram_slot *slot_of(const capp_unigram *u, uint32_t key) {
     uint64_t h = (key + 1) * 0x9e3779b97f4a7c15u;
     size_t i = (size_t)(h >> 20) & u->mask;
@@ -26,7 +25,7 @@ static capp_unigram_slot *slot_of(const capp_unigram *u, uint32_t key) {
     return &u->slots[i];
 }
 
-/* The node after a step, 0: none. */
+/* The node after a step; 0: there is none. */
 static uint32_t step(const capp_unigram *u, uint32_t node, unsigned char byte) {
     return slot_of(u, step_key(node, byte))->next;
 }
@@ -45,8 +44,8 @@ static void add(capp_unigram *u, capp_str text, int32_t id) {
     u->ids[node] = id;
 }
 
-capp_status capp_unigram_open(capp_unigram *u, const capp_str *texts, const double *scores, uint32_t n, double least,
-                              capp_error *err) {
+capp_status capp_unigram_open(capp_unigram *unigram, const capp_str *texts, const double *scores, uint32_t n,
+                              double least, capp_error *err) {
     uint64_t most_nodes = 1;
     for (uint32_t i = 0; i < n; i++) most_nodes += texts[i].size;
     if (most_nodes >= 1u << 24)
@@ -54,43 +53,43 @@ capp_status capp_unigram_open(capp_unigram *u, const capp_str *texts, const doub
                          (unsigned long long)most_nodes, 1u << 24);
     size_t size = 16;
     while (size < 2 * most_nodes) size *= 2;
-    u->mask = size - 1;
-    u->slots = capp_new0(size, sizeof *u->slots);
-    u->ids = capp_new((size_t)most_nodes, sizeof *u->ids);
-    u->scores = capp_new(n, sizeof *u->scores);
-    if (!u->slots || !u->ids || !u->scores) return capp_fail_memory(err, "a vocabulary's pieces");
-    u->n_nodes = 1;
-    u->ids[0] = CAPP_NO_TOKEN;
+    unigram->mask = size - 1;
+    unigram->slots = capp_new0(size, sizeof *unigram->slots);
+    unigram->ids = capp_new((size_t)most_nodes, sizeof *unigram->ids);
+    unigram->scores = capp_new(n, sizeof *unigram->scores);
+    if (!unigram->slots || !unigram->ids || !unigram->scores) return capp_fail_memory(err, "a vocabulary's pieces");
+    unigram->n_nodes = 1;
+    unigram->ids[0] = CAPP_NO_TOKEN;
     for (uint32_t i = 0; i < n; i++) {
-        if (texts[i].size) add(u, texts[i], (int32_t)i);
-        u->scores[i] = scores[i];
+        if (texts[i].size) add(unigram, texts[i], (int32_t)i);
+        unigram->scores[i] = scores[i];
     }
-    u->unknown_score = least - UNKNOWN_PENALTY;
+    unigram->unknown_score = least - UNKNOWN_PENALTY;
     return CAPP_OK;
 }
 
-void capp_unigram_free(capp_unigram *u) {
-    capp_free(u->slots);
-    capp_free(u->ids);
-    capp_free(u->scores);
+void capp_unigram_free(capp_unigram *unigram) {
+    capp_free(unigram->slots);
+    capp_free(unigram->ids);
+    capp_free(unigram->scores);
 }
 
-int32_t capp_unigram_find(const capp_unigram *u, capp_str text) {
+int32_t capp_unigram_find(const capp_unigram *unigram, capp_str text) {
     uint32_t node = 0;
     for (size_t i = 0; i < text.size; i++)
-        if (!(node = step(u, node, (unsigned char)text.data[i]))) return CAPP_NO_TOKEN;
-    return u->ids[node];
+        if (!(node = step(unigram, node, (unsigned char)text.data[i]))) return CAPP_NO_TOKEN;
+    return unigram->ids[node];
 }
 
-/* False: the way is no better than the one known. */
+/* Keeps the way if it is better than the known one. False: it is not. */
 static bool offer(capp_unigram_path *path, double score, size_t from, int32_t id) {
     if (path->id != UNREACHED && score <= path->score) return false;
     *path = (capp_unigram_path){score, (uint32_t)from, id};
     return true;
 }
 
-/* Fills paths[0 .. text.size]: the best ways to each place. False where one of them needs an unknown token, and there
- * is none. */
+/* Fills paths[0 .. text.size] with the best way to each place. False: a way needs an unknown token, and there is none.
+ */
 static bool find_ways(const capp_unigram *u, capp_str text, bool has_unknown, capp_unigram_path *paths) {
     for (size_t i = 0; i <= text.size; i++) paths[i].id = UNREACHED;
     paths[0].score = 0;
@@ -111,15 +110,15 @@ static bool find_ways(const capp_unigram *u, capp_str text, bool has_unknown, ca
     return true;
 }
 
-capp_status capp_unigram_cut(const capp_unigram *u, capp_str text, bool has_unknown, capp_unigram_path **room,
+capp_status capp_unigram_cut(const capp_unigram *unigram, capp_str text, bool has_unknown, capp_unigram_path **room,
                              size_t *capacity, uint32_t *first, capp_error *err) {
     if (!capp_grow(room, capacity, text.size + 1, sizeof **room))
         return capp_fail_memory(err, "the ways to cut a text");
     capp_unigram_path *paths = *room;
-    if (!find_ways(u, text, has_unknown, paths))
+    if (!find_ways(unigram, text, has_unknown, paths))
         return capp_fail(err, CAPP_EINVAL,
                          "the text has a character that the vocabulary lacks, and the tokenizer has no unknown token");
-    /* Back from the end, turning each place from where its piece begins to where the next one ends. */
+    /* Walks back from the end: `from` of each piece becomes the end of the piece after it. */
     uint32_t next = (uint32_t)text.size;
     for (uint32_t end = next; end;) {
         uint32_t from = paths[end].from;

@@ -1,14 +1,14 @@
-/* Unigram (sentencepiece, T5): of all ways to cut a text into pieces the one whose scores sum to the most. */
+/* Unigram (sentencepiece, T5): cuts a text into the pieces whose scores have the largest sum. */
 #ifndef CAPP_TOKEN_UNIGRAM_H
 #define CAPP_TOKEN_UNIGRAM_H
 
 #include "base/error.h"
 
 typedef struct capp_unigram_slot {
-    uint32_t node, next; /* node: where a step begins, byte and all, plus 1; 0: free */
+    uint32_t node, next; /* node: node and byte of the step, plus 1; 0: free */
 } capp_unigram_slot;
 
-/* Pieces by their bytes, a step of one byte at a time. {0} to begin with; immutable once open. */
+/* A trie of pieces, one byte a step. {0} to begin with; immutable once open. */
 typedef struct capp_unigram {
     capp_unigram_slot *slots; /* [mask + 1], at most half full */
     size_t mask;
@@ -18,23 +18,23 @@ typedef struct capp_unigram {
     double unknown_score;
 } capp_unigram;
 
-/* The best way to a place in the text, or, once cut, a piece by its end. */
+/* The best way to a place in the text; once the text is cut, the piece that ends there. */
 typedef struct capp_unigram_path {
     double score;
-    uint32_t from; /* where its last piece begins; once cut, where the piece after it ends */
+    uint32_t from; /* where its last piece begins; once cut, where the next piece ends */
     int32_t id;    /* of the piece, CAPP_NO_TOKEN: an unknown character */
 } capp_unigram_path;
 
-/* Of equal texts the last counts; empty ones are no pieces. least: the score that an unknown character is worse than.
- */
+/* Of equal texts the last counts; empty ones are not pieces. least: the lowest score, from which that of unknown
+ * characters is made. */
 capp_status capp_unigram_open(capp_unigram *unigram, const capp_str *texts, const double *scores, uint32_t n,
                               double least, capp_error *err);
 void capp_unigram_free(capp_unigram *unigram);
 int32_t capp_unigram_find(const capp_unigram *unigram, capp_str text);
 
-/* Cuts text (valid UTF-8, not empty). *room: [text.size + 1], grown as needed and owned by the caller; the first piece
- * ends at *first, and (*room)[end] says what it is and where the next one ends. CAPP_EINVAL where the text needs an
- * unknown token and there is none. */
+/* Cuts text (valid UTF-8, not empty). *room: [text.size + 1], grown as needed and owned by the caller. The first piece
+ * ends at *first; (*room)[end] has its id and the end of the next piece. CAPP_EINVAL: the text needs an unknown token
+ * and there is none. */
 capp_status capp_unigram_cut(const capp_unigram *unigram, capp_str text, bool has_unknown, capp_unigram_path **room,
                              size_t *capacity, uint32_t *first, capp_error *err);
 

@@ -148,13 +148,14 @@ static capp_status encode_plain(const capp_vocab *vocab, capp_encode_scratch *sc
                                                 : capp_sentencepiece_encode(vocab, scratch, text, out, err);
 }
 
-/* How many bytes from at on are nobody's but the template's. */
+/* How many bytes from `at` on come from the template. */
 static size_t own_bytes(capp_str text, const uint8_t *given, size_t at) {
     const uint8_t *end = given ? memchr(given + at, 1, text.size - at) : NULL;
     return end ? (size_t)(end - (given + at)) : text.size - at;
 }
 
-/* The token that is written at this place: of `own` where all its bytes are the template's, else of `always`. */
+/* The token whose text stands at this place: one of `own` if all its bytes come from the template, else one of
+ * `always`. */
 static int32_t token_at(const capp_trie *own, const capp_trie *always, capp_str text, const uint8_t *given, size_t at,
                         size_t *size) {
     unsigned char c = (unsigned char)text.data[at];
@@ -166,7 +167,8 @@ static int32_t token_at(const capp_trie *own, const capp_trie *always, capp_str 
     return id;
 }
 
-/* The text between tokens that are found in it as they are written: the first that begins, the longest of those. */
+/* Encodes a text that may have tokens written out in it: of those the first, and of several at one place the longest.
+ */
 static capp_status encode_around(const capp_vocab *vocab, const capp_trie *own, const capp_trie *always,
                                  capp_encode_scratch *scratch, capp_str text, const uint8_t *given, capp_ids *out,
                                  capp_error *err) {
@@ -190,7 +192,7 @@ static capp_status encode_gguf(const capp_vocab *vocab, capp_encode_scratch *scr
     if (flags & CAPP_TOKENIZE_BOS && vocab->info.add_bos && !capp_ids_push(out, vocab->info.bos))
         return capp_fail_memory(err, "ids");
     const capp_trie none = {0}, *own = flags & CAPP_TOKENIZE_SPECIAL ? &vocab->special : &none;
-    /* In an own text the special ones are all there are. */
+    /* Where all of the text is the template's, `special` has them all. */
     bool others = vocab->kind == CAPP_VOCAB_BYTE_LEVEL && (given || !(flags & CAPP_TOKENIZE_SPECIAL));
     return encode_around(vocab, own, others ? &vocab->always : &none, scratch, text, given, out, err);
 }
@@ -238,7 +240,7 @@ static capp_status find_completion_rule(capp_vocab *vocab, capp_error *err) {
     bool without = false, with = false;
     capp_status st = joins(vocab, "b", &without, err);
     if (st == CAPP_OK && !without) st = joins(vocab, " b", &with, err);
-    if (st == CAPP_EINVAL) { /* these letters cannot be tokenised: there is no rule to tell */
+    if (st == CAPP_EINVAL) { /* these letters cannot be tokenised, so there is no rule */
         without = with = false;
         st = CAPP_OK;
     }

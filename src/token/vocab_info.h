@@ -1,4 +1,4 @@
-/* What is known of a vocabulary as a whole. */
+/* Facts about a vocabulary as a whole. */
 #ifndef CAPP_TOKEN_VOCAB_INFO_H
 #define CAPP_TOKEN_VOCAB_INFO_H
 
@@ -10,13 +10,13 @@ typedef struct capp_vocab_info {
     const char *model; /* "gpt2", "llama", "t5"; "BPE", "Unigram" of tokenizer.json: static */
     const char *pre;   /* name of the pre-tokenizer, or "" */
     uint32_t n_tokens;
-    int32_t bos, eos, eot, unk, pad; /* -1: none */
+    int32_t bos, eos, eot, unk, pad; /* -1: the word means none */
     bool add_bos;
     bool add_eos;
     bool add_space_prefix;
-    /* CAPPr's rule: whether a completion is tokenised as end_of_prompt + completion (true) or without the space, which
-     * the tokenizer puts there by itself (false). Told by "a b" against "a" + "b" and "a" + " b", no BOS. Where
-     * neither equals, which CAPPr makes an error, the rule is not known and the space stays. */
+    /* CAPPr's rule: a completion is tokenised as end_of_prompt + completion (true), or without the space, because the
+     * tokenizer adds one itself (false). Found by comparing "a b" with "a" + "b" and "a" + " b", without BOS. If
+     * neither is equal (an error in CAPPr), the rule is not known and the space stays. */
     bool completion_needs_space;
     bool completion_rule_known;
 } capp_vocab_info;

@@ -1,4 +1,4 @@
-/* What the parts of a vocabulary share: its tables, and the scratch memory of one call of capp_vocab_encode. */
+/* The tables of a vocabulary, which its kinds share, and what each kind does with them. */
 #ifndef CAPP_TOKEN_VOCAB_TABLES_H
 #define CAPP_TOKEN_VOCAB_TABLES_H
 
@@ -38,19 +38,19 @@ typedef struct capp_gguf_unigram capp_gguf_unigram;
 struct capp_vocab {
     capp_vocab_kind kind;
     capp_vocab_info info;
-    const char *path;      /* borrowed, as the texts, from the capp_gguf, or from hf */
+    const char *path;      /* borrowed, as the texts, from the capp_gguf or the pipeline */
     const capp_str *texts; /* [n_tokens] as the file has them */
     uint8_t *types;        /* [n_tokens] capp_token_type */
     capp_text_index index;
     char *pieces;       /* what ids stand for, end to end */
     uint32_t *piece_at; /* [n_tokens + 1] */
     int32_t byte_id[256];
-    capp_trie always;  /* user-defined tokens: match in any text (SentencePiece: in normalised text) */
+    capp_trie always;  /* user-defined tokens: found in any text (SentencePiece: in normalised text) */
     capp_trie special; /* control and unknown tokens, for CAPP_TOKENIZE_SPECIAL; byte-level: user-defined ones too */
     int32_t *ends;     /* [n_ends] */
     size_t n_ends;
     size_t longest;    /* bytes of the longest text */
-    bool strips_after; /* a special token takes the white space behind it with it: see capp_special_token_strips */
+    bool strips_after; /* some special tokens strip the white space after them: see capp_special_token_strips */
 
     /* Byte-level BPE. */
     capp_pretokenizer *pre;
@@ -66,7 +66,7 @@ struct capp_vocab {
     capp_gguf_unigram *gguf_unigram; /* Unigram in GGUF */
 };
 
-/* The character that stands for byte b, and itself in UTF-8, 1 or 2 bytes. */
+/* The character that stands for a byte; write: that character in UTF-8, 1 or 2 bytes. */
 unsigned capp_byte_level_character(unsigned char b);
 size_t capp_byte_level_write(unsigned char b, char *out);
 
@@ -74,7 +74,7 @@ size_t capp_byte_level_write(unsigned char b, char *out);
 bool capp_find_ranked_merge(const capp_vocab *vocab, const char *text, const capp_merge_part *left,
                             const capp_merge_part *right, uint32_t end, uint32_t *priority, int32_t *merged);
 
-/* Fill in what is theirs alone; common parts (texts, types, index) are there. */
+/* Open the parts of one kind; the common ones (texts, types, index) are open. */
 capp_status capp_byte_level_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err);
 capp_status capp_sentencepiece_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err);
 
@@ -90,7 +90,7 @@ capp_status capp_sentencepiece_encode(const capp_vocab *vocab, capp_encode_scrat
 
 /* Special tokens by key, by type and by text: info.bos and the like, ends, and the tries. */
 capp_status capp_special_tokens_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err);
-/* Whether the special token takes the white space behind it with it. GGUF files do not say so. */
+/* Whether the special token strips the white space after it. GGUF files do not say so. */
 bool capp_special_token_strips(const capp_vocab *vocab, int32_t id);
 /* vocab->ends and info.eot, from info.eos, the types and the texts. */
 capp_status capp_special_tokens_find_ends(capp_vocab *vocab, capp_error *err);

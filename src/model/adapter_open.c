@@ -45,14 +45,14 @@ static int shown(capp_str name) {
 
 /* What no pair can say. */
 static capp_status fail_whole(const capp_adapter *a, capp_str name, capp_error *err) {
-    const char *what = "was trained whole (modules_to_save, bias or new tokens)";
-    if (contains(name, ".lora_")) what = "is no tensor of a pair that capp knows";
-    if (contains(name, "norm")) what = "is a norm that was trained";
+    const char *what = "was fully trained (modules_to_save, a bias or new tokens)";
+    if (contains(name, ".lora_")) what = "is not part of a LoRA pair";
+    if (contains(name, "norm")) what = "is a trained norm";
     if (contains(name, "lora_magnitude_vector")) what = "belongs to DoRA";
-    if (contains(name, "trainable_tokens")) what = "belongs to tokens that were trained (trainable_token_indices)";
+    if (contains(name, "trainable_tokens")) what = "belongs to trained tokens (trainable_token_indices)";
     if (ends(name, ".lora_B.bias")) what = "is a bias of LoRA (lora_bias)";
     return capp_fail(err, CAPP_EUNSUPPORTED,
-                     "%s: tensor %.*s %s, and capp adds LoRA's pairs alone; merge the adapter into its model (PEFT's "
+                     "%s: tensor %.*s %s; capp supports only LoRA pairs: merge the adapter into its model (PEFT's "
                      "merge_and_unload) and open the result",
                      capp_source_path(&a->source), shown(name), name.data, what);
 }
@@ -81,16 +81,18 @@ static void add_pair(capp_adapter *a, const capp_tensor *t, const capp_tensor *b
 static capp_status read_tensor(capp_adapter *a, const capp_tensor *t, char **text, capp_error *err) {
     char other[MOST_TENSOR_NAME];
     if (t->name.size + 32 > sizeof other)
-        return capp_fail(err, CAPP_EFORMAT, "%s: has a tensor with a name of %zu bytes", capp_source_path(&a->source),
-                         t->name.size);
+        return capp_fail(err, CAPP_EFORMAT, "%s: a tensor has a name of %zu bytes, which is too long",
+                         capp_source_path(&a->source), t->name.size);
     for (size_t i = 0; i < N_ENDINGS; i++) {
         const ending *e = &endings[i];
         bool is_a = ends(t->name, e->a), is_b = ends(t->name, e->b);
         if (e->gguf != (a->source.gguf != NULL) || (!is_a && !is_b)) continue;
         const capp_tensor *pair = other_of(a, t, is_a ? e->a : e->b, is_a ? e->b : e->a, other);
         if (!pair)
-            return capp_fail(err, CAPP_EFORMAT, "%s: has tensor %.*s, but not %.200s; fetch or save it again",
-                             capp_source_path(&a->source), shown(t->name), t->name.data, other);
+            return capp_fail(
+                err, CAPP_EFORMAT,
+                "%s: tensor %.*s has no counterpart %.200s: the adapter is incomplete; download or save it again",
+                capp_source_path(&a->source), shown(t->name), t->name.data, other);
         if (is_a) add_pair(a, t, pair, strlen(e->a), e->table, text);
         return CAPP_OK;
     }
@@ -103,7 +105,7 @@ static capp_status check_types(const capp_adapter *a, const capp_pair *pair, cap
     const capp_tensor *tensors[] = {pair->a, pair->b};
     for (size_t i = 0; i < 2; i++)
         if (tensors[i] && !capp_dequant(tensors[i]->type))
-            return capp_fail(err, CAPP_EUNSUPPORTED, "%s: tensor %.*s has type %s, which capp cannot read",
+            return capp_fail(err, CAPP_EUNSUPPORTED, "%s: tensor %.*s has type %s, which capp does not support",
                              capp_source_path(&a->source), shown(tensors[i]->name), tensors[i]->name.data,
                              capp_type_get(tensors[i]->type).name);
     return CAPP_OK;
@@ -124,12 +126,13 @@ static capp_status read_pairs(capp_adapter *a, capp_error *err) {
     for (size_t i = 0; i < a->n_pairs; i++)
         if ((st = check_types(a, &a->pairs[i], err)) != CAPP_OK) return st;
     if (!a->n_pairs)
-        return capp_fail(err, CAPP_EFORMAT, "%s: is an adapter without tensors", capp_source_path(&a->source));
+        return capp_fail(err, CAPP_EFORMAT, "%s: the adapter has no tensors; download or save it again",
+                         capp_source_path(&a->source));
     if (!capp_names_build(&a->names, a->pairs, sizeof *a->pairs, a->n_pairs, &duplicate))
         return capp_fail_memory(err, "an adapter");
     if (duplicate == CAPP_NO_NAME) return CAPP_OK;
-    return capp_fail(err, CAPP_EFORMAT, "%s: has module %.200s twice", capp_source_path(&a->source),
-                     a->pairs[duplicate].name.data);
+    return capp_fail(err, CAPP_EFORMAT, "%s: module %.200s occurs twice; download or save the adapter again",
+                     capp_source_path(&a->source), a->pairs[duplicate].name.data);
 }
 
 /* ---- Public --------------------------------------------------------------------------------------------------------
@@ -158,10 +161,10 @@ capp_status capp_adapter_read(capp_adapter **out, capp_source *source, double we
 capp_status capp_adapter_open(capp_adapter **out, const char *path, double weight, capp_error *err) {
     capp_source source;
     *out = NULL;
-    if (!path || !*path) return capp_fail(err, CAPP_EINVAL, "an adapter without a path");
+    if (!path || !*path) return capp_fail(err, CAPP_EINVAL, "an adapter has no path; set the path of each capp_lora");
     if (!isfinite(weight))
         return capp_fail(err, CAPP_EINVAL,
-                         "%s: the weight of an adapter is a finite number; 1 takes it as it was trained", path);
+                         "%s: the weight of an adapter must be a finite number; 1 applies it as trained", path);
     capp_status st = capp_source_open_adapter(&source, path, err);
     return st == CAPP_OK ? capp_adapter_read(out, &source, weight, err) : st;
 }

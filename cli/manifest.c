@@ -1,0 +1,248 @@
+#include "manifest.h"
+#include "fingerprint.h"
+#include "json.h"
+#include "values.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Raised when rows are written in another way: other columns, other digits. */
+enum { MANIFEST_FORMAT = 1 };
+
+/* Options that change no byte of the rows, and those that stand in the manifest in another way. */
+static const char *const idle[] = {"model",   "lora",   "out",    "resume",         "overwrite",
+                                   "fsync",   "quiet",  "memory", "weights-memory", "json",
+                                   "threads", "window", "isa",    "precision",      "progress"};
+
+static bool is_idle(const char *name) {
+    for (size_t i = 0; i < sizeof idle / sizeof *idle; i++)
+        if (!strcmp(name, idle[i])) return true;
+    return false;
+}
+
+/* ---- Making one ------------------------------------------------------------------------------------------------ */
+
+static void put_member(buffer *b, const char *name) {
+    buffer_printf(b, "%s\n \"%s\": ", b->data[b->size - 1] == '{' ? "" : ",", name);
+}
+
+static void put_file(buffer *b, const char *path, const fingerprint *f) {
+    buffer_text(b, "{\"path\": ");
+    put_string(b, capp_str_of(path));
+    buffer_printf(b, ", \"bytes\": %llu, \"hash\": \"%s\"}", (unsigned long long)f->bytes, f->text);
+}
+
+static bool put_model(buffer *b, const char *path, const capp_lora *lora, size_t n, capp_error *err) {
+    fingerprint f;
+    if (!fingerprint_model(&f, path, err)) return false;
+    put_member(b, "model");
+    put_file(b, path, &f);
+    put_member(b, "adapters");
+    buffer_char(b, '[');
+    for (size_t i = 0; i < n; i++) {
+        if (!fingerprint_model(&f, lora[i].path, err)) return false;
+        buffer_text(b, i ? ", {\"weight\": " : "{\"weight\": ");
+        put_double(b, lora[i].weight);
+        buffer_text(b, ", \"file\": ");
+        put_file(b, lora[i].path, &f);
+        buffer_char(b, '}');
+    }
+    buffer_char(b, ']');
+    put_member(b, "arithmetic");
+    buffer_printf(b, "%d", CAPP_ARITHMETIC);
+    return true;
+}
+
+static bool put_input(buffer *b, const char *path, capp_error *err) {
+    struct stat facts;
+    fingerprint f;
+    put_member(b, "input");
+    if (!path || !strcmp(path, "-") || stat(path, &facts) || !S_ISREG(facts.st_mode)) {
+        buffer_text(b, "null");
+        return true;
+    }
+    if (!fingerprint_file(&f, path, err)) return false;
+    put_file(b, path, &f);
+    return true;
+}
+
+/* An argument as given; that of a file by its name and what the file holds. */
+static bool put_argument(buffer *b, const char *argument, capp_error *err) {
+    fingerprint f;
+    if (!argument) {
+        buffer_text(b, "true");
+    } else if (*argument == '@' && argument[1]) {
+        if (!fingerprint_file(&f, argument + 1, err)) return false;
+        put_file(b, argument + 1, &f);
+    } else {
+        put_string(b, capp_str_of(argument));
+    }
+    return true;
+}
+
+/* Each option once, with all that it was given. */
+static bool put_options(buffer *b, const options *o, capp_error *err) {
+    bool first = true;
+    put_member(b, "options");
+    buffer_char(b, '{');
+    for (size_t i = 0; i < o->n_given; i++) {
+        bool again = is_idle(o->given[i].name);
+        for (size_t j = 0; j < i; j++) again = again || !strcmp(o->given[j].name, o->given[i].name);
+        if (again) continue;
+        buffer_printf(b, "%s\"%s\": [", first ? "" : ", ", o->given[i].name);
+        for (size_t j = i; j < o->n_given; j++) {
+            if (strcmp(o->given[j].name, o->given[i].name) != 0) continue;
+            if (j > i) buffer_text(b, ", ");
+            if (!put_argument(b, o->given[j].argument, err)) return false;
+        }
+        buffer_char(b, ']');
+        first = false;
+    }
+    buffer_char(b, '}');
+    return true;
+}
+
+static void put_engine(buffer *b, const capp_model *model) {
+    static const char *const names[] = {
+        [CAPP_PRECISION_AUTO] = "auto", [CAPP_PRECISION_F32] = "f32", [CAPP_PRECISION_BF16] = "bf16"};
+    capp_model_info info;
+    capp_model_get_info(model, &info);
+    put_member(b, "precision");
+    buffer_printf(b, "\"%s\"", names[info.precision]);
+    put_member(b, "isa");
+    buffer_printf(b, "\"%s\"", info.isa);
+}
+
+bool manifest_make(buffer *b, const options *o, const capp_model *model, capp_error *err) {
+    buffer_char(b, '{');
+    put_member(b, "format");
+    buffer_printf(b, "%d", MANIFEST_FORMAT);
+    put_member(b, "capp");
+    buffer_printf(b, "\"%s\"", capp_version());
+    put_member(b, "command");
+    buffer_printf(b, "\"%s\"", o->command);
+    if (!put_model(b, o->model, o->lora, o->model_options.n_lora, err) || !put_input(b, o->input, err)) return false;
+    if (model) put_engine(b, model);
+    if (!put_options(b, o, err)) return false;
+    buffer_text(b, "\n}\n");
+    return true;
+}
+
+bool manifest_of_model(buffer *b, const char *path, const capp_lora *lora, size_t n_lora, capp_error *err) {
+    buffer_char(b, '{');
+    if (!put_model(b, path, lora, n_lora, err)) return false;
+    buffer_text(b, "\n}\n");
+    return true;
+}
+
+/* ---- Comparing two --------------------------------------------------------------------------------------------- */
+
+static json_value member_of(json_value object, const char *name) {
+    if (json_kind_of(object) != JSON_KIND_OBJECT) return (json_value){0};
+    for (json_walk walk = json_begin(object); json_next(&walk);)
+        if (walk.name.size == strlen(name) + 2 && !memcmp(walk.name.data + 1, name, strlen(name))) return walk.item;
+    return (json_value){0};
+}
+
+/* One value for people, shortened: of a file its hash. */
+static void describe(buffer *b, json_value value) {
+    enum { MOST = 60 };
+    if (json_kind_of(value) == JSON_KIND_ARRAY && json_size(value) == 1) {
+        json_walk walk = json_begin(value);
+        json_next(&walk);
+        value = walk.item;
+    }
+    json_value hash = member_of(value, "hash");
+    if (hash.size) value = hash;
+    size_t n = value.size < MOST ? value.size : MOST;
+    while (n && n < value.size && !utf8_character(value.data + n, value.size - n)) n--;
+    if (!value.size || json_kind_of(value) == JSON_KIND_NULL)
+        buffer_text(b, "none");
+    else if (json_kind_of(value) == JSON_KIND_BOOL)
+        buffer_text(b, "given");
+    else
+        buffer_printf(b, "%.*s%s", (int)n, value.data, n < value.size ? "..." : "");
+}
+
+static void differ(buffer *b, const char *what, json_value then, json_value now) {
+    buffer_printf(b, "%s%s (then ", b->size ? "; " : "", what);
+    describe(b, then);
+    buffer_text(b, ", now ");
+    describe(b, now);
+    buffer_char(b, ')');
+}
+
+/* Where a file lies does not matter. */
+static bool same(json_value a, json_value b) {
+    json_kind kind = json_kind_of(a);
+    if (kind != json_kind_of(b)) return false;
+    if (kind != JSON_KIND_ARRAY && kind != JSON_KIND_OBJECT) return str_equal(a, b);
+    json_walk x = json_begin(a), y = json_begin(b);
+    for (;;) {
+        bool more = json_next(&x);
+        if (more != json_next(&y)) return false;
+        if (!more) return true;
+        if (!str_equal(x.name, y.name)) return false;
+        if (!str_is(x.name, "\"path\"") && !same(x.item, y.item)) return false;
+    }
+}
+
+static void compare_options(buffer *b, json_value then, json_value now) {
+    for (int turn = 0; turn < 2; turn++)
+        for (json_walk walk = json_begin(turn ? now : then); json_next(&walk);) {
+            char name[64];
+            snprintf(name, sizeof name, "--%.*s", (int)walk.name.size - 2, walk.name.data + 1);
+            json_value other = member_of(turn ? then : now, name + 2);
+            if (turn ? other.size > 0 : same(walk.item, other)) continue;
+            differ(b, name, turn ? other : walk.item, turn ? walk.item : other);
+        }
+}
+
+static void compare(buffer *b, json_value then, json_value now) {
+    static const struct {
+        const char *key, *name;
+    } parts[] = {{"format", "the format of rows"}, {"command", "the command"},    {"model", "the model"},
+                 {"adapters", "the adapters"},     {"input", "the input"},        {"arithmetic", "the arithmetic"},
+                 {"precision", "the precision"},   {"isa", "the instruction set"}};
+    bool exact = str_is(member_of(then, "precision"), "\"f32\"");
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        json_value x = member_of(then, parts[i].key), y = member_of(now, parts[i].key);
+        if (exact && !strcmp(parts[i].key, "isa")) continue; /* float32 is the same bits on every instruction set */
+        if (!same(x, y)) differ(b, parts[i].name, x, y);
+    }
+    compare_options(b, member_of(then, "options"), member_of(now, "options"));
+}
+
+/* The object that the text holds. */
+static bool read_manifest(capp_str text, json_value *value) {
+    size_t at;
+    const char *reason;
+    return json_check(text, value, &at, &reason) && json_kind_of(*value) == JSON_KIND_OBJECT &&
+           json_kind_of(member_of(*value, "options")) == JSON_KIND_OBJECT;
+}
+
+bool manifest_check(const char *path, const char *out, capp_str now, capp_error *err) {
+    buffer content = {0}, differences = {0};
+    json_value then, this;
+    bool good = read_file(path, &content, err) && read_manifest(buffer_view(&content), &then);
+    if (!good)
+        fail_at(err, 0,
+                "%s is not there or no manifest, so that nothing says which run %s is of; write it anew by "
+                "--overwrite, or give the output another name",
+                path, out);
+    good = good && read_manifest(now, &this);
+    if (good && json_kind_of(member_of(this, "input")) == JSON_KIND_NULL)
+        good = fail_at(err, 0,
+                       "--resume needs an input file, since rows that come by a pipe cannot be compared with "
+                       "those of the first run; write them to a file first");
+    if (good) compare(&differences, then, this);
+    if (differences.size)
+        good = fail_at(err, 0,
+                       "%s is of another run; these differ: %.*s; give what was given then, write it anew by "
+                       "--overwrite, or give the output another name",
+                       out, differences.size < 600 ? (int)differences.size : 600, differences.data);
+    buffer_free(&content);
+    buffer_free(&differences);
+    return good;
+}

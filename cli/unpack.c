@@ -1,0 +1,95 @@
+#define ZLIB_CONST /* next_in points to const */
+#include "unpack.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+#include <zstd.h>
+
+struct unpacker {
+    packing kind;
+    z_stream gzip;
+    ZSTD_DStream *zstd;
+    bool within; /* a member or frame is under way */
+};
+
+static const struct {
+    const char *name;
+    unsigned char magic[UNPACK_MAGIC];
+    size_t size;
+} kinds[] = {
+    [PACKING_GZIP] = {"gzip", {0x1F, 0x8B, 0x08}, 3},            /* RFC 1952 */
+    [PACKING_ZSTD] = {"Zstandard", {0x28, 0xB5, 0x2F, 0xFD}, 4}, /* RFC 8878 */
+};
+
+packing packing_of(const char *data, size_t size, bool *more) {
+    *more = false;
+    for (packing kind = PACKING_GZIP; kind <= PACKING_ZSTD; kind++) {
+        size_t n = size < kinds[kind].size ? size : kinds[kind].size;
+        if (n && memcmp(data, kinds[kind].magic, n) != 0) continue;
+        if (n == kinds[kind].size) return kind;
+        *more = true;
+    }
+    return PACKING_NONE;
+}
+
+const char *packing_name(packing kind) {
+    return kinds[kind].name;
+}
+
+unpacker *unpack_open(packing kind) {
+    unpacker *u = take(1, sizeof *u);
+    *u = (unpacker){.kind = kind};
+    bool good = kind == PACKING_GZIP ? inflateInit2(&u->gzip, 16 + MAX_WBITS) == Z_OK
+                                     : (u->zstd = ZSTD_createDStream()) != NULL;
+    if (!good) out_of_memory();
+    return u;
+}
+
+void unpack_close(unpacker *u) {
+    if (!u) return;
+    if (u->kind == PACKING_GZIP) inflateEnd(&u->gzip);
+    ZSTD_freeDStream(u->zstd);
+    free(u);
+}
+
+static bool gunzip_some(unpacker *u, capp_str *in, char *out, size_t room, size_t *n) {
+    uInt had = in->size < UINT_MAX ? (uInt)in->size : UINT_MAX, space = room < UINT_MAX ? (uInt)room : UINT_MAX;
+    if (!u->within && inflateReset(&u->gzip) != Z_OK) return false;
+    u->gzip.next_in = (const Bytef *)in->data;
+    u->gzip.avail_in = had;
+    u->gzip.next_out = (Bytef *)out;
+    u->gzip.avail_out = space;
+    u->within = true;
+    int code = inflate(&u->gzip, Z_NO_FLUSH);
+    if (code == Z_MEM_ERROR) out_of_memory();
+    if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR) return false;
+    u->within = code != Z_STREAM_END;
+    in->data += had - u->gzip.avail_in;
+    in->size -= had - u->gzip.avail_in;
+    *n = space - u->gzip.avail_out;
+    return true;
+}
+
+static bool unzstd_some(unpacker *u, capp_str *in, char *out, size_t room, size_t *n) {
+    ZSTD_inBuffer from = {in->data, in->size, 0};
+    ZSTD_outBuffer to = {out, room, 0};
+    size_t code = ZSTD_decompressStream(u->zstd, &to, &from);
+    if (ZSTD_isError(code)) return false;
+    u->within = code != 0;
+    in->data += from.pos;
+    in->size -= from.pos;
+    *n = to.pos;
+    return true;
+}
+
+bool unpack_some(unpacker *u, capp_str *in, char *out, size_t room, size_t *n) {
+    *n = 0;
+    if (!u->within && !in->size) return true;
+    return u->kind == PACKING_GZIP ? gunzip_some(u, in, out, room, n) : unzstd_some(u, in, out, room, n);
+}
+
+bool unpack_complete(const unpacker *u) {
+    return !u->within;
+}

@@ -1,0 +1,145 @@
+/* The wave that is running: the scratch of a capp_forward, and the parts of the model that work on it. Only the files
+ * of forward/ (and tests) include this header.
+ *
+ *   wave.c       the wave's rows laid out: slots, paths, attention tiles, head rows
+ *   layers.c     embeddings, then layer by layer norms, products, attention, feed-forward part
+ *   attention.c  attention over tree paths
+ *   product.c    matrix products, from panels that are cached or packed when they are used
+ *   experts.c    the feed-forward part as experts
+ *   head.c       hidden states to the log-probabilities that are wanted
+ *   forward.c    the scratch itself */
+#ifndef CAPP_FORWARD_WAVE_H
+#define CAPP_FORWARD_WAVE_H
+
+#include "base/pool.h"
+#include "model/model.h"
+#include "plan/plan.h"
+
+enum {
+    CAPP_HEAD_TILE = 512, /* vocabulary rows of a head tile, whatever the instruction set */
+    CAPP_HEAD_ROWS = 48   /* rows of logits that a worker holds at once */
+};
+
+/* A piece of a path: n positions at slots slot, slot + 1, ... */
+typedef struct capp_run {
+    uint32_t slot, n;
+} capp_run;
+
+/* Rows of a wave that lie side by side in depth-first order and share the beginning of their paths, the spine: the
+ * attention of all to it is a matrix product. A row deeper than the spine has a tail of runs of its own. */
+typedef struct capp_tile {
+    uint32_t first, rows; /* tiles' rows first .. first + rows - 1 */
+    uint32_t spine;       /* positions 0 .. spine - 1 */
+    uint32_t run, n_runs; /* the spine's */
+} capp_tile;
+
+typedef struct capp_tiles {
+    capp_tile *tile; /* [n] */
+    size_t n;
+    capp_run *runs; /* [n_runs] */
+    size_t n_runs, runs_capacity;
+    uint32_t *tail, *tail_end; /* [rows] runs tail[i] .. tail_end[i] - 1 hold row i's positions past the spine */
+    uint32_t *row;             /* [rows] row of the wave */
+} capp_tiles;
+
+/* A log-probability that is wanted. */
+typedef struct capp_target {
+    int32_t token;
+    uint32_t head_row;
+    uint32_t node; /* takes the result */
+    float logit;
+} capp_target;
+
+/* Rows first .. first + rows - 1 of the experts' products, those that chose the expert, in the order of the wave. */
+typedef struct capp_pick {
+    uint32_t expert, first, rows;
+} capp_pick;
+
+enum { CAPP_NO_CHOICE = UINT32_MAX };
+
+/* A choice of a row: its row of the experts' products. */
+typedef struct capp_choice {
+    uint32_t at; /* CAPP_NO_CHOICE: none */
+    float share;
+} capp_choice;
+
+typedef struct capp_forward capp_forward;
+struct capp_forward {
+    const capp_weights *weights; /* of the wave; borrowed, as the pool */
+    size_t base;                 /* of the wave: the slot that its tree calls 0 */
+    size_t element;              /* bytes of the widest element of products */
+    capp_pool *pool;
+    size_t rows, slots, longest; /* most rows of a wave, slots of the store, tokens of a path */
+    /* KV store; blocks of CAPP_LANES keys are transposed so that one vector holds a dimension of all of them. */
+    float *keys;   /* [layer][kv_head][slot / LANES][head_dim][LANES] */
+    float *values; /* [layer][kv_head][slot][head_dim] */
+    /* Of the wave: */
+    size_t n, n_heads;      /* rows; rows that the head needs */
+    uint32_t *depth;        /* [rows] position + 1 */
+    uint32_t *slot;         /* [rows] */
+    uint32_t *path;         /* [longest] slots of the current path */
+    uint32_t *path_node;    /* [longest] nodes of it */
+    capp_tiles all, heads;  /* every row; rows that the head needs, for the last layer */
+    float *x;               /* [rows][width] residual stream */
+    char *h;                /* [rows][h_stride] elements of the products: norms' and attention's output */
+    char *g;                /* [rows][g_stride] elements: the feed-forward part's activation */
+    float *t;               /* [rows][t_stride] q, k, v */
+    float *u;               /* [rows][width] a product's output on its way to x through a norm */
+    float *cosines, *sines; /* [n_ropes][longest][rope_dims / 2], of positions */
+    size_t n_rotations;     /* positions filled so far */
+    size_t h_stride, g_stride, t_stride;
+    /* Of models with experts, else of no size: */
+    float *shares;        /* [rows][experts] of each row, -1: not chosen */
+    capp_pick *picks;     /* [experts] those that are chosen */
+    capp_choice *choices; /* [rows][experts_used] of each row, in the order of the experts */
+    uint32_t *chosen;     /* [rows * experts_used] the row of the wave, of each row of the experts' products */
+    char *gathered;       /* [rows * experts_used][h_stride] elements: the rows of these products */
+    char *inner;          /* [rows * experts_used][inner_stride] elements: their activation */
+    float *mixed;         /* [rows * experts_used][width] their output */
+    size_t inner_stride;
+    float *scratch; /* [workers][scratch_stride] */
+    size_t scratch_stride, score_stride, tile_rows;
+    /* Head: */
+    uint32_t *head_row;         /* [rows] row of the wave of head row i */
+    uint32_t *head_node;        /* [rows] */
+    double *normaliser;         /* [rows] log of the sum of exp of its logits */
+    float *tile_max, *tile_sum; /* [vocabulary tiles][rows] */
+    float *tile_best;           /* as above: highest logit; */
+    int32_t *tile_best_token;   /* and its token */
+    capp_target *targets;       /* [n_targets] */
+    size_t n_targets, targets_capacity;
+    bool any_asked;
+};
+
+/* The parts, in order. */
+capp_status capp_wave_prepare(capp_forward *forward, const capp_tree *tree, const uint32_t *nodes, size_t n,
+                              capp_error *err);
+void capp_attention(capp_forward *forward, size_t layer, const capp_tiles *tiles);
+/* CAPP_EFORMAT where logits are not numbers. */
+capp_status capp_head_logprobs(capp_forward *forward, capp_tree *tree, capp_error *err);
+
+/* y [rows][ldy] = x [rows][ldx] times m, plus its bias; add: and what y was. x: elements of the products. */
+void capp_product(capp_forward *forward, const capp_matrix *m, const char *x, size_t ldx, float *y, size_t ldy,
+                  size_t rows, bool add);
+
+/* forward->g = activation of x [rows][h_stride] times m, the matrix `up` of a layer. */
+void capp_product_activated(capp_forward *forward, const capp_matrix *m, const char *x, size_t rows);
+
+/* The same for the first n of forward->picks, of experts [experts]: from forward->gathered to forward->inner, and from
+ * there to forward->mixed.
+ */
+void capp_product_experts_activated(capp_forward *forward, const capp_matrix *experts, size_t n);
+void capp_product_experts(capp_forward *forward, const capp_matrix *experts, size_t n);
+
+/* c [rows][ldc] = the sums of a part along k, which begins at `from`; those of later parts go on from what c is. x:
+ * rows from there on. */
+void capp_multiply(const capp_products *products, float *c, size_t ldc, const char *x, size_t ldx, const char *panel,
+                   size_t rows, size_t n, size_t from, size_t part);
+
+/* The feed-forward part of a layer with experts: from rows of forward->h to forward->u. */
+void capp_experts(capp_forward *forward, const capp_layer *layer, size_t rows);
+
+/* Floats of scratch that products of up to `rows` rows take of a worker. */
+size_t capp_product_scratch(const capp_weights *weights, size_t rows);
+
+#endif

@@ -1,0 +1,156 @@
+/* A panel of a matrix: nr rows, from whichever tensors they come, dequantised and packed. This happens when the model
+ * is opened, into the cache (cache.c), or whenever a product uses the panel, into a worker's scratch. */
+#include "model/adapter.h"
+#include "model/binder.h"
+
+void capp_set_panels(capp_matrix *m, const capp_products *products) {
+    m->panels = m->parts * ((m->columns + products->nr - 1) / products->nr);
+    m->panel_bytes = products->panel_bytes(m->k);
+}
+
+static size_t whole_vectors(size_t floats) {
+    return (floats + CAPP_LANES - 1) / CAPP_LANES * CAPP_LANES;
+}
+
+size_t capp_row_floats(const capp_weights *w, const capp_matrix *m) {
+    return whole_vectors(w->products->nr * m->k) + whole_vectors(m->extra);
+}
+
+/* Where row i stands in data. */
+static size_t row_at(const capp_tensor *t, size_t i) {
+    return t->order ? t->order[i] : i;
+}
+
+/* As read_rows, of a tensor whose rows are the columns of its data: run by run of neighbours of one column. */
+static void read_turned(const capp_tensor *t, size_t first, size_t n, size_t k, float *rows) {
+    enum { RUN = 64 };
+    float values[RUN];
+    size_t size = (size_t)(t->bytes / t->elements), length;
+    for (size_t column = 0; column < k; column++) {
+        const char *data = (const char *)t->data + column * t->turned * size;
+        for (size_t i = 0; i < n; i += length) {
+            length = t->order ? 1 : n - i < RUN ? n - i : RUN;
+            capp_dequant(t->type)(values, data + row_at(t, first + i) * size, length);
+            for (size_t j = 0; j < length; j++) rows[(i + j) * k + column] = values[j];
+        }
+    }
+}
+
+/* Rows first .. first + n - 1 of k of a tensor. */
+static void read_rows(const capp_tensor *t, size_t first, size_t n, size_t k, float *rows, float *extra) {
+    size_t bytes = (size_t)(t->bytes / t->dims[1]), run = t->order ? 1 : n;
+    if (t->type == CAPP_TYPE_QUANTISED)
+        capp_quant_rows(rows, t->data, first, n, extra);
+    else if (t->turned)
+        read_turned(t, first, n, k, rows);
+    else
+        for (size_t i = 0; i < n; i += run)
+            capp_dequant(t->type)(rows + i * k, (const char *)t->data + row_at(t, first + i) * bytes, run * k);
+    for (size_t i = 0; t->scale && i < n * k; i++) rows[i] *= *t->scale;
+}
+
+/* A panel: n rows of the matrix from `row` on. */
+typedef struct panel_rows {
+    size_t row, n;
+} panel_rows;
+
+static panel_rows rows_of(const capp_weights *w, const capp_matrix *m, size_t panel) {
+    size_t nr = w->products->nr, column = panel / m->parts * nr;
+    return (panel_rows){panel % m->parts * m->columns + column, m->columns - column < nr ? m->columns - column : nr};
+}
+
+/* Rows of one type that stand in the file as they are, and the way from there to a panel; NULL: there is none. */
+typedef struct stored_rows {
+    const char *at[CAPP_MAX_NR];
+    capp_unpack_fn unpack;
+    capp_type_info type;
+} stored_rows;
+
+static stored_rows find_stored(const capp_weights *w, const capp_matrix *m, panel_rows r) {
+    stored_rows stored = {.unpack = NULL};
+    size_t begin = 0;
+    uint32_t type = CAPP_TYPE_QUANTISED;
+    for (size_t s = 0; s < m->n_sources; s++) {
+        const capp_tensor *t = m->source[s];
+        size_t end = begin + (size_t)t->dims[1], bytes = (size_t)(t->bytes / t->dims[1]);
+        size_t from = r.row > begin ? r.row : begin, to = r.row + r.n < end ? r.row + r.n : end;
+        if (from < to && (t->turned || t->scale || (from > r.row && t->type != type))) return stored;
+        for (size_t i = from; i < to; i++) stored.at[i - r.row] = (const char *)t->data + row_at(t, i - begin) * bytes;
+        if (from < to) type = t->type;
+        begin = end;
+    }
+    stored.type = capp_type_get(type);
+    if (!m->deltas && w->products->block % stored.type.block_elems == 0) stored.unpack = w->products->unpack(type);
+    return stored;
+}
+
+/* The part of a panel that begins at `from` along k. */
+static void unpack_part(const stored_rows *stored, size_t n, size_t from, size_t k, void *panel) {
+    const char *at[CAPP_MAX_NR];
+    for (size_t i = 0; i < n; i++) at[i] = stored->at[i] + from / stored->type.block_elems * stored->type.block_bytes;
+    stored->unpack(panel, at, n, k);
+}
+
+/* Dequantises the rows of a panel. */
+static void read_panel(const capp_weights *w, const capp_matrix *m, panel_rows r, float *rows) {
+    size_t begin = 0; /* of the source, among the matrix's rows */
+    for (size_t s = 0; s < m->n_sources; s++) {
+        const capp_tensor *t = m->source[s];
+        size_t end = begin + (size_t)t->dims[1];
+        size_t from = r.row > begin ? r.row : begin, to = r.row + r.n < end ? r.row + r.n : end;
+        if (from < to)
+            read_rows(t, from - begin, to - from, m->k, rows + (from - r.row) * m->k,
+                      rows + whole_vectors(w->products->nr * m->k));
+        begin = end;
+    }
+    capp_delta_add(w, m->deltas, r.row, r.n, rows, m->k);
+}
+
+/* Block by block along k, each a panel of its own. */
+void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows) {
+    panel_rows r = rows_of(w, m, panel);
+    stored_rows stored = find_stored(w, m, r);
+    if (!stored.unpack) read_panel(w, m, r, rows);
+    for (size_t from = 0, part; from < m->k; from += part) {
+        char *to = (char *)packed + w->products->panel_bytes(from);
+        part = capp_part_of(w->products, m->k, from);
+        if (stored.unpack)
+            unpack_part(&stored, r.n, from, part, to);
+        else
+            w->products->pack(to, rows + from, m->k, r.n, part);
+    }
+}
+
+size_t capp_part_of(const capp_products *products, size_t k, size_t from) {
+    return products->block && products->block < k - from ? products->block : k - from;
+}
+
+size_t capp_matrix_scratch(const capp_weights *w, const capp_matrix *m, size_t n) {
+    if (m->packed) return 0;
+    return n * m->panel_bytes / sizeof(float) + capp_row_floats(w, m);
+}
+
+const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, float *scratch) {
+    if (m->packed) return m->packed + first * m->panel_bytes;
+    char *panels = (char *)scratch;
+    float *rows = scratch + n * m->panel_bytes / sizeof(float);
+    for (size_t i = 0; i < n; i++) capp_pack_panel(w, m, first + i, panels + i * m->panel_bytes, rows);
+    return panels;
+}
+
+void capp_matrix_parts(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, size_t from, float *scratch,
+                       const char **parts) {
+    float *rows = scratch + n * m->panel_bytes / sizeof(float);
+    size_t offset = w->products->panel_bytes(from);
+    for (size_t i = 0; i < n; i++) {
+        char *room = m->packed ? m->packed + (first + i) * m->panel_bytes : (char *)scratch + i * m->panel_bytes;
+        panel_rows r = rows_of(w, m, first + i);
+        stored_rows stored = {.unpack = NULL};
+        if (!m->packed) stored = find_stored(w, m, r);
+        if (stored.unpack)
+            unpack_part(&stored, r.n, from, capp_part_of(w->products, m->k, from), room);
+        else if (!m->packed && !from)
+            capp_pack_panel(w, m, first + i, room, rows);
+        parts[i] = stored.unpack ? room : room + offset;
+    }
+}

@@ -1,0 +1,40 @@
+"""The bits that precision f32 gives on every machine, of each tiny model in tests/fixtures/tiny: the log-probabilities of its
+reference's tokens, and the posterior probabilities of its runs as completions. tools/make_bits.py writes them into
+tests/fixtures/bits.json; tests/test_expected_bits.py demands them."""
+import json
+import os
+import re
+import struct
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = ROOT / "tests" / "fixtures" / "tiny"
+EXPECTED = ROOT / "tests" / "fixtures" / "bits.json"
+NAMES = sorted(folder.name for folder in TINY.iterdir())
+LACKING = 77  # model_tool's exit code on a machine without the unit
+
+
+def arithmetic():
+    """The version in src/base/math.h."""
+    return int(re.search(r"#define CAPP_ARITHMETIC (\d+)", (ROOT / "include" / "capp.h").read_text())[1])
+
+
+def bits_of(build, name, unit):
+    """{"logprobs": [hex digits, 8 a token, of each run], "posterior": [...]}; None where the machine lacks the unit."""
+    runs = json.loads((TINY / name / "reference.json").read_text())["runs"]
+    contexts = sorted({run["context"] for run in runs})
+    found = {"logprobs": [], "posterior": []}
+    for context in contexts:
+        environment = {**os.environ, "CAPP_POSTERIOR": "1", **({"CAPP_CONTEXT": str(context)} if context else {})}
+        lines = "".join(" ".join(map(str, run["ids"])) + "\n" for run in runs if run["context"] == context)
+        done = subprocess.run([build / "tests" / "model_tool", TINY / name, unit], input=lines, capture_output=True,
+                              text=True, env=environment)
+        if done.returncode == LACKING:
+            return None
+        assert done.returncode == 0, done.stderr
+        *logprobs, posterior = done.stdout.splitlines()
+        found["logprobs"] += ["".join(struct.pack(">f", float(number)).hex() for number in line.split())
+                              for line in logprobs]
+        found["posterior"] += posterior.split()
+    return found

@@ -1,0 +1,112 @@
+/* Products over a long k go part by part: the bits of the whole, with weights packed or unpacked when used. Models here
+ * are narrow, so the parts are made short. */
+#include <unistd.h>
+
+#include "engine/handles.h"
+#include "scoring.h"
+#include "test.h"
+#include "tiny.h"
+#include "units.h"
+
+enum { ROWS = 20, PART = CAPP_MAX_STEP };
+
+/* How a model's products run. */
+typedef enum how { WHOLE, PACKED_PARTS, UNPACKED, UNPACKED_PARTS, WAYS, ROUNDED_PARTS = WAYS } how;
+
+static capp_products cut;
+
+/* Rounds once more at the end of each part. */
+static void rounding_matmul_on(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
+                               size_t k) {
+    cut.matmul(c, ldc, a, lda, panel, m, n, k, true);
+}
+
+/* The model's weights for products in parts, packed again or, where they stay in the file, as they are. */
+static void cut_products(capp_model *model, bool packed) {
+    capp_weights *w = model->weights;
+    capp_pool *pool;
+    capp_error err;
+    cut = *w->products;
+    cut.block = PART;
+    w->products = &cut;
+    if (!packed) return;
+    const capp_kernels *kernels = w->kernels;
+    capp_weights_free(w);
+    CHECK_OK(capp_pool_open(&pool, 1, &err), err);
+    CHECK_OK(capp_weights_open(&model->weights, &model->source, kernels, &cut, pool, &err), err);
+    capp_pool_free(pool);
+}
+
+static scores *score(const char *path, const row *rows, const char *isa, capp_precision precision, how way) {
+    capp_error err;
+    capp_model_options options;
+    capp_model *model;
+    capp_session *session;
+    capp_example examples[ROWS];
+    scores *s = calloc(ROWS, sizeof *s);
+    CHECK(s);
+    capp_model_options_init(&options);
+    options.isa = isa;
+    options.precision = precision;
+    options.threads = 2;
+    options.weights_memory = way >= UNPACKED ? CAPP_WEIGHTS_NONE : CAPP_WEIGHTS_ALL;
+    CHECK_OK(capp_model_open(&model, path, &options, &err), err);
+    if (way != WHOLE && way != UNPACKED) cut_products(model, way == PACKED_PARTS);
+    if (way == ROUNDED_PARTS) cut.matmul_on = rounding_matmul_on;
+    for (size_t i = 0; i < ROWS; i++) examples[i] = rows[i].example;
+    CHECK_OK(capp_session_open(&session, model, &err), err);
+    CHECK_OK(capp_score(session, examples, ROWS, NULL, keep, s, &err), err);
+    capp_session_free(session);
+    capp_model_free(model);
+    return s;
+}
+
+static bool same_bits(const scores *a, const scores *b) {
+    for (size_t i = 0; i < ROWS; i++)
+        if (a[i].n != b[i].n || memcmp(a[i].logprobs, b[i].logprobs, a[i].n * sizeof(float)) != 0) return false;
+    return true;
+}
+
+static bool all_ways_agree(const char *arch, const char *isa, capp_precision precision) {
+    char path[64];
+    bool agree = true;
+    row *rows = make_rows(23, ROWS);
+    tiny_model_file(arch, 8, path);
+    scores *want = score(path, rows, isa, precision, WHOLE);
+    for (how way = WHOLE + 1; way < WAYS; way++) {
+        scores *got = score(path, rows, isa, precision, way);
+        agree = agree && same_bits(want, got);
+        free_scores(got, ROWS);
+    }
+    free_scores(want, ROWS);
+    free(rows);
+    unlink(path);
+    return agree;
+}
+
+#define UNIT(isa, precision)                                                                                           \
+    TEST(parts_have_the_bits_of_the_whole_##isa##_##precision) {                                                       \
+        need_unit(#isa);                                                                                               \
+        CHECK(all_ways_agree("llama", #isa, CAPP_PRECISION_##precision));                                              \
+        CHECK(all_ways_agree("gemma3", #isa, CAPP_PRECISION_##precision));                                             \
+        CHECK(all_ways_agree("gpt2", #isa, CAPP_PRECISION_##precision));                                               \
+    }
+
+UNIT(ref, F32)
+UNIT(avx2, F32)
+UNIT(avx512, F32)
+UNIT(avx512bf16, BF16)
+UNIT(amx, BF16)
+
+TEST(parts_that_round_are_seen) {
+    char path[64];
+    row *rows = make_rows(23, ROWS);
+    tiny_model_file("llama", 8, path);
+    scores *want = score(path, rows, "ref", CAPP_PRECISION_F32, WHOLE);
+    scores *got = score(path, rows, "ref", CAPP_PRECISION_F32, ROUNDED_PARTS);
+    CHECK(!same_bits(want, got));
+    free_scores(want, ROWS);
+    free_scores(got, ROWS);
+    free(rows);
+    unlink(path);
+}

@@ -1,0 +1,258 @@
+/* Weights that stay in the file: what is cached changes no bit, and a file that changes while it is in use is an error.
+ */
+#define _DEFAULT_SOURCE
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/cpu.h"
+#include "engine/handles.h"
+#include "file/guard.h"
+#include "scoring.h"
+#include "test.h"
+#include "tiny.h"
+
+enum { ROWS = 12, PARTS = 5 };
+
+/* ---- Bits ----------------------------------------------------------------------------------------------------------
+ */
+
+static capp_model *open_model(const char *path, uint64_t weights_memory, capp_precision precision) {
+    capp_model_options options;
+    capp_model *model;
+    capp_error err;
+    capp_model_options_init(&options);
+    options.threads = 2;
+    options.weights_memory = weights_memory;
+    options.precision = precision;
+    CHECK_OK(capp_model_open(&model, path, &options, &err), err);
+    return model;
+}
+
+static capp_status score(const capp_model *model, const row *rows, scores *out, capp_error *err) {
+    capp_session *session;
+    capp_example examples[ROWS];
+    for (size_t i = 0; i < ROWS; i++) examples[i] = rows[i].example;
+    CHECK_OK(capp_session_open(&session, model, err), *err);
+    capp_status st = capp_score(session, examples, ROWS, NULL, keep, out, err);
+    capp_session_free(session);
+    return st;
+}
+
+static scores *scored(const capp_model *model, const row *rows) {
+    capp_error err;
+    scores *out = calloc(ROWS, sizeof *out);
+    CHECK(out);
+    CHECK_OK(score(model, rows, out, &err), err);
+    return out;
+}
+
+static void check_same(const scores *a, const scores *b) {
+    for (size_t i = 0; i < ROWS; i++) {
+        CHECK_INT(a[i].n, b[i].n);
+        CHECK(a[i].n && !memcmp(a[i].logprobs, b[i].logprobs, a[i].n * sizeof *a[i].logprobs));
+    }
+}
+
+static capp_model_info info_of(const capp_model *model) {
+    capp_model_info info;
+    capp_model_get_info(model, &info);
+    return info;
+}
+
+/* With a budget of so many parts of the whole, PARTS being all. */
+static void check_part(const char *path, const row *rows, const scores *whole, uint64_t bytes, size_t part,
+                       capp_precision precision) {
+    capp_model *model = open_model(path, part ? bytes * part / PARTS : CAPP_WEIGHTS_NONE, precision);
+    capp_model_info info = info_of(model);
+    CHECK(info.whole_weight_bytes == bytes && info.weight_bytes <= bytes * part / PARTS);
+    CHECK(!part || part + 1 < PARTS || info.weight_bytes > bytes / 2);
+    scores *own = scored(model, rows);
+    check_same(own, whole);
+    free_scores(own, ROWS);
+    capp_model_free(model);
+}
+
+static void check_parts(const char *arch, capp_precision precision) {
+    char path[64];
+    tiny_model_file(arch, 5, path);
+    row *rows = make_rows(8, ROWS);
+    capp_model *model = open_model(path, CAPP_WEIGHTS_ALL, precision);
+    uint64_t bytes = info_of(model).whole_weight_bytes;
+    CHECK(bytes && info_of(model).weight_bytes == bytes);
+    scores *whole = scored(model, rows);
+    capp_model_free(model);
+    for (size_t part = 0; part <= PARTS; part++) check_part(path, rows, whole, bytes, part, precision);
+    model = open_model(path, CAPP_WEIGHTS_DEFAULT, precision);
+    CHECK(info_of(model).weight_bytes == bytes); /* small models are cached whole */
+    capp_model_free(model);
+    free_scores(whole, ROWS);
+    free(rows);
+    unlink(path);
+}
+
+TEST(cached_in_part_llama) {
+    check_parts("llama", CAPP_PRECISION_F32);
+}
+TEST(cached_in_part_gemma3) {
+    check_parts("gemma3", CAPP_PRECISION_F32);
+}
+TEST(cached_in_part_gpt2) {
+    check_parts("gpt2", CAPP_PRECISION_F32);
+}
+TEST(cached_in_part_auto) {
+    check_parts("llama", CAPP_PRECISION_AUTO);
+}
+
+/* As if the file did not fit memory: layers that are given back after use are read again, and waves are larger. */
+TEST(streamed) {
+    char path[64];
+    tiny_model_file("llama", 5, path);
+    row *rows = make_rows(8, ROWS);
+    capp_model *model = open_model(path, CAPP_WEIGHTS_ALL, CAPP_PRECISION_F32);
+    scores *whole = scored(model, rows);
+    capp_model_free(model);
+    model = open_model(path, CAPP_WEIGHTS_NONE, CAPP_PRECISION_F32);
+    CHECK_INT(info_of(model).streamed_bytes, 0);
+    uint64_t before = UINT64_MAX;
+    for (uint64_t room = 0; room <= info_of(model).file_bytes; room += info_of(model).file_bytes / 4) {
+        capp_weights_keep(model->weights, room);
+        CHECK(info_of(model).streamed_bytes <= before);
+        before = info_of(model).streamed_bytes;
+        CHECK((room || before) && before <= info_of(model).file_bytes);
+        scores *own = scored(model, rows);
+        check_same(own, whole);
+        free_scores(own, ROWS);
+    }
+    CHECK_INT(before, 0);
+    capp_model_free(model);
+    free_scores(whole, ROWS);
+    free(rows);
+    unlink(path);
+}
+
+/* ---- Files that change ---------------------------------------------------------------------------------------------
+ */
+
+static void cut(const char *path) {
+    CHECK(!truncate(path, 8192));
+}
+
+static void grow_file(const char *path) {
+    int fd = open(path, O_WRONLY | O_APPEND);
+    CHECK(fd >= 0 && write(fd, "x", 1) == 1 && !close(fd));
+}
+
+static void write_within(const char *path) {
+    int fd = open(path, O_WRONLY);
+    CHECK(fd >= 0 && pwrite(fd, "G", 1, 0) == 1 && !close(fd));
+}
+
+static void replace(const char *path) {
+    char other[64];
+    tiny_model_file("llama", 6, other);
+    CHECK(!rename(other, path));
+}
+
+static void check_change(void (*change)(const char *path), const char *part, bool tensor) {
+    char path[64];
+    capp_error err = {0};
+    tiny_model_file("llama", 5, path);
+    row *rows = make_rows(8, ROWS);
+    scores *out = calloc(ROWS, sizeof *out);
+    CHECK(out);
+    capp_model *model = open_model(path, CAPP_WEIGHTS_NONE, CAPP_PRECISION_F32);
+    CHECK(!usleep(20000)); /* a tick of the clock of modification times */
+    change(path);
+    CHECK_INT(score(model, rows, out, &err), CAPP_EIO);
+    CHECK_CONTAINS(err.message, path);
+    CHECK_CONTAINS(err.message, part);
+    CHECK(!strstr(err.message, ": tensor ") == !tensor);
+    capp_model_free(model);
+    free_scores(out, ROWS);
+    free(rows);
+    unlink(path);
+}
+
+TEST(a_file_that_is_cut_short) {
+    check_change(cut, "the file has 8192 bytes", true);
+}
+TEST(a_file_that_grows) {
+    check_change(grow_file, "bytes and had", false);
+}
+TEST(a_file_that_is_written_to) {
+    check_change(write_within, "was written to", false);
+}
+TEST(a_file_that_is_replaced) {
+    check_change(replace, "was replaced", false);
+}
+
+TEST(a_file_that_is_removed) {
+    char path[64];
+    tiny_model_file("llama", 5, path);
+    row *rows = make_rows(8, ROWS);
+    capp_model *model = open_model(path, CAPP_WEIGHTS_NONE, CAPP_PRECISION_F32);
+    unlink(path);
+    free_scores(scored(model, rows), ROWS);
+    capp_model_free(model);
+    free(rows);
+}
+
+/* ---- The guard -----------------------------------------------------------------------------------------------------
+ */
+
+static volatile sig_atomic_t seen;
+static void *foreign;
+
+static void earlier(int number, siginfo_t *info, void *context) {
+    (void)number, (void)context;
+    seen += info->si_addr == foreign;
+    if (mmap(foreign, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) _exit(1);
+}
+
+/* A file whose pages but the first are gone, mapped before. */
+static int lost_file(char *path, size_t pages) {
+    snprintf(path, 64, "/tmp/capp-test-XXXXXX");
+    int fd = mkstemp(path);
+    CHECK(fd >= 0 && !ftruncate(fd, (off_t)(pages * 4096)));
+    return fd;
+}
+
+TEST(a_guarded_read_gives_zeros_and_is_noted) {
+    enum { PAGES = 64 };
+    char path[64];
+    capp_map map;
+    capp_error err;
+    uint64_t at;
+    int fd = lost_file(path, PAGES);
+    CHECK(pwrite(fd, "ab", 2, 0) == 2);
+    CHECK_OK(capp_guard_files(&err), err);
+    CHECK_OK(capp_map_open(&map, path, &err), err);
+    CHECK_INT(capp_map_look(&map, &at), CAPP_SAME);
+    CHECK(!ftruncate(fd, 4096));
+    const volatile char *data = map.data;
+    for (size_t i = PAGES; i-- > 1;) CHECK_INT(data[i * 4096 + 5], 0);
+    CHECK(data[0] == 'a' && data[1] == 'b');
+    CHECK_INT(capp_map_look(&map, &at), CAPP_UNREADABLE);
+    CHECK_INT(at, (PAGES - 1) * 4096 + 5);
+    capp_map_close(&map);
+    close(fd);
+    unlink(path);
+}
+
+TEST(other_signals_go_to_the_handler_before) {
+    char path[64];
+    capp_error err;
+    struct sigaction action = {.sa_sigaction = earlier, .sa_flags = SA_SIGINFO};
+    int fd = lost_file(path, 1);
+    foreign = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+    CHECK(foreign != MAP_FAILED && !ftruncate(fd, 0));
+    CHECK(!sigaction(SIGBUS, &action, NULL));
+    CHECK_OK(capp_guard_files(&err), err);
+    CHECK_OK(capp_guard_files(&err), err); /* twice is once */
+    CHECK_INT(*(const volatile char *)foreign, 0);
+    CHECK_INT(seen, 1);
+    close(fd);
+    unlink(path);
+}

@@ -1,0 +1,248 @@
+"""Weights that stay in the file, by the command: a model larger than the memory that unpacked weights would take, a file
+that is cut short while it is scored, and, in `make check`, a model of 7 billion parameters in a small memory."""
+import ctypes
+import json
+import mmap
+import os
+import re
+import resource
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+np = pytest.importorskip("numpy")
+gguf = pytest.importorskip("gguf")
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import tiny  # noqa: E402
+from command import run  # noqa: E402
+
+MIB = 1 << 20
+ROWS = [{"text": f"the {word} was here in the end", "id": word} for word in ("river", "house", "night", "bee")]
+LINES = "".join(json.dumps(row) + "\n" for row in ROWS)
+
+
+def random_q4(rng, rows, columns):
+    """Rows of Q4_0: blocks of a scale in float16 and 32 numbers of 4 bits."""
+    blocks = rng.integers(0, 256, (1 << 12, 18), dtype=np.uint8)
+    blocks[:, :2] = np.frombuffer(np.float16(0.02 / 4.6).tobytes(), np.uint8)
+    return np.resize(blocks, (rows * columns // 32, 18)).reshape(rows, columns // 32 * 18)
+
+
+def make_model(path, width=2048, feed=5632, layers=7):
+    """A random Llama in Q4_0: by default some 200 MB, and 1.4 GB in float32."""
+    writer, rng = gguf.GGUFWriter(str(path), "llama"), np.random.default_rng(3)
+    writer.add_context_length(512)
+    writer.add_embedding_length(width)
+    writer.add_block_count(layers)
+    writer.add_feed_forward_length(feed)
+    writer.add_head_count(width // 128)
+    writer.add_head_count_kv(width // 128)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(128)
+    tokens = tiny.add_byte_level(writer, "smollm")
+
+    def add(name, rows, columns):
+        writer.add_tensor(name + ".weight", random_q4(rng, rows, columns), raw_dtype=gguf.GGMLQuantizationType.Q4_0)
+
+    add("token_embd", tokens, width)
+    for i in range(layers):
+        for name in ("attn_norm", "ffn_norm"):
+            writer.add_tensor(f"blk.{i}.{name}.weight", np.ones(width, np.float32))
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            add(f"blk.{i}.{name}", width, width)
+        add(f"blk.{i}.ffn_gate", feed, width)
+        add(f"blk.{i}.ffn_up", feed, width)
+        add(f"blk.{i}.ffn_down", width, feed)
+    writer.add_tensor("output_norm.weight", np.ones(width, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+# ---- Memory ----------------------------------------------------------------------------------------------------------
+
+
+class Watched:
+    """A command with the peak of its anonymous memory, which the system counts but keeps no peak of, and what it read from
+    the disk."""
+
+    def __init__(self, command, stdin, **options):
+        process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True, **options)
+        self.anonymous, self.read, done = 0, 0, threading.Event()
+        watcher = threading.Thread(target=self.watch, args=(process.pid, done))
+        watcher.start()
+        self.stdout, self.stderr = process.communicate(stdin)
+        done.set()
+        watcher.join()
+        self.returncode = process.returncode
+
+    def watch(self, pid, done):
+        while not done.wait(0.02):
+            try:
+                status = Path(f"/proc/{pid}/status").read_text()
+                counted = Path(f"/proc/{pid}/io").read_text()
+            except OSError:
+                return
+            found = re.search(r"RssAnon:\s+(\d+) kB", status)
+            self.anonymous = max(self.anonymous, int(found[1]) << 10 if found else 0)
+            self.read = int(re.search(r"^read_bytes: (\d+)", counted, re.MULTILINE)[1])
+
+
+def logprobs(capp, model, *options):
+    return [capp, "logprobs", "-q", "-m", model, "--precision", "f32", *options]
+
+
+@pytest.mark.slow
+def test_unpacked_weights_would_not_fit(capp, tmp_path):
+    """A limit of the process's data is kept by weights that stay in the file, and broken by unpacked ones."""
+    model, limit = make_model(tmp_path / "model.gguf"), 448 * MIB
+    size = model.stat().st_size
+    assert 190 * MIB < size < 230 * MIB
+
+    def limited():
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+    some = Watched(logprobs(capp, model, "--memory", "128M", "--weights-memory", "64M"), LINES, preexec_fn=limited)
+    none = Watched(logprobs(capp, model, "--memory", "128M", "--weights-memory", "0"), LINES, preexec_fn=limited)
+    assert none.returncode == 0 and some.returncode == 0, none.stderr + some.stderr
+    assert len(none.stdout.splitlines()) == len(ROWS) and none.stdout == some.stdout
+    assert 0 < none.anonymous < 128 * MIB and none.anonymous < some.anonymous < 192 * MIB
+    whole = Watched(logprobs(capp, model, "--memory", "128M", "--weights-memory", "all"), LINES, preexec_fn=limited)
+    assert whole.returncode == 2 and "--weights-memory" in whole.stderr, whole.stderr
+
+
+@pytest.mark.parametrize("name", ["smollm2", "gemma3"])
+def test_real_models_cached_in_part(capp, request, name):
+    """The same bits, and more memory the more is cached."""
+    model = request.getfixturevalue(name)
+    printed = {some: Watched([capp, "logprobs", "-q", "-m", model, "--weights-memory", some], LINES)
+               for some in ("all", "150M", "0")}
+    assert all(done.returncode == 0 and len(done.stdout.splitlines()) == len(ROWS) for done in printed.values())
+    assert printed["150M"].stdout == printed["all"].stdout == printed["0"].stdout
+    assert printed["0"].anonymous + 50 * MIB < printed["150M"].anonymous < printed["all"].anonymous
+
+
+# ---- Files that change -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cached", ["0", "all"])
+def test_a_file_cut_short_while_it_is_scored(capp, tmp_path, cached):
+    """Rows before it are written; then an error, with the file and a tensor."""
+    model = tiny.make(tmp_path / "model.gguf", "llama")
+    command = [capp, "classify", "-q", "-m", model, "-c", "yes,no", "--format", "jsonl", "--weights-memory", cached]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdin.write('{"text": "one"}\n')
+    process.stdin.flush()
+    first = process.stdout.readline()
+    os.truncate(model, os.path.getsize(model) // 2)
+    rest, message = process.communicate('{"text": "two"}\n')
+    assert json.loads(first)["prediction"] in ("yes", "no") and not rest
+    assert process.returncode == 2 and message.startswith(f"capp: {model}: tensor "), message
+
+
+@pytest.mark.parametrize("value", ["some", "-1", "1Q", ""])
+def test_weights_memory_that_is_no_number(model, value):
+    done = run("logprobs", *model, "--weights-memory", value, stdin=LINES)
+    assert done.returncode == 2 and b"--weights-memory" in done.stderr
+
+
+# ---- A large model ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def large(shared):
+    """Random weights in the shape of DeepSeek-R1-Distill-Qwen-7B, Q4_K_M: 4.7 GB, made once."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "capp-peers" / "models"
+    path, maker = cache / "7b.gguf", Path(shared, "peers", "make_big.py")
+    if not path.exists():
+        if not maker.exists():
+            pytest.skip(f"neither {path} nor {maker} is there")
+        cache.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        subprocess.run([sys.executable, str(maker), "7b", str(part)], check=True)
+        part.rename(path)
+    return path
+
+
+def evict(path):
+    """Takes a file out of the page cache; the share of its pages that stays."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE)
+        pages = -(-len(mapped) // mmap.PAGESIZE)
+        there = (ctypes.c_ubyte * pages)()
+        address = np.frombuffer(mapped, np.uint8).ctypes.data
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(len(mapped)), there) == 0
+        return float((np.frombuffer(there, np.uint8) & 1).mean())
+
+
+def new_group(limit):
+    """A control group of memory, version 1 or 2, below the process's own; skips where none can be made."""
+    name = f"capp-test-{os.getpid()}"
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, own = line.split(":", 2)
+        first = "memory" in controllers.split(",")
+        if controllers and not first:
+            continue
+        mount = Path("/sys/fs/cgroup/memory" if first else "/sys/fs/cgroup")
+        for parent in (mount / own.lstrip("/"), mount):
+            group, wanted = parent / name, "memory.limit_in_bytes" if first else "memory.max"
+            try:
+                group.mkdir()
+            except OSError:
+                continue
+            try:
+                (group / wanted).write_text(str(limit))
+                return group
+            except OSError:
+                group.rmdir()
+    pytest.skip("no control group of memory can be made here")
+
+
+def layer_bytes(path):
+    return sum(int(t.n_bytes) for t in gguf.GGUFReader(str(path)).tensors if t.name.startswith("blk."))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_large_model_in_a_small_memory(capp, large):
+    """Anonymous memory: the run's budget, that of the cache and 200 MB."""
+    budget = 512
+    plain = Watched(logprobs(capp, large, "--memory", f"{budget}M", "--weights-memory", "0"), LINES)
+    assert plain.returncode == 0 and len(plain.stdout.splitlines()) == len(ROWS), plain.stderr
+    assert 0 < plain.anonymous < (budget + 200) * MIB
+    cached = Watched(logprobs(capp, large, "--memory", f"{budget}M", "--weights-memory", "1G"), LINES)
+    assert cached.returncode == 0 and cached.stdout == plain.stdout
+    assert plain.anonymous + 512 * MIB < cached.anonymous < (budget + 1024 + 200) * MIB
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_larger_than_memory(capp, large):
+    """In a control group of 3 GiB a file of 4.7 GB gives the same bits, and each layer is read about once a wave."""
+    command = logprobs(capp, large, "--memory", "512M", "--weights-memory", "0")
+    plain = Watched(command, LINES)
+    group = new_group(3 << 30)
+    try:
+        left = evict(large)
+        assert left < 0.01, f"{left:.1%} of {large} stay in the page cache"
+        start = time.monotonic()
+        bound = Watched(command, LINES, preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid())))
+        print(f"{time.monotonic() - start:.1f} s, {bound.read / 1e9:.2f} GB read")
+    finally:
+        time.sleep(0.5)
+        group.rmdir()
+    assert bound.returncode == 0 and plain.returncode == 0, bound.stderr
+    assert bound.stdout == plain.stdout and len(plain.stdout.splitlines()) == len(ROWS)
+    layers = layer_bytes(large)
+    assert layers <= bound.read <= 1.3 * os.path.getsize(large)  # one wave
