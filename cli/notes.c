@@ -23,7 +23,7 @@ capp_str visible_form(capp_str text, arena *a) {
                                          UTF8PROC_COMPOSE | UTF8PROC_STABLE | UTF8PROC_IGNORE);
     if (size == UTF8PROC_ERROR_NOMEM) out_of_memory();
     if (size < 0) return text; /* not UTF-8, which somebody else says */
-    const utf8proc_uint8_t *begin = mapped, *end = mapped + size, *last = mapped;
+    const utf8proc_uint8_t *begin = mapped, *end = mapped + size, *last;
     utf8proc_int32_t c;
     while (begin < end) {
         utf8proc_ssize_t n = utf8proc_iterate(begin, end - begin, &c);

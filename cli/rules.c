@@ -65,7 +65,7 @@ static bool split_classes(row_rules *rules, capp_str list, char separator, const
 }
 
 static bool json_classes(row_rules *rules, capp_str text, const char *path, capp_error *err) {
-    json_value array;
+    json_value array = {NULL, 0};
     size_t i = 1, capacity = 0;
     if (!json_array_of(text, path, &array, err)) return false;
     for (json_walk w = json_begin(array); json_next(&w); i++) {
@@ -132,7 +132,7 @@ static bool add_prior(row_rules *rules, size_t *capacity, double value) {
 
 static bool json_prior(row_rules *rules, const char *path, capp_error *err) {
     buffer content = {0};
-    json_value array;
+    json_value array = {NULL, 0};
     size_t i = 0, capacity = 0;
     bool good = file_text(path, &content, err) && json_array_of(buffer_view(&content), path, &array, err);
     if (good)

@@ -54,12 +54,12 @@ void unpack_close(unpacker *u) {
     free(u);
 }
 
-static bool gunzip_some(unpacker *u, capp_str *in, char *out, size_t room, size_t *n) {
+static bool gunzip_some(unpacker *u, capp_str *in, Bytef *out, size_t room, size_t *n) {
     uInt had = in->size < UINT_MAX ? (uInt)in->size : UINT_MAX, space = room < UINT_MAX ? (uInt)room : UINT_MAX;
     if (!u->within && inflateReset(&u->gzip) != Z_OK) return false;
     u->gzip.next_in = (const Bytef *)in->data;
     u->gzip.avail_in = had;
-    u->gzip.next_out = (Bytef *)out;
+    u->gzip.next_out = out;
     u->gzip.avail_out = space;
     u->within = true;
     int code = inflate(&u->gzip, Z_NO_FLUSH);
@@ -87,7 +87,7 @@ static bool unzstd_some(unpacker *u, capp_str *in, char *out, size_t room, size_
 bool unpack_some(unpacker *u, capp_str *in, char *out, size_t room, size_t *n) {
     *n = 0;
     if (!u->within && !in->size) return true;
-    return u->kind == PACKING_GZIP ? gunzip_some(u, in, out, room, n) : unzstd_some(u, in, out, room, n);
+    return u->kind == PACKING_GZIP ? gunzip_some(u, in, (Bytef *)out, room, n) : unzstd_some(u, in, out, room, n);
 }
 
 bool unpack_complete(const unpacker *u) {
