@@ -78,12 +78,4 @@ static part f_of(whole s) {
 
 #include "kernel/integers.inc"
 
-const capp_products emulated_integers = {.name = "i16",
-                                         .nr = NR,
-                                         .element = sizeof(capp_digits) / BLOCK,
-                                         .step = BLOCK,
-                                         .panel_bytes = panel_bytes,
-                                         .unpack = unpack,
-                                         .coarsen = coarsen,
-                                         .narrow = narrow,
-                                         .matmul = matmul};
+const capp_products emulated_integers = {INTEGER_PRODUCTS};

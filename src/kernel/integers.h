@@ -26,6 +26,7 @@
 
 enum {
     CAPP_INTEGER_BLOCK = 32,    /* activations that share a step */
+    CAPP_INTEGER_COLUMNS = 32,  /* a multiple of the columns of each panel of integers */
     CAPP_LARGEST_DIGITS = 16256 /* 128 * 127: the largest magnitude of an activation's integer */
 };
 

@@ -73,12 +73,4 @@ V part f_of(whole s) {
 
 #include "kernel/integers_unpack.inc"
 
-const capp_products capp_integers_avx512vnni = {.name = "i16",
-                                                .nr = NR,
-                                                .element = sizeof(capp_digits) / BLOCK,
-                                                .step = BLOCK,
-                                                .panel_bytes = panel_bytes,
-                                                .unpack = unpack,
-                                                .coarsen = coarsen,
-                                                .narrow = narrow,
-                                                .matmul = matmul};
+const capp_products capp_integers_avx512vnni = {INTEGER_PRODUCTS};

@@ -13,12 +13,4 @@ V whole w_dot(whole s, whole w, const char *p) {
 
 #include "kernel/integers_unpack.inc"
 
-const capp_products capp_integers_avxvnni = {.name = "i16",
-                                             .nr = NR,
-                                             .element = sizeof(capp_digits) / BLOCK,
-                                             .step = BLOCK,
-                                             .panel_bytes = panel_bytes,
-                                             .unpack = unpack,
-                                             .coarsen = coarsen,
-                                             .narrow = narrow,
-                                             .matmul = matmul};
+const capp_products capp_integers_avxvnni = {INTEGER_PRODUCTS};

@@ -93,10 +93,8 @@ static const struct {
     const char *isa;
     double (*f32)(size_t times);
     double (*bf16)(size_t times);
-} loops[] = {{"ref", run_sse2, NULL},
-             {"avx2", run_avx2, NULL},
-             {"avx512", run_avx512, NULL},
-             {"avx512bf16", run_avx512, run_dpbf16},
+} loops[] = {{"ref", run_sse2, NULL},       {"avx2", run_avx2, NULL},         {"avxvnni", run_avx2, NULL},
+             {"avx512", run_avx512, NULL},  {"avx512vnni", run_avx512, NULL}, {"avx512bf16", run_avx512, run_dpbf16},
              {"amx", run_avx512, run_tiles}};
 
 static double now(void) {

@@ -172,7 +172,6 @@ static void new_job(binder *b, capp_matrix *m, size_t n, size_t parts, size_t k)
     m->k = k;
     m->parts = parts;
     m->columns = n / parts;
-    capp_set_panels(m, b->w->products);
     j->matrix = m;
 }
 

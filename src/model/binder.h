@@ -47,7 +47,10 @@ typedef struct job {
 } job;
 
 /* Sets what follows from the products. */
-void capp_set_panels(capp_matrix *m, const capp_products *products);
+void capp_set_panels(const capp_weights *w, capp_matrix *m);
+
+/* Whether every panel of m can be unpacked for products of integers, whatever the instruction set. */
+bool capp_has_integers(const capp_matrix *m);
 
 /* A tensor that no file has as it is wanted: rows in another order, columns for rows, a piece of another. */
 typedef struct capp_derived {
