@@ -89,10 +89,6 @@ static double share_of(size_t part, size_t whole) {
     return whole ? (double)part / (double)whole : NAN;
 }
 
-static const char *precision_name(capp_precision precision) {
-    return precision == CAPP_PRECISION_F32 ? "f32" : precision == CAPP_PRECISION_BF16 ? "bf16" : "auto";
-}
-
 static void json_report(buffer *b, const run *r, const tally *t, const capp_stats *stats, const capp_model_info *info) {
     buffer_text(b, "{\"accuracy\": ");
     put_double(b, share_of(t->correct, t->n));
@@ -124,7 +120,7 @@ static void json_report(buffer *b, const run *r, const tally *t, const capp_stat
     buffer_text(b, ",\n \"adapters\": ");
     put_string(b, capp_str_of(info->adapters));
     buffer_printf(b, ",\n \"precision\": \"%s\",\n \"isa\": \"%s\",\n \"confusions\": [",
-                  precision_name(info->precision), info->isa);
+                  precision_names[info->precision], info->isa);
     for (size_t i = 0; i < t->n_pairs && i < 100; i++) {
         buffer_text(b, i ? ",\n  {\"label\": " : "\n  {\"label\": ");
         put_class(b, r, t->pairs[i].label, true);

@@ -66,6 +66,12 @@ enum option_id {
     OPT_HELP
 };
 
+const char *const precision_names[PRECISIONS] = {[CAPP_PRECISION_AUTO] = "auto",
+                                                 [CAPP_PRECISION_F32] = "f32",
+                                                 [CAPP_PRECISION_BF16] = "bf16",
+                                                 [CAPP_PRECISION_I16] = "i16",
+                                                 [CAPP_PRECISION_I8] = "i8"};
+
 const option_row option_rows[] = {
     {"model", 'm', "FILE", ROWS | COMMAND_BENCH, false, OPT_MODEL,
      "model: a GGUF file (the first of a split set) or folder"},
@@ -131,9 +137,9 @@ const option_row option_rows[] = {
     {"weights-memory", 0, "BYTES", ENGINE, true, OPT_WEIGHTS_MEMORY,
      "for unpacked weights: BYTES, all or 0 (default: all if they fit a quarter of free memory)"},
     {"precision", 0, "NAME", ENGINE, true, OPT_PRECISION,
-     "auto (bf16, and what is close again in f32; default), f32 or bf16"},
+     "auto (fast, and what is close again exactly; default), f32, bf16, i16 or i8"},
     {"isa", 0, "NAME", ENGINE, true, OPT_ISA,
-     "instruction set: ref, avx2, avx512, avx512bf16, amx (default: CAPP_ISA, else the best)"},
+     "instruction set: ref, avx2, avxvnni, avx512, avx512vnni, avx512bf16, amx (default: CAPP_ISA, else the best)"},
     {"context", 0, "TOKENS", ENGINE, true, OPT_CONTEXT, "longest prompt with completion (default, and 0: the model's)"},
     {"lora", 0, "PATH[=WEIGHT]", ENGINE | COMMAND_INSPECT, true, OPT_LORA,
      "add a LoRA adapter, PEFT's folder or a GGUF file; may be given again"},
@@ -181,11 +187,12 @@ static bool engine_option(capp_model_options *m, int id, const char *text, capp_
                            text);
         return true;
     case OPT_PRECISION:
-        m->precision = !strcmp(text, "f32")    ? CAPP_PRECISION_F32
-                       : !strcmp(text, "bf16") ? CAPP_PRECISION_BF16
-                                               : CAPP_PRECISION_AUTO;
-        if (m->precision != CAPP_PRECISION_AUTO || !strcmp(text, "auto")) return true;
-        return fail_at(err, 0, "--precision '%s' is unknown; use auto, f32 or bf16", text);
+        for (size_t i = 0; i < PRECISIONS; i++) {
+            if (strcmp(text, precision_names[i]) != 0) continue;
+            m->precision = (capp_precision)i;
+            return true;
+        }
+        return fail_at(err, 0, "--precision '%s' is unknown; use auto, f32, bf16, i16 or i8", text);
     default: m->isa = text; return true;
     }
 }

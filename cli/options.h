@@ -20,6 +20,10 @@ enum {
 #undef X
 };
 
+/* As --precision has them, by capp_precision. */
+enum { PRECISIONS = CAPP_PRECISION_I8 + 1 };
+extern const char *const precision_names[PRECISIONS];
+
 /* What becomes of a row that cannot be scored: --on-error. */
 typedef enum row_policy {
     ROW_STOP, /* the run ends there */

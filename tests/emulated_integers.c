@@ -30,8 +30,8 @@ static whole w_dot(whole s, whole w, const char *p) {
     }
     return s;
 }
-static whole w_times_128(whole s) {
-    for (size_t i = 0; i < WIDTH; i++) s.lane[i] *= 128;
+static whole w_times_256(whole s) {
+    for (size_t i = 0; i < WIDTH; i++) s.lane[i] *= 256;
     return s;
 }
 static part f_zero(void) {

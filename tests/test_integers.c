@@ -83,7 +83,7 @@ TEST(other_types_have_no_integers) {
 /* ---- Activations ---- */
 
 static int32_t integer_of(const capp_digits *d, size_t i) {
-    return 128 * d[i / BLOCK].high[i % BLOCK] + d[i / BLOCK].low[i % BLOCK] - 16384;
+    return 256 * d[i / BLOCK].high[i % BLOCK] + d[i / BLOCK].low[i % BLOCK] - 32768;
 }
 
 static void check_moments(const capp_digits *d) {
@@ -104,7 +104,7 @@ static void check_narrow(const capp_products *p) {
         for (size_t i = 0; i < padded; i++) {
             const int32_t q = integer_of(d, i);
             const double step = (double)d[i / BLOCK].step, got = step * q, want = i < n ? (double)x[i] : 0;
-            near("narrow", got, want, step * 0.502 + 1e-37);
+            near("narrow", got, want, step * 0.504 + 1e-37);
             if (q > CAPP_LARGEST_DIGITS || q < -CAPP_LARGEST_DIGITS) reject("narrow", q, 0, HUGE_VAL);
         }
         for (size_t b = 0; b < padded / BLOCK; b++) check_moments(&d[b]);
@@ -112,7 +112,7 @@ static void check_narrow(const capp_products *p) {
     }
 }
 
-/* With share 0 nothing changes; with a large one each activation is a multiple of 128 steps, rounded to nearest. */
+/* With share 0 nothing changes; with a large one each activation is a multiple of 256 steps, rounded to nearest. */
 static void check_coarsen(const capp_products *p) {
     enum { N = 96 };
     for (int round = 0; round < 20; round++) {
@@ -127,8 +127,8 @@ static void check_coarsen(const capp_products *p) {
         if (!d[0].fine || d[1].fine || d[2].fine) reject("coarsen: which blocks", 1, 0, HUGE_VAL);
         p->coarsen(d, N, 10);
         for (size_t i = 0; i < N; i++) {
-            near("coarsen", integer_of(d, i), integer_of(before, i), 64);
-            if (integer_of(d, i) % 128 || d[i / BLOCK].fine) reject("coarsen: low digits", 1, 0, HUGE_VAL);
+            near("coarsen", integer_of(d, i), integer_of(before, i), 128);
+            if (integer_of(d, i) % 256 || d[i / BLOCK].fine) reject("coarsen: low digits", 1, 0, HUGE_VAL);
         }
         for (size_t b = 0; b < N / BLOCK; b++) check_moments(&d[b]);
         release();
@@ -210,6 +210,37 @@ static void one_product(const capp_products *p, uint32_t type, size_t m, size_t 
     release();
 }
 
+/* A sum that is cut has the bits of the whole. */
+static void cut_product(const capp_products *p, uint32_t type, size_t m) {
+    enum { K = 512, CUT = 256 };
+    const size_t blocks = K / BLOCK, n = p->nr, floats = sizeof(capp_digits) / sizeof(float);
+    float *c = array(m * n);
+    capp_digits *a = (capp_digits *)(void *)array(m * blocks * floats);
+    const capp_type_info info = capp_type_get(type);
+    const size_t part = CUT / info.block_elems * info.block_bytes, row_bytes = K / CUT * part;
+    const char *data = stored_rows(type, n, K, RANDOM), *rows[MOST_NR];
+    float *panel = array(p->panel_bytes(CUT) / sizeof(float));
+    fill_activations(p, a, m, K, RANDOM);
+    for (size_t from = 0; from < K; from += CUT) {
+        for (size_t j = 0; j < n; j++) rows[j] = data + j * row_bytes + from / CUT * part;
+        p->unpack(type)(panel, rows, n, CUT);
+        if (from)
+            p->matmul_on(c, n, a + from / BLOCK, K, panel, m, n, CUT);
+        else
+            p->matmul(c, n, a, K, panel, m, n, CUT, false);
+    }
+    for (size_t r = 0; r < m; r++)
+        for (size_t j = 0; j < n; j++) {
+            const float want = sum_of(a + r * blocks, type, data + j * row_bytes, K);
+            same("matmul_on", &c[r * n + j], &want, 1);
+        }
+    release();
+}
+
+static void check_cuts(const capp_products *p) {
+    for (size_t t = 0; t < TYPES; t++) cut_product(p, types[t], between(1, MOST_ROWS));
+}
+
 static void check_matmul(const capp_products *p) {
     for (size_t t = 0; t < TYPES; t++) {
         const size_t block = capp_type_get(types[t]).block_elems;
@@ -222,9 +253,9 @@ static void check_matmul(const capp_products *p) {
 }
 
 static void run_all(const capp_products *p) {
-    void (*checks[])(const capp_products *) = {check_narrow, check_coarsen, check_matmul};
+    void (*checks[])(const capp_products *) = {check_narrow, check_coarsen, check_matmul, check_cuts};
     check_special(p);
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         worst = 0;
         for (int mode = 0; mode < 2; mode++) {
             at_end = mode == 0;
@@ -291,6 +322,11 @@ static void lose_low_digits(float *c, size_t ldc, const void *a, size_t lda, con
     honest->matmul(c, ldc, copy, lda, panel, m, n, k, add);
 }
 
+static void start_again(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
+                        size_t k) {
+    honest->matmul(c, ldc, a, lda, panel, m, n, k, false);
+}
+
 static void flip_sign(void *y, const float *x, size_t n, size_t padded) {
     capp_digits *d = y;
     honest->narrow(y, x, n, padded);
@@ -323,6 +359,9 @@ TEST(checks_reject_mistakes) {
     CHECK(is_seen(&bad, check_matmul));
     bad.matmul = neighbours_step;
     CHECK(is_seen(&bad, check_matmul));
+    bad = *honest;
+    bad.matmul_on = start_again;
+    CHECK(is_seen(&bad, check_cuts));
     bad = *honest;
     bad.narrow = flip_sign;
     CHECK(is_seen(&bad, check_narrow));

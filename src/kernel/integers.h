@@ -1,7 +1,7 @@
 /* Products on the weights' own integers: exact integer sums over blocks, one float32 scale a block.
  *
- * An activation is an integer of magnitude up to 16,256 times its block's step: 32 activations share a step, the
- * largest magnitude / 16,256. A weight is scale * number - minimum, with the file's own number (2 to 8 bits, with the
+ * An activation is an integer of magnitude up to 32,512 times its block's step: 32 activations share a step, the
+ * largest magnitude / 32,512. A weight is scale * number - minimum, with the file's own number (2 to 8 bits, with the
  * type's offset taken from it, or a codebook of bytes) and a scale for each 16 or 32 weights along k. One output is,
  * over the blocks of the weight in rising order of k (16 or 32 inputs, whichever the type has),
  *
@@ -13,12 +13,12 @@
  * set gives these bits: whole is exact however it is computed.
  *
  * VPDPBUSD multiplies unsigned by signed bytes. Numbers are the signed ones. Activations are two unsigned digits:
- * integer + 16,384 = 128 high + low, high 1 .. 255, low 0 .. 127; the surplus, 16,384 times the sum of the block's
+ * integer + 32,768 = 256 high + low, high 1 .. 255, low 0 .. 255; the surplus, 32,768 times the sum of the block's
  * numbers, is known beforehand, and the sum of the high digits begins with -128 times that sum.
  *
  * No int32 overflows. |number| <= 128, so that over 32 inputs the sum of high * number is at most 32 * 255 * 128 =
- * 1,044,480 and its beginning at most 128 * 32 * 128 = 524,288; times 128 both together are below 2^28, and the part of
- * the low digits is at most 32 * 127 * 128 = 520,192. */
+ * 1,044,480 and its beginning at most 128 * 32 * 128 = 524,288; times 256 both together are below 2^29, and the part of
+ * the low digits is at most 32 * 255 * 128 = 1,044,480. */
 #ifndef CAPP_KERNEL_INTEGERS_H
 #define CAPP_KERNEL_INTEGERS_H
 
@@ -27,7 +27,7 @@
 enum {
     CAPP_INTEGER_BLOCK = 32,    /* activations that share a step */
     CAPP_INTEGER_COLUMNS = 32,  /* a multiple of the columns of each panel of integers */
-    CAPP_LARGEST_DIGITS = 16256 /* 128 * 127: the largest magnitude of an activation's integer */
+    CAPP_LARGEST_DIGITS = 32512 /* 256 * 127: the largest magnitude of an activation's integer */
 };
 
 /* 32 activations. */

@@ -30,8 +30,8 @@ V void w_store(char *p, whole s) {
 V whole w_load(const char *p) {
     return _mm256_loadu_si256((const __m256i *)(const void *)p);
 }
-V whole w_times_128(whole s) {
-    return _mm256_slli_epi32(s, 7);
+V whole w_times_256(whole s) {
+    return _mm256_slli_epi32(s, 8);
 }
 V __m256i lanes(size_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

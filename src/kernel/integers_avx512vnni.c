@@ -33,8 +33,8 @@ V whole w_dot(whole s, whole w, const char *p) {
     memcpy(&quad, p, sizeof quad);
     return _mm512_dpbusd_epi32(s, _mm512_set1_epi32(quad), w);
 }
-V whole w_times_128(whole s) {
-    return _mm512_slli_epi32(s, 7);
+V whole w_times_256(whole s) {
+    return _mm512_slli_epi32(s, 8);
 }
 V part f_zero(void) {
     return _mm512_setzero_ps();

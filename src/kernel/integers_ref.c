@@ -9,7 +9,7 @@ enum { WIDTH = 8 };
 #include "kernel/integers_plain.inc"
 
 static int32_t digit_at(const capp_digits *a, int i) {
-    return 128 * a->high[i] + a->low[i] - 16384;
+    return 256 * a->high[i] + a->low[i] - 32768;
 }
 
 /* sum, and row a times column j. */

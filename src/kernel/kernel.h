@@ -95,7 +95,7 @@ typedef struct capp_products {
     size_t (*panel_bytes)(size_t k);         /* a multiple of 64 */
     capp_unpack_fn (*unpack)(uint32_t type); /* NULL for a type whose rows are to be dequantised and packed */
     /* Products of integers, else NULL: leaves out the low digits of those blocks of 32 of a row of n elements whose
-     * step is small beside the row: 128 steps are at most `share` times the row's root mean square. The high digit is
+     * step is small beside the row: 256 steps are at most `share` times the row's root mean square. The high digit is
      * rounded to nearest. The row alone decides. */
     void (*coarsen)(void *row, size_t n, float share);
 #define X(name, type, parameters) type(*name) parameters;
