@@ -223,10 +223,12 @@ static double measure(double (*run)(void)) {
 
 /* Panels of integers begin with their form: that of Q4_K, wherever a case has a panel. */
 static void begin_panels(void) {
+    const capp_integer_form *form = capp_integer_form_of(CAPP_TYPE_Q4_K);
     const size_t k = shape[1], part = products->block && products->block < k ? products->block : k;
-    const size_t at[] = {0, products->panel_bytes(k), products->panel_bytes(part)};
-    for (size_t i = 0; products->coarsen && i < sizeof at / sizeof *at; i++)
-        memcpy((char *)b + at[i], capp_integer_form_of(CAPP_TYPE_Q4_K), sizeof(capp_integer_form));
+    if (!products->coarsen) return;
+    for (size_t i = 0; i * products->nr < shape[2]; i++)
+        memcpy((char *)b + i * products->panel_bytes(k), form, sizeof *form);
+    memcpy((char *)b + products->panel_bytes(part), form, sizeof *form);
 }
 
 /* Nanoseconds a weight for each type, and the share of a product of 256 rows that is. */
