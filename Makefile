@@ -118,7 +118,7 @@ fuzz: setup-test build-asan/build.ninja
 	@build-asan/tests/fuzz_gguf $(MUTATIONS) $(SEED)
 	@build-asan/tests/fuzz_folder $(MUTATIONS) $(SEED) $$(ls -d tests/fixtures/tiny/*/model.safetensors | xargs -n 1 dirname)
 	@build-asan/tests/fuzz_lora $(MUTATIONS) $(SEED) $(ADAPTED)
-	@build-asan/tests/fuzz_folder $(MUTATIONS) $(SEED) $$("$$(tools/venv.sh)" tests/quantised.py build-asan/quantised)
+	@build-asan/tests/fuzz_folder $(MUTATIONS) $(SEED) $$("$$(tools/venv.sh)" tests/quantized.py build-asan/quantized)
 	@build-asan/tests/fuzz_tokenizer $(MUTATIONS) $(SEED) tests/fixtures/tokenizers/*.json
 	@build-asan/tests/fuzz_reader $(MUTATIONS) $(SEED)
 	@build-asan/tests/fuzz_chat $(MUTATIONS) $(SEED) tests/fixtures/chat/*.jinja

@@ -1,4 +1,4 @@
-"""What all parts of the harness share: where things are, how often a piece of work is repeated, what is said on the way."""
+"""Shared by all parts of the benchmark: paths, the number of repetitions of a task, messages."""
 import dataclasses
 import json
 import os
@@ -6,8 +6,8 @@ import re
 import statistics
 import time
 
-# A run longer than this many seconds is repeated at most so often: the slow peers would take hours otherwise. The tables
-# say how many runs a median is of.
+# A run longer than this many seconds is repeated at most this often, because slow peers would take hours otherwise. The
+# tables say how many runs each median has.
 LIMITS = ((100, 1), (40, 3))
 
 

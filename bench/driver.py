@@ -1,4 +1,4 @@
-"""A Python peer as one end of a comparison: loads its model once, then does what it is told, line by line.
+"""A Python peer in a comparison: loads its model once, then follows orders, one per line.
 
 usage (by bench/peers.py, with the peers' Python): driver.py SHARED/peers transformers MODEL DTYPE
                                                    driver.py SHARED/peers llama MODEL CONTEXT

@@ -1,9 +1,10 @@
-"""capp as one end of a comparison: its command, each run a process of its own that reports its scoring time."""
+"""capp in a comparison: its command. Each run is a separate process that reports its scoring time."""
 import json
 import subprocess
 import time
 
 from base import Skip
+from watch import Watch
 
 OVERHEAD = 48 << 20  # of the process beside weights and run: code, input rows, results
 LEAST = 96 << 20     # the smallest budget worth asking for
@@ -12,10 +13,18 @@ unsupported = set()  # precisions that this build of the command has refused
 
 
 def call(bench, *arguments, stdin=None):
-    done = subprocess.run([bench.capp, *map(str, arguments)], input=stdin, capture_output=True, text=True)
-    if done.returncode:
-        raise Skip(f"capp {arguments[0]} ended with {done.returncode}: {done.stderr.strip()}")
-    return done.stdout
+    return watched(bench, arguments, stdin)[0]
+
+
+def watched(bench, arguments, stdin=None):
+    """The output of the command, and its peaks of memory."""
+    command = [bench.capp, *map(str, arguments)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        with Watch(process.pid) as watch:
+            output, message = process.communicate(stdin)
+    if process.returncode:
+        raise Skip(f"capp {arguments[0]} ended with {process.returncode}: {message.strip()}")
+    return output, watch.facts
 
 
 def with_precision(bench, precision, run):
@@ -49,7 +58,7 @@ def read_rows(path):
 
 def facts_of(report, precision):
     names = ("seconds", "load_seconds", "accuracy", "log_loss", "tokens_computed", "tokens_saved", "head_rows", "planned_bytes",
-             "used_bytes", "weight_bytes", "isa", "rows_again", "completion_tokens",
+             "used_bytes", "weight_bytes", "isa", "rows_rescored", "completion_tokens",
              "completion_tokens_run")
     facts = {"peak_bytes": report["peak_memory_bytes"], "precision": precision,
              **{name: report[name] for name in names if name in report}}
@@ -62,10 +71,10 @@ def evaluate(bench, model, path, precision=None, memory=None, options=(), keep_r
     """Scores the rows of a file: facts of the run and its predictions (and the rows written, where kept)."""
     def run(precision):
         out, report = f"{bench.folder}/out.jsonl", f"{bench.folder}/report.json"
-        call(bench, "evaluate", *common(bench, model, precision, memory), "--label", "label", "--overwrite", "-o", out, "--json", report,
-             *options, path)
+        _, held = watched(bench, ["evaluate", *common(bench, model, precision, memory), "--label", "label", "--overwrite", "-o", out,
+                                  "--json", report, *options, path])
         rows = read_rows(out)
-        return {**facts_of(read(report), precision), "predictions": [row["index"] for row in rows],
+        return {**facts_of(read(report), precision), **held, "predictions": [row["index"] for row in rows],
                 **({"rows": rows} if keep_rows else {})}
 
     return with_precision(bench, precision or bench.precision, run)
@@ -93,10 +102,11 @@ def prefill(bench, model, tokens, precision=None):
     return with_precision(bench, precision or bench.precision, run)
 
 
-def first_decision(bench, model):
+def first_decision(bench, model, options=()):
     """Seconds from the start of the process to the first decision on its standard output."""
     def run(precision):
-        command = [bench.capp, "classify", *map(str, common(bench, model, precision, None)), "-c", "delivery,refund,lost card"]
+        command = [bench.capp, "classify", *map(str, common(bench, model, precision, None)), *map(str, options),
+                   "-c", "delivery,refund,lost card"]
         start = time.perf_counter()
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             process.stdin.write(b"My card has not come yet\n")

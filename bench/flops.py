@@ -1,5 +1,5 @@
-"""The floating-point operations that a piece of work needs at least, counted from the model's shape and from an independent
-count of the tree of tokens; attention is in it, norms and the like are not."""
+"""The minimum number of floating-point operations of a task, counted from the model's shape and an independent count of the
+token tree. Attention is included; norms and similar steps are not."""
 import dataclasses
 import math
 import re
@@ -15,7 +15,7 @@ class Shape:
     head_dim: int
     kv_heads: int
     vocabulary: int
-    layer_weights: int  # elements of all layers' matrices
+    layer_weights: int  # elements of all layers' matrices that a token passes
 
     @property
     def last_weights(self):
@@ -35,9 +35,12 @@ def shape(bench, model):
     facts = engine.inspect(bench, model)
     heads, head_dim, kv_heads = map(int, re.match(r"(\d+) of (\d+) dimensions(?:, (\d+))?", facts["model"]["heads"]).groups("0"))
     sizes = {name: [int(n) for n in text.split(",")[0].split(" x ")] for name, text in facts["tensors"].items()}
+    experts = re.match(r"(\d+), (\d+) for a token", facts["model"].get("experts", "1, 1 for a token"))
+    share = int(experts[2]) / int(experts[1])  # of experts' matrices, which have three dimensions
     return Shape(int(facts["model"]["layers"]), int(facts["model"]["width"]), heads, head_dim, kv_heads or heads,
                  sizes["token_embd.weight"][1],
-                 sum(math.prod(size) for name, size in sizes.items() if name.startswith("blk.") and len(size) > 1))
+                 sum(round(math.prod(size) * (share if len(size) == 3 else 1)) for name, size in sizes.items()
+                     if name.startswith("blk.") and len(size) > 1))
 
 
 def tree(rows):

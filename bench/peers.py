@@ -1,4 +1,4 @@
-"""The peers as ends of comparisons. Each is given the same rows, and as many threads, as capp.
+"""The peers in comparisons. Each gets the same rows and the same number of threads as capp.
 
 Python peers are a process each (driver.py) that loads its model once; llama.cpp's programs report or are timed without
 loading. Variables of the environment that could cut their threads are kept from them.
@@ -17,15 +17,16 @@ import urllib.error
 import urllib.request
 
 from base import Skip
+from watch import Watch
 
 HOW = "../shared/peers/setup.sh installs it"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def environment(bench):
+def environment(bench, build="build"):
     theirs = {name: value for name, value in os.environ.items()
               if not name.startswith(("OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "DNNL_", "ONEDNN_", "TORCH_", "GGML_"))}
-    return {**theirs, "PEERS": bench.peers, "THREADS": str(bench.threads), "LD_LIBRARY_PATH": f"{bench.peers}/llama/build/bin",
+    return {**theirs, "PEERS": bench.peers, "THREADS": str(bench.threads), "LD_LIBRARY_PATH": f"{bench.peers}/llama/{build}/bin",
             "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -111,19 +112,20 @@ def packed(rows):
 
 
 def run_reading(command, env, on_line):
-    """Runs a program, each line of its output to on_line; its peak of resident memory in bytes, and its status."""
+    """Runs a program, each line of its output to on_line; its peaks of memory in bytes, and its status."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=env)
-    for line in process.stdout:
-        on_line(line)
+    with Watch(process.pid) as watch:
+        for line in process.stdout:
+            on_line(line)
     process.stdout.close()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return 1024 * usage.ru_maxrss, process.returncode
+    return {"peak_bytes": 1024 * usage.ru_maxrss, **watch.facts}, process.returncode
 
 
-def perplexity(bench, model, rows, flags):
+def perplexity(bench, model, rows, flags, build="build"):
     """llama-perplexity --multiple-choice: seconds between the head of its table and its final result."""
-    program = have(bench, "llama/build/bin/llama-perplexity", "llama-perplexity")
+    program = have(bench, f"llama/{build}/bin/llama-perplexity", "llama-perplexity")
     seen = {}
 
     def on_line(line):
@@ -138,10 +140,10 @@ def perplexity(bench, model, rows, flags):
         file.flush()
         command = [program, "-m", bench.model(model), "--multiple-choice", "-bf", file.name, "-t", str(bench.threads), "-tb",
                    str(bench.threads), *flags]
-        peak, code = run_reading(command, environment(bench), on_line)
+        memory, code = run_reading(command, environment(bench, build), on_line)
     if code or "end" not in seen:
         raise Skip(f"llama-perplexity {' '.join(flags)} ended with {code}")
-    return {"seconds": seen["end"] - seen["begin"], "accuracy": seen["accuracy"], "peak_bytes": peak, "flags": " ".join(flags)}
+    return {"seconds": seen["end"] - seen["begin"], "accuracy": seen["accuracy"], **memory, "flags": " ".join(flags)}
 
 
 def best_flags(bench, model, rows, candidates):
@@ -162,15 +164,15 @@ def best_flags(bench, model, rows, candidates):
 # ---- llama-bench -----------------------------------------------------------------------------------------------------
 
 
-def llama_bench(bench, model, tokens):
+def llama_bench(bench, model, tokens, build="build"):
     """One prefill by llama-bench, after its own warm-up."""
-    program = have(bench, "llama/build/bin/llama-bench", "llama-bench")
-    done = subprocess.run([program, "-m", bench.model(model), "-p", str(tokens), "-n", "0", "-r", "1", "-t", str(bench.threads),
-                           "-o", "json"], capture_output=True, text=True, env=environment(bench))
-    if done.returncode:
-        raise Skip(f"llama-bench ended with {done.returncode}: {done.stderr.strip()[-200:]}")
-    (report,) = json.loads(done.stdout)
-    return {"seconds": report["avg_ns"] * 1e-9, "tokens": report["n_prompt"]}
+    program, lines = have(bench, f"llama/{build}/bin/llama-bench", "llama-bench"), []
+    command = [program, "-m", bench.model(model), "-p", str(tokens), "-n", "0", "-r", "1", "-t", str(bench.threads), "-o", "jsonl"]
+    memory, code = run_reading(command, environment(bench, build), lines.append)
+    reports = [json.loads(line) for line in lines if line.startswith("{")]
+    if code or len(reports) != 1:
+        raise Skip(f"llama-bench ended with {code}: {''.join(lines).strip()[-200:]}")
+    return {"seconds": reports[0]["avg_ns"] * 1e-9, "tokens": reports[0]["n_prompt"], **memory}
 
 
 # ---- llama-server ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Figures of the results as SVG that reads on light and dark pages: no background, text and grid in a colour that follows the
+"""Figures of the results as SVG that reads on light and dark pages: no background, text and grid in a color that follows the
 reader's scheme."""
 import math
 
@@ -9,13 +9,13 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullL
 import results as stored
 from results import median
 
-INK, FAINT = "#24292e", "#d0d7dd"  # stand for the scheme's colours, see themed
+INK, FAINT = "#24292e", "#d0d7dd"  # stand for the scheme's colors, see themed
 STYLE = """<style>
  :root { --ink: #24292f; --faint: #d0d7de; }
  @media (prefers-color-scheme: dark) { :root { --ink: #d6dde5; --faint: #3a424c; } }
 </style>"""
-BLUE, ORANGE, GREEN, RED, PURPLE, GREY, SKY = "#2f7fd6", "#e07b1a", "#2a9d5c", "#d64550", "#9a62c4", "#8a8f98", "#4aa5c9"
-# name's beginning -> colour, dashes, width, marker. capp stands out; the others keep the colours of CAPPr's figure.
+BLUE, ORANGE, GREEN, RED, PURPLE, GRAY, SKY = "#2f7fd6", "#e07b1a", "#2a9d5c", "#d64550", "#9a62c4", "#8a8f98", "#4aa5c9"
+# name's beginning -> color, dashes, width, marker. capp stands out; the others keep the colors of CAPPr's figure.
 LINES = (("capp generate 4", GREEN, (4, 2), 1.3, "^"), ("capp generate 1", RED, (4, 2), 1.3, "^"), ("capp f32", PURPLE, (4, 2), 1.6, "D"),
          ("capp", PURPLE, None, 2.8, "D"), ("CAPPr uncached", BLUE, None, 1.6, "o"), ("CAPPr cached", ORANGE, None, 1.6, "o"),
          ("generate 4", GREEN, None, 1.6, "o"), ("generate 1", RED, None, 1.6, "o"))
@@ -30,9 +30,9 @@ plt.rcParams.update({
 
 
 def themed(svg):
-    """Makes the standing-in colours follow the reader's scheme; where variables are unknown they are as of a light page."""
-    for colour, name, light in ((INK, "ink", "#24292f"), (FAINT, "faint", "#d0d7de")):
-        svg = svg.replace(colour, f"var(--{name}, {light})")
+    """Makes the standing-in colors follow the reader's scheme; where variables are unknown they are as of a light page."""
+    for color, name, light in ((INK, "ink", "#24292f"), (FAINT, "faint", "#d0d7de")):
+        svg = svg.replace(color, f"var(--{name}, {light})")
     head, tag, rest = svg.partition("<defs>")
     return head + STYLE + "\n " + tag + rest
 
@@ -64,15 +64,15 @@ def spread(places, gap):
 
 
 def label_ends(axes, ends, gap):
-    """Texts right of the lines' ends [(x, y, text, colour)], at least `gap` of the axis' height apart."""
+    """Texts right of the lines' ends [(x, y, text, color)], at least `gap` of the axis' height apart."""
     log = axes.get_yscale() == "log"
     low, high = (math.log(y) if log else y for y in axes.get_ylim())
     ends = sorted(ends, key=lambda end: end[1])
     places = spread([((math.log(y) if log else y) - low) / (high - low) for _, y, _, _ in ends], gap)
-    for place, (x, y, text, colour) in zip(places, ends):
-        axes.annotate(text, (x, y), (1.04, place), textcoords="axes fraction", color=colour, va="center", fontsize=9,
+    for place, (x, y, text, color) in zip(places, ends):
+        axes.annotate(text, (x, y), (1.04, place), textcoords="axes fraction", color=color, va="center", fontsize=9,
                       fontweight="bold" if text == "capp" else "normal",
-                      arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "shrinkA": 0, "shrinkB": 3})
+                      arrowprops={"arrowstyle": "-", "color": color, "lw": 0.6, "shrinkA": 0, "shrinkB": 3})
 
 
 def names_of(name, dtype):
@@ -92,10 +92,10 @@ def lines(axes, points, value):
         found = [(n, y) for n, y in found if y is not None]
         if not found:
             continue
-        colour, dashes, width, marker = style(name)
-        axes.plot(*zip(*found), color=colour, linewidth=width, marker=marker, markersize=3.6, zorder=3 if name == "capp" else 2,
+        color, dashes, width, marker = style(name)
+        axes.plot(*zip(*found), color=color, linewidth=width, marker=marker, markersize=3.6, zorder=3 if name == "capp" else 2,
                   **({"dashes": dashes} if dashes else {}))
-        ends.append((*found[-1], names_of(name, points[0]["dtype"]), colour))
+        ends.append((*found[-1], names_of(name, points[0]["dtype"]), color))
     return ends
 
 
@@ -141,7 +141,7 @@ def ratios(results):
     for at, row in enumerate(reversed(rows)):
         axes.plot([1, row["ratio"]], [at, at], color=PURPLE, linewidth=5, solid_capstyle="butt", zorder=2)
         if row["roof"]:
-            axes.plot(row["roof"], at, marker="|", markersize=9, color=GREY, markeredgewidth=2, zorder=1)
+            axes.plot(row["roof"], at, marker="|", markersize=9, color=GRAY, markeredgewidth=2, zorder=1)
         axes.annotate(times_text(row["ratio"]), (max(row["ratio"], row["roof"] or 0), at), (7, 0), textcoords="offset points", va="center",
                       color=PURPLE, fontsize=9, fontweight="bold")
     axes.set_xscale("log")
@@ -152,7 +152,7 @@ def ratios(results):
     axes.yaxis.set_major_formatter(FixedFormatter([row["label"] for row in reversed(rows)]))
     axes.axvline(1, color=INK, linewidth=0.8)
     axes.grid(axis="y", visible=False)
-    axes.set(title="How many times faster capp is (log scale)", xlabel="grey mark: the limit of the machine")
+    axes.set(title="How many times faster capp is (log scale)", xlabel="gray mark: the limit of the machine")
     return figure
 
 
@@ -172,13 +172,13 @@ def scaling(results):
         each = [point["methods"]["capp"] for point in points]
         n, time = [point["n"] for point in points], [median(facts) for facts in each]
         rate = time[-1] / each[-1]["tokens_computed"]
-        top.plot(n, [rate * facts["tokens_computed"] for facts in each], color=GREY, linewidth=5, alpha=0.45)
+        top.plot(n, [rate * facts["tokens_computed"] for facts in each], color=GRAY, linewidth=5, alpha=0.45)
         top.plot(n, time, color=PURPLE, linewidth=2, marker="D", markersize=4)
         top.set(title=f"Seconds by number of {against}", xlabel=against, xscale="log", yscale="log")
         for axis, limits in ((top.xaxis, top.get_xlim()), (top.yaxis, top.get_ylim())):
             log_ticks(axis, *limits)
         top.text(0.04, 0.92, "capp", transform=top.transAxes, color=PURPLE, fontweight="bold")
-        top.text(0.04, 0.84, "tokens of the tree at one price", transform=top.transAxes, color=GREY)
+        top.text(0.04, 0.84, "tokens of the tree at one price", transform=top.transAxes, color=GRAY)
         bottom.plot(n, [facts["peak_bytes"] / 1e9 for facts in each], color=PURPLE, linewidth=2, marker="D", markersize=4)
         bottom.set(title="Peak memory, GB", xlabel=against, xscale="log", ylim=(0, 1.25 * max(f["peak_bytes"] / 1e9 for f in each)))
         log_ticks(bottom.xaxis, *bottom.get_xlim())

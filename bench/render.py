@@ -13,7 +13,8 @@ import results as stored
 from results import KINDS, median
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-NAMES = {"smollm2": "SmolLM2 Q4_1", "smollm2-Q8_0": "SmolLM2 Q8_0", "gemma3": "Gemma 3 Q4_K_M",
+NAMES = {"smollm2": "SmolLM2 Q4_1", "smollm2-Q8_0": "SmolLM2 Q8_0", "7b": "7B Q4_K_M",
+         "30b-a3b": "30B-A3B Q4_K", "gemma3": "Gemma 3 Q4_K_M",
          "gpt2-random-hf": "GPT-2, folder", "smollm2-hf": "SmolLM2, folder", "gemma3-hf": "Gemma 3, folder"}
 
 HEAD = """# Performance
@@ -238,6 +239,20 @@ def prefill(results):
         yield table(("file", "program", "tokens per second", "runs", "capp is faster, times", "share of the limit"), rows)
 
 
+def big(results):
+    def gigabytes(facts, name):
+        return f"{facts[name] / 1e9:.2f}" if name in facts else ""
+
+    rows = [[NAMES[point["model"]], point["name"], shown(name), seconds(median(facts)), len(facts["seconds"]),
+             times(stored.ratio(facts, point["methods"]["capp"])) if name != "capp" and "capp" in point["methods"] else "",
+             gigabytes(facts, "anonymous_bytes"), gigabytes(facts, "file_bytes")]
+            for point in results.points("big") for name, facts in point["methods"].items()]
+    if rows:
+        yield "Weights that stay in the file (`--weights-memory 0`). *Class*: the instruction sets that both programs may use.\n"
+        yield table(("file", "task and class", "program", "seconds", "runs", "capp is faster, times", "own memory, GB",
+                     "pages of files, GB"), rows)
+
+
 def start(results):
     def cell(point, method):
         return seconds(median(point["methods"][method])) if method in point["methods"] else ""
@@ -321,8 +336,9 @@ def kernels(results):
 
 SECTIONS = (("How much faster", speed, "ratios"), ("How much memory", memory, None), ("The machine", machine, None),
             ("CAPPr's figure", figure, "classes"), ("Banking77", banking77, None), ("COPA", copa, None), ("Prefill", prefill, None),
-            ("Start", start, None), ("Decisions kept", decisions, None), ("Deciding without finishing", early, None),
-            ("Time by number of classes and rows", scaling, "scaling"), ("Tokenizing", tokenizing, None), ("Kernels", kernels, None))
+            ("Large models", big, None), ("Start", start, None), ("Decisions kept", decisions, None),
+            ("Deciding without finishing", early, None), ("Time by number of classes and rows", scaling, "scaling"),
+            ("Tokenizing", tokenizing, None), ("Kernels", kernels, None))
 
 
 def page(machines, drawn):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""capp beside its peers on the same work, in one run, method by method in turn.
+"""Compares capp with its peers on the same tasks, in one run, with the methods taking turns.
 
 Each piece of work leaves a JSON file in bench/results/MACHINE; bench/render.py makes docs/performance.md and its figures of
 them. Pieces may be measured at different times on a machine: what is there is kept. Without peers (../shared/peers/setup.sh)
@@ -19,7 +19,7 @@ import engine
 import machine
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-WORKS = ("start", "prefill", "copa", "banking77", "figure", "kernels", "decisions", "early", "scaling", "tokenizing")
+WORKS = ("start", "prefill", "big", "copa", "banking77", "figure", "kernels", "decisions", "early", "scaling", "tokenizing")
 
 
 def options():

@@ -1,4 +1,4 @@
-"""The pieces of work as rows of prompt, completions and label: the same for capp and its peers."""
+"""The tasks as rows of prompt, completions and label, the same for capp and its peers."""
 import csv
 import json
 import random

@@ -1,4 +1,4 @@
-"""The tokenizers package as one end of a comparison: bench/works/tokenizing.py.
+"""The tokenizers package in a comparison: bench/works/tokenizing.py.
 
 usage: tokenizer_peer.py TOKENIZER.JSON TEXTS
 Prints how long opening took; for each line of standard input, "encode" or "batch", encodes all texts once and prints

@@ -1,6 +1,6 @@
-/* Speed of one model on this machine: prefill, scoring, start-up, memory. */
+/* Measures one model on this machine: prefill, scoring, start-up and memory. */
 #include "options.h"
-#include "output.h"
+#include "output_file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,14 +11,14 @@ typedef struct bench {
     capp_session *session;
     arena memory; /* of one measurement's texts */
     uint64_t random;
-    unsigned prefills;                              /* done so far */
-    size_t prefill_tokens;                          /* those the model ran in one prefill */
-    double open_seconds;                            /* from the start: session open; first result */
+    unsigned prefills;     /* done so far */
+    size_t prefill_tokens; /* token rows that ran in one prefill */
+    double open_seconds;   /* seconds from the start until the session is open; until the first result */
     double prefill_speed, score_rows, score_tokens; /* a second, medians */
-    double peak, share; /* of the unit on all threads, operations a second; that was reached */
+    double peak, share; /* peak of the unit on all threads, in operations per second; the rate that was reached */
 } bench;
 
-/* Different words in each run: what one has computed must not help the next. */
+/* Each run has different words, so that it cannot use the results of an earlier one. */
 static const char *next_word(bench *b) {
     static const char *const words[] = {"the",  "house", "of",    "a",     "river", "time", "and",  "people",
                                         "work", "in",    "green", "small", "water", "they", "with", "old",
@@ -47,7 +47,7 @@ static capp_status count_tokens(const bench *b, capp_str text, size_t *n, capp_e
     return status;
 }
 
-/* The longest beginning of words of at most `most` tokens (at least a word): *text keeps it. */
+/* Finds the longest beginning of words with at most `most` tokens (at least one word). *text has its memory. */
 static capp_status cut_text(const bench *b, size_t most, capp_str *text, capp_error *err) {
     size_t low = strcspn(text->data, " "), high = text->size;
     while (low < high) {
@@ -72,7 +72,7 @@ static bool ignore_result(void *user, const capp_result *result) {
     return !interrupted();
 }
 
-/* Scores examples; *seconds and *tokens: what it took and ran. */
+/* Scores examples. *seconds and *tokens: the time it took and the tokens that ran. */
 static capp_status timed(bench *b, const capp_example *examples, size_t n, double *seconds, uint64_t *tokens,
                          capp_error *err) {
     capp_stats before, after;
@@ -85,8 +85,7 @@ static capp_status timed(bench *b, const capp_example *examples, size_t n, doubl
     return status;
 }
 
-/* Share of the unit's peak that the session's matrix products have reached in all its calls, whatever else those did.
- */
+/* The share of the unit's peak that the matrix products of the session reached in all its calls. */
 static void measure_peak(bench *b) {
     capp_stats stats;
     capp_model_info info;
@@ -98,7 +97,7 @@ static void measure_peak(bench *b) {
 
 static capp_status run_prefill(bench *b, size_t most, double *speed, capp_error *err) {
     static const capp_str completion = {"a", 1};
-    /* A first word of its own, or its token would be in the session's cache. */
+    /* A different first word, because otherwise its token would be in the session's KV store. */
     const char first[] = {(char)('A' + b->prefills++ % 26), 0};
     arena_reset(&b->memory);
     capp_str text = make_text(b, first, most);
@@ -117,9 +116,9 @@ enum { SCORE_ROWS = 64, SCORE_WORDS = 16, SCORE_CHOICES = 4, CHOICE_WORDS = 6 };
 
 static capp_status run_scoring(bench *b, size_t context, double *rows, double *speed, capp_error *err) {
     arena_reset(&b->memory);
-    capp_example *examples = arena_take(&b->memory, SCORE_ROWS, sizeof *examples);
+    capp_example *examples = arena_allocate(&b->memory, SCORE_ROWS, sizeof *examples);
     for (size_t i = 0; i < SCORE_ROWS; i++) {
-        capp_str *choices = arena_take(&b->memory, SCORE_CHOICES, sizeof *choices);
+        capp_str *choices = arena_allocate(&b->memory, SCORE_CHOICES, sizeof *choices);
         capp_str prompt = make_text(b, next_word(b), SCORE_WORDS);
         capp_status status = cut_text(b, context / 2, &prompt, err);
         for (size_t j = 0; j < SCORE_CHOICES && !status; j++) {
@@ -162,8 +161,8 @@ static capp_status measure(bench *b, capp_error *err) {
     capp_model_get_info(b->model, &info);
     size_t prefill = o->prefill ? o->prefill : info.context - 4 < 512 ? info.context - 4 : 512;
     status = run_scoring(b, info.context, &ignored, &ignored, err); /* warms caches; not counted */
-    double *prefills = take(o->repeat, sizeof *prefills), *rows = take(o->repeat, sizeof *rows),
-           *tokens = take(o->repeat, sizeof *tokens);
+    double *prefills = allocate(o->repeat, sizeof *prefills), *rows = allocate(o->repeat, sizeof *rows),
+           *tokens = allocate(o->repeat, sizeof *tokens);
     for (size_t i = 0; i < o->repeat && !status; i++) {
         status = run_prefill(b, prefill, &prefills[i], err);
         if (!status) status = run_scoring(b, info.context, &rows[i], &tokens[i], err);
@@ -204,8 +203,8 @@ static void json_report(buffer *text, const bench *b, const capp_stats *stats, c
     put_string(text, capp_str_of(b->options->model));
     buffer_text(text, ",\n \"adapters\": ");
     put_string(text, capp_str_of(info->adapters));
-    buffer_printf(text, ",\n \"isa\": \"%s\",\n \"rows_again\": %llu", info->isa,
-                  (unsigned long long)stats->rows_again);
+    buffer_printf(text, ",\n \"isa\": \"%s\",\n \"rows_rescored\": %llu", info->isa,
+                  (unsigned long long)stats->rows_rescored);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         buffer_printf(text, ",\n \"%s\": ", numbers[i].name);
         put_double(text, numbers[i].value);
@@ -245,13 +244,14 @@ static int write_report(const bench *b, output *json) {
     return code;
 }
 
-int bench_command(const options *o) {
-    bench b = {.options = o, .random = 20240229};
+int bench_command(const options *settings) {
+    bench b = {.options = settings, .random = 20240229};
     output json = {.file = -1};
     capp_error err = {.row = CAPP_NO_ROW};
     int code = EXIT_FAILED;
-    const char *inputs[] = {o->model};
-    capp_status status = o->json && !output_open(&json, o->json, inputs, 1, &err) ? err.status : measure(&b, &err);
+    const char *inputs[] = {settings->model};
+    capp_status status =
+        settings->json && !output_open(&json, settings->json, inputs, 1, &err) ? err.status : measure(&b, &err);
     if (interrupted())
         code = EXIT_SIGNAL + interrupted();
     else if (status)

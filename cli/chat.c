@@ -1,5 +1,4 @@
-/* --chat and what goes with it. */
-#include "run.h"
+#include "chat.h"
 
 #include <string.h>
 
@@ -8,25 +7,25 @@ static bool check_text(const char *option, capp_str text, capp_error *err) {
     return valid == text.size || fail_at(err, 0, "%s: invalid UTF-8 at byte %zu", option, valid + 1);
 }
 
-bool chat_open(capp_chat **chat, const options *o, const capp_model *model, capp_error *err) {
+bool chat_open(capp_chat **chat, const options *settings, const capp_model *model, capp_error *err) {
     capp_chat_options how;
     buffer system = {0}, file = {0};
     *chat = NULL;
-    if (!o->chat) return true;
+    if (!settings->chat) return true;
     capp_chat_options_init(&how);
-    if (o->system) buffer_unescaped(&system, o->system, strlen(o->system));
+    if (settings->system) buffer_unescaped(&system, settings->system, strlen(settings->system));
     const capp_message turn = {capp_str_of("system"), buffer_view(&system)};
     how.messages = &turn;
-    how.n_messages = o->system != NULL;
-    if (o->chat_variables) how.variables = capp_str_of(o->chat_variables);
-    bool from_file = o->chat_template && *o->chat_template == '@';
-    if (!from_file) how.template_name = o->chat_template;
+    how.n_messages = settings->system != NULL;
+    if (settings->chat_variables) how.variables = capp_str_of(settings->chat_variables);
+    bool from_file = settings->chat_template && *settings->chat_template == '@';
+    if (!from_file) how.template_name = settings->chat_template;
     bool good =
-        check_text("--system", turn.content, err) && (!from_file || read_file(o->chat_template + 1, &file, err));
+        check_text("--system", turn.content, err) && (!from_file || read_file(settings->chat_template + 1, &file, err));
     if (good && from_file) {
         buffer_char(&file, 0); /* an empty file has data too */
         how.template_text = (capp_str){file.data, file.size - 1};
-        how.template_path = o->chat_template + 1;
+        how.template_path = settings->chat_template + 1;
     }
     good = good && capp_chat_open(chat, model, &how, err) == CAPP_OK;
     buffer_free(&system);

@@ -1,5 +1,5 @@
 #include "errors.h"
-#include "json.h"
+#include "json_parser.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,62 +16,62 @@ static bool row_of_line(capp_str line, size_t *index) {
     return true;
 }
 
-static bool read_kept(error_list *e, capp_error *err) {
+static bool read_kept(error_list *list, capp_error *err) {
     buffer content = {0};
-    bool good = read_file(e->path, &content, err);
+    bool good = read_file(list->path, &content, err);
     for (size_t at = 0; good && at < content.size;) {
         const char *line = content.data + at, *end = memchr(line, '\n', content.size - at);
         if (!end) break; /* torn */
         size_t size = (size_t)(end - line);
-        grow(&e->rows, &e->rows_capacity, e->n_kept + 1, sizeof *e->rows);
-        grow(&e->end, &e->end_capacity, e->n_kept + 1, sizeof *e->end);
-        good = row_of_line((capp_str){line, size}, &e->rows[e->n_kept]) ||
-               fail_at(err, 0, "%s: line %zu names no row: the file was changed, and nothing tells where to go on",
-                       e->path, e->n_kept + 1);
+        grow(&list->rows, &list->rows_capacity, list->n_kept + 1, sizeof *list->rows);
+        grow(&list->end, &list->end_capacity, list->n_kept + 1, sizeof *list->end);
+        good = row_of_line((capp_str){line, size}, &list->rows[list->n_kept]) ||
+               fail_at(err, 0, "%s: line %zu does not name a row: the file was changed; use --overwrite to start again",
+                       list->path, list->n_kept + 1);
         at += size + 1;
-        e->end[e->n_kept++] = at;
+        list->end[list->n_kept++] = at;
     }
     buffer_free(&content);
     return good;
 }
 
-bool errors_open(error_list *e, const output *out, bool resume, capp_error *err) {
-    *e = (error_list){.path = output_beside(out, ".errors.jsonl"), .file.file = -1};
-    if (resume && !read_kept(e, err)) return false;
-    if (!output_open(&e->file, e->path, NULL, 0, err)) return false;
-    e->file.fsync = out->fsync;
+bool errors_open(error_list *list, const output *out, bool resume, capp_error *err) {
+    *list = (error_list){.path = output_beside(out, ".errors.jsonl"), .file.file = -1};
+    if (resume && !read_kept(list, err)) return false;
+    if (!output_open(&list->file, list->path, NULL, 0, err)) return false;
+    list->file.fsync = out->fsync;
     return true;
 }
 
-bool errors_has(error_list *e, size_t index) {
-    while (e->next < e->n_kept && e->rows[e->next] < index) e->next++;
-    return e->next < e->n_kept && e->rows[e->next] == index;
+bool errors_has(error_list *list, size_t index) {
+    while (list->next < list->n_kept && list->rows[list->next] < index) list->next++;
+    return list->next < list->n_kept && list->rows[list->next] == index;
 }
 
-void errors_cut(error_list *e, size_t index) {
-    while (e->n_kept && e->rows[e->n_kept - 1] >= index) e->n_kept--;
-    e->file.size = e->n_kept ? e->end[e->n_kept - 1] : 0;
-    e->file.lines = e->n_kept;
+void errors_cut(error_list *list, size_t index) {
+    while (list->n_kept && list->rows[list->n_kept - 1] >= index) list->n_kept--;
+    list->file.size = list->n_kept ? list->end[list->n_kept - 1] : 0;
+    list->file.lines = list->n_kept;
 }
 
-bool errors_add(error_list *e, const row *of, size_t index) {
-    buffer *b = &e->file.row;
-    buffer_printf(b, "{\"row\": %zu, \"line\": %zu, \"id\": ", index, of->line);
-    if (of->id_string)
-        put_string(b, of->id);
+bool errors_add(error_list *list, const row *this_row, size_t index) {
+    buffer *b = &list->file.row;
+    buffer_printf(b, "{\"row\": %zu, \"line\": %zu, \"id\": ", index, this_row->line);
+    if (this_row->id_string)
+        put_string(b, this_row->id);
     else
-        buffer_str(b, of->id);
+        buffer_str(b, this_row->id);
     buffer_text(b, ", \"error\": ");
-    put_string(b, of->reason);
+    put_string(b, this_row->reason);
     buffer_text(b, "}\n");
-    return output_end_row(&e->file);
+    return output_end_row(&list->file);
 }
 
-bool errors_close(error_list *e) {
-    bool good = e->file.file < 0 || output_close(&e->file, false);
-    free(e->path);
-    free(e->rows);
-    free(e->end);
-    *e = (error_list){.file.file = -1};
+bool errors_close(error_list *list) {
+    bool good = list->file.file < 0 || output_close(&list->file, false);
+    free(list->path);
+    free(list->rows);
+    free(list->end);
+    *list = (error_list){.file.file = -1};
     return good;
 }

@@ -12,9 +12,9 @@ typedef struct tally {
     bool writes;   /* rows go to the output too */
     bool complete; /* every row of the input was scored */
     size_t n, correct;
-    double loss;        /* sum of -log of the right class's probability; NaN where probabilities are not asked for */
-    capp_decision work; /* sums of its counts, where only predictions are asked for */
-    pair *pairs;        /* one a wrong row, until they are merged */
+    double loss;        /* sum of -log of the correct class's probability; NaN if there are no probabilities */
+    capp_decision work; /* sums of the counts of capp_decision, with --only-prediction */
+    pair *pairs;        /* one for each wrong row, until they are merged */
     size_t n_pairs, capacity;
 } tally;
 
@@ -26,27 +26,27 @@ static void count(tally *t, size_t label, size_t prediction) {
     t->pairs[t->n_pairs++] = (pair){label, prediction, 1};
 }
 
-static bool on_choice(run *r, const row *of, const capp_result *result, void *user) {
+static bool on_choice(run *this_run, const row *this_row, const capp_result *result, void *user) {
     tally *t = user;
-    double right = result->posterior[of->label];
+    double right = result->posterior[this_row->label];
     t->loss -= log(right > DBL_MIN ? right : DBL_MIN);
-    count(t, of->label, result->prediction);
-    return !t->writes || write_choice(r, of, result);
+    count(t, this_row->label, result->prediction);
+    return !t->writes || write_choice(this_run, this_row, result);
 }
 
-static bool on_decision(run *r, const row *of, const capp_decision *decision, void *user) {
+static bool on_decision(run *this_run, const row *this_row, const capp_decision *decision, void *user) {
     tally *t = user;
     t->work.completion_tokens += decision->completion_tokens;
     t->work.completion_tokens_run += decision->completion_tokens_run;
     t->work.completion_logprobs += decision->completion_logprobs;
     t->work.completion_logprobs_read += decision->completion_logprobs_read;
-    count(t, of->label, decision->prediction);
-    return !t->writes || write_decision(r, of, decision);
+    count(t, this_row->label, decision->prediction);
+    return !t->writes || write_decision(this_run, this_row, decision);
 }
 
-static capp_status window(run *r, const row *rows, size_t n, void *user, capp_error *err) {
-    if (r->options->only_prediction) return run_decide(r, rows, n, on_decision, user, err);
-    return run_score(r, rows, n, on_choice, user, err);
+static capp_status window(run *this_run, const row *rows, size_t n, void *user, capp_error *err) {
+    if (this_run->options->only_prediction) return run_decide(this_run, rows, n, on_decision, user, err);
+    return run_score(this_run, rows, n, on_choice, user, err);
 }
 
 static int by_classes(const void *a, const void *b) {
@@ -60,7 +60,7 @@ static int by_count(const void *a, const void *b) {
     return x->count != y->count ? (x->count > y->count ? -1 : 1) : by_classes(a, b);
 }
 
-/* Equal pairs become one, the most frequent first. */
+/* Merges equal pairs, and sorts them, the most frequent first. */
 static void merge_pairs(tally *t) {
     if (!t->n_pairs) return;
     qsort(t->pairs, t->n_pairs, sizeof *t->pairs, by_classes);
@@ -75,12 +75,12 @@ static void merge_pairs(tally *t) {
     qsort(t->pairs, t->n_pairs, sizeof *t->pairs, by_count);
 }
 
-static void put_class(buffer *b, const run *r, size_t index, bool json) {
-    bool named = index < r->rules.n_classes;
+static void put_class(buffer *b, const run *this_run, size_t index, bool json) {
+    bool named = index < this_run->rules.n_classes;
     if (json && named)
-        put_string(b, r->rules.classes[index]);
+        put_string(b, this_run->rules.classes[index]);
     else if (named)
-        buffer_str(b, r->rules.classes[index]);
+        buffer_str(b, this_run->rules.classes[index]);
     else
         buffer_printf(b, "%zu", index);
 }
@@ -89,24 +89,25 @@ static double share_of(size_t part, size_t whole) {
     return whole ? (double)part / (double)whole : NAN;
 }
 
-static void json_report(buffer *b, const run *r, const tally *t, const capp_stats *stats, const capp_model_info *info) {
+static void json_report(buffer *b, const run *this_run, const tally *t, const capp_stats *stats,
+                        const capp_model_info *info) {
     buffer_text(b, "{\"accuracy\": ");
     put_double(b, share_of(t->correct, t->n));
     buffer_printf(b, ",\n \"n\": %zu,\n \"complete\": %s,\n \"correct\": %zu,\n \"log_loss\": ", t->n,
                   t->complete ? "true" : "false", t->correct);
     put_double(b, t->loss / (double)t->n);
     buffer_text(b, ",\n \"seconds\": ");
-    put_double(b, r->seconds);
+    put_double(b, this_run->seconds);
     buffer_text(b, ",\n \"rows_per_second\": ");
-    put_double(b, (double)t->n / r->seconds);
+    put_double(b, (double)t->n / this_run->seconds);
     buffer_text(b, ",\n \"load_seconds\": ");
     put_double(b, info->load_seconds);
-    if (r->kept) buffer_printf(b, ",\n \"rows_kept\": %zu", r->kept);
-    buffer_printf(b, ",\n \"rows_again\": %llu", (unsigned long long)stats->rows_again);
+    if (this_run->kept) buffer_printf(b, ",\n \"rows_kept\": %zu", this_run->kept);
+    buffer_printf(b, ",\n \"rows_rescored\": %llu", (unsigned long long)stats->rows_rescored);
     buffer_printf(b, ",\n \"tokens_computed\": %llu,\n \"tokens_saved\": %llu,\n \"head_rows\": %llu",
                   (unsigned long long)stats->tokens_computed, (unsigned long long)stats->tokens_saved,
                   (unsigned long long)stats->head_rows);
-    if (r->options->only_prediction)
+    if (this_run->options->only_prediction)
         buffer_printf(b,
                       ",\n \"completion_tokens\": %zu,\n \"completion_tokens_run\": %zu"
                       ",\n \"completion_logprobs\": %zu,\n \"completion_logprobs_read\": %zu",
@@ -116,34 +117,37 @@ static void json_report(buffer *b, const run *r, const tally *t, const capp_stat
                   (unsigned long long)stats->planned_bytes, (unsigned long long)stats->used_bytes,
                   (unsigned long long)info->weight_bytes);
     buffer_printf(b, ",\n \"peak_memory_bytes\": %llu,\n \"model\": ", (unsigned long long)peak_memory());
-    put_string(b, capp_str_of(r->options->model));
+    put_string(b, capp_str_of(this_run->options->model));
     buffer_text(b, ",\n \"adapters\": ");
     put_string(b, capp_str_of(info->adapters));
     buffer_printf(b, ",\n \"precision\": \"%s\",\n \"isa\": \"%s\",\n \"confusions\": [",
                   precision_names[info->precision], info->isa);
     for (size_t i = 0; i < t->n_pairs && i < 100; i++) {
         buffer_text(b, i ? ",\n  {\"label\": " : "\n  {\"label\": ");
-        put_class(b, r, t->pairs[i].label, true);
+        put_class(b, this_run, t->pairs[i].label, true);
         buffer_text(b, ", \"prediction\": ");
-        put_class(b, r, t->pairs[i].prediction, true);
+        put_class(b, this_run, t->pairs[i].prediction, true);
         buffer_printf(b, ", \"count\": %zu}", t->pairs[i].count);
     }
     buffer_text(b, "]}\n");
 }
 
-static void text_report(buffer *b, const run *r, const tally *t, const capp_stats *stats, const capp_model_info *info) {
+static void text_report(buffer *b, const run *this_run, const tally *t, const capp_stats *stats,
+                        const capp_model_info *info) {
     enum { SHOWN = 8 };
-    if (r->kept) buffer_printf(b, "kept       %zu rows of the earlier run, which the figures leave out\n", r->kept);
+    if (this_run->kept)
+        buffer_printf(b, "kept       %zu rows of the earlier run, which are not in these numbers\n", this_run->kept);
     if (!t->n) return;
     buffer_printf(b, "accuracy   %.4f (%zu of %zu)\n", share_of(t->correct, t->n), t->correct, t->n);
-    if (!r->options->only_prediction) buffer_printf(b, "log-loss   %.4f\n", t->loss / (double)t->n);
-    buffer_printf(b, "speed      %.1f rows/s (%.3f s; model loaded in %.3f s)\n", (double)t->n / r->seconds, r->seconds,
-                  info->load_seconds);
+    if (!this_run->options->only_prediction) buffer_printf(b, "log-loss   %.4f\n", t->loss / (double)t->n);
+    buffer_printf(b, "speed      %.1f rows/s (%.3f s; model loaded in %.3f s)\n", (double)t->n / this_run->seconds,
+                  this_run->seconds, info->load_seconds);
     buffer_printf(b, "tokens     %llu computed, %llu saved\n", (unsigned long long)stats->tokens_computed,
                   (unsigned long long)stats->tokens_saved);
-    if (stats->rows_again)
-        buffer_printf(b, "close      %llu rows were scored again in float32\n", (unsigned long long)stats->rows_again);
-    /* What ran a second time in float32 counts twice: it may be more than all. */
+    if (stats->rows_rescored)
+        buffer_printf(b, "close      %llu rows were scored again in float32\n",
+                      (unsigned long long)stats->rows_rescored);
+    /* Tokens that ran a second time in float32 count twice, so this may be more than all. */
     size_t all = t->work.completion_tokens, ran = t->work.completion_tokens_run;
     if (all)
         buffer_printf(b, "unfinished %zu of %zu completion tokens (%.1f %%) were never run\n",
@@ -153,46 +157,46 @@ static void text_report(buffer *b, const run *r, const tally *t, const capp_stat
     if (t->n_pairs) buffer_printf(b, "\nconfused most (%zu different pairs)\n", t->n_pairs);
     for (size_t i = 0; i < t->n_pairs && i < SHOWN; i++) {
         buffer_printf(b, "%7zu  ", t->pairs[i].count);
-        put_class(b, r, t->pairs[i].label, false);
+        put_class(b, this_run, t->pairs[i].label, false);
         buffer_text(b, " taken for ");
-        put_class(b, r, t->pairs[i].prediction, false);
+        put_class(b, this_run, t->pairs[i].prediction, false);
         buffer_char(b, '\n');
     }
 }
 
-static int write_reports(run *r, tally *t, output *json) {
+static int write_reports(run *this_run, tally *t, output *json) {
     capp_stats stats;
     capp_model_info info;
-    capp_session_get_stats(r->session, &stats);
-    capp_model_get_info(r->model, &info);
+    capp_session_get_stats(this_run->session, &stats);
+    capp_model_get_info(this_run->model, &info);
     merge_pairs(t);
-    if (r->options->json) json_report(&json->rows, r, t, &stats, &info);
+    if (this_run->options->json) json_report(&json->rows, this_run, t, &stats, &info);
     buffer text = {0};
-    text_report(&text, r, t, &stats, &info);
+    text_report(&text, this_run, t, &stats, &info);
     int code = EXIT_DONE;
-    if (t->writes && !r->output.path) /* rows are on stdout: keep them apart */
+    if (t->writes && !this_run->output.path) /* rows are on stdout: separate them */
         fwrite(text.data ? text.data : "", 1, text.size, stderr);
-    else if (!r->options->json || json->path)
+    else if (!this_run->options->json || json->path)
         code = output_print(buffer_view(&text));
     buffer_free(&text);
-    if (r->options->json && !output_close(json, true)) code = output_failed(json);
+    if (this_run->options->json && !output_close(json, true)) code = output_failed(json);
     return code;
 }
 
-int evaluate_command(const options *o) {
+int evaluate_command(const options *settings) {
     run r;
-    tally t = {.writes = o->out != NULL, .loss = o->only_prediction ? NAN : 0};
-    const char *inputs[] = {o->input, o->model, o->classes, o->prior, o->out};
+    tally t = {.writes = settings->out != NULL, .loss = settings->only_prediction ? NAN : 0};
+    const char *inputs[] = {settings->input, settings->model, settings->classes, settings->prior, settings->out};
     output json = {.file = -1};
     capp_error err = {.row = CAPP_NO_ROW};
     int code = EXIT_FAILED;
-    bool good = run_open(&r, o, NEED_CHOICES, true);
-    if (good && o->json && !output_open(&json, o->json, inputs, sizeof inputs / sizeof *inputs, &err)) {
+    bool good = run_open(&r, settings, NEED_CHOICES, true);
+    if (good && settings->json && !output_open(&json, settings->json, inputs, sizeof inputs / sizeof *inputs, &err)) {
         complain("%s", err.message);
         good = false;
     }
     if (good) code = run_windows(&r, window, &t);
-    /* Stopped by a signal or a bad row: what was scored before it is reported all the same. */
+    /* After a signal or a bad row, the report covers the rows that were scored before it. */
     t.complete = (code == EXIT_DONE || code == EXIT_PARTLY) && !r.kept;
     bool ended = code == EXIT_DONE || code == EXIT_PARTLY;
     if (good && (ended || t.n) && !r.output.error) {

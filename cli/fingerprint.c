@@ -34,7 +34,7 @@ static void hash_end(hashing *h, fingerprint *f) {
     XXH3_freeState(h->state);
 }
 
-/* Bytes from .. to of the file. */
+/* Hashes the bytes from .. to - 1 of the file. */
 static bool hash_range(hashing *h, int file, uint64_t from, uint64_t to) {
     static char part[PART];
     while (from < to) {
@@ -66,7 +66,7 @@ static bool hash_file(hashing *h, const char *path, bool samples, capp_error *er
         XXH3_128bits_update(h->state, &size, sizeof size);
         good = samples && size > WHOLE ? hash_samples(h, file, size) : hash_range(h, file, 0, size);
     }
-    if (!good) fail_at(err, 0, "%s: cannot be read: %s", path, strerror(errno));
+    if (!good) fail_at(err, 0, "%s: cannot read the file: %s", path, strerror(errno));
     if (file >= 0) close(file);
     return good;
 }
@@ -102,7 +102,7 @@ static int by_name(const struct dirent **a, const struct dirent **b) {
 static bool hash_folder(hashing *h, const char *path, capp_error *err) {
     struct dirent **entries;
     int n = scandir(path, &entries, is_of_model, by_name);
-    if (n < 0) return fail_at(err, 0, "%s: cannot be read: %s", path, strerror(errno));
+    if (n < 0) return fail_at(err, 0, "%s: cannot read the file: %s", path, strerror(errno));
     bool good = true;
     for (int i = 0; i < n; i++) {
         buffer name = {0};
@@ -141,7 +141,7 @@ static bool hash_parts(hashing *h, const char *path, size_t stem, unsigned parts
     return good;
 }
 
-/* The folder of a file of an adapter or model, for its other files belong to it. */
+/* The folder of a file of an adapter or model, because its other files belong to it. */
 static bool hash_folder_of(hashing *h, const char *path, capp_error *err) {
     buffer folder = {0};
     const char *slash = strrchr(path, '/');

@@ -19,46 +19,46 @@ static bool on_generation(void *user, const capp_generation *result) {
     return run_end_row(g->run);
 }
 
-/* Stop strings as written, with \n and \t for what they mean; in memory of the window. */
-static capp_str *stop_strings(run *r) {
-    const options *o = r->options;
-    capp_str *stop = arena_take(&r->memory, o->n_stop, sizeof *stop);
+/* The stop strings, with \n and \t replaced, in memory of the window. */
+static capp_str *stop_strings(run *this_run) {
+    const options *o = this_run->options;
+    capp_str *stop = arena_allocate(&this_run->memory, o->n_stop, sizeof *stop);
     for (size_t i = 0; i < o->n_stop; i++) {
         buffer text = {0};
         capp_str written = capp_str_of(o->stop[i]);
         buffer_unescaped(&text, written.data, written.size);
-        stop[i] = arena_copy(&r->memory, buffer_view(&text));
+        stop[i] = arena_copy(&this_run->memory, buffer_view(&text));
         buffer_free(&text);
     }
     return stop;
 }
 
-static capp_status window(run *r, const row *rows, size_t n, void *user, capp_error *err) {
+static capp_status window(run *this_run, const row *rows, size_t n, void *user, capp_error *err) {
     (void)user;
-    capp_str *prompts = arena_take(&r->memory, n, sizeof *prompts);
+    capp_str *prompts = arena_allocate(&this_run->memory, n, sizeof *prompts);
     for (size_t i = 0; i < n; i++) prompts[i] = rows[i].example.prompt;
     capp_generate_options how;
     capp_generate_options_init(&how);
-    how.max_tokens = r->options->tokens;
-    how.stop = stop_strings(r);
-    how.n_stop = r->options->n_stop;
-    how.ignore_eos = r->options->ignore_eos;
-    how.parse_special = r->options->parse_special;
-    how.chat = r->chat;
+    how.max_tokens = this_run->options->tokens;
+    how.stop = stop_strings(this_run);
+    how.n_stop = this_run->options->n_stop;
+    how.ignore_eos = this_run->options->ignore_eos;
+    how.parse_special = this_run->options->parse_special;
+    how.chat = this_run->chat;
     how.progress = run_progress;
-    how.progress_user = r;
-    run_call(r, rows);
-    generating g = {r, rows};
-    return capp_generate(r->session, prompts, n, &how, on_generation, &g, err);
+    how.progress_user = this_run;
+    run_call(this_run, rows);
+    generating g = {this_run, rows};
+    return capp_generate(this_run->session, prompts, n, &how, on_generation, &g, err);
 }
 
-static void json_report(buffer *b, const run *r) {
+static void json_report(buffer *b, const run *this_run) {
     capp_stats stats;
     capp_model_info info;
-    capp_session_get_stats(r->session, &stats);
-    capp_model_get_info(r->model, &info);
-    buffer_printf(b, "{\"n\": %zu,\n \"seconds\": ", r->done);
-    put_double(b, r->seconds);
+    capp_session_get_stats(this_run->session, &stats);
+    capp_model_get_info(this_run->model, &info);
+    buffer_printf(b, "{\"n\": %zu,\n \"seconds\": ", this_run->done);
+    put_double(b, this_run->seconds);
     buffer_text(b, ",\n \"load_seconds\": ");
     put_double(b, info.load_seconds);
     const struct {
@@ -72,14 +72,14 @@ static void json_report(buffer *b, const run *r) {
     buffer_printf(b, ",\n \"isa\": \"%s\"}\n", info.isa);
 }
 
-int generate_command(const options *o) {
+int generate_command(const options *settings) {
     run r;
     output json = {.file = -1};
-    const char *inputs[] = {o->input, o->model, o->out};
+    const char *inputs[] = {settings->input, settings->model, settings->out};
     capp_error err = {.row = CAPP_NO_ROW};
     int code = EXIT_FAILED;
-    bool good = run_open(&r, o, NEED_PROMPT, true);
-    if (good && o->json && !output_open(&json, o->json, inputs, sizeof inputs / sizeof *inputs, &err)) {
+    bool good = run_open(&r, settings, NEED_PROMPT, true);
+    if (good && settings->json && !output_open(&json, settings->json, inputs, sizeof inputs / sizeof *inputs, &err)) {
         complain("%s", err.message);
         good = false;
     }

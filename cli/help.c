@@ -8,39 +8,42 @@ static const struct {
     const char *text;
 } stories[] = {
     {COMMAND_CLASSIFY,
-     "Reads rows from INPUT, makes a prompt of each row, and writes which class follows it best: id, prediction,\n"
-     "index, probability, the second best class, the margin between both, and the probabilities of all classes by\n"
-     "name. INPUT is CSV or TSV with a header, JSON, JSON lines, or plain text with one text per line; it may be\n"
-     "compressed with gzip or Zstandard. - or no INPUT: standard input. Without -t the prompt is the field `prompt`,\n"
-     "or `text`. A JSON row may have its own `completions`, `prior`, `end_of_prompt`, `normalize` and `id`.\n"
-     "--only-prediction finds the same class with a fraction of the work if there are many classes: it does not "
-     "finish\n"
-     "classes that cannot win. -o FILE.csv writes a table with a column for each class. The same command with "
-     "--resume\n"
-     "continues a run that was stopped.\n\n"
+     "Makes a prompt of each row of INPUT and finds the class that continues it best. Writes for each row: "
+     "id,\nprediction, index, probability, the second best class, the margin between the two, and the probabilities of "
+     "all\nclasses by name. INPUT is CSV or TSV with a header, JSON, JSON lines, or plain text with one text per line. "
+     "It may\nbe compressed with gzip or Zstandard. If INPUT is missing or -, rows come from standard input. Without "
+     "-t, the\nprompt is the field `prompt` or `text`. A JSON row may have its own `completions`, `prior`, "
+     "`end_of_prompt`,\n`normalize` and `id`. With many classes, --only-prediction finds the same class with less "
+     "work. -o FILE.csv writes\na table with a column for each class. To continue a run that was stopped, add --resume "
+     "to the same command.\n\n"
      "  capp classify -m model.gguf -t 'Question: {text}\\nTopic:' -c 'card arrival,age limit' questions.csv\n"},
-    {COMMAND_EVALUATE,
-     "Classifies rows whose right class is known and reports accuracy, log-loss, the pairs confused most, and speed.\n"
-     "With -o the rows are written too, as classify writes them.\n\n"
-     "  capp evaluate -m model.gguf --label label --json report.json copa.jsonl\n"},
+    {COMMAND_EVALUATE, "Classifies rows whose class is known. Reports accuracy, log-loss, the pairs of classes that "
+                       "are confused most\noften, and speed. With -o it also writes the rows, as classify does.\n\n"
+                       "  capp evaluate -m model.gguf --label label --json report.json copa.jsonl\n"},
     {COMMAND_LOGPROBS,
-     "Writes ids and log-probabilities of the tokens of each row's completions given its prompt; for rows with a text\n"
-     "and no completions, those of the text itself (null for the first token).\n\n"
+     "Writes the ids and log-probabilities of the tokens of each row's completions after its prompt. For a row with "
+     "a\ntext and no completions, it writes those of the text (null for the first token).\n\n"
      "  capp logprobs -m model.gguf --precision f32 rows.jsonl\n"},
     {COMMAND_TOKENIZE,
-     "Writes the token ids of each row's `text`. A GGUF file or folder with a tokenizer and no tensors will do.\n\n"
+     "Writes the token ids of each row's `text`. The model may be a GGUF file or a folder without tensors.\n\n"
      "  capp tokenize -m model.gguf texts.jsonl\n"},
-    {COMMAND_INSPECT,
-     "Says what a GGUF file, a folder or a LoRA adapter holds, also where capp cannot run it; with --lora, whether an\n"
-     "adapter fits the model.\n\n"
-     "  capp inspect model.gguf\n  capp inspect --lora adapter model.gguf\n"},
-    {COMMAND_GENERATE,
-     "Continues each prompt by the most probable token, again and again; writes id, text, ids and finish\n"
-     "(length, eos or stop).\n\n"
-     "  capp generate -m model.gguf -n 32 --stop '\\n' prompts.txt\n"},
+    {COMMAND_INSPECT, "Describes a GGUF file, a folder or a LoRA adapter, even if capp cannot run it. With --lora, it "
+                      "says whether an\nadapter fits the model.\n\n"
+                      "  capp inspect model.gguf\n  capp inspect --lora adapter model.gguf\n"},
+    {COMMAND_GENERATE, "Continues each prompt with the most probable token, repeatedly. Writes for each row: id, text, "
+                       "ids and finish\n(length, eos or stop).\n\n"
+                       "  capp generate -m model.gguf -n 32 --stop '\\n' prompts.txt\n"},
     {COMMAND_BENCH, "Measures prefill (one long text with one scored token), scoring (many short prompts with four\n"
                     "completions each), start-up and memory.\n\n"
                     "  capp bench -m model.gguf --prefill 512 --json -\n"},
+    {COMMAND_MODELS,
+     "Lists the models in the caches of Hugging Face, llama.cpp, Ollama and LM Studio: the name that -m takes, size,\n"
+     "architecture, and whether capp runs it. fetch downloads a model to Hugging Face's cache, compares it with the "
+     "hash\n"
+     "that the server tells, and prints its path; an interrupted download goes on. Nothing but fetch and --fetch uses "
+     "the\n"
+     "network. NAME is owner/name, owner/name:QUANT or owner/name:FILE.gguf.\n\n"
+     "  capp models\n  capp models fetch unsloth/SmolLM2-135M-Instruct-GGUF:Q4_K_M\n"},
 };
 
 static void one_command(unsigned bit, buffer *text) {

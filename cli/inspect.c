@@ -1,6 +1,6 @@
 #include "manifest.h"
 #include "options.h"
-#include "output.h"
+#include "output_file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@ typedef struct fact {
     capp_str key, value;
 } fact;
 
-/* Facts of one section, printed when the next begins: only then is the widest key known. */
+/* Facts of one section. They are printed when the next section begins, because only then the widest key is known. */
 typedef struct listing {
     buffer text;
     bool json;
@@ -33,7 +33,7 @@ static void print_section(listing *l) {
             unsigned char c = (unsigned char)value.data[at];
             if (c == '\n')
                 buffer_text(&l->text, "\\n");
-            else if (!n || c < 0x20 || c == 0x7F) /* a file may hold what moves a terminal's cursor */
+            else if (!n || c < 0x20 || c == 0x7F) /* a file may contain characters that move the cursor of a terminal */
                 buffer_printf(&l->text, "\\x%02x", c);
             else
                 buffer_add(&l->text, value.data + at, n);
@@ -66,7 +66,7 @@ static bool on_fact(void *user, const char *section, const char *key, const char
     listing *l = user;
     if (!l->section || strcmp(l->section, section) != 0) {
         end_section(l);
-        l->section = retake(l->section, strlen(section) + 1, 1);
+        l->section = reallocate(l->section, strlen(section) + 1, 1);
         memcpy(l->section, section, strlen(section) + 1);
     }
     grow(&l->facts, &l->capacity, l->n_facts + 1, sizeof *l->facts);
@@ -75,11 +75,11 @@ static bool on_fact(void *user, const char *section, const char *key, const char
     return !interrupted();
 }
 
-static int print_fingerprint(const options *o) {
+static int print_fingerprint(const options *settings) {
     buffer text = {0};
     capp_error err;
     int code = EXIT_FAILED;
-    if (manifest_of_model(&text, o->input, o->lora, o->model_options.n_lora, &err))
+    if (manifest_of_model(&text, settings->input, settings->lora, settings->model_options.n_lora, &err))
         code = output_print(buffer_view(&text));
     else
         complain("%s", err.message);
@@ -87,11 +87,12 @@ static int print_fingerprint(const options *o) {
     return code;
 }
 
-int inspect_command(const options *o) {
-    if (o->fingerprint) return print_fingerprint(o);
-    listing l = {.json = o->inspect_json};
+int inspect_command(const options *settings) {
+    if (settings->fingerprint) return print_fingerprint(settings);
+    listing l = {.json = settings->inspect_json};
     capp_error err;
-    capp_status status = capp_describe_lora(o->input, o->lora, o->model_options.n_lora, on_fact, &l, &err);
+    capp_status status =
+        capp_describe_lora(settings->input, settings->lora, settings->model_options.n_lora, on_fact, &l, &err);
     int code = EXIT_FAILED;
     if (interrupted()) {
         code = EXIT_SIGNAL + interrupted();

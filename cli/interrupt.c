@@ -22,7 +22,8 @@ static void watch(int number) {
     struct sigaction old, action;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
-    /* No SA_RESTART: a blocked read must return. Reset: the second signal ends what the first could not. */
+    /* No SA_RESTART, because a blocked read must return. SA_RESETHAND: the second signal ends the process if the first
+     * could not. */
     action.sa_flags = (int)SA_RESETHAND;
     sigemptyset(&action.sa_mask);
     if (!sigaction(number, NULL, &old) && old.sa_handler != SIG_IGN) sigaction(number, &action, NULL);
@@ -33,7 +34,7 @@ void interrupt_watch(void) {
     watch(SIGTERM);
     watch(SIGHUP);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a file that grew too large is an error of write */
+    signal(SIGXFSZ, SIG_IGN); /* so a file that is too large is an error of write */
 }
 
 void fill_standard_files(void) {

@@ -1,6 +1,7 @@
-/* capp: the command. Each subcommand is a file of its own; this one finds it. */
+/* The command capp. Each subcommand has its own file; this file selects it. */
+#include "models.h"
 #include "options.h"
-#include "output.h"
+#include "output_file.h"
 
 #include <string.h>
 
@@ -26,7 +27,7 @@ static int print_help(unsigned bit) {
 }
 
 static int unknown_command(const char *name) {
-    complain("unknown command '%s'; there is: "
+    complain("unknown command '%s'; the commands are: "
 #define X(NAME, word, number, arguments, summary) #word ", "
              COMMAND_MAP(X)
 #undef X
@@ -43,6 +44,8 @@ static int run_command(unsigned bit, int count, char **arguments) {
         complain("%s; see capp help %s", err.message, arguments[0]);
     else if (o.help)
         code = print_help(bit);
+    else if (!models_locate(&o, &err))
+        complain("%s", err.message);
     else
         for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
             if (commands[i].bit == bit) code = commands[i].run(&o);
@@ -54,7 +57,8 @@ int main(int count, char **arguments) {
     capp_error err;
     fill_standard_files();
     interrupt_watch();
-    if (capp_guard_files(&err)) complain("%s; a model file that cannot be read will end the program", err.message);
+    if (capp_guard_files(&err))
+        complain("warning: %s; a failed read of a model file will end the program", err.message);
     const char *name = count > 1 ? arguments[1] : NULL;
     if (!name) {
         buffer text = {0};

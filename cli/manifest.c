@@ -1,16 +1,16 @@
 #include "manifest.h"
 #include "fingerprint.h"
-#include "json.h"
+#include "json_parser.h"
 #include "values.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-/* Raised when rows are written in another way: other columns, other digits. */
+/* Increased when the format of rows changes: other columns, other digits. */
 enum { MANIFEST_FORMAT = 1 };
 
-/* Options that change no byte of the rows, and those that stand in the manifest in another way. */
+/* Options that do not change the rows, and options that the manifest records in another way. */
 static const char *const idle[] = {"model",   "lora",   "out",    "resume",         "overwrite",
                                    "fsync",   "quiet",  "memory", "weights-memory", "json",
                                    "threads", "window", "isa",    "precision",      "progress"};
@@ -67,7 +67,7 @@ static bool put_input(buffer *b, const char *path, capp_error *err) {
     return true;
 }
 
-/* An argument as given; that of a file by its name and what the file holds. */
+/* An argument as written. For a file, its name and its contents. */
 static bool put_argument(buffer *b, const char *argument, capp_error *err) {
     fingerprint f;
     if (!argument) {
@@ -81,20 +81,20 @@ static bool put_argument(buffer *b, const char *argument, capp_error *err) {
     return true;
 }
 
-/* Each option once, with all that it was given. */
-static bool put_options(buffer *b, const options *o, capp_error *err) {
+/* Each option once, with all of its arguments. */
+static bool put_options(buffer *b, const options *settings, capp_error *err) {
     bool first = true;
     put_member(b, "options");
     buffer_char(b, '{');
-    for (size_t i = 0; i < o->n_given; i++) {
-        bool again = is_idle(o->given[i].name);
-        for (size_t j = 0; j < i; j++) again = again || !strcmp(o->given[j].name, o->given[i].name);
+    for (size_t i = 0; i < settings->n_given; i++) {
+        bool again = is_idle(settings->given[i].name);
+        for (size_t j = 0; j < i; j++) again = again || !strcmp(settings->given[j].name, settings->given[i].name);
         if (again) continue;
-        buffer_printf(b, "%s\"%s\": [", first ? "" : ", ", o->given[i].name);
-        for (size_t j = i; j < o->n_given; j++) {
-            if (strcmp(o->given[j].name, o->given[i].name) != 0) continue;
+        buffer_printf(b, "%s\"%s\": [", first ? "" : ", ", settings->given[i].name);
+        for (size_t j = i; j < settings->n_given; j++) {
+            if (strcmp(settings->given[j].name, settings->given[i].name) != 0) continue;
             if (j > i) buffer_text(b, ", ");
-            if (!put_argument(b, o->given[j].argument, err)) return false;
+            if (!put_argument(b, settings->given[j].argument, err)) return false;
         }
         buffer_char(b, ']');
         first = false;
@@ -112,17 +112,19 @@ static void put_engine(buffer *b, const capp_model *model) {
     buffer_printf(b, "\"%s\"", info.isa);
 }
 
-bool manifest_make(buffer *b, const options *o, const capp_model *model, capp_error *err) {
+bool manifest_make(buffer *b, const options *settings, const capp_model *model, capp_error *err) {
     buffer_char(b, '{');
     put_member(b, "format");
     buffer_printf(b, "%d", MANIFEST_FORMAT);
     put_member(b, "capp");
     buffer_printf(b, "\"%s\"", capp_version());
     put_member(b, "command");
-    buffer_printf(b, "\"%s\"", o->command);
-    if (!put_model(b, o->model, o->lora, o->model_options.n_lora, err) || !put_input(b, o->input, err)) return false;
+    buffer_printf(b, "\"%s\"", settings->command);
+    if (!put_model(b, settings->model, settings->lora, settings->model_options.n_lora, err) ||
+        !put_input(b, settings->input, err))
+        return false;
     if (model) put_engine(b, model);
-    if (!put_options(b, o, err)) return false;
+    if (!put_options(b, settings, err)) return false;
     buffer_text(b, "\n}\n");
     return true;
 }
@@ -143,7 +145,7 @@ static json_value member_of(json_value object, const char *name) {
     return (json_value){0};
 }
 
-/* One value for people, shortened: of a file its hash. */
+/* One value for a message, shortened: for a file its hash. */
 static void describe(buffer *b, json_value value) {
     enum { MOST = 60 };
     if (json_kind_of(value) == JSON_KIND_ARRAY && json_size(value) == 1) {
@@ -171,7 +173,7 @@ static void differ(buffer *b, const char *what, json_value then, json_value now)
     buffer_char(b, ')');
 }
 
-/* Where a file lies does not matter. */
+/* The path of a file does not matter. */
 static bool same(json_value a, json_value b) {
     json_kind kind = json_kind_of(a);
     if (kind != json_kind_of(b)) return false;
@@ -213,7 +215,7 @@ static void compare(buffer *b, json_value then, json_value now) {
     compare_options(b, member_of(then, "options"), member_of(now, "options"));
 }
 
-/* The object that the text holds. */
+/* The object in the text. */
 static bool read_manifest(capp_str text, json_value *value) {
     size_t at;
     const char *reason;
@@ -227,19 +229,19 @@ bool manifest_check(const char *path, const char *out, capp_str now, capp_error 
     bool good = read_file(path, &content, err) && read_manifest(buffer_view(&content), &then);
     if (!good)
         fail_at(err, 0,
-                "%s is not there or no manifest, so that nothing says which run %s is of; write it anew by "
-                "--overwrite, or give the output another name",
+                "%s is missing or damaged, so capp does not know which run wrote %s; use --overwrite to start again, "
+                "or another name for the output",
                 path, out);
     good = good && read_manifest(now, &this);
     if (good && json_kind_of(member_of(this, "input")) == JSON_KIND_NULL)
         good = fail_at(err, 0,
-                       "--resume needs an input file, since rows that come by a pipe cannot be compared with "
-                       "those of the first run; write them to a file first");
+                       "--resume needs an input file, because capp cannot compare rows from a pipe with those of the "
+                       "first run; write them to a file first");
     if (good) compare(&differences, then, this);
     if (differences.size)
         good = fail_at(err, 0,
-                       "%s is of another run; these differ: %.*s; give what was given then, write it anew by "
-                       "--overwrite, or give the output another name",
+                       "%s belongs to a run with other settings; these differ: %.*s; use the same settings, use "
+                       "--overwrite to start again, or use another name for the output",
                        out, differences.size < 600 ? (int)differences.size : 600, differences.data);
     buffer_free(&content);
     buffer_free(&differences);

@@ -79,7 +79,7 @@ static void find_members(finding *f, packing how) {
             if (!good) break;
             count_rows(&f->counter, (capp_str){f->out, got});
             if (!unpack_complete(u)) continue;
-            good = f->counter.whole == f->counter.seen; /* a member of ours ends with a row */
+            good = f->counter.whole == f->counter.seen; /* a member that capp wrote ends */
             if (!good) break;
             f->taken = read + n - in.size;
             f->rows = f->counter.rows;
@@ -95,7 +95,7 @@ static void find_rows(finding *f) {
 }
 
 bool whole_rows(const char *path, packing how, bool quotes, size_t *rows, uint64_t *bytes, capp_error *err) {
-    finding *f = take(1, sizeof *f);
+    finding *f = allocate(1, sizeof *f);
     memset(f, 0, sizeof *f);
     f->counter.quotes = quotes;
     f->file = fopen(path, "rbe");
@@ -103,7 +103,7 @@ bool whole_rows(const char *path, packing how, bool quotes, size_t *rows, uint64
     if (good && how == PACKING_NONE) find_rows(f);
     if (good && how != PACKING_NONE) find_members(f, how);
     good = good && !ferror(f->file);
-    if (!good) fail_at(err, 0, "%s: cannot be read: %s", path, strerror(errno));
+    if (!good) fail_at(err, 0, "%s: cannot read the file: %s", path, strerror(errno));
     if (f->file) fclose(f->file);
     *rows = f->rows;
     *bytes = f->taken;

@@ -9,11 +9,11 @@ enum { BAR = 24, LEAST_COLUMNS = 10, USUAL_COLUMNS = 80 };
 
 static const double BAR_SECONDS = 0.1, POINT_SECONDS = 0.5, HONEST_SECONDS = 5;
 
-static bool drawn; /* a bar stands on the line of the cursor */
+static bool drawn; /* a bar is on the line of the cursor */
 
-void progress_start(progress *p, bool bar, double seconds) {
+void progress_start(progress *shown, bool bar, double seconds) {
     double now = seconds_now();
-    *p = (progress){.bar = bar, .interval = bar ? BAR_SECONDS : seconds, .start = now, .shown = now};
+    *shown = (progress){.bar = bar, .interval = bar ? BAR_SECONDS : seconds, .start = now, .shown = now};
     complain_after(progress_wipe);
 }
 
@@ -37,7 +37,7 @@ static size_t terminal_columns(void) {
     return size.ws_col;
 }
 
-/* Writes as many of the parts, the most important first, as fit the width; they stand in the order of `places`. */
+/* Writes as many parts as fit the width, the most important first, in the order of `places`. */
 static void put_parts(char *line, size_t size, size_t width, const char *const *parts, const int *places, size_t n) {
     size_t used = 0;
     bool shown[8] = {false};
@@ -64,19 +64,20 @@ static void put_bar(char bar[BAR + 3], double share) {
     bar[BAR + 2] = 0;
 }
 
-/* Keeps a point every half second: the last half minute tells the speed, not the start nor what came from a cache. */
-static const progress_point *oldest_point(progress *p, progress_point now) {
-    if (!p->n_points || now.time - p->points[(p->n_points - 1) % PROGRESS_POINTS].time >= POINT_SECONDS)
-        p->points[p->n_points++ % PROGRESS_POINTS] = now;
-    return &p->points[p->n_points > PROGRESS_POINTS ? p->n_points % PROGRESS_POINTS : 0];
+/* Keeps a point every half second, so that the speed is that of the last half minute, without the start or what came
+ * from a cache. */
+static const progress_point *oldest_point(progress *shown, progress_point now) {
+    if (!shown->n_points || now.time - shown->points[(shown->n_points - 1) % PROGRESS_POINTS].time >= POINT_SECONDS)
+        shown->points[shown->n_points++ % PROGRESS_POINTS] = now;
+    return &shown->points[shown->n_points > PROGRESS_POINTS ? shown->n_points % PROGRESS_POINTS : 0];
 }
 
-void progress_show(progress *p, size_t rows, double share) {
-    double now = seconds_now(), elapsed = now - p->start;
+void progress_show(progress *shown, size_t rows, double share) {
+    double now = seconds_now(), elapsed = now - shown->start;
     if (share > 1) share = 1;
-    const progress_point *from = oldest_point(p, (progress_point){now, share, rows});
-    if (!(p->interval > 0) || now - p->shown < p->interval) return;
-    p->shown = now;
+    const progress_point *from = oldest_point(shown, (progress_point){now, share, rows});
+    if (!(shown->interval > 0) || now - shown->shown < shown->interval) return;
+    shown->shown = now;
     char bar[BAR + 3] = "", percent[16] = "", count[64], speed[32] = "", left[64] = "", time[32], line[256];
     double seconds = now - from->time;
     snprintf(count, sizeof count, "%zu rows", rows);
@@ -89,11 +90,11 @@ void progress_show(progress *p, size_t rows, double share) {
         snprintf(left, sizeof left, "%s left", time_text(seconds * (1 - share) / (share - from->share), time));
     else if (share < 0)
         snprintf(left, sizeof left, "%s", time_text(elapsed, time));
-    const char *const parts[] = {percent, left, count, speed, p->bar ? bar : ""};
+    const char *const parts[] = {percent, left, count, speed, shown->bar ? bar : ""};
     const int places[] = {1, 4, 2, 3, 0};
-    size_t columns = p->bar ? terminal_columns() : sizeof line;
+    size_t columns = shown->bar ? terminal_columns() : sizeof line;
     put_parts(line, sizeof line, columns > LEAST_COLUMNS ? columns - 1 : LEAST_COLUMNS - 1, parts, places, 5);
-    if (!p->bar) {
+    if (!shown->bar) {
         complain("%s", line);
         return;
     }

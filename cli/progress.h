@@ -1,4 +1,4 @@
-/* How far a run is, on stderr: a bar on a terminal, else a line now and then. */
+/* The progress of a run on stderr: a bar on a terminal, otherwise a line from time to time. */
 #ifndef CLI_PROGRESS_H
 #define CLI_PROGRESS_H
 
@@ -13,19 +13,19 @@ typedef struct progress_point {
 
 typedef struct progress {
     bool bar;
-    double interval;                        /* seconds between what is shown; 0: nothing is */
+    double interval;                        /* seconds between lines; 0: none */
     double start, shown;                    /* seconds_now */
-    progress_point points[PROGRESS_POINTS]; /* a ring of what was told last, half a second apart */
+    progress_point points[PROGRESS_POINTS]; /* a ring of the last points, half a second apart */
     size_t n_points;
 } progress;
 
-/* bar: there is a terminal to draw on; else a line each so many seconds, or none where 0. */
-void progress_start(progress *p, bool bar, double seconds);
+/* bar: stderr is a terminal; otherwise a line every `seconds` seconds, or none if 0. */
+void progress_start(progress *shown, bool bar, double seconds);
 
-/* rows that are computed; share: of the work, 0 to 1, or below 0 where unknown. */
-void progress_show(progress *p, size_t rows, double share);
+/* rows: number of rows computed; share: share of the work from 0 to 1, or below 0 if unknown. */
+void progress_show(progress *shown, size_t rows, double share);
 
-/* Wipes the bar, if one is drawn. */
+/* Erases the bar, if there is one. */
 void progress_wipe(void);
 
 #endif

@@ -1,4 +1,4 @@
-/* Rows of CSV (RFC 4180) and its like with other separators. */
+/* Reads rows of CSV (RFC 4180), also with other separators. */
 #include "reader_parts.h"
 
 #include <stdlib.h>
@@ -21,124 +21,126 @@ static int no_space(unsigned char c) {
     return 0; /* spaces around a field belong to it */
 }
 
-static void begin_parsing(reader *r) {
-    if (r->parsing) csv_free(&r->parser);
-    if (csv_init(&r->parser, CSV_STRICT | CSV_STRICT_FINI)) out_of_memory();
-    csv_set_space_func(&r->parser, no_space);
-    csv_set_delim(&r->parser, (unsigned char)r->is.separator);
-    r->parsing = true;
+static void begin_parsing(reader *input) {
+    if (input->parsing) csv_free(&input->parser);
+    if (csv_init(&input->parser, CSV_STRICT | CSV_STRICT_FINI)) out_of_memory();
+    csv_set_space_func(&input->parser, no_space);
+    csv_set_delim(&input->parser, (unsigned char)input->is.separator);
+    input->parsing = true;
 }
 
-static void set_bad(reader *r, const capp_error *cause) {
-    if (!r->bad) r->cause = *cause;
-    r->bad = true;
+static void set_bad(reader *input, const capp_error *cause) {
+    if (!input->bad) input->cause = *cause;
+    input->bad = true;
 }
 
-/* Reads a line of the record. Where it is malformed the record ends with it. */
-static void feed(reader *r, capp_str line) {
+/* Reads a line of the record. If it is malformed, the record ends with it. */
+static void feed(reader *input, capp_str line) {
     capp_error cause;
-    if (!r->begun && !(line.size == 1 && is_one_of(*line.data, "\r\n"))) {
-        r->begun = true;
-        r->begun_line = r->source.line;
+    if (!input->begun && !(line.size == 1 && is_one_of(*line.data, "\r\n"))) {
+        input->begun = true;
+        input->begun_line = input->source.line;
     }
-    if (csv_parse(&r->parser, line.data, line.size, on_cell, on_row, r) == line.size) return;
-    if (csv_error(&r->parser) != CSV_EPARSE) out_of_memory();
-    fail_at(&cause, r->source.line,
-            "malformed CSV: a quote inside or behind a field; put the field in quotes and double those within");
-    set_bad(r, &cause);
-    begin_parsing(r);
-    r->complete = true;
+    if (csv_parse(&input->parser, line.data, line.size, on_cell, on_row, input) == line.size) return;
+    if (csv_error(&input->parser) != CSV_EPARSE) out_of_memory();
+    fail_at(&cause, input->source.line,
+            "malformed CSV: a quote inside or after a field; put the field in quotes and double the quotes in it");
+    set_bad(input, &cause);
+    begin_parsing(input);
+    input->complete = true;
 }
 
-static bool check_size(reader *r, size_t more, capp_error *err) {
-    r->bytes += more;
-    if (r->bytes <= r->source.max_record) return true;
-    return fail_at(err, r->begun_line,
-                   "the record that begins here has more than %s: a quote in it may not be closed; else allow more by "
-                   "--max-record",
-                   human_bytes(r->source.max_record));
+static bool check_size(reader *input, size_t more, capp_error *err) {
+    input->bytes += more;
+    if (input->bytes <= input->source.max_record) return true;
+    return fail_at(err, input->begun_line,
+                   "the record that begins here has more than %s; check whether a quote in it is not closed, or set a "
+                   "larger --max-record",
+                   human_bytes(input->source.max_record));
 }
 
-/* Cells of one row in r->cells and r->ends. READ_BAD: it is complete and malformed. */
-static read_status csv_row(reader *r, bool wait, capp_error *err) {
-    if (!r->begun) {
-        r->n_cells = r->cells.size = r->bytes = 0;
-        r->bad = false;
+/* Reads the cells of one row to cells and ends. READ_BAD: the row is complete and malformed. */
+static read_status csv_row(reader *input, bool wait, capp_error *err) {
+    if (!input->begun) {
+        input->n_cells = input->cells.size = input->bytes = 0;
+        input->bad = false;
     }
-    while (!r->complete) {
+    while (!input->complete) {
         capp_str line;
-        read_status status = source_line(&r->source, wait, &line, err);
+        read_status status = source_line(&input->source, wait, &line, err);
         if (status == READ_END && !interrupted()) {
-            if (csv_fini(&r->parser, on_cell, on_row, r)) {
-                fail_at(err, r->begun_line, "a quoted field that begins in this row never ends; close the quote");
+            if (csv_fini(&input->parser, on_cell, on_row, input)) {
+                fail_at(err, input->begun_line, "a quoted field in this row does not end; close the quote");
                 return READ_FAILED;
             }
-            if (!r->complete) return READ_END;
+            if (!input->complete) return READ_END;
             break;
         }
-        if (status == READ_BAD && !line.size) return READ_FAILED; /* too long: where it ends nobody knows */
-        if (status == READ_BAD) set_bad(r, err);
+        if (status == READ_BAD && !line.size) return READ_FAILED; /* too long, so its end is unknown */
+        if (status == READ_BAD) set_bad(input, err);
         if (status != READ_ROW && status != READ_BAD) return status;
-        if (r->begun && !check_size(r, line.size, err)) return READ_FAILED;
-        feed(r, line);
-        if (r->bytes == 0) r->bytes = line.size;
+        if (input->begun && !check_size(input, line.size, err)) return READ_FAILED;
+        feed(input, line);
+        if (input->bytes == 0) input->bytes = line.size;
     }
-    r->begun = r->complete = false;
-    if (r->bad) *err = r->cause;
-    return r->bad ? READ_BAD : READ_ROW;
+    input->begun = input->complete = false;
+    if (input->bad) *err = input->cause;
+    return input->bad ? READ_BAD : READ_ROW;
 }
 
-static capp_str cell(const reader *r, const buffer *text, size_t i) {
-    size_t start = i ? r->ends[i - 1] : 0;
-    return (capp_str){text->data ? text->data + start : "", r->ends[i] - start};
+static capp_str cell(const reader *input, const buffer *text, size_t i) {
+    size_t start = i ? input->ends[i - 1] : 0;
+    return (capp_str){text->data ? text->data + start : "", input->ends[i] - start};
 }
 
-/* A column that stands twice: an error where the run looks for it, else told of once. */
-static bool check_columns(reader *r, capp_error *err) {
-    for (size_t i = 0; i < r->n_columns; i++) {
-        capp_str name = r->columns[i];
-        size_t first = column_of(r, name);
+/* A column name that occurs twice is an error if the run needs the column, otherwise a warning. */
+static bool check_columns(reader *input, capp_error *err) {
+    for (size_t i = 0; i < input->n_columns; i++) {
+        capp_str name = input->columns[i];
+        size_t first = find_column(input, name);
         if (first == i) continue;
-        if (reader_asks(r, name))
-            return fail_at(err, r->begun_line, "there are two columns '%.*s'; rename one", (int)name.size, name.data);
-        if (!r->warned && !r->how.quiet)
-            complain("warning: %s:%zu: columns %zu and %zu have the same name '%.*s'", r->source.name, r->begun_line,
-                     first + 1, i + 1, (int)name.size, name.data);
-        r->warned = true;
+        if (reader_needs(input, name))
+            return fail_at(err, input->begun_line, "there are two columns '%.*s'; rename one", (int)name.size,
+                           name.data);
+        if (!input->warned && !input->how.quiet)
+            complain("warning: %s:%zu: columns %zu and %zu have the same name '%.*s'", input->source.name,
+                     input->begun_line, first + 1, i + 1, (int)name.size, name.data);
+        input->warned = true;
     }
     return true;
 }
 
-static read_status csv_header(reader *r, bool wait, capp_error *err) {
-    if (!r->parsing) begin_parsing(r);
-    read_status status = csv_row(r, wait, err);
+static read_status csv_header(reader *input, bool wait, capp_error *err) {
+    if (!input->parsing) begin_parsing(input);
+    read_status status = csv_row(input, wait, err);
     if (status == READ_BAD) return READ_FAILED;
     if (status != READ_ROW) return status;
-    r->names.size = 0;
-    buffer_str(&r->names, buffer_view(&r->cells));
-    r->n_columns = r->n_cells;
-    r->columns = take(r->n_columns, sizeof *r->columns);
-    r->values = take(r->n_columns, sizeof *r->values);
-    for (size_t i = 0; i < r->n_columns; i++) r->columns[i] = cell(r, &r->names, i);
-    return check_columns(r, err) ? READ_ROW : READ_FAILED;
+    input->names.size = 0;
+    buffer_str(&input->names, buffer_view(&input->cells));
+    input->n_columns = input->n_cells;
+    input->columns = allocate(input->n_columns, sizeof *input->columns);
+    input->values = allocate(input->n_columns, sizeof *input->values);
+    for (size_t i = 0; i < input->n_columns; i++) input->columns[i] = cell(input, &input->names, i);
+    return check_columns(input, err) ? READ_ROW : READ_FAILED;
 }
 
-read_status next_csv(reader *r, record *row, bool wait, capp_error *err) {
-    if (!r->columns) {
-        read_status status = csv_header(r, wait, err);
+read_status next_csv(reader *input, record *row, bool wait, capp_error *err) {
+    if (!input->columns) {
+        read_status status = csv_header(input, wait, err);
         if (status != READ_ROW) return status;
-        reader_tell(r);
+        report_input(input);
     }
-    read_status status = csv_row(r, wait, err);
-    if (status == READ_ROW || status == READ_BAD) r->rows++;
+    read_status status = csv_row(input, wait, err);
+    if (status == READ_ROW || status == READ_BAD) input->rows++;
     if (status != READ_ROW) return status;
-    if (r->n_cells != r->n_columns) {
-        fail_at(err, r->begun_line, "row %zu has %zu field%s, but the header has %zu; quote fields that hold %s",
-                r->rows, r->n_cells, r->n_cells == 1 ? "" : "s", r->n_columns,
-                r->is.separator == ',' ? "commas" : "separators");
+    if (input->n_cells != input->n_columns) {
+        fail_at(err, input->begun_line,
+                "row %zu has %zu field%s, but the header has %zu; put fields that contain %s in quotes", input->rows,
+                input->n_cells, input->n_cells == 1 ? "" : "s", input->n_columns,
+                input->is.separator == ',' ? "commas" : "separators");
         return READ_BAD;
     }
-    for (size_t i = 0; i < r->n_columns; i++) r->values[i] = cell(r, &r->cells, i);
-    *row = (record){.reader = r, .line = r->begun_line, .values = r->values};
+    for (size_t i = 0; i < input->n_columns; i++) input->values[i] = cell(input, &input->cells, i);
+    *row = (record){.reader = input, .line = input->begun_line, .values = input->values};
     return READ_ROW;
 }

@@ -1,4 +1,4 @@
-/* Classes, priors and the template, from the command line. */
+/* The classes, the prior and the template of the command line. */
 #include "rows.h"
 
 #include <stdlib.h>
@@ -16,7 +16,7 @@ static bool file_text(const char *path, buffer *content, capp_error *err) {
     return true;
 }
 
-/* The array of a file; false and a message where it is none. Borrows text. */
+/* The array in a file; false and a message if there is none. Borrows text. */
 static bool json_array_of(capp_str text, const char *name, json_value *array, capp_error *err) {
     size_t at = 0, line = 1, start = 0;
     const char *reason = "";
@@ -49,7 +49,7 @@ static capp_str trim(capp_str text) {
     return text;
 }
 
-/* Classes between separators, without the spaces around them. Empty ones at the end of a file are no classes. */
+/* Classes between separators, without the spaces around them. Empty ones at the end of a file are ignored. */
 static bool split_classes(row_rules *rules, capp_str list, char separator, const char *where, capp_error *err) {
     size_t capacity = 0;
     while (separator == '\n' && list.size && is_one_of(list.data[list.size - 1], " \t\r\n")) list.size--;
@@ -91,22 +91,22 @@ static bool file_classes(row_rules *rules, const char *path, capp_error *err) {
     return good;
 }
 
-/* One class alone: most often the name of a file whose @ is missing, or a list divided by something else. */
+/* A single class: most often the name of a file without its @, or a list with another separator. */
 static bool check_one_class(const row_rules *rules, const char *text, capp_error *err) {
     static const char *const ends[] = {".txt", ".json", ".csv", ".tsv", ".jsonl"};
     bool named = false;
     if (rules->n_classes != 1 || *text == '@') return true;
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) named = named || ends_with(text, ends[i]);
     if (named || !access(text, R_OK))
-        return fail_at(err, 0, "-c '%s' is one class of that name; to read classes from the file write -c '@%s'", text,
-                       text);
+        return fail_at(err, 0, "-c '%s' is one class with this name; to read classes from the file, write -c '@%s'",
+                       text, text);
     if (!rules->normalize || rules->need != NEED_CHOICES) return true;
     char other = strchr(text, ';') ? ';' : strchr(text, '|') ? '|' : strchr(text, '\n') ? '\n' : 0;
-    if (other == '\n') return fail_at(err, 0, "-c is one class with line ends in it; divide classes by commas");
-    if (other) return fail_at(err, 0, "-c '%s' is one class; divide classes by commas, not by '%c'", text, other);
+    if (other == '\n') return fail_at(err, 0, "-c is one class that contains line feeds; separate classes with commas");
+    if (other) return fail_at(err, 0, "-c '%s' is one class; separate classes with commas, not with '%c'", text, other);
     return fail_at(err, 0,
-                   "-c '%s' is one class, whose probability would always be 1; name two or more, divided by commas, or "
-                   "give --multi-label (not normalized)",
+                   "-c '%s' is only one class, so its probability would always be 1; list at least two, separated by "
+                   "commas, or use --multi-label",
                    text);
 }
 
@@ -120,7 +120,7 @@ static bool parse_classes(row_rules *rules, const char *text, capp_error *err) {
         if (valid < list.size) return fail_at(err, 0, "-c: invalid UTF-8 at byte %zu", valid + 1);
         good = split_classes(rules, list, ',', "-c", err);
     }
-    if (good && !rules->n_classes) return fail_at(err, 0, "-c: there are no classes; write for example 'yes,no'");
+    if (good && !rules->n_classes) return fail_at(err, 0, "-c: there are no classes; write, for example, 'yes,no'");
     return good && check_one_class(rules, text, err);
 }
 
@@ -153,8 +153,8 @@ static bool parse_prior(row_rules *rules, const char *text, capp_error *err) {
         double value = strtod(at, &end);
         while (*end == ' ') end++;
         if (end == at || (*end && *end != ','))
-            return fail_at(err, 0, "--prior '%s' is not a list of numbers; write for example 0.2,0.8%s%s", text,
-                           access(text, R_OK) ? "" : ", or for the file of that name @",
+            return fail_at(err, 0, "--prior '%s' is not a list of numbers; write, for example, 0.2,0.8%s%s", text,
+                           access(text, R_OK) ? "" : ", or for the file of this name @",
                            access(text, R_OK) ? "" : text);
         add_prior(rules, &capacity, value);
         at = end;
@@ -170,27 +170,28 @@ static int by_text(const void *a, const void *b) {
 }
 
 static void warn_duplicates(const row_rules *rules) {
-    capp_str *sorted = take(rules->n_classes, sizeof *sorted);
+    capp_str *sorted = allocate(rules->n_classes, sizeof *sorted);
     if (rules->n_classes) memcpy(sorted, rules->classes, rules->n_classes * sizeof *sorted);
     qsort(sorted, rules->n_classes, sizeof *sorted, by_text);
     for (size_t i = 1; i < rules->n_classes; i++)
         if ((i < 2 || !str_equal(sorted[i - 2], sorted[i])) && str_equal(sorted[i - 1], sorted[i]))
-            complain("warning: class '%.*s' is given more than once; each shares the probability, the first one wins",
-                     (int)sorted[i].size, sorted[i].data);
+            complain(
+                "warning: class '%.*s' occurs more than once; its copies share the probability, and the first one wins",
+                (int)sorted[i].size, sorted[i].data);
     free(sorted);
 }
 
-/* Classes that begin with a space, or look the same and differ. */
+/* Warns of classes that begin with a space, or that differ but look the same. */
 static void warn_classes(const row_rules *rules) {
     size_t first, second;
     if (!rules->n_classes) return;
     if (find_lookalikes(rules->classes, rules->n_classes, &first, &second))
-        complain("warning: classes %zu and %zu ('%.*s') look the same and differ in their Unicode form or in spaces "
+        complain("warning: classes %zu and %zu ('%.*s') look the same, but differ in their Unicode form or in spaces "
                  "around them; keep one",
                  first + 1, second + 1, (int)rules->classes[first].size, rules->classes[first].data);
     for (size_t i = 0; rules->notes.space && i < rules->n_classes; i++) {
         if (!is_one_of(*rules->classes[i].data, " \t\r\n")) continue;
-        complain("warning: class %zu begins with a space, and another one stands before it; remove it, or give "
+        complain("warning: class %zu begins with a space, and capp adds another one before it; remove it, or use "
                  "--end-of-prompt ''",
                  i + 1);
         return;
@@ -205,11 +206,13 @@ static bool check_template(const row_rules *rules, const char *text, capp_error 
     free(names);
     if (n) return true;
     if (!access(text, R_OK))
-        return fail_at(err, 0, "-t '%s' names a file, but -t takes the text itself: -t \"$(cat '%s')\"", text, text);
+        return fail_at(err, 0, "-t '%s' is the name of a file, but -t needs the text itself; write -t \"$(cat '%s')\"",
+                       text, text);
     if (rules->n_classes || rules->need == NEED_PROMPT || rules->need == NEED_TEXT)
-        return fail_at(
-            err, 0, "-t '%s' names no column: every row would have the same prompt; write for example '{text}'", text);
-    if (!rules->notes.quiet) complain("warning: -t '%s' names no column: every row has the same prompt", text);
+        return fail_at(err, 0,
+                       "-t '%s' names no column, so every row would have the same prompt; write, for example, '{text}'",
+                       text);
+    if (!rules->notes.quiet) complain("warning: -t '%s' names no column, so every row has the same prompt", text);
     return true;
 }
 
@@ -218,7 +221,7 @@ static void add_asked(row_rules *rules, const char *name) {
     rules->asked[rules->n_asked++] = capp_str_of(name);
 }
 
-/* What the run looks for in a row. */
+/* The fields that the run needs. */
 static void list_asked(row_rules *rules) {
     if (rules->has_template) template_fields(&rules->template, &rules->asked, &rules->n_asked, &rules->asked_capacity);
     if (!rules->has_template) add_asked(rules, "text");
@@ -232,24 +235,29 @@ static void list_asked(row_rules *rules) {
     }
 }
 
-bool rules_open(row_rules *rules, const options *o, row_need need, capp_error *err) {
-    *rules = (row_rules){
-        .need = need, .end_of_prompt = o->end_of_prompt, .normalize = !o->multi_label, .label = o->label, .id = o->id};
-    rules->labels = o->label_index ? LABELS_BY_INDEX : LABELS_BY_TEXT;
-    rules->has_template = o->template != NULL;
+bool rules_open(row_rules *rules, const options *settings, row_need need, capp_error *err) {
+    *rules = (row_rules){.need = need,
+                         .end_of_prompt = settings->end_of_prompt,
+                         .normalize = !settings->multi_label,
+                         .label = settings->label,
+                         .id = settings->id};
+    rules->labels = settings->label_index ? LABELS_BY_INDEX : LABELS_BY_TEXT;
+    rules->has_template = settings->template != NULL;
     bool choices = need == NEED_CHOICES || need == NEED_CHOICES_OR_TEXT;
-    rules->notes = (notes){.quiet = o->quiet,
-                           .input = o->input && strcmp(o->input, "-") != 0 ? o->input : "stdin",
-                           .space = choices && (o->end_of_prompt ? *o->end_of_prompt == ' ' : !o->chat)};
-    if (o->template && !template_parse(&rules->template, o->template, err)) return false;
-    if (o->classes && !parse_classes(rules, o->classes, err)) return false;
-    if (o->template && !check_template(rules, o->template, err)) return false;
-    if (o->prior && !parse_prior(rules, o->prior, err)) return false;
-    if (o->prior && !rules->n_prior) return fail_at(err, 0, "--prior is an empty list; write for example 0.2,0.8");
+    rules->notes =
+        (notes){.quiet = settings->quiet,
+                .input = settings->input && strcmp(settings->input, "-") != 0 ? settings->input : "stdin",
+                .space = choices && (settings->end_of_prompt ? *settings->end_of_prompt == ' ' : !settings->chat)};
+    if (settings->template && !template_parse(&rules->template, settings->template, err)) return false;
+    if (settings->classes && !parse_classes(rules, settings->classes, err)) return false;
+    if (settings->template && !check_template(rules, settings->template, err)) return false;
+    if (settings->prior && !parse_prior(rules, settings->prior, err)) return false;
+    if (settings->prior && !rules->n_prior)
+        return fail_at(err, 0, "--prior is an empty list; write, for example, 0.2,0.8");
     if (rules->n_classes && rules->n_prior && rules->n_classes != rules->n_prior)
         return fail_at(err, 0, "--prior has %zu numbers, but there are %zu classes", rules->n_prior, rules->n_classes);
     if (rules->n_classes && choices) {
-        /* Before the model is loaded: what the library would say of every row. */
+        /* Reports, before the model is loaded, what the library would say about every row. */
         const capp_example probe = {.prompt = {"a", 1},
                                     .completions = rules->classes,
                                     .n_completions = rules->n_classes,
@@ -262,19 +270,19 @@ bool rules_open(row_rules *rules, const options *o, row_need need, capp_error *e
         }
     }
     list_asked(rules);
-    if (!o->quiet) {
+    if (!settings->quiet) {
         warn_duplicates(rules);
         warn_classes(rules);
     }
     return true;
 }
 
-reader_options rules_reader(const row_rules *rules, const options *o) {
-    return (reader_options){.path = o->input,
-                            .format = o->format,
-                            .separator = o->separator,
-                            .max_record = o->max_record,
-                            .quiet = o->quiet,
+reader_options rules_reader(const row_rules *rules, const options *settings) {
+    return (reader_options){.path = settings->input,
+                            .format = settings->format,
+                            .separator = settings->separator,
+                            .max_record = settings->max_record,
+                            .quiet = settings->quiet,
                             .asked = rules->asked,
                             .n_asked = rules->n_asked};
 }

@@ -1,13 +1,14 @@
-/* The loop that all commands on rows share: windows of rows in, one call of the library each, rows out. */
+/* The loop that all commands with rows share: it reads windows of rows, makes one call of the library for each, and
+ * writes rows. */
 #ifndef CLI_RUN_H
 #define CLI_RUN_H
 
 #include "check.h"
 #include "errors.h"
-#include "output.h"
+#include "output_file.h"
+#include "output_rows.h"
 #include "progress.h"
 #include "rows.h"
-#include "table.h"
 
 typedef struct run {
     const options *options;
@@ -15,76 +16,74 @@ typedef struct run {
     reader reader;
     check check;
     output output;
-    error_list errors; /* beside a file of rows, where bad rows do not end the run */
+    error_list errors; /* next to a file of rows, if bad rows do not end the run */
     table table;       /* classify, evaluate */
     bool tabular;      /* rows are written in the columns of table */
     capp_model *model;
     capp_chat *chat;       /* NULL: none was asked for */
-    capp_session *session; /* NULL where the command needs none */
+    capp_session *session; /* NULL if the command needs none */
     progress progress;
     arena memory;  /* of the window */
-    row *rows;     /* [n_rows], the window, bad rows among them */
-    double *share; /* [n_rows] of the work that is done with each row; below 0 where unknown */
+    row *rows;     /* [n_rows] the window, including bad rows */
+    double *share; /* [n_rows] share of the work that is done with each row; below 0 if unknown */
     size_t n_rows, rows_capacity, share_capacity;
-    row *good;     /* [n_good] those that can be scored */
+    row *good;     /* [n_good] rows that can be scored */
     size_t *place; /* [n_good] of them in rows */
     size_t n_good, good_capacity, place_capacity;
     size_t calling;    /* index in good of the first row of the call that runs */
-    size_t passed;     /* rows of the window that are written, or left out */
+    size_t passed;     /* rows of the window that are written or left out */
     size_t first;      /* index of rows[0] among all rows */
-    size_t kept;       /* rows that the output holds of an earlier run and that have been passed over */
+    size_t kept;       /* rows of an earlier run in the output that were skipped */
     size_t done;       /* rows scored */
     size_t n_bad;      /* rows that could not be scored */
-    double share_read; /* of the work, up to the window's end */
+    double share_read; /* share of the work up to the end of the window */
     bool begun;        /* the output is this run's */
     double seconds;    /* spent in windows */
 } run;
 
-/* The chat that the options ask for, or NULL. */
-bool chat_open(capp_chat **chat, const options *o, const capp_model *model, capp_error *err);
+/* Computes and writes rows[0 .. n), which are all good. err->row, if set, is an index of them. */
+typedef capp_status (*window_fn)(run *this_run, const row *rows, size_t n, void *user, capp_error *err);
 
-/* Works on rows[0 .. n), all good, and writes them; err->row, where there is one, is an index of them. */
-typedef capp_status (*window_fn)(run *r, const row *rows, size_t n, void *user, capp_error *err);
+/* Opens everything that the options name. False: a message was printed, and the exit status is EXIT_FAILED; call
+ * run_close anyway. writes: rows go to the output (for evaluate: only with -o). */
+bool run_open(run *this_run, const options *settings, row_need need, bool session);
 
-/* Opens all that the options name. False: a message was printed, the exit status is EXIT_FAILED; close all the same.
- * writes: rows go to the output (evaluate: only where asked). */
-bool run_open(run *r, const options *o, row_need need, bool session);
+/* Reads, computes and writes all rows. Returns the exit status. */
+int run_windows(run *this_run, window_fn fn, void *user);
 
-/* Reads and works on all rows; the exit status. */
-int run_windows(run *r, window_fn fn, void *user);
+/* Closes everything. Returns code, or EXIT_FAILED if the output failed. */
+int run_close(run *this_run, int code);
 
-/* code, or a failure of the output. */
-int run_close(run *r, int code);
+/* All three, for a command that needs nothing else. */
+int run_rows(const options *settings, row_need need, bool session, window_fn fn);
 
-/* All three: for a command that has nothing else to do. */
-int run_rows(const options *o, row_need need, bool session, window_fn fn);
-
-/* capp_progress_fn of a call on rows of the window; user: the run. False once a signal came. */
+/* The capp_progress_fn of a call with rows of the window; user is the run. Returns false after a signal. */
 bool run_progress(void *user, size_t done, size_t total);
 
-/* Options of a call on rows of the window. A call without them is told of by run_call, for run_progress. */
-void run_options_of(run *r, const row *rows, capp_run_options *how);
-void run_call(run *r, const row *rows);
+/* Sets the options of a call with rows of the window. Before a call without them, run_call tells run_progress its rows.
+ */
+void run_options_of(run *this_run, const row *rows, capp_run_options *how);
+void run_call(run *this_run, const row *rows);
 
-/* Scores rows [0 .. n) of the window with the library, each result to fn. */
-typedef bool (*row_result_fn)(run *r, const row *of, const capp_result *result, void *user);
-capp_status run_score(run *r, const row *rows, size_t n, row_result_fn fn, void *user, capp_error *err);
+/* Scores rows [0 .. n) of the window and passes each result to fn. */
+typedef bool (*row_result_fn)(run *this_run, const row *this_row, const capp_result *result, void *user);
+capp_status run_score(run *this_run, const row *rows, size_t n, row_result_fn fn, void *user, capp_error *err);
 
-/* Decides rows [0 .. n) of the window without finishing what cannot win, each decision to fn. */
-typedef bool (*row_decision_fn)(run *r, const row *of, const capp_decision *decision, void *user);
-capp_status run_decide(run *r, const row *rows, size_t n, row_decision_fn fn, void *user, capp_error *err);
+/* Decides rows [0 .. n) of the window without finishing classes that cannot win, and passes each decision to fn. */
+typedef bool (*row_decision_fn)(run *this_run, const row *this_row, const capp_decision *decision, void *user);
+capp_status run_decide(run *this_run, const row *rows, size_t n, row_decision_fn fn, void *user, capp_error *err);
 
-/* A row is about to be written, or counted: bad rows before it are dealt with. False after an error of the output. */
-bool run_reach(run *r, const row *of);
+/* Call this before a row is written or counted: handles the bad rows before it. False after an error of the output. */
+bool run_reach(run *this_run, const row *this_row);
 
-/* The row, which run->output.row holds, is complete. False after an error or a signal. */
-bool run_end_row(run *r);
+/* Ends the row in run->output.row. False after an error or a signal. */
+bool run_end_row(run *this_run);
 
 /* Writes a row of classify or evaluate. */
-bool write_choice(run *r, const row *of, const capp_result *result);
-bool write_decision(run *r, const row *of, const capp_decision *decision);
+bool write_choice(run *this_run, const row *this_row, const capp_result *result);
+bool write_decision(run *this_run, const row *this_row, const capp_decision *decision);
 
-/* The beginning of a JSON row in run->output.row: {"id": ... */
-bool begin_row(run *r, const row *of);
+/* Begins a JSON row in run->output.row: {"id": ... */
+bool begin_row(run *this_run, const row *this_row);
 
 #endif

@@ -1,5 +1,5 @@
 #include "sniff.h"
-#include "json.h"
+#include "json_parser.h"
 
 #include <csv.h>
 #include <stdlib.h>
@@ -52,17 +52,17 @@ const char *format_words(input_format format, char separator) {
 
 /* ---- The head as a table ---------------------------------------------------------------------------------------- */
 
-/* What the head is with one separator. */
+/* The head, read with one separator. */
 typedef struct table {
     const sniff_input *in;
-    buffer cells;    /* of the first record, one behind the other */
+    buffer cells;    /* the cells of the first record, one after another */
     size_t ends[64]; /* where each of the first of them ends */
     size_t n_first;  /* cells of the first record */
     size_t n_cells;  /* of the record under way */
     size_t records;  /* complete ones */
     bool open;       /* a quote in the first record is not closed */
     bool even;       /* all records have as many cells as the first */
-    bool asked;      /* a cell of the first is a column that the run looks for */
+    bool asked;      /* a cell of the first record is a column that the run needs */
     bool names;      /* the cells of the first look like names of columns */
 } table;
 
@@ -91,12 +91,12 @@ static int no_space(unsigned char c) {
     return 0;
 }
 
-static capp_str cell(const table *t, size_t i) {
-    size_t start = i ? t->ends[i - 1] : 0;
-    return (capp_str){t->cells.data ? t->cells.data + start : "", t->ends[i] - start};
+static capp_str cell(const table *layout, size_t i) {
+    size_t start = i ? layout->ends[i - 1] : 0;
+    return (capp_str){layout->cells.data ? layout->cells.data + start : "", layout->ends[i] - start};
 }
 
-/* A few words that begin with a letter and end in no punctuation. */
+/* A few words that begin with a letter and do not end with punctuation. */
 static bool is_name(capp_str text) {
     enum { LONGEST = 60, MOST_SPACES = 4 };
     size_t spaces = 0;
@@ -108,21 +108,22 @@ static bool is_name(capp_str text) {
     return spaces <= MOST_SPACES && !is_one_of(text.data[text.size - 1], " .,;:!?");
 }
 
-static void judge_cells(table *t) {
-    size_t n = t->n_first < MOST_CELLS ? t->n_first : MOST_CELLS;
-    t->names = n > 0;
+static void judge_cells(table *layout) {
+    size_t n = layout->n_first < MOST_CELLS ? layout->n_first : MOST_CELLS;
+    layout->names = n > 0;
     for (size_t i = 0; i < n; i++) {
-        t->names = t->names && is_name(cell(t, i));
-        for (size_t k = 0; k < i; k++) t->names = t->names && !str_equal(cell(t, i), cell(t, k));
-        for (size_t k = 0; k < t->in->n_asked; k++) t->asked = t->asked || str_equal(cell(t, i), t->in->asked[k]);
+        layout->names = layout->names && is_name(cell(layout, i));
+        for (size_t k = 0; k < i; k++) layout->names = layout->names && !str_equal(cell(layout, i), cell(layout, k));
+        for (size_t k = 0; k < layout->in->n_asked; k++)
+            layout->asked = layout->asked || str_equal(cell(layout, i), layout->in->asked[k]);
     }
 }
 
-/* False: the head is no table with this separator. */
-static bool read_table(table *t, const sniff_input *in, char separator) {
+/* False: the head is not a table with this separator. */
+static bool read_table(table *layout, const sniff_input *in, char separator) {
     struct csv_parser parser;
     capp_str head = in->head;
-    *t = (table){.in = in, .even = true};
+    *layout = (table){.in = in, .even = true};
     while (head.size && is_one_of(*head.data, "\r\n")) {
         head.data++;
         head.size--;
@@ -136,15 +137,15 @@ static bool read_table(table *t, const sniff_input *in, char separator) {
     if (csv_init(&parser, CSV_STRICT | CSV_STRICT_FINI)) out_of_memory();
     csv_set_space_func(&parser, no_space);
     csv_set_delim(&parser, (unsigned char)separator);
-    bool good = csv_parse(&parser, head.data, head.size, on_cell, on_record, t) == head.size;
-    if (good && csv_fini(&parser, on_cell, on_record, t)) {
-        t->open = !t->records;
+    bool good = csv_parse(&parser, head.data, head.size, on_cell, on_record, layout) == head.size;
+    if (good && csv_fini(&parser, on_cell, on_record, layout)) {
+        layout->open = !layout->records;
         good = !in->whole;
     }
     csv_free(&parser);
-    t->even = t->even && good;
-    if (t->records) judge_cells(t);
-    return t->records > 0;
+    layout->even = layout->even && good;
+    if (layout->records) judge_cells(layout);
+    return layout->records > 0;
 }
 
 /* ---- Decisions --------------------------------------------------------------------------------------------------- */
@@ -172,12 +173,13 @@ static capp_str first_line(const sniff_input *in) {
 
 static bool ambiguous(capp_error *err, const sniff_input *in, const char *what) {
     capp_str line = first_line(in);
-    return fail_at(err, 0, "%s: the input begins with '%.*s': %s; say which by --format", in->name, (int)line.size,
-                   line.data, what);
+    return fail_at(err, 0, "%s: cannot recognize the format: the input begins with '%.*s': %s; use --format", in->name,
+                   (int)line.size, line.data, what);
 }
 
-/* The separator of what is known to be CSV. */
-static bool sniff_separator(sniffed *s, const sniff_input *in, const table *tables, const bool *good, capp_error *err) {
+/* Finds the separator of an input that is known to be CSV. */
+static bool sniff_separator(sniffed *found, const sniff_input *in, const table *tables, const bool *good,
+                            capp_error *err) {
     size_t best = 0, asked = 0;
     for (size_t i = 0; i < N_SEPARATORS; i++) {
         if (!good[i]) continue;
@@ -188,41 +190,40 @@ static bool sniff_separator(sniffed *s, const sniff_input *in, const table *tabl
         if (good[i] && (!good[best] || better)) best = i;
     }
     if (asked > 1)
-        return fail_at(err, 0, "%s: the header can be divided by %s or otherwise; name the separator by --separator",
+        return fail_at(err, 0, "%s: cannot recognize the separator: the header fits %s and others; use --separator",
                        in->name, separator_words(separators[best]));
-    s->separator = good[best] && tables[best].n_first > 1 ? separators[best] : ',';
+    found->separator = good[best] && tables[best].n_first > 1 ? separators[best] : ',';
     return true;
 }
 
-/* A text that begins like JSON. */
-static bool sniff_brace(sniffed *s, const sniff_input *in, capp_str rest, capp_error *err) {
+/* Decides about a text that begins like JSON. */
+static bool sniff_brace(sniffed *found, const sniff_input *in, capp_str rest, capp_error *err) {
     char second = 0;
     for (size_t i = 1; i < rest.size && !second; i++)
         if (!is_one_of(rest.data[i], " \t\r\n")) second = rest.data[i];
     bool named = in->named == FORMAT_JSON || in->named == FORMAT_JSONL;
     if (*rest.data == '[') {
         if (second == '{' || second == ']' || named) {
-            s->format = FORMAT_JSON;
+            found->format = FORMAT_JSON;
             return true;
         }
         if (second && !is_one_of(second, "\"[-0123456789")) return true; /* "[INST] ..." is no JSON */
-        return ambiguous(err, in, "an array of JSON that holds no objects, or plain text");
+        return ambiguous(err, in, "a JSON array without objects, or plain text");
     }
     if (second && !is_one_of(second, "\"}") && !named)
-        return ambiguous(err, in,
-                         "a brace, but behind it no name in double quotes: JSON that is malformed, or plain text");
+        return ambiguous(err, in, "a brace that no name in double quotes follows: malformed JSON, or plain text");
     json_scan scan = {0};
     size_t size = 0, at;
     const char *reason;
     json_value value;
     bool ends = json_scan_on(&scan, rest.data, rest.size, &size), one_line = !memchr(rest.data, '\n', size);
     bool good = ends && json_check((capp_str){rest.data, size}, &value, &at, &reason);
-    s->format = (ends && one_line) || (in->named == FORMAT_JSONL && !good) ? FORMAT_JSONL : FORMAT_JSON;
+    found->format = (ends && one_line) || (in->named == FORMAT_JSONL && !good) ? FORMAT_JSONL : FORMAT_JSON;
     return true;
 }
 
-/* Neither JSON nor known to be CSV. */
-static bool sniff_text(sniffed *s, const sniff_input *in, const table *tables, const bool *good, capp_error *err) {
+/* Decides about an input that is neither JSON nor known to be CSV. */
+static bool sniff_text(sniffed *found, const sniff_input *in, const table *tables, const bool *good, capp_error *err) {
     bool one_name = false, open = false;
     for (size_t i = 0; i < N_SEPARATORS; i++) {
         open = open || tables[i].open;
@@ -230,21 +231,21 @@ static bool sniff_text(sniffed *s, const sniff_input *in, const table *tables, c
         const table *t = &tables[i];
         one_name = one_name || (t->asked && t->n_first == 1);
         if (t->asked && t->n_first > 1) {
-            s->format = FORMAT_CSV;
-            return sniff_separator(s, in, tables, good, err);
+            found->format = FORMAT_CSV;
+            return sniff_separator(found, in, tables, good, err);
         }
     }
     if (in->named == FORMAT_CSV) {
-        s->format = FORMAT_CSV;
-        s->separator = in->named_separator;
-        return s->separator || sniff_separator(s, in, tables, good, err);
+        found->format = FORMAT_CSV;
+        found->separator = in->named_separator;
+        return found->separator || sniff_separator(found, in, tables, good, err);
     }
     if (in->named == FORMAT_JSON || in->named == FORMAT_JSONL)
-        return ambiguous(err, in, "that is not JSON, as the name says");
+        return ambiguous(err, in, "this is not JSON, although the file name says so");
     if (open && in->first_alone && in->named != FORMAT_TEXT)
         return ambiguous(err, in,
-                         "a quote that is not closed in the line: a record of CSV that goes on, or plain text");
-    if (one_name) return ambiguous(err, in, "the header of CSV with one column, or plain text");
+                         "a quote that is not closed in the line: a CSV record of several lines, or plain text");
+    if (one_name) return ambiguous(err, in, "a CSV header with one column, or plain text");
     for (size_t i = 0; i < N_SEPARATORS; i++) {
         const table *t = &tables[i];
         if (!good[i] || t->n_first < 2 || !t->even) continue;
@@ -253,18 +254,18 @@ static bool sniff_text(sniffed *s, const sniff_input *in, const table *tables, c
         if (t->n_first > 1 && !t->names && cell(t, 1).size && *cell(t, 1).data == ' ')
             suspect = false; /* "Well, yes" */
         if (suspect && (several || in->named != FORMAT_TEXT))
-            return ambiguous(err, in, "CSV or TSV without the columns that are asked for, or plain text");
+            return ambiguous(err, in, "CSV or TSV without the columns that the command needs, or plain text");
     }
-    s->format = FORMAT_TEXT;
+    found->format = FORMAT_TEXT;
     return true;
 }
 
-static void sniff_line_ends(sniffed *s, const sniff_input *in) {
-    if (s->format != FORMAT_TEXT || in->first_alone || !in->head.size) return;
-    s->cr = memchr(in->head.data, '\r', in->head.size) && !memchr(in->head.data, '\n', in->head.size);
+static void sniff_line_ends(sniffed *found, const sniff_input *in) {
+    if (found->format != FORMAT_TEXT || in->first_alone || !in->head.size) return;
+    found->cr = memchr(in->head.data, '\r', in->head.size) && !memchr(in->head.data, '\n', in->head.size);
 }
 
-bool sniff(sniffed *s, const sniff_input *in, capp_error *err) {
+bool sniff(sniffed *found, const sniff_input *in, capp_error *err) {
     table tables[N_SEPARATORS];
     bool good[N_SEPARATORS], done = true;
     capp_str rest = in->head;
@@ -272,15 +273,16 @@ bool sniff(sniffed *s, const sniff_input *in, capp_error *err) {
         rest.data++;
         rest.size--;
     }
-    if (s->format == FORMAT_GUESS && rest.size && is_one_of(*rest.data, "{[")) done = sniff_brace(s, in, rest, err);
-    if (done && !rest.size && s->format == FORMAT_GUESS) /* no row, as far as one sees */
-        s->format = in->named == FORMAT_GUESS ? FORMAT_TEXT : in->named;
-    if (done && (s->format == FORMAT_GUESS || (s->format == FORMAT_CSV && !s->separator))) {
+    if (found->format == FORMAT_GUESS && rest.size && is_one_of(*rest.data, "{["))
+        done = sniff_brace(found, in, rest, err);
+    if (done && !rest.size && found->format == FORMAT_GUESS) /* no row, as far as one sees */
+        found->format = in->named == FORMAT_GUESS ? FORMAT_TEXT : in->named;
+    if (done && (found->format == FORMAT_GUESS || (found->format == FORMAT_CSV && !found->separator))) {
         for (size_t i = 0; i < N_SEPARATORS; i++) good[i] = read_table(&tables[i], in, separators[i]);
-        done =
-            s->format == FORMAT_CSV ? sniff_separator(s, in, tables, good, err) : sniff_text(s, in, tables, good, err);
+        done = found->format == FORMAT_CSV ? sniff_separator(found, in, tables, good, err)
+                                           : sniff_text(found, in, tables, good, err);
         for (size_t i = 0; i < N_SEPARATORS; i++) buffer_free(&tables[i].cells);
     }
-    sniff_line_ends(s, in);
+    sniff_line_ends(found, in);
     return done;
 }

@@ -1,5 +1,5 @@
-/* What the first bytes of the input are: which format, and for CSV which separator. Nothing is guessed in silence: what
- * could be two things is an error that says how to tell. */
+/* Recognizes the input by its first bytes: its format and, for CSV, the separator. It never guesses: if the input could
+ * be two formats, this is an error that says what to do. */
 #ifndef CLI_SNIFF_H
 #define CLI_SNIFF_H
 
@@ -9,29 +9,29 @@ typedef enum input_format {
     FORMAT_GUESS, /* not known yet */
     FORMAT_CSV,
     FORMAT_JSONL, /* an object a line */
-    FORMAT_JSON,  /* an array of objects, or objects one behind the other, over any number of lines */
+    FORMAT_JSON,  /* an array of objects, or objects one after another, over any number of lines */
     FORMAT_TEXT   /* a text a line */
 } input_format;
 
 typedef struct sniffed {
     input_format format;
     char separator; /* of CSV; 0: not known yet */
-    bool cr;        /* text whose lines end in carriage returns alone */
+    bool cr;        /* text whose lines end with only a carriage return */
 } sniffed;
 
 typedef struct sniff_input {
     capp_str head;         /* the first bytes of the input */
     bool whole;            /* there is nothing behind them */
-    bool first_alone;      /* the rest is not here: the first record alone decides */
+    bool first_alone;      /* more may follow: only the first record decides */
     const char *name;      /* of the input, for messages */
-    input_format named;    /* what the name says, FORMAT_GUESS: nothing */
+    input_format named;    /* what the file name says; FORMAT_GUESS: nothing */
     char named_separator;  /* for FORMAT_CSV: tab of .tsv, comma of .csv */
-    const capp_str *asked; /* [n_asked] columns that the run looks for */
+    const capp_str *asked; /* [n_asked] columns that the run needs */
     size_t n_asked;
 } sniff_input;
 
-/* Fills what is not known yet of *s: its format, or the separator of a CSV. */
-bool sniff(sniffed *s, const sniff_input *in, capp_error *err);
+/* Sets what is not yet known of *found: the format, or the separator of a CSV. */
+bool sniff(sniffed *found, const sniff_input *in, capp_error *err);
 
 /* "csv", "tsv", "json", ... and a separator where the name says one. False: there is no such format. */
 bool format_of_name(const char *name, input_format *format, char *separator);

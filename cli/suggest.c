@@ -1,8 +1,10 @@
-/* What was meant by an option that a command does not have. */
-#include "options.h"
+#include "suggest.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "option_table.h"
 
 static const struct {
     const char *written, *meant;
@@ -30,7 +32,7 @@ static const struct {
 
 enum { LONGEST = 24 }; /* names that are longer are not compared */
 
-/* Letters to insert, drop, change or exchange with their neighbour to make b of a. */
+/* Letters to insert, drop, change or exchange with their neighbor to make b of a. */
 static size_t distance(const char *a, const char *b) {
     size_t d[LONGEST + 1][LONGEST + 1], n = strlen(a), m = strlen(b);
     if (n > LONGEST || m > LONGEST) return SIZE_MAX;

@@ -3,92 +3,93 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void add_piece(template *t, bool is_field, size_t start) {
-    if (!is_field && start == t->storage.size) return;
-    grow(&t->pieces, &t->capacity, t->n_pieces + 1, sizeof *t->pieces);
-    t->pieces[t->n_pieces++] = (template_piece){is_field, start, t->storage.size - start};
+static void add_piece(template *pattern, bool is_field, size_t start) {
+    if (!is_field && start == pattern->storage.size) return;
+    grow(&pattern->pieces, &pattern->capacity, pattern->n_pieces + 1, sizeof *pattern->pieces);
+    pattern->pieces[pattern->n_pieces++] = (template_piece){is_field, start, pattern->storage.size - start};
 }
 
-static capp_str piece_text(const template *t, const template_piece *piece) {
-    return (capp_str){t->storage.data + piece->start, piece->size};
+static capp_str piece_text(const template *pattern, const template_piece *piece) {
+    return (capp_str){pattern->storage.data + piece->start, piece->size};
 }
 
-bool template_parse(template *t, const char *text, capp_error *err) {
-    *t = (template){0};
+bool template_parse(template *pattern, const char *text, capp_error *err) {
+    *pattern = (template){0};
     size_t size = strlen(text), valid = utf8_valid(text, size);
     if (valid != size) return fail_at(err, 0, "-t: invalid UTF-8 at byte %zu of the template", valid + 1);
     size_t start = 0; /* of the literal under way, in storage */
     for (const char *c = text; *c; c++) {
         if ((*c == '{' || *c == '}') && c[1] == *c) {
-            buffer_char(&t->storage, *c++);
+            buffer_char(&pattern->storage, *c++);
         } else if (*c == '}') {
-            return fail_at(err, 0, "-t: '}' at byte %zu of the template closes nothing; write }} for a brace",
+            return fail_at(err, 0, "-t: '}' at byte %zu of the template has no matching '{'; write }} for a brace",
                            (size_t)(c - text) + 1);
         } else if (*c == '{') {
-            add_piece(t, false, start);
+            add_piece(pattern, false, start);
             size_t name = strcspn(c + 1, "{}");
             if (c[1 + name] != '}')
                 return fail_at(err, 0, "-t: '{' at byte %zu of the template is not closed; write {{ for a brace",
                                (size_t)(c - text) + 1);
             if (!name)
-                return fail_at(err, 0,
-                               "-t: {} at byte %zu of the template names no column; write {text}, or {{}} for "
-                               "braces",
-                               (size_t)(c - text) + 1);
-            start = t->storage.size;
-            buffer_add(&t->storage, c + 1, name);
-            add_piece(t, true, start);
-            start = t->storage.size;
+                return fail_at(
+                    err, 0,
+                    "-t: {} at byte %zu of the template does not name a column; write {text}, or {{}} for braces",
+                    (size_t)(c - text) + 1);
+            start = pattern->storage.size;
+            buffer_add(&pattern->storage, c + 1, name);
+            add_piece(pattern, true, start);
+            start = pattern->storage.size;
             c += name + 1;
         } else if (*c == '\\' && c[1]) {
-            buffer_unescaped(&t->storage, c, 2);
+            buffer_unescaped(&pattern->storage, c, 2);
             if (c[1] != '{' && c[1] != '}')
                 c++;
             else
-                t->storage.size--; /* the brace keeps its meaning */
+                pattern->storage.size--; /* the brace keeps its meaning */
         } else {
-            buffer_char(&t->storage, *c);
+            buffer_char(&pattern->storage, *c);
         }
     }
-    add_piece(t, false, start);
-    if (!t->n_pieces) return fail_at(err, 0, "-t: the template is empty; write for example '{text}\\nTopic:'");
+    add_piece(pattern, false, start);
+    if (!pattern->n_pieces) return fail_at(err, 0, "-t: the template is empty; write, for example, '{text}\\nTopic:'");
     return true;
 }
 
-void template_free(template *t) {
-    buffer_free(&t->storage);
-    free(t->pieces);
-    *t = (template){0};
+void template_free(template *pattern) {
+    buffer_free(&pattern->storage);
+    free(pattern->pieces);
+    *pattern = (template){0};
 }
 
-bool template_check(const template *t, reader *r, capp_error *err) {
-    for (size_t i = 0; i < t->n_pieces; i++)
-        if (t->pieces[i].field && !reader_knows(r, piece_text(t, &t->pieces[i]), err)) return false;
+bool template_check(const template *pattern, reader *input, capp_error *err) {
+    for (size_t i = 0; i < pattern->n_pieces; i++)
+        if (pattern->pieces[i].field && !reader_knows(input, piece_text(pattern, &pattern->pieces[i]), err))
+            return false;
     return true;
 }
 
-void template_fields(const template *t, capp_str **names, size_t *n, size_t *capacity) {
-    for (size_t i = 0; i < t->n_pieces; i++) {
-        if (!t->pieces[i].field) continue;
+void template_fields(const template *pattern, capp_str **names, size_t *n, size_t *capacity) {
+    for (size_t i = 0; i < pattern->n_pieces; i++) {
+        if (!pattern->pieces[i].field) continue;
         grow(names, capacity, *n + 1, sizeof **names);
-        (*names)[(*n)++] = piece_text(t, &t->pieces[i]);
+        (*names)[(*n)++] = piece_text(pattern, &pattern->pieces[i]);
     }
 }
 
-bool template_end(const template *t, capp_str *end) {
-    if (!t->n_pieces || t->pieces[t->n_pieces - 1].field) return false;
-    *end = piece_text(t, &t->pieces[t->n_pieces - 1]);
+bool template_end(const template *pattern, capp_str *end) {
+    if (!pattern->n_pieces || pattern->pieces[pattern->n_pieces - 1].field) return false;
+    *end = piece_text(pattern, &pattern->pieces[pattern->n_pieces - 1]);
     return true;
 }
 
 /* Texts of all pieces; false where a field is missing or all are empty. */
-static bool fill_pieces(const template *t, const record *row, arena *a, capp_str *parts, capp_str *empty,
+static bool fill_pieces(const template *pattern, const record *row, arena *a, capp_str *parts, capp_str *empty,
                         capp_error *err) {
     size_t n_fields = 0, n_empty = 0;
     *empty = (capp_str){NULL, 0};
-    for (size_t i = 0; i < t->n_pieces; i++) {
-        capp_str name = parts[i] = piece_text(t, &t->pieces[i]);
-        if (!t->pieces[i].field) continue;
+    for (size_t i = 0; i < pattern->n_pieces; i++) {
+        capp_str name = parts[i] = piece_text(pattern, &pattern->pieces[i]);
+        if (!pattern->pieces[i].field) continue;
         if (!record_text(row, name, a, &parts[i])) return fail_field(err, row, name);
         n_fields++;
         if (parts[i].size) continue;
@@ -100,15 +101,15 @@ static bool fill_pieces(const template *t, const record *row, arena *a, capp_str
                    (int)empty->size, empty->data);
 }
 
-bool template_render(const template *t, const record *row, arena *a, capp_str *prompt, capp_str *empty,
+bool template_render(const template *pattern, const record *row, arena *a, capp_str *prompt, capp_str *empty,
                      capp_error *err) {
-    capp_str *parts = arena_take(a, t->n_pieces, sizeof *parts);
-    if (!fill_pieces(t, row, a, parts, empty, err)) return false;
+    capp_str *parts = arena_allocate(a, pattern->n_pieces, sizeof *parts);
+    if (!fill_pieces(pattern, row, a, parts, empty, err)) return false;
     size_t size = 0;
-    for (size_t i = 0; i < t->n_pieces; i++) size += parts[i].size;
-    char *text = arena_take(a, size + 1, 1);
+    for (size_t i = 0; i < pattern->n_pieces; i++) size += parts[i].size;
+    char *text = arena_allocate(a, size + 1, 1);
     *prompt = (capp_str){text, size};
-    for (size_t i = 0; i < t->n_pieces; i++) {
+    for (size_t i = 0; i < pattern->n_pieces; i++) {
         if (parts[i].size) memcpy(text, parts[i].data, parts[i].size);
         text += parts[i].size;
     }

@@ -5,7 +5,7 @@
 #include "reader.h"
 
 typedef struct template_piece {
-    bool field;         /* text names a field, else stands for itself */
+    bool field;         /* text is the name of a field, otherwise literal text */
     size_t start, size; /* in storage */
 } template_piece;
 
@@ -17,21 +17,21 @@ typedef struct template {
 template;
 
 /* The two characters \n mean a line feed, \t a tab, \\ a backslash; {{ and }} are braces. */
-bool template_parse(template *t, const char *text, capp_error *err);
-void template_free(template *t);
+bool template_parse(template *pattern, const char *text, capp_error *err);
+void template_free(template *pattern);
 
 /* Adds the names of its fields to the array *names; they are borrowed from the template. */
-void template_fields(const template *t, capp_str **names, size_t *n, size_t *capacity);
+void template_fields(const template *pattern, capp_str **names, size_t *n, size_t *capacity);
 
-/* Whether the prompt ends in a text of the template itself, which goes to *end. */
-bool template_end(const template *t, capp_str *end);
+/* Whether the prompt ends with literal text of the template, which is then *end. */
+bool template_end(const template *pattern, capp_str *end);
 
-/* Fails where a field of the template is none of the columns that the reader knows. */
-bool template_check(const template *t, reader *r, capp_error *err);
+/* Fails if the reader knows its columns and a field of the template is not one of them. */
+bool template_check(const template *pattern, reader *input, capp_error *err);
 
-/* The prompt of a row, in memory of a. Fails where a field is missing, and where the template has fields and all are
+/* Makes the prompt of a row, in memory of a. Fails if a field is missing, or if the template has fields and all are
  * empty. *empty: the first field that is empty, or size 0. */
-bool template_render(const template *t, const record *row, arena *a, capp_str *prompt, capp_str *empty,
+bool template_render(const template *pattern, const record *row, arena *a, capp_str *prompt, capp_str *empty,
                      capp_error *err);
 
 #endif

@@ -39,7 +39,7 @@ const char *packing_name(packing kind) {
 }
 
 unpacker *unpack_open(packing kind) {
-    unpacker *u = take(1, sizeof *u);
+    unpacker *u = allocate(1, sizeof *u);
     *u = (unpacker){.kind = kind};
     bool good = kind == PACKING_GZIP ? inflateInit2(&u->gzip, 16 + MAX_WBITS) == Z_OK
                                      : (u->zstd = ZSTD_createDStream()) != NULL;
@@ -47,49 +47,50 @@ unpacker *unpack_open(packing kind) {
     return u;
 }
 
-void unpack_close(unpacker *u) {
-    if (!u) return;
-    if (u->kind == PACKING_GZIP) inflateEnd(&u->gzip);
-    ZSTD_freeDStream(u->zstd);
-    free(u);
+void unpack_close(unpacker *unpacker_) {
+    if (!unpacker_) return;
+    if (unpacker_->kind == PACKING_GZIP) inflateEnd(&unpacker_->gzip);
+    ZSTD_freeDStream(unpacker_->zstd);
+    free(unpacker_);
 }
 
-static bool gunzip_some(unpacker *u, capp_str *in, Bytef *out, size_t room, size_t *n) {
+static bool gunzip_some(unpacker *unpacker_, capp_str *in, Bytef *out, size_t room, size_t *n) {
     uInt had = in->size < UINT_MAX ? (uInt)in->size : UINT_MAX, space = room < UINT_MAX ? (uInt)room : UINT_MAX;
-    if (!u->within && inflateReset(&u->gzip) != Z_OK) return false;
-    u->gzip.next_in = (const Bytef *)in->data;
-    u->gzip.avail_in = had;
-    u->gzip.next_out = out;
-    u->gzip.avail_out = space;
-    u->within = true;
-    int code = inflate(&u->gzip, Z_NO_FLUSH);
+    if (!unpacker_->within && inflateReset(&unpacker_->gzip) != Z_OK) return false;
+    unpacker_->gzip.next_in = (const Bytef *)in->data;
+    unpacker_->gzip.avail_in = had;
+    unpacker_->gzip.next_out = out;
+    unpacker_->gzip.avail_out = space;
+    unpacker_->within = true;
+    int code = inflate(&unpacker_->gzip, Z_NO_FLUSH);
     if (code == Z_MEM_ERROR) out_of_memory();
     if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR) return false;
-    u->within = code != Z_STREAM_END;
-    in->data += had - u->gzip.avail_in;
-    in->size -= had - u->gzip.avail_in;
-    *n = space - u->gzip.avail_out;
+    unpacker_->within = code != Z_STREAM_END;
+    in->data += had - unpacker_->gzip.avail_in;
+    in->size -= had - unpacker_->gzip.avail_in;
+    *n = space - unpacker_->gzip.avail_out;
     return true;
 }
 
-static bool unzstd_some(unpacker *u, capp_str *in, char *out, size_t room, size_t *n) {
+static bool unzstd_some(unpacker *unpacker_, capp_str *in, char *out, size_t room, size_t *n) {
     ZSTD_inBuffer from = {in->data, in->size, 0};
     ZSTD_outBuffer to = {out, room, 0};
-    size_t code = ZSTD_decompressStream(u->zstd, &to, &from);
+    size_t code = ZSTD_decompressStream(unpacker_->zstd, &to, &from);
     if (ZSTD_isError(code)) return false;
-    u->within = code != 0;
+    unpacker_->within = code != 0;
     in->data += from.pos;
     in->size -= from.pos;
     *n = to.pos;
     return true;
 }
 
-bool unpack_some(unpacker *u, capp_str *in, char *out, size_t room, size_t *n) {
+bool unpack_some(unpacker *unpacker_, capp_str *in, char *out, size_t room, size_t *n) {
     *n = 0;
-    if (!u->within && !in->size) return true;
-    return u->kind == PACKING_GZIP ? gunzip_some(u, in, (Bytef *)out, room, n) : unzstd_some(u, in, out, room, n);
+    if (!unpacker_->within && !in->size) return true;
+    return unpacker_->kind == PACKING_GZIP ? gunzip_some(unpacker_, in, (Bytef *)out, room, n)
+                                           : unzstd_some(unpacker_, in, out, room, n);
 }
 
-bool unpack_complete(const unpacker *u) {
-    return !u->within;
+bool unpack_complete(const unpacker *unpacker_) {
+    return !unpacker_->within;
 }

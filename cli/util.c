@@ -17,7 +17,7 @@ void out_of_memory(void) {
     exit(EXIT_FAILED);
 }
 
-void *retake(void *p, size_t n, size_t size) {
+void *reallocate(void *p, size_t n, size_t size) {
     if (size && n > SIZE_MAX / size) out_of_memory();
     size_t bytes = n * size;
     void *memory = realloc(p, bytes ? bytes : 1);
@@ -25,8 +25,8 @@ void *retake(void *p, size_t n, size_t size) {
     return memory;
 }
 
-void *take(size_t n, size_t size) {
-    return retake(NULL, n, size);
+void *allocate(size_t n, size_t size) {
+    return reallocate(NULL, n, size);
 }
 
 void grow(void *array, size_t *capacity, size_t need, size_t size) {
@@ -35,7 +35,7 @@ void grow(void *array, size_t *capacity, size_t need, size_t size) {
     if (more < need) more = need;
     void *elements;
     memcpy(&elements, array, sizeof elements);
-    elements = retake(elements, more, size);
+    elements = reallocate(elements, more, size);
     memcpy(array, &elements, sizeof elements);
     *capacity = more;
 }
@@ -48,12 +48,12 @@ typedef struct arena_block {
 
 enum { ARENA_BLOCK = 256 * 1024 };
 
-void *arena_take(arena *a, size_t n, size_t size) {
+void *arena_allocate(arena *a, size_t n, size_t size) {
     if (size && n > (SIZE_MAX / 2) / size) out_of_memory();
     size_t bytes = (n * size + 15) & ~(size_t)15;
     if (!a->blocks || bytes > a->blocks->size - a->blocks->used) {
         size_t room = bytes > ARENA_BLOCK ? bytes : ARENA_BLOCK;
-        arena_block *block = take(1, sizeof *block + room);
+        arena_block *block = allocate(1, sizeof *block + room);
         *block = (arena_block){.next = a->blocks, .size = room};
         a->blocks = block;
     }
@@ -64,7 +64,7 @@ void *arena_take(arena *a, size_t n, size_t size) {
 }
 
 capp_str arena_copy(arena *a, capp_str text) {
-    char *copy = arena_take(a, text.size + 1, 1);
+    char *copy = arena_allocate(a, text.size + 1, 1);
     if (text.size) memcpy(copy, text.data, text.size);
     copy[text.size] = 0;
     return (capp_str){copy, text.size};
@@ -236,7 +236,7 @@ void complain_after(void (*wipe)(void)) {
 }
 
 void complain(const char *format, ...) {
-    char text[8192]; /* no allocation: this is also how its failure is told */
+    char text[8192]; /* no allocation, because this also reports that one failed */
     va_list args;
     if (before_message) before_message();
     va_start(args, format);
@@ -266,12 +266,12 @@ uint64_t peak_memory(void) {
 
 bool read_file(const char *path, buffer *content, capp_error *err) {
     FILE *file = fopen(path, "rb");
-    if (!file) return fail_at(err, 0, "%s: cannot be opened: %s", path, strerror(errno));
+    if (!file) return fail_at(err, 0, "%s: cannot open the file: %s", path, strerror(errno));
     char part[65536];
     size_t n;
     while ((n = fread(part, 1, sizeof part, file))) buffer_add(content, part, n);
     bool failed = ferror(file);
-    if (failed) fail_at(err, 0, "%s: cannot be read: %s", path, strerror(errno));
+    if (failed) fail_at(err, 0, "%s: cannot read the file: %s", path, strerror(errno));
     fclose(file);
     return !failed;
 }

@@ -1,7 +1,7 @@
-"""Draws the figures of how-it-works.md: figures.py [FOLDER] writes docs/figure-tree.svg and its neighbours.
+"""Draws the figures of how-it-works.md: figures.py [FOLDER] writes docs/figure-tree.svg and its neighbors.
 
 All are of one example, two prompts and three classes as SmolLM2's tokenizer cuts them, and every number in them is
-counted here, from that example: tests/test_site.py compares them with what the library counts. Colours follow the
+counted here, from that example: tests/test_site.py compares them with what the library counts. Colors follow the
 reader's scheme.
 """
 import sys

@@ -3,6 +3,7 @@
     .. c-header::        every section of include/capp.h, read by hawkmoth
     .. python-modules::  every public module of python/capp, read by autodoc
     .. manual-page::     docs/capp.1 as mandoc sets it
+    .. architectures::   a table of the rows of src/model/arch_*.c
 
 The header's comments are plain ones, as everywhere in this house. hawkmoth takes comments that begin with two stars and
 stand before what they describe, as reStructuredText; `sections_of` makes such a copy of the header, a file a section.
@@ -19,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HEADER = ROOT / "include" / "capp.h"
 PACKAGE = ROOT / "python" / "capp"
 MANUAL = ROOT / "docs" / "capp.1"
+
+ROWS = re.compile(r"const capp_arch capp_arch_\w+ = \{(.*?)\};", re.S)
 
 OF_PACKAGE = ["Model", "Example", "ModelInfo", "CachedModel", "ChatModel"]  # what capp/__init__.py brings together and no module shows
 FIRST = ["classify", "sklearn", "remote"]  # the order on the page, before what is not listed here
@@ -148,6 +151,34 @@ class PythonModules(SphinxDirective):
         return self.parse_text_to_nodes("\n\n".join(page), allow_section_headings=True)
 
 
+def architectures():
+    """(models, model_type of folders, architecture of GGUF files) of each row, by the models' names."""
+    found = []
+    for path in (ROOT / "src" / "model").glob("arch_*.c"):
+        for row in ROWS.findall(path.read_text()):
+            macro = re.search(r'LIKE_LLAMA\("([^"]*)", "([^"]*)"\)', row)
+            fields = dict(re.findall(r'\.(models|gguf|gguf_as|hf) = "([^"]*)"', row))
+            if macro:
+                fields.update(gguf=macro[1], models=macro[2])
+            found.append((fields["models"], fields.get("hf"), fields.get("gguf", fields.get("gguf_as"))))
+    return sorted(found, key=lambda row: row[0].lower())
+
+
+class Architectures(SphinxDirective):
+    def run(self):
+        rows = [("Models", "Folders: model_type", "GGUF: general.architecture"), *architectures()]
+        table = nodes.table("", group := nodes.tgroup("", cols=3))
+        group += [nodes.colspec(colwidth=width) for width in (40, 30, 30)]
+        lines = []
+        for row in rows:
+            entries = [nodes.entry("", nodes.paragraph("", "", nodes.literal("", cell) if cell and i and row is not rows[0]
+                                                       else nodes.Text(cell or "-"))) for i, cell in enumerate(row)]
+            lines.append(nodes.row("", *entries))
+        group += nodes.thead("", lines[0])
+        group += nodes.tbody("", *lines[1:])
+        return [table]
+
+
 class ManualPage(SphinxDirective):
     def run(self):
         self.env.note_dependency(str(MANUAL))
@@ -179,5 +210,6 @@ def setup(app):
     app.add_directive("c-header", CHeader)
     app.add_directive("python-modules", PythonModules)
     app.add_directive("manual-page", ManualPage)
+    app.add_directive("architectures", Architectures)
     app.connect("config-inited", prepare)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,14 +1,14 @@
-"""Banking77: what does a bank's customer want? 77 classes, named after the question, or listed before it as well.
+"""Banking77: what does a bank's customer want? 77 classes after the question, with and without a list of them before it.
 
     python3 examples/banking77.py [--data banking77-test.csv]
 
-The list is a prefix that all prompts share, so that it is computed once. With SmolLM2 135M the bundled sample, a
+The list is a prefix that all prompts share, so it is computed once. With SmolLM2 135M the bundled sample, a
 question of each class, gave
 
     plain    22.1% of 77 right, 33.8% among the first five
     listed    2.6% of 77 right, 15.6% among the first five
 
-A model of this size is not helped by the list, it is confused: see what it does to yours.
+The list does not help a model of this size, it confuses it. Try it with your model.
 """
 import numpy as np
 from capp.classify import predict_proba

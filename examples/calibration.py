@@ -1,4 +1,4 @@
-"""Priors and calibration: what labels teach without touching the weights, with curves.
+"""Priors and calibration: what labels can teach without changing the weights, with curves.
 
     python3 examples/calibration.py [--plot calibration.svg]
 
@@ -51,13 +51,13 @@ def draw(path, curves, shares, losses, true_share):
     from matplotlib import pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.8), layout="constrained")
-    left.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="dashed")
+    left.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle="dashed")
     for name, (said, came) in curves.items():
         left.plot(said, came, marker="o", label=name)
     left.set(xlabel="probability given", ylabel="share that was right", title="Calibration")
     left.legend()
     right.plot(shares, losses, color="tab:purple")
-    right.axvline(true_share, color="grey", linewidth=0.8, linestyle="dashed")
+    right.axvline(true_share, color="gray", linewidth=0.8, linestyle="dashed")
     right.annotate("true share", (true_share, max(losses)), xytext=(-4, 0), textcoords="offset points", ha="right")
     right.set(xlabel="prior probability of sports", ylabel="log-loss", title="Prior")
     figure.savefig(path, metadata={"Date": None} if str(path).endswith(".svg") else None)

@@ -2,7 +2,7 @@
 
     python3 examples/copa.py [--data copa-dev.prompts.jsonl]
 
-Each row brings its own two choices, as an Example. With SmolLM2 135M the bundled 40 rows gave
+Each row has its own two choices, as an Example. With SmolLM2 135M the bundled 40 rows gave
 
     72.5% of 40 right
     where it is 50% to 60% sure: 50% of 12 right

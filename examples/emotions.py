@@ -1,9 +1,9 @@
-"""Emotions of tweets: several labels may be right, so that each is judged by itself.
+"""Emotions of tweets: several labels may be correct, so each is scored by itself.
 
     python3 examples/emotions.py
 
-Probabilities that are not normalised say little by themselves: some words are likely after anything. What a label gains
-over a prompt that says nothing (pointwise mutual information) is a better measure. With SmolLM2 135M the bundled 12
+Probabilities that are not normalized say little: some words are likely after any prompt. A better measure is how much more
+likely a label is than after a prompt without content (pointwise mutual information). With SmolLM2 135M the bundled 12
 rows gave, the true labels in capitals,
 
     We won the cup, and my whole family was there to s  love 2.2x, JOY 1.2x, sadness 0.9x

@@ -2,7 +2,7 @@
 
     python3 examples/reasoning.py
 
-Nothing is parsed out of the reasoning: it is only what stands before the answer. With SmolLM2 135M the bundled 12 rows
+The reasoning is not parsed: it is only the text before the answer. With SmolLM2 135M the bundled 12 rows
 gave
 
     Anna has 3 apples and buys 4 more. How many apples does she have?

@@ -18,7 +18,7 @@
  *   use a session. Several sessions of one model may run at the same time.
  * - For one build, one instruction set and one precision, the log-probabilities of an example are always the same bits.
  *   They do not depend on the other examples in the call, their order, the number of threads, the memory budget, or
- *   earlier calls.
+ *   earlier calls. In precision f32 they are the same bits on every instruction set, see CAPP_ARITHMETIC.
  */
 #ifndef CAPP_H
 #define CAPP_H
@@ -343,7 +343,7 @@ CAPP_API void capp_session_cancel(capp_session *session);
 /* Statistics of a session: totals over its life. */
 typedef struct capp_stats {
     uint64_t rows;            /* examples, texts and prompts finished */
-    uint64_t rows_again;      /* of these, rows with rescoring in float32 (CAPP_PRECISION_AUTO) */
+    uint64_t rows_rescored;   /* of these, rows with rescoring in float32 (CAPP_PRECISION_AUTO) */
     uint64_t tokens_computed; /* token rows that ran through the layers */
     uint64_t tokens_saved;    /* additional token rows that would run if each completion ran alone with its prompt */
     uint64_t head_rows;       /* token rows that ran through the head: distinct contexts whose next token was scored */
@@ -391,8 +391,8 @@ typedef struct capp_example {
 
 /* The result for one example. All pointers are valid only during the callback. */
 typedef struct capp_result {
-    size_t row;               /* index of the example in the call */
-    size_t n_completions;     /* */
+    size_t row; /* index of the example in the call */
+    size_t n_completions;
     size_t n_classes;         /* n_classes of capp_scoring if it defines classes, otherwise n_completions */
     size_t prediction;        /* index of the highest posterior; the first one if several are equal */
     const double *likelihood; /* [n_classes] exp of the aggregate of the completion's (discounted) log-probabilities.

@@ -90,7 +90,7 @@ capp_status capp_predict(capp_session *session, const capp_example *examples, si
     if (st != CAPP_OK) return st;
     for (size_t i = 0; i < n; i++)
         if (capp_weighing_classes(&weighing, &examples[i]) == 1) {
-            capp_fail(err, CAPP_EINVAL, "one completion alone is no choice; give another");
+            capp_fail(err, CAPP_EINVAL, "a prediction needs at least two completions; add one");
             if (err) err->row = i;
             return CAPP_EINVAL;
         }
@@ -125,8 +125,12 @@ capp_status capp_detokenize(const capp_model *model, const int32_t *ids, size_t 
     *size = 0;
     for (size_t i = 0; i < n; i++) {
         capp_str piece = capp_vocab_piece(capp_model_vocab(model), ids[i]);
-        if (!piece.data)
-            return capp_fail(err, CAPP_EINVAL, "token %zu is %d, which is no id of this vocabulary", i, ids[i]);
+        if (!piece.data) {
+            capp_vocab_info info;
+            capp_vocab_get_info(capp_model_vocab(model), &info);
+            return capp_fail(err, CAPP_EINVAL, "invalid token id %d: the vocabulary has %u tokens", ids[i],
+                             info.n_tokens);
+        }
         total += piece.size;
     }
     char *out = capp_new(total + 1, 1);

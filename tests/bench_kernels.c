@@ -176,6 +176,10 @@ static const struct {
     {"large", case_blocks, {192, 8192, 512, 1024}},
     {"large", case_blocks, {384, 8192, 512, 1024}},
     {"large", case_blocks, {1024, 8192, 512, 1024}},
+    {"7b", case_blocks, {192, 3584, 4608, 1024}}, /* the products of a model of 7 billion, whole: q, k and v */
+    {"7b", case_blocks, {192, 3584, 3584, 1024}},
+    {"7b", case_blocks, {192, 3584, 18944, 1024}},
+    {"7b", case_blocks, {192, 18944, 3584, 1024}},
     {"pack", case_pack, {0, 576, 3072}},
     {"narrow", case_narrow, {576}},
     {"scores", case_scores, {1, 64, 256}},

@@ -1,4 +1,4 @@
-"""Random blocks of GGUF's quantised types, and what they hold by the gguf package; by definition for the types whose
+"""Random blocks of GGUF's quantized types, and what they hold by the gguf package; by definition for the types whose
 sizes alone it knows."""
 import gguf
 import numpy as np

@@ -55,6 +55,10 @@ def pytest_terminal_summary(terminalreporter):
 
     closing.append(f"{count('passed', 'xfailed')} passed, {count('failed', 'error', 'xpassed')} failed, "
                    f"{count('skipped')} skipped")
+    not_run = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])
+               if terminalreporter.config.getoption("--long") and "long" in report.keywords]
+    if not_run:
+        closing[-1] += f"; {len(not_run)} of the long tests did NOT run: " + "; ".join(sorted(set(not_run)))
 
 
 def pytest_unconfigure():

@@ -15,9 +15,15 @@ ARCHITECTURES = {
     "gemma3_text": "gemma3", "phi": "phi2", "phi3": "phi3", "gpt2": "gpt2", "gptj": "gptj", "gpt_neox": "gptneox",
     "bloom": "bloom", "mpt": "mpt", "falcon": "falcon", "stablelm": "stablelm", "starcoder2": "starcoder2",
     "olmo": "olmo", "olmo2": "olmo2", "cohere": "command-r", "cohere2": "cohere2", "olmoe": "olmoe",
-    "gpt_oss": "gpt-oss",
+    "gpt_oss": "gpt-oss", "ministral3": "mistral3", "olmo3": "olmo2", "glm4": "glm4", "exaone4": "exaone4",
+    "seed_oss": "seed_oss", "arcee": "arcee", "ernie4_5": "ernie4_5", "hunyuan_v1_dense": "hunyuan-dense",
+    "apertus": "apertus", "nemotron": "nemotron", "gpt_bigcode": "starcoder", "qwen2_moe": "qwen2moe",
+    "glm4_moe": "glm4moe", "dots1": "dots1", "ernie4_5_moe": "ernie4_5-moe", "hunyuan_v1_moe": "hunyuan-moe",
+    "minimax_m2": "minimax-m2", "granitemoe": "granitemoe", "granitemoeshared": "granitemoe",
 }  # fmt: skip
-PERMUTED = ("llama", "smollm3", "granite", "olmo")
+PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee", "granitemoe", "internlm2", "xverse", "baichuan", "minicpm",
+            "deepseek")
+SIGMOID = ("glm4_moe", "dots1", "minimax_m2")
 DTYPES = {"U8": np.uint8, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
 
@@ -53,7 +59,7 @@ def unpacked(tensors):
 
 
 def permuted(rows, heads):
-    """Rows of each head from halves to neighbours."""
+    """Rows of each head from halves to neighbors."""
     return rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
@@ -66,11 +72,11 @@ def ungrouped(rows, heads, kv_heads):
 
 
 class Folder:
-    def __init__(self, path):
+    def __init__(self, path, arch=None):
         self.config = json.loads((Path(path) / "config.json").read_text())
         self.tensors = read_tensors(path)
         self.type = self.config["model_type"]
-        self.arch = ARCHITECTURES.get(self.type)
+        self.arch = arch or ARCHITECTURES.get(self.type)
 
     def get(self, *names, default=None):
         for name in names:
@@ -87,6 +93,8 @@ class Folder:
 
     @property
     def kv_heads(self):
+        if self.type == "gpt_bigcode":
+            return 1 if self.get("multi_query", default=True) else self.heads
         if self.type == "falcon":
             return self.get("num_kv_heads") if self.get("new_decoder_architecture") else 1
         return self.get("num_key_value_heads", default=self.heads)
@@ -150,38 +158,80 @@ def gpt_oss_experts(tensors):
     return rest
 
 
+def granite_experts(tensors):
+    """gate and up apart, under names that the gguf package knows."""
+    rest = {}
+    for name, values in tensors.items():
+        stem = name.split("block_sparse_moe.")[0].split("shared_mlp.")[0]
+        kind = "experts" if "block_sparse_moe." in name else "shared_expert"
+        if name.endswith("input_linear.weight"):
+            gate, up = np.split(values, 2, axis=-2)
+            rest[f"{stem}mlp.{kind}.gate_proj.weight"], rest[f"{stem}mlp.{kind}.up_proj.weight"] = gate, up
+        elif name.endswith("output_linear.weight"):
+            rest[f"{stem}mlp.{kind}.down_proj.weight"] = values
+        else:
+            rest[name] = values
+    return rest
+
+
+def fused(tensors):
+    """q, k and v of a layer as one tensor."""
+    rest = {name: values for name, values in tensors.items() if not re.search(r"self_attn\.[qkv]_proj\.", name)}
+    for name in tensors:
+        if ".self_attn.q_proj." in name:
+            parts = [tensors[name.replace("q_proj", f"{letter}_proj")] for letter in "qkv"]
+            rest[name.replace("q_proj", "qkv_proj")] = np.concatenate(parts)
+    return rest
+
+
 def changed(folder):
     """The folder's tensors as GGUF wants them, under the folder's names."""
     tensors = heads_stacked(experts_stacked(folder.tensors))
     if folder.type == "gpt_oss":
         tensors = gpt_oss_experts(tensors)
+    if folder.type.startswith("granitemoe"):
+        tensors = granite_experts(tensors)
+    if folder.arch == "bailingmoe2":
+        tensors = fused(tensors)
     for name, values in tensors.items():
+        if name.endswith("e_score_correction_bias"):
+            name, values = name.replace("_bias", ".bias"), values.reshape(-1)
         if folder.arch in PERMUTED and re.search(r"\.(q|k)_proj\.(weight|bias)", name):
             values = permuted(values, folder.heads if ".q_proj." in name else folder.kv_heads)
+        if folder.type == "nemotron" and re.search(r"norm\.weight", name):
+            values = values + 1
         if folder.type.startswith("gemma") and name.endswith("norm.weight"):
             values = values + 1
         if folder.type == "gpt2" and re.search(r"c_(attn|proj|fc)\.weight", name):
             values = values.T
         if folder.type in ("gpt_neox", "bloom", "falcon") and "query_key_value" in name:
             values = ungrouped(values, folder.heads, folder.kv_heads)
-        yield name, np.ascontiguousarray(values)
+        if folder.type == "gpt_bigcode" and "c_attn" in name:
+            values = ungrouped(values, folder.heads, folder.kv_heads)
+        if ".act_fn." not in name:  # numbers of xIELU, which are metadata
+            yield name, np.ascontiguousarray(values)
 
 
 def add_rope(writer, folder):
     """Frequencies: keys, and tensors of factors."""
-    scaling = folder.get("rope_scaling", default={})
+    scaling = folder.get("rope_scaling", "rope_parameters.full_attention", "rope_parameters", default={})
     kind = scaling.get("rope_type", scaling.get("type"))
-    share = folder.get("partial_rotary_factor", "rotary_pct", default=1)
+    share = folder.get("partial_rotary_factor", "rotary_pct", "rope_parameters.partial_rotary_factor", default=1)
+    base = scaling.get("rope_theta", folder.get("rope_theta", "rotary_emb_base", default=10000.0))
     dims = folder.get("rotary_dim", default=int(folder.head_dim * share))
     writer.add_rope_dimension_count(dims)
-    writer.add_rope_freq_base(folder.get("rope_theta", "rotary_emb_base", default=10000.0))
+    writer.add_rope_freq_base(base * scaling.get("alpha", 1) ** (dims / (dims - 2)))
     if kind in ("linear", "yarn"):
         writer.add_rope_scaling_type(gguf.RopeScalingType(kind))
         writer.add_rope_scaling_factor(scaling["factor"])
     if kind == "yarn":
         writer.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
+        if scaling.get("mscale_all_dim"):
+            writer.add_rope_scaling_yarn_log_mul(scaling["mscale_all_dim"])
+    if scaling.get("llama_4_scaling_beta"):
+        writer.add_attn_temperature_scale(scaling["llama_4_scaling_beta"])
     if kind == "llama3":
-        frequencies = folder.get("rope_theta") ** (-np.arange(0, dims, 2) / dims)
+        frequencies = base ** (-np.arange(0, dims, 2) / dims)
         original, factor = scaling["original_max_position_embeddings"], scaling["factor"]
         low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
         smooth = np.clip((original * frequencies / (2 * np.pi) - low) / (high - low), 0, 1)
@@ -198,17 +248,31 @@ def add_rope(writer, folder):
 
 
 def add_experts(writer, folder):
-    experts = folder.get("num_local_experts", "num_experts")
+    experts = folder.get("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
     if experts is None:
         return
     writer.add_expert_count(experts)
-    writer.add_expert_used_count(folder.get("num_experts_per_tok"))
+    writer.add_expert_used_count(folder.get("num_experts_per_tok", "moe_k", "moe_topk"))
+    shared = folder.get("n_shared_experts", "moe_num_shared_experts")
+    dense = folder.get("first_k_dense_replace", "moe_layer_start_index")
+    if shared:
+        writer.add_expert_shared_count(shared)
+    if dense:
+        writer.add_leading_dense_block_count(dense)
+    if folder.type in SIGMOID:
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    if folder.type in SIGMOID or folder.arch == "deepseek":
+        writer.add_expert_weights_norm(folder.get("norm_topk_prob", default=True))
+        writer.add_expert_weights_scale(folder.get("routed_scaling_factor", default=1.0))
+    if folder.get("n_group", default=1) > 1:
+        writer.add_expert_group_count(folder.get("n_group"))
+        writer.add_expert_group_used_count(folder.get("topk_group"))
     if folder.get("moe_intermediate_size"):
         writer.add_expert_feed_forward_length(folder.get("moe_intermediate_size"))
 
 
 def add_scales(writer, folder):
-    if folder.type == "granite":
+    if folder.type.startswith("granite"):
         writer.add_embedding_scale(folder.get("embedding_multiplier"))
         writer.add_residual_scale(folder.get("residual_multiplier"))
         writer.add_attention_scale(folder.get("attention_multiplier"))
@@ -240,8 +304,8 @@ def add_metadata(writer, folder):
     if eps:
         writer.add_layer_norm_rms_eps(eps)
     else:
-        writer.add_layer_norm_eps(folder.get("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", default=1e-5))
-    if folder.type not in ("gpt2", "bloom", "mpt"):
+        writer.add_layer_norm_eps(folder.get("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps", default=1e-5))
+    if folder.type not in ("gpt2", "bloom", "mpt", "gpt_bigcode"):
         add_rope(writer, folder)
     if folder.get("sliding_window"):
         writer.add_sliding_window(folder.get("sliding_window"))
@@ -251,6 +315,10 @@ def add_metadata(writer, folder):
         writer.add_rope_freq_base_swa(folder.get("rope_local_base_freq"))
     if folder.get("use_parallel_residual") is not None:
         writer.add_parallel_residual(folder.get("use_parallel_residual"))
+    if folder.type == "apertus":
+        for key in ("alpha_p", "alpha_n", "beta", "eps"):
+            values = [folder.tensors[f"model.layers.{i}.mlp.act_fn.{key}"].item() for i in range(folder.layers)]
+            getattr(writer, f"add_xielu_{key}")(values)
     add_experts(writer, folder)
     add_scales(writer, folder)
 
@@ -262,17 +330,17 @@ def tensor_name(names, name):
     return found
 
 
-def quantised(values, quantisation):
+def quantized(values, quantization):
     """Where rows are whole blocks, else as they are."""
-    block, _ = gguf.GGML_QUANT_SIZES[quantisation]
+    block, _ = gguf.GGML_QUANT_SIZES[quantization]
     if values.ndim < 2 or values.shape[-1] % block:
         return values, None
-    return gguf.quantize(values, quantisation), quantisation
+    return gguf.quantize(values, quantization), quantization
 
 
-def convert(folder, path, quantisation=gguf.GGMLQuantizationType.F32):
-    """Writes the folder's model to path. False where GGUF has not its architecture."""
-    folder = Folder(folder)
+def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None):
+    """Writes the folder's model to path. False where GGUF has not its architecture. arch: another architecture of the same arithmetic."""
+    folder = Folder(folder, arch)
     if folder.arch is None:
         return False
     writer = gguf.GGUFWriter(str(path), folder.arch)
@@ -280,7 +348,7 @@ def convert(folder, path, quantisation=gguf.GGMLQuantizationType.F32):
     arch = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}[folder.arch]
     names = gguf.get_tensor_name_map(arch, folder.layers)
     for name, values in changed(folder):
-        stored, kind = quantised(values, quantisation)
+        stored, kind = quantized(values, quantization)
         writer.add_tensor(tensor_name(names, name), stored, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

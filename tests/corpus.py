@@ -80,7 +80,7 @@ def random_texts(seed, n, words=WORDS):
 
 
 def machine_lines(most):
-    """Lines of manual pages, locales, Unicode data, source code and licences, in a fixed order: at most so many. 100,000
+    """Lines of manual pages, locales, Unicode data, source code and licenses, in a fixed order: at most so many. 100,000
     are there once `tools/setup.sh build corpus` has run, even where manual pages are left out."""
     root = Path(__file__).resolve().parent.parent
     places = [(root, "src/**/*.[ch]"), (root, "docs/*"), (Path("/usr/share/common-licenses"), "*"),

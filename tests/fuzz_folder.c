@@ -50,7 +50,7 @@ static void mutate(bytes *b, uint64_t *r) {
 }
 
 /* Words that, put in each other's place, leave a file whole but for what it means: element types of one size, methods,
- * what a tensor is of a quantised weight. */
+ * what a tensor is of a quantized weight. */
 static const char *const words[][2] = {
     {"\"I32\"", "\"F32\""},
     {"\"F32\"", "\"U32\""},

@@ -1,5 +1,5 @@
 /* fuzz_gguf MUTATIONS SEED [FILE...]: damages small GGUF files at random, in memory, and opens them: the file itself,
- * then its vocabulary, with which some text is tokenised, and its weights. Files of one's own are added to those built
+ * then its vocabulary, with which some text is tokenized, and its weights. Files of one's own are added to those built
  * here. See fuzz.h. */
 #include <stdio.h>
 #include <stdlib.h>

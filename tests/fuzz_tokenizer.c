@@ -1,5 +1,5 @@
 /* fuzz_tokenizer MUTATIONS SEED FILE...: damages small tokenizer.json files at random, in memory, opens them and, where
- * they open, tokenises some text. A mutation in sixteen is a tokenizer_config.json beside the first file. See fuzz.h.
+ * they open, tokenizes some text. A mutation in sixteen is a tokenizer_config.json beside the first file. See fuzz.h.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -84,7 +84,7 @@ static void mutate(bytes *b, uint64_t *r) {
 
 /* ---- Use --------------------------------------------------------------------------------------------------------- */
 
-static void tokenise(const capp_vocab *vocab) {
+static void tokenize(const capp_vocab *vocab) {
     static const char *const texts[] = {"ab  abé a▁<|end|><s>\n123 😀 don't", "", " ", "\u0301\u0323漢字",
                                         "aaaaaaaaaaaaaaaaaaaaaaaaaaaab"};
     capp_error err = {0};
@@ -110,7 +110,7 @@ static void use(bytes b, bool as_config) {
         capp_vocab_parse_json(&vocab, as_config ? seed : text, as_config ? text : (capp_str){NULL, 0}, "fuzz", &err);
     if (!fuzz_opened("capp_vocab_parse_json", st, vocab, &err)) return;
     fuzz_counts[0]++;
-    tokenise(vocab);
+    tokenize(vocab);
     capp_vocab_free(vocab);
 }
 

@@ -54,6 +54,8 @@ WEIGHTS(rope, w->hparams.rope = CAPP_ROPE_NONE)
 WEIGHTS(rope_kind, w->hparams.rope = w->hparams.rope == CAPP_ROPE_PAIRS ? CAPP_ROPE_HALVES : CAPP_ROPE_PAIRS)
 WEIGHTS(scaling, plain_frequencies(w))
 WEIGHTS(magnitude, w->hparams.ropes[0].magnitude = 1)
+WEIGHTS(growth, w->hparams.growth = 0)
+LAYERS(local_rope, layer->rope = 0)
 LAYERS(still, layer->still = false)
 WEIGHTS(positions, w->positions = NULL)
 WEIGHTS(position_offset, w->position_offset = 0)
@@ -68,18 +70,26 @@ WEIGHTS(output_norm, w->output_norm.weight = NULL)
 LAYERS(q_norm, layer->q_norm.weight = NULL)
 LAYERS(k_norm, layer->k_norm.weight = NULL)
 LAYERS(qk_norm_bias, layer->q_norm.bias = layer->k_norm.bias = NULL)
+WEIGHTS(qk_norm_rotated, w->hparams.qk_norm_rotated = !w->hparams.qk_norm_rotated)
 WEIGHTS(norm_after, w->hparams.norm_after = false)
 LAYERS(attention_post_norm, layer->attention_post_norm.weight = NULL)
 LAYERS(feed_post_norm, layer->feed_post_norm.weight = NULL)
 LAYERS(qkv_bias, layer->qkv.bias = NULL)
 LAYERS(out_bias, layer->out.bias = NULL)
 LAYERS(up_bias, layer->up.bias = NULL)
+LAYERS(curve, layer->up.curve.negative = layer->up.curve.positive)
 LAYERS(down_bias, layer->down.bias = NULL)
 WEIGHTS(head_bias, w->head.bias = NULL)
 LAYERS(router_bias, layer->router.bias = NULL)
 LAYERS(expert_biases,
        for (size_t e = 0; e < w->hparams.experts; e++) layer->expert_up[e].bias = layer->expert_down[e].bias = NULL)
 WEIGHTS(experts_used, w->hparams.experts_used--)
+WEIGHTS(router_sigmoid, w->hparams.router_sigmoid = false)
+WEIGHTS(router_scale, w->hparams.router_scale = 1)
+WEIGHTS(expert_groups, w->hparams.expert_groups = 0)
+LAYERS(choice_bias, layer->choice_bias = NULL)
+LAYERS(shared, layer->up.parts = layer->expert_up ? 0 : layer->up.parts)
+LAYERS(shared_router, layer->shared_router.parts = 0)
 WEIGHTS(router_norm, w->hparams.router_norm = !w->hparams.router_norm)
 LAYERS(sinks, layer->sinks = NULL)
 WEIGHTS(score_cap, w->hparams.score_cap = 0)
@@ -126,15 +136,17 @@ static const struct {
 } ways[] = {
 #define WAY(name)                                                                                                      \
     { #name, name }
-    WAY(rope),           WAY(rope_kind),       WAY(scaling),      WAY(magnitude),  WAY(still),
-    WAY(positions),      WAY(position_offset), WAY(alibi),        WAY(window),     WAY(window_by_one),
-    WAY(tokens_norm),    WAY(attention_norm),  WAY(feed_norm),    WAY(norm_bias),  WAY(output_norm),
-    WAY(q_norm),         WAY(k_norm),          WAY(qkv_bias),     WAY(out_bias),   WAY(attention_post_norm),
-    WAY(feed_post_norm), WAY(up_bias),         WAY(down_bias),    WAY(head_bias),  WAY(router_bias),
-    WAY(expert_biases),  WAY(experts_used),    WAY(router_norm),  WAY(sinks),      WAY(score_cap),
-    WAY(logit_cap),      WAY(clamp),           WAY(score_scale),  WAY(parallel),   WAY(embedding_scale),
-    WAY(residual_scale), WAY(activation),      WAY(qk_norm_bias), WAY(norm_after), WAY(last_input),
-    WAY(last_column),
+    WAY(rope),           WAY(rope_kind),       WAY(scaling),       WAY(magnitude),       WAY(still),
+    WAY(positions),      WAY(position_offset), WAY(alibi),         WAY(window),          WAY(window_by_one),
+    WAY(tokens_norm),    WAY(attention_norm),  WAY(feed_norm),     WAY(norm_bias),       WAY(output_norm),
+    WAY(q_norm),         WAY(k_norm),          WAY(qkv_bias),      WAY(out_bias),        WAY(attention_post_norm),
+    WAY(feed_post_norm), WAY(up_bias),         WAY(down_bias),     WAY(head_bias),       WAY(router_bias),
+    WAY(expert_biases),  WAY(experts_used),    WAY(router_norm),   WAY(sinks),           WAY(score_cap),
+    WAY(logit_cap),      WAY(clamp),           WAY(score_scale),   WAY(parallel),        WAY(embedding_scale),
+    WAY(residual_scale), WAY(activation),      WAY(qk_norm_bias),  WAY(norm_after),      WAY(last_input),
+    WAY(last_column),    WAY(growth),          WAY(local_rope),    WAY(qk_norm_rotated), WAY(curve),
+    WAY(router_sigmoid), WAY(router_scale),    WAY(expert_groups), WAY(choice_bias),     WAY(shared),
+    WAY(shared_router),
 #undef WAY
 };
 

@@ -17,6 +17,11 @@ AROUND = {
                 "multimodal_projector_bias": False, "projector_hidden_act": "gelu", "spatial_merge_size": 2,
                 "vision_config": {"hidden_size": 4}, "vision_feature_layer": -1},
 }  # fmt: skip
+AROUND["qwen3"] = {"architectures": ["Qwen3VLForConditionalGeneration"], "image_token_id": 151655, "model_type": "qwen3_vl",
+                   "video_token_id": 151656, "vision_start_token_id": 151652, "vision_config": {"hidden_size": 4}}
+# Fields of text_config that differ from those of the text model alone.
+INSIDE = {"qwen3": {"model_type": "qwen3_vl_text", "use_sliding_window": None, "max_window_layers": None, "rope_scaling": {
+    "mrope_interleaved": True, "mrope_section": [2, 2, 1], "rope_type": "default"}}}
 FILES = ("older", "newer", "base")  # "base": without the class that has the head
 
 
@@ -33,6 +38,7 @@ def vision(files):
     before = "model." if files == "newer" else ""
     random = np.random.default_rng(1)
     names = ("vision_tower.vision_model.encoder.layers.0.self_attn.q_proj.weight", "multi_modal_projector.linear_1.weight")
+    names += ("visual.blocks.0.attn.qkv.weight",) if files == "newer" else ()
     return {before + name: random.standard_normal((4, 6)).astype(np.float32) for name in names}
 
 
@@ -40,7 +46,7 @@ def nested(name, folder, files, text={}, around={}, change=lambda tensors: None)
     """The tiny model of that name as a folder. text and around: fields that differ; None: left out. change(tensors) is
     applied to all tensors."""
     folder.mkdir(parents=True)
-    config = {**json.loads((TINY / name / "config.json").read_text()), **text}
+    config = {**json.loads((TINY / name / "config.json").read_text()), **INSIDE.get(name, {}), **text}
     config = {**AROUND[name], "text_config": {key: value for key, value in config.items() if value is not None}, **around}
     (folder / "config.json").write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
     tensors = {renamed(tensor, files): values for tensor, values in convert.read_tensors(TINY / name).items()}

@@ -1,5 +1,5 @@
 /* The oracle: a plain scorer. One sequence at a time, no tree, no cache, no packing, no vectors; every sum in double
- * precision, straight from the tensors of the file. It shares with the engine only the file reader, dequantisation
+ * precision, straight from the tensors of the file. It shares with the engine only the file reader, dequantization
  * and hyperparameters, which have tests of their own. */
 #ifndef CAPP_ORACLE_H
 #define CAPP_ORACLE_H

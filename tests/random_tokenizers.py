@@ -1,10 +1,10 @@
 """Tokenizers made at random with the tokenizers package: small trained BPE and Unigram models, each with its own
-normaliser, pre-tokenizer, added tokens and post-processor."""
+normalizer, pre-tokenizer, added tokens and post-processor."""
 import random
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-BEHAVIOURS = ["removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"]
+BEHAVIORS = ["removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"]
 PATTERNS = [r"\s+", r"\d", r"\p{N}{1,3}", r"[^\r\n\p{L}\p{N}]?\p{L}+", r"\w+|[^\w\s]+", r"(?i:'s|'t|'ll)|\p{Lu}?\p{Ll}+",
             r"\s+(?!\S)|\s+", r"[\p{P}\p{S}]+", r"[一-龥぀-ゟ゠-ヿ]+", r"^a|b$", r"\ba", r"[^\S\n]+", r"(?=\p{Lu})", r"a{,2}e",
             r"\p{Han}+", r".(?<=e)", r"\h+", r"[\w-]+", r"\P{L}+", r" ?[^(\s|[.,!?…。，、।۔،])]+", r"[\p{Lu}\p{M}&&[^\p{Han}]]+", r"[\W_]", r"x*"]
@@ -41,7 +41,7 @@ CHARSMAP = charsmap({"\u00e9": "e", "e\u0301": "E", "\u0301": "", "\t": " ", "\u
                      "½": "1/2", "\U0001f999": "llama", "Å": "a", "a\u0301\u0323": "q"})
 
 
-def normaliser(rng, depth=0):
+def normalizer(rng, depth=0):
     kind = rng.randrange(17 if depth == 0 else 14)
     if kind == 16 or kind == 12:
         return normalizers.Precompiled(CHARSMAP)
@@ -70,7 +70,7 @@ def normaliser(rng, depth=0):
     if kind == 11:
         return normalizers.ByteLevel()
     if kind >= 14:
-        return normalizers.Sequence([normaliser(rng, 1) for _ in range(rng.randint(0, 4))])
+        return normalizers.Sequence([normalizer(rng, 1) for _ in range(rng.randint(0, 4))])
     return None if depth == 0 else normalizers.NFC()
 
 
@@ -80,7 +80,7 @@ def pre_tokenizer(rng, depth=0):
         return pre_tokenizers.ByteLevel(add_prefix_space=rng.random() < 0.4, use_regex=rng.random() < 0.6)
     if kind in (1, 2):
         pattern = Regex(rng.choice(PATTERNS)) if rng.random() < 0.8 else rng.choice([" ", "▁", "ab", "."])
-        return pre_tokenizers.Split(pattern, rng.choice(BEHAVIOURS), invert=rng.random() < 0.3)
+        return pre_tokenizers.Split(pattern, rng.choice(BEHAVIORS), invert=rng.random() < 0.3)
     if kind == 3:
         return pre_tokenizers.Digits(individual_digits=rng.random() < 0.5)
     if kind == 4:
@@ -90,7 +90,7 @@ def pre_tokenizer(rng, depth=0):
     if kind == 6:
         return pre_tokenizers.WhitespaceSplit()
     if kind == 7:
-        return pre_tokenizers.Punctuation(rng.choice(BEHAVIOURS))
+        return pre_tokenizers.Punctuation(rng.choice(BEHAVIORS))
     if kind == 8:
         return rng.choice([pre_tokenizers.CharDelimiterSplit("a"), pre_tokenizers.BertPreTokenizer()])
     if kind == 9:
@@ -153,7 +153,7 @@ def character_class(rng, depth=0):
 
 
 def byte_tokenizer(normalizer, pre, added=()):
-    """A tokenizer whose ids are the bytes of what normaliser and pre-tokenizer make of a text, and its added tokens."""
+    """A tokenizer whose ids are the bytes of what normalizer and pre-tokenizer make of a text, and its added tokens."""
     tokenizer = Tokenizer(models.BPE({f"<0x{b:02X}>": b for b in range(256)}, [], byte_fallback=True))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, pre
     tokenizer.add_tokens(list(added))
@@ -163,7 +163,7 @@ def byte_tokenizer(normalizer, pre, added=()):
 def make_front(seed):
     """Steps at random, and then Metaspace that asks whether a piece stands where the text begins."""
     rng = random.Random(seed)
-    steps = [normaliser(rng, 1) for _ in range(rng.randint(0, 4))]
+    steps = [normalizer(rng, 1) for _ in range(rng.randint(0, 4))]
     pres = [pre_tokenizer(rng, 1) for _ in range(rng.choice([0, 0, 1, 2]))]
     added = [AddedToken(c, single_word=rng.random() < 0.2, lstrip=rng.random() < 0.3, rstrip=rng.random() < 0.3,
                         normalized=rng.random() < 0.3, special=rng.random() < 0.3)
@@ -172,7 +172,7 @@ def make_front(seed):
     return byte_tokenizer(normalizers.Sequence(steps), pre_tokenizers.Sequence([*pres, last]), added)
 
 
-# What texts begin with that normalisers remove, put something in front of, take apart and put together.
+# What texts begin with that normalizers remove, put something in front of, take apart and put together.
 FRONTS = ["é", "e\u0301", "a", "ab", "aa", "İ", "ﬁ", "\u0301", "\u0323", " ", "  ", "x", "\t", "½", "\u1100\u1161", "각",
           "\u1100", "\u1161", "\u11a8", "\u0344", "Å", "漢", "A", "e", "▁", "\u0958", "\u0fb2\u0f71\u0f80", "ǆ", "\n", "b",
           "\u200b", "\x01", "''", "1"]
@@ -186,7 +186,7 @@ def make(seed, corpus):
     is_bpe = rng.random() < 0.6
     model, trainer = bpe(rng) if is_bpe else (unigram(rng, corpus), None)
     tokenizer = Tokenizer(model)
-    if (step := normaliser(rng)) is not None:
+    if (step := normalizer(rng)) is not None:
         tokenizer.normalizer = step
     if (step := pre_tokenizer(rng)) is not None:
         tokenizer.pre_tokenizer = step

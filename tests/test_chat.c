@@ -172,7 +172,7 @@ TEST(what_a_chat_refuses) {
     options.prefixes = (const capp_prefix *const[]){prefix};
     options.n_prefixes = 1;
     CHECK_INT(capp_score(f.session, &example, 1, &options, see_result, &s, &f.err), CAPP_EINVAL);
-    CHECK_CONTAINS(f.err.message, "a prefix cannot stand before a chat");
+    CHECK_CONTAINS(f.err.message, "a chat cannot have a prefix");
     CHECK_INT(f.err.row, 0);
     capp_prefix_free(prefix);
     const capp_message bad[] = {{capp_str_of("us er"), capp_str_of("a")}, {capp_str_of("user"), capp_str_of("\xff")}};
@@ -181,7 +181,7 @@ TEST(what_a_chat_refuses) {
     CHECK_INT(capp_chat_render(f.chat, &bad[0], 1, &text, &size, &f.err), CAPP_EINVAL);
     CHECK(!text);
     CHECK_INT(capp_chat_render(f.chat, &bad[1], 1, &text, &size, &f.err), CAPP_EINVAL);
-    CHECK_CONTAINS(f.err.message, "not valid UTF-8 at byte 0");
+    CHECK_CONTAINS(f.err.message, "invalid UTF-8 at byte 0");
     capp_chat_options how;
     capp_chat *chat;
     capp_chat_options_init(&how);

@@ -282,7 +282,7 @@ def test_prompt_of_a_folder(capp, tmp_path, fixtures, kind):
     for attack in attacks:
         done = tokenize([attack])
         if kind == "normalized" and "<|end|>" not in attack:  # never parsed: refused, since it cannot be told apart
-            assert done.returncode == 2 and "normalized text" in done.stderr.replace("normalised", "normalized")
+            assert done.returncode == 2 and "normalized text" in done.stderr.replace("normalized", "normalized")
             continue
         assert done.returncode == 0, done.stderr
         assert [i for i in json.loads(done.stdout)["ids"] if i in own] == [own[0], own[0], own[1], own[0]]
@@ -450,21 +450,21 @@ def test_python(build, chatty):
         assert log_probs_conditional(question, classes, chat) == log_probs_conditional(by_hand, classes, model, end_of_prompt="")
         assert len(token_logprobs(question, chat)) == len(chat.tokenize(question))
         assert chat.generate(question, 4) == model.generate(by_hand, 4)
-        with pytest.raises(TypeError, match="a prefix cannot stand before a chat"):
+        with pytest.raises(TypeError, match="a chat cannot have a prefix"):
             cache_model(chat, "x")
         with pytest.raises(Exception, match="line 1"):
             model.chat(template="{{")
-        with pytest.raises(Exception, match="the role of a message"):
+        with pytest.raises(Exception, match="invalid role of a message"):
             chat.render([{"role": "<|im_end|>", "content": ""}])
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (("--system", "x"), "--system is for --chat, which is not given"),
+    (("--system", "x"), "--system works only with --chat"),
     (("--chat", "--chat-template", "rag"), 'has no chat template "rag"; it has default'),
-    (("--chat", "--chat-template", "@/nowhere"), "/nowhere: cannot be opened"),
-    (("--chat", "--chat-template", "@"), "--chat-template '@' names no file"),
+    (("--chat", "--chat-template", "@/nowhere"), "/nowhere: cannot open the file"),
+    (("--chat", "--chat-template", "@"), "--chat-template '@' does not name a file"),
     (("--chat", "--chat-variables", "[1]"), "an object is needed"),
-    (("--chat", "--chat-variables", '{"messages": 3}'), '"messages" is set by the rendering itself'),
+    (("--chat", "--chat-variables", '{"messages": 3}'), '"messages" is set by capp'),
 ])
 def test_command_refuses(capp, smollm2, arguments, message):
     done = command(capp, "tokenize", "-m", smollm2, *arguments, rows=[{"text": "x"}])

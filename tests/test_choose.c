@@ -383,7 +383,7 @@ TEST(what_is_wrong_is_named) {
     fails(&(capp_example){capp_str_of(long_text), completions, 2, NULL, NULL, true}, 0, CAPP_AGGREGATE_MEAN,
           CAPP_ETOOLONG, "the context is 96");
     fails(NULL, 100 * 1024, CAPP_AGGREGATE_MEAN, CAPP_EBUDGET, "MiB; the memory budget is");
-    fails(NULL, 0, (capp_aggregate)7, CAPP_EINVAL, "7 is no capp_aggregate");
+    fails(NULL, 0, (capp_aggregate)7, CAPP_EINVAL, "invalid capp_aggregate 7");
 }
 
 static bool stop_progress(void *user, size_t done, size_t total) {

@@ -12,7 +12,7 @@ from command import CLASSES, classify, fails, rows_of, run
 # ---- Help and arguments ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["classify", "evaluate", "logprobs", "tokenize", "inspect", "generate", "bench"])
+@pytest.mark.parametrize("command", ["classify", "evaluate", "logprobs", "tokenize", "inspect", "generate", "bench", "models"])
 def test_help(command):
     first, second = run("help", command), run(command, "--help")
     assert first.returncode == second.returncode == 0 and not first.stderr
@@ -40,7 +40,7 @@ def test_no_arguments():
         (["classify", "-m"], ["--model needs FILE"]),
         (["classify", "--quiet=1"], ["--quiet takes no argument"]),
         (["classify", "-c", "a,b"], ["no model", "-m FILE"]),
-        (["classify", "-m", "x", "a", "b"], ["'b' is one too many"]),
+        (["classify", "-m", "x", "a", "b"], ["more than one INPUT: 'b'"]),
         (["classify", "-m", "x", "--threads", "two"], ["--threads 'two'", "whole number"]),
         (["classify", "-m", "x", "--memory", "1Q"], ["--memory '1Q'", "512M"]),
         (["classify", "-m", "x", "--precision", "f64"], ["--precision 'f64'", "bf16"]),
@@ -50,7 +50,7 @@ def test_no_arguments():
         (["classify", "-m", "x", "--format", "xml"], ["--format 'xml'", "jsonl"]),
         (["classify", "-m", "x", "-t", "{text"], ["-t", "'{' at byte 1", "{{"]),
         (["classify", "-m", "x", "-t", "a}"], ["-t", "'}' at byte 2", "}}"]),
-        (["classify", "-m", "x", "-t", "{}"], ["-t", "names no column"]),
+        (["classify", "-m", "x", "-t", "{}"], ["-t", "does not name a column"]),
         (["classify", "-m", "x", "-t", ""], ["-t", "empty"]),
         (["classify", "-m", "x", "-c", "a,,b"], ["class 2 is empty"]),
         (["classify", "-m", "x", "-c", "a,"], ["class 2 is empty"]),
@@ -60,7 +60,7 @@ def test_no_arguments():
         (["classify", "-m", "x", "-c", "a,b", "--prior", "1"], ["--prior has 1", "2 classes"]),
         (["classify", "-m", "x", "-c", "a,b", "--prior", "0.5,0.6"], ["prior", "1"]),
         (["classify", "-m", "x", "-c", "a,b", "--prior", "-1,2"], ["prior", "0"]),
-        (["classify", "-m", "x", "-c", "a"], ["ormalize"]),
+        (["classify", "-m", "x", "-c", "a"], ["only one class", "--multi-label"]),
         (["evaluate", "-m", "x", "-c", "a,b"], ["--label"]),
         (["classify", "-m", "x", "-c", "a,b", "--prior", ""], ["--prior ''"]),
         (["classify", "-m", "x", "-c", "a,b", "--prior", "nan,1"], ["prior", "nan"]),
@@ -203,7 +203,7 @@ def test_generate_reports(model, tmp_path):
     facts = json.loads(report.read_text())
     assert facts["n"] == len(rows) == 2 and facts["seconds"] > 0 and facts["head_rows"] == 10
     assert facts["tokens_computed"] >= 8 and facts["peak_memory_bytes"] > facts["weight_bytes"] > 0
-    fails(run("generate", *model, "--json", model[1], stdin="one\n"), "read from")
+    fails(run("generate", *model, "--json", model[1], stdin="one\n"), "is also the input")
 
 
 def test_generate_stops(model):

@@ -53,7 +53,7 @@ def test_the_first_bytes_tell_the_format(model, write, content, words, name):
 @pytest.mark.parametrize("content", ["Hello, world\nbye\n", "one\ntwo\n", "[INST] a\nb\n", "a; b\nc\n", '"Hi", he said\nb\n', "x|\n"])
 def test_plain_text_stays_plain_text(model, write, content):
     for done in run("logprobs", *model, *CLASSES, stdin=content), run("logprobs", *model, *CLASSES, write("rows", content)):
-        assert reading(done).endswith("as plain text, a row a line")
+        assert reading(done).endswith("as plain text, one text per line")
         assert [row["prompt"] for row in rows_of(done)] == content.splitlines()
 
 
@@ -130,7 +130,7 @@ def test_compressed_input(model, write, pack, words):
         assert f"as CSV in {words}" in reading(done)
         assert [(row["id"], row["prompt"]) for row in rows_of(done)] == expected
     assert [(row["id"], row["prompt"]) for row in rows_of(run("logprobs", *model, *CLASSES, stdin=packed))] == expected
-    fails(classify(model, write("cut", packed[:-3])), "cut", words, "cut short")
+    fails(classify(model, write("cut", packed[:-3])), "cut", words, "truncated")
     fails(classify(model, write("bad", packed + b"xx")), "bad", words, "damaged")
     if words == "gzip":  # frames of Zstandard need have no checksum
         fails(classify(model, write("crc", packed[:12] + bytes([packed[12] ^ 255]) + packed[13:])), "crc", words)
@@ -215,7 +215,7 @@ def test_labels_that_are_neither(model, write):
     done = fails(run(*evaluate, write("in.csv", rows)), "in.csv", "line 2 '0'", "line 4 '3'", "--label-index")
     assert not done.stdout
     fails(run(*evaluate, stdin=rows), "stdin:2:", "'0'", "--label-index")
-    fails(run(*evaluate, "--label-index", write("in.csv", rows)), "in.csv:4:", "'3'", "from 0 to 2", "nothing was scored")
+    fails(run(*evaluate, "--label-index", write("in.csv", rows)), "in.csv:4:", "'3'", "from 0 to 2", "no row was scored")
     fails(run(*evaluate, write("in.csv", "text,y\na,1\nb,maybe\nc,-1\n")), "in.csv:3:", "'maybe'", "1 more row")
     fails(run(*evaluate, write("in.csv", "text,y\na,1\nb,\n")), "in.csv:3:", "label 'y' is empty")
     fails(run(*evaluate, write("in.csv", "text,y\na,1 \n")), "in.csv:2:", "spaces around it")
@@ -250,9 +250,9 @@ def test_a_template_without_columns(model):
 @pytest.mark.parametrize(
     "arguments, rows, parts",
     [
-        (["-t", "Q: {text} "], "a\nb\n", ["stdin:1:", "ends in a space", "--end-of-prompt ''"]),
-        ([], '{"text": "a"}\n{"text": "b "}\n{"text": "c "}\n', ["stdin:2:", "ends in a space"]),
-        (["-t", "Q: {text}\\n"], "a\n", ["stdin:1:", "line end"]),
+        (["-t", "Q: {text} "], "a\nb\n", ["stdin:1:", "ends with a space", "--end-of-prompt ''"]),
+        ([], '{"text": "a"}\n{"text": "b "}\n{"text": "c "}\n', ["stdin:2:", "ends with a space"]),
+        (["-t", "Q: {text}\\n"], "a\n", ["stdin:1:", "line feed"]),
         ([], '{"text": "a", "completions": ["x", " y"]}\n' * 2, ["stdin:1:", "completion 1 begins with a space"]),
         ([], '{"a": 1, "text": "a", "a": 2}\n' * 2, ["stdin:1:", "'a' twice"]),
         ([], "text,a,a\nx,y,z\nx,y,z\n", ["stdin:1:", "columns 2 and 3", "'a'"]),
@@ -302,7 +302,7 @@ def test_names_that_are_needed_and_stand_twice(model, write):
 def test_the_text_of_bos(smollm2, tiny_gemma3):
     for options, rows, known in [([], "a\n<bos>b\n", False), (["--parse-special"], "<bos>a\n<bos>b\n", True)]:
         done = run("classify", "-m", tiny_gemma3, *CLASSES, *options, stdin=rows)
-        warns(done, "begins with <bos>", "remove", "too" if known else "plain text")
+        warns(done, "begins with <bos>", "remove", "adds the same token" if known else "plain text")
     assert told(run("classify", "-m", tiny_gemma3, *CLASSES, stdin="a <bos>\n")) == []
 
 
@@ -312,11 +312,11 @@ def test_the_text_of_bos(smollm2, tiny_gemma3):
 def test_all_rows_are_checked_before_the_first(model, write):
     rows = "".join(f"{i},text {i}\n" for i in range(2000))
     path = write("in.csv", f"id,text\n{rows}x,\n1,2,3\n" + rows.replace(",", "b,"))
-    done = fails(classify(model, path), "in.csv:2002:", "empty", "1 more row", "nothing was scored", "--on-error skip")
+    done = fails(classify(model, path), "in.csv:2002:", "empty", "1 more row", "no row was scored", "--on-error skip")
     assert not done.stdout
     with open(path) as stdin:
         done = subprocess.run([CAPP, "classify", *model, *CLASSES], stdin=stdin, capture_output=True)
-    fails(done, "stdin:2002:", "nothing was scored")
+    fails(done, "stdin:2002:", "no row was scored")
     fails(run("classify", *model, *CLASSES, "--on-error", "ignore", stdin="a\n"), "--on-error 'ignore'", "stop, skip or null")
 
 
@@ -324,7 +324,7 @@ def test_all_rows_are_checked_before_the_first(model, write):
 def test_empty_cells(model, write, template, cells, bad):
     done = classify(model, write("in.csv", f"a,b\nx,y\n{cells}\n"), "-t", template)
     if bad:
-        fails(done, "in.csv:3:", "empty", "nothing was scored")
+        fails(done, "in.csv:3:", "empty", "no row was scored")
     else:
         assert len(rows_of(done)) == 2
 
@@ -339,7 +339,7 @@ def test_blank_last_lines_are_no_rows(model, write, end):
 @pytest.mark.parametrize("arguments, part", [([], "context is 40"), (["--only-prediction"], "context is 40")])
 def test_long_rows_are_found_before_the_first(model, write, arguments, part):
     path = write("in.txt", "short\n" * 500 + "word " * 50 + "end\n" + "short\n" * 500)
-    fails(classify(model, path, "--context", 40, *arguments), "in.txt:501:", part, "--context", "nothing was scored")
+    fails(classify(model, path, "--context", 40, *arguments), "in.txt:501:", part, "--context", "no row was scored")
     fails(run("generate", *model, "--context", 40, path), "in.txt:501:", part)
     fails(run("logprobs", *model, "--context", 40, path), "in.txt:501:", part)
     assert run("tokenize", *model, path).returncode == 0
@@ -425,7 +425,7 @@ def test_memory_does_not_grow_with_the_file(model, write):
         (["classify", "-model", "x"], ["--model?"]),
         (["classify", "--input", "x"], ["'--input'", "INPUT"]),
         (["classify", "-m", "x", "-c", "names.txt"], ["'names.txt' is one class", "-c '@names.txt'"]),
-        (["classify", "-m", "x", "-c", "yes"], ["'yes' is one class", "--multi-label"]),
+        (["classify", "-m", "x", "-c", "yes"], ["'yes' is only one class", "--multi-label"]),
         (["classify", "-m", "x", "-c", "yes;no"], ["one class", "commas", "';'"]),
         (["classify", "-m", "x", "-c", "yes|no"], ["one class", "commas", "'|'"]),
     ],
@@ -438,7 +438,7 @@ def test_names_of_files_where_their_content_was_meant(write):
     path = write("list", "yes\nno\n")
     fails(run("classify", "-m", "x", "-c", path), f"-c '@{path}'")
     fails(run("classify", "-m", "x", "-c", "a,b", "--prior", path), f"@{path}")
-    fails(run("classify", "-m", "x", "-c", "a,b", "-t", path), "-t takes the text itself", "$(cat ")
+    fails(run("classify", "-m", "x", "-c", "a,b", "-t", path), "-t needs the text itself", "$(cat ")
     fails(run("classify", "-m", "x", "-c", "a,b", "-t", "{text", "--prior", path), "-t")
 
 

@@ -106,7 +106,7 @@ def test_aggregates_differ(model):
 
 @pytest.mark.parametrize("aggregate", ["mean", "sum", "bytes"])
 def test_aggregates_of_logprobs(model, aggregate):
-    """Probabilities that are not normalised are exp of the aggregate of what logprobs writes."""
+    """Probabilities that are not normalized are exp of the aggregate of what logprobs writes."""
     choices = [*MANY.split(","), "Füße"]
     texts = as_text(f"text {i} of several" for i in range(5))
     how = [*model, "--precision", "f32", "-c", ",".join(choices)]

@@ -154,7 +154,7 @@ def test_template_unknown_column(model, write):
     fails(classify(model, write("b.csv", "text,category\n"), "-t", "{txt}"), "'txt'", "text, category")
     fails(classify(model, write("c.txt", "x\n"), "-t", "{txt}"), "'txt'", "text")
     done = classify(model, write("d.jsonl", '{"txt": "a"}\n{"text": "a"}\n'), "-t", "{txt}")
-    fails(done, "d.jsonl:2:", "'txt'", "text", "nothing was scored")
+    fails(done, "d.jsonl:2:", "'txt'", "text", "no row was scored")
 
 
 # ---- Bad rows -------------------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def test_template_unknown_column(model, write):
     [
         ("a.csv", "text,c\na,b\nx,y,z\n", 3, ["row 2 has 3 fields", "header has 2"]),
         ("a.csv", 'text,c\n"a\n1",b\nx\n', 4, ["row 2 has 1 field,", "header has 2"]),
-        ("a.csv", 'text,c\na,b\n"x,y\nz\n', 3, ["quote", "never ends"]),
+        ("a.csv", 'text,c\na,b\n"x,y\nz\n', 3, ["quote", "does not end"]),
         ("a.csv", 'text,c\na,b\nx "q",y\n', 3, ["quote"]),
         ("a.csv", "text,c\na,b\n,y\n", 3, ["empty"]),
         ("a.csv", b"text,c\na,b\nab\xffd,y\n", 3, ["UTF-8 at byte 3"]),
@@ -198,7 +198,7 @@ def test_template_unknown_column(model, write):
 def test_bad_rows(model, write, name, content, place, parts, window):
     """In a file they are found before the first row is scored; from a pipe the rows before them are written."""
     done = classify(model, write(name, content), "--window", window)
-    fails(done, f"{name}:{place}: ", *parts, "nothing was scored")
+    fails(done, f"{name}:{place}: ", *parts, "no row was scored")
     assert not done.stdout
     format = {"csv": "csv", "jsonl": "jsonl", "txt": "text"}[name.split(".")[1]]
     done = run("classify", *model, *CLASSES, "--window", window, "--format", format, stdin=content)
@@ -217,7 +217,7 @@ def test_no_completions(model):
 def test_row_too_long(model, write):
     content = "a\n" + "b " * 40 + "b\n"
     done = classify(model, write("long.txt", content), "--context", 12)
-    fails(done, "long.txt:2:", "context is 12", "--context", "nothing was scored")
+    fails(done, "long.txt:2:", "context is 12", "--context", "no row was scored")
     assert not done.stdout
     done = run("classify", *model, *CLASSES, "--context", 12, stdin=content)
     fails(done, "stdin:2:", "context is 12", "--context")
@@ -226,7 +226,7 @@ def test_row_too_long(model, write):
 
 def test_missing_input(model, tmp_path):
     fails(classify(model, tmp_path / "none.csv"), "none.csv", "No such file")
-    fails(classify(model, tmp_path), "directory")
+    fails(classify(model, tmp_path), "this is a folder")
 
 
 @pytest.mark.parametrize(

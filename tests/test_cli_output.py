@@ -20,7 +20,7 @@ def test_unwritable_output(model, tmp_path):
     folder = tmp_path / "folder.jsonl"
     folder.mkdir()
     for path in tmp_path / "none" / "out.jsonl", folder:
-        fails(run("classify", *model, *CLASSES, "-o", path, stdin="one\n"), str(path), "cannot be written")
+        fails(run("classify", *model, *CLASSES, "-o", path, stdin="one\n"), str(path), "cannot write")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
@@ -35,15 +35,15 @@ def test_output_is_not_written_over_inputs(model, write, tiny_model):
     path, classes = write("a.csv", "text\nx\n"), write("classes.txt", "a\nb\n")
     link = path.with_name("link.csv")
     link.symlink_to(path)
-    fails(classify(model, path, "-o", path), "read from")
-    fails(classify(model, path, "-o", link), "read from")
-    fails(run("classify", *model, "-c", f"@{classes}", "-o", classes, path), "read from")
+    fails(classify(model, path, "-o", path), "is also the input")
+    fails(classify(model, path, "-o", link), "is also the input")
+    fails(run("classify", *model, "-c", f"@{classes}", "-o", classes, path), "is also the input")
     size = os.path.getsize(tiny_model)
-    fails(classify(model, path, "-o", tiny_model), "read from")
-    fails(run("evaluate", *model, "-c", "x,y", "--label", "text", "--json", tiny_model, path), "read from")
+    fails(classify(model, path, "-o", tiny_model), "is also the input")
+    fails(run("evaluate", *model, "-c", "x,y", "--label", "text", "--json", tiny_model, path), "is also the input")
     with open(path, "rb") as stdin:
         done = subprocess.run([CAPP, "classify", *model, *CLASSES, "-o", path], stdin=stdin, capture_output=True)
-    fails(done, "read from")
+    fails(done, "is also the input")
     assert path.read_text() == "text\nx\n" and os.path.getsize(tiny_model) == size
 
 
@@ -132,7 +132,7 @@ def test_signal_while_working(model, write, tmp_path):
 
 def test_nothing_but_errors_on_stderr(model):
     done = run("classify", *model, *CLASSES, stdin="one\n")
-    assert done.stderr == b"capp: reading stdin as plain text, a row a line\n" and told(done) == []
+    assert done.stderr == b"capp: reading stdin as plain text, one text per line\n" and told(done) == []
     assert run("classify", *model, *CLASSES, "-q", stdin="one\n").stderr == b""
 
 

@@ -124,7 +124,7 @@ def test_another_run_is_told_apart(model, write, tmp_path, change, part):
     rows = out.read_bytes()
     if run("classify", *model, *CLASSES, *change, stdin="one\n").returncode == 2:
         pytest.skip("this machine has no such precision")
-    fails(classify(model, path, "-o", out, "--resume", *change), "another run", part)
+    fails(classify(model, path, "-o", out, "--resume", *change), "a run with other settings", part)
     assert out.read_bytes() == rows
     assert classify(model, path, "-o", out, "--resume", "--threads", "1", "--memory", "1G", "-q").returncode == 0
 
@@ -157,7 +157,7 @@ def test_resume_needs_a_file(model, write, tmp_path):
     fails(run("classify", *model, *CLASSES, "-o", out, "--resume", stdin="one\ntwo\n"), "--resume", "pipe")
     fails(run("classify", *model, *CLASSES, "--resume", stdin="one\n"), "-o FILE")
     fails(run("classify", *model, *CLASSES, "--overwrite", "-o", "-", stdin="one\n"), "-o FILE")
-    fails(run("classify", *model, *CLASSES, "--overwrite", "--resume", "-o", out, stdin="one\n"), "give one")
+    fails(run("classify", *model, *CLASSES, "--overwrite", "--resume", "-o", out, stdin="one\n"), "use one of the two")
 
 
 @pytest.mark.parametrize("command", [["logprobs", *CLASSES], ["tokenize"], ["generate", "-n", "3"],
@@ -170,7 +170,7 @@ def test_every_command_goes_on(model, write, tmp_path, command):
     lines = whole.read_bytes().splitlines(keepends=True)
     out.write_bytes(b"".join(lines[:17]) + lines[17][:5])
     done = run(*command, *model, "-o", out, "--resume", path)
-    assert done.returncode == 0 and b"17 whole rows are kept" in done.stderr
+    assert done.returncode == 0 and b"keeping 17 complete rows and continuing" in done.stderr
     assert out.read_bytes() == whole.read_bytes()
     if command[0] == "evaluate":
         assert b"17 rows of the earlier run" in done.stdout and b"of 23)" in done.stdout
@@ -188,10 +188,10 @@ def test_a_signal_says_how_to_go_on(model, long_source, tmp_path, number):
         process.send_signal(number)
         told = process.stderr.read().decode()
         assert process.wait(timeout=30) == 128 + number
-    n = int(re.search(r"stopped by a signal after (\d+) rows, all whole in .*out.csv; .*--resume", told)[1])
+    n = int(re.search(r"stopped by a signal after (\d+) rows, all complete in .*out.csv; .*--resume", told)[1])
     assert 0 < n < 4000
     done = run("classify", *model, *CLASSES, *SLOWLY, "-o", out, "--resume", long_source)
-    assert done.returncode == 0 and f"{n} whole rows are kept" in done.stderr.decode()
+    assert done.returncode == 0 and f"keeping {n} complete rows and continuing" in done.stderr.decode()
 
 
 def limited(size):
@@ -210,16 +210,16 @@ def test_a_full_disk_leaves_whole_rows(model, source, tmp_path, ending):
         done = run("classify", *model, *CLASSES, "-o", out, source, preexec_fn=limited(room))
         told = done.stderr.decode()
         assert done.returncode == 2, told
-        n = int(re.search(r"File too large; it holds (\d+) whole rows; .*--resume", told)[1])
+        n = int(re.search(r"File too large; the file has (\d+) complete rows; .*--resume", told)[1])
         assert out.stat().st_size <= room and content(whole).startswith(content(out))
         done = run("classify", *model, *CLASSES, "-o", out, "--resume", source)
-        assert done.returncode == 0 and f"{n} whole rows are kept" in done.stderr.decode() or n == 0
+        assert done.returncode == 0 and f"keeping {n} complete rows and continuing" in done.stderr.decode() or n == 0
         assert content(out) == content(whole)
 
 
 def test_a_full_disk_from_the_first_byte_on(model, source, tmp_path):
     out = tmp_path / "out.csv"
-    fails(run("classify", *model, *CLASSES, "-o", out, source, preexec_fn=limited(10)), "out.csv", "0 whole rows")
+    fails(run("classify", *model, *CLASSES, "-o", out, source, preexec_fn=limited(10)), "out.csv", "0 complete rows")
     assert out.read_bytes() == b""
     assert run("classify", *model, *CLASSES, "-o", out, source).returncode == 0
 
@@ -288,9 +288,9 @@ def test_a_closed_standard_file_fails_as_one(model, write):
     path = write("in.txt", "one\n")
     command = ["sh", "-c", '"$@" >&-', "sh", CAPP, "classify", *model, *CLASSES, path]
     done = subprocess.run(command, stderr=subprocess.PIPE, timeout=60)
-    assert done.returncode == 2 and b"stdout: cannot be written" in done.stderr
+    assert done.returncode == 2 and b"stdout: cannot write" in done.stderr
     done = subprocess.run(["sh", "-c", '"$@" <&-', "sh", CAPP, "classify", *model, *CLASSES], capture_output=True)
-    assert done.returncode == 2 and b"stdin: cannot be read" in done.stderr
+    assert done.returncode == 2 and b"stdin: cannot read the file" in done.stderr
 
 
 # ---- Many rows -------------------------------------------------------------------------------------------------------

@@ -88,12 +88,12 @@ def test_a_session_at_a_terminal(model, source, tmp_path):
         terminal.press(b"\x03")
         assert terminal.end() == 130
         told = terminal.shown()
-        n = int(re.search(r"stopped by a signal after (\d+) rows, all whole in .*--resume", told[-1])[1])
+        n = int(re.search(r"stopped by a signal after (\d+) rows, all complete in .*--resume", told[-1])[1])
         assert kept < n < 3000 and not any("[#" in line or "[." in line for line in told)  # the bar is wiped
         kept = n
     terminal.start(*command, "--resume")
     assert terminal.end() == 0
-    assert f"{kept} whole rows are kept" in terminal.told and not any("[#" in line for line in terminal.shown())
+    assert f"keeping {kept} complete rows and continuing" in terminal.told and not any("[#" in line for line in terminal.shown())
     assert out.read_bytes() == whole.read_bytes()
     terminal.start(*command)  # by mistake, once more
     assert terminal.end() == 2 and "--overwrite" in terminal.told and out.read_bytes() == whole.read_bytes()

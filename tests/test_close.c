@@ -203,7 +203,7 @@ typedef struct counts {
 static void check_manner(fixture *f, const manner *m, counts *found) {
     double marginals[MOST_TOKENS], scores[MOST];
     double margin = capp_session_margin(f->both) * m->margin;
-    uint64_t before = f->both->stats.rows_again, rows = f->both->stats.rows;
+    uint64_t before = f->both->stats.rows_rescored, rows = f->both->stats.rows;
     outcome both = run(f, f->both, m), fast = run(f, f->fast, m), exact = run(f, f->exact, m);
     static outcome mixed;
     size_t n_close = 0, longest = 0;
@@ -235,7 +235,7 @@ static void check_manner(fixture *f, const manner *m, counts *found) {
         n_close += (size_t)close;
         found->whole += whole;
     }
-    CHECK_INT(f->both->stats.rows_again - before, n_close);
+    CHECK_INT(f->both->stats.rows_rescored - before, n_close);
     found->rows += ROWS;
     found->close += n_close;
 }
@@ -282,11 +282,11 @@ static size_t choose_rows(fixture *f, size_t *rows) {
     size_t n = 0, n_close = 0;
     for (int close = 1; close >= 0; close--)
         for (size_t i = 0; i < ROWS && n < (close ? FEW / 2 : FEW); i++) {
-            uint64_t before = f->both->stats.rows_again;
+            uint64_t before = f->both->stats.rows_rescored;
             outcome *o = calloc(1, sizeof *o);
             CHECK(o);
             CHECK_OK(capp_score(f->both, &f->examples[i], 1, NULL, take, o, &f->err), f->err);
-            if (f->both->stats.rows_again - before == (uint64_t)close) rows[n++] = i, n_close += (size_t)close;
+            if (f->both->stats.rows_rescored - before == (uint64_t)close) rows[n++] = i, n_close += (size_t)close;
             free(o);
         }
     CHECK_INT(n, FEW);
@@ -317,7 +317,7 @@ static bool check_failures(fixture *f) {
         CHECK_OK(capp_score(session, examples, FEW, NULL, take, o, &f->err), f->err);
         for (size_t i = 0; i < FEW; i++)
             CHECK(!memcmp(o->logprobs[i], before.logprobs[rows[i]], before.offset[MOST] * sizeof(float)));
-        n_again += session->stats.rows_again;
+        n_again += session->stats.rows_rescored;
         capp_session_free(session);
         free(o);
         if (!failed) break;

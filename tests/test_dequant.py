@@ -1,4 +1,4 @@
-"""Dequantisation against the gguf package, bit for bit, on random blocks."""
+"""Dequantization against the gguf package, bit for bit, on random blocks."""
 
 import os
 import pathlib

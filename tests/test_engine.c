@@ -370,7 +370,7 @@ TEST(bad_examples_are_named) {
     score_one(&(capp_example){{NULL, 0}, pair, 2, NULL, NULL, true}, 0, CAPP_EINVAL, "prompt is empty");
     score_one(&(capp_example){prompt, hollow, 2, NULL, NULL, true}, 0, CAPP_EINVAL, "completion 1 is empty");
     score_one(&(capp_example){prompt, pair, 0, NULL, NULL, true}, 0, CAPP_EINVAL, "no completions");
-    score_one(&(capp_example){prompt, pair, 1, NULL, NULL, true}, 0, CAPP_EINVAL, "normalised");
+    score_one(&(capp_example){prompt, pair, 1, NULL, NULL, true}, 0, CAPP_EINVAL, "normalized");
     score_one(&(capp_example){prompt, pair, 2, heavy, NULL, true}, 0, CAPP_EINVAL, "sums to 1.4");
     score_one(&(capp_example){prompt, pair, 2, negative, NULL, true}, 0, CAPP_EINVAL, "prior of completion 0");
     score_one(&(capp_example){prompt, pair, 2, NULL, "-", true}, 0, CAPP_EINVAL, "end_of_prompt");

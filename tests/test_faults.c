@@ -233,7 +233,7 @@ TEST(allocations_fail_in_turn_folder_of_experts) {
     check_folder("gptoss-mxfp4");
 }
 
-static capp_status tokenise(const char *path, capp_error *err) {
+static capp_status tokenize(const char *path, capp_error *err) {
     static const char text[] = "ab  abé a▁<|end|><s>\n123 😀 don't aaaaaaaaaaaaaaaaaaaaaaab";
     capp_vocab *vocab;
     capp_ids ids = {0};
@@ -250,7 +250,7 @@ static void check_tokenizer(const char *folder, const char *name, const char *us
     char path[512];
     (void)user;
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    check_every_failure(tokenise, path, 15);
+    check_every_failure(tokenize, path, 15);
 }
 
 TEST(allocations_fail_in_turn_tokenizers) {

@@ -107,7 +107,7 @@ BROKEN = {
                         'rope scaling "spiral"'),
     "field of scaling": (lambda f: reconfigured(f, rope_scaling={"rope_type": "linear", "factor": 2.0, "bend": 1}),
                          'unknown field "rope_scaling.bend"'),
-    "quantised": (lambda f: reconfigured(f, quantization_config={"quant_method": "odd"}),
+    "quantized": (lambda f: reconfigured(f, quantization_config={"quant_method": "odd"}),
                   '"quantization_config.quant_method" is "odd"'),
     "no config": (lambda f: (f / "config.json").unlink(), "no config.json in the folder"),
     "no tensors": (lambda f: (f / "model.safetensors").unlink(), "no model.safetensors or"),

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 import multimodal
-import quantised
+import quantized
 
 MUTATIONS, SEED = 100_000, 20_000_000  # not those of make fuzz, which begin at 1
 
@@ -43,8 +43,8 @@ def test_adapters():
     run("fuzz_lora", MUTATIONS // 50, *(path for model, adapter in adapters for path in (TINY / model, TINY.parent / "lora" / adapter)))
 
 
-def test_quantised_folders(tmp_path):
-    run("fuzz_folder", MUTATIONS // 10, *quantised.make_small(tmp_path))
+def test_quantized_folders(tmp_path):
+    run("fuzz_folder", MUTATIONS // 10, *quantized.make_small(tmp_path))
 
 
 def test_tokenizers():

@@ -1,5 +1,5 @@
-"""A small model with its matrices in each quantised type of GGUF gives the same bits as with those matrices in float32 as
-the gguf package dequantises them, whatever is made of them then: float32, bfloat16, or both."""
+"""A small model with its matrices in each quantized type of GGUF gives the same bits as with those matrices in float32 as
+the gguf package dequantizes them, whatever is made of them then: float32, bfloat16, or both."""
 import json
 import os
 import subprocess
@@ -46,7 +46,7 @@ def random_blocks(kind, n, rng, deviation):
 
 
 class Weights(tiny.Weights):
-    """Matrices of the types in turn, stored as they are or dequantised."""
+    """Matrices of the types in turn, stored as they are or dequantized."""
 
     def __init__(self, writer, kinds, stored, scaled=False):
         super().__init__(writer, 7)
@@ -123,7 +123,7 @@ def make(path, kinds, stored, experts=None, scaled=False, spoil=None):
 
 @pytest.fixture
 def pair(tmp_path, monkeypatch):
-    """make, called for the quantised model and for its twin in float32."""
+    """make, called for the quantized model and for its twin in float32."""
     for kind, size in blocks.SIZES.items():
         monkeypatch.setitem(gguf.constants.GGML_QUANT_SIZES, blocks.NUMBERS[kind], size)
 
@@ -158,8 +158,8 @@ def check_spread(printed):
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_each_type(build, pair, kind):
-    quantised, plain = pair([kind])
-    printed = scored(build, quantised, "avx2")
+    quantized, plain = pair([kind])
+    printed = scored(build, quantized, "avx2")
     check_spread(printed)
     assert printed == scored(build, plain, "avx2")
 
@@ -183,19 +183,19 @@ def test_mixed_types_cached_in_part(capp, pair, experts):
 
 @pytest.mark.parametrize("experts", [None, EXPERTS])
 def test_mixed_types(build, capp, pair, experts):
-    quantised, plain = pair(MIXED, experts)
+    quantized, plain = pair(MIXED, experts)
     for isa in ("ref", "avx2"):
-        printed = scored(build, quantised, isa)
+        printed = scored(build, quantized, isa)
         check_spread(printed)
         assert printed == scored(build, plain, isa)
     for precision in ("f32", "auto"):
-        assert logprobs(capp, quantised, precision) == logprobs(capp, plain, precision)
+        assert logprobs(capp, quantized, precision) == logprobs(capp, plain, precision)
 
 
 @pytest.mark.parametrize("experts", [None, EXPERTS])
 def test_scales_beside_nvfp4(build, pair, tmp_path, experts):
-    quantised, plain = pair(["NVFP4", "Q8_0", "NVFP4", "NVFP4"], experts, scaled=True)
-    printed = scored(build, quantised, "avx2")
+    quantized, plain = pair(["NVFP4", "Q8_0", "NVFP4", "NVFP4"], experts, scaled=True)
+    printed = scored(build, quantized, "avx2")
     check_spread(printed)
     assert printed == scored(build, plain, "avx2")
     unscaled = make(tmp_path / "unscaled.gguf", ["NVFP4", "Q8_0", "NVFP4", "NVFP4"], True, experts)
@@ -229,8 +229,8 @@ def test_bf16(capp, pair):
     bfloat16 costs little."""
     if "avx512_bf16" not in Path("/proc/cpuinfo").read_text():
         pytest.skip("no unit for bfloat16")
-    quantised, plain = pair(MIXED)
-    printed = logprobs(capp, quantised, "bf16")
+    quantized, plain = pair(MIXED)
+    printed = logprobs(capp, quantized, "bf16")
     assert printed == logprobs(capp, plain, "bf16")
-    got, exact = numbers_of(printed), numbers_of(logprobs(capp, quantised, "f32"))
+    got, exact = numbers_of(printed), numbers_of(logprobs(capp, quantized, "f32"))
     assert 0 < np.abs(got - exact).max() < 0.5

@@ -103,22 +103,22 @@ def wrong_arrows(path, includes):
             if not may_use(path, header) or (room_of(path) != room_of(header) and not is_face(header))]
 
 
-def definitions(text):
-    """The capp_ functions and tables that the code of a .c file defines for others."""
-    functions = r"^(?!static\b|return\b|#)[A-Za-z_][\w \t*]*?\b(capp_\w+)\([^;{]*?\)\s*\{"
-    tables = r"^(?!static\b|extern\b|typedef\b)[A-Za-z_][\w \t*]*?\b(capp_\w+)(?:\[\w*\])?\s*="
+def definitions(text, prefix="capp_"):
+    """The functions and tables whose names begin with prefix, that the code of a .c file defines for others."""
+    functions = rf"^(?!static\b|return\b|#)[A-Za-z_][\w \t*]*?\b({prefix}\w+)\([^;{{]*?\)\s*\{{"
+    tables = rf"^(?!static\b|extern\b|typedef\b)[A-Za-z_][\w \t*]*?\b({prefix}\w+)(?:\[\w*\])?\s*="
     return set(re.findall(functions, text, re.M | re.S)) | set(re.findall(tables, text, re.M))
 
 
-def arrows_between(texts):
+def arrows_between(texts, prefix="capp_"):
     """{file: files that it includes, or whose functions and tables it names}, of {path from the root: its code}."""
-    home = {symbol: path for path, text in texts.items() if path.suffix == ".c" for symbol in definitions(text)}
+    home = {symbol: path for path, text in texts.items() if path.suffix == ".c" for symbol in definitions(text, prefix)}
     arrows = {}
     for path, text in texts.items():
-        named = {home[word] for word in set(re.findall(r"\bcapp_\w+", text)) & set(home)} if path.suffix != ".h" else set()
-        included = {header for include in includes_of(ROOT / path) if (header := Path("src", include)) in texts} \
-            if (ROOT / path).exists() else set()
-        arrows[path] = (named | included) - {path}
+        words = set(re.findall(rf"(?<![\w.>])({prefix}\w+)", text)) & set(home) if path.suffix != ".h" else set()
+        included = {header for include in includes_of(ROOT / path) for header in (Path("src", include), path.parent / include)
+                    if header in texts} if (ROOT / path).exists() else set()
+        arrows[path] = ({home[word] for word in words} | included) - {path}
     return arrows
 
 
@@ -140,6 +140,7 @@ def circles(arrows):
 
 
 TEXTS = {path.relative_to(ROOT): without_comments(path.read_text()) for path in SOURCES}
+COMMAND = {path.relative_to(ROOT): without_comments(path.read_text()) for path in files_of("cli/*.c", "cli/*.h")}
 
 
 def test_includes_run_one_way():
@@ -155,6 +156,9 @@ def test_calls_run_one_way():
 
 def test_no_files_stand_in_a_circle():
     assert circles(arrows_between(TEXTS)) == []
+    arrows = arrows_between(COMMAND, "")
+    assert sum(map(len, arrows.values())) > 100
+    assert circles(arrows) == []
 
 
 def test_a_wrong_arrow_is_found():
@@ -185,6 +189,9 @@ def test_a_wrong_call_and_a_circle_are_found():
                   plan__c="const int capp_c = 3;\nvoid *capp_d(void) {\n    return capp_a;\n}\n",
                   plan__d="void capp_e(void) {\n    capp_a();\n}\n")
     assert circles(three) == [("src/plan/a", "src/plan/b", "src/plan/c")]
+    command = {Path("cli/made_up_a.c"): "int first(void) {\n    return second(1);\n}\n",
+               Path("cli/made_up_b.c"): "int second(int x) {\n    return x ? x : first();\n}\n"}
+    assert circles(arrows_between(command, "")) == [("cli/made_up_a", "cli/made_up_b")]
 
 
 def test_rooms_are_in_the_list_and_stand_on_one_another():

@@ -141,12 +141,12 @@ def test_scales_of_peft(build, llama, tmp_path):
         return 1 if module.endswith(("o_proj", "q_proj")) else 6
 
     pairs = llama.adapter(3, rank=rank)
-    for stabilised in (False, True):
-        folder = tmp_path / str(stabilised)
+    for stabilized in (False, True):
+        folder = tmp_path / str(stabilized)
         peft = llama.peft(folder / "peft", pairs, r=4, lora_alpha=6, rank_pattern=ranks, alpha_pattern=alphas,
-                          use_rslora=stabilised)
+                          use_rslora=stabilized)
         same_as_merged(build, llama, folder, [(peft, 1)],
-                       (pairs, lambda module: alpha(module) / (rank(module) ** 0.5 if stabilised else rank(module))))
+                       (pairs, lambda module: alpha(module) / (rank(module) ** 0.5 if stabilized else rank(module))))
 
 
 def test_plain_patterns_match_as_expressions(build, llama, tmp_path):

@@ -114,7 +114,7 @@ def test_every_command_takes_them(capp, tiny_model, adapters, tmp_path):
 
 
 def test_wrong_arguments(capp, tiny_model, tiny_gpt2, adapters):
-    for text, message in [("", "names no adapter"), ("=2", "names no adapter"), (f"{adapters[0]}=inf", "not a finite number"),
+    for text, message in [("", "does not name an adapter"), ("=2", "does not name an adapter"), (f"{adapters[0]}=inf", "not a finite number"),
                           (f"{adapters[0]}=1.x", "the weight '1.x' is not a number"), ("/none/such", "/none/such")]:
         done = run(capp, "logprobs", "-m", tiny_model, "--lora", text)
         assert done.returncode == 2 and message in done.stderr, done.stderr
@@ -123,7 +123,7 @@ def test_wrong_arguments(capp, tiny_model, tiny_gpt2, adapters):
     done = run(capp, "logprobs", "-m", tiny_model, "--lora", adapters[0], "-o", adapters[0])
     assert done.returncode == 2 and str(adapters[0]) in done.stderr
     done = run(capp, "logprobs", "-m", adapters[0])
-    assert done.returncode == 2 and "is an adapter, not a model" in done.stderr
+    assert done.returncode == 2 and "is a LoRA adapter, not a model" in done.stderr
 
 
 def test_inspect(capp, tiny_model, tiny_gpt2, adapters):
@@ -135,7 +135,7 @@ def test_inspect(capp, tiny_model, tiny_gpt2, adapters):
     assert fits["adapters"][str(adapters[0])].startswith("fits, weight 0.25, rank 4, modules 6: attn_q 2")
     assert fits["adapters"]["/none"].startswith("no: /none")
     wrong = json.loads(output(capp, "inspect", "--json", "--lora", adapters[1], adapters[0]))
-    assert wrong["adapters"][str(adapters[1])].endswith("is an adapter, not a model")
+    assert wrong["adapters"][str(adapters[1])].endswith("is a LoRA adapter, not a model; use the model for which it was trained")
     other = json.loads(output(capp, "inspect", "--json", "--lora", adapters[0], tiny_gpt2))
     assert 'no: ' in other["adapters"][str(adapters[0])] and '"llama"' in other["adapters"][str(adapters[0])]
 

@@ -37,7 +37,7 @@ static void make_toy(toy *t, test_random *random) {
     }
 }
 
-/* by_text: any two neighbours whose text is a piece merge (SentencePiece); else those of the merge that made it. */
+/* by_text: any two neighbors whose text is a piece merge (SentencePiece); else those of the merge that made it. */
 static const char *merge_slowly(const toy *t, const char *text, bool by_text) {
     static char line[LONG * 8];
     static char parts[LONG][40];

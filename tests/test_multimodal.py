@@ -9,7 +9,7 @@ import pytest
 import convert
 import lora
 import multimodal
-import quantised
+import quantized
 from multimodal import FILES, TINY, nested
 
 IDS = json.loads((TINY / "gemma3" / "reference.json").read_text())["runs"][0]["ids"]
@@ -72,7 +72,7 @@ REFUSED = {
         ("mistral", dict(around={"tie_word_embeddings": False}, change=lambda tensors: tensors.pop("language_model.lm_head.weight")),
          "lm_head.weight is missing"),
     "tied to what": ("mistral", dict(around={"tie_word_embeddings": "no"}), '"tie_word_embeddings" must be true or false'),
-    "quantised around": ("gemma3", dict(around={"quantization_config": {"quant_method": "odd"}}),
+    "quantized around": ("gemma3", dict(around={"quantization_config": {"quant_method": "odd"}}),
                          '"quantization_config.quant_method" is "odd"'),
 }  # fmt: skip
 
@@ -87,7 +87,7 @@ def test_refused(build, tmp_path, way):
 def test_a_text_model_alone_has_no_vision_tower(build, tmp_path):
     config = json.loads((TINY / "gemma3" / "config.json").read_text())
     tensors = {**lora.Model(TINY / "gemma3").folder.tensors, **multimodal.vision("older")}
-    folder = quantised.write_folder(tmp_path / "model", config, tensors)
+    folder = quantized.write_folder(tmp_path / "model", config, tensors)
     assert "vision_tower" in run(build, folder) and "unexpected tensor" in run(build, folder)
 
 
@@ -107,14 +107,14 @@ def test_a_head_that_is_there_is_the_head(build, alone, tmp_path, inside, around
 
 @pytest.mark.parametrize("where", ["around", "inside"])
 @pytest.mark.parametrize("case", ["gptq-2", "gptq-dynamic", "fp8-static", "compressed-blocks"])
-def test_quantised(build, tmp_path, case, where):
+def test_quantized(build, tmp_path, case, where):
     """quantization_config stands around text_config, as transformers asks for it there, or inside."""
-    name, method, config, options = quantised.CASES[case]
-    own, stored, _ = quantised.packed(name, method, **options)
-    plain = quantised.write_folder(tmp_path / "plain", {**own, "quantization_config": config}, stored)
+    name, method, config, options = quantized.CASES[case]
+    own, stored, _ = quantized.packed(name, method, **options)
+    plain = quantized.write_folder(tmp_path / "plain", {**own, "quantization_config": config}, stored)
     tensors = {multimodal.renamed(tensor, "older"): values for tensor, values in stored.items()} | multimodal.vision("older")
     text, around = ({"quantization_config": config} if where == place else {} for place in ("inside", "around"))
-    folder = quantised.write_folder(tmp_path / "model", {**multimodal.AROUND["gemma3" if name == "gemma3" else "mistral"], **around, "text_config": {**own, **text}},
+    folder = quantized.write_folder(tmp_path / "model", {**multimodal.AROUND["gemma3" if name == "gemma3" else "mistral"], **around, "text_config": {**own, **text}},
                                     tensors)
     assert run(build, folder) == run(build, plain)
 

@@ -217,7 +217,7 @@ def test_discounts_that_are_given(tiny):
     asked = predict_proba(PROMPTS, COMPLETIONS, tiny, discount_completions=0.5)
     given = predict_proba(PROMPTS, COMPLETIONS, tiny, discount_completions=0.5, log_marg_probs_completions=marginals)
     assert np.allclose(asked, given, atol=1e-12) and not np.allclose(asked, predict_proba(PROMPTS, COMPLETIONS, tiny))
-    with pytest.raises(ValueError, match="marginals of completion 1"):
+    with pytest.raises(ValueError, match="marginals for completion 1"):
         predict_proba(PROMPTS, COMPLETIONS, tiny, discount_completions=0.5,
                       log_marg_probs_completions=[marginals[0], marginals[1] + [0.0], *marginals[2:]])
 
@@ -311,30 +311,254 @@ def test_errors_of_the_library(tiny, tmp_path):
         predict("a", ["b", "c"], closed)
 
 
-def test_models_of_transformers_are_saved_once(library, tiny_model, monkeypatch):
-    """A pair as transformers' is: what save_pretrained writes is opened, at the first call only."""
+class Saved:
+    """As a model or tokenizer of transformers: save_pretrained writes a folder."""
+
+    def __init__(self):
+        self.folders = []
+
+    def save_pretrained(self, folder, **_keywords):
+        self.folders.append(folder)
+
+
+@pytest.fixture
+def opened(tiny_model, monkeypatch):
+    """What the package opens for pairs: (folder, keywords), each in truth the tiny model."""
     import capp
     from capp import _resolve
-    from capp.classify import predict
 
-    saved, opened = [], []
+    calls = []
 
-    class Pretrained:
-        def save_pretrained(self, folder):
-            saved.append(folder)
-
-    def open_model(folder):
+    def open_model(folder, lora=None, **keywords):
         assert os.path.isdir(folder)
-        opened.append(folder)
-        return capp.Model(tiny_model)
+        calls.append((folder, {**keywords, "lora": lora}))
+        return capp.Model(tiny_model, **keywords)
 
     monkeypatch.setattr(_resolve, "Model", open_model)
-    model, tokenizer = Pretrained(), Pretrained()
+    return calls
+
+
+def test_models_of_transformers_are_saved_once(opened):
+    from capp import _resolve
+
+    model, tokenizer = Saved(), Saved()
     first = _resolve._of_transformers(model, tokenizer)
     assert _resolve._of_transformers(model, tokenizer) is first
-    assert len(opened) == 1 and saved == [opened[0]] * 2 and not os.path.exists(opened[0])
+    assert len(opened) == 1 and model.folders == tokenizer.folders == [opened[0][0]] and not os.path.exists(opened[0][0])
+    assert opened[0][1] == {"precision": "auto", "lora": []}
+
+
+def test_precision_of_models_that_a_call_opens(tiny, tiny_model, opened, monkeypatch):
+    """By argument, else by environment; an open model has its own."""
+    import capp
+    from capp import _resolve
+    from capp.classify import cache, predict_proba, token_logprobs
+
+    pair = Saved(), Saved()
+
+    def last():
+        return opened[-1][1]["precision"]
+
+    for given, expected, n in [("f32", "f32", 1), (None, "auto", 2), ("bf16", "bf16", 3), ("f32", "f32", 3)]:
+        with _resolve.told_precision(given):
+            made = _resolve._of_transformers(*pair)
+        assert made._keywords["precision"] == expected and len(opened) == n
+    monkeypatch.setenv("CAPP_PRECISION", "f32")
+    assert _resolve._of_transformers(*pair)._keywords["precision"] == "f32" and len(opened) == 3
+    assert capp.Model(tiny_model).info.precision == "f32" and capp.Model(tiny_model, precision="bf16").info.precision == "bf16"
     monkeypatch.undo()
-    assert predict("a", ["b", "c"], (model, tokenizer)) in "bc" and len(opened) == 1
+
+    class Llama:
+        model_path = tiny_model
+
+    expected = predict_proba(PROMPTS, COMPLETIONS, tiny)
+    for model in (Llama(), tiny_model, Path(tiny_model)):
+        assert np.array_equal(predict_proba(PROMPTS, COMPLETIONS, model, precision="f32"), expected)
+        monkeypatch.setenv("CAPP_PRECISION", "f32")
+        assert np.array_equal(predict_proba(PROMPTS, COMPLETIONS, model=model), expected)
+        monkeypatch.undo()
+    with cache(Llama(), "in the", precision="f32") as cached:
+        assert cached.info.precision == "f32"
+    assert np.array_equal(predict_proba(PROMPTS, COMPLETIONS, tiny, precision="f32"), expected)
+    with pytest.raises(ValueError, match="already open with 'f32'"):
+        token_logprobs(PROMPTS, tiny, precision="auto")
+    with pytest.raises(ValueError, match="precision must be one of"):
+        predict_proba(PROMPTS, COMPLETIONS, tiny_model, precision="f16")
+    monkeypatch.setenv("CAPP_PRECISION", "half")
+    with pytest.raises(ValueError, match="CAPP_PRECISION must be one of auto, f32, bf16, not 'half'"):
+        capp.Model(tiny_model)
+
+
+class Layer:
+    """As PEFT's layers are."""
+
+    def __init__(self, merged=(), disabled=False):
+        self.merged_adapters, self.disable_adapters = list(merged), disabled
+
+
+class Base(Saved):
+    _hf_peft_config_loaded = True
+
+    def save_pretrained(self, folder, state_dict):
+        assert not self._hf_peft_config_loaded
+        os.makedirs(folder)
+        self.folders.append((folder, state_dict))
+
+    def state_dict(self):
+        return {"q.base_layer.weight": 1, "q.lora_A.default.weight": 2, "q.lora_B.default.weight": 3, "k.weight": 4,
+                "head.original_module.weight": 5, "head.modules_to_save.default.weight": 6,
+                "embed.lora_embedding_A.default": 7}
+
+
+class Peft(Saved):
+    """As a PeftModel is."""
+
+    peft_config = {"default": "a", "other": "b"}
+
+    def __init__(self):
+        super().__init__()
+        self.base, self.layers, self.active_adapters = Base(), [Layer(), Layer()], ["default"]
+
+    def modules(self):
+        return [self, *self.layers]
+
+    def get_base_model(self):
+        return self.base
+
+    def save_pretrained(self, folder, selected_adapters, save_embedding_layers):
+        assert save_embedding_layers is False  # "auto" asks a server
+        self.folders.append((folder, selected_adapters))
+
+
+def test_models_of_peft_are_base_and_adapters(opened):
+    from capp import _resolve
+
+    model, tokenizer = Peft(), Saved()
+
+    def adapters():
+        _resolve._of_transformers(model, tokenizer)
+        folder, keywords = opened[-1]
+        return [os.path.relpath(path, os.path.dirname(folder)) for path in keywords["lora"]]
+
+    assert adapters() == ["adapters"]
+    (folder, weights), = model.base.folders
+    assert weights == {"q.weight": 1, "k.weight": 4, "head.weight": 5} and tokenizer.folders == [folder]
+    assert model.folders[-1][1] == ["default"] and model.base._hf_peft_config_loaded
+    model.active_adapters = ["default", "other"]
+    assert adapters() == ["adapters", "adapters/other"] and len(opened) == 2
+    model.active_adapters = ["default"]
+    assert adapters() == ["adapters"] or len(opened) == 2  # still open
+    model.layers = [Layer(disabled=True), Layer(disabled=True)]
+    assert adapters() == [] and len(opened) == 3 and len(model.folders) == 2
+    model.layers = [Layer(["default"]), Layer(["default"])]
+    assert adapters() == [] and len(opened) == 4 and len(model.folders) == 2  # other weights than those of before
+    model.layers = [Layer(["default"]), Layer()]
+    with pytest.raises(ValueError, match="merged into 1 of 2 layers"):
+        _resolve._of_transformers(model, tokenizer)
+
+
+def test_reset_of_llama_cpp_ends_the_prefix(tiny_model):
+    """llama.reset() empties the context, and the prefix with it: the next cache begins anew."""
+    import gc
+    import weakref
+
+    from capp.classify import cache, cache_model, log_probs_conditional
+
+    class Llama:
+        model_path, n_tokens = tiny_model, 5
+
+        def reset(self):
+            self.n_tokens = 0
+            return "done"
+
+    def scores(model, prefix="", **keywords):
+        return log_probs_conditional([f"{prefix} {p}".strip() for p in PROMPTS], COMPLETIONS, model, **keywords)
+
+    model = Llama()
+    bare = scores(model)
+    cache_model(model, "in the")
+    once = scores(model, reset_model=False)
+    assert once != bare
+    assert model.reset() == "done" and model.n_tokens == 0 and "reset" not in vars(model)
+    assert scores(model, reset_model=False) == bare
+    cache_model(model, "in the")
+    assert scores(model, reset_model=False) == once  # not "in the in the"
+    cache_model(model, "house")  # without a reset it comes behind
+    assert cappr_cases.agree(scores(model, reset_model=False), scores(model, "in the house", reset_model=True), 1e-4) is None
+    with cache(model, "in the"):
+        model.reset()
+        assert scores(model, reset_model=False) == bare
+        cache_model(model, "in the")
+        model.reset()
+    assert scores(model, reset_model=False) == bare and "reset" not in vars(model)
+    own = model.reset = lambda: "the user's own"
+    cache_model(model, "in the")
+    scores(model, reset_model=True)
+    assert model.reset is own
+    cache_model(other := Llama(), "in the")
+    gone = weakref.ref(other)
+    gc.disable()
+    del other
+    assert gone() is None  # no cycle
+    gc.enable()
+
+
+def test_examples_of_cappr(tiny):
+    """By their fields; a cappr.Example is such an object."""
+    import collections
+    import dataclasses
+
+    from capp import Example
+    from capp.classify import log_probs_conditional_examples, predict_examples, predict_proba_examples
+
+    @dataclasses.dataclass(frozen=True)
+    class Theirs:
+        prompt: str
+        completions: tuple
+        prior: object = None
+        end_of_prompt: str = " "
+        normalize: bool = True
+
+    Row = collections.namedtuple("Row", "prompt completions prior end_of_prompt normalize")
+    given = [("the cat", ("yes", "no")), ("in a", ("on the way", "in", "no"), np.array([0.2, 0.3, 0.5]), "", False)]
+    ours = [Example(*fields) for fields in given]
+    for kind in (Theirs, lambda *fields: Row(*fields, *(None, " ", True)[len(fields) - 2:])):
+        theirs = [kind(*fields) for fields in given]
+        for function in (log_probs_conditional_examples, predict_examples, predict_proba_examples):
+            assert repr(function(theirs, tiny)) == repr(function(ours, tiny))
+            assert repr(function(theirs[1], tiny)) == repr(function(ours[1], tiny))
+            assert repr(function([theirs[0], ours[1]], tiny)) == repr(function(ours, tiny))
+    for wrong, kind in (([("the cat", ("yes", "no"))], TypeError), ([Theirs], TypeError), (["abc"], TypeError),
+                        ([Theirs("", ("a", "b"))], ValueError), (Theirs("a", ("a",)), ValueError)):
+        with pytest.raises(kind):
+            predict_examples(wrong, tiny)
+
+
+def test_modules_with_capprs_names(tiny):
+    """sed s/cappr/capp/ is enough."""
+    code = ("import cappr\nfrom cappr import Example\nimport cappr.huggingface.classify\n"
+            "from cappr import huggingface as hf\n"
+            "from cappr.huggingface.classify import cache, _CacheClearedError, predict\n"
+            "from cappr.huggingface.classify_no_cache import predict_proba\nimport cappr.llama_cpp.classify as llama\n"
+            "from cappr.llama_cpp import _classify_no_cache\nfrom cappr.openai.classify import token_logprobs\n"
+            "from cappr.utils.classify import agg_log_probs, posterior_prob\nimport cappr.utils, cappr.openai\n")
+    names = {}
+    exec(code.replace("cappr", "capp"), names)
+    import capp
+    from capp import classify, remote
+
+    assert names["predict"] is names["llama"].predict is names["hf"].classify.predict is classify.predict
+    assert names["predict_proba"] is classify.predict_proba is names["_classify_no_cache"].predict_proba
+    assert names["token_logprobs"] is remote.token_logprobs and names["agg_log_probs"] is classify.agg_log_probs
+    with names["cache"]((tiny, "tokenizer"), "in the") as cached:
+        pass
+    with pytest.raises(names["_CacheClearedError"]):
+        names["predict"]("the cat", ["sat", "ran"], cached)
+    with pytest.raises(AttributeError, match="no attribute 'pytorch'"):
+        capp.pytorch
+    for module in (names["hf"].classify, names["hf"].classify_no_cache, names["llama"], capp.openai.classify,
+                   capp.utils.classify):
+        assert all(hasattr(module, name) for name in module.__all__)
 
 
 PAIR = """

@@ -99,7 +99,7 @@ static void run_race(outcome *o, const field *f, double margin, size_t most) {
     memset(o, 0, sizeof *o);
     o->lowest = INFINITY;
     capp_race_begin(race, o->runners, f->order, f->n, score_of, f, margin);
-    for (size_t n; (n = capp_race_pick(race, most, places)) > 0;) {
+    for (size_t n; (n = capp_race_choose(race, most, places)) > 0;) {
         CHECK(n <= most);
         for (size_t k = 0; k < n; k++)
             for (size_t i = places[k].first; i < places[k].first + places[k].n; i++) {
@@ -208,7 +208,7 @@ TEST(the_most_promising_places_are_picked) {
             p->n++;
             if (x->bound > best->bound || (x->bound == best->bound && x->index < best->index)) p->best = i;
         }
-        size_t n_picked = capp_race_pick(&race, most, picked);
+        size_t n_picked = capp_race_choose(&race, most, picked);
         CHECK_INT(n_picked, n < most ? n : most);
         for (size_t k = 0; k < n_picked; k++) { /* fewer than n_picked places are better than each */
             const capp_runner *x = &runners[picked[k].best];

@@ -176,7 +176,7 @@ FUNCTIONS = ["token_logprobs", "log_probs_conditional", "log_probs_conditional_e
              "predict_proba_examples", "predict", "predict_examples"]
 
 
-def test_every_keyword_is_honoured_or_refused(served, model):
+def test_every_keyword_is_honored_or_refused(served, model):
     import inspect
 
     from capp import Example, classify, remote

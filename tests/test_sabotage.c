@@ -118,7 +118,7 @@ KERNEL(no_norm_biases, layer_norm, bare_layer_norm)
 KERNEL(shifted_mask, softmax, blind_softmax)
 KERNEL(shifted_values, values, late_values)
 KERNEL(short_scores_chain, scores, short_scores)
-KERNEL(short_normaliser, logsumexp, short_logsumexp)
+KERNEL(short_normalizer, logsumexp, short_logsumexp)
 KERNEL(no_silu, silu_mul, plain_mul)
 KERNEL(no_gelu_gate, gelu_mul, plain_mul)
 KERNEL(relu_for_gelu, gelu, relu)
@@ -181,7 +181,7 @@ static const struct {
     ROW("llama", shifted_mask),
     ROW("llama", shifted_values),
     ROW("llama", short_scores_chain),
-    ROW("llama", short_normaliser),
+    ROW("llama", short_normalizer),
     ROW("llama", no_silu),
     ROW("llama", no_rope_pairs),
     ROW("llama", no_residual),

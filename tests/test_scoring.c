@@ -163,8 +163,8 @@ TEST(defaults_are_the_defaults) {
     close_fixture(&f);
 }
 
-/* Without a prior nothing is multiplied: likelihoods are what is not normalised. */
-TEST(not_normalised_is_the_likelihood) {
+/* Without a prior nothing is multiplied: likelihoods are what is not normalized. */
+TEST(not_normalized_is_the_likelihood) {
     fixture f;
     open_fixture(&f, "llama");
     f.options.scoring = NULL;
@@ -218,7 +218,7 @@ static void check_discount(const char *arch, bool space) {
     CHECK(!memcmp(&o, &given, sizeof o));
     f.scoring.n_marginals--;
     CHECK_INT(capp_score(f.session, f.examples, 3, &f.options, take, &given, &f.err), CAPP_EINVAL);
-    CHECK_CONTAINS(f.err.message, "marginals of 7 completions");
+    CHECK_CONTAINS(f.err.message, "marginals for 7 completions");
     f.scoring.n_marginals++;
     s[0].offset[2]++;
     CHECK_INT(capp_score(f.session, f.examples, 3, &f.options, take, &given, &f.err), CAPP_EINVAL);
@@ -309,7 +309,7 @@ TEST(bad_scorings_are_named) {
     size_t prediction[3];
     open_fixture(&f, "llama");
     f.options.aggregate = (capp_aggregate)9;
-    refuse(&f, "9 is no capp_aggregate");
+    refuse(&f, "invalid capp_aggregate 9");
     f.options.aggregate = CAPP_AGGREGATE_MEAN;
     capp_scoring_init(&f.scoring);
     f.scoring.marginals = some;
@@ -323,7 +323,7 @@ TEST(bad_scorings_are_named) {
     f.scoring.marginals = some;
     refuse(&f, "marginal_offset");
     f.scoring.marginal_offset = class_of;
-    refuse(&f, "give one of them");
+    refuse(&f, "use one of the two");
     capp_scoring_init(&f.scoring);
     f.scoring.class_of = class_of;
     refuse(&f, "no classes");
@@ -340,7 +340,7 @@ TEST(bad_scorings_are_named) {
     f.scoring.n_phrasings = MOST;
     memset(class_of, 0, sizeof class_of);
     f.scoring.n_classes = 1;
-    refuse(&f, "one class alone");
+    refuse(&f, "at least two classes");
     CHECK_INT(capp_predict(f.session, f.examples, 3, &f.options, prediction, &f.err), CAPP_EINVAL);
     close_fixture(&f);
 }

@@ -69,6 +69,15 @@ def test_every_public_name_of_python_is_in_the_reference(site):
     assert {"capp.Example", "capp.classify.posterior_prob"} <= found
 
 
+def test_every_architecture_is_in_the_table(site):
+    page = (site / "models.html").read_text(encoding="utf-8")
+    listed = (ROOT / "src" / "model" / "arch.h").read_text(encoding="utf-8")
+    names = re.findall(r"^    X\((\w+)\)", listed, re.M)
+    rows = page[page.index('id="architectures"'):page.index('id="limits"')].count("<tr") - 1
+    assert rows == len(names) > 50
+    assert all(f">{name}<" in page for name in ("glm4moe", "glm4_moe", "internlm2", "apertus"))
+
+
 def test_the_manual_page_is_in_the_site(site):
     page = (site / "command.html").read_text(encoding="utf-8")
     for title in re.findall(r"^\.Sh (.+)$", (DOCS / "capp.1").read_text(encoding="utf-8"), re.M):

@@ -59,10 +59,34 @@ SABOTAGE = {
     "qwen3moe-dense": "experts_used router_norm",
     "olmoe": "experts_used router_norm q_norm k_norm clamp",
     "gptoss": "sinks window router_bias expert_biases experts_used router_norm magnitude scaling qkv_bias out_bias activation",
+    "ministral3": "growth scaling rope",
+    "olmo3": "window local_rope scaling magnitude attention_post_norm feed_post_norm q_norm k_norm",
+    "glm4": "rope rope_kind qkv_bias attention_norm feed_norm attention_post_norm feed_post_norm",
+    "exaone4": "window still rope q_norm k_norm attention_post_norm feed_post_norm",
+    "exaone4-global": "scaling rope q_norm k_norm",
+    "seed_oss": "rope qkv_bias out_bias up_bias down_bias feed_norm",
+    "seed_oss-plain": "rope attention_norm",
+    "arcee": "activation qkv_bias out_bias up_bias down_bias rope",
+    "ernie4_5": "rope rope_kind qkv_bias out_bias up_bias down_bias",
+    "hunyuan-dense": "rope qk_norm_rotated q_norm k_norm qkv_bias out_bias",
+    "apertus": "activation curve scaling q_norm k_norm attention_norm feed_norm",
+    "nemotron": "rope activation norm_bias qkv_bias out_bias up_bias down_bias",
+    "qwen2moe": "experts_used router_norm shared shared_router qkv_bias",
+    "qwen2moe-dense": "experts_used shared shared_router",
+    "glm4moe": "experts_used router_norm router_sigmoid router_scale choice_bias expert_groups shared q_norm k_norm qkv_bias",
+    "glm4moe-plain": "experts_used router_norm router_sigmoid choice_bias shared",
+    "dots1": "experts_used router_norm router_sigmoid router_scale choice_bias shared q_norm k_norm",
+    "ernie4_5-moe": "experts_used router_norm choice_bias shared rope_kind",
+    "hunyuan-moe": "experts_used router_norm shared qk_norm_rotated",
+    "minimax-m2": "experts_used router_norm router_sigmoid choice_bias q_norm k_norm rope",
+    "granitemoe": "experts_used router_norm embedding_scale residual_scale score_scale",
+    "granitemoeshared": "experts_used router_norm shared qkv_bias out_bias score_scale",
+    "starcoder": "positions qkv_bias out_bias up_bias down_bias norm_bias activation",
+    "starcoder-heads": "positions qkv_bias activation",
     "gptoss-mxfp4": "sinks expert_biases router_bias",
 }  # fmt: skip
 
-FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense")  # GGUF has the architecture, but not this part of it
+FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense", "starcoder-heads", "qwen2moe-dense")  # GGUF has the architecture, but not this part of it
 
 
 def reference(name):
@@ -111,6 +135,18 @@ def test_gguf(build, name, tmp_path):
     if not convert.convert(TINY / name, tmp_path / "model.gguf"):
         assert convert.Folder(TINY / name).type in ("ministral", "opt")
         return
+    assert largest_difference(build, tmp_path / "model.gguf", name) <= TOLERANCE
+
+
+# Architectures of which there are GGUF files only, and a model of the same arithmetic.
+SAME = [("internlm2", "llama"), ("xverse", "llama"), ("baichuan", "llama"), ("minicpm", "granite"), ("orion", "stablelm"),
+        ("deepseek", "granitemoeshared"), ("bailingmoe2", "dots1"), ("qwen2vl", "qwen2"), ("qwen3vl", "qwen3"),
+        ("qwen3vlmoe", "qwen3moe")]
+
+
+@pytest.mark.parametrize("arch, name", SAME)
+def test_gguf_of_the_same_arithmetic(build, arch, name, tmp_path):
+    assert convert.convert(TINY / name, tmp_path / "model.gguf", arch=arch)
     assert largest_difference(build, tmp_path / "model.gguf", name) <= TOLERANCE
 
 

@@ -102,7 +102,7 @@ def test_published_tokenizers(capp, shared, tmp_path, texts, peer, vocabulary):
 
 
 def test_detached_spaces(capp, smollm2, tmp_path):
-    """What makes CAPPr's rule: a prompt and a completion with its space, tokenised apart, are the text's own ids."""
+    """What makes CAPPr's rule: a prompt and a completion with its space, tokenized apart, are the text's own ids."""
     whole, prompt, completion = tokenize(capp, smollm2, tmp_path / "in.jsonl", ["a b", "a", " b"], "--no-bos")
     assert whole == prompt + completion
 

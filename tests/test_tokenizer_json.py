@@ -172,7 +172,7 @@ def test_classes_of_characters(capp, tmp_path, pattern):
 
 
 def check_classes(capp, folder, seeds):
-    """Those that the package takes; a character class in one pattern, so that none is refused for its neighbours."""
+    """Those that the package takes; a character class in one pattern, so that none is refused for its neighbors."""
     chars = "abcxyzAZéÉßſ漢字日ЖяА09٣½²_-^|().:&[]'$ \t\n\x85\u3000\u180e\u0301😀𐐀\ue000\x00"
     compared = 0
     for seed in seeds:

@@ -127,7 +127,7 @@ TEST(all_lengths) {
     each_type(check_lengths);
 }
 
-/* Every eighth value of 16 bits or its neighbour as a scale of a type, and as a number of F16 and BF16. */
+/* Every eighth value of 16 bits or its neighbor as a scale of a type, and as a number of F16 and BF16. */
 static void check_scales(const capp_products *p, uint32_t type) {
     const capp_type_info info = capp_type_get(type);
     enum { BLOCKS = 16, STEP = 8 };
@@ -182,7 +182,7 @@ TEST(types_without_a_direct_way_say_so) {
     if (!units[0]) SKIP("this machine has no vectors");
     CHECK(!capp_kernels_ref.f32->unpack(CAPP_TYPE_Q4_K));
     for (; *units; units++) {
-        CHECK(!(*units)->unpack(CAPP_TYPE_IQ1_S) && !(*units)->unpack(CAPP_TYPE_QUANTISED));
+        CHECK(!(*units)->unpack(CAPP_TYPE_IQ1_S) && !(*units)->unpack(CAPP_TYPE_QUANTIZED));
         CHECK(!(*units)->unpack(CAPP_TYPE_Q8_1) && !(*units)->unpack(UINT32_MAX));
     }
 }

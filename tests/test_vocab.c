@@ -154,7 +154,7 @@ TEST(whole_words_before_merges) {
     made_vocab_free(&made);
 }
 
-/* A vocabulary without some bytes leaves them out; their neighbours meet. */
+/* A vocabulary without some bytes leaves them out; their neighbors meet. */
 TEST(bytes_that_are_no_tokens) {
     token_list list = {0};
     token_list_add(&list, "a", 0, NORMAL);
@@ -352,6 +352,16 @@ static void check_refused(gguf_writer *w, capp_status status, const char *part) 
     made_vocab_free(&made);
 }
 
+TEST(a_file_that_names_no_pretokenizer) {
+    made_vocab made = make_vocab(byte_level_writer(NULL));
+    capp_vocab_info info;
+    CHECK_OK(made.status, made.error);
+    capp_vocab_get_info(made.vocab, &info);
+    CHECK_STR(info.pre, "default");
+    CHECK_STR(ids_of(made.vocab, " hell", 0), "32 258");
+    made_vocab_free(&made);
+}
+
 TEST(unknown_names) {
     static const char *const models[] = {"bert", "rwkv", "plamo2", "", "gpt22", "no_vocab"};
     token_list list = {0};
@@ -363,7 +373,6 @@ TEST(unknown_names) {
     }
     check_refused(byte_level_writer("my-own"), CAPP_EUNSUPPORTED, "tokenizer.ggml.pre: the pre-tokenizer \"my-own\"");
     check_refused(byte_level_writer(""), CAPP_EUNSUPPORTED, "\"\"");
-    check_refused(byte_level_writer(NULL), CAPP_EUNSUPPORTED, "tokenizer.ggml.pre is missing");
     token_list_free(&list);
 }
 

@@ -179,7 +179,7 @@ TEST(a_file_that_is_cut_short) {
     check_change(cut, "the file has 8192 bytes", true);
 }
 TEST(a_file_that_grows) {
-    check_change(grow_file, "bytes and had", false);
+    check_change(grow_file, "bytes, but had", false);
 }
 TEST(a_file_that_is_written_to) {
     check_change(write_within, "was written to", false);

@@ -154,6 +154,20 @@ def test_weights_memory_that_is_no_number(model, value):
     assert done.returncode == 2 and b"--weights-memory" in done.stderr
 
 
+def test_a_model_that_does_not_fit_memory(capp, tmp_path):
+    """A run whose budget leaves the file no memory says what is read again, how fast, and how long that takes."""
+    model = make_model(tmp_path / "model.gguf", width=512, feed=1024, layers=3)
+    arguments = [capp, "logprobs", "-m", model, "--weights-memory", "0"]
+    bound, free = Watched([*arguments, "--memory", "100T"], LINES), Watched([*arguments, "--memory", "128M"], LINES)
+    assert free.returncode == bound.returncode == 0 and bound.stdout == free.stdout, bound.stderr
+    found = re.search(r"model\.gguf: ([\d.]+) MB of its ([\d.]+) MB do not fit the free memory, so every wave of token rows "
+                      r"reads them from the disk\. The disk gives ([\d.]+) ([MG])B per second, so a wave takes at least "
+                      r"([\d.e-]+) seconds\. More --memory", bound.stderr)
+    assert found and "free memory" not in free.stderr, bound.stderr
+    streamed, size, rate, seconds = float(found[1]), float(found[2]), float(found[3]) * (1024 if found[4] == "G" else 1), float(found[5])
+    assert 0.5 * size < streamed <= size and abs(seconds * rate - streamed) < 0.03 * streamed
+
+
 # ---- A large model ---------------------------------------------------------------------------------------------------
 
 

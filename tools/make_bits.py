@@ -2,7 +2,7 @@
 
     tools/make_bits.py build-test
 
-Run it after a change of the arithmetic that is meant, and raise CAPP_ARITHMETIC in include/capp.h in the same commit.
+Run it after an intended change of the arithmetic, and increase CAPP_ARITHMETIC in include/capp.h in the same commit.
 """
 import json
 import sys

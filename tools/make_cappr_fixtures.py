@@ -1,4 +1,4 @@
-"""make_cappr_fixtures.py MODEL_FOLDER OUT [SEED N]: what CAPPr gives for the cases of tests/cappr_cases.py, as JSON.
+"""make_cappr_fixtures.py MODEL_FOLDER OUT [SEED N]: writes the results of CAPPr for the cases of tests/cappr_cases.py as JSON.
 
 MODEL_FOLDER: a model and its tokenizer as transformers saves them, in float32. Needs cappr 0.9.6 with transformers, torch
 and numpy below 2.

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Writes a realistic list of classes, one a line: make_classes.py KIND N [--wordnet FOLDER] [-o FILE].
+"""Writes a realistic list of classes, one per line: make_classes.py KIND N [--wordnet FOLDER] [-o FILE].
 
 KIND is one of
     occupations   what a person may be by trade (1,000 and some): "art teacher", "tax collector"
     nouns         things and notions, the most used first (10,000 and more): "school", "time machine"
     products      names as in a shop's catalogue, any number: "Folding Steel Camp Chair, Large"
 
-What makes a list realistic is what makes it hard to decide early: names are of one to eight tokens and of differing
-lengths, many begin alike ("coffee cup", "coffee maker"), many mean nearly the same, each stands once, and short common
-words stand beside long rare ones. Random strings have none of that. No list is drawn at random: the same arguments
-give the same bytes.
+A realistic list is hard to decide early: names have one to eight tokens and different lengths, many begin with the same
+words ("coffee cup", "coffee maker"), many mean nearly the same, each occurs once, and there are both short common words
+and long rare ones. Random strings have none of these properties. No list is random: the same arguments give the same
+bytes.
 
-The words are WordNet 3.0's (Princeton University, its licence allows use, copies and changes), as Debian's package
+The words are WordNet 3.0's (Princeton University, its license allows use, copies and changes), as Debian's package
 wordnet-base has them in /usr/share/wordnet. Where that is not installed, apt-get downloads the package and its files
 are unpacked into the user's cache folder.
 """
@@ -74,7 +74,7 @@ class Nouns:
     @staticmethod
     def lines(path):
         with open(path, encoding="utf-8") as file:
-            return [line for line in file if not line.startswith("  ")]  # the licence is indented
+            return [line for line in file if not line.startswith("  ")]  # the license is indented
 
     def under(self, roots):
         """First words of the synsets below the roots, in order of the file."""
@@ -97,7 +97,7 @@ def distinct(words):
 
 
 def products(nouns, n):
-    """Things in rounds, the second round in other manners and materials: neighbours in the list differ."""
+    """Things in rounds, the second round in other manners and materials: neighbors in the list differ."""
     things, names = sorted(word.title() for word in distinct(nouns.under(GOODS))), []
     kinds = len(MANNERS) * len(MATERIALS) * len(ENDS)
     for at in range(min(n, kinds * len(things))):

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Makes tests/fixtures/config_defaults.json: what transformers' configuration classes take for fields that config.json
-does not mention, of the families that capp runs.
+"""Makes tests/fixtures/config_defaults.json: the values that transformers' configuration classes use for fields that
+config.json does not have, for the families that capp runs.
 
     python3 -m venv ENV && ENV/bin/pip install -r tools/tiny_requirements.txt
     ENV/bin/python tools/make_config_defaults.py
+
+With transformers 5 (tools/tiny_requirements_5.txt) it adds the classes of the models that transformers 5 made.
 """
 import inspect
 import json
@@ -23,7 +25,11 @@ def defaults(model_type):
 
 
 if __name__ == "__main__":
-    types = {json.loads(path.read_text())["model_type"] for path in (FIXTURES / "tiny").glob("*/config.json")}
-    classes = {model_type: defaults(model_type) for model_type in sorted(types)}
-    made = {"made_by": f"transformers {transformers.__version__}", "classes": classes}
+    major = transformers.__version__.partition(".")[0]
+    types = {json.loads((path.parent / "config.json").read_text())["model_type"]
+             for path in (FIXTURES / "tiny").glob("*/reference.json") if f"transformers {major}." in path.read_text()}
+    known = json.loads((FIXTURES / "config_defaults.json").read_text())
+    classes = {**known["classes"], **{model_type: defaults(model_type) for model_type in types}}
+    by = {**known["made_by"], major: f"transformers {transformers.__version__}"}
+    made = {"made_by": by, "classes": dict(sorted(classes.items()))}
     (FIXTURES / "config_defaults.json").write_text(json.dumps(made, indent=1) + "\n")

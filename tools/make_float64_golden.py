@@ -2,7 +2,7 @@
 
 usage: PEERS/venv/bin/python tools/make_float64_golden.py SHARED FOLDER
 With the environment of ../shared/peers/setup.sh. Ten rows of ../shared/golden, in its form: one sequence at a time, no
-cache, weights dequantised from the GGUF file, everything in float64.
+cache, weights dequantized from the GGUF file, everything in float64.
 """
 import json
 import sys

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Makes tests/fixtures/lora: random LoRA adapters as PEFT saves them for models of tests/fixtures/tiny, and what PEFT and
-transformers make of model and adapter.
+"""Makes tests/fixtures/lora: random LoRA adapters as PEFT saves them for models of tests/fixtures/tiny, and the
+log-probabilities that PEFT and transformers compute with them.
 
     python3 -m venv ENV && ENV/bin/pip install -r tools/tiny_requirements.txt
     LLAMA_CPP=FOLDER ENV/bin/python tools/make_lora_adapters.py [NAME...]
@@ -48,7 +48,7 @@ CONVERTED = ("llama", "phi3-fused", "falcon-40b", "mixtral-experts")
 SECOND = ("two", (0.7, -0.4), dict(r=2, lora_alpha=8, target_modules=["q_proj", "v_proj"]))
 
 
-def randomise(model, adapter):
+def randomize(model, adapter):
     for name, p in model.named_parameters():
         if "lora_" in name and f".{adapter}" in name:
             inputs = p.shape[0] if "embedding_B" in name or "embedding_A" in name else p.shape[1]
@@ -94,12 +94,12 @@ def make(name):
     folder, weights = FIXTURES / "lora" / name, [1.0]
     shutil.rmtree(folder, ignore_errors=True)
     model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **config)).eval()
-    randomise(model, "default")
+    randomize(model, "default")
     saved(model, folder, "default")
     if name == SECOND[0]:
         _, weights, config = SECOND
         model.add_adapter("second", LoraConfig(task_type="CAUSAL_LM", **config))
-        randomise(model, "second")
+        randomize(model, "second")
         saved(model, folder / "second", "second")
         model.add_weighted_adapter(["default", "second"], list(weights), "both", combination_type="cat")
         model.set_adapter("both")

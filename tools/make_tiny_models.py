@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""Makes tests/fixtures/tiny: a random model of each architecture as a folder, and what transformers makes of it.
+"""Makes tests/fixtures/tiny: a random model of each architecture as a folder, and its log-probabilities in transformers.
 
     python3 -m venv ENV && ENV/bin/pip install -r tools/tiny_requirements.txt
     ENV/bin/python tools/make_tiny_models.py [NAME...]
+
+The models of NEWER are made by transformers 5, in an environment of tools/tiny_requirements_5.txt, the others by
+transformers 4. With either version, the tool makes the models that belong to it.
 
 NAME/config.json, NAME/model*.safetensors   the model, seeds fixed, weights rounded to the type that is stored
 NAME/reference.json                         token ids, and their log-probabilities by transformers in float32
@@ -27,7 +30,11 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
-from transformers.modeling_utils import no_init_weights
+
+try:
+    from transformers.initialization import no_init_weights
+except ImportError:
+    from transformers.modeling_utils import no_init_weights
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "tiny"
 VOCABULARY, CONTEXT, WINDOW, SPREAD = 97, 96, 9, 2.5
@@ -111,6 +118,61 @@ CASES = {
 CASES["gptoss-mxfp4"] = ("gpt_oss", dict(CASES["gptoss"][1], hidden_size=64, intermediate_size=32, num_local_experts=3,
                                          num_hidden_layers=2, layer_types=[LOCAL, GLOBAL]), "bfloat16")
 
+SMALL = dict(USUAL, num_hidden_layers=2)
+SHORT = dict(LARGE, num_hidden_layers=2)
+MIX = dict(num_experts_per_tok=2, intermediate_size=20)
+PLAIN = dict(rope_type="default", rope_theta=3000.0)
+YARN = dict(rope_type="yarn", rope_theta=3000.0, factor=4.0, original_max_position_embeddings=24)
+LLAMA3 = dict(rope_type="llama3", rope_theta=3000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+              original_max_position_embeddings=32)
+
+
+def without(sizes, *names):
+    return {name: size for name, size in sizes.items() if name not in names}
+
+
+NEWER = {
+    "ministral3": ("ministral3", dict(without(SHORT, "rope_theta"), rope_parameters=dict(
+        YARN, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.5)), "bfloat16"),
+    "olmo3": ("olmo3", dict(without(USUAL, "rope_theta"), **FOUR, sliding_window=WINDOW, rope_parameters={
+        GLOBAL: YARN, LOCAL: PLAIN}), "bfloat16"),
+    "glm4": ("glm4", dict(SHORT, head_dim=12), "bfloat16"),
+    "exaone4": ("exaone4", dict(USUAL, **FOUR, sliding_window=WINDOW), "bfloat16"),
+    "exaone4-global": ("exaone4", dict(without(SMALL, "rope_theta"), rope_parameters=LLAMA3, sliding_window=None,
+                                       layer_types=[GLOBAL] * 2, tie_word_embeddings=True), "bfloat16"),
+    "seed_oss": ("seed_oss", dict(SHORT, attention_out_bias=True, mlp_bias=True), "bfloat16"),
+    "seed_oss-plain": ("seed_oss", dict(SHORT, attention_bias=False), "bfloat16"),
+    "arcee": ("arcee", dict(SMALL, attention_bias=True, mlp_bias=True), "bfloat16"),
+    "ernie4_5": ("ernie4_5", dict(SHORT, use_bias=True, tie_word_embeddings=False), "bfloat16"),
+    "hunyuan-dense": ("hunyuan_v1_dense", dict(without(SHORT, "rope_theta"), attention_bias=True, rope_parameters=dict(
+        rope_type="dynamic", alpha=10.0, factor=1.0, rope_theta=100.0)), "bfloat16"),
+    "apertus": ("apertus", dict(without(SMALL, "rope_theta"), rope_parameters=LLAMA3), "bfloat16"),
+    "nemotron": ("nemotron", dict(SMALL, num_attention_heads=3, num_key_value_heads=1, attention_bias=True, mlp_bias=True),
+                 "bfloat16"),
+    "starcoder": ("gpt_bigcode", dict(GPT, n_layer=2), "bfloat16"),
+    "qwen2moe": ("qwen2_moe", dict({**SMALL, **MIX}, moe_intermediate_size=12, num_experts=5,
+                                   shared_expert_intermediate_size=16), "bfloat16"),
+    "qwen2moe-dense": ("qwen2_moe", dict({**SMALL, **MIX}, num_experts=3, moe_intermediate_size=12, qkv_bias=False,
+                                         shared_expert_intermediate_size=8, decoder_sparse_step=2), "bfloat16"),
+    "glm4moe": ("glm4_moe", dict({**SHORT, **MIX}, head_dim=12, attention_bias=True, use_qk_norm=True, n_routed_experts=6,
+                                 moe_intermediate_size=12, n_group=3, topk_group=2, routed_scaling_factor=1.7,
+                                 num_hidden_layers=3), "bfloat16"),
+    "glm4moe-plain": ("glm4_moe", dict({**SHORT, **MIX}, head_dim=12, n_routed_experts=4, moe_intermediate_size=12,
+                                       first_k_dense_replace=0, norm_topk_prob=False), "bfloat16"),
+    "dots1": ("dots1", dict({**SHORT, **MIX}, n_routed_experts=5, moe_intermediate_size=12, n_shared_experts=2,
+                            first_k_dense_replace=1, norm_topk_prob=True, routed_scaling_factor=0.7,
+                            sliding_window=None), "bfloat16"),
+    "ernie4_5-moe": ("ernie4_5_moe", dict({**SMALL, **MIX}, moe_num_experts=5, moe_k=2, moe_intermediate_size=12), "bfloat16"),
+    "hunyuan-moe": ("hunyuan_v1_moe", dict({**without(SHORT, "rope_theta"), **MIX}, num_experts=4, moe_topk=2), "bfloat16"),
+    "minimax-m2": ("minimax_m2", dict({**SHORT, **MIX}, head_dim=12, rotary_dim=6, num_local_experts=5), "bfloat16"),
+    "granitemoe": ("granitemoe", dict({**SMALL, **MIX}, num_local_experts=5, embedding_multiplier=3.0,
+                                      residual_multiplier=0.6, attention_multiplier=0.7, logits_scaling=1.5), "bfloat16"),
+    "granitemoeshared": ("granitemoeshared", dict({**SMALL, **MIX}, num_local_experts=4, shared_intermediate_size=12,
+                                                  attention_multiplier=0.3, attention_bias=True), "bfloat16"),
+    "starcoder-heads": ("gpt_bigcode", dict(GPT, n_layer=2, multi_query=False), "bfloat16"),
+}
+
+
 def yarn(**more):
     return dict(rope_scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=24, **more))
 
@@ -150,8 +212,11 @@ def is_norm(name):
     return any("norm" in part or part.startswith(("ln_", "ln")) for part in parts[-3:])
 
 
-def randomise(model, plus_one):
+def randomize(model, plus_one, newer):
     """Products keep the variance of their input, norms and biases are about 1 and 0."""
+    for name, b in model.named_buffers():
+        if name.endswith(("e_score_correction_bias", "expert_bias")):
+            b.copy_(torch.randn(b.shape) * 0.2)
     for name, p in model.named_parameters():
         noise = torch.randn(p.shape)
         if is_norm(name) and name.endswith("weight"):
@@ -161,12 +226,12 @@ def randomise(model, plus_one):
         elif "embed" in name or "wte" in name or "wpe" in name:
             p.data = noise * 0.7
         else:
-            inputs = p.shape[-2] if p.dim() == 3 else p.shape[0] if "c_" in name and "mlp.c_fc.w" not in name else p.shape[-1]
+            inputs = p.shape[-2] if p.dim() == 3 and not newer else p.shape[0] if "c_" in name and "mlp.c_fc.w" not in name else p.shape[-1]
             p.data = noise * (1.4 / inputs**0.5)
 
 
 def rounded(model, dtype):
-    for p in model.parameters():
+    for p in (*model.parameters(), *(b for name, b in model.named_buffers() if name.endswith("bias"))):
         p.data = p.data.to(getattr(torch, dtype)).float()
 
 
@@ -224,18 +289,19 @@ def logprobs(model, ids):
 
 
 def make(name):
-    model_type, differences, dtype = CASES[name]
+    model_type, differences, dtype = {**CASES, **NEWER}[name]
     seed = zlib.crc32(name.encode())
     torch.manual_seed(seed)
-    config = CONFIG_MAPPING[model_type](bos_token_id=1, eos_token_id=2, attn_implementation="eager", **differences)
+    ids = dict(bos_token_id=1, eos_token_id=2, **(dict(pad_token_id=0) if name in NEWER else {}))
+    config = CONFIG_MAPPING[model_type](**{**ids, **differences}, attn_implementation="eager")
     with no_init_weights():  # all are set below; StableLM's own fails on norms without bias
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
         stored = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.tie_weights()  # which went with the initialisation
+    model.tie_weights()  # which went with the initialization
     stored.tie_weights()
-    plus_one = int(model_type.startswith("gemma"))
+    plus_one = int(model_type.startswith(("gemma", "nemotron")))
     runs = [torch.randint(3, VOCABULARY, (n,)).tolist() for n in LENGTHS]
-    randomise(model, plus_one)
+    randomize(model, plus_one, name in NEWER)
     calibrate(model, runs[-1], plus_one)
     rounded(model, dtype)
     blocks = packed(model) if name.endswith("mxfp4") else {}
@@ -266,8 +332,9 @@ def variant(name, differences):
 
 
 if __name__ == "__main__":
-    for case in sys.argv[1:] or CASES:
+    newer = not transformers.__version__.startswith("4.")
+    for case in sys.argv[1:] or (NEWER if newer else CASES):
         make(case)
-    if not sys.argv[1:]:
+    if not sys.argv[1:] and not newer:
         made = [json.dumps(variant(*case)) for case in VARIANTS]
         (FOLDER.parent / "variants.json").write_text("[\n" + ",\n".join(made) + "\n]\n")

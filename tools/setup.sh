@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# setup.sh GROUP...: installs what the groups (build, test, site, format, lint, coverage, corpus, cluster) need and is
-# missing here, with apt, as root or through a sudo that asks for no password. Where it may do neither it says the one line
-# to run and exits with 2. Does nothing, quickly, where all is there.
+# setup.sh GROUP...: installs what the groups (build, test, site, format, lint, coverage, corpus, cluster) need and
+# that is missing here, with apt, as root or through a sudo without a password. If it can do neither, it prints the one
+# command to run and exits with 2. If nothing is missing, it does nothing and is fast.
 set -euo pipefail
 
 missing=()
-# need PACKAGE COMMAND...: PACKAGE is needed where the command fails.
+# need PACKAGE COMMAND...: PACKAGE is needed if the command fails.
 need() {
     local package=$1
     shift
@@ -28,6 +28,8 @@ for group in "$@"; do
         need zlib1g-dev pkg-config --exists zlib
         need libzstd-dev pkg-config --exists libzstd
         need libxxhash-dev pkg-config --exists libxxhash
+        need libcurl4-openssl-dev pkg-config --exists libcurl
+        need libssl-dev pkg-config --exists libcrypto
         need python3 have "${PYTHON:-python3}"
         need python3-venv "${PYTHON:-python3}" -c 'import ensurepip, venv'
         need ca-certificates test -e "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# venv.sh [REQUIREMENTS]: prints the path of a Python that has what the file lists (tests/requirements.txt): that of a
-# virtual environment in the user's cache folder, made where it is missing. Its name holds a hash of the requirements and of Python's version, so that a change of
-# either makes a new one.
+# venv.sh [REQUIREMENTS]: prints the path of a Python that has the packages listed in the file (default:
+# tests/requirements.txt). It is in a virtual environment in the user's cache folder, which is made if it is missing. The name
+# of the environment contains a hash of the requirements and of Python's version, so a change of either makes a new one.
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "$0")")

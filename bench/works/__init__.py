@@ -1,2 +1,2 @@
-"""The pieces of work: each module measures one and gives it as plain data; bench/render.py makes tables and figures of it.
-A point is {"name", ..., "need": what the work needs at least, "methods": {name: facts}}."""
+"""The tasks: each module measures one and returns plain data, from which bench/render.py makes tables and figures.
+A point is {"name", ..., "need": the minimum that the task needs, "methods": {name: facts}}."""

@@ -1,5 +1,5 @@
-"""What bf16 and `auto` keep of float32's decisions: share of equal ones, mean absolute difference of probability, share of
-rows that were scored again in float32."""
+"""How many decisions of float32 bf16 and `auto` keep: share of equal ones, mean absolute difference of probability, share of
+rows with rescoring in float32."""
 import base
 import engine
 import tasks
@@ -12,7 +12,7 @@ def compare(reference, facts):
     differences = [abs(a - b) for x, y in both for a, b in zip(x, y, strict=True)]
     return {"kept": sum(x["index"] == y["index"] for x, y in pairs) / len(pairs),
             "difference": sum(differences) / len(differences), "largest_difference": max(differences),
-            "rescored": facts["rows_again"] / len(pairs) if "rows_again" in facts else None,
+            "rescored": facts["rows_rescored"] / len(pairs) if "rows_rescored" in facts else None,
             "seconds": facts["seconds"], "accuracy": facts["accuracy"], "precision": facts["precision"]}
 
 

@@ -4,7 +4,7 @@ import engine
 import tasks
 
 MODEL = "smollm2"
-BUDGET = 512 << 20  # the same for every point: memory is to stay flat
+BUDGET = 512 << 20  # the same for every point: memory should stay constant
 
 
 def point(bench, rows, **at):

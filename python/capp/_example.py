@@ -71,3 +71,16 @@ class Example:
 
     def __hash__(self) -> int:
         return hash(self._key())
+
+
+_FIELDS = ("prompt", "completions", "prior", "end_of_prompt", "normalize")
+
+
+def is_example(value: Any) -> bool:
+    """Whether value is an Example, or another object with its fields, such as a cappr.Example."""
+    return isinstance(value, Example) or (not isinstance(value, type) and all(hasattr(value, name) for name in _FIELDS))
+
+
+def as_example(value: Any) -> Example:
+    """Returns an Example with the same fields."""
+    return value if isinstance(value, Example) else Example(*(getattr(value, name) for name in _FIELDS))

@@ -1,8 +1,13 @@
 """Scores completions of prompts with a language model. The functions are those of CAPPr.
 
 Each function takes one prompt (text, example) or a sequence of them. A single prompt gives a single result instead of a
-list. The model is a :class:`capp.Model`, the path of a model, or a pair (model, tokenizer) of transformers. A pair is saved
-and opened at the first call; later changes of its weights have no effect.
+list. The model is a :class:`capp.Model`, the path or name of a model, a pair (model, tokenizer) of transformers, or a
+`llama_cpp.Llama`. A pair is saved and opened at the first call; later changes of its weights have no effect. A PEFT model
+opens as its base model with its active adapters.
+
+Every function also accepts the keyword `precision`, for a model that capp opens in the call: ``precision="f32"``. Without
+it, the environment variable CAPP_PRECISION decides, else ``"auto"``. A :class:`capp.Model` is already open; it has the
+precision with which it was opened.
 
 Some arguments exist only for compatibility with CAPPr. `batch_size`, `batch_size_completions` and `logits_all` have no
 effect, because a memory budget takes their place. `reset_model` is an argument of CAPPr's functions for llama.cpp. If it is
@@ -21,8 +26,8 @@ import numpy.typing as npt
 
 from capp import _check, _scores
 from capp._aggregate import agg_log_probs, posterior_prob
-from capp._example import Example
-from capp._resolve import AnyModel, prefix_of_llama, reset, resolve, set_prefix_of_llama
+from capp._example import Example, as_example, is_example
+from capp._resolve import AnyModel, prefix_of_llama, reset, resolve, set_prefix_of_llama, told_precision
 from capp._weighing import Aggregate, Weighing, weighing
 from capp.model import CachedModel, ChatModel, Model
 
@@ -31,11 +36,13 @@ __all__ = ["agg_log_probs", "cache", "cache_model", "log_probs_conditional", "lo
 
 
 def _takes_capprs_names(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Accepts both names that CAPPr uses for the model: `model_and_tokenizer` and `model`."""
+    """Accepts both names that CAPPr uses for the model, `model_and_tokenizer` and `model`, and the arguments that belong to
+    the model: `reset_model` and `precision`."""
     place = list(inspect.signature(function).parameters).index("model")
 
     @functools.wraps(function)
-    def named(*arguments: Any, model_and_tokenizer: Any = None, reset_model: bool | None = None, **keywords: Any) -> Any:
+    def named(*arguments: Any, model_and_tokenizer: Any = None, reset_model: bool | None = None,
+              precision: str | None = None, **keywords: Any) -> Any:
         if model_and_tokenizer is not None:
             if "model" in keywords:
                 raise TypeError("model and model_and_tokenizer are two names of one argument; give only one")
@@ -44,7 +51,8 @@ def _takes_capprs_names(function: Callable[..., Any]) -> Callable[..., Any]:
             keywords["model"] = reset(keywords["model"], reset_model)
         elif reset_model is not None and len(arguments) > place:
             arguments = (*arguments[:place], reset(arguments[place], reset_model), *arguments[place + 1:])
-        return function(*arguments, **keywords)
+        with told_precision(precision):
+            return function(*arguments, **keywords)
 
     return named
 
@@ -170,13 +178,14 @@ def log_probs_conditional(prompts: str | Sequence[str], completions: Sequence[st
 
 
 def _examples(examples: Example | Sequence[Example]) -> list[Example]:
-    if isinstance(examples, Example):
-        return [examples]
+    if is_example(examples):
+        return [as_example(examples)]
     _check.nonempty_and_ordered(examples, "examples")
-    for i, example in enumerate(examples):
-        if not isinstance(example, Example):
+    listed: list[Any] = list(examples)  # type: ignore[arg-type]
+    for i, example in enumerate(listed):
+        if not is_example(example):
             raise TypeError(f"examples[{i}] must be a capp.Example, not {type(example).__name__}")
-    return list(examples)
+    return [as_example(example) for example in listed]
 
 
 @_takes_capprs_names
@@ -198,7 +207,7 @@ def log_probs_conditional_examples(examples: Example | Sequence[Example], model:
     _check_batch(batch_size)
     options = _scores.Options(resolve(model), len(listed), batch_size)
     out = _scores.logprobs(options, _scores.Examples.of_examples(listed, [None] * len(listed)), show_progress_bar)
-    return out[0] if isinstance(examples, Example) else out
+    return out[0] if is_example(examples) else out
 
 
 def _prepare(prompts: Any, completions: Any, model: AnyModel, end_of_prompt: str, batch_size: int,
@@ -344,7 +353,7 @@ def predict_proba_examples(examples: Example | Sequence[Example], model: AnyMode
     options = _scores.Options(resolve(model), len(listed), batch_size)
     sizes = [len(example.completions) for example in listed]
     flat = _scores.posteriors(options, _example_rows(listed), sum(sizes), show_progress_bar)
-    if isinstance(examples, Example):
+    if is_example(examples):
         return flat
     if len(set(sizes)) == 1:
         return flat.reshape(len(listed), -1)
@@ -368,7 +377,7 @@ def predict_examples(examples: Example | Sequence[Example], model: AnyModel, sho
     options = _scores.Options(resolve(model), len(listed), batch_size)
     found = _scores.predictions(options, _example_rows(listed), show_progress_bar)
     out = [example.completions[i] for example, i in zip(listed, found)]
-    return out[0] if isinstance(examples, Example) else out
+    return out[0] if is_example(examples) else out
 
 
 def _like(given: AnyModel, cached: CachedModel) -> Any:
@@ -416,7 +425,7 @@ def cache_model(model: AnyModel, prefixes: str | Sequence[str] = "", logits_all:
 @contextmanager
 def cache(model: AnyModel | None = None, prefixes: str | Sequence[str] = "", clear_cache_on_exit: bool = True,
           logits_all: bool = True, *, model_and_tokenizer: Any = None, prefix: str | None = None,
-          reset_model: bool = True) -> Iterator[Any]:
+          reset_model: bool = True, precision: str | None = None) -> Iterator[Any]:
     """Like :func:`cache_model`, as a context manager. After the context, the cached model cannot be used any more.
 
     Parameters
@@ -425,6 +434,8 @@ def cache(model: AnyModel | None = None, prefixes: str | Sequence[str] = "", cle
         as for :func:`cache_model`. `model_and_tokenizer` and `prefix` are other names for these arguments
     clear_cache_on_exit
         False: the cached model can be used after the context
+    precision
+        see the start of this page
 
     Examples
     --------
@@ -442,7 +453,7 @@ clear_cache_on_exit=False or cache_model
     if reset_model:
         set_prefix_of_llama(given, None)
     before = prefix_of_llama(given)
-    made = cache_model(given, prefixes if prefix is None else prefix)
+    made = cache_model(given, prefixes if prefix is None else prefix, precision=precision)
     try:
         yield made
     finally:

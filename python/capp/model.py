@@ -18,6 +18,7 @@ import numpy.typing as npt
 from capp import _abi, _check
 from capp._abi import Str, Strings, byref, c_string, lib
 from capp._call import Callbacks, Progress, check, interruptible, raise_error
+from capp._names import find_model
 from capp.errors import CacheClearedError
 
 PRECISIONS = ("auto", "f32", "bf16", "i16", "i8")
@@ -176,11 +177,17 @@ def weights_memory_of(value: Any) -> int:
     return _whole(value, "weights_memory", 2**63) or 1
 
 
-def options_of(threads: int = 0, memory: int = 0, precision: str = "auto", isa: str | None = None, context: int = 0,
+def precision_of(value: str | None) -> str:
+    """Returns the precision for the argument `precision`: by default that of the environment."""
+    given, name = (os.environ.get("CAPP_PRECISION") or "auto", "CAPP_PRECISION") if value is None else (value, "precision")
+    if given not in PRECISIONS:
+        raise ValueError(f"{name} must be one of {', '.join(PRECISIONS)}, not {given!r}")
+    return given
+
+
+def options_of(threads: int = 0, memory: int = 0, precision: str | None = None, isa: str | None = None, context: int = 0,
                weights_memory: int | str | None = None) -> _abi.ModelOptions:
     """Checks the options of a model."""
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     if isa is not None and not isinstance(isa, str):
         raise TypeError(f"isa must be a string, not {type(isa).__name__}")
     options = _abi.ModelOptions()
@@ -189,7 +196,7 @@ def options_of(threads: int = 0, memory: int = 0, precision: str = "auto", isa: 
     options.memory = _whole(memory, "memory", 2**64)
     options.weights_memory = weights_memory_of(weights_memory)
     options.context = _whole(context, "context", 2**32)
-    options.precision, options.isa = PRECISIONS.index(precision), c_string(isa, "isa") if isa else None
+    options.precision, options.isa = PRECISIONS.index(precision_of(precision)), c_string(isa, "isa") if isa else None
     return options
 
 
@@ -199,7 +206,9 @@ class Model:
     Parameters
     ----------
     path
-        a GGUF file, the first file of a split set, or a folder in which transformers saved a model and its tokenizer
+        a GGUF file, the first file of a split set, or a folder in which transformers saved a model and its tokenizer. Or a
+        name, if there is no such path: ``"owner/name"``, ``"owner/name:Q4_K_M"`` or ``"owner/name:file.gguf"``, of a model
+        in the cache of Hugging Face, llama.cpp, Ollama or LM Studio
     threads
         number of threads of a call; by default as many as the process may use CPUs
     memory
@@ -210,7 +219,8 @@ class Model:
         are cached if they fit a quarter of the free memory, otherwise none. No result depends on it
     precision
         ``"f32"``, the reference; ``"bf16"``; ``"i16"``, which multiplies the integers of a quantised model, the same bits on
-        every machine; ``"i8"``, faster and less accurate; or ``"auto"``, the fastest that keeps the decisions of f32
+        every machine; ``"i8"``, faster and less accurate; or ``"auto"``, the fastest that keeps the decisions of f32.
+        By default the environment variable CAPP_PRECISION, or ``"auto"``
     isa
         instruction set; by default the best that the machine supports
     context
@@ -220,6 +230,8 @@ class Model:
         Turn this off for text from untrusted sources
     lora
         LoRA adapters: a path, a mapping from paths to weights, or a sequence of paths or pairs (path, weight)
+    fetch
+        whether to download a model that no cache has, with the package huggingface_hub. Without it nothing leaves this machine
 
     Examples
     --------
@@ -229,16 +241,17 @@ class Model:
     'llama'
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, threads: int = 0, memory: int = 0, precision: str = "auto",
-                 isa: str | None = None, context: int = 0, parse_special: bool = True, lora: Lora = None,
-                 weights_memory: int | str | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, threads: int = 0, memory: int = 0,
+                 precision: str | None = None, isa: str | None = None, context: int = 0, parse_special: bool = True, lora: Lora = None,
+                 weights_memory: int | str | None = None, fetch: bool = False) -> None:
         options = options_of(threads, memory, precision, isa, context, weights_memory)
         adapters = adapters_of(lora)
         options.lora = (_abi.Lora * len(adapters))(*(_abi.Lora(c_string(path, "the path of an adapter"), weight)
                                                      for path, weight in adapters))
         options.n_lora = len(adapters)
-        self.path, self.parse_special = os.fspath(path), parse_special
-        self._keywords = {"threads": options.threads, "memory": options.memory, "precision": precision, "isa": isa,
+        self.path, self.parse_special = find_model(path, fetch), parse_special
+        self._keywords = {"threads": options.threads, "memory": options.memory,
+                          "precision": PRECISIONS[options.precision], "isa": isa,
                           "context": options.context, "parse_special": parse_special, "lora": adapters,
                           "weights_memory": weights_memory}
         self._handle = _Handle(self.path, options)

@@ -28,7 +28,7 @@ import openai
 from capp import _check
 from capp._aggregate import agg_log_probs, posterior_prob
 from capp._call import Callbacks, Progress
-from capp._example import Example
+from capp._example import Example, is_example
 from capp._weighing import Aggregate, Weighing, weighing
 from capp.classify import _check_batch, _check_handed_on, _examples
 from capp.errors import CacheClearedError, CappError
@@ -233,7 +233,7 @@ def log_probs_conditional_examples(examples: Example | Sequence[Example], model:
     _check_batch(batch_size)
     out = _conditional(_remote(model, client, ask_if_ok, api_key), [e.prompt for e in listed],
                        [e.completions for e in listed], [e.end_of_prompt for e in listed], batch_size, show_progress_bar)
-    return out[0] if isinstance(examples, Example) else out
+    return out[0] if is_example(examples) else out
 
 
 def _marginals(model: RemoteModel, completions: list[str], end_of_prompt: str, batch_size: int,
@@ -311,7 +311,7 @@ def predict_proba_examples(examples: Example | Sequence[Example], model: AnyMode
     logprobs: Any = log_probs_conditional_examples(listed, model, client, show_progress_bar, ask_if_ok, api_key, batch_size)
     out: Any = [posterior_prob(agg_log_probs(row), axis=0, prior=e.prior, normalize=e.normalize, check_prior=False)
                 for row, e in zip(logprobs, listed)]
-    if isinstance(examples, Example):
+    if is_example(examples):
         return out[0]
     return np.array(out) if len({len(row) for row in out}) == 1 else out
 
@@ -323,7 +323,7 @@ def predict_examples(examples: Example | Sequence[Example], model: AnyModel, cli
     listed = _examples(examples)
     probabilities = predict_proba_examples(listed, model, client, show_progress_bar, ask_if_ok, api_key, batch_size)
     out = [e.completions[int(row.argmax())] for e, row in zip(listed, probabilities)]
-    return out[0] if isinstance(examples, Example) else out
+    return out[0] if is_example(examples) else out
 
 
 def cache_model(model: AnyModel, prefixes: str | Sequence[str], logits_all: bool = True, *,

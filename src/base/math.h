@@ -1,4 +1,4 @@
-/* Elementary functions that give the same bits on every machine, with every compiler and at every optimisation level.
+/* Elementary functions that give the same bits on every machine, with every compiler and at every optimization level.
  *
  * The C library's exp, log, pow, sin and so on differ between versions and processors, so no result may depend on
  * them. The functions here use only additions, subtractions, multiplications, divisions and integer operations on
@@ -39,7 +39,7 @@ static inline uint64_t capp_bits_of_double(double x) {
 }
 
 /* The functions of a pair of doubles below are for floats: their errors are below 2^-29. A pair is a vector of the
- * compiler's portable kind, because compilers do not vectorise loops that choose between floats. */
+ * compiler's portable kind, because compilers do not vectorize loops that choose between floats. */
 typedef double capp_pair __attribute__((vector_size(16)));
 typedef uint64_t capp_pair_bits __attribute__((vector_size(16)));
 

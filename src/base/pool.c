@@ -77,7 +77,7 @@ static void *work(void *arg) {
 capp_status capp_pool_open(capp_pool **out, int threads, capp_error *err) {
     *out = NULL;
     if (threads < 1 || threads > 1024)
-        return capp_fail(err, CAPP_EINVAL, "%d threads: give a number from 1 to 1024", threads);
+        return capp_fail(err, CAPP_EINVAL, "cannot use %d threads; use 1 to 1024", threads);
     capp_pool *pool = capp_aligned_new(1, sizeof *pool);
     if (!pool) return capp_fail_memory(err, "the threads");
     memset(pool, 0, sizeof *pool);
@@ -96,7 +96,7 @@ capp_status capp_pool_open(capp_pool **out, int threads, capp_error *err) {
         w->index = i;
         if (pthread_create(&w->thread, NULL, work, w)) {
             capp_pool_free(pool);
-            return capp_fail(err, CAPP_ENOMEM, "cannot start thread %d of %d; ask for fewer threads", i, threads);
+            return capp_fail(err, CAPP_ENOMEM, "cannot start thread %d of %d; use fewer threads", i, threads);
         }
         pool->started++;
     }

@@ -55,7 +55,7 @@
     X(U64, 0x10004, 1, 8)                                                                                              \
     X(F8_E4M3, 0x10005, 1, 1)                                                                                          \
     X(F8_E5M2, 0x10006, 1, 1)                                                                                          \
-    X(QUANTISED, 0x10007, 1, 1) /* of no file: data is a capp_quant (kernel/quant.h) */
+    X(QUANTIZED, 0x10007, 1, 1) /* of no file: data is a capp_quant (kernel/quant.h) */
 
 enum { CAPP_FIRST_FOREIGN_TYPE = 0x10000 };
 
@@ -82,7 +82,7 @@ typedef struct capp_tensor {
     uint64_t dims[4]; /* dims[0] varies fastest; missing ones are 1 */
     uint32_t type;    /* a capp_type that capp_type_get knows */
     uint64_t elements;
-    uint64_t bytes;        /* of data; CAPP_TYPE_QUANTISED: of its weights */
+    uint64_t bytes;        /* of data; CAPP_TYPE_QUANTIZED: of its weights */
     const void *data;      /* aligned as the file aligned it */
     const float *scale;    /* the numbers in data are to be multiplied by it; NULL: they are as they are */
     uint64_t turned;       /* data is [columns][turned], the rows its columns; 0: it is [rows][columns] */

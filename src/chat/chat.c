@@ -47,12 +47,12 @@ capp_status capp_chat_templates(capp_templates *t, const capp_source *source, co
 static capp_status no_template(const capp_templates *t, const char *path, const char *name, capp_error *err) {
     char names[300] = "";
     if (!t->n)
-        return capp_fail(err, CAPP_EINVAL, "%s: has no chat template; give one, or write prompts without a chat", path);
+        return capp_fail(err, CAPP_EINVAL, "%s: the model has no chat template; set one, or do not use a chat", path);
     for (size_t i = 0; t->at && i < t->n; i++) {
         strncat(names, i ? ", " : "", sizeof names - strlen(names) - 1);
         strncat(names, t->at[i].name, sizeof names - strlen(names) - 1);
     }
-    return capp_fail(err, CAPP_EINVAL, "%s: has no chat template \"%.60s\"; it has %s", path, name, names);
+    return capp_fail(err, CAPP_EINVAL, "%s: the model has no chat template \"%.60s\"; it has %s", path, name, names);
 }
 
 /* "PATH: its chat template NAME", or the caller's name for a template of its own. */
@@ -113,8 +113,7 @@ static capp_status check_role(capp_str role, capp_error *err) {
         good = good && ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_');
     }
     if (good) return CAPP_OK;
-    return capp_fail(err, CAPP_EINVAL,
-                     "the role of a message must have letters, digits and underscores only, such as user");
+    return capp_fail(err, CAPP_EINVAL, "invalid role of a message; use only letters, digits and underscores");
 }
 
 static capp_status check_messages(const capp_message *messages, size_t n, capp_error *err) {
@@ -123,7 +122,7 @@ static capp_status check_messages(const capp_message *messages, size_t n, capp_e
         size_t invalid = capp_utf8_invalid_at(messages[i].content);
         st = check_role(messages[i].role, err);
         if (st == CAPP_OK && invalid < messages[i].content.size)
-            st = capp_fail(err, CAPP_EINVAL, "message %zu is not valid UTF-8 at byte %zu", i, invalid);
+            st = capp_fail(err, CAPP_EINVAL, "message %zu: invalid UTF-8 at byte %zu", i, invalid);
     }
     return st;
 }
@@ -143,7 +142,7 @@ static capp_status check_variables(capp_json variables, capp_error *err) {
         return capp_fail(err, CAPP_EINVAL, "an object is needed, such as {\"enable_thinking\": false}");
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         if (capp_json_kind_of(capp_json_get(variables, taken[i])) != CAPP_JSON_NONE)
-            return capp_fail(err, CAPP_EINVAL, "\"%s\" is set by the rendering itself; leave it out", taken[i]);
+            return capp_fail(err, CAPP_EINVAL, "\"%s\" is set by capp; remove it", taken[i]);
     return CAPP_OK;
 }
 

@@ -19,10 +19,10 @@ typedef struct capp_templates {
 
 /* Reads the templates of g, or of a folder where g is NULL. That there are none is not an error. On failure *t is
  * empty, and the message begins with the path of the file. The caller frees *t with capp_templates_free. */
-capp_status capp_templates_read(capp_templates *t, const capp_gguf *g, const char *folder, capp_error *err);
-void capp_templates_free(capp_templates *t);
+capp_status capp_templates_read(capp_templates *templates, const capp_gguf *gguf, const char *folder, capp_error *err);
+void capp_templates_free(capp_templates *templates);
 
 /* NULL: there is no template of this name. */
-const capp_template *capp_templates_named(const capp_templates *t, const char *name);
+const capp_template *capp_templates_named(const capp_templates *templates, const char *name);
 
 #endif

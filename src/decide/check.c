@@ -1,4 +1,4 @@
-/* Whether the examples and the options of a call make sense. */
+/* Checks of the examples and the options of a call. */
 #include <math.h>
 #include <string.h>
 
@@ -14,8 +14,7 @@ capp_status capp_example_check(const capp_example *example, capp_error *err) {
         return capp_fail(err, CAPP_EINVAL, "end_of_prompt is \"%.20s\"; it must be a space or empty",
                          example->end_of_prompt);
     if (example->normalize && example->n_completions == 1)
-        return capp_fail(err, CAPP_EINVAL,
-                         "one completion alone cannot be normalised; give another or turn normalize off");
+        return capp_fail(err, CAPP_EINVAL, "normalize needs at least two completions; add one, or turn normalize off");
     return example->prior ? capp_decide_check_prior(example->prior, example->n_completions, err) : CAPP_OK;
 }
 
@@ -25,7 +24,7 @@ static capp_status check_classes(const capp_scoring *scoring, capp_error *err) {
         if (scoring->class_of[i] >= scoring->n_classes)
             return capp_fail(err, CAPP_EINVAL, "phrasing %zu is of class %zu, but there are %zu classes", i,
                              scoring->class_of[i], scoring->n_classes);
-    /* Of the first n_phrasings + 1 classes one has none, if there are as many. */
+    /* If there are more classes than phrasings, one of the first n_phrasings + 1 classes has none. */
     size_t k = 0, n = scoring->n_classes <= scoring->n_phrasings ? scoring->n_classes : scoring->n_phrasings + 1;
     bool *seen = capp_new0(n, sizeof *seen);
     if (!seen) return capp_fail_memory(err, "the classes");
@@ -38,15 +37,17 @@ static capp_status check_classes(const capp_scoring *scoring, capp_error *err) {
 
 static capp_status check_scoring(const capp_scoring *scoring, capp_error *err) {
     if (!isfinite(scoring->discount))
-        return capp_fail(err, CAPP_EINVAL, "the discount is %g; give a number", scoring->discount);
+        return capp_fail(err, CAPP_EINVAL, "the discount is %g; use a finite number", scoring->discount);
     if (scoring->discount == 0 && scoring->marginals)
-        return capp_fail(err, CAPP_EINVAL, "marginals are given, but without a discount they would not be used");
+        return capp_fail(err, CAPP_EINVAL,
+                         "marginals have no effect without a discount; set a discount, or remove them");
     if (scoring->marginals && !scoring->marginal_offset)
-        return capp_fail(err, CAPP_EINVAL, "marginals need a marginal_offset");
+        return capp_fail(err, CAPP_EINVAL, "marginals need marginal_offset; set it");
     if (scoring->discount == 0 && scoring->domain.size)
-        return capp_fail(err, CAPP_EINVAL, "a domain prompt is given, but without a discount it would not be used");
+        return capp_fail(err, CAPP_EINVAL,
+                         "a domain prompt has no effect without a discount; set a discount, or remove it");
     if (scoring->marginals && scoring->domain.size)
-        return capp_fail(err, CAPP_EINVAL, "marginals and a domain prompt are given; give one of them");
+        return capp_fail(err, CAPP_EINVAL, "there are both marginals and a domain prompt; use one of the two");
     return scoring->class_of ? check_classes(scoring, err) : CAPP_OK;
 }
 
@@ -57,7 +58,7 @@ capp_status capp_weighing_init(capp_weighing *weighing, const capp_run_options *
     capp_status st = capp_decide_check_aggregate(weighing->aggregate, err);
     if (st != CAPP_OK) return st;
     if (weighing->aggregate == CAPP_AGGREGATE_CALLER && !(weighing->scoring && weighing->scoring->aggregate_fn))
-        return capp_fail(err, CAPP_EINVAL, "CAPP_AGGREGATE_CALLER needs a capp_scoring with an aggregate_fn");
+        return capp_fail(err, CAPP_EINVAL, "CAPP_AGGREGATE_CALLER needs a function; set aggregate_fn of capp_scoring");
     return weighing->scoring ? check_scoring(weighing->scoring, err) : CAPP_OK;
 }
 
@@ -73,7 +74,7 @@ capp_status capp_weighing_check(const capp_weighing *weighing, const capp_exampl
         return capp_fail(err, CAPP_EINVAL, "there are %zu completions, but the classes have %zu phrasings",
                          example->n_completions, scoring->n_phrasings);
     if (example->normalize && scoring->n_classes == 1)
-        return capp_fail(err, CAPP_EINVAL, "one class alone cannot be normalised; give another or turn normalize off");
+        return capp_fail(err, CAPP_EINVAL, "normalize needs at least two classes; add one, or turn normalize off");
     return example->prior ? capp_decide_check_prior(example->prior, scoring->n_classes, err) : CAPP_OK;
 }
 
@@ -81,13 +82,13 @@ capp_status capp_weighing_check_tokens(const capp_weighing *weighing, const size
     const capp_scoring *scoring = weighing->scoring;
     if (!scoring || !scoring->marginals) return CAPP_OK;
     if (scoring->n_marginals != n)
-        return capp_fail(err, CAPP_EINVAL, "marginals of %zu completions are given, but there are %zu",
+        return capp_fail(err, CAPP_EINVAL, "there are marginals for %zu completions, but %zu completions",
                          scoring->n_marginals, n);
     for (size_t i = 0; i < n; i++) {
         size_t given = scoring->marginal_offset[i + 1] - scoring->marginal_offset[i],
                tokens = offset[i + 1] - offset[i];
         if (given != tokens)
-            return capp_fail(err, CAPP_EINVAL, "%zu marginals of completion %zu are given, but it has %zu tokens",
+            return capp_fail(err, CAPP_EINVAL, "there are %zu marginals for completion %zu, but it has %zu tokens",
                              given, i, tokens);
     }
     return CAPP_OK;

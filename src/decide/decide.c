@@ -4,7 +4,7 @@
 
 #include "base/math.h"
 
-/* How far from 1 a prior may sum: numpy.isclose's tolerance, which CAPPr's users are used to. */
+/* How far from 1 the sum of a prior may be: the tolerance of numpy.isclose, which users of CAPPr know. */
 #define SUM_TOLERANCE 1.001e-5
 
 double capp_decide_sum(const double *logprobs, size_t n) {
@@ -68,7 +68,7 @@ capp_status capp_decide_check_prior(const double *prior, size_t n, capp_error *e
     double sum = 0;
     for (size_t i = 0; i < n; i++) {
         if (!(prior[i] >= 0 && prior[i] <= 1))
-            return capp_fail(err, CAPP_EINVAL, "the prior of completion %zu is %g; priors lie between 0 and 1", i,
+            return capp_fail(err, CAPP_EINVAL, "the prior of completion %zu is %g; a prior must be from 0 to 1", i,
                              prior[i]);
         sum += prior[i];
     }
@@ -79,5 +79,5 @@ capp_status capp_decide_check_prior(const double *prior, size_t n, capp_error *e
 
 capp_status capp_decide_check_aggregate(capp_aggregate aggregate, capp_error *err) {
     if ((unsigned)aggregate <= CAPP_AGGREGATE_CALLER) return CAPP_OK;
-    return capp_fail(err, CAPP_EINVAL, "%d is no capp_aggregate", (int)aggregate);
+    return capp_fail(err, CAPP_EINVAL, "invalid capp_aggregate %d", (int)aggregate);
 }

@@ -1,4 +1,4 @@
-/* The weighing of a row: aggregates, discounts, classes. */
+/* From the log-probabilities of a row to its scores: aggregates, discounts, classes. */
 #include "decide/decide.h"
 
 #include <math.h>
@@ -42,14 +42,13 @@ capp_status capp_weigh(const capp_weighing *weighing, const capp_example *exampl
     for (size_t i = 0; i < n; i++) {
         aggregate[i] =
             aggregate_of(weighing, discounted + offset[i], offset[i + 1] - offset[i], example->completions[i]);
-        if (isnan(aggregate[i]))
-            return capp_fail(err, CAPP_EINVAL, "the likelihood of completion %zu is not a number", i);
+        if (isnan(aggregate[i])) return capp_fail(err, CAPP_EINVAL, "aggregate_fn returned NaN for completion %zu", i);
     }
     if (classes) capp_decide_classes(aggregate, weighing->scoring->class_of, n, scores, weighing->scoring->n_classes);
     return CAPP_OK;
 }
 
-/* A discount adds the errors of marginals to those of log-probabilities, so many times. */
+/* A discount adds the errors of marginals, times its factor, to those of log-probabilities. */
 double capp_weighing_margin(const capp_weighing *weighing, double mean) {
     double discount = weighing->scoring ? fabs(weighing->scoring->discount) : 0;
     return mean * (1 + discount);

@@ -7,7 +7,8 @@ enum { MOST_ROWS = 768, MOST_STREAMED_ROWS = 8192, LEAST_ROWS = 16 };
 /* Bytes of a window's lists for each node of the tree: the tree, the plan, ids and results. */
 enum { NODE_BYTES = 2 * sizeof(capp_node) + 64 };
 
-/* Set aside of a budget for what the process has besides: its code, the vocabulary, the caller's rows. */
+/* The part of a budget that is reserved for other memory of the process: its code, the vocabulary, the caller's rows.
+ */
 enum { PROCESS_BYTES = 32 * MIB };
 
 size_t capp_budget_nodes(uint64_t budget) {
@@ -23,7 +24,7 @@ size_t capp_budget_exact_slots(const capp_session *session, size_t rows, size_t 
     return session->exact.weights ? longest + rows : 0;
 }
 
-/* Beside the window's nodes the tree holds those of earlier windows: at most twice as many as are resident
+/* In addition to the window's nodes, the tree holds nodes of earlier windows: at most twice as many as are resident
  * (capp_tree_next_window). */
 size_t capp_budget_bytes(const capp_session *session, size_t rows, size_t slots, size_t longest, size_t nodes) {
     size_t exact = capp_budget_exact_slots(session, rows, longest), window;
@@ -42,7 +43,7 @@ static size_t least_bytes(const capp_session *session, size_t longest, size_t no
     return capp_budget_bytes(session, LEAST_ROWS, longest + LEAST_ROWS, longest, nodes > limit ? nodes : limit);
 }
 
-/* The least budget, in MiB, that the smallest run fits: what is set aside of a budget grows with it. */
+/* The smallest budget, in MiB, that the smallest run fits. The reserved part of a budget grows with it. */
 static uint64_t least_budget(const capp_session *session, size_t longest, size_t nodes) {
     uint64_t low = 0, high = 1;
     while (high < UINT64_MAX / MIB / 2 &&
@@ -61,22 +62,22 @@ static uint64_t least_budget(const capp_session *session, size_t longest, size_t
 capp_status capp_session_check(const capp_session *session, size_t longest, size_t nodes, capp_error *err) {
     uint64_t budget = session->model->memory;
     if (least_bytes(session, longest, nodes, budget) <= capp_budget_usable(budget)) return CAPP_OK;
-    return capp_fail(
-        err, CAPP_EBUDGET,
-        "%zu tokens, the longest path %zu, need %llu MiB; the memory budget is %llu MiB (%llu bytes); give more "
-        "(512M is 512 MiB)%s or shorten the text",
-        nodes, longest, (unsigned long long)least_budget(session, longest, nodes), (unsigned long long)(budget / MIB),
-        (unsigned long long)budget,
-        session->exact.weights ? ", ask for precision bf16 or f32, which need half of it," : "");
+    return capp_fail(err, CAPP_EBUDGET,
+                     "%zu tokens, the longest path %zu, need %llu MiB; the memory budget is %llu MiB (%llu bytes); set "
+                     "a larger budget%s or shorten the text",
+                     nodes, longest, (unsigned long long)least_budget(session, longest, nodes),
+                     (unsigned long long)(budget / MIB), (unsigned long long)budget,
+                     session->exact.weights ? ", use precision bf16 or f32, which need half as much," : "");
 }
 
-/* Where every wave reads weights from the disk, as many rows as possible share it. */
+/* If every wave reads weights from the disk, as many rows as possible share a wave. */
 static size_t most_rows(const capp_session *session) {
     return capp_weights_streamed(session->fast.weights) ? MOST_STREAMED_ROWS : MOST_ROWS;
 }
 
-/* As many rows as fit, then more slots for what stays hot: some paths, and what the caller keeps. Not all that would
- * fit, for a store fills up with rows that never come again, and memory would grow with their number. */
+/* As many rows as fit, then more slots for contents that are used often: some paths, and what the caller wants to keep.
+ * Not as many slots as would fit: the store would fill with rows that never come again, and memory would grow with
+ * their number. */
 capp_status capp_budget_choose(const capp_session *session, size_t longest, size_t nodes, size_t *rows, size_t *slots,
                                capp_error *err) {
     size_t usable = (size_t)capp_budget_usable(session->model->memory), n = most_rows(session);

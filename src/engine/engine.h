@@ -50,23 +50,23 @@ size_t capp_session_node_limit(const capp_session *session);
 /* Nodes of the next window of a caller that says how long a window takes (score/pace.c); 0: not known yet. */
 size_t *capp_session_pace(capp_session *session);
 
-/* Tokens that the next windows will ask about again: the KV store gets slots for them, where the budget allows. */
+/* Tokens that the next windows will need again: the KV store gets slots for them if the budget allows it. */
 void capp_session_keep(capp_session *session, size_t tokens);
 
-/* Whether a row with a path of `longest` tokens, in a window of `nodes` nodes, fits the memory budget: CAPP_EBUDGET
- * with what it needs. */
+/* Checks whether a row with a path of `longest` tokens, in a window of `nodes` nodes, fits the memory budget. If not,
+ * CAPP_EBUDGET with what it needs. */
 capp_status capp_session_check(const capp_session *session, size_t longest, size_t nodes, capp_error *err);
 
 /* ---- A window ---- */
 
-/* How far apart the two highest scores of a row must be for the fast lane to decide, by mean log-probability (see
- * capp_decide_margin); 0 where it always does. */
+/* How far apart the two highest scores of a row must be for the fast lane to decide, as a mean log-probability (see
+ * capp_decide_margin); 0 if it always decides. */
 double capp_session_margin(const capp_session *session);
 
 /* Called after each wave of a window; false ends the run with CAPP_ECANCELLED. */
 typedef bool (*capp_wave_fn)(void *user, uint32_t wave);
 
-/* Plans and runs the window that stands in the tree of lane, one of the session's. fn may be NULL; it may run the other
+/* Plans and runs the window in the tree of lane, which belongs to the session. fn may be NULL. fn may run the other
  * lane, with paths no longer than the longest of this window. */
 capp_status capp_session_run(capp_session *session, capp_lane *lane, capp_wave_fn fn, void *user, capp_error *err);
 

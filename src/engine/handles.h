@@ -1,4 +1,4 @@
-/* The bodies of a model, a lane and a session. Only the files of engine/ (and tests) include this header. */
+/* The structs of a model, a lane and a session. Only the files of engine/ (and tests) include this header. */
 #ifndef CAPP_ENGINE_HANDLES_H
 #define CAPP_ENGINE_HANDLES_H
 
@@ -11,7 +11,7 @@ struct capp_model {
     capp_source source;
     capp_vocab *vocab;
     capp_weights *weights; /* NULL for vocab_only */
-    capp_weights *exact;   /* float32 twin for decisions that are close, or NULL */
+    capp_weights *exact;   /* the same weights in float32 for close decisions, or NULL */
     int threads;
     uint64_t memory; /* bytes of a run, never 0 */
     uint32_t context;
@@ -33,15 +33,15 @@ struct capp_session {
     const capp_model *model;
     capp_pool *pool;
     capp_forward *forward; /* NULL before the first window */
-    capp_lane fast, exact; /* the model's precision; float32, for decisions that are close */
+    capp_lane fast, exact; /* fast: the model's precision; exact: float32, for close decisions */
     capp_stats stats;
     atomic_bool cancelled; /* stops the pool, too */
-    unsigned calls;        /* calls under way: a call that makes others shares its cancellation with them */
+    unsigned calls;        /* calls in progress: a call that makes other calls shares its cancellation with them */
     double call_start;     /* of the outermost call */
-    size_t node_limit;     /* nodes that a window of several rows may touch */
+    size_t node_limit;     /* maximum number of nodes of a window with several rows */
     size_t pace;           /* nodes of the next window, if the caller says how long one takes; 0: not known yet */
-    size_t window_nodes;   /* nodes of a window that the scratch leaves room for */
-    size_t keep;           /* tokens that the caller asks about again: slots for them, where the budget allows */
+    size_t window_nodes;   /* maximum number of nodes of a window that fits the scratch memory */
+    size_t keep;           /* tokens that the caller needs again: slots for them if the budget allows it */
     size_t kept;           /* keep, as the store was made */
 };
 

@@ -1,4 +1,4 @@
-/* A model that is open: its end, what it tells of itself, and what the other rooms see of it. */
+/* An open model: freeing it, facts about it, and what other rooms may read of it. */
 #include "base/mem.h"
 #include "engine/handles.h"
 #include "file/guard.h"

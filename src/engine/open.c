@@ -1,4 +1,5 @@
-/* Opening a model: kernels chosen, file read, weights bound and packed, vocabulary opened beside that. */
+/* Opens a model: chooses kernels, reads the file, binds and packs the weights, and opens the vocabulary at the same
+ * time. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdatomic.h>
@@ -21,7 +22,7 @@ void capp_model_options_init(capp_model_options *options) {
     memset(options, 0, sizeof *options);
 }
 
-/* What the system, or the process's control group, could give now. */
+/* The memory that the system, or the control group of the process, could provide now. */
 static uint64_t free_memory(void) {
     struct sysinfo info;
     uint64_t available = capp_available_memory("");
@@ -55,11 +56,14 @@ static capp_status choose_kernels(const capp_kernels **kernels, const char *isa,
             strncat(names, i ? ", " : "", sizeof names - strlen(names) - 1);
             strncat(names, capp_kernels_at(i)->name, sizeof names - strlen(names) - 1);
         }
-        return capp_fail(err, CAPP_EINVAL, "%s asks for instruction set \"%s\"; capp has %s", source, isa, names);
+        return capp_fail(err, CAPP_EINVAL, "%s names the unknown instruction set \"%s\"; use one of: %s", source, isa,
+                         names);
     }
     if (!capp_cpu_request((*kernels)->needs))
-        return capp_fail(err, CAPP_EUNSUPPORTED, "%s asks for instruction set \"%s\", which this machine lacks", source,
-                         isa);
+        return capp_fail(err, CAPP_EUNSUPPORTED,
+                         "%s asks for instruction set \"%s\", but this machine does not support it; leave it out to "
+                         "use the best available",
+                         source, isa);
     return CAPP_OK;
 }
 
@@ -158,7 +162,7 @@ static void *pack(void *user) {
     return NULL;
 }
 
-/* Whether the caller wants to go on. */
+/* Whether the caller wants to continue. */
 static bool ask(const packing *p, const capp_model_options *options) {
     size_t done, total;
     if (!options->progress) return true;
@@ -166,7 +170,7 @@ static bool ask(const packing *p, const capp_model_options *options) {
     return options->progress(options->progress_user, done, total);
 }
 
-/* Waits for the thread that packs, and asks meanwhile. False where the caller has had enough. */
+/* Waits for the thread that packs, and calls the progress function meanwhile. False if the caller cancelled. */
 static bool wait_asking(packing *p, pthread_t thread, const capp_model_options *options) {
     enum { MILLISECONDS = 20 };
     bool go_on = true;
@@ -181,8 +185,8 @@ static bool wait_asking(packing *p, pthread_t thread, const capp_model_options *
     return go_on;
 }
 
-/* Opens the vocabulary while the weights are packed, which waits for the disk and allocates nothing: all memory comes
- * from the calling thread, and so do the questions. */
+/* Opens the vocabulary while another thread packs the weights. That thread waits for the disk and allocates nothing:
+ * the calling thread allocates all memory and calls the progress function. */
 static capp_status pack_and_open_vocabulary(capp_model *model, capp_packer *packer, const capp_model_options *options,
                                             capp_error *err) {
     packing p = {.packer = packer};
@@ -228,19 +232,21 @@ static capp_status open_weights(capp_model *model, const capp_model_options *opt
     capp_vocab_get_info(model->vocab, &vocab);
     const capp_hparams *h = &model->weights->hparams;
     if (vocab.n_tokens > h->vocabulary)
-        return capp_fail(err, CAPP_EFORMAT, "%s: the tokenizer has %u tokens, the embeddings only %u",
-                         capp_source_path(&model->source), vocab.n_tokens, h->vocabulary);
+        return capp_fail(
+            err, CAPP_EFORMAT,
+            "%s: the tokenizer has %u tokens, but the embeddings have only %u; download or convert the model again",
+            capp_source_path(&model->source), vocab.n_tokens, h->vocabulary);
     if (model->context > h->context)
-        return capp_fail(err, CAPP_EINVAL, "%s: a context of %u tokens was asked for; the model's is %u",
+        return capp_fail(err, CAPP_EINVAL, "%s: the context of %u tokens is too large; the model supports %u",
                          capp_source_path(&model->source), model->context, h->context);
-    /* LongRoPE has factors for short contexts, which hold for most texts, and others where a longer one is asked for.
-     */
+    /* LongRoPE has factors for short contexts, which fit most texts, and others for a longer context, if one is asked
+     * for. */
     if (!model->context) model->context = h->short_context ? h->short_context : h->context;
     capp_weights_set_context(model->weights, model->context);
     return CAPP_OK;
 }
 
-/* The tokenizer alone, for a tokenizer.json or a folder that has one; the folder needs no model. */
+/* Opens only the tokenizer, from a tokenizer.json or a folder that has one. The folder needs no model. */
 static bool is_tokenizer(const char *path, const capp_model_options *options) {
     size_t n = strlen(path);
     return (n > 5 && !strcmp(path + n - 5, ".json")) || (options->vocab_only && capp_is_folder(path));
@@ -249,7 +255,8 @@ static bool is_tokenizer(const char *path, const capp_model_options *options) {
 static capp_status open_tokenizer(capp_model *model, const char *path, const capp_model_options *options,
                                   capp_error *err) {
     if (!options->vocab_only)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: holds the tokenizer alone; give the folder of the model", path);
+        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: the file contains only a tokenizer; use the folder of the model",
+                         path);
     model->architecture = copy_string((capp_str){"", 0});
     model->name = copy_string((capp_str){"", 0});
     if (!model->architecture || !model->name) return capp_fail_memory(err, "the model");
@@ -261,7 +268,8 @@ capp_status capp_model_open(capp_model **out, const char *path, const capp_model
     capp_status st;
     *out = NULL;
     if (!options) options = &defaults;
-    if (options->threads < 0) return capp_fail(err, CAPP_EINVAL, "%d threads: give 1 or more", options->threads);
+    if (options->threads < 0)
+        return capp_fail(err, CAPP_EINVAL, "cannot use %d threads; use 1 or more", options->threads);
     double start = capp_seconds();
     unsigned arithmetic = capp_enter_arithmetic();
     capp_model *model = capp_new0(1, sizeof *model);
@@ -286,11 +294,10 @@ capp_status capp_model_open(capp_model **out, const char *path, const capp_model
     }
     if ((st = capp_source_open(&model->source, path, err)) != CAPP_OK) goto done;
     if (capp_is_adapter(&model->source)) {
-        st =
-            capp_fail(err, CAPP_EINVAL,
-                      "%s: is an adapter, not a model; open the model that it was made for and give the adapter as one "
-                      "(--lora)",
-                      path);
+        st = capp_fail(err, CAPP_EINVAL,
+                       "%s: this is a LoRA adapter, not a model; open the model that it was trained for and add the "
+                       "adapter with --lora",
+                       path);
         goto done;
     }
     if ((st = set_names(model, err)) != CAPP_OK) goto done;

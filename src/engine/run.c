@@ -1,18 +1,18 @@
-/* Running a window: the scratch is made to fit, the window planned, its waves run one after another. */
+/* Runs a window: makes the scratch memory fit, plans the window, and runs its waves one after another. */
 #include "engine/budget.h"
 
 enum { PATH_STEP = 256 };
 
-/* Precision auto scores a row again in float32 where its two highest scores are closer than this in bfloat16, by mean
- * log-probability. `make bench WORK=decisions` measures what that keeps: of COPA and Banking77, with two models, every
- * decision of float32. */
+/* Precision auto scores a row again in float32 if its two highest scores are closer than this in bfloat16, as a mean
+ * log-probability. `make bench WORK=decisions` measures how many decisions this keeps: on COPA and Banking77, with two
+ * models, every decision of float32. */
 static const double MARGIN = 0.02;
 
 double capp_session_margin(const capp_session *session) {
     return session->exact.weights ? MARGIN : 0;
 }
 
-/* The lane begins again with slots base .. base + n - 1. */
+/* Empties the lane and gives it the slots base .. base + n - 1. */
 static capp_status new_slots(capp_lane *lane, size_t base, size_t n, capp_error *err) {
     capp_tree_forget(&lane->tree);
     capp_slots_free(&lane->slots);
@@ -20,8 +20,8 @@ static capp_status new_slots(capp_lane *lane, size_t base, size_t n, capp_error 
     return capp_slots_init(&lane->slots, n, err);
 }
 
-/* Makes the scratch fit the window, with room for paths a little longer where that costs no rows of a wave. A larger
- * one loses what was resident. */
+/* Makes the scratch memory fit the window, with room for slightly longer paths if that costs no rows of a wave. When it
+ * grows, resident contents are lost. */
 static capp_status fit_window(capp_session *session, const capp_tree *tree, capp_error *err) {
     size_t longest = tree->longest, nodes = tree->touched, rows = 0, slots = 0;
     if (nodes < session->node_limit) nodes = session->node_limit;
@@ -29,7 +29,8 @@ static capp_status fit_window(capp_session *session, const capp_tree *tree, capp
         session->kept >= session->keep)
         return CAPP_OK;
     if (longest > session->model->context)
-        return capp_fail(err, CAPP_ETOOLONG, "%zu tokens, but the context is %u", longest, session->model->context);
+        return capp_fail(err, CAPP_ETOOLONG, "the text has %zu tokens, but the context is %u; shorten the text",
+                         longest, session->model->context);
     capp_status st = capp_budget_choose(session, longest, nodes, &rows, &slots, err);
     if (st != CAPP_OK) return st;
     size_t longer = (longest + PATH_STEP - 1) / PATH_STEP * PATH_STEP;
@@ -54,7 +55,7 @@ static size_t lane_bytes(const capp_lane *lane) {
            (lane->plan.order_capacity + lane->plan.freed_capacity) * sizeof(uint32_t);
 }
 
-/* What the window takes at most, and what the session has in fact allocated. */
+/* The planned bytes of the window, and the bytes that the session has allocated. */
 static void count_bytes(capp_session *session) {
     size_t slots = capp_forward_slots(session->forward), rows = capp_forward_rows(session->forward);
     size_t longest = capp_forward_longest(session->forward);
@@ -82,7 +83,7 @@ capp_status capp_session_run(capp_session *session, capp_lane *lane, capp_wave_f
                                    err);
         capp_weights_release(lane->weights);
         if (st == CAPP_OK)
-            st = capp_source_check(&session->model->source, err); /* else what was read may be anything */
+            st = capp_source_check(&session->model->source, err); /* otherwise the bytes that were read may be wrong */
         if (st == CAPP_OK) {
             session->stats.tokens_computed += wave->rows;
             session->stats.head_rows += capp_forward_head_rows(session->forward);

@@ -1,11 +1,11 @@
-/* A session: the threads, lanes and scratch that windows run with. */
+/* A session: the threads, lanes and scratch memory with which windows run. */
 #include "base/mem.h"
 #include "engine/budget.h"
 
 capp_status capp_session_open(capp_session **out, const capp_model *model, capp_error *err) {
     *out = NULL;
     if (!model->weights)
-        return capp_fail(err, CAPP_EINVAL, "%s was opened for its vocabulary only; open it without vocab_only",
+        return capp_fail(err, CAPP_EINVAL, "%s: opened with vocab_only, so it cannot score; open it without vocab_only",
                          capp_source_path(&model->source));
     capp_session *session = capp_new0(1, sizeof *session);
     if (!session) return capp_fail_memory(err, "the session");

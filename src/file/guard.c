@@ -64,7 +64,7 @@ capp_status capp_guard_install(capp_error *err) {
         installed = !failed;
     }
     pthread_mutex_unlock(&lock);
-    return failed ? capp_fail(err, CAPP_EIO, "the handler of SIGBUS cannot be installed") : CAPP_OK;
+    return failed ? capp_fail(err, CAPP_EIO, "cannot install the handler of SIGBUS") : CAPP_OK;
 }
 
 int capp_guard_enter(const void *data, size_t size) {

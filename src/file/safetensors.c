@@ -126,14 +126,14 @@ static int by_place(const void *a, const void *b) {
 }
 
 /* Sorts the tensors by position, which is also the order in which a disk reads them fastest. */
-static capp_status check_no_holes(const reader *r, capp_safetensors *s) {
-    qsort(s->tensors, s->n, sizeof *s->tensors, by_place);
+static capp_status check_no_holes(const reader *r, capp_safetensors *file) {
+    qsort(file->tensors, file->n, sizeof *file->tensors, by_place);
     const char *at = r->data;
-    for (size_t i = 0; i < s->n; i++) {
-        if (s->tensors[i].data != at)
-            return fail_tensor(r, CAPP_EFORMAT, s->tensors[i].name.data,
+    for (size_t i = 0; i < file->n; i++) {
+        if (file->tensors[i].data != at)
+            return fail_tensor(r, CAPP_EFORMAT, file->tensors[i].name.data,
                                "overlaps another tensor or leaves a gap: the file is damaged; download it again");
-        at += s->tensors[i].bytes;
+        at += file->tensors[i].bytes;
     }
     if (at != r->data + r->size)
         return capp_fail(r->err, CAPP_EFORMAT,
@@ -142,34 +142,34 @@ static capp_status check_no_holes(const reader *r, capp_safetensors *s) {
 }
 
 /* Reads the names and tensors from the header. */
-static capp_status read_header(const reader *r, capp_safetensors *s, capp_json header) {
+static capp_status read_header(const reader *r, capp_safetensors *file, capp_json header) {
     size_t names = 1, at = 0;
     bool escapes;
     capp_status st;
     for (capp_json_walk w = capp_json_begin(header); capp_json_next(&w);)
         names += capp_json_raw(w.name, &escapes).size + 1;
-    s->names = capp_new(names, 1);
-    s->tensors = capp_new0(capp_json_count(header), sizeof *s->tensors);
-    if (!s->names || !s->tensors)
+    file->names = capp_new(names, 1);
+    file->tensors = capp_new0(capp_json_count(header), sizeof *file->tensors);
+    if (!file->names || !file->tensors)
         return capp_fail(r->err, CAPP_ENOMEM, "%s: out of memory for its list of tensors", r->path);
     for (capp_json_walk w = capp_json_begin(header); capp_json_next(&w);) {
         if (capp_json_is(w.name, "__metadata__")) continue;
-        char *name = s->names + at;
+        char *name = file->names + at;
         size_t n = capp_json_decode(capp_json_raw(w.name, &escapes), name);
         name[n] = 0;
         at += n + 1;
-        s->tensors[s->n].name = (capp_str){name, n};
-        if ((st = read_tensor(r, name, w.value, &s->tensors[s->n++])) != CAPP_OK) return st;
+        file->tensors[file->n].name = (capp_str){name, n};
+        if ((st = read_tensor(r, name, w.value, &file->tensors[file->n++])) != CAPP_OK) return st;
     }
-    return check_no_holes(r, s);
+    return check_no_holes(r, file);
 }
 
-capp_status capp_safetensors_read(capp_safetensors *s, const void *data, size_t size, const char *path,
+capp_status capp_safetensors_read(capp_safetensors *file, const void *data, size_t size, const char *path,
                                   capp_error *err) {
     capp_json header;
     capp_status st;
     capp_cursor c = capp_cursor_of(data, size);
-    *s = (capp_safetensors){0};
+    *file = (capp_safetensors){0};
     uint64_t n = capp_cursor_u64(&c);
     if (n > MOST_HEADER && n <= size)
         return capp_fail(err, CAPP_EFORMAT, "%s: header too large: %llu bytes, capp reads at most %d", path,
@@ -184,13 +184,13 @@ capp_status capp_safetensors_read(capp_safetensors *s, const void *data, size_t 
         return capp_fail(err, CAPP_EFORMAT,
                          "%s: not a safetensors file: the header is not a JSON object; download it again", path);
     reader r = {path, err, text + n, size - sizeof n - n};
-    st = read_header(&r, s, header);
-    if (st != CAPP_OK) capp_safetensors_free(s);
+    st = read_header(&r, file, header);
+    if (st != CAPP_OK) capp_safetensors_free(file);
     return st;
 }
 
-void capp_safetensors_free(capp_safetensors *s) {
-    capp_free(s->tensors);
-    capp_free(s->names);
-    *s = (capp_safetensors){0};
+void capp_safetensors_free(capp_safetensors *file) {
+    capp_free(file->tensors);
+    capp_free(file->names);
+    *file = (capp_safetensors){0};
 }

@@ -19,10 +19,10 @@ typedef struct capp_safetensors {
 
 /* Reads all of a file except the data of tensors. data must outlive *s. On failure *s is empty. Messages begin with
  * path. Errors: CAPP_EFORMAT; CAPP_EUNSUPPORTED (unknown element type, too many dimensions); CAPP_ENOMEM. */
-capp_status capp_safetensors_read(capp_safetensors *s, const void *data, size_t size, const char *path,
+capp_status capp_safetensors_read(capp_safetensors *file, const void *data, size_t size, const char *path,
                                   capp_error *err);
 
 /* Frees the contents of *s and empties it. */
-void capp_safetensors_free(capp_safetensors *s);
+void capp_safetensors_free(capp_safetensors *file);
 
 #endif

@@ -109,12 +109,12 @@ static capp_status fail_changed(const capp_source *source, const capp_map *map, 
     static const char cure[] = "copy the file again if it is damaged, then open the model again";
     switch (change) {
     case CAPP_UNREADABLE:
-        return capp_fail(err, CAPP_EIO,
-                         "%s: %scannot be read at byte %llu of the file, which was cut short or is on a disk that "
-                         "fails; %s",
-                         map->path, name_lost(source, map, size, name, sizeof name), (unsigned long long)size, cure);
+        return capp_fail(
+            err, CAPP_EIO,
+            "%s: %scannot be read at byte %llu of the file: the file was truncated, or the disk failed; %s", map->path,
+            name_lost(source, map, size, name, sizeof name), (unsigned long long)size, cure);
     case CAPP_RESIZED:
-        return capp_fail(err, CAPP_EIO, "%s: %sthe file has %llu bytes and had %zu when it was opened; %s", map->path,
+        return capp_fail(err, CAPP_EIO, "%s: %sthe file has %llu bytes, but had %zu when it was opened; %s", map->path,
                          size < map->size ? name_lost(source, map, size, name, sizeof name) : "",
                          (unsigned long long)size, map->size, cure);
     case CAPP_REWRITTEN:

@@ -12,8 +12,8 @@ typedef struct attention {
     const capp_forward *f;
     const capp_layer *layer;
     const capp_tiles *tiles;
-    const float *keys, *values; /* of the layer: [kv_head][slots ...] */
-    size_t group;               /* query heads of a key-value head */
+    const float *keys, *values; /* keys of the layer: [kv_head][slots ...] */
+    size_t group;               /* number of query heads for each key-value head */
     size_t d;                   /* head_dim */
 } attention;
 
@@ -34,7 +34,7 @@ static void run_values(const attention *a, const float *values, capp_run run, si
                                    values + (run.slot + skip) * a->d, a->d, a->d, run.n - skip);
 }
 
-/* First position that a row of that depth sees. */
+/* The first position that a row of this depth sees. */
 static size_t first_seen(const capp_layer *layer, size_t depth) {
     return layer->window && depth > layer->window ? depth - layer->window : 0;
 }
@@ -59,7 +59,7 @@ static void scores_of_tile(const attention *a, const capp_tile *tile, const floa
     }
 }
 
-/* Scores to unnormalised probabilities, 0 where a row does not look; sums [rows * group]. */
+/* Turns scores into unnormalized probabilities, 0 for positions that a row does not see; sums [rows * group]. */
 static void soften(const attention *a, const capp_tile *tile, size_t kv, size_t base, size_t low, float *s,
                    float *sums) {
     const capp_forward *f = a->f;

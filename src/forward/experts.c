@@ -27,8 +27,20 @@ static void route_rows(void *user, size_t task, int worker) {
     const routing *x = user;
     const capp_hparams *h = &x->f->weights->hparams;
     (void)worker;
-    for (size_t r = task * CHUNK; r < chunk_end(task, x->rows); r++)
-        capp_route(x->f->shares + r * h->experts, h->experts, h->experts_used, h->router_norm);
+    const capp_scores scores = {.sigmoid = h->router_sigmoid,
+                                .among = h->router_norm,
+                                .scale = h->router_scale,
+                                .bias = x->layer->choice_bias,
+                                .groups = h->expert_groups,
+                                .groups_used = h->expert_groups_used};
+    bool plain = !scores.sigmoid && !scores.bias && !scores.groups && scores.scale == 1;
+    for (size_t r = task * CHUNK; r < chunk_end(task, x->rows); r++) {
+        float *shares = x->f->shares + r * h->experts;
+        if (plain)
+            capp_route(shares, h->experts, h->experts_used, h->router_norm);
+        else
+            capp_route_scored(shares, h->experts, h->experts_used, &scores);
+    }
 }
 
 /* Shares that are no numbers count as chosen: they make the row's logits no numbers, which is an error. */
@@ -94,6 +106,30 @@ static void add_shares(void *user, size_t task, int worker) {
     }
 }
 
+static void add_weighted(void *user, size_t task, int worker) {
+    const routing *x = user;
+    const size_t width = x->f->weights->hparams.width;
+    (void)worker;
+    for (size_t r = task * CHUNK; r < chunk_end(task, x->rows); r++) {
+        float *y = x->f->mixed + r * width;
+        x->f->weights->kernels->scale(y, capp_sigmoid(x->f->shares[r]), width);
+        x->f->weights->kernels->add(x->f->u + r * width, y, width);
+    }
+}
+
+/* The expert of all rows, which has a factor for each row or none. */
+static void add_shared(routing *x) {
+    capp_forward *f = x->f;
+    const capp_layer *layer = x->layer;
+    const size_t width = f->weights->hparams.width;
+    bool weighted = layer->shared_router.parts;
+    capp_product_activated(f, &layer->up, &layer->down, f->h, x->rows);
+    capp_product(f, &layer->down, f->g, f->g_stride, weighted ? f->mixed : f->u, width, x->rows, !weighted);
+    if (!weighted) return;
+    capp_product(f, &layer->shared_router, f->routed, f->h_stride, f->shares, 1, x->rows, false);
+    run_chunks(x, add_weighted, x->rows);
+}
+
 void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows) {
     const capp_hparams *h = &f->weights->hparams;
     routing x = {.f = f, .layer = layer, .rows = rows};
@@ -105,4 +141,5 @@ void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows) {
     capp_product_experts_activated(f, layer, n, x.n);
     capp_product_experts(f, layer, n, x.n);
     run_chunks(&x, add_shares, rows);
+    if (layer->up.parts) add_shared(&x);
 }

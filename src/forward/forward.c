@@ -1,4 +1,4 @@
-/* The scratch of a session: one list of buffers is both its size and its allocation. */
+/* The scratch memory of a session: one list of buffers gives both its size and its allocation. */
 #include "forward/forward.h"
 
 #include <string.h>
@@ -12,8 +12,8 @@ static size_t round_up(size_t n, size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }
 
-/* Elements from row to row: whole vectors and whole steps of products, and no multiple of a page, on which rows would
- * fall into one set of the first cache. */
+/* The stride of rows in elements: whole vectors and whole steps of products, and not a multiple of a page, because then
+ * all rows would use one set of the first-level cache. */
 static size_t stride_of(size_t n) {
     enum { PAGE = 1024 };
     n = round_up(n, CAPP_MAX_STEP);
@@ -24,7 +24,7 @@ static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-/* Sizes that follow from the model and from rows, slots, longest of f. */
+/* Computes the sizes that depend on the model and on rows, slots and longest of f. */
 static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights *exact, size_t slots, size_t rows,
                       size_t longest) {
     const capp_hparams *h = &w->hparams;
@@ -34,7 +34,7 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
     f->rows = rows;
     f->longest = longest;
     f->h_stride = stride_of(larger(h->width, q));
-    f->g_stride = stride_of(h->experts ? h->dense_feed : h->feed);
+    f->g_stride = stride_of(h->experts ? larger(h->dense_feed, h->shared_feed) : h->feed);
     f->inner_stride = stride_of(h->feed);
     f->t_stride = stride_of(q + 2 * kv);
     f->tile_rows = TILE_QUERIES / group;
@@ -56,7 +56,8 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
     f->scratch_stride = round_up(f->scratch_stride, CAPP_LANES);
 }
 
-/* Calls fn for every buffer of f: the place of its pointer, elements, bytes an element. False ends it. */
+/* Calls fn for every buffer of f, with the address of its pointer, its elements and the bytes of an element. If fn
+ * returns false, this ends. */
 typedef bool (*buffer_fn)(void *user, void *place, size_t n, size_t size);
 
 static bool each_tiles(capp_tiles *t, size_t rows, buffer_fn fn, void *user) {
@@ -87,7 +88,7 @@ static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) 
            fn(user, &f->mixed, choices * h->width, sizeof *f->mixed) &&
            fn(user, &f->scratch, (size_t)threads * f->scratch_stride, sizeof *f->scratch) &&
            fn(user, &f->head_row, rows, sizeof *f->head_row) && fn(user, &f->head_node, rows, sizeof *f->head_node) &&
-           fn(user, &f->normaliser, rows, sizeof *f->normaliser) &&
+           fn(user, &f->normalizer, rows, sizeof *f->normalizer) &&
            fn(user, &f->tile_max, tiles, sizeof *f->tile_max) && fn(user, &f->tile_sum, tiles, sizeof *f->tile_sum) &&
            fn(user, &f->tile_best, tiles, sizeof *f->tile_best) &&
            fn(user, &f->tile_best_token, tiles, sizeof *f->tile_best_token);

@@ -1,6 +1,6 @@
-/* The head, fused with log-softmax: a tile of the vocabulary at a time for all rows that need it. Of each tile a row
- * keeps (max, sum of exp), the logits that are wanted and the best; tiles are merged in their order, whoever computed
- * them. (One pass for max and sum: Milakov & Gimelshein, arXiv 1805.02867.) */
+/* The head, fused with log-softmax: it computes one tile of the vocabulary at a time for all rows that need it. Of each
+ * tile a row keeps (max, sum of exp), the logits that are needed, and the best one. The tiles are merged in their
+ * order, whichever worker computed them. (One pass for max and sum: Milakov & Gimelshein, arXiv 1805.02867.) */
 #include <math.h>
 #include <stdlib.h>
 
@@ -14,7 +14,7 @@ static int by_token(const void *a, const void *b) {
     return (x->head_row > y->head_row) - (x->head_row < y->head_row);
 }
 
-/* First target with a token of at least `token`. */
+/* The first target whose token is at least `token`. */
 static size_t first_target(const capp_forward *f, size_t token) {
     size_t low = 0, high = f->n_targets;
     while (low < high) {
@@ -35,7 +35,7 @@ static void best_of(capp_forward *f, size_t tile, size_t row, const float *logit
     f->tile_best_token[tile * f->rows + row] = (int32_t)(tile * CAPP_HEAD_TILE + best);
 }
 
-/* A tile of the vocabulary for all head rows. */
+/* Computes a tile of the vocabulary for all head rows. */
 static void head_task(void *user, size_t tile, int worker) {
     capp_forward *f = user;
     const capp_matrix *m = &f->weights->head;
@@ -72,7 +72,7 @@ static void head_task(void *user, size_t tile, int worker) {
     }
 }
 
-/* log of the sum of exp of all logits of a row: tiles merged in order, in double precision. */
+/* log of the sum of exp of all logits of a row: merges the tiles in order, in double precision. */
 static double merge_tiles(const capp_forward *f, size_t row, size_t tiles) {
     double max = -INFINITY, sum = 0;
     for (size_t t = 0; t < tiles; t++)
@@ -82,13 +82,13 @@ static double merge_tiles(const capp_forward *f, size_t row, size_t tiles) {
     return max + capp_log(sum);
 }
 
-/* Rounding may leave a token of probability 1 a hair above 0. */
-static float logprob_of(double logit, double normaliser) {
-    double logprob = logit - normaliser;
+/* Rounding may leave the log-probability of a token with probability 1 slightly above 0. */
+static float logprob_of(double logit, double normalizer) {
+    double logprob = logit - normalizer;
     return logprob > 0 ? 0 : (float)logprob;
 }
 
-/* f->h: normed hidden states of the head rows. */
+/* Writes the normed hidden states of the head rows to f->h. */
 capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err) {
     if (!f->n_heads) return CAPP_OK;
     size_t tiles = (f->weights->head.n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE;
@@ -97,14 +97,14 @@ capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err
     capp_pool_run(f->pool, head_task, f, tiles);
     if (capp_pool_stopped(f->pool)) return capp_fail(err, CAPP_ECANCELLED, "cancelled");
     for (size_t r = 0; r < f->n_heads; r++) {
-        f->normaliser[r] = merge_tiles(f, r, tiles);
-        if (!isfinite(f->normaliser[r]))
+        f->normalizer[r] = merge_tiles(f, r, tiles);
+        if (!isfinite(f->normalizer[r]))
             return capp_fail(err, CAPP_EFORMAT,
-                             "the model's logits are not finite numbers; its file may be damaged, fetch it again");
+                             "the model's logits are not finite: its file may be damaged; download it again");
     }
     for (size_t i = 0; i < f->n_targets; i++) {
         const capp_target *t = &f->targets[i];
-        tree->nodes[t->node].logprob = logprob_of(t->logit, f->normaliser[t->head_row]);
+        tree->nodes[t->node].logprob = logprob_of(t->logit, f->normalizer[t->head_row]);
     }
     for (size_t r = 0; r < f->n_heads && f->any_asked; r++) {
         size_t best = 0;
@@ -112,7 +112,7 @@ capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err
             if (f->tile_best[t * f->rows + r] > f->tile_best[best * f->rows + r]) best = t;
         capp_node *node = &tree->nodes[f->head_node[r]];
         node->best = f->tile_best_token[best * f->rows + r];
-        node->best_logprob = logprob_of(f->tile_best[best * f->rows + r], f->normaliser[r]);
+        node->best_logprob = logprob_of(f->tile_best[best * f->rows + r], f->normalizer[r]);
     }
     return CAPP_OK;
 }

@@ -46,7 +46,7 @@ static void narrow_row(const capp_forward *f, const capp_matrix *m, char *h, siz
     products->narrow(h + r * f->h_stride * products->element, x, m->k, padded);
 }
 
-/* To f->x, or f->h where a projection follows. */
+/* Writes the embeddings to f->x, or to f->h if a projection follows. */
 static void embed_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
@@ -100,7 +100,8 @@ static void projected_rows(void *user, size_t task, int worker) {
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) narrow_row(f, head, f->h, r, f->u + r * head->k);
 }
 
-/* x += [post](u), where there is a u to be added; h = norm(x), of the x before where the parts lie side by side. */
+/* x += [post](u), if there is a u to add; h = norm(x), of the old x if the two parts of the layer are computed from the
+ * same input. */
 static void norm_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
@@ -141,7 +142,7 @@ static void rotate(const capp_forward *f, const capp_layer *layer, float *x, siz
         f->weights->kernels->rope_halves(x, f->cosines + at, f->sines + at, half);
 }
 
-/* Norms of the heads of q or k: each by itself, or the row of them. */
+/* Norms the heads of q or k: each head separately, or the whole row. */
 static void norm_heads(const capp_weights *w, const capp_norm *norm, float *x, size_t heads) {
     size_t d = w->hparams.head_dim;
     if (!norm->weight) return;
@@ -153,6 +154,11 @@ static void norm_heads(const capp_weights *w, const capp_norm *norm, float *x, s
         capp_norm own = {norm->weight + (w->hparams.qk_norm == CAPP_QK_OWN ? i * d : 0), norm->bias};
         apply_norm(w, &own, x + i * d, x + i * d, d);
     }
+}
+
+static void norm_q_and_k(const capp_weights *w, const capp_layer *layer, float *q, float *k) {
+    norm_heads(w, &layer->q_norm, q, w->hparams.heads);
+    norm_heads(w, &layer->k_norm, k, w->hparams.kv_heads);
 }
 
 /* Norms and rotates q and k of f->t, and stores k and v in the row's slot. */
@@ -167,18 +173,16 @@ static void position_rows(void *user, size_t task, int worker) {
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
         float *q = f->t + r * f->t_stride, *k = q + h->heads * d, *v = k + h->kv_heads * d;
         size_t slot = f->slot[r], position = f->depth[r] - 1;
-        norm_heads(w, &layer->q_norm, q, h->heads);
-        norm_heads(w, &layer->k_norm, k, h->kv_heads);
+        if (!h->qk_norm_rotated) norm_q_and_k(w, layer, q, k);
         if (h->clamp > 0) capp_clamp(q, h->clamp, (h->heads + 2 * (size_t)h->kv_heads) * d);
-        for (size_t i = 0; i < h->heads; i++) {
-            rotate(f, layer, q + i * d, position);
-        }
+        for (size_t i = 0; i < h->heads; i++) rotate(f, layer, q + i * d, position);
+        for (size_t i = 0; i < h->kv_heads; i++) rotate(f, layer, k + i * d, position);
+        if (h->qk_norm_rotated) norm_q_and_k(w, layer, q, k);
         if (h->growth > 0) {
             float stretches = floorf((float)position / (float)h->ropes[0].original);
             w->kernels->scale(q, 1 + h->growth * (float)capp_log(1 + (double)stretches), h->heads * d);
         }
         for (size_t i = 0; i < h->kv_heads; i++) {
-            rotate(f, layer, k + i * d, position);
             size_t head = (p->layer * h->kv_heads + i) * f->slots * d;
             float *keys = f->keys + head + slot / CAPP_LANES * CAPP_LANES * d + slot % CAPP_LANES;
             for (size_t j = 0; j < d; j++) keys[j * CAPP_LANES] = k[i * d + j];
@@ -187,8 +191,8 @@ static void position_rows(void *user, size_t task, int worker) {
     }
 }
 
-/* After the last layer's keys and values are stored only the head's rows go on: x is packed to them. q stays where it
- * is; the tiles say where. */
+/* After the keys and values of the last layer are stored, only the head's rows continue: x is packed to these rows. q
+ * stays in its place; the tiles know where. */
 static void keep_head_rows(capp_forward *f) {
     size_t width = f->weights->hparams.width;
     for (size_t i = 0; i < f->n_heads; i++)
@@ -278,10 +282,11 @@ double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
     total += operations_of(&w->project_in) * (double)rows;
     for (size_t i = 0; i < w->hparams.layers; i++) {
         const capp_layer *l = &w->layers[i];
-        double feed = operations_of(&l->up) + operations_of(&l->down) + operations_of(&l->router);
+        double feed = operations_of(&l->up) + operations_of(&l->down) + operations_of(&l->router) +
+                      operations_of(&l->shared_router);
         if (l->expert_up)
             feed += w->hparams.experts_used * (operations_of(l->expert_up) + operations_of(l->expert_down));
-        size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* past the last layer's keys and values */
+        size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* after the last layer's keys and values */
         total += operations_of(&l->qkv) * (double)rows + (operations_of(&l->out) + feed) * (double)going_on;
     }
     return total;

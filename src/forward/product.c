@@ -1,7 +1,7 @@
-/* Matrix products of a wave. Tasks are blocks of rows by groups of panels. A long k goes part by part: what stays in
- * the second-level cache is the group's panels' part and, while they pass, that of 192 rows. Which worker computes an
- * output never changes its bits: a task has whole sums, each one chain, which a part goes on with where the last one
- * left it. */
+/* Matrix products of a wave. A task is a block of rows by a group of panels. A long k is processed in parts: the
+ * second-level cache then holds one part of the group's panels and, while they pass, of 192 rows. Which worker computes
+ * an output never changes its bits: a task computes whole sums, each one chain, and a part continues where the last one
+ * stopped. */
 #include "forward/wave.h"
 #include "kernel/plain.h"
 
@@ -22,7 +22,7 @@ typedef struct product {
     bool add;
 } product;
 
-/* What a task computes: a group of panels for rows row .. row + rows - 1. */
+/* What a task computes: a group of panels for the rows row .. row + rows - 1. */
 typedef struct work {
     const capp_matrix *m;
     size_t group, row, rows;
@@ -37,7 +37,7 @@ static size_t columns_of(const capp_matrix *m, size_t nr, size_t panel) {
     return least(m->columns - panel / m->parts * nr, nr);
 }
 
-/* Of experts, what the task of another expert will read is asked for ahead. */
+/* For experts, prefetches what the task of the next expert will read. */
 static work work_of(const product *p, size_t task) {
     enum { AHEAD = 2 };
     size_t block = task / p->groups, group = task % p->groups, row = block * p->block;
@@ -55,7 +55,7 @@ void capp_multiply(const capp_products *products, float *c, size_t ldc, const ch
         products->matmul(c, ldc, x, ldx, panel, rows, n, part, false);
 }
 
-/* A part along k that begins at `from`, of rows from `row` on. */
+/* Computes a part along k that begins at `from`, for the rows from `row` on. */
 static void multiply(const product *p, const char *panel, float *y, size_t ldy, size_t row, size_t rows, size_t n,
                      size_t from) {
     const capp_products *products = p->products;
@@ -71,7 +71,7 @@ static float *scratch_of(const capp_forward *f, int worker) {
     return f->scratch + (size_t)worker * f->scratch_stride;
 }
 
-/* Panels begin .. begin + n - 1 of a task's matrix, to columns of y [rows][ldy]. */
+/* Computes the panels begin .. begin + n - 1 of a task's matrix, to columns of y [rows][ldy]. */
 typedef struct panel_group {
     size_t begin, n;
     float *y;
@@ -90,7 +90,8 @@ static void multiply_whole(const product *p, const work *x, const panel_group *g
                              p->add);
 }
 
-/* Part after part along k, each for all rows. Sums that are to be added to y stand in scratch until they are whole. */
+/* Computes part after part along k, each for all rows. Sums that are added to y stay in scratch until they are
+ * complete. */
 static void multiply_parts(const product *p, const work *x, const panel_group *g, float *scratch) {
     const capp_weights *w = p->f->weights;
     size_t nr = p->products->nr, width = GROUP_PANELS * nr, ldc = p->add ? width : p->ldy;
@@ -121,7 +122,7 @@ static void product_task(void *user, size_t task, int worker) {
                                     least(m->columns - g.begin * nr, g.n * nr));
 }
 
-/* Rows of a task: panels that must be packed first are packed once for all rows. */
+/* Number of rows of a task: panels that are packed when used are packed once for all rows. */
 static size_t block_of(const capp_matrix *m, size_t rows) {
     return m->packed || !rows ? BLOCK_ROWS : rows;
 }
@@ -188,8 +189,8 @@ void capp_product_experts(capp_forward *f, const capp_layer *layer, size_t n, si
 
 /* ---- With the activation ---- */
 
-/* In place in gate [n], which has its bias; up [n] likewise, where there is one. */
-static void activate(const capp_weights *w, float *gate, const float *up, size_t n) {
+/* Applies the activation in place to gate [n], which includes its bias; the same for up [n], if there is one. */
+static void activate(const capp_weights *w, const capp_curve *curve, float *gate, const float *up, size_t n) {
     switch (w->hparams.activation) {
     case CAPP_SILU_GATED: w->kernels->silu_mul(gate, gate, up, n); break;
     case CAPP_GELU_GATED: w->kernels->gelu_mul(gate, gate, up, n); break;
@@ -204,6 +205,7 @@ static void activate(const capp_weights *w, float *gate, const float *up, size_t
     case CAPP_QUICK_GELU: capp_quick_gelu(gate, n); break;
     case CAPP_RELU: capp_relu(gate, n); break;
     case CAPP_RELU2: capp_relu2(gate, n); break;
+    case CAPP_XIELU: capp_xielu(gate, n, curve->positive, curve->negative, curve->beta, curve->eps); break;
     }
 }
 
@@ -236,12 +238,12 @@ static void activate_strip(const product *p, const group *g, float *sums, size_t
         float *gate = sums + r * ld;
         for (size_t part = 0; m->bias && part < m->parts; part++)
             f->weights->kernels->add(gate + part * width, m->bias + part * m->columns + begin, columns);
-        activate(f->weights, gate, gate + width, columns);
+        activate(f->weights, &m->curve, gate, gate + width, columns);
         products->narrow(p->g + ((row + r) * p->ldg + begin) * products->element, gate, columns, padded);
     }
 }
 
-/* Rows whose sums a task of `rows` rows holds at once: a strip, or all where k goes in parts. */
+/* Number of rows whose sums a task of `rows` rows holds at once: a strip, or all if k is processed in parts. */
 static size_t sums_floats(const capp_products *products, const capp_matrix *m, size_t rows) {
     return (is_whole(products, m) ? STRIP_ROWS : rows) * m->parts * GROUP_PANELS * products->nr;
 }
@@ -301,7 +303,7 @@ static size_t activated_scratch(const capp_weights *w, const capp_matrix *m, siz
 }
 
 static size_t layer_scratch(const capp_weights *w, const capp_layer *l, size_t rows) {
-    const capp_matrix *plain[] = {&l->qkv, &l->out, &l->down, &l->router};
+    const capp_matrix *plain[] = {&l->qkv, &l->out, &l->down, &l->router, &l->shared_router};
     size_t most = activated_scratch(w, &l->up, block_of(&l->up, rows));
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         most = larger(most, plain_scratch(w, plain[i], block_of(plain[i], rows)));

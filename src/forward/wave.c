@@ -1,4 +1,4 @@
-/* A wave's rows laid out: slots, paths as runs, attention tiles, head rows. */
+/* Lays out the rows of a wave: slots, paths as runs, attention tiles, head rows. */
 #include <math.h>
 #include <string.h>
 
@@ -6,8 +6,8 @@
 #include "base/mem.h"
 #include "forward/wave.h"
 
-/* Makes f->path the path of node. *common: how much of it was the path already (`length` positions of it were valid).
- * Rows come in depth-first order: the walk up ends soon. */
+/* Sets f->path to the path of node. *common: how much of it was in f->path already (of `length` valid positions). Rows
+ * come in depth-first order, so the walk up is short. */
 static void walk_path(capp_forward *f, const capp_tree *tree, uint32_t node, size_t length, size_t *common) {
     while (node != CAPP_ROOT) {
         const capp_node *x = &tree->nodes[node];
@@ -20,7 +20,7 @@ static void walk_path(capp_forward *f, const capp_tree *tree, uint32_t node, siz
     *common = tree->nodes[node].depth;
 }
 
-/* Appends positions from .. to - 1 of the path as runs. False where memory is short. */
+/* Appends the positions from .. to - 1 of the path as runs. False if there is not enough memory. */
 static bool push_runs(capp_forward *f, capp_tiles *tiles, size_t from, size_t to) {
     for (size_t at = from; at < to;) {
         size_t n = 1;
@@ -32,13 +32,13 @@ static bool push_runs(capp_forward *f, capp_tiles *tiles, size_t from, size_t to
     return true;
 }
 
-/* Whether a row of that depth, which shares `common` positions with the row before it, joins a tile whose first row
- * has depth `first`: where less than half of either would be spine, a tile of its own is cheaper. */
+/* Whether a row of this depth, which shares `common` positions with the row before it, joins a tile whose first row has
+ * depth `first`. If less than half of either would be spine, a separate tile is cheaper. */
 static bool joins(size_t common, size_t depth, size_t first) {
     return 2 * common >= depth && 2 * common >= first;
 }
 
-/* Cuts rows into tiles. node: [n] of the wave; tiles->row says which rows, in order. */
+/* Divides rows into tiles. node: [n] of the wave; tiles->row gives their order. */
 static void cut_tiles(capp_forward *f, const capp_tree *tree, const uint32_t *node, capp_tiles *tiles, size_t n) {
     size_t length = 0;
     tiles->n = 0;
@@ -65,7 +65,7 @@ static bool fill_runs(capp_forward *f, const capp_tree *tree, const uint32_t *no
     tiles->n_runs = 0;
     for (size_t t = 0; t < tiles->n; t++) {
         capp_tile *tile = &tiles->tile[t];
-        /* The first row that reaches the end of the spine has it as the beginning of its path. */
+        /* The first row that reaches the end of the spine begins its path with it. */
         size_t reach = tile->first;
         while (f->depth[tiles->row[reach]] < tile->spine) reach++;
         walk_path(f, tree, node[tiles->row[reach]], length, &common);
@@ -87,7 +87,7 @@ static bool fill_runs(capp_forward *f, const capp_tree *tree, const uint32_t *no
     return true;
 }
 
-/* Cosines and sines of positions up to the deepest of the wave, in double precision and then rounded. */
+/* Computes cosines and sines of positions up to the deepest of the wave, in double precision, then rounded. */
 static void fill_rotations(capp_forward *f) {
     const capp_hparams *h = &f->weights->hparams;
     size_t half = h->rope_dims / 2, deepest = 0;
@@ -106,7 +106,7 @@ static void fill_rotations(capp_forward *f) {
     if (deepest > f->n_rotations) f->n_rotations = deepest;
 }
 
-/* The rows that the head needs, and what is wanted of them. False where memory is short. */
+/* Finds the rows that the head needs, and what each needs. False if there is not enough memory. */
 static bool list_heads(capp_forward *f, const capp_tree *tree, const uint32_t *nodes) {
     size_t n = 0;
     f->n_targets = 0;

@@ -16,7 +16,7 @@
 #include "plan/plan.h"
 
 enum {
-    CAPP_HEAD_TILE = 512, /* vocabulary rows of a head tile, whatever the instruction set */
+    CAPP_HEAD_TILE = 512, /* vocabulary rows of a head tile, for every instruction set */
     CAPP_HEAD_ROWS = 48   /* rows of logits that a worker holds at once */
 };
 
@@ -25,8 +25,9 @@ typedef struct capp_run {
     uint32_t slot, n;
 } capp_run;
 
-/* Rows of a wave that lie side by side in depth-first order and share the beginning of their paths, the spine: the
- * attention of all to it is a matrix product. A row deeper than the spine has a tail of runs of its own. */
+/* Rows of a wave that follow each other in depth-first order and share the beginning of their paths, the spine. The
+ * attention of all of them to the spine is a matrix product. A row deeper than the spine has a tail of runs of its own.
+ */
 typedef struct capp_tile {
     uint32_t first, rows; /* tiles' rows first .. first + rows - 1 */
     uint32_t spine;       /* positions 0 .. spine - 1 */
@@ -42,7 +43,7 @@ typedef struct capp_tiles {
     uint32_t *row;             /* [rows] row of the wave */
 } capp_tiles;
 
-/* A log-probability that is wanted. */
+/* A log-probability that is needed. */
 typedef struct capp_target {
     int32_t token;
     uint32_t head_row;
@@ -65,11 +66,11 @@ typedef struct capp_choice {
 
 typedef struct capp_forward capp_forward;
 struct capp_forward {
-    const capp_weights *weights; /* of the wave; borrowed, as the pool */
-    size_t base;                 /* of the wave: the slot that its tree calls 0 */
+    const capp_weights *weights; /* weights of the wave; borrowed, like the pool */
+    size_t base;                 /* of the wave: the slot that its tree numbers 0 */
     size_t element;              /* bytes of the widest element of products */
     capp_pool *pool;
-    size_t rows, slots, longest; /* most rows of a wave, slots of the store, tokens of a path */
+    size_t rows, slots, longest; /* maximum rows of a wave, slots of the store, tokens of a path */
     /* KV store; blocks of CAPP_LANES keys are transposed so that one vector holds a dimension of all of them. */
     float *keys;   /* [layer][kv_head][slot / LANES][head_dim][LANES] */
     float *values; /* [layer][kv_head][slot][head_dim] */
@@ -79,7 +80,7 @@ struct capp_forward {
     uint32_t *slot;         /* [rows] */
     uint32_t *path;         /* [longest] slots of the current path */
     uint32_t *path_node;    /* [longest] nodes of it */
-    capp_tiles all, heads;  /* every row; rows that the head needs, for the last layer */
+    capp_tiles all, heads;  /* all rows; only rows that the head needs, for the last layer */
     float *x;               /* [rows][width] residual stream */
     char *h;                /* [rows][h_stride] elements of the matrix that they are multiplied by next: norms' and
                                attention's output */
@@ -92,7 +93,7 @@ struct capp_forward {
     /* Of models with experts, else of no size: */
     char *routed;         /* [rows][h_stride] elements of the router: what h is for the experts */
     float *shares;        /* [rows][experts] of each row, -1: not chosen */
-    capp_pick *picks;     /* [experts] those that are chosen */
+    capp_pick *picks;     /* [experts] the chosen experts */
     capp_choice *choices; /* [rows][experts_used] of each row, in the order of the experts */
     uint32_t *chosen;     /* [rows * experts_used] the row of the wave, of each row of the experts' products */
     char *gathered;       /* [rows * experts_used][h_stride] elements: the rows of these products */
@@ -104,7 +105,7 @@ struct capp_forward {
     /* Head: */
     uint32_t *head_row;         /* [rows] row of the wave of head row i */
     uint32_t *head_node;        /* [rows] */
-    double *normaliser;         /* [rows] log of the sum of exp of its logits */
+    double *normalizer;         /* [rows] log of the sum of exp of its logits */
     float *tile_max, *tile_sum; /* [vocabulary tiles][rows] */
     float *tile_best;           /* as above: highest logit; */
     int32_t *tile_best_token;   /* and its token */
@@ -117,7 +118,7 @@ struct capp_forward {
 capp_status capp_wave_prepare(capp_forward *forward, const capp_tree *tree, const uint32_t *nodes, size_t n,
                               capp_error *err);
 void capp_attention(capp_forward *forward, size_t layer, const capp_tiles *tiles);
-/* CAPP_EFORMAT where logits are not numbers. */
+/* CAPP_EFORMAT if logits are not finite. */
 capp_status capp_head_logprobs(capp_forward *forward, capp_tree *tree, capp_error *err);
 
 /* y [rows][ldy] = x [rows][ldx] times m, plus its bias; add: and what y was. x: elements of m's products, which may
@@ -142,10 +143,10 @@ void capp_product_experts(capp_forward *forward, const capp_layer *layer, size_t
 void capp_multiply(const capp_products *products, float *c, size_t ldc, const char *x, size_t ldx, const char *panel,
                    size_t rows, size_t n, size_t from, size_t part);
 
-/* The feed-forward part of a layer with experts: from rows of forward->h to forward->u. */
+/* Computes the feed-forward part of a layer with experts: from rows of forward->h to forward->u. */
 void capp_experts(capp_forward *forward, const capp_layer *layer, size_t rows);
 
-/* Floats of scratch that products of up to `rows` rows take of a worker. */
+/* Number of scratch floats that a worker needs for products of up to `rows` rows. */
 size_t capp_product_scratch(const capp_weights *weights, size_t rows);
 
 #endif

@@ -1,6 +1,6 @@
-/* Greedy generation, all prompts of a group at once: a step is a window of the token tree that asks for the best next
- * token after each text so far. Earlier steps' keys and values are resident, so that a step runs one row a text; where
- * the store could not keep them they are computed again, to the same bits. */
+/* Greedy generation for all prompts of a group at once. A step is a window of the token tree that asks for the best
+ * next token after each text so far. The keys and values of earlier steps are resident, so a step runs one row per
+ * text. If the store could not keep them, they are computed again to the same bits. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -14,7 +14,7 @@ typedef struct text {
     char *bytes; /* of what was generated */
     size_t size, bytes_capacity;
     const char *finish; /* NULL: goes on */
-    uint32_t node;      /* of the last id, in this step's window */
+    uint32_t node;      /* node of the last id in this step's window */
 } text;
 
 typedef struct generation {
@@ -29,7 +29,7 @@ void capp_generate_options_init(capp_generate_options *options) {
     options->max_tokens = 16;
 }
 
-/* Where the first of the stop strings begins in the text, or SIZE_MAX. */
+/* The position in the text at which the first stop string begins, or SIZE_MAX. */
 static size_t find_stop(const text *t, const capp_generate_options *o) {
     size_t first = SIZE_MAX;
     for (size_t i = 0; i < o->n_stop; i++)
@@ -38,7 +38,7 @@ static size_t find_stop(const text *t, const capp_generate_options *o) {
     return first;
 }
 
-/* Takes the best token of the step. */
+/* Appends the best token of the step. */
 static capp_status extend(generation *g, text *t, capp_error *err) {
     const capp_node *node = &capp_lane_tree(capp_session_fast(g->session))->nodes[t->node];
     const capp_generate_options *o = g->options;
@@ -65,7 +65,7 @@ static capp_status extend(generation *g, text *t, capp_error *err) {
     return CAPP_OK;
 }
 
-/* One token for each text that goes on. *going: how many do. */
+/* Generates one token for each unfinished text. *going: the number of unfinished texts. */
 static capp_status step(generation *g, size_t *going, capp_error *err) {
     capp_tree *tree = capp_lane_tree(capp_session_fast(g->session));
     capp_status st;
@@ -104,8 +104,10 @@ static capp_status begin_text(generation *g, capp_str prompt, capp_error *err) {
     capp_status st = capp_encode_prompt(model, prompt, &options, 0, &t->ids, err);
     size_t most = g->options->max_tokens, context = capp_model_context(model);
     if (st == CAPP_OK && (t->ids.n > context || most > context - t->ids.n))
-        st = capp_fail(err, CAPP_ETOOLONG, "%zu tokens of prompt and %zu to generate, but the context is %zu", t->ids.n,
-                       most, context);
+        st = capp_fail(err, CAPP_ETOOLONG,
+                       "the prompt has %zu tokens and %zu are to be generated, but the context is %zu; shorten the "
+                       "prompt or generate fewer tokens",
+                       t->ids.n, most, context);
     if (st == CAPP_OK) st = capp_session_check(s, t->ids.n + most, t->ids.n + most, err);
     if (st != CAPP_OK) {
         capp_ids_free(&t->ids);
@@ -144,10 +146,10 @@ static capp_status run_group(generation *g, size_t first, size_t total, capp_gen
     return CAPP_OK;
 }
 
-enum { GROUP = 256, GROUP_TOKENS = 8192 }; /* prompts and their tokens that generate together */
+enum { GROUP = 256, GROUP_TOKENS = 8192 }; /* prompts and tokens in a group */
 
-/* Prompts from *i on, as many as generate together, at least one; *i moves on. On failure prompt *i is at fault, and
- * those before it are a group. */
+/* Makes a group of the prompts from *i on: as many as can generate together, at least one. Advances *i. On failure,
+ * prompt *i is invalid, and the prompts before it are a group. */
 static capp_status begin_group(generation *g, const capp_str *prompts, size_t n, size_t *i, capp_error *err) {
     size_t tokens = 0, limit = capp_session_node_limit(g->session), most = limit < GROUP_TOKENS ? limit : GROUP_TOKENS;
     for (; *i < n && g->n < GROUP; ++*i) {

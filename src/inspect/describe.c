@@ -82,8 +82,8 @@ static void report_model(reporter *r, const capp_source *s) {
         return;
     }
     uint64_t weights = report_readable(r, s, &h);
-    const char *quantisation = capp_quant_name(&h, buffer, sizeof buffer);
-    if (quantisation) report(r, "model", "quantisation", "%s", quantisation);
+    const char *quantization = capp_quant_name(&h, buffer, sizeof buffer);
+    if (quantization) report(r, "model", "quantization", "%s", quantization);
     report(r, "model", "layers", "%" PRIu32, h.layers);
     report(r, "model", "width", "%" PRIu32, h.width);
     report(r, "model", "heads", "%" PRIu32 " of %" PRIu32 " dimensions, %" PRIu32 " for keys and values", h.heads,
@@ -269,7 +269,7 @@ static void report_adapter(reporter *r, const capp_source *s) {
     report(r, "adapter", "modules", "%s", text);
     ranks_of(a, text, sizeof text);
     report(r, "adapter", "rank", "%s", text);
-    report(r, "adapter", "alpha", "%g%s", a->alpha, a->rank_stabilised ? ", divided by the root of the rank" : "");
+    report(r, "adapter", "alpha", "%g%s", a->alpha, a->rank_stabilized ? ", divided by the root of the rank" : "");
     capp_adapter_free(a);
 }
 
@@ -278,7 +278,10 @@ static capp_status try_adapter(const capp_source *s, const capp_lora *lora, char
     capp_hparams h;
     const capp_arch *arch;
     capp_adapter *a;
-    if (capp_is_adapter(s)) return capp_fail(err, CAPP_EINVAL, "%s: is an adapter, not a model", capp_source_path(s));
+    if (capp_is_adapter(s))
+        return capp_fail(err, CAPP_EINVAL,
+                         "%s: this is a LoRA adapter, not a model; use the model for which it was trained",
+                         capp_source_path(s));
     capp_status st = capp_hparams_read(&h, &arch, s, err);
     if (st != CAPP_OK || (st = capp_adapter_open(&a, lora->path, lora->weight, err)) != CAPP_OK) return st;
     char name[MOST_NAME];

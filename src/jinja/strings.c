@@ -12,7 +12,7 @@ static const capp_jinja_value nothing = {.kind = CAPP_JINJA_UNDEFINED};
 
 /* ---- Letters ----------------------------------------------------------------------------------------------------- */
 
-/* Characters whose other case has several characters or depends on their neighbours (Unicode's SpecialCasing). They are
+/* Characters whose other case has several characters or depends on their neighbors (Unicode's SpecialCasing). They are
  * not supported. */
 static bool special_case(int32_t c, bool up) {
     if (!up) return c == 0x130 || c == 0x3a3;

@@ -1,4 +1,4 @@
-/* Stored blocks to float32, bit for bit what the gguf Python package's dequantize gives. */
+/* Converts stored blocks to float32, with the same bits as dequantize of the gguf Python package. */
 #ifndef CAPP_KERNEL_DEQUANT_H
 #define CAPP_KERNEL_DEQUANT_H
 
@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* out [n] float32 from n elements of a capp_type at data (unaligned); n is a multiple of the type's block. Reads and
- * writes nothing else; out and data do not overlap. Scales that are infinite or NaN give what IEEE 754 gives. */
+/* Converts n elements of a capp_type at data (unaligned) to out [n] float32; n is a multiple of the type's block. Reads
+ * and writes nothing else; out and data do not overlap. Scales that are infinite or NaN give what IEEE 754 says. */
 typedef void (*capp_dequant_fn)(float *out, const void *data, size_t n);
 
 /* NULL for a type that capp cannot read: integers, F64 and the types of activations (Q8_1, Q8_K). */

@@ -1,4 +1,4 @@
-/* What one core's unit can do at most, measured: the yardstick of kernels. */
+/* The measured maximum speed of one core's arithmetic unit, with which kernels are compared. */
 #ifndef CAPP_KERNEL_PEAK_H
 #define CAPP_KERNEL_PEAK_H
 

@@ -73,6 +73,15 @@ void capp_relu2(float *x, size_t n) {
     for (size_t i = 0; i < n; i++) x[i] = x[i] > 0 ? x[i] * x[i] : 0;
 }
 
+void capp_xielu(float *x, size_t n, float positive, float negative, float beta, float eps) {
+    for (size_t i = 0; i < n; i++) {
+        double v = (double)x[i], least = v < (double)eps ? v : (double)eps;
+        double curve =
+            v > 0 ? (double)positive * v * v : (double)negative * (capp_pair_exp(capp_pair_of(least))[0] - 1 - v);
+        x[i] = (float)(curve + (double)beta * v);
+    }
+}
+
 void capp_mul_by(float *y, const float *x, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] *= x[i];
 }
@@ -141,4 +150,69 @@ void capp_route(float *x, size_t n, size_t chosen, int among) {
         int is = (i <= last && x[i] == least) || x[i] > least;
         x[i] = is ? exp_of(x[i] - max) / sum : -1;
     }
+}
+
+float capp_sigmoid(float x) {
+    return 1 / (1 + exp_of(-x));
+}
+
+/* What experts are chosen by: x [n] has the scores. */
+typedef struct choice {
+    const float *x, *bias;
+    size_t size;   /* of a group, 0: no groups */
+    uint64_t open; /* groups */
+} choice;
+
+static float choice_at(const choice *c, size_t i) {
+    if (c->size && !(c->open >> i / c->size & 1)) return -INFINITY;
+    return c->bias ? c->x[i] + c->bias[i] : c->x[i];
+}
+
+static void open_groups(choice *c, size_t groups, size_t used) {
+    float sums[CAPP_MOST_GROUPS];
+    c->open = UINT64_MAX;
+    for (size_t g = 0; g < groups; g++) {
+        float first = -INFINITY, second = -INFINITY;
+        for (size_t i = g * c->size; i < (g + 1) * c->size; i++) {
+            float x = choice_at(c, i);
+            second = x > first ? first : x > second ? x : second;
+            first = x > first ? x : first;
+        }
+        sums[g] = c->size > 1 ? first + second : first;
+    }
+    c->open = 0;
+    for (size_t k = 0; k < used; k++) {
+        size_t best = groups;
+        for (size_t g = 0; g < groups; g++)
+            if (!(c->open >> g & 1) && (best == groups || sums[g] > sums[best])) best = g;
+        c->open |= (uint64_t)1 << best;
+    }
+}
+
+static void score(float *x, size_t n, int sigmoid) {
+    float max = x[0], sum = 0;
+    for (size_t i = 1; i < n; i++) max = x[i] > max ? x[i] : max;
+    for (size_t i = 0; i < n; i++) x[i] = sigmoid ? capp_sigmoid(x[i]) : exp_of(x[i] - max);
+    for (size_t i = 0; i < n && !sigmoid; i++) sum += x[i];
+    for (size_t i = 0; i < n && !sigmoid; i++) x[i] /= sum;
+}
+
+void capp_route_scored(float *x, size_t n, size_t chosen, const capp_scores *s) {
+    unsigned char is[CAPP_MOST_EXPERTS] = {0};
+    choice c = {.x = x, .bias = s->bias};
+    float sum = 0;
+    score(x, n, s->sigmoid);
+    if (s->groups) {
+        c.size = n / s->groups;
+        open_groups(&c, s->groups, s->groups_used);
+    }
+    for (size_t k = 0; k < chosen; k++) {
+        size_t best = n;
+        for (size_t i = 0; i < n; i++)
+            if (!is[i] && (best == n || choice_at(&c, i) > choice_at(&c, best))) best = i;
+        is[best] = 1;
+        sum += x[best];
+    }
+    const float factor = s->among ? s->scale / sum : s->scale;
+    for (size_t i = 0; i < n; i++) x[i] = is[i] ? x[i] * factor : -1;
 }

@@ -1,4 +1,4 @@
-/* Arithmetic that few models ask for, in plain C: the same bits under every instruction set. */
+/* Arithmetic that few models need, in plain C: the same bits with every instruction set. */
 #ifndef CAPP_KERNEL_PLAIN_H
 #define CAPP_KERNEL_PLAIN_H
 
@@ -21,6 +21,10 @@ void capp_quick_gelu(float *x, size_t n);
 void capp_relu(float *x, size_t n);
 void capp_relu2(float *x, size_t n);
 
+/* x[i] = positive x[i]^2 + beta x[i] where x[i] > 0, else negative (exp(min(x[i], eps)) - 1 - x[i]) + beta x[i].
+ * (xIELU, Huang and Schlag, arXiv 2411.13010) */
+void capp_xielu(float *x, size_t n, float positive, float negative, float beta, float eps);
+
 /* y[i] *= x[i] */
 void capp_mul_by(float *y, const float *x, size_t n);
 
@@ -40,8 +44,27 @@ void capp_add_rounded_slope(float *s, float slope, float scale, size_t first, si
 /* exp(sink - max over i < n of s[i]), n > 0: what a score without a value adds to a softmax's sum. */
 float capp_sink(const float *s, size_t n, float sink);
 
-/* The `chosen` largest of x[n], the first of equals, become their shares: the softmax of all n where among is false, of
- * the chosen where it is true. The others become -1. */
+/* Replaces the `chosen` largest of x[n] (of equals the first) by their shares: the softmax of all n if among is false,
+ * of the chosen if it is true. The others become -1. */
 void capp_route(float *x, size_t n, size_t chosen, int among);
+
+/* 1 / (1 + exp(-x)) */
+float capp_sigmoid(float x);
+
+enum { CAPP_MOST_EXPERTS = 1 << 12, CAPP_MOST_GROUPS = 64 };
+
+/* How a router scores experts. */
+typedef struct capp_scores {
+    int sigmoid;       /* of each logit; else the softmax of all */
+    int among;         /* shares are divided by their sum over the chosen */
+    float scale;       /* of shares */
+    const float *bias; /* [n] added when experts are chosen, not to shares; or NULL */
+    /* Of n / groups experts each: those with the largest sums of their two best scores are open to choice. groups 0:
+     * all are. */
+    size_t groups, groups_used;
+} capp_scores;
+
+/* capp_route for scores of that kind. */
+void capp_route_scored(float *x, size_t n, size_t chosen, const capp_scores *scores);
 
 #endif

@@ -50,7 +50,7 @@ SMALL uint32_t of_stream(const void *words, size_t i, unsigned bits) {
 
 /* Zero `column` of GPTQ's first format, whose writers take 1 from each: GPTQModel, which transformers reads the format
  * with, from the whole word at once (utils/model.py, convert_gptq_v2_to_v1_format_module), so that a zero of 0 borrows
- * from its neighbour. So 1 is added to all at once, too (convert_gptq_v1_to_v2_format_module); of 3 bits, which cross
+ * from its neighbor. So 1 is added to all at once, too (convert_gptq_v1_to_v2_format_module); of 3 bits, which cross
  * words, to each alone. All ones become 0: no writer has a zero of 2^bits, which kernels that only add 1 make of them.
  */
 static uint32_t first_format_zero(const char *zeros, size_t column, unsigned bits) {

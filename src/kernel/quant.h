@@ -1,5 +1,5 @@
 /* Products whose weights are small integers, float8 or float4 with scales beside them, as folders have them, to float32
- * rows: what the methods' own dequantisation gives in float32, the same operations in the same order.
+ * rows: what the methods' own dequantization gives in float32, the same operations in the same order.
  *
  * GPTQ (Frantar et al., arXiv 2210.17323), AWQ (Lin et al., arXiv 2306.00978): scale * (weight - zero), a scale and a
  * zero for each output and group of inputs. Float8 (Micikevicius et al., arXiv 2209.05433): weight * scale.
@@ -18,7 +18,7 @@ typedef enum capp_quant_layout {
     /* weights [n][k] bytes, scales [ceil(n / block_rows)][groups], a group of block_columns inputs. */
     CAPP_QUANT_E4M3,
     CAPP_QUANT_E5M2,
-    /* weights [n][k / 2] bytes of neighbours, the first in the lower half; scales [n][k / 32] bytes. */
+    /* weights [n][k / 2] bytes of neighbors, the first in the lower half; scales [n][k / 32] bytes. */
     CAPP_QUANT_MXFP4
 } capp_quant_layout;
 
@@ -27,7 +27,7 @@ typedef struct capp_quant {
     capp_quant_layout layout;
     size_t n, k, groups; /* outputs, inputs, groups of inputs */
     unsigned bits;       /* GPTQ: 2, 3, 4 or 8, and k * bits is a multiple of 32; AWQ: 4, and n is a multiple of 8 */
-    bool zeros_less_one; /* zeros are stored less 1; what was 0 there is lost, as for AutoGPTQ */
+    bool zeros_less_one; /* zeros are stored minus 1; a 0 is lost, as in AutoGPTQ */
     const void *weights, *zeros, *scales; /* scales of integers: [groups][n] */
     uint32_t scale_type;                  /* a type of capp_dequant with blocks of 1 */
     const uint32_t *group;                /* integers: [k] each input's, below groups */
@@ -35,10 +35,10 @@ typedef struct capp_quant {
     const uint32_t *order;                /* row i is stored as row order[i], below n; NULL: as row i */
 } capp_quant;
 
-/* Floats that capp_quant_rows needs beside its output. */
+/* Number of scratch floats that capp_quant_rows needs. */
 size_t capp_quant_scratch(const capp_quant *q);
 
-/* out [n][q->k]: rows first .. first + n - 1. */
+/* Dequantizes the rows first .. first + n - 1 to out [n][q->k]. */
 void capp_quant_rows(float *out, const capp_quant *q, size_t first, size_t n, float *scratch);
 
 #endif

@@ -1,4 +1,4 @@
-/* A square of 16 by 16 numbers of 32 bits, transposed with AVX-512. */
+/* Transposes a square of 16 by 16 numbers of 32 bits with AVX-512. */
 #ifndef CAPP_KERNEL_TRANSPOSE_AVX512_H
 #define CAPP_KERNEL_TRANSPOSE_AVX512_H
 

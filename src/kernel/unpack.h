@@ -1,5 +1,5 @@
-/* Stored blocks straight into panels: what capp_dequant and then pack would leave there, without rows of float32 in
- * between. One function an instruction set and element: NULL for a type that has no such way. */
+/* Unpacks stored blocks directly into panels: the result of capp_dequant and then pack, without rows of float32 in
+ * between. One function for each instruction set and element; NULL for a type that has none. */
 #ifndef CAPP_KERNEL_UNPACK_H
 #define CAPP_KERNEL_UNPACK_H
 

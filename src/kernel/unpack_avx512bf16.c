@@ -5,7 +5,7 @@
 
 enum { SQUARE_K = 2 * WIDTH, ELEMENT = sizeof(uint16_t), STEP = 32 };
 
-/* Two neighbours along k of 16 columns. */
+/* Two neighbors along k of 16 columns. */
 V void put_pair(char *out, v_floats first, v_floats second) {
     const __m512i halves = (__m512i)_mm512_cvtne2ps_pbh(second, first);
     const __m512i from =

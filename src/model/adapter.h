@@ -18,7 +18,8 @@
 
 /* The two tensors of a module. */
 typedef struct capp_pair {
-    capp_str name; /* PEFT: module without "base_model.model.", GGUF: tensor without ".weight"; NUL-terminated */
+    capp_str
+        name; /* PEFT: the module without "base_model.model."; GGUF: the tensor without ".weight"; NUL-terminated */
     const capp_tensor *a, *b;
     bool table; /* lora_embedding_A and _B */
     bool copy;  /* no pair: a is what PEFT keeps of an embedding that it did not train; name ends in ".base_layer" */
@@ -33,25 +34,25 @@ struct capp_adapter {
     capp_names names; /* of pairs */
     char *text;       /* that the names point into */
     double rank, alpha;
-    bool rank_stabilised;          /* the scale is alpha / sqrt(rank) */
+    bool rank_stabilized;          /* the scale is alpha / sqrt(rank) */
     bool tied;                     /* the head shares the embedding's pair */
-    capp_patterns *ranks, *alphas; /* where modules have their own; or NULL */
+    capp_patterns *ranks, *alphas; /* fields with different values for some modules; or NULL */
 };
 
-/* Reads an adapter that source holds, whose owner the adapter becomes, also on failure. */
+/* Reads the adapter in source. The adapter becomes the owner of source, also on failure. */
 capp_status capp_adapter_read(capp_adapter **adapter, capp_source *source, double weight, capp_error *err);
 
-/* Numbers and rules of adapter_config.json. */
+/* Reads the numbers and rules of adapter_config.json. */
 capp_status capp_adapter_config(capp_adapter *a, capp_error *err);
 
-/* Numbers and rules of GGUF metadata. */
+/* Reads the numbers and rules of GGUF metadata. */
 capp_status capp_adapter_metadata(capp_adapter *a, capp_error *err);
 
-/* What B A is multiplied by, the adapter's weight included. Fails where the config gives the module another rank. */
+/* The factor of B A, including the adapter's weight. Fails if the config gives the module another rank. */
 capp_status capp_adapter_scale(const capp_adapter *a, const char *module, size_t rank, double *scale, capp_error *err);
 
-/* Finds the place of every pair in the model of arch and h, and adds what is to be added to the lists of w's matrices
- * and tables. w NULL: only looks whether it fits. Errors name the adapter and the tensor. */
+/* Finds the place of every pair in the model of arch and h, and adds the pairs to the lists of w's matrices and tables.
+ * w NULL: only checks whether the adapter fits. Errors name the adapter and the tensor. */
 capp_status capp_adapter_fit(capp_adapter *a, const capp_source *s, const capp_arch *arch, const capp_hparams *h,
                              capp_weights *w, capp_error *err);
 

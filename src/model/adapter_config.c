@@ -1,4 +1,4 @@
-/* What an adapter says of itself: adapter_config.json as PEFT 0.18 writes it, GGUF metadata as llama.cpp reads it. */
+/* The description of an adapter: adapter_config.json as PEFT 0.18 writes it, GGUF metadata as llama.cpp reads it. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,7 +6,7 @@
 #include "model/adapter.h"
 #include "model/arch.h"
 
-/* Fields that change nothing here: how it was trained, which modules were chosen (the tensors tell). */
+/* Fields that have no effect here: how it was trained, and which modules were chosen (the tensors show this). */
 static const char idle[] =
     " auto_mapping base_model_name_or_path corda_config eva_config exclude_modules fan_in_fan_out inference_mode "
     "layers_pattern layers_to_transform loftq_config lora_dropout lora_ga_config megatron_config megatron_core "
@@ -43,7 +43,7 @@ static bool is_nothing(capp_json v) {
     }
 }
 
-/* A field that nothing reads would be part of the adapter that we leave out. */
+/* An unknown field may be a part of the adapter that capp would ignore. */
 static capp_status check_fields(const capp_adapter *a, capp_json config, capp_error *err) {
     for (capp_json_walk w = capp_json_begin(config); capp_json_next(&w);) {
         char key[80];
@@ -58,7 +58,8 @@ static capp_status check_fields(const capp_adapter *a, capp_json config, capp_er
     return CAPP_OK;
 }
 
-/* Some ways to begin take the beginning out of the model's weights, which then are not those of its file. */
+/* Some ways of initialization subtract the initial pair from the model's weights, which then differ from those in its
+ * file. */
 static capp_status check_beginning(const capp_adapter *a, capp_json begin, capp_error *err) {
     static const char *const plain[] = {"gaussian", "eva", "orthogonal"};
     capp_json_kind kind = capp_json_kind_of(begin);
@@ -84,7 +85,7 @@ static capp_status read_bool(const capp_adapter *a, const char *key, bool *out, 
     return fail_field(a, CAPP_EFORMAT, key, "must be true or false", err);
 }
 
-/* Says in which field the pattern stands that err names. */
+/* Names the field that has the pattern in err. */
 static capp_status in_patterns(const capp_adapter *a, const char *key, capp_status st, capp_error *err) {
     char prefix[80];
     if (st == CAPP_OK || st == CAPP_ENOMEM) return st;
@@ -116,7 +117,7 @@ capp_status capp_adapter_config(capp_adapter *a, capp_error *err) {
     if ((st = check_beginning(a, capp_json_get(config, "init_lora_weights"), err)) != CAPP_OK) return st;
     if ((st = read_number(a, "r", 8, &a->rank, err)) != CAPP_OK) return st;
     if ((st = read_number(a, "lora_alpha", 8, &a->alpha, err)) != CAPP_OK) return st;
-    if ((st = read_bool(a, "use_rslora", &a->rank_stabilised, err)) != CAPP_OK) return st;
+    if ((st = read_bool(a, "use_rslora", &a->rank_stabilized, err)) != CAPP_OK) return st;
     if ((st = read_bool(a, "ensure_weight_tying", &a->tied, err)) != CAPP_OK) return st;
     if ((st = read_patterns(a, "rank_pattern", &a->ranks, err)) != CAPP_OK) return st;
     return read_patterns(a, "alpha_pattern", &a->alphas, err);
@@ -135,7 +136,7 @@ capp_status capp_adapter_metadata(capp_adapter *a, capp_error *err) {
                          "%s: adapter.alora.invocation_tokens: capp does not support an activated LoRA, which applies "
                          "only after certain tokens; use an adapter without it",
                          path);
-    a->alpha = 0; /* as llama.cpp: then the scale is 1 */
+    a->alpha = 0; /* like llama.cpp: then the scale is 1 */
     if (capp_source_number(&a->source, "adapter.lora.alpha", &a->alpha) != CAPP_MISFIT && isfinite(a->alpha))
         return CAPP_OK;
     return capp_fail(err, CAPP_EFORMAT, "%s: adapter.lora.alpha is not a number", path);
@@ -157,6 +158,6 @@ capp_status capp_adapter_scale(const capp_adapter *a, const char *module, size_t
             err, CAPP_EFORMAT,
             "%s: module %.200s has rank %zu, but adapter_config.json says %g; download or save the adapter again",
             capp_source_path(&a->source), module, rank, r);
-    *scale = a->weight * alpha / (a->rank_stabilised ? sqrt(r) : r);
+    *scale = a->weight * alpha / (a->rank_stabilized ? sqrt(r) : r);
     return CAPP_OK;
 }

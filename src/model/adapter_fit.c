@@ -1,6 +1,6 @@
-/* An adapter's pairs to their places in a model. The model's parts are walked once; each asks for the pair of its name,
- * whatever the model's file stores together or apart, and in whatever order it has its rows: a delta is in the order of
- * the packed matrix. A pair that nobody asked for is an error. */
+/* Puts the pairs of an adapter into their places in a model. The parts of the model are visited once; each asks for the
+ * pair of its name, independent of how the model's file groups tensors and orders their rows: a delta has the order of
+ * the packed matrix. A pair that no part asks for is an error. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +19,7 @@ typedef struct fitter {
     capp_error *err;
 } fitter;
 
-/* How elements of tensors become those of a delta's a and b. */
+/* How elements of tensors become elements of a delta's a and b. */
 typedef struct reading {
     const capp_tensor *a, *b;
     bool a_turned; /* a is [k][rank] */
@@ -99,7 +99,7 @@ static capp_status fill(fitter *f, const reading *r, const target *t, double sca
                      path_of(f), (int)(wrong->name.size < 200 ? wrong->name.size : 200), wrong->name.data);
 }
 
-/* The delta at the end of its list; NULL where memory is short. */
+/* Appends a delta to the list; NULL if there is not enough memory. */
 static capp_delta *new_delta(fitter *f, const target *t, size_t rank) {
     size_t numbers, b_numbers, bytes;
     if (!capp_mul(rank, t->k, &numbers) || !capp_mul(rank, t->n, &b_numbers) ||
@@ -152,8 +152,8 @@ static capp_pair *pair_named(const fitter *f, const char *name) {
     return i == CAPP_NO_NAME ? NULL : &f->a->pairs[i];
 }
 
-/* By the names of an architecture's row. PEFT's are those of the class that was trained: the text model alone, or the
- * multimodal one. */
+/* Finds modules by the names in an architecture's row. PEFT's names are those of the class that was trained: only the
+ * text model, or the multimodal one. */
 static capp_pair *pair_by_row(const fitter *f, const capp_arch *arch, const place *p, const char *suffix) {
     char buffer[MOST_NAME], own[MOST_NAME], name[MOST_NAME];
     capp_pair *pair = NULL;
@@ -169,8 +169,8 @@ static capp_pair *pair_by_row(const fitter *f, const capp_arch *arch, const plac
     return pair;
 }
 
-/* Row i of the architectures that a folder's adapter for the model may have been made for; NULL past the last. GGUF
- * files of Mistral and Mixtral say llama. */
+/* Row i of the architectures for which a folder's adapter for this model may have been made; NULL after the last one.
+ * GGUF files of Mistral and Mixtral say llama. */
 static const capp_arch *row_at(const fitter *f, size_t i) {
     if (from_gguf(f)) return i ? NULL : f->gguf_arch;
     if (!f->s->gguf) return i ? NULL : f->arch;
@@ -193,7 +193,7 @@ static capp_pair *find_pair(const fitter *f, const place *p, const char *suffix)
 /* ---- Orders of rows ------------------------------------------------------------------------------------------------
  */
 
-/* GGUF's row of a head's neighbours for row i of its halves, and the other way round. user: head_dim. */
+/* GGUF's row of a head's neighbors for row i of its halves, and the other way round. user: head_dim. */
 static uint64_t pairs_of_halves(const void *user, uint64_t i) {
     uint64_t d = *(const uint32_t *)user, at = i % d;
     return i - at + 2 * (at % (d / 2)) + at / (d / 2);
@@ -204,7 +204,7 @@ static uint64_t halves_of_pairs(const void *user, uint64_t i) {
     return i - at + at % 2 * (d / 2) + at / 2;
 }
 
-/* Which row of b is row i of the matrix. */
+/* The row of b that is row i of the matrix. */
 static void set_order(const fitter *f, capp_part part, reading *r) {
     const capp_arch *gguf = f->gguf_arch;
     bool q_or_k = part == CAPP_PART_Q || part == CAPP_PART_K, base = f->s->gguf != NULL;
@@ -290,7 +290,7 @@ static capp_status fit_table(fitter *f, place p, const target *t) {
 /* ---- Experts in one parameter --------------------------------------------------------------------------------------
  */
 
-/* A pair for all experts' gate and up, or for their down: the shapes tell which. */
+/* A pair for gate and up of all experts, or for their down: the shapes show which. */
 static capp_status fit_parameter(fitter *f, capp_pair *pair, const char *module, capp_matrix *up, capp_matrix *down) {
     const capp_hparams *h = f->h;
     char name[MOST_NAME + 16];
@@ -390,6 +390,7 @@ static capp_status fit_products(fitter *f, const capp_part parts[3], place p, si
 
 static capp_status fit_feed(fitter *f, uint32_t i, capp_layer *layer) {
     static const capp_part dense[] = {CAPP_PART_GATE, CAPP_PART_UP, CAPP_PART_DOWN};
+    static const capp_part shared[] = {CAPP_PART_SHARED_GATE, CAPP_PART_SHARED_UP, CAPP_PART_SHARED_DOWN};
     static const capp_part expert[] = {CAPP_PART_EXPERT_GATE, CAPP_PART_EXPERT_UP, CAPP_PART_EXPERT_DOWN};
     const capp_hparams *h = f->h;
     capp_matrix none = {0}; /* where there is no model to be changed */
@@ -399,6 +400,11 @@ static capp_status fit_feed(fitter *f, uint32_t i, capp_layer *layer) {
                             &layer->down);
     const target router = {&layer->router.deltas, 0, h->experts, h->width};
     if ((st = fit_rows(f, (place){CAPP_PART_ROUTER, i, 0}, &router)) != CAPP_OK) return st;
+    const target weight = {&layer->shared_router.deltas, 0, 1, h->width};
+    if (h->shared_feed) {
+        if ((st = fit_products(f, shared, (place){.layer = i}, h->shared_feed, &layer->up, &layer->down))) return st;
+        if ((st = fit_rows(f, (place){CAPP_PART_SHARED_ROUTER, i, 0}, &weight)) != CAPP_OK) return st;
+    }
     for (uint32_t e = 0; e < h->experts; e++) {
         capp_matrix *up = f->w ? &layer->expert_up[e] : &none, *down = f->w ? &layer->expert_down[e] : &none;
         if ((st = fit_products(f, expert, (place){.layer = i, .index = e}, h->feed, up, down)) != CAPP_OK) return st;
@@ -428,8 +434,8 @@ static capp_status fit_ends(fitter *f) {
     return fit_copy(f, (place){CAPP_PART_POSITIONS, 0, 0}, &positions);
 }
 
-/* A pair that nothing asked for would be part of the adapter that we leave out; what images go through is left out of
- * the model too. */
+/* A pair that no part asked for would be a part of the adapter that capp ignores. The pairs of a multimodal model's
+ * image part are ignored, like that part. */
 static capp_status check_all_used(const fitter *f) {
     bool any = false;
     for (size_t i = 0; i < f->a->n_pairs; i++) {

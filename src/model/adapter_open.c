@@ -1,4 +1,4 @@
-/* An adapter's tensors to pairs by module. */
+/* Collects the tensors of an adapter into pairs by module. */
 #include "model/adapter.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* The architectures that capp knows, a family a file, and what the files of this room share. */
+/* The architectures that capp supports, one file for each family, and functions that the files of this room share. */
 #ifndef CAPP_MODEL_ARCH_H
 #define CAPP_MODEL_ARCH_H
 
@@ -6,38 +6,66 @@
 
 #include "model/model.h"
 
-/* In the order in which they are looked for and named. */
+/* The order in which they are searched and listed. */
 #define CAPP_ARCH_MAP(X)                                                                                               \
+    X(apertus)                                                                                                         \
+    X(arcee)                                                                                                           \
+    X(baichuan)                                                                                                        \
+    X(bailingmoe2)                                                                                                     \
     X(bloom)                                                                                                           \
     X(cohere)                                                                                                          \
     X(cohere2)                                                                                                         \
+    X(deepseek)                                                                                                        \
+    X(dots1)                                                                                                           \
+    X(ernie4_5)                                                                                                        \
+    X(ernie4_5_moe)                                                                                                    \
+    X(exaone4)                                                                                                         \
     X(falcon)                                                                                                          \
     X(gemma)                                                                                                           \
     X(gemma2)                                                                                                          \
     X(gemma3)                                                                                                          \
+    X(glm4)                                                                                                            \
+    X(glm4_moe)                                                                                                        \
     X(gpt2)                                                                                                            \
+    X(gpt_bigcode)                                                                                                     \
     X(gptj)                                                                                                            \
     X(gptneox)                                                                                                         \
     X(gptoss)                                                                                                          \
     X(granite)                                                                                                         \
+    X(granitemoe)                                                                                                      \
+    X(granitemoeshared)                                                                                                \
+    X(hunyuan_dense)                                                                                                   \
+    X(hunyuan_moe)                                                                                                     \
+    X(internlm2)                                                                                                       \
     X(llama)                                                                                                           \
+    X(minicpm)                                                                                                         \
+    X(minimax_m2)                                                                                                      \
     X(ministral)                                                                                                       \
     X(ministral3)                                                                                                      \
     X(mistral)                                                                                                         \
     X(mixtral)                                                                                                         \
     X(mpt)                                                                                                             \
+    X(nemotron)                                                                                                        \
     X(olmo)                                                                                                            \
     X(olmo2)                                                                                                           \
+    X(olmo3)                                                                                                           \
     X(olmoe)                                                                                                           \
     X(opt)                                                                                                             \
+    X(orion)                                                                                                           \
     X(phi)                                                                                                             \
     X(phi3)                                                                                                            \
     X(qwen2)                                                                                                           \
+    X(qwen2moe)                                                                                                        \
+    X(qwen2vl)                                                                                                         \
     X(qwen3)                                                                                                           \
     X(qwen3moe)                                                                                                        \
+    X(qwen3vl)                                                                                                         \
+    X(qwen3vlmoe)                                                                                                      \
+    X(seed_oss)                                                                                                        \
     X(smollm3)                                                                                                         \
     X(stablelm)                                                                                                        \
-    X(starcoder2)
+    X(starcoder2)                                                                                                      \
+    X(xverse)
 
 #define X(name) extern const capp_arch capp_arch_##name;
 CAPP_ARCH_MAP(X)
@@ -57,11 +85,23 @@ CAPP_ARCH_MAP(X)
                                                                         "model.layers.%u.post_attention_layernorm"
 #define CAPP_QK_NORMS_LIKE_QWEN3                                                                                       \
     [CAPP_PART_Q_NORM] = "model.layers.%u.self_attn.q_norm", [CAPP_PART_K_NORM] = "model.layers.%u.self_attn.k_norm"
+#define CAPP_POST_NORMS_LIKE_OLMO2                                                                                     \
+    [CAPP_PART_ATTENTION_POST_NORM] = "model.layers.%u.post_attention_layernorm",                                      \
+    [CAPP_PART_FEED_POST_NORM] = "model.layers.%u.post_feedforward_layernorm"
 #define CAPP_EXPERTS_LIKE_QWEN3                                                                                        \
     [CAPP_PART_ROUTER] = "model.layers.%u.mlp.gate",                                                                   \
     [CAPP_PART_EXPERT_GATE] = "model.layers.%u.mlp.experts.%u.gate_proj",                                              \
     [CAPP_PART_EXPERT_UP] = "model.layers.%u.mlp.experts.%u.up_proj",                                                  \
     [CAPP_PART_EXPERT_DOWN] = "model.layers.%u.mlp.experts.%u.down_proj"
+#define CAPP_EXPERTS_LIKE_MIXTRAL                                                                                      \
+    [CAPP_PART_ROUTER] = "model.layers.%u.block_sparse_moe.gate",                                                      \
+    [CAPP_PART_EXPERT_GATE] = "model.layers.%u.block_sparse_moe.experts.%u.w1",                                        \
+    [CAPP_PART_EXPERT_UP] = "model.layers.%u.block_sparse_moe.experts.%u.w3",                                          \
+    [CAPP_PART_EXPERT_DOWN] = "model.layers.%u.block_sparse_moe.experts.%u.w2"
+#define CAPP_SHARED_LIKE_DEEPSEEK                                                                                      \
+    [CAPP_PART_SHARED_GATE] = "model.layers.%u.mlp.shared_experts.gate_proj",                                          \
+    [CAPP_PART_SHARED_UP] = "model.layers.%u.mlp.shared_experts.up_proj",                                              \
+    [CAPP_PART_SHARED_DOWN] = "model.layers.%u.mlp.shared_experts.down_proj"
 #define CAPP_NAMES_LIKE_LLAMA                                                                                          \
     CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_FEED_LIKE_LLAMA, CAPP_NORMS_LIKE_LLAMA
 
@@ -72,25 +112,26 @@ static inline bool capp_str_is(capp_str s, const char *text) {
 /* Fails for a folder of a multimodal model whose text part capp does not run. */
 capp_status capp_multimodal_check(const capp_source *source, capp_error *err);
 
-/* Hyperparameters from config.json; h is zero, arch the row. */
+/* Reads hyperparameters from config.json; h is zero, arch is the row. */
 capp_status capp_config_read(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);
 
-/* Whether config.json has but fields that capp knows, with values that the row allows. */
+/* Checks that config.json has only fields that capp knows, with values that the row allows. */
 capp_status capp_config_check(const capp_arch *arch, const capp_source *source, capp_error *err);
 
 /* Whether key is a word of list, " WORD ... WORD ". */
 bool capp_is_listed(const char *list, const char *key);
 
-/* quantization_config of config.json. */
+/* Reads quantization_config of config.json. */
 capp_status capp_quant_read(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);
 
-/* Hyperparameters from GGUF metadata; likewise. */
+/* The same from GGUF metadata. */
 capp_status capp_metadata_read(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);
 
-/* Frequencies of a rotation of dims dimensions, in out [dims / 2]. factors: divisors, for CAPP_SCALING_FACTORS. */
+/* Computes the frequencies of a rotation of dims dimensions, in out [dims / 2]. factors: divisors, for
+ * CAPP_SCALING_FACTORS. */
 void capp_rope_frequencies(double *out, const capp_rope *rope, uint32_t dims, const float *factors);
 
-/* Slopes of ALiBi in out [heads]. */
+/* Computes the slopes of ALiBi in out [heads]. */
 void capp_alibi_slopes(float *out, uint32_t heads, double largest);
 
 #endif

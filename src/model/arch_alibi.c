@@ -7,6 +7,7 @@ static const capp_rule bloom_rules[] = {
 
 const capp_arch capp_arch_bloom = {
     .name = "bloom",
+    .models = "BLOOM",
     .gguf = "bloom",
     .hf = "bloom",
     .norm = CAPP_NORM_LAYER,
@@ -45,6 +46,7 @@ static const capp_rule mpt_rules[] = {{"logit_scale", "null"},
 
 const capp_arch capp_arch_mpt = {
     .name = "mpt",
+    .models = "MPT",
     .gguf = "mpt",
     .hf = "mpt",
     .norm = CAPP_NORM_LAYER,
@@ -71,6 +73,7 @@ static const capp_rule falcon_rules[] = {
 
 const capp_arch capp_arch_falcon = {
     .name = "falcon",
+    .models = "Falcon 7B, 40B",
     .gguf = "falcon",
     .hf = "falcon",
     .norm = CAPP_NORM_LAYER,

@@ -15,6 +15,7 @@ static const capp_default gemma_defaults[] = {
 
 const capp_arch capp_arch_gemma = {
     .name = "gemma",
+    .models = "Gemma 1",
     .gguf = "gemma",
     .hf = "gemma",
     .norm_plus_one = true,
@@ -38,6 +39,7 @@ static const capp_default gemma2_defaults[] = {{"num_key_value_heads", 4},      
 
 const capp_arch capp_arch_gemma2 = {
     .name = "gemma2",
+    .models = "Gemma 2",
     .gguf = "gemma2",
     .hf = "gemma2",
     .norm_plus_one = true,
@@ -67,6 +69,7 @@ static const capp_default gemma3_defaults[] = {{"num_attention_heads", 8},  {"nu
 
 const capp_arch capp_arch_gemma3 = {
     .name = "gemma3",
+    .models = "Gemma 3 (text)",
     .gguf = "gemma3",
     .hf = "gemma3_text",
     .norm_plus_one = true,

@@ -1,8 +1,15 @@
 /* GPT-2 (Radford et al. 2019): learned positions, layer norms, biases everywhere; folders store its products
- * transposed. GPT-J (Wang and Komatsuzaki 2021): attention and feed-forward side by side after one norm, neighbours of
+ * transposed. GPT-J (Wang and Komatsuzaki 2021): attention and feed-forward side by side after one norm, neighbors of
  * some dimensions rotate. GPT-NeoX (arXiv 2204.06745; Pythia): side by side after a norm each. OPT (arXiv 2205.01068):
  * learned positions that begin at row 2, ReLU. */
 #include "model/arch.h"
+
+#define CAPP_NAMES_LIKE_GPT2                                                                                           \
+    [CAPP_PART_TOKENS] = "transformer.wte", [CAPP_PART_POSITIONS] = "transformer.wpe",                                 \
+    [CAPP_PART_OUTPUT_NORM] = "transformer.ln_f", [CAPP_PART_HEAD] = "lm_head",                                        \
+    [CAPP_PART_ATTENTION_NORM] = "transformer.h.%u.ln_1", [CAPP_PART_QKV] = "transformer.h.%u.attn.c_attn",            \
+    [CAPP_PART_OUT] = "transformer.h.%u.attn.c_proj", [CAPP_PART_FEED_NORM] = "transformer.h.%u.ln_2",                 \
+    [CAPP_PART_UP] = "transformer.h.%u.mlp.c_fc", [CAPP_PART_DOWN] = "transformer.h.%u.mlp.c_proj"
 
 static const capp_rule gpt2_rules[] = {{"scale_attn_weights", NULL},
                                        {"scale_attn_by_inverse_layer_idx", NULL},
@@ -13,6 +20,7 @@ static const capp_default gpt2_defaults[] = {{"n_positions", 1024}, {"n_head", 1
 
 const capp_arch capp_arch_gpt2 = {
     .name = "gpt2",
+    .models = "GPT-2",
     .gguf = "gpt2",
     .hf = "gpt2",
     .norm = CAPP_NORM_LAYER,
@@ -25,19 +33,37 @@ const capp_arch capp_arch_gpt2 = {
     .tied = true,
     .transposed = true,
     .eps = 1e-5,
-    .names = {[CAPP_PART_TOKENS] = "transformer.wte",
-              [CAPP_PART_POSITIONS] = "transformer.wpe",
-              [CAPP_PART_OUTPUT_NORM] = "transformer.ln_f",
-              [CAPP_PART_HEAD] = "lm_head",
-              [CAPP_PART_ATTENTION_NORM] = "transformer.h.%u.ln_1",
-              [CAPP_PART_QKV] = "transformer.h.%u.attn.c_attn",
-              [CAPP_PART_OUT] = "transformer.h.%u.attn.c_proj",
-              [CAPP_PART_FEED_NORM] = "transformer.h.%u.ln_2",
-              [CAPP_PART_UP] = "transformer.h.%u.mlp.c_fc",
-              [CAPP_PART_DOWN] = "transformer.h.%u.mlp.c_proj"},
+    .names = {CAPP_NAMES_LIKE_GPT2},
     .prefix = "transformer.",
     .rules = gpt2_rules,
     .defaults = gpt2_defaults,
+};
+
+static const capp_default gpt_bigcode_defaults[] = {{"n_positions", 1024}, {"n_head", 12}, {NULL, 0}};
+
+static const capp_rule gpt_bigcode_rules[] = {
+    {"scale_attn_weights", NULL}, {"multi_query", NULL}, {"add_cross_attention", "false"}, {NULL, NULL}};
+
+/* StarCoder 1 and SantaCoder (arXiv 2305.06161): GPT-2 with one key-value head. */
+const capp_arch capp_arch_gpt_bigcode = {
+    .name = "starcoder",
+    .models = "StarCoder 1, SantaCoder",
+    .gguf = "starcoder",
+    .hf = "gpt_bigcode",
+    .norm = CAPP_NORM_LAYER,
+    .norm_bias = true,
+    .activation = CAPP_GELU,
+    .qkv_bias = {true, NULL},
+    .out_bias = {true, NULL},
+    .feed_bias = {true, NULL},
+    .learned_positions = true,
+    .tied = true,
+    .grouped_qkv = true,
+    .eps = 1e-5,
+    .names = {CAPP_NAMES_LIKE_GPT2},
+    .prefix = "transformer.",
+    .rules = gpt_bigcode_rules,
+    .defaults = gpt_bigcode_defaults,
 };
 
 static const capp_default gptj_defaults[] = {{"n_positions", 2048}, {"rotary_dim", 64}, {NULL, 0}};
@@ -46,6 +72,7 @@ static const capp_rule gptj_rules[] = {{"rotary", "true"}, {"scale_attn_weights"
 
 const capp_arch capp_arch_gptj = {
     .name = "gptj",
+    .models = "GPT-J",
     .gguf = "gptj",
     .hf = "gptj",
     .norm = CAPP_NORM_LAYER,
@@ -74,6 +101,7 @@ const capp_arch capp_arch_gptj = {
 
 const capp_arch capp_arch_gptneox = {
     .name = "gptneox",
+    .models = "GPT-NeoX, Pythia",
     .gguf = "gptneox",
     .hf = "gpt_neox",
     .norm = CAPP_NORM_LAYER,
@@ -109,6 +137,7 @@ static const capp_default opt_defaults[] = {{"max_position_embeddings", 2048}, {
 
 const capp_arch capp_arch_opt = {
     .name = "opt",
+    .models = "OPT",
     .hf = "opt",
     .norm = CAPP_NORM_LAYER,
     .norm_bias = true,

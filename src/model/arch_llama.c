@@ -1,11 +1,12 @@
 /* Llama (Touvron et al., arXiv 2302.13971): RMS norms, rotary positions, SiLU-gated feed-forward, grouped key-value
  * heads; and those who changed little. GGUF stores Llama's q and k rows permuted, so that a rotation turns
- * neighbours. */
+ * neighbors. */
 #include "model/arch.h"
 
 /* GGUF files of Mistral and Mixtral call themselves llama too. */
 const capp_arch capp_arch_llama = {
     .name = "llama",
+    .models = "Llama 1 to 3, SmolLM 2 and others of this form",
     .gguf = "llama",
     .hf = "llama",
     .rope = CAPP_ROPE_PAIRS,
@@ -29,6 +30,7 @@ static const capp_default mistral_defaults[] = {{"num_attention_heads", 32},  {"
 /* Mistral (Jiang et al., arXiv 2310.06825): every layer may look back a window only. */
 const capp_arch capp_arch_mistral = {
     .name = "mistral",
+    .models = "Mistral",
     .hf = "mistral",
     .gguf_as = "llama",
     .hf_rope = CAPP_ROPE_HALVES,
@@ -42,6 +44,7 @@ const capp_arch capp_arch_mistral = {
 /* Ministral: windows on the layers that layer_types names. */
 const capp_arch capp_arch_ministral = {
     .name = "ministral",
+    .models = "Ministral",
     .hf = "ministral",
     .hf_rope = CAPP_ROPE_HALVES,
     .window_period = CAPP_ALL_LOCAL,
@@ -69,9 +72,13 @@ static const capp_default ministral3_defaults[] = {{"num_attention_heads", 32},
 /* Ministral 3: queries grow with the logarithm of their position, as Llama 4's. */
 const capp_arch capp_arch_ministral3 = {
     .name = "ministral3",
+    .models = "Ministral 3",
+    .gguf = "mistral3",
     .hf = "ministral3",
+    .rope = CAPP_ROPE_PAIRS,
     .hf_rope = CAPP_ROPE_HALVES,
     .query_growth = true,
+    .rope_required = true,
     .window_period = CAPP_ALL_LOCAL,
     .theta = 10000,
     .eps = 1e-5,
@@ -83,6 +90,7 @@ const capp_arch capp_arch_ministral3 = {
 /* Mixtral (Jiang et al., arXiv 2401.04088): experts in place of the feed-forward part. */
 const capp_arch capp_arch_mixtral = {
     .name = "mixtral",
+    .models = "Mixtral",
     .hf = "mixtral",
     .gguf_as = "llama",
     .hf_rope = CAPP_ROPE_HALVES,
@@ -91,11 +99,7 @@ const capp_arch capp_arch_mixtral = {
     .router_norm = true,
     .theta = 1000000,
     .eps = 1e-5,
-    .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA,
-              CAPP_NORMS_LIKE_LLAMA, [CAPP_PART_ROUTER] = "model.layers.%u.block_sparse_moe.gate",
-              [CAPP_PART_EXPERT_GATE] = "model.layers.%u.block_sparse_moe.experts.%u.w1",
-              [CAPP_PART_EXPERT_UP] = "model.layers.%u.block_sparse_moe.experts.%u.w3",
-              [CAPP_PART_EXPERT_DOWN] = "model.layers.%u.block_sparse_moe.experts.%u.w2"},
+    .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_NORMS_LIKE_LLAMA, CAPP_EXPERTS_LIKE_MIXTRAL},
     .prefix = "model.",
     .defaults = mixtral_defaults,
 };
@@ -106,6 +110,7 @@ static const capp_default smollm3_defaults[] = {
 /* SmolLM3: every fourth layer does not rotate (Yang et al., arXiv 2501.18795). */
 const capp_arch capp_arch_smollm3 = {
     .name = "smollm3",
+    .models = "SmolLM 3",
     .gguf = "smollm3",
     .hf = "smollm3",
     .rope = CAPP_ROPE_PAIRS,
@@ -126,6 +131,7 @@ const capp_arch capp_arch_smollm3 = {
 /* Granite (IBM): scales of embedding, residuals, scores and logits. */
 const capp_arch capp_arch_granite = {
     .name = "granite",
+    .models = "Granite 3 (dense)",
     .gguf = "granite",
     .hf = "granite",
     .rope = CAPP_ROPE_PAIRS,

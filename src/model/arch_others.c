@@ -1,5 +1,5 @@
 /* StableLM (Stability AI): layer norms, a quarter of the dimensions rotates. StarCoder 2 (arXiv 2402.19173): biases,
- * GELU. Command-R (Cohere): side by side after one norm without bias, neighbours rotate, scaled logits; Command-R7B:
+ * GELU. Command-R (Cohere): side by side after one norm without bias, neighbors rotate, scaled logits; Command-R7B:
  * three layers with a window to one that looks everywhere and does not rotate. GPT-OSS (arXiv 2508.10925): attention
  * sinks, experts with biases. */
 #include "model/arch.h"
@@ -9,6 +9,7 @@ static const capp_default stablelm_defaults[] = {
 
 const capp_arch capp_arch_stablelm = {
     .name = "stablelm",
+    .models = "StableLM",
     .gguf = "stablelm",
     .hf = "stablelm",
     .norm = CAPP_NORM_LAYER,
@@ -34,6 +35,7 @@ static const capp_rule starcoder2_rules[] = {{"scale_attn_weights", "true"}, {"m
 
 const capp_arch capp_arch_starcoder2 = {
     .name = "starcoder2",
+    .models = "StarCoder 2",
     .gguf = "starcoder2",
     .hf = "starcoder2",
     .norm = CAPP_NORM_LAYER,
@@ -58,6 +60,7 @@ static const capp_default cohere_defaults[] = {{"max_position_embeddings", 8192}
 
 const capp_arch capp_arch_cohere = {
     .name = "command-r",
+    .models = "Command R, Aya 23",
     .gguf = "command-r",
     .hf = "cohere",
     .norm = CAPP_NORM_LAYER,
@@ -88,6 +91,7 @@ static const capp_rule cohere2_rules[] = {{"layer_switch", "4"},
 
 const capp_arch capp_arch_cohere2 = {
     .name = "cohere2",
+    .models = "Command R7B, Command A",
     .gguf = "cohere2",
     .hf = "cohere2",
     .norm = CAPP_NORM_LAYER,
@@ -120,6 +124,7 @@ static const capp_rule gptoss_rules[] = {{"swiglu_limit", "7"}, {"swiglu_alpha",
 
 const capp_arch capp_arch_gptoss = {
     .name = "gpt-oss",
+    .models = "GPT-OSS",
     .gguf = "gpt-oss",
     .hf = "gpt_oss",
     .rope = CAPP_ROPE_HALVES,
@@ -143,4 +148,30 @@ const capp_arch capp_arch_gptoss = {
     .prefix = "model.",
     .defaults = gptoss_defaults,
     .rules = gptoss_rules,
+};
+
+static const capp_default nemotron_defaults[] = {{"max_position_embeddings", 4096}, {NULL, 0}};
+
+/* Nemotron-4 and Minitron (NVIDIA, arXiv 2402.16819): layer norms of which files store the weight less 1, ReLU
+ * squared. */
+const capp_arch capp_arch_nemotron = {
+    .name = "nemotron",
+    .models = "Nemotron-4, Minitron",
+    .gguf = "nemotron",
+    .hf = "nemotron",
+    .norm = CAPP_NORM_LAYER,
+    .norm_bias = true,
+    .norm_plus_one = true,
+    .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .rotary = 0.5,
+    .activation = CAPP_RELU2,
+    .qkv_bias = {false, "attention_bias"},
+    .out_bias = {false, "attention_bias"},
+    .feed_bias = {false, "mlp_bias"},
+    .eps = 1e-5,
+    .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_NORMS_LIKE_LLAMA,
+              [CAPP_PART_UP] = "model.layers.%u.mlp.up_proj", [CAPP_PART_DOWN] = "model.layers.%u.mlp.down_proj"},
+    .prefix = "model.",
+    .defaults = nemotron_defaults,
 };

@@ -5,6 +5,7 @@
 
 const capp_arch capp_arch_phi = {
     .name = "phi2",
+    .models = "Phi 1.5, Phi 2",
     .gguf = "phi2",
     .hf = "phi",
     .norm = CAPP_NORM_LAYER,
@@ -44,6 +45,7 @@ static const capp_rule phi3_rules[] = {{"full_attn_mod", "1"}, {"interpolate_fac
 
 const capp_arch capp_arch_phi3 = {
     .name = "phi3",
+    .models = "Phi 3, Phi 4",
     .gguf = "phi3",
     .hf = "phi3",
     .rope = CAPP_ROPE_HALVES,

@@ -1,5 +1,5 @@
 /* The cache of packed weights: which matrices it holds, and packing them. The panels of all of them are one list of
- * tasks: dequantise nr rows into scratch, pack them. The other matrices stay in the file, and their panels are packed
+ * tasks: dequantize nr rows into scratch, pack them. The other matrices stay in the file, and their panels are packed
  * when they are used. Whether a matrix is cached never changes a bit of its panels. */
 #define _GNU_SOURCE
 #include <stdatomic.h>
@@ -21,15 +21,15 @@ struct capp_packer {
 /* ---- Choosing -------------------------------------------------------------------------------------------------------
  */
 
-/* What pays most comes first. All matrices of a wave are unpacked once for all its rows, so a cached byte saves about
- * the same wherever it is, as often as it is used: every wave uses the layers' products; waves of prompts alone leave
- * out the head; experts are used by waves whose rows choose them. Of each kind those come first that are quantised:
- * to copy floats is cheap. */
+/* The matrices that save most time come first. A wave unpacks each matrix once for all its rows, so a cached byte saves
+ * about the same time in every matrix, each time the matrix is used. Every wave uses the products of the layers; waves
+ * with only prompts do not use the head; waves use the experts that their rows choose. Within each kind, quantized
+ * matrices come first, because copying floats is cheap. */
 enum { LAYERS = 0, HEAD = 2, EXPERTS = 4, RANKS = 6 };
 
 static bool is_plain(const capp_matrix *m) {
     for (size_t i = 0; i < m->n_sources; i++)
-        if (capp_type_get(m->source[i]->type).block_elems > 1 || m->source[i]->type == CAPP_TYPE_QUANTISED)
+        if (capp_type_get(m->source[i]->type).block_elems > 1 || m->source[i]->type == CAPP_TYPE_QUANTIZED)
             return false;
     return true;
 }
@@ -45,8 +45,8 @@ static size_t bytes_of(const capp_matrix *m) {
     return m->panels * m->panel_bytes;
 }
 
-/* Chooses jobs for `bytes` bytes and gives each chosen one its place: packed is an offset until the block is there.
- * Returns the bytes that they take. */
+/* Chooses jobs for `bytes` bytes and sets the place of each: packed is an offset until the block is allocated. Returns
+ * their size in bytes. */
 static size_t choose(const capp_weights *w, job *jobs, size_t n, uint64_t bytes, bool *chosen) {
     size_t taken = 0;
     for (unsigned rank = LAYERS; rank < RANKS; rank++)
@@ -59,7 +59,7 @@ static size_t choose(const capp_weights *w, job *jobs, size_t n, uint64_t bytes,
     return taken;
 }
 
-/* Keeps the chosen jobs, in the order of the file, and numbers their tasks. */
+/* Keeps only the chosen jobs, in the order of the file, and numbers their tasks. */
 static void keep_chosen(capp_packer *p, size_t n, const bool *chosen) {
     for (size_t i = 0; i < n; i++) {
         if (!chosen[i]) continue;
@@ -84,7 +84,7 @@ static capp_status make_room(capp_packer *p, capp_weights *w, int threads, capp_
                          "%s: out of memory for %llu MiB of packed weights; cache less of them (--weights-memory 0: "
                          "none)",
                          capp_source_path(w->source), (unsigned long long)w->packed_bytes >> 20);
-    /* Huge pages where the system gives them: a hundred thousand faults fewer. A hint: failing is fine. */
+    /* Asks for huge pages, which save a hundred thousand page faults. This is a hint and may fail. */
     enum { PAGE = 4096 };
     uintptr_t first = ((uintptr_t)w->block + PAGE - 1) / PAGE * PAGE,
               last = ((uintptr_t)w->block + (size_t)w->packed_bytes) / PAGE * PAGE;
@@ -144,7 +144,7 @@ static void pack_task(void *user, size_t task, int worker) {
     atomic_fetch_add_explicit(&p->n_done, 1, memory_order_relaxed);
 }
 
-/* Asks for what tasks first .. end - 1 read. */
+/* Prefetches what the tasks first .. end - 1 read. */
 static void prefetch(const capp_packer *p, size_t first, size_t end) {
     for (size_t i = 0; i < p->n_jobs; i++) {
         const capp_matrix *m = p->jobs[i].matrix;
@@ -156,8 +156,8 @@ static void prefetch(const capp_packer *p, size_t first, size_t end) {
     }
 }
 
-/* In slices, after each of which the file's pages are given back: what is resident meanwhile is the packed weights and
- * a slice of the file, not both whole. While a slice is packed the disk reads those ahead. */
+/* Packs in slices and gives the file's pages back after each. So only the packed weights and one slice of the file are
+ * resident, not both completely. While a slice is packed, the disk reads the next ones. */
 void capp_packer_run(capp_packer *p, capp_pool *pool, const atomic_bool *stop) {
     enum { SLICES = 16, AHEAD = 2 };
     capp_pool_set_stop(pool, stop);

@@ -32,14 +32,18 @@ static const char *const idle_kinds[] = {"^_",      "^init", "^summary_",  "^tok
 /* Fields that are read, through a row's keys or in config.c. */
 static const char used[] =
     " _sliding_window_pattern activation activation_function add_cross_attention alibi attention_bias "
-    "attention_multiplier attn_config attn_logit_softcapping bias clip_qkv d_model embedding_multiplier "
+    "attention_multiplier attn_config attn_logit_softcapping bias first_k_dense_replace moe_k moe_layer_end_index "
+    "moe_layer_interval moe_layer_start_index moe_num_experts moe_num_shared_experts moe_topk n_group n_routed_experts "
+    "n_shared_experts num_dense_layers num_mtp_layers num_nextn_predict_layers num_shared_experts route_scale "
+    "routed_scaling_factor shared_expert_intermediate_size topk_group clip_qkv d_model embedding_multiplier "
     "enable_bias ffn_dim ffn_hidden_size final_logit_softcapping head_dim hidden_act hidden_activation "
-    "hidden_size intermediate_size layer_norm_eps layer_norm_epsilon layer_types logit_scale logits_scaling "
+    "attention_out_bias hidden_size intermediate_size layer_norm_eps layer_norm_epsilon layer_types logit_scale "
+    "logits_scaling "
     "max_position_embeddings max_seq_len mlp_bias moe_intermediate_size multi_query n_embd n_embed n_head "
     "n_head_kv n_heads n_inner n_layer n_layers n_positions new_decoder_architecture no_rope_layer_interval "
-    "no_rope_layers norm_epsilon norm_topk_prob num_attention_heads num_experts num_experts_per_tok "
+    "no_rope_layers norm_eps norm_epsilon norm_topk_prob num_attention_heads num_experts num_experts_per_tok "
     "num_hidden_layers num_key_value_heads num_kv_heads num_ln_in_parallel_attn num_local_experts "
-    "original_max_position_embeddings parallel_attn partial_rotary_factor qk_layernorm quantization_config "
+    "original_max_position_embeddings parallel_attn partial_rotary_factor qk_layernorm qkv_bias quantization_config "
     "query_pre_attn_scalar residual_multiplier rms_norm_eps rope_local_base_freq rope_parameters rope_scaling "
     "rope_theta rotary_dim rotary_emb_base rotary_pct seq_length sliding_window sliding_window_pattern "
     "tie_word_embeddings use_bias use_parallel_residual use_qk_norm use_qkv_bias use_sliding_window "
@@ -119,11 +123,18 @@ static capp_status refuse_foreign(const capp_source *s, const capp_arch *a, capp
         {"attention_multiplier", a->scales},
         {"embedding_multiplier", a->scales},
         {"residual_multiplier", a->scales},
-        {"sliding_window", a->window_period && strcmp(a->hf, "llama")},
-        {"rotary_dim", !strcmp(a->hf, "gptj")},
+        {"sliding_window", a->window_period && strcmp(a->hf, "llama") && strcmp(a->hf, "olmo2")},
+        {"rotary_dim", !strcmp(a->hf, "gptj") || !strcmp(a->hf, "minimax_m2")},
         {"rotary_emb_base", !strcmp(a->hf, "gpt_neox")},
         {"rotary_pct", !strcmp(a->hf, "gpt_neox") || !strcmp(a->hf, "cohere2")}, /* of which it is 1 */
         {"rope_theta", strcmp(a->hf, "gptj")},
+        {"n_routed_experts", a->names[CAPP_PART_ROUTER]},
+        {"n_shared_experts", a->names[CAPP_PART_SHARED_UP]},
+        {"num_shared_experts", a->names[CAPP_PART_SHARED_UP]},
+        {"shared_expert_intermediate_size", a->names[CAPP_PART_SHARED_UP]},
+        {"routed_scaling_factor", a->router_wide},
+        {"n_group", a->router_wide},
+        {"first_k_dense_replace", a->router_wide},
         {"num_local_experts", a->names[CAPP_PART_ROUTER]},
         {"num_experts", a->names[CAPP_PART_ROUTER]},
     };

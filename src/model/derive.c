@@ -1,10 +1,10 @@
-/* Tensors that no file has as they are wanted: views of those that it has. */
+/* Tensors in a form that the file does not have: views of the tensors that it has. */
 #include <string.h>
 
 #include "base/mem.h"
 #include "model/binder.h"
 
-/* t as n rows of k elements, with `own` bytes of its own; NULL where memory is short. */
+/* A copy of t as n rows of k elements, with `own` additional bytes; NULL if there is not enough memory. */
 static capp_derived *view(binder *b, const capp_tensor *t, uint64_t k, uint64_t n, uint64_t own) {
     capp_derived *d = own < SIZE_MAX - sizeof *d ? capp_new(sizeof *d + (size_t)own, 1) : NULL;
     if (!d) return NULL;
@@ -56,7 +56,7 @@ const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t) {
     return &d->tensor;
 }
 
-const capp_tensor *capp_derive_quantised(binder *b, const capp_tensor *t, const capp_quant *q, capp_order_fn order,
+const capp_tensor *capp_derive_quantized(binder *b, const capp_tensor *t, const capp_quant *q, capp_order_fn order,
                                          const void *user, uint32_t **numbers) {
     size_t groups = numbers ? q->k : 0, n = order ? q->n : 0;
     capp_derived *d = view(b, t, q->k, q->n, sizeof *q + (groups + n) * sizeof(uint32_t));
@@ -67,7 +67,7 @@ const capp_tensor *capp_derive_quantised(binder *b, const capp_tensor *t, const 
     if (numbers) made->group = *numbers = group;
     for (size_t i = 0; i < n; i++) rows[i] = (uint32_t)order(user, i);
     if (order) made->order = rows;
-    d->tensor.type = CAPP_TYPE_QUANTISED;
+    d->tensor.type = CAPP_TYPE_QUANTIZED;
     d->tensor.data = made;
     return &d->tensor;
 }

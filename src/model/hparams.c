@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernel/plain.h"
 #include "model/arch.h"
 
 static const capp_arch *const archs[] = {
@@ -27,15 +28,38 @@ const capp_arch *capp_arch_at(size_t i) {
     return i < N_ARCHS ? archs[i] : NULL;
 }
 
-const char *capp_arch_names(bool gguf, char *buffer, size_t size) {
-    *buffer = 0;
+enum { MOST_NAME = 64 };
+
+/* Letters to be put in, left out or changed to make one name of the other. */
+static size_t distance(capp_str a, const char *b) {
+    size_t row[MOST_NAME + 1], n = strlen(b);
+    for (size_t j = 0; j <= n; j++) row[j] = j;
+    for (size_t i = 0; i < a.size; i++) {
+        size_t diagonal = row[0];
+        row[0] = i + 1;
+        for (size_t j = 0; j < n; j++) {
+            size_t changed = diagonal + (a.data[i] != b[j]), above = row[j + 1] + 1, left = row[j] + 1;
+            diagonal = row[j + 1];
+            row[j + 1] = above < left ? above : left;
+            if (changed < row[j + 1]) row[j + 1] = changed;
+        }
+    }
+    return row[n];
+}
+
+const capp_arch *capp_arch_nearest(capp_str name, bool gguf) {
+    const capp_arch *nearest = NULL;
+    size_t least = SIZE_MAX;
+    if (name.size > MOST_NAME) name.size = MOST_NAME;
     for (size_t i = 0; i < N_ARCHS; i++) {
         const char *own = name_in(archs[i], gguf);
-        if (!own) continue;
-        if (*buffer) strncat(buffer, ", ", size - strlen(buffer) - 1);
-        strncat(buffer, own, size - strlen(buffer) - 1);
+        size_t d = own && strlen(own) <= MOST_NAME ? distance(name, own) : SIZE_MAX;
+        if (d < least) {
+            least = d;
+            nearest = archs[i];
+        }
     }
-    return buffer;
+    return nearest;
 }
 
 /* What must hold between the numbers, whatever file they came from. */
@@ -56,6 +80,13 @@ static capp_status check(capp_hparams *h, const char *path, capp_error *err) {
     if (h->experts && (!h->experts_used || h->experts_used > h->experts))
         return capp_fail(err, CAPP_EFORMAT, "%s: %u of %u experts are used; expected at least 1 and at most all", path,
                          h->experts_used, h->experts);
+    if (h->expert_groups > CAPP_MOST_GROUPS ||
+        (h->expert_groups &&
+         (h->experts % h->expert_groups || !h->expert_groups_used || h->expert_groups_used > h->expert_groups ||
+          h->experts / h->expert_groups * h->expert_groups_used < h->experts_used)))
+        return capp_fail(err, CAPP_EFORMAT, "%s: %u of %u groups of %u experts are used for %u experts a token", path,
+                         h->expert_groups_used, h->expert_groups, h->experts, h->experts_used);
+    if (h->expert_groups == h->expert_groups_used) h->expert_groups = 0; /* all are open */
     for (uint32_t kind = 0; kind < h->n_ropes; kind++) {
         const capp_rope *r = &h->ropes[kind];
         if (r->scaling == CAPP_SCALING_LLAMA3 && !(r->high > r->low))
@@ -70,7 +101,6 @@ static capp_status check(capp_hparams *h, const char *path, capp_error *err) {
 
 capp_status capp_hparams_read(capp_hparams *h, const capp_arch **arch, const capp_source *s, capp_error *err) {
     const char *path = capp_source_path(s);
-    char names[512];
     capp_str name;
     capp_status st;
     memset(h, 0, sizeof *h);
@@ -79,15 +109,20 @@ capp_status capp_hparams_read(capp_hparams *h, const capp_arch **arch, const cap
         return capp_fail(err, CAPP_EFORMAT, "%s: %s is missing", path,
                          s->gguf ? "metadata key general.architecture" : "config.json: model_type");
     *arch = capp_arch_find(name, s->gguf);
-    if (!*arch)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: unknown architecture \"%.*s\"; capp supports %s", path,
-                         (int)(name.size < 60 ? name.size : 60), name.data,
-                         capp_arch_names(s->gguf, names, sizeof names));
+    if (!*arch) {
+        const capp_arch *nearest = capp_arch_nearest(name, s->gguf);
+        return capp_fail(err, CAPP_EUNSUPPORTED,
+                         "%s: unknown architecture \"%.*s\"; the nearest name that capp knows is \"%s\" (%s)", path,
+                         (int)(name.size < 60 ? name.size : 60), name.data, name_in(nearest, s->gguf), nearest->models);
+    }
     h->activation = (*arch)->activation;
     h->rope = s->gguf ? (*arch)->rope : (*arch)->hf_rope;
     h->qk_norm = (*arch)->qk_norm;
+    h->qk_norm_rotated = (*arch)->qk_norm_rotated;
     h->parallel = (*arch)->parallel;
     h->router_norm = (*arch)->router_norm;
+    h->router_sigmoid = (*arch)->router_sigmoid;
+    h->router_scale = 1;
     h->bare_norms = (*arch)->bare_norms;
     h->embedding_scale = h->residual_scale = h->logit_scale = 1;
     for (size_t kind = 0; kind < 2; kind++) h->ropes[kind] = (capp_rope){.base = 10000, .factor = 1, .magnitude = 1};

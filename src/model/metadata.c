@@ -1,14 +1,15 @@
-/* Hyperparameters from GGUF metadata: keys "NAME.key" of the architecture's name, as ggml/docs/gguf.md and llama.cpp
- * have them. */
+/* Hyperparameters from GGUF metadata: keys "NAME.key", where NAME is the name of the architecture, as in
+ * ggml/docs/gguf.md and llama.cpp. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/math.h"
+#include "kernel/plain.h"
 #include "model/arch.h"
 
 /* Limits that no model comes near, so that products of two sizes fit 64 bits with room. */
-enum { MOST_WIDTH = 1 << 20, MOST_HEADS = 1 << 14, MOST_CONTEXT = 1 << 28, MOST_EXPERTS = 1 << 12, KEY = 128 };
+enum { MOST_WIDTH = 1 << 20, MOST_HEADS = 1 << 14, MOST_CONTEXT = 1 << 28, KEY = 128 };
 
 typedef struct reader {
     const capp_source *s;
@@ -30,7 +31,7 @@ static bool has_tensor(const reader *r, const char *name) {
     return capp_source_find_tensor(r->s, name);
 }
 
-/* The file's "ARCH.key"; 0 with CAPP_OK where it is missing and not required. */
+/* The value of the file's "ARCH.key"; 0 with CAPP_OK if it is missing and not required. */
 static capp_status read_u32(const reader *r, const char *key, bool required, uint32_t most, uint32_t *out) {
     char name[KEY];
     *out = 0;
@@ -59,7 +60,7 @@ static capp_status read_f64(const reader *r, const char *key, double missing, do
     return CAPP_OK;
 }
 
-/* The same for one where 0 says that there is none. */
+/* The same for a key whose value 0 means none. */
 static capp_status read_f32(const reader *r, const char *key, double missing, float *out) {
     double value;
     char name[KEY];
@@ -76,6 +77,8 @@ static capp_status read_sizes(const reader *r, capp_hparams *h) {
     if ((st = read_u32(r, "context_length", true, MOST_CONTEXT, &h->context)) != CAPP_OK) return st;
     if ((st = read_u32(r, "embedding_length", true, MOST_WIDTH, &h->width)) != CAPP_OK) return st;
     if ((st = read_u32(r, "block_count", true, CAPP_MOST_LAYERS, &h->layers)) != CAPP_OK) return st;
+    if ((st = read_u32(r, "nextn_predict_layers", false, h->layers - 1, &h->skipped_layers)) != CAPP_OK) return st;
+    h->layers -= h->skipped_layers;
     if ((st = read_u32(r, "attention.head_count", true, MOST_HEADS, &h->heads)) != CAPP_OK) return st;
     if ((st = read_u32(r, "attention.head_count_kv", false, MOST_HEADS, &h->kv_heads)) != CAPP_OK) return st;
     if ((st = read_u32(r, "attention.key_length", false, MOST_WIDTH, &h->head_dim)) != CAPP_OK) return st;
@@ -88,14 +91,42 @@ static capp_status read_sizes(const reader *r, capp_hparams *h) {
     return CAPP_OK;
 }
 
+/* How experts are chosen, and which layers have none. */
+static capp_status read_router(const reader *r, capp_hparams *h) {
+    uint32_t function, dense, step;
+    capp_status st;
+    if ((st = read_u32(r, "expert_gating_func", false, 4, &function)) != CAPP_OK) return st;
+    if (function > 2)
+        return capp_fail(r->err, CAPP_EUNSUPPORTED,
+                         "%s: metadata key %s.expert_gating_func is %u; capp supports 1 and 2", capp_source_path(r->s),
+                         r->arch->gguf, function);
+    if (function) h->router_sigmoid = function == 2;
+    if ((st = read_f32(r, "expert_weights_scale", 1, &h->router_scale)) != CAPP_OK) return st;
+    if (h->router_scale == 0) h->router_scale = 1;
+    if ((st = read_u32(r, "expert_group_count", false, CAPP_MOST_GROUPS, &h->expert_groups)) != CAPP_OK) return st;
+    if ((st = read_u32(r, "expert_group_used_count", false, CAPP_MOST_GROUPS, &h->expert_groups_used))) return st;
+    if ((st = read_u32(r, "leading_dense_block_count", false, CAPP_MOST_LAYERS, &dense)) != CAPP_OK) return st;
+    if ((st = read_u32(r, "interleave_moe_layer_step", false, CAPP_MOST_LAYERS, &step)) != CAPP_OK) return st;
+    for (uint32_t i = 0; i < h->layers; i++)
+        if (i < dense || (step && (i + 1) % step)) h->kinds[i] |= CAPP_DENSE;
+    return read_u32(r, "feed_forward_length", false, MOST_WIDTH, &h->dense_feed);
+}
+
 static capp_status read_feed(const reader *r, capp_hparams *h) {
     capp_status st;
     char name[KEY];
     if (r->arch->experts) {
-        if ((st = read_u32(r, "expert_count", false, MOST_EXPERTS, &h->experts)) != CAPP_OK) return st;
-        if ((st = read_u32(r, "expert_used_count", h->experts, MOST_EXPERTS, &h->experts_used)) != CAPP_OK) return st;
+        if ((st = read_u32(r, "expert_count", false, CAPP_MOST_EXPERTS, &h->experts)) != CAPP_OK) return st;
+        if ((st = read_u32(r, "expert_used_count", h->experts, CAPP_MOST_EXPERTS, &h->experts_used)) != CAPP_OK)
+            return st;
         if ((st = read_u32(r, "expert_feed_forward_length", false, MOST_WIDTH, &h->feed)) != CAPP_OK) return st;
         (void)capp_source_bool(r->s, full(r, "expert_weights_norm", name), &h->router_norm);
+        if (h->experts && r->arch->router_wide && (st = read_router(r, h)) != CAPP_OK) return st;
+        for (uint32_t i = 0; i < h->layers && h->experts && !h->shared_feed; i++) {
+            snprintf(name, sizeof name, "blk.%u.ffn_up_shexp.weight", i);
+            const capp_tensor *t = capp_source_find_tensor(r->s, name);
+            if (t && t->dims[1] <= MOST_WIDTH) h->shared_feed = (uint32_t)t->dims[1];
+        }
         if (h->feed) return CAPP_OK;
     }
     return read_u32(r, "feed_forward_length", true, MOST_WIDTH, &h->feed);
@@ -103,6 +134,10 @@ static capp_status read_feed(const reader *r, capp_hparams *h) {
 
 /* ---- Rotations ----------------------------------------------------------------------------------------------------
  */
+
+static double mscale_of(double factor, double mscale) {
+    return factor <= 1 ? 1 : 0.1 * mscale * capp_log(factor) + 1;
+}
 
 static capp_status read_scaling(const reader *r, capp_hparams *h) {
     capp_rope *rope = &h->ropes[0];
@@ -124,8 +159,10 @@ static capp_status read_scaling(const reader *r, capp_hparams *h) {
     rope->untruncated = r->arch->rope_untruncated;
     rope->magnitude = attention;
     if (capp_str_is(type, "yarn")) {
+        double all = 0;
+        if ((st = read_f64(r, "rope.scaling.yarn_log_multiplier", 0, &all)) != CAPP_OK) return st;
         rope->scaling = CAPP_SCALING_YARN;
-        rope->magnitude *= rope->factor > 1 ? 1 + 0.1 * capp_log(rope->factor) : 1;
+        rope->magnitude *= mscale_of(rope->factor, 1) / (all > 0 ? mscale_of(rope->factor, all) : 1);
     } else if (capp_str_is(type, "linear") && rope->factor != 1)
         rope->scaling = CAPP_SCALING_LINEAR;
     else if (!capp_str_is(type, "linear") && !capp_str_is(type, "none") && !capp_str_is(type, "longrope"))
@@ -144,6 +181,10 @@ static capp_status read_scaling(const reader *r, capp_hparams *h) {
 
 static capp_status read_rope(const reader *r, capp_hparams *h) {
     capp_status st;
+    if (r->arch->alibi_layers && h->layers == r->arch->alibi_layers) {
+        h->rope = CAPP_ROPE_NONE;
+        h->alibi = 8;
+    }
     if (h->rope == CAPP_ROPE_NONE) return CAPP_OK;
     if ((st = read_u32(r, "rope.dimension_count", false, h->head_dim, &h->rope_dims)) != CAPP_OK) return st;
     if (!h->rope_dims) h->rope_dims = h->head_dim;
@@ -153,16 +194,21 @@ static capp_status read_rope(const reader *r, capp_hparams *h) {
         if ((st = read_f64(r, "rope.freq_base_swa", r->arch->local_rope_base, &h->ropes[1].base)) != CAPP_OK) return st;
         h->n_ropes = 2;
     }
+    if (r->arch->local_rope_unscaled && has(r, "attention.sliding_window")) {
+        if ((st = read_f64(r, "rope.freq_base_swa", h->ropes[0].base, &h->ropes[1].base)) != CAPP_OK) return st;
+        h->n_ropes = 2;
+    }
     return read_scaling(r, h);
 }
 
-/* Which layers look back a window, and which do not rotate. */
+/* Which layers have an attention window, and which do not rotate. */
 static capp_status read_kinds(const reader *r, capp_hparams *h) {
     capp_status st;
     char name[KEY];
     bool windowed = r->arch->window_period && r->arch->window_period != CAPP_ALL_LOCAL;
     uint32_t period = windowed ? r->arch->window_period : CAPP_ALL_LOCAL;
-    if ((st = read_u32(r, "attention.sliding_window", windowed, MOST_CONTEXT, &h->window)) != CAPP_OK) return st;
+    bool needed = windowed && !r->arch->maybe_windows;
+    if ((st = read_u32(r, "attention.sliding_window", needed, MOST_CONTEXT, &h->window)) != CAPP_OK) return st;
     const capp_gguf_value *pattern = capp_gguf_find(r->s->gguf, full(r, "attention.sliding_window_pattern", name));
     bool listed = pattern && pattern->kind == CAPP_GGUF_ARRAY;
     if (listed && (pattern->element != CAPP_GGUF_BOOL || pattern->count < h->layers))
@@ -175,7 +221,8 @@ static capp_status read_kinds(const reader *r, capp_hparams *h) {
         bool local = listed ? ((const unsigned char *)pattern->bytes)[i] != 0 : period && (i + 1) % period != 0;
         if (h->window && local) h->kinds[i] |= CAPP_LOCAL;
         if (r->arch->nope_period && (i + 1) % r->arch->nope_period == 0) h->kinds[i] |= CAPP_STILL;
-        if (r->arch->nope_global && !(h->kinds[i] & CAPP_LOCAL)) h->kinds[i] |= CAPP_STILL;
+        bool still = r->arch->nope_global && (h->window || !r->arch->maybe_windows);
+        if (still && !(h->kinds[i] & CAPP_LOCAL)) h->kinds[i] |= CAPP_STILL;
     }
     return CAPP_OK;
 }
@@ -187,14 +234,18 @@ static capp_status read_scales(const reader *r, capp_hparams *h) {
     const capp_arch *arch = r->arch;
     capp_status st;
     if ((st = read_f32(r, "attention.scale", 0, &h->score_scale)) != CAPP_OK) return st;
-    /* The largest Gemmas scale by width over heads, which their files do not say; llama.cpp tells them by layers. */
+    /* The largest Gemma models scale by width over heads, which their files do not say. llama.cpp recognizes them by
+     * the number of layers. */
     if (h->score_scale == 0 &&
         ((!strcmp(arch->name, "gemma2") && h->layers == 46) || (!strcmp(arch->name, "gemma3") && h->layers == 62)))
         h->score_scale = (float)(1 / sqrt((double)h->width / h->heads));
     if (arch->scales) {
-        if ((st = read_f32(r, "embedding_scale", 1, &h->embedding_scale)) != CAPP_OK) return st;
-        if ((st = read_f32(r, "residual_scale", 1, &h->residual_scale)) != CAPP_OK) return st;
-        if ((st = read_f32(r, "logit_scale", 1, &h->logit_scale)) != CAPP_OK) return st;
+        bool minicpm = !strcmp(arch->name, "minicpm"); /* whose older files do not say */
+        double embedding = minicpm ? 12 : 1, logits = minicpm ? 256.0 / h->width : 1;
+        double residual = minicpm ? 1.4 / sqrt(h->layers) : 1;
+        if ((st = read_f32(r, "embedding_scale", embedding, &h->embedding_scale)) != CAPP_OK) return st;
+        if ((st = read_f32(r, "residual_scale", residual, &h->residual_scale)) != CAPP_OK) return st;
+        if ((st = read_f32(r, "logit_scale", logits, &h->logit_scale)) != CAPP_OK) return st;
         if (h->embedding_scale == 0) h->embedding_scale = 1;
         if (h->residual_scale == 0) h->residual_scale = 1;
         h->logit_scale = h->logit_scale == 0 ? 1 : 1 / h->logit_scale;
@@ -206,10 +257,11 @@ static capp_status read_scales(const reader *r, capp_hparams *h) {
     }
     if (arch->clamps && (st = read_f32(r, "attention.clamp_kqv", 0, &h->clamp)) != CAPP_OK) return st;
     if (arch->alibi && (st = read_f32(r, "attention.max_alibi_bias", 8, &h->alibi)) != CAPP_OK) return st;
+    if (arch->query_growth && (st = read_f32(r, "attention.temperature_scale", 0, &h->growth)) != CAPP_OK) return st;
     return CAPP_OK;
 }
 
-/* What a file has by its tensors. */
+/* Properties that the tensors of a file show. */
 static void read_presence(const reader *r, capp_hparams *h) {
     const capp_arch *arch = r->arch;
     char name[KEY];
@@ -238,10 +290,11 @@ static capp_status refuse_foreign_keys(const reader *r) {
     } keys[] = {
         {"expert_count", a->experts, 0},
         {"attention.sliding_window", a->window_period != 0, 0},
-        {"expert_shared_count", false, 0},
-        {"expert_weights_scale", false, 1},
-        {"expert_gating_func", false, 1},
-        {"leading_dense_block_count", false, 0},
+        {"expert_shared_count", a->names[CAPP_PART_SHARED_UP], 0},
+        {"expert_weights_scale", a->router_wide, 1},
+        {"expert_gating_func", a->router_wide, 1},
+        {"expert_group_count", a->router_wide, 1},
+        {"leading_dense_block_count", a->router_wide, 0},
         {"logit_scale", a->logit_scale || a->scales, 1},
         {"residual_scale", a->scales, 1},
         {"embedding_scale", a->scales, 1},
@@ -249,8 +302,8 @@ static capp_status refuse_foreign_keys(const reader *r) {
         {"final_logit_softcapping", a->caps, 0},
         {"attention.clamp_kqv", a->clamps, 0},
         {"attention.max_alibi_bias", a->alibi, 0},
-        {"attention.temperature_scale", false, 0},
-        {"rope.scaling.yarn_log_multiplier", false, 0},
+        {"attention.temperature_scale", a->query_growth, 0},
+        {"rope.scaling.yarn_log_multiplier", a->query_growth, 0},
         {"rope.scaling.yarn_ext_factor", false, 1},
         {"rope.scaling.yarn_attn_factor", false, 1},
     };

@@ -17,7 +17,7 @@ typedef enum capp_norm_kind { CAPP_NORM_RMS, CAPP_NORM_LAYER } capp_norm_kind;
 typedef enum capp_rope_kind { CAPP_ROPE_NONE, CAPP_ROPE_PAIRS, CAPP_ROPE_HALVES } capp_rope_kind;
 
 /* Gated ones multiply by a second product; ERF is the exact form of GELU, QUICK is x / (1 + exp(-1.702 x)), the others
- * its tanh form; RELU2 is the square of ReLU; CLAMPED is
+ * its tanh form; RELU2 is the square of ReLU; XIELU has numbers of its own in each layer, see capp_curve; CLAMPED is
  * GPT-OSS's (min(g, 7) / (1 + exp(-1.702 g))) (clamp(u, -7, 7) + 1). */
 typedef enum capp_activation {
     CAPP_SILU_GATED,
@@ -32,20 +32,28 @@ typedef enum capp_activation {
     CAPP_GELU_ERF,
     CAPP_QUICK_GELU,
     CAPP_RELU,
-    CAPP_RELU2
+    CAPP_RELU2,
+    CAPP_XIELU
 } capp_activation;
 
 static inline bool capp_is_gated(capp_activation a) {
     return a <= CAPP_CLAMPED_GATED;
 }
 
-/* Norms of q and k: of each head with one weight for all, of each head with its own, of the whole row. */
+/* Numbers of xIELU in one layer (Huang and Schlag, arXiv 2411.13010): x > 0: positive x x + beta x; else
+ * negative (expm1(min(x, eps)) - x) + beta x. */
+typedef struct capp_curve {
+    float positive, negative, beta, eps;
+} capp_curve;
+
+/* The norms of q and k: for each head with one weight for all, for each head with its own, or for the whole row. */
 typedef enum capp_qk_norm { CAPP_QK_NONE, CAPP_QK_HEAD, CAPP_QK_OWN, CAPP_QK_ROW } capp_qk_norm;
 
-/* Whether the feed-forward part reads the stream before attention was added: from the attention's norm or its own. */
+/* Whether the feed-forward part reads the stream before attention was added: through the attention's norm or its own.
+ */
 typedef enum capp_parallel { CAPP_SEQUENTIAL, CAPP_PARALLEL_SHARED, CAPP_PARALLEL_OWN } capp_parallel;
 
-/* Tensors by what they are for. X(part, name in GGUF files) */
+/* Tensors by their purpose. X(part, name in GGUF files) */
 #define CAPP_MODEL_PART_MAP(X)                                                                                         \
     X(TOKENS, "token_embd")                                                                                            \
     X(TOKENS_NORM, "token_embd_norm")                                                                                  \
@@ -70,13 +78,19 @@ typedef enum capp_parallel { CAPP_SEQUENTIAL, CAPP_PARALLEL_SHARED, CAPP_PARALLE
     X(ATTENTION_POST_NORM, "post_attention_norm")                                                                      \
     X(FEED_NORM, "ffn_norm")                                                                                           \
     X(GATE, "ffn_gate")                                                                                                \
+    X(CURVE, "ffn_act")                                                                                                \
     X(UP, "ffn_up")                                                                                                    \
     X(DOWN, "ffn_down")                                                                                                \
     X(FEED_POST_NORM, "post_ffw_norm")                                                                                 \
     X(ROUTER, "ffn_gate_inp")                                                                                          \
     X(EXPERT_GATE, "ffn_gate_exps")                                                                                    \
     X(EXPERT_UP, "ffn_up_exps")                                                                                        \
-    X(EXPERT_DOWN, "ffn_down_exps")
+    X(EXPERT_DOWN, "ffn_down_exps")                                                                                    \
+    X(CHOICE_BIAS, "exp_probs_b")                                                                                      \
+    X(SHARED_ROUTER, "ffn_gate_inp_shexp")                                                                             \
+    X(SHARED_GATE, "ffn_gate_shexp")                                                                                   \
+    X(SHARED_UP, "ffn_up_shexp")                                                                                       \
+    X(SHARED_DOWN, "ffn_down_shexp")
 
 typedef enum capp_part {
 #define X(part, name) CAPP_PART_##part,
@@ -87,19 +101,20 @@ typedef enum capp_part {
         CAPP_PARTS
 } capp_part;
 
-/* Whether products have a bias. GGUF: where key is not NULL, where the tensor is there. Folders: as config.json's key
- * says, by_default where it says nothing or key is NULL. */
+/* Whether products have a bias. GGUF: if key is not NULL, whether the tensor exists. Folders: as config.json's key
+ * says, or by_default if it says nothing or key is NULL. */
 typedef struct capp_has {
     bool by_default;
     const char *key;
 } capp_has;
 
-/* What config.json may say under a key for the model to be what the row describes, as JSON. */
+/* The values that config.json may have for a key if the model is what the row describes, as JSON. */
 typedef struct capp_rule {
-    const char *key, *only; /* only NULL: any value, for the row's own readers */
+    const char *key, *only; /* only NULL: any value, which the row's own readers check */
 } capp_rule;
 
-/* What the family's configuration class has for a field that config.json does not mention. (null is mentioned.) */
+/* The default of the family's configuration class for a field that config.json does not have. (null counts as present.)
+ */
 typedef struct capp_default {
     const char *key;
     double value;
@@ -112,17 +127,18 @@ typedef struct capp_default {
  * The numbers are read from the file into capp_hparams; where the file may say otherwise, that counts and the row is
  * the default. */
 typedef struct capp_arch {
+    const char *models;  /* what people call them */
     const char *name;    /* in messages; the key "NAME.key" of GGUF metadata */
     const char *gguf;    /* general.architecture, or NULL: no GGUF file has it under its own name */
     const char *hf;      /* model_type of config.json, or NULL */
-    const char *gguf_as; /* where gguf is NULL: the architecture as which GGUF files have it, or NULL */
+    const char *gguf_as; /* if gguf is NULL: the architecture that GGUF files give this model, or NULL */
     capp_norm_kind norm; /* */
     bool norm_bias;
     bool bare_norms;     /* without weights; OPT: where config.json says so */
-    bool norm_plus_one;  /* folders store a norm's weight less 1 */
+    bool norm_plus_one;  /* folders store a norm's weight minus 1 */
     capp_rope_kind rope; /* in GGUF files. Pairs: q and k rows are stored for (2i, 2i + 1); halves: for (i, i + half) */
     capp_rope_kind hf_rope;
-    double rotary;        /* share of a head's dimensions that rotates, 0: all */
+    double rotary;        /* the share of a head's dimensions that rotate, 0: all */
     uint32_t nope_period; /* layer i does not rotate where (i + 1) % period == 0; 0: all do */
     bool nope_global;     /* layers without a window do not rotate */
     capp_activation activation;
@@ -131,32 +147,42 @@ typedef struct capp_arch {
     capp_qk_norm qk_norm;
     const char *qk_norm_key; /* which decides in config.json; GGUF: where the tensor is there */
     bool qk_norm_bias;
+    bool qk_norm_rotated; /* q and k are normalized after they rotate */
     bool no_pre_norms;
     bool post_norms;          /* after attention and after the feed-forward part */
     capp_parallel parallel;   /* */
-    bool maybe_parallel;      /* shared, where the file says so */
-    double theta;             /* rope base where config.json does not say, 0: 10000 */
+    bool maybe_parallel;      /* shared experts, if the file says so */
+    double theta;             /* rope base if config.json does not say, 0: 10000 */
     bool learned_positions;   /* a row of the table of positions is added to the embedding */
     uint32_t position_offset; /* the first position's row in folders */
     bool tokens_norm;         /* a norm of the embedding */
     bool scaled_embedding;    /* times sqrt(width) */
     bool alibi;               /* linear biases of scores */
+    uint32_t alibi_layers;    /* the same in GGUF files of as many layers, in place of rotations; 0: in none */
     bool sinks;               /* an attention logit of each head that no value belongs to */
     bool caps;                /* soft caps of scores and logits */
     bool scales;              /* Granite's */
     bool logit_scale;         /* Cohere's */
     bool clamps;              /* of q, k and v */
     bool query_growth;        /* Llama 4's, which rope_parameters has */
+    bool rope_required;       /* the class has a scaling of its own: config.json must say which */
+    bool rope_axes;           /* folders share out dimensions among axes of positions, which are one for text */
+    bool rope_alpha;          /* Hunyuan's rope scaling "dynamic" has an alpha, which changes the base */
     uint32_t window_period; /* layer i is global where (i + 1) % period == 0, else looks back a window; 0: all global */
+    bool maybe_windows;     /* a file may have none: then all layers are global, and all rotate */
     double local_rope_base; /* base of the layers with a window, where it is their own */
-    bool experts;           /* may have them */
-    bool router_norm;       /* their shares are divided by the sum over the chosen */
-    bool rope_untruncated;  /* YaRN's bounds are not rounded */
-    bool tied;              /* the embedding is the head where config.json does not say */
-    bool transposed;        /* folders store products as [inputs][outputs] */
-    bool grouped_qkv;       /* folders store fused rows by key-value head: its q heads, its k, its v */
-    bool fused_gate;        /* gate and up are one tensor */
-    double eps;             /* where config.json does not say */
+    bool local_rope_unscaled; /* layers with a window rotate without the scaling of the others */
+    bool experts;             /* may have them */
+    bool router_norm;         /* their shares are divided by the sum over the chosen */
+    bool router_sigmoid;      /* shares are sigmoids, where the file does not say otherwise */
+    bool router_wide;      /* the file may name a factor of the shares, groups of experts, dense layers before others */
+    bool choice_bias;      /* added to shares when experts are chosen; GGUF: where the tensor is there */
+    bool rope_untruncated; /* YaRN's bounds are not rounded */
+    bool tied;             /* the embedding is the head where config.json does not say */
+    bool transposed;       /* folders store products as [inputs][outputs] */
+    bool grouped_qkv;      /* folders store fused rows by key-value head: its q heads, its k, its v */
+    bool fused_gate;       /* gate and up are one tensor */
+    double eps;            /* where config.json does not say */
     const char *names[CAPP_PARTS]; /* in folders; "%u" is the layer, then the expert; "a|b": the first that is there */
     const char *gguf_names[CAPP_PARTS]; /* where they differ from the list above */
     const char *prefix;                 /* of names, which some folders leave out */
@@ -164,27 +190,27 @@ typedef struct capp_arch {
     const capp_default *defaults;       /* likewise; those of heads, windows, caps: nothing that tensors show */
 } capp_arch;
 
-/* The row of that name in GGUF files or in config.json; NULL for an architecture that capp does not know. */
+/* The row with this name in GGUF files or in config.json; NULL for an architecture that capp does not know. */
 const capp_arch *capp_arch_find(capp_str name, bool gguf);
 
-/* What a source calls its architecture, in capp_arch_find's words: general.architecture, model_type. */
+/* The name of a source's architecture, for capp_arch_find: general.architecture, or model_type. */
 capp_found capp_model_type(const capp_source *s, capp_str *out);
 
-/* Whether a source is the folder of a model that has a text model in it, which is what capp runs. */
+/* Whether a source is a multimodal folder, of which capp runs the text model. */
 bool capp_is_multimodal(const capp_source *s);
 
-/* Whether a tensor or module of a multimodal model is one of those that images go through. */
+/* Whether a tensor or module of a multimodal model belongs to its image part. */
 bool capp_is_vision(capp_str name);
 
-/* The row at i, of all; NULL past the end. */
+/* Row i of all architectures; NULL after the last one. */
 const capp_arch *capp_arch_at(size_t i);
 
-/* Names of all architectures in that format, "gemma3, gpt2, llama", in buffer, for messages. */
-const char *capp_arch_names(bool gguf, char *buffer, size_t size);
+/* The row whose name in that format is nearest to name, by letters that differ. */
+const capp_arch *capp_arch_nearest(capp_str name, bool gguf);
 
 enum { CAPP_MOST_SOURCES = 3 };
 
-/* What an adapter adds to rows first .. first + n - 1 of a matrix of k columns: b times a. */
+/* The change that an adapter makes to rows first .. first + n - 1 of a matrix with k columns: b times a. */
 typedef struct capp_delta {
     struct capp_delta *next;  /* of the matrix */
     struct capp_delta *owned; /* next of all */
@@ -209,10 +235,11 @@ typedef struct capp_matrix {
     size_t parts, columns; /* 2 of gate and up side by side, else 1 */
     size_t panels;         /* parts * ceil(columns / nr) */
     size_t panel_bytes;    /* */
-    size_t extra;          /* floats that reading rows of its sources takes beside them */
+    size_t extra;          /* number of additional floats for reading rows of its sources */
     char *packed;          /* [panels][panel_bytes], 64-byte aligned, in the cache; NULL: packed when used */
     const float *bias;     /* [n], or NULL */
-    const capp_tensor *source[CAPP_MOST_SOURCES]; /* [n_sources] its rows, one tensor's after another's */
+    capp_curve curve;      /* of the activation of what it gives, where that is CAPP_XIELU */
+    const capp_tensor *source[CAPP_MOST_SOURCES]; /* [n_sources] the tensors with its rows, one after another */
     size_t n_sources;
     capp_delta *deltas; /* added to the rows when they are packed, a list */
     bool integers;      /* every panel can be unpacked for products of integers */
@@ -230,16 +257,19 @@ typedef struct capp_layer {
     capp_matrix up;   /* gated: two parts, gate and up, of feed rows each; else one */
     capp_matrix down; /* width rows */
     float score_scale;
-    uint32_t window;          /* a row sees its own and the window - 1 positions before it; 0: all */
-    unsigned rope;            /* which of the n_ropes rotations */
-    bool still;               /* q and k do not rotate */
-    const float *sinks;       /* [heads], or NULL */
-    capp_matrix router;       /* experts rows */
-    capp_matrix *expert_up;   /* [experts] as up, in place of it; or NULL: no experts */
+    uint32_t window;           /* a row sees its own and the window - 1 positions before it; 0: all */
+    unsigned rope;             /* which of the n_ropes rotations */
+    bool still;                /* q and k do not rotate */
+    const float *sinks;        /* [heads], or NULL */
+    capp_matrix router;        /* experts rows */
+    const float *choice_bias;  /* [experts], or NULL */
+    capp_matrix shared_router; /* one row: a factor of what up and down give beside experts, its sigmoid; or no parts */
+    /* [experts] as up; or NULL: no experts. up and down are then an expert of all rows, or have no parts. */
+    capp_matrix *expert_up;
     capp_matrix *expert_down; /* [experts] */
 } capp_layer;
 
-/* How a base's frequencies are stretched for long contexts. */
+/* How the frequencies of a base are stretched for long contexts. */
 typedef enum capp_scaling {
     CAPP_SCALING_NONE,
     CAPP_SCALING_LINEAR,
@@ -260,21 +290,22 @@ typedef struct capp_rope {
 /* CAPP_DENSE: without the experts that others have. */
 enum { CAPP_LOCAL = 1, CAPP_STILL = 2, CAPP_DENSE = 4 };
 
-/* How a folder's products are stored, those that are not float32, float16 or bfloat16. */
-typedef enum capp_quant_method { CAPP_NOT_QUANTISED, CAPP_GPTQ, CAPP_AWQ, CAPP_FLOAT8 } capp_quant_method;
+/* How a folder stores its products, if not in float32, float16 or bfloat16. */
+typedef enum capp_quant_method { CAPP_NOT_QUANTIZED, CAPP_GPTQ, CAPP_AWQ, CAPP_FLOAT8 } capp_quant_method;
 
-typedef struct capp_quantisation {
+typedef struct capp_quantization {
     capp_quant_method method;
     uint32_t bits;                      /* GPTQ, AWQ; 0: products differ */
     uint32_t group;                     /* GPTQ, AWQ: inputs that share a scale; 0: all */
     bool zeros_less_one;                /* GPTQ */
-    uint32_t block_rows, block_columns; /* FLOAT8: what shares a scale, where scales are a table; 0: unknown */
-} capp_quantisation;
+    uint32_t block_rows, block_columns; /* FLOAT8: the block that shares a scale, if scales are a table; 0: unknown */
+} capp_quantization;
 
 typedef struct capp_hparams {
     uint32_t vocabulary, context, width, layers, heads, kv_heads, head_dim, feed;
     capp_activation activation;
     capp_qk_norm qk_norm;
+    bool qk_norm_rotated;
     capp_parallel parallel;
     bool qkv_bias, out_bias, feed_bias; /* folders */
     bool tied;
@@ -286,12 +317,16 @@ typedef struct capp_hparams {
     uint32_t window;
     uint32_t experts, experts_used; /* experts: 0 for none */
     uint32_t dense_feed;            /* of layers that are CAPP_DENSE */
-    uint32_t embedded;              /* width of embedding and head, which projections lead to and from */
-    bool norm_after;                /* the norms are of the stream after a part was added to it */
+    uint32_t embedded;              /* width of embedding and head; projections lead to and from it */
+    bool norm_after;                /* the norms apply to the stream after a part was added to it */
     bool bare_norms, no_output_norm;
-    bool router_norm;
-    bool mxfp4; /* folders: the experts' products are blocks of MXFP4 */
-    capp_quantisation quantisation;
+    bool router_norm, router_sigmoid;
+    uint32_t expert_groups, expert_groups_used; /* of which experts are chosen; 0: no groups */
+    float router_scale;                         /* of shares */
+    uint32_t shared_feed;                       /* of the expert of all rows; 0: none */
+    uint32_t skipped_layers;                    /* after the others, of which nothing is read */
+    bool mxfp4;                                 /* folders: the experts' products are blocks of MXFP4 */
+    capp_quantization quantization;
     float norm_eps, embedding_scale, score_scale, residual_scale, logit_scale;
     float score_cap, logit_cap;            /* 0: none */
     float clamp;                           /* of q, k and v; 0: none */
@@ -320,7 +355,7 @@ typedef struct capp_weights {
     capp_matrix project_in;       /* of the embedding to the stream, of the stream to the head; where they */
     capp_matrix project_out;      /* have parts */
     capp_matrix head;             /* vocabulary rows */
-    const capp_tensor *tokens;    /* embeddings [vocabulary][width], read row by row as stored */
+    const capp_tensor *tokens;    /* embeddings [vocabulary][width], read row by row in their stored form */
     const capp_tensor *positions; /* [context + position_offset][width], or NULL */
     uint32_t position_offset;     /* row of the first position */
     capp_norm tokens_norm;        /* of the embedding, where weight is not NULL */
@@ -329,15 +364,16 @@ typedef struct capp_weights {
     capp_matrix *expert_matrices; /* [layers][2 experts] */
     capp_dequant_fn tokens_dequant, positions_dequant;
     uint64_t parameters, adapter_bytes;
-    size_t packed_bytes, whole_bytes; /* of the cache; of a cache of all matrices */
+    size_t packed_bytes, whole_bytes; /* size of the cache; size of a cache of all matrices */
     char *block;                      /* the cache [packed_bytes]; NULL: it is empty */
-    size_t resident_layers;           /* layers whose pages of the file stay; layer hparams.layers has the head */
-    float **floats;                   /* norms and biases as float32 */
+    size_t resident_layers; /* number of layers whose pages of the file stay in memory; layer hparams.layers has the
+                               head */
+    float **floats;         /* norms and biases as float32 */
     size_t n_floats, floats_capacity;
-    struct capp_derived *derived;               /* tensors that no file has as they are wanted, a list */
-    capp_delta *tokens_delta, *positions_delta; /* of the tables, when a row is read */
+    struct capp_derived *derived; /* list of derived tensors: those in a form that the file does not have */
+    capp_delta *tokens_delta, *positions_delta; /* changes to the tables, applied when a row is read */
     capp_delta *deltas;                         /* all, a list by `owned` */
-    bool borrows;                               /* a twin: of all this only layers and expert_matrices are its own */
+    bool borrows;                               /* a twin: it owns only layers and expert_matrices of all this */
 } capp_weights;
 
 /* The products that a matrix is packed for and multiplied by. */
@@ -349,11 +385,11 @@ static inline const capp_products *capp_products_of(const capp_weights *w, const
 capp_status capp_hparams_read(capp_hparams *hparams, const capp_arch **arch, const capp_source *source,
                               capp_error *err);
 
-/* "GPTQ, 4 bits, a scale for 128 inputs", in buffer; NULL where nothing is quantised. */
+/* A description, "GPTQ, 4 bits, a scale for 128 inputs", in buffer; NULL if nothing is quantized. */
 const char *capp_quant_name(const capp_hparams *hparams, char *buffer, size_t size);
 
-/* The weights that a tensor of the source holds: as many as it has elements, but for quantised ones and what goes with
- * them. *readable: whether they can become float32. */
+/* The number of weights in a tensor of the source: the number of its elements, except for quantized tensors and those
+ * that belong to them. *readable: whether they can become float32. */
 uint64_t capp_quant_weights(const capp_hparams *hparams, const capp_tensor *t, bool *readable);
 
 /* Binds every tensor of the source (which must outlive *weights), checks type and shape, packs matrices on the pool's
@@ -378,7 +414,7 @@ capp_status capp_weights_open_adapted(capp_weights **weights, const capp_source 
                                       const capp_products *products, capp_adapter *const *adapters, size_t n,
                                       capp_pool *pool, capp_error *err);
 
-/* The budget for packed weights: all, where they fit; else as many as fit (parts), or none. */
+/* Sets the budget for packed weights: all if they fit, otherwise as many as fit (parts) or none. */
 typedef struct capp_cache {
     uint64_t bytes;
     bool parts;
@@ -393,21 +429,21 @@ capp_status capp_weights_bind(capp_weights **weights, capp_packer **packer, cons
                               const capp_kernels *kernels, const capp_arithmetic *whole, const capp_arithmetic *other,
                               capp_adapter *const *adapters, size_t n, capp_cache cache, int threads, capp_error *err);
 
-/* Packs the weights that packer was made for. Ends early, within a panel, with weights that are good for nothing but to
- * be freed, where *stop becomes true; stop may be NULL. It becomes the pool's. */
+/* Packs the weights for which packer was made. If *stop becomes true, this ends early, within a panel, and the weights
+ * can only be freed. stop may be NULL. It becomes the pool's. */
 void capp_packer_run(capp_packer *packer, capp_pool *pool, const atomic_bool *stop);
 
-/* Panels that are packed and panels in all, from any thread. */
+/* The number of panels packed so far and of all panels; from any thread. */
 void capp_packer_progress(const capp_packer *packer, size_t *done, size_t *total);
 
 /* packer may be NULL; the weights stay. */
 void capp_packer_free(capp_packer *packer);
 
-/* Adds the deltas of a list to rows row .. row + n - 1 [n][k] of their matrix. */
+/* Adds the changes of a list to rows row .. row + n - 1 [n][k] of their matrix. */
 void capp_delta_add(const capp_weights *w, const capp_delta *deltas, size_t row, size_t n, float *rows, size_t k);
 
-/* The context that the model is run with, from which LongRoPE chooses its factors: those for short contexts up to
- * hparams.short_context (where the file says so), which is what capp_weights_open leaves, else the long ones. */
+/* Sets the context with which the model runs. LongRoPE selects its factors by it: those for short contexts up to
+ * hparams.short_context (if the file says so), which is what capp_weights_open leaves, otherwise the long ones. */
 void capp_weights_set_context(capp_weights *weights, uint32_t context);
 
 /* The same weights for other products. Matrices whose products are the same share the cache; the others are packed
@@ -416,23 +452,24 @@ void capp_weights_set_context(capp_weights *weights, uint32_t context);
 capp_status capp_weights_twin(capp_weights **twin, const capp_weights *weights, const capp_arithmetic *arithmetic,
                               capp_error *err);
 
-/* What is not cached, a layer at a time; layer hparams.layers stands for the head. Asks the disk for the layer, of
- * which a wave of rows will be computed: of its experts only where most of them will be chosen. */
+/* Prefetches the weights of a layer that are not cached, for a wave of rows; layer hparams.layers is the head.
+ * Prefetches the experts of the layer only if most of them will be chosen. */
 void capp_weights_ahead(const capp_weights *w, size_t layer, size_t rows);
 
-/* Gives the layer's pages back where they are not to stay. */
+/* Gives the layer's pages back if they are not to stay. */
 void capp_weights_behind(const capp_weights *w, size_t layer);
 
-/* After a wave: where all weights are cached, unmaps what was read of the file, which would add up to all of it. */
+/* After a wave: if all weights are cached, unmaps the pages that were read, which would otherwise add up to the whole
+ * file. */
 void capp_weights_release(const capp_weights *w);
 
-/* Pages of the file may take `room` bytes: sets resident_layers. */
+/* Limits the memory for pages of the file to `room` bytes: sets resident_layers. */
 void capp_weights_keep(capp_weights *w, uint64_t room);
 
-/* Bytes that each wave reads from the disk; 0 where the file fits memory. */
+/* Number of bytes that each wave reads from the disk; 0 if the file fits memory. */
 uint64_t capp_weights_streamed(const capp_weights *w);
 
-/* Asks the disk for a matrix that is not cached. */
+/* Prefetches a matrix that is not cached. */
 void capp_matrix_prefetch(const capp_matrix *m);
 
 /* Panels first .. first + n - 1 of m, one after another, each of them its parts along k one after another (at
@@ -440,7 +477,7 @@ void capp_matrix_prefetch(const capp_matrix *m);
  * capp_matrix_scratch(w, m, n) floats and is 64-byte aligned. */
 const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, float *scratch);
 
-/* How much of k a part is that begins at `from`: a block of the products, or what is left. */
+/* The length of the part of k that begins at `from`: a block of the products, or the rest. */
 size_t capp_part_of(const capp_products *products, size_t k, size_t from);
 
 /* One part of each of those panels, as a panel of its own: parts [n]. To be called from the first part to the last,

@@ -6,8 +6,10 @@
 
 #include "model/binder.h"
 
-/* By model_type of config.json: that of a text_config which does not say. */
-static const struct { const char *around, *text; } kinds[] = {{"gemma3", "gemma3_text"}, {"mistral3", "mistral"}};
+/* By model_type of config.json: the model_type of a text_config without one. */
+static const struct {
+    const char *around, *text;
+} kinds[] = {{"gemma3", "gemma3_text"}, {"mistral3", "mistral"}, {"qwen3_vl", "qwen3_vl_text"}};
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
 static capp_json around(const capp_source *s) {
@@ -40,14 +42,15 @@ capp_status capp_multimodal_check(const capp_source *s, capp_error *err) {
     if (!inside)
         return capp_fail(err, CAPP_EFORMAT, "%s: config.json: \"text_config\" is missing", capp_source_path(s));
     capp_str name = capp_json_raw(type, &escapes);
-    return capp_fail(err, CAPP_EUNSUPPORTED,
-                     "%s: unknown multimodal architecture \"%.*s\"; capp supports the text part of gemma3 and mistral3",
-                     capp_source_path(s), (int)(name.size < 60 ? name.size : 60), name.data ? name.data : "");
+    return capp_fail(
+        err, CAPP_EUNSUPPORTED,
+        "%s: unknown multimodal architecture \"%.*s\"; capp supports the text part of gemma3, mistral3 and qwen3_vl",
+        capp_source_path(s), (int)(name.size < 60 ? name.size : 60), name.data ? name.data : "");
 }
 
 bool capp_is_vision(capp_str name) {
     static const char *const parts[] = {"vision_tower.", "multi_modal_projector.", "model.vision_tower.",
-                                        "model.multi_modal_projector."};
+                                        "model.multi_modal_projector.", "model.visual."};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         size_t n = strlen(parts[i]);
         if (name.size > n && !memcmp(name.data, parts[i], n)) return true;
@@ -69,7 +72,7 @@ bool capp_next_spelling(const capp_arch *arch, const char *name, unsigned where,
     bool has = n && !strncmp(name, arch->prefix, n);
     while (*at < sizeof ways / sizeof *ways) {
         size_t i = (*at)++;
-        /* The head stands beside the model: newer files have it under the same name in both. */
+        /* The head is outside the text model: newer files use the same name in both. */
         bool there = (ways[i].where & where) || (!i && !has);
         if (!there || (!ways[i].prefix && !has)) continue;
         snprintf(out, MOST_NAME, "%s%s", ways[i].before, ways[i].prefix ? name : name + n);

@@ -1,13 +1,14 @@
-/* The file's pages: asked for before they are needed, given back where they would fill memory. Weights that are not
- * cached are read in every wave, layer by layer, so the next layer is asked for while one is computed. Where the file
- * fits memory its pages stay. Where it does not, the first layers stay and the others are given back after each use:
- * were nothing given back, the system would drop the pages used longest ago, which are those needed next. */
+/* The pages of the file: prefetched before they are needed, given back before they fill the memory. Weights that are
+ * not cached are read in every wave, layer by layer, so the next layer is prefetched while one is computed. If the file
+ * fits memory, its pages stay. If it does not, the first layers stay and the others are given back after each use. If
+ * nothing were given back, the system would drop the pages that were not used for the longest time, and these are
+ * needed next. */
 #include "file/map.h"
 #include "model/binder.h"
 
-/* The bytes that a tensor is read from. */
+/* The bytes of the file from which a tensor is read. */
 static const char *data_of(const capp_tensor *t) {
-    return t->type == CAPP_TYPE_QUANTISED ? ((const capp_quant *)t->data)->weights : t->data;
+    return t->type == CAPP_TYPE_QUANTIZED ? ((const capp_quant *)t->data)->weights : t->data;
 }
 
 void capp_prefetch_panels(const capp_matrix *m, size_t nr, size_t from, size_t to) {
@@ -16,7 +17,7 @@ void capp_prefetch_panels(const capp_matrix *m, size_t nr, size_t from, size_t t
     for (size_t s = 0; s < m->n_sources; s++) {
         const capp_tensor *t = m->source[s];
         size_t end = begin + (size_t)t->dims[1], row = (size_t)(t->bytes / t->dims[1]);
-        bool whole = t->type == CAPP_TYPE_QUANTISED || t->turned || t->order;
+        bool whole = t->type == CAPP_TYPE_QUANTIZED || t->turned || t->order;
         if (whole && !from) capp_map_prefetch(data_of(t), (size_t)t->bytes);
         for (size_t i = 0; !whole && i < m->parts; i++) {
             size_t first = i * m->columns + column, stop = i * m->columns + last;
@@ -36,12 +37,13 @@ void capp_matrix_prefetch(const capp_matrix *m) {
 /* ---- Layers ---------------------------------------------------------------------------------------------------------
  */
 
-/* Calls fn for every matrix of a layer that is not cached; the one past the last layer has the head. */
+/* Calls fn for every matrix of a layer that is not cached; the layer after the last one is the head. */
 static void each_matrix(const capp_weights *w, size_t index, bool experts, void (*fn)(void *, const capp_matrix *),
                         void *user) {
     const capp_layer *l = index < w->hparams.layers ? &w->layers[index] : NULL;
-    const capp_matrix *of_layer[] = {l ? &l->qkv : &w->project_out, l ? &l->out : &w->head, l ? &l->up : NULL,
-                                     l ? &l->down : NULL, l ? &l->router : NULL};
+    const capp_matrix *of_layer[] = {
+        l ? &l->qkv : &w->project_out, l ? &l->out : &w->head, l ? &l->up : NULL,
+        l ? &l->down : NULL,           l ? &l->router : NULL,  l ? &l->shared_router : NULL};
     for (size_t i = 0; i < sizeof of_layer / sizeof *of_layer; i++)
         if (of_layer[i] && !of_layer[i]->packed) fn(user, of_layer[i]);
     size_t n = experts && l && l->expert_up ? 2 * (size_t)w->hparams.experts : 0;
@@ -65,12 +67,12 @@ static void count_matrix(void *user, const capp_matrix *m) {
     for (size_t i = 0; i < m->n_sources; i++) *bytes += m->source[i]->bytes;
 }
 
-/* A wave's rows choose most experts where there are several choices to each. */
+/* The rows of a wave choose most experts if there are several choices for each expert. */
 static bool most_experts(const capp_weights *w, size_t rows) {
     return rows * w->hparams.experts_used >= 4 * (size_t)w->hparams.experts;
 }
 
-/* Whether the file is read for little but embeddings. */
+/* Whether waves read little more than embeddings from the file. */
 static bool is_cached(const capp_weights *w) {
     return w->packed_bytes == w->whole_bytes;
 }
@@ -100,7 +102,7 @@ void capp_weights_keep(capp_weights *w, uint64_t room) {
     }
     w->resident_layers = SIZE_MAX;
     if (bytes <= room) return;
-    bytes = 2 * most; /* the layer that is computed and the next */
+    bytes = 2 * most; /* the current layer and the next */
     while (bytes <= room) each_matrix(w, kept++, true, count_matrix, &bytes);
     w->resident_layers = kept ? kept - 1 : 0;
 }

@@ -1,4 +1,4 @@
-/* A panel of a matrix: nr rows, from whichever tensors they come, dequantised and packed. This happens when the model
+/* A panel of a matrix: nr rows, from whichever tensors they come, dequantized and packed. This happens when the model
  * is opened, into the cache (cache.c), or whenever a product uses the panel, into a worker's scratch. */
 #include "kernel/integers.h"
 #include "model/adapter.h"
@@ -36,7 +36,7 @@ static size_t row_at(const capp_tensor *t, size_t i) {
     return t->order ? t->order[i] : i;
 }
 
-/* As read_rows, of a tensor whose rows are the columns of its data: run by run of neighbours of one column. */
+/* Like read_rows, for a tensor whose rows are the columns of its data: reads runs of neighbors of one column. */
 static void read_turned(const capp_tensor *t, size_t first, size_t n, size_t k, float *rows) {
     enum { RUN = 64 };
     float values[RUN];
@@ -51,10 +51,10 @@ static void read_turned(const capp_tensor *t, size_t first, size_t n, size_t k, 
     }
 }
 
-/* Rows first .. first + n - 1 of k of a tensor. */
+/* Reads the rows first .. first + n - 1 (k elements each) of a tensor. */
 static void read_rows(const capp_tensor *t, size_t first, size_t n, size_t k, float *rows, float *extra) {
     size_t bytes = (size_t)(t->bytes / t->dims[1]), run = t->order ? 1 : n;
-    if (t->type == CAPP_TYPE_QUANTISED)
+    if (t->type == CAPP_TYPE_QUANTIZED)
         capp_quant_rows(rows, t->data, first, n, extra);
     else if (t->turned)
         read_turned(t, first, n, k, rows);
@@ -74,7 +74,8 @@ static panel_rows rows_of(const capp_weights *w, const capp_matrix *m, size_t pa
     return (panel_rows){panel % m->parts * m->columns + column, m->columns - column < nr ? m->columns - column : nr};
 }
 
-/* Rows of one type that stand in the file as they are, and the way from there to a panel; NULL: there is none. */
+/* The rows, if all have one type and the file has them in this form, and the function that unpacks them to a panel;
+ * NULL: there is none. */
 typedef struct stored_rows {
     const char *at[CAPP_MAX_NR];
     capp_unpack_fn unpack;
@@ -85,7 +86,7 @@ static stored_rows find_stored(const capp_weights *w, const capp_matrix *m, pane
     const capp_products *products = capp_products_of(w, m);
     stored_rows stored = {.unpack = NULL};
     size_t begin = 0;
-    uint32_t type = CAPP_TYPE_QUANTISED;
+    uint32_t type = CAPP_TYPE_QUANTIZED;
     for (size_t s = 0; s < m->n_sources; s++) {
         const capp_tensor *t = m->source[s];
         size_t end = begin + (size_t)t->dims[1], bytes = (size_t)(t->bytes / t->dims[1]);
@@ -100,16 +101,16 @@ static stored_rows find_stored(const capp_weights *w, const capp_matrix *m, pane
     return stored;
 }
 
-/* The part of a panel that begins at `from` along k. */
+/* Makes the part of a panel that begins at `from` along k. */
 static void unpack_part(const stored_rows *stored, size_t n, size_t from, size_t k, void *panel) {
     const char *at[CAPP_MAX_NR];
     for (size_t i = 0; i < n; i++) at[i] = stored->at[i] + from / stored->type.block_elems * stored->type.block_bytes;
     stored->unpack(panel, at, n, k);
 }
 
-/* Dequantises the rows of a panel. */
+/* Dequantizes the rows of a panel. */
 static void read_panel(const capp_weights *w, const capp_matrix *m, panel_rows r, float *rows) {
-    size_t begin = 0; /* of the source, among the matrix's rows */
+    size_t begin = 0; /* first row of the source, counted in the matrix */
     for (size_t s = 0; s < m->n_sources; s++) {
         const capp_tensor *t = m->source[s];
         size_t end = begin + (size_t)t->dims[1];
@@ -122,7 +123,7 @@ static void read_panel(const capp_weights *w, const capp_matrix *m, panel_rows r
     capp_delta_add(w, m->deltas, r.row, r.n, rows, m->k);
 }
 
-/* Block by block along k, each a panel of its own. */
+/* Makes a panel block by block along k; each block is a panel of its own. */
 void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows) {
     const capp_products *products = capp_products_of(w, m);
     panel_rows r = rows_of(w, m, panel);

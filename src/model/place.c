@@ -1,4 +1,4 @@
-/* Names of tensors by what they are for, and the orders in which files store their rows. */
+/* Names of tensors by their purpose, and the orders in which files store their rows. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* quantization_config of config.json: which method made the weights, and how they are packed. What the tensors say
- * themselves (which products are quantised, groups, strategies of scales) is not asked for here. */
+ * themselves (which products are quantized, groups, strategies of scales) is not asked for here. */
 #include <math.h>
 #include <stdio.h>
 
@@ -11,11 +11,11 @@ typedef struct reader {
     const capp_source *s;
     capp_error *err;
     capp_json config; /* quantization_config */
-    capp_quantisation *q;
+    capp_quantization *q;
 } reader;
 
 /* Fields that do not change how weights are stored, or that tensors tell: how the method ran, which products it left
- * out, which library is to run the model, how activations are quantised there. */
+ * out, which library is to run the model, how activations are quantized there. */
 static const char known[] =
     " act_group_aware activation_scale_ub activation_scheme actorder amp autoround_version backend batch_size bits "
     "block_name_to_quantize cache_block_outputs checkpoint_format config_groups damp_auto_increment damp_percent "
@@ -198,7 +198,7 @@ static capp_status fail_method(const reader *r, capp_str name) {
 }
 
 /* Packed tensors that config.json says nothing about: older files have it in quantize_config.json. */
-static capp_status check_unquantised(const capp_source *s, capp_error *err) {
+static capp_status check_unquantized(const capp_source *s, capp_error *err) {
     static const char end[] = ".qweight";
     for (size_t i = 0; i < capp_source_n_tensors(s); i++) {
         const capp_tensor *t = capp_source_tensor_at(s, i);
@@ -225,12 +225,12 @@ capp_status capp_quant_read(capp_hparams *h, const capp_arch *arch, const capp_s
         {"compressed-tensors", read_compressed},
     };
     static const char key[] = "quantization_config";
-    reader r = {s, err, capp_config_at(capp_folder_around(s->folder), key), &h->quantisation};
+    reader r = {s, err, capp_config_at(capp_folder_around(s->folder), key), &h->quantization};
     capp_str name = {"", 0};
     bool escapes = false;
     capp_status st;
     if (!r.config) r.config = capp_config_at(capp_folder_config(s->folder), key);
-    if (!r.config) return check_unquantised(s, err);
+    if (!r.config) return check_unquantized(s, err);
     capp_json method = capp_config_at(r.config, "quant_method");
     if (method) name = capp_json_raw(method, &escapes);
     if (!name.data || escapes) return fail(&r, CAPP_EFORMAT, "quant_method", "must be a string");

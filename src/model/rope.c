@@ -1,4 +1,4 @@
-/* Positions as numbers: frequencies of rotations, slopes of linear biases. */
+/* Numbers for positions: frequencies of rotations, slopes of linear biases. */
 #include <math.h>
 
 #include "base/math.h"
@@ -6,7 +6,7 @@
 
 static const double TAU = 6.28318530717958647692;
 
-/* Llama 3.1: long waves are stretched, short ones stay, those between go over smoothly. */
+/* Llama 3.1: long waves are stretched, short ones stay, and those between change smoothly. */
 static double llama3(const capp_rope *r, double frequency) {
     double wave = TAU / frequency;
     if (wave > r->original / r->low) return frequency / r->factor;
@@ -15,12 +15,12 @@ static double llama3(const capp_rope *r, double frequency) {
     return (1 - smooth) * frequency / r->factor + smooth * frequency;
 }
 
-/* Dimension whose wave turns that often within the original context. */
+/* The dimension whose wave rotates this often within the original context. */
 static double yarn_dimension(const capp_rope *r, uint32_t dims, double turns) {
     return dims * capp_log(r->original / (turns * TAU)) / (2 * capp_log(r->base));
 }
 
-/* YaRN (Peng et al., arXiv 2309.00071): as Llama 3.1, with bounds on dimensions. */
+/* YaRN (Peng et al., arXiv 2309.00071): like Llama 3.1, with bounds on dimensions. */
 static double yarn(const capp_rope *r, uint32_t dims, uint32_t i, double frequency) {
     double low = yarn_dimension(r, dims, r->high), high = yarn_dimension(r, dims, r->low);
     if (!r->untruncated) {

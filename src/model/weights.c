@@ -12,7 +12,7 @@ static size_t n_expert_matrices(const capp_weights *w) {
     return (size_t)w->hparams.layers * 2 * w->hparams.experts;
 }
 
-/* Binding reads norms and biases, a few pages each all over the file: the disk is asked for them alone, and at once. */
+/* Binding reads norms and biases, a few pages each, all over the file: prefetches only these, all at once. */
 static capp_status bind_scattered(binder *b) {
     enum { SMALL = 1 << 20 };
     capp_source_scatter(b->s, true);
@@ -42,11 +42,13 @@ capp_status capp_weights_open_adapted(capp_weights **out, const capp_source *s, 
     return st;
 }
 
-/* One product runs over all of a layer's experts, so all are integers or none. */
-static void agree(capp_matrix *experts, size_t n) {
-    bool all = true;
+/* One product runs over all of a layer's experts, and the shared expert's reads the same rows, so all are integers or
+ * none. */
+static void agree(capp_matrix *experts, size_t n, capp_matrix *shared) {
+    bool all = shared->integers;
     for (size_t e = 0; e < n; e++) all = all && experts[e].integers;
     for (size_t e = 0; e < n; e++) experts[e].integers = all;
+    shared->integers = all;
 }
 
 /* Routers are so small that they are hardly ever quantised, and their numbers decide which experts run: floats. */
@@ -57,10 +59,10 @@ static void find_integers(const binder *b) {
     for (size_t i = 0; i < w->hparams.layers; i++) {
         capp_layer *layer = &w->layers[i];
         if (!layer->expert_up) continue;
-        layer->router.integers = false;
-        routers++;
-        agree(layer->expert_up, w->hparams.experts);
-        agree(layer->expert_down, w->hparams.experts);
+        layer->router.integers = layer->shared_router.integers = false;
+        routers += layer->shared_router.parts ? 2 : 1;
+        agree(layer->expert_up, w->hparams.experts, layer->up.parts ? &layer->up : layer->expert_up);
+        agree(layer->expert_down, w->hparams.experts, layer->expert_down);
     }
     for (size_t i = 0; i < b->n_jobs; i++) w->n_integers += b->jobs[i].matrix->integers;
     w->n_floats_only = b->n_jobs - w->n_integers - routers;
@@ -128,6 +130,7 @@ static void set_layer(const capp_weights *twin, const capp_weights *w, uint32_t 
     set_twin(twin, w, &layer->up);
     set_twin(twin, w, &layer->down);
     set_twin(twin, w, &layer->router);
+    set_twin(twin, w, &layer->shared_router);
     if (!layer->expert_up) return;
     size_t experts = twin->hparams.experts;
     layer->expert_up = twin->expert_matrices + index * 2 * experts;

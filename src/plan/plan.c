@@ -29,8 +29,8 @@ void capp_plan_done(capp_plan *plan, capp_tree *tree) {
     plan->n_freed = 0;
 }
 
-/* The next free slot in a round over the store: nodes planned one after another mostly lie side by side. There is one
- * (n_free > 0). */
+/* The next free slot after the last one taken, so that nodes that are planned one after another mostly lie side by
+ * side. There is at least one (n_free > 0). */
 static uint32_t take_slot(capp_slots *slots) {
     size_t i = slots->next;
     for (;;) {
@@ -54,8 +54,8 @@ static void give_slot(capp_slots *slots, uint32_t i) {
     slots->n_free++;
 }
 
-/* Frees the slot of the oldest idle resident. A node whose rows are planned keeps the number until they have run, which
- * is before the new owner's. A node that the window has not come to yet will be computed again. */
+/* Frees the slot of the oldest idle resident. A node whose rows are planned keeps the number of its slot: its rows run
+ * before those of the new owner. A node that the window has not reached yet will be computed again. */
 static bool evict(capp_plan *plan, capp_tree *tree, capp_slots *slots) {
     uint32_t node = tree->oldest;
     if (node == CAPP_NO_NODE) return false;
@@ -69,7 +69,7 @@ static bool evict(capp_plan *plan, capp_tree *tree, capp_slots *slots) {
     return true;
 }
 
-/* A node all of whose rows are planned becomes idle, and so may its ancestors. */
+/* Makes a node idle whose rows are all planned, and its ancestors if this was their last child. */
 static void finish(capp_tree *tree, uint32_t node) {
     while (node != CAPP_ROOT && !tree->nodes[node].pending) {
         capp_tree_make_idle(tree, node);
@@ -88,7 +88,8 @@ typedef struct planner {
     size_t n_leaves;
 } planner;
 
-/* Ends the current wave: only now may its leaves' slots be reused, for all rows of a wave run together. */
+/* Ends the current wave. Only now may later rows use the slots of its leaves, because all rows of a wave run together.
+ */
 static capp_status end_wave(planner *p, capp_error *err) {
     capp_plan *plan = p->plan;
     if (!p->wave_rows) return CAPP_OK;
@@ -100,13 +101,13 @@ static capp_status end_wave(planner *p, capp_error *err) {
     return CAPP_OK;
 }
 
-/* Frees as many slots as a wave has rows. Residents are freed leaves first, slot by falling slot: were each slot taken
- * again as it falls free, the next path would lie backwards in the store, every position a run of its own. */
+/* Frees as many slots as a wave has rows. Residents are freed leaves first, slot by falling slot. If each slot were
+ * taken as soon as it is free, the next path would lie backwards in the store, with each position a run of its own. */
 static void evict_wave(planner *p) {
     for (size_t i = 0; i < p->rows && evict(p->plan, p->tree, p->slots); i++) continue;
 }
 
-/* Number of the window's children of node that must run; sets pending. */
+/* Counts the children of node in this window that must run, and sets pending. */
 static void count_children(capp_tree *tree, uint32_t node) {
     uint32_t pending = 0;
     for (uint32_t c = tree->nodes[node].first_child; c != CAPP_NO_NODE; c = tree->nodes[c].sibling)
@@ -114,8 +115,9 @@ static void count_children(capp_tree *tree, uint32_t node) {
     tree->nodes[node].pending = pending;
 }
 
-/* One node of the walk. A resident that is asked or has a scored child runs again all the same: its keys and values are
- * kept, but not its hidden state, which the head needs. It then rewrites its slot with the same bits. */
+/* Plans one node of the walk. A resident node also runs again if it is asked for its best token or has a scored child:
+ * its keys and values are kept, but not its hidden state, which the head needs. It then writes the same bits to its
+ * slot. */
 static capp_status visit(planner *p, uint32_t node, capp_error *err) {
     capp_tree *tree = p->tree;
     count_children(tree, node);
@@ -132,11 +134,12 @@ static capp_status visit(planner *p, uint32_t node, capp_error *err) {
     if (p->wave_rows == p->rows && (st = end_wave(p, err)) != CAPP_OK) return st;
     if (!resident) {
         if (!p->slots->n_free) evict_wave(p);
-        /* Paths that the wave found resident may hold the rest of the store: they are idle when it has ended. */
+        /* Paths that the wave found resident may hold the rest of the store. They are idle when the wave has ended. */
         if (!p->slots->n_free && (st = end_wave(p, err)) != CAPP_OK) return st;
         if (!p->slots->n_free) evict_wave(p);
         if (!p->slots->n_free)
-            return capp_fail(err, CAPP_EBUDGET, "the KV store of %zu slots is too small", p->slots->n);
+            return capp_fail(err, CAPP_EBUDGET, "the KV store of %zu slots is too small; set a larger memory budget",
+                             p->slots->n);
         x->slot = take_slot(p->slots);
         x->planned = true;
         tree->residents++;

@@ -1,5 +1,5 @@
 /* The plan of a window: the rows to run, in depth-first order of the token tree, cut into waves, each row with its slot
- * of the KV store. Planning plays the whole window through before anything runs: which slots are taken, freed and taken
+ * of the KV store. Planning goes through the whole window before anything runs: which slots are taken, freed and taken
  * again. So the numbers of a plan are exact. */
 #ifndef CAPP_PLAN_PLAN_H
 #define CAPP_PLAN_PLAN_H
@@ -19,27 +19,27 @@ typedef struct capp_plan {
     size_t n_freed, freed_capacity;
 } capp_plan;
 
-/* Slots of the KV store: which are taken. */
+/* Slots of the KV store: which ones are taken. */
 typedef struct capp_slots {
     uint64_t *taken; /* a bit a slot */
     size_t n;        /* slots */
     size_t n_free;
-    size_t next; /* where the search for a free one goes on */
+    size_t next; /* where the search for a free slot continues */
 } capp_slots;
 
 capp_status capp_slots_init(capp_slots *slots, size_t n, capp_error *err);
 void capp_slots_free(capp_slots *slots);
 
-/* Plans the window of tree into waves of at most `rows` rows. Residents that are idle give up their slots, oldest
- * first, where slots run short. Needs slots->n >= tree->longest + rows. *plan is {0} or an earlier plan, whose memory
- * is used again. On failure nothing is resident any more. */
+/* Plans the window of tree into waves of at most `rows` rows. Idle residents lose their slots, oldest first, if there
+ * are not enough slots. Requires slots->n >= tree->longest + rows. *plan is {0} or an earlier plan, whose memory is
+ * used again. After a failure nothing is resident any more. */
 capp_status capp_plan_make(capp_plan *plan, capp_tree *tree, capp_slots *slots, size_t rows, capp_error *err);
 void capp_plan_free(capp_plan *plan);
 
-/* The window's waves have all run: residents whose slots went to others stop being residents. */
+/* Call this when all waves of the window have run: residents whose slots were given to others stop being resident. */
 void capp_plan_done(capp_plan *plan, capp_tree *tree);
 
-/* The waves have not all run: what the slots hold is unknown, and nothing is resident any more. */
+/* Call this when not all waves have run: the contents of the slots are unknown, and nothing is resident any more. */
 void capp_plan_abandon(capp_tree *tree, capp_slots *slots);
 
 #endif

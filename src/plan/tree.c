@@ -6,7 +6,7 @@
 
 enum { FIRST_TABLE = 1024 };
 
-/* Parent and token mixed (the finaliser of splitmix64). */
+/* A hash of parent and token (the finalizer of splitmix64). */
 static uint64_t hash(uint32_t parent, int32_t token) {
     uint64_t z = (uint64_t)parent << 32 | (uint32_t)token;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
@@ -88,7 +88,7 @@ void capp_tree_make_busy(capp_tree *tree, uint32_t node) {
     x->idle = false;
 }
 
-/* Keeps the residents alone, in their order, parents before children as they were made. */
+/* Keeps only the residents, in the order in which they were made, parents before children. */
 static capp_status compact(capp_tree *tree, capp_error *err) {
     uint32_t *moved = capp_new(tree->n, sizeof *moved);
     if (!moved) return capp_fail_memory(err, "the token tree");
@@ -123,7 +123,7 @@ static void touch(capp_tree *tree, uint32_t node) {
 
 capp_status capp_tree_next_window(capp_tree *tree, capp_error *err) {
     capp_status st;
-    /* A share of the table's size more, for compacting clears the table. */
+    /* A share of the table's size is added, because compacting clears the table. */
     if (tree->n > 2 * tree->residents + tree->table_size / 16 && (st = compact(tree, err)) != CAPP_OK) return st;
     tree->window++;
     tree->touched = tree->longest = 0;

@@ -1,10 +1,11 @@
-/* The token tree: every path of tokens that a window of rows asks about, each beginning once.
+/* The token tree: every path of tokens that a window of rows asks about. A common beginning is stored once. Node 0 is
+ * the root, the empty path. A node is a token after the path of its parent; its position is its depth - 1.
  *
- * Node 0 is the root, the empty path. A node is a token after the path of its parent; its position is its depth - 1.
- * The tree outlives a window: a node whose keys and values are still in the KV store ("resident") is found again by the
- * next window and not computed. Invariants: a resident node's parent is resident (or the root); the lists of children
- * are the current window's only.
- */
+ * The tree outlives a window: the next window finds a node again whose keys and values are still in the KV store
+ * ("resident"), and does not compute it.
+ *
+ * Invariants: the parent of a resident node is resident (or the root); the lists of children are those of the current
+ * window. */
 #ifndef CAPP_PLAN_TREE_H
 #define CAPP_PLAN_TREE_H
 
@@ -22,16 +23,16 @@ typedef struct capp_node {
     /* Of the current window: */
     uint32_t window;                           /* the window that last touched this node */
     uint32_t first_child, last_child, sibling; /* children touched in this window, in order of insertion */
-    uint32_t wave;                             /* of the plan: where its row runs */
+    uint32_t wave;                             /* set by the plan: where its row runs */
     uint32_t pending;                          /* children that must run and have not been planned to the end */
-    uint32_t older, newer;                     /* neighbours in the list of idle residents, or CAPP_NO_NODE */
-    float logprob;                             /* of the token after its parent's path, where scored */
+    uint32_t older, newer;                     /* neighbors in the list of idle residents, or CAPP_NO_NODE */
+    float logprob;                             /* log-probability of the token after its parent's path, if scored */
     float best_logprob;                        /* of best */
-    int32_t best;                              /* most probable next token, where asked; the lowest id of equals */
+    int32_t best;                              /* most probable next token, if asked; of equals the lowest id */
     bool scored;                               /* logprob is wanted */
     bool asked;                                /* best is wanted */
-    bool planned;                              /* the plan has come by: slot is fixed for this window */
-    bool idle; /* resident and not needed by the window: in the list of idle residents */
+    bool planned;                              /* the plan has visited the node: slot is fixed for this window */
+    bool idle; /* resident, and the window does not need it: in the list of idle residents */
 } capp_node;
 
 typedef struct capp_tree {
@@ -42,33 +43,33 @@ typedef struct capp_tree {
     uint32_t window;
     size_t touched;          /* nodes touched in this window, the root not counted */
     size_t longest;          /* depth of the deepest of them */
-    uint32_t oldest, newest; /* ends of the list of idle residents */
+    uint32_t oldest, newest; /* the ends of the list of idle residents */
     size_t residents;
 } capp_tree;
 
-/* {0} becomes a tree of the root alone. */
+/* Makes {0} a tree with only the root. */
 capp_status capp_tree_init(capp_tree *tree, capp_error *err);
 void capp_tree_free(capp_tree *tree);
 
-/* Begins the next window: nothing is touched, scored or asked. Residents stay; where most nodes are not resident,
- * they are dropped, and all node numbers change: a tree never holds more than 4/3 of (the nodes touched in a window and
+/* Begins the next window: nothing is touched, scored or asked. Residents stay. If most nodes are not resident, these
+ * are dropped and all node numbers change. So a tree never holds more than 4/3 of (the nodes touched in a window plus
  * twice the residents). */
 capp_status capp_tree_next_window(capp_tree *tree, capp_error *err);
 
-/* Forgets every resident: the KV store has lost its contents. */
+/* Makes every node non-resident, because the KV store has lost its contents. */
 void capp_tree_forget(capp_tree *tree);
 
-/* Walks n tokens from node `from`, adding what is missing, touching all. *last is the last node (from, where n is 0).
- * scored: marks every one of them as scored. nodes, where not NULL, takes the n nodes. */
+/* Walks n tokens from node `from`. Adds missing nodes and touches all. *last is the last node (from, if n is 0).
+ * scored: marks all of them as scored. nodes, if not NULL, receives the n nodes. */
 capp_status capp_tree_insert(capp_tree *tree, uint32_t from, const int32_t *ids, size_t n, bool scored, uint32_t *nodes,
                              uint32_t *last, capp_error *err);
 
-/* Whether the node's row must run: it has a child in this window, or is asked. A token after which nothing is wanted is
- * never run. The root never runs. */
+/* Whether the node's row must run: it has a child in this window, or is asked for its best token. A token after which
+ * nothing is needed never runs. The root never runs. */
 bool capp_node_runs(const capp_tree *tree, uint32_t node);
 
-/* The list of idle residents, oldest first. A resident leaves it when the window needs it and goes to its young end
- * when the window has done with it; children go before their parents. */
+/* The list of idle residents, oldest first. A resident leaves it when the window needs it, and returns to the young end
+ * when the window has finished with it. Children go before their parents. */
 void capp_tree_make_idle(capp_tree *tree, uint32_t node);
 void capp_tree_make_busy(capp_tree *tree, uint32_t node);
 

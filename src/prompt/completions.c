@@ -1,4 +1,4 @@
-/* A list of completions: tokenised, sorted, and its distinct beginnings numbered. */
+/* A list of completions: tokenized and sorted, with its distinct beginnings numbered. */
 #include "base/mem.h"
 #include "prompt/prompt.h"
 
@@ -16,7 +16,7 @@ static size_t common(const sortable *a, const sortable *b) {
     return i;
 }
 
-/* By ids, what begins another before it, of equals the lower index. */
+/* By ids, a beginning before its continuation, and of equals the lower index first. */
 static int by_ids(const void *a, const void *b) {
     const sortable *x = a, *y = b;
     size_t i = common(x, y);
@@ -25,7 +25,7 @@ static int by_ids(const void *a, const void *b) {
     return x->index < y->index ? -1 : 1;
 }
 
-/* Numbers the places along the order: those that a completion shares with the one before it have numbers already. */
+/* Numbers the places in this order. The places that a completion shares with the one before it have numbers already. */
 static void number_places(capp_completions *list, const sortable *sorted) {
     list->n_places = 1;
     list->n_inner = 0;
@@ -40,7 +40,8 @@ static void number_places(capp_completions *list, const sortable *sorted) {
             place[i] = i < shared ? before[i] : (uint32_t)list->n_places++;
         }
         if (x->n > shared) list->n_inner += x->n - shared - 1;
-        if (shared && shared == x[-1].n && x->n > shared) list->n_inner++; /* the one before ended where this goes on */
+        if (shared && shared == x[-1].n && x->n > shared)
+            list->n_inner++; /* the previous one ended where this one continues */
         list->order[k] = x->index;
         if (x->n > list->longest) list->longest = x->n;
     }
@@ -79,7 +80,8 @@ capp_status capp_completions_encode(capp_completions **out, const capp_model *mo
                                     bool space, unsigned flags, capp_error *err) {
     *out = NULL;
     if (example->n_completions >= UINT32_MAX)
-        return capp_fail(err, CAPP_EINVAL, "%zu completions; there may be %u", example->n_completions, UINT32_MAX - 1);
+        return capp_fail(err, CAPP_EINVAL, "there are %zu completions; at most %u are supported",
+                         example->n_completions, UINT32_MAX - 1);
     capp_completions *list = capp_new0(1, sizeof *list);
     if (!list) return capp_fail_memory(err, "the completions");
     list->texts = example->completions;

@@ -1,5 +1,5 @@
-/* Prefixes: what the prompts of a call begin with, as tokens. A session keeps their
- * keys and values while they are hot, with or without a handle. */
+/* Prefixes: text before the prompts of a call, as tokens. A session keeps the keys and values of a beginning that is
+ * used often, with or without a handle. */
 #include "base/mem.h"
 #include "prompt/prompt.h"
 
@@ -27,8 +27,8 @@ capp_status capp_prefix_open(capp_prefix **out, const capp_model *model, const c
     if (!prefix) return capp_fail_memory(err, "the prefix");
     capp_status st = encode_prefix(prefix, model, parent, text, flags & CAPP_TOKENIZE_SPECIAL, err);
     if (st == CAPP_OK && context && prefix->ids.n >= context)
-        st = capp_fail(err, CAPP_ETOOLONG, "%zu tokens of prefix, but the context is %u; shorten it", prefix->ids.n,
-                       context);
+        st = capp_fail(err, CAPP_ETOOLONG, "the prefix has %zu tokens, but the context is %u; shorten it",
+                       prefix->ids.n, context);
     if (st != CAPP_OK) {
         capp_prefix_free(prefix);
         return st;

@@ -1,5 +1,5 @@
-/* Texts to tokens: prompts behind BOS, a prefix or a chat's turns; completions one by one or as lists that rows share.
- * The rooms that score, race and generate take the tokens of their rows from here. */
+/* From texts to tokens: prompts after BOS, a prefix or the messages of a chat; completions one by one, or as lists that
+ * rows share. score/, race/ and generate/ get the tokens of their rows here. */
 #ifndef CAPP_PROMPT_PROMPT_H
 #define CAPP_PROMPT_PROMPT_H
 
@@ -7,64 +7,64 @@
 
 /* ---- A text ---- */
 
-/* Appends the ids of text, a space before it where `space`; at least one. flags: CAPP_TOKENIZE_*. what names the text
- * in errors. On failure *out is as it was. */
+/* Appends the ids of text, with a space before it if `space`; at least one id. flags: CAPP_TOKENIZE_*. what: the name
+ * of the text in errors. On failure *out is unchanged. */
 capp_status capp_encode_text(const capp_model *model, capp_str text, bool space, unsigned flags, const char *what,
                              capp_ids *out, capp_error *err);
 
-/* Whether a text behind end_of_prompt (of a capp_example) gets a space before it: where the tokenizer does not put one
- * there by itself (CAPPr's rule). CAPP_EUNSUPPORTED where the tokenizer does not say. */
+/* Whether a text after end_of_prompt (of a capp_example) gets a space before it: unless the tokenizer adds one itself
+ * (CAPPr's rule). CAPP_EUNSUPPORTED if this is not known for the tokenizer. */
 capp_status capp_needs_space(const capp_model *model, const char *end_of_prompt, bool *space, capp_error *err);
 
 /* ---- The prompt of a row ---- */
 
-/* Appends the ids of a prefix; none where it is NULL. */
+/* Appends the ids of a prefix; nothing if it is NULL. */
 capp_status capp_encode_prefix(const capp_prefix *prefix, capp_ids *out, capp_error *err);
 
-/* Tokens of the row's prefix, 0 without one. */
+/* Number of tokens of the row's prefix, 0 without one. */
 size_t capp_row_prefix_tokens(const capp_run_options *options, size_t row);
 
-/* What stands between the prompt and the completions of an example. */
+/* The text between the prompt and the completions of an example. */
 const char *capp_end_of_prompt(const capp_example *example, const capp_run_options *options);
 
-/* Appends the ids of the prompt of a row: as a turn of the options' chat; else BOS first where the tokenizer adds one,
- * or the row's prefix. */
+/* Appends the ids of the prompt of a row: as a user message of the options' chat; otherwise after BOS, if the tokenizer
+ * adds one, or after the row's prefix. */
 capp_status capp_encode_prompt(const capp_model *model, capp_str prompt, const capp_run_options *options, size_t row,
                                capp_ids *out, capp_error *err);
 
-/* Appends the ids of a text that is scored by itself: as a turn of the options' chat; else behind the row's prefix, or
- * by flags, CAPP_TOKENIZE_*. */
+/* Appends the ids of a text that is scored without completions: as a user message of the options' chat; otherwise after
+ * the row's prefix; otherwise by flags, CAPP_TOKENIZE_*. */
 capp_status capp_encode_row_text(const capp_model *model, capp_str text, const capp_run_options *options, size_t row,
                                  unsigned flags, capp_ids *out, capp_error *err);
 
-/* Whether a path of n tokens fits the context. */
+/* Checks whether a path of n tokens fits the context. */
 capp_status capp_check_context(const capp_model *model, size_t n, capp_error *err);
 
 /* ---- A list of completions ---- */
 
-/* A place is a distinct beginning of completions, the empty one 0. Completions that have a place in common lie side by
- * side in `order`. Shared by rows whose completions are the same array. */
+/* A place is a distinct beginning of completions; the empty one is place 0. Completions that share a place lie side by
+ * side in `order`. Rows whose completions are the same array share the list. */
 typedef struct capp_completions {
-    const capp_str *texts; /* of the caller, borrowed for the call */
+    const capp_str *texts; /* the caller's, borrowed for the call */
     size_t n;
     bool space;      /* as capp_needs_space says */
-    size_t users;    /* rows that hold it, and who keeps it for the next row */
-    capp_ids ids;    /* of completion after completion */
+    size_t users;    /* number of users: rows that hold it, and the call, which keeps it for the next row */
+    capp_ids ids;    /* the ids of one completion after another */
     size_t *offset;  /* [n + 1]: ids of completion i are offset[i] .. offset[i + 1] - 1 */
     uint32_t *order; /* [n] */
-    uint32_t *place; /* [ids.n] where the completion stands after this id */
-    uint32_t *depth; /* [n_places] ids of the beginning */
+    uint32_t *place; /* [ids.n] place of the completion after this id */
+    uint32_t *depth; /* [n_places] number of ids of the beginning */
     size_t n_places; /* the empty one included */
-    size_t n_inner;  /* places that others lie behind, the empty one not included */
-    size_t longest;  /* ids of the longest completion */
+    size_t n_inner;  /* number of places that others continue, without the empty one */
+    size_t longest;  /* number of ids of the longest completion */
     size_t bytes;
 } capp_completions;
 
-/* Tokenises the completions of example. The caller holds *list and ends it by capp_completions_release. */
+/* Tokenizes the completions of example. The caller holds *list and ends this with capp_completions_release. */
 capp_status capp_completions_encode(capp_completions **list, const capp_model *model, const capp_example *example,
                                     bool space, unsigned flags, capp_error *err);
 
-/* One user fewer; the last one frees it. list may be NULL. */
+/* Removes one user; the last one frees the list. list may be NULL. */
 void capp_completions_release(capp_completions *list);
 
 #endif

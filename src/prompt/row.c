@@ -1,4 +1,4 @@
-/* The prompt of a row: behind BOS, behind its prefix, or as a turn of a chat. */
+/* The prompt of a row: after BOS, after its prefix, or as a user message of a chat. */
 #include "prompt/prompt.h"
 
 #include "chat/chat.h"
@@ -21,8 +21,7 @@ const char *capp_end_of_prompt(const capp_example *example, const capp_run_optio
 
 static capp_status encode_turn(const capp_model *model, capp_str text, const capp_run_options *options,
                                const capp_prefix *prefix, unsigned flags, capp_ids *out, capp_error *err) {
-    if (prefix)
-        return capp_fail(err, CAPP_EINVAL, "a prefix cannot stand before a chat; give it the messages to begin with");
+    if (prefix) return capp_fail(err, CAPP_EINVAL, "a chat cannot have a prefix; use its messages instead");
     return capp_chat_encode(options->chat, model, text, flags, out, err);
 }
 
@@ -50,6 +49,7 @@ capp_status capp_encode_row_text(const capp_model *model, capp_str text, const c
 
 capp_status capp_check_context(const capp_model *model, size_t n, capp_error *err) {
     if (n <= capp_model_context(model)) return CAPP_OK;
-    return capp_fail(err, CAPP_ETOOLONG, "%zu tokens of prompt and completion, but the context is %u; shorten the text",
-                     n, capp_model_context(model));
+    return capp_fail(err, CAPP_ETOOLONG,
+                     "prompt and completion have %zu tokens, but the context is %u; shorten the text", n,
+                     capp_model_context(model));
 }

@@ -1,4 +1,4 @@
-/* A text by itself: its tokens, and whether it needs a space before it. */
+/* The tokens of one text, and whether it needs a space before it. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -34,7 +34,7 @@ capp_status capp_needs_space(const capp_model *model, const char *end_of_prompt,
     *space = info.completion_needs_space && !(end_of_prompt && !*end_of_prompt);
     if (info.completion_rule_known) return CAPP_OK;
     return capp_fail(err, CAPP_EUNSUPPORTED,
-                     "%s: its tokenizer does not say whether a completion begins with a space: \"a b\" is neither "
+                     "%s: cannot find out whether completions of this tokenizer begin with a space: \"a b\" is neither "
                      "\"a\", \"b\" nor \"a\", \" b\"",
                      capp_source_path(capp_model_source(model)));
 }

@@ -8,7 +8,7 @@ void capp_race_begin(capp_race *race, capp_runner *runners, const uint32_t *orde
     for (size_t i = 0; i < n; i++) runners[i] = (capp_runner){0, score(user, order[i], 0), order[i], 0, false};
 }
 
-void capp_race_again(capp_race *race) {
+void capp_race_restart(capp_race *race) {
     size_t n = race->n;
     capp_runner *runners = race->runners;
     *race = (capp_race){runners, n, n, race->score, race->user, 0, CAPP_NO_LEADER, 0, -INFINITY, -INFINITY};
@@ -56,12 +56,12 @@ void capp_race_settle(capp_race *race) {
     race->n_running = running;
 }
 
-/* Whether a is to be extended before b. */
+/* Whether a is extended before b. */
 static bool before(const capp_runner *a, const capp_runner *b) {
     return a->bound > b->bound || (a->bound == b->bound && a->index < b->index);
 }
 
-/* The place of runner `first`, the first there: of those who end there, or of those who go on. */
+/* Makes the place of runners[first], the first one there: the runners that end there, or those that go on. */
 static capp_place place_at(const capp_race *race, size_t first) {
     const capp_runner *runners = race->runners;
     capp_place place = {first, 1, first};
@@ -72,7 +72,7 @@ static capp_place place_at(const capp_race *race, size_t first) {
     return place;
 }
 
-/* Puts x into the heap of n places whose top, the least promising, is vacant. */
+/* Puts x into the heap of n places, whose top (the least promising place) is vacant. */
 static void sift_down(const capp_race *race, capp_place *heap, size_t n, capp_place x) {
     size_t at = 0;
     for (size_t child; (child = 2 * at + 1) < n; at = child) {
@@ -92,7 +92,7 @@ static void sift_up(const capp_race *race, capp_place *heap, size_t at, capp_pla
     heap[at] = x;
 }
 
-size_t capp_race_pick(const capp_race *race, size_t most, capp_place *places) {
+size_t capp_race_choose(const capp_race *race, size_t most, capp_place *places) {
     size_t n = 0;
     for (size_t i = 0; i < race->n;) {
         capp_place place = place_at(race, i);

@@ -1,4 +1,4 @@
-/* A call: rounds until every row is decided, decisions delivered in the order of the rows. */
+/* A call: runs rounds until every row is decided, and delivers decisions in the order of the rows. */
 #include "race/race.h"
 
 #include <string.h>
@@ -8,11 +8,11 @@
 #include "race/round.h"
 
 enum {
-    CLOSE_ROWS = 64,   /* rows to be decided again that are worth a round of the exact lane; or so many rows */
-    WAITING_ROWS = 512 /* wait behind the first of them */
+    CLOSE_ROWS = 64,   /* run a round of the exact lane if so many rows wait for it */
+    WAITING_ROWS = 512 /* or if so many rows wait behind the first of them */
 };
 
-/* Hands over the rows that are decided, up to the first that is not. */
+/* Delivers the rows that are decided, up to the first one that is not. */
 static capp_status deliver(capp_race_call *call, capp_error *err) {
     size_t before = call->delivered;
     while (call->delivered < call->n_rows && !call->rows[call->delivered]->runners) {
@@ -45,13 +45,13 @@ static capp_status run_rounds(capp_race_call *call, capp_error *err) {
     capp_status st;
     for (;;) {
         capp_lane *fast = capp_session_fast(call->session), *exact = capp_session_exact(call->session);
-        if ((st = capp_race_fill(call, is_time_for_exact(call) ? exact : fast, err)) != CAPP_OK) return st;
-        if (!call->n_in_round && call->n_close && (st = capp_race_fill(call, exact, err)) != CAPP_OK) return st;
+        if ((st = capp_race_fill_round(call, is_time_for_exact(call) ? exact : fast, err)) != CAPP_OK) return st;
+        if (!call->n_in_round && call->n_close && (st = capp_race_fill_round(call, exact, err)) != CAPP_OK) return st;
         if (!call->n_in_round) break;
         uint64_t so_far = stats->tokens_computed;
         if ((st = capp_session_run(call->session, call->lane, NULL, NULL, err)) != CAPP_OK) return st;
         if (call->lane == exact) call->close_tokens += stats->tokens_computed - so_far;
-        for (size_t i = 0; i < call->n_in_round; i++) capp_race_take(call, call->in_round[i]);
+        for (size_t i = 0; i < call->n_in_round; i++) capp_race_read_round(call, call->in_round[i]);
         if ((st = deliver(call, err)) != CAPP_OK) return st;
     }
     uint64_t computed = stats->tokens_computed - before - call->close_tokens;
@@ -83,8 +83,7 @@ capp_status capp_race_rows(capp_session *session, const capp_example *examples, 
     if (st != CAPP_OK) return st;
     if (!capp_weighing_is_plain(&weighing))
         return capp_fail(err, CAPP_EINVAL,
-                         "nothing decides without finishing by a caller's aggregate, a discount or classes; use "
-                         "capp_score");
+                         "capp_decide does not support CAPP_AGGREGATE_CALLER, a discount or classes; use capp_score");
     unsigned arithmetic = capp_session_begin(session);
     st = run_rounds(&call, err);
     capp_session_end(session, arithmetic);

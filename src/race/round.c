@@ -1,11 +1,11 @@
-/* A round: what its rows want to know, as paths of the token tree; and the answers, back to the runners. */
+/* A round: what its rows need, as paths of the token tree; and the results, back to the runners. */
 #include "race/round.h"
 #include "base/mem.h"
 
 enum {
-    ROUND_TOKENS = 1024, /* token rows after which a round takes no other row */
-    FIRST_PLACES = 8, /* beginnings that a row extends in a round, and one for each MORE_PLACES that it has extended */
-    MORE_PLACES = 4   /* before: little is wasted when it is over, and a long race needs few rounds */
+    ROUND_TOKENS = 1024, /* a round with so many token rows takes no other row */
+    FIRST_PLACES = 8,    /* beginnings that a row extends in a round, plus one for each MORE_PLACES that it extended */
+    MORE_PLACES = 4      /* in earlier rounds: little is wasted when the race ends, and a long race needs few rounds */
 };
 
 static capp_status add_step(capp_race_call *call, capp_race_row *row, size_t runner, uint32_t from, capp_error *err) {
@@ -18,14 +18,14 @@ static capp_status add_step(capp_race_call *call, capp_race_row *row, size_t run
     capp_status st =
         capp_tree_insert(capp_lane_tree(call->lane), from, completions->ids.data + at, 1, true, NULL, &s.node, err);
     if (st != CAPP_OK) return st;
-    /* Those that go on by the same token follow one another. */
+    /* Runners that continue with the same token follow one another. */
     if (!row->n_steps || call->steps[call->n_steps - 1].place != s.place) row->decision.completion_logprobs_read++;
     call->steps[call->n_steps++] = s;
     row->n_steps++;
     return CAPP_OK;
 }
 
-/* The beginning where the runners of a place stand, below the prompt, and their next tokens. */
+/* Adds the beginning at which the runners of a place are, after the prompt, and their next tokens. */
 static capp_status add_place(capp_race_call *call, capp_race_row *row, uint32_t prompt, const capp_place *place,
                              capp_error *err) {
     const capp_runner *x = &row->runners[place->first];
@@ -60,10 +60,10 @@ static capp_status add_to_round(capp_race_call *call, capp_race_row *row, capp_e
     return CAPP_OK;
 }
 
-/* Chooses what the row extends. False where the round has no room for it. */
+/* Chooses the places that the row extends. False if the round has no room for them. */
 static bool choose_places(capp_race_call *call, const capp_race_row *row) {
     size_t most = FIRST_PLACES + row->decision.completion_tokens_run / MORE_PLACES, nodes = row->prompt.n;
-    call->n_places = capp_race_pick(&row->race, most < CAPP_MOST_PLACES ? most : CAPP_MOST_PLACES, call->places);
+    call->n_places = capp_race_choose(&row->race, most < CAPP_MOST_PLACES ? most : CAPP_MOST_PLACES, call->places);
     if (!call->n_in_round) return true;
     for (size_t i = 0; i < call->n_places; i++)
         nodes += row->completions->depth[row->runners[call->places[i].first].place] + call->places[i].n;
@@ -71,13 +71,13 @@ static bool choose_places(capp_race_call *call, const capp_race_row *row) {
            capp_session_node_limit(call->session);
 }
 
-/* Whether the round takes another row: until its waves are full, and the store has room for what they leave. */
+/* Whether the round takes another row: until its waves are full, and while the store has room for what they leave. */
 static bool has_room(const capp_race_call *call) {
     size_t slots = capp_lane_slots(call->lane), most = slots && slots / 4 < ROUND_TOKENS ? slots / 4 : ROUND_TOKENS;
     return !call->n_in_round || call->round_tokens < most;
 }
 
-capp_status capp_race_fill(capp_race_call *call, capp_lane *lane, capp_error *err) {
+capp_status capp_race_fill_round(capp_race_call *call, capp_lane *lane, capp_error *err) {
     capp_status st;
     bool exact = lane == capp_session_exact(call->session);
     call->lane = lane;
@@ -100,7 +100,7 @@ capp_status capp_race_fill(capp_race_call *call, capp_lane *lane, capp_error *er
     return CAPP_OK;
 }
 
-void capp_race_take(capp_race_call *call, capp_race_row *row) {
+void capp_race_read_round(capp_race_call *call, capp_race_row *row) {
     for (size_t i = row->first_step; i < row->first_step + row->n_steps; i++) {
         const capp_race_step *s = &call->steps[i];
         const capp_runner *x = &row->runners[s->runner];
@@ -109,6 +109,6 @@ void capp_race_take(capp_race_call *call, capp_race_row *row) {
         capp_race_advance(&row->race, s->runner, capp_lane_tree(call->lane)->nodes[s->node].logprob, s->place, last);
     }
     capp_race_settle(&row->race);
-    if (row->race.n_running || capp_race_row_again(call, row)) return;
+    if (row->race.n_running || capp_race_row_restart(call, row)) return;
     capp_race_row_decide(call, row);
 }

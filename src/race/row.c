@@ -1,4 +1,4 @@
-/* A row of a race: its text, its runners, its races one after another. */
+/* A row of a race: its text, its runners, and its races one after another. */
 #include "race/row.h"
 
 #include "base/mem.h"
@@ -24,7 +24,7 @@ void capp_race_row_free(capp_race_call *call, capp_race_row *row) {
     capp_free(row);
 }
 
-/* A capp_score_fn: to the bit what capp_score compares. */
+/* A capp_score_fn that computes the same bits as capp_score. */
 static double score_of(const void *user, uint32_t i, double sum) {
     const capp_race_row *row = user;
     size_t length = row->completions->offset[i + 1] - row->completions->offset[i];
@@ -32,7 +32,7 @@ static double score_of(const void *user, uint32_t i, double sum) {
     return capp_decide_score(aggregate, row->example->prior, i);
 }
 
-/* Rows mostly share one list of completions: it is tokenised once. */
+/* Rows mostly share one list of completions: it is tokenized once. */
 static capp_status take_completions(capp_race_call *call, capp_race_row *row, capp_error *err) {
     unsigned flags = call->options->parse_special ? CAPP_TOKENIZE_SPECIAL : 0;
     const capp_example *example = row->example;
@@ -107,15 +107,15 @@ capp_status capp_race_add_row(capp_race_call *call, capp_error *err) {
     return CAPP_OK;
 }
 
-bool capp_race_row_again(capp_race_call *call, capp_race_row *row) {
+bool capp_race_row_restart(capp_race_call *call, capp_race_row *row) {
     const capp_race *race = &row->race;
     if (!capp_session_exact(call->session) || row->stage == CAPP_RACE_ALL_EXACT) return false;
     if (row->stage == CAPP_RACE_FAST) {
         if (race->second + row->margin < race->best) return false;
         row->fast_best = race->best;
-        capp_race_again(&row->race);
+        capp_race_restart(&row->race);
         call->n_close++;
-        capp_session_stats(call->session)->rows_again++;
+        capp_session_stats(call->session)->rows_rescored++;
     } else {
         if (race->best + row->margin >= row->fast_best) return false;
         begin_race(row, 0);

@@ -1,4 +1,4 @@
-/* The last station: results to the caller, in the order of the rows. */
+/* The last step: results go to the caller, in the order of the rows. */
 #include <math.h>
 #include <string.h>
 
@@ -36,7 +36,7 @@ static capp_status deliver_text(capp_window *window, const capp_window_row *row,
     return window->text_fn(window->user, &result) ? CAPP_OK : capp_fail(err, CAPP_ECANCELLED, "cancelled");
 }
 
-/* Tells the caller how many rows are computed, including those that wait for a row before them. */
+/* Reports to the caller how many rows are computed, including those that wait for an earlier row. */
 static capp_status report(const capp_window *window, capp_error *err) {
     size_t done = window->rows[0].row + window->computed;
     if (!window->options->progress || window->options->progress(window->options->progress_user, done, window->total))

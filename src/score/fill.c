@@ -1,4 +1,4 @@
-/* The first station: texts to tokens, tokens into the token tree of the window's lane. */
+/* The first step: texts become tokens, and tokens go into the token tree of the window's lane. */
 #include "base/mem.h"
 #include "prompt/prompt.h"
 #include "score/window.h"
@@ -14,7 +14,7 @@ static capp_status add_offset(capp_window *window, size_t offset, capp_error *er
     return CAPP_OK;
 }
 
-/* Appends the ids and offsets of the row before, whose completions are the same. */
+/* Appends the ids and offsets of the previous row, which has the same completions. */
 static capp_status repeat_completions(capp_window *window, size_t n, capp_error *err) {
     const capp_window_row *same = &window->rows[window->same_row];
     size_t from = same->first_id + same->n_prompt;
@@ -67,7 +67,7 @@ static capp_status encode_example(capp_window *window, capp_window_row *row, cap
                                       err);
 }
 
-/* Of a text its prefix and its first token are the prompt, the others its one completion. */
+/* For a text, its prefix and first token are the prompt, and the other tokens its one completion. */
 static capp_status encode_text(capp_window *window, capp_window_row *row, capp_error *err) {
     const capp_model *model = capp_session_model(window->session);
     capp_status st = capp_encode_row_text(model, window->texts[row->row], window->options, row->row, window->flags,
@@ -80,7 +80,7 @@ static capp_status encode_text(capp_window *window, capp_window_row *row, capp_e
     return add_offset(window, row->n_scored, err);
 }
 
-/* Whether the row fits the context, and, with those before it in the window, the budget. */
+/* Whether the row fits the context and, together with the earlier rows of the window, the budget. */
 static capp_status check_length(const capp_window *window, const capp_window_row *row, capp_error *err) {
     const capp_session *session = window->session;
     size_t n = row->n_prompt + (window->examples ? capp_window_longest(window, row) : row->n_scored);
@@ -91,7 +91,7 @@ static capp_status check_length(const capp_window *window, const capp_window_row
     return capp_session_check(session, n, window->ids.n, err);
 }
 
-/* Row `index` of the call becomes a row of the window. On failure the window is as it was, its tree perhaps not. */
+/* Adds row `index` of the call to the window. On failure the window is unchanged, but its tree may have changed. */
 static capp_status add_row(capp_window *window, size_t index, capp_error *err) {
     capp_window_row row = {.row = index, .first_id = window->ids.n};
     size_t ids = window->ids.n, offsets = window->n_offsets;
@@ -111,7 +111,7 @@ static capp_status add_row(capp_window *window, size_t index, capp_error *err) {
     return st;
 }
 
-/* A window takes at least one row, whatever its size. */
+/* A window takes at least one row of any size. */
 static bool has_room(const capp_window *window) {
     if (!window->n_rows) return true;
     return window->n_rows < MOST_ROWS && capp_window_has_time(window) &&

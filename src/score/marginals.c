@@ -1,5 +1,6 @@
-/* Discounts whose marginals nobody has yet: a pass of its own over the distinct lists of completions, in the exact lane
- * where the session has one (it costs little, and close rows are to be decided as float32 decides); then the rows. */
+/* Discounts whose marginals must be computed. First a separate pass computes the marginals of the distinct lists of
+ * completions. It uses the exact lane if the session has one: this costs little, and close rows are decided as in
+ * float32. Then the rows are scored. */
 #include <math.h>
 #include <string.h>
 
@@ -7,7 +8,7 @@
 #include "prompt/prompt.h"
 #include "score/score.h"
 
-/* A list of completions that neighbouring rows share. */
+/* A list of completions that neighboring rows share. */
 typedef struct completion_list {
     size_t row;            /* the first with it */
     size_t first_marginal; /* of its tokens */
@@ -19,12 +20,12 @@ typedef struct discounter {
     const capp_example *examples; /* the caller's */
     const capp_scoring *scoring;
     capp_run_options options; /* of the pass over the lists */
-    size_t *list_of_row;      /* [n] the list of a row; later the first of its marginals */
+    size_t *list_of_row;      /* [n] at first the list of a row, later the index of its first marginal */
     completion_list *lists;
     size_t n_lists, lists_capacity;
     double *marginals; /* of all lists */
     size_t n_marginals, marginals_capacity;
-    capp_error err; /* of a callback, where status is not CAPP_OK */
+    capp_error err; /* the error of a callback, if its status is not CAPP_OK */
     capp_status status;
 } discounter;
 
@@ -67,14 +68,14 @@ static capp_status find_lists(discounter *d, size_t n, capp_error *err) {
     return CAPP_OK;
 }
 
-/* Of an inner call: where its result's callback failed, that error counts. */
+/* For a call inside this call: if the callback failed, its error is the one to report. */
 static capp_status inner_status(discounter *d, capp_status st, capp_error *err) {
     if (d->status == CAPP_OK) return st;
     if (err) *err = d->err;
     return d->status;
 }
 
-/* All lists behind the domain prompt, a row each. */
+/* Scores all lists after the domain prompt, one row for each list. */
 static capp_status score_behind_domain(discounter *d, capp_error *err) {
     capp_example *behind = capp_new(d->n_lists, sizeof *behind);
     if (!behind) return capp_fail_memory(err, "the marginals");
@@ -97,7 +98,7 @@ static capp_status score_behind_domain(discounter *d, capp_error *err) {
     return st;
 }
 
-/* The completions of one list as texts of their own; no turns of a chat. */
+/* Scores the completions of one list as separate texts, without a chat. */
 static capp_status score_alone(discounter *d, completion_list *list, capp_error *err) {
     const capp_example *example = &d->examples[list->row];
     capp_run_options alone = d->options;
@@ -130,7 +131,7 @@ static capp_status score_alone(discounter *d, completion_list *list, capp_error 
     return st;
 }
 
-/* Marginals of all rows' completions. Inner rows are not the caller's: the count of rows stays. */
+/* Computes the marginals of all rows' completions. The rows of the inner calls do not count as rows of the session. */
 static capp_status find_marginals(discounter *d, size_t n, capp_error *err) {
     capp_stats *stats = capp_session_stats(d->session);
     uint64_t rows = stats->rows;
@@ -144,7 +145,7 @@ static capp_status find_marginals(discounter *d, size_t n, capp_error *err) {
     return st;
 }
 
-/* Rows before one whose marginals fail are scored; one that is at fault itself fails there. */
+/* The rows before the one whose marginals fail are scored. If that row is invalid itself, scoring reports its error. */
 static capp_status score_discounted(discounter *d, capp_weighing *weighing, size_t n, const capp_run_options *options,
                                     capp_result_fn fn, void *user, capp_error *err) {
     capp_error found = {.row = CAPP_NO_ROW};

@@ -1,10 +1,10 @@
-/* Windows that take about as long as the caller wants: how many nodes of the token tree one may have. The session keeps
- * what it has learnt from call to call. */
+/* The size of windows, so that each takes about as long as the caller wants: how many nodes of the token tree a window
+ * may have. The session keeps what it learned from call to call. */
 #include "score/window.h"
 
-/* Nodes of the first window; of later ones at least, because small waves are slow, and those of close rows most of all;
- * and how much larger than the window before a window may be. The first row's nodes do not count: many of them may be
- * in the KV store already. */
+/* The number of nodes of the first window; the smallest number of later ones, because small waves are slow, above all
+ * those of close rows; and the largest growth from one window to the next. The nodes of the first row do not count,
+ * because many of them may be in the KV store already. */
 enum { FIRST_NODES = 96, LEAST_NODES = 1536, MOST_GROWTH = 4 };
 
 static size_t nodes_of(const capp_window *window) {
@@ -20,7 +20,7 @@ void capp_window_learn_pace(capp_window *window, size_t nodes, double seconds) {
     size_t *pace = capp_session_pace(window->session);
     double wanted = window->options->window_seconds;
     if (!(wanted > 0) || !nodes) return;
-    if (nodes < *pace && seconds < wanted) return; /* a short window at the end of a call says little */
+    if (nodes < *pace && seconds < wanted) return; /* a short window at the end of a call is not a good measurement */
     double most = (double)MOST_GROWTH * (double)(nodes > FIRST_NODES ? nodes : FIRST_NODES);
     double next = (double)nodes * wanted / (seconds > 1e-6 ? seconds : 1e-6);
     if (next > most) next = most;

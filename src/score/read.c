@@ -1,4 +1,4 @@
-/* The station behind the model: the tree's log-probabilities become the row's, and those its scores. */
+/* The step after the model: the row gets its log-probabilities from the tree, and scores from its log-probabilities. */
 #include "base/mem.h"
 #include "score/window.h"
 

@@ -1,18 +1,18 @@
-/* Close rows: where the fast lane's scores do not decide, the exact lane scores again those that may win. */
+/* Close rows: if the scores of the fast lane do not decide a row, the exact lane scores its possible winners again. */
 #include <math.h>
 
 #include "base/mem.h"
 #include "score/window.h"
 
-/* What of the row's scores completion i counts for. */
+/* The score of the class to which completion i belongs. */
 static double score_of(const capp_window *window, const capp_example *example, size_t i) {
     size_t class =
         window->weighing->scoring && window->weighing->scoring->class_of ? window->weighing->scoring->class_of[i] : i;
     return capp_decide_score(window->doubles[class], example->prior, class);
 }
 
-/* Whether another score is within the margin of the highest, of a completion that is not equal to its own (equal ones
- * are so in any precision). The race of capp_decide asks by the same expression. */
+/* Whether another score is within the margin of the highest. Scores of completions that equal the leader's do not
+ * count, because they are equal in any precision. The race of capp_decide uses the same expression. */
 static bool is_close(const capp_window *window, const capp_window_row *row, double margin) {
     const capp_example *example = &window->examples[row->row];
     const size_t *offset = window->offsets + row->first_offset;
@@ -33,7 +33,7 @@ static double margin_of(const capp_window *window, const capp_window_row *row) {
     return capp_decide_margin(window->options->aggregate, window->margin, capp_window_longest(window, row));
 }
 
-/* The row goes into the exact lane's window: its leader and all that are within the margin of it. */
+/* Adds the row's leader and all completions within the margin of it to the exact lane's window. */
 static capp_status score_again(capp_window *window, capp_window_row *row, capp_error *err) {
     const capp_example *example = &window->examples[row->row];
     size_t n = capp_weighing_classes(window->weighing, example);
@@ -56,11 +56,11 @@ capp_status capp_window_judge(capp_window *window, capp_window_row *row, capp_er
     if ((st = capp_window_weigh(window, row, err)) == CAPP_EINVAL) return CAPP_OK; /* said when it is delivered */
     if (st != CAPP_OK) return st;
     if (!is_close(window, row, margin_of(window, row))) return CAPP_OK;
-    capp_session_stats(window->session)->rows_again++;
+    capp_session_stats(window->session)->rows_rescored++;
     return score_again(window, row, err);
 }
 
-/* Takes what the exact lane found for the row. */
+/* Reads the row's log-probabilities from the exact lane. */
 static capp_status take_exact(capp_window *window, capp_window_row *row, capp_error *err) {
     size_t first = row->first_id + row->n_prompt;
     const size_t *offset = window->offsets + row->first_offset;
@@ -74,7 +74,7 @@ static capp_status take_exact(capp_window *window, capp_window_row *row, capp_er
     return CAPP_OK;
 }
 
-/* Should those who were scored again all have fallen below others, then everyone of the row is. */
+/* If all completions that were scored again fall below others, scores all completions of the row again. */
 static capp_status judge_again(capp_window *window, capp_window_row *row, capp_error *err) {
     const capp_example *example = &window->examples[row->row];
     double best = -INFINITY;

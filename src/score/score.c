@@ -1,11 +1,11 @@
-/* A call: its rows to windows, and each window along the stations of score/window.h. */
+/* A call: puts rows into windows, and leads each window through the steps of score/window.h. */
 #include "score/score.h"
 
 #include "score/window.h"
 
-enum { CLOSE_TOKENS = 256 }; /* tokens of close rows that are worth a wave of the exact lane */
+enum { CLOSE_TOKENS = 256 }; /* tokens of close rows that fill a wave of the exact lane */
 
-/* Judges and delivers the rows all of whose waves are up to `wave`. last: no more waves come. */
+/* Checks and delivers the rows whose waves have run, up to wave `wave`. last: this was the last wave. */
 static capp_status finish_rows(capp_window *window, uint32_t wave, bool last, capp_error *err) {
     capp_status st;
     window->computed = 0;
@@ -20,7 +20,8 @@ static capp_status finish_rows(capp_window *window, uint32_t wave, bool last, ca
     return capp_window_deliver(window, err);
 }
 
-/* The waves after which each row's log-probabilities are known: those that its tokens' parents run in. */
+/* For each row, finds the wave after which all of its log-probabilities are known: the last one in which a parent of
+ * its tokens runs. */
 static void find_last_waves(capp_window *window) {
     const capp_node *nodes = capp_lane_tree(window->lane)->nodes;
     for (size_t i = 0; i < window->n_rows; i++) {
@@ -40,12 +41,12 @@ typedef struct wave_follower {
 
 static bool after_wave(void *user, uint32_t wave) {
     wave_follower *follower = user;
-    if (!wave) find_last_waves(follower->window); /* they are planned when the first one has run */
+    if (!wave) find_last_waves(follower->window); /* the waves are planned when the first one has run */
     follower->status = finish_rows(follower->window, wave, false, &follower->err);
     return follower->status == CAPP_OK;
 }
 
-/* Token rows of the window, were every completion run with its prompt, one by one. */
+/* How many token rows would run if each completion ran alone with its prompt. */
 static uint64_t tokens_alone(const capp_window *window) {
     uint64_t alone = 0;
     for (size_t i = 0; i < window->n_rows; i++) {
@@ -55,7 +56,7 @@ static uint64_t tokens_alone(const capp_window *window) {
     return alone;
 }
 
-/* Runs the window's rows and hands over their results; then it is empty. */
+/* Runs the rows of the window and delivers their results. Then the window is empty. */
 static capp_status run_window(capp_window *window, capp_error *err) {
     capp_session *session = window->session;
     capp_stats *stats = capp_session_stats(session);
@@ -70,13 +71,13 @@ static capp_status run_window(capp_window *window, capp_error *err) {
         st = follower.status;
         if (err) *err = follower.err;
     }
-    if (st == CAPP_OK) st = finish_rows(window, UINT32_MAX, true, err); /* and rows of which nothing had to run */
+    if (st == CAPP_OK) st = finish_rows(window, UINT32_MAX, true, err); /* and rows for which nothing had to run */
     if (st == CAPP_OK) stats->tokens_saved += alone - (stats->tokens_computed - before - window->close_tokens);
     capp_window_clear(window);
     return st;
 }
 
-/* A row at fault ends the call after the rows before it. */
+/* An invalid row ends the call after the rows before it. */
 static capp_status run_rows(capp_window *window, capp_error *err) {
     capp_error row_error;
     capp_status st = CAPP_OK, row_st = CAPP_OK;

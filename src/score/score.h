@@ -1,12 +1,11 @@
-/* Scoring in full: the log-probabilities and scores of every completion of a row, or of every token of a text,
- * delivered in the order of the rows. */
+/* Scoring of every completion of a row, or of every token of a text. Results arrive in the order of the rows. */
 #ifndef CAPP_SCORE_SCORE_H
 #define CAPP_SCORE_SCORE_H
 
 #include "decide/decide.h"
 #include "engine/engine.h"
 
-/* Scores examples in one lane of the session. In the fast one close rows go to the exact one. */
+/* Scores examples in one lane of the session. From the fast lane, close rows go to the exact lane. */
 capp_status capp_score_rows(capp_session *session, capp_lane *lane, const capp_weighing *weighing,
                             const capp_example *examples, size_t n, const capp_run_options *options, capp_result_fn fn,
                             void *user, capp_error *err);
@@ -15,7 +14,7 @@ capp_status capp_score_rows(capp_session *session, capp_lane *lane, const capp_w
 capp_status capp_score_discounted(capp_session *session, capp_weighing weighing, const capp_example *examples, size_t n,
                                   const capp_run_options *options, capp_result_fn fn, void *user, capp_error *err);
 
-/* Scores texts by themselves in one lane of the session. */
+/* Scores texts without completions in one lane of the session. */
 capp_status capp_score_texts(capp_session *session, capp_lane *lane, const capp_str *texts, size_t n, unsigned flags,
                              const capp_run_options *options, capp_text_result_fn fn, void *user, capp_error *err);
 

@@ -1,41 +1,41 @@
-/* A window of rows on their way from texts to results. Only the files of score/ include this header. They are the
- * stations of that way, and each row passes them in this order:
+/* A window of rows on their way from texts to results. Only the files of score/ include this header. They are the steps
+ * of that way, and each row passes them in this order:
  *
- *   fill.c     the row's text becomes tokens, the tokens become paths of the lane's token tree
+ *   fill.c     the row's text becomes tokens; the tokens become paths of the lane's token tree
  *   (engine)   the paths run through the model, wave after wave
- *   read.c     the tree's log-probabilities become the row's, and those its scores
- *   rescore.c  where the scores are too close for the fast lane, the exact lane computes those that may win again
+ *   read.c     the row gets its log-probabilities from the tree, and scores from its log-probabilities
+ *   rescore.c  if the scores are too close for the fast lane, the exact lane computes the possible winners again
  *   deliver.c  the row's result goes to the caller, in the order of the rows
  *
- * score.c leads all rows of a call along it, window after window. */
+ * score.c leads all rows of a call through these steps, window after window. */
 #ifndef CAPP_SCORE_WINDOW_H
 #define CAPP_SCORE_WINDOW_H
 
 #include "decide/decide.h"
 #include "engine/engine.h"
 
-/* How far a row has come. Only close rows go beyond the first stage. */
+/* How far a row has come. Only close rows go beyond the first value. */
 typedef enum capp_row_stage {
     CAPP_ROW_FAST,     /* scored by the fast lane */
     CAPP_ROW_WAITING,  /* in the tree of the exact lane, which has not run yet */
     CAPP_ROW_RESCORED, /* the exact lane has run */
-    CAPP_ROW_SETTLED   /* and its scores have been judged */
+    CAPP_ROW_SETTLED   /* and its scores have been checked */
 } capp_row_stage;
 
-/* Its prompt's ids are the first n_prompt of the window's from first_id on, its scored tokens the n_scored behind. */
+/* The ids of its prompt are ids[first_id] and the n_prompt - 1 ids after it. The n_scored scored tokens follow. */
 typedef struct capp_window_row {
     size_t row; /* of the call */
     size_t first_id, n_prompt, n_scored;
-    size_t first_offset; /* of n_completions + 1 in offsets, counted from the end of the prompt */
-    uint32_t last_wave;  /* after which all of its log-probabilities are known */
+    size_t first_offset; /* index of its n_completions + 1 offsets, which count from the end of the prompt */
+    uint32_t last_wave;  /* the wave after which all of its log-probabilities are known */
     capp_row_stage stage;
     bool whole; /* all of its completions are scored again */
-    double top; /* the highest score of the fast lane, where it was close */
+    double top; /* the highest score of the fast lane, if the row is close */
 } capp_window_row;
 
 typedef struct capp_window {
     capp_session *session;
-    capp_lane *lane; /* of the rows; close ones go to the exact one */
+    capp_lane *lane; /* the lane of the rows; close rows go to the exact lane */
     const capp_weighing *weighing;
     const capp_example *examples; /* [total], or NULL: */
     const capp_str *texts;        /* [total], with flags, CAPP_TOKENIZE_* */
@@ -47,31 +47,32 @@ typedef struct capp_window {
     void *user;
     capp_window_row *rows; /* [n_rows] */
     size_t n_rows, rows_capacity;
-    size_t first_nodes;       /* nodes of the first row */
-    size_t computed;          /* rows whose waves have run, in any order */
-    size_t judged, delivered; /* rows whose waves have run and whose scores are close or not; that were handed over */
-    size_t n_close;           /* rows that wait for the exact lane */
-    uint64_t close_tokens;    /* token rows of the exact lane */
-    double margin;            /* below which scores are close, or 0 */
-    capp_ids ids;             /* of all rows */
-    uint32_t *nodes;          /* [ids.n] node of each scored id */
+    size_t first_nodes; /* nodes of the first row */
+    size_t computed;    /* rows whose waves have run, in any order */
+    size_t judged,
+        delivered;         /* rows whose waves have run and that were checked for closeness; rows that were delivered */
+    size_t n_close;        /* rows that wait for the exact lane */
+    uint64_t close_tokens; /* token rows of the exact lane */
+    double margin;         /* scores closer than this are close, or 0 */
+    capp_ids ids;          /* of all rows */
+    uint32_t *nodes;       /* [ids.n] node of each scored id */
     size_t nodes_capacity;
     float *exact; /* [ids.n] log-probabilities of completions that were scored again */
     size_t exact_capacity;
     size_t *offsets;
-    bool *again; /* [n_offsets] at a completion's offset: it is scored again by the exact lane */
+    bool *again; /* [n_offsets] at the offset of a completion: whether the exact lane scores it again */
     size_t n_offsets, offsets_capacity, again_capacity;
     float *logprobs; /* of one row */
     size_t logprobs_capacity;
-    double *doubles; /* of one row: scores, likelihoods, posteriors [3][n_classes], and what weighing needs */
+    double *doubles; /* for one row: scores, likelihoods and posteriors [3][n_classes], and scratch for weighing */
     size_t doubles_capacity;
-    /* The completions of the row before, tokenised: rows mostly share one list. */
+    /* The completions of the previous row as tokens: rows mostly share one list. */
     const capp_str *same_completions;
     size_t same_n, same_row;
     bool same_space;
 } capp_window;
 
-/* ---- window.c: what the stations share ---- */
+/* ---- window.c: functions that the steps share ---- */
 
 void capp_window_free(capp_window *window);
 
@@ -84,7 +85,8 @@ size_t capp_window_completions(const capp_window *window, const capp_window_row 
 /* Tokens of the longest completion of the row, an example. */
 size_t capp_window_longest(const capp_window *window, const capp_window_row *row);
 
-/* Puts prompt and completions of a row into a tree, all of them or those to be scored again, and keeps their nodes. */
+/* Puts the prompt and the completions of a row into a tree (all of them, or those to be scored again) and keeps their
+ * nodes. */
 capp_status capp_window_insert(capp_window *window, const capp_window_row *row, capp_tree *tree, bool all,
                                capp_error *err);
 
@@ -93,33 +95,33 @@ capp_status capp_window_insert(capp_window *window, const capp_window_row *row, 
 /* Nodes behind the first row. */
 size_t capp_window_nodes(const capp_window *window);
 
-/* Whether the caller's seconds of a window leave room for another row. */
+/* Whether the caller's window_seconds leave room for another row. */
 bool capp_window_has_time(const capp_window *window);
 
-/* The window, which had so many nodes behind its first row, took so many seconds. */
+/* Records how many seconds the window took, and how many nodes it had after its first row. */
 void capp_window_learn_pace(capp_window *window, size_t nodes, double seconds);
 
 /* ---- The stations ---- */
 
-/* Takes rows of the call from *next on, which moves behind them: as many as the window has room for, at least one.
- * On failure the rows before *next are in the window, and row *next, named in err, is at fault. CAPP_EBUDGET: perhaps
- * only because of the rows before it. CAPP_ENOMEM: the tree may hold half a row. */
+/* Takes rows of the call from *next on and advances *next: as many as the window has room for, at least one. On failure
+ * the rows before *next are in the window, and err names row *next. CAPP_EBUDGET may be caused by the rows before it.
+ * After CAPP_ENOMEM the tree may hold a part of a row. */
 capp_status capp_window_fill(capp_window *window, size_t *next, capp_error *err);
 
-/* The row's log-probabilities, in window->logprobs, which has room for one more. */
+/* Copies the row's log-probabilities to window->logprobs, which has room for one more. */
 capp_status capp_window_read(capp_window *window, const capp_window_row *row, capp_error *err);
 
-/* The scores of the classes of a row that was read, the first in window->doubles. */
+/* Returns the scores of the classes of a row that was read; they begin at window->doubles. */
 capp_status capp_window_weigh(capp_window *window, const capp_window_row *row, capp_error *err);
 
-/* Whether the fast lane decides the row; if not, its leader and all within the margin of it are put into the exact
- * lane's tree. */
+/* Returns whether the fast lane decides the row. If not, puts the leader and all completions within the margin into the
+ * tree of the exact lane. */
 capp_status capp_window_judge(capp_window *window, capp_window_row *row, capp_error *err);
 
 /* Runs the exact lane until no row waits for it. */
 capp_status capp_window_rescore(capp_window *window, capp_error *err);
 
-/* Hands over what has been judged, up to the first row that waits for the exact lane. */
+/* Delivers the rows that were checked, up to the first row that waits for the exact lane. */
 capp_status capp_window_deliver(capp_window *window, capp_error *err);
 
 #endif

@@ -109,13 +109,10 @@ static capp_status read_merges(capp_vocab *vocab, const capp_gguf *gguf, capp_er
 }
 
 capp_status capp_byte_level_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err) {
-    capp_str pre;
-    if (!capp_gguf_str(gguf, "tokenizer.ggml.pre", &pre))
-        return capp_fail(
-            err, CAPP_EUNSUPPORTED,
-            "%s: tokenizer.ggml.pre is missing, so it is unknown how the tokenizer cuts words; convert the model "
-            "again with a newer converter",
-            vocab->path);
+    capp_str pre = {"default", 7}; /* files of early 2024 and before do not say: llama.cpp takes this for all of them */
+    if (capp_gguf_find(gguf, "tokenizer.ggml.pre") && !capp_gguf_str(gguf, "tokenizer.ggml.pre", &pre))
+        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.pre is not a string; convert the model again",
+                         vocab->path);
     capp_status st = capp_pretokenizer_open(&vocab->pre, pre, err);
     if (st != CAPP_OK) {
         capp_error_prefix(err, "tokenizer.ggml.pre");

@@ -1,4 +1,4 @@
-/* Unigram vocabularies of GGUF files ("t5"). The text is normalised as by sentencepiece: at each place a user-defined
+/* Unigram vocabularies of GGUF files ("t5"). The text is normalized as by sentencepiece: at each place a user-defined
  * piece is kept, else the longest entry of the character map is replaced. Spaces become U+2581, and where the file says
  * so a run of spaces becomes one. */
 #include <math.h>
@@ -79,7 +79,7 @@ void capp_gguf_unigram_free(capp_gguf_unigram *tokenizer) {
     capp_free(tokenizer);
 }
 
-/* Normalises the beginning of text to *part and returns how many bytes of text that was. */
+/* Normalizes the beginning of text to *part and returns how many bytes of text that was. */
 static size_t next_part(const capp_vocab *vocab, capp_str text, capp_str *part) {
     size_t size = 0;
     if (capp_trie_longest(&vocab->always, text, &size) == CAPP_NO_TOKEN) {
@@ -92,7 +92,7 @@ static size_t next_part(const capp_vocab *vocab, capp_str text, capp_str *part) 
     return size;
 }
 
-static bool normalise(const capp_vocab *vocab, capp_str text, capp_text *out) {
+static bool normalize(const capp_vocab *vocab, capp_str text, capp_text *out) {
     bool in_word = false, begun = false, prefix = vocab->info.add_space_prefix,
          merge = vocab->gguf_unigram->merge_spaces;
     capp_str part;
@@ -119,7 +119,7 @@ capp_status capp_gguf_unigram_encode(const capp_vocab *vocab, capp_encode_scratc
     uint32_t begin = 0, end = 0;
     int32_t unknown = vocab->info.unk;
     (void)scratch;
-    capp_status st = normalise(vocab, raw, &text) ? CAPP_OK : capp_fail_memory(err, "a normalised text");
+    capp_status st = normalize(vocab, raw, &text) ? CAPP_OK : capp_fail_memory(err, "a normalized text");
     if (st == CAPP_OK && capp_utf8_invalid_at((capp_str){text.data, text.size}) < text.size)
         st = capp_fail(err, CAPP_EINVAL, "the tokenizer's character map turns the text into invalid UTF-8");
     if (st == CAPP_OK && text.size)

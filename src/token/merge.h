@@ -33,16 +33,16 @@ typedef struct capp_encode_scratch {
     size_t links_capacity;
     capp_merge_candidate *heap;
     size_t n_heap, heap_capacity;
-    char *text; /* normalised text, or a word as the vocabulary writes it */
+    char *text; /* normalized text, or a word as the vocabulary writes it */
     size_t text_capacity;
 } capp_encode_scratch;
 
-/* The priority and the result of merging two neighbours of the word at text; `end`: where the right one ends. False:
+/* The priority and the result of merging two neighbors of the word at text; `end`: where the right one ends. False:
  * they do not merge. */
 typedef bool (*capp_find_merge)(const capp_vocab *vocab, const char *text, const capp_merge_part *left,
                                 const capp_merge_part *right, uint32_t end, uint32_t *priority, int32_t *merged);
 
-/* Merges neighbours among scratch->parts (ids and places filled in) of the word that is size bytes at text: those of
+/* Merges neighbors among scratch->parts (ids and places filled in) of the word that is size bytes at text: those of
  * the lowest priority first, of equal ones the leftmost, until no two merge. */
 capp_status capp_merge_parts(const capp_vocab *vocab, capp_find_merge find, capp_encode_scratch *scratch,
                              const char *text, uint32_t size, capp_error *err);

@@ -50,9 +50,9 @@ capp_status capp_pipeline_read_bool_value(capp_json value, const char *name, boo
 
 void capp_pipeline_free(capp_pipeline *pipeline) {
     if (!pipeline) return;
-    for (size_t i = 0; i < pipeline->n_normalisers; i++) {
-        capp_regex_free(pipeline->normalisers[i].regex);
-        capp_charsmap_free(pipeline->normalisers[i].chars);
+    for (size_t i = 0; i < pipeline->n_normalizers; i++) {
+        capp_regex_free(pipeline->normalizers[i].regex);
+        capp_charsmap_free(pipeline->normalizers[i].chars);
     }
     for (size_t i = 0; i < CAPP_PIPELINE_MAX_STEPS; i++) capp_regex_free(pipeline->steps[i].regex);
     while (pipeline->chunks) {
@@ -65,7 +65,7 @@ void capp_pipeline_free(capp_pipeline *pipeline) {
     capp_free(pipeline->in_model);
     capp_free(pipeline->added);
     capp_free(pipeline->raw.nodes);
-    capp_free(pipeline->normalised.nodes);
+    capp_free(pipeline->normalized.nodes);
     capp_ids_free(&pipeline->ids_before);
     capp_ids_free(&pipeline->ids_after);
     capp_free(pipeline->path);

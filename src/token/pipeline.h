@@ -1,5 +1,5 @@
 /* Tokenizers as tokenizer.json describes them (the format of the tokenizers package). A text is cut at added tokens,
- * normalised, cut again at those added tokens that are found in normalised text, and cut into words by pre-tokenizers;
+ * normalized, cut again at those added tokens that are found in normalized text, and cut into words by pre-tokenizers;
  * a model makes ids of the words. The ids equal those of the package. */
 #ifndef CAPP_TOKEN_PIPELINE_H
 #define CAPP_TOKEN_PIPELINE_H
@@ -15,29 +15,29 @@
 
 enum { CAPP_PIPELINE_MAX_STEPS = 32, CAPP_PIPELINE_BOUNDARIES = 1 << 16 };
 
-/* ---- Normalisers ------------------------------------------------------------------------------------------------- */
+/* ---- Normalizers ------------------------------------------------------------------------------------------------- */
 
-typedef enum capp_normaliser_kind {
-    CAPP_NORMALISER_FORM, /* NFC and the like */
-    CAPP_NORMALISER_LOWER_CASE,
-    CAPP_NORMALISER_STRIP,
-    CAPP_NORMALISER_STRIP_ACCENTS,
-    CAPP_NORMALISER_PREPEND,
-    CAPP_NORMALISER_REPLACE,
-    CAPP_NORMALISER_CHARSMAP,
-    CAPP_NORMALISER_NMT,
-    CAPP_NORMALISER_BYTE_LEVEL
-} capp_normaliser_kind;
+typedef enum capp_normalizer_kind {
+    CAPP_NORMALIZER_FORM, /* NFC and the like */
+    CAPP_NORMALIZER_LOWER_CASE,
+    CAPP_NORMALIZER_STRIP,
+    CAPP_NORMALIZER_STRIP_ACCENTS,
+    CAPP_NORMALIZER_PREPEND,
+    CAPP_NORMALIZER_REPLACE,
+    CAPP_NORMALIZER_CHARSMAP,
+    CAPP_NORMALIZER_NMT,
+    CAPP_NORMALIZER_BYTE_LEVEL
+} capp_normalizer_kind;
 
-typedef struct capp_normaliser {
-    capp_normaliser_kind kind;
-    unsigned form;        /* FORM: CAPP_NORMALISE_COMPOSE, CAPP_NORMALISE_COMPATIBLE */
+typedef struct capp_normalizer {
+    capp_normalizer_kind kind;
+    unsigned form;        /* FORM: CAPP_NORMALIZE_COMPOSE, CAPP_NORMALIZE_COMPATIBLE */
     bool left, right;     /* STRIP: which ends */
     capp_str text;        /* PREPEND, REPLACE: the text to insert */
     capp_str pattern;     /* REPLACE: the text to find, where regex is NULL */
     capp_regex *regex;    /* REPLACE */
     capp_charsmap *chars; /* CHARSMAP */
-} capp_normaliser;
+} capp_normalizer;
 
 /* ---- Pre-tokenizers ---------------------------------------------------------------------------------------------- */
 
@@ -51,19 +51,19 @@ typedef enum capp_pretokenizer_kind {
 
 /* What becomes of a match: a piece of its own, nothing, or part of the piece before or after it. CONTIGUOUS: matches
  * side by side are one piece. */
-typedef enum capp_split_behaviour {
+typedef enum capp_split_behavior {
     CAPP_ISOLATED,
     CAPP_REMOVED,
     CAPP_MERGED_WITH_PREVIOUS,
     CAPP_MERGED_WITH_NEXT,
     CAPP_CONTIGUOUS
-} capp_split_behaviour;
+} capp_split_behavior;
 
 typedef enum capp_prepend_scheme { CAPP_PREPEND_ALWAYS, CAPP_PREPEND_FIRST, CAPP_PREPEND_NEVER } capp_prepend_scheme;
 
 typedef struct capp_pretokenizer_step {
     capp_pretokenizer_kind kind;
-    capp_split_behaviour behaviour;
+    capp_split_behavior behavior;
     bool invert;                /* what stands between matches counts as the match */
     capp_prepend_scheme scheme; /* METASPACE */
     capp_str mark;              /* METASPACE: what replaces a space */
@@ -105,16 +105,16 @@ typedef struct capp_pipeline {
     uint32_t n_model;  /* entries of the model's vocabulary */
     uint32_t n_texts;  /* room in texts and in_model; info.n_tokens is at most this */
 
-    capp_normaliser normalisers[CAPP_PIPELINE_MAX_STEPS];
-    size_t n_normalisers;
+    capp_normalizer normalizers[CAPP_PIPELINE_MAX_STEPS];
+    size_t n_normalizers;
     capp_pretokenizer_step steps[CAPP_PIPELINE_MAX_STEPS];
     size_t n_steps;
     bool bytes_last; /* the last step was CUT_BYTES and has been dropped: the model does its work with byte_id */
 
     capp_added_token *added;
     size_t n_added, added_capacity;
-    capp_trie raw, normalised; /* of added tokens, found in raw or in normalised text; ids are indexes of added */
-    bool special_normalised;   /* some tokens of `normalised` are special */
+    capp_trie raw, normalized; /* of added tokens, found in raw or in normalized text; ids are indexes of added */
+    bool special_normalized;   /* some tokens of `normalized` are special */
 
     capp_ids ids_before; /* what the post-processor puts before a text */
     capp_ids ids_after;  /* what it puts after one: known, but never used */
@@ -139,7 +139,7 @@ typedef struct capp_pipeline_run {
     capp_encode_scratch *scratch;
     capp_matcher *matcher;
     capp_ids *out;
-    capp_text normal[2];                    /* normalised text, and the text before its last normaliser */
+    capp_text normal[2];                    /* normalized text, and the text before its last normalizer */
     capp_text pre[CAPP_PIPELINE_MAX_STEPS]; /* what a step has made of its piece */
     capp_text word;
     capp_unigram_path *paths; /* Unigram */
@@ -168,7 +168,7 @@ capp_status capp_pipeline_read_bool(capp_json object, const char *name, bool *ou
 capp_status capp_pipeline_read_bool_value(capp_json value, const char *name, bool *out, capp_error *err);
 
 /* pipeline_steps.c: the sections normalizer and pre_tokenizer. Errors name the section. */
-capp_status capp_pipeline_parse_normaliser(capp_pipeline *pipeline, capp_json value, capp_error *err);
+capp_status capp_pipeline_parse_normalizer(capp_pipeline *pipeline, capp_json value, capp_error *err);
 capp_status capp_pipeline_parse_pretokenizer(capp_pipeline *pipeline, capp_json value, capp_error *err);
 
 /* pipeline_bpe.c: the rest of the section model, once its vocabulary is in texts. */
@@ -192,7 +192,7 @@ capp_status capp_pipeline_read_config(capp_vocab *vocab, capp_str text, capp_err
 
 /* `front`: how many bytes at the front of text stand where the whole text begins. */
 capp_status capp_pipeline_encode_around_added_tokens(capp_pipeline_run *run, capp_str text, capp_error *err);
-capp_status capp_pipeline_normalise(capp_pipeline_run *run, capp_str text, capp_str *normal, size_t *front,
+capp_status capp_pipeline_normalize(capp_pipeline_run *run, capp_str text, capp_str *normal, size_t *front,
                                     capp_error *err);
 capp_status capp_pipeline_pretokenize(capp_pipeline_run *run, capp_str text, size_t front, capp_error *err);
 capp_status capp_pipeline_encode_bpe_word(capp_pipeline_run *run, capp_str word, capp_error *err);

@@ -1,5 +1,5 @@
-/* Added tokens: texts that are tokens wherever they stand. Some are found in the raw text; the others are normalised
- * themselves and found in normalised text. */
+/* Added tokens: texts that are tokens wherever they stand. Some are found in the raw text; the others are normalized
+ * themselves and found in normalized text. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -51,7 +51,7 @@ capp_status capp_pipeline_add_token(capp_vocab *vocab, capp_added_token added, c
 /* The tokenizers package finds an empty text everywhere, and panics inside a character. */
 static capp_status fail_nothing(capp_str content, capp_error *err) {
     return capp_fail(err, CAPP_EUNSUPPORTED,
-                     "added_tokens: nothing is left of \"%.*s\" after normalisation; set its \"normalized\" to false",
+                     "added_tokens: nothing is left of \"%.*s\" after normalization; set its \"normalized\" to false",
                      content.size < 100 ? (int)content.size : 100, content.data);
 }
 
@@ -67,11 +67,11 @@ capp_status capp_pipeline_make_tries(capp_vocab *vocab, capp_error *err) {
             capp_str text = added->content;
             size_t front = 0;
             if (added->special != special) continue;
-            pipeline->special_normalised = pipeline->special_normalised || (special && added->normalized);
-            if (added->normalized) st = capp_pipeline_normalise(&run, text, &text, &front, err);
+            pipeline->special_normalized = pipeline->special_normalized || (special && added->normalized);
+            if (added->normalized) st = capp_pipeline_normalize(&run, text, &text, &front, err);
             if (st == CAPP_OK && !text.size) st = fail_nothing(added->content, err);
             if (st == CAPP_OK)
-                st = capp_trie_add(added->normalized ? &pipeline->normalised : &pipeline->raw, text, (int32_t)i, err);
+                st = capp_trie_add(added->normalized ? &pipeline->normalized : &pipeline->raw, text, (int32_t)i, err);
         }
     capp_pipeline_run_free(&run);
     return st;
@@ -126,21 +126,21 @@ static capp_status push(capp_pipeline_run *run, const capp_added_token *added, c
     return capp_ids_push(run->out, added->id) ? CAPP_OK : capp_fail_memory(err, "ids");
 }
 
-/* Counts the special tokens of the text after normalisation. */
+/* Counts the special tokens of the text after normalization. */
 static capp_status count_special(capp_pipeline_run *run, capp_str raw, size_t *n, capp_error *err) {
     capp_str text = {NULL, 0};
     size_t front = 0, from = 0, at, end, done = 0;
     const capp_added_token *added;
-    capp_status st = capp_pipeline_normalise(run, raw, &text, &front, err);
+    capp_status st = capp_pipeline_normalize(run, raw, &text, &front, err);
     *n = 0;
-    while (st == CAPP_OK && (added = next_added(run, &run->pipeline->normalised, text, done, &from, &at, &end))) {
+    while (st == CAPP_OK && (added = next_added(run, &run->pipeline->normalized, text, done, &from, &at, &end))) {
         *n += added->special;
         done = end;
     }
     return st;
 }
 
-/* Whether special tokens may be parsed in normalised text to which a conversation has contributed. Without the
+/* Whether special tokens may be parsed in normalized text to which a conversation has contributed. Without the
  * conversation's bytes, the text must have as many of them: if none, none are parsed. */
 static capp_status may_have_special(capp_pipeline_run *run, capp_str raw, const uint8_t *given, bool *may,
                                     capp_error *err) {
@@ -157,21 +157,21 @@ static capp_status may_have_special(capp_pipeline_run *run, capp_str raw, const 
     if (st == CAPP_OK && with != without)
         st = capp_fail(err, CAPP_EINVAL,
                        "a message has the text of a special token in it, or hides one of the template; this tokenizer "
-                       "finds special tokens in normalised text, where their origin is lost; change the message");
+                       "finds special tokens in normalized text, where their origin is lost; change the message");
     return st;
 }
 
-static capp_status cut_normalised(capp_pipeline_run *run, capp_str raw, const uint8_t *given, size_t front,
+static capp_status cut_normalized(capp_pipeline_run *run, capp_str raw, const uint8_t *given, size_t front,
                                   capp_error *err) {
     capp_str text = {NULL, 0};
     bool special = run->parse_special;
     capp_status st = CAPP_OK;
-    if (special && run->pipeline->special_normalised && any_given(given, raw.size))
+    if (special && run->pipeline->special_normalized && any_given(given, raw.size))
         st = may_have_special(run, raw, given, &run->parse_special, err);
-    if (st == CAPP_OK) st = capp_pipeline_normalise(run, raw, &text, &front, err);
+    if (st == CAPP_OK) st = capp_pipeline_normalize(run, raw, &text, &front, err);
     size_t done = 0, from = 0, at, end;
     const capp_added_token *added;
-    while (st == CAPP_OK && (added = next_added(run, &run->pipeline->normalised, text, done, &from, &at, &end))) {
+    while (st == CAPP_OK && (added = next_added(run, &run->pipeline->normalized, text, done, &from, &at, &end))) {
         if (at > done)
             st = capp_pipeline_pretokenize(run, (capp_str){text.data + done, at - done},
                                            front > done ? front - done : 0, err);
@@ -187,7 +187,7 @@ static capp_status cut_normalised(capp_pipeline_run *run, capp_str raw, const ui
 static capp_status cut_part(capp_pipeline_run *run, capp_str text, size_t begin, size_t end, size_t front,
                             capp_error *err) {
     const uint8_t *given = run->given ? run->given + begin : NULL;
-    return cut_normalised(run, (capp_str){text.data + begin, end - begin}, given, begin ? 0 : front, err);
+    return cut_normalized(run, (capp_str){text.data + begin, end - begin}, given, begin ? 0 : front, err);
 }
 
 capp_status capp_pipeline_encode_around_added_tokens(capp_pipeline_run *run, capp_str text, capp_error *err) {

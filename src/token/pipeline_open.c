@@ -205,7 +205,7 @@ static capp_status read_tokenizer(capp_vocab *vocab, capp_str text, capp_error *
     if (st == CAPP_OK && !capp_json_read_fields(value, root))
         st = capp_fail(err, CAPP_EFORMAT, "the file has more than %d members", CAPP_JSON_MOST_FIELDS);
     if (st == CAPP_OK) st = read_model(vocab, root, err);
-    if (st == CAPP_OK) st = capp_pipeline_parse_normaliser(pipeline, capp_json_field(root, "normalizer"), err);
+    if (st == CAPP_OK) st = capp_pipeline_parse_normalizer(pipeline, capp_json_field(root, "normalizer"), err);
     if (st == CAPP_OK) st = capp_pipeline_parse_pretokenizer(pipeline, capp_json_field(root, "pre_tokenizer"), err);
     if (st == CAPP_OK && pipeline->bytes_last) pipeline->n_steps--;
     if (st == CAPP_OK) st = capp_pipeline_parse_decoder(pipeline, capp_json_field(root, "decoder"), err);

@@ -37,7 +37,7 @@ static capp_status stretch(cutter *c, size_t begin, size_t end, bool match) {
     match = match != step->invert;
     bool was = c->was_match, join = false;
     c->was_match = match;
-    switch (step->behaviour) {
+    switch (step->behavior) {
     case CAPP_ISOLATED: return hand_on(c, begin, end);
     case CAPP_REMOVED: return match ? CAPP_OK : hand_on(c, begin, end);
     case CAPP_CONTIGUOUS: join = match == was; break;

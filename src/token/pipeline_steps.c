@@ -35,7 +35,7 @@ static capp_status pattern_of(capp_pipeline *pipeline, capp_json object, capp_st
     return capp_pipeline_read_string(pipeline, string ? string : capp_json_get(pattern, "Regex"), "pattern", text, err);
 }
 
-/* ---- Normalisers ------------------------------------------------------------------------------------------------- */
+/* ---- Normalizers ------------------------------------------------------------------------------------------------- */
 
 static capp_status open_charsmap(capp_pipeline *pipeline, capp_json value, capp_charsmap **out, capp_error *err) {
     capp_str text;
@@ -51,7 +51,7 @@ static capp_status open_charsmap(capp_pipeline *pipeline, capp_json value, capp_
     return st;
 }
 
-static capp_status read_replace(capp_pipeline *pipeline, capp_json value, capp_normaliser *step, capp_error *err) {
+static capp_status read_replace(capp_pipeline *pipeline, capp_json value, capp_normalizer *step, capp_error *err) {
     capp_str pattern;
     bool literal;
     capp_status st = pattern_of(pipeline, value, &pattern, &literal, err);
@@ -64,43 +64,43 @@ static capp_status read_replace(capp_pipeline *pipeline, capp_json value, capp_n
     return capp_regex_open(&step->regex, pattern, literal, err);
 }
 
-/* Types of normalisers and their kinds. */
+/* Types of normalizers and their kinds. */
 static const struct {
     const char *type;
-    capp_normaliser_kind kind;
+    capp_normalizer_kind kind;
     unsigned form;
 } plain_normal[] = {
-    {"NFD", CAPP_NORMALISER_FORM, 0},
-    {"NFC", CAPP_NORMALISER_FORM, CAPP_NORMALISE_COMPOSE},
-    {"NFKD", CAPP_NORMALISER_FORM, CAPP_NORMALISE_COMPATIBLE},
-    {"NFKC", CAPP_NORMALISER_FORM, CAPP_NORMALISE_COMPATIBLE | CAPP_NORMALISE_COMPOSE},
-    {"Lowercase", CAPP_NORMALISER_LOWER_CASE, 0},
-    {"StripAccents", CAPP_NORMALISER_STRIP_ACCENTS, 0},
-    {"Nmt", CAPP_NORMALISER_NMT, 0},
-    {"ByteLevel", CAPP_NORMALISER_BYTE_LEVEL, 0},
-    {"Strip", CAPP_NORMALISER_STRIP, 0},
-    {"Prepend", CAPP_NORMALISER_PREPEND, 0},
-    {"Replace", CAPP_NORMALISER_REPLACE, 0},
-    {"Precompiled", CAPP_NORMALISER_CHARSMAP, 0},
+    {"NFD", CAPP_NORMALIZER_FORM, 0},
+    {"NFC", CAPP_NORMALIZER_FORM, CAPP_NORMALIZE_COMPOSE},
+    {"NFKD", CAPP_NORMALIZER_FORM, CAPP_NORMALIZE_COMPATIBLE},
+    {"NFKC", CAPP_NORMALIZER_FORM, CAPP_NORMALIZE_COMPATIBLE | CAPP_NORMALIZE_COMPOSE},
+    {"Lowercase", CAPP_NORMALIZER_LOWER_CASE, 0},
+    {"StripAccents", CAPP_NORMALIZER_STRIP_ACCENTS, 0},
+    {"Nmt", CAPP_NORMALIZER_NMT, 0},
+    {"ByteLevel", CAPP_NORMALIZER_BYTE_LEVEL, 0},
+    {"Strip", CAPP_NORMALIZER_STRIP, 0},
+    {"Prepend", CAPP_NORMALIZER_PREPEND, 0},
+    {"Replace", CAPP_NORMALIZER_REPLACE, 0},
+    {"Precompiled", CAPP_NORMALIZER_CHARSMAP, 0},
 };
 
 static capp_status add_normal(capp_pipeline *pipeline, capp_json value, capp_error *err) {
     size_t row = 0, n_rows = sizeof plain_normal / sizeof plain_normal[0];
     while (row < n_rows && !is_type(value, plain_normal[row].type)) row++;
     if (row == n_rows) return fail_type(value, "a normalizer", err);
-    if (pipeline->n_normalisers == CAPP_PIPELINE_MAX_STEPS)
+    if (pipeline->n_normalizers == CAPP_PIPELINE_MAX_STEPS)
         return capp_fail(err, CAPP_EUNSUPPORTED, "more than %d normalizers are not supported", CAPP_PIPELINE_MAX_STEPS);
-    capp_normaliser *step = &pipeline->normalisers[pipeline->n_normalisers++];
+    capp_normalizer *step = &pipeline->normalizers[pipeline->n_normalizers++];
     *step =
-        (capp_normaliser){.kind = plain_normal[row].kind, .form = plain_normal[row].form, .left = true, .right = true};
+        (capp_normalizer){.kind = plain_normal[row].kind, .form = plain_normal[row].form, .left = true, .right = true};
     capp_status st = CAPP_OK;
     switch (step->kind) {
-    case CAPP_NORMALISER_STRIP:
+    case CAPP_NORMALIZER_STRIP:
         st = capp_pipeline_read_bool(value, "strip_left", &step->left, err);
         return st == CAPP_OK ? capp_pipeline_read_bool(value, "strip_right", &step->right, err) : st;
-    case CAPP_NORMALISER_PREPEND: return short_str(pipeline, value, "prepend", &step->text, err);
-    case CAPP_NORMALISER_REPLACE: return read_replace(pipeline, value, step, err);
-    case CAPP_NORMALISER_CHARSMAP: return open_charsmap(pipeline, value, &step->chars, err);
+    case CAPP_NORMALIZER_PREPEND: return short_str(pipeline, value, "prepend", &step->text, err);
+    case CAPP_NORMALIZER_REPLACE: return read_replace(pipeline, value, step, err);
+    case CAPP_NORMALIZER_CHARSMAP: return open_charsmap(pipeline, value, &step->chars, err);
     default: return CAPP_OK;
     }
 }
@@ -115,7 +115,7 @@ static capp_status add_normals(capp_pipeline *pipeline, capp_json value, capp_er
     return st;
 }
 
-capp_status capp_pipeline_parse_normaliser(capp_pipeline *pipeline, capp_json value, capp_error *err) {
+capp_status capp_pipeline_parse_normalizer(capp_pipeline *pipeline, capp_json value, capp_error *err) {
     capp_status st = add_normals(pipeline, value, err);
     if (st != CAPP_OK) capp_error_prefix(err, "normalizer");
     return st;
@@ -132,22 +132,22 @@ static capp_status new_step(capp_pipeline *pipeline, capp_pretokenizer_kind kind
     return CAPP_OK;
 }
 
-static capp_status add_characters(capp_pipeline *pipeline, bool (*is_match)(int32_t), capp_split_behaviour behaviour,
+static capp_status add_characters(capp_pipeline *pipeline, bool (*is_match)(int32_t), capp_split_behavior behavior,
                                   capp_error *err) {
     capp_pretokenizer_step *step = NULL;
     capp_status st = new_step(pipeline, CAPP_CUT_CHARACTERS, &step, err);
     if (st != CAPP_OK) return st;
     step->is_match = is_match;
-    step->behaviour = behaviour;
+    step->behavior = behavior;
     return CAPP_OK;
 }
 
-static capp_status read_behaviour(capp_json value, capp_split_behaviour *out, capp_error *err) {
+static capp_status read_behavior(capp_json value, capp_split_behavior *out, capp_error *err) {
     static const char *const names[] = {"Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
-    capp_json behaviour = capp_json_get(value, "behavior");
+    capp_json behavior = capp_json_get(value, "behavior");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (capp_json_is(behaviour, names[i])) {
-            *out = (capp_split_behaviour)i;
+        if (capp_json_is(behavior, names[i])) {
+            *out = (capp_split_behavior)i;
             return CAPP_OK;
         }
     return capp_fail(err, CAPP_EUNSUPPORTED, "behavior is missing or not a known one");
@@ -158,7 +158,7 @@ static capp_status add_split(capp_pipeline *pipeline, capp_json value, capp_erro
     capp_str pattern;
     bool literal;
     capp_status st = new_step(pipeline, CAPP_CUT_REGEX, &step, err);
-    if (st == CAPP_OK) st = read_behaviour(value, &step->behaviour, err);
+    if (st == CAPP_OK) st = read_behavior(value, &step->behavior, err);
     if (st == CAPP_OK) st = capp_pipeline_read_bool(value, "invert", &step->invert, err);
     if (st == CAPP_OK) st = pattern_of(pipeline, value, &pattern, &literal, err);
     return st == CAPP_OK ? capp_regex_open(&step->regex, pattern, literal, err) : st;
@@ -229,7 +229,7 @@ static capp_status add_delimiter(capp_pipeline *pipeline, capp_json value, capp_
 
 static capp_status add_pre(capp_pipeline *pipeline, capp_json value, capp_error *err) {
     bool individual = false;
-    capp_split_behaviour behaviour = CAPP_ISOLATED;
+    capp_split_behavior behavior = CAPP_ISOLATED;
     capp_status st = CAPP_OK;
     if (is_type(value, "Split")) return add_split(pipeline, value, err);
     if (is_type(value, "ByteLevel")) return add_byte_level(pipeline, value, err);
@@ -242,8 +242,8 @@ static capp_status add_pre(capp_pipeline *pipeline, capp_json value, capp_error 
         return add_characters(pipeline, capp_is_number, individual ? CAPP_ISOLATED : CAPP_CONTIGUOUS, err);
     }
     if (is_type(value, "Punctuation")) {
-        if (capp_json_get(value, "behavior")) st = read_behaviour(value, &behaviour, err);
-        return st == CAPP_OK ? add_characters(pipeline, capp_is_punctuation, behaviour, err) : st;
+        if (capp_json_get(value, "behavior")) st = read_behavior(value, &behavior, err);
+        return st == CAPP_OK ? add_characters(pipeline, capp_is_punctuation, behavior, err) : st;
     }
     bool words = is_type(value, "Whitespace"); /* \w+|[^\w\s]+ */
     if (!words && !is_type(value, "BertPreTokenizer")) return fail_type(value, "a pre-tokenizer", err);

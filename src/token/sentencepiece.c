@@ -1,4 +1,4 @@
-/* SentencePiece BPE: spaces become U+2581, and the whole text is one word of characters. Neighbours are merged where
+/* SentencePiece BPE: spaces become U+2581, and the whole text is one word of characters. Neighbors are merged where
  * their joined text is a piece, that of the highest score first (sentencepiece, src/bpe_model.cc). A character without
  * a piece becomes its bytes, or the unknown token. */
 #include <string.h>
@@ -14,7 +14,7 @@ static bool is_mark(const char *p, size_t left) {
     return left >= MARK_SIZE && !memcmp(p, SPACE_MARK, MARK_SIZE);
 }
 
-/* See capp_find_merge: two neighbours merge where their joined text is a piece. */
+/* See capp_find_merge: two neighbors merge where their joined text is a piece. */
 static bool find_merge(const capp_vocab *vocab, const char *text, const capp_merge_part *left,
                        const capp_merge_part *right, uint32_t end, uint32_t *priority, int32_t *merged) {
     capp_str both = {text + left->at, end - left->at};
@@ -194,7 +194,7 @@ static capp_status encode_words(const capp_vocab *vocab, capp_encode_scratch *sc
 }
 
 /* Copies text to scratch->text with spaces as U+2581, and one in front where the tokenizer adds it. */
-static capp_status normalise(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text, size_t *size,
+static capp_status normalize(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text, size_t *size,
                              capp_error *err) {
     size_t spaces = vocab->info.add_space_prefix;
     for (size_t i = 0; i < text.size; i++) spaces += text.data[i] == ' ';
@@ -220,7 +220,7 @@ capp_status capp_sentencepiece_encode(const capp_vocab *vocab, capp_encode_scrat
                                       capp_ids *out, capp_error *err) {
     size_t size, begin = 0, at = 0, found_size = 0;
     bool after_unknown = false;
-    capp_status st = normalise(vocab, scratch, raw, &size, err);
+    capp_status st = normalize(vocab, scratch, raw, &size, err);
     const char *text = scratch->text;
     while (st == CAPP_OK && at < size) {
         int32_t id = capp_trie_longest(&vocab->always, (capp_str){text + at, size - at}, &found_size);

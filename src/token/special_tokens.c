@@ -118,8 +118,8 @@ static void find_known(capp_vocab *vocab) {
     }
 }
 
-/* SentencePiece: user-defined pieces are found in normalised text; some converters write them with plain spaces. */
-static capp_status add_normalised(capp_vocab *vocab, int32_t id, capp_error *err) {
+/* SentencePiece: user-defined pieces are found in normalized text; some converters write them with plain spaces. */
+static capp_status add_normalized(capp_vocab *vocab, int32_t id, capp_error *err) {
     capp_str text = vocab->texts[id];
     if (vocab->kind == CAPP_VOCAB_BYTE_LEVEL || !text.size || !memchr(text.data, ' ', text.size))
         return capp_trie_add(&vocab->always, text, id, err);
@@ -143,7 +143,7 @@ static capp_status fill_tries(capp_vocab *vocab, capp_error *err) {
         /* A token that is part of a character would leave invalid UTF-8 around it. */
         if (capp_utf8_invalid_at(vocab->texts[i]) < vocab->texts[i].size) continue;
         bool user = type == CAPP_TOKEN_USER_DEFINED, special = type == CAPP_TOKEN_CONTROL || type == CAPP_TOKEN_UNKNOWN;
-        if (user) st = add_normalised(vocab, (int32_t)i, err);
+        if (user) st = add_normalized(vocab, (int32_t)i, err);
         if (st == CAPP_OK && (special || (user && vocab->kind == CAPP_VOCAB_BYTE_LEVEL)))
             st = capp_trie_add(&vocab->special, vocab->texts[i], (int32_t)i, err);
     }

@@ -120,7 +120,7 @@ bool capp_text_append_lower_case(capp_text *out, capp_str text) {
     return true;
 }
 
-/* ---- Normalisation forms ----------------------------------------------------------------------------------------- */
+/* ---- Normalization forms ----------------------------------------------------------------------------------------- */
 
 void capp_text_front_step(capp_text_front *front, ptrdiff_t change, size_t size) {
     if (front->over) return;
@@ -129,7 +129,7 @@ void capp_text_front_step(capp_text_front *front, ptrdiff_t change, size_t size)
     if (change <= 0) front->taken += 1 + (size_t)-change;
 }
 
-/* Characters between two that normalisation leaves alone. */
+/* Characters between two that normalization leaves alone. */
 typedef struct segment {
     utf8proc_int32_t *data;
     size_t n, capacity;
@@ -200,7 +200,7 @@ static bool put_segment_led(segment *s, unsigned form, capp_text *out) {
         ptrdiff_t change = change_of(s->data[i]);
         size_t kept = i + 1;
         unsigned last = 0; /* class of the last mark that is kept */
-        for (next = i + 1; form & CAPP_NORMALISE_COMPOSE && !class_of(c) && next < s->n; next++) {
+        for (next = i + 1; form & CAPP_NORMALIZE_COMPOSE && !class_of(c) && next < s->n; next++) {
             utf8proc_int32_t mark = s->data[next];
             unsigned class = class_of(mark);
             int32_t both = kept == i + 1 || last < class ? composed(c, mark & CHARACTER) : 0;
@@ -225,7 +225,7 @@ static bool end_segment(segment *s, unsigned form, capp_text *out) {
     if (!sort_segment(s)) return false;
     if (s->front) return put_segment_led(s, form, out);
     utf8proc_ssize_t n = (utf8proc_ssize_t)s->n;
-    if (form & CAPP_NORMALISE_COMPOSE && n > 1)
+    if (form & CAPP_NORMALIZE_COMPOSE && n > 1)
         n = utf8proc_normalize_utf32(s->data, n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
     for (utf8proc_ssize_t i = 0; i < n; i++)
         if (!capp_text_append_character(out, s->data[i])) return false;
@@ -234,7 +234,7 @@ static bool end_segment(segment *s, unsigned form, capp_text *out) {
 }
 
 static bool add_decomposed(segment *s, int32_t c, unsigned form) {
-    int options = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (form & CAPP_NORMALISE_COMPATIBLE ? UTF8PROC_COMPAT : 0);
+    int options = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (form & CAPP_NORMALIZE_COMPATIBLE ? UTF8PROC_COMPAT : 0);
     if (!capp_grow(&s->data, &s->capacity, s->n + MAX_DECOMPOSED, sizeof *s->data)) return false;
     int boundary = 0;
     utf8proc_ssize_t n =
@@ -260,7 +260,7 @@ static bool put_plain(segment *s, unsigned form, capp_text *out, capp_str text) 
     return capp_text_append(out, text.data, text.size);
 }
 
-static bool normalise(capp_text *out, segment *s, capp_str text, unsigned form) {
+static bool normalize(capp_text *out, segment *s, capp_str text, unsigned form) {
     for (size_t i = 0, size; i < text.size; i += size) {
         if ((size = plain_run(text, i))) {
             if (!put_plain(s, form, out, (capp_str){text.data + i, size})) return false;
@@ -276,10 +276,10 @@ static bool normalise(capp_text *out, segment *s, capp_str text, unsigned form) 
     return end_segment(s, form, out);
 }
 
-capp_status capp_text_append_normalised(capp_text *out, capp_str text, unsigned form, capp_text_front *front,
+capp_status capp_text_append_normalized(capp_text *out, capp_str text, unsigned form, capp_text_front *front,
                                         capp_error *err) {
     segment s = {.front = front};
-    bool done = normalise(out, &s, text, form);
+    bool done = normalize(out, &s, text, form);
     capp_free(s.data);
     return done ? CAPP_OK : capp_fail_memory(err, "a text in its normal form");
 }

@@ -1,4 +1,4 @@
-/* Properties of characters, lower case and normalisation forms, as in the tokenizers package. They come from utf8proc;
+/* Properties of characters, lower case and normalization forms, as in the tokenizers package. They come from utf8proc;
  * unicode_tables.h lists what differs. */
 #ifndef CAPP_TOKEN_UNICODE_H
 #define CAPP_TOKEN_UNICODE_H
@@ -21,7 +21,7 @@ bool capp_is_number(int32_t c);
 bool capp_is_word(int32_t c); /* \w: letters, marks, decimal digits, connectors, joiners */
 bool capp_is_punctuation(int32_t c);
 bool capp_is_mark(int32_t c);
-/* Whether a grapheme cluster ends between two neighbours. *state: 0 at the beginning of a text. */
+/* Whether a grapheme cluster ends between two neighbors. *state: 0 at the beginning of a text. */
 bool capp_grapheme_cluster_ends(int32_t before, int32_t c, int32_t *state);
 
 /* The front of a text that is being rewritten: the part that stands for the very beginning of the original text. By the
@@ -42,12 +42,12 @@ void capp_text_front_step(capp_text_front *front, ptrdiff_t change, size_t size)
 bool capp_text_append_lower_case(capp_text *out, capp_str text);
 
 enum {
-    CAPP_NORMALISE_COMPOSE = 1,
-    CAPP_NORMALISE_COMPATIBLE = 2
+    CAPP_NORMALIZE_COMPOSE = 1,
+    CAPP_NORMALIZE_COMPATIBLE = 2
 }; /* NFD: 0; NFC: COMPOSE; NFKD: COMPATIBLE; NFKC: both */
 
-/* Appends text (valid UTF-8) in a normalisation form, in linear time. front may be NULL. */
-capp_status capp_text_append_normalised(capp_text *out, capp_str text, unsigned form, capp_text_front *front,
+/* Appends text (valid UTF-8) in a normalization form, in linear time. front may be NULL. */
+capp_status capp_text_append_normalized(capp_text *out, capp_str text, unsigned form, capp_text_front *front,
                                         capp_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* Where the tokenizers package (0.21) differs from utf8proc 2.8, which knows Unicode 15.0. Its normaliser stops at
+/* Where the tokenizers package (0.21) differs from utf8proc 2.8, which knows Unicode 15.0. Its normalizer stops at
  * Unicode 9, its punctuation at Unicode 8; letters, digits and cases are those of Unicode 16. Found by asking it about
  * every character; tests/test_tokenizer_json.py asks again. */
 #ifndef CAPP_TOKEN_UNICODE_TABLES_H
@@ -10,7 +10,7 @@ typedef struct capp_range {
     int32_t first, last;
 } capp_range;
 
-/* To the normaliser these are unassigned: no marks, no decomposition, combining class 0. (U+11930 only as the second
+/* To the normalizer these are unassigned: no marks, no decomposition, combining class 0. (U+11930 only as the second
  * half of U+11938.) */
 static const capp_range younger[] = {
     {0x7fd, 0x7fd},     {0x898, 0x89f},     {0x8ca, 0x8d3},     {0x9fe, 0x9fe},     {0xafa, 0xaff},

@@ -7,7 +7,7 @@
 #include "token/unicode.h"
 #include "token/vocab_tables.h"
 
-/* Places in a text are 32-bit, and normalising may make it three times as long. */
+/* Places in a text are 32-bit, and normalizing may make it three times as long. */
 enum { MAX_TEXT = 1 << 29 };
 
 static capp_status read_kind(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err) {
@@ -205,7 +205,7 @@ capp_status capp_vocab_encode_marked(const capp_vocab *vocab, capp_str text, con
                                      capp_ids *out, capp_error *err) {
     if (text.size > MAX_TEXT)
         return capp_fail(err, CAPP_EINVAL,
-                         "the text has %zu bytes; at most %d can be tokenised at once; split the text", text.size,
+                         "the text has %zu bytes; at most %d can be tokenized at once; split the text", text.size,
                          MAX_TEXT);
     size_t invalid = capp_utf8_invalid_at(text), n = out->n;
     if (invalid < text.size) return capp_fail(err, CAPP_EINVAL, "the text is not valid UTF-8 at byte %zu", invalid);
@@ -240,7 +240,7 @@ static capp_status find_completion_rule(capp_vocab *vocab, capp_error *err) {
     bool without = false, with = false;
     capp_status st = joins(vocab, "b", &without, err);
     if (st == CAPP_OK && !without) st = joins(vocab, " b", &with, err);
-    if (st == CAPP_EINVAL) { /* these letters cannot be tokenised, so there is no rule */
+    if (st == CAPP_EINVAL) { /* these letters cannot be tokenized, so there is no rule */
         without = with = false;
         st = CAPP_OK;
     }

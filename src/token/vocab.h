@@ -7,8 +7,8 @@
 #include "token/vocab_info.h"
 
 /* Opens the vocabulary in tokenizer.ggml.* of a file, which must outlive it. Errors name the file and the key.
- * CAPP_EUNSUPPORTED: tokenizer.ggml.model or tokenizer.ggml.pre is not known; capp never guesses. CAPP_EFORMAT: data is
- * missing or inconsistent. */
+ * CAPP_EUNSUPPORTED: tokenizer.ggml.model or tokenizer.ggml.pre is not known; capp never guesses. Where there is no
+ * tokenizer.ggml.pre, it is "default", as for llama.cpp. CAPP_EFORMAT: data is missing or inconsistent. */
 capp_status capp_vocab_open_gguf(capp_vocab **out, const capp_gguf *gguf, capp_error *err);
 
 /* Opens a tokenizer.json, or the one in a folder. tokenizer_config.json beside it, if there is one, says which tokens
@@ -29,7 +29,7 @@ capp_status capp_vocab_encode(const capp_vocab *vocab, capp_str text, unsigned f
 
 /* The same for the text that a chat template renders. Bytes whose `given` [text.size] is 1 come from the conversation:
  * they never become part of a special token, whatever the flags. Words are cut as without given, which may be NULL: all
- * bytes are the template's. CAPP_EINVAL: the tokenizer finds special tokens in normalised text, where their origin is
+ * bytes are the template's. CAPP_EINVAL: the tokenizer finds special tokens in normalized text, where their origin is
  * lost. */
 capp_status capp_vocab_encode_marked(const capp_vocab *vocab, capp_str text, const uint8_t *given, unsigned flags,
                                      capp_ids *out, capp_error *err);

@@ -14,7 +14,7 @@ typedef struct capp_vocab_info {
     bool add_bos;
     bool add_eos;
     bool add_space_prefix;
-    /* CAPPr's rule: a completion is tokenised as end_of_prompt + completion (true), or without the space, because the
+    /* CAPPr's rule: a completion is tokenized as end_of_prompt + completion (true), or without the space, because the
      * tokenizer adds one itself (false). Found by comparing "a b" with "a" + "b" and "a" + " b", without BOS. If
      * neither is equal (an error in CAPPr), the rule is not known and the space stays. */
     bool completion_needs_space;

@@ -1,0 +1,103 @@
+/* The table of all commands and options. Help, parser and suggestions read it. */
+#ifndef CLI_OPTION_TABLE_H
+#define CLI_OPTION_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "capp.h"
+
+/* X(NAME, name, bit, arguments, summary): the subcommands. */
+#define COMMAND_MAP(X)                                                                                                 \
+    X(CLASSIFY, classify, 1, "[INPUT]", "decide between classes")                                                      \
+    X(EVALUATE, evaluate, 2, "[INPUT]", "compare predictions with labels")                                             \
+    X(LOGPROBS, logprobs, 4, "[INPUT]", "write log-probabilities of tokens")                                           \
+    X(TOKENIZE, tokenize, 8, "[INPUT]", "convert texts to token ids")                                                  \
+    X(INSPECT, inspect, 16, "FILE", "describe a model file or adapter")                                                \
+    X(GENERATE, generate, 32, "[INPUT]", "continue prompts with the most probable tokens")                             \
+    X(BENCH, bench, 64, "", "measure speed, start-up and memory of a model")                                           \
+    X(MODELS, models, 128, "[fetch NAME]", "list the models on this machine, or download one by name")
+
+enum {
+#define X(NAME, name, bit, arguments, summary) COMMAND_##NAME = (bit),
+    COMMAND_MAP(X)
+#undef X
+};
+
+enum option_id {
+    OPT_MODEL = 256,
+    OPT_TEMPLATE,
+    OPT_CLASSES,
+    OPT_OUT,
+    OPT_FORMAT,
+    OPT_SEPARATOR,
+    OPT_MAX_RECORD,
+    OPT_ON_ERROR,
+    OPT_ID,
+    OPT_KEEP,
+    OPT_RENAME,
+    OPT_TOP,
+    OPT_RESUME,
+    OPT_OVERWRITE,
+    OPT_FSYNC,
+    OPT_PROGRESS,
+    OPT_FINGERPRINT,
+    OPT_LABEL_INDEX,
+    OPT_LABEL,
+    OPT_JSON,
+    OPT_INSPECT_JSON,
+    OPT_TOKENS,
+    OPT_STOP,
+    OPT_IGNORE_EOS,
+    OPT_PREFILL,
+    OPT_REPEAT,
+    OPT_NO_BOS,
+    OPT_PARSE_SPECIAL,
+    OPT_CHAT,
+    OPT_SYSTEM,
+    OPT_CHAT_TEMPLATE,
+    OPT_CHAT_VARIABLES,
+    OPT_PRIOR,
+    OPT_MULTI_LABEL,
+    OPT_ONLY_PREDICTION,
+    OPT_AGGREGATE,
+    OPT_END_OF_PROMPT,
+    OPT_THREADS,
+    OPT_MEMORY,
+    OPT_WEIGHTS_MEMORY,
+    OPT_PRECISION,
+    OPT_ISA,
+    OPT_CONTEXT,
+    OPT_LORA,
+    OPT_WINDOW,
+    OPT_QUIET,
+    OPT_FETCH,
+    OPT_HELP
+};
+
+/* As --precision has them, by capp_precision. */
+enum { PRECISIONS = CAPP_PRECISION_I8 + 1 };
+extern const char *const precision_names[PRECISIONS];
+
+/* An option, for the help and the parser. */
+typedef struct option_row {
+    const char *name;
+    int letter;           /* or 0 */
+    const char *argument; /* NULL: takes none */
+    unsigned commands;    /* bits of those that use it */
+    bool everywhere; /* the other commands accept and ignore it, so that scripts can pass the same options to all */
+    int id;
+    const char *help;
+} option_row;
+
+enum { MAX_OPTIONS = 64 };
+extern const option_row option_rows[];
+extern const size_t n_option_rows;
+
+/* Whether the command accepts the option. */
+bool option_has(const option_row *row, unsigned bit);
+
+/* Bit of the command with this name, or 0. */
+unsigned command_bit(const char *name);
+
+#endif

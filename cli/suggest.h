@@ -1,0 +1,9 @@
+/* Suggestions for an option that a command does not have. */
+#ifndef CLI_SUGGEST_H
+#define CLI_SUGGEST_H
+
+/* Name of the option that was most probably meant by one that the command does not have, or NULL. written: without the
+ * dashes before it. */
+const char *suggest_option(const char *written, unsigned bit);
+
+#endif

@@ -1,0 +1,152 @@
+/* Experts to their places: products of an expert each, or of all in one tensor. */
+#include <stdio.h>
+
+#include "model/binder.h"
+
+/* Expert p.index's rows of two tensors of MXFP4: [experts][n][k / 32][16] blocks, [experts][n][k / 32] scales. */
+static capp_status mxfp4_rows(binder *b, place p, size_t n, size_t k, const capp_tensor **out) {
+    char name[MOST_NAME], second[MOST_NAME];
+    const uint32_t experts = b->w->hparams.experts;
+    const capp_tensor *blocks = capp_find(b, p, "_blocks", name), *scales = capp_find(b, p, "_scales", second);
+    if (!blocks || !scales)
+        return capp_fail(b->err, CAPP_EFORMAT,
+                         "%s: tensor %s is missing: the file is incomplete; download or convert it again",
+                         capp_source_path(b->s), blocks ? second : name);
+    if (blocks->type != CAPP_TYPE_U8 || scales->type != CAPP_TYPE_U8 || k % 32 || blocks->dims[0] != 16 ||
+        blocks->dims[1] != k / 32 || blocks->dims[2] != n || blocks->dims[3] != experts || scales->dims[0] != k / 32 ||
+        scales->dims[1] != n || scales->dims[2] != experts || scales->dims[3] != 1)
+        return capp_fail(b->err, CAPP_EFORMAT,
+                         "%s: tensors %s and %s have wrong shapes for the blocks and scales of a matrix of %zu x %zu; "
+                         "download the model again",
+                         capp_source_path(b->s), name, second, k, n);
+    const capp_tensor *t = capp_derive_slice(b, blocks, p.index * n * (k / 32), n * (k / 32));
+    capp_quant q = {.layout = CAPP_QUANT_MXFP4,
+                    .n = n,
+                    .k = k,
+                    .weights = t ? t->data : NULL,
+                    .scales = (const char *)scales->data + p.index * n * (k / 32)};
+    capp_order_fn order = p.part == CAPP_PART_EXPERT_UP ? capp_row_in_turn : NULL;
+    *out = t ? capp_derive_quantized(b, t, &q, order, &b->w->hparams.feed, NULL) : NULL;
+    return *out ? CAPP_OK : capp_bind_memory(b);
+}
+
+/* Expert e's rows of a tensor of all experts: [experts][n][k], or [experts][k][n] where turned. */
+static capp_status expert_rows(binder *b, place p, size_t n, size_t k, bool turned, const capp_tensor **out) {
+    char name[MOST_NAME];
+    capp_status st;
+    const capp_hparams *h = &b->w->hparams;
+    if (h->mxfp4) return mxfp4_rows(b, p, n, k, out);
+    const capp_tensor *t = capp_find(b, p, capp_weight_suffix(b, p.part), name);
+    uint64_t width = turned ? n : k, rows = turned ? k : n;
+    if ((st = capp_bind_type(b, name, t)) != CAPP_OK) return st;
+    if (t->dims[0] != width || t->dims[1] != rows || t->dims[2] != h->experts || t->dims[3] != 1)
+        return capp_bind_wrong_shape(b, name, t, width, rows);
+    t = capp_derive_slice(b, t, p.index * rows, rows);
+    if (t && turned) t = capp_derive_transposed(b, t);
+    if (t && turned && p.part == CAPP_PART_EXPERT_UP) t = capp_derive_rows(b, t, n, capp_row_in_turn, &h->feed);
+    *out = t;
+    return t ? capp_bind_scale(b, p, h->experts, out) : capp_bind_memory(b);
+}
+
+/* Expert p.index's n numbers of a tensor of all experts. */
+static capp_status expert_bias(binder *b, place p, size_t n, float *out) {
+    char name[MOST_NAME];
+    capp_status st;
+    const capp_tensor *t = capp_find(b, p, capp_in_folder(b) ? "_bias" : ".bias", name);
+    if ((st = capp_bind_shape(b, name, t, n, b->w->hparams.experts)) != CAPP_OK) return st;
+    t = capp_derive_slice(b, t, p.index, 1);
+    if (!t) return capp_bind_memory(b);
+    capp_dequant(t->type)(out, t->data, n);
+    return CAPP_OK;
+}
+
+static capp_status bind_expert_biases(binder *b, uint32_t layer, uint32_t e, capp_matrix *up, capp_matrix *down) {
+    size_t feed = b->w->hparams.feed;
+    float *first = capp_bind_new_floats(b, 2 * feed), *second = capp_bind_new_floats(b, down->n),
+          *turn = capp_bind_new_floats(b, 2 * feed);
+    capp_status st;
+    if (!first || !second || !turn) return capp_bind_memory(b);
+    up->bias = first;
+    down->bias = second;
+    if ((st = expert_bias(b, (place){CAPP_PART_EXPERT_DOWN, layer, e}, down->n, second)) != CAPP_OK) return st;
+    if (!capp_in_folder(b)) {
+        if ((st = expert_bias(b, (place){CAPP_PART_EXPERT_GATE, layer, e}, feed, first)) != CAPP_OK) return st;
+        return expert_bias(b, (place){CAPP_PART_EXPERT_UP, layer, e}, feed, first + feed);
+    }
+    if ((st = expert_bias(b, (place){CAPP_PART_EXPERT_UP, layer, e}, 2 * feed, turn)) != CAPP_OK) return st;
+    for (size_t i = 0; i < 2 * feed; i++) first[i] = turn[capp_row_in_turn(&b->w->hparams.feed, i)];
+    return CAPP_OK;
+}
+
+static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matrix *up, capp_matrix *down) {
+    const capp_hparams *h = &b->w->hparams;
+    bool turned = capp_in_folder(b) && h->activation == CAPP_CLAMPED_GATED;
+    bool fused = capp_in_folder(b) && !b->w->arch->names[CAPP_PART_EXPERT_GATE];
+    capp_status st;
+    if (capp_in_folder(b) && !fused) {
+        const capp_piece ups[] = {{{CAPP_PART_EXPERT_GATE, layer, e}, h->feed},
+                                  {{CAPP_PART_EXPERT_UP, layer, e}, h->feed}};
+        const capp_piece downs[] = {{{CAPP_PART_EXPERT_DOWN, layer, e}, h->width}};
+        if ((st = capp_bind_matrix(b, ups, 2, 2, h->width, false, up)) != CAPP_OK) return st;
+        return capp_bind_matrix(b, downs, 1, 1, h->feed, false, down);
+    }
+    capp_bind_job(b, up, 2 * (size_t)h->feed, 2, h->width);
+    place gate = {CAPP_PART_EXPERT_GATE, layer, e}, second = {CAPP_PART_EXPERT_UP, layer, e};
+    if (fused) {
+        st = expert_rows(b, second, up->n, h->width, turned, &up->source[up->n_sources++]);
+        if (st != CAPP_OK) return st;
+    } else {
+        if ((st = expert_rows(b, gate, h->feed, h->width, false, &up->source[up->n_sources++])) != CAPP_OK) return st;
+        if ((st = expert_rows(b, second, h->feed, h->width, false, &up->source[up->n_sources++])) != CAPP_OK) return st;
+    }
+    capp_bind_job(b, down, h->width, 1, h->feed);
+    st = expert_rows(b, (place){CAPP_PART_EXPERT_DOWN, layer, e}, h->width, h->feed, turned,
+                     &down->source[down->n_sources++]);
+    if (st != CAPP_OK || !h->feed_bias) return st;
+    return bind_expert_biases(b, layer, e, up, down);
+}
+
+/* In GGUF files the tensor may be missing. */
+static capp_status bind_choice_bias(binder *b, uint32_t index, capp_layer *layer) {
+    const place p = {CAPP_PART_CHOICE_BIAS, index, 0};
+    const char *suffix = capp_in_folder(b) ? "" : ".bias";
+    char name[MOST_NAME];
+    if (!b->w->arch->choice_bias) return CAPP_OK;
+    if (!capp_in_folder(b) && !capp_place_find(b->s, b->w->arch, p, suffix, name)) return CAPP_OK;
+    return capp_bind_floats(b, p, suffix, b->w->hparams.experts, &layer->choice_bias);
+}
+
+/* The expert of all rows. */
+static capp_status bind_shared(binder *b, uint32_t index, capp_layer *layer) {
+    const capp_hparams *h = &b->w->hparams;
+    const size_t feed = h->shared_feed;
+    const capp_piece ups[] = {{{CAPP_PART_SHARED_GATE, index, 0}, feed}, {{CAPP_PART_SHARED_UP, index, 0}, feed}};
+    const capp_piece fused = {{CAPP_PART_SHARED_UP, index, 0}, 2 * feed};
+    const capp_piece down = {{CAPP_PART_SHARED_DOWN, index, 0}, h->width};
+    const capp_piece router = {{CAPP_PART_SHARED_ROUTER, index, 0}, 1};
+    capp_status st;
+    if (!feed) return CAPP_OK;
+    if (capp_in_folder(b) && !b->w->arch->names[CAPP_PART_SHARED_GATE])
+        st = capp_bind_matrix(b, &fused, 1, 2, h->width, false, &layer->up);
+    else
+        st = capp_bind_matrix(b, ups, 2, 2, h->width, h->feed_bias, &layer->up);
+    if (st != CAPP_OK) return st;
+    if ((st = capp_bind_matrix(b, &down, 1, 1, feed, h->feed_bias, &layer->down)) != CAPP_OK) return st;
+    if (!b->w->arch->names[CAPP_PART_SHARED_ROUTER]) return CAPP_OK;
+    return capp_bind_matrix(b, &router, 1, 1, h->width, false, &layer->shared_router);
+}
+
+capp_status capp_bind_experts(binder *b, uint32_t index) {
+    const capp_hparams *h = &b->w->hparams;
+    capp_layer *layer = &b->w->layers[index];
+    capp_status st;
+    layer->expert_up = b->w->expert_matrices + (size_t)index * 2 * h->experts;
+    layer->expert_down = layer->expert_up + h->experts;
+    const capp_piece router = {{CAPP_PART_ROUTER, index, 0}, h->experts};
+    if ((st = capp_bind_matrix(b, &router, 1, 1, h->width, h->feed_bias, &layer->router)) != CAPP_OK) return st;
+    if ((st = bind_choice_bias(b, index, layer)) != CAPP_OK) return st;
+    if ((st = bind_shared(b, index, layer)) != CAPP_OK) return st;
+    for (uint32_t e = 0; e < h->experts; e++)
+        if ((st = bind_expert(b, index, e, &layer->expert_up[e], &layer->expert_down[e])) != CAPP_OK) return st;
+    return CAPP_OK;
+}

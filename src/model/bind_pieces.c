@@ -1,0 +1,192 @@
+/* What binding a layer is made of: checks of tensors, numbers that stay float32, matrices of the rows of tensors. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "model/binder.h"
+
+bool capp_in_folder(const binder *b) {
+    return !b->s->gguf;
+}
+
+const char *capp_weight_suffix(const binder *b, capp_part part) {
+    bool bare = part == CAPP_PART_SINKS || (b->w->hparams.activation == CAPP_CLAMPED_GATED &&
+                                            (part == CAPP_PART_EXPERT_UP || part == CAPP_PART_EXPERT_DOWN));
+    return capp_in_folder(b) && bare ? "" : ".weight";
+}
+
+/* ---- Checks -------------------------------------------------------------------------------------------------------
+ */
+
+capp_status capp_bind_type(binder *b, const char *name, const capp_tensor *t) {
+    if (!t)
+        return capp_fail(b->err, CAPP_EFORMAT,
+                         "%s: tensor %s is missing: the file is incomplete; download or convert it again",
+                         capp_source_path(b->s), name);
+    if (!capp_dequant(t->type))
+        return capp_fail(b->err, CAPP_EUNSUPPORTED, "%s: tensor %s has type %s, which capp does not support; %s",
+                         capp_source_path(b->s), name, capp_type_get(t->type).name,
+                         capp_in_folder(b) ? "save the model in another type" : "quantize the model to another type");
+    return CAPP_OK;
+}
+
+capp_status capp_bind_wrong_shape(binder *b, const char *name, const capp_tensor *t, uint64_t k, uint64_t n) {
+    return capp_fail(
+        b->err, CAPP_EFORMAT,
+        "%s: tensor %s is %llu x %llu, but the hyperparameters say %llu x %llu; download or convert the model again",
+        capp_source_path(b->s), name, (unsigned long long)t->dims[0], (unsigned long long)t->dims[1],
+        (unsigned long long)k, (unsigned long long)n);
+}
+
+capp_status capp_bind_shape(binder *b, const char *name, const capp_tensor *t, uint64_t k, uint64_t n) {
+    capp_status st = capp_bind_type(b, name, t);
+    if (st != CAPP_OK) return st;
+    if (t->dims[0] != k || t->dims[1] != n || t->dims[2] != 1 || t->dims[3] != 1)
+        return capp_bind_wrong_shape(b, name, t, k, n);
+    return CAPP_OK;
+}
+
+capp_status capp_bind_memory(binder *b) {
+    return capp_fail_memory(b->err, "the weights");
+}
+
+/* ---- Numbers that stay float32 --------------------------------------------------------------------------------------
+ */
+
+/* [n] floats that live as long as the weights; NULL where memory is short. */
+float *capp_bind_new_floats(binder *b, size_t n) {
+    capp_weights *w = b->w;
+    if (!capp_grow(&w->floats, &w->floats_capacity, w->n_floats + 1, sizeof *w->floats)) return NULL;
+    float *floats = capp_new(n, sizeof *floats);
+    if (floats) w->floats[w->n_floats++] = floats;
+    return floats;
+}
+
+/* A tensor of n numbers in out, whatever its number of dimensions. */
+capp_status capp_bind_read(binder *b, place p, const char *suffix, size_t n, float *out) {
+    char name[MOST_NAME];
+    const capp_tensor *t = capp_find(b, p, suffix, name);
+    capp_status st = capp_bind_type(b, name, t);
+    if (st != CAPP_OK) return st;
+    if (t->elements != n) return capp_bind_wrong_shape(b, name, t, n, 1);
+    capp_dequant(t->type)(out, t->data, n);
+    return CAPP_OK;
+}
+
+capp_status capp_bind_floats(binder *b, place p, const char *suffix, size_t n, const float **out) {
+    float *floats = capp_bind_new_floats(b, n);
+    if (!floats) return capp_bind_memory(b);
+    capp_status st = capp_bind_read(b, p, suffix, n, floats);
+    if (st == CAPP_OK) *out = floats;
+    return st;
+}
+
+/* rows > 1: a norm for each head. */
+capp_status capp_bind_norm(binder *b, place p, size_t rows, size_t n, bool bias, capp_norm *norm) {
+    const capp_arch *arch = b->w->arch;
+    char buffer[MOST_NAME];
+    const char *template = capp_place_template(b->w->arch, b->s->gguf, p.part, buffer),
+               *number = template ? strstr(template, "%u") : NULL;
+    bool each_head = number && strstr(number + 1, "%u");
+    capp_status st = CAPP_OK;
+    float *weight = capp_bind_new_floats(b, rows * n);
+    if (!weight) return capp_bind_memory(b);
+    if (b->w->hparams.bare_norms)
+        for (size_t i = 0; i < n; i++) weight[i] = 1;
+    else if (rows > 1 && each_head) /* a tensor each */
+        for (p.index = 0; p.index < rows && st == CAPP_OK; p.index++)
+            st = capp_bind_read(b, p, ".weight", n, weight + p.index * n);
+    else
+        st = capp_bind_read(b, p, ".weight", rows * n, weight);
+    if (arch->norm_plus_one && capp_in_folder(b))
+        for (size_t i = 0; i < rows * n && st == CAPP_OK; i++) weight[i] += 1;
+    norm->weight = weight;
+    if (st != CAPP_OK || !bias || !arch->norm_bias || b->w->hparams.bare_norms) return st;
+    return capp_bind_floats(b, p, ".bias", n, &norm->bias);
+}
+
+/* ---- Matrices ------------------------------------------------------------------------------------------------------
+ */
+
+static bool is_grouped(const binder *b, capp_part part) {
+    return part == CAPP_PART_QKV && capp_in_folder(b) && b->w->arch->grouped_qkv;
+}
+
+/* Beside NVFP4 llama.cpp keeps a factor for the tensor, or n for n experts. (And one for what it is multiplied by,
+ * which here is not rounded to 4 bits.) */
+capp_status capp_bind_scale(binder *b, place p, size_t n, const capp_tensor **t) {
+    char name[MOST_NAME];
+    if ((*t)->type != CAPP_TYPE_NVFP4) return CAPP_OK;
+    (void)capp_find(b, p, ".input_scale", name);
+    const capp_tensor *scales = capp_find(b, p, ".scale", name);
+    if (!scales) return CAPP_OK;
+    if (scales->elements != n || scales->type != CAPP_TYPE_F32)
+        return capp_fail(b->err, CAPP_EFORMAT,
+                         "%s: tensor %s must have %zu element(s) of type F32; convert the model again",
+                         capp_source_path(b->s), name, n);
+    *t = capp_derive_scaled(b, *t, (const char *)scales->data + p.index * sizeof(float));
+    return *t ? CAPP_OK : capp_bind_memory(b);
+}
+
+/* The piece's tensor as rows of k. */
+static capp_status find_rows(binder *b, const capp_piece *x, size_t k, const capp_tensor **out) {
+    char name[MOST_NAME];
+    capp_order_fn order = is_grouped(b, x->place.part) ? capp_grouped_row : NULL;
+    capp_status st = capp_bind_quantized(b, x->place, x->rows, k, order, &b->w->hparams, out);
+    if (st != CAPP_OK || *out) return st;
+    bool ends = x->place.part < CAPP_FIRST_LAYER_PART;
+    const capp_tensor *t = capp_find(b, x->place, capp_weight_suffix(b, x->place.part), name);
+    bool turned = capp_in_folder(b) && b->w->arch->transposed && !ends;
+    if ((st = capp_bind_shape(b, name, t, turned ? x->rows : k, turned ? k : x->rows)) != CAPP_OK) return st;
+    if (turned) t = capp_derive_transposed(b, t);
+    if (t && order) t = capp_derive_rows(b, t, x->rows, order, &b->w->hparams);
+    *out = t;
+    return t ? capp_bind_scale(b, x->place, 1, out) : capp_bind_memory(b);
+}
+
+static capp_status bind_bias(binder *b, const capp_piece *pieces, size_t n, capp_matrix *m) {
+    float *bias = capp_bind_new_floats(b, m->n), *at = bias;
+    capp_status st;
+    if (!bias) return capp_bind_memory(b);
+    for (size_t i = 0; i < n; at += pieces[i++].rows)
+        if ((st = capp_bind_read(b, pieces[i].place, ".bias", pieces[i].rows, at)) != CAPP_OK) return st;
+    m->bias = bias;
+    if (!is_grouped(b, pieces[0].place.part)) return CAPP_OK;
+    float *ordered = capp_bind_new_floats(b, m->n);
+    if (!ordered) return capp_bind_memory(b);
+    for (size_t i = 0; i < m->n; i++) ordered[i] = bias[capp_grouped_row(&b->w->hparams, i)];
+    m->bias = ordered;
+    return CAPP_OK;
+}
+
+/* A job for a matrix of n rows of k in `parts` parts of as many, without sources yet. */
+void capp_bind_job(binder *b, capp_matrix *m, size_t n, size_t parts, size_t k) {
+    job *j = &b->jobs[b->n_jobs++];
+    m->n = n;
+    m->k = k;
+    m->parts = parts;
+    m->columns = n / parts;
+    j->matrix = m;
+}
+
+/* Floats that the quantized ones of its sources need. */
+static size_t most_scratch(const capp_matrix *m) {
+    size_t most = 0;
+    for (size_t i = 0; i < m->n_sources; i++) {
+        size_t n = m->source[i]->type == CAPP_TYPE_QUANTIZED ? capp_quant_scratch(m->source[i]->data) : 0;
+        if (n > most) most = n;
+    }
+    return most;
+}
+
+capp_status capp_bind_matrix(binder *b, const capp_piece *pieces, size_t n, size_t parts, size_t k, bool bias,
+                             capp_matrix *m) {
+    capp_status st;
+    size_t rows = 0;
+    for (size_t i = 0; i < n; i++) rows += pieces[i].rows;
+    capp_bind_job(b, m, rows, parts, k);
+    for (size_t i = 0; i < n; i++)
+        if ((st = find_rows(b, &pieces[i], k, &m->source[m->n_sources++])) != CAPP_OK) return st;
+    m->extra = most_scratch(m);
+    return bias ? bind_bias(b, pieces, n, m) : CAPP_OK;
+}

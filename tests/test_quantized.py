@@ -1,0 +1,137 @@
+"""Folders of GPTQ, AWQ and float8: the bits of log-probabilities are those of a float32 folder of the weights that
+numpy dequantized (tests/quantized.py)."""
+import json
+import shutil
+import struct
+import subprocess
+
+import numpy as np
+import pytest
+
+import quantized
+import test_tiny_models as tiny
+from quantized import CASES
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Makes each case once."""
+    made = {}
+
+    def get(case):
+        if case not in made:
+            made[case] = quantized.make(tmp_path_factory.mktemp("quantized") / case, case)
+        return made[case]
+
+    return get
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_same_bits(build, folders, case):
+    name = CASES[case][0]
+    stored, plain = folders(case)
+    runs = tiny.reference(name)[:3]
+    for isa in ("ref", "avx2", "vdpbf16ps", "close"):
+        got = tiny.scored(build, stored, runs, runs[0]["context"], isa)
+        assert got == tiny.scored(build, plain, runs, runs[0]["context"], isa)
+        assert np.std(np.concatenate(got)) > 0.3
+
+
+# ---- What is refused ---------------------------------------------------------------------------------------------
+
+
+def rewritten(folder, change):
+    """Saves the folder again after change(header entries, config); the data of tensors may be replaced by bytes."""
+    path = folder / "model.safetensors"
+    data = path.read_bytes()
+    (size,) = struct.unpack("<Q", data[:8])
+    tensors = {name: [entry["dtype"], entry["shape"], data[8 + size + entry["data_offsets"][0]:
+               8 + size + entry["data_offsets"][1]]] for name, entry in json.loads(data[8 : 8 + size]).items()}
+    config = json.loads((folder / "config.json").read_text())
+    change(tensors, config["quantization_config"], config)
+    (folder / "config.json").write_text(json.dumps(config))
+    header, body = {}, b""
+    for name, (dtype, shape, raw) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(body), len(body) + len(raw)]}
+        body += raw
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
+
+
+Q = "model.layers.1.self_attn.q_proj."
+BROKEN = {
+    "no scales": ("gptq", lambda t, q, c: t.pop(Q + "scales"), Q + "scales, of GPTQ, is missing"),
+    "no zeros": ("gptq", lambda t, q, c: t.pop(Q + "qzeros"), Q + "qzeros, of GPTQ, is missing"),
+    "a group too many": ("gptq", lambda t, q, c: t[Q + "g_idx"].__setitem__(2, struct.pack("<96i", *range(96))),
+                         Q + "g_idx, of GPTQ, contains a group without scales"),
+    "a negative group": ("gptq", lambda t, q, c: t[Q + "g_idx"].__setitem__(2, struct.pack("<96i", *[-1] * 96)),
+                         Q + "g_idx, of GPTQ, contains a group"),
+    "other bits": ("gptq", lambda t, q, c: q.update(bits=8),
+                   "of GPTQ, is 96 x 12 of type I32, but a matrix of 96 x 96 needs 96 x 24"),
+    "odd bits": ("gptq", lambda t, q, c: q.update(bits=5), '"quantization_config.bits" must be 2, 3, 4 or 8'),
+    "other groups": ("gptq-one-group", lambda t, q, c: q.update(group_size=16),
+                     "does not have the number of rows that quantization_config"),
+    "marlin": ("gptq", lambda t, q, c: q.update(checkpoint_format="marlin"),
+               'checkpoint_format" is "marlin"; capp supports gptq'),
+    "rotation": ("gptq", lambda t, q, c: q.update(rotation="hadamard"), '"quantization_config.rotation" is an unknown field'),
+    "words of 16 bits": ("gptq", lambda t, q, c: q.update(pack_dtype="int16"), 'pack_dtype" is "int16"'),
+    "another method": ("gptq", lambda t, q, c: q.update(quant_method="bitsnbytes"),
+                       '"bitsnbytes" (model.layers.0.mlp.down_proj.qweight is I32); capp supports gptq'),
+    "config without": ("gptq", lambda t, q, c: c.pop("quantization_config"), "quantize_config.json"),
+    "a bias that is not zero": ("gptq-zero-biases", lambda t, q, c: t[Q + "bias"].__setitem__(2, b"\1" * 192),
+                                "unexpected tensor " + Q + "bias"),
+    "gemv": ("awq", lambda t, q, c: q.update(version="gemv"),
+             '"quantization_config.version" is "gemv"; capp supports gemm'),
+    "llm-awq": ("awq", lambda t, q, c: q.update(backend="llm-awq"), 'backend" is "llm-awq"'),
+    "awq of 8 bits": ("awq", lambda t, q, c: q.update(bits=8), '"quantization_config.bits" must be 4'),
+    "awq's groups": ("awq", lambda t, q, c: q.update(group_size=16), "scales, of AWQ, does not have the number of rows"),
+    "awq's words": ("awq", lambda t, q, c: t[Q + "qweight"].__setitem__(1, [48, 24]),
+                    Q + "qweight, of AWQ, is 24 x 48 of type I32, but a matrix of 96 x 96 needs 12 x 96 of type I32"),
+    "no scale": ("fp8", lambda t, q, c: t.pop(Q + "weight_scale"), Q + "weight_scale, of float8, is missing"),
+    "float8 of another shape": ("fp8", lambda t, q, c: t[Q + "weight"].__setitem__(1, [18, 72]),
+                                Q + "weight, of float8, is 72 x 18, but the hyperparameters say 36 x 36"),
+    "other blocks": ("fp8-blocks", lambda t, q, c: q.update(weight_block_size=[12, 16]),
+                     "weight_scale_inv, of float8, is 3 x 3 of type F32, but a matrix of 36 x 40 must have one scale"),
+    "no blocks": ("fp8-blocks", lambda t, q, c: q.pop("weight_block_size"), "of float8, is 3 x 3 of type F32"),
+    "blocks of nothing": ("fp8-blocks", lambda t, q, c: q.update(weight_block_size=[0, 16]),
+                          "must be two positive integers"),
+    "scales of integers": ("fp8", lambda t, q, c: t[Q + "weight_scale"].__setitem__(0, "I32"),
+                           Q + "weight_scale, of float8, is 1 x 1 of type I32"),
+    "a scale of an unknown kind": ("fp8", lambda t, q, c: t.update({Q + "weight_shift": ["F32", [1], bytes(4)]}),
+                                   "unexpected tensor " + Q + "weight_shift"),
+    "float8 and no method": ("fp8", lambda t, q, c: c.pop("quantization_config"),
+                             "has type F8_E4M3, which capp does not support"),
+    "packed": ("compressed", lambda t, q, c: q.update(format="pack-quantized"),
+               'format" is "pack-quantized"; capp supports'),
+    "sparse": ("compressed", lambda t, q, c: q.update(sparsity_config={"format": "sparse-24-bitmask"}),
+               'sparsity_config.format" is "sparse-24-bitmask"'),
+    "rotated": ("compressed", lambda t, q, c: q.update(transform_config={"config_groups": {"u": 1}}),
+                "does not rotate activations"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", BROKEN)
+def test_broken(build, folders, tmp_path, way):
+    case, change, message = BROKEN[way]
+    shutil.copytree(folders(case)[0], tmp_path / "model")
+    rewritten(tmp_path / "model", change)
+    done = subprocess.run([build / "tests" / "model_tool", tmp_path / "model", "ref"], input="", capture_output=True,
+                          text=True)
+    assert done.returncode == 2 and message in done.stderr, done.stderr
+
+
+INSPECTED = {
+    "gptq": "GPTQ, 4 bits, a scale for 32 inputs",
+    "gptq-one-group": "GPTQ, 4 bits, a scale for all inputs",
+    "gptq-dynamic": "GPTQ, bits by product",
+    "awq": "AWQ, 4 bits, a scale for 32 inputs",
+    "fp8": "float8, scales of tensors or rows",
+    "compressed-blocks": "float8, scales of blocks of 16 x 16",
+}
+
+
+@pytest.mark.parametrize("case", INSPECTED)
+def test_inspect(capp, folders, case):
+    done = subprocess.run([capp, "inspect", folders(case)[0]], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert INSPECTED[case] in done.stdout
+    assert "cannot read" not in done.stdout
