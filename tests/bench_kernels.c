@@ -4,6 +4,7 @@
 
 #include "base/cpu.h"
 #include "base/tensor.h"
+#include "kernel/integers.h"
 #include "kernel/kernel.h"
 #include "kernel/peak.h"
 
@@ -224,10 +225,21 @@ static double measure(double (*run)(void)) {
     return best * 1e-9;
 }
 
+/* Panels of integers begin with their form: that of Q4_K, wherever a case has a panel. */
+static void begin_panels(void) {
+    const capp_integer_form *form = capp_integer_form_of(CAPP_TYPE_Q4_K);
+    const size_t k = shape[1], part = products->block && products->block < k ? products->block : k;
+    if (!products->coarsen) return;
+    for (size_t i = 0; i * products->nr < shape[2]; i++)
+        memcpy((char *)b + i * products->panel_bytes(k), form, sizeof *form);
+    memcpy((char *)b + products->panel_bytes(part), form, sizeof *form);
+}
+
 /* Nanoseconds a weight for each type, and the share of a product of 256 rows that is. */
 static void bench_unpack(void) {
     if (!products->unpack(CAPP_TYPE_Q4_K)) return;
     memcpy(shape, (size_t[4]){256, 1024, 1024}, sizeof shape);
+    begin_panels();
     const double product = 2 * 256 / measure(case_matmul);
     unsigned char *bytes = (unsigned char *)a;
     for (size_t i = 0; i < 1024 * 1024 * sizeof *a; i++)
@@ -240,18 +252,20 @@ static void bench_unpack(void) {
     }
 }
 
-/* All cases of the table, or those of its products of bfloat16. op: the only one wanted, or NULL. */
-static void bench(bool bf16, const char *op) {
-    const double peak = capp_peak_gflops(kernels->name, bf16, 0.2);
-    products = bf16 ? kernels->bf16 : kernels->f32;
-    fill(b, MOST, 1.0f); /* panels of either element */
+/* All cases of the table for float32, or those of its other products. op: the only one wanted, or NULL. */
+static void bench(const capp_products *of, const char *op) {
+    const double peak = capp_peak_gflops(kernels->name, of->name, 0.2);
+    products = of;
+    fill(b, MOST, 1.0f); /* panels of any element */
     printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s\n", kernels->name, products->name, "peak", "", peak);
     for (size_t j = 0; j < sizeof cases / sizeof *cases; j++) {
         char text[64];
         const bool product = cases[j].run == case_matmul || cases[j].run == case_blocks || cases[j].run == case_pack ||
                              cases[j].run == case_narrow;
-        if ((op && strcmp(op, cases[j].op) != 0) || (bf16 && !product)) continue;
+        if ((op && strcmp(op, cases[j].op) != 0) || (of != kernels->f32 && !product)) continue;
+        if (cases[j].run == case_pack && !of->pack) continue;
         memcpy(shape, cases[j].shape, sizeof shape);
+        begin_panels();
         const double rate = measure(cases[j].run);
         snprintf(text, sizeof text, "%zu %zu %zu %zu", shape[0], shape[1], shape[2], shape[3]);
         printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s %5.1f %%\n", kernels->name, products->name, cases[j].op, text,
@@ -271,8 +285,9 @@ int main(int argc, char **argv) {
             printf("%s: this machine lacks it\n", kernels->name);
             continue;
         }
-        bench(false, argc > 2 ? argv[2] : NULL);
-        if (kernels->bf16) bench(true, argc > 2 ? argv[2] : NULL);
+        bench(kernels->f32, argc > 2 ? argv[2] : NULL);
+        if (kernels->bf16) bench(kernels->bf16, argc > 2 ? argv[2] : NULL);
+        bench(kernels->i16, argc > 2 ? argv[2] : NULL);
     }
     free(a), free(b), free(c);
     return 0;

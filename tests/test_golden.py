@@ -20,8 +20,8 @@ def rows_of(path):
         return [json.loads(line) for line in file]
 
 
-def logprobs(capp, model, path, *options):
-    command = [capp, "logprobs", "-m", model, "--precision", "f32", "--quiet", *options, str(path)]
+def logprobs(capp, model, path, *options, precision="f32"):
+    command = [capp, "logprobs", "-m", model, "--precision", precision, "--quiet", *options, str(path)]
     run = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return run.stdout.decode()
 
@@ -73,6 +73,32 @@ def test_golden(capp, shared, need_isa, request, tmp_path, name, data, isa):
     difference = differences([json.loads(line) for line in text.splitlines()], golden)
     assert max(difference) <= 1e-3
     assert statistics.median(difference) <= MEDIAN[name, data]
+
+
+@pytest.mark.parametrize("data", ["copa-dev", "banking77"])
+@pytest.mark.parametrize("name", MODELS)
+def test_integers(capp, shared, need_isa, request, tmp_path, name, data):
+    """Precision i16 is close to float32, and the same bits with every instruction set."""
+    model = request.getfixturevalue(name)
+    golden = rows_of(f"{shared}/golden/{data}.{name}.jsonl")[:20 if data == "copa-dev" else 1]
+    path = write_rows(tmp_path / "in.jsonl", inputs(golden))
+    text = logprobs(capp, model, path, precision="i16")
+    difference = differences([json.loads(line) for line in text.splitlines()], golden)
+    assert max(difference) <= 5e-3
+    assert statistics.mean(difference) <= 1e-3
+    for isa, number in (("ref", 1), ("avx2", 6), ("avxvnni", 20), ("avx512vnni", 20)):
+        need_isa(model, isa)
+        some = write_rows(tmp_path / "some.jsonl", inputs(golden[:number]))
+        assert logprobs(capp, model, some, "--isa", isa, precision="i16").splitlines() == text.splitlines()[:number]
+
+
+def test_digits_that_are_left_out_show(capp, shared, smollm2, tmp_path):
+    """The tolerances of i16 can fail: i8 has one of its two digits."""
+    golden = rows_of(f"{shared}/golden/copa-dev.smollm2.jsonl")[:20]
+    text = logprobs(capp, smollm2, write_rows(tmp_path / "in.jsonl", inputs(golden)), precision="i8")
+    difference = differences([json.loads(line) for line in text.splitlines()], golden)
+    assert max(difference) > 5e-3
+    assert statistics.mean(difference) > 1e-3
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -28,7 +28,7 @@ MAY_USE = {
 # headers are for everybody.
 FACES = {
     "file": "gguf guard map names source",
-    "kernel": "dequant kernel peak plain quant",
+    "kernel": "dequant integers kernel peak plain quant",
     "model": "adapter binder model", "plan": "plan tree", "token": "vocab",
 }  # fmt: skip
 

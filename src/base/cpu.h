@@ -10,7 +10,8 @@ enum {
     CAPP_CPU_AVX512_BF16 = 4, /* and AVX512_BF16 */
     CAPP_CPU_AVX512_VNNI = 8, /* and AVX512_VNNI */
     CAPP_CPU_AMX_BF16 = 16,   /* and tiles with BF16, which need the kernel's leave */
-    CAPP_CPU_AMX_INT8 = 32
+    CAPP_CPU_AMX_INT8 = 32,
+    CAPP_CPU_AVX_VNNI = 64 /* AVX2 and VPDPBUSD with VEX */
 };
 
 /* CAPP_CPU_* bits. Thread-safe. */

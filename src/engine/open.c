@@ -13,6 +13,7 @@
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "engine/handles.h"
+#include "engine/precision.h"
 #include "kernel/peak.h"
 
 enum { MIB = 1 << 20 };
@@ -121,16 +122,18 @@ static capp_status open_adapters(capp_adapter ***adapters, const capp_lora *lora
 /* Binds the weights, adapters added. */
 static capp_status bind_weights(capp_model *model, const capp_kernels *kernels, const capp_model_options *options,
                                 capp_packer **packer, capp_error *err) {
-    const capp_products *products = model->precision == CAPP_PRECISION_F32 ? kernels->f32 : kernels->bf16;
+    const capp_lanes whole = capp_lanes_choose(model->precision, kernels, true),
+                     other = capp_lanes_choose(model->precision, kernels, false);
     capp_adapter **adapters;
     uint64_t available = free_memory(), used = model->memory + ((uint64_t)256 << 20);
     capp_cache cache = {options->weights_memory, true};
     if (!options->weights_memory) cache = (capp_cache){available / 4, false};
     capp_status st = open_adapters(&adapters, options->lora, options->n_lora, err);
     if (st != CAPP_OK) return st;
-    st = capp_weights_bind(&model->weights, packer, &model->source, kernels, products, adapters, options->n_lora, cache,
-                           model->threads, err);
+    st = capp_weights_bind(&model->weights, packer, &model->source, kernels, &whole.fast, &other.fast, adapters,
+                           options->n_lora, cache, model->threads, err);
     free_adapters(adapters, options->n_lora);
+    if (st == CAPP_OK) st = capp_precision_check_weights(model->precision, model->weights, err);
     if (st != CAPP_OK) return st;
     used += model->weights->packed_bytes;
     capp_weights_keep(model->weights, available > used ? available - used : 0);
@@ -205,25 +208,27 @@ static capp_status pack_and_open_vocabulary(capp_model *model, capp_packer *pack
     return st == CAPP_OK && !go_on ? capp_fail(err, CAPP_ECANCELLED, "cancelled") : st;
 }
 
+/* The second lane, for decisions that are close. */
+static capp_status open_exact(capp_model *model, const capp_kernels *kernels, capp_error *err) {
+    const capp_lanes l = capp_lanes_choose(model->precision, kernels, !model->weights->n_floats_only);
+    if (l.exact.floats) return capp_weights_twin(&model->exact, model->weights, &l.exact, err);
+    if (model->precision == CAPP_PRECISION_AUTO) model->precision = CAPP_PRECISION_F32;
+    return CAPP_OK;
+}
+
 static capp_status open_weights(capp_model *model, const capp_model_options *options, capp_error *err) {
     const capp_kernels *kernels;
     capp_packer *packer;
     capp_vocab_info vocab;
     capp_status st;
     if ((st = choose_kernels(&kernels, options->isa, err)) != CAPP_OK) return st;
-    if (model->precision == CAPP_PRECISION_BF16 && !kernels->bf16)
-        return capp_fail(err, CAPP_EUNSUPPORTED,
-                         "precision bf16 needs AVX-512 BF16 or AMX, but the instruction set is \"%s\"; use f32",
-                         kernels->name);
-    if (model->precision == CAPP_PRECISION_AUTO && !kernels->bf16) model->precision = CAPP_PRECISION_F32;
+    if ((st = capp_precision_check(model->precision, kernels, err)) != CAPP_OK) return st;
     if ((st = bind_weights(model, kernels, options, &packer, err)) != CAPP_OK) return st;
     st = pack_and_open_vocabulary(model, packer, options, err);
     capp_packer_free(packer);
     if (st == CAPP_OK) st = capp_source_check(&model->source, err);
+    if (st == CAPP_OK) st = open_exact(model, kernels, err);
     if (st != CAPP_OK) return st;
-    if (model->precision == CAPP_PRECISION_AUTO &&
-        (st = capp_weights_twin(&model->exact, model->weights, kernels->f32, err)) != CAPP_OK)
-        return st;
     capp_vocab_get_info(model->vocab, &vocab);
     const capp_hparams *h = &model->weights->hparams;
     if (vocab.n_tokens > h->vocabulary)

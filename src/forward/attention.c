@@ -107,9 +107,7 @@ static void attention_task(void *user, size_t task, int worker) {
     const capp_forward *f = a->f;
     const capp_hparams *h = &f->weights->hparams;
     const capp_tile *tile = &a->tiles->tile[task / h->kv_heads];
-    const capp_products *products = f->weights->products;
     size_t kv = task % h->kv_heads, d = a->d, rows = tile->rows * a->group;
-    size_t padding = (products->step - h->heads * d % products->step) % products->step;
     float *q = f->scratch + (size_t)worker * f->scratch_stride, *out = q + f->tile_rows * a->group * d;
     float *sums = out + f->tile_rows * a->group * d, *s = sums + f->tile_rows * a->group + CAPP_LANES;
     size_t low = SIZE_MAX;
@@ -128,13 +126,12 @@ static void attention_task(void *user, size_t task, int worker) {
         for (size_t g = 0; g < a->group; g++) {
             float *o = out + (r * a->group + g) * d;
             f->weights->kernels->scale(o, 1 / sums[r * a->group + g], d);
-            size_t head = kv * a->group + g, row = tile->first + r;
-            products->narrow(f->h + (row * f->h_stride + head * d) * products->element, o, d,
-                             head + 1 < h->heads ? d : d + padding);
+            size_t head = kv * a->group + g, row = a->tiles->row[tile->first + r];
+            memcpy(f->t + row * f->t_stride + head * d, o, d * sizeof *o);
         }
 }
 
-/* Attention from q in f->t and the keys and values in the store to f->h; row i of f->h is the tiles' row i. */
+/* From q in f->t, keys and values in the store, to f->t in place of q. */
 void capp_attention(capp_forward *f, size_t layer, const capp_tiles *tiles) {
     const capp_hparams *h = &f->weights->hparams;
     size_t size = (size_t)h->kv_heads * f->slots * h->head_dim;

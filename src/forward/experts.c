@@ -82,7 +82,7 @@ static size_t sort_choices(routing *x) {
 static void gather_rows(void *user, size_t task, int worker) {
     const routing *x = user;
     capp_forward *f = x->f;
-    size_t bytes = f->h_stride * f->weights->products->element;
+    size_t bytes = f->h_stride * capp_products_of(f->weights, x->layer->expert_up)->element;
     (void)worker;
     for (size_t i = task * CHUNK; i < chunk_end(task, x->n); i++)
         memcpy(f->gathered + i * bytes, f->h + f->chosen[i] * bytes, bytes);
@@ -123,23 +123,23 @@ static void add_shared(routing *x) {
     const capp_layer *layer = x->layer;
     const size_t width = f->weights->hparams.width;
     bool weighted = layer->shared_router.parts;
-    capp_product_activated(f, &layer->up, f->h, x->rows);
+    capp_product_activated(f, &layer->up, &layer->down, f->h, x->rows);
     capp_product(f, &layer->down, f->g, f->g_stride, weighted ? f->mixed : f->u, width, x->rows, !weighted);
     if (!weighted) return;
-    capp_product(f, &layer->shared_router, f->h, f->h_stride, f->shares, 1, x->rows, false);
+    capp_product(f, &layer->shared_router, f->routed, f->h_stride, f->shares, 1, x->rows, false);
     run_chunks(x, add_weighted, x->rows);
 }
 
 void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows) {
     const capp_hparams *h = &f->weights->hparams;
     routing x = {.f = f, .layer = layer, .rows = rows};
-    capp_product(f, &layer->router, f->h, f->h_stride, f->shares, h->experts, rows, false);
+    capp_product(f, &layer->router, f->routed, f->h_stride, f->shares, h->experts, rows, false);
     run_chunks(&x, route_rows, rows);
     if (capp_pool_stopped(f->pool)) return; /* shares are as they were; the layer ends the wave */
     size_t n = sort_choices(&x);
     run_chunks(&x, gather_rows, x.n);
-    capp_product_experts_activated(f, layer->expert_up, n);
-    capp_product_experts(f, layer->expert_down, n);
+    capp_product_experts_activated(f, layer, n, x.n);
+    capp_product_experts(f, layer, n, x.n);
     run_chunks(&x, add_shares, rows);
     if (layer->up.parts) add_shared(&x);
 }

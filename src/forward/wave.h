@@ -82,14 +82,16 @@ struct capp_forward {
     uint32_t *path_node;    /* [longest] nodes of it */
     capp_tiles all, heads;  /* all rows; only rows that the head needs, for the last layer */
     float *x;               /* [rows][width] residual stream */
-    char *h;                /* [rows][h_stride] elements of the products: norms' and attention's output */
+    char *h;                /* [rows][h_stride] elements of the matrix that they are multiplied by next: norms' and
+                               attention's output */
     char *g;                /* [rows][g_stride] elements: the feed-forward part's activation */
-    float *t;               /* [rows][t_stride] q, k, v */
+    float *t;               /* [rows][t_stride] q, k, v; then attention's output in place of q */
     float *u;               /* [rows][width] a product's output on its way to x through a norm */
     float *cosines, *sines; /* [n_ropes][longest][rope_dims / 2], of positions */
     size_t n_rotations;     /* positions filled so far */
     size_t h_stride, g_stride, t_stride;
-    /* Only for models with experts, otherwise of size 0: */
+    /* Of models with experts, else of no size: */
+    char *routed;         /* [rows][h_stride] elements of the router: what h is for the experts */
     float *shares;        /* [rows][experts] of each row, -1: not chosen */
     capp_pick *picks;     /* [experts] the chosen experts */
     capp_choice *choices; /* [rows][experts_used] of each row, in the order of the experts */
@@ -119,18 +121,22 @@ void capp_attention(capp_forward *forward, size_t layer, const capp_tiles *tiles
 /* CAPP_EFORMAT if logits are not finite. */
 capp_status capp_head_logprobs(capp_forward *forward, capp_tree *tree, capp_error *err);
 
-/* y [rows][ldy] = x [rows][ldx] times m, plus its bias; add: and what y was. x: elements of the products. */
-void capp_product(capp_forward *forward, const capp_matrix *m, const char *x, size_t ldx, float *y, size_t ldy,
-                  size_t rows, bool add);
+/* y [rows][ldy] = x [rows][ldx] times m, plus its bias; add: and what y was. x: elements of m's products, which may
+ * lose their low digits here. */
+void capp_product(capp_forward *forward, const capp_matrix *m, char *x, size_t ldx, float *y, size_t ldy, size_t rows,
+                  bool add);
 
-/* forward->g = activation of x [rows][h_stride] times m, the matrix `up` of a layer. */
-void capp_product_activated(capp_forward *forward, const capp_matrix *m, const char *x, size_t rows);
+/* forward->g = activation of x [rows][h_stride] times up, for products with down: matrices of a layer. */
+void capp_product_activated(capp_forward *forward, const capp_matrix *up, const capp_matrix *down, char *x,
+                            size_t rows);
 
-/* The same for the first n of forward->picks, of experts [experts]: from forward->gathered to forward->inner, and from
- * there to forward->mixed.
- */
-void capp_product_experts_activated(capp_forward *forward, const capp_matrix *experts, size_t n);
-void capp_product_experts(capp_forward *forward, const capp_matrix *experts, size_t n);
+/* Leaves out low digits of x [rows][ldx], elements of m's products, as the lane does it. */
+void capp_coarsen_rows(capp_forward *forward, const capp_matrix *m, char *x, size_t ldx, size_t rows);
+
+/* The same for the first n of forward->picks, of the layer's experts: `rows` rows from forward->gathered to
+ * forward->inner, and from there to forward->mixed. */
+void capp_product_experts_activated(capp_forward *forward, const capp_layer *layer, size_t n, size_t rows);
+void capp_product_experts(capp_forward *forward, const capp_layer *layer, size_t n, size_t rows);
 
 /* c [rows][ldc] = the sums of a part along k, which begins at `from`; those of later parts go on from what c is. x:
  * rows from there on. */

@@ -3,6 +3,7 @@
 #include "kernel/kernel.h"
 
 #include "base/cpu.h"
+#include "kernel/integers.h"
 #include "kernel/unpack.h"
 
 #include <immintrin.h>
@@ -140,10 +141,13 @@ V v16 v_twice(const float *p, size_t n) {
 
 #include "kernel/simd.inc"
 
-const capp_kernels capp_kernels_avx2 = {.name = "avx2",
-                                        .needs = CAPP_CPU_AVX2,
-                                        .f32 = &products,
 #define X(name, type, parameters) .name = name,
-                                        CAPP_OP_MAP(X)
+const capp_kernels capp_kernels_avx2 = {
+    .name = "avx2", .needs = CAPP_CPU_AVX2, .f32 = &products, .i16 = &capp_integers_avx2, CAPP_OP_MAP(X)};
+
+const capp_kernels capp_kernels_avxvnni = {.name = "avxvnni",
+                                           .needs = CAPP_CPU_AVX2 | CAPP_CPU_AVX_VNNI,
+                                           .f32 = &products,
+                                           .i16 = &capp_integers_avxvnni,
+                                           CAPP_OP_MAP(X)};
 #undef X
-};

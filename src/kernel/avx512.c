@@ -3,6 +3,7 @@
 #include "kernel/kernel.h"
 
 #include "base/cpu.h"
+#include "kernel/integers.h"
 #include "kernel/unpack.h"
 
 #include <immintrin.h>
@@ -110,17 +111,27 @@ V v16 v_twice(const float *p, size_t n) {
 #include "kernel/simd.inc"
 
 #define X(name, type, parameters) .name = name,
-const capp_kernels capp_kernels_avx512 = {.name = "avx512", .needs = CAPP_CPU_AVX512, .f32 = &products, CAPP_OP_MAP(X)};
+const capp_kernels capp_kernels_avx512 = {
+    .name = "avx512", .needs = CAPP_CPU_AVX512, .f32 = &products, .i16 = &capp_integers_avx2, CAPP_OP_MAP(X)};
+
+const capp_kernels capp_kernels_avx512vnni = {.name = "avx512vnni",
+                                              .needs = CAPP_CPU_AVX512 | CAPP_CPU_AVX512_VNNI,
+                                              .f32 = &products,
+                                              .i16 = &capp_integers_avx512vnni,
+                                              CAPP_OP_MAP(X)};
 
 const capp_kernels capp_kernels_avx512bf16 = {.name = "avx512bf16",
-                                              .needs = CAPP_CPU_AVX512 | CAPP_CPU_AVX512_BF16,
+                                              .needs = CAPP_CPU_AVX512 | CAPP_CPU_AVX512_VNNI | CAPP_CPU_AVX512_BF16,
                                               .f32 = &products,
                                               .bf16 = &capp_products_dpbf16,
+                                              .i16 = &capp_integers_avx512vnni,
                                               CAPP_OP_MAP(X)};
 
 const capp_kernels capp_kernels_amx = {.name = "amx",
-                                       .needs = CAPP_CPU_AVX512 | CAPP_CPU_AVX512_BF16 | CAPP_CPU_AMX_BF16,
+                                       .needs = CAPP_CPU_AVX512 | CAPP_CPU_AVX512_VNNI | CAPP_CPU_AVX512_BF16 |
+                                                CAPP_CPU_AMX_BF16,
                                        .f32 = &products,
                                        .bf16 = &capp_products_tiles,
+                                       .i16 = &capp_integers_avx512vnni,
                                        CAPP_OP_MAP(X)};
 #undef X

@@ -86,24 +86,29 @@ enum { CAPP_BLOCK_K = 1024 }; /* 192 rows of it are 768 KB of float32 */
 typedef void (*capp_unpack_fn)(void *panel, const char *const *rows, size_t n, size_t k);
 
 typedef struct capp_products {
-    const char *name; /* "f32", "bf16" */
+    const char *name; /* "f32", "bf16", "i16" */
     size_t nr;        /* columns of a panel; at most CAPP_MAX_NR */
     size_t element;   /* bytes of an activation */
     size_t step;      /* activations are padded to a multiple of it; at most CAPP_MAX_STEP */
     size_t block;     /* of k: a product over more goes block by block, so that rows' parts stay in the second cache; a
                          multiple of CAPP_MAX_STEP; 0: no product does */
     size_t (*panel_bytes)(size_t k);         /* a multiple of 64 */
-    capp_unpack_fn (*unpack)(uint32_t type); /* NULL for a type whose rows are to be dequantized and packed */
+    capp_unpack_fn (*unpack)(uint32_t type); /* NULL for a type whose rows are to be dequantised and packed */
+    /* Products of integers, else NULL: leaves out the low digits of those blocks of 32 of a row of n elements whose
+     * step is small beside the row: 256 steps are at most `share` times the row's root mean square. The high digit is
+     * rounded to nearest. The row alone decides. */
+    void (*coarsen)(void *row, size_t n, float share);
 #define X(name, type, parameters) type(*name) parameters;
     CAPP_PRODUCT_MAP(X)
 #undef X
 } capp_products;
 
 typedef struct capp_kernels {
-    const char *name; /* "ref", "avx2", "avx512", "avx512bf16", "amx" */
+    const char *name; /* as capp_model_options names instruction sets */
     unsigned needs;   /* CAPP_CPU_* bits */
     const capp_products *f32;
     const capp_products *bf16; /* NULL: this instruction set has no unit for it */
+    const capp_products *i16;  /* of integers: kernel/integers.h */
 #define X(name, type, parameters) type(*name) parameters;
     CAPP_OP_MAP(X)
 #undef X
@@ -116,7 +121,9 @@ extern const capp_products capp_products_tiles;
 extern const capp_kernels capp_kernels_ref;     /* runs everywhere */
 extern const capp_kernels capp_kernels_ref_fma; /* the same bits, where the processor has FMA; also named "ref" */
 extern const capp_kernels capp_kernels_avx2;
+extern const capp_kernels capp_kernels_avxvnni; /* avx2 with products of integers by VPDPBUSD */
 extern const capp_kernels capp_kernels_avx512;
+extern const capp_kernels capp_kernels_avx512vnni; /* avx512 with the same */
 extern const capp_kernels capp_kernels_avx512bf16; /* avx512 with products of bfloat16 by capp_products_dpbf16 */
 extern const capp_kernels capp_kernels_amx;        /* and by capp_products_tiles */
 

@@ -2,6 +2,7 @@
 #include "kernel/kernel.h"
 
 #include "base/cpu.h"
+#include "kernel/integers.h"
 #include "kernel/quad.h"
 
 #include <immintrin.h>
@@ -15,6 +16,7 @@ static inline quad fused(quad a, quad b, quad c) {
 const capp_kernels capp_kernels_ref_fma = {.name = "ref",
                                            .needs = CAPP_CPU_AVX2,
                                            .f32 = &products,
+                                           .i16 = &capp_integers_ref,
 #define X(name, type, parameters) .name = name,
                                            CAPP_OP_MAP(X)
 #undef X

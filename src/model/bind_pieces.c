@@ -166,7 +166,6 @@ void capp_bind_job(binder *b, capp_matrix *m, size_t n, size_t parts, size_t k) 
     m->k = k;
     m->parts = parts;
     m->columns = n / parts;
-    capp_set_panels(m, b->w->products);
     j->matrix = m;
 }
 

@@ -46,8 +46,11 @@ typedef struct job {
     size_t first_task; /* of the cached ones: its panels are tasks first_task .. first_task + panels - 1 */
 } job;
 
-/* Sets the fields that depend on the products. */
-void capp_set_panels(capp_matrix *m, const capp_products *products);
+/* Sets what follows from the products. */
+void capp_set_panels(const capp_weights *w, capp_matrix *m);
+
+/* Whether every panel of m can be unpacked for products of integers, whatever the instruction set. */
+bool capp_has_integers(const capp_matrix *m);
 
 /* A tensor in a form that the file does not have: rows in another order, columns as rows, a part of another tensor. */
 typedef struct capp_derived {

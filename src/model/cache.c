@@ -152,7 +152,7 @@ static void prefetch(const capp_packer *p, size_t first, size_t end) {
                to = end < begin               ? 0
                     : end - begin < m->panels ? end - begin
                                               : m->panels;
-        if (from < to) capp_prefetch_panels(m, p->w->products->nr, from, to);
+        if (from < to) capp_prefetch_panels(m, capp_products_of(p->w, m)->nr, from, to);
     }
 }
 

@@ -220,6 +220,13 @@ typedef struct capp_delta {
     float numbers[];
 } capp_delta;
 
+/* The products of a lane. */
+typedef struct capp_arithmetic {
+    const capp_products *floats;   /* of kernels: f32 or bf16 */
+    const capp_products *integers; /* i16, for the matrices that are stored as integers; NULL: floats for all */
+    float share;                   /* how much of the low digits is left out: see coarsen in kernel.h; 0: nothing */
+} capp_arithmetic;
+
 /* y [rows][n] = x [rows][k] times the transpose of w [n][k], packed in panels of products->nr rows of w. n rows are
  * `parts` matrices of `columns` rows; their panels take turns: panel i is of part i % parts, from row i / parts * nr.
  */
@@ -234,7 +241,8 @@ typedef struct capp_matrix {
     capp_curve curve;      /* of the activation of what it gives, where that is CAPP_XIELU */
     const capp_tensor *source[CAPP_MOST_SOURCES]; /* [n_sources] the tensors with its rows, one after another */
     size_t n_sources;
-    capp_delta *deltas; /* list of changes that are added to the rows when they are packed */
+    capp_delta *deltas; /* added to the rows when they are packed, a list */
+    bool integers;      /* every panel can be unpacked for products of integers */
 } capp_matrix;
 
 typedef struct capp_norm {
@@ -336,8 +344,11 @@ static inline bool capp_has_experts(const capp_hparams *h, uint32_t layer) {
 typedef struct capp_weights {
     const capp_arch *arch;
     const capp_kernels *kernels;
-    const capp_products *products; /* products of the kernels, in the precision of the packed matrices */
-    const capp_source *source;     /* borrowed: the file */
+    const capp_products *products; /* of floats, and of integers or NULL: capp_products_of chooses for a matrix */
+    const capp_products *integers;
+    float share;                      /* as in capp_arithmetic */
+    size_t n_integers, n_floats_only; /* matrices that are stored as integers, and the others but for routers */
+    const capp_source *source;        /* borrowed: the file */
     capp_hparams hparams;
     capp_layer *layers;           /* [hparams.layers] */
     capp_norm output_norm;        /* */
@@ -365,7 +376,12 @@ typedef struct capp_weights {
     bool borrows;                               /* a twin: it owns only layers and expert_matrices of all this */
 } capp_weights;
 
-/* Reads and checks only the hyperparameters. Errors name the file and the key. */
+/* The products that a matrix is packed for and multiplied by. */
+static inline const capp_products *capp_products_of(const capp_weights *w, const capp_matrix *m) {
+    return m->integers && w->integers ? w->integers : w->products;
+}
+
+/* Reads and checks hyperparameters alone. Errors name the file and the key. */
 capp_status capp_hparams_read(capp_hparams *hparams, const capp_arch **arch, const capp_source *source,
                               capp_error *err);
 
@@ -406,11 +422,12 @@ typedef struct capp_cache {
 
 /* The two halves of capp_weights_open_adapted: binding, after which all that can fail is done and all memory there, and
  * packing what is cached, which allocates nothing. On success the caller owns *packer too; on failure both are NULL.
- * threads: those of the pool that will pack. */
+ * threads: those of the pool that will pack. whole: the arithmetic of a model all of whose matrices (but for routers)
+ * are stored as integers; other: of any other. */
 typedef struct capp_packer capp_packer;
 capp_status capp_weights_bind(capp_weights **weights, capp_packer **packer, const capp_source *source,
-                              const capp_kernels *kernels, const capp_products *products, capp_adapter *const *adapters,
-                              size_t n, capp_cache cache, int threads, capp_error *err);
+                              const capp_kernels *kernels, const capp_arithmetic *whole, const capp_arithmetic *other,
+                              capp_adapter *const *adapters, size_t n, capp_cache cache, int threads, capp_error *err);
 
 /* Packs the weights for which packer was made. If *stop becomes true, this ends early, within a panel, and the weights
  * can only be freed. stop may be NULL. It becomes the pool's. */
@@ -429,10 +446,10 @@ void capp_delta_add(const capp_weights *w, const capp_delta *deltas, size_t row,
  * hparams.short_context (if the file says so), which is what capp_weights_open leaves, otherwise the long ones. */
 void capp_weights_set_context(capp_weights *weights, uint32_t context);
 
-/* The same weights for other products, packed panel by panel whenever they are used: it takes no memory but what
- * capp_weights_open keeps of tensors that no file has as they are wanted, and a wave takes a dequantization longer.
- * Borrows from weights, which must outlive *twin. */
-capp_status capp_weights_twin(capp_weights **twin, const capp_weights *weights, const capp_products *products,
+/* The same weights for other products. Matrices whose products are the same share the cache; the others are packed
+ * panel by panel whenever they are used, so that the twin takes no memory. Borrows from weights, which must outlive
+ * *twin. */
+capp_status capp_weights_twin(capp_weights **twin, const capp_weights *weights, const capp_arithmetic *arithmetic,
                               capp_error *err);
 
 /* Prefetches the weights of a layer that are not cached, for a wave of rows; layer hparams.layers is the head.

@@ -1,11 +1,26 @@
 /* A panel of a matrix: nr rows, from whichever tensors they come, dequantized and packed. This happens when the model
  * is opened, into the cache (cache.c), or whenever a product uses the panel, into a worker's scratch. */
+#include "kernel/integers.h"
 #include "model/adapter.h"
 #include "model/binder.h"
 
-void capp_set_panels(capp_matrix *m, const capp_products *products) {
+void capp_set_panels(const capp_weights *w, capp_matrix *m) {
+    const capp_products *products = capp_products_of(w, m);
     m->panels = m->parts * ((m->columns + products->nr - 1) / products->nr);
     m->panel_bytes = products->panel_bytes(m->k);
+}
+
+/* A panel is of one type, so the rows of each type must be whole panels. */
+bool capp_has_integers(const capp_matrix *m) {
+    size_t begin = 0;
+    if (m->deltas) return false;
+    for (size_t s = 0; s < m->n_sources; s++) {
+        const capp_tensor *t = m->source[s];
+        if (!capp_integer_form_of(t->type) || t->turned || t->scale) return false;
+        if (s && t->type != m->source[s - 1]->type && begin % m->columns % CAPP_INTEGER_COLUMNS) return false;
+        begin += (size_t)t->dims[1];
+    }
+    return true;
 }
 
 static size_t whole_vectors(size_t floats) {
@@ -13,7 +28,7 @@ static size_t whole_vectors(size_t floats) {
 }
 
 size_t capp_row_floats(const capp_weights *w, const capp_matrix *m) {
-    return whole_vectors(w->products->nr * m->k) + whole_vectors(m->extra);
+    return whole_vectors(capp_products_of(w, m)->nr * m->k) + whole_vectors(m->extra);
 }
 
 /* Where row i stands in data. */
@@ -55,7 +70,7 @@ typedef struct panel_rows {
 } panel_rows;
 
 static panel_rows rows_of(const capp_weights *w, const capp_matrix *m, size_t panel) {
-    size_t nr = w->products->nr, column = panel / m->parts * nr;
+    size_t nr = capp_products_of(w, m)->nr, column = panel / m->parts * nr;
     return (panel_rows){panel % m->parts * m->columns + column, m->columns - column < nr ? m->columns - column : nr};
 }
 
@@ -68,6 +83,7 @@ typedef struct stored_rows {
 } stored_rows;
 
 static stored_rows find_stored(const capp_weights *w, const capp_matrix *m, panel_rows r) {
+    const capp_products *products = capp_products_of(w, m);
     stored_rows stored = {.unpack = NULL};
     size_t begin = 0;
     uint32_t type = CAPP_TYPE_QUANTIZED;
@@ -81,7 +97,7 @@ static stored_rows find_stored(const capp_weights *w, const capp_matrix *m, pane
         begin = end;
     }
     stored.type = capp_type_get(type);
-    if (!m->deltas && w->products->block % stored.type.block_elems == 0) stored.unpack = w->products->unpack(type);
+    if (!m->deltas && products->block % stored.type.block_elems == 0) stored.unpack = products->unpack(type);
     return stored;
 }
 
@@ -101,7 +117,7 @@ static void read_panel(const capp_weights *w, const capp_matrix *m, panel_rows r
         size_t from = r.row > begin ? r.row : begin, to = r.row + r.n < end ? r.row + r.n : end;
         if (from < to)
             read_rows(t, from - begin, to - from, m->k, rows + (from - r.row) * m->k,
-                      rows + whole_vectors(w->products->nr * m->k));
+                      rows + whole_vectors(capp_products_of(w, m)->nr * m->k));
         begin = end;
     }
     capp_delta_add(w, m->deltas, r.row, r.n, rows, m->k);
@@ -109,16 +125,17 @@ static void read_panel(const capp_weights *w, const capp_matrix *m, panel_rows r
 
 /* Makes a panel block by block along k; each block is a panel of its own. */
 void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows) {
+    const capp_products *products = capp_products_of(w, m);
     panel_rows r = rows_of(w, m, panel);
     stored_rows stored = find_stored(w, m, r);
     if (!stored.unpack) read_panel(w, m, r, rows);
     for (size_t from = 0, part; from < m->k; from += part) {
-        char *to = (char *)packed + w->products->panel_bytes(from);
-        part = capp_part_of(w->products, m->k, from);
+        char *to = (char *)packed + products->panel_bytes(from);
+        part = capp_part_of(products, m->k, from);
         if (stored.unpack)
             unpack_part(&stored, r.n, from, part, to);
         else
-            w->products->pack(to, rows + from, m->k, r.n, part);
+            products->pack(to, rows + from, m->k, r.n, part);
     }
 }
 
@@ -142,14 +159,15 @@ const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size
 void capp_matrix_parts(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, size_t from, float *scratch,
                        const char **parts) {
     float *rows = scratch + n * m->panel_bytes / sizeof(float);
-    size_t offset = w->products->panel_bytes(from);
+    const capp_products *products = capp_products_of(w, m);
+    size_t offset = products->panel_bytes(from);
     for (size_t i = 0; i < n; i++) {
         char *room = m->packed ? m->packed + (first + i) * m->panel_bytes : (char *)scratch + i * m->panel_bytes;
         panel_rows r = rows_of(w, m, first + i);
         stored_rows stored = {.unpack = NULL};
         if (!m->packed) stored = find_stored(w, m, r);
         if (stored.unpack)
-            unpack_part(&stored, r.n, from, capp_part_of(w->products, m->k, from), room);
+            unpack_part(&stored, r.n, from, capp_part_of(products, m->k, from), room);
         else if (!m->packed && !from)
             capp_pack_panel(w, m, first + i, room, rows);
         parts[i] = stored.unpack ? room : room + offset;
