@@ -1,10 +1,10 @@
 /* Products computed on the weights' own integers: exact integer sums over blocks, one float32 scale for each block.
  *
- * An activation is an integer times the step of its block. 32 activations share a step, which is the largest magnitude
- * / 32,512; so the integer's magnitude is at most 32,512. A weight is scale * number - minimum. The number is the one
+ * An activation is an integer times the step of its block. 32 activations share a step: the largest of their magnitudes
+ * / 32,512. So the integer's magnitude is at most 32,512. A weight is scale * number - minimum. The number is the one
  * in the file (2 to 8 bits, minus the type's offset, or a level from a codebook of bytes). A scale covers 16 or 32
- * weights along k. One output is computed over the blocks of the weight (16 or 32 inputs, as the type has), in rising
- * order of k:
+ * weights along k. One output is computed over the blocks of the weight (16 or 32 inputs, depending on the type), in
+ * rising order of k:
  *
  *     whole = sum over the block of activation * number                      exact, an int32
  *     sum = fma((float)whole, step * scale, sum)
@@ -15,7 +15,7 @@
  *
  * VPDPBUSD multiplies unsigned by signed bytes. The numbers are the signed bytes. An activation is two unsigned digits:
  * integer + 32,768 = 256 high + low, high 1 .. 255, low 0 .. 255. The surplus, 32,768 times the sum of the block's
- * numbers, is known beforehand; to remove it, the sum of the high digits starts from -128 times that sum.
+ * numbers, is known beforehand. To remove it, the sum of the high digits starts from -128 times the sum of the numbers.
  *
  * No int32 overflows, because |number| <= 128. Over 32 inputs the sum of high * number is at most 32 * 255 * 128 =
  * 1,044,480, and its start is at most 128 * 32 * 128 = 524,288. 256 times both together is below 2^29. The part of the

@@ -1,4 +1,4 @@
-/* Products of integers with AVX2 alone: it widens bytes to 16 bits and multiplies them with VPMADDWD. */
+/* Products of integers with AVX2 alone. Bytes are widened to 16 bits; VPMADDWD multiplies these. */
 #include "kernel/integers_256.h"
 
 /* Even and odd bytes separately: 255 * -128 fits into 17 bits, a sum of two products into an int32. */
