@@ -1,5 +1,5 @@
-/* AVX-512 (F, BW, DQ, VL): one vector is one register. A tile of 12 rows and 2 vectors keeps 24 sums in registers: two
- * units of four cycles' latency need 8 under way, and each value loaded from a feeds two products. */
+/* AVX-512 (F, BW, DQ, VL): one vector takes one register. A tile of 12 rows and 2 vectors keeps 24 sums in registers.
+ * Two units with a latency of four cycles need 8 sums in progress, and each value loaded from a feeds two products. */
 #include "kernel/kernel.h"
 
 #include "base/cpu.h"
@@ -24,7 +24,7 @@ typedef __m512 v16;
 
 #define V static inline __attribute__((always_inline))
 
-/* Lanes from <= l < to; from < to <= 16. */
+/* A mask of the lanes from <= l < to. Requires from < to <= 16. */
 V __mmask16 lanes(size_t from, size_t to) {
     return (__mmask16)((0xffffu << from) & (0xffffu >> (16 - to)));
 }
@@ -77,12 +77,12 @@ V v16 v_fnma(v16 a, v16 b, v16 c) {
 V v16 v_fma_pairs(v16 a, v16 b, v16 c) {
     return _mm512_fmaddsub_ps(a, b, c);
 }
-/* vminps and vmaxps give their second operand where one is NaN. */
+/* vminps and vmaxps return their second operand if either one is NaN. */
 V v16 v_clamp(v16 x, v16 lo, v16 hi) {
     return _mm512_min_ps(hi, _mm512_max_ps(lo, x));
 }
 V v16 v_round(v16 x) {
-    return _mm512_cvtepi32_ps(_mm512_cvtps_epi32(x)); /* GCC 12's roundscale warns where it is a macro, at -O0 */
+    return _mm512_cvtepi32_ps(_mm512_cvtps_epi32(x)); /* at -O0 GCC 12's roundscale is a macro and warns */
 }
 V v16 v_times_power(v16 p, v16 n) {
     return _mm512_scalef_ps(p, n);

@@ -1,5 +1,5 @@
-/* Stored blocks to integers, scales and minima, in plain C: the definition of what a type's integers are. The layouts
- * are those of dequant.c. */
+/* Converts stored blocks to integers, scales and minima, in plain C. This code defines the integers of each type.
+ * dequant.c describes the layouts. */
 #include "kernel/integers.h"
 
 #include <string.h>

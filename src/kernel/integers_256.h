@@ -1,4 +1,4 @@
-/* Vectors of 256 bits for integers.inc, all but w_dot. */
+/* All that integers.inc needs except w_dot, with vectors of 256 bits. */
 #ifndef CAPP_KERNEL_INTEGERS_256_H
 #define CAPP_KERNEL_INTEGERS_256_H
 

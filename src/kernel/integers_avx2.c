@@ -1,7 +1,7 @@
-/* Products of integers with AVX2 alone: bytes are widened to 16 bits, which VPMADDWD multiplies. */
+/* Products of integers with AVX2 alone. Bytes are widened to 16 bits; VPMADDWD multiplies these. */
 #include "kernel/integers_256.h"
 
-/* Even and odd bytes apart: 255 * -128 fits 17 bits, a sum of two products an int32. */
+/* Even and odd bytes separately: 255 * -128 fits into 17 bits, a sum of two products into an int32. */
 V whole w_dot(whole s, whole w, const char *p) {
     int32_t quad;
     memcpy(&quad, p, sizeof quad);

@@ -1,4 +1,4 @@
-/* Products of integers in plain C: the definition of kernel/integers.h, written down. */
+/* Products of integers in plain C: the definition in kernel/integers.h as code. */
 #include <stdbool.h>
 
 #include "kernel/fused.h"
@@ -12,7 +12,7 @@ static int32_t digit_at(const capp_digits *a, int i) {
     return 256 * a->high[i] + a->low[i] - 32768;
 }
 
-/* sum, and row a times column j. */
+/* Returns sum + row a times column j. */
 static float sum_column(float sum, const capp_digits *a, const char *body, const capp_integer_form *form, size_t blocks,
                         size_t j) {
     const size_t bytes = block_bytes(form), halves = BLOCK / form->block;

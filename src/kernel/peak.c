@@ -9,8 +9,9 @@
 #include <string.h>
 #include <time.h>
 
-/* Each loop runs `times` rounds of x = x / 2 + 1, which tends to 2, on SUMS independent registers, more than latency
- * times throughput of any unit; returns the float32 operations done. The empty asm makes each value look used. */
+/* Each loop runs `times` rounds of x = x / 2 + 1, which tends to 2, on SUMS independent registers. That is more than
+ * latency times throughput of any unit. Returns the number of float32 operations done. The empty asm makes the compiler
+ * treat each value as used. */
 enum { SUMS = 12 };
 
 #if defined(__clang__)
@@ -71,7 +72,7 @@ __attribute__((target("avx512f,avx512bf16"))) static double run_dpbf16(size_t ti
     return (double)times * SUMS * 16 * 2 * 2;
 }
 
-/* Products of integers need two of their instructions, one for each digit of an activation. */
+/* A product of integers takes two instructions, one for each digit of an activation. */
 enum { DIGITS = 2 };
 
 static double run_madd_sse2(size_t times) {
@@ -126,7 +127,7 @@ __attribute__((target("avx512f,avx512vnni"))) static double run_dpbusd_avx512(si
     return (double)times * SUMS * 64 * 2 / DIGITS;
 }
 
-/* Four tiles of sums, as the kernel has them. */
+/* Four tiles of sums, as in the kernel. */
 static double run_tiles(size_t times) {
     struct {
         uint8_t palette, start_row, reserved[14];
@@ -173,7 +174,7 @@ static double now(void) {
 }
 
 double capp_peak_gflops(const char *isa, const char *products, double seconds) {
-    const size_t slice = 20000; /* half a millisecond at most: interrupts spoil few of them */
+    const size_t slice = 20000; /* at most half a millisecond, so that interrupts disturb few slices */
     const capp_kernels *kernels = capp_kernels_named(isa);
     double best = 0;
     if (!kernels || !capp_cpu_request(kernels->needs)) return 0;

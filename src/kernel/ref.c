@@ -1,4 +1,4 @@
-/* The reference kernels for any processor: a fused multiply-add by double precision. */
+/* The reference kernels for any processor: the fused multiply-add is computed in double precision. */
 #include "kernel/kernel.h"
 
 #include "base/math.h"
@@ -11,8 +11,8 @@ static __attribute__((noinline)) quad fused_one_by_one(quad a, quad b, quad c) {
                   fused_exactly(a[3], b[3], c[3])};
 }
 
-/* Whether rounding x again, to float, may go wrong: x is exactly between two floats, or the float is below the normal
- * range, where it has fewer bits. */
+/* True where rounding x a second time, to float, may give a wrong result: x is exactly halfway between two floats, or
+ * the float is below the normal range, where floats have fewer bits. */
 static inline capp_pair_bits doubtful(capp_pair x) {
     const capp_pair size = (capp_pair)((capp_pair_bits)x & INT64_MAX);
     return (capp_pair_bits)(((capp_pair_bits)x & 0x1fffffff) == 0x10000000) |

@@ -1,4 +1,5 @@
-/* The reference kernels for processors with FMA: the bits of ref.c, and the speed of two instructions in one. */
+/* The reference kernels for processors with FMA: the same bits as ref.c, but one instruction computes both the product
+ * and the sum. */
 #include "kernel/kernel.h"
 
 #include "base/cpu.h"

@@ -1,4 +1,4 @@
-/* A square of 8 by 8 numbers of 32 bits, transposed with AVX2. */
+/* Transposes a square of 8 by 8 numbers of 32 bits with AVX2. */
 #ifndef CAPP_KERNEL_TRANSPOSE_AVX2_H
 #define CAPP_KERNEL_TRANSPOSE_AVX2_H
 
@@ -12,7 +12,7 @@
 #define TRANSPOSE_UNROLL _Pragma("GCC unroll 8")
 #endif
 
-/* y [8][8], rows ldy numbers apart = the transpose of x [8][8], rows `stride` bytes apart. */
+/* y [8][8] = the transpose of x [8][8]. The rows of y are ldy numbers apart, the rows of x `stride` bytes. */
 static inline __attribute__((always_inline)) void transpose_square(uint32_t *y, size_t ldy, const void *x,
                                                                    size_t stride) {
     __m256i row[8], two[8], four[8];

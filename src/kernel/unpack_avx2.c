@@ -1,4 +1,4 @@
-/* Unpacking to panels of float32 with AVX2: a vector is 8 columns of the 16. */
+/* Unpacks to panels of float32 with AVX2. A vector is 8 of the 16 columns. */
 #include "kernel/unpack.h"
 
 #include "kernel/transpose_avx2.h"
@@ -28,7 +28,7 @@ V __m256i v_bytes(const uint32_t *x) {
     return _mm256_loadu_si256((const __m256i *)(const void *)x);
 }
 
-/* Byte j to the top of each number: -1 is what leaves a zero. */
+/* Moves byte j of each number to its top; the index -1 gives a zero. */
 V __m256i v_raised(const uint32_t *x, int j) {
     const __m256i from = _mm256_setr_epi8(-1, -1, -1, 0, -1, -1, -1, 4, -1, -1, -1, 8, -1, -1, -1, 12, -1, -1, -1, 0,
                                           -1, -1, -1, 4, -1, -1, -1, 8, -1, -1, -1, 12);
