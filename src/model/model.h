@@ -229,8 +229,8 @@ typedef struct capp_arithmetic {
 } capp_arithmetic;
 
 /* y [rows][n] = x [rows][k] times the transpose of w [n][k]. w is packed in panels of products->nr rows. The n rows of
- * w are `parts` matrices of `columns` rows, whose panels alternate: panel i is from part i % parts and begins at row i
- * / parts * nr of it. */
+ * w are `parts` matrices of `columns` rows, whose panels alternate: panel i belongs to part i % parts and begins at row
+ * i / parts * nr of this part. */
 typedef struct capp_matrix {
     size_t n, k;
     size_t parts, columns; /* 2 for gate and up side by side, else 1 */
@@ -316,7 +316,7 @@ typedef struct capp_hparams {
     uint32_t rope_dims; /* dimensions of a head that rotate */
     uint32_t n_ropes;   /* rotations in use: 1, or 2 if layers with a window have their own base */
     capp_rope ropes[2];
-    uint32_t short_context; /* LongRoPE: contexts up to this length have their own factors; 0: they do not */
+    uint32_t short_context; /* LongRoPE: contexts up to this length have their own factors; 0: no such factors */
     uint32_t window;
     uint32_t experts, experts_used; /* experts is 0 if there are none */
     uint32_t dense_feed;            /* feed of the layers that are CAPP_DENSE */
@@ -337,7 +337,7 @@ typedef struct capp_hparams {
     float growth;        /* q at position p is times 1 + growth log(1 + floor(p / original)), original of its rope */
     bool alibi_rounded;  /* Falcon: biases are bfloat16, and are scaled like scores */
     bool scale_by_layer; /* scores of layer i are divided by i + 1 */
-    unsigned char kinds[CAPP_MOST_LAYERS]; /* CAPP_LOCAL, CAPP_STILL */
+    unsigned char kinds[CAPP_MOST_LAYERS]; /* of each layer, the sum of CAPP_LOCAL, CAPP_STILL, CAPP_DENSE */
 } capp_hparams;
 
 static inline bool capp_has_experts(const capp_hparams *h, uint32_t layer) {
