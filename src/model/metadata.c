@@ -91,7 +91,7 @@ static capp_status read_sizes(const reader *r, capp_hparams *h) {
     return CAPP_OK;
 }
 
-/* Reads how experts are chosen, and which layers have none. */
+/* Reads how experts are chosen, and which layers have no experts. */
 static capp_status read_router(const reader *r, capp_hparams *h) {
     uint32_t function, dense, step;
     capp_status st;

@@ -310,7 +310,7 @@ typedef struct capp_hparams {
     capp_qk_norm qk_norm;
     bool qk_norm_rotated;
     capp_parallel parallel;
-    bool qkv_bias, out_bias, feed_bias; /* only set for folders */
+    bool qkv_bias, out_bias, feed_bias; /* see capp_has */
     bool tied;
     capp_rope_kind rope;
     uint32_t rope_dims; /* dimensions of a head that rotate */

@@ -75,8 +75,8 @@ static panel_rows rows_of(const capp_weights *w, const capp_matrix *m, size_t pa
     return (panel_rows){panel % m->parts * m->columns + column, m->columns - column < nr ? m->columns - column : nr};
 }
 
-/* The stored rows of a panel, and the function that unpacks them to a panel. unpack is NULL if they have different
- * types or the file does not have them in this form. */
+/* The stored rows of a panel, and the function that unpacks them to a panel. unpack is NULL if the rows have different
+ * types, or if the file does not have them in the form that the matrix needs. */
 typedef struct stored_rows {
     const char *at[CAPP_MAX_NR];
     capp_unpack_fn unpack;
