@@ -128,7 +128,7 @@ static capp_status refuse_foreign(const capp_source *s, const capp_arch *a, capp
         {"sliding_window", a->window_period && strcmp(a->hf, "llama") && strcmp(a->hf, "olmo2")},
         {"rotary_dim", !strcmp(a->hf, "gptj") || !strcmp(a->hf, "minimax_m2")},
         {"rotary_emb_base", !strcmp(a->hf, "gpt_neox")},
-        {"rotary_pct", !strcmp(a->hf, "gpt_neox") || !strcmp(a->hf, "cohere2")}, /* Cohere 2: always 1 */
+        {"rotary_pct", !strcmp(a->hf, "gpt_neox") || !strcmp(a->hf, "cohere2")}, /* Cohere 2's files have 1 */
         {"rope_theta", strcmp(a->hf, "gptj")},
         {"n_routed_experts", a->names[CAPP_PART_ROUTER]},
         {"n_shared_experts", a->names[CAPP_PART_SHARED_UP]},
