@@ -1,5 +1,6 @@
-/* A panel of a matrix: nr rows, from whichever tensors they come, dequantized and packed. This happens when the model
- * is opened, into the cache (cache.c), or whenever a product uses the panel, into a worker's scratch. */
+/* A panel of a matrix: nr rows, which may come from several tensors, dequantized and packed. When the model is opened,
+ * panels are packed into the cache (cache.c). Other panels are packed into a worker's scratch each time a product uses
+ * them. */
 #include "kernel/integers.h"
 #include "model/adapter.h"
 #include "model/binder.h"
@@ -10,7 +11,7 @@ void capp_set_panels(const capp_weights *w, capp_matrix *m) {
     m->panel_bytes = products->panel_bytes(m->k);
 }
 
-/* A panel is of one type, so the rows of each type must be whole panels. */
+/* All rows of a panel have one type, so the rows of each type must fill whole panels. */
 bool capp_has_integers(const capp_matrix *m) {
     size_t begin = 0;
     if (m->deltas) return false;
@@ -31,7 +32,7 @@ size_t capp_row_floats(const capp_weights *w, const capp_matrix *m) {
     return whole_vectors(capp_products_of(w, m)->nr * m->k) + whole_vectors(m->extra);
 }
 
-/* Where row i stands in data. */
+/* The index in data of row i. */
 static size_t row_at(const capp_tensor *t, size_t i) {
     return t->order ? t->order[i] : i;
 }
@@ -74,8 +75,8 @@ static panel_rows rows_of(const capp_weights *w, const capp_matrix *m, size_t pa
     return (panel_rows){panel % m->parts * m->columns + column, m->columns - column < nr ? m->columns - column : nr};
 }
 
-/* The rows, if all have one type and the file has them in this form, and the function that unpacks them to a panel;
- * NULL: there is none. */
+/* The stored rows of a panel, and the function that unpacks them to a panel. unpack is NULL if the rows have different
+ * types, or if the file does not have them in the form that the matrix needs. */
 typedef struct stored_rows {
     const char *at[CAPP_MAX_NR];
     capp_unpack_fn unpack;
@@ -101,7 +102,7 @@ static stored_rows find_stored(const capp_weights *w, const capp_matrix *m, pane
     return stored;
 }
 
-/* Makes the part of a panel that begins at `from` along k. */
+/* Unpacks the part of a panel that begins at `from` along k. */
 static void unpack_part(const stored_rows *stored, size_t n, size_t from, size_t k, void *panel) {
     const char *at[CAPP_MAX_NR];
     for (size_t i = 0; i < n; i++) at[i] = stored->at[i] + from / stored->type.block_elems * stored->type.block_bytes;
@@ -110,7 +111,7 @@ static void unpack_part(const stored_rows *stored, size_t n, size_t from, size_t
 
 /* Dequantizes the rows of a panel. */
 static void read_panel(const capp_weights *w, const capp_matrix *m, panel_rows r, float *rows) {
-    size_t begin = 0; /* first row of the source, counted in the matrix */
+    size_t begin = 0; /* row of the matrix at which the source begins */
     for (size_t s = 0; s < m->n_sources; s++) {
         const capp_tensor *t = m->source[s];
         size_t end = begin + (size_t)t->dims[1];
@@ -123,7 +124,7 @@ static void read_panel(const capp_weights *w, const capp_matrix *m, panel_rows r
     capp_delta_add(w, m->deltas, r.row, r.n, rows, m->k);
 }
 
-/* Makes a panel block by block along k; each block is a panel of its own. */
+/* Packs a panel block by block along k; each block is a panel of its own. */
 void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows) {
     const capp_products *products = capp_products_of(w, m);
     panel_rows r = rows_of(w, m, panel);

@@ -1,5 +1,5 @@
-/* The weights of a model: its tensors bound to matrices (bind.c), adapters fitted to them (adapter_fit.c), the cache of
- * packed panels chosen (cache.c); and the float32 twin. */
+/* The weights of a model: binds tensors to matrices (bind.c), fits adapters to them (adapter_fit.c), and chooses the
+ * cache of packed panels (cache.c). Also makes the twin for other products. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -7,12 +7,13 @@
 #include "model/adapter.h"
 #include "model/binder.h"
 
-/* Of all layers. */
+/* The number of expert matrices in all layers. */
 static size_t n_expert_matrices(const capp_weights *w) {
     return (size_t)w->hparams.layers * 2 * w->hparams.experts;
 }
 
-/* Binding reads norms and biases, a few pages each, all over the file: prefetches only these, all at once. */
+/* Binding reads norms and biases. These are a few pages each, spread over the whole file. This prefetches only them,
+ * all at once. */
 static capp_status bind_scattered(binder *b) {
     enum { SMALL = 1 << 20 };
     capp_source_scatter(b->s, true);
@@ -42,8 +43,8 @@ capp_status capp_weights_open_adapted(capp_weights **out, const capp_source *s, 
     return st;
 }
 
-/* One product runs over all of a layer's experts, and the shared expert's reads the same rows, so all are integers or
- * none. */
+/* Makes all experts of a layer agree: all are integers or none are. One product runs over all of them, and the shared
+ * expert reads the same rows. */
 static void agree(capp_matrix *experts, size_t n, capp_matrix *shared) {
     bool all = shared->integers;
     for (size_t e = 0; e < n; e++) all = all && experts[e].integers;
@@ -51,7 +52,8 @@ static void agree(capp_matrix *experts, size_t n, capp_matrix *shared) {
     shared->integers = all;
 }
 
-/* Routers are so small that they are hardly ever quantised, and their numbers decide which experts run: floats. */
+/* Chooses the matrices that are integers. Routers are always floats: they are so small that they are hardly ever
+ * quantized, and their numbers decide which experts run. */
 static void find_integers(const binder *b) {
     capp_weights *w = b->w;
     size_t routers = 0;
@@ -115,9 +117,9 @@ done:
     return st;
 }
 
-/* Of a twin of w. */
+/* Sets a matrix of a twin of w. */
 static void set_twin(const capp_weights *twin, const capp_weights *w, capp_matrix *m) {
-    if (!m->parts) return; /* not of this model */
+    if (!m->parts) return; /* this model does not have it */
     if (capp_products_of(twin, m) == capp_products_of(w, m)) return;
     m->packed = NULL;
     capp_set_panels(twin, m);
