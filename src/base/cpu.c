@@ -1,4 +1,4 @@
-/* CPUID leaves and XCR0 bits: Intel SDM volume 1, chapters 13 to 18. Leave for AMX tiles: Linux Documentation,
+/* CPUID leaves and XCR0 bits: Intel SDM volume 1, chapters 13 to 18. Permission for AMX tiles: Linux Documentation,
  * arch/x86/xstate. */
 #define _GNU_SOURCE
 #include "base/cpu.h"
@@ -41,7 +41,8 @@ static unsigned ask(void) {
     return features;
 }
 
-/* CPUID is slow under a hypervisor, so it is asked once. Two threads that ask at once get the same answer. */
+/* CPUID is slow under a hypervisor, so it runs only once. Two threads that run it together get the same answer.
+ */
 unsigned capp_cpu_features(void) {
     enum { ASKED = 1 << 30 };
     static atomic_uint known;

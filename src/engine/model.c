@@ -1,4 +1,4 @@
-/* An open model: freeing it, facts about it, and what other rooms may read of it. */
+/* An open model: how to free it, facts about it, and the parts that other folders may read. */
 #include "base/mem.h"
 #include "engine/handles.h"
 #include "file/guard.h"

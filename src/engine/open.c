@@ -1,5 +1,5 @@
-/* Opens a model: chooses kernels, reads the file, binds and packs the weights, and opens the vocabulary at the same
- * time. */
+/* Opens a model: chooses kernels, reads the file, binds and packs the weights. Opens the vocabulary at the same time.
+ */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdatomic.h>
@@ -30,7 +30,7 @@ static uint64_t free_memory(void) {
     return available;
 }
 
-/* A quarter of it, at most 4 GiB. */
+/* A quarter of the available memory, at most 4 GiB. */
 static uint64_t default_memory(void) {
     uint64_t available = free_memory() / 4;
     if (available > (uint64_t)4096 * MIB) available = (uint64_t)4096 * MIB;
@@ -45,7 +45,7 @@ static capp_status choose_kernels(const capp_kernels **kernels, const char *isa,
     unsigned features = capp_cpu_features();
     if (!isa || !*isa) {
         *kernels = capp_kernels_best(features);
-        if (!capp_cpu_request((*kernels)->needs)) /* leave was refused */
+        if (!capp_cpu_request((*kernels)->needs)) /* permission was refused */
             *kernels = capp_kernels_best(features & ~(unsigned)AMX);
         return CAPP_OK;
     }
@@ -106,7 +106,7 @@ static void free_adapters(capp_adapter **adapters, size_t n) {
     capp_free(adapters);
 }
 
-/* *adapters [n] is to be freed by free_adapters; NULL on failure. */
+/* The caller frees *adapters [n] with free_adapters; NULL on failure. */
 static capp_status open_adapters(capp_adapter ***adapters, const capp_lora *lora, size_t n, capp_error *err) {
     capp_status st = CAPP_OK;
     *adapters = capp_new0(n, sizeof **adapters);
@@ -119,7 +119,7 @@ static capp_status open_adapters(capp_adapter ***adapters, const capp_lora *lora
     return st;
 }
 
-/* Binds the weights, adapters added. */
+/* Binds the weights and adds the adapters. */
 static capp_status bind_weights(capp_model *model, const capp_kernels *kernels, const capp_model_options *options,
                                 capp_packer **packer, capp_error *err) {
     const capp_lanes whole = capp_lanes_choose(model->precision, kernels, true),
@@ -170,7 +170,7 @@ static bool ask(const packing *p, const capp_model_options *options) {
     return options->progress(options->progress_user, done, total);
 }
 
-/* Waits for the thread that packs, and calls the progress function meanwhile. False if the caller cancelled. */
+/* Waits for the packing thread, and calls the progress function meanwhile. False if the caller cancelled. */
 static bool wait_asking(packing *p, pthread_t thread, const capp_model_options *options) {
     enum { MILLISECONDS = 20 };
     bool go_on = true;
@@ -208,7 +208,7 @@ static capp_status pack_and_open_vocabulary(capp_model *model, capp_packer *pack
     return st == CAPP_OK && !go_on ? capp_fail(err, CAPP_ECANCELLED, "cancelled") : st;
 }
 
-/* The second lane, for decisions that are close. */
+/* The second lane, for close decisions. */
 static capp_status open_exact(capp_model *model, const capp_kernels *kernels, capp_error *err) {
     const capp_lanes l = capp_lanes_choose(model->precision, kernels, !model->weights->n_floats_only);
     if (l.exact.floats) return capp_weights_twin(&model->exact, model->weights, &l.exact, err);
@@ -239,14 +239,14 @@ static capp_status open_weights(capp_model *model, const capp_model_options *opt
     if (model->context > h->context)
         return capp_fail(err, CAPP_EINVAL, "%s: the context of %u tokens is too large; the model supports %u",
                          capp_source_path(&model->source), model->context, h->context);
-    /* LongRoPE has factors for short contexts, which fit most texts, and others for a longer context, if one is asked
-     * for. */
+    /* LongRoPE has factors for short contexts, which fit most texts, and others for a longer context, if the caller
+     * asks for one. */
     if (!model->context) model->context = h->short_context ? h->short_context : h->context;
     capp_weights_set_context(model->weights, model->context);
     return CAPP_OK;
 }
 
-/* Opens only the tokenizer, from a tokenizer.json or a folder that has one. The folder needs no model. */
+/* Opens only the tokenizer, from a tokenizer.json or a folder that has one. The folder does not need a model. */
 static bool is_tokenizer(const char *path, const capp_model_options *options) {
     size_t n = strlen(path);
     return (n > 5 && !strcmp(path + n - 5, ".json")) || (options->vocab_only && capp_is_folder(path));

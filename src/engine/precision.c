@@ -1,4 +1,4 @@
-/* Precisions: the lanes of each, and whether it can be had. */
+/* Precisions: the lanes of each one, and whether it is available. */
 #include "engine/precision.h"
 
 #include <float.h>

@@ -1,4 +1,4 @@
-/* What a precision is made of. */
+/* The parts of a precision. */
 #ifndef CAPP_ENGINE_PRECISION_H
 #define CAPP_ENGINE_PRECISION_H
 

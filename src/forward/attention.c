@@ -1,8 +1,8 @@
-/* Attention over tree paths. A task is a tile of rows and one key-value head with all the query heads that share it:
- * scores of the spine as a matrix product over all of them, then each row's tail; softmax; values likewise. Scores
- * stand in a buffer by absolute position (less a multiple of CAPP_LANES), so that sums fall into the same lanes and run
- * in the same order however the path is cut into runs and rows into tiles. (Cascade attention; Hydragen, arXiv
- * 2402.05099) */
+/* Attention over tree paths. A task is a tile of rows and one key-value head, with all query heads that share this
+ * head. It computes the scores of the spine as one matrix product over all rows, then the scores of each row's tail;
+ * then the softmax; then the values in the same way. The buffer holds scores by absolute position (minus a multiple of
+ * CAPP_LANES). So sums use the same lanes and the same order, however paths are cut into runs and rows into tiles.
+ * (Cascade attention; Hydragen, arXiv 2402.05099) */
 #include <string.h>
 
 #include "forward/wave.h"
@@ -17,7 +17,8 @@ typedef struct attention {
     size_t d;                   /* head_dim */
 } attention;
 
-/* Scores of positions position .. position + run.n - 1, those below `low` left out, for rows query rows. */
+/* Scores of positions position .. position + run.n - 1 for `rows` query rows. Positions below `low` are left out.
+ */
 static void run_scores(const attention *a, const float *keys, capp_run run, size_t position, size_t low, float *s,
                        const float *q, size_t rows) {
     if (position + run.n <= low) return;
@@ -131,7 +132,7 @@ static void attention_task(void *user, size_t task, int worker) {
         }
 }
 
-/* From q in f->t, keys and values in the store, to f->t in place of q. */
+/* Reads q from f->t and keys and values from the store. Writes the output to f->t in place of q. */
 void capp_attention(capp_forward *f, size_t layer, const capp_tiles *tiles) {
     const capp_hparams *h = &f->weights->hparams;
     size_t size = (size_t)h->kv_heads * f->slots * h->head_dim;

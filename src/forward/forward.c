@@ -12,8 +12,8 @@ static size_t round_up(size_t n, size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }
 
-/* The stride of rows in elements: whole vectors and whole steps of products, and not a multiple of a page, because then
- * all rows would use one set of the first-level cache. */
+/* The stride of rows in elements. It is a multiple of whole vectors and of whole steps of products, but not of a page:
+ * otherwise all rows would use one set of the first-level cache. */
 static size_t stride_of(size_t n) {
     enum { PAGE = 1024 };
     n = round_up(n, CAPP_MAX_STEP);
@@ -56,8 +56,8 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
     f->scratch_stride = round_up(f->scratch_stride, CAPP_LANES);
 }
 
-/* Calls fn for every buffer of f, with the address of its pointer, its elements and the bytes of an element. If fn
- * returns false, this ends. */
+/* Calls fn for every buffer of f, with the address of its pointer, its number of elements and the bytes of one element.
+ * Stops if fn returns false. */
 typedef bool (*buffer_fn)(void *user, void *place, size_t n, size_t size);
 
 static bool each_tiles(capp_tiles *t, size_t rows, buffer_fn fn, void *user) {

@@ -1,6 +1,6 @@
-/* The head, fused with log-softmax: it computes one tile of the vocabulary at a time for all rows that need it. Of each
- * tile a row keeps (max, sum of exp), the logits that are needed, and the best one. The tiles are merged in their
- * order, whichever worker computed them. (One pass for max and sum: Milakov & Gimelshein, arXiv 1805.02867.) */
+/* The head, fused with log-softmax: it computes one tile of the vocabulary at a time for all rows that need it. For
+ * each tile a row keeps (max, sum of exp), the logits that are needed, and the best logit. The tiles are merged in
+ * their order, whichever worker computed them. (One pass for max and sum: Milakov & Gimelshein, arXiv 1805.02867.) */
 #include <math.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* The layers of a wave, phase by phase; each phase is one parallel run. Row phases work on CHUNK rows a task. */
+/* The layers of a wave, phase by phase; each phase is one parallel run. In row phases each task has CHUNK rows. */
 #include <math.h>
 #include <string.h>
 
@@ -12,13 +12,13 @@ enum { CHUNK = 8 };
 typedef struct phase {
     capp_forward *f;
     size_t layer, rows;
-    const capp_norm *post, *norm; /* of the norm phase; post: of u before it is added to x */
-    const capp_matrix *next;      /* of the phase: what its rows are multiplied by next */
-    const capp_matrix *router;    /* and first; or NULL */
-    const capp_tiles *tiles;      /* of attention */
+    const capp_norm *post, *norm; /* for the norm phase; post: norm of u before u is added to x */
+    const capp_matrix *next;      /* the matrix that the rows are multiplied by next */
+    const capp_matrix *router;    /* the router, which comes before it; or NULL */
+    const capp_tiles *tiles;      /* for attention */
     bool add;                     /* u is to be added to x */
-    bool beside;                  /* but norm takes x without it */
-    const uint32_t *nodes;        /* of the embedding phase */
+    bool beside;                  /* the norm takes x without u */
+    const uint32_t *nodes;        /* for the embedding phase */
     const capp_tree *tree;
 } phase;
 
@@ -39,7 +39,7 @@ static void apply_norm(const capp_weights *w, const capp_norm *norm, float *y, c
         w->kernels->layer_norm(y, x, norm->weight, norm->bias, n, w->hparams.norm_eps);
 }
 
-/* m's inputs of x to row r of h, a buffer like f->h, as elements of m's products. */
+/* Writes x, the inputs of m, to row r of h (a buffer like f->h), as elements of m's products. */
 static void narrow_row(const capp_forward *f, const capp_matrix *m, char *h, size_t r, const float *x) {
     const capp_products *products = capp_products_of(f->weights, m);
     size_t padded = (m->k + products->step - 1) / products->step * products->step;
@@ -91,7 +91,7 @@ static void embed(phase *p) {
     if (w->positions || w->tokens_norm.weight) run_rows(p, place_rows);
 }
 
-/* Rows of f->u, to f->h. */
+/* Writes rows of f->u to f->h. */
 static void projected_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
@@ -100,8 +100,8 @@ static void projected_rows(void *user, size_t task, int worker) {
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) narrow_row(f, head, f->h, r, f->u + r * head->k);
 }
 
-/* x += [post](u), if there is a u to add; h = norm(x), of the old x if the two parts of the layer are computed from the
- * same input. */
+/* x += [post](u), if there is a u to add; h = norm(x). If the two parts of the layer are computed from the same input,
+ * the norm takes the old x. */
 static void norm_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
@@ -123,7 +123,7 @@ static void norm_rows(void *user, size_t task, int worker) {
     }
 }
 
-/* Attention's output, which stands in place of q, to f->h: row i is the tiles' row i. */
+/* Writes attention's output, which is in the place of q, to f->h: row i is the tiles' row i. */
 static void attended_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
@@ -199,8 +199,8 @@ static void keep_head_rows(capp_forward *f) {
         if (f->head_row[i] != i) memcpy(f->x + i * width, f->x + f->head_row[i] * width, width * sizeof *f->x);
 }
 
-/* x += [post](y times m): at once, or by way of u in the next norm phase where there is a post norm, a scale, or a norm
- * that wants x as it was. */
+/* x += [post](y times m). This is done at once, or through u in the next norm phase if there is a post norm, a scale,
+ * or a norm that needs the old x. */
 static void add_product(phase *p, const capp_matrix *m, char *y, size_t ldy, const capp_norm *post, bool beside) {
     capp_forward *f = p->f;
     size_t width = f->weights->hparams.width;

@@ -1,23 +1,23 @@
 /* Matrix products of a wave. A task is a block of rows by a group of panels. A long k is processed in parts: the
- * second-level cache then holds one part of the group's panels and, while they pass, of 192 rows. Which worker computes
- * an output never changes its bits: a task computes whole sums, each one chain, and a part continues where the last one
- * stopped. */
+ * second-level cache then holds one part of the group's panels and the 192 rows that currently use them. The bits of an
+ * output do not depend on the worker that computes it: a task computes whole sums, each as one chain, and each part
+ * continues where the last one stopped. */
 #include "forward/wave.h"
 #include "kernel/plain.h"
 
-/* A group of panels is at least as wide as the activations that share a step in products of integers. */
+/* A group of panels is at least as wide as the number of activations that share a step in integer products. */
 enum { BLOCK_ROWS = 192, GROUP_PANELS = 2, STRIP_ROWS = 48, MOST_PARTS = 2 };
 
 typedef struct product {
     const capp_forward *f;
-    const capp_matrix *m;          /* or [experts], all of one shape */
-    const capp_products *products; /* m's */
-    const capp_products *next;     /* of g's rows */
-    const capp_pick *picks;        /* of experts, else NULL */
+    const capp_matrix *m;          /* one matrix, or [experts] of one shape */
+    const capp_products *products; /* products of m */
+    const capp_products *next;     /* products of the matrix that reads g */
+    const capp_pick *picks;        /* for experts, else NULL */
     size_t n_picks;
     const char *x; /* [rows][ldx] elements */
-    float *y;      /* of a plain product */
-    char *g;       /* [rows][ldg] elements, of one with activation */
+    float *y;      /* for a plain product */
+    char *g;       /* [rows][ldg] elements, for a product with activation */
     size_t ldx, ldy, ldg, rows, block, groups;
     bool add;
 } product;
@@ -77,7 +77,7 @@ typedef struct panel_group {
     float *y;
 } panel_group;
 
-/* All of k in one part, added as matmul adds. */
+/* All of k in one part: adds to y as matmul does. */
 static void multiply_whole(const product *p, const work *x, const panel_group *g, float *scratch) {
     const capp_products *products = p->products;
     const char *parts[GROUP_PANELS];
@@ -90,7 +90,7 @@ static void multiply_whole(const product *p, const work *x, const panel_group *g
                              p->add);
 }
 
-/* Computes part after part along k, each for all rows. Sums that are added to y stay in scratch until they are
+/* Computes one part of k after another, each for all rows. Sums that are added to y stay in scratch until they are
  * complete. */
 static void multiply_parts(const product *p, const work *x, const panel_group *g, float *scratch) {
     const capp_weights *w = p->f->weights;
@@ -122,7 +122,7 @@ static void product_task(void *user, size_t task, int worker) {
                                     least(m->columns - g.begin * nr, g.n * nr));
 }
 
-/* Number of rows of a task: panels that are packed when used are packed once for all rows. */
+/* Number of rows of a task. Panels that are packed when used are packed once for all rows of the task. */
 static size_t block_of(const capp_matrix *m, size_t rows) {
     return m->packed || !rows ? BLOCK_ROWS : rows;
 }
@@ -147,7 +147,7 @@ void capp_coarsen_rows(capp_forward *f, const capp_matrix *m, char *x, size_t ld
         capp_pool_run(f->pool, coarsen_task, &p, (rows + COARSEN_ROWS - 1) / COARSEN_ROWS);
 }
 
-/* Of rows x [rows][ldx]. */
+/* Works on rows x [rows][ldx]. */
 static product new_product(capp_forward *f, const capp_matrix *m, char *x, size_t ldx, size_t rows) {
     capp_coarsen_rows(f, m, x, ldx, rows);
     return (product){.f = f,
@@ -159,7 +159,7 @@ static product new_product(capp_forward *f, const capp_matrix *m, char *x, size_
                      .block = block_of(m, rows)};
 }
 
-/* Asks for the first experts, before a pass over all. */
+/* Prefetches the first experts before a pass over all experts. */
 static product product_of_experts(capp_forward *f, const capp_matrix *experts, size_t n, char *x, size_t ldx,
                                   size_t rows) {
     enum { FIRST = 2 };
@@ -189,7 +189,8 @@ void capp_product_experts(capp_forward *f, const capp_layer *layer, size_t n, si
 
 /* ---- With the activation ---- */
 
-/* Applies the activation in place to gate [n], which includes its bias; the same for up [n], if there is one. */
+/* Applies the activation in place to gate [n], which includes its bias; `up` [n], if it exists, also includes its bias.
+ */
 static void activate(const capp_weights *w, const capp_curve *curve, float *gate, const float *up, size_t n) {
     switch (w->hparams.activation) {
     case CAPP_SILU_GATED: w->kernels->silu_mul(gate, gate, up, n); break;
@@ -209,14 +210,14 @@ static void activate(const capp_weights *w, const capp_curve *curve, float *gate
     }
 }
 
-/* A group of columns of gate and up (or of up alone), of which panels are begin .. begin + n - 1 of each. */
+/* A group of columns of gate and up (or of up alone): the panels begin .. begin + n - 1 of each. */
 typedef struct group {
     const capp_matrix *m;
     const char *parts[GROUP_PANELS * MOST_PARTS]; /* [n][m->parts] */
     size_t begin, n;
 } group;
 
-/* The sums of a part of k, of a strip of rows: the group's columns of gate and of up side by side in sums
+/* Computes the sums of a part of k for a strip of rows. The group's columns of gate and of up are side by side in sums
  * [row][gate, up][column]. */
 static void multiply_strip(const product *p, const group *g, float *sums, size_t row, size_t rows, size_t from) {
     const capp_matrix *m = g->m;
@@ -226,7 +227,7 @@ static void multiply_strip(const product *p, const group *g, float *sums, size_t
                  columns_of(m, nr, g->begin * m->parts + i), from);
 }
 
-/* Whole sums to g. */
+/* Writes whole sums to g. */
 static void activate_strip(const product *p, const group *g, float *sums, size_t row, size_t rows) {
     const capp_forward *f = p->f;
     const capp_matrix *m = g->m;
@@ -243,7 +244,8 @@ static void activate_strip(const product *p, const group *g, float *sums, size_t
     }
 }
 
-/* Number of rows whose sums a task of `rows` rows holds at once: a strip, or all if k is processed in parts. */
+/* Number of rows whose sums a task of `rows` rows holds at the same time: a strip, or all rows if k is processed in
+ * parts. */
 static size_t sums_floats(const capp_products *products, const capp_matrix *m, size_t rows) {
     return (is_whole(products, m) ? STRIP_ROWS : rows) * m->parts * GROUP_PANELS * products->nr;
 }
@@ -289,7 +291,7 @@ static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-/* rows: the most of a task. */
+/* rows: the largest number of rows of a task. */
 static size_t plain_scratch(const capp_weights *w, const capp_matrix *m, size_t rows) {
     if (!m->parts) return 0;
     const capp_products *products = capp_products_of(w, m);
