@@ -57,7 +57,7 @@ def test_another_setting(run, i):
     differences = [abs(float(a) - b) for a, b in zip(got.split(), case["logprobs"], strict=True)]
     assert max(differences) <= TOLERANCE
     plain = [abs(float(a) - b) for a, b in zip(run(name, config_of(name), ids).split(), case["logprobs"], strict=True)]
-    same = case["differences"].get("rope_scaling", {}).get("rope_type") == "dynamic"  # within the context it changes nothing
+    same = case["differences"].get("rope_scaling", {}).get("rope_type") == "dynamic"  # no change inside the context
     assert (max(plain) >= LEAST) != same
 
 
