@@ -284,7 +284,7 @@ def test_prompt_of_a_folder(capp, tmp_path, fixtures, kind):
     own = [peer.token_to_id(t) for t in ("<|turn|>", "<|over|>", "<|end|>")]
     for attack in attacks:
         done = tokenize([attack])
-        if kind == "normalized" and "<|end|>" not in attack:  # never parsed: refused, because it cannot be distinguished
+        if kind == "normalized" and "<|end|>" not in attack:  # never parsed: refused as ambiguous
             assert done.returncode == 2 and "normalized text" in done.stderr.replace("normalized", "normalized")
             continue
         assert done.returncode == 0, done.stderr

@@ -50,7 +50,7 @@ def check(found, in_the_midst=True):
         assert workers[killed].count("begin") == workers[killed].count("end") + 1
     opened = [[event for event in events if event.startswith("open")] for events in workers.values()]
     assert all(1 <= len(each) == len(set(each)) for each in opened)  # each with path and threads
-    assert sum(any(event.startswith("open 1 ") for event in each) for each in opened) >= 2  # as many threads as the engine gives
+    assert sum(any(event.startswith("open 1 ") for event in each) for each in opened) >= 2  # what the engine gives
     assert "a prompt is empty" in found["said"]
 
 
