@@ -1,4 +1,4 @@
-/* integers.inc over vectors in plain C, so that its sources are tested on machines that lack VPDPBUSD. */
+/* Compiles integers.inc over vectors in plain C, so that its sources are tested on machines that lack VPDPBUSD. */
 #include "emulated.h"
 
 #include <math.h>
