@@ -207,7 +207,7 @@ static bool sniff_brace(sniffed *found, const sniff_input *in, capp_str rest, ca
             found->format = FORMAT_JSON;
             return true;
         }
-        if (second && !is_one_of(second, "\"[-0123456789")) return true; /* "[INST] ..." is no JSON */
+        if (second && !is_one_of(second, "\"[-0123456789")) return true; /* "[INST] ..." is not JSON */
         return ambiguous(err, in, "a JSON array without objects, or plain text");
     }
     if (second && !is_one_of(second, "\"}") && !named)
