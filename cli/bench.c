@@ -9,13 +9,13 @@ typedef struct bench {
     const options *options;
     capp_model *model;
     capp_session *session;
-    arena memory; /* of one measurement's texts */
+    arena memory; /* for the texts of one measurement */
     uint64_t random;
-    unsigned prefills;     /* done so far */
+    unsigned prefills;     /* number of prefills done so far */
     size_t prefill_tokens; /* token rows that ran in one prefill */
     double open_seconds;   /* seconds from the start until the session is open; until the first result */
-    double prefill_speed, score_rows, score_tokens; /* a second, medians */
-    double peak, share; /* peak of the unit on all threads, in operations per second; the rate that was reached */
+    double prefill_speed, score_rows, score_tokens; /* per second, medians */
+    double peak, share; /* peak of the unit on all threads, in operations per second; the rate reached */
 } bench;
 
 /* Each run has different words, so that it cannot use the results of an earlier one. */
@@ -27,7 +27,7 @@ static const char *next_word(bench *b) {
     return words[(b->random >> 33) % (sizeof words / sizeof *words)];
 }
 
-/* first: its first word. */
+/* first: the first word of the text. */
 static capp_str make_text(bench *b, const char *first, size_t n_words) {
     buffer text = {0};
     buffer_text(&text, first);
@@ -47,7 +47,7 @@ static capp_status count_tokens(const bench *b, capp_str text, size_t *n, capp_e
     return status;
 }
 
-/* Finds the longest beginning of words with at most `most` tokens (at least one word). *text has its memory. */
+/* Finds the longest beginning of words with at most `most` tokens (at least one word). *text owns its memory. */
 static capp_status cut_text(const bench *b, size_t most, capp_str *text, capp_error *err) {
     size_t low = strcspn(text->data, " "), high = text->size;
     while (low < high) {
@@ -72,7 +72,7 @@ static bool ignore_result(void *user, const capp_result *result) {
     return !interrupted();
 }
 
-/* Scores examples. *seconds and *tokens: the time it took and the tokens that ran. */
+/* Scores examples. *seconds: the time it took; *tokens: the number of tokens that ran. */
 static capp_status timed(bench *b, const capp_example *examples, size_t n, double *seconds, uint64_t *tokens,
                          capp_error *err) {
     capp_stats before, after;
@@ -85,7 +85,7 @@ static capp_status timed(bench *b, const capp_example *examples, size_t n, doubl
     return status;
 }
 
-/* The share of the unit's peak that the matrix products of the session reached in all its calls. */
+/* The share of the unit's peak that the matrix products of the session reached over all its calls. */
 static void measure_peak(bench *b) {
     capp_stats stats;
     capp_model_info info;

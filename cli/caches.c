@@ -36,7 +36,7 @@ static int visible(const struct dirent *entry) {
     return entry->d_name[0] != '.';
 }
 
-/* Calls fn(user, folder, name) for each visible entry in the order of names; a folder that is missing has none. */
+/* Calls fn(user, folder, name) for each visible entry in the order of names. A missing folder has no entries. */
 static bool each_entry(const char *folder, bool (*fn)(void *user, const char *folder, const char *name), void *user) {
     struct dirent **entries;
     int n = scandir(folder, &entries, visible, alphasort);
@@ -54,7 +54,7 @@ static bool is_kind(const char *path, mode_t kind) {
     return !stat(path, &facts) && (facts.st_mode & S_IFMT) == kind;
 }
 
-/* Whether all parts of a split set are there. */
+/* Whether all parts of a split set exist. */
 static bool is_whole(const char *path) {
     size_t at = 0, parts = split_parts(path, &at);
     bool whole = is_kind(path, S_IFREG);
@@ -73,7 +73,7 @@ static bool emit(walk *w, const char *file, const char *path) {
 
 typedef struct level {
     walk *walk;
-    const char *below; /* the folder's path in the repository, with a / behind it, or "" */
+    const char *below; /* the folder's path in the repository followed by a /, or "" */
     int depth;
 } level;
 
@@ -116,7 +116,7 @@ static bool on_hub_folder(void *user, const char *hub, const char *name) {
     const char *owner = name + sizeof start - 1, *dashes = strstr(owner, "--");
     char *reference = text_of("%s/%s/refs/main", hub, name);
     if (read_file(reference, &commit, &err)) {
-        size_t size = 0; /* a name, and nothing that leads elsewhere */
+        size_t size = 0; /* a name that stays inside its folder */
         while (size < commit.size && is_one_of(commit.data[size], "0123456789abcdefghijklmnopqrstuvwxyz")) size++;
         char *repository = dashes ? text_of("%.*s/%s", (int)(dashes - owner), owner, dashes + 2) : text_of("%s", "");
         char *snapshot = text_of("%s/%s/snapshots/%.*s", hub, name, (int)size, commit.data);
@@ -159,7 +159,7 @@ static bool walk_llama_cpp(walk *w) {
 
 /* ---- Ollama ------------------------------------------------------------------------------------------------------ */
 
-/* The digest of the layer that is the model, or a string without text. */
+/* The digest of the layer that is the model, or an empty string. */
 static capp_str model_digest(arena *a, json_value manifest) {
     capp_str found = {0};
     for (json_walk w = json_begin(manifest); json_kind_of(manifest) == JSON_KIND_OBJECT && json_next(&w);) {
@@ -285,11 +285,11 @@ bool cache_walk(cache_kind kind, cached_model_fn fn, void *user) {
 typedef struct finder {
     const model_name *name;
     char *folder, *file; /* paths that fit */
-    buffer files;        /* their names, for people */
+    buffer files;        /* their names for messages */
     size_t n_files;
 } finder;
 
-/* The file's name in the repository that is looked for, or NULL if it belongs to another. */
+/* The file's name in the repository that the caller looks for, or NULL if the file belongs to another repository. */
 static const char *own_file(const finder *f, const cached_model *m) {
     if (m->kind != CACHE_LLAMA_CPP) return str_is(f->name->repository, m->repository) ? m->file : NULL;
     size_t size = f->name->repository.size;
@@ -326,7 +326,7 @@ static bool on_model(void *user, const cached_model *m) {
     return true;
 }
 
-/* What was found, given to the caller. */
+/* Gives the caller what was found. */
 static bool finish(finder *f, char **path, capp_error *err) {
     bool good = true;
     *path = NULL;

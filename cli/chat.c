@@ -23,7 +23,7 @@ bool chat_open(capp_chat **chat, const options *settings, const capp_model *mode
     bool good =
         check_text("--system", turn.content, err) && (!from_file || read_file(settings->chat_template + 1, &file, err));
     if (good && from_file) {
-        buffer_char(&file, 0); /* an empty file has data too */
+        buffer_char(&file, 0); /* data must not be NULL, even for an empty file */
         how.template_text = (capp_str){file.data, file.size - 1};
         how.template_path = settings->chat_template + 1;
     }

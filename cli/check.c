@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONG_BYTES = 8 << 20 }; /* limit for the rows that are kept for tokenizing, without the longest one */
+enum { LONG_BYTES = 8 << 20 }; /* limit for the rows that are kept for tokenizing, not counting the longest one */
 
 void check_free(check *findings) {
     buffer_free(&findings->first_reason);
@@ -170,7 +170,7 @@ static size_t count_tokens(const capp_model *model, const capp_chat *chat, capp_
     return n;
 }
 
-/* The smallest number of tokens of a completion: the space before it may join with its first token. */
+/* The smallest possible number of tokens of a completion: the space before it may join with its first token. */
 static size_t count_completion(const capp_model *model, capp_str text) {
     size_t n = count_tokens(model, NULL, text, 0);
     return n > 1 ? n - 1 : 1;

@@ -24,7 +24,7 @@ typedef struct check {
     size_t n_labeled; /* rows whose label is either */
     buffer unlike[2]; /* for a message: labels that are not valid as text, as index */
     cost_sample sample;
-    double row_cost; /* see cost_of_row; below 0: unknown */
+    double row_cost; /* see cost_of_row; below 0: not known */
     long_row longest[CHECK_LONGEST];
     size_t n_longest, long_bytes;
 } check;

@@ -1,4 +1,5 @@
-/* Columns of the rows that classify and evaluate write: for output_rows.c and output_rows_read.c alone. */
+/* Columns of the rows that classify and evaluate write. Only output_rows.c and output_rows_read.c include this header.
+ */
 #ifndef CLI_COLUMN_H
 #define CLI_COLUMN_H
 
@@ -6,8 +7,8 @@
 
 typedef enum column_kind {
     COLUMN_ID,
-    COLUMN_FIELD,  /* of the input */
-    COLUMN_FIELDS, /* all that a JSON row has */
+    COLUMN_FIELD,  /* a field of the input */
+    COLUMN_FIELDS, /* all fields of a JSON row */
     COLUMN_PREDICTION,
     COLUMN_INDEX,
     COLUMN_PROBABILITY,
@@ -15,7 +16,7 @@ typedef enum column_kind {
     COLUMN_MARGIN,
     COLUMN_CLASS, /* probability of class `number` */
     COLUMN_PROBABILITIES,
-    COLUMN_TOP, /* the best `number`, or in CSV the number-th */
+    COLUMN_TOP, /* the best `number` classes; in CSV the class at place `number` */
     COLUMN_TOP_PROBABILITY,
     COLUMN_TOKENS,
     COLUMN_TOKENS_RUN,
@@ -27,7 +28,7 @@ typedef enum column_kind {
 
 typedef struct column {
     column_kind kind;
-    capp_str name, source; /* as written; of the field */
+    capp_str name, source; /* the name as written; the name of the field */
     size_t number;
 } column;
 

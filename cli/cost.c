@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A text of English takes a token for so many bytes: for want of a better one. */
+/* English text has about this many bytes per token. Used if there is no better value. */
 static const double USUAL_BYTES = 4;
 
-/* Tokens of a class without the last one. */
+/* The tokens of a class, except the last one. */
 typedef struct path {
     int32_t *ids;
     size_t n;

@@ -1,22 +1,23 @@
-/* What rows cost, in tokens: how far a run is and how long it still takes is told by these. */
+/* The cost of rows in tokens. The progress of a run and its remaining time are computed from it. */
 #ifndef CLI_COST_H
 #define CLI_COST_H
 
 #include "rows.h"
 
-/* Tokens that run for the classes of each row: those of their tree, without the last ones, behind which nothing is
- * scored. */
+/* Number of tokens that run for the classes of each row: the tokens of their tree without the last ones, after which
+ * nothing is scored. */
 size_t cost_of_classes(const row_rules *rules, const capp_model *model);
 
-/* What was seen of the rows of an input. */
+/* What is known about the rows of an input. */
 typedef struct cost_sample {
     size_t rows;
-    uint64_t prompt_bytes, input_bytes; /* of all rows */
-    uint64_t some_bytes, some_tokens;   /* of some prompts */
+    uint64_t prompt_bytes, input_bytes; /* sums over all rows */
+    uint64_t some_bytes, some_tokens;   /* sums over some prompts */
 } cost_sample;
 
-/* What a row costs beside the text from the input in it: tokens for classes or for what is generated, and the template
- * behind the first column (what is before it is shared by all rows). In bytes of the input: as many cost as much. */
+/* The cost of a row in addition to its text from the input: the tokens of classes or of generated text, and the
+ * template after the first column (all rows share the part before it). The unit is a byte of the input: the result is
+ * the number of input bytes with the same cost. */
 double cost_of_row(const row_rules *rules, const cost_sample *sample, size_t tokens);
 
 #endif

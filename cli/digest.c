@@ -11,7 +11,7 @@
 
 enum { PART = 1 << 20 };
 
-/* X(function): what is used of libcrypto. */
+/* X(function): the functions of libcrypto that are used. */
 #define CRYPTO_MAP(X)                                                                                                  \
     X(EVP_MD_CTX_new)                                                                                                  \
     X(EVP_MD_CTX_free)                                                                                                 \
@@ -58,7 +58,7 @@ bool digest_file(int file, uint64_t size, digest_kind kind, char digits[65], con
     unsigned n = 0;
     if (!load_crypto(err)) return false;
     char head[40], *part = allocate(PART, 1);
-    int head_size = snprintf(head, sizeof head, "blob %llu", (unsigned long long)size) + 1; /* and its NUL */
+    int head_size = snprintf(head, sizeof head, "blob %llu", (unsigned long long)size) + 1; /* and a NUL */
     EVP_MD_CTX *context = lib.EVP_MD_CTX_new();
     bool good =
         context && lib.EVP_DigestInit_ex(context, kind == DIGEST_SHA256 ? lib.EVP_sha256() : lib.EVP_sha1(), NULL) == 1;

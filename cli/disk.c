@@ -33,7 +33,7 @@ static int open_largest(int folder) {
     return found;
 }
 
-/* Seconds for `pieces` pieces in order, from `at` on; below 0 if reading fails. */
+/* Seconds to read `pieces` pieces in order, starting at `at`; below 0 if reading fails. */
 static double read_pieces(int file, off_t at, size_t pieces) {
     char *room = allocate(PIECE, 1);
     double start = seconds_now(), seconds = -1;
@@ -44,7 +44,7 @@ static double read_pieces(int file, off_t at, size_t pieces) {
     return seconds;
 }
 
-/* The last part of a file that is being read was read longest ago, or never. */
+/* If another program is reading the file, its last part was read the longest time ago, or never. */
 double disk_rate(const char *path) {
     struct stat facts;
     int file = open(path, O_RDONLY | O_CLOEXEC);

@@ -3,8 +3,9 @@
 
 #include <stdint.h>
 
-/* Measures how many bytes per second the disk gives of a file, or of a folder's largest *.safetensors file. Reads up to
- * 64 MiB, after these pages have left the page cache. Returns 0 if the file cannot be read, or is too small to tell. */
+/* Measures how many bytes per second the disk reads from a file, or from a folder's largest *.safetensors file. Reads
+ * up to 64 MiB, after removing these pages from the page cache. Returns 0 if the file cannot be read, or is too small
+ * to measure. */
 double disk_rate(const char *path);
 
 #endif

@@ -21,7 +21,7 @@ static bool read_kept(error_list *list, capp_error *err) {
     bool good = read_file(list->path, &content, err);
     for (size_t at = 0; good && at < content.size;) {
         const char *line = content.data + at, *end = memchr(line, '\n', content.size - at);
-        if (!end) break; /* torn */
+        if (!end) break; /* incomplete */
         size_t size = (size_t)(end - line);
         grow(&list->rows, &list->rows_capacity, list->n_kept + 1, sizeof *list->rows);
         grow(&list->end, &list->end_capacity, list->n_kept + 1, sizeof *list->end);

@@ -12,13 +12,13 @@ typedef struct tally {
     bool writes;   /* rows go to the output too */
     bool complete; /* every row of the input was scored */
     size_t n, correct;
-    size_t n_kept;      /* of these, rows of the earlier run */
-    size_t n_untold;    /* of these, rows that do not contain the correct class's probability */
+    size_t n_kept;      /* of these n rows, rows of the earlier run */
+    size_t n_untold;    /* of these n rows, rows without the correct class's probability */
     double loss;        /* sum of -log of the correct class's probability; NaN if there are no probabilities */
     capp_decision work; /* sums of the counts of capp_decision, with --only-prediction */
     pair *pairs;        /* one for each wrong row, until they are merged */
     size_t n_pairs, capacity;
-    size_t merge_at; /* pairs */
+    size_t merge_at; /* number of pairs at which they are merged */
 } tally;
 
 static int by_classes(const void *a, const void *b) {
@@ -45,7 +45,7 @@ static void count(tally *t, size_t label, size_t prediction) {
     t->n++;
     t->correct += prediction == label;
     if (prediction == label) return;
-    if (t->n_pairs >= t->merge_at) { /* memory grows with the different pairs, not with the rows */
+    if (t->n_pairs >= t->merge_at) { /* memory grows with the number of different pairs, not with the number of rows */
         merge_pairs(t);
         t->merge_at = 2 * t->n_pairs + 4096;
     }

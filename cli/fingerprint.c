@@ -41,7 +41,7 @@ static bool hash_range(hashing *h, int file, uint64_t from, uint64_t to) {
         size_t most = to - from < PART ? (size_t)(to - from) : PART;
         ssize_t n = pread(file, part, most, (off_t)from);
         if (n < 0 && errno == EINTR && !interrupted()) continue;
-        if (n == 0) errno = EIO; /* it became shorter */
+        if (n == 0) errno = EIO; /* the file became shorter */
         if (n <= 0) return false;
         XXH3_128bits_update(h->state, part, (size_t)n);
         from += (uint64_t)n;
@@ -141,7 +141,7 @@ static bool hash_parts(hashing *h, const char *path, size_t stem, unsigned parts
     return good;
 }
 
-/* The folder of a file of an adapter or model, because its other files belong to it. */
+/* The folder that contains a file of an adapter or model, because its other files belong to it too. */
 static bool hash_folder_of(hashing *h, const char *path, capp_error *err) {
     buffer folder = {0};
     const char *slash = strrchr(path, '/');

@@ -12,13 +12,13 @@
 
 enum {
     CONNECT_SECONDS = 30,
-    SILENT_SECONDS = 60, /* without a byte */
+    SILENT_SECONDS = 60, /* seconds without a byte */
     MOST_TRIES = 5,
     MOST_LIST_TRIES = 3,
     MOST_REDIRECTS = 10
 };
 
-/* X(function): what is used of libcurl. */
+/* X(function): the functions of libcurl that are used. */
 #define CURL_MAP(X)                                                                                                    \
     X(curl_global_init)                                                                                                \
     X(curl_easy_init)                                                                                                  \
@@ -48,7 +48,7 @@ static bool load_curl(capp_error *err) {
     return true;
 }
 
-/* One answer as it arrives: into memory, or into a file. */
+/* One answer while it arrives: into memory, or into a file. */
 typedef struct answer {
     http *http;
     buffer *body;
@@ -56,7 +56,7 @@ typedef struct answer {
     int file;
     uint64_t size, there; /* of the file */
     bool begun;
-    int error; /* errno of a write */
+    int error; /* errno of a failed write */
     http_progress_fn progress;
     void *user;
 } answer;
@@ -81,7 +81,7 @@ static long code_of(const http *h) {
 
 static size_t on_body(char *data, size_t one, size_t n, void *user) {
     answer *a = user;
-    (void)one; /* libcurl always gives 1 */
+    (void)one; /* libcurl always passes 1 */
     if (code_of(a->http) >= 400) return n;
     if (a->body->size + n > a->most) return 0;
     buffer_add(a->body, data, n);
@@ -108,7 +108,7 @@ static size_t on_part(char *data, size_t one, size_t n, void *user) {
     (void)one;
     long code = code_of(a->http);
     if (code >= 400) return n;
-    if (!a->begun && code != 206) a->there = 0; /* the server sends the whole file, not what is missing */
+    if (!a->begun && code != 206) a->there = 0; /* the server sends the whole file, not only the missing part */
     a->begun = true;
     if (n > a->size - a->there || !write_file(a, data, n)) return 0;
     a->progress(a->user, a->there);
@@ -157,7 +157,7 @@ static CURLcode perform(http *h, const char *url, curl_write_callback write, ans
     return lib.curl_easy_perform(curl);
 }
 
-/* What an answer's code means, and the cure. */
+/* The meaning of an answer's code, and what the user can do. */
 static bool fail_code(const http *h, long code, const char *about, capp_error *err) {
     switch (code) {
     case 401:
@@ -220,7 +220,7 @@ bool http_get(http *h, const char *url, const char *about, size_t most, buffer *
     }
 }
 
-/* Why a download has ended for good. */
+/* Why a download has finally failed. */
 static bool fail_download(const answer *a, CURLcode result, long code, const char *about, capp_error *err) {
     if (a->error) return fail_at(err, 0, "%s: cannot be written: %s", about, strerror(a->error));
     if (interrupted()) return fail_at(err, 0, "%s: interrupted; run the command again to continue", about);
@@ -238,7 +238,7 @@ bool http_download(http *h, const char *url, const char *about, int file, uint64
     answer a = {.http = h, .file = file, .size = size, .progress = progress, .user = user};
     off_t there = lseek(file, 0, SEEK_END);
     a.there = there > 0 && (uint64_t)there <= size ? (uint64_t)there : 0;
-    uint64_t most = a.there; /* that was ever there: only more than that counts as progress */
+    uint64_t most = a.there; /* largest number of bytes so far: only more counts as progress */
     for (unsigned tries = 0; a.there < size;) {
         uint64_t before = a.there;
         char range[32];
@@ -247,7 +247,7 @@ bool http_download(http *h, const char *url, const char *about, int file, uint64
         CURLcode result = perform(h, url, on_part, &a, before ? range : NULL);
         long code = code_of(h);
         if (a.there == size && !result) break;
-        if (code == 416) a.there = 0; /* what is there cannot be the beginning */
+        if (code == 416) a.there = 0; /* the existing bytes cannot be the beginning */
         tries = a.there > most ? 0 : tries + 1;
         if (a.there > most) most = a.there;
         if (a.error || tries >= MOST_TRIES || !is_temporary(result, code) || !wait_seconds(pause_after(tries)))

@@ -26,9 +26,9 @@ typedef struct fetch {
     hub_list list;
     hub_progress how;
     char *endpoint, *token, *folder;  /* folder: that of the repository in the cache */
-    uint64_t total, before, at_start; /* bytes of all files, of those that are there, of what was there at the start */
+    uint64_t total, before, at_start; /* bytes of all files, of those that exist, of those that existed at the start */
     double start, shown;              /* seconds_now */
-    const char *file;                 /* that is being fetched */
+    const char *file;                 /* the file that is being fetched */
 } fetch;
 
 /* ---- Settings ---------------------------------------------------------------------------------------------------- */
@@ -56,7 +56,7 @@ static char *token_of_environment(void) {
     if (!given) given = environment("HUGGING_FACE_HUB_TOKEN");
     if (given) {
         buffer_text(&text, given);
-    } else { /* where hf auth login writes it */
+    } else { /* hf auth login writes the token there */
         char *home = hub_home_path(), *path = named ? text_of("%s", named) : text_of("%s/token", home);
         if (!read_file(path, &text, &ignored)) text.size = 0;
         free(home);
@@ -70,7 +70,7 @@ static char *token_of_environment(void) {
     return token;
 }
 
-/* The path with all but plain characters as %XX. */
+/* The path with all characters except plain ones written as %XX. */
 static char *escape(const char *path) {
     buffer out = {0};
     for (const char *c = path; *c; c++)
@@ -125,7 +125,7 @@ static bool make_folders(const char *path, capp_error *err) {
     return good;
 }
 
-/* Bytes of a regular file, or -1. */
+/* Size of a regular file in bytes, or -1. */
 static int64_t size_of(const char *path) {
     struct stat facts;
     return !stat(path, &facts) && S_ISREG(facts.st_mode) ? (int64_t)facts.st_size : -1;
@@ -146,7 +146,7 @@ static bool verify(const hub_file *file, int descriptor, const char *part, capp_
                    file->name, file->large ? "SHA-256" : "SHA-1", digits, file->hash);
 }
 
-/* Fills the open file at `part`, and gives it its name once it is known to be right. */
+/* Fills the open file at `part`, and gives it its final name after its hash is checked. */
 static bool fill_blob(fetch *f, const hub_file *file, int descriptor, const char *part, const char *blob,
                       capp_error *err) {
     if (flock(descriptor, LOCK_EX | LOCK_NB))
@@ -180,7 +180,7 @@ static bool fetch_blob(fetch *f, const hub_file *file, capp_error *err) {
     return good;
 }
 
-/* The file's name in the snapshot: a link to the blob. */
+/* Puts the file's name into the snapshot: a link to the blob. */
 static bool link_blob(const fetch *f, const hub_file *file, capp_error *err) {
     char *path = text_of("%s/snapshots/%s/%s", f->folder, f->list.commit, file->name);
     buffer target = {0};
@@ -220,7 +220,7 @@ static bool ask_list(fetch *f, capp_error *err) {
     return good;
 }
 
-/* Counts what is to come and what is there already. */
+/* Counts the bytes to fetch and the bytes that already exist. */
 static void count_bytes(fetch *f) {
     for (size_t i = 0; i < f->list.n; i++) {
         const hub_file *file = &f->list.files[i];
@@ -245,7 +245,7 @@ static void tell_start(const fetch *f) {
              human_bytes(f->total), there, f->endpoint, f->folder);
 }
 
-/* The snapshot becomes that of the branch only when all is there. */
+/* The branch points to the snapshot only when all files exist. */
 static bool write_reference(const fetch *f, capp_error *err) {
     char *path = text_of("%s/refs/main", f->folder);
     bool good = make_folders(path, err);

@@ -11,8 +11,8 @@ static bool is_hexadecimal(const char *text, size_t digits) {
     return text && strlen(text) == digits && strspn(text, "0123456789abcdef") == digits;
 }
 
-/* Whether a name stays in its folder: no part of it is empty or begins with a dot, no byte is one that shells or
- * terminals take for something else. */
+/* Whether a name stays in its folder: no part of it is empty or begins with a dot, and no byte has a special meaning
+ * for shells or terminals. */
 static bool is_safe(const char *name) {
     for (const char *part = name;; part++) {
         if (!*part || *part == '/' || *part == '.') return false;
@@ -79,13 +79,13 @@ bool hub_list_read(hub_list *list, capp_str answer, const char *about, capp_erro
     return true;
 }
 
-/* ---- What is wanted ---------------------------------------------------------------------------------------------- */
+/* ---- Selecting files --------------------------------------------------------------------------------------------- */
 
 static bool is_tensors(const char *name) {
     return !strchr(name, '/') && ends_with(name, ".safetensors") && strncmp(name, "consolidated", 12) != 0;
 }
 
-/* What capp reads of a folder. */
+/* The files of a folder that capp reads. */
 static bool is_of_folder(const char *name) {
     static const char *const ends[] = {".json", ".jinja", ".model", ".txt"};
     if (is_tensors(name)) return true;

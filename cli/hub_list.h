@@ -6,7 +6,7 @@
 
 typedef struct hub_file {
     const char *name; /* relative, such as "model.gguf" */
-    const char *hash; /* SHA-256 of a large file; else SHA-1 as git computes it, in hexadecimal digits */
+    const char *hash; /* SHA-256 for a large file, otherwise SHA-1 as git computes it, in hexadecimal digits */
     uint64_t size;
     bool large;
 } hub_file;
@@ -22,7 +22,7 @@ typedef struct hub_list {
  * and malformed hashes are errors. */
 bool hub_list_read(hub_list *list, capp_str answer, const char *about, capp_error *err);
 
-/* Keeps the files that the name wants: one GGUF file with its parts, or a folder of transformers. */
+/* Keeps the files that the name requires: one GGUF file with its parts, or a folder of transformers. */
 bool hub_list_choose(hub_list *list, const model_name *name, capp_error *err);
 
 void hub_list_free(hub_list *list);

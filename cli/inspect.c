@@ -9,7 +9,8 @@ typedef struct fact {
     capp_str key, value;
 } fact;
 
-/* Facts of one section. They are printed when the next section begins, because only then the widest key is known. */
+/* Facts of one section. They are printed when the next section begins, because only then the width of the widest key is
+ * known. */
 typedef struct listing {
     buffer text;
     bool json;

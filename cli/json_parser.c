@@ -7,7 +7,7 @@
 
 typedef struct checker {
     const char *start, *at, *end;
-    const char *reason; /* NULL: nothing is wrong yet */
+    const char *reason; /* NULL: no error yet */
 } checker;
 
 static bool wrong(checker *c, const char *reason) {

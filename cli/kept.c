@@ -12,7 +12,7 @@ bool kept_open(kept_rows *k, const output *out, const options *settings, capp_er
                                 .format = formats[out->form],
                                 .separator = out->form == OUTPUT_CSV ? ',' : 0,
                                 .quiet = true};
-    /* A reader looks at the first bytes of the file, where half a member may be: it goes now. */
+    /* The reader looks at the first bytes of the file, which may contain an incomplete member: it is removed now. */
     if (ftruncate(out->file, (off_t)out->size))
         return fail_at(err, 0, "%s: cannot write the file: %s", settings->out, strerror(errno));
     k->open = true;

@@ -5,7 +5,8 @@
 
 #include "util.h"
 
-/* The addresses of n functions of a library, such as "libcurl.so.4". False and a message where it is not installed. */
+/* The addresses of n functions of a library, such as "libcurl.so.4". Returns false and a message if it is not
+ * installed. */
 bool late_load(const char *library, const char *const *names, void **functions, size_t n, capp_error *err);
 
 #endif

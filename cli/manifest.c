@@ -217,7 +217,7 @@ static void compare(buffer *b, json_value then, json_value now) {
     bool exact = str_is(precision, "\"f32\"") || str_is(precision, "\"i16\"") || str_is(precision, "\"i8\"");
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         json_value x = member_of(then, parts[i].key), y = member_of(now, parts[i].key);
-        if (exact && !strcmp(parts[i].key, "isa")) continue; /* these are the same bits on every one */
+        if (exact && !strcmp(parts[i].key, "isa")) continue; /* results have the same bits with every one */
         if (!same(x, y)) differ(b, parts[i].name, x, y);
     }
     compare_options(b, member_of(then, "options"), member_of(now, "options"));

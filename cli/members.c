@@ -64,7 +64,7 @@ typedef struct finding {
     FILE *file;
     row_counter counter;
     uint64_t taken; /* bytes of whole rows, or of whole members */
-    size_t rows;    /* in them */
+    size_t rows;    /* number of rows in them */
     char in[PART], out[PART];
 } finding;
 
@@ -79,7 +79,7 @@ static void find_members(finding *f, packing how) {
             if (!good) break;
             count_rows(&f->counter, (capp_str){f->out, got});
             if (!unpack_complete(u)) continue;
-            good = f->counter.whole == f->counter.seen; /* a member that capp wrote ends */
+            good = f->counter.whole == f->counter.seen; /* a member that capp wrote ends here */
             if (!good) break;
             f->taken = read + n - in.size;
             f->rows = f->counter.rows;

@@ -1,4 +1,4 @@
-/* capp models: what lies in the caches, and fetching. */
+/* capp models: lists the models in the caches, and fetches models. */
 #include "models.h"
 #include "caches.h"
 #include "hub.h"
@@ -14,7 +14,7 @@ static hub_progress progress_of(const options *o) {
     return (hub_progress){.quiet = o->quiet, .bar = terminal && !o->quiet, .seconds = (double)o->progress};
 }
 
-/* *path: a new string, or NULL where text is no name. */
+/* *path: a new string, or NULL if text is not a name. */
 static bool locate(const options *o, const char *text, char **path, capp_error *err) {
     model_name name;
     *path = NULL;
@@ -39,7 +39,7 @@ bool models_locate(options *o, capp_error *err) {
 /* ---- The list ---------------------------------------------------------------------------------------------------- */
 
 typedef struct model_row {
-    char *name; /* what -m takes */
+    char *name; /* the argument for -m */
     const char *cache;
     char *path;
     buffer architecture, bytes, runs; /* runs: "yes", or "no: REASON" */
@@ -111,7 +111,7 @@ static void put_table(buffer *out, const model_table *t) {
         buffer_str(out, buffer_view(&row->runs));
         buffer_char(out, '\n');
     }
-    for (size_t i = 0; i < out->size; i++) /* a file may hold what moves a terminal's cursor */
+    for (size_t i = 0; i < out->size; i++) /* a file may contain characters that move the cursor of a terminal */
         if (((unsigned char)out->data[i] < 0x20 && out->data[i] != '\n') || out->data[i] == 0x7F) out->data[i] = ' ';
 }
 

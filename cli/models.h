@@ -4,8 +4,7 @@
 
 #include "options.h"
 
-/* Turns -m NAME, and inspect's NAME, into the path of a cached model, which with --fetch is fetched where it is
- * missing. */
+/* Turns -m NAME, and inspect's NAME, into the path of a cached model. With --fetch, a missing model is fetched. */
 bool models_locate(options *o, capp_error *err);
 
 #endif

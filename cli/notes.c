@@ -101,7 +101,7 @@ static void grow_ids(notes *notebook) {
     notebook->ids_capacity = capacity;
 }
 
-/* Whether the id is new, as far as is known. */
+/* Whether the id is new, as far as capp knows. */
 static bool add_id(notes *notebook, capp_str id) {
     if (notebook->n_ids == MOST_IDS) return true;
     if (2 * (notebook->n_ids + 1) > notebook->ids_capacity) grow_ids(notebook);

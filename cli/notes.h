@@ -1,4 +1,4 @@
-/* Warnings about the input. Each is printed once, with the first row that it is about. None stops a run. */
+/* Warnings about the input. Each is printed once, with the first row that causes it. None of them stops a run. */
 #ifndef CLI_NOTES_H
 #define CLI_NOTES_H
 
@@ -9,7 +9,7 @@ typedef enum note {
     NOTE_COMPLETION_SPACE, /* a completion begins with a space, and another space precedes it */
     NOTE_FORMS,            /* completions of a row look the same but differ */
     NOTE_EMPTY,            /* a column of the template is empty */
-    NOTE_ID,               /* an id stands before */
+    NOTE_ID,               /* an id occurs a second time */
     NOTE_NO_ID,            /* a row has no id, and others have one */
     NOTE_BOS,              /* a prompt begins with the text of BOS, and BOS is added */
     NOTES

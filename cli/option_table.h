@@ -75,7 +75,7 @@ enum option_id {
     OPT_HELP
 };
 
-/* As --precision has them, by capp_precision. */
+/* The values of --precision, indexed by capp_precision. */
 enum { PRECISIONS = CAPP_PRECISION_I8 + 1 };
 extern const char *const precision_names[PRECISIONS];
 
@@ -83,8 +83,8 @@ extern const char *const precision_names[PRECISIONS];
 typedef struct option_row {
     const char *name;
     int letter;           /* or 0 */
-    const char *argument; /* NULL: takes none */
-    unsigned commands;    /* bits of those that use it */
+    const char *argument; /* NULL: it takes no argument */
+    unsigned commands;    /* bits of the commands that use it */
     bool everywhere; /* the other commands accept and ignore it, so that scripts can pass the same options to all */
     int id;
     const char *help;

@@ -258,7 +258,7 @@ static bool check_dashes(const option_row *row, const char *written, unsigned bi
     return true;
 }
 
-/* Checks for names of files that are empty: most often a variable that was not set. */
+/* Checks for empty file names: most often a variable that was not set. */
 static bool check_names(const options *settings, capp_error *err) {
     const struct {
         const char *text, *what;

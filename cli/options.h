@@ -25,7 +25,7 @@ typedef struct options {
     const char *second; /* models: NAME */
     char *located;      /* the path that a model's name stands for, or NULL */
     const char *format, *model, *template, *classes, *out, *label, *json, *prior;
-    const char *end_of_prompt; /* NULL: the library's */
+    const char *end_of_prompt; /* NULL: the default of the library */
     bool chat;
     const char *system, *chat_template, *chat_variables; /* NULL: none */
     const char **stop;                                   /* [n_stop], as written */
@@ -33,7 +33,7 @@ typedef struct options {
     capp_lora *lora; /* [model_options.n_lora]; owns the paths */
     size_t lora_capacity;
     capp_model_options model_options;
-    size_t window; /* most rows of one call */
+    size_t window; /* largest number of rows in one call */
     size_t tokens; /* generate: -n */
     size_t prefill, repeat;
     const char *id, *keep; /* NULL: the field `id`; NULL: the default of the format */
@@ -46,7 +46,7 @@ typedef struct options {
     bool resume, overwrite, fsync, fingerprint;
     capp_aggregate aggregate;
     row_policy on_error;
-    char separator;    /* of CSV; 0: found out */
+    char separator;    /* for CSV; 0: detected */
     size_t max_record; /* bytes */
     bool label_index;
     bool only_prediction, multi_label, parse_special, no_bos, quiet, ignore_eos, inspect_json, fetch;

@@ -51,7 +51,7 @@ static bool fail_input(const char *path, capp_error *err) {
     return fail_at(err, 0, "%s is also the input; use another name for the output", path);
 }
 
-/* Whether the file at path is none of the inputs. */
+/* Whether the file at path is different from all inputs. */
 static bool spares_inputs(const struct stat *file, const char *path, const char *const *inputs, size_t n_inputs,
                           capp_error *err) {
     for (size_t i = 0; i < n_inputs; i++)
@@ -59,7 +59,7 @@ static bool spares_inputs(const struct stat *file, const char *path, const char 
     return true;
 }
 
-/* The same for a file that the run writes beside its output. */
+/* The same for a file that the run writes next to its output. */
 static bool beside_spares_inputs(const output *out, const char *ending, const char *const *inputs, size_t n_inputs,
                                  capp_error *err) {
     struct stat facts;
@@ -92,7 +92,7 @@ bool output_open(output *out, const char *path, const char *const *inputs, size_
         return true;
     }
     if (!spares_inputs(&facts, path, inputs, n_inputs, err)) return refuse(out, err);
-    /* Some file systems have no locks. There, every process may write. */
+    /* Some file systems have no locks. On them every process may write. */
     if (flock(out->file, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
         fail_at(err, 0,
                 "%s: another process is writing to this file; wait until it ends, or use another name for the output",
@@ -197,7 +197,7 @@ static bool fail_write(output *out, const char *what) {
     return false;
 }
 
-/* Removes what is not kept. Only then the manifest is written, so it never describes rows of an earlier run. */
+/* Removes what is not kept. The manifest is written only after this, so it never describes rows of an earlier run. */
 bool output_begin(output *out) {
     if (out->begun) return !out->error;
     out->begun = true;

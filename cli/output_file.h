@@ -15,7 +15,7 @@ typedef struct output {
     const char *path; /* NULL: standard output */
     const char *name; /* for messages */
     int file;
-    output_form form; /* from the ending of the name, as is packing */
+    output_form form; /* from the ending of the name; also packing */
     packing packing;
     bool regular;          /* a file that a later run can continue: it has a manifest */
     bool fsync;            /* each flush waits for the disk */
@@ -24,13 +24,13 @@ typedef struct output {
     bool begun;            /* the old contents of the file are removed, except what is kept */
     uint64_t size;         /* bytes of complete rows in a regular file: kept ones, then also written ones */
     size_t lines;          /* complete rows in it, including the header of CSV and TSV */
-    size_t pending;        /* in rows */
+    size_t pending;        /* number of rows in `rows` */
     buffer manifest;       /* written to PATH.run when the first row is written; empty: none */
-    buffer row;            /* under construction */
-    buffer rows;           /* complete, not yet written */
-    buffer packed;         /* the same as a member */
-    double flushed;        /* seconds_now */
-    struct output *before; /* is flushed first, or NULL */
+    buffer row;            /* the row that is being written */
+    buffer rows;           /* complete rows that are not yet written */
+    buffer packed;         /* these rows, compressed as a member */
+    double flushed;        /* time of the last flush (seconds_now) */
+    struct output *before; /* an output that is flushed first, or NULL */
     const char *wrong;     /* what could not be written, if it is not the file itself */
     int error;             /* errno of the first write that failed, or 0 */
 } output;
@@ -45,7 +45,8 @@ bool output_open(output *out, const char *path, const char *const *inputs, size_
 bool output_open_rows(output *out, const options *settings, bool columns, const char *const *inputs, size_t n_inputs,
                       capp_error *err);
 
-/* The format and the packing that the ending means. False and a message that lists the endings for any other. */
+/* The format and the packing for the ending. Returns false and a message that lists the endings if the ending is
+ * unknown. */
 bool output_form_of(const char *path, output_form *form, packing *packed, capp_error *err);
 
 /* PATH followed by an ending such as ".run"; the caller frees it. */

@@ -141,7 +141,8 @@ static void add_probabilities(table *layout) {
             add(layout, COLUMN_CLASS, "", i)->name = layout->rules->classes[i];
 }
 
-/* A new name belongs to a column of the input, otherwise to one of a class, otherwise to one of capp's own. */
+/* A new name belongs to a column of the input, otherwise to a column of a class, otherwise to one of capp's own
+ * columns. */
 static bool rename_columns(table *layout, capp_error *err) {
     for (size_t i = 0; i < layout->n_rename; i++) {
         column *found = NULL;
@@ -252,14 +253,14 @@ bool table_takes(table *layout, const row *this_row, capp_error *err) {
 
 /* ---- Rows ------------------------------------------------------------------------------------------------------ */
 
-/* What a row came to. */
+/* The result of a row. */
 typedef struct outcome {
     const row *of;
     bool bad;
-    size_t prediction, second; /* indices; second: SIZE_MAX where there is none */
+    size_t prediction, second; /* indices; second: SIZE_MAX if there is none */
     const double *posterior;   /* [n], or NULL */
     size_t n;
-    const size_t *order; /* [n] classes from the most probable on, where --top asks */
+    const size_t *order; /* [n] classes from the most probable one on, if --top needs them */
     const capp_decision *decision;
 } outcome;
 
@@ -300,7 +301,7 @@ static void put_top(buffer *b, const outcome *x, size_t most) {
     buffer_char(b, ']');
 }
 
-/* A text as the format has it. */
+/* A text in the form that the format needs. */
 static void put_text(buffer *b, const table *layout, capp_str text) {
     if (layout->form == OUTPUT_JSONL)
         put_string(b, text);
@@ -425,7 +426,7 @@ static void put_outcome(buffer *b, const table *layout, const outcome *x) {
     (layout->form == OUTPUT_JSONL ? put_json : put_cells)(b, layout, x);
 }
 
-/* The best of the classes that are not `but`; of equals the first. */
+/* The best of the classes other than `but`; if several are equal, the first. */
 static size_t best_but(const double *posterior, size_t n, size_t but) {
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < n; i++)
@@ -433,7 +434,7 @@ static size_t best_but(const double *posterior, size_t n, size_t but) {
     return best;
 }
 
-/* The order of the most probable classes; the prediction is first, equals are in their order. */
+/* The order of the most probable classes. The prediction is first; equal classes are in their order. */
 static void order_classes(table *layout, const outcome *x) {
     size_t most = layout->options->top < x->n ? layout->options->top : x->n;
     grow(&layout->order, &layout->order_capacity, x->n, sizeof *layout->order);

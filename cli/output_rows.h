@@ -1,4 +1,4 @@
-/* The rows that classify and evaluate write, as JSON, CSV or TSV. Their columns are the kept ones of the input, and
+/* The rows that classify and evaluate write, as JSON, CSV or TSV. Their columns are the kept columns of the input and
  * those that capp adds. */
 #ifndef CLI_OUTPUT_ROWS_H
 #define CLI_OUTPUT_ROWS_H
@@ -43,10 +43,11 @@ void put_header(buffer *b, const table *layout);
 /* Append a row. It has a label if rows are labeled. */
 void put_choice(buffer *b, table *layout, const row *this_row, const capp_result *result);
 void put_decision(buffer *b, table *layout, const row *this_row, const capp_decision *decision);
-void put_bad(buffer *b, table *layout, const row *this_row); /* its reason, and a null prediction */
+void put_bad(buffer *b, table *layout, const row *this_row); /* the reason, and a null prediction */
 
 /* Reads back what an earlier run wrote for a row of the input that has a label: the prediction, and the probability of
- * the correct class, NaN if the columns do not contain it. False if it is no such row. Takes memory of a. */
+ * the correct class (NaN if the columns do not contain it). Returns false if the row is not of this form. Takes memory
+ * of a. */
 bool table_read(const table *layout, const record *written, const row *this_row, arena *a, size_t *prediction,
                 double *probability);
 

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* The cell of the column of that kind and number: false if there is none, or if it is empty. */
+/* The cell of the column of this kind and number. False if there is none, or if it is empty. */
 static bool cell_of(const table *layout, const record *written, column_kind kind, size_t number, arena *a,
                     capp_str *text) {
     for (size_t i = 0; i < layout->n_columns; i++) {
@@ -16,7 +16,7 @@ static bool cell_of(const table *layout, const record *written, column_kind kind
     return false;
 }
 
-/* The item of that name in an object, of that index in an array: a number, else NaN. */
+/* The item of an object with this name, or of an array with this index, as a number; otherwise NaN. */
 static double number_in(capp_str text, capp_str name, size_t index, arena *a) {
     json_value value;
     size_t at, i = 0;
@@ -29,7 +29,7 @@ static double number_in(capp_str text, capp_str name, size_t index, arena *a) {
     return NAN;
 }
 
-/* The same for what --top writes to JSON lines: [{"class": ..., "index": 2, "probability": 0.7}, ...]. */
+/* The same for the value of --top in JSON lines: [{"class": ..., "index": 2, "probability": 0.7}, ...]. */
 static double number_in_top(capp_str text, size_t index, arena *a) {
     json_value list;
     size_t at;

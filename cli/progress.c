@@ -9,7 +9,7 @@ enum { BAR = 24, LEAST_COLUMNS = 10, USUAL_COLUMNS = 80 };
 
 static const double BAR_SECONDS = 0.1, POINT_SECONDS = 0.5, HONEST_SECONDS = 5;
 
-static bool drawn; /* a bar is on the line of the cursor */
+static bool drawn; /* a bar is on the current line */
 
 void progress_start(progress *shown, bool bar, double seconds) {
     double now = seconds_now();
@@ -64,8 +64,8 @@ static void put_bar(char bar[BAR + 3], double share) {
     bar[BAR + 2] = 0;
 }
 
-/* Keeps a point every half second, so that the speed is that of the last half minute, without the start or what came
- * from a cache. */
+/* Keeps a point every half second, so that the speed is that of the last half minute. It does not include the start or
+ * rows that came from a cache. */
 static const progress_point *oldest_point(progress *shown, progress_point now) {
     if (!shown->n_points || now.time - shown->points[(shown->n_points - 1) % PROGRESS_POINTS].time >= POINT_SECONDS)
         shown->points[shown->n_points++ % PROGRESS_POINTS] = now;

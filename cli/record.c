@@ -55,7 +55,7 @@ size_t find_column(const reader *input, capp_str name) {
     return i;
 }
 
-/* Of two members with one name the last one. */
+/* If two members have the same name, the last one. */
 static json_value find_member(const record *row, capp_str name) {
     const reader *r = row->reader;
     for (size_t i = r->n_members; i > 0; i--)

@@ -1,4 +1,4 @@
-/* Records: the rows of the input as the reader has read them, and the state of the reader from which they borrow. */
+/* Records: rows of the input as the reader has read them, and the state of the reader, from which they borrow. */
 #ifndef CLI_RECORD_H
 #define CLI_RECORD_H
 
@@ -10,8 +10,8 @@
 
 typedef struct reader_options {
     const char *path;   /* NULL or "-": standard input */
-    const char *format; /* as --format names it; NULL: found out */
-    char separator;     /* of CSV; 0: found out */
+    const char *format; /* a name of --format; NULL: detected */
+    char separator;     /* for CSV; 0: detected */
     size_t max_record;  /* bytes of one record; 0: no limit */
     bool quiet;         /* print neither what the input was recognized as, nor warnings */
     /* [n_asked] Fields that the run needs: they help to distinguish CSV from text, and may not occur twice. Borrowed
@@ -30,14 +30,14 @@ typedef struct member {
 typedef struct reader {
     source source;
     reader_options how;
-    input_format named; /* what the input's name says */
+    input_format named; /* the format that the input's name tells */
     char named_separator;
     sniffed is;
     bool known, told; /* is: what the input is, once known; told: the user knows it */
-    bool warned;      /* of a name that stands twice */
+    bool warned;      /* about a name that occurs twice */
 
-    /* Columns: known from the header of CSV on; "text" for plain text; none for JSON. */
-    buffer names; /* one behind the other */
+    /* Columns: known after the header of CSV; "text" for plain text; none for JSON. */
+    buffer names; /* one after the other */
     capp_str *columns;
     size_t n_columns;
     capp_str *values; /* [n_columns] */
@@ -47,8 +47,8 @@ typedef struct reader {
     arena memory;
     member *members; /* [n_members] in their order */
     size_t n_members, members_capacity;
-    json_scan scan; /* of the element under way */
-    size_t scanned; /* bytes of it */
+    json_scan scan; /* for the current element */
+    size_t scanned; /* bytes of the element that were scanned */
     enum { ELEMENT_FIRST, ELEMENT_ITEM, ELEMENT_NEXT, ELEMENT_BARE, ELEMENT_AFTER } element;
 
     /* One incomplete CSV row: its cells one after another, and where each ends. */
@@ -64,7 +64,7 @@ typedef struct reader {
     /* Plain text: empty lines, which are not rows if nothing follows, and the line after them. */
     size_t blanks, blank_line;
     capp_str waiting;
-    read_status waits; /* READ_LATER: none does */
+    read_status waits; /* READ_LATER: no line waits */
 } reader;
 
 /* A row. Borrowed from the reader until its next row. */
@@ -79,7 +79,7 @@ typedef struct record {
  * values as written, without spaces between their parts; null is empty. */
 bool record_text(const record *row, capp_str name, arena *a, capp_str *text);
 
-/* A column of a row as written in the input. */
+/* A column of a row, as written in the input. */
 typedef struct field {
     capp_str name, text;
     bool json; /* text is JSON other than a string */

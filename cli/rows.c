@@ -138,9 +138,9 @@ static bool build_choices(row *this_row, const row_rules *rules, const record *f
         return fail_at(err, line, "'normalize' is not true or false");
     if (normalize.size) e->normalize = json_is_true(normalize);
     if (rules->need == NEED_CHOICES_OR_TEXT)
-        e->normalize = false; /* only log-probabilities: one completion is enough */
+        e->normalize = false; /* only log-probabilities are needed: one completion is enough */
     bool own = completions.size || prior.size || end.size || normalize.size;
-    return !own || check_example(this_row, line, err); /* everything else was checked with the rules */
+    return !own || check_example(this_row, line, err); /* everything else was checked when the rules were read */
 }
 
 /* ---- Labels ------------------------------------------------------------------------------------------------------ */

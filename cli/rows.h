@@ -20,14 +20,14 @@ typedef enum label_reading {
     LABELS_UNDECIDED, /* not known yet: check_input decides */
 } label_reading;
 
-/* What holds for all rows. */
+/* Facts that hold for all rows. */
 typedef struct row_rules {
     row_need need;
     bool has_template;
     template template;
-    arena memory; /* of what follows */
+    arena memory; /* for the members below */
     capp_str *classes;
-    size_t n_classes; /* 0: rows bring completions */
+    size_t n_classes; /* 0: rows contain their completions */
     double *prior;
     size_t n_prior; /* 0: none */
     const char *end_of_prompt;
@@ -45,7 +45,7 @@ typedef struct row {
     size_t line;     /* line of the input on which it begins, from 1 */
     capp_str reason; /* why it cannot be scored (see row_is_bad); then only line and id are valid */
     capp_str id;     /* text of its own id, or its index from 0 */
-    bool id_given;   /* the row has one of its own */
+    bool id_given;   /* the row has its own id */
     bool id_string;  /* a string; else id is JSON */
     bool is_text;    /* example.prompt is a text to score by itself */
     capp_example example;

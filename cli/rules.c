@@ -257,7 +257,7 @@ bool rules_open(row_rules *rules, const options *settings, row_need need, capp_e
     if (rules->n_classes && rules->n_prior && rules->n_classes != rules->n_prior)
         return fail_at(err, 0, "--prior has %zu numbers, but there are %zu classes", rules->n_prior, rules->n_classes);
     if (rules->n_classes && choices) {
-        /* Reports, before the model is loaded, what the library would say about every row. */
+        /* Reports, before the model is loaded, errors that the library would report for every row. */
         const capp_example probe = {.prompt = {"a", 1},
                                     .completions = rules->classes,
                                     .n_completions = rules->n_classes,
@@ -293,7 +293,7 @@ void rules_set_model(row_rules *rules, const capp_model *model, bool bos, bool p
     char *text;
     size_t size;
     if (!bos || !info.add_bos || info.bos < 0) return;
-    if (capp_detokenize(model, &info.bos, 1, &text, &size, NULL)) return; /* for a warning alone */
+    if (capp_detokenize(model, &info.bos, 1, &text, &size, NULL)) return; /* only for a warning */
     rules->notes.bos = arena_copy(&rules->memory, (capp_str){text, size});
     rules->notes.bos_parsed = parse_special;
     capp_free(text);

@@ -37,7 +37,7 @@ static bool open_table(run *this_run, const options *settings, capp_error *err) 
                                             settings->bit == COMMAND_EVALUATE, err);
 }
 
-/* Compares or makes the manifest, and opens what an earlier run has left. */
+/* Compares or makes the manifest, and opens the files of an earlier run. */
 static bool open_earlier(run *this_run, const options *settings, capp_error *err) {
     output *out = &this_run->output;
     if (!out->regular) return true;
@@ -104,8 +104,8 @@ bool run_open(run *this_run, const options *settings, row_need need, bool sessio
     return true;
 }
 
-/* The share of the work, from 0 to 1, that is done with row `index`; below 0 if unknown. The work is the number of
- * tokens. Those of a row's text grow with its bytes; others are the same for a row of any length. */
+/* The share of the work, from 0 to 1, that is done after row `index`; below 0 if unknown. The work is the number of
+ * tokens. The tokens of a row's text grow with its bytes; others are the same for a row of any length. */
 static double share_of_work(const run *this_run, size_t index) {
     double bytes = source_share(&this_run->reader.source), all = (double)this_run->reader.source.total;
     double cost = this_run->check.row_cost;
@@ -392,7 +392,7 @@ int run_windows(run *this_run, window_fn fn, void *user) {
     if (status == READ_FAILED) return code;
     if (!this_run->first && !this_run->options->quiet) complain("%s: no rows", this_run->reader.source.name);
     if (this_run->tabular && this_run->output.form != OUTPUT_JSONL && !this_run->begun &&
-        !this_run->output.lines) { /* no rows: the header alone */
+        !this_run->output.lines) { /* no rows: only the header */
         put_header(&this_run->output.row, &this_run->table);
         output_end_row(&this_run->output);
     }
@@ -402,7 +402,7 @@ int run_windows(run *this_run, window_fn fn, void *user) {
 int run_close(run *this_run, int code) {
     progress_wipe();
     interrupt_session(NULL);
-    bool failed = this_run->output.error || this_run->errors.file.error; /* and was told */
+    bool failed = this_run->output.error || this_run->errors.file.error; /* and the user already knows */
     bool ended = code == EXIT_DONE || code == EXIT_PARTLY;
     if (this_run->output.file >= 0 && !output_close(&this_run->output, ended) && !failed) code = output_lost(this_run);
     if (!errors_close(&this_run->errors, ended) && !failed) code = EXIT_FAILED;

@@ -13,7 +13,8 @@
 
 typedef struct run run;
 
-/* written: this_row as an earlier run wrote it to the output. False and a message if it is no such row. */
+/* written: this_row as an earlier run wrote it to the output. Returns false and a message if it is not a row of this
+ * form. */
 typedef bool (*kept_row_fn)(run *this_run, const row *this_row, const record *written, void *user, capp_error *err);
 
 struct run {
@@ -34,7 +35,7 @@ struct run {
     double *share; /* [n_rows] share of the work that is done with each row; below 0 if unknown */
     size_t n_rows, rows_capacity, share_capacity;
     row *good;     /* [n_good] rows that can be scored */
-    size_t *place; /* [n_good] of them in rows */
+    size_t *place; /* [n_good] their indices in rows */
     size_t n_good, good_capacity, place_capacity;
     size_t calling;    /* index in good of the first row of the call that runs */
     size_t passed;     /* rows of the window that are written or left out */
@@ -44,9 +45,9 @@ struct run {
     size_t n_bad;      /* rows that could not be scored */
     double share_read; /* share of the work up to the end of the window */
     bool begun;        /* the output is this run's */
-    double seconds;    /* spent in windows */
+    double seconds;    /* seconds spent in windows */
     kept_rows kept_rows;
-    kept_row_fn on_kept; /* NULL: kept rows are skipped unread */
+    kept_row_fn on_kept; /* NULL: kept rows are skipped without reading them */
     void *kept_user;
 };
 
@@ -57,7 +58,7 @@ typedef capp_status (*window_fn)(run *this_run, const row *rows, size_t n, void 
  * run_close anyway. writes: rows go to the output (for evaluate: only with -o). */
 bool run_open(run *this_run, const options *settings, row_need need, bool session);
 
-/* Passes the rows that the output has of an earlier run to fn, one by one, while they are skipped. */
+/* Passes the rows of an earlier run that the output contains to fn, one by one, while they are skipped. */
 bool run_read_kept(run *this_run, kept_row_fn fn, void *user, capp_error *err);
 
 /* Reads, computes and writes all rows. Returns the exit status. */
@@ -72,8 +73,8 @@ int run_rows(const options *settings, row_need need, bool session, window_fn fn)
 /* The capp_progress_fn of a call with rows of the window; user is the run. Returns false after a signal. */
 bool run_progress(void *user, size_t done, size_t total);
 
-/* Sets the options of a call with rows of the window. Before a call without them, run_call tells run_progress its rows.
- */
+/* Sets the options of a call with rows of the window. Before a call without these options, run_call tells run_progress
+ * which rows the call has. */
 void run_options_of(run *this_run, const row *rows, capp_run_options *how);
 void run_call(run *this_run, const row *rows);
 

@@ -56,14 +56,14 @@ const char *format_words(input_format format, char separator) {
 typedef struct table {
     const sniff_input *in;
     buffer cells;    /* the cells of the first record, one after another */
-    size_t ends[64]; /* where each of the first of them ends */
+    size_t ends[64]; /* where each of the first cells ends */
     size_t n_first;  /* cells of the first record */
-    size_t n_cells;  /* of the record under way */
-    size_t records;  /* complete ones */
+    size_t n_cells;  /* cells of the current record */
+    size_t records;  /* complete records */
     bool open;       /* a quote in the first record is not closed */
     bool even;       /* all records have as many cells as the first */
     bool asked;      /* a cell of the first record is a column that the run needs */
-    bool names;      /* the cells of the first look like names of columns */
+    bool names;      /* the cells of the first record look like names of columns */
 } table;
 
 enum { MOST_CELLS = sizeof((table *)0)->ends / sizeof(size_t) };
@@ -207,7 +207,7 @@ static bool sniff_brace(sniffed *found, const sniff_input *in, capp_str rest, ca
             found->format = FORMAT_JSON;
             return true;
         }
-        if (second && !is_one_of(second, "\"[-0123456789")) return true; /* "[INST] ..." is no JSON */
+        if (second && !is_one_of(second, "\"[-0123456789")) return true; /* "[INST] ..." is not JSON */
         return ambiguous(err, in, "a JSON array without objects, or plain text");
     }
     if (second && !is_one_of(second, "\"}") && !named)
@@ -223,7 +223,7 @@ static bool sniff_brace(sniffed *found, const sniff_input *in, capp_str rest, ca
         behind.data++;
         behind.size--;
     }
-    one_line = one_line && !(good && behind.size && *behind.data == '{'); /* several objects on a line */
+    one_line = one_line && !(good && behind.size && *behind.data == '{'); /* several objects on one line */
     found->format = (ends && one_line) || (in->named == FORMAT_JSONL && !good) ? FORMAT_JSONL : FORMAT_JSON;
     return true;
 }
@@ -281,7 +281,7 @@ bool sniff(sniffed *found, const sniff_input *in, capp_error *err) {
     }
     if (found->format == FORMAT_GUESS && rest.size && is_one_of(*rest.data, "{["))
         done = sniff_brace(found, in, rest, err);
-    if (done && !rest.size && found->format == FORMAT_GUESS) /* no row, as far as one sees */
+    if (done && !rest.size && found->format == FORMAT_GUESS) /* not a row, as far as the head shows */
         found->format = in->named == FORMAT_GUESS ? FORMAT_TEXT : in->named;
     if (done && (found->format == FORMAT_GUESS || (found->format == FORMAT_CSV && !found->separator))) {
         for (size_t i = 0; i < N_SEPARATORS; i++) good[i] = read_table(&tables[i], in, separators[i]);

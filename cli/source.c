@@ -55,7 +55,7 @@ static bool readable(const source *input, bool wait) {
     struct pollfd file = {.fd = input->file, .events = POLLIN};
     for (;;) {
         int n = poll(&file, 1, wait ? 200 : 0);
-        if (n > 0) return true; /* also at the end of the file and for an error, which read will name */
+        if (n > 0) return true; /* poll also returns at the end of the file and for an error, which read will report */
         if (!wait || interrupted()) return false;
     }
 }
@@ -125,7 +125,7 @@ static read_status fill_on(source *input, bool wait, capp_error *err) {
     return status == READ_LATER && wait ? READ_ROW : status;
 }
 
-/* Whether the first bytes are not text: a text may begin with "GGUF", too. */
+/* Whether the first bytes are not text. A text may also begin with "GGUF". */
 static bool is_binary(const source *input) {
     enum { LOOKED_AT = 512 };
     size_t size = input->end - input->begin, cut = 0; /* bytes of a character that may be cut off */

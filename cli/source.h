@@ -1,5 +1,5 @@
-/* The bytes of a file or of standard input, unpacked if they are compressed, in lines or pieces. If the input is live,
- * a caller can ask for what has arrived without waiting. The memory is limited by the longest record. */
+/* The bytes of a file or of standard input in lines or pieces. Compressed input is unpacked. If the input is live, a
+ * caller can ask for what has arrived without waiting. The longest record limits the memory. */
 #ifndef CLI_SOURCE_H
 #define CLI_SOURCE_H
 
@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 typedef enum read_status {
-    READ_ROW,   /* here it is */
+    READ_ROW,   /* there is a row */
     READ_END,   /* no more rows, or a signal */
     READ_BAD,   /* the row is malformed; what follows can be read */
     READ_LATER, /* none has arrived yet, and the caller did not want to wait */
@@ -32,7 +32,7 @@ typedef struct source {
     char *data; /* [capacity] bytes begin .. end are read but not yet returned */
     size_t begin, end, capacity;
     size_t scanned; /* no line ends in begin .. scanned */
-    bool ended;     /* there is nothing behind end */
+    bool ended;     /* nothing follows `end` */
     bool opened;    /* the first bytes have arrived: packing is known, and a byte order mark was skipped */
     bool after_cr;  /* the last line ended with a carriage return: a line feed that follows belongs to it */
     bool discard;   /* skip the rest of a line that is too long */

@@ -32,13 +32,13 @@ static const struct {
 
 enum { LONGEST = 24 }; /* names that are longer are not compared */
 
-/* Letters to insert, drop, change or exchange with their neighbor to make b of a. */
+/* Number of letters to insert, drop, change or exchange with their neighbor to turn a into b. */
 static size_t distance(const char *a, const char *b) {
     size_t d[LONGEST + 1][LONGEST + 1], n = strlen(a), m = strlen(b);
     if (n > LONGEST || m > LONGEST) return SIZE_MAX;
     for (size_t i = 0; i <= n; i++)
         for (size_t k = 0; k <= m; k++) {
-            size_t least = i + k; /* the first row and column: all is dropped or inserted */
+            size_t least = i + k; /* the first row and column: everything is dropped or inserted */
             if (i && k) {
                 least = d[i - 1][k - 1] + (a[i - 1] != b[k - 1]);
                 if (d[i - 1][k] + 1 < least) least = d[i - 1][k] + 1;

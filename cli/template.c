@@ -17,7 +17,7 @@ bool template_parse(template *pattern, const char *text, capp_error *err) {
     *pattern = (template){0};
     size_t size = strlen(text), valid = utf8_valid(text, size);
     if (valid != size) return fail_at(err, 0, "-t: invalid UTF-8 at byte %zu of the template", valid + 1);
-    size_t start = 0; /* of the literal under way, in storage */
+    size_t start = 0; /* start of the current literal, in storage */
     for (const char *c = text; *c; c++) {
         if ((*c == '{' || *c == '}') && c[1] == *c) {
             buffer_char(&pattern->storage, *c++);
@@ -91,7 +91,7 @@ bool template_end(const template *pattern, capp_str *end) {
     return true;
 }
 
-/* Texts of all pieces; false where a field is missing or all are empty. */
+/* Texts of all pieces; false if a field is missing or all are empty. */
 static bool fill_pieces(const template *pattern, const record *row, arena *a, capp_str *parts, capp_str *empty,
                         capp_error *err) {
     size_t n_fields = 0, n_empty = 0;

@@ -5,7 +5,7 @@
 #include "reader.h"
 
 typedef struct template_piece {
-    bool field;         /* text is the name of a field, otherwise literal text */
+    bool field;         /* text is the name of a field; otherwise it is literal text */
     size_t start, size; /* in storage */
 } template_piece;
 
@@ -23,10 +23,10 @@ void template_free(template *pattern);
 /* Adds the names of its fields to the array *names; they are borrowed from the template. */
 void template_fields(const template *pattern, capp_str **names, size_t *n, size_t *capacity);
 
-/* Whether the prompt ends with literal text of the template, which is then *end. */
+/* Whether the prompt ends with literal text of the template; if so, *end is this text. */
 bool template_end(const template *pattern, capp_str *end);
 
-/* The bytes of the template's own text before its first field, and after that. */
+/* The number of bytes of the template's own text before its first field, and after it. */
 void template_sizes(const template *pattern, size_t *before, size_t *behind);
 
 /* Fails if the reader knows its columns and a field of the template is not one of them. */

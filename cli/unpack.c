@@ -11,8 +11,8 @@ struct unpacker {
     packing kind;
     z_stream gzip;
     ZSTD_DStream *zstd;
-    bool within; /* a member or frame is under way */
-    bool ended;  /* one has ended */
+    bool within; /* a member or frame is not yet complete */
+    bool ended;  /* a member or frame has ended */
 };
 
 static const struct {
@@ -24,7 +24,7 @@ static const struct {
     [PACKING_ZSTD] = {"Zstandard", {0x28, 0xB5, 0x2F, 0xFD}, 4}, /* RFC 8878 */
 };
 
-/* A frame that holds no data: pzstd begins its files with one. */
+/* A frame without data: pzstd begins its files with one. */
 static bool is_skippable(const char *data) {
     return ((unsigned char)data[0] & 0xF0) == 0x50 && !memcmp(data + 1, "\x2A\x4D\x18", 3);
 }

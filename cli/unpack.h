@@ -6,7 +6,7 @@
 
 typedef enum packing { PACKING_NONE, PACKING_GZIP, PACKING_ZSTD } packing;
 
-enum { UNPACK_MAGIC = 4 }; /* bytes that packing_of looks at, at most */
+enum { UNPACK_MAGIC = 4 }; /* maximum number of bytes that packing_of looks at */
 
 /* Recognizes the packing by the first bytes. *more: more bytes are needed to decide. */
 packing packing_of(const char *data, size_t size, bool *more);
@@ -20,7 +20,7 @@ typedef struct unpacker unpacker;
 unpacker *unpack_open(packing kind);
 void unpack_close(unpacker *unpacker_); /* u may be NULL */
 
-/* Unpacks from the front of *in, which advances, into out: *n of at most room bytes. False if the data are damaged. */
+/* Unpacks from the front of *in, which advances, into out: *n bytes, at most room. False if the data are damaged. */
 bool unpack_some(unpacker *unpacker_, capp_str *in, char *out, size_t room, size_t *n);
 
 /* Whether the packed data may end here: no member or frame is incomplete. */

@@ -254,7 +254,7 @@ double seconds_now(void) {
 }
 
 uint64_t peak_memory(void) {
-    /* Not getrusage's, which counts what the process was before it became this program: a copy of its parent. */
+    /* Not from getrusage, which also counts the process before it became this program: a copy of its parent. */
     unsigned long long kib = 0;
     char line[128];
     FILE *file = fopen("/proc/self/status", "r");

@@ -1,4 +1,4 @@
-/* Used by every file of the command: memory (if there is none, the program ends), text buffers, messages. */
+/* Used by every file of the command: memory (if there is not enough, the program ends), text buffers, messages. */
 #ifndef CLI_UTIL_H
 #define CLI_UTIL_H
 
@@ -11,7 +11,7 @@ enum {
     EXIT_SIGNAL = 128, /* plus the number of the signal */
 };
 
-/* ---- Memory: these never return NULL; where memory is short they say so and exit with EXIT_FAILED --------------- */
+/* ---- Memory: these never return NULL; if memory is short, they print a message and exit with EXIT_FAILED -------- */
 
 _Noreturn void out_of_memory(void);
 void *allocate(size_t n, size_t size);                              /* not cleared; ends with free */
@@ -48,7 +48,7 @@ void buffer_free(buffer *b);
 bool str_equal(capp_str a, capp_str b);
 bool str_is(capp_str a, const char *b);
 bool ends_with(const char *text, const char *end); /* ASCII letters of either case */
-bool is_one_of(char c, const char *set);           /* NUL is none */
+bool is_one_of(char c, const char *set);           /* NUL is not one */
 
 /* Bytes of the valid UTF-8 character (RFC 3629) at data, or 0. */
 size_t utf8_character(const char *data, size_t size);
@@ -59,7 +59,7 @@ size_t utf8_valid(const char *data, size_t size);
 /* Appends text, in which the two characters \ and n become a line feed; also \t and \\. Other backslashes stay. */
 void buffer_unescaped(buffer *b, const char *data, size_t size);
 
-/* All digits, at most max: true and *value. */
+/* If text is only digits and the value is at most max: sets *value and returns true. */
 bool parse_count(const char *text, uint64_t max, uint64_t *value);
 
 /* "512M", "1.5G", "4GiB": bytes, K = 1024. */

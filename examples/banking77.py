@@ -1,4 +1,4 @@
-"""Banking77: what does a bank's customer want? 77 classes after the question, with and without a list of them before it.
+"""Banking77: what does a bank's customer want? 77 classes, with and without a list of them before the question.
 
     python3 examples/banking77.py [--data banking77-test.csv]
 
@@ -8,7 +8,7 @@ question of each class, gave
     plain    22.1% of 77 right, 33.8% among the first five
     listed    2.6% of 77 right, 15.6% among the first five
 
-The list does not help a model of this size, it confuses it. Try it with your model.
+The list does not help a model of this size; it confuses the model. Try it with your model.
 """
 import numpy as np
 from capp.classify import predict_proba

@@ -1,10 +1,11 @@
-"""Priors and calibration: what labels can teach without changing the weights, with curves.
+"""Priors and calibration: how labels improve probabilities without changing the weights, with curves.
 
     python3 examples/calibration.py [--plot calibration.svg]
 
-Needs scikit-learn, and matplotlib for the plot. On its left, how often the model is right where it says 10 %, 50 %,
-90 %; each row is judged by a classifier that has not seen it. On its right, what a prior is worth where one class is more
-frequent than the others: a dozen stories about sports, two of each other topic. With SmolLM2 135M the bundled rows gave
+Needs scikit-learn, and matplotlib for the plot. The left half shows how often the model is right if its probability
+is 10 %, 50 % or 90 %; the classifier of each row has not seen this row. The right half shows how much a prior helps if
+one class is more frequent than the others: a dozen stories about sports, two of each other topic. With SmolLM2 135M the
+bundled rows gave
 
     nothing learnt  87.5% of 48 right, log-loss 0.456
     temperature     87.5% of 48 right, log-loss 0.381
@@ -25,7 +26,7 @@ TEMPLATE = "{text}\nThis news story is about"
 
 
 def calibrated(model, texts, labels):
-    """Probabilities of rows that were held out, for each way to learn from the others."""
+    """Probabilities of held-out rows, for each way to learn from the other rows."""
     folds = StratifiedKFold(4, shuffle=True, random_state=0)
     for calibration in (None, "temperature", "affine"):
         classifier = CompletionClassifier(model, TOPICS, TEMPLATE, calibration=calibration)
@@ -39,7 +40,7 @@ def unbalanced(labels):
 
 
 def losses_by_prior(model, texts, labels):
-    """Log-loss for each share of sports that a prior can claim: the model runs once."""
+    """Log-loss for each share of sports in the prior. The model runs only once."""
     likelihoods = predict_proba([TEMPLATE.format(text=text) for text in texts], TOPICS, model, normalize=False)
     shares = np.linspace(0.05, 0.95, 19)
     priors = [[share if topic == "sports" else (1 - share) / 3 for topic in TOPICS] for share in shares]

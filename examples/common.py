@@ -1,4 +1,4 @@
-"""What the examples share: their arguments, the model, the rows."""
+"""Shared by the examples: arguments, the model, the rows."""
 import argparse
 import csv
 import json
@@ -13,7 +13,7 @@ MODELS = Path(os.environ.get("CAPP_MODELS") or CACHE / "capp" / "models")
 
 
 def arguments(description, data):
-    """--model, --data (a bundled sample or the whole set in the same form) and --rows, by a parser to add others to."""
+    """A parser with --model, --data (a bundled sample or a whole set of this form) and --rows. Callers can add more."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--model", default=MODELS / "smollm2.gguf", help="a GGUF file or a folder (SmolLM2 135M)")
     parser.add_argument("--data", type=Path, default=HERE / "data" / data, help="rows of the bundled sample's form")

@@ -1,4 +1,4 @@
-"""COPA: what caused this, what followed from it? And how sure the model is.
+"""COPA: what was the cause, or what was the effect? Also shows how sure the model is.
 
     python3 examples/copa.py [--data copa-dev.prompts.jsonl]
 

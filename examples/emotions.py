@@ -2,9 +2,9 @@
 
     python3 examples/emotions.py
 
-Probabilities that are not normalized say little: some words are likely after any prompt. A better measure is how much more
-likely a label is than after a prompt without content (pointwise mutual information). With SmolLM2 135M the bundled 12
-rows gave, the true labels in capitals,
+Probabilities that are not normalized tell little: some words are likely after any prompt. A better measure is how
+much more likely a label is than after a prompt without content (pointwise mutual information). With SmolLM2 135M the
+bundled 12 rows gave (true labels in capitals)
 
     We won the cup, and my whole family was there to s  love 2.2x, JOY 1.2x, sadness 0.9x
     They cancelled my flight again and nobody even ans  ANGER 5.4x, sadness 1.5x, surprise 0.7x
@@ -21,7 +21,7 @@ PROMPT = "Tweet: {}\nThe writer of this tweet feels"
 
 
 def ranks_right(scores, truth):
-    """How often a true label stands above a false one of the same row: 0.5 is chance."""
+    """How often a true label ranks above a false one of the same row; 0.5 is chance."""
     above = [row[true][:, None] > row[~true] for row, true in zip(scores, truth)]
     return np.mean(np.concatenate([pairs.ravel() for pairs in above]))
 

@@ -2,8 +2,8 @@
 
     python3 examples/science.py
 
-An answer may be likely only because its words are common. The gain (the sum with a domain prompt) is the part that comes
-from the question. With SmolLM2 135M the bundled 16 rows gave
+An answer may be likely only because its words are common. The gain (the sum with a domain prompt) is the part that
+comes from the question. With SmolLM2 135M the bundled 16 rows gave
 
     the question alone  50.0% of 16 right by the mean, 56.2% by gain
     after the passage   56.2% of 16 right by the mean, 56.2% by gain

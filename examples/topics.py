@@ -1,8 +1,8 @@
-"""Topics of news in the style of AG News: the same classes in several words.
+"""Topics of news in the style of AG News: each class in several wordings.
 
     python3 examples/topics.py [--data news.csv]
 
-A class may have several phrasings, whose probabilities add (class_of). With SmolLM2 135M the bundled 48 rows gave
+A class may have several phrasings; their probabilities are added (class_of). With SmolLM2 135M the bundled 48 rows gave
 
     a phrasing of each class:  79.2% of 48 right
     three, added up:           81.2%

@@ -74,7 +74,7 @@ static capp_status read_gguf(capp_templates *templates, const capp_gguf *gguf, c
     }
     for (size_t i = 0; st == CAPP_OK && i < capp_gguf_n_values(gguf); i++) {
         const capp_gguf_value *v = capp_gguf_value_at(gguf, i);
-        size_t n = sizeof key; /* the sizeof counts the NUL, which stands for the point here */
+        size_t n = sizeof key; /* the sizeof counts the NUL; here it counts the point instead */
         if (v->key.size <= n || memcmp(v->key.data, key, n - 1) != 0 || v->key.data[n - 1] != '.') continue;
         if (v->kind != CAPP_GGUF_STRING) continue;
         capp_str name = {v->key.data + n, v->key.size - n};

@@ -48,7 +48,7 @@ bool capp_session_cancelled(const capp_session *session);
 /* Nodes that a window of several rows may touch. */
 size_t capp_session_node_limit(const capp_session *session);
 
-/* Nodes of the next window, for a caller that limits the time of a window (score/pace.c); 0: not known yet. */
+/* Nodes of the next window, for a caller that sets the time of a window (score/pace.c); 0: not known yet. */
 size_t *capp_session_pace(capp_session *session);
 
 /* Tokens that the next windows need again: the KV store gets slots for them if the budget allows it. */

@@ -39,7 +39,7 @@ struct capp_session {
     unsigned calls;        /* calls in progress: a call that makes other calls shares its cancellation with them */
     double call_start;     /* start of the outermost call */
     size_t node_limit;     /* maximum number of nodes of a window with several rows */
-    size_t pace;           /* nodes of the next window, if the caller limits its time; 0: not known yet */
+    size_t pace;           /* nodes of the next window, if the caller sets its time; 0: not known yet */
     size_t window_nodes;   /* maximum number of nodes of a window that fits the scratch memory */
     size_t keep;           /* tokens that the caller needs again: slots for them if the budget allows it */
     size_t kept;           /* `keep` at the time when the store was made */

@@ -14,7 +14,7 @@
 enum { MOST_MAPPINGS = 4096, PAGE = 4096 };
 
 static struct entry {
-    atomic_uintptr_t begin, end; /* 0: free; not visible yet */
+    atomic_uintptr_t begin, end; /* 0: free; entry is not visible yet */
     atomic_uintptr_t fault;      /* 0: none */
 } table[MOST_MAPPINGS];
 static atomic_int used; /* entries from here on were never used */

@@ -106,7 +106,7 @@ static void fill_rotations(capp_forward *f) {
     if (deepest > f->n_rotations) f->n_rotations = deepest;
 }
 
-/* Finds the rows that need the head, and what each of them needs. Returns false if there is not enough memory. */
+/* Finds the rows that need the head, and their needs. Returns false if there is not enough memory. */
 static bool list_heads(capp_forward *f, const capp_tree *tree, const uint32_t *nodes) {
     size_t n = 0;
     f->n_targets = 0;

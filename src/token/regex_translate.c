@@ -16,7 +16,7 @@
 #define WORD                                                                                                           \
     LETTERS "\\p{M}" NEW_M "\\p{Nd}" NEW_ND "\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"                   \
             "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
-/* \\w and \\b of Oniguruma outside a class have superscripts and fractions of Latin-1, too. */
+/* \\w and \\b of Oniguruma outside a class also have superscripts and fractions of Latin-1. */
 #define WORD_ALONE WORD "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 
 /* The meaning of an escape inside a class. */
@@ -129,19 +129,20 @@ static const property_row scripts[] = {
 
 enum { N_CATEGORIES = sizeof categories / sizeof categories[0], N_SCRIPTS = sizeof scripts / sizeof scripts[0] };
 
-/* Any character, and how deep classes in classes may be. */
+/* A pattern for any character, and the maximum depth of classes in classes. */
 #define ANY "[\\x{0}-\\x{10ffff}]"
 enum { MAX_DEPTH = 8 };
 
-/* A set of characters: what stands between brackets, and expressions for one character each that cannot stand there. */
+/* A set of characters: the text between brackets, and expressions that match one character and cannot be in brackets.
+ */
 typedef struct char_set {
-    capp_text inside, others; /* each of the others after a | */
+    capp_text inside, others; /* others: each begins with a | */
     size_t n_others;
 } char_set;
 
 typedef struct translation {
     capp_text *out;
-    const char *begin, *p, *end; /* the pattern, and where in it this stands */
+    const char *begin, *p, *end; /* the pattern, and the current place in it */
     char_set *set;               /* the class that is being read, or NULL */
     bool failed;                 /* out of memory */
     size_t depth, caseless;      /* groups around p; caseless: 1 + the groups around the first (?i) in effect, else 0 */
@@ -160,7 +161,7 @@ static void put_bytes(translation *t, const char *text, size_t size) {
     t->failed = t->failed || !capp_text_append(t->out, text, size);
 }
 
-/* at: the beginning of a character. */
+/* at: the beginning of a character in the pattern. */
 static capp_status unknown(translation *t, const char *at, size_t size, const char *why) {
     while (size < (size_t)(t->end - at) && (at[size] & 0xc0) == 0x80) size++;
     if (size > (size_t)(t->end - at)) size = (size_t)(t->end - at);
@@ -171,7 +172,7 @@ static bool is_hex(char c) {
     return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
 }
 
-/* Writes a class of characters, negated or not, wherever t stands. */
+/* Writes a class of characters, negated or not, at the current place of t. */
 static void put_class(translation *t, const char *inside, bool negated) {
     if (t->set && negated && strcmp(inside, WHITE_SPACE) != 0) {
         t->set->n_others++;
@@ -211,7 +212,7 @@ static capp_status property(translation *t) {
     if (n < sizeof plain - 5) {
         memcpy(plain + 3, name, n);
         plain[3 + n] = '}';
-        /* After (?i) they mean more to Oniguruma, but not to PCRE2. */
+        /* After (?i) they match more in Oniguruma, but not in PCRE2. */
         if (t->caseless && n == 2 && *name == 'L')
             return unknown(t, begin, n + 4, "after (?i) is not supported: PCRE2 and Oniguruma read it differently");
         const char *known = class_of(plain, n + 4);
@@ -330,7 +331,7 @@ static capp_status group_ends(translation *t) {
     return CAPP_OK;
 }
 
-/* {n}, {n,}, {n,m} or {,m} at p; anything else is a brace. */
+/* {n}, {n,}, {n,m} or {,m} at p; anything else is a literal brace. */
 static capp_status repeat(translation *t) {
     const char *begin = t->p, *p = begin + 1;
     while (p < t->end && ((*p >= '0' && *p <= '9') || *p == ',')) p++;
@@ -367,7 +368,7 @@ static void put_set(translation *t, const char_set *set, bool negated) {
         if (brackets) put(t, "]");
         return;
     }
-    put(t, negated ? "(?:(?!" : "(?>"); /* atomic, or a character would have several ways to match */
+    put(t, negated ? "(?:(?!" : "(?>"); /* atomic, because otherwise a character would match in several ways */
     if (brackets) {
         put(t, "[");
         put_bytes(t, set->inside.data, set->inside.size);
@@ -385,7 +386,7 @@ static bool is_class(const char *p, const char *end) {
     return end - p > 1 && p[0] == '\\' && strchr("sdwhSDWHpP", p[1]);
 }
 
-/* A hyphen inside a class. first: nothing stands before it; behind_set: a class or an escape for one does. */
+/* A hyphen inside a class. first: nothing is before it; behind_set: a class or an escape for one is before it. */
 static capp_status hyphen(translation *t, bool first, bool behind_set) {
     const char *p = t->p++;
     bool last = t->p < t->end && *t->p == ']';
@@ -398,7 +399,7 @@ static capp_status hyphen(translation *t, bool first, bool behind_set) {
 
 static capp_status set_at(translation *t, char_set *parent, unsigned depth);
 
-/* What a class has up to && or its end. */
+/* The contents of a class up to && or its end. */
 static capp_status side_of(translation *t, char_set *side, unsigned depth) {
     const char *begin = t->p, *set_end = NULL;
     capp_text *out = t->out;
@@ -429,8 +430,8 @@ static capp_status side_of(translation *t, char_set *side, unsigned depth) {
     return st;
 }
 
-/* A class at t->p. A class of plain characters joins those of its parent; any other becomes an expression beside them.
- * `both` collects the sides of && but the last: each must have the character. */
+/* A class at t->p. A class of plain characters joins the class that contains it; any other class becomes a separate
+ * expression. `both` collects the sides of && except the last: a character must be in each of them. */
 static capp_status set_at(translation *t, char_set *parent, unsigned depth) {
     const char *begin = t->p++;
     capp_text both = {0}, *out = t->out;

@@ -136,7 +136,7 @@ typedef struct segment {
     capp_text_front *front; /* NULL: not asked for, or no longer */
 } segment;
 
-/* Marks characters of a decomposition after the first, where there is a front. */
+/* Marks the characters of a decomposition after the first one, if there is a front. */
 enum { PUT_IN = 1 << 24, CHARACTER = PUT_IN - 1 };
 
 static unsigned class_of(int32_t c) {
