@@ -1,6 +1,6 @@
 /* fuzz_tokenizer MUTATIONS SEED FILE...: damages small tokenizer.json files at random, in memory, opens them and, where
- * they open, tokenizes some text. One mutation in sixteen is a tokenizer_config.json beside the first file. See fuzz.h.
- * */
+ * they open, tokenizes some text. One mutation in sixteen is a
+ * tokenizer_config.json beside the first file. See fuzz.h. */
 #include <stdlib.h>
 #include <string.h>
 

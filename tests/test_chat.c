@@ -141,8 +141,7 @@ TEST(every_call_takes_a_chat) {
     how.ignore_eos = true;
     CHECK_OK(capp_generate(f.session, &turn.content, 1, &how, see_generation, &by_hand, &f.err), f.err);
     CHECK_INT(by_hand.n, 16);
-    /* The domain of pointwise mutual information is a turn too: it is as likely as the prompt, so no completion gains.
-     * */
+    /* The domain of pointwise mutual information is a turn too: as likely as the prompt, so no completion gains. */
     double proba[2];
     capp_scoring scoring;
     capp_scoring_init(&scoring);
