@@ -145,8 +145,7 @@ static void begin(int n, char **paths) {
 }
 
 static void end(void) {
-    for (size_t i = 0; i + 1 < n_seeds; i++)
-        capp_source_close(&seeds[i].model); /* the last seed shares the first one's */
+    for (size_t i = 0; i + 1 < n_seeds; i++) capp_source_close(&seeds[i].model); /* the last shares the first's model */
     for (size_t i = 0; i < n_seeds; i++) free(seeds[i].config.data), free(seeds[i].tensors.data);
     capp_pool_free(pool);
 }

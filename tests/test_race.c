@@ -6,8 +6,7 @@
 
 enum { MOST = 60, LONGEST = 5 };
 
-/* Completions of a few letters, so that many begin alike. A letter's log-probability depends on the letters before it.
- */
+/* Completions of a few letters, so that many begin alike. A letter's log-probability depends on all earlier ones. */
 typedef struct field {
     size_t n;
     char text[MOST][LONGEST + 1];
