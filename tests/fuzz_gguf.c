@@ -65,7 +65,7 @@ static void add_matrix(gguf_writer *w, const char *name, uint32_t type, uint64_t
                        k * n / info.block_elems * info.block_bytes);
 }
 
-/* A Llama of one layer whose matrices have as many different types. */
+/* A Llama of one layer whose matrices all have different types. */
 static void add_model(void) {
     gguf_writer *w = gguf_writer_new();
     gguf_writer_str(w, "general.architecture", "llama");
