@@ -12,7 +12,7 @@ LIMITS = ((100, 1), (40, 3))
 
 
 class Skip(Exception):
-    """A piece of work or a method cannot run here; the message says why, and how to get what is missing."""
+    """A task or a method cannot run here; the message says why, and how to get what is missing."""
 
 
 @dataclasses.dataclass
@@ -29,7 +29,7 @@ class Bench:
     dtype: str      # of the Python peers beside it: bfloat16, or float32 on a machine without a unit for bfloat16
     threads: int
     results: str    # folder of the results of this machine
-    only: str = ""  # a regular expression: measure those points only; see wants
+    only: str = ""  # a regular expression: measure only those points; see wants
     skipped: list = dataclasses.field(default_factory=list)
     count: int = 0
 
@@ -37,7 +37,7 @@ class Bench:
         return re.search(self.only, label) is not None
 
     def before(self, work):
-        """What was measured before, of a piece of work of which only some points are measured now."""
+        """The earlier results of a task of which only some points are measured now."""
         path = f"{self.results}/{work}.json"
         if not self.only or not os.path.exists(path):
             return {}
@@ -45,7 +45,7 @@ class Bench:
             return json.load(file)["data"]
 
     def model(self, name):
-        """Path of NAME.gguf, from the peers' models or capp's own; a folder is its own path."""
+        """Path of NAME.gguf, from the peers' models or capp's own; for a folder, the folder itself."""
         if isinstance(name, os.PathLike):
             return str(name)
         for folder in (f"{self.peers}/models", self.models):
@@ -63,7 +63,7 @@ class Bench:
         return quick if self.quick else full
 
     def write(self, rows, name="rows"):
-        """A file of rows; capp evaluate wants a label in each."""
+        """A file of rows; capp evaluate needs a label in each row."""
         self.count += 1
         path = f"{self.folder}/{name}-{self.count}.jsonl"
         with open(path, "w", encoding="utf-8") as file:
@@ -84,9 +84,10 @@ def most_runs(seconds, reps):
 
 
 def alternate(bench, methods, reps=None):
-    """Runs methods (name -> function that does the work once and gives facts, seconds among them) in turn, repetition by
-    repetition, so that a disturbance of the machine hits all; from the second on each time another begins. Of each: all
-    its seconds, the highest peak_bytes, the other facts as last given."""
+    """Runs the methods in turn, repetition by repetition, so that a disturbance of the machine affects all of them;
+    each repetition after the first begins with another method. methods: name -> a function that does the work once and
+    returns facts, including seconds. Returns for each method all its seconds, the highest peak_bytes, and the other
+    facts of its last run."""
     reps = reps or bench.reps
     results, names = {}, list(methods)
     for rep in range(reps):
@@ -120,7 +121,7 @@ def share_equal(a, b):
 
 
 def agree(methods, ours="capp"):
-    """Replaces lists of predictions by the share that is the same as ours: results are kept in files."""
+    """Replaces lists of predictions by the share that equals ours, because results are kept in files."""
     mine = methods.get(ours, {}).get("predictions")
     for name, facts in methods.items():
         theirs = facts.get("predictions")

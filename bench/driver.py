@@ -1,9 +1,9 @@
-"""A Python peer in a comparison: loads its model once, then follows orders, one per line.
+"""A Python peer in a comparison: loads its model once, then executes orders, one per line.
 
 usage (by bench/peers.py, with the peers' Python): driver.py SHARED/peers transformers MODEL DTYPE
                                                    driver.py SHARED/peers llama MODEL CONTEXT
-A line of standard input is an order, a JSON object with "op"; the answer is a line with "seconds", "peak_bytes" (resident
-memory of this process during the order, model and libraries in it) and what the operation gives:
+Each line of standard input is an order, a JSON object with "op". The answer is one line with "seconds", "peak_bytes"
+(resident memory of this process during the order, including model and libraries) and the results of the operation:
   {"op": "score", "rows": FILE, "prefix": TEXT or null, "batch": N, "cached": BOOL}     -> predictions
   {"op": "generate", "rows": FILE, "tokens": N, "batch": N}                              -> texts
   {"op": "prefill", "tokens": N}
@@ -65,7 +65,7 @@ class Transformers:
         return {"seconds": seconds, "texts": texts}
 
     def prefill(self, order):
-        """Keys and values are kept and one row of logits is made, as the others' prefill does."""
+        """Keeps keys and values and computes one row of logits, like the prefill of the other programs."""
         ids = torch.randint(1000, 40000, (1, order["tokens"]))
         start = time.perf_counter()
         with torch.inference_mode():
@@ -95,7 +95,7 @@ class LlamaCpp:
 
 
 def begin_peak():
-    """Gives unused memory back, then lets the kernel count the peak anew (5: see proc(5), clear_refs)."""
+    """Returns unused memory to the system, then resets the kernel's peak (5: see proc(5), clear_refs)."""
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     with open("/proc/self/clear_refs", "w") as file:
@@ -108,7 +108,7 @@ def peak_bytes():
 
 
 answers = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)  # what libraries print is no answer
+os.dup2(2, 1)  # what libraries print is not an answer
 peer = {"transformers": Transformers, "llama": LlamaCpp}[sys.argv[2]](sys.argv[3], sys.argv[4])
 print(json.dumps({"ready": True}), file=answers, flush=True)
 for line in sys.stdin:

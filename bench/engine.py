@@ -1,4 +1,4 @@
-"""capp in a comparison: its command. Each run is a separate process that reports its scoring time."""
+"""capp in a comparison, through its command. Each run is a separate process that reports its scoring time."""
 import json
 import subprocess
 import time
@@ -6,8 +6,8 @@ import time
 from base import Skip
 from watch import Watch
 
-OVERHEAD = 48 << 20  # of the process beside weights and run: code, input rows, results
-LEAST = 96 << 20     # the smallest budget worth asking for
+OVERHEAD = 48 << 20  # of the process, besides weights and run: code, input rows, results
+LEAST = 96 << 20     # the smallest useful budget
 
 unsupported = set()  # precisions that this build of the command has refused
 
@@ -17,7 +17,7 @@ def call(bench, *arguments, stdin=None):
 
 
 def watched(bench, arguments, stdin=None):
-    """The output of the command, and its peaks of memory."""
+    """The output of the command, and its memory peaks."""
     command = [bench.capp, *map(str, arguments)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         with Watch(process.pid) as watch:
@@ -28,7 +28,7 @@ def watched(bench, arguments, stdin=None):
 
 
 def with_precision(bench, precision, run):
-    """run(precision), or run("f32") where the command refuses this precision: said once."""
+    """run(precision), or run("f32") where the command refuses this precision; it reports this once."""
     if precision in unsupported:
         return run("f32")
     try:
@@ -62,13 +62,14 @@ def facts_of(report, precision):
              "completion_tokens_run")
     facts = {"peak_bytes": report["peak_memory_bytes"], "precision": precision,
              **{name: report[name] for name in names if name in report}}
-    if "isa" in facts:  # the unit whose peak counts
+    if "isa" in facts:  # the unit whose peak applies
         facts["isa"] += " bf16" if precision != "f32" and facts["isa"] in ("avx512bf16", "amx") else " f32"
     return facts
 
 
 def evaluate(bench, model, path, precision=None, memory=None, options=(), keep_rows=False):
-    """Scores the rows of a file: facts of the run and its predictions (and the rows written, where kept)."""
+    """Scores the rows of a file. Returns the facts of the run and its predictions (and the rows written, where
+    kept)."""
     def run(precision):
         out, report = f"{bench.folder}/out.jsonl", f"{bench.folder}/report.json"
         _, held = watched(bench, ["evaluate", *common(bench, model, precision, memory), "--label", "label", "--overwrite", "-o", out,
@@ -81,7 +82,7 @@ def evaluate(bench, model, path, precision=None, memory=None, options=(), keep_r
 
 
 def generate(bench, model, path, tokens, memory=None, options=()):
-    """Continues the prompts of a file by exactly so many tokens."""
+    """Continues the prompts of a file by exactly this number of tokens."""
     def run(precision):
         out, report = f"{bench.folder}/text.jsonl", f"{bench.folder}/report.json"
         call(bench, "generate", *common(bench, model, precision, memory), "-n", tokens, "--ignore-eos", "--overwrite", "-o", out, "--json",
@@ -92,7 +93,7 @@ def generate(bench, model, path, tokens, memory=None, options=()):
 
 
 def prefill(bench, model, tokens, precision=None):
-    """One prefill by `capp bench`, as seconds."""
+    """One prefill by `capp bench`; returns seconds."""
     def run(precision):
         report = json.loads(call(bench, "bench", *common(bench, model, precision, None), "--prefill", tokens, "--repeat", 1,
                                  "--json", "-"))
@@ -122,7 +123,7 @@ def first_decision(bench, model, options=()):
 
 
 def token_ids(bench, model, path):
-    """[(prompt's ids, [ids of a completion])] of each row, as the engine sees them."""
+    """[(prompt's ids, [ids of a completion])] for each row, as the engine tokenizes it."""
     out = f"{bench.folder}/ids.jsonl"
     call(bench, "logprobs", *common(bench, model, "f32", None), "--overwrite", "-o", out, path)
     return [(row["prompt_ids"], [c["ids"] for c in row["completions"]]) for row in read_rows(out)]
@@ -133,11 +134,11 @@ def inspect(bench, model):
 
 
 def weights(bench, model):
-    """Bytes of packed weights at the precision of the comparison."""
+    """Bytes of the packed weights at the precision of the comparison."""
     path = bench.write([{"prompt": "a", "completions": ["b", "c"]}])
     return evaluate(bench, model, path)["weight_bytes"]
 
 
 def held_to(peak, weight_bytes):
-    """The budget (--memory) that keeps capp's whole process within a peer's peak, where that leaves enough to run."""
+    """The budget (--memory) that keeps capp's whole process within a peer's peak, but at least LEAST."""
     return max(peak - weight_bytes - OVERHEAD, LEAST)

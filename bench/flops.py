@@ -1,5 +1,5 @@
-"""The minimum number of floating-point operations of a task, counted from the model's shape and an independent count of the
-token tree. Attention is included; norms and similar steps are not."""
+"""The minimum number of floating-point operations of a task, computed from the model's shape and an independent count
+of the token tree. It includes attention, but not norms and similar steps."""
 import dataclasses
 import math
 import re
@@ -15,16 +15,16 @@ class Shape:
     head_dim: int
     kv_heads: int
     vocabulary: int
-    layer_weights: int  # elements of all layers' matrices that a token passes
+    layer_weights: int  # elements of all layers' matrices that a token uses
 
     @property
     def last_weights(self):
-        """Of the last layer, what only rows of the head pass: everything but keys and values."""
+        """The weights of the last layer that only rows of the head use: all except keys and values."""
         return self.layer_weights // self.layers - 2 * self.width * self.kv_heads * self.head_dim
 
     def flops(self, tokens, head_rows, context, head_context):
-        """context: sum over tokens of the positions that each attends to; head_context: over those of the head alone, the
-        only ones that go on in the last layer."""
+        """context: the sum over tokens of the positions that each attends to. head_context: the sum over the head's
+        tokens only; they are the only ones that pass the whole last layer."""
         pair = 4 * self.heads * self.head_dim  # query times key, weight times value
         layers = 2 * self.layer_weights * tokens - 2 * self.last_weights * (tokens - head_rows)
         attention = pair * ((self.layers - 1) * context + head_context)
@@ -36,7 +36,7 @@ def shape(bench, model):
     heads, head_dim, kv_heads = map(int, re.match(r"(\d+) of (\d+) dimensions(?:, (\d+))?", facts["model"]["heads"]).groups("0"))
     sizes = {name: [int(n) for n in text.split(",")[0].split(" x ")] for name, text in facts["tensors"].items()}
     experts = re.match(r"(\d+), (\d+) for a token", facts["model"].get("experts", "1, 1 for a token"))
-    share = int(experts[2]) / int(experts[1])  # of experts' matrices, which have three dimensions
+    share = int(experts[2]) / int(experts[1])  # the used share of the experts' matrices, which have three dimensions
     return Shape(int(facts["model"]["layers"]), int(facts["model"]["width"]), heads, head_dim, kv_heads or heads,
                  sizes["token_embd.weight"][1],
                  sum(round(math.prod(size) * (share if len(size) == 3 else 1)) for name, size in sizes.items()
@@ -44,8 +44,8 @@ def shape(bench, model):
 
 
 def tree(rows):
-    """Tokens and head rows of [(prompt, [completion])] where each beginning is computed once and no token after which
-    nothing is scored; with the sums of positions for Shape.flops."""
+    """Tokens and head rows of [(prompt, [completion])], where each beginning is computed once, without tokens after
+    which nothing is scored. Also returns the sums of positions for Shape.flops."""
     nodes, head = {}, {}  # (parent, id) -> (node, depth); node -> depth
     for prompt, completions in rows:
         for completion in completions:
@@ -61,7 +61,7 @@ def tree(rows):
 
 
 def needed(bench, model, path):
-    """What scoring the rows of a file needs."""
+    """The operations that scoring the rows of a file needs."""
     count = tree(engine.token_ids(bench, model, path))
     return {**count, "flops": shape(bench, model).flops(**count)}
 

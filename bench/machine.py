@@ -1,4 +1,4 @@
-"""The machine that a result belongs to: its processor, its units and their measured peaks, the versions of what ran."""
+"""The machine of a result: its processor, its units and their measured peaks, and the versions of the programs."""
 import datetime
 import os
 import platform
@@ -16,7 +16,7 @@ def cpu_facts():
 
 
 def kind(flags):
-    """The column of the bars that holds for a machine."""
+    """The column of the bars that applies to a machine."""
     return "amx" if {"amx_tile", "amx_bf16"} <= flags else "avx512_bf16" if "avx512_bf16" in flags else "avx2"
 
 
@@ -25,7 +25,7 @@ def memory_bytes():
 
 
 def peaks(bench):
-    """GFLOP/s of each unit, "avx512bf16 bf16" and the like, on as many cores at once as the comparison uses."""
+    """GFLOP/s of each unit, named like "avx512bf16 bf16", on as many cores at once as the comparison uses."""
     totals = {}
     if not os.path.exists(bench.kernels):
         bench.skip("the units' peaks and the roofline", f"no {bench.kernels}; `make bench` builds it")
@@ -44,13 +44,13 @@ def git(*arguments):
 
 
 def commit():
-    """Of the working tree, with a plus where it holds changes to what is measured."""
+    """The version of the working tree, with a plus where it has changes in measured files."""
     changed = git("status", "--porcelain", "--untracked-files=no", "--", "../src", "../cli", "../include", "../meson.build")
     return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("+" if changed else "")
 
 
 def versions(bench):
-    """Of the peers' packages and of llama.cpp, where they are installed."""
+    """The versions of the peers' packages and of llama.cpp, where they are installed."""
     found = {}
     python = f"{bench.peers}/venv/bin/python"
     if os.path.exists(python):
@@ -73,7 +73,7 @@ def describe(bench):
 
 
 def slug():
-    """A folder's name for the results of machines like this one."""
+    """A folder name for the results of machines like this one."""
     name, model, flags = cpu_facts()
     words = re.sub(r"\(.*?\)|@.*|processor|cpu", " ", name, flags=re.I)
     return "-".join(re.findall(r"[a-z0-9]+", f"{words} {model.replace('family', '').replace('model', '')}".lower())

@@ -1,7 +1,7 @@
 """The peers in comparisons. Each gets the same rows and the same number of threads as capp.
 
-Python peers are a process each (driver.py) that loads its model once; llama.cpp's programs report or are timed without
-loading. Variables of the environment that could cut their threads are kept from them.
+Each Python peer is a process (driver.py) that loads its model once. llama.cpp's programs report their time or are
+timed, without loading. Environment variables that could limit their threads are removed.
 """
 import concurrent.futures
 import json
@@ -38,7 +38,7 @@ def have(bench, path, what):
 
 
 class Driver:
-    """A Python peer with one model; a context."""
+    """A Python peer with one model; a context manager."""
 
     def __init__(self, bench, kind, model, detail):
         python = have(bench, "venv/bin/python", "the Python peers' environment")
@@ -96,8 +96,8 @@ def llama_python(bench, model, context):
 
 
 def packed(rows):
-    """Rows in the binary form of --multiple-choice: a count, offsets, then of each task question, answers and labels, and a
-    second set of answers, empty."""
+    """Rows in the binary format of --multiple-choice: a count and offsets; then for each task the question, answers and
+    labels, and a second, empty set of answers."""
     def text(s):
         return struct.pack("<I", len(s.encode())) + s.encode()
 
@@ -112,7 +112,8 @@ def packed(rows):
 
 
 def run_reading(command, env, on_line):
-    """Runs a program, each line of its output to on_line; its peaks of memory in bytes, and its status."""
+    """Runs a program and passes each line of its output to on_line. Returns its memory peaks in bytes, and its
+    status."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=env)
     with Watch(process.pid) as watch:
         for line in process.stdout:
@@ -124,7 +125,7 @@ def run_reading(command, env, on_line):
 
 
 def perplexity(bench, model, rows, flags, build="build"):
-    """llama-perplexity --multiple-choice: seconds between the head of its table and its final result."""
+    """llama-perplexity --multiple-choice: the seconds between the head of its table and its final result."""
     program = have(bench, f"llama/{build}/bin/llama-perplexity", "llama-perplexity")
     seen = {}
 
@@ -147,7 +148,7 @@ def perplexity(bench, model, rows, flags, build="build"):
 
 
 def best_flags(bench, model, rows, candidates):
-    """The fastest of some flags on a part of the work; the seconds of each are kept."""
+    """The fastest of several settings of flags on a part of the work; the seconds of each are kept."""
     tried = {}
     for flags in candidates:
         try:
@@ -179,7 +180,8 @@ def llama_bench(bench, model, tokens, build="build"):
 
 
 class Server:
-    """llama-server generating greedily on prompts with a common beginning that stays in each slot's cache; a context."""
+    """llama-server generating greedily, on prompts with a common beginning that stays in each slot's cache; a context
+    manager."""
 
     def __init__(self, bench, model, prefix, slots, context=2048):
         program = have(bench, "llama/build/bin/llama-server", "llama-server")
@@ -214,7 +216,7 @@ class Server:
             return json.load(answer)["content"]
 
     def run(self, rows):
-        """All rows, as many at once as there are slots."""
+        """Processes all rows, as many at once as there are slots."""
         texts, turns, lock = [None] * len(rows), iter(range(len(rows))), threading.Lock()
 
         def work(slot):

@@ -1,5 +1,5 @@
-"""Figures of the results as SVG that reads on light and dark pages: no background, text and grid in a color that follows the
-reader's scheme."""
+"""Figures of the results as SVG, readable on light and dark pages: no background; text and grid have a color that
+follows the reader's color scheme."""
 import math
 
 import matplotlib
@@ -9,13 +9,14 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullL
 import results as stored
 from results import median
 
-INK, FAINT = "#24292e", "#d0d7dd"  # stand for the scheme's colors, see themed
+INK, FAINT = "#24292e", "#d0d7dd"  # placeholders for the scheme's colors, see themed
 STYLE = """<style>
  :root { --ink: #24292f; --faint: #d0d7de; }
  @media (prefers-color-scheme: dark) { :root { --ink: #d6dde5; --faint: #3a424c; } }
 </style>"""
 BLUE, ORANGE, GREEN, RED, PURPLE, GRAY, SKY = "#2f7fd6", "#e07b1a", "#2a9d5c", "#d64550", "#9a62c4", "#8a8f98", "#4aa5c9"
-# name's beginning -> color, dashes, width, marker. capp stands out; the others keep the colors of CAPPr's figure.
+# beginning of the name -> color, dashes, width, marker. capp is emphasized; the others keep the colors of CAPPr's
+# figure.
 LINES = (("capp generate 4", GREEN, (4, 2), 1.3, "^"), ("capp generate 1", RED, (4, 2), 1.3, "^"), ("capp f32", PURPLE, (4, 2), 1.6, "D"),
          ("capp", PURPLE, None, 2.8, "D"), ("CAPPr uncached", BLUE, None, 1.6, "o"), ("CAPPr cached", ORANGE, None, 1.6, "o"),
          ("generate 4", GREEN, None, 1.6, "o"), ("generate 1", RED, None, 1.6, "o"))
@@ -30,7 +31,8 @@ plt.rcParams.update({
 
 
 def themed(svg):
-    """Makes the standing-in colors follow the reader's scheme; where variables are unknown they are as of a light page."""
+    """Makes the placeholder colors follow the reader's scheme. Where CSS variables are not supported, they are those of
+    a light page."""
     for color, name, light in ((INK, "ink", "#24292f"), (FAINT, "faint", "#d0d7de")):
         svg = svg.replace(color, f"var(--{name}, {light})")
     head, tag, rest = svg.partition("<defs>")
@@ -52,8 +54,9 @@ def plain(value, _=None):
 
 
 def spread(places, gap):
-    """Rising places moved as little as it takes to be `gap` apart: those too close share a block around their mean."""
-    blocks = []  # [sum of wanted beginnings, how many]
+    """Moves rising positions as little as possible so that they are `gap` apart. Positions that are too close form a
+    block around their mean."""
+    blocks = []  # [sum of wanted beginnings, count]
     for place in places:
         blocks.append([place, 1])
         while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] + gap * blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
@@ -64,7 +67,7 @@ def spread(places, gap):
 
 
 def label_ends(axes, ends, gap):
-    """Texts right of the lines' ends [(x, y, text, color)], at least `gap` of the axis' height apart."""
+    """Texts to the right of the line ends [(x, y, text, color)], at least `gap` of the axis' height apart."""
     log = axes.get_yscale() == "log"
     low, high = (math.log(y) if log else y for y in axes.get_ylim())
     ends = sorted(ends, key=lambda end: end[1])
@@ -85,7 +88,7 @@ def names_of(name, dtype):
 
 
 def lines(axes, points, value):
-    """A line for each method; the ends for label_ends."""
+    """Draws a line for each method; returns the ends for label_ends."""
     ends = []
     for name in dict.fromkeys(name for point in points for name in point["methods"]):
         found = [(point["n"], value(point["methods"][name])) for point in points if name in point["methods"]]
@@ -109,7 +112,7 @@ def log_ticks(axis, low, high):
 
 
 def classes(results):
-    """The seed's figure: time and peak memory against the number of distinct classes."""
+    """The seed's figure: time and peak memory by the number of distinct classes."""
     points = results.points("figure", name=f"distinct {results.dtype}")
     if len(points) < 2:
         return None
@@ -133,7 +136,7 @@ def classes(results):
 
 
 def ratios(results):
-    """How many times faster capp is, and the limit of the machine."""
+    """The speed ratio of capp to the others, and the limit of the machine."""
     rows = [row for row in stored.ratios(results) if row["bar"] is not None]
     if not rows:
         return None
@@ -161,7 +164,7 @@ def times_text(value):
 
 
 def scaling(results):
-    """Seconds, against what the tokens of the tree would cost at the rate of the largest point, and memory."""
+    """Seconds, compared with the cost of the tree's tokens at the rate of the largest point, and memory."""
     columns = [(against, results.points("scaling", against=against)) for against in ("classes", "rows")]
     columns = [(against, points) for against, points in columns if len(points) > 1]
     if not columns:
@@ -186,7 +189,7 @@ def scaling(results):
 
 
 def draw(results, folder):
-    """Draws what there are results for: (figure, name of its file in folder)."""
+    """Draws the figures that have results: (figure, name of its file in folder)."""
     for name, plot in (("classes", classes), ("ratios", ratios), ("scaling", scaling)):
         figure = plot(results)
         if figure:

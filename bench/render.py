@@ -71,7 +71,7 @@ def shown(name, dtype=""):
 
 
 def method_rows(point, keys=("same_as_capp", "accuracy")):
-    """A row for each method of a point: seconds, runs, ratio to capp, memory, and what else is known of it."""
+    """A row for each method of a point: seconds, runs, ratio to capp, memory, and other known facts."""
     ours = point["methods"].get("capp")
     for name, facts in point["methods"].items():
         flags = f" `{facts['flags']}`" if facts.get("flags") else f", {facts['slots']} slots" if facts.get("slots") else ""
@@ -82,7 +82,7 @@ def method_rows(point, keys=("same_as_capp", "accuracy")):
 
 
 def roofline(results, work, point):
-    """One sentence: the operations that the task needs, and how close capp is to the limit of the machine."""
+    """One sentence: the number of operations that the task needs, and how close capp is to the limit of the machine."""
     ours, need = point["methods"].get("capp"), point["need"]
     if not ours:
         return ""
@@ -118,7 +118,7 @@ def machine(results):
 
 
 def speed(results):
-    """The answer first: how many times faster, and what else a user asks."""
+    """The answer first: the speed ratios, and what else users ask."""
     rows = list(stored.ratios(results))
     if rows:
         facts = results.machine

@@ -4,11 +4,11 @@ import pathlib
 import statistics
 
 KINDS = {"amx": "AMX", "avx512_bf16": "AVX-512 BF16", "avx2": "AVX2"}
-SHARE = 0.75  # of the roofline: where a bar lies above it, it takes the bar's place
+SHARE = 0.75  # of the roofline: it replaces a bar that is higher
 
 
 class Results:
-    """What was measured on one machine."""
+    """The measurements of one machine."""
 
     def __init__(self, folder):
         self.name = folder.name
@@ -18,12 +18,12 @@ class Results:
         self.kind = self.machine["kind"]
 
     def points(self, work, **at):
-        """The points of a piece of work whose facts are these."""
+        """The points of a task that have these facts."""
         points = self.works.get(work, {}).get("data", {}).get("points", [])
         return [point for point in points if all(point.get(key) == value for key, value in at.items())]
 
     def peak(self, facts, work):
-        """FLOP/s of the unit that a run of capp used, as measured with the piece of work, or None."""
+        """FLOP/s of the unit that a run of capp used, as measured with the task, or None."""
         gflops = self.works[work]["machine"]["peak_gflops"].get(facts.get("isa"))
         return gflops and gflops * 1e9
 
@@ -37,15 +37,16 @@ def median(facts):
 
 
 def ratio(facts, ours):
-    """How many times faster ours is; the median of the ratios, repetition by repetition, where both have as many."""
+    """The speed ratio of ours to theirs: the median of the ratios, repetition by repetition, where both have the same
+    number."""
     a, b = facts["seconds"], ours["seconds"]
     if len(a) == len(b):
         return statistics.median(x / y for x, y in zip(a, b))
     return median(facts) / median(ours)
 
 
-# (work, facts of its point, ours, theirs, least with AMX, with AVX-512 BF16, with AVX2 alone, aim with AMX). {dtype}: that of
-# the Python peers, float32 on a machine with AVX2 alone.
+# (task, facts of its point, ours, theirs, minimum with AMX, with AVX-512 BF16, with only AVX2, goal with AMX). {dtype}
+# is that of the Python peers: float32 on a machine with only AVX2.
 RATIOS = (
     ("CAPPr's figure, 32 distinct classes: CAPPr cached float32", "figure", {"name": "distinct float32", "n": 32},
      "CAPPr cached float32", (20, 5, 3), 60),
@@ -78,7 +79,7 @@ COLUMN = {"amx": 0, "avx512_bf16": 1, "avx2": 2}
 
 
 def ratios(results):
-    """Of each work measured here: ratio, bar, the roofline's ratio, the bar that counts, met or not."""
+    """For each task measured here: ratio, bar, the roofline's ratio, the bar that counts, met or not."""
     for label, work, at, theirs, least, aim in RATIOS:
         at = {key: value.format(dtype=results.dtype) if isinstance(value, str) else value for key, value in at.items()}
         theirs = theirs.format(dtype=results.dtype)
@@ -99,7 +100,7 @@ def judge(label, results, work, point, theirs, ours, bar, aim):
 
 
 def demands(results):
-    """(what, measured, bar as text, met): the bars that are no ratios."""
+    """(what, measured, bar as text, met): the bars that are not ratios."""
     least = (0.5, 0.6, 0.7)[COLUMN[results.kind]]
     for each in results.works.get("kernels", {}).get("data", {}).get("inside", []):
         share = each["share_of_peak"]

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Compares capp with its peers on the same tasks, in one run, with the methods taking turns.
 
-Each piece of work leaves a JSON file in bench/results/MACHINE; bench/render.py makes docs/performance.md and its figures of
-them. Pieces may be measured at different times on a machine: what is there is kept. Without peers (../shared/peers/setup.sh)
-what needs none is run, and what is skipped is said.
+Each task writes a JSON file to bench/results/MACHINE; bench/render.py makes docs/performance.md and its figures from
+these files. Tasks may be measured at different times on a machine: existing results are kept. Without peers
+(../shared/peers/setup.sh) the tasks that need none run, and a message names those that are skipped.
 """
 import argparse
 import importlib

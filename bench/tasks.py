@@ -1,4 +1,4 @@
-"""The tasks as rows of prompt, completions and label, the same for capp and its peers."""
+"""The tasks as rows of prompt, completions and label, identical for capp and its peers."""
 import csv
 import json
 import random
@@ -10,8 +10,8 @@ def copa(bench):
 
 
 def figure(bench, n, form, count=48):
-    """The seed's figure: COPA prompts with n choices. 'repeated': the two choices n/2 times, as in CAPPr's figure; 'distinct':
-    n different choices, the row's own and those of the items that follow."""
+    """The seed's figure: COPA prompts with n choices. 'repeated': the two choices n/2 times, as in CAPPr's figure.
+    'distinct': n different choices, the row's own and those of the items that follow."""
     rows = copa(bench)[:count]
     everything = [choice for row in rows for choice in row["completions"]]
     return [{"prompt": row["prompt"], "label": row["label"],
@@ -20,7 +20,7 @@ def figure(bench, n, form, count=48):
 
 
 def menu(row):
-    """The prompt from which text is generated in the seed's figure."""
+    """The prompt for text generation in the seed's figure."""
     choices = "\n".join(f"{i}. {choice}" for i, choice in enumerate(row["completions"]))
     return {"prompt": f"{row['prompt']}\n{choices}\nPick one from above."}
 
@@ -45,8 +45,8 @@ def class_list(classes):
 
 
 def banking77(bench, count, form="plain"):
-    """'plain': 77 classes as completions; 'listed': a list of them before each text (rows carry the part behind it in
-    `rest`); 'after': the list behind each text, so that no two rows share it."""
+    """'plain': 77 classes as completions. 'listed': a list of the classes before each text (rows have the part after it
+    in `rest`). 'after': the list after each text, so that no two rows share it."""
     classes = banking_classes(bench)
     rows = []
     for text, label in banking_texts(bench)[:count]:
@@ -64,7 +64,7 @@ def choices(bench, n):
 
 
 def questions(bench, count):
-    """count different short prompts: those of Banking77, then two of them joined."""
+    """count different short prompts: first those of Banking77, then pairs of them joined."""
     texts = [text for text, _ in banking_texts(bench)]
     for i in range(max(0, count - len(texts))):
         texts.append(f"{texts[i % 3000]} {texts[(i + 1 + i // 3000) % 3000]}")

@@ -1,8 +1,8 @@
-"""The tokenizers package in a comparison: bench/works/tokenizing.py.
+"""The tokenizers package in a comparison, run by bench/works/tokenizing.py.
 
 usage: tokenizer_peer.py TOKENIZER.JSON TEXTS
-Prints how long opening took; for each line of standard input, "encode" or "batch", encodes all texts once and prints
-"SECONDS IDS CHECKSUM", as tests/bench_tokenizer does. TEXTS: each text as a u32 of its bytes, then the bytes.
+Prints the time for opening. For each line of standard input, "encode" or "batch", it encodes all texts once and prints
+"SECONDS IDS CHECKSUM", like tests/bench_tokenizer. TEXTS: each text is its size in bytes as a u32, then the bytes.
 """
 import struct
 import sys

@@ -1,10 +1,11 @@
-"""What a process holds in memory while it runs. The system keeps no peak of the two kinds, so they are sampled."""
+"""The memory of a process while it runs. The system keeps no peak of the two kinds of memory, so they are sampled."""
 import re
 import threading
 
 
 class Watch:
-    """A context around a running process. Afterwards `facts` has its peaks: memory of its own, and pages of files."""
+    """A context manager around a running process. Afterwards `facts` has its peaks: its own memory, and pages of
+    files."""
 
     def __init__(self, pid):
         self.status, self.done = f"/proc/{pid}/status", threading.Event()

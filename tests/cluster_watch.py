@@ -66,7 +66,7 @@ def in_the_midst(seen):
 
 def kill_one(killed, generations=0):
     """In a separate thread: kills, with SIGKILL, the first worker that is in the middle of its work, or its ancestor.
-    killed receives the process id."""
+    killed receives the process id of the worker."""
     def work():
         while (pid := in_the_midst(events())) is None:
             time.sleep(0.002)

@@ -22,7 +22,7 @@ os.environ.setdefault("CAPP_BUILD", str(ROOT / "build-test"))
 os.environ.setdefault("CAPP_MODELS", str(CACHE / "models"))
 os.environ.setdefault("CAPP_SHARED", str(ROOT.parent / "shared"))
 os.environ.pop("CAPP_ISA", None)  # tests choose the instruction set themselves
-signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it, and so do their children
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs and their children ignore it
 
 
 def pytest_addoption(parser):

@@ -1,6 +1,6 @@
-/* VCVTNEPS2BF16, VDPBF16PS and AMX tiles in plain C, bit for bit as the Intel SDM gives them: round to nearest even,
- * denormals taken for 0 and flushed to 0, MXCSR not consulted. The kernels of src/kernel are compiled over them, so
- * that the same sources are tested on machines that lack the units. */
+/* VCVTNEPS2BF16, VDPBF16PS and AMX tiles in plain C, bit for bit as the Intel SDM specifies them: rounding to nearest
+ * even, denormals read and written as 0, MXCSR ignored. The kernels of src/kernel are compiled over them, so that the
+ * same sources are tested on machines that lack the units. */
 #ifndef CAPP_EMULATION_H
 #define CAPP_EMULATION_H
 
@@ -21,7 +21,7 @@ static inline float emulated_float(uint32_t bits) {
     return x;
 }
 
-/* A denormal is a zero of its sign. */
+/* A denormal becomes a zero of the same sign. */
 static inline float emulated_flush(float x) {
     const uint32_t bits = emulated_bits(x);
     return bits & 0x7f800000u ? x : emulated_float(bits & 0x80000000u);
@@ -37,8 +37,7 @@ static inline float emulated_wide(uint16_t x) {
     return emulated_flush(emulated_float((uint32_t)x << 16));
 }
 
-/* c + a b, of bfloat16 a and b, rounded once. Unless it is very small or too large their product is exact in float32.
- */
+/* c + a b, of bfloat16 a and b, rounded once. Unless it is very small or too large, their product is exact. */
 static inline float emulated_fma(uint16_t a, uint16_t b, float c) {
     const float x = emulated_wide(a), y = emulated_wide(b), product = x * y, size = fabsf(product);
     if ((size > 0x1p-100f && size < 0x1p127f) || x == 0 || y == 0) return emulated_flush(emulated_flush(c) + product);

@@ -1,6 +1,6 @@
-/* fuzz_gguf MUTATIONS SEED [FILE...]: damages small GGUF files at random, in memory, and opens them: the file itself,
- * then its vocabulary, with which some text is tokenized, and its weights. Files of one's own are added to those built
- * here. See fuzz.h. */
+/* fuzz_gguf MUTATIONS SEED [FILE...]: damages small GGUF files at random, in memory, and opens them: first the file
+ * itself, then its vocabulary, with which it tokenizes some text, then its weights. The files given as arguments are
+ * added to those built here. See fuzz.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +47,7 @@ static gguf_writer *every_kind(void) {
     return w;
 }
 
-/* One of every type that capp reads. */
+/* One tensor of every type that capp reads. */
 static gguf_writer *with_tensors(void) {
     gguf_writer *w = gguf_writer_new();
     gguf_writer_version(w, 2);
@@ -65,7 +65,7 @@ static void add_matrix(gguf_writer *w, const char *name, uint32_t type, uint64_t
                        k * n / info.block_elems * info.block_bytes);
 }
 
-/* A Llama of one layer whose matrices are of as many types. */
+/* A Llama of one layer whose matrices all have different types. */
 static void add_model(void) {
     gguf_writer *w = gguf_writer_new();
     gguf_writer_str(w, "general.architecture", "llama");
@@ -93,7 +93,7 @@ static void add_model(void) {
     add_matrix(w, "blk.0.ffn_up.weight", CAPP_TYPE_Q5_1, 64, 256);
     add_matrix(w, "blk.0.ffn_down.weight", CAPP_TYPE_IQ1_M, 256, 64);
     add_seed(w);
-    seeds[n_seeds - 1].head = 2048; /* about where the data begin, which cannot be wrong */
+    seeds[n_seeds - 1].head = 2048; /* about where the data begin; data cannot be wrong */
 }
 
 static gguf_writer *byte_level_vocabulary(void) {
@@ -239,7 +239,7 @@ static void use_vocabulary(const capp_gguf *g) {
     capp_vocab_free(vocab);
 }
 
-/* A model may be as large as it says: that it takes too much memory is no damage. */
+/* A model may be as large as it says: needing too much memory is not a failure. */
 static void use_weights(capp_gguf *g) {
     capp_source s = {g, NULL};
     const capp_kernels *kernels = capp_kernels_named("ref");

@@ -1,6 +1,6 @@
 /* fuzz_lora MUTATIONS SEED MODEL ADAPTER [MODEL ADAPTER]...: damages LoRA adapters at random, in memory, and adds them
- * to their small models: folders as PEFT saves them (config and tensors), and a GGUF adapter for the first model, which
- * is a Llama. See fuzz.h. */
+ * to their small models. The adapters are folders as PEFT saves them (config and tensors), and a GGUF adapter for the
+ * first model, which is a Llama. See fuzz.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 enum { RANK = 2 };
 enum { READ, ADDED }; /* what fuzz_counts counts: adapters that are read, and added to a model */
 
-/* An adapter and the model that it is for; a GGUF adapter has no config. */
+/* An adapter and its model; a GGUF adapter has no config. */
 typedef struct seed {
     capp_source model;
     bytes config, tensors;
@@ -24,7 +24,7 @@ static capp_pool *pool;
 
 /* ---- Mutations --------------------------------------------------------------------------------------------------- */
 
-/* In JSON: a number or a name becomes another value, a word inside a string another word. */
+/* In JSON: replaces a number or a name by another value, or a word inside a string by another word. */
 static void mutate_word(bytes *b, uint64_t *r) {
     static const char *const values[] = {"0",    "1",    "3",  "-1", "2.5",   "1e30",      "1e-30",  "4294967297",
                                          "null", "true", "[]", "{}", "false", "\"(.*)+\"", "\"(a\"", "\"pissa\""};
@@ -40,7 +40,7 @@ static void mutate_word(bytes *b, uint64_t *r) {
     splice(b, at, end - at, with, strlen(with));
 }
 
-/* In GGUF: a number of four or eight bytes becomes another. */
+/* In GGUF: replaces a number of four or eight bytes by another. */
 static void mutate_number(bytes *b, uint64_t *r) {
     static const uint64_t values[] = {0, 1, 2, 3, 31, 32, 255, 65536, 0x7fffffff, 0xffffffff, 1ull << 40, UINT64_MAX};
     uint64_t value = values[up_to(r, sizeof values / sizeof *values - 1)];
@@ -79,7 +79,7 @@ static void use(const seed *s, bytes config, bytes tensors, double weight) {
     capp_adapter_free(adapter);
 }
 
-/* One file or both are damaged. */
+/* Damages one file or both. */
 static void try_one(uint64_t *r) {
     static const double some_weights[] = {1, 1, 1, 0, -2.5, 1e300};
     const seed *s = &seeds[up_to(r, n_seeds - 1)];
@@ -145,7 +145,7 @@ static void begin(int n, char **paths) {
 }
 
 static void end(void) {
-    for (size_t i = 0; i + 1 < n_seeds; i++) capp_source_close(&seeds[i].model); /* the last one has the first's */
+    for (size_t i = 0; i + 1 < n_seeds; i++) capp_source_close(&seeds[i].model); /* the last shares the first's model */
     for (size_t i = 0; i < n_seeds; i++) free(seeds[i].config.data), free(seeds[i].tensors.data);
     capp_pool_free(pool);
 }

@@ -1,6 +1,6 @@
-/* fuzz_reader MUTATIONS SEED: damages rows of CSV, JSON and text, packed ones too, and reads them as the command does.
- * See fuzz.h; fails on more memory than the longest record allows, on texts that are no UTF-8, and where a second pass,
- * or a pipe, gives other rows than a file. */
+/* fuzz_reader MUTATIONS SEED: damages rows of CSV, JSON and text, plain and compressed, and reads them as the command
+ * does. See fuzz.h. It also fails on more memory than the longest record allows, on texts that are not UTF-8, and where
+ * a second pass, or a pipe, gives other rows than a file. */
 #define _GNU_SOURCE
 #include "fuzz.h"
 
@@ -15,7 +15,7 @@
 #include "reader.h"
 
 enum { ROWS, BAD, FILES };                    /* what fuzz_counts counts */
-enum { MOST_RECORD = 1000, SLACK = 1 << 19 }; /* of a reader's memory beside the record: the parts that it reads */
+enum { MOST_RECORD = 1000, SLACK = 1 << 19 }; /* a reader's memory beside the record: the parts that it reads */
 
 static const char *const texts[] = {
     "id,text,label\n1,\"a \"\"quoted\"\" word\",yes\n2,\"two\nlines, and a comma\",no\n3,,\n",
@@ -97,7 +97,7 @@ static uint64_t mix_row(uint64_t hash, const record *row, arena *a) {
     return mix(hash, &row->line, sizeof row->line);
 }
 
-/* A number made of all rows, how many they are, and how reading ends. */
+/* A hash of all rows, their number, and how reading ends. */
 static uint64_t read_rows(reader *r, bool count) {
     arena memory = {0};
     uint64_t hash = 1;
@@ -121,7 +121,7 @@ static uint64_t read_rows(reader *r, bool count) {
 
 static const char *const formats[] = {NULL, NULL, "csv", "tsv", "jsonl", "json", "text"};
 
-/* Through a pipe, which takes all that a mutant has. */
+/* Reads through a pipe that holds a whole mutant. */
 static uint64_t read_pipe(const bytes *b, const reader_options *how) {
     int ends[2];
     reader r;
@@ -151,7 +151,8 @@ static void use(bytes *b, const char *format) {
     if (!reader_open(&r, &how, &err)) fuzz_fail("a file in memory does not open");
     uint64_t first = read_rows(&r, true);
     if (!reader_rewind(&r, &err) || read_rows(&r, false) != first) fuzz_fail("a second pass gives other rows");
-    bool same = format && r.is.format != FORMAT_TEXT && r.known; /* text of carriage returns alone is told by its end */
+    bool same =
+        format && r.is.format != FORMAT_TEXT && r.known; /* the end decides about text with carriage returns alone */
     const reader_options again = {.path = path,
                                   .format = format,
                                   .separator = format && r.is.format == FORMAT_CSV ? r.is.separator : 0,

@@ -1,6 +1,6 @@
 /* fuzz_tokenizer MUTATIONS SEED FILE...: damages small tokenizer.json files at random, in memory, opens them and, where
- * they open, tokenizes some text. A mutation in sixteen is a tokenizer_config.json beside the first file. See fuzz.h.
- */
+ * they open, tokenizes some text. One mutation in sixteen is a
+ * tokenizer_config.json beside the first file. See fuzz.h. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +13,7 @@ static size_t n_seeds;
 
 /* ---- Mutations --------------------------------------------------------------------------------------------------- */
 
-/* Where the value that begins at or after at ends, roughly: strings, numbers and words. */
+/* The approximate end of the value that begins at or after at: strings, numbers and words. */
 static size_t word_end(const bytes *b, size_t at) {
     size_t end = at + (at < b->size);
     while (end < b->size && !strchr(",:]}\"", b->data[end])) end++;

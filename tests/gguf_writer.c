@@ -15,7 +15,7 @@ struct gguf_writer {
     uint32_t version;
     uint32_t alignment;
     uint64_t n_keys, n_tensors;
-    buffer keys, tensors, data; /* as the file will hold them */
+    buffer keys, tensors, data; /* in the form of the file */
 };
 
 static void put(buffer *b, const void *bytes, size_t n) {

@@ -1,5 +1,5 @@
-/* Builds GGUF files in memory for tests: metadata in the order of the calls, then tensors. It writes what it is told,
- * duplicates and nonsense too; running out of memory aborts. */
+/* Builds GGUF files in memory for tests: metadata in the order of the calls, then tensors. It writes anything it is
+ * given, duplicates and nonsense too. It aborts when memory runs out. */
 #ifndef CAPP_GGUF_WRITER_H
 #define CAPP_GGUF_WRITER_H
 
@@ -27,20 +27,20 @@ void gguf_writer_f32(gguf_writer *w, const char *key, float v);
 void gguf_writer_f64(gguf_writer *w, const char *key, double v);
 void gguf_writer_bool(gguf_writer *w, const char *key, bool v);
 void gguf_writer_str(gguf_writer *w, const char *key, const char *v);
-/* sizes: bytes of each string, or NULL where all end with NUL. */
+/* sizes: the number of bytes of each string, or NULL where all end with NUL. */
 void gguf_writer_str_array(gguf_writer *w, const char *key, const char *const *v, const size_t *sizes, size_t n);
 void gguf_writer_f32_array(gguf_writer *w, const char *key, const float *v, size_t n);
 void gguf_writer_i32_array(gguf_writer *w, const char *key, const int32_t *v, size_t n);
-/* A key of any kind number with these bytes as its value. */
+/* A key with any kind number and these bytes as its value. */
 void gguf_writer_raw(gguf_writer *w, const char *key, uint32_t kind, const void *bytes, size_t size);
 
 /* dims[0] varies fastest. Copies bytes of data at the next aligned offset; NULL data writes zeros. */
 void gguf_writer_tensor(gguf_writer *w, const char *name, uint32_t type, uint32_t n_dims, const uint64_t *dims,
                         const void *data, size_t bytes);
 
-/* The file, which the caller frees with free(); *w is freed. */
+/* Returns the file, which the caller frees with free(); frees *w. */
 void *gguf_writer_finish(gguf_writer *w, size_t *size);
-/* The same, written to path. False: it cannot be written. */
+/* The same, written to path. False: path cannot be written. */
 bool gguf_writer_save(gguf_writer *w, const char *path);
 
 #endif

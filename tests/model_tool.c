@@ -1,10 +1,10 @@
-/* model_tool MODEL UNIT [ADAPTER WEIGHT]... < ids > log-probabilities: a model (a GGUF file or a folder) by token ids,
- * without a tokenizer, with LoRA adapters. Lines of ids in, lines of the log-probability of each token but the first
- * given those before it out. Exits with 2 and a message where the model cannot be opened. Breaks the model on purpose
- * where CAPP_SABOTAGE names a way.
+/* model_tool MODEL UNIT [ADAPTER WEIGHT]... < ids > log-probabilities: runs a model (a GGUF file or a folder) on token
+ * ids, without a tokenizer, with LoRA adapters. It reads lines of ids. For each it prints a line with the
+ * log-probability of each token except the first, given the tokens before it. It exits with 2 and a message where the
+ * model cannot be opened. CAPP_SABOTAGE names a way to break the model on purpose.
  *
- * UNIT: an instruction set, in float32; "vdpbf16ps" or "tiles", with products of bfloat16 as those units (emulated) do
- * them; "close", the float32 lane of precision auto over the first of these, which rows go to that are close. */
+ * UNIT is one of: an instruction set, in float32; "vdpbf16ps" or "tiles", with products of bfloat16 computed as those
+ * (emulated) units do; "close", the float32 lane of precision auto over "vdpbf16ps", which computes the close rows. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 
 enum { MOST_IDS = 1024, MEMORY = 256 << 20 };
 
-/* In place of the harness's, for the emulated units: a use that the machine would refuse. */
+/* Replaces the function of the test harness. The emulated units call it for a use that the machine would refuse. */
 void test_fail(const char *file, int line, const char *format, ...) {
     fprintf(stderr, "%s:%d: %s\n", file, line, format);
     exit(1);
@@ -167,7 +167,7 @@ static int sabotage(capp_weights *w) {
 
 enum { MOST_LINES = 64 };
 
-/* Each line as a completion: the mean of its log-probabilities. */
+/* Scores each line as a completion: the mean of its log-probabilities. */
 static double means[MOST_LINES];
 static size_t n_means;
 
@@ -186,7 +186,7 @@ static capp_status score(capp_session *s, capp_lane *lane, const int32_t *ids, s
     return CAPP_OK;
 }
 
-/* The lines' posterior probabilities under a prior that rises from line to line, with all their bits. */
+/* The posterior probabilities of the lines, with all their bits, under a prior that rises from line to line. */
 static void print_posterior(void) {
     double prior[MOST_LINES], posterior[MOST_LINES];
     for (size_t i = 0; i < n_means; i++) prior[i] = (double)(2 * (i + 1)) / (double)(n_means * (n_means + 1));
@@ -214,7 +214,7 @@ static capp_status score_lines(capp_session *s, capp_lane *lane, capp_error *err
 
 enum { MOST_ADAPTERS = 8 };
 
-/* Kernels and products of that name; kernels is NULL where there are none. */
+/* The kernels and products with that name; kernels is NULL where there are none. */
 typedef struct unit {
     const capp_kernels *kernels;
     const capp_products *products;

@@ -15,7 +15,7 @@ static void *get(size_t n, size_t size) {
     return p;
 }
 
-/* All numbers of a tensor; NULL where it is missing. */
+/* All numbers of a tensor; NULL if it is missing. */
 static double *tensor(const oracle *o, const char *name) {
     const capp_gguf_tensor *t = capp_gguf_find_tensor(o->g, name);
     if (!t) return NULL;
@@ -33,7 +33,7 @@ static double *layer_tensor(const oracle *o, size_t layer, const char *name) {
     return tensor(o, full);
 }
 
-/* y [n][out] = x [n][in] times w [out][in] transposed, plus b. */
+/* y [n][out] = x [n][in] times the transpose of w [out][in], plus b. */
 static double *product(size_t n, size_t in, size_t out, const double *x, const double *w, const double *b) {
     double *y = get(n * out, sizeof *y);
     for (size_t i = 0; i < n; i++)
@@ -58,7 +58,7 @@ static double *layer_product(const oracle *o, size_t layer, const char *name, si
     return y;
 }
 
-/* Rows of x, of `width` numbers, normed in place. */
+/* Normalizes rows of x, of `width` numbers each, in place. */
 static void norm(const oracle *o, double *x, size_t rows, size_t width, const double *w, const double *b) {
     for (size_t r = 0; r < rows; r++, x += width) {
         double mean = 0, square = 0;

@@ -1,6 +1,6 @@
-/* The oracle: a plain scorer. One sequence at a time, no tree, no cache, no packing, no vectors; every sum in double
- * precision, straight from the tensors of the file. It shares with the engine only the file reader, dequantization
- * and hyperparameters, which have tests of their own. */
+/* The oracle: a plain scorer. It runs one sequence at a time, without tree, cache, packing or vectors. Every sum is in
+ * double precision, directly from the tensors of the file. It shares with the engine only the file reader,
+ * dequantization and hyperparameters, which have their own tests. */
 #ifndef CAPP_ORACLE_H
 #define CAPP_ORACLE_H
 

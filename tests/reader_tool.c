@@ -1,5 +1,5 @@
-/* reader_tool FILE...: reads each as the command does and prints its rows: "FORMAT" once, then for each row
- * "LINE NAME=TEXT ..." in hexadecimal, or "LINE bad"; at the end "end" or "failed LINE MESSAGE". */
+/* reader_tool FILE...: reads each file as the command does and prints its rows: "FORMAT" once, then for each row "LINE
+ * NAME=TEXT ..." in hexadecimal, or "LINE bad"; at the end "end" or "failed LINE MESSAGE". */
 #include <stdio.h>
 #include <string.h>
 

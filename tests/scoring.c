@@ -4,7 +4,7 @@
 #include "test.h"
 #include "tiny.h"
 
-static const char merged[] = "abcde oe,.", plain[] = "ABCDEFGH"; /* no merge takes letters of the second */
+static const char merged[] = "abcde oe,.", plain[] = "ABCDEFGH"; /* no merge uses letters of the second */
 
 static void random_text(test_random *r, const char *letters, char *out, size_t n) {
     for (size_t i = 0; i < n; i++) out[i] = letters[test_random_below(r, strlen(letters))];
@@ -13,13 +13,14 @@ static void random_text(test_random *r, const char *letters, char *out, size_t n
     out[n] = 0;
 }
 
-/* How many completions: row 0 has all there may be, row 1 one alone. */
+/* The number of completions: row 0 has the maximum, row 1 only one. */
 static size_t random_count(test_random *r, size_t i) {
     if (i < 2) return i ? 1 : MOST_COMPLETIONS;
     return 1 + test_random_below(r, i == 2 ? MOST_COMPLETIONS : 8);
 }
 
-/* Completions that are equal, begin one another or are a single letter; returns the size of the longest. */
+/* Makes completions that are equal, are prefixes of each other, or are a single letter; returns the size of the
+ * longest. */
 static size_t make_completions(test_random *r, const char *letters, row *x, size_t n) {
     size_t longest = 0;
     for (size_t i = 0; i < n; i++) {
@@ -36,8 +37,8 @@ static size_t make_completions(test_random *r, const char *letters, row *x, size
     return longest;
 }
 
-/* Prompts with common beginnings; some that end with the window, or whose longest completion ends with the context. The
- * latter two are of letters that are a token each. */
+/* Makes prompts with common beginnings. Some prompts end at the edge of the window, or their longest completion ends at
+ * the edge of the context; these consist of letters that are one token each. */
 static void make_row(test_random *r, size_t i, row *x) {
     static const char *const starts[] = {"", "the code bade", "the code bade me do", "zone"};
     size_t kind = test_random_below(r, 8), n = random_count(r, i), space = test_random_below(r, 2);

@@ -1,4 +1,4 @@
-/* Random examples, their results kept, and the oracle's opinion of them. */
+/* Random examples, storage for their results, and comparison with the oracle. */
 #ifndef CAPP_SCORING_H
 #define CAPP_SCORING_H
 
@@ -7,7 +7,7 @@
 
 enum { MOST_COMPLETIONS = 300 };
 
-/* An example whose memory is its own. */
+/* An example that owns its memory. */
 typedef struct row {
     char prompt[200];
     capp_str completions[MOST_COMPLETIONS];
@@ -16,7 +16,7 @@ typedef struct row {
 } row;
 
 typedef struct scores {
-    size_t n; /* log-probabilities */
+    size_t n; /* number of log-probabilities */
     float *logprobs;
     size_t n_prompt, n_completions;
     int32_t *prompt, *ids;
@@ -24,8 +24,8 @@ typedef struct scores {
 } scores;
 
 /* n random examples for the tiny models: prompts with common beginnings, some up to the edge of the context or of the
- * sliding window; 1 to 300 completions, which are equal, begin one another, or are a single token (tests/test_engine.c
- * checks that each kind is there). The caller frees them. */
+ * sliding window; 1 to 300 completions, which are equal, are prefixes of each other, or are a single token
+ * (tests/test_engine.c checks that each kind occurs). The caller frees them. */
 row *make_rows(uint64_t seed, size_t n);
 
 /* A capp_result_fn that copies a result into element row of user, an array of scores. */

@@ -1,6 +1,6 @@
-/* A C test program: TEST(name) { CHECK(...); } as often as you like, linked with test.c. `PROGRAM --list` prints the
- * names, `PROGRAM NAME` runs one: the runner gives every test a process of its own. A test returns to pass; a failed
- * CHECK prints where and why and exits with 1; SKIP exits with 77. */
+/* A C test program has any number of TEST(name) { CHECK(...); } and is linked with test.c. `PROGRAM --list` prints the
+ * names, `PROGRAM NAME` runs one: the runner gives every test its own process. A test returns to pass; a failed CHECK
+ * prints where and why and exits with 1; SKIP exits with 77. */
 #ifndef CAPP_TEST_H
 #define CAPP_TEST_H
 
@@ -51,7 +51,7 @@ void test_skip(const char *format, ...) __attribute__((format(printf, 1, 2), nor
         const char *test_a = (text), *test_b = (part);                                                                 \
         if (!strstr(test_a, test_b)) FAIL("%s is \"%s\", without \"%s\"", #text, test_a, test_b);                      \
     } while (0)
-/* status is OK, or the message of err. */
+/* status must be OK; otherwise prints the message of err. */
 #define CHECK_OK(call, err)                                                                                            \
     do {                                                                                                               \
         if ((call) != CAPP_OK) FAIL("%s: %s", #call, (err).message);                                                   \
@@ -66,7 +66,7 @@ uint64_t test_random_below(test_random *r, uint64_t n); /* 0 .. n - 1 */
 double test_random_unit(test_random *r);                /* [0, 1) */
 double test_random_normal(test_random *r);              /* mean 0, variance 1 */
 
-/* ../shared beside the checkout (CAPP_SHARED overrides), or NULL where there is none. */
+/* ../shared beside the checkout (CAPP_SHARED overrides it), or NULL if it is missing. */
 const char *test_shared(void);
 /* Path of a fetched model ("smollm2", "gemma3") from CAPP_MODELS or the cache folder, or NULL. */
 const char *test_model(const char *name);

@@ -1,4 +1,4 @@
-/* Memory within the limits of control groups, read from folders that look like /proc and /sys. */
+/* Available memory within the limits of control groups, read from folders that imitate /proc and /sys. */
 #define _GNU_SOURCE
 #include "base/available.h"
 
@@ -59,7 +59,7 @@ TEST(version_2) {
     put("sys/fs/cgroup/user.slice/one/memory.stat",
         "anon 90000000\nfile 400000000\ninactive_file 300000000\nactive_file 50000000\n");
     CHECK_INT(capp_available_memory(root), 450000000);
-    put("sys/fs/cgroup/user.slice/memory.max", "70000000\n"); /* the one around it is tighter */
+    put("sys/fs/cgroup/user.slice/memory.max", "70000000\n"); /* the group around it has a tighter limit */
     CHECK_INT(capp_available_memory(root), 70000000);
     put("sys/fs/cgroup/user.slice/memory.current", "80000000\n");
     CHECK_INT(capp_available_memory(root), 0);
@@ -88,7 +88,7 @@ TEST(version_1) {
     CHECK_INT(capp_available_memory(root), 123000000);
 }
 
-/* A container whose file system shows its own group alone, at the mount, while /proc has the host's path. */
+/* A container whose file system shows only its own group, at the mount, while /proc has the host's path. */
 TEST(a_container_sees_its_own_group_at_the_mount) {
     begin();
     put("proc/self/cgroup", "0::/docker/0123\n");

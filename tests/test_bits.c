@@ -1,5 +1,5 @@
-/* In float32 every instruction set gives the same bits: each operation of kernel.h on ordinary numbers, and on wild
- * ones with denormals, infinities and cancellation. */
+/* In float32 every instruction set gives the same bits. The tests run each operation of kernel.h on ordinary numbers,
+ * and on extreme ones: denormals, infinities and cancellation. */
 #include "base/cpu.h"
 #include "kernel/kernel.h"
 #include "test.h"
@@ -19,7 +19,7 @@ static void fill(bool wild) {
         }
 }
 
-/* Each leaves its results in out. n <= MOST. */
+/* Each function leaves its results in out. n <= MOST. */
 static void do_rms_norm(const capp_kernels *k, size_t n) {
     k->rms_norm(out, in[0], in[1], n, 1e-5f);
 }
@@ -76,7 +76,7 @@ static bool equal(float a, float b) {
     return isnan(a) ? isnan(b) : !memcmp(&a, &b, sizeof a);
 }
 
-/* The portable copy of ref is the measure. */
+/* The reference is the portable copy, ref. */
 static void same_on_all(const char *what, void (*op)(const capp_kernels *k, size_t n)) {
     const capp_kernels *tables[] = {&capp_kernels_ref, &capp_kernels_ref_fma, &capp_kernels_avx2, &capp_kernels_avx512};
     for (size_t n = 1; n <= MOST; n += n < 34 ? 1 : 9)
@@ -106,8 +106,8 @@ TEST(matmul) {
     same_on_all("matmul", do_matmul);
 }
 
-/* The portable fused multiply-add where it is hardest: sums close to the middle between two floats, results below the
- * normal range, overflow. Each lane of one product of depth 1 from given sums. */
+/* Tests the portable fused multiply-add in its hardest cases: sums near the middle between two floats, results below
+ * the normal range, overflow. Each lane is one product of depth 1 added to a given sum. */
 static void fuse(float *sum, const float *a, const float *b, size_t n) {
     for (size_t i = 0; i < n; i++) capp_kernels_ref.values(sum + i, 1, a + i, 1, 1, b + i, 1, 1, 1);
 }

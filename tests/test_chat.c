@@ -1,5 +1,5 @@
-/* Chat templates through the public functions: a chat in the options of each call, what is refused, allocations that
- * fail. Templates themselves are compared with jinja2 by tests/test_chat.py. */
+/* Chat templates through the public functions: a chat in the options of each call, refused chats, failing allocations.
+ * tests/test_chat.py compares the templates themselves with jinja2. */
 #include <unistd.h>
 
 #include "capp.h"
@@ -99,9 +99,9 @@ TEST(a_chat_is_another_prompt) {
     CHECK(!memcmp(mine.prompt, ids, n * sizeof *ids));
     capp_model_info info;
     capp_model_get_info(f.model, &info);
-    CHECK_INT(ids[0], info.bos); /* the template's, and no other: the system's text stays text */
+    CHECK_INT(ids[0], info.bos); /* only the template's BOS: the system's text stays text */
     for (size_t i = 1; i < n; i++) CHECK(ids[i] != info.bos);
-    /* Parsed, the same text by hand; nothing stands between it and the completions. */
+    /* The same text, written by hand and parsed; nothing separates it from the completions. */
     options.parse_special = true;
     CHECK_OK(capp_score(f.session, &example, 1, &options, see_result, &mine, &f.err), f.err);
     options.chat = NULL;
@@ -141,7 +141,7 @@ TEST(every_call_takes_a_chat) {
     how.ignore_eos = true;
     CHECK_OK(capp_generate(f.session, &turn.content, 1, &how, see_generation, &by_hand, &f.err), f.err);
     CHECK_INT(by_hand.n, 16);
-    /* The domain of pointwise mutual information is a turn too: as likely as the prompt, no completion gains. */
+    /* The domain of pointwise mutual information is a turn too: as likely as the prompt, so no completion gains. */
     double proba[2];
     capp_scoring scoring;
     capp_scoring_init(&scoring);
@@ -193,7 +193,7 @@ TEST(what_a_chat_refuses) {
     teardown(&f);
 }
 
-/* The tree of a template: bytes for a byte of it, where it is made of what takes most. */
+/* The size of a template's tree per byte of the template, where it consists of the parts that need most memory. */
 TEST(a_tree_is_small) {
     static const char *const parts[] = {"+1",   "<1", "+-1", ".y", "()",  "<()",  "+[]",        "+''",
                                         "+'a'", "|f", "[1]", ",1", "[:]", "+(1)", " and not x", "}}{{x"};
@@ -213,7 +213,7 @@ TEST(a_tree_is_small) {
     }
 }
 
-/* A template that uses most of what there is. */
+/* A template that uses most features. */
 static const char busy[] =
     "{% macro up(x, y='d') %}{{ x|upper }}{{ y }}{% endmacro %}{% set ns = namespace(n=0) %}"
     "{% for m in messages if m.role != 'tool' %}{% set ns.n = ns.n + 1 %}{{ up(m.role) }}{{ m.content|trim|tojson }}"

@@ -1,5 +1,5 @@
-/* Deciding without finishing against the decision over all completions finished, on tiny models, and against itself in
- * every arrangement. */
+/* Deciding without finishing, on tiny models: compared with the decision over all finished completions, and with itself
+ * in every arrangement. */
 #include <unistd.h>
 
 #include "decide/decide.h"
@@ -15,24 +15,24 @@ enum { ROWS = 60 };
 typedef struct arrangement {
     int threads;
     uint64_t memory;
-    size_t step; /* rows of a call */
+    size_t step; /* rows per call */
     size_t begin, stride;
 } arrangement;
 
-static const char *unit; /* that models are opened with: see units.h */
+static const char *unit; /* the unit with which models are opened: see units.h */
 
 static capp_model *open_model(const char *path, const arrangement *a) {
     return open_unit(path, unit, a->threads, a->memory);
 }
 
-/* Rows of tests/scoring.h, two in three with a prior: random, with zeros, or all on one. */
+/* Rows of tests/scoring.h. Two in three have a prior: random, with zeros, or all on one completion. */
 typedef struct task {
     char path[64];
     row *rows;
     double (*priors)[MOST_COMPLETIONS];
     capp_example examples[ROWS];
     scores *scores;   /* [ROWS] by capp_score */
-    size_t *expected; /* [ROWS] its predictions */
+    size_t *expected; /* [ROWS] predictions of capp_score */
     capp_run_options options;
 } task;
 
@@ -103,7 +103,7 @@ static bool keep_choice(void *user, const capp_decision *decision, double second
     return true;
 }
 
-/* Choice i of the result is of example i. The caller frees it. */
+/* Choice i of the result belongs to example i. The caller frees the result. */
 static choice *choose(const task *t, const arrangement *a, double margin) {
     capp_model *model = open_model(t->path, a);
     capp_session *session;
@@ -127,7 +127,7 @@ static choice *choose(const task *t, const arrangement *a, double margin) {
     return out;
 }
 
-/* As capp_score decides by. */
+/* The scores by which capp_score decides. */
 static double score_of(const task *t, size_t at, size_t i) {
     const scores *s = &t->scores[at];
     size_t length = s->offset[i + 1] - s->offset[i];
@@ -155,11 +155,11 @@ static bool same_work(const capp_decision *a, const capp_decision *b) {
 static const arrangement plain = {1, 0, ROWS, 0, 1};
 
 static void check_task(const task *t, const char *name, bool all) {
-    const uint64_t lanes = unit ? 2 : 1; /* units are auto here: a store for each precision */
+    const uint64_t lanes = unit ? 2 : 1; /* units run auto here: a store for each precision */
     const arrangement others[] = {
         {2, 0, ROWS, 0, 1},                   /* threads */
         {3, 0, ROWS, 5, 7},                   /* order */
-        {1, 0, 1, 0, 1},                      /* one row a call */
+        {1, 0, 1, 0, 1},                      /* one row per call */
         {2, lanes * 1100 * 1024, ROWS, 0, 1}, /* just enough memory */
         {1, lanes * 1400 * 1024, 9, 2, 11},
     };
@@ -185,7 +185,7 @@ static void check_arch(const char *arch) {
     }
 }
 
-/* Under auto the close rows race again in float32. */
+/* Under auto, the close rows race again in float32. */
 static void check_auto(const char *name) {
     need_unit(name);
     unit = name;
@@ -223,7 +223,7 @@ static bool equal(const scores *s, size_t a, size_t b) {
            !memcmp(s->ids + s->offset[a], s->ids + s->offset[b], n * sizeof *s->ids);
 }
 
-/* Many models, one arrangement: the margin's promise, and that a stop too early would show. */
+/* Many models, one arrangement: the margin keeps its promise, and stopping too early would be noticed. */
 TEST(margins_and_stops_too_early) {
     size_t early = 0;
     for (uint64_t seed = 20; seed < 32; seed++) {
@@ -232,7 +232,7 @@ TEST(margins_and_stops_too_early) {
         const double margin = 0.4;
         choice *wide = choose(&t, &plain, margin), *narrow = choose(&t, &plain, -1);
         CHECK_INT(count_wrong(&t, wide), 0);
-        early += count_wrong(&t, narrow); /* as if every bound were too low by 1 */
+        early += count_wrong(&t, narrow); /* as if every bound were 1 too low */
         for (size_t i = 0; i < ROWS; i++) {
             double second = -INFINITY;
             for (size_t c = 0; c < t.scores[i].n_completions; c++)
@@ -248,7 +248,7 @@ TEST(margins_and_stops_too_early) {
     CHECK(early > 5);
 }
 
-/* Distinct beginnings of row's completions: all, and those that others lie behind. */
+/* Counts distinct beginnings of row's completions: all of them, and those that are followed by others. */
 static void count_beginnings(const scores *s, size_t *all, size_t *inner) {
     *all = *inner = 0;
     for (size_t c = 0; c < s->n_completions; c++)
@@ -275,7 +275,7 @@ TEST(the_work_is_counted) {
     size_t run = 0, total = 0, all, inner;
     choice *c = calloc(ROWS, sizeof *c);
     CHECK(c);
-    for (size_t i = 0; i < ROWS; i++) { /* each in a session that has seen nothing */
+    for (size_t i = 0; i < ROWS; i++) { /* each in a new session */
         const capp_decision *d = &c->decision;
         CHECK_OK(capp_session_open(&session, model, &err), err);
         CHECK_OK(capp_race_rows(session, &t.examples[i], 1, &t.options, 0, keep_choice, c, &err), err);
@@ -298,7 +298,7 @@ TEST(the_work_is_counted) {
     end_task(&t);
 }
 
-/* ---- What is asked wrongly, and what ends a call ---- */
+/* ---- Invalid arguments, and ways to end a call ---- */
 
 typedef struct asked {
     char path[64];
@@ -362,7 +362,7 @@ static void fails(const capp_example *e, uint64_t memory, capp_aggregate aggrega
     CHECK_OK(capp_session_open(&x.session, x.model, &x.err), x.err);
     CHECK_INT(capp_decide(x.session, e ? e : x.examples, 1, &options, count_up, &n, &x.err), expected);
     CHECK_CONTAINS(x.err.message, message);
-    if (expected == CAPP_EINVAL && !e) { /* capp_score says the same */
+    if (expected == CAPP_EINVAL && !e) { /* capp_score gives the same error */
         scores s = {0};
         CHECK_INT(capp_score(x.session, x.examples, 1, &options, keep, &s, &x.err), expected);
         CHECK_CONTAINS(x.err.message, message);
@@ -428,7 +428,7 @@ TEST(predictions_need_a_choice) {
     asked x;
     size_t prediction[2] = {7, 7}, n = 0;
     begin_asked(&x, 9);
-    for (size_t i = 0; i < 9; i++) /* two that have a choice to take away */
+    for (size_t i = 0; i < 9; i++) /* two rows with more than one completion */
         if (x.examples[i].n_completions > 1) x.examples[n++ % 2] = x.examples[i];
     CHECK(n > 1);
     n = 0;
@@ -436,7 +436,7 @@ TEST(predictions_need_a_choice) {
     CHECK_INT(capp_predict(x.session, x.examples, 2, NULL, prediction, &x.err), CAPP_EINVAL);
     CHECK_INT(x.err.row, 0);
     CHECK_OK(capp_decide(x.session, x.examples, 2, NULL, count_up, &n, &x.err),
-             x.err); /* decides for it all the same */
+             x.err); /* it decides for it all the same */
     CHECK_INT(n, 2);
     x.examples[0] = x.examples[1];
     CHECK_OK(capp_predict(x.session, x.examples, 2, NULL, prediction, &x.err), x.err);
@@ -449,7 +449,7 @@ static bool keep_decision(void *user, const capp_decision *decision) {
     return true;
 }
 
-/* Prompts behind prefixes are decided as they are scored, and otherwise than without. */
+/* Prompts after prefixes are decided as they are scored, and differently from prompts without prefixes. */
 TEST(prompts_behind_prefixes) {
     enum { N = 40 };
     asked x;
@@ -485,7 +485,7 @@ static double shortest(void *user, const double *logprobs, size_t n, capp_str co
     return -(double)completion.size;
 }
 
-/* What gives no bounds is refused, and predicted all the same. */
+/* capp_decide refuses options that give no bounds; capp_score still predicts with them. */
 TEST(what_gives_no_bounds_is_scored) {
     asked x;
     capp_run_options options;
@@ -520,7 +520,7 @@ TEST(what_gives_no_bounds_is_scored) {
     end_asked(&x);
 }
 
-/* More rows than may be in the air at once, each with a list of its own. */
+/* More rows than may run at once, each with its own list. */
 TEST(slow_many_rows_come_in_order) {
     enum { MANY = 9000 };
     asked x;
@@ -555,7 +555,7 @@ TEST(choices_lie_in_order) {
         for (size_t t = c->offset[i]; t < c->offset[i + 1]; t++) CHECK_INT(c->depth[c->place[t]], t - c->offset[i] + 1);
     size_t at[5];
     for (size_t k = 0; k < 5; k++) at[c->order[k]] = k;
-    CHECK(at[1] < at[3] && at[3] < at[0] && at[3] < at[2]); /* what begins others before them */
+    CHECK(at[1] < at[3] && at[3] < at[0] && at[3] < at[2]); /* prefixes of others come before them */
     CHECK(at[4] == 0 || at[4] == 4);
     capp_completions_release(c);
     end_asked(&x);

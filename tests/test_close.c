@@ -1,6 +1,6 @@
 /* Precision auto: which completions are scored again in float32, by the scores that the call asked for, and with which
- * marginals. Against the two lanes run apart and scores computed here. With the weights of another model in the place
- * of float32's, the lanes differ by much more than the margin. */
+ * marginals. The results are compared with the two lanes run separately and scores computed here. The float32 lane gets
+ * the weights of another model, so the lanes differ by much more than the margin. */
 #include <unistd.h>
 
 #include "capp.h"
@@ -16,12 +16,12 @@ static const char *const words[MOST] = {"aeon", "be",   "ode",  "do", "a",  "me"
                                         "code", "bade", "zone", "ma", "no", "aeon"};
 static const size_t class_of[MOST] = {0, 1, 1, 2, 0, 2, 2, 1, 0, 0, 1, 2, 0};
 
-/* What a call asks for. */
+/* The options of a call. */
 typedef struct manner {
     capp_aggregate aggregate;
     double discount;
     bool domain, classes;
-    double margin; /* of a session, as a share of that by means; of sums: once for each token of the longest */
+    double margin; /* of a session, relative to the margin for means; for sums: per token of the longest */
 } manner;
 
 static const manner manners[] = {
@@ -31,7 +31,7 @@ static const manner manners[] = {
     {CAPP_AGGREGATE_MEAN, 0, false, true, 1},
 };
 
-/* All of a call. */
+/* All results of a call. */
 typedef struct outcome {
     size_t offset[MOST + 1];
     float logprobs[ROWS][MOST_TOKENS];
@@ -177,8 +177,8 @@ static bool equals_an_earlier(size_t i) {
     return false;
 }
 
-/* Which completions are within the margin of the best of n classes; none where no other class, or none of other text,
- * is. Returns the best. */
+/* Finds the completions within the margin of the best of n classes; none if no other class, or no class with another
+ * text, is within it. Returns the best score. */
 static double find_contenders(const manner *m, const double *scores, size_t n, double margin, bool *again) {
     double top = -INFINITY;
     size_t n_near = 0;
@@ -188,7 +188,7 @@ static double find_contenders(const manner *m, const double *scores, size_t n, d
     return top;
 }
 
-/* Log-probabilities of a row: of completions scored again those of the exact lane. */
+/* The log-probabilities of a row; completions that are scored again have those of the exact lane. */
 static void mix(outcome *mixed, const outcome *fast, const outcome *exact, size_t row, const bool *again) {
     *mixed = *fast;
     for (size_t c = 0; c < MOST; c++)
@@ -197,7 +197,7 @@ static void mix(outcome *mixed, const outcome *fast, const outcome *exact, size_
 }
 
 typedef struct counts {
-    size_t rows, close, whole; /* whole: those scored again all fell below others */
+    size_t rows, close, whole; /* whole: the ones scored again all fell below others */
 } counts;
 
 static void check_manner(fixture *f, const manner *m, counts *found) {
@@ -245,7 +245,7 @@ static bool take_decision(void *user, const capp_decision *d) {
     return true;
 }
 
-/* Deciding without finishing decides alike, where it can be asked to. */
+/* Deciding without finishing gives the same decisions, where it supports the options. */
 static void check_decisions(fixture *f, const manner *m) {
     size_t prediction[ROWS];
     capp_run_options options;
@@ -263,7 +263,7 @@ static bool cancel_at(void *user, const capp_result *r) {
     return true;
 }
 
-/* A call that is cancelled after any row, whichever lane is running then, leaves a session that goes on. */
+/* A call that is cancelled after any row, whichever lane is running then, leaves a session that still works. */
 static void check_cancelling(fixture *f) {
     outcome before = run(f, f->both, &manners[0]);
     size_t n_cancelled = 0;
@@ -277,7 +277,7 @@ static void check_cancelling(fixture *f) {
     CHECK(!memcmp(&before, &after, sizeof before));
 }
 
-/* FEW rows, half of them close if there are as many: places in examples. Returns how many are. */
+/* FEW rows, half of them close if there are enough: indices into examples. Returns the number of close rows. */
 static size_t choose_rows(fixture *f, size_t *rows) {
     size_t n = 0, n_close = 0;
     for (int close = 1; close >= 0; close--)
@@ -293,8 +293,8 @@ static size_t choose_rows(fixture *f, size_t *rows) {
     return n_close;
 }
 
-/* Each allocation of a call made to fail in turn, those of the exact lane inside the other's run among them: an error
- * with a message, and a session that goes on. False: no row is close, nothing was tried. */
+/* Each allocation of a call fails in turn, including those of the exact lane inside the other lane's run. Each failure
+ * is an error with a message, and leaves a session that still works. False: no row is close, nothing was tried. */
 static bool check_failures(fixture *f) {
     outcome before = run(f, f->both, &manners[0]);
     size_t rows[FEW];

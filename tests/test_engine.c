@@ -13,7 +13,7 @@ enum { ROWS = 40 };
 
 static const uint64_t seeds[] = {11, 12};
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SEEDS = 1 }; /* sanitizers are slow, and look for other things */
+enum { SEEDS = 1 }; /* sanitizers are slow, and check other things */
 #else
 enum { SEEDS = 2 };
 #endif
@@ -21,18 +21,18 @@ enum { SEEDS = 2 };
 typedef struct arrangement {
     int threads;
     uint64_t memory;
-    const char *isa; /* as open_unit knows it */
-    size_t step;     /* rows of a call */
-    size_t begin;    /* rows are taken from here, round and round, by */
+    const char *isa; /* a name that open_unit knows */
+    size_t step;     /* rows per call */
+    size_t begin;    /* rows are taken cyclically from here, with this stride */
     size_t stride;
-    bool warm; /* scored twice by one session, the second time kept */
+    bool warm; /* scored twice in one session, whose second results count */
 } arrangement;
 
 static capp_model *open_model(const char *path, const arrangement *a) {
     return open_unit(path, a->isa, a->threads, a->memory);
 }
 
-/* Memory as the session says: planned before it was used, within the budget. */
+/* Memory as the session reports it: planned before it is used, within the budget. */
 static void check_memory(const capp_session *session, uint64_t budget) {
     capp_stats stats;
     capp_session_get_stats(session, &stats);
@@ -40,7 +40,7 @@ static void check_memory(const capp_session *session, uint64_t budget) {
     if (budget) CHECK(stats.planned_bytes <= budget);
 }
 
-/* Scores rows as arranged into out, whose element i is of rows[i]. */
+/* Scores rows in the given arrangement into out; its element i belongs to rows[i]. */
 static capp_status try_rows(const char *path, const row *rows, size_t n, const arrangement *a, scores *out,
                             capp_error *err) {
     capp_model *model = open_model(path, a);
@@ -79,7 +79,7 @@ static scores *score_rows(const char *path, const row *rows, size_t n, const arr
     return out;
 }
 
-/* The least memory, to two in a hundred, that each of the rows fits. */
+/* The least memory, to within 2 %, that is enough for each single row. */
 static uint64_t least_memory(const char *path, const row *rows, size_t n, arrangement a) {
     uint64_t low = 0, high = (uint64_t)64 << 10; /* KiB */
     while (high - low > 1 + high / 50) {
@@ -115,7 +115,7 @@ static void check_seed(const char *path, const char *isa, uint64_t seed) {
     const arrangement others[] = {
         {2, 0, isa, n, 0, 1, false},             /* threads */
         {3, 0, isa, n, 5, 7, false},             /* order */
-        {1, 0, isa, 1, 0, 1, false},             /* one row a call: prefixes warm */
+        {1, 0, isa, 1, 0, 1, false},             /* one row per call: prefixes warm */
         {2, 0, isa, 7, 3, 13, true},             /* everything warm */
         {1, least, isa, n, 0, 1, false},         /* just enough memory */
         {1, least, isa, n, 0, 17, true},         /* and nothing stays warm */
@@ -129,7 +129,7 @@ static void check_seed(const char *path, const char *isa, uint64_t seed) {
         if (!same_bits(expected, got, n)) FAIL("seed %d: arrangement %zu gives other bits", (int)seed, i);
         free_scores(got, n);
     }
-    for (size_t i = 0; i < n; i += 9) { /* alone, in a session that has seen nothing */
+    for (size_t i = 0; i < n; i += 9) { /* alone, in a new session */
         const arrangement alone = {1, 0, isa, 1, 0, 1, false};
         scores *got = score_rows(path, rows + i, 1, &alone);
         if (!same_bits(expected + i, got, 1)) FAIL("seed %d: row %zu alone gives other bits", (int)seed, i);
@@ -166,7 +166,7 @@ static void check_oracle(const char *arch, const char *isa) {
     unlink(path);
 }
 
-/* What the rows of a seed hold, counted in tokens. */
+/* The properties of a seed's rows, counted in tokens. */
 enum {
     ONE_COMPLETION,
     ALL_COMPLETIONS,
@@ -195,7 +195,7 @@ static void count_completions(const scores *s, size_t *found) {
     }
 }
 
-/* The generator keeps its promises, or the tests above would be weaker than they say. */
+/* The generator keeps its promises; otherwise the tests above would be weaker than they claim. */
 TEST(random_rows_are_of_each_kind) {
     char path[64];
     tiny_model_file("gemma3", 7, path);
@@ -241,9 +241,8 @@ FOR_EACH(gpt2, ref)
 FOR_EACH(gpt2, avx2)
 FOR_EACH(gpt2, avx512)
 
-/* bfloat16 is not within reach of the oracle: its products are held by test_products.c, its decisions by
- * test_golden.py. Its bits are as fast as any; under auto many rows of these models are close, and go through both
- * lanes. */
+/* The oracle cannot check bfloat16: test_products.c checks its products, test_golden.py its decisions. Here only the
+ * equality of bits is checked. Under auto many rows of these models are close and go through both lanes. */
 #define FOR_EACH_BF16(arch, unit)                                                                                      \
     TEST(same_bits_##arch##_##unit) {                                                                                  \
         need_unit(#unit);                                                                                              \
@@ -291,7 +290,7 @@ TEST(budget_too_small_says_how_much) {
     free(rows);
 }
 
-/* What the message asks for is enough, and a MiB less is not. */
+/* The memory that the message names is enough, and a MiB less is not. */
 TEST(the_budget_that_is_asked_for_is_enough) {
     enum { MANY = 30000 };
     char path[64], (*text)[8] = malloc(MANY * sizeof *text);
@@ -324,8 +323,8 @@ TEST(the_budget_that_is_asked_for_is_enough) {
     unlink(path);
 }
 
-/* A session that has gone through thousands of rows, few at a time, holds no more than one that has gone through few.
- */
+/* A session that has processed thousands of rows, a few at a time, holds no more memory than one that has processed
+ * few. */
 TEST(memory_does_not_grow_with_the_number_of_rows) {
     enum { CALLS = 3000, AT = 300 };
     char path[64], text[40];
@@ -428,7 +427,7 @@ TEST(a_callback_cancels_and_the_session_goes_on) {
     free(rows);
 }
 
-/* Nodes with children of the trie of all paths, counted by hand: sorted distinct prefixes. */
+/* Counts nodes with children in the trie of all paths independently, as sorted distinct prefixes. */
 static int by_ids(const void *a, const void *b) {
     const int32_t *x = *(int32_t *const *)a, *y = *(int32_t *const *)b;
     for (int32_t i = 0;; i++) {
@@ -437,7 +436,7 @@ static int by_ids(const void *a, const void *b) {
     }
 }
 
-/* A path's tokens but its last are run once each: distinct proper prefixes of all paths. */
+/* All tokens of a path except its last are run once each: counts the distinct proper prefixes of all paths. */
 static size_t count_prefixes(const scores *s, size_t n) {
     size_t n_paths = 0, total = 0;
     for (size_t i = 0; i < n; i++) n_paths += s[i].n_completions;

@@ -1,5 +1,5 @@
-/* Every allocation of a whole run made to fail in turn: each failure is CAPP_ENOMEM with a message, and nothing leaks.
- * (After Lua's testes/memerr.lua.) */
+/* Every allocation of a whole run fails in turn: each failure is CAPP_ENOMEM with a message, and nothing leaks. (After
+ * Lua's testes/memerr.lua.) */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <unistd.h>
@@ -136,8 +136,8 @@ static void check_every_failure(capp_status (*run)(const char *path, capp_error 
         err.message[0] = 0;
         capp_status st = run(path, &err);
         if (counted.live) FAIL("%s: allocation %zu failing leaks %zu bytes", path, n, counted.live);
-        if (!counted.failed) break;  /* fewer than n allocations: all have had their turn */
-        if (st == CAPP_OK) continue; /* one that can be done without: capp_describe says so as a fact */
+        if (!counted.failed) break;  /* fewer than n allocations: all have failed once */
+        if (st == CAPP_OK) continue; /* an optional allocation: capp_describe states the fact */
         failures++;
         if (st != CAPP_ENOMEM)
             FAIL("%s: allocation %zu failing gives %s: %s", path, n, capp_status_name(st), err.message);
@@ -203,8 +203,8 @@ static void remove_one(const char *folder, const char *name, const char *user) {
     unlink(path);
 }
 
-/* A model of tests/fixtures/tiny with a tokenizer that knows few enough tokens. What is done with it once it is open is
- * no different from above. */
+/* A model of tests/fixtures/tiny with a tokenizer of few enough tokens. The test only opens it; its use after that is
+ * the same as above. */
 static void check_folder(const char *family) {
     char from[128], path[] = "/tmp/capp-folder-XXXXXX";
     snprintf(from, sizeof from, "tests/fixtures/tiny/%s", family);

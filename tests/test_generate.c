@@ -7,7 +7,7 @@
 #include "test.h"
 #include "tiny.h"
 
-static const capp_model_options f32 = {.precision = CAPP_PRECISION_F32}; /* as the oracle */
+static const capp_model_options f32 = {.precision = CAPP_PRECISION_F32}; /* like the oracle */
 
 enum { PROMPTS = 24, TOKENS = 10, MOST_TOKENS = TINY_CONTEXT };
 
@@ -26,7 +26,7 @@ static bool keep_text(void *user, const capp_generation *result) {
     return true;
 }
 
-/* Prompts with common beginnings that leave room for TOKENS; out[i] is of prompt i. step: prompts of a call. */
+/* Prompts with common beginnings that leave room for TOKENS; out[i] belongs to prompt i. step: prompts per call. */
 static capp_status generate(const char *path, int threads, uint64_t memory, size_t step, text *out, capp_error *err) {
     capp_model_options how;
     capp_generate_options options;
@@ -63,7 +63,7 @@ static void check_arrangements(const char *arch) {
     static text expected[PROMPTS], got[PROMPTS];
     char path[64];
     capp_error err;
-    uint64_t low = 0, least = 16 << 10; /* KiB that each prompt fits alone */
+    uint64_t low = 0, least = 16 << 10; /* KiB in which each prompt fits alone */
     tiny_model_file(arch, 5, path);
     CHECK_OK(generate(path, 1, 0, PROMPTS, expected, &err), err);
     while (least - low > 1 + least / 50) {
@@ -100,7 +100,7 @@ TEST(same_tokens_gpt2) {
     check_arrangements("gpt2");
 }
 
-/* Each token is the most probable one, and its log-probability the oracle's. */
+/* Each token is the most probable one, and its log-probability is the oracle's. */
 static void check_greedy(const char *arch) {
     enum { STEPS = 3 };
     char path[64];
@@ -171,7 +171,7 @@ static bool watch_result(void *user, const capp_generation *result) {
     return true;
 }
 
-/* Prompts generate together, some to an early stop: progress tells of those while the others go on. */
+/* Prompts generate together, some up to an early stop: progress reports those while the others continue. */
 TEST(progress_within_a_group) {
     char path[64];
     capp_error err;

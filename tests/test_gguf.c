@@ -1,4 +1,4 @@
-/* GGUF files: what is read, and each way in which a file can be wrong. Files are built by gguf_writer. */
+/* GGUF files: what is read, and each way in which a file can be wrong. gguf_writer builds the files. */
 #define _GNU_SOURCE
 #include "file/gguf.h"
 
@@ -28,7 +28,7 @@ static capp_gguf *parse(file f) {
     return g;
 }
 
-/* The file must fail with that status and a message that begins with its name and has part in it; frees the file. */
+/* The file must fail with that status and a message that begins with its name and contains part. Frees the file. */
 static void check_bad(file f, capp_status status, const char *part) {
     capp_gguf *g = (capp_gguf *)&f;
     capp_error err;
@@ -41,7 +41,7 @@ static void check_bad(file f, capp_status status, const char *part) {
     free(f.data);
 }
 
-/* Position just past the first occurrence of text. */
+/* The position just past the first occurrence of text. */
 static unsigned char *past(file f, const char *text) {
     size_t n = strlen(text);
     for (size_t i = 0; i + n <= f.size; i++)
@@ -56,8 +56,8 @@ static void put_u64(unsigned char *at, uint64_t v) {
     memcpy(at, &v, sizeof v);
 }
 
-/* One key "k" and one tensor "t" of 2 rows of 32 F32. After the name of a tensor stand n_dims (4 bytes), dims (8 each),
- * type (4), offset (8). */
+/* One key "k" and one tensor "t" of 2 rows of 32 F32. The fields after the name of a tensor are n_dims (4 bytes), dims
+ * (8 each), type (4), offset (8). */
 static file small(void) {
     gguf_writer *w = gguf_writer_new();
     float data[64];
@@ -127,12 +127,12 @@ TEST(conversions_that_lose_are_refused) {
     static const char *not_unsigned[] = {"i8", "i64", "f32", "yes", "str", "absent"};
     for (size_t i = 0; i < 6; i++) CHECK(!capp_gguf_u64(g, not_unsigned[i], &u));
     CHECK(!capp_gguf_u32(g, "u64", &u32));
-    CHECK(!capp_gguf_f64(g, "u64", &d)); /* 2^64 - 1 is no double */
+    CHECK(!capp_gguf_f64(g, "u64", &d)); /* 2^64 - 1 is not a double */
     CHECK(!capp_gguf_f64(g, "yes", &d));
     CHECK(!capp_gguf_f64(g, "str", &d));
     CHECK(!capp_gguf_bool(g, "u8", &b));
     CHECK(!capp_gguf_str(g, "u8", &s));
-    CHECK(!capp_gguf_array_u64(capp_gguf_find(g, "u8"), 0, &u)); /* no array */
+    CHECK(!capp_gguf_array_u64(capp_gguf_find(g, "u8"), 0, &u)); /* not an array */
     CHECK(u == 1 && u32 == 1 && d == 1 && b && s.size == 1);
     capp_gguf_free(g);
     free(f.data);

@@ -1,4 +1,4 @@
-/* GGUF files on disk: what cannot be opened, models in parts, failing allocations, real files. */
+/* GGUF files on disk: files that cannot be opened, models in parts, failing allocations, real files. */
 #define _GNU_SOURCE
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,8 +14,8 @@ typedef struct file {
     size_t size;
 } file;
 
-/* One key "k" and one tensor "t" of 2 rows of 32 F32. After the name of a tensor stand n_dims (4 bytes), dims (8 each),
- * type (4), offset (8). */
+/* One key "k" and one tensor "t" of 2 rows of 32 F32. The fields after the name of a tensor are n_dims (4 bytes), dims
+ * (8 each), type (4), offset (8). */
 static file small(void) {
     gguf_writer *w = gguf_writer_new();
     float data[64];
@@ -41,7 +41,7 @@ static void write_bytes(const char *path, const void *data, size_t size) {
     CHECK(f && fwrite(data, 1, size, f) == size && !fclose(f));
 }
 
-/* A folder of this process's own, left behind with what is in it only where a test fails. */
+/* A folder of this process's own. It and its contents stay behind only where a test fails. */
 static const char *folder(void) {
     static char path[] = "/tmp/capp-test-XXXXXX";
     static bool made;
@@ -98,7 +98,7 @@ TEST(files) {
     free(f.data);
 }
 
-/* Part no (from 0) of count: a key of its own, a tensor "part.NO" that holds its number. */
+/* Part no (from 0) of count: it has its own key, and a tensor "part.NO" that holds its number. */
 static void save_part(const char *path, unsigned no, unsigned count, int32_t tensors) {
     gguf_writer *w = gguf_writer_new();
     char name[20];
@@ -195,7 +195,7 @@ TEST(split_file_with_missing_tensors) {
 TEST(one_part_of_one) {
     const char *path = in_folder("m-00001-of-00001.gguf");
     file f = small();
-    write_bytes(path, f.data, f.size); /* without split.* keys, as many are */
+    write_bytes(path, f.data, f.size); /* without split.* keys, like many files */
     capp_gguf *g;
     capp_error err;
     CHECK_OK(capp_gguf_open(&g, path, &err), err);

@@ -1,5 +1,5 @@
-/* Products of integers: every instruction set, and the kernel's source over emulated vectors, bit for bit against the
- * formula of kernel/integers.h in 64-bit integers. */
+/* Products of integers: every instruction set, and the kernel's source over emulated vectors, are compared bit for bit
+ * with the formula of kernel/integers.h in 64-bit integers. */
 #include "emulated.h"
 #include "kernel_check.h"
 
@@ -14,7 +14,7 @@ static const uint32_t types[] = {CAPP_TYPE_Q4_0,   CAPP_TYPE_Q4_1,   CAPP_TYPE_Q
                                  CAPP_TYPE_IQ4_NL, CAPP_TYPE_IQ4_XS, CAPP_TYPE_MXFP4};
 enum { TYPES = sizeof types / sizeof *types };
 
-/* Bytes where a block's halves begin. */
+/* Byte offsets at which a block's halves begin. */
 static size_t halves_of(uint32_t type, size_t *at) {
     switch (type) {
     case CAPP_TYPE_Q4_1:
@@ -50,7 +50,7 @@ static char *stored_rows(uint32_t type, size_t n, size_t k, filling f) {
     return (char *)bytes;
 }
 
-/* ---- Reading blocks: scale * number - minimum is what capp_dequant gives. ---- */
+/* ---- Reading blocks: scale * number - minimum equals the result of capp_dequant. ---- */
 
 static void check_reading(uint32_t type, filling f) {
     static float want[MOST_K];
@@ -112,13 +112,13 @@ static void check_narrow(const capp_products *p) {
     }
 }
 
-/* With share 0 nothing changes; with a large one each activation is a multiple of 256 steps, rounded to nearest. */
+/* With share 0 nothing changes. With a large share each activation is a multiple of 256 steps, rounded to nearest. */
 static void check_coarsen(const capp_products *p) {
     enum { N = 96 };
     for (int round = 0; round < 20; round++) {
         float *x = array(N);
         capp_digits *d = (capp_digits *)(void *)array(N / BLOCK * sizeof *d / sizeof(float)), before[N / BLOCK];
-        for (size_t i = 0; i < BLOCK; i++) x[i] *= 40; /* the first block outweighs the others */
+        for (size_t i = 0; i < BLOCK; i++) x[i] *= 40; /* the first block is larger than the others */
         p->narrow(d, x, N, N);
         memcpy(before, d, sizeof before);
         p->coarsen(d, N, 0);
@@ -175,7 +175,7 @@ static float sum_of(const capp_digits *a, uint32_t type, const char *row, size_t
     return sum;
 }
 
-/* Activations at both ends of their range, or random; some blocks without low digits. */
+/* Activations at both ends of their range, or random; some blocks have no low digits. */
 static void fill_activations(const capp_products *p, capp_digits *a, size_t m, size_t k, filling f) {
     float *x = array(k);
     for (size_t r = 0; r < m; r++) {
@@ -210,7 +210,7 @@ static void one_product(const capp_products *p, uint32_t type, size_t m, size_t 
     release();
 }
 
-/* A sum that is cut has the bits of the whole. */
+/* A sum computed in parts has the bits of the whole. */
 static void cut_product(const capp_products *p, uint32_t type, size_t m) {
     enum { K = 512, CUT = 256 };
     const size_t blocks = K / BLOCK, n = p->nr, floats = sizeof(capp_digits) / sizeof(float);
@@ -285,7 +285,7 @@ TEST(avx512vnni) {
     run_all(&capp_integers_avx512vnni);
 }
 
-/* ---- The checks see small mistakes ---- */
+/* ---- The checks detect small mistakes ---- */
 
 static const capp_products *honest = &capp_integers_ref;
 
@@ -298,7 +298,7 @@ static void forget_minima(void *panel, const char *const *rows, size_t n, size_t
         memcpy((char *)panel + offsetof(capp_integer_form, minima), &none, sizeof none);
 }
 
-/* The first two columns change places. */
+/* Swaps the first two columns. */
 static void swap_columns(void *panel, const char *const *rows, size_t n, size_t k) {
     const char *swapped[MOST_NR];
     for (size_t i = 0; i < n; i++) swapped[i] = rows[n > 1 && i < 2 ? 1 - i : i];

@@ -1,7 +1,7 @@
-/* Every operation of every instruction set against double precision and, where kernel.h fixes each operation of the
- * chain, against those very bits. Arrays lie against pages that may not be touched, at their end and at their start in
- * turn. One check an operation, made into tests by the list of kernel.h; each check is itself checked on a kernel with
- * a small mistake, which it must reject. */
+/* Every operation of every instruction set is compared with double precision and, where kernel.h fixes each operation
+ * of the chain, with exactly those bits. Arrays lie directly before or after pages that may not be touched, in turn.
+ * There is one check per operation, and the list of kernel.h makes tests of them. Each check must also reject a kernel
+ * with a small mistake. */
 #include "kernel_check.h"
 
 #include "base/cpu.h"
@@ -129,7 +129,7 @@ static void check_rope(const capp_kernels *k, bool pairs) {
             const double x0 = (double)was[at], x1 = (double)was[to], cosine = (double)c[i], sine = (double)s[i];
             near("rope", (double)x[at], x0 * cosine - x1 * sine, 3 * EPS * (fabs(x0 * cosine) + fabs(x1 * sine)));
             near("rope", (double)x[to], x1 * cosine + x0 * sine, 3 * EPS * (fabs(x1 * cosine) + fabs(x0 * sine)));
-            if (!pairs) { /* an element's bits depend on nothing but itself: alone, and by the other form */
+            if (!pairs) { /* an element's bits depend only on itself: alone, and by the other form */
                 float two[2] = {was[at], was[to]}, pair[2] = {was[at], was[to]};
                 k->rope_halves(two, c + i, s + i, 1);
                 k->rope_pairs(pair, c + i, s + i, 1);
@@ -156,7 +156,7 @@ static double gelu(double x) {
     return x / (1 + exp(-2 * sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
 }
 
-/* The exponent's argument carries its own rounding, hence its size in the tolerance. */
+/* The rounding of the exponent's argument adds to the error, so the tolerance grows with its size. */
 static void check_gated(const char *what, void (*op)(float *y, const float *gate, const float *up, size_t n),
                         double (*of)(double)) {
     static const float special[] = {0, -0.0f, 1e-30f, -1e-30f, 20, -20, 88, -88, 100, -100, 1e4f, -1e4f, 1e9f, -1e9f};
@@ -201,7 +201,7 @@ static void check_gelu_mul(const capp_kernels *k) {
 static void check_gelu(const capp_kernels *k) {
     under_test = k;
     check_gated("gelu", gelu_alone, gelu);
-    for (size_t n = 0; n <= 40; n++) { /* in its own place against the guard */
+    for (size_t n = 0; n <= 40; n++) { /* in place, against the guard */
         float *x = array(n), *want = copy_of(x, n), *ones = array(n);
         for (size_t i = 0; i < n; i++) ones[i] = 1;
         k->gelu(x, n);
@@ -213,7 +213,7 @@ static void check_gelu(const capp_kernels *k) {
 
 /* Sums of exponentials -------------------------------------------------------------------------------------------- */
 
-/* exp over its whole range, by way of a softmax whose greatest element is 0. */
+/* exp over its whole range, through a softmax whose greatest element is 0. */
 static void check_exp(const capp_kernels *k) {
     enum { N = 4096 };
     float *s = array(N), *x = array(N);
@@ -265,7 +265,7 @@ static void check_logsumexp(const capp_kernels *k) {
         k->logsumexp(&max, &sum, x, n);
         near("max", (double)max, most, 1e-30);
         near("logsumexp", (double)sum, want, 20 * EPS * want);
-        /* As softmax sums, which starts at lane 0 too. */
+        /* In the order of softmax, which starts at lane 0 too. */
         float padded[512];
         memcpy(padded, x, n * sizeof *x);
         const float by_softmax = k->softmax(padded, 0, n);
@@ -310,7 +310,7 @@ static void test_op(const char *isa, void (*check)(const capp_kernels *k)) {
 CAPP_OP_MAP(X)
 #undef X
 
-/* A mistake in each operation, small as mistakes go. */
+/* A small mistake in each operation. */
 #define REF capp_kernels_ref
 static void bad_rms_norm(float *y, const float *x, const float *w, size_t n, float eps) {
     (void)eps;

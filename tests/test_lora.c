@@ -1,5 +1,5 @@
-/* LoRA adapters within the library: what the float32 twin packs when it is used, and allocations that fail. What comes
- * out is compared with merged models by tests/test_lora.py. */
+/* LoRA adapters inside the library: the panels that the float32 twin packs when it is used, and failing allocations.
+ * tests/test_lora.py compares the results with merged models. */
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -35,7 +35,7 @@ static void add_half(gguf_writer *w, const char *base, const char *end, uint64_t
     free(x.data);
 }
 
-/* Pairs for these tensors of the model, which has the embedding's the other way round. */
+/* Pairs for these tensors of the model; the pair of the embedding is transposed. */
 static gguf_writer *new_adapter(const capp_gguf *model, const char *const *names, size_t n) {
     test_random random = {5};
     gguf_writer *w = gguf_writer_new();
@@ -98,7 +98,7 @@ static capp_weights *open_weights(fixture *f, const capp_kernels *kernels, const
     return w;
 }
 
-/* Whether all panels of two matrices are the same bytes. */
+/* Whether all panels of two matrices have the same bytes. */
 static bool same_panels(const capp_weights *a, const capp_matrix *x, const capp_weights *b, const capp_matrix *y) {
     size_t first = capp_matrix_scratch(a, x, x->panels), second = capp_matrix_scratch(b, y, y->panels);
     float *scratch_x = capp_aligned_new(first + 1, sizeof *scratch_x);
@@ -125,7 +125,7 @@ static size_t different_matrices(const capp_weights *a, const capp_weights *b) {
     return different;
 }
 
-/* The matrices that `changed` has tensors of: qkv, out, up twice, down and the head. */
+/* The matrices with tensors in `changed`: qkv, out, up twice, down and the head. */
 enum { MATRICES = 6 };
 
 static void check_twin(const capp_products *narrow) {
@@ -251,7 +251,7 @@ TEST(allocations_fail_in_turn) {
         if (counted.live) FAIL("allocation %zu failing leaks %zu bytes", n, counted.live);
         if (!counted.failed) break;
         counted_fail_after(COUNTED_NEVER);
-        if (st == CAPP_OK) continue; /* a fact that capp_describe says */
+        if (st == CAPP_OK) continue; /* a fact that capp_describe states */
         failures++;
         if (st != CAPP_ENOMEM) FAIL("allocation %zu failing gives %s: %s", n, capp_status_name(st), err.message);
         CHECK_CONTAINS(err.message, "memory");

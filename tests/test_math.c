@@ -1,5 +1,5 @@
-/* The library's own elementary functions against the C library's, over the whole of their ranges, and the bits of a
- * few thousand results, which must not depend on compiler or machine. */
+/* The library's own elementary functions: compared with the C library's over their whole ranges, and the bits of a few
+ * thousand results, which must not depend on compiler or machine. */
 #include "base/math.h"
 
 #include <float.h>
@@ -15,7 +15,7 @@ static double uniform(double low, double high) {
     return low + (high - low) * test_random_unit(&random_state);
 }
 
-/* The error of `got` in units of the last place of a double or a float, from `want` in long double. */
+/* The error of `got`, relative to `want` in long double, in units of the last place of a double or a float. */
 static long double error_of(double got, long double want, int digits, int least_exponent) {
     int exponent;
     if (got == (double)want || (isnan(got) && isnan(want))) return 0;
@@ -139,7 +139,7 @@ TEST(erff) {
     each_float("erff", own_erff, erf, 0.51);
 }
 
-/* FNV-1a over the bits of results; what the arithmetic of version 1 gives. */
+/* FNV-1a over the bits of results; the value for version 1 of the arithmetic. */
 static uint64_t hash = 0xcbf29ce484222325;
 
 static void add_to_hash(double x) {

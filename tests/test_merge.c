@@ -1,4 +1,5 @@
-/* Merging, in short words and in long ones, against doing it the slow way: random vocabularies, random texts. */
+/* Merging, in short words and in long ones, against a slow and simple implementation: random vocabularies, random
+ * texts. */
 #include "test.h"
 #include "vocab_maker.h"
 
@@ -22,7 +23,7 @@ static int rank_of(const toy *t, const char *text) {
     return -1;
 }
 
-/* Random pieces, each of two that came before. */
+/* Random pieces, each made of two earlier ones. */
 static void make_toy(toy *t, test_random *random) {
     t->n = 0;
     for (; t->n < LETTERS; t->n++) snprintf(t->pieces[t->n], sizeof t->pieces[0], "%c", (int)('a' + t->n));
@@ -37,7 +38,8 @@ static void make_toy(toy *t, test_random *random) {
     }
 }
 
-/* by_text: any two neighbors whose text is a piece merge (SentencePiece); else those of the merge that made it. */
+/* by_text: any two neighbors whose joined text is a piece merge (SentencePiece); else only the two parts of a piece's
+ * own merge. */
 static const char *merge_slowly(const toy *t, const char *text, bool by_text) {
     static char line[LONG * 8];
     static char parts[LONG][40];

@@ -1,4 +1,5 @@
-/* Files that are well formed and yet not what capp can run: refused by name, never run as something else. */
+/* Files that are well formed but that capp cannot run: they are refused with an error that names the cause, never run
+ * as something else. */
 #include <unistd.h>
 
 #include "base/tensor.h"
@@ -135,7 +136,7 @@ static bool count_row(void *user, const capp_result *result) {
     return true;
 }
 
-/* A row that does not fit the budget is named, and the rows before it are handed over. */
+/* An error names a row that does not fit the budget; the rows before it are handed over. */
 TEST(a_row_over_the_budget_is_named) {
     enum { MANY = 6000 };
     opened o;
@@ -167,7 +168,7 @@ TEST(a_row_over_the_budget_is_named) {
 }
 
 typedef struct asked {
-    size_t calls, enough; /* the call that says no */
+    size_t calls, enough; /* the call that returns false */
     size_t done, total;
 } asked;
 
@@ -178,7 +179,7 @@ static bool count_calls(void *user, size_t done, size_t total) {
     return ++a->calls < a->enough;
 }
 
-/* Opens with a caller who has enough at call `enough`. */
+/* Opens with a caller who stops it at call `enough`. */
 static capp_status open_asking(const char *path, int threads, size_t enough, asked *a) {
     capp_model_options options;
     capp_model *model;
@@ -210,8 +211,8 @@ TEST(opening_is_cancelled_before_the_weights) {
     unlink(path);
 }
 
-/* A file that takes long enough to be asked about several times. What was packed until then is freed: sanitizers look.
- */
+/* A file whose opening takes long enough for several calls. Everything packed until then is freed: the sanitizers check
+ * it. */
 TEST(opening_is_cancelled_among_the_weights) {
     const char *path = test_model("smollm2");
     asked a;

@@ -1,5 +1,5 @@
-/* Products over a long k go part by part: the bits of the whole, with weights packed or unpacked when used. Models here
- * are narrow, so the parts are made short. */
+/* Products over a long k are computed in parts and give the bits of the whole, with weights packed or unpacked when
+ * used. The models here are narrow, so the tests make the parts short. */
 #include <unistd.h>
 
 #include "engine/handles.h"
@@ -10,7 +10,7 @@
 
 enum { ROWS = 20, PART = CAPP_MAX_STEP };
 
-/* How a model's products run. */
+/* How a model computes its products. */
 typedef enum how { WHOLE, PACKED_PARTS, UNPACKED, UNPACKED_PARTS, WAYS, ROUNDED_PARTS = WAYS } how;
 
 static capp_products cut;
@@ -21,7 +21,7 @@ static void rounding_matmul_on(float *c, size_t ldc, const void *a, size_t lda, 
     cut.matmul(c, ldc, a, lda, panel, m, n, k, true);
 }
 
-/* The model's weights for products in parts, packed again or, where they stay in the file, as they are. */
+/* The model's weights for products in parts, packed again or, where they stay in the file, unchanged. */
 static void cut_products(capp_model *model, bool packed) {
     capp_weights *w = model->weights;
     capp_pool *pool;

@@ -46,7 +46,7 @@ static void next(world *w) {
     CHECK_OK(capp_tree_next_window(&w->tree, &w->err), w->err);
 }
 
-/* The order as letters. */
+/* The order, as letters. */
 static const char *order(const world *w) {
     static char text[400];
     CHECK(w->plan.n < sizeof text);
@@ -114,7 +114,7 @@ TEST(oldest_residents_make_room) {
     example(&w, "efgh", "x", "y");
     plan(&w, 4);
     next(&w);
-    example(&w, "abcd", "x", "y"); /* used: younger now than e f g h */
+    example(&w, "abcd", "x", "y"); /* used: now younger than e f g h */
     plan(&w, 4);
     CHECK_STR(order(&w), "d");
     next(&w);
@@ -145,7 +145,7 @@ TEST(a_store_too_small_is_an_error_and_the_tree_goes_on) {
     end(&w);
 }
 
-/* Of a node's path: numbers of nodes change from window to window (FNV-1a). */
+/* A key of a node's path (FNV-1a), because the numbers of nodes change from window to window. */
 static uint64_t path_key(const capp_tree *tree, uint32_t node) {
     uint64_t key = 0xcbf29ce484222325u;
     for (; node != CAPP_ROOT; node = tree->nodes[node].parent)
@@ -153,8 +153,8 @@ static uint64_t path_key(const capp_tree *tree, uint32_t node) {
     return key;
 }
 
-/* Plays the plan: a slot holds the path that ran last; every ancestor of a row must be in its slot when the row's wave
- * has been written. */
+/* Simulates the plan: a slot holds the path that ran last. When a row's wave has been written, every ancestor of the
+ * row must be in its slot. */
 static void replay(const world *w, uint64_t *holder) {
     for (size_t i = 0; i < w->plan.n_waves; i++) {
         const capp_wave *wave = &w->plan.waves[i];
@@ -169,7 +169,7 @@ static void replay(const world *w, uint64_t *holder) {
     }
 }
 
-/* Random prompts; some come again, whole or in part, so that windows find long paths resident. */
+/* Random prompts. Some repeat an earlier one, whole or in part, so that windows find long paths resident. */
 static void random_prompt(test_random *r, char old[6][31], char *prompt) {
     char *again = old[test_random_below(r, 6)];
     size_t length = 1 + test_random_below(r, 30);
@@ -181,7 +181,7 @@ static void random_prompt(test_random *r, char old[6][31], char *prompt) {
         strcpy(again, prompt);
 }
 
-/* Half of the stores are no larger than a plan is promised to need. */
+/* Half of the stores have only the size that a plan is promised to need. */
 TEST(random_windows_keep_every_past) {
     enum { LONGEST = 30 + 8 };
     test_random r = {5};

@@ -1,4 +1,4 @@
-/* Pre-tokenizers: each name's words on texts whose cuts its expressions decide, and what must hold for all of them. */
+/* Pre-tokenizers: each name's words on texts where its expressions decide the cuts, and properties of all of them. */
 #include "base/mem.h"
 #include "test.h"
 #include "token/pretokenizer.h"
@@ -77,7 +77,7 @@ TEST(words_of_each_family) {
         CHECK_STR(split(cases[i].name, cases[i].text), cases[i].words);
 }
 
-/* White space is Unicode's: U+180E is none, U+0085 is. (PCRE2's \s takes both.) */
+/* White space is Unicode's: U+180E is not white space, U+0085 is. (PCRE2's \s accepts both.) */
 TEST(white_space) {
     CHECK_STR(split("gpt-2", "\xe1\xa0\x8e!"), "\xe1\xa0\x8e!");
     CHECK_STR(split("gpt-2", "\xc2\x85!"), "\xc2\x85|!");
@@ -86,7 +86,7 @@ TEST(white_space) {
               "\xe3\x80\x80|\xe3\x80\x80|a");
 }
 
-/* The long s is an s in any case. */
+/* Without regard to case, the long s is an s. */
 TEST(contractions_in_any_case) {
     CHECK_STR(split("llama3", "x'\xc5\xbf"), "x|'\xc5\xbf");
     CHECK_STR(split("gpt-2", "x'\xc5\xbf"), "x|'|\xc5\xbf");
@@ -137,7 +137,7 @@ static void check_all(const char *text, size_t size) {
     }
 }
 
-/* Whatever the text, its words are the text: nothing lost, nothing twice. */
+/* The words of any text together are the text: nothing is lost, nothing is repeated. */
 TEST(words_are_the_text) {
     static const uint32_t most[] = {0x7f, 0x7f, 0x2ff, 0x3000, 0xd7ff, 0x10ffff};
     static char text[20000];
@@ -184,7 +184,7 @@ TEST(a_failure_ends_the_split) {
     CHECK_INT(capp_pretokenizer_open(&pre, capp_str_of("gpt-3"), &err), CAPP_EUNSUPPORTED);
     CHECK(!pre);
     CHECK_CONTAINS(err.message, "\"gpt-3\"");
-    /* BPE of raw UTF-8: a guess would cut it as bytes. */
+    /* BPE of raw UTF-8: a guess would split it into bytes. */
     CHECK_INT(capp_pretokenizer_open(&pre, capp_str_of("gemma4"), &err), CAPP_EUNSUPPORTED);
     CHECK_CONTAINS(err.message, "\"gemma4\"");
 }

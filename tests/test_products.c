@@ -1,12 +1,12 @@
-/* The products of every instruction set and precision against double precision and, bit for bit, against what
- * kernel.h or the Intel SDM says of their sums; on machines that lack a unit, its kernel over an emulated one. */
+/* The products of every instruction set and precision are compared with double precision and, bit for bit, with the
+ * sums that kernel.h or the Intel SDM specifies. On machines that lack a unit, its kernel runs over an emulated one. */
 #include "emulated.h"
 #include "emulation.h"
 #include "kernel_check.h"
 
 #include "base/cpu.h"
 
-/* A unit under test: the sum that one of its outputs must be, of bfloat16 or float32 elements along k. */
+/* A unit under test: the sum that one of its outputs must have, of bfloat16 or float32 elements along k. */
 typedef struct unit {
     const capp_products *products;
     const char *isa;
@@ -64,14 +64,14 @@ static double element(const capp_products *p, const void *row, size_t i) {
     return (double)x;
 }
 
-/* n elements against the guards. */
+/* n elements that adjoin the guards. */
 static char *elements(const capp_products *p, size_t n) {
     const size_t floats = (n * p->element + 3) / 4;
     char *memory = (char *)array(floats);
     return at_end ? memory + floats * sizeof(float) - n * p->element : memory;
 }
 
-/* Rows of x [n][k] as elements, padded, rows ld elements apart. */
+/* Rows of x [n][k] as elements, padded; rows are ld elements apart. */
 static char *narrowed(const capp_products *p, const float *x, size_t n, size_t k, size_t ld) {
     char *rows = elements(p, (n - 1) * ld + padded_of(p, k));
     for (size_t r = 0; r < n; r++) p->narrow(rows + r * ld * p->element, x + r * k, k, padded_of(p, k));
@@ -124,7 +124,7 @@ static void check_matmul(const unit *u) {
     one_matmul(u, 3, nr, 1536, true);
 }
 
-/* A product cut along k has the bits of the whole, and touches nothing else. */
+/* A product in parts along k has the bits of the whole, and changes nothing else. */
 static void one_cut(const unit *u, size_t m, size_t n, size_t cut, size_t k) {
     const capp_products *p = u->products;
     const size_t lda = padded_of(p, k) + between(0, 20), ldc = n + between(0, 20);
@@ -145,7 +145,8 @@ static void check_matmul_on(const unit *u) {
     one_cut(u, 75, nr, 512, 577);
 }
 
-/* The panel is the kernel's own affair: what counts is that a row of the identity brings each weight back, 0 beyond. */
+/* Only the kernel knows the layout of a panel. The test checks that a row of the identity returns each weight, and 0
+ * beyond. */
 static void check_pack(const unit *u) {
     const capp_products *p = u->products;
     for (size_t n = 1; n <= p->nr; n++) {
@@ -244,13 +245,13 @@ TEST(emulated_amx) {
     run_all(&(unit){&emulated_tiles, "emulated", sum_tiles});
 }
 
-/* Wild numbers: denormals, infinities, cancellation. */
+/* Extreme numbers: denormals, infinities, cancellation. */
 static void fill_wild(float *x, size_t n, int lowest) {
     for (size_t i = 0; i < n; i++)
         x[i] = ldexpf((float)test_random_normal(&random_state), (int)between(0, 130) + lowest);
 }
 
-/* Whatever bits there are, the unit is what the emulation is. */
+/* For any bits, the unit gives the result of the emulation. */
 TEST(emulation_is_the_unit) {
     if (capp_kernels_avx512bf16.needs & ~capp_cpu_features()) SKIP("this machine lacks avx512bf16");
     enum { ROWS = 13, COLUMNS = 32, K = 96 };
@@ -274,7 +275,7 @@ TEST(emulation_is_the_unit) {
     }
 }
 
-/* A mistake in each operation, small as mistakes go. */
+/* A small mistake in each operation. */
 static const capp_products *honest;
 
 static void bad_pack(void *panel, const float *w, size_t ldw, size_t n, size_t k) {

@@ -1,12 +1,12 @@
-/* Races of random completions against the decision over all of them finished: ties, certain and impossible tokens,
- * priors with zeros. */
+/* Races of random completions compared with the decision over all of them finished: ties, certain and impossible
+ * tokens, priors with zeros. */
 #include "decide/decide.h"
 #include "race/bounds.h"
 #include "test.h"
 
 enum { MOST = 60, LONGEST = 5 };
 
-/* Completions of a few letters, so that many begin alike, each letter's log-probability by all before it. */
+/* Completions of a few letters, so that many begin alike. A letter's log-probability depends on all earlier ones. */
 typedef struct field {
     size_t n;
     char text[MOST][LONGEST + 1];
@@ -16,14 +16,14 @@ typedef struct field {
     capp_aggregate aggregate;
     uint32_t order[MOST];
     double final[MOST]; /* sums of all log-probabilities */
-    double too_low;     /* sabotage: bounds of the unfinished lie this much below what is true */
+    double too_low;     /* sabotage: bounds of unfinished completions are this much too low */
 } field;
 
 static float logprob_of(uint64_t seed, const char *text, size_t n, int kind) {
     test_random r = {seed};
     for (size_t i = 0; i < n; i++) r.state = test_random_u64(&r) ^ (uint64_t)text[i];
     uint64_t x = test_random_below(&r, 8);
-    if (kind == 0) return -(float)test_random_below(&r, 4); /* ties galore */
+    if (kind == 0) return -(float)test_random_below(&r, 4); /* many ties */
     if (kind == 1 && x < 2) return x ? 0 : -INFINITY;
     return (float)(-3 * test_random_unit(&r));
 }
@@ -72,7 +72,7 @@ static double score_of(const void *user, uint32_t i, double sum) {
     return capp_decide_score(aggregate, f->prior, i) - low;
 }
 
-/* A number for the first n letters, the same for all that begin so: letters are digits to the base 4. */
+/* A number for the first n letters, the same for all completions with this beginning: letters are digits, base 4. */
 static uint32_t place_of(const char *text, size_t n) {
     uint32_t place = 0;
     for (size_t i = 0; i < n; i++) place = 4 * place + (uint32_t)(text[i] - 'a' + 1);
@@ -90,7 +90,7 @@ typedef struct outcome {
     capp_runner runners[MOST];
     bool finished[MOST];
     size_t advances;
-    double lowest; /* bound of any runner that was the best of a place chosen */
+    double lowest; /* lowest bound of a runner that was the best of a chosen place */
 } outcome;
 
 static void run_race(outcome *o, const field *f, double margin, size_t most) {
@@ -143,7 +143,7 @@ TEST(races_end_as_if_all_had_been_finished) {
     CHECK(advances < all * 9 / 10);
 }
 
-/* Best first, one place at a time: nothing is extended that a bound had already ruled out. */
+/* Best first, one place at a time: no runner is extended that a bound had already ruled out. */
 TEST(one_place_at_a_time_wastes_nothing) {
     for (uint64_t seed = 0; seed < 5000; seed++) {
         field f;
@@ -174,7 +174,7 @@ TEST(within_the_margin_all_are_finished) {
     }
 }
 
-/* The test above would notice: with bounds a little too low some decisions change. */
+/* The test above detects errors: with bounds a little too low, some decisions change. */
 TEST(bounds_too_low_show) {
     size_t wrong = 0;
     for (uint64_t seed = 0; seed < 2000; seed++) {
@@ -189,7 +189,7 @@ TEST(bounds_too_low_show) {
     CHECK(wrong > 20);
 }
 
-/* Picking against sorting. */
+/* Compares picking with sorting. */
 TEST(the_most_promising_places_are_picked) {
     for (uint64_t seed = 0; seed < 3000; seed++) {
         test_random r = {seed};

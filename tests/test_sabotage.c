@@ -1,5 +1,5 @@
-/* A table of ways to be wrong. Each must move some log-probability of a tiny model by far more than any tolerance of
- * the tests: what this table finds harmless, the tests could not find either. */
+/* A table of deliberate errors. Each must move some log-probability of a tiny model by far more than any tolerance of
+ * the tests. An error that has no effect here would escape the tests too. */
 #include <unistd.h>
 
 #include "engine/handles.h"
@@ -24,7 +24,7 @@ static void short_matmul(float *c, size_t ldc, const void *a, size_t lda, const 
     honest->f32->matmul(c, ldc, a, lda, panel, m, n, k - 1, add);
 }
 
-/* Forgets what a residual product is added to. */
+/* Omits the addition to the residual. */
 static void forgetful_matmul(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
                              size_t k, bool add) {
     (void)add;

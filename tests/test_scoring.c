@@ -1,5 +1,5 @@
-/* What becomes of log-probabilities: aggregates, discounts, classes, prefixes. Against plain calls and sums of our own.
- */
+/* What the library computes from log-probabilities: aggregates, discounts, classes, prefixes. Compared with plain calls
+ * and sums made here. */
 #include <unistd.h>
 
 #include "capp.h"
@@ -19,7 +19,7 @@ typedef struct fixture {
     capp_run_options options;
     capp_scoring scoring;
     capp_str completions[MOST];
-    capp_example examples[3]; /* the same completions, all of them */
+    capp_example examples[3]; /* all have the same completions */
     capp_error err;
 } fixture;
 
@@ -28,7 +28,7 @@ static void open_fixture(fixture *f, const char *arch) {
     capp_model_options options;
     capp_model_options_init(&options);
     options.threads = 1;
-    options.precision = CAPP_PRECISION_F32; /* sums and means have close rows of their own */
+    options.precision = CAPP_PRECISION_F32; /* sums and means have different close rows */
     tiny_model_file(arch, 5, f->path);
     CHECK_OK(capp_model_open(&f->model, f->path, &options, &f->err), f->err);
     CHECK_OK(capp_session_open(&f->session, f->model, &f->err), f->err);
@@ -46,7 +46,7 @@ static void close_fixture(fixture *f) {
     unlink(f->path);
 }
 
-/* All of a call, rows of at most MOST classes. */
+/* All results of a call, with at most MOST classes per row. */
 typedef struct outcome {
     double likelihood[3][MOST], posterior[3][MOST];
     size_t prediction[3], rows, n_classes;
@@ -77,7 +77,7 @@ static scores *plain(fixture *f, const capp_example *examples, size_t n) {
     return s;
 }
 
-/* log likelihood of completion c: sum of log-probabilities and discount times marginals, divided by `by`. */
+/* The log-likelihood of completion c: the sum of log-probabilities and discount times marginals, divided by `by`. */
 static double log_likelihood(const scores *s, size_t c, double discount, const scores *marginals, double by) {
     double sum = 0;
     for (size_t t = s->offset[c]; t < s->offset[c + 1]; t++)
@@ -103,7 +103,7 @@ TEST(aggregates) {
     scores *s = plain(&f, f.examples, 3);
     for (int how = CAPP_AGGREGATE_MEAN; how <= CAPP_AGGREGATE_BYTES; how++) {
         f.options.aggregate = (capp_aggregate)how;
-        f.options.scoring = how == CAPP_AGGREGATE_BYTES ? NULL : &f.scoring; /* it need not be there */
+        f.options.scoring = how == CAPP_AGGREGATE_BYTES ? NULL : &f.scoring; /* it is optional */
         outcome o = run(&f);
         for (size_t i = 0; i < 3; i++) {
             double sum = 0;
@@ -146,7 +146,7 @@ TEST(a_callers_aggregate) {
     close_fixture(&f);
 }
 
-/* The defaults written out give what no capp_scoring gives, to the bit. */
+/* The defaults written out give the results of no capp_scoring, to the bit. */
 TEST(defaults_are_the_defaults) {
     fixture f;
     double prior[MOST] = {0.5, 0.25, 0.25}, with[3 * MOST], without[3 * MOST];
@@ -163,7 +163,7 @@ TEST(defaults_are_the_defaults) {
     close_fixture(&f);
 }
 
-/* Without a prior nothing is multiplied: likelihoods are what is not normalized. */
+/* Without a prior nothing is multiplied: the values before normalization are likelihoods. */
 TEST(not_normalized_is_the_likelihood) {
     fixture f;
     open_fixture(&f, "llama");
@@ -345,7 +345,7 @@ TEST(bad_scorings_are_named) {
     close_fixture(&f);
 }
 
-/* Rows before one whose completions have no marginals, or that is bad in itself, are handed over. */
+/* Rows before an invalid row, or a row whose completions have no marginals, are handed over. */
 TEST(a_bad_row_loses_nothing_of_a_scoring) {
     fixture f;
     outcome o = {0};
@@ -399,7 +399,7 @@ static void check_ids(fixture *f, const int32_t *ids, size_t n, const char *cons
     CHECK_INT(at, n);
 }
 
-/* Prompts after a prefix: the tokens of both, joined by one space; the log-probabilities of the whole path. */
+/* Prompts after a prefix: the tokens of both, joined by one space, with the log-probabilities of the whole path. */
 TEST(prefixes_nest_and_are_joined_by_one_space) {
     fixture f;
     capp_prefix *outer, *inner, *spaced;
@@ -445,7 +445,7 @@ static bool keep_text(void *user, const capp_text_result *r) {
     return true;
 }
 
-/* A text after a prefix: what it would be in the whole, the first token not told. */
+/* A text after a prefix has its log-probabilities in the whole text, except for its first token. */
 TEST(texts_after_a_prefix) {
     fixture f;
     capp_prefix *prefix;
@@ -488,8 +488,8 @@ enum { PACED = 200 };
 typedef struct paced {
     scores *scores;
     capp_session *session;
-    uint64_t first; /* tokens computed when the first result came */
-    size_t done;    /* rows that progress told of last */
+    uint64_t first; /* tokens computed before the first result */
+    size_t done;    /* rows in the last progress report */
 } paced;
 
 static bool keep_paced(void *user, const capp_result *result) {
@@ -507,7 +507,7 @@ static bool rows_rise(void *user, size_t done, size_t total) {
     return true;
 }
 
-/* Results come from a few rows on, the same bits as in one window, whatever the pace; progress counts up to the end. */
+/* Results come after a few rows each, with the bits of one window, whatever the pace; progress counts up to the end. */
 TEST(windows_at_a_pace_give_the_same_bits) {
     static const double paces[] = {0, 1e-9, 0.01, 1000};
     fixture f;
@@ -529,7 +529,7 @@ TEST(windows_at_a_pace_give_the_same_bits) {
         options.window_seconds = paces[i];
         options.progress = rows_rise;
         options.progress_user = &p;
-        /* Twice: the pace of a call is that at which the one before ended. */
+        /* Twice: a call starts at the pace at which the one before ended. */
         for (int turn = 0; turn < 2; turn++) {
             if (turn) free_scores(p.scores, PACED);
             if (turn) p.scores = calloc(PACED, sizeof *p.scores);

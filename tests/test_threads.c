@@ -1,5 +1,5 @@
-/* Threads of the caller on one model at the same time, each with a session of its own: the bits that each has alone.
- * Under ThreadSanitizer (make check) it is seen too that nothing of the model is written. */
+/* Threads of the caller use one model at the same time, each with its own session, and each gets the bits that it gets
+ * alone. Under ThreadSanitizer (make check) the test also shows that nothing writes to the model. */
 #include <pthread.h>
 #include <time.h>
 #include <unistd.h>
@@ -54,7 +54,7 @@ static void take_turn(work *w, capp_session *session) {
     CHECK_OK(capp_generate(session, prompts, ROWS, &options, keep_generated, w, &err), err);
 }
 
-/* A new session each turn, used twice: cold, and with what is hot. */
+/* A new session each turn, used twice: cold, then warm. */
 static void *run(void *user) {
     work *w = user;
     capp_error err;
@@ -137,8 +137,8 @@ static void *cancel_later(void *user) {
     return NULL;
 }
 
-/* Cancelled at any time, in the middle of a wave too, a call ends with CAPP_ECANCELLED or with the right bits; the next
- * one has the right bits, whatever the cancelled one left behind. */
+/* A call cancelled at any time, also in the middle of a wave, ends with CAPP_ECANCELLED or with the right bits. The
+ * next call has the right bits, whatever state the cancelled one left. */
 static void check_cancelling(const char *arch, int workers) {
     char path[64];
     capp_model_options options;
@@ -163,7 +163,7 @@ static void check_cancelling(const char *arch, int workers) {
     for (int i = 0; i < TRIES; i++) {
         pthread_t thread;
         c.after = stats.seconds * test_random_unit(&random);
-        capp_session_free(c.session); /* with nothing hot in it */
+        capp_session_free(c.session); /* with an empty cache */
         CHECK_OK(capp_session_open(&c.session, model, &err), err);
         CHECK(!pthread_create(&thread, NULL, cancel_later, &c));
         capp_status st = capp_predict_proba(c.session, examples, ROWS, NULL, found, &err);

@@ -1,5 +1,5 @@
-/* Stored blocks unpacked straight into panels, against capp_dequant and pack, bit for bit: every type that has the
- * direct way, every instruction set and element, random and extreme blocks, all numbers of rows. */
+/* Stored blocks unpacked directly into panels, compared bit for bit with capp_dequant and pack: every type that
+ * supports this, every instruction set and element, random and extreme blocks, all numbers of rows. */
 #include "kernel_check.h"
 
 #include "base/cpu.h"
@@ -8,14 +8,14 @@
 
 enum { RANDOM, EXTREME, TAME, FILLS };
 
-/* Types that every instruction set with vectors unpacks by itself. */
+/* Types that every instruction set with vectors unpacks with its own code. */
 static const uint32_t types[] = {CAPP_TYPE_F32,  CAPP_TYPE_F16,   CAPP_TYPE_BF16,   CAPP_TYPE_Q4_0,
                                  CAPP_TYPE_Q4_1, CAPP_TYPE_Q5_0,  CAPP_TYPE_Q5_1,   CAPP_TYPE_Q8_0,
                                  CAPP_TYPE_Q2_K, CAPP_TYPE_Q3_K,  CAPP_TYPE_Q4_K,   CAPP_TYPE_Q5_K,
                                  CAPP_TYPE_Q6_K, CAPP_TYPE_MXFP4, CAPP_TYPE_IQ4_NL, CAPP_TYPE_IQ4_XS};
 enum { TYPES = sizeof types / sizeof *types };
 
-/* Halves, or upper halves of floats: zeros, subnormals, the least and greatest normals, infinities, NaN. */
+/* Halves, or upper halves of floats: zeros, subnormals, the smallest and largest normals, infinities, NaN. */
 static const uint16_t extremes[] = {0,      0x8000, 1,      0x8001, 0x03ff, 0x83ff, 0x0400, 0x8400, 0x3c00, 0xbc00,
                                     0x7bff, 0xfbff, 0x7c00, 0xfc00, 0x7e00, 0xfe01, 0x7f7f, 0x7f80, 0xff80, 0x7fc0};
 
@@ -26,8 +26,7 @@ static void fill(uint8_t *b, size_t bytes, int how) {
     for (size_t i = 0; how == TAME && i + 2 <= bytes; i += 2) b[i + 1] = (uint8_t)(0x24 + between(0, 15));
 }
 
-/* Whether the elements are equal; one NaN is as good as another, for which of two comes out is the compiler's choice.
- */
+/* Whether the elements are equal. Any NaN equals any other, because the compiler chooses which of two NaNs results. */
 static bool equal(const capp_products *p, const char *x, const char *y) {
     uint32_t a = 0, b = 0, infinity = p->element == 4 ? 0x7f800000u : 0x7f80u,
              sign = p->element == 4 ? 1u << 31 : 1u << 15;
@@ -42,7 +41,7 @@ static bool known(const capp_products *const *found, size_t n, const capp_produc
     return false;
 }
 
-/* The products of this machine that have the direct way; NULL at the end. */
+/* The products of this machine that unpack directly; NULL at the end. */
 static const capp_products *const *all_units(void) {
     static const capp_products *found[8];
     size_t n = 0;
@@ -64,7 +63,7 @@ static const char *stored(uint32_t type, size_t n, size_t k, int how) {
     return (const char *)b;
 }
 
-/* What the panel of n rows must be. */
+/* The expected panel of n rows. */
 static const char *expected(const capp_products *p, uint32_t type, const char *blocks, size_t n, size_t k) {
     float *rows = array(n * k), *panel = array(p->panel_bytes(k) / sizeof(float));
     capp_dequant(type)(rows, blocks, n * k);
@@ -127,7 +126,7 @@ TEST(all_lengths) {
     each_type(check_lengths);
 }
 
-/* Every eighth value of 16 bits or its neighbor as a scale of a type, and as a number of F16 and BF16. */
+/* Every eighth 16-bit value, or its neighbor, as a scale of a type, and as a number of F16 and BF16. */
 static void check_scales(const capp_products *p, uint32_t type) {
     const capp_type_info info = capp_type_get(type);
     enum { BLOCKS = 16, STEP = 8 };
@@ -155,7 +154,7 @@ TEST(all_scales) {
     each_type(check_scales);
 }
 
-/* The comparison sees the nibbles of one byte swapped, wherever it stands. */
+/* The comparison detects swapped nibbles in any single byte. */
 static void check_swapped(const capp_products *p, uint32_t type) {
     const capp_type_info info = capp_type_get(type);
     const size_t k = info.block_elems;

@@ -1,5 +1,5 @@
-/* Vocabularies: real ones against ids that llama.cpp published, small ones against what the formats say, hostile ones
- * against the error they must give. */
+/* Vocabularies: real ones against ids that llama.cpp published, small ones against the definitions of the formats,
+ * hostile ones against the error that they must give. */
 #include "counted.h"
 #include "test.h"
 #include "vocab_maker.h"
@@ -21,7 +21,7 @@ static char *read_file(const char *path, size_t *size) {
     return data;
 }
 
-/* path.inp: texts with a line __ggml_vocab_test__ between; path.out: their ids, a line each. */
+/* path.inp: texts separated by a line __ggml_vocab_test__; path.out: their ids, one line per text. */
 static void check_published(const char *path) {
     static const char separator[] = "\n__ggml_vocab_test__\n";
     char name[4200];
@@ -154,7 +154,7 @@ TEST(whole_words_before_merges) {
     made_vocab_free(&made);
 }
 
-/* A vocabulary without some bytes leaves them out; their neighbors meet. */
+/* A vocabulary without some bytes leaves them out of texts; their neighbors become adjacent. */
 TEST(bytes_that_are_no_tokens) {
     token_list list = {0};
     token_list_add(&list, "a", 0, NORMAL);
@@ -223,7 +223,7 @@ TEST(sentencepiece) {
     made_vocab_free(&made);
 }
 
-/* Special tokens of Phi-3 take the white space behind them with them, but <s> and <|endoftext|>. */
+/* Phi-3's special tokens, except <s> and <|endoftext|>, absorb the white space after them. */
 TEST(phi3) {
     for (int phi3 = 0; phi3 < 2; phi3++) {
         static token_list list;
@@ -254,14 +254,14 @@ TEST(sentencepiece_without_prefix_or_bytes) {
     made_vocab made = make_vocab(w);
     CHECK_OK(made.status, made.error);
     CHECK_STR(ids_of(made.vocab, "a b", CAPP_TOKENIZE_BOS), "4 9");
-    CHECK_STR(ids_of(made.vocab, "acca c c", 0), "4 0 4 3 0 3 0"); /* a run of unknowns is one */
+    CHECK_STR(ids_of(made.vocab, "acca c c", 0), "4 0 4 3 0 3 0"); /* a run of unknowns is one token */
     capp_vocab_info info;
     capp_vocab_get_info(made.vocab, &info);
     CHECK(info.completion_needs_space && info.completion_rule_known && !info.add_bos);
     made_vocab_free(&made);
 }
 
-/* Neither "a" + "b" nor "a" + " b" is "a b". */
+/* Neither "a" + "b" nor "a" + " b" gives the ids of "a b". */
 TEST(unknown_completion_rule) {
     token_list list = {0};
     token_list_add(&list, "<unk>", 0, UNKNOWN);
@@ -334,10 +334,10 @@ TEST(invalid_utf8) {
                   CAPP_EINVAL);
         snprintf(at, sizeof at, "at byte %zu", cases[i].at);
         CHECK_CONTAINS(made.error.message, at);
-        CHECK(ids.n == 1 && ids.data[0] == 7); /* as it was */
+        CHECK(ids.n == 1 && ids.data[0] == 7); /* unchanged */
         capp_ids_free(&ids);
     }
-    /* The ends of what is valid. */
+    /* The limits of what is valid. */
     CHECK_STR(ids_of(made.vocab, "\xc2\x80\xdf\xbf", 0), "194 128 223 191");
     CHECK_STR(ids_of(made.vocab, "\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80", 0), "224 160 128 237 159 191 238 128 128");
     CHECK_STR(ids_of(made.vocab, "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf", 0), "240 144 128 128 244 143 191 191");
@@ -445,7 +445,7 @@ TEST(inconsistent_arrays) {
     check_refused(w, CAPP_EFORMAT, "tokenizer.ggml.merges is missing");
 }
 
-/* Equal and empty texts are allowed: the lowest id counts, the empty one never matches. */
+/* Equal and empty texts are allowed: the lowest id is used, and the empty text never matches. */
 TEST(equal_and_empty_texts) {
     token_list list = {0};
     static const char *const texts[] = {"<unk>", "", "a", "a", "", "aa", "aa"};
@@ -462,7 +462,7 @@ TEST(equal_and_empty_texts) {
     made_vocab_free(&made);
 }
 
-/* Special tokens that are pieces of characters never match: what is left of the text stays UTF-8. */
+/* Special tokens that are parts of characters never match: the rest of the text stays UTF-8. */
 TEST(special_tokens_that_are_no_text) {
     for (int sentencepiece = 0; sentencepiece < 2; sentencepiece++) {
         token_list list = {0};
@@ -488,7 +488,7 @@ TEST(special_tokens_that_are_no_text) {
 
 /* ---- Memory ---- */
 
-/* Opens and encodes with the n-th allocation failing. False: fewer than n were made, and all went well. */
+/* Opens and encodes while the n-th allocation fails. False: there were fewer than n, and all succeeded. */
 static bool run_failing(gguf_writer *w, const char *text, size_t n) {
     size_t size;
     capp_gguf *gguf;

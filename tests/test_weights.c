@@ -1,5 +1,4 @@
-/* Weights that stay in the file: what is cached changes no bit, and a file that changes while it is in use is an error.
- */
+/* Weights that stay in the file: caching changes no bit, and a file that changes while it is in use is an error. */
 #define _DEFAULT_SOURCE
 #include <fcntl.h>
 #include <signal.h>
@@ -61,7 +60,7 @@ static capp_model_info info_of(const capp_model *model) {
     return info;
 }
 
-/* With a budget of so many parts of the whole, PARTS being all. */
+/* With a budget of part / PARTS of the whole. */
 static void check_part(const char *path, const row *rows, const scores *whole, uint64_t bytes, size_t part,
                        capp_precision precision) {
     capp_model *model = open_model(path, part ? bytes * part / PARTS : CAPP_WEIGHTS_NONE, precision);
@@ -105,7 +104,7 @@ TEST(cached_in_part_auto) {
     check_parts("llama", CAPP_PRECISION_AUTO);
 }
 
-/* As if the file did not fit memory: layers that are given back after use are read again, and waves are larger. */
+/* As if the file did not fit in memory: layers that are released after use are read again, and waves are larger. */
 TEST(streamed) {
     char path[64];
     tiny_model_file("llama", 5, path);
@@ -211,7 +210,7 @@ static void earlier(int number, siginfo_t *info, void *context) {
     if (mmap(foreign, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) _exit(1);
 }
 
-/* A file whose pages but the first are gone, mapped before. */
+/* A file that is mapped first and then loses all pages except the first. */
 static int lost_file(char *path, size_t pages) {
     snprintf(path, 64, "/tmp/capp-test-XXXXXX");
     int fd = mkstemp(path);
@@ -250,7 +249,7 @@ TEST(other_signals_go_to_the_handler_before) {
     CHECK(foreign != MAP_FAILED && !ftruncate(fd, 0));
     CHECK(!sigaction(SIGBUS, &action, NULL));
     CHECK_OK(capp_guard_files(&err), err);
-    CHECK_OK(capp_guard_files(&err), err); /* twice is once */
+    CHECK_OK(capp_guard_files(&err), err); /* a second call has no further effect */
     CHECK_INT(*(const volatile char *)foreign, 0);
     CHECK_INT(seen, 1);
     close(fd);

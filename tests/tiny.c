@@ -29,7 +29,7 @@ static void layer_tensor(maker *m, int layer, const char *name, size_t k, size_t
     add_tensor(m, full, k, n, mean, deviation);
 }
 
-/* Products keep the variance of their input times gain squared. */
+/* Products keep the variance of their input, times gain squared. */
 static void product_tensor(maker *m, int layer, const char *name, size_t k, size_t n, double gain, bool bias) {
     char full[64];
     snprintf(full, sizeof full, "%s.weight", name);
@@ -58,7 +58,8 @@ static void key_f32(maker *m, const char *key, float value) {
     gguf_writer_f32(m->w, full, value);
 }
 
-/* A byte-level vocabulary: the 256 bytes as GPT-2 writes them, some pairs of letters, two control tokens at the end. */
+/* A byte-level vocabulary: the 256 bytes as GPT-2 writes them, some pairs of letters, and two control tokens at the
+ * end. */
 static void add_vocabulary(maker *m) {
     static char text[TINY_VOCABULARY][8], merge[TINY_VOCABULARY][16];
     const char *tokens[TINY_VOCABULARY], *merges[TINY_VOCABULARY];
@@ -123,7 +124,7 @@ void *tiny_model_with(const char *arch, uint64_t seed, tiny_extra extra, size_t 
     maker m = {gguf_writer_new(), {seed}, arch};
     bool gpt2 = !strcmp(arch, "gpt2"), gemma3 = !strcmp(arch, "gemma3");
     size_t heads = gpt2 ? 4 : 6, kv_heads = gpt2 ? 4 : gemma3 ? 1 : 2, d = gpt2 ? WIDTH / 4 : 10;
-    int layers = gemma3 ? 7 : LAYERS; /* the sixth looks at all positions */
+    int layers = gemma3 ? 7 : LAYERS; /* the sixth attends to all positions */
     gguf_writer_str(m.w, "general.architecture", arch);
     key_u32(&m, "context_length", TINY_CONTEXT);
     key_u32(&m, "embedding_length", WIDTH);

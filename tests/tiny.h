@@ -1,5 +1,5 @@
-/* Tiny random models, one an architecture, as GGUF files in memory. Wide enough that logits spread: switching off any
- * part moves log-probabilities. Hidden sizes are no multiple of a vector; heads are grouped; windows are short. */
+/* Tiny random models, one per architecture, as GGUF files in memory. They are wide enough that logits spread: disabling
+ * any part changes log-probabilities. Hidden sizes are not multiples of a vector, heads are grouped, windows short. */
 #ifndef CAPP_TINY_H
 #define CAPP_TINY_H
 
@@ -13,7 +13,7 @@ enum { TINY_VOCABULARY = 300, TINY_CONTEXT = 96, TINY_WINDOW = 11 };
 /* arch: "llama", "gemma3", "gpt2". The caller frees the result. */
 void *tiny_model(const char *arch, uint64_t seed, size_t *size);
 
-/* The same in a file; path: at least 64 bytes. The caller unlinks it. */
+/* The same in a file. path has room for at least 64 bytes. The caller unlinks the file. */
 void tiny_model_file(const char *arch, uint64_t seed, char *path);
 
 /* The same with more in the file: extra adds keys or tensors. */

@@ -4,7 +4,7 @@
 #include "emulated.h"
 #include "test.h"
 
-/* A name, how its model opens, and an emulated unit for its products of bfloat16. */
+/* A name, the way its model opens, and an emulated unit for its products of bfloat16. */
 typedef struct unit {
     const char *name, *isa;
     capp_precision precision;
@@ -26,7 +26,7 @@ static unit unit_of(const char *name) {
     return (unit){name, name, CAPP_PRECISION_F32, NULL};
 }
 
-/* The model's weights packed again for the emulated unit, and float32 for close decisions: precision auto. */
+/* Packs the model's weights again for the emulated unit, with float32 for close decisions: precision auto. */
 static void emulate(capp_model *model, const capp_products *products) {
     static capp_kernels kernels;
     capp_pool *pool;

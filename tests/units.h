@@ -1,11 +1,11 @@
-/* Models opened for tests in any precision, over the machine's units or emulated ones. */
+/* Opens models for tests in any precision, over the machine's units or emulated ones. */
 #ifndef CAPP_UNITS_H
 #define CAPP_UNITS_H
 
 #include "engine/handles.h"
 
-/* unit: an instruction set ("avx2"; NULL: the best), in float32; or a name of the list in units.c: one with products of
- * bfloat16, alone or under precision auto. The emulated ones are auto. The caller frees the model. */
+/* unit: an instruction set ("avx2"; NULL: the best), in float32; or a name from the list in units.c, with products of
+ * bfloat16, alone or under precision auto. Emulated units run under auto. The caller frees the model. */
 capp_model *open_unit(const char *path, const char *unit, int threads, uint64_t memory);
 
 /* Skips the test where the machine lacks the unit. */

@@ -1,4 +1,4 @@
-/* Small vocabularies in memory, for tests: the caller fills a writer, a made_vocab holds what it became. */
+/* Small vocabularies in memory, for tests: the caller fills a writer; a made_vocab holds the result. */
 #ifndef CAPP_VOCAB_MAKER_H
 #define CAPP_VOCAB_MAKER_H
 
@@ -13,7 +13,7 @@ typedef struct made_vocab {
     capp_error error;
 } made_vocab;
 
-/* Tokens to be written: texts are copied. */
+/* Tokens to write: their texts are copied. */
 typedef struct token_list {
     char *texts[2000];
     float scores[2000];
@@ -22,21 +22,21 @@ typedef struct token_list {
 } token_list;
 
 void token_list_add(token_list *list, const char *text, float score, int32_t type);
-/* The 256 characters by which byte-level vocabularies write bytes, in the order of the bytes: ids 0 to 255. */
+/* The 256 characters that represent bytes in byte-level vocabularies, in the order of the bytes: ids 0 to 255. */
 void token_list_add_bytes(token_list *list);
 /* "<0x00>" to "<0xFF>", of type byte. */
 void token_list_add_byte_pieces(token_list *list);
 void token_list_free(token_list *list);
 
-/* model, pre (may be NULL), tokens and types; scores where model is "llama". */
+/* Writes model, pre (may be NULL), tokens and types; scores where model is "llama". */
 gguf_writer *vocab_writer(const char *model, const char *pre, const token_list *list);
 void write_merges(gguf_writer *w, const char *const *merges, size_t n);
 
-/* Finishes w, which is freed. */
+/* Finishes and frees w. */
 made_vocab make_vocab(gguf_writer *w);
 void made_vocab_free(made_vocab *made);
 
-/* The ids of text, separated by spaces; "ERROR: ..." on failure. Static, until the next call. */
+/* The ids of text, separated by spaces; "ERROR: ..." on failure. Static memory, valid until the next call. */
 const char *ids_of(const capp_vocab *vocab, const char *text, unsigned flags);
 
 #endif

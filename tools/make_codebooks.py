@@ -20,7 +20,7 @@ A_LINE = 14
 
 
 def points(name):
-    """The type's points, 16 bits each."""
+    """The points of the type, 16 bits each."""
     return np.frombuffer(bytes.fromhex(getattr(quants, name).grid_hex.decode()), "<u2")
 
 

@@ -1,8 +1,8 @@
 """Makes tests/fixtures/float64.{smollm2,gemma3}.jsonl: log-probabilities of transformers in double precision.
 
 usage: PEERS/venv/bin/python tools/make_float64_golden.py SHARED FOLDER
-With the environment of ../shared/peers/setup.sh. Ten rows of ../shared/golden, in its form: one sequence at a time, no
-cache, weights dequantized from the GGUF file, everything in float64.
+Uses the environment of ../shared/peers/setup.sh. Ten rows of ../shared/golden, in the same format: one sequence at a
+time, no cache, weights dequantized from the GGUF file, all computations in float64.
 """
 import json
 import sys

@@ -27,7 +27,7 @@ FIXTURES = Path(__file__).resolve().parent.parent / "tests" / "fixtures"
 VOCABULARY, LENGTHS, LEAST = 97, (14, 25), 0.1
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
-# name: (model, how the adapter is configured)
+# name: (model, configuration of the adapter)
 CASES = {
     "llama": ("llama", dict(r=4, lora_alpha=8, target_modules=[*ATTENTION, "gate_proj", "up_proj", "down_proj"])),
     "llama-patterns": ("llama3", dict(
@@ -43,7 +43,7 @@ CASES = {
                                          target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"])),
     "two": ("llama", dict(r=4, lora_alpha=8, target_modules=["q_proj", "down_proj"])),
 }  # fmt: skip
-# The conversion knows neither patterns nor rslora, and exchanges inputs and outputs of GPT-2.
+# The conversion supports neither patterns nor rslora, and swaps inputs and outputs of GPT-2.
 CONVERTED = ("llama", "phi3-fused", "falcon-40b", "mixtral-experts")
 SECOND = ("two", (0.7, -0.4), dict(r=2, lora_alpha=8, target_modules=["q_proj", "v_proj"]))
 
@@ -63,7 +63,7 @@ def logprobs(model, ids):
 
 
 def saved(model, folder, adapter):
-    """The adapter alone, without the card that PEFT writes beside it."""
+    """Saves the adapter alone, without the card that PEFT writes beside it."""
     model.save_pretrained(folder, selected_adapters=[adapter])
     inner = folder / adapter
     for path in inner.iterdir() if inner.is_dir() else ():
@@ -72,7 +72,7 @@ def saved(model, folder, adapter):
         inner.rmdir()
     (folder / "README.md").unlink(missing_ok=True)
     config = json.loads((folder / "adapter_config.json").read_text())
-    config["base_model_name_or_path"] = Path(config["base_model_name_or_path"]).name  # not where it lay
+    config["base_model_name_or_path"] = Path(config["base_model_name_or_path"]).name  # without the local path
     config["target_modules"] = sorted(config["target_modules"])
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 

@@ -13,9 +13,9 @@ NAME/reference.json                         token ids, and their log-probabiliti
 and, where no NAME is given, tests/fixtures/variants.json: some of the models under other settings of config.json, and
 their log-probabilities.
 
-Norms and biases are random too, logits spread by at least 2, hidden sizes are no multiple of a vector, windows and
-original contexts are shorter than the texts: no part of a model can be left out unseen (tests/test_tiny_models.py).
-GGUF files are made of the folders by tests/convert.py.
+Norms and biases are random too, logits spread by at least 2, hidden sizes are not multiples of a vector, and windows
+and original contexts are shorter than the texts: leaving out any part of a model changes the results
+(tests/test_tiny_models.py). tests/convert.py makes GGUF files from the folders.
 """
 import json
 import shutil
@@ -40,7 +40,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "tiny"
 VOCABULARY, CONTEXT, WINDOW, SPREAD = 97, 96, 9, 2.5
 LENGTHS = (14, 25, 41)
 
-# Names of sizes: most families' first, then those of older ones.
+# Names of sizes: first those of most families, then those of older ones.
 USUAL = dict(vocab_size=VOCABULARY, hidden_size=36, intermediate_size=44, num_hidden_layers=3, num_attention_heads=6,
              num_key_value_heads=2, max_position_embeddings=CONTEXT, rope_theta=3000.0)
 LARGE = dict(USUAL, head_dim=10, num_attention_heads=4)
@@ -49,7 +49,7 @@ FOUR = dict(num_hidden_layers=4)
 SPARSE = dict(num_experts_per_tok=2, intermediate_size=20)
 LOCAL, GLOBAL = "sliding_attention", "full_attention"
 
-# name: (model_type, what differs from the family's default, type of the stored weights)
+# name: (model_type, differences from the family's default, type of the stored weights)
 CASES = {
     "llama": ("llama", dict(USUAL, tie_word_embeddings=False), "float32"),
     "llama-biases": ("llama", dict(LARGE, attention_bias=True, mlp_bias=True, tie_word_embeddings=True), "float16"),
@@ -204,7 +204,7 @@ VARIANTS = [
 # Falcon's eager attention adds ALiBi twice, in the mask and to the scores; the others do not.
 OTHER_ATTENTION = {"falcon": "sdpa"}
 SHARDED = "qwen3"  # saved in several files with an index
-LONG = "phi3-long"  # has factors of its own for texts above its original context
+LONG = "phi3-long"  # has separate factors for texts above its original context
 
 
 def is_norm(name):
@@ -242,7 +242,7 @@ def spread(model, ids):
 
 
 def calibrate(model, ids, plus_one):
-    """Scales the last norm, or the head where that has no weights, until logits spread."""
+    """Scales the last norm, or the head where the norm has no weights, until logits spread."""
     names = dict(model.named_parameters())
     last = next((p for name, p in reversed(names.items()) if is_norm(name) and "layers." not in name
                  and ".h." not in name and "blocks." not in name and name.endswith("weight")), None)
@@ -256,7 +256,8 @@ def calibrate(model, ids, plus_one):
 
 
 def packed(model):
-    """The experts' products rounded to MXFP4 in place; {name: blocks, name: scales} as GPT-OSS's folders store them."""
+    """Rounds the experts' products to MXFP4 in place; returns {name: blocks, name: scales} as GPT-OSS's folders store
+    them."""
     tensors = {}
     for name, p in model.named_parameters():
         if not name.endswith(("experts.gate_up_proj", "experts.down_proj")):
@@ -272,7 +273,7 @@ def packed(model):
 
 
 def store_packed(folder, tensors):
-    """Replaces the products of a folder by their blocks and scales."""
+    """Replaces the products of a folder with their blocks and scales."""
     path = folder / "model.safetensors"
     kept = {name: values for name, values in load_file(path).items() if f"{name}_blocks" not in tensors}
     save_file({**kept, **tensors}, path)
@@ -294,10 +295,10 @@ def make(name):
     torch.manual_seed(seed)
     ids = dict(bos_token_id=1, eos_token_id=2, **(dict(pad_token_id=0) if name in NEWER else {}))
     config = CONFIG_MAPPING[model_type](**{**ids, **differences}, attn_implementation="eager")
-    with no_init_weights():  # all are set below; StableLM's own fails on norms without bias
+    with no_init_weights():  # all are set below; StableLM's own initialization fails on norms without bias
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
         stored = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.tie_weights()  # which went with the initialization
+    model.tie_weights()  # the initialization would have done this
     stored.tie_weights()
     plus_one = int(model_type.startswith(("gemma", "nemotron")))
     runs = [torch.randint(3, VOCABULARY, (n,)).tolist() for n in LENGTHS]

@@ -11,6 +11,6 @@ plain=$(mktemp -d)
 trap 'rm -rf "$plain"' EXIT
 mkdir -p "$folder"
 "$python" -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w "$plain" "$here/.."
-# PCRE2 and utf8proc are inside libcapp, so that nothing is brought along; what this gives is the check and the tag.
+# PCRE2 and utf8proc are inside libcapp, so auditwheel adds no libraries; it only checks the wheel and sets the tag.
 "$python" -m auditwheel repair -w "$folder" "$plain"/capp-*.whl >"$plain/log" 2>&1 || { cat "$plain/log" >&2; exit 1; }
 ls "$folder"/capp-*manylinux*.whl

@@ -1,6 +1,6 @@
-"""Banking77's 77 classes with SmolLM2: plain, listed in a prefix that all texts share, listed behind each text; against CAPPr,
-cappr.llama_cpp, llama-perplexity and llama-server's generation, each on as many texts as its speed allows; capp does the
-same texts beside it."""
+"""Banking77's 77 classes with SmolLM2: plain, listed in a prefix that all texts share, and listed after each text. The
+peers are CAPPr, cappr.llama_cpp, llama-perplexity and generation by llama-server. Each runs on as many texts as its
+speed allows; capp runs the same texts for comparison."""
 import contextlib
 
 import base
@@ -14,7 +14,7 @@ FLAGS = ("-np 77 -c 16", "-np 77 -c 6", "-np 77 -c 16 -fa off", "-np 77 -c 16 -b
 
 
 def point(bench, name, form, rows, theirs, reps, opened=None):
-    """theirs: name -> function of nothing; opened: an object whose process they use."""
+    """theirs: name -> function without arguments; opened: an object whose process they use."""
     task = bench.write(rows)
     methods = {**theirs, "capp": lambda: engine.evaluate(bench, MODEL, task),
                "capp, prediction only": lambda: engine.evaluate(bench, MODEL, task, options=("--only-prediction",))}
@@ -24,7 +24,7 @@ def point(bench, name, form, rows, theirs, reps, opened=None):
 
 
 def listed_by(peer, bench, rows, batch):
-    """The peer keeps the list in its cache and is given the part behind it."""
+    """The peer keeps the list in its cache and receives only the part after it."""
     part = bench.write([{**row, "prompt": row["rest"]} for row in rows])
     prefix = tasks.class_list(rows[0]["completions"])
     return lambda: peer.score(part, batch, prefix=prefix)
@@ -50,7 +50,7 @@ def with_llama_python(bench):
         task = bench.write(rows)
         yield point(bench, "cappr.llama_cpp plain", "plain", rows, {"cappr.llama_cpp": lambda: peer.score(task, None)},
                     min(bench.reps, 3))
-        if not bench.quick:  # two minutes a text
+        if not bench.quick:  # two minutes per text
             rows = tasks.banking77(bench, 1, "listed")
             yield point(bench, "cappr.llama_cpp listed", "listed", rows,
                         {"cappr.llama_cpp": listed_by(peer, bench, rows, None)}, 1)
@@ -77,7 +77,7 @@ def with_server(bench):
 
 
 def alone(bench):
-    """capp by itself on each form: what remains where no peer is installed."""
+    """capp alone on each form, where no peer is installed."""
     for form, count in (("plain", bench.pick(100, 4)), ("listed", bench.pick(100, 4)), ("after", bench.pick(12, 1))):
         yield point(bench, f"capp {form}", form, tasks.banking77(bench, count, form), {}, min(bench.reps, 3))
 

@@ -1,6 +1,6 @@
-"""Models of 7 and 30 billion parameters whose weights stay in the file, against llama.cpp on the same file: prefill of 512
-tokens, COPA and Banking77, memory beside time, and the start. One comparison for each class of instruction sets that this
-machine has and for which a llama.cpp is built (MORE=1 ../shared/peers/setup.sh)."""
+"""Models of 7 and 30 billion parameters whose weights stay in the file, against llama.cpp on the same file: prefill of
+512 tokens, COPA and Banking77, time and memory, and the start. There is one comparison for each class of instruction
+sets that this machine has and for which a llama.cpp is built (MORE=1 ../shared/peers/setup.sh)."""
 import base
 import engine
 import flops
@@ -54,7 +54,7 @@ def start(bench, model):
 
 
 def works(bench, model):
-    """(name of a piece, function of a class's name, build, instruction set and precision)."""
+    """(name of a task, function of a class's name, build, instruction set and precision)."""
     yield "prefill", lambda *a: prefill(bench, model, *a)
     if model == "7b":
         copa = tasks.copa(bench)[:bench.pick(24, 4)]

@@ -1,4 +1,4 @@
-"""COPA, all 500 rows with their two choices: against CAPPr and llama-perplexity."""
+"""COPA, all 500 rows with two choices each: against CAPPr and llama-perplexity."""
 import contextlib
 
 import base

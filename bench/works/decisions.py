@@ -1,5 +1,5 @@
-"""How many decisions of float32 bf16 and `auto` keep: share of equal ones, mean absolute difference of probability, share of
-rows with rescoring in float32."""
+"""How many decisions of float32 remain the same in bf16 and `auto`: the share of equal decisions, the mean absolute
+difference of probabilities, and the share of rows scored again in float32."""
 import base
 import engine
 import tasks

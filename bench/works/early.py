@@ -1,5 +1,5 @@
-"""Deciding without finishing (--only-prediction) on lists of 1,000 and 10,000 classes: completion tokens and time saved.
-Checks that the decisions are those of the full computation."""
+"""Deciding without finishing (--only-prediction) on lists of 1,000 and 10,000 classes: the completion tokens and time
+that it saves. Checks that the decisions equal those of the full computation."""
 import os
 import json
 import subprocess

@@ -1,5 +1,5 @@
-"""The seed's figure: 48 COPA prompts, batches of 16, n classes, GPT-2 small's shape with random weights; time and peak memory
-of each method. With SmolLM2's weights, the accuracy of each method on the same task."""
+"""The seed's figure: 48 COPA prompts, batches of 16, n classes, GPT-2 small's shape with random weights; time and peak
+memory of each method. Also the accuracy of each method on the same task, with SmolLM2's weights."""
 import contextlib
 import re
 
@@ -15,7 +15,7 @@ THEIRS, OURS = "gpt2-random", "gpt2-random-f32"
 
 
 def methods(bench, peer, label, rows):
-    """name -> function, the peer's first: capp is held to the peak memory of CAPPr cached at the same point."""
+    """name -> function, the peer's first: capp is limited to the peak memory of cached CAPPr at the same point."""
     task, menus = bench.write(rows), bench.write([tasks.menu(row) for row in rows])
     held, weight_bytes = {}, engine.weights(bench, OURS)
 
@@ -30,7 +30,7 @@ def methods(bench, peer, label, rows):
         f"generate 4 {label}": lambda: peer.generate(menus, 4, BATCH),
         f"generate 1 {label}": lambda: peer.generate(menus, 1, BATCH)}
     ours = {"capp": lambda: engine.evaluate(bench, OURS, task, memory=held.get("memory"))}
-    if label != bench.dtype:  # beside float32 peers, float32 to float32 too
+    if label != bench.dtype:  # beside float32 peers, capp runs in float32 too
         ours["capp f32"] = lambda: engine.evaluate(bench, OURS, task, "f32", held.get("memory"))
     else:
         ours |= {f"capp generate {n}": lambda n=n: engine.generate(bench, OURS, menus, n, held.get("memory")) for n in (4, 1)}
@@ -52,13 +52,13 @@ def point(bench, peer, dtype, form, n, reps):
 
 
 def number_in(text, n):
-    """The choice that a generated text names: its first number, where it is one of the list."""
+    """The choice that a generated text names: its first number, where the list has it."""
     found = re.search(r"\d+", text)
     return int(found[0]) if found and int(found[0]) < n else None
 
 
 def accuracies(bench, n):
-    """Of each method with SmolLM2's weights; a text that names no choice is wrong."""
+    """The accuracy of each method with SmolLM2's weights; a text that names no choice is wrong."""
     with contextlib.ExitStack() as stack:
         peer = open_peer(bench, stack, "smollm2", bench.dtype)
         rows = tasks.figure(bench, n, "distinct", bench.pick(48, 8))
@@ -84,7 +84,7 @@ def open_peer(bench, stack, model, dtype):
 
 
 def jobs(bench):
-    """(label, dtype of the peer, function that measures) of all there is, peer by peer."""
+    """(label, dtype of the peer, function that measures) for everything available, peer by peer."""
     sizes, few = bench.pick((2, 4, 8, 12, 16, 20, 24, 28, 32), (2, 8)), min(bench.reps, 3)
     works = [(bench.dtype, "distinct", sizes, bench.reps), (bench.dtype, "repeated", bench.pick((8, 16, 32), ()), few)]
     if bench.dtype != "float32":
@@ -97,7 +97,7 @@ def jobs(bench):
 
 
 def run(bench):
-    """Of what bench.only leaves out, results measured before are kept."""
+    """Keeps earlier results of the points that bench.only excludes."""
     before, peer, dtype = bench.before("figure"), None, None
     found = {f"{x['name']} {x['n']}": x for x in before.get("points", ())}
     found |= {f"accuracy {x['n']}": x for x in before.get("accuracy", ())}

@@ -1,5 +1,5 @@
-"""The matrix products: bench_kernels' share of a unit's peak at the engine's shapes, and, where perf can look, that of the
-products inside a run of the engine."""
+"""The matrix products: the share of a unit's peak that bench_kernels reaches at the engine's shapes, and, where perf
+works, the share that the products reach inside a run of the engine."""
 import os
 import re
 import shutil
@@ -11,9 +11,9 @@ import flops
 import machine
 import tasks
 
-# Functions that multiply rows by packed weights, by the names that perf sees.
+# Functions that multiply rows by packed weights, with their names in perf.
 PRODUCTS = r"^(packed|tile)_\d|^matmul$|^store$|^accumulate$"
-RATE = 999  # samples a second of each thread
+RATE = 999  # samples per second of each thread
 
 
 def micro(bench):
@@ -26,12 +26,12 @@ def micro(bench):
 
 
 def samples(report):
-    """symbol -> seconds of processor time, of `perf report` sorted by symbol with its period in nanoseconds."""
+    """symbol -> seconds of processor time, from `perf report` sorted by symbol with its period in nanoseconds."""
     return {name: int(period) * 1e-9 for period, name in re.findall(r"^ *(\d+) +\[.\] (\S+)", report, re.M)}
 
 
 def inside(bench, model, path):
-    """Processor time in the products of one run, and their share of the unit's peak."""
+    """The processor time of the products in one run, and their share of the unit's peak."""
     if not shutil.which("perf"):
         raise base.Skip("no perf, so no share of the products inside the engine; Debian's package is linux-perf")
     data, report = f"{bench.folder}/perf.data", f"{bench.folder}/perf.json"

@@ -1,4 +1,4 @@
-"""Prefill of one text of 512 tokens: against llama-bench on the same file, and transformers (oneDNN)."""
+"""Prefill of one text of 512 tokens, against llama-bench on the same file and transformers (oneDNN)."""
 import contextlib
 
 import base

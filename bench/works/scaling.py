@@ -1,4 +1,4 @@
-"""capp's time, tokens and memory against the number of classes (2 to 1,000) and of rows (100 to 10,000)."""
+"""capp's time, tokens and memory by the number of classes (2 to 1,000) and by the number of rows (100 to 10,000)."""
 import base
 import engine
 import tasks

@@ -1,5 +1,5 @@
-"""From the start of the process to the first decision: with the model in the page cache, and, for folders of safetensors,
-with nothing of it there, beside the time that reading those files from the disk takes."""
+"""The time from the start of the process to the first decision, with the model in the page cache; for folders of
+safetensors also without it in the page cache, compared with the time for reading those files from the disk."""
 import os
 import pathlib
 
@@ -7,13 +7,13 @@ import base
 import engine
 from base import Skip
 
-# The peers' folders of float32, and the tokenizer.json of each where it stands beside the folder.
+# The peers' float32 folders, and the tokenizer.json of each where it is not in the folder.
 FOLDERS = {"gpt2-random-hf": None, "smollm2-hf": "smollm2.tokenizer.json", "gemma3-hf": "gemma3.tokenizer.json"}
 PIECE = 1 << 22
 
 
 def folder(bench, name, tokenizer):
-    """A folder of links to the files of a peer's, with its tokenizer."""
+    """A folder of links to the files of a peer's folder and to its tokenizer."""
     source = pathlib.Path(bench.peers, "models", name)
     if not (source / "model.safetensors").exists():
         raise Skip(f"no {source}; ../shared/peers/setup.sh brings it")
@@ -28,7 +28,7 @@ def folder(bench, name, tokenizer):
 
 
 def forget(files):
-    """Takes the files out of the page cache."""
+    """Removes the files from the page cache."""
     for path in files:
         descriptor = os.open(path, os.O_RDONLY)
         os.fsync(descriptor)

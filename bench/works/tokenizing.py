@@ -1,5 +1,5 @@
-"""The tokenizer alone, one thread, beside the tokenizers package: opening, short texts (Banking77) and long ones, on the
-tokenizers of four models as they were published. capp encodes through its C API (tests/bench_tokenizer.c)."""
+"""The tokenizer alone, with one thread, against the tokenizers package: opening, short texts (Banking77) and long ones,
+with the published tokenizers of four models. capp encodes through its C API (tests/bench_tokenizer.c)."""
 import lzma
 import os
 import struct
@@ -14,7 +14,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class End:
-    """A program that encodes all texts whenever it is told to; a context."""
+    """A program that encodes all texts on request; a context manager."""
 
     def __init__(self, command, env=None):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
@@ -51,7 +51,7 @@ def write(bench, name, texts):
 
 
 def corpora(bench):
-    """Short texts, and long ones: the same, a few hundred to a text."""
+    """Short texts, and long ones that each join up to 300 of the short ones."""
     texts = [text for text, _ in tasks.banking_texts(bench)][:bench.pick(None, 200)]
     return {"short": texts, "long": ["\n".join(texts[i:i + 300]) for i in range(0, len(texts), 300)]}
 
@@ -63,7 +63,7 @@ def point(bench, tokenizer, name, texts, ends):
         methods = {"capp": ours.run, "tokenizers encode": lambda: theirs.run("encode"),
                    "tokenizers encode_batch": lambda: theirs.run("batch")}
         for run in methods.values():
-            run()  # caches of both are warm
+            run()  # warms both caches
         facts = base.alternate(bench, methods)
         opening = {"capp": ours.opening, "tokenizers": theirs.opening}
     same = len({each.pop("checksum") for each in facts.values()}) == 1
