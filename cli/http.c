@@ -168,7 +168,8 @@ static bool fail_code(const http *h, long code, const char *about, capp_error *e
         return fail_at(err, 0, "%s: access denied (403): accept the terms on the model's page, and set HF_TOKEN",
                        about);
     case 404: return fail_at(err, 0, "%s: not found on the server (404)", about);
-    default: return fail_at(err, 0, "%s: the server answers %ld", about, code);
+    default:
+        return fail_at(err, 0, "%s: the server answers %ld%s", about, code, code >= 500 ? "; try again later" : "");
     }
 }
 

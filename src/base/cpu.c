@@ -1,4 +1,4 @@
-/* CPUID leaves and XCR0 bits: Intel SDM volume 1, chapters 13 to 18. Leave for AMX tiles: Linux Documentation,
+/* CPUID leaves and XCR0 bits: Intel SDM volume 1, chapters 13 to 18. Permission for AMX tiles: Linux Documentation,
  * arch/x86/xstate. */
 #define _GNU_SOURCE
 #include "base/cpu.h"

@@ -9,15 +9,15 @@ enum {
     CAPP_CPU_AVX512 = 2,      /* F, BW, DQ, VL, with ZMM state enabled */
     CAPP_CPU_AVX512_BF16 = 4, /* and AVX512_BF16 */
     CAPP_CPU_AVX512_VNNI = 8, /* and AVX512_VNNI */
-    CAPP_CPU_AMX_BF16 = 16,   /* and tiles with BF16, which need the kernel's leave */
+    CAPP_CPU_AMX_BF16 = 16,   /* and tiles with BF16, which need permission from the kernel */
     CAPP_CPU_AMX_INT8 = 32
 };
 
 /* CAPP_CPU_* bits. Thread-safe. */
 unsigned capp_cpu_features(void);
 
-/* Whether the features may be used. For AMX tiles it asks the kernel for leave (arch_prctl), which lasts for the
- * process and its children; with it, sigaltstack refuses stacks too small for the tiles' state. */
+/* Whether the features may be used. For AMX tiles it asks the kernel for permission (arch_prctl), which lasts for
+ * the process and its children. After that, sigaltstack refuses stacks that are too small for the tiles' state. */
 bool capp_cpu_request(unsigned features);
 
 #endif

@@ -78,14 +78,16 @@ static capp_status check(capp_hparams *h, const char *path, capp_error *err) {
         return capp_fail(err, CAPP_EFORMAT, "%s: rope over %u of %u dimensions; expected an even number of dimensions",
                          path, h->rope_dims, h->head_dim);
     if (h->experts && (!h->experts_used || h->experts_used > h->experts))
-        return capp_fail(err, CAPP_EFORMAT, "%s: %u of %u experts are used; expected at least 1 and at most all", path,
-                         h->experts_used, h->experts);
+        return capp_fail(err, CAPP_EFORMAT, "%s: each token uses %u of %u experts; expected at least 1 and at most all",
+                         path, h->experts_used, h->experts);
     if (h->expert_groups > CAPP_MOST_GROUPS ||
         (h->expert_groups &&
          (h->experts % h->expert_groups || !h->expert_groups_used || h->expert_groups_used > h->expert_groups ||
           h->experts / h->expert_groups * h->expert_groups_used < h->experts_used)))
-        return capp_fail(err, CAPP_EFORMAT, "%s: %u of %u groups of %u experts are used for %u experts a token", path,
-                         h->expert_groups_used, h->expert_groups, h->experts, h->experts_used);
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: each token chooses %u of %u groups of experts, which does not fit %u experts, of which "
+                         "each token uses %u; download or convert the model again",
+                         path, h->expert_groups_used, h->expert_groups, h->experts, h->experts_used);
     if (h->expert_groups == h->expert_groups_used) h->expert_groups = 0; /* all are open */
     for (uint32_t kind = 0; kind < h->n_ropes; kind++) {
         const capp_rope *r = &h->ropes[kind];

@@ -84,8 +84,9 @@ static capp_status add_merges(capp_vocab *vocab, const capp_str *lines, size_t n
         const int32_t *id = &ids[3 * i];
         if (id[0] == CAPP_NO_TOKEN || id[1] == CAPP_NO_TOKEN || id[2] == CAPP_NO_TOKEN)
             return capp_fail(err, CAPP_EFORMAT,
-                             "%s: tokenizer.ggml.merges: number %zu, \"%.*s\", joins pieces, or results in one, that "
-                             "tokenizer.ggml.tokens lacks",
+                             "%s: tokenizer.ggml.merges: number %zu, \"%.*s\": one of its pieces, or the joined piece, "
+                             "is missing in "
+                             "tokenizer.ggml.tokens; convert the model again",
                              vocab->path, first + i, lines[i].size < 100 ? (int)lines[i].size : 100, lines[i].data);
         capp_merge_table_set(&vocab->merges, (capp_merge_slot){id[0], id[1], (uint32_t)(first + i), id[2]}, false);
     }
