@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A text of English takes a token for so many bytes: for want of a better one. */
+/* Bytes of a token of English text: an estimate. */
 static const double USUAL_BYTES = 4;
 
 /* Tokens of a class without the last one. */

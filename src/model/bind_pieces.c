@@ -112,8 +112,8 @@ static bool is_grouped(const binder *b, capp_part part) {
     return part == CAPP_PART_QKV && capp_in_folder(b) && b->w->arch->grouped_qkv;
 }
 
-/* Beside NVFP4 llama.cpp keeps a factor for the tensor, or n for n experts. (And one for what it is multiplied by,
- * which here is not rounded to 4 bits.) */
+/* With a tensor of NVFP4, llama.cpp stores a factor for the whole tensor, or n factors for n experts. (It also stores
+ * one for the activations. capp does not need it, because it does not round activations to 4 bits.) */
 capp_status capp_bind_scale(binder *b, place p, size_t n, const capp_tensor **t) {
     char name[MOST_NAME];
     if ((*t)->type != CAPP_TYPE_NVFP4) return CAPP_OK;
