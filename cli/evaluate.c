@@ -120,10 +120,6 @@ static double log_loss(const tally *t) {
     return t->n && !t->n_untold ? t->loss / (double)t->n : NAN;
 }
 
-static const char *precision_name(capp_precision precision) {
-    return precision == CAPP_PRECISION_F32 ? "f32" : precision == CAPP_PRECISION_BF16 ? "bf16" : "auto";
-}
-
 static void json_report(buffer *b, const run *this_run, const tally *t, const capp_stats *stats,
                         const capp_model_info *info) {
     buffer_text(b, "{\"accuracy\": ");
@@ -156,7 +152,7 @@ static void json_report(buffer *b, const run *this_run, const tally *t, const ca
     buffer_text(b, ",\n \"adapters\": ");
     put_string(b, capp_str_of(info->adapters));
     buffer_printf(b, ",\n \"precision\": \"%s\",\n \"isa\": \"%s\",\n \"confusions\": [",
-                  precision_name(info->precision), info->isa);
+                  precision_names[info->precision], info->isa);
     for (size_t i = 0; i < t->n_pairs && i < 100; i++) {
         buffer_text(b, i ? ",\n  {\"label\": " : "\n  {\"label\": ");
         put_class(b, this_run, t->pairs[i].label, true);

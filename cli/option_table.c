@@ -11,6 +11,12 @@ enum {
     ALL = ROWS | COMMAND_INSPECT | COMMAND_BENCH | COMMAND_MODELS
 };
 
+const char *const precision_names[PRECISIONS] = {[CAPP_PRECISION_AUTO] = "auto",
+                                                 [CAPP_PRECISION_F32] = "f32",
+                                                 [CAPP_PRECISION_BF16] = "bf16",
+                                                 [CAPP_PRECISION_I16] = "i16",
+                                                 [CAPP_PRECISION_I8] = "i8"};
+
 const option_row option_rows[] = {
     {"model", 'm', "FILE", ROWS | COMMAND_BENCH, false, OPT_MODEL,
      "the model: a GGUF file (the first of a split set), a folder, or owner/name[:QUANT]"},
@@ -81,9 +87,9 @@ const option_row option_rows[] = {
     {"weights-memory", 0, "BYTES", ENGINE, true, OPT_WEIGHTS_MEMORY,
      "memory for unpacked weights, all, or 0 (default: all if they fit a quarter of free memory)"},
     {"precision", 0, "NAME", ENGINE, true, OPT_PRECISION,
-     "auto (default: bf16, and close rows again in f32), f32 or bf16"},
+     "auto (default: bf16, and close rows again in f32), f32, bf16, i16 or i8"},
     {"isa", 0, "NAME", ENGINE, true, OPT_ISA,
-     "instruction set: ref, avx2, avx512, avx512bf16 or amx (default: CAPP_ISA, or the best)"},
+     "ref, avx2, avxvnni, avx512, avx512vnni, avx512bf16 or amx (default: the best)"},
     {"context", 0, "TOKENS", ENGINE, true, OPT_CONTEXT,
      "maximum length of prompt and completion (default, and 0: the model's limit)"},
     {"lora", 0, "PATH[=WEIGHT]", ENGINE | COMMAND_INSPECT, true, OPT_LORA,

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "capp.h"
+
 /* X(NAME, name, bit, arguments, summary): the subcommands. */
 #define COMMAND_MAP(X)                                                                                                 \
     X(CLASSIFY, classify, 1, "[INPUT]", "decide between classes")                                                      \
@@ -72,6 +74,10 @@ enum option_id {
     OPT_FETCH,
     OPT_HELP
 };
+
+/* As --precision has them, by capp_precision. */
+enum { PRECISIONS = CAPP_PRECISION_I8 + 1 };
+extern const char *const precision_names[PRECISIONS];
 
 /* An option, for the help and the parser. */
 typedef struct option_row {

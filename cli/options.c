@@ -41,11 +41,12 @@ static bool engine_option(capp_model_options *m, int id, const char *text, capp_
                            text);
         return true;
     case OPT_PRECISION:
-        m->precision = !strcmp(text, "f32")    ? CAPP_PRECISION_F32
-                       : !strcmp(text, "bf16") ? CAPP_PRECISION_BF16
-                                               : CAPP_PRECISION_AUTO;
-        if (m->precision != CAPP_PRECISION_AUTO || !strcmp(text, "auto")) return true;
-        return fail_at(err, 0, "--precision '%s' is unknown; use auto, f32 or bf16", text);
+        for (size_t i = 0; i < PRECISIONS; i++) {
+            if (strcmp(text, precision_names[i]) != 0) continue;
+            m->precision = (capp_precision)i;
+            return true;
+        }
+        return fail_at(err, 0, "--precision '%s' is unknown; use auto, f32, bf16, i16 or i8", text);
     default: m->isa = text; return true;
     }
 }

@@ -107,8 +107,15 @@ typedef enum capp_precision {
                                 bfloat16, this is BF16, with rescoring in F32 of completions whose score is close to the
                                 best. Otherwise it is F32. */
     CAPP_PRECISION_F32 = 1,  /* The reference: float32 throughout. */
-    CAPP_PRECISION_BF16 = 2  /* Rounds the inputs of matrix products to bfloat16. Sums and everything else stay in
+    CAPP_PRECISION_BF16 = 2, /* Rounds the inputs of matrix products to bfloat16. Sums and everything else stay in
                                 float32. CAPP_EUNSUPPORTED if the instruction set does not multiply bfloat16. */
+    CAPP_PRECISION_I16 = 3,  /* Multiplies the integers that the file of a quantised model stores. The inputs of matrix
+                                products become integers of 16 bits with one scale for 32 of them, which changes a
+                                log-probability about 30 times less than BF16 does. Gives the same bits on every
+                                machine. Matrices that are not stored as integers, or that an adapter changes, and
+                                everything else are computed as in F32. CAPP_EUNSUPPORTED if no matrix is stored as
+                                integers. */
+    CAPP_PRECISION_I8 = 4    /* The same with inputs of 8 bits: faster, and about 6 times less accurate than BF16. */
 } capp_precision;
 
 /* A LoRA adapter, which modifies a model's weight matrices and embeddings. path names one of these:
@@ -140,7 +147,8 @@ typedef struct capp_model_options {
     uint64_t weights_memory;  /* memory budget of the cache of unpacked weights in bytes, or CAPP_WEIGHTS_DEFAULT, _NONE
                                  or _ALL. The cache holds whole matrices, as many as fit. */
     capp_precision precision; /* default: CAPP_PRECISION_AUTO */
-    const char *isa;          /* instruction set: "ref", "avx2", "avx512", "avx512bf16" or "amx". NULL: the value of the
+    const char *isa;          /* instruction set: "ref", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16" or
+                                 "amx". NULL: the value of the
                                  environment variable CAPP_ISA if it is set, otherwise the best that the CPU and the
                                  operating system support. Borrowed for the call. */
     uint32_t context; /* maximum number of tokens of a prompt and a completion together. 0: the model's limit. For a

@@ -1,9 +1,10 @@
 /* Micro-benchmark of the kernels: `bench_kernels [ISA|all [OP]]` prints, for each operation, shape and instruction set,
- * the rate of the best of some repeats and the share of the unit's measured peak that it is. Not a test. */
+ * the rate of the best of several repeats and its share of the unit's measured peak. This is not a test. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "base/cpu.h"
 #include "base/tensor.h"
+#include "kernel/integers.h"
 #include "kernel/kernel.h"
 #include "kernel/peak.h"
 
@@ -17,9 +18,9 @@ enum { MOST = 32 << 20 }; /* floats of the largest array */
 static const capp_kernels *kernels;
 static const capp_products *products;
 static float *a, *b, *c; /* [MOST] each, 64-byte aligned */
-static size_t shape[4];  /* what a case is given */
+static size_t shape[4];  /* arguments of a case */
 
-/* Of this thread's own time: that of others who share the processor does not count. */
+/* This thread's own processor time: other programs that share the processor do not count. */
 static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
@@ -34,11 +35,11 @@ static void fill(float *x, size_t n, float size) {
     }
 }
 
-/* Each case runs its operation once and returns the operations done: those of the mathematics, with one for each exp.
- * Shapes stand in cases[]. */
+/* Each case runs its operation once and returns the number of mathematical operations done; an exp counts as one.
+ * cases[] lists the shapes. */
 
-/* rows, k, n, columns of c: a block of rows against n columns of panels, as the engine calls it; rows padded by one
- * vector. Where c is narrower than n, as tiles of the head are, panels overwrite each other's columns. */
+/* rows, k, n, columns of c: multiplies a block of rows by n columns of panels, as the engine does; rows are padded by
+ * one vector. Where c is narrower than n, as for tiles of the head, panels overwrite each other's columns. */
 static double case_matmul(void) {
     const size_t m = shape[0], k = shape[1], n = shape[2], lda = k + CAPP_MAX_STEP, bytes = products->panel_bytes(k);
     const size_t columns = shape[3] ? shape[3] : n;
@@ -50,8 +51,8 @@ static double case_matmul(void) {
     return 2.0 * (double)m * (double)k * (double)n;
 }
 
-/* rows, k, n, block: the same with k in blocks, as the engine does it: the rows' part of a block stays in the second
- * cache while two panels pass. */
+/* rows, k, n, block: the same with k in blocks, as the engine does it: the rows' part of a block stays in the L2 cache
+ * while two panels pass. */
 static double case_blocks(void) {
     const size_t m = shape[0], k = shape[1], n = shape[2], block = shape[3], lda = k + CAPP_MAX_STEP, nr = products->nr;
     for (size_t j = 0; j < n; j += 2 * nr)
@@ -75,7 +76,7 @@ static double case_pack(void) {
     return (double)(n * k);
 }
 
-/* Stored blocks of type shape[3] to panels: k, n columns. Operations are weights. */
+/* Unpacks stored blocks of type shape[3] to panels: k, n columns. Returns the number of weights. */
 static double case_unpack(void) {
     const size_t k = shape[1], n = shape[2], nr = products->nr, bytes = products->panel_bytes(k);
     const capp_type_info info = capp_type_get((uint32_t)shape[3]);
@@ -164,7 +165,7 @@ static const struct {
     {"matmul", case_matmul, {13, 576, 3072}},
     {"matmul", case_matmul, {4, 576, 3072}},
     {"matmul", case_matmul, {1, 576, 3072}},
-    {"large", case_matmul, {192, 1024, 1024}}, /* of models of 7 billion and more */
+    {"large", case_matmul, {192, 1024, 1024}}, /* of models with 7 billion parameters and more */
     {"large", case_matmul, {192, 3584, 1024}},
     {"large", case_matmul, {192, 18944, 512}},
     {"large", case_blocks, {192, 3584, 1024, 512}},
@@ -175,7 +176,7 @@ static const struct {
     {"large", case_blocks, {192, 8192, 512, 1024}},
     {"large", case_blocks, {384, 8192, 512, 1024}},
     {"large", case_blocks, {1024, 8192, 512, 1024}},
-    {"7b", case_blocks, {192, 3584, 4608, 1024}}, /* the products of a model of 7 billion, whole: q, k and v */
+    {"7b", case_blocks, {192, 3584, 4608, 1024}}, /* all products of a model of 7 billion: q, k and v */
     {"7b", case_blocks, {192, 3584, 3584, 1024}},
     {"7b", case_blocks, {192, 3584, 18944, 1024}},
     {"7b", case_blocks, {192, 18944, 3584, 1024}},
@@ -210,7 +211,7 @@ static const uint32_t types[] = {CAPP_TYPE_Q4_0,  CAPP_TYPE_Q4_1, CAPP_TYPE_Q5_0
                                  CAPP_TYPE_Q5_K,  CAPP_TYPE_Q6_K, CAPP_TYPE_IQ4_NL, CAPP_TYPE_IQ4_XS,
                                  CAPP_TYPE_MXFP4, CAPP_TYPE_F16,  CAPP_TYPE_BF16,   CAPP_TYPE_F32};
 
-/* GFLOP/s: the best of repeats of at least a millisecond, three of them at least, for about 0.15 s. */
+/* GFLOP/s: the best of at least three repeats, each at least a millisecond long, for about 0.15 s. */
 static double measure(double (*run)(void)) {
     double best = 0, start = now();
     size_t calls = 1;
@@ -224,10 +225,21 @@ static double measure(double (*run)(void)) {
     return best * 1e-9;
 }
 
-/* Nanoseconds a weight for each type, and the share of a product of 256 rows that is. */
+/* Panels of integers begin with their form; each case with a panel uses that of Q4_K. */
+static void begin_panels(void) {
+    const capp_integer_form *form = capp_integer_form_of(CAPP_TYPE_Q4_K);
+    const size_t k = shape[1], part = products->block && products->block < k ? products->block : k;
+    if (!products->coarsen) return;
+    for (size_t i = 0; i * products->nr < shape[2]; i++)
+        memcpy((char *)b + i * products->panel_bytes(k), form, sizeof *form);
+    memcpy((char *)b + products->panel_bytes(part), form, sizeof *form);
+}
+
+/* For each type, nanoseconds per weight, and that time as a share of a product of 256 rows. */
 static void bench_unpack(void) {
     if (!products->unpack(CAPP_TYPE_Q4_K)) return;
     memcpy(shape, (size_t[4]){256, 1024, 1024}, sizeof shape);
+    begin_panels();
     const double product = 2 * 256 / measure(case_matmul);
     unsigned char *bytes = (unsigned char *)a;
     for (size_t i = 0; i < 1024 * 1024 * sizeof *a; i++)
@@ -240,18 +252,20 @@ static void bench_unpack(void) {
     }
 }
 
-/* All cases of the table, or those of its products of bfloat16. op: the only one wanted, or NULL. */
-static void bench(bool bf16, const char *op) {
-    const double peak = capp_peak_gflops(kernels->name, bf16, 0.2);
-    products = bf16 ? kernels->bf16 : kernels->f32;
-    fill(b, MOST, 1.0f); /* panels of either element */
+/* Runs all cases of the table for float32, or those of its other products. op: run only this one, unless NULL. */
+static void bench(const capp_products *of, const char *op) {
+    const double peak = capp_peak_gflops(kernels->name, of->name, 0.2);
+    products = of;
+    fill(b, MOST, 1.0f); /* panels of any element */
     printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s\n", kernels->name, products->name, "peak", "", peak);
     for (size_t j = 0; j < sizeof cases / sizeof *cases; j++) {
         char text[64];
         const bool product = cases[j].run == case_matmul || cases[j].run == case_blocks || cases[j].run == case_pack ||
                              cases[j].run == case_narrow;
-        if ((op && strcmp(op, cases[j].op) != 0) || (bf16 && !product)) continue;
+        if ((op && strcmp(op, cases[j].op) != 0) || (of != kernels->f32 && !product)) continue;
+        if (cases[j].run == case_pack && !of->pack) continue;
         memcpy(shape, cases[j].shape, sizeof shape);
+        begin_panels();
         const double rate = measure(cases[j].run);
         snprintf(text, sizeof text, "%zu %zu %zu %zu", shape[0], shape[1], shape[2], shape[3]);
         printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s %5.1f %%\n", kernels->name, products->name, cases[j].op, text,
@@ -271,8 +285,9 @@ int main(int argc, char **argv) {
             printf("%s: this machine lacks it\n", kernels->name);
             continue;
         }
-        bench(false, argc > 2 ? argv[2] : NULL);
-        if (kernels->bf16) bench(true, argc > 2 ? argv[2] : NULL);
+        bench(kernels->f32, argc > 2 ? argv[2] : NULL);
+        if (kernels->bf16) bench(kernels->bf16, argc > 2 ? argv[2] : NULL);
+        bench(kernels->i16, argc > 2 ? argv[2] : NULL);
     }
     free(a), free(b), free(c);
     return 0;

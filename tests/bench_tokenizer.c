@@ -1,6 +1,7 @@
-/* Times the tokenizer alone: `bench_tokenizer MODEL TEXTS` opens a file that has a vocabulary, says how long that took,
- * and for each line of standard input encodes all texts once and prints "SECONDS IDS CHECKSUM". TEXTS: each text as a
- * u32 of its bytes, then the bytes. Not a test: bench/works/tokenizing.py runs it beside the tokenizers package. */
+/* Times the tokenizer alone: `bench_tokenizer MODEL TEXTS` opens a file that has a vocabulary and prints how long that
+ * took. For each line of standard input it encodes all texts once and prints "SECONDS IDS CHECKSUM". TEXTS is a file:
+ * each text is its size in bytes as a u32, then the bytes. This is not a test: bench/works/tokenizing.py runs it beside
+ * the tokenizers package. */
 #define _POSIX_C_SOURCE 200809L
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
-"""The bits that precision f32 gives on every machine, of each tiny model in tests/fixtures/tiny: the log-probabilities of its
-reference's tokens, and the posterior probabilities of its runs as completions. tools/make_bits.py writes them into
-tests/fixtures/bits.json; tests/test_expected_bits.py demands them."""
+"""The bits that precision f32 gives on every machine, for each tiny model in tests/fixtures/tiny: the log-probabilities
+of the tokens in its reference, and the posterior probabilities of its runs as completions. tools/make_bits.py writes
+these bits into tests/fixtures/bits.json; tests/test_expected_bits.py compares with them."""
 import json
 import os
 import re
@@ -21,7 +21,8 @@ def arithmetic():
 
 
 def bits_of(build, name, unit):
-    """{"logprobs": [hex digits, 8 a token, of each run], "posterior": [...]}; None where the machine lacks the unit."""
+    """{"logprobs": [hex digits, 8 per token, for each run], "posterior": [...]}; None where the machine lacks the
+    unit."""
     runs = json.loads((TINY / name / "reference.json").read_text())["runs"]
     contexts = sorted({run["context"] for run in runs})
     found = {"logprobs": [], "posterior": []}

@@ -1,12 +1,13 @@
-"""Random blocks of GGUF's quantized types, and what they hold by the gguf package; by definition for the types whose
-sizes alone it knows."""
+"""Random blocks of GGUF's quantized types, and their values according to the gguf package. For types of which the
+package knows only the sizes, the values follow the definition of the type."""
 import gguf
 import numpy as np
 
 SIZES = {kind.name: size for kind, size in gguf.GGML_QUANT_SIZES.items()} | {"Q2_0": (64, 18)}  # elements, bytes
 NUMBERS = {kind.name: int(kind) for kind in gguf.GGMLQuantizationType} | {"Q2_0": 42}
 
-# Bytes where a block's float16 scales begin. IQ1_M's is scattered; MXFP4 and NVFP4 have scales of a byte.
+# The byte offsets where a block's float16 scales begin. The scale of IQ1_M is scattered; MXFP4 and NVFP4 have scales of
+# one byte.
 SCALES = {
     "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108],
     "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0], "TQ1_0": [52], "TQ2_0": [64],
@@ -31,7 +32,8 @@ def dequantize(name, blocks):
     """[..., bytes of a row] to float32 [..., elements of a row]."""
     if name not in ("Q1_0", "Q2_0"):
         return gguf.dequantize(blocks, gguf.GGMLQuantizationType[name])
-    # ggml-common.h: a half and, of 128 elements, bits for 1 and -1, or, of 64, pairs of bits for -1 to 2.
+    # ggml-common.h: a half, then either one bit for each of 128 elements (1 or -1), or two bits for each of 64 (-1 to
+    # 2).
     each = blocks.reshape(-1, 18)
     scale, bits = each[:, :2].copy().view(np.float16).astype(np.float32), np.unpackbits(each[:, 2:], 1, bitorder="little")
     levels = bits * np.float32(2) - 1 if name == "Q1_0" else bits[:, ::2] + bits[:, 1::2] * np.float32(2) - 1

@@ -1,8 +1,9 @@
-"""Calls of CAPPr's functions on random prompts and completions, with every option, and bad ones; for CAPPr and capp alike.
+"""Calls of CAPPr's functions with random prompts and completions, with every option, and bad calls. They run on CAPPr
+and on capp.
 
-A case is {"function", "arguments", "keywords", and "cache", the prefixes of cache() around it, outermost first}. Examples
-are {"Example": keywords}, sets {"set": [...]}. An outcome is nested lists, {"array", "dtype"} or {"error": name of the
-built-in type}.
+A case is {"function", "arguments", "keywords", "cache"}; "cache" is the list of prefixes of cache() around it,
+outermost first. Examples are {"Example": keywords}, sets {"set": [...]}. An outcome is nested lists, {"array", "dtype"}
+or {"error": name of the built-in type}.
 """
 import random
 
@@ -140,7 +141,7 @@ def revived(value, example):
 
 
 def plain(value):
-    """An outcome as JSON has it; arrays say that they are arrays."""
+    """An outcome in the form that JSON holds; arrays are marked as arrays."""
     if isinstance(value, np.ndarray):
         return {"array": value.tolist(), "dtype": str(value.dtype)}
     if isinstance(value, (list, tuple)):
@@ -154,7 +155,7 @@ def built_in(error):
 
 
 def outcome(case, module, example, model):
-    """What the case gives with the functions of module: capp.classify, or one of CAPPr's."""
+    """The outcome of the case with the functions of module: capp.classify, or one of CAPPr's modules."""
     try:
         arguments = [revived(argument, example) for argument in case["arguments"]]
         keywords = {key: revived(value, example) for key, value in case["keywords"].items()}
@@ -173,7 +174,7 @@ def call_cached(prefixes, module, model, function, arguments, keywords):
 
 
 def agree(mine, theirs, tolerance):
-    """None, or what differs: shapes, types and errors exactly, numbers within the tolerance."""
+    """None, or what differs. Shapes, types and errors must be equal; numbers must be within the tolerance."""
     if isinstance(theirs, dict) and "array" in theirs:
         if not isinstance(mine, dict) or mine.get("dtype") != theirs["dtype"]:
             return f"{mine} is no array of {theirs['dtype']}"

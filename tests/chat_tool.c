@@ -1,7 +1,7 @@
-/* chat_tool < cases: renders chat templates. A line is one JSON object: {"template": text, "messages": [{"role",
- * "content"}, ...], "variables": {...}, "tokens": {"bos_token": text, ...}, "now": seconds}, each left out where
- * there is none; the template, where it is that of the line before. For each, a line out: {"text": ..., "given":
- * "0011..."} (a digit for each byte), or {"error": message, "status": name}. */
+/* chat_tool < cases: renders chat templates. Each line is one JSON object: {"template": text, "messages": [{"role",
+ * "content"}, ...], "variables": {...}, "tokens": {"bos_token": text, ...}, "now": seconds}. Every field is optional;
+ * without "template", the template of the line before is used. For each line it prints one line: {"text": ..., "given":
+ * "0011..."} (one digit per byte), or {"error": message, "status": name}. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>

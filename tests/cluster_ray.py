@@ -1,5 +1,5 @@
-"""cluster_ray.py MODEL FOLDER: capp.ray on a Ray of two workers, one of which dies. Run by tests/test_cluster.py.
-FOLDER: for Ray's own files, of a short name, for sockets are in it."""
+"""cluster_ray.py MODEL FOLDER: runs capp.ray on a Ray cluster of two workers, one of which dies. tests/test_cluster.py
+runs it. FOLDER holds Ray's own files; its path must be short, because it contains sockets."""
 import os
 import sys
 
@@ -29,7 +29,7 @@ def column(ds, name, format="numpy", **keywords):
 
 
 def missing(values):
-    """In a NumPy array of probabilities a missing row is one of NaN."""
+    """In a NumPy array of probabilities, a missing row is a row of NaN."""
     return [None if np.isnan(value).all() else value for value in values]
 
 

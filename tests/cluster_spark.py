@@ -1,6 +1,6 @@
-"""cluster_spark.py MODEL FOLDER KILL: capp.spark on a cluster of two executors, a process each, one of whose workers dies.
-KILL: "worker", the Python process at work, or "executor", the Java process that it belongs to. Run by tests/test_cluster.py.
-FOLDER: for Spark's own files."""
+"""cluster_spark.py MODEL FOLDER KILL: runs capp.spark on a cluster of two executors, one process each, and kills one
+worker. KILL: "worker" kills the Python process at work; "executor" kills the Java process that it belongs to.
+tests/test_cluster.py runs it. FOLDER holds Spark's own files."""
 import os
 import sys
 from pathlib import Path
@@ -16,11 +16,11 @@ PARTITIONS, BATCH, ROWS = 4, 8, 128
 
 
 def session():
-    """Spark writes the folders of its workers into its home, which is one of links here."""
+    """Spark writes the folders of its workers into its home. This home consists of links."""
     home = FOLDER / "home"
     home.mkdir()
     for part in Path(pyspark.__file__).parent.iterdir():
-        if part.name != "work":  # of other clusters
+        if part.name != "work":  # folders of other clusters
             (home / part.name).symlink_to(part)
     os.environ.update(SPARK_HOME=str(home), SPARK_LOCAL_DIRS=str(FOLDER / "local"), SPARK_LOCAL_IP="127.0.0.1",
                       PYSPARK_PYTHON=sys.executable)

@@ -1,5 +1,6 @@
-"""Seen from outside: what the workers of a cluster do. Imported by them, for a Job of capp travels as the one below, it
-writes into the folder that the environment's CAPP_WATCH names. The programs tests/cluster_*.py share the rest."""
+"""Records what the workers of a cluster do. The workers import this module because a Job of capp is pickled as the
+subclass below; it writes into the folder that the environment variable CAPP_WATCH names. The programs
+tests/cluster_*.py share the rest."""
 import functools
 import json
 import os
@@ -17,7 +18,7 @@ PRIOR = [0.1, 0.2, 0.3, 0.15, 0.25]
 
 
 def note(event):
-    """One file a process: lines of several could mix."""
+    """One file per process: the lines of several processes could mix."""
     with open(Path(os.environ["CAPP_WATCH"]) / str(os.getpid()), "a") as file:
         file.write(f"{event}\n")
 
@@ -43,7 +44,7 @@ class Job(_worker.Job):
 
 
 def events():
-    """{pid: [event]}, of all workers so far."""
+    """{pid: [event]} of all workers so far."""
     folder = Path(os.environ["CAPP_WATCH"])
     return {int(file.name): file.read_text().splitlines() for file in folder.iterdir()}
 
@@ -59,13 +60,13 @@ def parent_of(pid):
 
 
 def in_the_midst(seen):
-    """A worker that has done a batch and works on another."""
+    """A worker that has finished a batch and works on another."""
     return next((pid for pid, lines in seen.items() if lines.count("begin") > max(1, lines.count("end"))), None)
 
 
 def kill_one(killed, generations=0):
-    """In a thread of its own: ends the first worker that is in the midst of its work, or its ancestor, by SIGKILL. killed
-    gets its number."""
+    """In a separate thread: kills, with SIGKILL, the first worker that is in the middle of its work, or its ancestor.
+    killed receives the process id."""
     def work():
         while (pid := in_the_midst(events())) is None:
             time.sleep(0.002)
@@ -79,13 +80,13 @@ def kill_one(killed, generations=0):
 
 
 def prompts(n):
-    """Of differing lengths, some missing."""
+    """Texts of different lengths; some are missing."""
     return [None if i % 11 == 5 else f"Number {i}: {'my body cast a shadow over the grass, ' * (i % 4)}because"
             for i in range(n)]
 
 
 def on_one_machine(function, texts, *arguments, **keywords):
-    """What capp.classify gives, None where there is no text."""
+    """The results of capp.classify; None where there is no text."""
     found = iter(getattr(classify, function)([text for text in texts if text is not None], *arguments,
                                              show_progress_bar=False, **keywords))
     return [None if text is None else plain(next(found)) for text in texts]

@@ -1,4 +1,4 @@
-"""What the tests of the command share: running it, reading its rows, and inputs."""
+"""Shared by the tests of the command: running it, reading its rows, and inputs."""
 import json
 import os
 import subprocess
@@ -21,7 +21,7 @@ def rows_of(done):
 
 
 def lines_told(stderr):
-    """Its lines, without the one that says what the input was taken for."""
+    """Its lines, without the line that says how the command read the input."""
     return [line for line in stderr.decode().splitlines(True) if not line.startswith("capp: reading ")]
 
 
@@ -30,7 +30,7 @@ def told(done):
 
 
 def fails(done, *parts, status=2):
-    """One line on stderr that holds all parts; the command ended with status."""
+    """Checks that stderr is one line that contains all parts, and that the command ended with status."""
     message = "".join(told(done))
     assert done.returncode == status, message
     assert message.startswith("capp: ") and message.count("\n") == 1, message

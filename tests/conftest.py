@@ -1,5 +1,5 @@
-"""What the tests share. `make test` says where things are by the environment; without it, builds are looked for in their
-usual folders, so that `pytest tests/test_cli.py` works too.
+"""Shared by all tests. `make test` says where things are through environment variables. Without them, builds are looked
+for in their usual folders, so that `pytest tests/test_cli.py` works too.
 
 CAPP_BUILD       release build with tests (build-test)
 CAPP_BUILD_ASAN  build with AddressSanitizer and UBSan (build-asan); its tests are skipped where it is missing
@@ -22,7 +22,7 @@ os.environ.setdefault("CAPP_BUILD", str(ROOT / "build-test"))
 os.environ.setdefault("CAPP_MODELS", str(CACHE / "models"))
 os.environ.setdefault("CAPP_SHARED", str(ROOT.parent / "shared"))
 os.environ.pop("CAPP_ISA", None)  # tests choose the instruction set themselves
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so would its children
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it, and so do their children
 
 
 def pytest_addoption(parser):
@@ -67,7 +67,7 @@ def pytest_unconfigure():
         print("\n" + closing.pop(), flush=True)
 
 
-# ---- What tests are given --------------------------------------------------------------------------------------------
+# ---- Fixtures --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +106,7 @@ def gemma3():
 
 @pytest.fixture(scope="session")
 def shared():
-    """Folder of the project's shared data; a user's clone has none."""
+    """Folder of the project's shared data; a user's clone does not have it."""
     folder = Path(os.environ["CAPP_SHARED"])
     if not folder.is_dir():
         pytest.skip(f"no shared data in {folder}")
@@ -115,7 +115,7 @@ def shared():
 
 @pytest.fixture(scope="session")
 def fixtures():
-    """Folder of the reference data that is in the repository."""
+    """Folder of the reference data in the repository."""
     return ROOT / "tests" / "fixtures"
 
 
@@ -138,7 +138,7 @@ def tiny_gpt2(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_gemma3(tmp_path_factory):
-    """With SentencePiece and sliding windows."""
+    """Path of a tiny random Gemma 3, with SentencePiece and sliding windows."""
     return tiny(tmp_path_factory, "gemma3")
 
 
@@ -150,7 +150,7 @@ def model(tiny_model):
 
 @pytest.fixture
 def write(tmp_path):
-    """write(name, content): a file, and its path."""
+    """write(name, content) writes a file and returns its path."""
 
     def write_file(name, content):
         path = tmp_path / name

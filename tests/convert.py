@@ -1,5 +1,6 @@
-"""Folders of small models to GGUF files, with the gguf package: the names of tensors are the package's, the changes
-that the format asks for (rows of q and k permuted, norms with their 1 added, experts stacked) are made here."""
+"""Converts folders of small models to GGUF files with the gguf package. The names of tensors come from the package. The
+changes that the format requires are made here: it permutes the rows of q and k, adds the 1 to norms, and stacks
+experts."""
 import json
 import re
 import struct
@@ -8,7 +9,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-# model_type of config.json: architecture in GGUF. The others have none there.
+# model_type of config.json: architecture in GGUF. GGUF does not have the other types.
 ARCHITECTURES = {
     "llama": "llama", "mistral": "llama", "mixtral": "llama", "smollm3": "smollm3", "granite": "granite",
     "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_moe": "qwen3moe", "gemma": "gemma", "gemma2": "gemma2",
@@ -64,7 +65,7 @@ def permuted(rows, heads):
 
 
 def ungrouped(rows, heads, kv_heads):
-    """Rows stored by key-value head (its q heads, its k, its v) as q, k, v."""
+    """Splits rows that are stored by key-value head (its q heads, its k, its v) into q, k, v."""
     group = heads // kv_heads
     parts = rows.reshape(kv_heads, group + 2, -1, *rows.shape[1:])
     return np.concatenate([parts[:, :group].reshape(-1, *rows.shape[1:]), parts[:, group].reshape(-1, *rows.shape[1:]),
@@ -113,7 +114,7 @@ class Folder:
 
 
 def experts_stacked(tensors):
-    """Tensors of single experts as one with the expert first, under the name that the gguf package knows."""
+    """Joins the tensors of single experts into one, expert first, under the name that the gguf package knows."""
     stacks, rest = {}, {}
     for name, values in tensors.items():
         match = re.fullmatch(r"(.*\.experts)\.(\d+)\.(\w+)\.weight", name)
@@ -127,7 +128,7 @@ def experts_stacked(tensors):
 
 
 def heads_stacked(tensors):
-    """StableLM's norms of single heads as one."""
+    """Joins StableLM's norms of single heads into one."""
     stacks, rest = {}, {}
     for name, values in tensors.items():
         match = re.fullmatch(r"(.*layernorm)\.norms\.(\d+)\.weight", name)
@@ -140,7 +141,7 @@ def heads_stacked(tensors):
 
 
 def gpt_oss_experts(tensors):
-    """gate and up apart, products as [outputs][inputs]."""
+    """Separates gate and up; products become [outputs][inputs]."""
     rest = {}
     for name, values in tensors.items():
         if "gate_up_proj" in name:
@@ -159,7 +160,7 @@ def gpt_oss_experts(tensors):
 
 
 def granite_experts(tensors):
-    """gate and up apart, under names that the gguf package knows."""
+    """Separates gate and up, under names that the gguf package knows."""
     rest = {}
     for name, values in tensors.items():
         stem = name.split("block_sparse_moe.")[0].split("shared_mlp.")[0]
@@ -175,7 +176,7 @@ def granite_experts(tensors):
 
 
 def fused(tensors):
-    """q, k and v of a layer as one tensor."""
+    """Joins q, k and v of a layer into one tensor."""
     rest = {name: values for name, values in tensors.items() if not re.search(r"self_attn\.[qkv]_proj\.", name)}
     for name in tensors:
         if ".self_attn.q_proj." in name:
@@ -185,7 +186,7 @@ def fused(tensors):
 
 
 def changed(folder):
-    """The folder's tensors as GGUF wants them, under the folder's names."""
+    """The folder's tensors in the form that GGUF requires, under the folder's names."""
     tensors = heads_stacked(experts_stacked(folder.tensors))
     if folder.type == "gpt_oss":
         tensors = gpt_oss_experts(tensors)
@@ -208,7 +209,7 @@ def changed(folder):
             values = ungrouped(values, folder.heads, folder.kv_heads)
         if folder.type == "gpt_bigcode" and "c_attn" in name:
             values = ungrouped(values, folder.heads, folder.kv_heads)
-        if ".act_fn." not in name:  # numbers of xIELU, which are metadata
+        if ".act_fn." not in name:  # numbers of xIELU: GGUF has them in the metadata
             yield name, np.ascontiguousarray(values)
 
 
@@ -324,14 +325,14 @@ def add_metadata(writer, folder):
 
 
 def tensor_name(names, name):
-    short = name.removeprefix("transformer.")  # Bloom's are known without
+    short = name.removeprefix("transformer.")  # the package knows Bloom's names without it
     found = names.get_name(name, try_suffixes=(".weight", ".bias")) or names.get_name(short, (".weight", ".bias"))
     assert found, f"the gguf package has no name for {name}"
     return found
 
 
 def quantized(values, quantization):
-    """Where rows are whole blocks, else as they are."""
+    """Quantizes tensors whose rows are whole blocks; leaves others unchanged."""
     block, _ = gguf.GGML_QUANT_SIZES[quantization]
     if values.ndim < 2 or values.shape[-1] % block:
         return values, None
@@ -339,7 +340,8 @@ def quantized(values, quantization):
 
 
 def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None):
-    """Writes the folder's model to path. False where GGUF has not its architecture. arch: another architecture of the same arithmetic."""
+    """Writes the folder's model to path. Returns False where GGUF does not have its architecture. arch: another
+    architecture with the same arithmetic."""
     folder = Folder(folder, arch)
     if folder.arch is None:
         return False

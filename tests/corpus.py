@@ -1,10 +1,10 @@
-"""Texts to try tokenizers on: random ones, and what lies about on any Debian machine."""
+"""Texts for tests of tokenizers: random ones, and files that exist on any Debian machine."""
 import gzip
 import random
 import sysconfig
 from pathlib import Path
 
-# The scripts that random characters come from; ASCII more often than others.
+# Random characters come from these scripts; ASCII is more frequent than the others.
 BLOCKS = [(0x20, 0x7e)] * 6 + [
     (0, 0x2ff), (0x300, 0x36f), (0x370, 0x52f), (0x590, 0x6ff), (0x900, 0xdff), (0xe00, 0xfff), (0x1000, 0x18af),
     (0x1e00, 0x1fff), (0x2000, 0x2bff), (0x2c00, 0x2fff), (0x3000, 0x30ff), (0x4e00, 0x9fff), (0xac00, 0xd7a3),
@@ -16,7 +16,7 @@ WORDS = ("the of because naïve Ωmega Straße COPA getHTTPResponse snake_case d
          "http://a.b/c?d=e 1984 3.14159 1,000,000 ½ Ⅻ ٣٤٥ 漢字 ひらがな 한국어 हिन्दी ไทย עברית العربية 🦙 👩‍👩‍👧 é "
          "e\u0301 <|im_end|> </s> İstanbul ﬁne ㌔ Å ０１２ ①②").split()
 
-# What tokenizers are trained on in tests: the same on every machine and at every commit.
+# Tests train tokenizers on this text: it is the same on every machine and at every commit.
 SENTENCES = """The committee said on Tuesday that it would publish its findings before the end of the year.
 "I don't know," she answered, "whether they've heard about it; we'll see."
 In 1984 about 3,500 people lived there; by 2021 it was 12,875 (see Table 4.2).
@@ -45,7 +45,8 @@ def training_texts():
 
 
 def everything():
-    """Every character below U+34800 in order, some thousand to a text: whatever lies above is unassigned or of one kind."""
+    """Every character below U+34800 in order, some thousand per text. All characters above are unassigned or of one
+    kind."""
     characters = "".join(chr(c) for c in range(0x34800) if not 0xd800 <= c < 0xe000)
     return [characters[i:i + 4096] for i in range(0, len(characters), 4096)]
 
@@ -80,8 +81,8 @@ def random_texts(seed, n, words=WORDS):
 
 
 def machine_lines(most):
-    """Lines of manual pages, locales, Unicode data, source code and licenses, in a fixed order: at most so many. 100,000
-    are there once `tools/setup.sh build corpus` has run, even where manual pages are left out."""
+    """At most so many lines of manual pages, locales, Unicode data, source code and licenses, in a fixed order. After
+    `tools/setup.sh build corpus` there are 100,000, even on a system without manual pages."""
     root = Path(__file__).resolve().parent.parent
     places = [(root, "src/**/*.[ch]"), (root, "docs/*"), (Path("/usr/share/common-licenses"), "*"),
               (Path("/usr/share/i18n/locales"), "*"), (Path("/usr/share/man"), "**/*.gz"),

@@ -5,11 +5,11 @@
 
 #include "capp.h"
 
-enum { BEFORE = 16 }; /* bytes before a block, which hold its size */
+enum { BEFORE = 16 }; /* bytes before a block that hold its size */
 
 counted_memory counted = {.cap = SIZE_MAX, .until_failure = COUNTED_NEVER};
 
-/* block: what stdlib gave, of old bytes, or NULL. */
+/* block: a block of old bytes from stdlib, or NULL. */
 static void *take(void *block, size_t old, size_t n) {
     if (!counted.until_failure--) {
         counted.failed = true;

@@ -1,5 +1,5 @@
-/* dequant_tool TYPE < blocks > floats: blocks of type number TYPE to float32; exits with 77 where capp cannot read the
- * type. */
+/* dequant_tool TYPE < blocks > floats: converts blocks of type number TYPE to float32; exits with 77 where capp cannot
+ * read the type. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* dpbf16.inc over an emulated VDPBF16PS. */
+/* Compiles dpbf16.inc over an emulated VDPBF16PS. */
 #include "emulated.h"
 
 #include "emulation.h"

@@ -1,4 +1,4 @@
-/* tiles.inc over emulated AMX tiles. What the unit would fault on, exits. */
+/* Compiles tiles.inc over emulated AMX tiles. It exits where the unit would fault. */
 #include "emulated.h"
 
 #include "emulation.h"
@@ -22,7 +22,7 @@ static void t_configure(const void *config) {
     memset(&unit, 0, sizeof unit);
     memcpy(unit.config, config, sizeof unit.config);
     CHECK(unit.config[0] == 1 && !unit.config[1]);
-    for (size_t i = 2; i < 16; i++) CHECK(!unit.config[i]); /* reserved, as are tiles 8 to 15: else #GP */
+    for (size_t i = 2; i < 16; i++) CHECK(!unit.config[i]); /* reserved, like tiles 8 to 15: else #GP */
     for (size_t i = 32; i < 48; i++) CHECK(!unit.config[i]);
     for (size_t i = 56; i < 64; i++) CHECK(!unit.config[i]);
     for (size_t i = 0; i < 8; i++) CHECK((unit.config[48 + i] != 0) == (unit.config[16 + 2 * i] != 0));
@@ -47,7 +47,8 @@ static void t_store(int tile, void *p, size_t stride) {
     for (size_t r = 0; r < rows_of(tile); r++) memcpy((char *)p + r * stride, unit.tile[tile][r], 64);
 }
 
-/* TDPBF16PS: sums of the even and of the odd elements along k, added to each other and then to the tile. */
+/* TDPBF16PS: sums the even and the odd elements along k separately, adds the two sums, then adds the result to the
+ * tile. */
 static void t_dot(int tile, int a, int b) {
     CHECK(rows_of(a) == rows_of(tile) && rows_of(b) == 16);
     uint16_t x[16][32], y[16][16][2];

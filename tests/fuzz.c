@@ -43,7 +43,7 @@ bool fuzz_opened(const char *call, capp_status status, const void *object, const
 }
 
 void fuzz_touch(const void *data, size_t n) {
-    static volatile unsigned sum; /* so that the reads are not removed */
+    static volatile unsigned sum; /* volatile, so that the compiler keeps the reads */
     const unsigned char *p = data;
     unsigned s = 0;
     for (size_t i = 0; i < n; i++) s += p[i];
@@ -140,7 +140,7 @@ void fuzz_fit_header(bytes *b, const bytes *seed) {
 /* ---- The loop ---------------------------------------------------------------------------------------------------- */
 
 static void mutate_all(const fuzzer *f, uint64_t mutations, uint64_t seed) {
-    /* Of the processor's time: a busy machine is no hanging. */
+    /* Measures processor time, so that a busy machine does not look like a hang. */
     const struct itimerval limit = {.it_value = {.tv_sec = SECONDS}};
     signal(SIGPROF, hang);
     for (uint64_t i = 0; i < mutations; i++) {
@@ -155,7 +155,7 @@ static void mutate_all(const fuzzer *f, uint64_t mutations, uint64_t seed) {
     }
 }
 
-/* The sanitizers', where they are linked. */
+/* Functions of the sanitizers, where they are linked. */
 void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
 
 int fuzz_main(const fuzzer *f, int argc, char **argv) {

@@ -1,5 +1,5 @@
 /* fuzz_chat MUTATIONS SEED FILE...: damages chat templates (.jinja files) at random, in memory, opens them and, where
- * they open, renders conversations. See fuzz.h; fails on a text whose marks do not fit, too. */
+ * they open, renders conversations. See fuzz.h. It also fails on a text whose marks do not fit. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,7 +104,7 @@ static const char *const words[] = {
 static void mutate(bytes *b, uint64_t *r) {
     size_t at = fuzz_place(b, r);
     const char *word = words[up_to(r, sizeof words / sizeof words[0] - 1)];
-    /* Inside a tag, mostly, where there is something to break. */
+    /* Mostly inside a tag, where damage has an effect. */
     for (size_t tries = up_to(r, 60); tries && at < b->size && !strchr("{%|.([ ", b->data[at]); tries--) at++;
     size_t left = b->size - at, cut = up_to(r, 4) ? 0 : up_to(r, left < 8 ? left : 8);
     fuzz_text(b, at, cut, word, &seeds[up_to(r, n_seeds - 1)], r);

@@ -1,5 +1,5 @@
 /* fuzz_folder MUTATIONS SEED FOLDER...: damages config.json and model.safetensors of small model folders at random, in
- * memory, and opens them, hyperparameters, weights and all. See fuzz.h. */
+ * memory, and opens them completely, with hyperparameters and weights. See fuzz.h. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ static capp_pool *pool;
 
 /* ---- Mutations --------------------------------------------------------------------------------------------------- */
 
-/* A number of the text becomes another; or bytes are damaged. */
+/* Replaces a number in the text by another, or damages bytes. */
 static void mutate(bytes *b, uint64_t *r) {
     static const char *const numbers[] = {"0",
                                           "1",
@@ -49,8 +49,8 @@ static void mutate(bytes *b, uint64_t *r) {
     splice(b, at, end - at, with, strlen(with));
 }
 
-/* Words that, put in each other's place, leave a file whole but for what it means: element types of one size, methods,
- * what a tensor is of a quantized weight. */
+/* Groups of words: replacing one by another leaves the file well formed but changes its meaning. They are element types
+ * of one size, methods, and the roles of a tensor in a quantized weight. */
 static const char *const words[][2] = {
     {"\"I32\"", "\"F32\""},
     {"\"F32\"", "\"U32\""},
@@ -72,7 +72,7 @@ static const char *const words[][2] = {
     {".weight_scale_inv\"", ".weight_scale\""},
 };
 
-/* Where text stands from `at` on, or else from the beginning on; b->size: nowhere. */
+/* The position of text from `at` on, or else from the beginning; b->size: not found. */
 static size_t find(const bytes *b, size_t at, const char *text) {
     const unsigned char *p = memmem(b->data + at, b->size - at, text, strlen(text));
     if (!p) p = memmem(b->data, b->size, text, strlen(text));
@@ -85,7 +85,7 @@ static void exchange(bytes *b, uint64_t *r) {
     if (at < b->size) splice(b, at, strlen(pair[0]), pair[1], strlen(pair[1]));
 }
 
-/* A shape of two dimensions becomes another one of as many elements. */
+/* Changes a two-dimensional shape to another one with the same number of elements. */
 static void reshape(bytes *b, uint64_t *r) {
     static const char start[] = "\"shape\":";
     char made[96], old[64] = "";
@@ -106,7 +106,7 @@ static void reshape(bytes *b, uint64_t *r) {
     splice(b, at, n, made, strlen(made));
 }
 
-/* Numbers of tensors: indices of groups, exponents of scales. */
+/* Changes numbers in tensors: indices of groups, exponents of scales. */
 static void disturb(bytes *b, uint64_t *r) {
     for (size_t n = 1 + up_to(r, 64); n && b->head < b->size; n--)
         b->data[b->head + up_to(r, b->size - b->head - 1)] = (unsigned char)next(r);
@@ -144,7 +144,7 @@ static void use(bytes config, bytes data) {
     capp_source_close(&s);
 }
 
-/* One file or both are damaged. */
+/* Damages one file or both. */
 static void try_one(uint64_t *r) {
     size_t which = up_to(r, n_seeds - 1), kind = up_to(r, 2);
     bytes config = configs[which], data = tensors[which];
@@ -159,7 +159,7 @@ static void try_one(uint64_t *r) {
 static void begin(int n, char **paths) {
     if (capp_pool_open(&pool, 1, NULL) != CAPP_OK) fuzz_fail("a pool of one thread");
     counted.cap = (size_t)256 << 20;
-    counted.excess = NULL; /* a model may be as large as it says, that is no damage */
+    counted.excess = NULL; /* a model may be as large as it says; that is not a failure */
     for (int i = 0; i < n && n_seeds < FUZZ_MOST_SEEDS; i++, n_seeds++) {
         configs[n_seeds] = fuzz_read(paths[i], "config.json");
         tensors[n_seeds] = fuzz_read(paths[i], "model.safetensors");

@@ -1,4 +1,4 @@
-"""A model hub on loopback, as Hugging Face's answers: a list of files, and downloads that a second server sends."""
+"""A model hub on loopback that answers like Hugging Face's: it lists files, and a second server sends the downloads."""
 import hashlib
 import json
 import re
@@ -13,18 +13,19 @@ def git_hash(content):
 
 
 class Hub:
-    """repositories: {"owner/name": {file: bytes}}. What it was asked is in requests: (server, path, headers)."""
+    """repositories: {"owner/name": {file: bytes}}. requests records the requests it received: (server, path,
+    headers)."""
 
     def __init__(self, tls=None):
         """tls: an ssl.SSLContext for https, or None."""
         self.tls, self.cdn_url = tls, None
         self.repositories, self.requests = {}, []
-        self.token = None  # that it asks for
-        self.cuts = []  # bytes after which the next downloads break off
-        self.answers = []  # codes that the next requests for the list get
-        self.ranges = True  # whether it knows them
-        self.large_from = 100  # bytes from which a file has a SHA-256
-        self.change = lambda answer: answer  # of the list
+        self.token = None  # the token that it requires
+        self.cuts = []  # number of bytes after which each of the next downloads breaks off
+        self.answers = []  # status codes of the answers to the next requests for the list
+        self.ranges = True  # whether it supports range requests
+        self.large_from = 100  # a file of at least this many bytes has a SHA-256
+        self.change = lambda answer: answer  # change of the list
         self.sent = lambda content: content
         self.hub, self.cdn = self._serve(self._hub_request), self._serve(self._cdn_request)
         scheme = "https" if tls else "http"
@@ -75,7 +76,7 @@ class Hub:
 
     def _hub_request(self, request):
         path = request.path.partition("?")[0]
-        if path.startswith("http://"):  # we are a proxy
+        if path.startswith("http://"):  # the request came to us as a proxy
             path = "/" + path.split("/", 3)[3]
         self.requests.append(("hub", request.path, dict(request.headers)))
         found = re.fullmatch(r"(?:/api/models/(?P<listed>[^/]+/[^/]+)/revision/main)|"

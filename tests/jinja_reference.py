@@ -1,5 +1,5 @@
-"""Chat templates by jinja2, set up as transformers sets it up (utils/chat_template_utils.py): the reference of
-src/chat."""
+"""Renders chat templates with jinja2, configured as transformers configures it (utils/chat_template_utils.py). This is
+the reference for src/chat."""
 import copy
 import json
 from datetime import datetime
@@ -10,7 +10,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
 class Generation(Extension):
-    """{% generation %} ... {% endgeneration %}: transformers marks what the assistant said by it."""
+    """{% generation %} ... {% endgeneration %}: transformers marks the assistant's text with this block."""
     tags = {"generation"}
 
     def parse(self, parser):
@@ -42,7 +42,7 @@ _compiled = {}
 
 
 def render(case):
-    """The text of a case as chat_tool takes it; raises what jinja2 raises."""
+    """Renders a case in the form that chat_tool takes; raises the errors of jinja2."""
     now = case.get("now", 0)
     key = (case["template"], now)
     if key not in _compiled:

@@ -1,5 +1,5 @@
-"""Random LoRA adapters for small models, as PEFT and as llama.cpp store them, and the same models with the adapters'
-sums merged into their weights by numpy."""
+"""Random LoRA adapters for small models, in the formats of PEFT and llama.cpp, and the same models with the adapters
+merged into their weights by numpy."""
 import json
 import re
 import shutil
@@ -29,7 +29,7 @@ def write_safetensors(path, tensors):
 
 @dataclass
 class Pair:
-    """What is added to a module's weight [outputs][inputs] is b a; an embedding's weight is [tokens][width]."""
+    """The matrix added to a module's weight [outputs][inputs] is b a; the weight of an embedding is [tokens][width]."""
 
     a: np.ndarray  # [r][inputs]
     b: np.ndarray  # [outputs][r]
@@ -40,7 +40,7 @@ def is_embedding(module):
 
 
 class Model:
-    """A folder of tests/fixtures/tiny, head and embedding apart, and what its modules are."""
+    """A folder of tests/fixtures/tiny with head and embedding separated, and the kinds of its modules."""
 
     def __init__(self, path):
         self.path = Path(path)
@@ -57,7 +57,7 @@ class Model:
         return self.folder.type == "gpt2" and module.split(".")[-1] in TRANSPOSED
 
     def products(self):
-        """Modules with a weight of two dimensions, but for embeddings of tokens and positions and the head."""
+        """Modules with a two-dimensional weight, except the embeddings of tokens and positions and the head."""
         names = [name.removesuffix(".weight") for name, values in self.tensors.items() if name.endswith(".weight") and values.ndim == 2]
         others = (*EMBEDDINGS, *HEADS, "wpe", "embed_positions")
         return [name for name in names if name.split(".")[-1] not in others and "norm" not in name]
@@ -68,8 +68,8 @@ class Model:
         return shape[::-1] if self.transposed(module) else shape
 
     def adapter(self, seed, modules=None, rank=3, size=0.4):
-        """{module: Pair} of every product, the embedding and the head, or of those asked for. rank: a number, or a
-        function of the module."""
+        """{module: Pair} for every product, the embedding and the head, or only for the modules named. rank: a number,
+        or a function of the module."""
         random, pairs = np.random.default_rng(seed), {}
         for module in [*self.products(), self.embedding, self.head] if modules is None else modules:
             outputs, inputs = self.shape(module)
@@ -79,7 +79,7 @@ class Model:
         return pairs
 
     def merged(self, path, *adapters):
-        """The folder with the sums of (pairs, scale) in its weights, in float32. scale: a number, or a function of the
+        """The folder with (pairs, scale) merged into its weights, in float32. scale: a number, or a function of the
         module."""
         tensors = dict(self.tensors)
         for pairs, scale in adapters:
@@ -99,7 +99,7 @@ class Model:
     # ---- PEFT ----
 
     def peft(self, path, pairs, prefix=PREFIX, **config):
-        """A folder as PEFT saves it: alpha 8, rank of the first pair unless config says otherwise."""
+        """A folder as PEFT saves it: alpha 8; the rank is that of the first pair unless config says otherwise."""
         path = Path(path)
         path.mkdir(parents=True)
         tensors = {}
@@ -117,7 +117,7 @@ class Model:
     # ---- GGUF ----
 
     def gguf(self, path, pairs, alpha=8.0, architecture=None, kind=None):
-        """A file as llama.cpp's conversion writes it: b's rows in GGUF's order, experts stacked."""
+        """A file as llama.cpp's conversion writes it: the rows of b in GGUF's order, experts stacked."""
         writer = gguf.GGUFWriter(str(path), architecture or self.folder.arch)
         writer.add_type(gguf.GGUFType.ADAPTER)
         writer.add_string("adapter.type", "lora")

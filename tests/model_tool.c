@@ -252,7 +252,8 @@ static capp_status open_model(capp_model *model, const char *path, unit u, capp_
     model->context = context ? (uint32_t)atoi(context) : h->short_context ? h->short_context : h->context;
     capp_weights_set_context(model->weights, model->context);
     model->precision = u.close ? CAPP_PRECISION_AUTO : CAPP_PRECISION_F32;
-    return u.close ? capp_weights_twin(&model->exact, model->weights, u.kernels->f32, err) : CAPP_OK;
+    return u.close ? capp_weights_twin(&model->exact, model->weights, &(capp_arithmetic){.floats = u.kernels->f32}, err)
+                   : CAPP_OK;
 }
 
 int main(int argc, char **argv) {

@@ -1,5 +1,5 @@
-"""A tiny text model as a folder of a multimodal model has it: its config inside, its names behind a prefix, what images go
-through beside it."""
+"""Writes a tiny text model as the folder of a multimodal model: its config nested inside, its tensor names behind a
+prefix, and tensors for images beside it."""
 import json
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import lora
 import numpy as np
 
 TINY = Path(__file__).resolve().parent / "fixtures" / "tiny"
-# The fields around text_config as published folders have them.
+# The fields around text_config, as in published folders.
 AROUND = {
     "gemma3": {"architectures": ["Gemma3ForConditionalGeneration"], "boi_token_index": 255999, "eoi_token_index": 256000,
                "eos_token_id": [1, 106], "image_token_index": 262144, "initializer_range": 0.02, "mm_tokens_per_image": 256,
@@ -19,14 +19,14 @@ AROUND = {
 }  # fmt: skip
 AROUND["qwen3"] = {"architectures": ["Qwen3VLForConditionalGeneration"], "image_token_id": 151655, "model_type": "qwen3_vl",
                    "video_token_id": 151656, "vision_start_token_id": 151652, "vision_config": {"hidden_size": 4}}
-# Fields of text_config that differ from those of the text model alone.
+# Fields of text_config that differ from the config of the text model alone.
 INSIDE = {"qwen3": {"model_type": "qwen3_vl_text", "use_sliding_window": None, "max_window_layers": None, "rope_scaling": {
     "mrope_interleaved": True, "mrope_section": [2, 2, 1], "rope_type": "default"}}}
-FILES = ("older", "newer", "base")  # "base": without the class that has the head
+FILES = ("older", "newer", "base")  # "base": written by the class without the head
 
 
 def renamed(name, files):
-    """What a tensor or module of the text model is called there."""
+    """The name of a tensor or module of the text model in such a folder."""
     if files == "older":
         return f"language_model.{name}"
     if files == "newer" and not name.startswith("model."):
@@ -43,8 +43,8 @@ def vision(files):
 
 
 def nested(name, folder, files, text={}, around={}, change=lambda tensors: None):
-    """The tiny model of that name as a folder. text and around: fields that differ; None: left out. change(tensors) is
-    applied to all tensors."""
+    """Writes the tiny model of that name as a folder. text and around: fields that differ; None removes a field.
+    change(tensors) is applied to all tensors."""
     folder.mkdir(parents=True)
     config = {**json.loads((TINY / name / "config.json").read_text()), **INSIDE.get(name, {}), **text}
     config = {**AROUND[name], "text_config": {key: value for key, value in config.items() if value is not None}, **around}

@@ -1,7 +1,7 @@
-"""Small folders with quantized weights, and the same weights dequantized: float32 folders that score the same bits.
+"""Small folders with quantized weights, and float32 folders of the same weights dequantized, which score the same bits.
 
-Weights become integers or float8 first; the packed tensors and the float32 ones are made from those, each by itself, so
-that neither depends on unpacking.
+Weights first become integers or float8. The packed tensors and the float32 ones are made from those separately, so that
+neither depends on unpacking.
 """
 import json
 import re
@@ -15,7 +15,7 @@ import convert
 
 TINY = Path(__file__).resolve().parent / "fixtures" / "tiny"
 
-# Sizes of the tiny models, which fill no words, to such that do: heads, widths and their sums alike.
+# Changes the sizes of the tiny models, which do not fill words, to sizes that do: heads, widths and their sums.
 SIZES = {6: 16, 10: 16, 12: 32, 20: 32, 36: 96, 40: 64, 44: 128, 48: 128, 60: 160, 88: 256, 108: 288, 144: 384}
 SIZE_KEYS = ("hidden_size", "intermediate_size", "moe_intermediate_size", "head_dim", "n_embd", "n_inner",
              "ffn_hidden_size")  # fmt: skip
@@ -24,14 +24,14 @@ DTYPES = {np.dtype(np.float32): "F32", np.dtype(np.float16): "F16", np.dtype(np.
 
 
 class Raw:
-    """Bytes of a type that numpy has not."""
+    """Bytes of a type that numpy does not have."""
 
     def __init__(self, dtype, values):
         self.dtype, self.values = dtype, values
 
 
 def bf16(values):
-    """float32 to the nearest bfloat16, as Raw; and its value."""
+    """Rounds float32 to the nearest bfloat16; returns it as Raw, and its value."""
     bits = np.asarray(values, np.float32).view(np.uint32).astype(np.uint64)
     bits = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
     return Raw("BF16", bits), (bits.astype(np.uint32) << 16).view(np.float32)
@@ -51,7 +51,7 @@ def write_tensors(path, tensors):
 
 
 def write_folder(folder, config, tensors, shards=1):
-    """shards > 1: tensors take turns, so that what belongs to one weight is in several files."""
+    """shards > 1: tensors are distributed in turn, so that the tensors of one weight are in several files."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
     if shards == 1:
@@ -65,7 +65,7 @@ def write_folder(folder, config, tensors, shards=1):
 
 
 def first_layers(config, tensors, layers):
-    """The config and tensors of a model that ends after so many."""
+    """The config and tensors of a model cut off after so many layers."""
     counts = [key for key in ("num_hidden_layers", "n_layer") if key in config]
     config = {**config, **{key: layers for key in counts}}
     if config.get("layer_types"):
@@ -76,7 +76,7 @@ def first_layers(config, tensors, layers):
 
 
 def model(name, resize=True, layers=None, seed=3):
-    """(config, float32 tensors) of a tiny model, of other sizes where its own fill no words."""
+    """(config, float32 tensors) of a tiny model, with other sizes where its own do not fill words."""
     config = json.loads((TINY / name / "config.json").read_text())
     tensors = convert.read_tensors(TINY / name)
     if layers:
@@ -96,7 +96,7 @@ def model(name, resize=True, layers=None, seed=3):
 
 
 def products(tensors, head=False):
-    """Names of the weights that the methods quantize: products of layers; with head, that of the head too."""
+    """Names of the weights that the methods quantize: the products of layers, and with head also that of the head."""
     layer = re.compile(r"\.\d+\..*\.weight$")
     return [name for name, values in tensors.items() if values.ndim == 2
             and (layer.search(name) and not re.search(r"norm|ln_|layernorm|\.gate\.weight$|wpe", name)
@@ -114,7 +114,7 @@ def packed_bits(numbers, bits):
 
 
 def grid(weights, bits, groups, symmetric, random, scale_dtype):
-    """weights [n][k] to integers [n][k], zeros [n][groups] and scales [n][groups] as they are stored, and as float32.
+    """weights [n][k] to integers [n][k], zeros [n][groups] and scales [n][groups], both as stored and as float32.
     groups [k]: the group of each input."""
     n, most = weights.shape[0], 2**bits - 1
     count = groups.max() + 1
@@ -163,7 +163,7 @@ def gptq(weights, random, bits=4, group=32, act_order=False, symmetric=True, v2=
         kept = packed_bits(zeros, bits)
     elif bits == 3:
         kept = packed_bits((zeros - 1) & 7, bits)
-    else:  # as GPTQModel writes the first format: 1 less in each part of a word, which may borrow from the next
+    else:  # as GPTQModel writes the first format: each part of a word is 1 less, which may borrow from the next
         kept = (packed_bits(zeros, bits).view(np.uint32) - np.uint32(0xFFFFFFFF // (2**bits - 1))).view(np.int32)
     tensors = {"qweight": packed_bits(numbers.T, bits), "scales": turned(stored), "qzeros": np.ascontiguousarray(kept.T)}
     if index:
@@ -172,7 +172,7 @@ def gptq(weights, random, bits=4, group=32, act_order=False, symmetric=True, v2=
 
 
 def awq_words(numbers):
-    """[m][n] to [m][n / 8] words, the even ones of eight first."""
+    """[m][n] to [m][n / 8] words; of each eight, the even ones come first."""
     eights = numbers.reshape(numbers.shape[0], -1, 8)[:, :, [0, 2, 4, 6, 1, 3, 5, 7]].astype(np.uint64)
     return (eights << np.arange(0, 32, 4, dtype=np.uint64)).sum(axis=-1).astype(np.uint32).view(np.int32)
 
@@ -186,7 +186,7 @@ def awq(weights, random, group=32, symmetric=False, scale_dtype=np.float16):
 
 
 def float8_values(e5m2=False):
-    """The 256 values, by the definition of the formats."""
+    """The 256 values by the definition of the formats."""
     codes = np.arange(256)
     exponent_bits, bias = (5, 15) if e5m2 else (4, 7)
     fraction_bits = 7 - exponent_bits
@@ -202,7 +202,7 @@ def float8_values(e5m2=False):
 
 def float8(weights, random, strategy="tensor", block=(16, 16), e5m2=False, scale_dtype=np.float32,
            scale="weight_scale"):
-    """strategy: tensor, channel, flat (a channel's in one dimension), group (of block[1] inputs), block"""
+    """strategy: tensor, channel, flat (channel, in one dimension), group (of block[1] inputs), block"""
     n, k = weights.shape
     shapes = {"tensor": (n, k), "channel": (1, k), "flat": (1, k), "group": (1, block[1]), "block": block}
     rows, columns = shapes[strategy]
@@ -228,8 +228,9 @@ def float8(weights, random, strategy="tensor", block=(16, 16), e5m2=False, scale
 
 
 def packed(name, method, resize=True, head=False, extra=None, each=({},), layers=None, **options):
-    """The model's config, its tensors with products quantized, and float32 ones of what they are then. options: of the
-    method; each: more of them, product by product, in turn; extra(stem, weights): more tensors of a product."""
+    """The model's config, its tensors with products quantized, and the float32 tensors of the same values. options:
+    options of the method; each: further options, used product by product in turn; extra(stem, weights): further tensors
+    of a product."""
     random = np.random.default_rng(7)
     own, tensors = model(name, resize, layers)
     transposed = own["model_type"] == "gpt2"
@@ -264,13 +265,13 @@ def zero_bias(stem, values):
 
 
 def activation_scales(stem, values):
-    """What compressed-tensors keeps of activations, and of keys and values."""
+    """The fields that compressed-tensors has for activations, and for keys and values."""
     names = [f"{stem}.input_scale"] + ([stem.replace("k_proj", "k_scale")] if stem.endswith("k_proj") else [])
     return {name: np.ones(1, np.float32) for name in names}
 
 
 def static_scales(stem, values):
-    """What fp8 keeps of activations."""
+    """The fields that fp8 has for activations."""
     return {f"{stem}.activation_scale": np.ones((), np.float32)}
 
 
@@ -330,7 +331,7 @@ CASES = {
 
 
 def make(folder, case):
-    """Writes folder/quantized, and folder/plain of what its products are."""
+    """Writes folder/quantized, and folder/plain with the dequantized products."""
     name, method, config, options = CASES[case]
     shards = options.get("shards", 1)
     own, stored, plain = packed(name, method, **{key: value for key, value in options.items() if key != "shards"})
@@ -343,7 +344,7 @@ FUZZED = ("gptq", "gptq-act-order", "gptq-3", "gptq-dynamic", "gptq-zero-biases"
 
 
 def make_small(folder):
-    """Folders of one layer, for fuzzing: FOLDER/CASE."""
+    """Writes folders of one layer for fuzzing: FOLDER/CASE."""
     made = []
     for case in FUZZED:
         name, method, config, options = CASES[case]

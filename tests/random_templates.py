@@ -1,5 +1,5 @@
-"""Random conversations and random templates of the subset of Jinja that capp knows, for comparison with jinja2. What is
-generated runs in jinja2 mostly without an error; where it fails there, capp must fail too."""
+"""Random conversations and random templates in the subset of Jinja that capp knows, for comparison with jinja2. Most of
+them render in jinja2 without an error; where jinja2 fails, capp must fail too."""
 import re
 
 ROLES = ("system", "user", "assistant")
@@ -17,7 +17,7 @@ def text(random):
 
 
 def conversation(random):
-    """Turns as templates expect them, mostly."""
+    """Mostly turns that templates expect."""
     turns = [("system", text(random))] if random.random() < 0.4 else []
     for _ in range(random.randrange(3)):
         turns += [("user", text(random)), ("assistant", text(random))]
@@ -34,7 +34,7 @@ VARIABLES = {"n": 3, "zero": 0, "minus": -7, "f": 2.5, "yes": True, "no": False,
 
 
 class Templates:
-    """Each method gives a random piece; depth bounds it."""
+    """Each method generates a random piece; depth bounds it."""
 
     def __init__(self, random):
         self.random = random
@@ -97,8 +97,8 @@ class Templates:
                          "false", "odd", "even", "divisibleby(3)", "divisibleby 2", "eq(1)", "equalto 'a'", "in [1, 'a']", "in list", "lower", "upper",
                          "callable", "ne 3", "lt 3", "ge(2)", "sameas true", "sameas none")
 
-    # Expressions of a type, which mostly work. In a pattern <n> stands for a number, <s>, <l>, <d>, <b> for a text, list,
-    # dict and truth, <a> for any of them; capitals for the simplest ones.
+    # Expressions by type; most of them work. In a pattern, <n>, <s>, <l>, <d>, <b> stand for a number, text, list, dict
+    # and truth value, and <a> for any of them; capitals stand for the simplest ones.
 
     SIMPLE = {"n": ("n", "zero", "minus", "f", "1", "2", "10", "2.5", "numbers[0]"),
               "s": ("s", "t", "messages[0].content", "messages[-1]['content']", "'a,b,,c'", "d.k", "'  x '", "bos_token", "'é\\n'",

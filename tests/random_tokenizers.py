@@ -1,4 +1,4 @@
-"""Tokenizers made at random with the tokenizers package: small trained BPE and Unigram models, each with its own
+"""Random tokenizers, made with the tokenizers package: small trained BPE and Unigram models, each with its own
 normalizer, pre-tokenizer, added tokens and post-processor."""
 import random
 
@@ -11,7 +11,7 @@ PATTERNS = [r"\s+", r"\d", r"\p{N}{1,3}", r"[^\r\n\p{L}\p{N}]?\p{L}+", r"\w+|[^\
 
 
 def charsmap(entries):
-    """A character map of sentencepiece: a double array (darts-clone) of texts, and what replaces them."""
+    """A character map of sentencepiece: a double array (darts-clone) of texts, and their replacements."""
     trie, blob = {}, b""
     for text, replacement in entries.items():
         node = trie
@@ -111,14 +111,14 @@ def bpe(rng):
     special = (["<unk>"] if unknown else []) + ["<s>", "</s>"]
     if options["byte_fallback"]:
         special += [f"<0x{b:02X}>" for b in range(256) if b < 0xf0 or rng.random() < 0.9]
-    # With a continuing_subword_prefix a vocabulary that is cut off lacks pieces that its merges make.
+    # With a continuing_subword_prefix, a vocabulary that is cut off lacks pieces that its merges make.
     return model, trainers.BpeTrainer(vocab_size=rng.choice([300, 500, 900]) + len(special), special_tokens=special,
                                       initial_alphabet=alphabet, limit_alphabet=rng.choice([60, 400]),
                                       show_progress=False, **affixes)
 
 
 def unigram(rng, corpus):
-    """Pieces out of the corpus with scores at random, some of them equal: training would take seconds."""
+    """Pieces from the corpus with random scores, some of them equal. Training would take seconds."""
     pieces = {"<unk>": 0.0, "<s>": 0.0, "</s>": 0.0}
     if rng.random() < 0.4:
         pieces.update((f"<0x{b:02X}>", 0.0) for b in range(256) if b < 0xf0 or rng.random() < 0.9)
@@ -142,7 +142,7 @@ def added_tokens(rng):
 
 
 def character_class(rng, depth=0):
-    """A class of characters with classes in it: unions, negations, intersections."""
+    """A character class that contains classes: unions, negations, intersections."""
     sides = []
     for _ in range(rng.choice([1, 1, 1, 2])):
         items = [character_class(rng, depth + 1) if depth < 2 and rng.random() < 0.3 else rng.choice(
@@ -153,7 +153,7 @@ def character_class(rng, depth=0):
 
 
 def byte_tokenizer(normalizer, pre, added=()):
-    """A tokenizer whose ids are the bytes of what normalizer and pre-tokenizer make of a text, and its added tokens."""
+    """A tokenizer whose ids are its added tokens and the bytes of the text after normalizer and pre-tokenizer."""
     tokenizer = Tokenizer(models.BPE({f"<0x{b:02X}>": b for b in range(256)}, [], byte_fallback=True))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, pre
     tokenizer.add_tokens(list(added))
@@ -161,7 +161,7 @@ def byte_tokenizer(normalizer, pre, added=()):
 
 
 def make_front(seed):
-    """Steps at random, and then Metaspace that asks whether a piece stands where the text begins."""
+    """Random steps, followed by a Metaspace that asks whether a piece is at the beginning of the text."""
     rng = random.Random(seed)
     steps = [normalizer(rng, 1) for _ in range(rng.randint(0, 4))]
     pres = [pre_tokenizer(rng, 1) for _ in range(rng.choice([0, 0, 1, 2]))]
@@ -172,14 +172,14 @@ def make_front(seed):
     return byte_tokenizer(normalizers.Sequence(steps), pre_tokenizers.Sequence([*pres, last]), added)
 
 
-# What texts begin with that normalizers remove, put something in front of, take apart and put together.
+# Beginnings of texts that normalizers remove, prefix, decompose and compose.
 FRONTS = ["é", "e\u0301", "a", "ab", "aa", "İ", "ﬁ", "\u0301", "\u0323", " ", "  ", "x", "\t", "½", "\u1100\u1161", "각",
           "\u1100", "\u1161", "\u11a8", "\u0344", "Å", "漢", "A", "e", "▁", "\u0958", "\u0fb2\u0f71\u0f80", "ǆ", "\n", "b",
           "\u200b", "\x01", "''", "1"]
 
 
 def make(seed, corpus):
-    """A tokenizer, trained on some of the corpus."""
+    """A tokenizer, trained on a part of the corpus."""
     import json
 
     rng = random.Random(seed)

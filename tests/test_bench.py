@@ -1,4 +1,5 @@
-"""What the benchmark counts and claims (bench/): the tree it counts is the one the engine runs, bars are judged as written."""
+"""The benchmark's counts and claims (bench/): the token tree that it counts is the one that the engine runs, and bars
+are compared as written."""
 import json
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def test_the_tree_is_the_engines(bench, tiny_model, capp, tmp_path):
 
 
 def test_tree_by_hand():
-    # 1-2 shared; below it 3 (scored, and run as its successor is), 4 only scored.
+    # 1-2 shared; below it 3 (scored, and computed because its child is scored) and 4 (only scored).
     assert flops.tree([([1, 2], [[3, 5], [4]])]) == {"tokens": 3, "head_rows": 2, "context": 6, "head_context": 5}
     assert flops.tree([([1], [[2]]), ([1], [[2]])]) == {"tokens": 1, "head_rows": 1, "context": 1, "head_context": 1}
 
@@ -44,7 +45,8 @@ def test_flops_of_a_layer():
     shape = flops.Shape(layers=2, width=4, heads=1, head_dim=4, kv_heads=1, vocabulary=10, layer_weights=200)
     whole = 2 * 200 * 3 + 4 * 4 * 2 * 6 + 2 * 10 * 4 * 3
     assert shape.flops(3, 3, 6, 6) == whole
-    # Of two tokens that only feed keys and values, the last layer runs those alone: 100 - 2 * 4 * 4 weights less each.
+    # For two tokens that only feed keys and values, the last layer computes only those: 100 - 2 * 4 * 4 weights less
+    # each.
     assert shape.flops(3, 1, 6, 3) == whole - 2 * 2 * (100 - 32) - 4 * 4 * 3 - 2 * 10 * 4 * 2
 
 
@@ -55,7 +57,7 @@ def fake(kind, peak):
 
 
 def test_a_bar_above_three_quarters_of_the_roofline_gives_way():
-    machine_, point, theirs, ours = fake("avx2", 1e12)  # the roofline: 0.5 s, 16 times; three quarters of it: 12
+    machine_, point, theirs, ours = fake("avx2", 1e12)  # the roofline: 0.5 s, 16 times; three quarters of that: 12
     for bar, counts, met in ((10, 10, False), (20, 12, False), (8, 8, True)):
         row = results.judge("x", machine_, "w", point, theirs, ours, bar, 1)
         assert (row["ratio"], row["roof"], row["counts"], row["met"], row["share"]) == (8, 16, counts, met, 0.5)

@@ -1,4 +1,4 @@
-"""What the build makes for others: the C example, an installation."""
+"""What the build gives to users: the C example, an installation."""
 import os
 import re
 import shlex
@@ -32,7 +32,8 @@ def test_example_fails_with_a_message(build, tmp_path):
 
 
 def test_install(build, tiny_model, tmp_path):
-    """A program outside of the tree builds against an installation by pkg-config and runs with the shared library."""
+    """A program outside the source tree builds against an installation with pkg-config and runs with the shared
+    library."""
     output_of(["meson", "install", "-C", build, "--no-rebuild", "--destdir", tmp_path])
     (config,) = tmp_path.rglob("capp.pc")
     library = config.parent.parent
@@ -62,7 +63,8 @@ EXACT = set("fabs floor ceil trunc rint fmod fmin fmax copysign sqrt frexp ldexp
 
 
 def test_no_result_depends_on_the_c_librarys_mathematics(build):
-    """Of libm, the library calls only what IEEE 754 defines to the last bit; the rest is in src/base/math.c."""
+    """From libm, the library calls only functions that IEEE 754 defines to the last bit; the others are in
+    src/base/math.c."""
     libm = output_of([*shlex.split(os.environ.get("CC", "cc")), "-print-file-name=libm.so.6"]).strip()
     functions = {line.split()[-1].split("@")[0] for line in output_of(["nm", "-D", "--defined-only", libm]).splitlines()}
     assert {"exp", "erff", "pow"} <= functions

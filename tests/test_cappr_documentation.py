@@ -1,6 +1,6 @@
-"""The examples of CAPPr's documentation run with their imports changed: those of its docstrings and of its README, read
-from where it is installed (PEERS, see tests/test_python.py). They check themselves where they assert, and what they print
-has the shape that the comment beside it shows."""
+"""The examples of CAPPr's documentation run with their imports changed. They come from its docstrings and its README,
+which are read from its installation (PEERS, see tests/test_python.py). Where the examples assert, they check
+themselves; what they print must have the shape of the comment beside it."""
 import ast
 import contextlib
 import io
@@ -16,14 +16,14 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = Path(os.environ.get("PEERS") or Path.home() / ".cache" / "capp-peers")
 MODULES = ("huggingface/classify", "huggingface/classify_no_cache", "llama_cpp/classify", "utils/classify")
-# What is CAPPr's own, below its functions.
+# Parts that belong to CAPPr alone, below its functions.
 NOT_OURS = ("cappr.huggingface._utils", "cappr.openai")
 RENAMED = [(r"from cappr\.(huggingface|llama_cpp|utils)\.classify(_no_cache)? import", "from capp.classify import"),
            (r"from cappr import", "from capp import")]
 
 
 def blocks_of(text, opening, closing):
-    """Pieces of code behind lines that the pattern opening finds, to the line that closing does."""
+    """Blocks of code that follow lines which match the pattern opening, up to the line that matches closing."""
     for found in re.finditer(opening, text, re.M):
         rest = text[found.end():]
         end = re.search(closing, rest, re.M)
@@ -44,7 +44,7 @@ def examples():
 
 
 def stand_ins(path):
-    """transformers and llama_cpp, as far as the examples go: every model is the one at path."""
+    """Stand-ins for transformers and llama_cpp, as far as the examples use them: every model is the one at path."""
     import capp
 
     model = capp.Model(path, precision="f32")

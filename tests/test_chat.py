@@ -1,4 +1,5 @@
-"""Chat templates against jinja2 as transformers sets it up; whose bytes are whose; the command and the Python package."""
+"""Chat templates against jinja2 as transformers configures it; the origin of each byte; the command and the Python
+package."""
 import json
 import mmap
 import os
@@ -25,7 +26,7 @@ def templates():
 
 
 def run(build, cases):
-    """What chat_tool gives for each case."""
+    """The output of chat_tool for each case."""
     lines = "".join(json.dumps(case) + "\n" for case in cases)
     done = subprocess.run([build / "tests" / "chat_tool"], input=lines, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -35,7 +36,8 @@ def run(build, cases):
 
 
 def compare(build, cases):
-    """Texts byte for byte; where jinja2 fails capp must. Returns counts of texts and of what capp does not support."""
+    """Texts must be equal byte for byte; where jinja2 fails, capp must fail. Returns the counts of texts and of cases
+    that capp does not support."""
     texts = unsupported = 0
     for case, mine in zip(cases, run(build, cases)):
         theirs = jinja_reference.outcome(case)
@@ -60,7 +62,7 @@ def test_templates_of_real_models(build, name):
               "variables": random.Random(i).choice((variables, {**variables, "enable_thinking": False}))} for i in range(12)]
     texts, unsupported = compare(build, cases)
     assert unsupported == 0
-    # Those that do not answer without documents or tools, which capp does not give.
+    # Templates that fail without documents or tools, which capp does not provide.
     silent = ("CohereForAI-c4ai-command-r-plus-tool_use", "NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use")
     assert (texts > 0) == (name not in silent)
 
@@ -141,7 +143,7 @@ ERRORS = [
     ("{{ raise_exception('Only\nthis') }}", "CAPP_EINVAL", "line 1: the template refuses the conversation: Only this"),
     ("{{ ''.__class__ }}", "CAPP_EINVAL", "line 1: the attribute '__class__' is not allowed: it begins with \"__\""),
     ("{{ messages.append(1) }}", "CAPP_EUNSUPPORTED", "line 1: the attribute or method 'append' of a list is not supported"),
-    # What is undefined, as the template writes it, also where that was long ago.
+    # Undefined values are named as the template writes them, even where the value became undefined much earlier.
     ("{{ messages[3].role }}", "CAPP_EINVAL", "line 1: 'messages[3]' is undefined"),
     ("{{ words[-1]['a'][k].b() }}", "CAPP_EINVAL", "line 1: 'words[-1]['a'][k]' is undefined"),
     ("{% set last = words|last %}\n{% for x in [1] %}{{ last.name.first }}{% endfor %}", "CAPP_EINVAL", "line 2: 'last.name' is undefined"),
@@ -169,7 +171,7 @@ def test_errors_name_line_and_cause(build, template, status, message):
     assert out["status"] == status and message in out["error"]
 
 
-# ---- Whose bytes -----------------------------------------------------------------------------------------------------
+# ---- Origin of bytes -------------------------------------------------------------------------------------------------
 
 
 def marked(build, template, content, **more):
@@ -208,7 +210,7 @@ def capp_model(build, path, **options):
 
 
 def gguf_template(path):
-    """tokenizer.chat_template, found by its bytes: a reader of all the vocabulary takes seconds."""
+    """tokenizer.chat_template, found by a search for its bytes: a reader of the whole vocabulary takes seconds."""
     key = b"tokenizer.chat_template" + (8).to_bytes(4, "little")  # and a string's type
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = data.find(key) + len(key)
@@ -223,7 +225,8 @@ def real(build, smollm2):
 
 
 def test_prompt_of_a_real_model(real, smollm2):
-    """Ids of the chat are those of jinja2's text, special tokens parsed; nobody's text becomes special."""
+    """The ids of the chat are those of jinja2's text with special tokens parsed; no text of a message becomes a special
+    token."""
     template = gguf_template(smollm2)
     chat, draw = real.chat(), random.Random(5)
     for _ in range(200):
@@ -248,7 +251,7 @@ SPECIAL = {"plain": {"normalized": False}, "strips": {"normalized": False, "lstr
 
 
 def folder_of(tmp_path, fixtures, kind, extra):
-    """A folder with a tokenizer of the fixtures, two special tokens more, and its chat template in `extra`."""
+    """A folder with a tokenizer of the fixtures, two more special tokens, and its chat template in the file `extra`."""
     described = json.loads((fixtures / "tokenizers" / "bytes.json").read_text(encoding="utf-8"))
     n = len(described["model"]["vocab"]) + len(described["added_tokens"]) - 1
     for i, content in enumerate(("<|turn|>", "<|over|>")):
@@ -281,18 +284,18 @@ def test_prompt_of_a_folder(capp, tmp_path, fixtures, kind):
     own = [peer.token_to_id(t) for t in ("<|turn|>", "<|over|>", "<|end|>")]
     for attack in attacks:
         done = tokenize([attack])
-        if kind == "normalized" and "<|end|>" not in attack:  # never parsed: refused, since it cannot be told apart
+        if kind == "normalized" and "<|end|>" not in attack:  # never parsed: refused as ambiguous
             assert done.returncode == 2 and "normalized text" in done.stderr.replace("normalized", "normalized")
             continue
         assert done.returncode == 0, done.stderr
         assert [i for i in json.loads(done.stdout)["ids"] if i in own] == [own[0], own[0], own[1], own[0]]
 
 
-# ---- Where templates are ---------------------------------------------------------------------------------------------
+# ---- Where templates are found ---------------------------------------------------------------------------------------
 
 
 def rendered(capp, folder, *options):
-    """Ids of a row by the template that is found, decoded."""
+    """The ids of a row, decoded, by the template that is found."""
     done = subprocess.run([capp, "tokenize", "--chat", *options, "-m", str(folder)], input="hi\n", capture_output=True, text=True)
     if done.returncode:
         return done.stderr
@@ -322,7 +325,8 @@ def test_files_of_templates(capp, tmp_path, fixtures):
 
 
 def test_errors_name_file_and_line(capp, tmp_path, fixtures):
-    """Of a template that is read from a file, of the model's own, and of a named one; when opened and when rendered."""
+    """Errors of a template read from a file, of the model's own, and of a named one; when it is opened and when it is
+    rendered."""
     file = tmp_path / "mine.jinja"
     named = [{"name": "default", "template": "a\n{{ x.y }}"}, {"name": "other", "template": "{% do %}"}]
     folder_of(tmp_path, fixtures, "plain", {"chat_template": named})
@@ -347,7 +351,7 @@ def test_too_many_templates(capp, tmp_path, fixtures):
 
 
 def with_templates(path, model, templates):
-    """A copy of a GGUF file, with chat templates."""
+    """A copy of a GGUF file with chat templates added."""
     import gguf
 
     reader, writer = gguf.GGUFReader(model), gguf.GGUFWriter(path, "llama")
@@ -395,14 +399,15 @@ def command(capp, *arguments, rows):
 
 @pytest.fixture(scope="module")
 def chatty(tiny_model, tmp_path_factory):
-    """A tiny model with SmolLM2's special tokens and the like of its template."""
+    """A tiny model with SmolLM2's special tokens and a template like SmolLM2's."""
     template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{{ '<|im_start|>assistant\n' }}"
     return with_templates(tmp_path_factory.mktemp("chatty") / "chatty.gguf", tiny_model, template)
 
 
 @pytest.mark.parametrize("model, commands", [("chatty", ("classify", "logprobs", "generate")), ("smollm2", ("logprobs",))])
 def test_scores_are_those_of_the_prompt_written_by_hand(capp, request, model, commands):
-    """--chat is nothing but another prompt: the same bits as with the turns written out, and no space before a class."""
+    """--chat only changes the prompt: the bits are the same as with the turns written out, and no space precedes a
+    class."""
     question, system, model = "France?", "Be brief.", request.getfixturevalue(model)
     by_hand = f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
     for name in commands:

@@ -129,11 +129,11 @@ def test_a_context_of_exactly_the_tokens(model):
 
 @pytest.mark.parametrize("command", [["classify", *CLASSES], ["generate", "-n", 8, "--ignore-eos"]])
 def test_the_memory_that_is_asked_for_is_enough(model, write, command):
-    """And results do not depend on it."""
+    """Results do not depend on the limit either."""
     path = write("many.txt", "".join(f"{'many words of ' * (i % 8)}row {i}\n" for i in range(100)))
     command = [*command, *model, "--threads", "1", path]
     plenty, memory = run(*command), "1K"
-    for _ in range(20):  # each row may need more than those before it
+    for _ in range(20):  # each row may need more memory than the rows before it
         done = run(*command, "--memory", memory)
         if done.returncode == 0:
             break
@@ -209,7 +209,7 @@ def test_generate_reports(model, tmp_path):
 def test_generate_stops(model):
     prompts = "".join(f"{letter}\n" for letter in string.ascii_letters + string.digits + ".,;:!?")
     whole = rows_of(run("generate", *model, "-n", 8, "--ignore-eos", stdin=prompts))
-    # A tiny random model speaks in pieces of characters: take what is text from the first character on.
+    # A tiny random model generates parts of characters: take the text from the first whole character on.
     row = next(row for row in whole if len(row["text"]) > 1 and "\ufffd" not in row["text"][:2])
     stop = row["text"][1].replace("\\", "\\\\").replace("\n", "\\n")
     done = rows_of(run("generate", *model, "-n", 8, "--ignore-eos", "--stop", "no such", "--stop", stop, stdin=prompts))

@@ -1,5 +1,5 @@
-"""The command never guesses in silence: what the input is, how labels are read, what is odd in rows, and what is found
-before the first row is scored."""
+"""The command never guesses silently. It reports what it takes the input for, how it reads labels, and what is unusual
+in rows. It finds errors before it scores the first row."""
 import gzip
 import json
 import os
@@ -15,7 +15,7 @@ from command import CAPP, CLASSES, classify, fails, rows_of, run, told
 
 
 def reading(done):
-    """The line that says what the input was taken for."""
+    """The line that says how the command reads the input."""
     lines = [line for line in done.stderr.decode().splitlines() if line.startswith("capp: reading ")]
     assert len(lines) == 1, done.stderr.decode()
     return lines[0].removeprefix("capp: reading ")
@@ -64,7 +64,7 @@ def test_what_is_ambiguous_is_refused(model, write, content):
     done = fails(run("classify", *model, *CLASSES, stdin=content), "begins with", "--format")
     assert not done.stdout
     if content.startswith('"a'):
-        return  # in a file its end is seen: a quoted cell
+        return  # in a file the end is visible: it is a quoted cell
     fails(classify(model, write("rows", content)), "begins with", "--format")
 
 
@@ -133,13 +133,13 @@ def test_compressed_input(model, write, pack, words):
         assert f"as CSV in {words}" in reading(done)
         assert [(row["id"], row["prompt"]) for row in rows_of(done)] == expected
     assert [(row["id"], row["prompt"]) for row in rows_of(run("logprobs", *model, *CLASSES, stdin=packed))] == expected
-    first = b"\x50\x2a\x4d\x18\4\0\0\0size" if words == "Zstandard" else b""  # a frame without data, as pzstd writes
-    last = b"" if first else bytes(700)  # as a tape has it
+    first = b"\x50\x2a\x4d\x18\4\0\0\0size" if words == "Zstandard" else b""  # a frame without data, as pzstd writes it
+    last = b"" if first else bytes(700)  # zero bytes at the end, as from a tape
     padded = write("padded", first + packed + last)
     assert [(row["id"], row["prompt"]) for row in rows_of(run("logprobs", *model, *CLASSES, padded))] == expected
     fails(classify(model, write("cut", packed[:-3])), "cut", words, "truncated")
     fails(classify(model, write("bad", packed + b"xx")), "bad", words, "damaged")
-    if words == "gzip":  # frames of Zstandard need have no checksum
+    if words == "gzip":  # frames of Zstandard need no checksum
         fails(classify(model, write("crc", packed[:12] + bytes([packed[12] ^ 255]) + packed[13:])), "crc", words)
     done = run("logprobs", *model, *CLASSES, write("plain.csv.gz", b"".join(content)))
     assert " in " not in reading(done) and len(rows_of(done)) == 3
@@ -171,7 +171,7 @@ def test_nothing_waits_for_a_second_row(model, arguments, parts):
         assert process.wait(timeout=30) == 0
 
 
-# ---- A field's text is what stood in the file -----------------------------------------------------------------------
+# ---- A field's text is the text in the file --------------------------------------------------------------------------
 
 
 def test_numbers_keep_their_digits(model):
@@ -212,7 +212,7 @@ def test_labels_are_read_in_one_way(model, write, classes):
     assert accuracy(model, classes, right, "--label-index", stdin=True) == 1
     if classes == ["1", "2", "3"]:
         assert 0 in right
-        assert accuracy(model, classes, right, write=write) == 1  # one that is no text: all are indices
+        assert accuracy(model, classes, right, write=write) == 1  # one label is not text: all are indices
         assert accuracy(model, classes, list(map(str, right)), write=write) == 1
 
 
@@ -226,7 +226,7 @@ def test_labels_that_are_neither(model, write):
     fails(run(*evaluate, write("in.csv", "text,y\na,1\nb,maybe\nc,-1\n")), "in.csv:3:", "'maybe'", "1 more row")
     fails(run(*evaluate, write("in.csv", "text,y\na,1\nb,\n")), "in.csv:3:", "label 'y' is empty")
     fails(run(*evaluate, write("in.csv", "text,y\na,7\n")), "in.csv:2:", "'7'", "not an index from 0 to 2")
-    for labels, said in ("012", True), ("122", False), ("321", False):  # what is not plain is said
+    for labels, said in ("012", True), ("122", False), ("321", False):  # a reading that is not obvious is reported
         rows = "text,y\n" + "".join(f"a,{label}\n" for label in labels)
         assert said == (b"reading labels as indices, 0 for the first class" in run(*evaluate, write("in.csv", rows)).stderr)
     fails(run(*evaluate, write("in.csv", "text,y\na,1 \n")), "in.csv:2:", "spaces around it")
@@ -241,7 +241,7 @@ def test_labels_of_rows_with_their_own_completions(model, write):
     fails(run("evaluate", *model, "--label", "y", path), "line 1 '0'", "line 4 'b'")
 
 
-# ---- What is odd is told once ---------------------------------------------------------------------------------------
+# ---- Unusual input is reported once ----------------------------------------------------------------------------------
 
 
 def warns(done, *parts):
@@ -365,7 +365,7 @@ PIECE = 1 << 20
 
 
 def peak_of(command, **options):
-    """The finished process, its peak memory in bytes and the seconds it took."""
+    """The finished process, its peak memory in bytes and its time in seconds."""
     start = time.monotonic()
     watch = ("import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stdin=sys.stdin, capture_output=True);"
              "sys.stdout.buffer.write(done.stdout); sys.stderr.buffer.write(done.stderr);"
@@ -381,7 +381,8 @@ def peak_of(command, **options):
 )
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_record_without_end_is_refused(model, write, head, format, packed):
-    """200 MB in one record cost twice the record that is allowed, not their size. The file is sparse, or zeros packed."""
+    """200 MB in one record cost twice the largest record allowed, not 200 MB. The file is sparse, or consists of packed
+    zeros."""
     path = write("in", gzip.compress(head + bytes(200 * PIECE), 1) if packed else head)
     if not packed:
         os.truncate(path, len(head) + 200 * PIECE)
@@ -422,7 +423,7 @@ def test_memory_does_not_grow_with_the_file(model, write):
     assert peaks[1] < peaks[0] + 4 * PIECE
 
 
-# ---- What was meant -------------------------------------------------------------------------------------------------
+# ---- Suggestions -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
-"""Columns of what classify and evaluate write: names of classes, kept columns, new names, the best K, rows that could not
-be scored."""
+"""The columns that classify and evaluate write: names of classes, kept columns, new names, the best K, and rows that
+could not be scored."""
 import csv
 import gzip
 import json
@@ -261,7 +261,8 @@ def test_evaluate_counts_what_could_be_scored(model, tmp_path, write):
 
 @pytest.mark.parametrize("policy", ["skip", "null"])
 def test_a_run_with_bad_rows_goes_on(model, write, tmp_path, policy):
-    """Wherever it was stopped, also between bad rows: the bytes of an unbroken run, of the reasons too."""
+    """Wherever the run was stopped, also between bad rows: the result, reasons included, has the bytes of an unbroken
+    run."""
     lines = ['{"text": ""}' if i % 3 == 1 else '{"text": "%s"}' % ("long " * 400) if i % 7 == 2 else
              '{"text": "row %d"}' % i for i in range(40)]
     path = write("in.jsonl", "\n".join(lines) + "\n")

@@ -1,4 +1,4 @@
-"""The command as an exam, and predictions alone."""
+"""The evaluate command, and output of predictions only."""
 import csv
 import json
 import math
@@ -106,7 +106,7 @@ def test_aggregates_differ(model):
 
 @pytest.mark.parametrize("aggregate", ["mean", "sum", "bytes"])
 def test_aggregates_of_logprobs(model, aggregate):
-    """Probabilities that are not normalized are exp of the aggregate of what logprobs writes."""
+    """Probabilities that are not normalized are exp of the aggregate of the log-probabilities that logprobs writes."""
     choices = [*MANY.split(","), "Füße"]
     texts = as_text(f"text {i} of several" for i in range(5))
     how = [*model, "--precision", "f32", "-c", ",".join(choices)]
@@ -145,7 +145,7 @@ def test_only_prediction_reports_the_rows_before_a_bad_one(model):
     assert done.stdout.count(b"\n") == 1
 
 
-# ---- Runs that go on -------------------------------------------------------------------------------------------------
+# ---- Resumed runs ----------------------------------------------------------------------------------------------------
 
 SAME = ["accuracy", "n", "correct", "log_loss", "confusions", "complete"]
 
@@ -164,13 +164,13 @@ SAME = ["accuracy", "n", "correct", "log_loss", "confusions", "complete"]
     ],
 )
 def test_a_run_that_goes_on_reports_on_all_rows(model, write, tmp_path, ending, more):
-    """To the last bit: what was computed before is read back from the rows."""
+    """Equal to the last bit: earlier results are read back from the rows."""
     classes = ["-c", "@" + str(write("classes.json", json.dumps(["a", 'b "c"', "d,\te"])))]
     rows = [{"text": f"text {i}, of \"many\"\n", "label": i % 3, "key": f"k{i}"} for i in range(40)]
     rows[11]["text"] = rows[30]["text"] = "" if "--on-error" in more else "x"
     path = write("in.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     if "--rename" in more and ending != "jsonl":
-        more = [part for i, part in enumerate(more) if i not in (2, 3)]  # probabilities have a column each
+        more = [part for i, part in enumerate(more) if i not in (2, 3)]  # each probability has a column
     elif "--rename" in more:
         more = more[:4]
     how = ["evaluate", *model, *classes, *more, "--label", "label", "-q"]
@@ -191,7 +191,8 @@ def test_a_run_that_goes_on_reports_on_all_rows(model, write, tmp_path, ending, 
 
 
 def test_what_top_leaves_out_is_not_known(model, write, tmp_path):
-    """A label that is not among the best has no probability in the rows: then neither has the log-loss of all rows."""
+    """A label that is not among the best has no probability in the rows. Then the log-loss of all rows is missing
+    too."""
     rows = [{"text": f"text {i}", "label": i % 3} for i in range(12)]
     path, out = write("in.jsonl", "".join(json.dumps(row) + "\n" for row in rows)), tmp_path / "out.csv"
     how = ["evaluate", *model, "-c", "a,b,c", "--label", "label", "--top", "1", "-o", out]

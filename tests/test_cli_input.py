@@ -224,7 +224,7 @@ def test_template_unknown_column(model, write):
 )
 @pytest.mark.parametrize("window", [1, 4096])
 def test_bad_rows(model, write, name, content, place, parts, window):
-    """In a file they are found before the first row is scored; from a pipe the rows before them are written."""
+    """In a file, bad rows are found before the first row is scored; from a pipe, the rows before them are written."""
     done = classify(model, write(name, content), "--window", window)
     fails(done, f"{name}:{place}: ", *parts, "no row was scored")
     assert not done.stdout

@@ -94,7 +94,7 @@ def answer(process):
     ],
 )
 def test_live_pipe(model, arguments, rows):
-    """Each row is answered before the next is there, also where a row comes in pieces."""
+    """Each row is answered before the next one arrives, also where a row arrives in pieces."""
     with start("classify", *model, *CLASSES, *arguments) as process:
         for i, row in enumerate(rows):
             process.stdin.write(row)
@@ -137,7 +137,7 @@ def test_nothing_but_errors_on_stderr(model):
 
 
 def on_terminal(*arguments):
-    """Runs with standard error on a terminal: the exit status and what the terminal was told."""
+    """Runs the command with standard error on a terminal; returns the exit status and what it wrote there."""
     own, theirs = pty.openpty()
     with subprocess.Popen([CAPP, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=theirs) as process:
         os.close(theirs)
@@ -153,7 +153,7 @@ BAR = r"\[(#*)\.*\]  (\d+) %  (\d+) rows  [\d.]+/s"
 
 
 def test_progress_on_a_terminal(model, write):
-    """One window, and work for a second or so: the bar moves within it."""
+    """One window, and work for about a second: the bar moves within the window."""
     n, tail = 3000, " of many rows, with a tail that makes it long enough to take some time to read"
     path = write("many.txt", "".join(f"{i} is the number{tail}\n" for i in range(n)))
     slowly = ["--isa", "ref", "--threads", "1"]

@@ -1,4 +1,4 @@
-"""Runs that end before their time: what they leave is whole rows, and --resume ends with the bytes of an unbroken run."""
+"""Runs that end early leave whole rows; --resume then ends with the bytes of an unbroken run."""
 import gzip
 import json
 import os
@@ -36,7 +36,7 @@ def source(write):
 
 @pytest.fixture
 def long_source(write):
-    """Some seconds of work, so that a signal hits within it."""
+    """Work for some seconds, so that a signal arrives during it."""
     return write("long.csv", table(4000))
 
 
@@ -45,7 +45,8 @@ def command_of(model, source, out, *more):
 
 
 def kill_once(command, out, seconds, number=signal.SIGKILL):
-    """Starts the command and sends a signal some time after the output is there: whether it hit."""
+    """Starts the command and sends a signal some time after the output file exists. Returns whether the signal came in
+    time."""
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         deadline = time.time() + 30
         while process.poll() is None and not (out.exists() and out.stat().st_size) and time.time() < deadline:
@@ -58,7 +59,7 @@ def kill_once(command, out, seconds, number=signal.SIGKILL):
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_killed_at_random_instants(model, long_source, tmp_path, ending):
-    """By SIGKILL, again and again: the rows at the end are those of a run that nobody disturbed."""
+    """Killed with SIGKILL again and again: the rows at the end are those of an undisturbed run."""
     whole, out = tmp_path / f"whole.{ending}", tmp_path / f"out.{ending}"
     subprocess.run(command_of(model, long_source, whole), check=True, stderr=subprocess.PIPE)
     rng, hits = random.Random(ending), 0
@@ -71,7 +72,7 @@ def test_killed_at_random_instants(model, long_source, tmp_path, ending):
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_torn_end_is_cut(model, source, tmp_path, ending):
-    """Wherever the file ends, and whatever half a row or member stands there."""
+    """Wherever the file ends, and whatever incomplete row or member is at its end."""
     whole, out = tmp_path / f"whole.{ending}", tmp_path / f"out.{ending}"
     assert run("classify", *model, *CLASSES, "-o", whole, source).returncode == 0
     assert run("classify", *model, *CLASSES, "-o", out, source).returncode == 0
@@ -130,7 +131,7 @@ def test_another_run_is_told_apart(model, write, tmp_path, change, part):
 
 
 def test_what_a_run_is_made_of(model, tiny_gpt2, write, tmp_path):
-    """Other rows, another model, classes of a file that changed; not the same file under another name."""
+    """Refused: other rows, another model, classes from a changed file. Accepted: the same file under another name."""
     path, out, classes = write("in.txt", "one\ntwo\n"), tmp_path / "out.jsonl", write("classes.json", '["yes", "no"]')
     how = ["classify", "-c", f"@{classes}", "-o", out]
     assert run(*how, *model, path).returncode == 0
@@ -161,9 +162,9 @@ def test_what_no_run_has_written_is_kept(model, source, tmp_path, name, data):
 
 
 def test_a_run_that_stopped_at_a_bad_row_goes_on_without_it(model, write, tmp_path):
-    """And again: from then on it is a run that leaves bad rows out."""
+    """And again: from then on the run leaves bad rows out."""
     rows = ['{"text": "row %d"}' % i for i in range(30)]
-    own = '{"text": "own", "completions": ["a", "b"]}'  # bad in a table alone: no pass over the file finds it
+    own = '{"text": "own", "completions": ["a", "b"]}'  # bad only in a table: no pass over the file finds it
     path, out = write("in.jsonl", "\n".join([*rows[:20], own, *rows[20:]]) + "\n"), tmp_path / "out.csv"
     how = ["classify", *model, *CLASSES, "--window", "4", "-o", out, path]
     done = run(*how)
@@ -243,7 +244,7 @@ def test_a_signal_says_how_to_go_on(model, long_source, tmp_path, number):
 
 
 def limited(size):
-    """A file may have so many bytes: what a full disk is to a test without a disk of its own."""
+    """Limits the size of files: this simulates a full disk for a test that has no disk of its own."""
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
@@ -267,7 +268,7 @@ def test_a_full_disk_leaves_whole_rows(model, source, tmp_path, ending):
 
 @pytest.fixture
 def disk(tmp_path):
-    """Makes a small disk of its own, and can make it larger."""
+    """Makes a small disk for the test, and can enlarge it."""
     folder = tmp_path / "disk"
     folder.mkdir()
 
@@ -283,7 +284,8 @@ def disk(tmp_path):
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "csv.gz", "csv.zst"])
 def test_a_small_disk(model, write, tmp_path, disk, ending):
-    """Full at the manifest, the bad rows or the rows: what is there is whole, and with more room the run ends well."""
+    """The disk is full at the manifest, the bad rows or the rows: what was written is whole, and with more room the run
+    completes."""
     path = write("in.csv", table(300) + "".join(f'b{i},""\n' for i in range(40)) + table(100)[8:])
     folder, resize = disk
     how = ["classify", *model, *CLASSES, "--on-error", "skip"]
@@ -360,7 +362,7 @@ def test_two_processes_with_one_report(model, write, tmp_path):
 
 @pytest.mark.parametrize("closed", ["2>&-", "1>&- 2>&-", "0<&- 2>&-", "0<&- 1>&- 2>&-", "1>&-"])
 def test_no_message_lands_in_the_rows(model, write, tmp_path, closed):
-    """Classes given twice are warned of; a closed descriptor's number must not be that of the file of rows."""
+    """The command warns of duplicate classes; a closed descriptor's number must not become that of the file of rows."""
     path, out = write("in.txt", "one\ntwo\n"), tmp_path / "out.jsonl"
     shell = f'"$@" {closed}'
     command = ["sh", "-c", shell, "sh", CAPP, "classify", *model, "-c", "yes,no,yes", "-o", out, path]
@@ -392,7 +394,8 @@ def resident(pid):
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_200_000_rows(model, tmp_path):
-    """Memory is flat, the first row is there soon after the model is open, and never are there 5 s without a row on disk."""
+    """Memory is constant, the first row is there soon after the model is open, and rows reach the disk at least every 5
+    s."""
     n, path, out = 200_000, tmp_path / "in.csv", tmp_path / "out.csv"
     path.write_text("id,text\n" + "".join(f"r{i},text {i} of many in {i % 977} lines\n" for i in range(n)))
     with subprocess.Popen([CAPP, "classify", *model, *CLASSES, "-q", "-o", out, path]) as process:

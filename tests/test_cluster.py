@@ -1,5 +1,6 @@
-"""capp.spark and capp.ray on clusters of two workers on this machine, one of which is killed in the midst of its work:
-the results are the bits of capp.classify in one process. tests/cluster_spark.py and cluster_ray.py are what runs there."""
+"""capp.spark and capp.ray on clusters of two workers on this machine. One worker is killed in the middle of its work;
+the results have the bits of capp.classify in one process. The programs that run there are tests/cluster_spark.py and
+cluster_ray.py."""
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(3000)]
 
 @pytest.fixture(scope="module")
 def python():
-    """Of an environment that has Spark and Ray."""
+    """The Python of an environment that has Spark and Ray."""
     done = subprocess.run([ROOT / "tools" / "venv.sh", ROOT / "tests" / "cluster_requirements.txt"], stdout=subprocess.PIPE,
                           text=True, check=True)
     return done.stdout.strip()
@@ -23,7 +24,7 @@ def python():
 
 @pytest.fixture
 def short_folder():
-    """Sockets are in it, whose paths have 107 bytes at most."""
+    """A short path: the folder contains sockets, whose paths may have at most 107 bytes."""
     with tempfile.TemporaryDirectory(prefix="capp", dir="/tmp") as folder:
         yield folder
 
@@ -38,8 +39,9 @@ def run(python, program, *arguments, build, watch):
 
 
 def check(found, in_the_midst=True):
-    """Two workers or more, each of which opened a model once, whatever it did; the killed one had done some of its work.
-    in_the_midst: it died itself, with a batch begun; else its parent did, and it may have come to the end of that."""
+    """At least two workers, each of which opened a model only once; the killed one had done part of its work.
+    in_the_midst: the worker itself was killed, with a batch begun; else its parent was killed, and the worker may have
+    finished that batch."""
     assert found["equal"] == dict.fromkeys(found["equal"], True) and len(found["equal"]) == 5
     (killed,) = found["killed"]
     workers = {int(pid): events for pid, events in found["events"].items() if "begin" in events}
@@ -48,7 +50,7 @@ def check(found, in_the_midst=True):
         assert workers[killed].count("begin") == workers[killed].count("end") + 1
     opened = [[event for event in events if event.startswith("open")] for events in workers.values()]
     assert all(1 <= len(each) == len(set(each)) for each in opened)  # each with path and threads
-    assert sum(any(event.startswith("open 1 ") for event in each) for each in opened) >= 2  # as many as the engine gives
+    assert sum(any(event.startswith("open 1 ") for event in each) for each in opened) >= 2  # what the engine gives
     assert "a prompt is empty" in found["said"]
 
 

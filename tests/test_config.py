@@ -1,6 +1,6 @@
-"""config.json: other settings give transformers' numbers under them (tests/fixtures/variants.json, made by
-tools/make_tiny_models.py); what it leaves out is what the family's class in transformers takes for it; what it asks for that capp does
-not have is an error that names it; what real checkpoints say besides is no obstacle."""
+"""config.json. Other settings give the numbers of transformers with the same settings (tests/fixtures/variants.json,
+made by tools/make_tiny_models.py). A missing field has the default of the family's class in transformers. A setting
+that capp does not have is an error that names it. Further fields of real checkpoints are accepted."""
 import json
 import subprocess
 from pathlib import Path
@@ -39,7 +39,7 @@ def config_of(name):
 
 
 def is_error(result):
-    """Anything but log-probabilities is a message."""
+    """Whether the result is a message: everything except log-probabilities is one."""
     try:
         return not [float(word) for word in result.split()]
     except ValueError:
@@ -49,7 +49,7 @@ def is_error(result):
 @pytest.mark.parametrize("i", range(len(VARIANTS)),
                          ids=[f"{case['of']}-{'-'.join(case['differences'])}" for case in VARIANTS])
 def test_another_setting(run, i):
-    """And it is another: without it the numbers would show."""
+    """The setting matters: without it the numbers differ."""
     case = VARIANTS[i]
     name, ids = case["of"], " ".join(map(str, case["ids"])) + "\n"
     got = run(name, {**config_of(name), **case["differences"]}, ids)
@@ -57,13 +57,13 @@ def test_another_setting(run, i):
     differences = [abs(float(a) - b) for a, b in zip(got.split(), case["logprobs"], strict=True)]
     assert max(differences) <= TOLERANCE
     plain = [abs(float(a) - b) for a, b in zip(run(name, config_of(name), ids).split(), case["logprobs"], strict=True)]
-    same = case["differences"].get("rope_scaling", {}).get("rope_type") == "dynamic"  # within the context it is none
+    same = case["differences"].get("rope_scaling", {}).get("rope_type") == "dynamic"  # no change inside the context
     assert (max(plain) >= LEAST) != same
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_absent_is_the_default_of_the_class(run, name):
-    """Either way the same numbers, or either way an error (where the tensors do not fit the default)."""
+    """Both give the same numbers, or both give an error (where the tensors do not fit the default)."""
     config = config_of(name)
     for key, default in DEFAULTS[config["model_type"]].items():
         rest = {other: value for other, value in config.items() if other != key}
@@ -71,7 +71,7 @@ def test_absent_is_the_default_of_the_class(run, name):
         assert absent == explicit or (is_error(absent) and is_error(explicit)), (key, default, absent, explicit)
 
 
-# What published checkpoints say besides, none of which changes what is computed.
+# Further fields of published checkpoints, none of which changes the results.
 REAL = {
     "bloom": dict(attention_softmax_in_fp32=True, bias_dropout_fusion=True, masked_softmax_fusion=True, offset_alibi=100,
                   pretraining_tp=4, seq_length=2048, skip_bias_add=True, skip_bias_add_qkv=False, slow_but_exact=False,
@@ -106,7 +106,7 @@ def test_fields_of_real_checkpoints(run, name):
 
 
 def test_names_of_old_files(run):
-    """Bloom's checkpoints call the width n_embed, GPT-2's fields have newer names too."""
+    """Bloom's checkpoints call the width n_embed, and some of GPT-2's fields have newer names."""
     config = config_of("bloom")
     old = {("n_embed" if key == "hidden_size" else key): value for key, value in config.items()}
     assert run("bloom", old) == run("bloom", config)
@@ -115,7 +115,7 @@ def test_names_of_old_files(run):
     assert run("gpt2", {names.get(key, key): value for key, value in config.items()}) == run("gpt2", config)
 
 
-# What would be other numbers: the field that the message must name.
+# Settings that would change the numbers: the field that the message must name.
 REFUSED = [
     ("bloom", dict(slow_but_exact=True), "slow_but_exact"),
     ("falcon", dict(apply_residual_connection_post_layernorm=True), "apply_residual_connection_post_layernorm"),
@@ -142,7 +142,7 @@ def test_what_is_refused_is_named(run, name, change, named):
 
 
 def test_an_absent_rope_scaling_is_not_none(run):
-    """GPT-OSS's class has a YaRN of its own, null is none."""
+    """GPT-OSS's class has its own YaRN settings; null means none."""
     config = config_of("gptoss")
     assert '"rope_scaling" is missing' in run("gptoss", {k: v for k, v in config.items() if k != "rope_scaling"})
     assert not is_error(run("gptoss", {**config, "rope_scaling": None}))
@@ -155,7 +155,7 @@ def test_caps_that_are_null_are_none(run):
 
 
 def test_queries_of_ministral_3_grow(run):
-    """A Llama but for the growth, which begins where the original context ends."""
+    """Equal to Llama except for the growth, which begins where the original context ends."""
     config = config_of("llama-yarn")
     scaling, original = config.pop("rope_scaling"), 8
     scaling = {**scaling, "rope_theta": config.pop("rope_theta"), "original_max_position_embeddings": original}
@@ -170,7 +170,7 @@ def test_queries_of_ministral_3_grow(run):
 
 
 def test_the_rotation_of_ministral_3_is_not_left_out(run):
-    """Its class has a YaRN of its own where config.json has none, or null."""
+    """The class has its own YaRN settings where config.json has none, or null."""
     config = {k: v for k, v in config_of("mistral").items() if k != "rope_theta"}
     for rope in ({}, {"rope_parameters": None}):
         assert '"rope_parameters" is missing' in run("mistral", {**config, "model_type": "ministral3", **rope})

@@ -1,4 +1,4 @@
-"""--only-prediction on a real model: the decision over all classes finished, for a fraction of the tokens."""
+"""--only-prediction on a real model gives the decision over all finished classes, for a fraction of the tokens."""
 import csv
 import json
 import math
@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Prompts of differing kinds: some that a class answers well, some that none does.
+# Prompts of different kinds: some that a class answers well, some that no class answers well.
 PROMPTS = {
     "occupations": ["I fix leaking pipes and install bathrooms.\nOccupation:", "He spends his days painting portraits. He is a",
                     "She defends people in court. Her job title:",
@@ -37,7 +37,8 @@ def rows_of(text):
 
 
 def best_of(row, aggregate, prior=None):
-    """Index of the class that wins when all are finished, from the log-probabilities of all tokens, to the bit."""
+    """Index of the class that wins when all are finished, computed from the log-probabilities of all tokens, to the
+    bit."""
     n, best = len(row["completions"]), None
     for i, completion in enumerate(row["completions"]):
         total = 0.0
@@ -98,7 +99,7 @@ def test_banking(capp, smollm2, banking, tmp_path):
 
 @pytest.mark.parametrize("aggregate", ["mean", "sum", pytest.param("bytes", marks=pytest.mark.long)])
 def test_precision_auto(capp, smollm2, banking, aggregate):
-    """What is decided in bfloat16, and again where it is close, is what all classes finished would decide."""
+    """Decisions in bfloat16, repeated in float32 where they are close, are those of all classes finished."""
     classes, path = banking
     command = [capp, "classify", "-q", "-m", smollm2, "-c", f"@{classes}", "--aggregate", aggregate, path]
     decided, full = rows_of(output_of(*command, "--only-prediction")), rows_of(output_of(*command))
@@ -111,7 +112,7 @@ def test_a_thousand_occupations(capp, smollm2, fixtures, tmp_path):
 
 
 def test_the_same_bytes(capp, smollm2, fixtures, tmp_path):
-    """Threads, budget and windows change neither decisions nor what was run for them."""
+    """Threads, budget and windows change neither the decisions nor the tokens computed for them."""
     path = write_prompts(tmp_path / "in.jsonl", PROMPTS["occupations"])
     command = [capp, "classify", "-q", "-m", smollm2, "-c", f"@{fixtures / 'occupations.txt'}", "--only-prediction"]
     expected = output_of(*command, "--threads", 1, path)
@@ -129,6 +130,6 @@ def test_ten_thousand_classes(capp, smollm2, tmp_path, kind):
 
 
 def test_the_list_is_what_the_tool_makes(fixtures):
-    """The committed list is an order of names without doubles, as tools/make_classes.py writes it."""
+    """The committed list is an ordered list of names without duplicates, as tools/make_classes.py writes it."""
     names = (fixtures / "occupations.txt").read_text().splitlines()
     assert len(names) == 1000 and names == sorted(set(names))

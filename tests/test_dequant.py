@@ -16,7 +16,7 @@ import blocks  # noqa: E402
 
 PLAIN = ["F32", "F16", "BF16"]
 
-# Zeros, the least and greatest subnormals and normals, one, infinities.
+# Zeros, the smallest and largest subnormals and normals, one, infinities.
 EXTREME_HALVES = np.array(
     [0, 0x8000, 1, 0x8001, 0x3FF, 0x83FF, 0x400, 0x8400, 0x3C00, 0xBC00, 0x7BFF, 0xFBFF, 0x7C00, 0xFC00], np.uint16
 )
@@ -55,7 +55,7 @@ def plain_words(name, n):
     if name == "F32":
         words = np.random.default_rng(1).integers(0, 2**32, n, dtype=np.uint32)
         return np.where((words & 0x7FFFFFFF) > 0x7F800000, 0, words).astype(np.uint32).reshape(1, n).view(np.uint8)
-    words = np.arange(65536, dtype=np.uint16)  # all that there are
+    words = np.arange(65536, dtype=np.uint16)  # all possible values
     if name == "F16":
         return without_nan(words).reshape(1, -1).view(np.uint8)
     return np.where((words & 0x7FFF) > 0x7F80, 0, words).astype(np.uint16).reshape(1, -1).view(np.uint8)
@@ -85,12 +85,12 @@ def test_plain(name):
 
 @pytest.mark.parametrize("name", [*PLAIN, *blocks.SCALES])
 def test_one_block(name):
-    """No more is read or written than one block; the loops over whole batches hide that."""
+    """capp reads and writes exactly one block; the loops over whole batches would hide an excess."""
     check(name, plain_words(name, 1)[:, :4] if name in PLAIN else random_blocks(name, 1, "usual"))
 
 
 def test_every_supported_type_is_listed():
-    """A type that capp reads and this file does not know would go untested."""
+    """A type that capp reads and this file does not know would stay untested."""
     readable = [name for name, number in blocks.NUMBERS.items() if run_status(number) == 0]
     assert sorted(readable) == sorted([*PLAIN, *blocks.SCALES])
 

@@ -1,4 +1,5 @@
-"""The examples run, on a few of their bundled rows; --long on all of them, to the numbers that they say they gave."""
+"""The examples run on a few of their bundled rows. With --long they run on all rows and must give the numbers that they
+state."""
 import os
 import re
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-# name: options for few rows, what the output then holds.
+# name: options for few rows, text that the output then contains.
 FEW = {
     "copa": (["--rows", "6"], r"of 6 right"),
     "banking77": (["--rows", "1"], r"plain +\d+\.\d% of 1 right.*\nlisted "),
@@ -18,7 +19,7 @@ FEW = {
     "reasoning": (["--rows", "2", "--tokens", "10"], r"step by step +\d+\.\d% of 2 right"),
     "calibration": (["--rows", "16"], r"affine +\d+\.\d% of 16 right"),
 }
-SLACK = 0.05  # of a share: rows that are close fall otherwise in another precision
+SLACK = 0.05  # of a share: close rows are decided differently in another precision
 
 
 def run(name, build, model, *options):
@@ -52,7 +53,7 @@ def test_a_missing_model_is_named(build, tmp_path):
 
 
 def shares(text):
-    """The numbers of the lines that say how many were right."""
+    """The numbers in the lines that say how many rows were right."""
     return [float(number) / 100 for line in text.splitlines() if re.search(r"\d% (?:of \d+ right|by probability)", line)
             for number in re.findall(r"(\d+(?:\.\d)?)%", line)]
 

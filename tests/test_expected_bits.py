@@ -1,4 +1,5 @@
-"""Precision f32 gives the same bits with every instruction set, and those that the repository has (tests/bits.py)."""
+"""Precision f32 gives the same bits with every instruction set, and they are the bits in the repository
+(tests/bits.py)."""
 import json
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Folders through the command: a model with its tokenizer, and folders that are broken in one way each."""
+"""Model folders through the command: a model with its tokenizer, and folders that are each broken in one way."""
 import json
 import shutil
 import struct
@@ -43,7 +43,7 @@ def run(capp, *arguments, text=None):
 
 
 def test_scores_through_the_command(capp, build, folder):
-    """The command's log-probabilities are those of the same ids by the tool that knows no tokenizer."""
+    """The command's log-probabilities equal those that the tool without a tokenizer computes for the same ids."""
     text = "the other one and the rain."
     done = run(capp, "logprobs", "-m", folder, "--precision", "f32", "--isa", "avx2", "-", text=text + "\n")
     assert done.returncode == 0, done.stderr
@@ -75,7 +75,7 @@ def test_a_sharded_folder_names_what_is_missing(build, tmp_path):
 
 
 def rewritten(folder, change):
-    """Saves the folder's tensors again after change(tensors)."""
+    """Saves the folder's tensors again, changed by change(tensors)."""
     tensors = {name: values for name, values in convert.read_tensors(folder).items()}
     change(tensors)
     header, data = {}, b""

@@ -1,4 +1,5 @@
-"""A slice of the fuzzing of GGUF files, folders, adapters, tokenizers, chat templates and rows; `make fuzz` runs the whole."""
+"""A part of the fuzzing of GGUF files, folders, adapters, tokenizers, chat templates and rows; `make fuzz` runs all of
+it."""
 
 import os
 import pathlib
@@ -9,7 +10,7 @@ import pytest
 import multimodal
 import quantized
 
-MUTATIONS, SEED = 100_000, 20_000_000  # not those of make fuzz, which begin at 1
+MUTATIONS, SEED = 100_000, 20_000_000  # other seeds than those of make fuzz, which begin at 1
 
 
 TOKENIZERS = sorted((pathlib.Path(__file__).parent / "fixtures" / "tokenizers").glob("*.json"))

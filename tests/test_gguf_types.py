@@ -1,5 +1,5 @@
-"""A small model with its matrices in each quantized type of GGUF gives the same bits as with those matrices in float32 as
-the gguf package dequantizes them, whatever is made of them then: float32, bfloat16, or both."""
+"""A small model whose matrices have a quantized type of GGUF gives the same bits as with the float32 matrices that the
+gguf package dequantizes from them, whether capp converts them to float32, bfloat16, or both."""
 import json
 import os
 import subprocess
@@ -17,18 +17,18 @@ import tiny  # noqa: E402
 
 WIDTH, HEADS, KV_HEADS, EXPERTS = 256, 4, 1, 3  # each row of a matrix is one block of the K types
 TYPES = list(blocks.SCALES)
-# Types in files that llama.cpp writes: some tensors of one type, some of another, so that q, k and v differ.
+# Types in files that llama.cpp writes: tensors have different types, so that q, k and v differ.
 MIXED = ["Q4_K", "IQ2_XXS", "IQ1_M", "Q6_K", "IQ3_S", "NVFP4", "IQ2_S", "Q2_0", "IQ1_S", "MXFP4", "IQ3_XXS", "IQ2_XS", "Q1_0"]
 IDS = np.random.default_rng(5).integers(3, 259, (3, 40)).tolist()  # bytes of the vocabulary
 
 
 def usual(scale):
-    """Float16 scales of either sign, about so large."""
+    """Float16 scales of either sign, of about that size."""
     return lambda n: (np.linspace(0.5, 1.5, n) * scale * (-1.0) ** np.arange(n)).astype(np.float16).view(np.uint16)
 
 
 def with_byte_scales(made, kind, rng, deviation):
-    """The blocks with other scales, bytes at the beginning."""
+    """The blocks with other scales, which are the bytes at their beginning."""
     n = {"MXFP4": 1, "NVFP4": 4}[kind]
     each = np.full((127, made.shape[1]), 0x22, np.uint8)  # a block of ones for each scale
     each[:, :n] = np.arange(127)[:, None]
@@ -38,7 +38,7 @@ def with_byte_scales(made, kind, rng, deviation):
 
 
 def random_blocks(kind, n, rng, deviation):
-    """Blocks whose values have about that deviation."""
+    """Blocks whose values have about that standard deviation."""
     if kind in ("MXFP4", "NVFP4"):
         return with_byte_scales(blocks.random(kind, n, rng, None), kind, rng, deviation)
     tried = blocks.dequantize(kind, blocks.random(kind, 64, rng, usual(1 / 64)))
@@ -46,7 +46,7 @@ def random_blocks(kind, n, rng, deviation):
 
 
 class Weights(tiny.Weights):
-    """Matrices of the types in turn, stored as they are or dequantized."""
+    """Matrices of the types in turn, stored quantized or dequantized."""
 
     def __init__(self, writer, kinds, stored, scaled=False):
         super().__init__(writer, 7)
@@ -69,7 +69,7 @@ class Weights(tiny.Weights):
         self.writer.add_tensor(name + ".weight", values)
 
     def scales(self, name, n):
-        """Factors of a tensor, or of each expert in it, as llama.cpp keeps them beside NVFP4."""
+        """Factors of a tensor, or of each expert in it, as llama.cpp stores them beside NVFP4."""
         scales = np.random.default_rng(list(name.encode())).uniform(0.5, 1.5, n).astype(np.float32)
         if self.stored:
             self.writer.add_tensor(name + ".scale", scales)
@@ -123,7 +123,7 @@ def make(path, kinds, stored, experts=None, scaled=False, spoil=None):
 
 @pytest.fixture
 def pair(tmp_path, monkeypatch):
-    """make, called for the quantized model and for its twin in float32."""
+    """Calls make for the quantized model and for its twin in float32."""
     for kind, size in blocks.SIZES.items():
         monkeypatch.setitem(gguf.constants.GGML_QUANT_SIZES, blocks.NUMBERS[kind], size)
 
@@ -134,7 +134,7 @@ def pair(tmp_path, monkeypatch):
 
 
 def scored(build, model, isa):
-    """What model_tool prints: log-probabilities to nine digits, from which a float32 can be read back."""
+    """The output of model_tool: log-probabilities with nine digits, which identify a float32."""
     lines = "".join(" ".join(map(str, ids)) + "\n" for ids in IDS)
     done = subprocess.run([build / "tests" / "model_tool", model, isa], input=lines, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -142,7 +142,7 @@ def scored(build, model, isa):
 
 
 def logprobs(capp, model, precision, *options):
-    """What the command prints for some rows, and the numbers of it."""
+    """The command's output for some rows, and its numbers."""
     rows = [{"prompt": "the one thing", "completions": ["a no", "yes, in the end"]}, {"text": "he was here in the end"}]
     done = subprocess.run([capp, "logprobs", "-q", "-m", model, "--precision", precision, *options],
                           input="".join(json.dumps(row) + "\n" for row in rows), capture_output=True, text=True)
@@ -151,7 +151,7 @@ def logprobs(capp, model, precision, *options):
 
 
 def check_spread(printed):
-    """A model of noise would compare equal to anything like it."""
+    """Checks that the model is not noise: a model of noise would seem equal to anything similar."""
     numbers = np.array(printed.split(), float)
     assert len(numbers) == sum(len(ids) - 1 for ids in IDS) and np.isfinite(numbers).all() and numbers.std() > 1
 
@@ -165,7 +165,7 @@ def test_each_type(build, pair, kind):
 
 
 def check_cached_in_part(capp, model):
-    """Weights that are unpacked when they are used, all or some: the same bits."""
+    """Weights that are unpacked when they are used, all or some of them, give the same bits."""
     whole = logprobs(capp, model, "auto", "--weights-memory", "all")
     for some in ("0", "600K", "1M"):
         assert logprobs(capp, model, "auto", "--weights-memory", some) == whole, some
@@ -225,7 +225,7 @@ def numbers_of(printed):
 
 
 def test_bf16(capp, pair):
-    """The same bits again, and near float32: weights of few bits are whole numbers times a scale, so that rounding them to
+    """The same bits again, and near float32: weights of few bits are whole numbers times a scale, so rounding them to
     bfloat16 costs little."""
     if "avx512_bf16" not in Path("/proc/cpuinfo").read_text():
         pytest.skip("no unit for bfloat16")

@@ -8,9 +8,9 @@ import subprocess
 import pytest
 
 MODELS = {"smollm2": 0.616, "gemma3": 0.624}
-# Median differences allowed. transformers' float32 log-softmax loses the tail of Gemma's 262,144 tokens (terms below half a
-# unit in the last place of the running sum vanish), which shifts all its log-probabilities up by some 2e-5 to 5e-5:
-# test_float64 holds capp to the exact values.
+# The median differences allowed. transformers' float32 log-softmax loses the tail of Gemma's 262,144 tokens (terms
+# below half a unit in the last place of the running sum vanish). This shifts all its log-probabilities up by about 2e-5
+# to 5e-5. test_float64 compares capp with the exact values.
 MEDIAN = {("smollm2", "copa-dev"): 2e-5, ("smollm2", "banking77"): 2e-5,
           ("gemma3", "copa-dev"): 3e-5, ("gemma3", "banking77"): 6e-5}
 
@@ -20,8 +20,8 @@ def rows_of(path):
         return [json.loads(line) for line in file]
 
 
-def logprobs(capp, model, path, *options):
-    command = [capp, "logprobs", "-m", model, "--precision", "f32", "--quiet", *options, str(path)]
+def logprobs(capp, model, path, *options, precision="f32"):
+    command = [capp, "logprobs", "-m", model, "--precision", precision, "--quiet", *options, str(path)]
     run = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return run.stdout.decode()
 
@@ -75,9 +75,35 @@ def test_golden(capp, shared, need_isa, request, tmp_path, name, data, isa):
     assert statistics.median(difference) <= MEDIAN[name, data]
 
 
+@pytest.mark.parametrize("data", ["copa-dev", "banking77"])
+@pytest.mark.parametrize("name", MODELS)
+def test_integers(capp, shared, need_isa, request, tmp_path, name, data):
+    """Precision i16 is close to float32, and the same bits with every instruction set."""
+    model = request.getfixturevalue(name)
+    golden = rows_of(f"{shared}/golden/{data}.{name}.jsonl")[:20 if data == "copa-dev" else 1]
+    path = write_rows(tmp_path / "in.jsonl", inputs(golden))
+    text = logprobs(capp, model, path, precision="i16")
+    difference = differences([json.loads(line) for line in text.splitlines()], golden)
+    assert max(difference) <= 5e-3
+    assert statistics.mean(difference) <= 1e-3
+    for isa, number in (("ref", 1), ("avx2", 6), ("avxvnni", 20), ("avx512vnni", 20)):
+        need_isa(model, isa)
+        some = write_rows(tmp_path / "some.jsonl", inputs(golden[:number]))
+        assert logprobs(capp, model, some, "--isa", isa, precision="i16").splitlines() == text.splitlines()[:number]
+
+
+def test_digits_that_are_left_out_show(capp, shared, smollm2, tmp_path):
+    """The test of i16's tolerances can fail: i8, which has one of its two digits, exceeds them."""
+    golden = rows_of(f"{shared}/golden/copa-dev.smollm2.jsonl")[:20]
+    text = logprobs(capp, smollm2, write_rows(tmp_path / "in.jsonl", inputs(golden)), precision="i8")
+    difference = differences([json.loads(line) for line in text.splitlines()], golden)
+    assert max(difference) > 5e-3
+    assert statistics.mean(difference) > 1e-3
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_float64(capp, fixtures, request, tmp_path, name):
-    """Ten rows as transformers gives them in double precision (tools/make_float64_golden.py)."""
+    """Ten rows against transformers in double precision (tools/make_float64_golden.py)."""
     golden = rows_of(fixtures / f"float64.{name}.jsonl")
     text = logprobs(capp, request.getfixturevalue(name), write_rows(tmp_path / "in.jsonl", inputs(golden)))
     difference = differences([json.loads(line) for line in text.splitlines()], golden)
@@ -100,7 +126,7 @@ def test_accuracy(capp, shared, request, tmp_path, name):
 
 @pytest.mark.parametrize("name, aggregate", [("smollm2", "mean"), ("smollm2", "sum"), ("gemma3", "mean")])
 def test_auto_keeps_decisions(capp, shared, request, name, aggregate):
-    """99.5 % of COPA's 500 rows; and probabilities stay near those of float32."""
+    """99.5 % of the decisions on COPA's 500 rows are the same; and probabilities stay near those of float32."""
     chosen = {}
     for precision in "auto", "f32":
         command = [capp, "classify", "-m", request.getfixturevalue(name), "--precision", precision, "--aggregate", aggregate,
@@ -119,7 +145,7 @@ def test_auto_keeps_decisions(capp, shared, request, name, aggregate):
 
 @pytest.mark.parametrize("isa", ["ref", "avx2", "avx512"])
 def test_the_same_bytes(capp, smollm2, shared, need_isa, tmp_path, isa):
-    """Contract 3 through the command: threads, order, budget, company, windows."""
+    """Contract 3 through the command: threads, order, budget, other rows, windows."""
     need_isa(smollm2, isa)
     everything = inputs(rows_of(f"{shared}/golden/copa-dev.smollm2.jsonl"))
     rows = everything[:6] if isa == "ref" else everything[:60]
@@ -145,14 +171,15 @@ def test_the_same_bytes(capp, smollm2, shared, need_isa, tmp_path, isa):
         assert len(among) == 500 and all(among[row] == expected[row] for row in expected)
 
 
-# ---- The seed's weakness: tens of classes listed after a long text of each row's own -----------------------------------
+# ---- The seed's weakness: tens of classes listed after a long text that differs from row to row
+# -----------------------
 
 ONE_AT_A_TIME = "96M"  # room for the keys and values of one such row
 
 
 @pytest.fixture
 def listed(shared, tmp_path):
-    """Rows of about a thousand tokens that share no beginning, 77 classes listed in each."""
+    """Rows of about a thousand tokens without a common beginning; each lists 77 classes."""
     classes = inputs(rows_of(f"{shared}/golden/banking77.smollm2.jsonl"))[0]["completions"]
     listing = "\nTopics:\n" + "\n".join("- " + c for c in classes) + "\nTopic:"
     texts = [row["prompt"] for row in inputs(rows_of(f"{shared}/golden/copa-dev.smollm2.jsonl"))]
@@ -164,7 +191,8 @@ def listed(shared, tmp_path):
 
 
 def count_tree(rows):
-    """Tokens that the model must run, from the ids alone: distinct beginnings of paths, but for the paths themselves."""
+    """The number of tokens that the model must run, from the ids alone: distinct beginnings of paths, without the paths
+    themselves."""
     begun = set()
     for row in rows:
         for completion in row["completions"]:
@@ -183,8 +211,8 @@ def parse_size(text):
 
 
 def test_listed_after_the_text(capp, smollm2, listed):
-    """The same bits with plenty of memory, with room for one row, and with the least, which the message names; tokens as
-    counted independently, memory within weights and budget."""
+    """The bits are the same with plenty of memory, with room for one row, and with the minimum that the message names.
+    The token counts equal an independent count; memory stays within weights and budget."""
     plenty = logprobs(capp, smollm2, listed)
     rows = [json.loads(line) for line in plenty.splitlines()]
     assert len({row["prompt_ids"][0] for row in rows}) == len(rows)
@@ -192,7 +220,7 @@ def test_listed_after_the_text(capp, smollm2, listed):
     command = [capp, "logprobs", "-m", smollm2, "--precision", "f32", "--memory", "1M", listed]
     run = subprocess.run(command, capture_output=True, text=True)
     least = 0
-    for asked in rows:  # the longest row decides
+    for asked in rows:  # the longest row determines the minimum
         need = re.search(r"need (\d+) MiB", run.stderr)
         if run.returncode == 0:
             break
@@ -210,7 +238,7 @@ def test_listed_after_the_text(capp, smollm2, listed):
 
 
 def test_memory_of_close_rows(capp, smollm2, shared, tmp_path):
-    """A row that is scored again in float32 reads the whole file of weights; its pages do not stay."""
+    """Scoring a row again in float32 reads the whole file of weights; the pages of the file do not stay in memory."""
     rows = [row for row in inputs(rows_of(f"{shared}/golden/copa-dev.smollm2.jsonl")) if row["id"] == 491]
     path, report = write_rows(tmp_path / "in.jsonl", rows), tmp_path / "report.json"
     command = [capp, "evaluate", "-m", smollm2, "--memory", "64M", "--label", "label", "--quiet", "--json", report, path]
@@ -224,7 +252,8 @@ def test_memory_of_close_rows(capp, smollm2, shared, tmp_path):
 
 @pytest.mark.long
 def test_listed_after_the_text_in_time(capp, smollm2, listed):
-    """Room for one row takes at most 1.3 times as long as plenty; runs alternate, medians count."""
+    """With room for one row, the run takes at most 1.3 times as long as with plenty. Runs alternate; the medians are
+    compared."""
     seconds = {ONE_AT_A_TIME: [], "1024M": []}
     for _ in range(5):
         for memory, taken in seconds.items():
@@ -247,7 +276,7 @@ def test_memory_is_flat(capp, smollm2, tmp_path, options):
 
 
 def test_independent_count(capp, smollm2, shared, tmp_path):
-    """The tree of 60 rows with shared beginnings, counted from the ids that the command gives."""
+    """The tree of 60 rows with common beginnings, counted from the ids that the command prints."""
     rows = inputs(rows_of(f"{shared}/golden/copa-dev.smollm2.jsonl"))[:60]
     for i, row in enumerate(rows):
         if i % 3 == 0:

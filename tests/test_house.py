@@ -1,4 +1,4 @@
-"""The rules of the house (docs/design.md) that a text search can hold."""
+"""The code rules (docs/design.md) that a text search can check."""
 import re
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Which rooms of src/ a room may include and call, from the ground up. src/capp.c stands above all of them.
+# The rooms of src/ that each room may include and call, from the ground up. src/capp.c is above all of them.
 MAY_USE = {
     "base": set(),
     "file": {"base"}, "plan": {"base"}, "kernel": {"base"}, "decide": {"base"}, "jinja": {"base"},
@@ -24,11 +24,11 @@ MAY_USE = {
     "inspect": {"base", "file", "token", "model", "chat"},
 }  # fmt: skip
 
-# The header by which other rooms know a room bears the room's name. These rooms have others, or several; in base all
-# headers are for everybody.
+# Other rooms see a room through the header with the room's name. These rooms have other headers, or several; in base
+# all headers are public to the other rooms.
 FACES = {
     "file": "gguf guard map names source",
-    "kernel": "dequant kernel peak plain quant",
+    "kernel": "dequant integers kernel peak plain quant",
     "model": "adapter binder model", "plan": "plan tree", "token": "vocab",
 }  # fmt: skip
 
@@ -53,7 +53,7 @@ def name(path):
 
 
 def without_comments(text):
-    """C code with comments gone and strings emptied; lines stay where they are."""
+    """C code with comments removed and strings emptied; line numbers stay the same."""
     pattern = r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\''
 
     def blank(match):
@@ -77,7 +77,7 @@ def includes_of(path):
 
 
 def room_of(path):
-    """The room of a file of src/, "" for one at its root."""
+    """The room of a file of src/; "" for a file at its root."""
     return path.parts[1] if len(path.parts) > 2 else ""
 
 
@@ -93,12 +93,12 @@ def is_face(header):
 
 
 def wrong_arrows(path, includes):
-    """The includes among these that path may not have."""
+    """Those of these includes that path may not have."""
     path = path.relative_to(ROOT)
     if path.parts[0] in ("cli", "server", "examples"):
         own = [include for include in includes if ".." not in include and (ROOT / path.parent / include).exists()]
         return [include for include in includes if include != "capp.h" and include not in own]
-    if path.parts[0] != "src":  # tests see everything
+    if path.parts[0] != "src":  # tests may include everything
         return []
     headers = {include: Path("src", include) for include in includes if include != "capp.h"}
     return [include for include, header in headers.items()
@@ -106,14 +106,14 @@ def wrong_arrows(path, includes):
 
 
 def definitions(text, prefix="capp_"):
-    """The functions and tables whose names begin with prefix, that the code of a .c file defines for others."""
+    """The external functions and tables that the code of a .c file defines, whose names begin with prefix."""
     functions = rf"^(?!static\b|return\b|#)[A-Za-z_][\w \t*]*?\b({prefix}\w+)\([^;{{]*?\)\s*\{{"
     tables = rf"^(?!static\b|extern\b|typedef\b)[A-Za-z_][\w \t*]*?\b({prefix}\w+)(?:\[\w*\])?\s*="
     return set(re.findall(functions, text, re.M | re.S)) | set(re.findall(tables, text, re.M))
 
 
 def arrows_between(texts, prefix="capp_"):
-    """{file: files that it includes, or whose functions and tables it names}, of {path from the root: its code}."""
+    """Of {path from the root: its code}: {file: the files that it includes, or whose functions and tables it names}."""
     home = {symbol: path for path, text in texts.items() if path.suffix == ".c" for symbol in definitions(text, prefix)}
     arrows = {}
     for path, text in texts.items():
@@ -125,7 +125,8 @@ def arrows_between(texts, prefix="capp_"):
 
 
 def circles(arrows):
-    """Sets of files from each of which a way leads to each other one. A source and its header are one file."""
+    """Sets of files in which a path leads from each file to each other one. A source and its header count as one
+    file."""
     ways = {}
     for path, others in arrows.items():
         here = ways.setdefault(path.with_suffix(""), set())
@@ -177,7 +178,7 @@ def test_no_files_stand_in_a_circle():
 
 
 def test_a_wrong_arrow_is_found():
-    """The rule itself works: each of these must be refused."""
+    """The rule itself works: it must refuse each of these."""
     for path, include in [("src/base/mem.c", "file/gguf.h"), ("src/kernel/ref.c", "model/model.h"),
                           ("src/plan/plan.c", "kernel/kernel.h"), ("src/token/vocab.c", "model/model.h"),
                           ("src/model/weights.c", "engine/engine.h"), ("src/prompt/row.c", "score/score.h"),
@@ -194,7 +195,7 @@ def test_every_kind_of_include_is_seen(tmp_path):
 
 
 def test_a_wrong_call_and_a_circle_are_found():
-    """The same for calls, which need no include: those that run up, and those that run round."""
+    """The same for calls, which need no include: it refuses calls to upper rooms and cycles of calls."""
     def house(**files):
         return arrows_between({Path("src", *path.split("__")).with_suffix(".c"): text for path, text in files.items()})
 
@@ -233,7 +234,7 @@ def test_no_permission_is_idle():
 
 
 def test_nothing_lies_loose():
-    """At the root of src/ only the public functions that choose among rooms."""
+    """The root of src/ has only the public functions that choose among rooms."""
     assert [name(path) for path in SOURCES if len(path.relative_to(ROOT).parts) == 2] == ["src/capp.c"]
 
 
@@ -248,7 +249,7 @@ def test_every_allocation_can_be_made_to_fail():
 
 
 def test_every_source_is_built():
-    """meson.build lists files; one that is forgotten would neither be compiled nor checked."""
+    """meson.build lists files; a file missing there would be neither compiled nor checked."""
     listed = (ROOT / "meson.build").read_text() + (ROOT / "tests" / "meson.build").read_text()
     flags = re.search(r"kernel_flags = \{(.*?)\}", listed, re.S)[1]
     alone = {f"src/kernel/{isa}.c" for isa in re.findall(r"'(\w+)':", flags)}
@@ -265,7 +266,7 @@ def test_no_flag_ties_a_build_to_its_machine_or_changes_arithmetic():
 
 
 def test_sizes():
-    """Files of at most 600 lines, lines of at most 120 columns."""
+    """Files have at most 600 lines, lines at most 120 columns."""
     long_files = [name(path) for path in C_FILES if len(path.read_text().splitlines()) > 600]
     long_lines = [f"{name(path)}:{i}" for path in C_FILES for i, line in enumerate(path.read_text().splitlines(), 1)
                   if len(line) > 120]

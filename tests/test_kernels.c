@@ -371,12 +371,15 @@ TEST(checks_reject_mistakes){
 
 TEST(dispatch) {
     CHECK_STR(capp_kernels_at(0)->name, "ref");
-    CHECK(!capp_kernels_at(5));
+    CHECK(!capp_kernels_at(7));
     CHECK(!capp_kernels_named("avx1024"));
     CHECK_STR(capp_kernels_best(0)->name, "ref");
     CHECK_STR(capp_kernels_best(CAPP_CPU_AVX2)->name, "avx2");
     CHECK_STR(capp_kernels_best(CAPP_CPU_AVX2 | CAPP_CPU_AVX512)->name, "avx512");
-    CHECK_STR(capp_kernels_best(CAPP_CPU_AVX2 | CAPP_CPU_AVX512 | CAPP_CPU_AVX512_BF16)->name, "avx512bf16");
+    const unsigned vnni = CAPP_CPU_AVX2 | CAPP_CPU_AVX512 | CAPP_CPU_AVX512_VNNI;
+    CHECK_STR(capp_kernels_best(CAPP_CPU_AVX2 | CAPP_CPU_AVX_VNNI)->name, "avxvnni");
+    CHECK_STR(capp_kernels_best(vnni)->name, "avx512vnni");
+    CHECK_STR(capp_kernels_best(vnni | CAPP_CPU_AVX512_BF16)->name, "avx512bf16");
     CHECK_STR(capp_kernels_best(~0u)->name, "amx");
     for (size_t i = 0; capp_kernels_at(i); i++) {
         CHECK(capp_kernels_named(capp_kernels_at(i)->name) == capp_kernels_at(i));
@@ -387,8 +390,9 @@ TEST(dispatch) {
 TEST(peak) {
     for (size_t i = 0; capp_kernels_at(i); i++) {
         const bool has = (capp_kernels_at(i)->needs & ~capp_cpu_features()) == 0;
-        CHECK((capp_peak_gflops(capp_kernels_at(i)->name, false, 0.01) > 0.1) == has);
-        CHECK((capp_peak_gflops(capp_kernels_at(i)->name, true, 0.01) > 0.1) == (has && capp_kernels_at(i)->bf16));
+        CHECK((capp_peak_gflops(capp_kernels_at(i)->name, "f32", 0.01) > 0.1) == has);
+        CHECK((capp_peak_gflops(capp_kernels_at(i)->name, "i16", 0.01) > 0.1) == has);
+        CHECK((capp_peak_gflops(capp_kernels_at(i)->name, "bf16", 0.01) > 0.1) == (has && capp_kernels_at(i)->bf16));
     }
-    CHECK(capp_peak_gflops("avx1024", false, 0.01) == 0);
+    CHECK(capp_peak_gflops("avx1024", "f32", 0.01) == 0);
 }

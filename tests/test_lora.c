@@ -136,7 +136,7 @@ static void check_twin(const capp_products *narrow) {
     capp_weights *plain = open_weights(&f, &kernels, kernels.f32, false), *twin;
     capp_weights *wide = open_weights(&f, &kernels, kernels.f32, true),
                  *fast = open_weights(&f, &kernels, narrow, true);
-    CHECK_OK(capp_weights_twin(&twin, fast, kernels.f32, &f.err), f.err);
+    CHECK_OK(capp_weights_twin(&twin, fast, &(capp_arithmetic){.floats = kernels.f32}, &f.err), f.err);
     CHECK_INT(different_matrices(twin, wide), 0);
     CHECK_INT(different_matrices(plain, wide), MATRICES);
     CHECK_INT(different_matrices(twin, plain), MATRICES);

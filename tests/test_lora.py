@@ -1,5 +1,5 @@
-"""LoRA adapters: log-probabilities with an adapter are those of the model into whose weights numpy merged it, from
-folders and GGUF files of the model and of the adapter alike (tests/lora.py); what does not fit is named."""
+"""LoRA adapters: log-probabilities with an adapter equal those of a model with the adapter merged into its weights by
+numpy. Model and adapter are each a folder or a GGUF file (tests/lora.py). An error names what does not fit."""
 import json
 import os
 import re
@@ -18,7 +18,7 @@ import lora  # noqa: E402
 TINY = Path(__file__).resolve().parent / "fixtures" / "tiny"
 NAMES = sorted(folder.name for folder in TINY.iterdir())
 PEFT = TINY.parent / "lora"
-# One of each way to store rows; the others with --long.
+# One model for each way to store rows; the others run with --long.
 OFTEN = ("bloom", "cohere", "falcon-40b", "gemma3", "gpt2", "gptneox", "gptoss", "llama", "mistral", "mixtral", "opt", "opt-350m", "phi3",
          "qwen3moe", "smollm3")  # fmt: skip
 FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense")  # GGUF has the architecture, but not this part of it
@@ -52,9 +52,9 @@ def difference(a, b):
 
 @pytest.mark.parametrize("name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in NAMES])
 def test_every_architecture(build, name, tmp_path):
-    """Pairs for every product, the embedding and the head; both kinds of model, both kinds of adapter."""
+    """Pairs for every product, the embedding and the head, with both kinds of model and both kinds of adapter."""
     model = lora.Model(TINY / name)
-    headless = name in ("cohere", "cohere2", "gemma", "gemma2")  # GGUF has no name for a head of their own
+    headless = name in ("cohere", "cohere2", "gemma", "gemma2")  # GGUF has no name for a separate head of these
     pairs = model.adapter(1, [*model.products(), model.embedding] if headless else None)
     wanted = scored(build, model.merged(tmp_path / "merged", (pairs, 8 / 3)))
     assert difference(wanted, scored(build, model.path)) >= LEAST
@@ -73,8 +73,8 @@ def test_every_architecture(build, name, tmp_path):
 
 @pytest.mark.parametrize("name", sorted(folder.name for folder in PEFT.iterdir()))
 def test_peft_itself(build, name, tmp_path):
-    """What PEFT made of its own adapters (tools/make_lora_adapters.py), from both kinds of model; and of some of them as
-    llama.cpp converts them."""
+    """The results of PEFT with its own adapters (tools/make_lora_adapters.py), with both kinds of model; for some
+    adapters also as llama.cpp converts them."""
     reference = json.loads((PEFT / name / "reference.json").read_text())
     base, converted = TINY / reference["model"], PEFT / name / "adapter.gguf"
     kinds = [list(zip([PEFT / name, PEFT / name / "second"], reference["weights"]))]
@@ -97,7 +97,7 @@ def llama():
 
 
 def same_as_merged(build, model, folder, adapters, *merged):
-    """Scores with the adapters, which numpy merges with those scales."""
+    """Scores with the adapters equal those of the model that numpy merges with these scales."""
     wanted = scored(build, model.merged(folder / "merged", *merged))
     assert difference(wanted, scored(build, model.path, *adapters)) <= TOLERANCE
 
@@ -128,7 +128,8 @@ def test_instruction_sets(build, llama, tmp_path, isa):
 
 
 def test_scales_of_peft(build, llama, tmp_path):
-    """rank_pattern and alpha_pattern are regular expressions for the end of a module's name; the first counts."""
+    """rank_pattern and alpha_pattern are regular expressions that match the end of a module's name; the first match
+    counts."""
     ranks = {"q_proj": 5, r"layers\.[12]\.mlp\.\w+": 2}
     alphas = {"model.layers.0.self_attn.v_proj": 20, "v_proj": 2.5, "o_proj|q_proj": 1}
 
@@ -150,7 +151,8 @@ def test_scales_of_peft(build, llama, tmp_path):
 
 
 def test_plain_patterns_match_as_expressions(build, llama, tmp_path):
-    """Names are compared, not matched; what they match is what PEFT's expression does. Many of them take no time."""
+    """Patterns that are plain names are compared, not matched; they select what PEFT's expressions select. Many of them
+    take no time."""
     alphas = {"k_proj.": 1, "_proj": 2, "v.proj": 3, r"v\.proj": 4, r"self_attn\.q_proj": 5, "attn.k_proj": 6, ".o_proj": 7, "": 8,
               **{f"model.layers.{i}.mlp.experts.{i}.up_proj": i for i in range(2000)}, "mlp.up_proj": 9, "model.layers.1.mlp": 10,
               "model.layers.0.mlp.gate_proj": 11, "mode.": 12, r"m.del\.embed.tokens": 13}
@@ -168,7 +170,7 @@ def test_plain_patterns_match_as_expressions(build, llama, tmp_path):
 
 @pytest.mark.long
 def test_patterns_that_take_long_together(build, llama, tmp_path):
-    """None is too much alone."""
+    """No single pattern is too much."""
     peft = llama.peft(tmp_path / "peft", llama.adapter(3), alpha_pattern={f"{'.*' * 4}[{i}!]": 3 for i in range(1000)})
     start = time.monotonic()
     said = refused(build, llama.path, (peft, 1))
@@ -209,11 +211,11 @@ def test_alpha_and_types_of_gguf(build, llama, tmp_path, alpha, scale, kind):
     same_as_merged(build, llama, tmp_path, [(adapter, 0.1)], (pairs, 0.1 * scale))
 
 
-# ---- What is stored together or apart --------------------------------------------------------------------------------
+# ---- Fused and separate parts ----------------------------------------------------------------------------------------
 
 
 def split_names(model, pairs, parts):
-    """Pairs of a fused module as pairs of its parts. parts: {fused: [(part, rows)]}"""
+    """Splits pairs of a fused module into pairs of its parts. parts: {fused: [(part, rows)]}"""
     found = {}
     for module, pair in pairs.items():
         stem, _, last = module.rpartition(".")
@@ -266,7 +268,7 @@ def test_fused_in_the_adapter_and_apart_in_the_model(build, tmp_path):
 
 
 def test_experts_in_one_parameter(build, tmp_path):
-    """As PEFT has them for GPT-OSS: each order of wrapping, on blocks of MXFP4 too."""
+    """As PEFT has them for GPT-OSS: each order of wrapping, also on blocks of MXFP4."""
     model = lora.Model(TINY / "gptoss-mxfp4")
     random = np.random.default_rng(3)
     experts, layers, r = model.folder.get("num_local_experts"), model.folder.layers, 2
@@ -298,7 +300,7 @@ def peft_tensors(folder):
 
 
 def rewrite(folder, tensors=None, **config):
-    """Tensors added or, where None, taken away; fields of the config set."""
+    """Adds tensors, or removes them where the value is None; sets fields of the config."""
     if tensors:
         kept = {name: values for name, values in {**peft_tensors(folder), **tensors}.items() if values is not None}
         lora.write_safetensors(folder / "adapter_model.safetensors", kept)
@@ -307,7 +309,7 @@ def rewrite(folder, tensors=None, **config):
 
 
 def test_positions(build, tmp_path):
-    """GPT-2's table of positions takes a pair as that of tokens does."""
+    """A pair works on GPT-2's table of positions as on its table of tokens."""
     model = lora.Model(TINY / "gpt2")
     random = np.random.default_rng(5)
     shape = model.tensors["transformer.wpe.weight"].shape
@@ -321,7 +323,7 @@ def test_positions(build, tmp_path):
 
 
 def test_the_copy_of_the_embedding_is_no_change(build, llama, tmp_path):
-    """PEFT keeps the whole embedding beside its pair; where it has other rows, tokens were added."""
+    """PEFT stores the whole embedding beside its pair; if it has a different number of rows, tokens were added."""
     pairs = llama.adapter(1)
     peft = llama.peft(tmp_path / "peft", pairs)
     name, table = "model.embed_tokens.base_layer.weight", llama.tensors["model.embed_tokens.weight"]
@@ -342,7 +344,7 @@ def test_a_file_of_the_folder_will_do(build, llama, tmp_path):
         assert here.stdout == wanted, here.stderr
 
 
-# ---- What is refused, by name ----------------------------------------------------------------------------------------
+# ---- Refused adapters and the names in the errors --------------------------------------------------------------------
 
 V = lora.PREFIX + "model.layers.1.self_attn.v_proj"
 
@@ -410,7 +412,7 @@ def test_files_that_are_missing(build, llama, tmp_path):
     (peft / "adapter_config.json").unlink()
     assert "no adapter_config.json in the folder" in refused(build, llama.path, (peft, 1))
     said = refused(build, llama.path, (peft / "adapter_model.safetensors", 1))
-    assert f"{peft}/adapter_model.safetensors: " in said  # it is not there
+    assert f"{peft}/adapter_model.safetensors: " in said  # the file is missing
     (peft / "adapter_model.safetensors").write_bytes((peft / "adapter_model.bin").read_bytes())
     said = refused(build, llama.path, (peft / "adapter_model.safetensors", 1))
     assert f"{peft}: no adapter_config.json in the folder" in said

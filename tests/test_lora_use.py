@@ -1,4 +1,4 @@
-"""LoRA adapters by the command and by the Python package, on models with a tokenizer."""
+"""LoRA adapters through the command and the Python package, on models with a tokenizer."""
 import json
 import os
 import pickle
@@ -15,7 +15,7 @@ SECONDS = 120
 
 
 def random_adapter(path, model, seed, rank=4, size=0.3, kinds=("attn_q", "attn_v", "ffn_down")):
-    """A GGUF adapter for products of every layer of a GGUF model; returns the number of its elements."""
+    """Writes a GGUF adapter for the products of every layer of a GGUF model; returns the number of its elements."""
     reader, random, elements = gguf.GGUFReader(model), np.random.default_rng(seed), 0
     writer = gguf.GGUFWriter(str(path), str(reader.get_field("general.architecture").contents()))
     writer.add_type(gguf.GGUFType.ADAPTER)
@@ -151,7 +151,7 @@ def test_inspect_of_pefts_folder(capp):
 
 
 def test_memory(capp, smollm2, tmp_path):
-    """An adapter costs float32 copies of its own tensors, not of the weights."""
+    """An adapter costs the memory of float32 copies of its own tensors, not of the weights."""
     elements = random_adapter(tmp_path / "a.gguf", smollm2, 1, rank=8, kinds=("attn_q", "attn_k", "attn_v", "attn_output",
                                                                              "ffn_gate", "ffn_up", "ffn_down"))
     (tmp_path / "rows.jsonl").write_text('{"text": "One", "completions": ["two", "three"], "label": 0}\n')

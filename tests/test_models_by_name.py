@@ -1,4 +1,5 @@
-"""Models by name: in the caches of other programs, which are made in a HOME of the test's own, and from a hub on loopback."""
+"""Models by name: in the caches of other programs, which the test makes in a HOME of its own, and from a hub on
+loopback."""
 import fcntl
 import hashlib
 import json
@@ -22,7 +23,7 @@ NAME = "acme/tiny-GGUF"
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """An empty HOME, and an environment without settings of caches and proxies."""
+    """An empty HOME, and an environment without settings for caches and proxies."""
     for variable in list(os.environ):
         if (variable.startswith(("HF_", "HUGGING", "LLAMA_", "OLLAMA_", "XDG_")) or variable.lower().endswith("_proxy")
                 or variable in ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")):
@@ -49,7 +50,7 @@ def tiny(tiny_model):
 
 @pytest.fixture
 def names(build, monkeypatch):
-    """The package's module for names."""
+    """The package's module that finds models by name."""
     monkeypatch.setenv("CAPP_LIBRARY", str(build / "libcapp.so.0"))
     monkeypatch.syspath_prepend(str(ROOT / "python"))
     from capp import _names
@@ -160,7 +161,7 @@ def test_each_cache(home, tiny, names, monkeypatch, layout, settings, cache):
     for missing in (f"{NAME}:Q8_0", f"{NAME}:Q4_K", "acme/tiny", "acme/tiny-GGUFx:Q4_K_M", "cme/tiny-GGUF:Q4_K_M"):
         fails(classified(missing), missing, "no such file", f"capp models fetch {missing}")
         assert names.find(missing) is None
-    if cache != "Ollama":  # which has a tag of its own for no tag
+    if cache != "Ollama":  # Ollama has its own tag for a name without one
         assert rows_of(classified(NAME)) == direct and names.find(NAME) == str(path)
         file = path.name.replace("acme_tiny-GGUF_", "")
         assert rows_of(classified(f"{NAME}:{file}")) == direct and names.find(f"{NAME}:{file}") == str(path)
@@ -178,7 +179,7 @@ def test_the_package_opens_names(home, tiny, names, monkeypatch):
     with pytest.raises(OSError, match="no cache of this machine .* fetch=True.*capp models fetch acme/other"):
         capp.Model("acme/other")
     with pytest.raises(FileNotFoundError):
-        capp.classify.predict("a", ["b", "c"], Path("acme/other"))  # a path is no name
+        capp.classify.predict("a", ["b", "c"], Path("acme/other"))  # a path is not a name
 
 
 def test_a_folder_of_transformers(home, names, fixtures, tmp_path):
@@ -199,9 +200,9 @@ def test_a_path_comes_before_a_name(home, tiny, names, tmp_path):
     put(tmp_path / NAME, tiny)
     assert len(rows_of(classified(NAME))) == 1 and names.find_model(NAME) == NAME
     (tmp_path / NAME).unlink()
-    (tmp_path / NAME).symlink_to("nowhere")  # a link that leads nowhere is a name again for the command
+    (tmp_path / NAME).symlink_to("nowhere")  # for the command, a link that leads nowhere is a name again
     fails(classified(NAME), "tiny-Q4_K_M.gguf")
-    fails(classified("acme/model.gguf"), "acme/model.gguf", "No such file")  # a file, mistyped
+    fails(classified("acme/model.gguf"), "acme/model.gguf", "No such file")  # a mistyped file
 
 
 def test_several_files_are_not_guessed(home, tiny, names):
@@ -217,7 +218,7 @@ def test_several_files_are_not_guessed(home, tiny, names):
 
 
 def test_what_is_broken_is_no_model(home, tiny, names):
-    """Nor does it stop the list."""
+    """It does not stop the list either."""
     hub_folder = home / ".cache/huggingface/hub"
     put_hub(hub_folder, "acme/split", {"a-00001-of-00002.gguf": tiny})
     put_hub(hub_folder, "acme/outside", {"a.gguf": tiny}, commit="../../models--acme--whole")
@@ -279,13 +280,13 @@ def test_fetch(stocked, home, tiny, names):
     assert path.read_bytes() == tiny and path.resolve() == blob_of(home, tiny)
     assert path.parent.name == COMMIT and (path.parents[2] / "refs/main").read_text() == COMMIT
     assert os.readlink(path) == f"../../blobs/{hashlib.sha256(tiny).hexdigest()}"
-    assert [file.name for file in path.parent.iterdir()] == [path.name]  # what was wanted alone
+    assert [file.name for file in path.parent.iterdir()] == [path.name]  # only the wanted file
     assert asked(stocked) == [f"/api/models/{NAME}/revision/main?blobs=true", f"/{NAME}/resolve/{COMMIT}/{path.name}",
                               f"/cdn/{NAME}/{path.name}"]
     assert not any("Authorization" in headers for _, _, headers in stocked.requests)
     before = len(stocked.requests)
     assert rows_of(classified(f"{NAME}:Q4_K_M")) and names.find(NAME) == str(path) and len(stocked.requests) == before
-    assert fetched() == path and len(stocked.requests) == before + 1  # the list alone
+    assert fetched() == path and len(stocked.requests) == before + 1  # only the list was requested
 
 
 def test_nothing_leaves_the_machine_unasked(stocked, home):
@@ -336,7 +337,7 @@ def test_an_interrupted_fetch_goes_on(stocked, home, tiny):
 
 @pytest.mark.parametrize("part", [b"y" * 1000, b"y" * 10**6, b""], ids=["other", "longer", "empty"])
 def test_a_partial_file_of_other_bytes(stocked, home, tiny, part):
-    """It is found out by the hash, or by its length."""
+    """A damaged download is detected by its hash, or by its length."""
     file = put(blob_of(home, tiny, ".incomplete"), part)
     done = run("models", "fetch", f"{NAME}:Q4_K_M")
     if part == b"y" * 1000:
@@ -366,7 +367,7 @@ def test_tokens(stocked, home, tiny, monkeypatch):
     stocked.requests = []
     assert fetched().read_bytes() == tiny
     sent = {who: headers.get("Authorization") for who, _, headers in stocked.requests}
-    assert sent == {"hub": "Bearer hf_secret", "cdn": None}  # another host does not see it
+    assert sent == {"hub": "Bearer hf_secret", "cdn": None}  # another host does not receive it
     monkeypatch.delenv("HF_TOKEN")
     put(home / ".cache/huggingface/token", b"hf_secret\n")
     assert fetched(f"{NAME}:Q8_0").exists()
@@ -386,16 +387,16 @@ def test_offline(stocked, monkeypatch):
 
 
 def test_proxies(stocked, tiny, monkeypatch):
-    """The hub's own server is the proxy: what it is asked then is a whole URL."""
+    """The hub's own server is the proxy; its requests then contain a whole URL."""
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
     monkeypatch.setenv("http_proxy", stocked.url)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")  # where it redirects to
+    monkeypatch.setenv("no_proxy", "127.0.0.1")  # the host that it redirects to
     assert fetched().read_bytes() == tiny
     assert asked(stocked, "hub")[0] == f"http://hub.invalid/api/models/{NAME}/revision/main?blobs=true"
 
 
 def test_https(home, tiny, tmp_path, monkeypatch):
-    """Certificates are checked, and no redirect leads from https to http."""
+    """Certificates are checked, and no redirect goes from https to http."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
                     "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate], check=True,
@@ -452,7 +453,7 @@ def first(answer):
     (lambda a: first(a)["lfs"].update(size=100) or a, "more than the announced 100 bytes"),
 ])  # fmt: skip
 def test_answers_that_cannot_be(stocked, home, change, part):
-    """A server cannot write outside the cache, whatever it says."""
+    """No answer of a server can write outside the cache."""
     stocked.change = change
     done = run("models", "fetch", f"{NAME}:Q4_K_M")
     assert done.returncode == 2 and not done.stdout and part in done.stderr.decode(), done.stderr.decode()
@@ -498,7 +499,7 @@ def test_a_split_set_and_a_folder(hub, home, fixtures, tmp_path, names):
 
 
 def test_the_package_fetches_with_huggingface_hub(home, tiny, names, monkeypatch):
-    """As huggingface_hub's functions are called; it stores in the same cache."""
+    """Calls like those of huggingface_hub's functions; the package stores in the same cache."""
     import capp
 
     calls = []

@@ -1,5 +1,5 @@
-"""Text models inside multimodal folders score the bits that they score alone; what is not theirs is left aside, and only
-that."""
+"""Text models inside multimodal folders score the bits that they score alone. Only tensors and fields that do not
+belong to the text model are ignored."""
 import json
 import subprocess
 
@@ -17,7 +17,7 @@ NAMES = sorted(multimodal.AROUND)
 
 
 def run(build, folder, *adapters):
-    """Log-probabilities of IDS, or what is wrong."""
+    """Log-probabilities of IDS, or the error message."""
     extra = [str(part) for adapter in adapters for part in (adapter, 1)]
     done = subprocess.run([build / "tests" / "model_tool", folder, "ref", *extra], input=" ".join(map(str, IDS)) + "\n",
                           capture_output=True, text=True)
@@ -47,7 +47,7 @@ def add(name, *shape):
     return lambda tensors: tensors.update({name: np.ones(shape, np.float32)})
 
 
-# name, arguments of nested, what the message must say
+# name, arguments of nested, text that the message must contain
 REFUSED = {
     "a tensor of the text model without a place":
         ("gemma3", dict(change=add("language_model.model.layers.0.self_attn.q_proj.bias", 40)),
@@ -93,8 +93,8 @@ def test_a_text_model_alone_has_no_vision_tower(build, tmp_path):
 
 @pytest.mark.parametrize("inside, around", [(None, None), (True, None), (False, True), (True, False), (False, False)])
 def test_a_head_that_is_there_is_the_head(build, alone, tmp_path, inside, around):
-    """transformers 4 decides by the field inside, 5 by the one around, which is true where there is none; saved by either,
-    a folder of a model that ties them has no head."""
+    """transformers 4 uses the field inside text_config; transformers 5 uses the one around it, which is true where it
+    is missing. A folder of a model with tied embeddings, saved by either version, has no head."""
     fields = dict(text={"tie_word_embeddings": inside}, around={"tie_word_embeddings": around})
     assert run(build, nested("mistral", tmp_path / "with", "newer", **fields)) == alone["mistral"]
     without = run(build, nested("mistral", tmp_path / "without", "newer", change=lambda t: t.pop("lm_head.weight"), **fields))
@@ -108,7 +108,7 @@ def test_a_head_that_is_there_is_the_head(build, alone, tmp_path, inside, around
 @pytest.mark.parametrize("where", ["around", "inside"])
 @pytest.mark.parametrize("case", ["gptq-2", "gptq-dynamic", "fp8-static", "compressed-blocks"])
 def test_quantized(build, tmp_path, case, where):
-    """quantization_config stands around text_config, as transformers asks for it there, or inside."""
+    """quantization_config is around text_config, where transformers requires it, or inside."""
     name, method, config, options = quantized.CASES[case]
     own, stored, _ = quantized.packed(name, method, **options)
     plain = quantized.write_folder(tmp_path / "plain", {**own, "quantization_config": config}, stored)
@@ -131,7 +131,7 @@ def test_inspect(capp, tmp_path):
 
 
 def adapter(folder, model, pairs, files, extra={}):
-    """PEFT's folder for the multimodal class, with pairs of the vision tower beside."""
+    """PEFT's folder for the multimodal class, which also has pairs of the vision tower."""
     named = {multimodal.renamed(module, files) if files else module: pair for module, pair in pairs.items()}
     return model.peft(folder, {**named, **extra})
 
@@ -144,7 +144,8 @@ def vision_pairs(files):
 @pytest.mark.parametrize("files", ["older", "newer"])
 @pytest.mark.parametrize("name", NAMES)
 def test_adapters(build, alone, tmp_path, name, files):
-    """For the multimodal class or the text model alone, on either, or on its GGUF file: the same bits."""
+    """An adapter for the multimodal class or for the text model alone gives the same bits on either model, or on its
+    GGUF file."""
     model = lora.Model(TINY / name)
     pairs = model.adapter(1)
     own = adapter(tmp_path / "own", model, pairs, None)

@@ -1,5 +1,5 @@
-"""What Python adds to the command's scoring: processor time, user and system, of whole processes in turn, those that score
-COPA less those that score its first row, so that start and load do not count."""
+"""The time that Python adds to the command's scoring: user and system processor time of whole processes that alternate.
+The time for COPA's first row is subtracted from the time for all of COPA, so that start and load do not count."""
 import json
 import os
 import resource

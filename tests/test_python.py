@@ -1,7 +1,7 @@
-"""The Python package: against CAPPr's own outputs, its errors, doctests, the wheel.
+"""The Python package: comparison with CAPPr's own outputs, errors, doctests, the wheel.
 
-tests/fixtures/cappr.MODEL.jsonl is made by tools/make_cappr_fixtures.py. --long runs CAPPr itself, where PEERS (or
-~/.cache/capp-peers) has it in a virtual environment.
+tools/make_cappr_fixtures.py makes tests/fixtures/cappr.MODEL.jsonl. --long runs CAPPr itself, where PEERS (or
+~/.cache/capp-peers) has a virtual environment with it.
 """
 import doctest
 import json
@@ -23,7 +23,7 @@ TOLERANCE = 1e-3
 
 @pytest.fixture(scope="module", autouse=True)
 def library(build):
-    """The package of this checkout on the library of this build."""
+    """The package of this checkout with the library of this build."""
     os.environ["CAPP_LIBRARY"] = str(build / "libcapp.so.0")
     sys.path.insert(0, str(ROOT / "python"))
 
@@ -74,7 +74,7 @@ def test_what_cappr_gives(real, fixtures):
 
 
 def test_a_wrong_outcome_is_found():
-    """The comparison itself: each of these must differ."""
+    """The comparison itself works: each of these must differ."""
     array = {"array": [0.5, 0.5], "dtype": "float64"}
     for mine, theirs in [([0.5], [0.502]), ([None], [0.0]), (array, [0.5, 0.5]), ([0.5, 0.5], array), ("a", "b"),
                          ({"array": [0.5, 0.5], "dtype": "float32"}, array), ([[0.5]], [[0.5], [0.5]]),
@@ -110,7 +110,7 @@ PROMPTS, COMPLETIONS = ["the cat", "in a house", "yes or no", "he"], ["yes", "no
 def test_ways_to_name_a_model(tiny, tiny_model):
     from capp.classify import predict_proba
 
-    class Llama:  # as llama_cpp's is
+    class Llama:  # like the class of llama_cpp
         model_path = tiny_model
 
     expected = predict_proba(PROMPTS, COMPLETIONS, tiny)
@@ -194,7 +194,7 @@ def test_scoring_as_a_choice(tiny):
 
 
 def test_a_normalize_for_each_prompt(tiny):
-    """As CAPPr takes it, where its posterior_prob does."""
+    """An argument is accepted as CAPPr accepts it, where CAPPr's posterior_prob accepts it."""
     from capp.classify import predict_proba
 
     rows = {one: predict_proba(PROMPTS, COMPLETIONS, tiny, normalize=one) for one in (True, False)}
@@ -249,7 +249,7 @@ def test_caches(tiny):
 
 
 def test_prefixes_of_llama_cpp(tiny, tiny_model):
-    """CAPPr keeps the prefix in the Llama object, which its users hand over with reset_model=False."""
+    """CAPPr keeps the prefix in the Llama object; its users pass that object with reset_model=False."""
     from capp.classify import cache, cache_model, log_probs_conditional
 
     class Llama:
@@ -274,7 +274,7 @@ def test_prefixes_of_llama_cpp(tiny, tiny_model):
     kept = cache_model(model, "in the")
     assert cappr_cases.agree(scores(cache_model(model, "house")), two, 1e-4) is None
     assert scores(kept, reset_model=True) == bare and scores(model, reset_model=True) == bare
-    assert scores(model, reset_model=False) == bare  # reset for good
+    assert scores(model, reset_model=False) == bare  # reset permanently
 
 
 def test_progress_from_five_prompts(tiny, capsys):
@@ -312,7 +312,7 @@ def test_errors_of_the_library(tiny, tmp_path):
 
 
 class Saved:
-    """As a model or tokenizer of transformers: save_pretrained writes a folder."""
+    """Like a model or tokenizer of transformers: save_pretrained writes a folder."""
 
     def __init__(self):
         self.folders = []
@@ -323,7 +323,7 @@ class Saved:
 
 @pytest.fixture
 def opened(tiny_model, monkeypatch):
-    """What the package opens for pairs: (folder, keywords), each in truth the tiny model."""
+    """Records what the package opens for pairs: (folder, keywords). In truth each is the tiny model."""
     import capp
     from capp import _resolve
 
@@ -349,7 +349,7 @@ def test_models_of_transformers_are_saved_once(opened):
 
 
 def test_precision_of_models_that_a_call_opens(tiny, tiny_model, opened, monkeypatch):
-    """By argument, else by environment; an open model has its own."""
+    """Set by argument, else by the environment; an open model has its own setting."""
     import capp
     from capp import _resolve
     from capp.classify import cache, predict_proba, token_logprobs
@@ -390,7 +390,7 @@ def test_precision_of_models_that_a_call_opens(tiny, tiny_model, opened, monkeyp
 
 
 class Layer:
-    """As PEFT's layers are."""
+    """Like PEFT's layers."""
 
     def __init__(self, merged=(), disabled=False):
         self.merged_adapters, self.disable_adapters = list(merged), disabled
@@ -411,7 +411,7 @@ class Base(Saved):
 
 
 class Peft(Saved):
-    """As a PeftModel is."""
+    """Like a PeftModel."""
 
     peft_config = {"default": "a", "other": "b"}
 
@@ -451,14 +451,14 @@ def test_models_of_peft_are_base_and_adapters(opened):
     model.layers = [Layer(disabled=True), Layer(disabled=True)]
     assert adapters() == [] and len(opened) == 3 and len(model.folders) == 2
     model.layers = [Layer(["default"]), Layer(["default"])]
-    assert adapters() == [] and len(opened) == 4 and len(model.folders) == 2  # other weights than those of before
+    assert adapters() == [] and len(opened) == 4 and len(model.folders) == 2  # the weights differ from before
     model.layers = [Layer(["default"]), Layer()]
     with pytest.raises(ValueError, match="merged into 1 of 2 layers"):
         _resolve._of_transformers(model, tokenizer)
 
 
 def test_reset_of_llama_cpp_ends_the_prefix(tiny_model):
-    """llama.reset() empties the context, and the prefix with it: the next cache begins anew."""
+    """llama.reset() empties the context and the prefix in it: the next cache starts empty."""
     import gc
     import weakref
 
@@ -483,7 +483,7 @@ def test_reset_of_llama_cpp_ends_the_prefix(tiny_model):
     assert scores(model, reset_model=False) == bare
     cache_model(model, "in the")
     assert scores(model, reset_model=False) == once  # not "in the in the"
-    cache_model(model, "house")  # without a reset it comes behind
+    cache_model(model, "house")  # without a reset it is appended
     assert cappr_cases.agree(scores(model, reset_model=False), scores(model, "in the house", reset_model=True), 1e-4) is None
     with cache(model, "in the"):
         model.reset()
@@ -504,7 +504,7 @@ def test_reset_of_llama_cpp_ends_the_prefix(tiny_model):
 
 
 def test_examples_of_cappr(tiny):
-    """By their fields; a cappr.Example is such an object."""
+    """Examples are recognized by their fields; a cappr.Example is such an object."""
     import collections
     import dataclasses
 
@@ -585,7 +585,7 @@ print(len(flat(ours)), worst, same[0] == same[1])
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "qwen3"])
 def test_a_pair_of_transformers(library, kind, fixtures, tmp_path):
-    """A small model of transformers in memory, given to CAPPr and to capp."""
+    """CAPPr and capp receive the same small model of transformers in memory."""
     from test_folders import write_tokenizer
 
     python = PEERS / "venv" / "bin" / "python"
@@ -593,7 +593,7 @@ def test_a_pair_of_transformers(library, kind, fixtures, tmp_path):
         pytest.skip(f"no transformers and CAPPr in {PEERS}")
     shutil.copytree(fixtures / "tiny" / kind, tmp_path / "model")
     write_tokenizer(tmp_path / "model")
-    env = {**package_env(), "HF_HUB_OFFLINE": "1", "CAPP_ISA": "avx2"}  # where auto, which a pair gets, is float32
+    env = {**package_env(), "HF_HUB_OFFLINE": "1", "CAPP_ISA": "avx2"}  # a pair gets auto, which is float32 there
     done = subprocess.run([python, "-c", PAIR, tmp_path / "model"], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     n, worst, same = done.stdout.split()
@@ -621,7 +621,7 @@ def test_examples_are_compared_and_hashed(library):
 
 
 def test_an_examples_prior_is_an_array_of_its_own(library):
-    """An array, as CAPPr's is, that nobody changes."""
+    """An array, like CAPPr's, that nobody may change."""
     from capp import Example
 
     given = np.array([0.25, 0.75])
@@ -642,7 +642,8 @@ def test_an_examples_prior_is_an_array_of_its_own(library):
     (["a", float("nan")], TypeError, "float"), (["a", np.array([1, 2])], TypeError, "ndarray"),
 ])  # fmt: skip
 def test_wrong_completions_are_told_at_once(tiny, completions, kind, part):
-    """In kinds of error as CAPPr's. It finds those that are no texts only when it scores: TypeError too."""
+    """The errors have the types of CAPPr's. CAPPr detects completions that are not texts only when it scores: TypeError
+    too."""
     from capp import Example
     from capp.classify import log_probs_conditional, predict, predict_proba
 
@@ -662,7 +663,7 @@ TURNS = "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}"
 
 
 def test_a_chat_keeps_its_date(tiny, monkeypatch):
-    """Wherever it is sent: two processes that score parts of one table must ask the same."""
+    """A chat keeps its date wherever it is sent: two processes that score parts of one table must ask the same."""
     import copy
     import pickle
 
@@ -713,7 +714,7 @@ def test_wrong_arguments_of_a_chat(tiny, keywords, kind, part):
 
 
 def test_names_with_nul_and_numbers_of_wrong_kinds(tiny, tiny_model):
-    """C would read a name up to its NUL, and open another file."""
+    """C would read the name only up to its NUL, and open another file."""
     import capp
 
     for arguments, keywords, kind, part in [
@@ -765,7 +766,7 @@ def test_examples_in_docstrings(tiny, module):
 
 
 def test_the_structures_are_the_headers(build, tmp_path):
-    """Sizes of the structures that ctypes knows, as the compiler has them."""
+    """The sizes of the structures in ctypes equal those of the compiler."""
     import ctypes
 
     from capp import _abi
@@ -816,7 +817,7 @@ def wheel(tmp_path_factory):
 
 
 def pythons():
-    """Interpreters from 3.9 on that are here, one a version: on the PATH, and pyenv's."""
+    """The Python interpreters from 3.9 on that exist here, one per version: on the PATH, and pyenv's."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     found = [shutil.which(f"python3.{minor}") for minor in range(9, 20)] + sorted(pyenv.glob("3.*/bin/python"))
     found += Path("/usr/bin").glob("python3.[0-9]*")

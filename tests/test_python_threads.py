@@ -1,4 +1,5 @@
-"""The Python package under many threads, signals, forks and copies: the same bits, no call left behind, no memory kept."""
+"""The Python package under many threads, signals, forks and copies: the bits are the same, no call stays running, and
+no memory is retained."""
 import os
 import signal
 import subprocess
@@ -55,8 +56,8 @@ print(predict("still", ["here", "gone"], model) in ("here", "gone"))
 
 @pytest.mark.parametrize("precision", ["auto", "f32"])
 def test_ctrl_c_stops_within_a_second_and_the_model_goes_on(smollm2, precision):
-    """In the middle of a wave, which takes longer. Others' work on this machine is none of ours: where the call got but a
-    share of the processors before the signal, it may take as much longer after it."""
+    """A signal in the middle of a wave, which takes longer. The load of other programs does not count: where the call
+    got only a share of the processors before the signal, it may take proportionally longer after it."""
     done = subprocess.run([sys.executable, "-c", INTERRUPTED, smollm2, precision], env=package_env(), capture_output=True,
                           text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -94,7 +95,8 @@ print(resident() - before)
 
 
 def test_ctrl_c_while_a_model_is_opened(smollm2):
-    """Of what opening takes, a blink here and minutes elsewhere, a part; and nothing stays behind."""
+    """The call ends within a part of the time that opening takes (very short here, minutes elsewhere), and nothing
+    stays behind."""
     done = subprocess.run([sys.executable, "-c", OPENING, smollm2], env=package_env(), capture_output=True, text=True,
                           timeout=120)
     assert done.returncode == 0, done.stderr
@@ -224,7 +226,8 @@ def test_copies_and_pickles(tiny):
 
 
 def test_a_signal_at_any_time_leaves_no_call_behind(tiny):
-    """Whenever it comes, the call has ended when the exception is there: the library uses the caller's memory."""
+    """Whenever the signal comes, the call has ended when the exception is raised, because the library uses the caller's
+    memory."""
     import random
 
     from capp._abi import lib
@@ -248,7 +251,7 @@ def test_a_signal_at_any_time_leaves_no_call_behind(tiny):
                 known = len(begun)
                 assert len(ended) == known
                 time.sleep(0.003)
-                assert len(begun) == known  # nor does it begin now
+                assert len(begun) == known  # it does not begin now either
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -256,7 +259,7 @@ def test_a_signal_at_any_time_leaves_no_call_behind(tiny):
 
 
 def test_signals_of_others_pass(tiny):
-    """What another signal's handler raises ends the call too."""
+    """An exception from another signal's handler ends the call too."""
     from capp.classify import predict_proba
 
     def handler(*_):

@@ -1,4 +1,4 @@
-"""Folders of GPTQ, AWQ and float8: the bits of log-probabilities are those of a float32 folder of the weights that
+"""Folders in GPTQ, AWQ and float8: the bits of log-probabilities equal those of a float32 folder with the weights that
 numpy dequantized (tests/quantized.py)."""
 import json
 import shutil
@@ -40,7 +40,7 @@ def test_the_same_bits(build, folders, case):
 
 
 def rewritten(folder, change):
-    """Saves the folder again after change(header entries, config); the data of tensors may be replaced by bytes."""
+    """Saves the folder again after change(header entries, config); bytes can replace the data of tensors."""
     path = folder / "model.safetensors"
     data = path.read_bytes()
     (size,) = struct.unpack("<Q", data[:8])

@@ -1,5 +1,5 @@
-"""The command's reader by itself: tables written in every format, quoting and line end give the same rows, and JSON is
-what Python's parser takes for JSON."""
+"""The command's reader alone: tables give the same rows in every format, quoting and line end, and the reader accepts
+the JSON that Python's parser accepts."""
 import gzip
 import json
 import random
@@ -11,7 +11,8 @@ import pytest
 
 
 def read(build, paths):
-    """For each file: its format, its rows as (line, {name: text}) or (line, None) where one is bad, and how it ended."""
+    """For each file: its format, its rows as (line, {name: text}), or (line, None) for a bad row, and how reading
+    ended."""
     done = subprocess.run([build / "tests" / "reader_tool", *paths], capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr.decode()
     files, lines = [], iter(done.stdout.decode().splitlines())
@@ -51,7 +52,7 @@ def random_table(draw):
 
 
 def as_table(draw, columns, rows, separator):
-    """Python's own writer leaves line ends unquoted that are not its own."""
+    """Python's own writer does not quote line ends other than its own."""
     end, quoted = draw.choice(["\n", "\r\n", "\r"]), draw.choice([0, 0.5, 1])
 
     def cell(text):
@@ -75,13 +76,13 @@ def as_lines(draw, columns, rows):
 def as_array(draw, columns, rows):
     how = {"indent": draw.choice([None, 0, 2, "\t"]), "separators": draw.choice([(",", ":"), (", ", ": "), (" ,\n", " : ")])}
     table = [dict(zip(columns, row)) for row in rows]
-    if draw.random() < 0.3:  # objects one behind the other
+    if draw.random() < 0.3:  # objects without separators between them
         return "".join(as_json(draw, row, indent=1) + draw.choice(["", "\n", " \r\n"]) for row in table)
     return draw.choice(["", "\n", " "]) + as_json(draw, table, **how) + draw.choice(["", "\n"])
 
 
 def packed(draw, data):
-    """As it is, in gzip of one or two members, or in Zstandard."""
+    """Writes the data plain, in gzip with one or two members, or in Zstandard."""
     kind = draw.choice(["", "", "gzip", "members", "zstd"])
     if kind == "gzip":
         return gzip.compress(data)
@@ -117,7 +118,7 @@ def test_the_same_rows_in_every_format(build, tmp_path, seed):
     for path, (words, columns, rows), (found, read_rows, end) in zip(paths, tables, read(build, paths), strict=True):
         assert end == "end", (path, path.read_bytes(), end)
         expected = [list(zip(columns, row)) for row in rows]
-        if len(columns) == 1:  # a line with an empty cell alone is a blank line
+        if len(columns) == 1:  # a line with only an empty cell is a blank line
             expected = [row for row in expected if row[0][1]]
         assert [row for _, row in read_rows] == expected, (path, path.read_bytes())
         assert found == words or {found, words} == {"JSON", "JSON lines"}, path
@@ -148,7 +149,7 @@ def refuse(word):
 
 
 def python_reads(text):
-    """The fields as the command should see them, or None where the text is no JSON object."""
+    """The fields that the command should see, or None where the text is not a JSON object."""
     try:
         value = json.loads(text, parse_constant=refuse, parse_int=lambda digits: Raw(digits), parse_float=lambda digits: Raw(digits),
                            object_pairs_hook=lambda pairs: Pairs(pairs))
@@ -199,7 +200,7 @@ def field(value):
 
 
 def same_value(a, b):
-    """Equal texts, or JSON that means the same: which escapes a string has is free."""
+    """Equal texts, or JSON with the same meaning: a string may use any escapes."""
     try:
         return a == b or (json.loads(a, parse_int=Raw, parse_float=Raw) == json.loads(b, parse_int=Raw, parse_float=Raw))
     except ValueError:
@@ -242,7 +243,7 @@ def test_numbers_keep_their_digits(build, tmp_path):
 
 
 def test_the_fixtures_of_the_repository_are_read(build, fixtures):
-    """Rows that other tests rely on: as many as Python's reader finds."""
+    """Rows that other tests depend on: the count equals that of Python's reader."""
     paths = sorted(path for path in Path(fixtures).rglob("*.jsonl") if path.stat().st_size)
     assert paths
     for path, (found, rows, end) in zip(paths, read(build, paths), strict=True):

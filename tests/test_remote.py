@@ -1,4 +1,4 @@
-"""capp.remote against a small server of /v1/completions that answers from capp itself."""
+"""capp.remote against a small server of /v1/completions that computes its answers with capp."""
 import json
 import os
 import sys
@@ -74,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def served(model):
-    """(the state of a server, a RemoteModel of it)"""
+    """(the state of a server, a RemoteModel that uses it)"""
     from capp.remote import RemoteModel
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -217,7 +217,7 @@ def test_keys(served, monkeypatch):
 
 
 def test_a_completion_that_begins_the_text(served):
-    """A server that takes prompt and completion for one token knows nothing that precedes it."""
+    """A server that treats prompt and completion as one token does not know what precedes it."""
     from capp import remote
 
     with pytest.raises(remote.RemoteError, match="one token"):

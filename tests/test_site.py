@@ -1,5 +1,5 @@
-"""The documentation: the site builds without warnings, its figures count what the library counts, and what it tells the
-reader to type does what it says."""
+"""The documentation: the site builds without warnings, its figures count what the library counts, and the commands on
+its pages do what the pages say."""
 import ast
 import doctest
 import html
@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-# The machine's own precision, and float32: the pages' numbers are those of both.
+# The machine's own precision, and float32: the numbers on the pages hold for both.
 ISAS = [None, pytest.param("avx2", marks=pytest.mark.long)]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -33,7 +33,7 @@ def site(build, tmp_path_factory):
 
 @pytest.fixture
 def place(smollm2, tmp_path):
-    """A folder as the quick start has it: the model and its two files of rows."""
+    """A folder like that of the quick start: the model and its two files of rows."""
     (tmp_path / "smollm2.gguf").symlink_to(smollm2)
     for path in (DOCS / "quickstart").iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -44,7 +44,7 @@ def ids_of(page):
     return set(re.findall(r'id="([^"]+)"', page.read_text(encoding="utf-8")))
 
 
-@pytest.mark.timeout(600)  # the first time the environment is made
+@pytest.mark.timeout(600)  # the first run makes the environment
 def test_every_name_of_the_header_is_in_the_reference(site):
     header = (ROOT / "include" / "capp.h").read_text(encoding="utf-8")
     declared = set(re.findall(r"CAPP_API [\w ]+?[ *](capp_\w+)\(", header)) | set(re.findall(r"^} (capp_\w+);", header, re.M))
@@ -110,7 +110,7 @@ def test_figures_count_what_the_library_counts(capp, smollm2, tmp_path):
     ids = [json.loads(line)["ids"] for line in cut.splitlines()]
     pieces = module.PROMPTS + module.COMPLETIONS
     assert [len(row) for row in ids] == [len(row) for row in pieces]
-    numbers = {}  # a piece is a token: the same wherever it stands
+    numbers = {}  # a piece is a token, wherever it is
     for row, tokens in zip(ids, pieces):
         for number, token in zip(row, tokens):
             assert numbers.setdefault(token, number) == number
@@ -126,7 +126,7 @@ def test_figures_count_what_the_library_counts(capp, smollm2, tmp_path):
     assert f"CAPP_HEAD_TILE = {module.TILE}," in head
 
 
-# ---- What the reader types -------------------------------------------------------------------------------------------
+# ---- Commands for the reader -----------------------------------------------------------------------------------------
 
 
 def blocks(page, language):
@@ -178,7 +178,7 @@ def test_the_python_of_the_quick_start(build, place, isa):
 
 
 def test_the_right_column_of_coming_from_cappr(build, place):
-    """Each row's second program, but for the one that needs a server, which tests/test_remote.py has."""
+    """The second program of each row, except the one that needs a server; tests/test_remote.py covers that one."""
     columns = blocks("from-cappr.md", "python")
     here = [code for code in columns[1::2] if "capp.remote" not in code]
     assert len(columns) == 12 and len(here) == 5

@@ -1,4 +1,4 @@
-"""capp.sklearn: the estimator by itself, in scikit-learn's tools, and before scikit-learn's own checks."""
+"""capp.sklearn: the estimator alone, in scikit-learn's tools, and with scikit-learn's own checks."""
 import os
 import sys
 from pathlib import Path
@@ -59,7 +59,7 @@ def log_loss(probabilities, labels, classes):
 
 @pytest.mark.parametrize("calibration", ["prior", "temperature", "affine"])
 def test_labels_teach(classifier, calibration):
-    """Labels drawn from a known tilt: what is learnt lowers the loss, and nothing else changes."""
+    """Labels are drawn with a known bias: learning lowers the loss and changes nothing else."""
     plain = classifier.fit(TEXTS).predict_proba(TEXTS)
     rng = np.random.default_rng(1)
     tilted = plain**0.3 * [0.7, 0.1, 0.2]
@@ -72,7 +72,7 @@ def test_labels_teach(classifier, calibration):
     assert (classifier.temperature_ < 1) == (calibration != "prior")
     assert bool(np.any(classifier.bias_)) == (calibration == "affine")
     assert 0 <= classifier.score(TEXTS, labels) <= 1
-    assert np.allclose(classifier.fit(TEXTS).predict_proba(TEXTS), plain)  # no labels: none of it
+    assert np.allclose(classifier.fit(TEXTS).predict_proba(TEXTS), plain)  # without labels nothing is learnt
 
 
 def test_in_scikit_learns_tools(classifier):
@@ -121,7 +121,7 @@ def test_errors(model, classifier):
         classifier.predict([["a", "b"]])
 
 
-# scikit-learn's checks hand over tables of numbers; these are those that do not, or look at the class alone.
+# scikit-learn's checks pass tables of numbers. These checks do not, or examine only the class.
 CHECKS = ["check_estimator_cloneable", "check_estimator_repr", "check_no_attributes_set_in_init",
           "check_get_params_invariance", "check_set_params",
           "check_parameters_default_constructible", "check_mixin_order", "check_estimator_tags_renamed",

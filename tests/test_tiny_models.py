@@ -1,5 +1,5 @@
 """Every architecture, from a folder and from a GGUF file, against transformers in float32 (tests/fixtures/tiny, made by
-tools/make_tiny_models.py); and the table of ways to be wrong, each of which must show."""
+tools/make_tiny_models.py); and the table of deliberate errors, each of which must change the results."""
 import json
 import os
 import subprocess
@@ -14,9 +14,9 @@ import convert  # noqa: E402
 TINY = Path(__file__).resolve().parent / "fixtures" / "tiny"
 NAMES = sorted(folder.name for folder in TINY.iterdir())
 TOLERANCE, LEAST = 1e-3, 0.05
-BF16 = 0.06  # mean difference: most have 0.03, but an expert may be chosen for another where two are close
+BF16 = 0.06  # mean difference: most have 0.03, but where two experts are close, another may be chosen
 
-# What a model has, and so what its absence must show.
+# The parts that a model has: without such a part, its results must change.
 ATTENTION = "rope attention_norm feed_norm output_norm score_scale activation"
 SABOTAGE = {
     "llama": ATTENTION,
@@ -138,7 +138,7 @@ def test_gguf(build, name, tmp_path):
     assert largest_difference(build, tmp_path / "model.gguf", name) <= TOLERANCE
 
 
-# Architectures of which there are GGUF files only, and a model of the same arithmetic.
+# Architectures that exist only as GGUF files, and a model with the same arithmetic.
 SAME = [("internlm2", "llama"), ("xverse", "llama"), ("baichuan", "llama"), ("minicpm", "granite"), ("orion", "stablelm"),
         ("deepseek", "granitemoeshared"), ("bailingmoe2", "dots1"), ("qwen2vl", "qwen2"), ("qwen3vl", "qwen3"),
         ("qwen3vlmoe", "qwen3moe")]
@@ -157,7 +157,8 @@ def test_every_sabotage_shows(build, name, way):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_bf16(build, name):
-    """Products of bfloat16, as either unit does them, stay near; without the last input or column they do not."""
+    """Products of bfloat16, computed as either unit computes them, stay near; without the last input or column they do
+    not."""
     for unit in ("vdpbf16ps", "tiles"):
         assert mean_difference(build, name, unit) <= BF16
         for way in ("last_input", "last_column"):
@@ -166,13 +167,13 @@ def test_bf16(build, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_close_rows_under_auto(build, name):
-    """The float32 lane packs from the file whenever it runs, to the same bits."""
+    """The float32 lane packs from the file whenever it runs, and gives the same bits."""
     runs = [run for run in reference(name) if run["context"] == reference(name)[0]["context"]]
     context = runs[0]["context"]
     assert scored(build, TINY / name, runs, context, "close") == scored(build, TINY / name, runs, context, "ref")
 
 
 def test_every_case_can_be_remade():
-    """The list in the tool is that of the folders."""
+    """The list in the tool equals that of the folders."""
     tool = (TINY.parent.parent.parent / "tools" / "make_tiny_models.py").read_text()
     assert [name for name in NAMES if f'"{name}": (' not in tool and f'["{name}"] = (' not in tool] == []

@@ -26,7 +26,7 @@ def tokenize(capp, model, path, texts, *options):
 
 
 def check(capp, model, path, texts, peer):
-    """Where the special tokens of both are not to be found, ids are equal."""
+    """The ids are equal on texts that contain no special tokens of either tokenizer."""
     special = [t.content for t in peer.get_added_tokens_decoder().values() if t.special or not t.normalized]
     texts = [text for text in texts if not any(token in text for token in special)]
     assert len(texts) > 1000
@@ -60,7 +60,7 @@ def test_smollm2(capp, smollm2, tmp_path, texts):
 
 
 def sentencepiece_peer(model):
-    """The merges that the pieces' scores stand for, best first; user-defined pieces as added tokens."""
+    """The merges that the scores of the pieces imply, best first; user-defined pieces as added tokens."""
     fields = gguf.GGUFReader(model).fields
     tokens, kinds, scores = (fields["tokenizer.ggml." + key].contents() for key in ("tokens", "token_type", "scores"))
     ids = {token: i for i, token in enumerate(tokens)}
@@ -94,7 +94,7 @@ def test_llama_spm(capp, shared, tmp_path, texts):
 
 @pytest.mark.parametrize("peer, vocabulary", [("gpt2", "gpt-2"), ("llama3", "llama-bpe"), ("qwen3", "qwen2")])
 def test_published_tokenizers(capp, shared, tmp_path, texts, peer, vocabulary):
-    """tokenizer.json of the models themselves, where the vocabulary in the GGUF file is the same."""
+    """tokenizer.json of the models themselves, where its vocabulary equals that of the GGUF file."""
     peer = tokenizers.Tokenizer.from_str(lzma.open(f"{shared}/data/tokenizers/{peer}.json.xz").read().decode())
     if peer.normalizer:  # NFC, which GGUF files do not mention
         texts = [peer.normalizer.normalize_str(text) for text in texts]
@@ -102,13 +102,15 @@ def test_published_tokenizers(capp, shared, tmp_path, texts, peer, vocabulary):
 
 
 def test_detached_spaces(capp, smollm2, tmp_path):
-    """What makes CAPPr's rule: a prompt and a completion with its space, tokenized apart, are the text's own ids."""
+    """The condition behind CAPPr's rule: a prompt and a completion with its space, tokenized separately, give the
+    text's own ids."""
     whole, prompt, completion = tokenize(capp, smollm2, tmp_path / "in.jsonl", ["a b", "a", " b"], "--no-bos")
     assert whole == prompt + completion
 
 
 def unigram_gguf(path, rng):
-    """A vocabulary of T5's kind: random pieces whose scores float32 holds, ties among them; and the same as a peer."""
+    """A vocabulary like T5's: random pieces whose scores float32 holds exactly, with ties; and the same for the
+    tokenizers package."""
     letters, pieces = "abcdeé漢 ▁.", {"<unk>": 0.0, "</s>": 0.0, "▁": -2.0}
     for c in letters.replace(" ", ""):
         pieces.setdefault(c, -rng.randint(4, 40) / 4)
@@ -139,7 +141,8 @@ def unigram_gguf(path, rng):
 
 
 def test_unigram(capp, tmp_path):
-    """sentencepiece's unigram as GGUF has it. The package maps characters by grapheme clusters: no marks, no CR LF."""
+    """sentencepiece's unigram model as in GGUF. The package maps characters by grapheme clusters, so the texts have no
+    marks and no CR LF."""
     rng = random.Random(7)
     words = ["ab", "abcde", "漢", "é", "É", "ﬁx", "½", "Å", "e.", "🦙", "dab", "\t", "\u3000", "  ", " ", " a"]
     texts = ["".join(rng.choice(words) + rng.choice(["", " "]) for _ in range(rng.randint(1, 40))) for _ in range(1500)]

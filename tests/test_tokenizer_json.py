@@ -1,4 +1,4 @@
-"""Tokenizers from tokenizer.json against the tokenizers package, which the format comes from."""
+"""Tokenizers from tokenizer.json against the tokenizers package, which defines the format."""
 import ctypes
 import json
 import lzma
@@ -39,7 +39,7 @@ def check(capp, model, path, texts, peer, parse_special=True):
 
 @pytest.fixture(scope="session")
 def published(shared, tmp_path_factory):
-    """Folders of the four tokenizers as they were published."""
+    """Folders of the four tokenizers as published."""
     folders = {}
     for name in FOUR:
         folders[name] = tmp_path_factory.mktemp(name)
@@ -84,7 +84,7 @@ def check_random(capp, folder, seed, corpus, texts):
 
 def check_seeds(capp, folder, seeds, n_texts):
     corpus = training_texts()
-    without_peer = []  # seeds whose tokenizer the package itself refuses or panics on
+    without_peer = []  # seeds whose tokenizer the package refuses, or panics on
 
     def one(seed):
         words = ["<|end|>", "[SEP]", "ab", " ab ", "a b", "▁", "<s>", "</s>", "don", "<tool>", "<unk>", "<0x41>", "abcde"]
@@ -116,7 +116,7 @@ def test_many_random_tokenizers(capp, tmp_path):
 
 
 def check_fronts(capp, folder, seeds):
-    """Texts that the package panics on are left out."""
+    """Texts on which the package panics are left out."""
     compared = 0
     for seed in seeds:
         rng = random.Random(seed)
@@ -172,7 +172,8 @@ def test_classes_of_characters(capp, tmp_path, pattern):
 
 
 def check_classes(capp, folder, seeds):
-    """Those that the package takes; a character class in one pattern, so that none is refused for its neighbors."""
+    """The characters that the package accepts; each pattern holds one character class, so that none is refused because
+    of its neighbors."""
     chars = "abcxyzAZéÉßſ漢字日ЖяА09٣½²_-^|().:&[]'$ \t\n\x85\u3000\u180e\u0301😀𐐀\ue000\x00"
     compared = 0
     for seed in seeds:
@@ -181,7 +182,7 @@ def check_classes(capp, folder, seeds):
         pattern = rng.choice(["{}", "{}+", " ?{}+", "a{}*b"]).format(character_class(rng))
         try:
             cut = tokenizers.pre_tokenizers.Split(tokenizers.Regex(pattern), "removed")
-        except Exception:  # the package's own, which has no name
+        except Exception:  # the package's own exception, which has no name
             continue
         model = folder / "tokenizer.json"
         model.write_text(byte_tokenizer(tokenizers.normalizers.Sequence([]), cut), encoding="utf-8")
@@ -212,7 +213,7 @@ def test_what_is_read_differently_is_refused(capp, tmp_path, pattern):
     assert done.returncode == 2 and "the regular expression" in done.stderr, done
 
 
-# Each character among others of which it may be part of a grapheme cluster, which the map then replaces as one.
+# Each character among others with which it may form a grapheme cluster, which the map then replaces as a whole.
 CLUSTERS = ["{}\u0301\u093cd", pytest.param("a{}", marks=LONG), pytest.param("{}a\u0301", marks=LONG)]
 
 
@@ -254,8 +255,8 @@ def detokenize(build):
 
 @pytest.mark.parametrize("name", FOUR)
 def test_decoding(published, detokenize, name):
-    """As the package decodes: but it takes the first space from Llama 2's texts, and makes U+FFFD of every byte of a run
-    that is no UTF-8 there, where pieces are told apart from running text."""
+    """As the package decodes, with two exceptions: the package removes the first space of Llama 2's texts, and it makes
+    U+FFFD of every byte of a run that is not UTF-8, while capp distinguishes pieces from running text."""
     peer, rng = peer_of(published[name]), random.Random(11)
     ids = [i for i in range(peer.get_vocab_size()) if (token := peer.id_to_token(i)) is not None
            and not (name == "llama2" and token.startswith("<0x") and token >= "<0x80>")]

@@ -1,6 +1,6 @@
-"""Runs the C test programs (tests/test_*.c): each test in a process of its own, in the release build and again under
-AddressSanitizer and UBSan. In the sanitizer build tests named slow_ are left out; with --long ThreadSanitizer's build
-runs those that use threads."""
+"""Runs the C test programs (tests/test_*.c): each test in its own process, in the release build and again under
+AddressSanitizer and UBSan. The sanitizer build leaves out tests whose names begin with slow_. With --long,
+ThreadSanitizer's build runs those that use threads."""
 import json
 import os
 import subprocess
@@ -20,7 +20,8 @@ ENVIRONMENT = {
 
 
 def programs(build):
-    """Test programs of a build folder, as Meson lists them: a file that lies there from before is none."""
+    """The test programs of a build folder, as Meson lists them; a file that remains from an earlier build is not
+    listed."""
     targets = Path(build) / "meson-info" / "intro-targets.json"
     if not targets.exists():
         return []

@@ -1,5 +1,5 @@
-"""Weights that stay in the file, by the command: a model larger than the memory that unpacked weights would take, a file
-that is cut short while it is scored, and, in `make check`, a model of 7 billion parameters in a small memory."""
+"""Weights that stay in the file, through the command: a model larger than the memory that unpacked weights would take;
+a file that is cut short while it is scored; and, in `make check`, a model of 7 billion parameters in a small memory."""
 import ctypes
 import json
 import mmap
@@ -27,14 +27,14 @@ LINES = "".join(json.dumps(row) + "\n" for row in ROWS)
 
 
 def random_q4(rng, rows, columns):
-    """Rows of Q4_0: blocks of a scale in float16 and 32 numbers of 4 bits."""
+    """Rows of Q4_0: each block has a float16 scale and 32 numbers of 4 bits."""
     blocks = rng.integers(0, 256, (1 << 12, 18), dtype=np.uint8)
     blocks[:, :2] = np.frombuffer(np.float16(0.02 / 4.6).tobytes(), np.uint8)
     return np.resize(blocks, (rows * columns // 32, 18)).reshape(rows, columns // 32 * 18)
 
 
 def make_model(path, width=2048, feed=5632, layers=7):
-    """A random Llama in Q4_0: by default some 200 MB, and 1.4 GB in float32."""
+    """A random Llama in Q4_0: about 200 MB by default, 1.4 GB in float32."""
     writer, rng = gguf.GGUFWriter(str(path), "llama"), np.random.default_rng(3)
     writer.add_context_length(512)
     writer.add_embedding_length(width)
@@ -70,8 +70,8 @@ def make_model(path, width=2048, feed=5632, layers=7):
 
 
 class Watched:
-    """A command with the peak of its anonymous memory, which the system counts but keeps no peak of, and what it read from
-    the disk."""
+    """Runs a command and records the peak of its anonymous memory (the system counts this memory but keeps no peak) and
+    the bytes that it read from the disk."""
 
     def __init__(self, command, stdin, **options):
         process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -102,7 +102,7 @@ def logprobs(capp, model, *options):
 
 @pytest.mark.slow
 def test_unpacked_weights_would_not_fit(capp, tmp_path):
-    """A limit of the process's data is kept by weights that stay in the file, and broken by unpacked ones."""
+    """Weights that stay in the file keep within a limit of the process's data; unpacked weights exceed it."""
     model, limit = make_model(tmp_path / "model.gguf"), 448 * MIB
     size = model.stat().st_size
     assert 190 * MIB < size < 230 * MIB
@@ -121,7 +121,7 @@ def test_unpacked_weights_would_not_fit(capp, tmp_path):
 
 @pytest.mark.parametrize("name", ["smollm2", "gemma3"])
 def test_real_models_cached_in_part(capp, request, name):
-    """The same bits, and more memory the more is cached."""
+    """The bits are the same; a larger cache uses more memory."""
     model = request.getfixturevalue(name)
     printed = {some: Watched([capp, "logprobs", "-q", "-m", model, "--weights-memory", some], LINES)
                for some in ("all", "150M", "0")}
@@ -135,7 +135,7 @@ def test_real_models_cached_in_part(capp, request, name):
 
 @pytest.mark.parametrize("cached", ["0", "all"])
 def test_a_file_cut_short_while_it_is_scored(capp, tmp_path, cached):
-    """Rows before it are written; then an error, with the file and a tensor."""
+    """The rows before the cut are written; then an error names the file and a tensor."""
     model = tiny.make(tmp_path / "model.gguf", "llama")
     command = [capp, "classify", "-q", "-m", model, "-c", "yes,no", "--format", "jsonl", "--weights-memory", cached]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -155,7 +155,8 @@ def test_weights_memory_that_is_no_number(model, value):
 
 
 def test_a_model_that_does_not_fit_memory(capp, tmp_path):
-    """A run whose budget leaves the file no memory says what is read again, how fast, and how long that takes."""
+    """If the budget leaves no memory for the file, the run says what it reads again, how fast, and how long that
+    takes."""
     model = make_model(tmp_path / "model.gguf", width=512, feed=1024, layers=3)
     arguments = [capp, "logprobs", "-m", model, "--weights-memory", "0"]
     bound, free = Watched([*arguments, "--memory", "100T"], LINES), Watched([*arguments, "--memory", "128M"], LINES)
@@ -173,7 +174,7 @@ def test_a_model_that_does_not_fit_memory(capp, tmp_path):
 
 @pytest.fixture(scope="module")
 def large(shared):
-    """Random weights in the shape of DeepSeek-R1-Distill-Qwen-7B, Q4_K_M: 4.7 GB, made once."""
+    """Random weights with the shape of DeepSeek-R1-Distill-Qwen-7B, Q4_K_M: 4.7 GB, made once."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "capp-peers" / "models"
     path, maker = cache / "7b.gguf", Path(shared, "peers", "make_big.py")
     if not path.exists():
@@ -187,7 +188,7 @@ def large(shared):
 
 
 def evict(path):
-    """Takes a file out of the page cache; the share of its pages that stays."""
+    """Removes a file from the page cache; returns the share of its pages that stays."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -201,7 +202,7 @@ def evict(path):
 
 
 def new_group(limit):
-    """A control group of memory, version 1 or 2, below the process's own; skips where none can be made."""
+    """A control group for memory, version 1 or 2, below the process's own; skips the test where none can be made."""
     name = f"capp-test-{os.getpid()}"
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, own = line.split(":", 2)
@@ -243,7 +244,7 @@ def test_a_large_model_in_a_small_memory(capp, large):
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_larger_than_memory(capp, large):
-    """In a control group of 3 GiB a file of 4.7 GB gives the same bits, and each layer is read about once a wave."""
+    """In a control group of 3 GiB, a file of 4.7 GB gives the same bits, and each layer is read about once per wave."""
     command = logprobs(capp, large, "--memory", "512M", "--weights-memory", "0")
     plain = Watched(command, LINES)
     group = new_group(3 << 30)

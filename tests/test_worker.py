@@ -1,4 +1,5 @@
-"""capp.spark and capp.ray without their engines: what a worker does with a batch. On real clusters: tests/test_cluster.py."""
+"""capp.spark and capp.ray without their engines: how a worker processes a batch. For real clusters see
+tests/test_cluster.py."""
 import os
 import pickle
 import subprocess
@@ -16,7 +17,7 @@ PROMPTS, COMPLETIONS = ["the cat", "in a house", "yes or no", "he"], ["yes", "no
 
 @pytest.fixture(scope="module", autouse=True)
 def library(build):
-    """The package of this checkout on the library of this build."""
+    """The package of this checkout with the library of this build."""
     os.environ["CAPP_LIBRARY"] = str(build / "libcapp.so.0")
     sys.path.insert(0, str(ROOT / "python"))
 
@@ -106,7 +107,7 @@ def test_a_process_opens_a_model_once(tiny_model):
     assert first.open(1) is first.open(1) is second.open(1)
     assert job("predict", tiny_model, model_options={"threads": 2, "context": 64}).open(1).info.threads == 2
     given = capp.Model(tiny_model, precision="f32", context=64)
-    opened = job("predict", given).open(3)  # in another process, as the pickle tells it
+    opened = job("predict", given).open(3)  # in another process, with the facts in the pickle
     assert opened is not given
     assert opened.info.threads == 3 and opened.info.context == 64 and opened.info.precision == "f32"
     with pytest.raises(FileNotFoundError):

@@ -1,7 +1,7 @@
-"""Tiny random models as GGUF files, one for each architecture, float32, seeds fixed.
+"""Tiny random models as GGUF files, one per architecture, in float32 with fixed seeds.
 
-Norms and biases are random too and logits spread by about 3, so that no part of a model can be dropped unseen. The
-vocabulary knows every byte, so that any text runs; a few merges or pieces make words of more than one token.
+Norms and biases are random too, and logits spread by about 3, so that dropping any part of a model changes the results.
+The vocabulary has every byte, so that any text works; a few merges or pieces make words of more than one token.
 """
 import gguf
 import numpy as np
@@ -14,7 +14,7 @@ TYPE = gguf.TokenType
 
 
 def byte_letters():
-    """GPT-2's printable stand-in for each byte: printable Latin-1 stays, the others follow from U+0100 on."""
+    """GPT-2's printable character for each byte: printable Latin-1 stays; the others follow from U+0100 on."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
     letters = {byte: chr(byte) for byte in printable}
@@ -23,7 +23,7 @@ def byte_letters():
 
 
 def add_byte_level(writer, pre):
-    """Byte-level BPE: special tokens, 256 bytes, one token for each merge. Returns the number of tokens."""
+    """Byte-level BPE: special tokens, 256 bytes, one token per merge. Returns the number of tokens."""
     tokens = SPECIALS + byte_letters() + [merge.replace(" ", "") for merge in MERGES]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(pre)
@@ -37,7 +37,7 @@ def add_byte_level(writer, pre):
 
 
 def add_sentencepiece(writer):
-    """SentencePiece BPE as Gemma has it: BOS first, bytes to fall back on, no space of its own before a text."""
+    """SentencePiece BPE like Gemma's: BOS first, bytes as a fallback, no space added before a text."""
     first = [("<pad>", TYPE.CONTROL), ("<eos>", TYPE.CONTROL), ("<bos>", TYPE.CONTROL), ("<unk>", TYPE.UNKNOWN),
              ("<start_of_turn>", TYPE.CONTROL), ("▁▁", TYPE.USER_DEFINED)]
     first += [(f"<0x{byte:02X}>", TYPE.BYTE) for byte in range(256)]
@@ -57,7 +57,7 @@ def add_sentencepiece(writer):
 
 
 class Weights:
-    """Random tensors under their names in GGUF files."""
+    """Random tensors with their names in GGUF files."""
 
     def __init__(self, writer, seed):
         self.writer, self.random = writer, np.random.default_rng(seed)
@@ -108,10 +108,10 @@ def gpt2_layer(weights, prefix):
 
 
 def make(path, architecture, seed=1, split=0):
-    """Writes a model of the architecture ("llama", "gemma3", "gpt2") to path, or, with `split` tensors in each, to parts
-    NAME-00001-of-0000N.gguf beside it."""
+    """Writes a model of the architecture ("llama", "gemma3", "gpt2") to path; with `split`, to parts
+    NAME-00001-of-0000N.gguf beside it, with `split` tensors each."""
     gpt2, gemma3 = architecture == "gpt2", architecture == "gemma3"
-    layers = 7 if gemma3 else LAYERS  # Gemma's sixth layer is the first that sees everything
+    layers = 7 if gemma3 else LAYERS  # Gemma's sixth layer is the first with full attention
     writer = gguf.GGUFWriter(str(path), architecture, split_max_tensors=split)
     writer.add_name(f"tiny {architecture}")
     writer.add_context_length(CONTEXT)
@@ -133,7 +133,7 @@ def make(path, architecture, seed=1, split=0):
     tokens = add_sentencepiece(writer) if gemma3 else add_byte_level(writer, "gpt-2" if gpt2 else "smollm")
 
     weights = Weights(writer, seed)
-    # Rows of length about 3: the head of a tied model gives logits that spread by as much.
+    # Rows have length about 3, so that the head of a tied model gives logits with that spread.
     weights.matrix("token_embd", tokens, WIDTH, 3.0)
     if gpt2:
         weights.matrix("position_embd", CONTEXT, WIDTH)

@@ -36,7 +36,7 @@ static void emulate(capp_model *model, const capp_products *products) {
     capp_weights_free(model->weights);
     CHECK_OK(capp_pool_open(&pool, 1, &err), err);
     CHECK_OK(capp_weights_open(&model->weights, &model->source, &kernels, products, pool, &err), err);
-    CHECK_OK(capp_weights_twin(&model->exact, model->weights, kernels.f32, &err), err);
+    CHECK_OK(capp_weights_twin(&model->exact, model->weights, &(capp_arithmetic){.floats = kernels.f32}, &err), err);
     capp_pool_free(pool);
     model->precision = CAPP_PRECISION_AUTO;
 }

@@ -21,7 +21,7 @@ from capp._call import Callbacks, Progress, check, interruptible, raise_error
 from capp._names import find_model
 from capp.errors import CacheClearedError
 
-PRECISIONS = ("auto", "f32", "bf16")
+PRECISIONS = ("auto", "f32", "bf16", "i16", "i8")
 KEPT_SESSIONS = 2  # idle sessions to keep, with the contents of their KV stores
 
 _TOKENIZE_BOS, _TOKENIZE_SPECIAL = 1, 2
@@ -218,8 +218,9 @@ class Model:
         for no cache; or ``"all"``. Weights that are not cached are unpacked each time they are used. By default all weights
         are cached if they fit a quarter of the free memory, otherwise none. No result depends on it
     precision
-        ``"f32"``, the reference; ``"bf16"``; or ``"auto"``, the fastest that keeps the decisions of f32. By default the
-        environment variable CAPP_PRECISION, or ``"auto"``
+        ``"f32"``, the reference; ``"bf16"``; ``"i16"``, which multiplies the integers of a quantised model, the same bits on
+        every machine; ``"i8"``, faster and less accurate; or ``"auto"``, the fastest that keeps the decisions of f32.
+        By default the environment variable CAPP_PRECISION, or ``"auto"``
     isa
         instruction set; by default the best that the machine supports
     context

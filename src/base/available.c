@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONGEST = 4096 }; /* of a path; what has a longer one is not read */
+enum { LONGEST = 4096 }; /* size of a path; files with longer paths are not read */
 
-/* What the two versions call their files. */
+/* The file names of the two versions. */
 typedef struct version {
     const char *mount, *limit, *used, *caches[2];
 } version;
@@ -19,7 +19,7 @@ static const version first = {"/sys/fs/cgroup/memory",
                               "memory.usage_in_bytes",
                               {"total_inactive_file ", "total_active_file "}};
 
-/* The number behind name, which begins a line. False: there is none, or a word ("max"). */
+/* The number after name, which begins a line. False: there is none, or it is a word ("max"). */
 static bool read_number(const char *path, const char *name, uint64_t *out) {
     FILE *file = fopen(path, "re");
     char line[256], *end;
@@ -40,7 +40,7 @@ static bool read_group(const char *root, const version *v, const char *group, co
     return n > 0 && (size_t)n < sizeof path && read_number(path, key, out);
 }
 
-/* UINT64_MAX: without a limit. */
+/* UINT64_MAX: no limit. */
 static uint64_t left_to_group(const char *root, const version *v, const char *group) {
     uint64_t limit, used = 0, cached = 0, part;
     if (!read_group(root, v, group, v->limit, "", &limit)) return UINT64_MAX;
@@ -51,8 +51,8 @@ static uint64_t left_to_group(const char *root, const version *v, const char *gr
     return limit > used ? limit - used : 0;
 }
 
-/* The least that is left to the group ("/a/b") and those around it, up to the one at the mount, which is the process's
- * own where a container sees nothing else. Cuts group short. */
+/* The smallest amount left to the group ("/a/b") and its ancestors, up to the group at the mount. In a container that
+ * sees nothing else, this is the process's own group. Cuts group short. */
 static uint64_t left_to_groups(const char *root, const version *v, char *group) {
     uint64_t least = UINT64_MAX;
     for (char *end = group + strlen(group); end; end = strrchr(group, '/')) {
@@ -63,7 +63,7 @@ static uint64_t left_to_groups(const char *root, const version *v, char *group) 
     return least;
 }
 
-/* Whether the list "cpu,memory" has the word. */
+/* Whether the list, such as "cpu,memory", contains the word. */
 static bool has_memory(const char *controllers) {
     static const char word[] = "memory";
     for (const char *at = controllers; (at = strstr(at, word)); at += sizeof word - 1)
@@ -71,7 +71,7 @@ static bool has_memory(const char *controllers) {
     return false;
 }
 
-/* By the lines of /proc/self/cgroup, "number:controllers:/group"; version 2 has no controllers. */
+/* Reads the lines of /proc/self/cgroup, "number:controllers:/group"; version 2 has no controllers. */
 static uint64_t left_to_process(const char *root) {
     char line[LONGEST];
     snprintf(line, sizeof line, "%s/proc/self/cgroup", root);

@@ -1,13 +1,13 @@
-/* How much memory this process could take now. */
+/* How much memory this process can allocate now. */
 #ifndef CAPP_BASE_AVAILABLE_H
 #define CAPP_BASE_AVAILABLE_H
 
 #include <stdint.h>
 
-/* Bytes that the system could give without swapping, but no more than is left to the process's control group and to
- * those around it (cgroup 2: memory.max; cgroup 1: memory.limit_in_bytes). Pages of files count as free: they are given
- * up when memory is short. UINT64_MAX where the system does not say. root: where /proc and /sys are, "" but in tests.
- */
+/* Bytes that the system can give without swapping, but no more than the limits of the process's control group and its
+ * ancestors allow (cgroup 2: memory.max; cgroup 1: memory.limit_in_bytes). File pages count as free, because the system
+ * drops them when memory is short. UINT64_MAX if the system does not tell. root: the folder that contains /proc and
+ * /sys; "" except in tests. */
 uint64_t capp_available_memory(const char *root);
 
 #endif

@@ -28,6 +28,7 @@ static unsigned ask(void) {
     if (!__get_cpuid_count(7, 0, &a7, &b7, &c7, &d7)) return 0;
     if (a7 >= 1) __get_cpuid_count(7, 1, &a71, &b71, &c71, &d71);
     if (fma && (b7 & bit_AVX2) && (state & XCR0_YMM) == XCR0_YMM) features |= CAPP_CPU_AVX2;
+    if ((features & CAPP_CPU_AVX2) && (a71 & (1u << 4))) features |= CAPP_CPU_AVX_VNNI;
     unsigned needed = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
     if (!(features & CAPP_CPU_AVX2) || (b7 & needed) != needed || (state & XCR0_ZMM) != XCR0_ZMM) return features;
     features |= CAPP_CPU_AVX512;
@@ -40,7 +41,8 @@ static unsigned ask(void) {
     return features;
 }
 
-/* CPUID is slow under a hypervisor, so it is asked once. Two threads that ask at once get the same answer. */
+/* CPUID is slow under a hypervisor, so it runs only once. Two threads that run it together get the same answer.
+ */
 unsigned capp_cpu_features(void) {
     enum { ASKED = 1 << 30 };
     static atomic_uint known;

@@ -1,4 +1,4 @@
-/* What CPU and operating system support, asked at run time. */
+/* What the CPU and the operating system support, detected at run time. */
 #ifndef CAPP_BASE_CPU_H
 #define CAPP_BASE_CPU_H
 
@@ -10,14 +10,16 @@ enum {
     CAPP_CPU_AVX512_BF16 = 4, /* and AVX512_BF16 */
     CAPP_CPU_AVX512_VNNI = 8, /* and AVX512_VNNI */
     CAPP_CPU_AMX_BF16 = 16,   /* and tiles with BF16, which need permission from the kernel */
-    CAPP_CPU_AMX_INT8 = 32
+    CAPP_CPU_AMX_INT8 = 32,
+    CAPP_CPU_AVX_VNNI = 64 /* AVX2 and VPDPBUSD with VEX */
 };
 
 /* CAPP_CPU_* bits. Thread-safe. */
 unsigned capp_cpu_features(void);
 
-/* Whether the features may be used. For AMX tiles it asks the kernel for permission (arch_prctl), which lasts for
- * the process and its children. After that, sigaltstack refuses stacks that are too small for the tiles' state. */
+/* Whether the features may be used. For AMX tiles it requests permission from the kernel (arch_prctl). The permission
+ * lasts for the process and its children; with it, sigaltstack rejects stacks that are too small for the tiles' state.
+ */
 bool capp_cpu_request(unsigned features);
 
 #endif

@@ -1,5 +1,5 @@
-/* A bounded, latched reader of little-endian bytes: past the end every read gives 0 and the cursor stays failed, so a
- * parser checks once for a group of reads. */
+/* A bounded, latched reader of little-endian bytes. After a read past the end, every read gives 0 and the cursor stays
+ * failed. So a parser needs only one check for a group of reads. */
 #ifndef CAPP_BASE_CURSOR_H
 #define CAPP_BASE_CURSOR_H
 
@@ -14,10 +14,10 @@ typedef struct capp_cursor {
 
 capp_cursor capp_cursor_of(const void *data, size_t size);
 
-/* Bytes left, 0 once failed. */
+/* Number of bytes left; 0 after a failure. */
 size_t capp_cursor_left(const capp_cursor *c);
 
-/* The next n bytes, or NULL and failed where fewer are left. Borrowed from the data. */
+/* The next n bytes, borrowed from the data. If fewer are left: NULL, and the cursor fails. */
 const void *capp_cursor_take(capp_cursor *c, uint64_t n);
 
 uint8_t capp_cursor_u8(capp_cursor *c);

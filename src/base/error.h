@@ -1,4 +1,4 @@
-/* Failures: one status, one message, made where the cause is known. */
+/* Failures: one status and one message, made at the place that knows the cause. */
 #ifndef CAPP_BASE_ERROR_H
 #define CAPP_BASE_ERROR_H
 
@@ -12,8 +12,8 @@ static inline capp_status capp_failed(capp_status status) {
     return status;
 }
 
-/* Fills *err and gives the status, so that a caller writes `return capp_fail(err, CAPP_EFORMAT, "%s: ...", path);`. The
- * status stands in the caller's sight: analysers then know that it is not CAPP_OK. */
+/* Fills *err and returns the status, so that a caller can write `return capp_fail(err, CAPP_EFORMAT, "%s: ...",
+ * path);`. The status is visible at the call, so analyzers know that it is not CAPP_OK. */
 #define capp_fail(err, status, ...) (capp_error_fill(err, status, __VA_ARGS__), capp_failed(status))
 
 static inline capp_status capp_fail_memory(capp_error *err, const char *what) {

@@ -207,7 +207,7 @@ capp_status capp_json_check(capp_str text, capp_json *value, capp_error *err) {
     return CAPP_OK;
 }
 
-/* ---- Walking: the text is known to be right ---------------------------------------------------------------------- */
+/* ---- Walking: the text is already checked ------------------------------------------------------------------------ */
 
 static const char *past_space(const char *p) {
     while (is_space((unsigned char)*p)) p++;

@@ -47,7 +47,7 @@ static inline capp_pair capp_pair_of(double x) {
     return (capp_pair){x, x};
 }
 
-/* In each element: yes where the bits of which are set, no where they are clear. */
+/* For each element: `yes` if the bits of `which` are set, `no` if they are clear. */
 static inline capp_pair capp_pair_choose(capp_pair_bits which, capp_pair yes, capp_pair no) {
     return (capp_pair)((which & (capp_pair_bits)yes) | (~which & (capp_pair_bits)no));
 }
@@ -69,7 +69,7 @@ static inline capp_pair capp_pair_exp_bounded(capp_pair x) {
     return p * (capp_pair)(((capp_pair_bits)shifted + 1023) << 52);
 }
 
-/* exp(x); x is taken as -200 below that and as 200 above; NaN stays NaN. */
+/* exp(x); x below -200 counts as -200, x above 200 as 200; NaN stays NaN. */
 static inline capp_pair capp_pair_exp(capp_pair x) {
     const capp_pair zero = {0, 0};
     x = capp_pair_choose((capp_pair_bits)(x < -200), zero - 200, x);

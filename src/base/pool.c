@@ -1,6 +1,6 @@
-/* A run is published by raising `generation`; workers spin for a while before they sleep, since the engine runs a few
- * hundred short phases a wave, a few microseconds apart. Tasks are handed out by one atomic counter: which worker runs
- * a task never changes what the task computes. One that is stopped still runs through its generations, of no tasks. */
+/* Raising `generation` starts a run. Workers spin for a while before they sleep, because the engine runs a few hundred
+ * short phases per wave, a few microseconds apart. One atomic counter hands out the tasks: the result of a task does
+ * not depend on the worker that runs it. A stopped pool still runs its generations, but without tasks. */
 #define _GNU_SOURCE
 #include "base/pool.h"
 

@@ -1,5 +1,5 @@
-/* Element types of stored tensors: what a block of each holds. The numbers are GGUF's (ggml-quants; gguf-py's
- * GGML_QUANT_SIZES). */
+/* Element types of stored tensors: what one block of each type contains. The numbers are those of GGUF (ggml-quants;
+ * gguf-py's GGML_QUANT_SIZES). */
 #ifndef CAPP_BASE_TENSOR_H
 #define CAPP_BASE_TENSOR_H
 
@@ -46,7 +46,7 @@
     X(Q1_0, 41, 128, 18)                                                                                               \
     X(Q2_0, 42, 64, 18)
 
-/* Types that safetensors has and GGUF has not, with numbers of our own that no GGUF file may name. */
+/* Types that safetensors has and GGUF does not. capp gives them its own numbers, which are invalid in a GGUF file. */
 #define CAPP_FOREIGN_TYPE_MAP(X)                                                                                       \
     X(BOOL, 0x10000, 1, 1)                                                                                             \
     X(U8, 0x10001, 1, 1)                                                                                               \
@@ -55,7 +55,7 @@
     X(U64, 0x10004, 1, 8)                                                                                              \
     X(F8_E4M3, 0x10005, 1, 1)                                                                                          \
     X(F8_E5M2, 0x10006, 1, 1)                                                                                          \
-    X(QUANTIZED, 0x10007, 1, 1) /* of no file: data is a capp_quant (kernel/quant.h) */
+    X(QUANTIZED, 0x10007, 1, 1) /* not in files: data is a capp_quant (kernel/quant.h) */
 
 enum { CAPP_FIRST_FOREIGN_TYPE = 0x10000 };
 
@@ -71,22 +71,22 @@ typedef struct capp_type_info {
     size_t block_bytes; /* bytes of one block */
 } capp_type_info;
 
-/* Facts of type number n; .name is NULL for a number that is none. */
+/* Facts about type number n; .name is NULL if there is no such type. */
 capp_type_info capp_type_get(uint32_t n);
 
-/* A tensor of a file, whatever the format. Everything is borrowed from the file. What follows data is of tensors
- * derived from those of files alone. */
+/* A tensor of a file, in any format. Everything is borrowed from the file. The members after data are only for tensors
+ * that capp derives from tensors of files. */
 typedef struct capp_tensor {
     capp_str name;
     uint32_t n_dims;
     uint64_t dims[4]; /* dims[0] varies fastest; missing ones are 1 */
     uint32_t type;    /* a capp_type that capp_type_get knows */
     uint64_t elements;
-    uint64_t bytes;        /* of data; CAPP_TYPE_QUANTIZED: of its weights */
-    const void *data;      /* aligned as the file aligned it */
-    const float *scale;    /* the numbers in data are to be multiplied by it; NULL: they are as they are */
-    uint64_t turned;       /* data is [columns][turned], the rows its columns; 0: it is [rows][columns] */
-    const uint32_t *order; /* [rows] row i is row order[i] of data; NULL: they stand in turn */
+    uint64_t bytes;        /* bytes of data; for CAPP_TYPE_QUANTIZED: bytes of its weights */
+    const void *data;      /* with the alignment of the file */
+    const float *scale;    /* factor for the numbers in data; NULL: there is no factor */
+    uint64_t turned;       /* above 0: data is [columns][turned], so rows are its columns; 0: [rows][columns] */
+    const uint32_t *order; /* [rows] row i is row order[i] of data; NULL: rows are in order */
 } capp_tensor;
 
 #endif

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* Bytes of the valid character at p, of which left bytes may be read; 0: not valid. The second byte's range depends on
- * the first (Unicode standard, table 3-7). */
+/* Number of bytes of the valid character at p, reading at most `left` bytes; 0: not valid. The range of the second byte
+ * depends on the first (Unicode standard, table 3-7). */
 static size_t character(const unsigned char *p, size_t left) {
     unsigned char c = p[0];
     if (c < 0x80) return 1;

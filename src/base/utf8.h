@@ -4,10 +4,10 @@
 
 #include "capp.h"
 
-/* Offset of the first byte that does not begin a valid character; text.size: all is valid. */
+/* Offset of the first byte that does not begin a valid character; text.size if all text is valid. */
 size_t capp_utf8_invalid_at(capp_str text);
 
-/* Bytes of the character at p, which begins valid UTF-8 (1 to 4). */
+/* Number of bytes of the character at p, which begins valid UTF-8 (1 to 4). */
 static inline size_t capp_utf8_size(const char *p) {
     unsigned char c = (unsigned char)*p;
     return c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
@@ -16,7 +16,7 @@ static inline size_t capp_utf8_size(const char *p) {
 /* The character at p, which begins valid UTF-8, and its size in bytes. */
 int32_t capp_utf8_character(const char *p, size_t *size);
 
-/* Bytes of the character that ends before p; p is not the beginning of its text. */
+/* Number of bytes of the character that ends before p; p is not the beginning of its text. */
 size_t capp_utf8_size_before(const char *p);
 
 #endif

@@ -14,7 +14,7 @@ enum { N_TOKENS = 4 };
 struct capp_chat {
     const capp_model *model;
     capp_jinja *template;
-    char *origin;           /* of the template: error messages begin with it */
+    char *origin;           /* name of the template: error messages begin with it */
     capp_message *messages; /* [n], the conversation before each prompt */
     size_t n;
     char *texts; /* copies of the texts of messages and variables */
@@ -55,7 +55,7 @@ static capp_status no_template(const capp_templates *t, const char *path, const 
     return capp_fail(err, CAPP_EINVAL, "%s: the model has no chat template \"%.60s\"; it has %s", path, name, names);
 }
 
-/* "PATH: its chat template NAME", or the caller's name for a template of its own. */
+/* "PATH: its chat template NAME", or the caller's name for the caller's own template. */
 static char *origin_of(const capp_chat_options *o, const char *path) {
     const char *name = o->template_name ? o->template_name : "", *own = o->template_path;
     if (!own) own = "the chat template";
@@ -91,7 +91,7 @@ static capp_status open_template(capp_chat *chat, const capp_chat_options *o, ca
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
-/* The special tokens that templates see, under the names of transformers. Writes at most N_TOKENS. */
+/* The special tokens that templates see, under the names that transformers uses. Writes at most N_TOKENS. */
 static size_t special_tokens(const capp_vocab *vocab, capp_jinja_constant *tokens) {
     capp_vocab_info info;
     size_t n = 0;
@@ -134,7 +134,7 @@ static capp_str keep(char **at, capp_str text) {
     return (capp_str){copy, text.size};
 }
 
-/* Fails where variables would set what every rendering sets. */
+/* Fails if variables would set what every rendering sets. */
 static capp_status check_variables(capp_json variables, capp_error *err) {
     static const char *const taken[] = {"messages", "add_generation_prompt", "bos_token", "eos_token", "unk_token",
                                         "pad_token"};

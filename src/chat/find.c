@@ -33,7 +33,7 @@ void capp_templates_free(capp_templates *templates) {
     *templates = (capp_templates){0};
 }
 
-/* Adds a template, unless one has its name already. Owns text from here on: it is kept or freed. */
+/* Adds a template, unless one already has its name. Takes ownership of text: it is kept or freed. */
 static capp_status add(capp_templates *templates, capp_str name, char *text, size_t size, capp_error *err) {
     char *copy = text ? capp_new(name.size + 1, 1) : NULL;
     if (!copy || !capp_grow(&templates->at, &templates->capacity, templates->n + 1, sizeof *templates->at)) {
@@ -117,8 +117,8 @@ static capp_status read_object(capp_templates *templates, capp_str text, capp_er
     return st;
 }
 
-/* Reads the file folder/name, if there is one. template_name NULL: it is a JSON object with a member chat_template;
- * else it is a template of this name. */
+/* Reads the file folder/name, if there is one. template_name NULL: the file is a JSON object with a member
+ * chat_template; otherwise it is a template of this name. */
 static capp_status read_file(capp_templates *templates, const char *folder, const char *name, const char *template_name,
                              capp_error *err) {
     capp_map map = {0};
@@ -150,7 +150,7 @@ static capp_status read_additional(capp_templates *templates, const char *folder
     DIR *listed = opendir(path);
     capp_status st = CAPP_OK;
     const struct dirent *entry;
-    /* One thread at a time reads a DIR, and readdir_r is deprecated. */
+    /* Only one thread at a time reads a DIR, and readdir_r is deprecated. */
     /* cppcheck-suppress readdirCalled */
     while (listed && st == CAPP_OK && (entry = readdir(listed))) {
         char name[sizeof entry->d_name];
@@ -171,7 +171,7 @@ static int by_name(const void *a, const void *b) {
     return other_x != other_y ? other_x - other_y : strcmp(x->name, y->name);
 }
 
-/* Sorts the templates, the default one first, the others by name: a folder may be listed in any order. */
+/* Sorts the templates: the default one first, the others by name. A folder may be listed in any order. */
 static void put_in_order(capp_templates *templates) {
     for (size_t i = 1; i < templates->n; i++)
         for (size_t k = i; k && by_name(&templates->at[k - 1], &templates->at[k]) > 0; k--) {
@@ -186,7 +186,7 @@ capp_status capp_templates_read(capp_templates *templates, const capp_gguf *gguf
     capp_status st;
     if (gguf) {
         st = read_gguf(templates, gguf, err);
-    } else { /* of templates with one name the first counts, as in transformers */
+    } else { /* if templates have the same name, the first counts, as in transformers */
         st = read_file(templates, folder, "chat_template.jinja", default_name, err);
         if (st == CAPP_OK) st = read_additional(templates, folder, err);
         if (st == CAPP_OK) st = read_file(templates, folder, "tokenizer_config.json", NULL, err);

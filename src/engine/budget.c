@@ -71,14 +71,14 @@ capp_status capp_session_check(const capp_session *session, size_t longest, size
         session->exact.weights ? ", use precision bf16 or f32, which need half as much," : "");
 }
 
-/* If every wave reads weights from the disk, as many rows as possible share a wave. */
+/* If every wave reads weights from the disk, a wave takes as many rows as possible. */
 static size_t most_rows(const capp_session *session) {
     return capp_weights_streamed(session->fast.weights) ? MOST_STREAMED_ROWS : MOST_ROWS;
 }
 
 /* As many rows as fit, then more slots for contents that are used often: some paths, and what the caller wants to keep.
- * Not as many slots as would fit: the store would fill with rows that never come again, and memory would grow with
- * their number. */
+ * Not as many slots as would fit: otherwise the store would fill with rows that are never used again, and memory would
+ * grow with their number. */
 capp_status capp_budget_choose(const capp_session *session, size_t longest, size_t nodes, size_t *rows, size_t *slots,
                                capp_error *err) {
     size_t usable = (size_t)capp_budget_usable(session->model->memory), n = most_rows(session);
@@ -87,7 +87,7 @@ capp_status capp_budget_choose(const capp_session *session, size_t longest, size
         return capp_session_check(session, longest, nodes, err);
     size_t most = 2 * (longest + n), low = longest + n;
     if (most < session->keep) most = session->keep;
-    while (low < most) { /* the most slots that fit */
+    while (low < most) { /* the largest number of slots that fits */
         size_t middle = (low + most + 1) / 2;
         if (capp_budget_bytes(session, n, middle, longest, nodes) <= usable)
             low = middle;

@@ -1,4 +1,4 @@
-/* What surrounds the work of a public function: cancellation, time, the floating-point environment. */
+/* Work around each public function: cancellation, time, the floating-point environment. */
 #define _POSIX_C_SOURCE 200809L
 #include <time.h>
 #include <xmmintrin.h>

@@ -1,9 +1,9 @@
-/* The engine: a model as it was opened, and sessions that run windows of token rows through it.
+/* The engine: an open model, and sessions that run windows of token rows through it.
  *
  * A session has one lane or two. The fast lane computes in the model's precision; under precision auto an exact lane
- * computes in float32 what the fast one cannot decide. Each lane has a token tree and a part of the KV store of its
- * own. To run a window: capp_tree_next_window of the lane's tree, capp_tree_insert of each path, capp_session_run; then
- * the nodes of the tree hold the log-probabilities. */
+ * computes in float32 what the fast one cannot decide. Each lane has its own token tree and its own part of the KV
+ * store. To run a window: capp_tree_next_window of the lane's tree, capp_tree_insert of each path, capp_session_run;
+ * then the nodes of the tree hold the log-probabilities. */
 #ifndef CAPP_ENGINE_ENGINE_H
 #define CAPP_ENGINE_ENGINE_H
 
@@ -16,7 +16,7 @@
 const capp_vocab *capp_model_vocab(const capp_model *model);
 const capp_source *capp_model_source(const capp_model *model);
 const char *capp_model_path(const capp_model *model); /* as it was opened */
-uint32_t capp_model_context(const capp_model *model); /* tokens; 0 where only the vocabulary was opened */
+uint32_t capp_model_context(const capp_model *model); /* tokens; 0 if only the vocabulary was opened */
 
 /* ---- A session and its lanes ---- */
 
@@ -28,18 +28,19 @@ capp_lane *capp_session_exact(capp_session *session); /* or NULL */
 capp_tree *capp_lane_tree(capp_lane *lane);
 size_t capp_lane_slots(const capp_lane *lane); /* of the KV store; 0 before the first window */
 
-/* The counters that capp_session_get_stats reports: whoever handles rows counts them here. */
+/* The counters that capp_session_get_stats reports. Code that handles rows updates them. */
 capp_stats *capp_session_stats(capp_session *session);
 
-/* Brackets the work of a public function: a new call is not cancelled, its time counts, and its arithmetic is the same
- * whatever the caller's floating-point environment. Calls may nest. Ends with what the beginning returned. */
+/* Surround the work of a public function: a new call is not cancelled, its time counts, and its arithmetic is the same
+ * for any floating-point environment of the caller. Calls may nest. Pass the result of the first function to the
+ * second. */
 unsigned capp_session_begin(capp_session *session);
 void capp_session_end(capp_session *session, unsigned arithmetic);
 
-/* Seconds of a clock that only rises. */
+/* Seconds of a clock that never goes back. */
 double capp_seconds(void);
 
-/* Whether the call is cancelled: then it has to end with CAPP_ECANCELLED. */
+/* Whether the call is cancelled: then it must end with CAPP_ECANCELLED. */
 bool capp_session_cancelled(const capp_session *session);
 
 /* ---- Memory ---- */
@@ -47,14 +48,14 @@ bool capp_session_cancelled(const capp_session *session);
 /* Nodes that a window of several rows may touch. */
 size_t capp_session_node_limit(const capp_session *session);
 
-/* Nodes of the next window of a caller that says how long a window takes (score/pace.c); 0: not known yet. */
+/* Nodes of the next window, for a caller that limits the time of a window (score/pace.c); 0: not known yet. */
 size_t *capp_session_pace(capp_session *session);
 
-/* Tokens that the next windows will need again: the KV store gets slots for them if the budget allows it. */
+/* Tokens that the next windows need again: the KV store gets slots for them if the budget allows it. */
 void capp_session_keep(capp_session *session, size_t tokens);
 
-/* Checks whether a row with a path of `longest` tokens, in a window of `nodes` nodes, fits the memory budget. If not,
- * CAPP_EBUDGET with what it needs. */
+/* Checks whether a row with a path of `longest` tokens, in a window of `nodes` nodes, fits the memory budget. If not:
+ * CAPP_EBUDGET; the message tells the budget that it needs. */
 capp_status capp_session_check(const capp_session *session, size_t longest, size_t nodes, capp_error *err);
 
 /* ---- A window ---- */
@@ -67,7 +68,7 @@ double capp_session_margin(const capp_session *session);
 typedef bool (*capp_wave_fn)(void *user, uint32_t wave);
 
 /* Plans and runs the window in the tree of lane, which belongs to the session. fn may be NULL. fn may run the other
- * lane, with paths no longer than the longest of this window. */
+ * lane, if its paths are no longer than the longest of this window. */
 capp_status capp_session_run(capp_session *session, capp_lane *lane, capp_wave_fn fn, void *user, capp_error *err);
 
 #endif

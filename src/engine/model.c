@@ -1,4 +1,4 @@
-/* An open model: freeing it, facts about it, and what other rooms may read of it. */
+/* An open model: how to free it, facts about it, and the parts that other folders may read. */
 #include "base/mem.h"
 #include "engine/handles.h"
 #include "file/guard.h"
@@ -52,8 +52,9 @@ capp_status capp_guard_files(capp_error *err) {
 
 double capp_model_measure_peak(const capp_model *model) {
     if (!model->weights) return 0;
-    bool bf16 = model->weights->products != model->weights->kernels->f32;
-    return 1e9 * capp_peak_gflops(model->weights->kernels->name, bf16, 0.1);
+    const capp_weights *w = model->weights;
+    const capp_products *products = w->integers ? w->integers : w->products;
+    return 1e9 * capp_peak_gflops(w->kernels->name, products->name, 0.1);
 }
 
 const capp_vocab *capp_model_vocab(const capp_model *model) {

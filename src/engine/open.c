@@ -1,5 +1,5 @@
-/* Opens a model: chooses kernels, reads the file, binds and packs the weights, and opens the vocabulary at the same
- * time. */
+/* Opens a model: chooses kernels, reads the file, binds and packs the weights. Opens the vocabulary at the same time.
+ */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,6 +13,7 @@
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "engine/handles.h"
+#include "engine/precision.h"
 #include "kernel/peak.h"
 
 enum { MIB = 1 << 20 };
@@ -29,7 +30,7 @@ static uint64_t free_memory(void) {
     return available;
 }
 
-/* A quarter of it, at most 4 GiB. */
+/* A quarter of the available memory, at most 4 GiB. */
 static uint64_t default_memory(void) {
     uint64_t available = free_memory() / 4;
     if (available > (uint64_t)4096 * MIB) available = (uint64_t)4096 * MIB;
@@ -105,7 +106,7 @@ static void free_adapters(capp_adapter **adapters, size_t n) {
     capp_free(adapters);
 }
 
-/* *adapters [n] is to be freed by free_adapters; NULL on failure. */
+/* The caller frees *adapters [n] with free_adapters; NULL on failure. */
 static capp_status open_adapters(capp_adapter ***adapters, const capp_lora *lora, size_t n, capp_error *err) {
     capp_status st = CAPP_OK;
     *adapters = capp_new0(n, sizeof **adapters);
@@ -118,19 +119,21 @@ static capp_status open_adapters(capp_adapter ***adapters, const capp_lora *lora
     return st;
 }
 
-/* Binds the weights, adapters added. */
+/* Binds the weights and adds the adapters. */
 static capp_status bind_weights(capp_model *model, const capp_kernels *kernels, const capp_model_options *options,
                                 capp_packer **packer, capp_error *err) {
-    const capp_products *products = model->precision == CAPP_PRECISION_F32 ? kernels->f32 : kernels->bf16;
+    const capp_lanes whole = capp_lanes_choose(model->precision, kernels, true),
+                     other = capp_lanes_choose(model->precision, kernels, false);
     capp_adapter **adapters;
     uint64_t available = free_memory(), used = model->memory + ((uint64_t)256 << 20);
     capp_cache cache = {options->weights_memory, true};
     if (!options->weights_memory) cache = (capp_cache){available / 4, false};
     capp_status st = open_adapters(&adapters, options->lora, options->n_lora, err);
     if (st != CAPP_OK) return st;
-    st = capp_weights_bind(&model->weights, packer, &model->source, kernels, products, adapters, options->n_lora, cache,
-                           model->threads, err);
+    st = capp_weights_bind(&model->weights, packer, &model->source, kernels, &whole.fast, &other.fast, adapters,
+                           options->n_lora, cache, model->threads, err);
     free_adapters(adapters, options->n_lora);
+    if (st == CAPP_OK) st = capp_precision_check_weights(model->precision, model->weights, err);
     if (st != CAPP_OK) return st;
     used += model->weights->packed_bytes;
     capp_weights_keep(model->weights, available > used ? available - used : 0);
@@ -167,7 +170,7 @@ static bool ask(const packing *p, const capp_model_options *options) {
     return options->progress(options->progress_user, done, total);
 }
 
-/* Waits for the thread that packs, and calls the progress function meanwhile. False if the caller cancelled. */
+/* Waits for the packing thread, and calls the progress function meanwhile. False if the caller cancelled. */
 static bool wait_asking(packing *p, pthread_t thread, const capp_model_options *options) {
     enum { MILLISECONDS = 20 };
     bool go_on = true;
@@ -205,25 +208,27 @@ static capp_status pack_and_open_vocabulary(capp_model *model, capp_packer *pack
     return st == CAPP_OK && !go_on ? capp_fail(err, CAPP_ECANCELLED, "cancelled") : st;
 }
 
+/* The second lane, for close decisions. */
+static capp_status open_exact(capp_model *model, const capp_kernels *kernels, capp_error *err) {
+    const capp_lanes l = capp_lanes_choose(model->precision, kernels, !model->weights->n_floats_only);
+    if (l.exact.floats) return capp_weights_twin(&model->exact, model->weights, &l.exact, err);
+    if (model->precision == CAPP_PRECISION_AUTO) model->precision = CAPP_PRECISION_F32;
+    return CAPP_OK;
+}
+
 static capp_status open_weights(capp_model *model, const capp_model_options *options, capp_error *err) {
     const capp_kernels *kernels;
     capp_packer *packer;
     capp_vocab_info vocab;
     capp_status st;
     if ((st = choose_kernels(&kernels, options->isa, err)) != CAPP_OK) return st;
-    if (model->precision == CAPP_PRECISION_BF16 && !kernels->bf16)
-        return capp_fail(err, CAPP_EUNSUPPORTED,
-                         "precision bf16 needs AVX-512 BF16 or AMX, but the instruction set is \"%s\"; use f32",
-                         kernels->name);
-    if (model->precision == CAPP_PRECISION_AUTO && !kernels->bf16) model->precision = CAPP_PRECISION_F32;
+    if ((st = capp_precision_check(model->precision, kernels, err)) != CAPP_OK) return st;
     if ((st = bind_weights(model, kernels, options, &packer, err)) != CAPP_OK) return st;
     st = pack_and_open_vocabulary(model, packer, options, err);
     capp_packer_free(packer);
     if (st == CAPP_OK) st = capp_source_check(&model->source, err);
+    if (st == CAPP_OK) st = open_exact(model, kernels, err);
     if (st != CAPP_OK) return st;
-    if (model->precision == CAPP_PRECISION_AUTO &&
-        (st = capp_weights_twin(&model->exact, model->weights, kernels->f32, err)) != CAPP_OK)
-        return st;
     capp_vocab_get_info(model->vocab, &vocab);
     const capp_hparams *h = &model->weights->hparams;
     if (vocab.n_tokens > h->vocabulary)
@@ -234,14 +239,14 @@ static capp_status open_weights(capp_model *model, const capp_model_options *opt
     if (model->context > h->context)
         return capp_fail(err, CAPP_EINVAL, "%s: the context of %u tokens is too large; the model supports %u",
                          capp_source_path(&model->source), model->context, h->context);
-    /* LongRoPE has factors for short contexts, which fit most texts, and others for a longer context, if one is asked
-     * for. */
+    /* LongRoPE has factors for short contexts, which fit most texts, and others for a longer context, if the caller
+     * asks for one. */
     if (!model->context) model->context = h->short_context ? h->short_context : h->context;
     capp_weights_set_context(model->weights, model->context);
     return CAPP_OK;
 }
 
-/* Opens only the tokenizer, from a tokenizer.json or a folder that has one. The folder needs no model. */
+/* Opens only the tokenizer, from a tokenizer.json or a folder that has one. The folder does not need a model. */
 static bool is_tokenizer(const char *path, const capp_model_options *options) {
     size_t n = strlen(path);
     return (n > 5 && !strcmp(path + n - 5, ".json")) || (options->vocab_only && capp_is_folder(path));

@@ -4,8 +4,8 @@
 enum { PATH_STEP = 256 };
 
 /* Precision auto scores a row again in float32 if its two highest scores are closer than this in bfloat16, as a mean
- * log-probability. `make bench WORK=decisions` measures how many decisions this keeps: on COPA and Banking77, with two
- * models, every decision of float32. */
+ * log-probability. `make bench WORK=decisions` measures how many decisions this keeps: all decisions of float32, on
+ * COPA and Banking77 with two models. */
 static const double MARGIN = 0.02;
 
 double capp_session_margin(const capp_session *session) {
@@ -20,8 +20,8 @@ static capp_status new_slots(capp_lane *lane, size_t base, size_t n, capp_error 
     return capp_slots_init(&lane->slots, n, err);
 }
 
-/* Makes the scratch memory fit the window, with room for slightly longer paths if that costs no rows of a wave. When it
- * grows, resident contents are lost. */
+/* Makes the scratch memory fit the window, with room for slightly longer paths if a wave does not lose rows by this.
+ * When the scratch memory grows, resident contents are lost. */
 static capp_status fit_window(capp_session *session, const capp_tree *tree, capp_error *err) {
     size_t longest = tree->longest, nodes = tree->touched, rows = 0, slots = 0;
     if (nodes < session->node_limit) nodes = session->node_limit;

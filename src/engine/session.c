@@ -1,4 +1,4 @@
-/* A session: the threads, lanes and scratch memory with which windows run. */
+/* A session: the threads, lanes and scratch memory that run windows. */
 #include "base/mem.h"
 #include "engine/budget.h"
 

@@ -9,19 +9,19 @@
 #include "file/safetensors.h"
 
 enum { MOST_PARTS = 9999, MOST_PATH = 4096, MOST_NAME = 1024 };
-static const uint64_t MOST_JSON = 64 << 20; /* bytes of config.json or of an index */
+static const uint64_t MOST_JSON = 64 << 20; /* most bytes of config.json or of an index */
 
 struct capp_folder {
     char *path;
-    capp_map config_map; /* not mapped if config.json is in memory of the caller */
+    capp_map config_map; /* not mapped if config.json is in the caller's memory */
     capp_json config;    /* of the text model */
     capp_json around;    /* the object that contains config, or NULL */
     uint64_t bytes;
-    capp_map *maps; /* [n_maps]; none if the bytes are in memory of the caller */
+    capp_map *maps; /* [n_maps]; none if the bytes are in the caller's memory */
     size_t n_maps, maps_capacity;
     capp_safetensors *parts; /* [n_parts]; tensors are moved to the common list, names stay here */
     size_t n_parts, parts_capacity;
-    capp_tensor *tensors; /* of all parts */
+    capp_tensor *tensors; /* tensors of all parts */
     size_t n_tensors, tensors_capacity;
     capp_names names; /* of tensors */
 };
@@ -72,7 +72,7 @@ static capp_status check_json(capp_json *object, capp_str text, const char *path
     return capp_fail(err, CAPP_EFORMAT, "%s: not a JSON object: the file is damaged; download it again", path);
 }
 
-/* The text is in *map, which the caller closes, also after a failure. */
+/* The text is in *map. The caller closes *map, also after a failure. */
 static capp_status read_json(capp_json *object, capp_map *map, const char *path, capp_error *err) {
     capp_status st = capp_map_open(map, path, err);
     if (st != CAPP_OK) return st;

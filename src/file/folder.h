@@ -9,10 +9,10 @@
 
 typedef struct capp_folder capp_folder;
 
-/* Opens and maps path, a folder. Every offset is checked, every tensor is unique and in the file where the index has
- * it. The data of tensors is not read. On success the caller owns *f; on failure it is NULL. Errors, whose messages
- * begin with the file to blame: CAPP_EIO, CAPP_EFORMAT, CAPP_EUNSUPPORTED, CAPP_ENOMEM. The files must not change while
- * *f lives. Once open it is immutable: any number of threads may use it. */
+/* Opens and maps path, a folder. Checks every offset, and that every tensor is unique and in the file that the index
+ * names. Does not read the data of tensors. On success the caller owns *f; on failure it is NULL. Errors: CAPP_EIO,
+ * CAPP_EFORMAT, CAPP_EUNSUPPORTED, CAPP_ENOMEM; messages begin with the file that caused the error. The files must not
+ * change while *f lives. An open folder is immutable: any number of threads may use it. */
 capp_status capp_folder_open(capp_folder **folder, const char *path, capp_error *err);
 
 /* Opens a LoRA adapter saved by PEFT: adapter_config.json and adapter_model.safetensors. path is the folder or one of
@@ -35,7 +35,7 @@ bool capp_is_adapter_folder(const char *path);
 /* Whether path has the name of one of the two files that PEFT saves. */
 bool capp_is_adapter_file(const char *path);
 
-/* The files of tensors, [*n]; none where *f was parsed from memory. */
+/* The files with tensors, [*n]; none if *f was parsed from memory. */
 const capp_map *capp_folder_maps(const capp_folder *folder, size_t *n);
 
 const char *capp_folder_path(const capp_folder *folder);

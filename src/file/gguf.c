@@ -1,5 +1,5 @@
 /* Combines the parts of a split model, so that the caller sees one model. A split file has these keys, written by
- * llama.cpp's gguf-split: split.no (from 0), split.count, split.tensors.count (of all parts). */
+ * llama.cpp's gguf-split: split.no (from 0), split.count, split.tensors.count (tensors of all parts). */
 #include "file/gguf.h"
 
 #include <stdio.h>
@@ -56,7 +56,7 @@ static char *copy_text(const char *text) {
     return copy;
 }
 
-/* ---- Putting together ---------------------------------------------------------------------------------------- */
+/* ---- Combining parts ----------------------------------------------------------------------------------------- */
 
 static capp_status fail_memory(const char *path, capp_error *err) {
     return capp_fail(err, CAPP_ENOMEM, "%s: out of memory for its list of tensors", path);
@@ -125,7 +125,7 @@ static capp_status check_split(const capp_gguf_part *part, const char *path, uns
     return CAPP_OK;
 }
 
-/* Checks that a file whose name is not that of a part is a whole model. */
+/* Checks that a file whose name is not a part's name is a whole model. */
 static capp_status check_whole(const capp_gguf_part *part, const char *path, capp_error *err) {
     uint64_t no, count;
     capp_status st;
@@ -149,7 +149,7 @@ static capp_status map_part(capp_gguf *gguf, capp_map *map, const char *path, ca
     return CAPP_OK;
 }
 
-/* path: that of the part. */
+/* path: the path of the part. */
 static capp_status add_part(capp_gguf *gguf, const char *path, unsigned no, unsigned count, capp_error *err) {
     capp_map map = {.data = NULL};
     capp_gguf_part part;

@@ -17,23 +17,23 @@ typedef struct capp_gguf capp_gguf;
 
 typedef capp_tensor capp_gguf_tensor;
 
-/* Opens and maps path. A name that ends in -00001-of-0000N.gguf opens all N parts: the metadata is the first part's,
- * the tensors are everybody's. Every length is checked against the bytes left before it is used, every tensor against
- * the size of its file, names for being unique. The data of tensors is not read. On success the caller owns *g; on
- * failure it is NULL. Errors, whose messages begin with the path (of the part to blame): CAPP_EIO, CAPP_EFORMAT,
- * CAPP_EUNSUPPORTED (a type number, version or byte order that is not known), CAPP_EINVAL (a part of a split model
- * other than the first, or under a name of its own), CAPP_ENOMEM. The files must not change while *g lives. Once open
- * it is immutable: any number of threads may use it. */
+/* Opens and maps path. A name that ends in -00001-of-0000N.gguf opens all N parts: the metadata comes from the first
+ * part, the tensors from all parts. Checks every length against the bytes that are left before it uses the length,
+ * every tensor against the size of its file, and that names are unique. Does not read the data of tensors. On success
+ * the caller owns *g; on failure it is NULL. Errors, whose messages begin with the path (of the part that caused the
+ * error): CAPP_EIO, CAPP_EFORMAT, CAPP_EUNSUPPORTED (unknown type number, version or byte order), CAPP_EINVAL (a part
+ * of a split model other than the first, or a part with a changed name), CAPP_ENOMEM. The files must not change while
+ * *g lives. An open *g is immutable: any number of threads may use it. */
 capp_status capp_gguf_open(capp_gguf **gguf, const char *path, capp_error *err);
 
-/* The same from memory, which must outlive *g: for tests and fuzzing. name stands for the path in messages. A part
- * of a split model is CAPP_EINVAL. */
+/* The same from memory, which must outlive *g; for tests and fuzzing. Messages use name instead of a path. A part of a
+ * split model is CAPP_EINVAL. */
 capp_status capp_gguf_parse(capp_gguf **gguf, const void *data, size_t size, const char *name, capp_error *err);
 
 /* g may be NULL. */
 void capp_gguf_free(capp_gguf *gguf);
 
-/* The files, [*n]; none where *g was parsed from memory. */
+/* The files, [*n]; none if *g was parsed from memory. */
 const capp_map *capp_gguf_maps(const capp_gguf *gguf, size_t *n);
 
 const char *capp_gguf_path(const capp_gguf *gguf);
@@ -46,13 +46,13 @@ const capp_gguf_value *capp_gguf_value_at(const capp_gguf *gguf, size_t i);
 size_t capp_gguf_n_tensors(const capp_gguf *gguf);
 const capp_gguf_tensor *capp_gguf_tensor_at(const capp_gguf *gguf, size_t i);
 
-/* NULL where there is none. By hash: constant time. */
+/* NULL if there is no such key or tensor. A hash lookup: constant time. */
 const capp_gguf_value *capp_gguf_find(const capp_gguf *gguf, const char *key);
 const capp_gguf_tensor *capp_gguf_find_tensor(const capp_gguf *gguf, const char *name);
 
-/* Typed values: true and *out set where the key exists with a kind that converts without loss (integers to integers in
- * range, F32 and F64 and integers to double); false and *out untouched where there is no such key. A key of a wrong
- * kind is also false: use capp_gguf_find to tell. */
+/* Typed values. Return true and set *out if the key exists and its kind converts without loss (integers to integers in
+ * range; F32, F64 and integers to double). Return false and do not change *out if there is no such key. A key of a
+ * wrong kind also gives false: capp_gguf_find tells the difference. */
 bool capp_gguf_u64(const capp_gguf *gguf, const char *key, uint64_t *out);
 bool capp_gguf_u32(const capp_gguf *gguf, const char *key, uint32_t *out);
 bool capp_gguf_f64(const capp_gguf *gguf, const char *key, double *out);

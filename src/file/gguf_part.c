@@ -130,7 +130,7 @@ static capp_str read_string(reader *r) {
     return (capp_str){data, data ? (size_t)size : 0};
 }
 
-/* what: "metadata key" or "tensor"; i of n. */
+/* what: "metadata key" or "tensor"; it is number i of n. */
 static capp_status read_name(reader *r, capp_str *out, const char *what, size_t i, size_t n) {
     capp_str name = read_string(r);
     if (r->c.failed) return fail_truncated(r, what, i, n);
@@ -302,7 +302,7 @@ static capp_status read_tensor(reader *r, capp_tensor *t, uint64_t *offset, size
     return r->c.failed ? fail_truncated(r, "tensor", i, n) : measure_tensor(r, t);
 }
 
-/* offset: that of t from begin, where the data of all tensors begins. */
+/* offset: where t begins, counted from the beginning of the data of all tensors. */
 static capp_status place_tensor(const reader *r, capp_tensor *t, uint64_t begin, uint64_t offset, uint64_t alignment) {
     if (offset % alignment)
         return fail_tensor(r, CAPP_EFORMAT, t->name,
@@ -363,7 +363,7 @@ static capp_status read_tensors(reader *r, capp_gguf_part *part, uint64_t alignm
     return st;
 }
 
-/* ---- The whole ----------------------------------------------------------------------------------------------- */
+/* ---- The whole file ------------------------------------------------------------------------------------------ */
 
 static capp_status read_all(reader *r, capp_gguf_part *part) {
     capp_status st;

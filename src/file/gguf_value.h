@@ -1,4 +1,4 @@
-/* Values of GGUF metadata: their kinds, and reading them as what they convert to without loss. */
+/* Values of GGUF metadata: their kinds, and typed reading without loss. */
 #ifndef CAPP_FILE_GGUF_VALUE_H
 #define CAPP_FILE_GGUF_VALUE_H
 
@@ -24,21 +24,21 @@ typedef enum capp_gguf_kind {
 typedef struct capp_gguf_value {
     capp_str key;
     capp_gguf_kind kind;
-    capp_gguf_kind element;  /* of an array; arrays of arrays are CAPP_EUNSUPPORTED */
-    uint64_t count;          /* elements of an array, else 1 */
+    capp_gguf_kind element;  /* kind of an array's elements; arrays of arrays are CAPP_EUNSUPPORTED */
+    uint64_t count;          /* number of elements of an array, else 1 */
     const void *bytes;       /* elements as stored (unaligned, little-endian); strings: length and bytes each */
     const capp_str *strings; /* [count] for a string or an array of strings, else NULL */
 } capp_gguf_value;
 
-/* Bytes of one element of a kind of fixed size, 0 for the others and for numbers that are no kind. */
+/* Bytes of one element of a kind of fixed size; 0 for other kinds and for unknown kind numbers. */
 size_t capp_gguf_kind_bytes(uint32_t kind);
 
-/* What a value is: true and *out set where its kind converts without loss (integers to integers in range, F32 and F64
- * and integers to double), else false and *out untouched. v may be NULL: false. */
+/* Reads a value. Returns true and sets *out if its kind converts without loss (integers to integers in range; F32, F64
+ * and integers to double); otherwise returns false and does not change *out. If v is NULL: false. */
 bool capp_gguf_value_u64(const capp_gguf_value *value, uint64_t *out);
 bool capp_gguf_value_f64(const capp_gguf_value *value, double *out);
 
-/* Element i of an array value, converted as above; false where it does not convert or i is out of range. */
+/* Reads element i of an array value, converted as above. Returns false if it does not convert or i is out of range. */
 bool capp_gguf_array_u64(const capp_gguf_value *value, uint64_t i, uint64_t *out);
 bool capp_gguf_array_i64(const capp_gguf_value *value, uint64_t i, int64_t *out);
 bool capp_gguf_array_f64(const capp_gguf_value *value, uint64_t i, double *out);

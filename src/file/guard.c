@@ -1,6 +1,6 @@
-/* The handler looks the address up in a table without locks: an entry is claimed by its `begin`, then given its `end`,
- * and only from then on found. It calls mmap, which POSIX does not list for handlers; on Linux it is a plain system
- * call. */
+/* The handler looks up the address in a table without locks. To add an entry, a thread first claims it by setting
+ * `begin`, then sets `end`; only then can the handler find it. The handler calls mmap, which POSIX does not list as
+ * safe in handlers; on Linux it is a plain system call. */
 #define _GNU_SOURCE
 #include "file/guard.h"
 
@@ -14,10 +14,10 @@
 enum { MOST_MAPPINGS = 4096, PAGE = 4096 };
 
 static struct entry {
-    atomic_uintptr_t begin, end; /* 0: free; not yet to be found */
+    atomic_uintptr_t begin, end; /* 0: free; not visible yet */
     atomic_uintptr_t fault;      /* 0: none */
 } table[MOST_MAPPINGS];
-static atomic_int used; /* entries from here on were never claimed */
+static atomic_int used; /* entries from here on were never used */
 
 static struct sigaction earlier;
 
@@ -28,7 +28,7 @@ static struct entry *entry_of(uintptr_t address) {
     return NULL;
 }
 
-/* As if the guard were not there. A default action is put back: the read that failed is then tried again, and ends the
+/* Behaves as if there were no guard. A default action is installed again: the failed read is then repeated and ends the
  * process. */
 static void pass_on(int signal, siginfo_t *info, void *context) {
     if (earlier.sa_flags & SA_SIGINFO)

@@ -1,7 +1,7 @@
-/* Mappings whose reads cannot kill the process. Where the system cannot give a page of a mapped file (the file was cut
- * short, its disk fails), it sends SIGBUS. The guard's handler puts zeros in place of the rest of the mapping, notes
- * where, and lets the read go on; whoever uses the mapping must look before it trusts what it has read. A SIGBUS from
- * anywhere else goes to the handler that was there before. */
+/* Mappings whose reads cannot end the process. If the system cannot provide a page of a mapped file (the file was cut
+ * short, or its disk fails), it sends SIGBUS. The guard's handler then replaces the rest of the mapping with zeros,
+ * notes the place, and lets the read continue. Users of the mapping must call capp_guard_fault before they trust the
+ * data. A SIGBUS with any other cause goes to the handler that was installed before. */
 #ifndef CAPP_FILE_GUARD_H
 #define CAPP_FILE_GUARD_H
 
@@ -12,11 +12,11 @@
 /* Installs the handler, once for the process. */
 capp_status capp_guard_install(capp_error *err);
 
-/* Enters a mapping, whether or not the handler is there. The number is capp_guard_leave's and capp_guard_fault's; -1
- * where too many are mapped: the mapping is then not guarded. */
+/* Adds a mapping, whether or not the handler is installed. The result is the number for capp_guard_leave and
+ * capp_guard_fault; -1 if there are too many mappings: then this mapping is not guarded. */
 int capp_guard_enter(const void *data, size_t size);
 
-/* Before the mapping ends. */
+/* Call this before the mapping ends. */
 void capp_guard_leave(int number);
 
 /* The first address that could not be read, or NULL. */

@@ -41,8 +41,8 @@ static capp_status map_descriptor(capp_map *map, int fd, const char *path, capp_
     return CAPP_OK;
 }
 
-/* The path from the root, so that it leads to the file from any folder that the process goes to; NULL where memory is
- * short. */
+/* The absolute path, which leads to the file even if the process changes its working directory. NULL if there is not
+ * enough memory. */
 static char *absolute(const char *path) {
     char folder[PATH_MAX] = "";
     if (*path != '/' && !getcwd(folder, sizeof folder)) folder[0] = 0;
@@ -52,7 +52,7 @@ static char *absolute(const char *path) {
     return whole;
 }
 
-/* As stat, not fstat, gives them: on some file systems the two differ. */
+/* These come from stat, not fstat: on some file systems the two differ. */
 static void note_identity(capp_map *map) {
     struct stat st;
     if (stat(map->path, &st)) memset(&st, 0, sizeof st);

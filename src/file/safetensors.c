@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 
-enum { MOST_HEADER = 32 << 20 }; /* bytes; some 300,000 tensors */
+enum { MOST_HEADER = 32 << 20 }; /* most bytes of a header; about 300,000 tensors */
 
 typedef struct reader {
     const char *path;

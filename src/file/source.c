@@ -88,7 +88,7 @@ bool capp_source_failed(const capp_source *source) {
     return false;
 }
 
-/* "tensor NAME: ", the first that has bytes of the map at or past the offset; "" where there is none. */
+/* "tensor NAME: " for the first tensor with bytes of the map at or after the offset; "" if there is none. */
 static const char *name_lost(const capp_source *source, const capp_map *map, uint64_t offset, char *out, size_t size) {
     const char *begin = map->data, *first = NULL;
     out[0] = 0;

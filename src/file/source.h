@@ -12,24 +12,25 @@ typedef struct capp_source {
     capp_folder *folder;
 } capp_source;
 
-/* Opens path, a GGUF file or a folder. Close it with capp_source_close. On failure both pointers are NULL. */
-capp_status capp_source_open(capp_source *source, const char *path, capp_error *err);
-/* The same for a LoRA adapter: PEFT's folder or a file of it, or a GGUF file, of which nothing but its form is checked.
+/* Opens path, a GGUF file or a folder. The caller closes it with capp_source_close. On failure both pointers are NULL.
  */
+capp_status capp_source_open(capp_source *source, const char *path, capp_error *err);
+/* The same for a LoRA adapter: PEFT's folder, one of its files, or a GGUF file. Of a GGUF file only the format is
+ * checked. */
 capp_status capp_source_open_adapter(capp_source *source, const char *path, capp_error *err);
 void capp_source_close(capp_source *source);
 
-/* Of all files, as map.h has them. */
+/* The same as in map.h, for all files. */
 void capp_source_scatter(const capp_source *source, bool scattered);
 void capp_source_release(const capp_source *source);
 void capp_source_drop(const capp_source *source, const void *data, size_t bytes);
 uint64_t capp_source_resident(const capp_source *source);
 
-/* CAPP_EIO, with the file and the tensor, where a file was cut short, written to or replaced since it was opened, or
- * could not be read. */
+/* Returns CAPP_EIO, and names the file and the tensor, if a file was cut short, written to or replaced since it was
+ * opened, or if it could not be read. */
 capp_status capp_source_check(const capp_source *source, capp_error *err);
 
-/* Whether a guarded read failed: some of what was read since is zeros. */
+/* Whether a guarded read failed. If so, some of the data read since then is zeros. */
 bool capp_source_failed(const capp_source *source);
 
 /* Whether a source is a LoRA adapter: general.type is "adapter", or it has a peft_type. The source may be open as a
@@ -43,7 +44,8 @@ size_t capp_source_n_tensors(const capp_source *source);
 const capp_tensor *capp_source_tensor_at(const capp_source *source, size_t i);
 const capp_tensor *capp_source_find_tensor(const capp_source *source, const char *name);
 
-/* A value of a key of the metadata such as "llama.rope.freq_base", or of config.json such as "rope_scaling.factor". */
+/* The result of reading a value: of a metadata key such as "llama.rope.freq_base", or of a config.json key such as
+ * "rope_scaling.factor". */
 typedef enum capp_found {
     CAPP_ABSENT = 0, /* no such key, or null */
     CAPP_FOUND,      /* and *out is set */

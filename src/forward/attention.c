@@ -1,8 +1,8 @@
-/* Attention over tree paths. A task is a tile of rows and one key-value head with all the query heads that share it:
- * scores of the spine as a matrix product over all of them, then each row's tail; softmax; values likewise. Scores
- * stand in a buffer by absolute position (less a multiple of CAPP_LANES), so that sums fall into the same lanes and run
- * in the same order however the path is cut into runs and rows into tiles. (Cascade attention; Hydragen, arXiv
- * 2402.05099) */
+/* Attention over tree paths. A task is a tile of rows and one key-value head, with all query heads that share this
+ * head. It computes the scores of the spine as one matrix product over all rows, then the scores of each row's tail;
+ * then the softmax; then the values in the same way. The buffer holds scores by absolute position (minus a multiple of
+ * CAPP_LANES). So sums use the same lanes and the same order, however paths are cut into runs and rows into tiles.
+ * (Cascade attention; Hydragen, arXiv 2402.05099) */
 #include <string.h>
 
 #include "forward/wave.h"
@@ -17,7 +17,8 @@ typedef struct attention {
     size_t d;                   /* head_dim */
 } attention;
 
-/* Scores of positions position .. position + run.n - 1, those below `low` left out, for rows query rows. */
+/* Scores of positions position .. position + run.n - 1 for `rows` query rows. Positions below `low` are left out.
+ */
 static void run_scores(const attention *a, const float *keys, capp_run run, size_t position, size_t low, float *s,
                        const float *q, size_t rows) {
     if (position + run.n <= low) return;
@@ -107,9 +108,7 @@ static void attention_task(void *user, size_t task, int worker) {
     const capp_forward *f = a->f;
     const capp_hparams *h = &f->weights->hparams;
     const capp_tile *tile = &a->tiles->tile[task / h->kv_heads];
-    const capp_products *products = f->weights->products;
     size_t kv = task % h->kv_heads, d = a->d, rows = tile->rows * a->group;
-    size_t padding = (products->step - h->heads * d % products->step) % products->step;
     float *q = f->scratch + (size_t)worker * f->scratch_stride, *out = q + f->tile_rows * a->group * d;
     float *sums = out + f->tile_rows * a->group * d, *s = sums + f->tile_rows * a->group + CAPP_LANES;
     size_t low = SIZE_MAX;
@@ -128,13 +127,12 @@ static void attention_task(void *user, size_t task, int worker) {
         for (size_t g = 0; g < a->group; g++) {
             float *o = out + (r * a->group + g) * d;
             f->weights->kernels->scale(o, 1 / sums[r * a->group + g], d);
-            size_t head = kv * a->group + g, row = tile->first + r;
-            products->narrow(f->h + (row * f->h_stride + head * d) * products->element, o, d,
-                             head + 1 < h->heads ? d : d + padding);
+            size_t head = kv * a->group + g, row = a->tiles->row[tile->first + r];
+            memcpy(f->t + row * f->t_stride + head * d, o, d * sizeof *o);
         }
 }
 
-/* Attention from q in f->t and the keys and values in the store to f->h; row i of f->h is the tiles' row i. */
+/* Reads q from f->t and keys and values from the store. Writes the output to f->t in place of q. */
 void capp_attention(capp_forward *f, size_t layer, const capp_tiles *tiles) {
     const capp_hparams *h = &f->weights->hparams;
     size_t size = (size_t)h->kv_heads * f->slots * h->head_dim;

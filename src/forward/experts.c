@@ -1,7 +1,7 @@
-/* The feed-forward part as experts: a product shares each row out among a few of many. Rows are sorted by expert once;
- * then each of the two products is one pass of tasks over all experts that a row chose, in which a worker unpacks a
- * group of an expert's panels once for all rows that chose it. Nothing of the others is read. A row's outputs are added
- * in the order of the experts, whichever rows there are besides. */
+/* The feed-forward part as experts: a router gives each row to a few of many experts. Rows are sorted by expert once.
+ * Then each of the two products is one pass of tasks over all experts that some row chose. In a task, a worker unpacks
+ * a group of an expert's panels once for all rows that chose this expert. Nothing of the other experts is read. The
+ * outputs of a row are added in the order of the experts, so other rows do not change the result. */
 #include <string.h>
 
 #include "forward/wave.h"
@@ -12,7 +12,7 @@ enum { CHUNK = 8 };
 typedef struct routing {
     capp_forward *f;
     const capp_layer *layer;
-    size_t rows, n; /* of the wave; choices of all of them, which are rows of the experts' products */
+    size_t rows, n; /* rows of the wave; choices of all rows, which are the rows of the experts' products */
 } routing;
 
 static void run_chunks(const routing *r, capp_task_fn fn, size_t n) {
@@ -43,13 +43,14 @@ static void route_rows(void *user, size_t task, int worker) {
     }
 }
 
-/* Shares that are no numbers count as chosen: they make the row's logits no numbers, which is an error. */
+/* Shares that are NaN count as chosen: they make the row's logits NaN, which is reported as an error. */
 static bool chose(float share) {
     return !(share < 0);
 }
 
-/* Fills f->picks, and for each row where its choices stand among the sorted ones. Returns the experts that are chosen.
- * A row of infinite logits could choose more than experts_used: those past it are left out. */
+/* Fills f->picks, and for each row the places of its choices among the sorted ones. Returns the number of experts that
+ * are chosen. A row with infinite logits could choose more than experts_used; choices beyond that number are left out.
+ */
 static size_t sort_choices(routing *x) {
     capp_forward *f = x->f;
     const size_t experts = f->weights->hparams.experts, used = f->weights->hparams.experts_used;
@@ -82,7 +83,7 @@ static size_t sort_choices(routing *x) {
 static void gather_rows(void *user, size_t task, int worker) {
     const routing *x = user;
     capp_forward *f = x->f;
-    size_t bytes = f->h_stride * f->weights->products->element;
+    size_t bytes = f->h_stride * capp_products_of(f->weights, x->layer->expert_up)->element;
     (void)worker;
     for (size_t i = task * CHUNK; i < chunk_end(task, x->n); i++)
         memcpy(f->gathered + i * bytes, f->h + f->chosen[i] * bytes, bytes);
@@ -117,29 +118,29 @@ static void add_weighted(void *user, size_t task, int worker) {
     }
 }
 
-/* The expert of all rows, which has a factor for each row or none. */
+/* The shared expert, which all rows use. Each row has a factor for it, or no row has. */
 static void add_shared(routing *x) {
     capp_forward *f = x->f;
     const capp_layer *layer = x->layer;
     const size_t width = f->weights->hparams.width;
     bool weighted = layer->shared_router.parts;
-    capp_product_activated(f, &layer->up, f->h, x->rows);
+    capp_product_activated(f, &layer->up, &layer->down, f->h, x->rows);
     capp_product(f, &layer->down, f->g, f->g_stride, weighted ? f->mixed : f->u, width, x->rows, !weighted);
     if (!weighted) return;
-    capp_product(f, &layer->shared_router, f->h, f->h_stride, f->shares, 1, x->rows, false);
+    capp_product(f, &layer->shared_router, f->routed, f->h_stride, f->shares, 1, x->rows, false);
     run_chunks(x, add_weighted, x->rows);
 }
 
 void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows) {
     const capp_hparams *h = &f->weights->hparams;
     routing x = {.f = f, .layer = layer, .rows = rows};
-    capp_product(f, &layer->router, f->h, f->h_stride, f->shares, h->experts, rows, false);
+    capp_product(f, &layer->router, f->routed, f->h_stride, f->shares, h->experts, rows, false);
     run_chunks(&x, route_rows, rows);
-    if (capp_pool_stopped(f->pool)) return; /* shares are as they were; the layer ends the wave */
+    if (capp_pool_stopped(f->pool)) return; /* the shares are unchanged; the layer ends the wave */
     size_t n = sort_choices(&x);
     run_chunks(&x, gather_rows, x.n);
-    capp_product_experts_activated(f, layer->expert_up, n);
-    capp_product_experts(f, layer->expert_down, n);
+    capp_product_experts_activated(f, layer, n, x.n);
+    capp_product_experts(f, layer, n, x.n);
     run_chunks(&x, add_shares, rows);
     if (layer->up.parts) add_shared(&x);
 }

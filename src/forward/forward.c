@@ -12,8 +12,8 @@ static size_t round_up(size_t n, size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }
 
-/* The stride of rows in elements: whole vectors and whole steps of products, and not a multiple of a page, because then
- * all rows would use one set of the first-level cache. */
+/* The stride of rows in elements. It is a multiple of whole vectors and of whole steps of products, but not of a page:
+ * otherwise all rows would use one set of the first-level cache. */
 static size_t stride_of(size_t n) {
     enum { PAGE = 1024 };
     n = round_up(n, CAPP_MAX_STEP);
@@ -48,15 +48,16 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
         const capp_weights *of = i ? exact : w;
         if (!of) continue;
         size_t head = (size_t)CAPP_HEAD_ROWS * CAPP_HEAD_TILE +
-                      capp_matrix_scratch(of, &of->head, CAPP_HEAD_TILE / of->products->nr);
+                      capp_matrix_scratch(of, &of->head, CAPP_HEAD_TILE / capp_products_of(of, &of->head)->nr);
         f->scratch_stride = larger(f->scratch_stride, larger(head, capp_product_scratch(of, f->rows)));
         f->element = larger(f->element, of->products->element);
+        if (of->integers) f->element = larger(f->element, of->integers->element);
     }
     f->scratch_stride = round_up(f->scratch_stride, CAPP_LANES);
 }
 
-/* Calls fn for every buffer of f, with the address of its pointer, its elements and the bytes of an element. If fn
- * returns false, this ends. */
+/* Calls fn for every buffer of f, with the address of its pointer, its number of elements and the bytes of one element.
+ * Stops if fn returns false. */
 typedef bool (*buffer_fn)(void *user, void *place, size_t n, size_t size);
 
 static bool each_tiles(capp_tiles *t, size_t rows, buffer_fn fn, void *user) {
@@ -78,6 +79,7 @@ static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) 
            fn(user, &f->h, rows * f->h_stride, f->element) && fn(user, &f->g, rows * f->g_stride, f->element) &&
            fn(user, &f->t, rows * f->t_stride, sizeof *f->t) && fn(user, &f->u, rows * h->width, sizeof *f->u) &&
            fn(user, &f->cosines, rotations, sizeof *f->cosines) && fn(user, &f->sines, rotations, sizeof *f->sines) &&
+           fn(user, &f->routed, routed * f->h_stride, f->element) &&
            fn(user, &f->shares, routed * h->experts, sizeof *f->shares) &&
            fn(user, &f->picks, h->experts, sizeof *f->picks) && fn(user, &f->choices, choices, sizeof *f->choices) &&
            fn(user, &f->chosen, choices, sizeof *f->chosen) &&

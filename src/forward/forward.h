@@ -10,7 +10,7 @@
 
 typedef struct capp_forward capp_forward;
 
-/* Number of bytes that capp_forward_open allocates. exact: other weights with which waves may run, or NULL. */
+/* Number of bytes that capp_forward_open allocates. exact: other weights that waves may use, or NULL. */
 size_t capp_forward_bytes(const capp_weights *weights, const capp_weights *exact, int threads, size_t slots,
                           size_t rows, size_t longest);
 
@@ -18,21 +18,21 @@ capp_status capp_forward_open(capp_forward **forward, const capp_weights *weight
                               capp_pool *pool, size_t slots, size_t rows, size_t longest, capp_error *err);
 void capp_forward_free(capp_forward *forward);
 
-/* The sizes for which it was opened; slots may be a few more. */
+/* The sizes given to capp_forward_open; slots may be a few more. */
 size_t capp_forward_slots(const capp_forward *forward);
 size_t capp_forward_rows(const capp_forward *forward);
 size_t capp_forward_longest(const capp_forward *forward);
 
-/* Runs a wave of the plan with w, one of the weights for which it was opened. Fills the slots of the nodes (counted
- * from `base`), logprob of their scored children, and best of asked nodes. CAPP_ECANCELLED if the pool is stopped; then
- * none of these is valid. */
+/* Runs a wave of the plan with `weights`, one of the weights given to capp_forward_open. Fills the slots of the nodes
+ * (counted from `base`), the logprob of their scored children, and `best` of nodes that are asked for it. Returns
+ * CAPP_ECANCELLED if the pool is stopped; then none of these results is valid. */
 capp_status capp_forward_wave(capp_forward *forward, const capp_weights *weights, size_t base, capp_tree *tree,
                               const capp_plan *plan, const capp_wave *wave, capp_error *err);
 
 /* Number of rows of the last wave that the head needed. */
 size_t capp_forward_head_rows(const capp_forward *forward);
 
-/* Number of operations in the products of a wave of rows, of which the head needs n_heads. */
+/* Number of operations in the products of a wave of `rows` rows; the head needs n_heads of them. */
 double capp_forward_flops(const capp_weights *weights, size_t rows, size_t n_heads);
 
 #endif

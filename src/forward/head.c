@@ -1,6 +1,6 @@
-/* The head, fused with log-softmax: it computes one tile of the vocabulary at a time for all rows that need it. Of each
- * tile a row keeps (max, sum of exp), the logits that are needed, and the best one. The tiles are merged in their
- * order, whichever worker computed them. (One pass for max and sum: Milakov & Gimelshein, arXiv 1805.02867.) */
+/* The head, fused with log-softmax: it computes one tile of the vocabulary at a time for all rows that need it. For
+ * each tile a row keeps (max, sum of exp), the logits that are needed, and the best logit. The tiles are merged in
+ * their order, whichever worker computed them. (One pass for max and sum: Milakov & Gimelshein, arXiv 1805.02867.) */
 #include <math.h>
 #include <stdlib.h>
 
@@ -40,7 +40,7 @@ static void head_task(void *user, size_t tile, int worker) {
     capp_forward *f = user;
     const capp_matrix *m = &f->weights->head;
     const capp_kernels *kernels = f->weights->kernels;
-    const capp_products *products = f->weights->products;
+    const capp_products *products = capp_products_of(f->weights, m);
     float *logits = f->scratch + (size_t)worker * f->scratch_stride;
     size_t begin = tile * CAPP_HEAD_TILE, n = m->n - begin < CAPP_HEAD_TILE ? m->n - begin : CAPP_HEAD_TILE;
     size_t nr = products->nr, panel0 = begin / nr, first = first_target(f, begin), end = first_target(f, begin + n);
@@ -93,6 +93,7 @@ capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err
     if (!f->n_heads) return CAPP_OK;
     size_t tiles = (f->weights->head.n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE;
     if (f->n_targets) qsort(f->targets, f->n_targets, sizeof *f->targets, by_token);
+    capp_coarsen_rows(f, &f->weights->head, f->h, f->h_stride, f->n_heads);
     capp_pool_run(f->pool, head_task, f, tiles);
     if (capp_pool_stopped(f->pool)) return capp_fail(err, CAPP_ECANCELLED, "cancelled");
     for (size_t r = 0; r < f->n_heads; r++) {

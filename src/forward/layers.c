@@ -1,4 +1,4 @@
-/* The layers of a wave, phase by phase; each phase is one parallel run. Row phases work on CHUNK rows a task. */
+/* The layers of a wave, phase by phase; each phase is one parallel run. In row phases each task has CHUNK rows. */
 #include <math.h>
 #include <string.h>
 
@@ -12,10 +12,13 @@ enum { CHUNK = 8 };
 typedef struct phase {
     capp_forward *f;
     size_t layer, rows;
-    const capp_norm *post, *norm; /* norms of the norm phase; post: of u before it is added to x */
+    const capp_norm *post, *norm; /* for the norm phase; post: norm of u before u is added to x */
+    const capp_matrix *next;      /* the matrix that the rows are multiplied by next */
+    const capp_matrix *router;    /* the router, which comes before it; or NULL */
+    const capp_tiles *tiles;      /* for attention */
     bool add;                     /* u is to be added to x */
-    bool beside;                  /* but norm takes x without it */
-    const uint32_t *nodes;        /* of the embedding phase */
+    bool beside;                  /* the norm takes x without u */
+    const uint32_t *nodes;        /* for the embedding phase */
     const capp_tree *tree;
 } phase;
 
@@ -36,11 +39,11 @@ static void apply_norm(const capp_weights *w, const capp_norm *norm, float *y, c
         w->kernels->layer_norm(y, x, norm->weight, norm->bias, n, w->hparams.norm_eps);
 }
 
-/* Writes n numbers of x to row r of f->h. */
-static void narrow_row(capp_forward *f, size_t r, const float *x, size_t n) {
-    const capp_products *products = f->weights->products;
-    size_t padded = (n + products->step - 1) / products->step * products->step;
-    products->narrow(f->h + r * f->h_stride * products->element, x, n, padded);
+/* Writes x, the inputs of m, to row r of h (a buffer like f->h), as elements of m's products. */
+static void narrow_row(const capp_forward *f, const capp_matrix *m, char *h, size_t r, const float *x) {
+    const capp_products *products = capp_products_of(f->weights, m);
+    size_t padded = (m->k + products->step - 1) / products->step * products->step;
+    products->narrow(h + r * f->h_stride * products->element, x, m->k, padded);
 }
 
 /* Writes the embeddings to f->x, or to f->h if a projection follows. */
@@ -56,7 +59,7 @@ static void embed_rows(void *user, size_t task, int worker) {
         w->tokens_dequant(x, (const char *)w->tokens->data + token * row_bytes, width);
         capp_delta_add(w, w->tokens_delta, token, 1, x, width);
         if (w->hparams.embedding_scale != 1) w->kernels->scale(x, w->hparams.embedding_scale, width);
-        if (w->project_in.parts) narrow_row(f, r, x, width);
+        if (w->project_in.parts) narrow_row(f, &w->project_in, f->h, r, x);
     }
 }
 
@@ -88,16 +91,17 @@ static void embed(phase *p) {
     if (w->positions || w->tokens_norm.weight) run_rows(p, place_rows);
 }
 
-/* Rows of f->u, to f->h. */
+/* Writes rows of f->u to f->h. */
 static void projected_rows(void *user, size_t task, int worker) {
     const phase *p = user;
-    size_t width = p->f->weights->hparams.embedded;
+    capp_forward *f = p->f;
+    const capp_matrix *head = &f->weights->head;
     (void)worker;
-    for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) narrow_row(p->f, r, p->f->u + r * width, width);
+    for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) narrow_row(f, head, f->h, r, f->u + r * head->k);
 }
 
-/* x += [post](u), if there is a u to add; h = norm(x), of the old x if the two parts of the layer are computed from the
- * same input. */
+/* x += [post](u), if there is a u to add; h = norm(x). If the two parts of the layer are computed from the same input,
+ * the norm takes the old x. */
 static void norm_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
@@ -114,8 +118,18 @@ static void norm_rows(void *user, size_t task, int worker) {
         }
         if (!p->beside) apply_norm(w, p->norm, normed, x, width);
         if (w->hparams.norm_after) memcpy(x, normed, width * sizeof *x);
-        narrow_row(f, r, normed, width);
+        narrow_row(f, p->next, f->h, r, normed);
+        if (p->router) narrow_row(f, p->router, f->routed, r, normed);
     }
+}
+
+/* Writes attention's output, which is in the place of q, to f->h: row i is the tiles' row i. */
+static void attended_rows(void *user, size_t task, int worker) {
+    const phase *p = user;
+    capp_forward *f = p->f;
+    (void)worker;
+    for (size_t r = task * CHUNK; r < chunk_end(p, task); r++)
+        narrow_row(f, p->next, f->h, r, f->t + p->tiles->row[r] * f->t_stride);
 }
 
 static void rotate(const capp_forward *f, const capp_layer *layer, float *x, size_t position) {
@@ -185,9 +199,9 @@ static void keep_head_rows(capp_forward *f) {
         if (f->head_row[i] != i) memcpy(f->x + i * width, f->x + f->head_row[i] * width, width * sizeof *f->x);
 }
 
-/* x += [post](y times m): directly, or through u in the next norm phase if there is a post norm, a scale, or a norm
- * that needs the old x. */
-static void add_product(phase *p, const capp_matrix *m, const char *y, size_t ldy, const capp_norm *post, bool beside) {
+/* x += [post](y times m). This is done at once, or through u in the next norm phase if there is a post norm, a scale,
+ * or a norm that needs the old x. */
+static void add_product(phase *p, const capp_matrix *m, char *y, size_t ldy, const capp_norm *post, bool beside) {
     capp_forward *f = p->f;
     size_t width = f->weights->hparams.width;
     p->add = post->weight || beside || f->weights->hparams.residual_scale != 1;
@@ -200,7 +214,7 @@ static void run_layer(phase *p) {
     const capp_weights *w = f->weights;
     const capp_layer *layer = &w->layers[p->layer];
     bool last = p->layer + 1 == w->hparams.layers;
-    p->norm = &layer->attention_norm;
+    p->norm = &layer->attention_norm, p->next = &layer->qkv, p->router = NULL;
     run_rows(p, norm_rows);
     capp_product(f, &layer->qkv, f->h, f->h_stride, f->t, f->t_stride, p->rows, false);
     run_rows(p, position_rows);
@@ -209,9 +223,14 @@ static void run_layer(phase *p) {
         p->rows = f->n_heads;
         if (!p->rows) return;
     }
-    capp_attention(f, p->layer, last ? &f->heads : &f->all);
+    p->tiles = last ? &f->heads : &f->all;
+    capp_attention(f, p->layer, p->tiles);
+    p->next = &layer->out;
+    run_rows(p, attended_rows);
     add_product(p, &layer->out, f->h, f->h_stride, &layer->attention_post_norm, w->hparams.parallel != CAPP_SEQUENTIAL);
     p->norm = &layer->feed_norm;
+    p->next = layer->expert_up ? layer->expert_up : &layer->up;
+    p->router = layer->expert_up ? &layer->router : NULL;
     p->beside = w->hparams.parallel != CAPP_SEQUENTIAL;
     run_rows(p, norm_rows);
     p->beside = false;
@@ -220,7 +239,7 @@ static void run_layer(phase *p) {
         p->add = true;
         p->post = &layer->feed_post_norm;
     } else {
-        capp_product_activated(f, &layer->up, f->h, p->rows);
+        capp_product_activated(f, &layer->up, &layer->down, f->h, p->rows);
         add_product(p, &layer->down, f->g, f->g_stride, &layer->feed_post_norm, false);
     }
 }
@@ -243,7 +262,7 @@ capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t bas
         if (capp_source_failed(w->source)) return capp_source_check(w->source, err);
     }
     if (!p.rows) return CAPP_OK;
-    p.norm = &f->weights->output_norm;
+    p.norm = &w->output_norm, p.next = w->project_out.parts ? &w->project_out : &w->head, p.router = NULL;
     run_rows(&p, norm_rows);
     if (w->project_out.parts) {
         capp_product(f, &w->project_out, f->h, f->h_stride, f->u, w->hparams.embedded, p.rows, false);

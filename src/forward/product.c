@@ -1,20 +1,23 @@
 /* Matrix products of a wave. A task is a block of rows by a group of panels. A long k is processed in parts: the
- * second-level cache then holds one part of the group's panels and, while they pass, of 192 rows. Which worker computes
- * an output never changes its bits: a task computes whole sums, each one chain, and a part continues where the last one
- * stopped. */
+ * second-level cache then holds one part of the group's panels and the 192 rows that currently use them. The bits of an
+ * output do not depend on the worker that computes it: a task computes whole sums, each as one chain, and each part
+ * continues where the last one stopped. */
 #include "forward/wave.h"
 #include "kernel/plain.h"
 
+/* A group of panels is at least as wide as the number of activations that share a step in integer products. */
 enum { BLOCK_ROWS = 192, GROUP_PANELS = 2, STRIP_ROWS = 48, MOST_PARTS = 2 };
 
 typedef struct product {
     const capp_forward *f;
-    const capp_matrix *m;   /* or [experts], all of the same shape */
-    const capp_pick *picks; /* of experts, else NULL */
+    const capp_matrix *m;          /* one matrix, or [experts] of one shape */
+    const capp_products *products; /* products of m */
+    const capp_products *next;     /* products of the matrix that reads g */
+    const capp_pick *picks;        /* for experts, else NULL */
     size_t n_picks;
     const char *x; /* [rows][ldx] elements */
-    float *y;      /* of a plain product */
-    char *g;       /* [rows][ldg] elements, of one with activation */
+    float *y;      /* for a plain product */
+    char *g;       /* [rows][ldg] elements, for a product with activation */
     size_t ldx, ldy, ldg, rows, block, groups;
     bool add;
 } product;
@@ -55,7 +58,7 @@ void capp_multiply(const capp_products *products, float *c, size_t ldc, const ch
 /* Computes a part along k that begins at `from`, for the rows from `row` on. */
 static void multiply(const product *p, const char *panel, float *y, size_t ldy, size_t row, size_t rows, size_t n,
                      size_t from) {
-    const capp_products *products = p->f->weights->products;
+    const capp_products *products = p->products;
     capp_multiply(products, y, ldy, p->x + (row * p->ldx + from) * products->element, p->ldx, panel, rows, n, from,
                   capp_part_of(products, p->m->k, from));
 }
@@ -74,9 +77,9 @@ typedef struct panel_group {
     float *y;
 } panel_group;
 
-/* All of k in one part, added as matmul adds. */
+/* All of k in one part: adds to y as matmul does. */
 static void multiply_whole(const product *p, const work *x, const panel_group *g, float *scratch) {
-    const capp_products *products = p->f->weights->products;
+    const capp_products *products = p->products;
     const char *parts[GROUP_PANELS];
     capp_matrix_parts(p->f->weights, x->m, g->begin, g->n, 0, scratch, parts);
     for (size_t r = 0; r < x->rows; r += BLOCK_ROWS)
@@ -87,14 +90,14 @@ static void multiply_whole(const product *p, const work *x, const panel_group *g
                              p->add);
 }
 
-/* Computes part after part along k, each for all rows. Sums that are added to y stay in scratch until they are
+/* Computes one part of k after another, each for all rows. Sums that are added to y stay in scratch until they are
  * complete. */
 static void multiply_parts(const product *p, const work *x, const panel_group *g, float *scratch) {
     const capp_weights *w = p->f->weights;
-    size_t nr = w->products->nr, width = GROUP_PANELS * nr, ldc = p->add ? width : p->ldy;
+    size_t nr = p->products->nr, width = GROUP_PANELS * nr, ldc = p->add ? width : p->ldy;
     const char *parts[GROUP_PANELS];
     float *c = p->add ? scratch : g->y, *room = scratch + x->rows * width;
-    for (size_t from = 0; from < x->m->k; from += capp_part_of(w->products, x->m->k, from)) {
+    for (size_t from = 0; from < x->m->k; from += capp_part_of(p->products, x->m->k, from)) {
         capp_matrix_parts(w, x->m, g->begin, g->n, from, room, parts);
         for (size_t r = 0; r < x->rows; r += BLOCK_ROWS)
             for (size_t i = 0; i < g->n; i++)
@@ -109,17 +112,17 @@ static void product_task(void *user, size_t task, int worker) {
     const product *p = user;
     work x = work_of(p, task);
     const capp_matrix *m = x.m;
-    size_t nr = p->f->weights->products->nr;
+    size_t nr = p->products->nr;
     panel_group g = {.begin = x.group * GROUP_PANELS};
     g.n = least(GROUP_PANELS, m->panels - g.begin);
     g.y = p->y + x.row * p->ldy + g.begin * nr;
-    (is_whole(p->f->weights->products, m) ? multiply_whole : multiply_parts)(p, &x, &g, scratch_of(p->f, worker));
+    (is_whole(p->products, m) ? multiply_whole : multiply_parts)(p, &x, &g, scratch_of(p->f, worker));
     for (size_t r = 0; m->bias && r < x.rows; r++)
         p->f->weights->kernels->add(g.y + r * p->ldy, m->bias + g.begin * nr,
                                     least(m->columns - g.begin * nr, g.n * nr));
 }
 
-/* Number of rows of a task: panels that are packed when used are packed once for all rows. */
+/* Number of rows of a task. Panels that are packed when used are packed once for all rows of the task. */
 static size_t block_of(const capp_matrix *m, size_t rows) {
     return m->packed || !rows ? BLOCK_ROWS : rows;
 }
@@ -128,32 +131,66 @@ static size_t blocks_of(const product *p) {
     return p->picks ? p->n_picks : (p->rows + p->block - 1) / p->block;
 }
 
-/* Prefetches the first experts before a pass over all. */
-static product product_of_experts(const capp_forward *f, const capp_matrix *experts, size_t n, const char *x,
-                                  size_t ldx) {
+enum { COARSEN_ROWS = 8 };
+
+static void coarsen_task(void *user, size_t task, int worker) {
+    const product *p = user;
+    char *x = p->g;
+    (void)worker;
+    for (size_t r = task * COARSEN_ROWS; r < least((task + 1) * COARSEN_ROWS, p->rows); r++)
+        p->products->coarsen(x + r * p->ldx * p->products->element, p->m->k, p->f->weights->share);
+}
+
+void capp_coarsen_rows(capp_forward *f, const capp_matrix *m, char *x, size_t ldx, size_t rows) {
+    product p = {.f = f, .m = m, .products = capp_products_of(f->weights, m), .g = x, .ldx = ldx, .rows = rows};
+    if (f->weights->share > 0 && p.products->coarsen)
+        capp_pool_run(f->pool, coarsen_task, &p, (rows + COARSEN_ROWS - 1) / COARSEN_ROWS);
+}
+
+/* Works on rows x [rows][ldx]. */
+static product new_product(capp_forward *f, const capp_matrix *m, char *x, size_t ldx, size_t rows) {
+    capp_coarsen_rows(f, m, x, ldx, rows);
+    return (product){.f = f,
+                     .m = m,
+                     .products = capp_products_of(f->weights, m),
+                     .x = x,
+                     .ldx = ldx,
+                     .rows = rows,
+                     .block = block_of(m, rows)};
+}
+
+/* Prefetches the first experts before a pass over all experts. */
+static product product_of_experts(capp_forward *f, const capp_matrix *experts, size_t n, char *x, size_t ldx,
+                                  size_t rows) {
     enum { FIRST = 2 };
     for (size_t i = 0; i < n && i < FIRST; i++) capp_matrix_prefetch(experts + f->picks[i].expert);
-    return (product){.f = f, .m = experts, .picks = f->picks, .n_picks = n, .x = x, .ldx = ldx};
+    product p = new_product(f, experts, x, ldx, rows);
+    p.picks = f->picks, p.n_picks = n;
+    return p;
 }
 
-void capp_product(capp_forward *f, const capp_matrix *m, const char *x, size_t ldx, float *y, size_t ldy, size_t rows,
+static void run_plain(product *p, float *y, size_t ldy) {
+    p->y = y, p->ldy = ldy;
+    p->groups = (p->m->panels + GROUP_PANELS - 1) / GROUP_PANELS;
+    capp_pool_run(p->f->pool, product_task, p, blocks_of(p) * p->groups);
+}
+
+void capp_product(capp_forward *f, const capp_matrix *m, char *x, size_t ldx, float *y, size_t ldy, size_t rows,
                   bool add) {
-    product p = {.f = f, .m = m, .x = x, .ldx = ldx, .rows = rows, .block = block_of(m, rows), .add = add};
-    p.y = y, p.ldy = ldy;
-    p.groups = (m->panels + GROUP_PANELS - 1) / GROUP_PANELS;
-    capp_pool_run(f->pool, product_task, &p, blocks_of(&p) * p.groups);
+    product p = new_product(f, m, x, ldx, rows);
+    p.add = add;
+    run_plain(&p, y, ldy);
 }
 
-void capp_product_experts(capp_forward *f, const capp_matrix *experts, size_t n) {
-    product p = product_of_experts(f, experts, n, f->inner, f->inner_stride);
-    p.y = f->mixed, p.ldy = f->weights->hparams.width;
-    p.groups = (experts->panels + GROUP_PANELS - 1) / GROUP_PANELS;
-    capp_pool_run(f->pool, product_task, &p, blocks_of(&p) * p.groups);
+void capp_product_experts(capp_forward *f, const capp_layer *layer, size_t n, size_t rows) {
+    product p = product_of_experts(f, layer->expert_down, n, f->inner, f->inner_stride, rows);
+    run_plain(&p, f->mixed, f->weights->hparams.width);
 }
 
 /* ---- With the activation ---- */
 
-/* Applies the activation in place to gate [n], which includes its bias; the same for up [n], if there is one. */
+/* Applies the activation in place to gate [n], which includes its bias; `up` [n], if it exists, also includes its bias.
+ */
 static void activate(const capp_weights *w, const capp_curve *curve, float *gate, const float *up, size_t n) {
     switch (w->hparams.activation) {
     case CAPP_SILU_GATED: w->kernels->silu_mul(gate, gate, up, n); break;
@@ -173,29 +210,29 @@ static void activate(const capp_weights *w, const capp_curve *curve, float *gate
     }
 }
 
-/* A group of columns of gate and up (or of up alone), of which panels are begin .. begin + n - 1 of each. */
+/* A group of columns of gate and up (or of up alone): the panels begin .. begin + n - 1 of each. */
 typedef struct group {
     const capp_matrix *m;
     const char *parts[GROUP_PANELS * MOST_PARTS]; /* [n][m->parts] */
     size_t begin, n;
 } group;
 
-/* The sums of a part of k, of a strip of rows: the group's columns of gate and of up side by side in sums
+/* Computes the sums of a part of k for a strip of rows. The group's columns of gate and of up are side by side in sums
  * [row][gate, up][column]. */
 static void multiply_strip(const product *p, const group *g, float *sums, size_t row, size_t rows, size_t from) {
     const capp_matrix *m = g->m;
-    size_t nr = p->f->weights->products->nr, width = GROUP_PANELS * nr, ld = m->parts * width;
+    size_t nr = p->products->nr, width = GROUP_PANELS * nr, ld = m->parts * width;
     for (size_t i = 0; i < g->n * m->parts; i++)
         multiply(p, g->parts[i], sums + i % m->parts * width + i / m->parts * nr, ld, row, rows,
                  columns_of(m, nr, g->begin * m->parts + i), from);
 }
 
-/* Whole sums to g. */
+/* Writes whole sums to g. */
 static void activate_strip(const product *p, const group *g, float *sums, size_t row, size_t rows) {
     const capp_forward *f = p->f;
     const capp_matrix *m = g->m;
-    const capp_products *products = f->weights->products;
-    size_t nr = products->nr, width = GROUP_PANELS * nr, ld = m->parts * width, begin = g->begin * nr;
+    const capp_products *products = p->next;
+    size_t nr = p->products->nr, width = GROUP_PANELS * nr, ld = m->parts * width, begin = g->begin * nr;
     size_t columns = least(m->columns - begin, g->n * nr), last = begin + columns == m->columns;
     size_t padded = last ? columns + (products->step - m->columns % products->step) % products->step : columns;
     for (size_t r = 0; r < rows; r++) {
@@ -207,7 +244,8 @@ static void activate_strip(const product *p, const group *g, float *sums, size_t
     }
 }
 
-/* Number of rows whose sums a task of `rows` rows holds at once: a strip, or all if k is processed in parts. */
+/* Number of rows whose sums a task of `rows` rows holds at the same time: a strip, or all rows if k is processed in
+ * parts. */
 static size_t sums_floats(const capp_products *products, const capp_matrix *m, size_t rows) {
     return (is_whole(products, m) ? STRIP_ROWS : rows) * m->parts * GROUP_PANELS * products->nr;
 }
@@ -216,7 +254,7 @@ static void activated_task(void *user, size_t task, int worker) {
     const product *p = user;
     work x = work_of(p, task);
     const capp_matrix *m = x.m;
-    const capp_products *products = p->f->weights->products;
+    const capp_products *products = p->products;
     float *scratch = scratch_of(p->f, worker), *room = scratch + sums_floats(products, m, x.rows);
     size_t ld = is_whole(products, m) ? 0 : m->parts * GROUP_PANELS * products->nr;
     group g = {.m = m, .begin = x.group * GROUP_PANELS};
@@ -232,34 +270,38 @@ static void activated_task(void *user, size_t task, int worker) {
     }
 }
 
-void capp_product_activated(capp_forward *f, const capp_matrix *m, const char *x, size_t rows) {
-    product p = {.f = f, .m = m, .x = x, .ldx = f->h_stride, .rows = rows, .block = block_of(m, rows)};
-    p.g = f->g, p.ldg = f->g_stride;
-    p.groups = (m->panels / m->parts + GROUP_PANELS - 1) / GROUP_PANELS;
-    capp_pool_run(f->pool, activated_task, &p, blocks_of(&p) * p.groups);
+static void run_activated(product *p, const capp_matrix *next, char *g, size_t ldg) {
+    p->next = capp_products_of(p->f->weights, next);
+    p->g = g, p->ldg = ldg;
+    p->groups = (p->m->panels / p->m->parts + GROUP_PANELS - 1) / GROUP_PANELS;
+    capp_pool_run(p->f->pool, activated_task, p, blocks_of(p) * p->groups);
 }
 
-void capp_product_experts_activated(capp_forward *f, const capp_matrix *experts, size_t n) {
-    product p = product_of_experts(f, experts, n, f->gathered, f->h_stride);
-    p.g = f->inner, p.ldg = f->inner_stride;
-    p.groups = (experts->panels / experts->parts + GROUP_PANELS - 1) / GROUP_PANELS;
-    capp_pool_run(f->pool, activated_task, &p, blocks_of(&p) * p.groups);
+void capp_product_activated(capp_forward *f, const capp_matrix *up, const capp_matrix *down, char *x, size_t rows) {
+    product p = new_product(f, up, x, f->h_stride, rows);
+    run_activated(&p, down, f->g, f->g_stride);
+}
+
+void capp_product_experts_activated(capp_forward *f, const capp_layer *layer, size_t n, size_t rows) {
+    product p = product_of_experts(f, layer->expert_up, n, f->gathered, f->h_stride, rows);
+    run_activated(&p, layer->expert_down, f->inner, f->inner_stride);
 }
 
 static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-/* rows: the most of a task. */
+/* rows: the largest number of rows of a task. */
 static size_t plain_scratch(const capp_weights *w, const capp_matrix *m, size_t rows) {
     if (!m->parts) return 0;
-    size_t sums = is_whole(w->products, m) ? 0 : rows * GROUP_PANELS * w->products->nr;
+    const capp_products *products = capp_products_of(w, m);
+    size_t sums = is_whole(products, m) ? 0 : rows * GROUP_PANELS * products->nr;
     return sums + capp_matrix_scratch(w, m, GROUP_PANELS);
 }
 
 static size_t activated_scratch(const capp_weights *w, const capp_matrix *m, size_t rows) {
     if (!m->parts) return 0;
-    return sums_floats(w->products, m, rows) + capp_matrix_scratch(w, m, GROUP_PANELS * m->parts);
+    return sums_floats(capp_products_of(w, m), m, rows) + capp_matrix_scratch(w, m, GROUP_PANELS * m->parts);
 }
 
 static size_t layer_scratch(const capp_weights *w, const capp_layer *l, size_t rows) {

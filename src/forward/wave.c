@@ -6,8 +6,8 @@
 #include "base/mem.h"
 #include "forward/wave.h"
 
-/* Sets f->path to the path of node. *common: how much of it was in f->path already (of `length` valid positions). Rows
- * come in depth-first order, so the walk up is short. */
+/* Sets f->path to the path of node. *common: how many positions of f->path (which has `length` valid positions) are
+ * already correct. Rows come in depth-first order, so the walk up is short. */
 static void walk_path(capp_forward *f, const capp_tree *tree, uint32_t node, size_t length, size_t *common) {
     while (node != CAPP_ROOT) {
         const capp_node *x = &tree->nodes[node];
@@ -33,7 +33,7 @@ static bool push_runs(capp_forward *f, capp_tiles *tiles, size_t from, size_t to
 }
 
 /* Whether a row of this depth, which shares `common` positions with the row before it, joins a tile whose first row has
- * depth `first`. If less than half of either would be spine, a separate tile is cheaper. */
+ * depth `first`. If the spine would be less than half of either path, a separate tile is cheaper. */
 static bool joins(size_t common, size_t depth, size_t first) {
     return 2 * common >= depth && 2 * common >= first;
 }
@@ -65,7 +65,7 @@ static bool fill_runs(capp_forward *f, const capp_tree *tree, const uint32_t *no
     tiles->n_runs = 0;
     for (size_t t = 0; t < tiles->n; t++) {
         capp_tile *tile = &tiles->tile[t];
-        /* The first row that reaches the end of the spine begins its path with it. */
+        /* The path of the first row that reaches the end of the spine begins with the spine. */
         size_t reach = tile->first;
         while (f->depth[tiles->row[reach]] < tile->spine) reach++;
         walk_path(f, tree, node[tiles->row[reach]], length, &common);
@@ -87,7 +87,7 @@ static bool fill_runs(capp_forward *f, const capp_tree *tree, const uint32_t *no
     return true;
 }
 
-/* Computes cosines and sines of positions up to the deepest of the wave, in double precision, then rounded. */
+/* Computes cosines and sines of positions up to the deepest one of the wave, in double precision, then rounds them. */
 static void fill_rotations(capp_forward *f) {
     const capp_hparams *h = &f->weights->hparams;
     size_t half = h->rope_dims / 2, deepest = 0;
@@ -106,7 +106,7 @@ static void fill_rotations(capp_forward *f) {
     if (deepest > f->n_rotations) f->n_rotations = deepest;
 }
 
-/* Finds the rows that the head needs, and what each needs. False if there is not enough memory. */
+/* Finds the rows that need the head, and what each of them needs. Returns false if there is not enough memory. */
 static bool list_heads(capp_forward *f, const capp_tree *tree, const uint32_t *nodes) {
     size_t n = 0;
     f->n_targets = 0;

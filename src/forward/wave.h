@@ -1,12 +1,12 @@
-/* The wave that is running: the scratch of a capp_forward, and the parts of the model that work on it. Only the files
+/* The scratch of a capp_forward for the running wave, and the parts of the model that work on it. Only the files
  * of forward/ (and tests) include this header.
  *
- *   wave.c       the wave's rows laid out: slots, paths, attention tiles, head rows
+ *   wave.c       the layout of the wave's rows: slots, paths, attention tiles, head rows
  *   layers.c     embeddings, then layer by layer norms, products, attention, feed-forward part
  *   attention.c  attention over tree paths
  *   product.c    matrix products, from panels that are cached or packed when they are used
  *   experts.c    the feed-forward part as experts
- *   head.c       hidden states to the log-probabilities that are wanted
+ *   head.c       from hidden states to the log-probabilities that are needed
  *   forward.c    the scratch itself */
 #ifndef CAPP_FORWARD_WAVE_H
 #define CAPP_FORWARD_WAVE_H
@@ -26,12 +26,12 @@ typedef struct capp_run {
 } capp_run;
 
 /* Rows of a wave that follow each other in depth-first order and share the beginning of their paths, the spine. The
- * attention of all of them to the spine is a matrix product. A row deeper than the spine has a tail of runs of its own.
- */
+ * attention of all these rows to the spine is a matrix product. A row deeper than the spine also has a tail: its own
+ * runs. */
 typedef struct capp_tile {
     uint32_t first, rows; /* tiles' rows first .. first + rows - 1 */
     uint32_t spine;       /* positions 0 .. spine - 1 */
-    uint32_t run, n_runs; /* the spine's */
+    uint32_t run, n_runs; /* runs of the spine */
 } capp_tile;
 
 typedef struct capp_tiles {
@@ -51,14 +51,15 @@ typedef struct capp_target {
     float logit;
 } capp_target;
 
-/* Rows first .. first + rows - 1 of the experts' products, those that chose the expert, in the order of the wave. */
+/* Rows first .. first + rows - 1 of the experts' products: the rows that chose this expert, in the order of the wave.
+ */
 typedef struct capp_pick {
     uint32_t expert, first, rows;
 } capp_pick;
 
 enum { CAPP_NO_CHOICE = UINT32_MAX };
 
-/* A choice of a row: its row of the experts' products. */
+/* One choice of a row: its row in the experts' products, and its share. */
 typedef struct capp_choice {
     uint32_t at; /* CAPP_NO_CHOICE: none */
     float share;
@@ -67,7 +68,7 @@ typedef struct capp_choice {
 typedef struct capp_forward capp_forward;
 struct capp_forward {
     const capp_weights *weights; /* weights of the wave; borrowed, like the pool */
-    size_t base;                 /* of the wave: the slot that its tree numbers 0 */
+    size_t base;                 /* the slot that the wave's tree counts as 0 */
     size_t element;              /* bytes of the widest element of products */
     capp_pool *pool;
     size_t rows, slots, longest; /* maximum rows of a wave, slots of the store, tokens of a path */
@@ -79,24 +80,25 @@ struct capp_forward {
     uint32_t *depth;        /* [rows] position + 1 */
     uint32_t *slot;         /* [rows] */
     uint32_t *path;         /* [longest] slots of the current path */
-    uint32_t *path_node;    /* [longest] nodes of it */
+    uint32_t *path_node;    /* [longest] nodes of the current path */
     capp_tiles all, heads;  /* all rows; only rows that the head needs, for the last layer */
     float *x;               /* [rows][width] residual stream */
-    char *h;                /* [rows][h_stride] elements of the products: norms' and attention's output */
+    char *h;                /* [rows][h_stride] elements of the next matrix: outputs of norms and of attention */
     char *g;                /* [rows][g_stride] elements: the feed-forward part's activation */
-    float *t;               /* [rows][t_stride] q, k, v */
-    float *u;               /* [rows][width] a product's output on its way to x through a norm */
-    float *cosines, *sines; /* [n_ropes][longest][rope_dims / 2], of positions */
+    float *t;               /* [rows][t_stride] q, k, v; then attention's output in place of q */
+    float *u;               /* [rows][width] a product's output before a norm adds it to x */
+    float *cosines, *sines; /* [n_ropes][longest][rope_dims / 2] for each position */
     size_t n_rotations;     /* positions filled so far */
     size_t h_stride, g_stride, t_stride;
-    /* Only for models with experts, otherwise of size 0: */
-    float *shares;        /* [rows][experts] of each row, -1: not chosen */
+    /* For models with experts; otherwise these have size 0: */
+    char *routed;         /* [rows][h_stride] elements for the router, as h for the experts */
+    float *shares;        /* [rows][experts] share of each expert; -1: not chosen */
     capp_pick *picks;     /* [experts] the chosen experts */
-    capp_choice *choices; /* [rows][experts_used] of each row, in the order of the experts */
-    uint32_t *chosen;     /* [rows * experts_used] the row of the wave, of each row of the experts' products */
-    char *gathered;       /* [rows * experts_used][h_stride] elements: the rows of these products */
-    char *inner;          /* [rows * experts_used][inner_stride] elements: their activation */
-    float *mixed;         /* [rows * experts_used][width] their output */
+    capp_choice *choices; /* [rows][experts_used] in the order of the experts */
+    uint32_t *chosen;     /* [rows * experts_used] row of the wave for each row of the experts' products */
+    char *gathered;       /* [rows * experts_used][h_stride] elements: inputs of these products */
+    char *inner;          /* [rows * experts_used][inner_stride] elements: activation of these rows */
+    float *mixed;         /* [rows * experts_used][width] output of these rows */
     size_t inner_stride;
     float *scratch; /* [workers][scratch_stride] */
     size_t scratch_stride, score_stride, tile_rows;
@@ -105,35 +107,40 @@ struct capp_forward {
     uint32_t *head_node;        /* [rows] */
     double *normalizer;         /* [rows] log of the sum of exp of its logits */
     float *tile_max, *tile_sum; /* [vocabulary tiles][rows] */
-    float *tile_best;           /* as above: highest logit; */
-    int32_t *tile_best_token;   /* and its token */
+    float *tile_best;           /* [vocabulary tiles][rows] highest logit */
+    int32_t *tile_best_token;   /* [vocabulary tiles][rows] token of the highest logit */
     capp_target *targets;       /* [n_targets] */
     size_t n_targets, targets_capacity;
     bool any_asked;
 };
 
-/* The parts, in order. */
+/* The parts of a wave, in the order in which they run. */
 capp_status capp_wave_prepare(capp_forward *forward, const capp_tree *tree, const uint32_t *nodes, size_t n,
                               capp_error *err);
 void capp_attention(capp_forward *forward, size_t layer, const capp_tiles *tiles);
 /* CAPP_EFORMAT if logits are not finite. */
 capp_status capp_head_logprobs(capp_forward *forward, capp_tree *tree, capp_error *err);
 
-/* y [rows][ldy] = x [rows][ldx] times m, plus its bias; add: and what y was. x: elements of the products. */
-void capp_product(capp_forward *forward, const capp_matrix *m, const char *x, size_t ldx, float *y, size_t ldy,
-                  size_t rows, bool add);
+/* y [rows][ldy] = x [rows][ldx] times m, plus its bias; add: plus the old y. x: elements of m's products, which may
+ * lose their low digits here. */
+void capp_product(capp_forward *forward, const capp_matrix *m, char *x, size_t ldx, float *y, size_t ldy, size_t rows,
+                  bool add);
 
-/* forward->g = activation of x [rows][h_stride] times m, the matrix `up` of a layer. */
-void capp_product_activated(capp_forward *forward, const capp_matrix *m, const char *x, size_t rows);
+/* forward->g = activation of x [rows][h_stride] times up, as elements for products with down. Both are matrices of a
+ * layer. */
+void capp_product_activated(capp_forward *forward, const capp_matrix *up, const capp_matrix *down, char *x,
+                            size_t rows);
 
-/* The same for the first n of forward->picks, of experts [experts]: from forward->gathered to forward->inner, and from
- * there to forward->mixed.
- */
-void capp_product_experts_activated(capp_forward *forward, const capp_matrix *experts, size_t n);
-void capp_product_experts(capp_forward *forward, const capp_matrix *experts, size_t n);
+/* Drops the low digits of x [rows][ldx], elements of m's products, that the lane does not use. */
+void capp_coarsen_rows(capp_forward *forward, const capp_matrix *m, char *x, size_t ldx, size_t rows);
 
-/* c [rows][ldc] = the sums of a part along k, which begins at `from`; those of later parts go on from what c is. x:
- * rows from there on. */
+/* The same for the experts of the layer in the first n of forward->picks: `rows` rows go from forward->gathered to
+ * forward->inner, and from there to forward->mixed. */
+void capp_product_experts_activated(capp_forward *forward, const capp_layer *layer, size_t n, size_t rows);
+void capp_product_experts(capp_forward *forward, const capp_layer *layer, size_t n, size_t rows);
+
+/* c [rows][ldc] = the sums of a part of k that begins at `from`. Later parts continue from the sums in c. x: the rows
+ * from k = `from` on. */
 void capp_multiply(const capp_products *products, float *c, size_t ldc, const char *x, size_t ldx, const char *panel,
                    size_t rows, size_t n, size_t from, size_t part);
 

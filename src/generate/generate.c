@@ -1,19 +1,19 @@
 /* Greedy generation for all prompts of a group at once. A step is a window of the token tree that asks for the best
  * next token after each text so far. The keys and values of earlier steps are resident, so a step runs one row per
- * text. If the store could not keep them, they are computed again to the same bits. */
+ * text. If the store could not keep them, they are computed again and give the same bits. */
 #include <string.h>
 
 #include "base/mem.h"
 #include "prompt/prompt.h"
 
 typedef struct text {
-    capp_ids ids; /* of the prompt and what was generated */
+    capp_ids ids; /* ids of the prompt and of the generated text */
     size_t n_prompt;
     float *logprobs; /* [generated] */
     size_t logprobs_capacity;
-    char *bytes; /* of what was generated */
+    char *bytes; /* bytes of the generated text */
     size_t size, bytes_capacity;
-    const char *finish; /* NULL: goes on */
+    const char *finish; /* NULL: generation continues */
     uint32_t node;      /* node of the last id in this step's window */
 } text;
 

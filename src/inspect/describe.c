@@ -1,4 +1,4 @@
-/* What a file is, fact by fact, without its weights. */
+/* Describes a file fact by fact, without its weights. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,7 +27,7 @@ static void report(reporter *r, const char *section, const char *key, const char
     r->stopped = !r->fn(r->user, section, key, value);
 }
 
-/* The key or name as a C string, cut where it is too long. */
+/* The key or name as a C string; cut if it is too long. */
 static const char *name_of(capp_str s, char *buffer, size_t size) {
     size_t n = s.size < size - 1 ? s.size : size - 1;
     if (n) memcpy(buffer, s.data, n);
@@ -97,7 +97,7 @@ static void report_model(reporter *r, const capp_source *s) {
            (size_t)h.layers * h.kv_heads * h.head_dim * 2 * sizeof(float));
 }
 
-/* Whether each chat template is one that capp renders. */
+/* Whether capp renders each chat template. */
 static void report_chat(reporter *r, const capp_source *s, const capp_vocab *vocab) {
     capp_templates all;
     capp_error err;
@@ -172,7 +172,7 @@ static void report_tensor(reporter *r, const capp_gguf_tensor *x) {
     report(r, "tensors", name_of(x->name, name, sizeof name), "%s, %s", shape, capp_type_get(x->type).name);
 }
 
-/* inside: "KEY." of the object that it is in, or "". */
+/* inside: "KEY." of the object that contains it, or "". */
 static void report_field(reporter *r, const char *inside, capp_json_walk item) {
     char key[160], text[200];
     bool truth, escapes;

@@ -55,7 +55,7 @@ capp_jinja_value capp_jinja_get_attribute(capp_jinja_run *run, capp_jinja_value 
     }
 }
 
-/* The place and size of character i, counted from the end where i is negative. False: there is no such character. */
+/* The place and size of character i, counted from the end if i is negative. False: there is no such character. */
 static bool character_at(const capp_jinja_string *s, int64_t i, size_t *at, size_t *size) {
     if (i < 0) i += (int64_t)capp_jinja_count_characters(s);
     if (i < 0) return false;
@@ -92,7 +92,7 @@ capp_jinja_value capp_jinja_get_item(capp_jinja_run *run, capp_jinja_value objec
     return capp_jinja_undefined(run, name);
 }
 
-/* As Python's slice.indices over n items. False: a bound is not an integer, or the step is 0. */
+/* Like Python's slice.indices for n items. False: a bound is not an integer, or the step is 0. */
 static bool slice_bounds(const capp_jinja_value bounds[3], int64_t n, int64_t *from, int64_t *to, int64_t *step) {
     int64_t value[3] = {0, 0, 1};
     bool given[3];

@@ -12,7 +12,7 @@ bool capp_jinja_bind_arguments(capp_jinja_run *run, const char *function, const 
         if (n < arguments->n) bound[n] = arguments->values[n];
         for (size_t i = 0; i < arguments->n_named; i++)
             if (arguments->names[i].size == size && !memcmp(arguments->names[i].data, at, size)) {
-                if (n < arguments->n) break; /* given twice: the count of unexpected arguments shows it */
+                if (n < arguments->n) break; /* given twice: the number of unexpected arguments shows it */
                 bound[n] = arguments->values[arguments->n + i];
                 taken++;
             }

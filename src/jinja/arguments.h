@@ -6,8 +6,8 @@
 
 enum { CAPP_JINJA_MAX_PARAMETERS = 6 };
 
-/* parameters: names with spaces between them, such as "old new count". Parameters without an argument become UNDEFINED.
- * False and a failure where an argument has no parameter; function: its name, for the message. */
+/* parameters: names separated by spaces, such as "old new count". Parameters without an argument become UNDEFINED.
+ * Returns false and fails if an argument has no parameter; function: its name, for the message. */
 bool capp_jinja_bind_arguments(capp_jinja_run *run, const char *function, const char *parameters,
                                const capp_jinja_arguments *arguments,
                                capp_jinja_value bound[CAPP_JINJA_MAX_PARAMETERS]);

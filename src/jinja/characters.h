@@ -10,7 +10,7 @@ bool capp_jinja_is_space(int32_t character);
 bool capp_jinja_same_name(capp_str a, capp_str b);
 bool capp_jinja_name_is(capp_str name, const char *text);
 
-/* How many bytes of a text an error message shows: at most limit, and whole characters. */
+/* How many bytes of a text an error message shows: at most limit, and only whole characters. */
 int capp_jinja_shown_bytes(capp_str text, size_t limit);
 
 #endif

@@ -29,7 +29,7 @@ static void show_constant(description *s, capp_jinja_value v) {
         show(s, "...");
 }
 
-/* Names and their parts are shown; anything else is "(...)". */
+/* Names and their parts are shown; everything else is "(...)". */
 static void show_node(description *s, const capp_jinja_node *node) {
     switch (node->kind) {
     case CAPP_JINJA_NODE_NAME: show(s, "%.*s", capp_jinja_shown_bytes(node->name, 60), node->name.data); return;

@@ -10,7 +10,7 @@
 
 static const capp_jinja_value nothing = {.kind = CAPP_JINJA_UNDEFINED};
 
-/* The value; where it is undefined, with the node, so that a message can show the expression. */
+/* The value. If it is undefined, it gets the node, so that a message can show the expression. */
 static capp_jinja_value with_origin(capp_jinja_value value, const capp_jinja_node *node) {
     if (value.kind != CAPP_JINJA_UNDEFINED) return value;
     return (capp_jinja_value){.kind = CAPP_JINJA_UNDEFINED, .from_node = true, .node = node};
@@ -101,7 +101,7 @@ static capp_jinja_value evaluate_comparison(capp_jinja_run *run, const capp_jinj
 /* ---- Others ---------------------------------------------------------------------------------------------------------
  */
 
-/* A variable, else a function. */
+/* A variable or, if there is none, a function. */
 static capp_jinja_value evaluate_name(capp_jinja_run *run, capp_str name) {
     const capp_jinja_value *variable = capp_jinja_find_variable(run, name);
     return variable ? *variable : capp_jinja_find_function(run, name);

@@ -1,5 +1,5 @@
-/* Each iteration of a loop, each call of a macro, and each block of {% set %} and {% filter %} has variables of its own
- * and sees those of the scopes around the place where it is written. */
+/* Each iteration of a loop, each call of a macro, and each block of {% set %} and {% filter %} has its own variables.
+ * It also sees those of the scopes around the place where it is written. */
 #include "jinja/execute.h"
 
 #include "jinja/characters.h"

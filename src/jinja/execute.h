@@ -4,7 +4,7 @@
 
 #include "jinja/tree.h"
 
-/* Runs a list of statements in the run's scope; what they print goes to run->out. */
+/* Runs a list of statements in the run's scope; their output goes to run->out. */
 void capp_jinja_execute(capp_jinja_run *run, const capp_jinja_node *statements);
 
 /* The text that the macro prints. */

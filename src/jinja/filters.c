@@ -45,7 +45,7 @@ static capp_jinja_value capitalize(capp_jinja_run *run, capp_jinja_value input, 
     return capp_jinja_change_case(run, capp_jinja_to_text(run, input), CAPP_JINJA_FIRST_UPPER_CASE);
 }
 
-/* As jinja2's title, not Python's: words begin after white space, minus signs and opening brackets only. */
+/* Like jinja2's title, not Python's: words begin only after white space, minus signs and opening brackets. */
 static capp_jinja_value title(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_value *bound) {
     (void)bound;
     const capp_jinja_string *s = capp_jinja_to_text(run, input);
@@ -82,7 +82,7 @@ static capp_jinja_value to_string(capp_jinja_run *run, capp_jinja_value input, c
     return capp_jinja_substring(run, s, 0, s->size);
 }
 
-/* Lines are those of str.splitlines. The first one is not indented unless asked for. */
+/* Lines are those of str.splitlines. The first line is indented only if the template asks for it. */
 static capp_jinja_value indent(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_value *bound) {
     int64_t width = 4;
     capp_jinja_buffer b = {0}, step = {0}, whole = {0};
@@ -145,7 +145,7 @@ static capp_jinja_value to_json(capp_jinja_run *run, capp_jinja_value input, con
 
 /* ---- Of numbers -------------------------------------------------------------------------------------------------- */
 
-/* Reads a decimal integer, which may have white space around it. False: the text is not one. */
+/* Reads a decimal integer, which may have white space around it. False: the text is not an integer. */
 static bool text_integer(const capp_jinja_string *s, int64_t *out) {
     char digits[32];
     size_t n = 0, at = 0, end = s->size;
@@ -276,7 +276,7 @@ static capp_jinja_value items_of(capp_jinja_run *run, capp_jinja_value input, co
     return out;
 }
 
-/* The attribute of an item by its path, such as "function.name", as map and similar filters take it. */
+/* The attribute of an item by its path, such as "function.name", in the form that map and similar filters use. */
 static capp_jinja_value part_of(capp_jinja_run *run, capp_jinja_value item, capp_jinja_value attribute) {
     if (attribute.kind != CAPP_JINJA_STRING) return capp_jinja_get_item(run, item, attribute);
     const capp_jinja_string *s = attribute.string;
@@ -301,7 +301,7 @@ static capp_jinja_value join(capp_jinja_run *run, capp_jinja_value input, const 
     return run->status == CAPP_OK ? capp_jinja_join(run, capp_jinja_to_text(run, bound[0]), items.list) : nothing;
 }
 
-/* What sort, unique, min and max compare: texts in lower case, unless exact. */
+/* The keys that sort, unique, min and max compare: texts in lower case, unless exact. */
 static capp_jinja_value sort_key(capp_jinja_run *run, capp_jinja_value item, bool exact, capp_jinja_value attribute) {
     if (attribute.kind > CAPP_JINJA_NONE) item = part_of(run, item, attribute);
     return item.kind == CAPP_JINJA_STRING && !exact ? capp_jinja_change_case(run, item.string, CAPP_JINJA_LOWER_CASE)
@@ -315,8 +315,8 @@ static capp_jinja_value keys_of(capp_jinja_run *run, capp_jinja_value items, boo
     return keys;
 }
 
-/* A stable insertion sort: lists in templates are short, and steps are counted. equals: keys that are equal need no
- * order, as when Python compares lists of them. */
+/* A stable insertion sort: lists in templates are short, and steps are counted. equals: equal keys need no order, as
+ * when Python compares lists of them. */
 static void sort_by(capp_jinja_run *run, capp_jinja_list *items, capp_jinja_list *keys, bool down, bool equals) {
     for (size_t i = 1; i < items->n && run->status == CAPP_OK; i++) {
         capp_jinja_value item = items->items[i], key = keys->items[i];
@@ -429,7 +429,8 @@ static capp_jinja_value map(capp_jinja_run *run, capp_jinja_value input, const c
     return out;
 }
 
-/* select and reject look at the item, selectattr and rejectattr at an attribute; with a test, or by its truth. */
+/* select and reject check the item, selectattr and rejectattr an attribute. They use a test, or the truth of the value.
+ */
 static capp_jinja_value choose(capp_jinja_run *run, capp_jinja_value input, const capp_jinja_arguments *args,
                                bool wanted, bool attribute) {
     if (!capp_jinja_is_true(input)) return stream(run);

@@ -4,7 +4,7 @@
 
 #include "jinja/value.h"
 
-/* Fails with CAPP_EUNSUPPORTED for those of jinja2 that are not here. */
+/* Fails with CAPP_EUNSUPPORTED for filters of jinja2 that capp does not have. */
 capp_jinja_value capp_jinja_apply_filter(capp_jinja_run *run, capp_str name, capp_jinja_value input,
                                          const capp_jinja_arguments *arguments);
 

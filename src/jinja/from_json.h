@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "jinja/value.h"
 
-/* Texts count as the conversation's. */
+/* Texts count as part of the conversation. */
 capp_jinja_value capp_jinja_value_from_json(capp_jinja_run *run, capp_json json);
 
 #endif

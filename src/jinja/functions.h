@@ -7,7 +7,7 @@
 /* A FUNCTION, or UNDEFINED. */
 capp_jinja_value capp_jinja_find_function(capp_jinja_run *run, capp_str name);
 
-/* function: that of a FUNCTION value. */
+/* function: the number of a FUNCTION value. */
 capp_jinja_value capp_jinja_call_function(capp_jinja_run *run, int function, const capp_jinja_arguments *arguments);
 
 #endif

@@ -9,7 +9,7 @@ typedef struct capp_jinja_heap {
     size_t used, limit;              /* bytes */
 } capp_jinja_heap;
 
-/* n * size bytes, aligned for pointers and numbers, cleared. NULL: out of memory, or over the limit. */
+/* n * size bytes, aligned for pointers and numbers, cleared. NULL: out of memory, or above the limit. */
 void *capp_jinja_heap_allocate(capp_jinja_heap *heap, size_t n, size_t size);
 void capp_jinja_heap_free(capp_jinja_heap *heap);
 

@@ -20,7 +20,7 @@ enum {
     MOST_SOURCE = 1 << 18, /* the largest known templates have a tenth of it; a byte makes at most 48 bytes of nodes */
     RUN_BYTES = 64 << 20,
     RUN_STEPS = 4000000,
-    RUN_BYTES_A_BYTE = 64, /* on top, for each byte of the conversation */
+    RUN_BYTES_A_BYTE = 64, /* additional, for each byte of the conversation */
     RUN_STEPS_A_BYTE = 64
 };
 

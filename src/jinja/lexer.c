@@ -1,6 +1,6 @@
-/* By the rules of jinja2 with trim_blocks and lstrip_blocks: the line end after {% %} and {# #} is dropped, and so are
- * spaces between the beginning of a line and one of them. A minus inside a tag removes all white space on its side, a
- * plus keeps it. */
+/* Follows the rules of jinja2 with trim_blocks and lstrip_blocks: the line end after {% %} and {# #} is dropped, and so
+ * are spaces between the beginning of a line and such a tag. A minus inside a tag removes all white space on its side,
+ * a plus keeps it. */
 #include "jinja/lexer.h"
 
 #include <string.h>
@@ -62,7 +62,7 @@ static size_t before_space(const source_lexer *lexer, size_t from, size_t end) {
 /* ---- Text between tags --------------------------------------------------------------------------------------------
  */
 
-/* Where the text ends that begins at lexer->at and is followed by the tag at `tag`; sign: what follows the tag's
+/* Where the text that begins at lexer->at ends. The tag at `tag` follows it; sign: the character after the tag's
  * braces. */
 static size_t text_end(const source_lexer *lexer, size_t tag, char sign, bool prints) {
     if (sign == '-') return before_space(lexer, lexer->at, tag);
@@ -81,8 +81,8 @@ static size_t next_tag(const source_lexer *lexer) {
     return lexer->source.size;
 }
 
-/* The place after the closing text of a block or comment, where it stands at `at`, with or without a sign. 0: it does
- * not stand there. */
+/* The place after the closing text of a block or comment, if that text is at `at`, with or without a sign. 0: it is not
+ * there. */
 static size_t close_at(const source_lexer *lexer, size_t at, const char *closing, bool trims) {
     char sign = at < lexer->source.size ? lexer->source.data[at] : 0;
     bool has_sign = sign == '-' || (sign == '+' && trims);
@@ -102,7 +102,7 @@ static capp_status skip_comment(source_lexer *lexer) {
     return fail(lexer, "a comment is not closed: \"#}\" is missing");
 }
 
-/* at: after {% and its sign. The place after the tag where it is raw or endraw (word); 0: it is another tag. */
+/* at: after {% and its sign. Returns the place after the tag if it is raw or endraw (word); 0: it is another tag. */
 static size_t raw_tag(const source_lexer *lexer, size_t at, const char *word, bool end) {
     at = past_space(lexer, at);
     if (!here(lexer, at, word)) return 0;
@@ -201,7 +201,7 @@ static capp_status take_operator(source_lexer *lexer) {
     return st;
 }
 
-/* One token, or the tag's end: *ended. */
+/* One token, or the end of the tag: *ended. */
 static capp_status take_inside(source_lexer *lexer, const char *closing, bool block, bool *ended) {
     size_t end = lexer->n_open ? 0 : close_at(lexer, lexer->at, closing, block);
     if (end) {

@@ -1,4 +1,4 @@
-/* A template's source to tokens. */
+/* Turns a template's source into tokens. */
 #ifndef CAPP_JINJA_LEXER_H
 #define CAPP_JINJA_LEXER_H
 
@@ -12,7 +12,7 @@ typedef enum capp_jinja_token_kind {
     CAPP_JINJA_TOKEN_PRINT_BEGIN,
     CAPP_JINJA_TOKEN_PRINT_END,
     CAPP_JINJA_TOKEN_NAME,
-    CAPP_JINJA_TOKEN_STRING, /* what stands between its quotes, escapes as written */
+    CAPP_JINJA_TOKEN_STRING, /* the text between its quotes, escapes as written */
     CAPP_JINJA_TOKEN_INTEGER,
     CAPP_JINJA_TOKEN_FLOAT,
     CAPP_JINJA_TOKEN_OPERATOR
@@ -24,7 +24,7 @@ typedef struct capp_jinja_token {
     capp_str text; /* borrowed from the source */
 } capp_jinja_token;
 
-/* source: its line ends are \n alone. The last token is END. The caller frees *tokens with capp_free. */
+/* source: its line ends are only \n. The last token is END. The caller frees *tokens with capp_free. */
 capp_status capp_jinja_lex(capp_str source, capp_jinja_token **tokens, capp_error *err);
 
 #endif

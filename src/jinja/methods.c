@@ -53,7 +53,7 @@ static const struct {
     const char *name;
     method_id id;
     const char *parameters; /* see capp_jinja_bind_arguments; NULL: the method reads its arguments itself */
-    size_t least;           /* fewest arguments */
+    size_t least;           /* smallest number of arguments */
 } methods[] = {
     {CAPP_JINJA_STRING, "strip", STRIP, "chars", 0},
     {CAPP_JINJA_STRING, "lstrip", LSTRIP, "chars", 0},
@@ -94,7 +94,7 @@ static const struct {
 };
 enum { N_METHODS = sizeof methods / sizeof methods[0] };
 
-/* Other attributes of Python's types: using one is an error, not an undefined value. */
+/* Other attributes of Python's types: their use is an error, not an undefined value. */
 static const struct {
     capp_jinja_kind kind;
     const char *names; /* separated by spaces, with one at each end */
@@ -165,7 +165,7 @@ static bool is_of(int32_t c, method_id id) {
     return id == ISSPACE ? capp_jinja_is_space(c) : id == ISALPHA ? letter : id == ISDIGIT ? digit : letter || digit;
 }
 
-/* isdigit and isalnum know decimal digits. Of Unicode's other numbers Python counts some as digits: those are not
+/* isdigit and isalnum know decimal digits. Python also counts some of Unicode's other numbers as digits: those are not
  * supported. */
 static capp_jinja_value consists_of(capp_jinja_run *run, const capp_jinja_string *s, method_id id) {
     bool all = s->size > 0;
@@ -204,7 +204,7 @@ static capp_jinja_value join_strings(capp_jinja_run *run, const capp_jinja_strin
     return run->status == CAPP_OK ? capp_jinja_join(run, between, items.list) : nothing;
 }
 
-/* Reads a field of a format: a number, *i, or a name. False: it is neither. */
+/* Reads a field of a format: a number (*i) or a name. False: it is neither. */
 static bool read_field(capp_str field, size_t *i, bool *named) {
     bool digits = true, word = true;
     *i = 0;
@@ -219,8 +219,8 @@ static bool read_field(capp_str field, size_t *i, bool *named) {
     return *named ? word : field.size <= 9;
 }
 
-/* The argument of a field; NULL and a failure: there is none. *next: how many fields without number or name came
- * before; -1: the fields before had numbers. */
+/* The argument of a field; returns NULL and fails if there is none. *next: number of fields without number or name
+ * before this one; -1: the fields before it had numbers. */
 static const capp_jinja_value *argument_of(capp_jinja_run *run, const capp_jinja_arguments *args, capp_str field,
                                            int64_t *next) {
     size_t i;

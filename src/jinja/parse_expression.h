@@ -1,4 +1,4 @@
-/* Expressions to nodes, by the grammar of jinja2: what binds how. */
+/* Turns expressions into nodes by the grammar of jinja2, with its precedence of operators. */
 #ifndef CAPP_JINJA_PARSE_EXPRESSION_H
 #define CAPP_JINJA_PARSE_EXPRESSION_H
 
@@ -9,8 +9,8 @@ capp_jinja_node *capp_jinja_parse_name(capp_jinja_parser *parser); /* NAME, or C
 capp_jinja_node *capp_jinja_parse_attribute(capp_jinja_parser *parser, capp_jinja_node *object);
 capp_jinja_node *capp_jinja_parse_filter(capp_jinja_parser *parser, capp_jinja_node *input);
 
-/* Expressions with commas between them are a TUPLE. They end before the tag's end and before `end`, an operator, a word
- * or NULL. conditionals: whether `a if b` may be among them. */
+/* Expressions separated by commas are a TUPLE. They end before the tag's end and before `end`, which is an operator, a
+ * word or NULL. conditionals: whether `a if b` may be among them. */
 capp_jinja_node *capp_jinja_parse_tuple(capp_jinja_parser *parser, bool conditionals, const char *end);
 
 #endif

@@ -185,7 +185,7 @@ static capp_jinja_node *parse_with(capp_jinja_parser *parser) {
     return node;
 }
 
-/* A tag of transformers around what the assistant says. */
+/* A tag of transformers around the assistant's text. */
 static capp_jinja_node *parse_generation(capp_jinja_parser *parser) {
     static const char *const ends[] = {"endgeneration", NULL};
     capp_jinja_node *node = capp_jinja_new_node(parser, CAPP_JINJA_NODE_SCOPE);
@@ -228,7 +228,7 @@ static bool ends_here(const capp_jinja_parser *parser, const char *const *ends) 
     return false;
 }
 
-/* Statements up to a tag that begins with one of the words of ends, at which the parser then stands. ends NULL: up to
+/* Statements up to a tag that begins with one of the words of ends; the parser is then at this tag. ends NULL: up to
  * the end of the template. */
 static capp_jinja_node *parse_statements(capp_jinja_parser *parser, const char *const *ends) {
     capp_jinja_chain all = {NULL, NULL};

@@ -1,4 +1,4 @@
-/* A template's source to a tree: statements, by the grammar of jinja2. */
+/* Turns a template's source into a tree of statements by the grammar of jinja2. */
 #ifndef CAPP_JINJA_PARSE_TEMPLATE_H
 #define CAPP_JINJA_PARSE_TEMPLATE_H
 

@@ -70,7 +70,7 @@ capp_str capp_jinja_expect_name(capp_jinja_parser *parser) {
     return name;
 }
 
-/* How much of a node its kind uses: templates may be made of small nodes alone. */
+/* How many bytes of a node its kind uses: templates may consist of only small nodes. */
 static size_t node_size(capp_jinja_node_kind kind) {
     switch (kind) {
     case CAPP_JINJA_NODE_TEXT:

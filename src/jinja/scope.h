@@ -11,13 +11,13 @@ struct capp_jinja_scope {
     size_t n, capacity;
 };
 
-/* NULL and a failure: out of memory. */
+/* Returns NULL and fails if there is not enough memory. */
 capp_jinja_scope *capp_jinja_new_scope(capp_jinja_run *run, capp_jinja_scope *parent);
 
-/* Does nothing where scope is NULL. */
+/* Does nothing if scope is NULL. */
 void capp_jinja_assign(capp_jinja_run *run, capp_jinja_scope *scope, capp_str name, capp_jinja_value value);
 
-/* From the run's scope outwards. NULL: there is none. */
+/* Searches from the run's scope outwards. NULL: there is none. */
 const capp_jinja_value *capp_jinja_find_variable(capp_jinja_run *run, capp_str name);
 
 #endif

@@ -112,7 +112,7 @@ capp_jinja_value capp_jinja_replace(capp_jinja_run *run, const capp_jinja_string
                                     const capp_jinja_string *replacement, int64_t limit) {
     capp_jinja_buffer b = {0};
     size_t at = 0;
-    if (!old->size) { /* inserts between all characters */
+    if (!old->size) { /* inserts the replacement between all characters */
         for (;; limit--) {
             if (limit) capp_jinja_append_string(run, &b, replacement);
             if (at >= string->size || run->status != CAPP_OK) break;

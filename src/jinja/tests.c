@@ -79,7 +79,7 @@ static const struct {
     {"sameas", SAME},
 };
 
-/* Whether v % by == rest, by Python's rule: the remainder has the sign of by. by is above 0 where rest is not 0. */
+/* Whether v % by == rest, by Python's rule: the remainder has the sign of `by`. If rest is not 0, `by` is above 0. */
 static bool divides(capp_jinja_run *run, capp_jinja_value v, capp_jinja_value by, int64_t rest) {
     int64_t value, divisor;
     bool numbers = capp_jinja_is_number(v) && capp_jinja_is_number(by);

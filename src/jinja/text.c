@@ -101,7 +101,7 @@ static void put_repr_str(capp_jinja_run *run, capp_jinja_buffer *b, const capp_j
     capp_jinja_append_bytes(run, b, &quote, 1, 0);
 }
 
-/* Values that str and repr write alike. False: the value is of another kind. */
+/* Values for which str and repr give the same text. False: the value is of another kind. */
 static bool put_scalar(capp_jinja_run *run, capp_jinja_buffer *b, capp_jinja_value v) {
     char number[NUMBER_SIZE];
     switch (v.kind) {

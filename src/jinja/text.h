@@ -4,10 +4,10 @@
 
 #include "jinja/value.h"
 
-/* str(value): what {{ value }} prints. Never NULL: an empty text after a failure. */
+/* str(value): the text that {{ value }} prints. Never NULL: an empty text after a failure. */
 const capp_jinja_string *capp_jinja_to_text(capp_jinja_run *run, capp_jinja_value value);
 
-/* json.dumps(value, ...). indent: NULL, or the text that indents by one level. */
+/* json.dumps(value, ...). indent: NULL, or the text for one level of indentation. */
 typedef struct capp_jinja_json_style {
     bool ascii, sorted;
     const capp_jinja_string *indent, *comma, *colon; /* the latter two are never NULL */

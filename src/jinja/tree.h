@@ -4,23 +4,23 @@
 
 #include "jinja/value.h"
 
-/* The members that a node of each kind has; those in brackets may be NULL. */
+/* The members that a node of each kind has. Members in brackets may be NULL. */
 typedef enum capp_jinja_node_kind {
     /* Statements. */
     CAPP_JINJA_NODE_TEXT,     /* value */
     CAPP_JINJA_NODE_PRINT,    /* operand */
     CAPP_JINJA_NODE_IF,       /* body: BRANCHes */
-    CAPP_JINJA_NODE_BRANCH,   /* [condition], NULL: else; body */
-    CAPP_JINJA_NODE_FOR,      /* target, iterable, [filter], body, [empty_body]: run where there are no items */
+    CAPP_JINJA_NODE_BRANCH,   /* [condition], NULL means else; body */
+    CAPP_JINJA_NODE_FOR,      /* target, iterable, [filter], body, [empty_body], which runs if there are no items */
     CAPP_JINJA_NODE_SET,      /* target, assigned */
-    CAPP_JINJA_NODE_CAPTURE,  /* {% set x %} or {% filter %}: [target], NULL: print; filters over CAPTURED; body */
+    CAPP_JINJA_NODE_CAPTURE,  /* {% set x %} or {% filter %}: [target], NULL means print; filters over CAPTURED; body */
     CAPP_JINJA_NODE_MACRO,    /* name, parameters: KEYWORDs, each with an [operand], its default; body */
-    CAPP_JINJA_NODE_SCOPE,    /* assignments: SETs whose values are of the outer scope; body, in a scope of its own */
+    CAPP_JINJA_NODE_SCOPE,    /* assignments: SETs whose values use the outer scope; body, in its own scope */
     CAPP_JINJA_NODE_BREAK,    /* nothing */
     CAPP_JINJA_NODE_CONTINUE, /* nothing */
     /* Expressions. */
     CAPP_JINJA_NODE_CONSTANT,    /* value */
-    CAPP_JINJA_NODE_CAPTURED,    /* nothing: what the block of a CAPTURE has printed */
+    CAPP_JINJA_NODE_CAPTURED,    /* nothing: the output of a CAPTURE's block */
     CAPP_JINJA_NODE_NAME,        /* name */
     CAPP_JINJA_NODE_LIST,        /* body */
     CAPP_JINJA_NODE_TUPLE,       /* body */
@@ -54,7 +54,7 @@ enum {
     CAPP_JINJA_OP_NOT_IN
 };
 
-/* The memory of a node ends behind the last member that its kind has: templates may be made of small nodes alone. */
+/* The memory of a node ends after the last member that its kind has: templates may consist of only small nodes. */
 struct capp_jinja_node {
     uint8_t kind; /* capp_jinja_node_kind */
     uint16_t op;

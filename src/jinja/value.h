@@ -1,7 +1,7 @@
 /* Values of a template, and the run in which they live.
  *
- * A run fails once. The first failure is kept; from then on every new value is UNDEFINED and every loop must end. So
- * functions return values, not statuses, and whoever loops looks at run->status. All memory is the run's heap. */
+ * A run fails once. The first failure is kept; after it every new value is UNDEFINED and every loop must end. So
+ * functions return values, not statuses, and loops check run->status. All memory is in the run's heap. */
 #ifndef CAPP_JINJA_VALUE_H
 #define CAPP_JINJA_VALUE_H
 
@@ -11,7 +11,7 @@
 /* ---- Values ------------------------------------------------------------------------------------------------------ */
 
 typedef enum capp_jinja_kind {
-    CAPP_JINJA_UNDEFINED, /* node where from_node, else name: what is undefined; NULL: unknown */
+    CAPP_JINJA_UNDEFINED, /* what is undefined: node if from_node, else name; NULL: unknown */
     CAPP_JINJA_NONE,
     CAPP_JINJA_BOOLEAN,
     CAPP_JINJA_INTEGER,
@@ -20,7 +20,7 @@ typedef enum capp_jinja_kind {
     CAPP_JINJA_LIST,
     CAPP_JINJA_TUPLE,
     CAPP_JINJA_VIEW,   /* the keys, values or items of a dict: can be iterated, not indexed */
-    CAPP_JINJA_STREAM, /* can be iterated once: the result of map, select and the like */
+    CAPP_JINJA_STREAM, /* can be iterated once: the result of map, select and similar filters */
     CAPP_JINJA_DICT,
     CAPP_JINJA_NAMESPACE,
     CAPP_JINJA_LOOP,
@@ -81,7 +81,7 @@ struct capp_jinja_loop {
 
 struct capp_jinja_method {
     capp_jinja_value self;
-    int row; /* of the table of methods */
+    int row; /* index in the table of methods */
 };
 
 /* Arguments of a call: n positional ones, then the named ones. */
@@ -104,39 +104,41 @@ typedef struct capp_jinja_run {
     capp_jinja_heap heap;
     capp_status status;
     capp_error *err;
-    int line; /* of the node that is being run */
+    int line; /* line of the node that is being run */
     unsigned depth;
     uint64_t steps, max_steps;
     int64_t now; /* seconds since 1970 */
     capp_jinja_scope *scope;
     capp_jinja_buffer *out;
-    capp_jinja_value captured; /* what the block of a CAPTURE node has printed */
-    /* Parts of the interpreter that stand above the values and expressions which need them. */
+    capp_jinja_value captured; /* the output of a CAPTURE node's block */
+    /* Parts of the interpreter that are above the values and expressions that need them. */
     capp_jinja_value (*call_macro)(struct capp_jinja_run *run, const capp_jinja_macro *macro,
                                    const capp_jinja_arguments *arguments);
     void (*describe_node)(const capp_jinja_node *node, char *out, size_t size);
 } capp_jinja_run;
 
-/* The deepest nesting of evaluations, and of values that are compared or printed. */
+/* The maximum nesting of evaluations, and of values that are compared or printed. */
 enum { CAPP_JINJA_MAX_DEPTH = 400 };
 
-/* Keeps the first failure, as "line N: MESSAGE". The value is UNDEFINED. */
+/* Keeps the first failure as "line N: MESSAGE". Returns UNDEFINED. */
 capp_jinja_value capp_jinja_fail(capp_jinja_run *run, capp_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Fails with "'EXPRESSION' is undefined". */
 capp_jinja_value capp_jinja_fail_undefined(capp_jinja_run *run, capp_jinja_value value);
 
-/* Fails because of a value's kind, with "WHAT KIND"; where the value is undefined, as capp_jinja_fail_undefined. */
+/* Fails because of a value's kind, with "WHAT KIND". If the value is undefined, fails like capp_jinja_fail_undefined.
+ */
 capp_jinja_value capp_jinja_fail_kind(capp_jinja_run *run, const char *what, capp_jinja_value value);
 
-/* Cleared memory of the run. NULL and a failure: out of memory, or over the limit. */
+/* Cleared memory of the run. Returns NULL and fails if there is not enough memory, or above the limit. */
 void *capp_jinja_allocate(capp_jinja_run *run, size_t n, size_t size);
 
 /* Counts work against the limit. False: the run has failed. */
 bool capp_jinja_count_steps(capp_jinja_run *run, size_t steps);
 
-/* Goes one level deeper. False and a failure: too deep. Every true is followed by capp_jinja_leave. */
+/* Goes one level deeper. Returns false and fails if this is too deep. After true, the caller must call
+ * capp_jinja_leave. */
 bool capp_jinja_enter(capp_jinja_run *run);
 void capp_jinja_leave(capp_jinja_run *run);
 
@@ -156,12 +158,13 @@ static inline capp_jinja_value capp_jinja_float(double number) {
 }
 capp_jinja_value capp_jinja_undefined(capp_jinja_run *run, capp_str name);
 
-/* Copies. The text of the first two counts as the template's, that of the third as the conversation's. */
+/* Copies. The text of the first two counts as part of the template, the text of the third as part of the conversation.
+ */
 capp_jinja_value capp_jinja_string_from_c(capp_jinja_run *run, const char *text);
 capp_jinja_value capp_jinja_string_of_template(capp_jinja_run *run, capp_str text);
 capp_jinja_value capp_jinja_string_of_conversation(capp_jinja_run *run, capp_str text);
 
-/* Borrows size bytes of a string of the run, from byte `at` on. */
+/* Borrows size bytes of a string of the run, starting at byte `at`. */
 capp_jinja_value capp_jinja_substring(capp_jinja_run *run, const capp_jinja_string *string, size_t at, size_t size);
 capp_jinja_value capp_jinja_buffer_to_string(capp_jinja_run *run, const capp_jinja_buffer *buffer);
 
@@ -175,7 +178,7 @@ void capp_jinja_list_append(capp_jinja_run *run, capp_jinja_value list, capp_jin
 capp_jinja_value capp_jinja_dict_new(capp_jinja_run *run, capp_jinja_kind kind);
 void capp_jinja_dict_set(capp_jinja_run *run, capp_jinja_value dict, capp_jinja_value key, capp_jinja_value value);
 
-/* False and a failure: Python does not take the value as a key of a dict. */
+/* Returns false and fails if Python does not accept the value as a key of a dict. */
 bool capp_jinja_check_hashable(capp_jinja_run *run, capp_jinja_value value);
 
 /* NULL: there is no such key. */
@@ -200,16 +203,16 @@ double capp_jinja_get_number(capp_jinja_value value);              /* of numbers
 bool capp_jinja_string_is(capp_jinja_value value, const char *text);
 size_t capp_jinja_count_characters(const capp_jinja_string *string);
 
-const char *capp_jinja_kind_name(capp_jinja_value value); /* as Python calls the type */
+const char *capp_jinja_kind_name(capp_jinja_value value); /* the name of the type in Python */
 bool capp_jinja_is_true(capp_jinja_value value);
 bool capp_jinja_equal(capp_jinja_run *run, capp_jinja_value a, capp_jinja_value b);
 
-/* -1, 0 or 1. Fails where the two have no order; op: the operator, for the message. */
+/* -1, 0 or 1. Fails if the two have no order; op: the operator, for the message. */
 int capp_jinja_compare(capp_jinja_run *run, capp_jinja_value a, capp_jinja_value b, const char *op);
 bool capp_jinja_contains(capp_jinja_run *run, capp_jinja_value container, capp_jinja_value item);
 
-/* What a for loop iterates over: a value with a list. Of a stream, the items that are left, which are then read. Fails
- * where the value cannot be iterated. */
+/* The items for a for loop: a value with a list. From a stream it takes the items that are left; they are then read.
+ * Fails if the value cannot be iterated. */
 capp_jinja_value capp_jinja_iterate(capp_jinja_run *run, capp_jinja_value value);
 
 #endif

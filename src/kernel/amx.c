@@ -1,7 +1,7 @@
 /* Products of bfloat16 with AMX tiles.
  *
- * The instructions stand as asm statements that say what memory they read and write: GCC 12's _tile_loadconfig and
- * _tile_loadd do not, so that the optimizer drops the stores that fill their operands. */
+ * The instructions are asm statements that declare the memory they read and write. GCC 12's _tile_loadconfig and
+ * _tile_loadd do not declare it, so the optimizer drops the stores that fill their operands. */
 #include "kernel/kernel.h"
 
 #include "kernel/bf16_avx512.h"

@@ -1,8 +1,9 @@
-/* AVX2 with FMA: one vector is two registers. A tile of 6 rows and 1 vector keeps 12 sums in registers, which leaves
- * two for b and one for a of the 16. */
+/* AVX2 with FMA: one vector takes two registers. A tile of 6 rows and 1 vector keeps its sums in 12 of the 16
+ * registers. Of the other four, b uses two and a uses one. */
 #include "kernel/kernel.h"
 
 #include "base/cpu.h"
+#include "kernel/integers.h"
 #include "kernel/unpack.h"
 
 #include <immintrin.h>
@@ -11,7 +12,7 @@ enum { TILE_ROWS = 6, TILE_VECTORS = 4, PANEL_VECTORS = 1 };
 
 #define UNPACK capp_unpack_avx2
 
-/* X(rows, vectors): rows * vectors <= 6 pairs of sums */
+/* X(rows, vectors): rows * vectors <= 6 sums, each in a pair of registers */
 #define TILE_MAP(X) X(1, 1) X(1, 2) X(1, 4) X(2, 1) X(2, 2) X(3, 1) X(3, 2) X(4, 1) X(5, 1) X(6, 1)
 
 typedef struct v16 {
@@ -20,7 +21,8 @@ typedef struct v16 {
 
 #define V static inline __attribute__((always_inline))
 
-/* All bits of lanes from <= l < to of eight lanes, the first of which is number `first`. */
+/* A mask of eight lanes, numbered first .. first + 7: all bits are set in the lanes from <= l < to, none in the
+ * others. */
 V __m256i lanes(int first, size_t from, size_t to) {
     const __m256i lane = _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(first));
     return _mm256_and_si256(_mm256_cmpgt_epi32(lane, _mm256_set1_epi32((int)from - 1)),
@@ -91,7 +93,7 @@ V v16 v_fma_pairs(v16 a, v16 b, v16 c) {
     return (v16){_mm256_fmaddsub_ps(a.lo, b.lo, c.lo), _mm256_fmaddsub_ps(a.hi, b.hi, c.hi)};
 }
 
-/* vminps and vmaxps give their second operand where one is NaN. */
+/* vminps and vmaxps return their second operand if either one is NaN. */
 V v16 v_clamp(v16 x, v16 lo, v16 hi) {
     return v_min(hi, v_max(lo, x));
 }
@@ -101,7 +103,7 @@ V v16 v_round(v16 x) {
                  _mm256_round_ps(x.hi, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
 
-/* 2^n in two factors, so that denormal results are right. */
+/* p * 2^n. It multiplies by two factors of 2^n in turn, so that denormal results are correct. */
 V __m256 times_power(__m256 p, __m256 n) {
     const __m256i bias = _mm256_set1_epi32(127), whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
     const __m256i rest = _mm256_sub_epi32(whole, half);
@@ -140,10 +142,13 @@ V v16 v_twice(const float *p, size_t n) {
 
 #include "kernel/simd.inc"
 
-const capp_kernels capp_kernels_avx2 = {.name = "avx2",
-                                        .needs = CAPP_CPU_AVX2,
-                                        .f32 = &products,
 #define X(name, type, parameters) .name = name,
-                                        CAPP_OP_MAP(X)
+const capp_kernels capp_kernels_avx2 = {
+    .name = "avx2", .needs = CAPP_CPU_AVX2, .f32 = &products, .i16 = &capp_integers_avx2, CAPP_OP_MAP(X)};
+
+const capp_kernels capp_kernels_avxvnni = {.name = "avxvnni",
+                                           .needs = CAPP_CPU_AVX2 | CAPP_CPU_AVX_VNNI,
+                                           .f32 = &products,
+                                           .i16 = &capp_integers_avxvnni,
+                                           CAPP_OP_MAP(X)};
 #undef X
-};

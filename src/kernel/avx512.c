@@ -1,8 +1,9 @@
-/* AVX-512 (F, BW, DQ, VL): one vector is one register. A tile of 12 rows and 2 vectors keeps 24 sums in registers: two
- * units of four cycles' latency need 8 under way, and each value loaded from a feeds two products. */
+/* AVX-512 (F, BW, DQ, VL): one vector takes one register. A tile of 12 rows and 2 vectors keeps 24 sums in registers.
+ * Two units with a latency of four cycles need 8 sums in progress, and each value loaded from a feeds two products. */
 #include "kernel/kernel.h"
 
 #include "base/cpu.h"
+#include "kernel/integers.h"
 #include "kernel/unpack.h"
 
 #include <immintrin.h>
@@ -23,7 +24,7 @@ typedef __m512 v16;
 
 #define V static inline __attribute__((always_inline))
 
-/* Lanes from <= l < to; from < to <= 16. */
+/* A mask of the lanes from <= l < to. Requires from < to <= 16. */
 V __mmask16 lanes(size_t from, size_t to) {
     return (__mmask16)((0xffffu << from) & (0xffffu >> (16 - to)));
 }
@@ -76,12 +77,12 @@ V v16 v_fnma(v16 a, v16 b, v16 c) {
 V v16 v_fma_pairs(v16 a, v16 b, v16 c) {
     return _mm512_fmaddsub_ps(a, b, c);
 }
-/* vminps and vmaxps give their second operand where one is NaN. */
+/* vminps and vmaxps return their second operand if either one is NaN. */
 V v16 v_clamp(v16 x, v16 lo, v16 hi) {
     return _mm512_min_ps(hi, _mm512_max_ps(lo, x));
 }
 V v16 v_round(v16 x) {
-    return _mm512_cvtepi32_ps(_mm512_cvtps_epi32(x)); /* GCC 12's roundscale warns where it is a macro, at -O0 */
+    return _mm512_cvtepi32_ps(_mm512_cvtps_epi32(x)); /* at -O0 GCC 12's roundscale is a macro and warns */
 }
 V v16 v_times_power(v16 p, v16 n) {
     return _mm512_scalef_ps(p, n);
@@ -110,17 +111,27 @@ V v16 v_twice(const float *p, size_t n) {
 #include "kernel/simd.inc"
 
 #define X(name, type, parameters) .name = name,
-const capp_kernels capp_kernels_avx512 = {.name = "avx512", .needs = CAPP_CPU_AVX512, .f32 = &products, CAPP_OP_MAP(X)};
+const capp_kernels capp_kernels_avx512 = {
+    .name = "avx512", .needs = CAPP_CPU_AVX512, .f32 = &products, .i16 = &capp_integers_avx2, CAPP_OP_MAP(X)};
+
+const capp_kernels capp_kernels_avx512vnni = {.name = "avx512vnni",
+                                              .needs = CAPP_CPU_AVX512 | CAPP_CPU_AVX512_VNNI,
+                                              .f32 = &products,
+                                              .i16 = &capp_integers_avx512vnni,
+                                              CAPP_OP_MAP(X)};
 
 const capp_kernels capp_kernels_avx512bf16 = {.name = "avx512bf16",
-                                              .needs = CAPP_CPU_AVX512 | CAPP_CPU_AVX512_BF16,
+                                              .needs = CAPP_CPU_AVX512 | CAPP_CPU_AVX512_VNNI | CAPP_CPU_AVX512_BF16,
                                               .f32 = &products,
                                               .bf16 = &capp_products_dpbf16,
+                                              .i16 = &capp_integers_avx512vnni,
                                               CAPP_OP_MAP(X)};
 
 const capp_kernels capp_kernels_amx = {.name = "amx",
-                                       .needs = CAPP_CPU_AVX512 | CAPP_CPU_AVX512_BF16 | CAPP_CPU_AMX_BF16,
+                                       .needs = CAPP_CPU_AVX512 | CAPP_CPU_AVX512_VNNI | CAPP_CPU_AVX512_BF16 |
+                                                CAPP_CPU_AMX_BF16,
                                        .f32 = &products,
                                        .bf16 = &capp_products_tiles,
+                                       .i16 = &capp_integers_avx512vnni,
                                        CAPP_OP_MAP(X)};
 #undef X

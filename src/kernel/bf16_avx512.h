@@ -1,4 +1,4 @@
-/* What bf16.inc needs, with AVX-512 BF16. */
+/* The functions that bf16.inc needs, with AVX-512 BF16. */
 #ifndef CAPP_KERNEL_BF16_AVX512_H
 #define CAPP_KERNEL_BF16_AVX512_H
 

@@ -1,8 +1,8 @@
-/* The layouts of blocks are ggml's (ggml-common.h, ggml-quants.c); the order of the float32 operations is gguf-py's
- * quants.py, which the tests compare bit for bit.
+/* The layouts of blocks are from ggml (ggml-common.h, ggml-quants.c). The order of the float32 operations is that of
+ * gguf-py's quants.py; the tests compare the results with it bit for bit.
  *
- * Written for the baseline, SSE2: the loops run at the speed at which memory takes their output, so there is no
- * twin for wider vectors. */
+ * Written for the baseline, SSE2. The loops already run as fast as memory takes their output, so there is no version
+ * for wider vectors. */
 #include "kernel/dequant.h"
 
 #include <string.h>
@@ -17,7 +17,7 @@ enum { K = 256 }; /* elements of a block of the K types */
 /* Non-linear 4-bit levels of IQ4_NL and IQ4_XS (ggml-common.h, kvalues_iq4nl). */
 static const float iq4_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
-/* Sign, two bits of exponent, one of mantissa, doubled: MXFP4 and NVFP4. */
+/* Levels of MXFP4 and NVFP4: a sign, two bits of exponent, one of mantissa; all doubled. */
 static const float fp4_levels[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 SMALL float float_of_bits(uint32_t bits) {
@@ -44,8 +44,8 @@ SMALL uint32_t load_u32(const uint8_t *p) {
     return v;
 }
 
-/* Without branches and without arithmetic on subnormal floats, which is slow: a half's subnormal m * 2^-24 is
- * (0.5 + m * 2^-24) - 0.5, exact since 2^-24 is a unit in the last place of 0.5. */
+/* Uses no branches and no arithmetic on subnormal floats, which is slow. A subnormal half m * 2^-24 is computed as
+ * (0.5 + m * 2^-24) - 0.5, which is exact because 2^-24 is a unit in the last place of 0.5. */
 SMALL float half_to_float(uint16_t half) {
     uint32_t magnitude = half & 0x7fffu, wide = magnitude << 13;
     uint32_t is_special = 0u - (uint32_t)(wide >= 31u << 23); /* infinity or NaN */
@@ -78,16 +78,16 @@ BODY block_q4_0(float *restrict y, const uint8_t *restrict b) {
     for (int i = 0; i < 16; i++) y[16 + i] = d * (float)((b[2 + i] >> 4) - 8);
 }
 
-/* half d, half m, nibbles as Q4_0 */
+/* half d, half m, nibbles as in Q4_0 */
 BODY block_q4_1(float *restrict y, const uint8_t *restrict b) {
     float d = load_half(b), m = load_half(b + 2);
     for (int i = 0; i < 16; i++) y[i] = d * (float)(b[4 + i] & 15) + m;
     for (int i = 0; i < 16; i++) y[16 + i] = d * (float)(b[4 + i] >> 4) + m;
 }
 
-/* The 32 5-bit numbers of Q5_0 and Q5_1, eight at a time: 32 fifth bits at h, nibbles as Q4_0 at q. A byte of fifth
- * bits is copied to eight, of which number i keeps bit i; adding 127 then sets the top bit of those that are not 0,
- * without a carry. */
+/* The 32 5-bit numbers of Q5_0 and Q5_1, eight at a time. At h are the 32 fifth bits, at q the nibbles as in Q4_0. A
+ * byte of fifth bits is copied to eight bytes; byte i keeps only bit i. Adding 127 then sets the top bit of each byte
+ * that is not 0, without a carry. */
 SMALL void five_bits(uint8_t *restrict out, const uint8_t *restrict h, const uint8_t *restrict q) {
     for (int i = 0; i < 4; i++) {
         uint64_t fifth = (h[i] * 0x0101010101010101u) & 0x8040201008040201u, nibbles;
@@ -98,7 +98,7 @@ SMALL void five_bits(uint8_t *restrict out, const uint8_t *restrict h, const uin
     }
 }
 
-/* half d, 32 fifth bits, nibbles as Q4_0 */
+/* half d, 32 fifth bits, nibbles as in Q4_0 */
 BODY block_q5_0(float *restrict y, const uint8_t *restrict b) {
     uint8_t q[32];
     float d = load_half(b);
@@ -106,7 +106,7 @@ BODY block_q5_0(float *restrict y, const uint8_t *restrict b) {
     for (int i = 0; i < 32; i++) y[i] = d * (float)(q[i] - 16);
 }
 
-/* half d, half m, 32 fifth bits, nibbles as Q4_0 */
+/* half d, half m, 32 fifth bits, nibbles as in Q4_0 */
 BODY block_q5_1(float *restrict y, const uint8_t *restrict b) {
     uint8_t q[32];
     float d = load_half(b), m = load_half(b + 2);
@@ -120,8 +120,8 @@ BODY block_q8_0(float *restrict y, const uint8_t *restrict b) {
     for (int i = 0; i < 32; i++) y[i] = (float)(int8_t)b[2 + i] * d;
 }
 
-/* 16 bytes: scale in the low nibble, minimum in the high one, of 16 elements each; 64 bytes: byte 32 h + i holds
- * elements 128 h + 32 s + i at bits 2 s; half d, half dmin */
+/* 16 bytes, each for 16 elements: the scale in the low nibble, the minimum in the high one; 64 bytes: byte 32 h + i
+ * holds elements 128 h + 32 s + i at bits 2 s; half d, half dmin */
 BODY block_q2_k(float *restrict y, const uint8_t *restrict b) {
     const uint8_t *scales = b, *q = b + 16;
     float d = load_half(b + 80), dmin = load_half(b + 82);
@@ -133,8 +133,9 @@ BODY block_q2_k(float *restrict y, const uint8_t *restrict b) {
     }
 }
 
-/* 32 bytes: bit e / 32 of byte e % 32 is the third bit of element e, inverted; 64 bytes as Q2_K; 12 bytes of 16 6-bit
- * scales: low nibbles in bytes 0..7 (all low halves, then all high halves), high pairs in bytes 8..11; half d */
+/* 32 bytes: bit e / 32 of byte e % 32 is the third bit of element e, inverted; 64 bytes as in Q2_K; 12 bytes with 16
+ * 6-bit scales: their low nibbles in bytes 0..7 (first all low halves, then all high halves), their high pairs of bits
+ * in bytes 8..11; half d */
 BODY block_q3_k(float *restrict y, const uint8_t *restrict b) {
     const uint8_t *third = b, *q = b + 32, *scales = b + 96;
     float d = load_half(b + 108);
@@ -148,8 +149,8 @@ BODY block_q3_k(float *restrict y, const uint8_t *restrict b) {
     }
 }
 
-/* 6-bit scale and minimum of group g < 8 from the 12 bytes of Q4_K and Q5_K: groups 0..3 whole in bytes g and 4 + g;
- * groups 4..7 have their low nibbles in byte 4 + g and their high pairs above those of group g - 4. */
+/* 6-bit scale and minimum of group g < 8 from the 12 bytes of Q4_K and Q5_K. Groups 0..3 have them whole, in bytes g
+ * and 4 + g. Groups 4..7 have the low nibbles in byte 4 + g and the high pairs of bits above those of group g - 4. */
 SMALL void k_scale(const uint8_t *s, int g, float *scale, float *minimum) {
     int a = s[g % 4], m = s[4 + g % 4], low = s[8 + g % 4];
     *scale = (float)(g < 4 ? a & 63 : (low & 15) | (a >> 2 & 48));
@@ -169,7 +170,7 @@ BODY block_q4_k(float *restrict y, const uint8_t *restrict b) {
     }
 }
 
-/* As Q4_K with 32 bytes before the nibbles: bit g of byte i is the fifth bit of element 32 g + i */
+/* As Q4_K, with 32 bytes before the nibbles: bit g of byte i is the fifth bit of element 32 g + i */
 BODY block_q5_k(float *restrict y, const uint8_t *restrict b) {
     const uint8_t *fifth = b + 16;
     float d = load_half(b), dmin = load_half(b + 2), scale, minimum;
@@ -184,8 +185,8 @@ BODY block_q5_k(float *restrict y, const uint8_t *restrict b) {
     }
 }
 
-/* 128 bytes of low nibbles: byte 64 h + i holds elements 128 h + i and 128 h + 64 + i; 64 bytes of high pairs as in
- * Q2_K; 16 signed scales of 16 elements; half d */
+/* 128 bytes of low nibbles: byte 64 h + i holds elements 128 h + i and 128 h + 64 + i; 64 bytes of high pairs of bits
+ * as in Q2_K; 16 signed scales, each for 16 elements; half d */
 BODY block_q6_k(float *restrict y, const uint8_t *restrict b) {
     const uint8_t *low = b, *high = b + 128, *scales = b + 192;
     float d = load_half(b + 208);
@@ -198,14 +199,14 @@ BODY block_q6_k(float *restrict y, const uint8_t *restrict b) {
     }
 }
 
-/* half d, nibbles as Q4_0, each an index of a level */
+/* half d, nibbles as in Q4_0; each is the index of a level */
 BODY block_iq4_nl(float *restrict y, const uint8_t *restrict b) {
     float d = load_half(b);
     for (int i = 0; i < 16; i++) y[i] = d * iq4_levels[b[2 + i] & 15];
     for (int i = 0; i < 16; i++) y[16 + i] = d * iq4_levels[b[2 + i] >> 4];
 }
 
-/* half d; u16: high pairs of 8 6-bit scales; 4 bytes: their low nibbles; 8 groups of 16 bytes as IQ4_NL's */
+/* half d; u16: high pairs of bits of 8 6-bit scales; 4 bytes: their low nibbles; 8 groups of 16 bytes as in IQ4_NL */
 BODY block_iq4_xs(float *restrict y, const uint8_t *restrict b) {
     float d = load_half(b);
     int high = load_u16(b + 2);
@@ -218,21 +219,21 @@ BODY block_iq4_xs(float *restrict y, const uint8_t *restrict b) {
     }
 }
 
-/* A power of two for 32 numbers of 4 bits. (OCP Microscaling Formats, version 1.0) */
+/* A byte for a power of two, then 32 numbers of 4 bits. (OCP Microscaling Formats, version 1.0) */
 BODY block_mxfp4(float *restrict y, const uint8_t *restrict b) {
     float d = float_of_bits(b[0] < 2 ? 0x00200000u << b[0] : (b[0] - 1u) << 23);
     for (int i = 0; i < 16; i++) y[i] = d * fp4_levels[b[1 + i] & 15];
     for (int i = 0; i < 16; i++) y[16 + i] = d * fp4_levels[b[1 + i] >> 4];
 }
 
-/* Half of a number of 4 bits of exponent and 3 of mantissa; the sign is not looked at, and 0x7f is 0. */
+/* Half of a number with 4 bits of exponent and 3 of mantissa. The sign is ignored, and 0x7f is 0. */
 SMALL float half_of_e4m3(uint8_t e) {
     uint32_t exponent = e >> 3 & 15, mantissa = e & 7;
     if (e == 0x7f) return 0;
     return exponent ? float_of_bits((exponent + 119) << 23 | mantissa << 20) : (float)mantissa * 0x1p-10f;
 }
 
-/* 4 scales of 16 numbers; 4 groups of 8 bytes: numbers 0..7 are the low nibbles, 8..15 the high ones */
+/* 4 scales, each for 16 numbers; 4 groups of 8 bytes: numbers 0..7 are the low nibbles, 8..15 the high ones */
 BODY block_nvfp4(float *restrict y, const uint8_t *restrict b) {
     for (int g = 0; g < 4; g++) {
         const uint8_t *q = b + 4 + 8 * g;
@@ -242,7 +243,8 @@ BODY block_nvfp4(float *restrict y, const uint8_t *restrict b) {
     }
 }
 
-/* Digits of base 3, as fractions of 256: n of each of the `count` bytes at q, the first of all, then the second. */
+/* Digits of base 3, stored as fractions of 256. Each of the `count` bytes at q has n digits. Writes the first digit of
+ * every byte, then the second of every byte, and so on. */
 SMALL void ternary(float *restrict y, const uint8_t *restrict q, int count, int n, float d) {
     for (int power = 1; n--; power *= 3)
         for (int i = 0; i < count; i++) *y++ = d * (float)(((q[i] * power & 255) * 3 >> 8) - 1);

@@ -1,17 +1,18 @@
-/* Kernels: the arithmetic of one instruction set, behind one table. No allocation, no threads, no words of models.
+/* Kernels: the arithmetic of one instruction set, behind one table. They allocate nothing, use no threads and know
+ * nothing about models.
  *
  * Contracts that every instruction set keeps
- * - Bits. Each output element is computed by a chain of operations that depends only on its own inputs and their
- *   index, never on how many rows or columns a call covers or where in a vector the element falls. A remainder uses
- *   the same arithmetic as a full tile, a tail the same exp as a full vector.
- * - Every instruction set gives the same bits in float32 (CAPP_ARITHMETIC is their version).
- * - Sums over K of float32 (matmul, scores, values) are one chain in rising order of the index: acc = a[i] * b[i] +
- * acc, fused: rounded once. Splitting a call of values along the sum gives the same bits. Sums of bfloat16 are what the
- * unit makes of pairs or tiles of them, in rising order (tests/emulation.h says it in plain C).
- * - Sums over a row (norms, softmax, logsumexp) go into LANES accumulators, element i into lane i % LANES, in rising
- *   order, which are then added pairwise: lane l and l + 8, then + 4, + 2, + 1. Products in them are
- *   fused.
- * - Pointers need no alignment unless said. Nothing is read or written outside of what is described.
+ * - Bits. A chain of operations computes each output element. The chain depends only on the element's own inputs and
+ *   their index. It never depends on how many rows or columns a call covers, or on the element's place in a vector. A
+ *   remainder uses the same arithmetic as a full tile, a tail the same exp as a full vector.
+ * - Every instruction set gives the same bits in float32 (CAPP_ARITHMETIC is the version of these bits).
+ * - Sums over K of float32 (matmul, scores, values) are one chain in rising order of the index:
+ *   acc = a[i] * b[i] + acc, fused: rounded once. A call of values may be split along the sum; the bits stay the same.
+ *   Sums of bfloat16 are what the unit makes of pairs or tiles of them, in rising order (tests/emulation.h shows it in
+ *   plain C).
+ * - Sums over a row (norms, softmax, logsumexp) use LANES accumulators: element i is added to lane i % LANES, in rising
+ *   order. The lanes are then added pairwise: lane l and l + 8, then + 4, + 2, + 1. Products in these sums are fused.
+ * - Pointers need no alignment unless stated. Kernels read and write nothing outside of what is described.
  * - The rounding mode is to nearest; denormals are kept.
  */
 #ifndef CAPP_KERNEL_KERNEL_H
@@ -24,7 +25,7 @@
 enum { CAPP_LANES = 16 };  /* accumulators of a sum over a row; positions of a block of keys */
 enum { CAPP_MAX_NR = 64 }; /* no kernel's panel is wider */
 enum { CAPP_MAX_STEP = 32 };
-enum { CAPP_BLOCK_K = 1024 }; /* 192 rows of it are 768 KB of float32 */
+enum { CAPP_BLOCK_K = 1024 }; /* 192 rows of this length are 768 KB of float32 */
 
 /* X(name, return type, parameters, what it does) */
 #define CAPP_OP_MAP(X)                                                                                                 \
@@ -36,24 +37,25 @@ enum { CAPP_BLOCK_K = 1024 }; /* 192 rows of it are 768 KB of float32 */
     X(add, void, (float *y, const float *x, size_t n))                                                                 \
     /* y[i] = y[i] * s */                                                                                              \
     X(scale, void, (float *y, float s, size_t n))                                                                      \
-    /* Rotates x[i] and x[i + half] by the angle of which c[i] and s[i] are cosine and sine, i < half. */              \
+    /* Rotates the pair x[i], x[i + half] by the angle with cosine c[i] and sine s[i], i < half. */                    \
     X(rope_halves, void, (float *x, const float *c, const float *s, size_t half))                                      \
-    /* Rotates x[2 i] and x[2 i + 1] likewise. */                                                                      \
+    /* The same for the pair x[2 i], x[2 i + 1]. */                                                                    \
     X(rope_pairs, void, (float *x, const float *c, const float *s, size_t half))                                       \
-    /* y[i] = silu(gate[i]) * up[i]; silu(x) = x / (1 + exp(-x)); y may be gate or up; so in the following. */         \
+    /* y[i] = silu(gate[i]) * up[i]; silu(x) = x / (1 + exp(-x)); y may be gate or up; likewise in gelu_mul. */        \
     X(silu_mul, void, (float *y, const float *gate, const float *up, size_t n))                                        \
     /* y[i] = gelu(gate[i]) * up[i], the tanh form: x / (1 + exp(-2 sqrt(2/pi) (x + 0.044715 x^3))). */                \
     X(gelu_mul, void, (float *y, const float *gate, const float *up, size_t n))                                        \
     /* x[i] = gelu(x[i]), the tanh form. */                                                                            \
     X(gelu, void, (float *x, size_t n))                                                                                \
     /* Attention, scores of a run of keys: s[r][j] = sum over i < d of q[r][i] * key(skip + j)[i], j < n, r < rows.    \
-     * kt [block][d][LANES]: key x is lane x % LANES of block x / LANES; skip < LANES. Whole blocks of kt are          \
-     * readable. lds, ldq: row strides. */                                                                             \
+     * kt [block][d][LANES]: key x is lane x % LANES of block x / LANES; skip < LANES. The kernel may read whole       \
+     * blocks of kt. lds, ldq: row strides. */                                                                         \
     X(scores, void,                                                                                                    \
       (float *s, size_t lds, const float *q, size_t ldq, size_t rows, const float *kt, size_t d, size_t skip,          \
        size_t n))                                                                                                      \
-    /* s[i] = exp(s[i] - max over lo <= j < hi of s[j]) for lo <= i < hi, and 0 for the other i of the blocks of LANES \
-     * that [lo, hi) touches (s covers them); returns the sum. Lane of element i: i % LANES; lo < hi. */               \
+    /* s[i] = exp(s[i] - max over lo <= j < hi of s[j]) for lo <= i < hi. The other elements of the blocks of LANES    \
+     * that [lo, hi) touches become 0 (s covers these blocks). Returns the sum. The lane of element i is i % LANES;    \
+     * lo < hi. */                                                                                                     \
     X(softmax, float, (float *s, size_t lo, size_t hi))                                                                \
     /* Attention, a run of values: out[r][i] += sum over j < n of p[r][j] * v[j][i], i < d. v [n][ldv]. */             \
     X(values, void,                                                                                                    \
@@ -62,48 +64,54 @@ enum { CAPP_BLOCK_K = 1024 }; /* 192 rows of it are 768 KB of float32 */
     /* max = max of x, sum = sum of exp(x[i] - max), i < n, n > 0. */                                                  \
     X(logsumexp, void, (float *max, float *sum, const float *x, size_t n))
 
-/* Products of a precision: activations are rows of elements, float32 or bfloat16, weights are panels. X as above. */
+/* Products of one precision. Activations are rows of elements, float32 or bfloat16; weights are panels. X as above. */
 #define CAPP_PRODUCT_MAP(X)                                                                                            \
-    /* One panel from n <= nr rows of weights w [n][k], row stride ldw: column j of the panel is row j; missing        \
-     * columns are 0. panel: panel_bytes(k) bytes, 64-byte aligned. */                                                 \
+    /* Makes one panel from n <= nr rows of weights w [n][k], row stride ldw: row j becomes column j of the panel;     \
+     * missing columns are 0. panel: panel_bytes(k) bytes, 64-byte aligned. */                                         \
     X(pack, void, (void *panel, const float *w, size_t ldw, size_t n, size_t k))                                       \
-    /* y [padded] elements = x [n] rounded to the nearest, halves to even, then zeros. y may not be x. */              \
+    /* y [padded] elements = x [n] rounded to the nearest, halves to even, then zeros. y must not be x. */             \
     X(narrow, void, (void *y, const float *x, size_t n, size_t padded))                                                \
-    /* c [m][n] = a [m][k] times the panel's first n <= nr columns; add: c = c + a times the panel, rounded once more  \
-     * at the end. Rows of a have zeros from k to the next multiple of `step` elements, which may be read. lda, ldc:   \
-     * row strides in elements. Writes no other element of c. Fastest where the panel used next follows this one in    \
-     * memory (it is prefetched, which touches nothing), with some 192 rows to a call, strides that are no multiple of \
-     * 4096 bytes and the rows of a within the second cache. */                                                        \
+    /* c [m][n] = a [m][k] times the panel's first n <= nr columns. add: c = c + this product, rounded once more at    \
+     * the end. Rows of a have zeros from k to the next multiple of `step` elements; the kernel may read these. lda,   \
+     * ldc: row strides in elements. Writes no other element of c. It is fastest if the panel used next follows this   \
+     * one in memory (it is prefetched, which touches nothing), a call has about 192 rows, the strides are not         \
+     * multiples of 4096 bytes and the rows of a fit into the second-level cache. */                                   \
     X(matmul, void,                                                                                                    \
       (float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n, size_t k, bool add))    \
-    /* The same for what follows along k, with a panel of its own: the chain of each sum goes on from c. A sum that is \
-     * cut at multiples of CAPP_MAX_STEP has the bits of the whole. */                                                 \
+    /* Continues a product along k, with a panel for the next part of k: the chain of each sum starts from c. A sum    \
+     * that is cut at multiples of CAPP_MAX_STEP has the same bits as the whole sum. */                                \
     X(matmul_on, void,                                                                                                 \
       (float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n, size_t k))
 
-/* One panel from stored blocks of a type: what pack makes of the rows that capp_dequant gives, which are n <= nr, of k
- * weights each, a multiple of the type's block. rows[i]: the blocks of row i, of which nothing else is read. */
+/* Makes one panel from stored blocks of a type, as pack does from the rows that capp_dequant gives. There are n <= nr
+ * rows of k weights each; k is a multiple of the type's block. rows[i]: the blocks of row i; nothing else of it is
+ * read. */
 typedef void (*capp_unpack_fn)(void *panel, const char *const *rows, size_t n, size_t k);
 
 typedef struct capp_products {
-    const char *name; /* "f32", "bf16" */
+    const char *name; /* "f32", "bf16", "i16" */
     size_t nr;        /* columns of a panel; at most CAPP_MAX_NR */
     size_t element;   /* bytes of an activation */
     size_t step;      /* activations are padded to a multiple of it; at most CAPP_MAX_STEP */
-    size_t block;     /* of k: a product over more goes block by block, so that rows' parts stay in the second cache; a
-                         multiple of CAPP_MAX_STEP; 0: no product does */
+    size_t block;     /* inputs, along k: a product over more goes block by block, so that the parts of rows stay in the
+                         second-level cache; a multiple of CAPP_MAX_STEP; 0: no product is split */
     size_t (*panel_bytes)(size_t k);         /* a multiple of 64 */
-    capp_unpack_fn (*unpack)(uint32_t type); /* NULL for a type whose rows are to be dequantized and packed */
+    capp_unpack_fn (*unpack)(uint32_t type); /* returns NULL for a type whose rows must be dequantized and packed */
+    /* Only for products of integers, else NULL. In a row of n elements, removes the low digits of those blocks of 32
+     * whose step is small compared with the row: 256 steps are at most `share` times the row's root mean square. The
+     * high digit is rounded to nearest. The result depends on the row alone. */
+    void (*coarsen)(void *row, size_t n, float share);
 #define X(name, type, parameters) type(*name) parameters;
     CAPP_PRODUCT_MAP(X)
 #undef X
 } capp_products;
 
 typedef struct capp_kernels {
-    const char *name; /* "ref", "avx2", "avx512", "avx512bf16", "amx" */
+    const char *name; /* the name of the instruction set in capp_model_options */
     unsigned needs;   /* CAPP_CPU_* bits */
     const capp_products *f32;
     const capp_products *bf16; /* NULL: this instruction set has no unit for it */
+    const capp_products *i16;  /* products of integers: kernel/integers.h */
 #define X(name, type, parameters) type(*name) parameters;
     CAPP_OP_MAP(X)
 #undef X
@@ -114,16 +122,18 @@ extern const capp_products capp_products_dpbf16;
 extern const capp_products capp_products_tiles;
 
 extern const capp_kernels capp_kernels_ref;     /* runs everywhere */
-extern const capp_kernels capp_kernels_ref_fma; /* the same bits, where the processor has FMA; also named "ref" */
+extern const capp_kernels capp_kernels_ref_fma; /* for processors with FMA, the same bits; also named "ref" */
 extern const capp_kernels capp_kernels_avx2;
+extern const capp_kernels capp_kernels_avxvnni; /* avx2 with products of integers by VPDPBUSD */
 extern const capp_kernels capp_kernels_avx512;
-extern const capp_kernels capp_kernels_avx512bf16; /* avx512 with products of bfloat16 by capp_products_dpbf16 */
-extern const capp_kernels capp_kernels_amx;        /* and by capp_products_tiles */
+extern const capp_kernels capp_kernels_avx512vnni; /* avx512 with products of integers by VPDPBUSD */
+extern const capp_kernels capp_kernels_avx512bf16; /* avx512vnni with products of bfloat16 by capp_products_dpbf16 */
+extern const capp_kernels capp_kernels_amx;        /* avx512vnni with products of bfloat16 by capp_products_tiles */
 
-/* All tables, slowest first; NULL past the end. Not filtered by what the machine has. */
+/* Table i of all tables, slowest first; NULL past the end. It may be one that the machine does not support. */
 const capp_kernels *capp_kernels_at(size_t i);
 
-/* The table of that name; NULL for a name that is none. */
+/* The table with that name; NULL for an unknown name. */
 const capp_kernels *capp_kernels_named(const char *name);
 
 /* The fastest table that the machine supports. */

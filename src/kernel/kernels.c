@@ -4,12 +4,13 @@
 
 #include <string.h>
 
-enum { TABLES = 5 };
+enum { TABLES = 7 };
 
-static const capp_kernels *const tables[TABLES] = {&capp_kernels_ref, &capp_kernels_avx2, &capp_kernels_avx512,
-                                                   &capp_kernels_avx512bf16, &capp_kernels_amx};
+static const capp_kernels *const tables[TABLES] = {
+    &capp_kernels_ref,        &capp_kernels_avx2,       &capp_kernels_avxvnni, &capp_kernels_avx512,
+    &capp_kernels_avx512vnni, &capp_kernels_avx512bf16, &capp_kernels_amx};
 
-/* ref exists twice, with the same bits. */
+/* There are two tables named "ref", which give the same bits. The one with FMA is used if the processor has FMA. */
 const capp_kernels *capp_kernels_at(size_t i) {
     if (i == 0 && !(capp_kernels_ref_fma.needs & ~capp_cpu_features())) return &capp_kernels_ref_fma;
     return i < TABLES ? tables[i] : NULL;

@@ -9,8 +9,9 @@
 #include <string.h>
 #include <time.h>
 
-/* Each loop runs `times` rounds of x = x / 2 + 1, which tends to 2, on SUMS independent registers, more than latency
- * times throughput of any unit; returns the float32 operations done. The empty asm makes each value look used. */
+/* Each loop runs `times` rounds of x = x / 2 + 1, which tends to 2, on SUMS independent registers. That is more than
+ * latency times throughput of any unit. Returns the number of float32 operations done. The empty asm makes the compiler
+ * treat each value as used. */
 enum { SUMS = 12 };
 
 #if defined(__clang__)
@@ -71,7 +72,62 @@ __attribute__((target("avx512f,avx512bf16"))) static double run_dpbf16(size_t ti
     return (double)times * SUMS * 16 * 2 * 2;
 }
 
-/* Four tiles of sums, as the kernel has them. */
+/* A product of integers takes two instructions, one for each digit of an activation. */
+enum { DIGITS = 2 };
+
+static double run_madd_sse2(size_t times) {
+    const __m128i one = _mm_set1_epi16(1);
+    __m128i x[SUMS];
+    UNROLL
+    for (int j = 0; j < SUMS; j++) x[j] = one;
+    for (size_t i = 0; i < times; i++) UNROLL
+    for (int j = 0; j < SUMS; j++) {
+        x[j] = _mm_madd_epi16(x[j], one);
+        __asm__ volatile("" : "+x"(x[j]));
+    }
+    return (double)times * SUMS * 8 * 2 / DIGITS;
+}
+
+__attribute__((target("avx2"))) static double run_madd_avx2(size_t times) {
+    const __m256i one = _mm256_set1_epi16(1);
+    __m256i x[SUMS];
+    UNROLL
+    for (int j = 0; j < SUMS; j++) x[j] = one;
+    for (size_t i = 0; i < times; i++) UNROLL
+    for (int j = 0; j < SUMS; j++) {
+        x[j] = _mm256_madd_epi16(x[j], one);
+        __asm__ volatile("" : "+x"(x[j]));
+    }
+    return (double)times * SUMS * 16 * 2 / DIGITS;
+}
+
+__attribute__((target("avx2,avxvnni"))) static double run_dpbusd_avx2(size_t times) {
+    const __m256i one = _mm256_set1_epi8(1);
+    __m256i x[SUMS];
+    UNROLL
+    for (int j = 0; j < SUMS; j++) x[j] = one;
+    for (size_t i = 0; i < times; i++) UNROLL
+    for (int j = 0; j < SUMS; j++) {
+        x[j] = _mm256_dpbusd_avx_epi32(x[j], one, one);
+        __asm__ volatile("" : "+x"(x[j]));
+    }
+    return (double)times * SUMS * 32 * 2 / DIGITS;
+}
+
+__attribute__((target("avx512f,avx512vnni"))) static double run_dpbusd_avx512(size_t times) {
+    const __m512i one = _mm512_set1_epi32(0x01010101);
+    __m512i x[SUMS];
+    UNROLL
+    for (int j = 0; j < SUMS; j++) x[j] = one;
+    for (size_t i = 0; i < times; i++) UNROLL
+    for (int j = 0; j < SUMS; j++) {
+        x[j] = _mm512_dpbusd_epi32(x[j], one, one);
+        __asm__ volatile("" : "+v"(x[j]));
+    }
+    return (double)times * SUMS * 64 * 2 / DIGITS;
+}
+
+/* Four tiles of sums, as in the kernel. */
 static double run_tiles(size_t times) {
     struct {
         uint8_t palette, start_row, reserved[14];
@@ -90,14 +146,26 @@ static double run_tiles(size_t times) {
 }
 
 static const struct {
-    const char *isa;
-    double (*f32)(size_t times);
-    double (*bf16)(size_t times);
-} loops[] = {{"ref", run_sse2, NULL},
-             {"avx2", run_avx2, NULL},
-             {"avx512", run_avx512, NULL},
-             {"avx512bf16", run_avx512, run_dpbf16},
-             {"amx", run_avx512, run_tiles}};
+    const char *isa, *products;
+    double (*run)(size_t times);
+} loops[] = {
+    {"ref", "f32", run_sse2},
+    {"ref", "i16", run_madd_sse2},
+    {"avx2", "f32", run_avx2},
+    {"avx2", "i16", run_madd_avx2},
+    {"avxvnni", "f32", run_avx2},
+    {"avxvnni", "i16", run_dpbusd_avx2},
+    {"avx512", "f32", run_avx512},
+    {"avx512", "i16", run_madd_avx2},
+    {"avx512vnni", "f32", run_avx512},
+    {"avx512vnni", "i16", run_dpbusd_avx512},
+    {"avx512bf16", "f32", run_avx512},
+    {"avx512bf16", "bf16", run_dpbf16},
+    {"avx512bf16", "i16", run_dpbusd_avx512},
+    {"amx", "f32", run_avx512},
+    {"amx", "bf16", run_tiles},
+    {"amx", "i16", run_dpbusd_avx512},
+};
 
 static double now(void) {
     struct timespec t;
@@ -105,16 +173,15 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-double capp_peak_gflops(const char *isa, bool bf16, double seconds) {
-    const size_t slice = 20000; /* half a millisecond at most: interrupts spoil few of them */
+double capp_peak_gflops(const char *isa, const char *products, double seconds) {
+    const size_t slice = 20000; /* at most half a millisecond, so that interrupts disturb few slices */
     const capp_kernels *kernels = capp_kernels_named(isa);
     double best = 0;
     if (!kernels || !capp_cpu_request(kernels->needs)) return 0;
     for (size_t i = 0; i < sizeof loops / sizeof *loops; i++) {
-        double (*run)(size_t times) = bf16 ? loops[i].bf16 : loops[i].f32;
-        if (!run || strcmp(loops[i].isa, isa) != 0) continue;
+        if (strcmp(loops[i].isa, isa) != 0 || strcmp(loops[i].products, products) != 0) continue;
         for (double start = now(), before = start; before - start < seconds;) {
-            const double operations = run(slice), after = now();
+            const double operations = loops[i].run(slice), after = now();
             const double rate = operations / (after - before) * 1e-9;
             if (after > before && rate > best) best = rate;
             before = after;

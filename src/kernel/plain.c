@@ -105,7 +105,7 @@ void capp_add_slope(float *s, float slope, size_t n) {
     for (size_t i = 0; i < n; i++) s[i] -= slope * (float)(n - 1 - i);
 }
 
-/* To nearest, ties to even; finite numbers. */
+/* Rounds to the nearest bfloat16, ties to even. x must be finite. */
 static float rounded_to_bf16(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
@@ -134,14 +134,15 @@ void capp_route(float *x, size_t n, size_t chosen, int among) {
     size_t last = 0;
     for (size_t i = 1; i < n; i++) max = x[i] > max ? x[i] : max;
     for (size_t i = 0; i < n && !among; i++) sum += exp_of(x[i] - max);
-    /* The next best after (least, last), as many times as are chosen; then all from there up are. */
+    /* Each round finds the next best element after (least, last). After `chosen` rounds, that element and all better
+     * ones are chosen. */
     for (size_t k = 0; k < chosen; k++) {
         size_t best = n;
         for (size_t i = 0; i < n; i++) {
             int below = x[i] < least || (x[i] == least && i > last);
             if (below && (best == n || x[i] > x[best])) best = i;
         }
-        if (best == n) break; /* not numbers */
+        if (best == n) break; /* the rest are NaN */
         least = x[best];
         last = best;
         if (among) sum += exp_of(least - max);
@@ -156,11 +157,11 @@ float capp_sigmoid(float x) {
     return 1 / (1 + exp_of(-x));
 }
 
-/* What experts are chosen by: x [n] has the scores. */
+/* What the choice of experts depends on. x [n]: the scores. */
 typedef struct choice {
     const float *x, *bias;
-    size_t size;   /* of a group, 0: no groups */
-    uint64_t open; /* groups */
+    size_t size;   /* of a group; 0: no groups */
+    uint64_t open; /* bit g: group g is open to choice */
 } choice;
 
 static float choice_at(const choice *c, size_t i) {

@@ -1,5 +1,5 @@
-/* Four floats as one vector of GCC's and Clang's portable kind, for sums that the compiler would otherwise keep in
- * memory and for choices between floats that it would otherwise make with branches. */
+/* Four floats in one portable vector of GCC and Clang. Without it, the compiler would keep some sums in memory and
+ * would choose between floats with branches. */
 #ifndef CAPP_KERNEL_QUAD_H
 #define CAPP_KERNEL_QUAD_H
 

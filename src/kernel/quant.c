@@ -1,5 +1,6 @@
-/* Integers lie with an output's inputs down a column, which is read COLUMNS at a time: what is 64 bytes in the file is
- * then used whole. Scales and zeros of those columns are spread out once, so that groups in any order cost the same. */
+/* In the integer layouts the inputs of an output are down a column. The code reads COLUMNS columns at a time, so that
+ * it uses all of every 64 bytes of the file. It spreads the scales and zeros of these columns out once, so that groups
+ * in any order cost the same. */
 #include "kernel/quant.h"
 
 #include <string.h>
@@ -16,7 +17,7 @@ SMALL uint32_t load_word(const void *words, size_t i) {
     return word;
 }
 
-/* Columns that are unpacked together; those from n on repeat the first. */
+/* Columns that are unpacked together. Entries from n on repeat the first column. */
 typedef struct columns {
     size_t n;
     size_t at[COLUMNS];
@@ -34,12 +35,13 @@ static columns columns_of(const capp_quant *q, size_t first, size_t n) {
 /* ---- Scales and zeros ----------------------------------------------------------------------------------------------
  */
 
-/* Where a word of AWQ has output i of its 8: 0, 2, 4, 6, 1, 3, 5, 7 from the lowest bits up. */
+/* The position, in bits, of output i of the 8 in a word of AWQ. From the lowest bits up, the outputs are 0, 2, 4, 6, 1,
+ * 3, 5, 7. */
 SMALL unsigned awq_shift(size_t i) {
     return (unsigned)(4 * (i % 8 / 2 + i % 2 * 4));
 }
 
-/* Number i of a stream of numbers of `bits` bits. */
+/* Number i of a stream of numbers of `bits` bits each. */
 SMALL uint32_t of_stream(const void *words, size_t i, unsigned bits) {
     size_t at = i * bits;
     unsigned shift = (unsigned)(at % 32);
@@ -48,11 +50,11 @@ SMALL uint32_t of_stream(const void *words, size_t i, unsigned bits) {
     return value & ((1u << bits) - 1);
 }
 
-/* Zero `column` of GPTQ's first format, whose writers take 1 from each: GPTQModel, which transformers reads the format
- * with, from the whole word at once (utils/model.py, convert_gptq_v2_to_v1_format_module), so that a zero of 0 borrows
- * from its neighbor. So 1 is added to all at once, too (convert_gptq_v1_to_v2_format_module); of 3 bits, which cross
- * words, to each alone. All ones become 0: no writer has a zero of 2^bits, which kernels that only add 1 make of them.
- */
+/* Zero `column` of GPTQ's first format. Its writers subtract 1 from each zero. GPTQModel, with which transformers reads
+ * the format, subtracts from the whole word at once (utils/model.py, convert_gptq_v2_to_v1_format_module), so that a
+ * zero of 0 borrows from its neighbor. Therefore 1 is also added to all zeros of the word at once
+ * (convert_gptq_v1_to_v2_format_module). Zeros of 3 bits cross words, so 1 is added to each alone. All ones become 0:
+ * no writer has a zero of 2^bits, but kernels that only add 1 turn all ones into 2^bits. */
 static uint32_t first_format_zero(const char *zeros, size_t column, unsigned bits) {
     uint32_t most = (1u << bits) - 1;
     if (bits == 3) return (of_stream(zeros, column, bits) + 1) & most;
@@ -82,7 +84,7 @@ static void spread(float *table, const capp_quant *q, const columns *c) {
 /* ---- Integers ------------------------------------------------------------------------------------------------------
  */
 
-/* y [c->n][k] from input i on, m of them, from tile [m][COLUMNS]. */
+/* y [c->n][k], from input i on, m inputs = the transpose of tile [m][COLUMNS]. */
 SMALL void turn(float *restrict y, size_t k, const float (*restrict tile)[COLUMNS], const columns *c, size_t m) {
     for (size_t j = 0; j < c->n; j++)
         for (size_t i = 0; i < m; i++) y[j * k + i] = tile[i][j];
@@ -154,8 +156,8 @@ SMALL float float_of_bits(uint32_t bits) {
     return f;
 }
 
-/* A sign, 4 bits of exponent with bias 7, 3 of fraction; all ones are NaN, and there is no infinity. A subnormal
- * m * 2^-9 is (2^14 + m * 2^-9) - 2^14, exact since 2^-9 is a unit in the last place of 2^14. */
+/* A sign, 4 bits of exponent with bias 7, 3 of fraction. All ones are NaN, and there is no infinity. A subnormal
+ * m * 2^-9 is computed as (2^14 + m * 2^-9) - 2^14, which is exact because 2^-9 is a unit in the last place of 2^14. */
 SMALL float e4m3(uint8_t b) {
     uint32_t magnitude = b & 0x7fu, sign = (b & 0x80u) << 24;
     float normal = float_of_bits((magnitude << 20) + (120u << 23) + (magnitude == 0x7f ? 120u << 23 : 0));
@@ -165,7 +167,7 @@ SMALL float e4m3(uint8_t b) {
     return float_of_bits(bits | sign);
 }
 
-/* values [VALUES]: of all bytes. E5M2 is the upper half of a half float. */
+/* values [VALUES]: the values of all bytes. E5M2 is the upper half of a half float. */
 static void value_table(float *values, capp_quant_layout layout) {
     for (unsigned b = 0; b < VALUES; b++)
         values[b] = layout == CAPP_QUANT_E5M2 ? capp_half_to_float((uint16_t)(b << 8)) : e4m3((uint8_t)b);
@@ -186,7 +188,7 @@ static void float8(float *restrict out, const capp_quant *q, size_t row, const f
 /* ---- All -----------------------------------------------------------------------------------------------------------
  */
 
-/* Block by block as GGUF has them: a byte holds elements i and i + 16 of 32, instead of 2i and 2i + 1. */
+/* Rearranges each block to the form of GGUF: there a byte holds elements i and i + 16 of 32, here 2i and 2i + 1. */
 static void mxfp4(float *out, const capp_quant *q, size_t row) {
     enum { ELEMENTS = 32, HALF = ELEMENTS / 2 };
     const unsigned char *weights = (const unsigned char *)q->weights + row * q->k / 2,

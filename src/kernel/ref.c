@@ -1,28 +1,18 @@
-/* The reference kernels for any processor: a fused multiply-add by double precision. */
+/* The reference kernels for any processor: the fused multiply-add is computed in double precision. */
 #include "kernel/kernel.h"
 
 #include "base/math.h"
+#include "kernel/fused.h"
+#include "kernel/integers.h"
 #include "kernel/quad.h"
-
-/* a b + c, rounded once. The product of two floats is exact in double. The sum is rounded to odd: where it is not exact
- * and its last bit is 0, it becomes the neighbor on the other side of the exact sum, whose last bit is 1. What is left
- * of the error then cannot change the second rounding, to float. (Boldo & Melquiond, Emulation of FMA and correctly
- * rounded sums: proved algorithms using rounding to odd, IEEE Transactions on Computers 57, 2008) */
-static float fused_exactly(float a, float b, float c) {
-    const double product = (double)a * (double)b, addend = (double)c, sum = product + addend, of_c = sum - product;
-    const double error = (product - (sum - of_c)) + (addend - of_c); /* exactly; NaN where the sum is infinite */
-    uint64_t bits = capp_bits_of_double(sum);
-    if ((error > 0 || error < 0) && !(bits & 1)) bits += (error > 0) == (sum > 0) ? 1 : UINT64_MAX;
-    return (float)capp_double_of_bits(bits);
-}
 
 static __attribute__((noinline)) quad fused_one_by_one(quad a, quad b, quad c) {
     return (quad){fused_exactly(a[0], b[0], c[0]), fused_exactly(a[1], b[1], c[1]), fused_exactly(a[2], b[2], c[2]),
                   fused_exactly(a[3], b[3], c[3])};
 }
 
-/* Whether rounding x again, to float, may go wrong: x is exactly between two floats, or the float is below the normal
- * range, where it has fewer bits. */
+/* True where rounding x a second time, to float, may give a wrong result: x is exactly halfway between two floats, or
+ * the float is below the normal range, where floats have fewer bits. */
 static inline capp_pair_bits doubtful(capp_pair x) {
     const capp_pair size = (capp_pair)((capp_pair_bits)x & INT64_MAX);
     return (capp_pair_bits)(((capp_pair_bits)x & 0x1fffffff) == 0x10000000) |
@@ -42,6 +32,7 @@ static inline quad fused(quad a, quad b, quad c) {
 const capp_kernels capp_kernels_ref = {.name = "ref",
                                        .needs = 0,
                                        .f32 = &products,
+                                       .i16 = &capp_integers_ref,
 #define X(name, type, parameters) .name = name,
                                        CAPP_OP_MAP(X)
 #undef X

@@ -12,8 +12,8 @@
 #define TRANSPOSE_UNROLL _Pragma("GCC unroll 16")
 #endif
 
-/* y [16][16], rows ldy numbers apart = the transpose of x [16][16], rows `stride` bytes apart. Pairs, then fours, of
- * rows are interleaved, then quarters of vectors moved. */
+/* y [16][16] = the transpose of x [16][16]. The rows of y are ldy numbers apart, the rows of x `stride` bytes. It
+ * interleaves pairs of rows, then fours of rows, and then moves quarters of vectors. */
 static inline __attribute__((always_inline)) void transpose_square(uint32_t *y, size_t ldy, const void *x,
                                                                    size_t stride) {
     __m512i row[16], two[16], four[16];

@@ -1,5 +1,6 @@
-/* Unpacks stored blocks directly into panels: the result of capp_dequant and then pack, without rows of float32 in
- * between. One function for each instruction set and element; NULL for a type that has none. */
+/* Unpacks stored blocks directly into panels. The result is that of capp_dequant and then pack, but without rows of
+ * float32 in between. One function for each instruction set and element; each returns NULL for a type that it cannot
+ * unpack. */
 #ifndef CAPP_KERNEL_UNPACK_H
 #define CAPP_KERNEL_UNPACK_H
 

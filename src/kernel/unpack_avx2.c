@@ -1,15 +1,11 @@
-/* Unpacking to panels of float32 with AVX2: a vector is 8 columns of the 16. */
+/* Unpacks to panels of float32 with AVX2. A vector is 8 of the 16 columns. */
 #include "kernel/unpack.h"
 
-#include <immintrin.h>
+#include "kernel/transpose_avx2.h"
 
 enum { WIDTH = 8, PANEL_VECTORS = 1, SQUARE_K = WIDTH, ELEMENT = sizeof(float), STEP = 1 };
 
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
+#define UNROLL TRANSPOSE_UNROLL
 
 typedef __m256 v_floats;
 
@@ -32,7 +28,7 @@ V __m256i v_bytes(const uint32_t *x) {
     return _mm256_loadu_si256((const __m256i *)(const void *)x);
 }
 
-/* Byte j to the top of each number: -1 is what leaves a zero. */
+/* Moves byte j of each number to its top; the index -1 gives a zero. */
 V __m256i v_raised(const uint32_t *x, int j) {
     const __m256i from = _mm256_setr_epi8(-1, -1, -1, 0, -1, -1, -1, 4, -1, -1, -1, 8, -1, -1, -1, 12, -1, -1, -1, 0,
                                           -1, -1, -1, 4, -1, -1, -1, 8, -1, -1, -1, 12);
@@ -66,28 +62,7 @@ V void put_numbers(uint32_t *out, const v_floats *v) {
 }
 
 V void transpose(uint32_t *y, size_t ldy, const void *x, size_t stride) {
-    __m256i row[WIDTH], two[WIDTH], four[WIDTH];
-    UNROLL
-    for (size_t i = 0; i < WIDTH; i++)
-        row[i] = _mm256_loadu_si256((const __m256i *)(const void *)((const char *)x + i * stride));
-    UNROLL
-    for (size_t i = 0; i < WIDTH; i += 2) {
-        two[i] = _mm256_unpacklo_epi32(row[i], row[i + 1]);
-        two[i + 1] = _mm256_unpackhi_epi32(row[i], row[i + 1]);
-    }
-    UNROLL
-    for (size_t i = 0; i < WIDTH; i += 4) {
-        four[i] = _mm256_unpacklo_epi64(two[i], two[i + 2]);
-        four[i + 1] = _mm256_unpackhi_epi64(two[i], two[i + 2]);
-        four[i + 2] = _mm256_unpacklo_epi64(two[i + 1], two[i + 3]);
-        four[i + 3] = _mm256_unpackhi_epi64(two[i + 1], two[i + 3]);
-    }
-    UNROLL
-    for (size_t i = 0; i < 4; i++) {
-        _mm256_storeu_si256((__m256i *)(void *)(y + ldy * i), _mm256_permute2x128_si256(four[i], four[i + 4], 0x20));
-        _mm256_storeu_si256((__m256i *)(void *)(y + ldy * (i + 4)),
-                            _mm256_permute2x128_si256(four[i], four[i + 4], 0x31));
-    }
+    transpose_square(y, ldy, x, stride);
 }
 
 #include "kernel/unpack.inc"

@@ -1,4 +1,4 @@
-/* Unpacking to panels of float32 with AVX-512. */
+/* Unpacks to panels of float32 with AVX-512. */
 #include "kernel/unpack.h"
 
 #include "kernel/unpack_avx512.h"

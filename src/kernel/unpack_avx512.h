@@ -1,4 +1,4 @@
-/* What unpack.inc needs of AVX-512, whatever the element. */
+/* The part of what unpack.inc needs that is the same for all elements, with AVX-512. */
 #ifndef CAPP_KERNEL_UNPACK_AVX512_H
 #define CAPP_KERNEL_UNPACK_AVX512_H
 
@@ -25,7 +25,7 @@ V v_floats v_sub(v_floats a, v_floats b) {
     return _mm512_sub_ps(a, b);
 }
 
-/* Byte j to the top of each number: a negative index leaves a zero. */
+/* Moves byte j of each number to its top; a negative index gives a zero. */
 V __m512i v_raised(const uint32_t *x, int j) {
     const __m512i from = _mm512_broadcast_i32x4(_mm_setr_epi32(0x00ffffff, 0x04ffffff, 0x08ffffff, 0x0cffffff));
     return _mm512_shuffle_epi8(_mm512_loadu_si512(x), _mm512_add_epi32(from, _mm512_set1_epi32(j << 24)));

@@ -1,11 +1,11 @@
-/* Unpacking to panels of bfloat16, rounded as `narrow` does it: by VCVTNE2PS2BF16, for VDPBF16PS and AMX tiles. */
+/* Unpacks to panels of bfloat16 for VDPBF16PS and AMX tiles. VCVTNE2PS2BF16 rounds as `narrow` does. */
 #include "kernel/unpack.h"
 
 #include "kernel/unpack_avx512.h"
 
 enum { SQUARE_K = 2 * WIDTH, ELEMENT = sizeof(uint16_t), STEP = 32 };
 
-/* Two neighbors along k of 16 columns. */
+/* Stores two neighbors along k for each of 16 columns. */
 V void put_pair(char *out, v_floats first, v_floats second) {
     const __m512i halves = (__m512i)_mm512_cvtne2ps_pbh(second, first);
     const __m512i from =

@@ -1,5 +1,5 @@
-/* CAPP_UNROLL(n) before a loop of at most n rounds unrolls it completely. Under a sanitizer it does not: the checks of
- * every copy would make the compiler take minutes. */
+/* CAPP_UNROLL(n) before a loop of at most n rounds unrolls it completely. Under a sanitizer it does nothing, because
+ * the checks in every copy would make the compiler take minutes. */
 #ifndef CAPP_KERNEL_UNROLL_H
 #define CAPP_KERNEL_UNROLL_H
 

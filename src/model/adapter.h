@@ -18,12 +18,11 @@
 
 /* The two tensors of a module. */
 typedef struct capp_pair {
-    capp_str
-        name; /* PEFT: the module without "base_model.model."; GGUF: the tensor without ".weight"; NUL-terminated */
+    capp_str name; /* PEFT: module without "base_model.model."; GGUF: tensor without ".weight"; ends with NUL */
     const capp_tensor *a, *b;
     bool table; /* lora_embedding_A and _B */
-    bool copy;  /* no pair: a is what PEFT keeps of an embedding that it did not train; name ends in ".base_layer" */
-    bool used;  /* it has a place in the model */
+    bool copy;  /* not a pair: a is PEFT's copy of an embedding that it did not train; name ends in ".base_layer" */
+    bool used;  /* it has found a place in the model */
 } capp_pair;
 
 struct capp_adapter {
@@ -32,11 +31,11 @@ struct capp_adapter {
     capp_pair *pairs; /* [n_pairs] */
     size_t n_pairs;
     capp_names names; /* of pairs */
-    char *text;       /* that the names point into */
+    char *text;       /* the memory that the names point into */
     double rank, alpha;
     bool rank_stabilized;          /* the scale is alpha / sqrt(rank) */
     bool tied;                     /* the head shares the embedding's pair */
-    capp_patterns *ranks, *alphas; /* fields with different values for some modules; or NULL */
+    capp_patterns *ranks, *alphas; /* the fields that give some modules other values; or NULL */
 };
 
 /* Reads the adapter in source. The adapter becomes the owner of source, also on failure. */
@@ -51,8 +50,8 @@ capp_status capp_adapter_metadata(capp_adapter *a, capp_error *err);
 /* The factor of B A, including the adapter's weight. Fails if the config gives the module another rank. */
 capp_status capp_adapter_scale(const capp_adapter *a, const char *module, size_t rank, double *scale, capp_error *err);
 
-/* Finds the place of every pair in the model of arch and h, and adds the pairs to the lists of w's matrices and tables.
- * w NULL: only checks whether the adapter fits. Errors name the adapter and the tensor. */
+/* Finds the place of every pair in the model that arch and h describe, and adds the pairs to the lists of w's matrices
+ * and tables. If w is NULL, only checks whether the adapter fits. Errors name the adapter and the tensor. */
 capp_status capp_adapter_fit(capp_adapter *a, const capp_source *s, const capp_arch *arch, const capp_hparams *h,
                              capp_weights *w, capp_error *err);
 

@@ -1,4 +1,4 @@
-/* The description of an adapter: adapter_config.json as PEFT 0.18 writes it, GGUF metadata as llama.cpp reads it. */
+/* The description of an adapter: adapter_config.json as PEFT 0.18 writes it, or GGUF metadata as llama.cpp reads it. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,7 +6,8 @@
 #include "model/adapter.h"
 #include "model/arch.h"
 
-/* Fields that have no effect here: how it was trained, and which modules were chosen (the tensors show this). */
+/* Fields that have no effect here: how the adapter was trained, and which modules were chosen (the tensors show
+ * this). */
 static const char idle[] =
     " auto_mapping base_model_name_or_path corda_config eva_config exclude_modules fan_in_fan_out inference_mode "
     "layers_pattern layers_to_transform loftq_config lora_dropout lora_ga_config megatron_config megatron_core "
@@ -31,7 +32,7 @@ static capp_status fail_field(const capp_adapter *a, capp_status st, const char 
 
 static const char merge[] = "; merge the adapter into its model (PEFT's merge_and_unload) and open the result";
 
-/* null, false, [] and {}. */
+/* Whether v is null, false, [] or {}. */
 static bool is_nothing(capp_json v) {
     bool truth;
     switch (capp_json_kind_of(v)) {
@@ -43,7 +44,7 @@ static bool is_nothing(capp_json v) {
     }
 }
 
-/* An unknown field may be a part of the adapter that capp would ignore. */
+/* Rejects unknown fields: such a field may describe a part of the adapter that capp would ignore. */
 static capp_status check_fields(const capp_adapter *a, capp_json config, capp_error *err) {
     for (capp_json_walk w = capp_json_begin(config); capp_json_next(&w);) {
         char key[80];
@@ -58,8 +59,8 @@ static capp_status check_fields(const capp_adapter *a, capp_json config, capp_er
     return CAPP_OK;
 }
 
-/* Some ways of initialization subtract the initial pair from the model's weights, which then differ from those in its
- * file. */
+/* Some initialization methods subtract the initial pair from the model's weights. These weights then differ from those
+ * in the model's file. */
 static capp_status check_beginning(const capp_adapter *a, capp_json begin, capp_error *err) {
     static const char *const plain[] = {"gaussian", "eva", "orthogonal"};
     capp_json_kind kind = capp_json_kind_of(begin);
@@ -85,7 +86,7 @@ static capp_status read_bool(const capp_adapter *a, const char *key, bool *out, 
     return fail_field(a, CAPP_EFORMAT, key, "must be true or false", err);
 }
 
-/* Names the field that has the pattern in err. */
+/* Adds the name of the field with the pattern to the message in err. */
 static capp_status in_patterns(const capp_adapter *a, const char *key, capp_status st, capp_error *err) {
     char prefix[80];
     if (st == CAPP_OK || st == CAPP_ENOMEM) return st;

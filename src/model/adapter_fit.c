@@ -1,6 +1,6 @@
-/* Puts the pairs of an adapter into their places in a model. The parts of the model are visited once; each asks for the
- * pair of its name, independent of how the model's file groups tensors and orders their rows: a delta has the order of
- * the packed matrix. A pair that no part asks for is an error. */
+/* Puts the pairs of an adapter into their places in a model. This visits each part of the model once and looks up the
+ * pair with the part's name. It does not matter how the model's file groups tensors or orders their rows: a delta has
+ * the order of the packed matrix. A pair that belongs to no part is an error. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,26 +13,26 @@ typedef struct fitter {
     capp_adapter *a;
     const capp_source *s;       /* the model's */
     const capp_arch *arch;      /* */
-    const capp_arch *gguf_arch; /* whose names and rows GGUF files have: the model's or the adapter's; or NULL */
+    const capp_arch *gguf_arch; /* GGUF files use its names and rows: the model's or the adapter's; or NULL */
     const capp_hparams *h;
-    capp_weights *w; /* NULL: only look */
+    capp_weights *w; /* NULL: only check */
     capp_error *err;
 } fitter;
 
-/* How elements of tensors become elements of a delta's a and b. */
+/* How the elements of tensors become the elements of a delta's a and b. */
 typedef struct reading {
     const capp_tensor *a, *b;
     bool a_turned; /* a is [k][rank] */
     bool b_turned; /* b is [rank][n] */
     size_t rank;
     size_t a_row;            /* of element (0, 0) of a */
-    size_t b_row;            /* element (i, q) of b is in row b_row + order(i), */
+    size_t b_row;            /* element (i, q) of b is read from row b_row + order(i), */
     size_t b_column, b_step; /* column b_column + q b_step */
     capp_order_fn order;     /* or NULL */
     const void *user;        /* of order */
 } reading;
 
-/* n rows of k from row `first` on, of the matrix to whose list a delta goes. */
+/* The rows that a delta changes: n rows of k elements from row `first` on, in the matrix whose list gets the delta. */
 typedef struct target {
     capp_delta **list;
     size_t first, n, k;
@@ -49,7 +49,7 @@ static const char *path_of(const fitter *f) {
 /* ---- Numbers -------------------------------------------------------------------------------------------------------
  */
 
-/* n elements of row `row` of t, every `step`th from column on; whole rows where step is 1. */
+/* Reads n elements of row `row` of t: every `step`th element from `column` on. If step is 1, reads whole rows. */
 static void read_row(const capp_tensor *t, size_t row, size_t column, size_t step, size_t n, float *out) {
     size_t width = (size_t)t->dims[0], bytes = (size_t)(t->bytes / (t->elements / width));
     const char *at = (const char *)t->data + row * bytes;
@@ -57,11 +57,11 @@ static void read_row(const capp_tensor *t, size_t row, size_t column, size_t ste
         capp_dequant(t->type)(out, at, n);
         return;
     }
-    size_t element = bytes / width; /* of safetensors, which have no blocks */
+    size_t element = bytes / width; /* safetensors have no blocks */
     for (size_t i = 0; i < n; i++) capp_dequant(t->type)(out + i, at + (column + i * step) * element, 1);
 }
 
-/* out [n][m] from t [m][n], by way of scratch [n]. */
+/* Writes the transpose of t [m][n] to out [n][m]. Uses scratch [n]. */
 static void read_turned(const capp_tensor *t, size_t m, size_t n, float *out, float *scratch) {
     for (size_t i = 0; i < m; i++) {
         read_row(t, i, 0, 1, n, scratch);
@@ -99,7 +99,7 @@ static capp_status fill(fitter *f, const reading *r, const target *t, double sca
                      path_of(f), (int)(wrong->name.size < 200 ? wrong->name.size : 200), wrong->name.data);
 }
 
-/* Appends a delta to the list; NULL if there is not enough memory. */
+/* Appends a new delta to the list; returns NULL if there is not enough memory. */
 static capp_delta *new_delta(fitter *f, const target *t, size_t rank) {
     size_t numbers, b_numbers, bytes;
     if (!capp_mul(rank, t->k, &numbers) || !capp_mul(rank, t->n, &b_numbers) ||
@@ -152,8 +152,8 @@ static capp_pair *pair_named(const fitter *f, const char *name) {
     return i == CAPP_NO_NAME ? NULL : &f->a->pairs[i];
 }
 
-/* Finds modules by the names in an architecture's row. PEFT's names are those of the class that was trained: only the
- * text model, or the multimodal one. */
+/* Finds a module by the names in an architecture's row. PEFT's names are those of the class that was trained: either
+ * the text model alone, or the multimodal model. */
 static capp_pair *pair_by_row(const fitter *f, const capp_arch *arch, const place *p, const char *suffix) {
     char buffer[MOST_NAME], own[MOST_NAME], name[MOST_NAME];
     capp_pair *pair = NULL;
@@ -169,8 +169,8 @@ static capp_pair *pair_by_row(const fitter *f, const capp_arch *arch, const plac
     return pair;
 }
 
-/* Row i of the architectures for which a folder's adapter for this model may have been made; NULL after the last one.
- * GGUF files of Mistral and Mixtral say llama. */
+/* Row i of the possible architectures of the adapter; NULL after the last one. If the model is a GGUF file and the
+ * adapter is a folder, there may be several: GGUF files of Mistral and Mixtral also call themselves llama. */
 static const capp_arch *row_at(const fitter *f, size_t i) {
     if (from_gguf(f)) return i ? NULL : f->gguf_arch;
     if (!f->s->gguf) return i ? NULL : f->arch;
@@ -193,7 +193,8 @@ static capp_pair *find_pair(const fitter *f, const place *p, const char *suffix)
 /* ---- Orders of rows ------------------------------------------------------------------------------------------------
  */
 
-/* GGUF's row of a head's neighbors for row i of its halves, and the other way round. user: head_dim. */
+/* Folders store a head's rows as halves, GGUF files as pairs of neighbors. The first function gives the row among the
+ * pairs for row i of the halves, the second does the opposite. user: head_dim. */
 static uint64_t pairs_of_halves(const void *user, uint64_t i) {
     uint64_t d = *(const uint32_t *)user, at = i % d;
     return i - at + 2 * (at % (d / 2)) + at / (d / 2);
@@ -204,7 +205,7 @@ static uint64_t halves_of_pairs(const void *user, uint64_t i) {
     return i - at + at % 2 * (d / 2) + at / 2;
 }
 
-/* The row of b that is row i of the matrix. */
+/* Sets the order that gives the row of b for row i of the matrix. */
 static void set_order(const fitter *f, capp_part part, reading *r) {
     const capp_arch *gguf = f->gguf_arch;
     bool q_or_k = part == CAPP_PART_Q || part == CAPP_PART_K, base = f->s->gguf != NULL;
@@ -239,12 +240,12 @@ static capp_status fail_shape(const fitter *f, const capp_pair *pair, const targ
                   : "the adapter was trained for another model");
 }
 
-/* Whether the dimensions of t are these, and 1. */
+/* Whether the dimensions of t are d0, d1, d2 and 1. */
 static bool is_shape(const capp_tensor *t, uint64_t d0, uint64_t d1, uint64_t d2) {
     return t->dims[0] == d0 && t->dims[1] == d1 && t->dims[2] == d2 && t->dims[3] == 1;
 }
 
-/* Rows of a matrix. */
+/* Fits a pair to rows of a matrix. */
 static capp_status fit_rows(fitter *f, place p, const target *t) {
     capp_pair *pair = find_pair(f, &p, "");
     if (!pair) return CAPP_OK;
@@ -262,14 +263,14 @@ static capp_status fit_rows(fitter *f, place p, const target *t) {
     return add(f, pair->name.data, &r, t);
 }
 
-/* PEFT puts the whole embedding into the folder where the embedding has a pair, as it was before training. */
+/* If the embedding has a pair, PEFT also saves the whole embedding in the folder, as it was before training. */
 static capp_status fit_copy(fitter *f, place p, const target *t) {
     capp_pair *copy = from_gguf(f) ? NULL : find_pair(f, &p, ".base_layer");
     if (!copy) return CAPP_OK;
     return copy->copy && is_shape(copy->a, t->k, t->n, 1) ? CAPP_OK : fail_shape(f, copy, t);
 }
 
-/* A table, of which a row is read for each token. */
+/* Fits a pair to a table, from which one row is read for each token. */
 static capp_status fit_table(fitter *f, place p, const target *t) {
     capp_pair *pair = find_pair(f, &p, "");
     if (!pair) return CAPP_OK;
@@ -290,7 +291,7 @@ static capp_status fit_table(fitter *f, place p, const target *t) {
 /* ---- Experts in one parameter --------------------------------------------------------------------------------------
  */
 
-/* A pair for gate and up of all experts, or for their down: the shapes show which. */
+/* Fits a pair for gate and up of all experts, or for down of all experts. The shapes show which it is. */
 static capp_status fit_parameter(fitter *f, capp_pair *pair, const char *module, capp_matrix *up, capp_matrix *down) {
     const capp_hparams *h = f->h;
     char name[MOST_NAME + 16];
@@ -319,7 +320,7 @@ static capp_status fit_parameter(fitter *f, capp_pair *pair, const char *module,
     return CAPP_OK;
 }
 
-/* Module: "model.layers.1.mlp.experts"; of two parameters one is wrapped in the other. */
+/* module is a name like "model.layers.1.mlp.experts". If two parameters have pairs, PEFT wraps one in the other. */
 static capp_status fit_parameters_of(fitter *f, const char *module, capp_matrix *up, capp_matrix *down) {
     static const char *const wraps[] = {"", ".base_layer"};
     for (size_t i = 0; i < 2; i++) {
@@ -345,7 +346,7 @@ static capp_status fit_parameters(fitter *f, uint32_t layer, capp_matrix *up, ca
         if (!at) continue;
         at[sizeof end - 1] = 0;
         if ((st = fit_parameters_of(f, module, up, down)) != CAPP_OK) return st;
-        /* transformers 5 calls Mixtral's part as everybody's. */
+        /* transformers 5 gives Mixtral's part the same name as in other models. */
         snprintf(newer, sizeof newer, "model.layers.%u.mlp%s", layer, end);
         if (strcmp(module, newer) && (st = fit_parameters_of(f, newer, up, down)) != CAPP_OK) return st;
     }
@@ -374,7 +375,7 @@ static capp_status fit_attention(fitter *f, uint32_t i, capp_layer *layer) {
     return CAPP_OK;
 }
 
-/* Gate, up and down of a feed-forward part or of expert e, by their names. */
+/* Fits gate, up and down of a feed-forward part or of expert e by their names. */
 static capp_status fit_products(fitter *f, const capp_part parts[3], place p, size_t feed, capp_matrix *up,
                                 capp_matrix *down) {
     const capp_hparams *h = f->h;
@@ -393,7 +394,7 @@ static capp_status fit_feed(fitter *f, uint32_t i, capp_layer *layer) {
     static const capp_part shared[] = {CAPP_PART_SHARED_GATE, CAPP_PART_SHARED_UP, CAPP_PART_SHARED_DOWN};
     static const capp_part expert[] = {CAPP_PART_EXPERT_GATE, CAPP_PART_EXPERT_UP, CAPP_PART_EXPERT_DOWN};
     const capp_hparams *h = f->h;
-    capp_matrix none = {0}; /* where there is no model to be changed */
+    capp_matrix none = {0}; /* used if there is no model to change */
     capp_status st;
     if (!capp_has_experts(h, i))
         return fit_products(f, dense, (place){.layer = i}, h->experts ? h->dense_feed : h->feed, &layer->up,
@@ -434,8 +435,8 @@ static capp_status fit_ends(fitter *f) {
     return fit_copy(f, (place){CAPP_PART_POSITIONS, 0, 0}, &positions);
 }
 
-/* A pair that no part asked for would be a part of the adapter that capp ignores. The pairs of a multimodal model's
- * image part are ignored, like that part. */
+/* A pair without a place would be a part of the adapter that capp ignores, so it is an error. The pairs of a multimodal
+ * model's image part are allowed: capp ignores that part too. */
 static capp_status check_all_used(const fitter *f) {
     bool any = false;
     for (size_t i = 0; i < f->a->n_pairs; i++) {
@@ -454,7 +455,7 @@ static capp_status check_all_used(const fitter *f) {
                      path_of(f));
 }
 
-/* Adapters in GGUF name their architecture as the model's GGUF file does, or would. */
+/* GGUF adapters name the architecture that the model's GGUF file has, or would have. */
 static capp_status set_gguf_arch(fitter *f) {
     const char *own = f->arch->gguf ? f->arch->gguf : f->arch->gguf_as;
     capp_str name = {"", 0};

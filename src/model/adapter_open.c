@@ -9,7 +9,7 @@
 
 enum { MOST_TENSOR_NAME = 1024 };
 
-/* How the names of a pair end. */
+/* The suffixes of the names of a pair. */
 typedef struct ending {
     const char *a, *b;
     bool table, gguf;
@@ -43,7 +43,7 @@ static int shown(capp_str name) {
 /* ---- Pairs ---------------------------------------------------------------------------------------------------------
  */
 
-/* What no pair can say. */
+/* Fails for a tensor that cannot be part of a pair. */
 static capp_status fail_whole(const capp_adapter *a, capp_str name, capp_error *err) {
     const char *what = "was fully trained (modules_to_save, a bias or new tokens)";
     if (contains(name, ".lora_")) what = "is not part of a LoRA pair";
@@ -57,7 +57,7 @@ static capp_status fail_whole(const capp_adapter *a, capp_str name, capp_error *
                      capp_source_path(&a->source), shown(name), name.data, what);
 }
 
-/* The tensor whose name is that of t with another ending, or NULL; name [MOST_TENSOR_NAME] is set to it. */
+/* The tensor that has the name of t but another suffix, or NULL. Writes that name to name [MOST_TENSOR_NAME]. */
 static const capp_tensor *other_of(const capp_adapter *a, const capp_tensor *t, const char *own, const char *other,
                                    char *name) {
     size_t n = t->name.size - strlen(own);
@@ -65,7 +65,7 @@ static const capp_tensor *other_of(const capp_adapter *a, const capp_tensor *t, 
     return capp_source_find_tensor(&a->source, name);
 }
 
-/* Appends a pair or a copy under the name of t without its ending. */
+/* Appends a pair or a copy. Its name is the name of t without the suffix. */
 static void add_pair(capp_adapter *a, const capp_tensor *t, const capp_tensor *b, size_t cut, bool table, char **text) {
     capp_pair *pair = &a->pairs[a->n_pairs++];
     capp_str name = {t->name.data, t->name.size - cut};

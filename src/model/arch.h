@@ -1,4 +1,5 @@
-/* The architectures that capp supports, one file for each family, and functions that the files of this room share. */
+/* The architectures that capp supports, one file for each family, and functions that the files of this directory
+ * share. */
 #ifndef CAPP_MODEL_ARCH_H
 #define CAPP_MODEL_ARCH_H
 
@@ -6,7 +7,7 @@
 
 #include "model/model.h"
 
-/* The order in which they are searched and listed. */
+/* The architectures, in the order in which capp searches and lists them. */
 #define CAPP_ARCH_MAP(X)                                                                                               \
     X(apertus)                                                                                                         \
     X(arcee)                                                                                                           \
@@ -112,26 +113,26 @@ static inline bool capp_str_is(capp_str s, const char *text) {
 /* Fails for a folder of a multimodal model whose text part capp does not run. */
 capp_status capp_multimodal_check(const capp_source *source, capp_error *err);
 
-/* Reads hyperparameters from config.json; h is zero, arch is the row. */
+/* Reads hyperparameters from config.json. On entry *h is all zeros; arch is the row of the architecture. */
 capp_status capp_config_read(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);
 
 /* Checks that config.json has only fields that capp knows, with values that the row allows. */
 capp_status capp_config_check(const capp_arch *arch, const capp_source *source, capp_error *err);
 
-/* Whether key is a word of list, " WORD ... WORD ". */
+/* Whether key is a word of list. A list has the form " WORD ... WORD ". */
 bool capp_is_listed(const char *list, const char *key);
 
 /* Reads quantization_config of config.json. */
 capp_status capp_quant_read(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);
 
-/* The same from GGUF metadata. */
+/* Reads hyperparameters from GGUF metadata, like capp_config_read. */
 capp_status capp_metadata_read(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);
 
-/* Computes the frequencies of a rotation of dims dimensions, in out [dims / 2]. factors: divisors, for
+/* Computes the frequencies of a rotation of dims dimensions into out [dims / 2]. factors: the divisors for
  * CAPP_SCALING_FACTORS. */
 void capp_rope_frequencies(double *out, const capp_rope *rope, uint32_t dims, const float *factors);
 
-/* Computes the slopes of ALiBi in out [heads]. */
+/* Computes the slopes of ALiBi into out [heads]. */
 void capp_alibi_slopes(float *out, uint32_t heads, double largest);
 
 #endif

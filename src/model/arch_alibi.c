@@ -1,5 +1,6 @@
-/* Bloom (arXiv 2211.05100) and MPT (MosaicML 2023): no positions but linear biases of attention scores (ALiBi, arXiv
- * 2108.12409). Falcon (arXiv 2311.16867): rotary, side by side after one norm (7B) or two (40B). */
+/* Bloom (arXiv 2211.05100) and MPT (MosaicML 2023): no positions, but linear biases of attention scores (ALiBi, arXiv
+ * 2108.12409). Falcon (arXiv 2311.16867): rotary positions; attention and feed-forward in parallel after one norm (7B)
+ * or two (40B). */
 #include "model/arch.h"
 
 static const capp_rule bloom_rules[] = {
@@ -35,7 +36,8 @@ const capp_arch capp_arch_bloom = {
     .rules = bloom_rules,
 };
 
-/* transformers takes alibi_bias_max for 8 whatever it is, MPT's own code does not: there is no one right answer. */
+/* transformers always uses 8 for alibi_bias_max, whatever the file says. MPT's own code uses the file's value. So capp
+ * rejects other values: no single answer is right. */
 static const capp_rule mpt_rules[] = {{"logit_scale", "null"},
                                       {"attn_config.alibi_bias_max", "8"},
                                       {"attn_config.alibi", "true"},

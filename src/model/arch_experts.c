@@ -1,5 +1,5 @@
-/* Families of models with experts that share much: an expert of all rows beside those that are chosen, layers without
- * experts before the others, a router by sigmoids with a bias of the choice (DeepSeek-V3, arXiv 2412.19437). dots.llm1
+/* Families of models with experts that have much in common: a shared expert for all rows beside the chosen experts,
+ * first layers without experts, a sigmoid router with a bias for the choice (DeepSeek-V3, arXiv 2412.19437). dots.llm1
  * (arXiv 2506.05767), ERNIE 4.5, Hunyuan-A13B, MiniMax-M2, Granite 3 MoE. */
 #include "model/arch.h"
 
@@ -111,7 +111,7 @@ static const capp_default minimax_m2_defaults[] = {{"num_key_value_heads", 8},  
                                                    {"num_local_experts", 256},          {"num_experts_per_tok", 8},
                                                    {"max_position_embeddings", 196608}, {NULL, 0}};
 
-/* Its folders name parts that are for training or for predicting further tokens. */
+/* The config.json of these folders also names parts for training or for predicting further tokens. */
 static const capp_rule minimax_m2_rules[] = {{"scoring_func", "sigmoid"},
                                              {"use_qk_norm", "true"},
                                              {"qk_norm_type", "per_layer"},

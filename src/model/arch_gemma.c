@@ -1,7 +1,7 @@
 /* Gemma 1 (arXiv 2403.08295): GELU-gated, embedding times sqrt(width). Gemma 2 (arXiv 2408.00118): norms before and
- * after each part, soft caps, every other layer with a window. Gemma 3 (arXiv 2503.19786): five layers with a window to
- * one global layer, each kind with its own rope base; norms of q and k; no caps. GGUF stores norm weights with their 1
- * added, folders without. */
+ * after each part, soft caps, every second layer with a window. Gemma 3 (arXiv 2503.19786): five layers with a window,
+ * then one global layer, each kind with its own rope base; norms of q and k; no caps. GGUF files store norm weights
+ * with 1 already added; folders store them without it. */
 #include "model/arch.h"
 
 #define POST_NORMS                                                                                                     \

@@ -1,6 +1,7 @@
-/* Families of which capp runs GGUF files only: their own code is not in transformers, and folders name its classes.
- * InternLM 2 (arXiv 2403.17297), XVERSE and Baichuan 7B (arXiv 2309.10305) are Llamas; MiniCPM (arXiv 2404.06395) is a
- * Granite, Orion a Llama with layer norms, DeepSeek 1 (arXiv 2401.06066) and Ling 2 have experts. */
+/* Families that capp runs only from GGUF files. Their own code is not in transformers, and their folders name classes
+ * of that code. InternLM 2 (arXiv 2403.17297), XVERSE and Baichuan 7B (arXiv 2309.10305) are Llamas. MiniCPM (arXiv
+ * 2404.06395) is a Granite. Orion is a Llama with layer norms. DeepSeek 1 (arXiv 2401.06066) and Ling 2 have
+ * experts. */
 #include "model/arch.h"
 
 #define LIKE_LLAMA(word, models_of)                                                                                    \
@@ -11,7 +12,7 @@ const capp_arch capp_arch_internlm2 = {LIKE_LLAMA("internlm2", "InternLM 2")};
 
 const capp_arch capp_arch_xverse = {LIKE_LLAMA("xverse", "XVERSE")};
 
-/* The model of 13B has linear biases in place of rotations, which its files do not say; llama.cpp tells it by its 40
+/* The 13B model has linear biases instead of rotations, but its files do not say so. llama.cpp recognizes it by its 40
  * layers. */
 const capp_arch capp_arch_baichuan = {LIKE_LLAMA("baichuan", "Baichuan 7B, 13B"), .alibi_layers = 40};
 

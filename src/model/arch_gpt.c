@@ -1,7 +1,7 @@
 /* GPT-2 (Radford et al. 2019): learned positions, layer norms, biases everywhere; folders store its products
- * transposed. GPT-J (Wang and Komatsuzaki 2021): attention and feed-forward side by side after one norm, neighbors of
- * some dimensions rotate. GPT-NeoX (arXiv 2204.06745; Pythia): side by side after a norm each. OPT (arXiv 2205.01068):
- * learned positions that begin at row 2, ReLU. */
+ * transposed. GPT-J (Wang and Komatsuzaki 2021): attention and feed-forward in parallel after one norm; some dimensions
+ * rotate, in pairs of neighbors. GPT-NeoX (arXiv 2204.06745; Pythia): in parallel, each after its own norm. OPT (arXiv
+ * 2205.01068): learned positions that begin at row 2, ReLU. */
 #include "model/arch.h"
 
 #define CAPP_NAMES_LIKE_GPT2                                                                                           \

@@ -1,5 +1,5 @@
 /* Llama (Touvron et al., arXiv 2302.13971): RMS norms, rotary positions, SiLU-gated feed-forward, grouped key-value
- * heads; and those who changed little. GGUF stores Llama's q and k rows permuted, so that a rotation turns
+ * heads; and models that changed little. GGUF files store Llama's q and k rows permuted, so that a rotation turns
  * neighbors. */
 #include "model/arch.h"
 
@@ -27,7 +27,7 @@ static const capp_default mistral_defaults[] = {{"num_attention_heads", 32},  {"
                                                 {"hidden_size", 4096},        {"num_hidden_layers", 32},
                                                 {"intermediate_size", 14336}, {NULL, 0}};
 
-/* Mistral (Jiang et al., arXiv 2310.06825): every layer may look back a window only. */
+/* Mistral (Jiang et al., arXiv 2310.06825): every layer may have a window. */
 const capp_arch capp_arch_mistral = {
     .name = "mistral",
     .models = "Mistral",
@@ -41,7 +41,7 @@ const capp_arch capp_arch_mistral = {
     .defaults = mistral_defaults,
 };
 
-/* Ministral: windows on the layers that layer_types names. */
+/* Ministral: layer_types names the layers that have a window. */
 const capp_arch capp_arch_ministral = {
     .name = "ministral",
     .models = "Ministral",
@@ -69,7 +69,7 @@ static const capp_default ministral3_defaults[] = {{"num_attention_heads", 32},
                                                    {"intermediate_size", 14336},
                                                    {NULL, 0}};
 
-/* Ministral 3: queries grow with the logarithm of their position, as Llama 4's. */
+/* Ministral 3: queries grow with the logarithm of their position, as in Llama 4. */
 const capp_arch capp_arch_ministral3 = {
     .name = "ministral3",
     .models = "Ministral 3",
@@ -87,7 +87,7 @@ const capp_arch capp_arch_ministral3 = {
     .defaults = ministral3_defaults,
 };
 
-/* Mixtral (Jiang et al., arXiv 2401.04088): experts in place of the feed-forward part. */
+/* Mixtral (Jiang et al., arXiv 2401.04088): experts instead of the feed-forward part. */
 const capp_arch capp_arch_mixtral = {
     .name = "mixtral",
     .models = "Mixtral",

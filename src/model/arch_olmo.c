@@ -1,6 +1,6 @@
 /* OLMo (arXiv 2402.00838): layer norms without weights. OLMo 2 (arXiv 2501.00656): norms after each part, none before;
- * norms of q and k over the whole row. OLMo 3 (arXiv 2512.13961): three layers with a window to
- * one that looks everywhere and whose rotation is stretched. OLMoE (arXiv 2409.02060): norms before, experts. */
+ * norms of q and k over the whole row. OLMo 3 (arXiv 2512.13961): three layers with a window, then one global layer
+ * whose rotation is stretched. OLMoE (arXiv 2409.02060): norms before, experts. */
 #include "model/arch.h"
 
 const capp_arch capp_arch_olmo = {

@@ -1,7 +1,7 @@
 /* StableLM (Stability AI): layer norms, a quarter of the dimensions rotates. StarCoder 2 (arXiv 2402.19173): biases,
- * GELU. Command-R (Cohere): side by side after one norm without bias, neighbors rotate, scaled logits; Command-R7B:
- * three layers with a window to one that looks everywhere and does not rotate. GPT-OSS (arXiv 2508.10925): attention
- * sinks, experts with biases. */
+ * GELU. Command-R (Cohere): attention and feed-forward in parallel after one norm without bias, neighbors rotate,
+ * scaled logits. Command-R7B: three layers with a window, then one global layer that does not rotate. GPT-OSS (arXiv
+ * 2508.10925): attention sinks, experts with biases. */
 #include "model/arch.h"
 
 static const capp_default stablelm_defaults[] = {
@@ -152,7 +152,7 @@ const capp_arch capp_arch_gptoss = {
 
 static const capp_default nemotron_defaults[] = {{"max_position_embeddings", 4096}, {NULL, 0}};
 
-/* Nemotron-4 and Minitron (NVIDIA, arXiv 2402.16819): layer norms of which files store the weight less 1, ReLU
+/* Nemotron-4 and Minitron (NVIDIA, arXiv 2402.16819): layer norms, whose weights the files store minus 1; ReLU
  * squared. */
 const capp_arch capp_arch_nemotron = {
     .name = "nemotron",

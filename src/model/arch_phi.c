@@ -1,6 +1,6 @@
-/* Phi-1.5 and 2 (arXiv 2309.05463): side by side after one norm, half of the dimensions rotate, biases everywhere, on
- * the head too. Phi-3 and 4 (arXiv 2404.14219, 2412.08905): a Llama with fused products and LongRoPE (arXiv
- * 2402.13753). */
+/* Phi-1.5 and 2 (arXiv 2309.05463): attention and feed-forward in parallel after one norm, half of the dimensions
+ * rotate, biases everywhere, also on the head. Phi-3 and 4 (arXiv 2404.14219, 2412.08905): a Llama with fused products
+ * and LongRoPE (arXiv 2402.13753). */
 #include "model/arch.h"
 
 const capp_arch capp_arch_phi = {

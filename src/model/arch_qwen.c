@@ -1,4 +1,4 @@
-/* Qwen 2, 2.5 (arXiv 2412.15115): biases of q, k and v. Qwen 3 (arXiv 2505.09388): norms of q and k instead, and
+/* Qwen 2, 2.5 (arXiv 2412.15115): biases of q, k and v. Qwen 3 (arXiv 2505.09388): norms of q and k instead; some have
  * experts. */
 #include "model/arch.h"
 
@@ -44,7 +44,7 @@ const capp_arch capp_arch_qwen3 = {
     .defaults = qwen3_defaults,
 };
 
-/* decoder_sparse_step above 1 would mix in layers without experts. */
+/* With decoder_sparse_step above 1 some layers would have no experts. */
 static const capp_rule qwen3moe_rules[] = {{"decoder_sparse_step", NULL}, {"mlp_only_layers", NULL}, {NULL, NULL}};
 
 static const capp_default qwen3moe_defaults[] = {{"num_key_value_heads", 4},
@@ -89,7 +89,7 @@ static const capp_default qwen2moe_defaults[] = {{"num_key_value_heads", 16},
 static const capp_rule qwen2moe_rules[] = {
     {"use_sliding_window", "false"}, {"decoder_sparse_step", NULL}, {"mlp_only_layers", NULL}, {NULL, NULL}};
 
-/* Qwen 1.5 and 2 MoE: an expert of all rows beside the others, weighted by a router of its own. */
+/* Qwen 1.5 and 2 MoE: beside the others, a shared expert for all rows, weighted by its own router. */
 const capp_arch capp_arch_qwen2moe = {
     .name = "qwen2moe",
     .models = "Qwen 1.5 MoE, Qwen 2 MoE",
@@ -111,7 +111,7 @@ const capp_arch capp_arch_qwen2moe = {
     .defaults = qwen2moe_defaults,
 };
 
-/* Text parts of Qwen2-VL, 2.5-VL and 3-VL: where there are but words, the three axes of positions are one. */
+/* The text parts of Qwen2-VL, 2.5-VL and 3-VL. For text alone, the three axes of positions are the same. */
 const capp_arch capp_arch_qwen2vl = {
     .name = "qwen2vl",
     .models = "Qwen2-VL, Qwen2.5-VL (text)",

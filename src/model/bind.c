@@ -1,5 +1,5 @@
-/* Tensors to their places. Binding walks the layers once and notes, for every matrix, the tensors that its rows come
- * from; what a file stores otherwise is derived first. */
+/* Binds tensors to their places. Binding walks through the layers once. For every matrix it notes the tensors that
+ * contain its rows. If the file stores them in another form, it first makes derived tensors. */
 #include <stdio.h>
 #include <string.h>
 
@@ -17,7 +17,7 @@ static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
     bool own = h->qk_norm == CAPP_QK_OWN, row = h->qk_norm == CAPP_QK_ROW;
     capp_status st;
     if (h->norm_after) {
-        /* What is after a part is before the next one. */
+        /* The norm after one part is the norm before the next part. */
         capp_norm *next = i + 1 < h->layers ? &layer[1].attention_norm : &b->w->output_norm;
         if ((st = capp_bind_norm(b, (place){CAPP_PART_ATTENTION_NORM, i, 0}, 1, w, true, &layer->feed_norm))) return st;
         if ((st = capp_bind_norm(b, (place){CAPP_PART_FEED_NORM, i, 0}, 1, w, true, next)) != CAPP_OK) return st;
@@ -65,8 +65,8 @@ static double softplus(double x) {
     return x > 0 ? x + capp_log1p(capp_exp(-x)) : capp_log1p(capp_exp(x));
 }
 
-/* The numbers of xIELU: tensors in folders, lists of metadata in GGUF files. Two of them are stored as what softplus
- * takes. */
+/* Reads the numbers of xIELU. Folders store them as tensors, GGUF files as lists in the metadata. Two of them are
+ * stored as arguments of softplus. */
 static capp_status bind_curve(binder *b, uint32_t layer, capp_curve *curve) {
     static const struct {
         const char *suffix, *key;
@@ -155,7 +155,7 @@ static capp_status bind_tables(binder *b) {
     return st;
 }
 
-/* The scale of logits goes into the norm before the head. */
+/* Multiplies the norm before the head by the scale of the logits. */
 static void scale_norm(const capp_weights *w, float scale) {
     float *weight = (float *)(uintptr_t)w->output_norm.weight, *bias = (float *)(uintptr_t)w->output_norm.bias;
     for (size_t i = 0; i < w->hparams.width && scale != 1; i++) {
@@ -173,7 +173,8 @@ static capp_status bind_head(binder *b) {
         (st = capp_bind_norm(b, (place){CAPP_PART_OUTPUT_NORM, 0, 0}, 1, h->width, true, &w->output_norm)) != CAPP_OK)
         return st;
     scale_norm(w, h->logit_scale);
-    /* A tied head that is stored all the same is the embedding again. */
+    /* If a tied head is stored anyway, it is a copy of the embedding: marks it as bound, but does not count its
+     * weights. */
     uint64_t before = w->parameters;
     if (h->tied) (void)capp_find(b, (place){CAPP_PART_HEAD, 0, 0}, ".weight", name);
     w->parameters = before;
@@ -186,7 +187,7 @@ static capp_status bind_head(binder *b) {
 /* ---- Positions -----------------------------------------------------------------------------------------------------
  */
 
-/* The divisors of frequencies under a key of rope_scaling in config.json, wherever that is. */
+/* Reads the divisors of frequencies from a field of rope_scaling in config.json, in any of its possible places. */
 static capp_status config_factors(binder *b, const char *field, size_t n, float *out) {
     static const char *const places[] = {"rope_scaling", "rope_parameters.full_attention", "rope_parameters"};
     char key[MOST_NAME];
@@ -248,7 +249,7 @@ void capp_weights_set_context(capp_weights *w, uint32_t context) {
 /* ---- All -----------------------------------------------------------------------------------------------------------
  */
 
-/* Buffers of old folders that hold no weights: masks, and frequencies that config.json has. */
+/* Whether t is a buffer without weights, as in old folders: a mask, or frequencies that config.json has too. */
 static bool is_buffer(const capp_source *s, const capp_tensor *t) {
     static const char *const ends[] = {".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias",
                                        ".rotary_emb.inv_freq"};
@@ -259,7 +260,7 @@ static bool is_buffer(const capp_source *s, const capp_tensor *t) {
     return false;
 }
 
-/* Of a layer after those that are run, which predicts further tokens. */
+/* Whether t belongs to a layer after the model's own layers. Such a layer predicts further tokens. */
 static bool is_skipped(const binder *b, const capp_tensor *t) {
     const capp_hparams *h = &b->w->hparams;
     char name[MOST_NAME];
@@ -270,7 +271,8 @@ static bool is_skipped(const binder *b, const capp_tensor *t) {
     return false;
 }
 
-/* A tensor that nothing reads would be part of the model that we leave out: a wrong answer with a straight face. */
+/* A tensor that nothing reads would be a part of the model that capp leaves out: the answer would be wrong without a
+ * warning. */
 static capp_status check_all_bound(binder *b) {
     for (size_t i = 0; i < capp_source_n_tensors(b->s); i++) {
         const capp_tensor *t = capp_source_tensor_at(b->s, i);

@@ -1,9 +1,9 @@
-/* Experts to their places: products of an expert each, or of all in one tensor. */
+/* Binds experts to their places. A tensor has a product of one expert, or of all experts. */
 #include <stdio.h>
 
 #include "model/binder.h"
 
-/* Expert p.index's rows of two tensors of MXFP4: [experts][n][k / 32][16] blocks, [experts][n][k / 32] scales. */
+/* The rows of expert p.index from two MXFP4 tensors: blocks [experts][n][k / 32][16], scales [experts][n][k / 32]. */
 static capp_status mxfp4_rows(binder *b, place p, size_t n, size_t k, const capp_tensor **out) {
     char name[MOST_NAME], second[MOST_NAME];
     const uint32_t experts = b->w->hparams.experts;
@@ -30,7 +30,7 @@ static capp_status mxfp4_rows(binder *b, place p, size_t n, size_t k, const capp
     return *out ? CAPP_OK : capp_bind_memory(b);
 }
 
-/* Expert e's rows of a tensor of all experts: [experts][n][k], or [experts][k][n] where turned. */
+/* The rows of expert e from a tensor of all experts: [experts][n][k], or [experts][k][n] if turned. */
 static capp_status expert_rows(binder *b, place p, size_t n, size_t k, bool turned, const capp_tensor **out) {
     char name[MOST_NAME];
     capp_status st;
@@ -48,7 +48,7 @@ static capp_status expert_rows(binder *b, place p, size_t n, size_t k, bool turn
     return t ? capp_bind_scale(b, p, h->experts, out) : capp_bind_memory(b);
 }
 
-/* Expert p.index's n numbers of a tensor of all experts. */
+/* The n numbers of expert p.index from a tensor of all experts. */
 static capp_status expert_bias(binder *b, place p, size_t n, float *out) {
     char name[MOST_NAME];
     capp_status st;
@@ -106,7 +106,7 @@ static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matri
     return bind_expert_biases(b, layer, e, up, down);
 }
 
-/* In GGUF files the tensor may be missing. */
+/* Binds the bias for the choice of experts. In GGUF files the tensor may be missing. */
 static capp_status bind_choice_bias(binder *b, uint32_t index, capp_layer *layer) {
     const place p = {CAPP_PART_CHOICE_BIAS, index, 0};
     const char *suffix = capp_in_folder(b) ? "" : ".bias";
@@ -116,7 +116,7 @@ static capp_status bind_choice_bias(binder *b, uint32_t index, capp_layer *layer
     return capp_bind_floats(b, p, suffix, b->w->hparams.experts, &layer->choice_bias);
 }
 
-/* The expert of all rows. */
+/* Binds the shared expert, which all rows use. */
 static capp_status bind_shared(binder *b, uint32_t index, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
     const size_t feed = h->shared_feed;

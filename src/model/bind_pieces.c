@@ -1,4 +1,4 @@
-/* What binding a layer is made of: checks of tensors, numbers that stay float32, matrices of the rows of tensors. */
+/* The steps of binding a layer: checks of tensors, numbers that stay float32, matrices made of the rows of tensors. */
 #include <stdio.h>
 #include <string.h>
 
@@ -53,7 +53,7 @@ capp_status capp_bind_memory(binder *b) {
 /* ---- Numbers that stay float32 --------------------------------------------------------------------------------------
  */
 
-/* [n] floats that live as long as the weights; NULL where memory is short. */
+/* Allocates [n] floats that live as long as the weights; NULL if there is not enough memory. */
 float *capp_bind_new_floats(binder *b, size_t n) {
     capp_weights *w = b->w;
     if (!capp_grow(&w->floats, &w->floats_capacity, w->n_floats + 1, sizeof *w->floats)) return NULL;
@@ -62,7 +62,7 @@ float *capp_bind_new_floats(binder *b, size_t n) {
     return floats;
 }
 
-/* A tensor of n numbers in out, whatever its number of dimensions. */
+/* Reads a tensor of n numbers, with any number of dimensions, into out. */
 capp_status capp_bind_read(binder *b, place p, const char *suffix, size_t n, float *out) {
     char name[MOST_NAME];
     const capp_tensor *t = capp_find(b, p, suffix, name);
@@ -81,7 +81,7 @@ capp_status capp_bind_floats(binder *b, place p, const char *suffix, size_t n, c
     return st;
 }
 
-/* rows > 1: a norm for each head. */
+/* Binds a norm of n numbers. rows > 1: one norm for each head. */
 capp_status capp_bind_norm(binder *b, place p, size_t rows, size_t n, bool bias, capp_norm *norm) {
     const capp_arch *arch = b->w->arch;
     char buffer[MOST_NAME];
@@ -93,7 +93,7 @@ capp_status capp_bind_norm(binder *b, place p, size_t rows, size_t n, bool bias,
     if (!weight) return capp_bind_memory(b);
     if (b->w->hparams.bare_norms)
         for (size_t i = 0; i < n; i++) weight[i] = 1;
-    else if (rows > 1 && each_head) /* a tensor each */
+    else if (rows > 1 && each_head) /* one tensor for each head */
         for (p.index = 0; p.index < rows && st == CAPP_OK; p.index++)
             st = capp_bind_read(b, p, ".weight", n, weight + p.index * n);
     else
@@ -112,8 +112,9 @@ static bool is_grouped(const binder *b, capp_part part) {
     return part == CAPP_PART_QKV && capp_in_folder(b) && b->w->arch->grouped_qkv;
 }
 
-/* With a tensor of NVFP4, llama.cpp stores a factor for the whole tensor, or n factors for n experts. (It also stores
- * one for the activations. capp does not need it, because it does not round activations to 4 bits.) */
+/* llama.cpp stores an additional factor beside an NVFP4 tensor: one for the tensor, or n for n experts. (It also stores
+ * a factor for the values by which the tensor is multiplied. capp does not use it, because it does not round them to 4
+ * bits.) */
 capp_status capp_bind_scale(binder *b, place p, size_t n, const capp_tensor **t) {
     char name[MOST_NAME];
     if ((*t)->type != CAPP_TYPE_NVFP4) return CAPP_OK;
@@ -128,7 +129,7 @@ capp_status capp_bind_scale(binder *b, place p, size_t n, const capp_tensor **t)
     return *t ? CAPP_OK : capp_bind_memory(b);
 }
 
-/* The piece's tensor as rows of k. */
+/* Finds the piece's tensor, as rows of k elements. */
 static capp_status find_rows(binder *b, const capp_piece *x, size_t k, const capp_tensor **out) {
     char name[MOST_NAME];
     capp_order_fn order = is_grouped(b, x->place.part) ? capp_grouped_row : NULL;
@@ -159,18 +160,17 @@ static capp_status bind_bias(binder *b, const capp_piece *pieces, size_t n, capp
     return CAPP_OK;
 }
 
-/* A job for a matrix of n rows of k in `parts` parts of as many, without sources yet. */
+/* Adds a job for a matrix of n rows of k elements, in `parts` parts of equal size, without sources yet. */
 void capp_bind_job(binder *b, capp_matrix *m, size_t n, size_t parts, size_t k) {
     job *j = &b->jobs[b->n_jobs++];
     m->n = n;
     m->k = k;
     m->parts = parts;
     m->columns = n / parts;
-    capp_set_panels(m, b->w->products);
     j->matrix = m;
 }
 
-/* Floats that the quantized ones of its sources need. */
+/* The number of floats that its quantized sources need. */
 static size_t most_scratch(const capp_matrix *m) {
     size_t most = 0;
     for (size_t i = 0; i < m->n_sources; i++) {

@@ -1,6 +1,6 @@
-/* The cache of packed weights: which matrices it holds, and packing them. The panels of all of them are one list of
- * tasks: dequantize nr rows into scratch, pack them. The other matrices stay in the file, and their panels are packed
- * when they are used. Whether a matrix is cached never changes a bit of its panels. */
+/* The cache of packed weights: chooses the matrices for it, and packs them. The panels of all these matrices are one
+ * list of tasks. Each task dequantizes nr rows into scratch and packs them. The other matrices stay in the file, and
+ * their panels are packed when they are used. The bits of a panel do not depend on whether its matrix is cached. */
 #define _GNU_SOURCE
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -13,7 +13,7 @@ struct capp_packer {
     job *jobs; /* [n_jobs] of the cached matrices */
     size_t n_jobs, n_tasks;
     atomic_size_t n_done;
-    size_t first;   /* of the tasks of a slice */
+    size_t first;   /* first task of the slice */
     float *scratch; /* [workers][scratch_size] */
     size_t scratch_size;
 };
@@ -21,10 +21,10 @@ struct capp_packer {
 /* ---- Choosing -------------------------------------------------------------------------------------------------------
  */
 
-/* The matrices that save most time come first. A wave unpacks each matrix once for all its rows, so a cached byte saves
- * about the same time in every matrix, each time the matrix is used. Every wave uses the products of the layers; waves
- * with only prompts do not use the head; waves use the experts that their rows choose. Within each kind, quantized
- * matrices come first, because copying floats is cheap. */
+/* The matrices that save the most time come first. A wave unpacks each matrix once for all its rows, so a cached byte
+ * saves about the same time in every matrix, each time the matrix is used. Every wave uses the products of the layers;
+ * waves with only prompts do not use the head; waves use only the experts that their rows choose. Within each kind,
+ * quantized matrices come first, because copying floats is cheap. */
 enum { LAYERS = 0, HEAD = 2, EXPERTS = 4, RANKS = 6 };
 
 static bool is_plain(const capp_matrix *m) {
@@ -45,8 +45,8 @@ static size_t bytes_of(const capp_matrix *m) {
     return m->panels * m->panel_bytes;
 }
 
-/* Chooses jobs for `bytes` bytes and sets the place of each: packed is an offset until the block is allocated. Returns
- * their size in bytes. */
+/* Chooses jobs whose matrices fit in `bytes` bytes and sets the place of each: packed is an offset until the block is
+ * allocated. Returns the total size in bytes. */
 static size_t choose(const capp_weights *w, job *jobs, size_t n, uint64_t bytes, bool *chosen) {
     size_t taken = 0;
     for (unsigned rank = LAYERS; rank < RANKS; rank++)
@@ -144,7 +144,7 @@ static void pack_task(void *user, size_t task, int worker) {
     atomic_fetch_add_explicit(&p->n_done, 1, memory_order_relaxed);
 }
 
-/* Prefetches what the tasks first .. end - 1 read. */
+/* Prefetches the data that tasks first .. end - 1 read. */
 static void prefetch(const capp_packer *p, size_t first, size_t end) {
     for (size_t i = 0; i < p->n_jobs; i++) {
         const capp_matrix *m = p->jobs[i].matrix;
@@ -152,12 +152,12 @@ static void prefetch(const capp_packer *p, size_t first, size_t end) {
                to = end < begin               ? 0
                     : end - begin < m->panels ? end - begin
                                               : m->panels;
-        if (from < to) capp_prefetch_panels(m, p->w->products->nr, from, to);
+        if (from < to) capp_prefetch_panels(m, capp_products_of(p->w, m)->nr, from, to);
     }
 }
 
-/* Packs in slices and gives the file's pages back after each. So only the packed weights and one slice of the file are
- * resident, not both completely. While a slice is packed, the disk reads the next ones. */
+/* Packs in slices and gives the file's pages back after each slice. So only the packed weights and one slice of the
+ * file are in memory, not both completely. While one slice is packed, the disk reads the next ones. */
 void capp_packer_run(capp_packer *p, capp_pool *pool, const atomic_bool *stop) {
     enum { SLICES = 16, AHEAD = 2 };
     capp_pool_set_stop(pool, stop);

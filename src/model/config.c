@@ -1,5 +1,5 @@
-/* Hyperparameters from config.json, under the names that transformers' configurations have for them. Where a family's
- * file says nothing, what transformers takes for it counts. */
+/* Hyperparameters from config.json, under the names that transformers' configuration classes use. If a field is
+ * missing, the default of transformers counts. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 /* ---- Sizes --------------------------------------------------------------------------------------------------------
  */
 
-/* An integer from 0 on; 0 where there is none. */
+/* Reads an integer from 0 to most; 0 if there is none. */
 static capp_status whole(const capp_fields *r, const char *names, uint32_t most, uint32_t *out) {
     double value;
     bool found;
@@ -42,7 +42,8 @@ static capp_status read_router(const capp_fields *r, capp_hparams *h) {
     return whole(r, "topk_group", CAPP_MOST_GROUPS, &h->expert_groups_used);
 }
 
-/* The expert of all rows: as wide as config.json says, or as several others. */
+/* The width of the shared expert, which all rows use: config.json names the width, or the number of other experts that
+ * are as wide together. */
 static capp_status read_shared(const capp_fields *r, capp_hparams *h) {
     uint32_t n;
     capp_status st;
@@ -115,7 +116,7 @@ static capp_status read_sizes(const capp_fields *r, capp_hparams *h) {
     return read_feed(r, h);
 }
 
-/* The row's activation, or the one that is named in its place. */
+/* The row's activation, or the one that config.json names instead. */
 static capp_status read_activation(const capp_fields *r, capp_hparams *h) {
     static const struct {
         const char *name;
@@ -136,7 +137,7 @@ static capp_status read_activation(const capp_fields *r, capp_hparams *h) {
     capp_str name;
     bool newer = !strcmp(r->arch->name, "gemma2") || !strcmp(r->arch->name, "gemma3");
     size_t k = newer ? 1 : 0;
-    /* Gemma 2 and 3 name it in hidden_activation, whatever hidden_act says beside it; of Gemma 1's two hidden_act
+    /* Gemma 2 and 3 name it in hidden_activation, and hidden_act does not count. Gemma 1 may have both; then hidden_act
      * counts. */
     while (k < 4 && capp_source_str(r->s, keys[k], &name) != CAPP_FOUND) k++;
     if (k == 4 || h->activation == CAPP_CLAMPED_GATED) return CAPP_OK;
@@ -167,7 +168,7 @@ static capp_status read_layer_types(const capp_fields *r, capp_hparams *h) {
     return CAPP_OK;
 }
 
-/* Qwen: the layers from max_window_layers on. */
+/* Qwen: layers from max_window_layers on have a window. */
 static capp_status read_first_local(const capp_fields *r, uint32_t *first) {
     double value;
     bool found;
@@ -200,7 +201,7 @@ static capp_status read_windows(const capp_fields *r, capp_hparams *h) {
     return CAPP_OK;
 }
 
-/* Layers without experts: those that are named, and all but every step-th. */
+/* Finds the layers without experts: layers that config.json names, and all layers except every step-th. */
 static capp_status read_dense(const capp_fields *r, capp_hparams *h) {
     uint32_t step, first;
     double last;
@@ -313,8 +314,8 @@ static capp_status read_parallel(const capp_fields *r, capp_hparams *h) {
     return CAPP_OK;
 }
 
-/* Of a multimodal model transformers 4 asks text_config, 5 what is around it, where true is the default, and uses a
- * head that is there all the same. */
+/* In a multimodal model, transformers 4 reads the field in text_config. transformers 5 reads it in the object around
+ * text_config, where the default is true; but if the file has a head, it uses that head. */
 static capp_status read_tied(const capp_fields *r, capp_hparams *h) {
     static const char key[] = "tie_word_embeddings", *const suffixes[] = {".weight", ".qweight"};
     char name[MOST_NAME];

@@ -1,5 +1,5 @@
-/* What config.json may say at all: fields that capp reads, fields that change nothing, and those that a row takes with
- * one value alone. Any other is an error that names it. */
+/* The fields that config.json may have: fields that capp reads, fields that change nothing, and fields that must have
+ * one certain value in this row. Any other field is an error that names it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,8 +7,8 @@
 
 enum { KEY = 128 };
 
-/* Fields that change nothing here: how the model was trained, how it is to be run, what transformers made of it, and
- * what its class leaves out of account. */
+/* Fields that change nothing here: how the model was trained, how to run it, what transformers made of it, and what its
+ * class ignores. */
 static const char idle[] =
     " apply_query_key_layer_scaling architectures attention_softmax_in_fp32 attn_implementation auto_map bad_words_ids "
     "begin_suppress_tokens cache_implementation chunk_size_feed_forward cross_attention_hidden_size diversity_penalty "
@@ -24,12 +24,12 @@ static const char idle[] =
     "tie_encoder_decoder top_k top_p torch_dtype torchscript transformers.js_config transformers_weights typical_p "
     "use_bfloat16 use_cache use_embedding_sharing use_parallel_embedding verbose vocab_size ";
 
-/* And whole kinds of them: "^" stands for the beginning of a name, "$" for its end. A leading "_" is transformers' own
- * mark of what is private to it; a family's rules come first. */
+/* Groups of fields that change nothing: "^" stands for the beginning of a name, "$" for its end. A leading "_" marks
+ * what is private to transformers. The rules of a family come before these. */
 static const char *const idle_kinds[] = {"^_",      "^init", "^summary_",  "^tokenizer_", "^unsloth_",
                                          "dropout", "pdrop", "_token_id$", "_token_ids$", "_version$"};
 
-/* Fields that are read, through a row's keys or in config.c. */
+/* Fields that capp reads, through a row's keys or in config.c. */
 static const char used[] =
     " _sliding_window_pattern activation activation_function add_cross_attention alibi attention_bias "
     "attention_multiplier attn_config attn_logit_softcapping bias first_k_dense_replace moe_k moe_layer_end_index "
@@ -49,13 +49,13 @@ static const char used[] =
     "tie_word_embeddings use_bias use_parallel_residual use_qk_norm use_qkv_bias use_sliding_window "
     "word_embed_proj_dim ";
 
-/* Fields around the text_config of a multimodal model. */
+/* Fields of the object around the text_config of a multimodal model. */
 static const char outer[] =
     " boi_token_index eoi_token_index image_token_index mm_tokens_per_image multimodal_projector_bias "
     "projector_hidden_act quantization_config spatial_merge_size text_config tie_word_embeddings vision_config "
     "vision_feature_layer ";
 
-/* Fields of MPT's object. */
+/* Fields of MPT's object attn_config. */
 static const char attention[] =
     " alibi alibi_bias_max attn_impl attn_pdrop attn_type attn_uses_sequence_id clip_qkv model_type prefix_lm qk_ln "
     "softmax_scale ";
@@ -86,8 +86,9 @@ static bool has_rule(const capp_arch *arch, const char *key) {
     return false;
 }
 
-/* An unknown field may change the arithmetic: true, numbers and texts do not pass unseen. inside: "KEY." of the object,
- * or ""; known: what it may have but for idle fields and those of arch's rules; arch may be NULL. */
+/* Rejects unknown fields, because they may change the arithmetic: a field that is true, a number or a text never passes
+ * unnoticed. inside: "KEY." of the object, or "". known: the fields that it may have besides idle ones and those in
+ * arch's rules. arch may be NULL. */
 static capp_status refuse_unknown(const capp_source *s, const capp_arch *arch, capp_json object, const char *inside,
                                   const char *known, capp_error *err) {
     for (capp_json_walk w = capp_json_begin(object); capp_json_next(&w);) {
@@ -106,9 +107,10 @@ static capp_status refuse_unknown(const capp_source *s, const capp_arch *arch, c
     return CAPP_OK;
 }
 
-/* Fields of other families: transformers would leave them out of account, but whoever wrote them meant something. */
+/* Rejects fields of other families. transformers would ignore them, but the author of the file wrote them for a
+ * reason. */
 static capp_status refuse_foreign(const capp_source *s, const capp_arch *a, capp_error *err) {
-    /* The multimodal class does not cap the logits of the text model in it. */
+    /* The multimodal class does not cap the logits of its text model. */
     bool capped = a->caps || (!strcmp(a->name, "gemma3") && !capp_is_multimodal(s));
     const struct {
         const char *key;
@@ -126,7 +128,7 @@ static capp_status refuse_foreign(const capp_source *s, const capp_arch *a, capp
         {"sliding_window", a->window_period && strcmp(a->hf, "llama") && strcmp(a->hf, "olmo2")},
         {"rotary_dim", !strcmp(a->hf, "gptj") || !strcmp(a->hf, "minimax_m2")},
         {"rotary_emb_base", !strcmp(a->hf, "gpt_neox")},
-        {"rotary_pct", !strcmp(a->hf, "gpt_neox") || !strcmp(a->hf, "cohere2")}, /* of which it is 1 */
+        {"rotary_pct", !strcmp(a->hf, "gpt_neox") || !strcmp(a->hf, "cohere2")}, /* Cohere 2's files have 1 */
         {"rope_theta", strcmp(a->hf, "gptj")},
         {"n_routed_experts", a->names[CAPP_PART_ROUTER]},
         {"n_shared_experts", a->names[CAPP_PART_SHARED_UP]},

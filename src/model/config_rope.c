@@ -1,4 +1,4 @@
-/* What config.json says of rotations: their bases, and how they are stretched for long contexts. */
+/* Reads rotations from config.json: their bases, and how they are stretched for long contexts. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,13 +6,13 @@
 #include "base/math.h"
 #include "model/fields.h"
 
-/* Fields of rope_scaling, whichever of the places of its kind of layer has them. */
+/* The places that may have the fields of rope_scaling, for each kind of layer. */
 static const char *const places[2][3] = {
     {"rope_scaling", "rope_parameters.full_attention", "rope_parameters"},
     {"rope_parameters.sliding_attention", NULL, NULL},
 };
 
-/* The object with the fields of that kind of layer, and its path; NULL where there is none. */
+/* The object with the fields for this kind of layer, and its path; NULL if there is none. */
 static capp_json rope_object(const capp_fields *r, size_t kind, const char **path) {
     for (size_t i = 0; i < 3 && places[kind][i]; i++) {
         capp_json o = capp_config_at(capp_folder_config(r->s->folder), *path = places[kind][i]);
@@ -49,7 +49,7 @@ static double mscale_of(double factor, double mscale) {
     return factor <= 1 ? 1 : 0.1 * mscale * capp_log(factor) + 1;
 }
 
-/* PATH.FIELD */
+/* Reads the number PATH.FIELD. */
 static capp_status rope_number(const capp_fields *r, const char *path, const char *field, double missing, double *out) {
     char key[CAPP_MOST_KEY];
     snprintf(key, sizeof key, "%s.%s", path, field);
@@ -63,7 +63,7 @@ static capp_status read_yarn(const capp_fields *r, const char *path, capp_rope *
     capp_status st;
     if ((st = rope_number(r, path, "beta_fast", 32, &rope->high)) != CAPP_OK) return st;
     if ((st = rope_number(r, path, "beta_slow", 1, &rope->low)) != CAPP_OK) return st;
-    snprintf(key, sizeof key, "%s.mscale", path); /* 0: as if there were none */
+    snprintf(key, sizeof key, "%s.mscale", path); /* 0 counts as missing */
     if ((st = capp_field_number(r, key, &mscale, &found)) != CAPP_OK) return st;
     snprintf(key, sizeof key, "%s.mscale_all_dim", path);
     if ((st = capp_field_number(r, key, &all, &found)) != CAPP_OK) return st;
@@ -78,7 +78,7 @@ static capp_status read_yarn(const capp_fields *r, const char *path, capp_rope *
     return CAPP_OK;
 }
 
-/* The factors themselves are read where the weights are bound. */
+/* The factors themselves are read later, when the weights are bound. */
 static capp_status read_longrope(const capp_fields *r, const char *path, capp_hparams *h, capp_rope *rope) {
     double attention;
     bool found;
@@ -96,7 +96,7 @@ static capp_status read_longrope(const capp_fields *r, const char *path, capp_hp
     return CAPP_OK;
 }
 
-/* Hunyuan: a fixed alpha gives another base. */
+/* Hunyuan: a fixed alpha changes the base. */
 static capp_status read_alpha(const capp_fields *r, const char *path, capp_json type, const capp_hparams *h,
                               capp_rope *rope) {
     double alpha, dims = h->head_dim;
@@ -106,7 +106,7 @@ static capp_status read_alpha(const capp_fields *r, const char *path, capp_json 
     return st;
 }
 
-/* Positions are counted in the context that the model was first trained with. */
+/* Reads growth and its unit of positions: the length of the context that the model was first trained with. */
 static capp_status read_growth(const capp_fields *r, const char *path, capp_hparams *h) {
     char key[CAPP_MOST_KEY];
     double growth;
@@ -125,7 +125,8 @@ static bool has_any(capp_json object, const char *const *keys) {
     return *keys;
 }
 
-/* What a kind of scaling cannot do without, and no kind at all may have: transformers fails without it, too. */
+/* Checks that the fields are there that a kind of scaling needs, and that there are no fields of scaling without a
+ * kind. transformers fails in these cases, too. */
 static capp_status check_complete(const capp_fields *r, capp_json object, const char *path, capp_json type) {
     static const char *const scaling[] = {
         "factor",    "low_freq_factor",  "high_freq_factor", "short_factor",   "long_factor", "beta_fast",
@@ -149,7 +150,7 @@ static capp_status read_scaling(const capp_fields *r, size_t kind, capp_hparams 
     capp_json object = rope_object(r, kind, &path);
     capp_status st;
     if (!object && r->arch->rope_untruncated && !capp_json_get(capp_folder_config(r->s->folder), "rope_scaling"))
-        return capp_field_fail(r, CAPP_EFORMAT, "rope_scaling", "is missing"); /* the class has one of its own */
+        return capp_field_fail(r, CAPP_EFORMAT, "rope_scaling", "is missing"); /* the class has its own default */
     if (!object && r->arch->rope_required) return capp_field_fail(r, CAPP_EFORMAT, "rope_parameters", "is missing");
     if (!object) return CAPP_OK;
     if ((st = check_rope_fields(r, object, path)) != CAPP_OK) return st;
@@ -158,7 +159,7 @@ static capp_status read_scaling(const capp_fields *r, size_t kind, capp_hparams 
     if (!type) type = capp_config_at(object, "type");
     if ((st = check_complete(r, object, path, type)) != CAPP_OK) return st;
     if (type && (st = read_alpha(r, path, type, h, rope)) != CAPP_OK) return st;
-    /* "dynamic" changes nothing within the context that the file names, and capp goes no further. */
+    /* "dynamic" changes nothing up to the context that the file names, and capp does not use longer ones. */
     if (!type || capp_json_is(type, "default") || capp_json_is(type, "dynamic")) return CAPP_OK;
     if ((st = rope_number(r, path, "factor", 1, &rope->factor)) != CAPP_OK) return st;
     if ((st = rope_number(r, path, "original_max_position_embeddings", h->context, &rope->original)) != CAPP_OK)
@@ -180,7 +181,7 @@ static capp_status read_scaling(const capp_fields *r, size_t kind, capp_hparams 
                      (int)(name.size < 40 ? name.size : 40), name.data ? name.data : "");
 }
 
-/* The oldest Falcons: linear biases in place of rotations. */
+/* The oldest Falcons have linear biases instead of rotations. */
 static capp_status read_falcon_alibi(const capp_fields *r, capp_hparams *h) {
     capp_status st;
     if (strcmp(r->arch->name, "falcon")) return CAPP_OK;

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "model/binder.h"
 
-/* A copy of t as n rows of k elements, with `own` additional bytes; NULL if there is not enough memory. */
+/* A view of t as n rows of k elements, with `own` additional bytes; NULL if there is not enough memory. */
 static capp_derived *view(binder *b, const capp_tensor *t, uint64_t k, uint64_t n, uint64_t own) {
     capp_derived *d = own < SIZE_MAX - sizeof *d ? capp_new(sizeof *d + (size_t)own, 1) : NULL;
     if (!d) return NULL;

@@ -1,4 +1,4 @@
-/* Fields of config.json by a list of names, "hidden_size|n_embd": the first that is there. */
+/* Fields of config.json by a list of names like "hidden_size|n_embd": the first one in the file counts. */
 #include "model/fields.h"
 
 #include <math.h>
@@ -23,8 +23,8 @@ const capp_default *capp_field_default(const capp_fields *r, const char *key) {
     return d && d->key ? d : NULL;
 }
 
-/* CAPP_OK and *found false where there is none. A field that says null has no default. */
-/* A list, an element for each layer, whose numbers are equal. */
+/* Whether the field is a list with one element for each layer, all of them the same number. Then *out is that
+ * number. */
 static bool is_same_for_all(const capp_fields *r, const char *key, double *out) {
     size_t n = capp_source_count(r->s, key), i = 0;
     double value;
@@ -53,7 +53,7 @@ capp_status capp_field_number(const capp_fields *r, const char *names, double *o
     return CAPP_OK;
 }
 
-/* missing 0: required. */
+/* missing is 0 if the field is required. */
 capp_status capp_field_count(const capp_fields *r, const char *names, uint32_t missing, uint32_t most, uint32_t *out) {
     double value;
     bool found;
@@ -88,7 +88,7 @@ capp_status capp_field_single(const capp_fields *r, const char *names, double mi
     return st;
 }
 
-/* null is Python's None, which is false. */
+/* null counts as Python's None, which is false. */
 capp_status capp_field_truth(const capp_fields *r, const char *key, bool missing, bool *out) {
     *out = missing;
     if (!key) return CAPP_OK;

@@ -1,4 +1,4 @@
-/* Private to the files that read config.json: its fields, with what the family's class takes where they are missing. */
+/* Private to the files that read config.json: its fields, and the defaults of the family's class for missing fields. */
 #ifndef CAPP_MODEL_FIELDS_H
 #define CAPP_MODEL_FIELDS_H
 
@@ -13,27 +13,27 @@ typedef struct capp_fields {
     capp_error *err;
 } capp_fields;
 
-/* Fails with st: the field, and what is wrong with it. */
+/* Fails with status st. The message names the field and says what is wrong with it. */
 capp_status capp_field_fail(const capp_fields *r, capp_status st, const char *key, const char *what);
 
-/* The row's default of a field, or NULL. */
+/* The row's default for a field, or NULL. */
 const capp_default *capp_field_default(const capp_fields *r, const char *key);
 
-/* names: "hidden_size|n_embd", the first that is there counts. CAPP_OK and *found false where there is none. A field
- * that says null has no default. */
+/* names: alternatives like "hidden_size|n_embd"; the first one in the file counts. If the file has none of them and
+ * there is no default, returns CAPP_OK and sets *found to false. A field that is null gets no default. */
 capp_status capp_field_number(const capp_fields *r, const char *names, double *out, bool *found);
 
-/* An integer from 1 to most. missing: what counts where there is none; 0: it is required. */
+/* An integer from 1 to most. missing: the value if there is no such field; 0: the field is required. */
 capp_status capp_field_count(const capp_fields *r, const char *names, uint32_t missing, uint32_t most, uint32_t *out);
 
-/* A number greater than 0. */
+/* A number greater than 0. missing: as above. */
 capp_status capp_field_positive(const capp_fields *r, const char *names, double missing, double *out);
 capp_status capp_field_single(const capp_fields *r, const char *names, double missing, float *out);
 
-/* key may be NULL: *out is missing. null is Python's None, which is false. */
+/* key may be NULL: then *out is missing. null counts as Python's None, which is false. */
 capp_status capp_field_truth(const capp_fields *r, const char *key, bool missing, bool *out);
 
-/* What config.json says of rotations. */
+/* Reads the rotations from config.json. */
 capp_status capp_config_rope(const capp_fields *r, capp_hparams *h);
 
 #endif

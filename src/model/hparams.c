@@ -1,4 +1,4 @@
-/* Hyperparameters: what a file says to numbers that later code need not doubt. */
+/* Hyperparameters: reads them from a file and checks them, so that later code can rely on them. */
 #include <math.h>
 #include <string.h>
 
@@ -30,7 +30,7 @@ const capp_arch *capp_arch_at(size_t i) {
 
 enum { MOST_NAME = 64 };
 
-/* Letters to be put in, left out or changed to make one name of the other. */
+/* The number of letters to insert, delete or replace that turns one name into the other. */
 static size_t distance(capp_str a, const char *b) {
     size_t row[MOST_NAME + 1], n = strlen(b);
     for (size_t j = 0; j <= n; j++) row[j] = j;
@@ -62,7 +62,7 @@ const capp_arch *capp_arch_nearest(capp_str name, bool gguf) {
     return nearest;
 }
 
-/* What must hold between the numbers, whatever file they came from. */
+/* Checks the conditions that the numbers must meet together, in any kind of file. */
 static capp_status check(capp_hparams *h, const char *path, capp_error *err) {
     if (!h->kv_heads) h->kv_heads = h->heads;
     if (!h->head_dim) h->head_dim = h->width / h->heads;
@@ -93,7 +93,7 @@ static capp_status check(capp_hparams *h, const char *path, capp_error *err) {
                          "%s: each token chooses %u of %u groups of experts, which does not fit %u experts, of which "
                          "each token uses %u; download or convert the model again",
                          path, h->expert_groups_used, h->expert_groups, h->experts, h->experts_used);
-    if (h->expert_groups == h->expert_groups_used) h->expert_groups = 0; /* all are open */
+    if (h->expert_groups == h->expert_groups_used) h->expert_groups = 0; /* all groups are used */
     for (uint32_t kind = 0; kind < h->n_ropes; kind++) {
         const capp_rope *r = &h->ropes[kind];
         if (r->scaling == CAPP_SCALING_LLAMA3 && !(r->high > r->low))

@@ -8,7 +8,7 @@
 #include "kernel/plain.h"
 #include "model/arch.h"
 
-/* Limits that no model comes near, so that products of two sizes fit 64 bits with room. */
+/* Limits far above the sizes of any model. The product of two sizes then easily fits in 64 bits. */
 enum { MOST_WIDTH = 1 << 20, MOST_HEADS = 1 << 14, MOST_CONTEXT = 1 << 28, KEY = 128 };
 
 typedef struct reader {
@@ -31,7 +31,7 @@ static bool has_tensor(const reader *r, const char *name) {
     return capp_source_find_tensor(r->s, name);
 }
 
-/* The value of the file's "ARCH.key"; 0 with CAPP_OK if it is missing and not required. */
+/* Reads the file's "ARCH.key". If it is missing and not required, the value is 0 and the result is CAPP_OK. */
 static capp_status read_u32(const reader *r, const char *key, bool required, uint32_t most, uint32_t *out) {
     char name[KEY];
     *out = 0;
@@ -60,7 +60,7 @@ static capp_status read_f64(const reader *r, const char *key, double missing, do
     return CAPP_OK;
 }
 
-/* The same for a key whose value 0 means none. */
+/* Like read_f64, for a key whose value 0 means none. */
 static capp_status read_f32(const reader *r, const char *key, double missing, float *out) {
     double value;
     char name[KEY];
@@ -91,7 +91,7 @@ static capp_status read_sizes(const reader *r, capp_hparams *h) {
     return CAPP_OK;
 }
 
-/* How experts are chosen, and which layers have none. */
+/* Reads how experts are chosen, and which layers have no experts. */
 static capp_status read_router(const reader *r, capp_hparams *h) {
     uint32_t function, dense, step;
     capp_status st;
@@ -201,7 +201,7 @@ static capp_status read_rope(const reader *r, capp_hparams *h) {
     return read_scaling(r, h);
 }
 
-/* Which layers have an attention window, and which do not rotate. */
+/* Reads which layers have an attention window, and which do not rotate. */
 static capp_status read_kinds(const reader *r, capp_hparams *h) {
     capp_status st;
     char name[KEY];
@@ -234,13 +234,13 @@ static capp_status read_scales(const reader *r, capp_hparams *h) {
     const capp_arch *arch = r->arch;
     capp_status st;
     if ((st = read_f32(r, "attention.scale", 0, &h->score_scale)) != CAPP_OK) return st;
-    /* The largest Gemma models scale by width over heads, which their files do not say. llama.cpp recognizes them by
-     * the number of layers. */
+    /* The largest Gemma models scale by width / heads, but their files do not say so. llama.cpp recognizes them by the
+     * number of layers. */
     if (h->score_scale == 0 &&
         ((!strcmp(arch->name, "gemma2") && h->layers == 46) || (!strcmp(arch->name, "gemma3") && h->layers == 62)))
         h->score_scale = (float)(1 / sqrt((double)h->width / h->heads));
     if (arch->scales) {
-        bool minicpm = !strcmp(arch->name, "minicpm"); /* whose older files do not say */
+        bool minicpm = !strcmp(arch->name, "minicpm"); /* its older files do not have the scales */
         double embedding = minicpm ? 12 : 1, logits = minicpm ? 256.0 / h->width : 1;
         double residual = minicpm ? 1.4 / sqrt(h->layers) : 1;
         if ((st = read_f32(r, "embedding_scale", embedding, &h->embedding_scale)) != CAPP_OK) return st;
@@ -279,8 +279,8 @@ static void read_presence(const reader *r, capp_hparams *h) {
         h->parallel = CAPP_SEQUENTIAL;
 }
 
-/* Metadata that changes the arithmetic in ways that an architecture does not have, with the value that changes nothing
- * (0 never does). */
+/* Rejects metadata that changes the arithmetic in a way that the architecture does not support. Each key has a value
+ * that changes nothing; 0 never changes anything. */
 static capp_status refuse_foreign_keys(const reader *r) {
     const capp_arch *a = r->arch;
     const struct {
@@ -313,7 +313,8 @@ static capp_status refuse_foreign_keys(const reader *r) {
         if (keys[i].known || capp_source_number(r->s, full(r, keys[i].key, name), &value) != CAPP_FOUND || value == 0 ||
             value == keys[i].neutral)
             continue;
-        /* GPT-OSS: a softmax over the chosen, which is what sharing out after a softmax over all comes to. */
+        /* GPT-OSS: a softmax over the chosen experts. This equals a softmax over all experts, with the shares of the
+         * chosen ones then divided by their sum. */
         if (!strcmp(keys[i].key, "expert_gating_func") && a->sinks && value == 3) continue;
         return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: %s is %g, which capp does not support", capp_source_path(r->s),
                          name, value);

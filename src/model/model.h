@@ -16,9 +16,9 @@ enum { CAPP_MOST_LAYERS = 1024, CAPP_ALL_LOCAL = 1 << 30 };
 typedef enum capp_norm_kind { CAPP_NORM_RMS, CAPP_NORM_LAYER } capp_norm_kind;
 typedef enum capp_rope_kind { CAPP_ROPE_NONE, CAPP_ROPE_PAIRS, CAPP_ROPE_HALVES } capp_rope_kind;
 
-/* Gated ones multiply by a second product; ERF is the exact form of GELU, QUICK is x / (1 + exp(-1.702 x)), the others
- * its tanh form; RELU2 is the square of ReLU; XIELU has numbers of its own in each layer, see capp_curve; CLAMPED is
- * GPT-OSS's (min(g, 7) / (1 + exp(-1.702 g))) (clamp(u, -7, 7) + 1). */
+/* Gated activations multiply by a second product. ERF is the exact form of GELU, QUICK is x / (1 + exp(-1.702 x)), the
+ * other GELUs are its tanh form. RELU2 is the square of ReLU. XIELU has its own numbers in each layer, see capp_curve.
+ * CLAMPED is GPT-OSS's (min(g, 7) / (1 + exp(-1.702 g))) (clamp(u, -7, 7) + 1). */
 typedef enum capp_activation {
     CAPP_SILU_GATED,
     CAPP_GELU_GATED,
@@ -40,17 +40,18 @@ static inline bool capp_is_gated(capp_activation a) {
     return a <= CAPP_CLAMPED_GATED;
 }
 
-/* Numbers of xIELU in one layer (Huang and Schlag, arXiv 2411.13010): x > 0: positive x x + beta x; else
- * negative (expm1(min(x, eps)) - x) + beta x. */
+/* The numbers of xIELU in one layer (Huang and Schlag, arXiv 2411.13010). For x > 0 it is positive x x + beta x;
+ * otherwise negative (expm1(min(x, eps)) - x) + beta x. */
 typedef struct capp_curve {
     float positive, negative, beta, eps;
 } capp_curve;
 
-/* The norms of q and k: for each head with one weight for all, for each head with its own, or for the whole row. */
+/* The norms of q and k: HEAD normalizes each head, with one weight for all heads; OWN normalizes each head with its own
+ * weight; ROW normalizes the whole row. */
 typedef enum capp_qk_norm { CAPP_QK_NONE, CAPP_QK_HEAD, CAPP_QK_OWN, CAPP_QK_ROW } capp_qk_norm;
 
-/* Whether the feed-forward part reads the stream before attention was added: through the attention's norm or its own.
- */
+/* PARALLEL: the feed-forward part reads the stream before attention is added, through the attention's norm (SHARED) or
+ * through its own norm (OWN). */
 typedef enum capp_parallel { CAPP_SEQUENTIAL, CAPP_PARALLEL_SHARED, CAPP_PARALLEL_OWN } capp_parallel;
 
 /* Tensors by their purpose. X(part, name in GGUF files) */
@@ -101,93 +102,93 @@ typedef enum capp_part {
         CAPP_PARTS
 } capp_part;
 
-/* Whether products have a bias. GGUF: if key is not NULL, whether the tensor exists. Folders: as config.json's key
- * says, or by_default if it says nothing or key is NULL. */
+/* Whether products have a bias. GGUF: if key is not NULL, they have one if the tensor exists. Folders: config.json's
+ * key decides; if it is missing or key is NULL, by_default decides. */
 typedef struct capp_has {
     bool by_default;
     const char *key;
 } capp_has;
 
-/* The values that config.json may have for a key if the model is what the row describes, as JSON. */
+/* The value (JSON) that config.json may have for a key if the row describes the model. */
 typedef struct capp_rule {
-    const char *key, *only; /* only NULL: any value, which the row's own readers check */
+    const char *key, *only; /* only NULL: any value; the row's own readers check it */
 } capp_rule;
 
-/* The default of the family's configuration class for a field that config.json does not have. (null counts as present.)
- */
+/* The default of the family's configuration class for a field that config.json does not have. (A field that is null
+ * counts as present.) */
 typedef struct capp_default {
     const char *key;
     double value;
 } capp_default;
 
-/* What differs between architectures: a row of a table over one layer,
+/* What differs between architectures: a row of a table. One layer computes
  *   h = embed(token) [+ position]
  *   h += [post_norm](out(attention([norm](h)))); h += [post_norm](down(activation(up([norm](h)))))
  *   logits = head(norm(h))
- * The numbers are read from the file into capp_hparams; where the file may say otherwise, that counts and the row is
- * the default. */
+ * The numbers come from the file and go into capp_hparams. If the file may say something else, the file counts and the
+ * row is the default. */
 typedef struct capp_arch {
     const char *models;  /* what people call them */
-    const char *name;    /* in messages; the key "NAME.key" of GGUF metadata */
-    const char *gguf;    /* general.architecture, or NULL: no GGUF file has it under its own name */
+    const char *name;    /* used in messages, and in the key "NAME.key" of GGUF metadata */
+    const char *gguf;    /* general.architecture, or NULL if no GGUF file uses a name of its own for it */
     const char *hf;      /* model_type of config.json, or NULL */
-    const char *gguf_as; /* if gguf is NULL: the architecture that GGUF files give this model, or NULL */
+    const char *gguf_as; /* if gguf is NULL: the architecture that GGUF files name for this model, or NULL */
     capp_norm_kind norm; /* */
     bool norm_bias;
-    bool bare_norms;     /* without weights; OPT: where config.json says so */
+    bool bare_norms;     /* norms have no weights; OPT: only if config.json says so */
     bool norm_plus_one;  /* folders store a norm's weight minus 1 */
     capp_rope_kind rope; /* in GGUF files. Pairs: q and k rows are stored for (2i, 2i + 1); halves: for (i, i + half) */
     capp_rope_kind hf_rope;
-    double rotary;        /* the share of a head's dimensions that rotate, 0: all */
-    uint32_t nope_period; /* layer i does not rotate where (i + 1) % period == 0; 0: all do */
+    double rotary;        /* the share of a head's dimensions that rotate; 0: all */
+    uint32_t nope_period; /* layer i does not rotate if (i + 1) % period == 0; 0: all layers rotate */
     bool nope_global;     /* layers without a window do not rotate */
     capp_activation activation;
     capp_has qkv_bias, out_bias, feed_bias;
     bool head_bias;
     capp_qk_norm qk_norm;
-    const char *qk_norm_key; /* which decides in config.json; GGUF: where the tensor is there */
+    const char *qk_norm_key; /* the field of config.json that decides; GGUF: the tensor exists or not */
     bool qk_norm_bias;
     bool qk_norm_rotated; /* q and k are normalized after they rotate */
     bool no_pre_norms;
     bool post_norms;          /* after attention and after the feed-forward part */
     capp_parallel parallel;   /* */
-    bool maybe_parallel;      /* shared experts, if the file says so */
-    double theta;             /* rope base if config.json does not say, 0: 10000 */
+    bool maybe_parallel;      /* CAPP_PARALLEL_SHARED, if the file says so */
+    double theta;             /* rope base if config.json does not have it; 0: 10000 */
     bool learned_positions;   /* a row of the table of positions is added to the embedding */
     uint32_t position_offset; /* the first position's row in folders */
     bool tokens_norm;         /* a norm of the embedding */
     bool scaled_embedding;    /* times sqrt(width) */
     bool alibi;               /* linear biases of scores */
-    uint32_t alibi_layers;    /* the same in GGUF files of as many layers, in place of rotations; 0: in none */
-    bool sinks;               /* an attention logit of each head that no value belongs to */
+    uint32_t alibi_layers;    /* GGUF files with this many layers have alibi instead of rotations; 0: none */
+    bool sinks;               /* each head has an additional attention logit without a value */
     bool caps;                /* soft caps of scores and logits */
     bool scales;              /* Granite's */
     bool logit_scale;         /* Cohere's */
     bool clamps;              /* of q, k and v */
-    bool query_growth;        /* Llama 4's, which rope_parameters has */
-    bool rope_required;       /* the class has a scaling of its own: config.json must say which */
-    bool rope_axes;           /* folders share out dimensions among axes of positions, which are one for text */
+    bool query_growth;        /* as in Llama 4; rope_parameters has it */
+    bool rope_required;       /* the class has its own default scaling, so config.json must have one */
+    bool rope_axes;           /* folders divide dimensions among axes of positions, which are the same for text */
     bool rope_alpha;          /* Hunyuan's rope scaling "dynamic" has an alpha, which changes the base */
-    uint32_t window_period; /* layer i is global where (i + 1) % period == 0, else looks back a window; 0: all global */
-    bool maybe_windows;     /* a file may have none: then all layers are global, and all rotate */
-    double local_rope_base; /* base of the layers with a window, where it is their own */
+    uint32_t window_period;   /* layer i is global if (i + 1) % period == 0, else it has a window; 0: all are global */
+    bool maybe_windows;       /* a file may have no window; then all layers are global and all rotate */
+    double local_rope_base;   /* base of the layers with a window, if they have their own */
     bool local_rope_unscaled; /* layers with a window rotate without the scaling of the others */
-    bool experts;             /* may have them */
-    bool router_norm;         /* their shares are divided by the sum over the chosen */
-    bool router_sigmoid;      /* shares are sigmoids, where the file does not say otherwise */
-    bool router_wide;      /* the file may name a factor of the shares, groups of experts, dense layers before others */
-    bool choice_bias;      /* added to shares when experts are chosen; GGUF: where the tensor is there */
-    bool rope_untruncated; /* YaRN's bounds are not rounded */
-    bool tied;             /* the embedding is the head where config.json does not say */
-    bool transposed;       /* folders store products as [inputs][outputs] */
-    bool grouped_qkv;      /* folders store fused rows by key-value head: its q heads, its k, its v */
-    bool fused_gate;       /* gate and up are one tensor */
-    double eps;            /* where config.json does not say */
-    const char *names[CAPP_PARTS]; /* in folders; "%u" is the layer, then the expert; "a|b": the first that is there */
-    const char *gguf_names[CAPP_PARTS]; /* where they differ from the list above */
-    const char *prefix;                 /* of names, which some folders leave out */
+    bool experts;             /* the model may have experts */
+    bool router_norm;         /* the shares of the chosen experts are divided by their sum */
+    bool router_sigmoid;      /* shares are sigmoids, unless the file says otherwise */
+    bool router_wide;         /* the file may set a factor of shares, groups of experts, first layers without experts */
+    bool choice_bias;         /* added to shares only to choose experts; GGUF: if the tensor exists */
+    bool rope_untruncated;    /* YaRN's bounds are not rounded */
+    bool tied;                /* the embedding is the head, if config.json does not say */
+    bool transposed;          /* folders store products as [inputs][outputs] */
+    bool grouped_qkv;         /* folders store fused rows by key-value head: its q heads, its k, its v */
+    bool fused_gate;          /* gate and up are one tensor */
+    double eps;               /* if config.json does not say */
+    const char *names[CAPP_PARTS]; /* in folders; first "%u": layer, second: expert; "a|b": the first that exists */
+    const char *gguf_names[CAPP_PARTS]; /* if they differ from the list above */
+    const char *prefix;                 /* of names; some folders leave it out */
     const capp_rule *rules;             /* ends with a NULL key; or NULL */
-    const capp_default *defaults;       /* likewise; those of heads, windows, caps: nothing that tensors show */
+    const capp_default *defaults;       /* ends likewise; for heads, windows, caps, but nothing that tensors show */
 } capp_arch;
 
 /* The row with this name in GGUF files or in config.json; NULL for an architecture that capp does not know. */
@@ -196,7 +197,7 @@ const capp_arch *capp_arch_find(capp_str name, bool gguf);
 /* The name of a source's architecture, for capp_arch_find: general.architecture, or model_type. */
 capp_found capp_model_type(const capp_source *s, capp_str *out);
 
-/* Whether a source is a multimodal folder, of which capp runs the text model. */
+/* Whether a source is the folder of a multimodal model. capp runs only its text model. */
 bool capp_is_multimodal(const capp_source *s);
 
 /* Whether a tensor or module of a multimodal model belongs to its image part. */
@@ -205,63 +206,72 @@ bool capp_is_vision(capp_str name);
 /* Row i of all architectures; NULL after the last one. */
 const capp_arch *capp_arch_at(size_t i);
 
-/* The row whose name in that format is nearest to name, by letters that differ. */
+/* The row whose name in that format is nearest to name: the fewest letters differ. */
 const capp_arch *capp_arch_nearest(capp_str name, bool gguf);
 
 enum { CAPP_MOST_SOURCES = 3 };
 
 /* The change that an adapter makes to rows first .. first + n - 1 of a matrix with k columns: b times a. */
 typedef struct capp_delta {
-    struct capp_delta *next;  /* of the matrix */
-    struct capp_delta *owned; /* next of all */
+    struct capp_delta *next;  /* next in the matrix's list */
+    struct capp_delta *owned; /* next in the list of all deltas */
     size_t first, n, rank;
     float *a; /* [rank][k] */
     float *b; /* [n][rank], times scale and weight */
     float numbers[];
 } capp_delta;
 
-/* y [rows][n] = x [rows][k] times the transpose of w [n][k], packed in panels of products->nr rows of w. n rows are
- * `parts` matrices of `columns` rows; their panels take turns: panel i is of part i % parts, from row i / parts * nr.
- */
+/* The products that a lane uses. */
+typedef struct capp_arithmetic {
+    const capp_products *floats;   /* of kernels: f32 or bf16 */
+    const capp_products *integers; /* i16, for matrices that are stored as integers; NULL: floats for all matrices */
+    float share;                   /* how much of the low digits to leave out: see coarsen in kernel.h; 0: nothing */
+} capp_arithmetic;
+
+/* y [rows][n] = x [rows][k] times the transpose of w [n][k]. w is packed in panels of products->nr rows. The n rows of
+ * w are `parts` matrices of `columns` rows, whose panels alternate: panel i belongs to part i % parts and begins at row
+ * i / parts * nr of this part. */
 typedef struct capp_matrix {
     size_t n, k;
-    size_t parts, columns; /* 2 of gate and up side by side, else 1 */
+    size_t parts, columns; /* 2 for gate and up side by side, else 1 */
     size_t panels;         /* parts * ceil(columns / nr) */
     size_t panel_bytes;    /* */
     size_t extra;          /* number of additional floats for reading rows of its sources */
     char *packed;          /* [panels][panel_bytes], 64-byte aligned, in the cache; NULL: packed when used */
     const float *bias;     /* [n], or NULL */
-    capp_curve curve;      /* of the activation of what it gives, where that is CAPP_XIELU */
-    const capp_tensor *source[CAPP_MOST_SOURCES]; /* [n_sources] the tensors with its rows, one after another */
+    capp_curve curve;      /* for the activation of the output, if that is CAPP_XIELU */
+    const capp_tensor *source[CAPP_MOST_SOURCES]; /* [n_sources] the tensors that contain its rows, in order */
     size_t n_sources;
-    capp_delta *deltas; /* list of changes that are added to the rows when they are packed */
+    capp_delta *deltas; /* a list; added to the rows when they are packed */
+    bool integers;      /* every panel can be unpacked for products of integers */
 } capp_matrix;
 
 typedef struct capp_norm {
-    const float *weight; /* [width of the row]; NULL: no such norm here */
+    const float *weight; /* [width of the row]; NULL: there is no such norm */
     const float *bias;   /* or NULL */
 } capp_norm;
 
 typedef struct capp_layer {
     capp_norm attention_norm, q_norm, k_norm, attention_post_norm, feed_norm, feed_post_norm;
-    capp_matrix qkv;  /* rows: heads * head_dim of q, kv_heads * head_dim of k, the same of v */
+    capp_matrix qkv;  /* rows: heads * head_dim of q, kv_heads * head_dim of k, as many of v */
     capp_matrix out;  /* width rows */
-    capp_matrix up;   /* gated: two parts, gate and up, of feed rows each; else one */
+    capp_matrix up;   /* gated: two parts, gate and up, of feed rows each; else one part */
     capp_matrix down; /* width rows */
     float score_scale;
-    uint32_t window;           /* a row sees its own and the window - 1 positions before it; 0: all */
-    unsigned rope;             /* which of the n_ropes rotations */
+    uint32_t window;           /* a row sees its own position and the window - 1 before it; 0: all */
+    unsigned rope;             /* index of its rotation, less than n_ropes */
     bool still;                /* q and k do not rotate */
     const float *sinks;        /* [heads], or NULL */
     capp_matrix router;        /* experts rows */
     const float *choice_bias;  /* [experts], or NULL */
-    capp_matrix shared_router; /* one row: a factor of what up and down give beside experts, its sigmoid; or no parts */
-    /* [experts] as up; or NULL: no experts. up and down are then an expert of all rows, or have no parts. */
+    capp_matrix shared_router; /* one row; its sigmoid is the factor of the shared expert's output; or no parts */
+    /* [experts], each like up; NULL: no experts. If there are experts, up and down are the shared expert, or have no
+     * parts. */
     capp_matrix *expert_up;
     capp_matrix *expert_down; /* [experts] */
 } capp_layer;
 
-/* How the frequencies of a base are stretched for long contexts. */
+/* How the frequencies are stretched for long contexts. */
 typedef enum capp_scaling {
     CAPP_SCALING_NONE,
     CAPP_SCALING_LINEAR,
@@ -273,24 +283,25 @@ typedef enum capp_scaling {
 typedef struct capp_rope {
     double base;
     capp_scaling scaling;
-    double factor, original; /* context that the model was first trained with */
+    double factor, original; /* original: the context that the model was first trained with */
     double low, high;        /* LLAMA3: factors; YARN: beta_slow, beta_fast */
     bool untruncated;        /* YARN */
-    double magnitude;        /* of cosines and sines */
+    double magnitude;        /* factor of cosines and sines */
 } capp_rope;
 
-/* CAPP_DENSE: without the experts that others have. */
+/* Kinds of a layer, as bits. CAPP_LOCAL: it has a window. CAPP_STILL: q and k do not rotate. CAPP_DENSE: it has no
+ * experts, although other layers have some. */
 enum { CAPP_LOCAL = 1, CAPP_STILL = 2, CAPP_DENSE = 4 };
 
-/* How a folder stores its products, if not in float32, float16 or bfloat16. */
+/* How a folder stores its products, if they are not float32, float16 or bfloat16. */
 typedef enum capp_quant_method { CAPP_NOT_QUANTIZED, CAPP_GPTQ, CAPP_AWQ, CAPP_FLOAT8 } capp_quant_method;
 
 typedef struct capp_quantization {
     capp_quant_method method;
-    uint32_t bits;                      /* GPTQ, AWQ; 0: products differ */
+    uint32_t bits;                      /* GPTQ, AWQ; 0: not the same for all products */
     uint32_t group;                     /* GPTQ, AWQ: inputs that share a scale; 0: all */
     bool zeros_less_one;                /* GPTQ */
-    uint32_t block_rows, block_columns; /* FLOAT8: the block that shares a scale, if scales are a table; 0: unknown */
+    uint32_t block_rows, block_columns; /* FLOAT8: the block that shares a scale, if they are a table; 0: unknown */
 } capp_quantization;
 
 typedef struct capp_hparams {
@@ -299,34 +310,34 @@ typedef struct capp_hparams {
     capp_qk_norm qk_norm;
     bool qk_norm_rotated;
     capp_parallel parallel;
-    bool qkv_bias, out_bias, feed_bias; /* folders */
+    bool qkv_bias, out_bias, feed_bias; /* see capp_has */
     bool tied;
     capp_rope_kind rope;
     uint32_t rope_dims; /* dimensions of a head that rotate */
-    uint32_t n_ropes;   /* kinds of rotation in use: 1, or 2 where windows have their own base */
+    uint32_t n_ropes;   /* rotations in use: 1, or 2 if layers with a window have their own base */
     capp_rope ropes[2];
-    uint32_t short_context; /* LongRoPE: contexts up to this have factors of their own; 0: no such thing */
+    uint32_t short_context; /* LongRoPE: contexts up to this length have their own factors; 0: no such factors */
     uint32_t window;
-    uint32_t experts, experts_used; /* experts: 0 for none */
-    uint32_t dense_feed;            /* of layers that are CAPP_DENSE */
-    uint32_t embedded;              /* width of embedding and head; projections lead to and from it */
-    bool norm_after;                /* the norms apply to the stream after a part was added to it */
+    uint32_t experts, experts_used; /* experts is 0 if there are none */
+    uint32_t dense_feed;            /* feed of the layers that are CAPP_DENSE */
+    uint32_t embedded; /* width of embedding and head; projections convert to and from the stream's width */
+    bool norm_after;   /* norms apply to the stream after a part is added to it */
     bool bare_norms, no_output_norm;
     bool router_norm, router_sigmoid;
-    uint32_t expert_groups, expert_groups_used; /* of which experts are chosen; 0: no groups */
-    float router_scale;                         /* of shares */
-    uint32_t shared_feed;                       /* of the expert of all rows; 0: none */
-    uint32_t skipped_layers;                    /* after the others, of which nothing is read */
-    bool mxfp4;                                 /* folders: the experts' products are blocks of MXFP4 */
+    uint32_t expert_groups, expert_groups_used; /* experts are chosen from the best groups; 0: no groups */
+    float router_scale;                         /* factor of the shares */
+    uint32_t shared_feed;                       /* feed of the shared expert, which all rows use; 0: none */
+    uint32_t skipped_layers;                    /* number of layers after the others; capp does not read them */
+    bool mxfp4;                                 /* folders: the experts' products are MXFP4 blocks */
     capp_quantization quantization;
     float norm_eps, embedding_scale, score_scale, residual_scale, logit_scale;
-    float score_cap, logit_cap;            /* 0: none */
-    float clamp;                           /* of q, k and v; 0: none */
-    float alibi;                           /* largest slope's exponent; 0: no biases */
-    float growth;                          /* q of position p is times 1 + growth log(1 + floor(p / its original)) */
-    bool alibi_rounded;                    /* Falcon: biases are of bfloat16, and scaled like scores */
-    bool scale_by_layer;                   /* scores of layer i are divided by i + 1 */
-    unsigned char kinds[CAPP_MOST_LAYERS]; /* CAPP_LOCAL, CAPP_STILL */
+    float score_cap, logit_cap; /* 0: none */
+    float clamp;                /* limit of q, k and v; 0: none */
+    float alibi;                /* exponent of the largest slope; 0: no biases */
+    float growth;        /* q at position p is times 1 + growth log(1 + floor(p / original)), original of its rope */
+    bool alibi_rounded;  /* Falcon: biases are bfloat16, and are scaled like scores */
+    bool scale_by_layer; /* scores of layer i are divided by i + 1 */
+    unsigned char kinds[CAPP_MOST_LAYERS]; /* of each layer, the sum of CAPP_LOCAL, CAPP_STILL, CAPP_DENSE */
 } capp_hparams;
 
 static inline bool capp_has_experts(const capp_hparams *h, uint32_t layer) {
@@ -336,19 +347,22 @@ static inline bool capp_has_experts(const capp_hparams *h, uint32_t layer) {
 typedef struct capp_weights {
     const capp_arch *arch;
     const capp_kernels *kernels;
-    const capp_products *products; /* products of the kernels, in the precision of the packed matrices */
-    const capp_source *source;     /* borrowed: the file */
+    const capp_products *products; /* products: floats; integers may be NULL. capp_products_of chooses one */
+    const capp_products *integers;
+    float share;                      /* as in capp_arithmetic */
+    size_t n_integers, n_floats_only; /* matrices that are stored as integers; others except routers */
+    const capp_source *source;        /* borrowed: the file */
     capp_hparams hparams;
     capp_layer *layers;           /* [hparams.layers] */
     capp_norm output_norm;        /* */
-    capp_matrix project_in;       /* of the embedding to the stream, of the stream to the head; where they */
-    capp_matrix project_out;      /* have parts */
+    capp_matrix project_in;       /* project_in: embedding to stream; project_out: stream to head; */
+    capp_matrix project_out;      /* no parts if the model has none */
     capp_matrix head;             /* vocabulary rows */
     const capp_tensor *tokens;    /* embeddings [vocabulary][width], read row by row in their stored form */
     const capp_tensor *positions; /* [context + position_offset][width], or NULL */
     uint32_t position_offset;     /* row of the first position */
-    capp_norm tokens_norm;        /* of the embedding, where weight is not NULL */
-    double *frequencies;          /* [n_ropes][rope_dims / 2] in use; after them as many for long contexts */
+    capp_norm tokens_norm;        /* of the embedding; weight is NULL if there is none */
+    double *frequencies;          /* [n_ropes][rope_dims / 2] in use, then as many for long contexts */
     const float *alibi;           /* [heads] slopes, or NULL */
     capp_matrix *expert_matrices; /* [layers][2 experts] */
     capp_dequant_fn tokens_dequant, positions_dequant;
@@ -361,114 +375,125 @@ typedef struct capp_weights {
     size_t n_floats, floats_capacity;
     struct capp_derived *derived; /* list of derived tensors: those in a form that the file does not have */
     capp_delta *tokens_delta, *positions_delta; /* changes to the tables, applied when a row is read */
-    capp_delta *deltas;                         /* all, a list by `owned` */
-    bool borrows;                               /* a twin: it owns only layers and expert_matrices of all this */
+    capp_delta *deltas;                         /* all deltas, a list linked by `owned` */
+    bool borrows;                               /* this is a twin, which owns only layers and expert_matrices */
 } capp_weights;
+
+/* The products for which a matrix is packed and which multiply it. */
+static inline const capp_products *capp_products_of(const capp_weights *w, const capp_matrix *m) {
+    return m->integers && w->integers ? w->integers : w->products;
+}
 
 /* Reads and checks only the hyperparameters. Errors name the file and the key. */
 capp_status capp_hparams_read(capp_hparams *hparams, const capp_arch **arch, const capp_source *source,
                               capp_error *err);
 
-/* A description, "GPTQ, 4 bits, a scale for 128 inputs", in buffer; NULL if nothing is quantized. */
+/* Writes a description like "GPTQ, 4 bits, a scale for 128 inputs" to buffer and returns it; NULL if nothing is
+ * quantized. */
 const char *capp_quant_name(const capp_hparams *hparams, char *buffer, size_t size);
 
-/* The number of weights in a tensor of the source: the number of its elements, except for quantized tensors and those
- * that belong to them. *readable: whether they can become float32. */
+/* The number of weights in a tensor of the source. This is the number of its elements, except for quantized tensors and
+ * the tensors that belong to them. *readable: whether capp can convert them to float32. */
 uint64_t capp_quant_weights(const capp_hparams *hparams, const capp_tensor *t, bool *readable);
 
-/* Binds every tensor of the source (which must outlive *weights), checks type and shape, packs matrices on the pool's
- * threads for products, which are kernels->f32 or kernels->bf16. Errors name the file and the tensor. *weights is NULL
- * on failure. */
+/* Binds every tensor of the source, which must outlive *weights. Checks types and shapes. Packs the matrices on the
+ * pool's threads for products, which are kernels->f32 or kernels->bf16. Errors name the file and the tensor. On failure
+ * *weights is NULL. */
 capp_status capp_weights_open(capp_weights **weights, const capp_source *source, const capp_kernels *kernels,
                               const capp_products *products, capp_pool *pool, capp_error *err);
 
-/* A LoRA adapter, a folder as PEFT saves it or a GGUF file; adapter.h has the formats. */
+/* A LoRA adapter: a folder that PEFT saved, or a GGUF file. adapter.h has the formats. */
 typedef struct capp_adapter capp_adapter;
 
-/* Opens path; weight is a factor of what the adapter adds. Everything is checked that needs no model. On success the
- * caller owns *adapter; on failure it is NULL. Errors name the file and the field or tensor. */
+/* Opens path. weight is a factor of what the adapter adds. Checks everything that does not need the model. On success
+ * the caller owns *adapter; on failure it is NULL. Errors name the file and the field or tensor. */
 capp_status capp_adapter_open(capp_adapter **adapter, const char *path, double weight, capp_error *err);
 
 /* adapter may be NULL. */
 void capp_adapter_free(capp_adapter *adapter);
 
-/* As capp_weights_open, for weights to which n adapters are added, in float32, before they are packed. The adapters may
- * be freed afterwards: of each, float32 copies of its tensors are kept, never of the weights. */
+/* Like capp_weights_open, but adds n adapters to the weights, in float32, before they are packed. The caller may free
+ * the adapters afterwards: the weights keep float32 copies of the adapters' tensors, never float32 copies of the
+ * weights. */
 capp_status capp_weights_open_adapted(capp_weights **weights, const capp_source *source, const capp_kernels *kernels,
                                       const capp_products *products, capp_adapter *const *adapters, size_t n,
                                       capp_pool *pool, capp_error *err);
 
-/* Sets the budget for packed weights: all if they fit, otherwise as many as fit (parts) or none. */
+/* The budget for packed weights. All are cached if they fit. Otherwise parts decides: true caches as many as fit, false
+ * caches none. */
 typedef struct capp_cache {
     uint64_t bytes;
     bool parts;
 } capp_cache;
 
-/* The two halves of capp_weights_open_adapted: binding, after which all that can fail is done and all memory there, and
- * packing what is cached, which allocates nothing. On success the caller owns *packer too; on failure both are NULL.
- * threads: those of the pool that will pack. */
+/* The two halves of capp_weights_open_adapted. Binding does everything that can fail and allocates all memory. Packing
+ * fills the cache and allocates nothing. On success the caller owns *packer too; on failure both are NULL. threads: the
+ * number of threads in the pool that will pack. whole: the arithmetic for a model that stores all its matrices (except
+ * routers) as integers; other: for any other model. */
 typedef struct capp_packer capp_packer;
 capp_status capp_weights_bind(capp_weights **weights, capp_packer **packer, const capp_source *source,
-                              const capp_kernels *kernels, const capp_products *products, capp_adapter *const *adapters,
-                              size_t n, capp_cache cache, int threads, capp_error *err);
+                              const capp_kernels *kernels, const capp_arithmetic *whole, const capp_arithmetic *other,
+                              capp_adapter *const *adapters, size_t n, capp_cache cache, int threads, capp_error *err);
 
-/* Packs the weights for which packer was made. If *stop becomes true, this ends early, within a panel, and the weights
- * can only be freed. stop may be NULL. It becomes the pool's. */
+/* Packs the weights for which packer was made. If *stop becomes true, this ends early, within a panel; then the caller
+ * can only free the weights. stop may be NULL. The pool keeps stop, as with capp_pool_set_stop. */
 void capp_packer_run(capp_packer *packer, capp_pool *pool, const atomic_bool *stop);
 
-/* The number of panels packed so far and of all panels; from any thread. */
+/* Sets *done to the number of panels packed so far and *total to the number of all panels. Any thread may call this. */
 void capp_packer_progress(const capp_packer *packer, size_t *done, size_t *total);
 
-/* packer may be NULL; the weights stay. */
+/* packer may be NULL. Does not free the weights. */
 void capp_packer_free(capp_packer *packer);
 
-/* Adds the changes of a list to rows row .. row + n - 1 [n][k] of their matrix. */
+/* Adds the changes in a list to rows [n][k], which are rows row .. row + n - 1 of their matrix. */
 void capp_delta_add(const capp_weights *w, const capp_delta *deltas, size_t row, size_t n, float *rows, size_t k);
 
-/* Sets the context with which the model runs. LongRoPE selects its factors by it: those for short contexts up to
- * hparams.short_context (if the file says so), which is what capp_weights_open leaves, otherwise the long ones. */
+/* Sets the length of the context with which the model runs. LongRoPE uses it to choose its factors: the short ones up
+ * to hparams.short_context (if the file says so), otherwise the long ones. After capp_weights_open the short ones are
+ * in use. */
 void capp_weights_set_context(capp_weights *weights, uint32_t context);
 
-/* The same weights for other products, packed panel by panel whenever they are used: it takes no memory but what
- * capp_weights_open keeps of tensors that no file has as they are wanted, and a wave takes a dequantization longer.
- * Borrows from weights, which must outlive *twin. */
-capp_status capp_weights_twin(capp_weights **twin, const capp_weights *weights, const capp_products *products,
+/* The same weights for other products. Matrices with the same products share the cache. The others are packed panel by
+ * panel each time they are used, so that the twin needs no memory for them. The twin borrows from weights, which must
+ * outlive *twin. */
+capp_status capp_weights_twin(capp_weights **twin, const capp_weights *weights, const capp_arithmetic *arithmetic,
                               capp_error *err);
 
 /* Prefetches the weights of a layer that are not cached, for a wave of rows; layer hparams.layers is the head.
- * Prefetches the experts of the layer only if most of them will be chosen. */
+ * Prefetches the experts of the layer only if the wave will choose most of them. */
 void capp_weights_ahead(const capp_weights *w, size_t layer, size_t rows);
 
-/* Gives the layer's pages back if they are not to stay. */
+/* Gives the layer's pages back to the system, unless they are to stay. */
 void capp_weights_behind(const capp_weights *w, size_t layer);
 
-/* After a wave: if all weights are cached, unmaps the pages that were read, which would otherwise add up to the whole
- * file. */
+/* Call this after a wave. If all weights are cached, unmaps the pages that were read; otherwise they would grow to the
+ * whole file. */
 void capp_weights_release(const capp_weights *w);
 
 /* Limits the memory for pages of the file to `room` bytes: sets resident_layers. */
 void capp_weights_keep(capp_weights *w, uint64_t room);
 
-/* Number of bytes that each wave reads from the disk; 0 if the file fits memory. */
+/* The number of bytes that each wave reads from the disk; 0 if the file fits in memory. */
 uint64_t capp_weights_streamed(const capp_weights *w);
 
 /* Prefetches a matrix that is not cached. */
 void capp_matrix_prefetch(const capp_matrix *m);
 
-/* Panels first .. first + n - 1 of m, one after another, each of them its parts along k one after another (at
- * panel_bytes(from) bytes), 64-byte aligned: where they are packed, or packed into scratch, which has
- * capp_matrix_scratch(w, m, n) floats and is 64-byte aligned. */
+/* Returns panels first .. first + n - 1 of m, one after another, 64-byte aligned. In each panel its parts along k
+ * follow one another, each at panel_bytes(from) bytes. The panels are in the cache, or this packs them into scratch.
+ * scratch has capp_matrix_scratch(w, m, n) floats and is 64-byte aligned. */
 const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, float *scratch);
 
-/* The length of the part of k that begins at `from`: a block of the products, or the rest. */
+/* The length of the part of k that begins at `from`: one block of the products, or the rest of k. */
 size_t capp_part_of(const capp_products *products, size_t k, size_t from);
 
-/* One part of each of those panels, as a panel of its own: parts [n]. To be called from the first part to the last,
- * with the same scratch and nothing else in it, for a panel that cannot be packed in parts is packed with the first. */
+/* Sets parts [n] to one part of each of these panels; each part is a panel of its own. The caller must go from the
+ * first part to the last with the same scratch, and must not use scratch for anything else: a panel that cannot be
+ * packed in parts is packed completely with the first. */
 void capp_matrix_parts(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, size_t from, float *scratch,
                        const char **parts);
 
-/* Whole vectors; 0 where m is packed. */
+/* The number of floats of scratch, in whole vectors; 0 if m is in the cache. */
 size_t capp_matrix_scratch(const capp_weights *w, const capp_matrix *m, size_t n);
 
 /* weights may be NULL. */

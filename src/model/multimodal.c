@@ -1,12 +1,12 @@
-/* Text models inside multimodal ones, as folders have them. config.json has the text model's fields in text_config.
- * Names of tensors and modules begin with the part that they are of: older files have what the text model calls
- * model.norm as language_model.model.norm, newer ones as model.language_model.norm. Images are not taken: their parts
- * are left aside. */
+/* Text models inside multimodal models, in folders. config.json has the text model's fields in text_config. The names
+ * of tensors and modules begin with the part to which they belong. For the text model's model.norm, older files have
+ * language_model.model.norm and newer files have model.language_model.norm. capp does not support images and ignores
+ * their parts. */
 #include <stdio.h>
 
 #include "model/binder.h"
 
-/* By model_type of config.json: the model_type of a text_config without one. */
+/* For a model_type of config.json, the model_type of its text_config if that does not name one. */
 static const struct {
     const char *around, *text;
 } kinds[] = {{"gemma3", "gemma3_text"}, {"mistral3", "mistral"}, {"qwen3_vl", "qwen3_vl_text"}};
@@ -72,7 +72,7 @@ bool capp_next_spelling(const capp_arch *arch, const char *name, unsigned where,
     bool has = n && !strncmp(name, arch->prefix, n);
     while (*at < sizeof ways / sizeof *ways) {
         size_t i = (*at)++;
-        /* The head is outside the text model: newer files use the same name in both. */
+        /* The head is outside the text model: in newer files its name is the same in both kinds of model. */
         bool there = (ways[i].where & where) || (!i && !has);
         if (!there || (!ways[i].prefix && !has)) continue;
         snprintf(out, MOST_NAME, "%s%s", ways[i].before, ways[i].prefix ? name : name + n);

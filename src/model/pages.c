@@ -1,12 +1,12 @@
-/* The pages of the file: prefetched before they are needed, given back before they fill the memory. Weights that are
- * not cached are read in every wave, layer by layer, so the next layer is prefetched while one is computed. If the file
- * fits memory, its pages stay. If it does not, the first layers stay and the others are given back after each use. If
- * nothing were given back, the system would drop the pages that were not used for the longest time, and these are
- * needed next. */
+/* The pages of the file: prefetches them before they are needed, and gives them back before they fill the memory. Every
+ * wave reads the weights that are not cached, layer by layer, so the next layer is prefetched while one is computed. If
+ * the file fits in memory, its pages stay. If it does not, the first layers stay and the others are given back after
+ * each use. If nothing were given back, the system would drop the pages that were not used for the longest time, and
+ * these are needed next. */
 #include "file/map.h"
 #include "model/binder.h"
 
-/* The bytes of the file from which a tensor is read. */
+/* The data in the file from which a tensor is read. */
 static const char *data_of(const capp_tensor *t) {
     return t->type == CAPP_TYPE_QUANTIZED ? ((const capp_quant *)t->data)->weights : t->data;
 }
@@ -67,12 +67,12 @@ static void count_matrix(void *user, const capp_matrix *m) {
     for (size_t i = 0; i < m->n_sources; i++) *bytes += m->source[i]->bytes;
 }
 
-/* The rows of a wave choose most experts if there are several choices for each expert. */
+/* Whether the rows of a wave choose most experts. This is likely if they make several choices for each expert. */
 static bool most_experts(const capp_weights *w, size_t rows) {
     return rows * w->hparams.experts_used >= 4 * (size_t)w->hparams.experts;
 }
 
-/* Whether waves read little more than embeddings from the file. */
+/* Whether waves read hardly more than embeddings from the file. */
 static bool is_cached(const capp_weights *w) {
     return w->packed_bytes == w->whole_bytes;
 }

@@ -1,11 +1,27 @@
-/* A panel of a matrix: nr rows, from whichever tensors they come, dequantized and packed. This happens when the model
- * is opened, into the cache (cache.c), or whenever a product uses the panel, into a worker's scratch. */
+/* A panel of a matrix: nr rows, which may come from several tensors, dequantized and packed. When the model is opened,
+ * panels are packed into the cache (cache.c). Other panels are packed into a worker's scratch each time a product uses
+ * them. */
+#include "kernel/integers.h"
 #include "model/adapter.h"
 #include "model/binder.h"
 
-void capp_set_panels(capp_matrix *m, const capp_products *products) {
+void capp_set_panels(const capp_weights *w, capp_matrix *m) {
+    const capp_products *products = capp_products_of(w, m);
     m->panels = m->parts * ((m->columns + products->nr - 1) / products->nr);
     m->panel_bytes = products->panel_bytes(m->k);
+}
+
+/* All rows of a panel have one type, so the rows of each type must fill whole panels. */
+bool capp_has_integers(const capp_matrix *m) {
+    size_t begin = 0;
+    if (m->deltas) return false;
+    for (size_t s = 0; s < m->n_sources; s++) {
+        const capp_tensor *t = m->source[s];
+        if (!capp_integer_form_of(t->type) || t->turned || t->scale) return false;
+        if (s && t->type != m->source[s - 1]->type && begin % m->columns % CAPP_INTEGER_COLUMNS) return false;
+        begin += (size_t)t->dims[1];
+    }
+    return true;
 }
 
 static size_t whole_vectors(size_t floats) {
@@ -13,10 +29,10 @@ static size_t whole_vectors(size_t floats) {
 }
 
 size_t capp_row_floats(const capp_weights *w, const capp_matrix *m) {
-    return whole_vectors(w->products->nr * m->k) + whole_vectors(m->extra);
+    return whole_vectors(capp_products_of(w, m)->nr * m->k) + whole_vectors(m->extra);
 }
 
-/* Where row i stands in data. */
+/* The index in data of row i. */
 static size_t row_at(const capp_tensor *t, size_t i) {
     return t->order ? t->order[i] : i;
 }
@@ -55,12 +71,12 @@ typedef struct panel_rows {
 } panel_rows;
 
 static panel_rows rows_of(const capp_weights *w, const capp_matrix *m, size_t panel) {
-    size_t nr = w->products->nr, column = panel / m->parts * nr;
+    size_t nr = capp_products_of(w, m)->nr, column = panel / m->parts * nr;
     return (panel_rows){panel % m->parts * m->columns + column, m->columns - column < nr ? m->columns - column : nr};
 }
 
-/* The rows, if all have one type and the file has them in this form, and the function that unpacks them to a panel;
- * NULL: there is none. */
+/* The stored rows of a panel, and the function that unpacks them to a panel. unpack is NULL if the rows have different
+ * types, or if the file does not have them in the form that the matrix needs. */
 typedef struct stored_rows {
     const char *at[CAPP_MAX_NR];
     capp_unpack_fn unpack;
@@ -68,6 +84,7 @@ typedef struct stored_rows {
 } stored_rows;
 
 static stored_rows find_stored(const capp_weights *w, const capp_matrix *m, panel_rows r) {
+    const capp_products *products = capp_products_of(w, m);
     stored_rows stored = {.unpack = NULL};
     size_t begin = 0;
     uint32_t type = CAPP_TYPE_QUANTIZED;
@@ -81,11 +98,11 @@ static stored_rows find_stored(const capp_weights *w, const capp_matrix *m, pane
         begin = end;
     }
     stored.type = capp_type_get(type);
-    if (!m->deltas && w->products->block % stored.type.block_elems == 0) stored.unpack = w->products->unpack(type);
+    if (!m->deltas && products->block % stored.type.block_elems == 0) stored.unpack = products->unpack(type);
     return stored;
 }
 
-/* Makes the part of a panel that begins at `from` along k. */
+/* Unpacks the part of a panel that begins at `from` along k. */
 static void unpack_part(const stored_rows *stored, size_t n, size_t from, size_t k, void *panel) {
     const char *at[CAPP_MAX_NR];
     for (size_t i = 0; i < n; i++) at[i] = stored->at[i] + from / stored->type.block_elems * stored->type.block_bytes;
@@ -94,31 +111,32 @@ static void unpack_part(const stored_rows *stored, size_t n, size_t from, size_t
 
 /* Dequantizes the rows of a panel. */
 static void read_panel(const capp_weights *w, const capp_matrix *m, panel_rows r, float *rows) {
-    size_t begin = 0; /* first row of the source, counted in the matrix */
+    size_t begin = 0; /* row of the matrix at which the source begins */
     for (size_t s = 0; s < m->n_sources; s++) {
         const capp_tensor *t = m->source[s];
         size_t end = begin + (size_t)t->dims[1];
         size_t from = r.row > begin ? r.row : begin, to = r.row + r.n < end ? r.row + r.n : end;
         if (from < to)
             read_rows(t, from - begin, to - from, m->k, rows + (from - r.row) * m->k,
-                      rows + whole_vectors(w->products->nr * m->k));
+                      rows + whole_vectors(capp_products_of(w, m)->nr * m->k));
         begin = end;
     }
     capp_delta_add(w, m->deltas, r.row, r.n, rows, m->k);
 }
 
-/* Makes a panel block by block along k; each block is a panel of its own. */
+/* Packs a panel block by block along k; each block is a panel of its own. */
 void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows) {
+    const capp_products *products = capp_products_of(w, m);
     panel_rows r = rows_of(w, m, panel);
     stored_rows stored = find_stored(w, m, r);
     if (!stored.unpack) read_panel(w, m, r, rows);
     for (size_t from = 0, part; from < m->k; from += part) {
-        char *to = (char *)packed + w->products->panel_bytes(from);
-        part = capp_part_of(w->products, m->k, from);
+        char *to = (char *)packed + products->panel_bytes(from);
+        part = capp_part_of(products, m->k, from);
         if (stored.unpack)
             unpack_part(&stored, r.n, from, part, to);
         else
-            w->products->pack(to, rows + from, m->k, r.n, part);
+            products->pack(to, rows + from, m->k, r.n, part);
     }
 }
 
@@ -142,14 +160,15 @@ const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size
 void capp_matrix_parts(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, size_t from, float *scratch,
                        const char **parts) {
     float *rows = scratch + n * m->panel_bytes / sizeof(float);
-    size_t offset = w->products->panel_bytes(from);
+    const capp_products *products = capp_products_of(w, m);
+    size_t offset = products->panel_bytes(from);
     for (size_t i = 0; i < n; i++) {
         char *room = m->packed ? m->packed + (first + i) * m->panel_bytes : (char *)scratch + i * m->panel_bytes;
         panel_rows r = rows_of(w, m, first + i);
         stored_rows stored = {.unpack = NULL};
         if (!m->packed) stored = find_stored(w, m, r);
         if (stored.unpack)
-            unpack_part(&stored, r.n, from, capp_part_of(w->products, m->k, from), room);
+            unpack_part(&stored, r.n, from, capp_part_of(products, m->k, from), room);
         else if (!m->packed && !from)
             capp_pack_panel(w, m, first + i, room, rows);
         parts[i] = stored.unpack ? room : room + offset;

@@ -7,32 +7,33 @@
 
 #include "base/mem.h"
 
-/* They come from outside. Those of real adapters are names of modules, some hundreds of them; an adapter that names
- * each of 128 experts' products in 48 layers has 18,432. Work is counted in items of an expression that are tried. */
+/* Limits, because patterns come from files that we do not trust. Those of real adapters are a few hundred names of
+ * modules. An adapter that names the products of each of 128 experts in 48 layers has 18,432. The unit of work is one
+ * item of an expression that PCRE2 tries. */
 enum {
     MOST_PATTERNS = 20000,
     MOST_PATTERN = 1000,           /* bytes */
-    MOST_CODE = 4 << 20,           /* bytes of all compiled ones */
-    MOST_WORK = 100 * 1000 * 1000, /* of all matches */
+    MOST_CODE = 4 << 20,           /* bytes of all compiled patterns */
+    MOST_WORK = 100 * 1000 * 1000, /* for all matches together */
     MATCH_LIMIT = 1000 * 1000,
     HEAP_LIMIT_KIB = 16 * 1024,
-    OUT_OF_WORK = -1000 /* what the counter gives: no number of PCRE2's */
+    OUT_OF_WORK = -1000 /* returned by the counter; not an error number of PCRE2 */
 };
 
-/* An expression, or a plain name, which is compared instead of matched: they are most of those that there are. */
+/* An expression, or a plain name. Most patterns are plain names; capp compares these instead of matching them. */
 typedef struct pattern {
-    const char *text; /* of a plain one, escapes as they were */
+    const char *text; /* only a plain name; with its escapes */
     size_t size, characters;
-    pcre2_code *code; /* of another */
-    capp_str raw;     /* as the file has it, for messages */
+    pcre2_code *code; /* only an expression */
+    capp_str raw;     /* as in the file, for messages */
     double value;
 } pattern;
 
 struct capp_patterns {
     pcre2_general_context *general; /* allocates through base/mem.h */
     pcre2_match_context *match;
-    pcre2_match_data *data; /* of one pair */
-    char *text;             /* of the plain ones */
+    pcre2_match_data *data; /* for one pair of offsets */
+    char *text;             /* the plain names */
     size_t text_used, code_bytes;
     uint64_t work;
     size_t n;
@@ -49,7 +50,7 @@ static void release(void *p, void *unused) {
     capp_free(p);
 }
 
-/* Called before each item of an expression that is tried. */
+/* PCRE2 calls this before each item of an expression that it tries. */
 static int count_work(pcre2_callout_block *block, void *work) {
     (void)block;
     return ++*(uint64_t *)work > MOST_WORK ? OUT_OF_WORK : 0;
@@ -72,7 +73,8 @@ static capp_status fail_code(capp_str raw, int code, capp_error *err) {
     return fail_pattern(raw, "is not a valid pattern: ", message, err);
 }
 
-/* Whether text is letters, digits, underscores, points and escaped points; how many characters it then matches. */
+/* Whether text has only letters, digits, underscores, points and escaped points. *characters: the number of characters
+ * that it matches. */
 static bool is_plain(const char *text, size_t size, size_t *characters) {
     *characters = 0;
     for (size_t i = 0; i < size; i++, ++*characters) {
@@ -84,7 +86,7 @@ static bool is_plain(const char *text, size_t size, size_t *characters) {
     return true;
 }
 
-/* As the expression would match: the whole name or what follows a point; a point stands for any character. */
+/* Matches like the expression: the whole name or the part after a point; a point stands for any character. */
 static bool plain_matches(const pattern *p, const char *module, size_t size) {
     if (size < p->characters || (size > p->characters && module[size - p->characters - 1] != '.')) return false;
     const char *at = module + size - p->characters;
@@ -96,7 +98,7 @@ static bool plain_matches(const pattern *p, const char *module, size_t size) {
     return true;
 }
 
-/* As PEFT has it: re.match("(.*\.)?(PATTERN)$", name). text has room for the end. */
+/* Compiles the pattern as PEFT uses it: re.match("(.*\.)?(PATTERN)$", name). text has room for the end. */
 static capp_status compile(capp_patterns *p, pattern *item, char *text, size_t n, capp_error *err) {
     size_t bytes = 0;
     int code = 0;

@@ -1,5 +1,6 @@
-/* PEFT's patterns: a number for the modules whose name, or the end of it after a dot, a regular expression matches.
- * They come from outside: their number, their memory and the work of matching them are bounded. */
+/* PEFT's patterns. Each has a regular expression and a number, for all modules whose name matches. The expression
+ * matches the whole name or the part after a dot. Patterns come from files that we do not trust, so their number, their
+ * memory and the work to match them are bounded. */
 #ifndef CAPP_MODEL_PATTERN_H
 #define CAPP_MODEL_PATTERN_H
 
@@ -7,16 +8,17 @@
 
 typedef struct capp_patterns capp_patterns;
 
-/* object: {PATTERN: NUMBER, ...}, which must outlive *patterns; NULL or null: none. CAPP_EFORMAT for anything else,
- * CAPP_EUNSUPPORTED for a regular expression that PCRE2 does not take, and for too many or too large ones; the message
- * names the pattern. On success the caller owns *patterns. */
+/* object: {PATTERN: NUMBER, ...}, which must outlive *patterns; NULL or null: no patterns. Fails with CAPP_EFORMAT for
+ * any other value. Fails with CAPP_EUNSUPPORTED if PCRE2 rejects a regular expression, or if the patterns are too many
+ * or too large; the message names the pattern. On success the caller owns *patterns. */
 capp_status capp_patterns_open(capp_patterns **patterns, capp_json object, capp_error *err);
 
 /* patterns may be NULL. */
 void capp_patterns_free(capp_patterns *patterns);
 
-/* The number of the first pattern that matches, in *value, which is left as it is where none does. module is ASCII.
- * CAPP_EUNSUPPORTED where that takes too long; the message names the pattern. One thread at a time. */
+/* Sets *value to the number of the first pattern that matches; if no pattern matches, leaves *value unchanged. module
+ * is ASCII. Fails with CAPP_EUNSUPPORTED if matching takes too long; the message names the pattern. Only one thread at
+ * a time may call this. */
 capp_status capp_patterns_find(capp_patterns *patterns, const char *module, double *value, capp_error *err);
 
 #endif

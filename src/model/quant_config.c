@@ -1,5 +1,5 @@
-/* quantization_config of config.json: which method made the weights, and how they are packed. What the tensors say
- * themselves (which products are quantized, groups, strategies of scales) is not asked for here. */
+/* quantization_config of config.json: the method that made the weights, and how they are packed. This file does not
+ * read what the tensors show themselves (which products are quantized, groups, strategies of scales). */
 #include <math.h>
 #include <stdio.h>
 
@@ -14,8 +14,8 @@ typedef struct reader {
     capp_quantization *q;
 } reader;
 
-/* Fields that do not change how weights are stored, or that tensors tell: how the method ran, which products it left
- * out, which library is to run the model, how activations are quantized there. */
+/* Fields that do not change how weights are stored, or that the tensors show: how the method ran, which products it
+ * skipped, which library should run the model, how that library quantizes activations. */
 static const char known[] =
     " act_group_aware activation_scale_ub activation_scheme actorder amp autoround_version backend batch_size bits "
     "block_name_to_quantize cache_block_outputs checkpoint_format config_groups damp_auto_increment damp_percent "
@@ -42,7 +42,7 @@ static capp_status fail(const reader *r, capp_status st, const char *key, const 
 /* ---- Values --------------------------------------------------------------------------------------------------------
  */
 
-/* The member of that name; NULL too where it says nothing: null, {}, []. */
+/* The member with that name; NULL also if it is empty: null, {}, []. */
 static capp_json member(const reader *r, const char *key) {
     capp_json value = capp_config_at(r->config, key);
     capp_json_kind kind = capp_json_kind_of(value);
@@ -57,7 +57,7 @@ static bool whole(capp_json value, double least, double most, uint32_t *out) {
     return true;
 }
 
-/* Where the member is there it is one of the texts, in whatever case; options end with NULL. */
+/* Checks that the member is missing or is one of the texts, in upper or lower case. options ends with NULL. */
 static capp_status one_of(const reader *r, const char *key, const char *const *options, const char *cure) {
     char name[KEY] = "", text[2 * KEY];
     bool escapes;
@@ -136,7 +136,7 @@ static capp_status read_awq(const reader *r) {
     return read_group(r);
 }
 
-/* [rows, columns] */
+/* Reads [rows, columns]. */
 static capp_status read_block(const reader *r, capp_json value, const char *key) {
     capp_json_walk w = capp_json_begin(value);
     uint32_t rows, columns;
@@ -177,7 +177,7 @@ static capp_status read_compressed(const reader *r) {
     return CAPP_OK;
 }
 
-/* The first tensor that is no plain float, to say what the method made of it. */
+/* The first tensor that is not plain floats. The message uses it to show what the method produced. */
 static const capp_tensor *first_packed(const capp_source *s) {
     for (size_t i = 0; i < capp_source_n_tensors(s); i++)
         if (!capp_dequant(capp_source_tensor_at(s, i)->type)) return capp_source_tensor_at(s, i);
@@ -197,7 +197,7 @@ static capp_status fail_method(const reader *r, capp_str name) {
                      capp_source_path(r->s), (int)(name.size < 40 ? name.size : 40), name.data, tensor);
 }
 
-/* Packed tensors that config.json says nothing about: older files have it in quantize_config.json. */
+/* Fails for packed tensors if config.json has no quantization_config: older files have it in quantize_config.json. */
 static capp_status check_unquantized(const capp_source *s, capp_error *err) {
     static const char end[] = ".qweight";
     for (size_t i = 0; i < capp_source_n_tensors(s); i++) {

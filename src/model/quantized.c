@@ -1,12 +1,12 @@
-/* Quantized products of folders: the tensors that a method makes of one weight are found, checked, and become one
- * tensor that is read like the others, row by row, when it is packed. */
+/* Quantized products of folders. A method makes several tensors of one weight. capp finds and checks them and makes one
+ * tensor of them. When this tensor is packed, it is read row by row like the others. */
 #include <stdio.h>
 
 #include "model/binder.h"
 
 enum { MOST_DIM = 1 << 30 };
 
-/* A weight that is being bound: n rows of k, from row order(user, i). */
+/* A weight that is being bound: n rows of k elements. Row i is stored row order(user, i). */
 typedef struct product {
     binder *b;
     place place;
@@ -29,13 +29,13 @@ static bool is_scale(uint32_t type) {
     return type == CAPP_TYPE_F32 || type == CAPP_TYPE_F16 || type == CAPP_TYPE_BF16;
 }
 
-/* The tensor of a suffix, name [MOST_NAME]; an error where there is none. */
+/* Finds the tensor with a suffix; name [MOST_NAME] receives its name. Fails if there is none. */
 static capp_status need(const product *p, const char *suffix, const capp_tensor **t, char *name) {
     *t = capp_find(p->b, p->place, suffix, name);
     return *t ? CAPP_OK : fail_tensor(p, CAPP_EFORMAT, name, "is missing: the folder is incomplete; download it again");
 }
 
-/* It is columns x rows, whole or of floats. */
+/* Checks that t is columns x rows, of integers (whole) or of floats. */
 static capp_status check(const product *p, const char *name, const capp_tensor *t, bool whole, size_t columns,
                          size_t rows) {
     char text[200];
@@ -48,7 +48,7 @@ static capp_status check(const product *p, const char *name, const capp_tensor *
     return fail_tensor(p, CAPP_EFORMAT, name, text);
 }
 
-/* The tensor that stands for q. *group: [k] for the groups of inputs. */
+/* Makes the tensor that represents q. *group: [k] for the groups of inputs. */
 static capp_status finish(const product *p, const capp_tensor *t, const capp_quant *q, uint32_t **group,
                           const capp_tensor **out) {
     *out = capp_derive_quantized(p->b, t, q, p->order, p->user, group);
@@ -58,7 +58,7 @@ static capp_status finish(const product *p, const capp_tensor *t, const capp_qua
 /* ---- GPTQ and AWQ --------------------------------------------------------------------------------------------------
  */
 
-/* GPTQ's groups of inputs: as g_idx has them or, where there is none, one after another. */
+/* Reads GPTQ's groups of inputs from g_idx. If there is no g_idx, the groups are consecutive inputs. */
 static capp_status read_groups(const product *p, const capp_quant *q, uint32_t *group) {
     char name[MOST_NAME];
     uint32_t size = p->b->w->hparams.quantization.group;
@@ -83,7 +83,7 @@ static capp_status read_groups(const product *p, const capp_quant *q, uint32_t *
     return CAPP_OK;
 }
 
-/* Bits of a weight, from config.json or, where products differ, from the words that its inputs take. */
+/* The bits of a weight: from config.json or, if products differ, from the number of words that its inputs take. */
 static capp_status read_bits(const product *p, const capp_tensor *t, const char *name, unsigned *bits) {
     const capp_quantization *c = &p->b->w->hparams.quantization;
     uint64_t rows = t->dims[1] < MOST_DIM ? t->dims[1] : 0;
@@ -127,7 +127,8 @@ static capp_status bind_integers(const product *p, const capp_tensor *weights, c
 /* ---- Float8 --------------------------------------------------------------------------------------------------------
  */
 
-/* What the shape of the scales says: one for all, one for each row, for groups of a row's inputs, for blocks. */
+/* Finds out from the shape of the scales what they belong to: the whole weight, each row, groups of a row's inputs, or
+ * blocks. */
 static bool read_strategy(const product *p, const capp_tensor *scales, capp_quant *q) {
     const capp_quantization *c = &p->b->w->hparams.quantization;
     size_t columns = (size_t)scales->dims[0], rows = (size_t)scales->dims[1];
@@ -202,8 +203,8 @@ static bool ends_with(const capp_tensor *t, const char *end) {
     return t->name.size > n && !memcmp(t->name.data + t->name.size - n, end, n);
 }
 
-/* Float8: scales of activations, keys and values. GPTQ: some writers give every product a bias, of zeros where the
- * model has none. */
+/* Float8: scales of activations, keys and values. GPTQ: some programs write a bias for every product; it is zeros if
+ * the model has none. */
 bool capp_quant_idle(const capp_hparams *h, const capp_tensor *t) {
     static const char *const ends[] = {".input_scale", ".activation_scale", ".output_scale",
                                        ".k_scale",     ".v_scale",          ".q_scale"};

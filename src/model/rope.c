@@ -6,7 +6,7 @@
 
 static const double TAU = 6.28318530717958647692;
 
-/* Llama 3.1: long waves are stretched, short ones stay, and those between change smoothly. */
+/* Llama 3.1: long waves are stretched, short waves stay, and there is a smooth transition between them. */
 static double llama3(const capp_rope *r, double frequency) {
     double wave = TAU / frequency;
     if (wave > r->original / r->low) return frequency / r->factor;
@@ -15,7 +15,7 @@ static double llama3(const capp_rope *r, double frequency) {
     return (1 - smooth) * frequency / r->factor + smooth * frequency;
 }
 
-/* The dimension whose wave rotates this often within the original context. */
+/* The dimension whose wave rotates this many times within the original context. */
 static double yarn_dimension(const capp_rope *r, uint32_t dims, double turns) {
     return dims * capp_log(r->original / (turns * TAU)) / (2 * capp_log(r->base));
 }
@@ -48,8 +48,8 @@ void capp_rope_frequencies(double *out, const capp_rope *r, uint32_t dims, const
     }
 }
 
-/* Powers of one base for the largest power of two of heads, then odd powers of its root for the rest (Press et al.,
- * arXiv 2108.12409). */
+/* Powers of one base for the largest power of two that is not above heads, then odd powers of its root for the rest
+ * (Press et al., arXiv 2108.12409). */
 void capp_alibi_slopes(float *out, uint32_t heads, double largest) {
     uint32_t power = 1;
     while (power * 2 <= heads) power *= 2;

@@ -1,5 +1,5 @@
-/* The weights of a model: its tensors bound to matrices (bind.c), adapters fitted to them (adapter_fit.c), the cache of
- * packed panels chosen (cache.c); and the float32 twin. */
+/* The weights of a model: binds tensors to matrices (bind.c), fits adapters to them (adapter_fit.c), and chooses the
+ * cache of packed panels (cache.c). Also makes the twin for other products. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -7,12 +7,13 @@
 #include "model/adapter.h"
 #include "model/binder.h"
 
-/* Of all layers. */
+/* The number of expert matrices in all layers. */
 static size_t n_expert_matrices(const capp_weights *w) {
     return (size_t)w->hparams.layers * 2 * w->hparams.experts;
 }
 
-/* Binding reads norms and biases, a few pages each, all over the file: prefetches only these, all at once. */
+/* Binding reads norms and biases. These are a few pages each, spread over the whole file. This prefetches only them,
+ * all at once. */
 static capp_status bind_scattered(binder *b) {
     enum { SMALL = 1 << 20 };
     capp_source_scatter(b->s, true);
@@ -34,16 +35,50 @@ capp_status capp_weights_open_adapted(capp_weights **out, const capp_source *s, 
                                       const capp_products *products, capp_adapter *const *adapters, size_t n,
                                       capp_pool *pool, capp_error *err) {
     capp_packer *packer;
-    capp_status st = capp_weights_bind(out, &packer, s, kernels, products, adapters, n, (capp_cache){SIZE_MAX, false},
-                                       capp_pool_threads(pool), err);
+    const capp_arithmetic floats = {.floats = products};
+    capp_status st = capp_weights_bind(out, &packer, s, kernels, &floats, &floats, adapters, n,
+                                       (capp_cache){SIZE_MAX, false}, capp_pool_threads(pool), err);
     if (st == CAPP_OK) capp_packer_run(packer, pool, NULL);
     capp_packer_free(packer);
     return st;
 }
 
+/* Makes all experts of a layer agree: all are integers or none are. One product runs over all of them, and the shared
+ * expert reads the same rows. */
+static void agree(capp_matrix *experts, size_t n, capp_matrix *shared) {
+    bool all = shared->integers;
+    for (size_t e = 0; e < n; e++) all = all && experts[e].integers;
+    for (size_t e = 0; e < n; e++) experts[e].integers = all;
+    shared->integers = all;
+}
+
+/* Chooses the matrices that are integers. Routers are always floats: they are so small that they are hardly ever
+ * quantized, and their numbers decide which experts run. */
+static void find_integers(const binder *b) {
+    capp_weights *w = b->w;
+    size_t routers = 0;
+    for (size_t i = 0; i < b->n_jobs; i++) b->jobs[i].matrix->integers = capp_has_integers(b->jobs[i].matrix);
+    for (size_t i = 0; i < w->hparams.layers; i++) {
+        capp_layer *layer = &w->layers[i];
+        if (!layer->expert_up) continue;
+        layer->router.integers = layer->shared_router.integers = false;
+        routers += layer->shared_router.parts ? 2 : 1;
+        agree(layer->expert_up, w->hparams.experts, layer->up.parts ? &layer->up : layer->expert_up);
+        agree(layer->expert_down, w->hparams.experts, layer->expert_down);
+    }
+    for (size_t i = 0; i < b->n_jobs; i++) w->n_integers += b->jobs[i].matrix->integers;
+    w->n_floats_only = b->n_jobs - w->n_integers - routers;
+}
+
+static void set_arithmetic(capp_weights *w, const capp_arithmetic *arithmetic) {
+    w->products = arithmetic->floats;
+    w->integers = arithmetic->integers;
+    w->share = arithmetic->share;
+}
+
 capp_status capp_weights_bind(capp_weights **out, capp_packer **packer, const capp_source *s,
-                              const capp_kernels *kernels, const capp_products *products, capp_adapter *const *adapters,
-                              size_t n, capp_cache cache, int threads, capp_error *err) {
+                              const capp_kernels *kernels, const capp_arithmetic *whole, const capp_arithmetic *other,
+                              capp_adapter *const *adapters, size_t n, capp_cache cache, int threads, capp_error *err) {
     capp_status st;
     capp_weights *w = capp_new0(1, sizeof *w);
     binder b = {.w = w, .s = s, .err = err};
@@ -54,7 +89,6 @@ capp_status capp_weights_bind(capp_weights **out, capp_packer **packer, const ca
         goto done;
     }
     w->kernels = kernels;
-    w->products = products;
     w->source = s;
     w->resident_layers = SIZE_MAX;
     if ((st = capp_hparams_read(&w->hparams, &w->arch, s, err)) != CAPP_OK) goto done;
@@ -69,6 +103,9 @@ capp_status capp_weights_bind(capp_weights **out, capp_packer **packer, const ca
     if ((st = bind_scattered(&b)) != CAPP_OK) goto done;
     for (size_t i = 0; i < n; i++)
         if ((st = capp_adapter_fit(adapters[i], s, w->arch, &w->hparams, w, err)) != CAPP_OK) goto done;
+    find_integers(&b);
+    set_arithmetic(w, w->n_floats_only ? other : whole);
+    for (size_t i = 0; i < b.n_jobs; i++) capp_set_panels(w, b.jobs[i].matrix);
     st = capp_packer_make(packer, &b, cache, threads);
 done:
     capp_free(b.bound);
@@ -80,29 +117,30 @@ done:
     return st;
 }
 
-static void unpack(capp_matrix *m, const capp_products *products) {
-    if (!m->parts) return; /* not of this model */
+/* Sets a matrix of a twin of w. */
+static void set_twin(const capp_weights *twin, const capp_weights *w, capp_matrix *m) {
+    if (!m->parts) return; /* this model does not have it */
+    if (capp_products_of(twin, m) == capp_products_of(w, m)) return;
     m->packed = NULL;
-    capp_set_panels(m, products);
+    capp_set_panels(twin, m);
 }
 
-static void unpack_layer(const capp_weights *twin, uint32_t index) {
+static void set_layer(const capp_weights *twin, const capp_weights *w, uint32_t index) {
     capp_layer *layer = &twin->layers[index];
-    const capp_products *products = twin->products;
-    unpack(&layer->qkv, products);
-    unpack(&layer->out, products);
-    unpack(&layer->up, products);
-    unpack(&layer->down, products);
-    unpack(&layer->router, products);
-    unpack(&layer->shared_router, products);
+    set_twin(twin, w, &layer->qkv);
+    set_twin(twin, w, &layer->out);
+    set_twin(twin, w, &layer->up);
+    set_twin(twin, w, &layer->down);
+    set_twin(twin, w, &layer->router);
+    set_twin(twin, w, &layer->shared_router);
     if (!layer->expert_up) return;
     size_t experts = twin->hparams.experts;
     layer->expert_up = twin->expert_matrices + index * 2 * experts;
     layer->expert_down = layer->expert_up + experts;
-    for (size_t e = 0; e < 2 * experts; e++) unpack(&layer->expert_up[e], products);
+    for (size_t e = 0; e < 2 * experts; e++) set_twin(twin, w, &layer->expert_up[e]);
 }
 
-capp_status capp_weights_twin(capp_weights **out, const capp_weights *w, const capp_products *products,
+capp_status capp_weights_twin(capp_weights **out, const capp_weights *w, const capp_arithmetic *arithmetic,
                               capp_error *err) {
     *out = NULL;
     capp_weights *twin = capp_new(1, sizeof *twin);
@@ -119,13 +157,13 @@ capp_status capp_weights_twin(capp_weights **out, const capp_weights *w, const c
     memcpy(experts, w->expert_matrices, n_expert_matrices(w) * sizeof *experts);
     twin->layers = layers;
     twin->expert_matrices = experts;
-    twin->products = products;
+    set_arithmetic(twin, arithmetic);
     twin->borrows = true;
     twin->block = NULL;
-    for (uint32_t i = 0; i < w->hparams.layers; i++) unpack_layer(twin, i);
-    unpack(&twin->head, products);
-    unpack(&twin->project_in, products);
-    unpack(&twin->project_out, products);
+    for (uint32_t i = 0; i < w->hparams.layers; i++) set_layer(twin, w, i);
+    set_twin(twin, w, &twin->head);
+    set_twin(twin, w, &twin->project_in);
+    set_twin(twin, w, &twin->project_out);
     *out = twin;
     return CAPP_OK;
 }

@@ -29,8 +29,8 @@ void capp_plan_done(capp_plan *plan, capp_tree *tree) {
     plan->n_freed = 0;
 }
 
-/* The next free slot after the last one taken, so that nodes that are planned one after another mostly lie side by
- * side. There is at least one (n_free > 0). */
+/* The next free slot after the last one taken. So nodes that are planned one after another mostly get neighboring
+ * slots. At least one slot is free (n_free > 0). */
 static uint32_t take_slot(capp_slots *slots) {
     size_t i = slots->next;
     for (;;) {
@@ -69,7 +69,7 @@ static bool evict(capp_plan *plan, capp_tree *tree, capp_slots *slots) {
     return true;
 }
 
-/* Makes a node idle whose rows are all planned, and its ancestors if this was their last child. */
+/* Makes a node idle if all its rows are planned, and its ancestors if this was their last child. */
 static void finish(capp_tree *tree, uint32_t node) {
     while (node != CAPP_ROOT && !tree->nodes[node].pending) {
         capp_tree_make_idle(tree, node);
@@ -82,8 +82,8 @@ typedef struct planner {
     capp_plan *plan;
     capp_tree *tree;
     capp_slots *slots;
-    size_t rows;      /* most of a wave */
-    size_t wave_rows; /* of the current wave */
+    size_t rows;      /* maximum rows of a wave */
+    size_t wave_rows; /* rows of the current wave */
     uint32_t *leaves; /* [rows] nodes of the current wave that have no children to run */
     size_t n_leaves;
 } planner;
@@ -101,8 +101,9 @@ static capp_status end_wave(planner *p, capp_error *err) {
     return CAPP_OK;
 }
 
-/* Frees as many slots as a wave has rows. Residents are freed leaves first, slot by falling slot. If each slot were
- * taken as soon as it is free, the next path would lie backwards in the store, with each position a run of its own. */
+/* Frees as many slots as a wave has rows. Residents are freed leaves first, by falling slot number. If each slot were
+ * taken as soon as it is free, the next path would lie backwards in the store, and each position would be a separate
+ * run. */
 static void evict_wave(planner *p) {
     for (size_t i = 0; i < p->rows && evict(p->plan, p->tree, p->slots); i++) continue;
 }
@@ -134,7 +135,8 @@ static capp_status visit(planner *p, uint32_t node, capp_error *err) {
     if (p->wave_rows == p->rows && (st = end_wave(p, err)) != CAPP_OK) return st;
     if (!resident) {
         if (!p->slots->n_free) evict_wave(p);
-        /* Paths that the wave found resident may hold the rest of the store. They are idle when the wave has ended. */
+        /* Residents on the paths of this wave may hold the rest of the store. They become idle when the wave has ended.
+         */
         if (!p->slots->n_free && (st = end_wave(p, err)) != CAPP_OK) return st;
         if (!p->slots->n_free) evict_wave(p);
         if (!p->slots->n_free)

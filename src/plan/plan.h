@@ -1,6 +1,6 @@
-/* The plan of a window: the rows to run, in depth-first order of the token tree, cut into waves, each row with its slot
- * of the KV store. Planning goes through the whole window before anything runs: which slots are taken, freed and taken
- * again. So the numbers of a plan are exact. */
+/* The plan of a window: the rows to run, in depth-first order of the token tree, cut into waves, with a slot of the KV
+ * store for each row. The whole window is planned before anything runs: which slots are taken, freed and taken again.
+ * So the numbers of a plan are exact. */
 #ifndef CAPP_PLAN_PLAN_H
 #define CAPP_PLAN_PLAN_H
 
@@ -21,8 +21,8 @@ typedef struct capp_plan {
 
 /* Slots of the KV store: which ones are taken. */
 typedef struct capp_slots {
-    uint64_t *taken; /* a bit a slot */
-    size_t n;        /* slots */
+    uint64_t *taken; /* one bit per slot */
+    size_t n;        /* number of slots */
     size_t n_free;
     size_t next; /* where the search for a free slot continues */
 } capp_slots;

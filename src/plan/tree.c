@@ -123,7 +123,7 @@ static void touch(capp_tree *tree, uint32_t node) {
 
 capp_status capp_tree_next_window(capp_tree *tree, capp_error *err) {
     capp_status st;
-    /* A share of the table's size is added, because compacting clears the table. */
+    /* A part of the table's size is added, because compacting clears the table. */
     if (tree->n > 2 * tree->residents + tree->table_size / 16 && (st = compact(tree, err)) != CAPP_OK) return st;
     tree->window++;
     tree->touched = tree->longest = 0;

@@ -1,8 +1,8 @@
 /* The token tree: every path of tokens that a window of rows asks about. A common beginning is stored once. Node 0 is
  * the root, the empty path. A node is a token after the path of its parent; its position is its depth - 1.
  *
- * The tree outlives a window: the next window finds a node again whose keys and values are still in the KV store
- * ("resident"), and does not compute it.
+ * The tree outlives a window. If the keys and values of a node are still in the KV store (the node is "resident"), the
+ * next window finds the node again and does not compute it.
  *
  * Invariants: the parent of a resident node is resident (or the root); the lists of children are those of the current
  * window. */
@@ -24,11 +24,11 @@ typedef struct capp_node {
     uint32_t window;                           /* the window that last touched this node */
     uint32_t first_child, last_child, sibling; /* children touched in this window, in order of insertion */
     uint32_t wave;                             /* set by the plan: where its row runs */
-    uint32_t pending;                          /* children that must run and have not been planned to the end */
+    uint32_t pending;                          /* children that must run and whose planning is not complete */
     uint32_t older, newer;                     /* neighbors in the list of idle residents, or CAPP_NO_NODE */
     float logprob;                             /* log-probability of the token after its parent's path, if scored */
-    float best_logprob;                        /* of best */
-    int32_t best;                              /* most probable next token, if asked; of equals the lowest id */
+    float best_logprob;                        /* log-probability of `best` */
+    int32_t best;                              /* most probable next token, if asked; if equal, the lowest id */
     bool scored;                               /* logprob is wanted */
     bool asked;                                /* best is wanted */
     bool planned;                              /* the plan has visited the node: slot is fixed for this window */
@@ -41,7 +41,7 @@ typedef struct capp_tree {
     uint32_t *table;   /* [table_size] node of a (parent, token), by open addressing; CAPP_NO_NODE: free */
     size_t table_size; /* a power of two, at least twice n */
     uint32_t window;
-    size_t touched;          /* nodes touched in this window, the root not counted */
+    size_t touched;          /* nodes touched in this window, without the root */
     size_t longest;          /* depth of the deepest of them */
     uint32_t oldest, newest; /* the ends of the list of idle residents */
     size_t residents;
@@ -51,9 +51,9 @@ typedef struct capp_tree {
 capp_status capp_tree_init(capp_tree *tree, capp_error *err);
 void capp_tree_free(capp_tree *tree);
 
-/* Begins the next window: nothing is touched, scored or asked. Residents stay. If most nodes are not resident, these
- * are dropped and all node numbers change. So a tree never holds more than 4/3 of (the nodes touched in a window plus
- * twice the residents). */
+/* Begins the next window: nothing is touched, scored or asked. Residents stay. If most nodes are not resident, those
+ * nodes are dropped and all node numbers change. So a tree never holds more than 4/3 of (the nodes touched in a window
+ * plus twice the residents). */
 capp_status capp_tree_next_window(capp_tree *tree, capp_error *err);
 
 /* Makes every node non-resident, because the KV store has lost its contents. */

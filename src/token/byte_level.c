@@ -1,6 +1,6 @@
-/* Byte-level BPE (GPT-2): a pre-tokenizer cuts words, their bytes are written as characters, merges go by rank. The
- * vocabulary writes each byte as one printable character: printable ones of Latin-1 as themselves, the others in order
- * as U+0100 and following (encoder.py of GPT-2). */
+/* Byte-level BPE (GPT-2): a pre-tokenizer cuts words, their bytes are written as characters, and merges are applied by
+ * rank. The vocabulary writes each byte as one printable character: printable bytes of Latin-1 as themselves, the
+ * others in order as U+0100 and following (encoder.py of GPT-2). */
 #include <string.h>
 
 #include "base/mem.h"
@@ -11,7 +11,7 @@ static bool prints(unsigned byte) {
     return (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
 }
 
-/* Of the bytes that are not printable 0x00-0x20 come first, then 0x7f-0xa0, then 0xad. */
+/* Of the bytes that are not printable, 0x00-0x20 come first, then 0x7f-0xa0, then 0xad. */
 unsigned capp_byte_level_character(unsigned char b) {
     if (prints(b)) return b;
     return 0x100u + (b <= 0x20 ? b : b <= 0xa0 ? b - 0x7fu + 0x21u : 0x43u);
@@ -72,7 +72,7 @@ static capp_status cut_lines(const capp_vocab *vocab, const capp_str *lines, siz
     return CAPP_OK;
 }
 
-/* Adds n merges, at most MERGE_BATCH; first: the number of the first. Of equal merges the first counts. */
+/* Adds n merges, at most MERGE_BATCH; first: the number of the first one. If merges are equal, the first one counts. */
 static capp_status add_merges(capp_vocab *vocab, const capp_str *lines, size_t n, size_t first, growing *joined,
                               capp_error *err) {
     capp_str texts[CAPP_INDEX_BATCH];
@@ -114,7 +114,7 @@ static capp_status read_merges(capp_vocab *vocab, const capp_gguf *gguf, capp_er
 }
 
 capp_status capp_byte_level_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err) {
-    capp_str pre = {"default", 7}; /* files of early 2024 and before do not say: llama.cpp takes this for all of them */
+    capp_str pre = {"default", 7}; /* early files (to early 2024) have no value: llama.cpp uses this one for them */
     if (capp_gguf_find(gguf, "tokenizer.ggml.pre") && !capp_gguf_str(gguf, "tokenizer.ggml.pre", &pre))
         return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.pre is not a string; convert the model again",
                          vocab->path);

@@ -29,7 +29,7 @@ capp_status capp_charsmap_open(capp_charsmap **out, capp_str bytes, capp_error *
         return capp_fail_memory(err, "a character map");
     }
     map->n_units = size / 4;
-    memcpy(map->units, p + 4, size); /* little-endian, as this machine */
+    memcpy(map->units, p + 4, size); /* little-endian, like this machine */
     map->size = left;
     if (left) memcpy(map->replacements, p + 4 + size, left);
     *out = map;
@@ -75,9 +75,9 @@ size_t capp_charsmap_find(const capp_charsmap *map, capp_str text, bool longest,
 typedef struct mapping {
     const capp_charsmap *map;
     capp_text *out;
-    capp_text_front *front; /* NULL: not asked for */
-    bool held;              /* front has not been told of the last character yet: */
-    ptrdiff_t change;       /* what it changes; characters removed after it count as its own */
+    capp_text_front *front; /* NULL: the caller does not need it */
+    bool held;              /* the last character has not been added to front yet: */
+    ptrdiff_t change;       /* its change; removed characters after it are added to it */
     size_t at;              /* where it was written */
 } mapping;
 
@@ -92,8 +92,8 @@ static size_t characters(capp_str text) {
     return n;
 }
 
-/* Records that `to` replaces `from`; its last character replaces all that are left over. What is removed at the very
- * front is forgotten, as in the tokenizers package. */
+/* Records that `to` replaces `from`. The last character of `to` replaces all remaining characters of `from`. What is
+ * removed at the very front is not recorded, as in the tokenizers package. */
 static void follow(mapping *m, capp_str from, capp_str to) {
     size_t before = characters(from), after = characters(to), n = 0;
     for (size_t i = 0; i < to.size; i++) {
@@ -111,8 +111,8 @@ static bool put(mapping *m, capp_str from, capp_str to) {
     return capp_text_append(m->out, to.data, to.size);
 }
 
-/* Maps a grapheme cluster: as a whole where it is short and in the map (matched by its beginning alone, as in the
- * tokenizers package), else each character by itself. */
+/* Maps a grapheme cluster. If it is short and in the map, it is mapped as a whole (only its beginning must match, as in
+ * the tokenizers package); otherwise each character is mapped by itself. */
 static bool put_cluster(mapping *m, capp_str cluster) {
     capp_str to;
     if (cluster.size <= SHORT_CLUSTER && capp_charsmap_find(m->map, cluster, false, &to)) return put(m, cluster, to);

@@ -1,6 +1,6 @@
-/* Unigram vocabularies of GGUF files ("t5"). The text is normalized as by sentencepiece: at each place a user-defined
- * piece is kept, else the longest entry of the character map is replaced. Spaces become U+2581, and where the file says
- * so a run of spaces becomes one. */
+/* Unigram vocabularies of GGUF files ("t5"). The text is normalized as in sentencepiece: at each place a user-defined
+ * piece is kept; otherwise the longest entry of the character map is replaced. Spaces become U+2581. If the file says
+ * so, a run of spaces becomes one. */
 #include <math.h>
 #include <string.h>
 
@@ -18,7 +18,7 @@ struct capp_gguf_unigram {
     bool merge_spaces;
 };
 
-/* Reads the scores. texts: those of tokens that can be pieces; the others are empty. */
+/* Reads the scores. texts: the texts of tokens that can be pieces; other texts are empty. */
 static capp_status read_pieces(capp_vocab *vocab, const capp_gguf *gguf, capp_str *texts, double *scores,
                                capp_error *err) {
     const capp_gguf_value *v = capp_gguf_find(gguf, "tokenizer.ggml.scores");
@@ -82,7 +82,7 @@ void capp_gguf_unigram_free(capp_gguf_unigram *tokenizer) {
     capp_free(tokenizer);
 }
 
-/* Normalizes the beginning of text to *part and returns how many bytes of text that was. */
+/* Normalizes the beginning of text to *part. Returns the number of bytes of text that this covers. */
 static size_t next_part(const capp_vocab *vocab, capp_str text, capp_str *part) {
     size_t size = 0;
     if (capp_trie_longest(&vocab->always, text, &size) == CAPP_NO_TOKEN) {

@@ -1,4 +1,4 @@
-/* The merging of BPE: the parts of a word become larger parts, the pair of the lowest priority first. */
+/* The merging step of BPE: parts of a word become larger parts; the pair with the lowest priority merges first. */
 #ifndef CAPP_TOKEN_MERGE_H
 #define CAPP_TOKEN_MERGE_H
 
@@ -11,8 +11,8 @@
 typedef struct capp_merge_part {
     uint32_t at;       /* its first byte in the word; it ends where the next one begins */
     int32_t id;        /* CAPP_NO_TOKEN: a character without a token */
-    uint32_t priority; /* of merging it with the next one, or CAPP_NO_MERGE */
-    int32_t merged;    /* the id that they become */
+    uint32_t priority; /* priority of merging it with the next one, or CAPP_NO_MERGE */
+    int32_t merged;    /* the id of the merged pair */
 } capp_merge_part;
 
 typedef struct capp_merge_candidate {
@@ -42,8 +42,8 @@ typedef struct capp_encode_scratch {
 typedef bool (*capp_find_merge)(const capp_vocab *vocab, const char *text, const capp_merge_part *left,
                                 const capp_merge_part *right, uint32_t end, uint32_t *priority, int32_t *merged);
 
-/* Merges neighbors among scratch->parts (ids and places filled in) of the word that is size bytes at text: those of
- * the lowest priority first, of equal ones the leftmost, until no two merge. */
+/* Merges neighbors among scratch->parts (ids and places are set) of the word of size bytes at text, until no two merge.
+ * The pair with the lowest priority merges first; if several are equal, the leftmost one. */
 capp_status capp_merge_parts(const capp_vocab *vocab, capp_find_merge find, capp_encode_scratch *scratch,
                              const char *text, uint32_t size, capp_error *err);
 

@@ -1,4 +1,4 @@
-/* Merges of byte-level BPE: a pair of ids to its rank and the id that it becomes, by open addressing. */
+/* Merges of byte-level BPE: a hash table (open addressing) from a pair of ids to its rank and the merged id. */
 #ifndef CAPP_TOKEN_MERGE_TABLE_H
 #define CAPP_TOKEN_MERGE_TABLE_H
 
@@ -19,10 +19,10 @@ typedef struct capp_merge_table {
 /* Makes room for n merges; the caller frees table->slots with capp_free. */
 capp_status capp_merge_table_open(capp_merge_table *table, size_t n, capp_error *err);
 
-/* Asks for the memory of a pair's slot, so that a later set or find need not wait for it. */
+/* Prefetches the memory of a pair's slot, so that a later set or find does not wait for it. */
 void capp_merge_table_prefetch(const capp_merge_table *table, int32_t left, int32_t right);
 
-/* Adds a merge. Of two merges of one pair the last counts where `replace`, else the first. */
+/* Adds a merge. If a pair has two merges, the last one counts if `replace`, else the first one. */
 void capp_merge_table_set(capp_merge_table *table, capp_merge_slot merge, bool replace);
 
 /* NULL: the two do not merge. */

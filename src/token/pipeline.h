@@ -1,6 +1,6 @@
-/* Tokenizers as tokenizer.json describes them (the format of the tokenizers package). A text is cut at added tokens,
- * normalized, cut again at those added tokens that are found in normalized text, and cut into words by pre-tokenizers;
- * a model makes ids of the words. The ids equal those of the package. */
+/* Tokenizers as tokenizer.json describes them (the format of the tokenizers package). First, a text is cut at added
+ * tokens. Then it is normalized, cut again at the added tokens that are found in normalized text, and cut into words by
+ * pre-tokenizers. A model turns the words into ids. The ids equal those of the package. */
 #ifndef CAPP_TOKEN_PIPELINE_H
 #define CAPP_TOKEN_PIPELINE_H
 
@@ -44,13 +44,13 @@ typedef struct capp_normalizer {
 typedef enum capp_pretokenizer_kind {
     CAPP_CUT_REGEX,      /* cuts at matches of a regular expression */
     CAPP_CUT_CHARACTERS, /* cuts at characters of a kind */
-    CAPP_CUT_SPACE,      /* does not cut: adds a space in front where there is none */
+    CAPP_CUT_SPACE,      /* does not cut: adds a space in front if there is none */
     CAPP_CUT_BYTES,      /* does not cut: writes bytes as characters */
-    CAPP_CUT_METASPACE   /* does not cut: writes spaces as a mark, and adds one in front by the scheme */
+    CAPP_CUT_METASPACE   /* does not cut: writes spaces as a mark, and adds one in front as the scheme says */
 } capp_pretokenizer_kind;
 
-/* What becomes of a match: a piece of its own, nothing, or part of the piece before or after it. CONTIGUOUS: matches
- * side by side are one piece. */
+/* What a match becomes: a piece of its own, nothing, or part of the piece before or after it. CONTIGUOUS: adjacent
+ * matches are one piece. */
 typedef enum capp_split_behavior {
     CAPP_ISOLATED,
     CAPP_REMOVED,
@@ -64,7 +64,7 @@ typedef enum capp_prepend_scheme { CAPP_PREPEND_ALWAYS, CAPP_PREPEND_FIRST, CAPP
 typedef struct capp_pretokenizer_step {
     capp_pretokenizer_kind kind;
     capp_split_behavior behavior;
-    bool invert;                /* what stands between matches counts as the match */
+    bool invert;                /* the text between matches counts as the match */
     capp_prepend_scheme scheme; /* METASPACE */
     capp_str mark;              /* METASPACE: what replaces a space */
     capp_regex *regex;          /* REGEX */
@@ -80,7 +80,7 @@ typedef struct capp_added_token {
     bool special, single_word, lstrip, rstrip, normalized;
 } capp_added_token;
 
-/* ---- The decoder: what it does to one token ---------------------------------------------------------------------- */
+/* ---- The decoder: how it changes one token ----------------------------------------------------------------------- */
 
 enum { CAPP_PIPELINE_MAX_REPLACEMENTS = 8, CAPP_PIPELINE_MAX_CONTENT = 256 };
 
@@ -92,7 +92,7 @@ typedef struct capp_decoder {
     size_t n_replaced;
 } capp_decoder;
 
-/* ---- The whole --------------------------------------------------------------------------------------------------- */
+/* ---- The whole tokenizer ----------------------------------------------------------------------------------------- */
 
 typedef struct capp_pipeline_chunk capp_pipeline_chunk; /* memory of decoded texts */
 
@@ -102,31 +102,31 @@ typedef struct capp_pipeline {
     capp_pipeline_chunk *chunks;
     capp_str *texts;   /* [n_tokens]; {NULL, 0}: no token has this id */
     uint8_t *in_model; /* [n_tokens] 1: the token is in the model's vocabulary, not only among the added ones */
-    uint32_t n_model;  /* entries of the model's vocabulary */
-    uint32_t n_texts;  /* room in texts and in_model; info.n_tokens is at most this */
+    uint32_t n_model;  /* number of entries of the model's vocabulary */
+    uint32_t n_texts;  /* capacity of texts and in_model; info.n_tokens is at most this */
 
     capp_normalizer normalizers[CAPP_PIPELINE_MAX_STEPS];
     size_t n_normalizers;
     capp_pretokenizer_step steps[CAPP_PIPELINE_MAX_STEPS];
     size_t n_steps;
-    bool bytes_last; /* the last step was CUT_BYTES and has been dropped: the model does its work with byte_id */
+    bool bytes_last; /* the last step was CUT_BYTES and has been dropped: the model uses byte_id instead */
 
     capp_added_token *added;
     size_t n_added, added_capacity;
-    capp_trie raw, normalized; /* of added tokens, found in raw or in normalized text; ids are indexes of added */
+    capp_trie raw, normalized; /* tries of added tokens in raw or normalized text; ids are indexes of added */
     bool special_normalized;   /* some tokens of `normalized` are special */
 
-    capp_ids ids_before; /* what the post-processor puts before a text */
-    capp_ids ids_after;  /* what it puts after one: known, but never used */
+    capp_ids ids_before; /* ids that the post-processor adds before a text */
+    capp_ids ids_after;  /* ids that it adds after a text: read, but never used */
 
     capp_decoder decoder;
 
     /* BPE. */
     bool bpe, fuse_unknown, byte_fallback, ignore_merges;
-    capp_str prefix, suffix; /* prefix: of all symbols of a word but the first; suffix: of the last one */
+    capp_str prefix, suffix; /* prefix: for all symbols of a word but the first; suffix: for the last one */
     int32_t fallback[256];   /* ids of "<0x00>" and so on, or CAPP_NO_TOKEN */
     int32_t ascii[128];      /* ids of one-byte characters, or CAPP_NO_TOKEN */
-    uint64_t joins[CAPP_PIPELINE_BOUNDARIES / 64]; /* a set of hashes: pairs of characters that some merge joins */
+    uint64_t joins[CAPP_PIPELINE_BOUNDARIES / 64]; /* a set of hashes of the character pairs that some merge joins */
 
     /* Unigram. */
     capp_unigram unigram;
@@ -140,21 +140,21 @@ typedef struct capp_pipeline_run {
     capp_matcher *matcher;
     capp_ids *out;
     capp_text normal[2];                    /* normalized text, and the text before its last normalizer */
-    capp_text pre[CAPP_PIPELINE_MAX_STEPS]; /* what a step has made of its piece */
+    capp_text pre[CAPP_PIPELINE_MAX_STEPS]; /* the output of each step */
     capp_text word;
-    capp_unigram_path *paths; /* Unigram */
+    capp_unigram_path *paths; /* for Unigram */
     size_t paths_capacity;
-    const uint8_t *given; /* [of the text] 1: the byte is part of no special token; NULL: 0 everywhere */
+    const uint8_t *given; /* [text size] 1: the byte is part of no special token; NULL: 0 everywhere */
     bool parse_special;
 } capp_pipeline_run;
 
-/* Frees all but scratch and out. */
+/* Frees everything except scratch and out. */
 void capp_pipeline_run_free(capp_pipeline_run *run);
 
 /* ---- Reading tokenizer.json -------------------------------------------------------------------------------------- */
 
-/* pipeline_open.c: vocab->pipeline and the tables of vocab, from files or from texts. Errors begin with the path or
- * the name. */
+/* pipeline_open.c: fills vocab->pipeline and the tables of vocab, from files or from texts. Errors begin with the path
+ * or the name. */
 capp_status capp_pipeline_open_files(capp_vocab *vocab, const char *folder_or_file, capp_error *err);
 capp_status capp_pipeline_open_texts(capp_vocab *vocab, capp_str tokenizer, capp_str config, const char *name,
                                      capp_error *err);
@@ -163,7 +163,7 @@ capp_status capp_pipeline_open_texts(capp_vocab *vocab, capp_str tokenizer, capp
  * another kind of value. */
 capp_status capp_pipeline_read_string(capp_pipeline *pipeline, capp_json value, const char *name, capp_str *out,
                                       capp_error *err);
-/* A bool that may be missing or null: *out then keeps its value. */
+/* A bool that may be missing or null: then *out is unchanged. */
 capp_status capp_pipeline_read_bool(capp_json object, const char *name, bool *out, capp_error *err);
 capp_status capp_pipeline_read_bool_value(capp_json value, const char *name, bool *out, capp_error *err);
 
@@ -171,7 +171,7 @@ capp_status capp_pipeline_read_bool_value(capp_json value, const char *name, boo
 capp_status capp_pipeline_parse_normalizer(capp_pipeline *pipeline, capp_json value, capp_error *err);
 capp_status capp_pipeline_parse_pretokenizer(capp_pipeline *pipeline, capp_json value, capp_error *err);
 
-/* pipeline_bpe.c: the rest of the section model, once its vocabulary is in texts. */
+/* pipeline_bpe.c: the rest of the section model, after its vocabulary is in texts. */
 capp_status capp_pipeline_parse_model(capp_vocab *vocab, const capp_json_fields *model, capp_error *err);
 int32_t capp_pipeline_model_id(const capp_vocab *vocab, capp_str text);
 
@@ -179,18 +179,18 @@ int32_t capp_pipeline_model_id(const capp_vocab *vocab, capp_str text);
 capp_status capp_pipeline_add_token(capp_vocab *vocab, capp_added_token added, capp_error *err);
 capp_status capp_pipeline_make_tries(capp_vocab *vocab, capp_error *err);
 
-/* pipeline_decoder.c: the section decoder, and with it what each id stands for, to vocab->pieces. */
+/* pipeline_decoder.c: reads the section decoder and fills vocab->pieces with the text of each id. */
 capp_status capp_pipeline_parse_decoder(capp_pipeline *pipeline, capp_json value, capp_error *err);
 capp_status capp_pipeline_make_pieces(capp_vocab *vocab, capp_error *err);
 
-/* pipeline_post.c: what stands before a text, by the section post_processor and by tokenizer_config.json, which may be
+/* pipeline_post.c: the ids before a text, from the section post_processor and from tokenizer_config.json, which may be
  * missing. */
 capp_status capp_pipeline_parse_post_processor(capp_vocab *vocab, capp_json value, capp_error *err);
 capp_status capp_pipeline_read_config(capp_vocab *vocab, capp_str text, capp_error *err);
 
-/* ---- A text's way, from the first to the last -------------------------------------------------------------------- */
+/* ---- The stages of a text, from first to last -------------------------------------------------------------------- */
 
-/* `front`: how many bytes at the front of text stand where the whole text begins. */
+/* `front`: how many bytes at the front of text stand for the beginning of the whole text. */
 capp_status capp_pipeline_encode_around_added_tokens(capp_pipeline_run *run, capp_str text, capp_error *err);
 capp_status capp_pipeline_normalize(capp_pipeline_run *run, capp_str text, capp_str *normal, size_t *front,
                                     capp_error *err);

@@ -1,11 +1,11 @@
-/* Added tokens: texts that are tokens wherever they stand. Some are found in the raw text; the others are normalized
- * themselves and found in normalized text. */
+/* Added tokens: texts that are tokens wherever they occur. Some are found in the raw text. The others are normalized
+ * first, and found in normalized text. */
 #include <string.h>
 
 #include "base/mem.h"
 #include "token/pipeline.h"
 
-/* The added token of this content, among those whose id is (or is not) in the model. */
+/* The added token with this content, among the tokens whose id is (or is not) in the model. */
 static capp_added_token *find_added(const capp_pipeline *pipeline, capp_str content, bool in_model) {
     for (size_t i = 0; i < pipeline->n_added; i++) {
         capp_added_token *added = &pipeline->added[i];
@@ -34,7 +34,7 @@ capp_status capp_pipeline_add_token(capp_vocab *vocab, capp_added_token added, c
     if ((uint32_t)added.id >= pipeline->n_texts || (!in_model && !known && pipeline->texts[added.id].data))
         return capp_fail(err, CAPP_EFORMAT, "added_tokens: \"%.*s\" needs the id %d, which another token has",
                          added.content.size < 100 ? (int)added.content.size : 100, added.content.data, added.id);
-    if (known) { /* whether it is special or normalized stays, the rest may change */
+    if (known) { /* special and normalized stay as they are, the rest may change */
         known->single_word = added.single_word;
         known->lstrip = added.lstrip;
         known->rstrip = added.rstrip;
@@ -60,7 +60,7 @@ capp_status capp_pipeline_make_tries(capp_vocab *vocab, capp_error *err) {
     capp_encode_scratch scratch = {0};
     capp_pipeline_run run = {.vocab = vocab, .pipeline = pipeline, .scratch = &scratch, .matcher = capp_matcher_new()};
     capp_status st = run.matcher ? CAPP_OK : capp_fail_memory(err, "added tokens");
-    /* Of equal texts the first counts; special tokens come before others. */
+    /* If texts are equal, the first one counts; special tokens come before others. */
     for (int special = 1; st == CAPP_OK && special >= 0; special--)
         for (size_t i = 0; st == CAPP_OK && i < pipeline->n_added; i++) {
             const capp_added_token *added = &pipeline->added[i];
@@ -100,7 +100,8 @@ static bool any_given(const uint8_t *given, size_t n) {
     return given && n && memchr(given, 1, n);
 }
 
-/* The next token of the trie at or after *from, as *at and *end. done: where the text that is already encoded ends. */
+/* The next token of the trie at or after *from: sets *at and *end. done: where the text that is already encoded ends.
+ */
 static const capp_added_token *next_added(const capp_pipeline_run *run, const capp_trie *trie, capp_str text,
                                           size_t done, size_t *from, size_t *at, size_t *end) {
     size_t size = 0;
@@ -115,7 +116,7 @@ static const capp_added_token *next_added(const capp_pipeline_run *run, const ca
         *end = added->rstrip ? capp_after_white_space(text, i + size) : i + size;
         bool given = trie == &run->pipeline->raw && any_given(run->given ? run->given + i : NULL, size);
         bool other = (added->special && (given || !run->parse_special)) || (added->single_word && !alone);
-        /* A token within the white space that the one before has stripped is gone. */
+        /* A token inside the white space that the previous token has stripped is removed. */
         if (!other && *at < *end) return added;
         i += size - 1;
     }
@@ -140,8 +141,8 @@ static capp_status count_special(capp_pipeline_run *run, capp_str raw, size_t *n
     return st;
 }
 
-/* Whether special tokens may be parsed in normalized text to which a conversation has contributed. Without the
- * conversation's bytes, the text must have as many of them: if none, none are parsed. */
+/* Whether special tokens may be parsed in normalized text to which a conversation has contributed. The text without the
+ * conversation's bytes must have the same number of special tokens. If it has none, none are parsed. */
 static capp_status may_have_special(capp_pipeline_run *run, capp_str raw, const uint8_t *given, bool *may,
                                     capp_error *err) {
     size_t n = 0, with = 0, without = 0;

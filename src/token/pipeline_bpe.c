@@ -13,7 +13,7 @@ int32_t capp_pipeline_model_id(const capp_vocab *vocab, capp_str text) {
 }
 
 /* A word can be cut between two characters that no merge joins: its ids stay the same. The set holds hashes of the
- * pairs that merges join; a collision costs only time. */
+ * pairs that merges join. A collision only costs time. */
 static uint32_t boundary(int32_t left, int32_t right) {
     uint32_t h = ((uint32_t)left * 0x9e3779b1u) ^ ((uint32_t)right * 0x85ebca77u);
     return (h ^ h >> 15) % CAPP_PIPELINE_BOUNDARIES;
@@ -33,8 +33,8 @@ static void note_join(capp_pipeline *pipeline, capp_str left, capp_str right) {
 
 /* ---- Merges ------------------------------------------------------------------------------------------------------ */
 
-/* A batch of merges, three texts each: left, right, and both joined. The buffers hold the latter and decoded escapes.
- */
+/* A batch of merges, three texts each: left, right, and both joined. The buffers hold the joined texts and decoded
+ * escapes. */
 typedef struct merge_batch {
     capp_vocab *vocab;
     capp_str texts[CAPP_INDEX_BATCH];
@@ -46,7 +46,7 @@ static capp_status fail_merge(const merge_batch *b, size_t i, const char *why, c
     return capp_fail(err, CAPP_EFORMAT, "model.merges: number %zu %s", b->first + i, why);
 }
 
-/* Reads "LEFT RIGHT" or ["LEFT", "RIGHT"]: both decoded to *text, end to end, and the size of LEFT. */
+/* Reads "LEFT RIGHT" or ["LEFT", "RIGHT"]: decodes both to *text, one after the other, and gives the size of LEFT. */
 static bool read_pair(capp_json value, capp_text *text, size_t *left) {
     capp_json parts[2] = {value, NULL};
     bool escapes, pair = capp_json_kind_of(value) == CAPP_JSON_ARRAY;
@@ -70,7 +70,7 @@ static bool read_pair(capp_json value, capp_text *text, size_t *left) {
     return true;
 }
 
-/* The most bytes that the strings of a merge take. */
+/* The maximum number of bytes that the strings of a merge take. */
 static size_t most_bytes(capp_json value) {
     bool escapes;
     size_t n = capp_json_raw(value, &escapes).size;
@@ -93,7 +93,7 @@ static capp_status add_to_batch(merge_batch *b, capp_json value, capp_error *err
     texts[2] = (capp_str){text->data, text->size};
     if (right < prefix.size)
         return fail_merge(b, b->n, "has a second piece shorter than continuing_subword_prefix", err);
-    if (prefix.size) { /* the prefix disappears where a piece is joined to the one before it */
+    if (prefix.size) { /* the prefix disappears where a piece is joined to the previous one */
         char *made = text->data + text->size;
         memcpy(made, text->data, left);
         memcpy(made + left, text->data + left + prefix.size, right - prefix.size);
@@ -103,7 +103,7 @@ static capp_status add_to_batch(merge_batch *b, capp_json value, capp_error *err
     return CAPP_OK;
 }
 
-/* Of equal merges the last counts. */
+/* If merges are equal, the last one counts. */
 static capp_status end_batch(merge_batch *b, capp_error *err) {
     capp_vocab *vocab = b->vocab;
     int32_t ids[CAPP_INDEX_BATCH];
@@ -200,7 +200,7 @@ capp_status capp_pipeline_parse_model(capp_vocab *vocab, const capp_json_fields 
 /* A word that is being cut into parts. */
 typedef struct bpe_word {
     capp_pipeline_run *run;
-    int32_t before; /* the last character, where it is a token by itself; -1: the word cannot be cut here */
+    int32_t before; /* the last character if it is a token by itself; -1: the word cannot be cut here */
     bool unknown;   /* an unknown token is pending: the next one may join it */
     bool may_cut;
     capp_error *err;
@@ -216,7 +216,7 @@ static capp_status flush(bpe_word *w) {
     return st;
 }
 
-/* The place of a part is its number, by which merged parts are told apart. */
+/* The place of a part is its number, which identifies merged parts. */
 static capp_status push_part(bpe_word *w, int32_t id) {
     capp_encode_scratch *scratch = w->run->scratch;
     size_t n = scratch->n_parts;
@@ -232,7 +232,7 @@ static capp_status end_unknown(bpe_word *w) {
     return waits ? push_part(w, w->run->vocab->info.unk) : CAPP_OK;
 }
 
-/* Adds a symbol that is a token. character: the symbol, where it is a single character, else -1. */
+/* Adds a symbol that is a token. character: the symbol if it is a single character, else -1. */
 static capp_status push_known(bpe_word *w, int32_t id, int32_t character) {
     bool cut = w->may_cut && !w->unknown && w->before >= 0 && character >= 0 &&
                !may_join(w->run->pipeline, w->before, character);
@@ -241,8 +241,8 @@ static capp_status push_known(bpe_word *w, int32_t id, int32_t character) {
     return st == CAPP_OK ? push_part(w, id) : st;
 }
 
-/* Adds a symbol that is not a token: its bytes where all are tokens, else the unknown token, else nothing. A pending
- * unknown token comes after the bytes, as in the tokenizers package. */
+/* Adds a symbol that is not a token: its bytes if all of them are tokens, else the unknown token, else nothing. A
+ * pending unknown token comes after the bytes, as in the tokenizers package. */
 static capp_status push_other(bpe_word *w, capp_str symbol) {
     const capp_pipeline *pipeline = w->run->pipeline;
     bool bytes = pipeline->byte_fallback;
@@ -261,7 +261,7 @@ static capp_status push_other(bpe_word *w, capp_str symbol) {
     return st;
 }
 
-/* Adds a symbol with the prefix and suffix of its place. */
+/* Adds a symbol with the prefix and suffix that its place requires. */
 static capp_status push_decorated(bpe_word *w, capp_str symbol, bool first, bool last) {
     const capp_pipeline *pipeline = w->run->pipeline;
     capp_text *text = &w->run->word;

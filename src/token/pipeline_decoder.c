@@ -1,5 +1,5 @@
-/* The piece of each id, by the decoder of tokenizer.json as far as it works token by token. Steps that work on a whole
- * text, such as stripping its first space, are left out: pieces end to end are running text. */
+/* The piece of each id, as the decoder of tokenizer.json makes it token by token. Steps that work on a whole text, such
+ * as stripping its first space, are left out: joined pieces are running text. */
 #define _GNU_SOURCE
 #include <string.h>
 
@@ -69,8 +69,8 @@ capp_status capp_pipeline_parse_decoder(capp_pipeline *pipeline, capp_json value
     return st;
 }
 
-/* Appends the bytes that the characters of text stand for. False, and nothing appended: a character does not stand for
- * a byte. */
+/* Appends the bytes that the characters of text stand for. Returns false and appends nothing if a character does not
+ * stand for a byte. */
 static bool bytes_of(const capp_vocab *vocab, capp_str text, capp_text *out) {
     for (size_t i = 0, size; i < text.size; i += size) {
         int32_t c = capp_utf8_character(text.data + i, &size);

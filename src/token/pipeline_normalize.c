@@ -1,4 +1,4 @@
-/* Normalizers: each makes a new text of the one before. */
+/* Normalizers: each makes a new text from the previous one. */
 #define _GNU_SOURCE
 #include <string.h>
 
@@ -15,7 +15,7 @@ static bool put_without_marks(capp_text *out, capp_str text) {
     return true;
 }
 
-/* The rule of SentencePiece's nmt_nfkc: drops control characters and turns everything like a space into a space. */
+/* The rule of SentencePiece's nmt_nfkc: drops control characters and replaces all kinds of spaces by a space. */
 static bool put_nmt(capp_text *out, capp_str text) {
     for (size_t i = 0, size; i < text.size; i += size) {
         int32_t c = capp_utf8_character(text.data + i, &size);
@@ -35,14 +35,14 @@ static bool put_bytes(capp_text *out, capp_str text) {
     return true;
 }
 
-/* A text in which matches are replaced. A replacement stands where the last byte of its match stood; at the front it
+/* A text in which matches are replaced. A replacement takes the place of the last byte of its match; at the front it
  * stands for the beginning. */
 typedef struct replacing {
     capp_text *out;
     capp_str text, to;
-    size_t done;  /* of text */
-    size_t front; /* front of text; once over, front of out */
-    bool over;    /* out goes beyond what stands for the beginning */
+    size_t done;  /* bytes of text that are done */
+    size_t front; /* size of the front of text; once over, size of the front of out */
+    bool over;    /* out is longer than its front */
 } replacing;
 
 static void end_front(replacing *r, size_t size) {
@@ -131,8 +131,8 @@ static size_t count(const char *text, size_t size) {
     return n;
 }
 
-/* Runs one normalizer from text to out. *front: the front of text, then that of out; begins: the whole text begins in
- * this one, so there is a front. */
+/* Runs one normalizer from text to out. *front: first the front of text, then the front of out. begins: this text
+ * contains the beginning of the whole text, so it has a front. */
 static capp_status write_step(capp_pipeline_run *run, const capp_normalizer *step, capp_text *out, capp_str text,
                               bool begins, size_t *front, capp_error *err) {
     capp_text_front mapped = {.n = count(text.data, *front)};
@@ -162,7 +162,7 @@ static capp_status write_step(capp_pipeline_run *run, const capp_normalizer *ste
 
 capp_status capp_pipeline_normalize(capp_pipeline_run *run, capp_str text, capp_str *normal, size_t *front,
                                     capp_error *err) {
-    size_t next = 0; /* the buffer of the two that is free */
+    size_t next = 0; /* the free one of the two buffers */
     bool begins = *front > 0;
     for (size_t i = 0; i < run->pipeline->n_normalizers && text.size; i++) {
         const capp_normalizer *step = &run->pipeline->normalizers[i];

@@ -34,7 +34,7 @@ static capp_status make_index(capp_vocab *vocab, capp_error *err) {
     return capp_text_index_make(&vocab->index, vocab->texts, vocab->info.n_tokens, err);
 }
 
-/* Of equal texts in the file only the last counts: the ids of the others become free. */
+/* If texts in the file are equal, only the last one counts: the ids of the others become free. */
 static capp_status drop_repeated(capp_vocab *vocab, capp_json entries, capp_error *err) {
     capp_pipeline *pipeline = vocab->pipeline;
     uint8_t *seen = capp_new0(vocab->info.n_tokens, 1);
@@ -151,7 +151,7 @@ static capp_status read_model(capp_vocab *vocab, const capp_json_fields *root, c
     capp_json type = capp_json_field(model, "type"), entries = capp_json_field(model, "vocab");
     size_t n_added = capp_json_count(capp_json_field(root, "added_tokens"));
     bool escapes;
-    /* Old files do not name the type: BPE has merges, Unigram a list of pieces. */
+    /* Old files do not name the type: BPE has merges, and Unigram has a list of pieces. */
     bool bpe = type ? capp_json_is(type, "BPE") : capp_json_field(model, "merges") != NULL;
     bool unigram = type ? capp_json_is(type, "Unigram") : !bpe && capp_json_kind_of(entries) == CAPP_JSON_ARRAY;
     capp_str name = capp_json_raw(type, &escapes);

@@ -1,6 +1,6 @@
-/* What tokenizers put around a text. capp calls what comes first BOS, whatever its name. What comes last, an EOS or a
- * separator, is not used: a completion follows the prompt, and models have not seen text after an end. (CAPPr switches
- * it off for the same reason.) */
+/* The tokens that tokenizers add around a text. capp calls the first one BOS, whatever its name. Tokens at the end (EOS
+ * or a separator) are not used: a completion follows the prompt, and models have not seen text after an end. (CAPPr
+ * switches them off for the same reason.) */
 #include <string.h>
 
 #include "base/mem.h"
@@ -17,7 +17,7 @@ static capp_status push(const capp_vocab *vocab, capp_ids *list, capp_json id, c
     return capp_ids_push(list, (int32_t)value) ? CAPP_OK : capp_fail_memory(err, "a vocabulary's special tokens");
 }
 
-/* Appends the ids of a special token of a template, by its name. */
+/* Appends the ids of a template's special token, which is given by name. */
 static capp_status push_named(const capp_vocab *vocab, capp_ids *list, capp_json processor, capp_json name,
                               capp_error *err) {
     capp_json found = NULL;
@@ -123,8 +123,7 @@ capp_status capp_pipeline_parse_post_processor(capp_vocab *vocab, capp_json valu
 
 /* ---- tokenizer_config.json --------------------------------------------------------------------------------------- */
 
-/* Reads a token given as its text or as {"content": TEXT}. *id is unchanged where it is missing, null or not a token.
- */
+/* Reads a token given as its text or as {"content": TEXT}. *id is unchanged if it is missing, null or not a token. */
 static capp_status named_id(capp_vocab *vocab, capp_json config, const char *name, int32_t *id, capp_error *err) {
     capp_json value = capp_json_get(config, name), content = capp_json_get(value, "content");
     capp_str text;
@@ -136,8 +135,8 @@ static capp_status named_id(capp_vocab *vocab, capp_json config, const char *nam
     return CAPP_OK;
 }
 
-/* Classes of transformers that add BOS by add_bos_token (true where it is missing), whatever post-processor is in the
- * file. For other classes the post-processor decides. */
+/* Classes of transformers that add BOS if add_bos_token says so (true if it is missing), whatever the post-processor in
+ * the file does. For other classes the post-processor decides. */
 static const char *const own_bos[] = {"LlamaTokenizer",         "LlamaTokenizerFast", "CodeLlamaTokenizer",
                                       "CodeLlamaTokenizerFast", "GemmaTokenizer",     "GemmaTokenizerFast",
                                       "CohereTokenizer",        "CohereTokenizerFast"};

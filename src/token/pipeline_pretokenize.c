@@ -102,7 +102,7 @@ static bool put_rewritten(const capp_pretokenizer_step *step, capp_str text, cap
     return true;
 }
 
-/* What a step inserts in front. */
+/* The text that a step inserts in front. */
 static capp_str prefix(const capp_pretokenizer_step *step, capp_str text, size_t front) {
     const capp_str nothing = {"", 0};
     if (step->kind == CAPP_CUT_BYTES) return nothing;
@@ -113,8 +113,7 @@ static capp_str prefix(const capp_pretokenizer_step *step, capp_str text, size_t
     return wanted && !there ? mark : nothing;
 }
 
-/* Runs a step that rewrites. What it inserts in front stands for the same as the text's beginning. False: out of
- * memory. */
+/* Runs a step that rewrites. What it inserts in front belongs to the text's beginning. False: out of memory. */
 static bool rewrite(const capp_pretokenizer_step *step, capp_str text, size_t *front, capp_text *out) {
     capp_str before = prefix(step, text, *front);
     size_t kept = *front < text.size ? *front : text.size;

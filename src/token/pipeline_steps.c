@@ -1,4 +1,4 @@
-/* The sections normalizer and pre_tokenizer of tokenizer.json to steps. */
+/* Turns the sections normalizer and pre_tokenizer of tokenizer.json into steps. */
 #include <string.h>
 
 #include "base/mem.h"

@@ -1,4 +1,4 @@
-/* The words of a Unigram model that tokenizer.json describes. */
+/* The words of a Unigram model from tokenizer.json. */
 #include "token/pipeline.h"
 
 /* Appends a stretch of unknown characters: its own piece if it has one, else its bytes, else the unknown token. */

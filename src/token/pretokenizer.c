@@ -20,7 +20,7 @@ enum { MAX_STAGES = 6 };
 #define SPACES            "\\s+(?!\\S)|\\s+"
 
 #define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|" SPACES
-/* The family of cl100k; digits differs. */
+/* The family of cl100k; `digits` is the part that differs. */
 #define CL100K(digits)                                                                                                 \
     CONTRACTIONS "|" BEFORE_LETTERS "\\p{L}+|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|" SPACES
 /* The family of o200k: words are cut between lower and upper case. */
@@ -95,7 +95,7 @@ static pattern_list bloom = {BLOOM};
 static pattern_list viking = {BLOOM, "\\p{N}"};
 static pattern_list tekken = {O200K("", "\\p{N}")};
 static pattern_list gpt4o = {O200K(CONTRACTIONS "?", "\\p{N}{1,3}")};
-/* As o200k, but Chinese characters stand apart. */
+/* Like o200k, but Chinese characters are separate. */
 static pattern_list kimi_k2 = {
     "\\p{Han}+|" BEFORE_LETTERS NOT_HAN(UPPER) "*" NOT_HAN(LOWER) "+" CONTRACTIONS "?|" BEFORE_LETTERS NOT_HAN(
         UPPER) "+" NOT_HAN(LOWER) "*" CONTRACTIONS
@@ -212,7 +212,7 @@ static const struct {
 enum { N_TABLE = sizeof table / sizeof table[0] };
 
 struct capp_pretokenizer {
-    size_t row; /* of the table */
+    size_t row; /* row of the table */
     size_t n_stages;
     capp_regex *stages[MAX_STAGES];
 };

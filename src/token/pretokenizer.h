@@ -1,7 +1,7 @@
 /* Pre-tokenizers of GGUF files: the regular expressions with which a byte-level BPE vocabulary cuts text into words
- * before it merges. Their names are those of tokenizer.ggml.pre (llama.cpp, src/llama-vocab.cpp); the expressions are
- * those of each model's tokenizer.json where it is known. Names for BPE of raw UTF-8, without an alphabet of bytes
- * (gemma4, sarvam-moe, granite-embed-multi-311m, whitespace), are not here: no supported architecture has such a
+ * before it merges. Their names are the values of tokenizer.ggml.pre (llama.cpp, src/llama-vocab.cpp). The expressions
+ * come from each model's tokenizer.json if it is known. Names for BPE of raw UTF-8, without an alphabet of bytes
+ * (gemma4, sarvam-moe, granite-embed-multi-311m, whitespace), are not included: no supported architecture has such a
  * vocabulary. */
 #ifndef CAPP_TOKEN_PRETOKENIZER_H
 #define CAPP_TOKEN_PRETOKENIZER_H
@@ -9,8 +9,8 @@
 #include "base/error.h"
 
 enum {
-    CAPP_PRE_WHOLE_WORDS = 1, /* a word that is a token becomes that token, whatever the merges ("ignore_merges") */
-    CAPP_PRE_ADD_BOS = 2      /* texts begin with BOS where the file does not say */
+    CAPP_PRE_WHOLE_WORDS = 1, /* a word that is a token becomes that token; merges do not matter ("ignore_merges") */
+    CAPP_PRE_ADD_BOS = 2      /* texts begin with BOS if the file does not say */
 };
 
 /* Immutable once open: any number of threads may use one. */
@@ -25,10 +25,10 @@ void capp_pretokenizer_free(capp_pretokenizer *pre);
 const char *capp_pretokenizer_name(const capp_pretokenizer *pre); /* static */
 unsigned capp_pretokenizer_flags(const capp_pretokenizer *pre);   /* CAPP_PRE_* */
 
-/* Takes one word of at least one byte. A failure ends the split, which returns it. */
+/* Receives one word of at least one byte. If it fails, the split ends and returns its error. */
 typedef capp_status (*capp_word_fn)(void *user, capp_str word, capp_error *err);
 
-/* Calls fn with each word of text (valid UTF-8) in order. The words end to end are the text. */
+/* Calls fn with each word of text (valid UTF-8) in order. The joined words are the text. */
 capp_status capp_pretokenizer_split(const capp_pretokenizer *pre, capp_str text, capp_word_fn fn, void *user,
                                     capp_error *err);
 

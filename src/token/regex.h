@@ -10,7 +10,7 @@
 typedef struct capp_regex capp_regex;
 
 /* literal: the pattern is a text, not an expression. CAPP_EUNSUPPORTED, with the pattern: it cannot be translated, or
- * PCRE2 refuses it. The caller owns *out; NULL on failure. */
+ * PCRE2 rejects it. The caller owns *out; NULL on failure. */
 capp_status capp_regex_open(capp_regex **out, capp_str pattern, bool literal, capp_error *err);
 
 /* regex may be NULL. */
@@ -23,12 +23,12 @@ typedef struct capp_matcher capp_matcher;
 capp_matcher *capp_matcher_new(void);
 void capp_matcher_free(capp_matcher *matcher);
 
-/* Finds the first match in text (valid UTF-8) at or after *at, as *at and *end. Without a match *found is false and *at
- * == *end == text.size. CAPP_EINVAL: the pattern needs too many steps for this text. */
+/* Finds the first match in text (valid UTF-8) at or after *at, and sets *at and *end. Without a match *found is false
+ * and *at == *end == text.size. CAPP_EINVAL: the pattern needs too many steps for this text. */
 capp_status capp_regex_find(const capp_regex *regex, capp_matcher *matcher, capp_str text, size_t *at, size_t *end,
                             bool *found, capp_error *err);
 
-/* Walks the matches of a text: {0} to begin with. An empty match directly after another one does not count. */
+/* Walks the matches of a text. Initially {0}. An empty match directly after another one does not count. */
 typedef struct capp_regex_walk {
     size_t from; /* where to look */
     size_t last; /* where the last match ended, plus 1; 0: there was none */

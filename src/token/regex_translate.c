@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "token/unicode_since_14.h"
 
-/* The property White_Space, which is \s in Oniguruma. PCRE2's \s has U+180E, too. */
+/* The property White_Space, which is \s in Oniguruma. PCRE2's \s also has U+180E. */
 #define WHITE_SPACE "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 #define NOT_WHITE_SPACE                                                                                                \
     "\\x{0}-\\x{8}\\x{e}-\\x{1f}!-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}"       \
@@ -19,7 +19,7 @@
 /* \\w and \\b of Oniguruma outside a class have superscripts and fractions of Latin-1, too. */
 #define WORD_ALONE WORD "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 
-/* What an escape stands for inside a class. */
+/* The meaning of an escape inside a class. */
 static const struct {
     const char *escape, *inside;
 } classes[] = {
@@ -43,8 +43,8 @@ static const struct {
 
 enum { N_CLASSES = sizeof classes / sizeof classes[0] };
 
-/* Properties that both know, each with the characters that are younger than PCRE2's tables: categories by their
- * letters, and scripts. (C lacks those that are no longer unassigned; U+1171E has gone from Mn to Mc.) */
+/* Properties that both engines know, each with the characters that are newer than PCRE2's tables: categories by their
+ * letters, and scripts. (C lacks the characters that are now assigned; U+1171E has moved from Mn to Mc.) */
 typedef struct property_row {
     const char *name, *younger;
 } property_row;

@@ -4,11 +4,11 @@
 
 #include "token/unicode.h"
 
-/* Appends the translated pattern to *out. CAPP_EUNSUPPORTED, with the construct: the two read it differently, and it
- * cannot be translated. */
+/* Appends the translated pattern to *out. CAPP_EUNSUPPORTED, with the construct: the two engines read it differently,
+ * and it cannot be translated. */
 capp_status capp_regex_translate(capp_text *out, capp_str pattern, capp_error *err);
 
-/* Writes `WHAT "TEXT" REST` to buffer, cut where it is too long. */
+/* Writes `WHAT "TEXT" REST` to buffer; cuts it if it is too long. */
 void capp_regex_quote(char *buffer, size_t size, const char *what, capp_str text, const char *rest);
 
 #endif

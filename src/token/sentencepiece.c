@@ -1,6 +1,6 @@
-/* SentencePiece BPE: spaces become U+2581, and the whole text is one word of characters. Neighbors are merged where
- * their joined text is a piece, that of the highest score first (sentencepiece, src/bpe_model.cc). A character without
- * a piece becomes its bytes, or the unknown token. */
+/* SentencePiece BPE: spaces become U+2581, and the whole text is one word of characters. Neighbors merge if their
+ * joined text is a piece; the piece with the highest score merges first (sentencepiece, src/bpe_model.cc). A character
+ * without a piece becomes its bytes, or the unknown token. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -14,7 +14,7 @@ static bool is_mark(const char *p, size_t left) {
     return left >= MARK_SIZE && !memcmp(p, SPACE_MARK, MARK_SIZE);
 }
 
-/* See capp_find_merge: two neighbors merge where their joined text is a piece. */
+/* See capp_find_merge: two neighbors merge if their joined text is a piece. */
 static bool find_merge(const capp_vocab *vocab, const char *text, const capp_merge_part *left,
                        const capp_merge_part *right, uint32_t end, uint32_t *priority, int32_t *merged) {
     capp_str both = {text + left->at, end - left->at};
@@ -81,7 +81,7 @@ static int byte_of(capp_str text) {
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-/* Notes which bytes stand before U+2581 inside a piece. */
+/* Records which bytes occur before U+2581 inside a piece. */
 static void note_marks(capp_vocab *vocab, capp_str text) {
     for (size_t i = 1; i + MARK_SIZE <= text.size; i++)
         if (is_mark(text.data + i, text.size - i)) vocab->joins_space[(unsigned char)text.data[i - 1]] = true;
@@ -141,7 +141,7 @@ static bool is_unknown(const capp_vocab *vocab, capp_str character) {
     return false;
 }
 
-/* Appends a character without a piece: its bytes, where the vocabulary has them all, or one unknown token for a run of
+/* Appends a character without a piece: its bytes if the vocabulary has all of them, or one unknown token for a run of
  * such characters. */
 static bool push_character(const capp_vocab *vocab, capp_str character, bool *after_unknown, capp_ids *out) {
     if (is_unknown(vocab, character)) {
@@ -184,8 +184,8 @@ static capp_status encode_word(const capp_vocab *vocab, capp_encode_scratch *scr
     return CAPP_OK;
 }
 
-/* Encodes a text without user-defined pieces word by word. It is cut between a character and a U+2581 that no piece has
- * side by side: nothing merges there, so the ids stay the same. */
+/* Encodes a text without user-defined pieces word by word. The text is cut between a character and a U+2581 if no piece
+ * has them side by side: nothing merges there, so the ids stay the same. */
 static capp_status encode_words(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text,
                                 bool *after_unknown, capp_ids *out, capp_error *err) {
     size_t begin = 0;
@@ -200,7 +200,7 @@ static capp_status encode_words(const capp_vocab *vocab, capp_encode_scratch *sc
     return st;
 }
 
-/* Copies text to scratch->text with spaces as U+2581, and one in front where the tokenizer adds it. */
+/* Copies text to scratch->text with spaces as U+2581, and adds one in front if the tokenizer does. */
 static capp_status normalize(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text, size_t *size,
                              capp_error *err) {
     size_t spaces = vocab->info.add_space_prefix;

@@ -1,4 +1,4 @@
-/* Special tokens of GGUF files: which ids begin and end a text, and which texts are tokens wherever they stand. */
+/* Special tokens of GGUF files: which ids begin and end a text, and which texts are tokens wherever they occur. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -7,8 +7,8 @@
 
 enum { EOT = 1, END = 2 };
 
-/* Texts with which models end a turn (EOT: where the file does not say, the first of these that is a token) or a
- * generation (all of them). Files often name only one of several (llama.cpp, src/llama-vocab.cpp). */
+/* Texts with which models end a turn or a generation. If the file has no EOT, it is the first of these that is a token.
+ * All of them end a generation. Files often name only one of several (llama.cpp, src/llama-vocab.cpp). */
 static const struct {
     const char *text;
     int roles;
@@ -45,8 +45,7 @@ static const struct {
 
 enum { N_KNOWN = sizeof known / sizeof known[0], N_KEYS = 7 };
 
-/* Reads a key to *id, which keeps its value where there is no such key. Some converters write -1 for none:
- * CAPP_NO_TOKEN. */
+/* Reads a key to *id, which is unchanged if there is no such key. Some converters write -1 for none: CAPP_NO_TOKEN. */
 static capp_status read_id(const capp_vocab *vocab, const capp_gguf *gguf, const char *key, int32_t *id,
                            capp_error *err) {
     const capp_gguf_value *v = capp_gguf_find(gguf, key);
@@ -104,7 +103,7 @@ static void find_known(capp_vocab *vocab) {
     for (size_t i = 0; i < N_KNOWN; i++) {
         int32_t id = id_of(vocab, known[i].text);
         if (id == CAPP_NO_TOKEN) continue;
-        /* If it is not a control token, it is a tag of HTML. */
+        /* If it is not a control token, it is an HTML tag. */
         if (vocab->types[id] != CAPP_TOKEN_CONTROL && !strcmp(known[i].text, "</s>")) continue;
         if (known[i].roles & EOT && vocab->info.eot == CAPP_NO_TOKEN) vocab->info.eot = id;
         add_end(vocab, id);
@@ -160,9 +159,8 @@ capp_status capp_special_tokens_find_ends(capp_vocab *vocab, capp_error *err) {
     return CAPP_OK;
 }
 
-/* Phi-3 and 3.5, by SentencePiece: "rstrip" of their tokenizer.json. Phi-4 has the same architecture and byte-level
- * BPE.
- */
+/* Phi-3 and 3.5, which use SentencePiece: "rstrip" of their tokenizer.json. Phi-4 has the same architecture but byte-
+ * level BPE. */
 static bool is_phi3(const capp_vocab *vocab, const capp_gguf *gguf) {
     capp_str name;
     return vocab->kind == CAPP_VOCAB_SENTENCEPIECE && capp_gguf_str(gguf, "general.architecture", &name) &&
@@ -177,7 +175,7 @@ bool capp_special_token_strips(const capp_vocab *vocab, int32_t id) {
 capp_status capp_special_tokens_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err) {
     capp_vocab_info *info = &vocab->info;
     bool sentencepiece = vocab->kind == CAPP_VOCAB_SENTENCEPIECE, unigram = vocab->kind == CAPP_VOCAB_UNIGRAM;
-    /* Defaults where the file does not say: those of sentencepiece, or of T5. */
+    /* Defaults if the file has no value: those of sentencepiece, or of T5. */
     info->unk = sentencepiece ? 0 : unigram ? 2 : CAPP_NO_TOKEN;
     info->bos = sentencepiece ? 1 : CAPP_NO_TOKEN;
     info->eos = sentencepiece ? 2 : unigram ? 1 : CAPP_NO_TOKEN;

@@ -62,8 +62,8 @@ int32_t capp_text_index_find(const capp_text_index *index, capp_str text) {
     return index->slots[slot_of(index, text, hash(text))].id;
 }
 
-/* Each step reads memory that the one before has prefetched. A single look-up waits three times: for its slot, for the
- * text that the slot names, and for that text's bytes. */
+/* Each step reads memory that the previous step has prefetched. A single look-up waits three times: for its slot, for
+ * the text that the slot names, and for the bytes of that text. */
 void capp_text_index_find_batch(const capp_text_index *index, const capp_str *texts, size_t n, int32_t *ids) {
     uint64_t h[CAPP_INDEX_BATCH];
     for (size_t i = 0; i < n; i++) {

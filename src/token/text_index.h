@@ -1,4 +1,4 @@
-/* An index of texts: text to id, by open addressing. */
+/* An index from text to id, by open addressing. */
 #ifndef CAPP_TOKEN_TEXT_INDEX_H
 #define CAPP_TOKEN_TEXT_INDEX_H
 
@@ -8,7 +8,7 @@
 enum { CAPP_INDEX_BATCH = 48 };
 
 typedef struct capp_text_slot {
-    uint32_t tag; /* upper half of the hash: tells most texts apart without reading them */
+    uint32_t tag; /* upper half of the hash: distinguishes most texts without reading them */
     int32_t id;   /* CAPP_NO_TOKEN: free */
 } capp_text_slot;
 
@@ -18,7 +18,7 @@ typedef struct capp_text_index {
     const capp_str *texts; /* borrowed */
 } capp_text_index;
 
-/* Indexes texts[0 .. n - 1], without the empty ones. Of equal texts the lowest id counts. */
+/* Indexes texts[0 .. n - 1]; empty ones are left out. If texts are equal, the lowest id counts. */
 capp_status capp_text_index_make(capp_text_index *index, const capp_str *texts, size_t n, capp_error *err);
 int32_t capp_text_index_find(const capp_text_index *index, capp_str text);
 /* The ids of n texts, at most CAPP_INDEX_BATCH. Faster than one by one, because the waits for memory overlap. */

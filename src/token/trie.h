@@ -1,4 +1,4 @@
-/* A trie of texts: which of them is the longest that begins at a place. */
+/* A trie of texts. It finds the longest text that begins at a place. */
 #ifndef CAPP_TOKEN_TRIE_H
 #define CAPP_TOKEN_TRIE_H
 
@@ -6,7 +6,7 @@
 #include "token/ids.h"
 
 typedef struct capp_trie_node {
-    int32_t id;     /* of the text that ends here, or CAPP_NO_TOKEN */
+    int32_t id;     /* id of the text that ends here, or CAPP_NO_TOKEN */
     uint32_t child; /* first child; 0: none */
     uint32_t next;  /* next child of the same parent; 0: none */
     unsigned char byte;
@@ -19,8 +19,9 @@ typedef struct capp_trie {
 } capp_trie;
 
 capp_status capp_trie_add(capp_trie *trie, capp_str text, int32_t id,
-                          capp_error *err); /* of equal texts the first counts */
-/* The id of the longest text of the trie that begins text, and its bytes in *size. CAPP_NO_TOKEN: none does. */
+                          capp_error *err); /* if texts are equal, the first one counts */
+/* Returns the id of the longest text of the trie that begins text, and its bytes in *size. CAPP_NO_TOKEN: there is
+ * none. */
 int32_t capp_trie_longest(const capp_trie *trie, capp_str text, size_t *size);
 
 #endif

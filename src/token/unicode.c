@@ -86,7 +86,7 @@ bool capp_is_mark(int32_t c) {
     return category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME && !IN(younger, c);
 }
 
-/* A character that utf8proc knows and that forms clusters as c does. */
+/* A character that utf8proc knows and that forms clusters like c. */
 static int32_t clusters_as(int32_t c) {
     enum { EXTENDER = 0x300, PREPENDED = 0x600, CONTROL = 0, NEW_PREPENDED = 0x113d1 };
     if (c < 0x897) return c;
@@ -129,7 +129,7 @@ void capp_text_front_step(capp_text_front *front, ptrdiff_t change, size_t size)
     if (change <= 0) front->taken += 1 + (size_t)-change;
 }
 
-/* Characters between two that normalization leaves alone. */
+/* Characters between two characters that normalization does not change. */
 typedef struct segment {
     utf8proc_int32_t *data;
     size_t n, capacity;
@@ -192,8 +192,8 @@ static int32_t composed(int32_t a, int32_t b) {
     return utf8proc_normalize_utf32(pair, 2, UTF8PROC_STABLE | UTF8PROC_COMPOSE) == 1 ? pair[0] : 0;
 }
 
-/* Composes as utf8proc does, one character at a time: a starter takes in a mark with which it has a composition, unless
- * a mark of the same or a higher class stands between. */
+/* Composes as utf8proc does, one character at a time: a starter combines with a mark if they have a composition, unless
+ * a mark of the same or a higher class is between them. */
 static bool put_segment_led(segment *s, unsigned form, capp_text *out) {
     for (size_t i = 0, next; i < s->n; i = next) {
         int32_t c = s->data[i] & CHARACTER;
@@ -244,14 +244,14 @@ static bool add_decomposed(segment *s, int32_t c, unsigned form) {
     return true;
 }
 
-/* How many bytes from `at` on are ASCII that no mark follows: every form leaves them alone. */
+/* Number of bytes from `at` on that are ASCII and not followed by a mark: no form changes them. */
 static size_t plain_run(capp_str text, size_t at) {
     size_t end = at;
     while (end < text.size && !(text.data[end] & 0x80)) end++;
     return end == text.size || end == at ? end - at : end - at - 1;
 }
 
-/* Characters that every form leaves alone. */
+/* Characters that no form changes. */
 static bool put_plain(segment *s, unsigned form, capp_text *out, capp_str text) {
     if (!end_segment(s, form, out)) return false;
     for (size_t i = 0; s->front && !s->front->over && i < text.size; i += capp_utf8_size(text.data + i))

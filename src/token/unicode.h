@@ -1,12 +1,12 @@
 /* Properties of characters, lower case and normalization forms, as in the tokenizers package. They come from utf8proc;
- * unicode_tables.h lists what differs. */
+ * unicode_tables.h lists the differences. */
 #ifndef CAPP_TOKEN_UNICODE_H
 #define CAPP_TOKEN_UNICODE_H
 
 #include "base/error.h"
 #include "base/utf8.h"
 
-/* A text that grows. {0} to begin with; its owner frees data with capp_free. */
+/* A text that grows. Initially {0}; its owner frees data with capp_free. */
 typedef struct capp_text {
     char *data;
     size_t size, capacity;
@@ -24,9 +24,9 @@ bool capp_is_mark(int32_t c);
 /* Whether a grapheme cluster ends between two neighbors. *state: 0 at the beginning of a text. */
 bool capp_grapheme_cluster_ends(int32_t before, int32_t c, int32_t *state);
 
-/* The front of a text that is being rewritten: the part that stands for the very beginning of the original text. By the
- * rule of the tokenizers package, a character that replaces another stands where that one stood; an inserted one stands
- * where the character before it stands, and at the front for the beginning itself. {.n = ...} to begin with. */
+/* The front of a text that is being rewritten: the part that stands for the very beginning of the original text. The
+ * rule of the tokenizers package: a character that replaces another takes its place; an inserted one takes the place of
+ * the character before it, and at the front it stands for the beginning itself. Initially {.n = ...}. */
 typedef struct capp_text_front {
     size_t n;     /* characters of the text in front */
     size_t taken; /* characters that have been rewritten */
@@ -34,8 +34,8 @@ typedef struct capp_text_front {
     bool over;
 } capp_text_front;
 
-/* Call before a character is written after size bytes. change: 1: the character is inserted; 0 or less: it replaces one
- * character and -change more. */
+/* Call this before a character is written after size bytes. change 1: the character is inserted; 0 or less: it replaces
+ * one character and -change more. */
 void capp_text_front_step(capp_text_front *front, ptrdiff_t change, size_t size);
 
 /* Appends text (valid UTF-8) in lower case, character by character. */

@@ -1,8 +1,8 @@
 #ifndef CAPP_TOKEN_UNICODE_SINCE_14_H
 #define CAPP_TOKEN_UNICODE_SINCE_14_H
 
-/* Characters of Unicode 15 and 16, which the tokenizers' engine (Oniguruma, in the tokenizers package 0.21) knows;
- * PCRE2 10.42 (Debian bookworm) stops at Unicode 14. To a newer PCRE2 they say nothing new. */
+/* Characters of Unicode 15 and 16. The engine of the tokenizers package 0.21 (Oniguruma) knows them; PCRE2 10.42
+ * (Debian bookworm) stops at Unicode 14. For a newer PCRE2 they change nothing. */
 #define NEW_LU "\\x{1c89}\\x{a7cb}-\\x{a7cc}\\x{a7da}\\x{a7dc}\\x{10d50}-\\x{10d65}"
 #define NEW_LL "\\x{1c8a}\\x{a7cd}\\x{a7db}\\x{10d70}-\\x{10d85}\\x{1df25}-\\x{1df2a}"
 #define NEW_LM "\\x{10d4e}\\x{10d6f}\\x{16d40}-\\x{16d42}\\x{16d6b}-\\x{16d6c}\\x{1e030}-\\x{1e06d}\\x{1e4eb}"

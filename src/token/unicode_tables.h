@@ -1,6 +1,6 @@
-/* Where the tokenizers package (0.21) differs from utf8proc 2.8, which knows Unicode 15.0. Its normalizer stops at
- * Unicode 9, its punctuation at Unicode 8; letters, digits and cases are those of Unicode 16. Found by asking it about
- * every character; tests/test_tokenizer_json.py asks again. */
+/* Where the tokenizers package (0.21) differs from utf8proc 2.8, which knows Unicode 15.0. The package's normalizer
+ * stops at Unicode 9, its punctuation at Unicode 8; its letters, digits and cases are those of Unicode 16. The
+ * differences were found by testing the package with every character; tests/test_tokenizer_json.py tests again. */
 #ifndef CAPP_TOKEN_UNICODE_TABLES_H
 #define CAPP_TOKEN_UNICODE_TABLES_H
 
@@ -10,7 +10,7 @@ typedef struct capp_range {
     int32_t first, last;
 } capp_range;
 
-/* To the normalizer these are unassigned: no marks, no decomposition, combining class 0. (U+11930 only as the second
+/* The normalizer treats these as unassigned: no marks, no decomposition, combining class 0. (U+11930 only as the second
  * half of U+11938.) */
 static const capp_range younger[] = {
     {0x7fd, 0x7fd},     {0x898, 0x89f},     {0x8ca, 0x8d3},     {0x9fe, 0x9fe},     {0xafa, 0xaff},
@@ -33,13 +33,13 @@ static const capp_range younger[] = {
     {0x1fbf0, 0x1fbf9},
 };
 
-/* Numbers, to utf8proc unassigned. */
+/* Numbers that are unassigned in utf8proc. */
 static const capp_range new_numbers[] = {
     {0x10d40, 0x10d49}, {0x116d0, 0x116e3}, {0x11bf0, 0x11bf9}, {0x16130, 0x16139},
     {0x16d70, 0x16d79}, {0x1ccf0, 0x1ccf9}, {0x1e5f1, 0x1e5fa},
 };
 
-/* Parts of a word (\\w): unassigned to utf8proc, or alphabetic by another property than their category. */
+/* Parts of a word (\\w) that are unassigned in utf8proc, or alphabetic by a property other than their category. */
 static const capp_range new_words[] = {
     {0x897, 0x897},     {0x1c89, 0x1c8a},   {0x200c, 0x200d},   {0x24b6, 0x24e9},   {0xa7cb, 0xa7cd},
     {0xa7da, 0xa7dc},   {0x105c0, 0x105f3}, {0x10d40, 0x10d65}, {0x10d69, 0x10d6d}, {0x10d6f, 0x10d85},
@@ -51,7 +51,7 @@ static const capp_range new_words[] = {
     {0x1f170, 0x1f189}, {0x2ebf0, 0x2ee5d},
 };
 
-/* Punctuation that by its category is none, or none that by its category is. */
+/* Characters that count as punctuation although their category says no, or the reverse. */
 static const capp_range odd_punctuation[] = {
     {0x24, 0x24},       {0x2b, 0x2b},       {0x3c, 0x3e},       {0x5e, 0x5e},       {0x60, 0x60},
     {0x7c, 0x7c},       {0x7e, 0x7e},       {0x61d, 0x61d},     {0x9fd, 0x9fd},     {0xa76, 0xa76},
@@ -64,19 +64,19 @@ static const capp_range odd_punctuation[] = {
     {0x1e95e, 0x1e95f},
 };
 
-/* What extends a grapheme cluster, to utf8proc unassigned. */
+/* Characters that extend a grapheme cluster and are unassigned in utf8proc. */
 static const capp_range new_extenders[] = {
     {0x897, 0x897},     {0x10d69, 0x10d6d}, {0x10efc, 0x10efc}, {0x113b8, 0x113c0}, {0x113c2, 0x113c2},
     {0x113c5, 0x113c5}, {0x113c7, 0x113ca}, {0x113cc, 0x113d0}, {0x113d2, 0x113d2}, {0x113e1, 0x113e2},
     {0x11f5a, 0x11f5a}, {0x1611e, 0x1612f}, {0x1e5ee, 0x1e5ef},
 };
 
-/* Unassigned, but controls to grapheme clusters: nothing extends them. */
+/* Unassigned characters that grapheme clusters treat as controls: nothing extends them. */
 static const capp_range unassigned_controls[] = {
     {0x2065, 0x2065}, {0xfff0, 0xfff8}, {0xe0000, 0xe0000}, {0xe0002, 0xe001f}, {0xe0080, 0xe00ff}, {0xe01f0, 0xe0fff},
 };
 
-/* Capital and small letter, to utf8proc unassigned; ranges that go by one distance. */
+/* Capital and small letters that are unassigned in utf8proc, as ranges with one distance. */
 static const struct {
     int32_t first, last, distance;
 } new_capitals[] = {

@@ -1,5 +1,5 @@
-/* Viterbi's algorithm. Of equal sums the one found first wins, as in the tokenizers package; sums are doubles, added in
- * its order. */
+/* Viterbi's algorithm. If sums are equal, the one found first wins, as in the tokenizers package. Sums are doubles,
+ * added in the same order as there. */
 #include "token/unigram.h"
 
 #include <string.h>
@@ -81,15 +81,15 @@ int32_t capp_unigram_find(const capp_unigram *unigram, capp_str text) {
     return unigram->ids[node];
 }
 
-/* Keeps the way if it is better than the known one. False: it is not. */
+/* Keeps the path if it is better than the known one. False: it is not. */
 static bool offer(capp_unigram_path *path, double score, size_t from, int32_t id) {
     if (path->id != UNREACHED && score <= path->score) return false;
     *path = (capp_unigram_path){score, (uint32_t)from, id};
     return true;
 }
 
-/* Fills paths[0 .. text.size] with the best way to each place. False: a way needs an unknown token, and there is none.
- */
+/* Fills paths[0 .. text.size] with the best path to each place. False: a path needs an unknown token, and there is
+ * none. */
 static bool find_ways(const capp_unigram *u, capp_str text, bool has_unknown, capp_unigram_path *paths) {
     for (size_t i = 0; i <= text.size; i++) paths[i].id = UNREACHED;
     paths[0].score = 0;

@@ -162,7 +162,7 @@ static size_t own_bytes(capp_str text, const uint8_t *given, size_t at) {
     return end ? (size_t)(end - (given + at)) : text.size - at;
 }
 
-/* The token whose text stands at this place: one of `own` if all its bytes come from the template, else one of
+/* The token whose text begins at this place: one of `own` if all its bytes come from the template, else one of
  * `always`. */
 static int32_t token_at(const capp_trie *own, const capp_trie *always, capp_str text, const uint8_t *given, size_t at,
                         size_t *size) {
@@ -175,8 +175,8 @@ static int32_t token_at(const capp_trie *own, const capp_trie *always, capp_str 
     return id;
 }
 
-/* Encodes a text that may have tokens written out in it: of those the first, and of several at one place the longest.
- */
+/* Encodes a text that may contain tokens as text. The first such token is used; if several begin at one place, the
+ * longest. */
 static capp_status encode_around(const capp_vocab *vocab, const capp_trie *own, const capp_trie *always,
                                  capp_encode_scratch *scratch, capp_str text, const uint8_t *given, capp_ids *out,
                                  capp_error *err) {
@@ -200,7 +200,7 @@ static capp_status encode_gguf(const capp_vocab *vocab, capp_encode_scratch *scr
     if (flags & CAPP_TOKENIZE_BOS && vocab->info.add_bos && !capp_ids_push(out, vocab->info.bos))
         return capp_fail_memory(err, "ids");
     const capp_trie none = {0}, *own = flags & CAPP_TOKENIZE_SPECIAL ? &vocab->special : &none;
-    /* Where all of the text is the template's, `special` has them all. */
+    /* If all of the text is the template's, `special` contains all tokens. */
     bool others = vocab->kind == CAPP_VOCAB_BYTE_LEVEL && (given || !(flags & CAPP_TOKENIZE_SPECIAL));
     return encode_around(vocab, own, others ? &vocab->always : &none, scratch, text, given, out, err);
 }
@@ -231,7 +231,7 @@ capp_status capp_vocab_encode_marked(const capp_vocab *vocab, capp_str text, con
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
-/* Whether the ids of "a b" are those of "a" and then those of b. */
+/* Whether the ids of "a b" are the ids of "a" followed by the ids of the parameter b. */
 static capp_status joins(const capp_vocab *vocab, const char *b, bool *equal, capp_error *err) {
     capp_ids whole = {0}, parts = {0};
     capp_status st = capp_vocab_encode(vocab, capp_str_of("a b"), 0, &whole, err);
@@ -257,7 +257,7 @@ static capp_status find_completion_rule(capp_vocab *vocab, capp_error *err) {
     return st;
 }
 
-/* Ends an opening: *out is the vocabulary, or it is freed. */
+/* Ends an opening: *out is the vocabulary if it succeeded; otherwise the vocabulary is freed. */
 static capp_status finish(capp_vocab **out, capp_vocab *vocab, capp_status st, capp_error *err) {
     if (st == CAPP_OK) st = find_completion_rule(vocab, err);
     if (st == CAPP_OK)

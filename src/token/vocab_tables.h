@@ -1,4 +1,4 @@
-/* The tables of a vocabulary, which its kinds share, and what each kind does with them. */
+/* The tables of a vocabulary, which its kinds share, and the functions of each kind. */
 #ifndef CAPP_TOKEN_VOCAB_TABLES_H
 #define CAPP_TOKEN_VOCAB_TABLES_H
 
@@ -38,11 +38,11 @@ typedef struct capp_gguf_unigram capp_gguf_unigram;
 struct capp_vocab {
     capp_vocab_kind kind;
     capp_vocab_info info;
-    const char *path;      /* borrowed, as the texts, from the capp_gguf or the pipeline */
-    const capp_str *texts; /* [n_tokens] as the file has them */
+    const char *path;      /* borrowed, like the texts, from the capp_gguf or the pipeline */
+    const capp_str *texts; /* [n_tokens] as in the file */
     uint8_t *types;        /* [n_tokens] capp_token_type */
     capp_text_index index;
-    char *pieces;       /* what ids stand for, end to end */
+    char *pieces;       /* the bytes that ids stand for, joined */
     uint32_t *piece_at; /* [n_tokens + 1] */
     int32_t byte_id[256];
     capp_trie always;  /* user-defined tokens: found in any text (SentencePiece: in normalized text) */
@@ -63,22 +63,22 @@ struct capp_vocab {
     int32_t ascii_id[128]; /* id of a one-byte character */
 
     struct capp_pipeline *pipeline;  /* tokenizer.json */
-    capp_gguf_unigram *gguf_unigram; /* Unigram in GGUF */
+    capp_gguf_unigram *gguf_unigram; /* for Unigram in GGUF */
 };
 
 /* The character that stands for a byte; write: that character in UTF-8, 1 or 2 bytes. */
 unsigned capp_byte_level_character(unsigned char b);
 size_t capp_byte_level_write(unsigned char b, char *out);
 
-/* As capp_find_merge, by vocab->merges. */
+/* Like capp_find_merge; uses vocab->merges. */
 bool capp_find_ranked_merge(const capp_vocab *vocab, const char *text, const capp_merge_part *left,
                             const capp_merge_part *right, uint32_t end, uint32_t *priority, int32_t *merged);
 
-/* Open the parts of one kind; the common ones (texts, types, index) are open. */
+/* Open the parts of one kind; the common ones (texts, types, index) are already open. */
 capp_status capp_byte_level_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err);
 capp_status capp_sentencepiece_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err);
 
-/* Writes what id stands for to out (room for texts[id].size bytes) and returns its size. */
+/* Writes the bytes that id stands for to out (which has room for texts[id].size bytes) and returns their number. */
 size_t capp_byte_level_piece(const capp_vocab *vocab, int32_t id, char *out);
 size_t capp_sentencepiece_piece(const capp_vocab *vocab, int32_t id, char *out);
 
@@ -88,11 +88,11 @@ capp_status capp_byte_level_encode(const capp_vocab *vocab, capp_encode_scratch 
 capp_status capp_sentencepiece_encode(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str raw,
                                       capp_ids *out, capp_error *err);
 
-/* Special tokens by key, by type and by text: info.bos and the like, ends, and the tries. */
+/* Sets special tokens from keys, types and texts: info.bos and the like, ends, and the tries. */
 capp_status capp_special_tokens_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err);
 /* Whether the special token strips the white space after it. GGUF files do not say so. */
 bool capp_special_token_strips(const capp_vocab *vocab, int32_t id);
-/* vocab->ends and info.eot, from info.eos, the types and the texts. */
+/* Sets vocab->ends and info.eot from info.eos, the types and the texts. */
 capp_status capp_special_tokens_find_ends(capp_vocab *vocab, capp_error *err);
 
 /* gguf_unigram.c */

@@ -1,0 +1,16 @@
+/* Products of integers with AVX-VNNI (Intel SDM volume 2, VPDPBUSD with VEX; Intel's clients from Alder Lake on). */
+#include "kernel/integers_256.h"
+
+V whole w_dot(whole s, whole w, const char *p) {
+    int32_t quad;
+    memcpy(&quad, p, sizeof quad);
+    return _mm256_dpbusd_avx_epi32(s, _mm256_set1_epi32(quad), w);
+}
+
+#define ROWS_MAP(X) X(1) X(2) X(3) X(4)
+
+#include "kernel/integers.inc"
+
+#include "kernel/integers_unpack.inc"
+
+const capp_products capp_integers_avxvnni = {INTEGER_PRODUCTS};

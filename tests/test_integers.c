@@ -1,0 +1,368 @@
+/* Products of integers: every instruction set, and the kernel's source over emulated vectors, bit for bit against the
+ * formula of kernel/integers.h in 64-bit integers. */
+#include "emulated.h"
+#include "kernel_check.h"
+
+#include "base/cpu.h"
+#include "base/tensor.h"
+#include "kernel/dequant.h"
+
+enum { BLOCK = CAPP_INTEGER_BLOCK, MOST_K = 1024, MOST_ROWS = 16, MOST_NR = 64 };
+
+static const uint32_t types[] = {CAPP_TYPE_Q4_0,   CAPP_TYPE_Q4_1,   CAPP_TYPE_Q5_0, CAPP_TYPE_Q5_1, CAPP_TYPE_Q8_0,
+                                 CAPP_TYPE_Q2_K,   CAPP_TYPE_Q3_K,   CAPP_TYPE_Q4_K, CAPP_TYPE_Q5_K, CAPP_TYPE_Q6_K,
+                                 CAPP_TYPE_IQ4_NL, CAPP_TYPE_IQ4_XS, CAPP_TYPE_MXFP4};
+enum { TYPES = sizeof types / sizeof *types };
+
+/* Bytes where a block's halves begin. */
+static size_t halves_of(uint32_t type, size_t *at) {
+    switch (type) {
+    case CAPP_TYPE_Q4_1:
+    case CAPP_TYPE_Q5_1:
+    case CAPP_TYPE_Q4_K:
+    case CAPP_TYPE_Q5_K: at[0] = 0, at[1] = 2; return 2;
+    case CAPP_TYPE_Q2_K: at[0] = 80, at[1] = 82; return 2;
+    case CAPP_TYPE_Q3_K: at[0] = 108; return 1;
+    case CAPP_TYPE_Q6_K: at[0] = 208; return 1;
+    case CAPP_TYPE_MXFP4: return 0;
+    default: at[0] = 0; return 1;
+    }
+}
+
+/* How the blocks of a test are filled. */
+typedef enum filling { RANDOM, ALL_ONES, ALL_ZEROS, FILLINGS } filling;
+
+static char *stored_rows(uint32_t type, size_t n, size_t k, filling f) {
+    const capp_type_info info = capp_type_get(type);
+    const size_t blocks = n * k / info.block_elems;
+    unsigned char *bytes = (unsigned char *)array((blocks * info.block_bytes + 3) / 4);
+    size_t at[2], halves = halves_of(type, at);
+    for (size_t i = 0; i < blocks * info.block_bytes; i++)
+        bytes[i] = f == RANDOM ? (unsigned char)test_random_u64(&random_state) : f == ALL_ONES ? 0xff : 0;
+    for (size_t b = 0; b < blocks; b++) {
+        if (type == CAPP_TYPE_MXFP4) bytes[b * info.block_bytes] = (unsigned char)between(0, 140);
+        for (size_t i = 0; i < halves; i++) {
+            /* Subnormal and ordinary halves of both signs. */
+            const uint16_t half = (uint16_t)(between(0, 1) << 15 | between(0, 0x4400));
+            memcpy(bytes + b * info.block_bytes + at[i], &half, sizeof half);
+        }
+    }
+    return (char *)bytes;
+}
+
+/* ---- Reading blocks: scale * number - minimum is what capp_dequant gives. ---- */
+
+static void check_reading(uint32_t type, filling f) {
+    static float want[MOST_K];
+    static capp_integer_block got[MOST_K / BLOCK];
+    const capp_integer_form *form = capp_integer_form_of(type);
+    const char *data = stored_rows(type, 1, MOST_K, f);
+    CHECK(form);
+    capp_dequant(type)(want, data, MOST_K);
+    capp_integers_read(got, type, data, MOST_K);
+    for (size_t i = 0; i < MOST_K; i++) {
+        const capp_integer_block *b = &got[i / BLOCK];
+        const size_t half = i % BLOCK / form->block;
+        const float product = b->scale[half] * (float)b->number[i % BLOCK];
+        const float value = form->minima ? product - b->minimum[half] : product;
+        if (value != want[i]) FAIL("type %u, element %zu: %a, not %a", type, i, (double)value, (double)want[i]);
+    }
+    release();
+}
+
+TEST(blocks_are_read) {
+    for (size_t t = 0; t < TYPES; t++)
+        for (int i = 0; i < 20; i++) check_reading(types[t], (filling)(i % FILLINGS));
+}
+
+TEST(other_types_have_no_integers) {
+    CHECK(!capp_integer_form_of(CAPP_TYPE_F32) && !capp_integer_form_of(CAPP_TYPE_BF16));
+    CHECK(!capp_integer_form_of(CAPP_TYPE_IQ2_XS) && !capp_integer_form_of(9999));
+}
+
+/* ---- Activations ---- */
+
+static int32_t integer_of(const capp_digits *d, size_t i) {
+    return 256 * d[i / BLOCK].high[i % BLOCK] + d[i / BLOCK].low[i % BLOCK] - 32768;
+}
+
+static void check_moments(const capp_digits *d) {
+    int32_t sum[2] = {0, 0};
+    for (size_t i = 0; i < BLOCK; i++) sum[i / 16] += integer_of(d, i);
+    const float moments[3] = {d->step * (float)(sum[0] + sum[1]), d->step * (float)sum[0], d->step * (float)sum[1]};
+    same("moment", &d->moment, moments, 1);
+    same("moments", d->moments, moments + 1, 2);
+}
+
+static void check_narrow(const capp_products *p) {
+    for (size_t n = 1; n <= 100; n++) {
+        const size_t padded = (n + BLOCK - 1) / BLOCK * BLOCK;
+        float *x = array(n);
+        capp_digits *d = (capp_digits *)(void *)array(padded / BLOCK * sizeof *d / sizeof(float));
+        for (size_t i = 0; i < n; i++) x[i] = ldexpf(x[i], (int)between(0, n % 3 ? 6 : 60) - 30);
+        p->narrow(d, x, n, padded);
+        for (size_t i = 0; i < padded; i++) {
+            const int32_t q = integer_of(d, i);
+            const double step = (double)d[i / BLOCK].step, got = step * q, want = i < n ? (double)x[i] : 0;
+            near("narrow", got, want, step * 0.504 + 1e-37);
+            if (q > CAPP_LARGEST_DIGITS || q < -CAPP_LARGEST_DIGITS) reject("narrow", q, 0, HUGE_VAL);
+        }
+        for (size_t b = 0; b < padded / BLOCK; b++) check_moments(&d[b]);
+        release();
+    }
+}
+
+/* With share 0 nothing changes; with a large one each activation is a multiple of 256 steps, rounded to nearest. */
+static void check_coarsen(const capp_products *p) {
+    enum { N = 96 };
+    for (int round = 0; round < 20; round++) {
+        float *x = array(N);
+        capp_digits *d = (capp_digits *)(void *)array(N / BLOCK * sizeof *d / sizeof(float)), before[N / BLOCK];
+        for (size_t i = 0; i < BLOCK; i++) x[i] *= 40; /* the first block outweighs the others */
+        p->narrow(d, x, N, N);
+        memcpy(before, d, sizeof before);
+        p->coarsen(d, N, 0);
+        if (memcmp(before, d, sizeof before) != 0) reject("coarsen by nothing", 1, 0, HUGE_VAL);
+        p->coarsen(d, N, 0.02F);
+        if (!d[0].fine || d[1].fine || d[2].fine) reject("coarsen: which blocks", 1, 0, HUGE_VAL);
+        p->coarsen(d, N, 10);
+        for (size_t i = 0; i < N; i++) {
+            near("coarsen", integer_of(d, i), integer_of(before, i), 128);
+            if (integer_of(d, i) % 256 || d[i / BLOCK].fine) reject("coarsen: low digits", 1, 0, HUGE_VAL);
+        }
+        for (size_t b = 0; b < N / BLOCK; b++) check_moments(&d[b]);
+        release();
+    }
+}
+
+static void check_special(const capp_products *p) {
+    const float special[] = {NAN, INFINITY, -INFINITY};
+    capp_digits d;
+    float x[BLOCK] = {0};
+    p->narrow(&d, x, BLOCK, BLOCK);
+    CHECK(d.step == 0 && d.moment == 0 && integer_of(&d, 0) == 0 && integer_of(&d, 31) == 0);
+    x[7] = 0x1p-101F;
+    p->narrow(&d, x, BLOCK, BLOCK);
+    CHECK(d.step == 0 && integer_of(&d, 7) == 0);
+    for (size_t i = 0; i < 3; i++) {
+        x[7] = special[i];
+        p->narrow(&d, x, BLOCK, BLOCK);
+        CHECK(isnan(d.step) && isnan(d.moment));
+    }
+}
+
+/* ---- Products ---- */
+
+/* The formula, in integers that cannot overflow. */
+static float sum_of(const capp_digits *a, uint32_t type, const char *row, size_t k) {
+    static capp_integer_block blocks[MOST_K / BLOCK];
+    const capp_integer_form *form = capp_integer_form_of(type);
+    float sum = 0;
+    capp_integers_read(blocks, type, row, k);
+    for (size_t i = 0; i < k; i += form->block) {
+        const capp_integer_block *b = &blocks[i / BLOCK];
+        const float step = a[i / BLOCK].step;
+        const size_t half = i % BLOCK / form->block;
+        int64_t whole = 0, total = 0;
+        for (size_t j = i; j < i + form->block; j++) {
+            whole += (int64_t)integer_of(a, j) * b->number[j % BLOCK];
+            total += integer_of(a, j);
+        }
+        if (whole > INT32_MAX || whole < INT32_MIN) FAIL("%lld is no int32", (long long)whole);
+        sum = fmaf((float)whole, step * b->scale[half], sum);
+        if (form->minima) sum = fmaf(-(step * (float)total), b->minimum[half], sum);
+    }
+    return sum;
+}
+
+/* Activations at both ends of their range, or random; some blocks without low digits. */
+static void fill_activations(const capp_products *p, capp_digits *a, size_t m, size_t k, filling f) {
+    float *x = array(k);
+    for (size_t r = 0; r < m; r++) {
+        for (size_t i = 0; i < k; i++) {
+            x[i] = f == RANDOM ? (float)test_random_normal(&random_state) : f == ALL_ONES ? 1.0F : -1.0F;
+            if (f == RANDOM && i / BLOCK % 5 == 2) x[i] *= 0x1p-90F;
+        }
+        p->narrow(a + r * (k / BLOCK), x, k, k);
+        if (r % 2) p->coarsen(a + r * (k / BLOCK), k, 0.03F);
+    }
+}
+
+static void one_product(const capp_products *p, uint32_t type, size_t m, size_t n, size_t k, filling f, bool add) {
+    const size_t blocks = k / BLOCK, ldc = n + between(0, 20), floats = sizeof(capp_digits) / sizeof(float);
+    float *c = array((m - 1) * ldc + n), *before = copy_of(c, (m - 1) * ldc + n);
+    capp_digits *a = (capp_digits *)(void *)array(m * blocks * floats);
+    const capp_type_info info = capp_type_get(type);
+    const size_t row_bytes = k / info.block_elems * info.block_bytes;
+    const char *data = stored_rows(type, n, k, f), *rows[MOST_NR];
+    float *panel = array(p->panel_bytes(k) / sizeof(float));
+    for (size_t j = 0; j < n; j++) rows[j] = data + j * row_bytes;
+    fill_activations(p, a, m, k, (filling)between(0, FILLINGS - 1));
+    p->unpack(type)(panel, rows, n, k);
+    p->matmul(c, ldc, a, k, panel, m, n, k, add);
+    for (size_t r = 0; r < m; r++) {
+        for (size_t j = 0; j < n; j++) {
+            const float sum = sum_of(a + r * blocks, type, rows[j], k), want = add ? before[r * ldc + j] + sum : sum;
+            same("matmul", &c[r * ldc + j], &want, 1);
+        }
+        if (r + 1 < m) same("between rows", c + r * ldc + n, before + r * ldc + n, ldc - n);
+    }
+    release();
+}
+
+/* A sum that is cut has the bits of the whole. */
+static void cut_product(const capp_products *p, uint32_t type, size_t m) {
+    enum { K = 512, CUT = 256 };
+    const size_t blocks = K / BLOCK, n = p->nr, floats = sizeof(capp_digits) / sizeof(float);
+    float *c = array(m * n);
+    capp_digits *a = (capp_digits *)(void *)array(m * blocks * floats);
+    const capp_type_info info = capp_type_get(type);
+    const size_t part = CUT / info.block_elems * info.block_bytes, row_bytes = K / CUT * part;
+    const char *data = stored_rows(type, n, K, RANDOM), *rows[MOST_NR];
+    float *panel = array(p->panel_bytes(CUT) / sizeof(float));
+    fill_activations(p, a, m, K, RANDOM);
+    for (size_t from = 0; from < K; from += CUT) {
+        for (size_t j = 0; j < n; j++) rows[j] = data + j * row_bytes + from / CUT * part;
+        p->unpack(type)(panel, rows, n, CUT);
+        if (from)
+            p->matmul_on(c, n, a + from / BLOCK, K, panel, m, n, CUT);
+        else
+            p->matmul(c, n, a, K, panel, m, n, CUT, false);
+    }
+    for (size_t r = 0; r < m; r++)
+        for (size_t j = 0; j < n; j++) {
+            const float want = sum_of(a + r * blocks, type, data + j * row_bytes, K);
+            same("matmul_on", &c[r * n + j], &want, 1);
+        }
+    release();
+}
+
+static void check_cuts(const capp_products *p) {
+    for (size_t t = 0; t < TYPES; t++) cut_product(p, types[t], between(1, MOST_ROWS));
+}
+
+static void check_matmul(const capp_products *p) {
+    for (size_t t = 0; t < TYPES; t++) {
+        const size_t block = capp_type_get(types[t]).block_elems;
+        for (size_t m = 1; m <= MOST_ROWS; m++)
+            one_product(p, types[t], m, m % 3 ? p->nr : between(1, p->nr), block * between(1, MOST_K / 256),
+                        (filling)(m % FILLINGS), m % 2 == 0);
+        for (size_t n = 1; n <= p->nr; n += 3) one_product(p, types[t], between(1, 5), n, block, RANDOM, false);
+        one_product(p, types[t], 3, p->nr, MOST_K, RANDOM, true);
+    }
+}
+
+static void run_all(const capp_products *p) {
+    void (*checks[])(const capp_products *) = {check_narrow, check_coarsen, check_matmul, check_cuts};
+    check_special(p);
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
+        worst = 0;
+        for (int mode = 0; mode < 2; mode++) {
+            at_end = mode == 0;
+            checks[i](p);
+            release();
+        }
+        if (!(worst <= 1)) FAIL("%s", first);
+    }
+}
+
+TEST(plain) {
+    run_all(&capp_integers_ref);
+}
+TEST(emulated) {
+    run_all(&emulated_integers);
+}
+TEST(avx2) {
+    if (!(capp_cpu_features() & CAPP_CPU_AVX2)) SKIP("this machine lacks AVX2");
+    run_all(&capp_integers_avx2);
+}
+TEST(avxvnni) {
+    if (!(capp_cpu_features() & CAPP_CPU_AVX_VNNI)) SKIP("this machine lacks AVX-VNNI");
+    run_all(&capp_integers_avxvnni);
+}
+TEST(avx512vnni) {
+    if (!(capp_cpu_features() & CAPP_CPU_AVX512_VNNI)) SKIP("this machine lacks AVX-512 VNNI");
+    run_all(&capp_integers_avx512vnni);
+}
+
+/* ---- The checks see small mistakes ---- */
+
+static const capp_products *honest = &capp_integers_ref;
+
+static uint32_t bad_type;
+
+static void forget_minima(void *panel, const char *const *rows, size_t n, size_t k) {
+    const uint32_t none = 0;
+    honest->unpack(bad_type)(panel, rows, n, k);
+    if (capp_integer_form_of(bad_type)->minima)
+        memcpy((char *)panel + offsetof(capp_integer_form, minima), &none, sizeof none);
+}
+
+/* The first two columns change places. */
+static void swap_columns(void *panel, const char *const *rows, size_t n, size_t k) {
+    const char *swapped[MOST_NR];
+    for (size_t i = 0; i < n; i++) swapped[i] = rows[n > 1 && i < 2 ? 1 - i : i];
+    honest->unpack(bad_type)(panel, swapped, n, k);
+}
+
+static capp_unpack_fn forgetting(uint32_t type) {
+    bad_type = type;
+    return forget_minima;
+}
+static capp_unpack_fn swapping(uint32_t type) {
+    bad_type = type;
+    return swap_columns;
+}
+
+static void lose_low_digits(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
+                            size_t k, bool add) {
+    static capp_digits copy[MOST_ROWS * MOST_K / BLOCK];
+    memcpy(copy, a, m * (lda / BLOCK) * sizeof *copy);
+    for (size_t i = 0; i < m * (lda / BLOCK); i++) memset(copy[i].low, 0, BLOCK);
+    honest->matmul(c, ldc, copy, lda, panel, m, n, k, add);
+}
+
+static void start_again(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
+                        size_t k) {
+    honest->matmul(c, ldc, a, lda, panel, m, n, k, false);
+}
+
+static void flip_sign(void *y, const float *x, size_t n, size_t padded) {
+    capp_digits *d = y;
+    honest->narrow(y, x, n, padded);
+    d->high[0] = (uint8_t)(256 - d->high[0]);
+}
+
+static void neighbours_step(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
+                            size_t k, bool add) {
+    static capp_digits copy[MOST_ROWS * MOST_K / BLOCK];
+    memcpy(copy, a, m * (lda / BLOCK) * sizeof *copy);
+    for (size_t i = 0; i + 1 < m * (lda / BLOCK); i++) copy[i].step = copy[i + 1].step;
+    honest->matmul(c, ldc, copy, lda, panel, m, n, k, add);
+}
+
+static bool is_seen(const capp_products *bad, void (*check)(const capp_products *)) {
+    worst = 0;
+    check(bad);
+    release();
+    return worst > 1;
+}
+
+TEST(checks_reject_mistakes) {
+    capp_products bad = *honest;
+    bad.unpack = forgetting;
+    CHECK(is_seen(&bad, check_matmul));
+    bad.unpack = swapping;
+    CHECK(is_seen(&bad, check_matmul));
+    bad = *honest;
+    bad.matmul = lose_low_digits;
+    CHECK(is_seen(&bad, check_matmul));
+    bad.matmul = neighbours_step;
+    CHECK(is_seen(&bad, check_matmul));
+    bad = *honest;
+    bad.matmul_on = start_again;
+    CHECK(is_seen(&bad, check_cuts));
+    bad = *honest;
+    bad.narrow = flip_sign;
+    CHECK(is_seen(&bad, check_narrow));
+}
