@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* English text has about this many bytes per token. Used if there is no better value. */
+/* Bytes of a token of English text: an estimate. */
 static const double USUAL_BYTES = 4;
 
 /* The tokens of a class, except the last one. */

@@ -38,11 +38,10 @@ static const struct {
                     "  capp bench -m model.gguf --prefill 512 --json -\n"},
     {COMMAND_MODELS,
      "Lists the models in the caches of Hugging Face, llama.cpp, Ollama and LM Studio: the name that -m takes, size,\n"
-     "architecture, and whether capp runs it. fetch downloads a model to Hugging Face's cache, compares it with the "
+     "architecture, and whether capp runs it. fetch downloads a model to Hugging Face's cache, checks it against the "
      "hash\n"
-     "that the server tells, and prints its path; an interrupted download goes on. Nothing but fetch and --fetch uses "
-     "the\n"
-     "network. NAME is owner/name, owner/name:QUANT or owner/name:FILE.gguf.\n\n"
+     "that the server gives, and prints its path. It continues a download that was interrupted. Only "
+     "fetch and\n--fetch use the network. NAME is owner/name, owner/name:QUANT or owner/name:FILE.gguf.\n\n"
      "  capp models\n  capp models fetch unsloth/SmolLM2-135M-Instruct-GGUF:Q4_K_M\n"},
 };
 

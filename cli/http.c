@@ -167,8 +167,9 @@ static bool fail_code(const http *h, long code, const char *about, capp_error *e
     case 403:
         return fail_at(err, 0, "%s: access denied (403): accept the terms on the model's page, and set HF_TOKEN",
                        about);
-    case 404: return fail_at(err, 0, "%s: not found on the server (404)", about);
-    default: return fail_at(err, 0, "%s: the server answers %ld", about, code);
+    case 404: return fail_at(err, 0, "%s: not found on the server (404); check the name", about);
+    default:
+        return fail_at(err, 0, "%s: the server answers %ld%s", about, code, code >= 500 ? "; try again later" : "");
     }
 }
 
@@ -229,8 +230,8 @@ static bool fail_download(const answer *a, CURLcode result, long code, const cha
                        (unsigned long long)a->size);
     if (result) return fail_curl(a->http, result, about, err);
     if (code >= 400) return fail_code(a->http, code, about, err);
-    return fail_at(err, 0, "%s: the server sent only %llu of %llu bytes", about, (unsigned long long)a->there,
-                   (unsigned long long)a->size);
+    return fail_at(err, 0, "%s: the server sent only %llu of %llu bytes; try again", about,
+                   (unsigned long long)a->there, (unsigned long long)a->size);
 }
 
 bool http_download(http *h, const char *url, const char *about, int file, uint64_t size, http_progress_fn progress,

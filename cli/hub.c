@@ -288,7 +288,8 @@ bool hub_fetch(const model_name *name, hub_progress how, char **path, capp_error
     if (good) {
         char *snapshot = text_of("%s/snapshots/%s", f.folder, f.list.commit);
         good = folder_find(snapshot, name, path, err);
-        if (good && !*path) good = fail_at(err, 0, "%s: %s lacks a part of the model", name->text, snapshot);
+        if (good && !*path)
+            good = fail_at(err, 0, "%s: a file of the model is missing in %s; fetch it again", name->text, snapshot);
         free(snapshot);
     }
     if (f.http.curl) http_close(&f.http);

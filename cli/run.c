@@ -84,7 +84,7 @@ static void tell_streaming(const run *this_run, const options *settings) {
     if (rate > 0)
         buffer_printf(&text, ". The disk gives %s per second, so a wave takes at least %.3g seconds",
                       human_bytes((uint64_t)rate), (double)info.streamed_bytes / rate);
-    complain("%.*s. More --memory makes waves larger and fewer", (int)text.size, text.data);
+    complain("%.*s. More --memory makes fewer and larger waves", (int)text.size, text.data);
     buffer_free(&text);
 }
 

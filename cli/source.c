@@ -79,8 +79,8 @@ static read_status fill_unpacked(source *input, bool wait, capp_error *err) {
     while (!n && !interrupted()) {
         capp_str packed = {input->packed.data + input->packed_at, input->packed.size - input->packed_at};
         if (!unpack_some(input->unpacker, &packed, input->data + input->end, PART, &n)) {
-            fail_at(err, 0, "%s: the %s data are damaged after line %zu", input->name, packing_name(input->packing),
-                    input->line);
+            fail_at(err, 0, "%s: the %s data are damaged after line %zu; copy or compress the file again", input->name,
+                    packing_name(input->packing), input->line);
             return READ_FAILED;
         }
         input->packed_at = input->packed.size - packed.size;
@@ -92,8 +92,8 @@ static read_status fill_unpacked(source *input, bool wait, capp_error *err) {
         if (input->packed.size) continue;
         input->ended = true;
         if (unpack_complete(input->unpacker)) break;
-        fail_at(err, 0, "%s: the %s data end after line %zu: the file is truncated", input->name,
-                packing_name(input->packing), input->line);
+        fail_at(err, 0, "%s: the %s data end after line %zu: the file is truncated; copy or compress it again",
+                input->name, packing_name(input->packing), input->line);
         return READ_FAILED;
     }
     input->end += n;

@@ -11,8 +11,7 @@
  * - Text is UTF-8 with an explicit length. A function borrows text only for the duration of the call. Invalid UTF-8 is
  *   CAPP_EINVAL.
  * - The library never prints, exits or aborts. It changes no state of the process, with one exception: when it selects
- *   AMX, it requests permission to use AMX tiles from the kernel (arch_prctl). The permission lasts until the process
- *   ends.
+ *   AMX, it asks the kernel for permission to use AMX tiles (arch_prctl). The permission lasts until the process ends.
  * - A capp_model does not change after it is opened. Any number of threads may use it at the same time.
  * - A capp_session owns the scratch memory, the worker threads and the KV store of a run. Only one thread at a time may
  *   use a session. Several sessions of one model may run at the same time.
@@ -134,18 +133,19 @@ typedef struct capp_lora {
 typedef bool (*capp_progress_fn)(void *user, size_t done, size_t total);
 
 /* Values of weights_memory. The weights stay in the file, in the form in which the file stores them. A wave of token
- * rows needs each matrix in another form: it is unpacked once for all rows of the wave, unless the cache holds it.
- * Unpacking takes time, and a larger share of it where a wave has few rows. No result depends on what is cached. */
+ * rows needs them unpacked. A matrix that is not in the cache is unpacked once in each wave, for all rows of the wave.
+ * So waves of few rows spend a larger share of their time on unpacking. No result depends on what is cached. */
 #define CAPP_WEIGHTS_DEFAULT ((uint64_t)0) /* all weights if they fit a quarter of the free memory, otherwise none */
-#define CAPP_WEIGHTS_NONE    ((uint64_t)1) /* one byte, which no matrix fits */
+#define CAPP_WEIGHTS_NONE    ((uint64_t)1) /* cache no weights */
 #define CAPP_WEIGHTS_ALL     UINT64_MAX
 
 /* Options of capp_model_open. */
 typedef struct capp_model_options {
-    int threads;              /* worker threads of each session; 0: as many as the process may use CPUs */
-    uint64_t memory;          /* memory budget of a session in bytes, without the weights; 0: a share of free memory */
-    uint64_t weights_memory;  /* memory budget of the cache of unpacked weights in bytes: a number, which whole matrices
-                                 fill as far as they fit, or CAPP_WEIGHTS_DEFAULT, _NONE or _ALL */
+    int threads;              /* worker threads of each session; 0: one for each CPU that the process may use */
+    uint64_t memory;          /* memory budget of a session in bytes, without the weights; 0: a quarter of the free
+                                 memory, at most 4 GiB */
+    uint64_t weights_memory;  /* memory budget of the cache of unpacked weights in bytes, or CAPP_WEIGHTS_DEFAULT, _NONE
+                                 or _ALL. The cache holds whole matrices, as many as fit. */
     capp_precision precision; /* default: CAPP_PRECISION_AUTO */
     const char *isa;          /* instruction set: "ref", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16" or
                                  "amx". NULL: the value of the
@@ -502,10 +502,11 @@ typedef struct capp_decision {
     size_t completion_tokens;        /* token rows that run when every completion is finished. The last token of a
                                         completion never runs, unless another completion continues after it. */
     size_t completion_tokens_run;    /* token rows that did run; with CAPP_PRECISION_AUTO, in all races of the row */
-    size_t completion_logprobs;      /* distinct tokens of all completions */
-    size_t completion_logprobs_read; /* of these, tokens whose log-probability was used. Includes the first tokens of
-                                        all completions, which cost nothing: the last token of the prompt gives them
-                                        all at once. */
+    size_t completion_logprobs;      /* log-probabilities that are used when every completion is finished: one for each
+                                        token */
+    size_t completion_logprobs_read; /* how many of these were used. Includes those of the first tokens of all
+                                        completions, which cost nothing: the last token of the prompt gives them all at
+                                        once. */
 } capp_decision;
 
 /* Receives one decision. Called like capp_result_fn. */

@@ -71,8 +71,9 @@ def found_in(paths, pattern, allowed=()):
 
 
 def includes_of(path):
-    """The names that the file includes in quotes."""
-    return re.findall(r'^\s*#\s*include\s+"([^"]+)"', path.read_text(), re.M)
+    """The headers of this project that the file includes: all quoted names, and names in <> that src/ has."""
+    found = re.findall(r'^\s*#\s*include\s*(["<])([^">]+)[">]', path.read_text(), re.M)
+    return [header for mark, header in found if mark == '"' or ".." in header or (ROOT / "src" / header).exists()]
 
 
 def room_of(path):
@@ -95,7 +96,8 @@ def wrong_arrows(path, includes):
     """Those of these includes that path may not have."""
     path = path.relative_to(ROOT)
     if path.parts[0] in ("cli", "server", "examples"):
-        return [include for include in includes if include != "capp.h" and not (ROOT / path.parent / include).exists()]
+        own = [include for include in includes if ".." not in include and (ROOT / path.parent / include).exists()]
+        return [include for include in includes if include != "capp.h" and include not in own]
     if path.parts[0] != "src":  # tests may include everything
         return []
     headers = {include: Path("src", include) for include in includes if include != "capp.h"}
@@ -155,6 +157,19 @@ def test_calls_run_one_way():
     assert [f"{user} uses {used}" for user in arrows for used in arrows[user] if not may_use(user, used)] == []
 
 
+def private_calls(text):
+    """The functions and tables of src/ that this code of a program names and include/capp.h does not declare."""
+    private = {symbol for path, code in TEXTS.items() if path.suffix == ".c" for symbol in definitions(code)}
+    public = without_comments((ROOT / "include" / "capp.h").read_text())
+    return (private - set(re.findall(r"\bcapp_\w+", public))) & set(re.findall(r"\bcapp_\w+", text))
+
+
+def test_programs_call_only_public_functions():
+    programs = files_of("cli/*.[ch]", "server/*.[ch]", "examples/*.[ch]")
+    assert [(name(path), wrong) for path in programs if (wrong := private_calls(without_comments(path.read_text())))] == []
+    assert private_calls("int main(void) {\n    capp_score();\n    capp_score_rows();\n}\n") == {"capp_score_rows"}
+
+
 def test_no_files_stand_in_a_circle():
     assert circles(arrows_between(TEXTS)) == []
     arrows = arrows_between(COMMAND, "")
@@ -169,8 +184,14 @@ def test_a_wrong_arrow_is_found():
                           ("src/model/weights.c", "engine/engine.h"), ("src/prompt/row.c", "score/score.h"),
                           ("src/score/fill.c", "engine/handles.h"), ("src/capp.c", "score/window.h"),
                           ("src/engine/run.c", "forward/wave.h"), ("src/score/score.c", "race/race.h"),
-                          ("cli/main.c", "base/mem.h"), ("src/newroom/a.c", "base/mem.h")]:
+                          ("cli/main.c", "base/mem.h"), ("cli/main.c", "../src/base/mem.h"),
+                          ("src/newroom/a.c", "base/mem.h")]:
         assert wrong_arrows(ROOT / path, [include]) == [include], path
+
+
+def test_every_kind_of_include_is_seen(tmp_path):
+    (tmp_path / "a.c").write_text('#include <base/mem.h>\n# include "b.h"\n#include <string.h>\n#include"../c.h"\n')
+    assert includes_of(tmp_path / "a.c") == ["base/mem.h", "b.h", "../c.h"]
 
 
 def test_a_wrong_call_and_a_circle_are_found():

@@ -423,7 +423,7 @@ def test_temporary_failures(stocked):
     stocked.answers = [503, 429]
     fetched()
     stocked.answers = [500] * 9
-    fails(run("models", "fetch", NAME), NAME, "the server answers 500")
+    fails(run("models", "fetch", NAME), NAME, "the server answers 500; try again later")
     stocked.answers = [403]
     fails(run("models", "fetch", NAME), "403", "terms")
 

@@ -218,7 +218,7 @@ static void check_discount(const char *arch, bool space) {
     CHECK(!memcmp(&o, &given, sizeof o));
     f.scoring.n_marginals--;
     CHECK_INT(capp_score(f.session, f.examples, 3, &f.options, take, &given, &f.err), CAPP_EINVAL);
-    CHECK_CONTAINS(f.err.message, "marginals for 7 completions");
+    CHECK_CONTAINS(f.err.message, "marginals for 7 completions, but the example has ");
     f.scoring.n_marginals++;
     s[0].offset[2]++;
     CHECK_INT(capp_score(f.session, f.examples, 3, &f.options, take, &given, &f.err), CAPP_EINVAL);
@@ -329,7 +329,7 @@ TEST(bad_scorings_are_named) {
     refuse(&f, "no classes");
     f.scoring.n_classes = 2;
     f.scoring.n_phrasings = MOST;
-    refuse(&f, "phrasing 3 is of class 2");
+    refuse(&f, "phrasing 3 is of class 2, but there are 2 classes; count classes from 0");
     f.scoring.n_classes = 4;
     refuse(&f, "class 3 has no phrasing");
     f.scoring.n_classes = SIZE_MAX;

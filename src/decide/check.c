@@ -22,7 +22,8 @@ static capp_status check_classes(const capp_scoring *scoring, capp_error *err) {
     if (!scoring->n_classes) return capp_fail(err, CAPP_EINVAL, "there are no classes");
     for (size_t i = 0; i < scoring->n_phrasings; i++)
         if (scoring->class_of[i] >= scoring->n_classes)
-            return capp_fail(err, CAPP_EINVAL, "phrasing %zu is of class %zu, but there are %zu classes", i,
+            return capp_fail(err, CAPP_EINVAL,
+                             "phrasing %zu is of class %zu, but there are %zu classes; count classes from 0", i,
                              scoring->class_of[i], scoring->n_classes);
     /* If there are more classes than phrasings, one of the first n_phrasings + 1 classes has none. */
     size_t k = 0, n = scoring->n_classes <= scoring->n_phrasings ? scoring->n_classes : scoring->n_phrasings + 1;
@@ -82,14 +83,18 @@ capp_status capp_weighing_check_tokens(const capp_weighing *weighing, const size
     const capp_scoring *scoring = weighing->scoring;
     if (!scoring || !scoring->marginals) return CAPP_OK;
     if (scoring->n_marginals != n)
-        return capp_fail(err, CAPP_EINVAL, "there are marginals for %zu completions, but %zu completions",
+        return capp_fail(err, CAPP_EINVAL,
+                         "there are marginals for %zu completions, but the example has %zu completions; give "
+                         "marginals for each of them",
                          scoring->n_marginals, n);
     for (size_t i = 0; i < n; i++) {
         size_t given = scoring->marginal_offset[i + 1] - scoring->marginal_offset[i],
                tokens = offset[i + 1] - offset[i];
         if (given != tokens)
-            return capp_fail(err, CAPP_EINVAL, "there are %zu marginals for completion %zu, but it has %zu tokens",
-                             given, i, tokens);
+            return capp_fail(
+                err, CAPP_EINVAL,
+                "there are %zu marginals for completion %zu, but it has %zu tokens; give one for each token", given, i,
+                tokens);
     }
     return CAPP_OK;
 }

@@ -62,12 +62,13 @@ static uint64_t least_budget(const capp_session *session, size_t longest, size_t
 capp_status capp_session_check(const capp_session *session, size_t longest, size_t nodes, capp_error *err) {
     uint64_t budget = session->model->memory;
     if (least_bytes(session, longest, nodes, budget) <= capp_budget_usable(budget)) return CAPP_OK;
-    return capp_fail(err, CAPP_EBUDGET,
-                     "%zu tokens, the longest path %zu, need %llu MiB; the memory budget is %llu MiB (%llu bytes); set "
-                     "a larger budget%s or shorten the text",
-                     nodes, longest, (unsigned long long)least_budget(session, longest, nodes),
-                     (unsigned long long)(budget / MIB), (unsigned long long)budget,
-                     session->exact.weights ? ", use precision bf16 or f32, which need half as much," : "");
+    return capp_fail(
+        err, CAPP_EBUDGET,
+        "%zu tokens, %zu of them in the longest sequence, need %llu MiB, but the memory budget is %llu MiB "
+        "(%llu bytes); set a larger budget%s or shorten the text",
+        nodes, longest, (unsigned long long)least_budget(session, longest, nodes), (unsigned long long)(budget / MIB),
+        (unsigned long long)budget,
+        session->exact.weights ? ", use precision bf16 or f32, which need half as much," : "");
 }
 
 /* If every wave reads weights from the disk, a wave takes as many rows as possible. */

@@ -56,13 +56,13 @@ static capp_status choose_kernels(const capp_kernels **kernels, const char *isa,
             strncat(names, i ? ", " : "", sizeof names - strlen(names) - 1);
             strncat(names, capp_kernels_at(i)->name, sizeof names - strlen(names) - 1);
         }
-        return capp_fail(err, CAPP_EINVAL, "%s names the unknown instruction set \"%s\"; use one of: %s", source, isa,
+        return capp_fail(err, CAPP_EINVAL, "%s is \"%s\", an unknown instruction set; use one of: %s", source, isa,
                          names);
     }
     if (!capp_cpu_request((*kernels)->needs))
         return capp_fail(err, CAPP_EUNSUPPORTED,
-                         "%s asks for instruction set \"%s\", but this machine does not support it; leave it out to "
-                         "use the best available",
+                         "%s is \"%s\", an instruction set that this machine does not support; leave it out to use the "
+                         "best available",
                          source, isa);
     return CAPP_OK;
 }

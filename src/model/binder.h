@@ -1,4 +1,5 @@
-/* Private to the files of this directory that turn tensors into packed matrices: places, derived tensors, jobs. */
+/* For the files of this directory that turn tensors into packed matrices: places, derived tensors, jobs. inspect/ uses
+ * capp_place_find. */
 #ifndef CAPP_MODEL_BINDER_H
 #define CAPP_MODEL_BINDER_H
 

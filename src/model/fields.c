@@ -65,7 +65,8 @@ capp_status capp_field_count(const capp_fields *r, const char *names, uint32_t m
     *out = missing;
     if (!found) return missing ? CAPP_OK : capp_field_fail(r, CAPP_EFORMAT, key, "is missing");
     if (value < 1 || value > most || value != floor(value))
-        return capp_fail(r->err, CAPP_EFORMAT, "%s: config.json: \"%s\" is %g; expected 1 to %u",
+        return capp_fail(r->err, CAPP_EFORMAT,
+                         "%s: config.json: \"%s\" is %g; expected 1 to %u; download the model again",
                          capp_source_path(r->s), names, value, most);
     *out = (uint32_t)value;
     return CAPP_OK;

@@ -72,29 +72,40 @@ static capp_status check(capp_hparams *h, const char *path, capp_error *err) {
                          h->head_dim);
     if (!h->kv_heads || h->heads % h->kv_heads)
         return capp_fail(err, CAPP_EFORMAT,
-                         "%s: the number of heads, %u, is not a multiple of the number of key-value heads, %u", path,
-                         h->heads, h->kv_heads);
+                         "%s: the number of heads, %u, is not a multiple of the number of key-value heads, %u; "
+                         "download or convert the model again",
+                         path, h->heads, h->kv_heads);
     if (h->rope_dims % 2 || h->rope_dims > h->head_dim)
-        return capp_fail(err, CAPP_EFORMAT, "%s: rope over %u of %u dimensions; expected an even number of dimensions",
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: rope over %u of %u dimensions; expected an even number of dimensions; download or "
+                         "convert the model again",
                          path, h->rope_dims, h->head_dim);
     if (h->experts && (!h->experts_used || h->experts_used > h->experts))
-        return capp_fail(err, CAPP_EFORMAT, "%s: %u of %u experts are used; expected at least 1 and at most all", path,
-                         h->experts_used, h->experts);
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: each token uses %u of %u experts; expected at least 1 and at most all; download or "
+                         "convert the model again",
+                         path, h->experts_used, h->experts);
     if (h->expert_groups > CAPP_MOST_GROUPS ||
         (h->expert_groups &&
          (h->experts % h->expert_groups || !h->expert_groups_used || h->expert_groups_used > h->expert_groups ||
           h->experts / h->expert_groups * h->expert_groups_used < h->experts_used)))
-        return capp_fail(err, CAPP_EFORMAT, "%s: %u of %u groups of %u experts are used for %u experts a token", path,
-                         h->expert_groups_used, h->expert_groups, h->experts, h->experts_used);
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: each token chooses %u of %u groups of experts, which does not fit %u experts, of which "
+                         "each token uses %u; download or convert the model again",
+                         path, h->expert_groups_used, h->expert_groups, h->experts, h->experts_used);
     if (h->expert_groups == h->expert_groups_used) h->expert_groups = 0; /* all groups are used */
     for (uint32_t kind = 0; kind < h->n_ropes; kind++) {
         const capp_rope *r = &h->ropes[kind];
         if (r->scaling == CAPP_SCALING_LLAMA3 && !(r->high > r->low))
-            return capp_fail(err, CAPP_EFORMAT, "%s: high_freq_factor %g must be greater than low_freq_factor %g", path,
-                             r->high, r->low);
+            return capp_fail(
+                err, CAPP_EFORMAT,
+                "%s: high_freq_factor %g must be greater than low_freq_factor %g; download or convert the model again",
+                path, r->high, r->low);
         if (r->scaling == CAPP_SCALING_YARN && r->base <= 1)
-            return capp_fail(err, CAPP_EFORMAT, "%s: the rope base is %g; YaRN needs a base greater than 1", path,
-                             r->base);
+            return capp_fail(
+                err, CAPP_EFORMAT,
+                "%s: the rope base is %g; YaRN needs a base greater than 1; download or convert the model again", path,
+                r->base);
     }
     return CAPP_OK;
 }

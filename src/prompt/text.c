@@ -33,8 +33,9 @@ capp_status capp_needs_space(const capp_model *model, const char *end_of_prompt,
     capp_vocab_get_info(capp_model_vocab(model), &info);
     *space = info.completion_needs_space && !(end_of_prompt && !*end_of_prompt);
     if (info.completion_rule_known) return CAPP_OK;
-    return capp_fail(err, CAPP_EUNSUPPORTED,
-                     "%s: cannot find out whether completions of this tokenizer begin with a space: \"a b\" is neither "
-                     "\"a\", \"b\" nor \"a\", \" b\"",
-                     capp_source_path(capp_model_source(model)));
+    return capp_fail(
+        err, CAPP_EUNSUPPORTED,
+        "%s: capp does not support this tokenizer: it divides \"a b\" neither into \"a\" and \"b\" nor into "
+        "\"a\" and \" b\", so it is unknown whether a completion begins with a space",
+        capp_source_path(capp_model_source(model)));
 }

@@ -56,9 +56,10 @@ static capp_status cut_lines(const capp_vocab *vocab, const capp_str *lines, siz
         capp_str line = lines[i];
         const char *space = line.size > 2 ? memchr(line.data + 1, ' ', line.size - 2) : NULL;
         if (!space)
-            return capp_fail(err, CAPP_EFORMAT,
-                             "%s: tokenizer.ggml.merges: number %zu is not of the form \"LEFT RIGHT\"", vocab->path,
-                             first + i);
+            return capp_fail(
+                err, CAPP_EFORMAT,
+                "%s: tokenizer.ggml.merges: number %zu is not of the form \"LEFT RIGHT\"; convert the model again",
+                vocab->path, first + i);
         capp_str left = {line.data, (size_t)(space - line.data)};
         capp_str right = {space + 1, line.size - left.size - 1};
         memcpy(joined->data + at, left.data, left.size);
@@ -84,8 +85,9 @@ static capp_status add_merges(capp_vocab *vocab, const capp_str *lines, size_t n
         const int32_t *id = &ids[3 * i];
         if (id[0] == CAPP_NO_TOKEN || id[1] == CAPP_NO_TOKEN || id[2] == CAPP_NO_TOKEN)
             return capp_fail(err, CAPP_EFORMAT,
-                             "%s: tokenizer.ggml.merges: number %zu, \"%.*s\", joins pieces, or results in one, that "
-                             "tokenizer.ggml.tokens lacks",
+                             "%s: tokenizer.ggml.merges: number %zu, \"%.*s\": one of its pieces, or the joined piece, "
+                             "is missing in "
+                             "tokenizer.ggml.tokens; convert the model again",
                              vocab->path, first + i, lines[i].size < 100 ? (int)lines[i].size : 100, lines[i].data);
         capp_merge_table_set(&vocab->merges, (capp_merge_slot){id[0], id[1], (uint32_t)(first + i), id[2]}, false);
     }
@@ -94,9 +96,12 @@ static capp_status add_merges(capp_vocab *vocab, const capp_str *lines, size_t n
 
 static capp_status read_merges(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err) {
     const capp_gguf_value *v = capp_gguf_find(gguf, "tokenizer.ggml.merges");
-    if (!v) return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.merges is missing", vocab->path);
+    if (!v)
+        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.merges is missing; convert the model again",
+                         vocab->path);
     if (v->kind != CAPP_GGUF_ARRAY || v->element != CAPP_GGUF_STRING)
-        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.merges is not an array of strings", vocab->path);
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: tokenizer.ggml.merges is not an array of strings; convert the model again", vocab->path);
     if (v->count > INT32_MAX)
         return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.merges has too many elements", vocab->path);
     size_t n = (size_t)v->count;

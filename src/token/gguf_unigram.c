@@ -26,15 +26,17 @@ static capp_status read_pieces(capp_vocab *vocab, const capp_gguf *gguf, capp_st
     double least = INFINITY;
     if (!v || v->kind != CAPP_GGUF_ARRAY || v->count != n)
         return capp_fail(err, CAPP_EFORMAT,
-                         "%s: tokenizer.ggml.scores is missing or not an array of %u numbers, one for each token",
+                         "%s: tokenizer.ggml.scores is missing or not an array of %u numbers, one for each token; "
+                         "convert the model again",
                          vocab->path, n);
     for (uint32_t i = 0; i < n; i++) {
         uint8_t type = vocab->types[i];
         bool piece = type == CAPP_TOKEN_NORMAL || type == CAPP_TOKEN_USER_DEFINED || type == CAPP_TOKEN_UNUSED;
         texts[i] = piece ? vocab->texts[i] : (capp_str){NULL, 0};
         if (!capp_gguf_array_f64(v, i, &scores[i]) || isnan(scores[i]))
-            return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.scores: element %u is not a number", vocab->path,
-                             i);
+            return capp_fail(err, CAPP_EFORMAT,
+                             "%s: tokenizer.ggml.scores: element %u is not a number; convert the model again",
+                             vocab->path, i);
         if (type == CAPP_TOKEN_NORMAL && scores[i] < least) least = scores[i];
         if (type == CAPP_TOKEN_USER_DEFINED) scores[i] = 0; /* better than any other */
     }
@@ -45,7 +47,8 @@ static capp_status read_charsmap(capp_vocab *vocab, const capp_gguf *gguf, capp_
     const capp_gguf_value *v = capp_gguf_find(gguf, "tokenizer.ggml.precompiled_charsmap");
     if (!v) return CAPP_OK;
     if (v->kind != CAPP_GGUF_ARRAY || (v->element != CAPP_GGUF_U8 && v->element != CAPP_GGUF_I8))
-        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.precompiled_charsmap is not an array of bytes",
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: tokenizer.ggml.precompiled_charsmap is not an array of bytes; convert the model again",
                          vocab->path);
     if (!v->count) return CAPP_OK;
     capp_status st =
@@ -60,7 +63,7 @@ capp_status capp_gguf_unigram_open(capp_vocab *vocab, const capp_gguf *gguf, cap
     vocab->info.pre = "";
     const char *key = "tokenizer.ggml.remove_extra_whitespaces";
     if (capp_gguf_find(gguf, key) && !capp_gguf_bool(gguf, key, &vocab->gguf_unigram->merge_spaces))
-        return capp_fail(err, CAPP_EFORMAT, "%s: %s is not a boolean", vocab->path, key);
+        return capp_fail(err, CAPP_EFORMAT, "%s: %s is not a boolean; convert the model again", vocab->path, key);
     uint32_t n = vocab->info.n_tokens;
     capp_str *texts = capp_new(n, sizeof *texts);
     double *scores = capp_new(n, sizeof *scores);

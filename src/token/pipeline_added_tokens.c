@@ -157,8 +157,9 @@ static capp_status may_have_special(capp_pipeline_run *run, capp_str raw, const 
     st = count_special(run, raw, &with, err);
     if (st == CAPP_OK && with != without)
         st = capp_fail(err, CAPP_EINVAL,
-                       "a message has the text of a special token in it, or hides one of the template; this tokenizer "
-                       "finds special tokens in normalized text, where their origin is lost; change the message");
+                       "a message contains the text of a special token, or changes one of the template; this tokenizer "
+                       "looks for special tokens after normalization, when capp no longer knows which text is of the "
+                       "message; remove such text from the message");
     return st;
 }
 

@@ -112,7 +112,7 @@ static capp_status end_batch(merge_batch *b, capp_error *err) {
     for (size_t i = 0; i < b->n; i++) {
         const int32_t *id = &ids[3 * i];
         if (id[0] == CAPP_NO_TOKEN || id[1] == CAPP_NO_TOKEN || id[2] == CAPP_NO_TOKEN)
-            return fail_merge(b, i, "joins pieces, or results in one, that model.vocab lacks", err);
+            return fail_merge(b, i, "has a piece, or gives a joined piece, that is missing in model.vocab", err);
         capp_merge_table_set(&vocab->merges, (capp_merge_slot){id[0], id[1], (uint32_t)(b->first + i), id[2]}, true);
         if (b->texts[3 * i].size && b->texts[3 * i + 1].size)
             note_join(vocab->pipeline, b->texts[3 * i], b->texts[3 * i + 1]);

@@ -29,7 +29,9 @@ static capp_status push_named(const capp_vocab *vocab, capp_ids *list, capp_json
         if (st == CAPP_OK && other.size == wanted.size && !memcmp(other.data, wanted.data, other.size)) found = w.value;
     }
     if (st != CAPP_OK) return st;
-    if (!found) return capp_fail(err, CAPP_EFORMAT, "the template names a token that special_tokens lacks");
+    if (!found)
+        return capp_fail(err, CAPP_EFORMAT,
+                         "the template of the post-processor names a token that is missing in special_tokens");
     for (capp_json_walk w = capp_json_begin(capp_json_get(found, "ids")); st == CAPP_OK && capp_json_next(&w);)
         st = push(vocab, list, w.value, err);
     return st;
@@ -48,7 +50,8 @@ static capp_status read_template(capp_vocab *vocab, capp_json processor, capp_id
             texts++;
     }
     if (st == CAPP_OK && texts != 1)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "a template must have the text once, not %zu times", texts);
+        return capp_fail(err, CAPP_EUNSUPPORTED,
+                         "the template of the post-processor must contain the text once, not %zu times", texts);
     return st;
 }
 

@@ -40,12 +40,15 @@ static uint32_t priority_of(float score) {
 static capp_status read_scores(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err) {
     const capp_gguf_value *v = capp_gguf_find(gguf, "tokenizer.ggml.scores");
     if (!v)
-        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.scores is missing, so the order of merges is unknown",
-                         vocab->path);
+        return capp_fail(
+            err, CAPP_EFORMAT,
+            "%s: tokenizer.ggml.scores is missing, so the order of merges is unknown; convert the model again",
+            vocab->path);
     if (v->kind != CAPP_GGUF_ARRAY || v->count != vocab->info.n_tokens)
-        return capp_fail(err, CAPP_EFORMAT,
-                         "%s: tokenizer.ggml.scores is not an array of %u numbers, one for each token", vocab->path,
-                         vocab->info.n_tokens);
+        return capp_fail(
+            err, CAPP_EFORMAT,
+            "%s: tokenizer.ggml.scores is not an array of %u numbers, one for each token; convert the model again",
+            vocab->path, vocab->info.n_tokens);
     vocab->priority = capp_new(vocab->info.n_tokens, sizeof *vocab->priority);
     if (!vocab->priority) return capp_fail_memory(err, "a vocabulary's scores");
     for (uint32_t i = 0; i < vocab->info.n_tokens; i++) {
@@ -56,10 +59,12 @@ static capp_status read_scores(capp_vocab *vocab, const capp_gguf *gguf, capp_er
         else if (capp_gguf_array_f64(v, i, &value))
             score = (float)value;
         else
-            return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.scores: element %u is not a number", vocab->path,
-                             i);
+            return capp_fail(err, CAPP_EFORMAT,
+                             "%s: tokenizer.ggml.scores: element %u is not a number; convert the model again",
+                             vocab->path, i);
         if (score != score)
-            return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.scores: element %u is NaN", vocab->path, i);
+            return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.scores: element %u is NaN; convert the model again",
+                             vocab->path, i);
         vocab->priority[i] = priority_of(score);
     }
     return CAPP_OK;
@@ -103,8 +108,10 @@ capp_status capp_sentencepiece_open(capp_vocab *vocab, const capp_gguf *gguf, ca
         int byte = vocab->types[i] == CAPP_TOKEN_BYTE ? byte_of(vocab->texts[i]) : -1;
         if (byte >= 0 && vocab->byte_id[byte] == CAPP_NO_TOKEN) vocab->byte_id[byte] = (int32_t)i;
         if (vocab->types[i] == CAPP_TOKEN_BYTE && byte < 0)
-            return capp_fail(err, CAPP_EFORMAT, "%s: token %u is of type byte, so its text must be of the form <0x41>",
-                             vocab->path, i);
+            return capp_fail(
+                err, CAPP_EFORMAT,
+                "%s: token %u is of type byte, so its text must be of the form <0x41>; convert the model again",
+                vocab->path, i);
         if (vocab->types[i] == CAPP_TOKEN_NORMAL) note_marks(vocab, vocab->texts[i]);
     }
     for (int c = 0; c < 128; c++) vocab->ascii_id[c] = character_id(vocab, (capp_str){&(char){(char)c}, 1});

@@ -61,8 +61,9 @@ static capp_status read_id(const capp_vocab *vocab, const capp_gguf *gguf, const
             return CAPP_OK;
         }
         if (value >= vocab->info.n_tokens)
-            return capp_fail(err, CAPP_EFORMAT, "%s: %s is %llu, but the vocabulary has %u tokens", vocab->path, key,
-                             (unsigned long long)value, vocab->info.n_tokens);
+            return capp_fail(err, CAPP_EFORMAT,
+                             "%s: %s is %llu, but the vocabulary has %u tokens; convert the model again", vocab->path,
+                             key, (unsigned long long)value, vocab->info.n_tokens);
         *id = (int32_t)value;
         return CAPP_OK;
     }
@@ -74,13 +75,13 @@ static capp_status read_id(const capp_vocab *vocab, const capp_gguf *gguf, const
             return CAPP_OK;
         }
     }
-    return capp_fail(err, CAPP_EFORMAT, "%s: %s is not the id of a token", vocab->path, key);
+    return capp_fail(err, CAPP_EFORMAT, "%s: %s is not the id of a token; convert the model again", vocab->path, key);
 }
 
 static capp_status read_flag(const capp_vocab *vocab, const capp_gguf *gguf, const char *key, bool *flag,
                              capp_error *err) {
     if (!capp_gguf_find(gguf, key) || capp_gguf_bool(gguf, key, flag)) return CAPP_OK;
-    return capp_fail(err, CAPP_EFORMAT, "%s: %s is not a boolean", vocab->path, key);
+    return capp_fail(err, CAPP_EFORMAT, "%s: %s is not a boolean; convert the model again", vocab->path, key);
 }
 
 static void add_end(capp_vocab *vocab, int32_t id) {
@@ -198,8 +199,10 @@ capp_status capp_special_tokens_open(capp_vocab *vocab, const capp_gguf *gguf, c
     if (st != CAPP_OK) return st;
     vocab->strips_after = is_phi3(vocab, gguf);
     if (info->add_bos && info->bos == CAPP_NO_TOKEN)
-        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.bos_token_id is missing, but texts must begin with BOS",
-                         vocab->path);
+        return capp_fail(
+            err, CAPP_EFORMAT,
+            "%s: tokenizer.ggml.bos_token_id is missing, but texts must begin with BOS; convert the model again",
+            vocab->path);
     if ((st = capp_special_tokens_find_ends(vocab, err)) != CAPP_OK) return st;
     add_end(vocab, eom);
     add_end(vocab, fim_pad);

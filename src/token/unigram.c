@@ -116,8 +116,9 @@ capp_status capp_unigram_cut(const capp_unigram *unigram, capp_str text, bool ha
         return capp_fail_memory(err, "the ways to cut a text");
     capp_unigram_path *paths = *room;
     if (!find_ways(unigram, text, has_unknown, paths))
-        return capp_fail(err, CAPP_EINVAL,
-                         "the text has a character that the vocabulary lacks, and the tokenizer has no unknown token");
+        return capp_fail(
+            err, CAPP_EINVAL,
+            "the text has a character that is not in the vocabulary, and the tokenizer has no unknown token");
     /* Walks back from the end: `from` of each piece becomes the end of the piece after it. */
     uint32_t next = (uint32_t)text.size;
     for (uint32_t end = next; end;) {

@@ -13,10 +13,13 @@ enum { MAX_TEXT = 1 << 29 };
 static capp_status read_kind(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err) {
     capp_str name;
     if (!capp_gguf_find(gguf, "tokenizer.ggml.model"))
-        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.model is missing: the file has no tokenizer",
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: tokenizer.ggml.model is missing: the file has no tokenizer; convert the model again with "
+                         "its tokenizer",
                          vocab->path);
     if (!capp_gguf_str(gguf, "tokenizer.ggml.model", &name))
-        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.model is not a string", vocab->path);
+        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.model is not a string; convert the model again",
+                         vocab->path);
     if (name.size == 4 && !memcmp(name.data, "gpt2", 4)) {
         vocab->kind = CAPP_VOCAB_BYTE_LEVEL;
         vocab->info.model = "gpt2";
@@ -37,9 +40,12 @@ static capp_status read_kind(capp_vocab *vocab, const capp_gguf *gguf, capp_erro
 
 static capp_status read_texts(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err) {
     const capp_gguf_value *v = capp_gguf_find(gguf, "tokenizer.ggml.tokens");
-    if (!v) return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.tokens is missing", vocab->path);
+    if (!v)
+        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.tokens is missing; convert the model again",
+                         vocab->path);
     if (v->kind != CAPP_GGUF_ARRAY || v->element != CAPP_GGUF_STRING)
-        return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.tokens is not an array of strings", vocab->path);
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: tokenizer.ggml.tokens is not an array of strings; convert the model again", vocab->path);
     if (!v->count || v->count > INT32_MAX)
         return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.tokens has %llu elements", vocab->path,
                          (unsigned long long)v->count);
@@ -58,15 +64,17 @@ static capp_status read_types(capp_vocab *vocab, const capp_gguf *gguf, capp_err
     memset(vocab->types, CAPP_TOKEN_NORMAL, n);
     if (!v) return CAPP_OK;
     if (v->kind != CAPP_GGUF_ARRAY || v->count != n)
-        return capp_fail(err, CAPP_EFORMAT,
-                         "%s: tokenizer.ggml.token_type is not an array of %u numbers, one for each token", vocab->path,
-                         n);
+        return capp_fail(
+            err, CAPP_EFORMAT,
+            "%s: tokenizer.ggml.token_type is not an array of %u numbers, one for each token; convert the model again",
+            vocab->path, n);
     for (uint32_t i = 0; i < n; i++) {
         int64_t type;
         if (!capp_gguf_array_i64(v, i, &type) || type < CAPP_TOKEN_UNDEFINED || type > CAPP_TOKEN_BYTE)
-            return capp_fail(err, CAPP_EFORMAT,
-                             "%s: tokenizer.ggml.token_type: element %u is not a type of token (0 to 6)", vocab->path,
-                             i);
+            return capp_fail(
+                err, CAPP_EFORMAT,
+                "%s: tokenizer.ggml.token_type: element %u is not a type of token (0 to 6); convert the model again",
+                vocab->path, i);
         vocab->types[i] = (uint8_t)(type == CAPP_TOKEN_UNDEFINED ? CAPP_TOKEN_NORMAL : type);
     }
     return CAPP_OK;
