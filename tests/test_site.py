@@ -73,7 +73,7 @@ def test_every_architecture_is_in_the_table(site):
     page = (site / "models.html").read_text(encoding="utf-8")
     listed = (ROOT / "src" / "model" / "arch.h").read_text(encoding="utf-8")
     names = re.findall(r"^    X\((\w+)\)", listed, re.M)
-    rows = page[page.index('id="architectures"'):page.index('id="limits"')].count("<tr") - 1
+    rows = page[page.index('id="architectures"'):].split("<section")[0].count("<tr") - 1
     assert rows == len(names) > 50
     assert all(f">{name}<" in page for name in ("glm4moe", "glm4_moe", "internlm2", "apertus"))
 

@@ -157,6 +157,6 @@ def test_unigram(capp, tmp_path):
 
 def test_invalid_utf8_is_an_error(capp, smollm2):
     rows = b'{"text": "a"}\n{"text": "ab\xff"}\n'
-    run = subprocess.run([capp, "tokenize", "-m", str(smollm2)], input=rows, capture_output=True)
+    run = subprocess.run([capp, "tokenize", "-q", "-m", str(smollm2)], input=rows, capture_output=True)
     assert run.returncode == 2 and run.stderr.count(b"\n") == 1
     assert b"stdin:2: invalid UTF-8 at byte 13" in run.stderr and b"iconv" in run.stderr
