@@ -382,7 +382,7 @@ TEST(what_is_wrong_is_named) {
     fails(&(capp_example){{"\xff", 1}, completions, 2, NULL, NULL, true}, 0, CAPP_AGGREGATE_SUM, CAPP_EINVAL, "UTF-8");
     fails(&(capp_example){capp_str_of(long_text), completions, 2, NULL, NULL, true}, 0, CAPP_AGGREGATE_MEAN,
           CAPP_ETOOLONG, "the context is 96");
-    fails(NULL, 100 * 1024, CAPP_AGGREGATE_MEAN, CAPP_EBUDGET, "MiB; the memory budget is");
+    fails(NULL, 100 * 1024, CAPP_AGGREGATE_MEAN, CAPP_EBUDGET, "MiB, but the memory budget is");
     fails(NULL, 0, (capp_aggregate)7, CAPP_EINVAL, "invalid capp_aggregate 7");
 }
 

@@ -285,8 +285,8 @@ static void score_one(const capp_example *e, uint64_t memory, capp_status expect
 
 TEST(budget_too_small_says_how_much) {
     row *rows = make_rows(5, 1);
-    score_one(&rows->example, 100 * 1024, CAPP_EBUDGET, "MiB; the memory budget is 0 MiB (");
-    score_one(&rows->example, 1, CAPP_EBUDGET, "MiB; the memory budget is 0 MiB (");
+    score_one(&rows->example, 100 * 1024, CAPP_EBUDGET, "MiB, but the memory budget is 0 MiB (");
+    score_one(&rows->example, 1, CAPP_EBUDGET, "MiB, but the memory budget is 0 MiB (");
     free(rows);
 }
 
@@ -369,7 +369,8 @@ TEST(bad_examples_are_named) {
     score_one(&(capp_example){{NULL, 0}, pair, 2, NULL, NULL, true}, 0, CAPP_EINVAL, "prompt is empty");
     score_one(&(capp_example){prompt, hollow, 2, NULL, NULL, true}, 0, CAPP_EINVAL, "completion 1 is empty");
     score_one(&(capp_example){prompt, pair, 0, NULL, NULL, true}, 0, CAPP_EINVAL, "no completions");
-    score_one(&(capp_example){prompt, pair, 1, NULL, NULL, true}, 0, CAPP_EINVAL, "normalized");
+    score_one(&(capp_example){prompt, pair, 1, NULL, NULL, true}, 0, CAPP_EINVAL,
+              "normalize needs at least two completions");
     score_one(&(capp_example){prompt, pair, 2, heavy, NULL, true}, 0, CAPP_EINVAL, "sums to 1.4");
     score_one(&(capp_example){prompt, pair, 2, negative, NULL, true}, 0, CAPP_EINVAL, "prior of completion 0");
     score_one(&(capp_example){prompt, pair, 2, NULL, "-", true}, 0, CAPP_EINVAL, "end_of_prompt");
