@@ -195,7 +195,7 @@ static void one_product(const capp_products *p, uint32_t type, size_t m, size_t 
     const capp_type_info info = capp_type_get(type);
     const size_t row_bytes = k / info.block_elems * info.block_bytes;
     const char *data = stored_rows(type, n, k, f), *rows[MOST_NR];
-    float *panel = array(p->panel_bytes(k) / sizeof(float));
+    float *panel = array(p->panel_bytes(type, k) / sizeof(float));
     for (size_t j = 0; j < n; j++) rows[j] = data + j * row_bytes;
     fill_activations(p, a, m, k, (filling)between(0, FILLINGS - 1));
     p->unpack(type)(panel, rows, n, k);
@@ -219,7 +219,7 @@ static void cut_product(const capp_products *p, uint32_t type, size_t m) {
     const capp_type_info info = capp_type_get(type);
     const size_t part = CUT / info.block_elems * info.block_bytes, row_bytes = K / CUT * part;
     const char *data = stored_rows(type, n, K, RANDOM), *rows[MOST_NR];
-    float *panel = array(p->panel_bytes(CUT) / sizeof(float));
+    float *panel = array(p->panel_bytes(type, CUT) / sizeof(float));
     fill_activations(p, a, m, K, RANDOM);
     for (size_t from = 0; from < K; from += CUT) {
         for (size_t j = 0; j < n; j++) rows[j] = data + j * row_bytes + from / CUT * part;
@@ -292,10 +292,9 @@ static const capp_products *honest = &capp_integers_ref;
 static uint32_t bad_type;
 
 static void forget_minima(void *panel, const char *const *rows, size_t n, size_t k) {
-    const uint32_t none = 0;
+    const uint32_t q4_0 = CAPP_TYPE_Q4_0; /* the type without minima whose blocks are smaller */
     honest->unpack(bad_type)(panel, rows, n, k);
-    if (capp_integer_form_of(bad_type)->minima)
-        memcpy((char *)panel + offsetof(capp_integer_form, minima), &none, sizeof none);
+    if (bad_type == CAPP_TYPE_Q4_1) memcpy(panel, &q4_0, sizeof q4_0);
 }
 
 /* Swaps the first two columns. */

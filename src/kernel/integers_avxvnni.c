@@ -7,10 +7,8 @@ V whole w_dot(whole s, whole w, const char *p) {
     return _mm256_dpbusd_avx_epi32(s, _mm256_set1_epi32(quad), w);
 }
 
-#define ROWS_MAP(X) X(1) X(2) X(3) X(4)
+#include "kernel/integers_vnni.inc"
 
 #include "kernel/integers.inc"
-
-#include "kernel/integers_unpack.inc"
 
 const capp_products capp_integers_avxvnni = {INTEGER_PRODUCTS};
