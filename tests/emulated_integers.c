@@ -8,6 +8,8 @@
 
 enum { WIDTH = 8, TILE_ROWS = 4 };
 
+#define LOW_KIND static __attribute__((noinline))
+#define LOW_LOOP
 #define ROWS_MAP(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
 
 static void transpose_square(uint32_t *y, size_t ldy, const void *x, size_t stride) {
@@ -117,6 +119,10 @@ static part f_mul(part a, part b) {
 }
 static part f_fma(part a, part b, part c) {
     for (size_t i = 0; i < WIDTH; i++) c.lane[i] = fmaf(a.lane[i], b.lane[i], c.lane[i]);
+    return c;
+}
+static part f_fma_less(part a, part b, part c) {
+    for (size_t i = 0; i < WIDTH; i++) c.lane[i] = fmaf(-a.lane[i], b.lane[i], c.lane[i]);
     return c;
 }
 static part f_of(whole s) {

@@ -38,7 +38,7 @@ typedef struct capp_digits {
     float moment;     /* step * (float)(exact sum of the integers) */
     float moments[2]; /* the same for each half, of 16 */
     float energy;     /* about the sum of the squares of the activations: the block's weight in its row */
-    int32_t fine;     /* 0: all low digits are 0 */
+    int32_t fine;     /* 1; 0: all low digits are 0 */
     int32_t unused[2];
 } capp_digits;
 

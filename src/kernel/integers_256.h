@@ -1,4 +1,5 @@
-/* All that integers.inc needs except w_dot, with vectors of 256 bits. */
+/* What integers_spread.inc and integers.inc need except the sums of products and the rows of a tile, with vectors of
+ * 256 bits. */
 #ifndef CAPP_KERNEL_INTEGERS_256_H
 #define CAPP_KERNEL_INTEGERS_256_H
 
@@ -7,9 +8,10 @@
 #include "kernel/integers.h"
 #include "kernel/transpose_avx2.h"
 
-enum { WIDTH = 8, TILE_ROWS = 4 };
+enum { WIDTH = 8 };
 
-#define ROWS_MAP(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
+#define LOW_KIND static __attribute__((noinline))
+#define LOW_LOOP
 
 #include "kernel/integers_panel.inc"
 #include "kernel/integers_turn.inc"
@@ -94,6 +96,9 @@ V part f_fma(part a, part b, part c) {
 }
 V part f_negate(part a) {
     return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f));
+}
+V part f_fma_less(part a, part b, part c) {
+    return _mm256_fnmadd_ps(a, b, c);
 }
 V part f_of(whole s) {
     return _mm256_cvtepi32_ps(s);

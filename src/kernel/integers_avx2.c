@@ -7,6 +7,10 @@
  *
  * Both are below 2^15, so nothing saturates. Larger numbers have reach 0: bytes are widened to 16 bits, and VPMADDWD
  * multiplies these. A product there is at most 255 * 128, so that a sum of two fits into an int32. */
+enum { TILE_ROWS = 4 };
+
+#define ROWS_MAP(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
+
 #include "kernel/integers_256.h"
 
 /* Adds the products of quad j of each row to s; even and odd bytes separately. */

@@ -7,6 +7,9 @@
 
 enum { WIDTH = 16, TILE_ROWS = 6 };
 
+#define LOW_KIND INLINE
+#define LOW_LOOP UNROLL
+
 #define ROWS_MAP(X, ...)                                                                                               \
     X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__) X(6, __VA_ARGS__)
 
@@ -91,6 +94,9 @@ V part f_mul(part a, part b) {
 }
 V part f_fma(part a, part b, part c) {
     return _mm512_fmadd_ps(a, b, c);
+}
+V part f_fma_less(part a, part b, part c) {
+    return _mm512_fnmadd_ps(a, b, c);
 }
 V part f_of(whole s) {
     return _mm512_cvtepi32_ps(s);

@@ -1,4 +1,9 @@
 /* Products of integers with AVX-VNNI (Intel SDM volume 2, VPDPBUSD with VEX; Intel's clients from Alder Lake on). */
+enum { TILE_ROWS = 6 };
+
+#define ROWS_MAP(X, ...)                                                                                               \
+    X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__) X(6, __VA_ARGS__)
+
 #include "kernel/integers_256.h"
 
 V whole w_dot(whole s, whole w, const char *p) {
