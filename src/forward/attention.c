@@ -27,12 +27,18 @@ static void run_scores(const attention *a, const float *keys, capp_run run, size
                                    keys + slot / CAPP_LANES * CAPP_LANES * a->d, a->d, slot % CAPP_LANES, run.n - skip);
 }
 
+/* Positions whose values stay in the second-level cache while all rows of a tile read them. */
+enum { VALUES_BLOCK = 256 };
+
 static void run_values(const attention *a, const float *values, capp_run run, size_t position, size_t low, float *out,
                        const float *p, size_t rows) {
     if (position + run.n <= low) return;
-    size_t skip = position < low ? low - position : 0;
-    a->f->weights->kernels->values(out, a->dv, p + (position + skip), a->f->score_stride, rows,
-                                   values + (run.slot + skip) * a->dv, a->dv, a->dv, run.n - skip);
+    size_t done = position < low ? low - position : 0;
+    for (size_t n; done < run.n; done += n) {
+        n = run.n - done < VALUES_BLOCK ? run.n - done : VALUES_BLOCK;
+        a->f->weights->kernels->values(out, a->dv, p + (position + done), a->f->score_stride, rows,
+                                       values + (run.slot + done) * a->dv, a->dv, a->dv, n);
+    }
 }
 
 /* The first position that a row of this depth sees. */

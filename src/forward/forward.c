@@ -96,6 +96,7 @@ static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) 
            fn(user, &f->mixed, choices * h->width, sizeof *f->mixed) &&
            fn(user, &f->scratch, (size_t)threads * f->scratch_stride, sizeof *f->scratch) &&
            fn(user, &f->head_row, rows, sizeof *f->head_row) && fn(user, &f->head_node, rows, sizeof *f->head_node) &&
+           fn(user, &f->head_spread, rows, sizeof *f->head_spread) &&
            fn(user, &f->normalizer, rows, sizeof *f->normalizer) &&
            fn(user, &f->tile_max, tiles, sizeof *f->tile_max) && fn(user, &f->tile_sum, tiles, sizeof *f->tile_sum) &&
            fn(user, &f->tile_best, tiles, sizeof *f->tile_best) &&

@@ -122,6 +122,7 @@ static bool list_heads(capp_forward *f, const capp_tree *tree, const uint32_t *n
         f->any_asked |= x->asked;
         if (f->n_targets == before && !x->asked) continue;
         f->head_node[n] = nodes[r];
+        f->head_spread[n] = x->asked ? capp_tree_spread_of(tree, nodes[r]) : NULL;
         f->head_row[n++] = (uint32_t)r;
     }
     memcpy(f->heads.row, f->head_row, n * sizeof *f->head_row);

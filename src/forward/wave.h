@@ -108,6 +108,7 @@ struct capp_forward {
     /* Head: */
     uint32_t *head_row;         /* [rows] row of the wave of head row i */
     uint32_t *head_node;        /* [rows] */
+    float **head_spread;        /* [rows] receives all log-probabilities of head row i, or NULL; the caller's */
     double *normalizer;         /* [rows] log of the sum of exp of its logits */
     float *tile_max, *tile_sum; /* [vocabulary tiles][rows] */
     float *tile_best;           /* [vocabulary tiles][rows] highest logit */
