@@ -59,8 +59,14 @@ capp_status capp_raw_mark(capp_encode_scratch *scratch, capp_str *text, capp_err
 
 static bool find_merge(const capp_vocab *vocab, const char *text, const capp_merge_part *left,
                        const capp_merge_part *right, uint32_t end, uint32_t *priority, int32_t *merged) {
+    (void)text;
+    (void)end;
     if (left->id == CAPP_NO_TOKEN || right->id == CAPP_NO_TOKEN) return false;
-    return capp_find_ranked_merge(vocab, text, left, right, end, priority, merged);
+    const capp_merge_slot *slot = capp_merge_table_find(&vocab->merges, left->id, right->id);
+    if (!slot) return false;
+    *priority = slot->rank;
+    *merged = slot->merged;
+    return true;
 }
 
 static bool push_bytes(const capp_vocab *vocab, capp_str character, capp_ids *out) {
