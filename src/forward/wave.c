@@ -94,7 +94,7 @@ static void fill_rotations(capp_forward *f) {
     for (size_t r = 0; r < f->n; r++)
         if (f->depth[r] > deepest) deepest = f->depth[r];
     for (size_t kind = 0; kind < h->n_ropes; kind++)
-        for (size_t i = 0; i < half; i++) {
+        for (size_t i = 0; i < h->ropes[kind].dims / 2; i++) {
             double frequency = f->weights->frequencies[kind * half + i], magnitude = h->ropes[kind].magnitude;
             for (size_t position = f->n_rotations; position < deepest; position++) {
                 double sine, cosine;

@@ -73,8 +73,8 @@ struct capp_forward {
     capp_pool *pool;
     size_t rows, slots, longest; /* maximum rows of a wave, slots of the store, tokens of a path */
     /* KV store; blocks of CAPP_LANES keys are transposed so that one vector holds a dimension of all of them. */
-    float *keys;   /* [layer][kv_head][slot / LANES][head_dim][LANES] */
-    float *values; /* [layer][kv_head][slot][head_dim] */
+    float *keys;   /* [layer][kv_head][slot / LANES][key][LANES] */
+    float *values; /* [layer][kv_head][slot][value] */
     /* Of the wave: */
     size_t n, n_heads;      /* rows; rows that the head needs */
     uint32_t *depth;        /* [rows] position + 1 */
