@@ -78,7 +78,8 @@ void choose_finish(request *r) {
     for (size_t i = 0; i < g->n; i++) {
         capp_str best = c->options[g->best[i]];
         text_printf(&t, "%s{\"index\": %zu, ", i ? ", " : ", \"choices\": [", i);
-        text_put(&t, c->chat ? "\"message\": {\"role\": \"assistant\", \"refusal\": null, \"content\": " : "\"text\": ");
+        text_put(&t,
+                 c->chat ? "\"message\": {\"role\": \"assistant\", \"refusal\": null, \"content\": " : "\"text\": ");
         text_string(&t, best.data, best.size);
         text_put(&t, c->chat ? "}, \"choice\": [" : ", \"choice\": [");
         for (size_t k = 0; k < c->n_options; k++) {

@@ -49,8 +49,8 @@ static bool read_prior(classifying *c, const json_t *o, failure *f) {
 }
 
 static bool read_aggregate(classifying *c, const json_t *o, failure *f) {
-    static const char *const names[] = {[CAPP_AGGREGATE_MEAN] = "mean", [CAPP_AGGREGATE_SUM] = "sum",
-                                        [CAPP_AGGREGATE_BYTES] = "bytes"};
+    static const char *const names[] = {
+        [CAPP_AGGREGATE_MEAN] = "mean", [CAPP_AGGREGATE_SUM] = "sum", [CAPP_AGGREGATE_BYTES] = "bytes"};
     capp_str given = capp_str_of("mean");
     if (!field_string(o, "aggregate", &given, f)) return false;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

@@ -90,8 +90,9 @@ static bool read_ids(prompt *p, const json_t *array, failure *f) {
     for (size_t i = 0; i < n; i++) {
         const json_t *id = json_array_get(array, i);
         if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX)
-            return refuse(f, 400, "prompt", "'prompt' must be a string, an array of strings, an array of token ids, or an "
-                                            "array of arrays of token ids");
+            return refuse(f, 400, "prompt",
+                          "'prompt' must be a string, an array of strings, an array of token ids, or an "
+                          "array of arrays of token ids");
         p->ids[i] = (int32_t)json_integer_value(id);
     }
     return true;
@@ -119,9 +120,10 @@ static bool read_prompts(continuing *c, const json_t *o, failure *f) {
 }
 
 bool completions_parse(request *r, failure *f) {
-    static const char known[] = "model prompt echo logprobs max_tokens n stream stream_options stop seed temperature top_p "
-                                "user presence_penalty frequency_penalty logit_bias best_of parse_special ignore_eos "
-                                "choice";
+    static const char known[] =
+        "model prompt echo logprobs max_tokens n stream stream_options stop seed temperature top_p "
+        "user presence_penalty frequency_penalty logit_bias best_of parse_special ignore_eos "
+        "choice";
     continuing *c = r->state;
     const json_t *o = r->json;
     size_t best = 1;

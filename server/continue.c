@@ -31,7 +31,8 @@ static void put_finish(text *t, const char *finish) {
 
 static void put_choice(text *t, const choice *ch) {
     text_printf(t, "{\"index\": %zu, ", ch->index);
-    text_put(t, ch->of->chat ? "\"message\": {\"role\": \"assistant\", \"refusal\": null, \"content\": " : "\"text\": ");
+    text_put(t,
+             ch->of->chat ? "\"message\": {\"role\": \"assistant\", \"refusal\": null, \"content\": " : "\"text\": ");
     text_string(t, ch->text.data, ch->text.size);
     text_put(t, ch->of->chat ? "}, \"logprobs\": " : ", \"logprobs\": ");
     put_logprobs(t, ch, 0, ch->n_records);
@@ -48,8 +49,9 @@ static void send_piece(choice *ch, size_t end, const char *finish) {
     text_put(&t, "data: ");
     put_head(&t, c, true);
     text_printf(&t, ", \"choices\": [{\"index\": %zu, ", ch->index);
-    text_put(&t, !c->chat ? "\"text\": " : ch->begun ? "\"delta\": {\"content\": "
-                                                     : "\"delta\": {\"role\": \"assistant\", \"content\": ");
+    text_put(&t, !c->chat    ? "\"text\": "
+                 : ch->begun ? "\"delta\": {\"content\": "
+                             : "\"delta\": {\"role\": \"assistant\", \"content\": ");
     text_string(&t, ch->text.data + ch->passed, end - ch->passed);
     text_put(&t, c->chat ? "}, \"logprobs\": " : ", \"logprobs\": ");
     put_logprobs(&t, ch, ch->records_passed, to);
@@ -93,7 +95,8 @@ static bool add_record(choice *ch, const capp_token *token, capp_str piece) {
         ch->tops = tops;
         ch->tops_capacity = capacity;
     }
-    ch->records[ch->n_records++] = (record){token->id, token->logprob, ch->text.size, piece.size, ch->n_tops, token->n_top};
+    ch->records[ch->n_records++] =
+        (record){token->id, token->logprob, ch->text.size, piece.size, ch->n_tops, token->n_top};
     for (size_t i = 0; i < token->n_top; i++) ch->tops[ch->n_tops++] = (top){token->top[i], token->top_logprobs[i]};
     return true;
 }
@@ -153,16 +156,16 @@ static bool fit_echo(choice *ch, const prompt *p, const int32_t *ids, size_t n, 
     capp_error err;
     char *joined;
     size_t size;
-    const capp_model *model = ch->of->request->model->model;
+    const capp_model *opened = ch->of->request->model->model;
     capp_model_info info;
-    capp_model_get_info(model, &info);
+    capp_model_get_info(opened, &info);
     if (p->text.data && n > 1 && info.add_bos && ids[0] == info.bos) ch->first = 1;
-    if (capp_detokenize(model, ids + ch->first, n - ch->first, &joined, &size, &err) != CAPP_OK) {
+    if (capp_detokenize(opened, ids + ch->first, n - ch->first, &joined, &size, &err) != CAPP_OK) {
         failure_of(f, &err);
         return false;
     }
-    ch->drop_space = p->text.data && size == p->text.size + 1 && joined[0] == ' ' &&
-                     !memcmp(joined + 1, p->text.data, p->text.size);
+    ch->drop_space =
+        p->text.data && size == p->text.size + 1 && joined[0] == ' ' && !memcmp(joined + 1, p->text.data, p->text.size);
     if (!ch->of->logprobs) text_add(&ch->text, joined + ch->drop_space, size - ch->drop_space);
     ch->echoed = ch->text.size;
     capp_free(joined);

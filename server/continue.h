@@ -24,18 +24,18 @@ typedef struct choice {
     part part;
     continuing *of;
     size_t index;
-    size_t first;   /* tokens at the beginning that are not reported: BOS */
+    size_t first;    /* tokens at the beginning that are not reported: BOS */
     bool drop_space; /* the first token begins with a space that the text does not have */
-    text text;      /* the answer so far, in bytes */
-    size_t echoed;  /* bytes of it that are the prompt */
-    size_t passed;  /* bytes that were sent, of an answer that streams */
+    text text;       /* the answer so far, in bytes */
+    size_t echoed;   /* bytes of it that are the prompt */
+    size_t passed;   /* bytes that were sent, of an answer that streams */
     record *records;
     size_t n_records, records_capacity, records_passed;
     top *tops;
     size_t n_tops, tops_capacity;
     size_t generated; /* tokens */
     const char *finish;
-    bool begun; /* the first piece was sent, of a chat that streams */
+    bool begun;  /* the first piece was sent, of a chat that streams */
     bool failed; /* out of memory */
 } choice;
 

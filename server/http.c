@@ -1,4 +1,5 @@
 /* Connections: libmicrohttpd reads requests and sends answers, in one thread. */
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -13,9 +14,9 @@
 
 enum {
     MOST_CONNECTIONS = 4096,
-    HEADER_BYTES = 32 << 10,         /* memory of a connection: its headers must fit */
-    BODY_BYTES = 256 << 20,          /* of all requests together */
-    PIECE = 32 << 10,                /* of an answer that streams */
+    HEADER_BYTES = 32 << 10, /* memory of a connection: its headers must fit */
+    BODY_BYTES = 256 << 20,  /* of all requests together */
+    PIECE = 32 << 10,        /* of an answer that streams */
     SPARE_DESCRIPTORS = 64
 };
 
@@ -189,8 +190,8 @@ static bool has_room(server *s, const request *r, failure *f) {
     bool stopping = s->stopping;
     pthread_mutex_unlock(&s->lock);
     if (stopping) return refuse(f, 503, "", "the server is stopping");
-    return !full || refuse(f, 429, "", "the server has %zu requests to answer; try again later",
-                           s->options->most_requests);
+    return !full ||
+           refuse(f, 429, "", "the server has %zu requests to answer; try again later", s->options->most_requests);
 }
 
 /* ---- The way of a request ---- */
@@ -207,8 +208,8 @@ static enum MHD_Result complete(request *r) {
     const endpoint *e = r->endpoint;
     r->arrived = true;
     if (r->body.failed || r->body.size > r->server->options->most_body) {
-        refuse(&f, r->body.failed ? 503 : 413, "", r->body.failed ? "out of memory" : "the body has more than %zu bytes",
-               r->server->options->most_body);
+        refuse(&f, r->body.failed ? 503 : 413, "",
+               r->body.failed ? "out of memory" : "the body has more than %zu bytes", r->server->options->most_body);
         return send_refusal(r, &f);
     }
     if (!strcmp(e->method, "POST")) {
@@ -242,7 +243,8 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
     (void)version;
     if (!r) {
         const endpoint *other = NULL, *e = find(path, method, &other);
-        const union MHD_ConnectionInfo *info = mhd.MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        const union MHD_ConnectionInfo *info =
+            mhd.MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         if (!(r = *state = request_new(s, e ? e : other))) return MHD_NO;
         r->connection = connection;
         r->socket = info ? info->connect_fd : -1;
@@ -282,7 +284,8 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
                           enum MHD_ConnectionNotificationCode code) {
     server *s = user;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        const union MHD_ConnectionInfo *info = mhd.MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        const union MHD_ConnectionInfo *info =
+            mhd.MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         *context = info ? peer_new(s, info->connect_fd) : NULL;
     } else {
         peer_free(s, *context);
@@ -313,12 +316,13 @@ static void be_silent(void *user, const char *format, va_list arguments) {
 static struct MHD_Daemon *start_at(server *s, const struct addrinfo *at) {
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG;
     if (at->ai_family == AF_INET6) flags |= MHD_USE_IPv6;
-    return mhd.MHD_start_daemon(flags, s->options->port, NULL, NULL, handle, s, MHD_OPTION_EXTERNAL_LOGGER, be_silent, NULL,
-                            MHD_OPTION_SOCK_ADDR, at->ai_addr, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
-                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_CONNECTION_LIMIT, raise_limit(),
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
-                            (unsigned)s->options->read_seconds + 1, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u,
-                            MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024u, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+    return mhd.MHD_start_daemon(flags, s->options->port, NULL, NULL, handle, s, MHD_OPTION_EXTERNAL_LOGGER, be_silent,
+                                NULL, MHD_OPTION_SOCK_ADDR, at->ai_addr, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+                                MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_CONNECTION_LIMIT,
+                                raise_limit(), MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES,
+                                MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)s->options->read_seconds + 1,
+                                MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024u,
+                                MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }
 
 bool http_start(server *s) {

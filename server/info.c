@@ -32,8 +32,7 @@ bool tokenize_begin(request *r, failure *f) {
     int32_t *ids;
     size_t n;
     text out = {0};
-    unsigned flags =
-        (t->special ? CAPP_TOKENIZE_BOS : 0U) | (t->parse_special ? (unsigned)CAPP_TOKENIZE_SPECIAL : 0U);
+    unsigned flags = (t->special ? CAPP_TOKENIZE_BOS : 0U) | (t->parse_special ? (unsigned)CAPP_TOKENIZE_SPECIAL : 0U);
     if (capp_tokenize(r->model->model, t->text, flags, &ids, &n, &err) != CAPP_OK) {
         failure_of(f, &err);
         return false;
@@ -134,15 +133,33 @@ static void put_model_metric(text *t, const char *name, const model *m, double v
     text_put(t, "\n");
 }
 
-static double rows_of(const model *m) { return (double)m->stats.rows; }
-static double rescored_of(const model *m) { return (double)m->stats.rows_rescored; }
-static double tokens_of(const model *m) { return (double)m->stats.tokens_computed; }
-static double used_of(const model *m) { return (double)m->stats.used_bytes; }
-static double seconds_of(const model *m) { return m->queue_stats.seconds; }
-static double steps_of(const model *m) { return (double)m->queue_stats.steps; }
-static double wave_of(const model *m) { return (double)m->queue_stats.step_tokens; }
-static double last_of(const model *m) { return m->queue_stats.last_seconds; }
-static double longest_of(const model *m) { return m->queue_stats.longest_seconds; }
+static double rows_of(const model *m) {
+    return (double)m->stats.rows;
+}
+static double rescored_of(const model *m) {
+    return (double)m->stats.rows_rescored;
+}
+static double tokens_of(const model *m) {
+    return (double)m->stats.tokens_computed;
+}
+static double used_of(const model *m) {
+    return (double)m->stats.used_bytes;
+}
+static double seconds_of(const model *m) {
+    return m->queue_stats.seconds;
+}
+static double steps_of(const model *m) {
+    return (double)m->queue_stats.steps;
+}
+static double wave_of(const model *m) {
+    return (double)m->queue_stats.step_tokens;
+}
+static double last_of(const model *m) {
+    return m->queue_stats.last_seconds;
+}
+static double longest_of(const model *m) {
+    return m->queue_stats.longest_seconds;
+}
 
 static const struct {
     const char *name, *type, *help;
@@ -174,7 +191,7 @@ bool metrics_parse(request *r, failure *f) {
     put_metric(&t, "requests", "gauge", "Requests waiting or running.");
     text_printf(&t, "capp_requests %zu\n", s->requests);
     put_metric(&t, "uptime_seconds", "gauge", "Time since the server began.");
-    text_printf(&t, "capp_uptime_seconds %.3f\n", seconds_now() - s->started);
+    text_printf(&t, "capp_uptime_seconds %.3f\n", clock_seconds() - s->started);
     for (size_t k = 0; k < sizeof model_metrics / sizeof *model_metrics; k++) {
         put_metric(&t, model_metrics[k].name, model_metrics[k].type, model_metrics[k].help);
         for (size_t i = 0; i < s->options->n_models; i++)

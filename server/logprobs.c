@@ -13,7 +13,8 @@ typedef struct token_bytes {
 
 static token_bytes bytes_of(const choice *ch, int32_t id) {
     token_bytes bytes = {0};
-    if (capp_detokenize(ch->of->request->model->model, &id, 1, &bytes.data, &bytes.size, NULL) != CAPP_OK) bytes.size = 0;
+    if (capp_detokenize(ch->of->request->model->model, &id, 1, &bytes.data, &bytes.size, NULL) != CAPP_OK)
+        bytes.size = 0;
     return bytes;
 }
 
@@ -86,7 +87,8 @@ static void put_completion_logprobs(text *t, const choice *ch, size_t from, size
     }
     text_put(t, !ch->of->top ? "null" : from < to ? "]" : "[]");
     text_put(t, ", \"text_offset\": [");
-    /* The number of characters before the token. A token that begins within a character has the place of that character.
+    /* The number of characters before the token. A token that begins within a character has the place of that
+     * character.
      */
     size_t counted = 0, characters = 0;
     for (size_t i = from; i < to; i++) {

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "request.h"
 
 #include <stdarg.h>
@@ -8,7 +9,7 @@
 
 static atomic_ullong serial;
 
-double seconds_now(void) {
+double clock_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -22,7 +23,7 @@ request *request_new(server *s, const endpoint *e) {
     r->socket = -1;
     r->users = 1;
     r->created = (int64_t)time(NULL);
-    r->start = seconds_now();
+    r->start = clock_seconds();
     r->deadline = r->start + s->options->request_seconds;
     snprintf(r->id, sizeof r->id, "capp-%llu", (unsigned long long)++serial);
     pthread_mutex_init(&r->lock, NULL);
@@ -124,10 +125,9 @@ void request_refuse(request *r, const failure *f) {
 }
 
 void failure_of(failure *f, const capp_error *err) {
-    static const int statuses[] = {
-        [CAPP_OK] = 500,      [CAPP_ENOMEM] = 503,       [CAPP_EIO] = 500,     [CAPP_EFORMAT] = 400,
-        [CAPP_EINVAL] = 400,  [CAPP_EUNSUPPORTED] = 400, [CAPP_ETOOLONG] = 400, [CAPP_EBUDGET] = 400,
-        [CAPP_ECANCELLED] = 503};
+    static const int statuses[] = {[CAPP_OK] = 500,       [CAPP_ENOMEM] = 503,  [CAPP_EIO] = 500,
+                                   [CAPP_EFORMAT] = 400,  [CAPP_EINVAL] = 400,  [CAPP_EUNSUPPORTED] = 400,
+                                   [CAPP_ETOOLONG] = 400, [CAPP_EBUDGET] = 400, [CAPP_ECANCELLED] = 503};
     refuse(f, (size_t)err->status < sizeof statuses / sizeof *statuses ? statuses[err->status] : 500, "", "%s",
            err->message);
 }
@@ -204,7 +204,7 @@ void log_request(const request *r) {
         text_word(&t, r->model->name);
     }
     text_printf(&t, ", \"status\": %d, \"seconds\": %.6f, \"received\": %zu, \"sent\": %zu", r->status,
-                seconds_now() - r->start, r->body.size, r->sent);
+                clock_seconds() - r->start, r->body.size, r->sent);
     if (o->log_texts) {
         text_put(&t, ", \"body\": ");
         text_string(&t, r->body.data, r->body.size);

@@ -17,8 +17,8 @@ typedef struct request request;
 
 typedef struct endpoint {
     const char *method, *path;
-    bool open;         /* needs no key */
-    bool modelless;    /* is answered by the thread of HTTP */
+    bool open;                /* needs no key */
+    bool modelless;           /* is answered by the thread of HTTP */
     const size_t *state_size; /* bytes of request.state, which is cleared; NULL: it has none */
     /* In the thread of HTTP: reads r->json (NULL for GET) into r->state. A modelless endpoint calls request_answer. */
     bool (*parse)(request *r, failure *f);
@@ -71,9 +71,9 @@ struct request {
     size_t n_parts, parts_capacity, running;
     failure failure; /* the first one of a part */
     double deadline;
-    request *next; /* in the inbox, then in the list of running requests */
+    request *next;                       /* in the inbox, then in the list of running requests */
     request *watched_next, **watched_at; /* in the list of requests that have a connection */
-    atomic_bool cancelled; /* the client has gone, or the deadline is over */
+    atomic_bool cancelled;               /* the client has gone, or the deadline is over */
     /* Of the thread of HTTP: */
     struct MHD_Connection *connection;
     bool arrived; /* the body is complete */
@@ -83,11 +83,11 @@ struct request {
     text answer;
     size_t sent, sent_before; /* bytes of the answer, and bytes that are not in it any more */
     bool queued;              /* libmicrohttpd has the answer */
-    int status; /* of HTTP; 0: not known yet */
+    int status;               /* of HTTP; 0: not known yet */
     const char *type;
     bool streams, ended;
-    bool suspended; /* the connection waits for the engine */
-    int socket;     /* -1: the connection has ended */
+    bool suspended;   /* the connection waits for the engine */
+    int socket;       /* -1: the connection has ended */
     atomic_bool late; /* cancelled by the deadline */
     atomic_int users; /* threads that hold it */
 };
@@ -103,8 +103,8 @@ void request_refuse(request *r, const failure *f);
 /* Sends a piece of an answer that streams (status 200). last: nothing follows. */
 void request_stream(request *r, const char *type, text *piece, bool last);
 
-/* Adds a part. Its job ends with part_done, and user = p. When the job was added to the queue, part_begun takes the status
- * and returns whether it is CAPP_OK. */
+/* Adds a part. Its job ends with part_done, and user = p. When the job was added to the queue, part_begun takes the
+ * status and returns whether it is CAPP_OK. */
 bool request_add(request *r, part *p, failure *f);
 bool part_begun(part *p, capp_status status, const capp_error *err, failure *f);
 void part_done(void *p, capp_status status, const capp_error *err);
@@ -142,7 +142,7 @@ struct server {
     atomic_ullong full;       /* 429 */
 };
 
-double seconds_now(void);
+double clock_seconds(void);
 
 /* engine.c */
 bool engine_start(server *s);

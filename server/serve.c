@@ -1,4 +1,5 @@
 /* Begins and ends the server. The main thread waits for a signal and looks at connections ten times a second. */
+#define _GNU_SOURCE
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,12 +38,12 @@ static bool is_idle(server *s) {
 
 /* Lets the requests end that have arrived. A second signal, or the end of stop_seconds, cancels them. */
 static void drain(server *s, const sigset_t *signals) {
-    double end = seconds_now() + s->options->stop_seconds;
+    double end = clock_seconds() + s->options->stop_seconds;
     pthread_mutex_lock(&s->lock);
     s->stopping = true;
     pthread_mutex_unlock(&s->lock);
     http_quiesce(s);
-    while (!is_idle(s) && seconds_now() < end && !wait_for_signal(signals)) {
+    while (!is_idle(s) && clock_seconds() < end && !wait_for_signal(signals)) {
         watch_requests(s);
         watch_peers(s);
     }
@@ -74,7 +75,7 @@ static void end(server *s) {
 }
 
 int serve(const serve_options *options) {
-    server s = {.options = options, .started = seconds_now(), .began = (int64_t)time(NULL), .listening = -1};
+    server s = {.options = options, .started = clock_seconds(), .began = (int64_t)time(NULL), .listening = -1};
     sigset_t signals, before;
     int code = 2;
     json_object_seed(0);

@@ -30,15 +30,15 @@ typedef struct serve_model {
 typedef struct serve_options {
     const serve_model *models; /* [n_models] */
     size_t n_models;
-    const char *host; /* address to listen on */
-    uint16_t port;    /* 0: any free port; the log tells which */
-    const char *key;  /* requests must have it; NULL: none */
+    const char *host;                 /* address to listen on */
+    uint16_t port;                    /* 0: any free port; the log tells which */
+    const char *key;                  /* requests must have it; NULL: none */
     capp_model_options model_options; /* memory and weights_memory are for all models together */
     double wave_seconds;
-    size_t most_requests; /* in the queue; more get 429 */
-    size_t most_body;     /* bytes */
-    size_t most_classes;  /* of a request */
-    size_t most_tokens;   /* generated for a request, and tokens of its texts */
+    size_t most_requests;   /* in the queue; more get 429 */
+    size_t most_body;       /* bytes */
+    size_t most_classes;    /* of a request */
+    size_t most_tokens;     /* generated for a request, and tokens of its texts */
     double request_seconds; /* until a request is given up */
     double read_seconds;    /* until a request must have arrived */
     double stop_seconds;    /* given to requests when the server stops */

@@ -104,8 +104,8 @@ static size_t count_options(const question *q, size_t most, failure *f) {
     bool noul = !strcmp(q->type, "noul"), choice = !strcmp(q->type, "choice"), score = !strcmp(q->type, "score");
     size_t n = noul ? 2 : choice ? json_object_size(q->criteria) : score ? json_array_size(q->criteria) : 0;
     if (!noul && !choice && !score)
-        refuse(f, 400, "questions", "question '%.100s' has type '%.30s'; this model answers noul, choice and score", q->name,
-               q->type);
+        refuse(f, 400, "questions", "question '%.100s' has type '%.30s'; this model answers noul, choice and score",
+               q->name, q->type);
     else if (!n || n > most)
         refuse(f, 400, "questions", "question '%.100s' must have 1 to %zu criteria", q->name, most);
     else if (noul && q->criteria && !json_is_object(q->criteria))
@@ -160,10 +160,8 @@ bool systemone_parse(request *r, failure *f) {
         q->name = name;
         a->n++;
         if (!read_question(a, q, state, given, f)) return false;
-        a->examples[a->n - 1] = (capp_example){.prompt = text_view(&q->prompt),
-                                               .completions = q->options,
-                                               .n_completions = q->n,
-                                               .normalize = q->n > 1};
+        a->examples[a->n - 1] = (capp_example){
+            .prompt = text_view(&q->prompt), .completions = q->options, .n_completions = q->n, .normalize = q->n > 1};
     }
     return true;
 }
@@ -248,7 +246,8 @@ void systemone_finish(request *r) {
         text_put(&t, ": ");
         put_answer(&t, &a->questions[i]);
     }
-    text_printf(&t, "}, \"usage\": {\"input_tokens\": %zu, \"output_tokens\": %zu}}\n", a->input_tokens, a->output_tokens);
+    text_printf(&t, "}, \"usage\": {\"input_tokens\": %zu, \"output_tokens\": %zu}}\n", a->input_tokens,
+                a->output_tokens);
     request_answer(r, 200, "application/json", &t);
 }
 

@@ -19,7 +19,7 @@ peer *peer_new(server *s, int socket) {
     peer *p = calloc(1, sizeof *p);
     if (!p) return NULL;
     p->socket = socket;
-    p->since = seconds_now();
+    p->since = clock_seconds();
     pthread_mutex_lock(&s->lock);
     p->next = s->peers;
     p->at = &s->peers;
@@ -42,12 +42,12 @@ void peer_busy(server *s, peer *p, bool busy) {
     if (!p) return;
     pthread_mutex_lock(&s->lock);
     p->busy = busy;
-    p->since = seconds_now();
+    p->since = clock_seconds();
     pthread_mutex_unlock(&s->lock);
 }
 
 void watch_peers(server *s) {
-    double now = seconds_now();
+    double now = clock_seconds();
     pthread_mutex_lock(&s->lock);
     for (peer *p = s->peers; p; p = p->next)
         if (!p->busy && now - p->since > s->options->read_seconds) {
@@ -75,7 +75,7 @@ static bool is_over(server *s, request *r, double now) {
 }
 
 void watch_requests(server *s) {
-    double now = seconds_now();
+    double now = clock_seconds();
     bool any = false;
     pthread_mutex_lock(&s->lock);
     for (request *r = s->watched; r; r = r->watched_next)
