@@ -1,8 +1,8 @@
-/* The field `choice`: the model chooses one of several answers. They are scored, not generated. */
+/* The answers are scored, not generated. */
+#include "choose.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "continue.h"
 
 typedef struct choosing {
     part part;

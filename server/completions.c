@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "continue.h"
+#include "answer.h"
 
 enum { MOST_PROMPTS = 2048, MOST_N = 128, MOST_STOP = 16, MOST_STOP_BYTES = 1000, MOST_MESSAGES = 1000 };
 

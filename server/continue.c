@@ -4,21 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "choose.h"
+
 const size_t continue_state = sizeof(continuing);
 
 /* ---- Writing ---- */
-
-void put_head(text *t, const continuing *c, bool piece) {
-    const char *object = !c->chat ? "text_completion" : piece ? "chat.completion.chunk" : "chat.completion";
-    text_printf(t, "{\"id\": \"%s\", \"object\": \"%s\", \"created\": %lld, \"model\": ", c->request->id, object,
-                (long long)c->request->created);
-    text_word(t, c->request->model->name);
-}
-
-void put_usage(text *t, const continuing *c) {
-    text_printf(t, ", \"usage\": {\"prompt_tokens\": %zu, \"completion_tokens\": %zu, \"total_tokens\": %zu}",
-                c->prompt_tokens, c->completion_tokens, c->prompt_tokens + c->completion_tokens);
-}
 
 static void put_finish(text *t, const char *finish) {
     text_put(t, ", \"finish_reason\": ");

@@ -1,4 +1,5 @@
-/* What the server answers, in one table. */
+#include "endpoints.h"
+
 #include "classify.h"
 #include "completions.h"
 #include "continue.h"

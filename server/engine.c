@@ -1,9 +1,9 @@
-/* The thread that owns the models. It takes requests from the inbox between two steps of the queues. */
+/* The engine takes requests from the inbox between two steps of the queues. */
+#include "engine.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "request.h"
 
 /* Divides the memory of all models. */
 static uint64_t share_of(const server *s, uint64_t bytes) {

@@ -1,5 +1,7 @@
 /* Connections: libmicrohttpd reads requests and sends answers, in one thread. */
 #define _GNU_SOURCE
+#include "http.h"
+
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -9,8 +11,9 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "engine.h"
 #include "mhd.h"
-#include "request.h"
+#include "watch.h"
 
 enum {
     MOST_CONNECTIONS = 4096,
@@ -20,7 +23,7 @@ enum {
     SPARE_DESCRIPTORS = 64
 };
 
-void http_resume(request *r) {
+static void resume(request *r) {
     mhd.MHD_resume_connection(r->connection);
 }
 
@@ -157,12 +160,12 @@ static bool check_body(request *r, failure *f) {
 }
 
 /* Finds the endpoint of a path. *method: another method would be right. */
-static const endpoint *find(const char *path, const char *method, const endpoint **other) {
+static const endpoint *find(const server *s, const char *path, const char *method, const endpoint **other) {
     bool get = !strcmp(method, "HEAD");
-    for (size_t i = 0; i < n_endpoints; i++) {
-        if (strcmp(endpoints[i].path, path)) continue;
-        *other = &endpoints[i];
-        if (!strcmp(endpoints[i].method, get ? "GET" : method)) return &endpoints[i];
+    for (size_t i = 0; i < s->n_endpoints; i++) {
+        if (strcmp(s->endpoints[i].path, path)) continue;
+        *other = &s->endpoints[i];
+        if (!strcmp(s->endpoints[i].method, get ? "GET" : method)) return &s->endpoints[i];
     }
     return NULL;
 }
@@ -242,7 +245,7 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
     request *r = *state;
     (void)version;
     if (!r) {
-        const endpoint *other = NULL, *e = find(path, method, &other);
+        const endpoint *other = NULL, *e = find(s, path, method, &other);
         const union MHD_ConnectionInfo *info =
             mhd.MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         if (!(r = *state = request_new(s, e ? e : other))) return MHD_NO;
@@ -327,6 +330,7 @@ static struct MHD_Daemon *start_at(server *s, const struct addrinfo *at) {
 
 bool http_start(server *s) {
     if (!mhd_load()) return false;
+    s->resume = resume;
     char port[8];
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found = NULL;
     snprintf(port, sizeof port, "%u", s->options->port);

@@ -54,7 +54,7 @@ void request_release(request *r) {
 static void wake(request *r) {
     if (r->suspended && r->socket >= 0) {
         r->suspended = false;
-        http_resume(r);
+        r->server->resume(r);
     }
 }
 

@@ -29,9 +29,6 @@ typedef struct endpoint {
     void (*drop)(request *r); /* frees what belongs to r->state; may be NULL */
 } endpoint;
 
-extern const endpoint endpoints[];
-extern const size_t n_endpoints;
-
 /* ---- Models ---- */
 
 typedef struct model {
@@ -118,8 +115,11 @@ typedef struct peer peer;
 
 struct server {
     const serve_options *options;
-    model *models; /* [options->n_models] */
+    model *models;             /* [options->n_models] */
+    const endpoint *endpoints; /* [n_endpoints] */
+    size_t n_endpoints;
     struct MHD_Daemon *daemon;
+    void (*resume)(request *r); /* sends more of an answer; called with r->lock held */
     uint16_t port;
     int listening; /* the socket that accepted connections, after http_quiesce */
     pthread_t engine;
@@ -143,27 +143,6 @@ struct server {
 };
 
 double clock_seconds(void);
-
-/* engine.c */
-bool engine_start(server *s);
-void engine_submit(server *s, request *r);
-void engine_stop(server *s);
-
-/* http.c */
-bool http_start(server *s);
-void http_quiesce(server *s); /* accepts no more connections */
-void http_stop(server *s);
-void http_resume(request *r); /* with r->lock held */
-
-/* watch.c */
-peer *peer_new(server *s, int socket);
-void peer_busy(server *s, peer *p, bool busy);
-void peer_free(server *s, peer *p);
-void watch_peers(server *s);
-void watch_requests(server *s);
-/* The requests that have a connection. */
-void watch_add(server *s, request *r);
-void watch_remove(server *s, request *r);
 
 /* The log: a line of JSON on stderr. */
 void log_request(const request *r);

@@ -7,7 +7,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "request.h"
+#include "endpoints.h"
+#include "engine.h"
+#include "http.h"
+#include "watch.h"
 
 void serve_options_init(serve_options *options) {
     *options = (serve_options){.host = "127.0.0.1",
@@ -75,7 +78,12 @@ static void end(server *s) {
 }
 
 int serve(const serve_options *options) {
-    server s = {.options = options, .started = clock_seconds(), .began = (int64_t)time(NULL), .listening = -1};
+    server s = {.options = options,
+                .endpoints = endpoints,
+                .n_endpoints = n_endpoints,
+                .started = clock_seconds(),
+                .began = (int64_t)time(NULL),
+                .listening = -1};
     sigset_t signals, before;
     int code = 2;
     json_object_seed(0);

@@ -7,9 +7,11 @@
  *   engine.c       the thread that runs the models; requests wait in its inbox
  *   watch.c        clients that leave, deadlines
  *   serve.c        begins and ends the server
- *   completions.c  /v1/completions, /v1/chat/completions: continuations of texts (continue.c writes the answers)
- *   choose.c       the field `choice` of both, answered by scoring
- *   classify.c     /v1/classify
+ *   endpoints.c    the table of paths
+ *   completions.c  the requests of /v1/completions and /v1/chat/completions
+ *   continue.c     their answers: texts are continued; answer.c writes their parts
+ *   choose.c       the same with the field `choice`: answers are scored
+ *   classify.c     /v1/classify; fill.c fills the template
  *   systemone.c    /v1/systemone
  *   info.c         /tokenize, /detokenize, /v1/models, /healthz, /metrics, /openapi.json, the page
  *

@@ -1,11 +1,10 @@
-/* Clients that leave while they wait, and clients that are slow to ask. libmicrohttpd does not look at the socket of a
- * suspended connection, and its time limits count from the last byte. */
+/* libmicrohttpd does not look at the socket of a suspended connection, and its time limits count from the last byte. */
 #define _GNU_SOURCE
+#include "watch.h"
+
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-
-#include "request.h"
 
 /* A connection. */
 struct peer {

@@ -1,5 +1,19 @@
-/* Log-probabilities of tokens, in the two forms of OpenAI's interfaces. */
-#include "continue.h"
+/* Parts of answers, in the two forms of OpenAI's interfaces. */
+#include "answer.h"
+
+void put_head(text *t, const continuing *c, bool piece) {
+    const char *object = !c->chat ? "text_completion" : piece ? "chat.completion.chunk" : "chat.completion";
+    text_printf(t, "{\"id\": \"%s\", \"object\": \"%s\", \"created\": %lld, \"model\": ", c->request->id, object,
+                (long long)c->request->created);
+    text_word(t, c->request->model->name);
+}
+
+void put_usage(text *t, const continuing *c) {
+    text_printf(t, ", \"usage\": {\"prompt_tokens\": %zu, \"completion_tokens\": %zu, \"total_tokens\": %zu}",
+                c->prompt_tokens, c->completion_tokens, c->prompt_tokens + c->completion_tokens);
+}
+
+/* ---- Log-probabilities of tokens ---- */
 
 static capp_str piece_of(const choice *ch, const record *r) {
     return (capp_str){ch->text.data + r->start, r->size};
