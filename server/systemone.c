@@ -99,6 +99,17 @@ static bool read_options(question *q, const json_t **descriptions, failure *f) {
     return true;
 }
 
+/* Whether what describes options is text, an object or an array; or nothing, if it need not be there. */
+static bool check_contents(const question *q, const json_t *const *descriptions, bool needed, failure *f) {
+    for (size_t i = 0; i < q->n; i++) {
+        bool missing = !descriptions[i] || json_is_null(descriptions[i]);
+        if (missing ? needed : !is_content(descriptions[i]))
+            return refuse(f, 400, "questions", "the criteria of question '%.100s' must be text, objects or arrays",
+                          q->name);
+    }
+    return true;
+}
+
 /* Number of options, or 0 and an error. */
 static size_t count_options(const question *q, size_t most, failure *f) {
     bool noul = !strcmp(q->type, "noul"), choice = !strcmp(q->type, "choice"), score = !strcmp(q->type, "score");
@@ -121,11 +132,14 @@ static bool read_question(asking *a, question *q, const json_t *state, const jso
     q->criteria = field(given, "criteria");
     if (!q->type) return refuse(f, 400, "questions", "question '%.100s' must be an object with a type", q->name);
     if (!fields_known(given, "type instructions criteria", "questions[].", f)) return false;
+    if (instructions && !is_content(instructions))
+        return refuse(f, 400, "questions", "the instructions of question '%.100s' must be text, an object or an array",
+                      q->name);
     size_t n = count_options(q, a->request->server->options->most_classes, f);
     if (!n || !make_options(q, n, f)) return false;
     const json_t **descriptions = calloc(n, sizeof *descriptions);
     if (!descriptions) return refuse(f, 503, "questions", "out of memory");
-    bool good = read_options(q, descriptions, f);
+    bool good = read_options(q, descriptions, f) && check_contents(q, descriptions, !strcmp(q->type, "score"), f);
     text *t = &q->prompt;
     put_content(t, state);
     text_put(t, "\n\nQuestion: ");
