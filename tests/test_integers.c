@@ -210,6 +210,19 @@ static void one_product(const capp_products *p, uint32_t type, size_t m, size_t 
     release();
 }
 
+/* A panel takes at most 5 % more than the blocks of its rows. */
+static void check_size(const capp_products *p) {
+    for (size_t t = 0; t < TYPES; t++) {
+        const capp_type_info info = capp_type_get(types[t]);
+        for (size_t k = 512; k <= MOST_K; k += 64) {
+            const size_t stored = p->nr * (k / info.block_elems) * info.block_bytes;
+            if (k % info.block_elems == 0 && p->panel_bytes(types[t], k) * 20 > stored * 21)
+                FAIL("type %u: a panel of %zu weights takes %zu bytes, not %zu", types[t], k,
+                     p->panel_bytes(types[t], k), stored);
+        }
+    }
+}
+
 /* A sum computed in parts has the bits of the whole. */
 static void cut_product(const capp_products *p, uint32_t type, size_t m) {
     enum { K = 512, CUT = 256 };
@@ -255,6 +268,7 @@ static void check_matmul(const capp_products *p) {
 static void run_all(const capp_products *p) {
     void (*checks[])(const capp_products *) = {check_narrow, check_coarsen, check_matmul, check_cuts};
     check_special(p);
+    check_size(p);
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         worst = 0;
         for (int mode = 0; mode < 2; mode++) {
