@@ -347,10 +347,12 @@ typedef struct capp_stats {
     uint64_t tokens_computed; /* token rows that ran through the layers */
     uint64_t tokens_saved;    /* additional token rows that would run if each completion ran alone with its prompt */
     uint64_t head_rows;       /* token rows that ran through the head: distinct contexts whose next token was scored */
-    double product_flops;     /* operations in products with weight matrices: two for each weight and row */
-    uint64_t planned_bytes;   /* planned peak memory of the run; the largest of all calls */
-    uint64_t used_bytes;      /* allocated peak memory: KV store, buffers, token tree and plan */
-    double seconds;           /* time spent in calls */
+    uint64_t experts_run;     /* mixtures of experts: experts that some row chose, over all layers and waves */
+    uint64_t expert_layers_run; /* layers with experts that ran, over all waves */
+    double product_flops;       /* operations in products with weight matrices: two for each weight and row */
+    uint64_t planned_bytes;     /* planned peak memory of the run; the largest of all calls */
+    uint64_t used_bytes;        /* allocated peak memory: KV store, buffers, token tree and plan */
+    double seconds;             /* time spent in calls */
 } capp_stats;
 
 /* Fills *stats. */

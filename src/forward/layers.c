@@ -262,6 +262,7 @@ capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t bas
     const uint32_t *nodes = plan->order + wave->first;
     f->weights = w;
     f->base = base;
+    f->experts_run = f->expert_layers = 0;
     capp_status st = capp_wave_prepare(f, tree, nodes, wave->rows, err);
     if (st != CAPP_OK) return st;
     phase p = {.f = f, .rows = wave->rows, .scale = 1};
