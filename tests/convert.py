@@ -21,9 +21,11 @@ ARCHITECTURES = {
     "apertus": "apertus", "nemotron": "nemotron", "gpt_bigcode": "starcoder", "qwen2_moe": "qwen2moe",
     "glm4_moe": "glm4moe", "dots1": "dots1", "ernie4_5_moe": "ernie4_5-moe", "hunyuan_v1_moe": "hunyuan-moe",
     "minimax_m2": "minimax-m2", "granitemoe": "granitemoe", "granitemoeshared": "granitemoe",
+    "lfm2": "lfm2",
 }  # fmt: skip
 PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee", "granitemoe", "internlm2", "xverse", "baichuan", "minicpm",
             "deepseek")
+MIXED = ("lfm2",)
 SIGMOID = ("glm4_moe", "dots1", "minimax_m2")
 DTYPES = {"U8": np.uint8, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
@@ -209,6 +211,8 @@ def changed(folder):
             values = ungrouped(values, folder.heads, folder.kv_heads)
         if folder.type == "gpt_bigcode" and "c_attn" in name:
             values = ungrouped(values, folder.heads, folder.kv_heads)
+        if name.endswith("conv.weight"):
+            values = values.squeeze(1)
         if ".act_fn." not in name:  # numbers of xIELU: GGUF has them in the metadata
             yield name, np.ascontiguousarray(values)
 
@@ -291,14 +295,24 @@ def add_scales(writer, folder):
         writer.add_max_alibi_bias(folder.get("attn_config.alibi_bias_max"))
 
 
+def add_mix(writer, folder):
+    """What belongs to layers with a state from token to token."""
+    types = folder.get("layer_types")
+    if folder.type == "lfm2":
+        writer.add_head_count_kv([folder.kv_heads if kind == "full_attention" else 0 for kind in types])
+        writer.add_shortconv_l_cache(folder.get("conv_L_cache"))
+        writer.add_layer_norm_rms_eps(folder.get("norm_eps"))
+
+
 def add_metadata(writer, folder):
     feed = folder.get("intermediate_size", "n_inner", "ffn_hidden_size", default=4 * folder.width)
     writer.add_context_length(folder.get("max_position_embeddings", "n_positions", "max_seq_len", default=2048))
     writer.add_embedding_length(folder.width)
     writer.add_block_count(folder.layers)
-    writer.add_feed_forward_length(feed)
+    writer.add_feed_forward_length(feed if folder.type != "lfm2" else folder.tensors["model.layers.0.feed_forward.w1.weight"].shape[0])
     writer.add_head_count(folder.heads)
-    writer.add_head_count_kv(folder.kv_heads)
+    if folder.type not in MIXED:
+        writer.add_head_count_kv(folder.kv_heads)
     writer.add_key_length(folder.head_dim)
     writer.add_value_length(folder.head_dim)
     eps = folder.get("rms_norm_eps")
@@ -321,6 +335,7 @@ def add_metadata(writer, folder):
             values = [folder.tensors[f"model.layers.{i}.mlp.act_fn.{key}"].item() for i in range(folder.layers)]
             getattr(writer, f"add_xielu_{key}")(values)
     add_experts(writer, folder)
+    add_mix(writer, folder)
     add_scales(writer, folder)
 
 

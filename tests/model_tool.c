@@ -50,6 +50,12 @@ static void plain_frequencies(capp_weights *w) {
     }
 }
 
+/* Convolutions that see only the token's own inputs. */
+static void forget_tail(const capp_weights *w, const capp_layer *layer) {
+    size_t n = (w->hparams.mix.taps - 1) * capp_mix_channels(&w->hparams);
+    if (layer->mix_taps) memset((float *)(uintptr_t)layer->mix_taps, 0, n * sizeof(float));
+}
+
 WEIGHTS(rope, w->hparams.rope = CAPP_ROPE_NONE)
 WEIGHTS(rope_kind, w->hparams.rope = w->hparams.rope == CAPP_ROPE_PAIRS ? CAPP_ROPE_HALVES : CAPP_ROPE_PAIRS)
 WEIGHTS(scaling, plain_frequencies(w))
@@ -99,6 +105,7 @@ WEIGHTS(embedding_scale, w->hparams.embedding_scale = 1)
 WEIGHTS(residual_scale, w->hparams.residual_scale = 1)
 LAYERS(score_scale, layer->score_scale = 1)
 WEIGHTS(parallel, w->hparams.parallel = w->hparams.parallel ? CAPP_SEQUENTIAL : CAPP_PARALLEL_OWN)
+LAYERS(tail, forget_tail(w, layer))
 WEIGHTS(activation,
         w->hparams.activation = w->hparams.activation == CAPP_RELU ? CAPP_GELU
                                 : capp_is_gated(w->hparams.activation)
@@ -146,7 +153,7 @@ static const struct {
     WAY(residual_scale), WAY(activation),      WAY(qk_norm_bias),  WAY(norm_after),      WAY(last_input),
     WAY(last_column),    WAY(growth),          WAY(local_rope),    WAY(qk_norm_rotated), WAY(curve),
     WAY(router_sigmoid), WAY(router_scale),    WAY(expert_groups), WAY(choice_bias),     WAY(shared),
-    WAY(shared_router),
+    WAY(shared_router),  WAY(tail),
 #undef WAY
 };
 

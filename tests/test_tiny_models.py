@@ -84,6 +84,8 @@ SABOTAGE = {
     "starcoder": "positions qkv_bias out_bias up_bias down_bias norm_bias activation",
     "starcoder-heads": "positions qkv_bias activation",
     "gptoss-mxfp4": "sinks expert_biases router_bias",
+    "lfm2": "tail rope q_norm k_norm attention_norm feed_norm output_norm",
+    "lfm2-wide": "tail rope q_norm k_norm",
 }  # fmt: skip
 
 FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense", "starcoder-heads", "qwen2moe-dense")  # GGUF has the architecture, but not this part of it

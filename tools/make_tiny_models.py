@@ -172,6 +172,14 @@ NEWER = {
     "starcoder-heads": ("gpt_bigcode", dict(GPT, n_layer=2, multi_query=False), "bfloat16"),
 }
 
+# Models with a state from token to token in some layers or all.
+CONV = "conv"
+NEWER.update({
+    "lfm2": ("lfm2", dict(USUAL, **FOUR, layer_types=[CONV, GLOBAL, CONV, CONV], block_auto_adjust_ff_dim=False), "bfloat16"),
+    "lfm2-wide": ("lfm2", dict({**USUAL, "num_key_value_heads": 1, "intermediate_size": 60}, block_multiple_of=16, conv_L_cache=5,
+                               layer_types=[CONV, CONV, GLOBAL], tie_word_embeddings=False), "bfloat16"),
+})
+
 
 def yarn(**more):
     return dict(rope_scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=24, **more))

@@ -139,8 +139,8 @@ void capp_attention(capp_forward *f, size_t layer, const capp_tiles *tiles) {
     attention a = {f,
                    &f->weights->layers[layer],
                    tiles,
-                   f->keys + layer * size,
-                   f->values + layer * size,
+                   f->keys + f->weights->layers[layer].store * size,
+                   f->values + f->weights->layers[layer].store * size,
                    h->heads / h->kv_heads,
                    h->head_dim};
     capp_pool_run(f->pool, attention_task, &a, tiles->n * h->kv_heads);

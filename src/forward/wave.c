@@ -114,6 +114,7 @@ static bool list_heads(capp_forward *f, const capp_tree *tree, const uint32_t *n
     for (size_t r = 0; r < f->n; r++) {
         size_t before = f->n_targets;
         const capp_node *x = &tree->nodes[nodes[r]];
+        if (f->steps && f->steps[r].again) continue;
         for (uint32_t c = x->first_child; c != CAPP_NO_NODE; c = tree->nodes[c].sibling)
             if (tree->nodes[c].scored) {
                 if (!capp_grow(&f->targets, &f->targets_capacity, f->n_targets + 1, sizeof *f->targets)) return false;
@@ -129,9 +130,10 @@ static bool list_heads(capp_forward *f, const capp_tree *tree, const uint32_t *n
     return true;
 }
 
-capp_status capp_wave_prepare(capp_forward *f, const capp_tree *tree, const uint32_t *nodes, size_t n,
-                              capp_error *err) {
+capp_status capp_wave_prepare(capp_forward *f, const capp_tree *tree, const uint32_t *nodes, const capp_step *steps,
+                              size_t n, capp_error *err) {
     f->n = n;
+    f->steps = steps;
     for (size_t r = 0; r < n; r++) {
         f->depth[r] = tree->nodes[nodes[r]].depth;
         f->slot[r] = (uint32_t)f->base + tree->nodes[nodes[r]].slot;

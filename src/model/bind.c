@@ -29,7 +29,7 @@ static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
             (st = capp_bind_norm(b, (place){CAPP_PART_FEED_NORM, i, 0}, 1, w, true, &layer->feed_norm)))
             return st;
     }
-    if (h->qk_norm != CAPP_QK_NONE) {
+    if (h->qk_norm != CAPP_QK_NONE && !(h->kinds[i] & CAPP_SILENT)) {
         size_t q_rows = own ? h->heads : 1, k_rows = own ? h->kv_heads : 1;
         size_t q_width = row ? h->heads * d : d, k_width = row ? h->kv_heads * d : d;
         bool bias = arch->qk_norm_bias;
@@ -120,8 +120,9 @@ static capp_status bind_layer(binder *b, uint32_t i) {
     layer->score_scale = h->score_scale / (h->scale_by_layer ? (float)i + 1 : 1);
     layer->still = h->kinds[i] & CAPP_STILL;
     if ((st = bind_norms(b, i, layer)) != CAPP_OK) return st;
-    if ((st = bind_attention(b, i, layer)) != CAPP_OK) return st;
-    return bind_feed(b, i, layer);
+    if (!(h->kinds[i] & CAPP_SILENT) && (st = bind_attention(b, i, layer)) != CAPP_OK) return st;
+    if (h->kinds[i] & CAPP_MIXES && (st = capp_bind_mix(b, i, layer)) != CAPP_OK) return st;
+    return h->kinds[i] & CAPP_UNFED ? CAPP_OK : bind_feed(b, i, layer);
 }
 
 /* ---- Ends ----------------------------------------------------------------------------------------------------------
@@ -288,7 +289,7 @@ static capp_status check_all_bound(binder *b) {
 }
 
 size_t capp_bind_jobs(const capp_hparams *h) {
-    return (6 + 2 * (size_t)h->experts) * h->layers + 3;
+    return (9 + 2 * (size_t)h->experts) * h->layers + 3;
 }
 
 capp_status capp_bind(binder *b) {
@@ -297,8 +298,13 @@ capp_status capp_bind(binder *b) {
     if (b->w->arch->tokens_norm && (st = capp_bind_norm(b, (place){CAPP_PART_TOKENS_NORM, 0, 0}, 1, b->w->hparams.width,
                                                         true, &b->w->tokens_norm)))
         return st;
-    for (uint32_t i = 0; i < b->w->hparams.layers; i++)
+    size_t stores = 0, states = 0;
+    for (uint32_t i = 0; i < b->w->hparams.layers; i++) {
+        capp_layer *layer = &b->w->layers[i];
         if ((st = bind_layer(b, i)) != CAPP_OK) return st;
+        if (layer->qkv.parts) layer->store = stores++;
+        if (layer->mix_in.parts) layer->state = states++;
+    }
     if ((st = bind_head(b)) != CAPP_OK) return st;
     if ((st = bind_positions(b)) != CAPP_OK) return st;
     return check_all_bound(b);

@@ -130,6 +130,9 @@ capp_status capp_bind_scale(binder *b, place p, size_t n, const capp_tensor **t)
 /* Binds the router and the experts of a layer, and its shared expert. */
 capp_status capp_bind_experts(binder *b, uint32_t index);
 
+/* Binds the capp_mix of a layer. */
+capp_status capp_bind_mix(binder *b, uint32_t index, capp_layer *layer);
+
 /* The number of jobs that a model with these hyperparameters needs. */
 size_t capp_bind_jobs(const capp_hparams *h);
 

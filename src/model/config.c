@@ -351,6 +351,7 @@ capp_status capp_config_read(capp_hparams *h, const capp_arch *arch, const capp_
     if ((st = capp_config_check(arch, s, err)) != CAPP_OK) return st;
     if ((st = capp_quant_read(h, arch, s, err)) != CAPP_OK) return st;
     if ((st = read_sizes(&r, h)) != CAPP_OK) return st;
+    if ((st = capp_config_mix(&r, h)) != CAPP_OK) return st;
     if ((st = read_activation(&r, h)) != CAPP_OK) return st;
     if ((st = capp_config_rope(&r, h)) != CAPP_OK) return st;
     if ((st = read_kinds(&r, h)) != CAPP_OK) return st;

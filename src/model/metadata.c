@@ -71,6 +71,27 @@ static capp_status read_f32(const reader *r, const char *key, double missing, fl
     return st;
 }
 
+/* Reads the number of key-value heads. A list has a number for each layer; 0: the layer has the architecture's capp_mix
+ * instead of attention. */
+static capp_status read_kv_heads(const reader *r, capp_hparams *h) {
+    char name[KEY];
+    size_t n = capp_source_count(r->s, full(r, "attention.head_count_kv", name));
+    if (!r->arch->mixer || !n) return read_u32(r, "attention.head_count_kv", false, MOST_HEADS, &h->kv_heads);
+    for (uint32_t i = 0; i < h->layers; i++) {
+        double value = -1;
+        (void)capp_source_number_at(r->s, name, i, &value);
+        if (value < 0 || value > MOST_HEADS || (value > 0 && h->kv_heads && value != (double)h->kv_heads))
+            return capp_fail(r->err, CAPP_EUNSUPPORTED,
+                             "%s: metadata key %s must have for each layer 0 or the same number of heads",
+                             capp_source_path(r->s), name);
+        if (value > 0)
+            h->kv_heads = (uint32_t)value;
+        else
+            h->kinds[i] |= CAPP_MIXES | CAPP_SILENT;
+    }
+    return CAPP_OK;
+}
+
 static capp_status read_sizes(const reader *r, capp_hparams *h) {
     uint32_t value_length;
     capp_status st;
@@ -80,7 +101,7 @@ static capp_status read_sizes(const reader *r, capp_hparams *h) {
     if ((st = read_u32(r, "nextn_predict_layers", false, h->layers - 1, &h->skipped_layers)) != CAPP_OK) return st;
     h->layers -= h->skipped_layers;
     if ((st = read_u32(r, "attention.head_count", true, MOST_HEADS, &h->heads)) != CAPP_OK) return st;
-    if ((st = read_u32(r, "attention.head_count_kv", false, MOST_HEADS, &h->kv_heads)) != CAPP_OK) return st;
+    if ((st = read_kv_heads(r, h)) != CAPP_OK) return st;
     if ((st = read_u32(r, "attention.key_length", false, MOST_WIDTH, &h->head_dim)) != CAPP_OK) return st;
     if ((st = read_u32(r, "attention.value_length", false, MOST_WIDTH, &value_length)) != CAPP_OK) return st;
     if (!h->head_dim) h->head_dim = h->width / h->heads;
@@ -327,6 +348,7 @@ capp_status capp_metadata_read(capp_hparams *h, const capp_arch *arch, const cap
     capp_status st;
     if ((st = refuse_foreign_keys(&r)) != CAPP_OK) return st;
     if ((st = read_sizes(&r, h)) != CAPP_OK) return st;
+    if ((st = capp_metadata_mix(h, arch, s, err)) != CAPP_OK) return st;
     if ((st = read_feed(&r, h)) != CAPP_OK) return st;
     if ((st = read_rope(&r, h)) != CAPP_OK) return st;
     if ((st = read_kinds(&r, h)) != CAPP_OK) return st;

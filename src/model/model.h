@@ -11,7 +11,7 @@
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
 
-enum { CAPP_MOST_LAYERS = 1024, CAPP_ALL_LOCAL = 1 << 30 };
+enum { CAPP_MOST_LAYERS = 1024, CAPP_ALL_LOCAL = 1 << 30, CAPP_MOST_KEYS = 1024 };
 
 typedef enum capp_norm_kind { CAPP_NORM_RMS, CAPP_NORM_LAYER } capp_norm_kind;
 typedef enum capp_rope_kind { CAPP_ROPE_NONE, CAPP_ROPE_PAIRS, CAPP_ROPE_HALVES } capp_rope_kind;
@@ -54,6 +54,23 @@ typedef enum capp_qk_norm { CAPP_QK_NONE, CAPP_QK_HEAD, CAPP_QK_OWN, CAPP_QK_ROW
  * through its own norm (OWN). */
 typedef enum capp_parallel { CAPP_SEQUENTIAL, CAPP_PARALLEL_SHARED, CAPP_PARALLEL_OWN } capp_parallel;
 
+/* What a layer computes from a state that goes from token to token along a path, besides or instead of attention. The
+ * inputs of a row are the rows of capp_layer's mix_in and mix_rates:
+ *   SHORT   b, c, x [width each]: the convolution of b * x over tokens, times c (LFM2)
+ *   DELTA   q and k [groups * keys each], v [heads * values], all three convolved; gate [heads * values];
+ *           beta, alpha [heads each]: gated DeltaNet (Yang et al., arXiv 2412.06464)
+ *   SCAN    gate [heads * values]; x [heads * values], b and c [groups * keys each], all three convolved; step [heads]:
+ *           Mamba-2 (Dao and Gu, arXiv 2405.21060) */
+typedef enum capp_mixer { CAPP_MIX_NONE, CAPP_MIX_SHORT, CAPP_MIX_DELTA, CAPP_MIX_SCAN } capp_mixer;
+
+typedef struct capp_mix {
+    capp_mixer kind;
+    uint32_t taps;          /* inputs of the convolution: the token's own and those of the taps - 1 tokens before it */
+    uint32_t heads, groups; /* heads with a state; heads of q and k, or of b and c */
+    uint32_t keys, values;  /* the state of a head has keys x values numbers */
+    bool in_turn;           /* head i reads group i % groups; else i / (heads / groups) */
+} capp_mix;
+
 /* Tensors by their purpose. X(part, name in GGUF files) */
 #define CAPP_MODEL_PART_MAP(X)                                                                                         \
     X(TOKENS, "token_embd")                                                                                            \
@@ -91,7 +108,17 @@ typedef enum capp_parallel { CAPP_SEQUENTIAL, CAPP_PARALLEL_SHARED, CAPP_PARALLE
     X(SHARED_ROUTER, "ffn_gate_inp_shexp")                                                                             \
     X(SHARED_GATE, "ffn_gate_shexp")                                                                                   \
     X(SHARED_UP, "ffn_up_shexp")                                                                                       \
-    X(SHARED_DOWN, "ffn_down_shexp")
+    X(SHARED_DOWN, "ffn_down_shexp")                                                                                   \
+    X(MIX_IN, "ssm_in")                                                                                                \
+    X(MIX_GATE, "attn_gate")                                                                                           \
+    X(MIX_BETA, "ssm_beta")                                                                                            \
+    X(MIX_ALPHA, "ssm_alpha")                                                                                          \
+    X(MIX_TAPS, "ssm_conv1d")                                                                                          \
+    X(MIX_DECAY, "ssm_a")                                                                                              \
+    X(MIX_STEP, "ssm_dt")                                                                                              \
+    X(MIX_SKIP, "ssm_d")                                                                                               \
+    X(MIX_NORM, "ssm_norm")                                                                                            \
+    X(MIX_OUT, "ssm_out")
 
 typedef enum capp_part {
 #define X(part, name) CAPP_PART_##part,
@@ -184,6 +211,7 @@ typedef struct capp_arch {
     bool grouped_qkv;         /* folders store fused rows by key-value head: its q heads, its k, its v */
     bool fused_gate;          /* gate and up are one tensor */
     double eps;               /* if config.json does not say */
+    capp_mixer mixer;         /* of the layers that have a state from token to token */
     const char *names[CAPP_PARTS]; /* in folders; first "%u": layer, second: expert; "a|b": the first that exists */
     const char *gguf_names[CAPP_PARTS]; /* if they differ from the list above */
     const char *prefix;                 /* of names; some folders leave it out */
@@ -209,7 +237,7 @@ const capp_arch *capp_arch_at(size_t i);
 /* The row whose name in that format is nearest to name: the fewest letters differ. */
 const capp_arch *capp_arch_nearest(capp_str name, bool gguf);
 
-enum { CAPP_MOST_SOURCES = 3 };
+enum { CAPP_MOST_SOURCES = 4 };
 
 /* The change that an adapter makes to rows first .. first + n - 1 of a matrix with k columns: b times a. */
 typedef struct capp_delta {
@@ -253,10 +281,21 @@ typedef struct capp_norm {
 
 typedef struct capp_layer {
     capp_norm attention_norm, q_norm, k_norm, attention_post_norm, feed_norm, feed_post_norm;
-    capp_matrix qkv;  /* rows: heads * head_dim of q, kv_heads * head_dim of k, as many of v */
-    capp_matrix out;  /* width rows */
-    capp_matrix up;   /* gated: two parts, gate and up, of feed rows each; else one part */
-    capp_matrix down; /* width rows */
+    /* Rows: heads * head_dim of q, kv_heads * head_dim of k, as many of v; then the gate of attention's output, as many
+     * as q, if the model has one. No parts if the layer has no attention. */
+    capp_matrix qkv;
+    capp_matrix out;       /* width rows */
+    capp_matrix mix_in;    /* no parts if the layer has no capp_mix */
+    capp_matrix mix_rates; /* DELTA: beta and alpha, the last inputs; always of floats, as the router is */
+    capp_matrix mix_out;   /* width rows */
+    const float *mix_taps, *mix_taps_bias; /* [taps][channels]; [channels] or NULL */
+    const float *mix_decay, *mix_step;     /* [heads] each: the factor of the step in the decay's exponent; the bias of
+                                              the step */
+    const float *mix_skip;                 /* [heads]: SCAN: how much of x is added to the output */
+    const float *mix_norm;                 /* [values] or [heads * values], or NULL */
+    size_t store, state; /* its place among the layers that have keys and values; among those that have a state */
+    capp_matrix up;      /* gated: two parts, gate and up, of feed rows each; else one part */
+    capp_matrix down;    /* width rows */
     float score_scale;
     uint32_t window;           /* a row sees its own position and the window - 1 before it; 0: all */
     unsigned rope;             /* index of its rotation, less than n_ropes */
@@ -290,8 +329,9 @@ typedef struct capp_rope {
 } capp_rope;
 
 /* Kinds of a layer, as bits. CAPP_LOCAL: it has a window. CAPP_STILL: q and k do not rotate. CAPP_DENSE: it has no
- * experts, although other layers have some. */
-enum { CAPP_LOCAL = 1, CAPP_STILL = 2, CAPP_DENSE = 4 };
+ * experts, although other layers have some. CAPP_MIXES: it has the model's capp_mix. CAPP_SILENT: it has no attention.
+ * CAPP_UNFED: it has no feed-forward part. */
+enum { CAPP_LOCAL = 1, CAPP_STILL = 2, CAPP_DENSE = 4, CAPP_MIXES = 8, CAPP_SILENT = 16, CAPP_UNFED = 32 };
 
 /* How a folder stores its products, if they are not float32, float16 or bfloat16. */
 typedef enum capp_quant_method { CAPP_NOT_QUANTIZED, CAPP_GPTQ, CAPP_AWQ, CAPP_FLOAT8 } capp_quant_method;
@@ -309,6 +349,7 @@ typedef struct capp_hparams {
     capp_activation activation;
     capp_qk_norm qk_norm;
     bool qk_norm_rotated;
+    bool attention_gate; /* attention's output is multiplied by the sigmoid of a gate, which q's tensor has, too */
     capp_parallel parallel;
     bool qkv_bias, out_bias, feed_bias; /* see capp_has */
     bool tied;
@@ -337,8 +378,24 @@ typedef struct capp_hparams {
     float growth;        /* q at position p is times 1 + growth log(1 + floor(p / original)), original of its rope */
     bool alibi_rounded;  /* Falcon: biases are bfloat16, and are scaled like scores */
     bool scale_by_layer; /* scores of layer i are divided by i + 1 */
-    unsigned char kinds[CAPP_MOST_LAYERS]; /* of each layer, the sum of CAPP_LOCAL, CAPP_STILL, CAPP_DENSE */
+    capp_mix mix;
+    unsigned char kinds[CAPP_MOST_LAYERS]; /* of each layer, the sum of its kinds */
 } capp_hparams;
+
+/* Rows of q, k, v, and of the gate of attention's output, if the model has one. */
+size_t capp_attention_rows(const capp_hparams *h);
+
+/* The number of layers that have attention, and that have a state. */
+size_t capp_count_stores(const capp_hparams *h);
+size_t capp_count_states(const capp_hparams *h);
+
+/* Whether layers have both. */
+bool capp_mixes_beside(const capp_hparams *h);
+
+/* The sizes of a layer's capp_mix: floats of a row's inputs, channels of the convolution, inputs of mix_out. */
+size_t capp_mix_inputs(const capp_hparams *h);
+size_t capp_mix_channels(const capp_hparams *h);
+size_t capp_mix_outputs(const capp_hparams *h);
 
 static inline bool capp_has_experts(const capp_hparams *h, uint32_t layer) {
     return h->experts && !(h->kinds[layer] & CAPP_DENSE);
