@@ -96,25 +96,41 @@ static void add_vocabulary(maker *m) {
     gguf_writer_bool(m->w, "tokenizer.ggml.add_bos_token", false);
 }
 
+/* Whether a layer of LFM2 has attention; the others have a convolution. */
+static bool is_attention(int layer) {
+    return layer == 1;
+}
+
+static void add_convolution(maker *m, int layer) {
+    product_tensor(m, layer, "shortconv.in_proj", WIDTH, 3 * WIDTH, 1.2, false);
+    layer_tensor(m, layer, "shortconv.conv.weight", TINY_TAPS, WIDTH, 0, 0.7);
+    product_tensor(m, layer, "shortconv.out_proj", WIDTH, WIDTH, 1.2, false);
+}
+
 static void add_layer(maker *m, int layer, size_t heads, size_t kv_heads, size_t d) {
-    bool gpt2 = !strcmp(m->arch, "gpt2"), gemma3 = !strcmp(m->arch, "gemma3");
+    bool gpt2 = !strcmp(m->arch, "gpt2"), gemma3 = !strcmp(m->arch, "gemma3"), lfm2 = !strcmp(m->arch, "lfm2");
     size_t q = heads * d, kv = kv_heads * d;
     norm_tensor(m, layer, "attn_norm", WIDTH, gpt2);
     norm_tensor(m, layer, "ffn_norm", WIDTH, gpt2);
     if (gpt2)
         product_tensor(m, layer, "attn_qkv", WIDTH, q + 2 * kv, 1.5, true);
-    else {
+    else if (!lfm2 || is_attention(layer)) {
         product_tensor(m, layer, "attn_q", WIDTH, q, 1.5, false);
         product_tensor(m, layer, "attn_k", WIDTH, kv, 1.5, false);
         product_tensor(m, layer, "attn_v", WIDTH, kv, 1.5, false);
-        product_tensor(m, layer, "ffn_gate", WIDTH, FEED, 1.2, false);
     }
-    product_tensor(m, layer, "attn_output", q, WIDTH, 1.2, gpt2);
+    if (!lfm2 || is_attention(layer))
+        product_tensor(m, layer, "attn_output", q, WIDTH, 1.2, gpt2);
+    else
+        add_convolution(m, layer);
+    if (!gpt2) product_tensor(m, layer, "ffn_gate", WIDTH, FEED, 1.2, false);
     product_tensor(m, layer, "ffn_up", WIDTH, FEED, 1.2, gpt2);
     product_tensor(m, layer, "ffn_down", FEED, WIDTH, 1.2, gpt2);
-    if (gemma3) {
+    if (gemma3 || (lfm2 && is_attention(layer))) {
         norm_tensor(m, layer, "attn_q_norm", d, false);
         norm_tensor(m, layer, "attn_k_norm", d, false);
+    }
+    if (gemma3) {
         norm_tensor(m, layer, "post_attention_norm", WIDTH, false);
         norm_tensor(m, layer, "post_ffw_norm", WIDTH, false);
     }
@@ -124,14 +140,20 @@ void *tiny_model_with(const char *arch, uint64_t seed, tiny_extra extra, size_t 
     maker m = {gguf_writer_new(), {seed}, arch};
     bool gpt2 = !strcmp(arch, "gpt2"), gemma3 = !strcmp(arch, "gemma3");
     size_t heads = gpt2 ? 4 : 6, kv_heads = gpt2 ? 4 : gemma3 ? 1 : 2, d = gpt2 ? WIDTH / 4 : 10;
-    int layers = gemma3 ? 7 : LAYERS; /* the sixth attends to all positions */
+    bool lfm2 = !strcmp(arch, "lfm2");
+    int layers = gemma3 ? 7 : lfm2 ? 4 : LAYERS; /* the sixth attends to all positions */
+    const int32_t heads_of_layers[] = {0, 2, 0, 0};
     gguf_writer_str(m.w, "general.architecture", arch);
     key_u32(&m, "context_length", TINY_CONTEXT);
     key_u32(&m, "embedding_length", WIDTH);
     key_u32(&m, "block_count", (uint32_t)layers);
     key_u32(&m, "feed_forward_length", FEED);
     key_u32(&m, "attention.head_count", (uint32_t)heads);
-    key_u32(&m, "attention.head_count_kv", (uint32_t)kv_heads);
+    if (lfm2) {
+        gguf_writer_i32_array(m.w, "lfm2.attention.head_count_kv", heads_of_layers, 4);
+        key_u32(&m, "shortconv.l_cache", TINY_TAPS);
+    } else
+        key_u32(&m, "attention.head_count_kv", (uint32_t)kv_heads);
     if (!gpt2) {
         key_u32(&m, "attention.key_length", (uint32_t)d);
         key_u32(&m, "attention.value_length", (uint32_t)d);
@@ -143,7 +165,7 @@ void *tiny_model_with(const char *arch, uint64_t seed, tiny_extra extra, size_t 
     add_tensor(&m, "token_embd.weight", WIDTH, TINY_VOCABULARY, 0, gemma3 ? 0.4 : 1);
     if (gpt2) add_tensor(&m, "position_embd.weight", WIDTH, TINY_CONTEXT, 0, 0.7);
     for (int i = 0; i < layers; i++) add_layer(&m, i, heads, kv_heads, d);
-    add_tensor(&m, "output_norm.weight", WIDTH, 1, 1, 0.4);
+    add_tensor(&m, lfm2 ? "token_embd_norm.weight" : "output_norm.weight", WIDTH, 1, 1, 0.4);
     if (gpt2) add_tensor(&m, "output_norm.bias", WIDTH, 1, 0, 0.4);
     if (!gemma3) add_tensor(&m, "output.weight", WIDTH, TINY_VOCABULARY, 0, 2.5 / sqrt(WIDTH));
     if (extra) extra(m.w);

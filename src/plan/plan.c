@@ -98,7 +98,6 @@ static uint32_t take_state(capp_tree *tree, uint32_t parent) {
  * over the parent's: then its siblings wait until the parent has run again. */
 static capp_step take_step(capp_tree *tree, uint32_t node, bool again) {
     uint32_t parent = tree->nodes[node].parent, from = tree->nodes[parent].state, slot = CAPP_NO_SLOT;
-    drop_state(tree, node);
     if (parent == CAPP_ROOT || tree->nodes[parent].forks) slot = take_state(tree, parent);
     if (slot == CAPP_NO_SLOT) {
         slot = from;
@@ -238,6 +237,7 @@ static capp_status visit(planner *p, uint32_t node, capp_error *err) {
         x->planned = true;
         tree->residents++;
     }
+    drop_state(tree, node); /* its row computes it again */
     if ((st = push_states(p, node, err)) != CAPP_OK || (st = push_row(p, node, false, err)) != CAPP_OK) return st;
     x->wave = (uint32_t)p->plan->n_waves;
     if (!x->pending) p->leaves[p->n_leaves++] = node;
