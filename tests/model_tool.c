@@ -50,10 +50,13 @@ static void plain_frequencies(capp_weights *w) {
     }
 }
 
+static void clear(float *numbers, size_t n) {
+    if (numbers) memset(numbers, 0, n * sizeof *numbers);
+}
+
 /* Convolutions that see only the token's own inputs. */
 static void forget_tail(const capp_weights *w, const capp_layer *layer) {
-    size_t n = (w->hparams.mix.taps - 1) * capp_mix_channels(&w->hparams);
-    if (layer->mix_taps) memset((float *)(uintptr_t)layer->mix_taps, 0, n * sizeof(float));
+    clear((float *)(uintptr_t)layer->mix_taps, (w->hparams.mix.taps - 1) * capp_mix_channels(&w->hparams));
 }
 
 WEIGHTS(rope, w->hparams.rope = CAPP_ROPE_NONE)
@@ -106,6 +109,11 @@ WEIGHTS(residual_scale, w->hparams.residual_scale = 1)
 LAYERS(score_scale, layer->score_scale = 1)
 WEIGHTS(parallel, w->hparams.parallel = w->hparams.parallel ? CAPP_SEQUENTIAL : CAPP_PARALLEL_OWN)
 LAYERS(tail, forget_tail(w, layer))
+LAYERS(decay, clear((float *)(uintptr_t)layer->mix_decay, w->hparams.mix.heads))
+LAYERS(step_bias, clear((float *)(uintptr_t)layer->mix_step, w->hparams.mix.heads))
+LAYERS(mix_norm, layer->mix_norm = NULL)
+WEIGHTS(in_turn, w->hparams.mix.in_turn = !w->hparams.mix.in_turn)
+WEIGHTS(attention_gate, w->hparams.attention_gate = false)
 WEIGHTS(activation,
         w->hparams.activation = w->hparams.activation == CAPP_RELU ? CAPP_GELU
                                 : capp_is_gated(w->hparams.activation)
@@ -143,17 +151,21 @@ static const struct {
 } ways[] = {
 #define WAY(name)                                                                                                      \
     { #name, name }
-    WAY(rope),           WAY(rope_kind),       WAY(scaling),       WAY(magnitude),       WAY(still),
-    WAY(positions),      WAY(position_offset), WAY(alibi),         WAY(window),          WAY(window_by_one),
-    WAY(tokens_norm),    WAY(attention_norm),  WAY(feed_norm),     WAY(norm_bias),       WAY(output_norm),
-    WAY(q_norm),         WAY(k_norm),          WAY(qkv_bias),      WAY(out_bias),        WAY(attention_post_norm),
-    WAY(feed_post_norm), WAY(up_bias),         WAY(down_bias),     WAY(head_bias),       WAY(router_bias),
-    WAY(expert_biases),  WAY(experts_used),    WAY(router_norm),   WAY(sinks),           WAY(score_cap),
-    WAY(logit_cap),      WAY(clamp),           WAY(score_scale),   WAY(parallel),        WAY(embedding_scale),
-    WAY(residual_scale), WAY(activation),      WAY(qk_norm_bias),  WAY(norm_after),      WAY(last_input),
-    WAY(last_column),    WAY(growth),          WAY(local_rope),    WAY(qk_norm_rotated), WAY(curve),
-    WAY(router_sigmoid), WAY(router_scale),    WAY(expert_groups), WAY(choice_bias),     WAY(shared),
-    WAY(shared_router),  WAY(tail),
+    WAY(rope),           WAY(rope_kind),      WAY(scaling),         WAY(magnitude),
+    WAY(still),          WAY(positions),      WAY(position_offset), WAY(alibi),
+    WAY(window),         WAY(window_by_one),  WAY(tokens_norm),     WAY(attention_norm),
+    WAY(feed_norm),      WAY(norm_bias),      WAY(output_norm),     WAY(q_norm),
+    WAY(k_norm),         WAY(qkv_bias),       WAY(out_bias),        WAY(attention_post_norm),
+    WAY(feed_post_norm), WAY(up_bias),        WAY(down_bias),       WAY(head_bias),
+    WAY(router_bias),    WAY(expert_biases),  WAY(experts_used),    WAY(router_norm),
+    WAY(sinks),          WAY(score_cap),      WAY(logit_cap),       WAY(clamp),
+    WAY(score_scale),    WAY(parallel),       WAY(embedding_scale), WAY(residual_scale),
+    WAY(activation),     WAY(qk_norm_bias),   WAY(norm_after),      WAY(last_input),
+    WAY(last_column),    WAY(growth),         WAY(local_rope),      WAY(qk_norm_rotated),
+    WAY(curve),          WAY(router_sigmoid), WAY(router_scale),    WAY(expert_groups),
+    WAY(choice_bias),    WAY(shared),         WAY(shared_router),   WAY(tail),
+    WAY(decay),          WAY(step_bias),      WAY(mix_norm),        WAY(in_turn),
+    WAY(attention_gate),
 #undef WAY
 };
 

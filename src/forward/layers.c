@@ -139,7 +139,7 @@ static void attended_rows(void *user, size_t task, int worker) {
     (void)worker;
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
         float *out = f->t + p->tiles->row[r] * f->t_stride;
-        const float *gate = out + capp_attention_rows(&f->weights->hparams) - p->next->k;
+        const float *gate = out + p->next->k;
         for (size_t i = 0; f->weights->hparams.attention_gate && i < p->next->k; i++) out[i] *= capp_sigmoid(gate[i]);
         narrow_row(f, p->next, f->h, r, out);
     }
@@ -184,7 +184,7 @@ static void position_rows(void *user, size_t task, int worker) {
     size_t d = h->head_dim;
     (void)worker;
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
-        float *q = f->t + r * f->t_stride, *k = q + h->heads * d, *v = k + h->kv_heads * d;
+        float *q = f->t + r * f->t_stride, *v = q + layer->qkv.n - h->kv_heads * d, *k = v - h->kv_heads * d;
         size_t slot = f->slot[r], position = f->depth[r] - 1;
         if (!h->qk_norm_rotated) norm_q_and_k(w, layer, q, k);
         if (h->clamp > 0) capp_clamp(q, h->clamp, (h->heads + 2 * (size_t)h->kv_heads) * d);

@@ -214,10 +214,10 @@ static void set_order(const fitter *f, capp_part part, reading *r) {
         r->order = base ? halves_of_pairs : pairs_of_halves;
         r->user = &f->h->head_dim;
     }
-    if (part == CAPP_PART_QKV && !from_gguf(f) && f->arch->grouped_qkv) {
-        r->order = capp_grouped_row;
-        r->user = f->h;
-    }
+    capp_order_fn order = capp_order_of(f->arch, f->h, from_gguf(f), part);
+    if (!order) return;
+    r->order = order;
+    r->user = f->h;
 }
 
 /* ---- Pairs to targets ----------------------------------------------------------------------------------------------
@@ -359,14 +359,15 @@ static capp_status fit_parameters(fitter *f, uint32_t layer, capp_matrix *up, ca
 static capp_status fit_attention(fitter *f, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = f->h;
     size_t q = (size_t)h->heads * h->head_dim, kv = (size_t)h->kv_heads * h->head_dim;
+    size_t n = capp_attention_rows(h), own = n - 2 * kv; /* own: q, and its gate */
     capp_delta **qkv = &layer->qkv.deltas;
     const struct {
         capp_part part;
         target rows;
-    } parts[] = {{CAPP_PART_QKV, {qkv, 0, q + 2 * kv, h->width}},
-                 {CAPP_PART_Q, {qkv, 0, q, h->width}},
-                 {CAPP_PART_K, {qkv, q, kv, h->width}},
-                 {CAPP_PART_V, {qkv, q + kv, kv, h->width}},
+    } parts[] = {{CAPP_PART_QKV, {qkv, 0, n, h->width}},
+                 {CAPP_PART_Q, {qkv, 0, own, h->width}},
+                 {CAPP_PART_K, {qkv, own, kv, h->width}},
+                 {CAPP_PART_V, {qkv, own + kv, kv, h->width}},
                  {CAPP_PART_OUT, {&layer->out.deltas, 0, h->width, q}}};
     for (size_t x = 0; x < sizeof parts / sizeof *parts; x++) {
         capp_status st = fit_rows(f, (place){parts[x].part, i, 0}, &parts[x].rows);

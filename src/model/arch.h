@@ -60,7 +60,10 @@
     X(qwen2moe)                                                                                                        \
     X(qwen2vl)                                                                                                         \
     X(qwen3)                                                                                                           \
+    X(qwen35)                                                                                                          \
+    X(qwen35moe)                                                                                                       \
     X(qwen3moe)                                                                                                        \
+    X(qwen3next)                                                                                                       \
     X(qwen3vl)                                                                                                         \
     X(qwen3vlmoe)                                                                                                      \
     X(seed_oss)                                                                                                        \

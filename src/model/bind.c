@@ -46,7 +46,8 @@ static capp_status bind_attention(binder *b, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
     size_t q = (size_t)h->heads * h->head_dim, kv = (size_t)h->kv_heads * h->head_dim;
     const capp_piece fused = {{CAPP_PART_QKV, i, 0}, q + 2 * kv}, out = {{CAPP_PART_OUT, i, 0}, h->width};
-    const capp_piece split[] = {{{CAPP_PART_Q, i, 0}, q}, {{CAPP_PART_K, i, 0}, kv}, {{CAPP_PART_V, i, 0}, kv}};
+    const capp_piece split[] = {
+        {{CAPP_PART_Q, i, 0}, h->attention_gate ? 2 * q : q}, {{CAPP_PART_K, i, 0}, kv}, {{CAPP_PART_V, i, 0}, kv}};
     char name[MOST_NAME], buffer[MOST_NAME];
     capp_status st;
     bool all =
@@ -265,6 +266,8 @@ static bool is_buffer(const capp_source *s, const capp_tensor *t) {
 static bool is_skipped(const binder *b, const capp_tensor *t) {
     const capp_hparams *h = &b->w->hparams;
     char name[MOST_NAME];
+    const char *further = capp_in_folder(b) ? b->w->arch->further : NULL;
+    if (further && t->name.size > strlen(further) && !memcmp(t->name.data, further, strlen(further))) return true;
     for (uint32_t i = h->layers; i < h->layers + h->skipped_layers; i++) {
         size_t n = (size_t)snprintf(name, sizeof name, capp_in_folder(b) ? "model.layers.%u." : "blk.%u.", i);
         if (t->name.size > n && !memcmp(t->name.data, name, n)) return true;

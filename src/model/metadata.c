@@ -282,17 +282,27 @@ static capp_status read_scales(const reader *r, capp_hparams *h) {
     return CAPP_OK;
 }
 
+/* Whether the first layer that has attention has a tensor with this name. */
+static bool has_attention_tensor(const reader *r, const capp_hparams *h, const char *name) {
+    char full_name[KEY];
+    uint32_t i = 0;
+    while (i + 1 < h->layers && h->kinds[i] & CAPP_SILENT) i++;
+    snprintf(full_name, sizeof full_name, "blk.%u.%s", i, name);
+    return has_tensor(r, full_name);
+}
+
 /* Properties that the tensors of a file show. */
 static void read_presence(const reader *r, capp_hparams *h) {
     const capp_arch *arch = r->arch;
     char name[KEY];
     bool parallel;
     h->tied = !has_tensor(r, "output.weight");
-    h->qkv_bias = arch->qkv_bias.key ? has_tensor(r, "blk.0.attn_qkv.bias") || has_tensor(r, "blk.0.attn_q.bias")
-                                     : arch->qkv_bias.by_default;
-    h->out_bias = arch->out_bias.key ? has_tensor(r, "blk.0.attn_output.bias") : arch->out_bias.by_default;
+    h->qkv_bias = arch->qkv_bias.key
+                      ? has_attention_tensor(r, h, "attn_qkv.bias") || has_attention_tensor(r, h, "attn_q.bias")
+                      : arch->qkv_bias.by_default;
+    h->out_bias = arch->out_bias.key ? has_attention_tensor(r, h, "attn_output.bias") : arch->out_bias.by_default;
     h->feed_bias = arch->feed_bias.key ? has_tensor(r, "blk.0.ffn_up.bias") : arch->feed_bias.by_default;
-    if (arch->qk_norm_key && !has_tensor(r, "blk.0.attn_q_norm.weight")) h->qk_norm = CAPP_QK_NONE;
+    if (arch->qk_norm_key && !has_attention_tensor(r, h, "attn_q_norm.weight")) h->qk_norm = CAPP_QK_NONE;
     if (h->parallel == CAPP_PARALLEL_SHARED && has_tensor(r, "blk.0.attn_norm_2.weight"))
         h->parallel = CAPP_PARALLEL_OWN;
     if (arch->maybe_parallel && !has_tensor(r, "blk.0.ffn_norm.weight")) h->parallel = CAPP_PARALLEL_SHARED;

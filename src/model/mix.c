@@ -90,16 +90,45 @@ static capp_status key_u32(const capp_source *s, const capp_arch *arch, const ch
                      capp_source_path(s), name);
 }
 
+/* Finds the layers without attention: a list names them, or all are except every n-th. */
+static capp_status key_layers(const capp_source *s, const capp_arch *arch, capp_hparams *h, capp_error *err) {
+    char name[MOST_NAME];
+    uint32_t interval = 4;
+    snprintf(name, sizeof name, "%s.full_attention_interval", arch->gguf);
+    if (capp_gguf_find(s->gguf, name) && (!capp_gguf_u32(s->gguf, name, &interval) || !interval))
+        return capp_fail(err, CAPP_EFORMAT, "%s: metadata key %s must be a positive integer; convert the model again",
+                         capp_source_path(s), name);
+    snprintf(name, sizeof name, "%s.attention.recurrent_layers", arch->gguf);
+    const capp_gguf_value *list = capp_gguf_find(s->gguf, name);
+    if (list && (list->kind != CAPP_GGUF_ARRAY || list->element != CAPP_GGUF_BOOL || list->count < h->layers))
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: metadata key %s must be a list of %u booleans; convert the model again",
+                         capp_source_path(s), name, h->layers);
+    for (uint32_t i = 0; i < h->layers; i++)
+        if (list ? ((const unsigned char *)list->bytes)[i] != 0 : (i + 1) % interval != 0)
+            h->kinds[i] |= CAPP_MIXES | CAPP_SILENT;
+    return CAPP_OK;
+}
+
 capp_status capp_metadata_mix(capp_hparams *h, const capp_arch *arch, const capp_source *s, capp_error *err) {
     capp_mix *m = &h->mix;
     capp_status st;
+    uint32_t inner;
     m->kind = arch->mixer;
     if (m->kind == CAPP_MIX_NONE) return CAPP_OK;
     if (m->kind == CAPP_MIX_SHORT) {
         if ((st = key_u32(s, arch, "shortconv.l_cache", &m->taps, err)) != CAPP_OK) return st;
         return check_sizes(h, capp_source_path(s), err);
     }
-    return capp_fail(err, CAPP_EUNSUPPORTED, "%s", capp_source_path(s));
+    if ((st = key_u32(s, arch, "ssm.conv_kernel", &m->taps, err)) != CAPP_OK) return st;
+    if ((st = key_u32(s, arch, "ssm.state_size", &m->keys, err)) != CAPP_OK) return st;
+    if ((st = key_u32(s, arch, "ssm.group_count", &m->groups, err)) != CAPP_OK) return st;
+    if ((st = key_u32(s, arch, "ssm.time_step_rank", &m->heads, err)) != CAPP_OK) return st;
+    if ((st = key_u32(s, arch, "ssm.inner_size", &inner, err)) != CAPP_OK) return st;
+    m->values = m->heads && inner % m->heads == 0 ? inner / m->heads : 0;
+    m->in_turn = arch->mixer_in_turn;
+    if (m->kind == CAPP_MIX_DELTA && (st = key_layers(s, arch, h, err)) != CAPP_OK) return st;
+    return check_sizes(h, capp_source_path(s), err);
 }
 
 /* ---- Folders --------------------------------------------------------------------------------------------------------
@@ -137,19 +166,35 @@ static void read_feed_width(const capp_fields *r, capp_hparams *h) {
     if (t && t->dims[1] && t->dims[1] <= CAPP_MOST_WIDTH) h->feed = (uint32_t)t->dims[1];
 }
 
-capp_status capp_config_mix(const capp_fields *r, capp_hparams *h) {
+static capp_status read_delta(const capp_fields *r, capp_hparams *h) {
     capp_mix *m = &h->mix;
+    uint32_t interval;
     capp_status st;
-    m->kind = r->arch->mixer;
-    if (m->kind == CAPP_MIX_NONE) return CAPP_OK;
-    if (m->kind == CAPP_MIX_SHORT) {
-        if ((st = capp_field_count(r, "conv_L_cache", 3, 64, &m->taps)) != CAPP_OK) return st;
-        st = capp_source_count(r->s, "layer_types") ? read_types(r, h, "conv") : read_attending(r, h);
-        if (st != CAPP_OK) return st;
-        read_feed_width(r, h);
-        return check_sizes(h, capp_source_path(r->s), r->err);
-    }
+    if ((st = capp_field_count(r, "linear_conv_kernel_dim", 4, 64, &m->taps)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "linear_key_head_dim", 128, CAPP_MOST_KEYS, &m->keys)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "linear_value_head_dim", 128, CAPP_MOST_KEYS, &m->values)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "linear_num_key_heads", 16, CAPP_MOST_HEADS, &m->groups)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "linear_num_value_heads", 32, CAPP_MOST_HEADS, &m->heads)) != CAPP_OK) return st;
+    if (capp_source_count(r->s, "layer_types")) return read_types(r, h, "linear_attention");
+    if ((st = capp_field_count(r, "full_attention_interval", 4, CAPP_MOST_LAYERS, &interval)) != CAPP_OK) return st;
+    for (uint32_t i = 0; i < h->layers; i++)
+        if ((i + 1) % interval) h->kinds[i] |= CAPP_MIXES | CAPP_SILENT;
     return CAPP_OK;
+}
+
+static capp_status read_short(const capp_fields *r, capp_hparams *h) {
+    capp_status st = capp_field_count(r, "conv_L_cache", 3, 64, &h->mix.taps);
+    if (st != CAPP_OK) return st;
+    read_feed_width(r, h);
+    return capp_source_count(r->s, "layer_types") ? read_types(r, h, "conv") : read_attending(r, h);
+}
+
+capp_status capp_config_mix(const capp_fields *r, capp_hparams *h) {
+    capp_status st;
+    h->mix.kind = r->arch->mixer;
+    if (h->mix.kind == CAPP_MIX_NONE) return CAPP_OK;
+    st = h->mix.kind == CAPP_MIX_SHORT ? read_short(r, h) : read_delta(r, h);
+    return st == CAPP_OK ? check_sizes(h, capp_source_path(r->s), r->err) : st;
 }
 
 /* ---- Tensors --------------------------------------------------------------------------------------------------------
@@ -168,11 +213,54 @@ static capp_status bind_taps(binder *b, uint32_t i, capp_layer *layer) {
     return st;
 }
 
+/* Folders store the logarithm of the factor, which is negative. */
+static capp_status bind_decay(binder *b, uint32_t i, capp_layer *layer) {
+    size_t heads = b->w->hparams.mix.heads;
+    float *decay = capp_bind_new_floats(b, heads);
+    if (!decay) return capp_bind_memory(b);
+    capp_status st = capp_bind_read(b, (place){CAPP_PART_MIX_DECAY, i, 0}, "", heads, decay);
+    for (size_t j = 0; j < heads && st == CAPP_OK && capp_in_folder(b); j++)
+        decay[j] = (float)-capp_exp((double)decay[j]);
+    layer->mix_decay = decay;
+    return st == CAPP_OK ? capp_bind_floats(b, (place){CAPP_PART_MIX_STEP, i, 0}, capp_in_folder(b) ? "" : ".bias",
+                                            heads, &layer->mix_step)
+                         : st;
+}
+
+static bool has_part(const binder *b, capp_part part, uint32_t i) {
+    char name[MOST_NAME];
+    return capp_place_find(b->s, b->w->arch, (place){part, i, 0}, ".weight", name);
+}
+
+static capp_status bind_delta(binder *b, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = &b->w->hparams;
+    size_t channels = capp_mix_channels(h), outputs = capp_mix_outputs(h), heads = h->mix.heads;
+    const capp_piece split[] = {{{CAPP_PART_QKV, i, 0}, channels}, {{CAPP_PART_MIX_GATE, i, 0}, outputs}};
+    const capp_piece fused = {{CAPP_PART_MIX_IN, i, 0}, channels + outputs};
+    const capp_piece beta_alpha[] = {{{CAPP_PART_MIX_BETA, i, 0}, heads}, {{CAPP_PART_MIX_ALPHA, i, 0}, heads}};
+    const capp_piece rates = {{CAPP_PART_MIX_RATES, i, 0}, 2 * heads};
+    capp_status st = has_part(b, CAPP_PART_MIX_IN, i)
+                         ? capp_bind_matrix(b, &fused, 1, 1, h->width, false, &layer->mix_in)
+                         : capp_bind_matrix(b, split, 2, 1, h->width, false, &layer->mix_in);
+    if (st != CAPP_OK) return st;
+    st = has_part(b, CAPP_PART_MIX_RATES, i)
+             ? capp_bind_matrix(b, &rates, 1, 1, h->width, false, &layer->mix_rates)
+             : capp_bind_matrix(b, beta_alpha, 2, 1, h->width, false, &layer->mix_rates);
+    if (st != CAPP_OK || (st = bind_decay(b, i, layer)) != CAPP_OK) return st;
+    return capp_bind_floats(b, (place){CAPP_PART_MIX_NORM, i, 0}, ".weight", h->mix.values, &layer->mix_norm);
+}
+
+static capp_status bind_short(binder *b, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = &b->w->hparams;
+    const capp_piece in = {{CAPP_PART_MIX_IN, i, 0}, capp_mix_inputs(h)};
+    return capp_bind_matrix(b, &in, 1, 1, h->width, false, &layer->mix_in);
+}
+
 capp_status capp_bind_mix(binder *b, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
-    const capp_piece in = {{CAPP_PART_MIX_IN, i, 0}, capp_mix_inputs(h)}, out = {{CAPP_PART_MIX_OUT, i, 0}, h->width};
-    capp_status st;
-    if ((st = capp_bind_matrix(b, &in, 1, 1, h->width, false, &layer->mix_in)) != CAPP_OK) return st;
+    const capp_piece out = {{CAPP_PART_MIX_OUT, i, 0}, h->width};
+    capp_status st = h->mix.kind == CAPP_MIX_SHORT ? bind_short(b, i, layer) : bind_delta(b, i, layer);
+    if (st != CAPP_OK) return st;
     if ((st = capp_bind_matrix(b, &out, 1, 1, capp_mix_outputs(h), false, &layer->mix_out)) != CAPP_OK) return st;
     return bind_taps(b, i, layer);
 }

@@ -112,6 +112,7 @@ typedef struct capp_mix {
     X(MIX_IN, "ssm_in")                                                                                                \
     X(MIX_GATE, "attn_gate")                                                                                           \
     X(MIX_BETA, "ssm_beta")                                                                                            \
+    X(MIX_RATES, "ssm_ba")                                                                                             \
     X(MIX_ALPHA, "ssm_alpha")                                                                                          \
     X(MIX_TAPS, "ssm_conv1d")                                                                                          \
     X(MIX_DECAY, "ssm_a")                                                                                              \
@@ -212,6 +213,10 @@ typedef struct capp_arch {
     bool fused_gate;          /* gate and up are one tensor */
     double eps;               /* if config.json does not say */
     capp_mixer mixer;         /* of the layers that have a state from token to token */
+    bool joint_experts;       /* folders may store all experts, gate before up, in tensors without ".weight" */
+    bool mixer_in_turn;       /* GGUF: see capp_mix */
+    bool attention_gate;      /* the rows of q's tensor are by head: q, then the gate of attention's output */
+    const char *further;      /* folders: the beginning of the names of layers that predict further tokens */
     const char *names[CAPP_PARTS]; /* in folders; first "%u": layer, second: expert; "a|b": the first that exists */
     const char *gguf_names[CAPP_PARTS]; /* if they differ from the list above */
     const char *prefix;                 /* of names; some folders leave it out */
@@ -281,8 +286,8 @@ typedef struct capp_norm {
 
 typedef struct capp_layer {
     capp_norm attention_norm, q_norm, k_norm, attention_post_norm, feed_norm, feed_post_norm;
-    /* Rows: heads * head_dim of q, kv_heads * head_dim of k, as many of v; then the gate of attention's output, as many
-     * as q, if the model has one. No parts if the layer has no attention. */
+    /* Rows: heads * head_dim of q; as many of the gate of attention's output, if the model has one; kv_heads * head_dim
+     * of k, as many of v. No parts if the layer has no attention. */
     capp_matrix qkv;
     capp_matrix out;       /* width rows */
     capp_matrix mix_in;    /* no parts if the layer has no capp_mix */
