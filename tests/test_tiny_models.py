@@ -84,6 +84,10 @@ SABOTAGE = {
     "starcoder": "positions qkv_bias out_bias up_bias down_bias norm_bias activation",
     "starcoder-heads": "positions qkv_bias activation",
     "gptoss-mxfp4": "sinks expert_biases router_bias",
+    "gemma4": "scaling window q_norm k_norm v_norm layer_scale logit_cap keys_as_values embedding_scale local_rope",
+    "gemma4-layers": "side_gate side_norm side_post_norm side_tokens layer_scale feed_post_norm back window v_norm",
+    "gemma4-experts": "expert_norm expert_post_norm shared_post_norm router_scales expert_scale feed_norm experts_used "
+                      "feed_post_norm",
     "lfm2": "tail rope q_norm k_norm attention_norm feed_norm output_norm",
     "lfm2-wide": "tail rope q_norm k_norm",
     "qwen35": "tail decay step_bias mix_norm in_turn rope q_norm k_norm attention_gate attention_norm feed_norm",

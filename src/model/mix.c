@@ -18,12 +18,6 @@ static bool mixes(const capp_hparams *h, uint32_t layer) {
     return h->kinds[layer] & CAPP_MIXES;
 }
 
-size_t capp_count_stores(const capp_hparams *h) {
-    size_t n = 0;
-    for (uint32_t i = 0; i < h->layers; i++) n += attends(h, i);
-    return n;
-}
-
 size_t capp_count_states(const capp_hparams *h) {
     size_t n = 0;
     for (uint32_t i = 0; i < h->layers; i++) n += mixes(h, i);
@@ -36,9 +30,10 @@ bool capp_mixes_beside(const capp_hparams *h) {
     return both;
 }
 
-size_t capp_attention_rows(const capp_hparams *h) {
-    size_t q = (size_t)h->heads * h->head_dim;
-    return (h->attention_gate ? 2 * q : q) + 2 * (size_t)h->kv_heads * h->head_dim;
+size_t capp_attention_rows(const capp_hparams *h, uint32_t layer) {
+    const capp_shape *shape = &h->shapes[layer];
+    size_t q = (size_t)shape->heads * shape->key, kv = (size_t)shape->kv_heads * (shape->key + shape->value);
+    return (h->attention_gate ? 2 * q : q) + kv;
 }
 
 size_t capp_mix_outputs(const capp_hparams *h) {

@@ -57,12 +57,14 @@ static void give_slot(capp_slots *slots, uint32_t i) {
 /* ---- Recurrent states ----------------------------------------------------------------------------------------------
  */
 
+/* A completion's last state is probably not needed again; that of a prompt, or of a text that goes on, is. */
 static void set_state(capp_tree *tree, uint32_t node, uint32_t slot) {
     capp_node *x = &tree->nodes[node];
+    bool ends = x->first_child != CAPP_NO_NODE && tree->nodes[x->first_child].scored && !x->forks && !x->asked;
     capp_states *states = &tree->states;
     x->state = slot;
     states->owner[slot] = node;
-    states->used[slot] = x->forks || x->asked ? ++states->clock : 0;
+    states->used[slot] = ends ? 0 : ++states->clock;
 }
 
 /* The node no longer has a state; its slot is free. */
