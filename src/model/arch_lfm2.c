@@ -2,7 +2,7 @@
 #include "model/arch.h"
 
 static const capp_default lfm2_defaults[] = {
-    {"num_key_value_heads", 8}, {"max_position_embeddings", 128000}, {NULL, 0}};
+    {"num_key_value_heads", 8}, {"intermediate_size", 12288}, {"max_position_embeddings", 128000}, {NULL, 0}};
 
 /* The width of the feed-forward part follows from its tensors. */
 static const capp_rule lfm2_rules[] = {{"conv_bias", "false"},

@@ -10,8 +10,9 @@
 #include "kernel/dequant.h"
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
+#include "model/mixer.h"
 
-enum { CAPP_MOST_LAYERS = 1024, CAPP_ALL_LOCAL = 1 << 30, CAPP_MOST_KEYS = 1024 };
+enum { CAPP_MOST_LAYERS = 1024, CAPP_ALL_LOCAL = 1 << 30 };
 
 typedef enum capp_norm_kind { CAPP_NORM_RMS, CAPP_NORM_LAYER } capp_norm_kind;
 typedef enum capp_rope_kind { CAPP_ROPE_NONE, CAPP_ROPE_PAIRS, CAPP_ROPE_HALVES } capp_rope_kind;
@@ -53,23 +54,6 @@ typedef enum capp_qk_norm { CAPP_QK_NONE, CAPP_QK_HEAD, CAPP_QK_OWN, CAPP_QK_ROW
 /* PARALLEL: the feed-forward part reads the stream before attention is added, through the attention's norm (SHARED) or
  * through its own norm (OWN). */
 typedef enum capp_parallel { CAPP_SEQUENTIAL, CAPP_PARALLEL_SHARED, CAPP_PARALLEL_OWN } capp_parallel;
-
-/* What a layer computes from a state that goes from token to token along a path, besides or instead of attention. The
- * inputs of a row are the rows of capp_layer's mix_in and mix_rates:
- *   SHORT   b, c, x [width each]: the convolution of b * x over tokens, times c (LFM2)
- *   DELTA   q and k [groups * keys each], v [heads * values], all three convolved; gate [heads * values];
- *           beta, alpha [heads each]: gated DeltaNet (Yang et al., arXiv 2412.06464)
- *   SCAN    gate [heads * values]; x [heads * values], b and c [groups * keys each], all three convolved; step [heads]:
- *           Mamba-2 (Dao and Gu, arXiv 2405.21060) */
-typedef enum capp_mixer { CAPP_MIX_NONE, CAPP_MIX_SHORT, CAPP_MIX_DELTA, CAPP_MIX_SCAN } capp_mixer;
-
-typedef struct capp_mix {
-    capp_mixer kind;
-    uint32_t taps;          /* inputs of the convolution: the token's own and those of the taps - 1 tokens before it */
-    uint32_t heads, groups; /* heads with a state; heads of q and k, or of b and c */
-    uint32_t keys, values;  /* the state of a head has keys x values numbers */
-    bool in_turn;           /* head i reads group i % groups; else i / (heads / groups) */
-} capp_mix;
 
 /* Tensors by their purpose. X(part, name in GGUF files) */
 #define CAPP_MODEL_PART_MAP(X)                                                                                         \
@@ -442,17 +426,6 @@ typedef struct capp_hparams {
 
 /* Rows of q, k, v of a layer, and of the gate of attention's output, if the model has one. */
 size_t capp_attention_rows(const capp_hparams *h, uint32_t layer);
-
-/* The number of layers that have a state. */
-size_t capp_count_states(const capp_hparams *h);
-
-/* Whether layers have both. */
-bool capp_mixes_beside(const capp_hparams *h);
-
-/* The sizes of a layer's capp_mix: floats of a row's inputs, channels of the convolution, inputs of mix_out. */
-size_t capp_mix_inputs(const capp_hparams *h);
-size_t capp_mix_channels(const capp_hparams *h);
-size_t capp_mix_outputs(const capp_hparams *h);
 
 static inline bool capp_has_experts(const capp_hparams *h, uint32_t layer) {
     return h->experts && !(h->kinds[layer] & CAPP_DENSE);
