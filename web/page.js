@@ -90,7 +90,9 @@ function makeResult(result, index) {
     row.setAttribute("role", "group");
     const track = make("div", "track");
     track.append(make("div", "bar"));
-    row.append(make("span", "", each.name), track, make("span", "number"));
+    const name = make("span", "", each.name);
+    name.title = each.name;
+    row.append(name, track, make("span", "number"));
     bars.append(row);
   });
   item.append(bars);
