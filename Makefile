@@ -106,7 +106,7 @@ test: setup-test build-test/build.ninja build-asan/build.ninja
 
 # Everything that takes too long for `make test`: tests marked long, the complete fuzzing, data races.
 check: test fuzz tsan
-	@tools/setup.sh corpus cluster
+	@tools/setup.sh corpus cluster browser
 	@CAPP_BUILD_TSAN=$(CURDIR)/build-tsan $(PYTEST) tests --long $(TESTS)
 
 # Models and adapters of tests/fixtures that belong together.

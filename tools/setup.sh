@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# setup.sh GROUP...: installs what the groups (build, test, site, format, lint, coverage, corpus, cluster) need and
+# setup.sh GROUP...: installs what the groups (build, test, site, format, lint, coverage, corpus, cluster, browser) need and
 # that is missing here, with apt, as root or through a sudo without a password. If it can do neither, it prints the one
 # command to run and exits with 2. If nothing is missing, it does nothing and is fast.
 set -euo pipefail
@@ -51,6 +51,7 @@ for group in "$@"; do
         need locales test -e /usr/share/i18n/locales/de_DE
         need unicode-data test -e /usr/share/unicode/UnicodeData.txt
         ;;
+    browser) need chromium have chromium ;;
     cluster) need openjdk-17-jre-headless have java ;;
     *)
         echo "setup.sh: no group is called '$group'" >&2
