@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# setup.sh GROUP...: installs what the groups (build, test, site, format, lint, coverage, corpus, cluster) need and
-# that is missing here, with apt, as root or through a sudo without a password. If it can do neither, it prints the one
+# setup.sh GROUP...: installs what the groups (build, test, aarch64, site, format, lint, coverage, corpus, cluster) need
+# and that is missing here, with apt, as root or through a sudo without a password. If it can do neither, it prints the one
 # command to run and exits with 2. If nothing is missing, it does nothing and is fast.
 set -euo pipefail
 
@@ -43,6 +43,11 @@ for group in "$@"; do
     lint)
         need clang-tidy have clang-tidy
         need cppcheck have cppcheck
+        ;;
+    aarch64)
+        need gcc-aarch64-linux-gnu have aarch64-linux-gnu-gcc
+        need libc6-dev-arm64-cross test -e /usr/aarch64-linux-gnu/include/stdio.h
+        need qemu-user have qemu-aarch64
         ;;
     coverage) need gcovr have gcovr ;;
     corpus)
