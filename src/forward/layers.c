@@ -127,14 +127,19 @@ static void norm_rows(void *user, size_t task, int worker) {
 static void attended_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
+    const capp_shape *shape = &f->weights->layers[p->layer].shape;
     (void)worker;
-    for (size_t r = task * CHUNK; r < chunk_end(p, task); r++)
-        narrow_row(f, p->next, f->h, r, f->t + p->tiles->row[r] * f->t_stride);
+    for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
+        float *out = f->t + p->tiles->row[r] * f->t_stride;
+        for (size_t i = 1; i < shape->heads && shape->value != shape->key; i++)
+            memmove(out + i * shape->value, out + i * shape->key, shape->value * sizeof *out);
+        narrow_row(f, p->next, f->h, r, out);
+    }
 }
 
 static void rotate(const capp_forward *f, const capp_layer *layer, float *x, size_t position) {
     const capp_hparams *h = &f->weights->hparams;
-    size_t half = h->rope_dims / 2, at = (layer->rope * f->longest + position) * half;
+    size_t half = h->ropes[layer->rope].dims / 2, at = (layer->rope * f->longest + position) * (h->rope_dims / 2);
     if (layer->still) return;
     if (h->rope == CAPP_ROPE_PAIRS)
         f->weights->kernels->rope_pairs(x, f->cosines + at, f->sines + at, half);
@@ -143,8 +148,7 @@ static void rotate(const capp_forward *f, const capp_layer *layer, float *x, siz
 }
 
 /* Norms the heads of q or k: each head separately, or the whole row. */
-static void norm_heads(const capp_weights *w, const capp_norm *norm, float *x, size_t heads) {
-    size_t d = w->hparams.head_dim;
+static void norm_heads(const capp_weights *w, const capp_norm *norm, float *x, size_t heads, size_t d) {
     if (!norm->weight) return;
     if (w->hparams.qk_norm == CAPP_QK_ROW) {
         apply_norm(w, norm, x, x, heads * d);
@@ -157,8 +161,19 @@ static void norm_heads(const capp_weights *w, const capp_norm *norm, float *x, s
 }
 
 static void norm_q_and_k(const capp_weights *w, const capp_layer *layer, float *q, float *k) {
-    norm_heads(w, &layer->q_norm, q, w->hparams.heads);
-    norm_heads(w, &layer->k_norm, k, w->hparams.kv_heads);
+    norm_heads(w, &layer->q_norm, q, layer->shape.heads, layer->shape.key);
+    norm_heads(w, &layer->k_norm, k, layer->shape.kv_heads, layer->shape.key);
+}
+
+/* Stores the keys k and values v of a layer in a slot. */
+static void store_row(capp_forward *f, const capp_layer *layer, size_t slot, const float *k, const float *v) {
+    size_t dk = layer->shape.key, dv = layer->shape.value;
+    for (size_t i = 0; i < layer->shape.kv_heads; i++) {
+        float *keys = f->keys + (layer->keys + i * dk) * f->slots + slot / CAPP_LANES * CAPP_LANES * dk;
+        float *values = f->values + (layer->values + i * dv) * f->slots + slot * dv;
+        for (size_t j = 0; j < dk; j++) keys[j * CAPP_LANES + slot % CAPP_LANES] = k[i * dk + j];
+        memcpy(values, v + i * dv, dv * sizeof *v);
+    }
 }
 
 /* Norms and rotates q and k of f->t, and stores k and v in the row's slot. */
@@ -168,26 +183,21 @@ static void position_rows(void *user, size_t task, int worker) {
     const capp_weights *w = f->weights;
     const capp_hparams *h = &w->hparams;
     const capp_layer *layer = &w->layers[p->layer];
-    size_t d = h->head_dim;
+    size_t d = layer->shape.key, heads = layer->shape.heads, kv_heads = layer->shape.kv_heads;
     (void)worker;
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
-        float *q = f->t + r * f->t_stride, *k = q + h->heads * d, *v = k + h->kv_heads * d;
-        size_t slot = f->slot[r], position = f->depth[r] - 1;
+        float *q = f->t + r * f->t_stride, *k = q + heads * d, *v = k + kv_heads * d;
+        size_t position = f->depth[r] - 1;
         if (!h->qk_norm_rotated) norm_q_and_k(w, layer, q, k);
-        if (h->clamp > 0) capp_clamp(q, h->clamp, (h->heads + 2 * (size_t)h->kv_heads) * d);
-        for (size_t i = 0; i < h->heads; i++) rotate(f, layer, q + i * d, position);
-        for (size_t i = 0; i < h->kv_heads; i++) rotate(f, layer, k + i * d, position);
+        if (h->clamp > 0) capp_clamp(q, h->clamp, (heads + kv_heads) * d + kv_heads * layer->shape.value);
+        for (size_t i = 0; i < heads; i++) rotate(f, layer, q + i * d, position);
+        for (size_t i = 0; i < kv_heads; i++) rotate(f, layer, k + i * d, position);
         if (h->qk_norm_rotated) norm_q_and_k(w, layer, q, k);
         if (h->growth > 0) {
             float stretches = floorf((float)position / (float)h->ropes[0].original);
-            w->kernels->scale(q, 1 + h->growth * (float)capp_log(1 + (double)stretches), h->heads * d);
+            w->kernels->scale(q, 1 + h->growth * (float)capp_log(1 + (double)stretches), heads * d);
         }
-        for (size_t i = 0; i < h->kv_heads; i++) {
-            size_t head = (p->layer * h->kv_heads + i) * f->slots * d;
-            float *keys = f->keys + head + slot / CAPP_LANES * CAPP_LANES * d + slot % CAPP_LANES;
-            for (size_t j = 0; j < d; j++) keys[j * CAPP_LANES] = k[i * d + j];
-            memcpy(f->values + head + slot * d, v + i * d, d * sizeof *v);
-        }
+        store_row(f, layer, f->slot[r], k, v);
     }
 }
 

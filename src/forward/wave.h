@@ -73,8 +73,8 @@ struct capp_forward {
     capp_pool *pool;
     size_t rows, slots, longest; /* maximum rows of a wave, slots of the store, tokens of a path */
     /* KV store; blocks of CAPP_LANES keys are transposed so that one vector holds a dimension of all of them. */
-    float *keys;   /* [layer][kv_head][slot / LANES][head_dim][LANES] */
-    float *values; /* [layer][kv_head][slot][head_dim] */
+    float *keys;   /* [layer][kv_head][slot / LANES][key][LANES] */
+    float *values; /* [layer][kv_head][slot][value] */
     /* Of the wave: */
     size_t n, n_heads;      /* rows; rows that the head needs */
     uint32_t *depth;        /* [rows] position + 1 */
@@ -105,6 +105,7 @@ struct capp_forward {
     /* Head: */
     uint32_t *head_row;         /* [rows] row of the wave of head row i */
     uint32_t *head_node;        /* [rows] */
+    float **head_spread;        /* [rows] receives all log-probabilities of head row i, or NULL; the caller's */
     double *normalizer;         /* [rows] log of the sum of exp of its logits */
     float *tile_max, *tile_sum; /* [vocabulary tiles][rows] */
     float *tile_best;           /* [vocabulary tiles][rows] highest logit */

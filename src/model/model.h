@@ -251,9 +251,19 @@ typedef struct capp_norm {
     const float *bias;   /* or NULL */
 } capp_norm;
 
+/* The attention heads of a layer, and the width of its feed-forward part. */
+typedef struct capp_shape {
+    uint16_t heads, kv_heads; /* heads of q; heads of keys and values */
+    uint16_t key, value;      /* dimensions of a head of q and keys; of a head of values, at most as many */
+    uint32_t feed;            /* not of experts */
+    uint16_t back;            /* it reads keys and values of the layer so many layers before it; 0: its own */
+} capp_shape;
+
 typedef struct capp_layer {
+    capp_shape shape;
+    size_t keys, values; /* in the KV store, floats of a slot that belong to the layers before the one that it reads */
     capp_norm attention_norm, q_norm, k_norm, attention_post_norm, feed_norm, feed_post_norm;
-    capp_matrix qkv;  /* rows: heads * head_dim of q, kv_heads * head_dim of k, as many of v */
+    capp_matrix qkv;  /* rows: those of q; then, if the layer keeps its own keys and values, those of k and of v */
     capp_matrix out;  /* width rows */
     capp_matrix up;   /* gated: two parts, gate and up, of feed rows each; else one part */
     capp_matrix down; /* width rows */
@@ -287,6 +297,7 @@ typedef struct capp_rope {
     double low, high;        /* LLAMA3: factors; YARN: beta_slow, beta_fast */
     bool untruncated;        /* YARN */
     double magnitude;        /* factor of cosines and sines */
+    uint32_t dims;           /* dimensions of a head that rotate */
 } capp_rope;
 
 /* Kinds of a layer, as bits. CAPP_LOCAL: it has a window. CAPP_STILL: q and k do not rotate. CAPP_DENSE: it has no
@@ -305,7 +316,9 @@ typedef struct capp_quantization {
 } capp_quantization;
 
 typedef struct capp_hparams {
-    uint32_t vocabulary, context, width, layers, heads, kv_heads, head_dim, feed;
+    uint32_t vocabulary, context, width, layers;
+    uint32_t heads, kv_heads, head_dim, feed; /* of most layers; feed: of experts, if there are any */
+    capp_shape shapes[CAPP_MOST_LAYERS];      /* of each layer */
     capp_activation activation;
     capp_qk_norm qk_norm;
     bool qk_norm_rotated;
@@ -313,7 +326,7 @@ typedef struct capp_hparams {
     bool qkv_bias, out_bias, feed_bias; /* see capp_has */
     bool tied;
     capp_rope_kind rope;
-    uint32_t rope_dims; /* dimensions of a head that rotate */
+    uint32_t rope_dims; /* the most dimensions of any rotation */
     uint32_t n_ropes;   /* rotations in use: 1, or 2 if layers with a window have their own base */
     capp_rope ropes[2];
     uint32_t short_context; /* LongRoPE: contexts up to this length have their own factors; 0: no such factors */
@@ -353,18 +366,19 @@ typedef struct capp_weights {
     size_t n_integers, n_floats_only; /* matrices that are stored as integers; others except routers */
     const capp_source *source;        /* borrowed: the file */
     capp_hparams hparams;
-    capp_layer *layers;           /* [hparams.layers] */
-    capp_norm output_norm;        /* */
-    capp_matrix project_in;       /* project_in: embedding to stream; project_out: stream to head; */
-    capp_matrix project_out;      /* no parts if the model has none */
-    capp_matrix head;             /* vocabulary rows */
-    const capp_tensor *tokens;    /* embeddings [vocabulary][width], read row by row in their stored form */
-    const capp_tensor *positions; /* [context + position_offset][width], or NULL */
-    uint32_t position_offset;     /* row of the first position */
-    capp_norm tokens_norm;        /* of the embedding; weight is NULL if there is none */
-    double *frequencies;          /* [n_ropes][rope_dims / 2] in use, then as many for long contexts */
-    const float *alibi;           /* [heads] slopes, or NULL */
-    capp_matrix *expert_matrices; /* [layers][2 experts] */
+    capp_layer *layers;              /* [hparams.layers] */
+    capp_norm output_norm;           /* */
+    capp_matrix project_in;          /* project_in: embedding to stream; project_out: stream to head; */
+    capp_matrix project_out;         /* no parts if the model has none */
+    capp_matrix head;                /* vocabulary rows */
+    const capp_tensor *tokens;       /* embeddings [vocabulary][width], read row by row in their stored form */
+    const capp_tensor *positions;    /* [context + position_offset][width], or NULL */
+    uint32_t position_offset;        /* row of the first position */
+    capp_norm tokens_norm;           /* of the embedding; weight is NULL if there is none */
+    size_t key_floats, value_floats; /* in a slot of the KV store, of all layers */
+    double *frequencies;             /* [n_ropes][rope_dims / 2] in use, then as many for long contexts */
+    const float *alibi;              /* [heads] slopes, or NULL */
+    capp_matrix *expert_matrices;    /* [layers][2 experts] */
     capp_dequant_fn tokens_dequant, positions_dequant;
     uint64_t parameters, adapter_bytes;
     size_t packed_bytes, whole_bytes; /* size of the cache; size of a cache of all matrices */
