@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# sysroot.sh ARCHITECTURE FOLDER: unpacks Debian's C library for another architecture (arm64), and the other libraries
-# that capp needs, into FOLDER. It needs neither root nor the architecture in this system's dpkg: apt works on lists of its
-# own. FOLDER/root.ini is a part of Meson's cross file, see tools/aarch64.ini. If FOLDER is complete, it does nothing and is fast.
+# sysroot.sh ARCHITECTURE FOLDER [libraries]: unpacks the libraries of Debian that capp needs, for an architecture (amd64,
+# arm64), into FOLDER. With "libraries" it leaves out the C library, and has the archives of the others but not the shared
+# libraries: for a compiler with a C library of its own. It needs neither root nor the architecture in this system's dpkg:
+# apt works on lists of its own. FOLDER/root.ini is a part of Meson's cross file, see tools/aarch64.ini. If FOLDER is
+# complete, it does nothing and is fast.
 set -euo pipefail
 
 architecture=$1
 folder=$2
-packages=(libc6-dev libgcc-12-dev libpcre2-dev libutf8proc-dev libcsv-dev zlib1g-dev libzstd-dev libxxhash-dev
-    libcurl4-openssl-dev libssl-dev ca-certificates)
+libraries=(libpcre2-dev libutf8proc-dev libcsv-dev zlib1g-dev libzstd-dev libxxhash-dev libcurl4-openssl-dev libssl-dev)
+packages=(libc6-dev libgcc-12-dev ca-certificates "${libraries[@]}")
 [ ! -e "$folder/complete" ] || exit 0
 
 rm -rf "$folder"
@@ -27,7 +29,11 @@ if ! { apt update && apt install --download-only --no-install-recommends "${pack
     echo "sysroot.sh: apt could not download these packages; see above" >&2
     exit 2
 fi
-for package in "$folder"/apt/archives/*.deb; do dpkg-deb -x "$package" "$folder"; done
+for package in "$folder"/apt/archives/*.deb; do
+    name=$(basename "$package")
+    if [ "${3:-}" != libraries ] || [[ " ${libraries[*]} " == *" ${name%%_*} "* ]]; then dpkg-deb -x "$package" "$folder"; fi
+done
+[ "${3:-}" != libraries ] || find "$folder/usr/lib" -name '*.so*' -delete
 rm -rf "$folder/apt"
 # Links to absolute paths lead out of the folder.
 find "$folder" -xtype l -lname '/*' -printf '%p %l\n' | while read -r link target; do
