@@ -2,6 +2,7 @@
 more and more units. The bits of precision f32 are those in the repository, which x86-64 gives too."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -65,6 +66,25 @@ def test_bits(name):
     for processor, isa in PROCESSORS.items():
         for unit in ("portable", "ref", isa) if name == "llama" else (isa,):
             assert bits.bits_of(Path(BUILD), name, unit, under(processor)) == expected, f"{unit} of {processor}"
+
+
+def inner_loop(code):
+    """The instructions of the loop of a function, as objdump prints it, with the largest share of products."""
+    lines = [(int(at, 16), text) for at, text in re.findall(r"^ +([0-9a-f]+):\t(.*)$", code, re.M)]
+    loops = []
+    for end, (at, text) in enumerate(lines):
+        to = re.match(r"b\.\w+ ([0-9a-f]+)|cbn?z \w+, ([0-9a-f]+)", text.replace("\t", " "))
+        start = [n for n, (other, _) in enumerate(lines[:end]) if to and other == int(to[1] or to[2], 16)]
+        loops += [[body for _, body in lines[begin:end + 1]] for begin in start]
+    return max(loops, key=lambda loop: sum(text.startswith("fmla") for text in loop) / len(loop))
+
+
+def test_the_product_has_few_instructions():
+    """The numbers of docs/performance.md."""
+    dump = ["aarch64-linux-gnu-objdump", "-d", "--no-show-raw-insn", "--disassemble=packed_6_1", Path(BUILD) / "libkernel_neon.a"]
+    loop = inner_loop(subprocess.run(dump, capture_output=True, text=True, check=True).stdout)
+    assert sum(text.startswith("fmla") for text in loop) == 24 and len(loop) <= 38, loop
+    assert not any("[sp" in text for text in loop)
 
 
 def test_other_bits_show():
