@@ -41,17 +41,17 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
     f->slots = round_up(slots, CAPP_LANES);
     f->rows = rows;
     f->longest = longest;
-    f->h_stride = stride_of(larger(h->width, q));
+    f->h_stride = stride_of(larger(larger(h->width, h->side), q));
     f->g_stride = stride_of(feed);
     f->inner_stride = stride_of(h->feed);
-    f->t_stride = stride_of(qkv);
+    f->t_stride = stride_of(larger(qkv, 2 * (size_t)h->side));
     f->tile_rows = TILE_QUERIES / group;
     if (f->tile_rows < 4) f->tile_rows = 4;
     if (f->tile_rows > MOST_TILE_ROWS) f->tile_rows = MOST_TILE_ROWS;
     f->score_stride = round_up(longest, CAPP_LANES) + 2 * CAPP_LANES;
     size_t queries = f->tile_rows * group;
     size_t attention = queries * (head + 1 + f->score_stride) + 2 * CAPP_LANES;
-    f->scratch_stride = larger(attention, h->width);
+    f->scratch_stride = larger(attention, larger(h->width, h->side));
     for (size_t i = 0; i < 2; i++) {
         const capp_weights *of = i ? exact : w;
         if (!of) continue;
@@ -81,7 +81,7 @@ static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) 
     size_t rotations = (size_t)h->n_ropes * f->longest * (h->rope_dims / 2);
     return fn(user, &f->keys, keys, sizeof *f->keys) && fn(user, &f->values, values, sizeof *f->values) &&
            fn(user, &f->depth, rows, sizeof *f->depth) && fn(user, &f->slot, rows, sizeof *f->slot) &&
-           fn(user, &f->path, f->longest, sizeof *f->path) &&
+           fn(user, &f->token, rows, sizeof *f->token) && fn(user, &f->path, f->longest, sizeof *f->path) &&
            fn(user, &f->path_node, f->longest, sizeof *f->path_node) && each_tiles(&f->all, rows, fn, user) &&
            each_tiles(&f->heads, rows, fn, user) && fn(user, &f->x, rows * h->width, sizeof *f->x) &&
            fn(user, &f->h, rows * f->h_stride, f->element) && fn(user, &f->g, rows * f->g_stride, f->element) &&

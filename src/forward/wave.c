@@ -135,6 +135,7 @@ capp_status capp_wave_prepare(capp_forward *f, const capp_tree *tree, const uint
     f->n = n;
     for (size_t r = 0; r < n; r++) {
         f->depth[r] = tree->nodes[nodes[r]].depth;
+        f->token[r] = tree->nodes[nodes[r]].token;
         f->slot[r] = (uint32_t)f->base + tree->nodes[nodes[r]].slot;
         f->all.row[r] = (uint32_t)r;
     }

@@ -391,6 +391,15 @@ static capp_status fit_products(fitter *f, const capp_part parts[3], place p, si
     return st;
 }
 
+static capp_status fit_side(fitter *f, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = f->h;
+    const target gate = {&layer->side.gate.deltas, 0, h->side, h->width};
+    const target out = {&layer->side.out.deltas, 0, h->width, h->side};
+    if (!h->side) return CAPP_OK;
+    capp_status st = fit_rows(f, (place){CAPP_PART_SIDE_GATE, i, 0}, &gate);
+    return st == CAPP_OK ? fit_rows(f, (place){CAPP_PART_SIDE_OUT, i, 0}, &out) : st;
+}
+
 static capp_status fit_feed(fitter *f, uint32_t i, capp_layer *layer) {
     static const capp_part dense[] = {CAPP_PART_GATE, CAPP_PART_UP, CAPP_PART_DOWN};
     static const capp_part shared[] = {CAPP_PART_SHARED_GATE, CAPP_PART_SHARED_UP, CAPP_PART_SHARED_DOWN};
@@ -484,6 +493,7 @@ capp_status capp_adapter_fit(capp_adapter *a, const capp_source *s, const capp_a
         capp_layer none = {0}, *layer = w ? &w->layers[i] : &none;
         if ((st = fit_attention(&f, i, layer)) != CAPP_OK) return st;
         if ((st = fit_feed(&f, i, layer)) != CAPP_OK) return st;
+        if ((st = fit_side(&f, i, layer)) != CAPP_OK) return st;
     }
     if ((st = fit_ends(&f)) != CAPP_OK) return st;
     return check_all_used(&f);

@@ -34,9 +34,13 @@ static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
         size_t q_rows = own ? shape->heads : 1, k_rows = own ? shape->kv_heads : 1;
         size_t q_width = row ? shape->heads * d : d, k_width = row ? shape->kv_heads * d : d;
         bool bias = arch->qk_norm_bias;
+        if (shape->back) capp_bind_ignore(b, (place){CAPP_PART_K_NORM, i, 0}, ".weight");
         if ((st = capp_bind_norm(b, (place){CAPP_PART_Q_NORM, i, 0}, q_rows, q_width, bias, &layer->q_norm))) return st;
-        if ((st = capp_bind_norm(b, (place){CAPP_PART_K_NORM, i, 0}, k_rows, k_width, bias, &layer->k_norm))) return st;
+        if (!shape->back &&
+            (st = capp_bind_norm(b, (place){CAPP_PART_K_NORM, i, 0}, k_rows, k_width, bias, &layer->k_norm)) != CAPP_OK)
+            return st;
     }
+    if (arch->value_norm && (st = capp_bind_ones(b, shape->value, &layer->v_norm)) != CAPP_OK) return st;
     if (!arch->post_norms) return CAPP_OK;
     if ((st = capp_bind_norm(b, (place){CAPP_PART_ATTENTION_POST_NORM, i, 0}, 1, w, true, &layer->attention_post_norm)))
         return st;
@@ -50,14 +54,16 @@ static capp_status bind_attention(binder *b, uint32_t i, capp_layer *layer) {
     size_t v = (size_t)shape->kv_heads * shape->value;
     const capp_piece fused = {{CAPP_PART_QKV, i, 0}, q + k + v}, out = {{CAPP_PART_OUT, i, 0}, h->width};
     const capp_piece split[] = {{{CAPP_PART_Q, i, 0}, q}, {{CAPP_PART_K, i, 0}, k}, {{CAPP_PART_V, i, 0}, v}};
+    size_t pieces = shape->back ? 1 : shape->keys_as_values ? 2 : 3;
     char name[MOST_NAME], buffer[MOST_NAME];
     capp_status st;
     bool all =
         capp_find(b, fused.place, ".weight", name) || !capp_place_template(b->w->arch, b->s->gguf, CAPP_PART_Q, buffer);
     if (!capp_in_folder(b) && !all && b->w->arch->learned_positions) all = true; /* GPT-2's are always fused */
     st = all ? capp_bind_matrix(b, &fused, 1, 1, h->width, h->qkv_bias, &layer->qkv)
-             : capp_bind_matrix(b, split, 3, 1, h->width, h->qkv_bias, &layer->qkv);
+             : capp_bind_matrix(b, split, pieces, 1, h->width, h->qkv_bias, &layer->qkv);
     if (st != CAPP_OK) return st;
+    for (size_t x = 1; x < 3 && shape->back; x++) capp_bind_ignore(b, split[x].place, ".weight");
     size_t inputs = (size_t)shape->heads * shape->value;
     if ((st = capp_bind_matrix(b, &out, 1, 1, inputs, h->out_bias, &layer->out)) != CAPP_OK) return st;
     if (!b->w->arch->sinks) return CAPP_OK;
@@ -139,8 +145,14 @@ static capp_status bind_layer(binder *b, uint32_t i) {
     layer->score_scale = h->score_scale / (h->scale_by_layer ? (float)i + 1 : 1);
     layer->still = h->kinds[i] & CAPP_STILL;
     if ((st = bind_norms(b, i, layer)) != CAPP_OK) return st;
+    layer->scale = 1;
+    if (h->layer_scale &&
+        (st = capp_bind_read(b, (place){CAPP_PART_LAYER_SCALE, i, 0}, capp_weight_suffix(b, CAPP_PART_LAYER_SCALE), 1,
+                             &layer->scale)) != CAPP_OK)
+        return st;
     if ((st = bind_attention(b, i, layer)) != CAPP_OK) return st;
-    return bind_feed(b, i, layer);
+    if ((st = bind_feed(b, i, layer)) != CAPP_OK) return st;
+    return h->side ? capp_bind_side(b, i, &layer->side) : CAPP_OK;
 }
 
 /* ---- Ends ----------------------------------------------------------------------------------------------------------
@@ -186,7 +198,6 @@ static void scale_norm(const capp_weights *w, float scale) {
 static capp_status bind_head(binder *b) {
     capp_weights *w = b->w;
     const capp_hparams *h = &w->hparams;
-    char name[MOST_NAME];
     capp_status st;
     if (!h->no_output_norm &&
         (st = capp_bind_norm(b, (place){CAPP_PART_OUTPUT_NORM, 0, 0}, 1, h->width, true, &w->output_norm)) != CAPP_OK)
@@ -194,9 +205,7 @@ static capp_status bind_head(binder *b) {
     scale_norm(w, h->logit_scale);
     /* If a tied head is stored anyway, it is a copy of the embedding: marks it as bound, but does not count its
      * weights. */
-    uint64_t before = w->parameters;
-    if (h->tied) (void)capp_find(b, (place){CAPP_PART_HEAD, 0, 0}, ".weight", name);
-    w->parameters = before;
+    if (h->tied) capp_bind_ignore(b, (place){CAPP_PART_HEAD, 0, 0}, ".weight");
     const capp_piece head = {{h->tied ? CAPP_PART_TOKENS : CAPP_PART_HEAD, 0, 0}, h->vocabulary};
     st = capp_bind_matrix(b, &head, 1, 1, h->embedded, false, &w->head);
     if (st != CAPP_OK || !w->arch->head_bias) return st;
@@ -307,7 +316,7 @@ static capp_status check_all_bound(binder *b) {
 }
 
 size_t capp_bind_jobs(const capp_hparams *h) {
-    return (6 + 2 * (size_t)h->experts) * h->layers + 3;
+    return (9 + 2 * (size_t)h->experts) * h->layers + 3;
 }
 
 capp_status capp_bind(binder *b) {
@@ -316,6 +325,7 @@ capp_status capp_bind(binder *b) {
     if (b->w->arch->tokens_norm && (st = capp_bind_norm(b, (place){CAPP_PART_TOKENS_NORM, 0, 0}, 1, b->w->hparams.width,
                                                         true, &b->w->tokens_norm)))
         return st;
+    if (b->w->hparams.side && (st = capp_bind_side_tokens(b)) != CAPP_OK) return st;
     for (uint32_t i = 0; i < b->w->hparams.layers; i++)
         if ((st = bind_layer(b, i)) != CAPP_OK) return st;
     if ((st = bind_head(b)) != CAPP_OK) return st;

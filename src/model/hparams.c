@@ -176,6 +176,6 @@ capp_status capp_hparams_read(capp_hparams *h, const capp_arch **arch, const cap
     if (st == CAPP_OK) st = check(h, path, err);
     if (st != CAPP_OK) return st;
     if ((*arch)->scaled_embedding) h->embedding_scale = sqrtf((float)h->width);
-    if (h->score_scale == 0) h->score_scale = (float)(1 / sqrt(h->head_dim));
+    if (h->score_scale == 0) h->score_scale = (*arch)->unit_scores ? 1 : (float)(1 / sqrt(h->head_dim));
     return CAPP_OK;
 }
