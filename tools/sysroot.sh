@@ -8,9 +8,9 @@ set -euo pipefail
 
 architecture=$1
 folder=$2
-libraries=(libpcre2-dev libutf8proc-dev libcsv-dev zlib1g-dev libzstd-dev libxxhash-dev libcurl4-openssl-dev libssl-dev)
+libraries=(libpcre2-dev libutf8proc-dev libcsv-dev libjansson-dev libmicrohttpd-dev zlib1g-dev libzstd-dev libxxhash-dev libcurl4-openssl-dev libssl-dev)
 packages=(libc6-dev libgcc-12-dev ca-certificates "${libraries[@]}")
-[ ! -e "$folder/complete" ] || exit 0
+[ "$(cat "$folder/complete" 2>/dev/null)" != "${packages[*]}" ] || exit 0
 
 rm -rf "$folder"
 mkdir -p "$folder/apt/lists/partial" "$folder/apt/archives/partial"
@@ -40,4 +40,4 @@ find "$folder" -xtype l -lname '/*' -printf '%p %l\n' | while read -r link targe
     [ ! -e "$folder$target" ] || ln -sfn "$folder$target" "$link"
 done
 printf "[constants]\nroot = '%s'\n" "$folder" >"$folder/root.ini"
-touch "$folder/complete"
+echo "${packages[*]}" >"$folder/complete"
