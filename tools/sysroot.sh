@@ -31,7 +31,10 @@ if ! { apt update && apt install --download-only --no-install-recommends "${pack
 fi
 for package in "$folder"/apt/archives/*.deb; do
     name=$(basename "$package")
-    if [ "${3:-}" != libraries ] || [[ " ${libraries[*]} " == *" ${name%%_*} "* ]]; then dpkg-deb -x "$package" "$folder"; fi
+    if [ "${3:-}" = libraries ]; then
+        case $name in libc6-dev* | libc-dev-bin* | linux-libc-dev* | libgcc* | libcrypt-dev*) continue ;; *-dev_*) ;; *) continue ;; esac
+    fi
+    dpkg-deb -x "$package" "$folder"
 done
 [ "${3:-}" != libraries ] || find "$folder/usr/lib" -name '*.so*' -delete
 rm -rf "$folder/apt"
