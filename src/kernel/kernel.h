@@ -131,8 +131,10 @@ extern const capp_kernels capp_kernels_avx512;
 extern const capp_kernels capp_kernels_avx512vnni; /* avx512 with products of integers by VPDPBUSD */
 extern const capp_kernels capp_kernels_avx512bf16; /* avx512vnni with products of bfloat16 by capp_products_dpbf16 */
 extern const capp_kernels capp_kernels_amx;        /* avx512vnni with products of bfloat16 by capp_products_tiles */
+extern const capp_kernels capp_kernels_neon;       /* AArch64 */
 
-/* Table i of all tables, slowest first; NULL past the end. It may be one that the machine does not support. */
+/* Table i of all tables of this processor's family, slowest first; NULL past the end. It may be one that the machine
+ * does not support. */
 const capp_kernels *capp_kernels_at(size_t i);
 
 /* The table with that name; NULL for an unknown name. */
