@@ -214,6 +214,8 @@ typedef struct capp_model_info {
     bool add_bos;                /* whether the tokenizer begins a text with BOS */
     double load_seconds;
     const char *adapters; /* "PATH=WEIGHT" of each adapter in order, separated by ", "; "" if there are none */
+    double margin; /* precision AUTO rescores completions whose mean log-probability is closer than this to the best;
+                      0: the model never rescores */
 } capp_model_info;
 
 /* Fills *info. */
@@ -405,6 +407,10 @@ typedef struct capp_result {
                               below */
     const int32_t *ids;    /* [offset[n_completions]] */
     const float *logprobs; /* [offset[n_completions]] log Pr(token | prompt, completion tokens before it); <= 0 */
+    const bool *rescored;  /* [n_completions] the completions that precision AUTO scored again; NULL: none */
+    const float *first_logprobs; /* logprobs before completions were scored again; NULL if rescored is */
+    const double *marginals;     /* [offset[n_completions]] the marginals that the call computed for a discount (see
+                                    capp_scoring); NULL: none */
 } capp_result;
 
 /* Receives one result. Called once for each example, in order, from the calling thread. Return false to end the call
@@ -493,7 +499,7 @@ CAPP_API capp_status capp_score(capp_session *session, const capp_example *examp
 CAPP_API capp_status capp_predict_proba(capp_session *session, const capp_example *examples, size_t n,
                                         const capp_run_options *options, double *proba, capp_error *err);
 
-/* The result of capp_decide for one example. */
+/* The result of capp_predict_early for one example. */
 typedef struct capp_decision {
     size_t row;        /* index of the example in the call */
     size_t prediction; /* index of the highest posterior; the first one if several are equal */
@@ -518,12 +524,13 @@ typedef bool (*capp_decision_fn)(void *user, const capp_decision *decision);
  *
  * Options, order of results and errors are those of capp_score. normalize has no effect. CAPP_AGGREGATE_CALLER, a
  * discount and classes give no upper bound: the status is CAPP_EINVAL, and capp_score is the function to use. */
-CAPP_API capp_status capp_decide(capp_session *session, const capp_example *examples, size_t n,
-                                 const capp_run_options *options, capp_decision_fn fn, void *user, capp_error *err);
+CAPP_API capp_status capp_predict_early(capp_session *session, const capp_example *examples, size_t n,
+                                        const capp_run_options *options, capp_decision_fn fn, void *user,
+                                        capp_error *err);
 
 /* Writes the index of the most probable completion (or class) of each example to prediction [n]; the first one if
- * several are equal. Uses capp_decide if the options allow it, otherwise capp_score. CAPP_EINVAL if an example has only
- * one completion (or class). */
+ * several are equal. Uses capp_predict_early if the options allow it, otherwise capp_score. CAPP_EINVAL if an example
+ * has only one completion (or class). */
 CAPP_API capp_status capp_predict(capp_session *session, const capp_example *examples, size_t n,
                                   const capp_run_options *options, size_t *prediction, capp_error *err);
 
@@ -544,6 +551,39 @@ typedef bool (*capp_text_result_fn)(void *user, const capp_text_result *result);
 CAPP_API capp_status capp_token_logprobs(capp_session *session, const capp_str *texts, size_t n, unsigned flags,
                                          const capp_run_options *options, capp_text_result_fn fn, void *user,
                                          capp_error *err);
+
+/* ---- Decisions from stored log-probabilities ------------------------------------------------------------------ */
+
+/* The log-probabilities of one list of completions after n prompts, as capp_score delivered them and the caller kept
+ * them. All pointers are borrowed for the call. A row is one prompt; its log-probabilities follow those of the row
+ * before it. */
+typedef struct capp_logprobs {
+    size_t n;              /* rows */
+    const size_t *offset;  /* [n_completions + 1] completion i has tokens offset[i] .. offset[i + 1] - 1; offset[0] = 0,
+                              and each completion has at least one token */
+    const float *logprobs; /* [n][offset[n_completions]] first_logprobs of capp_result, or logprobs if it is NULL */
+    /* For rows of a model whose margin is above 0; otherwise NULL and 0. */
+    const float *exact;   /* [n][offset[n_completions]] logprobs of capp_result; used only where `rescored` is true */
+    const bool *rescored; /* [n][n_completions] rescored of capp_result; false if it is NULL */
+    const int32_t *ids;   /* [offset[n_completions]] token ids, to recognize completions with equal tokens; NULL: all
+                             differ */
+    double margin;        /* of capp_model_info */
+} capp_logprobs;
+
+/* What capp_decide writes. The caller owns the arrays. Each may be NULL. n_classes is that of capp_result. */
+typedef struct capp_decided {
+    double *score;      /* [n][n_classes] logarithm of the likelihood */
+    double *posterior;  /* [n][n_classes] */
+    size_t *prediction; /* [n] */
+    bool *undecided;    /* [n] whether scores within the margin depend on completions that were not rescored. The other
+                           results of such a row are those of the log-probabilities that there are. */
+} capp_decided;
+
+/* Decides rows without a model: the results are those of capp_score with the same log-probabilities, bit for bit.
+ * example has the completions, the prior and normalize for all rows; its prompt is not used. options may be NULL; its
+ * aggregate and scoring are used. A discount needs marginals: CAPP_EINVAL if scoring has none. */
+CAPP_API capp_status capp_decide(const capp_logprobs *logprobs, const capp_example *example,
+                                 const capp_run_options *options, const capp_decided *decided, capp_error *err);
 
 /* ---- Generation ---------------------------------------------------------------------------------------------- */
 

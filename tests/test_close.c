@@ -253,7 +253,7 @@ static void check_decisions(fixture *f, const manner *m) {
     capp_run_options_init(&options);
     options.aggregate = m->aggregate;
     outcome both = run(f, f->both, m);
-    CHECK_OK(capp_decide(f->both, f->examples, ROWS, &options, take_decision, prediction, &f->err), f->err);
+    CHECK_OK(capp_predict_early(f->both, f->examples, ROWS, &options, take_decision, prediction, &f->err), f->err);
     CHECK(!memcmp(prediction, both.prediction, sizeof prediction));
 }
 

@@ -16,7 +16,7 @@ size_t capp_weighing_classes(const capp_weighing *weighing, const capp_example *
     return weighing->scoring && weighing->scoring->class_of ? weighing->scoring->n_classes : example->n_completions;
 }
 
-static const double *marginals_of(const capp_weighing *weighing, size_t row) {
+const double *capp_weighing_marginals(const capp_weighing *weighing, size_t row) {
     if (weighing->marginals) return weighing->marginals + weighing->first[row];
     return weighing->scoring ? weighing->scoring->marginals : NULL;
 }
@@ -30,7 +30,7 @@ static double aggregate_of(const capp_weighing *weighing, const double *logprobs
 
 capp_status capp_weigh(const capp_weighing *weighing, const capp_example *example, size_t row, const float *logprobs,
                        const size_t *offset, double *scratch, double *scores, capp_error *err) {
-    const double *marginals = marginals_of(weighing, row);
+    const double *marginals = capp_weighing_marginals(weighing, row);
     size_t n = example->n_completions, total = offset[n];
     bool classes = weighing->scoring && weighing->scoring->class_of;
     double discount = weighing->scoring ? weighing->scoring->discount : 0;
@@ -46,10 +46,4 @@ capp_status capp_weigh(const capp_weighing *weighing, const capp_example *exampl
     }
     if (classes) capp_decide_classes(aggregate, weighing->scoring->class_of, n, scores, weighing->scoring->n_classes);
     return CAPP_OK;
-}
-
-/* A discount adds the errors of marginals, times its factor, to those of log-probabilities. */
-double capp_weighing_margin(const capp_weighing *weighing, double mean) {
-    double discount = weighing->scoring ? fabs(weighing->scoring->discount) : 0;
-    return mean * (1 + discount);
 }
