@@ -1,5 +1,7 @@
 #include "decider.h"
 
+#include "capp_arrays.h"
+
 #include "store_parts.h"
 
 #include <stdlib.h>

@@ -106,6 +106,10 @@ bool output_open(output *out, const char *path, const char *const *inputs, size_
 }
 
 static bool keep_rows(output *out, const char *path, capp_error *err) {
+    if (out->stored && store_is_unused(path)) {
+        out->resumed = false;
+        return true;
+    }
     if (out->stored) {
         out->store = store_open(path, true, err);
         if (out->store) out->lines = (size_t)store_number(out->store, "SELECT coalesce(max(row) + 1, 0) FROM rows");
@@ -229,10 +233,9 @@ static bool fail_write(output *out, const char *what) {
 
 static bool begin_store(output *out) {
     capp_error err;
-    if (!out->store) out->store = store_make(out->path, out->file, &err);
-    if (!out->store) return fail_write(out, NULL);
-    store_fsync(out->store, out->fsync);
-    return true;
+    if (out->store) return store_prepare(out->store, out->fsync) || output_store_failed(out);
+    out->store = store_make(out->path, out->file, out->fsync, &err);
+    return out->store || fail_write(out, NULL);
 }
 
 bool output_store_failed(output *out) {

@@ -29,87 +29,21 @@ static const char schema[] =
     " LEFT JOIN completions ON completions.list = rows.list AND completions.place = rows.prediction"
     " LEFT JOIN labels ON labels.row = rows.row;";
 
-static const char *const texts[QUERIES] = {
-    [QUERY_ADD_ROW] = "INSERT INTO rows VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    [QUERY_ADD_LIST] = "INSERT OR REPLACE INTO lists VALUES(?,?,?)",
-    [QUERY_ADD_COMPLETION] = "INSERT OR REPLACE INTO completions VALUES(?,?,?,?,?)",
-    [QUERY_ADD_MARGINALS] = "INSERT OR REPLACE INTO marginals VALUES(?,?,?)",
-    [QUERY_SET] = "INSERT OR REPLACE INTO settings VALUES(?,?)",
-    [QUERY_GET] = "SELECT value FROM settings WHERE name = ?",
-    [QUERY_COMPLETIONS] = "SELECT text, ids FROM completions WHERE list = ? ORDER BY place",
-    [QUERY_LIST] = "SELECT own, end_of_prompt FROM lists WHERE list = ?",
-    [QUERY_MARGINALS] = "SELECT logprobs FROM marginals WHERE list = ? AND domain = ?",
-    [QUERY_RESCORE] = "UPDATE rows SET logprobs = ?2, first_logprobs = ?3, rescored = ?4 WHERE row = ?1",
-};
-
 bool store_is_name(const char *path) {
     return path && (ends_with(path, ".db") || ends_with(path, ".sqlite") || ends_with(path, ".sqlite3"));
 }
 
-/* ---- Statements ------------------------------------------------------------------------------------------------ */
-
-bool store_failed(store *s) {
-    int code = sqlite3_extended_errcode(s->database) & 0xFF, system = sqlite3_system_errno(s->database);
-    if (code == SQLITE_NOMEM) out_of_memory();
-    if (s->error) return false;
-    s->error = code == SQLITE_FULL       ? ENOSPC
-               : code == SQLITE_READONLY ? EACCES
-               : code == SQLITE_BUSY     ? EBUSY
-               : system                  ? system
-                                         : EIO;
-    return false;
-}
-
-sqlite3_stmt *store_query_of(store *s, store_query query) {
-    sqlite3_stmt **statement = &s->queries[query];
-    if (*statement)
-        sqlite3_reset(*statement);
-    else if (sqlite3_prepare_v3(s->database, texts[query], -1, SQLITE_PREPARE_PERSISTENT, statement, NULL))
-        store_failed(s);
-    return *statement;
-}
-
-bool store_step(store *s, sqlite3_stmt *statement) {
-    int code = statement ? sqlite3_step(statement) : SQLITE_ERROR;
-    if (code != SQLITE_DONE) store_failed(s);
-    if (statement) sqlite3_reset(statement);
-    return code == SQLITE_DONE;
-}
-
-void store_bind_text(sqlite3_stmt *statement, int place, capp_str text) {
-    if (statement)
-        sqlite3_bind_text64(statement, place, text.size ? text.data : "", text.size, SQLITE_STATIC, SQLITE_UTF8);
-}
-
-void store_bind_blob(sqlite3_stmt *statement, int place, const void *data, size_t size) {
-    if (statement && data) sqlite3_bind_blob64(statement, place, data, size, SQLITE_STATIC);
-}
-
-capp_str store_column(sqlite3_stmt *statement, int column) {
-    const char *text = (const char *)sqlite3_column_text(statement, column);
-    return (capp_str){text, (size_t)sqlite3_column_bytes(statement, column)};
-}
-
-static bool execute(store *s, const char *text) {
-    return !sqlite3_exec(s->database, text, NULL, NULL, NULL) || store_failed(s);
-}
-
 /* ---- Transactions ---------------------------------------------------------------------------------------------- */
-
-bool store_begin(store *s) {
-    if (s->changing || s->error) return !s->error;
-    s->changing = execute(s, "BEGIN IMMEDIATE");
-    return s->changing;
-}
 
 bool store_commit(store *s) {
     if (!s->changing || s->error) return !s->error;
     s->changing = false;
-    return execute(s, "COMMIT");
+    return store_execute(s, "COMMIT");
 }
 
-void store_fsync(store *s, bool fsync) {
-    execute(s, fsync ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+bool store_prepare(store *s, bool fsync) {
+    return store_execute(s, "PRAGMA journal_mode = WAL") &&
+           store_execute(s, fsync ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
 }
 
 void store_settle(store *s) {
@@ -189,6 +123,13 @@ store *store_open(const char *path, bool write, capp_error *err) {
     return refuse(s);
 }
 
+bool store_is_unused(const char *path) {
+    store *s = new_store(path, SQLITE_OPEN_READWRITE);
+    bool unused = !s->error && !store_number(s, "SELECT count(*) FROM sqlite_schema") && !s->error;
+    store_close(s);
+    return unused;
+}
+
 int store_lock(const char *path, capp_error *err) {
     int file = open(path, O_RDWR | O_CLOEXEC);
     if (file < 0) {
@@ -201,7 +142,7 @@ int store_lock(const char *path, capp_error *err) {
     return file;
 }
 
-store *store_make(const char *path, int file, capp_error *err) {
+store *store_make(const char *path, int file, bool fsync, capp_error *err) {
     static const char *const beside[] = {"-wal", "-shm", "-journal"};
     if (ftruncate(file, 0)) {
         fail_at(err, 0, "%s: cannot write the file: %s", path, strerror(errno));
@@ -215,10 +156,9 @@ store *store_make(const char *path, int file, capp_error *err) {
     store *s = new_store(path, SQLITE_OPEN_READWRITE);
     char marks[96];
     snprintf(marks, sizeof marks, "PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION, FORMAT);
-    /* With a log, others can read the store while a run writes to it. */
-    bool made = !s->error && execute(s, "PRAGMA journal_mode = WAL") && store_begin(s) && execute(s, marks) &&
-                execute(s, schema) && store_commit(s);
-    if (made) return s;
+    bool made =
+        !s->error && store_prepare(s, fsync) && store_begin(s) && store_execute(s, marks) && store_execute(s, schema);
+    if (made) return s; /* the first rows are committed with the tables */
     store_fail(s, err);
     errno = s->error;
     return refuse(s);

@@ -16,19 +16,25 @@ bool store_is_name(const char *path);
  * changed; the caller has locked the file. */
 store *store_open(const char *path, bool write, capp_error *err);
 
+/* Whether the file is a database without tables: a run was stopped before its first rows were written. */
+bool store_is_unused(const char *path);
+
 /* Locks the file against other writers. Returns a descriptor, to be closed after the store; -1 and a message if another
  * process has the lock. */
 int store_lock(const char *path, capp_error *err);
 
 /* Makes a store in the locked file, whose contents are removed. */
-store *store_make(const char *path, int file, capp_error *err);
+store *store_make(const char *path, int file, bool fsync, capp_error *err);
 
 /* Rolls back what was not committed. s may be NULL. */
 void store_close(store *s);
 
-/* Transactions. Every change begins one, if none is open. fsync: the disk has it, too. */
+/* For a run, before its first transaction: others can read the store while it is written. fsync: each transaction waits
+ * for the disk. */
+bool store_prepare(store *s, bool fsync);
+
+/* Ends a transaction. Every change begins one, if none is open. */
 bool store_commit(store *s);
-void store_fsync(store *s, bool fsync);
 
 /* Writes what is still in the log into the file, so that it is one file. */
 void store_settle(store *s);

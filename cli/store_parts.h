@@ -47,6 +47,9 @@ sqlite3_stmt *store_query_of(store *s, store_query query);
 /* Runs a statement that returns nothing. */
 bool store_step(store *s, sqlite3_stmt *statement);
 
+/* Runs statements without parameters. */
+bool store_execute(store *s, const char *text);
+
 /* Begins a transaction, if none is open. */
 bool store_begin(store *s);
 

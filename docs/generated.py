@@ -17,7 +17,7 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).resolve().parent.parent
-HEADER = ROOT / "include" / "capp.h"
+HEADERS = [ROOT / "include" / "capp.h", ROOT / "include" / "capp_arrays.h"]
 PACKAGE = ROOT / "python" / "capp"
 MANUAL = ROOT / "docs" / "capp.1"
 
@@ -104,11 +104,17 @@ def without_status_macro(text):
     return re.sub(r"(enum capp_status \{\n).*?(?=\} capp_status;)", lambda match: match[1] + written, text, flags=re.S)
 
 
+def header_text():
+    """Both headers as one: the second one's sections follow those of the first."""
+    first, second = (path.read_text(encoding="utf-8").partition("#ifdef __cplusplus\n}")[0] for path in HEADERS)
+    return first + second[second.index("/* ----"):]
+
+
 def sections_of(header):
     """What the header says first, and (title, declarations) of each section."""
     known = set(NAME.findall(re.sub(COMMENT, "", header, flags=re.S)))
     known |= {f"CAPP_{name}" for name in re.findall(r"X\((\w+), \d", header)} - {"CAPP_API"}
-    head, *parts = SECTION.split(without_status_macro(header.partition("#ifdef __cplusplus\n}")[0]))
+    head, *parts = SECTION.split(without_status_macro(header))
     intro = marked_up(lines_of(re.match(COMMENT, head, re.S)[0]), known)
     version = head[head.index("#define CAPP_VERSION_MAJOR"):]
     pairs = [("Version", version), *zip(parts[::2], parts[1::2])]
@@ -117,7 +123,7 @@ def sections_of(header):
 
 def write_sections(folder):
     """A file a section, each with those before it; returns the page's text."""
-    intro, sections = sections_of(HEADER.read_text(encoding="utf-8"))
+    intro, sections = sections_of(header_text())
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "types.h").write_text("#pragma once\n" + TYPES, encoding="utf-8")
     page, before = ["\n".join(intro)], "types.h"
@@ -134,7 +140,8 @@ def write_sections(folder):
 
 class CHeader(SphinxDirective):
     def run(self):
-        self.env.note_dependency(str(HEADER))
+        for header in HEADERS:
+            self.env.note_dependency(str(header))
         return self.parse_text_to_nodes(self.config.capp_header_page, allow_section_headings=True)
 
 

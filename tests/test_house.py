@@ -24,6 +24,9 @@ MAY_USE = {
     "inspect": {"base", "file", "token", "model", "chat"},
 }  # fmt: skip
 
+# The headers of include/: the whole public API.
+PUBLIC = ["capp.h", "capp_arrays.h"]
+
 # Other rooms see a room through the header with the room's name. These rooms have other headers, or several; in base
 # all headers are public to the other rooms.
 FACES = {
@@ -97,10 +100,10 @@ def wrong_arrows(path, includes):
     path = path.relative_to(ROOT)
     if path.parts[0] in ("cli", "server", "examples"):
         own = [include for include in includes if ".." not in include and (ROOT / path.parent / include).exists()]
-        return [include for include in includes if include != "capp.h" and include not in own]
+        return [include for include in includes if include not in PUBLIC and include not in own]
     if path.parts[0] != "src":  # tests may include everything
         return []
-    headers = {include: Path("src", include) for include in includes if include != "capp.h"}
+    headers = {include: Path("src", include) for include in includes if include not in PUBLIC}
     return [include for include, header in headers.items()
             if not may_use(path, header) or (room_of(path) != room_of(header) and not is_face(header))]
 
@@ -160,7 +163,7 @@ def test_calls_run_one_way():
 def private_calls(text):
     """The functions and tables of src/ that this code of a program names and include/capp.h does not declare."""
     private = {symbol for path, code in TEXTS.items() if path.suffix == ".c" for symbol in definitions(code)}
-    public = without_comments((ROOT / "include" / "capp.h").read_text())
+    public = "".join(without_comments((ROOT / "include" / header).read_text()) for header in PUBLIC)
     return (private - set(re.findall(r"\bcapp_\w+", public))) & set(re.findall(r"\bcapp_\w+", text))
 
 

@@ -28,6 +28,7 @@ for group in "$@"; do
         need zlib1g-dev pkg-config --exists zlib
         need libzstd-dev pkg-config --exists libzstd
         need libxxhash-dev pkg-config --exists libxxhash
+        need libsqlite3-dev pkg-config --exists sqlite3
         need libcurl4-openssl-dev pkg-config --exists libcurl
         need libssl-dev pkg-config --exists libcrypto
         need python3 have "${PYTHON:-python3}"

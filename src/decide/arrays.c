@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "capp_arrays.h"
 #include "decide/decide.h"
 
 typedef struct decider {
