@@ -99,4 +99,8 @@ double capp_weighing_choose(const capp_weighing *weighing, const capp_example *e
 bool capp_weighing_fell(const capp_weighing *weighing, const capp_example *example, const double *scores,
                         const size_t *offset, double margin, const bool *again, double top);
 
+/* Fills the members of *result that the scores of the classes decide. scores: [3][n_classes], the scores first; the
+ * likelihoods and posteriors of the result are written behind them. */
+void capp_result_fill(capp_result *result, const capp_example *example, size_t n_classes, double *scores);
+
 #endif

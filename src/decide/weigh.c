@@ -2,6 +2,9 @@
 #include "decide/decide.h"
 
 #include <math.h>
+#include <string.h>
+
+#include "base/math.h"
 
 bool capp_weighing_is_plain(const capp_weighing *weighing) {
     const capp_scoring *scoring = weighing->scoring;
@@ -46,4 +49,15 @@ capp_status capp_weigh(const capp_weighing *weighing, const capp_example *exampl
     }
     if (classes) capp_decide_classes(aggregate, weighing->scoring->class_of, n, scores, weighing->scoring->n_classes);
     return CAPP_OK;
+}
+
+void capp_result_fill(capp_result *result, const capp_example *example, size_t n_classes, double *scores) {
+    double *likelihood = scores + n_classes, *posterior = likelihood + n_classes;
+    for (size_t i = 0; i < n_classes; i++) likelihood[i] = capp_exp(scores[i]);
+    capp_decide_posterior(scores, example->prior, n_classes, example->normalize, posterior);
+    result->n_completions = example->n_completions;
+    result->n_classes = n_classes;
+    result->prediction = capp_decide_best(scores, example->prior, n_classes);
+    result->likelihood = likelihood;
+    result->posterior = posterior;
 }

@@ -79,6 +79,10 @@ double capp_model_margin(const capp_model *model) {
     return model->exact ? MARGIN : 0;
 }
 
+uint32_t capp_model_outputs(const capp_model *model) {
+    return model->weights ? (uint32_t)model->weights->head.n : 0;
+}
+
 uint32_t capp_model_context(const capp_model *model) {
     return model->context;
 }
