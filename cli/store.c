@@ -1,4 +1,6 @@
 #define _GNU_SOURCE
+#include "store.h"
+
 #include "store_parts.h"
 
 #include "values.h"

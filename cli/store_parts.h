@@ -2,9 +2,11 @@
 #ifndef CLI_STORE_PARTS_H
 #define CLI_STORE_PARTS_H
 
-#include "store.h"
+#include "util.h"
 
 #include <sqlite3.h>
+
+typedef struct store store;
 
 enum { STORE_LISTS = 1024 };
 

@@ -1,4 +1,5 @@
 /* The rows of a run on their way into a store. */
+#include "store.h"
 #include "store_parts.h"
 
 #include "values.h"
