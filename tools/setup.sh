@@ -28,6 +28,7 @@ for group in "$@"; do
         need zlib1g-dev pkg-config --exists zlib
         need libzstd-dev pkg-config --exists libzstd
         need libxxhash-dev pkg-config --exists libxxhash
+        need libsqlite3-dev pkg-config --exists sqlite3
         need libcurl4-openssl-dev pkg-config --exists libcurl
         need libjansson-dev pkg-config --exists jansson
         need libmicrohttpd-dev pkg-config --exists libmicrohttpd
