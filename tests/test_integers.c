@@ -2,8 +2,8 @@
  * with the formula of kernel/integers.h in 64-bit integers. */
 #include "emulated.h"
 #include "kernel_check.h"
+#include "units.h"
 
-#include "base/cpu.h"
 #include "base/tensor.h"
 #include "kernel/dequant.h"
 
@@ -287,16 +287,13 @@ TEST(emulated) {
     run_all(&emulated_integers);
 }
 TEST(avx2) {
-    if (!(capp_cpu_features() & CAPP_CPU_AVX2)) SKIP("this machine lacks AVX2");
-    run_all(&capp_integers_avx2);
+    run_all(need_isa("avx2")->i16);
 }
 TEST(avxvnni) {
-    if (!(capp_cpu_features() & CAPP_CPU_AVX_VNNI)) SKIP("this machine lacks AVX-VNNI");
-    run_all(&capp_integers_avxvnni);
+    run_all(need_isa("avxvnni")->i16);
 }
 TEST(avx512vnni) {
-    if (!(capp_cpu_features() & CAPP_CPU_AVX512_VNNI)) SKIP("this machine lacks AVX-512 VNNI");
-    run_all(&capp_integers_avx512vnni);
+    run_all(need_isa("avx512vnni")->i16);
 }
 
 /* ---- The checks detect small mistakes ---- */

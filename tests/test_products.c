@@ -3,8 +3,7 @@
 #include "emulated.h"
 #include "emulation.h"
 #include "kernel_check.h"
-
-#include "base/cpu.h"
+#include "units.h"
 
 /* A unit under test: the sum that one of its outputs must have, of bfloat16 or float32 elements along k. */
 typedef struct unit {
@@ -214,9 +213,7 @@ static void run_all(const unit *u) {
 }
 
 static void test_unit(const char *isa, bool bf16, float (*sum)(const void *a, const void *b, size_t k)) {
-    const capp_kernels *k = capp_kernels_named(isa);
-    CHECK(k);
-    if (!capp_cpu_request(k->needs)) SKIP("this machine lacks %s", isa);
+    const capp_kernels *k = need_isa(isa);
     run_all(&(unit){bf16 ? k->bf16 : k->f32, isa, sum});
 }
 
@@ -231,6 +228,9 @@ TEST(avx2_f32) {
 }
 TEST(avx512_f32) {
     test_unit("avx512", false, sum_fused);
+}
+TEST(neon_f32) {
+    test_unit("neon", false, sum_fused);
 }
 TEST(avx512bf16_bf16) {
     test_unit("avx512bf16", true, sum_pairs);
@@ -253,9 +253,8 @@ static void fill_wild(float *x, size_t n, int lowest) {
 
 /* For any bits, the unit gives the result of the emulation. */
 TEST(emulation_is_the_unit) {
-    if (capp_kernels_avx512bf16.needs & ~capp_cpu_features()) SKIP("this machine lacks avx512bf16");
     enum { ROWS = 13, COLUMNS = 32, K = 96 };
-    const capp_products *products[2] = {capp_kernels_avx512bf16.bf16, &emulated_dpbf16};
+    const capp_products *products[2] = {need_isa("avx512bf16")->bf16, &emulated_dpbf16};
     static _Alignas(64) char panel[2][K * COLUMNS * sizeof(uint16_t)];
     static uint16_t a[2][ROWS * K];
     static float w[COLUMNS * K], x[ROWS * K], c[2][ROWS * COLUMNS];
