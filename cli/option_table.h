@@ -18,7 +18,8 @@
     X(BENCH, bench, 64, "", "measure speed, start-up and memory of a model")                                           \
     X(MODELS, models, 128, "[fetch NAME]", "list the models on this machine, or download one by name")                 \
     X(EXPORT, export, 512, "STORE", "write the rows of a store")                                                       \
-    X(DECIDE, decide, 1024, "STORE", "decide the rows of a store under other options")
+    X(DECIDE, decide, 1024, "STORE", "decide the rows of a store under other options")                                 \
+    X(COMPARE, compare, 2048, "STORE STORE", "compare the predictions of two stores with labels")
 
 enum {
 #define X(NAME, name, bit, arguments, summary) COMMAND_##NAME = (bit),
@@ -47,6 +48,7 @@ enum option_id {
     OPT_LABEL_INDEX,
     OPT_LABEL,
     OPT_JSON,
+    OPT_HTML,
     OPT_INSPECT_JSON,
     OPT_TOKENS,
     OPT_STOP,
