@@ -103,6 +103,24 @@ static bool put_options(buffer *b, const options *settings, capp_error *err) {
     return true;
 }
 
+/* Precisions whose bits are the same with every instruction set. */
+static bool is_exact(capp_precision precision) {
+    return precision == CAPP_PRECISION_F32 || precision == CAPP_PRECISION_I16 || precision == CAPP_PRECISION_I8;
+}
+
+/* The precision, and the instruction set if the bits depend on it. */
+static void put_bits(buffer *b, const capp_model *model) {
+    capp_model_info info;
+    capp_model_get_info(model, &info);
+    put_member(b, "precision");
+    buffer_printf(b, "\"%s\"", precision_names[info.precision]);
+    put_member(b, "isa");
+    if (is_exact(info.precision))
+        buffer_text(b, "null");
+    else
+        buffer_printf(b, "\"%s\"", info.isa);
+}
+
 static void put_engine(buffer *b, const capp_model *model) {
     capp_model_info info;
     capp_model_get_info(model, &info);
@@ -129,9 +147,22 @@ bool manifest_make(buffer *b, const options *settings, const capp_model *model, 
     return true;
 }
 
-bool manifest_of_model(buffer *b, const char *path, const capp_lora *lora, size_t n_lora, capp_error *err) {
+bool manifest_of_model(buffer *b, const char *path, const capp_model_options *how, capp_error *err) {
+    capp_model_options light = *how;
+    capp_model *model = NULL;
+    capp_error not_run;
     buffer_char(b, '{');
-    if (!put_model(b, path, lora, n_lora, err)) return false;
+    if (!put_model(b, path, how->lora, how->n_lora, err)) return false;
+    light.weights_memory = CAPP_WEIGHTS_NONE;
+    if (!capp_model_open(&model, path, &light, &not_run)) {
+        put_bits(b, model);
+    } else {
+        put_member(b, "precision");
+        buffer_text(b, "null");
+        put_member(b, "isa");
+        buffer_text(b, "null");
+    }
+    capp_model_free(model);
     buffer_text(b, "\n}\n");
     return true;
 }

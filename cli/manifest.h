@@ -21,7 +21,9 @@ bool manifest_compare(capp_str earlier, const char *path, const char *out, capp_
  * set. */
 bool manifest_same_scores(capp_str earlier, const char *path, capp_str now, capp_error *err);
 
-/* Only the part about the model: path, size, hash, adapters, and the version of the arithmetic. */
-bool manifest_of_model(buffer *text, const char *path, const capp_lora *lora, size_t n_lora, capp_error *err);
+/* Only what the bits of log-probabilities depend on: the model's path, size and hash, the adapters, the version of the
+ * arithmetic, the precision in use, and the instruction set (null if every one gives these bits). Both are null for a
+ * model that capp cannot run. */
+bool manifest_of_model(buffer *text, const char *path, const capp_model_options *how, capp_error *err);
 
 #endif
