@@ -20,7 +20,7 @@
     X(SERVE, serve, 2048, "", "answer requests over HTTP")                                                             \
     X(EXPORT, export, 512, "STORE", "write the rows of a store")                                                       \
     X(DECIDE, decide, 1024, "STORE", "decide the rows of a store under other options")                                 \
-    X(COMPARE, compare, 2048, "STORE STORE", "compare the predictions of two stores with labels")
+    X(COMPARE, compare, 4096, "STORE STORE", "compare the predictions of two stores with labels")
 
 enum {
 #define X(NAME, name, bit, arguments, summary) COMMAND_##NAME = (bit),
