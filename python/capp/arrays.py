@@ -198,7 +198,9 @@ def metrics(posterior: npt.ArrayLike, labels: npt.ArrayLike) -> Metrics:
     finally:
         lib.capp_measure_free(pointer)
     values: dict[str, Any] = {field[0]: getattr(found, field[0]) for field in found._fields_}
-    return Metrics(**{name: value if isinstance(value, (int, float)) else tuple(value) for name, value in values.items()})
+    for name in ("bin_n", "bin_confidence", "bin_accuracy", "risk"):
+        values[name] = tuple(values[name])
+    return Metrics(**values)
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
