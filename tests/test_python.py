@@ -758,7 +758,7 @@ def test_a_cached_model_does_not_forget_its_prefix(tiny):
 
 
 @pytest.mark.parametrize("module", ["capp", "capp._aggregate", "capp._example", "capp.classify", "capp.model",
-                                    "capp.remote", "capp.sklearn"])
+                                    "capp.arrays", "capp.remote", "capp.sklearn"])
 def test_examples_in_docstrings(tiny, module):
     found = doctest.testmod(__import__(module, fromlist=["*"]), extraglobs={"model": tiny, "model_path": tiny.path},
                             optionflags=doctest.NORMALIZE_WHITESPACE)
