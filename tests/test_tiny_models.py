@@ -84,6 +84,12 @@ SABOTAGE = {
     "starcoder": "positions qkv_bias out_bias up_bias down_bias norm_bias activation",
     "starcoder-heads": "positions qkv_bias activation",
     "gptoss-mxfp4": "sinks expert_biases router_bias",
+    "deepseek2": "rope rope_kind scaling score_scale q_latent_norm kv_latent_norm experts_used router_scale expert_groups "
+                 "groups_by_best shared",
+    "deepseek2-lite": "rope kv_latent_norm experts_used shared",
+    "deepseek3": "rope scaling score_scale q_latent_norm kv_latent_norm router_norm router_sigmoid choice_bias expert_groups",
+    "glm4_moe_lite": "rope q_latent_norm kv_latent_norm router_norm router_sigmoid router_scale choice_bias shared",
+    "mistral4": "growth scaling rope score_scale kv_latent_norm router_norm shared",
     "gemma4": "scaling window q_norm k_norm v_norm layer_scale logit_cap keys_as_values embedding_scale local_rope",
     "gemma4-layers": "side_gate side_norm side_post_norm side_tokens layer_scale feed_post_norm back window v_norm",
     "gemma4-experts": "expert_norm expert_post_norm shared_post_norm router_scales expert_scale feed_norm experts_used "
@@ -152,6 +158,18 @@ SAME = [("internlm2", "llama"), ("xverse", "llama"), ("baichuan", "llama"), ("mi
 def test_gguf_of_the_same_arithmetic(build, arch, name, tmp_path):
     assert convert.convert(TINY / name, tmp_path / "model.gguf", arch=arch)
     assert largest_difference(build, tmp_path / "model.gguf", name) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["deepseek2", "deepseek2-lite", "deepseek3"])
+def test_latent_attention_of_older_files(build, name, tmp_path):
+    """They have kv_b, whose parts are used as columns and as rows; in blocks it is dequantized first."""
+    assert convert.convert(TINY / name, tmp_path / "older.gguf", older=True)
+    assert largest_difference(build, tmp_path / "older.gguf", name) <= TOLERANCE
+    for path, rounded in (("blocks.gguf", False), ("floats.gguf", True)):
+        convert.convert(TINY / name, tmp_path / path, convert.gguf.GGMLQuantizationType.Q8_0, older=True, rounded=rounded)
+    blocks, floats = (scored(build, tmp_path / path, reference(name), 0) for path in ("blocks.gguf", "floats.gguf"))
+    assert blocks == floats
+    assert (blocks != scored(build, tmp_path / "older.gguf", reference(name), 0)) == (name == "deepseek2-lite")
 
 
 @pytest.mark.parametrize("name, way", [(name, way) for name in NAMES for way in SABOTAGE[name].split()])

@@ -41,10 +41,10 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
     f->slots = round_up(slots, CAPP_LANES);
     f->rows = rows;
     f->longest = longest;
-    f->h_stride = stride_of(larger(larger(h->width, h->side), q));
+    f->h_stride = stride_of(larger(larger(larger(h->width, h->side), q), capp_latent_elements(h)));
     f->g_stride = stride_of(feed);
     f->inner_stride = stride_of(h->feed);
-    f->t_stride = stride_of(larger(qkv, 2 * (size_t)h->side));
+    f->t_stride = stride_of(larger(larger(qkv, 2 * (size_t)h->side), capp_latent_floats(h)));
     f->tile_rows = TILE_QUERIES / group;
     if (f->tile_rows < 4) f->tile_rows = 4;
     if (f->tile_rows > MOST_TILE_ROWS) f->tile_rows = MOST_TILE_ROWS;

@@ -48,6 +48,7 @@ static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
 }
 
 static capp_status bind_attention(binder *b, uint32_t i, capp_layer *layer) {
+    if (b->w->hparams.latent) return capp_bind_latent(b, i, layer);
     const capp_hparams *h = &b->w->hparams;
     const capp_shape *shape = &layer->shape;
     size_t q = (size_t)shape->heads * shape->key, k = (size_t)shape->kv_heads * shape->key;
@@ -316,7 +317,7 @@ static capp_status check_all_bound(binder *b) {
 }
 
 size_t capp_bind_jobs(const capp_hparams *h) {
-    return (9 + 2 * (size_t)h->experts) * h->layers + 3;
+    return (9 + 2 * (size_t)h->experts + (h->latent ? 2 * (size_t)h->heads : 0)) * h->layers + 3;
 }
 
 capp_status capp_bind(binder *b) {

@@ -79,6 +79,14 @@ typedef enum capp_parallel { CAPP_SEQUENTIAL, CAPP_PARALLEL_SHARED, CAPP_PARALLE
     X(K_NORM, "attn_k_norm")                                                                                           \
     X(SINKS, "attn_sinks")                                                                                             \
     X(OUT, "attn_output")                                                                                              \
+    X(Q_A, "attn_q_a")                                                                                                 \
+    X(Q_A_NORM, "attn_q_a_norm")                                                                                       \
+    X(Q_B, "attn_q_b")                                                                                                 \
+    X(KV_A, "attn_kv_a_mqa")                                                                                           \
+    X(KV_A_NORM, "attn_kv_a_norm")                                                                                     \
+    X(KV_B, "attn_kv_b")                                                                                               \
+    X(K_B, "attn_k_b")                                                                                                 \
+    X(V_B, "attn_v_b")                                                                                                 \
     X(ATTENTION_POST_NORM, "post_attention_norm")                                                                      \
     X(FEED_NORM, "ffn_norm")                                                                                           \
     X(GATE, "ffn_gate")                                                                                                \
@@ -162,6 +170,8 @@ typedef struct capp_arch {
     const char *qk_norm_key; /* the field of config.json that decides; GGUF: the tensor exists or not */
     bool qk_norm_bias;
     bool qk_norm_rotated; /* q and k are normalized after they rotate */
+    bool latent;          /* multi-head latent attention, see capp_latent */
+    bool groups_by_best;  /* a group of experts is chosen by its best expert; else by its two best */
     bool value_norm;      /* values are normalized, without a weight */
     bool unit_scores;     /* scores have the factor 1 */
     bool local_heads;     /* heads of layers with a window have their own size; the last layers may share their keys */
@@ -290,13 +300,22 @@ typedef struct capp_side {
     capp_norm norm;
 } capp_side;
 
+/* Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434). qkv has rows of q (or of its latent vector) and those of
+ * the latent vector of keys and values, which all heads share, with a part that rotates. See forward/latent.c. */
+typedef struct capp_latent {
+    capp_matrix q_b;        /* heads * (still + rotating) rows, from the latent vector of q; or no parts */
+    capp_matrix *k_b, *v_b; /* [heads] latent rows of `still` elements; latent_value rows of latent elements; or NULL */
+    capp_norm q_norm, kv_norm;
+} capp_latent;
+
 typedef struct capp_layer {
     capp_shape shape;
     size_t keys, values; /* in the KV store, floats of a slot that belong to the layers before the one that it reads */
     capp_norm attention_norm, q_norm, k_norm, v_norm, attention_post_norm, feed_norm, feed_post_norm;
     capp_norm router_norm, expert_norm, expert_post_norm, shared_post_norm; /* if the parts have norms of their own */
-    float scale;      /* the stream is multiplied by it after the layer */
-    capp_side side;   /* */
+    float scale;    /* the stream is multiplied by it after the layer */
+    capp_side side; /* */
+    capp_latent latent;
     capp_matrix qkv;  /* rows: those of q; then, if the layer keeps its own keys and values, those of k and of v */
     capp_matrix out;  /* width rows */
     capp_matrix up;   /* gated: two parts, gate and up, of feed rows each; else one part */
@@ -372,9 +391,12 @@ typedef struct capp_hparams {
     uint32_t experts, experts_used; /* experts is 0 if there are none */
     uint32_t dense_feed;            /* feed of the layers that are CAPP_DENSE */
     uint32_t side;                  /* width of a layer's side embedding; 0: none */
-    uint32_t embedded; /* width of embedding and head; projections convert to and from the stream's width */
-    bool layer_scale;  /* layers have the factor that arch's layer_scale allows */
-    bool norm_after;   /* norms apply to the stream after a part is added to it */
+    uint32_t embedded;            /* width of embedding and head; projections convert to and from the stream's width */
+    uint32_t latent, q_latent;    /* length of latent vectors; 0: none */
+    uint32_t still, latent_value; /* dimensions of a head's q that do not rotate; of its output */
+    bool groups_by_best;          /* see capp_arch */
+    bool layer_scale;             /* layers have the factor that arch's layer_scale allows */
+    bool norm_after;              /* norms apply to the stream after a part is added to it */
     bool bare_norms, no_output_norm;
     bool router_norm, router_sigmoid;
     uint32_t expert_groups, expert_groups_used; /* experts are chosen from the best groups; 0: no groups */
@@ -421,6 +443,7 @@ typedef struct capp_weights {
     double *frequencies;             /* [n_ropes][rope_dims / 2] in use, then as many for long contexts */
     const float *alibi;              /* [heads] slopes, or NULL */
     capp_matrix *expert_matrices;    /* [layers][2 experts] */
+    capp_matrix *head_matrices;      /* [layers][2 heads] for latent attention */
     capp_dequant_fn tokens_dequant, positions_dequant, side_dequant;
     uint64_t parameters, adapter_bytes;
     size_t packed_bytes, whole_bytes; /* size of the cache; size of a cache of all matrices */

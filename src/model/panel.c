@@ -37,7 +37,7 @@ static size_t row_at(const capp_tensor *t, size_t i) {
     return t->order ? t->order[i] : i;
 }
 
-/* Like read_rows, for a tensor whose rows are the columns of its data: reads runs of neighbors of one column. */
+/* Like capp_tensor_rows, for a tensor whose rows are the columns of its data: reads runs of neighbors of one column. */
 static void read_turned(const capp_tensor *t, size_t first, size_t n, size_t k, float *rows) {
     enum { RUN = 64 };
     float values[RUN];
@@ -52,8 +52,11 @@ static void read_turned(const capp_tensor *t, size_t first, size_t n, size_t k, 
     }
 }
 
-/* Reads the rows first .. first + n - 1 (k elements each) of a tensor. */
-static void read_rows(const capp_tensor *t, size_t first, size_t n, size_t k, float *rows, float *extra) {
+size_t capp_tensor_scratch(const capp_tensor *t) {
+    return t->type == CAPP_TYPE_QUANTIZED ? capp_quant_scratch(t->data) : 0;
+}
+
+void capp_tensor_rows(const capp_tensor *t, size_t first, size_t n, size_t k, float *rows, float *extra) {
     size_t bytes = (size_t)(t->bytes / t->dims[1]), run = t->order ? 1 : n;
     if (t->type == CAPP_TYPE_QUANTIZED)
         capp_quant_rows(rows, t->data, first, n, extra);
@@ -117,8 +120,8 @@ static void read_panel(const capp_weights *w, const capp_matrix *m, panel_rows r
         size_t end = begin + (size_t)t->dims[1];
         size_t from = r.row > begin ? r.row : begin, to = r.row + r.n < end ? r.row + r.n : end;
         if (from < to)
-            read_rows(t, from - begin, to - from, m->k, rows + (from - r.row) * m->k,
-                      rows + whole_vectors(capp_products_of(w, m)->nr * m->k));
+            capp_tensor_rows(t, from - begin, to - from, m->k, rows + (from - r.row) * m->k,
+                             rows + whole_vectors(capp_products_of(w, m)->nr * m->k));
         begin = end;
     }
     capp_delta_add(w, m->deltas, r.row, r.n, rows, m->k);
