@@ -23,12 +23,13 @@ ARCHITECTURES = {
     "minimax_m2": "minimax-m2", "granitemoe": "granitemoe", "granitemoeshared": "granitemoe",
     "lfm2": "lfm2", "qwen3_5_text": "qwen35", "qwen3_5_moe_text": "qwen35moe", "qwen3_next": "qwen3next",
     "gemma4_text": "gemma4", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "glm4_moe_lite": "deepseek2", "mistral4": "mistral4",
+    "afmoe": "afmoe",
 }  # fmt: skip
 PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee", "granitemoe", "internlm2", "xverse", "baichuan", "minicpm",
             "deepseek")
 MIXED = ("lfm2",)
 DELTA = ("qwen3_5_text", "qwen3_5_moe_text", "qwen3_next")
-SIGMOID = ("glm4_moe", "dots1", "minimax_m2", "deepseek_v3", "glm4_moe_lite")
+SIGMOID = ("glm4_moe", "dots1", "minimax_m2", "deepseek_v3", "glm4_moe_lite", "afmoe")
 DTYPES = {"U8": np.uint8, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
 
@@ -304,6 +305,8 @@ def changed(folder):
             values = ungrouped(values, folder.heads, folder.kv_heads)
         if folder.type == "gpt_bigcode" and "c_attn" in name:
             values = ungrouped(values, folder.heads, folder.kv_heads)
+        if name.endswith(".expert_bias"):
+            name += ".bias"
         if folder.type == "gemma4_text":
             name = gemma4_name(name)
         if ".act_fn." not in name:  # numbers of xIELU: GGUF has them in the metadata
@@ -351,8 +354,8 @@ def add_experts(writer, folder):
         return
     writer.add_expert_count(experts)
     writer.add_expert_used_count(folder.get("num_experts_per_tok", "moe_k", "moe_topk", "top_k_experts"))
-    shared = folder.get("n_shared_experts", "moe_num_shared_experts")
-    dense = folder.get("first_k_dense_replace", "moe_layer_start_index", default=folder.get("mlp_layer_types", default=[]).count("dense"))
+    shared = folder.get("n_shared_experts", "moe_num_shared_experts", "num_shared_experts")
+    dense = folder.get("first_k_dense_replace", "moe_layer_start_index", "num_dense_layers", default=folder.get("mlp_layer_types", default=[]).count("dense"))
     if shared and not folder.latent:
         writer.add_expert_shared_count(shared)
     if dense:
@@ -361,7 +364,7 @@ def add_experts(writer, folder):
         writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
     if folder.type in SIGMOID or folder.arch == "deepseek" or folder.latent:
         writer.add_expert_weights_norm(folder.get("norm_topk_prob", default=True))
-        writer.add_expert_weights_scale(folder.get("routed_scaling_factor", default=1.0))
+        writer.add_expert_weights_scale(folder.get("routed_scaling_factor", "route_scale", default=1.0))
     if folder.get("n_group", default=1) > 1:
         writer.add_expert_group_count(folder.get("n_group"))
         writer.add_expert_group_used_count(folder.get("topk_group"))

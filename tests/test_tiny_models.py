@@ -84,6 +84,9 @@ SABOTAGE = {
     "starcoder": "positions qkv_bias out_bias up_bias down_bias norm_bias activation",
     "starcoder-heads": "positions qkv_bias activation",
     "gptoss-mxfp4": "sinks expert_biases router_bias",
+    "afmoe": "rope window still embedding_scale attention_gate q_norm k_norm router_norm router_sigmoid router_scale choice_bias "
+             "shared attention_post_norm",
+    "afmoe-plain": "rope window still attention_gate shared",
     "deepseek2": "rope rope_kind scaling score_scale q_latent_norm kv_latent_norm experts_used router_scale expert_groups "
                  "groups_by_best shared",
     "deepseek2-lite": "rope kv_latent_norm experts_used shared",
@@ -101,7 +104,7 @@ SABOTAGE = {
     "qwen3next": "tail decay step_bias mix_norm in_turn attention_gate rope experts_used router_norm shared",
 }  # fmt: skip
 
-FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense", "starcoder-heads", "qwen2moe-dense")  # GGUF has the architecture, but not this part of it
+FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense", "afmoe-plain", "starcoder-heads", "qwen2moe-dense")  # GGUF has the architecture, but not this part of it
 
 
 def reference(name):

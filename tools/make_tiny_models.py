@@ -178,6 +178,10 @@ NEWER = {
                                       residual_multiplier=0.6, attention_multiplier=0.7, logits_scaling=1.5), "bfloat16"),
     "granitemoeshared": ("granitemoeshared", dict({**SMALL, **MIX}, num_local_experts=4, shared_intermediate_size=12,
                                                   attention_multiplier=0.3, attention_bias=True), "bfloat16"),
+    "afmoe": ("afmoe", dict({**LARGE, **MIX}, **FOUR, num_dense_layers=1, moe_intermediate_size=12, num_experts=5,
+                            num_shared_experts=2, route_scale=1.4, sliding_window=WINDOW, mup_enabled=True), "bfloat16"),
+    "afmoe-plain": ("afmoe", dict({**SHORT, **MIX}, num_dense_layers=0, moe_intermediate_size=12, num_experts=4,
+                                  num_shared_experts=1, sliding_window=WINDOW, global_attn_every_n_layers=2), "bfloat16"),
     "deepseek2": ("deepseek_v2", dict(
         LATENT, rope_parameters=dict(YARN, mscale=0.7, mscale_all_dim=0.7), n_group=3, topk_group=1, n_routed_experts=6,
         n_shared_experts=2, topk_method="group_limited_greedy", routed_scaling_factor=1.3, first_k_dense_replace=1), "bfloat16"),

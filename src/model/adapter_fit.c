@@ -380,17 +380,19 @@ static capp_status fit_attention(fitter *f, uint32_t i, capp_layer *layer) {
     const capp_shape *shape = &h->shapes[i];
     size_t q = (size_t)shape->heads * shape->key, k = (size_t)shape->kv_heads * shape->key;
     size_t v = (size_t)shape->kv_heads * shape->value, mixed = (size_t)shape->heads * shape->value;
-    if (h->attention_gate) q *= 2;
+    bool apart = capp_gate_apart(f->arch);
+    size_t gate = apart ? q : 0, own = h->attention_gate && !apart ? 2 * q : q;
+    q = own + gate;
     capp_delta **qkv = &layer->qkv.deltas;
     const struct {
         capp_part part;
         target rows;
-    } parts[] = {{CAPP_PART_QKV, {qkv, 0, q + k + v, h->width}},
-                 {CAPP_PART_Q, {qkv, 0, q, h->width}},
-                 {CAPP_PART_K, {qkv, q, k, h->width}},
-                 {CAPP_PART_V, {qkv, q + k, v, h->width}},
-                 {CAPP_PART_OUT, {&layer->out.deltas, 0, h->width, mixed}}};
+    } parts[] = {
+        {CAPP_PART_QKV, {qkv, 0, q + k + v, h->width}},   {CAPP_PART_Q, {qkv, 0, own, h->width}},
+        {CAPP_PART_MIX_GATE, {qkv, own, gate, h->width}}, {CAPP_PART_K, {qkv, q, k, h->width}},
+        {CAPP_PART_V, {qkv, q + k, v, h->width}},         {CAPP_PART_OUT, {&layer->out.deltas, 0, h->width, mixed}}};
     for (size_t x = 0; x < sizeof parts / sizeof *parts; x++) {
+        if (!parts[x].rows.n) continue;
         capp_status st = fit_rows(f, (place){parts[x].part, i, 0}, &parts[x].rows);
         if (st != CAPP_OK) return st;
     }

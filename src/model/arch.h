@@ -9,6 +9,7 @@
 
 /* The architectures, in the order in which capp searches and lists them. */
 #define CAPP_ARCH_MAP(X)                                                                                               \
+    X(afmoe)                                                                                                           \
     X(apertus)                                                                                                         \
     X(arcee)                                                                                                           \
     X(baichuan)                                                                                                        \
@@ -118,6 +119,11 @@ CAPP_ARCH_MAP(X)
 
 static inline bool capp_str_is(capp_str s, const char *text) {
     return s.size == strlen(text) && !memcmp(s.data, text, s.size);
+}
+
+/* Whether the gate of attention's output has a tensor of its own. */
+static inline bool capp_gate_apart(const capp_arch *arch) {
+    return arch->attention_gate && arch->mixer == CAPP_MIX_NONE;
 }
 
 /* Fails for a folder of a multimodal model whose text part capp does not run. */

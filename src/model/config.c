@@ -200,7 +200,7 @@ static capp_status read_windows(const capp_fields *r, capp_hparams *h) {
     if (!use || !found || !r->arch->window_period) return CAPP_OK;
     if ((st = capp_field_count(r, "sliding_window", 0, CAPP_MOST_CONTEXT, &h->window)) != CAPP_OK) return st;
     if (capp_source_count(r->s, "layer_types")) return read_layer_types(r, h);
-    if ((st = capp_field_count(r, "sliding_window_pattern|_sliding_window_pattern",
+    if ((st = capp_field_count(r, "sliding_window_pattern|_sliding_window_pattern|global_attn_every_n_layers",
                                r->arch->window_period ? r->arch->window_period : CAPP_ALL_LOCAL, CAPP_ALL_LOCAL,
                                &period)) != CAPP_OK)
         return st;
@@ -294,6 +294,9 @@ static capp_status read_scales(const capp_fields *r, capp_hparams *h) {
     if (arch->clamps && (st = capp_field_single(r, "clip_qkv|attn_config.clip_qkv", 0, &h->clamp)) != CAPP_OK)
         return st;
     if ((st = read_gpt2_scales(r, h)) != CAPP_OK) return st;
+    bool scaled = false;
+    if (!strcmp(arch->name, "afmoe") && (st = capp_field_truth(r, "mup_enabled", false, &scaled)) != CAPP_OK) return st;
+    if (scaled) h->embedding_scale = sqrtf((float)h->width);
     if (!arch->alibi) return CAPP_OK;
     if ((st = capp_field_single(r, "attn_config.softmax_scale", h->score_scale, &h->score_scale)) != CAPP_OK) return st;
     return capp_field_single(r, "attn_config.alibi_bias_max", 8, &h->alibi);

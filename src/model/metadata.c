@@ -385,6 +385,7 @@ static capp_status read_scales(const reader *r, capp_hparams *h) {
         if (h->residual_scale == 0) h->residual_scale = 1;
         h->logit_scale = h->logit_scale == 0 ? 1 : 1 / h->logit_scale;
     }
+    if (!strcmp(arch->name, "afmoe")) h->embedding_scale = sqrtf((float)h->width);
     if (arch->logit_scale && (st = read_f32(r, "logit_scale", 1, &h->logit_scale)) != CAPP_OK) return st;
     if (arch->caps) {
         if ((st = read_f32(r, "attn_logit_softcapping", 50, &h->score_cap)) != CAPP_OK) return st;
