@@ -85,13 +85,14 @@ static const capp_default deepseek3_defaults[] = {{"kv_lora_rank", 512},
                                                   {NULL, 0}};
 
 #define DEEPSEEK3_ROW                                                                                                  \
-    LATENT_ROW, .gguf_as = "deepseek2", .router_norm = true, .router_sigmoid = true, .choice_bias = true, .eps = 1e-6, \
+    LATENT_ROW, .router_norm = true, .router_sigmoid = true, .choice_bias = true, .eps = 1e-6,                         \
                 .names = {SIGMOID_NAMES}, .rules = deepseek3_rules, .defaults = deepseek3_defaults
 
 const capp_arch capp_arch_deepseek3 = {DEEPSEEK3_ROW, .name = "deepseek3", .models = "DeepSeek V3, R1",
-                                       .hf = "deepseek_v3"};
+                                       .hf = "deepseek_v3", .gguf_as = "deepseek2"};
 
-const capp_arch capp_arch_kimi_k2 = {DEEPSEEK3_ROW, .name = "kimi_k2", .models = "Kimi K2, Moonlight", .hf = "kimi_k2"};
+const capp_arch capp_arch_kimi_k2 = {DEEPSEEK3_ROW, .name = "kimi_k2", .models = "Kimi K2, Moonlight", .hf = "kimi_k2",
+                                     .gguf_as = "deepseek2"};
 
 static const capp_rule glm4_lite_rules[] = {
     LATENT_RULES, {"topk_method", "noaux_tc"}, {"mlp_layer_types", NULL}, {NULL, NULL}};
