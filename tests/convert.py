@@ -515,9 +515,10 @@ def quantized(values, quantization):
     return gguf.quantize(values, quantization), quantization
 
 
-def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None, older=False, rounded=False):
+def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None, older=False, rounded=False, beside={}):
     """Writes the folder's model to path. Returns False where GGUF does not have its architecture. arch: another
-    architecture with the same arithmetic. older: see Folder. rounded: store what the quantization keeps as float32."""
+    architecture with the same arithmetic. older: see Folder. rounded: store what the quantization keeps as float32.
+    beside: {name: values} of further tensors."""
     folder = Folder(folder, arch, older)
     if folder.arch is None:
         return False
@@ -530,6 +531,8 @@ def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None,
         if rounded and kind is not None:
             stored, kind = gguf.dequantize(stored, kind).reshape(values.shape), None
         writer.add_tensor(tensor_name(names, name), stored, raw_dtype=kind)
+    for name, values in beside.items():
+        writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

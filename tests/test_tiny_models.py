@@ -156,6 +156,17 @@ def test_gguf(build, name, tmp_path):
     assert largest_difference(build, tmp_path / "model.gguf", name) <= TOLERANCE
 
 
+def test_gguf_with_an_image_part(build, tmp_path):
+    """Ollama's files of multimodal models have the image part, too."""
+    for name, beside in (("alone", ()), ("beside", ("v.blk.0.attn_q.weight", "mm.0.bias", "a.conv1d.weight"))):
+        convert.convert(TINY / "gemma3", tmp_path / f"{name}.gguf", beside={tensor: convert.np.ones((4, 6), "float32") for tensor in beside})
+    alone, beside = (scored(build, tmp_path / f"{name}.gguf", reference("gemma3"), 0) for name in ("alone", "beside"))
+    assert alone == beside
+    convert.convert(TINY / "gemma3", tmp_path / "other.gguf", beside={"vv.0.weight": convert.np.ones((4, 6), "float32")})
+    done = subprocess.run([build / "tests" / "model_tool", tmp_path / "other.gguf", "ref"], input="", capture_output=True, text=True)
+    assert done.returncode == 2 and "unexpected tensor vv.0.weight" in done.stderr
+
+
 # Architectures that exist only as GGUF files, and a model with the same arithmetic.
 SAME = [("internlm2", "llama"), ("xverse", "llama"), ("baichuan", "llama"), ("minicpm", "granite"), ("orion", "stablelm"),
         ("deepseek", "granitemoeshared"), ("bailingmoe2", "dots1"), ("qwen2vl", "qwen2"), ("qwen3vl", "qwen3"),

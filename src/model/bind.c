@@ -314,7 +314,7 @@ static capp_status check_all_bound(binder *b) {
     for (size_t i = 0; i < capp_source_n_tensors(b->s); i++) {
         const capp_tensor *t = capp_source_tensor_at(b->s, i);
         if (b->bound[i] || is_buffer(b->s, t) || is_skipped(b, t) ||
-            (capp_is_multimodal(b->s) && capp_is_vision(t->name)) || capp_quant_idle(&b->w->hparams, t))
+            ((b->s->gguf || capp_is_multimodal(b->s)) && capp_is_vision(t->name)) || capp_quant_idle(&b->w->hparams, t))
             continue;
         return capp_fail(
             b->err, CAPP_EUNSUPPORTED,
