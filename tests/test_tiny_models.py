@@ -156,6 +156,17 @@ def test_gguf(build, name, tmp_path):
     assert largest_difference(build, tmp_path / "model.gguf", name) <= TOLERANCE
 
 
+@pytest.mark.parametrize("unit", ["avx2", "vdpbf16ps"])
+@pytest.mark.parametrize("name", ["gemma3", "gemma4", "gemma4-layers", "gemma4-experts", "deepseek2", "deepseek2-lite", "deepseek3",
+                                  "glm4_moe_lite", "mistral4", "afmoe"])
+def test_paths_alone_and_in_a_tree(build, name, unit):
+    """Texts that branch after one token, in the window, beyond it and at the end: the same bits as each alone."""
+    long, other = reference(name)[2]["ids"], reference(name)[1]["ids"]
+    paths = [{"ids": long[:n] + other[-m:]} for n, m in ((1, 1), (1, 20), (5, 9), (20, 3), (40, 1), (20, 12))]
+    together = scored(build, TINY / name, [{"ids": long}, *paths], 0, unit)
+    assert together[1:] == [scored(build, TINY / name, [path], 0, unit)[0] for path in paths]
+
+
 def test_gguf_with_an_image_part(build, tmp_path):
     """Ollama's files of multimodal models have the image part, too."""
     for name, beside in (("alone", ()), ("beside", ("v.blk.0.attn_q.weight", "mm.0.bias", "a.conv1d.weight"))):
