@@ -156,6 +156,13 @@ def test_gguf(build, name, tmp_path):
     assert largest_difference(build, tmp_path / "model.gguf", name) <= TOLERANCE
 
 
+def test_kimi_k2(build, tmp_path):
+    """Its folders are those of DeepSeek V3 with another model_type."""
+    for file in ("config.json", "model.safetensors"):
+        (tmp_path / file).write_bytes((TINY / "deepseek3" / file).read_bytes().replace(b'"deepseek_v3"', b'"kimi_k2"'))
+    assert largest_difference(build, tmp_path, "deepseek3") <= TOLERANCE
+
+
 @pytest.mark.parametrize("unit", ["avx2", "vdpbf16ps"])
 @pytest.mark.parametrize("name", ["gemma3", "gemma4", "gemma4-layers", "gemma4-experts", "deepseek2", "deepseek2-lite", "deepseek3",
                                   "glm4_moe_lite", "mistral4", "afmoe"])
