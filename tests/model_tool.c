@@ -89,6 +89,9 @@ LAYERS(up_bias, layer->up.bias = NULL)
 LAYERS(curve, layer->up.curve.negative = layer->up.curve.positive)
 LAYERS(down_bias, layer->down.bias = NULL)
 WEIGHTS(head_bias, w->head.bias = NULL)
+LAYERS(q_latent_norm, layer->latent.q_norm.weight = NULL)
+LAYERS(kv_latent_norm, layer->latent.kv_norm.weight = NULL)
+WEIGHTS(groups_by_best, w->hparams.groups_by_best = !w->hparams.groups_by_best)
 LAYERS(v_norm, layer->v_norm.weight = NULL)
 LAYERS(keys_as_values, layer->shape.keys_as_values = false)
 LAYERS(back, layer->keys = layer->shape.back ? 0 : layer->keys)
@@ -215,6 +218,9 @@ static const struct {
     WAY(choice_bias),
     WAY(shared),
     WAY(shared_router),
+    WAY(q_latent_norm),
+    WAY(kv_latent_norm),
+    WAY(groups_by_best),
     WAY(v_norm),
     WAY(keys_as_values),
     WAY(back),

@@ -32,7 +32,8 @@ static void route_rows(void *user, size_t task, int worker) {
                                 .scale = h->router_scale,
                                 .bias = x->layer->choice_bias,
                                 .groups = h->expert_groups,
-                                .groups_used = h->expert_groups_used};
+                                .groups_used = h->expert_groups_used,
+                                .by_best = h->groups_by_best};
     bool plain = !scores.sigmoid && !scores.bias && !scores.groups && scores.scale == 1;
     for (size_t r = task * CHUNK; r < chunk_end(task, x->rows); r++) {
         float *shares = x->f->shares + r * h->experts;
