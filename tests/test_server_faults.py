@@ -99,7 +99,7 @@ def test_memory_is_flat(tmp_path, tiny_model):
         with open(f"/proc/{server.process.pid}/status") as status:
             return int(next(line for line in status if line.startswith("VmRSS")).split()[1])
 
-    with serving(tmp_path, *options_of(tiny_model), "-q") as server:
+    with serving(tmp_path, *options_of(tiny_model)) as server:
         sizes = []
         for _ in range(5):
             assert asyncio.run(load(server, 20, 1000, texts, expected)) == 20000
@@ -305,5 +305,5 @@ def test_fuzzed_requests(tmp_path, tiny_model, build_used):
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_many_fuzzed_requests(tmp_path, tiny_model, build_asan):
-    with serving(tmp_path, *options_of(tiny_model), "-q", build=build_asan) as server:
+    with serving(tmp_path, *options_of(tiny_model), build=build_asan) as server:
         fuzz(server, 100_000, 2)
