@@ -234,12 +234,15 @@ TEST(random_rows_are_of_each_kind) {
 FOR_EACH(llama, ref)
 FOR_EACH(llama, avx2)
 FOR_EACH(llama, avx512)
+FOR_EACH(llama, neon)
 FOR_EACH(gemma3, ref)
 FOR_EACH(gemma3, avx2)
 FOR_EACH(gemma3, avx512)
+FOR_EACH(gemma3, neon)
 FOR_EACH(gpt2, ref)
 FOR_EACH(gpt2, avx2)
 FOR_EACH(gpt2, avx512)
+FOR_EACH(gpt2, neon)
 
 /* The oracle cannot check bfloat16: test_products.c checks its products, test_golden.py its decisions. Here only the
  * equality of bits is checked. Under auto many rows of these models are close and go through both lanes. */
@@ -257,6 +260,16 @@ FOR_EACH_BF16(gemma3, avx512bf16_auto)
 FOR_EACH_BF16(gemma3, amx_auto)
 FOR_EACH_BF16(gpt2, avx512bf16_auto)
 FOR_EACH_BF16(gpt2, amx_auto)
+
+/* tests/test_tiny_models.py checks the numbers of models with recurrent states. */
+FOR_EACH_BF16(lfm2, ref)
+FOR_EACH_BF16(lfm2, avx2)
+FOR_EACH_BF16(lfm2, avx512)
+FOR_EACH_BF16(lfm2, avx512bf16_auto)
+FOR_EACH_BF16(qwen35, ref)
+FOR_EACH_BF16(qwen35, avx2)
+FOR_EACH_BF16(qwen35, avx512)
+FOR_EACH_BF16(qwen35, avx512bf16_auto)
 
 TEST(slow_same_bits_vdpbf16ps_emulated) {
     check_arrangements("llama", "vdpbf16ps_emulated", 1);
