@@ -337,7 +337,7 @@ def test_an_unknown_field_is_named(served, path, good):
 
 @pytest.mark.parametrize("body, parts", [
     ({"temperature": -1}, ["temperature"]), ({"temperature": "hot"}, ["temperature"]), ({"top_p": 2}, ["top_p"]),
-    ({"n": 0}, ["n"]), ({"max_tokens": 1e9}, ["max_tokens"]), ({"max_tokens": 5000}, ["max_tokens", "4096"]),
+    ({"n": 0}, ["n"]), ({"n": 128, "prompt": ["a"] * 129}, ["16384"]), ({"max_tokens": 1e9}, ["max_tokens"]), ({"max_tokens": 5000}, ["max_tokens", "4096"]),
     ({"logprobs": 101}, ["logprobs"]), ({"logprobs": True}, ["logprobs"]), ({"stop": [""]}, ["stop"]), ({"stop": 5}, ["stop"]),
     ({"stream": 1}, ["stream"]), ({"seed": "x"}, ["seed"]), ({"presence_penalty": 0.5}, ["presence_penalty"]),
     ({"logit_bias": {"5": 1}}, ["logit_bias"]), ({"best_of": 3}, ["best_of"]), ({"prompt": ""}, ["prompt"]), ({"prompt": []}, ["prompt"]),
