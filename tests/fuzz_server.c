@@ -17,7 +17,7 @@ static const char *const texts[] = {
     "{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", \"content\": [{\"type\": "
     "\"text\","
     " \"text\": \"\\ud83d\\ude00\"}]}], \"logprobs\": true, \"top_logprobs\": 4, \"max_completion_tokens\": 9}",
-    "{\"texts\": [\"a\", {\"text\": \"b\", \"x\": \"y\"}], \"classes\": [\"c\", \"d\"], \"template\": \"{{{text}}} "
+    "{\"texts\": [{\"text\": \"b\", \"x\": \"y\"}], \"classes\": [\"c\", \"d\"], \"template\": \"{{{text}}} "
     "{x}\","
     " \"prior\": [0.25, 0.75], \"aggregate\": \"bytes\", \"end_of_prompt\": \"\", \"multi_label\": false, \"chat\": "
     "true,"
@@ -109,8 +109,10 @@ static void begin(int n, char **paths) {
 }
 
 static void try_one(uint64_t *r) {
-    bytes b = fuzz_mutant(&seeds[up_to(r, N_TEXTS - 1)], mutate, r);
-    use(posts[up_to(r, n_posts - 1)], &b);
+    static const size_t home[N_TEXTS] = {0, 0, 1, 2, 2, 3, 4, 5}; /* the endpoint that takes the seed */
+    size_t seed = up_to(r, N_TEXTS - 1);
+    bytes b = fuzz_mutant(&seeds[seed], mutate, r);
+    use(posts[up_to(r, 7) ? home[seed] : up_to(r, n_posts - 1)], &b);
     free(b.data);
 }
 
