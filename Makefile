@@ -144,6 +144,7 @@ fuzz: setup-test build-asan/build.ninja
 	@build-asan/tests/fuzz_folder $(MUTATIONS) $(SEED) $$("$$(tools/venv.sh)" tests/quantized.py build-asan/quantized)
 	@build-asan/tests/fuzz_tokenizer $(MUTATIONS) $(SEED) tests/fixtures/tokenizers/*.json
 	@build-asan/tests/fuzz_reader $(MUTATIONS) $(SEED)
+	@build-asan/tests/fuzz_server $(MUTATIONS) $(SEED)
 	@build-asan/tests/fuzz_chat $(MUTATIONS) $(SEED) tests/fixtures/chat/*.jinja
 
 coverage: setup-test build-coverage/build.ninja
