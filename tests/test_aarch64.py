@@ -39,8 +39,8 @@ def emulator():
 
 
 def cases():
-    yield from ((processor, program) for processor in PROCESSORS for program in KERNELS)
-    yield from (("cortex-a53", program) for program in REST)
+    yield from (("cortex-a53", program) for program in KERNELS + REST)
+    yield from ((processor, "test_integers") for processor in PROCESSORS if processor != "cortex-a53")
 
 
 @pytest.mark.parametrize("processor, program", cases())

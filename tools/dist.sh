@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # dist.sh FOLDER PROCESSOR...: builds the packages of capp for each processor (x86_64, aarch64) into FOLDER: a wheel for
-# any Linux with glibc 2.17 or later, and a static binary of the command for any Linux. The compiler is Zig's Clang, which
+# any Linux with glibc 2.28 or later, and a static binary of the command for any Linux. The compiler is Zig's Clang, which
 # has stubs of old C libraries and musl; the other libraries are Debian's archives. The static binary cannot load libraries,
 # so it neither downloads models nor serves; it says so.
 set -euo pipefail
@@ -14,7 +14,8 @@ mkdir -p "$folder"
 
 # zig_file PROCESSOR TARGET LIBRARIES [LINK-FLAG]: Meson's cross file for a target of Zig.
 zig_file() {
-    local found=$3/usr/lib/$1-linux-gnu
+    local found=$3/usr/lib/$1-linux-gnu wide=
+    [ "$1" != x86_64 ] || wide="'-mevex512', " # Zig switches vectors of 512 bits off, even where a file has -mavx512f
     cat <<EOF
 [binaries]
 c = ['$python', '-m', 'ziglang', 'cc', '-target', '$2']
@@ -23,10 +24,11 @@ ranlib = ['$python', '-m', 'ziglang', 'ranlib']
 pkg-config = 'pkg-config'
 pkgconfig = 'pkg-config'
 [built-in options]
-c_args = ['-I$3/usr/include', '-I$3/usr/include/$1-linux-gnu']
+c_args = [$wide'-I$3/usr/include', '-I$3/usr/include/$1-linux-gnu']
 c_link_args = ['-L$found'${4:+, '$4', '-s'}]
 [properties]
 sys_root = '$3'
+library_folder = '$found'
 pkg_config_libdir = '$found/pkgconfig'
 [host_machine]
 system = 'linux'
@@ -40,7 +42,7 @@ for processor in "$@"; do
     libraries=$here/../build-libraries-$processor
     "$here/sysroot.sh" "${debian[$processor]}" "$libraries" libraries
     libraries=$(readlink -f "$libraries")
-    zig_file "$processor" "$processor-linux-gnu.2.17" "$libraries" >"$libraries/zig.ini"
+    zig_file "$processor" "$processor-linux-gnu.2.28" "$libraries" >"$libraries/zig.ini"
     "$here/wheel.sh" "$folder" "$python" "$libraries/zig.ini" "$processor"
 
     zig_file "$processor" "$processor-linux-musl" "$libraries" -static >"$libraries/musl.ini"

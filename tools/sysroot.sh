@@ -42,5 +42,9 @@ rm -rf "$folder/apt"
 find "$folder" -xtype l -lname '/*' -printf '%p %l\n' | while read -r link target; do
     [ ! -e "$folder$target" ] || ln -sfn "$folder$target" "$link"
 done
+# Debian's libzstd.pc names /usr/lib alone.
+for config in "$folder"/usr/lib/*/pkgconfig/libzstd.pc; do
+    sed -i "s|^libdir=.*|libdir=\${prefix}/lib/$(basename "$(dirname "$(dirname "$config")")")|" "$config"
+done
 printf "[constants]\nroot = '%s'\n" "$folder" >"$folder/root.ini"
 echo "${packages[*]}" >"$folder/complete"
