@@ -122,7 +122,7 @@ test: setup-test build-test/build.ninja build-asan/build.ninja
 
 # Everything that takes too long for `make test`: tests marked long, the complete fuzzing, data races.
 check: test fuzz tsan aarch64
-	@tools/setup.sh corpus cluster
+	@tools/setup.sh corpus cluster browser
 	@CAPP_BUILD_TSAN=$(CURDIR)/build-tsan $(PYTEST) tests --long $(TESTS)
 
 # On any machine, with qemu's emulation.

@@ -14,6 +14,13 @@ bool manifest_make(buffer *text, const options *settings, const capp_model *mode
  * rows before it are the same. *listed: the run listed its bad rows in OUT.errors.jsonl. */
 bool manifest_check(const char *path, const char *out, capp_str now, bool *listed, capp_error *err);
 
+/* The same for a manifest that was read from `path`. */
+bool manifest_compare(capp_str earlier, const char *path, const char *out, capp_str now, bool *listed, capp_error *err);
+
+/* Compares only what log-probabilities depend on besides texts: model, adapters, arithmetic, precision and instruction
+ * set. */
+bool manifest_same_scores(capp_str earlier, const char *path, capp_str now, capp_error *err);
+
 /* Only what the bits of log-probabilities depend on: the model's path, size and hash, the adapters, the version of the
  * arithmetic, the precision in use, and the instruction set (null if every one gives these bits). Both are null for a
  * model that capp cannot run. */

@@ -19,7 +19,7 @@ SYSROOT = ROOT / "build-sysroot-aarch64"
 pytestmark = [pytest.mark.long, pytest.mark.skipif(not BUILD, reason="CAPP_BUILD_AARCH64 names no build: make aarch64")]
 
 # Processors of qemu and the best instruction set that each has.
-PROCESSORS = {"cortex-a53": "neon"}
+PROCESSORS = {"cortex-a53": "neon", "neoverse-n1": "neondot", "max,sve=off": "neoni8mm", "max": "neoni8mm"}
 KERNELS = ("test_bits", "test_integers", "test_kernels", "test_products", "test_unpack")
 REST = ("test_available", "test_chat", "test_choose", "test_engine", "test_gguf", "test_math", "test_parts", "test_plan",
         "test_pretokenizer", "test_race", "test_sabotage", "test_scoring", "test_threads", "test_vocab")

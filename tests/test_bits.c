@@ -59,6 +59,9 @@ static void do_softmax(const capp_kernels *k, size_t n) {
 static void do_values(const capp_kernels *k, size_t n) {
     k->values(out, MOST, in[0], MOST, ROWS, in[1], MOST, n, n % 37 + 1);
 }
+static void do_renew(const capp_kernels *k, size_t n) {
+    k->renew(out, MOST, 0.7f, in[0], in[1], ROWS, n);
+}
 static void do_logsumexp(const capp_kernels *k, size_t n) {
     k->logsumexp(out, out + 1, in[0], n);
 }
@@ -66,7 +69,7 @@ static void do_logsumexp(const capp_kernels *k, size_t n) {
 static void do_matmul(const capp_kernels *k, size_t n) {
     static _Alignas(64) float panel[CAPP_MAX_NR * MOST];
     const size_t columns = n < k->f32->nr ? n : k->f32->nr, depth = n % 61 + 1, common = columns < 16 ? columns : 16;
-    CHECK(k->f32->panel_bytes(depth) <= sizeof panel);
+    CHECK(k->f32->panel_bytes(0, depth) <= sizeof panel);
     k->f32->pack(panel, in[0], MOST, common, depth);
     k->f32->matmul(out, MOST, in[1], MOST, panel, ROWS, common, depth, n % 2);
     k->f32->matmul_on(out, MOST, in[2], MOST, panel, ROWS, common, depth);

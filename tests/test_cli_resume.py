@@ -274,22 +274,6 @@ def test_a_full_disk_leaves_whole_rows(model, source, tmp_path, ending):
         assert content(out) == content(whole)
 
 
-@pytest.fixture
-def disk(tmp_path):
-    """Makes a small disk for the test, and can enlarge it."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def size(kib, *how):
-        options = ",".join([*how, f"size={kib}k"])
-        return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode
-
-    if os.geteuid() or size(4):
-        pytest.skip("no disk can be mounted here")
-    yield folder, lambda kib: size(kib, "remount")
-    subprocess.run(["umount", folder], check=True)
-
-
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "csv.gz", "csv.zst"])
 def test_a_small_disk(model, write, tmp_path, disk, ending):
     """The disk is full at the manifest, the bad rows or the rows: what was written is whole, and with more room the run

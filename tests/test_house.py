@@ -34,7 +34,8 @@ FACES = {
 }  # fmt: skip
 
 
-PUBLIC = ("capp.h", "capp_queue.h")
+# The headers of include/: the whole public API.
+PUBLIC = ("capp.h", "capp_arrays.h", "capp_queue.h")
 
 
 def files_of(*patterns):

@@ -120,6 +120,24 @@ static void check_scale(const capp_kernels *k) {
     }
 }
 
+static void check_renew(const capp_kernels *k) {
+    for (size_t n = 1; n <= 70; n++) {
+        const size_t rows = between(1, 40), lds = n + between(0, 9);
+        const float decay = n % 5 ? 0.9f : 0, *a = array(rows), *b = array(n);
+        float *s = array((rows - 1) * lds + n), *before = copy_of(s, (rows - 1) * lds + n);
+        k->renew(s, lds, decay, a, b, rows, n);
+        for (size_t i = 0; i < rows; i++)
+            for (size_t j = 0; j < n; j++) {
+                const float was = before[i * lds + j] * decay;
+                near("renew", (double)s[i * lds + j], (double)a[i] * (double)b[j] + (double)was,
+                     EPS * (fabs((double)a[i] * (double)b[j]) + fabs((double)was)));
+                before[i * lds + j] = fmaf(a[i], b[j], was);
+            }
+        same("renew", s, before, (rows - 1) * lds + n);
+        release();
+    }
+}
+
 /* x0 is element i * step, x1 is `apart` further. */
 static void check_rope(const capp_kernels *k, bool pairs) {
     for (size_t half = 1; half <= 70; half++) {
@@ -353,6 +371,9 @@ static void bad_values(float *out, size_t ldo, const float *p, size_t ldp, size_
                        size_t d, size_t n) {
     REF.values(out, ldo, p, ldp, rows, v, ldv, d > 16 ? d - 1 : d, n);
 }
+static void bad_renew(float *s, size_t lds, float decay, const float *a, const float *b, size_t rows, size_t n) {
+    REF.renew(s, lds, decay, a, b, rows > 1 ? rows - 1 : rows, n);
+}
 static void bad_logsumexp(float *max, float *sum, const float *x, size_t n) {
     REF.logsumexp(max, sum, x, n);
     *sum *= 1.0001f;
@@ -385,8 +406,11 @@ TEST(dispatch) {
     CHECK_STR(capp_kernels_best(~0u)->name, "amx");
     CHECK(!capp_kernels_named("neon"));
 #else
-    CHECK(!capp_kernels_at(2));
+    const unsigned dot = CAPP_CPU_NEON | CAPP_CPU_NEON_DOT;
+    CHECK(!capp_kernels_at(4));
     CHECK_STR(capp_kernels_best(CAPP_CPU_NEON)->name, "neon");
+    CHECK_STR(capp_kernels_best(dot)->name, "neondot");
+    CHECK_STR(capp_kernels_best(~0u)->name, "neoni8mm");
     CHECK(!capp_kernels_named("avx2"));
 #endif
     for (size_t i = 0; capp_kernels_at(i); i++) {

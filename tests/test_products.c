@@ -78,7 +78,7 @@ static char *narrowed(const capp_products *p, const float *x, size_t n, size_t k
 }
 
 static void *panel_of(const capp_products *p, const float *w, size_t ldw, size_t n, size_t k) {
-    const size_t bytes = p->panel_bytes(k);
+    const size_t bytes = p->panel_bytes(0, k);
     float *panel = array(bytes / sizeof(float));
     if (bytes % 64 != 0) reject("panel_bytes % 64", (double)(bytes % 64), 0, HUGE_VAL);
     p->pack(panel, w, ldw, n, k);
@@ -262,7 +262,7 @@ TEST(emulation_is_the_unit) {
         fill_wild(w, COLUMNS * K, round % 3 ? -90 : -60);
         fill_wild(x, ROWS * K, round % 3 ? -90 : -40);
         for (size_t i = 0; i < 2; i++) {
-            CHECK(products[i]->panel_bytes(K) == sizeof panel[i]);
+            CHECK(products[i]->panel_bytes(0, K) == sizeof panel[i]);
             products[i]->pack(panel[i], w, K, COLUMNS, K);
             products[i]->narrow(a[i], x, ROWS * K, ROWS * K);
             products[i]->matmul(c[i], COLUMNS, a[i], K, panel[i], ROWS, COLUMNS, K, false);

@@ -8,7 +8,7 @@ set -euo pipefail
 
 architecture=$1
 folder=$2
-libraries=(libpcre2-dev libutf8proc-dev libcsv-dev libjansson-dev libmicrohttpd-dev zlib1g-dev libzstd-dev libxxhash-dev libcurl4-openssl-dev libssl-dev)
+libraries=(libpcre2-dev libutf8proc-dev libcsv-dev libjansson-dev libmicrohttpd-dev libsqlite3-dev zlib1g-dev libzstd-dev libxxhash-dev libcurl4-openssl-dev libssl-dev)
 packages=(libc6-dev libgcc-12-dev ca-certificates "${libraries[@]}")
 [ "$(cat "$folder/complete" 2>/dev/null)" != "${packages[*]}" ] || exit 0
 
