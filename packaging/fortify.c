@@ -5,6 +5,7 @@
 #include <string.h>
 
 void *__memcpy_chk(void *to, const void *from, size_t n, size_t room);
+void *__memset_chk(void *to, int byte, size_t n, size_t room);
 char *__strncpy_chk(char *to, const char *from, size_t n, size_t room);
 int __vsnprintf_chk(char *to, size_t n, int flag, size_t room, const char *format, va_list args);
 int __snprintf_chk(char *to, size_t n, int flag, size_t room, const char *format, ...);
@@ -14,6 +15,11 @@ int __fprintf_chk(FILE *file, int flag, const char *format, ...);
 void *__memcpy_chk(void *to, const void *from, size_t n, size_t room) {
     (void)room;
     return memcpy(to, from, n);
+}
+
+void *__memset_chk(void *to, int byte, size_t n, size_t room) {
+    (void)room;
+    return memset(to, byte, n);
 }
 
 char *__strncpy_chk(char *to, const char *from, size_t n, size_t room) {
