@@ -78,14 +78,13 @@ install: all
 wheel: setup-test
 	@tools/wheel.sh dist
 
-# Wheels and static binaries for x86-64 and AArch64, Debian packages for this machine.
+# Wheels and static binaries for x86-64 and AArch64.
 dist: setup-test build-test/build.ninja
-	@tools/setup.sh aarch64 dist
+	@tools/setup.sh aarch64
 	@ninja -C build-test capp
 	@tools/sysroot.sh arm64 build-sysroot-aarch64
 	@rm -rf dist
 	@tools/dist.sh dist x86_64 aarch64
-	@tools/deb.sh dist
 	@CAPP_DIST=$(CURDIR)/dist $(PYTEST) tests/test_packages.py --long
 
 # Starts with an empty folder each time; warnings are errors.
