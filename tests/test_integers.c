@@ -289,6 +289,15 @@ TEST(emulated) {
 TEST(avx2) {
     run_all(need_isa("avx2")->i16);
 }
+TEST(neon) {
+    run_all(need_isa("neon")->i16);
+}
+TEST(neondot) {
+    run_all(need_isa("neondot")->i16);
+}
+TEST(neoni8mm) {
+    run_all(need_isa("neoni8mm")->i16);
+}
 TEST(avxvnni) {
     run_all(need_isa("avxvnni")->i16);
 }
