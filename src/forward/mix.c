@@ -218,9 +218,20 @@ static const float *finish_delta(const mixing *m, float *row) {
     return v;
 }
 
+/* The output is multiplied by its gate, then each group is normalized. */
+static const float *finish_scan(const mixing *m, float *row) {
+    const capp_weights *w = m->f->weights;
+    float *x = row + m->inputs;
+    size_t n = m->inputs / m->mix->groups;
+    w->kernels->silu_mul(x, row, x, m->inputs);
+    for (size_t i = 0; m->layer->mix_norm && i < m->mix->groups; i++)
+        w->kernels->rms_norm(x + i * n, x + i * n, m->layer->mix_norm + i * n, n, w->hparams.norm_eps);
+    return x;
+}
+
 const float *capp_mix_finish(const capp_forward *f, const capp_layer *layer, size_t r) {
     mixing m = mixing_of(f, layer);
     float *row = row_of(&m, r);
     if (m.mix->kind == CAPP_MIX_SHORT) return row;
-    return finish_delta(&m, row);
+    return m.mix->kind == CAPP_MIX_DELTA ? finish_delta(&m, row) : finish_scan(&m, row);
 }

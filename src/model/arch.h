@@ -34,12 +34,14 @@
     X(gptneox)                                                                                                         \
     X(gptoss)                                                                                                          \
     X(granite)                                                                                                         \
+    X(granitehybrid)                                                                                                   \
     X(granitemoe)                                                                                                      \
     X(granitemoeshared)                                                                                                \
     X(hunyuan_dense)                                                                                                   \
     X(hunyuan_moe)                                                                                                     \
     X(internlm2)                                                                                                       \
     X(lfm2)                                                                                                            \
+    X(lfm2moe)                                                                                                         \
     X(llama)                                                                                                           \
     X(minicpm)                                                                                                         \
     X(minimax_m2)                                                                                                      \
