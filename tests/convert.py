@@ -327,7 +327,7 @@ def add_experts(writer, folder):
     writer.add_expert_count(experts)
     writer.add_expert_used_count(folder.get("num_experts_per_tok", "moe_k", "moe_topk", "top_k_experts"))
     shared = folder.get("n_shared_experts", "moe_num_shared_experts")
-    dense = folder.get("first_k_dense_replace", "moe_layer_start_index")
+    dense = folder.get("first_k_dense_replace", "moe_layer_start_index", "num_dense_layers")
     if shared:
         writer.add_expert_shared_count(shared)
     if dense:
