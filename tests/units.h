@@ -11,4 +11,7 @@ capp_model *open_unit(const char *path, const char *unit, int threads, uint64_t 
 /* Skips the test where the machine lacks the unit. */
 void need_unit(const char *unit);
 
+/* The table of an instruction set of any family of processors. Skips the test where the machine lacks it. */
+const capp_kernels *need_isa(const char *isa);
+
 #endif

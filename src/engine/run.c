@@ -3,13 +3,8 @@
 
 enum { PATH_STEP = 256 };
 
-/* Precision auto scores a row again in float32 if its two highest scores are closer than this in bfloat16, as a mean
- * log-probability. `make bench WORK=decisions` measures how many decisions this keeps: all decisions of float32, on
- * COPA and Banking77 with two models. */
-static const double MARGIN = 0.02;
-
 double capp_session_margin(const capp_session *session) {
-    return session->exact.weights ? MARGIN : 0;
+    return session->exact.weights ? capp_model_margin(session->model) : 0;
 }
 
 /* Empties the lane and gives it a part of the slots: those after the slots in `before`. */
