@@ -382,7 +382,6 @@ static capp_status fit_attention(fitter *f, uint32_t i, capp_layer *layer) {
 static capp_status fit_mix(fitter *f, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = f->h;
     const capp_mix *m = &h->mix;
-    if (!(h->kinds[i] & CAPP_MIXES)) return CAPP_OK;
     size_t heads = m->heads, outputs = capp_mix_outputs(h), channels = capp_mix_channels(h);
     size_t all = capp_mix_inputs(h) - (m->kind == CAPP_MIX_DELTA ? 2 : 1) * heads;
     capp_delta **in = &layer->mix_in.deltas, **rates = &layer->mix_rates.deltas;
@@ -526,9 +525,8 @@ capp_status capp_adapter_fit(capp_adapter *a, const capp_source *s, const capp_a
     for (size_t i = 0; i < a->n_pairs; i++) a->pairs[i].used = false;
     for (uint32_t i = 0; i < h->layers; i++) {
         capp_layer none = {0}, *layer = w ? &w->layers[i] : &none;
-        bool silent = h->kinds[i] & CAPP_SILENT;
-        if (!silent && (st = fit_attention(&f, i, layer)) != CAPP_OK) return st;
-        if ((st = fit_mix(&f, i, layer)) != CAPP_OK) return st;
+        st = h->kinds[i] & CAPP_MIXES ? fit_mix(&f, i, layer) : fit_attention(&f, i, layer);
+        if (st != CAPP_OK) return st;
         if ((st = fit_feed(&f, i, layer)) != CAPP_OK) return st;
         if ((st = fit_side(&f, i, layer)) != CAPP_OK) return st;
     }

@@ -11,10 +11,6 @@
 /* ---- Sizes --------------------------------------------------------------------------------------------------------
  */
 
-static bool attends(const capp_hparams *h, uint32_t layer) {
-    return !(h->kinds[layer] & CAPP_SILENT);
-}
-
 static bool mixes(const capp_hparams *h, uint32_t layer) {
     return h->kinds[layer] & CAPP_MIXES;
 }
@@ -23,12 +19,6 @@ size_t capp_count_states(const capp_hparams *h) {
     size_t n = 0;
     for (uint32_t i = 0; i < h->layers; i++) n += mixes(h, i);
     return n;
-}
-
-bool capp_mixes_beside(const capp_hparams *h) {
-    bool both = false;
-    for (uint32_t i = 0; i < h->layers; i++) both |= mixes(h, i) && attends(h, i);
-    return both;
 }
 
 size_t capp_attention_rows(const capp_hparams *h, uint32_t layer) {
@@ -66,6 +56,9 @@ static capp_status check_sizes(const capp_hparams *h, const char *path, capp_err
     if (!m->keys || m->keys > CAPP_MOST_KEYS || !m->values || m->values > CAPP_MOST_KEYS)
         return capp_fail(err, CAPP_EUNSUPPORTED, "%s: recurrent states are %u x %u numbers; capp supports 1 to %d each",
                          path, m->keys, m->values, CAPP_MOST_KEYS);
+    if ((uint64_t)m->heads * m->values > CAPP_MOST_WIDTH || (uint64_t)m->groups * m->keys > CAPP_MOST_WIDTH)
+        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: a token has %llu recurrent values; capp supports at most %d",
+                         path, (unsigned long long)m->heads * m->values, CAPP_MOST_WIDTH);
     if (!m->groups || m->groups > m->heads || m->heads % m->groups || m->heads > CAPP_MOST_HEADS)
         return capp_fail(err, CAPP_EFORMAT,
                          "%s: the number of recurrent heads, %u, is not a multiple of the number of their groups, %u; "
@@ -101,8 +94,7 @@ static capp_status key_layers(const capp_source *s, const capp_arch *arch, capp_
                          "%s: metadata key %s must be a list of %u booleans; convert the model again",
                          capp_source_path(s), name, h->layers);
     for (uint32_t i = 0; i < h->layers; i++)
-        if (list ? ((const unsigned char *)list->bytes)[i] != 0 : (i + 1) % interval != 0)
-            h->kinds[i] |= CAPP_MIXES | CAPP_SILENT;
+        if (list ? ((const unsigned char *)list->bytes)[i] != 0 : (i + 1) % interval != 0) h->kinds[i] |= CAPP_MIXES;
     return CAPP_OK;
 }
 
@@ -147,7 +139,7 @@ static capp_status read_types(const capp_fields *r, capp_hparams *h, const char 
         capp_str type = {"", 0};
         (void)capp_source_str_at(r->s, key, i, &type);
         if (capp_str_is(type, own) || capp_str_is(type, older))
-            h->kinds[i] |= CAPP_MIXES | CAPP_SILENT;
+            h->kinds[i] |= CAPP_MIXES;
         else if (!capp_str_is(type, "full_attention") && !capp_str_is(type, "attention"))
             return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: layer %u has type \"%.*s\"",
                              capp_source_path(r->s), i, (int)(type.size < 40 ? type.size : 40), type.data);
@@ -157,12 +149,12 @@ static capp_status read_types(const capp_fields *r, capp_hparams *h, const char 
 
 /* LFM2: the older files list the layers that have attention. */
 static capp_status read_attending(const capp_fields *r, capp_hparams *h) {
-    for (uint32_t i = 0; i < h->layers; i++) h->kinds[i] |= CAPP_MIXES | CAPP_SILENT;
+    for (uint32_t i = 0; i < h->layers; i++) h->kinds[i] |= CAPP_MIXES;
     for (size_t n = capp_source_count(r->s, "full_attn_idxs"); n--;) {
         double layer;
         if (capp_source_number_at(r->s, "full_attn_idxs", n, &layer) != CAPP_FOUND || layer < 0 || layer >= h->layers)
             return capp_field_fail(r, CAPP_EFORMAT, "full_attn_idxs", "must be a list of layers");
-        h->kinds[(uint32_t)layer] &= (unsigned char)~(CAPP_MIXES | CAPP_SILENT);
+        h->kinds[(uint32_t)layer] &= (unsigned char)~CAPP_MIXES;
     }
     return CAPP_OK;
 }
@@ -187,7 +179,7 @@ static capp_status read_delta(const capp_fields *r, capp_hparams *h) {
     if (capp_source_count(r->s, "layer_types")) return read_types(r, h, "linear_attention", "linear_attention");
     if ((st = capp_field_count(r, "full_attention_interval", 4, CAPP_MOST_LAYERS, &interval)) != CAPP_OK) return st;
     for (uint32_t i = 0; i < h->layers; i++)
-        if ((i + 1) % interval) h->kinds[i] |= CAPP_MIXES | CAPP_SILENT;
+        if ((i + 1) % interval) h->kinds[i] |= CAPP_MIXES;
     return CAPP_OK;
 }
 
