@@ -410,12 +410,19 @@ static capp_status fit_mix(fitter *f, uint32_t i, capp_layer *layer) {
     return CAPP_OK;
 }
 
+/* Whether folders have no tensor for the gate alone. */
+static bool is_joint(const fitter *f, capp_part gate) {
+    const capp_arch *arch;
+    bool apart = false;
+    for (size_t i = 0; (arch = row_at(f, i)); i++) apart |= arch->names[gate] != NULL;
+    return !from_gguf(f) && !apart;
+}
+
 /* Fits gate, up and down of a feed-forward part or of expert e by their names. */
 static capp_status fit_products(fitter *f, const capp_part parts[3], place p, size_t feed, capp_matrix *up,
                                 capp_matrix *down) {
     const capp_hparams *h = f->h;
-    bool gated = capp_is_gated(h->activation), joint = !from_gguf(f) && !f->arch->names[parts[0]];
-    bool fused = gated && (joint || f->arch->fused_gate);
+    bool gated = capp_is_gated(h->activation), fused = gated && (f->arch->fused_gate || is_joint(f, parts[0]));
     const target gate = {&up->deltas, 0, feed, h->width}, second = {&down->deltas, 0, h->width, feed};
     const target rest = {&up->deltas, gated && !fused ? feed : 0, fused ? 2 * feed : feed, h->width};
     capp_status st = CAPP_OK;

@@ -107,8 +107,8 @@ static capp_status bind_curve(binder *b, uint32_t layer, capp_curve *curve) {
 
 static capp_status bind_feed(binder *b, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
-    bool gated = capp_is_gated(h->activation),
-         fused = b->w->arch->fused_gate || (capp_in_folder(b) && !b->w->arch->names[CAPP_PART_GATE]);
+    bool gated = capp_is_gated(h->activation), joint = capp_in_folder(b) && !b->w->arch->names[CAPP_PART_GATE];
+    bool fused = b->w->arch->fused_gate || (gated && joint);
     size_t feed = layer->shape.feed;
     const capp_piece single = {{CAPP_PART_UP, i, 0}, fused ? 2 * feed : feed};
     const capp_piece pair[] = {{{CAPP_PART_GATE, i, 0}, feed}, {{CAPP_PART_UP, i, 0}, feed}};
