@@ -21,15 +21,16 @@ ARCHITECTURES = {
     "apertus": "apertus", "nemotron": "nemotron", "gpt_bigcode": "starcoder", "qwen2_moe": "qwen2moe",
     "glm4_moe": "glm4moe", "dots1": "dots1", "ernie4_5_moe": "ernie4_5-moe", "hunyuan_v1_moe": "hunyuan-moe",
     "minimax_m2": "minimax-m2", "granitemoe": "granitemoe", "granitemoeshared": "granitemoe",
-    "lfm2": "lfm2", "qwen3_5_text": "qwen35", "qwen3_5_moe_text": "qwen35moe", "qwen3_next": "qwen3next",
+    "lfm2": "lfm2", "qwen3_5_text": "qwen35", "qwen3_5_moe_text": "qwen35moe", "qwen3_next": "qwen3next", "lfm2_moe": "lfm2moe",
+    "granitemoehybrid": "granitehybrid",
     "gemma4_text": "gemma4", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "glm4_moe_lite": "deepseek2", "mistral4": "mistral4",
     "afmoe": "afmoe",
 }  # fmt: skip
 PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee", "granitemoe", "internlm2", "xverse", "baichuan", "minicpm",
-            "deepseek")
-MIXED = ("lfm2",)
+            "deepseek", "granitehybrid")
+MIXED = ("lfm2", "lfm2_moe", "granitemoehybrid")
 DELTA = ("qwen3_5_text", "qwen3_5_moe_text", "qwen3_next")
-SIGMOID = ("glm4_moe", "dots1", "minimax_m2", "deepseek_v3", "glm4_moe_lite", "afmoe")
+SIGMOID = ("lfm2_moe", "glm4_moe", "dots1", "minimax_m2", "deepseek_v3", "glm4_moe_lite", "afmoe")
 DTYPES = {"U8": np.uint8, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
 
@@ -169,17 +170,17 @@ def gpt_oss_experts(tensors):
     return rest
 
 
-def granite_experts(tensors):
-    """Separates gate and up, under names that the gguf package knows."""
+def granite_experts(tensors, dense):
+    """Separates gate and up, under names that the gguf package knows. dense: the shared part is the only one."""
     rest = {}
     for name, values in tensors.items():
         stem = name.split("block_sparse_moe.")[0].split("shared_mlp.")[0]
-        kind = "experts" if "block_sparse_moe." in name else "shared_expert"
+        kind = "experts." if "block_sparse_moe." in name else "" if dense else "shared_expert."
         if name.endswith("input_linear.weight"):
             gate, up = np.split(values, 2, axis=-2)
-            rest[f"{stem}mlp.{kind}.gate_proj.weight"], rest[f"{stem}mlp.{kind}.up_proj.weight"] = gate, up
+            rest[f"{stem}mlp.{kind}gate_proj.weight"], rest[f"{stem}mlp.{kind}up_proj.weight"] = gate, up
         elif name.endswith("output_linear.weight"):
-            rest[f"{stem}mlp.{kind}.down_proj.weight"] = values
+            rest[f"{stem}mlp.{kind}down_proj.weight"] = values
         else:
             rest[name] = values
     return rest
@@ -275,7 +276,7 @@ def changed(folder):
     if folder.type == "gpt_oss":
         tensors = gpt_oss_experts(tensors)
     if folder.type.startswith("granitemoe"):
-        tensors = granite_experts(tensors)
+        tensors = granite_experts(tensors, folder.get("num_local_experts") == 0)
     if folder.arch == "bailingmoe2":
         tensors = fused(tensors)
     if folder.type == "mistral4":
@@ -285,6 +286,14 @@ def changed(folder):
     if folder.type in DELTA:
         tensors = dict(pair for name, values in tensors.items() for pair in delta_changed(name, values, folder))
     for name, values in tensors.items():
+        if folder.type == "lfm2_moe" and ".experts." in name:
+            name = name.removeprefix("model.")
+        if name.endswith(".expert_bias"):
+            name += ".bias"
+        if name.endswith(("mamba.A_log", "mamba.D")):
+            values = values[:, None]
+        if name.endswith("mamba.norm.weight"):
+            values = values.reshape(folder.get("mamba_n_groups"), -1)
         if name.endswith("A_log"):
             values = -np.exp(values)
         if name.endswith("dt_bias"):
@@ -350,7 +359,7 @@ def add_rope(writer, folder):
 
 def add_experts(writer, folder):
     experts = folder.get("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
-    if experts is None:
+    if not experts:
         return
     writer.add_expert_count(experts)
     writer.add_expert_used_count(folder.get("num_experts_per_tok", "moe_k", "moe_topk", "top_k_experts"))
@@ -394,8 +403,17 @@ def add_scales(writer, folder):
 def add_mix(writer, folder):
     """What belongs to layers with a state from token to token."""
     types = folder.get("layer_types")
-    if folder.type == "lfm2":
-        writer.add_head_count_kv([folder.kv_heads if kind == "full_attention" else 0 for kind in types])
+    if folder.type in MIXED:
+        writer.add_head_count_kv([folder.kv_heads if kind.endswith("attention") and kind != "linear_attention" else 0
+                                  for kind in types])
+    if folder.type == "granitemoehybrid":
+        writer.add_ssm_conv_kernel(folder.get("mamba_d_conv"))
+        writer.add_ssm_state_size(folder.get("mamba_d_state"))
+        writer.add_ssm_group_count(folder.get("mamba_n_groups"))
+        writer.add_ssm_time_step_rank(folder.get("mamba_n_heads"))
+        writer.add_ssm_inner_size(folder.get("mamba_n_heads") * folder.get("mamba_d_head"))
+        writer.add_rope_scaling_finetuned(folder.get("position_embedding_type") == "rope")
+    if folder.type.startswith("lfm2"):
         writer.add_shortconv_l_cache(folder.get("conv_L_cache"))
         writer.add_layer_norm_rms_eps(folder.get("norm_eps"))
     if folder.type in DELTA:
@@ -412,8 +430,13 @@ def add_mix(writer, folder):
             writer.add_array(f"{folder.arch}.attention.recurrent_layers", recurrent)
 
 
+def lfm2_feed(folder):
+    return folder.tensors["model.layers.0.feed_forward.w1.weight"].shape[0]
+
+
 def add_metadata(writer, folder):
-    feed = folder.get("intermediate_size", "n_inner", "ffn_hidden_size", default=4 * folder.width)
+    dense = folder.type == "granitemoehybrid" and not folder.get("num_local_experts")
+    feed = folder.get("shared_intermediate_size" if dense else "intermediate_size", "n_inner", "ffn_hidden_size", default=4 * folder.width)
     writer.add_context_length(folder.get("max_position_embeddings", "n_positions", "max_seq_len", default=2048))
     writer.add_embedding_length(folder.width)
     writer.add_block_count(folder.layers)
@@ -425,7 +448,7 @@ def add_metadata(writer, folder):
         writer.add_feed_forward_length(feed)
         add_latent(writer, folder)
     else:
-        writer.add_feed_forward_length(feed if folder.type != "lfm2" else folder.tensors["model.layers.0.feed_forward.w1.weight"].shape[0])
+        writer.add_feed_forward_length(feed if folder.type != "lfm2" else lfm2_feed(folder))
         if folder.type not in MIXED:
             writer.add_head_count_kv(folder.kv_heads)
         writer.add_key_length(folder.head_dim)

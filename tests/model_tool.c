@@ -127,6 +127,8 @@ WEIGHTS(parallel, w->hparams.parallel = w->hparams.parallel ? CAPP_SEQUENTIAL : 
 LAYERS(tail, forget_tail(w, layer))
 LAYERS(decay, clear((float *)(uintptr_t)layer->mix_decay, w->hparams.mix.heads))
 LAYERS(step_bias, clear((float *)(uintptr_t)layer->mix_step, w->hparams.mix.heads))
+LAYERS(skip, clear((float *)(uintptr_t)layer->mix_skip, w->hparams.mix.heads))
+LAYERS(taps_bias, layer->mix_taps_bias = NULL)
 LAYERS(mix_norm, layer->mix_norm = NULL)
 WEIGHTS(in_turn, w->hparams.mix.in_turn = !w->hparams.mix.in_turn)
 WEIGHTS(attention_gate, w->hparams.attention_gate = false)
@@ -237,6 +239,8 @@ static const struct {
     WAY(tail),
     WAY(decay),
     WAY(step_bias),
+    WAY(skip),
+    WAY(taps_bias),
     WAY(mix_norm),
     WAY(in_turn),
     WAY(attention_gate),

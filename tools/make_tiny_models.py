@@ -212,6 +212,7 @@ NEWER = {
 
 # Models with a state from token to token in some layers or all.
 CONV, LINEAR = "conv", "linear_attention"
+SCAN = dict(mamba_n_heads=6, mamba_d_head=12, mamba_n_groups=2, mamba_d_state=10)
 DELTA = dict(head_dim=16, rope_parameters=PLAIN, linear_num_key_heads=2, linear_num_value_heads=6,
              linear_key_head_dim=12, linear_value_head_dim=20)
 NEWER.update({
@@ -225,6 +226,15 @@ NEWER.update({
     "qwen3next": ("qwen3_next", dict(without(USUAL, "rope_theta"), **{**DELTA, "linear_num_value_heads": 4}, num_experts=5,
                                      num_experts_per_tok=2, moe_intermediate_size=12, num_hidden_layers=4,
                                      shared_expert_intermediate_size=16, full_attention_interval=2), "bfloat16"),
+    "lfm2moe": ("lfm2_moe", dict(USUAL, **FOUR, layer_types=[CONV, GLOBAL, CONV, GLOBAL], num_experts=5, num_experts_per_tok=2,
+                                 moe_intermediate_size=12, num_dense_layers=1, routed_scaling_factor=1.3), "bfloat16"),
+    "granitehybrid": ("granitemoehybrid", dict(
+        USUAL, **SCAN, layer_types=["mamba", "attention", "mamba"], num_local_experts=0, shared_intermediate_size=20,
+        embedding_multiplier=3.0, residual_multiplier=0.6, attention_multiplier=0.7, logits_scaling=1.5), "bfloat16"),
+    "granitehybrid-experts": ("granitemoehybrid", dict(
+        USUAL, **{**SCAN, "mamba_n_groups": 1, "mamba_conv_bias": False}, layer_types=["mamba", "mamba", "attention"],
+        num_local_experts=5, num_experts_per_tok=2, shared_intermediate_size=20, position_embedding_type="rope",
+        tie_word_embeddings=True), "bfloat16"),
     "lfm2-wide": ("lfm2", dict({**USUAL, "num_key_value_heads": 1, "intermediate_size": 60}, block_multiple_of=16, conv_L_cache=5,
                                layer_types=[CONV, CONV, GLOBAL], tie_word_embeddings=False), "bfloat16"),
 })

@@ -179,18 +179,12 @@ static void position_rows(void *user, size_t task, int worker) {
     }
 }
 
-static void pack_rows(const capp_forward *f, float *x) {
+/* After the last layer has stored what later tokens need, only the head's rows continue: x is packed to these rows. q
+ * and the like stay in their places; the tiles know where. */
+static void keep_head_rows(capp_forward *f) {
     size_t width = f->weights->hparams.width;
     for (size_t i = 0; i < f->n_heads; i++)
-        if (f->head_row[i] != i) memcpy(x + i * width, x + f->head_row[i] * width, width * sizeof *x);
-}
-
-/* After the last layer has stored what later tokens need, only the head's rows continue: the stream is packed to these
- * rows. q and the like stay in their places; the tiles know where. */
-static void keep_head_rows(phase *p) {
-    pack_rows(p->f, p->f->x);
-    if (p->add) pack_rows(p->f, p->f->u);
-    p->rows = p->f->n_heads;
+        if (f->head_row[i] != i) memcpy(f->x + i * width, f->x + f->head_row[i] * width, width * sizeof *f->x);
 }
 
 /* x += [post](y times m). This is done at once, or through u in the next norm phase if there is a post norm, a scale,
@@ -203,50 +197,38 @@ static void add_product(phase *p, const capp_matrix *m, char *y, size_t ldy, con
     capp_product(f, m, y, ldy, p->add ? f->u : f->x, width, p->rows, !p->add);
 }
 
-/* Computes q, k, v and the inputs of the layer's capp_mix, and what later rows of the wave need of a row. */
+/* Computes what a layer takes from each row: q, k and v, or the inputs of its capp_mix. Stores what later rows need. */
 static void take_in(phase *p, const capp_layer *layer) {
-    capp_forward *f = p->f;
-    bool attends = layer->qkv.parts, mixes = layer->mix_in.parts;
     static const capp_norm none = {NULL, NULL};
-    float *inputs = f->t + capp_mix_place(layer);
-    p->norm = &layer->attention_norm;
-    p->next = attends ? &layer->qkv : &layer->mix_in;
-    p->router_norm = &none;
-    p->router = attends && mixes ? &layer->mix_in : layer->mix_rates.parts ? &layer->mix_rates : NULL;
+    capp_forward *f = p->f;
+    bool mixes = layer->mix_in.parts;
+    const capp_matrix *in = mixes ? &layer->mix_in : &layer->qkv;
+    p->norm = &layer->attention_norm, p->next = in;
+    p->router = layer->mix_rates.parts ? &layer->mix_rates : NULL, p->router_norm = &none;
     run_rows(p, norm_rows);
-    if (attends)
-        capp_product(f, &layer->qkv, f->h, f->h_stride, f->t + capp_latent_place(layer, &f->weights->hparams),
-                     f->t_stride, p->rows, false);
+    capp_product(f, in, f->h, f->h_stride, mixes ? f->t : f->t + capp_latent_place(layer, &f->weights->hparams),
+                 f->t_stride, p->rows, false);
+    if (p->router) capp_product(f, p->router, f->routed, f->h_stride, f->t + in->n, f->t_stride, p->rows, false);
     if (mixes)
-        capp_product(f, &layer->mix_in, attends ? f->routed : f->h, f->h_stride, inputs, f->t_stride, p->rows, false);
-    if (layer->mix_rates.parts)
-        capp_product(f, &layer->mix_rates, f->routed, f->h_stride, inputs + layer->mix_in.n, f->t_stride, p->rows,
-                     false);
-    if (layer->latent.k_b)
+        capp_mix_rows(f, layer);
+    else if (layer->latent.k_b)
         capp_latent_queries(f, layer, p->rows);
-    else if (attends)
+    else
         run_rows(p, position_rows);
-    if (mixes) capp_mix_rows(f, layer);
 }
 
-/* Adds the outputs of attention and of the layer's capp_mix to the stream. */
+/* Adds the output of attention or of the layer's capp_mix to the stream. */
 static void bring_out(phase *p, const capp_layer *layer) {
     capp_forward *f = p->f;
-    bool beside = f->weights->hparams.parallel != CAPP_SEQUENTIAL;
-    if (layer->qkv.parts) {
-        capp_attention(f, p->layer, p->tiles);
-        p->next = &layer->out;
-        if (layer->latent.k_b)
-            capp_latent_outputs(f, layer, p->rows, p->tiles->row);
-        else
-            run_rows(p, attended_rows);
-        add_product(p, &layer->out, f->h, f->h_stride, &layer->attention_post_norm, beside);
-    }
-    if (layer->mix_in.parts) {
-        p->next = &layer->mix_out;
-        run_rows(p, mixed_rows);
-        add_product(p, &layer->mix_out, f->h, f->h_stride, &layer->attention_post_norm, beside);
-    }
+    bool mixes = layer->mix_in.parts;
+    if (!mixes) capp_attention(f, p->layer, p->tiles);
+    p->next = mixes ? &layer->mix_out : &layer->out;
+    if (layer->latent.k_b)
+        capp_latent_outputs(f, layer, p->rows, p->tiles->row);
+    else
+        run_rows(p, mixes ? mixed_rows : attended_rows);
+    add_product(p, p->next, f->h, f->h_stride, &layer->attention_post_norm,
+                f->weights->hparams.parallel != CAPP_SEQUENTIAL);
 }
 
 static void feed(phase *p, const capp_layer *layer, bool last) {
@@ -280,13 +262,16 @@ static void feed(phase *p, const capp_layer *layer, bool last) {
 static void run_layer(phase *p) {
     capp_forward *f = p->f;
     const capp_layer *layer = &f->weights->layers[p->layer];
-    bool last = p->layer + 1 == f->weights->hparams.layers, mixes = layer->qkv.parts || layer->mix_in.parts;
-    if (mixes) take_in(p, layer);
-    if (last && mixes) keep_head_rows(p);
+    bool last = p->layer + 1 == f->weights->hparams.layers;
+    take_in(p, layer);
+    if (last) {
+        keep_head_rows(f);
+        p->rows = f->n_heads;
+        if (!p->rows) return;
+    }
     p->tiles = last ? &f->heads : &f->all;
-    if (mixes && p->rows) bring_out(p, layer);
-    if (p->rows && (layer->up.parts || layer->expert_up)) feed(p, layer, last);
-    if (last && !mixes) keep_head_rows(p);
+    bring_out(p, layer);
+    feed(p, layer, last);
 }
 
 capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t first_slot, size_t first_state,

@@ -103,7 +103,7 @@ struct capp_forward {
     size_t h_stride, g_stride, t_stride;
     /* For models with experts; otherwise these have size 0: */
     char *routed;         /* [rows][h_stride] elements for the router, as h for the experts; for mix_rates, as h for
-                             mix_in; for mix_in, as h for qkv */
+                             mix_in */
     float *shares;        /* [rows][experts] share of each expert; -1: not chosen */
     size_t experts_run;   /* chosen experts of the wave, summed over its layers */
     size_t expert_layers; /* layers with experts that the wave ran */
@@ -134,11 +134,10 @@ capp_status capp_wave_prepare(capp_forward *forward, const capp_tree *tree, cons
                               const capp_step *steps, size_t n, capp_error *err);
 void capp_attention(capp_forward *forward, size_t layer, const capp_tiles *tiles);
 
-/* The capp_mix of a layer, for all rows, whose inputs are in f->t from capp_mix_place on. capp_mix_finish returns the
+/* The capp_mix of a layer, for all rows, whose inputs are in f->t. capp_mix_finish returns the
  * inputs of mix_out for one row. */
 void capp_mix_rows(capp_forward *forward, const capp_layer *layer);
 const float *capp_mix_finish(const capp_forward *forward, const capp_layer *layer, size_t row);
-size_t capp_mix_place(const capp_layer *layer);
 
 /* Numbers of a state in one layer. */
 size_t capp_mix_floats(const capp_hparams *h);

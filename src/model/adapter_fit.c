@@ -399,11 +399,51 @@ static capp_status fit_attention(fitter *f, uint32_t i, capp_layer *layer) {
     return CAPP_OK;
 }
 
+/* Fits the products of the layer's capp_mix. */
+static capp_status fit_mix(fitter *f, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = f->h;
+    const capp_mix *m = &h->mix;
+    size_t heads = m->heads, outputs = capp_mix_outputs(h), channels = capp_mix_channels(h);
+    size_t all = capp_mix_inputs(h) - (m->kind == CAPP_MIX_DELTA ? 2 : 1) * heads;
+    capp_delta **in = &layer->mix_in.deltas, **rates = &layer->mix_rates.deltas;
+    const struct {
+        capp_part part;
+        target rows;
+    } parts[] = {{CAPP_PART_MIX_IN, {in, 0, all, h->width}},
+                 {CAPP_PART_MIX_OUT, {&layer->mix_out.deltas, 0, h->width, outputs}},
+                 {CAPP_PART_QKV, {in, 0, channels, h->width}},
+                 {CAPP_PART_MIX_GATE, {in, channels, outputs, h->width}},
+                 {CAPP_PART_MIX_RATES, {rates, 0, 2 * heads, h->width}},
+                 {CAPP_PART_MIX_BETA, {rates, 0, heads, h->width}},
+                 {CAPP_PART_MIX_ALPHA, {rates, heads, heads, h->width}}};
+    size_t n = m->kind == CAPP_MIX_DELTA ? sizeof parts / sizeof *parts : 2;
+    for (size_t x = 0; x < n; x++) {
+        place p = {parts[x].part, i, 0};
+        capp_pair *pair = find_pair(f, &p, "");
+        if (pair && f->arch->mixer_in_turn && from_gguf(f) != (f->s->gguf != NULL))
+            return capp_fail(f->err, CAPP_EUNSUPPORTED,
+                             "%s: GGUF files store the heads of module %.200s in another order than folders; use the "
+                             "adapter with a model of its own format",
+                             path_of(f), pair->name.data);
+        capp_status st = fit_rows(f, p, &parts[x].rows);
+        if (st != CAPP_OK) return st;
+    }
+    return CAPP_OK;
+}
+
+/* Whether folders have no tensor for the gate alone. */
+static bool is_joint(const fitter *f, capp_part gate) {
+    const capp_arch *arch;
+    bool apart = false;
+    for (size_t i = 0; (arch = row_at(f, i)); i++) apart |= arch->names[gate] != NULL;
+    return !from_gguf(f) && !apart;
+}
+
 /* Fits gate, up and down of a feed-forward part or of expert e by their names. */
 static capp_status fit_products(fitter *f, const capp_part parts[3], place p, size_t feed, capp_matrix *up,
                                 capp_matrix *down) {
     const capp_hparams *h = f->h;
-    bool gated = capp_is_gated(h->activation), fused = gated && f->arch->fused_gate;
+    bool gated = capp_is_gated(h->activation), fused = gated && (f->arch->fused_gate || is_joint(f, parts[0]));
     const target gate = {&up->deltas, 0, feed, h->width}, second = {&down->deltas, 0, h->width, feed};
     const target rest = {&up->deltas, gated && !fused ? feed : 0, fused ? 2 * feed : feed, h->width};
     capp_status st = CAPP_OK;
@@ -513,7 +553,8 @@ capp_status capp_adapter_fit(capp_adapter *a, const capp_source *s, const capp_a
     for (size_t i = 0; i < a->n_pairs; i++) a->pairs[i].used = false;
     for (uint32_t i = 0; i < h->layers; i++) {
         capp_layer none = {0}, *layer = w ? &w->layers[i] : &none;
-        if ((st = fit_attention(&f, i, layer)) != CAPP_OK) return st;
+        st = h->kinds[i] & CAPP_MIXES ? fit_mix(&f, i, layer) : fit_attention(&f, i, layer);
+        if (st != CAPP_OK) return st;
         if ((st = fit_feed(&f, i, layer)) != CAPP_OK) return st;
         if ((st = fit_side(&f, i, layer)) != CAPP_OK) return st;
     }

@@ -38,6 +38,7 @@
     X(gptneox)                                                                                                         \
     X(gptoss)                                                                                                          \
     X(granite)                                                                                                         \
+    X(granitehybrid)                                                                                                   \
     X(granitemoe)                                                                                                      \
     X(granitemoeshared)                                                                                                \
     X(hunyuan_dense)                                                                                                   \
@@ -45,6 +46,7 @@
     X(internlm2)                                                                                                       \
     X(kimi_k2)                                                                                                         \
     X(lfm2)                                                                                                            \
+    X(lfm2moe)                                                                                                         \
     X(llama)                                                                                                           \
     X(minicpm)                                                                                                         \
     X(minimax_m2)                                                                                                      \

@@ -30,7 +30,7 @@ static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
             (st = capp_bind_norm(b, (place){CAPP_PART_FEED_NORM, i, 0}, 1, w, true, &layer->feed_norm)))
             return st;
     }
-    if (h->qk_norm != CAPP_QK_NONE && !(h->kinds[i] & CAPP_SILENT)) {
+    if (h->qk_norm != CAPP_QK_NONE && !(h->kinds[i] & CAPP_MIXES)) {
         size_t q_rows = own ? shape->heads : 1, k_rows = own ? shape->kv_heads : 1;
         size_t q_width = row ? shape->heads * d : d, k_width = row ? shape->kv_heads * d : d;
         bool bias = arch->qk_norm_bias;
@@ -112,7 +112,8 @@ static capp_status bind_curve(binder *b, uint32_t layer, capp_curve *curve) {
 
 static capp_status bind_feed(binder *b, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
-    bool gated = capp_is_gated(h->activation), fused = b->w->arch->fused_gate;
+    bool gated = capp_is_gated(h->activation), joint = capp_in_folder(b) && !b->w->arch->names[CAPP_PART_GATE];
+    bool fused = b->w->arch->fused_gate || (gated && joint);
     size_t feed = layer->shape.feed;
     const capp_piece single = {{CAPP_PART_UP, i, 0}, fused ? 2 * feed : feed};
     const capp_piece pair[] = {{{CAPP_PART_GATE, i, 0}, feed}, {{CAPP_PART_UP, i, 0}, feed}};
@@ -144,7 +145,7 @@ static capp_status bind_layer(binder *b, uint32_t i) {
     capp_layer *layer = &b->w->layers[i];
     capp_status st;
     layer->shape = h->shapes[i];
-    if (!(h->kinds[i] & CAPP_SILENT)) place_store(b->w, i);
+    if (!(h->kinds[i] & CAPP_MIXES)) place_store(b->w, i);
     bool local = h->kinds[i] & CAPP_LOCAL;
     layer->rope = local && h->n_ropes == 2;
     layer->window = local ? h->window : 0;
@@ -156,9 +157,8 @@ static capp_status bind_layer(binder *b, uint32_t i) {
         (st = capp_bind_read(b, (place){CAPP_PART_LAYER_SCALE, i, 0}, capp_weight_suffix(b, CAPP_PART_LAYER_SCALE), 1,
                              &layer->scale)) != CAPP_OK)
         return st;
-    if (!(h->kinds[i] & CAPP_SILENT) && (st = bind_attention(b, i, layer)) != CAPP_OK) return st;
-    if (h->kinds[i] & CAPP_MIXES && (st = capp_bind_mix(b, i, layer)) != CAPP_OK) return st;
-    if (!(h->kinds[i] & CAPP_UNFED) && (st = bind_feed(b, i, layer)) != CAPP_OK) return st;
+    st = h->kinds[i] & CAPP_MIXES ? capp_bind_mix(b, i, layer) : bind_attention(b, i, layer);
+    if (st != CAPP_OK || (st = bind_feed(b, i, layer)) != CAPP_OK) return st;
     return h->side ? capp_bind_side(b, i, &layer->side) : CAPP_OK;
 }
 

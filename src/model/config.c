@@ -74,7 +74,7 @@ static capp_status read_feed(const capp_fields *r, capp_hparams *h) {
         static const char names[] = "num_local_experts|num_experts|n_routed_experts|moe_num_experts";
         static const char used[] = "num_experts_per_tok|experts_per_token|moe_k|moe_topk|top_k_experts";
         if ((st = capp_field_number(r, names, &experts, &found)) != CAPP_OK) return st;
-        if (found) {
+        if (found && experts != 0) {
             bool norm = h->router_norm && (strncmp(r->arch->hf, "qwen", 4) || r->arch->mixer);
             if ((st = capp_field_count(r, names, 0, CAPP_MOST_EXPERTS, &h->experts)) != CAPP_OK) return st;
             if ((st = capp_field_count(r, used, 0, CAPP_MOST_EXPERTS, &h->experts_used)) != CAPP_OK) return st;

@@ -113,7 +113,7 @@ static capp_status read_silent(const reader *r, capp_hparams *h) {
     capp_status st;
     for (uint32_t i = 0; i < h->layers && r->arch->mixer && list_of(r, "attention.head_count_kv"); i++) {
         if ((st = read_at(r, "attention.head_count_kv", i, MOST_HEADS, &n)) != CAPP_OK) return st;
-        if (!n) h->kinds[i] |= CAPP_MIXES | CAPP_SILENT;
+        if (!n) h->kinds[i] |= CAPP_MIXES;
     }
     return CAPP_OK;
 }
@@ -402,7 +402,7 @@ static capp_status read_scales(const reader *r, capp_hparams *h) {
 static bool has_attention_tensor(const reader *r, const capp_hparams *h, const char *name) {
     char full_name[KEY];
     uint32_t i = 0;
-    while (i + 1 < h->layers && h->kinds[i] & CAPP_SILENT) i++;
+    while (i + 1 < h->layers && h->kinds[i] & CAPP_MIXES) i++;
     snprintf(full_name, sizeof full_name, "blk.%u.%s", i, name);
     return has_tensor(r, full_name);
 }

@@ -308,9 +308,9 @@ typedef struct capp_rope {
 } capp_rope;
 
 /* Kinds of a layer, as bits. CAPP_LOCAL: it has a window. CAPP_STILL: q and k do not rotate. CAPP_DENSE: it has no
- * experts, although other layers have some. CAPP_MIXES: it has the model's capp_mix. CAPP_SILENT: it has no attention.
- * CAPP_UNFED: it has no feed-forward part. */
-enum { CAPP_LOCAL = 1, CAPP_STILL = 2, CAPP_DENSE = 4, CAPP_MIXES = 8, CAPP_SILENT = 16, CAPP_UNFED = 32 };
+ * experts, although other layers have some. CAPP_MIXES: it has the model's capp_mix, and no
+ * attention. */
+enum { CAPP_LOCAL = 1, CAPP_STILL = 2, CAPP_DENSE = 4, CAPP_MIXES = 8 };
 
 /* How a folder stores its products, if they are not float32, float16 or bfloat16. */
 typedef enum capp_quant_method { CAPP_NOT_QUANTIZED, CAPP_GPTQ, CAPP_AWQ, CAPP_FLOAT8 } capp_quant_method;

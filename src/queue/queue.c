@@ -196,6 +196,10 @@ static void end_jobs(capp_queue *queue) {
     queue->next = next < kept ? next : 0;
 }
 
+/* Texts whose recurrent states have slots between steps. Always the same number: new scratch memory loses what is
+ * resident. */
+enum { KEPT_PATHS = 16 };
+
 size_t capp_queue_step(capp_queue *queue) {
     capp_session *session = queue->session;
     capp_error err;
@@ -203,7 +207,7 @@ size_t capp_queue_step(capp_queue *queue) {
     unsigned arithmetic = capp_session_begin(session);
     queue->n_spreads = 0;
     for (size_t i = 0; i < queue->n; i++) queue->jobs[i]->in_step = false;
-    capp_session_keep(session, queue->options.keep_tokens, queue->n);
+    capp_session_keep(session, queue->options.keep_tokens, KEPT_PATHS);
     capp_status st = capp_tree_next_window(capp_lane_tree(capp_session_fast(session)), &err);
     if (st == CAPP_OK) {
         add_jobs(queue);
