@@ -1,15 +1,11 @@
 /* Runs a window: makes the scratch memory fit, plans the window, and runs its waves one after another. */
 #include "engine/budget.h"
+#include "engine/precision.h"
 
 enum { PATH_STEP = 256 };
 
-/* Precision auto scores a row again in float32 if its two highest scores are closer than this in bfloat16, as a mean
- * log-probability. `make bench WORK=decisions` measures how many decisions this keeps: all decisions of float32, on
- * COPA and Banking77 with two models. */
-static const double MARGIN = 0.02;
-
 double capp_session_margin(const capp_session *session) {
-    return session->exact.weights ? MARGIN : 0;
+    return session->exact.weights ? capp_lanes_margin(session->fast.weights, session->exact.weights) : 0;
 }
 
 /* Empties the lane and gives it the slots base .. base + n - 1. */
