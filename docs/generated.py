@@ -1,6 +1,6 @@
 """Sphinx extension: the pages that are made of the sources.
 
-    .. c-header::        every section of include/capp.h, read by hawkmoth
+    .. c-header::        every section of the headers in include/, read by hawkmoth
     .. python-modules::  every public module of python/capp, read by autodoc
     .. manual-page::     docs/capp.1 as mandoc sets it
     .. architectures::   a table of the rows of src/model/arch_*.c
@@ -17,7 +17,8 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).resolve().parent.parent
-HEADER = ROOT / "include" / "capp.h"
+HEADERS = [ROOT / "include" / "capp.h", ROOT / "include" / "capp_queue.h"]  # in this order on the page
+END = "#ifdef __cplusplus\n}"
 PACKAGE = ROOT / "python" / "capp"
 MANUAL = ROOT / "docs" / "capp.1"
 
@@ -108,7 +109,7 @@ def sections_of(header):
     """What the header says first, and (title, declarations) of each section."""
     known = set(NAME.findall(re.sub(COMMENT, "", header, flags=re.S)))
     known |= {f"CAPP_{name}" for name in re.findall(r"X\((\w+), \d", header)} - {"CAPP_API"}
-    head, *parts = SECTION.split(without_status_macro(header.partition("#ifdef __cplusplus\n}")[0]))
+    head, *parts = SECTION.split(without_status_macro(header.partition(END)[0]))
     intro = marked_up(lines_of(re.match(COMMENT, head, re.S)[0]), known)
     version = head[head.index("#define CAPP_VERSION_MAJOR"):]
     pairs = [("Version", version), *zip(parts[::2], parts[1::2])]
@@ -117,7 +118,8 @@ def sections_of(header):
 
 def write_sections(folder):
     """A file a section, each with those before it; returns the page's text."""
-    intro, sections = sections_of(HEADER.read_text(encoding="utf-8"))
+    first, *others = (path.read_text(encoding="utf-8").partition(END)[0] for path in HEADERS)
+    intro, sections = sections_of(first + "".join(text.partition('extern "C" {\n#endif\n')[2] for text in others))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "types.h").write_text("#pragma once\n" + TYPES, encoding="utf-8")
     page, before = ["\n".join(intro)], "types.h"
@@ -134,7 +136,8 @@ def write_sections(folder):
 
 class CHeader(SphinxDirective):
     def run(self):
-        self.env.note_dependency(str(HEADER))
+        for header in HEADERS:
+            self.env.note_dependency(str(header))
         return self.parse_text_to_nodes(self.config.capp_header_page, allow_section_headings=True)
 
 

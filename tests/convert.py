@@ -21,6 +21,7 @@ ARCHITECTURES = {
     "apertus": "apertus", "nemotron": "nemotron", "gpt_bigcode": "starcoder", "qwen2_moe": "qwen2moe",
     "glm4_moe": "glm4moe", "dots1": "dots1", "ernie4_5_moe": "ernie4_5-moe", "hunyuan_v1_moe": "hunyuan-moe",
     "minimax_m2": "minimax-m2", "granitemoe": "granitemoe", "granitemoeshared": "granitemoe",
+    "gemma4_text": "gemma4",
 }  # fmt: skip
 PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee", "granitemoe", "internlm2", "xverse", "baichuan", "minicpm",
             "deepseek")
@@ -175,6 +176,16 @@ def granite_experts(tensors):
     return rest
 
 
+def gemma4_name(name):
+    """Adds the suffixes that the folder's names lack; factors are beside the product that they belong to."""
+    layer = re.match(r"model\.layers\.(\d+)\.", name)
+    if name.endswith("router.scale"):
+        return f"blk.{layer[1]}.ffn_gate_inp.scale"
+    if name.endswith("per_expert_scale"):
+        return f"blk.{layer[1]}.ffn_down_exps.scale"
+    return name if name.endswith(".weight") else f"{name}.weight"
+
+
 def fused(tensors):
     """Joins q, k and v of a layer into one tensor."""
     rest = {name: values for name, values in tensors.items() if not re.search(r"self_attn\.[qkv]_proj\.", name)}
@@ -201,7 +212,7 @@ def changed(folder):
             values = permuted(values, folder.heads if ".q_proj." in name else folder.kv_heads)
         if folder.type == "nemotron" and re.search(r"norm\.weight", name):
             values = values + 1
-        if folder.type.startswith("gemma") and name.endswith("norm.weight"):
+        if folder.type in ("gemma", "gemma2", "gemma3_text") and name.endswith("norm.weight"):
             values = values + 1
         if folder.type == "gpt2" and re.search(r"c_(attn|proj|fc)\.weight", name):
             values = values.T
@@ -209,6 +220,8 @@ def changed(folder):
             values = ungrouped(values, folder.heads, folder.kv_heads)
         if folder.type == "gpt_bigcode" and "c_attn" in name:
             values = ungrouped(values, folder.heads, folder.kv_heads)
+        if folder.type == "gemma4_text":
+            name = gemma4_name(name)
         if ".act_fn." not in name:  # numbers of xIELU: GGUF has them in the metadata
             yield name, np.ascontiguousarray(values)
 
@@ -253,7 +266,7 @@ def add_experts(writer, folder):
     if experts is None:
         return
     writer.add_expert_count(experts)
-    writer.add_expert_used_count(folder.get("num_experts_per_tok", "moe_k", "moe_topk"))
+    writer.add_expert_used_count(folder.get("num_experts_per_tok", "moe_k", "moe_topk", "top_k_experts"))
     shared = folder.get("n_shared_experts", "moe_num_shared_experts")
     dense = folder.get("first_k_dense_replace", "moe_layer_start_index")
     if shared:
@@ -296,21 +309,25 @@ def add_metadata(writer, folder):
     writer.add_context_length(folder.get("max_position_embeddings", "n_positions", "max_seq_len", default=2048))
     writer.add_embedding_length(folder.width)
     writer.add_block_count(folder.layers)
-    writer.add_feed_forward_length(feed)
     writer.add_head_count(folder.heads)
-    writer.add_head_count_kv(folder.kv_heads)
-    writer.add_key_length(folder.head_dim)
-    writer.add_value_length(folder.head_dim)
+    gemma4 = folder.type == "gemma4_text"
+    if gemma4:
+        add_gemma4(writer, folder)
+    else:
+        writer.add_feed_forward_length(feed)
+        writer.add_head_count_kv(folder.kv_heads)
+        writer.add_key_length(folder.head_dim)
+        writer.add_value_length(folder.head_dim)
     eps = folder.get("rms_norm_eps")
     if eps:
         writer.add_layer_norm_rms_eps(eps)
     else:
         writer.add_layer_norm_eps(folder.get("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps", default=1e-5))
-    if folder.type not in ("gpt2", "bloom", "mpt", "gpt_bigcode"):
+    if folder.type not in ("gpt2", "bloom", "mpt", "gpt_bigcode", "gemma4_text"):
         add_rope(writer, folder)
     if folder.get("sliding_window"):
         writer.add_sliding_window(folder.get("sliding_window"))
-        if folder.get("layer_types"):
+        if folder.get("layer_types") and not gemma4:
             writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in folder.get("layer_types")])
     if folder.get("rope_local_base_freq"):
         writer.add_rope_freq_base_swa(folder.get("rope_local_base_freq"))
@@ -324,7 +341,37 @@ def add_metadata(writer, folder):
     add_scales(writer, folder)
 
 
+def add_gemma4(writer, folder):
+    """What differs between layers with and without a window."""
+    local = [kind == "sliding_attention" for kind in folder.get("layer_types")]
+    wide = folder.get(f"per_layer_config.{local.index(False)}.head_dim")
+    shared, feed = folder.get("num_kv_shared_layers", default=0), folder.get("intermediate_size")
+    writer.add_shared_kv_layers(shared)
+    writer.add_embedding_length_per_layer_input(folder.get("hidden_size_per_layer_input") or 0)
+    writer.add_sliding_window_pattern(local)
+    writer.add_key_length(wide)
+    writer.add_value_length(wide)
+    writer.add_key_length_swa(folder.head_dim)
+    writer.add_value_length_swa(folder.head_dim)
+    writer.add_rope_dimension_count(wide)
+    writer.add_rope_dimension_count_swa(folder.head_dim)
+    writer.add_rope_freq_base(folder.get("rope_parameters.full_attention.rope_theta"))
+    writer.add_rope_freq_base_swa(folder.get("rope_parameters.sliding_attention.rope_theta"))
+    moving = int(wide * folder.get("rope_parameters.full_attention.partial_rotary_factor") / 2)
+    writer.add_tensor("rope_freqs.weight", np.array([1.0] * moving + [1e30] * (wide // 2 - moving), np.float32))
+    if folder.get("use_double_wide_mlp"):
+        writer.add_feed_forward_length([feed] * (folder.layers - shared) + [2 * feed] * shared)
+    else:
+        writer.add_feed_forward_length(feed)
+    writer.add_head_count_kv([folder.get(f"per_layer_config.{i}.num_key_value_heads", "num_key_value_heads")
+                              for i in range(folder.layers)])
+    if folder.get("final_logit_softcapping"):
+        writer.add_final_logit_softcapping(folder.get("final_logit_softcapping"))
+
+
 def tensor_name(names, name):
+    if name.startswith("blk."):
+        return name
     short = name.removeprefix("transformer.")  # the package knows Bloom's names without it
     found = names.get_name(name, try_suffixes=(".weight", ".bias")) or names.get_name(short, (".weight", ".bias"))
     assert found, f"the gguf package has no name for {name}"

@@ -46,7 +46,7 @@ static void plain_frequencies(capp_weights *w) {
     const capp_hparams *h = &w->hparams;
     for (size_t kind = 0; kind < h->n_ropes; kind++) {
         capp_rope rope = {.base = h->ropes[kind].base};
-        capp_rope_frequencies(w->frequencies + kind * (h->rope_dims / 2), &rope, h->rope_dims, NULL);
+        capp_rope_frequencies(w->frequencies + kind * (h->rope_dims / 2), &rope, h->ropes[kind].dims, NULL);
     }
 }
 
@@ -80,6 +80,19 @@ LAYERS(up_bias, layer->up.bias = NULL)
 LAYERS(curve, layer->up.curve.negative = layer->up.curve.positive)
 LAYERS(down_bias, layer->down.bias = NULL)
 WEIGHTS(head_bias, w->head.bias = NULL)
+LAYERS(v_norm, layer->v_norm.weight = NULL)
+LAYERS(keys_as_values, layer->shape.keys_as_values = false)
+LAYERS(back, layer->keys = layer->shape.back ? 0 : layer->keys)
+LAYERS(layer_scale, layer->scale = 1)
+LAYERS(side_gate, layer->side.out.parts = 0)
+WEIGHTS(side_norm, w->side_norm.weight = NULL)
+LAYERS(side_post_norm, layer->side.norm.weight = NULL)
+WEIGHTS(side_tokens, w->side_tokens = w->tokens)
+LAYERS(expert_norm, layer->expert_norm.weight = layer->expert_norm.weight ? layer->feed_norm.weight : NULL)
+LAYERS(expert_post_norm, layer->expert_post_norm.weight = NULL)
+LAYERS(shared_post_norm, layer->shared_post_norm.weight = NULL)
+LAYERS(router_scales, layer->router_norm.weight = NULL)
+LAYERS(expert_scale, layer->expert_scale = NULL)
 LAYERS(router_bias, layer->router.bias = NULL)
 LAYERS(expert_biases,
        for (size_t e = 0; e < w->hparams.experts; e++) layer->expert_up[e].bias = layer->expert_down[e].bias = NULL)
@@ -136,17 +149,70 @@ static const struct {
 } ways[] = {
 #define WAY(name)                                                                                                      \
     { #name, name }
-    WAY(rope),           WAY(rope_kind),       WAY(scaling),       WAY(magnitude),       WAY(still),
-    WAY(positions),      WAY(position_offset), WAY(alibi),         WAY(window),          WAY(window_by_one),
-    WAY(tokens_norm),    WAY(attention_norm),  WAY(feed_norm),     WAY(norm_bias),       WAY(output_norm),
-    WAY(q_norm),         WAY(k_norm),          WAY(qkv_bias),      WAY(out_bias),        WAY(attention_post_norm),
-    WAY(feed_post_norm), WAY(up_bias),         WAY(down_bias),     WAY(head_bias),       WAY(router_bias),
-    WAY(expert_biases),  WAY(experts_used),    WAY(router_norm),   WAY(sinks),           WAY(score_cap),
-    WAY(logit_cap),      WAY(clamp),           WAY(score_scale),   WAY(parallel),        WAY(embedding_scale),
-    WAY(residual_scale), WAY(activation),      WAY(qk_norm_bias),  WAY(norm_after),      WAY(last_input),
-    WAY(last_column),    WAY(growth),          WAY(local_rope),    WAY(qk_norm_rotated), WAY(curve),
-    WAY(router_sigmoid), WAY(router_scale),    WAY(expert_groups), WAY(choice_bias),     WAY(shared),
+    WAY(rope),
+    WAY(rope_kind),
+    WAY(scaling),
+    WAY(magnitude),
+    WAY(still),
+    WAY(positions),
+    WAY(position_offset),
+    WAY(alibi),
+    WAY(window),
+    WAY(window_by_one),
+    WAY(tokens_norm),
+    WAY(attention_norm),
+    WAY(feed_norm),
+    WAY(norm_bias),
+    WAY(output_norm),
+    WAY(q_norm),
+    WAY(k_norm),
+    WAY(qkv_bias),
+    WAY(out_bias),
+    WAY(attention_post_norm),
+    WAY(feed_post_norm),
+    WAY(up_bias),
+    WAY(down_bias),
+    WAY(head_bias),
+    WAY(router_bias),
+    WAY(expert_biases),
+    WAY(experts_used),
+    WAY(router_norm),
+    WAY(sinks),
+    WAY(score_cap),
+    WAY(logit_cap),
+    WAY(clamp),
+    WAY(score_scale),
+    WAY(parallel),
+    WAY(embedding_scale),
+    WAY(residual_scale),
+    WAY(activation),
+    WAY(qk_norm_bias),
+    WAY(norm_after),
+    WAY(last_input),
+    WAY(last_column),
+    WAY(growth),
+    WAY(local_rope),
+    WAY(qk_norm_rotated),
+    WAY(curve),
+    WAY(router_sigmoid),
+    WAY(router_scale),
+    WAY(expert_groups),
+    WAY(choice_bias),
+    WAY(shared),
     WAY(shared_router),
+    WAY(v_norm),
+    WAY(keys_as_values),
+    WAY(back),
+    WAY(layer_scale),
+    WAY(side_gate),
+    WAY(side_norm),
+    WAY(side_post_norm),
+    WAY(side_tokens),
+    WAY(expert_norm),
+    WAY(expert_post_norm),
+    WAY(shared_post_norm),
+    WAY(router_scales),
+    WAY(expert_scale),
 #undef WAY
 };
 

@@ -4,7 +4,7 @@
 #include <dirent.h>
 #include <unistd.h>
 
-#include "capp.h"
+#include "capp_queue.h"
 #include "counted.h"
 #include "test.h"
 #include "tiny.h"
@@ -82,6 +82,51 @@ static capp_status use_session(capp_session *session, capp_error *err) {
     return capp_generate(session, texts, 2, &options, take_generation, NULL, err);
 }
 
+typedef struct ended {
+    capp_status status;
+    capp_error *err;
+} ended;
+
+static void take_end(void *user, capp_status status, const capp_error *err) {
+    ended *e = user;
+    if (status == CAPP_OK) return;
+    e->status = status;
+    if (e->err) *e->err = *err;
+}
+
+static bool take_token(void *user, const capp_token *token) {
+    (void)user, (void)token;
+    return true;
+}
+
+static capp_status add_jobs(capp_queue *queue, const capp_example *example, ended *e, capp_error *err) {
+    const int32_t ids[] = {3, 4, 5};
+    capp_continuation c;
+    capp_job *job;
+    capp_continuation_init(&c);
+    c.ids = ids;
+    c.n_ids = 3;
+    c.score = c.ignore_eos = true;
+    c.top = c.max_tokens = 2;
+    c.temperature = 1;
+    capp_status st = capp_queue_score(queue, example, 1, NULL, take_result, take_end, e, &job, err);
+    return st == CAPP_OK ? capp_queue_continue(queue, &c, take_token, take_end, e, &job, err) : st;
+}
+
+static capp_status use_queue(capp_session *session, capp_error *err) {
+    capp_str completions[] = {capp_str_of("aeon"), capp_str_of("be")};
+    const capp_example example = {capp_str_of("the code"), completions, 2, NULL, NULL, true};
+    ended e = {CAPP_OK, err};
+    capp_queue *queue;
+    capp_status st;
+    if ((st = capp_queue_open(&queue, session, NULL, err)) != CAPP_OK) return st;
+    st = add_jobs(queue, &example, &e, err);
+    while (st == CAPP_OK && capp_queue_step(queue)) continue;
+    if (st != CAPP_OK) e.err = NULL; /* the jobs that were added end as cancelled */
+    capp_queue_free(queue);
+    return st != CAPP_OK ? st : e.status;
+}
+
 static capp_status use_model(const capp_model *model, capp_error *err) {
     int32_t *ids;
     char *text;
@@ -97,6 +142,7 @@ static capp_status use_model(const capp_model *model, capp_error *err) {
     if ((st = capp_session_open(&session, model, err)) != CAPP_OK) return st;
     st = use_session(session, err);
     if (st == CAPP_OK) st = use_scoring(session, model, err);
+    if (st == CAPP_OK) st = use_queue(session, err);
     capp_session_free(session);
     return st;
 }

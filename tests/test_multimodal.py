@@ -54,7 +54,7 @@ REFUSED = {
          "unexpected tensor language_model.model.layers.0.self_attn.q_proj.bias"),
     "a tensor under the name of a text model alone":
         ("gemma3", dict(change=add("model.layers.0.mlp.up_proj.weight", 44, 36)), "unexpected tensor model.layers.0.mlp.up_proj.weight"),
-    "a part that is for no images": ("gemma3", dict(change=add("audio_tower.conv.weight", 4, 4)), "unexpected tensor audio_tower.conv.weight"),
+    "a part that is for no images": ("gemma3", dict(change=add("depth_tower.conv.weight", 4, 4)), "unexpected tensor depth_tower.conv.weight"),
     "a name that but begins like one": ("gemma3", dict(change=add("vision_towers.weight", 4, 4)), "unexpected tensor vision_towers.weight"),
     "a missing tensor": ("mistral", dict(change=lambda tensors: tensors.pop("language_model.model.layers.1.mlp.up_proj.weight")),
                          "tensor model.layers.1.mlp.up_proj.weight is missing"),
@@ -165,6 +165,6 @@ def test_adapters_that_do_not_fit(build, tmp_path):
     pair = model.adapter(1, ["model.layers.0.mlp.up_proj"])["model.layers.0.mlp.up_proj"]
     only = model.peft(tmp_path / "only", vision_pairs("newer"))
     assert "only the image part" in run(build, folder, only)
-    for module in ("model.language_model.layers.9.mlp.up_proj", "model.audio_tower.layers.0.mlp.up_proj"):
+    for module in ("model.language_model.layers.9.mlp.up_proj", "model.depth_tower.layers.0.mlp.up_proj"):
         other = model.peft(tmp_path / module, {module: pair})
         assert f"{module}.lora_A.weight in {folder}" in run(build, folder, other)

@@ -46,7 +46,7 @@ def ids_of(page):
 
 @pytest.mark.timeout(600)  # the first run makes the environment
 def test_every_name_of_the_header_is_in_the_reference(site):
-    header = (ROOT / "include" / "capp.h").read_text(encoding="utf-8")
+    header = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "include").glob("*.h")))
     declared = set(re.findall(r"CAPP_API [\w ]+?[ *](capp_\w+)\(", header)) | set(re.findall(r"^} (capp_\w+);", header, re.M))
     declared |= set(re.findall(r"\(\*(capp_\w+_fn)\)\(", header)) | set(re.findall(r"^    (CAPP_[A-Z]\w+) = ", header, re.M))
     declared |= {f"CAPP_{name}" for name in re.findall(r"^    X\((\w+), \d", header, re.M)}

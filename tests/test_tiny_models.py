@@ -84,6 +84,10 @@ SABOTAGE = {
     "starcoder": "positions qkv_bias out_bias up_bias down_bias norm_bias activation",
     "starcoder-heads": "positions qkv_bias activation",
     "gptoss-mxfp4": "sinks expert_biases router_bias",
+    "gemma4": "scaling window q_norm k_norm v_norm layer_scale logit_cap keys_as_values embedding_scale local_rope",
+    "gemma4-layers": "side_gate side_norm side_post_norm side_tokens layer_scale feed_post_norm back window v_norm",
+    "gemma4-experts": "expert_norm expert_post_norm shared_post_norm router_scales expert_scale feed_norm experts_used "
+                      "feed_post_norm",
 }  # fmt: skip
 
 FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense", "starcoder-heads", "qwen2moe-dense")  # GGUF has the architecture, but not this part of it

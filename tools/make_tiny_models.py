@@ -131,6 +131,12 @@ def without(sizes, *names):
     return {name: size for name, size in sizes.items() if name not in names}
 
 
+GEMMA4 = dict(without(SHORT, "rope_theta"), num_hidden_layers=3, layer_types=[LOCAL, LOCAL, GLOBAL], global_head_dim=14,
+              sliding_window=WINDOW, final_logit_softcapping=6.0, rope_parameters={
+                  LOCAL: dict(rope_type="default", rope_theta=100.0),
+                  GLOBAL: dict(rope_type="proportional", rope_theta=3000.0, partial_rotary_factor=0.45)})
+
+
 NEWER = {
     "ministral3": ("ministral3", dict(without(SHORT, "rope_theta"), rope_parameters=dict(
         YARN, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.5)), "bfloat16"),
@@ -169,6 +175,16 @@ NEWER = {
                                       residual_multiplier=0.6, attention_multiplier=0.7, logits_scaling=1.5), "bfloat16"),
     "granitemoeshared": ("granitemoeshared", dict({**SMALL, **MIX}, num_local_experts=4, shared_intermediate_size=12,
                                                   attention_multiplier=0.3, attention_bias=True), "bfloat16"),
+    # Without per-layer embeddings and without experts: the values of global layers are their keys.
+    "gemma4": ("gemma4_text", dict(GEMMA4, hidden_size_per_layer_input=0, vocab_size_per_layer_input=8,
+                                   attention_k_eq_v=True, num_global_key_value_heads=1), "bfloat16"),
+    "gemma4-layers": ("gemma4_text", dict(
+        GEMMA4, num_hidden_layers=5, num_key_value_heads=1, layer_types=[LOCAL, GLOBAL, LOCAL, LOCAL, GLOBAL],
+        num_kv_shared_layers=2, use_double_wide_mlp=True, hidden_size_per_layer_input=14,
+        vocab_size_per_layer_input=VOCABULARY), "bfloat16"),
+    "gemma4-experts": ("gemma4_text", dict(
+        GEMMA4, hidden_size_per_layer_input=0, vocab_size_per_layer_input=8, enable_moe_block=True, num_experts=5,
+        top_k_experts=2, moe_intermediate_size=12, final_logit_softcapping=None), "bfloat16"),
     "starcoder-heads": ("gpt_bigcode", dict(GPT, n_layer=2, multi_query=False), "bfloat16"),
 }
 
@@ -217,6 +233,8 @@ def randomize(model, plus_one, newer):
     for name, b in model.named_buffers():
         if name.endswith(("e_score_correction_bias", "expert_bias")):
             b.copy_(torch.randn(b.shape) * 0.2)
+        if name.endswith("layer_scalar"):
+            b.copy_(torch.rand(b.shape) + 0.4)
     for name, p in model.named_parameters():
         noise = torch.randn(p.shape)
         if is_norm(name) and name.endswith("weight"):
@@ -231,7 +249,7 @@ def randomize(model, plus_one, newer):
 
 
 def rounded(model, dtype):
-    for p in (*model.parameters(), *(b for name, b in model.named_buffers() if name.endswith("bias"))):
+    for p in (*model.parameters(), *(b for name, b in model.named_buffers() if name.endswith(("bias", "scalar")))):
         p.data = p.data.to(getattr(torch, dtype)).float()
 
 
@@ -244,7 +262,7 @@ def spread(model, ids):
 def calibrate(model, ids, plus_one):
     """Scales the last norm, or the head where the norm has no weights, until logits spread."""
     names = dict(model.named_parameters())
-    last = next((p for name, p in reversed(names.items()) if is_norm(name) and "layers." not in name
+    last = next((p for name, p in reversed(names.items()) if is_norm(name) and "layers." not in name and "per_layer" not in name
                  and ".h." not in name and "blocks." not in name and name.endswith("weight")), None)
     cap = getattr(model.config, "final_logit_softcapping", None)
     if last is None:
@@ -300,7 +318,7 @@ def make(name):
         stored = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.tie_weights()  # the initialization would have done this
     stored.tie_weights()
-    plus_one = int(model_type.startswith(("gemma", "nemotron")))
+    plus_one = int(model_type.startswith(("gemma", "nemotron")) and model_type != "gemma4_text")
     runs = [torch.randint(3, VOCABULARY, (n,)).tolist() for n in LENGTHS]
     randomize(model, plus_one, name in NEWER)
     calibrate(model, runs[-1], plus_one)

@@ -75,4 +75,15 @@ capp_status capp_weigh(const capp_weighing *weighing, const capp_example *exampl
 /* How far apart scores must be if mean log-probabilities without a discount must be `mean` apart. */
 double capp_weighing_margin(const capp_weighing *weighing, double mean);
 
+/* Whether the exact lane must score the row again, because another score is within `margin` of the highest. scores: of
+ * the row's classes. The completions have the tokens ids [offset[i]] .. ids [offset[i + 1] - 1]. Scores of completions
+ * with the leader's tokens do not count, because they are equal in any precision. The race of capp_decide uses the same
+ * expression. */
+bool capp_scores_are_close(const capp_weighing *weighing, const capp_example *example, const double *scores,
+                           const int32_t *ids, const size_t *offset, double margin);
+
+/* Fills the members of *result that the scores of the classes decide. scores: [3][n_classes], the scores first; the
+ * likelihoods and posteriors of the result are written behind them. */
+void capp_result_fill(capp_result *result, const capp_example *example, size_t n_classes, double *scores);
+
 #endif

@@ -2,6 +2,9 @@
 #include "decide/decide.h"
 
 #include <math.h>
+#include <string.h>
+
+#include "base/math.h"
 
 bool capp_weighing_is_plain(const capp_weighing *weighing) {
     const capp_scoring *scoring = weighing->scoring;
@@ -52,4 +55,34 @@ capp_status capp_weigh(const capp_weighing *weighing, const capp_example *exampl
 double capp_weighing_margin(const capp_weighing *weighing, double mean) {
     double discount = weighing->scoring ? fabs(weighing->scoring->discount) : 0;
     return mean * (1 + discount);
+}
+
+/* Whether completions a and b have the same tokens. */
+static bool same_tokens(const int32_t *ids, const size_t *offset, size_t a, size_t b) {
+    size_t n = offset[a + 1] - offset[a];
+    return n == offset[b + 1] - offset[b] && !memcmp(ids + offset[a], ids + offset[b], n * sizeof *ids);
+}
+
+bool capp_scores_are_close(const capp_weighing *weighing, const capp_example *example, const double *scores,
+                           const int32_t *ids, const size_t *offset, double margin) {
+    size_t n = capp_weighing_classes(weighing, example), best = capp_decide_best(scores, example->prior, n);
+    bool classes = weighing->scoring && weighing->scoring->class_of;
+    double top = capp_decide_score(scores[best], example->prior, best), second = -INFINITY;
+    for (size_t i = 0; i < n; i++) {
+        bool equal = i == best || (!classes && same_tokens(ids, offset, i, best));
+        double score = capp_decide_score(scores[i], example->prior, i);
+        if (!equal && score > second) second = score;
+    }
+    return second + margin >= top;
+}
+
+void capp_result_fill(capp_result *result, const capp_example *example, size_t n_classes, double *scores) {
+    double *likelihood = scores + n_classes, *posterior = likelihood + n_classes;
+    for (size_t i = 0; i < n_classes; i++) likelihood[i] = capp_exp(scores[i]);
+    capp_decide_posterior(scores, example->prior, n_classes, example->normalize, posterior);
+    result->n_completions = example->n_completions;
+    result->n_classes = n_classes;
+    result->prediction = capp_decide_best(scores, example->prior, n_classes);
+    result->likelihood = likelihood;
+    result->posterior = posterior;
 }

@@ -16,6 +16,7 @@
 const capp_vocab *capp_model_vocab(const capp_model *model);
 const capp_source *capp_model_source(const capp_model *model);
 const char *capp_model_path(const capp_model *model); /* as it was opened */
+uint32_t capp_model_outputs(const capp_model *model); /* rows of the head: at least as many as tokens */
 uint32_t capp_model_context(const capp_model *model); /* tokens; 0 if only the vocabulary was opened */
 
 /* ---- A session and its lanes ---- */

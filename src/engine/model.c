@@ -69,6 +69,10 @@ const char *capp_model_path(const capp_model *model) {
     return model->path;
 }
 
+uint32_t capp_model_outputs(const capp_model *model) {
+    return model->weights ? (uint32_t)model->weights->head.n : 0;
+}
+
 uint32_t capp_model_context(const capp_model *model) {
     return model->context;
 }

@@ -14,7 +14,7 @@ typedef struct attention {
     const capp_tiles *tiles;
     const float *keys, *values; /* keys of the layer: [kv_head][slots ...] */
     size_t group;               /* number of query heads for each key-value head */
-    size_t d;                   /* head_dim */
+    size_t d, dv;               /* dimensions of a head's q and keys; of its values */
 } attention;
 
 /* Scores of positions position .. position + run.n - 1 for `rows` query rows. Positions below `low` are left out.
@@ -27,12 +27,18 @@ static void run_scores(const attention *a, const float *keys, capp_run run, size
                                    keys + slot / CAPP_LANES * CAPP_LANES * a->d, a->d, slot % CAPP_LANES, run.n - skip);
 }
 
+/* Positions whose values stay in the second-level cache while all rows of a tile read them. */
+enum { VALUES_BLOCK = 256 };
+
 static void run_values(const attention *a, const float *values, capp_run run, size_t position, size_t low, float *out,
                        const float *p, size_t rows) {
     if (position + run.n <= low) return;
-    size_t skip = position < low ? low - position : 0;
-    a->f->weights->kernels->values(out, a->d, p + (position + skip), a->f->score_stride, rows,
-                                   values + (run.slot + skip) * a->d, a->d, a->d, run.n - skip);
+    size_t done = position < low ? low - position : 0;
+    for (size_t n; done < run.n; done += n) {
+        n = run.n - done < VALUES_BLOCK ? run.n - done : VALUES_BLOCK;
+        a->f->weights->kernels->values(out, a->dv, p + (position + done), a->f->score_stride, rows,
+                                       values + (run.slot + done) * a->dv, a->dv, a->dv, n);
+    }
 }
 
 /* The first position that a row of this depth sees. */
@@ -96,7 +102,7 @@ static void values_of_tile(const attention *a, const capp_tile *tile, const floa
         size_t row = tile->first + r;
         position = tile->spine;
         for (size_t i = tiles->tail[row]; i < tiles->tail_end[row]; i++) {
-            run_values(a, values, tiles->runs[i], position, low, out + r * a->group * a->d,
+            run_values(a, values, tiles->runs[i], position, low, out + r * a->group * a->dv,
                        p + r * a->group * stride - base, a->group);
             position += tiles->runs[i].n;
         }
@@ -106,11 +112,11 @@ static void values_of_tile(const attention *a, const capp_tile *tile, const floa
 static void attention_task(void *user, size_t task, int worker) {
     const attention *a = user;
     const capp_forward *f = a->f;
-    const capp_hparams *h = &f->weights->hparams;
-    const capp_tile *tile = &a->tiles->tile[task / h->kv_heads];
-    size_t kv = task % h->kv_heads, d = a->d, rows = tile->rows * a->group;
+    const size_t kv_heads = a->layer->shape.kv_heads, kv = task % kv_heads, d = a->d, dv = a->dv;
+    const capp_tile *tile = &a->tiles->tile[task / kv_heads];
+    size_t rows = tile->rows * a->group;
     float *q = f->scratch + (size_t)worker * f->scratch_stride, *out = q + f->tile_rows * a->group * d;
-    float *sums = out + f->tile_rows * a->group * d, *s = sums + f->tile_rows * a->group + CAPP_LANES;
+    float *sums = out + f->tile_rows * a->group * dv, *s = sums + f->tile_rows * a->group + CAPP_LANES;
     size_t low = SIZE_MAX;
     for (size_t r = 0; r < tile->rows; r++) {
         size_t row = a->tiles->row[tile->first + r], seen = first_seen(a->layer, f->depth[row]);
@@ -121,27 +127,28 @@ static void attention_task(void *user, size_t task, int worker) {
     f->weights->kernels->scale(q, a->layer->score_scale, rows * d);
     scores_of_tile(a, tile, a->keys + kv * f->slots * d, base, low, s, q);
     soften(a, tile, kv, base, low, s, sums);
-    memset(out, 0, rows * d * sizeof *out);
-    values_of_tile(a, tile, a->values + kv * f->slots * d, base, low, out, s);
+    memset(out, 0, rows * dv * sizeof *out);
+    values_of_tile(a, tile, a->values + kv * f->slots * dv, base, low, out, s);
     for (size_t r = 0; r < tile->rows; r++)
         for (size_t g = 0; g < a->group; g++) {
-            float *o = out + (r * a->group + g) * d;
-            f->weights->kernels->scale(o, 1 / sums[r * a->group + g], d);
+            float *o = out + (r * a->group + g) * dv;
+            f->weights->kernels->scale(o, 1 / sums[r * a->group + g], dv);
             size_t head = kv * a->group + g, row = a->tiles->row[tile->first + r];
-            memcpy(f->t + row * f->t_stride + head * d, o, d * sizeof *o);
+            memcpy(f->t + row * f->t_stride + head * d, o, dv * sizeof *o);
         }
 }
 
-/* Reads q from f->t and keys and values from the store. Writes the output to f->t in place of q. */
-void capp_attention(capp_forward *f, size_t layer, const capp_tiles *tiles) {
-    const capp_hparams *h = &f->weights->hparams;
-    size_t size = (size_t)h->kv_heads * f->slots * h->head_dim;
+/* Reads q from f->t and keys and values from the store. Writes the output of each head to f->t in place of its q. */
+void capp_attention(capp_forward *f, size_t index, const capp_tiles *tiles) {
+    const capp_layer *layer = &f->weights->layers[index];
+    const capp_shape *shape = &layer->shape;
     attention a = {f,
-                   &f->weights->layers[layer],
+                   layer,
                    tiles,
-                   f->keys + layer * size,
-                   f->values + layer * size,
-                   h->heads / h->kv_heads,
-                   h->head_dim};
-    capp_pool_run(f->pool, attention_task, &a, tiles->n * h->kv_heads);
+                   f->keys + layer->keys * f->slots,
+                   f->values + layer->values * f->slots,
+                   shape->heads / shape->kv_heads,
+                   shape->key,
+                   shape->value};
+    capp_pool_run(f->pool, attention_task, &a, tiles->n * shape->kv_heads);
 }

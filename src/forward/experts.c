@@ -71,7 +71,8 @@ static size_t sort_choices(routing *x) {
             if (!chose(f->shares[r * experts + e])) continue;
             uint32_t at = f->picks[e].first + f->picks[e].rows++;
             f->chosen[at] = (uint32_t)r;
-            f->choices[r * used + i++] = (capp_choice){at, f->shares[r * experts + e]};
+            float scale = x->layer->expert_scale ? x->layer->expert_scale[e] : 1;
+            f->choices[r * used + i++] = (capp_choice){at, f->shares[r * experts + e] * scale};
         }
         for (; i < used; i++) f->choices[r * used + i] = (capp_choice){CAPP_NO_CHOICE, 0};
     }
@@ -131,6 +132,42 @@ static void add_shared(routing *x) {
     run_chunks(x, add_weighted, x->rows);
 }
 
+/* u = norm(u), the experts' output; the inputs of the part beside them go to f->h. */
+static void begin_beside(void *user, size_t task, int worker) {
+    const routing *x = user;
+    capp_forward *f = x->f;
+    const capp_layer *layer = x->layer;
+    const size_t width = f->weights->hparams.width;
+    float *normed = f->scratch + (size_t)worker * f->scratch_stride;
+    for (size_t r = task * CHUNK; r < chunk_end(task, x->rows); r++) {
+        capp_norm_row(f->weights, &layer->expert_post_norm, f->u + r * width, f->u + r * width, width);
+        capp_norm_row(f->weights, &layer->feed_norm, normed, f->x + r * width, width);
+        capp_narrow_row(f, &layer->up, f->h, r, normed);
+    }
+}
+
+static void add_beside(void *user, size_t task, int worker) {
+    const routing *x = user;
+    capp_forward *f = x->f;
+    const size_t width = f->weights->hparams.width;
+    (void)worker;
+    for (size_t r = task * CHUNK; r < chunk_end(task, x->rows); r++) {
+        float *y = f->mixed + r * width;
+        capp_norm_row(f->weights, &x->layer->shared_post_norm, y, y, width);
+        f->weights->kernels->add(f->u + r * width, y, width);
+    }
+}
+
+/* The feed-forward part beside the experts, which reads the stream through its own norm. */
+static void run_beside(routing *x) {
+    capp_forward *f = x->f;
+    const capp_layer *layer = x->layer;
+    run_chunks(x, begin_beside, x->rows);
+    capp_product_activated(f, &layer->up, &layer->down, f->h, x->rows);
+    capp_product(f, &layer->down, f->g, f->g_stride, f->mixed, f->weights->hparams.width, x->rows, false);
+    run_chunks(x, add_beside, x->rows);
+}
+
 void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows) {
     const capp_hparams *h = &f->weights->hparams;
     routing x = {.f = f, .layer = layer, .rows = rows};
@@ -142,5 +179,8 @@ void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows) {
     capp_product_experts_activated(f, layer, n, x.n);
     capp_product_experts(f, layer, n, x.n);
     run_chunks(&x, add_shares, rows);
-    if (layer->up.parts) add_shared(&x);
+    if (layer->expert_norm.weight)
+        run_beside(&x);
+    else if (layer->up.parts)
+        add_shared(&x);
 }

@@ -28,28 +28,36 @@ static size_t larger(size_t a, size_t b) {
 static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights *exact, size_t slots, size_t rows,
                       size_t longest) {
     const capp_hparams *h = &w->hparams;
-    size_t group = h->heads / h->kv_heads, q = (size_t)h->heads * h->head_dim, kv = (size_t)h->kv_heads * h->head_dim;
+    size_t group = 1, q = 0, qkv = 0, head = 0, feed = h->shared_feed;
+    for (size_t i = 0; i < h->layers; i++) {
+        const capp_shape *shape = &h->shapes[i];
+        group = larger(group, shape->heads / shape->kv_heads);
+        head = larger(head, (size_t)shape->key + shape->value);
+        feed = larger(feed, shape->feed);
+        q = larger(q, (size_t)shape->heads * shape->key);
+        qkv = larger(qkv, (size_t)shape->heads * shape->key + (size_t)shape->kv_heads * (shape->key + shape->value));
+    }
     f->weights = w;
     f->slots = round_up(slots, CAPP_LANES);
     f->rows = rows;
     f->longest = longest;
-    f->h_stride = stride_of(larger(h->width, q));
-    f->g_stride = stride_of(h->experts ? larger(h->dense_feed, h->shared_feed) : h->feed);
+    f->h_stride = stride_of(larger(larger(h->width, h->side), q));
+    f->g_stride = stride_of(feed);
     f->inner_stride = stride_of(h->feed);
-    f->t_stride = stride_of(q + 2 * kv);
+    f->t_stride = stride_of(larger(qkv, 2 * (size_t)h->side));
     f->tile_rows = TILE_QUERIES / group;
     if (f->tile_rows < 4) f->tile_rows = 4;
     if (f->tile_rows > MOST_TILE_ROWS) f->tile_rows = MOST_TILE_ROWS;
     f->score_stride = round_up(longest, CAPP_LANES) + 2 * CAPP_LANES;
     size_t queries = f->tile_rows * group;
-    size_t attention = queries * (2 * h->head_dim + 1 + f->score_stride) + 2 * CAPP_LANES;
-    f->scratch_stride = larger(attention, h->width);
+    size_t attention = queries * (head + 1 + f->score_stride) + 2 * CAPP_LANES;
+    f->scratch_stride = larger(attention, larger(h->width, h->side));
     for (size_t i = 0; i < 2; i++) {
         const capp_weights *of = i ? exact : w;
         if (!of) continue;
-        size_t head = (size_t)CAPP_HEAD_ROWS * CAPP_HEAD_TILE +
-                      capp_matrix_scratch(of, &of->head, CAPP_HEAD_TILE / capp_products_of(of, &of->head)->nr);
-        f->scratch_stride = larger(f->scratch_stride, larger(head, capp_product_scratch(of, f->rows)));
+        size_t tiles = (size_t)CAPP_HEAD_ROWS * CAPP_HEAD_TILE +
+                       capp_matrix_scratch(of, &of->head, CAPP_HEAD_TILE / capp_products_of(of, &of->head)->nr);
+        f->scratch_stride = larger(f->scratch_stride, larger(tiles, capp_product_scratch(of, f->rows)));
         f->element = larger(f->element, of->products->element);
         if (of->integers) f->element = larger(f->element, of->integers->element);
     }
@@ -67,13 +75,13 @@ static bool each_tiles(capp_tiles *t, size_t rows, buffer_fn fn, void *user) {
 
 static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) {
     const capp_hparams *h = &f->weights->hparams;
-    size_t rows = f->rows, store = (size_t)h->layers * h->kv_heads * f->slots * h->head_dim;
+    size_t rows = f->rows, keys = f->weights->key_floats * f->slots, values = f->weights->value_floats * f->slots;
     size_t tiles = (f->weights->head.n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE * rows;
     size_t routed = h->experts ? rows : 0, choices = routed * h->experts_used;
     size_t rotations = (size_t)h->n_ropes * f->longest * (h->rope_dims / 2);
-    return fn(user, &f->keys, store, sizeof *f->keys) && fn(user, &f->values, store, sizeof *f->values) &&
+    return fn(user, &f->keys, keys, sizeof *f->keys) && fn(user, &f->values, values, sizeof *f->values) &&
            fn(user, &f->depth, rows, sizeof *f->depth) && fn(user, &f->slot, rows, sizeof *f->slot) &&
-           fn(user, &f->path, f->longest, sizeof *f->path) &&
+           fn(user, &f->token, rows, sizeof *f->token) && fn(user, &f->path, f->longest, sizeof *f->path) &&
            fn(user, &f->path_node, f->longest, sizeof *f->path_node) && each_tiles(&f->all, rows, fn, user) &&
            each_tiles(&f->heads, rows, fn, user) && fn(user, &f->x, rows * h->width, sizeof *f->x) &&
            fn(user, &f->h, rows * f->h_stride, f->element) && fn(user, &f->g, rows * f->g_stride, f->element) &&
@@ -88,6 +96,7 @@ static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) 
            fn(user, &f->mixed, choices * h->width, sizeof *f->mixed) &&
            fn(user, &f->scratch, (size_t)threads * f->scratch_stride, sizeof *f->scratch) &&
            fn(user, &f->head_row, rows, sizeof *f->head_row) && fn(user, &f->head_node, rows, sizeof *f->head_node) &&
+           fn(user, &f->head_spread, rows, sizeof *f->head_spread) &&
            fn(user, &f->normalizer, rows, sizeof *f->normalizer) &&
            fn(user, &f->tile_max, tiles, sizeof *f->tile_max) && fn(user, &f->tile_sum, tiles, sizeof *f->tile_sum) &&
            fn(user, &f->tile_best, tiles, sizeof *f->tile_best) &&

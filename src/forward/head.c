@@ -3,6 +3,7 @@
  * their order, whichever worker computed them. (One pass for max and sum: Milakov & Gimelshein, arXiv 1805.02867.) */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/math.h"
 #include "forward/wave.h"
@@ -63,6 +64,8 @@ static void head_task(void *user, size_t tile, int worker) {
             size_t at = tile * f->rows + row + r;
             kernels->logsumexp(&f->tile_max[at], &f->tile_sum[at], logits + r * CAPP_HEAD_TILE, n);
             if (f->any_asked) best_of(f, tile, row + r, logits + r * CAPP_HEAD_TILE, n);
+            float *spread = f->head_spread[row + r];
+            if (spread) memcpy(spread + begin, logits + r * CAPP_HEAD_TILE, n * sizeof *spread);
         }
         for (size_t i = first; i < end; i++) {
             capp_target *t = &f->targets[i];
@@ -113,6 +116,8 @@ capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err
         capp_node *node = &tree->nodes[f->head_node[r]];
         node->best = f->tile_best_token[best * f->rows + r];
         node->best_logprob = logprob_of(f->tile_best[best * f->rows + r], f->normalizer[r]);
+        float *spread = f->head_spread[r];
+        for (size_t i = 0; spread && i < f->weights->head.n; i++) spread[i] = logprob_of(spread[i], f->normalizer[r]);
     }
     return CAPP_OK;
 }

@@ -16,10 +16,10 @@ typedef struct phase {
     const capp_matrix *next;      /* the matrix that the rows are multiplied by next */
     const capp_matrix *router;    /* the router, which comes before it; or NULL */
     const capp_tiles *tiles;      /* for attention */
+    const capp_norm *router_norm; /* the norm of the router's inputs; NULL or without a weight: norm */
     bool add;                     /* u is to be added to x */
+    float scale;                  /* then x is multiplied by it */
     bool beside;                  /* the norm takes x without u */
-    const uint32_t *nodes;        /* for the embedding phase */
-    const capp_tree *tree;
 } phase;
 
 static void run_rows(const phase *p, capp_task_fn fn) {
@@ -30,36 +30,16 @@ static size_t chunk_end(const phase *p, size_t task) {
     return (task + 1) * CHUNK < p->rows ? (task + 1) * CHUNK : p->rows;
 }
 
-static void apply_norm(const capp_weights *w, const capp_norm *norm, float *y, const float *x, size_t n) {
-    if (!norm->weight)
-        memmove(y, x, n * sizeof *y);
-    else if (w->arch->norm == CAPP_NORM_RMS)
-        w->kernels->rms_norm(y, x, norm->weight, n, w->hparams.norm_eps);
-    else
-        w->kernels->layer_norm(y, x, norm->weight, norm->bias, n, w->hparams.norm_eps);
-}
-
-/* Writes x, the inputs of m, to row r of h (a buffer like f->h), as elements of m's products. */
-static void narrow_row(const capp_forward *f, const capp_matrix *m, char *h, size_t r, const float *x) {
-    const capp_products *products = capp_products_of(f->weights, m);
-    size_t padded = (m->k + products->step - 1) / products->step * products->step;
-    products->narrow(h + r * f->h_stride * products->element, x, m->k, padded);
-}
-
 /* Writes the embeddings to f->x, or to f->h if a projection follows. */
 static void embed_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
     const capp_weights *w = f->weights;
-    size_t width = w->hparams.embedded, row_bytes = (size_t)(w->tokens->bytes / w->tokens->dims[1]);
     (void)worker;
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
         float *x = f->x + r * w->hparams.width;
-        size_t token = (size_t)p->tree->nodes[p->nodes[r]].token;
-        w->tokens_dequant(x, (const char *)w->tokens->data + token * row_bytes, width);
-        capp_delta_add(w, w->tokens_delta, token, 1, x, width);
-        if (w->hparams.embedding_scale != 1) w->kernels->scale(x, w->hparams.embedding_scale, width);
-        if (w->project_in.parts) narrow_row(f, &w->project_in, f->h, r, x);
+        capp_embed_row(w, f->token[r], x);
+        if (w->project_in.parts) capp_narrow_row(f, &w->project_in, f->h, r, x);
     }
 }
 
@@ -79,7 +59,7 @@ static void place_rows(void *user, size_t task, int worker) {
             capp_delta_add(w, w->positions_delta, row, 1, position, width);
             w->kernels->add(x, position, width);
         }
-        if (w->tokens_norm.weight) apply_norm(w, &w->tokens_norm, x, x, width);
+        if (w->tokens_norm.weight) capp_norm_row(w, &w->tokens_norm, x, x, width);
     }
 }
 
@@ -97,7 +77,7 @@ static void projected_rows(void *user, size_t task, int worker) {
     capp_forward *f = p->f;
     const capp_matrix *head = &f->weights->head;
     (void)worker;
-    for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) narrow_row(f, head, f->h, r, f->u + r * head->k);
+    for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) capp_narrow_row(f, head, f->h, r, f->u + r * head->k);
 }
 
 /* x += [post](u), if there is a u to add; h = norm(x). If the two parts of the layer are computed from the same input,
@@ -110,16 +90,18 @@ static void norm_rows(void *user, size_t task, int worker) {
     float *normed = f->scratch + (size_t)worker * f->scratch_stride;
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
         float *x = f->x + r * width, *u = f->u + r * width;
-        if (p->beside) apply_norm(w, p->norm, normed, x, width);
+        if (p->beside) capp_norm_row(w, p->norm, normed, x, width);
         if (p->add) {
-            if (p->post->weight) apply_norm(w, p->post, u, u, width);
+            if (p->post->weight) capp_norm_row(w, p->post, u, u, width);
             if (w->hparams.residual_scale != 1) w->kernels->scale(u, w->hparams.residual_scale, width);
             w->kernels->add(x, u, width);
+            if (p->scale != 1) w->kernels->scale(x, p->scale, width);
         }
-        if (!p->beside) apply_norm(w, p->norm, normed, x, width);
+        if (!p->beside) capp_norm_row(w, p->norm, normed, x, width);
         if (w->hparams.norm_after) memcpy(x, normed, width * sizeof *x);
-        narrow_row(f, p->next, f->h, r, normed);
-        if (p->router) narrow_row(f, p->router, f->routed, r, normed);
+        capp_narrow_row(f, p->next, f->h, r, normed);
+        if (p->router && p->router_norm->weight) capp_norm_row(w, p->router_norm, normed, x, width);
+        if (p->router) capp_narrow_row(f, p->router, f->routed, r, normed);
     }
 }
 
@@ -127,14 +109,19 @@ static void norm_rows(void *user, size_t task, int worker) {
 static void attended_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
+    const capp_shape *shape = &f->weights->layers[p->layer].shape;
     (void)worker;
-    for (size_t r = task * CHUNK; r < chunk_end(p, task); r++)
-        narrow_row(f, p->next, f->h, r, f->t + p->tiles->row[r] * f->t_stride);
+    for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
+        float *out = f->t + p->tiles->row[r] * f->t_stride;
+        for (size_t i = 1; i < shape->heads && shape->value != shape->key; i++)
+            memmove(out + i * shape->value, out + i * shape->key, shape->value * sizeof *out);
+        capp_narrow_row(f, p->next, f->h, r, out);
+    }
 }
 
 static void rotate(const capp_forward *f, const capp_layer *layer, float *x, size_t position) {
     const capp_hparams *h = &f->weights->hparams;
-    size_t half = h->rope_dims / 2, at = (layer->rope * f->longest + position) * half;
+    size_t half = h->ropes[layer->rope].dims / 2, at = (layer->rope * f->longest + position) * (h->rope_dims / 2);
     if (layer->still) return;
     if (h->rope == CAPP_ROPE_PAIRS)
         f->weights->kernels->rope_pairs(x, f->cosines + at, f->sines + at, half);
@@ -143,51 +130,67 @@ static void rotate(const capp_forward *f, const capp_layer *layer, float *x, siz
 }
 
 /* Norms the heads of q or k: each head separately, or the whole row. */
-static void norm_heads(const capp_weights *w, const capp_norm *norm, float *x, size_t heads) {
-    size_t d = w->hparams.head_dim;
+static void norm_heads(const capp_weights *w, const capp_norm *norm, float *x, size_t heads, size_t d) {
     if (!norm->weight) return;
     if (w->hparams.qk_norm == CAPP_QK_ROW) {
-        apply_norm(w, norm, x, x, heads * d);
+        capp_norm_row(w, norm, x, x, heads * d);
         return;
     }
     for (size_t i = 0; i < heads; i++) {
         capp_norm own = {norm->weight + (w->hparams.qk_norm == CAPP_QK_OWN ? i * d : 0), norm->bias};
-        apply_norm(w, &own, x + i * d, x + i * d, d);
+        capp_norm_row(w, &own, x + i * d, x + i * d, d);
     }
 }
 
 static void norm_q_and_k(const capp_weights *w, const capp_layer *layer, float *q, float *k) {
-    norm_heads(w, &layer->q_norm, q, w->hparams.heads);
-    norm_heads(w, &layer->k_norm, k, w->hparams.kv_heads);
+    norm_heads(w, &layer->q_norm, q, layer->shape.heads, layer->shape.key);
+    norm_heads(w, &layer->k_norm, k, layer->shape.kv_heads, layer->shape.key);
 }
 
-/* Norms and rotates q and k of f->t, and stores k and v in the row's slot. */
+static void norm_values(const capp_weights *w, const capp_layer *layer, float *v) {
+    size_t d = layer->shape.value;
+    for (size_t i = 0; layer->v_norm.weight && i < layer->shape.kv_heads; i++)
+        capp_norm_row(w, &layer->v_norm, v + i * d, v + i * d, d);
+}
+
+/* Stores the keys k and values v of a layer in a slot. */
+static void store_row(capp_forward *f, const capp_layer *layer, size_t slot, const float *k, const float *v) {
+    size_t dk = layer->shape.key, dv = layer->shape.value;
+    for (size_t i = 0; i < layer->shape.kv_heads; i++) {
+        float *keys = f->keys + (layer->keys + i * dk) * f->slots + slot / CAPP_LANES * CAPP_LANES * dk;
+        float *values = f->values + (layer->values + i * dv) * f->slots + slot * dv;
+        for (size_t j = 0; j < dk; j++) keys[j * CAPP_LANES + slot % CAPP_LANES] = k[i * dk + j];
+        memcpy(values, v + i * dv, dv * sizeof *v);
+    }
+}
+
+/* Norms and rotates q and k of f->t, and stores k and v in the row's slot. A layer that reads the keys and values of
+ * another one has only q. */
 static void position_rows(void *user, size_t task, int worker) {
     const phase *p = user;
     capp_forward *f = p->f;
     const capp_weights *w = f->weights;
     const capp_hparams *h = &w->hparams;
     const capp_layer *layer = &w->layers[p->layer];
-    size_t d = h->head_dim;
+    const capp_shape *shape = &layer->shape;
+    size_t d = shape->key, heads = shape->heads, kv_heads = shape->back ? 0 : shape->kv_heads;
     (void)worker;
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
-        float *q = f->t + r * f->t_stride, *k = q + h->heads * d, *v = k + h->kv_heads * d;
-        size_t slot = f->slot[r], position = f->depth[r] - 1;
+        float *q = f->t + r * f->t_stride, *k = q + heads * d, *v = k + kv_heads * d;
+        size_t position = f->depth[r] - 1;
+        if (shape->keys_as_values && kv_heads) memcpy(v, k, kv_heads * d * sizeof *v);
         if (!h->qk_norm_rotated) norm_q_and_k(w, layer, q, k);
-        if (h->clamp > 0) capp_clamp(q, h->clamp, (h->heads + 2 * (size_t)h->kv_heads) * d);
-        for (size_t i = 0; i < h->heads; i++) rotate(f, layer, q + i * d, position);
-        for (size_t i = 0; i < h->kv_heads; i++) rotate(f, layer, k + i * d, position);
+        if (h->clamp > 0) capp_clamp(q, h->clamp, (heads + kv_heads) * d + kv_heads * shape->value);
+        for (size_t i = 0; i < heads; i++) rotate(f, layer, q + i * d, position);
+        for (size_t i = 0; i < kv_heads; i++) rotate(f, layer, k + i * d, position);
         if (h->qk_norm_rotated) norm_q_and_k(w, layer, q, k);
         if (h->growth > 0) {
             float stretches = floorf((float)position / (float)h->ropes[0].original);
-            w->kernels->scale(q, 1 + h->growth * (float)capp_log(1 + (double)stretches), h->heads * d);
+            w->kernels->scale(q, 1 + h->growth * (float)capp_log(1 + (double)stretches), heads * d);
         }
-        for (size_t i = 0; i < h->kv_heads; i++) {
-            size_t head = (p->layer * h->kv_heads + i) * f->slots * d;
-            float *keys = f->keys + head + slot / CAPP_LANES * CAPP_LANES * d + slot % CAPP_LANES;
-            for (size_t j = 0; j < d; j++) keys[j * CAPP_LANES] = k[i * d + j];
-            memcpy(f->values + head + slot * d, v + i * d, d * sizeof *v);
-        }
+        if (!kv_heads) continue;
+        norm_values(w, layer, v);
+        store_row(f, layer, f->slot[r], k, v);
     }
 }
 
@@ -228,9 +231,11 @@ static void run_layer(phase *p) {
     p->next = &layer->out;
     run_rows(p, attended_rows);
     add_product(p, &layer->out, f->h, f->h_stride, &layer->attention_post_norm, w->hparams.parallel != CAPP_SEQUENTIAL);
-    p->norm = &layer->feed_norm;
+    p->norm = layer->expert_norm.weight ? &layer->expert_norm : &layer->feed_norm;
     p->next = layer->expert_up ? layer->expert_up : &layer->up;
     p->router = layer->expert_up ? &layer->router : NULL;
+    p->router_norm = &layer->router_norm;
+    p->scale = 1;
     p->beside = w->hparams.parallel != CAPP_SEQUENTIAL;
     run_rows(p, norm_rows);
     p->beside = false;
@@ -242,6 +247,14 @@ static void run_layer(phase *p) {
         capp_product_activated(f, &layer->up, &layer->down, f->h, p->rows);
         add_product(p, &layer->down, f->g, f->g_stride, &layer->feed_post_norm, false);
     }
+    if (layer->side.out.parts) {
+        static const capp_norm none = {NULL, NULL};
+        p->norm = &none, p->next = &layer->side.gate, p->router = NULL;
+        run_rows(p, norm_rows);
+        capp_side_rows(f, p->layer, p->rows, last ? f->head_row : NULL);
+        add_product(p, &layer->side.out, f->h, f->h_stride, &layer->side.norm, false);
+    }
+    p->scale = layer->scale;
 }
 
 capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t base, capp_tree *tree,
@@ -251,7 +264,7 @@ capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t bas
     f->base = base;
     capp_status st = capp_wave_prepare(f, tree, nodes, wave->rows, err);
     if (st != CAPP_OK) return st;
-    phase p = {.f = f, .rows = wave->rows, .nodes = nodes, .tree = tree};
+    phase p = {.f = f, .rows = wave->rows, .scale = 1};
     capp_weights_ahead(w, 0, p.rows);
     embed(&p);
     for (p.layer = 0; p.layer < f->weights->hparams.layers; p.layer++) {
@@ -283,7 +296,8 @@ double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
     for (size_t i = 0; i < w->hparams.layers; i++) {
         const capp_layer *l = &w->layers[i];
         double feed = operations_of(&l->up) + operations_of(&l->down) + operations_of(&l->router) +
-                      operations_of(&l->shared_router);
+                      operations_of(&l->shared_router) + operations_of(&l->side.gate) +
+                      operations_of(&l->side.context) + operations_of(&l->side.out);
         if (l->expert_up)
             feed += w->hparams.experts_used * (operations_of(l->expert_up) + operations_of(l->expert_down));
         size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* after the last layer's keys and values */

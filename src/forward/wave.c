@@ -94,7 +94,7 @@ static void fill_rotations(capp_forward *f) {
     for (size_t r = 0; r < f->n; r++)
         if (f->depth[r] > deepest) deepest = f->depth[r];
     for (size_t kind = 0; kind < h->n_ropes; kind++)
-        for (size_t i = 0; i < half; i++) {
+        for (size_t i = 0; i < h->ropes[kind].dims / 2; i++) {
             double frequency = f->weights->frequencies[kind * half + i], magnitude = h->ropes[kind].magnitude;
             for (size_t position = f->n_rotations; position < deepest; position++) {
                 double sine, cosine;
@@ -122,6 +122,7 @@ static bool list_heads(capp_forward *f, const capp_tree *tree, const uint32_t *n
         f->any_asked |= x->asked;
         if (f->n_targets == before && !x->asked) continue;
         f->head_node[n] = nodes[r];
+        f->head_spread[n] = x->asked ? capp_tree_spread_of(tree, nodes[r]) : NULL;
         f->head_row[n++] = (uint32_t)r;
     }
     memcpy(f->heads.row, f->head_row, n * sizeof *f->head_row);
@@ -134,6 +135,7 @@ capp_status capp_wave_prepare(capp_forward *f, const capp_tree *tree, const uint
     f->n = n;
     for (size_t r = 0; r < n; r++) {
         f->depth[r] = tree->nodes[nodes[r]].depth;
+        f->token[r] = tree->nodes[nodes[r]].token;
         f->slot[r] = (uint32_t)f->base + tree->nodes[nodes[r]].slot;
         f->all.row[r] = (uint32_t)r;
     }

@@ -6,6 +6,8 @@
  *   attention.c  attention over tree paths
  *   product.c    matrix products, from panels that are cached or packed when they are used
  *   experts.c    the feed-forward part as experts
+ *   side.c       what a layer adds from its own embedding of the token
+ *   rows.c       operations on a single row
  *   head.c       from hidden states to the log-probabilities that are needed
  *   forward.c    the scratch itself */
 #ifndef CAPP_FORWARD_WAVE_H
@@ -73,12 +75,13 @@ struct capp_forward {
     capp_pool *pool;
     size_t rows, slots, longest; /* maximum rows of a wave, slots of the store, tokens of a path */
     /* KV store; blocks of CAPP_LANES keys are transposed so that one vector holds a dimension of all of them. */
-    float *keys;   /* [layer][kv_head][slot / LANES][head_dim][LANES] */
-    float *values; /* [layer][kv_head][slot][head_dim] */
+    float *keys;   /* [layer][kv_head][slot / LANES][key][LANES] */
+    float *values; /* [layer][kv_head][slot][value] */
     /* Of the wave: */
     size_t n, n_heads;      /* rows; rows that the head needs */
     uint32_t *depth;        /* [rows] position + 1 */
     uint32_t *slot;         /* [rows] */
+    int32_t *token;         /* [rows] */
     uint32_t *path;         /* [longest] slots of the current path */
     uint32_t *path_node;    /* [longest] nodes of the current path */
     capp_tiles all, heads;  /* all rows; only rows that the head needs, for the last layer */
@@ -105,6 +108,7 @@ struct capp_forward {
     /* Head: */
     uint32_t *head_row;         /* [rows] row of the wave of head row i */
     uint32_t *head_node;        /* [rows] */
+    float **head_spread;        /* [rows] receives all log-probabilities of head row i, or NULL; the caller's */
     double *normalizer;         /* [rows] log of the sum of exp of its logits */
     float *tile_max, *tile_sum; /* [vocabulary tiles][rows] */
     float *tile_best;           /* [vocabulary tiles][rows] highest logit */
@@ -146,6 +150,19 @@ void capp_multiply(const capp_products *products, float *c, size_t ldc, const ch
 
 /* Computes the feed-forward part of a layer with experts: from rows of forward->h to forward->u. */
 void capp_experts(capp_forward *forward, const capp_layer *layer, size_t rows);
+
+/* Writes the embedding of a token to x [embedded]. */
+void capp_embed_row(const capp_weights *weights, int32_t token, float *x);
+
+/* y = norm(x), n numbers; y = x if there is no such norm. y may be x. */
+void capp_norm_row(const capp_weights *weights, const capp_norm *norm, float *y, const float *x, size_t n);
+
+/* Writes x, the inputs of m, to row r of h (a buffer like forward->h), as elements of m's products. */
+void capp_narrow_row(const capp_forward *forward, const capp_matrix *m, char *h, size_t r, const float *x);
+
+/* Computes what the layer adds from its side embedding: from rows of forward->h, which are inputs of side.gate, to rows
+ * of forward->h, which are inputs of side.out. row: [rows] the row of the wave; NULL: the same row. */
+void capp_side_rows(capp_forward *forward, size_t layer, size_t rows, const uint32_t *row);
 
 /* Number of scratch floats that a worker needs for products of up to `rows` rows. */
 size_t capp_product_scratch(const capp_weights *weights, size_t rows);

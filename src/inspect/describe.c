@@ -93,8 +93,10 @@ static void report_model(reporter *r, const capp_source *s) {
     if (h.window) report(r, "model", "window", "%" PRIu32 " tokens on some layers or all", h.window);
     report(r, "model", "context", "%" PRIu32 " tokens", h.context);
     report(r, "model", "weights in memory", "%" PRIu64 " MiB in f32, half in bf16", weights * sizeof(float) >> 20);
-    report(r, "model", "KV cache", "%zu bytes a token in f32",
-           (size_t)h.layers * h.kv_heads * h.head_dim * 2 * sizeof(float));
+    size_t floats = 0;
+    for (uint32_t i = 0; i < h.layers; i++)
+        if (!h.shapes[i].back) floats += (size_t)h.shapes[i].kv_heads * (h.shapes[i].key + h.shapes[i].value);
+    report(r, "model", "KV cache", "%zu bytes a token in f32", floats * sizeof(float));
 }
 
 /* Whether capp renders each chat template. */

@@ -358,16 +358,18 @@ static capp_status fit_parameters(fitter *f, uint32_t layer, capp_matrix *up, ca
 
 static capp_status fit_attention(fitter *f, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = f->h;
-    size_t q = (size_t)h->heads * h->head_dim, kv = (size_t)h->kv_heads * h->head_dim;
+    const capp_shape *shape = &h->shapes[i];
+    size_t q = (size_t)shape->heads * shape->key, k = (size_t)shape->kv_heads * shape->key;
+    size_t v = (size_t)shape->kv_heads * shape->value, mixed = (size_t)shape->heads * shape->value;
     capp_delta **qkv = &layer->qkv.deltas;
     const struct {
         capp_part part;
         target rows;
-    } parts[] = {{CAPP_PART_QKV, {qkv, 0, q + 2 * kv, h->width}},
+    } parts[] = {{CAPP_PART_QKV, {qkv, 0, q + k + v, h->width}},
                  {CAPP_PART_Q, {qkv, 0, q, h->width}},
-                 {CAPP_PART_K, {qkv, q, kv, h->width}},
-                 {CAPP_PART_V, {qkv, q + kv, kv, h->width}},
-                 {CAPP_PART_OUT, {&layer->out.deltas, 0, h->width, q}}};
+                 {CAPP_PART_K, {qkv, q, k, h->width}},
+                 {CAPP_PART_V, {qkv, q + k, v, h->width}},
+                 {CAPP_PART_OUT, {&layer->out.deltas, 0, h->width, mixed}}};
     for (size_t x = 0; x < sizeof parts / sizeof *parts; x++) {
         capp_status st = fit_rows(f, (place){parts[x].part, i, 0}, &parts[x].rows);
         if (st != CAPP_OK) return st;
@@ -389,6 +391,15 @@ static capp_status fit_products(fitter *f, const capp_part parts[3], place p, si
     return st;
 }
 
+static capp_status fit_side(fitter *f, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = f->h;
+    const target gate = {&layer->side.gate.deltas, 0, h->side, h->width};
+    const target out = {&layer->side.out.deltas, 0, h->width, h->side};
+    if (!h->side) return CAPP_OK;
+    capp_status st = fit_rows(f, (place){CAPP_PART_SIDE_GATE, i, 0}, &gate);
+    return st == CAPP_OK ? fit_rows(f, (place){CAPP_PART_SIDE_OUT, i, 0}, &out) : st;
+}
+
 static capp_status fit_feed(fitter *f, uint32_t i, capp_layer *layer) {
     static const capp_part dense[] = {CAPP_PART_GATE, CAPP_PART_UP, CAPP_PART_DOWN};
     static const capp_part shared[] = {CAPP_PART_SHARED_GATE, CAPP_PART_SHARED_UP, CAPP_PART_SHARED_DOWN};
@@ -397,8 +408,7 @@ static capp_status fit_feed(fitter *f, uint32_t i, capp_layer *layer) {
     capp_matrix none = {0}; /* used if there is no model to change */
     capp_status st;
     if (!capp_has_experts(h, i))
-        return fit_products(f, dense, (place){.layer = i}, h->experts ? h->dense_feed : h->feed, &layer->up,
-                            &layer->down);
+        return fit_products(f, dense, (place){.layer = i}, h->shapes[i].feed, &layer->up, &layer->down);
     const target router = {&layer->router.deltas, 0, h->experts, h->width};
     if ((st = fit_rows(f, (place){CAPP_PART_ROUTER, i, 0}, &router)) != CAPP_OK) return st;
     const target weight = {&layer->shared_router.deltas, 0, 1, h->width};
@@ -483,6 +493,7 @@ capp_status capp_adapter_fit(capp_adapter *a, const capp_source *s, const capp_a
         capp_layer none = {0}, *layer = w ? &w->layers[i] : &none;
         if ((st = fit_attention(&f, i, layer)) != CAPP_OK) return st;
         if ((st = fit_feed(&f, i, layer)) != CAPP_OK) return st;
+        if ((st = fit_side(&f, i, layer)) != CAPP_OK) return st;
     }
     if ((st = fit_ends(&f)) != CAPP_OK) return st;
     return check_all_used(&f);

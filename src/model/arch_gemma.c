@@ -1,7 +1,9 @@
 /* Gemma 1 (arXiv 2403.08295): GELU-gated, embedding times sqrt(width). Gemma 2 (arXiv 2408.00118): norms before and
  * after each part, soft caps, every second layer with a window. Gemma 3 (arXiv 2503.19786): five layers with a window,
  * then one global layer, each kind with its own rope base; norms of q and k; no caps. GGUF files store norm weights
- * with 1 already added; folders store them without it. */
+ * with 1 already added; folders store them without it. Gemma 4: global layers have larger heads than the others, and
+ * may use their keys as values; small models have side embeddings and share the last layers' keys and values; one has
+ * experts beside the feed-forward part. Norms are stored as they are. */
 #include "model/arch.h"
 
 #define POST_NORMS                                                                                                     \
@@ -9,6 +11,14 @@
     [CAPP_PART_ATTENTION_POST_NORM] = "model.layers.%u.post_attention_layernorm",                                      \
     [CAPP_PART_FEED_NORM] = "model.layers.%u.pre_feedforward_layernorm",                                               \
     [CAPP_PART_FEED_POST_NORM] = "model.layers.%u.post_feedforward_layernorm"
+
+#define SIDE_NAMES                                                                                                     \
+    [CAPP_PART_SIDE_TOKENS] = "model.embed_tokens_per_layer",                                                          \
+    [CAPP_PART_SIDE_CONTEXT] = "model.per_layer_model_projection",                                                     \
+    [CAPP_PART_SIDE_NORM] = "model.per_layer_projection_norm",                                                         \
+    [CAPP_PART_SIDE_GATE] = "model.layers.%u.per_layer_input_gate",                                                    \
+    [CAPP_PART_SIDE_OUT] = "model.layers.%u.per_layer_projection",                                                     \
+    [CAPP_PART_SIDE_POST_NORM] = "model.layers.%u.post_per_layer_input_norm"
 
 static const capp_default gemma_defaults[] = {
     {"num_key_value_heads", 16}, {"head_dim", 256}, {"max_position_embeddings", 8192}, {NULL, 0}};
@@ -91,4 +101,76 @@ const capp_arch capp_arch_gemma3 = {
     .prefix = "model.",
     .rules = gemma3_rules,
     .defaults = gemma3_defaults,
+};
+
+static const capp_default gemma4_defaults[] = {{"num_attention_heads", 8},
+                                               {"num_key_value_heads", 4},
+                                               {"head_dim", 256},
+                                               {"sliding_window", 512},
+                                               {"max_position_embeddings", 131072},
+                                               {"hidden_size", 2304},
+                                               {"num_hidden_layers", 30},
+                                               {"intermediate_size", 9216},
+                                               {"hidden_size_per_layer_input", 256},
+                                               {NULL, 0}};
+
+static const capp_rule gemma4_rules[] = {{"use_bidirectional_attention", "vision"},
+                                         {"attention_bias", "false"},
+                                         {"vocab_size_per_layer_input", NULL},
+                                         {"hidden_size_per_layer_input", NULL},
+                                         {"global_head_dim", NULL},
+                                         {"num_global_key_value_heads", NULL},
+                                         {"per_layer_config", NULL},
+                                         {"attention_k_eq_v", NULL},
+                                         {"num_kv_shared_layers", NULL},
+                                         {"use_double_wide_mlp", NULL},
+                                         {"enable_moe_block", NULL},
+                                         {"top_k_experts", NULL},
+                                         {NULL, NULL}};
+
+const capp_arch capp_arch_gemma4 = {
+    .name = "gemma4",
+    .models = "Gemma 4 (text)",
+    .gguf = "gemma4",
+    .hf = "gemma4_text",
+    .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .activation = CAPP_GELU_GATED,
+    .qk_norm = CAPP_QK_HEAD,
+    .value_norm = true,
+    .unit_scores = true,
+    .local_heads = true,
+    .side = true,
+    .layer_scale = true,
+    .cap_logits = true,
+    .dense_beside = true,
+    .bare_experts = true,
+    .post_norms = true,
+    .scaled_embedding = true,
+    .window_period = 6,
+    .local_rope_base = 10000,
+    .experts = true,
+    .router_norm = true,
+    .tied = true,
+    .theta = 1000000,
+    .eps = 1e-6,
+    .names =
+        {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_FEED_LIKE_LLAMA, POST_NORMS, CAPP_QK_NORMS_LIKE_QWEN3,
+         SIDE_NAMES, [CAPP_PART_LAYER_SCALE] = "model.layers.%u.layer_scalar",
+         [CAPP_PART_ROUTER] = "model.layers.%u.router.proj", [CAPP_PART_ROUTER_SCALE] = "model.layers.%u.router.scale",
+         [CAPP_PART_EXPERT_SCALE] = "model.layers.%u.router.per_expert_scale",
+         [CAPP_PART_EXPERT_UP] = "model.layers.%u.experts.gate_up_proj",
+         [CAPP_PART_EXPERT_DOWN] = "model.layers.%u.experts.down_proj",
+         [CAPP_PART_EXPERT_NORM] = "model.layers.%u.pre_feedforward_layernorm_2",
+         [CAPP_PART_EXPERT_POST_NORM] = "model.layers.%u.post_feedforward_layernorm_2",
+         [CAPP_PART_SHARED_POST_NORM] = "model.layers.%u.post_feedforward_layernorm_1",
+         [CAPP_PART_SHARED_GATE] = "model.layers.%u.mlp.gate_proj",
+         [CAPP_PART_SHARED_UP] = "model.layers.%u.mlp.up_proj",
+         [CAPP_PART_SHARED_DOWN] = "model.layers.%u.mlp.down_proj"},
+    .gguf_names = {[CAPP_PART_SHARED_GATE] = "blk.%u.ffn_gate",
+                   [CAPP_PART_SHARED_UP] = "blk.%u.ffn_up",
+                   [CAPP_PART_SHARED_DOWN] = "blk.%u.ffn_down"},
+    .prefix = "model.",
+    .rules = gemma4_rules,
+    .defaults = gemma4_defaults,
 };

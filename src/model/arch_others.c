@@ -130,6 +130,7 @@ const capp_arch capp_arch_gptoss = {
     .rope = CAPP_ROPE_HALVES,
     .hf_rope = CAPP_ROPE_HALVES,
     .activation = CAPP_CLAMPED_GATED,
+    .bare_experts = true,
     .qkv_bias = {true, "attention_bias"},
     .out_bias = {true, "attention_bias"},
     .feed_bias = {true, NULL},

@@ -13,7 +13,8 @@
 static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
     const capp_arch *arch = b->w->arch;
-    size_t w = h->width, d = h->head_dim;
+    const capp_shape *shape = &layer->shape;
+    size_t w = h->width, d = shape->key;
     bool own = h->qk_norm == CAPP_QK_OWN, row = h->qk_norm == CAPP_QK_ROW;
     capp_status st;
     if (h->norm_after) {
@@ -30,12 +31,16 @@ static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
             return st;
     }
     if (h->qk_norm != CAPP_QK_NONE) {
-        size_t q_rows = own ? h->heads : 1, k_rows = own ? h->kv_heads : 1;
-        size_t q_width = row ? h->heads * d : d, k_width = row ? h->kv_heads * d : d;
+        size_t q_rows = own ? shape->heads : 1, k_rows = own ? shape->kv_heads : 1;
+        size_t q_width = row ? shape->heads * d : d, k_width = row ? shape->kv_heads * d : d;
         bool bias = arch->qk_norm_bias;
+        if (shape->back) capp_bind_ignore(b, (place){CAPP_PART_K_NORM, i, 0}, ".weight");
         if ((st = capp_bind_norm(b, (place){CAPP_PART_Q_NORM, i, 0}, q_rows, q_width, bias, &layer->q_norm))) return st;
-        if ((st = capp_bind_norm(b, (place){CAPP_PART_K_NORM, i, 0}, k_rows, k_width, bias, &layer->k_norm))) return st;
+        if (!shape->back &&
+            (st = capp_bind_norm(b, (place){CAPP_PART_K_NORM, i, 0}, k_rows, k_width, bias, &layer->k_norm)) != CAPP_OK)
+            return st;
     }
+    if (arch->value_norm && (st = capp_bind_ones(b, shape->value, &layer->v_norm)) != CAPP_OK) return st;
     if (!arch->post_norms) return CAPP_OK;
     if ((st = capp_bind_norm(b, (place){CAPP_PART_ATTENTION_POST_NORM, i, 0}, 1, w, true, &layer->attention_post_norm)))
         return st;
@@ -44,21 +49,26 @@ static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
 
 static capp_status bind_attention(binder *b, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
-    size_t q = (size_t)h->heads * h->head_dim, kv = (size_t)h->kv_heads * h->head_dim;
-    const capp_piece fused = {{CAPP_PART_QKV, i, 0}, q + 2 * kv}, out = {{CAPP_PART_OUT, i, 0}, h->width};
-    const capp_piece split[] = {{{CAPP_PART_Q, i, 0}, q}, {{CAPP_PART_K, i, 0}, kv}, {{CAPP_PART_V, i, 0}, kv}};
+    const capp_shape *shape = &layer->shape;
+    size_t q = (size_t)shape->heads * shape->key, k = (size_t)shape->kv_heads * shape->key;
+    size_t v = (size_t)shape->kv_heads * shape->value;
+    const capp_piece fused = {{CAPP_PART_QKV, i, 0}, q + k + v}, out = {{CAPP_PART_OUT, i, 0}, h->width};
+    const capp_piece split[] = {{{CAPP_PART_Q, i, 0}, q}, {{CAPP_PART_K, i, 0}, k}, {{CAPP_PART_V, i, 0}, v}};
+    size_t pieces = shape->back ? 1 : shape->keys_as_values ? 2 : 3;
     char name[MOST_NAME], buffer[MOST_NAME];
     capp_status st;
     bool all =
         capp_find(b, fused.place, ".weight", name) || !capp_place_template(b->w->arch, b->s->gguf, CAPP_PART_Q, buffer);
     if (!capp_in_folder(b) && !all && b->w->arch->learned_positions) all = true; /* GPT-2's are always fused */
     st = all ? capp_bind_matrix(b, &fused, 1, 1, h->width, h->qkv_bias, &layer->qkv)
-             : capp_bind_matrix(b, split, 3, 1, h->width, h->qkv_bias, &layer->qkv);
+             : capp_bind_matrix(b, split, pieces, 1, h->width, h->qkv_bias, &layer->qkv);
     if (st != CAPP_OK) return st;
-    if ((st = capp_bind_matrix(b, &out, 1, 1, q, h->out_bias, &layer->out)) != CAPP_OK) return st;
+    for (size_t x = 1; x < 3 && shape->back; x++) capp_bind_ignore(b, split[x].place, ".weight");
+    size_t inputs = (size_t)shape->heads * shape->value;
+    if ((st = capp_bind_matrix(b, &out, 1, 1, inputs, h->out_bias, &layer->out)) != CAPP_OK) return st;
     if (!b->w->arch->sinks) return CAPP_OK;
     place sinks = {CAPP_PART_SINKS, i, 0};
-    return capp_bind_floats(b, sinks, capp_weight_suffix(b, CAPP_PART_SINKS), h->heads, &layer->sinks);
+    return capp_bind_floats(b, sinks, capp_weight_suffix(b, CAPP_PART_SINKS), shape->heads, &layer->sinks);
 }
 
 static double softplus(double x) {
@@ -97,7 +107,7 @@ static capp_status bind_curve(binder *b, uint32_t layer, capp_curve *curve) {
 static capp_status bind_feed(binder *b, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
     bool gated = capp_is_gated(h->activation), fused = b->w->arch->fused_gate;
-    size_t feed = h->experts ? h->dense_feed : h->feed;
+    size_t feed = layer->shape.feed;
     const capp_piece single = {{CAPP_PART_UP, i, 0}, fused ? 2 * feed : feed};
     const capp_piece pair[] = {{{CAPP_PART_GATE, i, 0}, feed}, {{CAPP_PART_UP, i, 0}, feed}};
     const capp_piece down = {{CAPP_PART_DOWN, i, 0}, h->width};
@@ -110,18 +120,39 @@ static capp_status bind_feed(binder *b, uint32_t i, capp_layer *layer) {
     return capp_bind_matrix(b, &down, 1, 1, feed, h->feed_bias, &layer->down);
 }
 
+/* Sets the layer's place in the KV store. */
+static void place_store(capp_weights *w, uint32_t i) {
+    capp_layer *layer = &w->layers[i];
+    const capp_shape *shape = &layer->shape;
+    if (shape->back) {
+        layer->keys = w->layers[i - shape->back].keys, layer->values = w->layers[i - shape->back].values;
+        return;
+    }
+    layer->keys = w->key_floats, layer->values = w->value_floats;
+    w->key_floats += (size_t)shape->kv_heads * shape->key;
+    w->value_floats += (size_t)shape->kv_heads * shape->value;
+}
+
 static capp_status bind_layer(binder *b, uint32_t i) {
     const capp_hparams *h = &b->w->hparams;
     capp_layer *layer = &b->w->layers[i];
     capp_status st;
+    layer->shape = h->shapes[i];
+    place_store(b->w, i);
     bool local = h->kinds[i] & CAPP_LOCAL;
     layer->rope = local && h->n_ropes == 2;
     layer->window = local ? h->window : 0;
     layer->score_scale = h->score_scale / (h->scale_by_layer ? (float)i + 1 : 1);
     layer->still = h->kinds[i] & CAPP_STILL;
     if ((st = bind_norms(b, i, layer)) != CAPP_OK) return st;
+    layer->scale = 1;
+    if (h->layer_scale &&
+        (st = capp_bind_read(b, (place){CAPP_PART_LAYER_SCALE, i, 0}, capp_weight_suffix(b, CAPP_PART_LAYER_SCALE), 1,
+                             &layer->scale)) != CAPP_OK)
+        return st;
     if ((st = bind_attention(b, i, layer)) != CAPP_OK) return st;
-    return bind_feed(b, i, layer);
+    if ((st = bind_feed(b, i, layer)) != CAPP_OK) return st;
+    return h->side ? capp_bind_side(b, i, &layer->side) : CAPP_OK;
 }
 
 /* ---- Ends ----------------------------------------------------------------------------------------------------------
@@ -167,7 +198,6 @@ static void scale_norm(const capp_weights *w, float scale) {
 static capp_status bind_head(binder *b) {
     capp_weights *w = b->w;
     const capp_hparams *h = &w->hparams;
-    char name[MOST_NAME];
     capp_status st;
     if (!h->no_output_norm &&
         (st = capp_bind_norm(b, (place){CAPP_PART_OUTPUT_NORM, 0, 0}, 1, h->width, true, &w->output_norm)) != CAPP_OK)
@@ -175,9 +205,7 @@ static capp_status bind_head(binder *b) {
     scale_norm(w, h->logit_scale);
     /* If a tied head is stored anyway, it is a copy of the embedding: marks it as bound, but does not count its
      * weights. */
-    uint64_t before = w->parameters;
-    if (h->tied) (void)capp_find(b, (place){CAPP_PART_HEAD, 0, 0}, ".weight", name);
-    w->parameters = before;
+    if (h->tied) capp_bind_ignore(b, (place){CAPP_PART_HEAD, 0, 0}, ".weight");
     const capp_piece head = {{h->tied ? CAPP_PART_TOKENS : CAPP_PART_HEAD, 0, 0}, h->vocabulary};
     st = capp_bind_matrix(b, &head, 1, 1, h->embedded, false, &w->head);
     if (st != CAPP_OK || !w->arch->head_bias) return st;
@@ -206,7 +234,7 @@ static capp_status config_factors(binder *b, const char *field, size_t n, float 
 
 static capp_status rope_factors(binder *b, bool longer, float *out) {
     const capp_hparams *h = &b->w->hparams;
-    size_t n = h->rope_dims / 2;
+    size_t n = h->ropes[0].dims / 2;
     if (capp_in_folder(b)) return config_factors(b, longer ? "long_factor" : "short_factor", n, out);
     capp_part part = !h->short_context ? CAPP_PART_ROPE_FACTORS : longer ? CAPP_PART_ROPE_LONG : CAPP_PART_ROPE_SHORT;
     capp_status st = capp_bind_read(b, (place){part, 0, 0}, ".weight", n, out);
@@ -231,7 +259,7 @@ static capp_status bind_positions(binder *b) {
         bool longer = i >= h->n_ropes;
         const capp_rope *rope = &h->ropes[longer ? i - h->n_ropes : i];
         if (rope->scaling == CAPP_SCALING_FACTORS && (st = rope_factors(b, longer, factors)) != CAPP_OK) return st;
-        capp_rope_frequencies(w->frequencies + i * half, rope, h->rope_dims, factors);
+        capp_rope_frequencies(w->frequencies + i * half, rope, rope->dims, factors);
     }
     if (h->alibi == 0) return CAPP_OK;
     capp_alibi_slopes(slopes, h->heads, (double)h->alibi);
@@ -288,7 +316,7 @@ static capp_status check_all_bound(binder *b) {
 }
 
 size_t capp_bind_jobs(const capp_hparams *h) {
-    return (6 + 2 * (size_t)h->experts) * h->layers + 3;
+    return (9 + 2 * (size_t)h->experts) * h->layers + 3;
 }
 
 capp_status capp_bind(binder *b) {
@@ -297,6 +325,7 @@ capp_status capp_bind(binder *b) {
     if (b->w->arch->tokens_norm && (st = capp_bind_norm(b, (place){CAPP_PART_TOKENS_NORM, 0, 0}, 1, b->w->hparams.width,
                                                         true, &b->w->tokens_norm)))
         return st;
+    if (b->w->hparams.side && (st = capp_bind_side_tokens(b)) != CAPP_OK) return st;
     for (uint32_t i = 0; i < b->w->hparams.layers; i++)
         if ((st = bind_layer(b, i)) != CAPP_OK) return st;
     if ((st = bind_head(b)) != CAPP_OK) return st;

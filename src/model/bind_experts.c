@@ -1,4 +1,5 @@
 /* Binds experts to their places. A tensor has a product of one expert, or of all experts. */
+#include <math.h>
 #include <stdio.h>
 
 #include "model/binder.h"
@@ -81,7 +82,12 @@ static capp_status bind_expert_biases(binder *b, uint32_t layer, uint32_t e, cap
 static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matrix *up, capp_matrix *down) {
     const capp_hparams *h = &b->w->hparams;
     bool turned = capp_in_folder(b) && h->activation == CAPP_CLAMPED_GATED;
-    bool fused = capp_in_folder(b) && !b->w->arch->names[CAPP_PART_EXPERT_GATE];
+    place gate = {CAPP_PART_EXPERT_GATE, layer, e}, second = {CAPP_PART_EXPERT_UP, layer, e};
+    const place both = {CAPP_PART_EXPERT_BOTH, layer, e};
+    char name[MOST_NAME];
+    bool fused = capp_in_folder(b) ? !b->w->arch->names[CAPP_PART_EXPERT_GATE]
+                                   : capp_place_find(b->s, b->w->arch, both, ".weight", name) != NULL;
+    if (fused && !capp_in_folder(b)) second = both;
     capp_status st;
     if (capp_in_folder(b) && !fused) {
         const capp_piece ups[] = {{{CAPP_PART_EXPERT_GATE, layer, e}, h->feed},
@@ -91,7 +97,6 @@ static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matri
         return capp_bind_matrix(b, downs, 1, 1, h->feed, false, down);
     }
     capp_bind_job(b, up, 2 * (size_t)h->feed, 2, h->width);
-    place gate = {CAPP_PART_EXPERT_GATE, layer, e}, second = {CAPP_PART_EXPERT_UP, layer, e};
     if (fused) {
         st = expert_rows(b, second, up->n, h->width, turned, &up->source[up->n_sources++]);
         if (st != CAPP_OK) return st;
@@ -136,6 +141,35 @@ static capp_status bind_shared(binder *b, uint32_t index, capp_layer *layer) {
     return capp_bind_matrix(b, &router, 1, 1, h->width, false, &layer->shared_router);
 }
 
+/* Binds the norms and factors of a layer whose experts run beside its feed-forward part. The router's norm has a
+ * weight, which is divided by the root of the width. */
+static capp_status bind_beside(binder *b, uint32_t index, capp_layer *layer) {
+    const capp_hparams *h = &b->w->hparams;
+    const char *bare = capp_in_folder(b) ? "" : ".scale";
+    const size_t w = h->width;
+    capp_status st;
+    char name[MOST_NAME];
+    float *weight = capp_bind_new_floats(b, w);
+    if (!weight) return capp_bind_memory(b);
+    if ((st = capp_bind_read(b, (place){CAPP_PART_ROUTER_SCALE, index, 0}, bare, w, weight)) != CAPP_OK) return st;
+    for (size_t i = 0; i < w; i++) weight[i] *= (float)(1 / sqrt((double)w));
+    layer->router_norm.weight = weight;
+    const struct {
+        capp_part part;
+        capp_norm *norm;
+    } norms[] = {{CAPP_PART_EXPERT_NORM, &layer->expert_norm},
+                 {CAPP_PART_EXPERT_POST_NORM, &layer->expert_post_norm},
+                 {CAPP_PART_SHARED_POST_NORM, &layer->shared_post_norm}};
+    for (size_t i = 0; i < 3; i++)
+        if ((st = capp_bind_norm(b, (place){norms[i].part, index, 0}, 1, w, false, norms[i].norm)) != CAPP_OK)
+            return st;
+    /* The factors of experts in NVFP4 already have these factors. */
+    const capp_tensor *down =
+        capp_place_find(b->s, b->w->arch, (place){CAPP_PART_EXPERT_DOWN, index, 0}, ".weight", name);
+    if (down && down->type == CAPP_TYPE_NVFP4) return CAPP_OK;
+    return capp_bind_floats(b, (place){CAPP_PART_EXPERT_SCALE, index, 0}, bare, h->experts, &layer->expert_scale);
+}
+
 capp_status capp_bind_experts(binder *b, uint32_t index) {
     const capp_hparams *h = &b->w->hparams;
     capp_layer *layer = &b->w->layers[index];
@@ -146,6 +180,7 @@ capp_status capp_bind_experts(binder *b, uint32_t index) {
     if ((st = capp_bind_matrix(b, &router, 1, 1, h->width, h->feed_bias, &layer->router)) != CAPP_OK) return st;
     if ((st = bind_choice_bias(b, index, layer)) != CAPP_OK) return st;
     if ((st = bind_shared(b, index, layer)) != CAPP_OK) return st;
+    if (b->w->arch->dense_beside && (st = bind_beside(b, index, layer)) != CAPP_OK) return st;
     for (uint32_t e = 0; e < h->experts; e++)
         if ((st = bind_expert(b, index, e, &layer->expert_up[e], &layer->expert_down[e])) != CAPP_OK) return st;
     return CAPP_OK;

@@ -10,8 +10,8 @@ bool capp_in_folder(const binder *b) {
 }
 
 const char *capp_weight_suffix(const binder *b, capp_part part) {
-    bool bare = part == CAPP_PART_SINKS || (b->w->hparams.activation == CAPP_CLAMPED_GATED &&
-                                            (part == CAPP_PART_EXPERT_UP || part == CAPP_PART_EXPERT_DOWN));
+    bool expert = part == CAPP_PART_EXPERT_UP || part == CAPP_PART_EXPERT_DOWN;
+    bool bare = part == CAPP_PART_SINKS || part == CAPP_PART_LAYER_SCALE || (b->w->arch->bare_experts && expert);
     return capp_in_folder(b) && bare ? "" : ".weight";
 }
 
@@ -103,6 +103,21 @@ capp_status capp_bind_norm(binder *b, place p, size_t rows, size_t n, bool bias,
     norm->weight = weight;
     if (st != CAPP_OK || !bias || !arch->norm_bias || b->w->hparams.bare_norms) return st;
     return capp_bind_floats(b, p, ".bias", n, &norm->bias);
+}
+
+capp_status capp_bind_ones(binder *b, size_t n, capp_norm *norm) {
+    float *ones = capp_bind_new_floats(b, n);
+    if (!ones) return capp_bind_memory(b);
+    for (size_t i = 0; i < n; i++) ones[i] = 1;
+    norm->weight = ones;
+    return CAPP_OK;
+}
+
+void capp_bind_ignore(binder *b, place p, const char *suffix) {
+    char name[MOST_NAME];
+    uint64_t before = b->w->parameters;
+    (void)capp_find(b, p, suffix, name);
+    b->w->parameters = before;
 }
 
 /* ---- Matrices ------------------------------------------------------------------------------------------------------

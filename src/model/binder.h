@@ -116,6 +116,12 @@ capp_status capp_bind_floats(binder *b, place p, const char *suffix, size_t n, c
 /* Binds a norm of n numbers. rows > 1: one norm for each head. */
 capp_status capp_bind_norm(binder *b, place p, size_t rows, size_t n, bool bias, capp_norm *norm);
 
+/* Makes a norm without a weight of the file. */
+capp_status capp_bind_ones(binder *b, size_t n, capp_norm *norm);
+
+/* Marks a tensor that has no effect as bound, if it is there. It does not count as weights. */
+void capp_bind_ignore(binder *b, place p, const char *suffix);
+
 /* Adds a job for a matrix of n rows of k elements, in `parts` parts of equal size, without sources yet. */
 void capp_bind_job(binder *b, capp_matrix *m, size_t n, size_t parts, size_t k);
 
@@ -129,6 +135,10 @@ capp_status capp_bind_scale(binder *b, place p, size_t n, const capp_tensor **t)
 
 /* Binds the router and the experts of a layer, and its shared expert. */
 capp_status capp_bind_experts(binder *b, uint32_t index);
+
+/* Binds the table of side embeddings; what a layer does with its part of them. */
+capp_status capp_bind_side_tokens(binder *b);
+capp_status capp_bind_side(binder *b, uint32_t index, capp_side *side);
 
 /* The number of jobs that a model with these hyperparameters needs. */
 size_t capp_bind_jobs(const capp_hparams *h);

@@ -67,7 +67,7 @@ static capp_status read_feed(const capp_fields *r, capp_hparams *h) {
         double experts;
         bool found;
         static const char names[] = "num_local_experts|num_experts|n_routed_experts|moe_num_experts";
-        static const char used[] = "num_experts_per_tok|experts_per_token|moe_k|moe_topk";
+        static const char used[] = "num_experts_per_tok|experts_per_token|moe_k|moe_topk|top_k_experts";
         if ((st = capp_field_number(r, names, &experts, &found)) != CAPP_OK) return st;
         if (found) {
             bool norm = strncmp(r->arch->hf, "qwen", 4) && h->router_norm;
@@ -81,6 +81,10 @@ static capp_status read_feed(const capp_fields *r, capp_hparams *h) {
             if ((st = capp_field_count(r, "moe_intermediate_size", 0, CAPP_MOST_WIDTH, &h->feed)) != CAPP_OK) return st;
             if ((st = capp_field_count(r, "intermediate_size", h->feed, CAPP_MOST_WIDTH, &h->dense_feed)) != CAPP_OK)
                 return st;
+            if (r->arch->dense_beside) {
+                h->shared_feed = h->dense_feed, h->dense_feed = 0;
+                return CAPP_OK;
+            }
             return read_shared(r, h);
         }
     }
@@ -135,10 +139,10 @@ static capp_status read_activation(const capp_fields *r, capp_hparams *h) {
     };
     static const char *const keys[] = {"hidden_act", "hidden_activation", "activation_function", "activation"};
     capp_str name;
-    bool newer = !strcmp(r->arch->name, "gemma2") || !strcmp(r->arch->name, "gemma3");
+    bool newer = !strncmp(r->arch->name, "gemma", 5) && r->arch->name[5];
     size_t k = newer ? 1 : 0;
-    /* Gemma 2 and 3 name it in hidden_activation, and hidden_act does not count. Gemma 1 may have both; then hidden_act
-     * counts. */
+    /* Gemma 2 and newer ones name it in hidden_activation, and hidden_act does not count. Gemma 1 may have both; then
+     * hidden_act counts. */
     while (k < 4 && capp_source_str(r->s, keys[k], &name) != CAPP_FOUND) k++;
     if (k == 4 || h->activation == CAPP_CLAMPED_GATED) return CAPP_OK;
     if (h->activation == CAPP_XIELU && capp_str_is(name, "xielu")) return CAPP_OK;
@@ -354,6 +358,7 @@ capp_status capp_config_read(capp_hparams *h, const capp_arch *arch, const capp_
     if ((st = read_activation(&r, h)) != CAPP_OK) return st;
     if ((st = capp_config_rope(&r, h)) != CAPP_OK) return st;
     if ((st = read_kinds(&r, h)) != CAPP_OK) return st;
+    if ((st = capp_config_layers(&r, h)) != CAPP_OK) return st;
     if ((st = read_scales(&r, h)) != CAPP_OK) return st;
     if ((st = read_flags(&r, h)) != CAPP_OK) return st;
     return capp_field_single(&r, "rms_norm_eps|layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps", arch->eps,

@@ -51,9 +51,10 @@ static const char used[] =
 
 /* Fields of the object around the text_config of a multimodal model. */
 static const char outer[] =
-    " boi_token_index eoi_token_index image_token_index mm_tokens_per_image multimodal_projector_bias "
+    " audio_config boi_token_index eoa_token_index eoi_token_index image_token_index mm_tokens_per_image "
+    "multimodal_projector_bias "
     "projector_hidden_act quantization_config spatial_merge_size text_config tie_word_embeddings vision_config "
-    "vision_feature_layer ";
+    "vision_feature_layer vision_soft_tokens_per_image ";
 
 /* Fields of MPT's object attn_config. */
 static const char attention[] =
@@ -111,7 +112,7 @@ static capp_status refuse_unknown(const capp_source *s, const capp_arch *arch, c
  * reason. */
 static capp_status refuse_foreign(const capp_source *s, const capp_arch *a, capp_error *err) {
     /* The multimodal class does not cap the logits of its text model. */
-    bool capped = a->caps || (!strcmp(a->name, "gemma3") && !capp_is_multimodal(s));
+    bool capped = a->caps || a->cap_logits || (!strcmp(a->name, "gemma3") && !capp_is_multimodal(s));
     const struct {
         const char *key;
         bool known;

@@ -174,6 +174,10 @@ static capp_status read_scaling(const capp_fields *r, size_t kind, capp_hparams 
         return rope_number(r, path, "high_freq_factor", 4, &rope->high);
     }
     if (capp_json_is(type, "yarn")) return read_yarn(r, path, rope);
+    if (capp_json_is(type, "proportional") && r->arch->local_heads) {
+        rope->scaling = CAPP_SCALING_PROPORTIONAL;
+        return rope_number(r, path, "partial_rotary_factor", 1, &rope->share);
+    }
     if (capp_json_is(type, "longrope") || capp_json_is(type, "su")) return read_longrope(r, path, h, rope);
     bool escapes;
     capp_str name = capp_json_raw(type, &escapes);

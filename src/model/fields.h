@@ -36,4 +36,7 @@ capp_status capp_field_truth(const capp_fields *r, const char *key, bool missing
 /* Reads the rotations from config.json. */
 capp_status capp_config_rope(const capp_fields *r, capp_hparams *h);
 
+/* Reads what differs between layers. The kinds of layers and the rotations must be known. */
+capp_status capp_config_layers(const capp_fields *r, capp_hparams *h);
+
 #endif

@@ -62,24 +62,59 @@ const capp_arch *capp_arch_nearest(capp_str name, bool gguf) {
     return nearest;
 }
 
+/* Sets what the reader of the file left 0, because it is the same in all layers. */
+static void fill_shape(capp_hparams *h, uint32_t i) {
+    capp_shape *shape = &h->shapes[i];
+    if (!shape->heads) shape->heads = (uint16_t)h->heads;
+    if (!shape->kv_heads) shape->kv_heads = (uint16_t)h->kv_heads;
+    if (!shape->key) shape->key = (uint16_t)h->head_dim;
+    if (!shape->value) shape->value = shape->key;
+    if (!shape->feed) shape->feed = h->experts ? h->dense_feed : h->feed;
+}
+
+static capp_status check_shape(const capp_hparams *h, uint32_t i, const char *path, capp_error *err) {
+    const capp_shape *shape = &h->shapes[i], *from = &h->shapes[i - shape->back];
+    const capp_rope *rope = &h->ropes[h->n_ropes == 2 && h->kinds[i] & CAPP_LOCAL];
+    if (shape->key > 4096 || shape->value > shape->key)
+        return capp_fail(err, CAPP_EUNSUPPORTED,
+                         "%s: heads have %u dimensions and their values %u; capp supports at most 4096, and at most as "
+                         "many for values; use another model",
+                         path, shape->key, shape->value);
+    if (shape->heads % shape->kv_heads)
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: the number of heads, %u, is not a multiple of the number of key-value heads, %u; "
+                         "download or convert the model again",
+                         path, shape->heads, shape->kv_heads);
+    if (rope->dims % 2 || rope->dims > shape->key)
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: rope over %u of %u dimensions; expected an even number of dimensions; download or "
+                         "convert the model again",
+                         path, rope->dims, shape->key);
+    if (from->kv_heads != shape->kv_heads || from->key != shape->key || from->value != shape->value)
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: layer %u reads the keys and values of layer %u, whose heads have other sizes; download "
+                         "or convert the model again",
+                         path, i, i - shape->back);
+    return CAPP_OK;
+}
+
 /* Checks the conditions that the numbers must meet together, in any kind of file. */
 static capp_status check(capp_hparams *h, const char *path, capp_error *err) {
+    capp_status st;
     if (!h->kv_heads) h->kv_heads = h->heads;
     if (!h->head_dim) h->head_dim = h->width / h->heads;
     if (!h->embedded) h->embedded = h->width;
     if (!h->head_dim || h->head_dim > 4096)
         return capp_fail(err, CAPP_EUNSUPPORTED, "%s: heads have %u dimensions; capp supports 1 to 4096", path,
                          h->head_dim);
-    if (!h->kv_heads || h->heads % h->kv_heads)
-        return capp_fail(err, CAPP_EFORMAT,
-                         "%s: the number of heads, %u, is not a multiple of the number of key-value heads, %u; "
-                         "download or convert the model again",
-                         path, h->heads, h->kv_heads);
-    if (h->rope_dims % 2 || h->rope_dims > h->head_dim)
-        return capp_fail(err, CAPP_EFORMAT,
-                         "%s: rope over %u of %u dimensions; expected an even number of dimensions; download or "
-                         "convert the model again",
-                         path, h->rope_dims, h->head_dim);
+    for (uint32_t kind = 0; kind < h->n_ropes; kind++) {
+        if (!h->ropes[kind].dims) h->ropes[kind].dims = h->rope_dims;
+        if (h->ropes[kind].dims > h->rope_dims) h->rope_dims = h->ropes[kind].dims;
+    }
+    for (uint32_t i = 0; i < h->layers; i++) {
+        fill_shape(h, i);
+        if ((st = check_shape(h, i, path, err)) != CAPP_OK) return st;
+    }
     if (h->experts && (!h->experts_used || h->experts_used > h->experts))
         return capp_fail(err, CAPP_EFORMAT,
                          "%s: each token uses %u of %u experts; expected at least 1 and at most all; download or "
@@ -141,6 +176,6 @@ capp_status capp_hparams_read(capp_hparams *h, const capp_arch **arch, const cap
     if (st == CAPP_OK) st = check(h, path, err);
     if (st != CAPP_OK) return st;
     if ((*arch)->scaled_embedding) h->embedding_scale = sqrtf((float)h->width);
-    if (h->score_scale == 0) h->score_scale = (float)(1 / sqrt(h->head_dim));
+    if (h->score_scale == 0) h->score_scale = (*arch)->unit_scores ? 1 : (float)(1 / sqrt(h->head_dim));
     return CAPP_OK;
 }

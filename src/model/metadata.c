@@ -71,6 +71,42 @@ static capp_status read_f32(const reader *r, const char *key, double missing, fl
     return st;
 }
 
+/* The list with a number for each layer that a key may have instead of a number; NULL if it is none. */
+static const capp_gguf_value *list_of(const reader *r, const char *key) {
+    char name[KEY];
+    const capp_gguf_value *value = capp_gguf_find(r->s->gguf, full(r, key, name));
+    return value && value->kind == CAPP_GGUF_ARRAY ? value : NULL;
+}
+
+/* Reads the number of layer i from a list; 0 if the key has no list. */
+static capp_status read_at(const reader *r, const char *key, uint32_t i, uint32_t most, uint32_t *out) {
+    char name[KEY];
+    double value;
+    const capp_gguf_value *list = list_of(r, key);
+    *out = 0;
+    if (!list) return CAPP_OK;
+    if (!capp_gguf_array_f64(list, i, &value) || value != floor(value) || value < 0 || value > most)
+        return capp_fail(r->err, CAPP_EFORMAT,
+                         "%s: metadata key %s must be a list of %u integers from 0 to %u; convert the model again",
+                         capp_source_path(r->s), full(r, key, name), i + 1, most);
+    *out = (uint32_t)value;
+    return CAPP_OK;
+}
+
+/* Like read_u32, but the key may have a list with a number for each layer. Then *out is the largest number. */
+static capp_status read_largest(const reader *r, const char *key, bool required, uint32_t most, const capp_hparams *h,
+                                uint32_t *out) {
+    uint32_t number;
+    capp_status st;
+    if (!list_of(r, key)) return read_u32(r, key, required, most, out);
+    *out = 0;
+    for (uint32_t i = 0; i < h->layers; i++) {
+        if ((st = read_at(r, key, i, most, &number)) != CAPP_OK) return st;
+        if (number > *out) *out = number;
+    }
+    return CAPP_OK;
+}
+
 static capp_status read_sizes(const reader *r, capp_hparams *h) {
     uint32_t value_length;
     capp_status st;
@@ -79,8 +115,11 @@ static capp_status read_sizes(const reader *r, capp_hparams *h) {
     if ((st = read_u32(r, "block_count", true, CAPP_MOST_LAYERS, &h->layers)) != CAPP_OK) return st;
     if ((st = read_u32(r, "nextn_predict_layers", false, h->layers - 1, &h->skipped_layers)) != CAPP_OK) return st;
     h->layers -= h->skipped_layers;
-    if ((st = read_u32(r, "attention.head_count", true, MOST_HEADS, &h->heads)) != CAPP_OK) return st;
-    if ((st = read_u32(r, "attention.head_count_kv", false, MOST_HEADS, &h->kv_heads)) != CAPP_OK) return st;
+    if ((st = read_largest(r, "attention.head_count", true, MOST_HEADS, h, &h->heads)) != CAPP_OK) return st;
+    if (!h->heads)
+        return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: the model has no attention; capp supports only models with it",
+                         capp_source_path(r->s));
+    if ((st = read_largest(r, "attention.head_count_kv", false, MOST_HEADS, h, &h->kv_heads)) != CAPP_OK) return st;
     if ((st = read_u32(r, "attention.key_length", false, MOST_WIDTH, &h->head_dim)) != CAPP_OK) return st;
     if ((st = read_u32(r, "attention.value_length", false, MOST_WIDTH, &value_length)) != CAPP_OK) return st;
     if (!h->head_dim) h->head_dim = h->width / h->heads;
@@ -127,9 +166,11 @@ static capp_status read_feed(const reader *r, capp_hparams *h) {
             const capp_tensor *t = capp_source_find_tensor(r->s, name);
             if (t && t->dims[1] <= MOST_WIDTH) h->shared_feed = (uint32_t)t->dims[1];
         }
+        if (h->experts && r->arch->dense_beside)
+            return read_u32(r, "feed_forward_length", true, MOST_WIDTH, &h->shared_feed);
         if (h->feed) return CAPP_OK;
     }
-    return read_u32(r, "feed_forward_length", true, MOST_WIDTH, &h->feed);
+    return read_largest(r, "feed_forward_length", true, MOST_WIDTH, h, &h->feed);
 }
 
 /* ---- Rotations ----------------------------------------------------------------------------------------------------
@@ -227,6 +268,56 @@ static capp_status read_kinds(const reader *r, capp_hparams *h) {
     return CAPP_OK;
 }
 
+/* ---- Layers that differ --------------------------------------------------------------------------------------------
+ */
+
+/* Layers with a window have heads of their own size; the last layers read the keys and values of the last layer of
+ * their kind before them; values may be the keys. */
+static capp_status read_local_heads(const reader *r, capp_hparams *h) {
+    uint32_t dims, values, rotating, shared, full = h->head_dim;
+    char name[KEY];
+    capp_status st;
+    if ((st = read_u32(r, "attention.key_length_swa", false, MOST_WIDTH, &dims)) != CAPP_OK) return st;
+    if ((st = read_u32(r, "attention.value_length_swa", false, MOST_WIDTH, &values)) != CAPP_OK) return st;
+    if ((st = read_u32(r, "rope.dimension_count_swa", false, MOST_WIDTH, &rotating)) != CAPP_OK) return st;
+    if ((st = read_u32(r, "attention.shared_kv_layers", false, h->layers - 1, &shared)) != CAPP_OK) return st;
+    if ((st = read_u32(r, "embedding_length_per_layer_input", false, MOST_WIDTH, &h->side)) != CAPP_OK) return st;
+    if (!dims) dims = full;
+    h->ropes[1].dims = rotating ? rotating : dims;
+    for (uint32_t i = 0; i < h->layers; i++) {
+        capp_shape *shape = &h->shapes[i];
+        bool local = h->kinds[i] & CAPP_LOCAL;
+        uint32_t from = h->layers - shared;
+        shape->key = (uint16_t)(local ? dims : full);
+        if (local && values) shape->value = (uint16_t)values;
+        snprintf(name, sizeof name, "blk.%u.attn_qkv.weight", i);
+        bool fused = has_tensor(r, name);
+        snprintf(name, sizeof name, "blk.%u.attn_v.weight", i);
+        shape->keys_as_values = !fused && !has_tensor(r, name);
+        while (i >= h->layers - shared && from > 0 && ((h->kinds[from - 1] ^ h->kinds[i]) & CAPP_LOCAL)) from--;
+        if (i >= h->layers - shared && from) shape->back = (uint16_t)(i - (from - 1));
+        if (!from)
+            return capp_fail(r->err, CAPP_EFORMAT,
+                             "%s: no layer has keys and values that layer %u could share; convert the model again",
+                             capp_source_path(r->s), i);
+    }
+    h->layer_scale = r->arch->layer_scale && has_tensor(r, "blk.0.layer_output_scale.weight");
+    return CAPP_OK;
+}
+
+/* Reads lists with a number for each layer. */
+static capp_status read_shapes(const reader *r, capp_hparams *h) {
+    uint32_t heads, kv_heads;
+    capp_status st;
+    for (uint32_t i = 0; i < h->layers; i++) {
+        if ((st = read_at(r, "attention.head_count", i, MOST_HEADS, &heads)) != CAPP_OK) return st;
+        if ((st = read_at(r, "attention.head_count_kv", i, MOST_HEADS, &kv_heads)) != CAPP_OK) return st;
+        if ((st = read_at(r, "feed_forward_length", i, MOST_WIDTH, &h->shapes[i].feed)) != CAPP_OK) return st;
+        h->shapes[i].heads = (uint16_t)heads, h->shapes[i].kv_heads = (uint16_t)kv_heads;
+    }
+    return r->arch->local_heads ? read_local_heads(r, h) : CAPP_OK;
+}
+
 /* ---- Other numbers ------------------------------------------------------------------------------------------------
  */
 
@@ -255,6 +346,7 @@ static capp_status read_scales(const reader *r, capp_hparams *h) {
         if ((st = read_f32(r, "attn_logit_softcapping", 50, &h->score_cap)) != CAPP_OK) return st;
         if ((st = read_f32(r, "final_logit_softcapping", 30, &h->logit_cap)) != CAPP_OK) return st;
     }
+    if (arch->cap_logits && (st = read_f32(r, "final_logit_softcapping", 0, &h->logit_cap)) != CAPP_OK) return st;
     if (arch->clamps && (st = read_f32(r, "attention.clamp_kqv", 0, &h->clamp)) != CAPP_OK) return st;
     if (arch->alibi && (st = read_f32(r, "attention.max_alibi_bias", 8, &h->alibi)) != CAPP_OK) return st;
     if (arch->query_growth && (st = read_f32(r, "attention.temperature_scale", 0, &h->growth)) != CAPP_OK) return st;
@@ -299,7 +391,7 @@ static capp_status refuse_foreign_keys(const reader *r) {
         {"residual_scale", a->scales, 1},
         {"embedding_scale", a->scales, 1},
         {"attn_logit_softcapping", a->caps, 0},
-        {"final_logit_softcapping", a->caps, 0},
+        {"final_logit_softcapping", a->caps || a->cap_logits, 0},
         {"attention.clamp_kqv", a->clamps, 0},
         {"attention.max_alibi_bias", a->alibi, 0},
         {"attention.temperature_scale", a->query_growth, 0},
@@ -330,6 +422,7 @@ capp_status capp_metadata_read(capp_hparams *h, const capp_arch *arch, const cap
     if ((st = read_feed(&r, h)) != CAPP_OK) return st;
     if ((st = read_rope(&r, h)) != CAPP_OK) return st;
     if ((st = read_kinds(&r, h)) != CAPP_OK) return st;
+    if ((st = read_shapes(&r, h)) != CAPP_OK) return st;
     if ((st = read_scales(&r, h)) != CAPP_OK) return st;
     read_presence(&r, h);
     double eps;

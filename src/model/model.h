@@ -65,7 +65,10 @@ typedef enum capp_parallel { CAPP_SEQUENTIAL, CAPP_PARALLEL_SHARED, CAPP_PARALLE
     X(HEAD, "output")                                                                                                  \
     X(ROPE_FACTORS, "rope_freqs")                                                                                      \
     X(ROPE_LONG, "rope_factors_long")                                                                                  \
-    X(ROPE_SHORT, "rope_factors_short")
+    X(ROPE_SHORT, "rope_factors_short")                                                                                \
+    X(SIDE_TOKENS, "per_layer_token_embd")                                                                             \
+    X(SIDE_CONTEXT, "per_layer_model_proj")                                                                            \
+    X(SIDE_NORM, "per_layer_proj_norm")
 #define CAPP_LAYER_PART_MAP(X)                                                                                         \
     X(ATTENTION_NORM, "attn_norm")                                                                                     \
     X(QKV, "attn_qkv")                                                                                                 \
@@ -91,7 +94,17 @@ typedef enum capp_parallel { CAPP_SEQUENTIAL, CAPP_PARALLEL_SHARED, CAPP_PARALLE
     X(SHARED_ROUTER, "ffn_gate_inp_shexp")                                                                             \
     X(SHARED_GATE, "ffn_gate_shexp")                                                                                   \
     X(SHARED_UP, "ffn_up_shexp")                                                                                       \
-    X(SHARED_DOWN, "ffn_down_shexp")
+    X(SHARED_DOWN, "ffn_down_shexp")                                                                                   \
+    X(SHARED_POST_NORM, "post_ffw_norm_1")                                                                             \
+    X(ROUTER_SCALE, "ffn_gate_inp")                                                                                    \
+    X(EXPERT_NORM, "pre_ffw_norm_2")                                                                                   \
+    X(EXPERT_BOTH, "ffn_gate_up_exps")                                                                                 \
+    X(EXPERT_SCALE, "ffn_down_exps")                                                                                   \
+    X(EXPERT_POST_NORM, "post_ffw_norm_2")                                                                             \
+    X(SIDE_GATE, "inp_gate")                                                                                           \
+    X(SIDE_OUT, "proj")                                                                                                \
+    X(SIDE_POST_NORM, "post_norm")                                                                                     \
+    X(LAYER_SCALE, "layer_output_scale")
 
 typedef enum capp_part {
 #define X(part, name) CAPP_PART_##part,
@@ -149,6 +162,14 @@ typedef struct capp_arch {
     const char *qk_norm_key; /* the field of config.json that decides; GGUF: the tensor exists or not */
     bool qk_norm_bias;
     bool qk_norm_rotated; /* q and k are normalized after they rotate */
+    bool value_norm;      /* values are normalized, without a weight */
+    bool unit_scores;     /* scores have the factor 1 */
+    bool local_heads;     /* heads of layers with a window have their own size; the last layers may share their keys */
+    bool side;            /* layers may have an embedding of their own for each token, see capp_side */
+    bool layer_scale;     /* the stream is multiplied after each layer, by a number of the layer */
+    bool cap_logits;      /* a soft cap of logits alone */
+    bool dense_beside;    /* a layer with experts has a feed-forward part beside them; each part has its own norms */
+    bool bare_experts;    /* folders: names of the experts' tensors have no suffix */
     bool no_pre_norms;
     bool post_norms;          /* after attention and after the feed-forward part */
     capp_parallel parallel;   /* */
@@ -251,9 +272,32 @@ typedef struct capp_norm {
     const float *bias;   /* or NULL */
 } capp_norm;
 
+/* The attention heads of a layer, and the width of its feed-forward part. */
+typedef struct capp_shape {
+    uint16_t heads, kv_heads; /* heads of q; heads of keys and values */
+    uint16_t key, value;      /* dimensions of a head of q and keys; of a head of values, at most as many */
+    uint32_t feed;            /* not of experts */
+    bool keys_as_values;      /* values are the keys, before these are normalized and rotated */
+    uint16_t back;            /* it reads keys and values of the layer so many layers before it; 0: its own */
+} capp_shape;
+
+/* A second embedding of the token, of `side` numbers for each layer, and what a layer does with it at its end:
+ *   x += norm(out(gelu(gate(x)) * side)), side = (norm(context(embedding) / sqrt(width)) + row * sqrt(side)) / sqrt(2)
+ * where embedding is the input of the first layer and row a part of the token's row in side_tokens (Gemma 3n). */
+typedef struct capp_side {
+    capp_matrix gate, context; /* side rows each; no parts if the model has no side embeddings */
+    capp_matrix out;           /* width rows */
+    capp_norm norm;
+} capp_side;
+
 typedef struct capp_layer {
-    capp_norm attention_norm, q_norm, k_norm, attention_post_norm, feed_norm, feed_post_norm;
-    capp_matrix qkv;  /* rows: heads * head_dim of q, kv_heads * head_dim of k, as many of v */
+    capp_shape shape;
+    size_t keys, values; /* in the KV store, floats of a slot that belong to the layers before the one that it reads */
+    capp_norm attention_norm, q_norm, k_norm, v_norm, attention_post_norm, feed_norm, feed_post_norm;
+    capp_norm router_norm, expert_norm, expert_post_norm, shared_post_norm; /* if the parts have norms of their own */
+    float scale;      /* the stream is multiplied by it after the layer */
+    capp_side side;   /* */
+    capp_matrix qkv;  /* rows: those of q; then, if the layer keeps its own keys and values, those of k and of v */
     capp_matrix out;  /* width rows */
     capp_matrix up;   /* gated: two parts, gate and up, of feed rows each; else one part */
     capp_matrix down; /* width rows */
@@ -264,6 +308,7 @@ typedef struct capp_layer {
     const float *sinks;        /* [heads], or NULL */
     capp_matrix router;        /* experts rows */
     const float *choice_bias;  /* [experts], or NULL */
+    const float *expert_scale; /* [experts] factors of the shares, or NULL */
     capp_matrix shared_router; /* one row; its sigmoid is the factor of the shared expert's output; or no parts */
     /* [experts], each like up; NULL: no experts. If there are experts, up and down are the shared expert, or have no
      * parts. */
@@ -277,7 +322,8 @@ typedef enum capp_scaling {
     CAPP_SCALING_LINEAR,
     CAPP_SCALING_LLAMA3,
     CAPP_SCALING_YARN,
-    CAPP_SCALING_FACTORS /* a divisor for each frequency */
+    CAPP_SCALING_FACTORS,     /* a divisor for each frequency */
+    CAPP_SCALING_PROPORTIONAL /* the frequencies after the first `moving` are 0; the others are divided by factor */
 } capp_scaling;
 
 typedef struct capp_rope {
@@ -287,6 +333,9 @@ typedef struct capp_rope {
     double low, high;        /* LLAMA3: factors; YARN: beta_slow, beta_fast */
     bool untruncated;        /* YARN */
     double magnitude;        /* factor of cosines and sines */
+    uint32_t dims;           /* dimensions of a head that rotate */
+    double share;            /* PROPORTIONAL: of frequencies that are not 0 */
+    uint32_t moving;         /* PROPORTIONAL */
 } capp_rope;
 
 /* Kinds of a layer, as bits. CAPP_LOCAL: it has a window. CAPP_STILL: q and k do not rotate. CAPP_DENSE: it has no
@@ -305,7 +354,9 @@ typedef struct capp_quantization {
 } capp_quantization;
 
 typedef struct capp_hparams {
-    uint32_t vocabulary, context, width, layers, heads, kv_heads, head_dim, feed;
+    uint32_t vocabulary, context, width, layers;
+    uint32_t heads, kv_heads, head_dim, feed; /* of most layers; feed: of experts, if there are any */
+    capp_shape shapes[CAPP_MOST_LAYERS];      /* of each layer */
     capp_activation activation;
     capp_qk_norm qk_norm;
     bool qk_norm_rotated;
@@ -313,14 +364,16 @@ typedef struct capp_hparams {
     bool qkv_bias, out_bias, feed_bias; /* see capp_has */
     bool tied;
     capp_rope_kind rope;
-    uint32_t rope_dims; /* dimensions of a head that rotate */
+    uint32_t rope_dims; /* the most dimensions of any rotation */
     uint32_t n_ropes;   /* rotations in use: 1, or 2 if layers with a window have their own base */
     capp_rope ropes[2];
     uint32_t short_context; /* LongRoPE: contexts up to this length have their own factors; 0: no such factors */
     uint32_t window;
     uint32_t experts, experts_used; /* experts is 0 if there are none */
     uint32_t dense_feed;            /* feed of the layers that are CAPP_DENSE */
+    uint32_t side;                  /* width of a layer's side embedding; 0: none */
     uint32_t embedded; /* width of embedding and head; projections convert to and from the stream's width */
+    bool layer_scale;  /* layers have the factor that arch's layer_scale allows */
     bool norm_after;   /* norms apply to the stream after a part is added to it */
     bool bare_norms, no_output_norm;
     bool router_norm, router_sigmoid;
@@ -353,19 +406,22 @@ typedef struct capp_weights {
     size_t n_integers, n_floats_only; /* matrices that are stored as integers; others except routers */
     const capp_source *source;        /* borrowed: the file */
     capp_hparams hparams;
-    capp_layer *layers;           /* [hparams.layers] */
-    capp_norm output_norm;        /* */
-    capp_matrix project_in;       /* project_in: embedding to stream; project_out: stream to head; */
-    capp_matrix project_out;      /* no parts if the model has none */
-    capp_matrix head;             /* vocabulary rows */
-    const capp_tensor *tokens;    /* embeddings [vocabulary][width], read row by row in their stored form */
-    const capp_tensor *positions; /* [context + position_offset][width], or NULL */
-    uint32_t position_offset;     /* row of the first position */
-    capp_norm tokens_norm;        /* of the embedding; weight is NULL if there is none */
-    double *frequencies;          /* [n_ropes][rope_dims / 2] in use, then as many for long contexts */
-    const float *alibi;           /* [heads] slopes, or NULL */
-    capp_matrix *expert_matrices; /* [layers][2 experts] */
-    capp_dequant_fn tokens_dequant, positions_dequant;
+    capp_layer *layers;              /* [hparams.layers] */
+    capp_norm output_norm;           /* */
+    capp_matrix project_in;          /* project_in: embedding to stream; project_out: stream to head; */
+    capp_matrix project_out;         /* no parts if the model has none */
+    capp_matrix head;                /* vocabulary rows */
+    const capp_tensor *tokens;       /* embeddings [vocabulary][width], read row by row in their stored form */
+    const capp_tensor *positions;    /* [context + position_offset][width], or NULL */
+    uint32_t position_offset;        /* row of the first position */
+    capp_norm tokens_norm;           /* of the embedding; weight is NULL if there is none */
+    const capp_tensor *side_tokens;  /* [vocabulary][layers * side], or NULL */
+    capp_norm side_norm;             /* [side] */
+    size_t key_floats, value_floats; /* in a slot of the KV store, of all layers */
+    double *frequencies;             /* [n_ropes][rope_dims / 2] in use, then as many for long contexts */
+    const float *alibi;              /* [heads] slopes, or NULL */
+    capp_matrix *expert_matrices;    /* [layers][2 experts] */
+    capp_dequant_fn tokens_dequant, positions_dequant, side_dequant;
     uint64_t parameters, adapter_bytes;
     size_t packed_bytes, whole_bytes; /* size of the cache; size of a cache of all matrices */
     char *block;                      /* the cache [packed_bytes]; NULL: it is empty */

@@ -9,7 +9,8 @@
 /* For a model_type of config.json, the model_type of its text_config if that does not name one. */
 static const struct {
     const char *around, *text;
-} kinds[] = {{"gemma3", "gemma3_text"}, {"mistral3", "mistral"}, {"qwen3_vl", "qwen3_vl_text"}};
+} kinds[] = {
+    {"gemma3", "gemma3_text"}, {"gemma4", "gemma4_text"}, {"mistral3", "mistral"}, {"qwen3_vl", "qwen3_vl_text"}};
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
 static capp_json around(const capp_source *s) {
@@ -42,15 +43,17 @@ capp_status capp_multimodal_check(const capp_source *s, capp_error *err) {
     if (!inside)
         return capp_fail(err, CAPP_EFORMAT, "%s: config.json: \"text_config\" is missing", capp_source_path(s));
     capp_str name = capp_json_raw(type, &escapes);
-    return capp_fail(
-        err, CAPP_EUNSUPPORTED,
-        "%s: unknown multimodal architecture \"%.*s\"; capp supports the text part of gemma3, mistral3 and qwen3_vl",
-        capp_source_path(s), (int)(name.size < 60 ? name.size : 60), name.data ? name.data : "");
+    return capp_fail(err, CAPP_EUNSUPPORTED,
+                     "%s: unknown multimodal architecture \"%.*s\"; capp supports the text part of gemma3, gemma4, "
+                     "mistral3 and qwen3_vl",
+                     capp_source_path(s), (int)(name.size < 60 ? name.size : 60), name.data ? name.data : "");
 }
 
 bool capp_is_vision(capp_str name) {
-    static const char *const parts[] = {"vision_tower.", "multi_modal_projector.", "model.vision_tower.",
-                                        "model.multi_modal_projector.", "model.visual."};
+    static const char *const parts[] = {
+        "vision_tower.",      "multi_modal_projector.", "model.vision_tower.", "model.multi_modal_projector.",
+        "model.visual.",      "audio_tower.",           "embed_audio.",        "embed_vision.",
+        "model.audio_tower.", "model.embed_audio.",     "model.embed_vision."};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         size_t n = strlen(parts[i]);
         if (name.size > n && !memcmp(name.data, parts[i], n)) return true;

@@ -42,8 +42,9 @@ static void each_matrix(const capp_weights *w, size_t index, bool experts, void 
                         void *user) {
     const capp_layer *l = index < w->hparams.layers ? &w->layers[index] : NULL;
     const capp_matrix *of_layer[] = {
-        l ? &l->qkv : &w->project_out, l ? &l->out : &w->head, l ? &l->up : NULL,
-        l ? &l->down : NULL,           l ? &l->router : NULL,  l ? &l->shared_router : NULL};
+        l ? &l->qkv : &w->project_out, l ? &l->out : &w->head,      l ? &l->up : NULL,
+        l ? &l->down : NULL,           l ? &l->router : NULL,       l ? &l->shared_router : NULL,
+        l ? &l->side.gate : NULL,      l ? &l->side.context : NULL, l ? &l->side.out : NULL};
     for (size_t i = 0; i < sizeof of_layer / sizeof *of_layer; i++)
         if (of_layer[i] && !of_layer[i]->packed) fn(user, of_layer[i]);
     size_t n = experts && l && l->expert_up ? 2 * (size_t)w->hparams.experts : 0;

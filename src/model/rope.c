@@ -43,6 +43,7 @@ void capp_rope_frequencies(double *out, const capp_rope *r, uint32_t dims, const
         case CAPP_SCALING_LLAMA3: frequency = llama3(r, frequency); break;
         case CAPP_SCALING_YARN: frequency = yarn(r, dims, i, frequency); break;
         case CAPP_SCALING_FACTORS: frequency /= (double)factors[i]; break;
+        case CAPP_SCALING_PROPORTIONAL: frequency = i < r->moving ? frequency / r->factor : 0; break;
         }
         out[i] = frequency;
     }

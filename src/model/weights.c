@@ -133,6 +133,9 @@ static void set_layer(const capp_weights *twin, const capp_weights *w, uint32_t 
     set_twin(twin, w, &layer->down);
     set_twin(twin, w, &layer->router);
     set_twin(twin, w, &layer->shared_router);
+    set_twin(twin, w, &layer->side.gate);
+    set_twin(twin, w, &layer->side.context);
+    set_twin(twin, w, &layer->side.out);
     if (!layer->expert_up) return;
     size_t experts = twin->hparams.experts;
     layer->expert_up = twin->expert_matrices + index * 2 * experts;

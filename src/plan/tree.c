@@ -59,6 +59,7 @@ capp_status capp_tree_init(capp_tree *tree, capp_error *err) {
 void capp_tree_free(capp_tree *tree) {
     capp_free(tree->nodes);
     capp_free(tree->table);
+    capp_free(tree->spreads);
     memset(tree, 0, sizeof *tree);
 }
 
@@ -126,7 +127,7 @@ capp_status capp_tree_next_window(capp_tree *tree, capp_error *err) {
     /* A part of the table's size is added, because compacting clears the table. */
     if (tree->n > 2 * tree->residents + tree->table_size / 16 && (st = compact(tree, err)) != CAPP_OK) return st;
     tree->window++;
-    tree->touched = tree->longest = 0;
+    tree->touched = tree->longest = tree->n_spreads = 0;
     touch(tree, CAPP_ROOT);
     return CAPP_OK;
 }
@@ -186,6 +187,20 @@ capp_status capp_tree_insert(capp_tree *tree, uint32_t from, const int32_t *ids,
     }
     *last = at;
     return CAPP_OK;
+}
+
+capp_status capp_tree_spread(capp_tree *tree, uint32_t node, float *logprobs, capp_error *err) {
+    if (!capp_grow(&tree->spreads, &tree->spreads_capacity, tree->n_spreads + 1, sizeof *tree->spreads))
+        return capp_fail_memory(err, "the token tree");
+    tree->spreads[tree->n_spreads++] = (capp_spread){node, logprobs};
+    tree->nodes[node].asked = true;
+    return CAPP_OK;
+}
+
+float *capp_tree_spread_of(const capp_tree *tree, uint32_t node) {
+    for (size_t i = 0; i < tree->n_spreads; i++)
+        if (tree->spreads[i].node == node) return tree->spreads[i].logprobs;
+    return NULL;
 }
 
 bool capp_node_runs(const capp_tree *tree, uint32_t node) {

@@ -35,6 +35,12 @@ typedef struct capp_node {
     bool idle; /* resident, and the window does not need it: in the list of idle residents */
 } capp_node;
 
+/* A node whose whole distribution is wanted. */
+typedef struct capp_spread {
+    uint32_t node;
+    float *logprobs; /* [vocabulary] receives the log-probability of each next token; the caller's */
+} capp_spread;
+
 typedef struct capp_tree {
     capp_node *nodes;
     size_t n, capacity;
@@ -45,6 +51,8 @@ typedef struct capp_tree {
     size_t longest;          /* depth of the deepest of them */
     uint32_t oldest, newest; /* the ends of the list of idle residents */
     size_t residents;
+    capp_spread *spreads; /* [n_spreads] of the current window */
+    size_t n_spreads, spreads_capacity;
 } capp_tree;
 
 /* Makes {0} a tree with only the root. */
@@ -63,6 +71,12 @@ void capp_tree_forget(capp_tree *tree);
  * scored: marks all of them as scored. nodes, if not NULL, receives the n nodes. */
 capp_status capp_tree_insert(capp_tree *tree, uint32_t from, const int32_t *ids, size_t n, bool scored, uint32_t *nodes,
                              uint32_t *last, capp_error *err);
+
+/* Asks for the log-probabilities of all tokens that may follow node. The wave of the node writes them to logprobs. */
+capp_status capp_tree_spread(capp_tree *tree, uint32_t node, float *logprobs, capp_error *err);
+
+/* Where the log-probabilities of all tokens after node go in this window, or NULL if nobody asked for them. */
+float *capp_tree_spread_of(const capp_tree *tree, uint32_t node);
 
 /* Whether the node's row must run: it has a child in this window, or is asked for its best token. A token after which
  * nothing is needed never runs. The root never runs. */

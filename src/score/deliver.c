@@ -2,28 +2,19 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/math.h"
 #include "score/window.h"
 
 static capp_status deliver_example(capp_window *window, const capp_window_row *row, capp_error *err) {
     const capp_example *example = &window->examples[row->row];
     capp_status st = capp_window_weigh(window, row, err);
     if (st != CAPP_OK) return st;
-    size_t n = capp_weighing_classes(window->weighing, example);
-    double *score = window->doubles, *likelihood = score + n, *posterior = likelihood + n;
-    for (size_t i = 0; i < n; i++) likelihood[i] = capp_exp(score[i]);
-    capp_decide_posterior(score, example->prior, n, example->normalize, posterior);
     capp_result result = {.row = row->row,
-                          .n_completions = example->n_completions,
-                          .n_classes = n,
-                          .prediction = capp_decide_best(score, example->prior, n),
-                          .likelihood = likelihood,
-                          .posterior = posterior,
                           .n_prompt_ids = row->n_prompt,
                           .prompt_ids = window->ids.data + row->first_id,
                           .offset = window->offsets + row->first_offset,
                           .ids = window->ids.data + row->first_id + row->n_prompt,
                           .logprobs = window->logprobs};
+    capp_result_fill(&result, example, capp_weighing_classes(window->weighing, example), window->doubles);
     return window->fn(window->user, &result) ? CAPP_OK : capp_fail(err, CAPP_ECANCELLED, "cancelled");
 }
 

@@ -11,24 +11,6 @@ static double score_of(const capp_window *window, const capp_example *example, s
     return capp_decide_score(window->doubles[class], example->prior, class);
 }
 
-/* Whether another score is within the margin of the highest. Scores of completions that equal the leader's do not
- * count, because they are equal in any precision. The race of capp_decide uses the same expression. */
-static bool is_close(const capp_window *window, const capp_window_row *row, double margin) {
-    const capp_example *example = &window->examples[row->row];
-    const size_t *offset = window->offsets + row->first_offset;
-    const uint32_t *nodes = window->nodes + row->first_id + row->n_prompt;
-    size_t n = capp_weighing_classes(window->weighing, example);
-    size_t best = capp_decide_best(window->doubles, example->prior, n);
-    bool classes = window->weighing->scoring && window->weighing->scoring->class_of;
-    double top = capp_decide_score(window->doubles[best], example->prior, best), second = -INFINITY;
-    for (size_t i = 0; i < n; i++) {
-        bool equal = classes ? i == best : nodes[offset[i + 1] - 1] == nodes[offset[best + 1] - 1];
-        double score = capp_decide_score(window->doubles[i], example->prior, i);
-        if (!equal && score > second) second = score;
-    }
-    return second + margin >= top;
-}
-
 static double margin_of(const capp_window *window, const capp_window_row *row) {
     return capp_decide_margin(window->options->aggregate, window->margin, capp_window_longest(window, row));
 }
@@ -55,7 +37,10 @@ capp_status capp_window_judge(capp_window *window, capp_window_row *row, capp_er
     if ((st = capp_window_read(window, row, err)) != CAPP_OK) return st;
     if ((st = capp_window_weigh(window, row, err)) == CAPP_EINVAL) return CAPP_OK; /* said when it is delivered */
     if (st != CAPP_OK) return st;
-    if (!is_close(window, row, margin_of(window, row))) return CAPP_OK;
+    if (!capp_scores_are_close(window->weighing, &window->examples[row->row], window->doubles,
+                               window->ids.data + row->first_id + row->n_prompt, window->offsets + row->first_offset,
+                               margin_of(window, row)))
+        return CAPP_OK;
     capp_session_stats(window->session)->rows_rescored++;
     return score_again(window, row, err);
 }

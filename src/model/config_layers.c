@@ -1,0 +1,81 @@
+/* What differs between the layers of a model, in config.json: sizes of heads, widths, and which layers share keys and
+ * values (Gemma 3n and 4). */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/fields.h"
+
+/* The heads of layer i: global_head_dim and num_global_key_value_heads for all layers without a window or, as
+ * transformers writes them now, per_layer_config. */
+static capp_status read_heads(const capp_fields *r, uint32_t i, bool own_heads, capp_shape *shape) {
+    char names[2][CAPP_MOST_KEY];
+    uint32_t dims, heads;
+    capp_status st;
+    bool listed = capp_config_at(capp_folder_config(r->s->folder), "per_layer_config") != NULL;
+    snprintf(names[0], CAPP_MOST_KEY, listed ? "per_layer_config.%u.head_dim" : "global_head_dim", i);
+    snprintf(names[1], CAPP_MOST_KEY, listed ? "per_layer_config.%u.num_key_value_heads" : "num_global_key_value_heads",
+             i);
+    if ((st = capp_field_count(r, names[0], listed ? shape->key : 512, 4096, &dims)) != CAPP_OK) return st;
+    shape->key = (uint16_t)dims;
+    if (!own_heads) return CAPP_OK;
+    if ((st = capp_field_count(r, names[1], shape->kv_heads, CAPP_MOST_HEADS, &heads)) != CAPP_OK) return st;
+    shape->kv_heads = (uint16_t)heads;
+    return CAPP_OK;
+}
+
+/* The last layers read the keys and values of the last layer of their kind before them. */
+static capp_status share(const capp_fields *r, capp_hparams *h, uint32_t shared) {
+    uint32_t own = h->layers - shared;
+    for (uint32_t i = own; i < h->layers; i++) {
+        uint32_t from = own;
+        while (from > 0 && ((h->kinds[from - 1] ^ h->kinds[i]) & CAPP_LOCAL)) from--;
+        if (!from)
+            return capp_field_fail(r, CAPP_EFORMAT, "num_kv_shared_layers",
+                                   "leaves no layer whose keys and values could be shared; download the model again");
+        h->shapes[i].back = (uint16_t)(i - (from - 1));
+    }
+    return CAPP_OK;
+}
+
+static capp_status read_local_heads(const capp_fields *r, capp_hparams *h) {
+    bool equal, wide;
+    double shared;
+    bool found;
+    capp_status st;
+    if ((st = capp_field_truth(r, "attention_k_eq_v", false, &equal)) != CAPP_OK) return st;
+    if ((st = capp_field_truth(r, "use_double_wide_mlp", false, &wide)) != CAPP_OK) return st;
+    if ((st = capp_field_number(r, "num_kv_shared_layers", &shared, &found)) != CAPP_OK) return st;
+    if (found && !(shared >= 0 && shared < h->layers && shared == floor(shared)))
+        return capp_field_fail(r, CAPP_EFORMAT, "num_kv_shared_layers", "must be less than the number of layers");
+    for (uint32_t i = 0; i < h->layers; i++) {
+        capp_shape *shape = &h->shapes[i];
+        shape->key = (uint16_t)h->head_dim, shape->kv_heads = (uint16_t)h->kv_heads;
+        if (h->kinds[i] & CAPP_LOCAL) continue;
+        shape->keys_as_values = equal;
+        if ((st = read_heads(r, i, equal, shape)) != CAPP_OK) return st;
+    }
+    uint32_t n = found ? (uint32_t)shared : 0;
+    for (uint32_t i = h->layers - n; i < h->layers && wide; i++) h->shapes[i].feed = 2 * h->feed;
+    return share(r, h, n);
+}
+
+capp_status capp_config_layers(const capp_fields *r, capp_hparams *h) {
+    double side;
+    bool found;
+    capp_status st;
+    if (!r->arch->local_heads) return CAPP_OK;
+    if ((st = read_local_heads(r, h)) != CAPP_OK) return st;
+    if ((st = capp_field_number(r, "hidden_size_per_layer_input", &side, &found)) != CAPP_OK) return st;
+    if (found && side != 0 &&
+        (st = capp_field_count(r, "hidden_size_per_layer_input", 0, CAPP_MOST_WIDTH, &h->side)) != CAPP_OK)
+        return st;
+    h->layer_scale = r->arch->layer_scale;
+    /* Rotations of layers with and without a window have as many dimensions as their heads. */
+    for (uint32_t i = 0; i < h->layers; i++) {
+        capp_rope *rope = &h->ropes[h->kinds[i] & CAPP_LOCAL ? 1 : 0];
+        rope->dims = h->shapes[i].key;
+        if (rope->scaling == CAPP_SCALING_PROPORTIONAL) rope->moving = (uint32_t)(rope->share * rope->dims / 2);
+    }
+    return CAPP_OK;
+}

@@ -1,0 +1,217 @@
+/* A list of jobs that run together, step by step. */
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "queue/job.h"
+
+enum { SPREAD_BYTES = 32 << 20 }; /* memory for the distributions of a step */
+enum { PIECE = 16 };              /* tokens that are added to the tree before their rows are counted */
+enum { LEAST_SHARE = 8 };         /* token rows that a job gets at least, so that long ones do not crawl */
+
+/* How much of the difference to the measured speed the next step takes over. */
+static const double LEARNING = 0.3;
+
+void capp_queue_options_init(capp_queue_options *options) {
+    *options = (capp_queue_options){.wave_seconds = 0.05, .least_tokens = 64, .keep_tokens = 16384};
+}
+
+capp_status capp_queue_open(capp_queue **out, capp_session *session, const capp_queue_options *options,
+                            capp_error *err) {
+    *out = NULL;
+    capp_queue *queue = capp_new0(1, sizeof *queue);
+    if (!queue) return capp_fail_memory(err, "the queue");
+    queue->session = session;
+    capp_queue_options_init(&queue->options);
+    if (options) queue->options = *options;
+    if (!(queue->options.wave_seconds > 0) || !queue->options.least_tokens) {
+        capp_free(queue);
+        return capp_fail(err, CAPP_EINVAL, "wave_seconds and least_tokens of a queue must be positive");
+    }
+    size_t outputs = capp_model_outputs(capp_session_model(session)), bytes = outputs * sizeof *queue->spreads;
+    queue->most_spreads = SPREAD_BYTES / bytes ? SPREAD_BYTES / bytes : 1;
+    queue->rate = (double)queue->options.least_tokens;
+    queue->stats.step_tokens = queue->options.least_tokens;
+    *out = queue;
+    return CAPP_OK;
+}
+
+static void end_job(capp_job *job, capp_status status, const capp_error *err) {
+    job->done(job->user, status, err);
+    job->kind->drop(job);
+}
+
+void capp_queue_free(capp_queue *queue) {
+    capp_error err;
+    if (!queue) return;
+    capp_error_fill(&err, CAPP_ECANCELLED, "cancelled");
+    for (size_t i = 0; i < queue->n; i++) end_job(queue->jobs[i], CAPP_ECANCELLED, &err);
+    capp_free(queue->jobs);
+    capp_free(queue->spreads);
+    capp_free(queue);
+}
+
+capp_status capp_queue_take(capp_queue *queue, capp_job *job, capp_job **out, capp_error *err) {
+    if (!capp_grow(&queue->jobs, &queue->capacity, queue->n + 1, sizeof *queue->jobs)) {
+        job->kind->drop(job);
+        return capp_fail_memory(err, "the queue");
+    }
+    queue->jobs[queue->n++] = job;
+    *out = job;
+    return CAPP_OK;
+}
+
+void capp_job_cancel(capp_job *job) {
+    job->cancelled = true;
+}
+
+void capp_queue_get_stats(const capp_queue *queue, capp_queue_stats *stats) {
+    *stats = queue->stats;
+}
+
+/* ---- What jobs add to a step ---- */
+
+/* The rows that n nodes need: those that are not in the KV store. */
+static size_t rows_of(const capp_tree *tree, const uint32_t *nodes, size_t n, size_t fresh) {
+    size_t rows = 0;
+    for (size_t i = 0; i < n; i++) rows += tree->nodes[nodes[i]].slot == CAPP_NO_SLOT;
+    return rows < fresh ? rows : fresh;
+}
+
+capp_status capp_add_path(capp_queue *queue, uint32_t at, const int32_t *ids, size_t n, size_t known, uint32_t *nodes,
+                          size_t *room, size_t *added, uint32_t *last, capp_error *err) {
+    capp_tree *tree = capp_lane_tree(capp_session_fast(queue->session));
+    size_t i = 0;
+    while (i < n && (i < known || *room)) {
+        size_t piece = i < known ? known - i : n - i < PIECE ? n - i : PIECE;
+        size_t touched = tree->touched;
+        if (i >= known && piece > *room) piece = *room;
+        capp_status st = capp_tree_insert(tree, at, ids + i, piece, false, nodes + i, &at, err);
+        if (st != CAPP_OK) return st;
+        size_t rows = rows_of(tree, nodes + i, piece, tree->touched - touched);
+        if (i >= known) *room -= rows < *room ? rows : *room;
+        i += piece;
+    }
+    *added = i;
+    *last = at;
+    return CAPP_OK;
+}
+
+capp_status capp_add_spread(capp_queue *queue, uint32_t node, bool *full, capp_error *err) {
+    capp_tree *tree = capp_lane_tree(capp_session_fast(queue->session));
+    size_t outputs = capp_model_outputs(capp_session_model(queue->session));
+    *full = false;
+    if (capp_tree_spread_of(tree, node)) return CAPP_OK;
+    if (queue->n_spreads == queue->most_spreads) {
+        *full = true;
+        return CAPP_OK;
+    }
+    if (!queue->spreads && !(queue->spreads = capp_new(queue->most_spreads * outputs, sizeof *queue->spreads)))
+        return capp_fail_memory(err, "the distributions of a step");
+    return capp_tree_spread(tree, node, queue->spreads + outputs * queue->n_spreads++, err);
+}
+
+/* ---- A step ---- */
+
+/* Lets a job add its piece. `left` jobs, this one included, share the room. */
+static void add_job(capp_job *job, size_t left, size_t *room) {
+    size_t share = *room / left;
+    size_t mine = share > LEAST_SHARE ? share : LEAST_SHARE, given = mine;
+    job->in_step = true;
+    job->status = job->kind->add(job, &mine, &job->err);
+    size_t used = given - mine;
+    if (!used) used = 1;
+    *room -= used < *room ? used : *room;
+}
+
+/* Lets jobs add their pieces: first those that need no more than an even share, because what they leave is for the
+ * others. The next step begins with the first job for which there was no room. */
+static void add_jobs(capp_queue *queue) {
+    size_t room = queue->stats.step_tokens, left = queue->n, start = queue->next, share = room / queue->n + 1;
+    size_t first_out = queue->n;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t k = 0; k < queue->n; k++) {
+            capp_job *job = queue->jobs[(start + k) % queue->n];
+            if (job->ended || job->cancelled || job->in_step) continue;
+            if ((job->kind->wants(job, share) < share) != !pass) continue;
+            bool out = !room || !left;
+            if (!out) add_job(job, left--, &room);
+            if ((out || job->starved) && k < first_out) first_out = k;
+        }
+    queue->next = first_out < queue->n ? (start + first_out) % queue->n : 0;
+}
+
+/* Learns how many token rows fit wave_seconds. A step with few rows says little. */
+static void learn(capp_queue *queue, size_t rows, double seconds) {
+    capp_queue_stats *stats = &queue->stats;
+    stats->steps++;
+    stats->seconds += seconds;
+    stats->last_seconds = seconds;
+    if (seconds > stats->longest_seconds) stats->longest_seconds = seconds;
+    if (2 * rows < stats->step_tokens) return;
+    double wanted = (double)rows * queue->options.wave_seconds / (seconds > 1e-6 ? seconds : 1e-6);
+    if (wanted > 4 * queue->rate) wanted = 4 * queue->rate;
+    queue->rate += LEARNING * (wanted - queue->rate);
+    if (queue->rate < (double)queue->options.least_tokens) queue->rate = (double)queue->options.least_tokens;
+    if (queue->rate > 1e6) queue->rate = 1e6;
+    stats->step_tokens = (size_t)queue->rate;
+}
+
+/* Runs the wave and lets the jobs read their parts. */
+static void run_step(capp_queue *queue) {
+    capp_error err;
+    capp_session *session = queue->session;
+    uint64_t before = capp_session_stats(session)->tokens_computed;
+    double start = capp_seconds();
+    capp_status st = capp_session_run(session, capp_session_fast(session), NULL, NULL, &err);
+    learn(queue, (size_t)(capp_session_stats(session)->tokens_computed - before), capp_seconds() - start);
+    for (size_t i = 0; i < queue->n; i++) {
+        capp_job *job = queue->jobs[i];
+        if (!job->in_step || job->status != CAPP_OK) continue;
+        if (st != CAPP_OK)
+            job->err = err, job->status = st;
+        else
+            job->status = job->kind->read(job, &job->err);
+    }
+    for (size_t i = 0; i < queue->n; i++) {
+        capp_job *job = queue->jobs[i];
+        if (job->in_step && job->status == CAPP_OK) job->status = job->kind->deliver(job, &job->err);
+    }
+}
+
+/* Ends the jobs that are complete, cancelled or failed. */
+static void end_jobs(capp_queue *queue) {
+    size_t kept = 0, next = 0, n = queue->n;
+    for (size_t i = 0; i < n; i++) {
+        capp_job *job = queue->jobs[i];
+        if (i == queue->next) next = kept;
+        if (job->cancelled && job->status == CAPP_OK && !job->ended)
+            job->status = capp_fail(&job->err, CAPP_ECANCELLED, "cancelled");
+        if (job->ended || job->status != CAPP_OK)
+            end_job(job, job->status, &job->err);
+        else
+            queue->jobs[kept++] = job;
+    }
+    queue->n = kept;
+    queue->next = next < kept ? next : 0;
+}
+
+size_t capp_queue_step(capp_queue *queue) {
+    capp_session *session = queue->session;
+    capp_error err;
+    if (!queue->n) return 0;
+    unsigned arithmetic = capp_session_begin(session);
+    queue->n_spreads = 0;
+    for (size_t i = 0; i < queue->n; i++) queue->jobs[i]->in_step = false;
+    capp_session_keep(session, queue->options.keep_tokens);
+    capp_status st = capp_tree_next_window(capp_lane_tree(capp_session_fast(session)), &err);
+    if (st == CAPP_OK) {
+        add_jobs(queue);
+        run_step(queue);
+    } else {
+        for (size_t i = 0; i < queue->n; i++) queue->jobs[i]->err = err, queue->jobs[i]->status = st;
+    }
+    capp_session_end(session, arithmetic);
+    end_jobs(queue);
+    return queue->n;
+}

@@ -1,0 +1,417 @@
+/* Queues: jobs of many kinds at the same time give the bits of capp_score, capp_token_logprobs and capp_generate, in
+ * steps of any size. */
+#include <unistd.h>
+
+#include "capp_queue.h"
+#include "queue/job.h"
+#include "scoring.h"
+#include "test.h"
+#include "tiny.h"
+
+enum { ROWS = 24, TEXTS = 6, TOP = 5, MOST_TOKENS = TINY_CONTEXT };
+
+typedef struct fixture {
+    char path[64];
+    capp_model *model;
+    capp_session *session, *other; /* other: for the expected results */
+    capp_queue *queue;
+    capp_error err;
+} fixture;
+
+static void open_fixture(fixture *f, capp_precision precision, const capp_queue_options *how) {
+    capp_model_options options;
+    capp_model_options_init(&options);
+    options.threads = 2;
+    options.precision = precision;
+    tiny_model_file("llama", 5, f->path);
+    CHECK_OK(capp_model_open(&f->model, f->path, &options, &f->err), f->err);
+    CHECK_OK(capp_session_open(&f->session, f->model, &f->err), f->err);
+    CHECK_OK(capp_session_open(&f->other, f->model, &f->err), f->err);
+    CHECK_OK(capp_queue_open(&f->queue, f->session, how, &f->err), f->err);
+}
+
+static void close_fixture(fixture *f) {
+    capp_queue_free(f->queue);
+    capp_session_free(f->session);
+    capp_session_free(f->other);
+    capp_model_free(f->model);
+    unlink(f->path);
+}
+
+/* ---- Jobs and what they give ---- */
+
+typedef struct caller {
+    scores *rows;
+    double *posterior; /* of each row, the one of its prediction */
+    size_t n_rows, first;
+    capp_status status;
+    int ended;
+    size_t n, n_generated;
+    int32_t ids[MOST_TOKENS], top[MOST_TOKENS][TOP];
+    float logprobs[MOST_TOKENS], top_logprobs[MOST_TOKENS][TOP];
+    const char *finish;
+    size_t most; /* ends the job after this many tokens, if not 0 */
+    capp_error err;
+} caller;
+
+static bool on_result(void *user, const capp_result *r) {
+    caller *c = user;
+    CHECK_INT(r->row, c->n_rows);
+    c->posterior[r->row] = r->posterior[r->prediction];
+    c->n_rows++;
+    return keep(c->rows, r);
+}
+
+static bool on_token(void *user, const capp_token *t) {
+    caller *c = user;
+    CHECK(t->index < MOST_TOKENS);
+    c->ids[c->n] = t->id;
+    c->logprobs[c->n] = t->logprob;
+    for (size_t k = 0; k < t->n_top; k++) c->top[c->n][k] = t->top[k], c->top_logprobs[c->n][k] = t->top_logprobs[k];
+    c->n++;
+    c->n_generated += t->generated;
+    c->finish = t->finish;
+    return !c->most || c->n < c->most;
+}
+
+static void on_done(void *user, capp_status status, const capp_error *err) {
+    caller *c = user;
+    c->status = status;
+    c->ended++;
+    if (status != CAPP_OK) c->err = *err;
+}
+
+static caller new_caller(size_t rows) {
+    return (caller){.rows = calloc(rows + 1, sizeof(scores)), .posterior = calloc(rows + 1, sizeof(double))};
+}
+
+static void free_caller(caller *c) {
+    free_scores(c->rows, c->n_rows);
+    free(c->posterior);
+}
+
+static void drain(capp_queue *queue) {
+    size_t steps = 0;
+    while (capp_queue_step(queue))
+        if (++steps > 100000) FAIL("the queue does not end");
+}
+
+static void check_row(const scores *a, const scores *b) {
+    CHECK_INT(a->n, b->n);
+    CHECK_INT(a->n_prompt, b->n_prompt);
+    CHECK(!memcmp(a->ids, b->ids, a->n * sizeof *a->ids));
+    CHECK(!memcmp(a->logprobs, b->logprobs, a->n * sizeof *a->logprobs));
+}
+
+/* ---- Tests ---- */
+
+/* Jobs of 1, 2, 3 ... rows; another one is added after each step. */
+static uint64_t score_like_alone(capp_precision precision, size_t step_tokens, uint64_t seed) {
+    fixture f;
+    const capp_queue_options how = {.wave_seconds = 1e-9, .least_tokens = step_tokens, .keep_tokens = 200};
+    open_fixture(&f, precision, &how);
+    row *rows = make_rows(seed, ROWS);
+    capp_example examples[ROWS];
+    for (size_t i = 0; i < ROWS; i++) {
+        examples[i] = rows[i].example;
+        examples[i].normalize = examples[i].n_completions > 1;
+    }
+    caller alone = new_caller(ROWS), jobs[ROWS];
+    capp_run_options options;
+    capp_run_options_init(&options);
+    options.aggregate = CAPP_AGGREGATE_SUM;
+    CHECK_OK(capp_score(f.other, examples, ROWS, &options, on_result, &alone, &f.err), f.err);
+    size_t n = 0, at = 0, steps = 0;
+    while (at < ROWS || capp_queue_step(f.queue)) {
+        CHECK(steps++ < 100000);
+        if (at == ROWS) continue;
+        capp_job *job;
+        size_t count = n + 1 < ROWS - at ? n + 1 : ROWS - at;
+        jobs[n] = new_caller(count);
+        jobs[n].first = at;
+        CHECK_OK(capp_queue_score(f.queue, examples + at, count, &options, on_result, on_done, &jobs[n], &job, &f.err),
+                 f.err);
+        at += count;
+        n++;
+        capp_queue_step(f.queue);
+    }
+    CHECK(n > 4);
+    if (step_tokens < 20) CHECK(steps > 100); /* rows were cut into pieces */
+    for (size_t i = 0; i < n; i++) {
+        CHECK_OK(jobs[i].status, jobs[i].err);
+        CHECK_INT(jobs[i].ended, 1);
+        for (size_t k = 0; k < jobs[i].n_rows; k++) {
+            check_row(&jobs[i].rows[k], &alone.rows[jobs[i].first + k]);
+            CHECK(jobs[i].posterior[k] == alone.posterior[jobs[i].first + k]);
+        }
+        at -= jobs[i].n_rows;
+        free_caller(&jobs[i]);
+    }
+    CHECK_INT(at, 0);
+    capp_stats mine, theirs;
+    capp_session_get_stats(f.session, &mine);
+    capp_session_get_stats(f.other, &theirs);
+    CHECK_INT(mine.rows, theirs.rows);
+    CHECK_INT(mine.rows_rescored, theirs.rows_rescored);
+    free_caller(&alone);
+    free(rows);
+    close_fixture(&f);
+    return mine.rows_rescored;
+}
+
+TEST(rows_have_the_same_bits_in_steps_of_any_size) {
+    const size_t sizes[] = {1, 7, 64, 5000};
+    for (size_t i = 0; i < 4; i++) CHECK_INT(score_like_alone(CAPP_PRECISION_F32, sizes[i], i), 0);
+}
+
+/* Under auto, with bfloat16 where the machine has it. */
+TEST(close_rows_are_rescored) {
+    uint64_t rescored = 0;
+    for (uint64_t seed = 0; seed < 12; seed++) rescored += score_like_alone(CAPP_PRECISION_AUTO, 9 + 20 * seed, seed);
+    capp_model_info info;
+    fixture f;
+    open_fixture(&f, CAPP_PRECISION_AUTO, NULL);
+    capp_model_get_info(f.model, &info);
+    if (info.precision != CAPP_PRECISION_F32) CHECK(rescored > 3);
+    close_fixture(&f);
+}
+
+static bool keep_text(void *user, const capp_text_result *r) {
+    caller *c = user;
+    c->n = r->n;
+    memcpy(c->ids, r->ids, r->n * sizeof *r->ids);
+    memcpy(c->logprobs, r->logprobs, r->n * sizeof *r->logprobs);
+    return true;
+}
+
+static bool keep_generation(void *user, const capp_generation *g) {
+    caller *c = user;
+    memcpy(c->ids + c->n, g->ids, g->n * sizeof *g->ids);
+    memcpy(c->logprobs + c->n, g->logprobs, g->n * sizeof *g->logprobs);
+    c->n += g->n;
+    c->n_generated = g->n;
+    return true;
+}
+
+/* Texts are scored with the most probable tokens and continued. Meanwhile rows are scored. */
+static void continue_like_alone(size_t step_tokens, size_t top) {
+    static const char *const texts[TEXTS] = {"a doe", "the code bade me do", "be", "a doe bade",
+                                             "zone",  "the code bade"};
+    fixture f;
+    const capp_queue_options how = {.wave_seconds = 1e-9, .least_tokens = step_tokens, .keep_tokens = 200};
+    open_fixture(&f, CAPP_PRECISION_F32, &how);
+    row *rows = make_rows(3, 4);
+    caller jobs[TEXTS], noise = new_caller(4);
+    capp_example examples[4];
+    capp_job *job;
+    for (size_t i = 0; i < 4; i++) examples[i] = rows[i].example;
+    CHECK_OK(capp_queue_score(f.queue, examples, 4, NULL, on_result, on_done, &noise, &job, &f.err), f.err);
+    for (size_t i = 0; i < TEXTS; i++) {
+        capp_continuation c;
+        int32_t *ids;
+        capp_continuation_init(&c);
+        CHECK_OK(capp_tokenize(f.model, capp_str_of(texts[i]), CAPP_TOKENIZE_BOS, &ids, &c.n_ids, &f.err), f.err);
+        c.ids = ids;
+        c.score = true;
+        c.top = top;
+        c.max_tokens = i;
+        c.ignore_eos = true;
+        jobs[i] = new_caller(0);
+        CHECK_OK(capp_queue_continue(f.queue, &c, on_token, on_done, &jobs[i], &job, &f.err), f.err);
+        capp_free(ids);
+    }
+    drain(f.queue);
+    CHECK_OK(noise.status, noise.err);
+    for (size_t i = 0; i < TEXTS; i++) {
+        caller alone = new_caller(0);
+        const capp_str text = capp_str_of(texts[i]);
+        capp_generate_options options;
+        capp_generate_options_init(&options);
+        options.max_tokens = i;
+        options.ignore_eos = true;
+        CHECK_OK(capp_token_logprobs(f.other, &text, 1, CAPP_TOKENIZE_BOS, NULL, keep_text, &alone, &f.err), f.err);
+        CHECK_OK(capp_generate(f.other, &text, 1, &options, keep_generation, &alone, &f.err), f.err);
+        CHECK_OK(jobs[i].status, jobs[i].err);
+        CHECK_INT(jobs[i].n, alone.n);
+        CHECK_INT(jobs[i].n_generated, i);
+        CHECK(!memcmp(jobs[i].ids, alone.ids, alone.n * sizeof *alone.ids));
+        CHECK(!memcmp(jobs[i].logprobs + 1, alone.logprobs + 1, (alone.n - 1) * sizeof *alone.logprobs));
+        CHECK(isnan(jobs[i].logprobs[0]));
+        if (i) CHECK_STR(jobs[i].finish, "length");
+        for (size_t k = 1; top && k < alone.n; k++) {
+            for (size_t t = 1; t < TOP; t++) CHECK(jobs[i].top_logprobs[k][t - 1] >= jobs[i].top_logprobs[k][t]);
+            for (size_t t = 0; t < TOP; t++)
+                if (jobs[i].top[k][t] == jobs[i].ids[k]) CHECK(jobs[i].top_logprobs[k][t] == jobs[i].logprobs[k]);
+            if (k >= jobs[i].n - i) CHECK_INT(jobs[i].top[k][0], jobs[i].ids[k]); /* generated: the most probable one */
+        }
+        free_caller(&alone);
+        free_caller(&jobs[i]);
+    }
+    free_caller(&noise);
+    free(rows);
+    close_fixture(&f);
+}
+
+TEST(texts_have_the_same_bits) {
+    continue_like_alone(1, TOP);
+    continue_like_alone(5, 0);
+    continue_like_alone(40, TOP);
+}
+
+TEST(draws_follow_the_distribution) {
+    enum { N = 6, DRAWS = 20000 };
+    const double p[N] = {0.4, 0.05, 0.3, 0.05, 0.15, 0.05};
+    float logprobs[N];
+    double weights[N];
+    uint32_t order[N];
+    for (size_t i = 0; i < N; i++) logprobs[i] = (float)log(p[i]);
+    for (int narrow = 0; narrow < 2; narrow++)
+        for (double temperature = 0.5; temperature < 2.5; temperature *= 2) {
+            double expected[N], sum = 0, count[N] = {0};
+            for (size_t i = 0; i < N; i++) expected[i] = pow(p[i], 1 / temperature);
+            for (size_t i = 0; i < N; i++) sum += expected[i];
+            /* Tokens 0, 2 and 4 have more than 0.55 of any of these distributions, 0 and 2 alone less only at 2. */
+            double top_p = narrow ? 0.55 : 1;
+            if (narrow) {
+                double all = sum, so_far = 0;
+                const size_t rank[N] = {0, 2, 4, 1, 3, 5};
+                for (size_t k = 0; k < N; k++) {
+                    bool in = so_far < top_p * all;
+                    so_far += expected[rank[k]];
+                    if (!in) sum -= expected[rank[k]], expected[rank[k]] = 0;
+                }
+            }
+            capp_continuation how;
+            capp_continuation_init(&how);
+            how.temperature = temperature;
+            how.top_p = top_p;
+            how.seed = 7;
+            for (size_t d = 0; d < DRAWS; d++) count[capp_draw_token(logprobs, N, &how, d, weights, order)]++;
+            for (size_t i = 0; i < N; i++) CHECK_NEAR(count[i] / DRAWS, expected[i] / sum, 0.015);
+        }
+    capp_continuation greedy;
+    capp_continuation_init(&greedy);
+    CHECK_INT(capp_draw_token(logprobs, N, &greedy, 3, weights, order), 0);
+}
+
+TEST(the_most_probable_tokens) {
+    const float logprobs[] = {-3, -1, -2, -1, -5, -1};
+    int32_t ids[6];
+    float top[6];
+    CHECK_INT(capp_top_tokens(logprobs, 6, 4, ids, top), 4);
+    CHECK_INT(ids[0], 1);
+    CHECK_INT(ids[1], 3);
+    CHECK_INT(ids[2], 5);
+    CHECK_INT(ids[3], 2);
+    CHECK_INT(capp_top_tokens(logprobs, 2, 5, ids, top), 2);
+    CHECK_INT(capp_top_tokens(logprobs, 2, 0, ids, top), 0);
+}
+
+/* A small job that comes after long ones is done within two steps. */
+TEST(a_short_job_does_not_wait_for_long_ones) {
+    fixture f;
+    const capp_queue_options how = {.wave_seconds = 1e-9, .least_tokens = 48, .keep_tokens = 200};
+    open_fixture(&f, CAPP_PRECISION_F32, &how);
+    row *rows = make_rows(11, ROWS);
+    capp_example examples[ROWS];
+    for (size_t i = 0; i < ROWS; i++) examples[i] = rows[i].example;
+    caller jobs[4];
+    capp_job *job;
+    for (size_t i = 0; i < 4; i++) {
+        jobs[i] = new_caller(ROWS);
+        CHECK_OK(capp_queue_score(f.queue, examples, ROWS, NULL, on_result, on_done, &jobs[i], &job, &f.err), f.err);
+    }
+    for (size_t i = 0; i < 3; i++) capp_queue_step(f.queue);
+    capp_str completions[] = {capp_str_of("be"), capp_str_of("do")};
+    const capp_example small = {.prompt = capp_str_of("ode"), .completions = completions, .n_completions = 2};
+    caller short_job = new_caller(1);
+    CHECK_OK(capp_queue_score(f.queue, &small, 1, NULL, on_result, on_done, &short_job, &job, &f.err), f.err);
+    capp_queue_step(f.queue);
+    capp_queue_step(f.queue);
+    CHECK_INT(short_job.ended, 1);
+    for (size_t i = 0; i < 4; i++) CHECK_INT(jobs[i].ended, 0);
+    drain(f.queue);
+    for (size_t i = 0; i < 4; i++) {
+        CHECK_OK(jobs[i].status, jobs[i].err);
+        free_caller(&jobs[i]);
+    }
+    free_caller(&short_job);
+    free(rows);
+    close_fixture(&f);
+}
+
+TEST(jobs_end_early) {
+    fixture f;
+    open_fixture(&f, CAPP_PRECISION_F32, NULL);
+    row *rows = make_rows(2, 3);
+    capp_example examples[] = {rows[0].example, rows[1].example, rows[2].example};
+    capp_job *job;
+    caller bad = new_caller(3), left = new_caller(3), stopped = new_caller(0), dropped = new_caller(3);
+    examples[1].n_completions = 0;
+    CHECK_OK(capp_queue_score(f.queue, examples, 3, NULL, on_result, on_done, &bad, &job, &f.err), f.err);
+    CHECK_OK(capp_queue_score(f.queue, examples, 1, NULL, on_result, on_done, &left, &job, &f.err), f.err);
+    capp_job_cancel(job);
+    const int32_t ids[] = {5, 6, 7};
+    capp_continuation c;
+    capp_continuation_init(&c);
+    c.ids = ids;
+    c.n_ids = 3;
+    c.max_tokens = 50;
+    c.ignore_eos = true;
+    stopped.most = 4;
+    CHECK_OK(capp_queue_continue(f.queue, &c, on_token, on_done, &stopped, &job, &f.err), f.err);
+    drain(f.queue);
+    CHECK_INT(bad.status, CAPP_EINVAL);
+    CHECK_INT(bad.err.row, 1);
+    CHECK_INT(bad.n_rows, 1);
+    CHECK_INT(left.status, CAPP_ECANCELLED);
+    CHECK_INT(left.n_rows, 0);
+    CHECK_INT(stopped.status, CAPP_ECANCELLED);
+    CHECK_INT(stopped.n, 4);
+    CHECK_OK(capp_queue_score(f.queue, examples, 1, NULL, on_result, on_done, &dropped, &job, &f.err), f.err);
+    capp_queue_free(f.queue);
+    f.queue = NULL;
+    CHECK_INT(dropped.status, CAPP_ECANCELLED);
+    CHECK_INT(bad.ended + left.ended + stopped.ended + dropped.ended, 4);
+    free_caller(&bad), free_caller(&left), free_caller(&stopped), free_caller(&dropped);
+    free(rows);
+    close_fixture(&f);
+}
+
+TEST(what_a_queue_refuses) {
+    fixture f;
+    open_fixture(&f, CAPP_PRECISION_F32, NULL);
+    capp_job *job;
+    capp_run_options options;
+    capp_run_options_init(&options);
+    options.window_seconds = 1;
+    CHECK_INT(capp_queue_score(f.queue, NULL, 0, &options, on_result, on_done, NULL, &job, &f.err), CAPP_EINVAL);
+    CHECK_CONTAINS(f.err.message, "window_seconds");
+    const int32_t ids[] = {1, TINY_VOCABULARY};
+    capp_continuation c;
+    capp_continuation_init(&c);
+    CHECK_INT(capp_queue_continue(f.queue, &c, on_token, on_done, NULL, &job, &f.err), CAPP_EINVAL);
+    CHECK_CONTAINS(f.err.message, "no tokens");
+    c.ids = ids;
+    c.n_ids = 2;
+    CHECK_INT(capp_queue_continue(f.queue, &c, on_token, on_done, NULL, &job, &f.err), CAPP_EINVAL);
+    CHECK_CONTAINS(f.err.message, "invalid token id 300 at index 1");
+    c.n_ids = 1;
+    c.max_tokens = TINY_CONTEXT;
+    CHECK_INT(capp_queue_continue(f.queue, &c, on_token, on_done, NULL, &job, &f.err), CAPP_ETOOLONG);
+    c.max_tokens = 1;
+    c.temperature = -1;
+    CHECK_INT(capp_queue_continue(f.queue, &c, on_token, on_done, NULL, &job, &f.err), CAPP_EINVAL);
+    c.temperature = 1;
+    c.top_p = 0;
+    CHECK_INT(capp_queue_continue(f.queue, &c, on_token, on_done, NULL, &job, &f.err), CAPP_EINVAL);
+    c.top_p = 1;
+    c.top = CAPP_MOST_TOP + 1;
+    CHECK_INT(capp_queue_continue(f.queue, &c, on_token, on_done, NULL, &job, &f.err), CAPP_EINVAL);
+    CHECK_INT(capp_queue_step(f.queue), 0);
+    const capp_queue_options never = {.wave_seconds = 0};
+    capp_queue *queue;
+    CHECK_INT(capp_queue_open(&queue, f.session, &never, &f.err), CAPP_EINVAL);
+    CHECK(!queue);
+    close_fixture(&f);
+}
