@@ -1,9 +1,7 @@
-""
-    "Tiny random models as GGUF files, one per architecture, in float32 with fixed seeds.
+"""Tiny random models as GGUF files, one per architecture, in float32 with fixed seeds.
 
-    Norms and biases are random too,
-    and logits spread by about 3,
-    so that dropping any part of a model changes the results.The vocabulary has every byte, so that any text works; a few merges or pieces make words of more than one token.
+Norms and biases are random too, and logits spread by about 3, so that dropping any part of a model changes the results.
+The vocabulary has every byte, so that any text works; a few merges or pieces make words of more than one token.
 """
 import gguf
 import numpy as np
@@ -20,8 +18,7 @@ def byte_letters():
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
     letters = {byte: chr(byte) for byte in printable}
-    letters.update({
-byte: chr(256 + i) for i, byte in enumerate(others)})
+    letters.update({byte: chr(256 + i) for i, byte in enumerate(others)})
     return [letters[byte] for byte in range(256)]
 
 
@@ -136,7 +133,7 @@ def make(path, architecture, seed=1, split=0):
     tokens = add_sentencepiece(writer) if gemma3 else add_byte_level(writer, "gpt-2" if gpt2 else "smollm")
 
     weights = Weights(writer, seed)
-#Rows have length about 3, so that the head of a tied model gives logits with that spread.
+    # Rows have length about 3, so that the head of a tied model gives logits with that spread.
     weights.matrix("token_embd", tokens, WIDTH, 3.0)
     if gpt2:
         weights.matrix("position_embd", CONTEXT, WIDTH)
