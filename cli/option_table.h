@@ -16,7 +16,8 @@
     X(INSPECT, inspect, 16, "FILE", "describe a model file or adapter")                                                \
     X(GENERATE, generate, 32, "[INPUT]", "continue prompts with the most probable tokens")                             \
     X(BENCH, bench, 64, "", "measure speed, start-up and memory of a model")                                           \
-    X(MODELS, models, 128, "[fetch NAME]", "list the models on this machine, or download one by name")
+    X(MODELS, models, 128, "[fetch NAME]", "list the models on this machine, or download one by name")                 \
+    X(SERVE, serve, 2048, "", "answer requests over HTTP")
 
 enum {
 #define X(NAME, name, bit, arguments, summary) COMMAND_##NAME = (bit),
@@ -72,7 +73,20 @@ enum option_id {
     OPT_WINDOW,
     OPT_QUIET,
     OPT_FETCH,
-    OPT_HELP
+    OPT_HELP,
+    OPT_SERVER_FIRST, /* the options of serve: cli/serve.c reads them */
+    OPT_HOST = OPT_SERVER_FIRST,
+    OPT_PORT,
+    OPT_API_KEY,
+    OPT_MAX_REQUESTS,
+    OPT_MAX_BODY,
+    OPT_MAX_CLASSES,
+    OPT_MAX_TOKENS,
+    OPT_WAVE,
+    OPT_TIMEOUT,
+    OPT_READ_TIMEOUT,
+    OPT_STOP_TIMEOUT,
+    OPT_LOG_TEXTS
 };
 
 /* The values of --precision, indexed by capp_precision. */
@@ -90,7 +104,7 @@ typedef struct option_row {
     const char *help;
 } option_row;
 
-enum { MAX_OPTIONS = 64 };
+enum { MAX_OPTIONS = 96 };
 extern const option_row option_rows[];
 extern const size_t n_option_rows;
 

@@ -199,7 +199,9 @@ static bool set(options *settings, int id, const char *text, capp_error *err) {
             return fail_at(err, 0, "--end-of-prompt '%s' is unknown; use one space (' ') or nothing ('')", text);
         settings->end_of_prompt = text;
         return true;
-    default: return engine_option(&settings->model_options, id, text, err);
+    default:
+        if (id >= OPT_SERVER_FIRST) return true; /* cli/serve.c finds it among those given */
+        return engine_option(&settings->model_options, id, text, err);
     }
 }
 
@@ -293,8 +295,8 @@ bool options_parse(options *settings, const char *command, unsigned bit, int cou
     if (settings->help) return true;
     if (optind < count) settings->input = arguments[optind++];
     if (optind < count && bit == COMMAND_MODELS) settings->second = arguments[optind++];
-    if (settings->input && bit == COMMAND_BENCH)
-        return fail_at(err, 0, "bench reads no INPUT; remove '%s'", settings->input);
+    if (settings->input && (bit == COMMAND_BENCH || bit == COMMAND_SERVE))
+        return fail_at(err, 0, "%s reads no INPUT; remove '%s'", command, settings->input);
     if (!check_names(settings, err)) return false;
     if (optind < count)
         return fail_at(err, 0, "more than one INPUT: '%s'; run the command once for each", arguments[optind]);

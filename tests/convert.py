@@ -21,10 +21,13 @@ ARCHITECTURES = {
     "apertus": "apertus", "nemotron": "nemotron", "gpt_bigcode": "starcoder", "qwen2_moe": "qwen2moe",
     "glm4_moe": "glm4moe", "dots1": "dots1", "ernie4_5_moe": "ernie4_5-moe", "hunyuan_v1_moe": "hunyuan-moe",
     "minimax_m2": "minimax-m2", "granitemoe": "granitemoe", "granitemoeshared": "granitemoe",
+    "lfm2": "lfm2", "qwen3_5_text": "qwen35", "qwen3_5_moe_text": "qwen35moe", "qwen3_next": "qwen3next",
     "gemma4_text": "gemma4",
 }  # fmt: skip
 PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee", "granitemoe", "internlm2", "xverse", "baichuan", "minicpm",
             "deepseek")
+MIXED = ("lfm2",)
+DELTA = ("qwen3_5_text", "qwen3_5_moe_text", "qwen3_next")
 SIGMOID = ("glm4_moe", "dots1", "minimax_m2")
 DTYPES = {"U8": np.uint8, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
@@ -196,6 +199,45 @@ def fused(tensors):
     return rest
 
 
+def in_turn(values, folder, width):
+    """Rows of DeltaNet's heads of v, `width` each: from groups that share a head of k to heads of k in turn."""
+    groups = folder.get("linear_num_key_heads")
+    parts = values.reshape(groups, folder.get("linear_num_value_heads") // groups, width, *values.shape[1:])
+    return parts.swapaxes(0, 1).reshape(values.shape)
+
+
+def delta_ungrouped(values, folder):
+    """q, k and v, and gate, of rows that are stored by head of k."""
+    groups, keys = folder.get("linear_num_key_heads"), folder.get("linear_key_head_dim")
+    wide = folder.get("linear_num_value_heads") // groups * folder.get("linear_value_head_dim")
+    parts = values.reshape(groups, 2 * (keys + wide), -1)
+    q, k, v, gate = np.split(parts, [keys, 2 * keys, 2 * keys + wide], axis=1)
+    return np.concatenate([part.reshape(-1, values.shape[1]) for part in (q, k, v)]), gate.reshape(-1, values.shape[1])
+
+
+def delta_changed(name, values, folder):
+    """The tensors of a layer with DeltaNet, in the form of llama.cpp's converter."""
+    if name.endswith("linear_attn.in_proj_qkvz.weight"):
+        qkv, gate = delta_ungrouped(values, folder)
+        yield name.replace("in_proj_qkvz", "in_proj_qkv"), qkv
+        yield name.replace("in_proj_qkvz", "in_proj_z"), gate
+        return
+    dim = folder.get("linear_value_head_dim")
+    qk = 2 * folder.get("linear_num_key_heads") * folder.get("linear_key_head_dim")
+    if folder.type.startswith("qwen3_5") and ".linear_attn." in name:
+        if re.search(r"(in_proj_qkv|conv1d)\.", name):
+            values = np.concatenate([values[:qk], in_turn(values[qk:], folder, dim)])
+        elif ".in_proj_z." in name:
+            values = in_turn(values, folder, dim)
+        elif re.search(r"in_proj_[ab]|A_log|dt_bias", name):
+            values = in_turn(values, folder, 1)
+        elif ".out_proj." in name:
+            values = in_turn(values.T, folder, dim).T
+    if name.endswith("norm.weight") and not name.endswith("linear_attn.norm.weight"):
+        values = values + 1
+    yield name, values
+
+
 def changed(folder):
     """The folder's tensors in the form that GGUF requires, under the folder's names."""
     tensors = heads_stacked(experts_stacked(folder.tensors))
@@ -205,7 +247,15 @@ def changed(folder):
         tensors = granite_experts(tensors)
     if folder.arch == "bailingmoe2":
         tensors = fused(tensors)
+    if folder.type in DELTA:
+        tensors = dict(pair for name, values in tensors.items() for pair in delta_changed(name, values, folder))
     for name, values in tensors.items():
+        if name.endswith("A_log"):
+            values = -np.exp(values)
+        if name.endswith("dt_bias"):
+            name = name.replace("dt_bias", "dt_proj.bias")
+        if name.endswith(("conv.weight", "conv1d.weight")):
+            values = values.squeeze(1)
         if name.endswith("e_score_correction_bias"):
             name, values = name.replace("_bias", ".bias"), values.reshape(-1)
         if folder.arch in PERMUTED and re.search(r"\.(q|k)_proj\.(weight|bias)", name):
@@ -304,6 +354,27 @@ def add_scales(writer, folder):
         writer.add_max_alibi_bias(folder.get("attn_config.alibi_bias_max"))
 
 
+def add_mix(writer, folder):
+    """What belongs to layers with a state from token to token."""
+    types = folder.get("layer_types")
+    if folder.type == "lfm2":
+        writer.add_head_count_kv([folder.kv_heads if kind == "full_attention" else 0 for kind in types])
+        writer.add_shortconv_l_cache(folder.get("conv_L_cache"))
+        writer.add_layer_norm_rms_eps(folder.get("norm_eps"))
+    if folder.type in DELTA:
+        heads, dim = folder.get("linear_num_value_heads"), folder.get("linear_value_head_dim")
+        writer.add_ssm_conv_kernel(folder.get("linear_conv_kernel_dim"))
+        writer.add_ssm_state_size(folder.get("linear_key_head_dim"))
+        writer.add_ssm_group_count(folder.get("linear_num_key_heads"))
+        writer.add_ssm_time_step_rank(heads)
+        writer.add_ssm_inner_size(heads * dim)
+        recurrent = [kind == "linear_attention" for kind in types]
+        if folder.type == "qwen3_next":
+            writer.add_full_attention_interval(recurrent.index(False) + 1)
+        else:
+            writer.add_array(f"{folder.arch}.attention.recurrent_layers", recurrent)
+
+
 def add_metadata(writer, folder):
     feed = folder.get("intermediate_size", "n_inner", "ffn_hidden_size", default=4 * folder.width)
     writer.add_context_length(folder.get("max_position_embeddings", "n_positions", "max_seq_len", default=2048))
@@ -314,8 +385,9 @@ def add_metadata(writer, folder):
     if gemma4:
         add_gemma4(writer, folder)
     else:
-        writer.add_feed_forward_length(feed)
-        writer.add_head_count_kv(folder.kv_heads)
+        writer.add_feed_forward_length(feed if folder.type != "lfm2" else folder.tensors["model.layers.0.feed_forward.w1.weight"].shape[0])
+        if folder.type not in MIXED:
+            writer.add_head_count_kv(folder.kv_heads)
         writer.add_key_length(folder.head_dim)
         writer.add_value_length(folder.head_dim)
     eps = folder.get("rms_norm_eps")
@@ -338,6 +410,7 @@ def add_metadata(writer, folder):
             values = [folder.tensors[f"model.layers.{i}.mlp.act_fn.{key}"].item() for i in range(folder.layers)]
             getattr(writer, f"add_xielu_{key}")(values)
     add_experts(writer, folder)
+    add_mix(writer, folder)
     add_scales(writer, folder)
 
 

@@ -50,6 +50,15 @@ static void plain_frequencies(capp_weights *w) {
     }
 }
 
+static void clear(float *numbers, size_t n) {
+    if (numbers) memset(numbers, 0, n * sizeof *numbers);
+}
+
+/* Convolutions that see only the token's own inputs. */
+static void forget_tail(const capp_weights *w, const capp_layer *layer) {
+    clear((float *)(uintptr_t)layer->mix_taps, (w->hparams.mix.taps - 1) * capp_mix_channels(&w->hparams));
+}
+
 WEIGHTS(rope, w->hparams.rope = CAPP_ROPE_NONE)
 WEIGHTS(rope_kind, w->hparams.rope = w->hparams.rope == CAPP_ROPE_PAIRS ? CAPP_ROPE_HALVES : CAPP_ROPE_PAIRS)
 WEIGHTS(scaling, plain_frequencies(w))
@@ -112,6 +121,12 @@ WEIGHTS(embedding_scale, w->hparams.embedding_scale = 1)
 WEIGHTS(residual_scale, w->hparams.residual_scale = 1)
 LAYERS(score_scale, layer->score_scale = 1)
 WEIGHTS(parallel, w->hparams.parallel = w->hparams.parallel ? CAPP_SEQUENTIAL : CAPP_PARALLEL_OWN)
+LAYERS(tail, forget_tail(w, layer))
+LAYERS(decay, clear((float *)(uintptr_t)layer->mix_decay, w->hparams.mix.heads))
+LAYERS(step_bias, clear((float *)(uintptr_t)layer->mix_step, w->hparams.mix.heads))
+LAYERS(mix_norm, layer->mix_norm = NULL)
+WEIGHTS(in_turn, w->hparams.mix.in_turn = !w->hparams.mix.in_turn)
+WEIGHTS(attention_gate, w->hparams.attention_gate = false)
 WEIGHTS(activation,
         w->hparams.activation = w->hparams.activation == CAPP_RELU ? CAPP_GELU
                                 : capp_is_gated(w->hparams.activation)
@@ -213,6 +228,12 @@ static const struct {
     WAY(shared_post_norm),
     WAY(router_scales),
     WAY(expert_scale),
+    WAY(tail),
+    WAY(decay),
+    WAY(step_bias),
+    WAY(mix_norm),
+    WAY(in_turn),
+    WAY(attention_gate),
 #undef WAY
 };
 

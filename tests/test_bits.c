@@ -59,6 +59,9 @@ static void do_softmax(const capp_kernels *k, size_t n) {
 static void do_values(const capp_kernels *k, size_t n) {
     k->values(out, MOST, in[0], MOST, ROWS, in[1], MOST, n, n % 37 + 1);
 }
+static void do_renew(const capp_kernels *k, size_t n) {
+    k->renew(out, MOST, 0.7f, in[0], in[1], ROWS, n);
+}
 static void do_logsumexp(const capp_kernels *k, size_t n) {
     k->logsumexp(out, out + 1, in[0], n);
 }

@@ -101,7 +101,8 @@ def wrong_arrows(path, includes):
     path = path.relative_to(ROOT)
     if path.parts[0] in ("cli", "server", "examples"):
         own = [include for include in includes if ".." not in include and (ROOT / path.parent / include).exists()]
-        return [include for include in includes if include not in PUBLIC and include not in own]
+        allowed = [*PUBLIC, *own, *(["server.h"] if str(path) == "cli/serve.c" else [])]  # the one door between the two
+        return [include for include in includes if include not in allowed]
     if path.parts[0] != "src":  # tests may include everything
         return []
     headers = {include: Path("src", include) for include in includes if include not in PUBLIC}
@@ -147,7 +148,8 @@ def circles(arrows):
 
 
 TEXTS = {path.relative_to(ROOT): without_comments(path.read_text()) for path in SOURCES}
-COMMAND = {path.relative_to(ROOT): without_comments(path.read_text()) for path in files_of("cli/*.c", "cli/*.h")}
+COMMAND, SERVER = ({path.relative_to(ROOT): without_comments(path.read_text()) for path in files_of(f"{name}/*.c", f"{name}/*.h")}
+                   for name in ("cli", "server"))
 
 
 def test_includes_run_one_way():
@@ -176,9 +178,10 @@ def test_programs_call_only_public_functions():
 
 def test_no_files_stand_in_a_circle():
     assert circles(arrows_between(TEXTS)) == []
-    arrows = arrows_between(COMMAND, "")
-    assert sum(map(len, arrows.values())) > 100
-    assert circles(arrows) == []
+    for program, least in ((COMMAND, 100), (SERVER, 20)):
+        arrows = arrows_between(program, "")
+        assert sum(map(len, arrows.values())) > least
+        assert circles(arrows) == []
 
 
 def test_a_wrong_arrow_is_found():

@@ -119,6 +119,24 @@ static void check_scale(const capp_kernels *k) {
     }
 }
 
+static void check_renew(const capp_kernels *k) {
+    for (size_t n = 1; n <= 70; n++) {
+        const size_t rows = between(1, 40), lds = n + between(0, 9);
+        const float decay = n % 5 ? 0.9f : 0, *a = array(rows), *b = array(n);
+        float *s = array((rows - 1) * lds + n), *before = copy_of(s, (rows - 1) * lds + n);
+        k->renew(s, lds, decay, a, b, rows, n);
+        for (size_t i = 0; i < rows; i++)
+            for (size_t j = 0; j < n; j++) {
+                const float was = before[i * lds + j] * decay;
+                near("renew", (double)s[i * lds + j], (double)a[i] * (double)b[j] + (double)was,
+                     EPS * (fabs((double)a[i] * (double)b[j]) + fabs((double)was)));
+                before[i * lds + j] = fmaf(a[i], b[j], was);
+            }
+        same("renew", s, before, (rows - 1) * lds + n);
+        release();
+    }
+}
+
 /* x0 is element i * step, x1 is `apart` further. */
 static void check_rope(const capp_kernels *k, bool pairs) {
     for (size_t half = 1; half <= 70; half++) {
@@ -351,6 +369,9 @@ static float bad_softmax(float *s, size_t lo, size_t hi) {
 static void bad_values(float *out, size_t ldo, const float *p, size_t ldp, size_t rows, const float *v, size_t ldv,
                        size_t d, size_t n) {
     REF.values(out, ldo, p, ldp, rows, v, ldv, d > 16 ? d - 1 : d, n);
+}
+static void bad_renew(float *s, size_t lds, float decay, const float *a, const float *b, size_t rows, size_t n) {
+    REF.renew(s, lds, decay, a, b, rows > 1 ? rows - 1 : rows, n);
 }
 static void bad_logsumexp(float *max, float *sum, const float *x, size_t n) {
     REF.logsumexp(max, sum, x, n);

@@ -169,6 +169,25 @@ static void replay(const world *w, uint64_t *holder) {
     }
 }
 
+/* The same for states: when a row runs, its parent's state must be where the plan says. */
+static void replay_states(const world *w, uint64_t *holder) {
+    for (size_t i = 0; i < w->plan.n; i++) {
+        uint32_t node = w->plan.order[i], parent = w->tree.nodes[node].parent;
+        const capp_step *step = &w->plan.steps[i];
+        CHECK(step->state < w->tree.states.n);
+        CHECK((step->from == CAPP_NO_SLOT) == (parent == CAPP_ROOT));
+        if (parent != CAPP_ROOT && holder[step->from] != path_key(&w->tree, parent))
+            FAIL("row %zu: its parent's state is not in slot %u", i, step->from);
+        holder[step->state] = path_key(&w->tree, node);
+    }
+    for (uint32_t i = 1; i < w->tree.n; i++) {
+        const capp_node *x = &w->tree.nodes[i];
+        if (x->state == CAPP_NO_SLOT) continue;
+        CHECK(x->slot != CAPP_NO_SLOT && w->tree.states.owner[x->state] == i);
+        CHECK(holder[x->state] == path_key(&w->tree, i));
+    }
+}
+
 /* Random prompts. Some repeat an earlier one, whole or in part, so that windows find long paths resident. */
 static void random_prompt(test_random *r, char old[6][31], char *prompt) {
     char *again = old[test_random_below(r, 6)];
@@ -181,7 +200,8 @@ static void random_prompt(test_random *r, char old[6][31], char *prompt) {
         strcpy(again, prompt);
 }
 
-/* Half of the stores have only the size that a plan is promised to need. */
+/* Half of the stores have only the size that a plan is promised to need, and a third of the trees one to four states.
+ */
 TEST(random_windows_keep_every_past) {
     enum { LONGEST = 30 + 8 };
     test_random r = {5};
@@ -194,6 +214,9 @@ TEST(random_windows_keep_every_past) {
         char old[6][31] = {{0}};
         CHECK(holder);
         begin(&w, slots);
+        size_t states = trial % 3 ? 0 : 1 + (size_t)trial / 3 % 4;
+        uint64_t state_holder[4] = {0};
+        if (states) CHECK_OK(capp_states_init(&w.tree.states, states, &w.err), w.err);
         for (int window = 0; window < 40; window++) {
             for (uint64_t n = test_random_below(&r, 12); n--;) {
                 char prompt[31], first[10], second[10];
@@ -204,6 +227,7 @@ TEST(random_windows_keep_every_past) {
             }
             plan(&w, rows);
             replay(&w, holder);
+            if (states) replay_states(&w, state_holder);
             if (w.tree.touched > most) most = w.tree.touched;
             CHECK(3 * w.tree.n <= 4 * (most + 2 * slots) + 3 * 64); /* as tree.h promises; 64 for the smallest table */
             next(&w);
@@ -211,4 +235,105 @@ TEST(random_windows_keep_every_past) {
         end(&w);
         free(holder);
     }
+}
+
+/* ---- Recurrent states ----------------------------------------------------------------------------------------------
+ */
+
+static void begin_states(world *w, size_t slots, size_t states) {
+    begin(w, slots);
+    CHECK_OK(capp_states_init(&w->tree.states, states, &w->err), w->err);
+}
+
+static size_t rows_again(const world *w) {
+    size_t n = 0;
+    for (size_t i = 0; i < w->plan.n; i++) n += w->plan.steps[i].again;
+    return n;
+}
+
+static size_t states_kept(const world *w) {
+    size_t n = 0;
+    for (size_t i = 0; i < w->tree.states.n; i++) n += w->tree.states.owner[i] != CAPP_NO_NODE;
+    return n;
+}
+
+TEST(a_chain_needs_one_state_whatever_the_waves) {
+    world w;
+    begin_states(&w, 64, 4);
+    example(&w, "abcdefgh", "x", "y");
+    plan(&w, 3);
+    CHECK_STR(order(&w), "abcdefgh");
+    CHECK_INT(w.plan.n_waves, 3);
+    CHECK_INT(states_kept(&w), 1);
+    next(&w);
+    end(&w);
+}
+
+TEST(a_prompt_with_many_completions_is_computed_once) {
+    world w;
+    begin_states(&w, 256, 2);
+    uint32_t prompt = insert(&w, CAPP_ROOT, "abc", false);
+    for (char c = 'A'; c <= 'Z'; c++) {
+        char text[] = {c, c, c, 0};
+        insert(&w, prompt, text, true);
+    }
+    plan(&w, 4); /* waves end among the completions and in the middle of one */
+    CHECK_INT(rows_again(&w), 0);
+    CHECK_INT(w.plan.n, 3 + 26 * 2);
+    next(&w);
+    end(&w);
+}
+
+/* Each level needs a state as long as completions continue from it. */
+TEST(too_few_states_cost_rows) {
+    for (size_t states = 1; states <= 4; states++) {
+        static const size_t again[] = {0, 18, 6, 2, 0};
+        world w;
+        begin_states(&w, 64, states);
+        uint32_t a = insert(&w, CAPP_ROOT, "abcd", false), b = insert(&w, a, "ef", false),
+                 c = insert(&w, b, "gh", false);
+        insert(&w, c, "xxx", true);
+        insert(&w, c, "yyy", true);
+        insert(&w, b, "xxx", true);
+        insert(&w, a, "xxx", true);
+        plan(&w, 16);
+        CHECK_INT(rows_again(&w), again[states]);
+        next(&w);
+        end(&w);
+    }
+}
+
+/* The first window does not know that others will share "abc"; the second sees that they do. */
+TEST(a_shared_beginning_stays) {
+    world w;
+    begin_states(&w, 64, 4);
+    example(&w, "abcd", "x", "y");
+    plan(&w, 16);
+    next(&w);
+    example(&w, "abce", "x", "y");
+    plan(&w, 16);
+    CHECK_STR(order(&w), "abce");
+    next(&w);
+    example(&w, "abcf", "xx", "yy");
+    plan(&w, 16);
+    CHECK_STR(order(&w), "fxy");
+    next(&w);
+    end(&w);
+}
+
+TEST(a_path_that_goes_on_keeps_its_slot) {
+    world w;
+    char text[12] = "a";
+    begin_states(&w, 64, 3);
+    for (size_t n = 1; n < 10; n++, text[n - 1] = (char)('a' + n % 3)) {
+        uint32_t first = insert(&w, CAPP_ROOT, text, false);
+        text[0] = 'b';
+        uint32_t second = insert(&w, CAPP_ROOT, text, false);
+        text[0] = 'a';
+        w.tree.nodes[first].asked = w.tree.nodes[second].asked = true;
+        plan(&w, 16);
+        CHECK_INT(w.plan.n, 2);
+        next(&w);
+    }
+    end(&w);
 }

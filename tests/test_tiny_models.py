@@ -88,6 +88,11 @@ SABOTAGE = {
     "gemma4-layers": "side_gate side_norm side_post_norm side_tokens layer_scale feed_post_norm back window v_norm",
     "gemma4-experts": "expert_norm expert_post_norm shared_post_norm router_scales expert_scale feed_norm experts_used "
                       "feed_post_norm",
+    "lfm2": "tail rope q_norm k_norm attention_norm feed_norm output_norm",
+    "lfm2-wide": "tail rope q_norm k_norm",
+    "qwen35": "tail decay step_bias mix_norm in_turn rope q_norm k_norm attention_gate attention_norm feed_norm",
+    "qwen35moe": "tail decay step_bias mix_norm in_turn attention_gate experts_used router_norm shared shared_router qkv_bias",
+    "qwen3next": "tail decay step_bias mix_norm in_turn attention_gate rope experts_used router_norm shared",
 }  # fmt: skip
 
 FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense", "starcoder-heads", "qwen2moe-dense")  # GGUF has the architecture, but not this part of it

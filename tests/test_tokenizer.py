@@ -1,8 +1,10 @@
 """`capp tokenize` against golden ids and against the tokenizers package, on text of many scripts."""
 import json
 import lzma
+import os
 import random
 import subprocess
+from pathlib import Path
 
 import pytest
 from corpus import everything, random_texts
@@ -99,6 +101,80 @@ def test_published_tokenizers(capp, shared, tmp_path, texts, peer, vocabulary):
     if peer.normalizer:  # NFC, which GGUF files do not mention
         texts = [peer.normalizer.normalize_str(text) for text in texts]
     check(capp, f"{shared}/data/vocabs/ggml-vocab-{vocabulary}.gguf", tmp_path / "in.jsonl", texts, peer)
+
+
+def raw_bpe_gguf(path, rng, model, pre):
+    """A vocabulary like Gemma 4's: characters of raw UTF-8, bytes, random merges, runs of line ends; and the same for
+    the tokenizers package."""
+    tokens = ["<pad>", "<eos>", "<bos>", *(f"<0x{byte:02X}>" for byte in range(256)), *"abcdeé漢▁.", "\n", "\n\n\n"]
+    pieces, merges = list("abcdeé漢▁."), []
+    while len(merges) < 300:
+        pair = rng.choice(pieces), rng.choice(pieces)
+        if len("".join(pair)) <= 8 and pair not in merges:
+            merges.append(pair)
+            pieces.append("".join(pair))
+    tokens += [piece for piece in dict.fromkeys(pieces) if piece not in tokens]
+    kinds = [gguf.TokenType.CONTROL] * 3 + [gguf.TokenType.BYTE] * 256
+    writer = gguf.GGUFWriter(path, "gemma4")
+    writer.add_tokenizer_model(model)
+    if pre:
+        writer.add_tokenizer_pre(pre)
+    writer.add_token_list([text.encode() for text in tokens])
+    writer.add_token_types(kinds + [gguf.TokenType.NORMAL] * (len(tokens) - len(kinds)))
+    writer.add_token_merges([" ".join(pair) for pair in merges])
+    writer.add_bos_token_id(2)
+    writer.add_eos_token_id(1)
+    writer.add_add_bos_token(False)
+    for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.close):
+        step()
+    peer = tokenizers.Tokenizer(tokenizers.models.BPE({text: i for i, text in enumerate(tokens)}, merges, byte_fallback=True))
+    peer.normalizer = tokenizers.normalizers.Replace(" ", "▁")
+    peer.pre_tokenizer = tokenizers.pre_tokenizers.Split(tokenizers.Regex("\n+"), "isolated")
+    return peer, tokens.index("\n\n\n")
+
+
+@pytest.mark.parametrize("model, pre, bos", [("gemma4", None, True), ("gpt2", "gemma4", True), ("gpt2", "sarvam-moe", False)])
+def test_raw_bpe(capp, tmp_path, model, pre, bos):
+    rng = random.Random(7)
+    peer, run = raw_bpe_gguf(tmp_path / "vocabulary.gguf", rng, model, pre)
+    texts = ["".join(rng.choice("abcdeé漢 .🙂\n") for _ in range(rng.randint(1, 60))).replace("\n\n\n", "\n") for _ in range(500)]
+    expected = [encoding.ids for encoding in peer.encode_batch(texts)]
+    assert tokenize(capp, tmp_path / "vocabulary.gguf", tmp_path / "in.jsonl", texts, "--no-bos") == expected
+    whole, single = tokenize(capp, tmp_path / "vocabulary.gguf", tmp_path / "in.jsonl", ["a\n\n\nb", "b"])
+    assert (run in whole) == bos and (single[0] == 2) == bos  # Gemma 4 has runs of line ends, and BOS in any case
+
+
+# The vocabularies without a model that llama.cpp brings for its own tests, with their texts and ids.
+PEERS = Path(os.environ.get("PEERS", Path.home() / ".cache" / "capp-peers"))
+VOCABULARIES = PEERS / "llama" / "vendor" / "llama.cpp" / "models"
+
+
+@pytest.mark.parametrize("name", ["gemma-4", "qwen35", "command-r", "deepseek-llm", "deepseek-coder", "mpt", "refact", "starcoder"])
+def test_vocabularies_of_llama_cpp(capp, tmp_path, name):
+    path = VOCABULARIES / f"ggml-vocab-{name}.gguf"
+    if not path.exists():
+        pytest.skip("llama.cpp's sources are not on this machine")
+    texts = Path(f"{path}.inp").read_text(encoding="utf-8").split("\n__ggml_vocab_test__\n")
+    texts = texts[:-1] if not texts[-1] else texts
+    ids = [[int(word) for word in line.split()] for line in Path(f"{path}.out").read_text().splitlines()]
+    assert tokenize(capp, path, tmp_path / "in.jsonl", texts, "--no-bos") == ids
+
+
+@pytest.mark.long
+def test_gemma4(capp, tmp_path, texts):
+    """The vocabulary of Gemma 4, with the merges that it names, in the tokenizers package."""
+    path = VOCABULARIES / "ggml-vocab-gemma-4.gguf"
+    if not path.exists():
+        pytest.skip("llama.cpp's sources are not on this machine")
+    fields = gguf.GGUFReader(path).fields
+    tokens, kinds, merges = (fields["tokenizer.ggml." + key].contents() for key in ("tokens", "token_type", "merges"))
+    merges = [tuple(merge.split(" ")) for merge in merges]
+    peer = tokenizers.Tokenizer(tokenizers.models.BPE({token: i for i, token in enumerate(tokens)}, merges,
+                                                      byte_fallback=True))
+    peer.normalizer = tokenizers.normalizers.Replace(" ", "▁")
+    plain = (gguf.TokenType.NORMAL, gguf.TokenType.BYTE)
+    peer.add_special_tokens([t for t, kind in zip(tokens, kinds) if kind not in plain])
+    check(capp, path, tmp_path / "in.jsonl", texts, peer)
 
 
 def test_detached_spaces(capp, smollm2, tmp_path):

@@ -143,48 +143,109 @@ static void add_vocabulary(maker *m) {
     gguf_writer_bool(m->w, "tokenizer.ggml.add_bos_token", false);
 }
 
-static void add_layer(maker *m, int layer, size_t heads, size_t kv_heads, size_t d) {
-    bool gpt2 = !strcmp(m->arch, "gpt2"), gemma3 = !strcmp(m->arch, "gemma3");
+static bool is(const maker *m, const char *arch) {
+    return !strcmp(m->arch, arch);
+}
+
+/* Whether a layer has attention. The others have a convolution (LFM2) or DeltaNet (Qwen 3.5). */
+static bool is_attention(const maker *m, int layer) {
+    if (is(m, "lfm2")) return layer == 1;
+    return !is(m, "qwen35") || (layer + 1) % TINY_INTERVAL == 0;
+}
+
+static void add_convolution(maker *m, int layer) {
+    product_tensor(m, layer, "shortconv.in_proj", m->width, 3 * m->width, 1.2, false);
+    layer_tensor(m, layer, "shortconv.conv.weight", TINY_TAPS, m->width, 0, 0.7);
+    product_tensor(m, layer, "shortconv.out_proj", m->width, m->width, 1.2, false);
+}
+
+/* Two heads of k, and of v three for each of them, wider than a block of columns. */
+enum { DELTA_GROUPS = 2, DELTA_HEADS = 6, DELTA_KEYS = 12, DELTA_VALUES = 36 };
+
+static void add_delta(maker *m, int layer) {
+    size_t values = DELTA_HEADS * DELTA_VALUES, channels = 2 * DELTA_GROUPS * DELTA_KEYS + values;
+    product_tensor(m, layer, "attn_qkv", m->width, channels, 1.5, false);
+    product_tensor(m, layer, "attn_gate", m->width, values, 1.2, false);
+    product_tensor(m, layer, "ssm_beta", m->width, DELTA_HEADS, 1.2, false);
+    product_tensor(m, layer, "ssm_alpha", m->width, DELTA_HEADS, 1.2, false);
+    layer_tensor(m, layer, "ssm_conv1d.weight", TINY_TAPS, channels, 0, 0.7);
+    layer_tensor(m, layer, "ssm_a", DELTA_HEADS, 1, -0.3, 0.1);
+    layer_tensor(m, layer, "ssm_dt.bias", DELTA_HEADS, 1, 0, 0.5);
+    norm_tensor(m, layer, "ssm_norm", DELTA_VALUES, false);
+    product_tensor(m, layer, "ssm_out", values, m->width, 1.2, false);
+}
+
+static void add_attention(maker *m, int layer, size_t heads, size_t kv_heads, size_t d) {
     size_t q = heads * d, kv = kv_heads * d;
-    norm_tensor(m, layer, "attn_norm", m->width, gpt2);
-    norm_tensor(m, layer, "ffn_norm", m->width, gpt2);
-    if (gpt2)
+    if (is(m, "gpt2"))
         product_tensor(m, layer, "attn_qkv", m->width, q + 2 * kv, 1.5, true);
     else {
-        product_tensor(m, layer, "attn_q", m->width, q, 1.5, false);
+        product_tensor(m, layer, "attn_q", m->width, is(m, "qwen35") ? 2 * q : q, 1.5, false);
         product_tensor(m, layer, "attn_k", m->width, kv, 1.5, false);
         product_tensor(m, layer, "attn_v", m->width, kv, 1.5, false);
-        product_tensor(m, layer, "ffn_gate", m->width, m->feed, 1.2, false);
     }
-    product_tensor(m, layer, "attn_output", q, m->width, 1.2, gpt2);
+    product_tensor(m, layer, "attn_output", q, m->width, 1.2, is(m, "gpt2"));
+    if (is(m, "gpt2") || is(m, "llama")) return;
+    norm_tensor(m, layer, "attn_q_norm", d, false);
+    norm_tensor(m, layer, "attn_k_norm", d, false);
+}
+
+static void add_layer(maker *m, int layer, size_t heads, size_t kv_heads, size_t d) {
+    bool gpt2 = is(m, "gpt2");
+    norm_tensor(m, layer, "attn_norm", m->width, gpt2);
+    norm_tensor(m, layer, is(m, "qwen35") ? "post_attention_norm" : "ffn_norm", m->width, gpt2);
+    if (is_attention(m, layer))
+        add_attention(m, layer, heads, kv_heads, d);
+    else if (is(m, "lfm2"))
+        add_convolution(m, layer);
+    else
+        add_delta(m, layer);
+    if (!gpt2) product_tensor(m, layer, "ffn_gate", m->width, m->feed, 1.2, false);
     product_tensor(m, layer, "ffn_up", m->width, m->feed, 1.2, gpt2);
     product_tensor(m, layer, "ffn_down", m->feed, m->width, 1.2, gpt2);
-    if (gemma3) {
-        norm_tensor(m, layer, "attn_q_norm", d, false);
-        norm_tensor(m, layer, "attn_k_norm", d, false);
+    if (is(m, "gemma3")) {
         norm_tensor(m, layer, "post_attention_norm", m->width, false);
         norm_tensor(m, layer, "post_ffw_norm", m->width, false);
     }
 }
 
+/* The keys of layers that have a state from token to token. */
+static void add_mix_keys(maker *m, size_t kv_heads) {
+    const int32_t heads_of_layers[] = {0, (int32_t)kv_heads, 0, 0};
+    if (is(m, "lfm2")) {
+        gguf_writer_i32_array(m->w, "lfm2.attention.head_count_kv", heads_of_layers, 4);
+        key_u32(m, "shortconv.l_cache", TINY_TAPS);
+        return;
+    }
+    key_u32(m, "attention.head_count_kv", (uint32_t)kv_heads);
+    if (!is(m, "qwen35")) return;
+    key_u32(m, "full_attention_interval", TINY_INTERVAL);
+    key_u32(m, "ssm.conv_kernel", TINY_TAPS);
+    key_u32(m, "ssm.state_size", DELTA_KEYS);
+    key_u32(m, "ssm.group_count", DELTA_GROUPS);
+    key_u32(m, "ssm.time_step_rank", DELTA_HEADS);
+    key_u32(m, "ssm.inner_size", DELTA_HEADS * DELTA_VALUES);
+}
+
 void *tiny_model_with(const char *arch, uint64_t seed, tiny_extra extra, size_t *size) {
     static const char *const archs[] = {"llama", "gemma3", "gpt2"};
-    maker m = {.w = gguf_writer_new(), .random = {seed}, .integers = strstr(arch, "_integers") != NULL};
+    maker m = {.w = gguf_writer_new(), .random = {seed}, .arch = arch, .integers = strstr(arch, "_integers") != NULL};
     for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
-        if (!strncmp(arch, archs[i], strlen(archs[i]))) m.arch = arch = archs[i];
+        if (m.integers && !strncmp(arch, archs[i], strlen(archs[i]))) m.arch = arch = archs[i];
     m.width = m.integers ? 2 * BLOCK : 52;
     m.feed = m.integers ? 3 * BLOCK : 76;
     bool gpt2 = !strcmp(arch, "gpt2"), gemma3 = !strcmp(arch, "gemma3");
     size_t heads = gpt2 || m.integers ? 4 : 6, kv_heads = gpt2 ? 4 : gemma3 && !m.integers ? 1 : 2;
     size_t d = gpt2 || m.integers ? m.width / 4 : 10;
-    int layers = gemma3 ? 7 : LAYERS; /* the sixth attends to all positions */
+    bool lfm2 = !strcmp(arch, "lfm2"), mixes = lfm2 || !strcmp(arch, "qwen35");
+    int layers = gemma3 ? 7 : mixes ? 4 : LAYERS; /* the sixth attends to all positions */
     gguf_writer_str(m.w, "general.architecture", arch);
     key_u32(&m, "context_length", TINY_CONTEXT);
     key_u32(&m, "embedding_length", (uint32_t)m.width);
     key_u32(&m, "block_count", (uint32_t)layers);
     key_u32(&m, "feed_forward_length", (uint32_t)m.feed);
     key_u32(&m, "attention.head_count", (uint32_t)heads);
-    key_u32(&m, "attention.head_count_kv", (uint32_t)kv_heads);
+    add_mix_keys(&m, kv_heads);
     if (!gpt2) {
         key_u32(&m, "attention.key_length", (uint32_t)d);
         key_u32(&m, "attention.value_length", (uint32_t)d);
@@ -196,7 +257,7 @@ void *tiny_model_with(const char *arch, uint64_t seed, tiny_extra extra, size_t 
     add_tensor(&m, "token_embd.weight", m.width, TINY_VOCABULARY, 0, gemma3 ? 0.4 : 1);
     if (gpt2) add_tensor(&m, "position_embd.weight", m.width, TINY_CONTEXT, 0, 0.7);
     for (int i = 0; i < layers; i++) add_layer(&m, i, heads, kv_heads, d);
-    add_tensor(&m, "output_norm.weight", m.width, 1, 1, 0.4);
+    add_tensor(&m, lfm2 ? "token_embd_norm.weight" : "output_norm.weight", m.width, 1, 1, 0.4);
     if (gpt2) add_tensor(&m, "output_norm.bias", m.width, 1, 0, 0.4);
     if (!gemma3) add_tensor(&m, "output.weight", m.width, TINY_VOCABULARY, 0, 2.5 / sqrt((double)m.width));
     if (extra) extra(m.w);

@@ -188,6 +188,25 @@ NEWER = {
     "starcoder-heads": ("gpt_bigcode", dict(GPT, n_layer=2, multi_query=False), "bfloat16"),
 }
 
+# Models with a state from token to token in some layers or all.
+CONV, LINEAR = "conv", "linear_attention"
+DELTA = dict(head_dim=16, rope_parameters=PLAIN, linear_num_key_heads=2, linear_num_value_heads=6,
+             linear_key_head_dim=12, linear_value_head_dim=20)
+NEWER.update({
+    "lfm2": ("lfm2", dict(USUAL, **FOUR, layer_types=[CONV, GLOBAL, CONV, CONV], block_auto_adjust_ff_dim=False), "bfloat16"),
+    "qwen35": ("qwen3_5_text", dict(without(USUAL, "rope_theta"), **DELTA, num_hidden_layers=4,
+                                    layer_types=[LINEAR, GLOBAL, LINEAR, LINEAR]), "bfloat16"),
+    "qwen35moe": ("qwen3_5_moe_text", dict(without(USUAL, "rope_theta"), **DELTA, num_hidden_layers=3, num_experts=5,
+                                           num_experts_per_tok=2, moe_intermediate_size=12, tie_word_embeddings=True,
+                                           shared_expert_intermediate_size=16, layer_types=[LINEAR, LINEAR, GLOBAL],
+                                           attention_bias=True), "bfloat16"),
+    "qwen3next": ("qwen3_next", dict(without(USUAL, "rope_theta"), **{**DELTA, "linear_num_value_heads": 4}, num_experts=5,
+                                     num_experts_per_tok=2, moe_intermediate_size=12, num_hidden_layers=4,
+                                     shared_expert_intermediate_size=16, full_attention_interval=2), "bfloat16"),
+    "lfm2-wide": ("lfm2", dict({**USUAL, "num_key_value_heads": 1, "intermediate_size": 60}, block_multiple_of=16, conv_L_cache=5,
+                               layer_types=[CONV, CONV, GLOBAL], tie_word_embeddings=False), "bfloat16"),
+})
+
 
 def yarn(**more):
     return dict(rope_scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=24, **more))
@@ -238,7 +257,7 @@ def randomize(model, plus_one, newer):
     for name, p in model.named_parameters():
         noise = torch.randn(p.shape)
         if is_norm(name) and name.endswith("weight"):
-            p.data = noise * 0.4 + (0 if plus_one else 1)
+            p.data = noise * 0.4 + (0 if plus_one and "linear_attn" not in name else 1)
         elif p.dim() == 1 or name.endswith("bias"):
             p.data = noise * 0.5
         elif "embed" in name or "wte" in name or "wpe" in name:
@@ -318,7 +337,7 @@ def make(name):
         stored = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.tie_weights()  # the initialization would have done this
     stored.tie_weights()
-    plus_one = int(model_type.startswith(("gemma", "nemotron")) and model_type != "gemma4_text")
+    plus_one = int(model_type.startswith(("gemma", "nemotron", "qwen3_5", "qwen3_next")) and model_type != "gemma4_text")
     runs = [torch.randint(3, VOCABULARY, (n,)).tolist() for n in LENGTHS]
     randomize(model, plus_one, name in NEWER)
     calibrate(model, runs[-1], plus_one)

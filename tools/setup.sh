@@ -29,6 +29,8 @@ for group in "$@"; do
         need libzstd-dev pkg-config --exists libzstd
         need libxxhash-dev pkg-config --exists libxxhash
         need libcurl4-openssl-dev pkg-config --exists libcurl
+        need libjansson-dev pkg-config --exists jansson
+        need libmicrohttpd-dev pkg-config --exists libmicrohttpd
         need libssl-dev pkg-config --exists libcrypto
         need python3 have "${PYTHON:-python3}"
         need python3-venv "${PYTHON:-python3}" -c 'import ensurepip, venv'

@@ -20,27 +20,65 @@ uint64_t capp_budget_usable(uint64_t budget) {
     return budget - (budget / 4 < PROCESS_BYTES ? budget / 4 : PROCESS_BYTES);
 }
 
-size_t capp_budget_exact_slots(const capp_session *session, size_t rows, size_t longest) {
-    return session->exact.weights ? longest + rows : 0;
+/* A model with recurrent states needs one slot. With a few, what branches is computed once: a prompt, a beginning that
+ * completions share, one that prompts share. More keep what may be used again; they are as many as fit into a moderate
+ * amount of memory. */
+enum { LEAST_STATES = 4, MOST_STATES = 64, MOST_STATE_BYTES = 256 * MIB };
+
+static size_t state_bytes(const capp_session *session) {
+    return capp_forward_state_bytes(session->fast.weights);
+}
+
+static size_t least_states(const capp_session *session) {
+    return state_bytes(session) ? LEAST_STATES : 0;
+}
+
+static size_t most_states(const capp_session *session, size_t paths) {
+    size_t bytes = state_bytes(session), n = bytes ? MOST_STATE_BYTES / bytes : 0;
+    if (!bytes) return 0;
+    if (n > MOST_STATES) n = MOST_STATES;
+    if (n < LEAST_STATES + paths) n = LEAST_STATES + paths;
+    return n;
+}
+
+/* States take at most a quarter of the budget for this. */
+size_t capp_budget_paths(const capp_session *session) {
+    size_t bytes = state_bytes(session), usable = (size_t)capp_budget_usable(session->model->memory);
+    if (!bytes) return SIZE_MAX;
+    size_t n = usable / 4 / bytes;
+    return n > LEAST_STATES ? n - LEAST_STATES : 1;
+}
+
+capp_room capp_budget_exact(const capp_session *session, const capp_room *fast) {
+    if (!session->exact.weights) return (capp_room){0};
+    return (capp_room){.slots = fast->longest + fast->rows, .states = least_states(session)};
 }
 
 /* In addition to the window's nodes, the tree holds nodes of earlier windows: at most twice as many as are resident
  * (capp_tree_next_window). */
-size_t capp_budget_bytes(const capp_session *session, size_t rows, size_t slots, size_t longest, size_t nodes) {
-    size_t exact = capp_budget_exact_slots(session, rows, longest), window;
-    size_t bytes = capp_forward_bytes(session->fast.weights, session->exact.weights, session->model->threads,
-                                      slots + exact, rows, longest);
+size_t capp_budget_bytes(const capp_session *session, const capp_room *fast, size_t nodes) {
+    capp_room exact = capp_budget_exact(session, fast), both = *fast;
+    size_t window;
+    if (__builtin_add_overflow(both.slots, exact.slots, &both.slots)) return SIZE_MAX;
+    both.states += exact.states;
+    size_t bytes = capp_forward_bytes(session->fast.weights, session->exact.weights, session->model->threads, &both);
     if (session->exact.weights && !capp_mul(nodes, 2, &nodes)) return SIZE_MAX;
-    if (!capp_mul(slots + exact, 2, &window) || __builtin_add_overflow(window, nodes, &nodes) ||
+    if (!capp_mul(both.slots, 2, &window) || __builtin_add_overflow(window, nodes, &nodes) ||
         !capp_mul(nodes, NODE_BYTES, &window) || __builtin_add_overflow(bytes, window, &bytes))
         return SIZE_MAX;
     return bytes;
 }
 
+/* The smallest room for a path of `longest` tokens with waves of `rows` rows. */
+static capp_room least_room(const capp_session *session, size_t rows, size_t longest) {
+    return (capp_room){.slots = longest + rows, .states = least_states(session), .rows = rows, .longest = longest};
+}
+
 /* Bytes of the smallest run with a path of `longest` tokens. */
 static size_t least_bytes(const capp_session *session, size_t longest, size_t nodes, uint64_t budget) {
     size_t limit = capp_budget_nodes(budget);
-    return capp_budget_bytes(session, LEAST_ROWS, longest + LEAST_ROWS, longest, nodes > limit ? nodes : limit);
+    capp_room room = least_room(session, LEAST_ROWS, longest);
+    return capp_budget_bytes(session, &room, nodes > limit ? nodes : limit);
 }
 
 /* The smallest budget, in MiB, that the smallest run fits. The reserved part of a budget grows with it. */
@@ -75,25 +113,31 @@ static size_t most_rows(const capp_session *session) {
     return capp_weights_streamed(session->fast.weights) ? MOST_STREAMED_ROWS : MOST_ROWS;
 }
 
-/* As many rows as fit, then more slots for contents that are used often: some paths, and what the caller wants to keep.
- * Not as many slots as would fit: otherwise the store would fill with rows that are never used again, and memory would
- * grow with their number. */
-capp_status capp_budget_choose(const capp_session *session, size_t longest, size_t nodes, size_t *rows, size_t *slots,
+/* The largest *n up to `most`, at least its present value, with which room, which contains it, fits. */
+static void widen(const capp_session *session, capp_room *room, size_t *n, size_t most, size_t nodes) {
+    size_t low = *n, usable = (size_t)capp_budget_usable(session->model->memory);
+    while (low < most) {
+        *n = low + (most - low + 1) / 2;
+        if (capp_budget_bytes(session, room, nodes) <= usable)
+            low = *n;
+        else
+            most = *n - 1;
+    }
+    *n = low;
+}
+
+/* As many rows as fit, then more slots for contents that are used often: some paths, and what the caller wants to keep;
+ * then more recurrent states. Not as many slots as would fit: otherwise the store would fill with rows that are never
+ * used again, and memory would grow with their number. */
+capp_status capp_budget_choose(const capp_session *session, size_t longest, size_t nodes, capp_room *fast,
                                capp_error *err) {
     size_t usable = (size_t)capp_budget_usable(session->model->memory), n = most_rows(session);
-    while (n > LEAST_ROWS && capp_budget_bytes(session, n, longest + n, longest, nodes) > usable) n /= 2;
-    if (capp_budget_bytes(session, n, longest + n, longest, nodes) > usable)
-        return capp_session_check(session, longest, nodes, err);
-    size_t most = 2 * (longest + n), low = longest + n;
-    if (most < session->keep) most = session->keep;
-    while (low < most) { /* the largest number of slots that fits */
-        size_t middle = (low + most + 1) / 2;
-        if (capp_budget_bytes(session, n, middle, longest, nodes) <= usable)
-            low = middle;
-        else
-            most = middle - 1;
-    }
-    *rows = n;
-    *slots = low;
+    *fast = least_room(session, n, longest);
+    while (n > LEAST_ROWS && capp_budget_bytes(session, fast, nodes) > usable)
+        *fast = least_room(session, n /= 2, longest);
+    if (capp_budget_bytes(session, fast, nodes) > usable) return capp_session_check(session, longest, nodes, err);
+    size_t slots = 2 * (longest + n);
+    widen(session, fast, &fast->slots, slots < session->keep ? session->keep : slots, nodes);
+    widen(session, fast, &fast->states, most_states(session, session->keep_paths), nodes);
     return CAPP_OK;
 }

@@ -1,5 +1,5 @@
-/* The memory budget of a session: how many rows a wave may have and how many slots the KV store may have, so that
- * everything fits. */
+/* The memory budget of a session: how many rows a wave may have, and how many slots the KV store and the recurrent
+ * states may have, so that everything fits. */
 #ifndef CAPP_ENGINE_BUDGET_H
 #define CAPP_ENGINE_BUDGET_H
 
@@ -11,15 +11,19 @@ size_t capp_budget_nodes(uint64_t budget);
 /* The memory of a budget that is left for scratch, store and windows. */
 uint64_t capp_budget_usable(uint64_t budget);
 
-/* Slots of the exact lane, which has room for the longest path and a wave; 0 if there is no exact lane. */
-size_t capp_budget_exact_slots(const capp_session *session, size_t rows, size_t longest);
+/* The room of the exact lane: slots for the longest path and a wave, and the fewest states; no slots if there is no
+ * exact lane. */
+capp_room capp_budget_exact(const capp_session *session, const capp_room *fast);
 
-/* Bytes for scratch, the store and a window of `nodes` nodes, with waves of `rows` rows, `slots` slots of the fast lane
- * and paths of up to `longest` tokens. SIZE_MAX: the number is too large. */
-size_t capp_budget_bytes(const capp_session *session, size_t rows, size_t slots, size_t longest, size_t nodes);
+/* Bytes for scratch, the store and a window of `nodes` nodes, with this room of the fast lane. SIZE_MAX: the number is
+ * too large. */
+size_t capp_budget_bytes(const capp_session *session, const capp_room *fast, size_t nodes);
 
-/* Chooses the rows of a wave and the slots of the store for paths of up to `longest` tokens, within the budget. */
-capp_status capp_budget_choose(const capp_session *session, size_t longest, size_t nodes, size_t *rows, size_t *slots,
+/* Chooses the room of the fast lane for paths of up to `longest` tokens, within the budget. */
+capp_status capp_budget_choose(const capp_session *session, size_t longest, size_t nodes, capp_room *fast,
                                capp_error *err);
+
+/* How many paths that go on have room for their recurrent states; SIZE_MAX: the model has no states. */
+size_t capp_budget_paths(const capp_session *session);
 
 #endif

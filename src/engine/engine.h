@@ -52,8 +52,13 @@ size_t capp_session_node_limit(const capp_session *session);
 /* Nodes of the next window, for a caller that sets the time of a window (score/pace.c); 0: not known yet. */
 size_t *capp_session_pace(capp_session *session);
 
-/* Tokens that the next windows need again: the KV store gets slots for them if the budget allows it. */
-void capp_session_keep(capp_session *session, size_t tokens);
+/* What the next windows need again: tokens, and paths that go on. The KV store and the recurrent states get slots for
+ * them if the budget allows it. */
+void capp_session_keep(capp_session *session, size_t tokens, size_t paths);
+
+/* How many paths may go on in the next windows at once, so that the budget has room for their recurrent states.
+ * SIZE_MAX: the model has no such states. */
+size_t capp_session_paths(const capp_session *session);
 
 /* Checks whether a row with a path of `longest` tokens, in a window of `nodes` nodes, fits the memory budget. If not:
  * CAPP_EBUDGET; the message tells the budget that it needs. */

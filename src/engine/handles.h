@@ -24,6 +24,7 @@ struct capp_model {
 struct capp_lane {
     const capp_weights *weights; /* borrowed from the model; NULL: the session does not have this lane */
     size_t first_slot;           /* first slot of its part of the KV store */
+    size_t first_state;          /* first slot of its recurrent states */
     capp_tree tree;
     capp_slots slots;
     capp_plan plan;
@@ -35,14 +36,16 @@ struct capp_session {
     capp_forward *forward; /* NULL before the first window */
     capp_lane fast, exact; /* exact: for close decisions */
     capp_stats stats;
-    atomic_bool cancelled; /* also stops the pool */
-    unsigned calls;        /* calls in progress: a call that makes other calls shares its cancellation with them */
-    double call_start;     /* start of the outermost call */
-    size_t node_limit;     /* maximum number of nodes of a window with several rows */
-    size_t pace;           /* nodes of the next window, if the caller sets its time; 0: not known yet */
-    size_t window_nodes;   /* maximum number of nodes of a window that fits the scratch memory */
-    size_t keep;           /* tokens that the caller needs again: slots for them if the budget allows it */
-    size_t kept;           /* `keep` at the time when the store was made */
+    atomic_bool cancelled;   /* also stops the pool */
+    unsigned calls;          /* calls in progress: a call that makes other calls shares its cancellation with them */
+    double call_start;       /* start of the outermost call */
+    capp_room fast_room;     /* of the fast lane */
+    size_t node_limit;       /* maximum number of nodes of a window with several rows */
+    size_t pace;             /* nodes of the next window, if the caller sets its time; 0: not known yet */
+    size_t window_nodes;     /* maximum number of nodes of a window that fits the scratch memory */
+    size_t keep;             /* tokens that the caller needs again: slots for them if the budget allows it */
+    size_t keep_paths;       /* paths that go on in later windows: slots for their recurrent states, likewise */
+    size_t kept, kept_paths; /* both at the time when the store was made */
 };
 
 /* The floating-point environment of a call: round to nearest, denormals kept, no traps; restored at its end. */

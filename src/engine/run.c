@@ -8,56 +8,73 @@ double capp_session_margin(const capp_session *session) {
     return session->exact.weights ? capp_lanes_margin(session->fast.weights, session->exact.weights) : 0;
 }
 
-/* Empties the lane and gives it the slots base .. base + n - 1. */
-static capp_status new_slots(capp_lane *lane, size_t base, size_t n, capp_error *err) {
+/* Empties the lane and gives it a part of the slots: those after the slots in `before`. */
+static capp_status new_slots(capp_lane *lane, const capp_room *before, const capp_room *room, capp_error *err) {
     capp_tree_forget(&lane->tree);
     capp_slots_free(&lane->slots);
-    lane->first_slot = base;
-    return capp_slots_init(&lane->slots, n, err);
+    capp_states_free(&lane->tree.states);
+    lane->first_slot = before->slots;
+    lane->first_state = before->states;
+    if (room->states) {
+        capp_status st = capp_states_init(&lane->tree.states, room->states, err);
+        if (st != CAPP_OK) return st;
+    }
+    return capp_slots_init(&lane->slots, room->slots, err);
+}
+
+/* Whether the scratch memory fits the window. */
+static bool fits(const capp_session *session, size_t longest, size_t nodes) {
+    return session->forward && capp_forward_room(session->forward).longest >= longest &&
+           session->window_nodes >= nodes && session->kept >= session->keep &&
+           session->kept_paths >= session->keep_paths;
 }
 
 /* Makes the scratch memory fit the window, with room for slightly longer paths if a wave does not lose rows by this.
  * When the scratch memory grows, resident contents are lost. */
 static capp_status fit_window(capp_session *session, const capp_tree *tree, capp_error *err) {
-    size_t longest = tree->longest, nodes = tree->touched, rows = 0, slots = 0;
+    size_t longest = tree->longest, nodes = tree->touched;
+    const capp_room none = {0};
+    capp_room fast, longer;
     if (nodes < session->node_limit) nodes = session->node_limit;
-    if (session->forward && capp_forward_longest(session->forward) >= longest && session->window_nodes >= nodes &&
-        session->kept >= session->keep)
-        return CAPP_OK;
+    if (fits(session, longest, nodes)) return CAPP_OK;
     if (longest > session->model->context)
         return capp_fail(err, CAPP_ETOOLONG, "the text has %zu tokens, but the context is %u; shorten the text",
                          longest, session->model->context);
-    capp_status st = capp_budget_choose(session, longest, nodes, &rows, &slots, err);
+    capp_status st = capp_budget_choose(session, longest, nodes, &fast, err);
     if (st != CAPP_OK) return st;
-    size_t longer = (longest + PATH_STEP - 1) / PATH_STEP * PATH_STEP;
-    if (longer > session->model->context) longer = session->model->context;
-    if (capp_budget_bytes(session, rows, longer + rows, longer, nodes) <= capp_budget_usable(session->model->memory)) {
-        longest = longer;
-        if ((st = capp_budget_choose(session, longest, nodes, &rows, &slots, err)) != CAPP_OK) return st;
-    }
+    longer = (capp_room){.states = fast.states, .rows = fast.rows};
+    longer.longest = (longest + PATH_STEP - 1) / PATH_STEP * PATH_STEP;
+    if (longer.longest > session->model->context) longer.longest = session->model->context;
+    longer.slots = longer.longest + longer.rows;
+    if (capp_budget_bytes(session, &longer, nodes) <= capp_budget_usable(session->model->memory) &&
+        (st = capp_budget_choose(session, longer.longest, nodes, &fast, err)) != CAPP_OK)
+        return st;
     capp_forward_free(session->forward);
     session->forward = NULL;
     session->window_nodes = nodes;
     session->kept = session->keep;
-    size_t exact = capp_budget_exact_slots(session, rows, longest);
-    if ((st = new_slots(&session->fast, 0, slots, err)) != CAPP_OK) return st;
-    if (exact && (st = new_slots(&session->exact, slots, exact, err)) != CAPP_OK) return st;
-    return capp_forward_open(&session->forward, session->fast.weights, session->exact.weights, session->pool,
-                             slots + exact, rows, longest, err);
+    session->kept_paths = session->keep_paths;
+    session->fast_room = fast;
+    capp_room exact = capp_budget_exact(session, &fast), both = fast;
+    if ((st = new_slots(&session->fast, &none, &fast, err)) != CAPP_OK) return st;
+    if (exact.slots && (st = new_slots(&session->exact, &fast, &exact, err)) != CAPP_OK) return st;
+    both.slots += exact.slots;
+    both.states += exact.states;
+    return capp_forward_open(&session->forward, session->fast.weights, session->exact.weights, session->pool, &both,
+                             err);
 }
 
 static size_t lane_bytes(const capp_lane *lane) {
     return lane->tree.capacity * sizeof *lane->tree.nodes + lane->tree.table_size * sizeof *lane->tree.table +
+           lane->plan.steps_capacity * sizeof *lane->plan.steps +
            (lane->plan.order_capacity + lane->plan.freed_capacity) * sizeof(uint32_t);
 }
 
 /* The planned bytes of the window, and the bytes that the session has allocated. */
 static void count_bytes(capp_session *session) {
-    size_t slots = capp_forward_slots(session->forward), rows = capp_forward_rows(session->forward);
-    size_t longest = capp_forward_longest(session->forward);
-    size_t run = capp_forward_bytes(session->fast.weights, session->exact.weights, session->model->threads, slots, rows,
-                                    longest);
-    size_t planned = capp_budget_bytes(session, rows, session->fast.slots.n, longest, session->window_nodes);
+    capp_room room = capp_forward_room(session->forward);
+    size_t run = capp_forward_bytes(session->fast.weights, session->exact.weights, session->model->threads, &room);
+    size_t planned = capp_budget_bytes(session, &session->fast_room, session->window_nodes);
     size_t used = run + lane_bytes(&session->fast) + lane_bytes(&session->exact);
     if (planned > session->stats.planned_bytes) session->stats.planned_bytes = planned;
     if (used > session->stats.used_bytes) session->stats.used_bytes = used;
@@ -66,17 +83,16 @@ static void count_bytes(capp_session *session) {
 capp_status capp_session_run(capp_session *session, capp_lane *lane, capp_wave_fn fn, void *user, capp_error *err) {
     capp_status st;
     if ((st = fit_window(session, &lane->tree, err)) != CAPP_OK) return st;
-    if ((st = capp_plan_make(&lane->plan, &lane->tree, &lane->slots, capp_forward_rows(session->forward), err)) !=
-        CAPP_OK)
-        return st;
+    size_t rows = capp_forward_room(session->forward).rows;
+    if ((st = capp_plan_make(&lane->plan, &lane->tree, &lane->slots, rows, err)) != CAPP_OK) return st;
     count_bytes(session);
     for (size_t i = 0; i < lane->plan.n_waves; i++) {
         const capp_wave *wave = &lane->plan.waves[i];
         if (capp_session_cancelled(session)) st = capp_fail(err, CAPP_ECANCELLED, "cancelled");
         if (st == CAPP_OK) st = capp_source_check(&session->model->source, err);
         if (st == CAPP_OK)
-            st = capp_forward_wave(session->forward, lane->weights, lane->first_slot, &lane->tree, &lane->plan, wave,
-                                   err);
+            st = capp_forward_wave(session->forward, lane->weights, lane->first_slot, lane->first_state, &lane->tree,
+                                   &lane->plan, wave, err);
         capp_weights_release(lane->weights);
         if (st == CAPP_OK)
             st = capp_source_check(&session->model->source, err); /* otherwise the bytes that were read may be wrong */

@@ -78,6 +78,11 @@ size_t *capp_session_pace(capp_session *session) {
     return &session->pace;
 }
 
-void capp_session_keep(capp_session *session, size_t tokens) {
+void capp_session_keep(capp_session *session, size_t tokens, size_t paths) {
     session->keep = tokens;
+    session->keep_paths = paths;
+}
+
+size_t capp_session_paths(const capp_session *session) {
+    return capp_budget_paths(session);
 }

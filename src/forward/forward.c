@@ -24,31 +24,34 @@ static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-/* Computes the sizes that depend on the model and on rows, slots and longest of f. */
-static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights *exact, size_t slots, size_t rows,
-                      size_t longest) {
+/* Computes the sizes that depend on the model and on the room. */
+static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights *exact, const capp_room *room) {
     const capp_hparams *h = &w->hparams;
     size_t group = 1, q = 0, qkv = 0, head = 0, feed = h->shared_feed;
-    for (size_t i = 0; i < h->layers; i++) {
+    for (uint32_t i = 0; i < h->layers; i++) {
         const capp_shape *shape = &h->shapes[i];
+        feed = larger(feed, shape->feed);
+        if (h->kinds[i] & CAPP_SILENT) continue;
         group = larger(group, shape->heads / shape->kv_heads);
         head = larger(head, (size_t)shape->key + shape->value);
-        feed = larger(feed, shape->feed);
         q = larger(q, (size_t)shape->heads * shape->key);
-        qkv = larger(qkv, (size_t)shape->heads * shape->key + (size_t)shape->kv_heads * (shape->key + shape->value));
+        qkv = larger(qkv, capp_attention_rows(h, i));
     }
     f->weights = w;
-    f->slots = round_up(slots, CAPP_LANES);
-    f->rows = rows;
-    f->longest = longest;
-    f->h_stride = stride_of(larger(larger(h->width, h->side), q));
+    f->slots = round_up(room->slots, CAPP_LANES);
+    f->n_states = room->states;
+    f->state_floats = capp_mix_floats(h);
+    f->rows = room->rows;
+    f->longest = room->longest;
+    f->h_stride = stride_of(larger(larger(larger(h->width, h->side), q), capp_mix_outputs(h)));
     f->g_stride = stride_of(feed);
     f->inner_stride = stride_of(h->feed);
-    f->t_stride = stride_of(larger(qkv, 2 * (size_t)h->side));
+    size_t mix = capp_mix_inputs(h);
+    f->t_stride = stride_of(larger(capp_mixes_beside(h) ? qkv + mix : larger(qkv, mix), 2 * (size_t)h->side));
     f->tile_rows = TILE_QUERIES / group;
     if (f->tile_rows < 4) f->tile_rows = 4;
     if (f->tile_rows > MOST_TILE_ROWS) f->tile_rows = MOST_TILE_ROWS;
-    f->score_stride = round_up(longest, CAPP_LANES) + 2 * CAPP_LANES;
+    f->score_stride = round_up(f->longest, CAPP_LANES) + 2 * CAPP_LANES;
     size_t queries = f->tile_rows * group;
     size_t attention = queries * (head + 1 + f->score_stride) + 2 * CAPP_LANES;
     f->scratch_stride = larger(attention, larger(h->width, h->side));
@@ -77,9 +80,11 @@ static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) 
     const capp_hparams *h = &f->weights->hparams;
     size_t rows = f->rows, keys = f->weights->key_floats * f->slots, values = f->weights->value_floats * f->slots;
     size_t tiles = (f->weights->head.n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE * rows;
-    size_t routed = h->experts ? rows : 0, choices = routed * h->experts_used;
+    size_t chosen = h->experts ? rows : 0, choices = chosen * h->experts_used;
+    size_t routed = h->experts || h->mix.kind ? rows : 0;
     size_t rotations = (size_t)h->n_ropes * f->longest * (h->rope_dims / 2);
     return fn(user, &f->keys, keys, sizeof *f->keys) && fn(user, &f->values, values, sizeof *f->values) &&
+           fn(user, &f->states, capp_count_states(h) * f->n_states * f->state_floats, sizeof *f->states) &&
            fn(user, &f->depth, rows, sizeof *f->depth) && fn(user, &f->slot, rows, sizeof *f->slot) &&
            fn(user, &f->token, rows, sizeof *f->token) && fn(user, &f->path, f->longest, sizeof *f->path) &&
            fn(user, &f->path_node, f->longest, sizeof *f->path_node) && each_tiles(&f->all, rows, fn, user) &&
@@ -88,7 +93,7 @@ static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) 
            fn(user, &f->t, rows * f->t_stride, sizeof *f->t) && fn(user, &f->u, rows * h->width, sizeof *f->u) &&
            fn(user, &f->cosines, rotations, sizeof *f->cosines) && fn(user, &f->sines, rotations, sizeof *f->sines) &&
            fn(user, &f->routed, routed * f->h_stride, f->element) &&
-           fn(user, &f->shares, routed * h->experts, sizeof *f->shares) &&
+           fn(user, &f->shares, chosen * h->experts, sizeof *f->shares) &&
            fn(user, &f->picks, h->experts, sizeof *f->picks) && fn(user, &f->choices, choices, sizeof *f->choices) &&
            fn(user, &f->chosen, choices, sizeof *f->chosen) &&
            fn(user, &f->gathered, choices * f->h_stride, f->element) &&
@@ -125,21 +130,20 @@ static bool delete_buffer(void *user, void *place, size_t n, size_t size) {
     return true;
 }
 
-size_t capp_forward_bytes(const capp_weights *w, const capp_weights *exact, int threads, size_t slots, size_t rows,
-                          size_t longest) {
+size_t capp_forward_bytes(const capp_weights *w, const capp_weights *exact, int threads, const capp_room *room) {
     capp_forward f = {0};
     size_t total = sizeof f;
-    set_sizes(&f, w, exact, slots, rows, longest);
+    set_sizes(&f, w, exact, room);
     return each_buffer(&f, threads, count_buffer, &total) ? total : SIZE_MAX;
 }
 
 capp_status capp_forward_open(capp_forward **out, const capp_weights *w, const capp_weights *exact, capp_pool *pool,
-                              size_t slots, size_t rows, size_t longest, capp_error *err) {
+                              const capp_room *room, capp_error *err) {
     *out = NULL;
     capp_forward *f = capp_new0(1, sizeof *f);
     if (!f) return capp_fail_memory(err, "the run");
     f->pool = pool;
-    set_sizes(f, w, exact, slots, rows, longest);
+    set_sizes(f, w, exact, room);
     if (!each_buffer(f, capp_pool_threads(pool), new_buffer, NULL)) {
         capp_forward_free(f);
         return capp_fail_memory(err, "the KV store and the buffers of the run");
@@ -157,16 +161,12 @@ void capp_forward_free(capp_forward *f) {
     capp_free(f);
 }
 
-size_t capp_forward_slots(const capp_forward *f) {
-    return f->slots;
+capp_room capp_forward_room(const capp_forward *f) {
+    return (capp_room){.slots = f->slots, .states = f->n_states, .rows = f->rows, .longest = f->longest};
 }
 
-size_t capp_forward_rows(const capp_forward *f) {
-    return f->rows;
-}
-
-size_t capp_forward_longest(const capp_forward *f) {
-    return f->longest;
+size_t capp_forward_state_bytes(const capp_weights *w) {
+    return capp_count_states(&w->hparams) * capp_mix_floats(&w->hparams) * sizeof(float);
 }
 
 size_t capp_forward_head_rows(const capp_forward *f) {

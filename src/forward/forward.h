@@ -10,24 +10,32 @@
 
 typedef struct capp_forward capp_forward;
 
+/* The sizes of the memory. */
+typedef struct capp_room {
+    size_t slots;   /* of the KV store; may become a few more */
+    size_t states;  /* slots of recurrent states; 0 if the model has none */
+    size_t rows;    /* most rows of a wave */
+    size_t longest; /* most tokens of a path */
+} capp_room;
+
 /* Number of bytes that capp_forward_open allocates. exact: other weights that waves may use, or NULL. */
-size_t capp_forward_bytes(const capp_weights *weights, const capp_weights *exact, int threads, size_t slots,
-                          size_t rows, size_t longest);
+size_t capp_forward_bytes(const capp_weights *weights, const capp_weights *exact, int threads, const capp_room *room);
 
 capp_status capp_forward_open(capp_forward **forward, const capp_weights *weights, const capp_weights *exact,
-                              capp_pool *pool, size_t slots, size_t rows, size_t longest, capp_error *err);
+                              capp_pool *pool, const capp_room *room, capp_error *err);
 void capp_forward_free(capp_forward *forward);
 
-/* The sizes given to capp_forward_open; slots may be a few more. */
-size_t capp_forward_slots(const capp_forward *forward);
-size_t capp_forward_rows(const capp_forward *forward);
-size_t capp_forward_longest(const capp_forward *forward);
+/* The sizes given to capp_forward_open. */
+capp_room capp_forward_room(const capp_forward *forward);
+
+/* Bytes of a recurrent state; 0 if the model has none. */
+size_t capp_forward_state_bytes(const capp_weights *weights);
 
 /* Runs a wave of the plan with `weights`, one of the weights given to capp_forward_open. Fills the slots of the nodes
- * (counted from `base`), the logprob of their scored children, and `best` of nodes that are asked for it. Returns
- * CAPP_ECANCELLED if the pool is stopped; then none of these results is valid. */
-capp_status capp_forward_wave(capp_forward *forward, const capp_weights *weights, size_t base, capp_tree *tree,
-                              const capp_plan *plan, const capp_wave *wave, capp_error *err);
+ * (counted from first_slot and first_state), the logprob of their scored children, and `best` of nodes that are asked
+ * for it. Returns CAPP_ECANCELLED if the pool is stopped; then none of these results is valid. */
+capp_status capp_forward_wave(capp_forward *forward, const capp_weights *weights, size_t first_slot, size_t first_state,
+                              capp_tree *tree, const capp_plan *plan, const capp_wave *wave, capp_error *err);
 
 /* Number of rows of the last wave that the head needed. */
 size_t capp_forward_head_rows(const capp_forward *forward);

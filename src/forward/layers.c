@@ -14,7 +14,7 @@ typedef struct phase {
     size_t layer, rows;
     const capp_norm *post, *norm; /* for the norm phase; post: norm of u before u is added to x */
     const capp_matrix *next;      /* the matrix that the rows are multiplied by next */
-    const capp_matrix *router;    /* the router, which comes before it; or NULL */
+    const capp_matrix *router;    /* another matrix that the rows are multiplied by, such as the router; or NULL */
     const capp_tiles *tiles;      /* for attention */
     const capp_norm *router_norm; /* the norm of the router's inputs; NULL or without a weight: norm */
     bool add;                     /* u is to be added to x */
@@ -105,6 +105,15 @@ static void norm_rows(void *user, size_t task, int worker) {
     }
 }
 
+/* Writes the output of the layer's capp_mix to f->h: row i is the tiles' row i. */
+static void mixed_rows(void *user, size_t task, int worker) {
+    const phase *p = user;
+    capp_forward *f = p->f;
+    (void)worker;
+    for (size_t r = task * CHUNK; r < chunk_end(p, task); r++)
+        capp_narrow_row(f, p->next, f->h, r, capp_mix_finish(f, &f->weights->layers[p->layer], p->tiles->row[r]));
+}
+
 /* Writes attention's output, which is in the place of q, to f->h: row i is the tiles' row i. */
 static void attended_rows(void *user, size_t task, int worker) {
     const phase *p = user;
@@ -113,6 +122,8 @@ static void attended_rows(void *user, size_t task, int worker) {
     (void)worker;
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
         float *out = f->t + p->tiles->row[r] * f->t_stride;
+        const float *gate = out + p->next->k;
+        for (size_t i = 0; f->weights->hparams.attention_gate && i < p->next->k; i++) out[i] *= capp_sigmoid(gate[i]);
         for (size_t i = 1; i < shape->heads && shape->value != shape->key; i++)
             memmove(out + i * shape->value, out + i * shape->key, shape->value * sizeof *out);
         capp_narrow_row(f, p->next, f->h, r, out);
@@ -176,7 +187,7 @@ static void position_rows(void *user, size_t task, int worker) {
     size_t d = shape->key, heads = shape->heads, kv_heads = shape->back ? 0 : shape->kv_heads;
     (void)worker;
     for (size_t r = task * CHUNK; r < chunk_end(p, task); r++) {
-        float *q = f->t + r * f->t_stride, *k = q + heads * d, *v = k + kv_heads * d;
+        float *q = f->t + r * f->t_stride, *k = q + (h->attention_gate ? 2 : 1) * heads * d, *v = k + kv_heads * d;
         size_t position = f->depth[r] - 1;
         if (shape->keys_as_values && kv_heads) memcpy(v, k, kv_heads * d * sizeof *v);
         if (!h->qk_norm_rotated) norm_q_and_k(w, layer, q, k);
@@ -194,12 +205,18 @@ static void position_rows(void *user, size_t task, int worker) {
     }
 }
 
-/* After the keys and values of the last layer are stored, only the head's rows continue: x is packed to these rows. q
- * stays in its place; the tiles know where. */
-static void keep_head_rows(capp_forward *f) {
+static void pack_rows(const capp_forward *f, float *x) {
     size_t width = f->weights->hparams.width;
     for (size_t i = 0; i < f->n_heads; i++)
-        if (f->head_row[i] != i) memcpy(f->x + i * width, f->x + f->head_row[i] * width, width * sizeof *f->x);
+        if (f->head_row[i] != i) memcpy(x + i * width, x + f->head_row[i] * width, width * sizeof *x);
+}
+
+/* After the last layer has stored what later tokens need, only the head's rows continue: the stream is packed to these
+ * rows. q and the like stay in their places; the tiles know where. */
+static void keep_head_rows(phase *p) {
+    pack_rows(p->f, p->f->x);
+    if (p->add) pack_rows(p->f, p->f->u);
+    p->rows = p->f->n_heads;
 }
 
 /* x += [post](y times m). This is done at once, or through u in the next norm phase if there is a post norm, a scale,
@@ -212,31 +229,52 @@ static void add_product(phase *p, const capp_matrix *m, char *y, size_t ldy, con
     capp_product(f, m, y, ldy, p->add ? f->u : f->x, width, p->rows, !p->add);
 }
 
-static void run_layer(phase *p) {
+/* Computes q, k, v and the inputs of the layer's capp_mix, and what later rows of the wave need of a row. */
+static void take_in(phase *p, const capp_layer *layer) {
     capp_forward *f = p->f;
-    const capp_weights *w = f->weights;
-    const capp_layer *layer = &w->layers[p->layer];
-    bool last = p->layer + 1 == w->hparams.layers;
-    p->norm = &layer->attention_norm, p->next = &layer->qkv, p->router = NULL;
+    bool attends = layer->qkv.parts, mixes = layer->mix_in.parts;
+    static const capp_norm none = {NULL, NULL};
+    float *inputs = f->t + capp_mix_place(layer);
+    p->norm = &layer->attention_norm;
+    p->next = attends ? &layer->qkv : &layer->mix_in;
+    p->router_norm = &none;
+    p->router = attends && mixes ? &layer->mix_in : layer->mix_rates.parts ? &layer->mix_rates : NULL;
     run_rows(p, norm_rows);
-    capp_product(f, &layer->qkv, f->h, f->h_stride, f->t, f->t_stride, p->rows, false);
-    run_rows(p, position_rows);
-    if (last) {
-        keep_head_rows(f);
-        p->rows = f->n_heads;
-        if (!p->rows) return;
+    if (attends) capp_product(f, &layer->qkv, f->h, f->h_stride, f->t, f->t_stride, p->rows, false);
+    if (mixes)
+        capp_product(f, &layer->mix_in, attends ? f->routed : f->h, f->h_stride, inputs, f->t_stride, p->rows, false);
+    if (layer->mix_rates.parts)
+        capp_product(f, &layer->mix_rates, f->routed, f->h_stride, inputs + layer->mix_in.n, f->t_stride, p->rows,
+                     false);
+    if (attends) run_rows(p, position_rows);
+    if (mixes) capp_mix_rows(f, layer);
+}
+
+/* Adds the outputs of attention and of the layer's capp_mix to the stream. */
+static void bring_out(phase *p, const capp_layer *layer) {
+    capp_forward *f = p->f;
+    bool beside = f->weights->hparams.parallel != CAPP_SEQUENTIAL;
+    if (layer->qkv.parts) {
+        capp_attention(f, p->layer, p->tiles);
+        p->next = &layer->out;
+        run_rows(p, attended_rows);
+        add_product(p, &layer->out, f->h, f->h_stride, &layer->attention_post_norm, beside);
     }
-    p->tiles = last ? &f->heads : &f->all;
-    capp_attention(f, p->layer, p->tiles);
-    p->next = &layer->out;
-    run_rows(p, attended_rows);
-    add_product(p, &layer->out, f->h, f->h_stride, &layer->attention_post_norm, w->hparams.parallel != CAPP_SEQUENTIAL);
+    if (layer->mix_in.parts) {
+        p->next = &layer->mix_out;
+        run_rows(p, mixed_rows);
+        add_product(p, &layer->mix_out, f->h, f->h_stride, &layer->attention_post_norm, beside);
+    }
+}
+
+static void feed(phase *p, const capp_layer *layer, bool last) {
+    capp_forward *f = p->f;
     p->norm = layer->expert_norm.weight ? &layer->expert_norm : &layer->feed_norm;
     p->next = layer->expert_up ? layer->expert_up : &layer->up;
     p->router = layer->expert_up ? &layer->router : NULL;
     p->router_norm = &layer->router_norm;
     p->scale = 1;
-    p->beside = w->hparams.parallel != CAPP_SEQUENTIAL;
+    p->beside = f->weights->hparams.parallel != CAPP_SEQUENTIAL;
     run_rows(p, norm_rows);
     p->beside = false;
     if (layer->expert_up) {
@@ -257,12 +295,26 @@ static void run_layer(phase *p) {
     p->scale = layer->scale;
 }
 
-capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t base, capp_tree *tree,
-                              const capp_plan *plan, const capp_wave *wave, capp_error *err) {
+static void run_layer(phase *p) {
+    capp_forward *f = p->f;
+    const capp_layer *layer = &f->weights->layers[p->layer];
+    bool last = p->layer + 1 == f->weights->hparams.layers, mixes = layer->qkv.parts || layer->mix_in.parts;
+    if (mixes) take_in(p, layer);
+    if (last && mixes) keep_head_rows(p);
+    p->tiles = last ? &f->heads : &f->all;
+    if (mixes && p->rows) bring_out(p, layer);
+    if (p->rows && (layer->up.parts || layer->expert_up)) feed(p, layer, last);
+    if (last && !mixes) keep_head_rows(p);
+}
+
+capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t first_slot, size_t first_state,
+                              capp_tree *tree, const capp_plan *plan, const capp_wave *wave, capp_error *err) {
     const uint32_t *nodes = plan->order + wave->first;
     f->weights = w;
-    f->base = base;
-    capp_status st = capp_wave_prepare(f, tree, nodes, wave->rows, err);
+    f->base = first_slot;
+    f->first_state = first_state;
+    const capp_step *steps = tree->states.n ? plan->steps + wave->first : NULL;
+    capp_status st = capp_wave_prepare(f, tree, nodes, steps, wave->rows, err);
     if (st != CAPP_OK) return st;
     phase p = {.f = f, .rows = wave->rows, .scale = 1};
     capp_weights_ahead(w, 0, p.rows);
@@ -295,13 +347,14 @@ double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
     total += operations_of(&w->project_in) * (double)rows;
     for (size_t i = 0; i < w->hparams.layers; i++) {
         const capp_layer *l = &w->layers[i];
-        double feed = operations_of(&l->up) + operations_of(&l->down) + operations_of(&l->router) +
-                      operations_of(&l->shared_router) + operations_of(&l->side.gate) +
-                      operations_of(&l->side.context) + operations_of(&l->side.out);
+        double fed = operations_of(&l->up) + operations_of(&l->down) + operations_of(&l->router) +
+                     operations_of(&l->shared_router) + operations_of(&l->side.gate) + operations_of(&l->side.context) +
+                     operations_of(&l->side.out);
         if (l->expert_up)
-            feed += w->hparams.experts_used * (operations_of(l->expert_up) + operations_of(l->expert_down));
+            fed += w->hparams.experts_used * (operations_of(l->expert_up) + operations_of(l->expert_down));
         size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* after the last layer's keys and values */
-        total += operations_of(&l->qkv) * (double)rows + (operations_of(&l->out) + feed) * (double)going_on;
+        double first = operations_of(&l->qkv) + operations_of(&l->mix_in) + operations_of(&l->mix_rates);
+        total += first * (double)rows + (operations_of(&l->out) + operations_of(&l->mix_out) + fed) * (double)going_on;
     }
     return total;
 }

@@ -41,17 +41,20 @@ static bool joins(size_t common, size_t depth, size_t first) {
 /* Divides rows into tiles. node: [n] of the wave; tiles->row gives their order. */
 static void cut_tiles(capp_forward *f, const capp_tree *tree, const uint32_t *node, capp_tiles *tiles, size_t n) {
     size_t length = 0;
+    bool straight = false; /* each row of the tile follows the one before it; not so where a row runs again */
     tiles->n = 0;
     for (size_t i = 0; i < n; i++) {
         size_t depth = f->depth[tiles->row[i]], common;
         walk_path(f, tree, node[tiles->row[i]], length, &common);
         bool any = tiles->n > 0, chain = any && common == length;
         capp_tile *last = tiles->tile + (any ? tiles->n - 1 : 0);
-        if (!any || last->rows == f->tile_rows || !joins(common, depth, f->depth[tiles->row[last->first]]))
+        if (!any || last->rows == f->tile_rows || !joins(common, depth, f->depth[tiles->row[last->first]])) {
             tiles->tile[tiles->n++] = (capp_tile){.first = (uint32_t)i, .rows = 1, .spine = (uint32_t)depth};
-        else {
+            straight = true;
+        } else {
             last->rows++;
-            if (chain && last->spine == length)
+            straight = straight && chain;
+            if (straight)
                 last->spine = (uint32_t)depth;
             else if (common < last->spine)
                 last->spine = (uint32_t)common;
@@ -114,6 +117,7 @@ static bool list_heads(capp_forward *f, const capp_tree *tree, const uint32_t *n
     for (size_t r = 0; r < f->n; r++) {
         size_t before = f->n_targets;
         const capp_node *x = &tree->nodes[nodes[r]];
+        if (f->steps && f->steps[r].again) continue;
         for (uint32_t c = x->first_child; c != CAPP_NO_NODE; c = tree->nodes[c].sibling)
             if (tree->nodes[c].scored) {
                 if (!capp_grow(&f->targets, &f->targets_capacity, f->n_targets + 1, sizeof *f->targets)) return false;
@@ -130,9 +134,10 @@ static bool list_heads(capp_forward *f, const capp_tree *tree, const uint32_t *n
     return true;
 }
 
-capp_status capp_wave_prepare(capp_forward *f, const capp_tree *tree, const uint32_t *nodes, size_t n,
-                              capp_error *err) {
+capp_status capp_wave_prepare(capp_forward *f, const capp_tree *tree, const uint32_t *nodes, const capp_step *steps,
+                              size_t n, capp_error *err) {
     f->n = n;
+    f->steps = steps;
     for (size_t r = 0; r < n; r++) {
         f->depth[r] = tree->nodes[nodes[r]].depth;
         f->token[r] = tree->nodes[nodes[r]].token;

@@ -4,6 +4,7 @@
  *   wave.c       the layout of the wave's rows: slots, paths, attention tiles, head rows
  *   layers.c     embeddings, then layer by layer norms, products, attention, feed-forward part
  *   attention.c  attention over tree paths
+ *   mix.c        the parts of layers that have a state from token to token
  *   product.c    matrix products, from panels that are cached or packed when they are used
  *   experts.c    the feed-forward part as experts
  *   side.c       what a layer adds from its own embedding of the token
@@ -77,6 +78,12 @@ struct capp_forward {
     /* KV store; blocks of CAPP_LANES keys are transposed so that one vector holds a dimension of all of them. */
     float *keys;   /* [layer][kv_head][slot / LANES][key][LANES] */
     float *values; /* [layer][kv_head][slot][value] */
+    /* Recurrent states, for models that have some: */
+    float *states;          /* [layer][n_states][state_floats] */
+    size_t n_states;        /* */
+    size_t state_floats;    /* of a state in one layer: the last inputs of the convolution, then the matrices */
+    size_t first_state;     /* the slot that the wave's tree counts as 0 */
+    const capp_step *steps; /* [n] of the wave; borrowed from the plan */
     /* Of the wave: */
     size_t n, n_heads;      /* rows; rows that the head needs */
     uint32_t *depth;        /* [rows] position + 1 */
@@ -94,7 +101,8 @@ struct capp_forward {
     size_t n_rotations;     /* positions filled so far */
     size_t h_stride, g_stride, t_stride;
     /* For models with experts; otherwise these have size 0: */
-    char *routed;         /* [rows][h_stride] elements for the router, as h for the experts */
+    char *routed;         /* [rows][h_stride] elements for the router, as h for the experts; for mix_rates, as h for
+                             mix_in; for mix_in, as h for qkv */
     float *shares;        /* [rows][experts] share of each expert; -1: not chosen */
     capp_pick *picks;     /* [experts] the chosen experts */
     capp_choice *choices; /* [rows][experts_used] in the order of the experts */
@@ -119,9 +127,19 @@ struct capp_forward {
 };
 
 /* The parts of a wave, in the order in which they run. */
-capp_status capp_wave_prepare(capp_forward *forward, const capp_tree *tree, const uint32_t *nodes, size_t n,
-                              capp_error *err);
+capp_status capp_wave_prepare(capp_forward *forward, const capp_tree *tree, const uint32_t *nodes,
+                              const capp_step *steps, size_t n, capp_error *err);
 void capp_attention(capp_forward *forward, size_t layer, const capp_tiles *tiles);
+
+/* The capp_mix of a layer, for all rows, whose inputs are in f->t from capp_mix_place on. capp_mix_finish returns the
+ * inputs of mix_out for one row. */
+void capp_mix_rows(capp_forward *forward, const capp_layer *layer);
+const float *capp_mix_finish(const capp_forward *forward, const capp_layer *layer, size_t row);
+size_t capp_mix_place(const capp_layer *layer);
+
+/* Numbers of a state in one layer. */
+size_t capp_mix_floats(const capp_hparams *h);
+
 /* CAPP_EFORMAT if logits are not finite. */
 capp_status capp_head_logprobs(capp_forward *forward, capp_tree *tree, capp_error *err);
 

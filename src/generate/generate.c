@@ -152,7 +152,8 @@ enum { GROUP = 256, GROUP_TOKENS = 8192 }; /* prompts and tokens in a group */
  * prompt *i is invalid, and the prompts before it are a group. */
 static capp_status begin_group(generation *g, const capp_str *prompts, size_t n, size_t *i, capp_error *err) {
     size_t tokens = 0, limit = capp_session_node_limit(g->session), most = limit < GROUP_TOKENS ? limit : GROUP_TOKENS;
-    for (; *i < n && g->n < GROUP; ++*i) {
+    size_t paths = capp_session_paths(g->session);
+    for (; *i < n && g->n < GROUP && g->n < paths; ++*i) {
         capp_status st = begin_text(g, prompts[*i], err);
         if (st != CAPP_OK) return st;
         size_t more = g->texts[g->n - 1].ids.n + g->options->max_tokens;
@@ -160,7 +161,7 @@ static capp_status begin_group(generation *g, const capp_str *prompts, size_t n,
             capp_ids_free(&g->texts[--g->n].ids);
             break;
         }
-        capp_session_keep(g->session, tokens += more);
+        capp_session_keep(g->session, tokens += more, g->n);
     }
     return CAPP_OK;
 }
@@ -174,7 +175,7 @@ static capp_status run_prompts(generation *g, const capp_str *prompts, size_t n,
         if ((row_st = begin_group(g, prompts, n, &i, &row_error)) != CAPP_OK) row_error.row = i;
         st = run_group(g, first, n, fn, user, err);
         free_texts(g);
-        capp_session_keep(g->session, 0);
+        capp_session_keep(g->session, 0, 0);
     }
     if (st != CAPP_OK || row_st == CAPP_OK) return st;
     if (err) *err = row_error;

@@ -214,10 +214,10 @@ static void set_order(const fitter *f, capp_part part, reading *r) {
         r->order = base ? halves_of_pairs : pairs_of_halves;
         r->user = &f->h->head_dim;
     }
-    if (part == CAPP_PART_QKV && !from_gguf(f) && f->arch->grouped_qkv) {
-        r->order = capp_grouped_row;
-        r->user = f->h;
-    }
+    capp_order_fn order = capp_order_of(f->arch, f->h, from_gguf(f), part);
+    if (!order) return;
+    r->order = order;
+    r->user = f->h;
 }
 
 /* ---- Pairs to targets ----------------------------------------------------------------------------------------------
@@ -361,6 +361,7 @@ static capp_status fit_attention(fitter *f, uint32_t i, capp_layer *layer) {
     const capp_shape *shape = &h->shapes[i];
     size_t q = (size_t)shape->heads * shape->key, k = (size_t)shape->kv_heads * shape->key;
     size_t v = (size_t)shape->kv_heads * shape->value, mixed = (size_t)shape->heads * shape->value;
+    if (h->attention_gate) q *= 2;
     capp_delta **qkv = &layer->qkv.deltas;
     const struct {
         capp_part part;

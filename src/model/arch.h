@@ -39,6 +39,7 @@
     X(hunyuan_dense)                                                                                                   \
     X(hunyuan_moe)                                                                                                     \
     X(internlm2)                                                                                                       \
+    X(lfm2)                                                                                                            \
     X(llama)                                                                                                           \
     X(minicpm)                                                                                                         \
     X(minimax_m2)                                                                                                      \
@@ -60,7 +61,10 @@
     X(qwen2moe)                                                                                                        \
     X(qwen2vl)                                                                                                         \
     X(qwen3)                                                                                                           \
+    X(qwen35)                                                                                                          \
+    X(qwen35moe)                                                                                                       \
     X(qwen3moe)                                                                                                        \
+    X(qwen3next)                                                                                                       \
     X(qwen3vl)                                                                                                         \
     X(qwen3vlmoe)                                                                                                      \
     X(seed_oss)                                                                                                        \
@@ -122,6 +126,9 @@ capp_status capp_config_check(const capp_arch *arch, const capp_source *source, 
 
 /* Whether key is a word of list. A list has the form " WORD ... WORD ". */
 bool capp_is_listed(const char *list, const char *key);
+
+/* Reads the sizes of the layers' capp_mix from GGUF metadata. */
+capp_status capp_metadata_mix(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);
 
 /* Reads quantization_config of config.json. */
 capp_status capp_quant_read(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);

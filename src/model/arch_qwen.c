@@ -153,3 +153,139 @@ const capp_arch capp_arch_qwen3vlmoe = {
     .router_norm = true,
     .eps = 1e-6,
 };
+
+/* Qwen 3.5, 3.6 and 3-Next: most layers have gated DeltaNet instead of attention, whose output has a gate. */
+#define DELTA_NAMES                                                                                                    \
+    CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_NORMS_LIKE_LLAMA,                                            \
+        CAPP_QK_NORMS_LIKE_QWEN3, [CAPP_PART_MIX_TAPS] = "model.layers.%u.linear_attn.conv1d",                         \
+                                  [CAPP_PART_MIX_DECAY] = "model.layers.%u.linear_attn.A_log",                         \
+                                  [CAPP_PART_MIX_STEP] = "model.layers.%u.linear_attn.dt_bias",                        \
+                                  [CAPP_PART_MIX_NORM] = "model.layers.%u.linear_attn.norm",                           \
+                                  [CAPP_PART_MIX_OUT] = "model.layers.%u.linear_attn.out_proj"
+#define SPLIT_DELTA_NAMES                                                                                              \
+    [CAPP_PART_QKV] = "model.layers.%u.linear_attn.in_proj_qkv",                                                       \
+    [CAPP_PART_MIX_GATE] = "model.layers.%u.linear_attn.in_proj_z",                                                    \
+    [CAPP_PART_MIX_BETA] = "model.layers.%u.linear_attn.in_proj_b",                                                    \
+    [CAPP_PART_MIX_ALPHA] = "model.layers.%u.linear_attn.in_proj_a"
+#define SHARED_NAMES                                                                                                   \
+    [CAPP_PART_SHARED_ROUTER] = "model.layers.%u.mlp.shared_expert_gate",                                              \
+    [CAPP_PART_SHARED_GATE] = "model.layers.%u.mlp.shared_expert.gate_proj",                                           \
+    [CAPP_PART_SHARED_UP] = "model.layers.%u.mlp.shared_expert.up_proj",                                               \
+    [CAPP_PART_SHARED_DOWN] = "model.layers.%u.mlp.shared_expert.down_proj"
+
+#define DELTA_DEFAULTS                                                                                                 \
+    {"head_dim", 256}, {"linear_conv_kernel_dim", 4}, {"linear_key_head_dim", 128}, {"linear_value_head_dim", 128},    \
+        {"linear_num_key_heads", 16}, {"linear_num_value_heads", 32}, {                                                \
+        "max_position_embeddings", 32768                                                                               \
+    }
+
+#define DELTA_RULES                                                                                                    \
+    {"attn_output_gate", "true"}, {"full_attention_interval", NULL}, {"linear_conv_kernel_dim", NULL},                 \
+        {"linear_key_head_dim", NULL}, {"linear_value_head_dim", NULL}, {"linear_num_key_heads", NULL},                \
+        {"linear_num_value_heads", NULL}, {"mamba_ssm_dtype", NULL}, {"mtp_num_hidden_layers", NULL},                  \
+        {"mtp_use_dedicated_embeddings", NULL}, {"output_gate_type", "swish"}, {"decoder_sparse_step", NULL}, {        \
+        "mlp_only_layers", NULL                                                                                        \
+    }
+
+static const capp_default qwen35_defaults[] = {{"num_key_value_heads", 4}, DELTA_DEFAULTS, {NULL, 0}};
+static const capp_rule qwen35_rules[] = {DELTA_RULES, {NULL, NULL}};
+
+const capp_arch capp_arch_qwen35 = {
+    .name = "qwen35",
+    .models = "Qwen 3.5, 3.6, 3.8 (text)",
+    .gguf = "qwen35",
+    .hf = "qwen3_5_text",
+    .norm_plus_one = true,
+    .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .rotary = 0.25,
+    .rope_axes = true,
+    .qkv_bias = {false, "attention_bias"},
+    .out_bias = {false, "attention_bias"},
+    .qk_norm = CAPP_QK_HEAD,
+    .attention_gate = true,
+    .mixer = CAPP_MIX_DELTA,
+    .mixer_in_turn = true,
+    .further = "mtp.",
+    .eps = 1e-6,
+    .gguf_names = {[CAPP_PART_FEED_NORM] = "blk.%u.post_attention_norm"},
+    .names = {DELTA_NAMES, SPLIT_DELTA_NAMES, CAPP_FEED_LIKE_LLAMA},
+    .prefix = "model.",
+    .rules = qwen35_rules,
+    .defaults = qwen35_defaults,
+};
+
+static const capp_default qwen35moe_defaults[] = {{"num_key_value_heads", 2},
+                                                  DELTA_DEFAULTS,
+                                                  {"num_experts", 256},
+                                                  {"num_experts_per_tok", 8},
+                                                  {"moe_intermediate_size", 512},
+                                                  {"shared_expert_intermediate_size", 512},
+                                                  {NULL, 0}};
+
+const capp_arch capp_arch_qwen35moe = {
+    .name = "qwen35moe",
+    .models = "Qwen 3.5, 3.6 MoE (text)",
+    .gguf = "qwen35moe",
+    .hf = "qwen3_5_moe_text",
+    .norm_plus_one = true,
+    .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .rotary = 0.25,
+    .rope_axes = true,
+    .qkv_bias = {false, "attention_bias"},
+    .out_bias = {false, "attention_bias"},
+    .qk_norm = CAPP_QK_HEAD,
+    .attention_gate = true,
+    .mixer = CAPP_MIX_DELTA,
+    .mixer_in_turn = true,
+    .experts = true,
+    .router_norm = true,
+    .joint_experts = true,
+    .further = "mtp.",
+    .eps = 1e-6,
+    .gguf_names = {[CAPP_PART_FEED_NORM] = "blk.%u.post_attention_norm"},
+    .names = {DELTA_NAMES, SPLIT_DELTA_NAMES, SHARED_NAMES, [CAPP_PART_ROUTER] = "model.layers.%u.mlp.gate",
+              [CAPP_PART_EXPERT_GATE] = "model.layers.%u.mlp.experts.%u.gate_proj",
+              [CAPP_PART_EXPERT_UP] = "model.layers.%u.mlp.experts.%u.up_proj|model.layers.%u.mlp.experts.gate_up_proj",
+              [CAPP_PART_EXPERT_DOWN] =
+                  "model.layers.%u.mlp.experts.%u.down_proj|model.layers.%u.mlp.experts.down_proj"},
+    .prefix = "model.",
+    .rules = qwen35_rules,
+    .defaults = qwen35moe_defaults,
+};
+
+static const capp_default qwen3next_defaults[] = {{"num_key_value_heads", 2},
+                                                  DELTA_DEFAULTS,
+                                                  {"num_experts", 512},
+                                                  {"num_experts_per_tok", 10},
+                                                  {"moe_intermediate_size", 512},
+                                                  {"shared_expert_intermediate_size", 512},
+                                                  {NULL, 0}};
+
+const capp_arch capp_arch_qwen3next = {
+    .name = "qwen3next",
+    .models = "Qwen3-Next",
+    .gguf = "qwen3next",
+    .hf = "qwen3_next",
+    .norm_plus_one = true,
+    .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .rotary = 0.25,
+    .qkv_bias = {false, "attention_bias"},
+    .out_bias = {false, "attention_bias"},
+    .qk_norm = CAPP_QK_HEAD,
+    .attention_gate = true,
+    .mixer = CAPP_MIX_DELTA,
+    .experts = true,
+    .router_norm = true,
+    .further = "mtp.",
+    .eps = 1e-6,
+    .gguf_names = {[CAPP_PART_FEED_NORM] = "blk.%u.post_attention_norm"},
+    .names = {DELTA_NAMES, CAPP_FEED_LIKE_LLAMA, SHARED_NAMES,
+              CAPP_EXPERTS_LIKE_QWEN3, [CAPP_PART_MIX_IN] = "model.layers.%u.linear_attn.in_proj_qkvz",
+              [CAPP_PART_MIX_RATES] = "model.layers.%u.linear_attn.in_proj_ba"},
+    .prefix = "model.",
+    .rules = qwen35_rules,
+    .defaults = qwen3next_defaults,
+};

@@ -30,7 +30,7 @@ static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
             (st = capp_bind_norm(b, (place){CAPP_PART_FEED_NORM, i, 0}, 1, w, true, &layer->feed_norm)))
             return st;
     }
-    if (h->qk_norm != CAPP_QK_NONE) {
+    if (h->qk_norm != CAPP_QK_NONE && !(h->kinds[i] & CAPP_SILENT)) {
         size_t q_rows = own ? shape->heads : 1, k_rows = own ? shape->kv_heads : 1;
         size_t q_width = row ? shape->heads * d : d, k_width = row ? shape->kv_heads * d : d;
         bool bias = arch->qk_norm_bias;
@@ -53,7 +53,8 @@ static capp_status bind_attention(binder *b, uint32_t i, capp_layer *layer) {
     size_t q = (size_t)shape->heads * shape->key, k = (size_t)shape->kv_heads * shape->key;
     size_t v = (size_t)shape->kv_heads * shape->value;
     const capp_piece fused = {{CAPP_PART_QKV, i, 0}, q + k + v}, out = {{CAPP_PART_OUT, i, 0}, h->width};
-    const capp_piece split[] = {{{CAPP_PART_Q, i, 0}, q}, {{CAPP_PART_K, i, 0}, k}, {{CAPP_PART_V, i, 0}, v}};
+    const capp_piece split[] = {
+        {{CAPP_PART_Q, i, 0}, h->attention_gate ? 2 * q : q}, {{CAPP_PART_K, i, 0}, k}, {{CAPP_PART_V, i, 0}, v}};
     size_t pieces = shape->back ? 1 : shape->keys_as_values ? 2 : 3;
     char name[MOST_NAME], buffer[MOST_NAME];
     capp_status st;
@@ -138,7 +139,7 @@ static capp_status bind_layer(binder *b, uint32_t i) {
     capp_layer *layer = &b->w->layers[i];
     capp_status st;
     layer->shape = h->shapes[i];
-    place_store(b->w, i);
+    if (!(h->kinds[i] & CAPP_SILENT)) place_store(b->w, i);
     bool local = h->kinds[i] & CAPP_LOCAL;
     layer->rope = local && h->n_ropes == 2;
     layer->window = local ? h->window : 0;
@@ -150,8 +151,9 @@ static capp_status bind_layer(binder *b, uint32_t i) {
         (st = capp_bind_read(b, (place){CAPP_PART_LAYER_SCALE, i, 0}, capp_weight_suffix(b, CAPP_PART_LAYER_SCALE), 1,
                              &layer->scale)) != CAPP_OK)
         return st;
-    if ((st = bind_attention(b, i, layer)) != CAPP_OK) return st;
-    if ((st = bind_feed(b, i, layer)) != CAPP_OK) return st;
+    if (!(h->kinds[i] & CAPP_SILENT) && (st = bind_attention(b, i, layer)) != CAPP_OK) return st;
+    if (h->kinds[i] & CAPP_MIXES && (st = capp_bind_mix(b, i, layer)) != CAPP_OK) return st;
+    if (!(h->kinds[i] & CAPP_UNFED) && (st = bind_feed(b, i, layer)) != CAPP_OK) return st;
     return h->side ? capp_bind_side(b, i, &layer->side) : CAPP_OK;
 }
 
@@ -292,6 +294,8 @@ static bool is_buffer(const capp_source *s, const capp_tensor *t) {
 static bool is_skipped(const binder *b, const capp_tensor *t) {
     const capp_hparams *h = &b->w->hparams;
     char name[MOST_NAME];
+    const char *further = capp_in_folder(b) ? b->w->arch->further : NULL;
+    if (further && t->name.size > strlen(further) && !memcmp(t->name.data, further, strlen(further))) return true;
     for (uint32_t i = h->layers; i < h->layers + h->skipped_layers; i++) {
         size_t n = (size_t)snprintf(name, sizeof name, capp_in_folder(b) ? "model.layers.%u." : "blk.%u.", i);
         if (t->name.size > n && !memcmp(t->name.data, name, n)) return true;
@@ -316,7 +320,7 @@ static capp_status check_all_bound(binder *b) {
 }
 
 size_t capp_bind_jobs(const capp_hparams *h) {
-    return (9 + 2 * (size_t)h->experts) * h->layers + 3;
+    return (12 + 2 * (size_t)h->experts) * h->layers + 3;
 }
 
 capp_status capp_bind(binder *b) {
@@ -326,8 +330,12 @@ capp_status capp_bind(binder *b) {
                                                         true, &b->w->tokens_norm)))
         return st;
     if (b->w->hparams.side && (st = capp_bind_side_tokens(b)) != CAPP_OK) return st;
-    for (uint32_t i = 0; i < b->w->hparams.layers; i++)
+    size_t states = 0;
+    for (uint32_t i = 0; i < b->w->hparams.layers; i++) {
+        capp_layer *layer = &b->w->layers[i];
         if ((st = bind_layer(b, i)) != CAPP_OK) return st;
+        if (layer->mix_in.parts) layer->state = states++;
+    }
     if ((st = bind_head(b)) != CAPP_OK) return st;
     if ((st = bind_positions(b)) != CAPP_OK) return st;
     return check_all_bound(b);

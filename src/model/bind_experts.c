@@ -38,6 +38,7 @@ static capp_status expert_rows(binder *b, place p, size_t n, size_t k, bool turn
     const capp_hparams *h = &b->w->hparams;
     if (h->mxfp4) return mxfp4_rows(b, p, n, k, out);
     const capp_tensor *t = capp_find(b, p, capp_weight_suffix(b, p.part), name);
+    if (!t && b->w->arch->joint_experts) t = capp_find(b, p, "", name);
     uint64_t width = turned ? n : k, rows = turned ? k : n;
     if ((st = capp_bind_type(b, name, t)) != CAPP_OK) return st;
     if (t->dims[0] != width || t->dims[1] != rows || t->dims[2] != h->experts || t->dims[3] != 1)
@@ -79,14 +80,22 @@ static capp_status bind_expert_biases(binder *b, uint32_t layer, uint32_t e, cap
     return CAPP_OK;
 }
 
+/* Whether gate is a tensor of its own. */
+static bool has_gate(const binder *b, place p) {
+    const capp_arch *arch = b->w->arch;
+    char name[MOST_NAME];
+    bool joint = arch->joint_experts && !capp_place_find(b->s, arch, p, ".weight", name);
+    return arch->names[p.part] && !joint;
+}
+
 static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matrix *up, capp_matrix *down) {
     const capp_hparams *h = &b->w->hparams;
     bool turned = capp_in_folder(b) && h->activation == CAPP_CLAMPED_GATED;
     place gate = {CAPP_PART_EXPERT_GATE, layer, e}, second = {CAPP_PART_EXPERT_UP, layer, e};
     const place both = {CAPP_PART_EXPERT_BOTH, layer, e};
     char name[MOST_NAME];
-    bool fused = capp_in_folder(b) ? !b->w->arch->names[CAPP_PART_EXPERT_GATE]
-                                   : capp_place_find(b->s, b->w->arch, both, ".weight", name) != NULL;
+    bool fused =
+        capp_in_folder(b) ? !has_gate(b, gate) : capp_place_find(b->s, b->w->arch, both, ".weight", name) != NULL;
     if (fused && !capp_in_folder(b)) second = both;
     capp_status st;
     if (capp_in_folder(b) && !fused) {

@@ -123,8 +123,8 @@ void capp_bind_ignore(binder *b, place p, const char *suffix) {
 /* ---- Matrices ------------------------------------------------------------------------------------------------------
  */
 
-static bool is_grouped(const binder *b, capp_part part) {
-    return part == CAPP_PART_QKV && capp_in_folder(b) && b->w->arch->grouped_qkv;
+static capp_order_fn order_of(const binder *b, capp_part part) {
+    return capp_order_of(b->w->arch, &b->w->hparams, b->s->gguf, part);
 }
 
 /* llama.cpp stores an additional factor beside an NVFP4 tensor: one for the tensor, or n for n experts. (It also stores
@@ -147,7 +147,7 @@ capp_status capp_bind_scale(binder *b, place p, size_t n, const capp_tensor **t)
 /* Finds the piece's tensor, as rows of k elements. */
 static capp_status find_rows(binder *b, const capp_piece *x, size_t k, const capp_tensor **out) {
     char name[MOST_NAME];
-    capp_order_fn order = is_grouped(b, x->place.part) ? capp_grouped_row : NULL;
+    capp_order_fn order = order_of(b, x->place.part);
     capp_status st = capp_bind_quantized(b, x->place, x->rows, k, order, &b->w->hparams, out);
     if (st != CAPP_OK || *out) return st;
     bool ends = x->place.part < CAPP_FIRST_LAYER_PART;
@@ -161,17 +161,15 @@ static capp_status find_rows(binder *b, const capp_piece *x, size_t k, const cap
 }
 
 static capp_status bind_bias(binder *b, const capp_piece *pieces, size_t n, capp_matrix *m) {
-    float *bias = capp_bind_new_floats(b, m->n), *at = bias;
+    float *bias = capp_bind_new_floats(b, m->n), *stored = capp_bind_new_floats(b, m->n), *at = bias;
     capp_status st;
-    if (!bias) return capp_bind_memory(b);
-    for (size_t i = 0; i < n; at += pieces[i++].rows)
-        if ((st = capp_bind_read(b, pieces[i].place, ".bias", pieces[i].rows, at)) != CAPP_OK) return st;
+    if (!bias || !stored) return capp_bind_memory(b);
+    for (size_t i = 0; i < n; at += pieces[i++].rows) {
+        capp_order_fn order = order_of(b, pieces[i].place.part);
+        if ((st = capp_bind_read(b, pieces[i].place, ".bias", pieces[i].rows, stored)) != CAPP_OK) return st;
+        for (size_t j = 0; j < pieces[i].rows; j++) at[j] = stored[order ? order(&b->w->hparams, j) : j];
+    }
     m->bias = bias;
-    if (!is_grouped(b, pieces[0].place.part)) return CAPP_OK;
-    float *ordered = capp_bind_new_floats(b, m->n);
-    if (!ordered) return capp_bind_memory(b);
-    for (size_t i = 0; i < m->n; i++) ordered[i] = bias[capp_grouped_row(&b->w->hparams, i)];
-    m->bias = ordered;
     return CAPP_OK;
 }
 

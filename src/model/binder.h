@@ -34,9 +34,11 @@ bool capp_next_spelling(const capp_arch *arch, const char *name, unsigned where,
 const capp_tensor *capp_place_find(const capp_source *s, const capp_arch *arch, place p, const char *suffix,
                                    char *name);
 
-/* The stored row of a fused tensor for row i of q, k, v. The tensor is from a folder that stores it by key-value head:
- * its q heads, its k, its v. user: the capp_hparams. */
-uint64_t capp_grouped_row(const void *user, uint64_t i);
+/* The stored row for row i of a part of a matrix. user: the capp_hparams. */
+typedef uint64_t (*capp_order_fn)(const void *user, uint64_t i);
+
+/* The order in which files of this format store the rows of a part; NULL: that of the matrix. */
+capp_order_fn capp_order_of(const capp_arch *arch, const capp_hparams *h, bool gguf, capp_part part);
 
 /* The stored row for row i of gate, then up. GPT-OSS's folders store the rows of the two alternately. user: feed, a
  * uint32_t. */
@@ -136,6 +138,8 @@ capp_status capp_bind_scale(binder *b, place p, size_t n, const capp_tensor **t)
 /* Binds the router and the experts of a layer, and its shared expert. */
 capp_status capp_bind_experts(binder *b, uint32_t index);
 
+/* Binds the capp_mix of a layer. */
+capp_status capp_bind_mix(binder *b, uint32_t index, capp_layer *layer);
 /* Binds the table of side embeddings; what a layer does with its part of them. */
 capp_status capp_bind_side_tokens(binder *b);
 capp_status capp_bind_side(binder *b, uint32_t index, capp_side *side);
@@ -151,7 +155,6 @@ capp_status capp_bind(binder *b);
 const capp_tensor *capp_derive_slice(binder *b, const capp_tensor *t, uint64_t first, uint64_t n);
 
 /* A tensor whose row i is row order(user, i) of t, read from its place. t must not have an order yet. */
-typedef uint64_t (*capp_order_fn)(const void *user, uint64_t i);
 const capp_tensor *capp_derive_rows(binder *b, const capp_tensor *t, uint64_t n, capp_order_fn order, const void *user);
 
 /* The matrix t [rows][columns] as [columns][rows], read in place. The type of t must have no blocks. */

@@ -70,7 +70,7 @@ static capp_status read_feed(const capp_fields *r, capp_hparams *h) {
         static const char used[] = "num_experts_per_tok|experts_per_token|moe_k|moe_topk|top_k_experts";
         if ((st = capp_field_number(r, names, &experts, &found)) != CAPP_OK) return st;
         if (found) {
-            bool norm = strncmp(r->arch->hf, "qwen", 4) && h->router_norm;
+            bool norm = h->router_norm && (strncmp(r->arch->hf, "qwen", 4) || r->arch->mixer);
             if ((st = capp_field_count(r, names, 0, CAPP_MOST_EXPERTS, &h->experts)) != CAPP_OK) return st;
             if ((st = capp_field_count(r, used, 0, CAPP_MOST_EXPERTS, &h->experts_used)) != CAPP_OK) return st;
             if ((st = capp_field_truth(r, "norm_topk_prob", norm, &h->router_norm)) != CAPP_OK) return st;
@@ -355,6 +355,7 @@ capp_status capp_config_read(capp_hparams *h, const capp_arch *arch, const capp_
     if ((st = capp_config_check(arch, s, err)) != CAPP_OK) return st;
     if ((st = capp_quant_read(h, arch, s, err)) != CAPP_OK) return st;
     if ((st = read_sizes(&r, h)) != CAPP_OK) return st;
+    if ((st = capp_config_mix(&r, h)) != CAPP_OK) return st;
     if ((st = read_activation(&r, h)) != CAPP_OK) return st;
     if ((st = capp_config_rope(&r, h)) != CAPP_OK) return st;
     if ((st = read_kinds(&r, h)) != CAPP_OK) return st;

@@ -33,6 +33,9 @@ capp_status capp_field_single(const capp_fields *r, const char *names, double mi
 /* key may be NULL: then *out is missing. null counts as Python's None, which is false. */
 capp_status capp_field_truth(const capp_fields *r, const char *key, bool missing, bool *out);
 
+/* Reads the sizes of the layers' capp_mix, and which layers have one. */
+capp_status capp_config_mix(const capp_fields *r, capp_hparams *h);
+
 /* Reads the rotations from config.json. */
 capp_status capp_config_rope(const capp_fields *r, capp_hparams *h);
 

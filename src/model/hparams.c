@@ -166,6 +166,7 @@ capp_status capp_hparams_read(capp_hparams *h, const capp_arch **arch, const cap
     h->qk_norm = (*arch)->qk_norm;
     h->qk_norm_rotated = (*arch)->qk_norm_rotated;
     h->parallel = (*arch)->parallel;
+    h->attention_gate = (*arch)->attention_gate;
     h->router_norm = (*arch)->router_norm;
     h->router_sigmoid = (*arch)->router_sigmoid;
     h->router_scale = 1;

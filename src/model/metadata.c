@@ -107,6 +107,17 @@ static capp_status read_largest(const reader *r, const char *key, bool required,
     return CAPP_OK;
 }
 
+/* In a list of key-value heads, 0 stands for a layer that has the architecture's capp_mix instead of attention. */
+static capp_status read_silent(const reader *r, capp_hparams *h) {
+    uint32_t n;
+    capp_status st;
+    for (uint32_t i = 0; i < h->layers && r->arch->mixer && list_of(r, "attention.head_count_kv"); i++) {
+        if ((st = read_at(r, "attention.head_count_kv", i, MOST_HEADS, &n)) != CAPP_OK) return st;
+        if (!n) h->kinds[i] |= CAPP_MIXES | CAPP_SILENT;
+    }
+    return CAPP_OK;
+}
+
 static capp_status read_sizes(const reader *r, capp_hparams *h) {
     uint32_t value_length;
     capp_status st;
@@ -120,6 +131,7 @@ static capp_status read_sizes(const reader *r, capp_hparams *h) {
         return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: the model has no attention; capp supports only models with it",
                          capp_source_path(r->s));
     if ((st = read_largest(r, "attention.head_count_kv", false, MOST_HEADS, h, &h->kv_heads)) != CAPP_OK) return st;
+    if ((st = read_silent(r, h)) != CAPP_OK) return st;
     if ((st = read_u32(r, "attention.key_length", false, MOST_WIDTH, &h->head_dim)) != CAPP_OK) return st;
     if ((st = read_u32(r, "attention.value_length", false, MOST_WIDTH, &value_length)) != CAPP_OK) return st;
     if (!h->head_dim) h->head_dim = h->width / h->heads;
@@ -353,17 +365,27 @@ static capp_status read_scales(const reader *r, capp_hparams *h) {
     return CAPP_OK;
 }
 
+/* Whether the first layer that has attention has a tensor with this name. */
+static bool has_attention_tensor(const reader *r, const capp_hparams *h, const char *name) {
+    char full_name[KEY];
+    uint32_t i = 0;
+    while (i + 1 < h->layers && h->kinds[i] & CAPP_SILENT) i++;
+    snprintf(full_name, sizeof full_name, "blk.%u.%s", i, name);
+    return has_tensor(r, full_name);
+}
+
 /* Properties that the tensors of a file show. */
 static void read_presence(const reader *r, capp_hparams *h) {
     const capp_arch *arch = r->arch;
     char name[KEY];
     bool parallel;
     h->tied = !has_tensor(r, "output.weight");
-    h->qkv_bias = arch->qkv_bias.key ? has_tensor(r, "blk.0.attn_qkv.bias") || has_tensor(r, "blk.0.attn_q.bias")
-                                     : arch->qkv_bias.by_default;
-    h->out_bias = arch->out_bias.key ? has_tensor(r, "blk.0.attn_output.bias") : arch->out_bias.by_default;
+    h->qkv_bias = arch->qkv_bias.key
+                      ? has_attention_tensor(r, h, "attn_qkv.bias") || has_attention_tensor(r, h, "attn_q.bias")
+                      : arch->qkv_bias.by_default;
+    h->out_bias = arch->out_bias.key ? has_attention_tensor(r, h, "attn_output.bias") : arch->out_bias.by_default;
     h->feed_bias = arch->feed_bias.key ? has_tensor(r, "blk.0.ffn_up.bias") : arch->feed_bias.by_default;
-    if (arch->qk_norm_key && !has_tensor(r, "blk.0.attn_q_norm.weight")) h->qk_norm = CAPP_QK_NONE;
+    if (arch->qk_norm_key && !has_attention_tensor(r, h, "attn_q_norm.weight")) h->qk_norm = CAPP_QK_NONE;
     if (h->parallel == CAPP_PARALLEL_SHARED && has_tensor(r, "blk.0.attn_norm_2.weight"))
         h->parallel = CAPP_PARALLEL_OWN;
     if (arch->maybe_parallel && !has_tensor(r, "blk.0.ffn_norm.weight")) h->parallel = CAPP_PARALLEL_SHARED;
@@ -419,6 +441,7 @@ capp_status capp_metadata_read(capp_hparams *h, const capp_arch *arch, const cap
     capp_status st;
     if ((st = refuse_foreign_keys(&r)) != CAPP_OK) return st;
     if ((st = read_sizes(&r, h)) != CAPP_OK) return st;
+    if ((st = capp_metadata_mix(h, arch, s, err)) != CAPP_OK) return st;
     if ((st = read_feed(&r, h)) != CAPP_OK) return st;
     if ((st = read_rope(&r, h)) != CAPP_OK) return st;
     if ((st = read_kinds(&r, h)) != CAPP_OK) return st;

@@ -10,6 +10,7 @@
 #include "kernel/dequant.h"
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
+#include "model/mixer.h"
 
 enum { CAPP_MOST_LAYERS = 1024, CAPP_ALL_LOCAL = 1 << 30 };
 
@@ -95,6 +96,17 @@ typedef enum capp_parallel { CAPP_SEQUENTIAL, CAPP_PARALLEL_SHARED, CAPP_PARALLE
     X(SHARED_GATE, "ffn_gate_shexp")                                                                                   \
     X(SHARED_UP, "ffn_up_shexp")                                                                                       \
     X(SHARED_DOWN, "ffn_down_shexp")                                                                                   \
+    X(MIX_IN, "ssm_in")                                                                                                \
+    X(MIX_GATE, "attn_gate")                                                                                           \
+    X(MIX_BETA, "ssm_beta")                                                                                            \
+    X(MIX_RATES, "ssm_ba")                                                                                             \
+    X(MIX_ALPHA, "ssm_alpha")                                                                                          \
+    X(MIX_TAPS, "ssm_conv1d")                                                                                          \
+    X(MIX_DECAY, "ssm_a")                                                                                              \
+    X(MIX_STEP, "ssm_dt")                                                                                              \
+    X(MIX_SKIP, "ssm_d")                                                                                               \
+    X(MIX_NORM, "ssm_norm")                                                                                            \
+    X(MIX_OUT, "ssm_out")                                                                                              \
     X(SHARED_POST_NORM, "post_ffw_norm_1")                                                                             \
     X(ROUTER_SCALE, "ffn_gate_inp")                                                                                    \
     X(EXPERT_NORM, "pre_ffw_norm_2")                                                                                   \
@@ -205,6 +217,11 @@ typedef struct capp_arch {
     bool grouped_qkv;         /* folders store fused rows by key-value head: its q heads, its k, its v */
     bool fused_gate;          /* gate and up are one tensor */
     double eps;               /* if config.json does not say */
+    capp_mixer mixer;         /* of the layers that have a state from token to token */
+    bool joint_experts;       /* folders may store all experts, gate before up, in tensors without ".weight" */
+    bool mixer_in_turn;       /* GGUF: see capp_mix */
+    bool attention_gate;      /* the rows of q's tensor are by head: q, then the gate of attention's output */
+    const char *further;      /* folders: the beginning of the names of layers that predict further tokens */
     const char *names[CAPP_PARTS]; /* in folders; first "%u": layer, second: expert; "a|b": the first that exists */
     const char *gguf_names[CAPP_PARTS]; /* if they differ from the list above */
     const char *prefix;                 /* of names; some folders leave it out */
@@ -230,7 +247,7 @@ const capp_arch *capp_arch_at(size_t i);
 /* The row whose name in that format is nearest to name: the fewest letters differ. */
 const capp_arch *capp_arch_nearest(capp_str name, bool gguf);
 
-enum { CAPP_MOST_SOURCES = 3 };
+enum { CAPP_MOST_SOURCES = 4 };
 
 /* The change that an adapter makes to rows first .. first + n - 1 of a matrix with k columns: b times a. */
 typedef struct capp_delta {
@@ -295,12 +312,23 @@ typedef struct capp_layer {
     size_t keys, values; /* in the KV store, floats of a slot that belong to the layers before the one that it reads */
     capp_norm attention_norm, q_norm, k_norm, v_norm, attention_post_norm, feed_norm, feed_post_norm;
     capp_norm router_norm, expert_norm, expert_post_norm, shared_post_norm; /* if the parts have norms of their own */
-    float scale;      /* the stream is multiplied by it after the layer */
-    capp_side side;   /* */
-    capp_matrix qkv;  /* rows: those of q; then, if the layer keeps its own keys and values, those of k and of v */
-    capp_matrix out;  /* width rows */
-    capp_matrix up;   /* gated: two parts, gate and up, of feed rows each; else one part */
-    capp_matrix down; /* width rows */
+    float scale;    /* the stream is multiplied by it after the layer */
+    capp_side side; /* */
+    /* Rows: those of q; as many of the gate of attention's output, if the model has one; then, if the layer keeps its
+     * own keys and values, those of k and of v. No parts if the layer has no attention. */
+    capp_matrix qkv;
+    capp_matrix out;       /* width rows */
+    capp_matrix mix_in;    /* no parts if the layer has no capp_mix */
+    capp_matrix mix_rates; /* DELTA: beta and alpha, the last inputs; always of floats, as the router is */
+    capp_matrix mix_out;   /* width rows */
+    const float *mix_taps, *mix_taps_bias; /* [taps][channels]; [channels] or NULL */
+    const float *mix_decay, *mix_step;     /* [heads] each: the factor of the step in the decay's exponent; the bias of
+                                              the step */
+    const float *mix_skip;                 /* [heads]: SCAN: how much of x is added to the output */
+    const float *mix_norm;                 /* [values] or [heads * values], or NULL */
+    size_t state;                          /* its place among the layers that have a state */
+    capp_matrix up;                        /* gated: two parts, gate and up, of feed rows each; else one part */
+    capp_matrix down;                      /* width rows */
     float score_scale;
     uint32_t window;           /* a row sees its own position and the window - 1 before it; 0: all */
     unsigned rope;             /* index of its rotation, less than n_ropes */
@@ -339,8 +367,9 @@ typedef struct capp_rope {
 } capp_rope;
 
 /* Kinds of a layer, as bits. CAPP_LOCAL: it has a window. CAPP_STILL: q and k do not rotate. CAPP_DENSE: it has no
- * experts, although other layers have some. */
-enum { CAPP_LOCAL = 1, CAPP_STILL = 2, CAPP_DENSE = 4 };
+ * experts, although other layers have some. CAPP_MIXES: it has the model's capp_mix. CAPP_SILENT: it has no attention.
+ * CAPP_UNFED: it has no feed-forward part. */
+enum { CAPP_LOCAL = 1, CAPP_STILL = 2, CAPP_DENSE = 4, CAPP_MIXES = 8, CAPP_SILENT = 16, CAPP_UNFED = 32 };
 
 /* How a folder stores its products, if they are not float32, float16 or bfloat16. */
 typedef enum capp_quant_method { CAPP_NOT_QUANTIZED, CAPP_GPTQ, CAPP_AWQ, CAPP_FLOAT8 } capp_quant_method;
@@ -360,6 +389,7 @@ typedef struct capp_hparams {
     capp_activation activation;
     capp_qk_norm qk_norm;
     bool qk_norm_rotated;
+    bool attention_gate; /* attention's output is multiplied by the sigmoid of a gate, which q's tensor has, too */
     capp_parallel parallel;
     bool qkv_bias, out_bias, feed_bias; /* see capp_has */
     bool tied;
@@ -390,8 +420,12 @@ typedef struct capp_hparams {
     float growth;        /* q at position p is times 1 + growth log(1 + floor(p / original)), original of its rope */
     bool alibi_rounded;  /* Falcon: biases are bfloat16, and are scaled like scores */
     bool scale_by_layer; /* scores of layer i are divided by i + 1 */
-    unsigned char kinds[CAPP_MOST_LAYERS]; /* of each layer, the sum of CAPP_LOCAL, CAPP_STILL, CAPP_DENSE */
+    capp_mix mix;
+    unsigned char kinds[CAPP_MOST_LAYERS]; /* of each layer, the sum of its kinds */
 } capp_hparams;
+
+/* Rows of q, k, v of a layer, and of the gate of attention's output, if the model has one. */
+size_t capp_attention_rows(const capp_hparams *h, uint32_t layer);
 
 static inline bool capp_has_experts(const capp_hparams *h, uint32_t layer) {
     return h->experts && !(h->kinds[layer] & CAPP_DENSE);

@@ -44,6 +44,7 @@ static void each_matrix(const capp_weights *w, size_t index, bool experts, void 
     const capp_matrix *of_layer[] = {
         l ? &l->qkv : &w->project_out, l ? &l->out : &w->head,      l ? &l->up : NULL,
         l ? &l->down : NULL,           l ? &l->router : NULL,       l ? &l->shared_router : NULL,
+        l ? &l->mix_in : NULL,         l ? &l->mix_rates : NULL,    l ? &l->mix_out : NULL,
         l ? &l->side.gate : NULL,      l ? &l->side.context : NULL, l ? &l->side.out : NULL};
     for (size_t i = 0; i < sizeof of_layer / sizeof *of_layer; i++)
         if (of_layer[i] && !of_layer[i]->packed) fn(user, of_layer[i]);

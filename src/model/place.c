@@ -69,13 +69,47 @@ const capp_tensor *capp_find(binder *b, place p, const char *suffix, char *name)
     return t;
 }
 
-uint64_t capp_grouped_row(const void *user, uint64_t i) {
+/* q, k, v by key-value head: its q heads, its k, its v. */
+static uint64_t grouped_row(const void *user, uint64_t i) {
     const capp_hparams *h = user;
     uint64_t d = h->head_dim, group = h->heads / h->kv_heads, head = i / d, at = i % d;
     if (head < h->heads) return (head / group * (group + 2) + head % group) * d + at;
     head -= h->heads;
     uint64_t which = head / h->kv_heads;
     return (head % h->kv_heads * (group + 2) + group + which) * d + at;
+}
+
+/* q and the gate of attention's output, by head. */
+static uint64_t gated_row(const void *user, uint64_t i) {
+    const capp_hparams *h = user;
+    uint64_t d = h->head_dim, q = h->heads * d, gate = i >= q;
+    i -= gate * q;
+    return (i / d * 2 + gate) * d + i % d;
+}
+
+/* q, k, v and gate of DeltaNet, by head of q: its q, its k, its v heads, their gates. */
+static uint64_t delta_row(const void *user, uint64_t i) {
+    const capp_mix *m = &((const capp_hparams *)user)->mix;
+    uint64_t keys = m->keys, all = keys * m->groups, values = (uint64_t)m->heads / m->groups * m->values;
+    uint64_t span = 2 * (keys + values), which = i / all;
+    if (which < 2) return i % all / keys * span + which * keys + i % keys;
+    i -= 2 * all;
+    which = i / (values * m->groups);
+    return i / values % m->groups * span + 2 * keys + which * values + i % values;
+}
+
+/* beta and alpha of DeltaNet, by head of q. */
+static uint64_t rates_row(const void *user, uint64_t i) {
+    const capp_mix *m = &((const capp_hparams *)user)->mix;
+    uint64_t n = m->heads / m->groups, head = i % m->heads;
+    return (head / n * 2 + i / m->heads) * n + head % n;
+}
+
+capp_order_fn capp_order_of(const capp_arch *arch, const capp_hparams *h, bool gguf, capp_part part) {
+    if (part == CAPP_PART_QKV && !gguf && arch->grouped_qkv) return grouped_row;
+    if (part == CAPP_PART_Q && h->attention_gate) return gated_row;
+    if (part == CAPP_PART_MIX_IN && h->mix.kind == CAPP_MIX_DELTA) return delta_row;
+    return part == CAPP_PART_MIX_RATES ? rates_row : NULL;
 }
 
 uint64_t capp_row_in_turn(const void *user, uint64_t i) {

@@ -60,6 +60,8 @@ static void find_integers(const binder *b) {
     for (size_t i = 0; i < b->n_jobs; i++) b->jobs[i].matrix->integers = capp_has_integers(b->jobs[i].matrix);
     for (size_t i = 0; i < w->hparams.layers; i++) {
         capp_layer *layer = &w->layers[i];
+        layer->mix_rates.integers = false;
+        routers += layer->mix_rates.parts;
         if (!layer->expert_up) continue;
         layer->router.integers = layer->shared_router.integers = false;
         routers += layer->shared_router.parts ? 2 : 1;
@@ -129,6 +131,9 @@ static void set_layer(const capp_weights *twin, const capp_weights *w, uint32_t 
     capp_layer *layer = &twin->layers[index];
     set_twin(twin, w, &layer->qkv);
     set_twin(twin, w, &layer->out);
+    set_twin(twin, w, &layer->mix_in);
+    set_twin(twin, w, &layer->mix_rates);
+    set_twin(twin, w, &layer->mix_out);
     set_twin(twin, w, &layer->up);
     set_twin(twin, w, &layer->down);
     set_twin(twin, w, &layer->router);

@@ -54,6 +54,65 @@ static void give_slot(capp_slots *slots, uint32_t i) {
     slots->n_free++;
 }
 
+/* ---- Recurrent states ----------------------------------------------------------------------------------------------
+ */
+
+/* A completion's last state is probably not needed again; that of a prompt, or of a text that goes on, is. */
+static void set_state(capp_tree *tree, uint32_t node, uint32_t slot) {
+    capp_node *x = &tree->nodes[node];
+    bool ends = x->first_child != CAPP_NO_NODE && tree->nodes[x->first_child].scored && !x->forks && !x->asked;
+    capp_states *states = &tree->states;
+    x->state = slot;
+    states->owner[slot] = node;
+    states->used[slot] = ends ? 0 : ++states->clock;
+}
+
+/* The node no longer has a state; its slot is free. */
+static void drop_state(capp_tree *tree, uint32_t node) {
+    capp_node *x = &tree->nodes[node];
+    if (x->state == CAPP_NO_SLOT) return;
+    tree->states.owner[x->state] = CAPP_NO_NODE;
+    x->state = CAPP_NO_SLOT;
+}
+
+/* Whether the window still needs the state of this node, which has one. */
+static bool needs_state(const capp_tree *tree, uint32_t node) {
+    const capp_node *x = &tree->nodes[node];
+    return x->window == tree->window && x->planned && x->waiting;
+}
+
+/* Takes a slot for a state: a free one, or that of a state that is not needed, first those from which probably nothing
+ * continues, then the one that was needed longest ago. The state of `parent` stays. CAPP_NO_SLOT: there is none. */
+static uint32_t take_state(capp_tree *tree, uint32_t parent) {
+    capp_states *states = &tree->states;
+    uint32_t best = CAPP_NO_SLOT;
+    for (uint32_t i = 0; i < states->n; i++) {
+        uint32_t owner = states->owner[i];
+        if (owner == CAPP_NO_NODE) return i;
+        if (owner == parent || needs_state(tree, owner)) continue;
+        if (best == CAPP_NO_SLOT || states->used[i] < states->used[best]) best = i;
+    }
+    if (best != CAPP_NO_SLOT) drop_state(tree, states->owner[best]);
+    return best;
+}
+
+/* Chooses the slots of the row of node, whose parent is the root or has a state. Without another slot, the row takes
+ * over the parent's: then its siblings wait until the parent has run again. */
+static capp_step take_step(capp_tree *tree, uint32_t node, bool again) {
+    uint32_t parent = tree->nodes[node].parent, from = tree->nodes[parent].state, slot = CAPP_NO_SLOT;
+    if (parent == CAPP_ROOT || tree->nodes[parent].forks) slot = take_state(tree, parent);
+    if (slot == CAPP_NO_SLOT) {
+        slot = from;
+        drop_state(tree, parent);
+    } else if (parent != CAPP_ROOT)
+        tree->states.used[from] = ++tree->states.clock;
+    set_state(tree, node, slot);
+    return (capp_step){slot, from, again};
+}
+
+/* ---- Slots of the KV store ------------------------------------------------------------------------------------------
+ */
+
 /* Frees the slot of the oldest idle resident. A node whose rows are planned keeps the number of its slot: its rows run
  * before those of the new owner. A node that the window has not reached yet will be computed again. */
 static bool evict(capp_plan *plan, capp_tree *tree, capp_slots *slots) {
@@ -61,6 +120,7 @@ static bool evict(capp_plan *plan, capp_tree *tree, capp_slots *slots) {
     if (node == CAPP_NO_NODE) return false;
     capp_tree_make_busy(tree, node);
     give_slot(slots, tree->nodes[node].slot);
+    drop_state(tree, node);
     tree->residents--;
     if (tree->nodes[node].window == tree->window && tree->nodes[node].planned)
         plan->freed[plan->n_freed++] = node;
@@ -108,12 +168,44 @@ static void evict_wave(planner *p) {
     for (size_t i = 0; i < p->rows && evict(p->plan, p->tree, p->slots); i++) continue;
 }
 
-/* Counts the children of node in this window that must run, and sets pending. */
+/* Counts the children of node in this window that must run, and sets pending and waiting. */
 static void count_children(capp_tree *tree, uint32_t node) {
     uint32_t pending = 0;
     for (uint32_t c = tree->nodes[node].first_child; c != CAPP_NO_NODE; c = tree->nodes[c].sibling)
         pending += capp_node_runs(tree, c);
-    tree->nodes[node].pending = pending;
+    tree->nodes[node].pending = tree->nodes[node].waiting = pending;
+}
+
+/* Appends a row to the wave. If the tree has states, the parent has one. */
+static capp_status push_row(planner *p, uint32_t node, bool again, capp_error *err) {
+    capp_plan *plan = p->plan;
+    capp_status st;
+    if (p->wave_rows == p->rows && (st = end_wave(p, err)) != CAPP_OK) return st;
+    if (!capp_grow(&plan->order, &plan->order_capacity, plan->n + 1, sizeof *plan->order))
+        return capp_fail_memory(err, "the plan");
+    if (p->tree->states.n) {
+        if (!capp_grow(&plan->steps, &plan->steps_capacity, plan->n + 1, sizeof *plan->steps))
+            return capp_fail_memory(err, "the plan");
+        plan->steps[plan->n] = take_step(p->tree, node, again);
+    }
+    plan->order[plan->n++] = node;
+    p->wave_rows++;
+    return CAPP_OK;
+}
+
+/* Makes sure that the parent of node has a state: the rows of its path run again, from the last one that has a state.
+ */
+static capp_status push_states(planner *p, uint32_t node, capp_error *err) {
+    capp_tree *tree = p->tree;
+    uint32_t parent = tree->nodes[node].parent;
+    capp_status st = CAPP_OK;
+    while (st == CAPP_OK && tree->states.n && parent != CAPP_ROOT && tree->nodes[parent].state == CAPP_NO_SLOT) {
+        uint32_t first = parent;
+        while (tree->nodes[first].parent != CAPP_ROOT && tree->nodes[tree->nodes[first].parent].state == CAPP_NO_SLOT)
+            first = tree->nodes[first].parent;
+        st = push_row(p, first, true, err);
+    }
+    return st;
 }
 
 /* Plans one node of the walk. A resident node also runs again if it is asked for its best token or has a scored child:
@@ -126,6 +218,7 @@ static capp_status visit(planner *p, uint32_t node, capp_error *err) {
     bool resident = x->slot != CAPP_NO_SLOT, head = x->asked;
     for (uint32_t c = x->first_child; c != CAPP_NO_NODE && !head; c = tree->nodes[c].sibling)
         head = tree->nodes[c].scored;
+    tree->nodes[x->parent].waiting--;
     if (resident) {
         capp_tree_make_busy(tree, node);
         x->planned = true;
@@ -146,9 +239,9 @@ static capp_status visit(planner *p, uint32_t node, capp_error *err) {
         x->planned = true;
         tree->residents++;
     }
+    drop_state(tree, node); /* its row computes it again */
+    if ((st = push_states(p, node, err)) != CAPP_OK || (st = push_row(p, node, false, err)) != CAPP_OK) return st;
     x->wave = (uint32_t)p->plan->n_waves;
-    p->plan->order[p->plan->n++] = node;
-    p->wave_rows++;
     if (!x->pending) p->leaves[p->n_leaves++] = node;
     return CAPP_OK;
 }
@@ -180,6 +273,7 @@ capp_status capp_plan_make(capp_plan *plan, capp_tree *tree, capp_slots *slots, 
     plan->n = plan->n_waves = plan->n_freed = 0;
     p.leaves = capp_new(rows, sizeof *p.leaves);
     if (!p.leaves || !capp_grow(&plan->order, &plan->order_capacity, tree->touched, sizeof *plan->order) ||
+        (tree->states.n && !capp_grow(&plan->steps, &plan->steps_capacity, tree->touched, sizeof *plan->steps)) ||
         !capp_grow(&plan->freed, &plan->freed_capacity, tree->touched, sizeof *plan->freed))
         st = capp_fail_memory(err, "the plan");
     if (st == CAPP_OK) st = walk(&p, err);
@@ -190,6 +284,7 @@ capp_status capp_plan_make(capp_plan *plan, capp_tree *tree, capp_slots *slots, 
 
 void capp_plan_free(capp_plan *plan) {
     capp_free(plan->order);
+    capp_free(plan->steps);
     capp_free(plan->waves);
     capp_free(plan->freed);
     memset(plan, 0, sizeof *plan);

@@ -1,6 +1,6 @@
 /* The plan of a window: the rows to run, in depth-first order of the token tree, cut into waves, with a slot of the KV
- * store for each row. The whole window is planned before anything runs: which slots are taken, freed and taken again.
- * So the numbers of a plan are exact. */
+ * store for each row, and for models with recurrent layers a slot of its state. The whole window is planned before
+ * anything runs: which slots are taken, freed and taken again. So the numbers of a plan are exact. */
 #ifndef CAPP_PLAN_PLAN_H
 #define CAPP_PLAN_PLAN_H
 
@@ -10,8 +10,17 @@ typedef struct capp_wave {
     size_t first, rows; /* rows first .. first + rows - 1 of the plan */
 } capp_wave;
 
+/* Where the recurrent state of a row is. */
+typedef struct capp_step {
+    uint32_t state; /* slot of the state after the row */
+    uint32_t from;  /* slot of the state before it; may be the same slot. CAPP_NO_SLOT: the path begins with this row */
+    bool again;     /* the row runs only to compute its state again; nothing else of it is needed */
+} capp_step;
+
 typedef struct capp_plan {
-    uint32_t *order; /* [n] nodes to run, parents before children */
+    uint32_t *order;  /* [n] nodes to run, parents before children */
+    capp_step *steps; /* [n], only if the tree has slots for states; rows are computed in this order */
+    size_t steps_capacity;
     size_t n, order_capacity;
     capp_wave *waves;
     size_t n_waves, waves_capacity;
@@ -31,8 +40,10 @@ capp_status capp_slots_init(capp_slots *slots, size_t n, capp_error *err);
 void capp_slots_free(capp_slots *slots);
 
 /* Plans the window of tree into waves of at most `rows` rows. Idle residents lose their slots, oldest first, if there
- * are not enough slots. Requires slots->n >= tree->longest + rows. *plan is {0} or an earlier plan, whose memory is
- * used again. After a failure nothing is resident any more. */
+ * are not enough slots. A row takes over the slot of its parent's state, or gets a copy if other children will probably
+ * continue from it and a slot can be had: a free one, or that of a state that the window does not need. Requires
+ * slots->n >= tree->longest + rows. *plan is {0} or an earlier plan, whose memory is used again. After a failure
+ * nothing is resident any more. */
 capp_status capp_plan_make(capp_plan *plan, capp_tree *tree, capp_slots *slots, size_t rows, capp_error *err);
 void capp_plan_free(capp_plan *plan);
 

@@ -34,6 +34,7 @@ static capp_node fresh_node(uint32_t parent, uint32_t depth, int32_t token) {
                        .parent = parent,
                        .depth = depth,
                        .slot = CAPP_NO_SLOT,
+                       .state = CAPP_NO_SLOT,
                        .first_child = CAPP_NO_NODE,
                        .last_child = CAPP_NO_NODE,
                        .sibling = CAPP_NO_NODE,
@@ -59,6 +60,7 @@ capp_status capp_tree_init(capp_tree *tree, capp_error *err) {
 void capp_tree_free(capp_tree *tree) {
     capp_free(tree->nodes);
     capp_free(tree->table);
+    capp_states_free(&tree->states);
     capp_free(tree->spreads);
     memset(tree, 0, sizeof *tree);
 }
@@ -107,6 +109,7 @@ static capp_status compact(capp_tree *tree, capp_error *err) {
     }
     tree->oldest = MOVED(tree->oldest);
     tree->newest = MOVED(tree->newest);
+    for (size_t i = 0; i < tree->states.n; i++) tree->states.owner[i] = MOVED(tree->states.owner[i]);
 #undef MOVED
     tree->n = n;
     refill_table(tree);
@@ -118,7 +121,7 @@ static void touch(capp_tree *tree, uint32_t node) {
     capp_node *x = &tree->nodes[node];
     x->window = tree->window;
     x->first_child = x->last_child = x->sibling = CAPP_NO_NODE;
-    x->pending = 0;
+    x->pending = x->waiting = 0;
     x->scored = x->asked = x->planned = false;
 }
 
@@ -135,12 +138,13 @@ capp_status capp_tree_next_window(capp_tree *tree, capp_error *err) {
 void capp_tree_forget(capp_tree *tree) {
     for (size_t i = 1; i < tree->n; i++) {
         capp_node *x = &tree->nodes[i];
-        x->slot = CAPP_NO_SLOT;
+        x->slot = x->state = CAPP_NO_SLOT;
         x->idle = false;
         x->older = x->newer = CAPP_NO_NODE;
     }
     tree->oldest = tree->newest = CAPP_NO_NODE;
     tree->residents = 0;
+    capp_states_clear(&tree->states);
 }
 
 static capp_status grow_table(capp_tree *tree, capp_error *err) {
@@ -166,6 +170,8 @@ capp_status capp_tree_insert(capp_tree *tree, uint32_t from, const int32_t *ids,
                 return capp_fail_memory(err, "the token tree");
             child = (uint32_t)tree->n++;
             tree->nodes[child] = fresh_node(at, tree->nodes[at].depth + 1, ids[i]);
+            tree->nodes[at].forks = tree->nodes[at].continued;
+            tree->nodes[at].continued = true;
             tree->table[p] = child;
             capp_status st = grow_table(tree, err);
             if (st != CAPP_OK) return st;

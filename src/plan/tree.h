@@ -4,27 +4,27 @@
  * The tree outlives a window. If the keys and values of a node are still in the KV store (the node is "resident"), the
  * next window finds the node again and does not compute it.
  *
- * Invariants: the parent of a resident node is resident (or the root); the lists of children are those of the current
- * window. */
+ * Invariants: the parent of a resident node is resident (or the root); a node whose recurrent state is kept is
+ * resident; the lists of children are those of the current window. */
 #ifndef CAPP_PLAN_TREE_H
 #define CAPP_PLAN_TREE_H
 
-#include "base/error.h"
+#include "plan/states.h"
 
 enum { CAPP_ROOT = 0 };
-#define CAPP_NO_NODE UINT32_MAX
-#define CAPP_NO_SLOT UINT32_MAX
 
 typedef struct capp_node {
     int32_t token;
     uint32_t parent;
     uint32_t depth; /* tokens of the path, this one included */
     uint32_t slot;  /* of the KV store; CAPP_NO_SLOT: not resident */
+    uint32_t state; /* slot of the recurrent state after this token; CAPP_NO_SLOT: not kept */
     /* Of the current window: */
     uint32_t window;                           /* the window that last touched this node */
     uint32_t first_child, last_child, sibling; /* children touched in this window, in order of insertion */
     uint32_t wave;                             /* set by the plan: where its row runs */
     uint32_t pending;                          /* children that must run and whose planning is not complete */
+    uint32_t waiting;                          /* children that must run and that the plan has not reached */
     uint32_t older, newer;                     /* neighbors in the list of idle residents, or CAPP_NO_NODE */
     float logprob;                             /* log-probability of the token after its parent's path, if scored */
     float best_logprob;                        /* log-probability of `best` */
@@ -32,7 +32,9 @@ typedef struct capp_node {
     bool scored;                               /* logprob is wanted */
     bool asked;                                /* best is wanted */
     bool planned;                              /* the plan has visited the node: slot is fixed for this window */
-    bool idle; /* resident, and the window does not need it: in the list of idle residents */
+    bool idle;      /* resident, and the window does not need it: in the list of idle residents */
+    bool continued; /* has had a child, in this window or an earlier one */
+    bool forks;     /* has had two: other paths probably continue here, too */
 } capp_node;
 
 /* A node whose whole distribution is wanted. */
@@ -53,6 +55,7 @@ typedef struct capp_tree {
     size_t residents;
     capp_spread *spreads; /* [n_spreads] of the current window */
     size_t n_spreads, spreads_capacity;
+    capp_states states; /* of models with recurrent layers; otherwise empty */
 } capp_tree;
 
 /* Makes {0} a tree with only the root. */

@@ -203,7 +203,7 @@ size_t capp_queue_step(capp_queue *queue) {
     unsigned arithmetic = capp_session_begin(session);
     queue->n_spreads = 0;
     for (size_t i = 0; i < queue->n; i++) queue->jobs[i]->in_step = false;
-    capp_session_keep(session, queue->options.keep_tokens);
+    capp_session_keep(session, queue->options.keep_tokens, queue->n);
     capp_status st = capp_tree_next_window(capp_lane_tree(capp_session_fast(session)), &err);
     if (st == CAPP_OK) {
         add_jobs(queue);

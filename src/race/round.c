@@ -71,8 +71,10 @@ static bool choose_places(capp_race_call *call, const capp_race_row *row) {
            capp_session_node_limit(call->session);
 }
 
-/* Whether the round takes another row: until its waves are full, and while the store has room for what they leave. */
+/* Whether the round takes another row: until its waves are full, and while the store and the recurrent states have room
+ * for what they leave. */
 static bool has_room(const capp_race_call *call) {
+    if (call->n_in_round && call->n_in_round >= capp_session_paths(call->session)) return false;
     size_t slots = capp_lane_slots(call->lane), most = slots && slots / 4 < ROUND_TOKENS ? slots / 4 : ROUND_TOKENS;
     return !call->n_in_round || call->round_tokens < most;
 }

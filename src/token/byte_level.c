@@ -115,7 +115,9 @@ static capp_status read_merges(capp_vocab *vocab, const capp_gguf *gguf, capp_er
 
 capp_status capp_byte_level_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err) {
     capp_str pre = {"default", 7}; /* early files (to early 2024) have no value: llama.cpp uses this one for them */
-    if (capp_gguf_find(gguf, "tokenizer.ggml.pre") && !capp_gguf_str(gguf, "tokenizer.ggml.pre", &pre))
+    bool gemma4 = !strcmp(vocab->info.model, "gemma4");
+    if (gemma4) pre = capp_str_of("gemma4");
+    if (!gemma4 && capp_gguf_find(gguf, "tokenizer.ggml.pre") && !capp_gguf_str(gguf, "tokenizer.ggml.pre", &pre))
         return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.pre is not a string; convert the model again",
                          vocab->path);
     capp_status st = capp_pretokenizer_open(&vocab->pre, pre, err);
@@ -133,6 +135,7 @@ capp_status capp_byte_level_open(capp_vocab *vocab, const capp_gguf *gguf, capp_
             capp_text_index_find(&vocab->index, (capp_str){text, capp_byte_level_write((unsigned char)b, text)});
         vocab->byte_of[capp_byte_level_character((unsigned char)b)] = (int16_t)b;
     }
+    if (capp_pretokenizer_flags(vocab->pre) & CAPP_PRE_RAW) capp_raw_open(vocab);
     return read_merges(vocab, gguf, err);
 }
 
@@ -153,6 +156,7 @@ static size_t decode(const int16_t *byte_of, capp_str text, char *out) {
 
 size_t capp_byte_level_piece(const capp_vocab *vocab, int32_t id, char *out) {
     capp_str text = vocab->texts[id];
+    if (capp_pretokenizer_flags(vocab->pre) & CAPP_PRE_RAW) return capp_raw_piece(vocab, id, out);
     if (vocab->types[id] == CAPP_TOKEN_NORMAL) return decode(vocab->byte_of, text, out);
     if (text.size) memcpy(out, text.data, text.size);
     return text.size;
@@ -182,6 +186,7 @@ static capp_status encode_word(void *user, capp_str word, capp_error *err) {
     const encode_call *call = user;
     const capp_vocab *vocab = call->vocab;
     capp_encode_scratch *scratch = call->scratch;
+    if (capp_pretokenizer_flags(vocab->pre) & CAPP_PRE_RAW) return capp_raw_word(vocab, scratch, word, call->out, err);
     if (capp_pretokenizer_flags(vocab->pre) & CAPP_PRE_WHOLE_WORDS) {
         int32_t id;
         capp_status st = whole_word(call, word, &id, err);
@@ -206,5 +211,9 @@ static capp_status encode_word(void *user, capp_str word, capp_error *err) {
 capp_status capp_byte_level_encode(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text, capp_ids *out,
                                    capp_error *err) {
     encode_call call = {vocab, scratch, out};
+    if (capp_pretokenizer_flags(vocab->pre) & CAPP_PRE_MARKS) {
+        capp_status st = capp_raw_mark(scratch, &text, err);
+        if (st != CAPP_OK) return st;
+    }
     return capp_pretokenizer_split(vocab->pre, text, encode_word, &call, err);
 }

@@ -113,7 +113,16 @@ static pattern_list seed_coder = {CONTRACTIONS "|" BEFORE_LETTERS "\\p{L}+|\\p{N
 static pattern_list exaone_moe = {CONTRACTIONS "|" BEFORE_LETTERS "(?:\\p{L}\\p{M}*+(?: \\p{L}\\p{M}*+)*+)++|\\p{N}"
                                                "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]?|\\s*[\\r\\n]|" SPACES};
 
-enum { WHOLE = CAPP_PRE_WHOLE_WORDS, BOS = CAPP_PRE_ADD_BOS };
+static pattern_list lines = {"[^\\n]+|[\\n]+"};
+static pattern_list visible = {"\\S+"};
+
+enum {
+    WHOLE = CAPP_PRE_WHOLE_WORDS,
+    BOS = CAPP_PRE_ADD_BOS,
+    RAW = CAPP_PRE_RAW,
+    MARKED = CAPP_PRE_RAW | CAPP_PRE_MARKS,
+    GEMMA4 = CAPP_PRE_RAW | CAPP_PRE_MARKS | CAPP_PRE_NEWLINES | CAPP_PRE_ADD_BOS | CAPP_PRE_FORCE_BOS
+};
 
 static const struct {
     const char *name;
@@ -207,6 +216,10 @@ static const struct {
     {"llada-moe", bailing, 0},
     {"seed-coder", seed_coder, 0},
     {"exaone-moe", exaone_moe, 0},
+    {"gemma4", lines, GEMMA4},
+    {"granite-embed-multi-311m", lines, GEMMA4},
+    {"sarvam-moe", lines, MARKED},
+    {"whitespace", visible, RAW},
 };
 
 enum { N_TABLE = sizeof table / sizeof table[0] };

@@ -1,8 +1,6 @@
 /* Pre-tokenizers of GGUF files: the regular expressions with which a byte-level BPE vocabulary cuts text into words
  * before it merges. Their names are the values of tokenizer.ggml.pre (llama.cpp, src/llama-vocab.cpp). The expressions
- * come from each model's tokenizer.json if it is known. Names for BPE of raw UTF-8, without an alphabet of bytes
- * (gemma4, sarvam-moe, granite-embed-multi-311m, whitespace), are not included: no supported architecture has such a
- * vocabulary. */
+ * come from each model's tokenizer.json if it is known. Some names are for BPE of raw UTF-8, see raw_bpe.c. */
 #ifndef CAPP_TOKEN_PRETOKENIZER_H
 #define CAPP_TOKEN_PRETOKENIZER_H
 
@@ -10,7 +8,11 @@
 
 enum {
     CAPP_PRE_WHOLE_WORDS = 1, /* a word that is a token becomes that token; merges do not matter ("ignore_merges") */
-    CAPP_PRE_ADD_BOS = 2      /* texts begin with BOS if the file does not say */
+    CAPP_PRE_ADD_BOS = 2,     /* texts begin with BOS if the file does not say */
+    CAPP_PRE_RAW = 4,         /* the vocabulary has characters of raw UTF-8, not of bytes */
+    CAPP_PRE_MARKS = 8,       /* RAW: spaces are written as U+2581 */
+    CAPP_PRE_NEWLINES = 16,   /* RAW: a word of line ends that is a token becomes that token */
+    CAPP_PRE_FORCE_BOS = 32   /* texts begin with BOS, whatever the file says */
 };
 
 /* Immutable once open: any number of threads may use one. */

@@ -193,6 +193,7 @@ capp_status capp_special_tokens_open(capp_vocab *vocab, const capp_gguf *gguf, c
     capp_status st = CAPP_OK;
     for (size_t i = 0; st == CAPP_OK && i < N_KEYS; i++) st = read_id(vocab, gguf, ids[i].key, ids[i].id, err);
     if (st == CAPP_OK) st = read_flag(vocab, gguf, "tokenizer.ggml.add_bos_token", &info->add_bos, err);
+    if (vocab->pre && capp_pretokenizer_flags(vocab->pre) & CAPP_PRE_FORCE_BOS) info->add_bos = true;
     if (st == CAPP_OK) st = read_flag(vocab, gguf, "tokenizer.ggml.add_eos_token", &info->add_eos, err);
     if (st == CAPP_OK && (sentencepiece || unigram))
         st = read_flag(vocab, gguf, "tokenizer.ggml.add_space_prefix", &info->add_space_prefix, err);

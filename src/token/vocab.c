@@ -23,6 +23,9 @@ static capp_status read_kind(capp_vocab *vocab, const capp_gguf *gguf, capp_erro
     if (name.size == 4 && !memcmp(name.data, "gpt2", 4)) {
         vocab->kind = CAPP_VOCAB_BYTE_LEVEL;
         vocab->info.model = "gpt2";
+    } else if (name.size == 6 && !memcmp(name.data, "gemma4", 6)) {
+        vocab->kind = CAPP_VOCAB_BYTE_LEVEL;
+        vocab->info.model = "gemma4";
     } else if (name.size == 5 && !memcmp(name.data, "llama", 5)) {
         vocab->kind = CAPP_VOCAB_SENTENCEPIECE;
         vocab->info.model = "llama";
@@ -31,8 +34,8 @@ static capp_status read_kind(capp_vocab *vocab, const capp_gguf *gguf, capp_erro
         vocab->info.model = "t5";
     } else {
         return capp_fail(err, CAPP_EUNSUPPORTED,
-                         "%s: tokenizer.ggml.model: \"%.*s\" is not supported; byte-level BPE (gpt2), SentencePiece "
-                         "BPE (llama) and Unigram (t5) are",
+                         "%s: tokenizer.ggml.model: \"%.*s\" is not supported; byte-level BPE (gpt2), BPE of raw text "
+                         "(gemma4), SentencePiece BPE (llama) and Unigram (t5) are",
                          vocab->path, name.size < 100 ? (int)name.size : 100, name.data ? name.data : "");
     }
     return CAPP_OK;

@@ -95,6 +95,14 @@ bool capp_special_token_strips(const capp_vocab *vocab, int32_t id);
 /* Sets vocab->ends and info.eot from info.eos, the types and the texts. */
 capp_status capp_special_tokens_find_ends(capp_vocab *vocab, capp_error *err);
 
+/* raw_bpe.c: BPE of raw UTF-8. Its vocabularies are byte-level ones whose pre-tokenizer has the flag CAPP_PRE_RAW.
+ * capp_raw_mark replaces *text, with spaces as U+2581, in scratch. */
+void capp_raw_open(capp_vocab *vocab);
+size_t capp_raw_piece(const capp_vocab *vocab, int32_t id, char *out);
+capp_status capp_raw_mark(capp_encode_scratch *scratch, capp_str *text, capp_error *err);
+capp_status capp_raw_word(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str word, capp_ids *out,
+                          capp_error *err);
+
 /* gguf_unigram.c */
 capp_status capp_gguf_unigram_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err);
 void capp_gguf_unigram_free(capp_gguf_unigram *tokenizer);

@@ -1,0 +1,57 @@
+#include "endpoints.h"
+
+#include "classify.h"
+#include "completions.h"
+#include "continue.h"
+#include "info.h"
+
+const endpoint endpoints[] = {
+    {.method = "POST",
+     .path = "/v1/completions",
+     .state_size = &continue_state,
+     .parse = completions_parse,
+     .begin = continue_begin,
+     .finish = continue_finish,
+     .drop = continue_drop},
+    {.method = "POST",
+     .path = "/v1/chat/completions",
+     .state_size = &continue_state,
+     .parse = chat_parse,
+     .begin = continue_begin,
+     .finish = continue_finish,
+     .drop = continue_drop},
+    {.method = "POST",
+     .path = "/v1/classify",
+     .state_size = &classify_state,
+     .parse = classify_parse,
+     .begin = classify_begin,
+     .finish = classify_finish,
+     .drop = classify_drop},
+    {.method = "POST",
+     .path = "/v1/systemone",
+     .state_size = &systemone_state,
+     .parse = systemone_parse,
+     .begin = systemone_begin,
+     .finish = systemone_finish,
+     .drop = systemone_drop},
+    {.method = "POST",
+     .path = "/tokenize",
+     .state_size = &tokens_state,
+     .parse = tokenize_parse,
+     .begin = tokenize_begin,
+     .drop = tokens_drop},
+    {.method = "POST",
+     .path = "/detokenize",
+     .state_size = &tokens_state,
+     .parse = detokenize_parse,
+     .begin = detokenize_begin,
+     .drop = tokens_drop},
+    {.method = "GET", .path = "/v1/models", .modelless = true, .parse = models_parse},
+    {.method = "GET", .path = "/healthz", .modelless = true, .open = true, .parse = health_parse},
+    {.method = "GET", .path = "/metrics", .modelless = true, .parse = metrics_parse},
+    {.method = "GET", .path = "/openapi.json", .modelless = true, .open = true, .parse = file_parse},
+    {.method = "GET", .path = "/", .modelless = true, .open = true, .parse = file_parse},
+    {.method = "GET", .path = "/page.js", .modelless = true, .open = true, .parse = file_parse},
+    {.method = "GET", .path = "/style.css", .modelless = true, .open = true, .parse = file_parse},
+};
+const size_t n_endpoints = sizeof endpoints / sizeof *endpoints;

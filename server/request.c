@@ -1,0 +1,215 @@
+#define _GNU_SOURCE
+#include "request.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static atomic_ullong serial;
+
+double clock_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+request *request_new(server *s, const endpoint *e) {
+    request *r = calloc(1, sizeof *r);
+    if (!r) return NULL;
+    r->server = s;
+    r->endpoint = e;
+    r->socket = -1;
+    r->users = 1;
+    r->created = (int64_t)time(NULL);
+    r->start = clock_seconds();
+    r->deadline = r->start + s->options->request_seconds;
+    snprintf(r->id, sizeof r->id, "capp-%llu", (unsigned long long)++serial);
+    pthread_mutex_init(&r->lock, NULL);
+    if (e && e->state_size && !(r->state = calloc(1, *e->state_size))) {
+        request_release(r);
+        return NULL;
+    }
+    return r;
+}
+
+void request_hold(request *r) {
+    atomic_fetch_add(&r->users, 1);
+}
+
+void request_release(request *r) {
+    if (atomic_fetch_sub(&r->users, 1) != 1) return;
+    if (r->endpoint && r->endpoint->drop && r->state) r->endpoint->drop(r);
+    json_decref(r->json);
+    free(r->state);
+    free(r->parts);
+    text_free(&r->body);
+    text_free(&r->answer);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+/* Tells the thread of HTTP that there is more to send. */
+static void wake(request *r) {
+    if (r->suspended && r->socket >= 0) {
+        r->suspended = false;
+        r->server->resume(r);
+    }
+}
+
+void request_answer(request *r, int status, const char *type, text *body) {
+    pthread_mutex_lock(&r->lock);
+    if (!r->status) {
+        text_free(&r->answer);
+        r->answer = *body;
+        *body = (text){0};
+        r->status = r->answer.failed ? 503 : status;
+        r->type = type;
+        if (r->answer.failed) text_free(&r->answer);
+    }
+    r->ended = true;
+    wake(r);
+    pthread_mutex_unlock(&r->lock);
+    text_free(body);
+}
+
+void request_stream(request *r, const char *type, text *piece, bool last) {
+    pthread_mutex_lock(&r->lock);
+    if (!r->status) {
+        r->status = 200;
+        r->type = type;
+        r->streams = true;
+    }
+    text_add(&r->answer, piece->data, piece->size);
+    r->ended |= last || r->answer.failed || piece->failed;
+    wake(r);
+    pthread_mutex_unlock(&r->lock);
+    text_free(piece);
+}
+
+static const char *type_of(int status) {
+    switch (status) {
+    case 401: return "authentication_error";
+    case 403: return "permission_error";
+    case 404: return "not_found_error";
+    case 429: return "rate_limit_error";
+    default: return status < 500 ? "invalid_request_error" : "server_error";
+    }
+}
+
+/* The form of errors that OpenAI's clients read; `detail` is for typesafe-sdk's. */
+void request_refuse(request *r, const failure *f) {
+    text t = {0};
+    bool events = r->type && !strcmp(r->type, "text/event-stream");
+    if (events) text_put(&t, "data: ");
+    text_put(&t, "{\"error\": {\"message\": ");
+    text_word(&t, f->message);
+    text_put(&t, ", \"type\": ");
+    text_word(&t, type_of(f->status));
+    text_put(&t, ", \"param\": ");
+    if (f->field[0])
+        text_word(&t, f->field);
+    else
+        text_put(&t, "null");
+    text_printf(&t, ", \"code\": %d}, \"detail\": ", f->status);
+    text_word(&t, f->message);
+    text_put(&t, events ? "}\n\n" : "}\n");
+    pthread_mutex_lock(&r->lock);
+    bool streams = r->streams;
+    pthread_mutex_unlock(&r->lock);
+    if (streams)
+        request_stream(r, r->type, &t, true);
+    else
+        request_answer(r, f->status, "application/json", &t);
+}
+
+void failure_of(failure *f, const capp_error *err) {
+    static const int statuses[] = {[CAPP_OK] = 500,       [CAPP_ENOMEM] = 503,  [CAPP_EIO] = 500,
+                                   [CAPP_EFORMAT] = 400,  [CAPP_EINVAL] = 400,  [CAPP_EUNSUPPORTED] = 400,
+                                   [CAPP_ETOOLONG] = 400, [CAPP_EBUDGET] = 400, [CAPP_ECANCELLED] = 503};
+    refuse(f, (size_t)err->status < sizeof statuses / sizeof *statuses ? statuses[err->status] : 500, "", "%s",
+           err->message);
+}
+
+/* ---- Parts ---- */
+
+bool request_add(request *r, part *p, failure *f) {
+    if (r->n_parts == r->parts_capacity) {
+        size_t capacity = r->parts_capacity ? 2 * r->parts_capacity : 4;
+        part **parts = realloc(r->parts, capacity * sizeof *parts);
+        if (!parts) return refuse(f, 503, "", "out of memory");
+        r->parts = parts;
+        r->parts_capacity = capacity;
+    }
+    p->request = r;
+    r->parts[r->n_parts++] = p;
+    r->running++;
+    return true;
+}
+
+bool part_begun(part *p, capp_status status, const capp_error *err, failure *f) {
+    if (status == CAPP_OK) return true;
+    p->request->running--;
+    failure_of(f, err);
+    return false;
+}
+
+void part_done(void *user, capp_status status, const capp_error *err) {
+    part *p = user;
+    request *r = p->request;
+    p->job = NULL;
+    r->running--;
+    if (status != CAPP_OK && !p->complete && !r->failure.status) {
+        failure_of(&r->failure, err);
+        for (size_t i = 0; i < r->n_parts; i++)
+            if (r->parts[i]->job) capp_job_cancel(r->parts[i]->job);
+    }
+    if (r->running) return;
+    if (r->late && r->failure.status)
+        refuse(&r->failure, 504, "", "the request took longer than %g seconds", r->server->options->request_seconds);
+    if (r->failure.status)
+        request_refuse(r, &r->failure);
+    else
+        r->endpoint->finish(r);
+}
+
+/* ---- The log ---- */
+
+void log_event(const server *s, const char *event, const char *format, ...) {
+    char message[1500];
+    text t = {0};
+    if (s->options->quiet) return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    text_printf(&t, "{\"time\": %lld, \"event\": ", (long long)time(NULL));
+    text_word(&t, event);
+    text_put(&t, ", \"message\": ");
+    text_word(&t, message);
+    text_put(&t, "}\n");
+    if (!t.failed) fwrite(t.data, 1, t.size, stderr);
+    text_free(&t);
+}
+
+void log_request(const request *r) {
+    const serve_options *o = r->server->options;
+    text t = {0};
+    if (o->quiet) return;
+    text_printf(&t, "{\"time\": %lld, \"id\": \"%s\", \"path\": ", (long long)time(NULL), r->id);
+    text_word(&t, r->endpoint ? r->endpoint->path : "");
+    if (r->model) {
+        text_put(&t, ", \"model\": ");
+        text_word(&t, r->model->name);
+    }
+    text_printf(&t, ", \"status\": %d, \"seconds\": %.6f, \"received\": %zu, \"sent\": %zu", r->status,
+                clock_seconds() - r->start, r->body.size, r->sent);
+    if (o->log_texts) {
+        text_put(&t, ", \"body\": ");
+        text_string(&t, r->body.data, r->body.size);
+    }
+    text_put(&t, "}\n");
+    if (!t.failed) fwrite(t.data, 1, t.size, stderr);
+    text_free(&t);
+}

@@ -1,0 +1,151 @@
+/* A request, the server, and what the parts of the server know of each other. */
+#ifndef SERVER_REQUEST_H
+#define SERVER_REQUEST_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "fields.h"
+#include "server.h"
+#include "text.h"
+
+struct MHD_Connection;
+typedef struct server server;
+typedef struct request request;
+
+/* ---- Endpoints ---- */
+
+typedef struct endpoint {
+    const char *method, *path;
+    bool open;                /* needs no key */
+    bool modelless;           /* is answered by the thread of HTTP */
+    const size_t *state_size; /* bytes of request.state, which is cleared; NULL: it has none */
+    /* In the thread of HTTP: reads r->json (NULL for GET) into r->state. A modelless endpoint calls request_answer. */
+    bool (*parse)(request *r, failure *f);
+    /* In the thread of the engine, when the model is open: answers, or adds parts. */
+    bool (*begin)(request *r, failure *f);
+    /* All parts have ended well: answers. */
+    void (*finish)(request *r);
+    void (*drop)(request *r); /* frees what belongs to r->state; may be NULL */
+} endpoint;
+
+/* ---- Models ---- */
+
+typedef struct model {
+    const char *name, *path;
+    capp_model *model; /* NULL: not open yet. From here on, only the thread of the engine reads and writes. */
+    capp_session *session;
+    capp_queue *queue;
+    capp_chat *chat; /* NULL: not open, or the model has none */
+    capp_error chat_error;
+    size_t jobs;
+    bool warm; /* copied under the server's lock for info.c */
+    capp_model_info info;
+    capp_stats stats;
+    capp_queue_stats queue_stats;
+} model;
+
+/* ---- A request ---- */
+
+/* A job of a request. Endpoints embed it at the beginning of their own structs. */
+typedef struct part {
+    request *request;
+    capp_job *job; /* NULL: it has ended */
+    bool complete; /* the endpoint itself ended the job: all it wanted is there */
+} part;
+
+struct request {
+    server *server;
+    const endpoint *endpoint;
+    model *model;
+    char id[24];
+    int64_t created; /* seconds since 1970 */
+    text body;
+    json_t *json;
+    void *state;
+    /* Of the engine: */
+    part **parts; /* [n_parts] */
+    size_t n_parts, parts_capacity, running;
+    failure failure; /* the first one of a part */
+    double deadline;
+    request *next;                       /* in the inbox, then in the list of running requests */
+    request *watched_next, **watched_at; /* in the list of requests that have a connection */
+    atomic_bool cancelled;               /* the client has gone, or the deadline is over */
+    /* Of the thread of HTTP: */
+    struct MHD_Connection *connection;
+    bool arrived; /* the body is complete */
+    double start;
+    /* The answer; with a lock: */
+    pthread_mutex_t lock;
+    text answer;
+    size_t sent, sent_before; /* bytes of the answer, and bytes that are not in it any more */
+    bool queued;              /* libmicrohttpd has the answer */
+    int status;               /* of HTTP; 0: not known yet */
+    const char *type;
+    bool streams, ended;
+    bool suspended;   /* the connection waits for the engine */
+    int socket;       /* -1: the connection has ended */
+    atomic_bool late; /* cancelled by the deadline */
+    atomic_int users; /* threads that hold it */
+};
+
+request *request_new(server *s, const endpoint *e);
+void request_hold(request *r);
+void request_release(request *r);
+
+/* Answers and takes the contents of *body. In any thread. */
+void request_answer(request *r, int status, const char *type, text *body);
+void request_refuse(request *r, const failure *f);
+
+/* Sends a piece of an answer that streams (status 200). last: nothing follows. */
+void request_stream(request *r, const char *type, text *piece, bool last);
+
+/* Adds a part. Its job ends with part_done, and user = p. When the job was added to the queue, part_begun takes the
+ * status and returns whether it is CAPP_OK. */
+bool request_add(request *r, part *p, failure *f);
+bool part_begun(part *p, capp_status status, const capp_error *err, failure *f);
+void part_done(void *p, capp_status status, const capp_error *err);
+
+/* Turns an error of the library into one of HTTP. */
+void failure_of(failure *f, const capp_error *err);
+
+/* ---- The server ---- */
+
+typedef struct peer peer;
+
+struct server {
+    const serve_options *options;
+    model *models;             /* [options->n_models] */
+    const endpoint *endpoints; /* [n_endpoints] */
+    size_t n_endpoints;
+    struct MHD_Daemon *daemon;
+    void (*resume)(request *r); /* sends more of an answer; called with r->lock held */
+    uint16_t port;
+    int listening; /* the socket that accepted connections, after http_quiesce */
+    pthread_t engine;
+    pthread_mutex_t lock;
+    pthread_cond_t wake; /* of the engine */
+    request *inbox, **inbox_end;
+    request *running; /* of the engine */
+    size_t requests;  /* in the inbox or running */
+    size_t body_bytes;
+    bool stopping; /* no more requests */
+    bool ends;     /* the engine ends when nothing is left */
+    bool aborts;   /* and cancels what is left */
+    peer *peers;
+    request *watched;
+    double started;
+    int64_t began; /* seconds since 1970 */
+    /* For /metrics: */
+    atomic_ullong answers[6]; /* by the first digit of the status */
+    atomic_ullong left;       /* clients that left */
+    atomic_ullong full;       /* 429 */
+};
+
+double clock_seconds(void);
+
+/* The log: a line of JSON on stderr. */
+void log_request(const request *r);
+void log_event(const server *s, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,226 @@
+/* The parts of layers that have a state from token to token: short convolutions, gated DeltaNet, Mamba-2. A task takes
+ * a few channels of the convolution, or a few columns of the state of one head, and goes through the rows of the wave
+ * in the order of the plan. A row takes over its parent's piece of the state, in place or as a copy, and leaves its
+ * own. So every number is computed token by token along its path, whatever the waves and threads are. */
+#include <math.h>
+#include <string.h>
+
+#include "base/math.h"
+#include "forward/wave.h"
+#include "kernel/plain.h"
+
+enum { CHANNELS = 64, COLUMNS = 32 };
+
+typedef struct mixing {
+    const capp_forward *f;
+    const capp_layer *layer;
+    const capp_mix *mix;
+    float *states;     /* of the layer: [slots of states][state_floats] */
+    size_t channels;   /* of the convolution */
+    size_t at, inputs; /* a row of f->t has the layer's inputs at `at`, the convolved ones at at + inputs */
+} mixing;
+
+static mixing mixing_of(const capp_forward *f, const capp_layer *layer) {
+    const capp_hparams *h = &f->weights->hparams;
+    const capp_mix *mix = &h->mix;
+    return (mixing){.f = f,
+                    .layer = layer,
+                    .mix = mix,
+                    .states = f->states + (layer->state * f->n_states + f->first_state) * f->state_floats,
+                    .channels = capp_mix_channels(h),
+                    .at = capp_mix_place(layer),
+                    .inputs = mix->kind == CAPP_MIX_SCAN ? (size_t)mix->heads * mix->values : 0};
+}
+
+size_t capp_mix_place(const capp_layer *layer) {
+    return layer->qkv.n;
+}
+
+size_t capp_mix_floats(const capp_hparams *h) {
+    const capp_mix *mix = &h->mix;
+    return mix->kind ? (mix->taps - 1) * capp_mix_channels(h) + (size_t)mix->heads * mix->keys * mix->values : 0;
+}
+
+static float *row_of(const mixing *m, size_t row) {
+    return m->f->t + row * m->f->t_stride + m->at;
+}
+
+/* Makes the numbers at .. at + n - 1 of the row's state those of its parent, and returns them. */
+static float *enter(const mixing *m, size_t row, size_t at, size_t n) {
+    const capp_forward *f = m->f;
+    const capp_step *step = &f->steps[row];
+    float *state = m->states + step->state * f->state_floats + at;
+    if (step->from == CAPP_NO_SLOT)
+        memset(state, 0, n * sizeof *state);
+    else if (step->from != step->state)
+        memcpy(state, m->states + step->from * f->state_floats + at, n * sizeof *state);
+    return state;
+}
+
+/* ---- Convolutions --------------------------------------------------------------------------------------------------
+ */
+
+/* out [n] = the taps of channels first .. first + n - 1, applied to the inputs in tail [taps - 1][n] and to x [n],
+ * which becomes the last of them. */
+static void convolve(const mixing *m, float *out, float *tail, const float *x, size_t first, size_t n) {
+    size_t before = m->mix->taps - 1;
+    const float *taps = m->layer->mix_taps + first, *bias = m->layer->mix_taps_bias;
+    for (size_t c = 0; c < n; c++) out[c] = bias ? bias[first + c] : 0;
+    for (size_t j = 0; j < before; j++)
+        for (size_t c = 0; c < n; c++) out[c] += taps[j * m->channels + c] * tail[j * n + c];
+    for (size_t c = 0; c < n; c++) out[c] += taps[before * m->channels + c] * x[c];
+    if (!before) return;
+    memmove(tail, tail + n, (before - 1) * n * sizeof *tail);
+    memcpy(tail + (before - 1) * n, x, n * sizeof *tail);
+}
+
+static void convolution_task(void *user, size_t task, int worker) {
+    const mixing *m = user;
+    size_t first = task * CHANNELS, n = m->channels - first < CHANNELS ? m->channels - first : CHANNELS;
+    size_t before = m->mix->taps - 1;
+    float sums[CHANNELS], x[CHANNELS], ones[CHANNELS];
+    (void)worker;
+    for (size_t c = 0; c < n; c++) ones[c] = 1;
+    for (size_t r = 0; r < m->f->n; r++) {
+        float *tail = enter(m, r, first * before, n * before), *row = row_of(m, r) + m->inputs + first;
+        if (m->mix->kind == CAPP_MIX_SHORT) {
+            const float *gate = row + m->channels, *input = gate + m->channels;
+            for (size_t c = 0; c < n; c++) x[c] = row[c] * input[c];
+            convolve(m, sums, tail, x, first, n);
+            for (size_t c = 0; c < n; c++) row[c] = gate[c] * sums[c];
+        } else {
+            convolve(m, sums, tail, row, first, n);
+            m->f->weights->kernels->silu_mul(row, sums, ones, n);
+        }
+    }
+}
+
+/* ---- Matrix states --------------------------------------------------------------------------------------------------
+ */
+
+static double softplus(double x) {
+    return x > 0 ? x + capp_log1p(capp_exp(-x)) : capp_log1p(capp_exp(x));
+}
+
+/* x [n] divided by its length, times scale. */
+static void normalize(const capp_kernels *kernels, float *x, const float *weights, float scale, size_t n) {
+    static const float EPS = 1e-6f; /* added to the square of the length */
+    kernels->rms_norm(x, x, weights, n, EPS / (float)n);
+    if (scale != 1) kernels->scale(x, scale, n);
+}
+
+enum { MIX_ROWS = 8, MOST_KEYS = CAPP_MOST_KEYS };
+
+/* q and k become unit vectors, q divided by the root of its length, too. beta and alpha become what the row writes of
+ * its value, and what it keeps of the state. */
+static void prepare_delta(const mixing *m, size_t r) {
+    const capp_mix *mix = m->mix;
+    const capp_kernels *kernels = m->f->weights->kernels;
+    float *row = row_of(m, r), *beta = row + m->channels + (size_t)mix->heads * mix->values, *alpha = beta + mix->heads;
+    float weights[MOST_KEYS], root = 1 / sqrtf((float)mix->keys);
+    for (size_t i = 0; i < mix->keys; i++) weights[i] = root;
+    for (size_t i = 0; i < 2 * (size_t)mix->groups; i++)
+        normalize(kernels, row + i * mix->keys, weights, i < mix->groups ? root : 1, mix->keys);
+    for (size_t i = 0; i < mix->heads; i++) {
+        double rate = (double)m->layer->mix_decay[i] * softplus((double)alpha[i] + (double)m->layer->mix_step[i]);
+        beta[i] = capp_sigmoid(beta[i]);
+        alpha[i] = (float)capp_exp(rate);
+    }
+}
+
+/* The step of a head is followed by what the row keeps of its state. */
+static void prepare_scan(const mixing *m, size_t r) {
+    const capp_mix *mix = m->mix;
+    float *step = row_of(m, r) + m->inputs + m->channels, *kept = step + mix->heads;
+    for (size_t i = 0; i < mix->heads; i++) {
+        step[i] = (float)softplus((double)step[i] + (double)m->layer->mix_step[i]);
+        kept[i] = (float)capp_exp((double)step[i] * (double)m->layer->mix_decay[i]);
+    }
+}
+
+static void prepare_task(void *user, size_t task, int worker) {
+    const mixing *m = user;
+    (void)worker;
+    for (size_t r = task * MIX_ROWS; r < (task + 1) * MIX_ROWS && r < m->f->n; r++)
+        (m->mix->kind == CAPP_MIX_DELTA ? prepare_delta : prepare_scan)(m, r);
+}
+
+/* out [n] = the state s [keys][n] read with the key. */
+static void read_state(const mixing *m, float *out, const float *s, const float *key, size_t n) {
+    memset(out, 0, n * sizeof *out);
+    m->f->weights->kernels->values(out, n, key, m->mix->keys, 1, s, n, n, m->mix->keys);
+}
+
+/* The gated delta rule: the state moves towards returning v for the key k; v becomes what it returns for q. */
+static void delta_row(const mixing *m, float *row, size_t head, size_t group, float *s, size_t column, size_t n) {
+    const capp_mix *mix = m->mix;
+    const float *q = row + group * mix->keys, *k = q + (size_t)mix->groups * mix->keys;
+    float *v = row + 2 * (size_t)mix->groups * mix->keys + head * mix->values + column, change[COLUMNS];
+    const float *beta = row + m->channels + (size_t)mix->heads * mix->values + head;
+    float kept = beta[mix->heads];
+    read_state(m, change, s, k, n);
+    for (size_t j = 0; j < n; j++) change[j] = *beta * (v[j] - kept * change[j]);
+    m->f->weights->kernels->renew(s, n, kept, k, change, mix->keys, n);
+    read_state(m, v, s, q, n);
+}
+
+/* The state space of Mamba-2: x becomes its output. */
+static void scan_row(const mixing *m, float *row, size_t head, size_t group, float *s, size_t column, size_t n) {
+    const capp_mix *mix = m->mix;
+    float *x = row + m->inputs + head * mix->values + column, input[COLUMNS], read[COLUMNS];
+    const float *b = row + 2 * m->inputs + group * mix->keys, *c = b + (size_t)mix->groups * mix->keys;
+    const float *step = row + m->inputs + m->channels + head;
+    for (size_t j = 0; j < n; j++) input[j] = *step * x[j];
+    m->f->weights->kernels->renew(s, n, step[mix->heads], b, input, mix->keys, n);
+    read_state(m, read, s, c, n);
+    for (size_t j = 0; j < n; j++) x[j] = read[j] + m->layer->mix_skip[head] * x[j];
+}
+
+static size_t blocks_of(const capp_mix *mix) {
+    return (mix->values + COLUMNS - 1) / COLUMNS;
+}
+
+static void state_task(void *user, size_t task, int worker) {
+    const mixing *m = user;
+    const capp_mix *mix = m->mix;
+    size_t head = task / blocks_of(mix), column = task % blocks_of(mix) * COLUMNS;
+    size_t n = mix->values - column < COLUMNS ? mix->values - column : COLUMNS;
+    size_t group = mix->in_turn ? head % mix->groups : head / (mix->heads / mix->groups);
+    size_t at = (mix->taps - 1) * m->channels + (head * mix->values + column) * mix->keys;
+    (void)worker;
+    for (size_t r = 0; r < m->f->n; r++) {
+        float *s = enter(m, r, at, n * mix->keys);
+        (mix->kind == CAPP_MIX_DELTA ? delta_row : scan_row)(m, row_of(m, r), head, group, s, column, n);
+    }
+}
+
+void capp_mix_rows(capp_forward *f, const capp_layer *layer) {
+    mixing m = mixing_of(f, layer);
+    capp_pool_run(f->pool, convolution_task, &m, (m.channels + CHANNELS - 1) / CHANNELS);
+    if (m.mix->kind == CAPP_MIX_SHORT) return;
+    capp_pool_run(f->pool, prepare_task, &m, (f->n + MIX_ROWS - 1) / MIX_ROWS);
+    capp_pool_run(f->pool, state_task, &m, m.mix->heads * blocks_of(m.mix));
+}
+
+/* ---- The way out ----------------------------------------------------------------------------------------------------
+ */
+
+/* Each head is normalized, then multiplied by its gate. */
+static const float *finish_delta(const mixing *m, float *row) {
+    const capp_mix *mix = m->mix;
+    const capp_weights *w = m->f->weights;
+    float *v = row + 2 * (size_t)mix->groups * mix->keys, *gate = row + m->channels;
+    for (size_t i = 0; i < mix->heads; i++) {
+        float *head = v + i * mix->values;
+        if (m->layer->mix_norm) w->kernels->rms_norm(head, head, m->layer->mix_norm, mix->values, w->hparams.norm_eps);
+        w->kernels->silu_mul(head, gate + i * mix->values, head, mix->values);
+    }
+    return v;
+}
+
+const float *capp_mix_finish(const capp_forward *f, const capp_layer *layer, size_t r) {
+    mixing m = mixing_of(f, layer);
+    float *row = row_of(&m, r);
+    if (m.mix->kind == CAPP_MIX_SHORT) return row;
+    return finish_delta(&m, row);
+}

@@ -1,0 +1,261 @@
+/* The parts of layers that have a state from token to token: their sizes, from both kinds of file, and their tensors.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/math.h"
+#include "model/binder.h"
+#include "model/fields.h"
+
+/* ---- Sizes --------------------------------------------------------------------------------------------------------
+ */
+
+static bool attends(const capp_hparams *h, uint32_t layer) {
+    return !(h->kinds[layer] & CAPP_SILENT);
+}
+
+static bool mixes(const capp_hparams *h, uint32_t layer) {
+    return h->kinds[layer] & CAPP_MIXES;
+}
+
+size_t capp_count_states(const capp_hparams *h) {
+    size_t n = 0;
+    for (uint32_t i = 0; i < h->layers; i++) n += mixes(h, i);
+    return n;
+}
+
+bool capp_mixes_beside(const capp_hparams *h) {
+    bool both = false;
+    for (uint32_t i = 0; i < h->layers; i++) both |= mixes(h, i) && attends(h, i);
+    return both;
+}
+
+size_t capp_attention_rows(const capp_hparams *h, uint32_t layer) {
+    const capp_shape *shape = &h->shapes[layer];
+    size_t q = (size_t)shape->heads * shape->key, kv = (size_t)shape->kv_heads * (shape->key + shape->value);
+    return (h->attention_gate ? 2 * q : q) + kv;
+}
+
+size_t capp_mix_outputs(const capp_hparams *h) {
+    const capp_mix *m = &h->mix;
+    if (!m->kind) return 0;
+    return m->kind == CAPP_MIX_SHORT ? h->width : (size_t)m->heads * m->values;
+}
+
+size_t capp_mix_channels(const capp_hparams *h) {
+    const capp_mix *m = &h->mix;
+    return capp_mix_outputs(h) + 2 * (size_t)m->groups * m->keys;
+}
+
+size_t capp_mix_inputs(const capp_hparams *h) {
+    const capp_mix *m = &h->mix;
+    if (!m->kind) return 0;
+    if (m->kind == CAPP_MIX_SHORT) return 3 * (size_t)h->width;
+    return capp_mix_channels(h) + capp_mix_outputs(h) + 2 * (size_t)m->heads;
+}
+
+/* Checks sizes that two formats read in their own ways. */
+static capp_status check_sizes(const capp_hparams *h, const char *path, capp_error *err) {
+    const capp_mix *m = &h->mix;
+    if (m->taps < 1 || m->taps > 64)
+        return capp_fail(err, CAPP_EUNSUPPORTED,
+                         "%s: convolutions have %u inputs; capp supports 1 to 64; download or convert the model again",
+                         path, m->taps);
+    if (m->kind == CAPP_MIX_SHORT) return CAPP_OK;
+    if (!m->keys || m->keys > CAPP_MOST_KEYS || !m->values || m->values > CAPP_MOST_KEYS)
+        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: recurrent states are %u x %u numbers; capp supports 1 to %d each",
+                         path, m->keys, m->values, CAPP_MOST_KEYS);
+    if (!m->groups || m->groups > m->heads || m->heads % m->groups || m->heads > CAPP_MOST_HEADS)
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: the number of recurrent heads, %u, is not a multiple of the number of their groups, %u; "
+                         "download or convert the model again",
+                         path, m->heads, m->groups);
+    return CAPP_OK;
+}
+
+/* ---- GGUF -----------------------------------------------------------------------------------------------------------
+ */
+
+static capp_status key_u32(const capp_source *s, const capp_arch *arch, const char *key, uint32_t *out,
+                           capp_error *err) {
+    char name[MOST_NAME];
+    snprintf(name, sizeof name, "%s.%s", arch->gguf, key);
+    if (capp_gguf_u32(s->gguf, name, out)) return CAPP_OK;
+    return capp_fail(err, CAPP_EFORMAT, "%s: metadata key %s must be an integer; convert the model again",
+                     capp_source_path(s), name);
+}
+
+/* Finds the layers without attention: a list names them, or all are except every n-th. */
+static capp_status key_layers(const capp_source *s, const capp_arch *arch, capp_hparams *h, capp_error *err) {
+    char name[MOST_NAME];
+    uint32_t interval = 4;
+    snprintf(name, sizeof name, "%s.full_attention_interval", arch->gguf);
+    if (capp_gguf_find(s->gguf, name) && (!capp_gguf_u32(s->gguf, name, &interval) || !interval))
+        return capp_fail(err, CAPP_EFORMAT, "%s: metadata key %s must be a positive integer; convert the model again",
+                         capp_source_path(s), name);
+    snprintf(name, sizeof name, "%s.attention.recurrent_layers", arch->gguf);
+    const capp_gguf_value *list = capp_gguf_find(s->gguf, name);
+    if (list && (list->kind != CAPP_GGUF_ARRAY || list->element != CAPP_GGUF_BOOL || list->count < h->layers))
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: metadata key %s must be a list of %u booleans; convert the model again",
+                         capp_source_path(s), name, h->layers);
+    for (uint32_t i = 0; i < h->layers; i++)
+        if (list ? ((const unsigned char *)list->bytes)[i] != 0 : (i + 1) % interval != 0)
+            h->kinds[i] |= CAPP_MIXES | CAPP_SILENT;
+    return CAPP_OK;
+}
+
+capp_status capp_metadata_mix(capp_hparams *h, const capp_arch *arch, const capp_source *s, capp_error *err) {
+    capp_mix *m = &h->mix;
+    capp_status st;
+    uint32_t inner;
+    m->kind = arch->mixer;
+    if (m->kind == CAPP_MIX_NONE) return CAPP_OK;
+    if (m->kind == CAPP_MIX_SHORT) {
+        if ((st = key_u32(s, arch, "shortconv.l_cache", &m->taps, err)) != CAPP_OK) return st;
+        return check_sizes(h, capp_source_path(s), err);
+    }
+    if ((st = key_u32(s, arch, "ssm.conv_kernel", &m->taps, err)) != CAPP_OK) return st;
+    if ((st = key_u32(s, arch, "ssm.state_size", &m->keys, err)) != CAPP_OK) return st;
+    if ((st = key_u32(s, arch, "ssm.group_count", &m->groups, err)) != CAPP_OK) return st;
+    if ((st = key_u32(s, arch, "ssm.time_step_rank", &m->heads, err)) != CAPP_OK) return st;
+    if ((st = key_u32(s, arch, "ssm.inner_size", &inner, err)) != CAPP_OK) return st;
+    m->values = m->heads && inner % m->heads == 0 ? inner / m->heads : 0;
+    m->in_turn = arch->mixer_in_turn;
+    if (m->kind == CAPP_MIX_DELTA && (st = key_layers(s, arch, h, err)) != CAPP_OK) return st;
+    return check_sizes(h, capp_source_path(s), err);
+}
+
+/* ---- Folders --------------------------------------------------------------------------------------------------------
+ */
+
+static capp_status read_types(const capp_fields *r, capp_hparams *h, const char *own) {
+    for (uint32_t i = 0; i < h->layers; i++) {
+        capp_str type = {"", 0};
+        (void)capp_source_str_at(r->s, "layer_types", i, &type);
+        if (capp_str_is(type, own))
+            h->kinds[i] |= CAPP_MIXES | CAPP_SILENT;
+        else if (!capp_str_is(type, "full_attention"))
+            return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: layer %u has type \"%.*s\"",
+                             capp_source_path(r->s), i, (int)(type.size < 40 ? type.size : 40), type.data);
+    }
+    return CAPP_OK;
+}
+
+/* LFM2: the older files list the layers that have attention. */
+static capp_status read_attending(const capp_fields *r, capp_hparams *h) {
+    for (uint32_t i = 0; i < h->layers; i++) h->kinds[i] |= CAPP_MIXES | CAPP_SILENT;
+    for (size_t n = capp_source_count(r->s, "full_attn_idxs"); n--;) {
+        double layer;
+        if (capp_source_number_at(r->s, "full_attn_idxs", n, &layer) != CAPP_FOUND || layer < 0 || layer >= h->layers)
+            return capp_field_fail(r, CAPP_EFORMAT, "full_attn_idxs", "must be a list of layers");
+        h->kinds[(uint32_t)layer] &= (unsigned char)~(CAPP_MIXES | CAPP_SILENT);
+    }
+    return CAPP_OK;
+}
+
+/* LFM2 adjusts the width of the feed-forward part that config.json names, in several steps. The tensor shows it. */
+static void read_feed_width(const capp_fields *r, capp_hparams *h) {
+    char name[MOST_NAME];
+    const capp_tensor *t = capp_place_find(r->s, r->arch, (place){CAPP_PART_UP, 0, 0}, ".weight", name);
+    if (t && t->dims[1] && t->dims[1] <= CAPP_MOST_WIDTH) h->feed = (uint32_t)t->dims[1];
+}
+
+static capp_status read_delta(const capp_fields *r, capp_hparams *h) {
+    capp_mix *m = &h->mix;
+    uint32_t interval;
+    capp_status st;
+    if ((st = capp_field_count(r, "linear_conv_kernel_dim", 4, 64, &m->taps)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "linear_key_head_dim", 128, CAPP_MOST_KEYS, &m->keys)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "linear_value_head_dim", 128, CAPP_MOST_KEYS, &m->values)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "linear_num_key_heads", 16, CAPP_MOST_HEADS, &m->groups)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "linear_num_value_heads", 32, CAPP_MOST_HEADS, &m->heads)) != CAPP_OK) return st;
+    if (capp_source_count(r->s, "layer_types")) return read_types(r, h, "linear_attention");
+    if ((st = capp_field_count(r, "full_attention_interval", 4, CAPP_MOST_LAYERS, &interval)) != CAPP_OK) return st;
+    for (uint32_t i = 0; i < h->layers; i++)
+        if ((i + 1) % interval) h->kinds[i] |= CAPP_MIXES | CAPP_SILENT;
+    return CAPP_OK;
+}
+
+static capp_status read_short(const capp_fields *r, capp_hparams *h) {
+    capp_status st = capp_field_count(r, "conv_L_cache", 3, 64, &h->mix.taps);
+    if (st != CAPP_OK) return st;
+    read_feed_width(r, h);
+    return capp_source_count(r->s, "layer_types") ? read_types(r, h, "conv") : read_attending(r, h);
+}
+
+capp_status capp_config_mix(const capp_fields *r, capp_hparams *h) {
+    capp_status st;
+    h->mix.kind = r->arch->mixer;
+    if (h->mix.kind == CAPP_MIX_NONE) return CAPP_OK;
+    st = h->mix.kind == CAPP_MIX_SHORT ? read_short(r, h) : read_delta(r, h);
+    return st == CAPP_OK ? check_sizes(h, capp_source_path(r->s), r->err) : st;
+}
+
+/* ---- Tensors --------------------------------------------------------------------------------------------------------
+ */
+
+/* Reads the taps, which files store by channel. */
+static capp_status bind_taps(binder *b, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = &b->w->hparams;
+    size_t channels = capp_mix_channels(h), taps = h->mix.taps;
+    float *stored = capp_bind_new_floats(b, channels * taps), *out = capp_bind_new_floats(b, channels * taps);
+    if (!stored || !out) return capp_bind_memory(b);
+    capp_status st = capp_bind_read(b, (place){CAPP_PART_MIX_TAPS, i, 0}, ".weight", channels * taps, stored);
+    for (size_t c = 0; c < channels && st == CAPP_OK; c++)
+        for (size_t j = 0; j < taps; j++) out[j * channels + c] = stored[c * taps + j];
+    layer->mix_taps = out;
+    return st;
+}
+
+/* Folders store the logarithm of the factor, which is negative. */
+static capp_status bind_decay(binder *b, uint32_t i, capp_layer *layer) {
+    size_t heads = b->w->hparams.mix.heads;
+    float *decay = capp_bind_new_floats(b, heads);
+    if (!decay) return capp_bind_memory(b);
+    capp_status st = capp_bind_read(b, (place){CAPP_PART_MIX_DECAY, i, 0}, "", heads, decay);
+    for (size_t j = 0; j < heads && st == CAPP_OK && capp_in_folder(b); j++)
+        decay[j] = (float)-capp_exp((double)decay[j]);
+    layer->mix_decay = decay;
+    return st == CAPP_OK ? capp_bind_floats(b, (place){CAPP_PART_MIX_STEP, i, 0}, capp_in_folder(b) ? "" : ".bias",
+                                            heads, &layer->mix_step)
+                         : st;
+}
+
+static bool has_part(const binder *b, capp_part part, uint32_t i) {
+    char name[MOST_NAME];
+    return capp_place_find(b->s, b->w->arch, (place){part, i, 0}, ".weight", name);
+}
+
+static capp_status bind_delta(binder *b, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = &b->w->hparams;
+    size_t channels = capp_mix_channels(h), outputs = capp_mix_outputs(h), heads = h->mix.heads;
+    const capp_piece split[] = {{{CAPP_PART_QKV, i, 0}, channels}, {{CAPP_PART_MIX_GATE, i, 0}, outputs}};
+    const capp_piece fused = {{CAPP_PART_MIX_IN, i, 0}, channels + outputs};
+    const capp_piece beta_alpha[] = {{{CAPP_PART_MIX_BETA, i, 0}, heads}, {{CAPP_PART_MIX_ALPHA, i, 0}, heads}};
+    const capp_piece rates = {{CAPP_PART_MIX_RATES, i, 0}, 2 * heads};
+    capp_status st = has_part(b, CAPP_PART_MIX_IN, i)
+                         ? capp_bind_matrix(b, &fused, 1, 1, h->width, false, &layer->mix_in)
+                         : capp_bind_matrix(b, split, 2, 1, h->width, false, &layer->mix_in);
+    if (st != CAPP_OK) return st;
+    st = has_part(b, CAPP_PART_MIX_RATES, i)
+             ? capp_bind_matrix(b, &rates, 1, 1, h->width, false, &layer->mix_rates)
+             : capp_bind_matrix(b, beta_alpha, 2, 1, h->width, false, &layer->mix_rates);
+    if (st != CAPP_OK || (st = bind_decay(b, i, layer)) != CAPP_OK) return st;
+    return capp_bind_floats(b, (place){CAPP_PART_MIX_NORM, i, 0}, ".weight", h->mix.values, &layer->mix_norm);
+}
+
+static capp_status bind_short(binder *b, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = &b->w->hparams;
+    const capp_piece in = {{CAPP_PART_MIX_IN, i, 0}, capp_mix_inputs(h)};
+    return capp_bind_matrix(b, &in, 1, 1, h->width, false, &layer->mix_in);
+}
+
+capp_status capp_bind_mix(binder *b, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = &b->w->hparams;
+    const capp_piece out = {{CAPP_PART_MIX_OUT, i, 0}, h->width};
+    capp_status st = h->mix.kind == CAPP_MIX_SHORT ? bind_short(b, i, layer) : bind_delta(b, i, layer);
+    if (st != CAPP_OK) return st;
+    if ((st = capp_bind_matrix(b, &out, 1, 1, capp_mix_outputs(h), false, &layer->mix_out)) != CAPP_OK) return st;
+    return bind_taps(b, i, layer);
+}

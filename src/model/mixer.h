@@ -1,0 +1,42 @@
+/* The parts of layers that have a state from token to token. Other rooms include model.h, which includes this header.
+ */
+#ifndef CAPP_MODEL_MIXER_H
+#define CAPP_MODEL_MIXER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CAPP_MOST_KEYS = 1024 };
+
+/* What a layer computes from a state that goes from token to token along a path, besides or instead of attention. The
+ * inputs of a row are the rows of capp_layer's mix_in and mix_rates:
+ *   SHORT   b, c, x [width each]: the convolution of b * x over tokens, times c (LFM2)
+ *   DELTA   q and k [groups * keys each], v [heads * values], all three convolved; gate [heads * values];
+ *           beta, alpha [heads each]: gated DeltaNet (Yang et al., arXiv 2412.06464)
+ *   SCAN    gate [heads * values]; x [heads * values], b and c [groups * keys each], all three convolved; step [heads]:
+ *           Mamba-2 (Dao and Gu, arXiv 2405.21060) */
+typedef enum capp_mixer { CAPP_MIX_NONE, CAPP_MIX_SHORT, CAPP_MIX_DELTA, CAPP_MIX_SCAN } capp_mixer;
+
+typedef struct capp_mix {
+    capp_mixer kind;
+    uint32_t taps;          /* inputs of the convolution: the token's own and those of the taps - 1 tokens before it */
+    uint32_t heads, groups; /* heads with a state; heads of q and k, or of b and c */
+    uint32_t keys, values;  /* the state of a head has keys x values numbers */
+    bool in_turn;           /* head i reads group i % groups; else i / (heads / groups) */
+} capp_mix;
+
+struct capp_hparams;
+
+/* The number of layers that have a state. */
+size_t capp_count_states(const struct capp_hparams *h);
+
+/* Whether layers have both. */
+bool capp_mixes_beside(const struct capp_hparams *h);
+
+/* The sizes of a layer's capp_mix: floats of a row's inputs, channels of the convolution, inputs of mix_out. */
+size_t capp_mix_inputs(const struct capp_hparams *h);
+size_t capp_mix_channels(const struct capp_hparams *h);
+size_t capp_mix_outputs(const struct capp_hparams *h);
+
+#endif

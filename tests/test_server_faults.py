@@ -1,0 +1,309 @@
+"""capp serve under load, with clients that misbehave, and at its end. The models are tiny."""
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from command import rows_of, run
+from serving import serving
+
+CLASSES = ["yes", "no", "the other"]
+
+
+@pytest.fixture(scope="module", params=["plain", "asan"])
+def build_used(request):
+    return request.getfixturevalue("build" if request.param == "plain" else "build_asan")
+
+
+@pytest.fixture(scope="module")
+def build_asan():
+    folder = os.environ.get("CAPP_BUILD_ASAN", "")
+    if not (Path(folder) / "capp").exists():
+        pytest.skip("no build with sanitizers")
+    return Path(folder)
+
+
+def options_of(tiny_model, *more):
+    return ["-m", f"tiny={tiny_model}", "--precision", "f32", "--threads", "1", "--memory", "128M", *more]
+
+
+def connect(server):
+    return socket.create_connection(("127.0.0.1", server.port), timeout=30)
+
+
+def request_bytes(path, body, more=""):
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return (f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{more}"
+            f"Content-Length: {len(data)}\r\n\r\n").encode() + data
+
+
+def expected_of(tiny_model, texts, tmp_path):
+    """Probabilities by the command."""
+    rows, classes = tmp_path / "rows.jsonl", tmp_path / "classes.json"
+    rows.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts))
+    classes.write_text(json.dumps(CLASSES))
+    found = rows_of(run("classify", "-m", tiny_model, "--precision", "f32", "-c", f"@{classes}", rows))
+    return [[row["probabilities"][name] for name in CLASSES] for row in found]
+
+
+async def read_answer(reader):
+    head = await reader.readuntil(b"\r\n\r\n")
+    size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    return int(head.split()[1]), json.loads(await reader.readexactly(size))
+
+
+async def load(server, connections, requests, texts, expected):
+    """Each connection sends requests one after another. Returns the number of right answers."""
+    right = 0
+
+    async def client(number):
+        nonlocal right
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        for i in range(requests):
+            k = (number * 31 + i * 7) % len(texts)
+            writer.write(request_bytes("/v1/classify", {"texts": [texts[k]], "classes": CLASSES}))
+            status, answer = await read_answer(reader)
+            assert status == 200, answer
+            right += answer["results"][0]["probabilities"] == expected[k]
+        writer.close()
+
+    await asyncio.gather(*(client(i) for i in range(connections)))
+    return right
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_thousand_connections(tmp_path, tiny_model):
+    """10,000 requests: none is lost or mixed up."""
+    texts = [f"{word} {i}" for i in range(20) for word in ("the way", "no", "where is it?")]
+    expected = expected_of(tiny_model, texts, tmp_path)
+    with serving(tmp_path, *options_of(tiny_model)) as server:
+        assert asyncio.run(load(server, 1000, 10, texts, expected)) == 10000
+        assert server.metric("requests") == 0 and server.metric("refused_total") == 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_memory_is_flat(tmp_path, tiny_model):
+    """100,000 requests back to back."""
+    texts = [f"the way {i}" for i in range(100)]
+    expected = expected_of(tiny_model, texts, tmp_path)
+
+    def resident(server):
+        with open(f"/proc/{server.process.pid}/status") as status:
+            return int(next(line for line in status if line.startswith("VmRSS")).split()[1])
+
+    with serving(tmp_path, *options_of(tiny_model), "-q") as server:
+        sizes = []
+        for _ in range(5):
+            assert asyncio.run(load(server, 20, 1000, texts, expected)) == 20000
+            sizes.append(resident(server))
+        assert sizes[-1] < sizes[0] * 1.02, sizes
+
+
+def test_a_full_queue(tmp_path, tiny_model):
+    with serving(tmp_path, *options_of(tiny_model, "--max-requests", "4")) as server:
+        long = {"prompt": ["the"] * 8, "max_tokens": 100, "ignore_eos": True}
+        sockets = []
+        for _ in range(4):
+            sockets.append(connect(server))
+            sockets[-1].sendall(request_bytes("/v1/completions", {**long, "n": 64}))
+        end = time.monotonic() + 30
+        while server.metric("requests") < 4:
+            assert time.monotonic() < end
+        assert server.fails("/v1/completions", {"prompt": "a"}, 429, "try again")["Retry-After"] == "1"
+        assert server.ask("/healthz")[0] == 200
+        for each in sockets:
+            each.close()  # they leave: their places are free again
+        while server.metric("requests"):
+            assert time.monotonic() < end
+        assert server.post("/v1/completions", prompt="a")["choices"]
+        assert server.metric("left_total") == 4 and server.metric("refused_total") == 1
+
+
+def test_clients_that_misbehave(tmp_path, tiny_model, build_used):
+    """Slow, half, too much, nothing, garbage. The server answers others meanwhile, and stays whole."""
+    with serving(tmp_path, *options_of(tiny_model, "--read-timeout", "2", "--max-body", "4K"), build=build_used) as server:
+        good = request_bytes("/tokenize", {"content": "the"})
+        silent, half, drip = connect(server), connect(server), connect(server)
+        half.sendall(good[:-3])
+        for data in (b"\x00" * 100 + b"\r\n\r\n", b"GET\r\n\r\n", b"POST / HTTP/9.9\r\n\r\n", good[:30], b"\x16\x03\x01\x02",
+                     b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 60000 + b"\r\n\r\n",
+                     b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: -5\r\n\r\n",
+                     b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+                     request_bytes("/tokenize", b"{" + b" " * 5000 + b"}")):
+            with connect(server) as each:
+                try:
+                    each.sendall(data)
+                    each.shutdown(socket.SHUT_WR)
+                    answer = each.recv(1000)
+                    assert not answer or b" 200 " not in answer.split(b"\r\n")[0]
+                except (ConnectionResetError, BrokenPipeError):
+                    pass
+        with connect(server) as each:  # chunked is fine
+            each.sendall(b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                         b"Transfer-Encoding: chunked\r\n\r\n5\r\n{\"con\r\na\r\ntent\":\"a\"}\r\n0\r\n\r\n")
+            assert b" 200 " in each.recv(1000)
+        with connect(server) as each:  # two requests at once
+            each.sendall(good + good)
+            each.settimeout(10)
+            data = b""
+            while data.count(b"HTTP/1.1 200") < 2:
+                data += each.recv(4000)
+        start = time.monotonic()
+        for byte in request_bytes("/tokenize", b"{" + b" " * 4000):
+            try:
+                drip.send(bytes([byte]))
+            except OSError:
+                break
+            time.sleep(0.02)
+        assert time.monotonic() - start < 10  # the deadline is absolute
+        for each in (silent, half):
+            each.settimeout(10)
+            try:
+                assert b" 200 " not in each.recv(1000)
+            except ConnectionResetError:
+                pass
+        assert server.post("/tokenize", content="the")["count"] > 0
+
+
+def test_clients_that_leave_while_an_answer_streams(tmp_path, tiny_model, build_used):
+    with serving(tmp_path, *options_of(tiny_model), build=build_used) as server:
+        for _ in range(5):
+            with connect(server) as each:
+                each.sendall(request_bytes("/v1/completions", {"prompt": "the", "max_tokens": 120, "n": 20, "stream": True,
+                                                               "ignore_eos": True}))
+                assert b"HTTP/1.1 200" in each.recv(100)
+        end = time.monotonic() + 30
+        while server.metric("requests"):
+            assert time.monotonic() < end
+        assert server.post("/v1/completions", prompt="a")["choices"]
+
+
+def test_the_time_of_an_answer_ends(tmp_path, tiny_model):
+    with serving(tmp_path, *options_of(tiny_model, "--timeout", "1")) as server:
+        body = {"prompt": ["the"] * 100, "n": 100, "max_tokens": 120, "ignore_eos": True}
+        server.fails("/v1/completions", body, 504, "1 seconds")
+        assert server.post("/v1/completions", prompt="a")["choices"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stop_under_load(tmp_path, tiny_model, build_used, number):
+    """Requests that have arrived are answered in full."""
+    with serving(tmp_path, *options_of(tiny_model), build=build_used) as server:
+        answers = []
+
+        def ask(i):
+            answers.append(server.post("/v1/completions", prompt=f"the {i}", n=8, max_tokens=100, ignore_eos=True))
+
+        threads = [threading.Thread(target=ask, args=(i,)) for i in range(6)]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + 30
+        while server.metric("requests") < 6:
+            assert time.monotonic() < end
+        assert server.stop(number) == 0
+        for thread in threads:
+            thread.join()
+        assert len(answers) == 6 and all(len(answer["choices"]) == 8 for answer in answers)
+        assert [line["event"] for line in server.lines() if "event" in line][-2:] == ["stopping", "stopped"]
+
+
+def test_a_second_signal_ends_the_answers(tmp_path, tiny_model):
+    with serving(tmp_path, *options_of(tiny_model)) as server:
+        with connect(server) as each:
+            each.sendall(request_bytes("/v1/completions", {"prompt": ["the"] * 100, "n": 128, "max_tokens": 120, "ignore_eos": True}))
+            end = time.monotonic() + 30
+            while server.metric("requests") < 1:
+                assert time.monotonic() < end
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            start = time.monotonic()
+            assert server.stop() == 0 and time.monotonic() - start < 10
+            assert b" 503 " in each.recv(1000).split(b"\r\n")[0]
+
+
+def test_a_budget_that_is_too_small(tmp_path, tiny_model):
+    with serving(tmp_path, "-m", f"tiny={tiny_model}", "--memory", "1M") as server:
+        status, _, answer = server.ask("/v1/completions", {"prompt": "the", "max_tokens": 100})
+        assert status in (200, 400) and (status == 200 or "budget" in answer["error"]["message"])
+        server.fails("/v1/completions", {"prompt": "a " * 60, "choice": ["b", "c"]}, 400, "budget") if status == 400 else None
+
+
+def test_a_model_that_cannot_be_opened(tmp_path, tiny_model):
+    """The others work on."""
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF" + bytes(100))
+    with serving(tmp_path, *options_of(tiny_model, "-m", f"bad={tmp_path / 'bad.gguf'}")) as server:
+        for _ in range(2):
+            server.fails("/v1/completions", {"model": "bad", "prompt": "a"}, 500, "bad.gguf")
+        assert server.post("/v1/completions", model="tiny", prompt="a")["choices"]
+
+
+BODIES = [("/v1/completions", {"model": "tiny", "prompt": "the", "echo": True, "logprobs": 2, "max_tokens": 3, "stop": ["a"], "n": 2, "seed": 1}),
+          ("/v1/completions", {"prompt": [[5, 6]], "choice": ["a", "b"], "stream": False}),
+          ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}], "logprobs": True, "top_logprobs": 2}),
+          ("/v1/classify", {"texts": ["a", {"text": "b"}], "classes": ["c", "d"], "prior": [0.5, 0.5], "template": "{text}", "stream": True}),
+          ("/v1/systemone", {"state": {"a": [1]}, "questions": {"q": {"type": "score", "criteria": ["x", "y"]}}}),
+          ("/tokenize", {"content": "the", "add_special": True}), ("/detokenize", {"tokens": [5, 6]})]
+ODD = [None, True, 0, -1, 1e308, 2**63 - 1, "", "\u0000", "é" * 50, [], {}, [[]], [None], {"a": {}}, ["a"] * 30, "a" * 300]
+
+
+def mutated(random_, value):
+    """The JSON value with one part replaced, removed or repeated."""
+    if isinstance(value, dict) and value and random_.random() < 0.8:
+        name = random_.choice(list(value))
+        changed = dict(value)
+        if random_.random() < 0.15:
+            del changed[name]
+        else:
+            changed[name] = mutated(random_, value[name])
+        return changed
+    if isinstance(value, list) and value and random_.random() < 0.7:
+        i = random_.randrange(len(value))
+        return [*value[:i], mutated(random_, value[i]), *value[i + 1:]]
+    return random_.choice(ODD)
+
+
+def damaged(random_, data):
+    """Bytes with some changed."""
+    data = bytearray(data)
+    for _ in range(random_.choice([0, 0, 0, 1, 3])):
+        at = random_.randrange(len(data) + 1)
+        data[at:at + random_.randrange(3)] = bytes(random_.randrange(256) for _ in range(random_.randrange(3)))
+    return bytes(data)
+
+
+def fuzz(server, count, seed):
+    random_ = random.Random(seed)
+    statuses = {}
+    for _ in range(count):
+        path, body = random_.choice(BODIES)
+        for _ in range(random_.choice([0, 1, 1, 2])):
+            body = mutated(random_, body)
+            if not isinstance(body, dict):
+                break
+        status, _, answer = server.ask(path, damaged(random_, json.dumps(body).encode()) or b"{")
+        statuses[status] = statuses.get(status, 0) + 1
+        assert status in (200, 400, 404), (status, body, answer)
+        if status != 200:
+            assert answer["error"]["message"]
+    return statuses
+
+
+def test_fuzzed_requests(tmp_path, tiny_model, build_used):
+    with serving(tmp_path, *options_of(tiny_model), build=build_used) as server:
+        statuses = fuzz(server, 1000, 1)
+        assert statuses[200] > 50 and statuses[400] > 300
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_many_fuzzed_requests(tmp_path, tiny_model, build_asan):
+    with serving(tmp_path, *options_of(tiny_model), "-q", build=build_asan) as server:
+        fuzz(server, 100_000, 2)
