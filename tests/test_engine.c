@@ -297,14 +297,14 @@ TEST(integers_give_the_same_bits_on_every_instruction_set) {
 }
 
 /* tests/test_tiny_models.py checks the numbers of models with recurrent states. */
-FOR_EACH_BF16(lfm2, ref)
-FOR_EACH_BF16(lfm2, avx2)
-FOR_EACH_BF16(lfm2, avx512)
-FOR_EACH_BF16(lfm2, avx512bf16_auto)
-FOR_EACH_BF16(qwen35, ref)
-FOR_EACH_BF16(qwen35, avx2)
-FOR_EACH_BF16(qwen35, avx512)
-FOR_EACH_BF16(qwen35, avx512bf16_auto)
+SAME_BITS(lfm2, ref)
+SAME_BITS(lfm2, avx2)
+SAME_BITS(lfm2, avx512)
+SAME_BITS(lfm2, avx512bf16_auto)
+SAME_BITS(qwen35, ref)
+SAME_BITS(qwen35, avx2)
+SAME_BITS(qwen35, avx512)
+SAME_BITS(qwen35, avx512bf16_auto)
 
 TEST(slow_same_bits_vdpbf16ps_emulated) {
     check_arrangements("llama", "vdpbf16ps_emulated", 1);
