@@ -18,7 +18,7 @@ SANITIZE := -Db_lundef=false --buildtype=debugoptimized
 
 SOURCES = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.inc' 2>/dev/null || find include src cli tests examples -name '*.[ch]' -o -name '*.inc')
 
-.PHONY: all help setup setup-test debug asan tsan coverage install wheel site clean format lint fuzz demo models test check bench bench-kernels performance
+.PHONY: all help setup setup-test debug asan tsan coverage aarch64 dist install wheel site clean format lint fuzz demo models test check bench bench-kernels performance
 
 all: setup build/build.ninja
 	@ninja -C build
@@ -30,8 +30,10 @@ help:
 	@echo 'make check      run the long tests: a million mutations, soak tests, comparison with CAPPr'
 	@echo 'make install    install into PREFIX (now $(PREFIX)); uses DESTDIR'
 	@echo 'make wheel      build the Python package as a wheel, in dist'
+	@echo 'make dist       build all packages, in dist, and check each in a clean place'
 	@echo 'make site       build the documentation as HTML: build-site/html/index.html'
 	@echo 'make debug asan tsan coverage    make other builds, in build-NAME'
+	@echo 'make aarch64    build for AArch64, in build-aarch64, and run its tests under qemu'
 	@echo 'make models     download the real models into $(MODELS)'
 	@echo 'make bench      compare capp with other programs; WORK=figure,copa REPS=5 BENCH=--quick'
 	@echo 'make performance  make docs/performance.md from the results of make bench'
@@ -62,6 +64,10 @@ build-tsan/build.ninja:
 build-coverage/build.ninja:
 	@meson setup build-coverage $(STRICT) -Db_coverage=true --buildtype=debug >/dev/null
 
+build-aarch64/build.ninja:
+	@tools/sysroot.sh arm64 build-sysroot-aarch64
+	@meson setup build-aarch64 $(STRICT) --cross-file build-sysroot-aarch64/root.ini --cross-file tools/aarch64.ini >/dev/null
+
 debug asan tsan: %: setup build-%/build.ninja
 	@ninja -C build-$@
 
@@ -71,6 +77,16 @@ install: all
 
 wheel: setup-test
 	@tools/wheel.sh dist
+
+# Wheels and static binaries for x86-64 and AArch64, Debian packages for this machine.
+dist: setup-test build-test/build.ninja
+	@tools/setup.sh aarch64 dist
+	@ninja -C build-test capp
+	@tools/sysroot.sh arm64 build-sysroot-aarch64
+	@rm -rf dist
+	@tools/dist.sh dist x86_64 aarch64
+	@tools/deb.sh dist
+	@CAPP_DIST=$(CURDIR)/dist $(PYTEST) tests/test_packages.py --long
 
 # Starts with an empty folder each time; warnings are errors.
 site: all
@@ -105,9 +121,16 @@ test: setup-test build-test/build.ninja build-asan/build.ninja
 	@$(PYTEST) tests $(TESTS)
 
 # Everything that takes too long for `make test`: tests marked long, the complete fuzzing, data races.
-check: test fuzz tsan
-	@tools/setup.sh corpus cluster
+check: test fuzz tsan aarch64
+	@tools/setup.sh corpus cluster browser
 	@CAPP_BUILD_TSAN=$(CURDIR)/build-tsan $(PYTEST) tests --long $(TESTS)
+
+# On any machine, with qemu's emulation.
+aarch64: setup-test
+	@tools/setup.sh aarch64
+	@$(MAKE) build-aarch64/build.ninja
+	@ninja -C build-aarch64
+	@CAPP_BUILD_AARCH64=$(CURDIR)/build-aarch64 $(PYTEST) tests/test_aarch64.py --long $(TESTS)
 
 # Models and adapters of tests/fixtures that belong together.
 ADAPTED = $(foreach pair,llama:llama llama3:llama-patterns qwen2:qwen2-ends phi3:phi3-fused gpt2:gpt2-conv mixtral:mixtral-experts gptoss:gptoss-parameters,tests/fixtures/tiny/$(firstword $(subst :, ,$(pair))) tests/fixtures/lora/$(lastword $(subst :, ,$(pair))))

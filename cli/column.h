@@ -23,6 +23,7 @@ typedef enum column_kind {
     COLUMN_LABEL,
     COLUMN_LABEL_INDEX,
     COLUMN_CORRECT,
+    COLUMN_UNDECIDED,
     COLUMN_ERROR
 } column_kind;
 

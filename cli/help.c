@@ -36,6 +36,15 @@ static const struct {
     {COMMAND_BENCH, "Measures prefill (one long text with one scored token), scoring (many short prompts with four\n"
                     "completions each), start-up and memory.\n\n"
                     "  capp bench -m model.gguf --prefill 512 --json -\n"},
+    {COMMAND_EXPORT,
+     "Writes the rows of a store, which capp classify -o NAME.db has made, as classify would have written them: JSON "
+     "lines,\nor CSV or TSV by the name after -o.\n\n"
+     "  capp export run.db -o run.csv\n"},
+    {COMMAND_DECIDE,
+     "Takes the log-probabilities of a store to decisions, without the model: with another aggregate, prior or "
+     "discount, or\namong some of the classes. What is not given is as in the run. If precision auto leaves a new "
+     "decision open, the row is\nmarked undecided; --rescore -m MODEL then computes what is missing.\n\n"
+     "  capp decide run.db --aggregate sum --prior 0.7,0.3\n"},
     {COMMAND_MODELS,
      "Lists the models in the caches of Hugging Face, llama.cpp, Ollama and LM Studio: the name that -m takes, size,\n"
      "architecture, and whether capp runs it. fetch downloads a model to Hugging Face's cache, checks it against the "

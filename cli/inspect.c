@@ -80,7 +80,7 @@ static int print_fingerprint(const options *settings) {
     buffer text = {0};
     capp_error err;
     int code = EXIT_FAILED;
-    if (manifest_of_model(&text, settings->input, settings->lora, settings->model_options.n_lora, &err))
+    if (manifest_of_model(&text, settings->input, &settings->model_options, &err))
         code = output_print(buffer_view(&text));
     else
         complain("%s", err.message);

@@ -103,6 +103,24 @@ static bool put_options(buffer *b, const options *settings, capp_error *err) {
     return true;
 }
 
+/* Precisions whose bits are the same with every instruction set. */
+static bool is_exact(capp_precision precision) {
+    return precision == CAPP_PRECISION_F32 || precision == CAPP_PRECISION_I16 || precision == CAPP_PRECISION_I8;
+}
+
+/* The precision, and the instruction set if the bits depend on it. */
+static void put_bits(buffer *b, const capp_model *model) {
+    capp_model_info info;
+    capp_model_get_info(model, &info);
+    put_member(b, "precision");
+    buffer_printf(b, "\"%s\"", precision_names[info.precision]);
+    put_member(b, "isa");
+    if (is_exact(info.precision))
+        buffer_text(b, "null");
+    else
+        buffer_printf(b, "\"%s\"", info.isa);
+}
+
 static void put_engine(buffer *b, const capp_model *model) {
     capp_model_info info;
     capp_model_get_info(model, &info);
@@ -129,9 +147,22 @@ bool manifest_make(buffer *b, const options *settings, const capp_model *model, 
     return true;
 }
 
-bool manifest_of_model(buffer *b, const char *path, const capp_lora *lora, size_t n_lora, capp_error *err) {
+bool manifest_of_model(buffer *b, const char *path, const capp_model_options *how, capp_error *err) {
+    capp_model_options light = *how;
+    capp_model *model = NULL;
+    capp_error not_run;
     buffer_char(b, '{');
-    if (!put_model(b, path, lora, n_lora, err)) return false;
+    if (!put_model(b, path, how->lora, how->n_lora, err)) return false;
+    light.weights_memory = CAPP_WEIGHTS_NONE;
+    if (!capp_model_open(&model, path, &light, &not_run)) {
+        put_bits(b, model);
+    } else {
+        put_member(b, "precision");
+        buffer_text(b, "null");
+        put_member(b, "isa");
+        buffer_text(b, "null");
+    }
+    capp_model_free(model);
     buffer_text(b, "\n}\n");
     return true;
 }
@@ -207,17 +238,31 @@ static void compare_options(buffer *b, json_value then, json_value now) {
         }
 }
 
+/* What log-probabilities depend on besides texts. */
 static void compare(buffer *b, json_value then, json_value now) {
     static const struct {
         const char *key, *name;
-    } parts[] = {{"format", "the format of rows"}, {"command", "the command"},    {"model", "the model"},
-                 {"adapters", "the adapters"},     {"input", "the input"},        {"arithmetic", "the arithmetic"},
-                 {"precision", "the precision"},   {"isa", "the instruction set"}};
+    } parts[] = {{"model", "the model"},
+                 {"adapters", "the adapters"},
+                 {"arithmetic", "the arithmetic"},
+                 {"precision", "the precision"},
+                 {"isa", "the instruction set"}};
     json_value precision = member_of(then, "precision");
     bool exact = str_is(precision, "\"f32\"") || str_is(precision, "\"i16\"") || str_is(precision, "\"i8\"");
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         json_value x = member_of(then, parts[i].key), y = member_of(now, parts[i].key);
         if (exact && !strcmp(parts[i].key, "isa")) continue; /* results have the same bits with every one */
+        if (!same(x, y)) differ(b, parts[i].name, x, y);
+    }
+}
+
+/* The other facts of a run. */
+static void compare_run(buffer *b, json_value then, json_value now) {
+    static const struct {
+        const char *key, *name;
+    } parts[] = {{"format", "the format of rows"}, {"command", "the command"}, {"input", "the input"}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        json_value x = member_of(then, parts[i].key), y = member_of(now, parts[i].key);
         if (!same(x, y)) differ(b, parts[i].name, x, y);
     }
     compare_options(b, member_of(then, "options"), member_of(now, "options"));
@@ -231,10 +276,11 @@ static bool read_manifest(capp_str text, json_value *value) {
            json_kind_of(member_of(*value, "options")) == JSON_KIND_OBJECT;
 }
 
-bool manifest_check(const char *path, const char *out, capp_str now, bool *listed, capp_error *err) {
-    buffer content = {0}, differences = {0};
+bool manifest_compare(capp_str earlier, const char *path, const char *out, capp_str now, bool *listed,
+                      capp_error *err) {
+    buffer differences = {0};
     json_value then, this;
-    bool good = read_file(path, &content, err) && read_manifest(buffer_view(&content), &then);
+    bool good = read_manifest(earlier, &then);
     if (!good)
         fail_at(err, 0,
                 "%s is missing or damaged, so capp does not know which run wrote %s; use --overwrite to start again, "
@@ -245,14 +291,38 @@ bool manifest_check(const char *path, const char *out, capp_str now, bool *liste
         good = fail_at(err, 0,
                        "--resume needs an input file, because capp cannot compare rows from a pipe with those of the "
                        "first run; write them to a file first");
-    if (good) compare(&differences, then, this);
+    if (good) {
+        compare(&differences, then, this);
+        compare_run(&differences, then, this);
+    }
     *listed = good && !stops(member_of(then, "options"));
     if (differences.size)
         good = fail_at(err, 0,
                        "%s belongs to a run with other settings; these differ: %.*s; use the same settings, use "
                        "--overwrite to start again, or use another name for the output",
                        out, differences.size < 600 ? (int)differences.size : 600, differences.data);
+    buffer_free(&differences);
+    return good;
+}
+
+bool manifest_check(const char *path, const char *out, capp_str now, bool *listed, capp_error *err) {
+    buffer content = {0};
+    *listed = false;
+    read_file(path, &content, err); /* a file that cannot be read is an empty one, which is damaged */
+    bool good = manifest_compare(buffer_view(&content), path, out, now, listed, err);
     buffer_free(&content);
+    return good;
+}
+
+bool manifest_same_scores(capp_str earlier, const char *path, capp_str now, capp_error *err) {
+    buffer differences = {0};
+    json_value then, this;
+    if (!read_manifest(earlier, &then) || !read_manifest(now, &this))
+        return fail_at(err, 0, "%s: the settings of the run are damaged; run capp classify again", path);
+    compare(&differences, then, this);
+    bool good = !differences.size ||
+                fail_at(err, 0, "%s was made with another model; these differ: %.*s; use the model of the store", path,
+                        differences.size < 600 ? (int)differences.size : 600, differences.data);
     buffer_free(&differences);
     return good;
 }

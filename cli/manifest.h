@@ -14,7 +14,16 @@ bool manifest_make(buffer *text, const options *settings, const capp_model *mode
  * rows before it are the same. *listed: the run listed its bad rows in OUT.errors.jsonl. */
 bool manifest_check(const char *path, const char *out, capp_str now, bool *listed, capp_error *err);
 
-/* Only the part about the model: path, size, hash, adapters, and the version of the arithmetic. */
-bool manifest_of_model(buffer *text, const char *path, const capp_lora *lora, size_t n_lora, capp_error *err);
+/* The same for a manifest that was read from `path`. */
+bool manifest_compare(capp_str earlier, const char *path, const char *out, capp_str now, bool *listed, capp_error *err);
+
+/* Compares only what log-probabilities depend on besides texts: model, adapters, arithmetic, precision and instruction
+ * set. */
+bool manifest_same_scores(capp_str earlier, const char *path, capp_str now, capp_error *err);
+
+/* Only what the bits of log-probabilities depend on: the model's path, size and hash, the adapters, the version of the
+ * arithmetic, the precision in use, and the instruction set (null if every one gives these bits). Both are null for a
+ * model that capp cannot run. */
+bool manifest_of_model(buffer *text, const char *path, const capp_model_options *how, capp_error *err);
 
 #endif

@@ -17,7 +17,9 @@
     X(GENERATE, generate, 32, "[INPUT]", "continue prompts with the most probable tokens")                             \
     X(BENCH, bench, 64, "", "measure speed, start-up and memory of a model")                                           \
     X(MODELS, models, 128, "[fetch NAME]", "list the models on this machine, or download one by name")                 \
-    X(SERVE, serve, 2048, "", "answer requests over HTTP")
+    X(SERVE, serve, 2048, "", "answer requests over HTTP")                                                             \
+    X(EXPORT, export, 512, "STORE", "write the rows of a store")                                                       \
+    X(DECIDE, decide, 1024, "STORE", "decide the rows of a store under other options")
 
 enum {
 #define X(NAME, name, bit, arguments, summary) COMMAND_##NAME = (bit),
@@ -62,6 +64,9 @@ enum option_id {
     OPT_MULTI_LABEL,
     OPT_ONLY_PREDICTION,
     OPT_AGGREGATE,
+    OPT_DISCOUNT,
+    OPT_DOMAIN,
+    OPT_RESCORE,
     OPT_END_OF_PROMPT,
     OPT_THREADS,
     OPT_MEMORY,

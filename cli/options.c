@@ -107,6 +107,37 @@ static bool policy_option(options *settings, const char *text, capp_error *err) 
     return fail_at(err, 0, "--on-error '%s' is unknown; use stop, skip or null", text);
 }
 
+bool options_given(const options *settings, const char *name) {
+    for (size_t i = 0; i < settings->n_given; i++)
+        if (!strcmp(settings->given[i].name, name)) return true;
+    return false;
+}
+
+static bool discount_option(options *settings, const char *text, capp_error *err) {
+    char *end;
+    settings->discount = strtod(text, &end);
+    if (end != text && !*end && isfinite(settings->discount)) return true;
+    return fail_at(err, 0, "--discount '%s' is not a number; write, for example, -1", text);
+}
+
+const capp_scoring *options_scoring(const options *settings, capp_scoring *scoring) {
+    capp_scoring_init(scoring);
+    scoring->discount = settings->discount;
+    if (settings->domain) scoring->domain = capp_str_of(settings->domain);
+    return scoring;
+}
+
+/* The discount, with what it needs and excludes. */
+static bool check_discount(const options *settings, capp_error *err) {
+    if (settings->domain && !*settings->domain)
+        return fail_at(err, 0, "--domain is empty; write the prompt of the discount, such as 'Topic:'");
+    if (settings->domain && settings->discount == 0)
+        return fail_at(err, 0, "--domain has no effect without a discount; add --discount -1");
+    if (settings->discount != 0 && settings->only_prediction)
+        return fail_at(err, 0, "--only-prediction does not work with --discount; remove one of the two");
+    return true;
+}
+
 static bool exists(const char *path, size_t size) {
     char *copy = allocate(size + 1, 1);
     memcpy(copy, path, size);
@@ -165,6 +196,9 @@ static bool set(options *settings, int id, const char *text, capp_error *err) {
     case OPT_MULTI_LABEL: settings->multi_label = true; return true;
     case OPT_ONLY_PREDICTION: settings->only_prediction = true; return true;
     case OPT_AGGREGATE: return aggregate_option(settings, text, err);
+    case OPT_RESCORE: settings->rescore = true; return true;
+    case OPT_DISCOUNT: return discount_option(settings, text, err);
+    case OPT_DOMAIN: settings->domain = text; return true;
     case OPT_LABEL_INDEX: settings->label_index = true; return true;
     case OPT_SEPARATOR: return separator_option(settings, text, err);
     case OPT_MAX_RECORD: return record_option(settings, text, err);
@@ -305,7 +339,14 @@ bool options_parse(options *settings, const char *command, unsigned bit, int cou
                        settings->system          ? "system"
                        : settings->chat_template ? "chat-template"
                                                  : "chat-variables");
-    if (!settings->model && (row_of(OPT_MODEL, bit))) return fail_at(err, 0, "no model; use -m FILE");
+    if ((bit == COMMAND_EXPORT || bit == COMMAND_DECIDE) && !settings->input)
+        return fail_at(err, 0, "no store; write capp %s NAME.db", command);
+    if (bit == COMMAND_DECIDE && !settings->model != !settings->rescore)
+        return fail_at(err, 0,
+                       settings->model ? "-m has no effect without --rescore; add it, or remove -m"
+                                       : "--rescore needs the model; add -m FILE");
+    if (!settings->model && row_of(OPT_MODEL, bit) && bit != COMMAND_DECIDE)
+        return fail_at(err, 0, "no model; use -m FILE");
     if (bit == COMMAND_INSPECT && !settings->input) return fail_at(err, 0, "no file; write capp inspect FILE");
     if (bit == COMMAND_EVALUATE && !settings->label)
         return fail_at(err, 0, "no label; name the column of the correct class with --label FIELD");
@@ -314,7 +355,7 @@ bool options_parse(options *settings, const char *command, unsigned bit, int cou
                        settings->resume ? "resume" : "overwrite");
     if (settings->resume && settings->overwrite)
         return fail_at(err, 0, "--resume keeps the rows of the file and --overwrite removes them; use one of the two");
-    return true;
+    return check_discount(settings, err);
 }
 
 void options_free(options *settings) {

@@ -43,8 +43,10 @@ typedef struct options {
     size_t progress;            /* seconds between lines of progress if stderr is not a terminal; 0: none */
     struct given_option *given; /* [n_given], in their order */
     size_t n_given, given_capacity;
-    bool resume, overwrite, fsync, fingerprint;
+    bool rescore, resume, overwrite, fsync, fingerprint;
     capp_aggregate aggregate;
+    double discount;    /* factor of marginal log-probabilities; 0: none */
+    const char *domain; /* the prompt of marginals, or NULL */
     row_policy on_error;
     char separator;    /* for CSV; 0: detected */
     size_t max_record; /* bytes */
@@ -55,6 +57,12 @@ typedef struct options {
 /* arguments: those after the name of the command. Returns false and a message if they are wrong. */
 bool options_parse(options *settings, const char *command, unsigned bit, int count, char **arguments, capp_error *err);
 void options_free(options *settings);
+
+/* Whether the command line has the option of this long name. */
+bool options_given(const options *settings, const char *name);
+
+/* Fills *scoring with discount and domain, and returns it. It borrows from settings. */
+const capp_scoring *options_scoring(const options *settings, capp_scoring *scoring);
 
 /* Writes the usage of one command, or of all if bit is 0, to text. */
 void help_text(unsigned bit, buffer *text);

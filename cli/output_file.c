@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "output_file.h"
+#include "store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,8 +38,10 @@ bool output_form_of(const char *path, output_form *form, packing *packed, capp_e
             *packed = packings[i].packing;
             return true;
         }
-    return fail_at(err, 0, "-o %s: unknown ending; use .jsonl, .json, .csv or .tsv, also followed by .gz or .zst",
-                   path);
+    return fail_at(
+        err, 0,
+        "-o %s: unknown ending; use .jsonl, .json, .csv or .tsv, also followed by .gz or .zst; or .db for a store",
+        path);
 }
 
 static bool same_file(const struct stat *a, const char *path) {
@@ -103,7 +106,33 @@ bool output_open(output *out, const char *path, const char *const *inputs, size_
 }
 
 static bool keep_rows(output *out, const char *path, capp_error *err) {
+    if (out->stored && store_is_unused(path)) {
+        out->resumed = false;
+        return true;
+    }
+    if (out->stored) {
+        out->store = store_open(path, true, err);
+        if (out->store) out->lines = (size_t)store_number(out->store, "SELECT coalesce(max(row) + 1, 0) FROM rows");
+        if (out->store && store_errno(out->store)) store_fail(out->store, err);
+        return (out->store && !store_errno(out->store)) || refuse(out, err);
+    }
     return whole_rows(path, out->packing, out->form != OUTPUT_JSONL, &out->lines, &out->size, err) || refuse(out, err);
+}
+
+/* A store has the log-probabilities of all completions. */
+static bool check_store(const options *settings, capp_error *err) {
+    if (settings->bit != COMMAND_CLASSIFY)
+        return fail_at(err, 0, "-o %s: only classify writes a store; use a name that ends in .jsonl", settings->out);
+    if (settings->only_prediction)
+        return fail_at(err, 0,
+                       "-o %s: a store needs the log-probabilities of all classes, which --only-prediction does not "
+                       "compute; remove one of the two",
+                       settings->out);
+    if (settings->keep || settings->n_rename || settings->top)
+        return fail_at(
+            err, 0, "-o %s: a store keeps all columns and all classes; give --keep, --rename and --top to capp export",
+            settings->out);
+    return true;
 }
 
 bool output_open_rows(output *out, const options *settings, bool columns, const char *const *inputs, size_t n_inputs,
@@ -113,7 +142,9 @@ bool output_open_rows(output *out, const options *settings, bool columns, const 
     packing packed = PACKING_NONE;
     capp_error ending = {.row = 0};
     bool to_file = settings->out && strcmp(settings->out, "-") != 0;
-    bool named = !to_file || output_form_of(settings->out, &form, &packed, &ending);
+    bool stored = to_file && store_is_name(settings->out);
+    if (stored && !check_store(settings, err)) return false;
+    bool named = !to_file || stored || output_form_of(settings->out, &form, &packed, &ending);
     struct stat facts = {0};
     if (!named && (stat(settings->out, &facts) || S_ISREG(facts.st_mode))) { /* a device or pipe may have any name */
         *err = ending;
@@ -128,6 +159,9 @@ bool output_open_rows(output *out, const options *settings, bool columns, const 
     out->packing = packed;
     out->fsync = settings->fsync;
     out->regular = to_file && !out->begun;
+    out->stored = stored;
+    if (stored && !out->regular)
+        return fail_at(err, 0, "-o %s is not a regular file, which a store must be", settings->out);
     if (!out->regular) return true;
     for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
         if (!beside_spares_inputs(out, beside[i], inputs, n_inputs, err)) return refuse(out, err);
@@ -197,10 +231,23 @@ static bool fail_write(output *out, const char *what) {
     return false;
 }
 
+static bool begin_store(output *out) {
+    capp_error err;
+    if (out->store) return store_prepare(out->store, out->fsync) || output_store_failed(out);
+    out->store = store_make(out->path, out->file, out->fsync, &err);
+    return out->store || fail_write(out, NULL);
+}
+
+bool output_store_failed(output *out) {
+    errno = store_errno(out->store);
+    return fail_write(out, NULL);
+}
+
 /* Removes what is not kept. The manifest is written only after this, so it never describes rows of an earlier run. */
 bool output_begin(output *out) {
     if (out->begun) return !out->error;
     out->begun = true;
+    if (out->stored) return begin_store(out);
     if (ftruncate(out->file, (off_t)out->size) || lseek(out->file, 0, SEEK_END) < 0) return fail_write(out, NULL);
     if (!out->manifest.size) return true;
     char *path = output_beside(out, ".run");
@@ -233,6 +280,11 @@ bool output_flush(output *out) {
     if (out->before && !output_flush(out->before)) return false;
     if (out->error || (out->rows.size && !output_begin(out))) return false;
     out->flushed = seconds_now();
+    if (out->store && out->pending) {
+        if (!store_commit(out->store)) return output_store_failed(out);
+        out->lines += out->pending;
+        out->pending = 0;
+    }
     if (!out->rows.size) return true;
     capp_str data = buffer_view(&out->rows);
     if (out->packing != PACKING_NONE) {
@@ -261,7 +313,7 @@ bool output_end_row(output *out) {
 }
 
 bool output_idle(output *out) {
-    if (out->rows.size && seconds_now() - out->flushed > IDLE_SECONDS) return output_flush(out);
+    if (out->pending && seconds_now() - out->flushed > IDLE_SECONDS) return output_flush(out);
     return !out->error;
 }
 
@@ -276,6 +328,9 @@ bool output_close(output *out, bool truncate) {
     output_flush(out);
     if (out->path && out->file >= 0) {
         if (truncate && !out->error) output_begin(out);
+        if (out->store && !out->error) store_settle(out->store);
+        store_close(out->store);
+        out->store = NULL;
         struct stat facts;
         if (out->created && !out->begun && !fstat(out->file, &facts) && same_file(&facts, out->path)) unlink(out->path);
         if (close(out->file) && !out->error) out->error = errno;

@@ -1,5 +1,5 @@
-/* The output file: JSON lines, CSV or TSV, compressed or not, always complete rows. Errors of the system are kept for
- * the caller. */
+/* The output file: JSON lines, CSV or TSV, compressed or not, or a store; always complete rows. Errors of the system
+ * are kept for the caller. */
 #ifndef CLI_OUTPUT_FILE_H
 #define CLI_OUTPUT_FILE_H
 
@@ -9,6 +9,8 @@
 
 #include <stdio.h>
 
+struct store;
+
 typedef enum output_form { OUTPUT_JSONL, OUTPUT_CSV, OUTPUT_TSV } output_form;
 
 typedef struct output {
@@ -17,6 +19,8 @@ typedef struct output {
     int file;
     output_form form; /* from the ending of the name; also packing */
     packing packing;
+    bool stored;           /* rows go to a store, not to `rows` */
+    struct store *store;   /* NULL before the first row, unless `resumed` */
     bool regular;          /* a file that a later run can continue: it has a manifest */
     bool fsync;            /* each flush waits for the disk */
     bool created;          /* the file is new: it is removed if nothing is written to it */
@@ -24,7 +28,7 @@ typedef struct output {
     bool begun;            /* the old contents of the file are removed, except what is kept */
     uint64_t size;         /* bytes of complete rows in a regular file: kept ones, then also written ones */
     size_t lines;          /* complete rows in it, including the header of CSV and TSV */
-    size_t pending;        /* number of rows in `rows` */
+    size_t pending;        /* number of rows in `rows`, or in the open transaction of the store */
     buffer manifest;       /* written to PATH.run when the first row is written; empty: none */
     buffer row;            /* the row that is being written */
     buffer rows;           /* complete rows that are not yet written */
@@ -60,6 +64,9 @@ bool output_begin(output *out);
 
 /* Ends a row. It is written when there is much to write, or after a second. False after an error. */
 bool output_end_row(output *out);
+
+/* Keeps the error of the store, which could not take a row. Returns false. */
+bool output_store_failed(output *out);
 
 /* Writes rows that have waited for some tenths of a second. */
 bool output_idle(output *out);

@@ -205,6 +205,7 @@ bool table_begin(table *layout, const capp_str *names, size_t n_names, capp_erro
         add(layout, COLUMN_LABEL_INDEX, "label_index", 0);
         add(layout, COLUMN_CORRECT, "correct", 0);
     }
+    if (layout->may_be_undecided) add(layout, COLUMN_UNDECIDED, "undecided", 0);
     if (layout->options->on_error == ROW_NULL) add(layout, COLUMN_ERROR, "error", 0);
     return rename_columns(layout, err) && names_differ(layout, err);
 }
@@ -256,7 +257,7 @@ bool table_takes(table *layout, const row *this_row, capp_error *err) {
 /* The result of a row. */
 typedef struct outcome {
     const row *of;
-    bool bad;
+    bool bad, undecided;
     size_t prediction, second; /* indices; second: SIZE_MAX if there is none */
     const double *posterior;   /* [n], or NULL */
     size_t n;
@@ -366,6 +367,7 @@ static bool put_value(buffer *b, const table *layout, const column *c, const out
         return true;
     case COLUMN_TOKENS: buffer_printf(b, "%zu", x->decision->completion_tokens); return true;
     case COLUMN_TOKENS_RUN: buffer_printf(b, "%zu", x->decision->completion_tokens_run); return true;
+    case COLUMN_UNDECIDED: buffer_text(b, x->undecided ? "true" : "false"); return true;
     case COLUMN_LABEL: put_text(b, layout, class_text(x, of->label)); return true;
     case COLUMN_LABEL_INDEX: buffer_printf(b, "%zu", of->label); return true;
     default: buffer_text(b, of->label == x->prediction ? "true" : "false"); return true;
@@ -382,8 +384,10 @@ static void put_json_fields(buffer *b, const table *layout, const row *this_row)
     }
 }
 
-/* For a bad row, JSON has the fields that are known, and a null prediction. */
+/* For a bad row, JSON has the fields that are known, and a null prediction. Only an undecided row says whether it is
+ * one. */
 static bool is_written(const column *c, const outcome *x) {
+    if (c->kind == COLUMN_UNDECIDED) return x->undecided;
     if (!x->bad) return c->kind != COLUMN_ERROR;
     return c->kind == COLUMN_ID || c->kind == COLUMN_FIELD || c->kind == COLUMN_PREDICTION || c->kind == COLUMN_ERROR;
 }
@@ -450,8 +454,9 @@ static void order_classes(table *layout, const outcome *x) {
     free(taken);
 }
 
-void put_choice(buffer *b, table *layout, const row *this_row, const capp_result *result) {
+void put_choice(buffer *b, table *layout, const row *this_row, const capp_result *result, bool undecided) {
     outcome x = {.of = this_row,
+                 .undecided = undecided,
                  .prediction = result->prediction,
                  .posterior = result->posterior,
                  .n = result->n_completions,

@@ -12,7 +12,8 @@ typedef struct table {
     const options *options;
     const row_rules *rules;
     output_form form;
-    bool labeled;     /* rows have a label */
+    bool labeled;          /* rows have a label */
+    bool may_be_undecided; /* the rows come from a store whose precision has a margin */
     bool by_name;     /* probabilities have the names of the classes, because all rows have the same distinct classes */
     bool keep_all;    /* every column of the input is kept */
     bool begun;       /* columns are known */
@@ -41,7 +42,7 @@ bool table_takes(table *layout, const row *this_row, capp_error *err);
 void put_header(buffer *b, const table *layout);
 
 /* Append a row. It has a label if rows are labeled. */
-void put_choice(buffer *b, table *layout, const row *this_row, const capp_result *result);
+void put_choice(buffer *b, table *layout, const row *this_row, const capp_result *result, bool undecided);
 void put_decision(buffer *b, table *layout, const row *this_row, const capp_decision *decision);
 void put_bad(buffer *b, table *layout, const row *this_row); /* the reason, and a null prediction */
 

@@ -1,5 +1,5 @@
 #include "rows.h"
-#include "output_file.h"
+#include "values.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,6 +3,7 @@
 #include "chat.h"
 #include "disk.h"
 #include "manifest.h"
+#include "store_settings.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,17 +25,30 @@ static bool open_output(run *this_run, const options *settings, capp_error *err)
     const char **inputs = allocate(n + adapters, sizeof *inputs);
     memcpy(inputs, own, sizeof own);
     for (size_t i = 0; i < adapters; i++) inputs[n + i] = settings->lora[i].path;
-    this_run->tabular = settings->bit == COMMAND_CLASSIFY || (settings->bit == COMMAND_EVALUATE && settings->out);
-    bool opened = output_open_rows(&this_run->output, settings, this_run->tabular, inputs, n + adapters, err);
+    bool columns = settings->bit == COMMAND_CLASSIFY || (settings->bit == COMMAND_EVALUATE && settings->out);
+    bool opened = output_open_rows(&this_run->output, settings, columns, inputs, n + adapters, err);
+    this_run->tabular = columns && !this_run->output.stored;
     free(inputs);
     return opened;
 }
 
 /* Whether rows are written in columns: by classify, and by evaluate with -o. */
 static bool open_table(run *this_run, const options *settings, capp_error *err) {
-    this_run->rules.fields = this_run->tabular;
+    this_run->rules.fields = this_run->tabular || this_run->output.stored;
     return !this_run->tabular || table_open(&this_run->table, settings, &this_run->rules, this_run->output.form,
                                             settings->bit == COMMAND_EVALUATE, err);
+}
+
+/* The store of an earlier run must have the same manifest. Its bad rows are among its rows. */
+static bool open_earlier_store(run *this_run, const options *settings, capp_error *err) {
+    output *out = &this_run->output;
+    bool listed;
+    if (!out->store) return true;
+    capp_str earlier = store_get(out->store, "manifest", &this_run->rules.memory);
+    if (!manifest_compare(earlier, settings->out, settings->out, buffer_view(&out->manifest), &listed, err))
+        return false;
+    this_run->n_bad = (size_t)store_number(out->store, "SELECT count(*) FROM rows WHERE error IS NOT NULL");
+    return true;
 }
 
 /* Compares or makes the manifest, and opens the files of an earlier run. */
@@ -44,9 +58,11 @@ static bool open_earlier(run *this_run, const options *settings, capp_error *err
     bool listed = false;
     if (!manifest_make(&out->manifest, settings, this_run->session ? this_run->model : NULL, err)) return false;
     char *path = output_beside(out, ".run");
-    bool good = !out->resumed || manifest_check(path, settings->out, buffer_view(&out->manifest), &listed, err);
+    bool good = out->stored
+                    ? open_earlier_store(this_run, settings, err)
+                    : !out->resumed || manifest_check(path, settings->out, buffer_view(&out->manifest), &listed, err);
     free(path);
-    if (good && settings->on_error != ROW_STOP) good = errors_open(&this_run->errors, out, listed, err);
+    if (good && !out->stored && settings->on_error != ROW_STOP) good = errors_open(&this_run->errors, out, listed, err);
     if (good && out->resumed && !settings->quiet)
         complain("%s: keeping %zu complete rows and continuing after them", settings->out, output_rows(out));
     return good;
@@ -220,6 +236,9 @@ static bool write_bad(run *this_run, const row *this_row, size_t index) {
                  this_run->options->on_error == ROW_SKIP ? "left out" : "null", (int)this_row->reason.size,
                  this_row->reason.data);
     }
+    if (this_run->output.stored)
+        return store_add_bad(this_run->output.store, index, this_row) ? output_end_row(&this_run->output)
+                                                                      : output_store_failed(&this_run->output);
     if (this_run->options->on_error == ROW_SKIP || (this_run->options->bit == COMMAND_EVALUATE && !this_run->tabular))
         return true;
     if (this_run->tabular) {
@@ -324,6 +343,18 @@ static int window_failed(run *this_run, capp_error *err) {
     return input_failed(this_run, err->row < this_run->n_rows ? this_run->rows[err->row].line : 0, err->message);
 }
 
+/* Makes or continues the store. */
+static bool begin_store(run *this_run) {
+    output *out = &this_run->output;
+    if (!output_begin(out)) return false;
+    const store_run how = {.settings = this_run->options,
+                           .rules = &this_run->rules,
+                           .columns = this_run->reader.columns,
+                           .n_columns = this_run->reader.n_columns,
+                           .manifest = buffer_view(&out->manifest)};
+    return store_describe(out->store, &how, this_run->model) || output_store_failed(out);
+}
+
 /* Removes the old contents of the output, except kept rows, and writes the header. */
 static bool begin_output(run *this_run) {
     if (this_run->begun || this_run->passed == this_run->n_rows) return true;
@@ -333,6 +364,7 @@ static bool begin_output(run *this_run) {
         this_run->output.before = &this_run->errors.file;
         if (!output_begin(&this_run->errors.file)) return false;
     }
+    if (this_run->output.stored) return begin_store(this_run);
     if (!output_begin(&this_run->output)) return false;
     if (!this_run->tabular || this_run->output.lines || this_run->output.form == OUTPUT_JSONL) return true;
     put_header(&this_run->output.row, &this_run->table);
@@ -385,6 +417,12 @@ static int partly(const run *this_run) {
     return EXIT_PARTLY;
 }
 
+static void end_store(run *this_run) {
+    output *out = &this_run->output;
+    if (!this_run->begun && !out->resumed && !begin_store(this_run)) return; /* no rows */
+    if (!store_end(out->store)) output_store_failed(out);
+}
+
 int run_windows(run *this_run, window_fn fn, void *user) {
     read_status status = READ_ROW;
     int code = EXIT_DONE;
@@ -396,6 +434,7 @@ int run_windows(run *this_run, window_fn fn, void *user) {
         put_header(&this_run->output.row, &this_run->table);
         output_end_row(&this_run->output);
     }
+    if (this_run->output.stored) end_store(this_run);
     return partly(this_run);
 }
 
@@ -466,6 +505,7 @@ void run_options_of(run *this_run, const row *rows, capp_run_options *how) {
     how->progress = run_progress;
     how->progress_user = this_run;
     how->window_seconds = WINDOW_SECONDS;
+    if (this_run->options->discount != 0) how->scoring = options_scoring(this_run->options, &this_run->scoring);
     run_call(this_run, rows);
 }
 
@@ -480,7 +520,7 @@ static capp_status score_or_decide(scoring *s, size_t n, capp_error *err) {
     capp_run_options how;
     run_options_of(r, s->rows, &how);
     if (s->fn) return capp_score(r->session, examples, n, &how, on_result, s, err);
-    return capp_decide(r->session, examples, n, &how, on_decision, s, err);
+    return capp_predict_early(r->session, examples, n, &how, on_decision, s, err);
 }
 
 capp_status run_score(run *this_run, const row *rows, size_t n, row_result_fn fn, void *user, capp_error *err) {
@@ -502,7 +542,14 @@ bool begin_row(run *this_run, const row *this_row) {
 }
 
 bool write_choice(run *this_run, const row *this_row, const capp_result *result) {
-    put_choice(&this_run->output.row, &this_run->table, this_row, result);
+    output *out = &this_run->output;
+    if (out->stored) {
+        size_t index = this_run->first + this_run->place[this_row - this_run->good];
+        if (!store_add(out->store, this_run->options, &this_run->rules, this_run->model, index, this_row, result))
+            return output_store_failed(out);
+        return run_end_row(this_run);
+    }
+    put_choice(&out->row, &this_run->table, this_row, result, false);
     return run_end_row(this_run);
 }
 

@@ -30,9 +30,10 @@ struct run {
     capp_chat *chat;       /* NULL: none was asked for */
     capp_session *session; /* NULL if the command needs none */
     progress progress;
-    arena memory;  /* of the window */
-    row *rows;     /* [n_rows] the window, including bad rows */
-    double *share; /* [n_rows] share of the work that is done with each row; below 0 if unknown */
+    capp_scoring scoring; /* of the last call, if there is a discount */
+    arena memory;         /* of the window */
+    row *rows;            /* [n_rows] the window, including bad rows */
+    double *share;        /* [n_rows] share of the work that is done with each row; below 0 if unknown */
     size_t n_rows, rows_capacity, share_capacity;
     row *good;     /* [n_good] rows that can be scored */
     size_t *place; /* [n_good] their indices in rows */

@@ -4,6 +4,8 @@
  * log Pr(token | prompt, completion tokens before it), from the full softmax over the vocabulary. From these
  * log-probabilities it makes one probability for each completion.
  *
+ * capp_arrays.h has the functions that need no model: decisions from stored log-probabilities.
+ *
  * Conventions
  * - A function that can fail returns a capp_status. On failure it also fills *err with one message, which says what is
  *   wrong, in which file, row or tensor, and what to do. err may be NULL. After a failure each output pointer is NULL
@@ -149,10 +151,10 @@ typedef struct capp_model_options {
     uint64_t weights_memory;  /* memory budget of the cache of unpacked weights in bytes, or CAPP_WEIGHTS_DEFAULT, _NONE
                                  or _ALL. The cache holds whole matrices, as many as fit. */
     capp_precision precision; /* default: CAPP_PRECISION_AUTO */
-    const char *isa;          /* instruction set: "ref", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16" or
-                                 "amx". NULL: the value of the
-                                 environment variable CAPP_ISA if it is set, otherwise the best that the CPU and the
-                                 operating system support. Borrowed for the call. */
+    const char *isa;          /* instruction set: "ref"; on x86-64 "avx2", "avxvnni", "avx512", "avx512vnni",
+                                 "avx512bf16" or "amx"; on AArch64 "neon". NULL: the value of the environment variable
+                                 CAPP_ISA if it is set, otherwise the best that the CPU and the operating system
+                                 support. Borrowed for the call. */
     uint32_t context; /* maximum number of tokens of a prompt and a completion together. 0: the model's limit. For a
                          LongRoPE model, 0 means the limit for short texts; a larger value selects the model's factors
                          for long texts. */
@@ -216,6 +218,8 @@ typedef struct capp_model_info {
     bool add_bos;                /* whether the tokenizer begins a text with BOS */
     double load_seconds;
     const char *adapters; /* "PATH=WEIGHT" of each adapter in order, separated by ", "; "" if there are none */
+    double margin; /* precision AUTO rescores completions whose mean log-probability is closer than this to the best;
+                      0: the model never rescores */
 } capp_model_info;
 
 /* Fills *info. */
@@ -407,6 +411,10 @@ typedef struct capp_result {
                               below */
     const int32_t *ids;    /* [offset[n_completions]] */
     const float *logprobs; /* [offset[n_completions]] log Pr(token | prompt, completion tokens before it); <= 0 */
+    const bool *rescored;  /* [n_completions] the completions that precision AUTO scored again; NULL: none */
+    const float *first_logprobs; /* logprobs before completions were scored again; NULL if rescored is */
+    const double *marginals;     /* [offset[n_completions]] the marginals that the call computed for a discount (see
+                                    capp_scoring); NULL: none */
 } capp_result;
 
 /* Receives one result. Called once for each example, in order, from the calling thread. Return false to end the call
@@ -495,7 +503,7 @@ CAPP_API capp_status capp_score(capp_session *session, const capp_example *examp
 CAPP_API capp_status capp_predict_proba(capp_session *session, const capp_example *examples, size_t n,
                                         const capp_run_options *options, double *proba, capp_error *err);
 
-/* The result of capp_decide for one example. */
+/* The result of capp_predict_early for one example. */
 typedef struct capp_decision {
     size_t row;        /* index of the example in the call */
     size_t prediction; /* index of the highest posterior; the first one if several are equal */
@@ -520,12 +528,13 @@ typedef bool (*capp_decision_fn)(void *user, const capp_decision *decision);
  *
  * Options, order of results and errors are those of capp_score. normalize has no effect. CAPP_AGGREGATE_CALLER, a
  * discount and classes give no upper bound: the status is CAPP_EINVAL, and capp_score is the function to use. */
-CAPP_API capp_status capp_decide(capp_session *session, const capp_example *examples, size_t n,
-                                 const capp_run_options *options, capp_decision_fn fn, void *user, capp_error *err);
+CAPP_API capp_status capp_predict_early(capp_session *session, const capp_example *examples, size_t n,
+                                        const capp_run_options *options, capp_decision_fn fn, void *user,
+                                        capp_error *err);
 
 /* Writes the index of the most probable completion (or class) of each example to prediction [n]; the first one if
- * several are equal. Uses capp_decide if the options allow it, otherwise capp_score. CAPP_EINVAL if an example has only
- * one completion (or class). */
+ * several are equal. Uses capp_predict_early if the options allow it, otherwise capp_score. CAPP_EINVAL if an example
+ * has only one completion (or class). */
 CAPP_API capp_status capp_predict(capp_session *session, const capp_example *examples, size_t n,
                                   const capp_run_options *options, size_t *prediction, capp_error *err);
 

@@ -87,7 +87,10 @@ static void put_completion_logprobs(text *t, const choice *ch, size_t from, size
     for (size_t i = from; i < to; i++) {
         capp_str piece = piece_of(ch, &ch->records[i]);
         if (i > from) text_put(t, ", ");
-        put_token(t, piece.data, piece.size);
+        if (ch->records[i].end)
+            put_id(t, ch, ch->records[i].id);
+        else
+            put_token(t, piece.data, piece.size);
     }
     text_put(t, "], \"token_logprobs\": [");
     for (size_t i = from; i < to; i++) {

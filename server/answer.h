@@ -8,6 +8,7 @@
 typedef struct record {
     int32_t id;
     float logprob;
+    bool end;           /* the end-of-sequence token: it is not in the text */
     size_t start, size; /* its bytes in choice.text */
     size_t top, n_top;  /* elements of choice.top */
 } record;

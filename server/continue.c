@@ -70,7 +70,7 @@ static size_t safe_end(const choice *ch) {
 
 /* ---- Tokens ---- */
 
-static bool add_record(choice *ch, const capp_token *token, capp_str piece) {
+static bool add_record(choice *ch, const capp_token *token, capp_str piece, bool end) {
     if (ch->n_records == ch->records_capacity) {
         size_t capacity = ch->records_capacity ? 2 * ch->records_capacity : 64;
         record *records = realloc(ch->records, capacity * sizeof *records);
@@ -86,7 +86,7 @@ static bool add_record(choice *ch, const capp_token *token, capp_str piece) {
         ch->tops_capacity = capacity;
     }
     ch->records[ch->n_records++] =
-        (record){token->id, token->logprob, ch->text.size, piece.size, ch->n_tops, token->n_top};
+        (record){token->id, token->logprob, end, ch->text.size, piece.size, ch->n_tops, token->n_top};
     for (size_t i = 0; i < token->n_top; i++) ch->tops[ch->n_tops++] = (top){token->top[i], token->top_logprobs[i]};
     return true;
 }
@@ -121,7 +121,7 @@ static bool on_token(void *user, const capp_token *token) {
     if (token->generated) ch->generated++, c->completion_tokens++;
     if (!token->generated && token->index == ch->first && ch->drop_space) piece.data++, piece.size--;
     if (end) piece.size = 0;
-    if (c->logprobs && !end && !add_record(ch, token, piece)) ch->failed = true;
+    if (c->logprobs && !(end && c->chat) && !add_record(ch, token, piece, end)) ch->failed = true;
     text_add(&ch->text, piece.data, piece.size);
     ch->failed |= ch->text.failed;
     if (!token->generated) ch->echoed = ch->text.size;

@@ -46,6 +46,7 @@ const endpoint endpoints[] = {
      .parse = detokenize_parse,
      .begin = detokenize_begin,
      .drop = tokens_drop},
+    {.method = "GET", .path = "/tokenizer_info", .begin = tokenizer_begin},
     {.method = "GET", .path = "/v1/models", .modelless = true, .parse = models_parse},
     {.method = "GET", .path = "/healthz", .modelless = true, .open = true, .parse = health_parse},
     {.method = "GET", .path = "/metrics", .modelless = true, .parse = metrics_parse},

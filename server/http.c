@@ -215,10 +215,9 @@ static enum MHD_Result complete(request *r) {
                r->body.failed ? "out of memory" : "the body has more than %zu bytes", r->server->options->most_body);
         return send_refusal(r, &f);
     }
-    if (!strcmp(e->method, "POST")) {
-        r->json = fields_read(r->body.data, r->body.size, &f);
-        if (!r->json || !find_model(r, &f)) return send_refusal(r, &f);
-    }
+    if (!strcmp(e->method, "POST") && !(r->json = fields_read(r->body.data, r->body.size, &f)))
+        return send_refusal(r, &f);
+    if (!e->modelless && !find_model(r, &f)) return send_refusal(r, &f);
     if (!e->modelless && !has_room(r->server, r, &f)) return send_refusal(r, &f);
     if (e->parse && !e->parse(r, &f)) return send_refusal(r, &f);
     if (!e->modelless) engine_submit(r->server, r);

@@ -18,7 +18,7 @@ const size_t tokens_state = sizeof(tokens);
 bool tokenize_parse(request *r, failure *f) {
     tokens *t = r->state;
     const json_t *o = r->json;
-    t->special = field(o, "prompt") != NULL;
+    t->special = t->parse_special = field(o, "prompt") != NULL; /* as vLLM does; llama.cpp does neither */
     if (!fields_known(o, "model content prompt add_special add_special_tokens parse_special", "", f)) return false;
     if (!field_string(o, "content", &t->text, f) || !field_string(o, "prompt", &t->text, f)) return false;
     if (!t->text.data) return refuse(f, 400, "content", "the field 'content' is missing");
@@ -77,6 +77,32 @@ bool detokenize_begin(request *r, failure *f) {
     text_string(&out, joined, size);
     text_put(&out, "}\n");
     capp_free(joined);
+    request_answer(r, 200, "application/json", &out);
+    return true;
+}
+
+static void put_special(text *out, const request *r, const char *name, int32_t id) {
+    char *piece = NULL;
+    size_t size = 0;
+    bool there = id >= 0 && capp_detokenize(r->model->model, &id, 1, &piece, &size, NULL) == CAPP_OK;
+    text_printf(out, "\"%s\": ", name);
+    if (there)
+        text_string(out, piece, size);
+    else
+        text_put(out, "null");
+    capp_free(piece);
+}
+
+/* What clients of vLLM's remote tokenizers ask first. */
+bool tokenizer_begin(request *r, failure *f) {
+    text out = {0};
+    (void)f;
+    text_put(&out, "{");
+    put_special(&out, r, "bos_token", r->model->info.bos);
+    text_put(&out, ", ");
+    put_special(&out, r, "eos_token", r->model->info.eos);
+    text_printf(&out, ", \"add_bos_token\": %s, \"model_max_length\": %u}\n", r->model->info.add_bos ? "true" : "false",
+                r->model->info.context);
     request_answer(r, 200, "application/json", &out);
     return true;
 }

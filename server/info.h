@@ -10,6 +10,7 @@ bool tokenize_parse(request *r, failure *f);
 bool tokenize_begin(request *r, failure *f);
 bool detokenize_parse(request *r, failure *f);
 bool detokenize_begin(request *r, failure *f);
+bool tokenizer_begin(request *r, failure *f);
 void tokens_drop(request *r);
 bool models_parse(request *r, failure *f);
 bool health_parse(request *r, failure *f);

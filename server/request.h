@@ -21,7 +21,7 @@ typedef struct endpoint {
     bool modelless;           /* is answered by the thread of HTTP */
     const size_t *state_size; /* bytes of request.state, which is cleared; NULL: it has none */
     /* In the thread of HTTP: reads r->json (NULL for GET) into r->state. A modelless endpoint calls request_answer. */
-    bool (*parse)(request *r, failure *f);
+    bool (*parse)(request *r, failure *f); /* may be NULL */
     /* In the thread of the engine, when the model is open: answers, or adds parts. */
     bool (*begin)(request *r, failure *f);
     /* All parts have ended well: answers. */

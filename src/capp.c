@@ -65,8 +65,8 @@ static bool plain_choice(void *user, const capp_decision *decision, double secon
     return u->fn(u->user, decision);
 }
 
-capp_status capp_decide(capp_session *session, const capp_example *examples, size_t n, const capp_run_options *options,
-                        capp_decision_fn fn, void *user, capp_error *err) {
+capp_status capp_predict_early(capp_session *session, const capp_example *examples, size_t n,
+                               const capp_run_options *options, capp_decision_fn fn, void *user, capp_error *err) {
     plain_user u = {fn, user};
     return capp_race_rows(session, examples, n, given(options), capp_session_margin(session), plain_choice, &u, err);
 }
@@ -96,7 +96,7 @@ capp_status capp_predict(capp_session *session, const capp_example *examples, si
         }
     if (!capp_weighing_is_plain(&weighing))
         return capp_score(session, examples, n, options, take_result, prediction, err);
-    return capp_decide(session, examples, n, options, take_decision, prediction, err);
+    return capp_predict_early(session, examples, n, options, take_decision, prediction, err);
 }
 
 /* ---- Tokens ---- */

@@ -41,7 +41,8 @@ static void fill(float *x, size_t n, float size) {
 /* rows, k, n, columns of c: multiplies a block of rows by n columns of panels, as the engine does; rows are padded by
  * one vector. Where c is narrower than n, as for tiles of the head, panels overwrite each other's columns. */
 static double case_matmul(void) {
-    const size_t m = shape[0], k = shape[1], n = shape[2], lda = k + CAPP_MAX_STEP, bytes = products->panel_bytes(k);
+    const size_t m = shape[0], k = shape[1], n = shape[2], lda = k + CAPP_MAX_STEP,
+                 bytes = products->panel_bytes(CAPP_TYPE_Q4_K, k);
     const size_t columns = shape[3] ? shape[3] : n;
     for (size_t j = 0; j < n; j += products->nr) {
         const size_t width = n - j < products->nr ? n - j : products->nr;
@@ -59,7 +60,8 @@ static double case_blocks(void) {
         for (size_t from = 0, part; from < k; from += part) {
             part = k - from < block ? k - from : block;
             for (size_t i = j; i < j + 2 * nr; i += nr) {
-                const char *panel = (const char *)b + i / nr % 2 * products->panel_bytes(part), *x = (const char *)a;
+                const char *panel = (const char *)b + i / nr % 2 * products->panel_bytes(CAPP_TYPE_Q4_K, part),
+                           *x = (const char *)a;
                 if (from)
                     products->matmul_on(c + i, n + CAPP_LANES, x + from * products->element, lda, panel, m, nr, part);
                 else
@@ -70,7 +72,7 @@ static double case_blocks(void) {
 }
 
 static double case_pack(void) {
-    const size_t k = shape[1], n = shape[2], bytes = products->panel_bytes(k);
+    const size_t k = shape[1], n = shape[2], bytes = products->panel_bytes(CAPP_TYPE_Q4_K, k);
     for (size_t j = 0; j + products->nr <= n; j += products->nr)
         products->pack((char *)b + j / products->nr * bytes, a + j * k, k, products->nr, k);
     return (double)(n * k);
@@ -78,7 +80,7 @@ static double case_pack(void) {
 
 /* Unpacks stored blocks of type shape[3] to panels: k, n columns. Returns the number of weights. */
 static double case_unpack(void) {
-    const size_t k = shape[1], n = shape[2], nr = products->nr, bytes = products->panel_bytes(k);
+    const size_t k = shape[1], n = shape[2], nr = products->nr, bytes = products->panel_bytes((uint32_t)shape[3], k);
     const capp_type_info info = capp_type_get((uint32_t)shape[3]);
     const char *rows[CAPP_MAX_NR];
     capp_unpack_fn unpack = products->unpack((uint32_t)shape[3]);
@@ -225,14 +227,14 @@ static double measure(double (*run)(void)) {
     return best * 1e-9;
 }
 
-/* Panels of integers begin with their form; each case with a panel uses that of Q4_K. */
+/* Panels of integers begin with their type; each case with a panel uses Q4_K. */
 static void begin_panels(void) {
-    const capp_integer_form *form = capp_integer_form_of(CAPP_TYPE_Q4_K);
+    const uint32_t type = CAPP_TYPE_Q4_K;
     const size_t k = shape[1], part = products->block && products->block < k ? products->block : k;
     if (!products->coarsen) return;
     for (size_t i = 0; i * products->nr < shape[2]; i++)
-        memcpy((char *)b + i * products->panel_bytes(k), form, sizeof *form);
-    memcpy((char *)b + products->panel_bytes(part), form, sizeof *form);
+        memcpy((char *)b + i * products->panel_bytes(CAPP_TYPE_Q4_K, k), &type, sizeof type);
+    memcpy((char *)b + products->panel_bytes(CAPP_TYPE_Q4_K, part), &type, sizeof type);
 }
 
 /* For each type, nanoseconds per weight, and that time as a share of a product of 256 rows. */

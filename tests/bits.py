@@ -20,16 +20,16 @@ def arithmetic():
     return int(re.search(r"#define CAPP_ARITHMETIC (\d+)", (ROOT / "include" / "capp.h").read_text())[1])
 
 
-def bits_of(build, name, unit):
+def bits_of(build, name, unit, emulator=()):
     """{"logprobs": [hex digits, 8 per token, for each run], "posterior": [...]}; None where the machine lacks the
-    unit."""
+    unit. emulator: a command that runs the programs of the build."""
     runs = json.loads((TINY / name / "reference.json").read_text())["runs"]
     contexts = sorted({run["context"] for run in runs})
     found = {"logprobs": [], "posterior": []}
     for context in contexts:
         environment = {**os.environ, "CAPP_POSTERIOR": "1", **({"CAPP_CONTEXT": str(context)} if context else {})}
         lines = "".join(" ".join(map(str, run["ids"])) + "\n" for run in runs if run["context"] == context)
-        done = subprocess.run([build / "tests" / "model_tool", TINY / name, unit], input=lines, capture_output=True,
+        done = subprocess.run([*emulator, build / "tests" / "model_tool", TINY / name, unit], input=lines, capture_output=True,
                               text=True, env=environment)
         if done.returncode == LACKING:
             return None

@@ -158,3 +158,19 @@ def write(tmp_path):
         return path
 
     return write_file
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Makes a small disk for the test, and can enlarge it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def size(kib, *how):
+        options = ",".join([*how, f"size={kib}k"])
+        return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode
+
+    if os.geteuid() or size(4):
+        pytest.skip("no disk can be mounted here")
+    yield folder, lambda kib: size(kib, "remount")
+    subprocess.run(["umount", folder], check=True)

@@ -2,11 +2,23 @@
 #include "emulated.h"
 
 #include <math.h>
+#include <string.h>
+
+#include "kernel/dequant.h"
 
 enum { WIDTH = 8, TILE_ROWS = 4 };
 
+#define LOW_KIND static __attribute__((noinline))
+#define LOW_LOOP
+#define ROWS_MAP(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
+
+static void transpose_square(uint32_t *y, size_t ldy, const void *x, size_t stride) {
+    for (size_t i = 0; i < WIDTH; i++)
+        for (size_t j = 0; j < WIDTH; j++) memcpy(&y[j * ldy + i], (const char *)x + i * stride + 4 * j, 4);
+}
+
 #include "kernel/integers_panel.inc"
-#include "kernel/integers_plain.inc"
+#include "kernel/integers_turn.inc"
 
 typedef struct whole {
     int32_t lane[WIDTH];
@@ -20,6 +32,44 @@ static whole w_load(const char *p) {
     memcpy(w.lane, p, sizeof w.lane);
     return w;
 }
+static void w_store(char *p, whole w) {
+    memcpy(p, w.lane, sizeof w.lane);
+}
+static whole w_set(uint32_t x) {
+    whole w;
+    for (size_t i = 0; i < WIDTH; i++) w.lane[i] = (int32_t)x;
+    return w;
+}
+#define EACH_LANE(name, expression)                                                                                    \
+    static whole name(whole a, whole b) {                                                                              \
+        for (size_t i = 0; i < WIDTH; i++) {                                                                           \
+            const uint32_t x = (uint32_t)a.lane[i], y = (uint32_t)b.lane[i];                                           \
+            a.lane[i] = (int32_t)(expression);                                                                         \
+        }                                                                                                              \
+        return a;                                                                                                      \
+    }
+EACH_LANE(w_and, x &y)
+EACH_LANE(w_or, x | y)
+EACH_LANE(w_xor, x ^ y)
+EACH_LANE(w_add, x + y)
+EACH_LANE(w_sub, x - y)
+/* Without borrows: the upper bit of each byte is computed apart. */
+EACH_LANE(w_sub_bytes, ((x | 0x80808080u) - (y & 0x7f7f7f7fu)) ^ ((x ^ ~y) & 0x80808080u))
+EACH_LANE(shift_left, x << y)
+EACH_LANE(shift_right, x >> y)
+static whole w_shift_left(whole w, int n) {
+    return shift_left(w, w_set((uint32_t)n));
+}
+static whole w_shift_right(whole w, int n) {
+    return shift_right(w, w_set((uint32_t)n));
+}
+static whole w_look_up(const int8_t *table, whole w) {
+    int8_t bytes[4 * WIDTH];
+    memcpy(bytes, w.lane, sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = table[bytes[i]];
+    memcpy(w.lane, bytes, sizeof bytes);
+    return w;
+}
 static whole w_dot(whole s, whole w, const char *p) {
     for (size_t i = 0; i < WIDTH; i++) {
         int8_t number[4];
@@ -29,6 +79,9 @@ static whole w_dot(whole s, whole w, const char *p) {
         for (size_t j = 0; j < 4; j++) s.lane[i] += digit[j] * number[j];
     }
     return s;
+}
+static whole w_sum_bytes(whole w) {
+    return w_dot(w_set(0), w, "\1\1\1\1");
 }
 static whole w_times_256(whole s) {
     for (size_t i = 0; i < WIDTH; i++) s.lane[i] *= 256;
@@ -68,13 +121,34 @@ static part f_fma(part a, part b, part c) {
     for (size_t i = 0; i < WIDTH; i++) c.lane[i] = fmaf(a.lane[i], b.lane[i], c.lane[i]);
     return c;
 }
+static part f_fma_less(part a, part b, part c) {
+    for (size_t i = 0; i < WIDTH; i++) c.lane[i] = fmaf(-a.lane[i], b.lane[i], c.lane[i]);
+    return c;
+}
 static part f_of(whole s) {
     part v;
     for (size_t i = 0; i < WIDTH; i++) v.lane[i] = (float)s.lane[i];
     return v;
 }
 
-#define ROWS_MAP(X) X(1) X(2) X(3) X(4)
+static part f_negate(part a) {
+    for (size_t i = 0; i < WIDTH; i++) a.lane[i] = -a.lane[i];
+    return a;
+}
+static part f_of_bits(whole w) {
+    part v;
+    memcpy(v.lane, w.lane, sizeof v.lane);
+    return v;
+}
+static part f_of_half(whole w) {
+    part v;
+    for (size_t i = 0; i < WIDTH; i++) v.lane[i] = capp_half_to_float((uint16_t)w.lane[i]);
+    return v;
+}
+
+#include "kernel/integers_spread.inc"
+
+#include "kernel/integers_vnni.inc"
 
 #include "kernel/integers.inc"
 

@@ -1,6 +1,6 @@
 /* Available memory within the limits of control groups, read from folders that imitate /proc and /sys. */
 #define _GNU_SOURCE
-#include "base/available.h"
+#include "base/platform.h"
 
 #include <ftw.h>
 #include <sys/stat.h>

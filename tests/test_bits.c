@@ -69,7 +69,7 @@ static void do_logsumexp(const capp_kernels *k, size_t n) {
 static void do_matmul(const capp_kernels *k, size_t n) {
     static _Alignas(64) float panel[CAPP_MAX_NR * MOST];
     const size_t columns = n < k->f32->nr ? n : k->f32->nr, depth = n % 61 + 1, common = columns < 16 ? columns : 16;
-    CHECK(k->f32->panel_bytes(depth) <= sizeof panel);
+    CHECK(k->f32->panel_bytes(0, depth) <= sizeof panel);
     k->f32->pack(panel, in[0], MOST, common, depth);
     k->f32->matmul(out, MOST, in[1], MOST, panel, ROWS, common, depth, n % 2);
     k->f32->matmul_on(out, MOST, in[2], MOST, panel, ROWS, common, depth);
@@ -79,13 +79,19 @@ static bool equal(float a, float b) {
     return isnan(a) ? isnan(b) : !memcmp(&a, &b, sizeof a);
 }
 
-/* The reference is the portable copy, ref. */
+/* The reference is the portable copy, ref; then come the tables of this processor's family. */
 static void same_on_all(const char *what, void (*op)(const capp_kernels *k, size_t n)) {
-    const capp_kernels *tables[] = {&capp_kernels_ref, &capp_kernels_ref_fma, &capp_kernels_avx2, &capp_kernels_avx512};
+    enum { MOST_TABLES = 16 };
+    const capp_kernels *tables[MOST_TABLES] = {&capp_kernels_ref};
+    size_t n_tables = 1;
+    for (; capp_kernels_at(n_tables - 1); n_tables++) {
+        CHECK(n_tables < MOST_TABLES);
+        tables[n_tables] = capp_kernels_at(n_tables - 1);
+    }
     for (size_t n = 1; n <= MOST; n += n < 34 ? 1 : 9)
         for (int round = 0; round < 4; round++) {
             fill(round % 2);
-            for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
+            for (size_t t = 0; t < n_tables; t++) {
                 if (tables[t]->needs & ~capp_cpu_features()) continue;
                 for (size_t i = 0; i < OUT; i++) out[i] = in[3][i];
                 op(tables[t], n);

@@ -52,7 +52,8 @@ def test_install(build, tiny_model, tmp_path):
 
 def test_the_shared_library_shows_the_header_and_no_more(build):
     symbols = output_of(["nm", "-D", "--defined-only", build / "libcapp.so"])
-    shown = {line.split()[-1] for line in symbols.splitlines()}
+    shown = {line.split()[-1].removesuffix("@@CAPP_0") for line in symbols.splitlines() if line.split()[-2] != "A"}
+    assert all("@@CAPP_0" in line for line in symbols.splitlines() if line.split()[-2] != "A")
     header = "".join(path.read_text() for path in (ROOT / "include").glob("*.h"))
     declared = set(re.findall(r"CAPP_API [\w ]+?[ *](capp_\w+)\(", header))
     assert len(declared) > 20
@@ -72,9 +73,33 @@ def test_no_result_depends_on_the_c_librarys_mathematics(build):
     assert {name for name in called & functions if name not in EXACT and name.removesuffix("f") not in EXACT} == set()
 
 
+@pytest.mark.parametrize("family, endian, system", [("s390x", "big", "linux"), ("aarch64", "big", "linux"),
+                                                    ("x86", "little", "linux"), ("aarch64", "little", "darwin")])
+def test_other_machines_are_refused_with_a_sentence(tmp_path, family, endian, system):
+    (tmp_path / "machine.ini").write_text(
+        f"[binaries]\nc = 'cc'\n[properties]\nskip_sanity_check = true\n[host_machine]\nsystem = '{system}'\n"
+        f"cpu_family = '{family}'\ncpu = '{family}'\nendian = '{endian}'\n")
+    done = subprocess.run(["meson", "setup", tmp_path / "build", ROOT, "--cross-file", tmp_path / "machine.ini"],
+                          capture_output=True, text=True)
+    assert done.returncode != 0
+    assert (f"capp runs on Linux, on the 64-bit little-endian processors x86-64 and AArch64, and this build is for {system}, "
+            f"{family}, {endian}-endian. Build it on or for one of these.") in done.stdout
+
+
+def test_a_compiler_for_another_machine_is_refused_with_a_sentence():
+    """The same without Meson: the header of the platform has the check."""
+    platform = ROOT / "src" / "base" / "platform.h"
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    for flags, sentence in [(["-U__BYTE_ORDER__", "-D__BYTE_ORDER__=4321"], "capp needs a little-endian processor"),
+                            (["-U__SIZEOF_POINTER__", "-D__SIZEOF_POINTER__=4"], "capp needs 64-bit addresses")]:
+        done = subprocess.run([*compiler, *flags, "-x", "c", "-fsyntax-only", "-I", ROOT / "src", platform],
+                              capture_output=True, text=True)
+        assert done.returncode != 0 and sentence in done.stderr
+
+
 def test_header_in_cpp(tmp_path):
     source = tmp_path / "a.cpp"
-    source.write_text('#include "capp_queue.h"\nint main() { capp_model_options options; return sizeof options == 0; }\n')
+    source.write_text('#include "capp_arrays.h"\n#include "capp_queue.h"\nint main() { capp_model_options options; return sizeof options == 0; }\n')
     compiler = os.environ.get("CXX", "c++")
     try:
         output_of([compiler, "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'include'}", "-fsyntax-only", source])

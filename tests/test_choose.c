@@ -350,11 +350,11 @@ TEST(rows_before_a_bad_one_are_decided) {
     begin_asked(&x, 3);
     size_t n = 0;
     x.examples[2].prompt.size = 0;
-    CHECK_INT(capp_decide(x.session, x.examples, 3, NULL, count_up, &n, &x.err), CAPP_EINVAL);
+    CHECK_INT(capp_predict_early(x.session, x.examples, 3, NULL, count_up, &n, &x.err), CAPP_EINVAL);
     CHECK_INT(n, 2);
     CHECK_INT(x.err.row, 2);
     CHECK_CONTAINS(x.err.message, "prompt is empty");
-    CHECK_OK(capp_decide(x.session, NULL, 0, NULL, count_up, &n, &x.err), x.err);
+    CHECK_OK(capp_predict_early(x.session, NULL, 0, NULL, count_up, &n, &x.err), x.err);
     end_asked(&x);
 }
 
@@ -370,7 +370,7 @@ static void fails(const capp_example *e, uint64_t memory, capp_aggregate aggrega
     capp_model_free(x.model);
     x.model = open_model(x.path, &(arrangement){.memory = memory});
     CHECK_OK(capp_session_open(&x.session, x.model, &x.err), x.err);
-    CHECK_INT(capp_decide(x.session, e ? e : x.examples, 1, &options, count_up, &n, &x.err), expected);
+    CHECK_INT(capp_predict_early(x.session, e ? e : x.examples, 1, &options, count_up, &n, &x.err), expected);
     CHECK_CONTAINS(x.err.message, message);
     if (expected == CAPP_EINVAL && !e) { /* capp_score gives the same error */
         scores s = {0};
@@ -418,18 +418,18 @@ TEST(calls_are_cancelled_and_the_session_goes_on) {
     asked x;
     size_t n = 0;
     begin_asked(&x, 300);
-    CHECK_INT(capp_decide(x.session, x.examples, x.n, NULL, count_up, &n, &x.err), CAPP_ECANCELLED);
+    CHECK_INT(capp_predict_early(x.session, x.examples, x.n, NULL, count_up, &n, &x.err), CAPP_ECANCELLED);
     CHECK_INT(n, 3);
     capp_run_options options;
     capp_run_options_init(&options);
     options.progress = stop_progress;
     options.progress_user = &n;
     n = 0;
-    CHECK_INT(capp_decide(x.session, x.examples, x.n, &options, count_rows, &n, &x.err), CAPP_ECANCELLED);
+    CHECK_INT(capp_predict_early(x.session, x.examples, x.n, &options, count_rows, &n, &x.err), CAPP_ECANCELLED);
     CHECK(n >= 10 && n < x.n);
-    CHECK_INT(capp_decide(x.session, x.examples, x.n, NULL, cancel_session, x.session, &x.err), CAPP_ECANCELLED);
+    CHECK_INT(capp_predict_early(x.session, x.examples, x.n, NULL, cancel_session, x.session, &x.err), CAPP_ECANCELLED);
     n = 0;
-    CHECK_OK(capp_decide(x.session, x.examples, x.n, NULL, count_rows, &n, &x.err), x.err);
+    CHECK_OK(capp_predict_early(x.session, x.examples, x.n, NULL, count_rows, &n, &x.err), x.err);
     CHECK_INT(n, x.n);
     end_asked(&x);
 }
@@ -445,7 +445,7 @@ TEST(predictions_need_a_choice) {
     for (size_t i = 0; i < 2; i++) x.examples[i].n_completions = 1 + i, x.examples[i].normalize = false;
     CHECK_INT(capp_predict(x.session, x.examples, 2, NULL, prediction, &x.err), CAPP_EINVAL);
     CHECK_INT(x.err.row, 0);
-    CHECK_OK(capp_decide(x.session, x.examples, 2, NULL, count_up, &n, &x.err),
+    CHECK_OK(capp_predict_early(x.session, x.examples, 2, NULL, count_up, &n, &x.err),
              x.err); /* it decides for it all the same */
     CHECK_INT(n, 2);
     x.examples[0] = x.examples[1];
@@ -477,8 +477,8 @@ TEST(prompts_behind_prefixes) {
     for (size_t i = 0; i < N; i++) x.examples[i].prompt = capp_str_of(i % 3 ? "bade me" : "q"); /* room for more */
     for (size_t i = 0; i < N; i++) x.examples[i].normalize = false;
     CHECK_OK(capp_score(x.session, x.examples, N, &options, keep_all, &(full){s, scored}, &x.err), x.err);
-    CHECK_OK(capp_decide(x.session, x.examples, N, &options, keep_decision, decided, &x.err), x.err);
-    CHECK_OK(capp_decide(x.session, x.examples, N, NULL, keep_decision, without, &x.err), x.err);
+    CHECK_OK(capp_predict_early(x.session, x.examples, N, &options, keep_decision, decided, &x.err), x.err);
+    CHECK_OK(capp_predict_early(x.session, x.examples, N, NULL, keep_decision, without, &x.err), x.err);
     for (size_t i = 0; i < N; i++) {
         CHECK_INT(decided[i], scored[i]);
         differ += decided[i] != without[i];
@@ -495,7 +495,7 @@ static double shortest(void *user, const double *logprobs, size_t n, capp_str co
     return -(double)completion.size;
 }
 
-/* capp_decide refuses options that give no bounds; capp_score still predicts with them. */
+/* capp_predict_early refuses options that give no bounds; capp_score still predicts with them. */
 TEST(what_gives_no_bounds_is_scored) {
     asked x;
     capp_run_options options;
@@ -508,7 +508,7 @@ TEST(what_gives_no_bounds_is_scored) {
     capp_run_options_init(&options);
     capp_scoring_init(&scoring);
     options.scoring = &scoring;
-    CHECK_OK(capp_decide(x.session, x.examples, 2, &options, count_up, &n, &x.err), x.err); /* it says nothing */
+    CHECK_OK(capp_predict_early(x.session, x.examples, 2, &options, count_up, &n, &x.err), x.err); /* it says nothing */
     for (int kind = 0; kind < 3; kind++) {
         capp_scoring_init(&scoring);
         options.aggregate = kind ? CAPP_AGGREGATE_MEAN : CAPP_AGGREGATE_CALLER;
@@ -517,7 +517,7 @@ TEST(what_gives_no_bounds_is_scored) {
         scoring.class_of = kind == 2 ? class_of : NULL;
         scoring.n_phrasings = 3;
         scoring.n_classes = 2;
-        CHECK_INT(capp_decide(x.session, x.examples, 2, &options, count_up, &n, &x.err), CAPP_EINVAL);
+        CHECK_INT(capp_predict_early(x.session, x.examples, 2, &options, count_up, &n, &x.err), CAPP_EINVAL);
         CHECK_CONTAINS(x.err.message, "use capp_score");
         scores s[2];
         size_t scored[2];
@@ -539,7 +539,7 @@ TEST(slow_many_rows_come_in_order) {
     capp_example *examples = calloc(MANY, sizeof *examples);
     CHECK(examples);
     for (size_t i = 0; i < MANY; i++) examples[i] = x.examples[i % 4];
-    CHECK_INT(capp_decide(x.session, examples, MANY, NULL, count_rows, &n, &x.err), CAPP_OK);
+    CHECK_INT(capp_predict_early(x.session, examples, MANY, NULL, count_rows, &n, &x.err), CAPP_OK);
     CHECK_INT(n, MANY);
     free(examples);
     end_asked(&x);

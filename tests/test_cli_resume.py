@@ -140,6 +140,14 @@ def test_what_a_run_is_made_of(model, tiny_gpt2, write, tmp_path):
     assert facts["arithmetic"] >= 1 and facts["precision"] and facts["isa"] and facts["command"] == "classify"
     printed = json.loads(run("inspect", "--fingerprint", model[1]).stdout)
     assert printed["model"] == facts["model"] and printed["adapters"] == facts["adapters"] == []
+    assert printed["arithmetic"] == facts["arithmetic"] and printed["precision"] == facts["precision"]
+    assert printed["isa"] == (None if printed["precision"] == "f32" else facts["isa"])
+    exact = ["inspect", "--fingerprint", "--precision", "f32", model[1]]
+    assert json.loads(run(*exact).stdout) == {**printed, "precision": "f32", "isa": None}
+    assert run(*exact, "--isa", "ref").stdout == run(*exact).stdout
+    (tmp_path / "damaged.gguf").write_bytes(b"GGUF")
+    damaged = json.loads(run("inspect", "--fingerprint", tmp_path / "damaged.gguf").stdout)
+    assert damaged["model"]["bytes"] == 4 and damaged["precision"] is damaged["isa"] is None
     copy = write("copy.txt", path.read_bytes())
     assert run(*how, *model, "--resume", copy).returncode == 0
     fails(run(*how, "-m", tiny_gpt2, "--resume", path), "the model")
@@ -264,22 +272,6 @@ def test_a_full_disk_leaves_whole_rows(model, source, tmp_path, ending):
         done = run("classify", *model, *CLASSES, "-o", out, "--resume", source)
         assert done.returncode == 0 and f"keeping {n} complete rows and continuing" in done.stderr.decode() or n == 0
         assert content(out) == content(whole)
-
-
-@pytest.fixture
-def disk(tmp_path):
-    """Makes a small disk for the test, and can enlarge it."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def size(kib, *how):
-        options = ",".join([*how, f"size={kib}k"])
-        return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode
-
-    if os.geteuid() or size(4):
-        pytest.skip("no disk can be mounted here")
-    yield folder, lambda kib: size(kib, "remount")
-    subprocess.run(["umount", folder], check=True)
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "csv.gz", "csv.zst"])

@@ -234,12 +234,15 @@ TEST(random_rows_are_of_each_kind) {
 FOR_EACH(llama, ref)
 FOR_EACH(llama, avx2)
 FOR_EACH(llama, avx512)
+FOR_EACH(llama, neon)
 FOR_EACH(gemma3, ref)
 FOR_EACH(gemma3, avx2)
 FOR_EACH(gemma3, avx512)
+FOR_EACH(gemma3, neon)
 FOR_EACH(gpt2, ref)
 FOR_EACH(gpt2, avx2)
 FOR_EACH(gpt2, avx512)
+FOR_EACH(gpt2, neon)
 
 /* The oracle cannot check products of bfloat16 and of integers: test_products.c and test_integers.c check them,
  * test_golden.py the decisions. Here only the equality of bits is checked. With two lanes many rows of these models are

@@ -76,7 +76,7 @@ static capp_status use_session(capp_session *session, capp_error *err) {
     options.ignore_eos = true;
     options.max_tokens = 3;
     if ((st = capp_score(session, examples, 2, NULL, take_result, NULL, err)) != CAPP_OK) return st;
-    if ((st = capp_decide(session, examples, 2, NULL, take_decision, NULL, err)) != CAPP_OK) return st;
+    if ((st = capp_predict_early(session, examples, 2, NULL, take_decision, NULL, err)) != CAPP_OK) return st;
     if ((st = capp_token_logprobs(session, texts, 2, CAPP_TOKENIZE_BOS, NULL, take_text, NULL, err)) != CAPP_OK)
         return st;
     return capp_generate(session, texts, 2, &options, take_generation, NULL, err);

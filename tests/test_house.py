@@ -34,7 +34,8 @@ FACES = {
 }  # fmt: skip
 
 
-PUBLIC = ("capp.h", "capp_queue.h")
+# The headers of include/: the whole public API.
+PUBLIC = ("capp.h", "capp_arrays.h", "capp_queue.h")
 
 
 def files_of(*patterns):
@@ -255,10 +256,37 @@ def test_every_allocation_can_be_made_to_fail():
     assert found_in(SOURCES, calls, allowed=["src/base/mem.c"]) == []
 
 
+C17 = "ctype errno float inttypes limits locale math stdarg stdatomic stdbool stddef stdint stdio stdlib string time".split()
+POSIX = "dirent fcntl pthread signal sys/mman sys/stat sys/types unistd".split()
+LIBRARIES = ["pcre2", "utf8proc"]
+VECTORS = ["arm_neon", "immintrin"]
+
+
+def beyond_posix(path, text):
+    """What this file of src/ uses of one system or processor."""
+    room = path.parts[1]
+    known = {f"{header}.h" for header in C17 + POSIX + LIBRARIES + (VECTORS if room == "kernel" else [])}
+    found = {header for header in re.findall(r"^\s*#\s*include\s*<([^>]+)>", text, re.M) if not (ROOT / "src" / header).exists()}
+    words = r"_(?:GNU|DEFAULT|BSD|DARWIN_C)_SOURCE|__linux__|\bsyscall\b|\w+_np\b|\bPAGE = 4096|/proc/|/sys/"
+    return sorted(found - known) + re.findall(words if room == "kernel" else words + r"|__asm__", text)
+
+
+def test_only_the_platforms_files_know_the_system():
+    """All others include headers of C17 and POSIX alone, and ask the headers for POSIX alone, so that the compiler
+    rejects calls of one system."""
+    sources = {path.relative_to(ROOT): path.read_text() for path in SOURCES}
+    platform = {path for path in sources if path.parent == Path("src/base") and path.name.startswith("platform")}
+    assert {str(path): wrong for path, text in sources.items() if path not in platform and (wrong := beyond_posix(path, text))} == {}
+    assert all(beyond_posix(path, sources[path]) for path in platform if path.suffix == ".c")
+    assert beyond_posix(Path("src/file/map.c"), "#define _GNU_SOURCE\n#include <sys/sysinfo.h>\n#include <stdio.h>\n") == [
+        "sys/sysinfo.h", "_GNU_SOURCE"]
+    assert beyond_posix(Path("src/base/pool.c"), "#include <immintrin.h>\nopen(\"/proc/self\")\n") == ["immintrin.h", "/proc/"]
+
+
 def test_every_source_is_built():
     """meson.build lists files; a file missing there would be neither compiled nor checked."""
     listed = (ROOT / "meson.build").read_text() + (ROOT / "tests" / "meson.build").read_text()
-    flags = re.search(r"kernel_flags = \{(.*?)\}", listed, re.S)[1]
+    flags = "".join(re.findall(r"kernel_flags_\w+ = \{(.*?)\}", listed, re.S))
     alone = {f"src/kernel/{isa}.c" for isa in re.findall(r"'(\w+)':", flags)}
     for path in C_FILES:
         own = path.stem if path.parent == ROOT / "tests" else name(path)

@@ -2,8 +2,8 @@
  * with the formula of kernel/integers.h in 64-bit integers. */
 #include "emulated.h"
 #include "kernel_check.h"
+#include "units.h"
 
-#include "base/cpu.h"
 #include "base/tensor.h"
 #include "kernel/dequant.h"
 
@@ -195,7 +195,7 @@ static void one_product(const capp_products *p, uint32_t type, size_t m, size_t 
     const capp_type_info info = capp_type_get(type);
     const size_t row_bytes = k / info.block_elems * info.block_bytes;
     const char *data = stored_rows(type, n, k, f), *rows[MOST_NR];
-    float *panel = array(p->panel_bytes(k) / sizeof(float));
+    float *panel = array(p->panel_bytes(type, k) / sizeof(float));
     for (size_t j = 0; j < n; j++) rows[j] = data + j * row_bytes;
     fill_activations(p, a, m, k, (filling)between(0, FILLINGS - 1));
     p->unpack(type)(panel, rows, n, k);
@@ -210,6 +210,19 @@ static void one_product(const capp_products *p, uint32_t type, size_t m, size_t 
     release();
 }
 
+/* A panel takes at most 5 % more than the blocks of its rows. */
+static void check_size(const capp_products *p) {
+    for (size_t t = 0; t < TYPES; t++) {
+        const capp_type_info info = capp_type_get(types[t]);
+        for (size_t k = 512; k <= MOST_K; k += 64) {
+            const size_t stored = p->nr * (k / info.block_elems) * info.block_bytes;
+            if (k % info.block_elems == 0 && p->panel_bytes(types[t], k) * 20 > stored * 21)
+                FAIL("type %u: a panel of %zu weights takes %zu bytes, not %zu", types[t], k,
+                     p->panel_bytes(types[t], k), stored);
+        }
+    }
+}
+
 /* A sum computed in parts has the bits of the whole. */
 static void cut_product(const capp_products *p, uint32_t type, size_t m) {
     enum { K = 512, CUT = 256 };
@@ -219,7 +232,7 @@ static void cut_product(const capp_products *p, uint32_t type, size_t m) {
     const capp_type_info info = capp_type_get(type);
     const size_t part = CUT / info.block_elems * info.block_bytes, row_bytes = K / CUT * part;
     const char *data = stored_rows(type, n, K, RANDOM), *rows[MOST_NR];
-    float *panel = array(p->panel_bytes(CUT) / sizeof(float));
+    float *panel = array(p->panel_bytes(type, CUT) / sizeof(float));
     fill_activations(p, a, m, K, RANDOM);
     for (size_t from = 0; from < K; from += CUT) {
         for (size_t j = 0; j < n; j++) rows[j] = data + j * row_bytes + from / CUT * part;
@@ -255,6 +268,7 @@ static void check_matmul(const capp_products *p) {
 static void run_all(const capp_products *p) {
     void (*checks[])(const capp_products *) = {check_narrow, check_coarsen, check_matmul, check_cuts};
     check_special(p);
+    check_size(p);
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         worst = 0;
         for (int mode = 0; mode < 2; mode++) {
@@ -273,16 +287,13 @@ TEST(emulated) {
     run_all(&emulated_integers);
 }
 TEST(avx2) {
-    if (!(capp_cpu_features() & CAPP_CPU_AVX2)) SKIP("this machine lacks AVX2");
-    run_all(&capp_integers_avx2);
+    run_all(need_isa("avx2")->i16);
 }
 TEST(avxvnni) {
-    if (!(capp_cpu_features() & CAPP_CPU_AVX_VNNI)) SKIP("this machine lacks AVX-VNNI");
-    run_all(&capp_integers_avxvnni);
+    run_all(need_isa("avxvnni")->i16);
 }
 TEST(avx512vnni) {
-    if (!(capp_cpu_features() & CAPP_CPU_AVX512_VNNI)) SKIP("this machine lacks AVX-512 VNNI");
-    run_all(&capp_integers_avx512vnni);
+    run_all(need_isa("avx512vnni")->i16);
 }
 
 /* ---- The checks detect small mistakes ---- */
@@ -292,10 +303,9 @@ static const capp_products *honest = &capp_integers_ref;
 static uint32_t bad_type;
 
 static void forget_minima(void *panel, const char *const *rows, size_t n, size_t k) {
-    const uint32_t none = 0;
+    const uint32_t q4_0 = CAPP_TYPE_Q4_0; /* the type without minima whose blocks are smaller */
     honest->unpack(bad_type)(panel, rows, n, k);
-    if (capp_integer_form_of(bad_type)->minima)
-        memcpy((char *)panel + offsetof(capp_integer_form, minima), &none, sizeof none);
+    if (bad_type == CAPP_TYPE_Q4_1) memcpy(panel, &q4_0, sizeof q4_0);
 }
 
 /* Swaps the first two columns. */

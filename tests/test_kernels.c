@@ -3,6 +3,7 @@
  * There is one check per operation, and the list of kernel.h makes tests of them. Each check must also reject a kernel
  * with a small mistake. */
 #include "kernel_check.h"
+#include "units.h"
 
 #include "base/cpu.h"
 #include "kernel/peak.h"
@@ -258,7 +259,7 @@ static void check_softmax(const capp_kernels *k) {
             float *s = array(end), *was = copy_of(s, end);
             double max = -HUGE_VAL, sum = 0;
             for (size_t i = 0; i < end; i++) was[i] = s[i] *= 5.0f;
-            for (size_t i = lo; i < hi; i++) max = fmax(max, (double)s[i]);
+            for (size_t i = lo; i < hi; i++) max = (double)s[i] > max ? (double)s[i] : max;
             const float got = k->softmax(s, lo, hi), lanes = sum_of_lanes(s + start, end - start);
             same("before the blocks", s, was, start);
             for (size_t i = start; i < end; i++) {
@@ -278,7 +279,7 @@ static void check_logsumexp(const capp_kernels *k) {
         float *x = array(n), max, sum;
         double most = -HUGE_VAL, want = 0;
         for (size_t i = 0; i < n; i++) x[i] = x[i] * 3.0f - 50.0f;
-        for (size_t i = 0; i < n; i++) most = fmax(most, (double)x[i]);
+        for (size_t i = 0; i < n; i++) most = (double)x[i] > most ? (double)x[i] : most;
         for (size_t i = 0; i < n; i++) want += exp((double)x[i] - most);
         k->logsumexp(&max, &sum, x, n);
         near("max", (double)max, most, 1e-30);
@@ -304,10 +305,7 @@ static void run(const capp_kernels *k, void (*check)(const capp_kernels *k)) {
 }
 
 static void test_op(const char *isa, void (*check)(const capp_kernels *k)) {
-    const capp_kernels *k = capp_kernels_named(isa);
-    CHECK(k);
-    if (!capp_cpu_request(k->needs)) SKIP("this machine lacks %s", isa);
-    run(k, check);
+    run(need_isa(isa), check);
     if (!(worst <= 1)) FAIL("%s: %s", isa, first);
 }
 
@@ -324,6 +322,9 @@ static void test_op(const char *isa, void (*check)(const capp_kernels *k)) {
     }                                                                                                                  \
     TEST(avx512_##name) {                                                                                              \
         test_op("avx512", check_##name);                                                                               \
+    }                                                                                                                  \
+    TEST(neon_##name) {                                                                                                \
+        test_op("neon", check_##name);                                                                                 \
     }
 CAPP_OP_MAP(X)
 #undef X
@@ -392,9 +393,10 @@ TEST(checks_reject_mistakes){
 
 TEST(dispatch) {
     CHECK_STR(capp_kernels_at(0)->name, "ref");
-    CHECK(!capp_kernels_at(7));
     CHECK(!capp_kernels_named("avx1024"));
     CHECK_STR(capp_kernels_best(0)->name, "ref");
+#if defined(__x86_64__)
+    CHECK(!capp_kernels_at(7));
     CHECK_STR(capp_kernels_best(CAPP_CPU_AVX2)->name, "avx2");
     CHECK_STR(capp_kernels_best(CAPP_CPU_AVX2 | CAPP_CPU_AVX512)->name, "avx512");
     const unsigned vnni = CAPP_CPU_AVX2 | CAPP_CPU_AVX512 | CAPP_CPU_AVX512_VNNI;
@@ -402,6 +404,12 @@ TEST(dispatch) {
     CHECK_STR(capp_kernels_best(vnni)->name, "avx512vnni");
     CHECK_STR(capp_kernels_best(vnni | CAPP_CPU_AVX512_BF16)->name, "avx512bf16");
     CHECK_STR(capp_kernels_best(~0u)->name, "amx");
+    CHECK(!capp_kernels_named("neon"));
+#else
+    CHECK(!capp_kernels_at(2));
+    CHECK_STR(capp_kernels_best(CAPP_CPU_NEON)->name, "neon");
+    CHECK(!capp_kernels_named("avx2"));
+#endif
     for (size_t i = 0; capp_kernels_at(i); i++) {
         CHECK(capp_kernels_named(capp_kernels_at(i)->name) == capp_kernels_at(i));
         CHECK(capp_kernels_at(i)->f32->nr <= CAPP_MAX_NR);

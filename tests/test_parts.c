@@ -95,6 +95,7 @@ static bool all_ways_agree(const char *arch, const char *isa, capp_precision pre
 UNIT(ref, F32)
 UNIT(avx2, F32)
 UNIT(avx512, F32)
+UNIT(neon, F32)
 UNIT(avx512bf16, BF16)
 UNIT(amx, BF16)
 

@@ -48,6 +48,7 @@ TEST(the_fast_lane_follows_the_table) {
         for (int whole = 0; whole < 2; whole++) {
             const choice *c = &choices[i];
             const capp_kernels *k = capp_kernels_named(c->isa);
+            if (!k) continue; /* another family of processors */
             const capp_lanes lanes = capp_lanes_choose(CAPP_PRECISION_AUTO, k, c->features, whole);
             const capp_lanes fast = capp_lanes_choose(whole ? c->integers : c->floats, k, 0, whole);
             CHECK(same_arithmetic(&lanes.fast, &fast.fast));

@@ -3,8 +3,7 @@
 #include "emulated.h"
 #include "emulation.h"
 #include "kernel_check.h"
-
-#include "base/cpu.h"
+#include "units.h"
 
 /* A unit under test: the sum that one of its outputs must have, of bfloat16 or float32 elements along k. */
 typedef struct unit {
@@ -79,7 +78,7 @@ static char *narrowed(const capp_products *p, const float *x, size_t n, size_t k
 }
 
 static void *panel_of(const capp_products *p, const float *w, size_t ldw, size_t n, size_t k) {
-    const size_t bytes = p->panel_bytes(k);
+    const size_t bytes = p->panel_bytes(0, k);
     float *panel = array(bytes / sizeof(float));
     if (bytes % 64 != 0) reject("panel_bytes % 64", (double)(bytes % 64), 0, HUGE_VAL);
     p->pack(panel, w, ldw, n, k);
@@ -214,9 +213,7 @@ static void run_all(const unit *u) {
 }
 
 static void test_unit(const char *isa, bool bf16, float (*sum)(const void *a, const void *b, size_t k)) {
-    const capp_kernels *k = capp_kernels_named(isa);
-    CHECK(k);
-    if (!capp_cpu_request(k->needs)) SKIP("this machine lacks %s", isa);
+    const capp_kernels *k = need_isa(isa);
     run_all(&(unit){bf16 ? k->bf16 : k->f32, isa, sum});
 }
 
@@ -231,6 +228,9 @@ TEST(avx2_f32) {
 }
 TEST(avx512_f32) {
     test_unit("avx512", false, sum_fused);
+}
+TEST(neon_f32) {
+    test_unit("neon", false, sum_fused);
 }
 TEST(avx512bf16_bf16) {
     test_unit("avx512bf16", true, sum_pairs);
@@ -253,9 +253,8 @@ static void fill_wild(float *x, size_t n, int lowest) {
 
 /* For any bits, the unit gives the result of the emulation. */
 TEST(emulation_is_the_unit) {
-    if (capp_kernels_avx512bf16.needs & ~capp_cpu_features()) SKIP("this machine lacks avx512bf16");
     enum { ROWS = 13, COLUMNS = 32, K = 96 };
-    const capp_products *products[2] = {capp_kernels_avx512bf16.bf16, &emulated_dpbf16};
+    const capp_products *products[2] = {need_isa("avx512bf16")->bf16, &emulated_dpbf16};
     static _Alignas(64) char panel[2][K * COLUMNS * sizeof(uint16_t)];
     static uint16_t a[2][ROWS * K];
     static float w[COLUMNS * K], x[ROWS * K], c[2][ROWS * COLUMNS];
@@ -263,7 +262,7 @@ TEST(emulation_is_the_unit) {
         fill_wild(w, COLUMNS * K, round % 3 ? -90 : -60);
         fill_wild(x, ROWS * K, round % 3 ? -90 : -40);
         for (size_t i = 0; i < 2; i++) {
-            CHECK(products[i]->panel_bytes(K) == sizeof panel[i]);
+            CHECK(products[i]->panel_bytes(0, K) == sizeof panel[i]);
             products[i]->pack(panel[i], w, K, COLUMNS, K);
             products[i]->narrow(a[i], x, ROWS * K, ROWS * K);
             products[i]->matmul(c[i], COLUMNS, a[i], K, panel[i], ROWS, COLUMNS, K, false);

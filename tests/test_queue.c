@@ -186,10 +186,11 @@ static bool keep_text(void *user, const capp_text_result *r) {
 
 static bool keep_generation(void *user, const capp_generation *g) {
     caller *c = user;
+    c->n_generated = g->n;
+    if (!g->n) return true;
     memcpy(c->ids + c->n, g->ids, g->n * sizeof *g->ids);
     memcpy(c->logprobs + c->n, g->logprobs, g->n * sizeof *g->logprobs);
     c->n += g->n;
-    c->n_generated = g->n;
     return true;
 }
 

@@ -74,6 +74,14 @@ def test_prompts_of_token_ids(served):
         served.post("/tokenize", model="gemma", content="in", add_special=True)["count"]
 
 
+def test_tokens_for_clients_of_vllm(smol, served):
+    assert smol.ask("/tokenizer_info")[2]["eos_token"] == "<|im_end|>"
+    ids = smol.post("/tokenize", prompt="a<|im_end|>", add_special_tokens=False)
+    assert ids["count"] == 2 and smol.post("/detokenize", tokens=ids["tokens"])["prompt"] == "a<|im_end|>"
+    assert smol.post("/tokenize", content="a<|im_end|>")["count"] > 2
+    served.fails("/tokenizer_info", None, 400, "model")  # it has two
+
+
 def test_greedy_continuations_are_those_of_the_command(served, tiny_model, tmp_path):
     rows = tmp_path / "texts.jsonl"
     rows.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in TEXTS))
@@ -120,6 +128,16 @@ def test_sampling_is_honored(served):
     greedy = texts(temperature=0)
     assert texts(top_p=1e-9, seed=3) == texts(temperature=1e-6, seed=4) == texts(top_p=0) == greedy
     assert texts(temperature=0, n=3) == greedy * 3
+
+
+def test_the_end_of_sequence_has_a_log_probability(smol):
+    """As OpenAI and vLLM have it: clients count on a generated token."""
+    answer = client(smol).completions.create(model="smollm2", prompt="It got dark outside, so the moon became visible in the sky.",
+                                             max_tokens=1, logprobs=1, echo=True, temperature=0)
+    choice = answer.choices[0]
+    assert choice.logprobs.tokens[-2:] == [".", "<|im_end|>"] and choice.text.endswith(".") and choice.finish_reason == "stop"
+    assert choice.logprobs.text_offset[-1] == len(choice.text)
+    assert list(choice.logprobs.top_logprobs[-1].items()) == [("<|im_end|>", choice.logprobs.token_logprobs[-1])]
 
 
 def test_stop_strings(served):

@@ -65,7 +65,7 @@ static const char *stored(uint32_t type, size_t n, size_t k, int how) {
 
 /* The expected panel of n rows. */
 static const char *expected(const capp_products *p, uint32_t type, const char *blocks, size_t n, size_t k) {
-    float *rows = array(n * k), *panel = array(p->panel_bytes(k) / sizeof(float));
+    float *rows = array(n * k), *panel = array(p->panel_bytes(0, k) / sizeof(float));
     capp_dequant(type)(rows, blocks, n * k);
     p->pack(panel, rows, k, n, k);
     return (const char *)panel;
@@ -74,7 +74,7 @@ static const char *expected(const capp_products *p, uint32_t type, const char *b
 static const char *unpacked(const capp_products *p, uint32_t type, const char *blocks, size_t n, size_t k) {
     const char *rows[CAPP_MAX_NR];
     const capp_type_info info = capp_type_get(type);
-    char *panel = (char *)array(p->panel_bytes(k) / sizeof(float));
+    char *panel = (char *)array(p->panel_bytes(0, k) / sizeof(float));
     for (size_t i = 0; i < n; i++) rows[i] = blocks + i * k / info.block_elems * info.block_bytes;
     p->unpack(type)(panel, rows, n, k);
     return panel;
@@ -82,7 +82,7 @@ static const char *unpacked(const capp_products *p, uint32_t type, const char *b
 
 static size_t differences(const capp_products *p, const char *x, const char *y, size_t k) {
     size_t found = 0;
-    for (size_t i = 0; i < p->panel_bytes(k); i += p->element) found += !equal(p, x + i, y + i);
+    for (size_t i = 0; i < p->panel_bytes(0, k); i += p->element) found += !equal(p, x + i, y + i);
     return found;
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# setup.sh GROUP...: installs what the groups (build, test, site, format, lint, coverage, corpus, cluster) need and
-# that is missing here, with apt, as root or through a sudo without a password. If it can do neither, it prints the one
-# command to run and exits with 2. If nothing is missing, it does nothing and is fast.
+# setup.sh GROUP...: installs what the groups (build, test, aarch64, dist, site, format, lint, coverage, corpus, cluster,
+# browser) need and that is missing here, with apt, as root or through a sudo without a password. If it can do neither, it
+# prints the one command to run and exits with 2. If nothing is missing, it does nothing and is fast.
 set -euo pipefail
 
 missing=()
@@ -28,6 +28,7 @@ for group in "$@"; do
         need zlib1g-dev pkg-config --exists zlib
         need libzstd-dev pkg-config --exists libzstd
         need libxxhash-dev pkg-config --exists libxxhash
+        need libsqlite3-dev pkg-config --exists sqlite3
         need libcurl4-openssl-dev pkg-config --exists libcurl
         need libjansson-dev pkg-config --exists jansson
         need libmicrohttpd-dev pkg-config --exists libmicrohttpd
@@ -46,11 +47,22 @@ for group in "$@"; do
         need clang-tidy have clang-tidy
         need cppcheck have cppcheck
         ;;
+    aarch64)
+        need gcc-aarch64-linux-gnu have aarch64-linux-gnu-gcc
+        need libc6-dev-arm64-cross test -e /usr/aarch64-linux-gnu/include/stdio.h
+        need qemu-user have qemu-aarch64
+        ;;
+    dist)
+        need debhelper have dh
+        need lintian have lintian
+        need mmdebstrap have mmdebstrap
+        ;;
     coverage) need gcovr have gcovr ;;
     corpus)
         need locales test -e /usr/share/i18n/locales/de_DE
         need unicode-data test -e /usr/share/unicode/UnicodeData.txt
         ;;
+    browser) need chromium have chromium ;;
     cluster) need openjdk-17-jre-headless have java ;;
     *)
         echo "setup.sh: no group is called '$group'" >&2

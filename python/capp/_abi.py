@@ -61,7 +61,7 @@ class ModelInfo(Structure):
                 ("threads", c_int), ("vocabulary", c_uint32), ("context", c_uint32), ("layers", c_uint32), ("width", c_uint32),
                 ("parameters", c_uint64), ("file_bytes", c_uint64), ("weight_bytes", c_uint64),
                 ("whole_weight_bytes", c_uint64), ("streamed_bytes", c_uint64), ("bos", c_int32), ("eos", c_int32),
-                ("add_bos", c_bool), ("load_seconds", c_double), ("adapters", c_char_p)]
+                ("add_bos", c_bool), ("load_seconds", c_double), ("adapters", c_char_p), ("margin", c_double)]
 
 
 class Stats(Structure):
@@ -73,7 +73,8 @@ class Stats(Structure):
 class Result(Structure):
     _fields_ = [("row", c_size_t), ("n_completions", c_size_t), ("n_classes", c_size_t), ("prediction", c_size_t),
                 ("likelihood", c_void_p), ("posterior", c_void_p), ("n_prompt_ids", c_size_t), ("prompt_ids", c_void_p),
-                ("offset", c_void_p), ("ids", c_void_p), ("logprobs", c_void_p)]
+                ("offset", c_void_p), ("ids", c_void_p), ("logprobs", c_void_p), ("rescored", c_void_p),
+                ("first_logprobs", c_void_p), ("marginals", c_void_p)]
 
 
 class TextResult(Structure):

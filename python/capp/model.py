@@ -50,6 +50,7 @@ class ModelInfo:
     add_bos: bool
     load_seconds: float
     adapters: str
+    margin: float
 
 
 Lora = Union[str, "os.PathLike[str]", Mapping[Any, float], Sequence[Any], None]

@@ -1,15 +1,15 @@
 /* Raising `generation` starts a run. Workers spin for a while before they sleep, because the engine runs a few hundred
  * short phases per wave, a few microseconds apart. One atomic counter hands out the tasks: the result of a task does
  * not depend on the worker that runs it. A stopped pool still runs its generations, but without tasks. */
-#define _GNU_SOURCE
+#define _POSIX_C_SOURCE 200809L
 #include "base/pool.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/platform.h"
 
 enum { SPINS = 20000 };
 
@@ -48,7 +48,7 @@ static void wait_generation(capp_pool *pool, unsigned seen) {
     for (int i = 0; i < SPINS; i++) {
         if (atomic_load_explicit(&pool->generation, memory_order_acquire) != seen) return;
         if (atomic_load_explicit(&pool->ending, memory_order_relaxed)) return;
-        __builtin_ia32_pause();
+        capp_pause();
     }
     pthread_mutex_lock(&pool->lock);
     while (atomic_load_explicit(&pool->generation, memory_order_acquire) == seen &&
@@ -147,16 +147,9 @@ void capp_pool_run(capp_pool *pool, capp_task_fn fn, void *user, size_t n_tasks)
     drain(pool, 0);
     for (int i = 0; i < SPINS; i++) {
         if (!atomic_load_explicit(&pool->running, memory_order_acquire)) return;
-        __builtin_ia32_pause();
+        capp_pause();
     }
     pthread_mutex_lock(&pool->lock);
     while (atomic_load_explicit(&pool->running, memory_order_acquire)) pthread_cond_wait(&pool->idle, &pool->lock);
     pthread_mutex_unlock(&pool->lock);
-}
-
-int capp_processors(void) {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set)) return 1;
-    int n = CPU_COUNT(&set);
-    return n > 0 ? n : 1;
 }

@@ -31,7 +31,4 @@ void capp_pool_set_stop(capp_pool *pool, const atomic_bool *stop);
  * nothing. */
 bool capp_pool_stopped(const capp_pool *pool);
 
-/* Number of processors that this process may use. */
-int capp_processors(void);
-
 #endif

@@ -5,8 +5,8 @@
 #include "base/mem.h"
 #include "decide/decide.h"
 
-capp_status capp_example_check(const capp_example *example, capp_error *err) {
-    if (!example->prompt.size) return capp_fail(err, CAPP_EINVAL, "the prompt is empty");
+/* All but the prompt. */
+static capp_status check_completions(const capp_example *example, capp_error *err) {
     if (!example->n_completions) return capp_fail(err, CAPP_EINVAL, "there are no completions");
     for (size_t i = 0; i < example->n_completions; i++)
         if (!example->completions[i].size) return capp_fail(err, CAPP_EINVAL, "completion %zu is empty", i);
@@ -16,6 +16,11 @@ capp_status capp_example_check(const capp_example *example, capp_error *err) {
     if (example->normalize && example->n_completions == 1)
         return capp_fail(err, CAPP_EINVAL, "normalize needs at least two completions; add one, or turn normalize off");
     return example->prior ? capp_decide_check_prior(example->prior, example->n_completions, err) : CAPP_OK;
+}
+
+capp_status capp_example_check(const capp_example *example, capp_error *err) {
+    if (!example->prompt.size) return capp_fail(err, CAPP_EINVAL, "the prompt is empty");
+    return check_completions(example, err);
 }
 
 static capp_status check_classes(const capp_scoring *scoring, capp_error *err) {
@@ -64,12 +69,18 @@ capp_status capp_weighing_init(capp_weighing *weighing, const capp_run_options *
 }
 
 capp_status capp_weighing_check(const capp_weighing *weighing, const capp_example *example, capp_error *err) {
+    if (!example->prompt.size) return capp_fail(err, CAPP_EINVAL, "the prompt is empty");
+    return capp_weighing_check_completions(weighing, example, err);
+}
+
+capp_status capp_weighing_check_completions(const capp_weighing *weighing, const capp_example *example,
+                                            capp_error *err) {
     const capp_scoring *scoring = weighing->scoring;
-    if (!scoring || !scoring->class_of) return capp_example_check(example, err);
+    if (!scoring || !scoring->class_of) return check_completions(example, err);
     capp_example plain = *example;
     plain.prior = NULL;
     plain.normalize = false;
-    capp_status st = capp_example_check(&plain, err);
+    capp_status st = check_completions(&plain, err);
     if (st != CAPP_OK) return st;
     if (example->n_completions != scoring->n_phrasings)
         return capp_fail(err, CAPP_EINVAL, "there are %zu completions, but the classes have %zu phrasings",

@@ -51,17 +51,24 @@ typedef struct capp_weighing {
 /* Checks the options' aggregate and scoring. */
 capp_status capp_weighing_init(capp_weighing *weighing, const capp_run_options *options, capp_error *err);
 
-/* Whether scores never fall as a log-probability rises, and are sums: capp_decide needs this. */
+/* Whether scores never fall as a log-probability rises, and are sums: capp_predict_early needs this. */
 bool capp_weighing_is_plain(const capp_weighing *weighing);
 
 /* Whether a discount needs marginals that the caller does not give. */
 bool capp_weighing_needs_marginals(const capp_weighing *weighing);
+
+/* The marginals of a row's completions, or NULL. */
+const double *capp_weighing_marginals(const capp_weighing *weighing, size_t row);
 
 /* Number of classes of an example: its completions, unless the scoring defines classes. */
 size_t capp_weighing_classes(const capp_weighing *weighing, const capp_example *example);
 
 /* capp_example_check for an example whose classes the scoring may define. */
 capp_status capp_weighing_check(const capp_weighing *weighing, const capp_example *example, capp_error *err);
+
+/* The same without a check of the prompt. */
+capp_status capp_weighing_check_completions(const capp_weighing *weighing, const capp_example *example,
+                                            capp_error *err);
 
 /* Checks whether the caller's marginals, if there are any, have as many tokens as the n completions. offset: [n + 1].
  */
@@ -72,15 +79,25 @@ capp_status capp_weighing_check_tokens(const capp_weighing *weighing, const size
 capp_status capp_weigh(const capp_weighing *weighing, const capp_example *example, size_t row, const float *logprobs,
                        const size_t *offset, double *scratch, double *scores, capp_error *err);
 
-/* How far apart scores must be if mean log-probabilities without a discount must be `mean` apart. */
-double capp_weighing_margin(const capp_weighing *weighing, double mean);
+/* ---- Close rows ----
+ *
+ * Under precision auto, the scores of the fast lane decide a row unless another completion is within a margin of the
+ * best. Then the exact lane scores these completions again. The margin is that of the model: for mean log-probabilities
+ * without a discount. The tokens of completion i are ids[offset[i]] .. ids[offset[i + 1] - 1]. */
 
-/* Whether the exact lane must score the row again, because another score is within `margin` of the highest. scores: of
- * the row's classes. The completions have the tokens ids [offset[i]] .. ids [offset[i + 1] - 1]. Scores of completions
- * with the leader's tokens do not count, because they are equal in any precision. The race of capp_decide uses the same
- * expression. */
-bool capp_scores_are_close(const capp_weighing *weighing, const capp_example *example, const double *scores,
-                           const int32_t *ids, const size_t *offset, double margin);
+/* Whether scores of the fast lane leave open which completion is the best. Completions with the tokens of the best one
+ * do not count, because they are equal in any precision. ids may be NULL: all completions differ. */
+bool capp_weighing_is_close(const capp_weighing *weighing, const capp_example *example, const double *scores,
+                            const size_t *offset, const int32_t *ids, double margin);
+
+/* again[i]: whether completion i is within the margin of the best score. Returns that score. */
+double capp_weighing_choose(const capp_weighing *weighing, const capp_example *example, const double *scores,
+                            const size_t *offset, double margin, bool *again);
+
+/* Whether, by their new scores, all completions of `again` fall by more than the margin below `top`, which
+ * capp_weighing_choose returned. Then every completion must be scored again. */
+bool capp_weighing_fell(const capp_weighing *weighing, const capp_example *example, const double *scores,
+                        const size_t *offset, double margin, const bool *again, double top);
 
 /* Fills the members of *result that the scores of the classes decide. scores: [3][n_classes], the scores first; the
  * likelihoods and posteriors of the result are written behind them. */

@@ -19,7 +19,7 @@ size_t capp_weighing_classes(const capp_weighing *weighing, const capp_example *
     return weighing->scoring && weighing->scoring->class_of ? weighing->scoring->n_classes : example->n_completions;
 }
 
-static const double *marginals_of(const capp_weighing *weighing, size_t row) {
+const double *capp_weighing_marginals(const capp_weighing *weighing, size_t row) {
     if (weighing->marginals) return weighing->marginals + weighing->first[row];
     return weighing->scoring ? weighing->scoring->marginals : NULL;
 }
@@ -33,7 +33,7 @@ static double aggregate_of(const capp_weighing *weighing, const double *logprobs
 
 capp_status capp_weigh(const capp_weighing *weighing, const capp_example *example, size_t row, const float *logprobs,
                        const size_t *offset, double *scratch, double *scores, capp_error *err) {
-    const double *marginals = marginals_of(weighing, row);
+    const double *marginals = capp_weighing_marginals(weighing, row);
     size_t n = example->n_completions, total = offset[n];
     bool classes = weighing->scoring && weighing->scoring->class_of;
     double discount = weighing->scoring ? weighing->scoring->discount : 0;
@@ -49,31 +49,6 @@ capp_status capp_weigh(const capp_weighing *weighing, const capp_example *exampl
     }
     if (classes) capp_decide_classes(aggregate, weighing->scoring->class_of, n, scores, weighing->scoring->n_classes);
     return CAPP_OK;
-}
-
-/* A discount adds the errors of marginals, times its factor, to those of log-probabilities. */
-double capp_weighing_margin(const capp_weighing *weighing, double mean) {
-    double discount = weighing->scoring ? fabs(weighing->scoring->discount) : 0;
-    return mean * (1 + discount);
-}
-
-/* Whether completions a and b have the same tokens. */
-static bool same_tokens(const int32_t *ids, const size_t *offset, size_t a, size_t b) {
-    size_t n = offset[a + 1] - offset[a];
-    return n == offset[b + 1] - offset[b] && !memcmp(ids + offset[a], ids + offset[b], n * sizeof *ids);
-}
-
-bool capp_scores_are_close(const capp_weighing *weighing, const capp_example *example, const double *scores,
-                           const int32_t *ids, const size_t *offset, double margin) {
-    size_t n = capp_weighing_classes(weighing, example), best = capp_decide_best(scores, example->prior, n);
-    bool classes = weighing->scoring && weighing->scoring->class_of;
-    double top = capp_decide_score(scores[best], example->prior, best), second = -INFINITY;
-    for (size_t i = 0; i < n; i++) {
-        bool equal = i == best || (!classes && same_tokens(ids, offset, i, best));
-        double score = capp_decide_score(scores[i], example->prior, i);
-        if (!equal && score > second) second = score;
-    }
-    return second + margin >= top;
 }
 
 void capp_result_fill(capp_result *result, const capp_example *example, size_t n_classes, double *scores) {

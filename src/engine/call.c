@@ -1,21 +1,9 @@
 /* Work around each public function: cancellation, time, the floating-point environment. */
 #define _POSIX_C_SOURCE 200809L
 #include <time.h>
-#include <xmmintrin.h>
 
+#include "base/platform.h"
 #include "engine/handles.h"
-
-enum { DEFAULT_MXCSR = 0x1f80 };
-
-unsigned capp_enter_arithmetic(void) {
-    unsigned saved = _mm_getcsr();
-    _mm_setcsr(DEFAULT_MXCSR);
-    return saved;
-}
-
-void capp_leave_arithmetic(unsigned saved) {
-    _mm_setcsr(saved);
-}
 
 double capp_seconds(void) {
     struct timespec t;

@@ -18,6 +18,7 @@ const capp_source *capp_model_source(const capp_model *model);
 const char *capp_model_path(const capp_model *model); /* as it was opened */
 uint32_t capp_model_outputs(const capp_model *model); /* rows of the head: at least as many as tokens */
 uint32_t capp_model_context(const capp_model *model); /* tokens; 0 if only the vocabulary was opened */
+double capp_model_margin(const capp_model *model);    /* see capp_session_margin */
 
 /* ---- A session and its lanes ---- */
 

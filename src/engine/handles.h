@@ -48,8 +48,4 @@ struct capp_session {
     size_t kept, kept_paths; /* both at the time when the store was made */
 };
 
-/* The floating-point environment of a call: round to nearest, denormals kept, no traps; restored at its end. */
-unsigned capp_enter_arithmetic(void);
-void capp_leave_arithmetic(unsigned saved);
-
 #endif

@@ -1,6 +1,7 @@
 /* An open model: how to free it, facts about it, and the parts that other folders may read. */
 #include "base/mem.h"
 #include "engine/handles.h"
+#include "engine/precision.h"
 #include "file/guard.h"
 #include "kernel/peak.h"
 
@@ -39,7 +40,8 @@ void capp_model_get_info(const capp_model *model, capp_model_info *info) {
                               .eos = vocab.eos,
                               .add_bos = vocab.add_bos,
                               .load_seconds = model->load_seconds,
-                              .adapters = model->adapters};
+                              .adapters = model->adapters,
+                              .margin = capp_model_margin(model)};
 }
 
 uint64_t capp_model_measure_resident(const capp_model *model) {
@@ -67,6 +69,10 @@ const capp_source *capp_model_source(const capp_model *model) {
 
 const char *capp_model_path(const capp_model *model) {
     return model->path;
+}
+
+double capp_model_margin(const capp_model *model) {
+    return model->exact ? capp_lanes_margin(model->weights, model->exact) : 0;
 }
 
 uint32_t capp_model_outputs(const capp_model *model) {

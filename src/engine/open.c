@@ -1,17 +1,16 @@
 /* Opens a model: chooses kernels, reads the file, binds and packs the weights. Opens the vocabulary at the same time.
  */
-#define _GNU_SOURCE
+#define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysinfo.h>
 #include <time.h>
 
-#include "base/available.h"
 #include "base/cpu.h"
 #include "base/mem.h"
+#include "base/platform.h"
 #include "engine/handles.h"
 #include "engine/precision.h"
 #include "kernel/peak.h"
@@ -24,10 +23,8 @@ void capp_model_options_init(capp_model_options *options) {
 
 /* The memory that the system, or the control group of the process, could provide now. */
 static uint64_t free_memory(void) {
-    struct sysinfo info;
     uint64_t available = capp_available_memory("");
-    if (available == UINT64_MAX && !sysinfo(&info)) available = (uint64_t)info.freeram * info.mem_unit;
-    return available;
+    return available == UINT64_MAX ? capp_unused_memory() : available;
 }
 
 /* A quarter of the available memory, at most 4 GiB. */
@@ -174,14 +171,9 @@ static bool ask(const packing *p, const capp_model_options *options) {
 static bool wait_asking(packing *p, pthread_t thread, const capp_model_options *options) {
     enum { MILLISECONDS = 20 };
     bool go_on = true;
-    struct timespec until;
     do {
         if (!go_on || !(go_on = ask(p, options))) atomic_store(&p->stop, true);
-        /* pthread_timedjoin_np's clock; ThreadSanitizer does not know pthread_clockjoin_np. */
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += MILLISECONDS * 1000000L;
-        if (until.tv_nsec >= 1000000000L) until.tv_sec++, until.tv_nsec -= 1000000000L;
-    } while (pthread_timedjoin_np(thread, NULL, &until));
+    } while (!capp_thread_join_within(thread, MILLISECONDS));
     return go_on;
 }
 

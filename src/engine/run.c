@@ -1,11 +1,10 @@
 /* Runs a window: makes the scratch memory fit, plans the window, and runs its waves one after another. */
 #include "engine/budget.h"
-#include "engine/precision.h"
 
 enum { PATH_STEP = 256 };
 
 double capp_session_margin(const capp_session *session) {
-    return session->exact.weights ? capp_lanes_margin(session->fast.weights, session->exact.weights) : 0;
+    return session->exact.weights ? capp_model_margin(session->model) : 0;
 }
 
 /* Empties the lane and gives it a part of the slots: those after the slots in `before`. */

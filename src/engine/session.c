@@ -1,5 +1,6 @@
 /* A session: the threads, lanes and scratch memory that run windows. */
 #include "base/mem.h"
+#include "base/platform.h"
 #include "engine/budget.h"
 
 capp_status capp_session_open(capp_session **out, const capp_model *model, capp_error *err) {

@@ -1,7 +1,6 @@
 /* The handler looks up the address in a table without locks. To add an entry, a thread first claims it by setting
- * `begin`, then sets `end`; only then can the handler find it. The handler calls mmap, which POSIX does not list as
- * safe in handlers; on Linux it is a plain system call. */
-#define _GNU_SOURCE
+ * `begin`, then sets `end`; only then can the handler find it. */
+#define _POSIX_C_SOURCE 200809L
 #include "file/guard.h"
 
 #include <errno.h>
@@ -9,9 +8,10 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/mman.h>
 
-enum { MOST_MAPPINGS = 4096, PAGE = 4096 };
+#include "base/platform.h"
+
+enum { MOST_MAPPINGS = 4096 };
 
 static struct entry {
     atomic_uintptr_t begin, end; /* 0: free; entry is not visible yet */
@@ -43,9 +43,8 @@ static void handle(int signal, siginfo_t *info, void *context) {
     int saved = errno;
     uintptr_t address = (uintptr_t)info->si_addr, none = 0;
     struct entry *entry = info->si_code > 0 ? entry_of(address) : NULL;
-    uintptr_t page = address / PAGE * PAGE;
-    if (entry && mmap((void *)page, atomic_load(&entry->end) - page, PROT_READ,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED)
+    uintptr_t page = address / capp_page_size() * capp_page_size();
+    if (entry && capp_map_zeros((void *)page, atomic_load(&entry->end) - page))
         atomic_compare_exchange_strong(&entry->fault, &none, address);
     else
         pass_on(signal, info, context);
@@ -72,7 +71,8 @@ int capp_guard_enter(const void *data, size_t size) {
         uintptr_t none = 0;
         if (!atomic_compare_exchange_strong(&table[i].begin, &none, (uintptr_t)data)) continue;
         atomic_store(&table[i].fault, 0);
-        atomic_store(&table[i].end, (uintptr_t)data + (size + PAGE - 1) / PAGE * PAGE);
+        const size_t page = capp_page_size();
+        atomic_store(&table[i].end, (uintptr_t)data + (size + page - 1) / page * page);
         int seen = atomic_load(&used);
         while (seen <= i && !atomic_compare_exchange_weak(&used, &seen, i + 1)) {
         }

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE
+#define _POSIX_C_SOURCE 200809L
 #include "file/map.h"
 
 #include <errno.h>
@@ -11,14 +11,14 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/platform.h"
 #include "file/guard.h"
 
-enum { PAGE = 4096 };
-
 static capp_status fail_errno(capp_error *err, const char *path, const char *what, const char *cure) {
-    char buffer[128];
-    const char *why = strerror_r(errno, buffer, sizeof buffer); /* the GNU variant, which returns the text */
-    return capp_fail(err, errno == ENOMEM ? CAPP_ENOMEM : CAPP_EIO, "%s: %s: %s%s", path, what, why, cure);
+    const int number = errno;
+    char why[128];
+    if (strerror_r(number, why, sizeof why)) snprintf(why, sizeof why, "error %d", number);
+    return capp_fail(err, number == ENOMEM ? CAPP_ENOMEM : CAPP_EIO, "%s: %s: %s%s", path, what, why, cure);
 }
 
 static capp_status map_descriptor(capp_map *map, int fd, const char *path, capp_error *err) {
@@ -99,38 +99,30 @@ capp_change capp_map_look(const capp_map *map, uint64_t *size) {
 
 /* This is a hint. If it fails, the pages stay. */
 void capp_map_release(const capp_map *map) {
-    if (map->data) (void)madvise((void *)(uintptr_t)map->data, map->size, MADV_DONTNEED);
+    if (map->data) capp_advise(map->data, map->size, CAPP_PAGES_DROP);
 }
 
 void capp_map_scatter(const capp_map *map, bool scattered) {
-    if (map->data) (void)madvise((void *)(uintptr_t)map->data, map->size, scattered ? MADV_RANDOM : MADV_NORMAL);
+    if (map->data) capp_advise(map->data, map->size, scattered ? CAPP_PAGES_SCATTERED : CAPP_PAGES_NORMAL);
 }
 
 /* Requests pieces, because the system handles at most one transfer per request. */
 void capp_map_prefetch(const void *data, size_t bytes) {
     enum { PIECE = 1 << 20 };
-    uintptr_t at = (uintptr_t)data / PAGE * PAGE, end = (uintptr_t)data + bytes;
-    for (; at < end; at += PIECE) (void)madvise((void *)at, end - at < PIECE ? end - at : PIECE, MADV_WILLNEED);
+    for (size_t at = 0; at < bytes; at += PIECE)
+        capp_advise((const char *)data + at, bytes - at < PIECE ? bytes - at : PIECE, CAPP_PAGES_SOON);
 }
 
 void capp_map_drop(const capp_map *map, const void *data, size_t bytes) {
     uintptr_t begin = (uintptr_t)map->data, first = (uintptr_t)data, end = first + bytes;
     if (!map->data || first < begin || end > begin + map->size) return;
-    first = first / PAGE * PAGE;
-    (void)madvise((void *)first, end - first, MADV_DONTNEED);
-    (void)posix_fadvise(map->fd, (off_t)(first - begin), (off_t)(end - first), POSIX_FADV_DONTNEED);
+    first = first / capp_page_size() * capp_page_size();
+    capp_advise((const void *)first, end - first, CAPP_PAGES_DROP);
+    capp_forget_file(map->fd, first - begin, end - first);
 }
 
 uint64_t capp_map_resident(const capp_map *map) {
-    enum { PAGES = 1 << 14 };
-    unsigned char there[PAGES];
-    uint64_t bytes = 0;
-    for (size_t at = 0; map->data && at < map->size; at += (size_t)PAGES * PAGE) {
-        size_t n = map->size - at < (size_t)PAGES * PAGE ? map->size - at : (size_t)PAGES * PAGE;
-        if (mincore((char *)(uintptr_t)map->data + at, n, there)) return bytes;
-        for (size_t i = 0; i < (n + PAGE - 1) / PAGE; i++) bytes += there[i] & 1 ? PAGE : 0;
-    }
-    return bytes;
+    return map->data ? capp_resident_bytes(map->data, map->size) : 0;
 }
 
 void capp_map_close(capp_map *map) {

@@ -50,12 +50,12 @@ static void head_task(void *user, size_t tile, int worker) {
     for (size_t row = 0; row < f->n_heads; row += CAPP_HEAD_ROWS) {
         size_t rows = f->n_heads - row < CAPP_HEAD_ROWS ? f->n_heads - row : CAPP_HEAD_ROWS;
         for (size_t from = 0, part; from < m->k; from += part) {
+            const size_t offset = capp_panel_offset(f->weights, m, from);
             part = capp_part_of(products, m->k, from);
             for (size_t at = 0; at < n; at += nr)
                 capp_multiply(products, logits + at, CAPP_HEAD_TILE,
                               f->h + (row * f->h_stride + from) * products->element, f->h_stride,
-                              panels + at / nr * m->panel_bytes + products->panel_bytes(from), rows,
-                              n - at < nr ? n - at : nr, from, part);
+                              panels + at / nr * m->panel_bytes + offset, rows, n - at < nr ? n - at : nr, from, part);
         }
         for (size_t r = 0; r < rows; r++) {
             if (m->bias) kernels->add(logits + r * CAPP_HEAD_TILE, m->bias + begin, n);

@@ -257,13 +257,14 @@ static void activated_task(void *user, size_t task, int worker) {
     const capp_products *products = p->products;
     float *scratch = scratch_of(p->f, worker), *room = scratch + sums_floats(products, m, x.rows);
     size_t ld = is_whole(products, m) ? 0 : m->parts * GROUP_PANELS * products->nr;
+    size_t strip = is_whole(products, m) ? STRIP_ROWS : BLOCK_ROWS;
     group g = {.m = m, .begin = x.group * GROUP_PANELS};
     g.n = least(GROUP_PANELS, m->panels / m->parts - g.begin);
     for (size_t from = 0, part; from < m->k; from += part) {
         part = capp_part_of(products, m->k, from);
         capp_matrix_parts(p->f->weights, m, g.begin * m->parts, g.n * m->parts, from, room, g.parts);
-        for (size_t r = 0; r < x.rows; r += STRIP_ROWS) {
-            size_t rows = least(x.rows - r, STRIP_ROWS);
+        for (size_t r = 0; r < x.rows; r += strip) {
+            size_t rows = least(x.rows - r, strip);
             multiply_strip(p, &g, scratch + r * ld, x.row + r, rows, from);
             if (from + part == m->k) activate_strip(p, &g, scratch + r * ld, x.row + r, rows);
         }

@@ -1,9 +1,10 @@
-#define _GNU_SOURCE
+#define _POSIX_C_SOURCE 200809L
 #include "jinja/strings.h"
 
 #include <string.h>
 #include <utf8proc.h>
 
+#include "base/platform.h"
 #include "base/utf8.h"
 #include "jinja/characters.h"
 #include "jinja/text.h"
@@ -95,7 +96,7 @@ size_t capp_jinja_find_first(capp_jinja_run *run, const capp_jinja_string *strin
     if (!part || !capp_jinja_count_steps(run, 1)) return SIZE_MAX;
     if (!part->size) return from;
     const char *found =
-        string->size > from ? memmem(string->text + from, string->size - from, part->text, part->size) : NULL;
+        string->size > from ? capp_find_bytes(string->text + from, string->size - from, part->text, part->size) : NULL;
     size_t at = found ? (size_t)(found - string->text) : SIZE_MAX;
     return capp_jinja_count_steps(run, ((found ? at : string->size) - from) / 16) ? at : SIZE_MAX;
 }

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE
+#define _POSIX_C_SOURCE 200809L
 #include "jinja/value.h"
 
 #include <math.h>
@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/platform.h"
 #include "base/utf8.h"
 #include "jinja/characters.h"
 
@@ -368,7 +369,7 @@ bool capp_jinja_contains(capp_jinja_run *run, capp_jinja_value container, capp_j
         }
         const capp_jinja_string *a = container.string, *b = item.string;
         if (!capp_jinja_count_steps(run, a->size / 16)) return false;
-        return !b->size || (a->size && memmem(a->text, a->size, b->text, b->size));
+        return !b->size || (a->size && capp_find_bytes(a->text, a->size, b->text, b->size));
     }
     if (container.kind == CAPP_JINJA_DICT)
         return capp_jinja_check_hashable(run, item) && capp_jinja_dict_get(run, container.dict, item) != NULL;

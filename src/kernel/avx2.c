@@ -4,6 +4,7 @@
 
 #include "base/cpu.h"
 #include "kernel/integers.h"
+#include "kernel/transpose_avx2.h"
 #include "kernel/unpack.h"
 
 #include <immintrin.h>
@@ -79,6 +80,10 @@ V v16 v_min(v16 a, v16 b) {
 
 V v16 v_fma(v16 a, v16 b, v16 c) {
     return (v16){_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+
+V v16 v_fma_all(float a, v16 b, v16 c) {
+    return v_fma(v_set(a), b, c);
 }
 
 V v16 v_fms(v16 a, v16 b, v16 c) {

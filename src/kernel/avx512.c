@@ -4,6 +4,7 @@
 
 #include "base/cpu.h"
 #include "kernel/integers.h"
+#include "kernel/transpose_avx2.h"
 #include "kernel/unpack.h"
 
 #include <immintrin.h>
@@ -67,6 +68,9 @@ V v16 v_max(v16 a, v16 b) {
 }
 V v16 v_fma(v16 a, v16 b, v16 c) {
     return _mm512_fmadd_ps(a, b, c);
+}
+V v16 v_fma_all(float a, v16 b, v16 c) {
+    return v_fma(v_set(a), b, c);
 }
 V v16 v_fms(v16 a, v16 b, v16 c) {
     return _mm512_fmsub_ps(a, b, c);

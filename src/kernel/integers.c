@@ -130,10 +130,10 @@ static void read_Q6_K(block *restrict y, const uint8_t *restrict b) {
 }
 
 /* Levels of IQ4_NL and IQ4_XS. */
-static const int8_t iq4_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+const int8_t capp_iq4_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
 /* Levels of MXFP4, doubled. */
-static const int8_t fp4_levels[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+const int8_t capp_fp4_levels[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 static void look_up(int8_t *restrict out, const uint8_t *restrict q, const int8_t *restrict levels) {
     for (int i = 0; i < 16; i++) out[i] = levels[q[i] & 15];
@@ -142,7 +142,7 @@ static void look_up(int8_t *restrict out, const uint8_t *restrict q, const int8_
 
 static void read_IQ4_NL(block *restrict y, const uint8_t *restrict b) {
     y->scale[0] = load_half(b);
-    look_up(y->number, b + 2, iq4_levels);
+    look_up(y->number, b + 2, capp_iq4_levels);
 }
 
 static void read_IQ4_XS(block *restrict y, const uint8_t *restrict b) {
@@ -151,19 +151,19 @@ static void read_IQ4_XS(block *restrict y, const uint8_t *restrict b) {
     for (int g = 0; g < K / 32; g++) {
         int low = b[4 + g / 2] >> g % 2 * 4 & 15;
         y[g].scale[0] = d * (float)((low | (high >> 2 * g & 3) << 4) - 32);
-        look_up(y[g].number, b + 8 + 16 * g, iq4_levels);
+        look_up(y[g].number, b + 8 + 16 * g, capp_iq4_levels);
     }
 }
 
 static void read_MXFP4(block *restrict y, const uint8_t *restrict b) {
     uint32_t bits = b[0] < 2 ? 0x00200000u << b[0] : (b[0] - 1u) << 23;
     memcpy(&y->scale[0], &bits, sizeof bits);
-    look_up(y->number, b + 1, fp4_levels);
+    look_up(y->number, b + 1, capp_fp4_levels);
 }
 
 const capp_integer_form *capp_integer_form_of(uint32_t type) {
     switch (type) {
-#define X(type, elements, bytes, width, minima)                                                                        \
+#define X(type, elements, bytes, width, minima, ...)                                                                   \
     case CAPP_TYPE_##type: {                                                                                           \
         static const capp_integer_form form = {width, minima};                                                         \
         return &form;                                                                                                  \
@@ -177,7 +177,7 @@ const capp_integer_form *capp_integer_form_of(uint32_t type) {
 void capp_integers_read(capp_integer_block *out, uint32_t type, const void *data, size_t n) {
     const uint8_t *b = data;
     switch (type) {
-#define X(type, elements, bytes, width, minima)                                                                        \
+#define X(type, elements, bytes, width, minima, ...)                                                                   \
     case CAPP_TYPE_##type:                                                                                             \
         for (size_t i = 0; i < n / (elements); i++)                                                                    \
             read_##type(out + i * ((elements) / CAPP_INTEGER_BLOCK), b + i * (bytes));                                 \

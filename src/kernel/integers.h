@@ -38,7 +38,7 @@ typedef struct capp_digits {
     float moment;     /* step * (float)(exact sum of the integers) */
     float moments[2]; /* the same for each half, of 16 */
     float energy;     /* about the sum of the squares of the activations: the block's weight in its row */
-    int32_t fine;     /* 0: all low digits are 0 */
+    int32_t fine;     /* 1; 0: all low digits are 0 */
     int32_t unused[2];
 } capp_digits;
 
@@ -56,21 +56,24 @@ typedef struct capp_integer_block {
     float scale[2], minimum[2];
 } capp_integer_block;
 
-/* X(type, weights a block, bytes a block, weights a scale, minima) */
+/* X(type, weights a block, bytes a block, weights a scale, minima, the largest magnitude of a number) */
 #define CAPP_INTEGER_TYPE_MAP(X)                                                                                       \
-    X(Q4_0, 32, 18, 32, 0)                                                                                             \
-    X(Q4_1, 32, 20, 32, 1)                                                                                             \
-    X(Q5_0, 32, 22, 32, 0)                                                                                             \
-    X(Q5_1, 32, 24, 32, 1)                                                                                             \
-    X(Q8_0, 32, 34, 32, 0)                                                                                             \
-    X(Q2_K, 256, 84, 16, 1)                                                                                            \
-    X(Q3_K, 256, 110, 16, 0)                                                                                           \
-    X(Q4_K, 256, 144, 32, 1)                                                                                           \
-    X(Q5_K, 256, 176, 32, 1)                                                                                           \
-    X(Q6_K, 256, 210, 16, 0)                                                                                           \
-    X(IQ4_NL, 32, 18, 32, 0)                                                                                           \
-    X(IQ4_XS, 256, 136, 32, 0)                                                                                         \
-    X(MXFP4, 32, 17, 32, 0)
+    X(Q4_0, 32, 18, 32, 0, 8)                                                                                          \
+    X(Q4_1, 32, 20, 32, 1, 15)                                                                                         \
+    X(Q5_0, 32, 22, 32, 0, 16)                                                                                         \
+    X(Q5_1, 32, 24, 32, 1, 31)                                                                                         \
+    X(Q8_0, 32, 34, 32, 0, 128)                                                                                        \
+    X(Q2_K, 256, 84, 16, 1, 3)                                                                                         \
+    X(Q3_K, 256, 110, 16, 0, 4)                                                                                        \
+    X(Q4_K, 256, 144, 32, 1, 15)                                                                                       \
+    X(Q5_K, 256, 176, 32, 1, 31)                                                                                       \
+    X(Q6_K, 256, 210, 16, 0, 32)                                                                                       \
+    X(IQ4_NL, 32, 18, 32, 0, 127)                                                                                      \
+    X(IQ4_XS, 256, 136, 32, 0, 127)                                                                                    \
+    X(MXFP4, 32, 17, 32, 0, 12)
+
+/* Levels of IQ4_NL and IQ4_XS; levels of MXFP4, doubled. */
+extern const int8_t capp_iq4_levels[16], capp_fp4_levels[16];
 
 /* The form of a capp_type; NULL for a type without integers of 2 to 8 bits. */
 const capp_integer_form *capp_integer_form_of(uint32_t type);
@@ -78,8 +81,9 @@ const capp_integer_form *capp_integer_form_of(uint32_t type);
 /* out [n / 32] = n stored weights. n is a multiple of the type's block; the type has a form. */
 void capp_integers_read(capp_integer_block *out, uint32_t type, const void *data, size_t n);
 
-/* Products of integers. Their activations are capp_digits, three bytes for each activation. Their panels are unpacked
- * from stored blocks of a type that has a form, and from nothing else: pack is NULL. */
+/* Products of integers. Their activations are capp_digits, three bytes for each activation. Their panels are made of
+ * stored blocks of a type that has a form, and of nothing else: pack is NULL. A panel is about as large as its blocks.
+ * A product splits it into numbers, in the first-level cache, for all its rows. */
 extern const capp_products capp_integers_ref, capp_integers_avx2, capp_integers_avxvnni, capp_integers_avx512vnni;
 
 #endif

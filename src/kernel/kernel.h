@@ -69,7 +69,7 @@ enum { CAPP_BLOCK_K = 1024 }; /* 192 rows of this length are 768 KB of float32 *
 /* Products of one precision. Activations are rows of elements, float32 or bfloat16; weights are panels. X as above. */
 #define CAPP_PRODUCT_MAP(X)                                                                                            \
     /* Makes one panel from n <= nr rows of weights w [n][k], row stride ldw: row j becomes column j of the panel;     \
-     * missing columns are 0. panel: panel_bytes(k) bytes, 64-byte aligned. */                                         \
+     * missing columns are 0. panel: panel_bytes(type, k) bytes, 64-byte aligned. */                                   \
     X(pack, void, (void *panel, const float *w, size_t ldw, size_t n, size_t k))                                       \
     /* y [padded] elements = x [n] rounded to the nearest, halves to even, then zeros. y must not be x. */             \
     X(narrow, void, (void *y, const float *x, size_t n, size_t padded))                                                \
@@ -95,9 +95,10 @@ typedef struct capp_products {
     size_t nr;        /* columns of a panel; at most CAPP_MAX_NR */
     size_t element;   /* bytes of an activation */
     size_t step;      /* activations are padded to a multiple of it; at most CAPP_MAX_STEP */
-    size_t block;     /* inputs, along k: a product over more goes block by block, so that the parts of rows stay in the
-                         second-level cache; a multiple of CAPP_MAX_STEP; 0: no product is split */
-    size_t (*panel_bytes)(size_t k);         /* a multiple of 64 */
+    size_t block; /* most inputs, along k, of a product: one over more goes block by block, so that the parts of rows
+                     stay in the second-level cache; a multiple of CAPP_MAX_STEP; 0: any number */
+    size_t (*panel_bytes)(uint32_t type, size_t k); /* a multiple of 64; only products of integers, which store blocks
+                                                       of that type, use type */
     capp_unpack_fn (*unpack)(uint32_t type); /* returns NULL for a type whose rows must be dequantized and packed */
     /* Only for products of integers, else NULL. In a row of n elements, removes the low digits of those blocks of 32
      * whose step is small compared with the row: 256 steps are at most `share` times the row's root mean square. The
@@ -131,8 +132,10 @@ extern const capp_kernels capp_kernels_avx512;
 extern const capp_kernels capp_kernels_avx512vnni; /* avx512 with products of integers by VPDPBUSD */
 extern const capp_kernels capp_kernels_avx512bf16; /* avx512vnni with products of bfloat16 by capp_products_dpbf16 */
 extern const capp_kernels capp_kernels_amx;        /* avx512vnni with products of bfloat16 by capp_products_tiles */
+extern const capp_kernels capp_kernels_neon;       /* AArch64 */
 
-/* Table i of all tables, slowest first; NULL past the end. It may be one that the machine does not support. */
+/* Table i of all tables of this processor's family, slowest first; NULL past the end. It may be one that the machine
+ * does not support. */
 const capp_kernels *capp_kernels_at(size_t i);
 
 /* The table with that name; NULL for an unknown name. */

@@ -4,11 +4,17 @@
 
 #include <string.h>
 
-enum { TABLES = 7 };
+static const capp_kernels *const tables[] = {
+    &capp_kernels_ref,
+#if defined(__x86_64__)
+    &capp_kernels_avx2,       &capp_kernels_avxvnni,    &capp_kernels_avx512,
+    &capp_kernels_avx512vnni, &capp_kernels_avx512bf16, &capp_kernels_amx,
+#elif defined(__aarch64__)
+    &capp_kernels_neon,
+#endif
+};
 
-static const capp_kernels *const tables[TABLES] = {
-    &capp_kernels_ref,        &capp_kernels_avx2,       &capp_kernels_avxvnni, &capp_kernels_avx512,
-    &capp_kernels_avx512vnni, &capp_kernels_avx512bf16, &capp_kernels_amx};
+enum { TABLES = sizeof tables / sizeof *tables };
 
 /* There are two tables named "ref", which give the same bits. The one with FMA is used if the processor has FMA. */
 const capp_kernels *capp_kernels_at(size_t i) {

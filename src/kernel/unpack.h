@@ -10,4 +10,6 @@ capp_unpack_fn capp_unpack_avx2(uint32_t type);       /* panels of float32, 16 c
 capp_unpack_fn capp_unpack_avx512(uint32_t type);     /* of float32, 32 columns */
 capp_unpack_fn capp_unpack_avx512bf16(uint32_t type); /* of bfloat16, 32 columns */
 
+capp_unpack_fn capp_unpack_neon(uint32_t type); /* of float32, 16 columns */
+
 #endif

@@ -1,11 +1,10 @@
 /* The cache of packed weights: chooses the matrices for it, and packs them. The panels of all these matrices are one
  * list of tasks. Each task dequantizes nr rows into scratch and packs them. The other matrices stay in the file, and
  * their panels are packed when they are used. The bits of a panel do not depend on whether its matrix is cached. */
-#define _GNU_SOURCE
 #include <stdatomic.h>
-#include <sys/mman.h>
 
 #include "base/mem.h"
+#include "base/platform.h"
 #include "model/binder.h"
 
 struct capp_packer {
@@ -84,11 +83,8 @@ static capp_status make_room(capp_packer *p, capp_weights *w, int threads, capp_
                          "%s: out of memory for %llu MiB of packed weights; cache less of them (--weights-memory 0: "
                          "none)",
                          capp_source_path(w->source), (unsigned long long)w->packed_bytes >> 20);
-    /* Asks for huge pages, which save a hundred thousand page faults. This is a hint and may fail. */
-    enum { PAGE = 4096 };
-    uintptr_t first = ((uintptr_t)w->block + PAGE - 1) / PAGE * PAGE,
-              last = ((uintptr_t)w->block + (size_t)w->packed_bytes) / PAGE * PAGE;
-    if (last > first) (void)madvise((void *)first, last - first, MADV_HUGEPAGE);
+    /* Huge pages save a hundred thousand page faults. */
+    capp_advise(w->block, (size_t)w->packed_bytes, CAPP_PAGES_HUGE);
     size_t at = 0;
     for (size_t i = 0; i < p->n_jobs; at += bytes_of(p->jobs[i++].matrix)) p->jobs[i].matrix->packed = w->block + at;
     return CAPP_OK;

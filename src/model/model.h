@@ -273,7 +273,8 @@ typedef struct capp_matrix {
     size_t n, k;
     size_t parts, columns; /* 2 for gate and up side by side, else 1 */
     size_t panels;         /* parts * ceil(columns / nr) */
-    size_t panel_bytes;    /* */
+    size_t panel_bytes;    /* of the largest panel */
+    uint32_t widest;       /* the type of its sources whose blocks make the largest panels */
     size_t extra;          /* number of additional floats for reading rows of its sources */
     char *packed;          /* [panels][panel_bytes], 64-byte aligned, in the cache; NULL: packed when used */
     const float *bias;     /* [n], or NULL */
@@ -569,8 +570,11 @@ uint64_t capp_weights_streamed(const capp_weights *w);
 /* Prefetches a matrix that is not cached. */
 void capp_matrix_prefetch(const capp_matrix *m);
 
+/* The offset in a panel of the part of k that begins at `from`; from k: the size of a panel. */
+size_t capp_panel_offset(const capp_weights *w, const capp_matrix *m, size_t from);
+
 /* Returns panels first .. first + n - 1 of m, one after another, 64-byte aligned. In each panel its parts along k
- * follow one another, each at panel_bytes(from) bytes. The panels are in the cache, or this packs them into scratch.
+ * follow one another, each at its capp_panel_offset. The panels are in the cache, or this packs them into scratch.
  * scratch has capp_matrix_scratch(w, m, n) floats and is 64-byte aligned. */
 const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, float *scratch);
 

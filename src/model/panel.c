@@ -5,10 +5,24 @@
 #include "model/adapter.h"
 #include "model/binder.h"
 
+size_t capp_panel_offset(const capp_weights *w, const capp_matrix *m, size_t from) {
+    const capp_products *products = capp_products_of(w, m);
+    size_t offset = 0;
+    for (size_t at = 0, part; at < from; at += part) {
+        part = capp_part_of(products, m->k, at);
+        offset += products->panel_bytes(m->widest, part);
+    }
+    return offset;
+}
+
 void capp_set_panels(const capp_weights *w, capp_matrix *m) {
     const capp_products *products = capp_products_of(w, m);
     m->panels = m->parts * ((m->columns + products->nr - 1) / products->nr);
-    m->panel_bytes = products->panel_bytes(m->k);
+    m->widest = m->source[0]->type;
+    for (size_t s = 1; s < m->n_sources; s++)
+        if (products->panel_bytes(m->source[s]->type, m->k) > products->panel_bytes(m->widest, m->k))
+            m->widest = m->source[s]->type;
+    m->panel_bytes = capp_panel_offset(w, m, m->k);
 }
 
 /* All rows of a panel have one type, so the rows of each type must fill whole panels. */
@@ -131,7 +145,7 @@ void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, 
     stored_rows stored = find_stored(w, m, r);
     if (!stored.unpack) read_panel(w, m, r, rows);
     for (size_t from = 0, part; from < m->k; from += part) {
-        char *to = (char *)packed + products->panel_bytes(from);
+        char *to = (char *)packed + capp_panel_offset(w, m, from);
         part = capp_part_of(products, m->k, from);
         if (stored.unpack)
             unpack_part(&stored, r.n, from, part, to);
@@ -161,7 +175,7 @@ void capp_matrix_parts(const capp_weights *w, const capp_matrix *m, size_t first
                        const char **parts) {
     float *rows = scratch + n * m->panel_bytes / sizeof(float);
     const capp_products *products = capp_products_of(w, m);
-    size_t offset = products->panel_bytes(from);
+    size_t offset = capp_panel_offset(w, m, from);
     for (size_t i = 0; i < n; i++) {
         char *room = m->packed ? m->packed + (first + i) * m->panel_bytes : (char *)scratch + i * m->panel_bytes;
         panel_rows r = rows_of(w, m, first + i);

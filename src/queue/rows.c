@@ -197,14 +197,13 @@ static capp_status deliver_row(rows_job *j, const row *r, capp_error *err) {
     const size_t *offset = r->list->offset;
     size_t n = capp_weighing_classes(&j->weighing, example);
     size_t scratch = r->list->ids.n + example->n_completions;
-    double margin = capp_weighing_margin(&j->weighing, capp_session_margin(session));
+    double margin = capp_session_margin(session);
     if (!capp_grow(&j->doubles, &j->doubles_capacity, 3 * n + scratch, sizeof *j->doubles))
         return capp_fail_memory(err, "the results");
     capp_status st =
         capp_weigh(&j->weighing, example, r->row, r->logprobs, offset, j->doubles + 3 * n, j->doubles, err);
     if (st != CAPP_OK) return st;
-    margin = capp_decide_margin(j->options.aggregate, margin, r->list->longest);
-    if (margin > 0 && capp_scores_are_close(&j->weighing, example, j->doubles, r->list->ids.data, offset, margin))
+    if (margin > 0 && capp_weighing_is_close(&j->weighing, example, j->doubles, offset, r->list->ids.data, margin))
         return score_whole(j, r, err);
     capp_result result = {.row = r->row,
                           .n_prompt_ids = r->ids.n,

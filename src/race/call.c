@@ -82,8 +82,9 @@ capp_status capp_race_rows(capp_session *session, const capp_example *examples, 
     capp_status st = capp_weighing_init(&weighing, options, err);
     if (st != CAPP_OK) return st;
     if (!capp_weighing_is_plain(&weighing))
-        return capp_fail(err, CAPP_EINVAL,
-                         "capp_decide does not support CAPP_AGGREGATE_CALLER, a discount or classes; use capp_score");
+        return capp_fail(
+            err, CAPP_EINVAL,
+            "capp_predict_early does not support CAPP_AGGREGATE_CALLER, a discount or classes; use capp_score");
     unsigned arithmetic = capp_session_begin(session);
     st = run_rounds(&call, err);
     capp_session_end(session, arithmetic);

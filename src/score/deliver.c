@@ -13,7 +13,13 @@ static capp_status deliver_example(capp_window *window, const capp_window_row *r
                           .prompt_ids = window->ids.data + row->first_id,
                           .offset = window->offsets + row->first_offset,
                           .ids = window->ids.data + row->first_id + row->n_prompt,
-                          .logprobs = window->logprobs};
+                          .logprobs = window->logprobs,
+                          .marginals =
+                              window->weighing->marginals ? capp_weighing_marginals(window->weighing, row->row) : NULL};
+    if (row->stage != CAPP_ROW_FAST) {
+        result.rescored = window->again + row->first_offset;
+        result.first_logprobs = window->first + row->first_id + row->n_prompt;
+    }
     capp_result_fill(&result, example, capp_weighing_classes(window->weighing, example), window->doubles);
     return window->fn(window->user, &result) ? CAPP_OK : capp_fail(err, CAPP_ECANCELLED, "cancelled");
 }

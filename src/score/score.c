@@ -64,7 +64,7 @@ static capp_status run_window(capp_window *window, capp_error *err) {
     uint64_t before = stats->tokens_computed, alone = tokens_alone(window);
     wave_follower follower = {.window = window, .status = CAPP_OK};
     bool judges = window->examples && window->lane == capp_session_fast(session);
-    window->margin = judges ? capp_weighing_margin(window->weighing, capp_session_margin(session)) : 0;
+    window->margin = judges ? capp_session_margin(session) : 0;
     window->close_tokens = 0;
     capp_status st = capp_session_run(session, window->lane, after_wave, &follower, err);
     if (follower.status != CAPP_OK) {

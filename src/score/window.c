@@ -7,6 +7,7 @@ void capp_window_free(capp_window *window) {
     capp_ids_free(&window->ids);
     capp_free(window->nodes);
     capp_free(window->exact);
+    capp_free(window->first);
     capp_free(window->again);
     capp_free(window->offsets);
     capp_free(window->logprobs);

@@ -53,12 +53,14 @@ typedef struct capp_window {
         delivered;         /* rows whose waves have run and that were checked for closeness; rows that were delivered */
     size_t n_close;        /* rows that wait for the exact lane */
     uint64_t close_tokens; /* token rows of the exact lane */
-    double margin;         /* scores closer than this are close, or 0 */
+    double margin;         /* of the session, if its exact lane may score rows again; otherwise 0 */
     capp_ids ids;          /* of all rows */
     uint32_t *nodes;       /* [ids.n] node of each scored id */
     size_t nodes_capacity;
     float *exact; /* [ids.n] log-probabilities of completions that were scored again */
     size_t exact_capacity;
+    float *first; /* [ids.n] log-probabilities of the fast lane, of rows in which completions were scored again */
+    size_t first_capacity;
     size_t *offsets;
     bool *again; /* [n_offsets] at the offset of a completion: whether the exact lane scores it again */
     size_t n_offsets, offsets_capacity, again_capacity;

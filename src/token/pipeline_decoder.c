@@ -1,9 +1,10 @@
 /* The piece of each id, as the decoder of tokenizer.json makes it token by token. Steps that work on a whole text, such
  * as stripping its first space, are left out: joined pieces are running text. */
-#define _GNU_SOURCE
+#define _POSIX_C_SOURCE 200809L
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/platform.h"
 #include "token/pipeline.h"
 
 static capp_status add_replaced(capp_pipeline *pipeline, capp_str from, capp_str to, capp_error *err) {
@@ -87,7 +88,7 @@ static bool put_replaced(capp_text *out, capp_text *spare, capp_str text, const 
     if (!capp_text_append(out, text.data, text.size)) return false;
     for (size_t r = 0; r < d->n_replaced; r++) {
         capp_str from = d->replaced[r].from, to = d->replaced[r].to;
-        if (!from.size || !out->size || !memmem(out->data, out->size, from.data, from.size)) continue;
+        if (!from.size || !out->size || !capp_find_bytes(out->data, out->size, from.data, from.size)) continue;
         spare->size = 0;
         for (size_t i = 0; i < out->size;) {
             bool match = out->size - i >= from.size && !memcmp(out->data + i, from.data, from.size);

@@ -1,7 +1,8 @@
 /* Normalizers: each makes a new text from the previous one. */
-#define _GNU_SOURCE
+#define _POSIX_C_SOURCE 200809L
 #include <string.h>
 
+#include "base/platform.h"
 #include "token/pipeline.h"
 
 /* Places in a text are 32-bit. */
@@ -64,7 +65,7 @@ static bool replace(replacing *r, size_t at, size_t end) {
 
 static bool replace_text(replacing *r, capp_str from) {
     while (from.size) {
-        const char *found = memmem(r->text.data + r->done, r->text.size - r->done, from.data, from.size);
+        const char *found = capp_find_bytes(r->text.data + r->done, r->text.size - r->done, from.data, from.size);
         if (!found) break;
         size_t at = (size_t)(found - r->text.data);
         if (!replace(r, at, at + from.size)) return false;

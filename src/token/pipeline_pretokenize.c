@@ -1,6 +1,6 @@
 /* Pre-tokenizers: each step cuts or rewrites its text and hands the result to the next; the last one hands words to the
  * model. */
-#define _GNU_SOURCE
+#define _POSIX_C_SOURCE 200809L
 #include <string.h>
 
 #include "token/pipeline.h"

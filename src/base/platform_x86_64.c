@@ -2,14 +2,17 @@
  * arch/x86/xstate. */
 #define _GNU_SOURCE
 #include "base/cpu.h"
+#include "base/platform.h"
 
 #include <cpuid.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <xmmintrin.h>
 
 enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_TILEDATA = 18 };
+enum { DEFAULT_MXCSR = 0x1f80 };
 enum { XCR0_YMM = 0x6, XCR0_ZMM = 0xe6, XCR0_TILES = 0x60000 };
 
 static uint64_t xcr0(void) {
@@ -46,8 +49,7 @@ static unsigned ask(void) {
     return features;
 }
 
-/* CPUID is slow under a hypervisor, so it runs only once. Two threads that run it together get the same answer.
- */
+/* CPUID is slow under a hypervisor, so it runs only once. Two threads that run it together get the same answer. */
 unsigned capp_cpu_features(void) {
     enum { ASKED = 1 << 30 };
     static atomic_uint known;
@@ -60,4 +62,18 @@ bool capp_cpu_request(unsigned features) {
     if (features & ~capp_cpu_features()) return false;
     if (!(features & (CAPP_CPU_AMX_BF16 | CAPP_CPU_AMX_INT8))) return true;
     return !syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_TILEDATA);
+}
+
+void capp_pause(void) {
+    _mm_pause();
+}
+
+unsigned capp_enter_arithmetic(void) {
+    unsigned saved = _mm_getcsr();
+    _mm_setcsr(DEFAULT_MXCSR);
+    return saved;
+}
+
+void capp_leave_arithmetic(unsigned saved) {
+    _mm_setcsr(saved);
 }

@@ -1,10 +1,12 @@
+/* Linux: /proc, and the two versions of control groups. */
 #define _GNU_SOURCE
-#include "base/available.h"
+#include "base/platform.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 
 enum { LONGEST = 4096 }; /* size of a path; files with longer paths are not read */
 
@@ -96,4 +98,9 @@ uint64_t capp_available_memory(const char *root) {
     snprintf(path, sizeof path, "%s/proc/meminfo", root);
     if (!read_number(path, "MemAvailable:", &kib)) return left;
     return kib * 1024 < left ? kib * 1024 : left;
+}
+
+uint64_t capp_unused_memory(void) {
+    struct sysinfo info;
+    return sysinfo(&info) ? UINT64_MAX : (uint64_t)info.freeram * info.mem_unit;
 }

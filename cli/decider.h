@@ -1,0 +1,50 @@
+/* Decides the rows of a store under options that may differ from those of the run. */
+#ifndef CLI_DECIDER_H
+#define CLI_DECIDER_H
+
+#include "store_read.h"
+
+/* A decided row. Valid until the next one. */
+typedef struct decided_row {
+    row row; /* as the output shows it: with the chosen classes and the prior of the options */
+    size_t prediction;
+    const double *posterior; /* [row.example.n_completions] */
+    bool undecided;          /* scores within the margin of the model depend on classes that were not rescored */
+} decided_row;
+
+typedef struct decider {
+    store *store;
+    const char *path; /* of the store */
+    const store_facts *facts;
+    row_rules rules;  /* classes and prior of the options, where they are given; otherwise those of the run */
+    size_t *chosen;   /* [rules.n_classes] indices in the run's classes; NULL: all */
+    bool multi_label; /* the options say so */
+    capp_run_options how;
+    capp_scoring scoring;
+    capp_str domain; /* "": none */
+    arena memory;
+    /* of the list of completions of the last row */
+    const stored_completions *of; /* NULL: none */
+    size_t list;
+    double *marginals; /* [offset[n]], or NULL */
+    size_t *offset;    /* [n + 1] of the chosen completions */
+    int32_t *ids;
+    size_t n;
+    arena list_memory;
+    /* of the last row */
+    float *first, *exact;
+    bool *rescored;
+    double *posterior;
+    size_t tokens_capacity, exact_capacity, rescored_capacity, posterior_capacity;
+} decider;
+
+/* Takes aggregate, prior, discount, classes and --multi-label from the options where they are given, otherwise from the
+ * run. */
+bool decider_open(decider *d, store *s, const char *path, const store_facts *facts, const options *settings,
+                  capp_error *err);
+void decider_close(decider *d);
+
+/* Decides a row that is not bad. */
+bool decider_row(decider *d, const stored_row *stored, decided_row *decided, capp_error *err);
+
+#endif

@@ -1,0 +1,240 @@
+#include "rescore.h"
+
+#include "chat.h"
+#include "json_lists.h"
+#include "manifest.h"
+#include "store_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH_ROWS = 512, BATCH_BYTES = 16 << 20 };
+
+/* A row that runs through the model again. Everything is in the arena of the batch. */
+typedef struct again {
+    size_t index, list, n_tokens; /* n_tokens: of all completions */
+    capp_example example;         /* with the chosen completions */
+    const size_t *chosen;         /* [example.n_completions], or NULL */
+    const size_t *offset;         /* of all completions */
+    float *first, *exact;         /* [n_tokens] */
+    bool *rescored;               /* [n] of all completions */
+    size_t n;
+} again;
+
+typedef struct rescorer {
+    store *store;
+    decider *decider;
+    options settings; /* those of the run, and those of the command */
+    capp_model *model;
+    capp_chat *chat;
+    capp_session *session;
+    again *rows; /* [n_rows] the batch */
+    size_t n_rows, rows_capacity;
+    arena memory;
+    bool marginals; /* this pass adds marginals, one row for each list */
+} rescorer;
+
+/* ---- The model -------------------------------------------------------------------------------------------------- */
+
+/* Options of the run that say how texts become tokens and which model runs. */
+static bool shapes_scores(const char *name) {
+    static const char *const names[] = {"chat", "system",    "chat-template", "chat-variables", "parse-special",
+                                        "lora", "precision", "isa",           "context"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(name, names[i])) return true;
+    return false;
+}
+
+static void add_argument(arena *a, char ***list, size_t *n, size_t *capacity, const char *name, const char *argument) {
+    buffer text = {0};
+    buffer_printf(&text, "--%s", name);
+    if (argument) buffer_printf(&text, "=%s", argument);
+    grow(list, capacity, *n + 1, sizeof **list);
+    (*list)[(*n)++] = (char *)(uintptr_t)arena_copy(a, buffer_view(&text)).data;
+    buffer_free(&text);
+}
+
+/* The options of the run, then those of the command line, as if both were given to classify. */
+static bool merge_options(rescorer *r, const options *settings, capp_error *err) {
+    arena *a = &r->decider->memory;
+    json_value array;
+    char **list = NULL;
+    size_t n = 0, capacity = 0;
+    if (!json_array(r->decider->facts->arguments, &array))
+        return fail_at(err, 0, "the settings of the store are damaged");
+    grow(&list, &capacity, 1, sizeof *list);
+    list[n++] = (char *)(uintptr_t) "classify";
+    for (json_walk w = json_begin(array); json_next(&w);) {
+        json_walk pair = json_begin(w.item);
+        json_next(&pair);
+        const char *name = json_copy_string(a, pair.item).data, *argument = NULL;
+        json_next(&pair);
+        if (json_kind_of(pair.item) == JSON_KIND_STRING) argument = json_copy_string(a, pair.item).data;
+        if (shapes_scores(name) && !options_given(settings, name))
+            add_argument(a, &list, &n, &capacity, name, argument);
+    }
+    for (size_t i = 0; i < settings->n_given; i++) {
+        const given_option *given = &settings->given[i];
+        if (strcmp(given->name, "rescore") != 0 && strcmp(given->name, "out") != 0 &&
+            strcmp(given->name, "overwrite") != 0)
+            add_argument(a, &list, &n, &capacity, given->name, given->argument);
+    }
+    bool good = options_parse(&r->settings, "classify", COMMAND_CLASSIFY, (int)n, list, err);
+    r->settings.model = settings->model;
+    free(list);
+    return good;
+}
+
+static bool open_model(rescorer *r, const options *settings, capp_error *err) {
+    buffer now = {0};
+    if (!merge_options(r, settings, err)) return false;
+    if (capp_model_open(&r->model, r->settings.model, &r->settings.model_options, err)) return false;
+    bool good = manifest_make(&now, &r->settings, r->model, err) &&
+                manifest_same_scores(r->decider->facts->manifest, r->decider->path, buffer_view(&now), err);
+    buffer_free(&now);
+    if (!good || !chat_open(&r->chat, &r->settings, r->model, err)) return false;
+    if (capp_session_open(&r->session, r->model, err)) return false;
+    interrupt_session(r->session);
+    return true;
+}
+
+static void close_model(rescorer *r) {
+    interrupt_session(NULL);
+    capp_session_free(r->session);
+    capp_chat_free(r->chat);
+    capp_model_free(r->model);
+    options_free(&r->settings);
+    free(r->rows);
+    arena_free(&r->memory);
+}
+
+/* ---- A batch of rows -------------------------------------------------------------------------------------------- */
+
+static void *keep(rescorer *r, const void *data, size_t n, size_t size) {
+    void *copy = arena_allocate(&r->memory, n, size);
+    memcpy(copy, data, n * size);
+    return copy;
+}
+
+static void add_row(rescorer *r, const stored_row *stored, const capp_example *example, const size_t *chosen) {
+    const stored_completions *c = stored->completions;
+    grow(&r->rows, &r->rows_capacity, r->n_rows + 1, sizeof *r->rows);
+    again *a = &r->rows[r->n_rows++];
+    size_t tokens = c->offset[c->n];
+    *a = (again){.index = stored->index, .list = c->list, .n_tokens = tokens, .n = c->n, .chosen = chosen};
+    a->example = *example;
+    a->example.prompt = arena_copy(&r->memory, example->prompt);
+    a->example.end_of_prompt = c->end_of_prompt && !*c->end_of_prompt ? "" : c->end_of_prompt ? " " : NULL;
+    capp_str *texts = arena_allocate(&r->memory, example->n_completions, sizeof *texts);
+    for (size_t i = 0; i < example->n_completions; i++) texts[i] = arena_copy(&r->memory, example->completions[i]);
+    a->example.completions = texts;
+    if (example->prior) a->example.prior = keep(r, example->prior, example->n_completions, sizeof *example->prior);
+    a->offset = keep(r, c->offset, c->n + 1, sizeof *c->offset);
+    a->first = keep(r, stored->first ? stored->first : stored->logprobs, tokens, sizeof *a->first);
+    a->exact = keep(r, stored->logprobs, tokens, sizeof *a->exact);
+    a->rescored = arena_allocate(&r->memory, c->n, sizeof *a->rescored);
+    for (size_t i = 0; i < c->n; i++) a->rescored[i] = stored->rescored && stored->rescored[i];
+}
+
+/* Adds the exact scores of a result to those of the row. */
+static bool write_exact(rescorer *r, again *a, const capp_result *result) {
+    if (!result->rescored) return true;
+    for (size_t i = 0; i < result->n_completions; i++) {
+        size_t to = a->chosen ? a->chosen[i] : i, from = result->offset[i], n = result->offset[i + 1] - from;
+        if (!result->rescored[i] || n != a->offset[to + 1] - a->offset[to]) continue;
+        a->rescored[to] = true;
+        memcpy(a->exact + a->offset[to], result->logprobs + from, n * sizeof *a->exact);
+    }
+    if (!store_begin(r->store)) return false;
+    sqlite3_stmt *statement = store_query_of(r->store, QUERY_RESCORE);
+    if (!statement) return false;
+    sqlite3_bind_int64(statement, 1, (int64_t)a->index);
+    store_bind_blob(statement, 2, a->exact, a->n_tokens * sizeof *a->exact);
+    store_bind_blob(statement, 3, a->first, a->n_tokens * sizeof *a->first);
+    store_bind_blob(statement, 4, a->rescored, a->n * sizeof *a->rescored);
+    return store_step(r->store, statement);
+}
+
+static bool on_result(void *user, const capp_result *result) {
+    rescorer *r = user;
+    again *a = &r->rows[result->row];
+    if (interrupted()) return false;
+    if (!r->marginals) return write_exact(r, a, result);
+    const char *domain = r->decider->domain.size ? r->decider->domain.data : "";
+    return store_add_marginals(r->store, domain, a->list, result->marginals, result->offset[result->n_completions]);
+}
+
+static bool run_batch(rescorer *r, capp_error *err) {
+    if (!r->n_rows) return true;
+    capp_example *examples = arena_allocate(&r->memory, r->n_rows, sizeof *examples);
+    for (size_t i = 0; i < r->n_rows; i++) examples[i] = r->rows[i].example;
+    capp_run_options how;
+    capp_scoring scoring;
+    capp_run_options_init(&how);
+    capp_scoring_init(&scoring);
+    how.parse_special = r->settings.parse_special;
+    how.aggregate = r->decider->how.aggregate;
+    how.chat = r->chat;
+    scoring.discount = r->decider->scoring.discount;
+    scoring.domain = r->decider->domain;
+    if (scoring.discount != 0) how.scoring = &scoring;
+    capp_error cause;
+    capp_status status = capp_score(r->session, examples, r->n_rows, &how, on_result, r, &cause);
+    r->n_rows = 0;
+    arena_reset(&r->memory);
+    if (store_errno(r->store)) return store_fail(r->store, err);
+    if (status) return fail_at(err, 0, "%s", interrupted() ? "stopped by a signal" : cause.message);
+    return store_commit(r->store) || store_fail(r->store, err);
+}
+
+/* ---- Passes over the store --------------------------------------------------------------------------------------- */
+
+static bool has_marginals(rescorer *r, size_t list) {
+    sqlite3_stmt *statement = store_query_of(r->store, QUERY_MARGINALS);
+    if (!statement) return false;
+    sqlite3_bind_int64(statement, 1, (int64_t)list);
+    store_bind_text(statement, 2, r->decider->domain);
+    bool found = sqlite3_step(statement) == SQLITE_ROW;
+    sqlite3_reset(statement);
+    return found;
+}
+
+/* Takes the row into the batch if it needs the model. */
+static bool visit(rescorer *r, const stored_row *stored, size_t *last, capp_error *err) {
+    if (row_is_bad(&stored->row)) return true;
+    if (r->marginals) {
+        size_t list = stored->completions->list;
+        if (list != *last && !has_marginals(r, list)) add_row(r, stored, &stored->row.example, NULL);
+        *last = list;
+        return true;
+    }
+    decided_row decided;
+    if (!decider_row(r->decider, stored, &decided, err)) return false;
+    if (decided.undecided)
+        add_row(r, stored, &decided.row.example, stored->completions->own ? NULL : r->decider->chosen);
+    return true;
+}
+
+static bool pass(rescorer *r, bool marginals, capp_error *err) {
+    stored_row next;
+    read_status status = READ_ROW;
+    size_t last = SIZE_MAX;
+    bool good = true;
+    r->marginals = marginals;
+    store_rows *rows = store_rows_open(r->store, r->decider->facts, err);
+    if (!rows) return false;
+    while (good && !interrupted() && (status = store_rows_next(rows, &next, err)) == READ_ROW) {
+        good = visit(r, &next, &last, err);
+        if (good && (r->n_rows == BATCH_ROWS || r->memory.used > BATCH_BYTES)) good = run_batch(r, err);
+    }
+    store_rows_close(rows);
+    return good && status != READ_FAILED && run_batch(r, err);
+}
+
+bool rescore(store *s, decider *d, const options *settings, capp_error *err) {
+    rescorer r = {.store = s, .decider = d};
+    bool good = open_model(&r, settings, err) && (d->scoring.discount == 0 || pass(&r, true, err)) &&
+                (d->facts->margin <= 0 || pass(&r, false, err));
+    close_model(&r);
+    return good;
+}

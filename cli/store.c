@@ -1,0 +1,199 @@
+#define _GNU_SOURCE
+#include "store.h"
+
+#include "store_parts.h"
+
+#include "values.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum { APPLICATION = 0x63617070, FORMAT = 1 }; /* "capp" */
+
+/* docs/store.md describes each table and column. */
+static const char schema[] =
+    "CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE lists(list INTEGER PRIMARY KEY, own INTEGER NOT NULL, end_of_prompt TEXT);"
+    "CREATE TABLE completions(list INTEGER NOT NULL, place INTEGER NOT NULL, text TEXT NOT NULL, ids TEXT NOT NULL,"
+    " tokens TEXT NOT NULL, PRIMARY KEY(list, place)) WITHOUT ROWID;"
+    "CREATE TABLE marginals(list INTEGER NOT NULL, domain TEXT NOT NULL, logprobs BLOB NOT NULL,"
+    " PRIMARY KEY(list, domain)) WITHOUT ROWID;"
+    "CREATE TABLE rows(row INTEGER PRIMARY KEY, line INTEGER NOT NULL, id TEXT NOT NULL, id_json INTEGER NOT NULL,"
+    " fields TEXT, prompt TEXT, list INTEGER, prior TEXT, normalize INTEGER, prediction INTEGER, probability REAL,"
+    " margin REAL, logprobs BLOB, first_logprobs BLOB, rescored BLOB, error TEXT);"
+    "CREATE TABLE labels(row INTEGER PRIMARY KEY, label TEXT NOT NULL, time TEXT NOT NULL);"
+    "CREATE VIEW decisions AS SELECT rows.row, rows.id, completions.text AS prediction, rows.probability, rows.margin,"
+    " labels.label, rows.prompt, rows.fields FROM rows"
+    " LEFT JOIN completions ON completions.list = rows.list AND completions.place = rows.prediction"
+    " LEFT JOIN labels ON labels.row = rows.row;";
+
+bool store_is_name(const char *path) {
+    return path && (ends_with(path, ".db") || ends_with(path, ".sqlite") || ends_with(path, ".sqlite3"));
+}
+
+/* ---- Transactions ---------------------------------------------------------------------------------------------- */
+
+bool store_commit(store *s) {
+    if (!s->changing || s->error) return !s->error;
+    s->changing = false;
+    return store_execute(s, "COMMIT");
+}
+
+bool store_prepare(store *s, bool fsync) {
+    return store_execute(s, "PRAGMA journal_mode = WAL") &&
+           store_execute(s, fsync ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+}
+
+void store_settle(store *s) {
+    for (size_t i = 0; i < QUERIES; i++) {
+        sqlite3_finalize(s->queries[i]);
+        s->queries[i] = NULL;
+    }
+    sqlite3_exec(s->database, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL); /* not while somebody reads: later */
+}
+
+int store_errno(const store *s) {
+    return s->error;
+}
+
+bool store_fail(const store *s, capp_error *err) {
+    return fail_at(err, 0, "%s: %s", s->path, s->database ? sqlite3_errmsg(s->database) : "cannot open the database");
+}
+
+/* ---- Opening --------------------------------------------------------------------------------------------------- */
+
+static char *joined(const char *path, const char *ending) {
+    size_t n = strlen(path), more = strlen(ending) + 1;
+    char *text = allocate(n + more, 1);
+    memcpy(text, path, n);
+    memcpy(text + n, ending, more);
+    return text;
+}
+
+static store *new_store(const char *path, int flags) {
+    store *s = allocate(1, sizeof *s);
+    *s = (store){.path = path};
+    if (sqlite3_open_v2(path, &s->database, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL)) store_failed(s);
+    if (s->database) sqlite3_busy_timeout(s->database, 2000);
+    if (s->database) sqlite3_db_config(s->database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    return s;
+}
+
+int64_t store_number(store *s, const char *query) {
+    sqlite3_stmt *statement = NULL;
+    int64_t number = 0;
+    if (sqlite3_prepare_v2(s->database, query, -1, &statement, NULL)) {
+        store_failed(s);
+    } else {
+        int code = sqlite3_step(statement);
+        if (code == SQLITE_ROW)
+            number = sqlite3_column_int64(statement, 0);
+        else if (code != SQLITE_DONE)
+            store_failed(s);
+    }
+    sqlite3_finalize(statement);
+    return number;
+}
+
+static store *refuse(store *s) {
+    store_close(s);
+    return NULL;
+}
+
+store *store_open(const char *path, bool write, capp_error *err) {
+    if (access(path, F_OK)) {
+        fail_at(err, 0, "%s: there is no such file; capp classify -o %s makes a store", path, path);
+        return NULL;
+    }
+    store *s = new_store(path, write ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
+    int64_t application = s->error ? 0 : store_number(s, "PRAGMA application_id");
+    int64_t format = s->error ? 0 : store_number(s, "PRAGMA user_version");
+    if (s->error)
+        store_fail(s, err);
+    else if (application != APPLICATION)
+        fail_at(err, 0, "%s is not a store of capp; capp classify -o NAME.db makes one", path);
+    else if (format != FORMAT)
+        fail_at(err, 0,
+                "%s is a store of format %lld, and this version of capp reads format %d; use the version that made it",
+                path, (long long)format, FORMAT);
+    else
+        return s;
+    return refuse(s);
+}
+
+bool store_is_unused(const char *path) {
+    store *s = new_store(path, SQLITE_OPEN_READWRITE);
+    bool unused = !s->error && !store_number(s, "SELECT count(*) FROM sqlite_schema") && !s->error;
+    store_close(s);
+    return unused;
+}
+
+int store_lock(const char *path, capp_error *err) {
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    if (file < 0) {
+        fail_at(err, 0, "%s: cannot write the file: %s", path, strerror(errno));
+    } else if (flock(file, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+        fail_at(err, 0, "%s: another process is writing to this store; wait until it ends", path);
+        close(file);
+        file = -1;
+    }
+    return file;
+}
+
+store *store_make(const char *path, int file, bool fsync, capp_error *err) {
+    static const char *const beside[] = {"-wal", "-shm", "-journal"};
+    if (ftruncate(file, 0)) {
+        fail_at(err, 0, "%s: cannot write the file: %s", path, strerror(errno));
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+        char *name = joined(path, beside[i]);
+        unlink(name);
+        free(name);
+    }
+    store *s = new_store(path, SQLITE_OPEN_READWRITE);
+    char marks[96];
+    snprintf(marks, sizeof marks, "PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION, FORMAT);
+    bool made =
+        !s->error && store_prepare(s, fsync) && store_begin(s) && store_execute(s, marks) && store_execute(s, schema);
+    if (made) return s; /* the first rows are committed with the tables */
+    store_fail(s, err);
+    errno = s->error;
+    return refuse(s);
+}
+
+void store_close(store *s) {
+    if (!s) return;
+    for (size_t i = 0; i < QUERIES; i++) sqlite3_finalize(s->queries[i]);
+    if (s->changing) sqlite3_exec(s->database, "ROLLBACK", NULL, NULL, NULL);
+    sqlite3_close(s->database);
+    buffer_free(&s->text);
+    free(s);
+}
+
+/* ---- Settings -------------------------------------------------------------------------------------------------- */
+
+capp_str store_get(store *s, const char *name, arena *a) {
+    sqlite3_stmt *statement = store_query_of(s, QUERY_GET);
+    capp_str value = {NULL, 0};
+    store_bind_text(statement, 1, capp_str_of(name));
+    int code = statement ? sqlite3_step(statement) : SQLITE_ERROR;
+    if (code == SQLITE_ROW)
+        value = arena_copy(a, store_column(statement, 0));
+    else if (code != SQLITE_DONE)
+        store_failed(s);
+    if (statement) sqlite3_reset(statement);
+    return value;
+}
+
+bool store_set(store *s, const char *name, capp_str value) {
+    if (!store_begin(s)) return false;
+    sqlite3_stmt *statement = store_query_of(s, QUERY_SET);
+    store_bind_text(statement, 1, capp_str_of(name));
+    store_bind_text(statement, 2, value);
+    return store_step(s, statement);
+}

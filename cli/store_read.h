@@ -1,0 +1,38 @@
+/* Reads the rows of a store. */
+#ifndef CLI_STORE_READ_H
+#define CLI_STORE_READ_H
+
+#include "store_settings.h"
+
+/* A list of completions. */
+typedef struct stored_completions {
+    size_t list;
+    bool own; /* the rows' own, not the run's classes */
+    const char *end_of_prompt;
+    capp_str *texts; /* [n] */
+    size_t n;
+    size_t *offset; /* [n + 1] */
+    int32_t *ids;   /* [offset[n]] */
+} stored_completions;
+
+/* A row. Valid until the next one. */
+typedef struct stored_row {
+    size_t index;
+    row row; /* without label; bad: only line, id, fields and reason */
+    const stored_completions *completions;
+    const float *logprobs, *first; /* [offset[n]]; first: NULL if no completion was rescored */
+    const bool *rescored;          /* [n], or NULL */
+    bool own_prior, own_normalize; /* the row's own, not the run's */
+} stored_row;
+
+typedef struct store_rows store_rows;
+
+/* All rows in order. facts must stay valid. */
+store_rows *store_rows_open(store *s, const store_facts *facts, capp_error *err);
+
+/* READ_END after the last row. READ_FAILED: err has the reason. */
+read_status store_rows_next(store_rows *rows, stored_row *next, capp_error *err);
+
+void store_rows_close(store_rows *rows);
+
+#endif

@@ -1,0 +1,26 @@
+/* Unpacks to panels of float32 with NEON. */
+#include "kernel/unpack.h"
+
+#include "kernel/unpack_neon.h"
+
+enum { SQUARE_K = WIDTH, ELEMENT = sizeof(float), STEP = 1 };
+
+V void put_4(char *out, const v_floats *v) {
+    UNROLL
+    for (size_t j = 0; j < 4; j++) {
+        float *to = (float *)(void *)out + CAPP_LANES * j;
+        vst1q_f32(to, v[j].lo);
+        vst1q_f32(to + 4, v[j].hi);
+    }
+}
+
+V void put_numbers(uint32_t *out, const v_floats *v) {
+    vst1q_u32(out, vreinterpretq_u32_f32(v[0].lo));
+    vst1q_u32(out + 4, vreinterpretq_u32_f32(v[0].hi));
+}
+
+#include "kernel/unpack.inc"
+
+capp_unpack_fn capp_unpack_neon(uint32_t type) {
+    return unpack_of(type);
+}

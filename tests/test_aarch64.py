@@ -1,0 +1,92 @@
+"""AArch64, on any machine: programs of the cross-build (make aarch64) run under qemu's user emulation, as processors with
+more and more units. The bits of precision f32 are those in the repository, which x86-64 gives too."""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import bits  # noqa: E402
+
+BUILD = os.environ.get("CAPP_BUILD_AARCH64")
+ROOT = Path(__file__).resolve().parent.parent
+SYSROOT = ROOT / "build-sysroot-aarch64"
+pytestmark = [pytest.mark.long, pytest.mark.skipif(not BUILD, reason="CAPP_BUILD_AARCH64 names no build: make aarch64")]
+
+# Processors of qemu and the best instruction set that each has.
+PROCESSORS = {"cortex-a53": "neon"}
+KERNELS = ("test_bits", "test_integers", "test_kernels", "test_products", "test_unpack")
+REST = ("test_available", "test_chat", "test_choose", "test_engine", "test_gguf", "test_math", "test_parts", "test_plan",
+        "test_pretokenizer", "test_race", "test_sabotage", "test_scoring", "test_threads", "test_vocab")
+
+
+def under(processor):
+    return ["qemu-aarch64", "-L", SYSROOT, "-cpu", processor]
+
+
+def run(processor, *command, **options):
+    return subprocess.run([*under(processor), *map(str, command)], capture_output=True, text=True, errors="replace", **options)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def emulator():
+    assert shutil.which("qemu-aarch64"), "no qemu-aarch64: tools/setup.sh aarch64"
+
+
+def cases():
+    yield from ((processor, program) for processor in PROCESSORS for program in KERNELS)
+    yield from (("cortex-a53", program) for program in REST)
+
+
+@pytest.mark.parametrize("processor, program", cases())
+def test_unit(processor, program, tmp_path):
+    path = Path(BUILD) / "tests" / program
+    names = [name for name in run(processor, path, "--list").stdout.split() if not name.startswith("slow_")]
+    assert names
+    done = {name: run(processor, path, name, env={**os.environ, "TMPDIR": str(tmp_path)}) for name in names}
+    failed = {name: one.stdout + one.stderr for name, one in done.items() if one.returncode not in (0, 77)}
+    assert not failed, "\n".join(f"{name}: {text}" for name, text in failed.items())
+    assert any(one.returncode == 0 for one in done.values())
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_the_best_instruction_set_is_chosen(processor, tiny_model):
+    done = run(processor, Path(BUILD) / "capp", "bench", "-m", tiny_model, "--prefill", 4, "--repeat", 1, "--json", "-")
+    assert json.loads(done.stdout)["isa"] == PROCESSORS[processor]
+
+
+@pytest.mark.parametrize("name", bits.NAMES)
+def test_bits(name):
+    expected = json.loads(bits.EXPECTED.read_text())["models"][name]
+    for processor, isa in PROCESSORS.items():
+        for unit in ("portable", "ref", isa) if name == "llama" else (isa,):
+            assert bits.bits_of(Path(BUILD), name, unit, under(processor)) == expected, f"{unit} of {processor}"
+
+
+def inner_loop(code):
+    """The instructions of the loop of a function, as objdump prints it, with the largest share of products."""
+    lines = [(int(at, 16), text) for at, text in re.findall(r"^ +([0-9a-f]+):\t(.*)$", code, re.M)]
+    loops = []
+    for end, (at, text) in enumerate(lines):
+        to = re.match(r"b\.\w+ ([0-9a-f]+)|cbn?z \w+, ([0-9a-f]+)", text.replace("\t", " "))
+        start = [n for n, (other, _) in enumerate(lines[:end]) if to and other == int(to[1] or to[2], 16)]
+        loops += [[body for _, body in lines[begin:end + 1]] for begin in start]
+    return max(loops, key=lambda loop: sum(text.startswith("fmla") for text in loop) / len(loop))
+
+
+def test_the_product_has_few_instructions():
+    """The numbers of docs/performance.md."""
+    dump = ["aarch64-linux-gnu-objdump", "-d", "--no-show-raw-insn", "--disassemble=packed_6_1", Path(BUILD) / "libkernel_neon.a"]
+    loop = inner_loop(subprocess.run(dump, capture_output=True, text=True, check=True).stdout)
+    assert sum(text.startswith("fmla") for text in loop) == 24 and len(loop) <= 38, loop
+    assert not any("[sp" in text for text in loop)
+
+
+def test_other_bits_show():
+    expected = json.loads(bits.EXPECTED.read_text())["models"]["llama"]
+    assert bits.bits_of(Path(BUILD), "llama", "vdpbf16ps", under("max")) != expected

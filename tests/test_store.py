@@ -1,0 +1,338 @@
+"""Score stores: classify -o run.db, capp export, capp decide."""
+import contextlib
+import gzip
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from command import CAPP, CLASSES, fails, rows_of, run
+
+SLOWLY = ["--isa", "ref", "--threads", "1"]
+EXACT = ["--precision", "f32"]
+
+
+def table(n):
+    return "id,text,n\n" + "".join(f'r{i},"text {i} of ""many"",\nin {i % 7} lines",{i}\n' for i in range(n))
+
+
+def objects(n):
+    """Rows with their own completions, priors, ends of prompts and types of fields."""
+    rows = []
+    for i in range(n):
+        row = {"id": i if i % 2 else f"r{i}", "text": f"text {i} é", "number": 1.50, "none": None, "list": [1, {"a": "b"}]}
+        if i % 3 == 1:
+            row |= {"completions": ["a b", "c", "d e f"], "prior": [0.5, 0.25, 0.25]}
+        if i % 5 == 2:
+            row["end_of_prompt"] = ""
+        if i % 7 == 3:
+            row["normalize"] = False
+        rows.append(json.dumps(row, ensure_ascii=False))
+    return "\n".join(rows).replace("1.5,", "1.50,") + "\n"
+
+
+@pytest.fixture
+def source(write):
+    return write("in.csv", table(300))
+
+
+def good(done):
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def opened(path):
+    return contextlib.closing(sqlite3.connect(path))
+
+
+def content(path):
+    data = path.read_bytes()
+    return gzip.decompress(data) if path.suffix == ".gz" else data
+
+
+def numbers_of(path, query="SELECT count(*) FROM rows"):
+    with opened(path) as database:
+        return database.execute(query).fetchone()[0]
+
+
+# ---- Export ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "tsv", "jsonl.gz"])
+def test_export_gives_the_bytes_of_a_run(model, source, tmp_path, ending):
+    store, whole, out = tmp_path / "run.db", tmp_path / f"whole.{ending}", tmp_path / f"out.{ending}"
+    good(run("classify", *model, *CLASSES, "-o", whole, source))
+    good(run("classify", *model, *CLASSES, "-o", store, source))
+    good(run("export", store, "-o", out))
+    assert content(out) == content(whole)
+    assert sorted(path.name for path in tmp_path.glob("run.db*")) == ["run.db"]
+
+
+@pytest.mark.parametrize("more", [[], ["--keep", "all"], ["--keep", "number,list"], ["--top", "2"], ["--keep", "all", "--rename", "text=said"]])
+def test_rows_of_any_kind(model, write, tmp_path, more):
+    path, store = write("in.jsonl", objects(40)), tmp_path / "run.db"
+    good(run("classify", *model, *CLASSES, "-o", store, path))
+    assert good(run("export", store, *more)) == good(run("classify", *model, *CLASSES, *more, path))
+
+
+@pytest.mark.parametrize("policy", ["skip", "null"])
+@pytest.mark.parametrize("ending", ["jsonl", "csv"])
+def test_bad_rows(model, write, tmp_path, policy, ending):
+    path = write("in.jsonl", '{"text": "one"}\n{"text": ""}\n{"text": 5\n{"text": "two", "k": 1}\n{"no": 1}\n')
+    store, whole, out = tmp_path / "run.db", tmp_path / f"whole.{ending}", tmp_path / f"out.{ending}"
+    assert run("classify", *model, *CLASSES, "--on-error", policy, "-o", whole, path).returncode == 3
+    assert run("classify", *model, *CLASSES, "--on-error", policy, "-o", store, path).returncode == 3
+    assert run("export", store, "-o", out).returncode == 3
+    assert out.read_bytes() == whole.read_bytes()
+    assert numbers_of(store) == 5 and numbers_of(store, "SELECT count(*) FROM rows WHERE error IS NOT NULL") == 3
+
+
+def test_no_rows(model, write, tmp_path):
+    path, store, whole, out = write("in.csv", "id,text\n"), tmp_path / "run.db", tmp_path / "whole.csv", tmp_path / "out.csv"
+    good(run("classify", *model, *CLASSES, "-o", whole, path))
+    good(run("classify", *model, *CLASSES, "-o", store, path))
+    good(run("export", store, "-o", out))
+    assert out.read_bytes() == whole.read_bytes() != b""
+
+
+def test_a_live_pipe(model, tmp_path):
+    store = tmp_path / "run.db"
+    with subprocess.Popen([CAPP, "classify", *model, *CLASSES, "-o", store], stdin=subprocess.PIPE) as process:
+        process.stdin.write(b"one\ntwo\n")
+        process.stdin.flush()
+        deadline = time.time() + 30
+        while time.time() < deadline:  # others read the store while the run writes to it
+            done = run("export", store)
+            if done.stdout.count(b"\n") == 2:
+                break
+            time.sleep(0.05)
+        assert done.stdout.count(b"\n") == 2 and b"has not ended" in done.stderr
+        for command in [["classify", *model, *CLASSES, "-o", store, "--overwrite"],
+                        ["classify", *model, *CLASSES, "-o", store, "--resume"],
+                        ["decide", store, "--rescore", *model]]:
+            fails(run(*command), "another process")
+        process.stdin.close()
+        assert process.wait(timeout=30) == 0
+    assert good(run("export", store)) == good(run("classify", *model, *CLASSES, stdin="one\ntwo\n"))
+
+
+# ---- Runs that end early -----------------------------------------------------------------------------------------------
+
+
+def killed_and_resumed(model, source, tmp_path, kills, seed):
+    """Kills a run again and again at random instants, resumes it, and returns how often it was killed in time."""
+    store, hits, rng = tmp_path / "run.db", 0, random.Random(seed)
+    command = [CAPP, "classify", *model, *CLASSES, *SLOWLY, "-q", "-o", str(store), str(source)]
+    for i in range(kills):
+        if i % 10 == 0 or numbers_of_rows(store) == 2000:
+            for path in tmp_path.glob("run.db*"):
+                path.unlink()
+        with subprocess.Popen(command + (["--resume"] if store.exists() else []), stderr=subprocess.PIPE) as process:
+            time.sleep(rng.random() * 0.8)
+            process.send_signal(signal.SIGKILL)
+            said = process.stderr.read()
+            hits += process.wait(timeout=30) == -signal.SIGKILL
+            assert not said, said
+        if store.exists():
+            check_store(store)
+    good(run(*command[1:], "--resume"))
+    check_store(store)
+    return hits
+
+
+def numbers_of_rows(store):
+    try:
+        return numbers_of(store) if store.exists() else 0
+    except sqlite3.OperationalError:  # killed before the tables were there
+        return 0
+
+
+def check_store(store):
+    with opened(store) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        if database.execute("SELECT count(*) FROM sqlite_master WHERE name = 'rows'").fetchone()[0]:
+            n, last = database.execute("SELECT count(*), coalesce(max(row) + 1, 0) FROM rows").fetchone()
+            assert n == last  # no row is lost or doubled
+
+
+def check_killed(model, write, tmp_path, kills):
+    source = write("long.csv", table(2000))
+    whole = good(run("classify", *model, *CLASSES, *SLOWLY, source))
+    assert killed_and_resumed(model, source, tmp_path, kills, seed=kills) > kills / 2
+    assert good(run("export", tmp_path / "run.db")) == whole
+
+
+def test_killed_at_random_instants(model, write, tmp_path):
+    check_killed(model, write, tmp_path, 8)
+
+
+@pytest.mark.long
+def test_killed_at_200_random_instants(model, write, tmp_path):
+    check_killed(model, write, tmp_path, 200)
+
+
+def test_a_signal_says_how_to_go_on(model, write, tmp_path):
+    source, store = write("long.csv", table(4000)), tmp_path / "run.db"
+    command = [CAPP, "classify", *model, *CLASSES, *SLOWLY, "-o", str(store), str(source)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        while not store.exists() or not store.stat().st_size:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read().decode()
+        assert process.wait(timeout=30) == 128 + signal.SIGINT
+    assert "all complete in" in said
+    check_store(store)
+
+
+def test_a_small_disk(model, write, tmp_path, disk):
+    """A run fills its disk. The rows that were committed stay, and --resume continues them."""
+    folder, resize = disk
+    path, whole, store = write("in.csv", table(2000)), tmp_path / "whole.jsonl", folder / "run.db"
+    good(run("classify", *model, *CLASSES, "-o", whole, path))
+    resize(160)
+    fails(run("classify", *model, *CLASSES, "-q", "-o", store, path), "complete rows", "free some space", "--resume")
+    resize(8192)
+    check_store(store)
+    good(run("classify", *model, *CLASSES, "-o", store, "--resume", path))
+    check_store(store)
+    assert good(run("export", store)) == whole.read_bytes()
+
+
+@pytest.mark.parametrize("change, part", [(["-c", "yes,no,other"], "--classes"), (["-t", "Say {text}"], "--template"),
+                                          (["--prior", "0.3,0.7"], "--prior"), (["--precision", "f32"], "precision")])
+def test_another_run_is_told_apart(model, tiny_gpt2, write, tmp_path, change, part):
+    path, store = write("in.csv", table(5)), tmp_path / "run.db"
+    good(run("classify", *model, *CLASSES, "-o", store, path))
+    rows = good(run("export", store))
+    fails(run("classify", *model, *CLASSES, *change, "-o", store, "--resume", path), "run.db", part, "then")
+    fails(run("classify", "-m", tiny_gpt2, *CLASSES, "-o", store, "--resume", path), "run.db", "the model", "xxh3")
+    fails(run("classify", *model, *CLASSES, "-o", store, path), "already holds", "--resume")
+    assert good(run("export", store)) == rows
+    good(run("classify", *model, *CLASSES, *change, "-o", store, "--overwrite", path))
+    assert good(run("export", store)) != rows
+
+
+def test_what_cannot_be_a_store(model, source, tmp_path):
+    store = tmp_path / "run.db"
+    fails(run("classify", *model, *CLASSES, "--only-prediction", "-o", store, source), "--only-prediction")
+    fails(run("classify", *model, *CLASSES, "--top", "1", "-o", store, source), "capp export")
+    fails(run("evaluate", *model, *CLASSES, "--label", "text", "-o", store, source), "only classify")
+    fails(run("export", store), "no such file")
+    store.write_bytes(b"some other file" * 50)
+    fails(run("export", store), "run.db", "not a database")
+    with opened(tmp_path / "other.db") as database:
+        database.execute("CREATE TABLE t(a)")
+    fails(run("export", tmp_path / "other.db"), "not a store")
+    fails(run("classify", *model, *CLASSES, "-o", tmp_path / "other.db", "--resume", source), "not a store")
+
+
+# ---- Decisions ---------------------------------------------------------------------------------------------------------
+
+CHOICES = [["--aggregate", "sum"], ["--aggregate", "bytes"], ["--prior", "0.2,0.5,0.3"], ["--multi-label"],
+           ["--aggregate", "sum", "--prior", "0.1,0.1,0.8"], ["-c", "perhaps not,yes"], ["-c", "no,yes", "--prior", "0.9,0.1"],
+           ["--top", "2"]]
+THREE = ["-c", "yes,no,perhaps not"]
+
+
+@pytest.mark.parametrize("precision", ["f32", "auto"])
+def test_decide_equals_classify(model, source, tmp_path, precision):
+    """Bit for bit: always where one lane scores, and under auto after --rescore."""
+    store = tmp_path / "run.db"
+    good(run("classify", *model, *THREE, "--precision", precision, "-o", store, source))
+    assert good(run("decide", store)) == good(run("export", store))
+    undecided = 0
+    for choice in CHOICES:
+        whole = good(run("classify", *model, *THREE, "--precision", precision, *choice, source))
+        found = run("decide", store, *choice)
+        marked = found.stdout.count(b'"undecided": true')
+        assert precision == "auto" or not marked
+        assert (f"{marked} of 300 rows are undecided" in found.stderr.decode()) == (marked > 0)
+        if marked:
+            undecided += marked
+            assert found.stdout != whole
+            found = run("decide", store, *choice, "--rescore", *model)
+        assert good(found) == whole
+        assert good(run("decide", store, *choice)) == whole  # the store has the scores now
+    assert undecided or precision == "f32"
+
+
+def test_own_completions_under_other_options(model, write, tmp_path):
+    path, store = write("in.jsonl", objects(40)), tmp_path / "run.db"
+    good(run("classify", *model, *CLASSES, *EXACT, "-o", store, path))
+    for choice in ["--aggregate", "sum"], ["--multi-label"]:
+        assert good(run("decide", store, *choice)) == good(run("classify", *model, *CLASSES, *EXACT, *choice, path))
+    fails(run("decide", store, "-c", "no,yes"), "own completions")
+
+
+@pytest.mark.parametrize("precision", ["f32", "auto"])
+@pytest.mark.parametrize("discount", [["--discount", "-1", "--domain", "Topic:"], ["--discount", "-0.5", "--aggregate", "sum"]])
+def test_discounts(model, source, tmp_path, precision, discount):
+    store, late = tmp_path / "run.db", tmp_path / "late.db"
+    model = [*model, "--precision", precision]
+    whole = good(run("classify", *model, *THREE, *discount, source))
+    good(run("classify", *model, *THREE, *discount, "-o", store, source))
+    assert good(run("export", store)) == good(run("decide", store)) == whole
+    good(run("classify", *model, *THREE, "-o", late, source))
+    fails(run("decide", late, *discount), "--rescore -m MODEL")
+    assert good(run("decide", late, *discount, "--rescore", *model[:2])) == whole
+    assert good(run("decide", late, *discount)) == whole
+    part = [*discount, "-c", "no,yes"]
+    assert good(run("decide", late, *part, "--rescore", *model[:2])) == good(run("classify", *model, *part, source))
+
+
+def test_rescore_wants_the_model_of_the_store(model, tiny_gpt2, source, tmp_path):
+    store = tmp_path / "run.db"
+    good(run("classify", *model, *THREE, "-o", store, source))
+    fails(run("decide", store, "--discount", "-1", "--rescore", "-m", tiny_gpt2), "another model", "xxh3")
+    fails(run("decide", store, "--rescore"), "add -m")
+    fails(run("decide", store, *model), "--rescore")
+    fails(run("decide", store, "-c", "yes,never"), "'never'", "not in the store")
+    fails(run("decide", store, "--prior", "0.5,0.5"), "3 classes")
+
+
+# ---- Queries -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_others_read(model, source, tmp_path):
+    """The tables are those of docs/store.md: token log-probabilities are float32, fields are JSON."""
+    store = tmp_path / "run.db"
+    good(run("classify", *model, *THREE, *EXACT, "-o", store, source))
+    rows = rows_of(run("export", store))
+    with opened(store) as database:
+        found = database.execute("SELECT id, prediction, probability, margin, fields->>'text' FROM decisions ORDER BY row").fetchall()
+        ids = [json.loads(ids) for (ids,) in database.execute("SELECT ids FROM completions WHERE list = 0 ORDER BY place")]
+        tokens = [json.loads(t) for (t,) in database.execute("SELECT tokens FROM completions WHERE list = 0 ORDER BY place")]
+        (blob,) = database.execute("SELECT logprobs FROM rows WHERE row = 7").fetchone()
+    assert [(r["id"], r["prediction"], r["probability"], r["margin"]) for r in rows] == [f[:4] for f in found]
+    assert found[3][4] == 'text 3 of "many",\nin 3 lines'
+    assert ["".join(t) for t in tokens] == [" yes", " no", " perhaps not"] and list(map(len, ids)) == list(map(len, tokens))
+    logprobs = np.frombuffer(blob, "<f4")
+    means = [part.astype(float).mean() for part in np.split(logprobs, np.cumsum([*map(len, ids)])[:-1])]
+    posterior = np.exp(means) / np.exp(means).sum()
+    assert np.allclose(posterior, list(rows[7]["probabilities"].values()), rtol=1e-12)
+
+
+# ---- Costs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_200_000_rows(model, tmp_path):
+    """Memory does not grow with the rows, of the run and of the commands that read the store."""
+    source, store = tmp_path / "in.csv", tmp_path / "run.db"
+    peaks = []
+    for n in 20_000, 200_000:
+        source.write_text("id,text\n" + "".join(f"{i},text number {i}\n" for i in range(n)))
+        for command in [["classify", *model, *CLASSES, "--memory", "64M", "-q", "--overwrite", "-o", store, source], ["export", store],
+                        ["decide", store, "--aggregate", "sum"]]:
+            with subprocess.Popen([CAPP, *map(str, command)], stdout=subprocess.DEVNULL) as process:
+                _, status, usage = os.wait4(process.pid, 0)
+                process.returncode = status
+                assert status == 0
+                peaks.append(usage.ru_maxrss)
+    assert all(large < 1.1 * small + 4096 for small, large in zip(peaks[:3], peaks[3:])), peaks
+    assert numbers_of(store) == 200_000
