@@ -6,7 +6,7 @@ usage: check_decisions.py FOLDER [--model NAME]... [--task NAME]... [--isa NAME]
 
 FOLDER holds the rows and the results. A run that is stopped, or that ends after S seconds, continues when it is started
 again with the same options. The tasks are COPA's 500 rows and Banking77's 3,080, plain, and with the classes listed in
-the prompt; --every N takes each Nth row of Banking77.
+the prompt; --every N takes each Nth row.
 """
 import argparse
 import json
@@ -33,7 +33,7 @@ def listed(row):
 def rows_of(task, every):
     data = types.SimpleNamespace(data=lambda name: f"{SHARED}/data/{name}")
     if task.startswith("copa"):
-        rows = tasks.copa(data)
+        rows = tasks.copa(data)[::every]
         return [listed(row) for row in rows] if task == "copa-listed" else rows
     return tasks.banking77(data, None, "listed" if task == "banking77-listed" else "plain")[::every]
 
@@ -86,7 +86,7 @@ def main():
     for model in o.model or ["smollm2", "gemma3"]:
         total, count = {}, 0
         for task in o.task or ["copa", "copa-listed", "banking77", "banking77-listed"]:
-            name = f"{model}-{task}" + (f"-{o.every}" if o.every > 1 and task.startswith("banking") else "")
+            name = f"{model}-{task}" + (f"-{o.every}" if o.every > 1 else "")
             path = o.folder / f"{name}.jsonl"
             rows = rows_of(task, o.every)
             if not path.exists():

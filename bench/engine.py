@@ -63,7 +63,8 @@ def facts_of(report, precision):
     facts = {"peak_bytes": report["peak_memory_bytes"], "precision": precision,
              **{name: report[name] for name in names if name in report}}
     if "isa" in facts:  # the unit whose peak applies
-        facts["isa"] += " bf16" if precision != "f32" and facts["isa"] in ("avx512bf16", "amx") else " f32"
+        used = report.get("precision", precision)  # auto has become f32 or i16 where that one scores all rows
+        facts["isa"] += " bf16" if used in ("auto", "bf16") and facts["isa"] in ("avx512bf16", "amx") else " f32"
     return facts
 
 

@@ -22,8 +22,9 @@ static const struct choice {
     {"avx512bf16", 0, I16, F32}, {"amx", 0, BF16, BF16},
 };
 
-/* The margin of each pair of lanes, in rising order of `fast`. It is more than twice the largest error of a difference
- * of two scores on COPA and Banking77 with two models: see docs/performance.md. */
+/* The margin of each pair of lanes. On rows of COPA and Banking77 with two models, the difference of a row's two best
+ * scores changed by at most 0.0015 from float32 to i16. From bfloat16 it changed by up to 0.038, by much less in nearly
+ * all rows, and a margin of 0.02 kept all decisions. */
 static const struct margin {
     arithmetic fast, exact;
     double mean;
