@@ -63,8 +63,9 @@ def facts_of(report, precision):
     facts = {"peak_bytes": report["peak_memory_bytes"], "precision": precision,
              **{name: report[name] for name in names if name in report}}
     if "isa" in facts:  # the unit whose peak applies
-        floats = "bf16" if precision != "f32" and facts["isa"] in ("avx512bf16", "amx") else "f32"
-        facts["isa"] += " i16" if precision in ("i16", "i8") else " " + floats
+        used = report.get("precision", precision)  # auto has become f32 or i16 where that one scores all rows
+        floats = "bf16" if used in ("auto", "bf16") and facts["isa"] in ("avx512bf16", "amx") else "f32"
+        facts["isa"] += " i16" if used in ("i16", "i8") else " " + floats
     return facts
 
 
