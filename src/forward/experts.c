@@ -176,6 +176,7 @@ void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows) {
     run_chunks(&x, route_rows, rows);
     if (capp_pool_stopped(f->pool)) return; /* the shares are unchanged; the layer ends the wave */
     size_t n = sort_choices(&x);
+    f->experts_run += n, f->expert_layers++;
     run_chunks(&x, gather_rows, x.n);
     capp_product_experts_activated(f, layer, n, x.n);
     capp_product_experts(f, layer, n, x.n);

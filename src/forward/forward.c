@@ -173,3 +173,8 @@ size_t capp_forward_state_bytes(const capp_weights *w) {
 size_t capp_forward_head_rows(const capp_forward *f) {
     return f->n_heads;
 }
+
+size_t capp_forward_experts(const capp_forward *f, size_t *layers) {
+    *layers = f->expert_layers;
+    return f->experts_run;
+}

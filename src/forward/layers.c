@@ -295,6 +295,7 @@ capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t fir
     f->weights = w;
     f->base = first_slot;
     f->first_state = first_state;
+    f->experts_run = f->expert_layers = 0;
     const capp_step *steps = tree->states.n ? plan->steps + wave->first : NULL;
     capp_status st = capp_wave_prepare(f, tree, nodes, steps, wave->rows, err);
     if (st != CAPP_OK) return st;

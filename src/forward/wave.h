@@ -105,6 +105,8 @@ struct capp_forward {
     char *routed;         /* [rows][h_stride] elements for the router, as h for the experts; for mix_rates, as h for
                              mix_in; for mix_in, as h for qkv */
     float *shares;        /* [rows][experts] share of each expert; -1: not chosen */
+    size_t experts_run;   /* chosen experts of the wave, summed over its layers */
+    size_t expert_layers; /* layers with experts that the wave ran */
     capp_pick *picks;     /* [experts] the chosen experts */
     capp_choice *choices; /* [rows][experts_used] in the order of the experts */
     uint32_t *chosen;     /* [rows * experts_used] row of the wave for each row of the experts' products */

@@ -18,9 +18,8 @@ size_t capp_panel_offset(const capp_weights *w, const capp_matrix *m, size_t fro
 void capp_set_panels(const capp_weights *w, capp_matrix *m) {
     const capp_products *products = capp_products_of(w, m);
     m->panels = m->parts * ((m->columns + products->nr - 1) / products->nr);
-    m->widest = m->source[0]->type;
-    for (size_t s = 1; s < m->n_sources; s++)
-        if (products->panel_bytes(m->source[s]->type, m->k) > products->panel_bytes(m->widest, m->k))
+    for (size_t s = 0; s < m->n_sources; s++)
+        if (!s || products->panel_bytes(m->source[s]->type, m->k) > products->panel_bytes(m->widest, m->k))
             m->widest = m->source[s]->type;
     m->panel_bytes = capp_panel_offset(w, m, m->k);
 }
