@@ -23,7 +23,7 @@ ARCHITECTURES = {
     "minimax_m2": "minimax-m2", "granitemoe": "granitemoe", "granitemoeshared": "granitemoe",
     "lfm2": "lfm2", "qwen3_5_text": "qwen35", "qwen3_5_moe_text": "qwen35moe", "qwen3_next": "qwen3next", "lfm2_moe": "lfm2moe",
     "granitemoehybrid": "granitehybrid",
-    "gemma4_text": "gemma4", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "glm4_moe_lite": "deepseek2", "mistral4": "mistral4",
+    "gemma4_text": "gemma4", "gemma4_unified_text": "gemma4", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "glm4_moe_lite": "deepseek2", "mistral4": "mistral4",
     "afmoe": "afmoe",
 }  # fmt: skip
 PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee", "granitemoe", "internlm2", "xverse", "baichuan", "minicpm",
@@ -316,7 +316,7 @@ def changed(folder):
             values = ungrouped(values, folder.heads, folder.kv_heads)
         if name.endswith(".expert_bias"):
             name += ".bias"
-        if folder.type == "gemma4_text":
+        if folder.type.startswith("gemma4"):
             name = gemma4_name(name)
         if ".act_fn." not in name:  # numbers of xIELU: GGUF has them in the metadata
             yield name, np.ascontiguousarray(values)
@@ -441,7 +441,7 @@ def add_metadata(writer, folder):
     writer.add_embedding_length(folder.width)
     writer.add_block_count(folder.layers)
     writer.add_head_count(folder.heads)
-    gemma4 = folder.type == "gemma4_text"
+    gemma4 = folder.type.startswith("gemma4")
     if gemma4:
         add_gemma4(writer, folder)
     elif folder.latent:
@@ -458,7 +458,7 @@ def add_metadata(writer, folder):
         writer.add_layer_norm_rms_eps(eps)
     else:
         writer.add_layer_norm_eps(folder.get("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps", default=1e-5))
-    if folder.type not in ("gpt2", "bloom", "mpt", "gpt_bigcode", "gemma4_text"):
+    if folder.type not in ("gpt2", "bloom", "mpt", "gpt_bigcode") and not gemma4:
         add_rope(writer, folder)
     if folder.get("sliding_window"):
         writer.add_sliding_window(folder.get("sliding_window"))

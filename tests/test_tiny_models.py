@@ -94,6 +94,7 @@ SABOTAGE = {
     "glm4_moe_lite": "rope q_latent_norm kv_latent_norm router_norm router_sigmoid router_scale choice_bias shared",
     "mistral4": "growth scaling rope score_scale kv_latent_norm router_norm shared",
     "gemma4": "scaling window q_norm k_norm v_norm layer_scale logit_cap keys_as_values embedding_scale local_rope",
+    "gemma4-unified": "scaling window v_norm layer_scale keys_as_values",
     "gemma4-layers": "side_gate side_norm side_post_norm side_tokens layer_scale feed_post_norm back window v_norm",
     "gemma4-experts": "expert_norm expert_post_norm shared_post_norm router_scales expert_scale feed_norm experts_used "
                       "feed_post_norm",

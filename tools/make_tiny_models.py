@@ -200,6 +200,7 @@ NEWER = {
     # Without per-layer embeddings and without experts: the values of global layers are their keys.
     "gemma4": ("gemma4_text", dict(GEMMA4, hidden_size_per_layer_input=0, vocab_size_per_layer_input=8,
                                    attention_k_eq_v=True, num_global_key_value_heads=1), "bfloat16"),
+    "gemma4-unified": ("gemma4_unified_text", dict(GEMMA4, attention_k_eq_v=True, num_global_key_value_heads=1), "bfloat16"),
     "gemma4-layers": ("gemma4_text", dict(
         GEMMA4, num_hidden_layers=5, num_key_value_heads=1, layer_types=[LOCAL, GLOBAL, LOCAL, LOCAL, GLOBAL],
         num_kv_shared_layers=2, use_double_wide_mlp=True, hidden_size_per_layer_input=14,
@@ -371,7 +372,7 @@ def make(name):
         stored = new(config, dtype=torch.float32)
     model.tie_weights()  # the initialization would have done this
     stored.tie_weights()
-    plus_one = int(model_type.startswith(("gemma", "nemotron", "qwen3_5", "qwen3_next")) and model_type != "gemma4_text")
+    plus_one = int(model_type.startswith(("gemma", "nemotron", "qwen3_5", "qwen3_next")) and not model_type.startswith("gemma4"))
     runs = [torch.randint(3, VOCABULARY, (n,)).tolist() for n in LENGTHS]
     randomize(model, plus_one, name in NEWER)
     calibrate(model, runs[-1], plus_one)

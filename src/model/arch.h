@@ -29,6 +29,7 @@
     X(gemma2)                                                                                                          \
     X(gemma3)                                                                                                          \
     X(gemma4)                                                                                                          \
+    X(gemma4_unified)                                                                                                  \
     X(glm4)                                                                                                            \
     X(glm4_moe)                                                                                                        \
     X(glm4_moe_lite)                                                                                                   \

@@ -128,49 +128,61 @@ static const capp_rule gemma4_rules[] = {{"use_bidirectional_attention", "vision
                                          {"top_k_experts", NULL},
                                          {NULL, NULL}};
 
+/* What both classes have. */
+#define GEMMA4_ROW                                                                                                     \
+    .rope = CAPP_ROPE_HALVES, .hf_rope = CAPP_ROPE_HALVES, .activation = CAPP_GELU_GATED, .qk_norm = CAPP_QK_HEAD,     \
+    .value_norm = true, .unit_scores = true, .local_heads = true, .layer_scale = true, .cap_logits = true,             \
+    .post_norms = true, .scaled_embedding = true, .window_period = 6, .local_rope_base = 10000, .tied = true,          \
+    .theta = 1000000, .eps = 1e-6, .prefix = "model."
+#define GEMMA4_NAMES                                                                                                   \
+    CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_FEED_LIKE_LLAMA, POST_NORMS,                                 \
+        CAPP_QK_NORMS_LIKE_QWEN3, [CAPP_PART_LAYER_SCALE] = "model.layers.%u.layer_scalar"
+
 const capp_arch capp_arch_gemma4 = {
+    GEMMA4_ROW,
     .name = "gemma4",
     .models = "Gemma 4 (text)",
     .gguf = "gemma4",
     .hf = "gemma4_text",
-    .rope = CAPP_ROPE_HALVES,
-    .hf_rope = CAPP_ROPE_HALVES,
-    .activation = CAPP_GELU_GATED,
-    .qk_norm = CAPP_QK_HEAD,
-    .value_norm = true,
-    .unit_scores = true,
-    .local_heads = true,
     .side = true,
-    .layer_scale = true,
-    .cap_logits = true,
     .dense_beside = true,
     .bare_experts = true,
-    .post_norms = true,
-    .scaled_embedding = true,
-    .window_period = 6,
-    .local_rope_base = 10000,
     .experts = true,
     .router_norm = true,
-    .tied = true,
-    .theta = 1000000,
-    .eps = 1e-6,
-    .names =
-        {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_FEED_LIKE_LLAMA, POST_NORMS, CAPP_QK_NORMS_LIKE_QWEN3,
-         SIDE_NAMES, [CAPP_PART_LAYER_SCALE] = "model.layers.%u.layer_scalar",
-         [CAPP_PART_ROUTER] = "model.layers.%u.router.proj", [CAPP_PART_ROUTER_SCALE] = "model.layers.%u.router.scale",
-         [CAPP_PART_EXPERT_SCALE] = "model.layers.%u.router.per_expert_scale",
-         [CAPP_PART_EXPERT_UP] = "model.layers.%u.experts.gate_up_proj",
-         [CAPP_PART_EXPERT_DOWN] = "model.layers.%u.experts.down_proj",
-         [CAPP_PART_EXPERT_NORM] = "model.layers.%u.pre_feedforward_layernorm_2",
-         [CAPP_PART_EXPERT_POST_NORM] = "model.layers.%u.post_feedforward_layernorm_2",
-         [CAPP_PART_SHARED_POST_NORM] = "model.layers.%u.post_feedforward_layernorm_1",
-         [CAPP_PART_SHARED_GATE] = "model.layers.%u.mlp.gate_proj",
-         [CAPP_PART_SHARED_UP] = "model.layers.%u.mlp.up_proj",
-         [CAPP_PART_SHARED_DOWN] = "model.layers.%u.mlp.down_proj"},
+    .names = {GEMMA4_NAMES, SIDE_NAMES, [CAPP_PART_ROUTER] = "model.layers.%u.router.proj",
+              [CAPP_PART_ROUTER_SCALE] = "model.layers.%u.router.scale",
+              [CAPP_PART_EXPERT_SCALE] = "model.layers.%u.router.per_expert_scale",
+              [CAPP_PART_EXPERT_UP] = "model.layers.%u.experts.gate_up_proj",
+              [CAPP_PART_EXPERT_DOWN] = "model.layers.%u.experts.down_proj",
+              [CAPP_PART_EXPERT_NORM] = "model.layers.%u.pre_feedforward_layernorm_2",
+              [CAPP_PART_EXPERT_POST_NORM] = "model.layers.%u.post_feedforward_layernorm_2",
+              [CAPP_PART_SHARED_POST_NORM] = "model.layers.%u.post_feedforward_layernorm_1",
+              [CAPP_PART_SHARED_GATE] = "model.layers.%u.mlp.gate_proj",
+              [CAPP_PART_SHARED_UP] = "model.layers.%u.mlp.up_proj",
+              [CAPP_PART_SHARED_DOWN] = "model.layers.%u.mlp.down_proj"},
     .gguf_names = {[CAPP_PART_SHARED_GATE] = "blk.%u.ffn_gate",
                    [CAPP_PART_SHARED_UP] = "blk.%u.ffn_up",
                    [CAPP_PART_SHARED_DOWN] = "blk.%u.ffn_down"},
-    .prefix = "model.",
     .rules = gemma4_rules,
     .defaults = gemma4_defaults,
+};
+
+static const capp_rule unified_rules[] = {{"use_bidirectional_attention", "vision"},
+                                          {"attention_bias", "false"},
+                                          {"global_head_dim", NULL},
+                                          {"num_global_key_value_heads", NULL},
+                                          {"per_layer_config", NULL},
+                                          {"attention_k_eq_v", NULL},
+                                          {"num_kv_shared_layers", NULL},
+                                          {"use_double_wide_mlp", NULL},
+                                          {NULL, NULL}};
+
+static const capp_default unified_defaults[] = {
+    {"num_attention_heads", 8}, {"num_key_value_heads", 4},          {"head_dim", 256},
+    {"sliding_window", 1024},   {"max_position_embeddings", 262144}, {"hidden_size", 2304},
+    {"num_hidden_layers", 30},  {"intermediate_size", 9216},         {NULL, 0}};
+
+const capp_arch capp_arch_gemma4_unified = {
+    GEMMA4_ROW,          .name = "gemma4_unified", .models = "Gemma 4 12B (text)", .hf = "gemma4_unified_text",
+    .gguf_as = "gemma4", .names = {GEMMA4_NAMES},  .rules = unified_rules,         .defaults = unified_defaults,
 };

@@ -95,7 +95,7 @@ capp_status capp_config_layers(const capp_fields *r, capp_hparams *h) {
     if (!r->arch->local_heads) return CAPP_OK;
     if ((st = read_local_heads(r, h)) != CAPP_OK) return st;
     if ((st = capp_field_number(r, "hidden_size_per_layer_input", &side, &found)) != CAPP_OK) return st;
-    if (found && side != 0 &&
+    if (r->arch->side && found && side != 0 &&
         (st = capp_field_count(r, "hidden_size_per_layer_input", 0, CAPP_MOST_WIDTH, &h->side)) != CAPP_OK)
         return st;
     h->layer_scale = r->arch->layer_scale;
