@@ -145,6 +145,9 @@ static void json_report(buffer *b, const run *this_run, const tally *t, const ca
     buffer_printf(b, ",\n \"tokens_computed\": %llu,\n \"tokens_saved\": %llu,\n \"head_rows\": %llu",
                   (unsigned long long)stats->tokens_computed, (unsigned long long)stats->tokens_saved,
                   (unsigned long long)stats->head_rows);
+    if (stats->expert_layers_run)
+        buffer_printf(b, ",\n \"experts_run\": %llu,\n \"expert_layers_run\": %llu",
+                      (unsigned long long)stats->experts_run, (unsigned long long)stats->expert_layers_run);
     if (this_run->options->only_prediction)
         buffer_printf(b,
                       ",\n \"completion_tokens\": %zu,\n \"completion_tokens_run\": %zu"
@@ -189,6 +192,9 @@ static void text_report(buffer *b, const run *this_run, const tally *t, const ca
                   (double)(t->n - t->n_kept) / this_run->seconds, this_run->seconds, info->load_seconds);
     buffer_printf(b, "tokens     %llu computed, %llu saved\n", (unsigned long long)stats->tokens_computed,
                   (unsigned long long)stats->tokens_saved);
+    if (stats->expert_layers_run)
+        buffer_printf(b, "experts    %.1f ran in a layer, on average over layers and waves\n",
+                      (double)stats->experts_run / (double)stats->expert_layers_run);
     if (stats->rows_rescored)
         buffer_printf(b, "close      %llu rows were scored again in float32\n",
                       (unsigned long long)stats->rows_rescored);

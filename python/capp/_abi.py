@@ -66,7 +66,8 @@ class ModelInfo(Structure):
 
 class Stats(Structure):
     _fields_ = [("rows", c_uint64), ("rows_rescored", c_uint64), ("tokens_computed", c_uint64),
-                ("tokens_saved", c_uint64), ("head_rows", c_uint64), ("product_flops", c_double),
+                ("tokens_saved", c_uint64), ("head_rows", c_uint64), ("experts_run", c_uint64),
+                ("expert_layers_run", c_uint64), ("product_flops", c_double),
                 ("planned_bytes", c_uint64), ("used_bytes", c_uint64), ("seconds", c_double)]
 
 
