@@ -85,7 +85,11 @@ CAPP_API capp_status capp_calibrate_sets(const double *posterior, const size_t *
 
 /* ---- Metrics --------------------------------------------------------------------------------------------------- */
 
-enum { CAPP_MEASURE_BINS = 15, CAPP_MEASURE_POINTS = 20 };
+/* Sizes of the arrays of capp_metrics. */
+typedef enum capp_measure_size {
+    CAPP_MEASURE_BINS = 15,  /* bins of the prediction's probability */
+    CAPP_MEASURE_POINTS = 20 /* points of risk by coverage */
+} capp_measure_size;
 
 /* Sums over labeled rows, for metrics. */
 typedef struct capp_measure capp_measure;
