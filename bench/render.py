@@ -24,6 +24,30 @@ All numbers are measured. `make bench` repeats the measurement; results on other
 [How it is measured](#how-it-is-measured) is at the end.
 """
 
+DEFAULTS = """## Defaults
+
+What `--precision auto` computes with. *Integers*: all matrices of the model are stored as integers (Q4_0 to Q8_0, Q2_K to Q6_K,
+IQ4_NL, IQ4_XS, MXFP4) and no adapter changes them; such a model is decided in i16, any other in f32. Where two precisions are
+named, the first scores all rows and the second scores close rows again.
+
+| processors | `--isa` | integers | other models |
+| --- | --- | --- | --- |
+| without AVX2 | ref | f32, i16 | f32 |
+| AVX2 | avx2 | f32, i16 | f32 |
+| AVX2 and AVX-VNNI | avxvnni | i16 | f32 |
+| AVX-512 | avx512 | f32, i16 | f32 |
+| AVX-512 VNNI | avx512vnni | i16 | f32 |
+| AVX-512 BF16, AMD | avx512bf16 | bf16, i16 | bf16, f32 |
+| AVX-512 BF16, others | avx512bf16 | i16 | f32 |
+| AMX | amx | bf16, i16 | bf16, f32 |
+| 64-bit ARM | neon, neondot, neoni8mm | f32, i16 | f32 |
+
+The choices follow measurements of user seconds with one thread, on SmolLM2 Q4_1 and Gemma 3 Q4_K_M, on an Intel processor (family
+6, model 207) whose AMX is hidden. On COPA with SmolLM2, float32 takes 1.3 times the time of i16 with AVX2 and AVX-VNNI, and 1.4
+times with AVX-512 VNNI; bfloat16 by VDPBF16PS takes 1.8 times. With AVX2 alone i16 takes 3 times the time of float32. AMD's
+VDPBF16PS does 2.0 times the operations of float32 ([The machine](#the-machine)). AMX and ARM were not measured for this table.
+"""
+
 # tests/test_aarch64.py counts them.
 ARM = """## ARM
 
@@ -42,7 +66,7 @@ METHOD = """## How it is measured
   times above 40 s, once above 100 s. The column `runs` has the number of runs.
 - *Times faster* is the time of the other program divided by the time of capp: the median over the repetitions if both have the
   same number of runs, otherwise the ratio of the medians.
-- capp runs with `--precision auto`, its default, unless a column says otherwise. The time includes rescoring in float32.
+- capp runs with `--precision auto`, its default, unless a column says otherwise. The time includes rescoring.
 - *TFLOP needed* is the number of operations that the task requires, counted from the shape of the model and the token tree
   (bench/flops.py): each shared prefix once, the head only for contexts whose next token is scored, no padding. *The limit* is
   the time that these operations take at the measured peak speed of all cores. *Share of the limit* is this time divided by the
@@ -286,7 +310,7 @@ def decisions(results):
             for point in results.points("decisions") for name, facts in point["methods"].items()]
     if rows:
         yield "Each precision compared with float32 on the same rows. *Rescored*: the share of rows with scores so close that `auto` " \
-              "computed them again in float32. The seconds include this (one run).\n"
+              "computed them again. The seconds include this (one run).\n"
         yield table(("task", "model", "rows", "precision", "decisions kept", "mean difference of probability", "largest", "rescored",
                      "accuracy", "seconds"), rows)
 
@@ -368,6 +392,7 @@ def page(machines, drawn):
         skipped = [f"- {each}" for work in results.works.values() for each in work["skipped"]]
         if skipped:
             parts += ["## Not measured\n", "\n".join(dict.fromkeys(skipped)) + "\n"]
+    parts.append(DEFAULTS)
     parts.append(ARM)
     parts.append(METHOD.format(threads=" or ".join(sorted({str(each.machine["threads"]) for each in machines}))))
     return "\n".join(part for part in parts if part)

@@ -19,7 +19,7 @@
  *   use a session. Several sessions of one model may run at the same time.
  * - For one build, one instruction set and one precision, the log-probabilities of an example are always the same bits.
  *   They do not depend on the other examples in the call, their order, the number of threads, the memory budget, or
- *   earlier calls. In precision f32 they are the same bits on every instruction set, see CAPP_ARITHMETIC.
+ *   earlier calls. In precisions F32, I16 and I8 they are the same bits on every instruction set, see CAPP_ARITHMETIC.
  */
 #ifndef CAPP_H
 #define CAPP_H
@@ -45,8 +45,8 @@ extern "C" {
 /* Returns the version of the library, for example "0.1.0". The string is static. */
 CAPP_API const char *capp_version(void);
 
-/* The version of the arithmetic in precision f32. It changes whenever a release gives other bits for the same model and
- * text. Results of two machines or releases with the same number can be compared bit for bit. */
+/* The version of the arithmetic in precisions F32, I16 and I8. It changes whenever a release gives other bits for the
+ * same model and text. Results of two machines or releases with the same number can be compared bit for bit. */
 #define CAPP_ARITHMETIC 1
 
 /* ---- Status -------------------------------------------------------------------------------------------------- */
@@ -105,9 +105,11 @@ CAPP_API capp_status capp_set_allocator(void *(*malloc_fn)(size_t), void *(*real
 
 /* The arithmetic of a model. */
 typedef enum capp_precision {
-    CAPP_PRECISION_AUTO = 0, /* The fastest precision that keeps the decisions of F32. If the instruction set multiplies
-                                bfloat16, this is BF16, with rescoring in F32 of completions whose score is close to the
-                                best. Otherwise it is F32. */
+    CAPP_PRECISION_AUTO = 0, /* The fastest choice that keeps decisions. The model alone determines which precision
+                                decides: I16 if all its weight matrices are stored as integers and no adapter changes
+                                them, else F32. If the processor is faster in F32 or BF16, it scores all rows in that
+                                precision, and scores completions close to the best of their row again in the precision
+                                that decides. So all processors decide alike. */
     CAPP_PRECISION_F32 = 1,  /* The reference: float32 throughout. */
     CAPP_PRECISION_BF16 = 2, /* Rounds the inputs of matrix products to bfloat16. Sums and everything else stay in
                                 float32. CAPP_EUNSUPPORTED if the instruction set does not multiply bfloat16. */
@@ -150,9 +152,9 @@ typedef struct capp_model_options {
                                  or _ALL. The cache holds whole matrices, as many as fit. */
     capp_precision precision; /* default: CAPP_PRECISION_AUTO */
     const char *isa;          /* instruction set: "ref"; on x86-64 "avx2", "avxvnni", "avx512", "avx512vnni",
-                                 "avx512bf16" or "amx"; on AArch64 "neon". NULL: the value of the environment variable
-                                 CAPP_ISA if it is set, otherwise the best that the CPU and the operating system
-                                 support. Borrowed for the call. */
+                                 "avx512bf16" or "amx"; on AArch64 "neon", "neondot" or "neoni8mm". NULL: the value of
+                                 the environment variable CAPP_ISA if it is set, otherwise the best that the CPU and
+                                 the operating system support. Borrowed for the call. */
     uint32_t context; /* maximum number of tokens of a prompt and a completion together. 0: the model's limit. For a
                          LongRoPE model, 0 means the limit for short texts; a larger value selects the model's factors
                          for long texts. */
@@ -201,7 +203,7 @@ typedef struct capp_model_info {
     const char *architecture; /* general.architecture of a GGUF file, or model_type of config.json */
     const char *name;         /* general.name, or "" */
     const char *isa;          /* instruction set in use; "" if vocab_only */
-    capp_precision precision; /* precision in use: F32 if AUTO finds no instructions for bfloat16 */
+    capp_precision precision; /* precision in use: I16 or F32 instead of AUTO if that one scores all rows */
     int threads;              /* worker threads of each session */
     uint32_t vocabulary;      /* number of tokens */
     uint32_t context;         /* maximum number of tokens of a sequence */
@@ -347,14 +349,16 @@ CAPP_API void capp_session_cancel(capp_session *session);
 /* Statistics of a session: totals over its life. */
 typedef struct capp_stats {
     uint64_t rows;            /* examples, texts and prompts finished */
-    uint64_t rows_rescored;   /* of these, rows with rescoring in float32 (CAPP_PRECISION_AUTO) */
+    uint64_t rows_rescored;   /* of these, rows with completions that were scored again (CAPP_PRECISION_AUTO) */
     uint64_t tokens_computed; /* token rows that ran through the layers */
     uint64_t tokens_saved;    /* additional token rows that would run if each completion ran alone with its prompt */
     uint64_t head_rows;       /* token rows that ran through the head: distinct contexts whose next token was scored */
-    double product_flops;     /* operations in products with weight matrices: two for each weight and row */
-    uint64_t planned_bytes;   /* planned peak memory of the run; the largest of all calls */
-    uint64_t used_bytes;      /* allocated peak memory: KV store, buffers, token tree and plan */
-    double seconds;           /* time spent in calls */
+    uint64_t experts_run;     /* mixtures of experts: experts that some row chose, over all layers and waves */
+    uint64_t expert_layers_run; /* layers with experts that ran, over all waves */
+    double product_flops;       /* operations in products with weight matrices: two for each weight and row */
+    uint64_t planned_bytes;     /* planned peak memory of the run; the largest of all calls */
+    uint64_t used_bytes;        /* allocated peak memory: KV store, buffers, token tree and plan */
+    double seconds;             /* time spent in calls */
 } capp_stats;
 
 /* Fills *stats. */

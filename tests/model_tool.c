@@ -3,8 +3,9 @@
  * log-probability of each token except the first, given the tokens before it. It exits with 2 and a message where the
  * model cannot be opened. CAPP_SABOTAGE names a way to break the model on purpose.
  *
- * UNIT is one of: an instruction set, in float32; "vdpbf16ps" or "tiles", with products of bfloat16 computed as those
- * (emulated) units do; "close", the float32 lane of precision auto over "vdpbf16ps", which computes the close rows. */
+ * UNIT is one of: an instruction set, in float32; the same and ":i16", with products of integers; "vdpbf16ps" or
+ * "tiles", with products of bfloat16 computed as those (emulated) units do; "close", the float32 lane of precision auto
+ * over "vdpbf16ps", which computes the close rows. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +90,9 @@ LAYERS(up_bias, layer->up.bias = NULL)
 LAYERS(curve, layer->up.curve.negative = layer->up.curve.positive)
 LAYERS(down_bias, layer->down.bias = NULL)
 WEIGHTS(head_bias, w->head.bias = NULL)
+LAYERS(q_latent_norm, layer->latent.q_norm.weight = NULL)
+LAYERS(kv_latent_norm, layer->latent.kv_norm.weight = NULL)
+WEIGHTS(groups_by_best, w->hparams.groups_by_best = !w->hparams.groups_by_best)
 LAYERS(v_norm, layer->v_norm.weight = NULL)
 LAYERS(keys_as_values, layer->shape.keys_as_values = false)
 LAYERS(back, layer->keys = layer->shape.back ? 0 : layer->keys)
@@ -217,6 +221,9 @@ static const struct {
     WAY(choice_bias),
     WAY(shared),
     WAY(shared_router),
+    WAY(q_latent_norm),
+    WAY(kv_latent_norm),
+    WAY(groups_by_best),
     WAY(v_norm),
     WAY(keys_as_values),
     WAY(back),
@@ -308,27 +315,35 @@ enum { MOST_ADAPTERS = 8 };
 /* The kernels and products with that name; kernels is NULL where there are none. */
 typedef struct unit {
     const capp_kernels *kernels;
-    const capp_products *products;
+    const capp_products *products, *integers;
     bool close;
 } unit;
 
 static unit unit_of(const char *name) {
-    const capp_kernels *ref = capp_kernels_named("ref"), *kernels = capp_kernels_named(name);
+    char isa[32] = "";
+    snprintf(isa, sizeof isa, "%.*s", (int)strcspn(name, ":"), name);
+    const capp_kernels *ref = capp_kernels_named("ref"), *kernels = capp_kernels_named(isa);
     bool close = !strcmp(name, "close");
-    if (!strcmp(name, "portable")) return (unit){&capp_kernels_ref, capp_kernels_ref.f32, false};
-    if (close || !strcmp(name, "vdpbf16ps")) return (unit){ref, &emulated_dpbf16, close};
-    if (!strcmp(name, "tiles")) return (unit){ref, &emulated_tiles, false};
-    return (unit){kernels, kernels ? kernels->f32 : NULL, false};
+    if (!strcmp(name, "portable")) return (unit){&capp_kernels_ref, capp_kernels_ref.f32, NULL, false};
+    if (close || !strcmp(name, "vdpbf16ps")) return (unit){ref, &emulated_dpbf16, NULL, close};
+    if (!strcmp(name, "tiles")) return (unit){ref, &emulated_tiles, NULL, false};
+    const bool i16 = kernels && strchr(name, ':');
+    return (unit){kernels, kernels ? kernels->f32 : NULL, i16 ? kernels->i16 : NULL, false};
 }
 
 static capp_status open_weights(capp_model *model, unit u, capp_pool *pool, char **adapters, size_t n,
                                 capp_error *err) {
     capp_adapter *opened[MOST_ADAPTERS] = {NULL};
+    capp_packer *packer = NULL;
     capp_status st = CAPP_OK;
+    const capp_arithmetic products = {.floats = u.products, .integers = u.integers};
     for (size_t i = 0; i < n && st == CAPP_OK; i++)
         st = capp_adapter_open(&opened[i], adapters[2 * i], strtod(adapters[2 * i + 1], NULL), err);
     if (st == CAPP_OK)
-        st = capp_weights_open_adapted(&model->weights, &model->source, u.kernels, u.products, opened, n, pool, err);
+        st = capp_weights_bind(&model->weights, &packer, &model->source, u.kernels, &products, &products, opened, n,
+                               (capp_cache){SIZE_MAX, false}, 1, err);
+    if (st == CAPP_OK) capp_packer_run(packer, pool, NULL);
+    capp_packer_free(packer);
     for (size_t i = 0; i < n; i++) capp_adapter_free(opened[i]);
     return st;
 }
@@ -353,7 +368,7 @@ int main(int argc, char **argv) {
     capp_pool *pool = NULL;
     capp_error err;
     bool well = argc >= 3 && argc % 2 && argc <= 3 + 2 * MOST_ADAPTERS;
-    unit u = well ? unit_of(argv[2]) : (unit){NULL, NULL, false};
+    unit u = well ? unit_of(argv[2]) : (unit){NULL, NULL, NULL, false};
     if (!u.kernels) {
         fprintf(stderr, "usage: model_tool MODEL UNIT [ADAPTER WEIGHT]... < ids > log-probabilities\n");
         return 2;

@@ -244,32 +244,70 @@ FOR_EACH(gpt2, avx2)
 FOR_EACH(gpt2, avx512)
 FOR_EACH(gpt2, neon)
 
-/* The oracle cannot check bfloat16: test_products.c checks its products, test_golden.py its decisions. Here only the
- * equality of bits is checked. Under auto many rows of these models are close and go through both lanes. */
-#define FOR_EACH_BF16(arch, unit)                                                                                      \
+/* The oracle cannot check products of bfloat16 and of integers: test_products.c and test_integers.c check them,
+ * test_golden.py the decisions. Here only the equality of bits is checked. With two lanes many rows of these models are
+ * close and go through both. */
+#define SAME_BITS(arch, unit)                                                                                          \
     TEST(same_bits_##arch##_##unit) {                                                                                  \
         need_unit(#unit);                                                                                              \
         check_arrangements(#arch, #unit, SEEDS);                                                                       \
     }
 
-FOR_EACH_BF16(llama, avx512bf16_bf16)
-FOR_EACH_BF16(llama, avx512bf16_auto)
-FOR_EACH_BF16(llama, amx_bf16)
-FOR_EACH_BF16(llama, amx_auto)
-FOR_EACH_BF16(gemma3, avx512bf16_auto)
-FOR_EACH_BF16(gemma3, amx_auto)
-FOR_EACH_BF16(gpt2, avx512bf16_auto)
-FOR_EACH_BF16(gpt2, amx_auto)
+SAME_BITS(llama, avx512bf16_bf16)
+SAME_BITS(llama, avx512bf16_auto)
+SAME_BITS(llama, amx_bf16)
+SAME_BITS(llama, amx_auto)
+SAME_BITS(gemma3, avx512bf16_auto)
+SAME_BITS(gemma3, amx_auto)
+SAME_BITS(gpt2, avx512bf16_auto)
+SAME_BITS(gpt2, amx_auto)
+SAME_BITS(llama_integers, avxvnni_i16)
+SAME_BITS(llama_integers, avx512vnni_i16)
+SAME_BITS(gemma3_integers, avx512vnni_i16)
+SAME_BITS(gpt2_integers, avx2_i16)
+SAME_BITS(llama_integers, avx512vnni_i8)
+SAME_BITS(llama_integers, avx2_f32_i16)
+SAME_BITS(llama_integers, avx512bf16_bf16_i16)
+
+/* Every instruction set gives the same bits on integers, in each arrangement of the first. */
+static void check_units(const char *arch, const char *const *units, size_t n_units) {
+    char path[64];
+    tiny_model_file(arch, 9, path);
+    row *rows = make_rows(13, ROWS);
+    scores *expected = NULL;
+    for (size_t i = 0; i < n_units; i++) {
+        if (!has_unit(units[i])) continue;
+        const arrangement plain = {2, 0, units[i], ROWS, i, 7, false};
+        scores *got = score_rows(path, rows, ROWS, &plain);
+        if (expected && !same_bits(expected, got, ROWS)) FAIL("%s: %s gives other bits", arch, units[i]);
+        if (expected) free_scores(got, ROWS);
+        if (!expected) expected = got;
+    }
+    CHECK(expected);
+    free_scores(expected, ROWS);
+    free(rows);
+    unlink(path);
+}
+
+TEST(integers_give_the_same_bits_on_every_instruction_set) {
+    static const char *const i16[] = {"ref_i16", "avx2_i16", "avxvnni_i16", "avx512vnni_i16"}, *const i8[] = {
+                                                                                                   "avx2_i8",
+                                                                                                   "avxvnni_i8",
+                                                                                                   "avx512vnni_i8"};
+    check_units("llama_integers", i16, sizeof i16 / sizeof *i16);
+    check_units("gemma3_integers", i16 + 1, sizeof i16 / sizeof *i16 - 1);
+    check_units("llama_integers", i8, sizeof i8 / sizeof *i8);
+}
 
 /* tests/test_tiny_models.py checks the numbers of models with recurrent states. */
-FOR_EACH_BF16(lfm2, ref)
-FOR_EACH_BF16(lfm2, avx2)
-FOR_EACH_BF16(lfm2, avx512)
-FOR_EACH_BF16(lfm2, avx512bf16_auto)
-FOR_EACH_BF16(qwen35, ref)
-FOR_EACH_BF16(qwen35, avx2)
-FOR_EACH_BF16(qwen35, avx512)
-FOR_EACH_BF16(qwen35, avx512bf16_auto)
+SAME_BITS(lfm2, ref)
+SAME_BITS(lfm2, avx2)
+SAME_BITS(lfm2, avx512)
+SAME_BITS(lfm2, avx512bf16_auto)
+SAME_BITS(qwen35, ref)
+SAME_BITS(qwen35, avx2)
+SAME_BITS(qwen35, avx512)
+SAME_BITS(qwen35, avx512bf16_auto)
 
 TEST(slow_same_bits_vdpbf16ps_emulated) {
     check_arrangements("llama", "vdpbf16ps_emulated", 1);

@@ -1,5 +1,5 @@
-"""Precision f32 gives the same bits with every instruction set, and they are the bits in the repository
-(tests/bits.py)."""
+"""Precisions f32 and i16 give the same bits with every instruction set, and they are the bits in the repository
+(tests/bits.py, tests/integers.py)."""
 import json
 import sys
 from pathlib import Path
@@ -8,7 +8,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import bits  # noqa: E402
+import integers  # noqa: E402
 
+INTEGER_UNITS = ("ref", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "amx")
 UNITS = ("portable", "ref", "avx2", "avx512", "avx512bf16", "amx")
 
 
@@ -23,6 +25,7 @@ def test_the_file_has_the_version_of_the_arithmetic(expected):
 
 def test_the_file_has_every_model(expected):
     assert list(expected["models"]) == bits.NAMES
+    assert list(expected["i16"]) == integers.NAMES
 
 
 @pytest.mark.parametrize("name", bits.NAMES)
@@ -31,6 +34,17 @@ def test_bits(build, expected, name):
         found = bits.bits_of(build, name, unit)
         assert found in (None, expected["models"][name]), (
             f"{unit} gives other bits; if they are meant to change, raise the version of the arithmetic "
+            "(CAPP_ARITHMETIC in include/capp.h) and run tools/make_bits.py")
+
+
+@pytest.mark.parametrize("name", integers.NAMES)
+def test_bits_of_integers(build, expected, tmp_path, name):
+    model, known = integers.make(tmp_path, name), expected["i16"][name]
+    assert integers.weights_of(model) == known["weights"], "numpy makes other random numbers: run tools/make_bits.py again"
+    for isa in INTEGER_UNITS:
+        found = integers.bits_of(build, model, isa)
+        assert found in (None, known["logprobs"]), (
+            f"{isa} gives other bits; if they are meant to change, raise the version of the arithmetic "
             "(CAPP_ARITHMETIC in include/capp.h) and run tools/make_bits.py")
 
 

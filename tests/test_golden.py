@@ -143,19 +143,19 @@ def test_auto_keeps_decisions(capp, shared, request, name, aggregate):
     assert statistics.mean(apart) <= 0.005
 
 
-@pytest.mark.parametrize("isa", ["ref", "avx2", "avx512"])
-def test_the_same_bytes(capp, smollm2, shared, need_isa, tmp_path, isa):
+@pytest.mark.parametrize("isa, precision", [("ref", "f32"), ("avx2", "f32"), ("avx512", "f32"), ("avxvnni", "i16"), ("avx512vnni", "i16")])
+def test_the_same_bytes(capp, smollm2, shared, need_isa, tmp_path, isa, precision):
     """Contract 3 through the command: threads, order, budget, other rows, windows."""
     need_isa(smollm2, isa)
     everything = inputs(rows_of(f"{shared}/golden/copa-dev.smollm2.jsonl"))
-    rows = everything[:6] if isa == "ref" else everything[:60]
+    rows = everything[:6] if isa == "ref" else everything[:20] if precision == "i16" else everything[:60]
     prefix = "Here are some examples of cause and effect. "
     for i, row in enumerate(rows):
         if i % 3 == 0:
             row["prompt"] = prefix + row["prompt"]
 
     def run(rows, *options):
-        text = logprobs(capp, smollm2, write_rows(tmp_path / "in.jsonl", rows), "--isa", isa, *options)
+        text = logprobs(capp, smollm2, write_rows(tmp_path / "in.jsonl", rows), "--isa", isa, *options, precision=precision)
         return {json.loads(line)["id"]: line for line in text.splitlines()}
 
     expected = run(rows, "--threads", "1")
@@ -164,6 +164,8 @@ def test_the_same_bytes(capp, smollm2, shared, need_isa, tmp_path, isa):
     shuffled = random.Random(3).sample(rows, len(rows))
     assert run(shuffled, "--threads", "2", "--memory", "64M") == expected
     assert run(rows, "--window", "1", "--threads", "2") == expected
+    if precision == "i16":
+        assert run(rows, "--weights-memory", "0") == expected
     alone = rows[3]["id"]
     assert run(rows[3:4])[alone] == expected[alone]
     if isa == "avx512":

@@ -100,6 +100,37 @@ def test_weights_that_are_not_cached_are_adapted_too(capp, tiny_model, adapters,
     assert output(capp, "logprobs", "-m", tiny_model, "--precision", precision) != whole
 
 
+@pytest.mark.parametrize("precision", ["i16", "auto"])
+def test_on_top_of_integers(capp, smollm2, tmp_path, precision):
+    """Matrices that an adapter changes run in float32, and the others stay integers: the same bits in every arrangement
+    and, in i16, with every instruction set. Under auto such a model is decided in float32."""
+    random_adapter(tmp_path / "adapter.gguf", smollm2, 1, size=0.1)
+    text = "The man broke his toe because he dropped a hammer on it.\nIt rained.\n"
+
+    def adapted(*options, lora=("--lora", tmp_path / "adapter.gguf")):
+        return output(capp, "logprobs", "-m", smollm2, "--precision", precision, *lora, *options, stdin=text)
+
+    expected = adapted("--threads", 1)
+    assert adapted(lora=()) != expected
+    assert adapted("--threads", 2, "--memory", "40M", "--weights-memory", 0) == expected
+    if precision == "i16":
+        assert adapted("--isa", "avx2") == adapted("--isa", "ref") == expected
+    else:
+        rows = '{"prompt": "a", "completions": ["b", "c"], "label": 0}\n'
+        (tmp_path / "rows.jsonl").write_text(rows)
+        report = json.loads(output(capp, "evaluate", "-m", smollm2, "--label", "label", "--json", "-", "--lora", tmp_path / "adapter.gguf",
+                                   tmp_path / "rows.jsonl"))
+        assert report["precision"] in ("f32", "auto")
+
+
+@pytest.mark.parametrize("isa", ["avx2", "ref"])
+def test_generation_with_integers(capp, smollm2, isa):
+    """Generation in i16 gives the same text with every instruction set and any number of threads."""
+    command = ["generate", "-m", smollm2, "-n", 6, "--precision", "i16"]
+    expected = output(capp, *command, stdin="The capital of France is\nOnce upon a time\n")
+    assert output(capp, *command, "--isa", isa, "--threads", 1, stdin="The capital of France is\nOnce upon a time\n") == expected
+
+
 def test_every_command_takes_them(capp, tiny_model, adapters, tmp_path):
     lora = ["--lora", f"{adapters[0]}=0.5"]
     assert json.loads(output(capp, "classify", "-m", tiny_model, "-c", "a,be", *lora))["prediction"] in ("a", "be")

@@ -100,6 +100,12 @@ TEST(cached_in_part_gemma3) {
 TEST(cached_in_part_gpt2) {
     check_parts("gpt2", CAPP_PRECISION_F32);
 }
+TEST(cached_in_part_i16) {
+    check_parts("llama_integers", CAPP_PRECISION_I16);
+}
+TEST(cached_in_part_auto_integers) {
+    check_parts("llama_integers", CAPP_PRECISION_AUTO);
+}
 TEST(cached_in_part_auto) {
     check_parts("llama", CAPP_PRECISION_AUTO);
 }

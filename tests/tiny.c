@@ -6,20 +6,67 @@
 #include "gguf_writer.h"
 #include "test.h"
 
-enum { WIDTH = 52, LAYERS = 3, FEED = 76 };
+enum { LAYERS = 3 };
 
 typedef struct maker {
     gguf_writer *w;
     test_random random;
     const char *arch;
+    size_t width, feed;
+    bool integers;     /* matrices are stored in Q8_0 and Q4_1 in turn */
+    size_t n_integers; /* matrices so far */
 } maker;
+
+/* A power of two as a half. */
+static uint16_t half_of(int exponent, bool negative) {
+    return (uint16_t)((negative ? 0x8000 : 0) | (exponent + 15) << 10);
+}
+
+enum { BLOCK = 32, LARGEST_BLOCK = 34 };
+
+/* Writes a block of Q8_0 or Q4_1 and returns its size. Scales are powers of two. */
+static size_t write_block(uint8_t *out, const float *x, bool q4) {
+    float most = 0;
+    int exponent, q[BLOCK];
+    for (int i = 0; i < BLOCK; i++) most = fmaxf(most, fabsf(x[i]));
+    (void)frexpf(most, &exponent); /* most < 2^exponent */
+    exponent -= q4 ? 3 : 7;
+    const uint16_t scale = half_of(exponent, false), minimum = half_of(exponent + 3, true); /* -8 times the scale */
+    const int least = q4 ? -8 : -128, largest = q4 ? 7 : 127;
+    for (int i = 0; i < BLOCK; i++) {
+        q[i] = (int)lrintf(ldexpf(x[i], -exponent));
+        q[i] = q[i] < least ? least : q[i] > largest ? largest : q[i];
+    }
+    memcpy(out, &scale, sizeof scale);
+    if (!q4) {
+        for (int i = 0; i < BLOCK; i++) out[2 + i] = (uint8_t)q[i];
+        return 34;
+    }
+    memcpy(out + 2, &minimum, sizeof minimum);
+    for (int i = 0; i < BLOCK / 2; i++) out[4 + i] = (uint8_t)((q[i] + 8) | (q[i + BLOCK / 2] + 8) << 4);
+    return 20;
+}
+
+static void write_integers(maker *m, const char *name, const uint64_t *dims, const float *data) {
+    const bool q4 = m->n_integers++ % 2;
+    const size_t blocks = dims[0] * dims[1] / BLOCK;
+    uint8_t *out = malloc(blocks * LARGEST_BLOCK);
+    if (!out) FAIL("out of memory");
+    size_t size = 0;
+    for (size_t i = 0; i < blocks; i++) size += write_block(out + size, data + i * BLOCK, q4);
+    gguf_writer_tensor(m->w, name, q4 ? CAPP_TYPE_Q4_1 : CAPP_TYPE_Q8_0, 2, dims, out, size);
+    free(out);
+}
 
 static void add_tensor(maker *m, const char *name, size_t k, size_t n, double mean, double deviation) {
     float *data = malloc(k * n * sizeof *data);
     if (!data) FAIL("out of memory");
     for (size_t i = 0; i < k * n; i++) data[i] = (float)(mean + deviation * test_random_normal(&m->random));
     uint64_t dims[2] = {k, n};
-    gguf_writer_tensor(m->w, name, CAPP_TYPE_F32, n > 1 ? 2 : 1, dims, data, k * n * sizeof *data);
+    if (m->integers && n > 1)
+        write_integers(m, name, dims, data);
+    else
+        gguf_writer_tensor(m->w, name, CAPP_TYPE_F32, n > 1 ? 2 : 1, dims, data, k * n * sizeof *data);
     free(data);
 }
 
@@ -107,9 +154,9 @@ static bool is_attention(const maker *m, int layer) {
 }
 
 static void add_convolution(maker *m, int layer) {
-    product_tensor(m, layer, "shortconv.in_proj", WIDTH, 3 * WIDTH, 1.2, false);
-    layer_tensor(m, layer, "shortconv.conv.weight", TINY_TAPS, WIDTH, 0, 0.7);
-    product_tensor(m, layer, "shortconv.out_proj", WIDTH, WIDTH, 1.2, false);
+    product_tensor(m, layer, "shortconv.in_proj", m->width, 3 * m->width, 1.2, false);
+    layer_tensor(m, layer, "shortconv.conv.weight", TINY_TAPS, m->width, 0, 0.7);
+    product_tensor(m, layer, "shortconv.out_proj", m->width, m->width, 1.2, false);
 }
 
 /* Two heads of k, and of v three for each of them, wider than a block of columns. */
@@ -117,27 +164,27 @@ enum { DELTA_GROUPS = 2, DELTA_HEADS = 6, DELTA_KEYS = 12, DELTA_VALUES = 36 };
 
 static void add_delta(maker *m, int layer) {
     size_t values = DELTA_HEADS * DELTA_VALUES, channels = 2 * DELTA_GROUPS * DELTA_KEYS + values;
-    product_tensor(m, layer, "attn_qkv", WIDTH, channels, 1.5, false);
-    product_tensor(m, layer, "attn_gate", WIDTH, values, 1.2, false);
-    product_tensor(m, layer, "ssm_beta", WIDTH, DELTA_HEADS, 1.2, false);
-    product_tensor(m, layer, "ssm_alpha", WIDTH, DELTA_HEADS, 1.2, false);
+    product_tensor(m, layer, "attn_qkv", m->width, channels, 1.5, false);
+    product_tensor(m, layer, "attn_gate", m->width, values, 1.2, false);
+    product_tensor(m, layer, "ssm_beta", m->width, DELTA_HEADS, 1.2, false);
+    product_tensor(m, layer, "ssm_alpha", m->width, DELTA_HEADS, 1.2, false);
     layer_tensor(m, layer, "ssm_conv1d.weight", TINY_TAPS, channels, 0, 0.7);
     layer_tensor(m, layer, "ssm_a", DELTA_HEADS, 1, -0.3, 0.1);
     layer_tensor(m, layer, "ssm_dt.bias", DELTA_HEADS, 1, 0, 0.5);
     norm_tensor(m, layer, "ssm_norm", DELTA_VALUES, false);
-    product_tensor(m, layer, "ssm_out", values, WIDTH, 1.2, false);
+    product_tensor(m, layer, "ssm_out", values, m->width, 1.2, false);
 }
 
 static void add_attention(maker *m, int layer, size_t heads, size_t kv_heads, size_t d) {
     size_t q = heads * d, kv = kv_heads * d;
     if (is(m, "gpt2"))
-        product_tensor(m, layer, "attn_qkv", WIDTH, q + 2 * kv, 1.5, true);
+        product_tensor(m, layer, "attn_qkv", m->width, q + 2 * kv, 1.5, true);
     else {
-        product_tensor(m, layer, "attn_q", WIDTH, is(m, "qwen35") ? 2 * q : q, 1.5, false);
-        product_tensor(m, layer, "attn_k", WIDTH, kv, 1.5, false);
-        product_tensor(m, layer, "attn_v", WIDTH, kv, 1.5, false);
+        product_tensor(m, layer, "attn_q", m->width, is(m, "qwen35") ? 2 * q : q, 1.5, false);
+        product_tensor(m, layer, "attn_k", m->width, kv, 1.5, false);
+        product_tensor(m, layer, "attn_v", m->width, kv, 1.5, false);
     }
-    product_tensor(m, layer, "attn_output", q, WIDTH, 1.2, is(m, "gpt2"));
+    product_tensor(m, layer, "attn_output", q, m->width, 1.2, is(m, "gpt2"));
     if (is(m, "gpt2") || is(m, "llama")) return;
     norm_tensor(m, layer, "attn_q_norm", d, false);
     norm_tensor(m, layer, "attn_k_norm", d, false);
@@ -145,20 +192,20 @@ static void add_attention(maker *m, int layer, size_t heads, size_t kv_heads, si
 
 static void add_layer(maker *m, int layer, size_t heads, size_t kv_heads, size_t d) {
     bool gpt2 = is(m, "gpt2");
-    norm_tensor(m, layer, "attn_norm", WIDTH, gpt2);
-    norm_tensor(m, layer, is(m, "qwen35") ? "post_attention_norm" : "ffn_norm", WIDTH, gpt2);
+    norm_tensor(m, layer, "attn_norm", m->width, gpt2);
+    norm_tensor(m, layer, is(m, "qwen35") ? "post_attention_norm" : "ffn_norm", m->width, gpt2);
     if (is_attention(m, layer))
         add_attention(m, layer, heads, kv_heads, d);
     else if (is(m, "lfm2"))
         add_convolution(m, layer);
     else
         add_delta(m, layer);
-    if (!gpt2) product_tensor(m, layer, "ffn_gate", WIDTH, FEED, 1.2, false);
-    product_tensor(m, layer, "ffn_up", WIDTH, FEED, 1.2, gpt2);
-    product_tensor(m, layer, "ffn_down", FEED, WIDTH, 1.2, gpt2);
+    if (!gpt2) product_tensor(m, layer, "ffn_gate", m->width, m->feed, 1.2, false);
+    product_tensor(m, layer, "ffn_up", m->width, m->feed, 1.2, gpt2);
+    product_tensor(m, layer, "ffn_down", m->feed, m->width, 1.2, gpt2);
     if (is(m, "gemma3")) {
-        norm_tensor(m, layer, "post_attention_norm", WIDTH, false);
-        norm_tensor(m, layer, "post_ffw_norm", WIDTH, false);
+        norm_tensor(m, layer, "post_attention_norm", m->width, false);
+        norm_tensor(m, layer, "post_ffw_norm", m->width, false);
     }
 }
 
@@ -181,16 +228,22 @@ static void add_mix_keys(maker *m, size_t kv_heads) {
 }
 
 void *tiny_model_with(const char *arch, uint64_t seed, tiny_extra extra, size_t *size) {
-    maker m = {gguf_writer_new(), {seed}, arch};
+    static const char *const archs[] = {"llama", "gemma3", "gpt2"};
+    maker m = {.w = gguf_writer_new(), .random = {seed}, .arch = arch, .integers = strstr(arch, "_integers") != NULL};
+    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
+        if (m.integers && !strncmp(arch, archs[i], strlen(archs[i]))) m.arch = arch = archs[i];
+    m.width = m.integers ? 2 * BLOCK : 52;
+    m.feed = m.integers ? 3 * BLOCK : 76;
     bool gpt2 = !strcmp(arch, "gpt2"), gemma3 = !strcmp(arch, "gemma3");
-    size_t heads = gpt2 ? 4 : 6, kv_heads = gpt2 ? 4 : gemma3 ? 1 : 2, d = gpt2 ? WIDTH / 4 : 10;
+    size_t heads = gpt2 || m.integers ? 4 : 6, kv_heads = gpt2 ? 4 : gemma3 && !m.integers ? 1 : 2;
+    size_t d = gpt2 || m.integers ? m.width / 4 : 10;
     bool lfm2 = !strcmp(arch, "lfm2"), mixes = lfm2 || !strcmp(arch, "qwen35");
     int layers = gemma3 ? 7 : mixes ? 4 : LAYERS; /* the sixth attends to all positions */
     gguf_writer_str(m.w, "general.architecture", arch);
     key_u32(&m, "context_length", TINY_CONTEXT);
-    key_u32(&m, "embedding_length", WIDTH);
+    key_u32(&m, "embedding_length", (uint32_t)m.width);
     key_u32(&m, "block_count", (uint32_t)layers);
-    key_u32(&m, "feed_forward_length", FEED);
+    key_u32(&m, "feed_forward_length", (uint32_t)m.feed);
     key_u32(&m, "attention.head_count", (uint32_t)heads);
     add_mix_keys(&m, kv_heads);
     if (!gpt2) {
@@ -201,12 +254,12 @@ void *tiny_model_with(const char *arch, uint64_t seed, tiny_extra extra, size_t 
     if (gemma3) key_u32(&m, "attention.sliding_window", TINY_WINDOW);
     key_f32(&m, gpt2 ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", 1e-5f);
     add_vocabulary(&m);
-    add_tensor(&m, "token_embd.weight", WIDTH, TINY_VOCABULARY, 0, gemma3 ? 0.4 : 1);
-    if (gpt2) add_tensor(&m, "position_embd.weight", WIDTH, TINY_CONTEXT, 0, 0.7);
+    add_tensor(&m, "token_embd.weight", m.width, TINY_VOCABULARY, 0, gemma3 ? 0.4 : 1);
+    if (gpt2) add_tensor(&m, "position_embd.weight", m.width, TINY_CONTEXT, 0, 0.7);
     for (int i = 0; i < layers; i++) add_layer(&m, i, heads, kv_heads, d);
-    add_tensor(&m, lfm2 ? "token_embd_norm.weight" : "output_norm.weight", WIDTH, 1, 1, 0.4);
-    if (gpt2) add_tensor(&m, "output_norm.bias", WIDTH, 1, 0, 0.4);
-    if (!gemma3) add_tensor(&m, "output.weight", WIDTH, TINY_VOCABULARY, 0, 2.5 / sqrt(WIDTH));
+    add_tensor(&m, lfm2 ? "token_embd_norm.weight" : "output_norm.weight", m.width, 1, 1, 0.4);
+    if (gpt2) add_tensor(&m, "output_norm.bias", m.width, 1, 0, 0.4);
+    if (!gemma3) add_tensor(&m, "output.weight", m.width, TINY_VOCABULARY, 0, 2.5 / sqrt((double)m.width));
     if (extra) extra(m.w);
     return gguf_writer_finish(m.w, size);
 }

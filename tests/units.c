@@ -1,42 +1,70 @@
 #include "units.h"
 
+#include <float.h>
+
 #include "base/cpu.h"
 #include "emulated.h"
 #include "test.h"
 
-/* A name, the way its model opens, and an emulated unit for its products of bfloat16. */
+typedef enum kind { NONE, F32, BF16, I16, I8 } kind;
+
+/* A name, the instruction set, the arithmetic of its lanes, and an emulated unit for products of bfloat16. */
 typedef struct unit {
     const char *name, *isa;
-    capp_precision precision;
+    kind fast, exact;
     const capp_products *emulated;
 } unit;
 
 static const unit units[] = {
-    {"avx512bf16_bf16", "avx512bf16", CAPP_PRECISION_BF16, NULL},
-    {"avx512bf16_auto", "avx512bf16", CAPP_PRECISION_AUTO, NULL},
-    {"amx_bf16", "amx", CAPP_PRECISION_BF16, NULL},
-    {"amx_auto", "amx", CAPP_PRECISION_AUTO, NULL},
-    {"vdpbf16ps_emulated", "ref", CAPP_PRECISION_F32, &emulated_dpbf16},
-    {"tiles_emulated", "ref", CAPP_PRECISION_F32, &emulated_tiles},
+    {"avx512bf16_bf16", "avx512bf16", BF16, NONE, NULL},
+    {"avx512bf16_auto", "avx512bf16", BF16, F32, NULL},
+    {"amx_bf16", "amx", BF16, NONE, NULL},
+    {"amx_auto", "amx", BF16, F32, NULL},
+    {"vdpbf16ps_emulated", "ref", BF16, F32, &emulated_dpbf16},
+    {"tiles_emulated", "ref", BF16, F32, &emulated_tiles},
+    {"ref_i16", "ref", I16, NONE, NULL},
+    {"avx2_i16", "avx2", I16, NONE, NULL},
+    {"avxvnni_i16", "avxvnni", I16, NONE, NULL},
+    {"avx512vnni_i16", "avx512vnni", I16, NONE, NULL},
+    {"avx2_i8", "avx2", I8, NONE, NULL},
+    {"avxvnni_i8", "avxvnni", I8, NONE, NULL},
+    {"avx512vnni_i8", "avx512vnni", I8, NONE, NULL},
+    {"avx2_f32_i16", "avx2", F32, I16, NULL},
+    {"avx512bf16_bf16_i16", "avx512bf16", BF16, I16, NULL},
+    {"tiles_emulated_i16", "ref", BF16, I16, &emulated_tiles},
 };
 
 static unit unit_of(const char *name) {
     for (size_t i = 0; i < sizeof units / sizeof *units; i++)
         if (name && !strcmp(units[i].name, name)) return units[i];
-    return (unit){name, name, CAPP_PRECISION_F32, NULL};
+    return (unit){name, name, NONE, NONE, NULL};
 }
 
-/* Packs the model's weights again for the emulated unit, with float32 for close decisions: precision auto. */
-static void emulate(capp_model *model, const capp_products *products) {
+static capp_arithmetic arithmetic_of(kind own, const capp_kernels *k) {
+    return (capp_arithmetic){.floats = own == BF16 ? k->bf16 : k->f32,
+                             .integers = own >= I16 ? k->i16 : NULL,
+                             .share = own == I8 ? FLT_MAX : 0};
+}
+
+/* Packs the weights of a model in float32 again, for the lanes of the unit. */
+static void set_lanes(capp_model *model, const unit *u) {
     static capp_kernels kernels;
+    capp_packer *packer;
     capp_pool *pool;
     capp_error err;
     kernels = *model->weights->kernels;
-    kernels.bf16 = products;
+    if (u->emulated) kernels.bf16 = u->emulated;
+    const capp_arithmetic fast = arithmetic_of(u->fast, &kernels), exact = arithmetic_of(u->exact, &kernels);
+    capp_weights_free(model->exact);
     capp_weights_free(model->weights);
+    model->exact = NULL;
     CHECK_OK(capp_pool_open(&pool, 1, &err), err);
-    CHECK_OK(capp_weights_open(&model->weights, &model->source, &kernels, products, pool, &err), err);
-    CHECK_OK(capp_weights_twin(&model->exact, model->weights, &(capp_arithmetic){.floats = kernels.f32}, &err), err);
+    CHECK_OK(capp_weights_bind(&model->weights, &packer, &model->source, &kernels, &fast, &fast, NULL, 0,
+                               (capp_cache){SIZE_MAX, false}, 1, &err),
+             err);
+    capp_packer_run(packer, pool, NULL);
+    capp_packer_free(packer);
+    if (u->exact) CHECK_OK(capp_weights_twin(&model->exact, model->weights, &exact, &err), err);
     capp_pool_free(pool);
     model->precision = CAPP_PRECISION_AUTO;
 }
@@ -50,10 +78,15 @@ capp_model *open_unit(const char *path, const char *name, int threads, uint64_t 
     options.threads = threads;
     options.memory = memory;
     options.isa = u.isa;
-    options.precision = u.precision;
+    options.precision = CAPP_PRECISION_F32;
     CHECK_OK(capp_model_open(&model, path, &options, &err), err);
-    if (u.emulated) emulate(model, u.emulated);
+    if (u.fast) set_lanes(model, &u);
     return model;
+}
+
+bool has_unit(const char *name) {
+    const capp_kernels *k = capp_kernels_named(unit_of(name).isa);
+    return k && capp_cpu_request(k->needs);
 }
 
 void need_unit(const char *name) {
@@ -61,7 +94,8 @@ void need_unit(const char *name) {
 }
 
 /* The names of all families: a name with a slip does not skip a test everywhere. */
-static const char *const isas[] = {"ref", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "amx", "neon"};
+static const char *const isas[] = {"ref",        "avx2", "avxvnni", "avx512",  "avx512vnni",
+                                   "avx512bf16", "amx",  "neon",    "neondot", "neoni8mm"};
 
 const capp_kernels *need_isa(const char *isa) {
     const capp_kernels *k = capp_kernels_named(isa);

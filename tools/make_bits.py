@@ -1,4 +1,4 @@
-"""Writes tests/fixtures/bits.json, the bits that precision f32 gives on every machine:
+"""Writes tests/fixtures/bits.json, the bits that precisions f32 and i16 give on every machine:
 
     tools/make_bits.py build-test
 
@@ -6,21 +6,29 @@ Run it after an intended change of the arithmetic, and increase CAPP_ARITHMETIC 
 """
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 import bits  # noqa: E402
+import integers  # noqa: E402
 
 
 def main():
     build = Path(sys.argv[1]).resolve()
     known = json.loads(bits.EXPECTED.read_text()) if bits.EXPECTED.exists() else {"arithmetic": 0}
     models = {name: bits.bits_of(build, name, "portable") for name in bits.NAMES}
-    changed = [name for name in bits.NAMES if known.get("models", {}).get(name, models[name]) != models[name]]
+    quantized = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in integers.NAMES:
+            model = integers.make(Path(folder), name)
+            quantized[name] = {"weights": integers.weights_of(model), "logprobs": integers.bits_of(build, model, "ref")}
+    changed = [name for kind, found in (("models", models), ("i16", quantized)) for name in found
+               if known.get(kind, {}).get(name, found[name]) != found[name]]
     if changed and known["arithmetic"] == bits.arithmetic():
         sys.exit(f"the bits of {', '.join(changed)} change; raise CAPP_ARITHMETIC in include/capp.h first")
-    bits.EXPECTED.write_text(json.dumps({"arithmetic": bits.arithmetic(), "models": models}, indent=1) + "\n")
+    bits.EXPECTED.write_text(json.dumps({"arithmetic": bits.arithmetic(), "models": models, "i16": quantized}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

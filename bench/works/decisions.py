@@ -1,5 +1,6 @@
 """How many decisions of float32 remain the same in bf16 and `auto`: the share of equal decisions, the mean absolute
-difference of probabilities, and the share of rows scored again in float32."""
+difference of probabilities, and the share of rows scored again. bench/check_decisions.py
+counts more rows, by instruction set."""
 import base
 import engine
 import tasks

@@ -11,11 +11,13 @@ enum {
     CAPP_CPU_AVX512_VNNI = 8, /* and AVX512_VNNI */
     CAPP_CPU_AMX_BF16 = 16,   /* and tiles with BF16, which need permission from the kernel */
     CAPP_CPU_AMX_INT8 = 32,
-    CAPP_CPU_AVX_VNNI = 64,   /* AVX2 and VPDPBUSD with VEX */
-    CAPP_CPU_NEON = 128,      /* Advanced SIMD of AArch64 */
-    CAPP_CPU_NEON_DOT = 256,  /* and SDOT */
-    CAPP_CPU_NEON_I8MM = 512, /* and SMMLA */
-    CAPP_CPU_NEON_BF16 = 1024 /* and BFMMLA, BFDOT */
+    CAPP_CPU_AVX_VNNI = 64,    /* AVX2 and VPDPBUSD with VEX */
+    CAPP_CPU_NEON = 128,       /* Advanced SIMD of AArch64 */
+    CAPP_CPU_NEON_DOT = 256,   /* and SDOT */
+    CAPP_CPU_NEON_I8MM = 512,  /* and SMMLA */
+    CAPP_CPU_NEON_BF16 = 1024, /* and BFMMLA, BFDOT */
+    CAPP_CPU_FAST_BF16 = 2048  /* VDPBF16PS does twice the work of a fused multiply-add of float32 in the same time:
+                                  AMD's  does, Intel's does not */
 };
 
 /* CAPP_CPU_* bits. Thread-safe. */

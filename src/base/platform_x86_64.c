@@ -21,6 +21,11 @@ static uint64_t xcr0(void) {
     return (uint64_t)high << 32 | low;
 }
 
+static bool is_amd(void) {
+    unsigned a, b, c, d;
+    return __get_cpuid(0, &a, &b, &c, &d) && b == signature_AMD_ebx;
+}
+
 static unsigned ask(void) {
     unsigned a, b, c, d, features = 0;
     if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
@@ -35,7 +40,7 @@ static unsigned ask(void) {
     unsigned needed = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
     if (!(features & CAPP_CPU_AVX2) || (b7 & needed) != needed || (state & XCR0_ZMM) != XCR0_ZMM) return features;
     features |= CAPP_CPU_AVX512;
-    if (a71 & (1u << 5)) features |= CAPP_CPU_AVX512_BF16;
+    if (a71 & (1u << 5)) features |= CAPP_CPU_AVX512_BF16 | (is_amd() ? CAPP_CPU_FAST_BF16 : 0);
     if (c7 & bit_AVX512VNNI) features |= CAPP_CPU_AVX512_VNNI;
     if ((d7 & (1u << 24)) && (state & XCR0_TILES) == XCR0_TILES) {
         if (d7 & (1u << 22)) features |= CAPP_CPU_AMX_BF16;

@@ -105,8 +105,7 @@ capp_status capp_session_check(const capp_session *session, size_t longest, size
         "%zu tokens, %zu of them in the longest sequence, need %llu MiB, but the memory budget is %llu MiB "
         "(%llu bytes); set a larger budget%s or shorten the text",
         nodes, longest, (unsigned long long)least_budget(session, longest, nodes), (unsigned long long)(budget / MIB),
-        (unsigned long long)budget,
-        session->exact.weights ? ", use precision bf16 or f32, which need half as much," : "");
+        (unsigned long long)budget, session->exact.weights ? ", use precision f32, which needs half as much," : "");
 }
 
 /* If every wave reads weights from the disk, a wave takes as many rows as possible. */

@@ -1,9 +1,9 @@
 /* The engine: an open model, and sessions that run windows of token rows through it.
  *
  * A session has one lane or two. The fast lane computes in the model's precision; under precision auto an exact lane
- * computes in float32 what the fast one cannot decide. Each lane has its own token tree and its own part of the KV
- * store. To run a window: capp_tree_next_window of the lane's tree, capp_tree_insert of each path, capp_session_run;
- * then the nodes of the tree hold the log-probabilities. */
+ * computes what the fast one cannot decide: in i16 if all matrices of the model are integers, else in float32. Each
+ * lane has its own token tree and its own part of the KV store. To run a window: capp_tree_next_window of the lane's
+ * tree, capp_tree_insert of each path, capp_session_run; then the nodes of the tree hold the log-probabilities. */
 #ifndef CAPP_ENGINE_ENGINE_H
 #define CAPP_ENGINE_ENGINE_H
 

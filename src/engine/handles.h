@@ -11,7 +11,7 @@ struct capp_model {
     capp_source source;
     capp_vocab *vocab;
     capp_weights *weights; /* NULL if vocab_only */
-    capp_weights *exact;   /* the same weights in float32 for close decisions, or NULL */
+    capp_weights *exact;   /* the same weights in the exact lane, for close decisions, or NULL */
     int threads;
     uint64_t memory; /* bytes of a run, never 0 */
     uint32_t context;
@@ -34,7 +34,7 @@ struct capp_session {
     const capp_model *model;
     capp_pool *pool;
     capp_forward *forward; /* NULL before the first window */
-    capp_lane fast, exact; /* fast: the model's precision; exact: float32, for close decisions */
+    capp_lane fast, exact; /* exact: for close decisions */
     capp_stats stats;
     atomic_bool cancelled;   /* also stops the pool */
     unsigned calls;          /* calls in progress: a call that makes other calls shares its cancellation with them */

@@ -1,13 +1,9 @@
 /* An open model: how to free it, facts about it, and the parts that other folders may read. */
 #include "base/mem.h"
 #include "engine/handles.h"
+#include "engine/precision.h"
 #include "file/guard.h"
 #include "kernel/peak.h"
-
-/* Precision auto scores a row again in float32 if its two highest scores are closer than this in bfloat16, as a mean
- * log-probability. `make bench WORK=decisions` measures how many decisions this keeps: all decisions of float32, on
- * COPA and Banking77 with two models. */
-static const double MARGIN = 0.02;
 
 void capp_model_free(capp_model *model) {
     if (!model) return;
@@ -76,7 +72,7 @@ const char *capp_model_path(const capp_model *model) {
 }
 
 double capp_model_margin(const capp_model *model) {
-    return model->exact ? MARGIN : 0;
+    return model->exact ? capp_lanes_margin(model->weights, model->exact) : 0;
 }
 
 uint32_t capp_model_outputs(const capp_model *model) {

@@ -119,8 +119,8 @@ static capp_status open_adapters(capp_adapter ***adapters, const capp_lora *lora
 /* Binds the weights and adds the adapters. */
 static capp_status bind_weights(capp_model *model, const capp_kernels *kernels, const capp_model_options *options,
                                 capp_packer **packer, capp_error *err) {
-    const capp_lanes whole = capp_lanes_choose(model->precision, kernels, true),
-                     other = capp_lanes_choose(model->precision, kernels, false);
+    const capp_lanes whole = capp_lanes_choose(model->precision, kernels, capp_cpu_features(), true),
+                     other = capp_lanes_choose(model->precision, kernels, capp_cpu_features(), false);
     capp_adapter **adapters;
     uint64_t available = free_memory(), used = model->memory + ((uint64_t)256 << 20);
     capp_cache cache = {options->weights_memory, true};
@@ -202,9 +202,11 @@ static capp_status pack_and_open_vocabulary(capp_model *model, capp_packer *pack
 
 /* The second lane, for close decisions. */
 static capp_status open_exact(capp_model *model, const capp_kernels *kernels, capp_error *err) {
-    const capp_lanes l = capp_lanes_choose(model->precision, kernels, !model->weights->n_floats_only);
-    if (l.exact.floats) return capp_weights_twin(&model->exact, model->weights, &l.exact, err);
-    if (model->precision == CAPP_PRECISION_AUTO) model->precision = CAPP_PRECISION_F32;
+    const capp_weights *w = model->weights;
+    const capp_lanes l = capp_lanes_choose(model->precision, kernels, capp_cpu_features(), !w->n_floats_only);
+    if (l.exact.floats) return capp_weights_twin(&model->exact, w, &l.exact, err);
+    if (model->precision == CAPP_PRECISION_AUTO)
+        model->precision = w->integers ? CAPP_PRECISION_I16 : CAPP_PRECISION_F32;
     return CAPP_OK;
 }
 

@@ -9,8 +9,12 @@ typedef struct capp_lanes {
     capp_arithmetic fast, exact;
 } capp_lanes;
 
-/* whole: all matrices of the model are stored as integers. */
-capp_lanes capp_lanes_choose(capp_precision precision, const capp_kernels *kernels, bool whole);
+/* features: those of the processor. whole: all matrices of the model are stored as integers. Under auto the exact lane
+ * depends on `whole` alone, so that close rows are decided alike on every machine. */
+capp_lanes capp_lanes_choose(capp_precision precision, const capp_kernels *kernels, unsigned features, bool whole);
+
+/* How far apart the two highest scores of a row must be for the fast lane to decide, as a mean log-probability. */
+double capp_lanes_margin(const capp_weights *fast, const capp_weights *exact);
 
 /* Whether the instruction set has the precision. */
 capp_status capp_precision_check(capp_precision precision, const capp_kernels *kernels, capp_error *err);

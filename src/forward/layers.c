@@ -1,8 +1,6 @@
 /* The layers of a wave, phase by phase; each phase is one parallel run. In row phases each task has CHUNK rows. */
-#include <math.h>
 #include <string.h>
 
-#include "base/math.h"
 #include "forward/forward.h"
 #include "forward/wave.h"
 #include "kernel/plain.h"
@@ -130,16 +128,6 @@ static void attended_rows(void *user, size_t task, int worker) {
     }
 }
 
-static void rotate(const capp_forward *f, const capp_layer *layer, float *x, size_t position) {
-    const capp_hparams *h = &f->weights->hparams;
-    size_t half = h->ropes[layer->rope].dims / 2, at = (layer->rope * f->longest + position) * (h->rope_dims / 2);
-    if (layer->still) return;
-    if (h->rope == CAPP_ROPE_PAIRS)
-        f->weights->kernels->rope_pairs(x, f->cosines + at, f->sines + at, half);
-    else if (h->rope == CAPP_ROPE_HALVES)
-        f->weights->kernels->rope_halves(x, f->cosines + at, f->sines + at, half);
-}
-
 /* Norms the heads of q or k: each head separately, or the whole row. */
 static void norm_heads(const capp_weights *w, const capp_norm *norm, float *x, size_t heads, size_t d) {
     if (!norm->weight) return;
@@ -164,17 +152,6 @@ static void norm_values(const capp_weights *w, const capp_layer *layer, float *v
         capp_norm_row(w, &layer->v_norm, v + i * d, v + i * d, d);
 }
 
-/* Stores the keys k and values v of a layer in a slot. */
-static void store_row(capp_forward *f, const capp_layer *layer, size_t slot, const float *k, const float *v) {
-    size_t dk = layer->shape.key, dv = layer->shape.value;
-    for (size_t i = 0; i < layer->shape.kv_heads; i++) {
-        float *keys = f->keys + (layer->keys + i * dk) * f->slots + slot / CAPP_LANES * CAPP_LANES * dk;
-        float *values = f->values + (layer->values + i * dv) * f->slots + slot * dv;
-        for (size_t j = 0; j < dk; j++) keys[j * CAPP_LANES + slot % CAPP_LANES] = k[i * dk + j];
-        memcpy(values, v + i * dv, dv * sizeof *v);
-    }
-}
-
 /* Norms and rotates q and k of f->t, and stores k and v in the row's slot. A layer that reads the keys and values of
  * another one has only q. */
 static void position_rows(void *user, size_t task, int worker) {
@@ -192,16 +169,13 @@ static void position_rows(void *user, size_t task, int worker) {
         if (shape->keys_as_values && kv_heads) memcpy(v, k, kv_heads * d * sizeof *v);
         if (!h->qk_norm_rotated) norm_q_and_k(w, layer, q, k);
         if (h->clamp > 0) capp_clamp(q, h->clamp, (heads + kv_heads) * d + kv_heads * shape->value);
-        for (size_t i = 0; i < heads; i++) rotate(f, layer, q + i * d, position);
-        for (size_t i = 0; i < kv_heads; i++) rotate(f, layer, k + i * d, position);
+        for (size_t i = 0; i < heads; i++) capp_rotate_row(f, layer, q + i * d, position);
+        for (size_t i = 0; i < kv_heads; i++) capp_rotate_row(f, layer, k + i * d, position);
         if (h->qk_norm_rotated) norm_q_and_k(w, layer, q, k);
-        if (h->growth > 0) {
-            float stretches = floorf((float)position / (float)h->ropes[0].original);
-            w->kernels->scale(q, 1 + h->growth * (float)capp_log(1 + (double)stretches), heads * d);
-        }
+        if (h->growth > 0) w->kernels->scale(q, capp_growth(h, position), heads * d);
         if (!kv_heads) continue;
         norm_values(w, layer, v);
-        store_row(f, layer, f->slot[r], k, v);
+        capp_store_row(f, layer, f->slot[r], k, v);
     }
 }
 
@@ -232,22 +206,29 @@ static void take_in(phase *p, const capp_layer *layer) {
     p->norm = &layer->attention_norm, p->next = in;
     p->router = layer->mix_rates.parts ? &layer->mix_rates : NULL, p->router_norm = &none;
     run_rows(p, norm_rows);
-    capp_product(f, in, f->h, f->h_stride, f->t, f->t_stride, p->rows, false);
+    capp_product(f, in, f->h, f->h_stride, mixes ? f->t : f->t + capp_latent_place(layer, &f->weights->hparams),
+                 f->t_stride, p->rows, false);
     if (p->router) capp_product(f, p->router, f->routed, f->h_stride, f->t + in->n, f->t_stride, p->rows, false);
     if (mixes)
         capp_mix_rows(f, layer);
+    else if (layer->latent.k_b)
+        capp_latent_queries(f, layer, p->rows);
     else
         run_rows(p, position_rows);
 }
 
 /* Adds the output of attention or of the layer's capp_mix to the stream. */
 static void bring_out(phase *p, const capp_layer *layer) {
+    capp_forward *f = p->f;
     bool mixes = layer->mix_in.parts;
-    if (!mixes) capp_attention(p->f, p->layer, p->tiles);
+    if (!mixes) capp_attention(f, p->layer, p->tiles);
     p->next = mixes ? &layer->mix_out : &layer->out;
-    run_rows(p, mixes ? mixed_rows : attended_rows);
-    add_product(p, p->next, p->f->h, p->f->h_stride, &layer->attention_post_norm,
-                p->f->weights->hparams.parallel != CAPP_SEQUENTIAL);
+    if (layer->latent.k_b)
+        capp_latent_outputs(f, layer, p->rows, p->tiles->row);
+    else
+        run_rows(p, mixes ? mixed_rows : attended_rows);
+    add_product(p, p->next, f->h, f->h_stride, &layer->attention_post_norm,
+                f->weights->hparams.parallel != CAPP_SEQUENTIAL);
 }
 
 static void feed(phase *p, const capp_layer *layer, bool last) {
@@ -299,6 +280,7 @@ capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t fir
     f->weights = w;
     f->base = first_slot;
     f->first_state = first_state;
+    f->experts_run = f->expert_layers = 0;
     const capp_step *steps = tree->states.n ? plan->steps + wave->first : NULL;
     capp_status st = capp_wave_prepare(f, tree, nodes, steps, wave->rows, err);
     if (st != CAPP_OK) return st;
@@ -339,7 +321,10 @@ double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
         if (l->expert_up)
             fed += w->hparams.experts_used * (operations_of(l->expert_up) + operations_of(l->expert_down));
         size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* after the last layer's keys and values */
-        double first = operations_of(&l->qkv) + operations_of(&l->mix_in) + operations_of(&l->mix_rates);
+        double first = operations_of(&l->qkv) + operations_of(&l->latent.q_b) + operations_of(&l->mix_in) +
+                       operations_of(&l->mix_rates);
+        for (size_t e = 0; l->latent.k_b && e < 2 * (size_t)w->hparams.heads; e++)
+            fed += operations_of(&l->latent.k_b[e]);
         total += first * (double)rows + (operations_of(&l->out) + operations_of(&l->mix_out) + fed) * (double)going_on;
     }
     return total;

@@ -356,22 +356,43 @@ static capp_status fit_parameters(fitter *f, uint32_t layer, capp_matrix *up, ca
 /* ---- The model -----------------------------------------------------------------------------------------------------
  */
 
+static capp_status fit_latent(fitter *f, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = f->h;
+    size_t q = (size_t)h->heads * (h->still + h->rope_dims), first = h->q_latent ? h->q_latent : q;
+    size_t kv = (size_t)h->latent + h->rope_dims, outputs = (size_t)h->heads * h->latent_value;
+    const struct {
+        capp_part part;
+        target rows;
+    } parts[] = {{h->q_latent ? CAPP_PART_Q_A : CAPP_PART_Q, {&layer->qkv.deltas, 0, first, h->width}},
+                 {CAPP_PART_KV_A, {&layer->qkv.deltas, first, kv, h->width}},
+                 {CAPP_PART_OUT, {&layer->out.deltas, 0, h->width, outputs}},
+                 {CAPP_PART_Q_B, {&layer->latent.q_b.deltas, 0, q, h->q_latent}}};
+    for (size_t x = 0; x < (h->q_latent ? 4 : 3); x++) {
+        capp_status st = fit_rows(f, (place){parts[x].part, i, 0}, &parts[x].rows);
+        if (st != CAPP_OK) return st;
+    }
+    return CAPP_OK;
+}
+
 static capp_status fit_attention(fitter *f, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = f->h;
+    if (h->latent) return fit_latent(f, i, layer);
     const capp_shape *shape = &h->shapes[i];
     size_t q = (size_t)shape->heads * shape->key, k = (size_t)shape->kv_heads * shape->key;
     size_t v = (size_t)shape->kv_heads * shape->value, mixed = (size_t)shape->heads * shape->value;
-    if (h->attention_gate) q *= 2;
+    bool apart = capp_gate_apart(f->arch);
+    size_t gate = apart ? q : 0, own = h->attention_gate && !apart ? 2 * q : q;
+    q = own + gate;
     capp_delta **qkv = &layer->qkv.deltas;
     const struct {
         capp_part part;
         target rows;
-    } parts[] = {{CAPP_PART_QKV, {qkv, 0, q + k + v, h->width}},
-                 {CAPP_PART_Q, {qkv, 0, q, h->width}},
-                 {CAPP_PART_K, {qkv, q, k, h->width}},
-                 {CAPP_PART_V, {qkv, q + k, v, h->width}},
-                 {CAPP_PART_OUT, {&layer->out.deltas, 0, h->width, mixed}}};
+    } parts[] = {
+        {CAPP_PART_QKV, {qkv, 0, q + k + v, h->width}},   {CAPP_PART_Q, {qkv, 0, own, h->width}},
+        {CAPP_PART_MIX_GATE, {qkv, own, gate, h->width}}, {CAPP_PART_K, {qkv, q, k, h->width}},
+        {CAPP_PART_V, {qkv, q + k, v, h->width}},         {CAPP_PART_OUT, {&layer->out.deltas, 0, h->width, mixed}}};
     for (size_t x = 0; x < sizeof parts / sizeof *parts; x++) {
+        if (!parts[x].rows.n) continue;
         capp_status st = fit_rows(f, (place){parts[x].part, i, 0}, &parts[x].rows);
         if (st != CAPP_OK) return st;
     }

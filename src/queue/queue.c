@@ -13,7 +13,7 @@ enum { LEAST_SHARE = 8 };         /* token rows that a job gets at least, so tha
 static const double LEARNING = 0.3;
 
 void capp_queue_options_init(capp_queue_options *options) {
-    *options = (capp_queue_options){.wave_seconds = 0.05, .least_tokens = 64, .keep_tokens = 16384};
+    *options = (capp_queue_options){.wave_seconds = 0.05, .least_tokens = 192, .keep_tokens = 16384};
 }
 
 capp_status capp_queue_open(capp_queue **out, capp_session *session, const capp_queue_options *options,

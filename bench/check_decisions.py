@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Counts the rows that precision auto decides otherwise than f32, and prints each with its gap: how far apart float32's
+two best scores are, as a difference of mean log-probabilities.
+
+usage: check_decisions.py FOLDER [--model NAME]... [--task NAME]... [--isa NAME]... [--every N] [--seconds S]
+
+FOLDER holds the rows and the results. A run that is stopped, or that ends after S seconds, continues when it is started
+again with the same options. The tasks are COPA's 500 rows and Banking77's 3,080, plain, and with the classes listed in
+the prompt; --every N takes each Nth row.
+"""
+import argparse
+import json
+import math
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import types
+
+import tasks
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SHARED = os.environ.get("CAPP_SHARED") or ROOT.parent / "shared"
+MODELS = pathlib.Path(os.environ.get("CAPP_MODELS") or pathlib.Path.home() / ".cache" / "capp" / "models")
+MOST = 6  # of the 6,660 rows of a model, how many may differ
+
+
+def listed(row):
+    return {**row, "prompt": "Choose one of these:\n" + "\n".join("- " + each for each in row["completions"]) + f"\n{row['prompt']}"}
+
+
+def rows_of(task, every):
+    data = types.SimpleNamespace(data=lambda name: f"{SHARED}/data/{name}")
+    if task.startswith("copa"):
+        rows = tasks.copa(data)[::every]
+        return [listed(row) for row in rows] if task == "copa-listed" else rows
+    return tasks.banking77(data, None, "listed" if task == "banking77-listed" else "plain")[::every]
+
+
+def score(capp, model, rows, out, options, seconds):
+    """Scores the rows, or those that are missing in out. False if the time was over first."""
+    command = [capp, "classify", "-m", MODELS / f"{model}.gguf", "--quiet", "--threads", "1", "-o", out, *options, rows]
+    command += ["--resume"] if out.exists() else []
+    with subprocess.Popen([str(part) for part in command]) as process:
+        try:
+            if process.wait(seconds):
+                sys.exit(f"{' '.join(map(str, command))} ended with {process.returncode}")
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            return False
+    return True
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def probabilities(row):
+    found = row["probabilities"]
+    return list(found.values()) if isinstance(found, dict) else found
+
+
+def differences(reference, found):
+    """(row, gap) of each row that is decided otherwise."""
+    for number, (one, other) in enumerate(zip(reference, found, strict=True)):
+        if one["index"] != other["index"]:
+            best, second = sorted(probabilities(one), reverse=True)[:2]
+            yield number, math.log(best / second)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--capp", default=ROOT / "build" / "capp")
+    parser.add_argument("--model", action="append", choices=["smollm2", "gemma3"])
+    parser.add_argument("--task", action="append", choices=["copa", "copa-listed", "banking77", "banking77-listed"])
+    parser.add_argument("--isa", action="append")
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--seconds", type=float)
+    o = parser.parse_args()
+    o.folder.mkdir(parents=True, exist_ok=True)
+    worst = 0
+    for model in o.model or ["smollm2", "gemma3"]:
+        total, count = {}, 0
+        for task in o.task or ["copa", "copa-listed", "banking77", "banking77-listed"]:
+            name = f"{model}-{task}" + (f"-{o.every}" if o.every > 1 else "")
+            path = o.folder / f"{name}.jsonl"
+            rows = rows_of(task, o.every)
+            if not path.exists():
+                path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+            ways = {"f32": ["--precision", "f32"], **{isa: ["--isa", isa] for isa in o.isa or ["avx2", "avx512vnni"]}}
+            results = {way: o.folder / f"{name}-{way}.jsonl" for way in ways}
+            for way, options in ways.items():
+                if not score(o.capp, model, path, results[way], options, o.seconds):
+                    sys.exit(f"{results[way]} is not complete; start again to continue")
+            count += len(rows)
+            for way in list(ways)[1:]:
+                found = list(differences(read(results["f32"]), read(results[way])))
+                total[way] = total.get(way, 0) + len(found)
+                print(f"{name}, {way}: {len(found)} of {len(rows)} rows differ"
+                      + "".join(f"; row {row}, gap {gap:.5f}" for row, gap in found), flush=True)
+        for way, n in total.items():
+            print(f"{model}, {way}: {n} of {count} rows differ")
+            worst = max(worst, n)
+    return worst > MOST
+
+
+if __name__ == "__main__":
+    sys.exit(main())

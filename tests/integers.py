@@ -1,0 +1,37 @@
+"""Models whose matrices all have one type that stores integers, and their bits in precision i16. tools/make_bits.py
+writes these into tests/fixtures/bits.json; tests/test_expected_bits.py compares with them."""
+import hashlib
+import os
+import struct
+import subprocess
+
+import gguf
+
+import bits
+import test_gguf_types
+
+NAMES = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4"]
+IDS = [[3 + (7 * i * i + 31 * row + 11 * i) % 256 for i in range(24)] for row in range(2)]
+
+
+def make(folder, name):
+    return test_gguf_types.make(folder / f"{name}.gguf", [name], True)
+
+
+def weights_of(model):
+    """A digest of all tensors: other random numbers would make another model."""
+    digest = hashlib.sha256()
+    for tensor in gguf.GGUFReader(model).tensors:
+        digest.update(tensor.data.tobytes())
+    return digest.hexdigest()
+
+
+def bits_of(build, model, isa):
+    """[hex digits, 8 per token, for each row of IDS]; None where the machine lacks the instruction set."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("CAPP_")}
+    done = subprocess.run([build / "tests" / "model_tool", model, f"{isa}:i16"], env=environment, capture_output=True, text=True,
+                          input="".join(" ".join(map(str, ids)) + "\n" for ids in IDS))
+    if done.returncode == bits.LACKING:
+        return None
+    assert done.returncode == 0, done.stderr
+    return ["".join(struct.pack(">f", float(number)).hex() for number in line.split()) for line in done.stdout.splitlines()]
