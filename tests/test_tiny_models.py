@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import convert  # noqa: E402
+import lora  # noqa: E402
 
 TINY = Path(__file__).resolve().parent / "fixtures" / "tiny"
 NAMES = sorted(folder.name for folder in TINY.iterdir())
@@ -234,6 +235,14 @@ def test_close_rows_under_auto(build, name):
     runs = [run for run in reference(name) if run["context"] == reference(name)[0]["context"]]
     context = runs[0]["context"]
     assert scored(build, TINY / name, runs, context, "close") == scored(build, TINY / name, runs, context, "ref")
+
+
+def test_layers_for_further_tokens_are_skipped(build, tmp_path):
+    tensors = convert.read_tensors(TINY / "qwen35")
+    tensors["mtp.layers.0.mlp.up_proj.weight"] = tensors["model.layers.0.mlp.up_proj.weight"]
+    (tmp_path / "config.json").write_text((TINY / "qwen35" / "config.json").read_text())
+    lora.write_safetensors(tmp_path / "model.safetensors", tensors)
+    assert scored(build, tmp_path, reference("qwen35"), 0) == scored(build, TINY / "qwen35", reference("qwen35"), 0)
 
 
 def test_every_case_can_be_remade():
