@@ -18,7 +18,7 @@ SANITIZE := -Db_lundef=false --buildtype=debugoptimized
 
 SOURCES = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.inc' 2>/dev/null || find include src cli tests examples -name '*.[ch]' -o -name '*.inc')
 
-.PHONY: all help setup setup-test debug asan tsan coverage aarch64 dist install wheel site clean format lint fuzz demo models test check bench bench-kernels performance
+.PHONY: all help setup setup-test debug asan tsan coverage aarch64 install wheel site clean format lint fuzz demo models test check bench bench-kernels performance
 
 all: setup build/build.ninja
 	@ninja -C build
@@ -30,7 +30,6 @@ help:
 	@echo 'make check      run the long tests: a million mutations, soak tests, comparison with CAPPr'
 	@echo 'make install    install into PREFIX (now $(PREFIX)); uses DESTDIR'
 	@echo 'make wheel      build the Python package as a wheel, in dist'
-	@echo 'make dist       build all packages, in dist, and check each in a clean place'
 	@echo 'make site       build the documentation as HTML: build-site/html/index.html'
 	@echo 'make debug asan tsan coverage    make other builds, in build-NAME'
 	@echo 'make aarch64    build for AArch64, in build-aarch64, and run its tests under qemu'
@@ -77,16 +76,6 @@ install: all
 
 wheel: setup-test
 	@tools/wheel.sh dist
-
-# Wheels and static binaries for x86-64 and AArch64, Debian packages for this machine.
-dist: setup-test build-test/build.ninja
-	@tools/setup.sh aarch64 dist
-	@ninja -C build-test capp
-	@tools/sysroot.sh arm64 build-sysroot-aarch64
-	@rm -rf dist
-	@tools/dist.sh dist x86_64 aarch64
-	@tools/deb.sh dist
-	@CAPP_DIST=$(CURDIR)/dist $(PYTEST) tests/test_packages.py --long
 
 # Starts with an empty folder each time; warnings are errors.
 site: all
@@ -144,6 +133,7 @@ fuzz: setup-test build-asan/build.ninja
 	@build-asan/tests/fuzz_folder $(MUTATIONS) $(SEED) $$("$$(tools/venv.sh)" tests/quantized.py build-asan/quantized)
 	@build-asan/tests/fuzz_tokenizer $(MUTATIONS) $(SEED) tests/fixtures/tokenizers/*.json
 	@build-asan/tests/fuzz_reader $(MUTATIONS) $(SEED)
+	@build-asan/tests/fuzz_server $(MUTATIONS) $(SEED)
 	@build-asan/tests/fuzz_chat $(MUTATIONS) $(SEED) tests/fixtures/chat/*.jinja
 
 coverage: setup-test build-coverage/build.ninja

@@ -59,12 +59,13 @@ def read_rows(path):
 def facts_of(report, precision):
     names = ("seconds", "load_seconds", "accuracy", "log_loss", "tokens_computed", "tokens_saved", "head_rows", "planned_bytes",
              "used_bytes", "weight_bytes", "isa", "rows_rescored", "completion_tokens",
-             "completion_tokens_run")
+             "completion_tokens_run", "experts_run", "expert_layers_run")
     facts = {"peak_bytes": report["peak_memory_bytes"], "precision": precision,
              **{name: report[name] for name in names if name in report}}
     if "isa" in facts:  # the unit whose peak applies
         used = report.get("precision", precision)  # auto has become f32 or i16 where that one scores all rows
-        facts["isa"] += " bf16" if used in ("auto", "bf16") and facts["isa"] in ("avx512bf16", "amx") else " f32"
+        floats = "bf16" if used in ("auto", "bf16") and facts["isa"] in ("avx512bf16", "amx") else "f32"
+        facts["isa"] += " i16" if used in ("i16", "i8") else " " + floats
     return facts
 
 

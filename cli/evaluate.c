@@ -1,3 +1,5 @@
+#include "labeled.h"
+#include "report.h"
 #include "run.h"
 
 #include <float.h>
@@ -19,6 +21,7 @@ typedef struct tally {
     pair *pairs;        /* one for each wrong row, until they are merged */
     size_t n_pairs, capacity;
     size_t merge_at; /* number of pairs at which they are merged */
+    report report;
 } tally;
 
 static int by_classes(const void *a, const void *b) {
@@ -61,6 +64,7 @@ static bool on_choice(run *this_run, const row *this_row, const capp_result *res
     tally *t = user;
     add_loss(t, result->posterior[this_row->label]);
     count(t, this_row->label, result->prediction);
+    report_add(&t->report, this_row, result->prediction, result->posterior);
     return !t->writes || write_choice(this_run, this_row, result);
 }
 
@@ -83,6 +87,7 @@ static bool on_kept(run *this_run, const row *this_row, const record *written, v
                        "%s:%zu: the row has no prediction: the file was changed; use --overwrite to start again",
                        this_run->output.path, written->line);
     count(t, this_row->label, prediction);
+    report_miss(&t->report);
     t->n_kept++;
     if (!isnan(right))
         add_loss(t, right);
@@ -117,6 +122,8 @@ static double share_of(size_t part, size_t whole) {
 
 /* NaN if it is not known for all rows. */
 static double log_loss(const tally *t) {
+    double known = report_log_loss(&t->report);
+    if (!isnan(known)) return known;
     return t->n && !t->n_untold ? t->loss / (double)t->n : NAN;
 }
 
@@ -138,6 +145,9 @@ static void json_report(buffer *b, const run *this_run, const tally *t, const ca
     buffer_printf(b, ",\n \"tokens_computed\": %llu,\n \"tokens_saved\": %llu,\n \"head_rows\": %llu",
                   (unsigned long long)stats->tokens_computed, (unsigned long long)stats->tokens_saved,
                   (unsigned long long)stats->head_rows);
+    if (stats->expert_layers_run)
+        buffer_printf(b, ",\n \"experts_run\": %llu,\n \"expert_layers_run\": %llu",
+                      (unsigned long long)stats->experts_run, (unsigned long long)stats->expert_layers_run);
     if (this_run->options->only_prediction)
         buffer_printf(b,
                       ",\n \"completion_tokens\": %zu,\n \"completion_tokens_run\": %zu"
@@ -160,7 +170,9 @@ static void json_report(buffer *b, const run *this_run, const tally *t, const ca
         put_class(b, this_run, t->pairs[i].prediction, true);
         buffer_printf(b, ", \"count\": %zu}", t->pairs[i].count);
     }
-    buffer_text(b, "]}\n");
+    buffer_char(b, ']');
+    report_json(&t->report, b);
+    buffer_text(b, "}\n");
 }
 
 static void text_report(buffer *b, const run *this_run, const tally *t, const capp_stats *stats,
@@ -173,12 +185,16 @@ static void text_report(buffer *b, const run *this_run, const tally *t, const ca
                       t->n_untold);
     else if (!this_run->options->only_prediction)
         buffer_printf(b, "log-loss   %.4f\n", log_loss(t));
+    report_text(&t->report, b);
     if (t->n_kept)
         buffer_printf(b, "kept       %zu rows of the earlier run, which are not in speed and tokens\n", t->n_kept);
     buffer_printf(b, "speed      %.1f rows/s (%.3f s; model loaded in %.3f s)\n",
                   (double)(t->n - t->n_kept) / this_run->seconds, this_run->seconds, info->load_seconds);
     buffer_printf(b, "tokens     %llu computed, %llu saved\n", (unsigned long long)stats->tokens_computed,
                   (unsigned long long)stats->tokens_saved);
+    if (stats->expert_layers_run)
+        buffer_printf(b, "experts    %.1f ran in a layer, on average over layers and waves\n",
+                      (double)stats->experts_run / (double)stats->expert_layers_run);
     if (stats->rows_rescored)
         buffer_printf(b, "close      %llu rows were scored again in float32\n",
                       (unsigned long long)stats->rows_rescored);
@@ -199,13 +215,14 @@ static void text_report(buffer *b, const run *this_run, const tally *t, const ca
     }
 }
 
-static int write_reports(run *this_run, tally *t, output *json) {
+static int write_reports(run *this_run, tally *t, output *json, output *html) {
     capp_stats stats;
     capp_model_info info;
     capp_session_get_stats(this_run->session, &stats);
     capp_model_get_info(this_run->model, &info);
     merge_pairs(t);
     if (t->n_pairs) qsort(t->pairs, t->n_pairs, sizeof *t->pairs, by_count);
+    if (html->file >= 0) report_html(&t->report, &html->rows, this_run->reader.source.name);
     if (this_run->options->json) json_report(&json->rows, this_run, t, &stats, &info);
     buffer text = {0};
     text_report(&text, this_run, t, &stats, &info);
@@ -216,14 +233,61 @@ static int write_reports(run *this_run, tally *t, output *json) {
         code = output_print(buffer_view(&text));
     buffer_free(&text);
     if (this_run->options->json && !output_close(json, true)) code = output_failed(json);
+    if (html->file >= 0 && !output_close(html, true)) code = output_failed(html);
+    return code;
+}
+
+/* The report on a store, which needs no model. */
+static int evaluate_store(const options *settings) {
+    labeled rows;
+    report r;
+    capp_error err = {.row = CAPP_NO_ROW};
+    decided_row decided;
+    size_t index, n = 0, correct = 0;
+    read_status status = READ_FAILED;
+    const char *inputs[] = {settings->input};
+    output json = {.file = -1}, html = {.file = -1};
+    bool good = labeled_open(&rows, settings->input, settings, &err);
+    report_open(&r, rows.decider.rules.classes, rows.decider.rules.n_classes);
+    good = good && (!settings->json || output_open(&json, settings->json, inputs, 1, &err)) &&
+           (!settings->html || output_open(&html, settings->html, inputs, 1, &err));
+    while (good && (status = labeled_next(&rows, &decided, &index, &err)) == READ_ROW) {
+        n++;
+        correct += decided.prediction == decided.row.label;
+        report_add(&r, &decided.row, decided.prediction, decided.posterior);
+    }
+    int code = status == READ_END ? EXIT_DONE : EXIT_FAILED;
+    if (code) complain("%s", err.message);
+    buffer text = {0};
+    buffer_printf(&text, "accuracy   %.4f (%zu of %zu)\n", share_of(correct, n), correct, n);
+    if (n && !isnan(report_log_loss(&r))) buffer_printf(&text, "log-loss   %.4f\n", report_log_loss(&r));
+    report_text(&r, &text);
+    if (rows.n_without) buffer_printf(&text, "\n%zu rows have no label, or no score\n", rows.n_without);
+    if (!code && settings->json) {
+        buffer_text(&json.rows, "{\"accuracy\": ");
+        put_double(&json.rows, share_of(correct, n));
+        buffer_printf(&json.rows, ",\n \"n\": %zu,\n \"correct\": %zu", n, correct);
+        buffer_text(&json.rows, ",\n \"log_loss\": ");
+        put_double(&json.rows, report_log_loss(&r));
+        report_json(&r, &json.rows);
+        buffer_text(&json.rows, "}\n");
+    }
+    if (!code && settings->html) report_html(&r, &html.rows, settings->input);
+    if (!code && (!settings->json || json.path)) code = output_print(buffer_view(&text));
+    if (json.file >= 0 && !output_close(&json, !code)) code = output_failed(&json);
+    if (html.file >= 0 && !output_close(&html, !code)) code = output_failed(&html);
+    buffer_free(&text);
+    report_close(&r);
+    labeled_close(&rows);
     return code;
 }
 
 int evaluate_command(const options *settings) {
+    if (names_store(settings->input)) return evaluate_store(settings);
     run r;
     tally t = {.writes = settings->out != NULL, .loss = settings->only_prediction ? NAN : 0};
     const char *inputs[] = {settings->input, settings->model, settings->classes, settings->prior, settings->out};
-    output json = {.file = -1};
+    output json = {.file = -1}, html = {.file = -1};
     capp_error err = {.row = CAPP_NO_ROW};
     int code = EXIT_FAILED;
     bool good = run_open(&r, settings, NEED_CHOICES, true);
@@ -231,6 +295,11 @@ int evaluate_command(const options *settings) {
         complain("%s", err.message);
         good = false;
     }
+    if (good && settings->html && !output_open(&html, settings->html, inputs, sizeof inputs / sizeof *inputs, &err)) {
+        complain("%s", err.message);
+        good = false;
+    }
+    if (good) report_open(&t.report, r.rules.classes, r.rules.n_classes);
     if (good && r.output.resumed && !run_read_kept(&r, on_kept, &t, &err)) {
         complain("%s", err.message);
         good = false;
@@ -240,10 +309,12 @@ int evaluate_command(const options *settings) {
     bool ended = code == EXIT_DONE || code == EXIT_PARTLY;
     t.complete = ended;
     if (good && (ended || t.n) && !r.output.error) {
-        int reported = write_reports(&r, &t, &json);
+        int reported = write_reports(&r, &t, &json, &html);
         if (ended && reported != EXIT_DONE) code = reported;
     }
     if (json.file >= 0) output_close(&json, false);
+    if (html.file >= 0) output_close(&html, false);
+    report_close(&t.report);
     free(t.pairs);
     return run_close(&r, code);
 }

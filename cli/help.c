@@ -45,6 +45,10 @@ static const struct {
      "discount, or\namong some of the classes. What is not given is as in the run. If precision auto leaves a new "
      "decision open, the row is\nmarked undecided; --rescore -m MODEL then computes what is missing.\n\n"
      "  capp decide run.db --aggregate sum --prior 0.7,0.3\n"},
+    {COMMAND_COMPARE, "Compares the predictions of two stores of the same rows, such as two prompts or two models: "
+                      "accuracy of both, the "
+                      "rows\nwhere they differ, and McNemar's test of whether the difference can be chance.\n\n"
+                      "  capp compare first.db second.db --label topic\n"},
     {COMMAND_MODELS,
      "Lists the models in the caches of Hugging Face, llama.cpp, Ollama and LM Studio: the name that -m takes, size,\n"
      "architecture, and whether capp runs it. fetch downloads a model to Hugging Face's cache, checks it against the "

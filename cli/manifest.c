@@ -11,9 +11,9 @@
 enum { MANIFEST_FORMAT = 1 };
 
 /* Options that do not change the rows, and options that the manifest records in another way. */
-static const char *const idle[] = {"model",   "lora",   "out",    "resume",         "overwrite",
-                                   "fsync",   "quiet",  "memory", "weights-memory", "json",
-                                   "threads", "window", "isa",    "precision",      "progress"};
+static const char *const idle[] = {"model",     "lora",           "out",  "resume", "overwrite", "fsync",  "quiet",
+                                   "memory",    "weights-memory", "json", "html",   "threads",   "window", "isa",
+                                   "precision", "progress"};
 
 static bool is_idle(const char *name) {
     for (size_t i = 0; i < sizeof idle / sizeof *idle; i++)

@@ -9,9 +9,10 @@ enum {
     ROWS = SCORE | COMMAND_TOKENIZE | COMMAND_GENERATE,
     ENGINE = SCORE | COMMAND_GENERATE | COMMAND_BENCH | COMMAND_SERVE | COMMAND_DECIDE,
     STORE = COMMAND_EXPORT | COMMAND_DECIDE,
+    LABELS = COMMAND_EVALUATE | COMMAND_COMPARE,
     WEIGH = CHOOSE | COMMAND_DECIDE,
     TABLE = CHOOSE | STORE,
-    ALL = ROWS | COMMAND_INSPECT | COMMAND_BENCH | COMMAND_MODELS | COMMAND_SERVE | STORE
+    ALL = ROWS | COMMAND_INSPECT | COMMAND_BENCH | COMMAND_MODELS | COMMAND_SERVE | STORE | COMMAND_COMPARE
 };
 
 const char *const precision_names[PRECISIONS] = {[CAPP_PRECISION_AUTO] = "auto",
@@ -31,9 +32,9 @@ const option_row option_rows[] = {
      "the prompt, with columns in braces: 'Question: {text}\\nTopic:'"},
     {"classes", 'c', "LIST", SCORE | COMMAND_DECIDE, false, OPT_CLASSES,
      "the classes: 'a,b,c', or @FILE with one per line or a JSON array"},
-    {"label", 0, "FIELD", COMMAND_EVALUATE, false, OPT_LABEL,
+    {"label", 0, "FIELD", LABELS, false, OPT_LABEL,
      "column with the correct class: its text in all rows, or its index from 0 in all rows"},
-    {"label-index", 0, NULL, COMMAND_EVALUATE, false, OPT_LABEL_INDEX, "labels are indices from 0, not texts"},
+    {"label-index", 0, NULL, LABELS, false, OPT_LABEL_INDEX, "labels are indices from 0, not texts"},
     {"prior", 0, "LIST", SCORE | COMMAND_DECIDE, true, OPT_PRIOR,
      "probability of each class before the row is read: '0.2,0.8', or @FILE (JSON array)"},
     {"multi-label", 0, NULL, WEIGH, true, OPT_MULTI_LABEL, "score each class by itself: probabilities do not sum to 1"},
@@ -81,8 +82,9 @@ const option_row option_rows[] = {
      "print progress every SECONDS if stderr is not a terminal (default: 30; 0: never)"},
     {"fingerprint", 0, NULL, COMMAND_INSPECT, false, OPT_FINGERPRINT,
      "print what the bits of results depend on: the model's hash, adapters, arithmetic, precision"},
-    {"json", 0, "FILE", COMMAND_EVALUATE | COMMAND_GENERATE | COMMAND_BENCH, false, OPT_JSON,
+    {"json", 0, "FILE", LABELS | COMMAND_GENERATE | COMMAND_BENCH, false, OPT_JSON,
      "write the report as JSON to FILE (-: stdout)"},
+    {"html", 0, "FILE", COMMAND_EVALUATE, false, OPT_HTML, "write the report with plots to FILE, a page for a browser"},
     {"json", 0, NULL, COMMAND_INSPECT | COMMAND_MODELS, false, OPT_INSPECT_JSON, "print JSON"},
     {"format", 0, "NAME", ROWS, false, OPT_FORMAT,
      "format of INPUT: csv, tsv, jsonl, json or text (default: recognized by its first bytes)"},
@@ -99,7 +101,8 @@ const option_row option_rows[] = {
     {"precision", 0, "NAME", ENGINE | COMMAND_INSPECT, true, OPT_PRECISION,
      "auto (default: the fastest that keeps decisions), f32, bf16, i16 or i8"},
     {"isa", 0, "NAME", ENGINE | COMMAND_INSPECT, true, OPT_ISA,
-     "ref, avx2, avxvnni, avx512, avx512vnni, avx512bf16 or amx; on ARM ref or neon (default: the best)"},
+     "ref, avx2, avxvnni, avx512, avx512vnni, avx512bf16 or amx; on ARM ref, neon, neondot or neoni8mm (default: the "
+     "best)"},
     {"context", 0, "TOKENS", ENGINE, true, OPT_CONTEXT,
      "maximum length of prompt and completion (default, and 0: the model's limit)"},
     {"lora", 0, "PATH[=WEIGHT]", ENGINE | COMMAND_INSPECT, true, OPT_LORA,

@@ -19,7 +19,8 @@
     X(MODELS, models, 128, "[fetch NAME]", "list the models on this machine, or download one by name")                 \
     X(SERVE, serve, 2048, "", "answer requests over HTTP")                                                             \
     X(EXPORT, export, 512, "STORE", "write the rows of a store")                                                       \
-    X(DECIDE, decide, 1024, "STORE", "decide the rows of a store under other options")
+    X(DECIDE, decide, 1024, "STORE", "decide the rows of a store under other options")                                 \
+    X(COMPARE, compare, 4096, "STORE STORE", "compare the predictions of two stores with labels")
 
 enum {
 #define X(NAME, name, bit, arguments, summary) COMMAND_##NAME = (bit),
@@ -48,6 +49,7 @@ enum option_id {
     OPT_LABEL_INDEX,
     OPT_LABEL,
     OPT_JSON,
+    OPT_HTML,
     OPT_INSPECT_JSON,
     OPT_TOKENS,
     OPT_STOP,

@@ -113,6 +113,10 @@ bool options_given(const options *settings, const char *name) {
     return false;
 }
 
+bool names_store(const char *path) {
+    return path && (ends_with(path, ".db") || ends_with(path, ".sqlite") || ends_with(path, ".sqlite3"));
+}
+
 static bool discount_option(options *settings, const char *text, capp_error *err) {
     char *end;
     settings->discount = strtod(text, &end);
@@ -180,6 +184,7 @@ static bool set(options *settings, int id, const char *text, capp_error *err) {
     case OPT_FORMAT: settings->format = text; return true;
     case OPT_LABEL: settings->label = text; return true;
     case OPT_JSON: settings->json = text; return true;
+    case OPT_HTML: settings->html = text; return true;
     case OPT_INSPECT_JSON: settings->inspect_json = true; return true;
     case OPT_IGNORE_EOS: settings->ignore_eos = true; return true;
     case OPT_NO_BOS: settings->no_bos = true; return true;
@@ -298,8 +303,11 @@ static bool check_dashes(const option_row *row, const char *written, unsigned bi
 static bool check_names(const options *settings, capp_error *err) {
     const struct {
         const char *text, *what;
-    } names[] = {
-        {settings->model, "-m"}, {settings->out, "-o"}, {settings->json, "--json"}, {settings->input, "INPUT"}};
+    } names[] = {{settings->model, "-m"},
+                 {settings->out, "-o"},
+                 {settings->json, "--json"},
+                 {settings->html, "--html"},
+                 {settings->input, "INPUT"}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (names[i].text && !*names[i].text)
             return fail_at(err, 0, "%s is an empty name; write the name of a file", names[i].what);
@@ -328,7 +336,7 @@ bool options_parse(options *settings, const char *command, unsigned bit, int cou
     }
     if (settings->help) return true;
     if (optind < count) settings->input = arguments[optind++];
-    if (optind < count && bit == COMMAND_MODELS) settings->second = arguments[optind++];
+    if (optind < count && (bit == COMMAND_MODELS || bit == COMMAND_COMPARE)) settings->second = arguments[optind++];
     if (settings->input && (bit == COMMAND_BENCH || bit == COMMAND_SERVE))
         return fail_at(err, 0, "%s reads no INPUT; remove '%s'", command, settings->input);
     if (!check_names(settings, err)) return false;
@@ -345,10 +353,13 @@ bool options_parse(options *settings, const char *command, unsigned bit, int cou
         return fail_at(err, 0,
                        settings->model ? "-m has no effect without --rescore; add it, or remove -m"
                                        : "--rescore needs the model; add -m FILE");
-    if (!settings->model && row_of(OPT_MODEL, bit) && bit != COMMAND_DECIDE)
+    if (!settings->model && row_of(OPT_MODEL, bit) && bit != COMMAND_DECIDE &&
+        !(bit == COMMAND_EVALUATE && names_store(settings->input)))
         return fail_at(err, 0, "no model; use -m FILE");
     if (bit == COMMAND_INSPECT && !settings->input) return fail_at(err, 0, "no file; write capp inspect FILE");
-    if (bit == COMMAND_EVALUATE && !settings->label)
+    if (bit == COMMAND_COMPARE && !settings->second)
+        return fail_at(err, 0, "compare needs two stores; write capp compare FIRST.db SECOND.db --label FIELD");
+    if ((bit == COMMAND_EVALUATE || bit == COMMAND_COMPARE) && !settings->label)
         return fail_at(err, 0, "no label; name the column of the correct class with --label FIELD");
     if ((settings->resume || settings->overwrite) && (!settings->out || !strcmp(settings->out, "-")))
         return fail_at(err, 0, "--%s works only with an output file; use -o FILE",

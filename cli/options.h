@@ -24,6 +24,7 @@ typedef struct options {
     const char *input;  /* NULL: standard input */
     const char *second; /* models: NAME */
     char *located;      /* the path that a model's name stands for, or NULL */
+    const char *html;   /* evaluate: a page, or NULL */
     const char *format, *model, *template, *classes, *out, *label, *json, *prior;
     const char *end_of_prompt; /* NULL: the default of the library */
     bool chat;
@@ -60,6 +61,9 @@ void options_free(options *settings);
 
 /* Whether the command line has the option of this long name. */
 bool options_given(const options *settings, const char *name);
+
+/* Whether the name of a file says that it is a score store: .db, .sqlite or .sqlite3. */
+bool names_store(const char *path);
 
 /* Fills *scoring with discount and domain, and returns it. It borrows from settings. */
 const capp_scoring *options_scoring(const options *settings, capp_scoring *scoring);

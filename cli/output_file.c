@@ -142,7 +142,7 @@ bool output_open_rows(output *out, const options *settings, bool columns, const 
     packing packed = PACKING_NONE;
     capp_error ending = {.row = 0};
     bool to_file = settings->out && strcmp(settings->out, "-") != 0;
-    bool stored = to_file && store_is_name(settings->out);
+    bool stored = to_file && names_store(settings->out);
     if (stored && !check_store(settings, err)) return false;
     bool named = !to_file || stored || output_form_of(settings->out, &form, &packed, &ending);
     struct stat facts = {0};

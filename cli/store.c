@@ -31,10 +31,6 @@ static const char schema[] =
     " LEFT JOIN completions ON completions.list = rows.list AND completions.place = rows.prediction"
     " LEFT JOIN labels ON labels.row = rows.row;";
 
-bool store_is_name(const char *path) {
-    return path && (ends_with(path, ".db") || ends_with(path, ".sqlite") || ends_with(path, ".sqlite3"));
-}
-
 /* ---- Transactions ---------------------------------------------------------------------------------------------- */
 
 bool store_commit(store *s) {

@@ -7,9 +7,6 @@
 
 typedef struct store store;
 
-/* Whether the name of a file says that it is a store: .db, .sqlite or .sqlite3. */
-bool store_is_name(const char *path);
-
 /* ---- store.c: the database ---- */
 
 /* Opens the store in an existing file. Returns NULL and a message if the file is not a store. write: rows can be

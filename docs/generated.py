@@ -8,6 +8,8 @@
 The header's comments are plain ones, as everywhere in this house. hawkmoth takes comments that begin with two stars and
 stand before what they describe, as reStructuredText; `sections_of` makes such a copy of the header, a file a section.
 """
+import ast
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -154,27 +156,40 @@ class PythonModules(SphinxDirective):
         return self.parse_text_to_nodes("\n\n".join(page), allow_section_headings=True)
 
 
+def checks():
+    """{model_type or architecture: what tests compare with}: transformers, or another model with the same arithmetic."""
+    tests = ROOT / "tests"
+    files = [path.parent for path in (tests / "fixtures" / "tiny").glob("*/reference.json")]
+    types = {path.name: json.loads((path / "config.json").read_text())["model_type"] for path in files}
+    versions = {path.name: json.loads((path / "reference.json").read_text())["made_by"].partition(",")[0] for path in files}
+    found = {types[name]: versions[name] for name in types}
+    same = re.search(r"^SAME = (\[.*?\])$", (tests / "test_tiny_models.py").read_text(), re.M | re.S)
+    found.update({arch: f"the same arithmetic as {types[name]}" for arch, name in ast.literal_eval(same[1])})
+    return found
+
+
 def architectures():
-    """(models, model_type of folders, architecture of GGUF files) of each row, by the models' names."""
-    found = []
+    """(models, model_type of folders, architecture of GGUF files, what checks it) of each row, by the models' names."""
+    found, checked = [], checks()
     for path in (ROOT / "src" / "model").glob("arch_*.c"):
         for row in ROWS.findall(path.read_text()):
             macro = re.search(r'LIKE_LLAMA\("([^"]*)", "([^"]*)"\)', row)
             fields = dict(re.findall(r'\.(models|gguf|gguf_as|hf) = "([^"]*)"', row))
             if macro:
                 fields.update(gguf=macro[1], models=macro[2])
-            found.append((fields["models"], fields.get("hf"), fields.get("gguf", fields.get("gguf_as"))))
+            names = fields.get("hf"), fields.get("gguf", fields.get("gguf_as"))
+            found.append((fields["models"], *names, checked.get(names[0], checked.get(names[1]))))
     return sorted(found, key=lambda row: row[0].lower())
 
 
 class Architectures(SphinxDirective):
     def run(self):
-        rows = [("Models", "Folders: model_type", "GGUF: general.architecture"), *architectures()]
-        table = nodes.table("", group := nodes.tgroup("", cols=3))
-        group += [nodes.colspec(colwidth=width) for width in (40, 30, 30)]
+        rows = [("Models", "Folders: model_type", "GGUF: general.architecture", "Checked with"), *architectures()]
+        table = nodes.table("", group := nodes.tgroup("", cols=4))
+        group += [nodes.colspec(colwidth=width) for width in (34, 23, 23, 20)]
         lines = []
         for row in rows:
-            entries = [nodes.entry("", nodes.paragraph("", "", nodes.literal("", cell) if cell and i and row is not rows[0]
+            entries = [nodes.entry("", nodes.paragraph("", "", nodes.literal("", cell) if cell and 0 < i < 3 and row is not rows[0]
                                                        else nodes.Text(cell or "-"))) for i, cell in enumerate(row)]
             lines.append(nodes.row("", *entries))
         group += nodes.thead("", lines[0])

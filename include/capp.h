@@ -152,9 +152,9 @@ typedef struct capp_model_options {
                                  or _ALL. The cache holds whole matrices, as many as fit. */
     capp_precision precision; /* default: CAPP_PRECISION_AUTO */
     const char *isa;          /* instruction set: "ref"; on x86-64 "avx2", "avxvnni", "avx512", "avx512vnni",
-                                 "avx512bf16" or "amx"; on AArch64 "neon". NULL: the value of the environment variable
-                                 CAPP_ISA if it is set, otherwise the best that the CPU and the operating system
-                                 support. Borrowed for the call. */
+                                 "avx512bf16" or "amx"; on AArch64 "neon", "neondot" or "neoni8mm". NULL: the value of
+                                 the environment variable CAPP_ISA if it is set, otherwise the best that the CPU and
+                                 the operating system support. Borrowed for the call. */
     uint32_t context; /* maximum number of tokens of a prompt and a completion together. 0: the model's limit. For a
                          LongRoPE model, 0 means the limit for short texts; a larger value selects the model's factors
                          for long texts. */
@@ -353,10 +353,12 @@ typedef struct capp_stats {
     uint64_t tokens_computed; /* token rows that ran through the layers */
     uint64_t tokens_saved;    /* additional token rows that would run if each completion ran alone with its prompt */
     uint64_t head_rows;       /* token rows that ran through the head: distinct contexts whose next token was scored */
-    double product_flops;     /* operations in products with weight matrices: two for each weight and row */
-    uint64_t planned_bytes;   /* planned peak memory of the run; the largest of all calls */
-    uint64_t used_bytes;      /* allocated peak memory: KV store, buffers, token tree and plan */
-    double seconds;           /* time spent in calls */
+    uint64_t experts_run;     /* mixtures of experts: experts that some row chose, over all layers and waves */
+    uint64_t expert_layers_run; /* layers with experts that ran, over all waves */
+    double product_flops;       /* operations in products with weight matrices: two for each weight and row */
+    uint64_t planned_bytes;     /* planned peak memory of the run; the largest of all calls */
+    uint64_t used_bytes;        /* allocated peak memory: KV store, buffers, token tree and plan */
+    double seconds;             /* time spent in calls */
 } capp_stats;
 
 /* Fills *stats. */

@@ -1,5 +1,5 @@
-/* Functions on arrays, which need no model: decisions from stored log-probabilities. The conventions are those of
- * capp.h.
+/* Functions on arrays, which need no model: decisions from stored log-probabilities, calibration, metrics. The
+ * conventions are those of capp.h.
  */
 #ifndef CAPP_ARRAYS_H
 #define CAPP_ARRAYS_H
@@ -42,6 +42,95 @@ typedef struct capp_decided {
  * aggregate and scoring are used. A discount needs marginals: CAPP_EINVAL if scoring has none. */
 CAPP_API capp_status capp_decide(const capp_logprobs *logprobs, const capp_example *example,
                                  const capp_run_options *options, const capp_decided *decided, capp_error *err);
+
+/* ---- Calibration ----------------------------------------------------------------------------------------------- */
+
+/* A calibration maps the log-likelihoods of a row's classes (score of capp_decided) to others: scale * score + shift of
+ * the class. scores: [n][n_classes], finite. */
+
+/* shift[k] = -log of the mean probability of class k over n rows. With rows whose texts say nothing ("N/A"), this is
+ * contextual calibration (Zhao et al., arXiv 2102.09690). With the rows that are to be decided, it is batch calibration
+ * (Zhou et al., arXiv 2309.17249). Both use scale 1. shift: [n_classes]. */
+CAPP_API capp_status capp_calibrate_shift(const double *scores, size_t n, size_t n_classes, double *shift,
+                                          capp_error *err);
+
+/* Estimates by expectation maximization (Saerens et al. 2002) how frequent each class is among the n rows, without
+ * labels. assumed: [n_classes] the prior of the scores; NULL: uniform. prior: [n_classes]. Ends when no probability
+ * changes by more than 1e-12, at the latest after 10,000 steps. */
+CAPP_API capp_status capp_calibrate_prior(const double *scores, size_t n, size_t n_classes, const double *assumed,
+                                          double *prior, capp_error *err);
+
+/* Fits the scale, and the shifts unless shift is NULL (then the scale alone: an inverse temperature), to the labels of
+ * n rows: minimizes the mean of -log probability of the label, plus penalty / 2 times (scale - 1)^2 plus the squares of
+ * the shifts. penalty > 0. labels: [n]. */
+CAPP_API capp_status capp_calibrate_fit(const double *scores, const size_t *labels, size_t n, size_t n_classes,
+                                        double penalty, double *scale, double *shift, capp_error *err);
+
+/* posterior[i][k] = the probability of class k in row i after the calibration. shift: NULL for none. */
+CAPP_API capp_status capp_calibrate_apply(const double *scores, size_t n, size_t n_classes, double scale,
+                                          const double *shift, double *posterior, capp_error *err);
+
+/* The same for each row by a fit to the rows of the other folds: row i is in fold i % folds. So posterior
+ * [n][n_classes] shows what the calibration does to rows that it was not fitted to. shifts: as in capp_calibrate_fit.
+ */
+CAPP_API capp_status capp_calibrate_cross(const double *scores, const size_t *labels, size_t n, size_t n_classes,
+                                          double penalty, bool shifts, size_t folds, double *posterior,
+                                          capp_error *err);
+
+/* Split conformal prediction: the set of classes whose posterior is at least *least contains the correct class of a new
+ * row with a probability of at least `coverage`, if new rows are like these n labeled ones. posterior: [n][n_classes].
+ * *least is 0, the set of all classes, if there are too few rows for the coverage. */
+CAPP_API capp_status capp_calibrate_sets(const double *posterior, const size_t *labels, size_t n, size_t n_classes,
+                                         double coverage, double *least, capp_error *err);
+
+/* ---- Metrics --------------------------------------------------------------------------------------------------- */
+
+enum { CAPP_MEASURE_BINS = 15, CAPP_MEASURE_POINTS = 20 };
+
+/* Sums over labeled rows, for metrics. */
+typedef struct capp_measure capp_measure;
+
+/* On success the caller owns *measure and frees it with capp_measure_free. On failure *measure is NULL. */
+CAPP_API capp_status capp_measure_open(capp_measure **measure, size_t n_classes, capp_error *err);
+CAPP_API void capp_measure_free(capp_measure *measure);
+
+/* Adds n rows. posterior: [n][width], width <= n_classes, probabilities that sum to 1. labels, prediction: [n] indices
+ * below width. prediction may be NULL: the most probable class, of equals the first. */
+CAPP_API capp_status capp_measure_add(capp_measure *measure, const double *posterior, size_t n, size_t width,
+                                      const size_t *labels, const size_t *prediction, capp_error *err);
+
+typedef struct capp_metrics {
+    size_t n, correct;
+    double accuracy, accuracy_low, accuracy_high; /* with Wilson's interval for 95 % */
+    double macro_f1;                              /* mean of F1 over the classes that are a label or a prediction */
+    double log_loss; /* mean of -log of the label's probability, which counts as at least 2.2e-308 */
+    double brier;    /* mean of the sum over classes of (probability - 1 for the label, 0 otherwise)^2 */
+    double ece;      /* expected calibration error: over equal bins of the prediction's probability, the mean
+                        difference between this probability and the share of correct rows, weighted by rows */
+    size_t bin_n[CAPP_MEASURE_BINS];
+    double bin_confidence[CAPP_MEASURE_BINS], bin_accuracy[CAPP_MEASURE_BINS]; /* means; 0 in an empty bin */
+    /* Deciding only the most certain rows: point i is the error rate among the (i + 1) / CAPP_MEASURE_POINTS of all
+     * rows whose predictions are most probable. */
+    double risk[CAPP_MEASURE_POINTS];
+} capp_metrics;
+
+/* All numbers are 0 without rows. */
+CAPP_API capp_status capp_measure_get(const capp_measure *measure, capp_metrics *metrics, capp_error *err);
+
+/* Of the class: rows with this label, rows with this prediction, and rows with both. */
+CAPP_API void capp_measure_class(const capp_measure *measure, size_t class_index, size_t *labels, size_t *predictions,
+                                 size_t *both);
+
+/* Number of rows with this label and this prediction. */
+CAPP_API size_t capp_measure_confusion(const capp_measure *measure, size_t label, size_t prediction);
+
+/* The largest share of rows that can be decided with an error rate of at most `risk` among them, most certain rows
+ * first. CAPP_ENOMEM if memory is short. */
+CAPP_API capp_status capp_measure_coverage(const capp_measure *measure, double risk, double *coverage, capp_error *err);
+
+/* McNemar's exact test for two classifiers of the same rows: how probable it is that the numbers of rows that only one
+ * of them has right differ at least this much, if both are equally good. */
+CAPP_API double capp_measure_mcnemar(size_t only_first, size_t only_second);
 
 #ifdef __cplusplus
 }

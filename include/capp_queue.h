@@ -25,7 +25,7 @@ typedef struct capp_job capp_job;
 
 typedef struct capp_queue_options {
     double wave_seconds; /* a step takes about this long, but holds at least least_tokens token rows; default: 0.05 */
-    size_t least_tokens; /* waves of few rows lose throughput; default: 64 */
+    size_t least_tokens; /* waves of fewer rows lose throughput; default: 192 */
     size_t keep_tokens;  /* room in the KV store for this many tokens that later jobs may need again, if the memory
                             budget allows it; default: 16384 */
 } capp_queue_options;

@@ -7,7 +7,14 @@
 
 #include "answer.h"
 
-enum { MOST_PROMPTS = 2048, MOST_N = 128, MOST_STOP = 16, MOST_STOP_BYTES = 1000, MOST_MESSAGES = 1000 };
+enum {
+    MOST_PROMPTS = 2048,
+    MOST_N = 128,
+    MOST_CHOICES = 16384,
+    MOST_STOP = 16,
+    MOST_STOP_BYTES = 1000,
+    MOST_MESSAGES = 1000
+};
 
 /* Fields whose default value is accepted, because clients send it: any other value is an error. */
 static bool check_unused(const json_t *o, failure *f) {
@@ -135,6 +142,9 @@ bool completions_parse(request *r, failure *f) {
     if (!field_count(o, "logprobs", 0, CAPP_MOST_TOP, &c->top, f)) return false;
     c->logprobs = field(o, "logprobs") != NULL;
     if (!field_count(o, "best_of", c->n, c->n, &best, f)) return false;
+    if (c->n_prompts * c->n > MOST_CHOICES)
+        return refuse(f, 400, "n", "%zu prompts with n = %zu are more than %d answers", c->n_prompts, c->n,
+                      MOST_CHOICES);
     return true;
 }
 

@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Memory of the runs of several models together, if no option says how much. */
+static const uint64_t DEFAULT_MEMORY = (uint64_t)2 << 30;
+
 /* Divides the memory of all models. */
 static uint64_t share_of(const server *s, uint64_t bytes) {
     return bytes / s->options->n_models;
@@ -16,6 +19,7 @@ static bool open_model(server *s, model *m, failure *f) {
     capp_queue_options how;
     capp_queue_options_init(&how);
     how.wave_seconds = s->options->wave_seconds;
+    if (!options.memory && s->options->n_models > 1) options.memory = DEFAULT_MEMORY;
     options.memory = share_of(s, options.memory);
     if (options.weights_memory > CAPP_WEIGHTS_NONE && options.weights_memory != CAPP_WEIGHTS_ALL)
         options.weights_memory = share_of(s, options.weights_memory);

@@ -21,14 +21,16 @@ ARCHITECTURES = {
     "apertus": "apertus", "nemotron": "nemotron", "gpt_bigcode": "starcoder", "qwen2_moe": "qwen2moe",
     "glm4_moe": "glm4moe", "dots1": "dots1", "ernie4_5_moe": "ernie4_5-moe", "hunyuan_v1_moe": "hunyuan-moe",
     "minimax_m2": "minimax-m2", "granitemoe": "granitemoe", "granitemoeshared": "granitemoe",
-    "lfm2": "lfm2", "qwen3_5_text": "qwen35", "qwen3_5_moe_text": "qwen35moe", "qwen3_next": "qwen3next",
-    "gemma4_text": "gemma4",
+    "lfm2": "lfm2", "qwen3_5_text": "qwen35", "qwen3_5_moe_text": "qwen35moe", "qwen3_next": "qwen3next", "lfm2_moe": "lfm2moe",
+    "granitemoehybrid": "granitehybrid",
+    "gemma4_text": "gemma4", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "glm4_moe_lite": "deepseek2", "mistral4": "mistral4",
+    "afmoe": "afmoe",
 }  # fmt: skip
 PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee", "granitemoe", "internlm2", "xverse", "baichuan", "minicpm",
-            "deepseek")
-MIXED = ("lfm2",)
+            "deepseek", "granitehybrid")
+MIXED = ("lfm2", "lfm2_moe", "granitemoehybrid")
 DELTA = ("qwen3_5_text", "qwen3_5_moe_text", "qwen3_next")
-SIGMOID = ("glm4_moe", "dots1", "minimax_m2")
+SIGMOID = ("lfm2_moe", "glm4_moe", "dots1", "minimax_m2", "deepseek_v3", "glm4_moe_lite", "afmoe")
 DTYPES = {"U8": np.uint8, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
 
@@ -77,7 +79,8 @@ def ungrouped(rows, heads, kv_heads):
 
 
 class Folder:
-    def __init__(self, path, arch=None):
+    def __init__(self, path, arch=None, older=False):
+        self.older = older  # latent attention as in GGUF files before May 2025
         self.config = json.loads((Path(path) / "config.json").read_text())
         self.tensors = read_tensors(path)
         self.type = self.config["model_type"]
@@ -111,6 +114,10 @@ class Folder:
     @property
     def head_dim(self):
         return self.get("head_dim", default=self.width // self.heads)
+
+    @property
+    def latent(self):
+        return self.get("kv_lora_rank")
 
     @property
     def layers(self):
@@ -163,19 +170,44 @@ def gpt_oss_experts(tensors):
     return rest
 
 
-def granite_experts(tensors):
-    """Separates gate and up, under names that the gguf package knows."""
+def granite_experts(tensors, dense):
+    """Separates gate and up, under names that the gguf package knows. dense: the shared part is the only one."""
     rest = {}
     for name, values in tensors.items():
         stem = name.split("block_sparse_moe.")[0].split("shared_mlp.")[0]
-        kind = "experts" if "block_sparse_moe." in name else "shared_expert"
+        kind = "experts." if "block_sparse_moe." in name else "" if dense else "shared_expert."
         if name.endswith("input_linear.weight"):
             gate, up = np.split(values, 2, axis=-2)
-            rest[f"{stem}mlp.{kind}.gate_proj.weight"], rest[f"{stem}mlp.{kind}.up_proj.weight"] = gate, up
+            rest[f"{stem}mlp.{kind}gate_proj.weight"], rest[f"{stem}mlp.{kind}up_proj.weight"] = gate, up
         elif name.endswith("output_linear.weight"):
-            rest[f"{stem}mlp.{kind}.down_proj.weight"] = values
+            rest[f"{stem}mlp.{kind}down_proj.weight"] = values
         else:
             rest[name] = values
+    return rest
+
+
+def split_kv_b(tensors, heads, still):
+    """Separates the parts of kv_b that belong to keys and to values."""
+    rest = {}
+    for name, values in tensors.items():
+        if ".kv_b_proj." not in name:
+            rest[name] = values
+            continue
+        parts = values.reshape(heads, -1, values.shape[-1])
+        rest[name.replace("kv_b_proj", "k_b_proj")] = parts[:, :still].swapaxes(1, 2)
+        rest[name.replace("kv_b_proj", "v_b_proj")] = parts[:, still:]
+    return rest
+
+
+def separate_experts(tensors):
+    """Separates gate and up of experts in one tensor."""
+    rest = {}
+    for name, values in tensors.items():
+        if name.endswith("experts.gate_up_proj"):
+            stem = name.removesuffix("gate_up_proj")
+            rest[f"{stem}gate_proj.weight"], rest[f"{stem}up_proj.weight"] = np.split(values, 2, axis=1)
+        else:
+            rest[f"{name}.weight" if name.endswith("experts.down_proj") else name] = values
     return rest
 
 
@@ -244,12 +276,24 @@ def changed(folder):
     if folder.type == "gpt_oss":
         tensors = gpt_oss_experts(tensors)
     if folder.type.startswith("granitemoe"):
-        tensors = granite_experts(tensors)
+        tensors = granite_experts(tensors, folder.get("num_local_experts") == 0)
     if folder.arch == "bailingmoe2":
         tensors = fused(tensors)
+    if folder.type == "mistral4":
+        tensors = separate_experts(tensors)
+    if folder.latent and not folder.older:
+        tensors = split_kv_b(tensors, folder.heads, folder.get("qk_nope_head_dim"))
     if folder.type in DELTA:
         tensors = dict(pair for name, values in tensors.items() for pair in delta_changed(name, values, folder))
     for name, values in tensors.items():
+        if folder.type == "lfm2_moe" and ".experts." in name:
+            name = name.removeprefix("model.")
+        if name.endswith(".expert_bias"):
+            name += ".bias"
+        if name.endswith(("mamba.A_log", "mamba.D")):
+            values = values[:, None]
+        if name.endswith("mamba.norm.weight"):
+            values = values.reshape(folder.get("mamba_n_groups"), -1)
         if name.endswith("A_log"):
             values = -np.exp(values)
         if name.endswith("dt_bias"):
@@ -270,6 +314,8 @@ def changed(folder):
             values = ungrouped(values, folder.heads, folder.kv_heads)
         if folder.type == "gpt_bigcode" and "c_attn" in name:
             values = ungrouped(values, folder.heads, folder.kv_heads)
+        if name.endswith(".expert_bias"):
+            name += ".bias"
         if folder.type == "gemma4_text":
             name = gemma4_name(name)
         if ".act_fn." not in name:  # numbers of xIELU: GGUF has them in the metadata
@@ -282,7 +328,7 @@ def add_rope(writer, folder):
     kind = scaling.get("rope_type", scaling.get("type"))
     share = folder.get("partial_rotary_factor", "rotary_pct", "rope_parameters.partial_rotary_factor", default=1)
     base = scaling.get("rope_theta", folder.get("rope_theta", "rotary_emb_base", default=10000.0))
-    dims = folder.get("rotary_dim", default=int(folder.head_dim * share))
+    dims = folder.get("qk_rope_head_dim", "rotary_dim", default=int(folder.head_dim * share))
     writer.add_rope_dimension_count(dims)
     writer.add_rope_freq_base(base * scaling.get("alpha", 1) ** (dims / (dims - 2)))
     if kind in ("linear", "yarn"):
@@ -291,7 +337,7 @@ def add_rope(writer, folder):
     if kind == "yarn":
         writer.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
         if scaling.get("mscale_all_dim"):
-            writer.add_rope_scaling_yarn_log_mul(scaling["mscale_all_dim"])
+            writer.add_rope_scaling_yarn_log_mul(scaling["mscale_all_dim"] * (0.1 if folder.latent else 1))
     if scaling.get("llama_4_scaling_beta"):
         writer.add_attn_temperature_scale(scaling["llama_4_scaling_beta"])
     if kind == "llama3":
@@ -313,21 +359,21 @@ def add_rope(writer, folder):
 
 def add_experts(writer, folder):
     experts = folder.get("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
-    if experts is None:
+    if not experts:
         return
     writer.add_expert_count(experts)
     writer.add_expert_used_count(folder.get("num_experts_per_tok", "moe_k", "moe_topk", "top_k_experts"))
-    shared = folder.get("n_shared_experts", "moe_num_shared_experts")
-    dense = folder.get("first_k_dense_replace", "moe_layer_start_index")
-    if shared:
+    shared = folder.get("n_shared_experts", "moe_num_shared_experts", "num_shared_experts")
+    dense = folder.get("first_k_dense_replace", "moe_layer_start_index", "num_dense_layers", default=folder.get("mlp_layer_types", default=[]).count("dense"))
+    if shared and not folder.latent:
         writer.add_expert_shared_count(shared)
     if dense:
         writer.add_leading_dense_block_count(dense)
     if folder.type in SIGMOID:
         writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
-    if folder.type in SIGMOID or folder.arch == "deepseek":
+    if folder.type in SIGMOID or folder.arch == "deepseek" or folder.latent:
         writer.add_expert_weights_norm(folder.get("norm_topk_prob", default=True))
-        writer.add_expert_weights_scale(folder.get("routed_scaling_factor", default=1.0))
+        writer.add_expert_weights_scale(folder.get("routed_scaling_factor", "route_scale", default=1.0))
     if folder.get("n_group", default=1) > 1:
         writer.add_expert_group_count(folder.get("n_group"))
         writer.add_expert_group_used_count(folder.get("topk_group"))
@@ -357,8 +403,17 @@ def add_scales(writer, folder):
 def add_mix(writer, folder):
     """What belongs to layers with a state from token to token."""
     types = folder.get("layer_types")
-    if folder.type == "lfm2":
-        writer.add_head_count_kv([folder.kv_heads if kind == "full_attention" else 0 for kind in types])
+    if folder.type in MIXED:
+        writer.add_head_count_kv([folder.kv_heads if kind.endswith("attention") and kind != "linear_attention" else 0
+                                  for kind in types])
+    if folder.type == "granitemoehybrid":
+        writer.add_ssm_conv_kernel(folder.get("mamba_d_conv"))
+        writer.add_ssm_state_size(folder.get("mamba_d_state"))
+        writer.add_ssm_group_count(folder.get("mamba_n_groups"))
+        writer.add_ssm_time_step_rank(folder.get("mamba_n_heads"))
+        writer.add_ssm_inner_size(folder.get("mamba_n_heads") * folder.get("mamba_d_head"))
+        writer.add_rope_scaling_finetuned(folder.get("position_embedding_type") == "rope")
+    if folder.type.startswith("lfm2"):
         writer.add_shortconv_l_cache(folder.get("conv_L_cache"))
         writer.add_layer_norm_rms_eps(folder.get("norm_eps"))
     if folder.type in DELTA:
@@ -375,8 +430,13 @@ def add_mix(writer, folder):
             writer.add_array(f"{folder.arch}.attention.recurrent_layers", recurrent)
 
 
+def lfm2_feed(folder):
+    return folder.tensors["model.layers.0.feed_forward.w1.weight"].shape[0]
+
+
 def add_metadata(writer, folder):
-    feed = folder.get("intermediate_size", "n_inner", "ffn_hidden_size", default=4 * folder.width)
+    dense = folder.type == "granitemoehybrid" and not folder.get("num_local_experts")
+    feed = folder.get("shared_intermediate_size" if dense else "intermediate_size", "n_inner", "ffn_hidden_size", default=4 * folder.width)
     writer.add_context_length(folder.get("max_position_embeddings", "n_positions", "max_seq_len", default=2048))
     writer.add_embedding_length(folder.width)
     writer.add_block_count(folder.layers)
@@ -384,8 +444,11 @@ def add_metadata(writer, folder):
     gemma4 = folder.type == "gemma4_text"
     if gemma4:
         add_gemma4(writer, folder)
+    elif folder.latent:
+        writer.add_feed_forward_length(feed)
+        add_latent(writer, folder)
     else:
-        writer.add_feed_forward_length(feed if folder.type != "lfm2" else folder.tensors["model.layers.0.feed_forward.w1.weight"].shape[0])
+        writer.add_feed_forward_length(feed if folder.type != "lfm2" else lfm2_feed(folder))
         if folder.type not in MIXED:
             writer.add_head_count_kv(folder.kv_heads)
         writer.add_key_length(folder.head_dim)
@@ -412,6 +475,22 @@ def add_metadata(writer, folder):
     add_experts(writer, folder)
     add_mix(writer, folder)
     add_scales(writer, folder)
+
+
+def add_latent(writer, folder):
+    """The sizes of latent attention. Newer files have one head of keys and values for all."""
+    rotating, value = folder.get("qk_rope_head_dim"), folder.get("v_head_dim")
+    key = folder.get("qk_nope_head_dim") + rotating
+    writer.add_kv_lora_rank(folder.latent)
+    if folder.get("q_lora_rank"):
+        writer.add_q_lora_rank(folder.get("q_lora_rank"))
+    writer.add_head_count_kv(folder.heads if folder.older else 1)
+    writer.add_key_length(key if folder.older else folder.latent + rotating)
+    writer.add_value_length(value if folder.older else folder.latent)
+    if not folder.older:
+        writer.add_key_length_mla(key)
+        writer.add_value_length_mla(value)
+    writer.add_expert_shared_count(folder.get("n_shared_experts"))
 
 
 def add_gemma4(writer, folder):
@@ -459,10 +538,11 @@ def quantized(values, quantization):
     return gguf.quantize(values, quantization), quantization
 
 
-def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None):
+def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None, older=False, rounded=False, beside={}):
     """Writes the folder's model to path. Returns False where GGUF does not have its architecture. arch: another
-    architecture with the same arithmetic."""
-    folder = Folder(folder, arch)
+    architecture with the same arithmetic. older: see Folder. rounded: store what the quantization keeps as float32.
+    beside: {name: values} of further tensors."""
+    folder = Folder(folder, arch, older)
     if folder.arch is None:
         return False
     writer = gguf.GGUFWriter(str(path), folder.arch)
@@ -471,7 +551,11 @@ def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None)
     names = gguf.get_tensor_name_map(arch, folder.layers)
     for name, values in changed(folder):
         stored, kind = quantized(values, quantization)
+        if rounded and kind is not None:
+            stored, kind = gguf.dequantize(stored, kind).reshape(values.shape), None
         writer.add_tensor(tensor_name(names, name), stored, raw_dtype=kind)
+    for name, values in beside.items():
+        writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

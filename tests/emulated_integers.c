@@ -5,6 +5,11 @@
 #include <string.h>
 
 #include "kernel/dequant.h"
+#include "kernel/unroll.h"
+
+/* Unrolled loops over emulated vectors would take the compiler minutes. */
+#undef CAPP_UNROLL
+#define CAPP_UNROLL(n)
 
 enum { WIDTH = 8, TILE_ROWS = 4 };
 

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 
-enum { FUZZ_MOST_SEEDS = 64, FUZZ_COUNTS = 3 };
+enum { FUZZ_MOST_SEEDS = 128, FUZZ_COUNTS = 3 };
 
 /* A file in memory. Damage begins at head at the latest: the bytes behind it cannot be wrong. */
 typedef struct bytes {

@@ -60,7 +60,7 @@ class Model:
         """Modules with a two-dimensional weight, except the embeddings of tokens and positions, the head, and what has
         parts for several layers."""
         names = [name.removesuffix(".weight") for name, values in self.tensors.items() if name.endswith(".weight") and values.ndim == 2]
-        others = (*EMBEDDINGS, *HEADS, "wpe", "embed_positions", "embed_tokens_per_layer", "per_layer_model_projection")
+        others = (*EMBEDDINGS, *HEADS, "wpe", "embed_positions", "embed_tokens_per_layer", "per_layer_model_projection", "kv_b_proj")
         return [name for name in names if name.split(".")[-1] not in others and "norm" not in name]
 
     def shape(self, module):

@@ -90,6 +90,9 @@ LAYERS(up_bias, layer->up.bias = NULL)
 LAYERS(curve, layer->up.curve.negative = layer->up.curve.positive)
 LAYERS(down_bias, layer->down.bias = NULL)
 WEIGHTS(head_bias, w->head.bias = NULL)
+LAYERS(q_latent_norm, layer->latent.q_norm.weight = NULL)
+LAYERS(kv_latent_norm, layer->latent.kv_norm.weight = NULL)
+WEIGHTS(groups_by_best, w->hparams.groups_by_best = !w->hparams.groups_by_best)
 LAYERS(v_norm, layer->v_norm.weight = NULL)
 LAYERS(keys_as_values, layer->shape.keys_as_values = false)
 LAYERS(back, layer->keys = layer->shape.back ? 0 : layer->keys)
@@ -125,6 +128,8 @@ WEIGHTS(parallel, w->hparams.parallel = w->hparams.parallel ? CAPP_SEQUENTIAL : 
 LAYERS(tail, forget_tail(w, layer))
 LAYERS(decay, clear((float *)(uintptr_t)layer->mix_decay, w->hparams.mix.heads))
 LAYERS(step_bias, clear((float *)(uintptr_t)layer->mix_step, w->hparams.mix.heads))
+LAYERS(skip, clear((float *)(uintptr_t)layer->mix_skip, w->hparams.mix.heads))
+LAYERS(taps_bias, layer->mix_taps_bias = NULL)
 LAYERS(mix_norm, layer->mix_norm = NULL)
 WEIGHTS(in_turn, w->hparams.mix.in_turn = !w->hparams.mix.in_turn)
 WEIGHTS(attention_gate, w->hparams.attention_gate = false)
@@ -216,6 +221,9 @@ static const struct {
     WAY(choice_bias),
     WAY(shared),
     WAY(shared_router),
+    WAY(q_latent_norm),
+    WAY(kv_latent_norm),
+    WAY(groups_by_best),
     WAY(v_norm),
     WAY(keys_as_values),
     WAY(back),
@@ -232,6 +240,8 @@ static const struct {
     WAY(tail),
     WAY(decay),
     WAY(step_bias),
+    WAY(skip),
+    WAY(taps_bias),
     WAY(mix_norm),
     WAY(in_turn),
     WAY(attention_gate),

@@ -314,6 +314,7 @@ CASES = {
     "fp8-large-blocks": ("phi3", float8, dict(FP8, weight_block_size=[128, 128], scale_fmt="ue8m0"),
                          dict(BLOCKS, block=(128, 128), scale_dtype="BF16")),
     "fp8-experts": ("qwen3moe", float8, dict(FP8, weight_block_size=[16, 16]), dict(resize=False, **BLOCKS)),
+    "fp8-latent": ("deepseek3", float8, dict(FP8, weight_block_size=[16, 16]), dict(resize=False, **BLOCKS)),
     "fp8-e5m2": ("olmoe", float8, FP8, dict(resize=False, e5m2=True, scale_dtype=np.float16)),
     "fp8-fbgemm": ("llama3", float8, dict(quant_method="fbgemm_fp8", activation_scale_ub=1200.0),
                    dict(resize=False, strategy="channel", head=True)),

@@ -46,6 +46,10 @@ def test_install(build, tiny_model, tmp_path):
     (command,) = tmp_path.rglob("bin/capp")
     (page,) = tmp_path.rglob("man1/capp.1")
     assert output_of([command, "--version"]).startswith("capp ")
+    (completions,) = tmp_path.rglob("bash-completion/completions/capp")
+    asked = f'PATH={command.parent}:$PATH; source {completions}; COMP_WORDS=(capp %s); COMP_CWORD=%d; _capp; echo "${{COMPREPLY[@]}}"'
+    assert output_of(["bash", "-c", asked % ("cl", 1)]).split() == ["classify"]
+    assert "--precision" in output_of(["bash", "-c", asked % ("classify --pre", 2)]).split()
     assert page.read_text().startswith((".", "'"))
     assert list(library.glob("libcapp.a")) and list(library.glob("libcapp.so.0"))
 

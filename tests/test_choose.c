@@ -226,6 +226,9 @@ TEST(decisions_are_the_full_ones_gemma3) {
 TEST(decisions_are_the_full_ones_gpt2) {
     check_arch("gpt2");
 }
+TEST(decisions_are_the_full_ones_qwen35) {
+    check_arch("qwen35");
+}
 
 static bool equal(const scores *s, size_t a, size_t b) {
     size_t n = s->offset[a + 1] - s->offset[a];

@@ -58,3 +58,7 @@ def test_chat_templates():
 
 def test_rows():
     run("fuzz_reader", MUTATIONS // 10)
+
+
+def test_requests_of_the_server():
+    run("fuzz_server", MUTATIONS // 10)

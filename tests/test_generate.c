@@ -99,6 +99,12 @@ TEST(same_tokens_gemma3) {
 TEST(same_tokens_gpt2) {
     check_arrangements("gpt2");
 }
+TEST(same_tokens_lfm2) {
+    check_arrangements("lfm2");
+}
+TEST(same_tokens_qwen35) {
+    check_arrangements("qwen35");
+}
 
 /* Each token is the most probable one, and its log-probability is the oracle's. */
 static void check_greedy(const char *arch) {

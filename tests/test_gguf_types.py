@@ -19,6 +19,7 @@ WIDTH, HEADS, KV_HEADS, EXPERTS = 256, 4, 1, 3  # each row of a matrix is one bl
 TYPES = list(blocks.SCALES)
 # Types in files that llama.cpp writes: tensors have different types, so that q, k and v differ.
 MIXED = ["Q4_K", "IQ2_XXS", "IQ1_M", "Q6_K", "IQ3_S", "NVFP4", "IQ2_S", "Q2_0", "IQ1_S", "MXFP4", "IQ3_XXS", "IQ2_XS", "Q1_0"]
+INTEGERS = ["Q4_K", "Q6_K", "Q5_0", "IQ4_XS", "Q2_K", "MXFP4", "Q3_K", "Q8_0", "Q4_1", "Q5_K", "IQ4_NL", "Q5_1", "Q4_0"]
 IDS = np.random.default_rng(5).integers(3, 259, (3, 40)).tolist()  # bytes of the vocabulary
 
 
@@ -234,3 +235,32 @@ def test_bf16(capp, pair):
     assert printed == logprobs(capp, plain, "bf16")
     got, exact = numbers_of(printed), numbers_of(logprobs(capp, quantized, "f32"))
     assert 0 < np.abs(got - exact).max() < 0.5
+
+
+def supports(capp, model, isa):
+    done = subprocess.run([capp, "tokenize", "-m", model, "--isa", isa], input=b"", capture_output=True)
+    return b"but this machine does not support it" not in done.stderr
+
+
+@pytest.mark.parametrize("experts", [None, EXPERTS])
+def test_integers(capp, pair, experts):
+    """Precision i16 gives the same bits with every instruction set and whatever is cached, for mixtures of experts too."""
+    model = pair(INTEGERS, experts)[0]
+    plain = logprobs(capp, model, "i16", "--isa", "ref", "--weights-memory", "all")
+    assert plain != logprobs(capp, model, "f32", "--isa", "ref")
+    for isa in ("ref", "avx2", "avxvnni", "avx512vnni"):
+        for some in ("0", "200K", "all") if supports(capp, model, isa) else ():
+            assert logprobs(capp, model, "i16", "--isa", isa, "--weights-memory", some) == plain, (isa, some)
+
+
+def test_experts_are_counted(capp, pair, tmp_path):
+    """capp evaluate counts the experts that ran: at least two in each layer, because each row chooses two."""
+    model = pair(INTEGERS, EXPERTS)[0]
+    rows = tmp_path / "in.jsonl"
+    rows.write_text('{"prompt": "the one thing", "completions": ["a no", "yes, in the end"], "label": 0}\n')
+    done = subprocess.run([capp, "evaluate", "-q", "-m", model, "--precision", "i16", "--label", "label", "--json", "-", rows],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    layers = report["expert_layers_run"]
+    assert layers > 0 and layers % 2 == 0 and 2 * layers <= report["experts_run"] <= EXPERTS * layers

@@ -289,6 +289,15 @@ TEST(emulated) {
 TEST(avx2) {
     run_all(need_isa("avx2")->i16);
 }
+TEST(neon) {
+    run_all(need_isa("neon")->i16);
+}
+TEST(neondot) {
+    run_all(need_isa("neondot")->i16);
+}
+TEST(neoni8mm) {
+    run_all(need_isa("neoni8mm")->i16);
+}
 TEST(avxvnni) {
     run_all(need_isa("avxvnni")->i16);
 }
@@ -315,6 +324,26 @@ static void swap_columns(void *panel, const char *const *rows, size_t n, size_t 
     honest->unpack(bad_type)(panel, swapped, n, k);
 }
 
+/* Exchanges the scales of the first two blocks of each row. */
+static void exchange_scales(void *panel, const char *const *rows, size_t n, size_t k) {
+    enum { STORED = 34 };
+    static char copy[MOST_NR][MOST_K / BLOCK * STORED];
+    const char *at[MOST_NR];
+    for (size_t i = 0; i < n; i++) {
+        at[i] = rows[i];
+        if (bad_type != CAPP_TYPE_Q8_0 || k < 2 * BLOCK) continue;
+        memcpy(copy[i], rows[i], k / BLOCK * STORED);
+        memcpy(copy[i], rows[i] + STORED, 2);
+        memcpy(copy[i] + STORED, rows[i], 2);
+        at[i] = copy[i];
+    }
+    honest->unpack(bad_type)(panel, at, n, k);
+}
+
+static capp_unpack_fn exchanging(uint32_t type) {
+    bad_type = type;
+    return exchange_scales;
+}
 static capp_unpack_fn forgetting(uint32_t type) {
     bad_type = type;
     return forget_minima;
@@ -363,6 +392,8 @@ TEST(checks_reject_mistakes) {
     bad.unpack = forgetting;
     CHECK(is_seen(&bad, check_matmul));
     bad.unpack = swapping;
+    CHECK(is_seen(&bad, check_matmul));
+    bad.unpack = exchanging;
     CHECK(is_seen(&bad, check_matmul));
     bad = *honest;
     bad.matmul = lose_low_digits;

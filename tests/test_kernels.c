@@ -406,8 +406,11 @@ TEST(dispatch) {
     CHECK_STR(capp_kernels_best(~0u)->name, "amx");
     CHECK(!capp_kernels_named("neon"));
 #else
-    CHECK(!capp_kernels_at(2));
+    const unsigned dot = CAPP_CPU_NEON | CAPP_CPU_NEON_DOT;
+    CHECK(!capp_kernels_at(4));
     CHECK_STR(capp_kernels_best(CAPP_CPU_NEON)->name, "neon");
+    CHECK_STR(capp_kernels_best(dot)->name, "neondot");
+    CHECK_STR(capp_kernels_best(~0u)->name, "neoni8mm");
     CHECK(!capp_kernels_named("avx2"));
 #endif
     for (size_t i = 0; capp_kernels_at(i); i++) {
@@ -419,9 +422,9 @@ TEST(dispatch) {
 TEST(peak) {
     for (size_t i = 0; capp_kernels_at(i); i++) {
         const bool has = (capp_kernels_at(i)->needs & ~capp_cpu_features()) == 0;
-        CHECK((capp_peak_gflops(capp_kernels_at(i)->name, "f32", 0.01) > 0.1) == has);
-        CHECK((capp_peak_gflops(capp_kernels_at(i)->name, "i16", 0.01) > 0.1) == has);
-        CHECK((capp_peak_gflops(capp_kernels_at(i)->name, "bf16", 0.01) > 0.1) == (has && capp_kernels_at(i)->bf16));
+        CHECK((capp_peak_gflops(capp_kernels_at(i)->name, "f32", 0.01) > 0.001) == has);
+        CHECK((capp_peak_gflops(capp_kernels_at(i)->name, "i16", 0.01) > 0.001) == has);
+        CHECK((capp_peak_gflops(capp_kernels_at(i)->name, "bf16", 0.01) > 0.001) == (has && capp_kernels_at(i)->bf16));
     }
     CHECK(capp_peak_gflops("avx1024", "f32", 0.01) == 0);
 }

@@ -758,7 +758,7 @@ def test_a_cached_model_does_not_forget_its_prefix(tiny):
 
 
 @pytest.mark.parametrize("module", ["capp", "capp._aggregate", "capp._example", "capp.classify", "capp.model",
-                                    "capp.remote", "capp.sklearn"])
+                                    "capp.arrays", "capp.remote", "capp.sklearn"])
 def test_examples_in_docstrings(tiny, module):
     found = doctest.testmod(__import__(module, fromlist=["*"]), extraglobs={"model": tiny, "model_path": tiny.path},
                             optionflags=doctest.NORMALIZE_WHITESPACE)
@@ -774,10 +774,11 @@ def test_the_structures_are_the_headers(build, tmp_path):
     names = {"capp_str": _abi.Str, "capp_error": _abi.Error, "capp_lora": _abi.Lora, "capp_model_options": _abi.ModelOptions,
              "capp_model_info": _abi.ModelInfo, "capp_stats": _abi.Stats, "capp_result": _abi.Result,
              "capp_text_result": _abi.TextResult, "capp_generation": _abi.Generation, "capp_scoring": _abi.Scoring,
-             "capp_run_options": _abi.RunOptions, "capp_generate_options": _abi.GenerateOptions}
+             "capp_run_options": _abi.RunOptions, "capp_generate_options": _abi.GenerateOptions,
+             "capp_logprobs": _abi.Logprobs, "capp_decided": _abi.Decided, "capp_metrics": _abi.Metrics}
     lines = [f'printf("%zu ", sizeof({name}));' for name in names]
     lines += [f'printf("%zu ", offsetof({name}, {field}));' for name, kind in names.items() for field, _ in kind._fields_]
-    (tmp_path / "sizes.c").write_text(f'#include <stdio.h>\n#include "capp.h"\nint main(void) {{ {" ".join(lines)} '
+    (tmp_path / "sizes.c").write_text(f'#include <stdio.h>\n#include "capp_arrays.h"\nint main(void) {{ {" ".join(lines)} '
                                       'printf("%zu\\n", sizeof(capp_example)); }\n')
     subprocess.run([os.environ.get("CC", "cc"), "-I", ROOT / "include", "-o", tmp_path / "sizes", tmp_path / "sizes.c"],
                    check=True)

@@ -105,6 +105,14 @@ static void check_row(const scores *a, const scores *b) {
 
 /* ---- Tests ---- */
 
+/* Between steps every resident is idle: one that stays busy would never give its slot back. */
+static void check_residents(const fixture *f) {
+    const capp_tree *tree = capp_lane_tree(capp_session_fast(f->session));
+    size_t idle = 0;
+    for (uint32_t node = tree->oldest; node != CAPP_NO_NODE; node = tree->nodes[node].newer) idle++;
+    CHECK_INT(idle, tree->residents);
+}
+
 /* Jobs of 1, 2, 3 ... rows; another one is added after each step. */
 static uint64_t score_like_alone(capp_precision precision, size_t step_tokens, uint64_t seed) {
     fixture f;
@@ -124,6 +132,7 @@ static uint64_t score_like_alone(capp_precision precision, size_t step_tokens, u
     size_t n = 0, at = 0, steps = 0;
     while (at < ROWS || capp_queue_step(f.queue)) {
         CHECK(steps++ < 100000);
+        check_residents(&f);
         if (at == ROWS) continue;
         capp_job *job;
         size_t count = n + 1 < ROWS - at ? n + 1 : ROWS - at;

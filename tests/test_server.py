@@ -314,6 +314,20 @@ def test_cappr_openai(served, tiny_model, build, monkeypatch):
     assert np.allclose(mine, expected, atol=1e-6)
 
 
+def test_capp_remote(served, tiny_gemma3, build, monkeypatch):
+    """The Python package as a client: the same as in the process, with a tokenizer that begins with BOS."""
+    monkeypatch.setenv("CAPP_LIBRARY", str(build / "libcapp.so.0"))
+    monkeypatch.syspath_prepend(str(build.parent / "python"))
+    import capp
+    from capp import classify, remote
+
+    prompts, completions = ["the way", "in a house", "yes or no"], ["yes", "no", "the other"]
+    mine = remote.predict_proba(prompts, completions, remote.RemoteModel("gemma", client(served)), show_progress_bar=False)
+    with capp.Model(tiny_gemma3, precision="f32", threads=1) as model:
+        expected = classify.predict_proba(prompts, completions, model, show_progress_bar=False)
+    assert np.allclose(mine, expected, atol=1e-6)
+
+
 def test_models(served):
     assert {model.id for model in client(served).models.list()} == {"tiny", "gemma"}
     served.fails("/v1/completions", {"model": "gpt", "prompt": "a"}, 404, "gpt", "model")
@@ -337,7 +351,7 @@ def test_an_unknown_field_is_named(served, path, good):
 
 @pytest.mark.parametrize("body, parts", [
     ({"temperature": -1}, ["temperature"]), ({"temperature": "hot"}, ["temperature"]), ({"top_p": 2}, ["top_p"]),
-    ({"n": 0}, ["n"]), ({"max_tokens": 1e9}, ["max_tokens"]), ({"max_tokens": 5000}, ["max_tokens", "4096"]),
+    ({"n": 0}, ["n"]), ({"n": 128, "prompt": ["a"] * 129}, ["16384"]), ({"max_tokens": 1e9}, ["max_tokens"]), ({"max_tokens": 5000}, ["max_tokens", "4096"]),
     ({"logprobs": 101}, ["logprobs"]), ({"logprobs": True}, ["logprobs"]), ({"stop": [""]}, ["stop"]), ({"stop": 5}, ["stop"]),
     ({"stream": 1}, ["stream"]), ({"seed": "x"}, ["seed"]), ({"presence_penalty": 0.5}, ["presence_penalty"]),
     ({"logit_bias": {"5": 1}}, ["logit_bias"]), ({"best_of": 3}, ["best_of"]), ({"prompt": ""}, ["prompt"]), ({"prompt": []}, ["prompt"]),

@@ -71,7 +71,7 @@ def test_lm_evaluation_harness(tmp_path, smollm2):
 
 def test_schemathesis(tmp_path, tiny_model):
     python = environment("schemathesis_requirements.txt")
-    with serving(tmp_path, "-m", f"tiny={tiny_model}", "--precision", "f32", "-q") as server:
+    with serving(tmp_path, "-m", f"tiny={tiny_model}", "--precision", "f32") as server:
         checks = ("not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,"
                   "negative_data_rejection,unsupported_method")
         done = subprocess.run([str(python.parent / "schemathesis"), "run", f"{server.base}/openapi.json", "--max-examples", "300",

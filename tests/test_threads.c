@@ -121,6 +121,9 @@ TEST(same_bits_in_four_threads_gemma3) {
 TEST(same_bits_in_four_threads_gpt2) {
     check_threads("gpt2", 1);
 }
+TEST(same_bits_in_four_threads_qwen35) {
+    check_threads("qwen35", 1);
+}
 
 /* ---- Cancelling ------------------------------------------------------------------------------------------------- */
 

@@ -84,18 +84,30 @@ SABOTAGE = {
     "starcoder": "positions qkv_bias out_bias up_bias down_bias norm_bias activation",
     "starcoder-heads": "positions qkv_bias activation",
     "gptoss-mxfp4": "sinks expert_biases router_bias",
+    "afmoe": "rope window still embedding_scale attention_gate q_norm k_norm router_norm router_sigmoid router_scale choice_bias "
+             "shared attention_post_norm",
+    "afmoe-plain": "rope window still attention_gate shared",
+    "deepseek2": "rope rope_kind scaling score_scale q_latent_norm kv_latent_norm experts_used router_scale expert_groups "
+                 "groups_by_best shared",
+    "deepseek2-lite": "rope kv_latent_norm experts_used shared",
+    "deepseek3": "rope scaling score_scale q_latent_norm kv_latent_norm router_norm router_sigmoid choice_bias expert_groups",
+    "glm4_moe_lite": "rope q_latent_norm kv_latent_norm router_norm router_sigmoid router_scale choice_bias shared",
+    "mistral4": "growth scaling rope score_scale kv_latent_norm router_norm shared",
     "gemma4": "scaling window q_norm k_norm v_norm layer_scale logit_cap keys_as_values embedding_scale local_rope",
     "gemma4-layers": "side_gate side_norm side_post_norm side_tokens layer_scale feed_post_norm back window v_norm",
     "gemma4-experts": "expert_norm expert_post_norm shared_post_norm router_scales expert_scale feed_norm experts_used "
                       "feed_post_norm",
     "lfm2": "tail rope q_norm k_norm attention_norm feed_norm output_norm",
     "lfm2-wide": "tail rope q_norm k_norm",
+    "lfm2moe": "tail experts_used router_norm router_sigmoid router_scale choice_bias q_norm k_norm",
+    "granitehybrid": "tail decay step_bias skip taps_bias mix_norm embedding_scale residual_scale score_scale",
+    "granitehybrid-experts": "tail decay step_bias skip mix_norm rope experts_used router_norm shared",
     "qwen35": "tail decay step_bias mix_norm in_turn rope q_norm k_norm attention_gate attention_norm feed_norm",
     "qwen35moe": "tail decay step_bias mix_norm in_turn attention_gate experts_used router_norm shared shared_router qkv_bias",
     "qwen3next": "tail decay step_bias mix_norm in_turn attention_gate rope experts_used router_norm shared",
 }  # fmt: skip
 
-FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense", "starcoder-heads", "qwen2moe-dense")  # GGUF has the architecture, but not this part of it
+FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense", "afmoe-plain", "starcoder-heads", "qwen2moe-dense")  # GGUF has the architecture, but not this part of it
 
 
 def reference(name):
@@ -147,6 +159,35 @@ def test_gguf(build, name, tmp_path):
     assert largest_difference(build, tmp_path / "model.gguf", name) <= TOLERANCE
 
 
+def test_kimi_k2(build, tmp_path):
+    """Its folders are those of DeepSeek V3 with another model_type."""
+    for file in ("config.json", "model.safetensors"):
+        (tmp_path / file).write_bytes((TINY / "deepseek3" / file).read_bytes().replace(b'"deepseek_v3"', b'"kimi_k2"'))
+    assert largest_difference(build, tmp_path, "deepseek3") <= TOLERANCE
+
+
+@pytest.mark.parametrize("unit", ["avx2", "vdpbf16ps"])
+@pytest.mark.parametrize("name", ["gemma3", "gemma4", "gemma4-layers", "gemma4-experts", "deepseek2", "deepseek2-lite", "deepseek3",
+                                  "glm4_moe_lite", "mistral4", "afmoe"])
+def test_paths_alone_and_in_a_tree(build, name, unit):
+    """Texts that branch after one token, in the window, beyond it and at the end: the same bits as each alone."""
+    long, other = reference(name)[2]["ids"], reference(name)[1]["ids"]
+    paths = [{"ids": long[:n] + other[-m:]} for n, m in ((1, 1), (1, 20), (5, 9), (20, 3), (40, 1), (20, 12))]
+    together = scored(build, TINY / name, [{"ids": long}, *paths], 0, unit)
+    assert together[1:] == [scored(build, TINY / name, [path], 0, unit)[0] for path in paths]
+
+
+def test_gguf_with_an_image_part(build, tmp_path):
+    """Ollama's files of multimodal models have the image part, too."""
+    for name, beside in (("alone", ()), ("beside", ("v.blk.0.attn_q.weight", "mm.0.bias", "a.conv1d.weight"))):
+        convert.convert(TINY / "gemma3", tmp_path / f"{name}.gguf", beside={tensor: convert.np.ones((4, 6), "float32") for tensor in beside})
+    alone, beside = (scored(build, tmp_path / f"{name}.gguf", reference("gemma3"), 0) for name in ("alone", "beside"))
+    assert alone == beside
+    convert.convert(TINY / "gemma3", tmp_path / "other.gguf", beside={"vv.0.weight": convert.np.ones((4, 6), "float32")})
+    done = subprocess.run([build / "tests" / "model_tool", tmp_path / "other.gguf", "ref"], input="", capture_output=True, text=True)
+    assert done.returncode == 2 and "unexpected tensor vv.0.weight" in done.stderr
+
+
 # Architectures that exist only as GGUF files, and a model with the same arithmetic.
 SAME = [("internlm2", "llama"), ("xverse", "llama"), ("baichuan", "llama"), ("minicpm", "granite"), ("orion", "stablelm"),
         ("deepseek", "granitemoeshared"), ("bailingmoe2", "dots1"), ("qwen2vl", "qwen2"), ("qwen3vl", "qwen3"),
@@ -157,6 +198,18 @@ SAME = [("internlm2", "llama"), ("xverse", "llama"), ("baichuan", "llama"), ("mi
 def test_gguf_of_the_same_arithmetic(build, arch, name, tmp_path):
     assert convert.convert(TINY / name, tmp_path / "model.gguf", arch=arch)
     assert largest_difference(build, tmp_path / "model.gguf", name) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["deepseek2", "deepseek2-lite", "deepseek3"])
+def test_latent_attention_of_older_files(build, name, tmp_path):
+    """They have kv_b, whose parts are used as columns and as rows; in blocks it is dequantized first."""
+    assert convert.convert(TINY / name, tmp_path / "older.gguf", older=True)
+    assert largest_difference(build, tmp_path / "older.gguf", name) <= TOLERANCE
+    for path, rounded in (("blocks.gguf", False), ("floats.gguf", True)):
+        convert.convert(TINY / name, tmp_path / path, convert.gguf.GGMLQuantizationType.Q8_0, older=True, rounded=rounded)
+    blocks, floats = (scored(build, tmp_path / path, reference(name), 0) for path in ("blocks.gguf", "floats.gguf"))
+    assert blocks == floats
+    assert (blocks != scored(build, tmp_path / "older.gguf", reference(name), 0)) == (name == "deepseek2-lite")
 
 
 @pytest.mark.parametrize("name, way", [(name, way) for name in NAMES for way in SABOTAGE[name].split()])

@@ -94,7 +94,8 @@ void need_unit(const char *name) {
 }
 
 /* The names of all families: a name with a slip does not skip a test everywhere. */
-static const char *const isas[] = {"ref", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "amx", "neon"};
+static const char *const isas[] = {"ref",        "avx2", "avxvnni", "avx512",  "avx512vnni",
+                                   "avx512bf16", "amx",  "neon",    "neondot", "neoni8mm"};
 
 const capp_kernels *need_isa(const char *isa) {
     const capp_kernels *k = capp_kernels_named(isa);

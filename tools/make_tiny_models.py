@@ -131,6 +131,9 @@ def without(sizes, *names):
     return {name: size for name, size in sizes.items() if name not in names}
 
 
+LATENT = dict(without({**SHORT, **MIX}, "rope_theta", "head_dim", "num_key_value_heads"), num_hidden_layers=3,
+              num_attention_heads=3, num_key_value_heads=3, kv_lora_rank=18, q_lora_rank=14, qk_nope_head_dim=10,
+              qk_rope_head_dim=6, v_head_dim=12, moe_intermediate_size=12)
 GEMMA4 = dict(without(SHORT, "rope_theta"), num_hidden_layers=3, layer_types=[LOCAL, LOCAL, GLOBAL], global_head_dim=14,
               sliding_window=WINDOW, final_logit_softcapping=6.0, rope_parameters={
                   LOCAL: dict(rope_type="default", rope_theta=100.0),
@@ -175,6 +178,25 @@ NEWER = {
                                       residual_multiplier=0.6, attention_multiplier=0.7, logits_scaling=1.5), "bfloat16"),
     "granitemoeshared": ("granitemoeshared", dict({**SMALL, **MIX}, num_local_experts=4, shared_intermediate_size=12,
                                                   attention_multiplier=0.3, attention_bias=True), "bfloat16"),
+    "afmoe": ("afmoe", dict({**LARGE, **MIX}, **FOUR, num_dense_layers=1, moe_intermediate_size=12, num_experts=5,
+                            num_shared_experts=2, route_scale=1.4, sliding_window=WINDOW, mup_enabled=True), "bfloat16"),
+    "afmoe-plain": ("afmoe", dict({**SHORT, **MIX}, num_dense_layers=0, moe_intermediate_size=12, num_experts=4,
+                                  num_shared_experts=1, sliding_window=WINDOW, global_attn_every_n_layers=2), "bfloat16"),
+    "deepseek2": ("deepseek_v2", dict(
+        LATENT, rope_parameters=dict(YARN, mscale=0.7, mscale_all_dim=0.7), n_group=3, topk_group=1, n_routed_experts=6,
+        n_shared_experts=2, topk_method="group_limited_greedy", routed_scaling_factor=1.3, first_k_dense_replace=1), "bfloat16"),
+    "deepseek2-lite": ("deepseek_v2", dict(
+        LATENT, q_lora_rank=None, kv_lora_rank=32, n_group=1, topk_group=1, n_routed_experts=4, topk_method="greedy",
+        num_hidden_layers=2, rope_parameters=PLAIN), "bfloat16"),
+    "deepseek3": ("deepseek_v3", dict(
+        LATENT, rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0), n_group=3, topk_group=2, n_routed_experts=6,
+        n_shared_experts=1, first_k_dense_replace=1, num_mtp_layers=0), "bfloat16"),
+    "glm4_moe_lite": ("glm4_moe_lite", dict(
+        LATENT, n_routed_experts=4, n_shared_experts=1, num_hidden_layers=2, mlp_layer_types=["dense", "sparse"],
+        rms_norm_eps=1e-6, rope_parameters=PLAIN), "bfloat16"),
+    "mistral4": ("mistral4", dict(
+        LATENT, n_routed_experts=4, n_shared_experts=1, num_hidden_layers=2, first_k_dense_replace=0, rope_parameters=dict(
+            YARN, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.5)), "bfloat16"),
     # Without per-layer embeddings and without experts: the values of global layers are their keys.
     "gemma4": ("gemma4_text", dict(GEMMA4, hidden_size_per_layer_input=0, vocab_size_per_layer_input=8,
                                    attention_k_eq_v=True, num_global_key_value_heads=1), "bfloat16"),
@@ -190,6 +212,7 @@ NEWER = {
 
 # Models with a state from token to token in some layers or all.
 CONV, LINEAR = "conv", "linear_attention"
+SCAN = dict(mamba_n_heads=6, mamba_d_head=12, mamba_n_groups=2, mamba_d_state=10)
 DELTA = dict(head_dim=16, rope_parameters=PLAIN, linear_num_key_heads=2, linear_num_value_heads=6,
              linear_key_head_dim=12, linear_value_head_dim=20)
 NEWER.update({
@@ -203,6 +226,15 @@ NEWER.update({
     "qwen3next": ("qwen3_next", dict(without(USUAL, "rope_theta"), **{**DELTA, "linear_num_value_heads": 4}, num_experts=5,
                                      num_experts_per_tok=2, moe_intermediate_size=12, num_hidden_layers=4,
                                      shared_expert_intermediate_size=16, full_attention_interval=2), "bfloat16"),
+    "lfm2moe": ("lfm2_moe", dict(USUAL, **FOUR, layer_types=[CONV, GLOBAL, CONV, GLOBAL], num_experts=5, num_experts_per_tok=2,
+                                 moe_intermediate_size=12, num_dense_layers=1, routed_scaling_factor=1.3), "bfloat16"),
+    "granitehybrid": ("granitemoehybrid", dict(
+        USUAL, **SCAN, layer_types=["mamba", "attention", "mamba"], num_local_experts=0, shared_intermediate_size=20,
+        embedding_multiplier=3.0, residual_multiplier=0.6, attention_multiplier=0.7, logits_scaling=1.5), "bfloat16"),
+    "granitehybrid-experts": ("granitemoehybrid", dict(
+        USUAL, **{**SCAN, "mamba_n_groups": 1, "mamba_conv_bias": False}, layer_types=["mamba", "mamba", "attention"],
+        num_local_experts=5, num_experts_per_tok=2, shared_intermediate_size=20, position_embedding_type="rope",
+        tie_word_embeddings=True), "bfloat16"),
     "lfm2-wide": ("lfm2", dict({**USUAL, "num_key_value_heads": 1, "intermediate_size": 60}, block_multiple_of=16, conv_L_cache=5,
                                layer_types=[CONV, CONV, GLOBAL], tie_word_embeddings=False), "bfloat16"),
 })
@@ -333,8 +365,10 @@ def make(name):
     ids = dict(bos_token_id=1, eos_token_id=2, **(dict(pad_token_id=0) if name in NEWER else {}))
     config = CONFIG_MAPPING[model_type](**{**ids, **differences}, attn_implementation="eager")
     with no_init_weights():  # all are set below; StableLM's own initialization fails on norms without bias
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-        stored = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        # AutoModelForCausalLM does not know Mistral 4's class.
+        new = transformers.Mistral4ForCausalLM._from_config if model_type == "mistral4" else AutoModelForCausalLM.from_config
+        model = new(config, dtype=torch.float32).eval()
+        stored = new(config, dtype=torch.float32)
     model.tie_weights()  # the initialization would have done this
     stored.tie_weights()
     plus_one = int(model_type.startswith(("gemma", "nemotron", "qwen3_5", "qwen3_next")) and model_type != "gemma4_text")

@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
-# sysroot.sh ARCHITECTURE FOLDER [libraries]: unpacks the libraries of Debian that capp needs, for an architecture (amd64,
-# arm64), into FOLDER. With "libraries" it leaves out the C library, and has the archives of the others but not the shared
-# libraries: for a compiler with a C library of its own. It needs neither root nor the architecture in this system's dpkg:
-# apt works on lists of its own. FOLDER/root.ini is a part of Meson's cross file, see tools/aarch64.ini. If FOLDER is
-# complete, it does nothing and is fast.
+# sysroot.sh ARCHITECTURE FOLDER: unpacks Debian's C library for another architecture (arm64), and the other libraries
+# that capp needs, into FOLDER. It needs neither root nor the architecture in this system's dpkg: apt works on lists of its
+# own. FOLDER/root.ini is a part of Meson's cross file, see tools/aarch64.ini. If FOLDER is complete, it does nothing and
+# is fast.
 set -euo pipefail
 
 architecture=$1
 folder=$2
-libraries=(libpcre2-dev libutf8proc-dev libcsv-dev libjansson-dev libmicrohttpd-dev zlib1g-dev libzstd-dev libxxhash-dev libcurl4-openssl-dev libssl-dev)
-packages=(libc6-dev libgcc-12-dev ca-certificates "${libraries[@]}")
+packages=(libc6-dev libgcc-12-dev ca-certificates libpcre2-dev libutf8proc-dev libcsv-dev libjansson-dev libmicrohttpd-dev
+    libsqlite3-dev zlib1g-dev libzstd-dev libxxhash-dev libcurl4-openssl-dev libssl-dev)
 [ "$(cat "$folder/complete" 2>/dev/null)" != "${packages[*]}" ] || exit 0
 
 rm -rf "$folder"
@@ -29,14 +28,7 @@ if ! { apt update && apt install --download-only --no-install-recommends "${pack
     echo "sysroot.sh: apt could not download these packages; see above" >&2
     exit 2
 fi
-for package in "$folder"/apt/archives/*.deb; do
-    name=$(basename "$package")
-    if [ "${3:-}" = libraries ]; then
-        case $name in libc6-dev* | libc-dev-bin* | linux-libc-dev* | libgcc* | libcrypt-dev*) continue ;; *-dev_*) ;; *) continue ;; esac
-    fi
-    dpkg-deb -x "$package" "$folder"
-done
-[ "${3:-}" != libraries ] || find "$folder/usr/lib" -name '*.so*' -delete
+for package in "$folder"/apt/archives/*.deb; do dpkg-deb -x "$package" "$folder"; done
 rm -rf "$folder/apt"
 # Links to absolute paths lead out of the folder.
 find "$folder" -xtype l -lname '/*' -printf '%p %l\n' | while read -r link target; do

@@ -10,8 +10,10 @@ from base import Skip
 
 TOKENS = 512
 # class -> (llama.cpp's build, capp's instruction set and precision)
-CLASSES = {"own": ("build", None, None), "AVX2": ("build-avx2", "avx2", "f32"), "AVX2 and AVX-VNNI": ("build-client", "avx2", "auto"),
-           "AVX-512": ("build-512", "avx512", "f32"), "AVX-512 BF16": ("build-512", "avx512bf16", "auto")}
+CLASSES = {"own": ("build", None, None), "AVX2": ("build-avx2", "avx2", "f32"), "AVX2, i16": ("build-avx2", "avx2", "i16"),
+           "AVX2 and AVX-VNNI": ("build-client", "avxvnni", "auto"), "AVX2 and AVX-VNNI, i16": ("build-client", "avxvnni", "i16"),
+           "AVX-512": ("build-512", "avx512", "f32"), "AVX-512 VNNI": ("build-512", "avx512vnni", "auto"),
+           "AVX-512 VNNI, i16": ("build-512", "avx512vnni", "i16"), "AVX-512 BF16": ("build-512", "avx512bf16", "auto")}
 FLAGS = {"COPA": "-np 32 -c 64", "Banking77": "-np 77 -c 16"}
 IN_FILE = ("--weights-memory", 0)
 

@@ -1,4 +1,4 @@
-"""include/capp.h for ctypes: finds and opens the library, and declares the structures and functions that the package uses."""
+"""include/capp.h and capp_arrays.h for ctypes: finds and opens the library, and declares the structures and functions that the package uses."""
 from __future__ import annotations
 
 import ctypes
@@ -66,7 +66,8 @@ class ModelInfo(Structure):
 
 class Stats(Structure):
     _fields_ = [("rows", c_uint64), ("rows_rescored", c_uint64), ("tokens_computed", c_uint64),
-                ("tokens_saved", c_uint64), ("head_rows", c_uint64), ("product_flops", c_double),
+                ("tokens_saved", c_uint64), ("head_rows", c_uint64), ("experts_run", c_uint64),
+                ("expert_layers_run", c_uint64), ("product_flops", c_double),
                 ("planned_bytes", c_uint64), ("used_bytes", c_uint64), ("seconds", c_double)]
 
 
@@ -107,6 +108,25 @@ class RunOptions(Structure):
 class GenerateOptions(Structure):
     _fields_ = [("max_tokens", c_size_t), ("stop", c_void_p), ("n_stop", c_size_t), ("ignore_eos", c_bool),
                 ("parse_special", c_bool), ("progress", ProgressFn), ("progress_user", c_void_p), ("chat", c_void_p)]
+
+
+class Logprobs(Structure):
+    _fields_ = [("n", c_size_t), ("offset", c_void_p), ("logprobs", c_void_p), ("exact", c_void_p), ("rescored", c_void_p),
+                ("ids", c_void_p), ("margin", c_double)]
+
+
+class Decided(Structure):
+    _fields_ = [("score", c_void_p), ("posterior", c_void_p), ("prediction", c_void_p), ("undecided", c_void_p)]
+
+
+BINS, POINTS = 15, 20
+
+
+class Metrics(Structure):
+    _fields_ = [("n", c_size_t), ("correct", c_size_t), ("accuracy", c_double), ("accuracy_low", c_double),
+                ("accuracy_high", c_double), ("macro_f1", c_double), ("log_loss", c_double), ("brier", c_double),
+                ("ece", c_double), ("bin_n", c_size_t * BINS), ("bin_confidence", c_double * BINS),
+                ("bin_accuracy", c_double * BINS), ("risk", c_double * POINTS)]
 
 
 class Message(Structure):
@@ -158,6 +178,19 @@ for _name, _result, *_arguments in [
     ("capp_token_logprobs", c_int, _pointer, _pointer, c_size_t, c_uint, POINTER(RunOptions), TextResultFn, _pointer,
      _error),
     ("capp_generate", c_int, _pointer, _pointer, c_size_t, POINTER(GenerateOptions), GenerationFn, _pointer, _error),
+    ("capp_decide", c_int, POINTER(Logprobs), _pointer, POINTER(RunOptions), POINTER(Decided), _error),
+    ("capp_calibrate_shift", c_int, _pointer, c_size_t, c_size_t, _pointer, _error),
+    ("capp_calibrate_prior", c_int, _pointer, c_size_t, c_size_t, _pointer, _pointer, _error),
+    ("capp_calibrate_fit", c_int, _pointer, _pointer, c_size_t, c_size_t, c_double, _pointer, _pointer, _error),
+    ("capp_calibrate_apply", c_int, _pointer, c_size_t, c_size_t, c_double, _pointer, _pointer, _error),
+    ("capp_calibrate_cross", c_int, _pointer, _pointer, c_size_t, c_size_t, c_double, c_bool, c_size_t, _pointer, _error),
+    ("capp_calibrate_sets", c_int, _pointer, _pointer, c_size_t, c_size_t, c_double, _pointer, _error),
+    ("capp_measure_open", c_int, POINTER(_pointer), c_size_t, _error),
+    ("capp_measure_free", None, _pointer),
+    ("capp_measure_add", c_int, _pointer, _pointer, c_size_t, c_size_t, _pointer, _pointer, _error),
+    ("capp_measure_get", c_int, _pointer, POINTER(Metrics), _error),
+    ("capp_measure_coverage", c_int, _pointer, c_double, POINTER(c_double), _error),
+    ("capp_measure_mcnemar", c_double, c_size_t, c_size_t),
 ]:
     _function = getattr(lib, str(_name))
     _function.restype, _function.argtypes = _result, _arguments

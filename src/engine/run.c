@@ -97,6 +97,9 @@ capp_status capp_session_run(capp_session *session, capp_lane *lane, capp_wave_f
             st = capp_source_check(&session->model->source, err); /* otherwise the bytes that were read may be wrong */
         if (st == CAPP_OK) {
             session->stats.tokens_computed += wave->rows;
+            size_t layers;
+            session->stats.experts_run += capp_forward_experts(session->forward, &layers);
+            session->stats.expert_layers_run += layers;
             session->stats.head_rows += capp_forward_head_rows(session->forward);
             session->stats.product_flops +=
                 capp_forward_flops(lane->weights, wave->rows, capp_forward_head_rows(session->forward));

@@ -32,7 +32,8 @@ static void route_rows(void *user, size_t task, int worker) {
                                 .scale = h->router_scale,
                                 .bias = x->layer->choice_bias,
                                 .groups = h->expert_groups,
-                                .groups_used = h->expert_groups_used};
+                                .groups_used = h->expert_groups_used,
+                                .by_best = h->groups_by_best};
     bool plain = !scores.sigmoid && !scores.bias && !scores.groups && scores.scale == 1;
     for (size_t r = task * CHUNK; r < chunk_end(task, x->rows); r++) {
         float *shares = x->f->shares + r * h->experts;
@@ -175,6 +176,7 @@ void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows) {
     run_chunks(&x, route_rows, rows);
     if (capp_pool_stopped(f->pool)) return; /* the shares are unchanged; the layer ends the wave */
     size_t n = sort_choices(&x);
+    f->experts_run += n, f->expert_layers++;
     run_chunks(&x, gather_rows, x.n);
     capp_product_experts_activated(f, layer, n, x.n);
     capp_product_experts(f, layer, n, x.n);

@@ -31,7 +31,7 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
     for (uint32_t i = 0; i < h->layers; i++) {
         const capp_shape *shape = &h->shapes[i];
         feed = larger(feed, shape->feed);
-        if (h->kinds[i] & CAPP_SILENT) continue;
+        if (h->kinds[i] & CAPP_MIXES) continue;
         group = larger(group, shape->heads / shape->kv_heads);
         head = larger(head, (size_t)shape->key + shape->value);
         q = larger(q, (size_t)shape->heads * shape->key);
@@ -43,11 +43,12 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
     f->state_floats = capp_mix_floats(h);
     f->rows = room->rows;
     f->longest = room->longest;
-    f->h_stride = stride_of(larger(larger(larger(h->width, h->side), q), capp_mix_outputs(h)));
+    f->h_stride =
+        stride_of(larger(larger(larger(h->width, h->side), larger(q, capp_latent_elements(h))), capp_mix_outputs(h)));
     f->g_stride = stride_of(feed);
     f->inner_stride = stride_of(h->feed);
-    size_t mix = capp_mix_inputs(h);
-    f->t_stride = stride_of(larger(capp_mixes_beside(h) ? qkv + mix : larger(qkv, mix), 2 * (size_t)h->side));
+    size_t mix = capp_mix_inputs(h), taken = larger(2 * (size_t)h->side, capp_latent_floats(h));
+    f->t_stride = stride_of(larger(larger(qkv, mix), taken));
     f->tile_rows = TILE_QUERIES / group;
     if (f->tile_rows < 4) f->tile_rows = 4;
     if (f->tile_rows > MOST_TILE_ROWS) f->tile_rows = MOST_TILE_ROWS;
@@ -171,4 +172,9 @@ size_t capp_forward_state_bytes(const capp_weights *w) {
 
 size_t capp_forward_head_rows(const capp_forward *f) {
     return f->n_heads;
+}
+
+size_t capp_forward_experts(const capp_forward *f, size_t *layers) {
+    *layers = f->expert_layers;
+    return f->experts_run;
 }

@@ -40,6 +40,9 @@ capp_status capp_forward_wave(capp_forward *forward, const capp_weights *weights
 /* Number of rows of the last wave that the head needed. */
 size_t capp_forward_head_rows(const capp_forward *forward);
 
+/* Number of experts that rows of the last wave chose, summed over its layers, and of layers that have experts. */
+size_t capp_forward_experts(const capp_forward *forward, size_t *layers);
+
 /* Number of operations in the products of a wave of `rows` rows; the head needs n_heads of them. */
 double capp_forward_flops(const capp_weights *weights, size_t rows, size_t n_heads);
 

@@ -1,8 +1,6 @@
 /* The layers of a wave, phase by phase; each phase is one parallel run. In row phases each task has CHUNK rows. */
-#include <math.h>
 #include <string.h>
 
-#include "base/math.h"
 #include "forward/forward.h"
 #include "forward/wave.h"
 #include "kernel/plain.h"
@@ -130,16 +128,6 @@ static void attended_rows(void *user, size_t task, int worker) {
     }
 }
 
-static void rotate(const capp_forward *f, const capp_layer *layer, float *x, size_t position) {
-    const capp_hparams *h = &f->weights->hparams;
-    size_t half = h->ropes[layer->rope].dims / 2, at = (layer->rope * f->longest + position) * (h->rope_dims / 2);
-    if (layer->still) return;
-    if (h->rope == CAPP_ROPE_PAIRS)
-        f->weights->kernels->rope_pairs(x, f->cosines + at, f->sines + at, half);
-    else if (h->rope == CAPP_ROPE_HALVES)
-        f->weights->kernels->rope_halves(x, f->cosines + at, f->sines + at, half);
-}
-
 /* Norms the heads of q or k: each head separately, or the whole row. */
 static void norm_heads(const capp_weights *w, const capp_norm *norm, float *x, size_t heads, size_t d) {
     if (!norm->weight) return;
@@ -164,17 +152,6 @@ static void norm_values(const capp_weights *w, const capp_layer *layer, float *v
         capp_norm_row(w, &layer->v_norm, v + i * d, v + i * d, d);
 }
 
-/* Stores the keys k and values v of a layer in a slot. */
-static void store_row(capp_forward *f, const capp_layer *layer, size_t slot, const float *k, const float *v) {
-    size_t dk = layer->shape.key, dv = layer->shape.value;
-    for (size_t i = 0; i < layer->shape.kv_heads; i++) {
-        float *keys = f->keys + (layer->keys + i * dk) * f->slots + slot / CAPP_LANES * CAPP_LANES * dk;
-        float *values = f->values + (layer->values + i * dv) * f->slots + slot * dv;
-        for (size_t j = 0; j < dk; j++) keys[j * CAPP_LANES + slot % CAPP_LANES] = k[i * dk + j];
-        memcpy(values, v + i * dv, dv * sizeof *v);
-    }
-}
-
 /* Norms and rotates q and k of f->t, and stores k and v in the row's slot. A layer that reads the keys and values of
  * another one has only q. */
 static void position_rows(void *user, size_t task, int worker) {
@@ -192,31 +169,22 @@ static void position_rows(void *user, size_t task, int worker) {
         if (shape->keys_as_values && kv_heads) memcpy(v, k, kv_heads * d * sizeof *v);
         if (!h->qk_norm_rotated) norm_q_and_k(w, layer, q, k);
         if (h->clamp > 0) capp_clamp(q, h->clamp, (heads + kv_heads) * d + kv_heads * shape->value);
-        for (size_t i = 0; i < heads; i++) rotate(f, layer, q + i * d, position);
-        for (size_t i = 0; i < kv_heads; i++) rotate(f, layer, k + i * d, position);
+        for (size_t i = 0; i < heads; i++) capp_rotate_row(f, layer, q + i * d, position);
+        for (size_t i = 0; i < kv_heads; i++) capp_rotate_row(f, layer, k + i * d, position);
         if (h->qk_norm_rotated) norm_q_and_k(w, layer, q, k);
-        if (h->growth > 0) {
-            float stretches = floorf((float)position / (float)h->ropes[0].original);
-            w->kernels->scale(q, 1 + h->growth * (float)capp_log(1 + (double)stretches), heads * d);
-        }
+        if (h->growth > 0) w->kernels->scale(q, capp_growth(h, position), heads * d);
         if (!kv_heads) continue;
         norm_values(w, layer, v);
-        store_row(f, layer, f->slot[r], k, v);
+        capp_store_row(f, layer, f->slot[r], k, v);
     }
 }
 
-static void pack_rows(const capp_forward *f, float *x) {
+/* After the last layer has stored what later tokens need, only the head's rows continue: x is packed to these rows. q
+ * and the like stay in their places; the tiles know where. */
+static void keep_head_rows(capp_forward *f) {
     size_t width = f->weights->hparams.width;
     for (size_t i = 0; i < f->n_heads; i++)
-        if (f->head_row[i] != i) memcpy(x + i * width, x + f->head_row[i] * width, width * sizeof *x);
-}
-
-/* After the last layer has stored what later tokens need, only the head's rows continue: the stream is packed to these
- * rows. q and the like stay in their places; the tiles know where. */
-static void keep_head_rows(phase *p) {
-    pack_rows(p->f, p->f->x);
-    if (p->add) pack_rows(p->f, p->f->u);
-    p->rows = p->f->n_heads;
+        if (f->head_row[i] != i) memcpy(f->x + i * width, f->x + f->head_row[i] * width, width * sizeof *f->x);
 }
 
 /* x += [post](y times m). This is done at once, or through u in the next norm phase if there is a post norm, a scale,
@@ -229,42 +197,38 @@ static void add_product(phase *p, const capp_matrix *m, char *y, size_t ldy, con
     capp_product(f, m, y, ldy, p->add ? f->u : f->x, width, p->rows, !p->add);
 }
 
-/* Computes q, k, v and the inputs of the layer's capp_mix, and what later rows of the wave need of a row. */
+/* Computes what a layer takes from each row: q, k and v, or the inputs of its capp_mix. Stores what later rows need. */
 static void take_in(phase *p, const capp_layer *layer) {
-    capp_forward *f = p->f;
-    bool attends = layer->qkv.parts, mixes = layer->mix_in.parts;
     static const capp_norm none = {NULL, NULL};
-    float *inputs = f->t + capp_mix_place(layer);
-    p->norm = &layer->attention_norm;
-    p->next = attends ? &layer->qkv : &layer->mix_in;
-    p->router_norm = &none;
-    p->router = attends && mixes ? &layer->mix_in : layer->mix_rates.parts ? &layer->mix_rates : NULL;
+    capp_forward *f = p->f;
+    bool mixes = layer->mix_in.parts;
+    const capp_matrix *in = mixes ? &layer->mix_in : &layer->qkv;
+    p->norm = &layer->attention_norm, p->next = in;
+    p->router = layer->mix_rates.parts ? &layer->mix_rates : NULL, p->router_norm = &none;
     run_rows(p, norm_rows);
-    if (attends) capp_product(f, &layer->qkv, f->h, f->h_stride, f->t, f->t_stride, p->rows, false);
+    capp_product(f, in, f->h, f->h_stride, mixes ? f->t : f->t + capp_latent_place(layer, &f->weights->hparams),
+                 f->t_stride, p->rows, false);
+    if (p->router) capp_product(f, p->router, f->routed, f->h_stride, f->t + in->n, f->t_stride, p->rows, false);
     if (mixes)
-        capp_product(f, &layer->mix_in, attends ? f->routed : f->h, f->h_stride, inputs, f->t_stride, p->rows, false);
-    if (layer->mix_rates.parts)
-        capp_product(f, &layer->mix_rates, f->routed, f->h_stride, inputs + layer->mix_in.n, f->t_stride, p->rows,
-                     false);
-    if (attends) run_rows(p, position_rows);
-    if (mixes) capp_mix_rows(f, layer);
+        capp_mix_rows(f, layer);
+    else if (layer->latent.k_b)
+        capp_latent_queries(f, layer, p->rows);
+    else
+        run_rows(p, position_rows);
 }
 
-/* Adds the outputs of attention and of the layer's capp_mix to the stream. */
+/* Adds the output of attention or of the layer's capp_mix to the stream. */
 static void bring_out(phase *p, const capp_layer *layer) {
     capp_forward *f = p->f;
-    bool beside = f->weights->hparams.parallel != CAPP_SEQUENTIAL;
-    if (layer->qkv.parts) {
-        capp_attention(f, p->layer, p->tiles);
-        p->next = &layer->out;
-        run_rows(p, attended_rows);
-        add_product(p, &layer->out, f->h, f->h_stride, &layer->attention_post_norm, beside);
-    }
-    if (layer->mix_in.parts) {
-        p->next = &layer->mix_out;
-        run_rows(p, mixed_rows);
-        add_product(p, &layer->mix_out, f->h, f->h_stride, &layer->attention_post_norm, beside);
-    }
+    bool mixes = layer->mix_in.parts;
+    if (!mixes) capp_attention(f, p->layer, p->tiles);
+    p->next = mixes ? &layer->mix_out : &layer->out;
+    if (layer->latent.k_b)
+        capp_latent_outputs(f, layer, p->rows, p->tiles->row);
+    else
+        run_rows(p, mixes ? mixed_rows : attended_rows);
+    add_product(p, p->next, f->h, f->h_stride, &layer->attention_post_norm,
+                f->weights->hparams.parallel != CAPP_SEQUENTIAL);
 }
 
 static void feed(phase *p, const capp_layer *layer, bool last) {
@@ -298,13 +262,16 @@ static void feed(phase *p, const capp_layer *layer, bool last) {
 static void run_layer(phase *p) {
     capp_forward *f = p->f;
     const capp_layer *layer = &f->weights->layers[p->layer];
-    bool last = p->layer + 1 == f->weights->hparams.layers, mixes = layer->qkv.parts || layer->mix_in.parts;
-    if (mixes) take_in(p, layer);
-    if (last && mixes) keep_head_rows(p);
+    bool last = p->layer + 1 == f->weights->hparams.layers;
+    take_in(p, layer);
+    if (last) {
+        keep_head_rows(f);
+        p->rows = f->n_heads;
+        if (!p->rows) return;
+    }
     p->tiles = last ? &f->heads : &f->all;
-    if (mixes && p->rows) bring_out(p, layer);
-    if (p->rows && (layer->up.parts || layer->expert_up)) feed(p, layer, last);
-    if (last && !mixes) keep_head_rows(p);
+    bring_out(p, layer);
+    feed(p, layer, last);
 }
 
 capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t first_slot, size_t first_state,
@@ -313,6 +280,7 @@ capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t fir
     f->weights = w;
     f->base = first_slot;
     f->first_state = first_state;
+    f->experts_run = f->expert_layers = 0;
     const capp_step *steps = tree->states.n ? plan->steps + wave->first : NULL;
     capp_status st = capp_wave_prepare(f, tree, nodes, steps, wave->rows, err);
     if (st != CAPP_OK) return st;
@@ -353,7 +321,10 @@ double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
         if (l->expert_up)
             fed += w->hparams.experts_used * (operations_of(l->expert_up) + operations_of(l->expert_down));
         size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* after the last layer's keys and values */
-        double first = operations_of(&l->qkv) + operations_of(&l->mix_in) + operations_of(&l->mix_rates);
+        double first = operations_of(&l->qkv) + operations_of(&l->latent.q_b) + operations_of(&l->mix_in) +
+                       operations_of(&l->mix_rates);
+        for (size_t e = 0; l->latent.k_b && e < 2 * (size_t)w->hparams.heads; e++)
+            fed += operations_of(&l->latent.k_b[e]);
         total += first * (double)rows + (operations_of(&l->out) + operations_of(&l->mix_out) + fed) * (double)going_on;
     }
     return total;

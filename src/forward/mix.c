@@ -15,9 +15,9 @@ typedef struct mixing {
     const capp_forward *f;
     const capp_layer *layer;
     const capp_mix *mix;
-    float *states;     /* of the layer: [slots of states][state_floats] */
-    size_t channels;   /* of the convolution */
-    size_t at, inputs; /* a row of f->t has the layer's inputs at `at`, the convolved ones at at + inputs */
+    float *states;   /* of the layer: [slots of states][state_floats] */
+    size_t channels; /* of the convolution */
+    size_t inputs;   /* a row of f->t has the convolved inputs from here on */
 } mixing;
 
 static mixing mixing_of(const capp_forward *f, const capp_layer *layer) {
@@ -28,12 +28,7 @@ static mixing mixing_of(const capp_forward *f, const capp_layer *layer) {
                     .mix = mix,
                     .states = f->states + (layer->state * f->n_states + f->first_state) * f->state_floats,
                     .channels = capp_mix_channels(h),
-                    .at = capp_mix_place(layer),
                     .inputs = mix->kind == CAPP_MIX_SCAN ? (size_t)mix->heads * mix->values : 0};
-}
-
-size_t capp_mix_place(const capp_layer *layer) {
-    return layer->qkv.n;
 }
 
 size_t capp_mix_floats(const capp_hparams *h) {
@@ -42,7 +37,7 @@ size_t capp_mix_floats(const capp_hparams *h) {
 }
 
 static float *row_of(const mixing *m, size_t row) {
-    return m->f->t + row * m->f->t_stride + m->at;
+    return m->f->t + row * m->f->t_stride;
 }
 
 /* Makes the numbers at .. at + n - 1 of the row's state those of its parent, and returns them. */
@@ -218,9 +213,20 @@ static const float *finish_delta(const mixing *m, float *row) {
     return v;
 }
 
+/* The output is multiplied by its gate, then each group is normalized. */
+static const float *finish_scan(const mixing *m, float *row) {
+    const capp_weights *w = m->f->weights;
+    float *x = row + m->inputs;
+    size_t n = m->inputs / m->mix->groups;
+    w->kernels->silu_mul(x, row, x, m->inputs);
+    for (size_t i = 0; m->layer->mix_norm && i < m->mix->groups; i++)
+        w->kernels->rms_norm(x + i * n, x + i * n, m->layer->mix_norm + i * n, n, w->hparams.norm_eps);
+    return x;
+}
+
 const float *capp_mix_finish(const capp_forward *f, const capp_layer *layer, size_t r) {
     mixing m = mixing_of(f, layer);
     float *row = row_of(&m, r);
     if (m.mix->kind == CAPP_MIX_SHORT) return row;
-    return finish_delta(&m, row);
+    return m.mix->kind == CAPP_MIX_DELTA ? finish_delta(&m, row) : finish_scan(&m, row);
 }

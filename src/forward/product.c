@@ -306,11 +306,14 @@ static size_t activated_scratch(const capp_weights *w, const capp_matrix *m, siz
 }
 
 static size_t layer_scratch(const capp_weights *w, const capp_layer *l, size_t rows) {
-    const capp_matrix *plain[] = {&l->qkv,    &l->out,           &l->mix_in,    &l->mix_rates,    &l->mix_out, &l->down,
-                                  &l->router, &l->shared_router, &l->side.gate, &l->side.context, &l->side.out};
+    const capp_matrix *plain[] = {&l->qkv,       &l->out,          &l->mix_in,   &l->mix_rates,
+                                  &l->mix_out,   &l->down,         &l->router,   &l->shared_router,
+                                  &l->side.gate, &l->side.context, &l->side.out, &l->latent.q_b};
     size_t most = activated_scratch(w, &l->up, block_of(&l->up, rows));
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         most = larger(most, plain_scratch(w, plain[i], block_of(plain[i], rows)));
+    for (size_t e = 0; l->latent.k_b && e < 2 * (size_t)w->hparams.heads; e++)
+        most = larger(most, plain_scratch(w, &l->latent.k_b[e], block_of(&l->latent.k_b[e], rows)));
     for (size_t e = 0; l->expert_up && e < w->hparams.experts; e++) {
         most = larger(most, activated_scratch(w, &l->expert_up[e], rows));
         most = larger(most, plain_scratch(w, &l->expert_down[e], rows));

@@ -1,6 +1,8 @@
 /* Operations on a single row of a wave. */
+#include <math.h>
 #include <string.h>
 
+#include "base/math.h"
 #include "forward/wave.h"
 
 void capp_embed_row(const capp_weights *w, int32_t token, float *x) {
@@ -23,4 +25,35 @@ void capp_narrow_row(const capp_forward *f, const capp_matrix *m, char *h, size_
     const capp_products *products = capp_products_of(f->weights, m);
     size_t padded = (m->k + products->step - 1) / products->step * products->step;
     products->narrow(h + r * f->h_stride * products->element, x, m->k, padded);
+}
+
+void capp_norm_latent(const capp_weights *w, const capp_norm *norm, float *y, size_t n) {
+    const float eps = 1e-6F;
+    if (norm->weight) w->kernels->rms_norm(y, y, norm->weight, n, eps);
+}
+
+void capp_rotate_row(const capp_forward *f, const capp_layer *layer, float *x, size_t position) {
+    const capp_hparams *h = &f->weights->hparams;
+    size_t half = h->ropes[layer->rope].dims / 2, at = (layer->rope * f->longest + position) * (h->rope_dims / 2);
+    if (layer->still) return;
+    if (h->rope == CAPP_ROPE_PAIRS)
+        f->weights->kernels->rope_pairs(x, f->cosines + at, f->sines + at, half);
+    else if (h->rope == CAPP_ROPE_HALVES)
+        f->weights->kernels->rope_halves(x, f->cosines + at, f->sines + at, half);
+}
+
+float capp_growth(const capp_hparams *h, size_t position) {
+    if (!(h->growth > 0)) return 1;
+    float stretches = floorf((float)position / (float)h->ropes[0].original);
+    return 1 + h->growth * (float)capp_log(1 + (double)stretches);
+}
+
+void capp_store_row(capp_forward *f, const capp_layer *layer, size_t slot, const float *k, const float *v) {
+    size_t dk = layer->shape.key, dv = layer->shape.value;
+    for (size_t i = 0; i < layer->shape.kv_heads; i++) {
+        float *keys = f->keys + (layer->keys + i * dk) * f->slots + slot / CAPP_LANES * CAPP_LANES * dk;
+        float *values = f->values + (layer->values + i * dv) * f->slots + slot * dv;
+        for (size_t j = 0; j < dk; j++) keys[j * CAPP_LANES + slot % CAPP_LANES] = k[i * dk + j];
+        memcpy(values, v + i * dv, dv * sizeof *v);
+    }
 }

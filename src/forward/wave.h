@@ -7,6 +7,7 @@
  *   mix.c        the parts of layers that have a state from token to token
  *   product.c    matrix products, from panels that are cached or packed when they are used
  *   experts.c    the feed-forward part as experts
+ *   latent.c     what latent attention needs before and after attention
  *   side.c       what a layer adds from its own embedding of the token
  *   rows.c       operations on a single row
  *   head.c       from hidden states to the log-probabilities that are needed
@@ -102,8 +103,10 @@ struct capp_forward {
     size_t h_stride, g_stride, t_stride;
     /* For models with experts; otherwise these have size 0: */
     char *routed;         /* [rows][h_stride] elements for the router, as h for the experts; for mix_rates, as h for
-                             mix_in; for mix_in, as h for qkv */
+                             mix_in */
     float *shares;        /* [rows][experts] share of each expert; -1: not chosen */
+    size_t experts_run;   /* chosen experts of the wave, summed over its layers */
+    size_t expert_layers; /* layers with experts that the wave ran */
     capp_pick *picks;     /* [experts] the chosen experts */
     capp_choice *choices; /* [rows][experts_used] in the order of the experts */
     uint32_t *chosen;     /* [rows * experts_used] row of the wave for each row of the experts' products */
@@ -131,11 +134,10 @@ capp_status capp_wave_prepare(capp_forward *forward, const capp_tree *tree, cons
                               const capp_step *steps, size_t n, capp_error *err);
 void capp_attention(capp_forward *forward, size_t layer, const capp_tiles *tiles);
 
-/* The capp_mix of a layer, for all rows, whose inputs are in f->t from capp_mix_place on. capp_mix_finish returns the
+/* The capp_mix of a layer, for all rows, whose inputs are in f->t. capp_mix_finish returns the
  * inputs of mix_out for one row. */
 void capp_mix_rows(capp_forward *forward, const capp_layer *layer);
 const float *capp_mix_finish(const capp_forward *forward, const capp_layer *layer, size_t row);
-size_t capp_mix_place(const capp_layer *layer);
 
 /* Numbers of a state in one layer. */
 size_t capp_mix_floats(const capp_hparams *h);
@@ -177,6 +179,30 @@ void capp_norm_row(const capp_weights *weights, const capp_norm *norm, float *y,
 
 /* Writes x, the inputs of m, to row r of h (a buffer like forward->h), as elements of m's products. */
 void capp_narrow_row(const capp_forward *forward, const capp_matrix *m, char *h, size_t r, const float *x);
+
+/* y = y / its root mean square * weight; n numbers. Latent vectors have an epsilon of their own. */
+void capp_norm_latent(const capp_weights *weights, const capp_norm *norm, float *y, size_t n);
+
+/* Rotates x, which begins with the dimensions that rotate, for a position. */
+void capp_rotate_row(const capp_forward *forward, const capp_layer *layer, float *x, size_t position);
+
+/* The factor of q at a position, see growth in capp_hparams. */
+float capp_growth(const capp_hparams *h, size_t position);
+
+/* Stores the keys k and values v of a layer in a slot. */
+void capp_store_row(capp_forward *forward, const capp_layer *layer, size_t slot, const float *k, const float *v);
+
+/* Latent attention: floats of a row of forward->t; elements of a row of forward->h; where the product with qkv goes in
+ * a row of forward->t (0 for other layers). */
+size_t capp_latent_floats(const capp_hparams *h);
+size_t capp_latent_elements(const capp_hparams *h);
+size_t capp_latent_place(const capp_layer *layer, const capp_hparams *h);
+
+/* From the outputs of qkv to queries in forward->t; stores keys and values. */
+void capp_latent_queries(capp_forward *forward, const capp_layer *layer, size_t rows);
+
+/* From the outputs of attention in rows row [rows] of forward->t to rows of forward->h, which are inputs of out. */
+void capp_latent_outputs(capp_forward *forward, const capp_layer *layer, size_t rows, const uint32_t *row);
 
 /* Computes what the layer adds from its side embedding: from rows of forward->h, which are inputs of side.gate, to rows
  * of forward->h, which are inputs of side.out. row: [rows] the row of the wave; NULL: the same row. */

@@ -56,7 +56,7 @@ static uint64_t report_readable(reporter *r, const capp_source *s, const capp_hp
     bool all = true, readable;
     for (size_t i = 0; i < capp_source_n_tensors(s); i++) {
         const capp_tensor *x = capp_source_tensor_at(s, i);
-        if (capp_is_multimodal(s) && capp_is_vision(x->name)) continue;
+        if ((s->gguf || capp_is_multimodal(s)) && capp_is_vision(x->name)) continue;
         weights += capp_quant_weights(h, x, &readable);
         if (all && !readable)
             report(r, "model", "runs", "no: tensor %s has type %s, which capp cannot read",

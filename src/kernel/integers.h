@@ -85,5 +85,6 @@ void capp_integers_read(capp_integer_block *out, uint32_t type, const void *data
  * stored blocks of a type that has a form, and of nothing else: pack is NULL. A panel is about as large as its blocks.
  * A product splits it into numbers, in the first-level cache, for all its rows. */
 extern const capp_products capp_integers_ref, capp_integers_avx2, capp_integers_avxvnni, capp_integers_avx512vnni;
+extern const capp_products capp_integers_neon, capp_integers_neondot, capp_integers_neoni8mm;
 
 #endif

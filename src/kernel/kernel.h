@@ -132,7 +132,9 @@ extern const capp_kernels capp_kernels_avx512;
 extern const capp_kernels capp_kernels_avx512vnni; /* avx512 with products of integers by VPDPBUSD */
 extern const capp_kernels capp_kernels_avx512bf16; /* avx512vnni with products of bfloat16 by capp_products_dpbf16 */
 extern const capp_kernels capp_kernels_amx;        /* avx512vnni with products of bfloat16 by capp_products_tiles */
-extern const capp_kernels capp_kernels_neon;       /* AArch64 */
+extern const capp_kernels capp_kernels_neon;       /* every AArch64 */
+extern const capp_kernels capp_kernels_neondot;    /* neon with products of integers by SDOT */
+extern const capp_kernels capp_kernels_neoni8mm;   /* neon with products of integers by SUDOT */
 
 /* Table i of all tables of this processor's family, slowest first; NULL past the end. It may be one that the machine
  * does not support. */

@@ -11,6 +11,8 @@ static const capp_kernels *const tables[] = {
     &capp_kernels_avx512vnni, &capp_kernels_avx512bf16, &capp_kernels_amx,
 #elif defined(__aarch64__)
     &capp_kernels_neon,
+    &capp_kernels_neondot,
+    &capp_kernels_neoni8mm,
 #endif
 };
 

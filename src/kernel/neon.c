@@ -164,5 +164,17 @@ V v16 v_twice(const float *p, size_t n) {
 
 #define X(name, type, parameters) .name = name,
 const capp_kernels capp_kernels_neon = {
-    .name = "neon", .needs = CAPP_CPU_NEON, .f32 = &products, .i16 = &capp_integers_ref, CAPP_OP_MAP(X)};
+    .name = "neon", .needs = CAPP_CPU_NEON, .f32 = &products, .i16 = &capp_integers_neon, CAPP_OP_MAP(X)};
+
+const capp_kernels capp_kernels_neondot = {.name = "neondot",
+                                           .needs = CAPP_CPU_NEON | CAPP_CPU_NEON_DOT,
+                                           .f32 = &products,
+                                           .i16 = &capp_integers_neondot,
+                                           CAPP_OP_MAP(X)};
+
+const capp_kernels capp_kernels_neoni8mm = {.name = "neoni8mm",
+                                            .needs = CAPP_CPU_NEON | CAPP_CPU_NEON_DOT | CAPP_CPU_NEON_I8MM,
+                                            .f32 = &products,
+                                            .i16 = &capp_integers_neoni8mm,
+                                            CAPP_OP_MAP(X)};
 #undef X

@@ -169,7 +169,7 @@ static float choice_at(const choice *c, size_t i) {
     return c->bias ? c->x[i] + c->bias[i] : c->x[i];
 }
 
-static void open_groups(choice *c, size_t groups, size_t used) {
+static void open_groups(choice *c, size_t groups, size_t used, int by_best) {
     float sums[CAPP_MOST_GROUPS];
     c->open = UINT64_MAX;
     for (size_t g = 0; g < groups; g++) {
@@ -179,7 +179,7 @@ static void open_groups(choice *c, size_t groups, size_t used) {
             second = x > first ? first : x > second ? x : second;
             first = x > first ? x : first;
         }
-        sums[g] = c->size > 1 ? first + second : first;
+        sums[g] = c->size > 1 && !by_best ? first + second : first;
     }
     c->open = 0;
     for (size_t k = 0; k < used; k++) {
@@ -205,7 +205,7 @@ void capp_route_scored(float *x, size_t n, size_t chosen, const capp_scores *s) 
     score(x, n, s->sigmoid);
     if (s->groups) {
         c.size = n / s->groups;
-        open_groups(&c, s->groups, s->groups_used);
+        open_groups(&c, s->groups, s->groups_used, s->by_best);
     }
     for (size_t k = 0; k < chosen; k++) {
         size_t best = n;

@@ -64,6 +64,7 @@ typedef struct capp_scores {
     /* Experts are in groups of n / groups. Only the groups_used groups with the largest sums of their two best scores
      * are open to choice. groups 0: all experts are open. */
     size_t groups, groups_used;
+    int by_best; /* nonzero: groups with the largest best scores instead */
 } capp_scores;
 
 /* The same as capp_route, with the scores that `scores` describes. */

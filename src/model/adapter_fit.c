@@ -356,33 +356,94 @@ static capp_status fit_parameters(fitter *f, uint32_t layer, capp_matrix *up, ca
 /* ---- The model -----------------------------------------------------------------------------------------------------
  */
 
-static capp_status fit_attention(fitter *f, uint32_t i, capp_layer *layer) {
+static capp_status fit_latent(fitter *f, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = f->h;
-    const capp_shape *shape = &h->shapes[i];
-    size_t q = (size_t)shape->heads * shape->key, k = (size_t)shape->kv_heads * shape->key;
-    size_t v = (size_t)shape->kv_heads * shape->value, mixed = (size_t)shape->heads * shape->value;
-    if (h->attention_gate) q *= 2;
-    capp_delta **qkv = &layer->qkv.deltas;
+    size_t q = (size_t)h->heads * (h->still + h->rope_dims), first = h->q_latent ? h->q_latent : q;
+    size_t kv = (size_t)h->latent + h->rope_dims, outputs = (size_t)h->heads * h->latent_value;
     const struct {
         capp_part part;
         target rows;
-    } parts[] = {{CAPP_PART_QKV, {qkv, 0, q + k + v, h->width}},
-                 {CAPP_PART_Q, {qkv, 0, q, h->width}},
-                 {CAPP_PART_K, {qkv, q, k, h->width}},
-                 {CAPP_PART_V, {qkv, q + k, v, h->width}},
-                 {CAPP_PART_OUT, {&layer->out.deltas, 0, h->width, mixed}}};
-    for (size_t x = 0; x < sizeof parts / sizeof *parts; x++) {
+    } parts[] = {{h->q_latent ? CAPP_PART_Q_A : CAPP_PART_Q, {&layer->qkv.deltas, 0, first, h->width}},
+                 {CAPP_PART_KV_A, {&layer->qkv.deltas, first, kv, h->width}},
+                 {CAPP_PART_OUT, {&layer->out.deltas, 0, h->width, outputs}},
+                 {CAPP_PART_Q_B, {&layer->latent.q_b.deltas, 0, q, h->q_latent}}};
+    for (size_t x = 0; x < (h->q_latent ? 4 : 3); x++) {
         capp_status st = fit_rows(f, (place){parts[x].part, i, 0}, &parts[x].rows);
         if (st != CAPP_OK) return st;
     }
     return CAPP_OK;
 }
 
+static capp_status fit_attention(fitter *f, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = f->h;
+    if (h->latent) return fit_latent(f, i, layer);
+    const capp_shape *shape = &h->shapes[i];
+    size_t q = (size_t)shape->heads * shape->key, k = (size_t)shape->kv_heads * shape->key;
+    size_t v = (size_t)shape->kv_heads * shape->value, mixed = (size_t)shape->heads * shape->value;
+    bool apart = capp_gate_apart(f->arch);
+    size_t gate = apart ? q : 0, own = h->attention_gate && !apart ? 2 * q : q;
+    q = own + gate;
+    capp_delta **qkv = &layer->qkv.deltas;
+    const struct {
+        capp_part part;
+        target rows;
+    } parts[] = {
+        {CAPP_PART_QKV, {qkv, 0, q + k + v, h->width}},   {CAPP_PART_Q, {qkv, 0, own, h->width}},
+        {CAPP_PART_MIX_GATE, {qkv, own, gate, h->width}}, {CAPP_PART_K, {qkv, q, k, h->width}},
+        {CAPP_PART_V, {qkv, q + k, v, h->width}},         {CAPP_PART_OUT, {&layer->out.deltas, 0, h->width, mixed}}};
+    for (size_t x = 0; x < sizeof parts / sizeof *parts; x++) {
+        if (!parts[x].rows.n) continue;
+        capp_status st = fit_rows(f, (place){parts[x].part, i, 0}, &parts[x].rows);
+        if (st != CAPP_OK) return st;
+    }
+    return CAPP_OK;
+}
+
+/* Fits the products of the layer's capp_mix. */
+static capp_status fit_mix(fitter *f, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = f->h;
+    const capp_mix *m = &h->mix;
+    size_t heads = m->heads, outputs = capp_mix_outputs(h), channels = capp_mix_channels(h);
+    size_t all = capp_mix_inputs(h) - (m->kind == CAPP_MIX_DELTA ? 2 : 1) * heads;
+    capp_delta **in = &layer->mix_in.deltas, **rates = &layer->mix_rates.deltas;
+    const struct {
+        capp_part part;
+        target rows;
+    } parts[] = {{CAPP_PART_MIX_IN, {in, 0, all, h->width}},
+                 {CAPP_PART_MIX_OUT, {&layer->mix_out.deltas, 0, h->width, outputs}},
+                 {CAPP_PART_QKV, {in, 0, channels, h->width}},
+                 {CAPP_PART_MIX_GATE, {in, channels, outputs, h->width}},
+                 {CAPP_PART_MIX_RATES, {rates, 0, 2 * heads, h->width}},
+                 {CAPP_PART_MIX_BETA, {rates, 0, heads, h->width}},
+                 {CAPP_PART_MIX_ALPHA, {rates, heads, heads, h->width}}};
+    size_t n = m->kind == CAPP_MIX_DELTA ? sizeof parts / sizeof *parts : 2;
+    for (size_t x = 0; x < n; x++) {
+        place p = {parts[x].part, i, 0};
+        capp_pair *pair = find_pair(f, &p, "");
+        if (pair && f->arch->mixer_in_turn && from_gguf(f) != (f->s->gguf != NULL))
+            return capp_fail(f->err, CAPP_EUNSUPPORTED,
+                             "%s: GGUF files store the heads of module %.200s in another order than folders; use the "
+                             "adapter with a model of its own format",
+                             path_of(f), pair->name.data);
+        capp_status st = fit_rows(f, p, &parts[x].rows);
+        if (st != CAPP_OK) return st;
+    }
+    return CAPP_OK;
+}
+
+/* Whether folders have no tensor for the gate alone. */
+static bool is_joint(const fitter *f, capp_part gate) {
+    const capp_arch *arch;
+    bool apart = false;
+    for (size_t i = 0; (arch = row_at(f, i)); i++) apart |= arch->names[gate] != NULL;
+    return !from_gguf(f) && !apart;
+}
+
 /* Fits gate, up and down of a feed-forward part or of expert e by their names. */
 static capp_status fit_products(fitter *f, const capp_part parts[3], place p, size_t feed, capp_matrix *up,
                                 capp_matrix *down) {
     const capp_hparams *h = f->h;
-    bool gated = capp_is_gated(h->activation), fused = gated && f->arch->fused_gate;
+    bool gated = capp_is_gated(h->activation), fused = gated && (f->arch->fused_gate || is_joint(f, parts[0]));
     const target gate = {&up->deltas, 0, feed, h->width}, second = {&down->deltas, 0, h->width, feed};
     const target rest = {&up->deltas, gated && !fused ? feed : 0, fused ? 2 * feed : feed, h->width};
     capp_status st = CAPP_OK;
@@ -492,7 +553,8 @@ capp_status capp_adapter_fit(capp_adapter *a, const capp_source *s, const capp_a
     for (size_t i = 0; i < a->n_pairs; i++) a->pairs[i].used = false;
     for (uint32_t i = 0; i < h->layers; i++) {
         capp_layer none = {0}, *layer = w ? &w->layers[i] : &none;
-        if ((st = fit_attention(&f, i, layer)) != CAPP_OK) return st;
+        st = h->kinds[i] & CAPP_MIXES ? fit_mix(&f, i, layer) : fit_attention(&f, i, layer);
+        if (st != CAPP_OK) return st;
         if ((st = fit_feed(&f, i, layer)) != CAPP_OK) return st;
         if ((st = fit_side(&f, i, layer)) != CAPP_OK) return st;
     }

@@ -9,6 +9,7 @@
 
 /* The architectures, in the order in which capp searches and lists them. */
 #define CAPP_ARCH_MAP(X)                                                                                               \
+    X(afmoe)                                                                                                           \
     X(apertus)                                                                                                         \
     X(arcee)                                                                                                           \
     X(baichuan)                                                                                                        \
@@ -17,6 +18,8 @@
     X(cohere)                                                                                                          \
     X(cohere2)                                                                                                         \
     X(deepseek)                                                                                                        \
+    X(deepseek2)                                                                                                       \
+    X(deepseek3)                                                                                                       \
     X(dots1)                                                                                                           \
     X(ernie4_5)                                                                                                        \
     X(ernie4_5_moe)                                                                                                    \
@@ -28,24 +31,29 @@
     X(gemma4)                                                                                                          \
     X(glm4)                                                                                                            \
     X(glm4_moe)                                                                                                        \
+    X(glm4_moe_lite)                                                                                                   \
     X(gpt2)                                                                                                            \
     X(gpt_bigcode)                                                                                                     \
     X(gptj)                                                                                                            \
     X(gptneox)                                                                                                         \
     X(gptoss)                                                                                                          \
     X(granite)                                                                                                         \
+    X(granitehybrid)                                                                                                   \
     X(granitemoe)                                                                                                      \
     X(granitemoeshared)                                                                                                \
     X(hunyuan_dense)                                                                                                   \
     X(hunyuan_moe)                                                                                                     \
     X(internlm2)                                                                                                       \
+    X(kimi_k2)                                                                                                         \
     X(lfm2)                                                                                                            \
+    X(lfm2moe)                                                                                                         \
     X(llama)                                                                                                           \
     X(minicpm)                                                                                                         \
     X(minimax_m2)                                                                                                      \
     X(ministral)                                                                                                       \
     X(ministral3)                                                                                                      \
     X(mistral)                                                                                                         \
+    X(mistral4)                                                                                                        \
     X(mixtral)                                                                                                         \
     X(mpt)                                                                                                             \
     X(nemotron)                                                                                                        \
@@ -115,6 +123,11 @@ static inline bool capp_str_is(capp_str s, const char *text) {
     return s.size == strlen(text) && !memcmp(s.data, text, s.size);
 }
 
+/* Whether the gate of attention's output has a tensor of its own. */
+static inline bool capp_gate_apart(const capp_arch *arch) {
+    return arch->attention_gate && arch->mixer == CAPP_MIX_NONE;
+}
+
 /* Fails for a folder of a multimodal model whose text part capp does not run. */
 capp_status capp_multimodal_check(const capp_source *source, capp_error *err);
 
@@ -135,6 +148,17 @@ capp_status capp_quant_read(capp_hparams *h, const capp_arch *arch, const capp_s
 
 /* Reads hyperparameters from GGUF metadata, like capp_config_read. */
 capp_status capp_metadata_read(capp_hparams *h, const capp_arch *arch, const capp_source *source, capp_error *err);
+
+/* Sets the shapes of layers with latent attention: all heads share one head of keys and values. */
+static inline void capp_latent_shapes(capp_hparams *h) {
+    h->kv_heads = 1;
+    h->head_dim = h->latent + h->rope_dims;
+    for (uint32_t i = 0; i < h->layers; i++) {
+        h->shapes[i].heads = (uint16_t)h->heads, h->shapes[i].kv_heads = 1;
+        h->shapes[i].key = (uint16_t)h->head_dim, h->shapes[i].value = (uint16_t)h->latent;
+    }
+    for (uint32_t kind = 0; kind < 2; kind++) h->ropes[kind].dims = h->rope_dims;
+}
 
 /* Computes the frequencies of a rotation of dims dimensions into out [dims / 2]. factors: the divisors for
  * CAPP_SCALING_FACTORS. */

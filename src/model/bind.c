@@ -30,7 +30,7 @@ static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
             (st = capp_bind_norm(b, (place){CAPP_PART_FEED_NORM, i, 0}, 1, w, true, &layer->feed_norm)))
             return st;
     }
-    if (h->qk_norm != CAPP_QK_NONE && !(h->kinds[i] & CAPP_SILENT)) {
+    if (h->qk_norm != CAPP_QK_NONE && !(h->kinds[i] & CAPP_MIXES)) {
         size_t q_rows = own ? shape->heads : 1, k_rows = own ? shape->kv_heads : 1;
         size_t q_width = row ? shape->heads * d : d, k_width = row ? shape->kv_heads * d : d;
         bool bias = arch->qk_norm_bias;
@@ -48,14 +48,19 @@ static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
 }
 
 static capp_status bind_attention(binder *b, uint32_t i, capp_layer *layer) {
+    if (b->w->hparams.latent) return capp_bind_latent(b, i, layer);
     const capp_hparams *h = &b->w->hparams;
     const capp_shape *shape = &layer->shape;
     size_t q = (size_t)shape->heads * shape->key, k = (size_t)shape->kv_heads * shape->key;
     size_t v = (size_t)shape->kv_heads * shape->value;
     const capp_piece fused = {{CAPP_PART_QKV, i, 0}, q + k + v}, out = {{CAPP_PART_OUT, i, 0}, h->width};
-    const capp_piece split[] = {
-        {{CAPP_PART_Q, i, 0}, h->attention_gate ? 2 * q : q}, {{CAPP_PART_K, i, 0}, k}, {{CAPP_PART_V, i, 0}, v}};
-    size_t pieces = shape->back ? 1 : shape->keys_as_values ? 2 : 3;
+    bool apart = capp_gate_apart(b->w->arch);
+    const capp_piece keys = {{CAPP_PART_K, i, 0}, k}, values = {{CAPP_PART_V, i, 0}, v};
+    capp_piece split[4] = {{{CAPP_PART_Q, i, 0}, h->attention_gate && !apart ? 2 * q : q}};
+    size_t pieces = 1;
+    if (apart) split[pieces++] = (capp_piece){{CAPP_PART_MIX_GATE, i, 0}, q};
+    if (!shape->back) split[pieces++] = keys;
+    if (!shape->back && !shape->keys_as_values) split[pieces++] = values;
     char name[MOST_NAME], buffer[MOST_NAME];
     capp_status st;
     bool all =
@@ -64,7 +69,7 @@ static capp_status bind_attention(binder *b, uint32_t i, capp_layer *layer) {
     st = all ? capp_bind_matrix(b, &fused, 1, 1, h->width, h->qkv_bias, &layer->qkv)
              : capp_bind_matrix(b, split, pieces, 1, h->width, h->qkv_bias, &layer->qkv);
     if (st != CAPP_OK) return st;
-    for (size_t x = 1; x < 3 && shape->back; x++) capp_bind_ignore(b, split[x].place, ".weight");
+    if (shape->back) capp_bind_ignore(b, keys.place, ".weight"), capp_bind_ignore(b, values.place, ".weight");
     size_t inputs = (size_t)shape->heads * shape->value;
     if ((st = capp_bind_matrix(b, &out, 1, 1, inputs, h->out_bias, &layer->out)) != CAPP_OK) return st;
     if (!b->w->arch->sinks) return CAPP_OK;
@@ -107,7 +112,8 @@ static capp_status bind_curve(binder *b, uint32_t layer, capp_curve *curve) {
 
 static capp_status bind_feed(binder *b, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
-    bool gated = capp_is_gated(h->activation), fused = b->w->arch->fused_gate;
+    bool gated = capp_is_gated(h->activation), joint = capp_in_folder(b) && !b->w->arch->names[CAPP_PART_GATE];
+    bool fused = b->w->arch->fused_gate || (gated && joint);
     size_t feed = layer->shape.feed;
     const capp_piece single = {{CAPP_PART_UP, i, 0}, fused ? 2 * feed : feed};
     const capp_piece pair[] = {{{CAPP_PART_GATE, i, 0}, feed}, {{CAPP_PART_UP, i, 0}, feed}};
@@ -139,7 +145,7 @@ static capp_status bind_layer(binder *b, uint32_t i) {
     capp_layer *layer = &b->w->layers[i];
     capp_status st;
     layer->shape = h->shapes[i];
-    if (!(h->kinds[i] & CAPP_SILENT)) place_store(b->w, i);
+    if (!(h->kinds[i] & CAPP_MIXES)) place_store(b->w, i);
     bool local = h->kinds[i] & CAPP_LOCAL;
     layer->rope = local && h->n_ropes == 2;
     layer->window = local ? h->window : 0;
@@ -151,9 +157,8 @@ static capp_status bind_layer(binder *b, uint32_t i) {
         (st = capp_bind_read(b, (place){CAPP_PART_LAYER_SCALE, i, 0}, capp_weight_suffix(b, CAPP_PART_LAYER_SCALE), 1,
                              &layer->scale)) != CAPP_OK)
         return st;
-    if (!(h->kinds[i] & CAPP_SILENT) && (st = bind_attention(b, i, layer)) != CAPP_OK) return st;
-    if (h->kinds[i] & CAPP_MIXES && (st = capp_bind_mix(b, i, layer)) != CAPP_OK) return st;
-    if (!(h->kinds[i] & CAPP_UNFED) && (st = bind_feed(b, i, layer)) != CAPP_OK) return st;
+    st = h->kinds[i] & CAPP_MIXES ? capp_bind_mix(b, i, layer) : bind_attention(b, i, layer);
+    if (st != CAPP_OK || (st = bind_feed(b, i, layer)) != CAPP_OK) return st;
     return h->side ? capp_bind_side(b, i, &layer->side) : CAPP_OK;
 }
 
@@ -309,7 +314,7 @@ static capp_status check_all_bound(binder *b) {
     for (size_t i = 0; i < capp_source_n_tensors(b->s); i++) {
         const capp_tensor *t = capp_source_tensor_at(b->s, i);
         if (b->bound[i] || is_buffer(b->s, t) || is_skipped(b, t) ||
-            (capp_is_multimodal(b->s) && capp_is_vision(t->name)) || capp_quant_idle(&b->w->hparams, t))
+            ((b->s->gguf || capp_is_multimodal(b->s)) && capp_is_vision(t->name)) || capp_quant_idle(&b->w->hparams, t))
             continue;
         return capp_fail(
             b->err, CAPP_EUNSUPPORTED,
@@ -320,7 +325,7 @@ static capp_status check_all_bound(binder *b) {
 }
 
 size_t capp_bind_jobs(const capp_hparams *h) {
-    return (12 + 2 * (size_t)h->experts) * h->layers + 3;
+    return (12 + 2 * (size_t)h->experts + (h->latent ? 2 * (size_t)h->heads : 0)) * h->layers + 3;
 }
 
 capp_status capp_bind(binder *b) {

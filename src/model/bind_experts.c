@@ -125,7 +125,7 @@ static capp_status bind_choice_bias(binder *b, uint32_t index, capp_layer *layer
     const place p = {CAPP_PART_CHOICE_BIAS, index, 0};
     const char *suffix = capp_in_folder(b) ? "" : ".bias";
     char name[MOST_NAME];
-    if (!b->w->arch->choice_bias) return CAPP_OK;
+    if (!b->w->arch->choice_bias || (capp_in_folder(b) && !b->w->arch->names[CAPP_PART_CHOICE_BIAS])) return CAPP_OK;
     if (!capp_in_folder(b) && !capp_place_find(b->s, b->w->arch, p, suffix, name)) return CAPP_OK;
     return capp_bind_floats(b, p, suffix, b->w->hparams.experts, &layer->choice_bias);
 }

@@ -144,8 +144,7 @@ capp_status capp_bind_scale(binder *b, place p, size_t n, const capp_tensor **t)
     return *t ? CAPP_OK : capp_bind_memory(b);
 }
 
-/* Finds the piece's tensor, as rows of k elements. */
-static capp_status find_rows(binder *b, const capp_piece *x, size_t k, const capp_tensor **out) {
+capp_status capp_bind_rows(binder *b, const capp_piece *x, size_t k, const capp_tensor **out) {
     char name[MOST_NAME];
     capp_order_fn order = order_of(b, x->place.part);
     capp_status st = capp_bind_quantized(b, x->place, x->rows, k, order, &b->w->hparams, out);
@@ -187,7 +186,7 @@ void capp_bind_job(binder *b, capp_matrix *m, size_t n, size_t parts, size_t k) 
 static size_t most_scratch(const capp_matrix *m) {
     size_t most = 0;
     for (size_t i = 0; i < m->n_sources; i++) {
-        size_t n = m->source[i]->type == CAPP_TYPE_QUANTIZED ? capp_quant_scratch(m->source[i]->data) : 0;
+        size_t n = capp_tensor_scratch(m->source[i]);
         if (n > most) most = n;
     }
     return most;
@@ -200,7 +199,7 @@ capp_status capp_bind_matrix(binder *b, const capp_piece *pieces, size_t n, size
     for (size_t i = 0; i < n; i++) rows += pieces[i].rows;
     capp_bind_job(b, m, rows, parts, k);
     for (size_t i = 0; i < n; i++)
-        if ((st = find_rows(b, &pieces[i], k, &m->source[m->n_sources++])) != CAPP_OK) return st;
+        if ((st = capp_bind_rows(b, &pieces[i], k, &m->source[m->n_sources++])) != CAPP_OK) return st;
     m->extra = most_scratch(m);
     return bias ? bind_bias(b, pieces, n, m) : CAPP_OK;
 }

@@ -79,6 +79,13 @@ capp_status capp_packer_make(capp_packer **packer, binder *b, capp_cache cache, 
 /* The number of floats that the rows of a panel of m need, with the space to read them. */
 size_t capp_row_floats(const capp_weights *w, const capp_matrix *m);
 
+/* Dequantizes the rows first .. first + n - 1 (k elements each) of a tensor. extra: capp_tensor_scratch floats. */
+void capp_tensor_rows(const capp_tensor *t, size_t first, size_t n, size_t k, float *rows, float *extra);
+size_t capp_tensor_scratch(const capp_tensor *t);
+
+/* The index in data of row i of a tensor. */
+size_t capp_tensor_row(const capp_tensor *t, size_t i);
+
 /* Dequantizes the rows of a panel into rows [capp_row_floats] and packs them. */
 void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows);
 
@@ -131,12 +138,18 @@ void capp_bind_job(binder *b, capp_matrix *m, size_t n, size_t parts, size_t k);
 capp_status capp_bind_matrix(binder *b, const capp_piece *pieces, size_t n, size_t parts, size_t k, bool bias,
                              capp_matrix *m);
 
+/* Finds the tensor of a piece, as rows of k elements. */
+capp_status capp_bind_rows(binder *b, const capp_piece *piece, size_t k, const capp_tensor **out);
+
 /* Replaces *t by the tensor times the factor that is stored beside an NVFP4 tensor: the only one, or number p.index of
  * n. */
 capp_status capp_bind_scale(binder *b, place p, size_t n, const capp_tensor **t);
 
 /* Binds the router and the experts of a layer, and its shared expert. */
 capp_status capp_bind_experts(binder *b, uint32_t index);
+
+/* Binds latent attention. */
+capp_status capp_bind_latent(binder *b, uint32_t index, capp_layer *layer);
 
 /* Binds the capp_mix of a layer. */
 capp_status capp_bind_mix(binder *b, uint32_t index, capp_layer *layer);
@@ -168,6 +181,9 @@ const capp_tensor *capp_derive_quantized(binder *b, const capp_tensor *t, const 
 
 /* The same rows, multiplied by the float32 at scale (unaligned). NULL if there is not enough memory. */
 const capp_tensor *capp_derive_scaled(binder *b, const capp_tensor *t, const void *scale);
+
+/* A tensor of n rows of k floats with its own memory, which the caller fills in. NULL if there is not enough memory. */
+const capp_tensor *capp_derive_floats(binder *b, uint64_t n, uint64_t k, float **floats);
 
 void capp_derived_free(capp_weights *w);
 

@@ -39,7 +39,12 @@ static capp_status read_router(const capp_fields *r, capp_hparams *h) {
     if (!r->arch->router_wide) return CAPP_OK;
     if ((st = capp_field_single(r, "routed_scaling_factor|route_scale", 1, &h->router_scale)) != CAPP_OK) return st;
     if ((st = whole(r, "n_group", CAPP_MOST_GROUPS, &h->expert_groups)) != CAPP_OK) return st;
-    return whole(r, "topk_group", CAPP_MOST_GROUPS, &h->expert_groups_used);
+    if ((st = whole(r, "topk_group", CAPP_MOST_GROUPS, &h->expert_groups_used)) != CAPP_OK) return st;
+    /* DeepSeek V2: the method "greedy" ignores the groups; it is also the default. */
+    capp_str method = {"greedy", 6};
+    (void)capp_source_str(r->s, "topk_method", &method);
+    if (r->arch->groups_by_best && capp_str_is(method, "greedy")) h->expert_groups = h->expert_groups_used = 0;
+    return CAPP_OK;
 }
 
 /* The width of the shared expert, which all rows use: config.json names the width, or the number of other experts that
@@ -69,7 +74,7 @@ static capp_status read_feed(const capp_fields *r, capp_hparams *h) {
         static const char names[] = "num_local_experts|num_experts|n_routed_experts|moe_num_experts";
         static const char used[] = "num_experts_per_tok|experts_per_token|moe_k|moe_topk|top_k_experts";
         if ((st = capp_field_number(r, names, &experts, &found)) != CAPP_OK) return st;
-        if (found) {
+        if (found && experts != 0) {
             bool norm = h->router_norm && (strncmp(r->arch->hf, "qwen", 4) || r->arch->mixer);
             if ((st = capp_field_count(r, names, 0, CAPP_MOST_EXPERTS, &h->experts)) != CAPP_OK) return st;
             if ((st = capp_field_count(r, used, 0, CAPP_MOST_EXPERTS, &h->experts_used)) != CAPP_OK) return st;
@@ -195,7 +200,7 @@ static capp_status read_windows(const capp_fields *r, capp_hparams *h) {
     if (!use || !found || !r->arch->window_period) return CAPP_OK;
     if ((st = capp_field_count(r, "sliding_window", 0, CAPP_MOST_CONTEXT, &h->window)) != CAPP_OK) return st;
     if (capp_source_count(r->s, "layer_types")) return read_layer_types(r, h);
-    if ((st = capp_field_count(r, "sliding_window_pattern|_sliding_window_pattern",
+    if ((st = capp_field_count(r, "sliding_window_pattern|_sliding_window_pattern|global_attn_every_n_layers",
                                r->arch->window_period ? r->arch->window_period : CAPP_ALL_LOCAL, CAPP_ALL_LOCAL,
                                &period)) != CAPP_OK)
         return st;
@@ -217,6 +222,13 @@ static capp_status read_dense(const capp_fields *r, capp_hparams *h) {
     if ((st = capp_field_number(r, "moe_layer_end_index", &last, &ends)) != CAPP_OK) return st;
     for (uint32_t i = 0; i < h->layers; i++)
         if ((i + 1) % step || i < first || (ends && last >= 0 && i > last)) h->kinds[i] |= CAPP_DENSE;
+    for (uint32_t i = 0; i < h->layers && capp_source_count(r->s, "mlp_layer_types"); i++) {
+        capp_str type = {"", 0};
+        (void)capp_source_str_at(r->s, "mlp_layer_types", i, &type);
+        if (!capp_str_is(type, "dense") && !capp_str_is(type, "sparse"))
+            return capp_field_fail(r, CAPP_EFORMAT, "mlp_layer_types", "must be a list of \"dense\" and \"sparse\"");
+        h->kinds[i] = (unsigned char)((h->kinds[i] & ~CAPP_DENSE) | (capp_str_is(type, "dense") ? CAPP_DENSE : 0));
+    }
     for (size_t n = capp_source_count(r->s, "mlp_only_layers"); n--;) {
         double layer;
         if (capp_source_number_at(r->s, "mlp_only_layers", n, &layer) != CAPP_FOUND)
@@ -282,6 +294,9 @@ static capp_status read_scales(const capp_fields *r, capp_hparams *h) {
     if (arch->clamps && (st = capp_field_single(r, "clip_qkv|attn_config.clip_qkv", 0, &h->clamp)) != CAPP_OK)
         return st;
     if ((st = read_gpt2_scales(r, h)) != CAPP_OK) return st;
+    bool scaled = false;
+    if (!strcmp(arch->name, "afmoe") && (st = capp_field_truth(r, "mup_enabled", false, &scaled)) != CAPP_OK) return st;
+    if (scaled) h->embedding_scale = sqrtf((float)h->width);
     if (!arch->alibi) return CAPP_OK;
     if ((st = capp_field_single(r, "attn_config.softmax_scale", h->score_scale, &h->score_scale)) != CAPP_OK) return st;
     return capp_field_single(r, "attn_config.alibi_bias_max", 8, &h->alibi);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/math.h"
 #include "model/fields.h"
 
 /* The heads of layer i: global_head_dim and num_global_key_value_heads for all layers without a window or, as
@@ -60,10 +61,37 @@ static capp_status read_local_heads(const capp_fields *r, capp_hparams *h) {
     return share(r, h, n);
 }
 
+/* Latent attention. In YaRN, mscale_all_dim changes the scale of scores. */
+static capp_status read_latent(const capp_fields *r, capp_hparams *h) {
+    enum { MOST = 4096 };
+    const char *path =
+        capp_config_at(capp_folder_config(r->s->folder), "rope_scaling") ? "rope_scaling" : "rope_parameters";
+    char key[CAPP_MOST_KEY];
+    double rank, all;
+    bool found;
+    capp_status st;
+    if ((st = capp_field_count(r, "kv_lora_rank", 0, MOST, &h->latent)) != CAPP_OK) return st;
+    if ((st = capp_field_number(r, "q_lora_rank", &rank, &found)) != CAPP_OK) return st;
+    if (found && (st = capp_field_count(r, "q_lora_rank", 0, MOST, &h->q_latent)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "qk_rope_head_dim", 0, MOST, &h->rope_dims)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "qk_nope_head_dim", 0, MOST, &h->still)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "v_head_dim", 0, MOST, &h->latent_value)) != CAPP_OK) return st;
+    h->score_scale = (float)(1 / sqrt((double)h->still + h->rope_dims));
+    snprintf(key, sizeof key, "%s.mscale_all_dim", path);
+    if ((st = capp_field_number(r, key, &all, &found)) != CAPP_OK) return st;
+    if (found && h->ropes[0].scaling != CAPP_SCALING_NONE && h->ropes[0].factor > 1) {
+        double m = 1 + 0.1 * all * capp_log(h->ropes[0].factor);
+        h->score_scale *= (float)(m * m);
+    }
+    capp_latent_shapes(h);
+    return CAPP_OK;
+}
+
 capp_status capp_config_layers(const capp_fields *r, capp_hparams *h) {
     double side;
     bool found;
     capp_status st;
+    if (r->arch->latent) return read_latent(r, h);
     if (!r->arch->local_heads) return CAPP_OK;
     if ((st = read_local_heads(r, h)) != CAPP_OK) return st;
     if ((st = capp_field_number(r, "hidden_size_per_layer_input", &side, &found)) != CAPP_OK) return st;

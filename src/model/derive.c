@@ -49,6 +49,18 @@ const capp_tensor *capp_derive_rows(binder *b, const capp_tensor *t, uint64_t n,
     return &d->tensor;
 }
 
+const capp_tensor *capp_derive_floats(binder *b, uint64_t n, uint64_t k, float **floats) {
+    const capp_tensor empty = {.type = CAPP_TYPE_F32};
+    if (n > UINT64_MAX / sizeof(float) / k) return NULL;
+    capp_derived *d = view(b, &empty, k, n, n * k * sizeof(float));
+    if (!d) return NULL;
+    *floats = (float *)(void *)d->own;
+    d->tensor.dims[2] = d->tensor.dims[3] = 1;
+    d->tensor.bytes = n * k * sizeof(float);
+    d->tensor.data = d->own;
+    return &d->tensor;
+}
+
 const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t) {
     capp_derived *d = view(b, t, t->dims[1], t->dims[0], 0);
     if (!d) return NULL;

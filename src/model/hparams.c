@@ -170,10 +170,12 @@ capp_status capp_hparams_read(capp_hparams *h, const capp_arch **arch, const cap
     h->router_norm = (*arch)->router_norm;
     h->router_sigmoid = (*arch)->router_sigmoid;
     h->router_scale = 1;
+    h->groups_by_best = (*arch)->groups_by_best;
     h->bare_norms = (*arch)->bare_norms;
     h->embedding_scale = h->residual_scale = h->logit_scale = 1;
     for (size_t kind = 0; kind < 2; kind++) h->ropes[kind] = (capp_rope){.base = 10000, .factor = 1, .magnitude = 1};
     st = s->gguf ? capp_metadata_read(h, *arch, s, err) : capp_config_read(h, *arch, s, err);
+    if (h->router_sigmoid) h->groups_by_best = false;
     if (st == CAPP_OK) st = check(h, path, err);
     if (st != CAPP_OK) return st;
     if ((*arch)->scaled_embedding) h->embedding_scale = sqrtf((float)h->width);

@@ -9,7 +9,7 @@
 #include "model/arch.h"
 
 /* Limits far above the sizes of any model. The product of two sizes then easily fits in 64 bits. */
-enum { MOST_WIDTH = 1 << 20, MOST_HEADS = 1 << 14, MOST_CONTEXT = 1 << 28, KEY = 128 };
+enum { MOST_WIDTH = 1 << 20, MOST_HEADS = 1 << 14, MOST_CONTEXT = 1 << 28, MOST_LATENT = 4096, KEY = 128 };
 
 typedef struct reader {
     const capp_source *s;
@@ -113,13 +113,12 @@ static capp_status read_silent(const reader *r, capp_hparams *h) {
     capp_status st;
     for (uint32_t i = 0; i < h->layers && r->arch->mixer && list_of(r, "attention.head_count_kv"); i++) {
         if ((st = read_at(r, "attention.head_count_kv", i, MOST_HEADS, &n)) != CAPP_OK) return st;
-        if (!n) h->kinds[i] |= CAPP_MIXES | CAPP_SILENT;
+        if (!n) h->kinds[i] |= CAPP_MIXES;
     }
     return CAPP_OK;
 }
 
 static capp_status read_sizes(const reader *r, capp_hparams *h) {
-    uint32_t value_length;
     capp_status st;
     if ((st = read_u32(r, "context_length", true, MOST_CONTEXT, &h->context)) != CAPP_OK) return st;
     if ((st = read_u32(r, "embedding_length", true, MOST_WIDTH, &h->width)) != CAPP_OK) return st;
@@ -133,12 +132,7 @@ static capp_status read_sizes(const reader *r, capp_hparams *h) {
     if ((st = read_largest(r, "attention.head_count_kv", false, MOST_HEADS, h, &h->kv_heads)) != CAPP_OK) return st;
     if ((st = read_silent(r, h)) != CAPP_OK) return st;
     if ((st = read_u32(r, "attention.key_length", false, MOST_WIDTH, &h->head_dim)) != CAPP_OK) return st;
-    if ((st = read_u32(r, "attention.value_length", false, MOST_WIDTH, &value_length)) != CAPP_OK) return st;
     if (!h->head_dim) h->head_dim = h->width / h->heads;
-    if (value_length && value_length != h->head_dim)
-        return capp_fail(r->err, CAPP_EUNSUPPORTED,
-                         "%s: values have %u dimensions and keys %u; capp supports only equal numbers",
-                         capp_source_path(r->s), value_length, h->head_dim);
     return CAPP_OK;
 }
 
@@ -152,6 +146,10 @@ static capp_status read_router(const reader *r, capp_hparams *h) {
                          "%s: metadata key %s.expert_gating_func is %u; capp supports 1 and 2", capp_source_path(r->s),
                          r->arch->gguf, function);
     if (function) h->router_sigmoid = function == 2;
+    /* Early files of GLM-4.7-Flash do not say it; llama.cpp recognizes them by these numbers. */
+    const capp_tensor *tokens = capp_source_find_tensor(r->s, "token_embd.weight");
+    if (!function && r->arch->latent && (h->layers == 47 || h->layers == 48) && tokens && tokens->dims[1] == 154880)
+        h->router_sigmoid = true;
     if ((st = read_f32(r, "expert_weights_scale", 1, &h->router_scale)) != CAPP_OK) return st;
     if (h->router_scale == 0) h->router_scale = 1;
     if ((st = read_u32(r, "expert_group_count", false, CAPP_MOST_GROUPS, &h->expert_groups)) != CAPP_OK) return st;
@@ -317,15 +315,49 @@ static capp_status read_local_heads(const reader *r, capp_hparams *h) {
     return CAPP_OK;
 }
 
+/* Latent attention: older files have the sizes of a head's keys and values as those of the model. */
+static capp_status read_latent(const reader *r, capp_hparams *h) {
+    uint32_t key, value;
+    double all = 0;
+    capp_status st;
+    if ((st = read_u32(r, "attention.kv_lora_rank", true, MOST_LATENT, &h->latent)) != CAPP_OK) return st;
+    if ((st = read_u32(r, "attention.q_lora_rank", false, MOST_LATENT, &h->q_latent)) != CAPP_OK) return st;
+    if ((st = read_u32(r, "rope.dimension_count", true, MOST_LATENT, &h->rope_dims)) != CAPP_OK) return st;
+    bool newer = has(r, "attention.key_length_mla");
+    const char *keys = newer ? "attention.key_length_mla" : "attention.key_length";
+    const char *values = newer ? "attention.value_length_mla" : "attention.value_length";
+    if ((st = read_u32(r, keys, true, MOST_LATENT, &key)) != CAPP_OK) return st;
+    if ((st = read_u32(r, values, true, MOST_LATENT, &value)) != CAPP_OK) return st;
+    if (key <= h->rope_dims)
+        return capp_fail(r->err, CAPP_EFORMAT,
+                         "%s: keys have %u dimensions, of which %u rotate; convert the model again",
+                         capp_source_path(r->s), key, h->rope_dims);
+    h->still = key - h->rope_dims;
+    h->latent_value = value;
+    h->score_scale = (float)(1 / sqrt((double)key));
+    /* The converter writes a tenth of the number that config.json has. */
+    if (h->ropes[0].scaling == CAPP_SCALING_YARN && has(r, "rope.scaling.yarn_log_multiplier")) {
+        if ((st = read_f64(r, "rope.scaling.yarn_log_multiplier", 0, &all)) != CAPP_OK) return st;
+        double m = mscale_of(h->ropes[0].factor, 10 * all);
+        h->score_scale *= (float)(m * m);
+        h->ropes[0].magnitude = r->arch->query_growth ? mscale_of(h->ropes[0].factor, 1) / m : 1;
+    }
+    capp_latent_shapes(h);
+    return CAPP_OK;
+}
+
 /* Reads lists with a number for each layer. */
 static capp_status read_shapes(const reader *r, capp_hparams *h) {
-    uint32_t heads, kv_heads;
+    uint32_t heads, kv_heads, value;
     capp_status st;
+    if (r->arch->latent) return read_latent(r, h);
+    if ((st = read_u32(r, "attention.value_length", false, MOST_WIDTH, &value)) != CAPP_OK) return st;
     for (uint32_t i = 0; i < h->layers; i++) {
         if ((st = read_at(r, "attention.head_count", i, MOST_HEADS, &heads)) != CAPP_OK) return st;
         if ((st = read_at(r, "attention.head_count_kv", i, MOST_HEADS, &kv_heads)) != CAPP_OK) return st;
         if ((st = read_at(r, "feed_forward_length", i, MOST_WIDTH, &h->shapes[i].feed)) != CAPP_OK) return st;
         h->shapes[i].heads = (uint16_t)heads, h->shapes[i].kv_heads = (uint16_t)kv_heads;
+        if (!r->arch->local_heads) h->shapes[i].value = (uint16_t)(value < 1 << 15 ? value : 1 << 15);
     }
     return r->arch->local_heads ? read_local_heads(r, h) : CAPP_OK;
 }
@@ -336,7 +368,7 @@ static capp_status read_shapes(const reader *r, capp_hparams *h) {
 static capp_status read_scales(const reader *r, capp_hparams *h) {
     const capp_arch *arch = r->arch;
     capp_status st;
-    if ((st = read_f32(r, "attention.scale", 0, &h->score_scale)) != CAPP_OK) return st;
+    if (!arch->latent && (st = read_f32(r, "attention.scale", 0, &h->score_scale)) != CAPP_OK) return st;
     /* The largest Gemma models scale by width / heads, but their files do not say so. llama.cpp recognizes them by the
      * number of layers. */
     if (h->score_scale == 0 &&
@@ -353,6 +385,7 @@ static capp_status read_scales(const reader *r, capp_hparams *h) {
         if (h->residual_scale == 0) h->residual_scale = 1;
         h->logit_scale = h->logit_scale == 0 ? 1 : 1 / h->logit_scale;
     }
+    if (!strcmp(arch->name, "afmoe")) h->embedding_scale = sqrtf((float)h->width);
     if (arch->logit_scale && (st = read_f32(r, "logit_scale", 1, &h->logit_scale)) != CAPP_OK) return st;
     if (arch->caps) {
         if ((st = read_f32(r, "attn_logit_softcapping", 50, &h->score_cap)) != CAPP_OK) return st;
@@ -369,7 +402,7 @@ static capp_status read_scales(const reader *r, capp_hparams *h) {
 static bool has_attention_tensor(const reader *r, const capp_hparams *h, const char *name) {
     char full_name[KEY];
     uint32_t i = 0;
-    while (i + 1 < h->layers && h->kinds[i] & CAPP_SILENT) i++;
+    while (i + 1 < h->layers && h->kinds[i] & CAPP_MIXES) i++;
     snprintf(full_name, sizeof full_name, "blk.%u.%s", i, name);
     return has_tensor(r, full_name);
 }
@@ -417,7 +450,7 @@ static capp_status refuse_foreign_keys(const reader *r) {
         {"attention.clamp_kqv", a->clamps, 0},
         {"attention.max_alibi_bias", a->alibi, 0},
         {"attention.temperature_scale", a->query_growth, 0},
-        {"rope.scaling.yarn_log_multiplier", a->query_growth, 0},
+        {"rope.scaling.yarn_log_multiplier", a->query_growth || a->latent, 0},
         {"rope.scaling.yarn_ext_factor", false, 1},
         {"rope.scaling.yarn_attn_factor", false, 1},
     };

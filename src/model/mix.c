@@ -1,5 +1,6 @@
 /* The parts of layers that have a state from token to token: their sizes, from both kinds of file, and their tensors.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,10 +11,6 @@
 /* ---- Sizes --------------------------------------------------------------------------------------------------------
  */
 
-static bool attends(const capp_hparams *h, uint32_t layer) {
-    return !(h->kinds[layer] & CAPP_SILENT);
-}
-
 static bool mixes(const capp_hparams *h, uint32_t layer) {
     return h->kinds[layer] & CAPP_MIXES;
 }
@@ -22,12 +19,6 @@ size_t capp_count_states(const capp_hparams *h) {
     size_t n = 0;
     for (uint32_t i = 0; i < h->layers; i++) n += mixes(h, i);
     return n;
-}
-
-bool capp_mixes_beside(const capp_hparams *h) {
-    bool both = false;
-    for (uint32_t i = 0; i < h->layers; i++) both |= mixes(h, i) && attends(h, i);
-    return both;
 }
 
 size_t capp_attention_rows(const capp_hparams *h, uint32_t layer) {
@@ -65,6 +56,9 @@ static capp_status check_sizes(const capp_hparams *h, const char *path, capp_err
     if (!m->keys || m->keys > CAPP_MOST_KEYS || !m->values || m->values > CAPP_MOST_KEYS)
         return capp_fail(err, CAPP_EUNSUPPORTED, "%s: recurrent states are %u x %u numbers; capp supports 1 to %d each",
                          path, m->keys, m->values, CAPP_MOST_KEYS);
+    if ((uint64_t)m->heads * m->values > CAPP_MOST_WIDTH || (uint64_t)m->groups * m->keys > CAPP_MOST_WIDTH)
+        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: a token has %llu recurrent values; capp supports at most %d",
+                         path, (unsigned long long)m->heads * m->values, CAPP_MOST_WIDTH);
     if (!m->groups || m->groups > m->heads || m->heads % m->groups || m->heads > CAPP_MOST_HEADS)
         return capp_fail(err, CAPP_EFORMAT,
                          "%s: the number of recurrent heads, %u, is not a multiple of the number of their groups, %u; "
@@ -100,9 +94,17 @@ static capp_status key_layers(const capp_source *s, const capp_arch *arch, capp_
                          "%s: metadata key %s must be a list of %u booleans; convert the model again",
                          capp_source_path(s), name, h->layers);
     for (uint32_t i = 0; i < h->layers; i++)
-        if (list ? ((const unsigned char *)list->bytes)[i] != 0 : (i + 1) % interval != 0)
-            h->kinds[i] |= CAPP_MIXES | CAPP_SILENT;
+        if (list ? ((const unsigned char *)list->bytes)[i] != 0 : (i + 1) % interval != 0) h->kinds[i] |= CAPP_MIXES;
     return CAPP_OK;
+}
+
+/* Files of Granite say in a key for the scaling of rotations whether there are any. */
+static void key_positions(const capp_source *s, const capp_arch *arch, capp_hparams *h) {
+    char name[MOST_NAME];
+    bool rotates = true;
+    snprintf(name, sizeof name, "%s.rope.scaling.finetuned", arch->gguf);
+    (void)capp_source_bool(s, name, &rotates);
+    if (!rotates) h->rope = CAPP_ROPE_NONE;
 }
 
 capp_status capp_metadata_mix(capp_hparams *h, const capp_arch *arch, const capp_source *s, capp_error *err) {
@@ -123,19 +125,22 @@ capp_status capp_metadata_mix(capp_hparams *h, const capp_arch *arch, const capp
     m->values = m->heads && inner % m->heads == 0 ? inner / m->heads : 0;
     m->in_turn = arch->mixer_in_turn;
     if (m->kind == CAPP_MIX_DELTA && (st = key_layers(s, arch, h, err)) != CAPP_OK) return st;
+    if (m->kind == CAPP_MIX_SCAN) key_positions(s, arch, h);
     return check_sizes(h, capp_source_path(s), err);
 }
 
 /* ---- Folders --------------------------------------------------------------------------------------------------------
  */
 
-static capp_status read_types(const capp_fields *r, capp_hparams *h, const char *own) {
+/* own, older: what layers with a capp_mix are called. */
+static capp_status read_types(const capp_fields *r, capp_hparams *h, const char *own, const char *older) {
+    const char *key = capp_source_count(r->s, "layer_types") ? "layer_types" : "layers_block_type";
     for (uint32_t i = 0; i < h->layers; i++) {
         capp_str type = {"", 0};
-        (void)capp_source_str_at(r->s, "layer_types", i, &type);
-        if (capp_str_is(type, own))
-            h->kinds[i] |= CAPP_MIXES | CAPP_SILENT;
-        else if (!capp_str_is(type, "full_attention"))
+        (void)capp_source_str_at(r->s, key, i, &type);
+        if (capp_str_is(type, own) || capp_str_is(type, older))
+            h->kinds[i] |= CAPP_MIXES;
+        else if (!capp_str_is(type, "full_attention") && !capp_str_is(type, "attention"))
             return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: layer %u has type \"%.*s\"",
                              capp_source_path(r->s), i, (int)(type.size < 40 ? type.size : 40), type.data);
     }
@@ -144,12 +149,12 @@ static capp_status read_types(const capp_fields *r, capp_hparams *h, const char 
 
 /* LFM2: the older files list the layers that have attention. */
 static capp_status read_attending(const capp_fields *r, capp_hparams *h) {
-    for (uint32_t i = 0; i < h->layers; i++) h->kinds[i] |= CAPP_MIXES | CAPP_SILENT;
+    for (uint32_t i = 0; i < h->layers; i++) h->kinds[i] |= CAPP_MIXES;
     for (size_t n = capp_source_count(r->s, "full_attn_idxs"); n--;) {
         double layer;
         if (capp_source_number_at(r->s, "full_attn_idxs", n, &layer) != CAPP_FOUND || layer < 0 || layer >= h->layers)
             return capp_field_fail(r, CAPP_EFORMAT, "full_attn_idxs", "must be a list of layers");
-        h->kinds[(uint32_t)layer] &= (unsigned char)~(CAPP_MIXES | CAPP_SILENT);
+        h->kinds[(uint32_t)layer] &= (unsigned char)~CAPP_MIXES;
     }
     return CAPP_OK;
 }
@@ -158,6 +163,7 @@ static capp_status read_attending(const capp_fields *r, capp_hparams *h) {
 static void read_feed_width(const capp_fields *r, capp_hparams *h) {
     char name[MOST_NAME];
     const capp_tensor *t = capp_place_find(r->s, r->arch, (place){CAPP_PART_UP, 0, 0}, ".weight", name);
+    if (h->experts) return;
     if (t && t->dims[1] && t->dims[1] <= CAPP_MOST_WIDTH) h->feed = (uint32_t)t->dims[1];
 }
 
@@ -170,25 +176,58 @@ static capp_status read_delta(const capp_fields *r, capp_hparams *h) {
     if ((st = capp_field_count(r, "linear_value_head_dim", 128, CAPP_MOST_KEYS, &m->values)) != CAPP_OK) return st;
     if ((st = capp_field_count(r, "linear_num_key_heads", 16, CAPP_MOST_HEADS, &m->groups)) != CAPP_OK) return st;
     if ((st = capp_field_count(r, "linear_num_value_heads", 32, CAPP_MOST_HEADS, &m->heads)) != CAPP_OK) return st;
-    if (capp_source_count(r->s, "layer_types")) return read_types(r, h, "linear_attention");
+    if (capp_source_count(r->s, "layer_types")) return read_types(r, h, "linear_attention", "linear_attention");
     if ((st = capp_field_count(r, "full_attention_interval", 4, CAPP_MOST_LAYERS, &interval)) != CAPP_OK) return st;
     for (uint32_t i = 0; i < h->layers; i++)
-        if ((i + 1) % interval) h->kinds[i] |= CAPP_MIXES | CAPP_SILENT;
+        if ((i + 1) % interval) h->kinds[i] |= CAPP_MIXES;
     return CAPP_OK;
+}
+
+/* The step of Mamba-2 must have no limits. */
+static capp_status check_limits(const capp_fields *r) {
+    double low = 0, high = INFINITY;
+    (void)capp_source_number_at(r->s, "time_step_limit", 0, &low);
+    (void)capp_source_number_at(r->s, "time_step_limit", 1, &high);
+    if (low <= 0 && high > 1e30) return CAPP_OK;
+    return capp_field_fail(r, CAPP_EUNSUPPORTED, "time_step_limit", "has limits, which capp does not support");
+}
+
+static capp_status read_scan(const capp_fields *r, capp_hparams *h) {
+    capp_mix *m = &h->mix;
+    capp_str positions = {"", 0};
+    uint32_t expand;
+    capp_status st;
+    if ((st = capp_field_count(r, "mamba_d_conv", 4, 64, &m->taps)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "mamba_d_state", 256, CAPP_MOST_KEYS, &m->keys)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "mamba_n_groups", 1, CAPP_MOST_HEADS, &m->groups)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "mamba_n_heads", 128, CAPP_MOST_HEADS, &m->heads)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "mamba_expand", 2, 1024, &expand)) != CAPP_OK) return st;
+    uint64_t inner = (uint64_t)expand * h->width;
+    m->values = inner % m->heads ? 0 : (uint32_t)(inner / m->heads);
+    if ((st = check_limits(r)) != CAPP_OK) return st;
+    (void)capp_source_str(r->s, "position_embedding_type", &positions);
+    if (!capp_str_is(positions, "rope")) h->rope = CAPP_ROPE_NONE;
+    if (!h->experts && (st = capp_field_count(r, "shared_intermediate_size", 0, CAPP_MOST_WIDTH, &h->feed)) != CAPP_OK)
+        return st;
+    return read_types(r, h, "linear_attention", "mamba");
 }
 
 static capp_status read_short(const capp_fields *r, capp_hparams *h) {
     capp_status st = capp_field_count(r, "conv_L_cache", 3, 64, &h->mix.taps);
     if (st != CAPP_OK) return st;
     read_feed_width(r, h);
-    return capp_source_count(r->s, "layer_types") ? read_types(r, h, "conv") : read_attending(r, h);
+    return capp_source_count(r->s, "layer_types") ? read_types(r, h, "conv", "conv") : read_attending(r, h);
 }
 
 capp_status capp_config_mix(const capp_fields *r, capp_hparams *h) {
     capp_status st;
     h->mix.kind = r->arch->mixer;
     if (h->mix.kind == CAPP_MIX_NONE) return CAPP_OK;
-    st = h->mix.kind == CAPP_MIX_SHORT ? read_short(r, h) : read_delta(r, h);
+    switch (h->mix.kind) {
+    case CAPP_MIX_SHORT: st = read_short(r, h); break;
+    case CAPP_MIX_DELTA: st = read_delta(r, h); break;
+    default: st = read_scan(r, h); break;
+    }
     return st == CAPP_OK ? check_sizes(h, capp_source_path(r->s), r->err) : st;
 }
 
@@ -245,6 +284,21 @@ static capp_status bind_delta(binder *b, uint32_t i, capp_layer *layer) {
     return capp_bind_floats(b, (place){CAPP_PART_MIX_NORM, i, 0}, ".weight", h->mix.values, &layer->mix_norm);
 }
 
+static capp_status bind_scan(binder *b, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = &b->w->hparams;
+    size_t heads = h->mix.heads, channels = capp_mix_channels(h);
+    const capp_piece in = {{CAPP_PART_MIX_IN, i, 0}, capp_mix_inputs(h) - heads};
+    const place skip = {CAPP_PART_MIX_SKIP, i, 0}, norm = {CAPP_PART_MIX_NORM, i, 0}, taps = {CAPP_PART_MIX_TAPS, i, 0};
+    char name[MOST_NAME];
+    capp_status st = capp_bind_matrix(b, &in, 1, 1, h->width, false, &layer->mix_in);
+    if (st != CAPP_OK || (st = bind_decay(b, i, layer)) != CAPP_OK) return st;
+    if ((st = capp_bind_floats(b, skip, "", heads, &layer->mix_skip)) != CAPP_OK) return st;
+    if (capp_place_find(b->s, b->w->arch, taps, ".bias", name) &&
+        (st = capp_bind_floats(b, taps, ".bias", channels, &layer->mix_taps_bias)) != CAPP_OK)
+        return st;
+    return capp_bind_floats(b, norm, ".weight", capp_mix_outputs(h), &layer->mix_norm);
+}
+
 static capp_status bind_short(binder *b, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
     const capp_piece in = {{CAPP_PART_MIX_IN, i, 0}, capp_mix_inputs(h)};
@@ -254,7 +308,12 @@ static capp_status bind_short(binder *b, uint32_t i, capp_layer *layer) {
 capp_status capp_bind_mix(binder *b, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
     const capp_piece out = {{CAPP_PART_MIX_OUT, i, 0}, h->width};
-    capp_status st = h->mix.kind == CAPP_MIX_SHORT ? bind_short(b, i, layer) : bind_delta(b, i, layer);
+    capp_status st;
+    switch (h->mix.kind) {
+    case CAPP_MIX_SHORT: st = bind_short(b, i, layer); break;
+    case CAPP_MIX_DELTA: st = bind_delta(b, i, layer); break;
+    default: st = bind_scan(b, i, layer); break;
+    }
     if (st != CAPP_OK) return st;
     if ((st = capp_bind_matrix(b, &out, 1, 1, capp_mix_outputs(h), false, &layer->mix_out)) != CAPP_OK) return st;
     return bind_taps(b, i, layer);

@@ -9,7 +9,7 @@
 
 enum { CAPP_MOST_KEYS = 1024 };
 
-/* What a layer computes from a state that goes from token to token along a path, besides or instead of attention. The
+/* What a layer computes instead of attention, from a state that goes from token to token along a path. The
  * inputs of a row are the rows of capp_layer's mix_in and mix_rates:
  *   SHORT   b, c, x [width each]: the convolution of b * x over tokens, times c (LFM2)
  *   DELTA   q and k [groups * keys each], v [heads * values], all three convolved; gate [heads * values];
@@ -30,9 +30,6 @@ struct capp_hparams;
 
 /* The number of layers that have a state. */
 size_t capp_count_states(const struct capp_hparams *h);
-
-/* Whether layers have both. */
-bool capp_mixes_beside(const struct capp_hparams *h);
 
 /* The sizes of a layer's capp_mix: floats of a row's inputs, channels of the convolution, inputs of mix_out. */
 size_t capp_mix_inputs(const struct capp_hparams *h);

@@ -11,6 +11,7 @@
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
 #include "model/mixer.h"
+#include "model/parts.h"
 
 enum { CAPP_MOST_LAYERS = 1024, CAPP_ALL_LOCAL = 1 << 30 };
 
@@ -54,78 +55,6 @@ typedef enum capp_qk_norm { CAPP_QK_NONE, CAPP_QK_HEAD, CAPP_QK_OWN, CAPP_QK_ROW
 /* PARALLEL: the feed-forward part reads the stream before attention is added, through the attention's norm (SHARED) or
  * through its own norm (OWN). */
 typedef enum capp_parallel { CAPP_SEQUENTIAL, CAPP_PARALLEL_SHARED, CAPP_PARALLEL_OWN } capp_parallel;
-
-/* Tensors by their purpose. X(part, name in GGUF files) */
-#define CAPP_MODEL_PART_MAP(X)                                                                                         \
-    X(TOKENS, "token_embd")                                                                                            \
-    X(TOKENS_NORM, "token_embd_norm")                                                                                  \
-    X(POSITIONS, "position_embd")                                                                                      \
-    X(PROJECT_IN, "token_embd_in")                                                                                     \
-    X(PROJECT_OUT, "token_embd_out")                                                                                   \
-    X(OUTPUT_NORM, "output_norm")                                                                                      \
-    X(HEAD, "output")                                                                                                  \
-    X(ROPE_FACTORS, "rope_freqs")                                                                                      \
-    X(ROPE_LONG, "rope_factors_long")                                                                                  \
-    X(ROPE_SHORT, "rope_factors_short")                                                                                \
-    X(SIDE_TOKENS, "per_layer_token_embd")                                                                             \
-    X(SIDE_CONTEXT, "per_layer_model_proj")                                                                            \
-    X(SIDE_NORM, "per_layer_proj_norm")
-#define CAPP_LAYER_PART_MAP(X)                                                                                         \
-    X(ATTENTION_NORM, "attn_norm")                                                                                     \
-    X(QKV, "attn_qkv")                                                                                                 \
-    X(Q, "attn_q")                                                                                                     \
-    X(K, "attn_k")                                                                                                     \
-    X(V, "attn_v")                                                                                                     \
-    X(Q_NORM, "attn_q_norm")                                                                                           \
-    X(K_NORM, "attn_k_norm")                                                                                           \
-    X(SINKS, "attn_sinks")                                                                                             \
-    X(OUT, "attn_output")                                                                                              \
-    X(ATTENTION_POST_NORM, "post_attention_norm")                                                                      \
-    X(FEED_NORM, "ffn_norm")                                                                                           \
-    X(GATE, "ffn_gate")                                                                                                \
-    X(CURVE, "ffn_act")                                                                                                \
-    X(UP, "ffn_up")                                                                                                    \
-    X(DOWN, "ffn_down")                                                                                                \
-    X(FEED_POST_NORM, "post_ffw_norm")                                                                                 \
-    X(ROUTER, "ffn_gate_inp")                                                                                          \
-    X(EXPERT_GATE, "ffn_gate_exps")                                                                                    \
-    X(EXPERT_UP, "ffn_up_exps")                                                                                        \
-    X(EXPERT_DOWN, "ffn_down_exps")                                                                                    \
-    X(CHOICE_BIAS, "exp_probs_b")                                                                                      \
-    X(SHARED_ROUTER, "ffn_gate_inp_shexp")                                                                             \
-    X(SHARED_GATE, "ffn_gate_shexp")                                                                                   \
-    X(SHARED_UP, "ffn_up_shexp")                                                                                       \
-    X(SHARED_DOWN, "ffn_down_shexp")                                                                                   \
-    X(MIX_IN, "ssm_in")                                                                                                \
-    X(MIX_GATE, "attn_gate")                                                                                           \
-    X(MIX_BETA, "ssm_beta")                                                                                            \
-    X(MIX_RATES, "ssm_ba")                                                                                             \
-    X(MIX_ALPHA, "ssm_alpha")                                                                                          \
-    X(MIX_TAPS, "ssm_conv1d")                                                                                          \
-    X(MIX_DECAY, "ssm_a")                                                                                              \
-    X(MIX_STEP, "ssm_dt")                                                                                              \
-    X(MIX_SKIP, "ssm_d")                                                                                               \
-    X(MIX_NORM, "ssm_norm")                                                                                            \
-    X(MIX_OUT, "ssm_out")                                                                                              \
-    X(SHARED_POST_NORM, "post_ffw_norm_1")                                                                             \
-    X(ROUTER_SCALE, "ffn_gate_inp")                                                                                    \
-    X(EXPERT_NORM, "pre_ffw_norm_2")                                                                                   \
-    X(EXPERT_BOTH, "ffn_gate_up_exps")                                                                                 \
-    X(EXPERT_SCALE, "ffn_down_exps")                                                                                   \
-    X(EXPERT_POST_NORM, "post_ffw_norm_2")                                                                             \
-    X(SIDE_GATE, "inp_gate")                                                                                           \
-    X(SIDE_OUT, "proj")                                                                                                \
-    X(SIDE_POST_NORM, "post_norm")                                                                                     \
-    X(LAYER_SCALE, "layer_output_scale")
-
-typedef enum capp_part {
-#define X(part, name) CAPP_PART_##part,
-    CAPP_MODEL_PART_MAP(X) CAPP_FIRST_LAYER_PART,
-    CAPP_BEFORE_LAYER_PARTS = CAPP_FIRST_LAYER_PART - 1,
-    CAPP_LAYER_PART_MAP(X)
-#undef X
-        CAPP_PARTS
-} capp_part;
 
 /* Whether products have a bias. GGUF: if key is not NULL, they have one if the tensor exists. Folders: config.json's
  * key decides; if it is missing or key is NULL, by_default decides. */
@@ -174,6 +103,8 @@ typedef struct capp_arch {
     const char *qk_norm_key; /* the field of config.json that decides; GGUF: the tensor exists or not */
     bool qk_norm_bias;
     bool qk_norm_rotated; /* q and k are normalized after they rotate */
+    bool latent;          /* multi-head latent attention, see capp_latent */
+    bool groups_by_best;  /* a group of experts is chosen by its best expert; else by its two best */
     bool value_norm;      /* values are normalized, without a weight */
     bool unit_scores;     /* scores have the factor 1 */
     bool local_heads;     /* heads of layers with a window have their own size; the last layers may share their keys */
@@ -308,6 +239,14 @@ typedef struct capp_side {
     capp_norm norm;
 } capp_side;
 
+/* Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434). qkv has rows of q (or of its latent vector) and those of
+ * the latent vector of keys and values, which all heads share, with a part that rotates. See forward/latent.c. */
+typedef struct capp_latent {
+    capp_matrix q_b;        /* heads * (still + rotating) rows, from the latent vector of q; or no parts */
+    capp_matrix *k_b, *v_b; /* [heads] latent rows of `still` elements; latent_value rows of latent elements; or NULL */
+    capp_norm q_norm, kv_norm;
+} capp_latent;
+
 typedef struct capp_layer {
     capp_shape shape;
     size_t keys, values; /* in the KV store, floats of a slot that belong to the layers before the one that it reads */
@@ -315,6 +254,7 @@ typedef struct capp_layer {
     capp_norm router_norm, expert_norm, expert_post_norm, shared_post_norm; /* if the parts have norms of their own */
     float scale;    /* the stream is multiplied by it after the layer */
     capp_side side; /* */
+    capp_latent latent;
     /* Rows: those of q; as many of the gate of attention's output, if the model has one; then, if the layer keeps its
      * own keys and values, those of k and of v. No parts if the layer has no attention. */
     capp_matrix qkv;
@@ -368,9 +308,9 @@ typedef struct capp_rope {
 } capp_rope;
 
 /* Kinds of a layer, as bits. CAPP_LOCAL: it has a window. CAPP_STILL: q and k do not rotate. CAPP_DENSE: it has no
- * experts, although other layers have some. CAPP_MIXES: it has the model's capp_mix. CAPP_SILENT: it has no attention.
- * CAPP_UNFED: it has no feed-forward part. */
-enum { CAPP_LOCAL = 1, CAPP_STILL = 2, CAPP_DENSE = 4, CAPP_MIXES = 8, CAPP_SILENT = 16, CAPP_UNFED = 32 };
+ * experts, although other layers have some. CAPP_MIXES: it has the model's capp_mix, and no
+ * attention. */
+enum { CAPP_LOCAL = 1, CAPP_STILL = 2, CAPP_DENSE = 4, CAPP_MIXES = 8 };
 
 /* How a folder stores its products, if they are not float32, float16 or bfloat16. */
 typedef enum capp_quant_method { CAPP_NOT_QUANTIZED, CAPP_GPTQ, CAPP_AWQ, CAPP_FLOAT8 } capp_quant_method;
@@ -403,9 +343,12 @@ typedef struct capp_hparams {
     uint32_t experts, experts_used; /* experts is 0 if there are none */
     uint32_t dense_feed;            /* feed of the layers that are CAPP_DENSE */
     uint32_t side;                  /* width of a layer's side embedding; 0: none */
-    uint32_t embedded; /* width of embedding and head; projections convert to and from the stream's width */
-    bool layer_scale;  /* layers have the factor that arch's layer_scale allows */
-    bool norm_after;   /* norms apply to the stream after a part is added to it */
+    uint32_t embedded;            /* width of embedding and head; projections convert to and from the stream's width */
+    uint32_t latent, q_latent;    /* length of latent vectors; 0: none */
+    uint32_t still, latent_value; /* dimensions of a head's q that do not rotate; of its output */
+    bool groups_by_best;          /* see capp_arch */
+    bool layer_scale;             /* layers have the factor that arch's layer_scale allows */
+    bool norm_after;              /* norms apply to the stream after a part is added to it */
     bool bare_norms, no_output_norm;
     bool router_norm, router_sigmoid;
     uint32_t expert_groups, expert_groups_used; /* experts are chosen from the best groups; 0: no groups */
@@ -456,6 +399,7 @@ typedef struct capp_weights {
     double *frequencies;             /* [n_ropes][rope_dims / 2] in use, then as many for long contexts */
     const float *alibi;              /* [heads] slopes, or NULL */
     capp_matrix *expert_matrices;    /* [layers][2 experts] */
+    capp_matrix *head_matrices;      /* [layers][2 heads] for latent attention */
     capp_dequant_fn tokens_dequant, positions_dequant, side_dequant;
     uint64_t parameters, adapter_bytes;
     size_t packed_bytes, whole_bytes; /* size of the cache; size of a cache of all matrices */

@@ -50,10 +50,20 @@ capp_status capp_multimodal_check(const capp_source *s, capp_error *err) {
 }
 
 bool capp_is_vision(capp_str name) {
-    static const char *const parts[] = {
-        "vision_tower.",      "multi_modal_projector.", "model.vision_tower.", "model.multi_modal_projector.",
-        "model.visual.",      "audio_tower.",           "embed_audio.",        "embed_vision.",
-        "model.audio_tower.", "model.embed_audio.",     "model.embed_vision."};
+    static const char *const parts[] = {"vision_tower.",
+                                        "multi_modal_projector.",
+                                        "model.vision_tower.",
+                                        "model.multi_modal_projector.",
+                                        "model.visual.",
+                                        "audio_tower.",
+                                        "embed_audio.",
+                                        "embed_vision.",
+                                        "model.audio_tower.",
+                                        "model.embed_audio.",
+                                        "model.embed_vision.",
+                                        "v.",
+                                        "mm.",
+                                        "a."};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         size_t n = strlen(parts[i]);
         if (name.size > n && !memcmp(name.data, parts[i], n)) return true;

@@ -18,9 +18,8 @@ size_t capp_panel_offset(const capp_weights *w, const capp_matrix *m, size_t fro
 void capp_set_panels(const capp_weights *w, capp_matrix *m) {
     const capp_products *products = capp_products_of(w, m);
     m->panels = m->parts * ((m->columns + products->nr - 1) / products->nr);
-    m->widest = m->source[0]->type;
-    for (size_t s = 1; s < m->n_sources; s++)
-        if (products->panel_bytes(m->source[s]->type, m->k) > products->panel_bytes(m->widest, m->k))
+    for (size_t s = 0; s < m->n_sources; s++)
+        if (!s || products->panel_bytes(m->source[s]->type, m->k) > products->panel_bytes(m->widest, m->k))
             m->widest = m->source[s]->type;
     m->panel_bytes = capp_panel_offset(w, m, m->k);
 }
@@ -44,39 +43,6 @@ static size_t whole_vectors(size_t floats) {
 
 size_t capp_row_floats(const capp_weights *w, const capp_matrix *m) {
     return whole_vectors(capp_products_of(w, m)->nr * m->k) + whole_vectors(m->extra);
-}
-
-/* The index in data of row i. */
-static size_t row_at(const capp_tensor *t, size_t i) {
-    return t->order ? t->order[i] : i;
-}
-
-/* Like read_rows, for a tensor whose rows are the columns of its data: reads runs of neighbors of one column. */
-static void read_turned(const capp_tensor *t, size_t first, size_t n, size_t k, float *rows) {
-    enum { RUN = 64 };
-    float values[RUN];
-    size_t size = (size_t)(t->bytes / t->elements), length;
-    for (size_t column = 0; column < k; column++) {
-        const char *data = (const char *)t->data + column * t->turned * size;
-        for (size_t i = 0; i < n; i += length) {
-            length = t->order ? 1 : n - i < RUN ? n - i : RUN;
-            capp_dequant(t->type)(values, data + row_at(t, first + i) * size, length);
-            for (size_t j = 0; j < length; j++) rows[(i + j) * k + column] = values[j];
-        }
-    }
-}
-
-/* Reads the rows first .. first + n - 1 (k elements each) of a tensor. */
-static void read_rows(const capp_tensor *t, size_t first, size_t n, size_t k, float *rows, float *extra) {
-    size_t bytes = (size_t)(t->bytes / t->dims[1]), run = t->order ? 1 : n;
-    if (t->type == CAPP_TYPE_QUANTIZED)
-        capp_quant_rows(rows, t->data, first, n, extra);
-    else if (t->turned)
-        read_turned(t, first, n, k, rows);
-    else
-        for (size_t i = 0; i < n; i += run)
-            capp_dequant(t->type)(rows + i * k, (const char *)t->data + row_at(t, first + i) * bytes, run * k);
-    for (size_t i = 0; t->scale && i < n * k; i++) rows[i] *= *t->scale;
 }
 
 /* A panel: n rows of the matrix from `row` on. */
@@ -107,7 +73,8 @@ static stored_rows find_stored(const capp_weights *w, const capp_matrix *m, pane
         size_t end = begin + (size_t)t->dims[1], bytes = (size_t)(t->bytes / t->dims[1]);
         size_t from = r.row > begin ? r.row : begin, to = r.row + r.n < end ? r.row + r.n : end;
         if (from < to && (t->turned || t->scale || (from > r.row && t->type != type))) return stored;
-        for (size_t i = from; i < to; i++) stored.at[i - r.row] = (const char *)t->data + row_at(t, i - begin) * bytes;
+        for (size_t i = from; i < to; i++)
+            stored.at[i - r.row] = (const char *)t->data + capp_tensor_row(t, i - begin) * bytes;
         if (from < to) type = t->type;
         begin = end;
     }
@@ -131,8 +98,8 @@ static void read_panel(const capp_weights *w, const capp_matrix *m, panel_rows r
         size_t end = begin + (size_t)t->dims[1];
         size_t from = r.row > begin ? r.row : begin, to = r.row + r.n < end ? r.row + r.n : end;
         if (from < to)
-            read_rows(t, from - begin, to - from, m->k, rows + (from - r.row) * m->k,
-                      rows + whole_vectors(capp_products_of(w, m)->nr * m->k));
+            capp_tensor_rows(t, from - begin, to - from, m->k, rows + (from - r.row) * m->k,
+                             rows + whole_vectors(capp_products_of(w, m)->nr * m->k));
         begin = end;
     }
     capp_delta_add(w, m->deltas, r.row, r.n, rows, m->k);

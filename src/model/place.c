@@ -107,7 +107,7 @@ static uint64_t rates_row(const void *user, uint64_t i) {
 
 capp_order_fn capp_order_of(const capp_arch *arch, const capp_hparams *h, bool gguf, capp_part part) {
     if (part == CAPP_PART_QKV && !gguf && arch->grouped_qkv) return grouped_row;
-    if (part == CAPP_PART_Q && h->attention_gate) return gated_row;
+    if (part == CAPP_PART_Q && h->attention_gate && !capp_gate_apart(arch)) return gated_row;
     if (part == CAPP_PART_MIX_IN && h->mix.kind == CAPP_MIX_DELTA) return delta_row;
     return part == CAPP_PART_MIX_RATES ? rates_row : NULL;
 }

@@ -12,6 +12,11 @@ static size_t n_expert_matrices(const capp_weights *w) {
     return (size_t)w->hparams.layers * 2 * w->hparams.experts;
 }
 
+/* The number of matrices of single heads in all layers. */
+static size_t n_head_matrices(const capp_weights *w) {
+    return w->hparams.latent ? (size_t)w->hparams.layers * 2 * w->hparams.heads : 0;
+}
+
 /* Binding reads norms and biases. These are a few pages each, spread over the whole file. This prefetches only them,
  * all at once. */
 static capp_status bind_scattered(binder *b) {
@@ -98,7 +103,8 @@ capp_status capp_weights_bind(capp_weights **out, capp_packer **packer, const ca
     b.jobs = capp_new0(capp_bind_jobs(&w->hparams), sizeof *b.jobs);
     b.bound = capp_new0(capp_source_n_tensors(s), sizeof *b.bound);
     w->expert_matrices = capp_new0(n_expert_matrices(w), sizeof *w->expert_matrices);
-    if (!w->layers || !b.jobs || !b.bound || !w->expert_matrices) {
+    w->head_matrices = capp_new0(n_head_matrices(w), sizeof *w->head_matrices);
+    if (!w->layers || !b.jobs || !b.bound || !w->expert_matrices || !w->head_matrices) {
         st = capp_fail_memory(err, "the weights");
         goto done;
     }
@@ -138,11 +144,17 @@ static void set_layer(const capp_weights *twin, const capp_weights *w, uint32_t 
     set_twin(twin, w, &layer->down);
     set_twin(twin, w, &layer->router);
     set_twin(twin, w, &layer->shared_router);
+    set_twin(twin, w, &layer->latent.q_b);
     set_twin(twin, w, &layer->side.gate);
     set_twin(twin, w, &layer->side.context);
     set_twin(twin, w, &layer->side.out);
+    size_t heads = twin->hparams.heads, experts = twin->hparams.experts;
+    if (layer->latent.k_b) {
+        layer->latent.k_b = twin->head_matrices + index * 2 * heads;
+        layer->latent.v_b = layer->latent.k_b + heads;
+        for (size_t e = 0; e < 2 * heads; e++) set_twin(twin, w, &layer->latent.k_b[e]);
+    }
     if (!layer->expert_up) return;
-    size_t experts = twin->hparams.experts;
     layer->expert_up = twin->expert_matrices + index * 2 * experts;
     layer->expert_down = layer->expert_up + experts;
     for (size_t e = 0; e < 2 * experts; e++) set_twin(twin, w, &layer->expert_up[e]);
@@ -154,10 +166,12 @@ capp_status capp_weights_twin(capp_weights **out, const capp_weights *w, const c
     capp_weights *twin = capp_new(1, sizeof *twin);
     capp_layer *layers = capp_new(w->hparams.layers, sizeof *layers);
     capp_matrix *experts = capp_new(n_expert_matrices(w), sizeof *experts);
-    if (!twin || !layers || !experts) {
+    capp_matrix *heads = capp_new(n_head_matrices(w), sizeof *heads);
+    if (!twin || !layers || !experts || !heads) {
         capp_free(twin);
         capp_free(layers);
         capp_free(experts);
+        capp_free(heads);
         return capp_fail_memory(err, "the weights");
     }
     *twin = *w;
@@ -165,6 +179,8 @@ capp_status capp_weights_twin(capp_weights **out, const capp_weights *w, const c
     memcpy(experts, w->expert_matrices, n_expert_matrices(w) * sizeof *experts);
     twin->layers = layers;
     twin->expert_matrices = experts;
+    memcpy(heads, w->head_matrices, n_head_matrices(w) * sizeof *heads);
+    twin->head_matrices = heads;
     set_arithmetic(twin, arithmetic);
     twin->borrows = true;
     twin->block = NULL;
@@ -187,6 +203,7 @@ void capp_weights_free(capp_weights *w) {
         capp_aligned_delete(w->block);
     }
     capp_free(w->expert_matrices);
+    capp_free(w->head_matrices);
     capp_free(w->layers);
     capp_free(w);
 }

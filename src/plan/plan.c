@@ -144,18 +144,19 @@ typedef struct planner {
     capp_slots *slots;
     size_t rows;      /* maximum rows of a wave */
     size_t wave_rows; /* rows of the current wave */
-    uint32_t *leaves; /* [rows] nodes of the current wave that have no children to run */
-    size_t n_leaves;
+    uint32_t *leaves; /* [n_leaves] nodes of the current wave that have no children to run */
+    size_t n_leaves, leaves_capacity;
 } planner;
 
 /* Ends the current wave. Only now may later rows use the slots of its leaves, because all rows of a wave run together.
  */
 static capp_status end_wave(planner *p, capp_error *err) {
     capp_plan *plan = p->plan;
-    if (!p->wave_rows) return CAPP_OK;
-    if (!capp_grow(&plan->waves, &plan->waves_capacity, plan->n_waves + 1, sizeof *plan->waves))
-        return capp_fail_memory(err, "the plan");
-    plan->waves[plan->n_waves++] = (capp_wave){plan->n - p->wave_rows, p->wave_rows};
+    if (p->wave_rows) {
+        if (!capp_grow(&plan->waves, &plan->waves_capacity, plan->n_waves + 1, sizeof *plan->waves))
+            return capp_fail_memory(err, "the plan");
+        plan->waves[plan->n_waves++] = (capp_wave){plan->n - p->wave_rows, p->wave_rows};
+    }
     for (size_t i = 0; i < p->n_leaves; i++) finish(p->tree, p->leaves[i]);
     p->wave_rows = p->n_leaves = 0;
     return CAPP_OK;
@@ -208,6 +209,14 @@ static capp_status push_states(planner *p, uint32_t node, capp_error *err) {
     return st;
 }
 
+/* The node and its ancestors may become idle when the wave has ended. */
+static capp_status push_leaf(planner *p, uint32_t node, capp_error *err) {
+    if (!capp_grow(&p->leaves, &p->leaves_capacity, p->n_leaves + 1, sizeof *p->leaves))
+        return capp_fail_memory(err, "the plan");
+    p->leaves[p->n_leaves++] = node;
+    return CAPP_OK;
+}
+
 /* Plans one node of the walk. A resident node also runs again if it is asked for its best token or has a scored child:
  * its keys and values are kept, but not its hidden state, which the head needs. It then writes the same bits to its
  * slot. */
@@ -222,7 +231,7 @@ static capp_status visit(planner *p, uint32_t node, capp_error *err) {
     if (resident) {
         capp_tree_make_busy(tree, node);
         x->planned = true;
-        if (!head) return CAPP_OK;
+        if (!head) return x->pending ? CAPP_OK : push_leaf(p, node, err);
     }
     capp_status st;
     if (p->wave_rows == p->rows && (st = end_wave(p, err)) != CAPP_OK) return st;
@@ -242,8 +251,7 @@ static capp_status visit(planner *p, uint32_t node, capp_error *err) {
     drop_state(tree, node); /* its row computes it again */
     if ((st = push_states(p, node, err)) != CAPP_OK || (st = push_row(p, node, false, err)) != CAPP_OK) return st;
     x->wave = (uint32_t)p->plan->n_waves;
-    if (!x->pending) p->leaves[p->n_leaves++] = node;
-    return CAPP_OK;
+    return x->pending ? CAPP_OK : push_leaf(p, node, err);
 }
 
 /* Depth first, children in the order of insertion. */
@@ -271,8 +279,7 @@ capp_status capp_plan_make(capp_plan *plan, capp_tree *tree, capp_slots *slots, 
     planner p = {.plan = plan, .tree = tree, .slots = slots, .rows = rows};
     capp_status st = CAPP_OK;
     plan->n = plan->n_waves = plan->n_freed = 0;
-    p.leaves = capp_new(rows, sizeof *p.leaves);
-    if (!p.leaves || !capp_grow(&plan->order, &plan->order_capacity, tree->touched, sizeof *plan->order) ||
+    if (!capp_grow(&plan->order, &plan->order_capacity, tree->touched, sizeof *plan->order) ||
         (tree->states.n && !capp_grow(&plan->steps, &plan->steps_capacity, tree->touched, sizeof *plan->steps)) ||
         !capp_grow(&plan->freed, &plan->freed_capacity, tree->touched, sizeof *plan->freed))
         st = capp_fail_memory(err, "the plan");

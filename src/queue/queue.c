@@ -13,7 +13,7 @@ enum { LEAST_SHARE = 8 };         /* token rows that a job gets at least, so tha
 static const double LEARNING = 0.3;
 
 void capp_queue_options_init(capp_queue_options *options) {
-    *options = (capp_queue_options){.wave_seconds = 0.05, .least_tokens = 64, .keep_tokens = 16384};
+    *options = (capp_queue_options){.wave_seconds = 0.05, .least_tokens = 192, .keep_tokens = 16384};
 }
 
 capp_status capp_queue_open(capp_queue **out, capp_session *session, const capp_queue_options *options,
@@ -196,6 +196,10 @@ static void end_jobs(capp_queue *queue) {
     queue->next = next < kept ? next : 0;
 }
 
+/* Texts whose recurrent states have slots between steps. Always the same number: new scratch memory loses what is
+ * resident. */
+enum { KEPT_PATHS = 16 };
+
 size_t capp_queue_step(capp_queue *queue) {
     capp_session *session = queue->session;
     capp_error err;
@@ -203,7 +207,7 @@ size_t capp_queue_step(capp_queue *queue) {
     unsigned arithmetic = capp_session_begin(session);
     queue->n_spreads = 0;
     for (size_t i = 0; i < queue->n; i++) queue->jobs[i]->in_step = false;
-    capp_session_keep(session, queue->options.keep_tokens, queue->n);
+    capp_session_keep(session, queue->options.keep_tokens, KEPT_PATHS);
     capp_status st = capp_tree_next_window(capp_lane_tree(capp_session_fast(session)), &err);
     if (st == CAPP_OK) {
         add_jobs(queue);

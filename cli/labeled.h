@@ -1,0 +1,24 @@
+/* The decided rows of a store that have a label. */
+#ifndef CLI_LABELED_H
+#define CLI_LABELED_H
+
+#include "decider.h"
+
+typedef struct labeled {
+    store *store;
+    store_facts facts;
+    decider decider;
+    store_rows *rows;
+    const options *settings;
+    const char *path;
+    size_t n_without; /* rows without a label, or that could not be scored */
+} labeled;
+
+/* Opens the store at path. The options may change its decisions, and name the column of the label. */
+bool labeled_open(labeled *l, const char *path, const options *settings, capp_error *err);
+void labeled_close(labeled *l);
+
+/* The next row with a label: decided->row.label is its class. index: the row in the input. */
+read_status labeled_next(labeled *l, decided_row *decided, size_t *index, capp_error *err);
+
+#endif

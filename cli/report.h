@@ -1,0 +1,52 @@
+/* What a report of evaluate says about labeled rows besides their number: metrics, classes, and the rows to look at. */
+#ifndef CLI_REPORT_H
+#define CLI_REPORT_H
+
+#include "rows.h"
+
+#include "capp_arrays.h"
+
+enum { REPORT_CLASSES = 2000, REPORT_ROWS = 10, REPORT_BINS = 10 };
+
+/* A row to look at. It owns its texts. */
+typedef struct report_row {
+    double key; /* the higher, the earlier in its list */
+    char *id, *prompt, *label, *prediction;
+    double probability, margin; /* of the prediction */
+} report_row;
+
+typedef struct report {
+    bool known;            /* every row has been added, so there are metrics */
+    capp_measure *measure; /* NULL: no row was added */
+    size_t width;          /* classes of the metrics */
+    const capp_str *names; /* [n_names] the run's classes */
+    size_t n_names;
+    size_t (*histogram)[REPORT_BINS]; /* [width] by prediction: rows by its probability */
+    report_row mistakes[REPORT_ROWS], uncertain[REPORT_ROWS];
+    size_t n_mistakes, n_uncertain;
+} report;
+
+/* names: borrowed. */
+void report_open(report *r, const capp_str *names, size_t n_names);
+void report_close(report *r);
+
+/* Adds a labeled row. posterior: of all its classes. */
+void report_add(report *r, const row *this_row, size_t prediction, const double *posterior);
+
+/* A row was counted without its probabilities: there are no metrics. */
+void report_miss(report *r);
+
+/* Appends members of a JSON object, each after a comma, or lines of text; nothing if there are no metrics. */
+void report_json(const report *r, buffer *b);
+void report_text(const report *r, buffer *b);
+
+/* NaN if there are no metrics. */
+double report_log_loss(const report *r);
+
+/* A page with plots that needs nothing else. title: what was evaluated. */
+void report_html(const report *r, buffer *b, const char *title);
+
+/* Appends the name of a class, or its index. */
+void report_class(const report *r, buffer *b, size_t index);
+
+#endif

@@ -1,0 +1,63 @@
+"""Score stores, which `capp classify -o NAME.db` writes: see the page "Score stores" of the documentation."""
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Store:
+    """Reads a store. Needs no model; :meth:`frame` needs pandas.
+
+    Args:
+        path: the file that `capp classify -o` made
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        if not os.path.exists(self.path):
+            raise FileNotFoundError(f"{self.path}: there is no such file; capp classify -o {self.path} makes a store")
+        (application,), = self.query("PRAGMA application_id")
+        if application != 0x63617070:
+            raise ValueError(f"{self.path} is not a store of capp; capp classify -o NAME.db makes one")
+
+    def query(self, text: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        """Returns the rows of an SQL query."""
+        with contextlib.closing(sqlite3.connect(self.path)) as database:
+            return database.execute(text, arguments).fetchall()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings of the run."""
+        return dict(self.query("SELECT name, value FROM settings"))
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes of the run; empty if all rows have their own completions."""
+        found: list[str] = json.loads(self.settings.get("classes", "[]"))
+        return found
+
+    def frame(self) -> Any:
+        """A pandas frame with the columns of the input, then prediction, probability, margin, and label if there are
+        labels. Its index is the row."""
+        import pandas as pd
+
+        found = self.query("SELECT row, fields, prediction, probability, margin, label FROM decisions ORDER BY row")
+        frame = pd.DataFrame([json.loads(row[1]) for row in found], index=[row[0] for row in found])
+        names = ["prediction", "probability", "margin"] + (["label"] if any(row[5] is not None for row in found) else [])
+        for place, name in enumerate(names):
+            frame[name] = [row[2 + place] for row in found]
+        return frame
+
+    def logprobs(self) -> list[npt.NDArray[np.float32]]:
+        """For each class of the run, the log-probabilities of its tokens: [rows][tokens]. Only rows with the classes of the
+        run that were scored count. :func:`capp.arrays.decide` takes them."""
+        sizes = [len(json.loads(ids)) for ids, in self.query("SELECT ids FROM completions WHERE list = 0 ORDER BY place")]
+        blobs = self.query("SELECT logprobs FROM rows WHERE list = 0 AND logprobs IS NOT NULL ORDER BY row")
+        matrix = np.frombuffer(b"".join(blob for blob, in blobs), "<f4").reshape(len(blobs), sum(sizes))
+        return np.split(matrix, np.cumsum(sizes)[:-1], axis=1)

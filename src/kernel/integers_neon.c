@@ -1,0 +1,59 @@
+/* Products of integers with NEON alone. SMULL multiplies bytes to 16 bits, and SADALP adds pairs of products to 32
+ * bits. A column then has two sums, which are added at the end. A digit d is unsigned and SMULL wants signed bytes, so
+ * d - 128 is multiplied; what is missing, 128 times the sum of the column's numbers, is common to all rows. */
+#include "kernel/integers_neon.h"
+
+/* The two sums of each of 4 columns: of columns 0 and 1, and of 2 and 3. */
+typedef struct twofold {
+    int32x4_t low, high;
+} twofold;
+
+V twofold add_products(twofold s, uint32x4_t w, int8x8_t x) {
+    return (twofold){vpadalq_s16(s.low, vmull_s8(vget_low_s8(bytes_of(w)), x)),
+                     vpadalq_s16(s.high, vmull_s8(vget_high_s8(bytes_of(w)), x))};
+}
+
+V uint32x4_t joined(twofold s) {
+    return vreinterpretq_u32_s32(vpaddq_s32(s.low, s.high));
+}
+
+/* Adds the products of quads first .. last - 1 of one row with 8 columns to s. */
+INLINE whole dot_row(whole s, const capp_digits *a, size_t offset, const char *numbers, int first, int last) {
+    twofold lo = {vdupq_n_s32(0), vdupq_n_s32(0)}, hi = lo;
+    UNROLL
+    for (int j = first; j < last; j++) {
+        uint32_t quad;
+        memcpy(&quad, (const char *)a + offset + 4 * j, sizeof quad);
+        const int8x8_t x = vreinterpret_s8_u32(vdup_n_u32(quad ^ 0x80808080u));
+        const whole w = w_load(numbers + j * NR * 4);
+        lo = add_products(lo, w.lo, x);
+        hi = add_products(hi, w.hi, x);
+    }
+    return w_add(s, (whole){joined(lo), joined(hi)});
+}
+
+INLINE void dot_quads(whole *s, const capp_digits *const *a, size_t offset, const char *numbers, int first, int last,
+                      const int rows, const int reach) {
+    (void)reach;
+    UNROLL
+    for (int v = 0; v < VECTORS; v++) {
+        whole total = w_set(0);
+        UNROLL
+        for (int j = first; j < last; j++)
+            total = w_add(total, w_sum_bytes(w_load(numbers + v * WIDTH * 4 + j * NR * 4)));
+        UNROLL
+        for (int r = 0; r < rows; r++)
+            s[2 * r + v] = w_add(dot_row(s[2 * r + v], a[r], offset, numbers + v * WIDTH * 4, first, last),
+                                 w_shift_left(total, 7));
+    }
+}
+
+#define REACH_MAP(X) X(0)
+
+INLINE int reach_of(int most) {
+    return (void)most, 0;
+}
+
+#include "kernel/integers.inc"
+
+const capp_products capp_integers_neon = {INTEGER_PRODUCTS};

@@ -1,0 +1,85 @@
+/* The parts of a model that tensors contain, and their names in GGUF files. */
+#ifndef CAPP_MODEL_PARTS_H
+#define CAPP_MODEL_PARTS_H
+
+/* Tensors by their purpose. X(part, name in GGUF files) */
+#define CAPP_MODEL_PART_MAP(X)                                                                                         \
+    X(TOKENS, "token_embd")                                                                                            \
+    X(TOKENS_NORM, "token_embd_norm")                                                                                  \
+    X(POSITIONS, "position_embd")                                                                                      \
+    X(PROJECT_IN, "token_embd_in")                                                                                     \
+    X(PROJECT_OUT, "token_embd_out")                                                                                   \
+    X(OUTPUT_NORM, "output_norm")                                                                                      \
+    X(HEAD, "output")                                                                                                  \
+    X(ROPE_FACTORS, "rope_freqs")                                                                                      \
+    X(ROPE_LONG, "rope_factors_long")                                                                                  \
+    X(ROPE_SHORT, "rope_factors_short")                                                                                \
+    X(SIDE_TOKENS, "per_layer_token_embd")                                                                             \
+    X(SIDE_CONTEXT, "per_layer_model_proj")                                                                            \
+    X(SIDE_NORM, "per_layer_proj_norm")
+#define CAPP_LAYER_PART_MAP(X)                                                                                         \
+    X(ATTENTION_NORM, "attn_norm")                                                                                     \
+    X(QKV, "attn_qkv")                                                                                                 \
+    X(Q, "attn_q")                                                                                                     \
+    X(K, "attn_k")                                                                                                     \
+    X(V, "attn_v")                                                                                                     \
+    X(Q_NORM, "attn_q_norm")                                                                                           \
+    X(K_NORM, "attn_k_norm")                                                                                           \
+    X(SINKS, "attn_sinks")                                                                                             \
+    X(OUT, "attn_output")                                                                                              \
+    X(Q_A, "attn_q_a")                                                                                                 \
+    X(Q_A_NORM, "attn_q_a_norm")                                                                                       \
+    X(Q_B, "attn_q_b")                                                                                                 \
+    X(KV_A, "attn_kv_a_mqa")                                                                                           \
+    X(KV_A_NORM, "attn_kv_a_norm")                                                                                     \
+    X(KV_B, "attn_kv_b")                                                                                               \
+    X(K_B, "attn_k_b")                                                                                                 \
+    X(V_B, "attn_v_b")                                                                                                 \
+    X(ATTENTION_POST_NORM, "post_attention_norm")                                                                      \
+    X(FEED_NORM, "ffn_norm")                                                                                           \
+    X(GATE, "ffn_gate")                                                                                                \
+    X(CURVE, "ffn_act")                                                                                                \
+    X(UP, "ffn_up")                                                                                                    \
+    X(DOWN, "ffn_down")                                                                                                \
+    X(FEED_POST_NORM, "post_ffw_norm")                                                                                 \
+    X(ROUTER, "ffn_gate_inp")                                                                                          \
+    X(EXPERT_GATE, "ffn_gate_exps")                                                                                    \
+    X(EXPERT_UP, "ffn_up_exps")                                                                                        \
+    X(EXPERT_DOWN, "ffn_down_exps")                                                                                    \
+    X(CHOICE_BIAS, "exp_probs_b")                                                                                      \
+    X(SHARED_ROUTER, "ffn_gate_inp_shexp")                                                                             \
+    X(SHARED_GATE, "ffn_gate_shexp")                                                                                   \
+    X(SHARED_UP, "ffn_up_shexp")                                                                                       \
+    X(SHARED_DOWN, "ffn_down_shexp")                                                                                   \
+    X(MIX_IN, "ssm_in")                                                                                                \
+    X(MIX_GATE, "attn_gate")                                                                                           \
+    X(MIX_BETA, "ssm_beta")                                                                                            \
+    X(MIX_RATES, "ssm_ba")                                                                                             \
+    X(MIX_ALPHA, "ssm_alpha")                                                                                          \
+    X(MIX_TAPS, "ssm_conv1d")                                                                                          \
+    X(MIX_DECAY, "ssm_a")                                                                                              \
+    X(MIX_STEP, "ssm_dt")                                                                                              \
+    X(MIX_SKIP, "ssm_d")                                                                                               \
+    X(MIX_NORM, "ssm_norm")                                                                                            \
+    X(MIX_OUT, "ssm_out")                                                                                              \
+    X(SHARED_POST_NORM, "post_ffw_norm_1")                                                                             \
+    X(ROUTER_SCALE, "ffn_gate_inp")                                                                                    \
+    X(EXPERT_NORM, "pre_ffw_norm_2")                                                                                   \
+    X(EXPERT_BOTH, "ffn_gate_up_exps")                                                                                 \
+    X(EXPERT_SCALE, "ffn_down_exps")                                                                                   \
+    X(EXPERT_POST_NORM, "post_ffw_norm_2")                                                                             \
+    X(SIDE_GATE, "inp_gate")                                                                                           \
+    X(SIDE_OUT, "proj")                                                                                                \
+    X(SIDE_POST_NORM, "post_norm")                                                                                     \
+    X(LAYER_SCALE, "layer_output_scale")
+
+typedef enum capp_part {
+#define X(part, name) CAPP_PART_##part,
+    CAPP_MODEL_PART_MAP(X) CAPP_FIRST_LAYER_PART,
+    CAPP_BEFORE_LAYER_PARTS = CAPP_FIRST_LAYER_PART - 1,
+    CAPP_LAYER_PART_MAP(X)
+#undef X
+        CAPP_PARTS
+} capp_part;
+
+#endif

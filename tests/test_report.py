@@ -1,0 +1,158 @@
+"""The reports of capp evaluate and capp compare."""
+import html.parser
+import json
+import random
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import fails, rows_of, run
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = ["yes", "no", "perhaps not"]
+THREE = ["-c", ",".join(NAMES), "--precision", "f32"]
+
+
+def good(done):
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+@pytest.fixture
+def labeled(write):
+    rng = random.Random(3)
+    return write("in.csv", "id,text,topic\n" + "".join(f'r{i},"<b>text</b> {i} & ""more""",{rng.choice(NAMES)}\n' for i in range(120)))
+
+
+@pytest.fixture
+def stores(model, labeled, tmp_path):
+    paths = tmp_path / "first.db", tmp_path / "second.db"
+    for path, more in zip(paths, ([], ["-t", "Say: {text}"]), strict=True):
+        good(run("classify", *model, *THREE, *more, "-o", path, labeled))
+    return paths
+
+
+def report_of(*command, path):
+    good(run(*command, "--json", path))
+    return json.loads(path.read_text())
+
+
+def test_metrics_are_those_of_scikit_learn(model, labeled, stores, tmp_path):
+    from sklearn import metrics as sk
+
+    found = report_of("evaluate", *model, *THREE, "--label", "topic", labeled, path=tmp_path / "r.json")
+    rows = rows_of(run("classify", *model, *THREE, "--keep", "topic", labeled))
+    p = np.array([[row["probabilities"][name] for name in NAMES] for row in rows])
+    labels, predictions = [row["topic"] for row in rows], [row["prediction"] for row in rows]
+    index = np.array([NAMES.index(label) for label in labels])
+    assert found["accuracy"] == pytest.approx(sk.accuracy_score(labels, predictions), abs=1e-9)
+    assert found["macro_f1"] == pytest.approx(sk.f1_score(labels, predictions, average="macro"), abs=1e-9)
+    assert found["log_loss"] == pytest.approx(sk.log_loss(index, p), abs=1e-9)
+    assert found["brier"] == pytest.approx(((p - np.eye(3)[index]) ** 2).sum(axis=1).mean(), abs=1e-9)
+    precision, recall, f1, support = sk.precision_recall_fscore_support(labels, predictions, labels=NAMES, zero_division=0)
+    for i, row in enumerate(found["classes"]):
+        assert (row["class"], row["labels"]) == (NAMES[i], support[i])
+        assert (row["precision"], row["recall"], row["f1"]) == pytest.approx((precision[i], recall[i], f1[i]), abs=1e-9)
+    # The most confident mistakes and the least certain rows.
+    wrong = sorted((row for row in rows if row["prediction"] != row["topic"]), key=lambda row: -row["probability"])
+    assert [row["id"] for row in found["confident_mistakes"]] == [row["id"] for row in wrong[:10]]
+    close = sorted(rows, key=lambda row: row["margin"])
+    assert [row["id"] for row in found["least_certain"]] == [row["id"] for row in close[:10]]
+    # A store gives the same without the model, and under other options.
+    same = report_of("evaluate", stores[0], "--label", "topic", path=tmp_path / "s.json")
+    assert same.items() <= found.items() and len(same) >= 12
+    prior = ["--prior", "0.6,0.3,0.1"]
+    other = report_of("evaluate", stores[0], "--label", "topic", *prior, path=tmp_path / "s.json")
+    assert other.items() <= report_of("evaluate", *model, *THREE, *prior, "--label", "topic", labeled, path=tmp_path / "r.json").items()
+    assert other["log_loss"] != same["log_loss"]
+
+
+def test_text_report(stores):
+    text = good(run("evaluate", stores[0], "--label", "topic"))
+    for part in ("accuracy", "interval", "macro F1", "Brier", "ECE", "coverage", "precision", "most confident mistakes", "least certain"):
+        assert part in text
+
+
+def test_labels_of_a_store(model, write, tmp_path):
+    path = write("in.jsonl", "".join(json.dumps({"text": f"t {i}", "label": i % 3 if i % 4 else None}) + "\n" for i in range(20)))
+    store = tmp_path / "run.db"
+    good(run("classify", *model, *THREE, "-o", store, path))
+    assert "5 rows have no label" in good(run("evaluate", store, "--label", "label"))
+    fails(run("evaluate", store, "--label", "text"), "row 0", "'t 0'")
+    assert "(0 of 0)" in good(run("evaluate", store, "--label", "nothing"))
+
+
+class Page(html.parser.HTMLParser):
+    """Which elements a page has, and whether all of them are closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.all = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.all.append(tag)
+        if tag not in ("meta", "link", "line", "polyline"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.all.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_stands_alone(stores, tmp_path):
+    path = tmp_path / "report.html"
+    good(run("evaluate", stores[0], "--label", "topic", "--html", path))
+    text = path.read_text()
+    page = Page(text)
+    assert page.open == [] and page.all.count("svg") >= 3 and page.all.count("table") == 4
+    assert "&lt;b&gt;text&lt;/b&gt;" in text and "<b>text" not in text
+    assert not re.search(r"https?://|src=|<script|@import|url\(", text)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_the_page_in_a_browser(stores, tmp_path):
+    chromium = shutil.which("chromium")
+    if not chromium:
+        pytest.skip("no chromium: tools/setup.sh browser")
+    path = tmp_path / "report.html"
+    good(run("evaluate", stores[0], "--label", "topic", "--html", path))
+    made = subprocess.run([ROOT / "tools" / "venv.sh", ROOT / "tests" / "page_requirements.txt"], stdout=subprocess.PIPE, text=True,
+                          check=True)
+    done = subprocess.run([made.stdout.strip(), ROOT / "tests" / "report_browser.py", path, tmp_path, chromium], capture_output=True,
+                          text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    seen = json.loads(done.stdout)
+    assert seen["console"] == [] and all(url.startswith(("file:", "data:")) for url in seen["requests"])
+    assert seen["plots"] >= 3 and seen["bars"] > 5 and set(seen["wide"].values()) == {0}
+    assert seen["background-light"] != seen["background-dark"] and "text" in seen["opened"]
+
+
+def test_compare(stores, tmp_path):
+    from scipy import stats
+
+    found = report_of("compare", *stores, "--label", "topic", path=tmp_path / "c.json")
+    sides = [rows_of(run("export", store, "--keep", "topic")) for store in stores]
+    right = np.array([[row["prediction"] == row["topic"] for row in rows] for rows in sides])
+    assert found["n"] == 120 and found["accuracy"] == pytest.approx(right.mean(axis=1).tolist())
+    only = (right[0] & ~right[1]).sum(), (right[1] & ~right[0]).sum()
+    assert (found["only_first"], found["only_second"]) == only and sum(only) > 0
+    assert found["mcnemar"] == pytest.approx(stats.binomtest(int(only[0]), int(sum(only))).pvalue, rel=1e-9)
+    differ = [a["id"] for a, b in zip(*sides, strict=True) if a["prediction"] != b["prediction"]]
+    assert found["differ"] == len(differ) and [row["id"] for row in found["rows"]] == differ[:10]
+    text = good(run("compare", *stores, "--label", "topic"))
+    assert "McNemar" in text and f"{len(differ)} rows differ" in text
+
+
+def test_compare_wants_the_same_rows(model, stores, write, tmp_path):
+    other = tmp_path / "other.db"
+    good(run("classify", *model, *THREE, "-o", other, write("other.csv", "id,text,topic\nx,y,no\n")))
+    fails(run("compare", stores[0], other, "--label", "topic"), "same labeled rows")
+    fails(run("compare", stores[0]), "two stores")
+    fails(run("compare", *stores), "--label")
