@@ -82,7 +82,7 @@ static void sweep(server *s) {
         }
         *at = r->next;
         ended++;
-        bytes += r->body.size;
+        bytes += r->body.size + r->prompt_bytes;
         request_release(r);
     }
     if (!ended) return;
@@ -164,7 +164,7 @@ void engine_submit(server *s, request *r) {
     *s->inbox_end = r;
     s->inbox_end = &r->next;
     s->requests++;
-    s->body_bytes += r->body.size;
+    s->body_bytes += r->body.size + r->prompt_bytes;
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
 }
