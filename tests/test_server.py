@@ -260,6 +260,14 @@ def test_bits_do_not_depend_on_load(smol, smollm2, tmp_path):
 # ---- Other clients ---------------------------------------------------------------------------------------------------
 
 
+def test_a_long_text_is_computed_once(tmp_path, smollm2):
+    """The KV store has room for the whole text before it begins, so that steps do not empty it."""
+    with serving(tmp_path, "-m", smollm2) as server:
+        ids = [1000 + i for i in range(1000)]
+        server.post("/v1/completions", prompt=ids, max_tokens=2, temperature=0, ignore_eos=True)
+        assert server.metric("tokens_total") <= 1001
+
+
 def test_typesafe_sdk(served):
     from typesafe_sdk import Choice, Noul, Score, TypeSafeClient
 

@@ -57,6 +57,10 @@ size_t *capp_session_pace(capp_session *session);
  * them if the budget allows it. */
 void capp_session_keep(capp_session *session, size_t tokens, size_t paths);
 
+/* The longest path that the next windows will have, as far as the caller knows. Room for it is made at once if the
+ * budget allows it, because resident contents are lost when the scratch memory grows. 0: not known. */
+void capp_session_expect(capp_session *session, size_t longest);
+
 /* How many paths may go on in the next windows at once, so that the budget has room for their recurrent states.
  * SIZE_MAX: the model has no such states. */
 size_t capp_session_paths(const capp_session *session);

@@ -36,16 +36,17 @@ struct capp_session {
     capp_forward *forward; /* NULL before the first window */
     capp_lane fast, exact; /* exact: for close decisions */
     capp_stats stats;
-    atomic_bool cancelled;   /* also stops the pool */
-    unsigned calls;          /* calls in progress: a call that makes other calls shares its cancellation with them */
-    double call_start;       /* start of the outermost call */
-    capp_room fast_room;     /* of the fast lane */
-    size_t node_limit;       /* maximum number of nodes of a window with several rows */
-    size_t pace;             /* nodes of the next window, if the caller sets its time; 0: not known yet */
-    size_t window_nodes;     /* maximum number of nodes of a window that fits the scratch memory */
-    size_t keep;             /* tokens that the caller needs again: slots for them if the budget allows it */
-    size_t keep_paths;       /* paths that go on in later windows: slots for their recurrent states, likewise */
-    size_t kept, kept_paths; /* both at the time when the store was made */
+    atomic_bool cancelled; /* also stops the pool */
+    unsigned calls;        /* calls in progress: a call that makes other calls shares its cancellation with them */
+    double call_start;     /* start of the outermost call */
+    capp_room fast_room;   /* of the fast lane */
+    size_t node_limit;     /* maximum number of nodes of a window with several rows */
+    size_t pace;           /* nodes of the next window, if the caller sets its time; 0: not known yet */
+    size_t window_nodes;   /* maximum number of nodes of a window that fits the scratch memory */
+    size_t keep;           /* tokens that the caller needs again: slots for them if the budget allows it */
+    size_t keep_paths;     /* paths that go on in later windows: slots for their recurrent states, likewise */
+    size_t expect;         /* tokens of the longest path that will come, if the caller knows it */
+    size_t kept, kept_paths, expected; /* these at the time when the store was made */
 };
 
 #endif

@@ -25,15 +25,31 @@ static capp_status new_slots(capp_lane *lane, const capp_room *before, const cap
 static bool fits(const capp_session *session, size_t longest, size_t nodes) {
     return session->forward && capp_forward_room(session->forward).longest >= longest &&
            session->window_nodes >= nodes && session->kept >= session->keep &&
-           session->kept_paths >= session->keep_paths;
+           session->kept_paths >= session->keep_paths && session->expected >= session->expect;
 }
 
-/* Makes the scratch memory fit the window, with room for slightly longer paths if a wave does not lose rows by this.
- * When the scratch memory grows, resident contents are lost. */
+/* Makes *room, which fits paths of up to `longest` tokens, fit slightly longer ones, or those that the caller expects,
+ * if a wave does not lose rows by this. It doubles for what is expected, so that it seldom grows again. */
+static capp_status lengthen(const capp_session *session, size_t longest, size_t nodes, capp_room *room,
+                            capp_error *err) {
+    size_t least = ((longest ? longest - 1 : 0) / PATH_STEP + 1) * PATH_STEP, n = least;
+    while (n < session->expect) n *= 2;
+    for (;; n = (n / 2 + PATH_STEP - 1) / PATH_STEP * PATH_STEP) {
+        if (n < least) n = least;
+        capp_room longer = {.states = room->states, .rows = room->rows};
+        longer.longest = n < session->model->context ? n : session->model->context;
+        longer.slots = longer.longest + longer.rows;
+        if (capp_budget_bytes(session, &longer, nodes) <= capp_budget_usable(session->model->memory))
+            return capp_budget_choose(session, longer.longest, nodes, room, err);
+        if (n == least) return CAPP_OK;
+    }
+}
+
+/* Makes the scratch memory fit the window. When it grows, resident contents are lost. */
 static capp_status fit_window(capp_session *session, const capp_tree *tree, capp_error *err) {
     size_t longest = tree->longest, nodes = tree->touched;
     const capp_room none = {0};
-    capp_room fast, longer;
+    capp_room fast;
     if (nodes < session->node_limit) nodes = session->node_limit;
     if (fits(session, longest, nodes)) return CAPP_OK;
     if (longest > session->model->context)
@@ -41,18 +57,13 @@ static capp_status fit_window(capp_session *session, const capp_tree *tree, capp
                          longest, session->model->context);
     capp_status st = capp_budget_choose(session, longest, nodes, &fast, err);
     if (st != CAPP_OK) return st;
-    longer = (capp_room){.states = fast.states, .rows = fast.rows};
-    longer.longest = (longest + PATH_STEP - 1) / PATH_STEP * PATH_STEP;
-    if (longer.longest > session->model->context) longer.longest = session->model->context;
-    longer.slots = longer.longest + longer.rows;
-    if (capp_budget_bytes(session, &longer, nodes) <= capp_budget_usable(session->model->memory) &&
-        (st = capp_budget_choose(session, longer.longest, nodes, &fast, err)) != CAPP_OK)
-        return st;
+    if ((st = lengthen(session, longest, nodes, &fast, err)) != CAPP_OK) return st;
     capp_forward_free(session->forward);
     session->forward = NULL;
     session->window_nodes = nodes;
     session->kept = session->keep;
     session->kept_paths = session->keep_paths;
+    session->expected = session->expect > fast.longest ? session->expect : fast.longest;
     session->fast_room = fast;
     capp_room exact = capp_budget_exact(session, &fast), both = fast;
     if ((st = new_slots(&session->fast, &none, &fast, err)) != CAPP_OK) return st;

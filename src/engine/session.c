@@ -84,6 +84,10 @@ void capp_session_keep(capp_session *session, size_t tokens, size_t paths) {
     session->keep_paths = paths;
 }
 
+void capp_session_expect(capp_session *session, size_t longest) {
+    session->expect = longest < session->model->context ? longest : session->model->context;
+}
+
 size_t capp_session_paths(const capp_session *session) {
     return capp_budget_paths(session);
 }

@@ -33,6 +33,7 @@ struct capp_job {
     capp_queue *queue;
     capp_done_fn done;
     void *user;
+    size_t longest; /* tokens of the longest path that the job is known to need */
     bool cancelled, ended;
     bool in_step;       /* has added something to the current step */
     bool starved;       /* could add nothing, because the step has no memory for another distribution */

@@ -159,6 +159,14 @@ static void learn(capp_queue *queue, size_t rows, double seconds) {
     stats->step_tokens = (size_t)queue->rate;
 }
 
+/* Tells the session the longest path of all jobs. */
+static void expect_paths(const capp_queue *queue) {
+    size_t longest = 0;
+    for (size_t i = 0; i < queue->n; i++)
+        if (queue->jobs[i]->longest > longest) longest = queue->jobs[i]->longest;
+    capp_session_expect(queue->session, longest);
+}
+
 /* Runs the wave and lets the jobs read their parts. */
 static void run_step(capp_queue *queue) {
     capp_error err;
@@ -213,10 +221,12 @@ size_t capp_queue_step(capp_queue *queue) {
     capp_status st = capp_tree_next_window(capp_lane_tree(capp_session_fast(session)), &err);
     if (st == CAPP_OK) {
         add_jobs(queue);
+        expect_paths(queue);
         run_step(queue);
     } else {
         for (size_t i = 0; i < queue->n; i++) queue->jobs[i]->err = err, queue->jobs[i]->status = st;
     }
+    capp_session_expect(session, 0);
     capp_session_end(session, arithmetic);
     end_jobs(queue);
     return queue->n;

@@ -94,6 +94,7 @@ static capp_status encode_row(rows_job *j, row *r, capp_error *err) {
     size_t longest = r->ids.n + r->list->longest;
     if ((st = capp_check_context(model, longest, err)) != CAPP_OK) return st;
     if ((st = capp_session_check(session, longest, longest, err)) != CAPP_OK) return st;
+    if (j->job.longest < longest) j->job.longest = longest;
     r->nodes = capp_new(r->ids.n + r->list->ids.n, sizeof *r->nodes);
     r->logprobs = capp_new(r->list->ids.n, sizeof *r->logprobs);
     return r->nodes && r->logprobs ? CAPP_OK : capp_fail_memory(err, "a row of the queue");

@@ -213,7 +213,11 @@ capp_status capp_queue_continue(capp_queue *queue, const capp_continuation *cont
     if ((st = check_length(queue, continuation, err)) != CAPP_OK) return st;
     text_job *j = capp_new0(1, sizeof *j);
     if (!j) return capp_fail_memory(err, "the queue");
-    j->job = (capp_job){.kind = &text_kind, .queue = queue, .done = done, .user = user};
+    j->job = (capp_job){.kind = &text_kind,
+                        .queue = queue,
+                        .done = done,
+                        .user = user,
+                        .longest = continuation->n_ids + continuation->max_tokens};
     j->how = *continuation;
     j->how.ids = NULL;
     j->fn = fn;
