@@ -15,8 +15,7 @@ static uint64_t share_of(const server *s, uint64_t bytes) {
     return bytes / s->options->n_models;
 }
 
-static bool open_model(server *s, model *m, failure *f) {
-    capp_error err;
+static bool open_model(server *s, model *m, capp_error *err) {
     capp_model_options options = s->options->model_options;
     capp_queue_options how;
     capp_queue_options_init(&how);
@@ -25,17 +24,15 @@ static bool open_model(server *s, model *m, failure *f) {
     options.memory = share_of(s, options.memory);
     if (options.weights_memory > CAPP_WEIGHTS_NONE && options.weights_memory != CAPP_WEIGHTS_ALL)
         options.weights_memory = share_of(s, options.weights_memory);
-    capp_status st = capp_model_open(&m->model, m->path, &options, &err);
-    if (st == CAPP_OK) st = capp_session_open(&m->session, m->model, &err);
-    if (st == CAPP_OK) st = capp_queue_open(&m->queue, m->session, &how, &err);
+    capp_status st = capp_model_open(&m->model, m->path, &options, err);
+    if (st == CAPP_OK) st = capp_session_open(&m->session, m->model, err);
+    if (st == CAPP_OK) st = capp_queue_open(&m->queue, m->session, &how, err);
     if (st != CAPP_OK) {
         capp_session_free(m->session);
         capp_model_free(m->model);
         m->session = NULL;
         m->model = NULL;
-        log_event(s, "error", "%s", err.message);
-        failure_of(f, &err);
-        f->status = f->status == 503 ? 503 : 500;
+        log_event(s, "error", "%s", err->message);
         return false;
     }
     if (capp_chat_open(&m->chat, m->model, NULL, &m->chat_error) != CAPP_OK) m->chat = NULL;
@@ -54,13 +51,18 @@ static void close_model(model *m) {
 
 static void begin(server *s, request *r) {
     failure f = {0};
+    capp_error err;
     r->next = s->running;
     s->running = r;
-    if (r->cancelled)
+    if (r->late)
+        refuse_late(r, &f);
+    else if (r->cancelled)
         refuse(&f, 503, "", "cancelled");
-    else if (r->model->model || open_model(s, r->model, &f)) {
-        if (r->endpoint->begin(r, &f) && !r->running && !r->ended) r->endpoint->finish(r);
-    }
+    else if (!r->model->model && !open_model(s, r->model, &err)) /* the message has paths of this machine */
+        refuse(&f, err.status == CAPP_ENOMEM ? 503 : 500, "model",
+               "the model '%s' cannot be opened; the log of the server says why", r->model->name);
+    else if (r->endpoint->begin(r, &f) && !r->running && !r->ended)
+        r->endpoint->finish(r);
     if (!f.status) return;
     if (!r->running) {
         request_refuse(r, &f);
@@ -150,9 +152,9 @@ static void *run(void *user) {
 bool engine_start(server *s) {
     s->inbox_end = &s->inbox;
     if (s->options->n_models == 1) {
-        failure f = {0};
-        if (!open_model(s, &s->models[0], &f)) {
-            fprintf(stderr, "capp: %s\n", f.message);
+        capp_error err;
+        if (!open_model(s, &s->models[0], &err)) {
+            fprintf(stderr, "capp: %s\n", err.message);
             return false;
         }
     }

@@ -59,6 +59,7 @@ json_t *fields_read(const char *body, size_t size, failure *f) {
 
 static bool is_listed(const char *name, const char *known) {
     size_t n = strlen(name);
+    if (strchr(name, ' ')) return false;
     for (const char *at = known; n && (at = strstr(at, name)); at += n)
         if ((at == known || at[-1] == ' ') && (!at[n] || at[n] == ' ')) return true;
     return false;

@@ -241,7 +241,8 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
         return e ? begin(r) : refuse_path(r, other, path);
     }
     if (*size) {
-        if (!r->status && r->body.size <= s->options->most_body) text_add(&r->body, data, *size);
+        bool read = !r->status && !strcmp(r->endpoint->method, "POST"); /* nothing reads the body of a GET */
+        if (read && r->body.size <= s->options->most_body) text_add(&r->body, data, *size);
         *size = 0;
         return MHD_YES;
     }

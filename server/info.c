@@ -139,9 +139,7 @@ bool health_parse(request *r, failure *f) {
     text t = {0};
     server *s = r->server;
     (void)f;
-    pthread_mutex_lock(&s->lock);
     bool stopping = s->stopping;
-    pthread_mutex_unlock(&s->lock);
     text_put(&t, stopping ? "{\"status\": \"stopping\"}\n" : "{\"status\": \"ok\"}\n");
     request_answer(r, stopping ? 503 : 200, "application/json", &t);
     return true;

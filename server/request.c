@@ -138,6 +138,10 @@ void failure_of(failure *f, const capp_error *err) {
            err->message);
 }
 
+void refuse_late(const request *r, failure *f) {
+    refuse(f, 504, "", "the request took longer than %g seconds", r->server->options->request_seconds);
+}
+
 /* ---- Parts ---- */
 
 bool request_add(request *r, part *p, failure *f) {
@@ -172,8 +176,7 @@ void part_done(void *user, capp_status status, const capp_error *err) {
             if (r->parts[i]->job) capp_job_cancel(r->parts[i]->job);
     }
     if (r->running) return;
-    if (r->late && r->failure.status)
-        refuse(&r->failure, 504, "", "the request took longer than %g seconds", r->server->options->request_seconds);
+    if (r->late && r->failure.status) refuse_late(r, &r->failure);
     if (r->failure.status)
         request_refuse(r, &r->failure);
     else

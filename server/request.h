@@ -110,6 +110,9 @@ bool request_add(request *r, part *p, failure *f);
 bool part_begun(part *p, capp_status status, const capp_error *err, failure *f);
 void part_done(void *p, capp_status status, const capp_error *err);
 
+/* The time of the request is over. */
+void refuse_late(const request *r, failure *f);
+
 /* Turns an error of the library into one of HTTP. */
 void failure_of(failure *f, const capp_error *err);
 
@@ -130,12 +133,12 @@ struct server {
     pthread_mutex_t lock;
     pthread_cond_t wake; /* of the engine */
     request *inbox, **inbox_end;
-    request *running;  /* of the engine */
-    size_t requests;   /* in the inbox or running */
-    size_t body_bytes; /* of their bodies and prompts */
-    bool stopping;     /* no more requests */
-    bool ends;         /* the engine ends when nothing is left */
-    bool aborts;       /* and cancels what is left */
+    request *running;     /* of the engine */
+    size_t requests;      /* in the inbox or running */
+    size_t body_bytes;    /* of their bodies and prompts */
+    atomic_bool stopping; /* no more requests */
+    bool ends;            /* the engine ends when nothing is left */
+    bool aborts;          /* and cancels what is left */
     peer *peers;
     request *watched;
     double started;

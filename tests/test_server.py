@@ -353,6 +353,8 @@ def test_models(served):
     ("/v1/systemone", {"state": "a", "questions": {"b": {"type": "noul", "instructions": "c"}}})])
 def test_an_unknown_field_is_named(served, path, good):
     served.fails(path, {"model": "tiny", **good, "bogus": 1}, 400, "'bogus' is not supported", "bogus")
+    served.fails(path, {"model": "tiny", " ".join(["model", *good]): 1, **good}, 400, "is not supported")
+    served.fails(path, {"model": "tiny", **good, "": 1}, 400, "is not supported")
     status, _, answer = served.ask(path, {"model": "tiny", **good, "bogus": None})  # null is the same as nothing
     assert status == 200 or "template" in answer["error"]["message"]
 

@@ -287,7 +287,8 @@ def test_a_model_that_cannot_be_opened(tmp_path, tiny_model):
     (tmp_path / "bad.gguf").write_bytes(b"GGUF" + bytes(100))
     with serving(tmp_path, *options_of(tiny_model, "-m", f"bad={tmp_path / 'bad.gguf'}")) as server:
         for _ in range(2):
-            server.fails("/v1/completions", {"model": "bad", "prompt": "a"}, 500, "bad.gguf")
+            server.fails("/v1/completions", {"model": "bad", "prompt": "a"}, 500, "the model 'bad' cannot be opened")
+        assert "bad.gguf" in server.log.read_text()
         assert server.post("/v1/completions", model="tiny", prompt="a")["choices"]
 
 
