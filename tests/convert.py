@@ -22,13 +22,13 @@ ARCHITECTURES = {
     "glm4_moe": "glm4moe", "dots1": "dots1", "ernie4_5_moe": "ernie4_5-moe", "hunyuan_v1_moe": "hunyuan-moe",
     "minimax_m2": "minimax-m2", "granitemoe": "granitemoe", "granitemoeshared": "granitemoe",
     "lfm2": "lfm2", "qwen3_5_text": "qwen35", "qwen3_5_moe_text": "qwen35moe", "qwen3_next": "qwen3next", "lfm2_moe": "lfm2moe",
-    "granitemoehybrid": "granitehybrid",
+    "granitemoehybrid": "granitehybrid", "nemotron_h": "nemotron_h",
     "gemma4_text": "gemma4", "gemma4_unified_text": "gemma4", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "glm4_moe_lite": "deepseek2", "mistral4": "mistral4",
     "afmoe": "afmoe",
 }  # fmt: skip
 PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee", "granitemoe", "internlm2", "xverse", "baichuan", "minicpm",
             "deepseek", "granitehybrid")
-MIXED = ("lfm2", "lfm2_moe", "granitemoehybrid")
+MIXED = ("lfm2", "lfm2_moe", "granitemoehybrid", "nemotron_h")
 DELTA = ("qwen3_5_text", "qwen3_5_moe_text", "qwen3_next")
 SIGMOID = ("lfm2_moe", "glm4_moe", "dots1", "minimax_m2", "deepseek_v3", "glm4_moe_lite", "afmoe")
 DTYPES = {"U8": np.uint8, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
@@ -121,7 +121,7 @@ class Folder:
 
     @property
     def layers(self):
-        return self.get("num_hidden_layers", "n_layer", "n_layers")
+        return self.get("num_hidden_layers", "n_layer", "n_layers", default=len(self.get("layers_block_type", default=())))
 
 
 def experts_stacked(tensors):
@@ -290,10 +290,10 @@ def changed(folder):
             name = name.removeprefix("model.")
         if name.endswith(".expert_bias"):
             name += ".bias"
-        if name.endswith(("mamba.A_log", "mamba.D")):
+        if name.endswith(("mamba.A_log", "mamba.D", "mixer.A_log", "mixer.D")):
             values = values[:, None]
-        if name.endswith("mamba.norm.weight"):
-            values = values.reshape(folder.get("mamba_n_groups"), -1)
+        if name.endswith(("mamba.norm.weight", "mixer.norm.weight")):
+            values = values.reshape(folder.get("mamba_n_groups", "n_groups"), -1)
         if name.endswith("A_log"):
             values = -np.exp(values)
         if name.endswith("dt_bias"):
@@ -359,7 +359,7 @@ def add_rope(writer, folder):
 
 def add_experts(writer, folder):
     experts = folder.get("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
-    if not experts:
+    if not experts or folder.type == "nemotron_h":
         return
     writer.add_expert_count(experts)
     writer.add_expert_used_count(folder.get("num_experts_per_tok", "moe_k", "moe_topk", "top_k_experts"))
@@ -402,16 +402,17 @@ def add_scales(writer, folder):
 
 def add_mix(writer, folder):
     """What belongs to layers with a state from token to token."""
-    types = folder.get("layer_types")
+    types = folder.get("layer_types", "layers_block_type")
     if folder.type in MIXED:
         writer.add_head_count_kv([folder.kv_heads if kind.endswith("attention") and kind != "linear_attention" else 0
                                   for kind in types])
-    if folder.type == "granitemoehybrid":
-        writer.add_ssm_conv_kernel(folder.get("mamba_d_conv"))
-        writer.add_ssm_state_size(folder.get("mamba_d_state"))
-        writer.add_ssm_group_count(folder.get("mamba_n_groups"))
-        writer.add_ssm_time_step_rank(folder.get("mamba_n_heads"))
-        writer.add_ssm_inner_size(folder.get("mamba_n_heads") * folder.get("mamba_d_head"))
+    if folder.type in ("granitemoehybrid", "nemotron_h"):
+        heads = folder.get("mamba_n_heads", "mamba_num_heads")
+        writer.add_ssm_conv_kernel(folder.get("mamba_d_conv", "conv_kernel"))
+        writer.add_ssm_state_size(folder.get("mamba_d_state", "ssm_state_size"))
+        writer.add_ssm_group_count(folder.get("mamba_n_groups", "n_groups"))
+        writer.add_ssm_time_step_rank(heads)
+        writer.add_ssm_inner_size(heads * folder.get("mamba_d_head", "mamba_head_dim"))
         writer.add_rope_scaling_finetuned(folder.get("position_embedding_type") == "rope")
     if folder.type.startswith("lfm2"):
         writer.add_shortconv_l_cache(folder.get("conv_L_cache"))
@@ -448,6 +449,8 @@ def add_metadata(writer, folder):
         writer.add_feed_forward_length(feed)
         add_latent(writer, folder)
     else:
+        if folder.type == "nemotron_h":
+            feed = [feed if kind == "mlp" else 0 for kind in folder.get("layers_block_type")]
         writer.add_feed_forward_length(feed if folder.type != "lfm2" else lfm2_feed(folder))
         if folder.type not in MIXED:
             writer.add_head_count_kv(folder.kv_heads)

@@ -104,6 +104,8 @@ SABOTAGE = {
     "lfm2moe": "tail experts_used router_norm router_sigmoid router_scale choice_bias q_norm k_norm",
     "granitehybrid": "tail decay step_bias skip taps_bias mix_norm embedding_scale residual_scale score_scale",
     "granitehybrid-experts": "tail decay step_bias skip mix_norm rope experts_used router_norm shared",
+    "nemotron_h": "tail decay step_bias skip taps_bias mix_norm attention_norm feed_norm output_norm score_scale activation",
+    "nemotron_h-feeds": "tail decay step_bias skip mix_norm up_bias down_bias feed_norm activation",
     "qwen35": "tail decay step_bias mix_norm in_turn rope q_norm k_norm attention_gate attention_norm feed_norm",
     "qwen35moe": "tail decay step_bias mix_norm in_turn attention_gate experts_used router_norm shared shared_router qkv_bias",
     "qwen3next": "tail decay step_bias mix_norm in_turn attention_gate rope experts_used router_norm shared",
@@ -170,7 +172,7 @@ def test_kimi_k2(build, tmp_path):
 
 @pytest.mark.parametrize("unit", ["avx2", "vdpbf16ps"])
 @pytest.mark.parametrize("name", ["gemma3", "gemma4", "gemma4-layers", "gemma4-experts", "deepseek2", "deepseek2-lite", "deepseek3",
-                                  "glm4_moe_lite", "mistral4", "afmoe"])
+                                  "glm4_moe_lite", "mistral4", "afmoe", "granitehybrid", "nemotron_h", "nemotron_h-feeds"])
 def test_paths_alone_and_in_a_tree(build, name, unit):
     """Texts that branch after one token, in the window, beyond it and at the end: the same bits as each alone."""
     long, other = reference(name)[2]["ids"], reference(name)[1]["ids"]
@@ -243,6 +245,20 @@ def test_layers_for_further_tokens_are_skipped(build, tmp_path):
     (tmp_path / "config.json").write_text((TINY / "qwen35" / "config.json").read_text())
     lora.write_safetensors(tmp_path / "model.safetensors", tensors)
     assert scored(build, tmp_path, reference("qwen35"), 0) == scored(build, TINY / "qwen35", reference("qwen35"), 0)
+
+
+def test_parts_of_layers_as_letters(build, tmp_path):
+    """Older folders of Nemotron-H name the parts of all layers in one text; a letter without a meaning is an error."""
+    config = json.loads((TINY / "nemotron_h" / "config.json").read_text())
+    (tmp_path / "model.safetensors").write_bytes((TINY / "nemotron_h" / "model.safetensors").read_bytes())
+    del config["layers_block_type"]
+    older = dict(config, num_hidden_layers=5, hybrid_override_pattern="M-*-M")
+    (tmp_path / "config.json").write_text(json.dumps(older))
+    assert scored(build, tmp_path, reference("nemotron_h"), 0) == scored(build, TINY / "nemotron_h", reference("nemotron_h"), 0)
+    for pattern, message in (("M-*-X", 'layer 4 has type "X"'), ("M-*-", 'layer 4 has type ""')):
+        (tmp_path / "config.json").write_text(json.dumps(dict(older, hybrid_override_pattern=pattern)))
+        done = subprocess.run([build / "tests" / "model_tool", tmp_path, "ref"], input="", capture_output=True, text=True)
+        assert done.returncode == 2 and message in done.stderr
 
 
 def test_every_case_can_be_remade():

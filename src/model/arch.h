@@ -58,6 +58,7 @@
     X(mixtral)                                                                                                         \
     X(mpt)                                                                                                             \
     X(nemotron)                                                                                                        \
+    X(nemotron_h)                                                                                                      \
     X(olmo)                                                                                                            \
     X(olmo2)                                                                                                           \
     X(olmo3)                                                                                                           \

@@ -107,7 +107,10 @@ static capp_status read_sizes(const capp_fields *r, capp_hparams *h) {
         return st;
     if ((st = capp_field_count(r, "hidden_size|n_embd|d_model|n_embed", 0, CAPP_MOST_WIDTH, &h->width)) != CAPP_OK)
         return st;
-    if ((st = capp_field_count(r, "num_hidden_layers|n_layer|n_layers", 0, CAPP_MOST_LAYERS, &h->layers)) != CAPP_OK)
+    size_t listed = r->arch->part_alone ? capp_source_count(r->s, "layers_block_type") : 0;
+    if ((st = capp_field_count(r, "num_hidden_layers|n_layer|n_layers",
+                               listed < CAPP_MOST_LAYERS ? (uint32_t)listed : CAPP_MOST_LAYERS, CAPP_MOST_LAYERS,
+                               &h->layers)) != CAPP_OK)
         return st;
     if ((st = capp_field_count(r, "num_attention_heads|n_head|n_heads", 0, CAPP_MOST_HEADS, &h->heads)) != CAPP_OK)
         return st;
@@ -115,7 +118,8 @@ static capp_status read_sizes(const capp_fields *r, capp_hparams *h) {
     if ((st = whole(r, "num_nextn_predict_layers|num_mtp_layers", CAPP_MOST_LAYERS, &h->skipped_layers))) return st;
     if (!h->heads || h->width < h->heads)
         return capp_field_fail(r, CAPP_EFORMAT, "hidden_size", "must not be less than the number of heads");
-    if ((st = capp_field_count(r, "head_dim", h->width / h->heads, CAPP_MOST_WIDTH, &h->head_dim)) != CAPP_OK)
+    if ((st = capp_field_count(r, "head_dim|attention_head_dim", h->width / h->heads, CAPP_MOST_WIDTH, &h->head_dim)) !=
+        CAPP_OK)
         return st;
     if ((st = capp_field_count(r, "word_embed_proj_dim", h->width, CAPP_MOST_WIDTH, &h->embedded)) != CAPP_OK)
         return st;
