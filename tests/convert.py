@@ -22,7 +22,7 @@ ARCHITECTURES = {
     "glm4_moe": "glm4moe", "dots1": "dots1", "ernie4_5_moe": "ernie4_5-moe", "hunyuan_v1_moe": "hunyuan-moe",
     "minimax_m2": "minimax-m2", "granitemoe": "granitemoe", "granitemoeshared": "granitemoe",
     "lfm2": "lfm2", "qwen3_5_text": "qwen35", "qwen3_5_moe_text": "qwen35moe", "qwen3_next": "qwen3next", "lfm2_moe": "lfm2moe",
-    "granitemoehybrid": "granitehybrid", "nemotron_h": "nemotron_h",
+    "granitemoehybrid": "granitehybrid", "nemotron_h": "nemotron_h", "mamba2": "mamba2",
     "gemma4_text": "gemma4", "gemma4_unified_text": "gemma4", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "glm4_moe_lite": "deepseek2", "mistral4": "mistral4",
     "afmoe": "afmoe",
 }  # fmt: skip
@@ -406,13 +406,13 @@ def add_mix(writer, folder):
     if folder.type in MIXED:
         writer.add_head_count_kv([folder.kv_heads if kind.endswith("attention") and kind != "linear_attention" else 0
                                   for kind in types])
-    if folder.type in ("granitemoehybrid", "nemotron_h"):
-        heads = folder.get("mamba_n_heads", "mamba_num_heads")
+    if folder.type in ("granitemoehybrid", "nemotron_h", "mamba2"):
+        heads = folder.get("mamba_n_heads", "mamba_num_heads", "num_heads")
         writer.add_ssm_conv_kernel(folder.get("mamba_d_conv", "conv_kernel"))
-        writer.add_ssm_state_size(folder.get("mamba_d_state", "ssm_state_size"))
+        writer.add_ssm_state_size(folder.get("mamba_d_state", "ssm_state_size", "state_size"))
         writer.add_ssm_group_count(folder.get("mamba_n_groups", "n_groups"))
         writer.add_ssm_time_step_rank(heads)
-        writer.add_ssm_inner_size(heads * folder.get("mamba_d_head", "mamba_head_dim"))
+        writer.add_ssm_inner_size(heads * folder.get("mamba_d_head", "mamba_head_dim", "head_dim"))
         writer.add_rope_scaling_finetuned(folder.get("position_embedding_type") == "rope")
     if folder.type.startswith("lfm2"):
         writer.add_shortconv_l_cache(folder.get("conv_L_cache"))
@@ -441,10 +441,12 @@ def add_metadata(writer, folder):
     writer.add_context_length(folder.get("max_position_embeddings", "n_positions", "max_seq_len", default=2048))
     writer.add_embedding_length(folder.width)
     writer.add_block_count(folder.layers)
-    writer.add_head_count(folder.heads)
+    writer.add_head_count(folder.heads or 0)
     gemma4 = folder.type.startswith("gemma4")
     if gemma4:
         add_gemma4(writer, folder)
+    elif folder.type == "mamba2":
+        writer.add_feed_forward_length(0)
     elif folder.latent:
         writer.add_feed_forward_length(feed)
         add_latent(writer, folder)
@@ -461,7 +463,7 @@ def add_metadata(writer, folder):
         writer.add_layer_norm_rms_eps(eps)
     else:
         writer.add_layer_norm_eps(folder.get("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps", default=1e-5))
-    if folder.type not in ("gpt2", "bloom", "mpt", "gpt_bigcode") and not gemma4:
+    if folder.type not in ("gpt2", "bloom", "mpt", "gpt_bigcode", "mamba2") and not gemma4:
         add_rope(writer, folder)
     if folder.get("sliding_window"):
         writer.add_sliding_window(folder.get("sliding_window"))

@@ -106,6 +106,7 @@ SABOTAGE = {
     "granitehybrid-experts": "tail decay step_bias skip mix_norm rope experts_used router_norm shared",
     "nemotron_h": "tail decay step_bias skip taps_bias mix_norm attention_norm feed_norm output_norm score_scale activation",
     "nemotron_h-feeds": "tail decay step_bias skip mix_norm up_bias down_bias feed_norm activation",
+    "mamba2": "tail decay step_bias skip taps_bias mix_norm attention_norm output_norm",
     "qwen35": "tail decay step_bias mix_norm in_turn rope q_norm k_norm attention_gate attention_norm feed_norm",
     "qwen35moe": "tail decay step_bias mix_norm in_turn attention_gate experts_used router_norm shared shared_router qkv_bias",
     "qwen3next": "tail decay step_bias mix_norm in_turn attention_gate rope experts_used router_norm shared",
@@ -172,7 +173,7 @@ def test_kimi_k2(build, tmp_path):
 
 @pytest.mark.parametrize("unit", ["avx2", "vdpbf16ps"])
 @pytest.mark.parametrize("name", ["gemma3", "gemma4", "gemma4-layers", "gemma4-experts", "deepseek2", "deepseek2-lite", "deepseek3",
-                                  "glm4_moe_lite", "mistral4", "afmoe", "granitehybrid", "nemotron_h", "nemotron_h-feeds"])
+                                  "glm4_moe_lite", "mistral4", "afmoe", "granitehybrid", "nemotron_h", "nemotron_h-feeds", "mamba2"])
 def test_paths_alone_and_in_a_tree(build, name, unit):
     """Texts that branch after one token, in the window, beyond it and at the end: the same bits as each alone."""
     long, other = reference(name)[2]["ids"], reference(name)[1]["ids"]

@@ -243,6 +243,8 @@ NEWER.update({
     "nemotron_h-feeds": ("nemotron_h", dict(
         NEMOTRON_H, layers_block_type=["full_attention", "linear_attention", "linear_attention", "mlp"], n_groups=1,
         use_conv_bias=False, mlp_bias=True), "bfloat16"),
+    "mamba2": ("mamba2", dict(vocab_size=VOCABULARY, hidden_size=36, num_hidden_layers=3, num_heads=6, head_dim=12, n_groups=2,
+                              state_size=10), "bfloat16"),
     "lfm2-wide": ("lfm2", dict({**USUAL, "num_key_value_heads": 1, "intermediate_size": 60}, block_multiple_of=16, conv_L_cache=5,
                                layer_types=[CONV, CONV, GLOBAL], tie_word_embeddings=False), "bfloat16"),
 })

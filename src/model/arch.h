@@ -49,6 +49,7 @@
     X(lfm2)                                                                                                            \
     X(lfm2moe)                                                                                                         \
     X(llama)                                                                                                           \
+    X(mamba2)                                                                                                          \
     X(minicpm)                                                                                                         \
     X(minimax_m2)                                                                                                      \
     X(ministral)                                                                                                       \

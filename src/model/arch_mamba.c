@@ -1,7 +1,7 @@
 /* Models with Mamba-2 (Dao and Gu, arXiv 2405.21060). Granite 4: most layers have Mamba-2 instead of attention;
  * positions are usually not encoded. Nemotron-H (arXiv 2504.03624): a layer has Mamba-2, attention or a feed-forward
  * part. transformers raises the steps of Nemotron-H's Mamba-2 to time_step_min, usually 0.001. The code of the
- * authors and llama.cpp do not, nor does capp. */
+ * authors and llama.cpp do not, nor does capp. Mamba-2: every layer has Mamba-2 and nothing else. */
 #include "model/arch.h"
 
 static const capp_default granitehybrid_defaults[] = {
@@ -139,4 +139,54 @@ const capp_arch capp_arch_nemotron_h = {
     .further = "mtp.",
     .rules = nemotron_h_rules,
     .defaults = nemotron_h_defaults,
+};
+
+static const capp_default mamba2_defaults[] = {
+    {"state_size", 128}, {"n_groups", 8}, {"max_position_embeddings", 1 << 20}, {NULL, 0}};
+
+static const capp_rule mamba2_rules[] = {{"hidden_act", "silu"},
+                                         {"use_bias", "false"},
+                                         {"chunk_size", NULL},
+                                         {"conv_kernel", NULL},
+                                         {"expand", NULL},
+                                         {"norm_before_gate", NULL}, /* the class in transformers ignores it */
+                                         {"n_groups", NULL},
+                                         {"num_heads", NULL},
+                                         {"rms_norm", "true"},
+                                         {"rescale_prenorm_residual", NULL},
+                                         {"residual_in_fp32", NULL},
+                                         {"state_size", NULL},
+                                         {"time_step_floor", NULL},
+                                         {"time_step_limit", NULL},
+                                         {"time_step_max", NULL},
+                                         {"time_step_min", NULL},
+                                         {"time_step_rank", NULL},
+                                         {"use_conv_bias", NULL},
+                                         {NULL, NULL}};
+
+#define BACKBONE(name) "model.backbone." name
+
+const capp_arch capp_arch_mamba2 = {
+    .name = "mamba2",
+    .models = "Mamba-2, Mamba Codestral",
+    .gguf = "mamba2",
+    .hf = "mamba2",
+    .mixer = CAPP_MIX_SCAN,
+    .part_alone = true,
+    .mixes_only = true,
+    .eps = 1e-5,
+    .names = {[CAPP_PART_TOKENS] = BACKBONE("embeddings"),
+              [CAPP_PART_OUTPUT_NORM] = BACKBONE("norm_f"),
+              [CAPP_PART_HEAD] = "model.lm_head",
+              [CAPP_PART_ATTENTION_NORM] = BACKBONE("layers.%u.norm"),
+              [CAPP_PART_MIX_IN] = BACKBONE("layers.%u.mixer.in_proj"),
+              [CAPP_PART_MIX_TAPS] = BACKBONE("layers.%u.mixer.conv1d"),
+              [CAPP_PART_MIX_DECAY] = BACKBONE("layers.%u.mixer.A_log"),
+              [CAPP_PART_MIX_STEP] = BACKBONE("layers.%u.mixer.dt_bias"),
+              [CAPP_PART_MIX_SKIP] = BACKBONE("layers.%u.mixer.D"),
+              [CAPP_PART_MIX_NORM] = BACKBONE("layers.%u.mixer.norm"),
+              [CAPP_PART_MIX_OUT] = BACKBONE("layers.%u.mixer.out_proj")},
+    .prefix = "model.",
+    .rules = mamba2_rules,
+    .defaults = mamba2_defaults,
 };

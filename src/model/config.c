@@ -112,6 +112,10 @@ static capp_status read_sizes(const capp_fields *r, capp_hparams *h) {
                                listed < CAPP_MOST_LAYERS ? (uint32_t)listed : CAPP_MOST_LAYERS, CAPP_MOST_LAYERS,
                                &h->layers)) != CAPP_OK)
         return st;
+    if (r->arch->mixes_only) {
+        capp_mix_only(h);
+        return CAPP_OK;
+    }
     if ((st = capp_field_count(r, "num_attention_heads|n_head|n_heads", 0, CAPP_MOST_HEADS, &h->heads)) != CAPP_OK)
         return st;
     if ((st = read_kv_heads(r, h)) != CAPP_OK) return st;

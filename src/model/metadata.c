@@ -129,6 +129,10 @@ static capp_status read_sizes(const reader *r, capp_hparams *h) {
     if ((st = read_u32(r, "block_count", true, CAPP_MOST_LAYERS, &h->layers)) != CAPP_OK) return st;
     if ((st = read_u32(r, "nextn_predict_layers", false, h->layers - 1, &h->skipped_layers)) != CAPP_OK) return st;
     h->layers -= h->skipped_layers;
+    if (r->arch->mixes_only) {
+        capp_mix_only(h);
+        return CAPP_OK;
+    }
     if ((st = read_largest(r, "attention.head_count", true, MOST_HEADS, h, &h->heads)) != CAPP_OK) return st;
     if (!h->heads)
         return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: the model has no attention; capp supports only models with it",
@@ -184,6 +188,7 @@ static capp_status read_feed(const reader *r, capp_hparams *h) {
             return read_u32(r, "feed_forward_length", true, MOST_WIDTH, &h->shared_feed);
         if (h->feed) return CAPP_OK;
     }
+    if (r->arch->mixes_only) return CAPP_OK;
     return read_largest(r, "feed_forward_length", true, MOST_WIDTH, h, &h->feed);
 }
 
@@ -355,6 +360,7 @@ static capp_status read_shapes(const reader *r, capp_hparams *h) {
     uint32_t heads, kv_heads, value;
     capp_status st;
     if (r->arch->latent) return read_latent(r, h);
+    if (r->arch->mixes_only) return CAPP_OK;
     if ((st = read_u32(r, "attention.value_length", false, MOST_WIDTH, &value)) != CAPP_OK) return st;
     for (uint32_t i = 0; i < h->layers; i++) {
         if ((st = read_at(r, "attention.head_count", i, MOST_HEADS, &heads)) != CAPP_OK) return st;

@@ -15,6 +15,11 @@ static bool mixes(const capp_hparams *h, uint32_t layer) {
     return h->kinds[layer] & CAPP_MIXES;
 }
 
+void capp_mix_only(capp_hparams *h) {
+    h->heads = h->kv_heads = h->head_dim = 1;
+    for (uint32_t i = 0; i < h->layers; i++) h->kinds[i] |= CAPP_MIXES | CAPP_BARE;
+}
+
 size_t capp_count_states(const capp_hparams *h) {
     size_t n = 0;
     for (uint32_t i = 0; i < h->layers; i++) n += mixes(h, i);
@@ -226,13 +231,16 @@ static capp_status read_scan(const capp_fields *r, capp_hparams *h) {
     uint32_t expand;
     capp_status st;
     if ((st = capp_field_count(r, "mamba_d_conv|conv_kernel", 4, 64, &m->taps)) != CAPP_OK) return st;
-    if ((st = capp_field_count(r, "mamba_d_state|ssm_state_size", 256, CAPP_MOST_KEYS, &m->keys)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "mamba_d_state|ssm_state_size|state_size", 256, CAPP_MOST_KEYS, &m->keys)) != CAPP_OK)
+        return st;
     if ((st = capp_field_count(r, "mamba_n_groups|n_groups", 1, CAPP_MOST_HEADS, &m->groups)) != CAPP_OK) return st;
-    if ((st = capp_field_count(r, "mamba_n_heads|mamba_num_heads", 128, CAPP_MOST_HEADS, &m->heads))) return st;
+    if ((st = capp_field_count(r, "mamba_n_heads|mamba_num_heads|num_heads", 128, CAPP_MOST_HEADS, &m->heads)))
+        return st;
     if ((st = check_limits(r)) != CAPP_OK) return st;
     if (r->arch->part_alone) {
-        st = capp_field_count(r, "mamba_head_dim", 64, CAPP_MOST_KEYS, &m->values);
-        return st == CAPP_OK ? read_parts(r, h) : st;
+        const char *names = r->arch->mixes_only ? "head_dim" : "mamba_head_dim";
+        if ((st = capp_field_count(r, names, 64, CAPP_MOST_KEYS, &m->values)) != CAPP_OK) return st;
+        return r->arch->mixes_only ? CAPP_OK : read_parts(r, h);
     }
     if ((st = capp_field_count(r, "mamba_expand", 2, 1024, &expand)) != CAPP_OK) return st;
     uint64_t inner = (uint64_t)expand * h->width;

@@ -150,6 +150,7 @@ typedef struct capp_arch {
     double eps;               /* if config.json does not say */
     capp_mixer mixer;         /* of the layers that have a state from token to token */
     bool part_alone;          /* a layer has one norm and one part: its capp_mix, attention or the feed-forward part */
+    bool mixes_only;          /* every layer has only its capp_mix */
     bool joint_experts;       /* folders may store all experts, gate before up, in tensors without ".weight" */
     bool mixer_in_turn;       /* GGUF: see capp_mix */
     bool attention_gate;      /* the rows of q's tensor are by head: q, then the gate of attention's output */
