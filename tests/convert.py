@@ -85,6 +85,8 @@ class Folder:
         self.tensors = read_tensors(path)
         self.type = self.config["model_type"]
         self.arch = arch or ARCHITECTURES.get(self.type)
+        if self.type == "nemotron_h" and "moe" in self.config["layers_block_type"]:
+            self.arch = "nemotron_h_moe"
 
     def get(self, *names, default=None):
         for name in names:
@@ -288,6 +290,8 @@ def changed(folder):
     for name, values in tensors.items():
         if folder.type == "lfm2_moe" and ".experts." in name:
             name = name.removeprefix("model.")
+        if folder.arch == "nemotron_h_moe":
+            name = name.replace("backbone.layers", "model.layers").replace("mixer.experts", "mlp.experts") if ".experts." in name else name
         if name.endswith(".expert_bias"):
             name += ".bias"
         if name.endswith(("mamba.A_log", "mamba.D", "mixer.A_log", "mixer.D")):
@@ -359,7 +363,7 @@ def add_rope(writer, folder):
 
 def add_experts(writer, folder):
     experts = folder.get("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
-    if not experts or folder.type == "nemotron_h":
+    if not experts or folder.arch == "nemotron_h":
         return
     writer.add_expert_count(experts)
     writer.add_expert_used_count(folder.get("num_experts_per_tok", "moe_k", "moe_topk", "top_k_experts"))
@@ -371,10 +375,12 @@ def add_experts(writer, folder):
         writer.add_leading_dense_block_count(dense)
     if folder.type in SIGMOID:
         writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
-    if folder.type in SIGMOID or folder.arch == "deepseek" or folder.latent:
+    if folder.type in SIGMOID or folder.arch in ("deepseek", "nemotron_h_moe") or folder.latent:
         writer.add_expert_weights_norm(folder.get("norm_topk_prob", default=True))
         writer.add_expert_weights_scale(folder.get("routed_scaling_factor", "route_scale", default=1.0))
-    if folder.get("n_group", default=1) > 1:
+    if folder.arch == "nemotron_h_moe":
+        writer.add_expert_group_count(folder.get("n_group"))
+    elif folder.get("n_group", default=1) > 1:
         writer.add_expert_group_count(folder.get("n_group"))
         writer.add_expert_group_used_count(folder.get("topk_group"))
     if folder.get("moe_intermediate_size"):
@@ -452,7 +458,8 @@ def add_metadata(writer, folder):
         add_latent(writer, folder)
     else:
         if folder.type == "nemotron_h":
-            feed = [feed if kind == "mlp" else 0 for kind in folder.get("layers_block_type")]
+            feeds = {"mlp": feed, "moe": folder.get("moe_intermediate_size")}
+            feed = [feeds.get(kind, 0) for kind in folder.get("layers_block_type")]
         writer.add_feed_forward_length(feed if folder.type != "lfm2" else lfm2_feed(folder))
         if folder.type not in MIXED:
             writer.add_head_count_kv(folder.kv_heads)

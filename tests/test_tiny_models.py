@@ -106,13 +106,15 @@ SABOTAGE = {
     "granitehybrid-experts": "tail decay step_bias skip mix_norm rope experts_used router_norm shared",
     "nemotron_h": "tail decay step_bias skip taps_bias mix_norm attention_norm feed_norm output_norm score_scale activation",
     "nemotron_h-feeds": "tail decay step_bias skip mix_norm up_bias down_bias feed_norm activation",
+    "nemotron_h_moe": "tail decay experts_used router_norm router_sigmoid router_scale choice_bias shared activation",
+    "nemotron_h_moe-mlp": "experts_used router_norm router_scale choice_bias expert_groups shared",
     "mamba2": "tail decay step_bias skip taps_bias mix_norm attention_norm output_norm",
     "qwen35": "tail decay step_bias mix_norm in_turn rope q_norm k_norm attention_gate attention_norm feed_norm",
     "qwen35moe": "tail decay step_bias mix_norm in_turn attention_gate experts_used router_norm shared shared_router qkv_bias",
     "qwen3next": "tail decay step_bias mix_norm in_turn attention_gate rope experts_used router_norm shared",
 }  # fmt: skip
 
-FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense", "afmoe-plain", "starcoder-heads", "qwen2moe-dense")  # GGUF has the architecture, but not this part of it
+FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense", "afmoe-plain", "starcoder-heads", "qwen2moe-dense", "nemotron_h_moe-mlp")  # GGUF has the architecture, but not this part of it
 
 
 def reference(name):
@@ -173,7 +175,7 @@ def test_kimi_k2(build, tmp_path):
 
 @pytest.mark.parametrize("unit", ["avx2", "vdpbf16ps"])
 @pytest.mark.parametrize("name", ["gemma3", "gemma4", "gemma4-layers", "gemma4-experts", "deepseek2", "deepseek2-lite", "deepseek3",
-                                  "glm4_moe_lite", "mistral4", "afmoe", "granitehybrid", "nemotron_h", "nemotron_h-feeds", "mamba2"])
+                                  "glm4_moe_lite", "mistral4", "afmoe", "granitehybrid", "nemotron_h", "nemotron_h-feeds", "nemotron_h_moe", "nemotron_h_moe-mlp", "mamba2"])
 def test_paths_alone_and_in_a_tree(build, name, unit):
     """Texts that branch after one token, in the window, beyond it and at the end: the same bits as each alone."""
     long, other = reference(name)[2]["ids"], reference(name)[1]["ids"]
@@ -248,16 +250,19 @@ def test_layers_for_further_tokens_are_skipped(build, tmp_path):
     assert scored(build, tmp_path, reference("qwen35"), 0) == scored(build, TINY / "qwen35", reference("qwen35"), 0)
 
 
-def test_parts_of_layers_as_letters(build, tmp_path):
-    """Older folders of Nemotron-H name the parts of all layers in one text; a letter without a meaning is an error."""
-    config = json.loads((TINY / "nemotron_h" / "config.json").read_text())
-    (tmp_path / "model.safetensors").write_bytes((TINY / "nemotron_h" / "model.safetensors").read_bytes())
+@pytest.mark.parametrize("name, letters", [("nemotron_h", "M-*-M"), ("nemotron_h_moe", "M*EE"), ("nemotron_h_moe-mlp", "EM*-")])
+def test_parts_of_layers_as_letters(build, name, letters, tmp_path):
+    """Older folders of Nemotron-H name the parts of all layers in one text; a letter without a meaning is an error, and
+    so are experts that read latent vectors."""
+    config = json.loads((TINY / name / "config.json").read_text())
+    (tmp_path / "model.safetensors").write_bytes((TINY / name / "model.safetensors").read_bytes())
     del config["layers_block_type"]
-    older = dict(config, num_hidden_layers=5, hybrid_override_pattern="M-*-M")
+    older = dict(config, num_hidden_layers=len(letters), hybrid_override_pattern=letters)
     (tmp_path / "config.json").write_text(json.dumps(older))
-    assert scored(build, tmp_path, reference("nemotron_h"), 0) == scored(build, TINY / "nemotron_h", reference("nemotron_h"), 0)
-    for pattern, message in (("M-*-X", 'layer 4 has type "X"'), ("M-*-", 'layer 4 has type ""')):
-        (tmp_path / "config.json").write_text(json.dumps(dict(older, hybrid_override_pattern=pattern)))
+    assert scored(build, tmp_path, reference(name), 0) == scored(build, TINY / name, reference(name), 0)
+    for wrong, message in (({"hybrid_override_pattern": letters[:-1] + "X"}, 'has type "X"'),
+                           ({"hybrid_override_pattern": letters[:-1]}, 'has type ""'), ({"moe_latent_size": 8}, "latent vectors")):
+        (tmp_path / "config.json").write_text(json.dumps({**older, **wrong}))
         done = subprocess.run([build / "tests" / "model_tool", tmp_path, "ref"], input="", capture_output=True, text=True)
         assert done.returncode == 2 and message in done.stderr
 

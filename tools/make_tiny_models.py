@@ -216,6 +216,8 @@ CONV, LINEAR = "conv", "linear_attention"
 SCAN = dict(mamba_n_heads=6, mamba_d_head=12, mamba_n_groups=2, mamba_d_state=10)
 NEMOTRON_H = dict({**without(without(USUAL, "rope_theta"), "num_hidden_layers"), "head_dim": 10}, mamba_num_heads=6, mamba_head_dim=12,
                   n_groups=2, ssm_state_size=10)
+NEMOTRON_MOE = dict(n_routed_experts=6, num_experts_per_tok=2, moe_intermediate_size=12,
+                    moe_shared_expert_intermediate_size=20, routed_scaling_factor=1.3)
 DELTA = dict(head_dim=16, rope_parameters=PLAIN, linear_num_key_heads=2, linear_num_value_heads=6,
              linear_key_head_dim=12, linear_value_head_dim=20)
 NEWER.update({
@@ -243,6 +245,11 @@ NEWER.update({
     "nemotron_h-feeds": ("nemotron_h", dict(
         NEMOTRON_H, layers_block_type=["full_attention", "linear_attention", "linear_attention", "mlp"], n_groups=1,
         use_conv_bias=False, mlp_bias=True), "bfloat16"),
+    "nemotron_h_moe": ("nemotron_h", dict(
+        NEMOTRON_H, layers_block_type=["linear_attention", "full_attention", "moe", "moe"], **NEMOTRON_MOE), "bfloat16"),
+    "nemotron_h_moe-mlp": ("nemotron_h", dict(
+        NEMOTRON_H, layers_block_type=["moe", "linear_attention", "full_attention", "mlp"], **{**NEMOTRON_MOE, "n_group": 2, "topk_group": 1,
+                                                                          "norm_topk_prob": False}), "bfloat16"),
     "mamba2": ("mamba2", dict(vocab_size=VOCABULARY, hidden_size=36, num_hidden_layers=3, num_heads=6, head_dim=12, n_groups=2,
                               state_size=10), "bfloat16"),
     "lfm2-wide": ("lfm2", dict({**USUAL, "num_key_value_heads": 1, "intermediate_size": 60}, block_multiple_of=16, conv_L_cache=5,

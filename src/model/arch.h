@@ -60,6 +60,7 @@
     X(mpt)                                                                                                             \
     X(nemotron)                                                                                                        \
     X(nemotron_h)                                                                                                      \
+    X(nemotron_h_moe)                                                                                                  \
     X(olmo)                                                                                                            \
     X(olmo2)                                                                                                           \
     X(olmo3)                                                                                                           \

@@ -63,6 +63,12 @@ static const capp_default nemotron_h_defaults[] = {{"ssm_state_size", 128},
                                                    {"head_dim", 128},
                                                    {"max_position_embeddings", 4096},
                                                    {"intermediate_size", 21504},
+                                                   {"n_routed_experts", 8},
+                                                   {"num_experts_per_tok", 2},
+                                                   {"moe_intermediate_size", 7688},
+                                                   {"moe_shared_expert_intermediate_size", 7688},
+                                                   {"n_group", 1},
+                                                   {"topk_group", 1},
                                                    {NULL, 0}};
 
 static const capp_rule nemotron_h_rules[] = {{"layers_block_type", NULL},
@@ -92,53 +98,57 @@ static const capp_rule nemotron_h_rules[] = {{"layers_block_type", NULL},
                                              {"num_logits_to_keep", NULL},
                                              {"rescale_prenorm_residual", NULL},
                                              {"residual_in_fp32", NULL},
-                                             /* of layers with experts, which read_parts rejects */
-                                             {"moe_intermediate_size", NULL},
                                              {"moe_latent_size", NULL},
                                              {"moe_shared_expert_intermediate_size", NULL},
                                              {"moe_shared_expert_overlap", NULL},
-                                             {"n_group", NULL},
-                                             {"n_routed_experts", NULL},
-                                             {"n_shared_experts", NULL},
-                                             {"routed_scaling_factor", NULL},
                                              {NULL, NULL}};
 
 #define EITHER(name) "backbone." name "|model." name
 #define MIXER(name)  EITHER("layers.%u.mixer." name)
 
+/* In folders, models with experts have the same name as those without. */
+#define NEMOTRON_H                                                                                                     \
+    .activation = CAPP_RELU2, .qkv_bias = {false, "attention_bias"}, .out_bias = {false, "attention_bias"},            \
+    .feed_bias = {false, "mlp_bias"}, .mixer = CAPP_MIX_SCAN, .part_alone = true, .experts = true,                     \
+    .router_norm = true, .router_sigmoid = true, .router_wide = true, .choice_bias = true, .eps = 1e-5,                \
+    .names = {[CAPP_PART_TOKENS] = EITHER("embeddings"),                                                               \
+              [CAPP_PART_OUTPUT_NORM] = EITHER("norm_f"),                                                              \
+              [CAPP_PART_HEAD] = "lm_head",                                                                            \
+              [CAPP_PART_ATTENTION_NORM] = EITHER("layers.%u.norm"),                                                   \
+              [CAPP_PART_Q] = MIXER("q_proj"),                                                                         \
+              [CAPP_PART_K] = MIXER("k_proj"),                                                                         \
+              [CAPP_PART_V] = MIXER("v_proj"),                                                                         \
+              [CAPP_PART_OUT] = MIXER("o_proj"),                                                                       \
+              [CAPP_PART_UP] = MIXER("up_proj"),                                                                       \
+              [CAPP_PART_DOWN] = MIXER("down_proj"),                                                                   \
+              [CAPP_PART_ROUTER] = MIXER("gate"),                                                                      \
+              [CAPP_PART_CHOICE_BIAS] = MIXER("gate.e_score_correction_bias"),                                         \
+              [CAPP_PART_EXPERT_UP] = MIXER("experts.%u.up_proj"),                                                     \
+              [CAPP_PART_EXPERT_DOWN] = MIXER("experts.%u.down_proj"),                                                 \
+              [CAPP_PART_SHARED_UP] = MIXER("shared_experts.up_proj"),                                                 \
+              [CAPP_PART_SHARED_DOWN] = MIXER("shared_experts.down_proj"),                                             \
+              [CAPP_PART_MIX_IN] = MIXER("in_proj"),                                                                   \
+              [CAPP_PART_MIX_TAPS] = MIXER("conv1d"),                                                                  \
+              [CAPP_PART_MIX_DECAY] = MIXER("A_log"),                                                                  \
+              [CAPP_PART_MIX_STEP] = MIXER("dt_bias"),                                                                 \
+              [CAPP_PART_MIX_SKIP] = MIXER("D"),                                                                       \
+              [CAPP_PART_MIX_NORM] = MIXER("norm"),                                                                    \
+              [CAPP_PART_MIX_OUT] = MIXER("out_proj")},                                                                \
+    .prefix = "model.", .further = "mtp.", .rules = nemotron_h_rules, .defaults = nemotron_h_defaults
+
 const capp_arch capp_arch_nemotron_h = {
     .name = "nemotron_h",
-    .models = "Nemotron-H, Nemotron Nano 2",
+    .models = "Nemotron-H, Nemotron Nano 2 and 3",
     .gguf = "nemotron_h",
     .hf = "nemotron_h",
-    .activation = CAPP_RELU2,
-    .qkv_bias = {false, "attention_bias"},
-    .out_bias = {false, "attention_bias"},
-    .feed_bias = {false, "mlp_bias"},
-    .mixer = CAPP_MIX_SCAN,
-    .part_alone = true,
-    .eps = 1e-5,
-    .names = {[CAPP_PART_TOKENS] = EITHER("embeddings"),
-              [CAPP_PART_OUTPUT_NORM] = EITHER("norm_f"),
-              [CAPP_PART_HEAD] = "lm_head",
-              [CAPP_PART_ATTENTION_NORM] = EITHER("layers.%u.norm"),
-              [CAPP_PART_Q] = MIXER("q_proj"),
-              [CAPP_PART_K] = MIXER("k_proj"),
-              [CAPP_PART_V] = MIXER("v_proj"),
-              [CAPP_PART_OUT] = MIXER("o_proj"),
-              [CAPP_PART_UP] = MIXER("up_proj"),
-              [CAPP_PART_DOWN] = MIXER("down_proj"),
-              [CAPP_PART_MIX_IN] = MIXER("in_proj"),
-              [CAPP_PART_MIX_TAPS] = MIXER("conv1d"),
-              [CAPP_PART_MIX_DECAY] = MIXER("A_log"),
-              [CAPP_PART_MIX_STEP] = MIXER("dt_bias"),
-              [CAPP_PART_MIX_SKIP] = MIXER("D"),
-              [CAPP_PART_MIX_NORM] = MIXER("norm"),
-              [CAPP_PART_MIX_OUT] = MIXER("out_proj")},
-    .prefix = "model.",
-    .further = "mtp.",
-    .rules = nemotron_h_rules,
-    .defaults = nemotron_h_defaults,
+    NEMOTRON_H,
+};
+
+const capp_arch capp_arch_nemotron_h_moe = {
+    .name = "nemotron_h_moe",
+    .models = "Nemotron Nano 3",
+    .gguf = "nemotron_h_moe",
+    NEMOTRON_H,
 };
 
 static const capp_default mamba2_defaults[] = {

@@ -53,8 +53,8 @@ static capp_status read_shared(const capp_fields *r, capp_hparams *h) {
     uint32_t n;
     capp_status st;
     if (!r->arch->names[CAPP_PART_SHARED_UP]) return CAPP_OK;
-    if ((st = whole(r, "shared_expert_intermediate_size|shared_intermediate_size", CAPP_MOST_WIDTH, &h->shared_feed)) !=
-        CAPP_OK)
+    if ((st = whole(r, "shared_expert_intermediate_size|shared_intermediate_size|moe_shared_expert_intermediate_size",
+                    CAPP_MOST_WIDTH, &h->shared_feed)) != CAPP_OK)
         return st;
     if (h->shared_feed) return CAPP_OK;
     if ((st = whole(r, "n_shared_experts|num_shared_experts|num_shared_expert|moe_num_shared_experts",
@@ -68,7 +68,7 @@ static capp_status read_shared(const capp_fields *r, capp_hparams *h) {
 
 static capp_status read_feed(const capp_fields *r, capp_hparams *h) {
     capp_status st;
-    if (r->arch->experts) {
+    if (r->arch->experts && (!r->arch->part_alone || capp_mix_has_experts(r))) {
         double experts;
         bool found;
         static const char names[] = "num_local_experts|num_experts|n_routed_experts|moe_num_experts";

@@ -117,7 +117,7 @@ static capp_status read_silent(const reader *r, capp_hparams *h) {
         if ((st = read_at(r, "feed_forward_length", i, MOST_WIDTH, &feed)) != CAPP_OK) return st;
         bool feeds = r->arch->part_alone && feed;
         if (!n && !feeds) h->kinds[i] |= CAPP_MIXES;
-        if (r->arch->part_alone) h->kinds[i] |= feeds ? CAPP_FEEDS : CAPP_BARE;
+        if (r->arch->part_alone) h->kinds[i] |= feeds ? CAPP_FEEDS : CAPP_BARE | CAPP_DENSE;
     }
     return CAPP_OK;
 }
@@ -166,7 +166,7 @@ static capp_status read_router(const reader *r, capp_hparams *h) {
     if ((st = read_u32(r, "interleave_moe_layer_step", false, CAPP_MOST_LAYERS, &step)) != CAPP_OK) return st;
     for (uint32_t i = 0; i < h->layers; i++)
         if (i < dense || (step && (i + 1) % step)) h->kinds[i] |= CAPP_DENSE;
-    return read_u32(r, "feed_forward_length", false, MOST_WIDTH, &h->dense_feed);
+    return read_largest(r, "feed_forward_length", false, MOST_WIDTH, h, &h->dense_feed);
 }
 
 static capp_status read_feed(const reader *r, capp_hparams *h) {
@@ -451,6 +451,7 @@ static capp_status refuse_foreign_keys(const reader *r) {
         double neutral;
     } keys[] = {
         {"expert_count", a->experts, 0},
+        {"moe_latent_size", false, 0},
         {"attention.sliding_window", a->window_period != 0, 0},
         {"expert_shared_count", a->names[CAPP_PART_SHARED_UP], 0},
         {"expert_weights_scale", a->router_wide, 1},

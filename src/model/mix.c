@@ -197,15 +197,34 @@ static capp_status check_limits(const capp_fields *r) {
     return capp_field_fail(r, CAPP_EUNSUPPORTED, "time_step_limit", "has limits, which capp does not support");
 }
 
+bool capp_mix_has_experts(const capp_fields *r) {
+    capp_str word = {"", 0};
+    size_t n = capp_source_count(r->s, "layers_block_type");
+    for (size_t i = 0; i < n; i++)
+        if (capp_source_str_at(r->s, "layers_block_type", i, &word) == CAPP_FOUND && capp_str_is(word, "moe"))
+            return true;
+    if (n || capp_source_str(r->s, "hybrid_override_pattern", &word) != CAPP_FOUND) return false;
+    return word.size && memchr(word.data, 'E', word.size);
+}
+
+/* Experts may read a latent vector, which is shorter than the stream. */
+static capp_status check_latent(const capp_fields *r) {
+    double size;
+    if (capp_source_number(r->s, "moe_latent_size", &size) != CAPP_FOUND) return CAPP_OK;
+    return capp_field_fail(r, CAPP_EUNSUPPORTED, "moe_latent_size",
+                           "is a number: experts read latent vectors, which capp does not support");
+}
+
 /* Nemotron-H: each layer has one part, which a word of a list or, in older files, a letter of a text names. */
 static capp_status read_parts(const capp_fields *r, capp_hparams *h) {
     static const struct {
         char letter;
         const char *word, *older;
         unsigned char kinds;
-    } parts[] = {{'M', "linear_attention", "mamba", CAPP_MIXES | CAPP_BARE},
-                 {'*', "full_attention", "attention", CAPP_BARE},
-                 {'-', "mlp", "mlp", CAPP_FEEDS}};
+    } parts[] = {{'M', "linear_attention", "mamba", CAPP_MIXES | CAPP_BARE | CAPP_DENSE},
+                 {'*', "full_attention", "attention", CAPP_BARE | CAPP_DENSE},
+                 {'-', "mlp", "mlp", CAPP_FEEDS | CAPP_DENSE},
+                 {'E', "moe", "moe", CAPP_FEEDS}};
     enum { N = sizeof parts / sizeof *parts };
     capp_str pattern = {"", 0}, word;
     bool listed = capp_source_count(r->s, "layers_block_type") > 0;
@@ -240,7 +259,8 @@ static capp_status read_scan(const capp_fields *r, capp_hparams *h) {
     if (r->arch->part_alone) {
         const char *names = r->arch->mixes_only ? "head_dim" : "mamba_head_dim";
         if ((st = capp_field_count(r, names, 64, CAPP_MOST_KEYS, &m->values)) != CAPP_OK) return st;
-        return r->arch->mixes_only ? CAPP_OK : read_parts(r, h);
+        if (r->arch->mixes_only) return CAPP_OK;
+        return (st = check_latent(r)) == CAPP_OK ? read_parts(r, h) : st;
     }
     if ((st = capp_field_count(r, "mamba_expand", 2, 1024, &expand)) != CAPP_OK) return st;
     uint64_t inner = (uint64_t)expand * h->width;
