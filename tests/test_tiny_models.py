@@ -121,10 +121,10 @@ def reference(name):
     return json.loads((TINY / name / "reference.json").read_text())["runs"]
 
 
-def scored(build, model, runs, context, isa="avx2", sabotage=None):
+def scored(build, model, runs, context, isa="avx2", sabotage=None, unscored=1):
     """Log-probabilities of each run."""
     environment = {**os.environ, **({"CAPP_SABOTAGE": sabotage} if sabotage else {}),
-                   **({"CAPP_CONTEXT": str(context)} if context else {})}
+                   **({"CAPP_CONTEXT": str(context)} if context else {}), "CAPP_UNSCORED": str(unscored)}
     lines = "".join(" ".join(map(str, run["ids"])) + "\n" for run in runs)
     done = subprocess.run([build / "tests" / "model_tool", model, isa], input=lines, capture_output=True, text=True,
                           env=environment)
@@ -205,6 +205,14 @@ SAME = [("internlm2", "llama"), ("xverse", "llama"), ("baichuan", "llama"), ("mi
 def test_gguf_of_the_same_arithmetic(build, arch, name, tmp_path):
     assert convert.convert(TINY / name, tmp_path / "model.gguf", arch=arch)
     assert largest_difference(build, tmp_path / "model.gguf", name) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_prompts_without_scores(build, name):
+    """The last layer runs only for the rows whose next tokens are scored, with the same bits."""
+    run = reference(name)[-1]
+    all_scored, some = (scored(build, TINY / name, [run], run["context"], unscored=n)[0] for n in (1, 30))
+    assert some == all_scored[29:]
 
 
 @pytest.mark.parametrize("name", ["deepseek2", "deepseek2-lite", "deepseek3"])
