@@ -183,7 +183,7 @@ static bool show_row(const decider *d, const stored_row *stored, row *shown, cap
     }
     if (stored->own_prior && d->chosen)
         return fail_at(err, 0, "row %zu has its own prior, so -c cannot choose among its classes", stored->index);
-    if (!stored->own_normalize) e->normalize = d->rules.normalize;
+    if (!shown->own_normalize) e->normalize = d->rules.normalize;
     return true;
 }
 
