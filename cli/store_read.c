@@ -159,8 +159,8 @@ static bool read_example(store_rows *r, stored_row *next) {
     if (!c->own && c->n != rules->n_classes) return false;
     if (!json_doubles(text_of(r, ROW_PRIOR), &r->memory, &prior, &n_prior)) return false;
     next->own_prior = n_prior > 0;
-    next->own_normalize = sqlite3_column_type(r->statement, ROW_NORMALIZE) != SQLITE_NULL;
-    if (!next->own_normalize) e->normalize = rules->normalize;
+    next->row.own_normalize = sqlite3_column_type(r->statement, ROW_NORMALIZE) != SQLITE_NULL;
+    if (!next->row.own_normalize) e->normalize = rules->normalize;
     if (n_prior && n_prior != c->n) return false;
     if (n_prior)
         e->prior = prior;

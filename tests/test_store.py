@@ -33,7 +33,7 @@ def objects(n):
         if i % 5 == 2:
             row["end_of_prompt"] = ""
         if i % 7 == 3:
-            row["normalize"] = False
+            row["normalize"] = i % 2 == 0
         rows.append(json.dumps(row, ensure_ascii=False))
     return "\n".join(rows).replace("1.5,", "1.50,") + "\n"
 
