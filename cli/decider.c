@@ -161,16 +161,20 @@ static const bool *gather_rescored(decider *d, const stored_row *stored) {
     return d->rescored;
 }
 
+const capp_str *decider_completions(const decider *d, const stored_row *stored, size_t *n) {
+    const stored_completions *c = stored->completions;
+    *n = c->own ? c->n : d->rules.n_classes;
+    return c->own ? c->texts : d->rules.classes;
+}
+
 /* The row with the completions, the prior and normalize of the options. */
 static bool show_row(const decider *d, const stored_row *stored, row *shown, capp_error *err) {
     *shown = stored->row;
     capp_example *e = &shown->example;
-    const stored_completions *c = stored->completions;
-    if (d->chosen && c->own)
+    if (d->chosen && stored->completions->own)
         return fail_at(err, 0, "-c chooses among the classes of the run, but row %zu has its own completions",
                        stored->index);
-    if (!c->own) e->completions = d->rules.classes;
-    e->n_completions = d->n;
+    e->completions = decider_completions(d, stored, &e->n_completions);
     if (!stored->own_prior) {
         e->prior = d->rules.n_prior ? d->rules.prior : NULL;
         if (e->prior && d->rules.n_prior != d->n)
@@ -179,7 +183,7 @@ static bool show_row(const decider *d, const stored_row *stored, row *shown, cap
     }
     if (stored->own_prior && d->chosen)
         return fail_at(err, 0, "row %zu has its own prior, so -c cannot choose among its classes", stored->index);
-    if (!stored->own_normalize) e->normalize = d->rules.normalize;
+    if (!shown->own_normalize) e->normalize = d->rules.normalize;
     return true;
 }
 

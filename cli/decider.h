@@ -44,6 +44,9 @@ bool decider_open(decider *d, store *s, const char *path, const store_facts *fac
                   capp_error *err);
 void decider_close(decider *d);
 
+/* The completions of a row that is not bad, as the output shows them. */
+const capp_str *decider_completions(const decider *d, const stored_row *stored, size_t *n);
+
 /* Decides a row that is not bad. */
 bool decider_row(decider *d, const stored_row *stored, decided_row *decided, capp_error *err);
 

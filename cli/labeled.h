@@ -11,10 +11,12 @@ typedef struct labeled {
     store_rows *rows;
     const options *settings;
     const char *path;
-    size_t n_without; /* rows without a label, or that could not be scored */
+    label_reading labels; /* one way for the whole store */
+    size_t n_without;     /* rows without a label, or that could not be scored */
 } labeled;
 
-/* Opens the store at path. The options may change its decisions, and name the column of the label. */
+/* Opens the store at path. The options may change its decisions, and name the column of the label. Reads all labels
+ * once, and fails if there is no such column or if the labels do not name classes in one way. */
 bool labeled_open(labeled *l, const char *path, const options *settings, capp_error *err);
 void labeled_close(labeled *l);
 

@@ -136,7 +136,8 @@ static bool build_choices(row *this_row, const row_rules *rules, const record *f
     if (end.size && !build_end(this_row, end, line, a, err)) return false;
     if (normalize.size && json_kind_of(normalize) != JSON_KIND_BOOL)
         return fail_at(err, line, "'normalize' is not true or false");
-    if (normalize.size) e->normalize = json_is_true(normalize);
+    this_row->own_normalize = normalize.size > 0;
+    if (this_row->own_normalize) e->normalize = json_is_true(normalize);
     if (rules->need == NEED_CHOICES_OR_TEXT)
         e->normalize = false; /* only log-probabilities are needed: one completion is enough */
     bool own = completions.size || prior.size || end.size || normalize.size;

@@ -42,12 +42,13 @@ typedef struct row_rules {
 } row_rules;
 
 typedef struct row {
-    size_t line;     /* line of the input on which it begins, from 1 */
-    capp_str reason; /* why it cannot be scored (see row_is_bad); then only line and id are valid */
-    capp_str id;     /* text of its own id, or its index from 0 */
-    bool id_given;   /* the row has its own id */
-    bool id_string;  /* a string; else id is JSON */
-    bool is_text;    /* example.prompt is a text to score by itself */
+    size_t line;        /* line of the input on which it begins, from 1 */
+    capp_str reason;    /* why it cannot be scored (see row_is_bad); then only line and id are valid */
+    capp_str id;        /* text of its own id, or its index from 0 */
+    bool id_given;      /* the row has its own id */
+    bool id_string;     /* a string; else id is JSON */
+    bool is_text;       /* example.prompt is a text to score by itself */
+    bool own_normalize; /* example.normalize is the row's own, not that of the rules */
     capp_example example;
     const field *fields; /* [n_fields] fields of the input, if the rules ask for them */
     size_t n_fields;

@@ -39,7 +39,7 @@ static const char query[] = "SELECT row, line, id, id_json, fields, prompt, list
 
 static bool add_ids(stored_completions *c, capp_str text, size_t *capacity) {
     json_value array;
-    if (!json_array(text, &array) || !array.size) return false;
+    if (!json_array_in(text, &array) || !array.size) return false;
     size_t at = c->offset[c->n];
     grow(&c->ids, capacity, at + json_size(array), sizeof *c->ids);
     for (json_walk w = json_begin(array); json_next(&w);) c->ids[at++] = (int32_t)json_double(w.item);
@@ -159,8 +159,8 @@ static bool read_example(store_rows *r, stored_row *next) {
     if (!c->own && c->n != rules->n_classes) return false;
     if (!json_doubles(text_of(r, ROW_PRIOR), &r->memory, &prior, &n_prior)) return false;
     next->own_prior = n_prior > 0;
-    next->own_normalize = sqlite3_column_type(r->statement, ROW_NORMALIZE) != SQLITE_NULL;
-    if (!next->own_normalize) e->normalize = rules->normalize;
+    next->row.own_normalize = sqlite3_column_type(r->statement, ROW_NORMALIZE) != SQLITE_NULL;
+    if (!next->row.own_normalize) e->normalize = rules->normalize;
     if (n_prior && n_prior != c->n) return false;
     if (n_prior)
         e->prior = prior;

@@ -22,7 +22,7 @@ typedef struct stored_row {
     const stored_completions *completions;
     const float *logprobs, *first; /* [offset[n]]; first: NULL if no completion was rescored */
     const bool *rescored;          /* [n], or NULL */
-    bool own_prior, own_normalize; /* the row's own, not the run's */
+    bool own_prior;                /* the row's own, not the run's */
 } stored_row;
 
 typedef struct store_rows store_rows;

@@ -153,7 +153,7 @@ bool store_add(store *s, const options *settings, const row_rules *rules, const 
     store_bind_text(statement, 6, e->prompt);
     sqlite3_bind_int64(statement, 7, (int64_t)list);
     if (e->prior && e->prior != rules->prior) put_doubles(&s->text, e->prior, n);
-    if (e->normalize != rules->normalize) sqlite3_bind_int64(statement, 9, e->normalize);
+    if (this_row->own_normalize) sqlite3_bind_int64(statement, 9, e->normalize);
     sqlite3_bind_int64(statement, 10, (int64_t)result->prediction);
     sqlite3_bind_double(statement, 11, result->posterior[result->prediction]);
     if (result->n_classes > 1)

@@ -112,7 +112,7 @@ def test_an_earlier_run_is_not_destroyed(model, write, tmp_path):
         (["-c", "yes,no,other"], "--classes"),
         (["-t", "Say {text}"], "--template"),
         (["--aggregate", "sum"], "--aggregate"),
-        (["--precision", "f32"], "precision"),
+        (["--precision", "bf16"], "precision"),
         (["--top", "1"], "--top"),
         (["--keep", "none"], "--keep"),
         (["--on-error", "null"], "--on-error"),

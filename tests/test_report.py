@@ -82,7 +82,21 @@ def test_labels_of_a_store(model, write, tmp_path):
     good(run("classify", *model, *THREE, "-o", store, path))
     assert "5 rows have no label" in good(run("evaluate", store, "--label", "label"))
     fails(run("evaluate", store, "--label", "text"), "row 0", "'t 0'")
-    assert "(0 of 0)" in good(run("evaluate", store, "--label", "nothing"))
+    for command in ["evaluate", store], ["compare", store, store]:
+        fails(run(*command, "--label", "nothing"), "'nothing'", "text, label")
+
+
+def test_labels_of_a_store_are_read_in_one_way(model, write, tmp_path):
+    """As a run reads them: '1' is the text of a class, but all labels are indices, because '2' is no text of a class."""
+    classes, store = ["-c", "1,0,x", "--precision", "f32"], tmp_path / "run.db"
+    path = write("in.jsonl", "".join(json.dumps({"text": f"t {i}", "label": i % 3, "mixed": "x2"[i % 2]}) + "\n" for i in range(30)))
+    good(run("classify", *model, *classes, "-o", store, path))
+    whole = run("evaluate", *model, *classes, "--label", "label", "--json", "-", path)
+    found = run("evaluate", store, "--label", "label", "--json", "-")
+    assert json.loads(good(found)).items() <= json.loads(good(whole)).items()
+    assert b"reading labels as indices" in found.stderr and b"reading labels as indices" in whole.stderr
+    assert not run("evaluate", store, "--label", "label", "--label-index").stderr
+    fails(run("evaluate", store, "--label", "mixed"), "row 1 '2'", "row 0 'x'", "--label-index")
 
 
 class Page(html.parser.HTMLParser):
