@@ -1,6 +1,8 @@
 /* Parts of answers, in the two forms of OpenAI's interfaces. */
 #include "answer.h"
 
+#include <string.h>
+
 void put_head(text *t, const continuing *c, bool piece) {
     const char *object = !c->chat ? "text_completion" : piece ? "chat.completion.chunk" : "chat.completion";
     text_printf(t, "{\"id\": \"%s\", \"object\": \"%s\", \"created\": %lld, \"model\": ", c->request->id, object,
@@ -55,31 +57,34 @@ static void put_id(text *t, const choice *ch, int32_t id) {
     capp_free(bytes.data);
 }
 
+static bool is_among(const token_bytes *all, size_t n, const token_bytes *one) {
+    for (size_t i = 0; i < n; i++)
+        if (all[i].size == one->size && (!one->size || !memcmp(all[i].data, one->data, one->size))) return true;
+    return false;
+}
+
 /* ---- /v1/completions ---- */
 
-/* The most probable tokens, and the token itself if it is not one of them. */
+/* The most probable tokens, and the token itself if it is not one of them. Of tokens with the same bytes, the most
+ * probable one. */
 static void put_tops(text *t, const choice *ch, const record *r) {
-    bool found = false;
+    token_bytes all[CAPP_MOST_TOP + 1];
     if (!r->n_top) {
         text_put(t, "null");
         return;
     }
     text_put(t, "{");
-    for (size_t i = 0; i < r->n_top; i++) {
-        const top *of = &ch->tops[r->top + i];
+    for (size_t i = 0; i <= r->n_top; i++) {
+        const top own = {r->id, r->logprob}, *of = i < r->n_top ? &ch->tops[r->top + i] : &own;
+        all[i] = bytes_of(ch, of->id);
+        if (is_among(all, i, &all[i])) continue;
         if (i) text_put(t, ", ");
-        put_id(t, ch, of->id);
+        put_token(t, all[i].data, all[i].size);
         text_put(t, ": ");
         text_float(t, of->logprob);
-        found |= of->id == r->id;
-    }
-    if (!found) {
-        text_put(t, ", ");
-        put_id(t, ch, r->id);
-        text_put(t, ": ");
-        text_float(t, r->logprob);
     }
     text_put(t, "}");
+    for (size_t i = 0; i <= r->n_top; i++) capp_free(all[i].data);
 }
 
 static void put_completion_logprobs(text *t, const choice *ch, size_t from, size_t to) {

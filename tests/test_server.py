@@ -2,6 +2,7 @@
 import json
 import re
 import threading
+import urllib.request
 
 import numpy as np
 import openai
@@ -61,6 +62,18 @@ def test_echo_has_the_bits_of_the_command(served, tiny_model, tiny_gemma3, tmp_p
                 assert top.get(token) == value
     assert answer.usage.completion_tokens == 0
     assert answer.usage.prompt_tokens == sum(len(row["ids"]) for row in expected)
+
+
+@pytest.mark.parametrize("name", ["tiny", "gemma"])
+def test_no_token_is_twice_among_the_most_probable(served, name):
+    """Vocabularies have different tokens with the same bytes."""
+    def unique(pairs):
+        assert len({key for key, _ in pairs}) == len(pairs), pairs
+        return dict(pairs)
+
+    body = json.dumps({"model": name, "prompt": "the way", "echo": True, "logprobs": 100, "max_tokens": 4}).encode()
+    with urllib.request.urlopen(urllib.request.Request(f"{served.base}/v1/completions", body, {"Content-Type": "application/json"})) as answer:
+        json.loads(answer.read(), object_pairs_hook=unique)
 
 
 def test_prompts_of_token_ids(served):
