@@ -169,11 +169,13 @@ static const endpoint *find(const server *s, const char *path, const char *metho
     return NULL;
 }
 
-/* The model that the request names; the only one if it names none. */
+/* The model that the request names, in its body or, without a body, in its address; the only one if it names none. */
 static bool find_model(request *r, failure *f) {
     server *s = r->server;
     capp_str name = {0};
     if (!field_string(r->json, "model", &name, f)) return false;
+    const char *given = r->json ? NULL : mhd.MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, "model");
+    if (given) name = capp_str_of(given);
     for (size_t i = 0; i < s->options->n_models; i++)
         if ((!name.data && s->options->n_models == 1) ||
             (name.size == strlen(s->models[i].name) && !memcmp(name.data, s->models[i].name, name.size))) {

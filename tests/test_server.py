@@ -89,6 +89,9 @@ def test_prompts_of_token_ids(served):
 
 def test_tokens_for_clients_of_vllm(smol, served):
     assert smol.ask("/tokenizer_info")[2]["eos_token"] == "<|im_end|>"
+    assert served.ask("/tokenizer_info?model=gemma")[0] == 200
+    served.fails("/tokenizer_info", None, 400, "model")
+    served.fails("/tokenizer_info?model=gpt", None, 404, "gpt")
     ids = smol.post("/tokenize", prompt="a<|im_end|>", add_special_tokens=False)
     assert ids["count"] == 2 and smol.post("/detokenize", tokens=ids["tokens"])["prompt"] == "a<|im_end|>"
     assert smol.post("/tokenize", content="a<|im_end|>")["count"] > 2
