@@ -27,6 +27,18 @@ static bool choose_classes(decider *d, const options *settings, capp_error *err)
     return true;
 }
 
+/* The prior of the run, or the part of the chosen classes. */
+static void take_prior(decider *d) {
+    const row_rules *all = &d->facts->rules;
+    size_t n = d->rules.n_classes;
+    double sum = 0;
+    d->rules.n_prior = d->chosen ? n : all->n_prior;
+    d->rules.prior = allocate(d->rules.n_prior, sizeof *d->rules.prior);
+    memcpy(d->rules.prior, all->prior, (d->chosen ? 0 : all->n_prior) * sizeof *d->rules.prior);
+    for (size_t i = 0; i < n && d->chosen; i++) sum += all->prior[d->chosen[i]];
+    for (size_t i = 0; i < n && d->chosen; i++) d->rules.prior[i] = all->prior[d->chosen[i]] / sum;
+}
+
 bool decider_open(decider *d, store *s, const char *path, const store_facts *facts, const options *settings,
                   capp_error *err) {
     *d = (decider){.store = s, .path = path, .facts = facts, .list = SIZE_MAX};
@@ -46,11 +58,7 @@ bool decider_open(decider *d, store *s, const char *path, const store_facts *fac
     if (d->rules.n_prior && d->rules.n_classes && d->rules.n_prior != d->rules.n_classes)
         return fail_at(err, 0, "--prior has %zu numbers, but there are %zu classes", d->rules.n_prior,
                        d->rules.n_classes);
-    if (!d->rules.n_prior && !own_classes && facts->rules.n_prior) {
-        d->rules.prior = allocate(facts->rules.n_prior, sizeof *d->rules.prior);
-        memcpy(d->rules.prior, facts->rules.prior, facts->rules.n_prior * sizeof *d->rules.prior);
-        d->rules.n_prior = facts->rules.n_prior;
-    }
+    if (!d->rules.n_prior && facts->rules.n_prior) take_prior(d);
     d->multi_label = settings->multi_label;
     d->rules.normalize = !settings->multi_label && facts->rules.normalize;
     capp_run_options_init(&d->how);

@@ -39,7 +39,7 @@ typedef struct decider {
 } decider;
 
 /* Takes aggregate, prior, discount, classes and --multi-label from the options where they are given, otherwise from the
- * run. */
+ * run. If the options choose among the classes, the prior of the run is divided by its sum over these. */
 bool decider_open(decider *d, store *s, const char *path, const store_facts *facts, const options *settings,
                   capp_error *err);
 void decider_close(decider *d);

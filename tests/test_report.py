@@ -133,6 +133,14 @@ def test_a_signal_ends_the_reading_of_a_store(stores, tmp_path):
         assert not path.exists()
 
 
+def test_options_without_effect(model, stores, tmp_path):
+    command = ["evaluate", stores[0], "--label", "topic"]
+    for more in ["-o", "rows.jsonl"], model, ["-t", "{text}"], ["--only-prediction"], ["--chat"], ["--precision", "f32"], ["--top", "1"]:
+        fails(run(*command, *more), "no effect on the report of a store")
+    fails(run(*command, "--json", tmp_path / "r", "--html", tmp_path / "r"), "--json and --html name the same file")
+    assert not (tmp_path / "r").exists()
+
+
 class Page(html.parser.HTMLParser):
     """Which elements a page has, and whether all of them are closed."""
 
