@@ -1,6 +1,6 @@
 #include "json_lists.h"
 
-bool json_array(capp_str text, json_value *array) {
+bool json_array_in(capp_str text, json_value *array) {
     size_t at;
     const char *reason;
     *array = (json_value){NULL, 0};
@@ -10,7 +10,7 @@ bool json_array(capp_str text, json_value *array) {
 bool json_strings(capp_str text, arena *a, capp_str **strings, size_t *n) {
     json_value array;
     *n = 0;
-    if (!json_array(text, &array)) return false;
+    if (!json_array_in(text, &array)) return false;
     if (!array.size) return true;
     *strings = arena_allocate(a, json_size(array), sizeof **strings);
     for (json_walk w = json_begin(array); json_next(&w);) {
@@ -23,7 +23,7 @@ bool json_strings(capp_str text, arena *a, capp_str **strings, size_t *n) {
 bool json_doubles(capp_str text, arena *a, double **numbers, size_t *n) {
     json_value array;
     *n = 0;
-    if (!json_array(text, &array)) return false;
+    if (!json_array_in(text, &array)) return false;
     if (!array.size) return true;
     *numbers = arena_allocate(a, json_size(array), sizeof **numbers);
     for (json_walk w = json_begin(array); json_next(&w);) {

@@ -5,7 +5,7 @@
 #include "json_parser.h"
 
 /* array: size 0 if text is empty. */
-bool json_array(capp_str text, json_value *array);
+bool json_array_in(capp_str text, json_value *array);
 
 /* In memory of a. */
 bool json_strings(capp_str text, arena *a, capp_str **strings, size_t *n);

@@ -60,7 +60,7 @@ static bool merge_options(rescorer *r, const options *settings, capp_error *err)
     json_value array;
     char **list = NULL;
     size_t n = 0, capacity = 0;
-    if (!json_array(r->decider->facts->arguments, &array))
+    if (!json_array_in(r->decider->facts->arguments, &array))
         return fail_at(err, 0, "the settings of the store are damaged");
     grow(&list, &capacity, 1, sizeof *list);
     list[n++] = (char *)(uintptr_t) "classify";

@@ -40,7 +40,7 @@ static const char query[] = "SELECT row, line, id, id_json, fields, prompt, list
 
 static bool add_ids(stored_completions *c, capp_str text, size_t *capacity) {
     json_value array;
-    if (!json_array(text, &array) || !array.size) return false;
+    if (!json_array_in(text, &array) || !array.size) return false;
     size_t at = c->offset[c->n];
     grow(&c->ids, capacity, at + json_size(array), sizeof *c->ids);
     for (json_walk w = json_begin(array); json_next(&w);) {

@@ -82,9 +82,11 @@ static bool read_rows(classifying *c, const json_t *o, failure *f) {
     c->n = n;
     for (size_t i = 0; i < n; i++) {
         capp_error err;
-        if (!fill_template(&c->rows[i].prompt, c->template, json_is_array(texts) ? json_array_get(texts, i) : texts, f))
-            return false;
-        if (c->rows[i].prompt.failed) return refuse(f, 503, "texts", "out of memory");
+        const json_t *item = json_is_array(texts) ? json_array_get(texts, i) : texts;
+        text *prompt = &c->rows[i].prompt;
+        if (!fill_template(prompt, c->template, item, request_room(c->request), f)) return false;
+        if (prompt->failed) return refuse(f, 503, "texts", "out of memory");
+        c->request->prompt_bytes += prompt->size;
         c->examples[i] = (capp_example){.prompt = text_view(&c->rows[i].prompt),
                                         .completions = c->classes,
                                         .n_completions = c->n_classes,

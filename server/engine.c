@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { BODY_BYTES = 256 << 20 }; /* bodies and prompts of all requests together; one request may have more */
+
 /* Memory of the runs of several models together, if no option says how much. */
 static const uint64_t DEFAULT_MEMORY = (uint64_t)2 << 30;
 
@@ -82,7 +84,7 @@ static void sweep(server *s) {
         }
         *at = r->next;
         ended++;
-        bytes += r->body.size;
+        bytes += r->body.size + r->prompt_bytes;
         request_release(r);
     }
     if (!ended) return;
@@ -157,16 +159,23 @@ bool engine_start(server *s) {
     return !pthread_create(&s->engine, NULL, run, s);
 }
 
-void engine_submit(server *s, request *r) {
-    request_hold(r);
+bool engine_submit(server *s, request *r, failure *f) {
+    size_t bytes = r->body.size + r->prompt_bytes;
     pthread_mutex_lock(&s->lock);
-    r->next = NULL;
-    *s->inbox_end = r;
-    s->inbox_end = &r->next;
-    s->requests++;
-    s->body_bytes += r->body.size;
-    pthread_cond_signal(&s->wake);
+    bool stopping = s->stopping;
+    bool full = s->requests >= s->options->most_requests || (s->requests && s->body_bytes + bytes > BODY_BYTES);
+    if (!stopping && !full) {
+        request_hold(r);
+        r->next = NULL;
+        *s->inbox_end = r;
+        s->inbox_end = &r->next;
+        s->requests++;
+        s->body_bytes += bytes;
+        pthread_cond_signal(&s->wake);
+    }
     pthread_mutex_unlock(&s->lock);
+    if (stopping) return refuse(f, 503, "", "the server is stopping");
+    return !full || refuse(f, 429, "", "the server has too many requests to answer; try again later");
 }
 
 void engine_stop(server *s) {

@@ -6,7 +6,7 @@
 #include "text.h"
 
 /* Appends the template with the fields of item: a string is the field "text", an object has its own. {{ and }} are
- * braces. template.data NULL: the item's text is the prompt. */
-bool fill_template(text *t, capp_str pattern, const json_t *item, failure *f);
+ * braces. template.data NULL: the item's text is the prompt. The text may have at most `most` bytes. */
+bool fill_template(text *t, capp_str pattern, const json_t *item, size_t most, failure *f);
 
 #endif

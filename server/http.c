@@ -18,7 +18,6 @@
 enum {
     MOST_CONNECTIONS = 4096,
     HEADER_BYTES = 32 << 10, /* memory of a connection: its headers must fit */
-    BODY_BYTES = 256 << 20,  /* of all requests together */
     PIECE = 32 << 10,        /* of an answer that streams */
     SPARE_DESCRIPTORS = 64
 };
@@ -186,17 +185,6 @@ static bool find_model(request *r, failure *f) {
                   name.size > 100 ? 100 : (int)name.size, name.data);
 }
 
-/* Whether there is room for one more request. */
-static bool has_room(server *s, const request *r, failure *f) {
-    pthread_mutex_lock(&s->lock);
-    bool full = s->requests >= s->options->most_requests || s->body_bytes + r->body.size > BODY_BYTES;
-    bool stopping = s->stopping;
-    pthread_mutex_unlock(&s->lock);
-    if (stopping) return refuse(f, 503, "", "the server is stopping");
-    return !full ||
-           refuse(f, 429, "", "the server has %zu requests to answer; try again later", s->options->most_requests);
-}
-
 /* ---- The way of a request ---- */
 
 static enum MHD_Result begin(request *r) {
@@ -218,9 +206,8 @@ static enum MHD_Result complete(request *r) {
     if (!strcmp(e->method, "POST") && !(r->json = fields_read(r->body.data, r->body.size, &f)))
         return send_refusal(r, &f);
     if (!e->modelless && !find_model(r, &f)) return send_refusal(r, &f);
-    if (!e->modelless && !has_room(r->server, r, &f)) return send_refusal(r, &f);
     if (e->parse && !e->parse(r, &f)) return send_refusal(r, &f);
-    if (!e->modelless) engine_submit(r->server, r);
+    if (!e->modelless && !engine_submit(r->server, r, &f)) return send_refusal(r, &f);
     return send_or_wait(r);
 }
 

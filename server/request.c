@@ -50,6 +50,12 @@ void request_release(request *r) {
     free(r);
 }
 
+/* Prompts may be larger than the body, because a template has each text several times. */
+size_t request_room(const request *r) {
+    size_t most = 4 * r->server->options->most_body;
+    return r->prompt_bytes < most ? most - r->prompt_bytes : 0;
+}
+
 /* Tells the thread of HTTP that there is more to send. */
 static void wake(request *r) {
     if (r->suspended && r->socket >= 0) {

@@ -61,6 +61,7 @@ struct request {
     char id[24];
     int64_t created; /* seconds since 1970 */
     text body;
+    size_t prompt_bytes; /* of the prompts that the endpoint has made of the body */
     json_t *json;
     void *state;
     /* Of the engine: */
@@ -92,6 +93,9 @@ struct request {
 request *request_new(server *s, const endpoint *e);
 void request_hold(request *r);
 void request_release(request *r);
+
+/* How many more bytes the prompts of the request may have. */
+size_t request_room(const request *r);
 
 /* Answers and takes the contents of *body. In any thread. */
 void request_answer(request *r, int status, const char *type, text *body);
@@ -126,12 +130,12 @@ struct server {
     pthread_mutex_t lock;
     pthread_cond_t wake; /* of the engine */
     request *inbox, **inbox_end;
-    request *running; /* of the engine */
-    size_t requests;  /* in the inbox or running */
-    size_t body_bytes;
-    bool stopping; /* no more requests */
-    bool ends;     /* the engine ends when nothing is left */
-    bool aborts;   /* and cancels what is left */
+    request *running;  /* of the engine */
+    size_t requests;   /* in the inbox or running */
+    size_t body_bytes; /* of their bodies and prompts */
+    bool stopping;     /* no more requests */
+    bool ends;         /* the engine ends when nothing is left */
+    bool aborts;       /* and cancels what is left */
     peer *peers;
     request *watched;
     double started;

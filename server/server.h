@@ -40,7 +40,7 @@ typedef struct serve_options {
     size_t most_requests;   /* in the queue; more get 429 */
     size_t most_body;       /* bytes */
     size_t most_classes;    /* of a request */
-    size_t most_tokens;     /* generated for a request, and tokens of its texts */
+    size_t most_tokens;     /* generated for a choice of a request */
     double request_seconds; /* until a request is given up */
     double read_seconds;    /* until a request must have arrived */
     double stop_seconds;    /* given to requests when the server stops */

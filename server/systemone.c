@@ -151,6 +151,10 @@ static bool read_question(asking *a, question *q, const json_t *state, const jso
     text_put(t, "\nAnswer:");
     free(descriptions);
     if (t->failed) return refuse(f, 503, "questions", "out of memory");
+    if (t->size > request_room(a->request))
+        return refuse(f, 413, "questions",
+                      "the questions with their states have too many bytes; ask fewer questions, or shorten the state");
+    a->request->prompt_bytes += t->size;
     return good;
 }
 

@@ -22,13 +22,13 @@ ARCHITECTURES = {
     "glm4_moe": "glm4moe", "dots1": "dots1", "ernie4_5_moe": "ernie4_5-moe", "hunyuan_v1_moe": "hunyuan-moe",
     "minimax_m2": "minimax-m2", "granitemoe": "granitemoe", "granitemoeshared": "granitemoe",
     "lfm2": "lfm2", "qwen3_5_text": "qwen35", "qwen3_5_moe_text": "qwen35moe", "qwen3_next": "qwen3next", "lfm2_moe": "lfm2moe",
-    "granitemoehybrid": "granitehybrid",
+    "granitemoehybrid": "granitehybrid", "nemotron_h": "nemotron_h", "mamba2": "mamba2",
     "gemma4_text": "gemma4", "gemma4_unified_text": "gemma4", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "glm4_moe_lite": "deepseek2", "mistral4": "mistral4",
     "afmoe": "afmoe",
 }  # fmt: skip
 PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee", "granitemoe", "internlm2", "xverse", "baichuan", "minicpm",
             "deepseek", "granitehybrid")
-MIXED = ("lfm2", "lfm2_moe", "granitemoehybrid")
+MIXED = ("lfm2", "lfm2_moe", "granitemoehybrid", "nemotron_h")
 DELTA = ("qwen3_5_text", "qwen3_5_moe_text", "qwen3_next")
 SIGMOID = ("lfm2_moe", "glm4_moe", "dots1", "minimax_m2", "deepseek_v3", "glm4_moe_lite", "afmoe")
 DTYPES = {"U8": np.uint8, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
@@ -85,6 +85,8 @@ class Folder:
         self.tensors = read_tensors(path)
         self.type = self.config["model_type"]
         self.arch = arch or ARCHITECTURES.get(self.type)
+        if self.type == "nemotron_h" and "moe" in self.config["layers_block_type"]:
+            self.arch = "nemotron_h_moe"
 
     def get(self, *names, default=None):
         for name in names:
@@ -121,7 +123,7 @@ class Folder:
 
     @property
     def layers(self):
-        return self.get("num_hidden_layers", "n_layer", "n_layers")
+        return self.get("num_hidden_layers", "n_layer", "n_layers", default=len(self.get("layers_block_type", default=())))
 
 
 def experts_stacked(tensors):
@@ -288,12 +290,14 @@ def changed(folder):
     for name, values in tensors.items():
         if folder.type == "lfm2_moe" and ".experts." in name:
             name = name.removeprefix("model.")
+        if folder.arch == "nemotron_h_moe":
+            name = name.replace("backbone.layers", "model.layers").replace("mixer.experts", "mlp.experts") if ".experts." in name else name
         if name.endswith(".expert_bias"):
             name += ".bias"
-        if name.endswith(("mamba.A_log", "mamba.D")):
+        if name.endswith(("mamba.A_log", "mamba.D", "mixer.A_log", "mixer.D")):
             values = values[:, None]
-        if name.endswith("mamba.norm.weight"):
-            values = values.reshape(folder.get("mamba_n_groups"), -1)
+        if name.endswith(("mamba.norm.weight", "mixer.norm.weight")):
+            values = values.reshape(folder.get("mamba_n_groups", "n_groups"), -1)
         if name.endswith("A_log"):
             values = -np.exp(values)
         if name.endswith("dt_bias"):
@@ -359,7 +363,7 @@ def add_rope(writer, folder):
 
 def add_experts(writer, folder):
     experts = folder.get("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
-    if not experts:
+    if not experts or folder.arch == "nemotron_h":
         return
     writer.add_expert_count(experts)
     writer.add_expert_used_count(folder.get("num_experts_per_tok", "moe_k", "moe_topk", "top_k_experts"))
@@ -371,10 +375,12 @@ def add_experts(writer, folder):
         writer.add_leading_dense_block_count(dense)
     if folder.type in SIGMOID:
         writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
-    if folder.type in SIGMOID or folder.arch == "deepseek" or folder.latent:
+    if folder.type in SIGMOID or folder.arch in ("deepseek", "nemotron_h_moe") or folder.latent:
         writer.add_expert_weights_norm(folder.get("norm_topk_prob", default=True))
         writer.add_expert_weights_scale(folder.get("routed_scaling_factor", "route_scale", default=1.0))
-    if folder.get("n_group", default=1) > 1:
+    if folder.arch == "nemotron_h_moe":
+        writer.add_expert_group_count(folder.get("n_group"))
+    elif folder.get("n_group", default=1) > 1:
         writer.add_expert_group_count(folder.get("n_group"))
         writer.add_expert_group_used_count(folder.get("topk_group"))
     if folder.get("moe_intermediate_size"):
@@ -402,16 +408,17 @@ def add_scales(writer, folder):
 
 def add_mix(writer, folder):
     """What belongs to layers with a state from token to token."""
-    types = folder.get("layer_types")
+    types = folder.get("layer_types", "layers_block_type")
     if folder.type in MIXED:
         writer.add_head_count_kv([folder.kv_heads if kind.endswith("attention") and kind != "linear_attention" else 0
                                   for kind in types])
-    if folder.type == "granitemoehybrid":
-        writer.add_ssm_conv_kernel(folder.get("mamba_d_conv"))
-        writer.add_ssm_state_size(folder.get("mamba_d_state"))
-        writer.add_ssm_group_count(folder.get("mamba_n_groups"))
-        writer.add_ssm_time_step_rank(folder.get("mamba_n_heads"))
-        writer.add_ssm_inner_size(folder.get("mamba_n_heads") * folder.get("mamba_d_head"))
+    if folder.type in ("granitemoehybrid", "nemotron_h", "mamba2"):
+        heads = folder.get("mamba_n_heads", "mamba_num_heads", "num_heads")
+        writer.add_ssm_conv_kernel(folder.get("mamba_d_conv", "conv_kernel"))
+        writer.add_ssm_state_size(folder.get("mamba_d_state", "ssm_state_size", "state_size"))
+        writer.add_ssm_group_count(folder.get("mamba_n_groups", "n_groups"))
+        writer.add_ssm_time_step_rank(heads)
+        writer.add_ssm_inner_size(heads * folder.get("mamba_d_head", "mamba_head_dim", "head_dim"))
         writer.add_rope_scaling_finetuned(folder.get("position_embedding_type") == "rope")
     if folder.type.startswith("lfm2"):
         writer.add_shortconv_l_cache(folder.get("conv_L_cache"))
@@ -440,14 +447,19 @@ def add_metadata(writer, folder):
     writer.add_context_length(folder.get("max_position_embeddings", "n_positions", "max_seq_len", default=2048))
     writer.add_embedding_length(folder.width)
     writer.add_block_count(folder.layers)
-    writer.add_head_count(folder.heads)
+    writer.add_head_count(folder.heads or 0)
     gemma4 = folder.type.startswith("gemma4")
     if gemma4:
         add_gemma4(writer, folder)
+    elif folder.type == "mamba2":
+        writer.add_feed_forward_length(0)
     elif folder.latent:
         writer.add_feed_forward_length(feed)
         add_latent(writer, folder)
     else:
+        if folder.type == "nemotron_h":
+            feeds = {"mlp": feed, "moe": folder.get("moe_intermediate_size")}
+            feed = [feeds.get(kind, 0) for kind in folder.get("layers_block_type")]
         writer.add_feed_forward_length(feed if folder.type != "lfm2" else lfm2_feed(folder))
         if folder.type not in MIXED:
             writer.add_head_count_kv(folder.kv_heads)
@@ -458,7 +470,7 @@ def add_metadata(writer, folder):
         writer.add_layer_norm_rms_eps(eps)
     else:
         writer.add_layer_norm_eps(folder.get("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps", default=1e-5))
-    if folder.type not in ("gpt2", "bloom", "mpt", "gpt_bigcode") and not gemma4:
+    if folder.type not in ("gpt2", "bloom", "mpt", "gpt_bigcode", "mamba2") and not gemma4:
         add_rope(writer, folder)
     if folder.get("sliding_window"):
         writer.add_sliding_window(folder.get("sliding_window"))

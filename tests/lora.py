@@ -12,7 +12,7 @@ import gguf
 import numpy as np
 
 PREFIX = "base_model.model."
-EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "embed_in")
+EMBEDDINGS = ("embed_tokens", "embeddings", "wte", "word_embeddings", "embed_in")
 HEADS = ("lm_head", "embed_out")
 TRANSPOSED = ("c_attn", "c_proj", "c_fc")  # of GPT-2: [inputs][outputs]
 

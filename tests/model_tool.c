@@ -1,7 +1,8 @@
 /* model_tool MODEL UNIT [ADAPTER WEIGHT]... < ids > log-probabilities: runs a model (a GGUF file or a folder) on token
  * ids, without a tokenizer, with LoRA adapters. It reads lines of ids. For each it prints a line with the
  * log-probability of each token except the first, given the tokens before it. It exits with 2 and a message where the
- * model cannot be opened. CAPP_SABOTAGE names a way to break the model on purpose.
+ * model cannot be opened. CAPP_SABOTAGE names a way to break the model on purpose. CAPP_UNSCORED is the number of
+ * tokens at the beginning of each line that it does not score (1 if not set).
  *
  * UNIT is one of: an instruction set, in float32; the same and ":i16", with products of integers; "vdpbf16ps" or
  * "tiles", with products of bfloat16 computed as those (emulated) units do; "close", the float32 lane of precision auto
@@ -271,16 +272,20 @@ static size_t n_means;
 
 static capp_status score(capp_session *s, capp_lane *lane, const int32_t *ids, size_t n, capp_error *err) {
     uint32_t nodes[MOST_IDS], first, last;
+    const char *unscored = getenv("CAPP_UNSCORED");
+    size_t before = unscored ? (size_t)strtoul(unscored, NULL, 10) : 1;
     capp_status st;
+    if (before < 1 || before >= n) return capp_fail(err, CAPP_EINVAL, "CAPP_UNSCORED must be less than %zu", n);
     if ((st = capp_tree_next_window(&lane->tree, err)) != CAPP_OK) return st;
-    if ((st = capp_tree_insert(&lane->tree, CAPP_ROOT, ids, 1, false, NULL, &first, err)) != CAPP_OK) return st;
-    if ((st = capp_tree_insert(&lane->tree, first, ids + 1, n - 1, true, nodes, &last, err)) != CAPP_OK) return st;
+    if ((st = capp_tree_insert(&lane->tree, CAPP_ROOT, ids, before, false, NULL, &first, err)) != CAPP_OK) return st;
+    n -= before;
+    if ((st = capp_tree_insert(&lane->tree, first, ids + before, n, true, nodes, &last, err)) != CAPP_OK) return st;
     if ((st = capp_session_run(s, lane, NULL, NULL, err)) != CAPP_OK) return st;
-    for (size_t i = 0; i + 1 < n; i++) printf("%s%.9g", i ? " " : "", (double)lane->tree.nodes[nodes[i]].logprob);
+    for (size_t i = 0; i < n; i++) printf("%s%.9g", i ? " " : "", (double)lane->tree.nodes[nodes[i]].logprob);
     printf("\n");
     double sum = 0;
-    for (size_t i = 0; i + 1 < n; i++) sum += (double)lane->tree.nodes[nodes[i]].logprob;
-    if (n_means < MOST_LINES) means[n_means++] = capp_decide_aggregate(CAPP_AGGREGATE_MEAN, sum, n - 1, 0);
+    for (size_t i = 0; i < n; i++) sum += (double)lane->tree.nodes[nodes[i]].logprob;
+    if (n_means < MOST_LINES) means[n_means++] = capp_decide_aggregate(CAPP_AGGREGATE_MEAN, sum, n, 0);
     return CAPP_OK;
 }
 

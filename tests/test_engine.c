@@ -308,6 +308,10 @@ SAME_BITS(qwen35, ref)
 SAME_BITS(qwen35, avx2)
 SAME_BITS(qwen35, avx512)
 SAME_BITS(qwen35, avx512bf16_auto)
+SAME_BITS(nemotron_h, ref)
+SAME_BITS(nemotron_h, avx512bf16_auto)
+SAME_BITS(mamba2, avx2)
+SAME_BITS(mamba2, avx512bf16_auto)
 
 TEST(slow_same_bits_vdpbf16ps_emulated) {
     check_arrangements("llama", "vdpbf16ps_emulated", 1);

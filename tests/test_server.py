@@ -371,6 +371,15 @@ def test_wrong_values_of_classify(served, body, parts):
     served.fails("/v1/classify", {"model": "tiny", "texts": ["the"], "classes": ["a", "b"], **body}, 400, *parts)
 
 
+def test_prompts_much_larger_than_the_body(served):
+    """A small request must not take all memory."""
+    classes = {"model": "tiny", "classes": ["a", "b"]}
+    served.fails("/v1/classify", {**classes, "texts": ["a" * 20000], "template": "{text}" * 20000}, 413, "template")
+    served.fails("/v1/classify", {**classes, "texts": ["a"] * 10000, "template": "b" * 20000 + "{text}"}, 413, "template")
+    questions = {f"q{i}": {"type": "noul"} for i in range(100)}
+    served.fails("/v1/systemone", {"model": "tiny", "state": "a" * 1000000, "questions": questions}, 413, "questions")
+
+
 @pytest.mark.parametrize("body, part", [
     (b"", "empty"), (b"{", "not valid JSON"), (b"[]", "not a JSON object"), (b'{"a": 1, "a": 2}', "duplicate"), (b'{"a": "\xff"}', "0xff"),
     (b'{"a": "\\ud800"}', "not valid JSON"), (b'{"a": ' + b"[" * 50 + b"]" * 50 + b"}", "levels"), (b'{"a": NaN}', "not valid JSON"),

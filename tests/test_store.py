@@ -11,6 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import integers
 import numpy as np
 import pytest
 from command import CAPP, CLASSES, fails, rows_of, run
@@ -206,7 +207,7 @@ def test_a_small_disk(model, write, tmp_path, disk):
 
 
 @pytest.mark.parametrize("change, part", [(["-c", "yes,no,other"], "--classes"), (["-t", "Say {text}"], "--template"),
-                                          (["--prior", "0.3,0.7"], "--prior"), (["--precision", "f32"], "precision")])
+                                          (["--prior", "0.3,0.7"], "--prior"), (["--precision", "bf16"], "precision")])
 def test_another_run_is_told_apart(model, tiny_gpt2, write, tmp_path, change, part):
     path, store = write("in.csv", table(5)), tmp_path / "run.db"
     good(run("classify", *model, *CLASSES, "-o", store, path))
@@ -261,18 +262,16 @@ CHOICES = [["--aggregate", "sum"], ["--aggregate", "bytes"], ["--prior", "0.2,0.
 THREE = ["-c", "yes,no,perhaps not"]
 
 
-@pytest.mark.parametrize("precision", ["f32", "auto"])
-def test_decide_equals_classify(model, source, tmp_path, precision):
-    """Bit for bit: always where one lane scores, and under auto after --rescore."""
-    store = tmp_path / "run.db"
-    good(run("classify", *model, *THREE, "--precision", precision, "-o", store, source))
+def equal_decisions(model, source, store):
+    """Every choice, by decide and by classify afresh: the same bytes, under auto after --rescore. Returns how many rows
+    were undecided before."""
+    good(run("classify", *model, *THREE, "-o", store, source))
     assert good(run("decide", store)) == good(run("export", store))
     undecided = 0
     for choice in CHOICES:
-        whole = good(run("classify", *model, *THREE, "--precision", precision, *choice, source))
+        whole = good(run("classify", *model, *THREE, *choice, source))
         found = run("decide", store, *choice)
         marked = found.stdout.count(b'"undecided": true')
-        assert precision == "auto" or not marked
         assert (f"{marked} of 300 rows are undecided" in found.stderr.decode()) == (marked > 0)
         if marked:
             undecided += marked
@@ -280,7 +279,20 @@ def test_decide_equals_classify(model, source, tmp_path, precision):
             found = run("decide", store, *choice, "--rescore", *model)
         assert good(found) == whole
         assert good(run("decide", store, *choice)) == whole  # the store has the scores now
-    assert undecided or precision == "f32"
+    return undecided
+
+
+def test_decide_equals_classify(model, source, tmp_path):
+    assert not equal_decisions([*model, *EXACT], source, tmp_path / "run.db")
+
+
+@pytest.mark.parametrize("isa", ["ref", "avx2"])
+def test_decide_equals_classify_in_two_lanes(source, tmp_path, isa):
+    """float32, and i16 for close rows."""
+    model = ["-m", str(integers.make(tmp_path, "Q4_0")), "--isa", isa, "--precision", "auto"]
+    if b"lacks" in run("classify", *model, *CLASSES, stdin="one\n").stderr:
+        pytest.skip(f"this machine lacks {isa}")
+    assert equal_decisions(model, source, tmp_path / "run.db")
 
 
 def test_own_completions_under_other_options(model, write, tmp_path):

@@ -104,22 +104,27 @@ SABOTAGE = {
     "lfm2moe": "tail experts_used router_norm router_sigmoid router_scale choice_bias q_norm k_norm",
     "granitehybrid": "tail decay step_bias skip taps_bias mix_norm embedding_scale residual_scale score_scale",
     "granitehybrid-experts": "tail decay step_bias skip mix_norm rope experts_used router_norm shared",
+    "nemotron_h": "tail decay step_bias skip taps_bias mix_norm attention_norm feed_norm output_norm score_scale activation",
+    "nemotron_h-feeds": "tail decay step_bias skip mix_norm up_bias down_bias feed_norm activation",
+    "nemotron_h_moe": "tail decay experts_used router_norm router_sigmoid router_scale choice_bias shared activation",
+    "nemotron_h_moe-mlp": "experts_used router_norm router_scale choice_bias expert_groups shared",
+    "mamba2": "tail decay step_bias skip taps_bias mix_norm attention_norm output_norm",
     "qwen35": "tail decay step_bias mix_norm in_turn rope q_norm k_norm attention_gate attention_norm feed_norm",
     "qwen35moe": "tail decay step_bias mix_norm in_turn attention_gate experts_used router_norm shared shared_router qkv_bias",
     "qwen3next": "tail decay step_bias mix_norm in_turn attention_gate rope experts_used router_norm shared",
 }  # fmt: skip
 
-FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense", "afmoe-plain", "starcoder-heads", "qwen2moe-dense")  # GGUF has the architecture, but not this part of it
+FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense", "afmoe-plain", "starcoder-heads", "qwen2moe-dense", "nemotron_h_moe-mlp")  # GGUF has the architecture, but not this part of it
 
 
 def reference(name):
     return json.loads((TINY / name / "reference.json").read_text())["runs"]
 
 
-def scored(build, model, runs, context, isa="avx2", sabotage=None):
+def scored(build, model, runs, context, isa="avx2", sabotage=None, unscored=1):
     """Log-probabilities of each run."""
     environment = {**os.environ, **({"CAPP_SABOTAGE": sabotage} if sabotage else {}),
-                   **({"CAPP_CONTEXT": str(context)} if context else {})}
+                   **({"CAPP_CONTEXT": str(context)} if context else {}), "CAPP_UNSCORED": str(unscored)}
     lines = "".join(" ".join(map(str, run["ids"])) + "\n" for run in runs)
     done = subprocess.run([build / "tests" / "model_tool", model, isa], input=lines, capture_output=True, text=True,
                           env=environment)
@@ -170,7 +175,7 @@ def test_kimi_k2(build, tmp_path):
 
 @pytest.mark.parametrize("unit", ["avx2", "vdpbf16ps"])
 @pytest.mark.parametrize("name", ["gemma3", "gemma4", "gemma4-layers", "gemma4-experts", "deepseek2", "deepseek2-lite", "deepseek3",
-                                  "glm4_moe_lite", "mistral4", "afmoe"])
+                                  "glm4_moe_lite", "mistral4", "afmoe", "granitehybrid", "nemotron_h", "nemotron_h-feeds", "nemotron_h_moe", "nemotron_h_moe-mlp", "mamba2"])
 def test_paths_alone_and_in_a_tree(build, name, unit):
     """Texts that branch after one token, in the window, beyond it and at the end: the same bits as each alone."""
     long, other = reference(name)[2]["ids"], reference(name)[1]["ids"]
@@ -200,6 +205,14 @@ SAME = [("internlm2", "llama"), ("xverse", "llama"), ("baichuan", "llama"), ("mi
 def test_gguf_of_the_same_arithmetic(build, arch, name, tmp_path):
     assert convert.convert(TINY / name, tmp_path / "model.gguf", arch=arch)
     assert largest_difference(build, tmp_path / "model.gguf", name) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_prompts_without_scores(build, name):
+    """The last layer runs only for the rows whose next tokens are scored, with the same bits."""
+    run = reference(name)[-1]
+    all_scored, some = (scored(build, TINY / name, [run], run["context"], unscored=n)[0] for n in (1, 30))
+    assert some == all_scored[29:]
 
 
 @pytest.mark.parametrize("name", ["deepseek2", "deepseek2-lite", "deepseek3"])
@@ -243,6 +256,23 @@ def test_layers_for_further_tokens_are_skipped(build, tmp_path):
     (tmp_path / "config.json").write_text((TINY / "qwen35" / "config.json").read_text())
     lora.write_safetensors(tmp_path / "model.safetensors", tensors)
     assert scored(build, tmp_path, reference("qwen35"), 0) == scored(build, TINY / "qwen35", reference("qwen35"), 0)
+
+
+@pytest.mark.parametrize("name, letters", [("nemotron_h", "M-*-M"), ("nemotron_h_moe", "M*EE"), ("nemotron_h_moe-mlp", "EM*-")])
+def test_parts_of_layers_as_letters(build, name, letters, tmp_path):
+    """Older folders of Nemotron-H name the parts of all layers in one text; a letter without a meaning is an error, and
+    so are experts that read latent vectors."""
+    config = json.loads((TINY / name / "config.json").read_text())
+    (tmp_path / "model.safetensors").write_bytes((TINY / name / "model.safetensors").read_bytes())
+    del config["layers_block_type"]
+    older = dict(config, num_hidden_layers=len(letters), hybrid_override_pattern=letters)
+    (tmp_path / "config.json").write_text(json.dumps(older))
+    assert scored(build, tmp_path, reference(name), 0) == scored(build, TINY / name, reference(name), 0)
+    for wrong, message in (({"hybrid_override_pattern": letters[:-1] + "X"}, 'has type "X"'),
+                           ({"hybrid_override_pattern": letters[:-1]}, 'has type ""'), ({"moe_latent_size": 8}, "latent vectors")):
+        (tmp_path / "config.json").write_text(json.dumps({**older, **wrong}))
+        done = subprocess.run([build / "tests" / "model_tool", tmp_path, "ref"], input="", capture_output=True, text=True)
+        assert done.returncode == 2 and message in done.stderr
 
 
 def test_every_case_can_be_remade():

@@ -185,13 +185,46 @@ static void add_attention(maker *m, int layer, size_t heads, size_t kv_heads, si
         product_tensor(m, layer, "attn_v", m->width, kv, 1.5, false);
     }
     product_tensor(m, layer, "attn_output", q, m->width, 1.2, is(m, "gpt2"));
-    if (is(m, "gpt2") || is(m, "llama")) return;
+    if (is(m, "gpt2") || is(m, "llama") || is(m, "nemotron_h")) return;
     norm_tensor(m, layer, "attn_q_norm", d, false);
     norm_tensor(m, layer, "attn_k_norm", d, false);
 }
 
+/* Mamba-2: two groups of b and c, and heads wider than a block of columns. */
+enum { SCAN_GROUPS = 2, SCAN_HEADS = 4, SCAN_KEYS = 12, SCAN_VALUES = 36 };
+
+static void add_scan(maker *m, int layer) {
+    size_t values = SCAN_HEADS * SCAN_VALUES, channels = values + 2 * SCAN_GROUPS * SCAN_KEYS;
+    product_tensor(m, layer, "ssm_in", m->width, values + channels + SCAN_HEADS, 1.5, false);
+    layer_tensor(m, layer, "ssm_conv1d.weight", TINY_TAPS, channels, 0, 0.7);
+    layer_tensor(m, layer, "ssm_conv1d.bias", channels, 1, 0, 0.5);
+    layer_tensor(m, layer, "ssm_a", SCAN_HEADS, 1, -0.3, 0.1);
+    layer_tensor(m, layer, "ssm_dt.bias", SCAN_HEADS, 1, 0, 0.5);
+    layer_tensor(m, layer, "ssm_d", SCAN_HEADS, 1, 1, 0.3);
+    layer_tensor(m, layer, "ssm_norm.weight", values, 1, 1, 0.4);
+    product_tensor(m, layer, "ssm_out", values, m->width, 1.2, false);
+}
+
+/* The part of a layer that has only one: M Mamba-2, * attention, - feed-forward; 0: the layer has two parts. */
+static char part_of(const maker *m, int layer) {
+    return is(m, "mamba2") ? 'M' : is(m, "nemotron_h") ? "M*-M"[layer] : 0;
+}
+
+static void add_part(maker *m, int layer, size_t heads, size_t kv_heads, size_t d) {
+    norm_tensor(m, layer, "attn_norm", m->width, false);
+    if (part_of(m, layer) == 'M') add_scan(m, layer);
+    if (part_of(m, layer) == '*') add_attention(m, layer, heads, kv_heads, d);
+    if (part_of(m, layer) != '-') return;
+    product_tensor(m, layer, "ffn_up", m->width, m->feed, 1.2, false);
+    product_tensor(m, layer, "ffn_down", m->feed, m->width, 1.2, false);
+}
+
 static void add_layer(maker *m, int layer, size_t heads, size_t kv_heads, size_t d) {
     bool gpt2 = is(m, "gpt2");
+    if (part_of(m, layer)) {
+        add_part(m, layer, heads, kv_heads, d);
+        return;
+    }
     norm_tensor(m, layer, "attn_norm", m->width, gpt2);
     norm_tensor(m, layer, is(m, "qwen35") ? "post_attention_norm" : "ffn_norm", m->width, gpt2);
     if (is_attention(m, layer))
@@ -211,7 +244,19 @@ static void add_layer(maker *m, int layer, size_t heads, size_t kv_heads, size_t
 
 /* The keys of layers that have a state from token to token. */
 static void add_mix_keys(maker *m, size_t kv_heads) {
-    const int32_t heads_of_layers[] = {0, (int32_t)kv_heads, 0, 0};
+    const int32_t heads_of_layers[] = {0, (int32_t)kv_heads, 0, 0}, feeds[] = {0, 0, (int32_t)m->feed, 0};
+    if (is(m, "nemotron_h")) {
+        gguf_writer_i32_array(m->w, "nemotron_h.attention.head_count_kv", heads_of_layers, 4);
+        gguf_writer_i32_array(m->w, "nemotron_h.feed_forward_length", feeds, 4);
+    }
+    if (part_of(m, 0)) {
+        key_u32(m, "ssm.conv_kernel", TINY_TAPS);
+        key_u32(m, "ssm.state_size", SCAN_KEYS);
+        key_u32(m, "ssm.group_count", SCAN_GROUPS);
+        key_u32(m, "ssm.time_step_rank", SCAN_HEADS);
+        key_u32(m, "ssm.inner_size", SCAN_HEADS * SCAN_VALUES);
+        return;
+    }
     if (is(m, "lfm2")) {
         gguf_writer_i32_array(m->w, "lfm2.attention.head_count_kv", heads_of_layers, 4);
         key_u32(m, "shortconv.l_cache", TINY_TAPS);
@@ -237,13 +282,13 @@ void *tiny_model_with(const char *arch, uint64_t seed, tiny_extra extra, size_t 
     bool gpt2 = !strcmp(arch, "gpt2"), gemma3 = !strcmp(arch, "gemma3");
     size_t heads = gpt2 || m.integers ? 4 : 6, kv_heads = gpt2 ? 4 : gemma3 && !m.integers ? 1 : 2;
     size_t d = gpt2 || m.integers ? m.width / 4 : 10;
-    bool lfm2 = !strcmp(arch, "lfm2"), mixes = lfm2 || !strcmp(arch, "qwen35");
+    bool lfm2 = !strcmp(arch, "lfm2"), mixes = lfm2 || !strcmp(arch, "qwen35") || part_of(&m, 0);
     int layers = gemma3 ? 7 : mixes ? 4 : LAYERS; /* the sixth attends to all positions */
     gguf_writer_str(m.w, "general.architecture", arch);
     key_u32(&m, "context_length", TINY_CONTEXT);
     key_u32(&m, "embedding_length", (uint32_t)m.width);
     key_u32(&m, "block_count", (uint32_t)layers);
-    key_u32(&m, "feed_forward_length", (uint32_t)m.feed);
+    if (!part_of(&m, 0)) key_u32(&m, "feed_forward_length", (uint32_t)m.feed);
     key_u32(&m, "attention.head_count", (uint32_t)heads);
     add_mix_keys(&m, kv_heads);
     if (!gpt2) {

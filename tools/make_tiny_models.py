@@ -214,6 +214,10 @@ NEWER = {
 # Models with a state from token to token in some layers or all.
 CONV, LINEAR = "conv", "linear_attention"
 SCAN = dict(mamba_n_heads=6, mamba_d_head=12, mamba_n_groups=2, mamba_d_state=10)
+NEMOTRON_H = dict({**without(without(USUAL, "rope_theta"), "num_hidden_layers"), "head_dim": 10}, mamba_num_heads=6, mamba_head_dim=12,
+                  n_groups=2, ssm_state_size=10)
+NEMOTRON_MOE = dict(n_routed_experts=6, num_experts_per_tok=2, moe_intermediate_size=12,
+                    moe_shared_expert_intermediate_size=20, routed_scaling_factor=1.3)
 DELTA = dict(head_dim=16, rope_parameters=PLAIN, linear_num_key_heads=2, linear_num_value_heads=6,
              linear_key_head_dim=12, linear_value_head_dim=20)
 NEWER.update({
@@ -236,6 +240,18 @@ NEWER.update({
         USUAL, **{**SCAN, "mamba_n_groups": 1, "mamba_conv_bias": False}, layer_types=["mamba", "mamba", "attention"],
         num_local_experts=5, num_experts_per_tok=2, shared_intermediate_size=20, position_embedding_type="rope",
         tie_word_embeddings=True), "bfloat16"),
+    "nemotron_h": ("nemotron_h", dict(
+        NEMOTRON_H, layers_block_type=["linear_attention", "mlp", "full_attention", "mlp", "linear_attention"]), "bfloat16"),
+    "nemotron_h-feeds": ("nemotron_h", dict(
+        NEMOTRON_H, layers_block_type=["full_attention", "linear_attention", "linear_attention", "mlp"], n_groups=1,
+        use_conv_bias=False, mlp_bias=True), "bfloat16"),
+    "nemotron_h_moe": ("nemotron_h", dict(
+        NEMOTRON_H, layers_block_type=["linear_attention", "full_attention", "moe", "moe"], **NEMOTRON_MOE), "bfloat16"),
+    "nemotron_h_moe-mlp": ("nemotron_h", dict(
+        NEMOTRON_H, layers_block_type=["moe", "linear_attention", "full_attention", "mlp"], **{**NEMOTRON_MOE, "n_group": 2, "topk_group": 1,
+                                                                          "norm_topk_prob": False}), "bfloat16"),
+    "mamba2": ("mamba2", dict(vocab_size=VOCABULARY, hidden_size=36, num_hidden_layers=3, num_heads=6, head_dim=12, n_groups=2,
+                              state_size=10), "bfloat16"),
     "lfm2-wide": ("lfm2", dict({**USUAL, "num_key_value_heads": 1, "intermediate_size": 60}, block_multiple_of=16, conv_L_cache=5,
                                layer_types=[CONV, CONV, GLOBAL], tie_word_embeddings=False), "bfloat16"),
 })
@@ -372,7 +388,8 @@ def make(name):
         stored = new(config, dtype=torch.float32)
     model.tie_weights()  # the initialization would have done this
     stored.tie_weights()
-    plus_one = int(model_type.startswith(("gemma", "nemotron", "qwen3_5", "qwen3_next")) and not model_type.startswith("gemma4"))
+    plus_one = int(model_type.startswith(("gemma", "nemotron", "qwen3_5", "qwen3_next"))
+                   and not model_type.startswith(("gemma4", "nemotron_h")))
     runs = [torch.randint(3, VOCABULARY, (n,)).tolist() for n in LENGTHS]
     randomize(model, plus_one, name in NEWER)
     calibrate(model, runs[-1], plus_one)

@@ -31,7 +31,7 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
     for (uint32_t i = 0; i < h->layers; i++) {
         const capp_shape *shape = &h->shapes[i];
         feed = larger(feed, shape->feed);
-        if (h->kinds[i] & CAPP_MIXES) continue;
+        if (!capp_has_attention(h, i)) continue;
         group = larger(group, shape->heads / shape->kv_heads);
         head = larger(head, (size_t)shape->key + shape->value);
         q = larger(q, (size_t)shape->heads * shape->key);

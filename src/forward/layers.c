@@ -179,12 +179,17 @@ static void position_rows(void *user, size_t task, int worker) {
     }
 }
 
-/* After the last layer has stored what later tokens need, only the head's rows continue: x is packed to these rows. q
- * and the like stay in their places; the tiles know where. */
-static void keep_head_rows(capp_forward *f) {
+/* After the last layer has stored what later tokens need, only the head's rows continue: x is packed to these rows, and
+ * u if it is to be added. q and the like stay in their places; the tiles know where. */
+static void keep_head_rows(phase *p) {
+    capp_forward *f = p->f;
     size_t width = f->weights->hparams.width;
-    for (size_t i = 0; i < f->n_heads; i++)
-        if (f->head_row[i] != i) memcpy(f->x + i * width, f->x + f->head_row[i] * width, width * sizeof *f->x);
+    for (size_t i = 0; i < f->n_heads; i++) {
+        size_t from = f->head_row[i];
+        if (from != i) memcpy(f->x + i * width, f->x + from * width, width * sizeof *f->x);
+        if (from != i && p->add) memcpy(f->u + i * width, f->u + from * width, width * sizeof *f->u);
+    }
+    p->rows = f->n_heads;
 }
 
 /* x += [post](y times m). This is done at once, or through u in the next norm phase if there is a post norm, a scale,
@@ -261,17 +266,17 @@ static void feed(phase *p, const capp_layer *layer, bool last) {
 
 static void run_layer(phase *p) {
     capp_forward *f = p->f;
+    const capp_hparams *h = &f->weights->hparams;
     const capp_layer *layer = &f->weights->layers[p->layer];
-    bool last = p->layer + 1 == f->weights->hparams.layers;
-    take_in(p, layer);
+    bool last = p->layer + 1 == h->layers, feeds = h->kinds[p->layer] & CAPP_FEEDS;
+    if (!feeds) take_in(p, layer);
     if (last) {
-        keep_head_rows(f);
-        p->rows = f->n_heads;
+        keep_head_rows(p);
         if (!p->rows) return;
     }
     p->tiles = last ? &f->heads : &f->all;
-    bring_out(p, layer);
-    feed(p, layer, last);
+    if (!feeds) bring_out(p, layer);
+    if (!(h->kinds[p->layer] & CAPP_BARE)) feed(p, layer, last);
 }
 
 capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t first_slot, size_t first_state,

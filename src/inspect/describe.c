@@ -86,16 +86,19 @@ static void report_model(reporter *r, const capp_source *s) {
     if (quantization) report(r, "model", "quantization", "%s", quantization);
     report(r, "model", "layers", "%" PRIu32, h.layers);
     report(r, "model", "width", "%" PRIu32, h.width);
-    report(r, "model", "heads", "%" PRIu32 " of %" PRIu32 " dimensions, %" PRIu32 " for keys and values", h.heads,
-           h.head_dim, h.kv_heads);
-    report(r, "model", "feed-forward", "%" PRIu32, h.feed);
+    if (!arch->mixes_only) {
+        report(r, "model", "heads", "%" PRIu32 " of %" PRIu32 " dimensions, %" PRIu32 " for keys and values", h.heads,
+               h.head_dim, h.kv_heads);
+        report(r, "model", "feed-forward", "%" PRIu32, h.feed);
+    }
     if (h.experts) report(r, "model", "experts", "%" PRIu32 ", %" PRIu32 " for a token", h.experts, h.experts_used);
     if (h.window) report(r, "model", "window", "%" PRIu32 " tokens on some layers or all", h.window);
     report(r, "model", "context", "%" PRIu32 " tokens", h.context);
     report(r, "model", "weights in memory", "%" PRIu64 " MiB in f32, half in bf16", weights * sizeof(float) >> 20);
     size_t floats = 0;
     for (uint32_t i = 0; i < h.layers; i++)
-        if (!h.shapes[i].back) floats += (size_t)h.shapes[i].kv_heads * (h.shapes[i].key + h.shapes[i].value);
+        if (capp_has_attention(&h, i) && !h.shapes[i].back)
+            floats += (size_t)h.shapes[i].kv_heads * (h.shapes[i].key + h.shapes[i].value);
     report(r, "model", "KV cache", "%zu bytes a token in f32", floats * sizeof(float));
 }
 

@@ -553,9 +553,9 @@ capp_status capp_adapter_fit(capp_adapter *a, const capp_source *s, const capp_a
     for (size_t i = 0; i < a->n_pairs; i++) a->pairs[i].used = false;
     for (uint32_t i = 0; i < h->layers; i++) {
         capp_layer none = {0}, *layer = w ? &w->layers[i] : &none;
-        st = h->kinds[i] & CAPP_MIXES ? fit_mix(&f, i, layer) : fit_attention(&f, i, layer);
-        if (st != CAPP_OK) return st;
-        if ((st = fit_feed(&f, i, layer)) != CAPP_OK) return st;
+        if (capp_has_attention(h, i) && (st = fit_attention(&f, i, layer)) != CAPP_OK) return st;
+        if (h->kinds[i] & CAPP_MIXES && (st = fit_mix(&f, i, layer)) != CAPP_OK) return st;
+        if (!(h->kinds[i] & CAPP_BARE) && (st = fit_feed(&f, i, layer)) != CAPP_OK) return st;
         if ((st = fit_side(&f, i, layer)) != CAPP_OK) return st;
     }
     if ((st = fit_ends(&f)) != CAPP_OK) return st;

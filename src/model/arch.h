@@ -49,6 +49,7 @@
     X(lfm2)                                                                                                            \
     X(lfm2moe)                                                                                                         \
     X(llama)                                                                                                           \
+    X(mamba2)                                                                                                          \
     X(minicpm)                                                                                                         \
     X(minimax_m2)                                                                                                      \
     X(ministral)                                                                                                       \
@@ -58,6 +59,8 @@
     X(mixtral)                                                                                                         \
     X(mpt)                                                                                                             \
     X(nemotron)                                                                                                        \
+    X(nemotron_h)                                                                                                      \
+    X(nemotron_h_moe)                                                                                                  \
     X(olmo)                                                                                                            \
     X(olmo2)                                                                                                           \
     X(olmo3)                                                                                                           \

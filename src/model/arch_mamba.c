@@ -1,5 +1,7 @@
 /* Models with Mamba-2 (Dao and Gu, arXiv 2405.21060). Granite 4: most layers have Mamba-2 instead of attention;
- * positions are usually not encoded. */
+ * positions are usually not encoded. Nemotron-H (arXiv 2504.03624): a layer has Mamba-2, attention or a feed-forward
+ * part. transformers raises the steps of Nemotron-H's Mamba-2 to time_step_min, usually 0.001. The code of the
+ * authors and llama.cpp do not, nor does capp. Mamba-2: every layer has Mamba-2 and nothing else. */
 #include "model/arch.h"
 
 static const capp_default granitehybrid_defaults[] = {
@@ -52,4 +54,149 @@ const capp_arch capp_arch_granitehybrid = {
     .prefix = "model.",
     .rules = granitehybrid_rules,
     .defaults = granitehybrid_defaults,
+};
+
+static const capp_default nemotron_h_defaults[] = {{"ssm_state_size", 128},
+                                                   {"mamba_num_heads", 128},
+                                                   {"n_groups", 8},
+                                                   {"num_key_value_heads", 8},
+                                                   {"head_dim", 128},
+                                                   {"max_position_embeddings", 4096},
+                                                   {"intermediate_size", 21504},
+                                                   {"n_routed_experts", 8},
+                                                   {"num_experts_per_tok", 2},
+                                                   {"moe_intermediate_size", 7688},
+                                                   {"moe_shared_expert_intermediate_size", 7688},
+                                                   {"n_group", 1},
+                                                   {"topk_group", 1},
+                                                   {NULL, 0}};
+
+static const capp_rule nemotron_h_rules[] = {{"layers_block_type", NULL},
+                                             {"hybrid_override_pattern", NULL},
+                                             {"mtp_layers_block_type", NULL},
+                                             {"mtp_hybrid_override_pattern", NULL},
+                                             {"mlp_hidden_act", "relu2"},
+                                             {"mamba_hidden_act", "silu"},
+                                             {"mamba_proj_bias", "false"},
+                                             {"use_bias", "false"},
+                                             {"attention_head_dim", NULL},
+                                             {"chunk_size", NULL},
+                                             {"conv_kernel", NULL},
+                                             {"expand", NULL},
+                                             {"mamba_head_dim", NULL},
+                                             {"mamba_num_heads", NULL},
+                                             {"mamba_ssm_cache_dtype", NULL},
+                                             {"n_groups", NULL},
+                                             {"ssm_state_size", NULL},
+                                             {"time_step_floor", NULL},
+                                             {"time_step_limit", NULL},
+                                             {"time_step_max", NULL},
+                                             {"time_step_min", NULL},
+                                             {"time_step_rank", NULL},
+                                             {"use_conv_bias", NULL},
+                                             {"use_mamba_kernels", NULL},
+                                             {"num_logits_to_keep", NULL},
+                                             {"rescale_prenorm_residual", NULL},
+                                             {"residual_in_fp32", NULL},
+                                             {"moe_latent_size", NULL},
+                                             {"moe_shared_expert_intermediate_size", NULL},
+                                             {"moe_shared_expert_overlap", NULL},
+                                             {NULL, NULL}};
+
+#define EITHER(name) "backbone." name "|model." name
+#define MIXER(name)  EITHER("layers.%u.mixer." name)
+
+/* In folders, models with experts have the same name as those without. */
+#define NEMOTRON_H                                                                                                     \
+    .activation = CAPP_RELU2, .qkv_bias = {false, "attention_bias"}, .out_bias = {false, "attention_bias"},            \
+    .feed_bias = {false, "mlp_bias"}, .mixer = CAPP_MIX_SCAN, .part_alone = true, .experts = true,                     \
+    .router_norm = true, .router_sigmoid = true, .router_wide = true, .choice_bias = true, .eps = 1e-5,                \
+    .names = {[CAPP_PART_TOKENS] = EITHER("embeddings"),                                                               \
+              [CAPP_PART_OUTPUT_NORM] = EITHER("norm_f"),                                                              \
+              [CAPP_PART_HEAD] = "lm_head",                                                                            \
+              [CAPP_PART_ATTENTION_NORM] = EITHER("layers.%u.norm"),                                                   \
+              [CAPP_PART_Q] = MIXER("q_proj"),                                                                         \
+              [CAPP_PART_K] = MIXER("k_proj"),                                                                         \
+              [CAPP_PART_V] = MIXER("v_proj"),                                                                         \
+              [CAPP_PART_OUT] = MIXER("o_proj"),                                                                       \
+              [CAPP_PART_UP] = MIXER("up_proj"),                                                                       \
+              [CAPP_PART_DOWN] = MIXER("down_proj"),                                                                   \
+              [CAPP_PART_ROUTER] = MIXER("gate"),                                                                      \
+              [CAPP_PART_CHOICE_BIAS] = MIXER("gate.e_score_correction_bias"),                                         \
+              [CAPP_PART_EXPERT_UP] = MIXER("experts.%u.up_proj"),                                                     \
+              [CAPP_PART_EXPERT_DOWN] = MIXER("experts.%u.down_proj"),                                                 \
+              [CAPP_PART_SHARED_UP] = MIXER("shared_experts.up_proj"),                                                 \
+              [CAPP_PART_SHARED_DOWN] = MIXER("shared_experts.down_proj"),                                             \
+              [CAPP_PART_MIX_IN] = MIXER("in_proj"),                                                                   \
+              [CAPP_PART_MIX_TAPS] = MIXER("conv1d"),                                                                  \
+              [CAPP_PART_MIX_DECAY] = MIXER("A_log"),                                                                  \
+              [CAPP_PART_MIX_STEP] = MIXER("dt_bias"),                                                                 \
+              [CAPP_PART_MIX_SKIP] = MIXER("D"),                                                                       \
+              [CAPP_PART_MIX_NORM] = MIXER("norm"),                                                                    \
+              [CAPP_PART_MIX_OUT] = MIXER("out_proj")},                                                                \
+    .prefix = "model.", .further = "mtp.", .rules = nemotron_h_rules, .defaults = nemotron_h_defaults
+
+const capp_arch capp_arch_nemotron_h = {
+    .name = "nemotron_h",
+    .models = "Nemotron-H, Nemotron Nano 2 and 3",
+    .gguf = "nemotron_h",
+    .hf = "nemotron_h",
+    NEMOTRON_H,
+};
+
+const capp_arch capp_arch_nemotron_h_moe = {
+    .name = "nemotron_h_moe",
+    .models = "Nemotron Nano 3",
+    .gguf = "nemotron_h_moe",
+    NEMOTRON_H,
+};
+
+static const capp_default mamba2_defaults[] = {
+    {"state_size", 128}, {"n_groups", 8}, {"max_position_embeddings", 1 << 20}, {NULL, 0}};
+
+static const capp_rule mamba2_rules[] = {{"hidden_act", "silu"},
+                                         {"use_bias", "false"},
+                                         {"chunk_size", NULL},
+                                         {"conv_kernel", NULL},
+                                         {"expand", NULL},
+                                         {"norm_before_gate", NULL}, /* the class in transformers ignores it */
+                                         {"n_groups", NULL},
+                                         {"num_heads", NULL},
+                                         {"rms_norm", "true"},
+                                         {"rescale_prenorm_residual", NULL},
+                                         {"residual_in_fp32", NULL},
+                                         {"state_size", NULL},
+                                         {"time_step_floor", NULL},
+                                         {"time_step_limit", NULL},
+                                         {"time_step_max", NULL},
+                                         {"time_step_min", NULL},
+                                         {"time_step_rank", NULL},
+                                         {"use_conv_bias", NULL},
+                                         {NULL, NULL}};
+
+#define BACKBONE(name) "model.backbone." name
+
+const capp_arch capp_arch_mamba2 = {
+    .name = "mamba2",
+    .models = "Mamba-2, Mamba Codestral",
+    .gguf = "mamba2",
+    .hf = "mamba2",
+    .mixer = CAPP_MIX_SCAN,
+    .part_alone = true,
+    .mixes_only = true,
+    .eps = 1e-5,
+    .names = {[CAPP_PART_TOKENS] = BACKBONE("embeddings"),
+              [CAPP_PART_OUTPUT_NORM] = BACKBONE("norm_f"),
+              [CAPP_PART_HEAD] = "model.lm_head",
+              [CAPP_PART_ATTENTION_NORM] = BACKBONE("layers.%u.norm"),
+              [CAPP_PART_MIX_IN] = BACKBONE("layers.%u.mixer.in_proj"),
+              [CAPP_PART_MIX_TAPS] = BACKBONE("layers.%u.mixer.conv1d"),
+              [CAPP_PART_MIX_DECAY] = BACKBONE("layers.%u.mixer.A_log"),
+              [CAPP_PART_MIX_STEP] = BACKBONE("layers.%u.mixer.dt_bias"),
+              [CAPP_PART_MIX_SKIP] = BACKBONE("layers.%u.mixer.D"),
+              [CAPP_PART_MIX_NORM] = BACKBONE("layers.%u.mixer.norm"),
+              [CAPP_PART_MIX_OUT] = BACKBONE("layers.%u.mixer.out_proj")},
+    .prefix = "model.",
+    .rules = mamba2_rules,
+    .defaults = mamba2_defaults,
 };

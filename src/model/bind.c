@@ -26,11 +26,11 @@ static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
         if ((st = capp_bind_norm(b, (place){CAPP_PART_ATTENTION_NORM, i, 0}, 1, w, true, &layer->attention_norm)))
             return st;
         layer->feed_norm = layer->attention_norm;
-        if (h->parallel != CAPP_PARALLEL_SHARED &&
+        if (h->parallel != CAPP_PARALLEL_SHARED && !arch->part_alone &&
             (st = capp_bind_norm(b, (place){CAPP_PART_FEED_NORM, i, 0}, 1, w, true, &layer->feed_norm)))
             return st;
     }
-    if (h->qk_norm != CAPP_QK_NONE && !(h->kinds[i] & CAPP_MIXES)) {
+    if (h->qk_norm != CAPP_QK_NONE && capp_has_attention(h, i)) {
         size_t q_rows = own ? shape->heads : 1, k_rows = own ? shape->kv_heads : 1;
         size_t q_width = row ? shape->heads * d : d, k_width = row ? shape->kv_heads * d : d;
         bool bias = arch->qk_norm_bias;
@@ -145,7 +145,7 @@ static capp_status bind_layer(binder *b, uint32_t i) {
     capp_layer *layer = &b->w->layers[i];
     capp_status st;
     layer->shape = h->shapes[i];
-    if (!(h->kinds[i] & CAPP_MIXES)) place_store(b->w, i);
+    if (capp_has_attention(h, i)) place_store(b->w, i);
     bool local = h->kinds[i] & CAPP_LOCAL;
     layer->rope = local && h->n_ropes == 2;
     layer->window = local ? h->window : 0;
@@ -157,8 +157,9 @@ static capp_status bind_layer(binder *b, uint32_t i) {
         (st = capp_bind_read(b, (place){CAPP_PART_LAYER_SCALE, i, 0}, capp_weight_suffix(b, CAPP_PART_LAYER_SCALE), 1,
                              &layer->scale)) != CAPP_OK)
         return st;
-    st = h->kinds[i] & CAPP_MIXES ? capp_bind_mix(b, i, layer) : bind_attention(b, i, layer);
-    if (st != CAPP_OK || (st = bind_feed(b, i, layer)) != CAPP_OK) return st;
+    if (capp_has_attention(h, i) && (st = bind_attention(b, i, layer)) != CAPP_OK) return st;
+    if (h->kinds[i] & CAPP_MIXES && (st = capp_bind_mix(b, i, layer)) != CAPP_OK) return st;
+    if (!(h->kinds[i] & CAPP_BARE) && (st = bind_feed(b, i, layer)) != CAPP_OK) return st;
     return h->side ? capp_bind_side(b, i, &layer->side) : CAPP_OK;
 }
 

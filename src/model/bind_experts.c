@@ -88,6 +88,23 @@ static bool has_gate(const binder *b, place p) {
     return arch->names[p.part] && !joint;
 }
 
+/* An expert without a gate. */
+static capp_status bind_plain_expert(binder *b, uint32_t layer, uint32_t e, capp_matrix *up, capp_matrix *down) {
+    const capp_hparams *h = &b->w->hparams;
+    const capp_piece first = {{CAPP_PART_EXPERT_UP, layer, e}, h->feed};
+    const capp_piece second = {{CAPP_PART_EXPERT_DOWN, layer, e}, h->width};
+    capp_status st;
+    if (capp_in_folder(b)) {
+        if ((st = capp_bind_matrix(b, &first, 1, 1, h->width, false, up)) != CAPP_OK) return st;
+        return capp_bind_matrix(b, &second, 1, 1, h->feed, false, down);
+    }
+    capp_bind_job(b, up, h->feed, 1, h->width);
+    st = expert_rows(b, first.place, h->feed, h->width, false, &up->source[up->n_sources++]);
+    if (st != CAPP_OK) return st;
+    capp_bind_job(b, down, h->width, 1, h->feed);
+    return expert_rows(b, second.place, h->width, h->feed, false, &down->source[down->n_sources++]);
+}
+
 static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matrix *up, capp_matrix *down) {
     const capp_hparams *h = &b->w->hparams;
     bool turned = capp_in_folder(b) && h->activation == CAPP_CLAMPED_GATED;
@@ -98,6 +115,7 @@ static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matri
         capp_in_folder(b) ? !has_gate(b, gate) : capp_place_find(b->s, b->w->arch, both, ".weight", name) != NULL;
     if (fused && !capp_in_folder(b)) second = both;
     capp_status st;
+    if (!capp_is_gated(h->activation)) return bind_plain_expert(b, layer, e, up, down);
     if (capp_in_folder(b) && !fused) {
         const capp_piece ups[] = {{{CAPP_PART_EXPERT_GATE, layer, e}, h->feed},
                                   {{CAPP_PART_EXPERT_UP, layer, e}, h->feed}};
@@ -135,12 +153,15 @@ static capp_status bind_shared(binder *b, uint32_t index, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
     const size_t feed = h->shared_feed;
     const capp_piece ups[] = {{{CAPP_PART_SHARED_GATE, index, 0}, feed}, {{CAPP_PART_SHARED_UP, index, 0}, feed}};
-    const capp_piece fused = {{CAPP_PART_SHARED_UP, index, 0}, 2 * feed};
+    const capp_piece fused = {{CAPP_PART_SHARED_UP, index, 0}, 2 * feed},
+                     plain = {{CAPP_PART_SHARED_UP, index, 0}, feed};
     const capp_piece down = {{CAPP_PART_SHARED_DOWN, index, 0}, h->width};
     const capp_piece router = {{CAPP_PART_SHARED_ROUTER, index, 0}, 1};
     capp_status st;
     if (!feed) return CAPP_OK;
-    if (capp_in_folder(b) && !b->w->arch->names[CAPP_PART_SHARED_GATE])
+    if (!capp_is_gated(h->activation))
+        st = capp_bind_matrix(b, &plain, 1, 1, h->width, h->feed_bias, &layer->up);
+    else if (capp_in_folder(b) && !b->w->arch->names[CAPP_PART_SHARED_GATE])
         st = capp_bind_matrix(b, &fused, 1, 2, h->width, false, &layer->up);
     else
         st = capp_bind_matrix(b, ups, 2, 2, h->width, h->feed_bias, &layer->up);

@@ -53,8 +53,8 @@ static capp_status read_shared(const capp_fields *r, capp_hparams *h) {
     uint32_t n;
     capp_status st;
     if (!r->arch->names[CAPP_PART_SHARED_UP]) return CAPP_OK;
-    if ((st = whole(r, "shared_expert_intermediate_size|shared_intermediate_size", CAPP_MOST_WIDTH, &h->shared_feed)) !=
-        CAPP_OK)
+    if ((st = whole(r, "shared_expert_intermediate_size|shared_intermediate_size|moe_shared_expert_intermediate_size",
+                    CAPP_MOST_WIDTH, &h->shared_feed)) != CAPP_OK)
         return st;
     if (h->shared_feed) return CAPP_OK;
     if ((st = whole(r, "n_shared_experts|num_shared_experts|num_shared_expert|moe_num_shared_experts",
@@ -68,7 +68,7 @@ static capp_status read_shared(const capp_fields *r, capp_hparams *h) {
 
 static capp_status read_feed(const capp_fields *r, capp_hparams *h) {
     capp_status st;
-    if (r->arch->experts) {
+    if (r->arch->experts && (!r->arch->part_alone || capp_mix_has_experts(r))) {
         double experts;
         bool found;
         static const char names[] = "num_local_experts|num_experts|n_routed_experts|moe_num_experts";
@@ -107,15 +107,23 @@ static capp_status read_sizes(const capp_fields *r, capp_hparams *h) {
         return st;
     if ((st = capp_field_count(r, "hidden_size|n_embd|d_model|n_embed", 0, CAPP_MOST_WIDTH, &h->width)) != CAPP_OK)
         return st;
-    if ((st = capp_field_count(r, "num_hidden_layers|n_layer|n_layers", 0, CAPP_MOST_LAYERS, &h->layers)) != CAPP_OK)
+    size_t listed = r->arch->part_alone ? capp_source_count(r->s, "layers_block_type") : 0;
+    if ((st = capp_field_count(r, "num_hidden_layers|n_layer|n_layers",
+                               listed < CAPP_MOST_LAYERS ? (uint32_t)listed : CAPP_MOST_LAYERS, CAPP_MOST_LAYERS,
+                               &h->layers)) != CAPP_OK)
         return st;
+    if (r->arch->mixes_only) {
+        capp_mix_only(h);
+        return CAPP_OK;
+    }
     if ((st = capp_field_count(r, "num_attention_heads|n_head|n_heads", 0, CAPP_MOST_HEADS, &h->heads)) != CAPP_OK)
         return st;
     if ((st = read_kv_heads(r, h)) != CAPP_OK) return st;
     if ((st = whole(r, "num_nextn_predict_layers|num_mtp_layers", CAPP_MOST_LAYERS, &h->skipped_layers))) return st;
     if (!h->heads || h->width < h->heads)
         return capp_field_fail(r, CAPP_EFORMAT, "hidden_size", "must not be less than the number of heads");
-    if ((st = capp_field_count(r, "head_dim", h->width / h->heads, CAPP_MOST_WIDTH, &h->head_dim)) != CAPP_OK)
+    if ((st = capp_field_count(r, "head_dim|attention_head_dim", h->width / h->heads, CAPP_MOST_WIDTH, &h->head_dim)) !=
+        CAPP_OK)
         return st;
     if ((st = capp_field_count(r, "word_embed_proj_dim", h->width, CAPP_MOST_WIDTH, &h->embedded)) != CAPP_OK)
         return st;

@@ -143,7 +143,8 @@ static capp_status refuse_foreign(const capp_source *s, const capp_arch *a, capp
     };
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         double value;
-        if (fields[i].known || capp_source_number(s, fields[i].key, &value) != CAPP_FOUND) continue;
+        if (fields[i].known || has_rule(a, fields[i].key) || capp_source_number(s, fields[i].key, &value) != CAPP_FOUND)
+            continue;
         return capp_fail(err, CAPP_EUNSUPPORTED, "%s: config.json: \"%s\" is %g, which capp does not support for %s%s",
                          capp_source_path(s), fields[i].key, value, a->name,
                          capp_is_multimodal(s) ? " in a multimodal folder" : "");

@@ -39,6 +39,9 @@ capp_status capp_config_mix(const capp_fields *r, capp_hparams *h);
 /* Reads the rotations from config.json. */
 capp_status capp_config_rope(const capp_fields *r, capp_hparams *h);
 
+/* Whether a layer of a model whose layers have one part each has experts. */
+bool capp_mix_has_experts(const capp_fields *r);
+
 /* Reads what differs between layers. The kinds of layers and the rotations must be known. */
 capp_status capp_config_layers(const capp_fields *r, capp_hparams *h);
 

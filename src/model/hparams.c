@@ -120,6 +120,7 @@ static capp_status check(capp_hparams *h, const char *path, capp_error *err) {
                          "%s: each token uses %u of %u experts; expected at least 1 and at most all; download or "
                          "convert the model again",
                          path, h->experts_used, h->experts);
+    if (h->expert_groups == 1) h->expert_groups_used = 1; /* Nemotron-H's files do not say it */
     if (h->expert_groups > CAPP_MOST_GROUPS ||
         (h->expert_groups &&
          (h->experts % h->expert_groups || !h->expert_groups_used || h->expert_groups_used > h->expert_groups ||

@@ -107,13 +107,17 @@ static capp_status read_largest(const reader *r, const char *key, bool required,
     return CAPP_OK;
 }
 
-/* In a list of key-value heads, 0 stands for a layer that has the architecture's capp_mix instead of attention. */
+/* In a list of key-value heads, 0 stands for a layer that has the architecture's capp_mix instead of attention. If
+ * layers have one part each, a list of widths has 0 for all that have no feed-forward part. */
 static capp_status read_silent(const reader *r, capp_hparams *h) {
-    uint32_t n;
+    uint32_t n, feed;
     capp_status st;
     for (uint32_t i = 0; i < h->layers && r->arch->mixer && list_of(r, "attention.head_count_kv"); i++) {
         if ((st = read_at(r, "attention.head_count_kv", i, MOST_HEADS, &n)) != CAPP_OK) return st;
-        if (!n) h->kinds[i] |= CAPP_MIXES;
+        if ((st = read_at(r, "feed_forward_length", i, MOST_WIDTH, &feed)) != CAPP_OK) return st;
+        bool feeds = r->arch->part_alone && feed;
+        if (!n && !feeds) h->kinds[i] |= CAPP_MIXES;
+        if (r->arch->part_alone) h->kinds[i] |= feeds ? CAPP_FEEDS : CAPP_BARE | CAPP_DENSE;
     }
     return CAPP_OK;
 }
@@ -125,6 +129,10 @@ static capp_status read_sizes(const reader *r, capp_hparams *h) {
     if ((st = read_u32(r, "block_count", true, CAPP_MOST_LAYERS, &h->layers)) != CAPP_OK) return st;
     if ((st = read_u32(r, "nextn_predict_layers", false, h->layers - 1, &h->skipped_layers)) != CAPP_OK) return st;
     h->layers -= h->skipped_layers;
+    if (r->arch->mixes_only) {
+        capp_mix_only(h);
+        return CAPP_OK;
+    }
     if ((st = read_largest(r, "attention.head_count", true, MOST_HEADS, h, &h->heads)) != CAPP_OK) return st;
     if (!h->heads)
         return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: the model has no attention; capp supports only models with it",
@@ -158,7 +166,7 @@ static capp_status read_router(const reader *r, capp_hparams *h) {
     if ((st = read_u32(r, "interleave_moe_layer_step", false, CAPP_MOST_LAYERS, &step)) != CAPP_OK) return st;
     for (uint32_t i = 0; i < h->layers; i++)
         if (i < dense || (step && (i + 1) % step)) h->kinds[i] |= CAPP_DENSE;
-    return read_u32(r, "feed_forward_length", false, MOST_WIDTH, &h->dense_feed);
+    return read_largest(r, "feed_forward_length", false, MOST_WIDTH, h, &h->dense_feed);
 }
 
 static capp_status read_feed(const reader *r, capp_hparams *h) {
@@ -180,6 +188,7 @@ static capp_status read_feed(const reader *r, capp_hparams *h) {
             return read_u32(r, "feed_forward_length", true, MOST_WIDTH, &h->shared_feed);
         if (h->feed) return CAPP_OK;
     }
+    if (r->arch->mixes_only) return CAPP_OK;
     return read_largest(r, "feed_forward_length", true, MOST_WIDTH, h, &h->feed);
 }
 
@@ -351,6 +360,7 @@ static capp_status read_shapes(const reader *r, capp_hparams *h) {
     uint32_t heads, kv_heads, value;
     capp_status st;
     if (r->arch->latent) return read_latent(r, h);
+    if (r->arch->mixes_only) return CAPP_OK;
     if ((st = read_u32(r, "attention.value_length", false, MOST_WIDTH, &value)) != CAPP_OK) return st;
     for (uint32_t i = 0; i < h->layers; i++) {
         if ((st = read_at(r, "attention.head_count", i, MOST_HEADS, &heads)) != CAPP_OK) return st;
@@ -398,13 +408,18 @@ static capp_status read_scales(const reader *r, capp_hparams *h) {
     return CAPP_OK;
 }
 
-/* Whether the first layer that has attention has a tensor with this name. */
-static bool has_attention_tensor(const reader *r, const capp_hparams *h, const char *name) {
+/* Whether the first layer that has this part (CAPP_FEEDS: a feed-forward part; 0: attention) has a tensor with this
+ * name. */
+static bool has_part_tensor(const reader *r, const capp_hparams *h, unsigned part, const char *name) {
     char full_name[KEY];
     uint32_t i = 0;
-    while (i + 1 < h->layers && h->kinds[i] & CAPP_MIXES) i++;
+    while (i + 1 < h->layers && (part ? h->kinds[i] & CAPP_BARE : !capp_has_attention(h, i))) i++;
     snprintf(full_name, sizeof full_name, "blk.%u.%s", i, name);
     return has_tensor(r, full_name);
+}
+
+static bool has_attention_tensor(const reader *r, const capp_hparams *h, const char *name) {
+    return has_part_tensor(r, h, 0, name);
 }
 
 /* Properties that the tensors of a file show. */
@@ -417,7 +432,7 @@ static void read_presence(const reader *r, capp_hparams *h) {
                       ? has_attention_tensor(r, h, "attn_qkv.bias") || has_attention_tensor(r, h, "attn_q.bias")
                       : arch->qkv_bias.by_default;
     h->out_bias = arch->out_bias.key ? has_attention_tensor(r, h, "attn_output.bias") : arch->out_bias.by_default;
-    h->feed_bias = arch->feed_bias.key ? has_tensor(r, "blk.0.ffn_up.bias") : arch->feed_bias.by_default;
+    h->feed_bias = arch->feed_bias.key ? has_part_tensor(r, h, CAPP_FEEDS, "ffn_up.bias") : arch->feed_bias.by_default;
     if (arch->qk_norm_key && !has_attention_tensor(r, h, "attn_q_norm.weight")) h->qk_norm = CAPP_QK_NONE;
     if (h->parallel == CAPP_PARALLEL_SHARED && has_tensor(r, "blk.0.attn_norm_2.weight"))
         h->parallel = CAPP_PARALLEL_OWN;
@@ -436,6 +451,7 @@ static capp_status refuse_foreign_keys(const reader *r) {
         double neutral;
     } keys[] = {
         {"expert_count", a->experts, 0},
+        {"moe_latent_size", false, 0},
         {"attention.sliding_window", a->window_period != 0, 0},
         {"expert_shared_count", a->names[CAPP_PART_SHARED_UP], 0},
         {"expert_weights_scale", a->router_wide, 1},
@@ -482,7 +498,8 @@ capp_status capp_metadata_read(capp_hparams *h, const capp_arch *arch, const cap
     if ((st = read_scales(&r, h)) != CAPP_OK) return st;
     read_presence(&r, h);
     double eps;
-    const char *key = arch->norm == CAPP_NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon";
+    const char *key = "attention.layer_norm_rms_epsilon";
+    if (arch->norm == CAPP_NORM_LAYER || (arch->part_alone && !has(&r, key))) key = "attention.layer_norm_epsilon";
     if ((st = read_f64(&r, key, 1e-5, &eps)) != CAPP_OK) return st;
     h->norm_eps = (float)eps;
     return CAPP_OK;

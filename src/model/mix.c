@@ -15,6 +15,11 @@ static bool mixes(const capp_hparams *h, uint32_t layer) {
     return h->kinds[layer] & CAPP_MIXES;
 }
 
+void capp_mix_only(capp_hparams *h) {
+    h->heads = h->kv_heads = h->head_dim = 1;
+    for (uint32_t i = 0; i < h->layers; i++) h->kinds[i] |= CAPP_MIXES | CAPP_BARE;
+}
+
 size_t capp_count_states(const capp_hparams *h) {
     size_t n = 0;
     for (uint32_t i = 0; i < h->layers; i++) n += mixes(h, i);
@@ -192,19 +197,74 @@ static capp_status check_limits(const capp_fields *r) {
     return capp_field_fail(r, CAPP_EUNSUPPORTED, "time_step_limit", "has limits, which capp does not support");
 }
 
+bool capp_mix_has_experts(const capp_fields *r) {
+    capp_str word = {"", 0};
+    size_t n = capp_source_count(r->s, "layers_block_type");
+    for (size_t i = 0; i < n; i++)
+        if (capp_source_str_at(r->s, "layers_block_type", i, &word) == CAPP_FOUND && capp_str_is(word, "moe"))
+            return true;
+    if (n || capp_source_str(r->s, "hybrid_override_pattern", &word) != CAPP_FOUND) return false;
+    return word.size && memchr(word.data, 'E', word.size);
+}
+
+/* Experts may read a latent vector, which is shorter than the stream. */
+static capp_status check_latent(const capp_fields *r) {
+    double size;
+    if (capp_source_number(r->s, "moe_latent_size", &size) != CAPP_FOUND) return CAPP_OK;
+    return capp_field_fail(r, CAPP_EUNSUPPORTED, "moe_latent_size",
+                           "is a number: experts read latent vectors, which capp does not support");
+}
+
+/* Nemotron-H: each layer has one part, which a word of a list or, in older files, a letter of a text names. */
+static capp_status read_parts(const capp_fields *r, capp_hparams *h) {
+    static const struct {
+        char letter;
+        const char *word, *older;
+        unsigned char kinds;
+    } parts[] = {{'M', "linear_attention", "mamba", CAPP_MIXES | CAPP_BARE | CAPP_DENSE},
+                 {'*', "full_attention", "attention", CAPP_BARE | CAPP_DENSE},
+                 {'-', "mlp", "mlp", CAPP_FEEDS | CAPP_DENSE},
+                 {'E', "moe", "moe", CAPP_FEEDS}};
+    enum { N = sizeof parts / sizeof *parts };
+    capp_str pattern = {"", 0}, word;
+    bool listed = capp_source_count(r->s, "layers_block_type") > 0;
+    (void)capp_source_str(r->s, "hybrid_override_pattern", &pattern);
+    for (uint32_t i = 0; i < h->layers; i++) {
+        size_t part = 0;
+        word = (capp_str){i < pattern.size ? pattern.data + i : "", i < pattern.size};
+        if (listed && capp_source_str_at(r->s, "layers_block_type", i, &word) != CAPP_FOUND) word.size = 0;
+        while (part < N && !(listed ? capp_str_is(word, parts[part].word) || capp_str_is(word, parts[part].older)
+                                    : word.size && *word.data == parts[part].letter))
+            part++;
+        if (part == N)
+            return capp_fail(r->err, CAPP_EUNSUPPORTED, "%s: config.json: layer %u has type \"%.*s\"",
+                             capp_source_path(r->s), i, (int)(word.size < 40 ? word.size : 40), word.data);
+        h->kinds[i] |= parts[part].kinds;
+    }
+    return CAPP_OK;
+}
+
 static capp_status read_scan(const capp_fields *r, capp_hparams *h) {
     capp_mix *m = &h->mix;
     capp_str positions = {"", 0};
     uint32_t expand;
     capp_status st;
-    if ((st = capp_field_count(r, "mamba_d_conv", 4, 64, &m->taps)) != CAPP_OK) return st;
-    if ((st = capp_field_count(r, "mamba_d_state", 256, CAPP_MOST_KEYS, &m->keys)) != CAPP_OK) return st;
-    if ((st = capp_field_count(r, "mamba_n_groups", 1, CAPP_MOST_HEADS, &m->groups)) != CAPP_OK) return st;
-    if ((st = capp_field_count(r, "mamba_n_heads", 128, CAPP_MOST_HEADS, &m->heads)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "mamba_d_conv|conv_kernel", 4, 64, &m->taps)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "mamba_d_state|ssm_state_size|state_size", 256, CAPP_MOST_KEYS, &m->keys)) != CAPP_OK)
+        return st;
+    if ((st = capp_field_count(r, "mamba_n_groups|n_groups", 1, CAPP_MOST_HEADS, &m->groups)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "mamba_n_heads|mamba_num_heads|num_heads", 128, CAPP_MOST_HEADS, &m->heads)))
+        return st;
+    if ((st = check_limits(r)) != CAPP_OK) return st;
+    if (r->arch->part_alone) {
+        const char *names = r->arch->mixes_only ? "head_dim" : "mamba_head_dim";
+        if ((st = capp_field_count(r, names, 64, CAPP_MOST_KEYS, &m->values)) != CAPP_OK) return st;
+        if (r->arch->mixes_only) return CAPP_OK;
+        return (st = check_latent(r)) == CAPP_OK ? read_parts(r, h) : st;
+    }
     if ((st = capp_field_count(r, "mamba_expand", 2, 1024, &expand)) != CAPP_OK) return st;
     uint64_t inner = (uint64_t)expand * h->width;
     m->values = inner % m->heads ? 0 : (uint32_t)(inner / m->heads);
-    if ((st = check_limits(r)) != CAPP_OK) return st;
     (void)capp_source_str(r->s, "position_embedding_type", &positions);
     if (!capp_str_is(positions, "rope")) h->rope = CAPP_ROPE_NONE;
     if (!h->experts && (st = capp_field_count(r, "shared_intermediate_size", 0, CAPP_MOST_WIDTH, &h->feed)) != CAPP_OK)

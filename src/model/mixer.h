@@ -28,6 +28,10 @@ typedef struct capp_mix {
 
 struct capp_hparams;
 
+/* Sets the kinds of layers of a model whose every layer has only its capp_mix. What depends on the size of heads gets
+ * the least size. */
+void capp_mix_only(struct capp_hparams *h);
+
 /* The number of layers that have a state. */
 size_t capp_count_states(const struct capp_hparams *h);
 

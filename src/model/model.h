@@ -149,6 +149,8 @@ typedef struct capp_arch {
     bool fused_gate;          /* gate and up are one tensor */
     double eps;               /* if config.json does not say */
     capp_mixer mixer;         /* of the layers that have a state from token to token */
+    bool part_alone;          /* a layer has one norm and one part: its capp_mix, attention or the feed-forward part */
+    bool mixes_only;          /* every layer has only its capp_mix */
     bool joint_experts;       /* folders may store all experts, gate before up, in tensors without ".weight" */
     bool mixer_in_turn;       /* GGUF: see capp_mix */
     bool attention_gate;      /* the rows of q's tensor are by head: q, then the gate of attention's output */
@@ -308,9 +310,9 @@ typedef struct capp_rope {
 } capp_rope;
 
 /* Kinds of a layer, as bits. CAPP_LOCAL: it has a window. CAPP_STILL: q and k do not rotate. CAPP_DENSE: it has no
- * experts, although other layers have some. CAPP_MIXES: it has the model's capp_mix, and no
- * attention. */
-enum { CAPP_LOCAL = 1, CAPP_STILL = 2, CAPP_DENSE = 4, CAPP_MIXES = 8 };
+ * experts, although other layers have some. CAPP_MIXES: it has the model's capp_mix, and no attention. CAPP_FEEDS: it
+ * has only a feed-forward part. CAPP_BARE: it has no feed-forward part. */
+enum { CAPP_LOCAL = 1, CAPP_STILL = 2, CAPP_DENSE = 4, CAPP_MIXES = 8, CAPP_FEEDS = 16, CAPP_BARE = 32 };
 
 /* How a folder stores its products, if they are not float32, float16 or bfloat16. */
 typedef enum capp_quant_method { CAPP_NOT_QUANTIZED, CAPP_GPTQ, CAPP_AWQ, CAPP_FLOAT8 } capp_quant_method;
@@ -370,6 +372,10 @@ typedef struct capp_hparams {
 
 /* Rows of q, k, v of a layer, and of the gate of attention's output, if the model has one. */
 size_t capp_attention_rows(const capp_hparams *h, uint32_t layer);
+
+static inline bool capp_has_attention(const capp_hparams *h, uint32_t layer) {
+    return !(h->kinds[layer] & (CAPP_MIXES | CAPP_FEEDS));
+}
 
 static inline bool capp_has_experts(const capp_hparams *h, uint32_t layer) {
     return h->experts && !(h->kinds[layer] & CAPP_DENSE);

@@ -49,6 +49,9 @@ struct capp_queue {
     double rate;    /* token rows that fit wave_seconds */
     float *spreads; /* [most_spreads][outputs] distributions of the current step; NULL: never needed */
     size_t n_spreads, most_spreads;
+    /* Memory for drawing, which jobs use one after another: [tokens of the vocabulary]; NULL: never needed. */
+    double *weights;
+    uint32_t *order;
     capp_queue_stats stats;
 };
 

@@ -48,6 +48,8 @@ void capp_queue_free(capp_queue *queue) {
     for (size_t i = 0; i < queue->n; i++) end_job(queue->jobs[i], CAPP_ECANCELLED, &err);
     capp_free(queue->jobs);
     capp_free(queue->spreads);
+    capp_free(queue->weights);
+    capp_free(queue->order);
     capp_free(queue);
 }
 

@@ -24,8 +24,6 @@ typedef struct text_job {
     size_t *n_top;
     size_t top_capacity, top_logprobs_capacity, n_top_capacity;
     int32_t drawn; /* the next token */
-    double *weights;
-    uint32_t *order; /* memory for drawing */
 } text_job;
 
 static void free_text(capp_job *job) {
@@ -36,8 +34,6 @@ static void free_text(capp_job *job) {
     capp_free(j->top);
     capp_free(j->top_logprobs);
     capp_free(j->n_top);
-    capp_free(j->weights);
-    capp_free(j->order);
     capp_free(j);
 }
 
@@ -118,10 +114,11 @@ static capp_status read_next(text_job *j, size_t n_tokens, size_t k, capp_error 
     j->logprobs[k] = node->best_logprob;
     read_top(j, n_tokens, last, k);
     if (!(j->how.temperature > 0)) return CAPP_OK;
-    if (!j->weights) j->weights = capp_new(n_tokens, sizeof *j->weights);
-    if (!j->order) j->order = capp_new(n_tokens, sizeof *j->order);
-    if (!j->weights || !j->order) return capp_fail_memory(err, "a text of the queue");
-    j->drawn = capp_draw_token(spread, n_tokens, &j->how, j->ids.n, j->weights, j->order);
+    capp_queue *queue = j->job.queue;
+    if (!queue->weights) queue->weights = capp_new(n_tokens, sizeof *queue->weights);
+    if (!queue->order) queue->order = capp_new(n_tokens, sizeof *queue->order);
+    if (!queue->weights || !queue->order) return capp_fail_memory(err, "a text of the queue");
+    j->drawn = capp_draw_token(spread, n_tokens, &j->how, j->ids.n, queue->weights, queue->order);
     j->logprobs[k] = spread[j->drawn];
     return CAPP_OK;
 }
