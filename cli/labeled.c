@@ -126,7 +126,8 @@ read_status labeled_next(labeled *l, decided_row *decided, size_t *index, capp_e
         if (status != READ_ROW) return status;
         *index = next.index;
         const field *f = label_field(l, &next.row);
-        if (row_is_bad(&next.row) || !is_label(f)) {
+        capp_error why;
+        if (row_is_bad(&next.row) || !is_label(f) || decider_skips(&l->decider, &next, &why)) {
             l->n_without++;
             continue;
         }

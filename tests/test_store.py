@@ -337,6 +337,19 @@ def test_chosen_classes_keep_the_prior_of_the_run(model, source, tmp_path):
         assert good(run("decide", store, "-c", classes)) == expected
 
 
+def test_rows_that_the_options_do_not_fit(model, write, tmp_path):
+    """They are bad rows, as in a run."""
+    path = write("in.jsonl", '{"text": "one", "k": "no"}\n{"text": "two", "completions": ["a", "b", "c"], "k": "a"}\n')
+    store, prior = tmp_path / "run.db", ["--prior", "0.3,0.7"]
+    good(run("classify", *model, *CLASSES, *EXACT, "--on-error", "null", "-o", store, path))
+    whole = run("classify", *model, *CLASSES, *EXACT, "--on-error", "null", *prior, path)
+    found = run("decide", store, *prior)
+    assert found.returncode == whole.returncode == 3 and found.stdout == whole.stdout
+    assert "1 rows have no label, or no score" in good(run("evaluate", store, *prior, "--label", "k")).decode()
+    good(run("classify", *model, *CLASSES, *EXACT, "-o", store, "--overwrite", path))
+    fails(run("decide", store, *prior), "row 1: --prior has 2 numbers, but the row has 3 completions")
+
+
 # ---- Queries -----------------------------------------------------------------------------------------------------------
 
 
