@@ -63,6 +63,7 @@ static void count_pair(comparison *c, const decided_row pair[2]) {
 }
 
 static int report_comparison(comparison *c, const options *settings, capp_error *err) {
+    for (int i = 0; i < 2; i++) labeled_tell(&c->sides[i], c->n);
     double p = capp_measure_mcnemar(c->only[0], c->only[1]), n = c->n ? (double)c->n : 1;
     buffer text = {0};
     int code = EXIT_DONE;
@@ -77,8 +78,10 @@ static int report_comparison(comparison *c, const options *settings, capp_error 
         put_double(&out.rows, (double)c->right[0] / n);
         buffer_text(&out.rows, ", ");
         put_double(&out.rows, (double)c->right[1] / n);
-        buffer_printf(&out.rows, "],\n \"only_first\": %zu,\n \"only_second\": %zu,\n \"differ\": %zu,\n \"mcnemar\": ",
-                      c->only[0], c->only[1], c->n_differ);
+        buffer_printf(&out.rows, "],\n \"undecided\": [%zu, %zu]", c->sides[0].n_undecided, c->sides[1].n_undecided);
+        buffer_printf(&out.rows,
+                      ",\n \"only_first\": %zu,\n \"only_second\": %zu,\n \"differ\": %zu,\n \"mcnemar\": ", c->only[0],
+                      c->only[1], c->n_differ);
         put_double(&out.rows, p);
         buffer_text(&out.rows, ",\n \"rows\": [");
         buffer_str(&out.rows, buffer_view(&c->json));
@@ -110,7 +113,9 @@ int compare_command(const options *settings) {
     if (labeled_open(&c.sides[0], settings->input, settings, &err) &&
         labeled_open(&c.sides[1], settings->second, settings, &err))
         while ((status = next_pair(&c, pair, &err)) == READ_ROW) count_pair(&c, pair);
-    if (status == READ_END)
+    if (interrupted())
+        code = EXIT_SIGNAL + interrupted();
+    else if (status == READ_END)
         code = report_comparison(&c, settings, &err);
     else
         complain("%s", err.message);

@@ -49,6 +49,11 @@ static bool write_row(writer *w, const stored_row *stored, capp_error *err) {
     capp_error cause;
     w->n++;
     if (row_is_bad(&stored->row)) return write_bad(w, &stored->row);
+    if (decider_skips(&w->decider, stored, &cause)) {
+        row bad = stored->row;
+        bad.reason = capp_str_of(cause.message);
+        return write_bad(w, &bad);
+    }
     if (!decider_row(&w->decider, stored, &decided, err)) return false;
     if (!table_takes(&w->table, &decided.row, &cause)) {
         if (w->facts.on_error == ROW_STOP)

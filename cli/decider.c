@@ -27,6 +27,18 @@ static bool choose_classes(decider *d, const options *settings, capp_error *err)
     return true;
 }
 
+/* The prior of the run, or the part of the chosen classes. */
+static void take_prior(decider *d) {
+    const row_rules *all = &d->facts->rules;
+    size_t n = d->rules.n_classes;
+    double sum = 0;
+    d->rules.n_prior = d->chosen ? n : all->n_prior;
+    d->rules.prior = allocate(d->rules.n_prior, sizeof *d->rules.prior);
+    memcpy(d->rules.prior, all->prior, (d->chosen ? 0 : all->n_prior) * sizeof *d->rules.prior);
+    for (size_t i = 0; i < n && d->chosen; i++) sum += all->prior[d->chosen[i]];
+    for (size_t i = 0; i < n && d->chosen; i++) d->rules.prior[i] = all->prior[d->chosen[i]] / sum;
+}
+
 bool decider_open(decider *d, store *s, const char *path, const store_facts *facts, const options *settings,
                   capp_error *err) {
     *d = (decider){.store = s, .path = path, .facts = facts, .list = SIZE_MAX};
@@ -46,11 +58,7 @@ bool decider_open(decider *d, store *s, const char *path, const store_facts *fac
     if (d->rules.n_prior && d->rules.n_classes && d->rules.n_prior != d->rules.n_classes)
         return fail_at(err, 0, "--prior has %zu numbers, but there are %zu classes", d->rules.n_prior,
                        d->rules.n_classes);
-    if (!d->rules.n_prior && !own_classes && facts->rules.n_prior) {
-        d->rules.prior = allocate(facts->rules.n_prior, sizeof *d->rules.prior);
-        memcpy(d->rules.prior, facts->rules.prior, facts->rules.n_prior * sizeof *d->rules.prior);
-        d->rules.n_prior = facts->rules.n_prior;
-    }
+    if (!d->rules.n_prior && facts->rules.n_prior) take_prior(d);
     d->multi_label = settings->multi_label;
     d->rules.normalize = !settings->multi_label && facts->rules.normalize;
     capp_run_options_init(&d->how);
@@ -167,29 +175,39 @@ const capp_str *decider_completions(const decider *d, const stored_row *stored, 
     return c->own ? c->texts : d->rules.classes;
 }
 
-/* The row with the completions, the prior and normalize of the options. */
-static bool show_row(const decider *d, const stored_row *stored, row *shown, capp_error *err) {
-    *shown = stored->row;
-    capp_example *e = &shown->example;
-    if (d->chosen && stored->completions->own)
-        return fail_at(err, 0, "-c chooses among the classes of the run, but row %zu has its own completions",
-                       stored->index);
-    e->completions = decider_completions(d, stored, &e->n_completions);
-    if (!stored->own_prior) {
-        e->prior = d->rules.n_prior ? d->rules.prior : NULL;
-        if (e->prior && d->rules.n_prior != d->n)
-            return fail_at(err, 0, "--prior has %zu numbers, but row %zu has %zu completions", d->rules.n_prior,
-                           stored->index, d->n);
-    }
-    if (stored->own_prior && d->chosen)
-        return fail_at(err, 0, "row %zu has its own prior, so -c cannot choose among its classes", stored->index);
-    if (!shown->own_normalize) e->normalize = d->rules.normalize;
+/* Whether the options fit the row. */
+static bool takes(const decider *d, const stored_row *stored, capp_error *why) {
+    const stored_completions *c = stored->completions;
+    size_t n;
+    decider_completions(d, stored, &n);
+    if (d->chosen && c->own)
+        return fail_at(why, 0, "-c chooses among the classes of the run, but the row has its own completions");
+    if (d->chosen && stored->own_prior)
+        return fail_at(why, 0, "the row has its own prior, so -c cannot choose among its classes");
+    if (!stored->own_prior && d->rules.n_prior && d->rules.n_prior != n)
+        return fail_at(why, 0, "--prior has %zu numbers, but the row has %zu completions", d->rules.n_prior, n);
     return true;
 }
 
+bool decider_skips(const decider *d, const stored_row *stored, capp_error *why) {
+    return d->facts->on_error != ROW_STOP && !takes(d, stored, why);
+}
+
+/* The row with the completions, the prior and normalize of the options. */
+static void show_row(const decider *d, const stored_row *stored, row *shown) {
+    *shown = stored->row;
+    capp_example *e = &shown->example;
+    e->completions = decider_completions(d, stored, &e->n_completions);
+    if (!stored->own_prior) e->prior = d->rules.n_prior ? d->rules.prior : NULL;
+    if (!shown->own_normalize) e->normalize = d->rules.normalize;
+}
+
 bool decider_row(decider *d, const stored_row *stored, decided_row *decided, capp_error *err) {
+    capp_error cause;
     *decided = (decided_row){.row = stored->row};
-    if (!take_list(d, stored->completions, err) || !show_row(d, stored, &decided->row, err)) return false;
+    if (!takes(d, stored, &cause)) return fail_at(err, 0, "%s: row %zu: %s", d->path, stored->index, cause.message);
+    if (!take_list(d, stored->completions, err)) return false;
+    show_row(d, stored, &decided->row);
     grow(&d->posterior, &d->posterior_capacity, d->n, sizeof *d->posterior);
     const float *logprobs = stored->first ? stored->first : stored->logprobs;
     capp_logprobs given = {.n = 1,
@@ -203,7 +221,6 @@ bool decider_row(decider *d, const stored_row *stored, decided_row *decided, cap
     }
     const capp_decided results = {
         .posterior = d->posterior, .prediction = &decided->prediction, .undecided = &decided->undecided};
-    capp_error cause;
     if (capp_decide(&given, &decided->row.example, &d->how, &results, &cause))
         return fail_at(err, 0, "%s: row %zu: %s", d->path, stored->index, cause.message);
     decided->posterior = d->posterior;

@@ -39,7 +39,7 @@ typedef struct decider {
 } decider;
 
 /* Takes aggregate, prior, discount, classes and --multi-label from the options where they are given, otherwise from the
- * run. */
+ * run. If the options choose among the classes, the prior of the run is divided by its sum over these. */
 bool decider_open(decider *d, store *s, const char *path, const store_facts *facts, const options *settings,
                   capp_error *err);
 void decider_close(decider *d);
@@ -47,7 +47,11 @@ void decider_close(decider *d);
 /* The completions of a row that is not bad, as the output shows them. */
 const capp_str *decider_completions(const decider *d, const stored_row *stored, size_t *n);
 
-/* Decides a row that is not bad. */
+/* Whether the options do not fit the row, which is not bad, and --on-error of the run lets such a row be bad. *why has
+ * the reason. */
+bool decider_skips(const decider *d, const stored_row *stored, capp_error *why);
+
+/* Decides a row that is not bad. Fails if the options do not fit it. */
 bool decider_row(decider *d, const stored_row *stored, decided_row *decided, capp_error *err);
 
 #endif

@@ -237,47 +237,66 @@ static int write_reports(run *this_run, tally *t, output *json, output *html) {
     return code;
 }
 
+/* ---- Stores ---------------------------------------------------------------------------------------------------- */
+
+static void print_store_json(buffer *b, const labeled *rows, const tally *t) {
+    buffer_text(b, "{\"accuracy\": ");
+    put_double(b, share_of(t->correct, t->n));
+    buffer_printf(b, ",\n \"n\": %zu,\n \"correct\": %zu,\n \"undecided\": %zu,\n \"log_loss\": ", t->n, t->correct,
+                  rows->n_undecided);
+    put_double(b, log_loss(t));
+    report_json(&t->report, b);
+    buffer_text(b, "}\n");
+}
+
+static void print_store_text(buffer *b, const labeled *rows, const tally *t) {
+    buffer_printf(b, "accuracy   %.4f (%zu of %zu)\n", share_of(t->correct, t->n), t->correct, t->n);
+    if (t->n) buffer_printf(b, "log-loss   %.4f\n", log_loss(t));
+    report_text(&t->report, b);
+    if (rows->n_without) buffer_printf(b, "\n%zu rows have no label, or no score\n", rows->n_without);
+}
+
+/* Counts the rows of the store. */
+static int count_store(labeled *rows, tally *t, capp_error *err) {
+    decided_row decided;
+    size_t index;
+    read_status status;
+    while ((status = labeled_next(rows, &decided, &index, err)) == READ_ROW) {
+        t->n++;
+        t->correct += decided.prediction == decided.row.label;
+        add_loss(t, decided.posterior[decided.row.label]);
+        report_add(&t->report, &decided.row, decided.prediction, decided.posterior);
+    }
+    if (interrupted()) return EXIT_SIGNAL + interrupted();
+    return status == READ_END ? EXIT_DONE : EXIT_FAILED;
+}
+
 /* The report on a store, which needs no model. */
 static int evaluate_store(const options *settings) {
     labeled rows;
-    report r;
+    tally t = {.n = 0};
     capp_error err = {.row = CAPP_NO_ROW};
-    decided_row decided;
-    size_t index, n = 0, correct = 0;
-    read_status status = READ_FAILED;
-    const char *inputs[] = {settings->input};
+    const char *inputs[] = {settings->input, settings->classes, settings->prior};
+    enum { INPUTS = sizeof inputs / sizeof *inputs };
     output json = {.file = -1}, html = {.file = -1};
     bool good = labeled_open(&rows, settings->input, settings, &err);
-    report_open(&r, rows.decider.rules.classes, rows.decider.rules.n_classes);
-    good = good && (!settings->json || output_open(&json, settings->json, inputs, 1, &err)) &&
-           (!settings->html || output_open(&html, settings->html, inputs, 1, &err));
-    while (good && (status = labeled_next(&rows, &decided, &index, &err)) == READ_ROW) {
-        n++;
-        correct += decided.prediction == decided.row.label;
-        report_add(&r, &decided.row, decided.prediction, decided.posterior);
+    report_open(&t.report, rows.decider.rules.classes, rows.decider.rules.n_classes);
+    good = good && (!settings->json || output_open(&json, settings->json, inputs, INPUTS, &err)) &&
+           (!settings->html || output_open(&html, settings->html, inputs, INPUTS, &err));
+    int code = good ? count_store(&rows, &t, &err) : EXIT_FAILED;
+    if (code == EXIT_FAILED) complain("%s", err.message);
+    if (!code) {
+        buffer text = {0};
+        labeled_tell(&rows, t.n);
+        print_store_text(&text, &rows, &t);
+        if (settings->json) print_store_json(&json.rows, &rows, &t);
+        if (settings->html) report_html(&t.report, &html.rows, settings->input);
+        if (!settings->json || json.path) code = output_print(buffer_view(&text));
+        buffer_free(&text);
     }
-    int code = status == READ_END ? EXIT_DONE : EXIT_FAILED;
-    if (code) complain("%s", err.message);
-    buffer text = {0};
-    buffer_printf(&text, "accuracy   %.4f (%zu of %zu)\n", share_of(correct, n), correct, n);
-    if (n && !isnan(report_log_loss(&r))) buffer_printf(&text, "log-loss   %.4f\n", report_log_loss(&r));
-    report_text(&r, &text);
-    if (rows.n_without) buffer_printf(&text, "\n%zu rows have no label, or no score\n", rows.n_without);
-    if (!code && settings->json) {
-        buffer_text(&json.rows, "{\"accuracy\": ");
-        put_double(&json.rows, share_of(correct, n));
-        buffer_printf(&json.rows, ",\n \"n\": %zu,\n \"correct\": %zu", n, correct);
-        buffer_text(&json.rows, ",\n \"log_loss\": ");
-        put_double(&json.rows, report_log_loss(&r));
-        report_json(&r, &json.rows);
-        buffer_text(&json.rows, "}\n");
-    }
-    if (!code && settings->html) report_html(&r, &html.rows, settings->input);
-    if (!code && (!settings->json || json.path)) code = output_print(buffer_view(&text));
     if (json.file >= 0 && !output_close(&json, !code)) code = output_failed(&json);
     if (html.file >= 0 && !output_close(&html, !code)) code = output_failed(&html);
-    buffer_free(&text);
-    report_close(&r);
+    report_close(&t.report);
     labeled_close(&rows);
     return code;
 }

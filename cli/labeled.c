@@ -121,17 +121,29 @@ void labeled_close(labeled *l) {
 read_status labeled_next(labeled *l, decided_row *decided, size_t *index, capp_error *err) {
     for (;;) {
         stored_row next;
+        if (interrupted()) return READ_END;
         read_status status = store_rows_next(l->rows, &next, err);
         if (status != READ_ROW) return status;
         *index = next.index;
         const field *f = label_field(l, &next.row);
-        if (row_is_bad(&next.row) || !is_label(f)) {
+        capp_error why;
+        if (row_is_bad(&next.row) || !is_label(f) || decider_skips(&l->decider, &next, &why)) {
             l->n_without++;
             continue;
         }
         if (!decider_row(&l->decider, &next, decided, err)) return READ_FAILED;
         const capp_example *e = &decided->row.example;
         decided->row.label = class_of(f->text, l->labels, e->completions, e->n_completions);
+        l->n_undecided += decided->undecided;
         return READ_ROW;
     }
+}
+
+void labeled_tell(const labeled *l, size_t n) {
+    if (l->n_undecided && !l->settings->quiet)
+        complain(
+            "%s: %zu of %zu rows with a label are undecided: their best classes are within the margin of the "
+            "precision and were not scored in float32; to decide them, first run capp decide with the same options "
+            "and --rescore -m MODEL",
+            l->path, l->n_undecided, n);
 }

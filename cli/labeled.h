@@ -13,6 +13,7 @@ typedef struct labeled {
     const char *path;
     label_reading labels; /* one way for the whole store */
     size_t n_without;     /* rows without a label, or that could not be scored */
+    size_t n_undecided;   /* of the rows with a label */
 } labeled;
 
 /* Opens the store at path. The options may change its decisions, and name the column of the label. Reads all labels
@@ -20,7 +21,11 @@ typedef struct labeled {
 bool labeled_open(labeled *l, const char *path, const options *settings, capp_error *err);
 void labeled_close(labeled *l);
 
-/* The next row with a label: decided->row.label is its class. index: the row in the input. */
+/* The next row with a label: decided->row.label is its class. index: the row in the input. READ_END after a signal,
+ * too. */
 read_status labeled_next(labeled *l, decided_row *decided, size_t *index, capp_error *err);
+
+/* Warns of undecided rows among the n rows with a label. */
+void labeled_tell(const labeled *l, size_t n);
 
 #endif

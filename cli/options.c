@@ -314,6 +314,24 @@ static bool check_names(const options *settings, capp_error *err) {
     return true;
 }
 
+/* Options that change the report on a store. The others need the model, or write rows. */
+static bool check_store_options(const options *settings, capp_error *err) {
+    static const char *const useful[] = {"classes",  "label",  "label-index", "prior", "multi-label", "aggregate",
+                                         "discount", "domain", "json",        "html",  "quiet"};
+    for (size_t i = 0; i < settings->n_given; i++) {
+        size_t j = 0;
+        while (j < sizeof useful / sizeof *useful && strcmp(settings->given[i].name, useful[j]) != 0) j++;
+        if (j == sizeof useful / sizeof *useful)
+            return fail_at(err, 0, "--%s has no effect on the report of a store; remove it", settings->given[i].name);
+    }
+    return true;
+}
+
+static bool check_reports(const options *settings, capp_error *err) {
+    if (!settings->json || !settings->html || strcmp(settings->json, settings->html) != 0) return true;
+    return fail_at(err, 0, "--json and --html name the same file, '%s'; write two names", settings->json);
+}
+
 bool options_parse(options *settings, const char *command, unsigned bit, int count, char **arguments, capp_error *err) {
     struct option longs[MAX_OPTIONS + 1];
     char letters[3 * MAX_OPTIONS + 2];
@@ -366,7 +384,8 @@ bool options_parse(options *settings, const char *command, unsigned bit, int cou
                        settings->resume ? "resume" : "overwrite");
     if (settings->resume && settings->overwrite)
         return fail_at(err, 0, "--resume keeps the rows of the file and --overwrite removes them; use one of the two");
-    return check_discount(settings, err);
+    if (bit == COMMAND_EVALUATE && names_store(settings->input) && !check_store_options(settings, err)) return false;
+    return check_reports(settings, err) && check_discount(settings, err);
 }
 
 void options_free(options *settings) {

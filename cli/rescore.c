@@ -209,6 +209,8 @@ static bool visit(rescorer *r, const stored_row *stored, size_t *last, capp_erro
         return true;
     }
     decided_row decided;
+    capp_error why;
+    if (decider_skips(r->decider, stored, &why)) return true;
     if (!decider_row(r->decider, stored, &decided, err)) return false;
     if (decided.undecided)
         add_row(r, stored, &decided.row.example, stored->completions->own ? NULL : r->decider->chosen);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { APPLICATION = 0x63617070, FORMAT = 1 }; /* "capp" */
@@ -73,7 +74,9 @@ static char *joined(const char *path, const char *ending) {
 static store *new_store(const char *path, int flags) {
     store *s = allocate(1, sizeof *s);
     *s = (store){.path = path};
-    if (sqlite3_open_v2(path, &s->database, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL)) store_failed(s);
+    char *name = joined(strncmp(path, "file:", 5) ? "" : "./", path); /* SQLite may take "file:" for a URI */
+    if (sqlite3_open_v2(name, &s->database, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL)) store_failed(s);
+    free(name);
     if (s->database) sqlite3_busy_timeout(s->database, 2000);
     if (s->database) sqlite3_db_config(s->database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     return s;
@@ -101,8 +104,13 @@ static store *refuse(store *s) {
 }
 
 store *store_open(const char *path, bool write, capp_error *err) {
-    if (access(path, F_OK)) {
+    struct stat status;
+    if (stat(path, &status)) {
         fail_at(err, 0, "%s: there is no such file; capp classify -o %s makes a store", path, path);
+        return NULL;
+    }
+    if (!S_ISREG(status.st_mode)) {
+        fail_at(err, 0, "%s is not a regular file; capp classify -o NAME.db makes a store", path);
         return NULL;
     }
     store *s = new_store(path, write ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);

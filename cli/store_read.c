@@ -3,6 +3,7 @@
 #include "json_lists.h"
 #include "store_parts.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,7 +43,11 @@ static bool add_ids(stored_completions *c, capp_str text, size_t *capacity) {
     if (!json_array_in(text, &array) || !array.size) return false;
     size_t at = c->offset[c->n];
     grow(&c->ids, capacity, at + json_size(array), sizeof *c->ids);
-    for (json_walk w = json_begin(array); json_next(&w);) c->ids[at++] = (int32_t)json_double(w.item);
+    for (json_walk w = json_begin(array); json_next(&w);) {
+        double id = json_kind_of(w.item) == JSON_KIND_NUMBER ? json_double(w.item) : -1;
+        if (!(id >= 0 && id <= INT32_MAX) || id != floor(id)) return false;
+        c->ids[at++] = (int32_t)id;
+    }
     c->offset[c->n + 1] = at;
     return at > c->offset[c->n];
 }

@@ -3,6 +3,7 @@
 #include "json_lists.h"
 #include "values.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,13 +111,15 @@ bool store_learn(store_facts *f, store *s, capp_error *err) {
                 json_doubles(store_get(s, "prior", a), a, &rules->prior, &rules->n_prior) &&
                 json_strings(store_get(s, "columns", a), a, &f->columns, &f->n_columns);
     if (store_errno(s)) return store_fail(s, err);
+    double known = good ? strtod(margin.data, NULL) : 0;
+    good = good && isfinite(known) && known >= 0;
     if (!good) return fail_at(err, 0, "the settings of the store are damaged; run capp classify again");
     rules->normalize = str_is(store_get(s, "normalize", a), "1");
     rules->id = id.size ? id.data : NULL;
     rules->fields = true;
     f->discount = strtod(discount.data, NULL);
     f->domain = store_get(s, "domain", a);
-    f->margin = strtod(margin.data, NULL);
+    f->margin = known;
     f->aggregate = (capp_aggregate)aggregate;
     f->on_error = (row_policy)policy;
     f->ended = str_is(store_get(s, "ended", a), "1");

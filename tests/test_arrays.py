@@ -1,5 +1,7 @@
 """Functions on arrays: decisions, calibration and metrics against NumPy, SciPy and scikit-learn."""
+import contextlib
 import json
+import sqlite3
 import os
 import sys
 from pathlib import Path
@@ -164,6 +166,19 @@ def test_errors():
             wrong()
 
 
+def test_nan_is_refused():
+    nan, scores = np.nan, [[1.0, 2.0]]
+    for wrong, message in [(lambda: arrays.calibrate_apply(scores, scale=nan), "the scale is nan"),
+                           (lambda: arrays.calibrate_apply(scores, shift=[0, nan]), "the shift of class 1 is nan"),
+                           (lambda: arrays.calibrate_apply(scores, shift=[-np.inf, -np.inf]), "all classes"),
+                           (lambda: arrays.conformal_bound([[0.5, 0.5], [nan, 1.0]], [0, 0], 0.5), "row 1 has the probability nan"),
+                           (lambda: arrays.metrics([[0.5, 0.5], [0.5, nan]], [0, 0]), "row 1 has the probability nan for class 1"),
+                           (lambda: arrays.decide([[[-1.0]], [[nan]]], ["a", "b"]), "log-probability 1 of the row is NaN")]:
+        with pytest.raises(Exception, match=message):
+            wrong()
+    assert arrays.calibrate_apply(scores, shift=[-np.inf, 0]).tolist() == [[0, 1]]
+
+
 # ---- Stores ----------------------------------------------------------------------------------------------------------
 
 
@@ -183,3 +198,7 @@ def test_a_store_in_python(model, write, tmp_path):
     assert arrays.decide(opened.logprobs(), opened.classes, "sum", [0.2, 0.3, 0.5]).posterior.tolist() == wanted
     with pytest.raises(FileNotFoundError, match="no such file"):
         Store(tmp_path / "none.db")
+    with contextlib.closing(sqlite3.connect(store)) as database:
+        database.execute("PRAGMA user_version = 2")
+    with pytest.raises(ValueError, match="a store of format 2"):
+        Store(store)

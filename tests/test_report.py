@@ -1,15 +1,19 @@
 """The reports of capp evaluate and capp compare."""
+import contextlib
 import html.parser
 import json
 import random
 import re
 import shutil
+import signal
+import sqlite3
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command import fails, rows_of, run
+from command import CAPP, fails, rows_of, run
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ["yes", "no", "perhaps not"]
@@ -63,11 +67,16 @@ def test_metrics_are_those_of_scikit_learn(model, labeled, stores, tmp_path):
     assert [row["id"] for row in found["least_certain"]] == [row["id"] for row in close[:10]]
     # A store gives the same without the model, and under other options.
     same = report_of("evaluate", stores[0], "--label", "topic", path=tmp_path / "s.json")
+    assert same.pop("undecided") == 0
     assert same.items() <= found.items() and len(same) >= 12
     prior = ["--prior", "0.6,0.3,0.1"]
     other = report_of("evaluate", stores[0], "--label", "topic", *prior, path=tmp_path / "s.json")
+    assert other.pop("undecided") == 0
     assert other.items() <= report_of("evaluate", *model, *THREE, *prior, "--label", "topic", labeled, path=tmp_path / "r.json").items()
     assert other["log_loss"] != same["log_loss"]
+    many = ["--multi-label", "--label", "topic"]
+    whole = report_of("evaluate", *model, *THREE, *many, labeled, path=tmp_path / "r.json")
+    assert report_of("evaluate", stores[0], *many, path=tmp_path / "s.json")["log_loss"] == whole["log_loss"] is not None
 
 
 def test_text_report(stores):
@@ -93,10 +102,43 @@ def test_labels_of_a_store_are_read_in_one_way(model, write, tmp_path):
     good(run("classify", *model, *classes, "-o", store, path))
     whole = run("evaluate", *model, *classes, "--label", "label", "--json", "-", path)
     found = run("evaluate", store, "--label", "label", "--json", "-")
-    assert json.loads(good(found)).items() <= json.loads(good(whole)).items()
+    seen = json.loads(good(found))
+    assert seen.pop("undecided") == 0 and seen.items() <= json.loads(good(whole)).items()
     assert b"reading labels as indices" in found.stderr and b"reading labels as indices" in whole.stderr
     assert not run("evaluate", store, "--label", "label", "--label-index").stderr
     fails(run("evaluate", store, "--label", "mixed"), "row 1 '2'", "row 0 'x'", "--label-index")
+
+
+def test_undecided_rows_are_counted(stores):
+    with contextlib.closing(sqlite3.connect(stores[1])) as database, database:  # a margin that leaves rows undecided
+        database.execute("UPDATE settings SET value = '0.1' WHERE name = 'margin'")
+    n = run("decide", stores[1]).stdout.count(b'"undecided": true')
+    found = run("evaluate", stores[1], "--label", "topic", "--json", "-")
+    assert 0 < n < 120 and json.loads(good(found))["undecided"] == n and f"{n} of 120 rows" in found.stderr.decode()
+    found = run("compare", *stores, "--label", "topic", "--json", "-")
+    assert json.loads(good(found))["undecided"] == [0, n] and f"{n} of 120 rows" in found.stderr.decode()
+
+
+def test_a_signal_ends_the_reading_of_a_store(stores, tmp_path):
+    with contextlib.closing(sqlite3.connect(stores[0])) as database, database:
+        columns = ", ".join(name for _, name, *_ in database.execute("PRAGMA table_info(rows)") if name != "row")
+        database.execute(f"INSERT INTO rows(row, {columns}) SELECT n * 120 + row, {columns} FROM rows,"
+                         " (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 3000) SELECT n FROM c)")
+    path = tmp_path / "report.json"
+    for command in ["evaluate", stores[0]], ["compare", stores[0], stores[0]]:
+        with subprocess.Popen([CAPP, *command, "--label", "topic", "--json", path]) as process:
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 128 + signal.SIGINT
+        assert not path.exists()
+
+
+def test_options_without_effect(model, stores, tmp_path):
+    command = ["evaluate", stores[0], "--label", "topic"]
+    for more in ["-o", "rows.jsonl"], model, ["-t", "{text}"], ["--only-prediction"], ["--chat"], ["--precision", "f32"], ["--top", "1"]:
+        fails(run(*command, *more), "no effect on the report of a store")
+    fails(run(*command, "--json", tmp_path / "r", "--html", tmp_path / "r"), "--json and --html name the same file")
+    assert not (tmp_path / "r").exists()
 
 
 class Page(html.parser.HTMLParser):

@@ -2,6 +2,7 @@
 import contextlib
 import gzip
 import json
+import os
 import random
 import re
 import signal
@@ -225,12 +226,32 @@ def test_what_cannot_be_a_store(model, source, tmp_path):
     fails(run("classify", *model, *CLASSES, "--top", "1", "-o", store, source), "capp export")
     fails(run("evaluate", *model, *CLASSES, "--label", "text", "-o", store, source), "only classify")
     fails(run("export", store), "no such file")
+    os.mkfifo(tmp_path / "pipe.db")
+    fails(run("export", tmp_path / "pipe.db"), "not a regular file")
     store.write_bytes(b"some other file" * 50)
     fails(run("export", store), "run.db", "not a database")
     with opened(tmp_path / "other.db") as database:
         database.execute("CREATE TABLE t(a)")
     fails(run("export", tmp_path / "other.db"), "not a store")
     fails(run("classify", *model, *CLASSES, "-o", tmp_path / "other.db", "--resume", source), "not a store")
+
+
+def test_a_name_like_a_uri(model, source, tmp_path):
+    name = "file:run.db"
+    good(run("classify", *model, *CLASSES, "-o", name, source, cwd=tmp_path))
+    assert [path.name for path in tmp_path.glob("*run.db*")] == [name]
+    assert good(run("export", name, cwd=tmp_path)) == good(run("classify", *model, *CLASSES, source))
+
+
+def test_a_damaged_store(model, source, tmp_path):
+    store, copy = tmp_path / "run.db", tmp_path / "copy.db"
+    good(run("classify", *model, *CLASSES, "-o", store, source))
+    for change in ("UPDATE settings SET value = 'nan' WHERE name = 'margin'", "UPDATE settings SET value = '-1' WHERE name = 'margin'",
+                   "UPDATE completions SET ids = '[1e300]'", "UPDATE completions SET ids = '[-1]'", "UPDATE completions SET ids = '[1.5]'"):
+        copy.write_bytes(store.read_bytes())
+        with opened(copy) as database, database:
+            database.execute(change)
+        fails(run("decide", copy), "damaged")
 
 
 # ---- Decisions ---------------------------------------------------------------------------------------------------------
@@ -306,6 +327,27 @@ def test_rescore_wants_the_model_of_the_store(model, tiny_gpt2, source, tmp_path
     fails(run("decide", store, *model), "--rescore")
     fails(run("decide", store, "-c", "yes,never"), "'never'", "not in the store")
     fails(run("decide", store, "--prior", "0.5,0.5"), "3 classes")
+
+
+def test_chosen_classes_keep_the_prior_of_the_run(model, source, tmp_path):
+    store = tmp_path / "run.db"
+    good(run("classify", *model, *THREE, *EXACT, "--prior", "0.25,0.25,0.5", "-o", store, source))
+    for classes, prior in ("no,yes", "0.5,0.5"), ("perhaps not,no", "0.6666666666666666,0.3333333333333333"):
+        expected = good(run("classify", *model, *EXACT, "-c", classes, "--prior", prior, source))
+        assert good(run("decide", store, "-c", classes)) == expected
+
+
+def test_rows_that_the_options_do_not_fit(model, write, tmp_path):
+    """They are bad rows, as in a run."""
+    path = write("in.jsonl", '{"text": "one", "k": "no"}\n{"text": "two", "completions": ["a", "b", "c"], "k": "a"}\n')
+    store, prior = tmp_path / "run.db", ["--prior", "0.3,0.7"]
+    good(run("classify", *model, *CLASSES, *EXACT, "--on-error", "null", "-o", store, path))
+    whole = run("classify", *model, *CLASSES, *EXACT, "--on-error", "null", *prior, path)
+    found = run("decide", store, *prior)
+    assert found.returncode == whole.returncode == 3 and found.stdout == whole.stdout
+    assert "1 rows have no label, or no score" in good(run("evaluate", store, *prior, "--label", "k")).decode()
+    good(run("classify", *model, *CLASSES, *EXACT, "-o", store, "--overwrite", path))
+    fails(run("decide", store, *prior), "row 1: --prior has 2 numbers, but the row has 3 completions")
 
 
 # ---- Queries -----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+FORMAT = 1
+
 
 class Store:
     """Reads a store. Needs no model; :meth:`frame` needs pandas.
@@ -25,6 +27,10 @@ class Store:
         (application,), = self.query("PRAGMA application_id")
         if application != 0x63617070:
             raise ValueError(f"{self.path} is not a store of capp; capp classify -o NAME.db makes one")
+        (version,), = self.query("PRAGMA user_version")
+        if version != FORMAT:
+            raise ValueError(f"{self.path} is a store of format {version}, and this version of capp reads format {FORMAT};"
+                             " use the version that made it")
 
     def query(self, text: str, *arguments: Any) -> list[tuple[Any, ...]]:
         """Returns the rows of an SQL query."""

@@ -29,10 +29,25 @@ double capp_calibrate_row(const double *scores, size_t n_classes, double scale, 
     return top + capp_log(sum);
 }
 
+/* A shift of -inf leaves a class out; one class must remain. */
+static capp_status check_scale(double scale, const double *shift, size_t n_classes, capp_error *err) {
+    bool some = !shift;
+    if (!isfinite(scale)) return capp_fail(err, CAPP_EINVAL, "the scale is %g; use a finite number", scale);
+    for (size_t k = 0; shift && k < n_classes; k++) {
+        if (!(shift[k] < INFINITY))
+            return capp_fail(err, CAPP_EINVAL,
+                             "the shift of class %zu is %g; use a finite number, or -inf to leave the class out", k,
+                             shift[k]);
+        some = some || isfinite(shift[k]);
+    }
+    return some ? CAPP_OK
+                : capp_fail(err, CAPP_EINVAL, "the shifts of all classes are -inf; leave at least one class in");
+}
+
 capp_status capp_calibrate_apply(const double *scores, size_t n, size_t n_classes, double scale, const double *shift,
                                  double *posterior, capp_error *err) {
     capp_status st = capp_calibrate_check(scores, n, n_classes, err);
-    if (st != CAPP_OK) return st;
+    if (st != CAPP_OK || (st = check_scale(scale, shift, n_classes, err)) != CAPP_OK) return st;
     for (size_t i = 0; i < n; i++)
         capp_calibrate_row(scores + i * n_classes, n_classes, scale, shift, posterior + i * n_classes);
     return CAPP_OK;

@@ -169,10 +169,15 @@ capp_status capp_calibrate_sets(const double *posterior, const size_t *labels, s
                                 double coverage, double *least, capp_error *err) {
     if (!(coverage > 0 && coverage < 1))
         return capp_fail(err, CAPP_EINVAL, "the coverage is %g; use a number between 0 and 1", coverage);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         if (labels[i] >= n_classes)
             return capp_fail(err, CAPP_EINVAL, "the label of row %zu is %zu, but there are %zu classes; count from 0",
                              i, labels[i], n_classes);
+        if (!isfinite(posterior[i * n_classes + labels[i]]))
+            return capp_fail(err, CAPP_EINVAL,
+                             "row %zu has the probability %g for its label; give finite probabilities", i,
+                             posterior[i * n_classes + labels[i]]);
+    }
     size_t kept = (size_t)ceil((double)(n + 1) * coverage);
     *least = 0;
     if (kept > n) return CAPP_OK;

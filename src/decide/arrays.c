@@ -1,6 +1,7 @@
 /* Decisions from log-probabilities that the caller has kept. The steps are those of a call that runs the model
  * (score/): weigh the log-probabilities of the fast lane; if the row is close, weigh again with those of the exact
  * lane. */
+#include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -52,10 +53,31 @@ static capp_status weigh_close(const decider *d, size_t row, bool *undecided, ca
     return weigh(d, d->mixed, err);
 }
 
+static capp_status check_numbers(const float *logprobs, size_t n, capp_error *err) {
+    for (size_t i = 0; i < n; i++)
+        if (isnan(logprobs[i]))
+            return capp_fail(err, CAPP_EINVAL,
+                             "log-probability %zu of the row is NaN; leave the row out, or score it again", i);
+    return CAPP_OK;
+}
+
+/* Both lanes. What the exact lane has not scored does not count. */
+static capp_status check_row(const decider *d, size_t row, capp_error *err) {
+    const capp_logprobs *given = d->given;
+    size_t n = d->example->n_completions;
+    capp_status st = check_numbers(given->logprobs + row * d->n_tokens, d->n_tokens, err);
+    for (size_t i = 0; i < n && st == CAPP_OK && given->exact && given->rescored; i++)
+        if (given->rescored[row * n + i])
+            st = check_numbers(given->exact + row * d->n_tokens + given->offset[i],
+                               given->offset[i + 1] - given->offset[i], err);
+    return st;
+}
+
 static capp_status decide_row(const decider *d, size_t row, const capp_decided *decided, capp_error *err) {
     const capp_logprobs *given = d->given;
     bool undecided = false;
-    capp_status st = weigh(d, given->logprobs + row * d->n_tokens, err);
+    capp_status st = check_row(d, row, err);
+    if (st == CAPP_OK) st = weigh(d, given->logprobs + row * d->n_tokens, err);
     if (st == CAPP_OK && given->margin > 0 &&
         capp_weighing_is_close(d->weighing, d->example, d->scores, given->offset, given->ids, given->margin))
         st = weigh_close(d, row, &undecided, err);

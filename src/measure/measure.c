@@ -56,20 +56,36 @@ static void add_row(capp_measure *m, const double *p, size_t width, size_t label
     m->rows[m->n++] = (certainty){p[prediction], label == prediction};
 }
 
+static size_t best_of(const double *p, size_t width) {
+    size_t best = 0;
+    for (size_t k = 1; k < width; k++)
+        if (p[k] > p[best]) best = k;
+    return best;
+}
+
+static capp_status check_row(const double *p, size_t row, size_t width, size_t label, size_t prediction,
+                             capp_error *err) {
+    if (label >= width || prediction >= width)
+        return capp_fail(err, CAPP_EINVAL, "row %zu has a label or prediction that is not below %zu", row, width);
+    for (size_t k = 0; k < width; k++)
+        if (!isfinite(p[k]))
+            return capp_fail(err, CAPP_EINVAL,
+                             "row %zu has the probability %g for class %zu; give finite probabilities", row, p[k], k);
+    return CAPP_OK;
+}
+
 capp_status capp_measure_add(capp_measure *m, const double *posterior, size_t n, size_t width, const size_t *labels,
                              const size_t *prediction, capp_error *err) {
     if (!width || width > m->n_classes)
         return capp_fail(err, CAPP_EINVAL, "rows have %zu classes, but the metrics have %zu", width, m->n_classes);
     if (!capp_grow(&m->rows, &m->capacity, m->n + n, sizeof *m->rows)) return capp_fail_memory(err, "the metrics");
     for (size_t i = 0; i < n; i++) {
+        capp_status st = check_row(posterior + i * width, i, width, labels[i], prediction ? prediction[i] : 0, err);
+        if (st != CAPP_OK) return st;
+    }
+    for (size_t i = 0; i < n; i++) {
         const double *p = posterior + i * width;
-        size_t best = 0;
-        for (size_t k = 1; k < width; k++)
-            if (p[k] > p[best]) best = k;
-        if (prediction) best = prediction[i];
-        if (labels[i] >= width || best >= width)
-            return capp_fail(err, CAPP_EINVAL, "row %zu has a label or prediction that is not below %zu", i, width);
-        add_row(m, p, width, labels[i], best);
+        add_row(m, p, width, labels[i], prediction ? prediction[i] : best_of(p, width));
     }
     return CAPP_OK;
 }
