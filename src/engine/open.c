@@ -130,8 +130,11 @@ static capp_status bind_weights(capp_model *model, const capp_kernels *kernels, 
     st = capp_weights_bind(&model->weights, packer, &model->source, kernels, &whole.fast, &other.fast, adapters,
                            options->n_lora, cache, model->threads, err);
     free_adapters(adapters, options->n_lora);
-    if (st == CAPP_OK) st = capp_precision_check_weights(model->precision, model->weights, err);
     if (st != CAPP_OK) return st;
+    if ((st = capp_precision_check_weights(model->precision, model->weights, err)) != CAPP_OK) {
+        capp_packer_free(*packer);
+        return st;
+    }
     used += model->weights->packed_bytes;
     capp_weights_keep(model->weights, available > used ? available - used : 0);
     return CAPP_OK;

@@ -224,7 +224,7 @@ static capp_status deliver_rows(capp_job *job, capp_error *err) {
     for (; i < j->n_rows && is_complete(&j->rows[i]) && st == CAPP_OK && !job->cancelled; i++)
         if ((st = deliver_row(j, &j->rows[i], err)) != CAPP_OK) err->row = j->rows[i].row;
     for (size_t k = 0; k < i; k++) free_row(&j->rows[k]);
-    memmove(j->rows, j->rows + i, (j->n_rows - i) * sizeof *j->rows);
+    if (i) memmove(j->rows, j->rows + i, (j->n_rows - i) * sizeof *j->rows);
     j->n_rows -= i;
     if (st != CAPP_OK || j->n_rows) return st;
     if (j->row_status != CAPP_OK) *err = j->row_error;
