@@ -187,24 +187,22 @@ const capp_arch capp_arch_qwen3vlmoe = {
         "mlp_only_layers", NULL                                                                                        \
     }
 
+/* What these architectures share. */
+#define DELTA_ROW                                                                                                      \
+    .norm_plus_one = true, .rope = CAPP_ROPE_HALVES, .hf_rope = CAPP_ROPE_HALVES, .rotary = 0.25,                      \
+    .qkv_bias = {false, "attention_bias"}, .out_bias = {false, "attention_bias"}, .qk_norm = CAPP_QK_HEAD,             \
+    .attention_gate = true, .mixer = CAPP_MIX_DELTA
+
 static const capp_default qwen35_defaults[] = {{"num_key_value_heads", 4}, DELTA_DEFAULTS, {NULL, 0}};
 static const capp_rule qwen35_rules[] = {DELTA_RULES, {NULL, NULL}};
 
 const capp_arch capp_arch_qwen35 = {
+    DELTA_ROW,
     .name = "qwen35",
     .models = "Qwen 3.5, 3.6, 3.8 (text)",
     .gguf = "qwen35",
     .hf = "qwen3_5_text",
-    .norm_plus_one = true,
-    .rope = CAPP_ROPE_HALVES,
-    .hf_rope = CAPP_ROPE_HALVES,
-    .rotary = 0.25,
     .rope_axes = true,
-    .qkv_bias = {false, "attention_bias"},
-    .out_bias = {false, "attention_bias"},
-    .qk_norm = CAPP_QK_HEAD,
-    .attention_gate = true,
-    .mixer = CAPP_MIX_DELTA,
     .mixer_in_turn = true,
     .further = "mtp.",
     .eps = 1e-6,
@@ -224,20 +222,12 @@ static const capp_default qwen35moe_defaults[] = {{"num_key_value_heads", 2},
                                                   {NULL, 0}};
 
 const capp_arch capp_arch_qwen35moe = {
+    DELTA_ROW,
     .name = "qwen35moe",
     .models = "Qwen 3.5, 3.6 MoE (text)",
     .gguf = "qwen35moe",
     .hf = "qwen3_5_moe_text",
-    .norm_plus_one = true,
-    .rope = CAPP_ROPE_HALVES,
-    .hf_rope = CAPP_ROPE_HALVES,
-    .rotary = 0.25,
     .rope_axes = true,
-    .qkv_bias = {false, "attention_bias"},
-    .out_bias = {false, "attention_bias"},
-    .qk_norm = CAPP_QK_HEAD,
-    .attention_gate = true,
-    .mixer = CAPP_MIX_DELTA,
     .mixer_in_turn = true,
     .experts = true,
     .router_norm = true,
@@ -264,19 +254,11 @@ static const capp_default qwen3next_defaults[] = {{"num_key_value_heads", 2},
                                                   {NULL, 0}};
 
 const capp_arch capp_arch_qwen3next = {
+    DELTA_ROW,
     .name = "qwen3next",
     .models = "Qwen3-Next",
     .gguf = "qwen3next",
     .hf = "qwen3_next",
-    .norm_plus_one = true,
-    .rope = CAPP_ROPE_HALVES,
-    .hf_rope = CAPP_ROPE_HALVES,
-    .rotary = 0.25,
-    .qkv_bias = {false, "attention_bias"},
-    .out_bias = {false, "attention_bias"},
-    .qk_norm = CAPP_QK_HEAD,
-    .attention_gate = true,
-    .mixer = CAPP_MIX_DELTA,
     .experts = true,
     .router_norm = true,
     .further = "mtp.",
