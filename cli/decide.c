@@ -106,9 +106,10 @@ static void tell(const writer *w) {
         complain("%s: its run has not ended; these are the first %zu rows; to continue it, add --resume to its command",
                  o->input, w->n);
     if (w->n_undecided)
-        complain("%zu of %zu rows are undecided: their best classes are within the margin of the precision and were "
-                 "not scored in float32; to decide them, use the same command with --rescore -m MODEL",
-                 w->n_undecided, w->n);
+        complain(
+            "%zu of %zu rows are undecided: their best classes are within the margin of the precision and were "
+            "not scored in the precision that decides; to decide them, use the same command with --rescore -m MODEL",
+            w->n_undecided, w->n);
 }
 
 static int close_writer(writer *w, store *s, int code) {

@@ -141,9 +141,9 @@ read_status labeled_next(labeled *l, decided_row *decided, size_t *index, capp_e
 
 void labeled_tell(const labeled *l, size_t n) {
     if (l->n_undecided && !l->settings->quiet)
-        complain(
-            "%s: %zu of %zu rows with a label are undecided: their best classes are within the margin of the "
-            "precision and were not scored in float32; to decide them, first run capp decide with the same options "
-            "and --rescore -m MODEL",
-            l->path, l->n_undecided, n);
+        complain("%s: %zu of %zu rows with a label are undecided: their best classes are within the margin of the "
+                 "precision and were not scored in the one that decides; to decide them, first run capp decide with "
+                 "the same options "
+                 "and --rescore -m MODEL",
+                 l->path, l->n_undecided, n);
 }
