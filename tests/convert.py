@@ -22,7 +22,7 @@ ARCHITECTURES = {
     "glm4_moe": "glm4moe", "dots1": "dots1", "ernie4_5_moe": "ernie4_5-moe", "hunyuan_v1_moe": "hunyuan-moe",
     "minimax_m2": "minimax-m2", "granitemoe": "granitemoe", "granitemoeshared": "granitemoe",
     "lfm2": "lfm2", "qwen3_5_text": "qwen35", "qwen3_5_moe_text": "qwen35moe", "qwen3_next": "qwen3next", "lfm2_moe": "lfm2moe",
-    "granitemoehybrid": "granitehybrid", "nemotron_h": "nemotron_h", "mamba2": "mamba2",
+    "granitemoehybrid": "granitehybrid", "nemotron_h": "nemotron_h", "mamba2": "mamba2", "falcon_h1": "falcon-h1",
     "gemma4_text": "gemma4", "gemma4_unified_text": "gemma4", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "glm4_moe_lite": "deepseek2", "mistral4": "mistral4",
     "afmoe": "afmoe",
 }  # fmt: skip
@@ -272,6 +272,22 @@ def delta_changed(name, values, folder):
     yield name, values
 
 
+def multiplied(name, values, folder):
+    """Falcon-H1: GGUF files have the factors in the tensors."""
+    factors = {"down_proj": folder.get("mlp_multipliers")[1], "gate_proj": folder.get("mlp_multipliers")[0],
+               "k_proj": folder.get("key_multiplier") * folder.get("attention_in_multiplier"),
+               "q_proj": folder.get("attention_in_multiplier"), "v_proj": folder.get("attention_in_multiplier"),
+               "o_proj": folder.get("attention_out_multiplier"), "out_proj": folder.get("ssm_out_multiplier"),
+               "in_proj": folder.get("ssm_in_multiplier"), "lm_head": folder.get("lm_head_multiplier"),
+               "embed_tokens": folder.get("embedding_multiplier")}
+    values = values * np.float32(factors.get(name.split(".")[-2], 1))
+    if ".in_proj." in name:
+        inner, shared = folder.tensors[name.replace("in_proj", "out_proj")].shape[1], folder.get("mamba_n_groups") * folder.get("mamba_d_state")
+        sizes = (inner, inner, shared, shared, folder.get("mamba_n_heads"))
+        values = values * np.repeat(folder.get("ssm_multipliers"), sizes).astype(np.float32)[:, None]
+    return values
+
+
 def changed(folder):
     """The folder's tensors in the form that GGUF requires, under the folder's names."""
     tensors = heads_stacked(experts_stacked(folder.tensors))
@@ -288,6 +304,8 @@ def changed(folder):
     if folder.type in DELTA:
         tensors = dict(pair for name, values in tensors.items() for pair in delta_changed(name, values, folder))
     for name, values in tensors.items():
+        if folder.type == "falcon_h1":
+            values = multiplied(name, values, folder)
         if folder.type == "lfm2_moe" and ".experts." in name:
             name = name.removeprefix("model.")
         if folder.arch == "nemotron_h_moe":
@@ -412,14 +430,15 @@ def add_mix(writer, folder):
     if folder.type in MIXED:
         writer.add_head_count_kv([folder.kv_heads if kind.endswith("attention") and kind != "linear_attention" else 0
                                   for kind in types])
-    if folder.type in ("granitemoehybrid", "nemotron_h", "mamba2"):
+    if folder.type in ("granitemoehybrid", "nemotron_h", "mamba2", "falcon_h1"):
         heads = folder.get("mamba_n_heads", "mamba_num_heads", "num_heads")
         writer.add_ssm_conv_kernel(folder.get("mamba_d_conv", "conv_kernel"))
         writer.add_ssm_state_size(folder.get("mamba_d_state", "ssm_state_size", "state_size"))
         writer.add_ssm_group_count(folder.get("mamba_n_groups", "n_groups"))
         writer.add_ssm_time_step_rank(heads)
         writer.add_ssm_inner_size(heads * folder.get("mamba_d_head", "mamba_head_dim", "head_dim"))
-        writer.add_rope_scaling_finetuned(folder.get("position_embedding_type") == "rope")
+        if folder.type != "falcon_h1":
+            writer.add_rope_scaling_finetuned(folder.get("position_embedding_type") == "rope")
     if folder.type.startswith("lfm2"):
         writer.add_shortconv_l_cache(folder.get("conv_L_cache"))
         writer.add_layer_norm_rms_eps(folder.get("norm_eps"))

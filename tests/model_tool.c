@@ -56,6 +56,12 @@ static void clear(float *numbers, size_t n) {
     if (numbers) memset(numbers, 0, n * sizeof *numbers);
 }
 
+/* Without factors, m is packed again each time it is used. */
+static void forget_factors(capp_matrix *m) {
+    m->factors = NULL;
+    m->packed = NULL;
+}
+
 /* Convolutions that see only the token's own inputs. */
 static void forget_tail(const capp_weights *w, const capp_layer *layer) {
     clear((float *)(uintptr_t)layer->mix_taps, (w->hparams.mix.taps - 1) * capp_mix_channels(&w->hparams));
@@ -132,6 +138,13 @@ LAYERS(step_bias, clear((float *)(uintptr_t)layer->mix_step, w->hparams.mix.head
 LAYERS(skip, clear((float *)(uintptr_t)layer->mix_skip, w->hparams.mix.heads))
 LAYERS(taps_bias, layer->mix_taps_bias = NULL)
 LAYERS(mix_norm, layer->mix_norm = NULL)
+WEIGHTS(norm_first, w->hparams.mix.norm_first = !w->hparams.mix.norm_first)
+LAYERS(qkv_factors, forget_factors(&layer->qkv))
+LAYERS(out_factors, forget_factors(&layer->out))
+LAYERS(mix_in_factors, forget_factors(&layer->mix_in))
+LAYERS(mix_out_factors, forget_factors(&layer->mix_out))
+LAYERS(up_factors, forget_factors(&layer->up))
+LAYERS(down_factors, forget_factors(&layer->down))
 WEIGHTS(in_turn, w->hparams.mix.in_turn = !w->hparams.mix.in_turn)
 WEIGHTS(attention_gate, w->hparams.attention_gate = false)
 WEIGHTS(activation,
@@ -244,6 +257,13 @@ static const struct {
     WAY(skip),
     WAY(taps_bias),
     WAY(mix_norm),
+    WAY(norm_first),
+    WAY(qkv_factors),
+    WAY(out_factors),
+    WAY(mix_in_factors),
+    WAY(mix_out_factors),
+    WAY(up_factors),
+    WAY(down_factors),
     WAY(in_turn),
     WAY(attention_gate),
 #undef WAY

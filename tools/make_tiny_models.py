@@ -252,6 +252,16 @@ NEWER.update({
                                                                           "norm_topk_prob": False}), "bfloat16"),
     "mamba2": ("mamba2", dict(vocab_size=VOCABULARY, hidden_size=36, num_hidden_layers=3, num_heads=6, head_dim=12, n_groups=2,
                               state_size=10), "bfloat16"),
+    "falcon_h1": ("falcon_h1", dict(
+        USUAL, **{**SCAN, "mamba_d_head": 9}, mamba_d_ssm=54, mamba_rms_norm=True, mamba_norm_before_gate=False, mlp_bias=True,
+        embedding_multiplier=1.7, lm_head_multiplier=0.8, key_multiplier=0.6, attention_in_multiplier=1.3,
+        attention_out_multiplier=0.7, ssm_in_multiplier=1.4, ssm_out_multiplier=0.6, mlp_multipliers=[1.5, 0.6],
+        ssm_multipliers=[0.7, 1.2, 0.8, 1.6, 0.5]), "bfloat16"),
+    "falcon_h1-plain": ("falcon_h1", dict(
+        {**USUAL, **SCAN, "mamba_n_groups": 1, "num_hidden_layers": 2}, mamba_d_ssm=None, mamba_conv_bias=False, head_dim=10,
+        tie_word_embeddings=True), "bfloat16"),
+    "falcon_h1-norm": ("falcon_h1", dict(
+        {**USUAL, **SCAN, "num_hidden_layers": 2}, mamba_d_ssm=72, mamba_rms_norm=True, num_key_value_heads=1), "bfloat16"),
     "lfm2-wide": ("lfm2", dict({**USUAL, "num_key_value_heads": 1, "intermediate_size": 60}, block_multiple_of=16, conv_L_cache=5,
                                layer_types=[CONV, CONV, GLOBAL], tie_word_embeddings=False), "bfloat16"),
 })

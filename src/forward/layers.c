@@ -203,13 +203,12 @@ static void add_product(phase *p, const capp_matrix *m, char *y, size_t ldy, con
 }
 
 /* Computes what a layer takes from each row: q, k and v, or the inputs of its capp_mix. Stores what later rows need. */
-static void take_in(phase *p, const capp_layer *layer) {
+static void take_in(phase *p, const capp_layer *layer, bool mixes) {
     static const capp_norm none = {NULL, NULL};
     capp_forward *f = p->f;
-    bool mixes = layer->mix_in.parts;
     const capp_matrix *in = mixes ? &layer->mix_in : &layer->qkv;
     p->norm = &layer->attention_norm, p->next = in;
-    p->router = layer->mix_rates.parts ? &layer->mix_rates : NULL, p->router_norm = &none;
+    p->router = mixes && layer->mix_rates.parts ? &layer->mix_rates : NULL, p->router_norm = &none;
     run_rows(p, norm_rows);
     capp_product(f, in, f->h, f->h_stride, mixes ? f->t : f->t + capp_latent_place(layer, &f->weights->hparams),
                  f->t_stride, p->rows, false);
@@ -223,17 +222,23 @@ static void take_in(phase *p, const capp_layer *layer) {
 }
 
 /* Adds the output of attention or of the layer's capp_mix to the stream. */
-static void bring_out(phase *p, const capp_layer *layer) {
+static void bring_out(phase *p, const capp_layer *layer, bool mixes, bool beside) {
     capp_forward *f = p->f;
-    bool mixes = layer->mix_in.parts;
     if (!mixes) capp_attention(f, p->layer, p->tiles);
     p->next = mixes ? &layer->mix_out : &layer->out;
     if (layer->latent.k_b)
         capp_latent_outputs(f, layer, p->rows, p->tiles->row);
     else
         run_rows(p, mixes ? mixed_rows : attended_rows);
-    add_product(p, p->next, f->h, f->h_stride, &layer->attention_post_norm,
-                f->weights->hparams.parallel != CAPP_SEQUENTIAL);
+    add_product(p, p->next, f->h, f->h_stride, &layer->attention_post_norm, beside);
+}
+
+/* Computes the layer's capp_mix for all rows. Its output is added when attention's norm has taken the old stream. */
+static void mix_beside(phase *p, const capp_layer *layer) {
+    take_in(p, layer, true);
+    p->tiles = &p->f->all, p->scale = 1;
+    bring_out(p, layer, true, true);
+    p->beside = true;
 }
 
 static void feed(phase *p, const capp_layer *layer, bool last) {
@@ -269,13 +274,16 @@ static void run_layer(phase *p) {
     const capp_hparams *h = &f->weights->hparams;
     const capp_layer *layer = &f->weights->layers[p->layer];
     bool last = p->layer + 1 == h->layers, feeds = h->kinds[p->layer] & CAPP_FEEDS;
-    if (!feeds) take_in(p, layer);
+    bool both = h->kinds[p->layer] & CAPP_BESIDE, mixes = layer->mix_in.parts && !both;
+    if (both) mix_beside(p, layer);
+    if (!feeds) take_in(p, layer, mixes);
+    p->beside = false;
     if (last) {
         keep_head_rows(p);
         if (!p->rows) return;
     }
     p->tiles = last ? &f->heads : &f->all;
-    if (!feeds) bring_out(p, layer);
+    if (!feeds) bring_out(p, layer, mixes, h->parallel != CAPP_SEQUENTIAL);
     if (!(h->kinds[p->layer] & CAPP_BARE)) feed(p, layer, last);
 }
 
@@ -330,7 +338,11 @@ double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
                        operations_of(&l->mix_rates);
         for (size_t e = 0; l->latent.k_b && e < 2 * (size_t)w->hparams.heads; e++)
             fed += operations_of(&l->latent.k_b[e]);
-        total += first * (double)rows + (operations_of(&l->out) + operations_of(&l->mix_out) + fed) * (double)going_on;
+        if (l->qkv.parts)
+            first += operations_of(&l->mix_out);
+        else
+            fed += operations_of(&l->mix_out);
+        total += first * (double)rows + (operations_of(&l->out) + fed) * (double)going_on;
     }
     return total;
 }

@@ -545,11 +545,21 @@ static capp_status set_gguf_arch(fitter *f) {
                      own ? own : f->arch->name);
 }
 
+/* GGUF files have the model's factors in their tensors; adapters for them have the factors, too. */
+static capp_status check_factors(const fitter *f) {
+    if (!f->arch->multipliers || from_gguf(f) == (f->s->gguf != NULL)) return CAPP_OK;
+    return capp_fail(
+        f->err, CAPP_EUNSUPPORTED,
+        "%s: GGUF files have the multipliers of a %s in their tensors, folders do not; use the adapter with "
+        "a model of its own format",
+        path_of(f), f->arch->name);
+}
+
 capp_status capp_adapter_fit(capp_adapter *a, const capp_source *s, const capp_arch *arch, const capp_hparams *h,
                              capp_weights *w, capp_error *err) {
     fitter f = {.a = a, .s = s, .arch = arch, .h = h, .w = w, .err = err};
     capp_status st;
-    if ((st = set_gguf_arch(&f)) != CAPP_OK) return st;
+    if ((st = set_gguf_arch(&f)) != CAPP_OK || (st = check_factors(&f)) != CAPP_OK) return st;
     for (size_t i = 0; i < a->n_pairs; i++) a->pairs[i].used = false;
     for (uint32_t i = 0; i < h->layers; i++) {
         capp_layer none = {0}, *layer = w ? &w->layers[i] : &none;

@@ -25,6 +25,7 @@
     X(ernie4_5_moe)                                                                                                    \
     X(exaone4)                                                                                                         \
     X(falcon)                                                                                                          \
+    X(falcon_h1)                                                                                                       \
     X(gemma)                                                                                                           \
     X(gemma2)                                                                                                          \
     X(gemma3)                                                                                                          \

@@ -151,6 +151,9 @@ typedef struct capp_arch {
     capp_mixer mixer;         /* of the layers that have a state from token to token */
     bool part_alone;          /* a layer has one norm and one part: its capp_mix, attention or the feed-forward part */
     bool mixes_only;          /* every layer has only its capp_mix */
+    bool mixes_beside;        /* every layer has attention and a capp_mix, which read the same norm */
+    bool multipliers;         /* folders have factors of products and of their parts */
+    bool bare_feed_norm;      /* GGUF: the name of the feed-forward part's norm has no suffix */
     bool joint_experts;       /* folders may store all experts, gate before up, in tensors without ".weight" */
     bool mixer_in_turn;       /* GGUF: see capp_mix */
     bool attention_gate;      /* the rows of q's tensor are by head: q, then the gate of attention's output */
@@ -214,8 +217,9 @@ typedef struct capp_matrix {
     capp_curve curve;      /* for the activation of the output, if that is CAPP_XIELU */
     const capp_tensor *source[CAPP_MOST_SOURCES]; /* [n_sources] the tensors that contain its rows, in order */
     size_t n_sources;
-    capp_delta *deltas; /* a list; added to the rows when they are packed */
-    bool integers;      /* every panel can be unpacked for products of integers */
+    capp_delta *deltas;   /* a list; added to the rows when they are packed */
+    const float *factors; /* [n] of the rows, after the deltas are added; or NULL */
+    bool integers;        /* every panel can be unpacked for products of integers */
 } capp_matrix;
 
 typedef struct capp_norm {
@@ -310,9 +314,17 @@ typedef struct capp_rope {
 } capp_rope;
 
 /* Kinds of a layer, as bits. CAPP_LOCAL: it has a window. CAPP_STILL: q and k do not rotate. CAPP_DENSE: it has no
- * experts, although other layers have some. CAPP_MIXES: it has the model's capp_mix, and no attention. CAPP_FEEDS: it
- * has only a feed-forward part. CAPP_BARE: it has no feed-forward part. */
-enum { CAPP_LOCAL = 1, CAPP_STILL = 2, CAPP_DENSE = 4, CAPP_MIXES = 8, CAPP_FEEDS = 16, CAPP_BARE = 32 };
+ * experts, although other layers have some. CAPP_MIXES: it has the model's capp_mix, and no attention, except with
+ * CAPP_BESIDE. CAPP_FEEDS: it has only a feed-forward part. CAPP_BARE: it has no feed-forward part. */
+enum {
+    CAPP_LOCAL = 1,
+    CAPP_STILL = 2,
+    CAPP_DENSE = 4,
+    CAPP_MIXES = 8,
+    CAPP_FEEDS = 16,
+    CAPP_BARE = 32,
+    CAPP_BESIDE = 64
+};
 
 /* How a folder stores its products, if they are not float32, float16 or bfloat16. */
 typedef enum capp_quant_method { CAPP_NOT_QUANTIZED, CAPP_GPTQ, CAPP_AWQ, CAPP_FLOAT8 } capp_quant_method;
@@ -367,6 +379,8 @@ typedef struct capp_hparams {
     bool alibi_rounded;  /* Falcon: biases are bfloat16, and are scaled like scores */
     bool scale_by_layer; /* scores of layer i are divided by i + 1 */
     capp_mix mix;
+    float factors[CAPP_PARTS];             /* of the rows of a part's products; 0: none */
+    float mix_factors[5];                  /* the same for mix_in, by section: gate, x, b, c, step */
     unsigned char kinds[CAPP_MOST_LAYERS]; /* of each layer, the sum of its kinds */
 } capp_hparams;
 
@@ -374,7 +388,7 @@ typedef struct capp_hparams {
 size_t capp_attention_rows(const capp_hparams *h, uint32_t layer);
 
 static inline bool capp_has_attention(const capp_hparams *h, uint32_t layer) {
-    return !(h->kinds[layer] & (CAPP_MIXES | CAPP_FEEDS));
+    return h->kinds[layer] & CAPP_BESIDE || !(h->kinds[layer] & (CAPP_MIXES | CAPP_FEEDS));
 }
 
 static inline bool capp_has_experts(const capp_hparams *h, uint32_t layer) {
