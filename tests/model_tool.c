@@ -108,6 +108,14 @@ LAYERS(side_gate, layer->side.out.parts = 0)
 WEIGHTS(side_norm, w->side_norm.weight = NULL)
 LAYERS(side_post_norm, layer->side.norm.weight = NULL)
 WEIGHTS(side_tokens, w->side_tokens = w->tokens)
+LAYERS(altup_predict, clear((float *)(uintptr_t)layer->altup.predict, w->hparams.streams * w->hparams.streams))
+LAYERS(altup_correct, clear((float *)(uintptr_t)layer->altup.correct, w->hparams.streams))
+LAYERS(altup_norm, layer->altup.norm.weight = NULL)
+LAYERS(altup_scale, layer->altup.scale = NULL)
+LAYERS(laurel_norm, layer->altup.laurel_norm.weight = NULL)
+LAYERS(cutoff, layer->shape.cutoff = 0)
+WEIGHTS(spread, w->spread[0] = w->spread[1])
+WEIGHTS(merge, w->merge[0] = w->merge[1])
 LAYERS(expert_norm, layer->expert_norm.weight = layer->expert_norm.weight ? layer->feed_norm.weight : NULL)
 LAYERS(expert_post_norm, layer->expert_post_norm.weight = NULL)
 LAYERS(shared_post_norm, layer->shared_post_norm.weight = NULL)
@@ -246,6 +254,14 @@ static const struct {
     WAY(side_norm),
     WAY(side_post_norm),
     WAY(side_tokens),
+    WAY(altup_predict),
+    WAY(altup_correct),
+    WAY(altup_norm),
+    WAY(altup_scale),
+    WAY(laurel_norm),
+    WAY(cutoff),
+    WAY(spread),
+    WAY(merge),
     WAY(expert_norm),
     WAY(expert_post_norm),
     WAY(shared_post_norm),

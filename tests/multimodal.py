@@ -24,6 +24,11 @@ AROUND["gemma4-layers"] = {
     "boa_token_id": 256000, "boi_token_id": 255999, "eoa_token_index": 258883, "eoi_token_id": 258882,
     "image_token_id": 258880, "initializer_range": 0.02, "model_type": "gemma4", "tie_word_embeddings": True,
     "video_token_id": 258884, "vision_config": {"hidden_size": 4}, "vision_soft_tokens_per_image": 280}
+AROUND["gemma3n"] = {
+    "architectures": ["Gemma3nForConditionalGeneration"], "audio_config": {"hidden_size": 4}, "audio_soft_tokens_per_image": 188,
+    "audio_token_id": 262273, "boa_token_id": 256000, "boi_token_id": 255999, "eoa_token_id": 262272, "eoi_token_id": 262144,
+    "image_token_id": 262145, "initializer_range": 0.02, "model_type": "gemma3n", "vision_config": {"hidden_size": 4},
+    "vision_soft_tokens_per_image": 256}
 # Fields of text_config that differ from the config of the text model alone.
 INSIDE = {"qwen3": {"model_type": "qwen3_vl_text", "use_sliding_window": None, "max_window_layers": None, "rope_scaling": {
     "mrope_interleaved": True, "mrope_section": [2, 2, 1], "rope_type": "default"}}}

@@ -140,6 +140,11 @@ GEMMA4 = dict(without(SHORT, "rope_theta"), num_hidden_layers=3, layer_types=[LO
                   GLOBAL: dict(rope_type="proportional", rope_theta=3000.0, partial_rotary_factor=0.45)})
 
 
+GEMMA3N = dict(without(SHORT, "rope_theta"), num_hidden_layers=3, layer_types=[LOCAL, LOCAL, GLOBAL], sliding_window=WINDOW,
+               final_logit_softcapping=6.0, hidden_size_per_layer_input=14, vocab_size_per_layer_input=VOCABULARY,
+               laurel_rank=7, rope_parameters={LOCAL: dict(rope_type="default", rope_theta=100.0), GLOBAL: PLAIN})
+
+
 NEWER = {
     "ministral3": ("ministral3", dict(without(SHORT, "rope_theta"), rope_parameters=dict(
         YARN, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.5)), "bfloat16"),
@@ -209,6 +214,12 @@ NEWER = {
         GEMMA4, hidden_size_per_layer_input=0, vocab_size_per_layer_input=8, enable_moe_block=True, num_experts=5,
         top_k_experts=2, moe_intermediate_size=12, final_logit_softcapping=None), "bfloat16"),
     "starcoder-heads": ("gpt_bigcode", dict(GPT, n_layer=2, multi_query=False), "bfloat16"),
+    "gemma3n": ("gemma3n_text", dict(
+        GEMMA3N, num_hidden_layers=5, layer_types=[LOCAL, GLOBAL, LOCAL, LOCAL, GLOBAL], num_kv_shared_layers=2,
+        activation_sparsity_pattern=[0.8, 0.8, 0.0, 0.6, 0.0]), "bfloat16"),
+    "gemma3n-plain": ("gemma3n_text", dict(
+        GEMMA3N, altup_num_inputs=3, altup_correct_scale=False, num_kv_shared_layers=0, activation_sparsity_pattern=[0.0] * 3,
+        final_logit_softcapping=30.0, vocab_size_per_layer_input=40), "bfloat16"),
 }
 
 # Models with a state from token to token in some layers or all.
@@ -319,7 +330,9 @@ def randomize(model, plus_one, newer):
             p.data = noise * 0.4 + (0 if plus_one and "linear_attn" not in name else 1)
         elif p.dim() == 1 or name.endswith("bias"):
             p.data = noise * 0.5
-        elif "embed" in name or "wte" in name or "wpe" in name:
+        elif "modality_router" in name:  # its inputs are divided by the width
+            p.data = noise * 6
+        elif "embed" in name and "unembed" not in name or "wte" in name or "wpe" in name:
             p.data = noise * 0.7
         else:
             inputs = p.shape[-2] if p.dim() == 3 and not newer else p.shape[0] if "c_" in name and "mlp.c_fc.w" not in name else p.shape[-1]
@@ -399,7 +412,7 @@ def make(name):
     model.tie_weights()  # the initialization would have done this
     stored.tie_weights()
     plus_one = int(model_type.startswith(("gemma", "nemotron", "qwen3_5", "qwen3_next"))
-                   and not model_type.startswith(("gemma4", "nemotron_h")))
+                   and not model_type.startswith(("gemma3n", "gemma4", "nemotron_h")))
     runs = [torch.randint(3, VOCABULARY, (n,)).tolist() for n in LENGTHS]
     randomize(model, plus_one, name in NEWER)
     calibrate(model, runs[-1], plus_one)

@@ -67,6 +67,7 @@ static void embed(phase *p) {
     run_rows(p, embed_rows);
     if (w->project_in.parts) capp_product(f, &w->project_in, f->h, f->h_stride, f->x, w->hparams.width, p->rows, false);
     if (w->positions || w->tokens_norm.weight) run_rows(p, place_rows);
+    if (w->hparams.streams) capp_streams_begin(f, p->rows);
 }
 
 /* Writes rows of f->u to f->h. */
@@ -183,9 +184,10 @@ static void position_rows(void *user, size_t task, int worker) {
  * u if it is to be added. q and the like stay in their places; the tiles know where. */
 static void keep_head_rows(phase *p) {
     capp_forward *f = p->f;
-    size_t width = f->weights->hparams.width;
+    size_t width = f->weights->hparams.width, all = f->weights->hparams.streams * width;
     for (size_t i = 0; i < f->n_heads; i++) {
         size_t from = f->head_row[i];
+        if (from != i && all) memcpy(f->streams + i * all, f->streams + from * all, all * sizeof *f->streams);
         if (from != i) memcpy(f->x + i * width, f->x + from * width, width * sizeof *f->x);
         if (from != i && p->add) memcpy(f->u + i * width, f->u + from * width, width * sizeof *f->u);
     }
@@ -241,6 +243,23 @@ static void mix_beside(phase *p, const capp_layer *layer) {
     p->beside = true;
 }
 
+/* Adds what the layer makes of its side embedding to the stream, or corrects several streams and adds it to them. */
+static void add_side(phase *p, const capp_layer *layer, bool last) {
+    static const capp_norm none = {NULL, NULL};
+    capp_forward *f = p->f;
+    const bool several = f->weights->hparams.streams;
+    p->norm = &none, p->next = &layer->side.gate, p->router = NULL;
+    if (several)
+        capp_streams_correct(f, p->layer, p->rows);
+    else
+        run_rows(p, norm_rows);
+    capp_side_rows(f, p->layer, p->rows, last ? f->head_row : NULL);
+    add_product(p, &layer->side.out, f->h, f->h_stride, &layer->side.norm, several);
+    if (!several) return;
+    capp_streams_add(f, p->layer, p->rows);
+    p->add = false;
+}
+
 static void feed(phase *p, const capp_layer *layer, bool last) {
     capp_forward *f = p->f;
     p->norm = layer->expert_norm.weight ? &layer->expert_norm : &layer->feed_norm;
@@ -256,16 +275,13 @@ static void feed(phase *p, const capp_layer *layer, bool last) {
         p->add = true;
         p->post = &layer->feed_post_norm;
     } else {
-        capp_product_activated(f, &layer->up, &layer->down, f->h, p->rows);
+        if (layer->shape.sparse)
+            capp_product_sparse(f, p->layer, p->rows);
+        else
+            capp_product_activated(f, &layer->up, &layer->down, f->h, p->rows);
         add_product(p, &layer->down, f->g, f->g_stride, &layer->feed_post_norm, false);
     }
-    if (layer->side.out.parts) {
-        static const capp_norm none = {NULL, NULL};
-        p->norm = &none, p->next = &layer->side.gate, p->router = NULL;
-        run_rows(p, norm_rows);
-        capp_side_rows(f, p->layer, p->rows, last ? f->head_row : NULL);
-        add_product(p, &layer->side.out, f->h, f->h_stride, &layer->side.norm, false);
-    }
+    if (layer->side.out.parts) add_side(p, layer, last);
     p->scale = layer->scale;
 }
 
@@ -275,6 +291,7 @@ static void run_layer(phase *p) {
     const capp_layer *layer = &f->weights->layers[p->layer];
     bool last = p->layer + 1 == h->layers, feeds = h->kinds[p->layer] & CAPP_FEEDS;
     bool both = h->kinds[p->layer] & CAPP_BESIDE, mixes = layer->mix_in.parts && !both;
+    if (h->streams) capp_streams_predict(p->f, p->layer, p->rows);
     if (both) mix_beside(p, layer);
     if (!feeds) take_in(p, layer, mixes);
     p->beside = false;
@@ -284,6 +301,10 @@ static void run_layer(phase *p) {
     }
     p->tiles = last ? &f->heads : &f->all;
     if (!feeds) bring_out(p, layer, mixes, h->parallel != CAPP_SEQUENTIAL);
+    if (h->streams) {
+        capp_streams_join(p->f, p->layer, p->rows);
+        p->add = false;
+    }
     if (!(h->kinds[p->layer] & CAPP_BARE)) feed(p, layer, last);
 }
 
@@ -308,6 +329,7 @@ capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t fir
         if (capp_source_failed(w->source)) return capp_source_check(w->source, err);
     }
     if (!p.rows) return CAPP_OK;
+    if (w->hparams.streams) capp_streams_end(f, p.rows);
     p.norm = &w->output_norm, p.next = w->project_out.parts ? &w->project_out : &w->head, p.router = NULL;
     run_rows(&p, norm_rows);
     if (w->project_out.parts) {
@@ -326,11 +348,13 @@ static double operations_of(const capp_matrix *m) {
 double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
     double total = (operations_of(&w->head) + operations_of(&w->project_out)) * (double)n_heads;
     total += operations_of(&w->project_in) * (double)rows;
+    for (size_t i = 0; i + 1 < w->hparams.streams; i++)
+        total += operations_of(&w->spread[i]) * (double)rows + operations_of(&w->merge[i]) * (double)n_heads;
     for (size_t i = 0; i < w->hparams.layers; i++) {
         const capp_layer *l = &w->layers[i];
         double fed = operations_of(&l->up) + operations_of(&l->down) + operations_of(&l->router) +
                      operations_of(&l->shared_router) + operations_of(&l->side.gate) + operations_of(&l->side.context) +
-                     operations_of(&l->side.out);
+                     operations_of(&l->side.out) + operations_of(&l->altup.left) + operations_of(&l->altup.right);
         if (l->expert_up)
             fed += w->hparams.experts_used * (operations_of(l->expert_up) + operations_of(l->expert_down));
         size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* after the last layer's keys and values */

@@ -29,6 +29,7 @@
     X(gemma)                                                                                                           \
     X(gemma2)                                                                                                          \
     X(gemma3)                                                                                                          \
+    X(gemma3n)                                                                                                         \
     X(gemma4)                                                                                                          \
     X(gemma4_unified)                                                                                                  \
     X(glm4)                                                                                                            \

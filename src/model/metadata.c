@@ -324,6 +324,34 @@ static capp_status read_local_heads(const reader *r, capp_hparams *h) {
     return CAPP_OK;
 }
 
+/* Several streams. A list has the cutoffs of sparse gates; that of other layers is -inf. Without it, llama.cpp's number
+ * counts: ten layers are sparse. */
+static capp_status read_streams(const reader *r, capp_hparams *h) {
+    char name[KEY];
+    uint32_t active;
+    double cutoff;
+    capp_status st;
+    const capp_tensor *left = capp_source_find_tensor(r->s, "blk.0.laurel_l.weight");
+    if ((st = read_u32(r, "altup.active_idx", false, 0, &active)) != CAPP_OK) return st;
+    if ((st = read_u32(r, "altup.num_inputs", true, CAPP_MOST_STREAMS, &h->streams)) != CAPP_OK) return st;
+    if (left && left->dims[1] <= MOST_WIDTH) h->laurel = (uint32_t)left->dims[1];
+    h->altup_scale = true;
+    const capp_gguf_value *list = list_of(r, "activation_sparsity_scale");
+    for (uint32_t i = 0; i < h->layers; i++) {
+        if (!list) cutoff = i < 10 ? 1.6448533535003662 : -INFINITY;
+        if (list && (!capp_gguf_array_f64(list, i, &cutoff) || isnan(cutoff) || cutoff > 100))
+            return capp_fail(r->err, CAPP_EFORMAT,
+                             "%s: metadata key %s must be a list of %u numbers; convert the model again",
+                             capp_source_path(r->s), full(r, "activation_sparsity_scale", name), h->layers);
+        h->shapes[i].sparse = isfinite(cutoff);
+        h->shapes[i].cutoff = (float)cutoff;
+    }
+    if (h->side && h->streams > 1 && h->laurel) return CAPP_OK;
+    return capp_fail(r->err, CAPP_EFORMAT,
+                     "%s: side embeddings, streams or blk.0.laurel_l.weight are missing; convert the model again",
+                     capp_source_path(r->s));
+}
+
 /* Latent attention: older files have the sizes of a head's keys and values as those of the model. */
 static capp_status read_latent(const reader *r, capp_hparams *h) {
     uint32_t key, value;
@@ -369,7 +397,9 @@ static capp_status read_shapes(const reader *r, capp_hparams *h) {
         h->shapes[i].heads = (uint16_t)heads, h->shapes[i].kv_heads = (uint16_t)kv_heads;
         if (!r->arch->local_heads) h->shapes[i].value = (uint16_t)(value < 1 << 15 ? value : 1 << 15);
     }
-    return r->arch->local_heads ? read_local_heads(r, h) : CAPP_OK;
+    bool shared = r->arch->local_heads || r->arch->streams;
+    if (shared && (st = read_local_heads(r, h)) != CAPP_OK) return st;
+    return r->arch->streams ? read_streams(r, h) : CAPP_OK;
 }
 
 /* ---- Other numbers ------------------------------------------------------------------------------------------------

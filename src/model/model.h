@@ -13,7 +13,7 @@
 #include "model/mixer.h"
 #include "model/parts.h"
 
-enum { CAPP_MOST_LAYERS = 1024, CAPP_ALL_LOCAL = 1 << 30 };
+enum { CAPP_MOST_LAYERS = 1024, CAPP_ALL_LOCAL = 1 << 30, CAPP_MOST_STREAMS = 8 };
 
 typedef enum capp_norm_kind { CAPP_NORM_RMS, CAPP_NORM_LAYER } capp_norm_kind;
 typedef enum capp_rope_kind { CAPP_ROPE_NONE, CAPP_ROPE_PAIRS, CAPP_ROPE_HALVES } capp_rope_kind;
@@ -109,6 +109,7 @@ typedef struct capp_arch {
     bool unit_scores;     /* scores have the factor 1 */
     bool local_heads;     /* heads of layers with a window have their own size; the last layers may share their keys */
     bool side;            /* layers may have an embedding of their own for each token, see capp_side */
+    bool streams;         /* several streams, see capp_altup; the last layers may share keys, gates may be sparse */
     bool layer_scale;     /* the stream is multiplied after each layer, by a number of the layer */
     bool cap_logits;      /* a soft cap of logits alone */
     bool dense_beside;    /* a layer with experts has a feed-forward part beside them; each part has its own norms */
@@ -234,6 +235,8 @@ typedef struct capp_shape {
     uint32_t feed;            /* not of experts */
     bool keys_as_values;      /* values are the keys, before these are normalized and rotated */
     uint16_t back;            /* it reads keys and values of the layer so many layers before it; 0: its own */
+    bool sparse;              /* the activation takes max(gate - (mean + cutoff * deviation), 0) instead of the gate */
+    float cutoff;             /* mean and deviation are those of the row of gates */
 } capp_shape;
 
 /* A second embedding of the token, of `side` numbers for each layer, and what a layer does with it at its end:
@@ -244,6 +247,23 @@ typedef struct capp_side {
     capp_matrix out;           /* width rows */
     capp_norm norm;
 } capp_side;
+
+/* AltUp (Baykal et al., arXiv 2301.13310): several streams. Before a layer each stream s_j becomes its prediction,
+ *   s_j += sum over i of predict[j][i](m) s_i, m = tanh(router(norm(s_0)) / width)
+ * The layer runs on s_0 and turns it into y. After it,
+ *   s_j += (1 + correct[j](m)) (y - s_0), m = tanh(router(norm(y)) / width)
+ * The side embedding reads scale * s_0 and is added to the other streams. LAuReL (Menghani et al., arXiv 2411.07501):
+ * with n, the normed input of attention, the stream after attention is (s_0 + attention + n + norm(right(left(n)))) /
+ * sqrt(2). */
+typedef struct capp_altup {
+    capp_norm norm;       /* its weight is divided by width */
+    const float *router;  /* [streams][width] */
+    const float *predict; /* [streams][streams][streams]: j, i, input */
+    const float *correct; /* [streams][streams]: j, input */
+    const float *scale;   /* [width], or NULL */
+    capp_matrix left, right;
+    capp_norm laurel_norm;
+} capp_altup;
 
 /* Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434). qkv has rows of q (or of its latent vector) and those of
  * the latent vector of keys and values, which all heads share, with a part that rotates. See forward/latent.c. */
@@ -260,6 +280,7 @@ typedef struct capp_layer {
     capp_norm router_norm, expert_norm, expert_post_norm, shared_post_norm; /* if the parts have norms of their own */
     float scale;    /* the stream is multiplied by it after the layer */
     capp_side side; /* */
+    capp_altup altup;
     capp_latent latent;
     /* Rows: those of q; as many of the gate of attention's output, if the model has one; then, if the layer keeps its
      * own keys and values, those of k and of v. No parts if the layer has no attention. */
@@ -357,6 +378,8 @@ typedef struct capp_hparams {
     uint32_t experts, experts_used; /* experts is 0 if there are none */
     uint32_t dense_feed;            /* feed of the layers that are CAPP_DENSE */
     uint32_t side;                  /* width of a layer's side embedding; 0: none */
+    uint32_t streams, laurel;       /* number of streams if there are several, else 0; rows of LAuReL's first matrix */
+    bool altup_scale;               /* the side embedding reads a scaled stream */
     uint32_t embedded;            /* width of embedding and head; projections convert to and from the stream's width */
     uint32_t latent, q_latent;    /* length of latent vectors; 0: none */
     uint32_t still, latent_value; /* dimensions of a head's q that do not rotate; of its output */
@@ -404,22 +427,24 @@ typedef struct capp_weights {
     size_t n_integers, n_floats_only; /* matrices that are stored as integers; others except routers */
     const capp_source *source;        /* borrowed: the file */
     capp_hparams hparams;
-    capp_layer *layers;              /* [hparams.layers] */
-    capp_norm output_norm;           /* */
-    capp_matrix project_in;          /* project_in: embedding to stream; project_out: stream to head; */
-    capp_matrix project_out;         /* no parts if the model has none */
-    capp_matrix head;                /* vocabulary rows */
-    const capp_tensor *tokens;       /* embeddings [vocabulary][width], read row by row in their stored form */
-    const capp_tensor *positions;    /* [context + position_offset][width], or NULL */
-    uint32_t position_offset;        /* row of the first position */
-    capp_norm tokens_norm;           /* of the embedding; weight is NULL if there is none */
-    const capp_tensor *side_tokens;  /* [vocabulary][layers * side], or NULL */
-    capp_norm side_norm;             /* [side] */
-    size_t key_floats, value_floats; /* in a slot of the KV store, of all layers */
-    double *frequencies;             /* [n_ropes][rope_dims / 2] in use, then as many for long contexts */
-    const float *alibi;              /* [heads] slopes, or NULL */
-    capp_matrix *expert_matrices;    /* [layers][2 experts] */
-    capp_matrix *head_matrices;      /* [layers][2 heads] for latent attention */
+    capp_layer *layers;           /* [hparams.layers] */
+    capp_norm output_norm;        /* */
+    capp_matrix project_in;       /* project_in: embedding to stream; project_out: stream to head; */
+    capp_matrix project_out;      /* no parts if the model has none */
+    capp_matrix head;             /* vocabulary rows */
+    const capp_tensor *tokens;    /* embeddings [vocabulary][width], read row by row in their stored form */
+    const capp_tensor *positions; /* [context + position_offset][width], or NULL */
+    uint32_t position_offset;     /* row of the first position */
+    capp_norm tokens_norm;        /* of the embedding; weight is NULL if there is none */
+    capp_matrix spread[CAPP_MOST_STREAMS - 1]; /* from the embedding to the other streams, width x width */
+    capp_matrix merge[CAPP_MOST_STREAMS - 1];  /* back; no parts if there are no other streams */
+    const capp_tensor *side_tokens;            /* [vocabulary, or the first tokens][layers * side], or NULL */
+    capp_norm side_norm;                       /* [side] */
+    size_t key_floats, value_floats;           /* in a slot of the KV store, of all layers */
+    double *frequencies;                       /* [n_ropes][rope_dims / 2] in use, then as many for long contexts */
+    const float *alibi;                        /* [heads] slopes, or NULL */
+    capp_matrix *expert_matrices;              /* [layers][2 experts] */
+    capp_matrix *head_matrices;                /* [layers][2 heads] for latent attention */
     capp_dequant_fn tokens_dequant, positions_dequant, side_dequant;
     uint64_t parameters, adapter_bytes;
     size_t packed_bytes, whole_bytes; /* size of the cache; size of a cache of all matrices */
