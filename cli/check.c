@@ -7,8 +7,7 @@ enum { LONG_BYTES = 8 << 20 }; /* limit for the rows that are kept for tokenizin
 
 void check_free(check *findings) {
     buffer_free(&findings->first_reason);
-    buffer_free(&findings->unlike[0]);
-    buffer_free(&findings->unlike[1]);
+    labels_free(&findings->labels);
     for (size_t i = 0; i < CHECK_LONGEST; i++) buffer_free(&findings->longest[i].text);
     *findings = (check){0};
 }
@@ -22,45 +21,6 @@ static void count_bad(check *findings, size_t line, const char *reason, size_t s
         buffer_add(&findings->first_reason, reason, size);
     }
     findings->n_bad++;
-}
-
-/* Adds "line 3 'maybe'", for the first few. */
-static void list_label(buffer *list, const row *this_row) {
-    enum { ENOUGH = 120, SHOWN = 40 };
-    if (list->size >= ENOUGH) return;
-    capp_str label = this_row->label_text;
-    int size = label.size <= SHOWN ? (int)label.size : (int)utf8_valid(label.data, SHOWN);
-    buffer_printf(list, "%sline %zu '%.*s'", list->size ? ", " : "", this_row->line, size, label.data);
-    if (list->size >= ENOUGH) buffer_text(list, ", ...");
-}
-
-static void count_label(check *findings, const row *this_row) {
-    findings->n_labeled++;
-    for (int way = 0; way < 2; way++) {
-        if (this_row->label_found[way] != SIZE_MAX)
-            findings->labels[way]++;
-        else
-            list_label(&findings->unlike[way], this_row);
-    }
-}
-
-/* Reads all labels by text if possible, otherwise all by index. */
-static bool decide_labels(const check *findings, const reader *input, row_rules *rules, capp_error *err) {
-    const buffer *text = &findings->unlike[LABELS_BY_TEXT], *index = &findings->unlike[LABELS_BY_INDEX];
-    rules->labels = LABELS_BY_TEXT;
-    if (findings->labels[LABELS_BY_TEXT] == findings->n_labeled) return true;
-    rules->labels = LABELS_BY_INDEX;
-    if (findings->labels[LABELS_BY_INDEX] == findings->n_labeled) {
-        if (!rules->notes.quiet)
-            complain(
-                "reading labels as indices, 0 for the first class, because some are not the text of a class (%.*s)",
-                (int)text->size, text->data);
-        return true;
-    }
-    return fail_at(err, 0,
-                   "%s: some labels are not the text of a class (%.*s) and some are not an index from 0 (%.*s); write "
-                   "all labels in one way, or use --label-index",
-                   input->source.name, (int)text->size, text->data, (int)index->size, index->data);
 }
 
 /* The longest completion of the row, if the row has its own. */
@@ -141,7 +101,7 @@ bool check_input(check *findings, reader *input, row_rules *rules, const options
             count_bad(findings, next.line, next.reason.data, next.reason.size);
             continue;
         }
-        if (decide) count_label(findings, &next);
+        if (decide) labels_count(&findings->labels, "line", next.line, next.label_text, next.label_found);
         findings->sample.prompt_bytes += next.example.prompt.size;
         findings->sample.rows++;
         keep_longest(findings, &next, rules);
@@ -152,7 +112,8 @@ bool check_input(check *findings, reader *input, row_rules *rules, const options
     if (interrupted()) return true;
     if (status == READ_FAILED) return fail_place(input, err);
     if (!judge_rows(findings, input, settings, err)) return false;
-    if (decide && !decide_labels(findings, input, rules, err)) return false;
+    if (decide && !labels_decide(&findings->labels, input->source.name, false, settings->quiet, &rules->labels, err))
+        return false;
     return reader_rewind(input, err);
 }
 

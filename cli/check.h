@@ -20,9 +20,7 @@ typedef struct check {
     size_t n_bad;
     size_t first_line; /* the first bad row, and why it is bad */
     buffer first_reason;
-    size_t labels[2]; /* number of rows whose label is valid as text, as index */
-    size_t n_labeled; /* rows whose label is either */
-    buffer unlike[2]; /* for a message: labels that are not valid as text, as index */
+    label_facts labels;
     cost_sample sample;
     double row_cost; /* see cost_of_row; below 0: not known */
     long_row longest[CHECK_LONGEST];

@@ -24,6 +24,7 @@ typedef enum column_kind {
     COLUMN_LABEL_INDEX,
     COLUMN_CORRECT,
     COLUMN_UNDECIDED,
+    COLUMN_SET,
     COLUMN_ERROR
 } column_kind;
 

@@ -13,6 +13,7 @@ typedef struct writer {
     options shown; /* the settings of the table */
     store_facts facts;
     decider decider;
+    store_labels labels;
     output out;
     table table;
     int lock; /* of the store while it is changed, or -1 */
@@ -66,7 +67,8 @@ static bool write_row(writer *w, const stored_row *stored, capp_error *err) {
                                 .n_classes = decided.row.example.n_completions,
                                 .prediction = decided.prediction,
                                 .posterior = decided.posterior};
-    put_choice(&w->out.row, &w->table, &decided.row, &result, decided.undecided);
+    put_choice(&w->out.row, &w->table, &decided.row, &result,
+               (choice_notes){.undecided = decided.undecided, .least = decided.least});
     return output_end_row(&w->out);
 }
 
@@ -92,9 +94,13 @@ static bool open_writer(writer *w, store *s, capp_error *err) {
     w->shown = *o;
     w->shown.on_error = w->facts.on_error;
     if (!decider_open(&w->decider, s, o->input, &w->facts, o, err)) return false;
-    if (o->rescore && !rescore(s, &w->decider, o, err)) return false;
+    if (calibrate_needs_labels(&w->decider) && !store_labels_open(&w->labels, s, &w->decider, o, err)) return false;
+    const store_labels *labels = calibrate_needs_labels(&w->decider) ? &w->labels : NULL;
+    if (o->rescore && !rescore(s, &w->decider, labels, o, err)) return false;
+    if (!calibrate(&w->decider, labels, err)) return false;
     if (!output_open_rows(&w->out, o, true, inputs, sizeof inputs / sizeof *inputs, err)) return false;
     if (!table_open(&w->table, &w->shown, &w->decider.rules, w->out.form, false, err)) return false;
+    w->table.sets = o->sets > 0;
     w->table.may_be_undecided = o->bit == COMMAND_DECIDE && w->facts.margin > 0;
     return true;
 }

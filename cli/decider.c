@@ -4,6 +4,7 @@
 
 #include "store_parts.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,9 +40,27 @@ static void take_prior(decider *d) {
     for (size_t i = 0; i < n && d->chosen; i++) d->rules.prior[i] = all->prior[d->chosen[i]] / sum;
 }
 
+/* The prompts that say nothing (Zhao et al. 2021): the template of the run with these texts in each column. */
+static bool make_blanks(decider *d, capp_error *err) {
+    static const char *const texts[] = {"N/A", "[MASK]", ""};
+    enum { TEXTS = sizeof texts / sizeof *texts };
+    template pattern = {0};
+    capp_str written = store_get(d->store, "template", &d->memory);
+    if (written.size && !template_parse(&pattern, written.data, err)) return false;
+    d->blanks = arena_allocate(&d->memory, TEXTS, sizeof *d->blanks);
+    for (size_t i = 0; i < TEXTS; i++) {
+        capp_str blank = capp_str_of(texts[i]);
+        if (written.size) blank = template_fill(&pattern, blank, &d->memory);
+        if (blank.size) d->blanks[d->n_blanks++] = blank;
+    }
+    template_free(&pattern);
+    return true;
+}
+
 bool decider_open(decider *d, store *s, const char *path, const store_facts *facts, const options *settings,
                   capp_error *err) {
     *d = (decider){.store = s, .path = path, .facts = facts, .list = SIZE_MAX};
+    d->calibration = (calibration){.method = settings->calibrate, .coverage = settings->sets};
     options given = *settings;
     given.quiet = true; /* its warnings were printed when the rows were scored */
     given.template = given.label = NULL;
@@ -64,11 +83,11 @@ bool decider_open(decider *d, store *s, const char *path, const store_facts *fac
     capp_run_options_init(&d->how);
     d->how.aggregate = options_given(settings, "aggregate") ? settings->aggregate : facts->aggregate;
     capp_scoring_init(&d->scoring);
-    bool discounts = options_given(settings, "discount");
-    d->scoring.discount = discounts ? settings->discount : facts->discount;
+    bool pmi = d->calibration.method == CALIBRATE_PMI, discounts = pmi || options_given(settings, "discount");
+    d->scoring.discount = pmi ? -1 : discounts ? settings->discount : facts->discount;
     d->domain = !discounts ? facts->domain : settings->domain ? capp_str_of(settings->domain) : (capp_str){"", 0};
     if (d->scoring.discount != 0) d->how.scoring = &d->scoring;
-    return true;
+    return d->calibration.method != CALIBRATE_CONTEXTUAL || make_blanks(d, err);
 }
 
 void decider_close(decider *d) {
@@ -77,6 +96,10 @@ void decider_close(decider *d) {
     free(d->exact);
     free(d->rescored);
     free(d->posterior);
+    free(d->score);
+    free(d->prior);
+    free(d->logs);
+    calibration_free(&d->calibration);
     arena_free(&d->memory);
     arena_free(&d->list_memory);
     *d = (decider){0};
@@ -89,11 +112,11 @@ static const size_t *chosen_of(const decider *d, const stored_completions *c) {
 }
 
 /* The marginals of all completions of the list; NULL and a message if the store does not have them. */
-static const double *read_marginals(decider *d, const stored_completions *c, capp_error *err) {
+static const double *read_marginals(decider *d, const stored_completions *c, capp_str domain, capp_error *err) {
     sqlite3_stmt *statement = store_query_of(d->store, QUERY_MARGINALS);
     if (statement) {
         sqlite3_bind_int64(statement, 1, (int64_t)c->list);
-        store_bind_text(statement, 2, d->domain);
+        store_bind_text(statement, 2, domain);
         size_t bytes = c->offset[c->n] * sizeof(double);
         if (sqlite3_step(statement) == SQLITE_ROW && (size_t)sqlite3_column_bytes(statement, 0) == bytes) {
             double *marginals = arena_allocate(&d->list_memory, c->offset[c->n], sizeof *marginals);
@@ -101,16 +124,39 @@ static const double *read_marginals(decider *d, const stored_completions *c, cap
             return marginals;
         }
     }
-    if (d->domain.size)
-        fail_at(err, 0,
-                "the store has no log-probabilities after the domain prompt '%.*s'; to add them, use the same command "
-                "with --rescore -m MODEL",
-                (int)d->domain.size, d->domain.data);
-    else
-        fail_at(err, 0,
-                "the store has no log-probabilities of the classes alone, which --discount needs; to add them, use the "
-                "same command with --rescore -m MODEL");
+    fail_at(
+        err, 0,
+        "%s: the store has no log-probabilities of the classes %s%.*s%s; to add them, use capp decide with the same "
+        "options and --rescore -m MODEL",
+        d->path, domain.size ? "after the prompt '" : "alone", (int)domain.size, domain.data, domain.size ? "'" : "");
     return NULL;
+}
+
+/* Contextual calibration of the list: minus the logarithm of the mean probability of each class after the prompts that
+ * say nothing. */
+static bool take_shift(decider *d, const stored_completions *c, capp_error *err) {
+    const size_t *chosen = chosen_of(d, c);
+    size_t tokens = d->offset[d->n];
+    float *logprobs = arena_allocate(&d->list_memory, d->n_blanks * tokens, sizeof *logprobs);
+    double *scores = arena_allocate(&d->list_memory, d->n_blanks * d->n, sizeof *scores);
+    for (size_t i = 0; i < d->n_blanks; i++) {
+        const double *all = read_marginals(d, c, d->blanks[i], err);
+        if (!all) return false;
+        for (size_t k = 0; k < d->n; k++) {
+            const double *from = all + c->offset[chosen ? chosen[k] : k];
+            for (size_t t = d->offset[k]; t < d->offset[k + 1]; t++)
+                logprobs[i * tokens + t] = (float)from[t - d->offset[k]];
+        }
+    }
+    const capp_logprobs given = {.n = d->n_blanks, .offset = d->offset, .logprobs = logprobs};
+    capp_example example = {.completions = c->texts, .n_completions = d->n, .normalize = true};
+    if (!c->own) example.completions = d->rules.classes;
+    const capp_decided results = {.score = scores};
+    capp_error cause;
+    d->shift = arena_allocate(&d->list_memory, d->n, sizeof *d->shift);
+    return (!capp_decide(&given, &example, &d->how, &results, &cause) &&
+            !capp_calibrate_shift(scores, d->n_blanks, d->n, d->shift, &cause)) ||
+           fail_at(err, 0, "%s: --calibrate contextual: %s", d->path, cause.message);
 }
 
 /* Prepares the list for the options. */
@@ -130,7 +176,7 @@ static bool take_list(decider *d, const stored_completions *c, capp_error *err) 
     d->marginals = NULL;
     const double *marginals = NULL;
     if (d->how.scoring) {
-        marginals = read_marginals(d, c, err);
+        marginals = read_marginals(d, c, d->domain, err);
         if (!marginals) return false;
         d->marginals = arena_allocate(&d->list_memory, d->offset[d->n], sizeof *d->marginals);
     }
@@ -142,6 +188,8 @@ static bool take_list(decider *d, const stored_completions *c, capp_error *err) 
     d->scoring.marginals = d->marginals;
     d->scoring.marginal_offset = d->offset;
     d->scoring.n_marginals = d->n;
+    d->shift = NULL;
+    if (d->n_blanks && !take_shift(d, c, err)) return false;
     d->of = c;
     d->list = c->list;
     return true;
@@ -175,6 +223,24 @@ const capp_str *decider_completions(const decider *d, const stored_row *stored, 
     return c->own ? c->texts : d->rules.classes;
 }
 
+static bool takes_calibration(const decider *d, const stored_row *stored, size_t n, capp_error *why) {
+    const calibration *c = &d->calibration;
+    bool normalize = stored->row.own_normalize ? stored->row.example.normalize : d->rules.normalize;
+    if (c->method == CALIBRATE_NONE && !(c->coverage > 0)) return true;
+    if (!normalize)
+        return fail_at(why, 0,
+                       "the probabilities of the row do not sum to 1 (normalize, --multi-label), so there is nothing "
+                       "to calibrate");
+    if (c->width && c->width != n)
+        return fail_at(why, 0,
+                       "the row has %zu completions and others have %zu, but --calibrate %s fits one shift or scale "
+                       "for all rows",
+                       n, c->width, calibration_name(c->method));
+    if (c->method == CALIBRATE_PRIOR && stored->own_prior)
+        return fail_at(why, 0, "the row has its own prior, so --calibrate prior cannot estimate one");
+    return true;
+}
+
 /* Whether the options fit the row. */
 static bool takes(const decider *d, const stored_row *stored, capp_error *why) {
     const stored_completions *c = stored->completions;
@@ -186,7 +252,7 @@ static bool takes(const decider *d, const stored_row *stored, capp_error *why) {
         return fail_at(why, 0, "the row has its own prior, so -c cannot choose among its classes");
     if (!stored->own_prior && d->rules.n_prior && d->rules.n_prior != n)
         return fail_at(why, 0, "--prior has %zu numbers, but the row has %zu completions", d->rules.n_prior, n);
-    return true;
+    return takes_calibration(d, stored, n, why);
 }
 
 bool decider_skips(const decider *d, const stored_row *stored, capp_error *why) {
@@ -202,13 +268,44 @@ static void show_row(const decider *d, const stored_row *stored, row *shown) {
     if (!shown->own_normalize) e->normalize = d->rules.normalize;
 }
 
-bool decider_row(decider *d, const stored_row *stored, decided_row *decided, capp_error *err) {
+/* The prior that has the effect of the shifts: prior * exp(shift / scale), divided by its sum. */
+static const double *shifted_prior(decider *d, const double *prior, double scale, const double *shift) {
+    double top = -INFINITY, sum = 0;
+    grow(&d->prior, &d->prior_capacity, d->n, sizeof *d->prior);
+    for (size_t k = 0; k < d->n; k++) top = fmax(top, shift[k]);
+    for (size_t k = 0; k < d->n; k++) sum += d->prior[k] = (prior ? prior[k] : 1) * exp((shift[k] - top) / scale);
+    for (size_t k = 0; k < d->n; k++) d->prior[k] /= sum;
+    return d->prior;
+}
+
+static bool decide_as(decider *d, const capp_logprobs *given, const capp_example *example, bool plain, double scale,
+                      decided_row *decided, capp_error *why) {
+    capp_run_options how = d->how;
+    if (plain && d->calibration.method == CALIBRATE_PMI) how.scoring = NULL;
+    const capp_decided results = {.posterior = d->posterior,
+                                  .score = d->score,
+                                  .prediction = &decided->prediction,
+                                  .undecided = &decided->undecided};
+    if (capp_decide(given, example, &how, &results, why)) return false;
+    if (scale == 1) return true;
+    /* A scale changes no order, so the prediction stays. */
+    double *shift = NULL;
+    if (example->prior) {
+        grow(&d->logs, &d->logs_capacity, d->n, sizeof *d->logs);
+        shift = d->logs;
+        for (size_t k = 0; k < d->n; k++) shift[k] = scale * log(example->prior[k]);
+    }
+    return !capp_calibrate_apply(d->score, 1, d->n, scale, shift, d->posterior, why);
+}
+
+bool decider_fit_row(decider *d, const stored_row *stored, size_t fit, decided_row *decided, capp_error *err) {
     capp_error cause;
-    *decided = (decided_row){.row = stored->row};
+    *decided = (decided_row){.row = stored->row, .posterior = NULL};
     if (!takes(d, stored, &cause)) return fail_at(err, 0, "%s: row %zu: %s", d->path, stored->index, cause.message);
     if (!take_list(d, stored->completions, err)) return false;
     show_row(d, stored, &decided->row);
     grow(&d->posterior, &d->posterior_capacity, d->n, sizeof *d->posterior);
+    grow(&d->score, &d->score_capacity, d->n, sizeof *d->score);
     const float *logprobs = stored->first ? stored->first : stored->logprobs;
     capp_logprobs given = {.n = 1,
                            .offset = d->offset,
@@ -219,10 +316,22 @@ bool decider_row(decider *d, const stored_row *stored, decided_row *decided, cap
         given.exact = gather(d, stored, stored->logprobs, &d->exact, &d->exact_capacity);
         given.rescored = gather_rescored(d, stored);
     }
-    const capp_decided results = {
-        .posterior = d->posterior, .prediction = &decided->prediction, .undecided = &decided->undecided};
-    if (capp_decide(&given, &decided->row.example, &d->how, &results, &cause))
+    const calibration *c = &d->calibration;
+    bool plain = fit == CALIBRATION_OFF, fitted = !plain && c->fitted;
+    double scale = fitted ? c->scale[fit] : 1;
+    const double *shift = plain ? NULL : fitted ? c->shift[fit] : d->shift;
+    capp_example example = decided->row.example;
+    if (shift) example.prior = shifted_prior(d, example.prior, scale, shift);
+    if (!decide_as(d, &given, &example, plain, scale, decided, &cause))
         return fail_at(err, 0, "%s: row %zu: %s", d->path, stored->index, cause.message);
     decided->posterior = d->posterior;
+    decided->score = d->score;
+    decided->prior = example.prior;
+    decided->least = plain ? 0 : c->least[fit];
     return true;
+}
+
+bool decider_row(decider *d, const stored_row *stored, decided_row *decided, capp_error *err) {
+    size_t fit = d->cross ? calibration_fold(stored->index) : CALIBRATION_ALL;
+    return decider_fit_row(d, stored, fit, decided, err);
 }

@@ -2,6 +2,7 @@
 #ifndef CLI_DECIDER_H
 #define CLI_DECIDER_H
 
+#include "calibration.h"
 #include "store_read.h"
 
 /* A decided row. Valid until the next one. */
@@ -9,6 +10,9 @@ typedef struct decided_row {
     row row; /* as the output shows it: with the chosen classes and the prior of the options */
     size_t prediction;
     const double *posterior; /* [row.example.n_completions] */
+    const double *score;     /* the same, of log-likelihoods; without calibration */
+    const double *prior;     /* the row's, with the effect of a calibration's shifts; NULL: uniform */
+    double least;            /* posterior of the classes in the set of the row; 0: no sets */
     bool undecided;          /* scores within the margin of the model depend on classes that were not rescored */
 } decided_row;
 
@@ -22,11 +26,16 @@ typedef struct decider {
     capp_run_options how;
     capp_scoring scoring;
     capp_str domain; /* "": none */
+    calibration calibration;
+    bool cross;       /* each row gets the fit to the other folds */
+    capp_str *blanks; /* [n_blanks] prompts that say nothing, for contextual calibration */
+    size_t n_blanks;
     arena memory;
     /* of the list of completions of the last row */
     const stored_completions *of; /* NULL: none */
     size_t list;
     double *marginals; /* [offset[n]], or NULL */
+    double *shift;     /* [n] of contextual calibration, or NULL */
     size_t *offset;    /* [n + 1] of the chosen completions */
     int32_t *ids;
     size_t n;
@@ -34,8 +43,9 @@ typedef struct decider {
     /* of the last row */
     float *first, *exact;
     bool *rescored;
-    double *posterior;
-    size_t tokens_capacity, exact_capacity, rescored_capacity, posterior_capacity;
+    double *posterior, *score, *prior, *logs;
+    size_t tokens_capacity, exact_capacity, rescored_capacity, posterior_capacity, score_capacity, prior_capacity,
+        logs_capacity;
 } decider;
 
 /* Takes aggregate, prior, discount, classes and --multi-label from the options where they are given, otherwise from the
@@ -51,7 +61,11 @@ const capp_str *decider_completions(const decider *d, const stored_row *stored, 
  * the reason. */
 bool decider_skips(const decider *d, const stored_row *stored, capp_error *why);
 
-/* Decides a row that is not bad. Fails if the options do not fit it. */
+/* Decides a row that is not bad, after the fit to all rows or, if `cross`, to the other folds. Fails if the options do
+ * not fit it. */
 bool decider_row(decider *d, const stored_row *stored, decided_row *decided, capp_error *err);
+
+/* The same after this fit; CALIBRATION_OFF: without the calibration of the options. */
+bool decider_fit_row(decider *d, const stored_row *stored, size_t fit, decided_row *decided, capp_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-#include "labeled.h"
+#include "evaluate_store.h"
 #include "report.h"
 #include "run.h"
 
@@ -234,70 +234,6 @@ static int write_reports(run *this_run, tally *t, output *json, output *html) {
     buffer_free(&text);
     if (this_run->options->json && !output_close(json, true)) code = output_failed(json);
     if (html->file >= 0 && !output_close(html, true)) code = output_failed(html);
-    return code;
-}
-
-/* ---- Stores ---------------------------------------------------------------------------------------------------- */
-
-static void print_store_json(buffer *b, const labeled *rows, const tally *t) {
-    buffer_text(b, "{\"accuracy\": ");
-    put_double(b, share_of(t->correct, t->n));
-    buffer_printf(b, ",\n \"n\": %zu,\n \"correct\": %zu,\n \"undecided\": %zu,\n \"log_loss\": ", t->n, t->correct,
-                  rows->n_undecided);
-    put_double(b, log_loss(t));
-    report_json(&t->report, b);
-    buffer_text(b, "}\n");
-}
-
-static void print_store_text(buffer *b, const labeled *rows, const tally *t) {
-    buffer_printf(b, "accuracy   %.4f (%zu of %zu)\n", share_of(t->correct, t->n), t->correct, t->n);
-    if (t->n) buffer_printf(b, "log-loss   %.4f\n", log_loss(t));
-    report_text(&t->report, b);
-    if (rows->n_without) buffer_printf(b, "\n%zu rows have no label, or no score\n", rows->n_without);
-}
-
-/* Counts the rows of the store. */
-static int count_store(labeled *rows, tally *t, capp_error *err) {
-    decided_row decided;
-    size_t index;
-    read_status status;
-    while ((status = labeled_next(rows, &decided, &index, err)) == READ_ROW) {
-        t->n++;
-        t->correct += decided.prediction == decided.row.label;
-        add_loss(t, decided.posterior[decided.row.label]);
-        report_add(&t->report, &decided.row, decided.prediction, decided.posterior);
-    }
-    if (interrupted()) return EXIT_SIGNAL + interrupted();
-    return status == READ_END ? EXIT_DONE : EXIT_FAILED;
-}
-
-/* The report on a store, which needs no model. */
-static int evaluate_store(const options *settings) {
-    labeled rows;
-    tally t = {.n = 0};
-    capp_error err = {.row = CAPP_NO_ROW};
-    const char *inputs[] = {settings->input, settings->classes, settings->prior};
-    enum { INPUTS = sizeof inputs / sizeof *inputs };
-    output json = {.file = -1}, html = {.file = -1};
-    bool good = labeled_open(&rows, settings->input, settings, &err);
-    report_open(&t.report, rows.decider.rules.classes, rows.decider.rules.n_classes);
-    good = good && (!settings->json || output_open(&json, settings->json, inputs, INPUTS, &err)) &&
-           (!settings->html || output_open(&html, settings->html, inputs, INPUTS, &err));
-    int code = good ? count_store(&rows, &t, &err) : EXIT_FAILED;
-    if (code == EXIT_FAILED) complain("%s", err.message);
-    if (!code) {
-        buffer text = {0};
-        labeled_tell(&rows, t.n);
-        print_store_text(&text, &rows, &t);
-        if (settings->json) print_store_json(&json.rows, &rows, &t);
-        if (settings->html) report_html(&t.report, &html.rows, settings->input);
-        if (!settings->json || json.path) code = output_print(buffer_view(&text));
-        buffer_free(&text);
-    }
-    if (json.file >= 0 && !output_close(&json, !code)) code = output_failed(&json);
-    if (html.file >= 0 && !output_close(&html, !code)) code = output_failed(&html);
-    report_close(&t.report);
-    labeled_close(&rows);
     return code;
 }
 

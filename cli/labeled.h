@@ -2,7 +2,7 @@
 #ifndef CLI_LABELED_H
 #define CLI_LABELED_H
 
-#include "decider.h"
+#include "calibrate.h"
 
 typedef struct labeled {
     store *store;
@@ -11,13 +11,14 @@ typedef struct labeled {
     store_rows *rows;
     const options *settings;
     const char *path;
-    label_reading labels; /* one way for the whole store */
-    size_t n_without;     /* rows without a label, or that could not be scored */
-    size_t n_undecided;   /* of the rows with a label */
+    store_labels labels;
+    stored_row stored;  /* the last row */
+    size_t n_without;   /* rows without a label, or that could not be scored */
+    size_t n_undecided; /* of the rows with a label */
 } labeled;
 
-/* Opens the store at path. The options may change its decisions, and name the column of the label. Reads all labels
- * once, and fails if there is no such column or if the labels do not name classes in one way. */
+/* Opens the store at path. The options may change its decisions, and name the column of the label. A calibration is
+ * fitted for each row to the rows of the other folds. */
 bool labeled_open(labeled *l, const char *path, const options *settings, capp_error *err);
 void labeled_close(labeled *l);
 

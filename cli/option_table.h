@@ -69,6 +69,8 @@ enum option_id {
     OPT_DISCOUNT,
     OPT_DOMAIN,
     OPT_RESCORE,
+    OPT_CALIBRATE,
+    OPT_SETS,
     OPT_END_OF_PROMPT,
     OPT_THREADS,
     OPT_MEMORY,

@@ -117,6 +117,13 @@ bool names_store(const char *path) {
     return path && (ends_with(path, ".db") || ends_with(path, ".sqlite") || ends_with(path, ".sqlite3"));
 }
 
+static bool share_option(double *share, const char *text, capp_error *err) {
+    char *end;
+    *share = strtod(text, &end);
+    if (end != text && !*end && *share > 0 && *share < 1) return true;
+    return fail_at(err, 0, "--sets '%s' is not a number between 0 and 1; write, for example, 0.9", text);
+}
+
 static bool discount_option(options *settings, const char *text, capp_error *err) {
     char *end;
     settings->discount = strtod(text, &end);
@@ -135,7 +142,10 @@ const capp_scoring *options_scoring(const options *settings, capp_scoring *scori
 static bool check_discount(const options *settings, capp_error *err) {
     if (settings->domain && !*settings->domain)
         return fail_at(err, 0, "--domain is empty; write the prompt of the discount, such as 'Topic:'");
-    if (settings->domain && settings->discount == 0)
+    bool pmi = settings->calibrate == CALIBRATE_PMI;
+    if (pmi && settings->discount != 0)
+        return fail_at(err, 0, "--calibrate pmi is a discount of -1; remove --discount");
+    if (settings->domain && settings->discount == 0 && !pmi)
         return fail_at(err, 0, "--domain has no effect without a discount; add --discount -1");
     if (settings->discount != 0 && settings->only_prediction)
         return fail_at(err, 0, "--only-prediction does not work with --discount; remove one of the two");
@@ -201,6 +211,12 @@ static bool set(options *settings, int id, const char *text, capp_error *err) {
     case OPT_MULTI_LABEL: settings->multi_label = true; return true;
     case OPT_ONLY_PREDICTION: settings->only_prediction = true; return true;
     case OPT_AGGREGATE: return aggregate_option(settings, text, err);
+    case OPT_CALIBRATE:
+        return calibration_method_of(text, &settings->calibrate) ||
+               fail_at(err, 0,
+                       "--calibrate '%s' is unknown; use batch, contextual, pmi, prior, temperature, affine or none",
+                       text);
+    case OPT_SETS: return share_option(&settings->sets, text, err);
     case OPT_RESCORE: settings->rescore = true; return true;
     case OPT_DISCOUNT: return discount_option(settings, text, err);
     case OPT_DOMAIN: settings->domain = text; return true;
@@ -316,8 +332,9 @@ static bool check_names(const options *settings, capp_error *err) {
 
 /* Options that change the report on a store. The others need the model, or write rows. */
 static bool check_store_options(const options *settings, capp_error *err) {
-    static const char *const useful[] = {"classes",  "label",  "label-index", "prior", "multi-label", "aggregate",
-                                         "discount", "domain", "json",        "html",  "quiet"};
+    static const char *const useful[] = {"classes",   "label",     "label-index", "prior", "multi-label",
+                                         "aggregate", "discount",  "domain",      "json",  "html",
+                                         "quiet",     "calibrate", "sets"};
     for (size_t i = 0; i < settings->n_given; i++) {
         size_t j = 0;
         while (j < sizeof useful / sizeof *useful && strcmp(settings->given[i].name, useful[j]) != 0) j++;
@@ -377,7 +394,10 @@ bool options_parse(options *settings, const char *command, unsigned bit, int cou
     if (bit == COMMAND_INSPECT && !settings->input) return fail_at(err, 0, "no file; write capp inspect FILE");
     if (bit == COMMAND_COMPARE && !settings->second)
         return fail_at(err, 0, "compare needs two stores; write capp compare FIRST.db SECOND.db --label FIELD");
-    if ((bit == COMMAND_EVALUATE || bit == COMMAND_COMPARE) && !settings->label)
+    if (bit == COMMAND_EVALUATE && !names_store(settings->input) && (settings->calibrate || settings->sets > 0))
+        return fail_at(err, 0, "--%s works on a store: first run capp classify -o NAME.db, then capp evaluate NAME.db",
+                       settings->calibrate ? "calibrate" : "sets");
+    if (bit == COMMAND_EVALUATE && !names_store(settings->input) && !settings->label)
         return fail_at(err, 0, "no label; name the column of the correct class with --label FIELD");
     if ((settings->resume || settings->overwrite) && (!settings->out || !strcmp(settings->out, "-")))
         return fail_at(err, 0, "--%s works only with an output file; use -o FILE",

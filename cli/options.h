@@ -2,6 +2,7 @@
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
+#include "calibration.h"
 #include "option_table.h"
 #include "util.h"
 
@@ -48,6 +49,8 @@ typedef struct options {
     capp_aggregate aggregate;
     double discount;    /* factor of marginal log-probabilities; 0: none */
     const char *domain; /* the prompt of marginals, or NULL */
+    calibration_method calibrate;
+    double sets; /* coverage of the sets of classes; 0: none */
     row_policy on_error;
     char separator;    /* for CSV; 0: detected */
     size_t max_record; /* bytes */

@@ -205,6 +205,7 @@ bool table_begin(table *layout, const capp_str *names, size_t n_names, capp_erro
         add(layout, COLUMN_LABEL_INDEX, "label_index", 0);
         add(layout, COLUMN_CORRECT, "correct", 0);
     }
+    if (layout->sets) add(layout, COLUMN_SET, "set", 0);
     if (layout->may_be_undecided) add(layout, COLUMN_UNDECIDED, "undecided", 0);
     if (layout->options->on_error == ROW_NULL) add(layout, COLUMN_ERROR, "error", 0);
     return rename_columns(layout, err) && names_differ(layout, err);
@@ -258,6 +259,7 @@ bool table_takes(table *layout, const row *this_row, capp_error *err) {
 typedef struct outcome {
     const row *of;
     bool bad, undecided;
+    double least;              /* posterior of the classes of the set */
     size_t prediction, second; /* indices; second: SIZE_MAX if there is none */
     const double *posterior;   /* [n], or NULL */
     size_t n;
@@ -288,6 +290,17 @@ static void put_named(buffer *b, const table *layout, const outcome *x) {
         put_double(b, x->posterior[i]);
     }
     buffer_char(b, '}');
+}
+
+static void put_set(buffer *b, const outcome *x) {
+    size_t n = 0;
+    buffer_char(b, '[');
+    for (size_t i = 0; i < x->n; i++) {
+        if (x->posterior[i] < x->least) continue;
+        buffer_text(b, n++ ? ", " : "");
+        put_string(b, class_text(x, i));
+    }
+    buffer_char(b, ']');
 }
 
 static void put_top(buffer *b, const outcome *x, size_t most) {
@@ -367,6 +380,14 @@ static bool put_value(buffer *b, const table *layout, const column *c, const out
         return true;
     case COLUMN_TOKENS: buffer_printf(b, "%zu", x->decision->completion_tokens); return true;
     case COLUMN_TOKENS_RUN: buffer_printf(b, "%zu", x->decision->completion_tokens_run); return true;
+    case COLUMN_SET:
+        put_set(&list, x);
+        if (json)
+            buffer_str(b, buffer_view(&list));
+        else
+            put_text(b, layout, buffer_view(&list));
+        buffer_free(&list);
+        return true;
     case COLUMN_UNDECIDED: buffer_text(b, x->undecided ? "true" : "false"); return true;
     case COLUMN_LABEL: put_text(b, layout, class_text(x, of->label)); return true;
     case COLUMN_LABEL_INDEX: buffer_printf(b, "%zu", of->label); return true;
@@ -454,9 +475,10 @@ static void order_classes(table *layout, const outcome *x) {
     free(taken);
 }
 
-void put_choice(buffer *b, table *layout, const row *this_row, const capp_result *result, bool undecided) {
+void put_choice(buffer *b, table *layout, const row *this_row, const capp_result *result, choice_notes of_store) {
     outcome x = {.of = this_row,
-                 .undecided = undecided,
+                 .undecided = of_store.undecided,
+                 .least = of_store.least,
                  .prediction = result->prediction,
                  .posterior = result->posterior,
                  .n = result->n_completions,

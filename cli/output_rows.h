@@ -14,6 +14,7 @@ typedef struct table {
     output_form form;
     bool labeled;          /* rows have a label */
     bool may_be_undecided; /* the rows come from a store whose precision has a margin */
+    bool sets;             /* rows have a set of classes */
     bool by_name;     /* probabilities have the names of the classes, because all rows have the same distinct classes */
     bool keep_all;    /* every column of the input is kept */
     bool begun;       /* columns are known */
@@ -41,8 +42,14 @@ bool table_takes(table *layout, const row *this_row, capp_error *err);
 /* The header as a row of CSV or TSV; nothing for JSON lines. */
 void put_header(buffer *b, const table *layout);
 
+/* What only the rows of a store have. */
+typedef struct choice_notes {
+    bool undecided;
+    double least; /* the set of the row: the classes with at least this posterior */
+} choice_notes;
+
 /* Append a row. It has a label if rows are labeled. */
-void put_choice(buffer *b, table *layout, const row *this_row, const capp_result *result, bool undecided);
+void put_choice(buffer *b, table *layout, const row *this_row, const capp_result *result, choice_notes of_store);
 void put_decision(buffer *b, table *layout, const row *this_row, const capp_decision *decision);
 void put_bad(buffer *b, table *layout, const row *this_row); /* the reason, and a null prediction */
 

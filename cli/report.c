@@ -222,3 +222,44 @@ void report_text(const report *r, buffer *b) {
     text_rows(b, "most confident mistakes", r->mistakes, r->n_mistakes);
     text_rows(b, "least certain rows", r->uncertain, r->n_uncertain);
 }
+
+/* ---- Calibrations ---------------------------------------------------------------------------------------------- */
+
+enum { CHANGES = 5 };
+static const char *const change_names[CHANGES] = {"accuracy", "macro_f1", "log_loss", "brier", "ece"};
+
+static bool numbers_of(const report *r, double values[CHANGES]) {
+    capp_metrics m;
+    if (!metrics_of(r, &m)) return false;
+    const double all[CHANGES] = {m.accuracy, m.macro_f1, m.log_loss, m.brier, m.ece};
+    memcpy(values, all, sizeof all);
+    return true;
+}
+
+static void put_numbers(buffer *b, const char *name, const double values[CHANGES]) {
+    buffer_printf(b, ",\n  \"%s\": {", name);
+    for (int i = 0; i < CHANGES; i++) {
+        buffer_printf(b, "%s\"%s\": ", i ? ", " : "", change_names[i]);
+        put_double(b, values[i]);
+    }
+    buffer_char(b, '}');
+}
+
+void report_change_json(const report *before, const report *after, const char *method, buffer *b) {
+    double values[2][CHANGES];
+    if (!numbers_of(before, values[0]) || !numbers_of(after, values[1])) return;
+    buffer_printf(b, ",\n \"calibration\": {\"method\": \"%s\"", method);
+    put_numbers(b, "before", values[0]);
+    put_numbers(b, "after", values[1]);
+    buffer_char(b, '}');
+}
+
+void report_change_text(const report *before, const report *after, const char *method, buffer *b) {
+    static const char *const titles[CHANGES] = {"accuracy", "macro F1", "log-loss", "Brier", "ECE"};
+    double values[2][CHANGES];
+    if (!numbers_of(before, values[0]) || !numbers_of(after, values[1])) return;
+    buffer_printf(b, "\ncalibration %s: no row is in the fit that calibrates it\n", method);
+    for (int i = 0; i < CHANGES; i++)
+        buffer_printf(b, "  %-10s %.4f before, %.4f after\n", titles[i], values[0][i], values[1][i]);
+    buffer_char(b, '\n');
+}

@@ -40,6 +40,10 @@ void report_miss(report *r);
 void report_json(const report *r, buffer *b);
 void report_text(const report *r, buffer *b);
 
+/* The same for what a calibration changes; nothing if there are no metrics of both. */
+void report_change_json(const report *before, const report *after, const char *method, buffer *b);
+void report_change_text(const report *before, const report *after, const char *method, buffer *b);
+
 /* NaN if there are no metrics. */
 double report_log_loss(const report *r);
 

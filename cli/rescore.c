@@ -31,7 +31,9 @@ typedef struct rescorer {
     again *rows; /* [n_rows] the batch */
     size_t n_rows, rows_capacity;
     arena memory;
-    bool marginals; /* this pass adds marginals, one row for each list */
+    bool marginals;    /* this pass adds marginals, one row for each list */
+    capp_str domain;   /* of these */
+    size_t n_rescored; /* rows of this pass that ran again */
 } rescorer;
 
 /* ---- The model -------------------------------------------------------------------------------------------------- */
@@ -40,6 +42,15 @@ typedef struct rescorer {
 static bool shapes_scores(const char *name) {
     static const char *const names[] = {"chat", "system",    "chat-template", "chat-variables", "parse-special",
                                         "lora", "precision", "isa",           "context"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(name, names[i])) return true;
+    return false;
+}
+
+/* Options that say nothing about the scores, or that classify does not have. */
+static bool of_decide(const char *name) {
+    static const char *const names[] = {"rescore",   "out",  "overwrite", "discount",   "domain",
+                                        "calibrate", "sets", "label",     "label-index"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(name, names[i])) return true;
     return false;
@@ -75,9 +86,7 @@ static bool merge_options(rescorer *r, const options *settings, capp_error *err)
     }
     for (size_t i = 0; i < settings->n_given; i++) {
         const given_option *given = &settings->given[i];
-        if (strcmp(given->name, "rescore") != 0 && strcmp(given->name, "out") != 0 &&
-            strcmp(given->name, "overwrite") != 0)
-            add_argument(a, &list, &n, &capacity, given->name, given->argument);
+        if (!of_decide(given->name)) add_argument(a, &list, &n, &capacity, given->name, given->argument);
     }
     bool good = options_parse(&r->settings, "classify", COMMAND_CLASSIFY, (int)n, list, err);
     r->settings.model = settings->model;
@@ -160,8 +169,8 @@ static bool on_result(void *user, const capp_result *result) {
     again *a = &r->rows[result->row];
     if (interrupted()) return false;
     if (!r->marginals) return write_exact(r, a, result);
-    const char *domain = r->decider->domain.size ? r->decider->domain.data : "";
-    return store_add_marginals(r->store, domain, a->list, result->marginals, result->offset[result->n_completions]);
+    return store_add_marginals(r->store, r->domain.size ? r->domain.data : "", a->list, result->marginals,
+                               result->offset[result->n_completions]);
 }
 
 static bool run_batch(rescorer *r, capp_error *err) {
@@ -175,8 +184,8 @@ static bool run_batch(rescorer *r, capp_error *err) {
     how.parse_special = r->settings.parse_special;
     how.aggregate = r->decider->how.aggregate;
     how.chat = r->chat;
-    scoring.discount = r->decider->scoring.discount;
-    scoring.domain = r->decider->domain;
+    scoring.discount = r->marginals ? -1 : r->decider->scoring.discount;
+    scoring.domain = r->marginals ? r->domain : r->decider->domain;
     if (scoring.discount != 0) how.scoring = &scoring;
     capp_error cause;
     capp_status status = capp_score(r->session, examples, r->n_rows, &how, on_result, r, &cause);
@@ -193,7 +202,7 @@ static bool has_marginals(rescorer *r, size_t list) {
     sqlite3_stmt *statement = store_query_of(r->store, QUERY_MARGINALS);
     if (!statement) return false;
     sqlite3_bind_int64(statement, 1, (int64_t)list);
-    store_bind_text(statement, 2, r->decider->domain);
+    store_bind_text(statement, 2, r->domain);
     bool found = sqlite3_step(statement) == SQLITE_ROW;
     sqlite3_reset(statement);
     return found;
@@ -212,8 +221,10 @@ static bool visit(rescorer *r, const stored_row *stored, size_t *last, capp_erro
     capp_error why;
     if (decider_skips(r->decider, stored, &why)) return true;
     if (!decider_row(r->decider, stored, &decided, err)) return false;
-    if (decided.undecided)
-        add_row(r, stored, &decided.row.example, stored->completions->own ? NULL : r->decider->chosen);
+    if (!decided.undecided) return true;
+    decided.row.example.prior = decided.prior;
+    add_row(r, stored, &decided.row.example, stored->completions->own ? NULL : r->decider->chosen);
+    r->n_rescored++;
     return true;
 }
 
@@ -223,6 +234,7 @@ static bool pass(rescorer *r, bool marginals, capp_error *err) {
     size_t last = SIZE_MAX;
     bool good = true;
     r->marginals = marginals;
+    r->n_rescored = 0;
     store_rows *rows = store_rows_open(r->store, r->decider->facts, err);
     if (!rows) return false;
     while (good && !interrupted() && (status = store_rows_next(rows, &next, err)) == READ_ROW) {
@@ -233,10 +245,32 @@ static bool pass(rescorer *r, bool marginals, capp_error *err) {
     return good && status != READ_FAILED && run_batch(r, err);
 }
 
-bool rescore(store *s, decider *d, const options *settings, capp_error *err) {
+/* The marginals of a discount, and the prompts that say nothing. */
+static bool pass_marginals(rescorer *r, capp_error *err) {
+    const decider *d = r->decider;
+    r->domain = d->domain;
+    if (d->scoring.discount != 0 && !pass(r, true, err)) return false;
+    for (size_t i = 0; i < d->n_blanks; i++) {
+        r->domain = d->blanks[i];
+        if (!pass(r, true, err)) return false;
+    }
+    return true;
+}
+
+/* New scores may change a fit to rows, and with it what is close. */
+static bool pass_rows(rescorer *r, const store_labels *labels, capp_error *err) {
+    enum { MOST_ROUNDS = 5 };
+    for (int round = 0; round < MOST_ROUNDS; round++) {
+        if (!calibrate(r->decider, labels, err) || !pass(r, false, err)) return false;
+        if (!r->n_rescored || !calibration_fits_rows(r->decider->calibration.method)) break;
+    }
+    return true;
+}
+
+bool rescore(store *s, decider *d, const store_labels *labels, const options *settings, capp_error *err) {
     rescorer r = {.store = s, .decider = d};
-    bool good = open_model(&r, settings, err) && (d->scoring.discount == 0 || pass(&r, true, err)) &&
-                (d->facts->margin <= 0 || pass(&r, false, err));
+    bool good = open_model(&r, settings, err) && pass_marginals(&r, err) &&
+                (d->facts->margin <= 0 || pass_rows(&r, labels, err));
     close_model(&r);
     return good;
 }

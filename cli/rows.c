@@ -146,43 +146,15 @@ static bool build_choices(row *this_row, const row_rules *rules, const record *f
 
 /* ---- Labels ------------------------------------------------------------------------------------------------------ */
 
-static bool fail_label(const row *this_row, const row_rules *rules, size_t line, arena *a, capp_error *err) {
-    capp_str label = this_row->label_text, form = visible_form(label, a);
-    const capp_example *e = &this_row->example;
-    int shown = label.size < 200 ? (int)label.size : (int)utf8_valid(label.data, 200);
-    if (rules->labels == LABELS_BY_INDEX)
-        return fail_at(err, line, "label '%.*s' is not an index from 0 to %zu", shown, label.data,
-                       e->n_completions - 1);
-    for (size_t i = 0; i < e->n_completions; i++)
-        if (str_equal(form, visible_form(e->completions[i], a)))
-            return fail_at(err, line,
-                           "label '%.*s' looks like class %zu, but differs in its Unicode form or in spaces around it; "
-                           "write both the same way",
-                           shown, label.data, i + 1);
-    if (rules->labels == LABELS_UNDECIDED)
-        return fail_at(err, line, "label '%.*s' is none of the %zu classes and not an index from 0 to %zu", shown,
-                       label.data, e->n_completions, e->n_completions - 1);
-    bool index = this_row->label_found[LABELS_BY_INDEX] != SIZE_MAX;
-    return fail_at(err, line, "label '%.*s' is none of the %zu classes%s", shown, label.data, e->n_completions,
-                   index ? "; if labels are indices from 0, use --label-index" : "");
-}
-
 static bool build_label(row *this_row, const row_rules *rules, const record *from, arena *a, capp_error *err) {
     if (!record_text(from, capp_str_of(rules->label), a, &this_row->label_text))
         return fail_field(err, from, capp_str_of(rules->label));
     if (!this_row->label_text.size) return fail_at(err, from->line, "the label '%s' is empty", rules->label);
-    this_row->label_found[LABELS_BY_TEXT] = this_row->label_found[LABELS_BY_INDEX] = SIZE_MAX;
-    for (size_t i = this_row->example.n_completions; i > 0; i--)
-        if (str_equal(this_row->label_text, this_row->example.completions[i - 1]))
-            this_row->label_found[LABELS_BY_TEXT] = i - 1;
-    uint64_t index;
-    if (strlen(this_row->label_text.data) == this_row->label_text.size &&
-        parse_count(this_row->label_text.data, this_row->example.n_completions - 1, &index))
-        this_row->label_found[LABELS_BY_INDEX] = (size_t)index;
-    bool either = rules->labels == LABELS_UNDECIDED;
-    this_row->label = this_row->label_found[either ? LABELS_BY_TEXT : rules->labels];
-    if (either && this_row->label == SIZE_MAX) this_row->label = this_row->label_found[LABELS_BY_INDEX];
-    return this_row->label != SIZE_MAX || fail_label(this_row, rules, from->line, a, err);
+    const capp_example *e = &this_row->example;
+    labels_find(this_row->label_text, e->completions, e->n_completions, this_row->label_found);
+    this_row->label = labels_class(this_row->label_found, rules->labels);
+    return this_row->label != SIZE_MAX || labels_fail(this_row->label_text, this_row->label_found, rules->labels,
+                                                      e->completions, e->n_completions, from->line, err);
 }
 
 /* `logprobs` copies a label unchanged. */

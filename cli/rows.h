@@ -2,6 +2,7 @@
 #ifndef CLI_ROWS_H
 #define CLI_ROWS_H
 
+#include "labels.h"
 #include "notes.h"
 #include "options.h"
 #include "template.h"
@@ -12,13 +13,6 @@ typedef enum row_need {
     NEED_PROMPT,          /* a template, `prompt` or `text` */
     NEED_TEXT             /* `text` */
 } row_need;
-
-/* How labels name the correct class: one way for a whole run. */
-typedef enum label_reading {
-    LABELS_BY_TEXT,   /* by the text of the class */
-    LABELS_BY_INDEX,  /* by its index from 0 */
-    LABELS_UNDECIDED, /* not known yet: check_input decides */
-} label_reading;
 
 /* Facts that hold for all rows. */
 typedef struct row_rules {

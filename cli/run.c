@@ -549,7 +549,7 @@ bool write_choice(run *this_run, const row *this_row, const capp_result *result)
             return output_store_failed(out);
         return run_end_row(this_run);
     }
-    put_choice(&out->row, &this_run->table, this_row, result, false);
+    put_choice(&out->row, &this_run->table, this_row, result, (choice_notes){.undecided = false});
     return run_end_row(this_run);
 }
 

@@ -31,10 +31,12 @@ enum {
     ROW_LOGPROBS,
     ROW_FIRST,
     ROW_RESCORED,
-    ROW_ERROR
+    ROW_ERROR,
+    ROW_LABEL
 };
 static const char query[] = "SELECT row, line, id, id_json, fields, prompt, list, prior, normalize, logprobs,"
-                            " first_logprobs, rescored, error FROM rows ORDER BY row";
+                            " first_logprobs, rescored, error, label FROM rows LEFT JOIN labels USING (row)"
+                            " ORDER BY row";
 
 /* ---- Lists ----------------------------------------------------------------------------------------------------- */
 
@@ -191,6 +193,7 @@ read_status store_rows_next(store_rows *r, stored_row *next, capp_error *err) {
     of->id = text_of(r, ROW_ID);
     of->id_string = !sqlite3_column_int(r->statement, ROW_ID_JSON);
     of->reason = text_of(r, ROW_ERROR);
+    next->label = text_of(r, ROW_LABEL);
     bool good = read_fields(r, of) && (row_is_bad(of) || read_example(r, next));
     if (good) return READ_ROW;
     fail_at(err, 0, "%s: row %zu is damaged; run capp classify again", r->store->path, next->index);

@@ -23,6 +23,7 @@ typedef struct stored_row {
     const float *logprobs, *first; /* [offset[n]]; first: NULL if no completion was rescored */
     const bool *rescored;          /* [n], or NULL */
     bool own_prior;                /* the row's own, not the run's */
+    capp_str label;                /* that capp label gave; size 0: none */
 } stored_row;
 
 typedef struct store_rows store_rows;

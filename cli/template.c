@@ -110,18 +110,30 @@ static bool fill_pieces(const template *pattern, const record *row, arena *a, ca
                    (int)empty->size, empty->data);
 }
 
-bool template_render(const template *pattern, const record *row, arena *a, capp_str *prompt, capp_str *empty,
-                     capp_error *err) {
-    capp_str *parts = arena_allocate(a, pattern->n_pieces, sizeof *parts);
-    if (!fill_pieces(pattern, row, a, parts, empty, err)) return false;
+static capp_str join(const capp_str *parts, size_t n, arena *a) {
     size_t size = 0;
-    for (size_t i = 0; i < pattern->n_pieces; i++) size += parts[i].size;
+    for (size_t i = 0; i < n; i++) size += parts[i].size;
     char *text = arena_allocate(a, size + 1, 1);
-    *prompt = (capp_str){text, size};
-    for (size_t i = 0; i < pattern->n_pieces; i++) {
+    const capp_str joined = {text, size};
+    for (size_t i = 0; i < n; i++) {
         if (parts[i].size) memcpy(text, parts[i].data, parts[i].size);
         text += parts[i].size;
     }
     *text = 0;
+    return joined;
+}
+
+bool template_render(const template *pattern, const record *row, arena *a, capp_str *prompt, capp_str *empty,
+                     capp_error *err) {
+    capp_str *parts = arena_allocate(a, pattern->n_pieces, sizeof *parts);
+    if (!fill_pieces(pattern, row, a, parts, empty, err)) return false;
+    *prompt = join(parts, pattern->n_pieces, a);
     return true;
+}
+
+capp_str template_fill(const template *pattern, capp_str text, arena *a) {
+    capp_str *parts = arena_allocate(a, pattern->n_pieces, sizeof *parts);
+    for (size_t i = 0; i < pattern->n_pieces; i++)
+        parts[i] = pattern->pieces[i].field ? text : piece_text(pattern, &pattern->pieces[i]);
+    return join(parts, pattern->n_pieces, a);
 }

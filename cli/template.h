@@ -37,4 +37,7 @@ bool template_check(const template *pattern, reader *input, capp_error *err);
 bool template_render(const template *pattern, const record *row, arena *a, capp_str *prompt, capp_str *empty,
                      capp_error *err);
 
+/* The template with this text in all columns, in memory of a. */
+capp_str template_fill(const template *pattern, capp_str text, arena *a);
+
 #endif
