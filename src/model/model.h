@@ -348,11 +348,20 @@ enum {
 };
 
 /* How a folder stores its products, if they are not float32, float16 or bfloat16. */
-typedef enum capp_quant_method { CAPP_NOT_QUANTIZED, CAPP_GPTQ, CAPP_AWQ, CAPP_FLOAT8 } capp_quant_method;
+typedef enum capp_quant_method {
+    CAPP_NOT_QUANTIZED,
+    CAPP_GPTQ,
+    CAPP_AWQ,
+    CAPP_FLOAT8,
+    CAPP_COMPRESSED, /* compressed-tensors: integers, float8 and float4; the tensors say which */
+    CAPP_MODELOPT,   /* NVFP4 and float8 */
+    CAPP_BITSANDBYTES
+} capp_quant_method;
 
 typedef struct capp_quantization {
     capp_quant_method method;
-    uint32_t bits;                      /* GPTQ, AWQ; 0: not the same for all products */
+    const char *format;                 /* compressed-tensors, ModelOpt: the name of the format, for people */
+    uint32_t bits;                      /* integers, bitsandbytes; 0: not the same for all products */
     uint32_t group;                     /* GPTQ, AWQ: inputs that share a scale; 0: all */
     bool zeros_less_one;                /* GPTQ */
     uint32_t block_rows, block_columns; /* FLOAT8: the block that shares a scale, if they are a table; 0: unknown */
