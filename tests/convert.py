@@ -26,7 +26,7 @@ ARCHITECTURES = {
     "lfm2": "lfm2", "qwen3_5_text": "qwen35", "qwen3_5_moe_text": "qwen35moe", "qwen3_next": "qwen3next", "lfm2_moe": "lfm2moe",
     "granitemoehybrid": "granitehybrid", "nemotron_h": "nemotron_h", "mamba2": "mamba2", "falcon_h1": "falcon-h1",
     "gemma3n_text": "gemma3n", "gemma4_text": "gemma4", "gemma4_unified_text": "gemma4", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "glm4_moe_lite": "deepseek2", "mistral4": "mistral4",
-    "afmoe": "afmoe",
+    "afmoe": "afmoe", "llama4_text": "llama4",
 }  # fmt: skip
 PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee", "granitemoe", "internlm2", "xverse", "baichuan", "minicpm",
             "deepseek", "granitehybrid")
@@ -311,6 +311,8 @@ def changed(folder):
         tensors = granite_experts(tensors, folder.get("num_local_experts") == 0)
     if folder.arch == "bailingmoe2":
         tensors = fused(tensors)
+    if folder.type == "llama4_text":
+        tensors = separate_experts({name: values.swapaxes(1, 2) if values.ndim == 3 else values for name, values in tensors.items()})
     if folder.type == "gemma3n_text":
         tensors = altup_stacked(tensors)
     if folder.type == "mistral4":
@@ -417,6 +419,9 @@ def add_experts(writer, folder):
     elif folder.get("n_group", default=1) > 1:
         writer.add_expert_group_count(folder.get("n_group"))
         writer.add_expert_group_used_count(folder.get("topk_group"))
+    if folder.type == "llama4_text":
+        writer.add_expert_feed_forward_length(folder.get("intermediate_size"))
+        writer.add_interleave_moe_layer_step(folder.get("interleave_moe_layer_step"))
     if folder.get("moe_intermediate_size"):
         writer.add_expert_feed_forward_length(folder.get("moe_intermediate_size"))
 
@@ -478,7 +483,7 @@ def lfm2_feed(folder):
 
 def add_metadata(writer, folder):
     dense = folder.type == "granitemoehybrid" and not folder.get("num_local_experts")
-    feed = folder.get("shared_intermediate_size" if dense else "intermediate_size", "n_inner", "ffn_hidden_size", default=4 * folder.width)
+    feed = folder.get("shared_intermediate_size" if dense else "intermediate_size_mlp", "intermediate_size", "n_inner", "ffn_hidden_size", default=4 * folder.width)
     if folder.type == "gemma3n_text":
         (feed,) = set(feed)
     writer.add_context_length(folder.get("max_position_embeddings", "n_positions", "max_seq_len", default=2048))

@@ -72,6 +72,8 @@ WEIGHTS(rope_kind, w->hparams.rope = w->hparams.rope == CAPP_ROPE_PAIRS ? CAPP_R
 WEIGHTS(scaling, plain_frequencies(w))
 WEIGHTS(magnitude, w->hparams.ropes[0].magnitude = 1)
 WEIGHTS(growth, w->hparams.growth = 0)
+WEIGHTS(growth_still, w->hparams.growth_still = false)
+WEIGHTS(chunks, w->hparams.chunks = false)
 LAYERS(local_rope, layer->rope = 0)
 LAYERS(still, layer->still = false)
 WEIGHTS(positions, w->positions = NULL)
@@ -234,6 +236,8 @@ static const struct {
     WAY(last_input),
     WAY(last_column),
     WAY(growth),
+    WAY(growth_still),
+    WAY(chunks),
     WAY(local_rope),
     WAY(qk_norm_rotated),
     WAY(curve),

@@ -214,6 +214,16 @@ NEWER = {
         GEMMA4, hidden_size_per_layer_input=0, vocab_size_per_layer_input=8, enable_moe_block=True, num_experts=5,
         top_k_experts=2, moe_intermediate_size=12, final_logit_softcapping=None), "bfloat16"),
     "starcoder-heads": ("gpt_bigcode", dict(GPT, n_layer=2, multi_query=False), "bfloat16"),
+    "llama4": ("llama4_text", dict(
+        without({**LARGE, **SPARSE}, "rope_theta"), **FOUR, intermediate_size_mlp=28, num_local_experts=5, attention_chunk_size=WINDOW,
+        interleave_moe_layer_step=2, attn_scale=0.3, floor_scale=7, rope_parameters=LLAMA3), "bfloat16"),
+    "llama4-plain": ("llama4_text", dict(
+        without({**SHORT, **MIX}, "rope_theta"), intermediate_size_mlp=28, num_local_experts=4, use_qk_norm=False, attention_bias=True,
+        num_hidden_layers=3, attention_chunk_size=None, attn_temperature_tuning=False, no_rope_layers=[1, 0, 1], moe_layers=[0, 2],
+        rope_parameters=PLAIN), "bfloat16"),
+    "llama4-context": ("llama4_text", dict(
+        without({**SHORT, **MIX}, "rope_theta"), **FOUR, intermediate_size_mlp=28, num_local_experts=4, num_experts_per_tok=1,
+        rope_parameters=PLAIN), "bfloat16"),
     "gemma3n": ("gemma3n_text", dict(
         GEMMA3N, num_hidden_layers=5, layer_types=[LOCAL, GLOBAL, LOCAL, LOCAL, GLOBAL], num_kv_shared_layers=2,
         activation_sparsity_pattern=[0.8, 0.8, 0.0, 0.6, 0.0]), "bfloat16"),

@@ -173,7 +173,7 @@ static void position_rows(void *user, size_t task, int worker) {
         for (size_t i = 0; i < heads; i++) capp_rotate_row(f, layer, q + i * d, position);
         for (size_t i = 0; i < kv_heads; i++) capp_rotate_row(f, layer, k + i * d, position);
         if (h->qk_norm_rotated) norm_q_and_k(w, layer, q, k);
-        if (h->growth > 0) w->kernels->scale(q, capp_growth(h, position), heads * d);
+        if (h->growth > 0) w->kernels->scale(q, capp_growth(h, layer, position), heads * d);
         if (!kv_heads) continue;
         norm_values(w, layer, v);
         capp_store_row(f, layer, f->slot[r], k, v);

@@ -189,8 +189,8 @@ void capp_norm_latent(const capp_weights *weights, const capp_norm *norm, float 
 /* Rotates x, which begins with the dimensions that rotate, for a position. */
 void capp_rotate_row(const capp_forward *forward, const capp_layer *layer, float *x, size_t position);
 
-/* The factor of q at a position, see growth in capp_hparams. */
-float capp_growth(const capp_hparams *h, size_t position);
+/* The factor of a layer's q at a position, see growth in capp_hparams. */
+float capp_growth(const capp_hparams *h, const capp_layer *layer, size_t position);
 
 /* Stores the keys k and values v of a layer in a slot. */
 void capp_store_row(capp_forward *forward, const capp_layer *layer, size_t slot, const float *k, const float *v);

@@ -51,6 +51,7 @@
     X(lfm2)                                                                                                            \
     X(lfm2moe)                                                                                                         \
     X(llama)                                                                                                           \
+    X(llama4)                                                                                                          \
     X(mamba2)                                                                                                          \
     X(minicpm)                                                                                                         \
     X(minimax_m2)                                                                                                      \

@@ -10,6 +10,14 @@
 /* ---- Layers --------------------------------------------------------------------------------------------------------
  */
 
+/* Norms of q and k without a weight. */
+static capp_status bind_bare_qk_norms(binder *b, uint32_t i, capp_layer *layer) {
+    if (b->w->hparams.qk_norm == CAPP_QK_NONE || b->w->hparams.kinds[i] & CAPP_STILL) return CAPP_OK;
+    capp_status st = capp_bind_ones(b, layer->shape.key, &layer->q_norm);
+    layer->k_norm = layer->q_norm;
+    return st;
+}
+
 static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
     const capp_arch *arch = b->w->arch;
@@ -30,7 +38,8 @@ static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
             (st = capp_bind_norm(b, (place){CAPP_PART_FEED_NORM, i, 0}, 1, w, true, &layer->feed_norm)))
             return st;
     }
-    if (h->qk_norm != CAPP_QK_NONE && capp_has_attention(h, i)) {
+    if (arch->qk_norm_bare && (st = bind_bare_qk_norms(b, i, layer)) != CAPP_OK) return st;
+    if (h->qk_norm != CAPP_QK_NONE && !arch->qk_norm_bare && capp_has_attention(h, i)) {
         size_t q_rows = own ? shape->heads : 1, k_rows = own ? shape->kv_heads : 1;
         size_t q_width = row ? shape->heads * d : d, k_width = row ? shape->kv_heads * d : d;
         bool bias = arch->qk_norm_bias;

@@ -103,6 +103,8 @@ typedef struct capp_arch {
     const char *qk_norm_key; /* the field of config.json that decides; GGUF: the tensor exists or not */
     bool qk_norm_bias;
     bool qk_norm_rotated; /* q and k are normalized after they rotate */
+    bool qk_norm_bare;    /* these norms have no weight, and only layers that rotate have them */
+    bool chunks;          /* as in Llama 4: windows are chunks, q grows on layers that do not rotate */
     bool latent;          /* multi-head latent attention, see capp_latent */
     bool groups_by_best;  /* a group of experts is chosen by its best expert; else by its two best */
     bool value_norm;      /* values are normalized, without a weight */
@@ -114,6 +116,8 @@ typedef struct capp_arch {
     bool cap_logits;      /* a soft cap of logits alone */
     bool dense_beside;    /* a layer with experts has a feed-forward part beside them; each part has its own norms */
     bool bare_experts;    /* folders: names of the experts' tensors have no suffix */
+    bool turned_experts;  /* folders: their products are stored as [inputs][outputs] */
+    bool scaled_inputs;   /* shares are factors of the experts' inputs, not of their outputs */
     bool no_pre_norms;
     bool post_norms;          /* after attention and after the feed-forward part */
     capp_parallel parallel;   /* */
@@ -298,7 +302,7 @@ typedef struct capp_layer {
     capp_matrix up;                        /* gated: two parts, gate and up, of feed rows each; else one part */
     capp_matrix down;                      /* width rows */
     float score_scale;
-    uint32_t window;           /* a row sees its own position and the window - 1 before it; 0: all */
+    uint32_t window;           /* a row sees its own position and the window - 1 before it, or its chunk; 0: all */
     unsigned rope;             /* index of its rotation, less than n_ropes */
     bool still;                /* q and k do not rotate */
     const float *sinks;        /* [heads], or NULL */
@@ -384,6 +388,7 @@ typedef struct capp_hparams {
     capp_rope ropes[2];
     uint32_t short_context; /* LongRoPE: contexts up to this length have their own factors; 0: no such factors */
     uint32_t window;
+    bool chunks; /* a row sees the rows of its own chunk of `window` positions, instead of the last ones */
     uint32_t experts, experts_used; /* experts is 0 if there are none */
     uint32_t dense_feed;            /* feed of the layers that are CAPP_DENSE */
     uint32_t side;                  /* width of a layer's side embedding; 0: none */
@@ -407,7 +412,9 @@ typedef struct capp_hparams {
     float score_cap, logit_cap; /* 0: none */
     float clamp;                /* limit of q, k and v; 0: none */
     float alibi;                /* exponent of the largest slope; 0: no biases */
-    float growth;        /* q at position p is times 1 + growth log(1 + floor(p / original)), original of its rope */
+    float growth;        /* q at position p is times 1 + growth log(1 + floor(p / span)), where p counts from 0 */
+    double growth_span;  /* */
+    bool growth_still;   /* only on layers that do not rotate, and p counts from 1 */
     bool alibi_rounded;  /* Falcon: biases are bfloat16, and are scaled like scores */
     bool scale_by_layer; /* scores of layer i are divided by i + 1 */
     capp_mix mix;
