@@ -44,7 +44,15 @@ static const struct {
      "Takes the log-probabilities of a store to decisions, without the model: with another aggregate, prior or "
      "discount, or\namong some of the classes. What is not given is as in the run. If precision auto leaves a new "
      "decision open, the row is\nmarked undecided; --rescore -m MODEL then computes what is missing.\n\n"
-     "  capp decide run.db --aggregate sum --prior 0.7,0.3\n"},
+     "  capp decide run.db --aggregate sum --prior 0.7,0.3\n"
+     "  capp decide run.db --calibrate batch -o run.csv\n"
+     "  capp decide run.db --calibrate contextual --rescore -m model.gguf\n"},
+    {COMMAND_LABEL,
+     "Shows rows of a store in the terminal, takes a key for each, and keeps the labels in the store: first the rows "
+     "whose\nlabel would teach most. capp evaluate, compare and decide --calibrate then use these labels. To measure "
+     "how "
+     "good a\nrun is, label rows in --order random.\n\n"
+     "  capp label run.db -n 50\n  capp evaluate run.db\n"},
     {COMMAND_COMPARE, "Compares the predictions of two stores of the same rows, such as two prompts or two models: "
                       "accuracy of both, the "
                       "rows\nwhere they differ, and McNemar's test of whether the difference can be chance.\n\n"

@@ -13,7 +13,8 @@ enum {
     LABELS = REPORT | COMMAND_DECIDE,
     WEIGH = CHOOSE | COMMAND_DECIDE,
     TABLE = CHOOSE | STORE,
-    ALL = ROWS | COMMAND_INSPECT | COMMAND_BENCH | COMMAND_MODELS | COMMAND_SERVE | STORE | COMMAND_COMPARE
+    DECISIONS = STORE | COMMAND_COMPARE | COMMAND_LABEL,
+    ALL = ROWS | COMMAND_INSPECT | COMMAND_BENCH | COMMAND_MODELS | COMMAND_SERVE | DECISIONS
 };
 
 const char *const precision_names[PRECISIONS] = {[CAPP_PRECISION_AUTO] = "auto",
@@ -48,7 +49,11 @@ const option_row option_rows[] = {
     {"calibrate", 0, "METHOD", LABELS, false, OPT_CALIBRATE,
      "without labels: batch, contextual, pmi, prior; with labels: temperature, affine (of a store)"},
     {"sets", 0, "COVERAGE", COMMAND_DECIDE | COMMAND_EVALUATE, false, OPT_SETS,
-     "sets of classes that contain the correct one in this share of rows, such as 0.9 (of a store with labels)"},
+     "sets of classes with the correct one in this share of rows, such as 0.9 (of a store)"},
+    {"order", 0, "NAME", COMMAND_LABEL, false, OPT_ORDER,
+     "uncertain (default: least certain first, unlike those shown before) or random"},
+    {"count", 'n', "N", COMMAND_LABEL, false, OPT_COUNT, "end after N labels (default: at the last row)"},
+    {"keys", 0, "KEYS", COMMAND_LABEL, false, OPT_KEYS, "press these keys instead of reading the terminal"},
     {"rescore", 0, NULL, COMMAND_DECIDE, false, OPT_RESCORE,
      "with -m: compute scores that the store lacks, and add them to it"},
     {"only-prediction", 0, NULL, CHOOSE, true, OPT_ONLY_PREDICTION,

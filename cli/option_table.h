@@ -20,6 +20,7 @@
     X(SERVE, serve, 2048, "", "answer requests over HTTP")                                                             \
     X(EXPORT, export, 512, "STORE", "write the rows of a store")                                                       \
     X(DECIDE, decide, 1024, "STORE", "decide the rows of a store under other options")                                 \
+    X(LABEL, label, 256, "STORE", "label the rows of a store that teach most")                                         \
     X(COMPARE, compare, 4096, "STORE STORE", "compare the predictions of two stores with labels")
 
 enum {
@@ -71,6 +72,9 @@ enum option_id {
     OPT_RESCORE,
     OPT_CALIBRATE,
     OPT_SETS,
+    OPT_KEYS,
+    OPT_ORDER,
+    OPT_COUNT,
     OPT_END_OF_PROMPT,
     OPT_THREADS,
     OPT_MEMORY,

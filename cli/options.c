@@ -216,6 +216,12 @@ static bool set(options *settings, int id, const char *text, capp_error *err) {
                fail_at(err, 0,
                        "--calibrate '%s' is unknown; use batch, contextual, pmi, prior, temperature, affine or none",
                        text);
+    case OPT_KEYS: settings->keys = text; return true;
+    case OPT_COUNT: return number_option(&settings->count, "-n", text, err);
+    case OPT_ORDER:
+        settings->random = !strcmp(text, "random");
+        return settings->random || !strcmp(text, "uncertain") ||
+               fail_at(err, 0, "--order '%s' is unknown; use uncertain or random", text);
     case OPT_SETS: return share_option(&settings->sets, text, err);
     case OPT_RESCORE: settings->rescore = true; return true;
     case OPT_DISCOUNT: return discount_option(settings, text, err);
@@ -382,7 +388,7 @@ bool options_parse(options *settings, const char *command, unsigned bit, int cou
                        settings->system          ? "system"
                        : settings->chat_template ? "chat-template"
                                                  : "chat-variables");
-    if ((bit == COMMAND_EXPORT || bit == COMMAND_DECIDE) && !settings->input)
+    if ((bit & (COMMAND_EXPORT | COMMAND_DECIDE | COMMAND_LABEL)) && !settings->input)
         return fail_at(err, 0, "no store; write capp %s NAME.db", command);
     if (bit == COMMAND_DECIDE && !settings->model != !settings->rescore)
         return fail_at(err, 0,

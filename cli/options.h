@@ -50,7 +50,10 @@ typedef struct options {
     double discount;    /* factor of marginal log-probabilities; 0: none */
     const char *domain; /* the prompt of marginals, or NULL */
     calibration_method calibrate;
-    double sets; /* coverage of the sets of classes; 0: none */
+    bool random;      /* label: --order random */
+    const char *keys; /* label: keys to press, or NULL */
+    size_t count;     /* label: labels to give; 0: all rows */
+    double sets;      /* coverage of the sets of classes; 0: none */
     row_policy on_error;
     char separator;    /* for CSV; 0: detected */
     size_t max_record; /* bytes */

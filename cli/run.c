@@ -47,6 +47,8 @@ static bool open_earlier_store(run *this_run, const options *settings, capp_erro
     capp_str earlier = store_get(out->store, "manifest", &this_run->rules.memory);
     if (!manifest_compare(earlier, settings->out, settings->out, buffer_view(&out->manifest), &listed, err))
         return false;
+    if ((size_t)store_number(out->store, "SELECT count(*) FROM rows") != output_rows(out))
+        return fail_at(err, 0, "%s: rows are missing from the store; use --overwrite to start again", settings->out);
     this_run->n_bad = (size_t)store_number(out->store, "SELECT count(*) FROM rows WHERE error IS NOT NULL");
     return true;
 }

@@ -103,10 +103,14 @@ static store *refuse(store *s) {
     return NULL;
 }
 
+static bool fail_missing(const char *path, capp_error *err) {
+    return fail_at(err, 0, "%s: there is no such file; capp classify -o %s makes a store", path, path);
+}
+
 store *store_open(const char *path, bool write, capp_error *err) {
     struct stat status;
     if (stat(path, &status)) {
-        fail_at(err, 0, "%s: there is no such file; capp classify -o %s makes a store", path, path);
+        fail_missing(path, err);
         return NULL;
     }
     if (!S_ISREG(status.st_mode)) {
@@ -138,7 +142,9 @@ bool store_is_unused(const char *path) {
 
 int store_lock(const char *path, capp_error *err) {
     int file = open(path, O_RDWR | O_CLOEXEC);
-    if (file < 0) {
+    if (file < 0 && errno == ENOENT) {
+        fail_missing(path, err);
+    } else if (file < 0) {
         fail_at(err, 0, "%s: cannot write the file: %s", path, strerror(errno));
     } else if (flock(file, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
         fail_at(err, 0, "%s: another process is writing to this store; wait until it ends", path);

@@ -57,4 +57,7 @@ bool store_add(store *s, const options *settings, const row_rules *rules, const 
                const row *this_row, const capp_result *result);
 bool store_add_bad(store *s, size_t index, const row *this_row);
 
+/* A label that a person gave; size 0 removes it. Ends the transaction. */
+bool store_label(store *s, size_t index, capp_str label);
+
 #endif

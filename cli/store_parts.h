@@ -21,6 +21,8 @@ typedef enum store_query {
     QUERY_LIST,
     QUERY_MARGINALS,
     QUERY_RESCORE,
+    QUERY_ADD_LABEL,
+    QUERY_REMOVE_LABEL,
     QUERIES
 } store_query;
 

@@ -11,6 +11,7 @@ struct store_rows {
     store *store;
     const store_facts *facts;
     sqlite3_stmt *statement;
+    size_t next;                     /* index of the next row */
     arena memory;                    /* of the row */
     arena lists;                     /* of the two lists below */
     stored_completions classes, own; /* the run's classes; the list of the last other row */
@@ -36,7 +37,7 @@ enum {
 };
 static const char query[] = "SELECT row, line, id, id_json, fields, prompt, list, prior, normalize, logprobs,"
                             " first_logprobs, rescored, error, label FROM rows LEFT JOIN labels USING (row)"
-                            " ORDER BY row";
+                            " WHERE row >= ? ORDER BY row";
 
 /* ---- Lists ----------------------------------------------------------------------------------------------------- */
 
@@ -100,9 +101,16 @@ static const stored_completions *list_of(store_rows *r, size_t list) {
 /* ---- Rows ------------------------------------------------------------------------------------------------------ */
 
 store_rows *store_rows_open(store *s, const store_facts *facts, capp_error *err) {
+    return store_rows_at(s, facts, 0, err);
+}
+
+store_rows *store_rows_at(store *s, const store_facts *facts, size_t index, capp_error *err) {
     store_rows *r = allocate(1, sizeof *r);
     *r = (store_rows){.store = s, .facts = facts, .classes.list = SIZE_MAX, .own.list = SIZE_MAX};
-    if (!sqlite3_prepare_v2(s->database, query, -1, &r->statement, NULL)) return r;
+    r->next = index;
+    if (!sqlite3_prepare_v2(s->database, query, -1, &r->statement, NULL) &&
+        !sqlite3_bind_int64(r->statement, 1, (int64_t)index))
+        return r;
     store_fail(s, err);
     store_rows_close(r);
     return NULL;
@@ -153,7 +161,7 @@ static bool read_fields(store_rows *r, row *of) {
 static bool read_example(store_rows *r, stored_row *next) {
     capp_example *e = &next->row.example;
     const row_rules *rules = &r->facts->rules;
-    double *prior;
+    double *prior = NULL;
     size_t n_prior;
     const stored_completions *c = list_of(r, (size_t)sqlite3_column_int64(r->statement, ROW_LIST));
     if (!c) return false;
@@ -188,6 +196,10 @@ read_status store_rows_next(store_rows *r, stored_row *next, capp_error *err) {
         return READ_FAILED;
     }
     *next = (stored_row){.index = (size_t)sqlite3_column_int64(r->statement, ROW_INDEX)};
+    if (next->index != r->next++) {
+        fail_at(err, 0, "%s: row %zu is missing; run capp classify again", r->store->path, r->next - 1);
+        return READ_FAILED;
+    }
     row *of = &next->row;
     of->line = (size_t)sqlite3_column_int64(r->statement, ROW_LINE);
     of->id = text_of(r, ROW_ID);

@@ -31,6 +31,9 @@ typedef struct store_rows store_rows;
 /* All rows in order. facts must stay valid. */
 store_rows *store_rows_open(store *s, const store_facts *facts, capp_error *err);
 
+/* The rows from this index on. */
+store_rows *store_rows_at(store *s, const store_facts *facts, size_t index, capp_error *err);
+
 /* READ_END after the last row. READ_FAILED: err has the reason. */
 read_status store_rows_next(store_rows *rows, stored_row *next, capp_error *err);
 

@@ -175,3 +175,12 @@ bool store_add_bad(store *s, size_t index, const row *this_row) {
     store_bind_text(statement, 16, this_row->reason);
     return store_step(s, statement);
 }
+
+bool store_label(store *s, size_t index, capp_str label) {
+    if (!store_begin(s)) return false;
+    sqlite3_stmt *statement = store_query_of(s, label.size ? QUERY_ADD_LABEL : QUERY_REMOVE_LABEL);
+    if (!statement) return false;
+    sqlite3_bind_int64(statement, 1, (int64_t)index);
+    if (label.size) store_bind_text(statement, 2, label);
+    return store_step(s, statement) && store_commit(s);
+}
