@@ -43,7 +43,9 @@ static const char style[] =
     ".k:focus-visible{outline:2px solid var(--blue)}"
     ".k:hover::after,.k:focus::after{content:attr(data-p);position:absolute;left:0;top:1.6em;z-index:1;white-space:"
     "nowrap;"
-    "padding:.1rem .4rem;border-radius:.25rem;background:var(--ink);color:var(--paper);font-size:.8rem}";
+    "padding:.1rem .4rem;border-radius:.25rem;background:var(--ink);color:var(--paper);font-size:.8rem}"
+    "details[open]{min-width:15rem}@media(max-width:40rem){.k:hover::after,.k:focus::after{position:fixed;left:1rem;"
+    "top:auto;bottom:1rem}}";
 
 void put_html(buffer *b, capp_str text) {
     for (size_t i = 0; i < text.size; i++) {
