@@ -64,7 +64,7 @@ static bool on_choice(run *this_run, const row *this_row, const capp_result *res
     tally *t = user;
     add_loss(t, result->posterior[this_row->label]);
     count(t, this_row->label, result->prediction);
-    report_add(&t->report, this_row, result->prediction, result->posterior);
+    report_add(&t->report, this_row, 0, result->prediction, result->posterior);
     return !t->writes || write_choice(this_run, this_row, result);
 }
 
@@ -222,7 +222,7 @@ static int write_reports(run *this_run, tally *t, output *json, output *html) {
     capp_model_get_info(this_run->model, &info);
     merge_pairs(t);
     if (t->n_pairs) qsort(t->pairs, t->n_pairs, sizeof *t->pairs, by_count);
-    if (html->file >= 0) report_html(&t->report, &html->rows, this_run->reader.source.name);
+    if (html->file >= 0) report_html(&t->report, NULL, &html->rows, this_run->reader.source.name);
     if (this_run->options->json) json_report(&json->rows, this_run, t, &stats, &info);
     buffer text = {0};
     text_report(&text, this_run, t, &stats, &info);

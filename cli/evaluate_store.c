@@ -2,7 +2,7 @@
 
 #include "labeled.h"
 #include "output_file.h"
-#include "report.h"
+#include "report_tokens.h"
 
 #include <float.h>
 #include <math.h>
@@ -53,7 +53,7 @@ static void print_text(buffer *b, const labeled *rows, const count *c) {
     if (rows->n_without) buffer_printf(b, "\n%zu rows have no label, or no score\n", rows->n_without);
 }
 
-static void count_row(count *c, const decided_row *decided) {
+static void count_row(count *c, const decided_row *decided, size_t index) {
     const double *p = decided->posterior;
     size_t label = decided->row.label;
     c->n++;
@@ -61,7 +61,7 @@ static void count_row(count *c, const decided_row *decided) {
     c->loss -= log(p[label] > DBL_MIN ? p[label] : DBL_MIN);
     c->covered += p[label] >= decided->least;
     for (size_t i = 0; i < decided->row.example.n_completions; i++) c->members += p[i] >= decided->least;
-    report_add(&c->report, &decided->row, decided->prediction, p);
+    report_add(&c->report, &decided->row, index, decided->prediction, p);
 }
 
 static int count_labeled(labeled *rows, count *c, capp_error *err) {
@@ -69,10 +69,10 @@ static int count_labeled(labeled *rows, count *c, capp_error *err) {
     size_t index;
     read_status status;
     while ((status = labeled_next(rows, &decided, &index, err)) == READ_ROW) {
-        count_row(c, &decided);
+        count_row(c, &decided, index);
         if (!c->calibrated) continue;
         if (!decider_fit_row(&rows->decider, &rows->stored, CALIBRATION_OFF, &decided, err)) return EXIT_FAILED;
-        report_add(&c->before, &decided.row, decided.prediction, decided.posterior);
+        report_add(&c->before, &decided.row, index, decided.prediction, decided.posterior);
     }
     if (interrupted()) return EXIT_SIGNAL + interrupted();
     return status == READ_END ? EXIT_DONE : EXIT_FAILED;
@@ -92,13 +92,14 @@ int evaluate_store(const options *settings) {
     good = good && (!settings->json || output_open(&json, settings->json, inputs, INPUTS, &err)) &&
            (!settings->html || output_open(&html, settings->html, inputs, INPUTS, &err));
     int code = good ? count_labeled(&rows, &c, &err) : interrupted() ? EXIT_SIGNAL + interrupted() : EXIT_FAILED;
+    if (!code && settings->html && !report_tokens(&c.report, &rows, &err)) code = EXIT_FAILED;
     if (code == EXIT_FAILED) complain("%s", err.message);
     if (!code) {
         buffer text = {0};
         labeled_tell(&rows, c.n);
         print_text(&text, &rows, &c);
         if (settings->json) print_json(&json.rows, &rows, &c);
-        if (settings->html) report_html(&c.report, &html.rows, settings->input);
+        if (settings->html) report_html(&c.report, c.calibrated ? &c.before : NULL, &html.rows, settings->input);
         if (!settings->json || json.path) code = output_print(buffer_view(&text));
         buffer_free(&text);
     }

@@ -15,6 +15,7 @@ void report_open(report *r, const capp_str *names, size_t n_names) {
 
 static void free_rows(report_row *rows, size_t n) {
     for (size_t i = 0; i < n; i++) {
+        free(rows[i].tokens);
         free(rows[i].id);
         free(rows[i].prompt);
         free(rows[i].label);
@@ -45,8 +46,8 @@ static char *copy_of(capp_str text) {
 }
 
 /* Keeps the row if it is one of the REPORT_ROWS with the highest keys; of equals, the first. */
-static void keep_row(report_row *rows, size_t *n, double key, const row *of, size_t prediction, double probability,
-                     double margin) {
+static void keep_row(report_row *rows, size_t *n, double key, const row *of, size_t index, size_t prediction,
+                     double probability, double margin) {
     size_t place = *n;
     while (place && rows[place - 1].key < key) place--;
     if (place == REPORT_ROWS) return;
@@ -55,6 +56,8 @@ static void keep_row(report_row *rows, size_t *n, double key, const row *of, siz
     ++*n;
     const capp_str *classes = of->example.completions;
     rows[place] = (report_row){key,
+                               index,
+                               NULL,
                                copy_of(of->id),
                                copy_of(of->example.prompt),
                                copy_of(classes[of->label]),
@@ -72,7 +75,7 @@ static bool open_measure(report *r, size_t width) {
     return true;
 }
 
-void report_add(report *r, const row *this_row, size_t prediction, const double *posterior) {
+void report_add(report *r, const row *this_row, size_t index, size_t prediction, const double *posterior) {
     size_t n = this_row->example.n_completions, label = this_row->label;
     double p = posterior[prediction], second = 0;
     r->known = r->known && this_row->example.normalize && open_measure(r, n) &&
@@ -82,8 +85,8 @@ void report_add(report *r, const row *this_row, size_t prediction, const double 
         if (i != prediction && posterior[i] > second) second = posterior[i];
     size_t bin = p >= 1 ? REPORT_BINS - 1 : (size_t)(p * REPORT_BINS);
     r->histogram[prediction][bin]++;
-    if (prediction != label) keep_row(r->mistakes, &r->n_mistakes, p, this_row, prediction, p, p - second);
-    keep_row(r->uncertain, &r->n_uncertain, second - p, this_row, prediction, p, p - second);
+    if (prediction != label) keep_row(r->mistakes, &r->n_mistakes, p, this_row, index, prediction, p, p - second);
+    keep_row(r->uncertain, &r->n_uncertain, second - p, this_row, index, prediction, p, p - second);
 }
 
 void report_class(const report *r, buffer *b, size_t index) {
@@ -225,10 +228,11 @@ void report_text(const report *r, buffer *b) {
 
 /* ---- Calibrations ---------------------------------------------------------------------------------------------- */
 
-enum { CHANGES = 5 };
+enum { CHANGES = REPORT_CHANGES };
 static const char *const change_names[CHANGES] = {"accuracy", "macro_f1", "log_loss", "brier", "ece"};
+const char *const report_change_titles[CHANGES] = {"accuracy", "macro F1", "log-loss", "Brier", "ECE"};
 
-static bool numbers_of(const report *r, double values[CHANGES]) {
+bool report_numbers(const report *r, double values[CHANGES]) {
     capp_metrics m;
     if (!metrics_of(r, &m)) return false;
     const double all[CHANGES] = {m.accuracy, m.macro_f1, m.log_loss, m.brier, m.ece};
@@ -247,7 +251,7 @@ static void put_numbers(buffer *b, const char *name, const double values[CHANGES
 
 void report_change_json(const report *before, const report *after, const char *method, buffer *b) {
     double values[2][CHANGES];
-    if (!numbers_of(before, values[0]) || !numbers_of(after, values[1])) return;
+    if (!report_numbers(before, values[0]) || !report_numbers(after, values[1])) return;
     buffer_printf(b, ",\n \"calibration\": {\"method\": \"%s\"", method);
     put_numbers(b, "before", values[0]);
     put_numbers(b, "after", values[1]);
@@ -255,11 +259,10 @@ void report_change_json(const report *before, const report *after, const char *m
 }
 
 void report_change_text(const report *before, const report *after, const char *method, buffer *b) {
-    static const char *const titles[CHANGES] = {"accuracy", "macro F1", "log-loss", "Brier", "ECE"};
     double values[2][CHANGES];
-    if (!numbers_of(before, values[0]) || !numbers_of(after, values[1])) return;
+    if (!report_numbers(before, values[0]) || !report_numbers(after, values[1])) return;
     buffer_printf(b, "\ncalibration %s: no row is in the fit that calibrates it\n", method);
     for (int i = 0; i < CHANGES; i++)
-        buffer_printf(b, "  %-10s %.4f before, %.4f after\n", titles[i], values[0][i], values[1][i]);
+        buffer_printf(b, "  %-10s %.4f before, %.4f after\n", report_change_titles[i], values[0][i], values[1][i]);
     buffer_char(b, '\n');
 }

@@ -38,16 +38,23 @@ static const char style[] =
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{padding:.3rem .6rem;text-align:right;"
     "border-bottom:1px solid "
     "var(--line);vertical-align:top}.t{text-align:left}td.t{max-width:28rem;overflow-wrap:anywhere;"
-    "min-width:6rem}pre{white-space:pre-wrap;margin:.25rem 0;font-size:.9rem}";
+    "min-width:6rem}pre{white-space:pre-wrap;margin:.25rem 0;font-size:.9rem}"
+    ".ks{color:var(--ink);white-space:pre-wrap;margin:.35rem 0}.k{position:relative;border-radius:.2rem}"
+    ".k:focus-visible{outline:2px solid var(--blue)}"
+    ".k:hover::after,.k:focus::after{content:attr(data-p);position:absolute;left:0;top:1.6em;z-index:1;white-space:"
+    "nowrap;"
+    "padding:.1rem .4rem;border-radius:.25rem;background:var(--ink);color:var(--paper);font-size:.8rem}"
+    "details[open]{min-width:15rem}@media(max-width:40rem){.k:hover::after,.k:focus::after{position:fixed;left:1rem;"
+    "top:auto;bottom:1rem}}";
 
-static void put_html(buffer *b, const char *text) {
-    for (; *text; text++) {
-        switch (*text) {
+void put_html(buffer *b, capp_str text) {
+    for (size_t i = 0; i < text.size; i++) {
+        switch (text.data[i]) {
         case '<': buffer_text(b, "&lt;"); break;
         case '>': buffer_text(b, "&gt;"); break;
         case '&': buffer_text(b, "&amp;"); break;
         case '"': buffer_text(b, "&quot;"); break;
-        default: buffer_char(b, *text);
+        default: buffer_char(b, text.data[i]);
         }
     }
 }
@@ -55,8 +62,7 @@ static void put_html(buffer *b, const char *text) {
 static void put_name(const report *r, buffer *b, size_t index) {
     buffer name = {0};
     report_class(r, &name, index);
-    buffer_char(&name, 0);
-    put_html(b, name.data);
+    put_html(b, buffer_view(&name));
     buffer_free(&name);
 }
 
@@ -235,13 +241,15 @@ static void table_rows(buffer *b, const char *title, const report_row *rows, siz
         buffer_text(b, "<tr>");
         for (size_t j = 0; j < 3; j++) {
             buffer_text(b, "<td class=\"t\">");
-            put_html(b, texts[j]);
+            put_html(b, capp_str_of(texts[j]));
             buffer_text(b, "</td>");
         }
         buffer_printf(b, "<td>%.3f</td><td>%.3f</td><td class=\"t\"><details><summary>show</summary><pre>",
                       rows[i].probability, rows[i].margin);
-        put_html(b, rows[i].prompt);
-        buffer_text(b, "</pre></details></td></tr>");
+        put_html(b, capp_str_of(rows[i].prompt));
+        buffer_text(b, "</pre>");
+        if (rows[i].tokens) buffer_text(b, rows[i].tokens);
+        buffer_text(b, "</details></td></tr>");
     }
     end_table(b);
 }
@@ -269,14 +277,25 @@ static void cards(const report *r, buffer *b, const capp_metrics *m) {
     buffer_text(b, "</div>");
 }
 
-void report_html(const report *r, buffer *b, const char *title) {
+/* What a calibration changes. */
+static void table_changes(const report *before, const report *after, buffer *b) {
+    double values[2][REPORT_CHANGES];
+    if (!before || !report_numbers(before, values[0]) || !report_numbers(after, values[1])) return;
+    begin_table(b, "Calibration", "<th class=\"t\">number</th><th>before</th><th>after</th>");
+    for (int i = 0; i < REPORT_CHANGES; i++)
+        buffer_printf(b, "<tr><td class=\"t\">%s</td><td>%.4f</td><td>%.4f</td></tr>", report_change_titles[i],
+                      values[0][i], values[1][i]);
+    end_table(b);
+}
+
+void report_html(const report *r, const report *before, buffer *b, const char *title) {
     capp_metrics m;
     buffer_text(b, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
                    "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
                    "<link rel=\"icon\" href=\"data:,\"><title>capp evaluate: ");
-    put_html(b, title);
+    put_html(b, capp_str_of(title));
     buffer_printf(b, "</title><style>%s</style></head><body><main><h1>", style);
-    put_html(b, title);
+    put_html(b, capp_str_of(title));
     buffer_text(b, "</h1>");
     if (r->known && r->measure && !capp_measure_get(r->measure, &m, NULL) && m.n) {
         cards(r, b, &m);
@@ -285,6 +304,7 @@ void report_html(const report *r, buffer *b, const char *title) {
         plot_risk(b, &m);
         plot_classes(r, b);
         buffer_text(b, "</div>");
+        table_changes(before, r, b);
         table_confusion(r, b);
         table_classes(r, b);
         table_rows(b, "Most confident mistakes", r->mistakes, r->n_mistakes);

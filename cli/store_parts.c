@@ -10,6 +10,8 @@ static const char *const texts[QUERIES] = {
     [QUERY_SET] = "INSERT OR REPLACE INTO settings VALUES(?,?)",
     [QUERY_GET] = "SELECT value FROM settings WHERE name = ?",
     [QUERY_COMPLETIONS] = "SELECT text, ids FROM completions WHERE list = ? ORDER BY place",
+    [QUERY_COUNT] = "SELECT count(*) FROM completions WHERE list = ?",
+    [QUERY_TOKENS] = "SELECT tokens FROM completions WHERE list = ? ORDER BY place",
     [QUERY_LIST] = "SELECT own, end_of_prompt FROM lists WHERE list = ?",
     [QUERY_MARGINALS] = "SELECT logprobs FROM marginals WHERE list = ? AND domain = ?",
     [QUERY_RESCORE] = "UPDATE rows SET logprobs = ?2, first_logprobs = ?3, rescored = ?4 WHERE row = ?1",

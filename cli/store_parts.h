@@ -19,6 +19,8 @@ typedef enum store_query {
     QUERY_GET,
     QUERY_COMPLETIONS,
     QUERY_LIST,
+    QUERY_COUNT,
+    QUERY_TOKENS,
     QUERY_MARGINALS,
     QUERY_RESCORE,
     QUERY_ADD_LABEL,

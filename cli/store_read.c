@@ -98,6 +98,22 @@ static const stored_completions *list_of(store_rows *r, size_t list) {
     return NULL;
 }
 
+bool store_tokens(store *s, size_t list, arena *a, stored_tokens *tokens, capp_error *err) {
+    sqlite3_stmt *statement = store_query_of(s, QUERY_COUNT);
+    if (!statement) return store_fail(s, err);
+    sqlite3_bind_int64(statement, 1, (int64_t)list);
+    size_t most = sqlite3_step(statement) == SQLITE_ROW ? (size_t)sqlite3_column_int64(statement, 0) : 0;
+    sqlite3_reset(statement);
+    *tokens = (stored_tokens){arena_allocate(a, most, sizeof(capp_str *)), arena_allocate(a, most, sizeof(size_t)), 0};
+    statement = store_query_of(s, QUERY_TOKENS);
+    if (!statement) return store_fail(s, err);
+    sqlite3_bind_int64(statement, 1, (int64_t)list);
+    for (; tokens->n < most && sqlite3_step(statement) == SQLITE_ROW; tokens->n++)
+        if (!json_strings(store_column(statement, 0), a, &tokens->texts[tokens->n], &tokens->size[tokens->n]))
+            return fail_at(err, 0, "%s: the tokens of list %zu are damaged; run capp classify again", s->path, list);
+    return !s->error || store_fail(s, err);
+}
+
 /* ---- Rows ------------------------------------------------------------------------------------------------------ */
 
 store_rows *store_rows_open(store *s, const store_facts *facts, capp_error *err) {

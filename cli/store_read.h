@@ -26,6 +26,16 @@ typedef struct stored_row {
     capp_str label;                /* that capp label gave; size 0: none */
 } stored_row;
 
+/* The texts of the tokens of a list's completions. */
+typedef struct stored_tokens {
+    capp_str **texts; /* [n][size] */
+    size_t *size;     /* [n] */
+    size_t n;
+} stored_tokens;
+
+/* In memory of a. */
+bool store_tokens(store *s, size_t list, arena *a, stored_tokens *tokens, capp_error *err);
+
 typedef struct store_rows store_rows;
 
 /* All rows in order. facts must stay valid. */

@@ -5,6 +5,7 @@ import sys
 
 from playwright.sync_api import sync_playwright
 
+TIP = "what => getComputedStyle(eval(what), '::after').content"  # what a token shows
 page_path, folder, chromium = sys.argv[1:]
 seen = {"console": [], "requests": [], "wide": {}}
 with sync_playwright() as playwright:
@@ -29,6 +30,15 @@ with sync_playwright() as playwright:
                         break
                 page.keyboard.press("Enter")
                 seen["opened"] = page.locator("details[open] pre").inner_text()
+                page.keyboard.press("Tab")  # the first token of the row
+                seen["focused"] = page.evaluate(TIP, "document.activeElement")
+                seen["token"] = page.evaluate("document.activeElement.className")
+                page.screenshot(path=f"{folder}/{scheme}-{width}-token.png")
+            else:
+                page.locator("details summary").last.click()
+                page.locator("details[open] .k").first.hover()
+                seen["hovered"] = page.evaluate(TIP, "document.querySelector('details[open] .k')")
+                page.screenshot(path=f"{folder}/{scheme}-{width}-token.png")
             context.close()
     browser.close()
 print(json.dumps(seen))

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import CAPP, fails, rows_of, run
+from test_arrays import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ["yes", "no", "perhaps not"]
@@ -167,6 +168,10 @@ def test_the_page_stands_alone(stores, tmp_path):
     text = path.read_text()
     page = Page(text)
     assert page.open == [] and page.all.count("svg") >= 3 and page.all.count("table") == 4
+    tokens = re.findall(r'class="k" tabindex="0" style="[^"]*" data-p="(-[\d.]+), [^"]*">([^<]*)<', text)
+    assert "".join(token for _, token in tokens[:20]).strip() and len(tokens) >= 20 * 3
+    kept = {f"{float(x):.3f}" for x in np.concatenate(Store(stores[0]).logprobs(), axis=1).ravel()}
+    assert {number for number, _ in tokens} <= kept  # the numbers of the store
     assert "&lt;b&gt;text&lt;/b&gt;" in text and "<b>text" not in text
     assert not re.search(r"https?://|src=|<script|@import|url\(", text)
 
@@ -178,7 +183,7 @@ def test_the_page_in_a_browser(stores, tmp_path):
     if not chromium:
         pytest.skip("no chromium: tools/setup.sh browser")
     path = tmp_path / "report.html"
-    good(run("evaluate", stores[0], "--label", "topic", "--html", path))
+    good(run("evaluate", stores[0], "--label", "topic", "--calibrate", "batch", "--html", path))
     made = subprocess.run([ROOT / "tools" / "venv.sh", ROOT / "tests" / "page_requirements.txt"], stdout=subprocess.PIPE, text=True,
                           check=True)
     done = subprocess.run([made.stdout.strip(), ROOT / "tests" / "report_browser.py", path, tmp_path, chromium], capture_output=True,
@@ -187,6 +192,8 @@ def test_the_page_in_a_browser(stores, tmp_path):
     seen = json.loads(done.stdout)
     assert seen["console"] == [] and all(url.startswith(("file:", "data:")) for url in seen["requests"])
     assert seen["plots"] >= 3 and seen["bars"] > 5 and set(seen["wide"].values()) == {0}
+    number = r'"-\d+\.\d{3}, [\d.e-]+ %"'
+    assert seen["token"] == "k" and re.fullmatch(number, seen["focused"]) and re.fullmatch(number, seen["hovered"])
     assert seen["background-light"] != seen["background-dark"] and "text" in seen["opened"]
 
 
