@@ -15,8 +15,12 @@
     X(baichuan)                                                                                                        \
     X(bailingmoe2)                                                                                                     \
     X(bloom)                                                                                                           \
+    X(chatglm)                                                                                                         \
+    X(codeshell)                                                                                                       \
     X(cohere)                                                                                                          \
     X(cohere2)                                                                                                         \
+    X(dbrx)                                                                                                            \
+    X(deci)                                                                                                            \
     X(deepseek)                                                                                                        \
     X(deepseek2)                                                                                                       \
     X(deepseek3)                                                                                                       \
@@ -54,6 +58,7 @@
     X(llama4)                                                                                                          \
     X(mamba2)                                                                                                          \
     X(minicpm)                                                                                                         \
+    X(minicpm3)                                                                                                        \
     X(minimax_m2)                                                                                                      \
     X(ministral)                                                                                                       \
     X(ministral3)                                                                                                      \
@@ -61,6 +66,7 @@
     X(mistral4)                                                                                                        \
     X(mixtral)                                                                                                         \
     X(mpt)                                                                                                             \
+    X(muse_glimmer)                                                                                                    \
     X(nemotron)                                                                                                        \
     X(nemotron_h)                                                                                                      \
     X(nemotron_h_moe)                                                                                                  \
@@ -72,6 +78,7 @@
     X(orion)                                                                                                           \
     X(phi)                                                                                                             \
     X(phi3)                                                                                                            \
+    X(phimoe)                                                                                                          \
     X(qwen2)                                                                                                           \
     X(qwen2moe)                                                                                                        \
     X(qwen2vl)                                                                                                         \
@@ -82,7 +89,9 @@
     X(qwen3next)                                                                                                       \
     X(qwen3vl)                                                                                                         \
     X(qwen3vlmoe)                                                                                                      \
+    X(refact)                                                                                                          \
     X(seed_oss)                                                                                                        \
+    X(smallthinker)                                                                                                    \
     X(smollm3)                                                                                                         \
     X(stablelm)                                                                                                        \
     X(starcoder2)                                                                                                      \
