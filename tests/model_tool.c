@@ -133,6 +133,7 @@ WEIGHTS(expert_groups, w->hparams.expert_groups = 0)
 LAYERS(choice_bias, layer->choice_bias = NULL)
 LAYERS(shared, layer->up.parts = layer->expert_up ? 0 : layer->up.parts)
 LAYERS(shared_router, layer->shared_router.parts = 0)
+WEIGHTS(near, w->hparams.near = 0)
 WEIGHTS(router_norm, w->hparams.router_norm = !w->hparams.router_norm)
 LAYERS(sinks, layer->sinks = NULL)
 WEIGHTS(score_cap, w->hparams.score_cap = 0)
@@ -227,6 +228,7 @@ static const struct {
     WAY(expert_biases),
     WAY(experts_used),
     WAY(router_norm),
+    WAY(near),
     WAY(sinks),
     WAY(score_cap),
     WAY(logit_cap),

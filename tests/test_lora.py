@@ -22,9 +22,9 @@ PEFT = TINY.parent / "lora"
 OFTEN = ("bloom", "cohere", "falcon-40b", "gemma3", "gpt2", "gptneox", "gptoss", "llama", "mistral", "mixtral", "opt", "opt-350m", "phi3",
          "qwen3moe", "smollm3", "lfm2", "qwen35", "granitehybrid", "nemotron_h")  # fmt: skip
 # GGUF has the architecture, but not this part of it
-FOLDERS_ONLY = ("phi-norms", "gemma3n-plain", "llama4", "llama4-plain", "qwen3moe-dense", "afmoe-plain", "qwen35",
-                "qwen35moe", "qwen3next", "granitehybrid", "granitehybrid-experts", "nemotron_h_moe",
-                "nemotron_h_moe-mlp", "falcon_h1", "falcon_h1-plain", "falcon_h1-norm", "granitemoeshared")
+FOLDERS_ONLY = ("phi-norms", "phimoe-long", "dbrx-plain", "minicpm3-plain", "gemma3n-plain", "llama4", "llama4-plain",
+                "qwen3moe-dense", "afmoe-plain", "qwen35", "qwen35moe", "qwen3next", "granitehybrid", "granitehybrid-experts",
+                "nemotron_h_moe", "nemotron_h_moe-mlp", "falcon_h1", "falcon_h1-plain", "falcon_h1-norm", "granitemoeshared")
 IDS = json.loads((TINY / "llama" / "reference.json").read_text())["runs"][0]["ids"]
 TOLERANCE, LEAST = 1e-4, 0.1
 

@@ -106,6 +106,13 @@ SABOTAGE = {
     "gemma3n": "altup_predict altup_correct altup_norm altup_scale laurel_norm cutoff spread merge side_norm side_post_norm "
                "side_tokens back window v_norm local_rope logit_cap feed_post_norm attention_post_norm attention_norm",
     "gemma3n-plain": "altup_predict altup_correct laurel_norm spread merge side_post_norm",
+    "phimoe": "near rope window qkv_bias out_bias head_bias norm_bias",
+    "phimoe-long": "scaling magnitude near",
+    "dbrx": "rope clamp experts_used router_norm",
+    "dbrx-plain": "rope experts_used router_norm",
+    "minicpm3": "scaling magnitude rope rope_kind embedding_scale residual_scale score_scale q_latent_norm kv_latent_norm",
+    "minicpm3-plain": "rope kv_latent_norm embedding_scale residual_scale",
+    "muse-glimmer": "rope still window attention_gate q_norm k_norm tokens_norm logit_cap attention_post_norm feed_post_norm",
     "llama4": "chunks window growth growth_still still q_norm k_norm rope rope_kind scaling experts_used router_sigmoid shared",
     "llama4-plain": "rope still experts_used shared qkv_bias out_bias",
     "llama4-context": "rope still q_norm k_norm router_sigmoid shared",
@@ -130,8 +137,9 @@ SABOTAGE = {
     "qwen3next": "tail decay step_bias mix_norm in_turn attention_gate rope experts_used router_norm shared",
 }  # fmt: skip
 
-FOLDERS_ONLY = ("gemma3n-plain", "llama4", "llama4-plain", "phi-norms", "falcon_h1-norm", "qwen3moe-dense",
-                "afmoe-plain", "starcoder-heads", "qwen2moe-dense", "nemotron_h_moe-mlp")  # GGUF has the architecture, but not this part of it
+# GGUF has the architecture, but not this part of it
+FOLDERS_ONLY = ("phimoe-long", "dbrx-plain", "minicpm3-plain", "gemma3n-plain", "llama4", "llama4-plain", "phi-norms", "falcon_h1-norm",
+                "qwen3moe-dense", "afmoe-plain", "starcoder-heads", "qwen2moe-dense", "nemotron_h_moe-mlp")
 
 
 def reference(name):

@@ -37,7 +37,9 @@ static void route_rows(void *user, size_t task, int worker) {
     bool plain = !scores.sigmoid && !scores.bias && !scores.groups && scores.scale == 1;
     for (size_t r = task * CHUNK; r < chunk_end(task, x->rows); r++) {
         float *shares = x->f->shares + r * h->experts;
-        if (plain)
+        if (h->near > 0)
+            capp_route_near(shares, h->experts, h->near);
+        else if (plain)
             capp_route(shares, h->experts, h->experts_used, h->router_norm);
         else
             capp_route_scored(shares, h->experts, h->experts_used, &scores);
@@ -189,7 +191,8 @@ static void run_beside(routing *x) {
 void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows) {
     const capp_hparams *h = &f->weights->hparams;
     routing x = {.f = f, .layer = layer, .rows = rows};
-    capp_product(f, &layer->router, f->routed, f->h_stride, f->shares, h->experts, rows, false);
+    if (!f->weights->arch->early_router)
+        capp_product(f, &layer->router, f->routed, f->h_stride, f->shares, h->experts, rows, false);
     run_chunks(&x, route_rows, rows);
     if (capp_pool_stopped(f->pool)) return; /* the shares are unchanged; the layer ends the wave */
     size_t n = sort_choices(&x);

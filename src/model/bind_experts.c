@@ -41,7 +41,9 @@ static capp_status expert_rows(binder *b, place p, size_t n, size_t k, bool turn
     if (!t && b->w->arch->joint_experts) t = capp_find(b, p, "", name);
     uint64_t width = turned ? n : k, rows = turned ? k : n;
     if ((st = capp_bind_type(b, name, t)) != CAPP_OK) return st;
-    if (t->dims[0] != width || t->dims[1] != rows || t->dims[2] != h->experts || t->dims[3] != 1)
+    bool listed = b->w->arch->listed_experts && capp_in_folder(b);
+    if (t->dims[0] != width || t->dims[1] != (listed ? rows * h->experts : rows) ||
+        t->dims[2] != (listed ? 1 : h->experts) || t->dims[3] != 1)
         return capp_bind_wrong_shape(b, name, t, width, rows);
     t = capp_derive_slice(b, t, p.index * rows, rows);
     if (t && turned) t = capp_derive_transposed(b, t);
@@ -117,7 +119,8 @@ static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matri
     if (fused && !capp_in_folder(b)) second = both;
     capp_status st;
     if (!capp_is_gated(h->activation)) return bind_plain_expert(b, layer, e, up, down);
-    if (capp_in_folder(b) && !fused) {
+    const bool listed = capp_in_folder(b) && b->w->arch->listed_experts;
+    if (capp_in_folder(b) && !fused && !listed) {
         const capp_piece ups[] = {{{CAPP_PART_EXPERT_GATE, layer, e}, h->feed},
                                   {{CAPP_PART_EXPERT_UP, layer, e}, h->feed}};
         const capp_piece downs[] = {{{CAPP_PART_EXPERT_DOWN, layer, e}, h->width}};
@@ -133,7 +136,7 @@ static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matri
         if ((st = expert_rows(b, second, h->feed, h->width, false, &up->source[up->n_sources++])) != CAPP_OK) return st;
     }
     capp_bind_job(b, down, h->width, 1, h->feed);
-    st = expert_rows(b, (place){CAPP_PART_EXPERT_DOWN, layer, e}, h->width, h->feed, turned,
+    st = expert_rows(b, (place){CAPP_PART_EXPERT_DOWN, layer, e}, h->width, h->feed, turned || listed,
                      &down->source[down->n_sources++]);
     if (st != CAPP_OK || !h->feed_bias) return st;
     return bind_expert_biases(b, layer, e, up, down);
