@@ -2,11 +2,13 @@
 """Counts the rows that precision auto decides otherwise than f32, and prints each with its gap: how far apart float32's
 two best scores are, as a difference of mean log-probabilities.
 
-usage: check_decisions.py FOLDER [--model NAME]... [--task NAME]... [--isa NAME]... [--every N] [--seconds S]
+usage: check_decisions.py FOLDER [--model NAME]... [--task NAME]... [--isa NAME]... [--every N]
+                          [--threads N] [--seconds S]
 
 FOLDER holds the rows and the results. A run that is stopped, or that ends after S seconds, continues when it is started
 again with the same options. The tasks are COPA's 500 rows and Banking77's 3,080, plain, and with the classes listed in
-the prompt; --every N takes each Nth row.
+the prompt; --every N takes each Nth row. Both runs stop a row when its prediction is certain (--only-prediction); float32
+scores the rows that differ again, whole, for their gaps.
 """
 import argparse
 import json
@@ -38,9 +40,9 @@ def rows_of(task, every):
     return tasks.banking77(data, None, "listed" if task == "banking77-listed" else "plain")[::every]
 
 
-def score(capp, model, rows, out, options, seconds):
+def score(capp, model, rows, out, options, seconds, threads):
     """Scores the rows, or those that are missing in out. False if the time was over first."""
-    command = [capp, "classify", "-m", MODELS / f"{model}.gguf", "--quiet", "--threads", "1", "-o", out, *options, rows]
+    command = [capp, "classify", "-m", MODELS / f"{model}.gguf", "--quiet", "--threads", threads, "-o", out, *options, rows]
     command += ["--resume"] if out.exists() else []
     with subprocess.Popen([str(part) for part in command]) as process:
         try:
@@ -58,17 +60,29 @@ def read(path):
         return [json.loads(line) for line in file]
 
 
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
 def probabilities(row):
     found = row["probabilities"]
     return list(found.values()) if isinstance(found, dict) else found
 
 
 def differences(reference, found):
-    """(row, gap) of each row that is decided otherwise."""
-    for number, (one, other) in enumerate(zip(reference, found, strict=True)):
-        if one["index"] != other["index"]:
-            best, second = sorted(probabilities(one), reverse=True)[:2]
-            yield number, math.log(best / second)
+    """Numbers of the rows that are decided otherwise."""
+    return [number for number, (one, other) in enumerate(zip(reference, found, strict=True)) if one["index"] != other["index"]]
+
+
+def gaps(capp, model, rows, path, threads):
+    """How far apart float32's two best scores of each row are."""
+    write(path, rows)
+    out = path.with_suffix(".scores.jsonl")
+    out.unlink(missing_ok=True)
+    score(capp, model, path, out, ["--precision", "f32"], None, threads)
+    for row in read(out):
+        best, second = sorted(probabilities(row), reverse=True)[:2]
+        yield math.log(best / second)
 
 
 def main():
@@ -79,6 +93,7 @@ def main():
     parser.add_argument("--task", action="append", choices=["copa", "copa-listed", "banking77", "banking77-listed"])
     parser.add_argument("--isa", action="append")
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float)
     o = parser.parse_args()
     o.folder.mkdir(parents=True, exist_ok=True)
@@ -90,18 +105,19 @@ def main():
             path = o.folder / f"{name}.jsonl"
             rows = rows_of(task, o.every)
             if not path.exists():
-                path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+                write(path, rows)
             ways = {"f32": ["--precision", "f32"], **{isa: ["--isa", isa] for isa in o.isa or ["avx2", "avx512vnni"]}}
             results = {way: o.folder / f"{name}-{way}.jsonl" for way in ways}
             for way, options in ways.items():
-                if not score(o.capp, model, path, results[way], options, o.seconds):
+                if not score(o.capp, model, path, results[way], ["--only-prediction", *options], o.seconds, o.threads):
                     sys.exit(f"{results[way]} is not complete; start again to continue")
             count += len(rows)
             for way in list(ways)[1:]:
-                found = list(differences(read(results["f32"]), read(results[way])))
+                found = differences(read(results["f32"]), read(results[way]))
                 total[way] = total.get(way, 0) + len(found)
+                apart = gaps(o.capp, model, [rows[n] for n in found], o.folder / f"{name}-{way}-differ.jsonl", o.threads)
                 print(f"{name}, {way}: {len(found)} of {len(rows)} rows differ"
-                      + "".join(f"; row {row}, gap {gap:.5f}" for row, gap in found), flush=True)
+                      + "".join(f"; row {n}, gap {gap:.5f}" for n, gap in zip(found, apart if found else [])), flush=True)
         for way, n in total.items():
             print(f"{model}, {way}: {n} of {count} rows differ")
             worst = max(worst, n)

@@ -2,9 +2,11 @@
 changes that the format requires are made here: it permutes the rows of q and k, adds the 1 to norms, and stacks
 experts."""
 import json
+import math
 import re
 import struct
 from pathlib import Path
+from statistics import NormalDist
 
 import gguf
 import numpy as np
@@ -22,9 +24,9 @@ ARCHITECTURES = {
     "glm4_moe": "glm4moe", "dots1": "dots1", "ernie4_5_moe": "ernie4_5-moe", "hunyuan_v1_moe": "hunyuan-moe",
     "minimax_m2": "minimax-m2", "granitemoe": "granitemoe", "granitemoeshared": "granitemoe",
     "lfm2": "lfm2", "qwen3_5_text": "qwen35", "qwen3_5_moe_text": "qwen35moe", "qwen3_next": "qwen3next", "lfm2_moe": "lfm2moe",
-    "granitemoehybrid": "granitehybrid", "nemotron_h": "nemotron_h", "mamba2": "mamba2",
-    "gemma4_text": "gemma4", "gemma4_unified_text": "gemma4", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "glm4_moe_lite": "deepseek2", "mistral4": "mistral4",
-    "afmoe": "afmoe",
+    "granitemoehybrid": "granitehybrid", "nemotron_h": "nemotron_h", "mamba2": "mamba2", "falcon_h1": "falcon-h1",
+    "gemma3n_text": "gemma3n", "gemma4_text": "gemma4", "gemma4_unified_text": "gemma4", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "glm4_moe_lite": "deepseek2", "mistral4": "mistral4",
+    "afmoe": "afmoe", "llama4_text": "llama4",
 }  # fmt: skip
 PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee", "granitemoe", "internlm2", "xverse", "baichuan", "minicpm",
             "deepseek", "granitehybrid")
@@ -223,6 +225,18 @@ def gemma4_name(name):
     return name if name.endswith(".weight") else f"{name}.weight"
 
 
+def altup_stacked(tensors):
+    """Joins the matrices of all streams into one tensor; adds a suffix that the folder's name lacks."""
+    stacks, rest = {}, {}
+    for name, values in tensors.items():
+        match = re.fullmatch(r"(model\.altup_\w*projections)\.(\d+)\.weight", name)
+        if match:
+            stacks.setdefault(f"{match[1]}.weight", {})[int(match[2])] = values
+        else:
+            rest[f"{name}.weight" if name.endswith("_scale") else name] = values
+    return rest | {name: np.stack([parts[i] for i in range(len(parts))]) for name, parts in stacks.items()}
+
+
 def fused(tensors):
     """Joins q, k and v of a layer into one tensor."""
     rest = {name: values for name, values in tensors.items() if not re.search(r"self_attn\.[qkv]_proj\.", name)}
@@ -272,6 +286,22 @@ def delta_changed(name, values, folder):
     yield name, values
 
 
+def multiplied(name, values, folder):
+    """Falcon-H1: GGUF files have the factors in the tensors."""
+    factors = {"down_proj": folder.get("mlp_multipliers")[1], "gate_proj": folder.get("mlp_multipliers")[0],
+               "k_proj": folder.get("key_multiplier") * folder.get("attention_in_multiplier"),
+               "q_proj": folder.get("attention_in_multiplier"), "v_proj": folder.get("attention_in_multiplier"),
+               "o_proj": folder.get("attention_out_multiplier"), "out_proj": folder.get("ssm_out_multiplier"),
+               "in_proj": folder.get("ssm_in_multiplier"), "lm_head": folder.get("lm_head_multiplier"),
+               "embed_tokens": folder.get("embedding_multiplier")}
+    values = values * np.float32(factors.get(name.split(".")[-2], 1))
+    if ".in_proj." in name:
+        inner, shared = folder.tensors[name.replace("in_proj", "out_proj")].shape[1], folder.get("mamba_n_groups") * folder.get("mamba_d_state")
+        sizes = (inner, inner, shared, shared, folder.get("mamba_n_heads"))
+        values = values * np.repeat(folder.get("ssm_multipliers"), sizes).astype(np.float32)[:, None]
+    return values
+
+
 def changed(folder):
     """The folder's tensors in the form that GGUF requires, under the folder's names."""
     tensors = heads_stacked(experts_stacked(folder.tensors))
@@ -281,6 +311,10 @@ def changed(folder):
         tensors = granite_experts(tensors, folder.get("num_local_experts") == 0)
     if folder.arch == "bailingmoe2":
         tensors = fused(tensors)
+    if folder.type == "llama4_text":
+        tensors = separate_experts({name: values.swapaxes(1, 2) if values.ndim == 3 else values for name, values in tensors.items()})
+    if folder.type == "gemma3n_text":
+        tensors = altup_stacked(tensors)
     if folder.type == "mistral4":
         tensors = separate_experts(tensors)
     if folder.latent and not folder.older:
@@ -288,6 +322,8 @@ def changed(folder):
     if folder.type in DELTA:
         tensors = dict(pair for name, values in tensors.items() for pair in delta_changed(name, values, folder))
     for name, values in tensors.items():
+        if folder.type == "falcon_h1":
+            values = multiplied(name, values, folder)
         if folder.type == "lfm2_moe" and ".experts." in name:
             name = name.removeprefix("model.")
         if folder.arch == "nemotron_h_moe":
@@ -383,6 +419,9 @@ def add_experts(writer, folder):
     elif folder.get("n_group", default=1) > 1:
         writer.add_expert_group_count(folder.get("n_group"))
         writer.add_expert_group_used_count(folder.get("topk_group"))
+    if folder.type == "llama4_text":
+        writer.add_expert_feed_forward_length(folder.get("intermediate_size"))
+        writer.add_interleave_moe_layer_step(folder.get("interleave_moe_layer_step"))
     if folder.get("moe_intermediate_size"):
         writer.add_expert_feed_forward_length(folder.get("moe_intermediate_size"))
 
@@ -412,14 +451,15 @@ def add_mix(writer, folder):
     if folder.type in MIXED:
         writer.add_head_count_kv([folder.kv_heads if kind.endswith("attention") and kind != "linear_attention" else 0
                                   for kind in types])
-    if folder.type in ("granitemoehybrid", "nemotron_h", "mamba2"):
+    if folder.type in ("granitemoehybrid", "nemotron_h", "mamba2", "falcon_h1"):
         heads = folder.get("mamba_n_heads", "mamba_num_heads", "num_heads")
         writer.add_ssm_conv_kernel(folder.get("mamba_d_conv", "conv_kernel"))
         writer.add_ssm_state_size(folder.get("mamba_d_state", "ssm_state_size", "state_size"))
         writer.add_ssm_group_count(folder.get("mamba_n_groups", "n_groups"))
         writer.add_ssm_time_step_rank(heads)
         writer.add_ssm_inner_size(heads * folder.get("mamba_d_head", "mamba_head_dim", "head_dim"))
-        writer.add_rope_scaling_finetuned(folder.get("position_embedding_type") == "rope")
+        if folder.type != "falcon_h1":
+            writer.add_rope_scaling_finetuned(folder.get("position_embedding_type") == "rope")
     if folder.type.startswith("lfm2"):
         writer.add_shortconv_l_cache(folder.get("conv_L_cache"))
         writer.add_layer_norm_rms_eps(folder.get("norm_eps"))
@@ -443,7 +483,9 @@ def lfm2_feed(folder):
 
 def add_metadata(writer, folder):
     dense = folder.type == "granitemoehybrid" and not folder.get("num_local_experts")
-    feed = folder.get("shared_intermediate_size" if dense else "intermediate_size", "n_inner", "ffn_hidden_size", default=4 * folder.width)
+    feed = folder.get("shared_intermediate_size" if dense else "intermediate_size_mlp", "intermediate_size", "n_inner", "ffn_hidden_size", default=4 * folder.width)
+    if folder.type == "gemma3n_text":
+        (feed,) = set(feed)
     writer.add_context_length(folder.get("max_position_embeddings", "n_positions", "max_seq_len", default=2048))
     writer.add_embedding_length(folder.width)
     writer.add_block_count(folder.layers)
@@ -476,14 +518,17 @@ def add_metadata(writer, folder):
         writer.add_sliding_window(folder.get("sliding_window"))
         if folder.get("layer_types") and not gemma4:
             writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in folder.get("layer_types")])
-    if folder.get("rope_local_base_freq"):
-        writer.add_rope_freq_base_swa(folder.get("rope_local_base_freq"))
+    local = folder.get("rope_local_base_freq", "rope_parameters.sliding_attention.rope_theta")
+    if local and not gemma4 and folder.type != "olmo3":
+        writer.add_rope_freq_base_swa(local)
     if folder.get("use_parallel_residual") is not None:
         writer.add_parallel_residual(folder.get("use_parallel_residual"))
     if folder.type == "apertus":
         for key in ("alpha_p", "alpha_n", "beta", "eps"):
             values = [folder.tensors[f"model.layers.{i}.mlp.act_fn.{key}"].item() for i in range(folder.layers)]
             getattr(writer, f"add_xielu_{key}")(values)
+    if folder.type == "gemma3n_text":
+        add_gemma3n(writer, folder)
     add_experts(writer, folder)
     add_mix(writer, folder)
     add_scales(writer, folder)
@@ -503,6 +548,16 @@ def add_latent(writer, folder):
         writer.add_key_length_mla(key)
         writer.add_value_length_mla(value)
     writer.add_expert_shared_count(folder.get("n_shared_experts"))
+
+
+def add_gemma3n(writer, folder):
+    scales = [NormalDist().inv_cdf(share) if share else -math.inf for share in folder.get("activation_sparsity_pattern")]
+    writer.add_activation_sparsity_scale(scales)
+    writer.add_altup_active_idx(folder.get("altup_active_idx"))
+    writer.add_altup_num_inputs(folder.get("altup_num_inputs"))
+    writer.add_embedding_length_per_layer_input(folder.get("hidden_size_per_layer_input"))
+    writer.add_shared_kv_layers(folder.get("num_kv_shared_layers"))
+    writer.add_final_logit_softcapping(folder.get("final_logit_softcapping"))
 
 
 def add_gemma4(writer, folder):

@@ -61,7 +61,9 @@ class Model:
         parts for several layers."""
         names = [name.removesuffix(".weight") for name, values in self.tensors.items() if name.endswith(".weight") and values.ndim == 2]
         others = (*EMBEDDINGS, *HEADS, "wpe", "embed_positions", "embed_tokens_per_layer", "per_layer_model_projection", "kv_b_proj")
-        return [name for name in names if name.split(".")[-1] not in others and "norm" not in name]
+        # GGUF has one tensor for the projections of all streams, and adapters cannot change what stays float32.
+        streams = ("altup_", "modality_router", "prediction_coefs", "correction_coefs")
+        return [name for name in names if name.split(".")[-1] not in others and not any(word in name for word in ("norm", *streams))]
 
     def shape(self, module):
         """(outputs, inputs)"""

@@ -56,6 +56,12 @@ static void clear(float *numbers, size_t n) {
     if (numbers) memset(numbers, 0, n * sizeof *numbers);
 }
 
+/* Without factors, m is packed again each time it is used. */
+static void forget_factors(capp_matrix *m) {
+    m->factors = NULL;
+    m->packed = NULL;
+}
+
 /* Convolutions that see only the token's own inputs. */
 static void forget_tail(const capp_weights *w, const capp_layer *layer) {
     clear((float *)(uintptr_t)layer->mix_taps, (w->hparams.mix.taps - 1) * capp_mix_channels(&w->hparams));
@@ -66,6 +72,8 @@ WEIGHTS(rope_kind, w->hparams.rope = w->hparams.rope == CAPP_ROPE_PAIRS ? CAPP_R
 WEIGHTS(scaling, plain_frequencies(w))
 WEIGHTS(magnitude, w->hparams.ropes[0].magnitude = 1)
 WEIGHTS(growth, w->hparams.growth = 0)
+WEIGHTS(growth_still, w->hparams.growth_still = false)
+WEIGHTS(chunks, w->hparams.chunks = false)
 LAYERS(local_rope, layer->rope = 0)
 LAYERS(still, layer->still = false)
 WEIGHTS(positions, w->positions = NULL)
@@ -102,6 +110,14 @@ LAYERS(side_gate, layer->side.out.parts = 0)
 WEIGHTS(side_norm, w->side_norm.weight = NULL)
 LAYERS(side_post_norm, layer->side.norm.weight = NULL)
 WEIGHTS(side_tokens, w->side_tokens = w->tokens)
+LAYERS(altup_predict, clear((float *)(uintptr_t)layer->altup.predict, w->hparams.streams * w->hparams.streams))
+LAYERS(altup_correct, clear((float *)(uintptr_t)layer->altup.correct, w->hparams.streams))
+LAYERS(altup_norm, layer->altup.norm.weight = NULL)
+LAYERS(altup_scale, layer->altup.scale = NULL)
+LAYERS(laurel_norm, layer->altup.laurel_norm.weight = NULL)
+LAYERS(cutoff, layer->shape.cutoff = 0)
+WEIGHTS(spread, w->spread[0] = w->spread[1])
+WEIGHTS(merge, w->merge[0] = w->merge[1])
 LAYERS(expert_norm, layer->expert_norm.weight = layer->expert_norm.weight ? layer->feed_norm.weight : NULL)
 LAYERS(expert_post_norm, layer->expert_post_norm.weight = NULL)
 LAYERS(shared_post_norm, layer->shared_post_norm.weight = NULL)
@@ -132,6 +148,13 @@ LAYERS(step_bias, clear((float *)(uintptr_t)layer->mix_step, w->hparams.mix.head
 LAYERS(skip, clear((float *)(uintptr_t)layer->mix_skip, w->hparams.mix.heads))
 LAYERS(taps_bias, layer->mix_taps_bias = NULL)
 LAYERS(mix_norm, layer->mix_norm = NULL)
+WEIGHTS(norm_first, w->hparams.mix.norm_first = !w->hparams.mix.norm_first)
+LAYERS(qkv_factors, forget_factors(&layer->qkv))
+LAYERS(out_factors, forget_factors(&layer->out))
+LAYERS(mix_in_factors, forget_factors(&layer->mix_in))
+LAYERS(mix_out_factors, forget_factors(&layer->mix_out))
+LAYERS(up_factors, forget_factors(&layer->up))
+LAYERS(down_factors, forget_factors(&layer->down))
 WEIGHTS(in_turn, w->hparams.mix.in_turn = !w->hparams.mix.in_turn)
 WEIGHTS(attention_gate, w->hparams.attention_gate = false)
 WEIGHTS(activation,
@@ -213,6 +236,8 @@ static const struct {
     WAY(last_input),
     WAY(last_column),
     WAY(growth),
+    WAY(growth_still),
+    WAY(chunks),
     WAY(local_rope),
     WAY(qk_norm_rotated),
     WAY(curve),
@@ -233,6 +258,14 @@ static const struct {
     WAY(side_norm),
     WAY(side_post_norm),
     WAY(side_tokens),
+    WAY(altup_predict),
+    WAY(altup_correct),
+    WAY(altup_norm),
+    WAY(altup_scale),
+    WAY(laurel_norm),
+    WAY(cutoff),
+    WAY(spread),
+    WAY(merge),
     WAY(expert_norm),
     WAY(expert_post_norm),
     WAY(shared_post_norm),
@@ -244,6 +277,13 @@ static const struct {
     WAY(skip),
     WAY(taps_bias),
     WAY(mix_norm),
+    WAY(norm_first),
+    WAY(qkv_factors),
+    WAY(out_factors),
+    WAY(mix_in_factors),
+    WAY(mix_out_factors),
+    WAY(up_factors),
+    WAY(down_factors),
     WAY(in_turn),
     WAY(attention_gate),
 #undef WAY

@@ -24,6 +24,13 @@ AROUND["gemma4-layers"] = {
     "boa_token_id": 256000, "boi_token_id": 255999, "eoa_token_index": 258883, "eoi_token_id": 258882,
     "image_token_id": 258880, "initializer_range": 0.02, "model_type": "gemma4", "tie_word_embeddings": True,
     "video_token_id": 258884, "vision_config": {"hidden_size": 4}, "vision_soft_tokens_per_image": 280}
+AROUND["gemma3n"] = {
+    "architectures": ["Gemma3nForConditionalGeneration"], "audio_config": {"hidden_size": 4}, "audio_soft_tokens_per_image": 188,
+    "audio_token_id": 262273, "boa_token_id": 256000, "boi_token_id": 255999, "eoa_token_id": 262272, "eoi_token_id": 262144,
+    "image_token_id": 262145, "initializer_range": 0.02, "model_type": "gemma3n", "vision_config": {"hidden_size": 4},
+    "vision_soft_tokens_per_image": 256}
+AROUND["llama4"] = {"architectures": ["Llama4ForConditionalGeneration"], "boi_token_index": 200080, "eoi_token_index": 200081,
+                    "image_token_index": 200092, "model_type": "llama4", "vision_config": {"hidden_size": 4}}
 # Fields of text_config that differ from the config of the text model alone.
 INSIDE = {"qwen3": {"model_type": "qwen3_vl_text", "use_sliding_window": None, "max_window_layers": None, "rope_scaling": {
     "mrope_interleaved": True, "mrope_section": [2, 2, 1], "rope_type": "default"}}}
@@ -44,6 +51,7 @@ def vision(files):
     random = np.random.default_rng(1)
     names = ("vision_tower.vision_model.encoder.layers.0.self_attn.q_proj.weight", "multi_modal_projector.linear_1.weight")
     names += ("visual.blocks.0.attn.qkv.weight",) if files == "newer" else ()
+    names += ("vision_model.class_embedding",) if files == "older" else ()
     names += ("audio_tower.layers.0.attn.weight", "embed_audio.weight", "embed_vision.embedding_projection.weight")
     return {before + name: random.standard_normal((4, 6)).astype(np.float32) for name in names}
 

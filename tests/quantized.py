@@ -20,7 +20,7 @@ SIZES = {6: 16, 10: 16, 12: 32, 20: 32, 36: 96, 40: 64, 44: 128, 48: 128, 60: 16
 SIZE_KEYS = ("hidden_size", "intermediate_size", "moe_intermediate_size", "head_dim", "n_embd", "n_inner",
              "ffn_hidden_size")  # fmt: skip
 DTYPES = {np.dtype(np.float32): "F32", np.dtype(np.float16): "F16", np.dtype(np.int32): "I32",
-          np.dtype(np.uint8): "U8", np.dtype(np.int8): "I8"}  # fmt: skip
+          np.dtype(np.uint8): "U8", np.dtype(np.int8): "I8", np.dtype(np.int64): "I64"}  # fmt: skip
 
 
 class Raw:
@@ -250,6 +250,174 @@ def packed(name, method, resize=True, head=False, extra=None, each=({},), layers
     return own, stored, plain
 
 
+def groups_of(k, group, act_order, random):
+    """[k] the group of each input; group: its size, -1: all inputs."""
+    groups = np.arange(k) // (k if group == -1 else group)
+    return groups[random.permutation(k)] if act_order else groups
+
+
+def packed_rows(weights, random, bits=4, group=32, act_order=False, symmetric=True, scale_dtype=np.float16):
+    """compressed-tensors, pack-quantized"""
+    groups = groups_of(weights.shape[1], group, act_order, random)
+    numbers, zeros, stored, exact = grid(weights, bits, groups, symmetric, random, scale_dtype)
+    zeros = np.full_like(zeros, 2 ** (bits - 1)) if symmetric else zeros
+    tensors = {"weight_packed": np.ascontiguousarray(packed_bits(numbers.T, bits).T), "weight_scale": stored,
+               "weight_shape": np.array(weights.shape, np.int64)}
+    if act_order:
+        tensors["weight_g_idx"] = groups.astype(np.int32)
+    elif group != -1 and symmetric:
+        tensors["weight_g_idx"] = np.full(weights.shape[1], -1, np.int32)
+    if not symmetric:
+        tensors["weight_zero_point"] = packed_bits(zeros, bits)
+    return tensors, dequantized(numbers, zeros, exact, groups)
+
+
+def int8_rows(weights, random, group=-1, symmetric=True, scale_dtype="BF16"):
+    """compressed-tensors, int-quantized"""
+    groups = groups_of(weights.shape[1], group, False, random)
+    numbers, zeros, stored, exact = grid(weights, 8, groups, symmetric, random, scale_dtype)
+    tensors = {"weight": (numbers - 128).astype(np.int8), "weight_scale": stored}
+    if not symmetric:
+        tensors["weight_zero_point"] = (zeros - 128).astype(np.int8)
+    return tensors, dequantized(numbers, zeros, exact, groups)
+
+
+def float4(weights, random, kind="nvfp4"):
+    """nvfp4 and mxfp4 of compressed-tensors; modelopt: the same as nvfp4 with another scale for the tensor"""
+    n, k = weights.shape
+    size = 32 if kind == "mxfp4" else 16
+    most = np.abs(weights.reshape(n, k // size, size)).max(axis=-1)
+    codes = random.integers(0, 16, (n, k)).astype(np.uint8)
+    tensors = {"weight" if kind == "modelopt" else "weight_packed": codes[:, ::2] | codes[:, 1::2] << 4}
+    if kind == "mxfp4":
+        stored = np.clip(np.round(np.log2(most / 6)) + 127, 1, 254).astype(np.uint8)
+        scales = np.exp2(stored.astype(np.float32) - 127)
+    else:
+        whole = np.float32(most.max() / 6 / 448)
+        values = float8_values()[:127]
+        stored = np.abs(values[None, None] - (most / 6 / whole)[..., None]).argmin(-1).astype(np.uint8)
+        if kind == "modelopt":
+            tensors["weight_scale_2"], tensors["input_scale"] = np.asarray(whole), np.ones((), np.float32)
+            scales = values[stored] * whole
+        else:
+            tensors["weight_global_scale"] = np.asarray([1 / whole], np.float32)
+            scales = values[stored] / tensors["weight_global_scale"][0]
+    tensors["weight_scale"] = stored if kind == "mxfp4" else Raw("F8_E4M3", stored)
+    return tensors, LEVELS4[codes] * np.repeat(scales, size, axis=1)
+
+
+def levels(weights, random, block=64, nested=False, storage=np.uint8):
+    """bitsandbytes, with levels of its own"""
+    n, k = weights.shape
+    codes = random.integers(0, 16, n * k).astype(np.uint8)
+    count = -(-n * k // block)
+    scales = (np.abs(weights).max() * random.uniform(0.5, 1, count)).astype(np.float32)
+    table = np.sort(random.uniform(-1, 1, 16)).astype(np.float32)
+    state = dict(quant_type="nf4", blocksize=block, dtype="float32", shape=[n, k])
+    tensors = {"weight": (codes[::2] << 4 | codes[1::2]).view(storage).reshape(-1, 1), "weight.quant_map": table}
+    if nested:
+        state.update(nested_blocksize=16, nested_dtype="float32", nested_offset=float(scales.mean()))
+        tensors["weight.nested_quant_map"] = code = np.sort(random.uniform(-1, 1, 256)).astype(np.float32)
+        tensors["weight.nested_absmax"] = second = (scales[::16] * 0.1).astype(np.float32)
+        tensors["weight.absmax"] = small = random.integers(0, 256, count).astype(np.uint8)
+        scales = code[small] * np.repeat(second, 16)[:count] + np.float32(state["nested_offset"])
+    else:
+        tensors["weight.absmax"] = scales
+    tensors["weight.quant_state.bitsandbytes__nf4"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
+    return tensors, (table[codes] * np.repeat(scales, block)[: n * k]).reshape(n, k)
+
+
+def int8_127(weights, random):
+    """bitsandbytes"""
+    most = np.abs(weights).max(axis=1).astype(np.float32)
+    numbers = np.round(weights / most[:, None] * 127).astype(np.int8)
+    return ({"weight": numbers, "SCB": most, "weight_format": np.zeros((), np.uint8)},
+            numbers.astype(np.float32) * most[:, None] * np.float32(1 / 127))
+
+
+# ---- Folders that libraries wrote --------------------------------------------------------------------------------------
+
+LIBRARY = Path(__file__).resolve().parent / "fixtures" / "quantized"
+LEVELS4 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)
+STORED = {"F32": np.float32, "F16": np.float16, "I32": np.int32, "I64": np.int64, "U8": np.uint8, "I8": np.int8,
+          "F8_E4M3": np.uint8}  # fmt: skip
+
+
+def raw_tensors(folder):
+    """{name: array as stored}"""
+    data = (folder / "model.safetensors").read_bytes()
+    (size,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + size])
+    header.pop("__metadata__", None)
+    return {name: np.frombuffer(data, STORED[entry["dtype"]], offset=8 + size + entry["data_offsets"][0],
+                                count=int(np.prod(entry["shape"]))).reshape(entry["shape"])
+            for name, entry in header.items()}  # fmt: skip
+
+
+def stream(words, bits, count):
+    """The first `count` numbers of `bits` bits in each row of words."""
+    each = (words.view(np.uint32)[..., None] >> np.arange(32, dtype=np.uint32)) & 1
+    flat = each.reshape(*words.shape[:-1], -1)[..., : count * bits].reshape(*words.shape[:-1], count, bits)
+    return (flat << np.arange(bits)).sum(-1)
+
+
+def pairs(codes, high_first=False):
+    both = [codes >> 4, codes & 15] if high_first else [codes & 15, codes >> 4]
+    return np.stack(both, -1)
+
+
+def library_weight(t, stem, shape):
+    """A weight from its stored tensors: another program than capp's, one operation after the other in float32."""
+    n, k = shape
+    get = lambda part: t.get(stem + part)  # noqa: E731
+    if get("weight.absmax") is not None:
+        state = json.loads(next(bytes(value) for name, value in t.items() if name.startswith(stem + "weight.quant_state")))
+        assert state["shape"] == [n, k]
+        scales = get("weight.absmax")
+        if get("weight.nested_absmax") is not None:
+            second = np.repeat(get("weight.nested_absmax"), state["nested_blocksize"])[: len(scales)]
+            scales = get("weight.nested_quant_map")[scales] * second + np.float32(state["nested_offset"])
+        values = get("weight.quant_map")[pairs(get("weight").reshape(-1), True).reshape(-1)]
+        return (values * np.repeat(scales, state["blocksize"])[: n * k]).reshape(n, k)
+    if get("SCB") is not None:
+        return get("weight").astype(np.float32) * get("SCB")[:, None] * np.float32(1 / 127)
+    scale, packed = get("weight_scale"), get("weight_packed")
+    if packed is not None and packed.dtype == np.uint8:
+        if scale.dtype == np.uint8 and get("weight_global_scale") is None:  # MXFP4
+            scales = np.exp2(scale.astype(np.float32) - 127)
+        else:
+            scales = float8_values()[scale] / get("weight_global_scale")[0]
+        values = LEVELS4[pairs(packed).reshape(n, k)]
+        return values * np.repeat(scales, k // scales.shape[1], axis=1)
+    zeros = get("weight_zero_point")
+    if packed is not None:
+        bits = packed.shape[1] * 32 // k
+        numbers, half = stream(packed, bits, k), 2 ** (bits - 1)
+        zeros = half if zeros is None else stream(zeros.T, bits, n).T
+    else:
+        numbers, zeros = get("weight"), 0 if zeros is None else zeros.astype(np.int64)
+    scale = np.asarray(scale, np.float32).reshape(-1, scale.size if scale.size == 1 else scale.size // n)
+    spread = lambda x: np.repeat(x, k // x.shape[1], axis=1) if np.ndim(x) else x  # noqa: E731
+    return (numbers - spread(zeros)).astype(np.float32) * spread(scale)
+
+
+def library_case(folder, case):
+    """Writes folder: the fixture with its weights dequantized. Returns (its weights, reference)."""
+    source = LIBRARY / case
+    config, reference = json.loads((source / "config.json").read_text()), json.loads((source / "reference.json").read_text())
+    sizes = {"q_proj": 64, "k_proj": 32, "v_proj": 32, "o_proj": 64, "gate_proj": 96, "up_proj": 96, "down_proj": 64}
+    stored, plain = raw_tensors(source), {}
+    for name in reference["weights"]:
+        stem = name.removesuffix("weight")
+        rows = sizes[stem.split(".")[-2]]
+        plain[name] = library_weight(stored, stem, (rows, 96 if "down" in stem else 64))
+    weights = dict(plain)
+    plain.update({name: values for name, values in stored.items()
+                  if not any(name.startswith(weight.removesuffix("weight")) for weight in weights)})
+    write_folder(folder, {key: value for key, value in config.items() if key != "quantization_config"}, plain)
+    return weights, reference
+
+
 # ---- Cases -----------------------------------------------------------------------------------------------------------
 
 GPTQ = dict(quant_method="gptq", bits=4, group_size=32, desc_act=False, sym=True, damp_percent=0.01,
@@ -282,6 +450,13 @@ def compressed(strategy, **options):
     return dict(quant_method="compressed-tensors", format="float-quantized", quantization_status="compressed",
                 config_groups=dict(group_0=group), ignore=["lm_head"], kv_cache_scheme=None, sparsity_config={})
 
+
+INTEGERS = dict(quant_method="compressed-tensors", format="pack-quantized", ignore=["lm_head"],
+                config_groups=dict(group_0=dict(targets=["Linear"], weights=dict(num_bits=4, type="int"))))  # fmt: skip
+MODELOPT = dict(quant_method="modelopt", quant_algo="NVFP4", ignore=["lm_head"], producer=dict(name="modelopt"))
+BNB4 = dict(quant_method="bitsandbytes", load_in_4bit=True, load_in_8bit=False, bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=False, bnb_4bit_quant_storage="uint8", llm_int8_threshold=6.0)  # fmt: skip
+BNB8 = dict(quant_method="bitsandbytes", _load_in_8bit=True, load_in_8bit=True, llm_int8_skip_modules=None)
 
 # name: model, method, quantization_config, options of make
 CASES = {
@@ -328,6 +503,25 @@ CASES = {
                           dict(resize=False, strategy="block")),
     "compressed-groups": ("granite", float8, compressed("group", group_size=4),
                           dict(resize=False, strategy="group", block=(1, 4))),
+    "int4": ("llama", packed_rows, INTEGERS, {}),
+    "int4-act-order": ("qwen2", packed_rows, INTEGERS, dict(act_order=True, symmetric=False, scale_dtype="BF16")),
+    "int4-channel": ("phi3", packed_rows, INTEGERS, dict(group=-1, symmetric=False)),
+    "int4-grouped": ("gptneox", packed_rows, INTEGERS, dict(group=16, shards=2)),
+    "int4-experts": ("qwen3moe", packed_rows, INTEGERS, {}),
+    "int8": ("gemma3", packed_rows, INTEGERS, dict(bits=8, symmetric=False)),
+    "int-mixed": ("mistral", packed_rows, dict(INTEGERS, format="mixed-precision"),
+                  dict(each=[dict(bits=8), dict(), dict(bits=2, group=16, symmetric=False)])),
+    "w8a8": ("llama3", int8_rows, dict(INTEGERS, format="int-quantized"), {}),
+    "w8a8-groups": ("falcon-40b", int8_rows, dict(INTEGERS, format="int-quantized"),
+                    dict(group=32, symmetric=False, scale_dtype=np.float32)),
+    "nvfp4": ("llama", float4, dict(INTEGERS, format="nvfp4-pack-quantized"), {}),
+    "nvfp4-grouped": ("gptneox", float4, dict(INTEGERS, format="nvfp4-pack-quantized"), {}),
+    "nvfp4-modelopt": ("qwen3moe", float4, MODELOPT, dict(kind="modelopt")),
+    "mxfp4-compressed": ("qwen3", float4, dict(INTEGERS, format="mxfp4-pack-quantized"), dict(kind="mxfp4")),
+    "bnb-4": ("llama", levels, BNB4, {}),
+    "bnb-4-nested": ("gptneox", levels, BNB4, dict(nested=True)),
+    "bnb-4-words": ("qwen2", levels, BNB4, dict(block=128, storage=np.float32)),
+    "bnb-8": ("falcon-40b", int8_127, BNB8, {}),
 }  # fmt: skip
 
 
@@ -341,7 +535,8 @@ def make(folder, case):
 
 
 FUZZED = ("gptq", "gptq-act-order", "gptq-3", "gptq-dynamic", "gptq-zero-biases", "awq", "awq-grouped", "fp8-blocks",
-          "fp8-e5m2", "fp8-fbgemm", "compressed", "compressed-groups")  # fmt: skip
+          "fp8-e5m2", "fp8-fbgemm", "compressed", "compressed-groups", "int4", "int4-act-order", "int-mixed", "w8a8-groups",
+          "nvfp4", "nvfp4-modelopt", "mxfp4-compressed", "bnb-4", "bnb-4-nested", "bnb-8")  # fmt: skip
 
 
 def make_small(folder):

@@ -22,8 +22,9 @@ PEFT = TINY.parent / "lora"
 OFTEN = ("bloom", "cohere", "falcon-40b", "gemma3", "gpt2", "gptneox", "gptoss", "llama", "mistral", "mixtral", "opt", "opt-350m", "phi3",
          "qwen3moe", "smollm3", "lfm2", "qwen35", "granitehybrid", "nemotron_h")  # fmt: skip
 # GGUF has the architecture, but not this part of it
-FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense", "afmoe-plain", "qwen35", "qwen35moe", "qwen3next", "granitehybrid", "granitehybrid-experts",
-                "nemotron_h_moe", "nemotron_h_moe-mlp")
+FOLDERS_ONLY = ("phi-norms", "gemma3n-plain", "llama4", "llama4-plain", "qwen3moe-dense", "afmoe-plain", "qwen35",
+                "qwen35moe", "qwen3next", "granitehybrid", "granitehybrid-experts", "nemotron_h_moe",
+                "nemotron_h_moe-mlp", "falcon_h1", "falcon_h1-plain", "falcon_h1-norm", "granitemoeshared")
 IDS = json.loads((TINY / "llama" / "reference.json").read_text())["runs"][0]["ids"]
 TOLERANCE, LEAST = 1e-4, 0.1
 
@@ -56,7 +57,7 @@ def difference(a, b):
 def test_every_architecture(build, name, tmp_path):
     """Pairs for every product, the embedding and the head, with both kinds of model and both kinds of adapter."""
     model = lora.Model(TINY / name)
-    headless = name in ("cohere", "cohere2", "gemma", "gemma2")  # GGUF has no name for a separate head of these
+    headless = name in ("cohere", "cohere2", "gemma", "gemma2", "lfm2moe")  # GGUF has no name for a separate head of these
     pairs = model.adapter(1, [*model.products(), model.embedding] if headless else None)
     wanted = scored(build, model.merged(tmp_path / "merged", (pairs, 8 / 3)))
     assert difference(wanted, scored(build, model.path)) >= LEAST
@@ -68,6 +69,17 @@ def test_every_architecture(build, name, tmp_path):
     adapter = model.gguf(tmp_path / "adapter.gguf", pairs)
     for base in (tmp_path / "model.gguf", model.path):
         assert difference(wanted, scored(build, base, (adapter, 1))) <= TOLERANCE
+
+
+def test_multipliers_belong_to_a_format(build, tmp_path):
+    """GGUF files of Falcon-H1 have the multipliers in their tensors, so adapters of one format do not fit the other."""
+    model = lora.Model(TINY / "falcon_h1")
+    convert.convert(model.path, tmp_path / "model.gguf")
+    pairs = model.adapter(1, ["model.layers.0.self_attn.k_proj"])
+    peft, adapter = model.peft(tmp_path / "peft", pairs), model.gguf(tmp_path / "adapter.gguf", pairs)
+    assert "multipliers" in refused(build, tmp_path / "model.gguf", (peft, 1))
+    assert "multipliers" in refused(build, model.path, (adapter, 1))
+    assert ran(build, tmp_path / "model.gguf", (adapter, 1)).returncode == 0
 
 
 # ---- Against PEFT ----------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
-"""Folders in GPTQ, AWQ and float8: the bits of log-probabilities equal those of a float32 folder with the weights that
+"""Quantized folders: the bits of log-probabilities equal those of a float32 folder with the weights that
 numpy dequantized (tests/quantized.py)."""
+import hashlib
 import json
 import shutil
 import struct
@@ -34,6 +35,20 @@ def test_the_same_bits(build, folders, case):
         got = tiny.scored(build, stored, runs, runs[0]["context"], isa)
         assert got == tiny.scored(build, plain, runs, runs[0]["context"], isa)
         assert np.std(np.concatenate(got)) > 0.3
+
+
+@pytest.mark.parametrize("case", sorted(folder.name for folder in quantized.LIBRARY.iterdir()))
+def test_folders_of_libraries(build, tmp_path, case):
+    """compressed-tensors and bitsandbytes wrote these folders (tools/make_quantized_folders.py)."""
+    weights, reference = quantized.library_case(tmp_path / "plain", case)
+    for name, digest in reference["weights"].items():
+        assert hashlib.sha256(weights[name].astype(np.float32).tobytes()).hexdigest() == digest, name
+    runs = reference["rows"]
+    for isa in ("ref", "avx2"):
+        got = tiny.scored(build, quantized.LIBRARY / case, runs, None, isa)
+        assert got == tiny.scored(build, tmp_path / "plain", runs, None, isa)
+    for numbers, run in zip(got, runs, strict=True):
+        assert np.abs(np.array(numbers) - run["logprobs"]).max() < 1e-4
 
 
 # ---- What is refused ---------------------------------------------------------------------------------------------
@@ -100,8 +115,38 @@ BROKEN = {
                                    "unexpected tensor " + Q + "weight_shift"),
     "float8 and no method": ("fp8", lambda t, q, c: c.pop("quantization_config"),
                              "has type F8_E4M3, which capp does not support"),
-    "packed": ("compressed", lambda t, q, c: q.update(format="pack-quantized"),
-               'format" is "pack-quantized"; capp supports'),
+    "another format": ("compressed", lambda t, q, c: q.update(format="marlin-24"),
+                       'format" is "marlin-24"; capp supports pack-quantized'),
+    "3 bits": ("int4", lambda t, q, c: t[Q + "weight_packed"].__setitem__(slice(1, 3), [[96, 9], bytes(96 * 9 * 4)]),
+               Q + "weight_packed, of compressed-tensors, must have 2, 4 or 8 bits"),
+    "packed rows": ("int4", lambda t, q, c: t[Q + "weight_packed"].__setitem__(1, [72, 16]),
+                    Q + "weight_packed, of compressed-tensors, "),
+    "scales of another shape": ("int4", lambda t, q, c: t[Q + "weight_scale"].__setitem__(1, [32, 9]),
+                                Q + "weight_scale, of compressed-tensors, is 9 x 32 of type F16"),
+    "zeros of another shape": ("int4-act-order", lambda t, q, c: t[Q + "weight_zero_point"].__setitem__(1, [3, 12]),
+                               Q + "weight_zero_point, of compressed-tensors, is 12 x 3"),
+    "a group without scales": ("int4-act-order", lambda t, q, c: t[Q + "weight_g_idx"].__setitem__(2, struct.pack("<96i", *range(96))),
+                               Q + "weight_g_idx, of compressed-tensors, contains a group without scales"),
+    "zeros of int8": ("w8a8-groups", lambda t, q, c: t["transformer.h.0.mlp.dense_h_to_4h.weight_zero_point"].__setitem__(0, "U8"),
+                      "weight_zero_point, of compressed-tensors, is "),
+    "no scale of the tensor": ("nvfp4-modelopt", lambda t, q, c: t.pop(Q + "weight_scale_2"),
+                               Q + "weight_scale_2, of ModelOpt, is missing"),
+    "scales of float4": ("nvfp4", lambda t, q, c: t[Q + "weight_scale"].__setitem__(0, "U8"),
+                         Q + "weight_scale, of compressed-tensors, is 6 x 96 of type U8"),
+    "another algorithm": ("nvfp4-modelopt", lambda t, q, c: q.update(quant_algo="W4A8_AWQ"),
+                          'quant_algo" is "w4a8_awq"; capp supports NVFP4'),
+    "both": ("bnb-4", lambda t, q, c: q.update(load_in_8bit=True), "load_in_8bit must be true, and not both"),
+    "no state": ("bnb-4", lambda t, q, c: t.pop(Q + "weight.quant_state.bitsandbytes__nf4"),
+                 Q + "weight.quant_state.bitsandbytes__fp4, of bitsandbytes, is missing"),
+    "a state of another weight": ("bnb-4", lambda t, q, c: t[Q + "weight.quant_state.bitsandbytes__nf4"].__setitem__(
+        slice(1, 3), [[15], b'{"shape":[1,2]}']), "has another shape than the hyperparameters say"),
+    "a state that is no JSON": ("bnb-4", lambda t, q, c: t[Q + "weight.quant_state.bitsandbytes__nf4"].__setitem__(
+        slice(1, 3), [[3], b"{]}"]), "is not a JSON object in bytes"),
+    "blocks of other sizes": ("bnb-4", lambda t, q, c: t[Q + "weight.absmax"].__setitem__(slice(1, 3), [[8], bytes(32)]),
+                              Q + "weight.absmax, of bitsandbytes, is 8 x 1 of type F32"),
+    "no scales of int8": ("bnb-8", lambda t, q, c: t.pop("transformer.h.0.mlp.dense_h_to_4h.SCB"), "SCB, of bitsandbytes, is missing"),
+    "tiles of int8": ("bnb-8", lambda t, q, c: t["transformer.h.0.mlp.dense_h_to_4h.weight_format"].__setitem__(2, b"\1"),
+                      "says that rows are in another order"),
     "sparse": ("compressed", lambda t, q, c: q.update(sparsity_config={"format": "sparse-24-bitmask"}),
                'sparsity_config.format" is "sparse-24-bitmask"'),
     "rotated": ("compressed", lambda t, q, c: q.update(transform_config={"config_groups": {"u": 1}}),
@@ -125,7 +170,11 @@ INSPECTED = {
     "gptq-dynamic": "GPTQ, bits by product",
     "awq": "AWQ, 4 bits, a scale for 32 inputs",
     "fp8": "float8, scales of tensors or rows",
-    "compressed-blocks": "float8, scales of blocks of 16 x 16",
+    "fp8-blocks": "float8, scales of blocks of 16 x 16",
+    "compressed-blocks": "compressed-tensors, float-quantized",
+    "int4": "compressed-tensors, pack-quantized",
+    "nvfp4-modelopt": "ModelOpt, NVFP4",
+    "bnb-4-nested": "bitsandbytes, 4 bits",
 }
 
 

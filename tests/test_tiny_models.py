@@ -99,6 +99,16 @@ SABOTAGE = {
     "gemma4-layers": "side_gate side_norm side_post_norm side_tokens layer_scale feed_post_norm back window v_norm",
     "gemma4-experts": "expert_norm expert_post_norm shared_post_norm router_scales expert_scale feed_norm experts_used "
                       "feed_post_norm",
+    "falcon_h1": "tail decay step_bias skip taps_bias mix_norm norm_first rope attention_norm feed_norm output_norm score_scale "
+                 "embedding_scale qkv_factors out_factors mix_in_factors mix_out_factors up_factors down_factors up_bias down_bias",
+    "falcon_h1-plain": "tail decay step_bias skip rope attention_norm feed_norm",
+    "falcon_h1-norm": "tail decay step_bias skip mix_norm norm_first rope",
+    "gemma3n": "altup_predict altup_correct altup_norm altup_scale laurel_norm cutoff spread merge side_norm side_post_norm "
+               "side_tokens back window v_norm local_rope logit_cap feed_post_norm attention_post_norm attention_norm",
+    "gemma3n-plain": "altup_predict altup_correct laurel_norm spread merge side_post_norm",
+    "llama4": "chunks window growth growth_still still q_norm k_norm rope rope_kind scaling experts_used router_sigmoid shared",
+    "llama4-plain": "rope still experts_used shared qkv_bias out_bias",
+    "llama4-context": "rope still q_norm k_norm router_sigmoid shared",
     "lfm2": "tail rope q_norm k_norm attention_norm feed_norm output_norm",
     "lfm2-wide": "tail rope q_norm k_norm",
     "lfm2moe": "tail experts_used router_norm router_sigmoid router_scale choice_bias q_norm k_norm",
@@ -114,7 +124,8 @@ SABOTAGE = {
     "qwen3next": "tail decay step_bias mix_norm in_turn attention_gate rope experts_used router_norm shared",
 }  # fmt: skip
 
-FOLDERS_ONLY = ("phi-norms", "qwen3moe-dense", "afmoe-plain", "starcoder-heads", "qwen2moe-dense", "nemotron_h_moe-mlp")  # GGUF has the architecture, but not this part of it
+FOLDERS_ONLY = ("gemma3n-plain", "llama4", "llama4-plain", "phi-norms", "falcon_h1-norm", "qwen3moe-dense",
+                "afmoe-plain", "starcoder-heads", "qwen2moe-dense", "nemotron_h_moe-mlp")  # GGUF has the architecture, but not this part of it
 
 
 def reference(name):
@@ -174,8 +185,10 @@ def test_kimi_k2(build, tmp_path):
 
 
 @pytest.mark.parametrize("unit", ["avx2", "vdpbf16ps"])
-@pytest.mark.parametrize("name", ["gemma3", "gemma4", "gemma4-layers", "gemma4-experts", "deepseek2", "deepseek2-lite", "deepseek3",
-                                  "glm4_moe_lite", "mistral4", "afmoe", "granitehybrid", "nemotron_h", "nemotron_h-feeds", "nemotron_h_moe", "nemotron_h_moe-mlp", "mamba2"])
+@pytest.mark.parametrize("name", ["gemma3", "gemma3n", "llama4", "gemma4", "gemma4-layers", "gemma4-experts",
+                                  "deepseek2", "deepseek2-lite", "deepseek3", "glm4_moe_lite", "mistral4", "afmoe",
+                                  "granitehybrid", "nemotron_h", "nemotron_h-feeds", "nemotron_h_moe",
+                                  "nemotron_h_moe-mlp", "mamba2", "falcon_h1", "falcon_h1-plain", "falcon_h1-norm"])
 def test_paths_alone_and_in_a_tree(build, name, unit):
     """Texts that branch after one token, in the window, beyond it and at the end: the same bits as each alone."""
     long, other = reference(name)[2]["ids"], reference(name)[1]["ids"]

@@ -140,6 +140,11 @@ GEMMA4 = dict(without(SHORT, "rope_theta"), num_hidden_layers=3, layer_types=[LO
                   GLOBAL: dict(rope_type="proportional", rope_theta=3000.0, partial_rotary_factor=0.45)})
 
 
+GEMMA3N = dict(without(SHORT, "rope_theta"), num_hidden_layers=3, layer_types=[LOCAL, LOCAL, GLOBAL], sliding_window=WINDOW,
+               final_logit_softcapping=6.0, hidden_size_per_layer_input=14, vocab_size_per_layer_input=VOCABULARY,
+               laurel_rank=7, rope_parameters={LOCAL: dict(rope_type="default", rope_theta=100.0), GLOBAL: PLAIN})
+
+
 NEWER = {
     "ministral3": ("ministral3", dict(without(SHORT, "rope_theta"), rope_parameters=dict(
         YARN, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.5)), "bfloat16"),
@@ -209,6 +214,22 @@ NEWER = {
         GEMMA4, hidden_size_per_layer_input=0, vocab_size_per_layer_input=8, enable_moe_block=True, num_experts=5,
         top_k_experts=2, moe_intermediate_size=12, final_logit_softcapping=None), "bfloat16"),
     "starcoder-heads": ("gpt_bigcode", dict(GPT, n_layer=2, multi_query=False), "bfloat16"),
+    "llama4": ("llama4_text", dict(
+        without({**LARGE, **SPARSE}, "rope_theta"), **FOUR, intermediate_size_mlp=28, num_local_experts=5, attention_chunk_size=WINDOW,
+        interleave_moe_layer_step=2, attn_scale=0.3, floor_scale=7, rope_parameters=LLAMA3), "bfloat16"),
+    "llama4-plain": ("llama4_text", dict(
+        without({**SHORT, **MIX}, "rope_theta"), intermediate_size_mlp=28, num_local_experts=4, use_qk_norm=False, attention_bias=True,
+        num_hidden_layers=3, attention_chunk_size=None, attn_temperature_tuning=False, no_rope_layers=[1, 0, 1], moe_layers=[0, 2],
+        rope_parameters=PLAIN), "bfloat16"),
+    "llama4-context": ("llama4_text", dict(
+        without({**SHORT, **MIX}, "rope_theta"), **FOUR, intermediate_size_mlp=28, num_local_experts=4, num_experts_per_tok=1,
+        rope_parameters=PLAIN), "bfloat16"),
+    "gemma3n": ("gemma3n_text", dict(
+        GEMMA3N, num_hidden_layers=5, layer_types=[LOCAL, GLOBAL, LOCAL, LOCAL, GLOBAL], num_kv_shared_layers=2,
+        activation_sparsity_pattern=[0.8, 0.8, 0.0, 0.6, 0.0]), "bfloat16"),
+    "gemma3n-plain": ("gemma3n_text", dict(
+        GEMMA3N, altup_num_inputs=3, altup_correct_scale=False, num_kv_shared_layers=0, activation_sparsity_pattern=[0.0] * 3,
+        final_logit_softcapping=30.0, vocab_size_per_layer_input=40), "bfloat16"),
 }
 
 # Models with a state from token to token in some layers or all.
@@ -252,6 +273,16 @@ NEWER.update({
                                                                           "norm_topk_prob": False}), "bfloat16"),
     "mamba2": ("mamba2", dict(vocab_size=VOCABULARY, hidden_size=36, num_hidden_layers=3, num_heads=6, head_dim=12, n_groups=2,
                               state_size=10), "bfloat16"),
+    "falcon_h1": ("falcon_h1", dict(
+        USUAL, **{**SCAN, "mamba_d_head": 9}, mamba_d_ssm=54, mamba_rms_norm=True, mamba_norm_before_gate=False, mlp_bias=True,
+        embedding_multiplier=1.7, lm_head_multiplier=0.8, key_multiplier=0.6, attention_in_multiplier=1.3,
+        attention_out_multiplier=0.7, ssm_in_multiplier=1.4, ssm_out_multiplier=0.6, mlp_multipliers=[1.5, 0.6],
+        ssm_multipliers=[0.7, 1.2, 0.8, 1.6, 0.5]), "bfloat16"),
+    "falcon_h1-plain": ("falcon_h1", dict(
+        {**USUAL, **SCAN, "mamba_n_groups": 1, "num_hidden_layers": 2}, mamba_d_ssm=None, mamba_conv_bias=False, head_dim=10,
+        tie_word_embeddings=True), "bfloat16"),
+    "falcon_h1-norm": ("falcon_h1", dict(
+        {**USUAL, **SCAN, "num_hidden_layers": 2}, mamba_d_ssm=72, mamba_rms_norm=True, num_key_value_heads=1), "bfloat16"),
     "lfm2-wide": ("lfm2", dict({**USUAL, "num_key_value_heads": 1, "intermediate_size": 60}, block_multiple_of=16, conv_L_cache=5,
                                layer_types=[CONV, CONV, GLOBAL], tie_word_embeddings=False), "bfloat16"),
 })
@@ -309,7 +340,9 @@ def randomize(model, plus_one, newer):
             p.data = noise * 0.4 + (0 if plus_one and "linear_attn" not in name else 1)
         elif p.dim() == 1 or name.endswith("bias"):
             p.data = noise * 0.5
-        elif "embed" in name or "wte" in name or "wpe" in name:
+        elif "modality_router" in name:  # its inputs are divided by the width
+            p.data = noise * 6
+        elif "embed" in name and "unembed" not in name or "wte" in name or "wpe" in name:
             p.data = noise * 0.7
         else:
             inputs = p.shape[-2] if p.dim() == 3 and not newer else p.shape[0] if "c_" in name and "mlp.c_fc.w" not in name else p.shape[-1]
@@ -389,7 +422,7 @@ def make(name):
     model.tie_weights()  # the initialization would have done this
     stored.tie_weights()
     plus_one = int(model_type.startswith(("gemma", "nemotron", "qwen3_5", "qwen3_next"))
-                   and not model_type.startswith(("gemma4", "nemotron_h")))
+                   and not model_type.startswith(("gemma3n", "gemma4", "nemotron_h")))
     runs = [torch.randint(3, VOCABULARY, (n,)).tolist() for n in LENGTHS]
     randomize(model, plus_one, name in NEWER)
     calibrate(model, runs[-1], plus_one)

@@ -42,7 +42,8 @@ static void run_values(const attention *a, const float *values, capp_run run, si
 }
 
 /* The first position that a row of this depth sees. */
-static size_t first_seen(const capp_layer *layer, size_t depth) {
+static size_t first_seen(const capp_layer *layer, bool chunks, size_t depth) {
+    if (chunks && layer->window) return (depth - 1) / layer->window * layer->window;
     return layer->window && depth > layer->window ? depth - layer->window : 0;
 }
 
@@ -72,7 +73,7 @@ static void soften(const attention *a, const capp_tile *tile, size_t kv, size_t 
     const capp_forward *f = a->f;
     const capp_hparams *h = &f->weights->hparams;
     for (size_t r = 0; r < tile->rows; r++) {
-        size_t depth = f->depth[a->tiles->row[tile->first + r]], from = first_seen(a->layer, depth);
+        size_t depth = f->depth[a->tiles->row[tile->first + r]], from = first_seen(a->layer, h->chunks, depth);
         for (size_t g = 0; g < a->group; g++) {
             float *p = s + (r * a->group + g) * f->score_stride;
             size_t head = kv * a->group + g;
@@ -119,7 +120,8 @@ static void attention_task(void *user, size_t task, int worker) {
     float *sums = out + f->tile_rows * a->group * dv, *s = sums + f->tile_rows * a->group + CAPP_LANES;
     size_t low = SIZE_MAX;
     for (size_t r = 0; r < tile->rows; r++) {
-        size_t row = a->tiles->row[tile->first + r], seen = first_seen(a->layer, f->depth[row]);
+        size_t row = a->tiles->row[tile->first + r],
+               seen = first_seen(a->layer, f->weights->hparams.chunks, f->depth[row]);
         if (seen < low) low = seen;
         memcpy(q + r * a->group * d, f->t + row * f->t_stride + kv * a->group * d, a->group * d * sizeof *q);
     }

@@ -91,6 +91,23 @@ static void gather_rows(void *user, size_t task, int worker) {
         memcpy(f->gathered + i * bytes, f->h + f->chosen[i] * bytes, bytes);
 }
 
+/* Writes a row's inputs of each expert that it chose, times its share. */
+static void gather_scaled(void *user, size_t task, int worker) {
+    const routing *x = user;
+    capp_forward *f = x->f;
+    const capp_weights *w = f->weights;
+    const size_t width = w->hparams.width, used = w->hparams.experts_used;
+    float *normed = f->scratch + (size_t)worker * f->scratch_stride;
+    for (size_t r = task * CHUNK; r < chunk_end(task, x->rows); r++)
+        for (size_t i = 0; i < used && f->choices[r * used + i].at != CAPP_NO_CHOICE; i++) {
+            capp_choice *c = &f->choices[r * used + i];
+            capp_norm_row(w, &x->layer->feed_norm, normed, f->x + r * width, width);
+            w->kernels->scale(normed, c->share, width);
+            capp_narrow_row(f, x->layer->expert_up, f->gathered, c->at, normed);
+            c->share = 1;
+        }
+}
+
 static void add_shares(void *user, size_t task, int worker) {
     const routing *x = user;
     capp_forward *f = x->f;
@@ -177,7 +194,10 @@ void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows) {
     if (capp_pool_stopped(f->pool)) return; /* the shares are unchanged; the layer ends the wave */
     size_t n = sort_choices(&x);
     f->experts_run += n, f->expert_layers++;
-    run_chunks(&x, gather_rows, x.n);
+    if (f->weights->arch->scaled_inputs)
+        run_chunks(&x, gather_scaled, rows);
+    else
+        run_chunks(&x, gather_rows, x.n);
     capp_product_experts_activated(f, layer, n, x.n);
     capp_product_experts(f, layer, n, x.n);
     run_chunks(&x, add_shares, rows);

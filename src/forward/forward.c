@@ -27,10 +27,11 @@ static size_t larger(size_t a, size_t b) {
 /* Computes the sizes that depend on the model and on the room. */
 static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights *exact, const capp_room *room) {
     const capp_hparams *h = &w->hparams;
-    size_t group = 1, q = 0, qkv = 0, head = 0, feed = h->shared_feed;
+    size_t group = 1, q = 0, qkv = 0, head = 0, feed = h->shared_feed, wide = 0;
     for (uint32_t i = 0; i < h->layers; i++) {
         const capp_shape *shape = &h->shapes[i];
         feed = larger(feed, shape->feed);
+        if (shape->sparse) wide = larger(wide, 2 * (size_t)shape->feed);
         if (!capp_has_attention(h, i)) continue;
         group = larger(group, shape->heads / shape->kv_heads);
         head = larger(head, (size_t)shape->key + shape->value);
@@ -43,11 +44,12 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
     f->state_floats = capp_mix_floats(h);
     f->rows = room->rows;
     f->longest = room->longest;
-    f->h_stride =
-        stride_of(larger(larger(larger(h->width, h->side), larger(q, capp_latent_elements(h))), capp_mix_outputs(h)));
+    f->h_stride = stride_of(larger(
+        larger(larger(h->width, larger(h->side, h->laurel)), larger(q, capp_latent_elements(h))), capp_mix_outputs(h)));
     f->g_stride = stride_of(feed);
     f->inner_stride = stride_of(h->feed);
-    size_t mix = capp_mix_inputs(h), taken = larger(2 * (size_t)h->side, capp_latent_floats(h));
+    f->wide_stride = wide ? stride_of(wide) : 0;
+    size_t mix = capp_mix_inputs(h), taken = larger(larger(2 * (size_t)h->side, h->laurel), capp_latent_floats(h));
     f->t_stride = stride_of(larger(larger(qkv, mix), taken));
     f->tile_rows = TILE_QUERIES / group;
     if (f->tile_rows < 4) f->tile_rows = 4;
@@ -55,7 +57,7 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
     f->score_stride = round_up(f->longest, CAPP_LANES) + 2 * CAPP_LANES;
     size_t queries = f->tile_rows * group;
     size_t attention = queries * (head + 1 + f->score_stride) + 2 * CAPP_LANES;
-    f->scratch_stride = larger(attention, larger(h->width, h->side));
+    f->scratch_stride = larger(attention, larger(larger(1, h->streams) * h->width, h->side));
     for (size_t i = 0; i < 2; i++) {
         const capp_weights *of = i ? exact : w;
         if (!of) continue;
@@ -99,7 +101,9 @@ static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) 
            fn(user, &f->chosen, choices, sizeof *f->chosen) &&
            fn(user, &f->gathered, choices * f->h_stride, f->element) &&
            fn(user, &f->inner, choices * f->inner_stride, f->element) &&
-           fn(user, &f->mixed, choices * h->width, sizeof *f->mixed) &&
+           fn(user, &f->mixed, larger(choices, h->streams ? rows : 0) * h->width, sizeof *f->mixed) &&
+           fn(user, &f->streams, rows * h->streams * h->width, sizeof *f->streams) &&
+           fn(user, &f->wide, rows * f->wide_stride, sizeof *f->wide) &&
            fn(user, &f->scratch, (size_t)threads * f->scratch_stride, sizeof *f->scratch) &&
            fn(user, &f->head_row, rows, sizeof *f->head_row) && fn(user, &f->head_node, rows, sizeof *f->head_node) &&
            fn(user, &f->head_spread, rows, sizeof *f->head_spread) &&

@@ -89,7 +89,7 @@ static void divide_rows(void *user, size_t task, int worker) {
         float *to = f->t + r * f->t_stride, *in = to + inputs_at(h), *kv = in + kv_at;
         float *q = h->q_latent ? kv + key : in;
         size_t position = f->depth[r] - 1;
-        float growth = capp_growth(h, position);
+        float growth = capp_growth(h, x->layer, position);
         capp_norm_latent(f->weights, &latent->kv_norm, kv, h->latent);
         capp_rotate_row(f, x->layer, kv + h->latent, position);
         capp_store_row(f, x->layer, f->slot[r], kv, kv);

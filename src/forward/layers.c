@@ -67,6 +67,7 @@ static void embed(phase *p) {
     run_rows(p, embed_rows);
     if (w->project_in.parts) capp_product(f, &w->project_in, f->h, f->h_stride, f->x, w->hparams.width, p->rows, false);
     if (w->positions || w->tokens_norm.weight) run_rows(p, place_rows);
+    if (w->hparams.streams) capp_streams_begin(f, p->rows);
 }
 
 /* Writes rows of f->u to f->h. */
@@ -172,7 +173,7 @@ static void position_rows(void *user, size_t task, int worker) {
         for (size_t i = 0; i < heads; i++) capp_rotate_row(f, layer, q + i * d, position);
         for (size_t i = 0; i < kv_heads; i++) capp_rotate_row(f, layer, k + i * d, position);
         if (h->qk_norm_rotated) norm_q_and_k(w, layer, q, k);
-        if (h->growth > 0) w->kernels->scale(q, capp_growth(h, position), heads * d);
+        if (h->growth > 0) w->kernels->scale(q, capp_growth(h, layer, position), heads * d);
         if (!kv_heads) continue;
         norm_values(w, layer, v);
         capp_store_row(f, layer, f->slot[r], k, v);
@@ -183,9 +184,10 @@ static void position_rows(void *user, size_t task, int worker) {
  * u if it is to be added. q and the like stay in their places; the tiles know where. */
 static void keep_head_rows(phase *p) {
     capp_forward *f = p->f;
-    size_t width = f->weights->hparams.width;
+    size_t width = f->weights->hparams.width, all = f->weights->hparams.streams * width;
     for (size_t i = 0; i < f->n_heads; i++) {
         size_t from = f->head_row[i];
+        if (from != i && all) memcpy(f->streams + i * all, f->streams + from * all, all * sizeof *f->streams);
         if (from != i) memcpy(f->x + i * width, f->x + from * width, width * sizeof *f->x);
         if (from != i && p->add) memcpy(f->u + i * width, f->u + from * width, width * sizeof *f->u);
     }
@@ -203,13 +205,12 @@ static void add_product(phase *p, const capp_matrix *m, char *y, size_t ldy, con
 }
 
 /* Computes what a layer takes from each row: q, k and v, or the inputs of its capp_mix. Stores what later rows need. */
-static void take_in(phase *p, const capp_layer *layer) {
+static void take_in(phase *p, const capp_layer *layer, bool mixes) {
     static const capp_norm none = {NULL, NULL};
     capp_forward *f = p->f;
-    bool mixes = layer->mix_in.parts;
     const capp_matrix *in = mixes ? &layer->mix_in : &layer->qkv;
     p->norm = &layer->attention_norm, p->next = in;
-    p->router = layer->mix_rates.parts ? &layer->mix_rates : NULL, p->router_norm = &none;
+    p->router = mixes && layer->mix_rates.parts ? &layer->mix_rates : NULL, p->router_norm = &none;
     run_rows(p, norm_rows);
     capp_product(f, in, f->h, f->h_stride, mixes ? f->t : f->t + capp_latent_place(layer, &f->weights->hparams),
                  f->t_stride, p->rows, false);
@@ -223,17 +224,40 @@ static void take_in(phase *p, const capp_layer *layer) {
 }
 
 /* Adds the output of attention or of the layer's capp_mix to the stream. */
-static void bring_out(phase *p, const capp_layer *layer) {
+static void bring_out(phase *p, const capp_layer *layer, bool mixes, bool beside) {
     capp_forward *f = p->f;
-    bool mixes = layer->mix_in.parts;
     if (!mixes) capp_attention(f, p->layer, p->tiles);
     p->next = mixes ? &layer->mix_out : &layer->out;
     if (layer->latent.k_b)
         capp_latent_outputs(f, layer, p->rows, p->tiles->row);
     else
         run_rows(p, mixes ? mixed_rows : attended_rows);
-    add_product(p, p->next, f->h, f->h_stride, &layer->attention_post_norm,
-                f->weights->hparams.parallel != CAPP_SEQUENTIAL);
+    add_product(p, p->next, f->h, f->h_stride, &layer->attention_post_norm, beside);
+}
+
+/* Computes the layer's capp_mix for all rows. Its output is added when attention's norm has taken the old stream. */
+static void mix_beside(phase *p, const capp_layer *layer) {
+    take_in(p, layer, true);
+    p->tiles = &p->f->all, p->scale = 1;
+    bring_out(p, layer, true, true);
+    p->beside = true;
+}
+
+/* Adds what the layer makes of its side embedding to the stream, or corrects several streams and adds it to them. */
+static void add_side(phase *p, const capp_layer *layer, bool last) {
+    static const capp_norm none = {NULL, NULL};
+    capp_forward *f = p->f;
+    const bool several = f->weights->hparams.streams;
+    p->norm = &none, p->next = &layer->side.gate, p->router = NULL;
+    if (several)
+        capp_streams_correct(f, p->layer, p->rows);
+    else
+        run_rows(p, norm_rows);
+    capp_side_rows(f, p->layer, p->rows, last ? f->head_row : NULL);
+    add_product(p, &layer->side.out, f->h, f->h_stride, &layer->side.norm, several);
+    if (!several) return;
+    capp_streams_add(f, p->layer, p->rows);
+    p->add = false;
 }
 
 static void feed(phase *p, const capp_layer *layer, bool last) {
@@ -251,16 +275,13 @@ static void feed(phase *p, const capp_layer *layer, bool last) {
         p->add = true;
         p->post = &layer->feed_post_norm;
     } else {
-        capp_product_activated(f, &layer->up, &layer->down, f->h, p->rows);
+        if (layer->shape.sparse)
+            capp_product_sparse(f, p->layer, p->rows);
+        else
+            capp_product_activated(f, &layer->up, &layer->down, f->h, p->rows);
         add_product(p, &layer->down, f->g, f->g_stride, &layer->feed_post_norm, false);
     }
-    if (layer->side.out.parts) {
-        static const capp_norm none = {NULL, NULL};
-        p->norm = &none, p->next = &layer->side.gate, p->router = NULL;
-        run_rows(p, norm_rows);
-        capp_side_rows(f, p->layer, p->rows, last ? f->head_row : NULL);
-        add_product(p, &layer->side.out, f->h, f->h_stride, &layer->side.norm, false);
-    }
+    if (layer->side.out.parts) add_side(p, layer, last);
     p->scale = layer->scale;
 }
 
@@ -269,13 +290,21 @@ static void run_layer(phase *p) {
     const capp_hparams *h = &f->weights->hparams;
     const capp_layer *layer = &f->weights->layers[p->layer];
     bool last = p->layer + 1 == h->layers, feeds = h->kinds[p->layer] & CAPP_FEEDS;
-    if (!feeds) take_in(p, layer);
+    bool both = h->kinds[p->layer] & CAPP_BESIDE, mixes = layer->mix_in.parts && !both;
+    if (h->streams) capp_streams_predict(p->f, p->layer, p->rows);
+    if (both) mix_beside(p, layer);
+    if (!feeds) take_in(p, layer, mixes);
+    p->beside = false;
     if (last) {
         keep_head_rows(p);
         if (!p->rows) return;
     }
     p->tiles = last ? &f->heads : &f->all;
-    if (!feeds) bring_out(p, layer);
+    if (!feeds) bring_out(p, layer, mixes, h->parallel != CAPP_SEQUENTIAL);
+    if (h->streams) {
+        capp_streams_join(p->f, p->layer, p->rows);
+        p->add = false;
+    }
     if (!(h->kinds[p->layer] & CAPP_BARE)) feed(p, layer, last);
 }
 
@@ -300,6 +329,7 @@ capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t fir
         if (capp_source_failed(w->source)) return capp_source_check(w->source, err);
     }
     if (!p.rows) return CAPP_OK;
+    if (w->hparams.streams) capp_streams_end(f, p.rows);
     p.norm = &w->output_norm, p.next = w->project_out.parts ? &w->project_out : &w->head, p.router = NULL;
     run_rows(&p, norm_rows);
     if (w->project_out.parts) {
@@ -318,11 +348,13 @@ static double operations_of(const capp_matrix *m) {
 double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
     double total = (operations_of(&w->head) + operations_of(&w->project_out)) * (double)n_heads;
     total += operations_of(&w->project_in) * (double)rows;
+    for (size_t i = 0; i + 1 < w->hparams.streams; i++)
+        total += operations_of(&w->spread[i]) * (double)rows + operations_of(&w->merge[i]) * (double)n_heads;
     for (size_t i = 0; i < w->hparams.layers; i++) {
         const capp_layer *l = &w->layers[i];
         double fed = operations_of(&l->up) + operations_of(&l->down) + operations_of(&l->router) +
                      operations_of(&l->shared_router) + operations_of(&l->side.gate) + operations_of(&l->side.context) +
-                     operations_of(&l->side.out);
+                     operations_of(&l->side.out) + operations_of(&l->altup.left) + operations_of(&l->altup.right);
         if (l->expert_up)
             fed += w->hparams.experts_used * (operations_of(l->expert_up) + operations_of(l->expert_down));
         size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* after the last layer's keys and values */
@@ -330,7 +362,11 @@ double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
                        operations_of(&l->mix_rates);
         for (size_t e = 0; l->latent.k_b && e < 2 * (size_t)w->hparams.heads; e++)
             fed += operations_of(&l->latent.k_b[e]);
-        total += first * (double)rows + (operations_of(&l->out) + operations_of(&l->mix_out) + fed) * (double)going_on;
+        if (l->qkv.parts)
+            first += operations_of(&l->mix_out);
+        else
+            fed += operations_of(&l->mix_out);
+        total += first * (double)rows + (operations_of(&l->out) + fed) * (double)going_on;
     }
     return total;
 }

@@ -213,14 +213,15 @@ static const float *finish_delta(const mixing *m, float *row) {
     return v;
 }
 
-/* The output is multiplied by its gate, then each group is normalized. */
+/* The output is multiplied by its gate, then each group is normalized; or the other way round. */
 static const float *finish_scan(const mixing *m, float *row) {
     const capp_weights *w = m->f->weights;
     float *x = row + m->inputs;
     size_t n = m->inputs / m->mix->groups;
-    w->kernels->silu_mul(x, row, x, m->inputs);
+    if (!m->mix->norm_first) w->kernels->silu_mul(x, row, x, m->inputs);
     for (size_t i = 0; m->layer->mix_norm && i < m->mix->groups; i++)
         w->kernels->rms_norm(x + i * n, x + i * n, m->layer->mix_norm + i * n, n, w->hparams.norm_eps);
+    if (m->mix->norm_first) w->kernels->silu_mul(x, row, x, m->inputs);
     return x;
 }
 

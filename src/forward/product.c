@@ -306,9 +306,9 @@ static size_t activated_scratch(const capp_weights *w, const capp_matrix *m, siz
 }
 
 static size_t layer_scratch(const capp_weights *w, const capp_layer *l, size_t rows) {
-    const capp_matrix *plain[] = {&l->qkv,       &l->out,          &l->mix_in,   &l->mix_rates,
-                                  &l->mix_out,   &l->down,         &l->router,   &l->shared_router,
-                                  &l->side.gate, &l->side.context, &l->side.out, &l->latent.q_b};
+    const capp_matrix *plain[] = {&l->qkv,      &l->out,        &l->mix_in,        &l->mix_rates,  &l->mix_out,
+                                  &l->down,     &l->router,     &l->shared_router, &l->side.gate,  &l->side.context,
+                                  &l->side.out, &l->latent.q_b, &l->altup.left,    &l->altup.right};
     size_t most = activated_scratch(w, &l->up, block_of(&l->up, rows));
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         most = larger(most, plain_scratch(w, plain[i], block_of(plain[i], rows)));
@@ -324,6 +324,10 @@ static size_t layer_scratch(const capp_weights *w, const capp_layer *l, size_t r
 size_t capp_product_scratch(const capp_weights *w, size_t rows) {
     size_t most = larger(plain_scratch(w, &w->project_in, block_of(&w->project_in, rows)),
                          plain_scratch(w, &w->project_out, block_of(&w->project_out, rows)));
+    for (size_t i = 0; i + 1 < w->hparams.streams; i++) {
+        most = larger(most, plain_scratch(w, &w->spread[i], block_of(&w->spread[i], rows)));
+        most = larger(most, plain_scratch(w, &w->merge[i], block_of(&w->merge[i], rows)));
+    }
     for (size_t i = 0; i < w->hparams.layers; i++) most = larger(most, layer_scratch(w, &w->layers[i], rows));
     return most;
 }

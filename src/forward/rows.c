@@ -42,9 +42,9 @@ void capp_rotate_row(const capp_forward *f, const capp_layer *layer, float *x, s
         f->weights->kernels->rope_halves(x, f->cosines + at, f->sines + at, half);
 }
 
-float capp_growth(const capp_hparams *h, size_t position) {
-    if (!(h->growth > 0)) return 1;
-    float stretches = floorf((float)position / (float)h->ropes[0].original);
+float capp_growth(const capp_hparams *h, const capp_layer *layer, size_t position) {
+    if (!(h->growth > 0) || (h->growth_still && !layer->still)) return 1;
+    float stretches = floorf((float)(position + h->growth_still) / (float)h->growth_span);
     return 1 + h->growth * (float)capp_log(1 + (double)stretches);
 }
 

@@ -43,7 +43,8 @@ static void combine_rows(void *user, size_t task, int worker) {
     float *own = f->scratch + (size_t)worker * f->scratch_stride;
     for (size_t r = task * CHUNK; r < chunk_end(s, task); r++) {
         float *gate = f->t + r * f->t_stride, *context = gate + n;
-        const char *row = (const char *)w->side_tokens->data + (size_t)token_of(s, r) * bytes;
+        size_t token = (size_t)token_of(s, r);
+        const char *row = (const char *)w->side_tokens->data + (token < w->side_tokens->dims[1] ? token : 0) * bytes;
         w->side_dequant(own, row + offset, n);
         w->kernels->scale(own, scale, n);
         w->kernels->scale(context, of_context, n);

@@ -9,6 +9,7 @@
  *   experts.c    the feed-forward part as experts
  *   latent.c     what latent attention needs before and after attention
  *   side.c       what a layer adds from its own embedding of the token
+ *   streams.c    several streams
  *   rows.c       operations on a single row
  *   head.c       from hidden states to the log-probabilities that are needed
  *   forward.c    the scratch itself */
@@ -98,9 +99,11 @@ struct capp_forward {
     char *g;                /* [rows][g_stride] elements: the feed-forward part's activation */
     float *t;               /* [rows][t_stride] q, k, v; then attention's output in place of q */
     float *u;               /* [rows][width] a product's output before a norm adds it to x */
+    float *streams;         /* [rows][streams][width] if there are several; x is then what a layer makes of the first */
+    float *wide;            /* [rows][wide_stride] gate and up of layers with sparse gates */
     float *cosines, *sines; /* [n_ropes][longest][rope_dims / 2] for each position */
     size_t n_rotations;     /* positions filled so far */
-    size_t h_stride, g_stride, t_stride;
+    size_t h_stride, g_stride, t_stride, wide_stride;
     /* For models with experts; otherwise these have size 0: */
     char *routed;         /* [rows][h_stride] elements for the router, as h for the experts; for mix_rates, as h for
                              mix_in */
@@ -112,7 +115,7 @@ struct capp_forward {
     uint32_t *chosen;     /* [rows * experts_used] row of the wave for each row of the experts' products */
     char *gathered;       /* [rows * experts_used][h_stride] elements: inputs of these products */
     char *inner;          /* [rows * experts_used][inner_stride] elements: activation of these rows */
-    float *mixed;         /* [rows * experts_used][width] output of these rows */
+    float *mixed;         /* [rows * experts_used][width] output of these rows; with several streams: LAuReL's */
     size_t inner_stride;
     float *scratch; /* [workers][scratch_stride] */
     size_t scratch_stride, score_stride, tile_rows;
@@ -186,8 +189,8 @@ void capp_norm_latent(const capp_weights *weights, const capp_norm *norm, float 
 /* Rotates x, which begins with the dimensions that rotate, for a position. */
 void capp_rotate_row(const capp_forward *forward, const capp_layer *layer, float *x, size_t position);
 
-/* The factor of q at a position, see growth in capp_hparams. */
-float capp_growth(const capp_hparams *h, size_t position);
+/* The factor of a layer's q at a position, see growth in capp_hparams. */
+float capp_growth(const capp_hparams *h, const capp_layer *layer, size_t position);
 
 /* Stores the keys k and values v of a layer in a slot. */
 void capp_store_row(capp_forward *forward, const capp_layer *layer, size_t slot, const float *k, const float *v);
@@ -207,6 +210,20 @@ void capp_latent_outputs(capp_forward *forward, const capp_layer *layer, size_t 
 /* Computes what the layer adds from its side embedding: from rows of forward->h, which are inputs of side.gate, to rows
  * of forward->h, which are inputs of side.out. row: [rows] the row of the wave; NULL: the same row. */
 void capp_side_rows(capp_forward *forward, size_t layer, size_t rows, const uint32_t *row);
+
+/* Several streams, for the first `rows` rows of the wave. begin: from the embeddings in forward->x. predict: the
+ * streams before a layer; x becomes the first. join: x after attention, whose output is in forward->u. correct: x = x +
+ * u, u normed, is the layer's output; corrects the streams and writes the inputs of side.gate to forward->h. add: adds
+ * u, normed, to all streams but the first. end: makes one stream of them, in x. */
+void capp_streams_begin(capp_forward *forward, size_t rows);
+void capp_streams_predict(capp_forward *forward, size_t layer, size_t rows);
+void capp_streams_join(capp_forward *forward, size_t layer, size_t rows);
+void capp_streams_correct(capp_forward *forward, size_t layer, size_t rows);
+void capp_streams_add(capp_forward *forward, size_t layer, size_t rows);
+void capp_streams_end(capp_forward *forward, size_t rows);
+
+/* As capp_product_activated with the layer's up and down, for a layer with sparse gates. */
+void capp_product_sparse(capp_forward *forward, size_t layer, size_t rows);
 
 /* Number of scratch floats that a worker needs for products of up to `rows` rows. */
 size_t capp_product_scratch(const capp_weights *weights, size_t rows);

@@ -86,6 +86,26 @@ void capp_mul_by(float *y, const float *x, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] *= x[i];
 }
 
+float capp_dot(const float *x, const float *y, size_t n) {
+    capp_pair even = {0, 0}, odd = {0, 0};
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        even += (capp_pair){x[i], x[i + 1]} * (capp_pair){y[i], y[i + 1]};
+        odd += (capp_pair){x[i + 2], x[i + 3]} * (capp_pair){y[i + 2], y[i + 3]};
+    }
+    for (; i < n; i++) even[0] += (double)x[i] * (double)y[i];
+    return (float)(even[0] + even[1] + (odd[0] + odd[1]));
+}
+
+void capp_cut_below(float *x, size_t n, float cutoff) {
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < n; i++) sum += (double)x[i];
+    const double mean = sum / (double)n;
+    for (size_t i = 0; i < n; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+    const float least = (float)(mean + (double)cutoff * sqrt(squares / (double)n));
+    for (size_t i = 0; i < n; i++) x[i] = x[i] > least ? x[i] - least : 0;
+}
+
 void capp_soft_cap(float *x, float cap, size_t n) {
     const capp_pair scale = capp_pair_of((double)cap);
     size_t i = 0;

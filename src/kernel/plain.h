@@ -28,6 +28,12 @@ void capp_xielu(float *x, size_t n, float positive, float negative, float beta, 
 /* y[i] *= x[i] */
 void capp_mul_by(float *y, const float *x, size_t n);
 
+/* The sum of x[i] y[i]. */
+float capp_dot(const float *x, const float *y, size_t n);
+
+/* x[i] = max(x[i] - (mean + cutoff * deviation), 0), with the mean and the standard deviation of x[n]. */
+void capp_cut_below(float *x, size_t n, float cutoff);
+
 /* x[i] = cap tanh(x[i] / cap) */
 void capp_soft_cap(float *x, float cap, size_t n);
 

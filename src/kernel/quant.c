@@ -3,19 +3,12 @@
  * in any order cost the same. */
 #include "kernel/quant.h"
 
-#include <string.h>
-
 #include "base/tensor.h"
+#include "kernel/quant_rows.h"
 
 #define SMALL static inline __attribute__((always_inline))
 
-enum { COLUMNS = 16, INPUTS = 32, MOST_BITS = 8, VALUES = 256 };
-
-SMALL uint32_t load_word(const void *words, size_t i) {
-    uint32_t word;
-    memcpy(&word, (const char *)words + i * sizeof word, sizeof word);
-    return word;
-}
+enum { COLUMNS = 16, INPUTS = 32, MOST_BITS = 8 };
 
 /* Columns that are unpacked together. Entries from n on repeat the first column. */
 typedef struct columns {
@@ -41,15 +34,6 @@ SMALL unsigned awq_shift(size_t i) {
     return (unsigned)(4 * (i % 8 / 2 + i % 2 * 4));
 }
 
-/* Number i of a stream of numbers of `bits` bits each. */
-SMALL uint32_t of_stream(const void *words, size_t i, unsigned bits) {
-    size_t at = i * bits;
-    unsigned shift = (unsigned)(at % 32);
-    uint32_t value = load_word(words, at / 32) >> shift;
-    if (shift + bits > 32) value |= load_word(words, at / 32 + 1) << (32 - shift);
-    return value & ((1u << bits) - 1);
-}
-
 /* Zero `column` of GPTQ's first format. Its writers subtract 1 from each zero. GPTQModel, with which transformers reads
  * the format, subtracts from the whole word at once (utils/model.py, convert_gptq_v2_to_v1_format_module), so that a
  * zero of 0 borrows from its neighbor. Therefore 1 is also added to all zeros of the word at once
@@ -57,17 +41,18 @@ SMALL uint32_t of_stream(const void *words, size_t i, unsigned bits) {
  * no writer has a zero of 2^bits, but kernels that only add 1 turn all ones into 2^bits. */
 static uint32_t first_format_zero(const char *zeros, size_t column, unsigned bits) {
     uint32_t most = (1u << bits) - 1;
-    if (bits == 3) return (of_stream(zeros, column, bits) + 1) & most;
+    if (bits == 3) return (capp_of_stream(zeros, column, bits) + 1) & most;
     size_t each = 32 / bits;
-    return (load_word(zeros, column / each) + UINT32_MAX / most) >> (column % each * bits) & most;
+    return (capp_load_word(zeros, column / each) + UINT32_MAX / most) >> (column % each * bits) & most;
 }
 
 static uint32_t zero_of(const capp_quant *q, size_t g, size_t column) {
     const char *zeros = q->zeros;
-    if (q->layout == CAPP_QUANT_AWQ) return load_word(zeros, g * (q->n / 8) + column / 8) >> awq_shift(column) & 15;
+    if (q->layout == CAPP_QUANT_AWQ)
+        return capp_load_word(zeros, g * (q->n / 8) + column / 8) >> awq_shift(column) & 15;
     size_t row = (q->n * q->bits + 31) / 32 * sizeof(uint32_t);
     return q->zeros_less_one ? first_format_zero(zeros + g * row, column, q->bits)
-                             : of_stream(zeros + g * row, column, q->bits);
+                             : capp_of_stream(zeros + g * row, column, q->bits);
 }
 
 /* table [groups][scales, zeros][COLUMNS] */
@@ -103,7 +88,7 @@ SMALL void gptq(float *restrict out, const capp_quant *q, const columns *c, cons
         size_t m = q->k - i < INPUTS ? q->k - i : INPUTS;
         for (size_t r = 0; r < m * bits / 32; r++)
             for (size_t x = 0; x < COLUMNS; x++)
-                words[r][x] = load_word(q->weights, (i * bits / 32 + r) * q->n + c->at[x]);
+                words[r][x] = capp_load_word(q->weights, (i * bits / 32 + r) * q->n + c->at[x]);
         for (unsigned j = 0; j < m; j++) {
             unsigned r = j * bits / 32, shift = j * bits % 32;
             for (size_t x = 0; x < COLUMNS; x++) {
@@ -126,7 +111,7 @@ static void awq(float *restrict out, const capp_quant *q, const columns *c, cons
         size_t m = q->k - i < INPUTS ? q->k - i : INPUTS;
         for (size_t j = 0; j < m; j++) {
             for (size_t x = 0; x < COLUMNS; x++)
-                values[x] = load_word(q->weights, (i + j) * (q->n / 8) + c->at[x] / 8) >> shifts[x] & 15;
+                values[x] = capp_load_word(q->weights, (i + j) * (q->n / 8) + c->at[x] / 8) >> shifts[x] & 15;
             scaled(tile[j], values, table, q->group[i + j]);
         }
         turn(out + i, q->k, tile, c, m);
@@ -147,81 +132,24 @@ static void integers(float *out, const capp_quant *q, const columns *c, float *t
     }
 }
 
-/* ---- Float8 --------------------------------------------------------------------------------------------------------
- */
-
-SMALL float float_of_bits(uint32_t bits) {
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
-/* A sign, 4 bits of exponent with bias 7, 3 of fraction. All ones are NaN, and there is no infinity. A subnormal
- * m * 2^-9 is computed as (2^14 + m * 2^-9) - 2^14, which is exact because 2^-9 is a unit in the last place of 2^14. */
-SMALL float e4m3(uint8_t b) {
-    uint32_t magnitude = b & 0x7fu, sign = (b & 0x80u) << 24;
-    float normal = float_of_bits((magnitude << 20) + (120u << 23) + (magnitude == 0x7f ? 120u << 23 : 0));
-    float subnormal = float_of_bits((141u << 23) + magnitude) - 0x1p14f;
-    uint32_t bits;
-    memcpy(&bits, magnitude < 8 ? &subnormal : &normal, sizeof bits);
-    return float_of_bits(bits | sign);
-}
-
-/* values [VALUES]: the values of all bytes. E5M2 is the upper half of a half float. */
-static void value_table(float *values, capp_quant_layout layout) {
-    for (unsigned b = 0; b < VALUES; b++)
-        values[b] = layout == CAPP_QUANT_E5M2 ? capp_half_to_float((uint16_t)(b << 8)) : e4m3((uint8_t)b);
-}
-
-/* scales [groups]: scratch */
-static void float8(float *restrict out, const capp_quant *q, size_t row, const float *restrict values,
-                   float *restrict scales) {
-    size_t size = capp_type_get(q->scale_type).block_bytes;
-    const uint8_t *b = (const uint8_t *)q->weights + row * q->k;
-    capp_dequant(q->scale_type)(scales, (const char *)q->scales + row / q->block_rows * q->groups * size, q->groups);
-    for (size_t g = 0, i = 0; g < q->groups; g++) {
-        size_t end = q->k - i < q->block_columns ? q->k : i + q->block_columns;
-        for (; i < end; i++) out[i] = values[b[i]] * scales[g];
-    }
-}
-
 /* ---- All -----------------------------------------------------------------------------------------------------------
  */
 
-/* Rearranges each block to the form of GGUF: there a byte holds elements i and i + 16 of 32, here 2i and 2i + 1. */
-static void mxfp4(float *out, const capp_quant *q, size_t row) {
-    enum { ELEMENTS = 32, HALF = ELEMENTS / 2 };
-    const unsigned char *weights = (const unsigned char *)q->weights + row * q->k / 2,
-                        *scales = (const unsigned char *)q->scales + row * q->k / ELEMENTS;
-    for (size_t g = 0; g < q->k / ELEMENTS; g++, weights += HALF) {
-        unsigned char block[1 + HALF] = {scales[g]};
-        for (size_t i = 0; i < HALF; i++) {
-            unsigned low = weights[i / 2] >> (i % 2 * 4) & 15, high = weights[(i + HALF) / 2] >> (i % 2 * 4) & 15;
-            block[1 + i] = (unsigned char)(low | high << 4);
-        }
-        capp_dequant(CAPP_TYPE_MXFP4)(out + g * ELEMENTS, block, ELEMENTS);
-    }
-}
-
-static bool is_integers(const capp_quant *q) {
+static bool is_columns(const capp_quant *q) {
     return q->layout == CAPP_QUANT_GPTQ || q->layout == CAPP_QUANT_AWQ;
 }
 
 size_t capp_quant_scratch(const capp_quant *q) {
-    if (q->layout == CAPP_QUANT_MXFP4) return 0;
-    return is_integers(q) ? 2 * COLUMNS * q->groups : VALUES + q->groups;
+    return is_columns(q) ? 2 * COLUMNS * q->groups : capp_quant_row_scratch(q);
 }
 
 void capp_quant_rows(float *out, const capp_quant *q, size_t first, size_t n, float *scratch) {
-    bool is_float8 = !is_integers(q) && q->layout != CAPP_QUANT_MXFP4;
-    if (is_float8) value_table(scratch, q->layout);
-    for (size_t i = 0, step = is_integers(q) ? COLUMNS : 1; i < n; i += step) {
+    if (!is_columns(q)) capp_quant_row_begin(q, scratch);
+    for (size_t i = 0, step = is_columns(q) ? COLUMNS : 1; i < n; i += step) {
         columns c = columns_of(q, first + i, n - i < step ? n - i : step);
-        if (is_integers(q))
+        if (is_columns(q))
             integers(out + i * q->k, q, &c, scratch);
-        else if (!is_float8)
-            mxfp4(out + i * q->k, q, c.at[0]);
         else
-            float8(out + i * q->k, q, c.at[0], scratch, scratch + VALUES);
+            capp_quant_row(out + i * q->k, q, c.at[0], scratch);
     }
 }

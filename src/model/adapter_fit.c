@@ -453,6 +453,15 @@ static capp_status fit_products(fitter *f, const capp_part parts[3], place p, si
     return st;
 }
 
+static capp_status fit_laurel(fitter *f, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = f->h;
+    const target left = {&layer->altup.left.deltas, 0, h->laurel, h->width};
+    const target right = {&layer->altup.right.deltas, 0, h->width, h->laurel};
+    if (!h->streams) return CAPP_OK;
+    capp_status st = fit_rows(f, (place){CAPP_PART_LAUREL_LEFT, i, 0}, &left);
+    return st == CAPP_OK ? fit_rows(f, (place){CAPP_PART_LAUREL_RIGHT, i, 0}, &right) : st;
+}
+
 static capp_status fit_side(fitter *f, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = f->h;
     const target gate = {&layer->side.gate.deltas, 0, h->side, h->width};
@@ -498,6 +507,12 @@ static capp_status fit_ends(fitter *f) {
     if (h->embedded != h->width && ((st = fit_rows(f, (place){CAPP_PART_PROJECT_IN, 0, 0}, &project_in)) != CAPP_OK ||
                                     (st = fit_rows(f, (place){CAPP_PART_PROJECT_OUT, 0, 0}, &project_out)) != CAPP_OK))
         return st;
+    for (uint32_t i = 0; i + 1 < h->streams && !from_gguf(f); i++) {
+        const target spread = {&w->spread[i].deltas, 0, h->width, h->width};
+        const target merge = {&w->merge[i].deltas, 0, h->width, h->width};
+        if ((st = fit_rows(f, (place){CAPP_PART_SPREAD, i, 0}, &spread)) != CAPP_OK) return st;
+        if ((st = fit_rows(f, (place){CAPP_PART_MERGE, i, 0}, &merge)) != CAPP_OK) return st;
+    }
     if ((st = fit_table(f, tokens, &table)) != CAPP_OK) return st;
     if ((st = fit_copy(f, tokens, &table)) != CAPP_OK) return st;
     if ((st = fit_rows(f, head, &out)) != CAPP_OK) return st;
@@ -545,11 +560,21 @@ static capp_status set_gguf_arch(fitter *f) {
                      own ? own : f->arch->name);
 }
 
+/* GGUF files have the model's factors in their tensors; adapters for them have the factors, too. */
+static capp_status check_factors(const fitter *f) {
+    if (!f->arch->multipliers || from_gguf(f) == (f->s->gguf != NULL)) return CAPP_OK;
+    return capp_fail(
+        f->err, CAPP_EUNSUPPORTED,
+        "%s: GGUF files have the multipliers of a %s in their tensors, folders do not; use the adapter with "
+        "a model of its own format",
+        path_of(f), f->arch->name);
+}
+
 capp_status capp_adapter_fit(capp_adapter *a, const capp_source *s, const capp_arch *arch, const capp_hparams *h,
                              capp_weights *w, capp_error *err) {
     fitter f = {.a = a, .s = s, .arch = arch, .h = h, .w = w, .err = err};
     capp_status st;
-    if ((st = set_gguf_arch(&f)) != CAPP_OK) return st;
+    if ((st = set_gguf_arch(&f)) != CAPP_OK || (st = check_factors(&f)) != CAPP_OK) return st;
     for (size_t i = 0; i < a->n_pairs; i++) a->pairs[i].used = false;
     for (uint32_t i = 0; i < h->layers; i++) {
         capp_layer none = {0}, *layer = w ? &w->layers[i] : &none;
@@ -557,6 +582,7 @@ capp_status capp_adapter_fit(capp_adapter *a, const capp_source *s, const capp_a
         if (h->kinds[i] & CAPP_MIXES && (st = fit_mix(&f, i, layer)) != CAPP_OK) return st;
         if (!(h->kinds[i] & CAPP_BARE) && (st = fit_feed(&f, i, layer)) != CAPP_OK) return st;
         if ((st = fit_side(&f, i, layer)) != CAPP_OK) return st;
+        if ((st = fit_laurel(&f, i, layer)) != CAPP_OK) return st;
     }
     if ((st = fit_ends(&f)) != CAPP_OK) return st;
     return check_all_used(&f);

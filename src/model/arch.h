@@ -25,9 +25,11 @@
     X(ernie4_5_moe)                                                                                                    \
     X(exaone4)                                                                                                         \
     X(falcon)                                                                                                          \
+    X(falcon_h1)                                                                                                       \
     X(gemma)                                                                                                           \
     X(gemma2)                                                                                                          \
     X(gemma3)                                                                                                          \
+    X(gemma3n)                                                                                                         \
     X(gemma4)                                                                                                          \
     X(gemma4_unified)                                                                                                  \
     X(glm4)                                                                                                            \
@@ -49,6 +51,7 @@
     X(lfm2)                                                                                                            \
     X(lfm2moe)                                                                                                         \
     X(llama)                                                                                                           \
+    X(llama4)                                                                                                          \
     X(mamba2)                                                                                                          \
     X(minicpm)                                                                                                         \
     X(minimax_m2)                                                                                                      \

@@ -1,9 +1,10 @@
 /* Gemma 1 (arXiv 2403.08295): GELU-gated, embedding times sqrt(width). Gemma 2 (arXiv 2408.00118): norms before and
  * after each part, soft caps, every second layer with a window. Gemma 3 (arXiv 2503.19786): five layers with a window,
  * then one global layer, each kind with its own rope base; norms of q and k; no caps. GGUF files store norm weights
- * with 1 already added; folders store them without it. Gemma 4: global layers have larger heads than the others, and
- * may use their keys as values; small models have side embeddings and share the last layers' keys and values; one has
- * experts beside the feed-forward part. Norms are stored as they are. */
+ * with 1 already added; folders store them without it. Gemma 3n: several streams, side embeddings, sparse gates, and
+ * the last layers share keys and values; norms are stored as they are. Gemma 4: global layers have larger heads than
+ * the others, and may use their keys as values; small models have side embeddings and share the last layers' keys and
+ * values; one has experts beside the feed-forward part. Norms are stored as they are. */
 #include "model/arch.h"
 
 #define POST_NORMS                                                                                                     \
@@ -101,6 +102,72 @@ const capp_arch capp_arch_gemma3 = {
     .prefix = "model.",
     .rules = gemma3_rules,
     .defaults = gemma3_defaults,
+};
+
+static const capp_default gemma3n_defaults[] = {{"num_attention_heads", 8},
+                                                {"num_key_value_heads", 2},
+                                                {"head_dim", 256},
+                                                {"sliding_window", 512},
+                                                {"max_position_embeddings", 32768},
+                                                {"hidden_size", 2048},
+                                                {"num_hidden_layers", 35},
+                                                {"intermediate_size", 16384},
+                                                {"hidden_size_per_layer_input", 256},
+                                                {"altup_num_inputs", 4},
+                                                {"num_kv_shared_layers", 15},
+                                                {"laurel_rank", 64},
+                                                {"final_logit_softcapping", 30},
+                                                {NULL, 0}};
+
+/* The clip is for training. */
+static const capp_rule gemma3n_rules[] = {{"attention_bias", "false"},
+                                          {"vocab_size_per_layer_input", NULL},
+                                          {"hidden_size_per_layer_input", NULL},
+                                          {"num_kv_shared_layers", NULL},
+                                          {"altup_active_idx", "0"},
+                                          {"altup_coef_clip", NULL},
+                                          {"altup_correct_scale", NULL},
+                                          {"altup_lr_multiplier", NULL},
+                                          {"altup_num_inputs", NULL},
+                                          {"laurel_rank", NULL},
+                                          {"activation_sparsity_pattern", NULL},
+                                          {NULL, NULL}};
+
+const capp_arch capp_arch_gemma3n = {
+    .name = "gemma3n",
+    .models = "Gemma 3n (text)",
+    .gguf = "gemma3n",
+    .hf = "gemma3n_text",
+    .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .activation = CAPP_GELU_GATED,
+    .qk_norm = CAPP_QK_HEAD,
+    .value_norm = true,
+    .unit_scores = true,
+    .side = true,
+    .streams = true,
+    .cap_logits = true,
+    .post_norms = true,
+    .scaled_embedding = true,
+    .window_period = 5,
+    .local_rope_base = 10000,
+    .tied = true,
+    .theta = 1000000,
+    .eps = 1e-6,
+    .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_FEED_LIKE_LLAMA, POST_NORMS,
+              CAPP_QK_NORMS_LIKE_QWEN3, SIDE_NAMES, [CAPP_PART_SPREAD] = "model.altup_projections.%u",
+              [CAPP_PART_MERGE] = "model.altup_unembed_projections.%u",
+              [CAPP_PART_ALTUP_ROUTER] = "model.layers.%u.altup.modality_router",
+              [CAPP_PART_ALTUP_NORM] = "model.layers.%u.altup.router_norm",
+              [CAPP_PART_ALTUP_PREDICT] = "model.layers.%u.altup.prediction_coefs",
+              [CAPP_PART_ALTUP_CORRECT] = "model.layers.%u.altup.correction_coefs",
+              [CAPP_PART_ALTUP_SCALE] = "model.layers.%u.altup.correct_output_scale",
+              [CAPP_PART_LAUREL_LEFT] = "model.layers.%u.laurel.linear_left",
+              [CAPP_PART_LAUREL_RIGHT] = "model.layers.%u.laurel.linear_right",
+              [CAPP_PART_LAUREL_NORM] = "model.layers.%u.laurel.post_laurel_norm"},
+    .prefix = "model.",
+    .rules = gemma3n_rules,
+    .defaults = gemma3n_defaults,
 };
 
 static const capp_default gemma4_defaults[] = {{"num_attention_heads", 8},

@@ -1,7 +1,8 @@
 /* Models with Mamba-2 (Dao and Gu, arXiv 2405.21060). Granite 4: most layers have Mamba-2 instead of attention;
  * positions are usually not encoded. Nemotron-H (arXiv 2504.03624): a layer has Mamba-2, attention or a feed-forward
  * part. transformers raises the steps of Nemotron-H's Mamba-2 to time_step_min, usually 0.001. The code of the
- * authors and llama.cpp do not, nor does capp. Mamba-2: every layer has Mamba-2 and nothing else. */
+ * authors and llama.cpp do not, nor does capp. Mamba-2: every layer has Mamba-2 and nothing else. Falcon-H1 (arXiv
+ * 2507.22448): every layer has attention and Mamba-2 side by side. */
 #include "model/arch.h"
 
 static const capp_default granitehybrid_defaults[] = {
@@ -199,4 +200,73 @@ const capp_arch capp_arch_mamba2 = {
     .prefix = "model.",
     .rules = mamba2_rules,
     .defaults = mamba2_defaults,
+};
+
+static const capp_default falcon_h1_defaults[] = {{"max_position_embeddings", 8192},
+                                                  {"intermediate_size", 14336},
+                                                  {"num_key_value_heads", 8},
+                                                  {"mamba_d_ssm", 1024},
+                                                  {NULL, 0}};
+
+static const capp_rule falcon_h1_rules[] = {{"attention_bias", "false"},
+                                            {"mamba_proj_bias", "false"},
+                                            {"projectors_bias", "false"},
+                                            {"attention_in_multiplier", NULL},
+                                            {"attention_out_multiplier", NULL},
+                                            {"embedding_multiplier", NULL},
+                                            {"key_multiplier", NULL},
+                                            {"lm_head_multiplier", NULL},
+                                            {"mlp_multipliers", NULL},
+                                            {"ssm_in_multiplier", NULL},
+                                            {"ssm_multipliers", NULL},
+                                            {"ssm_out_multiplier", NULL},
+                                            {"mlp_expansion_factor", NULL},
+                                            {"mamba_chunk_size", NULL},
+                                            {"mamba_conv_bias", NULL},
+                                            {"mamba_d_conv", NULL},
+                                            {"mamba_d_head", NULL},
+                                            {"mamba_d_ssm", NULL},
+                                            {"mamba_d_state", NULL},
+                                            {"mamba_expand", NULL},
+                                            {"mamba_n_groups", NULL},
+                                            {"mamba_n_heads", NULL},
+                                            {"mamba_norm_before_gate", NULL},
+                                            {"mamba_rms_norm", NULL},
+                                            {"mamba_use_mlp", "true"},
+                                            {"num_logits_to_keep", NULL},
+                                            {"time_step_limit", NULL},
+                                            {NULL, NULL}};
+
+const capp_arch capp_arch_falcon_h1 = {
+    .name = "falcon_h1",
+    .models = "Falcon-H1",
+    .gguf = "falcon-h1",
+    .hf = "falcon_h1",
+    .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .feed_bias = {false, "mlp_bias"},
+    .mixer = CAPP_MIX_SCAN,
+    .mixes_beside = true,
+    .multipliers = true,
+    .bare_feed_norm = true,
+    .eps = 1e-5,
+    .names = {[CAPP_PART_TOKENS] = "model.embed_tokens",
+              [CAPP_PART_OUTPUT_NORM] = "model.final_layernorm",
+              [CAPP_PART_HEAD] = "lm_head",
+              CAPP_ATTENTION_LIKE_LLAMA,
+              [CAPP_PART_ATTENTION_NORM] = "model.layers.%u.input_layernorm",
+              [CAPP_PART_FEED_NORM] = "model.layers.%u.pre_ff_layernorm",
+              [CAPP_PART_GATE] = "model.layers.%u.feed_forward.gate_proj",
+              [CAPP_PART_UP] = "model.layers.%u.feed_forward.up_proj",
+              [CAPP_PART_DOWN] = "model.layers.%u.feed_forward.down_proj",
+              [CAPP_PART_MIX_IN] = "model.layers.%u.mamba.in_proj",
+              [CAPP_PART_MIX_TAPS] = "model.layers.%u.mamba.conv1d",
+              [CAPP_PART_MIX_DECAY] = "model.layers.%u.mamba.A_log",
+              [CAPP_PART_MIX_STEP] = "model.layers.%u.mamba.dt_bias",
+              [CAPP_PART_MIX_SKIP] = "model.layers.%u.mamba.D",
+              [CAPP_PART_MIX_NORM] = "model.layers.%u.mamba.norm",
+              [CAPP_PART_MIX_OUT] = "model.layers.%u.mamba.out_proj"},
+    .prefix = "model.",
+    .rules = falcon_h1_rules,
+    .defaults = falcon_h1_defaults,
 };

@@ -10,6 +10,14 @@
 /* ---- Layers --------------------------------------------------------------------------------------------------------
  */
 
+/* Norms of q and k without a weight. */
+static capp_status bind_bare_qk_norms(binder *b, uint32_t i, capp_layer *layer) {
+    if (b->w->hparams.qk_norm == CAPP_QK_NONE || b->w->hparams.kinds[i] & CAPP_STILL) return CAPP_OK;
+    capp_status st = capp_bind_ones(b, layer->shape.key, &layer->q_norm);
+    layer->k_norm = layer->q_norm;
+    return st;
+}
+
 static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
     const capp_arch *arch = b->w->arch;
@@ -30,7 +38,8 @@ static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
             (st = capp_bind_norm(b, (place){CAPP_PART_FEED_NORM, i, 0}, 1, w, true, &layer->feed_norm)))
             return st;
     }
-    if (h->qk_norm != CAPP_QK_NONE && capp_has_attention(h, i)) {
+    if (arch->qk_norm_bare && (st = bind_bare_qk_norms(b, i, layer)) != CAPP_OK) return st;
+    if (h->qk_norm != CAPP_QK_NONE && !arch->qk_norm_bare && capp_has_attention(h, i)) {
         size_t q_rows = own ? shape->heads : 1, k_rows = own ? shape->kv_heads : 1;
         size_t q_width = row ? shape->heads * d : d, k_width = row ? shape->kv_heads * d : d;
         bool bias = arch->qk_norm_bias;
@@ -114,14 +123,13 @@ static capp_status bind_feed(binder *b, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
     bool gated = capp_is_gated(h->activation), joint = capp_in_folder(b) && !b->w->arch->names[CAPP_PART_GATE];
     bool fused = b->w->arch->fused_gate || (gated && joint);
-    size_t feed = layer->shape.feed;
+    size_t feed = layer->shape.feed, parts = gated && !layer->shape.sparse ? 2 : 1;
     const capp_piece single = {{CAPP_PART_UP, i, 0}, fused ? 2 * feed : feed};
     const capp_piece pair[] = {{{CAPP_PART_GATE, i, 0}, feed}, {{CAPP_PART_UP, i, 0}, feed}};
     const capp_piece down = {{CAPP_PART_DOWN, i, 0}, h->width};
     if (capp_has_experts(h, i)) return capp_bind_experts(b, i);
-    capp_status st = gated && !fused
-                         ? capp_bind_matrix(b, pair, 2, 2, h->width, h->feed_bias, &layer->up)
-                         : capp_bind_matrix(b, &single, 1, gated ? 2 : 1, h->width, h->feed_bias, &layer->up);
+    capp_status st = gated && !fused ? capp_bind_matrix(b, pair, 2, parts, h->width, h->feed_bias, &layer->up)
+                                     : capp_bind_matrix(b, &single, 1, parts, h->width, h->feed_bias, &layer->up);
     if (st != CAPP_OK) return st;
     if (h->activation == CAPP_XIELU && (st = bind_curve(b, i, &layer->up.curve)) != CAPP_OK) return st;
     return capp_bind_matrix(b, &down, 1, 1, feed, h->feed_bias, &layer->down);
@@ -160,6 +168,7 @@ static capp_status bind_layer(binder *b, uint32_t i) {
     if (capp_has_attention(h, i) && (st = bind_attention(b, i, layer)) != CAPP_OK) return st;
     if (h->kinds[i] & CAPP_MIXES && (st = capp_bind_mix(b, i, layer)) != CAPP_OK) return st;
     if (!(h->kinds[i] & CAPP_BARE) && (st = bind_feed(b, i, layer)) != CAPP_OK) return st;
+    if (h->streams && (st = capp_bind_altup(b, i, &layer->altup)) != CAPP_OK) return st;
     return h->side ? capp_bind_side(b, i, &layer->side) : CAPP_OK;
 }
 
@@ -326,7 +335,7 @@ static capp_status check_all_bound(binder *b) {
 }
 
 size_t capp_bind_jobs(const capp_hparams *h) {
-    return (12 + 2 * (size_t)h->experts + (h->latent ? 2 * (size_t)h->heads : 0)) * h->layers + 3;
+    return (14 + 2 * (size_t)h->experts + (h->latent ? 2 * (size_t)h->heads : 0)) * h->layers + 3 + 2 * h->streams;
 }
 
 capp_status capp_bind(binder *b) {
@@ -336,6 +345,7 @@ capp_status capp_bind(binder *b) {
                                                         true, &b->w->tokens_norm)))
         return st;
     if (b->w->hparams.side && (st = capp_bind_side_tokens(b)) != CAPP_OK) return st;
+    if (b->w->hparams.streams && (st = capp_bind_streams(b)) != CAPP_OK) return st;
     size_t states = 0;
     for (uint32_t i = 0; i < b->w->hparams.layers; i++) {
         capp_layer *layer = &b->w->layers[i];

@@ -45,7 +45,8 @@ static capp_status expert_rows(binder *b, place p, size_t n, size_t k, bool turn
         return capp_bind_wrong_shape(b, name, t, width, rows);
     t = capp_derive_slice(b, t, p.index * rows, rows);
     if (t && turned) t = capp_derive_transposed(b, t);
-    if (t && turned && p.part == CAPP_PART_EXPERT_UP) t = capp_derive_rows(b, t, n, capp_row_in_turn, &h->feed);
+    bool in_turn = turned && h->activation == CAPP_CLAMPED_GATED && p.part == CAPP_PART_EXPERT_UP;
+    if (t && in_turn) t = capp_derive_rows(b, t, n, capp_row_in_turn, &h->feed);
     *out = t;
     return t ? capp_bind_scale(b, p, h->experts, out) : capp_bind_memory(b);
 }
@@ -107,7 +108,7 @@ static capp_status bind_plain_expert(binder *b, uint32_t layer, uint32_t e, capp
 
 static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matrix *up, capp_matrix *down) {
     const capp_hparams *h = &b->w->hparams;
-    bool turned = capp_in_folder(b) && h->activation == CAPP_CLAMPED_GATED;
+    bool turned = capp_in_folder(b) && (h->activation == CAPP_CLAMPED_GATED || b->w->arch->turned_experts);
     place gate = {CAPP_PART_EXPERT_GATE, layer, e}, second = {CAPP_PART_EXPERT_UP, layer, e};
     const place both = {CAPP_PART_EXPERT_BOTH, layer, e};
     char name[MOST_NAME];

@@ -11,8 +11,10 @@ bool capp_in_folder(const binder *b) {
 
 const char *capp_weight_suffix(const binder *b, capp_part part) {
     bool expert = part == CAPP_PART_EXPERT_UP || part == CAPP_PART_EXPERT_DOWN;
-    bool bare = part == CAPP_PART_SINKS || part == CAPP_PART_LAYER_SCALE || (b->w->arch->bare_experts && expert);
-    return capp_in_folder(b) && bare ? "" : ".weight";
+    bool bare = part == CAPP_PART_SINKS || part == CAPP_PART_LAYER_SCALE || part == CAPP_PART_ALTUP_SCALE ||
+                (b->w->arch->bare_experts && expert);
+    if (!capp_in_folder(b)) bare = b->w->arch->bare_feed_norm && part == CAPP_PART_FEED_NORM;
+    return bare ? "" : ".weight";
 }
 
 /* ---- Checks -------------------------------------------------------------------------------------------------------
@@ -97,7 +99,7 @@ capp_status capp_bind_norm(binder *b, place p, size_t rows, size_t n, bool bias,
         for (p.index = 0; p.index < rows && st == CAPP_OK; p.index++)
             st = capp_bind_read(b, p, ".weight", n, weight + p.index * n);
     else
-        st = capp_bind_read(b, p, ".weight", rows * n, weight);
+        st = capp_bind_read(b, p, capp_weight_suffix(b, p.part), rows * n, weight);
     if (arch->norm_plus_one && capp_in_folder(b))
         for (size_t i = 0; i < rows * n && st == CAPP_OK; i++) weight[i] += 1;
     norm->weight = weight;
@@ -192,6 +194,26 @@ static size_t most_scratch(const capp_matrix *m) {
     return most;
 }
 
+/* The factor of row i of a piece. */
+static float factor_of(const capp_hparams *h, capp_part part, size_t i) {
+    size_t outputs = capp_mix_outputs(h), shared = (size_t)h->mix.groups * h->mix.keys;
+    const size_t ends[] = {outputs, 2 * outputs, 2 * outputs + shared, 2 * outputs + 2 * shared, SIZE_MAX};
+    size_t section = 0;
+    while (i >= ends[section]) section++;
+    float factor = part == CAPP_PART_MIX_IN ? h->mix_factors[section] : h->factors[part];
+    return factor == 0 ? 1 : factor;
+}
+
+static capp_status bind_factors(binder *b, const capp_piece *pieces, size_t n, capp_matrix *m) {
+    float *factors = capp_bind_new_floats(b, m->n), *at = factors;
+    if (!factors) return capp_bind_memory(b);
+    for (size_t i = 0; i < n; at += pieces[i++].rows)
+        for (size_t j = 0; j < pieces[i].rows; j++) at[j] = factor_of(&b->w->hparams, pieces[i].place.part, j);
+    for (size_t i = 0; i < m->n && m->bias; i++) ((float *)(uintptr_t)m->bias)[i] *= factors[i];
+    m->factors = factors;
+    return CAPP_OK;
+}
+
 capp_status capp_bind_matrix(binder *b, const capp_piece *pieces, size_t n, size_t parts, size_t k, bool bias,
                              capp_matrix *m) {
     capp_status st;
@@ -201,5 +223,6 @@ capp_status capp_bind_matrix(binder *b, const capp_piece *pieces, size_t n, size
     for (size_t i = 0; i < n; i++)
         if ((st = capp_bind_rows(b, &pieces[i], k, &m->source[m->n_sources++])) != CAPP_OK) return st;
     m->extra = most_scratch(m);
-    return bias ? bind_bias(b, pieces, n, m) : CAPP_OK;
+    if (bias && (st = bind_bias(b, pieces, n, m)) != CAPP_OK) return st;
+    return b->w->arch->multipliers && capp_in_folder(b) ? bind_factors(b, pieces, n, m) : CAPP_OK;
 }

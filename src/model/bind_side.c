@@ -7,7 +7,10 @@ capp_status capp_bind_side_tokens(binder *b) {
     const capp_hparams *h = &w->hparams;
     char name[MOST_NAME];
     w->side_tokens = capp_find(b, (place){CAPP_PART_SIDE_TOKENS, 0, 0}, ".weight", name);
-    capp_status st = capp_bind_shape(b, name, w->side_tokens, (uint64_t)h->layers * h->side, h->vocabulary);
+    /* Gemma 3n has no rows for the tokens of images and sound, which come last. */
+    bool fewer = w->arch->streams && w->side_tokens && w->side_tokens->dims[1] < h->vocabulary;
+    uint64_t rows = fewer ? w->side_tokens->dims[1] : h->vocabulary;
+    capp_status st = capp_bind_shape(b, name, w->side_tokens, (uint64_t)h->layers * h->side, rows);
     if (st != CAPP_OK) return st;
     w->side_dequant = capp_dequant(w->side_tokens->type);
     return capp_bind_norm(b, (place){CAPP_PART_SIDE_NORM, 0, 0}, 1, h->side, false, &w->side_norm);

@@ -153,9 +153,14 @@ capp_status capp_bind_latent(binder *b, uint32_t index, capp_layer *layer);
 
 /* Binds the capp_mix of a layer. */
 capp_status capp_bind_mix(binder *b, uint32_t index, capp_layer *layer);
+
 /* Binds the table of side embeddings; what a layer does with its part of them. */
 capp_status capp_bind_side_tokens(binder *b);
 capp_status capp_bind_side(binder *b, uint32_t index, capp_side *side);
+
+/* Binds what makes several streams of the embedding and one of them at the end; what a layer does with them. */
+capp_status capp_bind_streams(binder *b);
+capp_status capp_bind_altup(binder *b, uint32_t index, capp_altup *altup);
 
 /* The number of jobs that a model with these hyperparameters needs. */
 size_t capp_bind_jobs(const capp_hparams *h);

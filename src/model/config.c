@@ -93,6 +93,11 @@ static capp_status read_feed(const capp_fields *r, capp_hparams *h) {
             return read_shared(r, h);
         }
     }
+    if (r->arch->scaled_inputs) {
+        if ((st = capp_field_count(r, "intermediate_size", 0, CAPP_MOST_WIDTH, &h->feed)) != CAPP_OK) return st;
+        h->shared_feed = h->feed;
+        return capp_field_count(r, "intermediate_size_mlp", 0, CAPP_MOST_WIDTH, &h->dense_feed);
+    }
     bool four = r->arch->norm == CAPP_NORM_LAYER && !capp_is_gated(r->arch->activation);
     st = capp_field_count(r, "intermediate_size|n_inner|ffn_dim|ffn_hidden_size", four ? 4 * h->width : 0,
                           CAPP_MOST_WIDTH, &h->feed);
@@ -223,7 +228,8 @@ static capp_status read_dense(const capp_fields *r, capp_hparams *h) {
     uint32_t step, first;
     double last;
     bool ends;
-    capp_status st = capp_field_count(r, "decoder_sparse_step|moe_layer_interval", 1, UINT32_MAX, &step);
+    capp_status st =
+        capp_field_count(r, "decoder_sparse_step|moe_layer_interval|interleave_moe_layer_step", 1, UINT32_MAX, &step);
     if (st != CAPP_OK) return st;
     if ((st = whole(r, "first_k_dense_replace|num_dense_layers|moe_layer_start_index", CAPP_MOST_LAYERS, &first)))
         return st;
@@ -237,6 +243,15 @@ static capp_status read_dense(const capp_fields *r, capp_hparams *h) {
             return capp_field_fail(r, CAPP_EFORMAT, "mlp_layer_types", "must be a list of \"dense\" and \"sparse\"");
         h->kinds[i] = (unsigned char)((h->kinds[i] & ~CAPP_DENSE) | (capp_str_is(type, "dense") ? CAPP_DENSE : 0));
     }
+    bool listed = capp_json_kind_of(capp_config_at(capp_folder_config(r->s->folder), "moe_layers")) == CAPP_JSON_ARRAY;
+    for (uint32_t i = 0; i < h->layers && listed; i++) h->kinds[i] |= CAPP_DENSE;
+    for (size_t n = capp_source_count(r->s, "moe_layers"); n--;) {
+        double layer;
+        if (capp_source_number_at(r->s, "moe_layers", n, &layer) != CAPP_FOUND)
+            return capp_field_fail(r, CAPP_EFORMAT, "moe_layers", "must be a list of layers");
+        if (layer >= 0 && layer < h->layers)
+            h->kinds[(uint32_t)layer] = (unsigned char)(h->kinds[(uint32_t)layer] & ~CAPP_DENSE);
+    }
     for (size_t n = capp_source_count(r->s, "mlp_only_layers"); n--;) {
         double layer;
         if (capp_source_number_at(r->s, "mlp_only_layers", n, &layer) != CAPP_FOUND)
@@ -244,6 +259,34 @@ static capp_status read_dense(const capp_fields *r, capp_hparams *h) {
         if (layer >= 0 && layer < h->layers) h->kinds[(uint32_t)layer] |= CAPP_DENSE;
     }
     return CAPP_OK;
+}
+
+/* Llama 4: layers that attend within a chunk; by default those that rotate. */
+static capp_status read_chunks(const capp_fields *r, capp_hparams *h) {
+    static const char tuning[] = "attn_temperature_tuning";
+    double chunk, number;
+    bool found, grows = true;
+    bool listed = capp_source_count(r->s, "layer_types");
+    capp_status st = capp_field_number(r, "attention_chunk_size", &chunk, &found);
+    if (st != CAPP_OK) return st;
+    if (found && (st = capp_field_count(r, "attention_chunk_size", 0, CAPP_MOST_CONTEXT, &h->window))) return st;
+    for (uint32_t i = 0; i < h->layers; i++) {
+        capp_str type = {"", 0};
+        (void)capp_source_str_at(r->s, "layer_types", i, &type);
+        bool local = capp_str_is(type, "chunked_attention");
+        if (listed && !local && !capp_str_is(type, "full_attention"))
+            return capp_field_fail(r, CAPP_EUNSUPPORTED, "layer_types",
+                                   "must be a list of \"chunked_attention\" and \"full_attention\"");
+        if (h->window && (listed ? local : !(h->kinds[i] & CAPP_STILL))) h->kinds[i] |= CAPP_LOCAL;
+    }
+    h->chunks = h->growth_still = true;
+    /* Early folders have a number instead of true. */
+    if (capp_source_number(r->s, tuning, &number) == CAPP_FOUND)
+        grows = number != 0;
+    else if ((st = capp_field_truth(r, tuning, true, &grows)) != CAPP_OK)
+        return st;
+    if (grows && (st = capp_field_single(r, "attn_scale", 0.1, &h->growth)) != CAPP_OK) return st;
+    return capp_field_positive(r, "floor_scale", 8192, &h->growth_span);
 }
 
 static capp_status read_kinds(const capp_fields *r, capp_hparams *h) {
@@ -265,7 +308,7 @@ static capp_status read_kinds(const capp_fields *r, capp_hparams *h) {
             return capp_field_fail(r, CAPP_EFORMAT, "no_rope_layers", "must have one number for each layer");
         if (rotates == 0) h->kinds[i] |= CAPP_STILL;
     }
-    return CAPP_OK;
+    return r->arch->chunks ? read_chunks(r, h) : CAPP_OK;
 }
 
 /* ---- Other numbers ------------------------------------------------------------------------------------------------
@@ -366,7 +409,7 @@ static capp_status read_flags(const capp_fields *r, capp_hparams *h) {
     if ((st = capp_field_truth(r, a->qkv_bias.key, a->qkv_bias.by_default, &h->qkv_bias)) != CAPP_OK) return st;
     if ((st = capp_field_truth(r, a->out_bias.key, a->out_bias.by_default, &h->out_bias)) != CAPP_OK) return st;
     if ((st = capp_field_truth(r, a->feed_bias.key, a->feed_bias.by_default, &h->feed_bias)) != CAPP_OK) return st;
-    if ((st = capp_field_truth(r, a->qk_norm_key, !a->qk_norm_key, &norm)) != CAPP_OK) return st;
+    if ((st = capp_field_truth(r, a->qk_norm_key, !a->qk_norm_key || a->qk_norm_bare, &norm)) != CAPP_OK) return st;
     if (!norm) h->qk_norm = CAPP_QK_NONE;
     if ((st = read_opt_norms(r, h)) != CAPP_OK) return st;
     return read_parallel(r, h);

@@ -51,7 +51,8 @@ static const char used[] =
 
 /* Fields of the object around the text_config of a multimodal model. */
 static const char outer[] =
-    " audio_config boi_token_index eoa_token_index eoi_token_index image_token_index mm_tokens_per_image "
+    " audio_config audio_soft_tokens_per_image boi_token_index eoa_token_index eoi_token_index image_token_index "
+    "mm_tokens_per_image "
     "multimodal_projector_bias "
     "projector_hidden_act quantization_config spatial_merge_size text_config tie_word_embeddings vision_config "
     "vision_feature_layer vision_soft_tokens_per_image ";

@@ -39,16 +39,24 @@ static capp_status share(const capp_fields *r, capp_hparams *h, uint32_t shared)
     return CAPP_OK;
 }
 
-static capp_status read_local_heads(const capp_fields *r, capp_hparams *h) {
-    bool equal, wide;
+static capp_status read_sharing(const capp_fields *r, capp_hparams *h, uint32_t *n) {
     double shared;
     bool found;
+    capp_status st = capp_field_number(r, "num_kv_shared_layers", &shared, &found);
+    if (st != CAPP_OK) return st;
+    if (found && !(shared >= 0 && shared < h->layers && shared == floor(shared)))
+        return capp_field_fail(r, CAPP_EFORMAT, "num_kv_shared_layers", "must be less than the number of layers");
+    *n = found ? (uint32_t)shared : 0;
+    return share(r, h, *n);
+}
+
+static capp_status read_local_heads(const capp_fields *r, capp_hparams *h) {
+    bool equal, wide;
+    uint32_t n;
     capp_status st;
     if ((st = capp_field_truth(r, "attention_k_eq_v", false, &equal)) != CAPP_OK) return st;
     if ((st = capp_field_truth(r, "use_double_wide_mlp", false, &wide)) != CAPP_OK) return st;
-    if ((st = capp_field_number(r, "num_kv_shared_layers", &shared, &found)) != CAPP_OK) return st;
-    if (found && !(shared >= 0 && shared < h->layers && shared == floor(shared)))
-        return capp_field_fail(r, CAPP_EFORMAT, "num_kv_shared_layers", "must be less than the number of layers");
+    if ((st = read_sharing(r, h, &n)) != CAPP_OK) return st;
     for (uint32_t i = 0; i < h->layers; i++) {
         capp_shape *shape = &h->shapes[i];
         shape->key = (uint16_t)h->head_dim, shape->kv_heads = (uint16_t)h->kv_heads;
@@ -56,9 +64,49 @@ static capp_status read_local_heads(const capp_fields *r, capp_hparams *h) {
         shape->keys_as_values = equal;
         if ((st = read_heads(r, i, equal, shape)) != CAPP_OK) return st;
     }
-    uint32_t n = found ? (uint32_t)shared : 0;
     for (uint32_t i = h->layers - n; i < h->layers && wide; i++) h->shapes[i].feed = 2 * h->feed;
-    return share(r, h, n);
+    return CAPP_OK;
+}
+
+/* The number that is greater than a share of all normally distributed numbers; 0 < share < 1. */
+static double normal_quantile(double share) {
+    double low = -6, high = 6;
+    for (int i = 0; i < 60; i++) {
+        double middle = (low + high) / 2;
+        bool less = 0.5 * (1 + capp_pair_erf(capp_pair_of(middle * 0.70710678118654752))[0]) < share;
+        *(less ? &low : &high) = middle;
+    }
+    return low;
+}
+
+/* The share of gates that are to become 0, for each layer; 0: the layer is not sparse. */
+static capp_status read_sparsity(const capp_fields *r, capp_hparams *h) {
+    static const char key[] = "activation_sparsity_pattern";
+    bool listed = capp_source_count(r->s, key);
+    double all = 0, share;
+    if (!listed && capp_source_number(r->s, key, &all) == CAPP_MISFIT)
+        return capp_field_fail(r, CAPP_EFORMAT, key, "must be a list of numbers");
+    for (uint32_t i = 0; i < h->layers; i++) {
+        share = capp_config_at(capp_folder_config(r->s->folder), key) ? all : i < 10 && h->layers > 10 ? 0.95 : 0;
+        if (listed && capp_source_number_at(r->s, key, i, &share) != CAPP_FOUND) share = -1;
+        if (!(share >= 0 && share < 1))
+            return capp_field_fail(r, CAPP_EFORMAT, key, "must have a number from 0 to 1, less than 1, for each layer");
+        h->shapes[i].sparse = share > 0;
+        if (share > 0) h->shapes[i].cutoff = (float)normal_quantile((double)(float)share);
+    }
+    return CAPP_OK;
+}
+
+static capp_status read_streams(const capp_fields *r, capp_hparams *h) {
+    uint32_t shared;
+    capp_status st;
+    if ((st = read_sharing(r, h, &shared)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "altup_num_inputs", 0, CAPP_MOST_STREAMS, &h->streams)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "laurel_rank", 0, CAPP_MOST_WIDTH, &h->laurel)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "hidden_size_per_layer_input", 0, CAPP_MOST_WIDTH, &h->side)) != CAPP_OK) return st;
+    if ((st = capp_field_truth(r, "altup_correct_scale", true, &h->altup_scale)) != CAPP_OK) return st;
+    if (h->streams < 2) return capp_field_fail(r, CAPP_EUNSUPPORTED, "altup_num_inputs", "must be greater than 1");
+    return read_sparsity(r, h);
 }
 
 /* Latent attention. In YaRN, mscale_all_dim changes the scale of scores. */
@@ -92,6 +140,7 @@ capp_status capp_config_layers(const capp_fields *r, capp_hparams *h) {
     bool found;
     capp_status st;
     if (r->arch->latent) return read_latent(r, h);
+    if (r->arch->streams) return read_streams(r, h);
     if (!r->arch->local_heads) return CAPP_OK;
     if ((st = read_local_heads(r, h)) != CAPP_OK) return st;
     if ((st = capp_field_number(r, "hidden_size_per_layer_input", &side, &found)) != CAPP_OK) return st;

@@ -117,7 +117,9 @@ static capp_status read_growth(const capp_fields *r, const char *path, capp_hpar
     if (!found) return capp_field_fail(r, CAPP_EFORMAT, key, "is missing");
     if (growth < 0) return capp_field_fail(r, CAPP_EFORMAT, key, "must not be negative");
     h->growth = (float)growth;
-    return rope_number(r, path, "original_max_position_embeddings", h->context, &h->ropes[0].original);
+    st = rope_number(r, path, "original_max_position_embeddings", h->context, &h->ropes[0].original);
+    h->growth_span = h->ropes[0].original;
+    return st;
 }
 
 static bool has_any(capp_json object, const char *const *keys) {

@@ -261,6 +261,12 @@ static capp_status read_rope(const reader *r, capp_hparams *h) {
     return read_scaling(r, h);
 }
 
+/* Llama 4's files do not have these numbers. */
+static void set_chunks(capp_hparams *h) {
+    h->window = 8192, h->chunks = true;
+    h->growth = 0.1F, h->growth_span = 8192, h->growth_still = true;
+}
+
 /* Reads which layers have an attention window, and which do not rotate. */
 static capp_status read_kinds(const reader *r, capp_hparams *h) {
     capp_status st;
@@ -268,7 +274,9 @@ static capp_status read_kinds(const reader *r, capp_hparams *h) {
     bool windowed = r->arch->window_period && r->arch->window_period != CAPP_ALL_LOCAL;
     uint32_t period = windowed ? r->arch->window_period : CAPP_ALL_LOCAL;
     bool needed = windowed && !r->arch->maybe_windows;
-    if ((st = read_u32(r, "attention.sliding_window", needed, MOST_CONTEXT, &h->window)) != CAPP_OK) return st;
+    if ((st = read_u32(r, "attention.sliding_window", needed && !r->arch->chunks, MOST_CONTEXT, &h->window))) return st;
+    if (r->arch->chunks && has(r, "attention.sliding_window") && !h->window) return CAPP_OK; /* all layers are alike */
+    if (r->arch->chunks) set_chunks(h);
     const capp_gguf_value *pattern = capp_gguf_find(r->s->gguf, full(r, "attention.sliding_window_pattern", name));
     bool listed = pattern && pattern->kind == CAPP_GGUF_ARRAY;
     if (listed && (pattern->element != CAPP_GGUF_BOOL || pattern->count < h->layers))
@@ -324,6 +332,34 @@ static capp_status read_local_heads(const reader *r, capp_hparams *h) {
     return CAPP_OK;
 }
 
+/* Several streams. A list has the cutoffs of sparse gates; that of other layers is -inf. Without it, llama.cpp's number
+ * counts: ten layers are sparse. */
+static capp_status read_streams(const reader *r, capp_hparams *h) {
+    char name[KEY];
+    uint32_t active;
+    double cutoff;
+    capp_status st;
+    const capp_tensor *left = capp_source_find_tensor(r->s, "blk.0.laurel_l.weight");
+    if ((st = read_u32(r, "altup.active_idx", false, 0, &active)) != CAPP_OK) return st;
+    if ((st = read_u32(r, "altup.num_inputs", true, CAPP_MOST_STREAMS, &h->streams)) != CAPP_OK) return st;
+    if (left && left->dims[1] <= MOST_WIDTH) h->laurel = (uint32_t)left->dims[1];
+    h->altup_scale = true;
+    const capp_gguf_value *list = list_of(r, "activation_sparsity_scale");
+    for (uint32_t i = 0; i < h->layers; i++) {
+        if (!list) cutoff = i < 10 ? 1.6448533535003662 : -INFINITY;
+        if (list && (!capp_gguf_array_f64(list, i, &cutoff) || isnan(cutoff) || cutoff > 100))
+            return capp_fail(r->err, CAPP_EFORMAT,
+                             "%s: metadata key %s must be a list of %u numbers; convert the model again",
+                             capp_source_path(r->s), full(r, "activation_sparsity_scale", name), h->layers);
+        h->shapes[i].sparse = isfinite(cutoff);
+        h->shapes[i].cutoff = (float)cutoff;
+    }
+    if (h->side && h->streams > 1 && h->laurel) return CAPP_OK;
+    return capp_fail(r->err, CAPP_EFORMAT,
+                     "%s: side embeddings, streams or blk.0.laurel_l.weight are missing; convert the model again",
+                     capp_source_path(r->s));
+}
+
 /* Latent attention: older files have the sizes of a head's keys and values as those of the model. */
 static capp_status read_latent(const reader *r, capp_hparams *h) {
     uint32_t key, value;
@@ -369,7 +405,9 @@ static capp_status read_shapes(const reader *r, capp_hparams *h) {
         h->shapes[i].heads = (uint16_t)heads, h->shapes[i].kv_heads = (uint16_t)kv_heads;
         if (!r->arch->local_heads) h->shapes[i].value = (uint16_t)(value < 1 << 15 ? value : 1 << 15);
     }
-    return r->arch->local_heads ? read_local_heads(r, h) : CAPP_OK;
+    bool shared = r->arch->local_heads || r->arch->streams;
+    if (shared && (st = read_local_heads(r, h)) != CAPP_OK) return st;
+    return r->arch->streams ? read_streams(r, h) : CAPP_OK;
 }
 
 /* ---- Other numbers ------------------------------------------------------------------------------------------------
@@ -405,6 +443,7 @@ static capp_status read_scales(const reader *r, capp_hparams *h) {
     if (arch->clamps && (st = read_f32(r, "attention.clamp_kqv", 0, &h->clamp)) != CAPP_OK) return st;
     if (arch->alibi && (st = read_f32(r, "attention.max_alibi_bias", 8, &h->alibi)) != CAPP_OK) return st;
     if (arch->query_growth && (st = read_f32(r, "attention.temperature_scale", 0, &h->growth)) != CAPP_OK) return st;
+    if (arch->query_growth) h->growth_span = h->ropes[0].original;
     return CAPP_OK;
 }
 
@@ -433,7 +472,9 @@ static void read_presence(const reader *r, capp_hparams *h) {
                       : arch->qkv_bias.by_default;
     h->out_bias = arch->out_bias.key ? has_attention_tensor(r, h, "attn_output.bias") : arch->out_bias.by_default;
     h->feed_bias = arch->feed_bias.key ? has_part_tensor(r, h, CAPP_FEEDS, "ffn_up.bias") : arch->feed_bias.by_default;
-    if (arch->qk_norm_key && !has_attention_tensor(r, h, "attn_q_norm.weight")) h->qk_norm = CAPP_QK_NONE;
+    if (arch->qk_norm_bare && h->experts == 128) h->qk_norm = CAPP_QK_NONE; /* as llama.cpp recognizes Maverick */
+    if (arch->qk_norm_key && !arch->qk_norm_bare && !has_attention_tensor(r, h, "attn_q_norm.weight"))
+        h->qk_norm = CAPP_QK_NONE;
     if (h->parallel == CAPP_PARALLEL_SHARED && has_tensor(r, "blk.0.attn_norm_2.weight"))
         h->parallel = CAPP_PARALLEL_OWN;
     if (arch->maybe_parallel && !has_tensor(r, "blk.0.ffn_norm.weight")) h->parallel = CAPP_PARALLEL_SHARED;

@@ -1,10 +1,8 @@
-/* The parts of layers that have a state from token to token: their sizes, from both kinds of file, and their tensors.
- */
+/* The parts of layers that have a state from token to token: their sizes, from both kinds of file. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/math.h"
 #include "model/binder.h"
 #include "model/fields.h"
 
@@ -18,6 +16,11 @@ static bool mixes(const capp_hparams *h, uint32_t layer) {
 void capp_mix_only(capp_hparams *h) {
     h->heads = h->kv_heads = h->head_dim = 1;
     for (uint32_t i = 0; i < h->layers; i++) h->kinds[i] |= CAPP_MIXES | CAPP_BARE;
+}
+
+/* Every layer has a capp_mix and attention. */
+static void mix_beside(capp_hparams *h) {
+    for (uint32_t i = 0; i < h->layers; i++) h->kinds[i] |= CAPP_MIXES | CAPP_BESIDE;
 }
 
 size_t capp_count_states(const capp_hparams *h) {
@@ -130,7 +133,10 @@ capp_status capp_metadata_mix(capp_hparams *h, const capp_arch *arch, const capp
     m->values = m->heads && inner % m->heads == 0 ? inner / m->heads : 0;
     m->in_turn = arch->mixer_in_turn;
     if (m->kind == CAPP_MIX_DELTA && (st = key_layers(s, arch, h, err)) != CAPP_OK) return st;
-    if (m->kind == CAPP_MIX_SCAN) key_positions(s, arch, h);
+    if (arch->mixes_beside)
+        mix_beside(h);
+    else if (m->kind == CAPP_MIX_SCAN)
+        key_positions(s, arch, h);
     return check_sizes(h, capp_source_path(s), err);
 }
 
@@ -244,6 +250,57 @@ static capp_status read_parts(const capp_fields *r, capp_hparams *h) {
     return CAPP_OK;
 }
 
+/* The factors of Falcon-H1. */
+static capp_status read_multipliers(const capp_fields *r, capp_hparams *h) {
+    static const struct {
+        const char *key;
+        size_t i;
+        capp_part part;
+    } parts[] = {{"attention_in_multiplier", 0, CAPP_PART_Q},
+                 {"attention_out_multiplier", 0, CAPP_PART_OUT},
+                 {"mlp_multipliers", 0, CAPP_PART_GATE},
+                 {"mlp_multipliers", 1, CAPP_PART_DOWN},
+                 {"ssm_out_multiplier", 0, CAPP_PART_MIX_OUT},
+                 {"ssm_in_multiplier", 0, CAPP_PART_MIX_IN},
+                 {"key_multiplier", 0, CAPP_PART_K}};
+    float *f = h->factors;
+    double number;
+    capp_status st;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        f[parts[i].part] = 1;
+        if (capp_source_count(r->s, parts[i].key)) {
+            if (capp_source_number_at(r->s, parts[i].key, parts[i].i, &number) != CAPP_FOUND)
+                return capp_field_fail(r, CAPP_EFORMAT, parts[i].key, "must be a list of two numbers");
+            f[parts[i].part] = (float)number;
+        } else if ((st = capp_field_single(r, parts[i].key, 1, &f[parts[i].part])) != CAPP_OK)
+            return st;
+    }
+    f[CAPP_PART_V] = f[CAPP_PART_Q];
+    f[CAPP_PART_K] *= f[CAPP_PART_Q];
+    for (size_t i = 0; i < 5; i++) {
+        number = 1;
+        if (capp_source_count(r->s, "ssm_multipliers") &&
+            capp_source_number_at(r->s, "ssm_multipliers", i, &number) != CAPP_FOUND)
+            return capp_field_fail(r, CAPP_EFORMAT, "ssm_multipliers", "must be a list of five numbers");
+        h->mix_factors[i] = (float)number * f[CAPP_PART_MIX_IN];
+    }
+    if ((st = capp_field_single(r, "embedding_multiplier", 1, &h->embedding_scale)) != CAPP_OK) return st;
+    return capp_field_single(r, "lm_head_multiplier", 1, &h->logit_scale);
+}
+
+/* Falcon-H1: the size of the inner vector and whether it is normalized; every layer has attention, too. */
+static capp_status read_beside(const capp_fields *r, capp_hparams *h, uint32_t inner) {
+    bool normalized, first;
+    capp_status st;
+    if ((st = capp_field_count(r, "mamba_d_ssm", inner, CAPP_MOST_WIDTH, &inner)) != CAPP_OK) return st;
+    if ((st = capp_field_truth(r, "mamba_rms_norm", false, &normalized)) != CAPP_OK) return st;
+    if ((st = capp_field_truth(r, "mamba_norm_before_gate", true, &first)) != CAPP_OK) return st;
+    h->mix.values = inner % h->mix.heads ? 0 : inner / h->mix.heads;
+    h->mix.norm_first = normalized && first;
+    mix_beside(h);
+    return read_multipliers(r, h);
+}
+
 static capp_status read_scan(const capp_fields *r, capp_hparams *h) {
     capp_mix *m = &h->mix;
     capp_str positions = {"", 0};
@@ -264,6 +321,7 @@ static capp_status read_scan(const capp_fields *r, capp_hparams *h) {
     }
     if ((st = capp_field_count(r, "mamba_expand", 2, 1024, &expand)) != CAPP_OK) return st;
     uint64_t inner = (uint64_t)expand * h->width;
+    if (r->arch->mixes_beside) return read_beside(r, h, inner < CAPP_MOST_WIDTH ? (uint32_t)inner : CAPP_MOST_WIDTH);
     m->values = inner % m->heads ? 0 : (uint32_t)(inner / m->heads);
     (void)capp_source_str(r->s, "position_embedding_type", &positions);
     if (!capp_str_is(positions, "rope")) h->rope = CAPP_ROPE_NONE;
@@ -289,92 +347,4 @@ capp_status capp_config_mix(const capp_fields *r, capp_hparams *h) {
     default: st = read_scan(r, h); break;
     }
     return st == CAPP_OK ? check_sizes(h, capp_source_path(r->s), r->err) : st;
-}
-
-/* ---- Tensors --------------------------------------------------------------------------------------------------------
- */
-
-/* Reads the taps, which files store by channel. */
-static capp_status bind_taps(binder *b, uint32_t i, capp_layer *layer) {
-    const capp_hparams *h = &b->w->hparams;
-    size_t channels = capp_mix_channels(h), taps = h->mix.taps;
-    float *stored = capp_bind_new_floats(b, channels * taps), *out = capp_bind_new_floats(b, channels * taps);
-    if (!stored || !out) return capp_bind_memory(b);
-    capp_status st = capp_bind_read(b, (place){CAPP_PART_MIX_TAPS, i, 0}, ".weight", channels * taps, stored);
-    for (size_t c = 0; c < channels && st == CAPP_OK; c++)
-        for (size_t j = 0; j < taps; j++) out[j * channels + c] = stored[c * taps + j];
-    layer->mix_taps = out;
-    return st;
-}
-
-/* Folders store the logarithm of the factor, which is negative. */
-static capp_status bind_decay(binder *b, uint32_t i, capp_layer *layer) {
-    size_t heads = b->w->hparams.mix.heads;
-    float *decay = capp_bind_new_floats(b, heads);
-    if (!decay) return capp_bind_memory(b);
-    capp_status st = capp_bind_read(b, (place){CAPP_PART_MIX_DECAY, i, 0}, "", heads, decay);
-    for (size_t j = 0; j < heads && st == CAPP_OK && capp_in_folder(b); j++)
-        decay[j] = (float)-capp_exp((double)decay[j]);
-    layer->mix_decay = decay;
-    return st == CAPP_OK ? capp_bind_floats(b, (place){CAPP_PART_MIX_STEP, i, 0}, capp_in_folder(b) ? "" : ".bias",
-                                            heads, &layer->mix_step)
-                         : st;
-}
-
-static bool has_part(const binder *b, capp_part part, uint32_t i) {
-    char name[MOST_NAME];
-    return capp_place_find(b->s, b->w->arch, (place){part, i, 0}, ".weight", name);
-}
-
-static capp_status bind_delta(binder *b, uint32_t i, capp_layer *layer) {
-    const capp_hparams *h = &b->w->hparams;
-    size_t channels = capp_mix_channels(h), outputs = capp_mix_outputs(h), heads = h->mix.heads;
-    const capp_piece split[] = {{{CAPP_PART_QKV, i, 0}, channels}, {{CAPP_PART_MIX_GATE, i, 0}, outputs}};
-    const capp_piece fused = {{CAPP_PART_MIX_IN, i, 0}, channels + outputs};
-    const capp_piece beta_alpha[] = {{{CAPP_PART_MIX_BETA, i, 0}, heads}, {{CAPP_PART_MIX_ALPHA, i, 0}, heads}};
-    const capp_piece rates = {{CAPP_PART_MIX_RATES, i, 0}, 2 * heads};
-    capp_status st = has_part(b, CAPP_PART_MIX_IN, i)
-                         ? capp_bind_matrix(b, &fused, 1, 1, h->width, false, &layer->mix_in)
-                         : capp_bind_matrix(b, split, 2, 1, h->width, false, &layer->mix_in);
-    if (st != CAPP_OK) return st;
-    st = has_part(b, CAPP_PART_MIX_RATES, i)
-             ? capp_bind_matrix(b, &rates, 1, 1, h->width, false, &layer->mix_rates)
-             : capp_bind_matrix(b, beta_alpha, 2, 1, h->width, false, &layer->mix_rates);
-    if (st != CAPP_OK || (st = bind_decay(b, i, layer)) != CAPP_OK) return st;
-    return capp_bind_floats(b, (place){CAPP_PART_MIX_NORM, i, 0}, ".weight", h->mix.values, &layer->mix_norm);
-}
-
-static capp_status bind_scan(binder *b, uint32_t i, capp_layer *layer) {
-    const capp_hparams *h = &b->w->hparams;
-    size_t heads = h->mix.heads, channels = capp_mix_channels(h);
-    const capp_piece in = {{CAPP_PART_MIX_IN, i, 0}, capp_mix_inputs(h) - heads};
-    const place skip = {CAPP_PART_MIX_SKIP, i, 0}, norm = {CAPP_PART_MIX_NORM, i, 0}, taps = {CAPP_PART_MIX_TAPS, i, 0};
-    char name[MOST_NAME];
-    capp_status st = capp_bind_matrix(b, &in, 1, 1, h->width, false, &layer->mix_in);
-    if (st != CAPP_OK || (st = bind_decay(b, i, layer)) != CAPP_OK) return st;
-    if ((st = capp_bind_floats(b, skip, "", heads, &layer->mix_skip)) != CAPP_OK) return st;
-    if (capp_place_find(b->s, b->w->arch, taps, ".bias", name) &&
-        (st = capp_bind_floats(b, taps, ".bias", channels, &layer->mix_taps_bias)) != CAPP_OK)
-        return st;
-    return capp_bind_floats(b, norm, ".weight", capp_mix_outputs(h), &layer->mix_norm);
-}
-
-static capp_status bind_short(binder *b, uint32_t i, capp_layer *layer) {
-    const capp_hparams *h = &b->w->hparams;
-    const capp_piece in = {{CAPP_PART_MIX_IN, i, 0}, capp_mix_inputs(h)};
-    return capp_bind_matrix(b, &in, 1, 1, h->width, false, &layer->mix_in);
-}
-
-capp_status capp_bind_mix(binder *b, uint32_t i, capp_layer *layer) {
-    const capp_hparams *h = &b->w->hparams;
-    const capp_piece out = {{CAPP_PART_MIX_OUT, i, 0}, h->width};
-    capp_status st;
-    switch (h->mix.kind) {
-    case CAPP_MIX_SHORT: st = bind_short(b, i, layer); break;
-    case CAPP_MIX_DELTA: st = bind_delta(b, i, layer); break;
-    default: st = bind_scan(b, i, layer); break;
-    }
-    if (st != CAPP_OK) return st;
-    if ((st = capp_bind_matrix(b, &out, 1, 1, capp_mix_outputs(h), false, &layer->mix_out)) != CAPP_OK) return st;
-    return bind_taps(b, i, layer);
 }

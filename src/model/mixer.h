@@ -24,6 +24,7 @@ typedef struct capp_mix {
     uint32_t heads, groups; /* heads with a state; heads of q and k, or of b and c */
     uint32_t keys, values;  /* the state of a head has keys x values numbers */
     bool in_turn;           /* head i reads group i % groups; else i / (heads / groups) */
+    bool norm_first;        /* SCAN: the output is normalized before it is multiplied by its gate, not after */
 } capp_mix;
 
 struct capp_hparams;

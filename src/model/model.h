@@ -10,10 +10,11 @@
 #include "kernel/dequant.h"
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
+#include "model/matrix.h"
 #include "model/mixer.h"
 #include "model/parts.h"
 
-enum { CAPP_MOST_LAYERS = 1024, CAPP_ALL_LOCAL = 1 << 30 };
+enum { CAPP_MOST_LAYERS = 1024, CAPP_ALL_LOCAL = 1 << 30, CAPP_MOST_STREAMS = 8 };
 
 typedef enum capp_norm_kind { CAPP_NORM_RMS, CAPP_NORM_LAYER } capp_norm_kind;
 typedef enum capp_rope_kind { CAPP_ROPE_NONE, CAPP_ROPE_PAIRS, CAPP_ROPE_HALVES } capp_rope_kind;
@@ -41,12 +42,6 @@ typedef enum capp_activation {
 static inline bool capp_is_gated(capp_activation a) {
     return a <= CAPP_CLAMPED_GATED;
 }
-
-/* The numbers of xIELU in one layer (Huang and Schlag, arXiv 2411.13010). For x > 0 it is positive x x + beta x;
- * otherwise negative (expm1(min(x, eps)) - x) + beta x. */
-typedef struct capp_curve {
-    float positive, negative, beta, eps;
-} capp_curve;
 
 /* The norms of q and k: HEAD normalizes each head, with one weight for all heads; OWN normalizes each head with its own
  * weight; ROW normalizes the whole row. */
@@ -103,16 +98,21 @@ typedef struct capp_arch {
     const char *qk_norm_key; /* the field of config.json that decides; GGUF: the tensor exists or not */
     bool qk_norm_bias;
     bool qk_norm_rotated; /* q and k are normalized after they rotate */
+    bool qk_norm_bare;    /* these norms have no weight, and only layers that rotate have them */
+    bool chunks;          /* as in Llama 4: windows are chunks, q grows on layers that do not rotate */
     bool latent;          /* multi-head latent attention, see capp_latent */
     bool groups_by_best;  /* a group of experts is chosen by its best expert; else by its two best */
     bool value_norm;      /* values are normalized, without a weight */
     bool unit_scores;     /* scores have the factor 1 */
     bool local_heads;     /* heads of layers with a window have their own size; the last layers may share their keys */
     bool side;            /* layers may have an embedding of their own for each token, see capp_side */
+    bool streams;         /* several streams, see capp_altup; the last layers may share keys, gates may be sparse */
     bool layer_scale;     /* the stream is multiplied after each layer, by a number of the layer */
     bool cap_logits;      /* a soft cap of logits alone */
     bool dense_beside;    /* a layer with experts has a feed-forward part beside them; each part has its own norms */
     bool bare_experts;    /* folders: names of the experts' tensors have no suffix */
+    bool turned_experts;  /* folders: their products are stored as [inputs][outputs] */
+    bool scaled_inputs;   /* shares are factors of the experts' inputs, not of their outputs */
     bool no_pre_norms;
     bool post_norms;          /* after attention and after the feed-forward part */
     capp_parallel parallel;   /* */
@@ -151,6 +151,9 @@ typedef struct capp_arch {
     capp_mixer mixer;         /* of the layers that have a state from token to token */
     bool part_alone;          /* a layer has one norm and one part: its capp_mix, attention or the feed-forward part */
     bool mixes_only;          /* every layer has only its capp_mix */
+    bool mixes_beside;        /* every layer has attention and a capp_mix, which read the same norm */
+    bool multipliers;         /* folders have factors of products and of their parts */
+    bool bare_feed_norm;      /* GGUF: the name of the feed-forward part's norm has no suffix */
     bool joint_experts;       /* folders may store all experts, gate before up, in tensors without ".weight" */
     bool mixer_in_turn;       /* GGUF: see capp_mix */
     bool attention_gate;      /* the rows of q's tensor are by head: q, then the gate of attention's output */
@@ -180,49 +183,6 @@ const capp_arch *capp_arch_at(size_t i);
 /* The row whose name in that format is nearest to name: the fewest letters differ. */
 const capp_arch *capp_arch_nearest(capp_str name, bool gguf);
 
-enum { CAPP_MOST_SOURCES = 4 };
-
-/* The change that an adapter makes to rows first .. first + n - 1 of a matrix with k columns: b times a. */
-typedef struct capp_delta {
-    struct capp_delta *next;  /* next in the matrix's list */
-    struct capp_delta *owned; /* next in the list of all deltas */
-    size_t first, n, rank;
-    float *a; /* [rank][k] */
-    float *b; /* [n][rank], times scale and weight */
-    float numbers[];
-} capp_delta;
-
-/* The products that a lane uses. */
-typedef struct capp_arithmetic {
-    const capp_products *floats;   /* of kernels: f32 or bf16 */
-    const capp_products *integers; /* i16, for matrices that are stored as integers; NULL: floats for all matrices */
-    float share;                   /* how much of the low digits to leave out: see coarsen in kernel.h; 0: nothing */
-} capp_arithmetic;
-
-/* y [rows][n] = x [rows][k] times the transpose of w [n][k]. w is packed in panels of products->nr rows. The n rows of
- * w are `parts` matrices of `columns` rows, whose panels alternate: panel i belongs to part i % parts and begins at row
- * i / parts * nr of this part. */
-typedef struct capp_matrix {
-    size_t n, k;
-    size_t parts, columns; /* 2 for gate and up side by side, else 1 */
-    size_t panels;         /* parts * ceil(columns / nr) */
-    size_t panel_bytes;    /* of the largest panel */
-    uint32_t widest;       /* the type of its sources whose blocks make the largest panels */
-    size_t extra;          /* number of additional floats for reading rows of its sources */
-    char *packed;          /* [panels][panel_bytes], 64-byte aligned, in the cache; NULL: packed when used */
-    const float *bias;     /* [n], or NULL */
-    capp_curve curve;      /* for the activation of the output, if that is CAPP_XIELU */
-    const capp_tensor *source[CAPP_MOST_SOURCES]; /* [n_sources] the tensors that contain its rows, in order */
-    size_t n_sources;
-    capp_delta *deltas; /* a list; added to the rows when they are packed */
-    bool integers;      /* every panel can be unpacked for products of integers */
-} capp_matrix;
-
-typedef struct capp_norm {
-    const float *weight; /* [width of the row]; NULL: there is no such norm */
-    const float *bias;   /* or NULL */
-} capp_norm;
-
 /* The attention heads of a layer, and the width of its feed-forward part. */
 typedef struct capp_shape {
     uint16_t heads, kv_heads; /* heads of q; heads of keys and values */
@@ -230,6 +190,8 @@ typedef struct capp_shape {
     uint32_t feed;            /* not of experts */
     bool keys_as_values;      /* values are the keys, before these are normalized and rotated */
     uint16_t back;            /* it reads keys and values of the layer so many layers before it; 0: its own */
+    bool sparse;              /* the activation takes max(gate - (mean + cutoff * deviation), 0) instead of the gate */
+    float cutoff;             /* mean and deviation are those of the row of gates */
 } capp_shape;
 
 /* A second embedding of the token, of `side` numbers for each layer, and what a layer does with it at its end:
@@ -240,6 +202,23 @@ typedef struct capp_side {
     capp_matrix out;           /* width rows */
     capp_norm norm;
 } capp_side;
+
+/* AltUp (Baykal et al., arXiv 2301.13310): several streams. Before a layer each stream s_j becomes its prediction,
+ *   s_j += sum over i of predict[j][i](m) s_i, m = tanh(router(norm(s_0)) / width)
+ * The layer runs on s_0 and turns it into y. After it,
+ *   s_j += (1 + correct[j](m)) (y - s_0), m = tanh(router(norm(y)) / width)
+ * The side embedding reads scale * s_0 and is added to the other streams. LAuReL (Menghani et al., arXiv 2411.07501):
+ * with n, the normed input of attention, the stream after attention is (s_0 + attention + n + norm(right(left(n)))) /
+ * sqrt(2). */
+typedef struct capp_altup {
+    capp_norm norm;       /* its weight is divided by width */
+    const float *router;  /* [streams][width] */
+    const float *predict; /* [streams][streams][streams]: j, i, input */
+    const float *correct; /* [streams][streams]: j, input */
+    const float *scale;   /* [width], or NULL */
+    capp_matrix left, right;
+    capp_norm laurel_norm;
+} capp_altup;
 
 /* Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434). qkv has rows of q (or of its latent vector) and those of
  * the latent vector of keys and values, which all heads share, with a part that rotates. See forward/latent.c. */
@@ -256,6 +235,7 @@ typedef struct capp_layer {
     capp_norm router_norm, expert_norm, expert_post_norm, shared_post_norm; /* if the parts have norms of their own */
     float scale;    /* the stream is multiplied by it after the layer */
     capp_side side; /* */
+    capp_altup altup;
     capp_latent latent;
     /* Rows: those of q; as many of the gate of attention's output, if the model has one; then, if the layer keeps its
      * own keys and values, those of k and of v. No parts if the layer has no attention. */
@@ -273,7 +253,7 @@ typedef struct capp_layer {
     capp_matrix up;                        /* gated: two parts, gate and up, of feed rows each; else one part */
     capp_matrix down;                      /* width rows */
     float score_scale;
-    uint32_t window;           /* a row sees its own position and the window - 1 before it; 0: all */
+    uint32_t window;           /* a row sees its own position and the window - 1 before it, or its chunk; 0: all */
     unsigned rope;             /* index of its rotation, less than n_ropes */
     bool still;                /* q and k do not rotate */
     const float *sinks;        /* [heads], or NULL */
@@ -310,16 +290,33 @@ typedef struct capp_rope {
 } capp_rope;
 
 /* Kinds of a layer, as bits. CAPP_LOCAL: it has a window. CAPP_STILL: q and k do not rotate. CAPP_DENSE: it has no
- * experts, although other layers have some. CAPP_MIXES: it has the model's capp_mix, and no attention. CAPP_FEEDS: it
- * has only a feed-forward part. CAPP_BARE: it has no feed-forward part. */
-enum { CAPP_LOCAL = 1, CAPP_STILL = 2, CAPP_DENSE = 4, CAPP_MIXES = 8, CAPP_FEEDS = 16, CAPP_BARE = 32 };
+ * experts, although other layers have some. CAPP_MIXES: it has the model's capp_mix, and no attention, except with
+ * CAPP_BESIDE. CAPP_FEEDS: it has only a feed-forward part. CAPP_BARE: it has no feed-forward part. */
+enum {
+    CAPP_LOCAL = 1,
+    CAPP_STILL = 2,
+    CAPP_DENSE = 4,
+    CAPP_MIXES = 8,
+    CAPP_FEEDS = 16,
+    CAPP_BARE = 32,
+    CAPP_BESIDE = 64
+};
 
 /* How a folder stores its products, if they are not float32, float16 or bfloat16. */
-typedef enum capp_quant_method { CAPP_NOT_QUANTIZED, CAPP_GPTQ, CAPP_AWQ, CAPP_FLOAT8 } capp_quant_method;
+typedef enum capp_quant_method {
+    CAPP_NOT_QUANTIZED,
+    CAPP_GPTQ,
+    CAPP_AWQ,
+    CAPP_FLOAT8,
+    CAPP_COMPRESSED, /* compressed-tensors: integers, float8 and float4; the tensors say which */
+    CAPP_MODELOPT,   /* NVFP4 and float8 */
+    CAPP_BITSANDBYTES
+} capp_quant_method;
 
 typedef struct capp_quantization {
     capp_quant_method method;
-    uint32_t bits;                      /* GPTQ, AWQ; 0: not the same for all products */
+    const char *format;                 /* compressed-tensors, ModelOpt: the name of the format, for people */
+    uint32_t bits;                      /* integers, bitsandbytes; 0: not the same for all products */
     uint32_t group;                     /* GPTQ, AWQ: inputs that share a scale; 0: all */
     bool zeros_less_one;                /* GPTQ */
     uint32_t block_rows, block_columns; /* FLOAT8: the block that shares a scale, if they are a table; 0: unknown */
@@ -342,9 +339,12 @@ typedef struct capp_hparams {
     capp_rope ropes[2];
     uint32_t short_context; /* LongRoPE: contexts up to this length have their own factors; 0: no such factors */
     uint32_t window;
+    bool chunks; /* a row sees the rows of its own chunk of `window` positions, instead of the last ones */
     uint32_t experts, experts_used; /* experts is 0 if there are none */
     uint32_t dense_feed;            /* feed of the layers that are CAPP_DENSE */
     uint32_t side;                  /* width of a layer's side embedding; 0: none */
+    uint32_t streams, laurel;       /* number of streams if there are several, else 0; rows of LAuReL's first matrix */
+    bool altup_scale;               /* the side embedding reads a scaled stream */
     uint32_t embedded;            /* width of embedding and head; projections convert to and from the stream's width */
     uint32_t latent, q_latent;    /* length of latent vectors; 0: none */
     uint32_t still, latent_value; /* dimensions of a head's q that do not rotate; of its output */
@@ -363,10 +363,14 @@ typedef struct capp_hparams {
     float score_cap, logit_cap; /* 0: none */
     float clamp;                /* limit of q, k and v; 0: none */
     float alibi;                /* exponent of the largest slope; 0: no biases */
-    float growth;        /* q at position p is times 1 + growth log(1 + floor(p / original)), original of its rope */
+    float growth;        /* q at position p is times 1 + growth log(1 + floor(p / span)), where p counts from 0 */
+    double growth_span;  /* */
+    bool growth_still;   /* only on layers that do not rotate, and p counts from 1 */
     bool alibi_rounded;  /* Falcon: biases are bfloat16, and are scaled like scores */
     bool scale_by_layer; /* scores of layer i are divided by i + 1 */
     capp_mix mix;
+    float factors[CAPP_PARTS];             /* of the rows of a part's products; 0: none */
+    float mix_factors[5];                  /* the same for mix_in, by section: gate, x, b, c, step */
     unsigned char kinds[CAPP_MOST_LAYERS]; /* of each layer, the sum of its kinds */
 } capp_hparams;
 
@@ -374,7 +378,7 @@ typedef struct capp_hparams {
 size_t capp_attention_rows(const capp_hparams *h, uint32_t layer);
 
 static inline bool capp_has_attention(const capp_hparams *h, uint32_t layer) {
-    return !(h->kinds[layer] & (CAPP_MIXES | CAPP_FEEDS));
+    return h->kinds[layer] & CAPP_BESIDE || !(h->kinds[layer] & (CAPP_MIXES | CAPP_FEEDS));
 }
 
 static inline bool capp_has_experts(const capp_hparams *h, uint32_t layer) {
@@ -390,22 +394,24 @@ typedef struct capp_weights {
     size_t n_integers, n_floats_only; /* matrices that are stored as integers; others except routers */
     const capp_source *source;        /* borrowed: the file */
     capp_hparams hparams;
-    capp_layer *layers;              /* [hparams.layers] */
-    capp_norm output_norm;           /* */
-    capp_matrix project_in;          /* project_in: embedding to stream; project_out: stream to head; */
-    capp_matrix project_out;         /* no parts if the model has none */
-    capp_matrix head;                /* vocabulary rows */
-    const capp_tensor *tokens;       /* embeddings [vocabulary][width], read row by row in their stored form */
-    const capp_tensor *positions;    /* [context + position_offset][width], or NULL */
-    uint32_t position_offset;        /* row of the first position */
-    capp_norm tokens_norm;           /* of the embedding; weight is NULL if there is none */
-    const capp_tensor *side_tokens;  /* [vocabulary][layers * side], or NULL */
-    capp_norm side_norm;             /* [side] */
-    size_t key_floats, value_floats; /* in a slot of the KV store, of all layers */
-    double *frequencies;             /* [n_ropes][rope_dims / 2] in use, then as many for long contexts */
-    const float *alibi;              /* [heads] slopes, or NULL */
-    capp_matrix *expert_matrices;    /* [layers][2 experts] */
-    capp_matrix *head_matrices;      /* [layers][2 heads] for latent attention */
+    capp_layer *layers;           /* [hparams.layers] */
+    capp_norm output_norm;        /* */
+    capp_matrix project_in;       /* project_in: embedding to stream; project_out: stream to head; */
+    capp_matrix project_out;      /* no parts if the model has none */
+    capp_matrix head;             /* vocabulary rows */
+    const capp_tensor *tokens;    /* embeddings [vocabulary][width], read row by row in their stored form */
+    const capp_tensor *positions; /* [context + position_offset][width], or NULL */
+    uint32_t position_offset;     /* row of the first position */
+    capp_norm tokens_norm;        /* of the embedding; weight is NULL if there is none */
+    capp_matrix spread[CAPP_MOST_STREAMS - 1]; /* from the embedding to the other streams, width x width */
+    capp_matrix merge[CAPP_MOST_STREAMS - 1];  /* back; no parts if there are no other streams */
+    const capp_tensor *side_tokens;            /* [vocabulary, or the first tokens][layers * side], or NULL */
+    capp_norm side_norm;                       /* [side] */
+    size_t key_floats, value_floats;           /* in a slot of the KV store, of all layers */
+    double *frequencies;                       /* [n_ropes][rope_dims / 2] in use, then as many for long contexts */
+    const float *alibi;                        /* [heads] slopes, or NULL */
+    capp_matrix *expert_matrices;              /* [layers][2 experts] */
+    capp_matrix *head_matrices;                /* [layers][2 heads] for latent attention */
     capp_dequant_fn tokens_dequant, positions_dequant, side_dequant;
     uint64_t parameters, adapter_bytes;
     size_t packed_bytes, whole_bytes; /* size of the cache; size of a cache of all matrices */

@@ -27,7 +27,7 @@ void capp_set_panels(const capp_weights *w, capp_matrix *m) {
 /* All rows of a panel have one type, so the rows of each type must fill whole panels. */
 bool capp_has_integers(const capp_matrix *m) {
     size_t begin = 0;
-    if (m->deltas) return false;
+    if (m->deltas || m->factors) return false;
     for (size_t s = 0; s < m->n_sources; s++) {
         const capp_tensor *t = m->source[s];
         if (!capp_integer_form_of(t->type) || t->turned || t->scale) return false;
@@ -79,7 +79,8 @@ static stored_rows find_stored(const capp_weights *w, const capp_matrix *m, pane
         begin = end;
     }
     stored.type = capp_type_get(type);
-    if (!m->deltas && products->block % stored.type.block_elems == 0) stored.unpack = products->unpack(type);
+    if (!m->deltas && !m->factors && products->block % stored.type.block_elems == 0)
+        stored.unpack = products->unpack(type);
     return stored;
 }
 
@@ -103,6 +104,7 @@ static void read_panel(const capp_weights *w, const capp_matrix *m, panel_rows r
         begin = end;
     }
     capp_delta_add(w, m->deltas, r.row, r.n, rows, m->k);
+    for (size_t i = 0; i < r.n && m->factors; i++) w->kernels->scale(rows + i * m->k, m->factors[r.row + i], m->k);
 }
 
 /* Packs a panel block by block along k; each block is a panel of its own. */

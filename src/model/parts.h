@@ -16,7 +16,9 @@
     X(ROPE_SHORT, "rope_factors_short")                                                                                \
     X(SIDE_TOKENS, "per_layer_token_embd")                                                                             \
     X(SIDE_CONTEXT, "per_layer_model_proj")                                                                            \
-    X(SIDE_NORM, "per_layer_proj_norm")
+    X(SIDE_NORM, "per_layer_proj_norm")                                                                                \
+    X(SPREAD, "altup_proj")                                                                                            \
+    X(MERGE, "altup_unembd_proj")
 #define CAPP_LAYER_PART_MAP(X)                                                                                         \
     X(ATTENTION_NORM, "attn_norm")                                                                                     \
     X(QKV, "attn_qkv")                                                                                                 \
@@ -71,7 +73,15 @@
     X(SIDE_GATE, "inp_gate")                                                                                           \
     X(SIDE_OUT, "proj")                                                                                                \
     X(SIDE_POST_NORM, "post_norm")                                                                                     \
-    X(LAYER_SCALE, "layer_output_scale")
+    X(LAYER_SCALE, "layer_output_scale")                                                                               \
+    X(ALTUP_ROUTER, "altup_router")                                                                                    \
+    X(ALTUP_NORM, "altup_router_norm")                                                                                 \
+    X(ALTUP_PREDICT, "altup_predict_coef")                                                                             \
+    X(ALTUP_CORRECT, "altup_correct_coef")                                                                             \
+    X(ALTUP_SCALE, "altup_correct_scale")                                                                              \
+    X(LAUREL_LEFT, "laurel_l")                                                                                         \
+    X(LAUREL_RIGHT, "laurel_r")                                                                                        \
+    X(LAUREL_NORM, "laurel_post_norm")
 
 typedef enum capp_part {
 #define X(part, name) CAPP_PART_##part,

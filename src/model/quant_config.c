@@ -17,16 +17,20 @@ typedef struct reader {
 /* Fields that do not change how weights are stored, or that the tensors show: how the method ran, which products it
  * skipped, which library should run the model, how that library quantizes activations. */
 static const char known[] =
-    " act_group_aware activation_scale_ub activation_scheme actorder amp autoround_version backend batch_size bits "
-    "block_name_to_quantize cache_block_outputs checkpoint_format config_groups damp_auto_increment damp_percent "
-    "data_type dataset dequantize desc_act disable_exllama do_fuse dynamic enable_minmax_tuning "
-    "enable_norm_bias_tuning enable_quanted_input exllama_config fmt format fuse_max_seq_len "
-    "global_compression_ratio gradient_accumulate_steps group_size ignore ignored_layers input_scale is_marlin_format "
-    "iters kv_cache_scheme lm_head low_gpu_mem_usage lr max_input_length meta method minmax_lr model_file_base_name "
-    "model_name_or_path model_seqlen modules_in_block_to_quantize modules_to_fuse modules_to_not_convert "
-    "module_name_preceding_first_block mse nsamples pack_dtype packing_format pad_token_id provider "
-    "quantization_status quant_method run_compressed scale_dtype scale_fmt seqlen sparsity_config static_groups sym "
-    "tokenizer transform_config true_sequential use_cuda_fp16 use_exllama version weight_block_size zero_point ";
+    " _load_in_4bit _load_in_8bit act_group_aware activation_scale_ub activation_scheme actorder amp "
+    "autoround_version backend batch_size bits block_name_to_quantize bnb_4bit_compute_dtype bnb_4bit_quant_storage "
+    "bnb_4bit_quant_type bnb_4bit_use_double_quant cache_block_outputs checkpoint_format config_groups "
+    "damp_auto_increment damp_percent data_type dataset dequantize desc_act disable_exllama do_fuse dynamic "
+    "enable_minmax_tuning enable_norm_bias_tuning enable_quanted_input exclude_modules exllama_config fmt format "
+    "fuse_max_seq_len global_compression_ratio gradient_accumulate_steps group_size ignore ignored_layers "
+    "input_scale is_marlin_format iters kv_cache_quant_algo kv_cache_scheme llm_int8_enable_fp32_cpu_offload "
+    "llm_int8_has_fp16_weight llm_int8_skip_modules llm_int8_threshold lm_head load_in_4bit load_in_8bit "
+    "low_gpu_mem_usage lr max_input_length meta method minmax_lr model_file_base_name model_name_or_path "
+    "model_seqlen module_name_preceding_first_block modules_in_block_to_quantize modules_to_fuse "
+    "modules_to_not_convert mse nsamples pack_dtype packing_format pad_token_id producer provider quant_algo "
+    "quant_method quantization_status quantized_layers run_compressed scale_dtype scale_fmt seqlen sparsity_config "
+    "static_groups sym tokenizer transform_config true_sequential use_cuda_fp16 use_exllama version "
+    "weight_block_size zero_point ";
 
 static bool is_known(const char *key) {
     size_t n = strlen(key);
@@ -159,21 +163,64 @@ static capp_status read_float8(const reader *r) {
     return read_block(r, member(r, "weight_block_size"), "weight_block_size");
 }
 
-static capp_status read_compressed(const reader *r) {
-    static const char *const formats[] = {"float-quantized", NULL}, *const dense[] = {"dense", NULL};
-    const char *cure = "capp supports float-quantized; save the model in this format, or without quantization";
+/* The entry of options that the member equals; NULL: none. */
+static const char *name_in(const reader *r, const char *key, const char *const *options) {
+    for (; *options; options++)
+        if (capp_json_is(member(r, key), *options)) return *options;
+    return NULL;
+}
+
+/* What the groups of compressed-tensors say: blocks of float8, the number of bits for people. */
+static capp_status read_config_groups(const reader *r) {
     capp_status st;
-    r->q->method = CAPP_FLOAT8;
+    for (capp_json_walk w = capp_json_begin(member(r, "config_groups")); capp_json_next(&w);) {
+        capp_json block = capp_config_at(w.value, "weights.block_structure");
+        uint32_t bits;
+        if ((st = read_block(r, block, "config_groups")) != CAPP_OK) return st;
+        if (whole(capp_config_at(w.value, "weights.num_bits"), 1, 16, &bits))
+            r->q->bits = r->q->bits && r->q->bits != bits ? 0 : bits;
+    }
+    return CAPP_OK;
+}
+
+static capp_status read_compressed(const reader *r) {
+    static const char *const formats[] = {
+        "pack-quantized",       "int-quantized",        "float-quantized", "naive-quantized",
+        "nvfp4-pack-quantized", "mxfp4-pack-quantized", "mixed-precision", NULL};
+    static const char *const dense[] = {"dense", NULL};
+    const char *cure = "capp supports pack-quantized, int-quantized, float-quantized, naive-quantized, "
+                       "nvfp4-pack-quantized, mxfp4-pack-quantized and mixed-precision; save the model in one of these "
+                       "formats, or without quantization";
+    capp_status st;
+    r->q->method = CAPP_COMPRESSED;
     if (!member(r, "format")) return fail(r, CAPP_EFORMAT, "format", "is missing");
     if ((st = one_of(r, "format", formats, cure)) != CAPP_OK) return st;
+    r->q->format = name_in(r, "format", formats);
     if ((st = one_of(r, "sparsity_config.format", dense, "capp supports only dense weights")) != CAPP_OK) return st;
     if ((st = refuse(r, "transform_config",
                      "is not supported, because capp does not rotate activations; save the model without it")))
         return st;
-    for (capp_json_walk w = capp_json_begin(member(r, "config_groups")); capp_json_next(&w);) {
-        capp_json block = capp_config_at(w.value, "weights.block_structure");
-        if ((st = read_block(r, block, "config_groups")) != CAPP_OK) return st;
-    }
+    return read_config_groups(r);
+}
+
+static capp_status read_modelopt(const reader *r) {
+    static const char *const algorithms[] = {"nvfp4", "fp8", "mixed_precision", NULL};
+    static const char *const names[] = {"NVFP4", "FP8", "MIXED_PRECISION", NULL};
+    capp_status st;
+    r->q->method = CAPP_MODELOPT;
+    if (!member(r, "quant_algo")) return fail(r, CAPP_EFORMAT, "quant_algo", "is missing");
+    st = one_of(r, "quant_algo", algorithms, "capp supports NVFP4, FP8 and MIXED_PRECISION of ModelOpt");
+    r->q->format = name_in(r, "quant_algo", names);
+    return st;
+}
+
+static capp_status read_bitsandbytes(const reader *r) {
+    bool four = false, eight = false;
+    r->q->method = CAPP_BITSANDBYTES;
+    (void)capp_json_bool(member(r, "load_in_4bit"), &four);
+    (void)capp_json_bool(member(r, "load_in_8bit"), &eight);
+    if (four == eight) return fail(r, CAPP_EFORMAT, "load_in_4bit", "or load_in_8bit must be true, and not both");
+    r->q->bits = four ? 4 : 8;
     return CAPP_OK;
 }
 
@@ -190,11 +237,12 @@ static capp_status fail_method(const reader *r, capp_str name) {
     if (t)
         snprintf(tensor, sizeof tensor, " (%.*s is %s)", (int)(t->name.size < 80 ? t->name.size : 80), t->name.data,
                  capp_type_get(t->type).name);
-    return capp_fail(r->err, CAPP_EUNSUPPORTED,
-                     "%s: config.json: \"quantization_config.quant_method\" is \"%.*s\"%s; capp supports gptq, awq, "
-                     "fp8, fbgemm_fp8, compressed-tensors with float8, and mxfp4 of GPT-OSS: save the model in one of "
-                     "these formats or without quantization, or use its GGUF file",
-                     capp_source_path(r->s), (int)(name.size < 40 ? name.size : 40), name.data, tensor);
+    return capp_fail(
+        r->err, CAPP_EUNSUPPORTED,
+        "%s: config.json: \"quantization_config.quant_method\" is \"%.*s\"%s; capp supports gptq, awq, "
+        "fp8, fbgemm_fp8, compressed-tensors, modelopt, bitsandbytes, and mxfp4 of GPT-OSS: save the model in "
+        "one of these formats or without quantization, or use its GGUF file",
+        capp_source_path(r->s), (int)(name.size < 40 ? name.size : 40), name.data, tensor);
 }
 
 /* Fails for packed tensors if config.json has no quantization_config: older files have it in quantize_config.json. */
@@ -223,6 +271,8 @@ capp_status capp_quant_read(capp_hparams *h, const capp_arch *arch, const capp_s
         {"fp8", read_float8},
         {"fbgemm_fp8", read_float8},
         {"compressed-tensors", read_compressed},
+        {"modelopt", read_modelopt},
+        {"bitsandbytes", read_bitsandbytes},
     };
     static const char key[] = "quantization_config";
     reader r = {s, err, capp_config_at(capp_folder_around(s->folder), key), &h->quantization};

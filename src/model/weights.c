@@ -148,6 +148,8 @@ static void set_layer(const capp_weights *twin, const capp_weights *w, uint32_t 
     set_twin(twin, w, &layer->side.gate);
     set_twin(twin, w, &layer->side.context);
     set_twin(twin, w, &layer->side.out);
+    set_twin(twin, w, &layer->altup.left);
+    set_twin(twin, w, &layer->altup.right);
     size_t heads = twin->hparams.heads, experts = twin->hparams.experts;
     if (layer->latent.k_b) {
         layer->latent.k_b = twin->head_matrices + index * 2 * heads;
@@ -188,6 +190,8 @@ capp_status capp_weights_twin(capp_weights **out, const capp_weights *w, const c
     set_twin(twin, w, &twin->head);
     set_twin(twin, w, &twin->project_in);
     set_twin(twin, w, &twin->project_out);
+    for (size_t i = 0; i + 1 < w->hparams.streams; i++)
+        set_twin(twin, w, &twin->spread[i]), set_twin(twin, w, &twin->merge[i]);
     *out = twin;
     return CAPP_OK;
 }

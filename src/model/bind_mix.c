@@ -1,0 +1,89 @@
+/* Binds the tensors of layers that have a state from token to token. */
+#include "base/math.h"
+#include "model/binder.h"
+
+/* Reads the taps, which files store by channel. */
+static capp_status bind_taps(binder *b, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = &b->w->hparams;
+    size_t channels = capp_mix_channels(h), taps = h->mix.taps;
+    float *stored = capp_bind_new_floats(b, channels * taps), *out = capp_bind_new_floats(b, channels * taps);
+    if (!stored || !out) return capp_bind_memory(b);
+    capp_status st = capp_bind_read(b, (place){CAPP_PART_MIX_TAPS, i, 0}, ".weight", channels * taps, stored);
+    for (size_t c = 0; c < channels && st == CAPP_OK; c++)
+        for (size_t j = 0; j < taps; j++) out[j * channels + c] = stored[c * taps + j];
+    layer->mix_taps = out;
+    return st;
+}
+
+/* Folders store the logarithm of the factor, which is negative. */
+static capp_status bind_decay(binder *b, uint32_t i, capp_layer *layer) {
+    size_t heads = b->w->hparams.mix.heads;
+    float *decay = capp_bind_new_floats(b, heads);
+    if (!decay) return capp_bind_memory(b);
+    capp_status st = capp_bind_read(b, (place){CAPP_PART_MIX_DECAY, i, 0}, "", heads, decay);
+    for (size_t j = 0; j < heads && st == CAPP_OK && capp_in_folder(b); j++)
+        decay[j] = (float)-capp_exp((double)decay[j]);
+    layer->mix_decay = decay;
+    return st == CAPP_OK ? capp_bind_floats(b, (place){CAPP_PART_MIX_STEP, i, 0}, capp_in_folder(b) ? "" : ".bias",
+                                            heads, &layer->mix_step)
+                         : st;
+}
+
+static bool has_part(const binder *b, capp_part part, uint32_t i) {
+    char name[MOST_NAME];
+    return capp_place_find(b->s, b->w->arch, (place){part, i, 0}, ".weight", name);
+}
+
+static capp_status bind_delta(binder *b, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = &b->w->hparams;
+    size_t channels = capp_mix_channels(h), outputs = capp_mix_outputs(h), heads = h->mix.heads;
+    const capp_piece split[] = {{{CAPP_PART_QKV, i, 0}, channels}, {{CAPP_PART_MIX_GATE, i, 0}, outputs}};
+    const capp_piece fused = {{CAPP_PART_MIX_IN, i, 0}, channels + outputs};
+    const capp_piece beta_alpha[] = {{{CAPP_PART_MIX_BETA, i, 0}, heads}, {{CAPP_PART_MIX_ALPHA, i, 0}, heads}};
+    const capp_piece rates = {{CAPP_PART_MIX_RATES, i, 0}, 2 * heads};
+    capp_status st = has_part(b, CAPP_PART_MIX_IN, i)
+                         ? capp_bind_matrix(b, &fused, 1, 1, h->width, false, &layer->mix_in)
+                         : capp_bind_matrix(b, split, 2, 1, h->width, false, &layer->mix_in);
+    if (st != CAPP_OK) return st;
+    st = has_part(b, CAPP_PART_MIX_RATES, i)
+             ? capp_bind_matrix(b, &rates, 1, 1, h->width, false, &layer->mix_rates)
+             : capp_bind_matrix(b, beta_alpha, 2, 1, h->width, false, &layer->mix_rates);
+    if (st != CAPP_OK || (st = bind_decay(b, i, layer)) != CAPP_OK) return st;
+    return capp_bind_floats(b, (place){CAPP_PART_MIX_NORM, i, 0}, ".weight", h->mix.values, &layer->mix_norm);
+}
+
+static capp_status bind_scan(binder *b, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = &b->w->hparams;
+    size_t heads = h->mix.heads, channels = capp_mix_channels(h);
+    const capp_piece in = {{CAPP_PART_MIX_IN, i, 0}, capp_mix_inputs(h) - heads};
+    const place skip = {CAPP_PART_MIX_SKIP, i, 0}, norm = {CAPP_PART_MIX_NORM, i, 0}, taps = {CAPP_PART_MIX_TAPS, i, 0};
+    bool bare = b->w->arch->mixes_beside && !has_part(b, CAPP_PART_MIX_NORM, i);
+    char name[MOST_NAME];
+    capp_status st = capp_bind_matrix(b, &in, 1, 1, h->width, false, &layer->mix_in);
+    if (st != CAPP_OK || (st = bind_decay(b, i, layer)) != CAPP_OK) return st;
+    if ((st = capp_bind_floats(b, skip, "", heads, &layer->mix_skip)) != CAPP_OK) return st;
+    if (capp_place_find(b->s, b->w->arch, taps, ".bias", name) &&
+        (st = capp_bind_floats(b, taps, ".bias", channels, &layer->mix_taps_bias)) != CAPP_OK)
+        return st;
+    return bare ? CAPP_OK : capp_bind_floats(b, norm, ".weight", capp_mix_outputs(h), &layer->mix_norm);
+}
+
+static capp_status bind_short(binder *b, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = &b->w->hparams;
+    const capp_piece in = {{CAPP_PART_MIX_IN, i, 0}, capp_mix_inputs(h)};
+    return capp_bind_matrix(b, &in, 1, 1, h->width, false, &layer->mix_in);
+}
+
+capp_status capp_bind_mix(binder *b, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = &b->w->hparams;
+    const capp_piece out = {{CAPP_PART_MIX_OUT, i, 0}, h->width};
+    capp_status st;
+    switch (h->mix.kind) {
+    case CAPP_MIX_SHORT: st = bind_short(b, i, layer); break;
+    case CAPP_MIX_DELTA: st = bind_delta(b, i, layer); break;
+    default: st = bind_scan(b, i, layer); break;
+    }
+    if (st != CAPP_OK) return st;
+    if ((st = capp_bind_matrix(b, &out, 1, 1, capp_mix_outputs(h), false, &layer->mix_out)) != CAPP_OK) return st;
+    return bind_taps(b, i, layer);
+}

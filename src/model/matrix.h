@@ -1,0 +1,60 @@
+/* A matrix of a model: where its panels are, its bias, its adapters. A norm. */
+#ifndef CAPP_MODEL_MATRIX_H
+#define CAPP_MODEL_MATRIX_H
+
+#include "file/source.h"
+#include "kernel/dequant.h"
+#include "kernel/kernel.h"
+#include "kernel/quant.h"
+
+enum { CAPP_MOST_SOURCES = 4 };
+
+/* The numbers of xIELU in one layer (Huang and Schlag, arXiv 2411.13010). For x > 0 it is positive x x + beta x;
+ * otherwise negative (expm1(min(x, eps)) - x) + beta x. */
+typedef struct capp_curve {
+    float positive, negative, beta, eps;
+} capp_curve;
+
+/* The change that an adapter makes to rows first .. first + n - 1 of a matrix with k columns: b times a. */
+typedef struct capp_delta {
+    struct capp_delta *next;  /* next in the matrix's list */
+    struct capp_delta *owned; /* next in the list of all deltas */
+    size_t first, n, rank;
+    float *a; /* [rank][k] */
+    float *b; /* [n][rank], times scale and weight */
+    float numbers[];
+} capp_delta;
+
+/* The products that a lane uses. */
+typedef struct capp_arithmetic {
+    const capp_products *floats;   /* of kernels: f32 or bf16 */
+    const capp_products *integers; /* i16, for matrices that are stored as integers; NULL: floats for all matrices */
+    float share;                   /* how much of the low digits to leave out: see coarsen in kernel.h; 0: nothing */
+} capp_arithmetic;
+
+/* y [rows][n] = x [rows][k] times the transpose of w [n][k]. w is packed in panels of products->nr rows. The n rows of
+ * w are `parts` matrices of `columns` rows, whose panels alternate: panel i belongs to part i % parts and begins at row
+ * i / parts * nr of this part. */
+typedef struct capp_matrix {
+    size_t n, k;
+    size_t parts, columns; /* 2 for gate and up side by side, else 1 */
+    size_t panels;         /* parts * ceil(columns / nr) */
+    size_t panel_bytes;    /* of the largest panel */
+    uint32_t widest;       /* the type of its sources whose blocks make the largest panels */
+    size_t extra;          /* number of additional floats for reading rows of its sources */
+    char *packed;          /* [panels][panel_bytes], 64-byte aligned, in the cache; NULL: packed when used */
+    const float *bias;     /* [n], or NULL */
+    capp_curve curve;      /* for the activation of the output, if that is CAPP_XIELU */
+    const capp_tensor *source[CAPP_MOST_SOURCES]; /* [n_sources] the tensors that contain its rows, in order */
+    size_t n_sources;
+    capp_delta *deltas;   /* a list; added to the rows when they are packed */
+    const float *factors; /* [n] of the rows, after the deltas are added; or NULL */
+    bool integers;        /* every panel can be unpacked for products of integers */
+} capp_matrix;
+
+typedef struct capp_norm {
+    const float *weight; /* [width of the row]; NULL: there is no such norm */
+    const float *bias;   /* or NULL */
+} capp_norm;
+
+#endif
