@@ -21,6 +21,7 @@
     X(EXPORT, export, 512, "STORE", "write the rows of a store")                                                       \
     X(DECIDE, decide, 1024, "STORE", "decide the rows of a store under other options")                                 \
     X(LABEL, label, 256, "STORE", "label the rows of a store that teach most")                                         \
+    X(COMPLETION, completion, 65536, "SHELL", "print completions for bash, zsh or fish")                               \
     X(COMPARE, compare, 4096, "STORE STORE", "compare the predictions of two stores with labels")
 
 enum {
