@@ -29,9 +29,17 @@ AROUND["gemma3n"] = {
     "audio_token_id": 262273, "boa_token_id": 256000, "boi_token_id": 255999, "eoa_token_id": 262272, "eoi_token_id": 262144,
     "image_token_id": 262145, "initializer_range": 0.02, "model_type": "gemma3n", "vision_config": {"hidden_size": 4},
     "vision_soft_tokens_per_image": 256}
+QWEN35 = {"image_token_id": 248056, "video_token_id": 248057, "vision_start_token_id": 248053, "vision_end_token_id": 248054,
+          "vision_config": {"hidden_size": 4}}
+AROUND["qwen35"] = {"architectures": ["Qwen3_5ForConditionalGeneration"], "model_type": "qwen3_5", "tie_word_embeddings": False, **QWEN35}
+AROUND["qwen35moe"] = {"architectures": ["Qwen3_5MoeForConditionalGeneration"], "model_type": "qwen3_5_moe", "tie_word_embeddings": True, **QWEN35}
 # Fields of text_config that differ from the config of the text model alone.
 INSIDE = {"qwen3": {"model_type": "qwen3_vl_text", "use_sliding_window": None, "max_window_layers": None, "rope_scaling": {
     "mrope_interleaved": True, "mrope_section": [2, 2, 1], "rope_type": "default"}}}
+# The sections of published folders are those of larger heads.
+INSIDE.update({name: {"rope_parameters": {"mrope_interleaved": True, "mrope_section": [1, 1, 0], "rope_theta": 3000.0,
+                                          "rope_type": "default", "partial_rotary_factor": 0.25}, "mtp_num_hidden_layers": 1}
+               for name in ("qwen35", "qwen35moe")})
 FILES = ("older", "newer", "base")  # "base": written by the class without the head
 
 
