@@ -445,6 +445,8 @@ def add_experts(writer, folder):
     if folder.type in SIGMOID or folder.arch in ("deepseek", "nemotron_h_moe") or folder.latent:
         writer.add_expert_weights_norm(folder.get("norm_topk_prob", default=True))
         writer.add_expert_weights_scale(folder.get("routed_scaling_factor", "route_scale", default=1.0))
+    if folder.get("moe_latent_size"):
+        writer.add_moe_latent_size(folder.get("moe_latent_size"))
     if folder.arch == "nemotron_h_moe":
         writer.add_expert_group_count(folder.get("n_group"))
     elif folder.get("n_group", default=1) > 1:

@@ -132,6 +132,7 @@ WEIGHTS(router_scale, w->hparams.router_scale = 1)
 WEIGHTS(expert_groups, w->hparams.expert_groups = 0)
 LAYERS(choice_bias, layer->choice_bias = NULL)
 LAYERS(shared, layer->up.parts = layer->expert_up ? 0 : layer->up.parts)
+LAYERS(latent_experts, layer->expert_out.parts = 0)
 LAYERS(shared_router, layer->shared_router.parts = 0)
 WEIGHTS(near, w->hparams.near = 0)
 WEIGHTS(router_norm, w->hparams.router_norm = !w->hparams.router_norm)
@@ -254,6 +255,7 @@ static const struct {
     WAY(choice_bias),
     WAY(shared),
     WAY(shared_router),
+    WAY(latent_experts),
     WAY(q_latent_norm),
     WAY(kv_latent_norm),
     WAY(groups_by_best),

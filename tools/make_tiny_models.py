@@ -295,6 +295,8 @@ NEWER.update({
     "nemotron_h_moe-mlp": ("nemotron_h", dict(
         NEMOTRON_H, layers_block_type=["moe", "linear_attention", "full_attention", "mlp"], **{**NEMOTRON_MOE, "n_group": 2, "topk_group": 1,
                                                                           "norm_topk_prob": False}), "bfloat16"),
+    "nemotron_h_moe-latent": ("nemotron_h", dict(
+        NEMOTRON_H, layers_block_type=["linear_attention", "full_attention", "moe", "moe"], **NEMOTRON_MOE, moe_latent_size=20), "bfloat16"),
     "mamba2": ("mamba2", dict(vocab_size=VOCABULARY, hidden_size=36, num_hidden_layers=3, num_heads=6, head_dim=12, n_groups=2,
                               state_size=10), "bfloat16"),
     "falcon_h1": ("falcon_h1", dict(

@@ -279,7 +279,7 @@ static void add_side(phase *p, const capp_layer *layer, bool last) {
 static void feed(phase *p, const capp_layer *layer, bool last) {
     capp_forward *f = p->f;
     p->norm = layer->expert_norm.weight ? &layer->expert_norm : &layer->feed_norm;
-    p->next = layer->expert_up ? layer->expert_up : &layer->up;
+    p->next = layer->expert_in.parts ? &layer->expert_in : layer->expert_up ? layer->expert_up : &layer->up;
     p->router = layer->expert_up && !f->weights->arch->early_router ? &layer->router : NULL;
     p->router_norm = &layer->router_norm;
     p->scale = 1;
@@ -370,7 +370,8 @@ double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
         const capp_layer *l = &w->layers[i];
         double fed = operations_of(&l->up) + operations_of(&l->down) + operations_of(&l->router) +
                      operations_of(&l->shared_router) + operations_of(&l->side.gate) + operations_of(&l->side.context) +
-                     operations_of(&l->side.out) + operations_of(&l->altup.left) + operations_of(&l->altup.right);
+                     operations_of(&l->side.out) + operations_of(&l->altup.left) + operations_of(&l->altup.right) +
+                     operations_of(&l->expert_in) + operations_of(&l->expert_out);
         if (l->expert_up)
             fed += w->hparams.experts_used * (operations_of(l->expert_up) + operations_of(l->expert_down));
         size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* after the last layer's keys and values */

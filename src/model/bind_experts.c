@@ -94,22 +94,24 @@ static bool has_gate(const binder *b, place p) {
 /* An expert without a gate. */
 static capp_status bind_plain_expert(binder *b, uint32_t layer, uint32_t e, capp_matrix *up, capp_matrix *down) {
     const capp_hparams *h = &b->w->hparams;
+    const size_t width = capp_expert_width(h);
     const capp_piece first = {{CAPP_PART_EXPERT_UP, layer, e}, h->feed};
-    const capp_piece second = {{CAPP_PART_EXPERT_DOWN, layer, e}, h->width};
+    const capp_piece second = {{CAPP_PART_EXPERT_DOWN, layer, e}, width};
     capp_status st;
     if (capp_in_folder(b)) {
-        if ((st = capp_bind_matrix(b, &first, 1, 1, h->width, false, up)) != CAPP_OK) return st;
+        if ((st = capp_bind_matrix(b, &first, 1, 1, width, false, up)) != CAPP_OK) return st;
         return capp_bind_matrix(b, &second, 1, 1, h->feed, false, down);
     }
-    capp_bind_job(b, up, h->feed, 1, h->width);
-    st = expert_rows(b, first.place, h->feed, h->width, false, &up->source[up->n_sources++]);
+    capp_bind_job(b, up, h->feed, 1, width);
+    st = expert_rows(b, first.place, h->feed, width, false, &up->source[up->n_sources++]);
     if (st != CAPP_OK) return st;
-    capp_bind_job(b, down, h->width, 1, h->feed);
-    return expert_rows(b, second.place, h->width, h->feed, false, &down->source[down->n_sources++]);
+    capp_bind_job(b, down, width, 1, h->feed);
+    return expert_rows(b, second.place, width, h->feed, false, &down->source[down->n_sources++]);
 }
 
 static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matrix *up, capp_matrix *down) {
     const capp_hparams *h = &b->w->hparams;
+    const size_t width = capp_expert_width(h);
     bool turned = capp_in_folder(b) && (h->activation == CAPP_CLAMPED_GATED || b->w->arch->turned_experts);
     place gate = {CAPP_PART_EXPERT_GATE, layer, e}, second = {CAPP_PART_EXPERT_UP, layer, e};
     const place both = {CAPP_PART_EXPERT_BOTH, layer, e};
@@ -123,20 +125,20 @@ static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matri
     if (capp_in_folder(b) && !fused && !listed) {
         const capp_piece ups[] = {{{CAPP_PART_EXPERT_GATE, layer, e}, h->feed},
                                   {{CAPP_PART_EXPERT_UP, layer, e}, h->feed}};
-        const capp_piece downs[] = {{{CAPP_PART_EXPERT_DOWN, layer, e}, h->width}};
-        if ((st = capp_bind_matrix(b, ups, 2, 2, h->width, false, up)) != CAPP_OK) return st;
+        const capp_piece downs[] = {{{CAPP_PART_EXPERT_DOWN, layer, e}, width}};
+        if ((st = capp_bind_matrix(b, ups, 2, 2, width, false, up)) != CAPP_OK) return st;
         return capp_bind_matrix(b, downs, 1, 1, h->feed, false, down);
     }
-    capp_bind_job(b, up, 2 * (size_t)h->feed, 2, h->width);
+    capp_bind_job(b, up, 2 * (size_t)h->feed, 2, width);
     if (fused) {
-        st = expert_rows(b, second, up->n, h->width, turned, &up->source[up->n_sources++]);
+        st = expert_rows(b, second, up->n, width, turned, &up->source[up->n_sources++]);
         if (st != CAPP_OK) return st;
     } else {
-        if ((st = expert_rows(b, gate, h->feed, h->width, false, &up->source[up->n_sources++])) != CAPP_OK) return st;
-        if ((st = expert_rows(b, second, h->feed, h->width, false, &up->source[up->n_sources++])) != CAPP_OK) return st;
+        if ((st = expert_rows(b, gate, h->feed, width, false, &up->source[up->n_sources++])) != CAPP_OK) return st;
+        if ((st = expert_rows(b, second, h->feed, width, false, &up->source[up->n_sources++])) != CAPP_OK) return st;
     }
-    capp_bind_job(b, down, h->width, 1, h->feed);
-    st = expert_rows(b, (place){CAPP_PART_EXPERT_DOWN, layer, e}, h->width, h->feed, turned || listed,
+    capp_bind_job(b, down, width, 1, h->feed);
+    st = expert_rows(b, (place){CAPP_PART_EXPERT_DOWN, layer, e}, width, h->feed, turned || listed,
                      &down->source[down->n_sources++]);
     if (st != CAPP_OK || !h->feed_bias) return st;
     return bind_expert_biases(b, layer, e, up, down);
@@ -204,6 +206,15 @@ static capp_status bind_beside(binder *b, uint32_t index, capp_layer *layer) {
     return capp_bind_floats(b, (place){CAPP_PART_EXPERT_SCALE, index, 0}, bare, h->experts, &layer->expert_scale);
 }
 
+/* Binds the products to and from the latent vectors that the experts read and write. */
+static capp_status bind_latent_experts(binder *b, uint32_t index, capp_layer *layer) {
+    const capp_hparams *h = &b->w->hparams;
+    const capp_piece in = {{CAPP_PART_EXPERT_IN, index, 0}, h->expert_latent};
+    const capp_piece out = {{CAPP_PART_EXPERT_OUT, index, 0}, h->width};
+    capp_status st = capp_bind_matrix(b, &in, 1, 1, h->width, h->feed_bias, &layer->expert_in);
+    return st == CAPP_OK ? capp_bind_matrix(b, &out, 1, 1, h->expert_latent, h->feed_bias, &layer->expert_out) : st;
+}
+
 capp_status capp_bind_experts(binder *b, uint32_t index) {
     const capp_hparams *h = &b->w->hparams;
     capp_layer *layer = &b->w->layers[index];
@@ -215,6 +226,7 @@ capp_status capp_bind_experts(binder *b, uint32_t index) {
     if ((st = bind_choice_bias(b, index, layer)) != CAPP_OK) return st;
     if ((st = bind_shared(b, index, layer)) != CAPP_OK) return st;
     if (b->w->arch->dense_beside && (st = bind_beside(b, index, layer)) != CAPP_OK) return st;
+    if (h->expert_latent && (st = bind_latent_experts(b, index, layer)) != CAPP_OK) return st;
     for (uint32_t e = 0; e < h->experts; e++)
         if ((st = bind_expert(b, index, e, &layer->expert_up[e], &layer->expert_down[e])) != CAPP_OK) return st;
     return CAPP_OK;

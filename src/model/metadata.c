@@ -198,6 +198,7 @@ static capp_status read_feed(const reader *r, capp_hparams *h) {
         if ((st = read_u32(r, "expert_used_count", h->experts, CAPP_MOST_EXPERTS, &h->experts_used)) != CAPP_OK)
             return st;
         if ((st = read_u32(r, "expert_feed_forward_length", false, MOST_WIDTH, &h->feed)) != CAPP_OK) return st;
+        if ((st = read_u32(r, "moe_latent_size", false, h->width, &h->expert_latent)) != CAPP_OK) return st;
         (void)capp_source_bool(r->s, full(r, "expert_weights_norm", name), &h->router_norm);
         if (h->experts && r->arch->router_wide && (st = read_router(r, h)) != CAPP_OK) return st;
         for (uint32_t i = 0; i < h->layers && h->experts && !h->shared_feed; i++) {
@@ -523,7 +524,7 @@ static capp_status refuse_foreign_keys(const reader *r) {
         double neutral;
     } keys[] = {
         {"expert_count", a->experts, 0},
-        {"moe_latent_size", false, 0},
+        {"moe_latent_size", a->names[CAPP_PART_EXPERT_IN], 0},
         {"attention.sliding_window", a->window_period != 0, 0},
         {"expert_shared_count", a->names[CAPP_PART_SHARED_UP], 0},
         {"expert_weights_scale", a->router_wide, 1},

@@ -274,6 +274,7 @@ typedef struct capp_layer {
     const float *choice_bias;  /* [experts], or NULL */
     const float *expert_scale; /* [experts] factors of the shares, or NULL */
     capp_matrix shared_router; /* one row; its sigmoid is the factor of the shared expert's output; or no parts */
+    capp_matrix expert_in, expert_out; /* to and from latent vectors of experts; no parts if there are none */
     /* [experts], each like up; NULL: no experts. If there are experts, up and down are the shared expert, or have no
      * parts. */
     capp_matrix *expert_up;
@@ -357,6 +358,7 @@ typedef struct capp_hparams {
     bool chunks; /* a row sees the rows of its own chunk of `window` positions, instead of the last ones */
     uint32_t experts, experts_used; /* experts is 0 if there are none */
     uint32_t dense_feed;            /* feed of the layers that are CAPP_DENSE */
+    uint32_t expert_latent;         /* length of the latent vectors that experts read and write; 0: none */
     uint32_t side;                  /* width of a layer's side embedding; 0: none */
     uint32_t streams, laurel;       /* number of streams if there are several, else 0; rows of LAuReL's first matrix */
     bool altup_scale;               /* the side embedding reads a scaled stream */
@@ -396,6 +398,11 @@ size_t capp_attention_rows(const capp_hparams *h, uint32_t layer);
 
 static inline bool capp_has_attention(const capp_hparams *h, uint32_t layer) {
     return h->kinds[layer] & CAPP_BESIDE || !(h->kinds[layer] & (CAPP_MIXES | CAPP_FEEDS | CAPP_STRAIGHT));
+}
+
+/* The length of the vectors that experts read and write. */
+static inline uint32_t capp_expert_width(const capp_hparams *h) {
+    return h->expert_latent ? h->expert_latent : h->width;
 }
 
 static inline bool capp_has_experts(const capp_hparams *h, uint32_t layer) {
