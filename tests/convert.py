@@ -567,6 +567,9 @@ def add_metadata(writer, folder):
     local = folder.get("rope_local_base_freq", "rope_parameters.sliding_attention.rope_theta")
     if local and not gemma4 and folder.type != "olmo3":
         writer.add_rope_freq_base_swa(local)
+    if folder.arch in ("qwen2vl", "qwen3vl", "qwen3vlmoe"):  # of the axes of positions, which are the same for text
+        half = folder.head_dim // 2
+        writer.add_rope_dimension_sections([(half + 2) // 3, (half + 1) // 3, half // 3, 0])
     if folder.get("use_parallel_residual") is not None:
         writer.add_parallel_residual(folder.get("use_parallel_residual"))
     if folder.type == "apertus":
@@ -658,15 +661,23 @@ def quantized(values, quantization):
     return gguf.quantize(values, quantization), quantization
 
 
-def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None, older=False, rounded=False, beside={}):
+def add_vocabulary(writer, size):
+    """No tokens, only their number."""
+    writer.add_tokenizer_model("none")
+    writer.add_vocab_size(size)
+
+
+def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None, older=False, rounded=False, beside={}, vocabulary=False):
     """Writes the folder's model to path. Returns False where GGUF does not have its architecture. arch: another
     architecture with the same arithmetic. older: see Folder. rounded: store what the quantization keeps as float32.
-    beside: {name: values} of further tensors."""
+    beside: {name: values} of further tensors. vocabulary: what llama.cpp needs to open the file."""
     folder = Folder(folder, arch, older)
     if folder.arch is None:
         return False
     writer = gguf.GGUFWriter(str(path), folder.arch)
     add_metadata(writer, folder)
+    if vocabulary:
+        add_vocabulary(writer, folder.get("vocab_size"))
     names = name_map(folder)
     for name, values in changed(folder):
         stored, kind = quantized(values, quantization)

@@ -225,7 +225,7 @@ def test_gguf_with_an_image_part(build, tmp_path):
     assert done.returncode == 2 and "unexpected tensor vv.0.weight" in done.stderr
 
 
-# Architectures that exist only as GGUF files, and a model with the same arithmetic.
+# Architectures that exist only as GGUF files, and a model with the same arithmetic. (tests/test_llama_cpp.py has more.)
 SAME = [("internlm2", "llama"), ("xverse", "llama"), ("baichuan", "llama"), ("minicpm", "granite"), ("orion", "stablelm"),
         ("deepseek", "granitemoeshared"), ("bailingmoe2", "dots1"), ("qwen2vl", "qwen2"), ("qwen3vl", "qwen3"),
         ("qwen3vlmoe", "qwen3moe")]

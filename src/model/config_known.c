@@ -62,9 +62,10 @@ static const char attention[] = " alibi alibi_bias_max attn_impl attn_pdrop attn
                                 "kv_n_heads model_type prefix_lm "
                                 "qk_ln rope_theta softmax_scale ";
 
-/* Fields of DBRX's object ffn_config. */
-static const char feed[] = " ffn_act_fn ffn_hidden_size hidden_size moe_jitter_eps moe_loss_weight "
-                           "moe_normalize_expert_weights moe_num_experts moe_top_k ";
+/* Fields of DBRX's objects attn_config and ffn_config. */
+static const char attention_of_dbrx[] = " attn_pdrop clip_qkv kv_n_heads rope_theta ";
+static const char feed_of_dbrx[] = " ffn_act_fn ffn_hidden_size hidden_size moe_jitter_eps moe_loss_weight "
+                                   "moe_normalize_expert_weights moe_num_experts moe_top_k ";
 
 bool capp_is_listed(const char *list, const char *key) {
     size_t n = strlen(key);
@@ -184,9 +185,11 @@ capp_status capp_config_check(const capp_arch *arch, const capp_source *s, capp_
     capp_status st;
     if ((st = refuse_unknown(s, NULL, capp_folder_around(s->folder), "", outer, err)) != CAPP_OK) return st;
     if ((st = refuse_unknown(s, arch, config, "", used, err)) != CAPP_OK) return st;
-    if ((st = refuse_unknown(s, arch, capp_config_at(config, "attn_config"), "attn_config.", attention, err)))
+    const char *of_attention = arch->listed_experts ? attention_of_dbrx : attention;
+    if ((st = refuse_unknown(s, arch, capp_config_at(config, "attn_config"), "attn_config.", of_attention, err)))
         return st;
-    if ((st = refuse_unknown(s, arch, capp_config_at(config, "ffn_config"), "ffn_config.", feed, err))) return st;
+    if ((st = refuse_unknown(s, arch, capp_config_at(config, "ffn_config"), "ffn_config.", feed_of_dbrx, err)))
+        return st;
     if ((st = refuse_foreign(s, arch, err)) != CAPP_OK) return st;
     return check_rules(s, arch, err);
 }
