@@ -25,12 +25,14 @@ ARCHITECTURES = {
     "minimax_m2": "minimax-m2", "granitemoe": "granitemoe", "granitemoeshared": "granitemoe",
     "lfm2": "lfm2", "qwen3_5_text": "qwen35", "qwen3_5_moe_text": "qwen35moe", "qwen3_next": "qwen3next", "lfm2_moe": "lfm2moe",
     "granitemoehybrid": "granitehybrid", "nemotron_h": "nemotron_h", "mamba2": "mamba2", "falcon_h1": "falcon-h1",
+    "mamba": "mamba", "falcon_mamba": "mamba", "jamba": "jamba",
     "gemma3n_text": "gemma3n", "gemma4_text": "gemma4", "gemma4_unified_text": "gemma4", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "glm4_moe_lite": "deepseek2", "mistral4": "mistral4",
     "afmoe": "afmoe", "llama4_text": "llama4",
 }  # fmt: skip
 PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee", "granitemoe", "internlm2", "xverse", "baichuan", "minicpm",
             "deepseek", "granitehybrid")
 MIXED = ("lfm2", "lfm2_moe", "granitemoehybrid", "nemotron_h")
+MAMBA_1 = ("mamba", "falcon_mamba", "jamba")
 DELTA = ("qwen3_5_text", "qwen3_5_moe_text", "qwen3_next")
 SIGMOID = ("lfm2_moe", "glm4_moe", "dots1", "minimax_m2", "deepseek_v3", "glm4_moe_lite", "afmoe")
 DTYPES = {"U8": np.uint8, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
@@ -326,11 +328,13 @@ def changed(folder):
             values = multiplied(name, values, folder)
         if folder.type == "lfm2_moe" and ".experts." in name:
             name = name.removeprefix("model.")
+        if folder.type == "jamba":
+            name = name.replace("feed_forward.experts", "mlp.experts")
         if folder.arch == "nemotron_h_moe":
             name = name.replace("backbone.layers", "model.layers").replace("mixer.experts", "mlp.experts") if ".experts." in name else name
         if name.endswith(".expert_bias"):
             name += ".bias"
-        if name.endswith(("mamba.A_log", "mamba.D", "mixer.A_log", "mixer.D")):
+        if name.endswith(("mamba.A_log", "mamba.D", "mixer.A_log", "mixer.D")) and folder.type not in MAMBA_1:
             values = values[:, None]
         if name.endswith(("mamba.norm.weight", "mixer.norm.weight")):
             values = values.reshape(folder.get("mamba_n_groups", "n_groups"), -1)
@@ -460,6 +464,16 @@ def add_mix(writer, folder):
         writer.add_ssm_inner_size(heads * folder.get("mamba_d_head", "mamba_head_dim", "head_dim"))
         if folder.type != "falcon_h1":
             writer.add_rope_scaling_finetuned(folder.get("position_embedding_type") == "rope")
+    if folder.type in MAMBA_1:
+        writer.add_ssm_conv_kernel(folder.get("mamba_d_conv", "conv_kernel"))
+        writer.add_ssm_state_size(folder.get("mamba_d_state", "state_size"))
+        writer.add_ssm_time_step_rank(folder.get("mamba_dt_rank", "time_step_rank"))
+        writer.add_ssm_inner_size(folder.get("mamba_expand", "expand") * folder.width)
+    if folder.type == "jamba":
+        period, offset = folder.get("attn_layer_period"), folder.get("attn_layer_offset")
+        writer.add_head_count_kv([folder.kv_heads if i % period == offset else 0 for i in range(folder.layers)])
+    elif folder.type in MAMBA_1:
+        writer.add_ssm_dt_b_c_rms(folder.type == "falcon_mamba")
     if folder.type.startswith("lfm2"):
         writer.add_shortconv_l_cache(folder.get("conv_L_cache"))
         writer.add_layer_norm_rms_eps(folder.get("norm_eps"))
@@ -493,7 +507,7 @@ def add_metadata(writer, folder):
     gemma4 = folder.type.startswith("gemma4")
     if gemma4:
         add_gemma4(writer, folder)
-    elif folder.type == "mamba2":
+    elif folder.type in ("mamba2", "mamba", "falcon_mamba"):
         writer.add_feed_forward_length(0)
     elif folder.latent:
         writer.add_feed_forward_length(feed)
@@ -503,7 +517,7 @@ def add_metadata(writer, folder):
             feeds = {"mlp": feed, "moe": folder.get("moe_intermediate_size")}
             feed = [feeds.get(kind, 0) for kind in folder.get("layers_block_type")]
         writer.add_feed_forward_length(feed if folder.type != "lfm2" else lfm2_feed(folder))
-        if folder.type not in MIXED:
+        if folder.type not in (*MIXED, "jamba"):
             writer.add_head_count_kv(folder.kv_heads)
         writer.add_key_length(folder.head_dim)
         writer.add_value_length(folder.head_dim)
@@ -512,7 +526,7 @@ def add_metadata(writer, folder):
         writer.add_layer_norm_rms_eps(eps)
     else:
         writer.add_layer_norm_eps(folder.get("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps", default=1e-5))
-    if folder.type not in ("gpt2", "bloom", "mpt", "gpt_bigcode", "mamba2") and not gemma4:
+    if folder.type not in ("gpt2", "bloom", "mpt", "gpt_bigcode", "mamba2", *MAMBA_1) and not gemma4:
         add_rope(writer, folder)
     if folder.get("sliding_window"):
         writer.add_sliding_window(folder.get("sliding_window"))

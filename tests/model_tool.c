@@ -144,10 +144,15 @@ LAYERS(score_scale, layer->score_scale = 1)
 WEIGHTS(parallel, w->hparams.parallel = w->hparams.parallel ? CAPP_SEQUENTIAL : CAPP_PARALLEL_OWN)
 LAYERS(tail, forget_tail(w, layer))
 LAYERS(decay, clear((float *)(uintptr_t)layer->mix_decay, w->hparams.mix.heads))
-LAYERS(step_bias, clear((float *)(uintptr_t)layer->mix_step, w->hparams.mix.heads))
+LAYERS(step_bias, clear((float *)(uintptr_t)layer->mix_step, w->hparams.mix.heads); layer->mix_inner[1].bias = NULL)
 LAYERS(skip, clear((float *)(uintptr_t)layer->mix_skip, w->hparams.mix.heads))
 LAYERS(taps_bias, layer->mix_taps_bias = NULL)
 LAYERS(mix_norm, layer->mix_norm = NULL)
+LAYERS(fade_rates, clear((float *)(uintptr_t)layer->mix_decay, w->hparams.mix.values))
+LAYERS(selected_skip, clear((float *)(uintptr_t)layer->mix_skip, w->hparams.mix.values))
+LAYERS(step_norm, layer->mix_norms[0].weight = NULL)
+LAYERS(b_norm, layer->mix_norms[1].weight = NULL)
+LAYERS(c_norm, layer->mix_norms[2].weight = NULL)
 WEIGHTS(norm_first, w->hparams.mix.norm_first = !w->hparams.mix.norm_first)
 LAYERS(qkv_factors, forget_factors(&layer->qkv))
 LAYERS(out_factors, forget_factors(&layer->out))
@@ -277,6 +282,11 @@ static const struct {
     WAY(skip),
     WAY(taps_bias),
     WAY(mix_norm),
+    WAY(fade_rates),
+    WAY(selected_skip),
+    WAY(step_norm),
+    WAY(b_norm),
+    WAY(c_norm),
     WAY(norm_first),
     WAY(qkv_factors),
     WAY(out_factors),

@@ -123,17 +123,37 @@ static void check_scale(const capp_kernels *k) {
 static void check_renew(const capp_kernels *k) {
     for (size_t n = 1; n <= 70; n++) {
         const size_t rows = between(1, 40), lds = n + between(0, 9);
-        const float decay = n % 5 ? 0.9f : 0, *a = array(rows), *b = array(n);
+        const size_t each = n % 2;
+        const float *decay = array(rows), *a = array(rows), *b = array(n);
         float *s = array((rows - 1) * lds + n), *before = copy_of(s, (rows - 1) * lds + n);
-        k->renew(s, lds, decay, a, b, rows, n);
+        k->renew(s, lds, decay, each, a, b, rows, n);
         for (size_t i = 0; i < rows; i++)
             for (size_t j = 0; j < n; j++) {
-                const float was = before[i * lds + j] * decay;
+                const float was = before[i * lds + j] * decay[i * each];
                 near("renew", (double)s[i * lds + j], (double)a[i] * (double)b[j] + (double)was,
                      EPS * (fabs((double)a[i] * (double)b[j]) + fabs((double)was)));
                 before[i * lds + j] = fmaf(a[i], b[j], was);
             }
         same("renew", s, before, (rows - 1) * lds + n);
+        release();
+    }
+}
+
+static void check_fade(const capp_kernels *k) {
+    for (size_t n = 1; n <= 70; n++) {
+        const size_t rows = between(2, 40), lds = n + between(0, 9), ldr = n + between(0, 9);
+        const float *step = array(n), *rate = array((rows - 1) * ldr + n), *a = array(rows), *b = array(n);
+        float *s = array((rows - 1) * lds + n), *before = copy_of(s, (rows - 1) * lds + n);
+        k->fade(s, lds, step, rate, ldr, a, b, rows, n);
+        for (size_t i = 0; i < rows; i++)
+            for (size_t j = 0; j < n; j++) {
+                const double power = (double)step[j] * (double)rate[i * ldr + j], added = (double)a[i] * (double)b[j];
+                const double was = (double)before[i * lds + j] * exp(power);
+                near("fade", (double)s[i * lds + j], added + was,
+                     EPS * (fabs(added) + (4 + 2 * fabs(power)) * fabs(was)));
+                before[i * lds + j] = s[i * lds + j];
+            }
+        same("fade", s, before, (rows - 1) * lds + n);
         release();
     }
 }
@@ -371,8 +391,15 @@ static void bad_values(float *out, size_t ldo, const float *p, size_t ldp, size_
                        size_t d, size_t n) {
     REF.values(out, ldo, p, ldp, rows, v, ldv, d > 16 ? d - 1 : d, n);
 }
-static void bad_renew(float *s, size_t lds, float decay, const float *a, const float *b, size_t rows, size_t n) {
-    REF.renew(s, lds, decay, a, b, rows > 1 ? rows - 1 : rows, n);
+static void bad_renew(float *s, size_t lds, const float *decay, size_t each, const float *a, const float *b,
+                      size_t rows, size_t n) { /* the first decay for all */
+    (void)each;
+    REF.renew(s, lds, decay, 0, a, b, rows, n);
+}
+static void bad_fade(float *s, size_t lds, const float *step, const float *rate, size_t ldr, const float *a,
+                     const float *b, size_t rows, size_t n) { /* the first rates for all */
+    (void)ldr;
+    REF.fade(s, lds, step, rate, 0, a, b, rows, n);
 }
 static void bad_logsumexp(float *max, float *sum, const float *x, size_t n) {
     REF.logsumexp(max, sum, x, n);

@@ -109,6 +109,12 @@ SABOTAGE = {
     "llama4": "chunks window growth growth_still still q_norm k_norm rope rope_kind scaling experts_used router_sigmoid shared",
     "llama4-plain": "rope still experts_used shared qkv_bias out_bias",
     "llama4-context": "rope still q_norm k_norm router_sigmoid shared",
+    "mamba": "tail fade_rates step_bias selected_skip taps_bias attention_norm output_norm",
+    "mamba-plain": "tail fade_rates step_bias selected_skip",
+    "falcon_mamba": "tail fade_rates step_norm b_norm c_norm",
+    "jamba": "tail fade_rates step_bias selected_skip taps_bias step_norm b_norm c_norm experts_used router_norm score_scale "
+             "attention_norm feed_norm output_norm activation",
+    "jamba-dense": "tail fade_rates step_norm b_norm c_norm activation",
     "lfm2": "tail rope q_norm k_norm attention_norm feed_norm output_norm",
     "lfm2-wide": "tail rope q_norm k_norm",
     "lfm2moe": "tail experts_used router_norm router_sigmoid router_scale choice_bias q_norm k_norm",
@@ -188,7 +194,8 @@ def test_kimi_k2(build, tmp_path):
 @pytest.mark.parametrize("name", ["gemma3", "gemma3n", "llama4", "gemma4", "gemma4-layers", "gemma4-experts",
                                   "deepseek2", "deepseek2-lite", "deepseek3", "glm4_moe_lite", "mistral4", "afmoe",
                                   "granitehybrid", "nemotron_h", "nemotron_h-feeds", "nemotron_h_moe",
-                                  "nemotron_h_moe-mlp", "mamba2", "falcon_h1", "falcon_h1-plain", "falcon_h1-norm"])
+                                  "nemotron_h_moe-mlp", "mamba2", "mamba", "mamba-plain", "falcon_mamba", "jamba",
+                                  "jamba-dense", "falcon_h1", "falcon_h1-plain", "falcon_h1-norm"])
 def test_paths_alone_and_in_a_tree(build, name, unit):
     """Texts that branch after one token, in the window, beyond it and at the end: the same bits as each alone."""
     long, other = reference(name)[2]["ids"], reference(name)[1]["ids"]

@@ -283,6 +283,17 @@ NEWER.update({
         tie_word_embeddings=True), "bfloat16"),
     "falcon_h1-norm": ("falcon_h1", dict(
         {**USUAL, **SCAN, "num_hidden_layers": 2}, mamba_d_ssm=72, mamba_rms_norm=True, num_key_value_heads=1), "bfloat16"),
+    "mamba": ("mamba", dict(vocab_size=VOCABULARY, hidden_size=36, num_hidden_layers=2, state_size=10, tie_word_embeddings=False), "bfloat16"),
+    "mamba-plain": ("mamba", dict(vocab_size=VOCABULARY, hidden_size=20, num_hidden_layers=2, state_size=7, expand=3, time_step_rank=5,
+                                  conv_kernel=3, use_conv_bias=False), "bfloat16"),
+    "falcon_mamba": ("falcon_mamba", dict(vocab_size=VOCABULARY, hidden_size=36, num_hidden_layers=2, state_size=10, mixer_rms_eps=1e-5),
+                     "bfloat16"),
+    "jamba": ("jamba", dict(
+        without(USUAL, "rope_theta"), attn_layer_period=3, attn_layer_offset=1, expert_layer_offset=0, num_experts=4,
+        num_experts_per_tok=2, mamba_d_state=10), "bfloat16"),
+    "jamba-dense": ("jamba", dict(
+        without(USUAL, "rope_theta"), attn_layer_period=2, attn_layer_offset=0, num_experts=1, num_experts_per_tok=1,
+        mamba_d_state=12, mamba_dt_rank=4, mamba_conv_bias=False, tie_word_embeddings=True), "bfloat16"),
     "lfm2-wide": ("lfm2", dict({**USUAL, "num_key_value_heads": 1, "intermediate_size": 60}, block_multiple_of=16, conv_L_cache=5,
                                layer_types=[CONV, CONV, GLOBAL], tie_word_embeddings=False), "bfloat16"),
 })

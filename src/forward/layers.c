@@ -360,6 +360,7 @@ double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
         size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* after the last layer's keys and values */
         double first = operations_of(&l->qkv) + operations_of(&l->latent.q_b) + operations_of(&l->mix_in) +
                        operations_of(&l->mix_rates);
+        for (size_t e = 0; e < CAPP_MOST_INNER; e++) first += operations_of(&l->mix_inner[e]);
         for (size_t e = 0; l->latent.k_b && e < 2 * (size_t)w->hparams.heads; e++)
             fed += operations_of(&l->latent.k_b[e]);
         if (l->qkv.parts)

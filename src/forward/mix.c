@@ -1,4 +1,4 @@
-/* The parts of layers that have a state from token to token: short convolutions, gated DeltaNet, Mamba-2. A task takes
+/* The parts of layers that have a state from token to token: short convolutions, gated DeltaNet, Mamba. A task takes
  * a few channels of the convolution, or a few columns of the state of one head, and goes through the rows of the wave
  * in the order of the plan. A row takes over its parent's piece of the state, in place or as a copy, and leaves its
  * own. So every number is computed token by token along its path, whatever the waves and threads are. */
@@ -133,11 +133,46 @@ static void prepare_scan(const mixing *m, size_t r) {
     }
 }
 
-static void prepare_task(void *user, size_t task, int worker) {
+/* The steps of Mamba-1, which are the last inputs of a row. */
+static void prepare_select(const mixing *m, size_t r) {
+    float *steps = row_of(m, r) + 2 * m->channels + m->layer->mix_inner[0].n;
+    for (size_t i = 0; i < m->mix->values; i++) steps[i] = (float)softplus((double)steps[i]);
+}
+
+/* Writes the inputs of mix_inner[0] to rows of f->h. */
+static void convolved_task(void *user, size_t task, int worker) {
     const mixing *m = user;
     (void)worker;
     for (size_t r = task * MIX_ROWS; r < (task + 1) * MIX_ROWS && r < m->f->n; r++)
-        (m->mix->kind == CAPP_MIX_DELTA ? prepare_delta : prepare_scan)(m, r);
+        capp_narrow_row(m->f, &m->layer->mix_inner[0], m->f->h, r, row_of(m, r));
+}
+
+/* Normalizes the latent step, b and c, and writes the step to rows of f->h, the inputs of mix_inner[1]. */
+static void selected_task(void *user, size_t task, int worker) {
+    const mixing *m = user;
+    const capp_weights *w = m->f->weights;
+    const size_t sizes[] = {m->mix->rank, m->mix->keys, m->mix->keys};
+    float eps = m->mix->eps > 0 ? m->mix->eps : w->hparams.norm_eps;
+    (void)worker;
+    for (size_t r = task * MIX_ROWS; r < (task + 1) * MIX_ROWS && r < m->f->n; r++) {
+        float *latent = row_of(m, r) + 2 * m->channels, *at = latent;
+        for (size_t i = 0; i < 3; at += sizes[i++]) {
+            const float *weight = m->layer->mix_norms[i].weight;
+            if (weight) w->kernels->rms_norm(at, at, weight, sizes[i], eps);
+        }
+        capp_narrow_row(m->f, &m->layer->mix_inner[1], m->f->h, r, latent);
+    }
+}
+
+/* Computes what Mamba-1 takes from the convolved inputs. */
+static void select_inputs(capp_forward *f, mixing *m) {
+    const capp_matrix *inner = m->layer->mix_inner;
+    size_t tasks = (f->n + MIX_ROWS - 1) / MIX_ROWS;
+    float *latent = f->t + 2 * m->channels;
+    capp_pool_run(f->pool, convolved_task, m, tasks);
+    capp_product(f, &inner[0], f->h, f->h_stride, latent, f->t_stride, f->n, false);
+    capp_pool_run(f->pool, selected_task, m, tasks);
+    capp_product(f, &inner[1], f->h, f->h_stride, latent + inner[0].n, f->t_stride, f->n, false);
 }
 
 /* out [n] = the state s [keys][n] read with the key. */
@@ -155,7 +190,7 @@ static void delta_row(const mixing *m, float *row, size_t head, size_t group, fl
     float kept = beta[mix->heads];
     read_state(m, change, s, k, n);
     for (size_t j = 0; j < n; j++) change[j] = *beta * (v[j] - kept * change[j]);
-    m->f->weights->kernels->renew(s, n, kept, k, change, mix->keys, n);
+    m->f->weights->kernels->renew(s, n, &kept, 0, k, change, mix->keys, n);
     read_state(m, v, s, q, n);
 }
 
@@ -166,9 +201,36 @@ static void scan_row(const mixing *m, float *row, size_t head, size_t group, flo
     const float *b = row + 2 * m->inputs + group * mix->keys, *c = b + (size_t)mix->groups * mix->keys;
     const float *step = row + m->inputs + m->channels + head;
     for (size_t j = 0; j < n; j++) input[j] = *step * x[j];
-    m->f->weights->kernels->renew(s, n, step[mix->heads], b, input, mix->keys, n);
+    m->f->weights->kernels->renew(s, n, &step[mix->heads], 0, b, input, mix->keys, n);
     read_state(m, read, s, c, n);
     for (size_t j = 0; j < n; j++) x[j] = read[j] + m->layer->mix_skip[head] * x[j];
+}
+
+/* The state space of Mamba-1: x becomes its output. */
+static void select_row(const mixing *m, float *row, size_t head, size_t group, float *s, size_t column, size_t n) {
+    const capp_mix *mix = m->mix;
+    float *x = row + column, input[COLUMNS], read[COLUMNS];
+    const float *b = row + 2 * m->channels + mix->rank, *c = b + mix->keys, *step = c + mix->keys + column;
+    (void)head, (void)group;
+    for (size_t j = 0; j < n; j++) input[j] = step[j] * x[j];
+    m->f->weights->kernels->fade(s, n, step, m->layer->mix_decay + column, m->channels, b, input, mix->keys, n);
+    read_state(m, read, s, c, n);
+    for (size_t j = 0; j < n; j++) x[j] = read[j] + m->layer->mix_skip[column + j] * x[j];
+}
+
+/* How the kinds of matrix states turn the inputs of a row into what its heads need; and what they do with n columns of
+ * a head's state s and of its values. */
+static const struct {
+    void (*prepare)(const mixing *m, size_t row);
+    void (*row)(const mixing *m, float *row, size_t head, size_t group, float *s, size_t column, size_t n);
+} ways[] = {[CAPP_MIX_DELTA] = {prepare_delta, delta_row},
+            [CAPP_MIX_SCAN] = {prepare_scan, scan_row},
+            [CAPP_MIX_SELECT] = {prepare_select, select_row}};
+
+static void prepare_task(void *user, size_t task, int worker) {
+    const mixing *m = user;
+    (void)worker;
+    for (size_t r = task * MIX_ROWS; r < (task + 1) * MIX_ROWS && r < m->f->n; r++) ways[m->mix->kind].prepare(m, r);
 }
 
 static size_t blocks_of(const capp_mix *mix) {
@@ -185,7 +247,7 @@ static void state_task(void *user, size_t task, int worker) {
     (void)worker;
     for (size_t r = 0; r < m->f->n; r++) {
         float *s = enter(m, r, at, n * mix->keys);
-        (mix->kind == CAPP_MIX_DELTA ? delta_row : scan_row)(m, row_of(m, r), head, group, s, column, n);
+        ways[mix->kind].row(m, row_of(m, r), head, group, s, column, n);
     }
 }
 
@@ -193,6 +255,7 @@ void capp_mix_rows(capp_forward *f, const capp_layer *layer) {
     mixing m = mixing_of(f, layer);
     capp_pool_run(f->pool, convolution_task, &m, (m.channels + CHANNELS - 1) / CHANNELS);
     if (m.mix->kind == CAPP_MIX_SHORT) return;
+    if (m.mix->kind == CAPP_MIX_SELECT) select_inputs(f, &m);
     capp_pool_run(f->pool, prepare_task, &m, (f->n + MIX_ROWS - 1) / MIX_ROWS);
     capp_pool_run(f->pool, state_task, &m, m.mix->heads * blocks_of(m.mix));
 }
@@ -225,9 +288,15 @@ static const float *finish_scan(const mixing *m, float *row) {
     return x;
 }
 
+static const float *finish_select(const mixing *m, float *row) {
+    m->f->weights->kernels->silu_mul(row, row + m->channels, row, m->channels);
+    return row;
+}
+
 const float *capp_mix_finish(const capp_forward *f, const capp_layer *layer, size_t r) {
     mixing m = mixing_of(f, layer);
     float *row = row_of(&m, r);
     if (m.mix->kind == CAPP_MIX_SHORT) return row;
+    if (m.mix->kind == CAPP_MIX_SELECT) return finish_select(&m, row);
     return m.mix->kind == CAPP_MIX_DELTA ? finish_delta(&m, row) : finish_scan(&m, row);
 }

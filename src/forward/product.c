@@ -312,6 +312,8 @@ static size_t layer_scratch(const capp_weights *w, const capp_layer *l, size_t r
     size_t most = activated_scratch(w, &l->up, block_of(&l->up, rows));
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         most = larger(most, plain_scratch(w, plain[i], block_of(plain[i], rows)));
+    for (size_t i = 0; i < CAPP_MOST_INNER; i++)
+        most = larger(most, plain_scratch(w, &l->mix_inner[i], block_of(&l->mix_inner[i], rows)));
     for (size_t e = 0; l->latent.k_b && e < 2 * (size_t)w->hparams.heads; e++)
         most = larger(most, plain_scratch(w, &l->latent.k_b[e], block_of(&l->latent.k_b[e], rows)));
     for (size_t e = 0; l->expert_up && e < w->hparams.experts; e++) {

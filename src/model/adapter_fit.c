@@ -404,20 +404,25 @@ static capp_status fit_mix(fitter *f, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = f->h;
     const capp_mix *m = &h->mix;
     size_t heads = m->heads, outputs = capp_mix_outputs(h), channels = capp_mix_channels(h);
-    size_t all = capp_mix_inputs(h) - (m->kind == CAPP_MIX_DELTA ? 2 : 1) * heads;
+    size_t all = capp_mix_rows_in(h) - (m->kind == CAPP_MIX_DELTA ? 2 * heads : 0);
     capp_delta **in = &layer->mix_in.deltas, **rates = &layer->mix_rates.deltas;
+    const unsigned delta = 1u << CAPP_MIX_DELTA, select = 1u << CAPP_MIX_SELECT;
     const struct {
         capp_part part;
+        unsigned kinds; /* the mixers that have it */
         target rows;
-    } parts[] = {{CAPP_PART_MIX_IN, {in, 0, all, h->width}},
-                 {CAPP_PART_MIX_OUT, {&layer->mix_out.deltas, 0, h->width, outputs}},
-                 {CAPP_PART_QKV, {in, 0, channels, h->width}},
-                 {CAPP_PART_MIX_GATE, {in, channels, outputs, h->width}},
-                 {CAPP_PART_MIX_RATES, {rates, 0, 2 * heads, h->width}},
-                 {CAPP_PART_MIX_BETA, {rates, 0, heads, h->width}},
-                 {CAPP_PART_MIX_ALPHA, {rates, heads, heads, h->width}}};
-    size_t n = m->kind == CAPP_MIX_DELTA ? sizeof parts / sizeof *parts : 2;
-    for (size_t x = 0; x < n; x++) {
+    } parts[] = {
+        {CAPP_PART_MIX_IN, ~0u, {in, 0, all, h->width}},
+        {CAPP_PART_MIX_OUT, ~0u, {&layer->mix_out.deltas, 0, h->width, outputs}},
+        {CAPP_PART_MIX_SELECT, select, {&layer->mix_inner[0].deltas, 0, m->rank + 2 * (size_t)m->keys, outputs}},
+        {CAPP_PART_MIX_STEP, select, {&layer->mix_inner[1].deltas, 0, outputs, m->rank}},
+        {CAPP_PART_QKV, delta, {in, 0, channels, h->width}},
+        {CAPP_PART_MIX_GATE, delta, {in, channels, outputs, h->width}},
+        {CAPP_PART_MIX_RATES, delta, {rates, 0, 2 * heads, h->width}},
+        {CAPP_PART_MIX_BETA, delta, {rates, 0, heads, h->width}},
+        {CAPP_PART_MIX_ALPHA, delta, {rates, heads, heads, h->width}}};
+    for (size_t x = 0; x < sizeof parts / sizeof *parts; x++) {
+        if (!(parts[x].kinds >> m->kind & 1)) continue;
         place p = {parts[x].part, i, 0};
         capp_pair *pair = find_pair(f, &p, "");
         if (pair && f->arch->mixer_in_turn && from_gguf(f) != (f->s->gguf != NULL))

@@ -26,6 +26,7 @@
     X(exaone4)                                                                                                         \
     X(falcon)                                                                                                          \
     X(falcon_h1)                                                                                                       \
+    X(falcon_mamba)                                                                                                    \
     X(gemma)                                                                                                           \
     X(gemma2)                                                                                                          \
     X(gemma3)                                                                                                          \
@@ -48,10 +49,12 @@
     X(hunyuan_moe)                                                                                                     \
     X(internlm2)                                                                                                       \
     X(kimi_k2)                                                                                                         \
+    X(jamba)                                                                                                           \
     X(lfm2)                                                                                                            \
     X(lfm2moe)                                                                                                         \
     X(llama)                                                                                                           \
     X(llama4)                                                                                                          \
+    X(mamba)                                                                                                           \
     X(mamba2)                                                                                                          \
     X(minicpm)                                                                                                         \
     X(minimax_m2)                                                                                                      \

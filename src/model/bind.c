@@ -335,7 +335,7 @@ static capp_status check_all_bound(binder *b) {
 }
 
 size_t capp_bind_jobs(const capp_hparams *h) {
-    return (14 + 2 * (size_t)h->experts + (h->latent ? 2 * (size_t)h->heads : 0)) * h->layers + 3 + 2 * h->streams;
+    return (14 + CAPP_MOST_INNER + 2 * (size_t)h->experts + (h->latent ? 2 * (size_t)h->heads : 0)) * h->layers + 3 + 2 * h->streams;
 }
 
 capp_status capp_bind(binder *b) {

@@ -55,7 +55,7 @@ static capp_status bind_delta(binder *b, uint32_t i, capp_layer *layer) {
 static capp_status bind_scan(binder *b, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
     size_t heads = h->mix.heads, channels = capp_mix_channels(h);
-    const capp_piece in = {{CAPP_PART_MIX_IN, i, 0}, capp_mix_inputs(h) - heads};
+    const capp_piece in = {{CAPP_PART_MIX_IN, i, 0}, capp_mix_rows_in(h)};
     const place skip = {CAPP_PART_MIX_SKIP, i, 0}, norm = {CAPP_PART_MIX_NORM, i, 0}, taps = {CAPP_PART_MIX_TAPS, i, 0};
     bool bare = b->w->arch->mixes_beside && !has_part(b, CAPP_PART_MIX_NORM, i);
     char name[MOST_NAME];
@@ -66,6 +66,50 @@ static capp_status bind_scan(binder *b, uint32_t i, capp_layer *layer) {
         (st = capp_bind_floats(b, taps, ".bias", channels, &layer->mix_taps_bias)) != CAPP_OK)
         return st;
     return bare ? CAPP_OK : capp_bind_floats(b, norm, ".weight", capp_mix_outputs(h), &layer->mix_norm);
+}
+
+/* The factors of Mamba-1's decays, which files store by value; transposed. */
+static capp_status bind_rates(binder *b, uint32_t i, capp_layer *layer) {
+    size_t keys = b->w->hparams.mix.keys, values = b->w->hparams.mix.values;
+    float *stored = capp_bind_new_floats(b, keys * values), *out = capp_bind_new_floats(b, keys * values);
+    if (!stored || !out) return capp_bind_memory(b);
+    capp_status st = capp_bind_read(b, (place){CAPP_PART_MIX_DECAY, i, 0}, "", keys * values, stored);
+    for (size_t v = 0; v < values && st == CAPP_OK; v++)
+        for (size_t k = 0; k < keys; k++) {
+            float rate = stored[v * keys + k];
+            out[k * values + v] = capp_in_folder(b) ? (float)-capp_exp((double)rate) : rate;
+        }
+    layer->mix_decay = out;
+    return st;
+}
+
+static capp_status bind_select(binder *b, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = &b->w->hparams;
+    const capp_mix *m = &h->mix;
+    const place skip = {CAPP_PART_MIX_SKIP, i, 0}, taps = {CAPP_PART_MIX_TAPS, i, 0};
+    const capp_piece in = {{CAPP_PART_MIX_IN, i, 0}, capp_mix_rows_in(h)},
+                     steps = {{CAPP_PART_MIX_STEP, i, 0}, m->values};
+    const capp_piece select = {{CAPP_PART_MIX_SELECT, i, 0}, m->rank + 2 * (size_t)m->keys};
+    const capp_part norms[] = {CAPP_PART_MIX_STEP_NORM, CAPP_PART_MIX_B_NORM, CAPP_PART_MIX_C_NORM};
+    char name[MOST_NAME];
+    capp_status st = capp_bind_matrix(b, &in, 1, 1, h->width, false, &layer->mix_in);
+    if (st != CAPP_OK) return st;
+    if ((st = capp_bind_matrix(b, &select, 1, 1, m->values, false, &layer->mix_inner[0])) != CAPP_OK) return st;
+    if ((st = capp_bind_matrix(b, &steps, 1, 1, m->rank, true, &layer->mix_inner[1])) != CAPP_OK) return st;
+    if ((st = bind_rates(b, i, layer)) != CAPP_OK) return st;
+    if ((st = capp_bind_floats(b, skip, "", m->values, &layer->mix_skip)) != CAPP_OK) return st;
+    if (capp_place_find(b->s, b->w->arch, taps, ".bias", name) &&
+        (st = capp_bind_floats(b, taps, ".bias", capp_mix_channels(h), &layer->mix_taps_bias)) != CAPP_OK)
+        return st;
+    for (size_t j = 0; j < 3; j++) {
+        size_t n = j ? m->keys : m->rank;
+        if (b->w->arch->names[norms[j]])
+            st = capp_bind_norm(b, (place){norms[j], i, 0}, 1, n, false, &layer->mix_norms[j]);
+        else if (m->bare_norms)
+            st = capp_bind_ones(b, n, &layer->mix_norms[j]);
+        if (st != CAPP_OK) return st;
+    }
+    return CAPP_OK;
 }
 
 static capp_status bind_short(binder *b, uint32_t i, capp_layer *layer) {
@@ -81,6 +125,7 @@ capp_status capp_bind_mix(binder *b, uint32_t i, capp_layer *layer) {
     switch (h->mix.kind) {
     case CAPP_MIX_SHORT: st = bind_short(b, i, layer); break;
     case CAPP_MIX_DELTA: st = bind_delta(b, i, layer); break;
+    case CAPP_MIX_SELECT: st = bind_select(b, i, layer); break;
     default: st = bind_scan(b, i, layer); break;
     }
     if (st != CAPP_OK) return st;

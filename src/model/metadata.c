@@ -189,7 +189,9 @@ static capp_status read_feed(const reader *r, capp_hparams *h) {
         if (h->feed) return CAPP_OK;
     }
     if (r->arch->mixes_only) return CAPP_OK;
-    return read_largest(r, "feed_forward_length", true, MOST_WIDTH, h, &h->feed);
+    if ((st = read_largest(r, "feed_forward_length", true, MOST_WIDTH, h, &h->feed)) != CAPP_OK) return st;
+    if (h->experts && r->arch->mixer == CAPP_MIX_SELECT) h->dense_feed = h->feed;
+    return CAPP_OK;
 }
 
 /* ---- Rotations ----------------------------------------------------------------------------------------------------

@@ -43,14 +43,21 @@ size_t capp_mix_outputs(const capp_hparams *h) {
 
 size_t capp_mix_channels(const capp_hparams *h) {
     const capp_mix *m = &h->mix;
-    return capp_mix_outputs(h) + 2 * (size_t)m->groups * m->keys;
+    return capp_mix_outputs(h) + (m->kind == CAPP_MIX_SELECT ? 0 : 2 * (size_t)m->groups * m->keys);
 }
 
 size_t capp_mix_inputs(const capp_hparams *h) {
     const capp_mix *m = &h->mix;
     if (!m->kind) return 0;
     if (m->kind == CAPP_MIX_SHORT) return 3 * (size_t)h->width;
+    if (m->kind == CAPP_MIX_SELECT) return 3 * (size_t)m->values + m->rank + 2 * (size_t)m->keys;
     return capp_mix_channels(h) + capp_mix_outputs(h) + 2 * (size_t)m->heads;
+}
+
+size_t capp_mix_rows_in(const capp_hparams *h) {
+    const capp_mix *m = &h->mix;
+    if (m->kind == CAPP_MIX_SELECT) return 2 * (size_t)m->values;
+    return capp_mix_inputs(h) - (m->kind == CAPP_MIX_SCAN ? m->heads : 0); /* the decays follow the steps */
 }
 
 /* Checks sizes that two formats read in their own ways. */
@@ -61,9 +68,11 @@ static capp_status check_sizes(const capp_hparams *h, const char *path, capp_err
                          "%s: convolutions have %u inputs; capp supports 1 to 64; download or convert the model again",
                          path, m->taps);
     if (m->kind == CAPP_MIX_SHORT) return CAPP_OK;
-    if (!m->keys || m->keys > CAPP_MOST_KEYS || !m->values || m->values > CAPP_MOST_KEYS)
-        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: recurrent states are %u x %u numbers; capp supports 1 to %d each",
-                         path, m->keys, m->values, CAPP_MOST_KEYS);
+    uint32_t most = m->kind == CAPP_MIX_SELECT ? CAPP_MOST_WIDTH : CAPP_MOST_KEYS;
+    if (!m->keys || m->keys > CAPP_MOST_KEYS || !m->values || m->values > most)
+        return capp_fail(err, CAPP_EUNSUPPORTED,
+                         "%s: recurrent states are %u x %u numbers; capp supports 1 to %d keys and 1 to %u values",
+                         path, m->keys, m->values, CAPP_MOST_KEYS, most);
     if ((uint64_t)m->heads * m->values > CAPP_MOST_WIDTH || (uint64_t)m->groups * m->keys > CAPP_MOST_WIDTH)
         return capp_fail(err, CAPP_EUNSUPPORTED, "%s: a token has %llu recurrent values; capp supports at most %d",
                          path, (unsigned long long)m->heads * m->values, CAPP_MOST_WIDTH);
@@ -115,6 +124,24 @@ static void key_positions(const capp_source *s, const capp_arch *arch, capp_hpar
     if (!rotates) h->rope = CAPP_ROPE_NONE;
 }
 
+/* Mamba-1. In Jamba, some layers have experts: those with a router. */
+static capp_status metadata_select(capp_hparams *h, const capp_arch *arch, const capp_source *s, uint32_t inner,
+                                   capp_error *err) {
+    capp_mix *m = &h->mix;
+    char name[MOST_NAME];
+    capp_status st = key_u32(s, arch, "ssm.time_step_rank", &m->rank, err);
+    if (st != CAPP_OK) return st;
+    m->values = inner;
+    m->heads = m->groups = 1;
+    snprintf(name, sizeof name, "%s.ssm.dt_b_c_rms", arch->gguf);
+    (void)capp_source_bool(s, name, &m->bare_norms);
+    for (uint32_t i = 0; i < h->layers && arch->experts; i++) {
+        snprintf(name, sizeof name, "blk.%u.ffn_gate_inp.weight", i);
+        if (!capp_source_find_tensor(s, name)) h->kinds[i] |= CAPP_DENSE;
+    }
+    return check_sizes(h, capp_source_path(s), err);
+}
+
 capp_status capp_metadata_mix(capp_hparams *h, const capp_arch *arch, const capp_source *s, capp_error *err) {
     capp_mix *m = &h->mix;
     capp_status st;
@@ -127,9 +154,10 @@ capp_status capp_metadata_mix(capp_hparams *h, const capp_arch *arch, const capp
     }
     if ((st = key_u32(s, arch, "ssm.conv_kernel", &m->taps, err)) != CAPP_OK) return st;
     if ((st = key_u32(s, arch, "ssm.state_size", &m->keys, err)) != CAPP_OK) return st;
+    if ((st = key_u32(s, arch, "ssm.inner_size", &inner, err)) != CAPP_OK) return st;
+    if (m->kind == CAPP_MIX_SELECT) return metadata_select(h, arch, s, inner, err);
     if ((st = key_u32(s, arch, "ssm.group_count", &m->groups, err)) != CAPP_OK) return st;
     if ((st = key_u32(s, arch, "ssm.time_step_rank", &m->heads, err)) != CAPP_OK) return st;
-    if ((st = key_u32(s, arch, "ssm.inner_size", &inner, err)) != CAPP_OK) return st;
     m->values = m->heads && inner % m->heads == 0 ? inner / m->heads : 0;
     m->in_turn = arch->mixer_in_turn;
     if (m->kind == CAPP_MIX_DELTA && (st = key_layers(s, arch, h, err)) != CAPP_OK) return st;
@@ -330,6 +358,48 @@ static capp_status read_scan(const capp_fields *r, capp_hparams *h) {
     return read_types(r, h, "linear_attention", "mamba");
 }
 
+/* Jamba: every so many layers one has attention, and one has experts. */
+static capp_status read_periods(const capp_fields *r, capp_hparams *h) {
+    static const char *const keys[] = {"attn_layer_period", "attn_layer_offset", "expert_layer_period",
+                                       "expert_layer_offset"};
+    uint32_t numbers[4];
+    for (size_t i = 0; i < 4; i++) {
+        double value;
+        bool found;
+        capp_status st = capp_field_number(r, keys[i], &value, &found);
+        if (st != CAPP_OK) return st;
+        if (!found || value != floor(value) || value < (i % 2 ? 0 : 1) || value >= CAPP_MOST_LAYERS)
+            return capp_field_fail(r, CAPP_EFORMAT, keys[i], "must be a number of layers");
+        numbers[i] = (uint32_t)value;
+    }
+    for (uint32_t i = 0; i < h->layers; i++) {
+        if (i % numbers[0] != numbers[1]) h->kinds[i] |= CAPP_MIXES;
+        if (i % numbers[2] != numbers[3] || h->experts == 1) h->kinds[i] |= CAPP_DENSE;
+    }
+    h->dense_feed = h->feed;
+    return CAPP_OK;
+}
+
+static capp_status read_select(const capp_fields *r, capp_hparams *h) {
+    capp_mix *m = &h->mix;
+    static const char ranks[] = "mamba_dt_rank|time_step_rank";
+    capp_str automatic = {"", 0};
+    uint32_t expand;
+    capp_status st;
+    m->bare_norms = !strcmp(r->arch->name, "falcon_mamba");
+    if (m->bare_norms && (st = capp_field_single(r, "mixer_rms_eps", 1e-6, &m->eps)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "mamba_d_conv|conv_kernel", 4, 64, &m->taps)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "mamba_d_state|state_size", 16, CAPP_MOST_KEYS, &m->keys)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "mamba_expand|expand", 2, 64, &expand)) != CAPP_OK) return st;
+    (void)capp_source_str(r->s, r->arch->mixes_only ? "time_step_rank" : "mamba_dt_rank", &automatic);
+    m->rank = (h->width + 15) / 16;
+    if (!capp_str_is(automatic, "auto") && (st = capp_field_count(r, ranks, m->rank, CAPP_MOST_WIDTH, &m->rank)))
+        return st;
+    m->heads = m->groups = 1;
+    m->values = expand * h->width;
+    return r->arch->mixes_only ? CAPP_OK : read_periods(r, h);
+}
+
 static capp_status read_short(const capp_fields *r, capp_hparams *h) {
     capp_status st = capp_field_count(r, "conv_L_cache", 3, 64, &h->mix.taps);
     if (st != CAPP_OK) return st;
@@ -344,6 +414,7 @@ capp_status capp_config_mix(const capp_fields *r, capp_hparams *h) {
     switch (h->mix.kind) {
     case CAPP_MIX_SHORT: st = read_short(r, h); break;
     case CAPP_MIX_DELTA: st = read_delta(r, h); break;
+    case CAPP_MIX_SELECT: st = read_select(r, h); break;
     default: st = read_scan(r, h); break;
     }
     return st == CAPP_OK ? check_sizes(h, capp_source_path(r->s), r->err) : st;

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CAPP_MOST_KEYS = 1024 };
+enum { CAPP_MOST_KEYS = 1024, CAPP_MOST_INNER = 2 };
 
 /* What a layer computes instead of attention, from a state that goes from token to token along a path. The
  * inputs of a row are the rows of capp_layer's mix_in and mix_rates:
@@ -15,14 +15,20 @@ enum { CAPP_MOST_KEYS = 1024 };
  *   DELTA   q and k [groups * keys each], v [heads * values], all three convolved; gate [heads * values];
  *           beta, alpha [heads each]: gated DeltaNet (Yang et al., arXiv 2412.06464)
  *   SCAN    gate [heads * values]; x [heads * values], b and c [groups * keys each], all three convolved; step [heads]:
- *           Mamba-2 (Dao and Gu, arXiv 2405.21060) */
-typedef enum capp_mixer { CAPP_MIX_NONE, CAPP_MIX_SHORT, CAPP_MIX_DELTA, CAPP_MIX_SCAN } capp_mixer;
+ *           Mamba-2 (Dao and Gu, arXiv 2405.21060)
+ *   SELECT  x, gate [values each]: Mamba-1 (Gu and Dao, arXiv 2312.00752). There is one head, each of whose values
+ *           decays at its own rate for each key. mix_inner[0] makes a latent step [rank], b and c [keys each] of x,
+ *           which is convolved; mix_inner[1] makes the steps [values] of the latent step. They follow the inputs. */
+typedef enum capp_mixer { CAPP_MIX_NONE, CAPP_MIX_SHORT, CAPP_MIX_DELTA, CAPP_MIX_SCAN, CAPP_MIX_SELECT } capp_mixer;
 
 typedef struct capp_mix {
     capp_mixer kind;
     uint32_t taps;          /* inputs of the convolution: the token's own and those of the taps - 1 tokens before it */
     uint32_t heads, groups; /* heads with a state; heads of q and k, or of b and c */
     uint32_t keys, values;  /* the state of a head has keys x values numbers */
+    uint32_t rank;          /* SELECT */
+    bool bare_norms;        /* SELECT: latent step, b and c are normalized, without weights */
+    float eps;              /* SELECT: of these norms; 0: as in other norms */
     bool in_turn;           /* head i reads group i % groups; else i / (heads / groups) */
     bool norm_first;        /* SCAN: the output is normalized before it is multiplied by its gate, not after */
 } capp_mix;
@@ -36,8 +42,10 @@ void capp_mix_only(struct capp_hparams *h);
 /* The number of layers that have a state. */
 size_t capp_count_states(const struct capp_hparams *h);
 
-/* The sizes of a layer's capp_mix: floats of a row's inputs, channels of the convolution, inputs of mix_out. */
+/* The sizes of a layer's capp_mix: floats of a row's inputs, rows of mix_in (and mix_rates), channels of the
+ * convolution, inputs of mix_out. */
 size_t capp_mix_inputs(const struct capp_hparams *h);
+size_t capp_mix_rows_in(const struct capp_hparams *h);
 size_t capp_mix_channels(const struct capp_hparams *h);
 size_t capp_mix_outputs(const struct capp_hparams *h);
 

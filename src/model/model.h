@@ -243,15 +243,17 @@ typedef struct capp_layer {
     capp_matrix out;       /* width rows */
     capp_matrix mix_in;    /* no parts if the layer has no capp_mix */
     capp_matrix mix_rates; /* DELTA: beta and alpha, the last inputs; always of floats, as the router is */
-    capp_matrix mix_out;   /* width rows */
-    const float *mix_taps, *mix_taps_bias; /* [taps][channels]; [channels] or NULL */
-    const float *mix_decay, *mix_step;     /* [heads] each: the factor of the step in the decay's exponent; the bias of
-                                              the step */
-    const float *mix_skip;                 /* [heads]: SCAN: how much of x is added to the output */
-    const float *mix_norm;                 /* [values] or [heads * values], or NULL */
-    size_t state;                          /* its place among the layers that have a state */
-    capp_matrix up;                        /* gated: two parts, gate and up, of feed rows each; else one part */
-    capp_matrix down;                      /* width rows */
+    capp_matrix mix_inner[CAPP_MOST_INNER]; /* products of what mix_in gives, see capp_mixer; or no parts */
+    capp_matrix mix_out;                    /* width rows */
+    const float *mix_taps, *mix_taps_bias;  /* [taps][channels]; [channels] or NULL */
+    const float *mix_decay, *mix_step;      /* [heads] each: the factor of the step in the decay's exponent; the bias of
+                                               the step. SELECT: [keys][values]; NULL */
+    const float *mix_skip;                  /* [heads]: SCAN: how much of x is added to the output; SELECT: [values] */
+    capp_norm mix_norms[3];                 /* SELECT: of the latent step, b and c; no weights: no norms */
+    const float *mix_norm;                  /* [values] or [heads * values], or NULL */
+    size_t state;                           /* its place among the layers that have a state */
+    capp_matrix up;                         /* gated: two parts, gate and up, of feed rows each; else one part */
+    capp_matrix down;                       /* width rows */
     float score_scale;
     uint32_t window;           /* a row sees its own position and the window - 1 before it, or its chunk; 0: all */
     unsigned rope;             /* index of its rotation, less than n_ropes */

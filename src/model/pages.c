@@ -53,6 +53,8 @@ static void each_matrix(const capp_weights *w, size_t index, bool experts, void 
         const capp_matrix *m = !index ? &w->spread[i] : l ? NULL : &w->merge[i];
         if (m && !m->packed) fn(user, m);
     }
+    for (size_t i = 0; l && i < CAPP_MOST_INNER; i++)
+        if (!l->mix_inner[i].packed) fn(user, &l->mix_inner[i]);
     size_t heads = l && l->latent.k_b ? 2 * (size_t)w->hparams.heads : 0;
     for (size_t i = 0; i < heads; i++)
         if (!l->latent.k_b[i].packed) fn(user, &l->latent.k_b[i]);

@@ -61,6 +61,10 @@
     X(MIX_TAPS, "ssm_conv1d")                                                                                          \
     X(MIX_DECAY, "ssm_a")                                                                                              \
     X(MIX_STEP, "ssm_dt")                                                                                              \
+    X(MIX_SELECT, "ssm_x")                                                                                             \
+    X(MIX_STEP_NORM, "ssm_dt_norm")                                                                                    \
+    X(MIX_B_NORM, "ssm_b_norm")                                                                                        \
+    X(MIX_C_NORM, "ssm_c_norm")                                                                                        \
     X(MIX_SKIP, "ssm_d")                                                                                               \
     X(MIX_NORM, "ssm_norm")                                                                                            \
     X(MIX_OUT, "ssm_out")                                                                                              \

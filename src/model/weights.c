@@ -140,6 +140,7 @@ static void set_layer(const capp_weights *twin, const capp_weights *w, uint32_t 
     set_twin(twin, w, &layer->mix_in);
     set_twin(twin, w, &layer->mix_rates);
     set_twin(twin, w, &layer->mix_out);
+    for (size_t i = 0; i < CAPP_MOST_INNER; i++) set_twin(twin, w, &layer->mix_inner[i]);
     set_twin(twin, w, &layer->up);
     set_twin(twin, w, &layer->down);
     set_twin(twin, w, &layer->router);
