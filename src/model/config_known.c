@@ -59,8 +59,7 @@ static const char outer[] =
 
 /* Fields of MPT's object attn_config. */
 static const char attention[] = " alibi alibi_bias_max attn_impl attn_pdrop attn_type attn_uses_sequence_id clip_qkv "
-                                "kv_n_heads model_type prefix_lm "
-                                "qk_ln rope_theta softmax_scale ";
+                                "model_type prefix_lm qk_ln softmax_scale ";
 
 /* Fields of DBRX's objects attn_config and ffn_config. */
 static const char attention_of_dbrx[] = " attn_pdrop clip_qkv kv_n_heads rope_theta ";
