@@ -82,6 +82,19 @@ static store *new_store(const char *path, int flags) {
     return s;
 }
 
+/* A temporary table hides the one of the store. */
+bool store_borrow_labels(store *s, const char *path, capp_error *err) {
+    sqlite3_stmt *attach = NULL;
+    char *name = joined(strncmp(path, "file:", 5) ? "" : "./", path);
+    bool good = !sqlite3_prepare_v2(s->database, "ATTACH ? AS other", -1, &attach, NULL) &&
+                !sqlite3_bind_text(attach, 1, name, -1, SQLITE_STATIC) && sqlite3_step(attach) == SQLITE_DONE;
+    sqlite3_finalize(attach);
+    free(name);
+    good = good && store_execute(s, "CREATE TEMP TABLE labels(row INTEGER PRIMARY KEY, label TEXT);"
+                                    "INSERT INTO temp.labels SELECT row, label FROM other.labels; DETACH other");
+    return good || store_fail(s, err);
+}
+
 int64_t store_number(store *s, const char *query) {
     sqlite3_stmt *statement = NULL;
     int64_t number = 0;
