@@ -9,8 +9,9 @@ typedef struct frame {
     row_rules *rules;
     const options *settings;
     template own, item, instruction; /* as the options have them */
-    buffer separator, between;       /* of examples; of the list */
-    buffer list, before;             /* of the current order */
+    size_t n_orders;
+    buffer separator, between; /* of examples; of the list */
+    buffer list, before;       /* of the current order */
 } frame;
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
@@ -96,7 +97,7 @@ static void close_frame(frame *f) {
  * classes. */
 static bool write_list(frame *f, size_t order, capp_error *err) {
     const row_rules *rules = f->rules;
-    size_t n = rules->n_classes, start = order * n / f->settings->orders;
+    size_t n = rules->n_classes, start = order * n / f->n_orders;
     f->list.size = 0;
     if (!f->settings->list) return true;
     for (size_t i = 0; i < n; i++) {
@@ -238,11 +239,12 @@ static bool make_order(frame *f, size_t order, template *made, capp_error *err) 
 bool frame_read(row_rules *rules, const options *settings, capp_error *err) {
     frame f = {.rules = rules, .settings = settings};
     bool good = open_frame(&f, err);
+    f.n_orders = settings->compare_orders && settings->orders < 2 && rules->n_classes > 1 ? 2 : settings->orders;
     if (good && settings->examples && settings->chat)
         rules->turns = arena_allocate(&rules->memory, 2 * MOST_EXAMPLES, sizeof *rules->turns);
     if (good && settings->template) good = make_order(&f, 0, &rules->template, err);
-    if (good && settings->orders > 1) rules->more = allocate(settings->orders - 1, sizeof *rules->more);
-    for (size_t i = 1; good && i < settings->orders; i++) {
+    if (good && f.n_orders > 1) rules->more = allocate(f.n_orders - 1, sizeof *rules->more);
+    for (size_t i = 1; good && i < f.n_orders; i++) {
         good = make_order(&f, i, &rules->more[rules->n_more], err);
         rules->n_more += good;
     }

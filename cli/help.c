@@ -58,6 +58,14 @@ static const struct {
                       "accuracy of both, the "
                       "rows\nwhere they differ, and McNemar's test of whether the difference can be chance.\n\n"
                       "  capp compare first.db second.db --label topic\n"},
+    {COMMAND_PLAN,
+     "Reads all rows, plans the run that the same options would make, and measures a sample: tokens, what sharing "
+     "saves,\n"
+     "waves, memory and time. Warns of classes with the same tokens, of spaces, of lengths and orders that decide "
+     "more\n"
+     "than the rows do, of classes that the model does not expect, and of rows that are too long or occur twice.\n\n"
+     "  capp plan --project capp.toml questions.csv\n"
+     "  capp plan -m model.gguf -t '{text}\\nTopic:' -c 'sports,politics' --json - questions.csv\n"},
     {COMMAND_INIT,
      "Writes a project file, capp.toml: model, prompt, classes and other options, for --project of the other "
      "commands.\n"

@@ -22,7 +22,8 @@
     X(DECIDE, decide, 1024, "STORE", "decide the rows of a store under other options")                                 \
     X(LABEL, label, 256, "STORE", "label the rows of a store that teach most")                                         \
     X(COMPARE, compare, 4096, "STORE STORE", "compare the predictions of two stores with labels")                      \
-    X(INIT, init, 65536, "[INPUT]", "write a project file, by asking")
+    X(INIT, init, 65536, "[INPUT]", "write a project file, by asking")                                                 \
+    X(PLAN, plan, 131072, "[INPUT]", "estimate a run before it begins, and warn of mistakes")
 
 enum {
 #define X(NAME, name, bit, arguments, summary) COMMAND_##NAME = (bit),
@@ -37,6 +38,7 @@ enum option_id {
     OPT_PROJECT,
     OPT_WITHOUT,
     OPT_DEFAULTS,
+    OPT_SAMPLE,
     OPT_INSTRUCTION,
     OPT_LIST,
     OPT_LIST_SEPARATOR,

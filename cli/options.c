@@ -194,6 +194,7 @@ static void add_text(const char ***list, size_t *n, size_t *capacity, const char
 static bool set(options *settings, int id, const char *text, capp_error *err) {
     switch (id) {
     case OPT_PROJECT: settings->project_path = text; return true;
+    case OPT_SAMPLE: return number_option(&settings->sample, "--sample", text, err);
     case OPT_DEFAULTS: settings->defaults = true; return true;
     case OPT_WITHOUT:
         add_text(&settings->without, &settings->n_without, &settings->without_capacity, text);
@@ -436,6 +437,7 @@ bool options_parse(options *settings, const char *command, unsigned bit, int cou
                           .repeat = 5,
                           .progress = 30,
                           .orders = 1,
+                          .sample = 64,
                           .max_record = 16 << 20};
     capp_model_options_init(&settings->model_options);
     getopt_form(bit, longs, letters);

@@ -34,6 +34,8 @@ typedef struct options {
     project project;
     const char **without; /* [n_without] keys of the project file */
     size_t n_without, without_capacity;
+    bool compare_orders;   /* plan: rows have a second order of the list of classes */
+    size_t sample;         /* plan: rows that run */
     bool defaults;         /* init: no questions */
     bool classes_are_json; /* `classes` is the JSON of a project file */
     const char *instruction, *list, *list_separator, *examples, *examples_label, *examples_separator; /* NULL: none */

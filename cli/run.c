@@ -79,7 +79,7 @@ static bool open_earlier(run *this_run, const options *settings, capp_error *err
 static bool open_model(run *this_run, const options *settings, bool session, capp_error *err) {
     capp_model_options how = settings->model_options;
     how.vocab_only = !session;
-    if (session && this_run->rules.n_more && how.precision == CAPP_PRECISION_AUTO) {
+    if (session && settings->orders > 1 && how.precision == CAPP_PRECISION_AUTO) {
         capp_model_options light = how;
         capp_model_info info;
         light.weights_memory = CAPP_WEIGHTS_NONE;
