@@ -29,7 +29,7 @@ const char *const precision_names[PRECISIONS] = {[CAPP_PRECISION_AUTO] = "auto",
 const option_row option_rows[] = {
     {"project", 'p', "FILE", COMMAND_INIT, false, OPT_PROJECT, "the file to write (default: capp.toml in this folder)"},
     {"project", 'p', "FILE", PROJECT & ~COMMAND_INIT, false, OPT_PROJECT,
-     "take the model, the template, the classes and other options from a file, or from FILE/capp.toml"},
+     "take model, template, classes and other options from FILE, or from FILE/capp.toml"},
     {"without", 0, "KEY", PROJECT & ~COMMAND_INIT, false, OPT_WITHOUT,
      "with --project: leave out this key of the file; may be given several times"},
     {"model", 'm', "FILE", ROWS | COMMAND_BENCH | COMMAND_DECIDE | COMMAND_INIT | COMMAND_PLAN, false, OPT_MODEL,

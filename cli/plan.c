@@ -1,5 +1,5 @@
 /* capp plan: what a run will cost, measured on a sample, and what may be wrong with its question. */
-#include "plan.h"
+#include "plan_report.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -212,10 +212,6 @@ static bool run_sample(plan_facts *p, capp_error *err) {
 }
 
 /* ---- The command ----------------------------------------------------------------------------------------------- */
-
-double plan_seconds(const plan_facts *p) {
-    return p->sample_tokens ? p->seconds * (double)p->work.tokens_computed / (double)p->sample_tokens : NAN;
-}
 
 static int write_plan(plan_facts *p, capp_error *err) {
     buffer text = {0};

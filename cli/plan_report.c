@@ -1,5 +1,5 @@
 /* The warnings of capp plan, and its report. */
-#include "plan.h"
+#include "plan_report.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -9,7 +9,8 @@
 
 enum { SHOWN = 5 }; /* warnings of one kind */
 
-void plan_warn(plan_facts *p, const char *format, ...) {
+/* Adds a warning: a plain sentence with its cure. */
+static void __attribute__((format(printf, 2, 3))) plan_warn(plan_facts *p, const char *format, ...) {
     char text[600];
     va_list arguments;
     va_start(arguments, format);
@@ -204,6 +205,11 @@ void plan_judge(plan_facts *p) {
 }
 
 /* ---- The report ------------------------------------------------------------------------------------------------ */
+
+/* Estimated seconds of the whole run, without loading the model. */
+static double plan_seconds(const plan_facts *p) {
+    return p->sample_tokens ? p->seconds * (double)p->work.tokens_computed / (double)p->sample_tokens : NAN;
+}
 
 static void put_duration(buffer *b, double seconds) {
     if (seconds < 120)

@@ -449,3 +449,15 @@ def test_rescore_of_phrasings_and_orders(smollm2, source, write, tmp_path):
     pmi = ["--discount", "-1", "--domain", "Topic:"]
     good(run("decide", store, *pmi, "--rescore", "-m", smollm2))
     assert good(run("decide", store, *pmi)) == good(run("classify", "-m", smollm2, "-p", orders, "--orders", "2", *pmi, source))
+
+
+def test_forecast_in_python(tiny_model):
+    from capp.classify import forecast, log_probs_conditional
+
+    model = capp.Model(tiny_model, precision="f32")
+    prompts, completions = [f"a common beginning of text {i}" for i in range(30)], ["yes", "no way"]
+    work = forecast(prompts, completions, model)
+    assert work["rows"] == 30 and work["waves"] >= 1 and work["planned_bytes"] > 0
+    log_probs_conditional(prompts, completions, model)
+    alone = sum(len(model.tokenize(p, bos=True)) * 2 + sum(len(model.tokenize(" " + c)) - 1 for c in completions) for p in prompts)
+    assert 0 < work["tokens_computed"] < alone and work["tokens_computed"] + work["tokens_saved"] == alone

@@ -1,6 +1,6 @@
-/* What capp plan finds out about a run before it begins. */
-#ifndef CLI_PLAN_H
-#define CLI_PLAN_H
+/* What capp plan finds out about a run before it begins, and its report. */
+#ifndef CLI_PLAN_REPORT_H
+#define CLI_PLAN_REPORT_H
 
 #include "capp_forecast.h"
 #include "run.h"
@@ -47,14 +47,8 @@ typedef struct plan_facts {
     size_t n_warnings;
 } plan_facts;
 
-/* Adds a warning: a plain sentence with its cure. */
-void plan_warn(plan_facts *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
 /* Looks for everything that deserves a warning. */
 void plan_judge(plan_facts *p);
-
-/* Estimated seconds of the whole run, without loading the model. */
-double plan_seconds(const plan_facts *p);
 
 void plan_text(const plan_facts *p, buffer *b);
 void plan_json(const plan_facts *p, buffer *b);
