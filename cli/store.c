@@ -27,8 +27,11 @@ static const char schema[] =
     " fields TEXT, prompt TEXT, list INTEGER, prior TEXT, normalize INTEGER, prediction INTEGER, probability REAL,"
     " margin REAL, logprobs BLOB, first_logprobs BLOB, rescored BLOB, error TEXT);"
     "CREATE TABLE labels(row INTEGER PRIMARY KEY, label TEXT NOT NULL, time TEXT NOT NULL);"
-    "CREATE VIEW decisions AS SELECT rows.row, rows.id, completions.text AS prediction, rows.probability, rows.margin,"
-    " labels.label, rows.prompt, rows.fields FROM rows"
+    "CREATE VIEW decisions AS SELECT rows.row, rows.id,"
+    " CASE WHEN lists.own = 0 AND EXISTS(SELECT 1 FROM settings WHERE name = 'class_of')"
+    " THEN json_extract((SELECT value FROM settings WHERE name = 'classes'), '$[' || rows.prediction || ']')"
+    " ELSE completions.text END AS prediction, rows.probability, rows.margin,"
+    " labels.label, rows.prompt, rows.fields FROM rows LEFT JOIN lists ON lists.list = rows.list"
     " LEFT JOIN completions ON completions.list = rows.list AND completions.place = rows.prediction"
     " LEFT JOIN labels ON labels.row = rows.row;";
 

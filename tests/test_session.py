@@ -85,9 +85,14 @@ def terminal(tmp_path):
 
 
 def test_a_persons_session(terminal, tiny_model, write, tmp_path):
-    """classify, Ctrl-C, resume, label ten rows, evaluate, calibrate, compare."""
+    """init, plan, classify, Ctrl-C, resume, label ten rows, evaluate, calibrate, compare."""
     write("mail.csv", "id,text\n" + "".join(f'm{i},"message {i} about {"parcel refund password".split()[i % 3]}"\n' for i in range(3000)))
-    base = f"capp classify -m {tiny_model} -c 'delivery,refund,login' --precision f32 {shlex.join(SLOWLY)}"
+    terminal.command(f"capp init --defaults -m {tiny_model} -c 'delivery,refund,login' --precision f32 mail.csv")
+    assert "delivery" in (tmp_path / "capp.toml").read_text()
+    said = terminal.command("clear; capp plan --project capp.toml mail.csv")
+    assert "3000" in said and "tokens" in said
+    terminal.command("clear")
+    base = f"capp classify --project capp.toml {shlex.join(SLOWLY)}"
     terminal.keys("-l", f"{base} -o first.db mail.csv; echo ended''early $?")
     terminal.keys("Enter")
     deadline = time.time() + 60
@@ -97,7 +102,7 @@ def test_a_persons_session(terminal, tiny_model, write, tmp_path):
     assert terminal.wait_for(r"^endedearly (\d+)$")[1] == "130" and "--resume" in terminal.screen()
     terminal.command(f"clear; {base} -o first.db --resume mail.csv")
     assert "3000" in terminal.command("capp export first.db | wc -l").split()
-    terminal.command(f"{base} -t 'Message: {{text}} Topic:' -o second.db mail.csv")
+    terminal.command(f"{base} -t 'Message: {{text}} Kind:' -o second.db mail.csv")
     terminal.command("clear")
     terminal.keys("-l", "capp label first.db --order random; echo ended''label $?")
     terminal.keys("Enter")
