@@ -23,6 +23,7 @@
     X(LABEL, label, 256, "STORE", "label the rows of a store that teach most")                                         \
     X(COMPARE, compare, 4096, "STORE STORE", "compare the predictions of two stores with labels")                      \
     X(INIT, init, 65536, "[INPUT]", "write a project file, by asking")                                                 \
+    X(SWEEP, sweep, 262144, "INPUT", "compare prompts, classes or models on labeled rows")                             \
     X(PLAN, plan, 131072, "[INPUT]", "estimate a run before it begins, and warn of mistakes")
 
 enum {
