@@ -70,6 +70,16 @@ static const struct {
                       "accuracy of both, the "
                       "rows\nwhere they differ, and McNemar's test of whether the difference can be chance.\n\n"
                       "  capp compare first.db second.db --label topic\n"},
+    {COMMAND_SWEEP,
+     "Runs several variants over the same labeled rows and says which is best, and whether that can be chance. A "
+     "variant\n"
+     "is a combination of the values of -p, -m, -t, -c, --instruction, --examples, --list and --system that are given\n"
+     "several times. Variants of one model run together and share the beginnings of their prompts. -o keeps the "
+     "results\n"
+     "in stores, for decide, evaluate and compare.\n\n"
+     "  capp sweep -m model.gguf -c yes,no --label answer -t '{text}' -t 'Question: {text}\\nAnswer:' -o sweep "
+     "rows.csv\n"
+     "  capp sweep -p short.toml -p long.toml --label topic questions.csv\n"},
     {COMMAND_PLAN,
      "Reads all rows, plans the run that the same options would make, and measures a sample: tokens, what sharing "
      "saves,\n"

@@ -24,6 +24,7 @@
     X(COMPLETION, completion, 262144, "SHELL", "print completions for bash, zsh or fish")                              \
     X(COMPARE, compare, 4096, "STORE STORE", "compare the predictions of two stores with labels")                      \
     X(INIT, init, 65536, "[INPUT]", "write a project file, by asking")                                                 \
+    X(SWEEP, sweep, 262144, "INPUT", "compare prompts, classes or models on labeled rows")                             \
     X(PLAN, plan, 131072, "[INPUT]", "estimate a run before it begins, and warn of mistakes")
 
 enum {

@@ -504,6 +504,10 @@ bool options_parse(options *settings, const char *command, unsigned bit, int cou
     if (!settings->model && row_of(OPT_MODEL, bit) && bit != COMMAND_DECIDE && bit != COMMAND_INIT &&
         !(bit == COMMAND_EVALUATE && names_store(settings->input)))
         return fail_at(err, 0, "no model; use -m FILE");
+    if (bit == COMMAND_SWEEP && (!settings->input || !strcmp(settings->input, "-")))
+        return fail_at(err, 0, "sweep reads INPUT several times; write the name of a file");
+    if (bit == COMMAND_SWEEP && !settings->label)
+        return fail_at(err, 0, "no label; name the column of the correct class with --label FIELD");
     if (bit == COMMAND_INSPECT && !settings->input) return fail_at(err, 0, "no file; write capp inspect FILE");
     if (bit == COMMAND_COMPARE && !settings->second)
         return fail_at(err, 0, "compare needs two stores; write capp compare FIRST.db SECOND.db --label FIELD");

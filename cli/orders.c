@@ -5,6 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool orders_open_model(capp_model **model, const options *settings, capp_error *err) {
+    capp_model_options how = settings->model_options, light = how;
+    if (settings->orders > 1 && how.precision == CAPP_PRECISION_AUTO) {
+        capp_model_info info;
+        light.weights_memory = CAPP_WEIGHTS_NONE;
+        if (capp_model_open(model, settings->model, &light, err)) return false;
+        capp_model_get_info(*model, &info);
+        capp_model_free(*model);
+        how.precision = info.deciding;
+    }
+    return capp_model_open(model, settings->model, &how, err) == CAPP_OK;
+}
+
 typedef struct averaging {
     const capp_example *examples; /* [rows * n] */
     size_t n;                     /* prompts of a row */

@@ -6,6 +6,9 @@
 
 #include "rows.h"
 
+/* Opens the model of the options. With several orders, precision AUTO means the precision that decides. */
+bool orders_open_model(capp_model **model, const options *settings, capp_error *err);
+
 /* Scores n rows with all their prompts and passes one result for each row to fn. The model must have one lane (margin
  * 0), because the mean of decisions that are not close may be close. rows: with n_more of the rules prompts each. */
 capp_status orders_score(capp_session *session, const row_rules *rules, const row *rows, size_t n,

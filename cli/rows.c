@@ -229,20 +229,24 @@ static void tell_notes(row_rules *rules, const row *this_row, capp_str empty) {
     notes_row(&rules->notes, &noted);
 }
 
-read_status row_read(row *this_row, row_rules *rules, reader *from, size_t index, bool wait, arena *a,
-                     capp_error *err) {
-    record next;
+void row_make(row *this_row, row_rules *rules, const record *from, size_t index, arena *a, capp_error *err) {
     capp_str empty = {NULL, 0};
-    read_status status = reader_next(from, &next, wait, err);
-    if (index == 0 && status != READ_FAILED && !template_check(&rules->template, from, err)) return READ_FAILED;
-    if (status == READ_BAD) {
+    if (!from) {
         *this_row = (row){.line = err->row};
         number_row(this_row, index, a);
         row_set_bad(this_row, err->message, a);
-        return READ_ROW;
+        return;
     }
-    if (status != READ_ROW) return status;
-    if (!row_build(this_row, rules, &next, index, a, &empty, err)) row_set_bad(this_row, err->message, a);
+    if (!row_build(this_row, rules, from, index, a, &empty, err)) row_set_bad(this_row, err->message, a);
     tell_notes(rules, this_row, empty);
+}
+
+read_status row_read(row *this_row, row_rules *rules, reader *from, size_t index, bool wait, arena *a,
+                     capp_error *err) {
+    record next;
+    read_status status = reader_next(from, &next, wait, err);
+    if (index == 0 && status != READ_FAILED && !template_check(&rules->template, from, err)) return READ_FAILED;
+    if (status != READ_ROW && status != READ_BAD) return status;
+    row_make(this_row, rules, status == READ_ROW ? &next : NULL, index, a, err);
     return READ_ROW;
 }

@@ -88,6 +88,10 @@ void rules_set_model(row_rules *rules, const capp_model *model, bool bos, bool p
  * *this_row is valid, perhaps bad. READ_FAILED: no more rows can be read; err->row is the line. */
 read_status row_read(row *this_row, row_rules *rules, reader *from, size_t index, bool wait, arena *a, capp_error *err);
 
+/* The second step of row_read, for a record that several rules read. from NULL: the record is malformed, and *err says
+ * how. */
+void row_make(row *this_row, row_rules *rules, const record *from, size_t index, arena *a, capp_error *err);
+
 /* Whether the row cannot be scored. on_error of the options says what to do with it. */
 bool row_is_bad(const row *this_row);
 

@@ -75,21 +75,11 @@ static bool open_earlier(run *this_run, const options *settings, capp_error *err
     return good;
 }
 
-/* Opens the model. A mean over orders is computed in the precision that decides. */
 static bool open_model(run *this_run, const options *settings, bool session, capp_error *err) {
     capp_model_options how = settings->model_options;
-    how.vocab_only = !session;
-    if (session && settings->orders > 1 && how.precision == CAPP_PRECISION_AUTO) {
-        capp_model_options light = how;
-        capp_model_info info;
-        light.weights_memory = CAPP_WEIGHTS_NONE;
-        light.progress = NULL;
-        if (capp_model_open(&this_run->model, settings->model, &light, err)) return false;
-        capp_model_get_info(this_run->model, &info);
-        capp_model_free(this_run->model);
-        how.precision = info.deciding;
-    }
-    return capp_model_open(&this_run->model, settings->model, &how, err) == CAPP_OK;
+    how.vocab_only = true;
+    return session ? orders_open_model(&this_run->model, settings, err)
+                   : !capp_model_open(&this_run->model, settings->model, &how, err);
 }
 
 static bool open_all(run *this_run, const options *settings, row_need need, bool session, capp_error *err) {

@@ -198,6 +198,7 @@ for _name, _result, *_arguments in [
     ("capp_measure_get", c_int, _pointer, POINTER(Metrics), _error),
     ("capp_measure_coverage", c_int, _pointer, c_double, POINTER(c_double), _error),
     ("capp_measure_mcnemar", c_double, c_size_t, c_size_t),
+    ("capp_measure_holm", None, _pointer, c_size_t),
 ]:
     _function = getattr(lib, str(_name))
     _function.restype, _function.argtypes = _result, _arguments
