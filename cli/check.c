@@ -138,9 +138,10 @@ static size_t count_completion(const capp_model *model, capp_str text) {
 }
 
 static size_t longest_class(const row_rules *rules, const capp_model *model) {
-    size_t most = 0;
-    for (size_t i = 0; i < rules->n_classes; i++) {
-        size_t n = count_completion(model, rules->classes[i]);
+    size_t most = 0, n_all;
+    const capp_str *all = rules_completions(rules, &n_all);
+    for (size_t i = 0; i < n_all; i++) {
+        size_t n = count_completion(model, all[i]);
         if (n > most) most = n;
     }
     return most;

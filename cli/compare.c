@@ -110,8 +110,8 @@ int compare_command(const options *settings) {
     decided_row pair[2];
     read_status status = READ_FAILED;
     int code = EXIT_FAILED;
-    if (labeled_open(&c.sides[0], settings->input, settings, &err) &&
-        labeled_open(&c.sides[1], settings->second, settings, &err))
+    if (labeled_open(&c.sides[0], settings->input, settings->second, settings, &err) &&
+        labeled_open(&c.sides[1], settings->second, settings->input, settings, &err))
         while ((status = next_pair(&c, pair, &err)) == READ_ROW) count_pair(&c, pair);
     if (interrupted())
         code = EXIT_SIGNAL + interrupted();

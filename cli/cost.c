@@ -31,17 +31,18 @@ static path path_of(const row_rules *rules, const capp_model *model, capp_str te
 }
 
 size_t cost_of_classes(const row_rules *rules, const capp_model *model) {
-    path *paths = allocate(rules->n_classes, sizeof *paths);
+    size_t nodes = 0, n;
+    const capp_str *all = rules_completions(rules, &n);
+    path *paths = allocate(n, sizeof *paths);
     buffer spaced = {0};
-    size_t nodes = 0;
-    for (size_t i = 0; i < rules->n_classes; i++) paths[i] = path_of(rules, model, rules->classes[i], &spaced);
-    qsort(paths, rules->n_classes, sizeof *paths, by_ids);
-    for (size_t i = 0; i < rules->n_classes; i++) {
+    for (size_t i = 0; i < n; i++) paths[i] = path_of(rules, model, all[i], &spaced);
+    qsort(paths, n, sizeof *paths, by_ids);
+    for (size_t i = 0; i < n; i++) {
         size_t same = 0;
         while (i && same < paths[i].n && same < paths[i - 1].n && paths[i].ids[same] == paths[i - 1].ids[same]) same++;
         nodes += paths[i].n - same;
     }
-    for (size_t i = 0; i < rules->n_classes; i++) capp_free(paths[i].ids);
+    for (size_t i = 0; i < n; i++) capp_free(paths[i].ids);
     buffer_free(&spaced);
     free(paths);
     return nodes;

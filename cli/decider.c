@@ -10,34 +10,73 @@
 
 /* ---- Options --------------------------------------------------------------------------------------------------- */
 
-static bool choose_classes(decider *d, const options *settings, capp_error *err) {
+/* For class `class`: takes the completion of the run with this text, or those of its class of this name; named: a class
+ * first. */
+static bool choose_words(decider *d, size_t class, capp_str words, bool named, capp_error *err) {
     const row_rules *all = &d->facts->rules;
-    if (!all->n_classes)
+    size_t n, before = d->n_chosen;
+    const capp_str *completions = rules_completions(all, &n);
+    for (int turn = 0; turn < 2 && d->n_chosen == before; turn++)
+        for (size_t j = 0; j < n; j++) {
+            bool by_name = named ? !turn : turn > 0;
+            bool is = by_name ? all->n_phrasings && str_equal(words, all->classes[all->class_of[j]])
+                              : str_equal(words, completions[j]);
+            if (!is || (!by_name && d->n_chosen > before)) continue;
+            grow(&d->chosen, &d->chosen_capacity, d->n_chosen + 1, sizeof *d->chosen);
+            grow(&d->class_of, &d->class_of_capacity, d->n_chosen + 1, sizeof *d->class_of);
+            d->chosen[d->n_chosen] = j;
+            d->class_of[d->n_chosen++] = class;
+        }
+    return d->n_chosen > before ||
+           fail_at(err, 0,
+                   "class '%.*s' is not in the store, which has scores of %zu classes; choose among these, or run capp "
+                   "classify with this class",
+                   (int)words.size, words.data, n);
+}
+
+static bool choose_classes(decider *d, capp_error *err) {
+    const row_rules *mine = &d->rules;
+    if (!d->facts->rules.n_classes)
         return fail_at(err, 0, "-c chooses among the classes of the run, but its rows have their own completions");
-    d->chosen = arena_allocate(&d->memory, d->rules.n_classes, sizeof *d->chosen);
-    for (size_t i = 0; i < d->rules.n_classes; i++) {
-        size_t j = 0;
-        while (j < all->n_classes && !str_equal(d->rules.classes[i], all->classes[j])) j++;
-        if (j == all->n_classes)
-            return fail_at(err, 0,
-                           "class '%.*s' is not in the store, which has scores of %zu classes; choose among these, or "
-                           "run capp classify with -c '%.200s'",
-                           (int)d->rules.classes[i].size, d->rules.classes[i].data, all->n_classes, settings->classes);
-        d->chosen[i] = j;
-    }
+    for (size_t i = 0; i < mine->n_classes && !mine->n_phrasings; i++)
+        if (!choose_words(d, i, mine->classes[i], true, err)) return false;
+    for (size_t i = 0; i < mine->n_phrasings; i++)
+        if (!choose_words(d, mine->class_of[i], mine->phrasings[i], false, err)) return false;
     return true;
 }
 
+/* The class of the run from which all completions of a chosen class come; SIZE_MAX: several. */
+static size_t run_class(const decider *d, size_t class) {
+    const row_rules *all = &d->facts->rules;
+    size_t found = SIZE_MAX;
+    for (size_t i = 0; i < d->n_chosen; i++) {
+        if (d->class_of[i] != class) continue;
+        size_t of = all->n_phrasings ? all->class_of[d->chosen[i]] : d->chosen[i];
+        if (found != SIZE_MAX && found != of) return SIZE_MAX;
+        found = of;
+    }
+    return found;
+}
+
 /* The prior of the run, or the part of the chosen classes. */
-static void take_prior(decider *d) {
+static bool take_prior(decider *d, capp_error *err) {
     const row_rules *all = &d->facts->rules;
     size_t n = d->rules.n_classes;
     double sum = 0;
     d->rules.n_prior = d->chosen ? n : all->n_prior;
     d->rules.prior = allocate(d->rules.n_prior, sizeof *d->rules.prior);
     memcpy(d->rules.prior, all->prior, (d->chosen ? 0 : all->n_prior) * sizeof *d->rules.prior);
-    for (size_t i = 0; i < n && d->chosen; i++) sum += all->prior[d->chosen[i]];
-    for (size_t i = 0; i < n && d->chosen; i++) d->rules.prior[i] = all->prior[d->chosen[i]] / sum;
+    for (size_t i = 0; i < n && d->chosen; i++) {
+        size_t of = run_class(d, i);
+        if (of == SIZE_MAX)
+            return fail_at(err, 0,
+                           "class '%.*s' joins classes of the run, which has a prior for each; give the prior of the "
+                           "new classes with --prior",
+                           (int)d->rules.classes[i].size, d->rules.classes[i].data);
+        sum += d->rules.prior[i] = all->prior[of];
+    }
+    for (size_t i = 0; i < n && d->chosen; i++) d->rules.prior[i] /= sum;
+    return true;
 }
 
 /* The prompts that say nothing (Zhao et al. 2021): the template of the run with these texts in each column. */
@@ -46,7 +85,7 @@ static bool make_blanks(decider *d, capp_error *err) {
     enum { TEXTS = sizeof texts / sizeof *texts };
     template pattern = {0};
     capp_str written = store_get(d->store, "template", &d->memory);
-    if (written.size && !template_parse(&pattern, written.data, err)) return false;
+    if (written.size && !template_parse(&pattern, written.data, "the template", err)) return false;
     d->blanks = arena_allocate(&d->memory, TEXTS, sizeof *d->blanks);
     for (size_t i = 0; i < TEXTS; i++) {
         capp_str blank = capp_str_of(texts[i]);
@@ -63,12 +102,14 @@ bool decider_open(decider *d, store *s, const char *path, const store_facts *fac
     d->calibration = (calibration){.method = settings->calibrate, .coverage = settings->sets};
     options given = *settings;
     given.quiet = true; /* its warnings were printed when the rows were scored */
-    given.template = given.label = NULL;
+    given.template = given.label = given.examples = given.instruction = given.list = NULL;
+    given.examples_label = given.examples_separator = given.list_separator = NULL;
+    given.orders = 1;
     if (!rules_open(&d->rules, &given, NEED_CHOICES, err)) return false;
     d->rules.fields = true;
     d->rules.id = facts->rules.id;
     bool own_classes = d->rules.n_classes > 0;
-    if (own_classes && !choose_classes(d, settings, err)) return false;
+    if (own_classes && !choose_classes(d, err)) return false;
     if (!own_classes) d->rules.n_classes = facts->rules.n_classes;
     if (!own_classes && d->rules.n_classes) {
         d->rules.classes = allocate(d->rules.n_classes, sizeof *d->rules.classes);
@@ -77,7 +118,7 @@ bool decider_open(decider *d, store *s, const char *path, const store_facts *fac
     if (d->rules.n_prior && d->rules.n_classes && d->rules.n_prior != d->rules.n_classes)
         return fail_at(err, 0, "--prior has %zu numbers, but there are %zu classes", d->rules.n_prior,
                        d->rules.n_classes);
-    if (!d->rules.n_prior && facts->rules.n_prior) take_prior(d);
+    if (!d->rules.n_prior && facts->rules.n_prior && !take_prior(d, err)) return false;
     d->multi_label = settings->multi_label;
     d->rules.normalize = !settings->multi_label && facts->rules.normalize;
     capp_run_options_init(&d->how);
@@ -86,12 +127,13 @@ bool decider_open(decider *d, store *s, const char *path, const store_facts *fac
     bool pmi = d->calibration.method == CALIBRATE_PMI, discounts = pmi || options_given(settings, "discount");
     d->scoring.discount = pmi ? -1 : discounts ? settings->discount : facts->discount;
     d->domain = !discounts ? facts->domain : settings->domain ? capp_str_of(settings->domain) : (capp_str){"", 0};
-    if (d->scoring.discount != 0) d->how.scoring = &d->scoring;
     return d->calibration.method != CALIBRATE_CONTEXTUAL || make_blanks(d, err);
 }
 
 void decider_close(decider *d) {
     rules_close(&d->rules);
+    free(d->chosen);
+    free(d->class_of);
     free(d->first);
     free(d->exact);
     free(d->rescored);
@@ -138,7 +180,7 @@ static bool take_shift(decider *d, const stored_completions *c, capp_error *err)
     const size_t *chosen = chosen_of(d, c);
     size_t tokens = d->offset[d->n];
     float *logprobs = arena_allocate(&d->list_memory, d->n_blanks * tokens, sizeof *logprobs);
-    double *scores = arena_allocate(&d->list_memory, d->n_blanks * d->n, sizeof *scores);
+    double *scores = arena_allocate(&d->list_memory, d->n_blanks * d->width, sizeof *scores);
     for (size_t i = 0; i < d->n_blanks; i++) {
         const double *all = read_marginals(d, c, d->blanks[i], err);
         if (!all) return false;
@@ -149,14 +191,28 @@ static bool take_shift(decider *d, const stored_completions *c, capp_error *err)
         }
     }
     const capp_logprobs given = {.n = d->n_blanks, .offset = d->offset, .logprobs = logprobs};
-    capp_example example = {.completions = c->texts, .n_completions = d->n, .normalize = true};
-    if (!c->own) example.completions = d->rules.classes;
+    const capp_example example = {.completions = d->texts, .n_completions = d->n, .normalize = true};
     const capp_decided results = {.score = scores};
     capp_error cause;
-    d->shift = arena_allocate(&d->list_memory, d->n, sizeof *d->shift);
+    d->shift = arena_allocate(&d->list_memory, d->width, sizeof *d->shift);
     return (!capp_decide(&given, &example, &d->how, &results, &cause) &&
-            !capp_calibrate_shift(scores, d->n_blanks, d->n, d->shift, &cause)) ||
+            !capp_calibrate_shift(scores, d->n_blanks, d->width, d->shift, &cause)) ||
            fail_at(err, 0, "%s: --calibrate contextual: %s", d->path, cause.message);
+}
+
+/* The texts of the completions, and the classes that have several of them. */
+static void take_classes(decider *d, const stored_completions *c) {
+    const row_rules *all = &d->facts->rules;
+    const size_t *chosen = chosen_of(d, c), *class_of = NULL;
+    if (!c->own) class_of = chosen ? d->class_of : all->n_phrasings ? all->class_of : NULL;
+    if (class_of && d->n == d->rules.n_classes) class_of = NULL;
+    d->width = class_of ? d->rules.n_classes : d->n;
+    d->scoring.class_of = class_of;
+    d->scoring.n_phrasings = class_of ? d->n : 0;
+    d->scoring.n_classes = class_of ? d->width : 0;
+    d->how.scoring = d->scoring.discount != 0 || class_of ? &d->scoring : NULL;
+    d->texts = arena_allocate(&d->list_memory, d->n, sizeof *d->texts);
+    for (size_t i = 0; i < d->n; i++) d->texts[i] = c->texts[chosen ? chosen[i] : i];
 }
 
 /* Prepares the list for the options. */
@@ -165,7 +221,8 @@ static bool take_list(decider *d, const stored_completions *c, capp_error *err) 
     arena_reset(&d->list_memory);
     d->of = NULL;
     const size_t *chosen = chosen_of(d, c);
-    d->n = chosen ? d->rules.n_classes : c->n;
+    d->n = chosen ? d->n_chosen : c->n;
+    take_classes(d, c);
     d->offset = arena_allocate(&d->list_memory, d->n + 1, sizeof *d->offset);
     d->offset[0] = 0;
     for (size_t i = 0; i < d->n; i++) {
@@ -175,7 +232,7 @@ static bool take_list(decider *d, const stored_completions *c, capp_error *err) 
     d->ids = arena_allocate(&d->list_memory, d->offset[d->n], sizeof *d->ids);
     d->marginals = NULL;
     const double *marginals = NULL;
-    if (d->how.scoring) {
+    if (d->scoring.discount != 0) {
         marginals = read_marginals(d, c, d->domain, err);
         if (!marginals) return false;
         d->marginals = arena_allocate(&d->list_memory, d->offset[d->n], sizeof *d->marginals);
@@ -271,17 +328,22 @@ static void show_row(const decider *d, const stored_row *stored, row *shown) {
 /* The prior that has the effect of the shifts: prior * exp(shift / scale), divided by its sum. */
 static const double *shifted_prior(decider *d, const double *prior, double scale, const double *shift) {
     double top = -INFINITY, sum = 0;
-    grow(&d->prior, &d->prior_capacity, d->n, sizeof *d->prior);
-    for (size_t k = 0; k < d->n; k++) top = fmax(top, shift[k]);
-    for (size_t k = 0; k < d->n; k++) sum += d->prior[k] = (prior ? prior[k] : 1) * exp((shift[k] - top) / scale);
-    for (size_t k = 0; k < d->n; k++) d->prior[k] /= sum;
+    grow(&d->prior, &d->prior_capacity, d->width, sizeof *d->prior);
+    for (size_t k = 0; k < d->width; k++) top = fmax(top, shift[k]);
+    for (size_t k = 0; k < d->width; k++) sum += d->prior[k] = (prior ? prior[k] : 1) * exp((shift[k] - top) / scale);
+    for (size_t k = 0; k < d->width; k++) d->prior[k] /= sum;
     return d->prior;
 }
 
 static bool decide_as(decider *d, const capp_logprobs *given, const capp_example *example, bool plain, double scale,
                       decided_row *decided, capp_error *why) {
     capp_run_options how = d->how;
-    if (plain && d->calibration.method == CALIBRATE_PMI) how.scoring = NULL;
+    capp_scoring undiscounted = d->scoring;
+    if (plain && d->calibration.method == CALIBRATE_PMI) {
+        undiscounted.discount = 0;
+        undiscounted.marginals = NULL;
+        how.scoring = undiscounted.class_of ? &undiscounted : NULL;
+    }
     const capp_decided results = {.posterior = d->posterior,
                                   .score = d->score,
                                   .prediction = &decided->prediction,
@@ -291,11 +353,11 @@ static bool decide_as(decider *d, const capp_logprobs *given, const capp_example
     /* A scale changes no order, so the prediction stays. */
     double *shift = NULL;
     if (example->prior) {
-        grow(&d->logs, &d->logs_capacity, d->n, sizeof *d->logs);
+        grow(&d->logs, &d->logs_capacity, d->width, sizeof *d->logs);
         shift = d->logs;
-        for (size_t k = 0; k < d->n; k++) shift[k] = scale * log(example->prior[k]);
+        for (size_t k = 0; k < d->width; k++) shift[k] = scale * log(example->prior[k]);
     }
-    return !capp_calibrate_apply(d->score, 1, d->n, scale, shift, d->posterior, why);
+    return !capp_calibrate_apply(d->score, 1, d->width, scale, shift, d->posterior, why);
 }
 
 bool decider_fit_row(decider *d, const stored_row *stored, size_t fit, decided_row *decided, capp_error *err) {
@@ -304,8 +366,8 @@ bool decider_fit_row(decider *d, const stored_row *stored, size_t fit, decided_r
     if (!takes(d, stored, &cause)) return fail_at(err, 0, "%s: row %zu: %s", d->path, stored->index, cause.message);
     if (!take_list(d, stored->completions, err)) return false;
     show_row(d, stored, &decided->row);
-    grow(&d->posterior, &d->posterior_capacity, d->n, sizeof *d->posterior);
-    grow(&d->score, &d->score_capacity, d->n, sizeof *d->score);
+    grow(&d->posterior, &d->posterior_capacity, d->width, sizeof *d->posterior);
+    grow(&d->score, &d->score_capacity, d->width, sizeof *d->score);
     const float *logprobs = stored->first ? stored->first : stored->logprobs;
     capp_logprobs given = {.n = 1,
                            .offset = d->offset,
@@ -321,6 +383,8 @@ bool decider_fit_row(decider *d, const stored_row *stored, size_t fit, decided_r
     double scale = fitted ? c->scale[fit] : 1;
     const double *shift = plain ? NULL : fitted ? c->shift[fit] : d->shift;
     capp_example example = decided->row.example;
+    example.completions = d->texts;
+    example.n_completions = d->n;
     if (shift) example.prior = shifted_prior(d, example.prior, scale, shift);
     if (!decide_as(d, &given, &example, plain, scale, decided, &cause))
         return fail_at(err, 0, "%s: row %zu: %s", d->path, stored->index, cause.message);

@@ -21,7 +21,9 @@ typedef struct decider {
     const char *path; /* of the store */
     const store_facts *facts;
     row_rules rules;  /* classes and prior of the options, where they are given; otherwise those of the run */
-    size_t *chosen;   /* [rules.n_classes] indices in the run's classes; NULL: all */
+    size_t *chosen;   /* [n_chosen] the completions of the run that count; NULL: all */
+    size_t *class_of; /* [n_chosen] the class of each */
+    size_t n_chosen, chosen_capacity, class_of_capacity;
     bool multi_label; /* the options say so */
     capp_run_options how;
     capp_scoring scoring;
@@ -38,7 +40,8 @@ typedef struct decider {
     double *shift;     /* [n] of contextual calibration, or NULL */
     size_t *offset;    /* [n + 1] of the chosen completions */
     int32_t *ids;
-    size_t n;
+    capp_str *texts; /* [n] */
+    size_t n, width; /* completions; classes */
     arena list_memory;
     /* of the last row */
     float *first, *exact;

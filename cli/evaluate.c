@@ -241,7 +241,8 @@ int evaluate_command(const options *settings) {
     if (names_store(settings->input)) return evaluate_store(settings);
     run r;
     tally t = {.writes = settings->out != NULL, .loss = settings->only_prediction ? NAN : 0};
-    const char *inputs[] = {settings->input, settings->model, settings->classes, settings->prior, settings->out};
+    const char *inputs[] = {settings->input, settings->model,    settings->classes,     settings->prior,
+                            settings->out,   settings->examples, settings->project.path};
     output json = {.file = -1}, html = {.file = -1};
     capp_error err = {.row = CAPP_NO_ROW};
     int code = EXIT_FAILED;

@@ -85,7 +85,7 @@ int evaluate_store(const options *settings) {
     const char *inputs[] = {settings->input, settings->classes, settings->prior};
     enum { INPUTS = sizeof inputs / sizeof *inputs };
     output json = {.file = -1}, html = {.file = -1};
-    bool good = labeled_open(&rows, settings->input, settings, &err);
+    bool good = labeled_open(&rows, settings->input, NULL, settings, &err);
     const row_rules *rules = &rows.decider.rules;
     report_open(&c.report, rules->classes, rules->n_classes);
     report_open(&c.before, rules->classes, rules->n_classes);

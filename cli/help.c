@@ -15,8 +15,9 @@ static const struct {
      "-t, the\nprompt is the field `prompt` or `text`. A JSON row may have its own `completions`, `prior`, "
      "`end_of_prompt`,\n`normalize` and `id`. With many classes, --only-prediction finds the same class with less "
      "work. -o FILE.csv writes\na table with a column for each class. To continue a run that was stopped, add --resume "
-     "to the same command.\n\n"
-     "  capp classify -m model.gguf -t 'Question: {text}\\nTopic:' -c 'card arrival,age limit' questions.csv\n"},
+     "to the same command.\n--project takes the question from a file, which capp init writes.\n\n"
+     "  capp classify -m model.gguf -t 'Question: {text}\\nTopic:' -c 'card arrival,age limit' questions.csv\n"
+     "  capp classify --project capp.toml -o topics.csv questions.csv\n"},
     {COMMAND_EVALUATE, "Classifies rows whose class is known. Reports accuracy, log-loss, the pairs of classes that "
                        "are confused most\noften, and speed. With -o it also writes the rows, as classify does.\n\n"
                        "  capp evaluate -m model.gguf --label label --json report.json copa.jsonl\n"},
@@ -69,6 +70,31 @@ static const struct {
                       "accuracy of both, the "
                       "rows\nwhere they differ, and McNemar's test of whether the difference can be chance.\n\n"
                       "  capp compare first.db second.db --label topic\n"},
+    {COMMAND_SWEEP,
+     "Runs several variants over the same labeled rows and says which is best, and whether that can be chance. A "
+     "variant\n"
+     "is a combination of the values of -p, -m, -t, -c, --instruction, --examples, --list and --system that are given\n"
+     "several times. Variants of one model run together and share the beginnings of their prompts. -o keeps the "
+     "results\n"
+     "in stores, for decide, evaluate and compare.\n\n"
+     "  capp sweep -m model.gguf -c yes,no --label answer -t '{text}' -t 'Question: {text}\\nAnswer:' -o sweep "
+     "rows.csv\n"
+     "  capp sweep -p short.toml -p long.toml --label topic questions.csv\n"},
+    {COMMAND_PLAN,
+     "Reads all rows, plans the run that the same options would make, and measures a sample: tokens, what sharing "
+     "saves,\n"
+     "waves, memory and time. Warns of classes with the same tokens, of spaces, of lengths and orders that decide "
+     "more\n"
+     "than the rows do, of classes that the model does not expect, and of rows that are too long or occur twice.\n\n"
+     "  capp plan --project capp.toml questions.csv\n"
+     "  capp plan -m model.gguf -t '{text}\\nTopic:' -c 'sports,politics' --json - questions.csv\n"},
+    {COMMAND_INIT,
+     "Writes a project file, capp.toml: model, prompt, classes and other options, for --project of the other "
+     "commands.\n"
+     "It asks on the terminal, and suggests what the columns of INPUT and the options say. With --defaults it asks\n"
+     "nothing. A file that exists is replaced only with --overwrite.\n\n"
+     "  capp init questions.csv\n"
+     "  capp init --defaults -m smollm2.gguf --label topic -p topics.toml questions.csv\n"},
     {COMMAND_MODELS,
      "Lists the models in the caches of Hugging Face, llama.cpp, Ollama and LM Studio: the name that -m takes, size,\n"
      "architecture, and whether capp runs it. fetch downloads a model to Hugging Face's cache, checks it against the "

@@ -1,9 +1,11 @@
 #include "labeled.h"
 
-bool labeled_open(labeled *l, const char *path, const options *settings, capp_error *err) {
+bool labeled_open(labeled *l, const char *path, const char *other, const options *settings, capp_error *err) {
     *l = (labeled){.settings = settings, .path = path};
     l->store = store_open(path, false, err);
     if (!l->store || !store_learn(&l->facts, l->store, err)) return false;
+    bool borrows = other && !settings->label && !store_number(l->store, "SELECT count(*) FROM labels");
+    if (borrows && !store_borrow_labels(l->store, other, err)) return false;
     if (!decider_open(&l->decider, l->store, path, &l->facts, settings, err)) return false;
     if (!store_labels_open(&l->labels, l->store, &l->decider, settings, err)) return false;
     if (!calibrate(&l->decider, &l->labels, err)) return false;

@@ -18,8 +18,9 @@ typedef struct labeled {
 } labeled;
 
 /* Opens the store at path. The options may change its decisions, and name the column of the label. A calibration is
- * fitted for each row to the rows of the other folds. */
-bool labeled_open(labeled *l, const char *path, const options *settings, capp_error *err);
+ * fitted for each row to the rows of the other folds. other: a store whose labels count if this one has none, or NULL.
+ */
+bool labeled_open(labeled *l, const char *path, const char *other, const options *settings, capp_error *err);
 void labeled_close(labeled *l);
 
 /* The next row with a label: decided->row.label is its class. index: the row in the input. READ_END after a signal,

@@ -44,7 +44,7 @@ static int run_command(unsigned bit, int count, char **arguments) {
         complain("%s; see capp help %s", err.message, arguments[0]);
     else if (o.help)
         code = print_help(bit);
-    else if (bit != COMMAND_SERVE && !models_locate(&o, &err)) /* it has several models */
+    else if (bit != COMMAND_SERVE && bit != COMMAND_INIT && !models_locate(&o, &err)) /* several models; perhaps none */
         complain("%s", err.message);
     else
         for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)

@@ -11,9 +11,9 @@
 enum { MANIFEST_FORMAT = 1 };
 
 /* Options that do not change the rows, and options that the manifest records in another way. */
-static const char *const idle[] = {"model",     "lora",           "out",  "resume", "overwrite", "fsync",  "quiet",
-                                   "memory",    "weights-memory", "json", "html",   "threads",   "window", "isa",
-                                   "precision", "progress"};
+static const char *const idle[] = {"model",     "lora",           "out",     "resume", "overwrite", "fsync",  "quiet",
+                                   "memory",    "weights-memory", "json",    "html",   "threads",   "window", "isa",
+                                   "precision", "progress",       "project", "without"};
 
 static bool is_idle(const char *name) {
     for (size_t i = 0; i < sizeof idle / sizeof *idle; i++)
@@ -68,10 +68,13 @@ static bool put_input(buffer *b, const char *path, capp_error *err) {
 }
 
 /* An argument as written. For a file, its name and its contents. */
-static bool put_argument(buffer *b, const char *argument, capp_error *err) {
+static bool put_argument(buffer *b, const char *name, const char *argument, capp_error *err) {
     fingerprint f;
     if (!argument) {
         buffer_text(b, "true");
+    } else if (!strcmp(name, "examples")) {
+        if (!fingerprint_file(&f, argument, err)) return false;
+        put_file(b, argument, &f);
     } else if (*argument == '@' && argument[1]) {
         if (!fingerprint_file(&f, argument + 1, err)) return false;
         put_file(b, argument + 1, &f);
@@ -94,7 +97,7 @@ static bool put_options(buffer *b, const options *settings, capp_error *err) {
         for (size_t j = i; j < settings->n_given; j++) {
             if (strcmp(settings->given[j].name, settings->given[i].name) != 0) continue;
             if (j > i) buffer_text(b, ", ");
-            if (!put_argument(b, settings->given[j].argument, err)) return false;
+            if (!put_argument(b, settings->given[j].name, settings->given[j].argument, err)) return false;
         }
         buffer_char(b, ']');
         first = false;

@@ -65,9 +65,9 @@ static bool progress_option(options *settings, const char *text, capp_error *err
     return true;
 }
 
-static void note_given(options *settings, const char *name, const char *argument) {
+static void note_given(options *settings, const char *name, const char *argument, size_t line) {
     grow(&settings->given, &settings->given_capacity, settings->n_given + 1, sizeof *settings->given);
-    settings->given[settings->n_given++] = (given_option){name, argument};
+    settings->given[settings->n_given++] = (given_option){name, argument, line};
 }
 
 static bool aggregate_option(options *settings, const char *text, capp_error *err) {
@@ -113,6 +113,14 @@ bool options_given(const options *settings, const char *name) {
     return false;
 }
 
+bool options_blame(const options *settings, const char *name, capp_error *err) {
+    const capp_error cause = *err;
+    for (size_t i = 0; i < settings->n_given; i++)
+        if (settings->given[i].line && !strcmp(settings->given[i].name, name))
+            return fail_at(err, 0, "%s:%zu: %.800s", settings->project.path, settings->given[i].line, cause.message);
+    return false;
+}
+
 bool names_store(const char *path) {
     return path && (ends_with(path, ".db") || ends_with(path, ".sqlite") || ends_with(path, ".sqlite3"));
 }
@@ -129,13 +137,6 @@ static bool discount_option(options *settings, const char *text, capp_error *err
     settings->discount = strtod(text, &end);
     if (end != text && !*end && isfinite(settings->discount)) return true;
     return fail_at(err, 0, "--discount '%s' is not a number; write, for example, -1", text);
-}
-
-const capp_scoring *options_scoring(const options *settings, capp_scoring *scoring) {
-    capp_scoring_init(scoring);
-    scoring->discount = settings->discount;
-    if (settings->domain) scoring->domain = capp_str_of(settings->domain);
-    return scoring;
 }
 
 /* The discount, with what it needs and excludes. */
@@ -185,8 +186,26 @@ static bool lora_option(options *settings, const char *text, capp_error *err) {
     return true;
 }
 
+static void add_text(const char ***list, size_t *n, size_t *capacity, const char *text) {
+    grow(list, capacity, *n + 1, sizeof **list);
+    (*list)[(*n)++] = text;
+}
+
 static bool set(options *settings, int id, const char *text, capp_error *err) {
     switch (id) {
+    case OPT_PROJECT: settings->project_path = text; return true;
+    case OPT_SAMPLE: return number_option(&settings->sample, "--sample", text, err);
+    case OPT_DEFAULTS: settings->defaults = true; return true;
+    case OPT_WITHOUT:
+        add_text(&settings->without, &settings->n_without, &settings->without_capacity, text);
+        return true;
+    case OPT_INSTRUCTION: settings->instruction = text; return true;
+    case OPT_LIST: settings->list = text; return true;
+    case OPT_LIST_SEPARATOR: settings->list_separator = text; return true;
+    case OPT_ORDERS: return number_option(&settings->orders, "--orders", text, err);
+    case OPT_EXAMPLES: settings->examples = text; return true;
+    case OPT_EXAMPLES_LABEL: settings->examples_label = text; return true;
+    case OPT_EXAMPLES_SEPARATOR: settings->examples_separator = text; return true;
     case OPT_MODEL: settings->model = text; return true;
     case OPT_TEMPLATE: settings->template = text; return true;
     case OPT_CLASSES: settings->classes = text; return true;
@@ -238,10 +257,7 @@ static bool set(options *settings, int id, const char *text, capp_error *err) {
     case OPT_FSYNC: settings->fsync = true; return true;
     case OPT_FETCH: settings->fetch = true; return true;
     case OPT_FINGERPRINT: settings->fingerprint = true; return true;
-    case OPT_RENAME:
-        grow(&settings->rename, &settings->rename_capacity, settings->n_rename + 1, sizeof *settings->rename);
-        settings->rename[settings->n_rename++] = text;
-        return true;
+    case OPT_RENAME: add_text(&settings->rename, &settings->n_rename, &settings->rename_capacity, text); return true;
     case OPT_TOP: return number_option(&settings->top, "--top", text, err);
     case OPT_PROGRESS: return progress_option(settings, text, err);
     case OPT_QUIET: settings->quiet = true; return true;
@@ -252,8 +268,7 @@ static bool set(options *settings, int id, const char *text, capp_error *err) {
     case OPT_WINDOW: return number_option(&settings->window, "--window", text, err);
     case OPT_STOP:
         if (!*text) return fail_at(err, 0, "--stop is empty; write the text at which generation stops");
-        grow(&settings->stop, &settings->stop_capacity, settings->n_stop + 1, sizeof *settings->stop);
-        settings->stop[settings->n_stop++] = text;
+        add_text(&settings->stop, &settings->n_stop, &settings->stop_capacity, text);
         return true;
     case OPT_END_OF_PROMPT:
         if (strcmp(text, " ") != 0 && *text)
@@ -329,6 +344,8 @@ static bool check_names(const options *settings, capp_error *err) {
                  {settings->out, "-o"},
                  {settings->json, "--json"},
                  {settings->html, "--html"},
+                 {settings->project_path, "--project"},
+                 {settings->examples, "--examples"},
                  {settings->input, "INPUT"}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (names[i].text && !*names[i].text)
@@ -337,17 +354,72 @@ static bool check_names(const options *settings, capp_error *err) {
 }
 
 /* Options that change the report on a store. The others need the model, or write rows. */
+static bool is_of_store_report(const char *name) {
+    static const char *const useful[] = {"classes",   "label",     "label-index", "prior",   "multi-label",
+                                         "aggregate", "discount",  "domain",      "json",    "html",
+                                         "quiet",     "calibrate", "sets",        "project", "without"};
+    for (size_t i = 0; i < sizeof useful / sizeof *useful; i++)
+        if (!strcmp(name, useful[i])) return true;
+    return false;
+}
+
 static bool check_store_options(const options *settings, capp_error *err) {
-    static const char *const useful[] = {"classes",   "label",     "label-index", "prior", "multi-label",
-                                         "aggregate", "discount",  "domain",      "json",  "html",
-                                         "quiet",     "calibrate", "sets"};
-    for (size_t i = 0; i < settings->n_given; i++) {
-        size_t j = 0;
-        while (j < sizeof useful / sizeof *useful && strcmp(settings->given[i].name, useful[j]) != 0) j++;
-        if (j == sizeof useful / sizeof *useful)
+    for (size_t i = 0; i < settings->n_given; i++)
+        if (!is_of_store_report(settings->given[i].name))
             return fail_at(err, 0, "--%s has no effect on the report of a store; remove it", settings->given[i].name);
+    return true;
+}
+
+/* ---- The project file ------------------------------------------------------------------------------------------ */
+
+/* Whether the command uses what the file says: decide needs the model only for --rescore, and a store keeps all columns
+ * and classes. */
+static bool uses_key(const options *settings, const char *name) {
+    bool columns = !strcmp(name, "keep") || !strcmp(name, "rename") || !strcmp(name, "top");
+    if (columns && names_store(settings->out)) return false;
+    if (!strcmp(name, "model") && settings->bit == COMMAND_DECIDE) return settings->rescore;
+    if (settings->bit == COMMAND_EVALUATE && names_store(settings->input)) return is_of_store_report(name);
+    return true;
+}
+
+static bool is_named(const options *settings, const char *name, size_t n_given) {
+    for (size_t i = 0; i < n_given; i++)
+        if (!strcmp(settings->given[i].name, name)) return true;
+    for (size_t i = 0; i < settings->n_without; i++)
+        if (!strcmp(settings->without[i], name)) return true;
+    return false;
+}
+
+static bool check_without(const options *settings, capp_error *err) {
+    for (size_t i = 0; i < settings->n_without; i++) {
+        size_t j = 0;
+        while (j < settings->project.n && strcmp(settings->project.values[j].name, settings->without[i]) != 0) j++;
+        if (settings->project_path && j < settings->project.n) continue;
+        return fail_at(err, 0, "--without '%s': %s", settings->without[i],
+                       settings->project_path ? "the project file has no such key; remove the option"
+                                              : "there is no project file; add --project FILE");
     }
     return true;
+}
+
+/* Options of the command line count more than those of the file. */
+static bool take_project(options *settings, capp_error *err) {
+    project *p = &settings->project;
+    size_t n_given = settings->n_given;
+    if (settings->bit == COMMAND_INIT) return true; /* it writes the file */
+    if (settings->project_path && !project_read(p, settings->project_path, err)) return false;
+    for (size_t i = 0; i < p->n; i++) {
+        const project_value *value = &p->values[i];
+        for (size_t j = 0; j < n_option_rows; j++) {
+            const option_row *row = &option_rows[j];
+            if (strcmp(row->name, value->name) != 0 || !(row->commands & settings->bit)) continue;
+            if (is_named(settings, value->name, n_given) || !uses_key(settings, value->name)) continue;
+            note_given(settings, row->name, value->argument, value->line);
+            if (!set(settings, row->id, value->argument, err)) return options_blame(settings, row->name, err);
+            settings->classes_are_json = settings->classes_are_json || value->is_json;
+        }
+    }
+    return check_without(settings, err);
 }
 
 static bool check_reports(const options *settings, capp_error *err) {
@@ -376,7 +448,7 @@ static bool take_setting(options *settings, const config_entry *entry, capp_erro
     capp_error cause;
     if (!set(settings, row->id, entry->value, &cause)) return fail_at(err, 0, "%s: %s", entry->where, cause.message);
     if (bit == COMMAND_SERVE && row->id == OPT_MODEL)
-        note_given(settings, row->name, entry->value); /* serve reads it */
+        note_given(settings, row->name, entry->value, 0); /* serve reads it */
     return true;
 }
 
@@ -396,6 +468,8 @@ bool options_parse(options *settings, const char *command, unsigned bit, int cou
                           .tokens = 16,
                           .repeat = 5,
                           .progress = 30,
+                          .orders = 1,
+                          .sample = 64,
                           .max_record = 16 << 20};
     capp_model_options_init(&settings->model_options);
     getopt_form(bit, longs, letters);
@@ -405,7 +479,7 @@ bool options_parse(options *settings, const char *command, unsigned bit, int cou
         if (id == '?' || id == ':') return fail_option(id, bit, arguments, err);
         const option_row *row = row_of(id, bit);
         if (!check_dashes(row, arguments[optind - 1], bit, err) || !set(settings, row->id, optarg, err)) return false;
-        note_given(settings, row->name, row->argument ? optarg : NULL);
+        note_given(settings, row->name, row->argument ? optarg : NULL, 0);
     }
     if (settings->help) return true;
     if (!take_settings(settings, err)) return false;
@@ -413,7 +487,7 @@ bool options_parse(options *settings, const char *command, unsigned bit, int cou
     if (optind < count && (bit == COMMAND_MODELS || bit == COMMAND_COMPARE)) settings->second = arguments[optind++];
     if (settings->input && (bit == COMMAND_BENCH || bit == COMMAND_SERVE))
         return fail_at(err, 0, "%s reads no INPUT; remove '%s'", command, settings->input);
-    if (!check_names(settings, err)) return false;
+    if (!check_names(settings, err) || !take_project(settings, err)) return false;
     if (optind < count)
         return fail_at(err, 0, "more than one INPUT: '%s'; run the command once for each", arguments[optind]);
     if (!settings->chat && (settings->system || settings->chat_template || settings->chat_variables))
@@ -427,9 +501,13 @@ bool options_parse(options *settings, const char *command, unsigned bit, int cou
         return fail_at(err, 0,
                        settings->model ? "-m has no effect without --rescore; add it, or remove -m"
                                        : "--rescore needs the model; add -m FILE");
-    if (!settings->model && row_of(OPT_MODEL, bit) && bit != COMMAND_DECIDE &&
+    if (!settings->model && row_of(OPT_MODEL, bit) && bit != COMMAND_DECIDE && bit != COMMAND_INIT &&
         !(bit == COMMAND_EVALUATE && names_store(settings->input)))
         return fail_at(err, 0, "no model; use -m FILE");
+    if (bit == COMMAND_SWEEP && (!settings->input || !strcmp(settings->input, "-")))
+        return fail_at(err, 0, "sweep reads INPUT several times; write the name of a file");
+    if (bit == COMMAND_SWEEP && !settings->label)
+        return fail_at(err, 0, "no label; name the column of the correct class with --label FIELD");
     if (bit == COMMAND_INSPECT && !settings->input) return fail_at(err, 0, "no file; write capp inspect FILE");
     if (bit == COMMAND_COMPARE && !settings->second)
         return fail_at(err, 0, "compare needs two stores; write capp compare FIRST.db SECOND.db --label FIELD");
@@ -438,7 +516,8 @@ bool options_parse(options *settings, const char *command, unsigned bit, int cou
                        settings->calibrate ? "calibrate" : "sets");
     if (bit == COMMAND_EVALUATE && !names_store(settings->input) && !settings->label)
         return fail_at(err, 0, "no label; name the column of the correct class with --label FIELD");
-    if ((settings->resume || settings->overwrite) && (!settings->out || !strcmp(settings->out, "-")))
+    if ((settings->resume || settings->overwrite) && bit != COMMAND_INIT &&
+        (!settings->out || !strcmp(settings->out, "-")))
         return fail_at(err, 0, "--%s works only with an output file; use -o FILE",
                        settings->resume ? "resume" : "overwrite");
     if (settings->resume && settings->overwrite)
@@ -452,10 +531,12 @@ void options_free(options *settings) {
     free(settings->stop);
     settings->stop = NULL;
     free(settings->rename);
+    free(settings->without);
     free(settings->located);
     free(settings->given);
     for (size_t i = 0; i < settings->model_options.n_lora; i++) free((char *)(uintptr_t)settings->lora[i].path);
     free(settings->lora);
     settings->lora = NULL;
     settings->model_options.n_lora = 0;
+    project_free(&settings->project);
 }

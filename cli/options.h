@@ -5,6 +5,7 @@
 #include "calibration.h"
 #include "config.h"
 #include "option_table.h"
+#include "project.h"
 #include "util.h"
 
 /* What to do with a row that cannot be scored: --on-error. */
@@ -17,6 +18,7 @@ typedef enum row_policy {
 /* An option on the command line. */
 typedef struct given_option {
     const char *name, *argument; /* name of the long option; its argument, NULL if it has none */
+    size_t line;                 /* of the project file; 0: the command line has it */
 } given_option;
 
 typedef struct options {
@@ -30,6 +32,16 @@ typedef struct options {
     const char *html;   /* evaluate: a page, or NULL */
     const char *format, *model, *template, *classes, *out, *label, *json, *prior;
     const char *end_of_prompt; /* NULL: the default of the library */
+    const char *project_path;  /* NULL: none */
+    project project;
+    const char **without; /* [n_without] keys of the project file */
+    size_t n_without, without_capacity;
+    bool compare_orders;   /* plan: rows have a second order of the list of classes */
+    size_t sample;         /* plan: rows that run */
+    bool defaults;         /* init: no questions */
+    bool classes_are_json; /* `classes` is the JSON of a project file */
+    const char *instruction, *list, *list_separator, *examples, *examples_label, *examples_separator; /* NULL: none */
+    size_t orders; /* rotations of the list of classes */
     bool chat;
     const char *system, *chat_template, *chat_variables; /* NULL: none */
     const char **stop;                                   /* [n_stop], as written */
@@ -70,11 +82,11 @@ void options_free(options *settings);
 /* Whether the command line has the option of this long name. */
 bool options_given(const options *settings, const char *name);
 
+/* Fails with the message of *err. If the project file gives the option, puts file and line before it. */
+bool options_blame(const options *settings, const char *name, capp_error *err);
+
 /* Whether the name of a file says that it is a score store: .db, .sqlite or .sqlite3. */
 bool names_store(const char *path);
-
-/* Fills *scoring with discount and domain, and returns it. It borrows from settings. */
-const capp_scoring *options_scoring(const options *settings, capp_scoring *scoring);
 
 /* Writes the usage of one command, or of all if bit is 0, to text. */
 void help_text(unsigned bit, buffer *text);

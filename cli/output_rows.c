@@ -481,8 +481,8 @@ void put_choice(buffer *b, table *layout, const row *this_row, const capp_result
                  .least = of_store.least,
                  .prediction = result->prediction,
                  .posterior = result->posterior,
-                 .n = result->n_completions,
-                 .second = best_but(result->posterior, result->n_completions, result->prediction)};
+                 .n = result->n_classes,
+                 .second = best_but(result->posterior, result->n_classes, result->prediction)};
     if (layout->options->top) order_classes(layout, &x);
     x.order = layout->order;
     put_outcome(b, layout, &x);

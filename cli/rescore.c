@@ -49,8 +49,8 @@ static bool shapes_scores(const char *name) {
 
 /* Options that say nothing about the scores, or that classify does not have. */
 static bool of_decide(const char *name) {
-    static const char *const names[] = {"rescore",   "out",  "overwrite", "discount",   "domain",
-                                        "calibrate", "sets", "label",     "label-index"};
+    static const char *const names[] = {"rescore", "out",   "overwrite",   "discount", "domain", "calibrate",
+                                        "sets",    "label", "label-index", "project",  "without"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(name, names[i])) return true;
     return false;
@@ -94,14 +94,25 @@ static bool merge_options(rescorer *r, const options *settings, capp_error *err)
     return good;
 }
 
+/* A run in one precision, such as a mean over orders, gets the same precision again. */
+static void keep_precision(rescorer *r) {
+    capp_str name = store_get(r->store, "precision", &r->decider->memory);
+    if (r->decider->facts->margin > 0 || options_given(&r->settings, "precision")) return;
+    for (size_t i = 0; i < PRECISIONS; i++)
+        if (str_is(name, precision_names[i])) r->settings.model_options.precision = (capp_precision)i;
+}
+
 static bool open_model(rescorer *r, const options *settings, capp_error *err) {
     buffer now = {0};
     if (!merge_options(r, settings, err)) return false;
+    keep_precision(r);
     if (capp_model_open(&r->model, r->settings.model, &r->settings.model_options, err)) return false;
     bool good = manifest_make(&now, &r->settings, r->model, err) &&
                 manifest_same_scores(r->decider->facts->manifest, r->decider->path, buffer_view(&now), err);
     buffer_free(&now);
-    if (!good || !chat_open(&r->chat, &r->settings, r->model, err)) return false;
+    if (!good || !chat_open(&r->chat, &r->settings, r->decider->facts->rules.turns, r->decider->facts->rules.n_turns,
+                            r->model, err))
+        return false;
     if (capp_session_open(&r->session, r->model, err)) return false;
     interrupt_session(r->session);
     return true;
@@ -134,10 +145,13 @@ static void add_row(rescorer *r, const stored_row *stored, const capp_example *e
     a->example = *example;
     a->example.prompt = arena_copy(&r->memory, example->prompt);
     a->example.end_of_prompt = c->end_of_prompt && !*c->end_of_prompt ? "" : c->end_of_prompt ? " " : NULL;
-    capp_str *texts = arena_allocate(&r->memory, example->n_completions, sizeof *texts);
-    for (size_t i = 0; i < example->n_completions; i++) texts[i] = arena_copy(&r->memory, example->completions[i]);
+    a->example.n_completions = chosen ? r->decider->n_chosen : c->n;
+    capp_str *texts = arena_allocate(&r->memory, a->example.n_completions, sizeof *texts);
+    for (size_t i = 0; i < a->example.n_completions; i++)
+        texts[i] = arena_copy(&r->memory, c->texts[chosen ? chosen[i] : i]);
     a->example.completions = texts;
-    if (example->prior) a->example.prior = keep(r, example->prior, example->n_completions, sizeof *example->prior);
+    if (r->marginals) a->example.prior = NULL; /* it has one number for each class, and only texts matter */
+    if (a->example.prior) a->example.prior = keep(r, example->prior, example->n_completions, sizeof *example->prior);
     a->offset = keep(r, c->offset, c->n + 1, sizeof *c->offset);
     a->first = keep(r, stored->first ? stored->first : stored->logprobs, tokens, sizeof *a->first);
     a->exact = keep(r, stored->logprobs, tokens, sizeof *a->exact);
@@ -186,7 +200,12 @@ static bool run_batch(rescorer *r, capp_error *err) {
     how.chat = r->chat;
     scoring.discount = r->marginals ? -1 : r->decider->scoring.discount;
     scoring.domain = r->marginals ? r->domain : r->decider->domain;
-    if (scoring.discount != 0) how.scoring = &scoring;
+    if (!r->marginals) {
+        scoring.class_of = r->decider->scoring.class_of;
+        scoring.n_phrasings = r->decider->scoring.n_phrasings;
+        scoring.n_classes = r->decider->scoring.n_classes;
+    }
+    if (scoring.discount != 0 || scoring.class_of) how.scoring = &scoring;
     capp_error cause;
     capp_status status = capp_score(r->session, examples, r->n_rows, &how, on_result, r, &cause);
     r->n_rows = 0;

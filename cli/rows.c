@@ -29,11 +29,22 @@ static bool build_id(row *this_row, const row_rules *rules, const record *from, 
 
 /* ---- Prompts and texts ------------------------------------------------------------------------------------------- */
 
+/* The prompt with the list of classes in its other orders. */
+static bool build_orders(row *this_row, const row_rules *rules, const record *from, arena *a, capp_error *err) {
+    capp_str *prompts = arena_allocate(a, rules->n_more, sizeof *prompts), empty;
+    for (size_t i = 0; i < rules->n_more; i++)
+        if (!template_render(&rules->more[i], from, a, &prompts[i], &empty, err)) return false;
+    this_row->prompts = prompts;
+    return true;
+}
+
 /* The text of the template, otherwise the field `prompt`, otherwise `text`. */
 static bool build_prompt(row *this_row, const row_rules *rules, const record *from, arena *a, capp_str *empty,
                          capp_error *err) {
     static const capp_str prompt = {"prompt", 6}, text = {"text", 4};
-    if (rules->has_template) return template_render(&rules->template, from, a, &this_row->example.prompt, empty, err);
+    if (rules->has_template)
+        return template_render(&rules->template, from, a, &this_row->example.prompt, empty, err) &&
+               build_orders(this_row, rules, from, a, err);
     if (!record_text(from, prompt, a, &this_row->example.prompt) &&
         !record_text(from, text, a, &this_row->example.prompt)) {
         fail_field(err, from, text);
@@ -123,6 +134,11 @@ static bool build_choices(row *this_row, const row_rules *rules, const record *f
                         .n_completions = rules->n_classes,
                         .end_of_prompt = rules->end_of_prompt,
                         .normalize = rules->normalize};
+    if (completions.size && (rules->n_phrasings || rules->n_more))
+        return fail_at(err, line,
+                       "the row has its own completions, but the classes of the run have %s; remove 'completions' from "
+                       "the row",
+                       rules->n_phrasings ? "phrasings" : "a list with orders");
     if (completions.size && !build_completions(this_row, completions, line, a, err)) return false;
     if (!completions.size && !rules->n_classes)
         return fail_at(err, line, "the row has no completions; add the field 'completions', or list classes with -c");
@@ -213,20 +229,24 @@ static void tell_notes(row_rules *rules, const row *this_row, capp_str empty) {
     notes_row(&rules->notes, &noted);
 }
 
-read_status row_read(row *this_row, row_rules *rules, reader *from, size_t index, bool wait, arena *a,
-                     capp_error *err) {
-    record next;
+void row_make(row *this_row, row_rules *rules, const record *from, size_t index, arena *a, capp_error *err) {
     capp_str empty = {NULL, 0};
-    read_status status = reader_next(from, &next, wait, err);
-    if (index == 0 && status != READ_FAILED && !template_check(&rules->template, from, err)) return READ_FAILED;
-    if (status == READ_BAD) {
+    if (!from) {
         *this_row = (row){.line = err->row};
         number_row(this_row, index, a);
         row_set_bad(this_row, err->message, a);
-        return READ_ROW;
+        return;
     }
-    if (status != READ_ROW) return status;
-    if (!row_build(this_row, rules, &next, index, a, &empty, err)) row_set_bad(this_row, err->message, a);
+    if (!row_build(this_row, rules, from, index, a, &empty, err)) row_set_bad(this_row, err->message, a);
     tell_notes(rules, this_row, empty);
+}
+
+read_status row_read(row *this_row, row_rules *rules, reader *from, size_t index, bool wait, arena *a,
+                     capp_error *err) {
+    record next;
+    read_status status = reader_next(from, &next, wait, err);
+    if (index == 0 && status != READ_FAILED && !template_check(&rules->template, from, err)) return READ_FAILED;
+    if (status != READ_ROW && status != READ_BAD) return status;
+    row_make(this_row, rules, status == READ_ROW ? &next : NULL, index, a, err);
     return READ_ROW;
 }

@@ -1,5 +1,5 @@
 /* The classes, the prior and the template of the command line. */
-#include "rows.h"
+#include "frame.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -64,15 +64,105 @@ static bool split_classes(row_rules *rules, capp_str list, char separator, const
     return true;
 }
 
-static bool json_classes(row_rules *rules, capp_str text, const char *path, capp_error *err) {
-    json_value array = {NULL, 0};
-    size_t i = 1, capacity = 0;
-    if (!json_array_of(text, path, &array, err)) return false;
-    for (json_walk w = json_begin(array); json_next(&w); i++) {
-        if (json_kind_of(w.item) != JSON_KIND_STRING)
-            return fail_at(err, 0, "%s: class %zu is not a string; put it in quotes", path, i);
-        if (!add_class(rules, &capacity, json_copy_string(&rules->memory, w.item), path, err)) return false;
+/* ---- Classes as JSON -------------------------------------------------------------------------------------------- */
+
+/* Sizes of the arrays while classes are read. */
+typedef struct class_room {
+    size_t classes, phrasings, class_of, descriptions, prior;
+    const char *where; /* for messages */
+} class_room;
+
+static bool add_phrasing(row_rules *rules, class_room *room, capp_str text, capp_error *err) {
+    if (!text.size)
+        return fail_at(err, 0, "%s: class %zu has an empty phrasing; remove it", room->where, rules->n_classes);
+    grow(&rules->phrasings, &room->phrasings, rules->n_phrasings + 1, sizeof *rules->phrasings);
+    grow(&rules->class_of, &room->class_of, rules->n_phrasings + 1, sizeof *rules->class_of);
+    rules->phrasings[rules->n_phrasings] = arena_copy(&rules->memory, text);
+    rules->class_of[rules->n_phrasings++] = rules->n_classes - 1;
+    return true;
+}
+
+static json_value member_of(json_value object, const char *name) {
+    json_value found = {NULL, 0};
+    for (json_walk w = json_begin(object); json_next(&w);)
+        if (w.name.size == strlen(name) + 2 && !memcmp(w.name.data + 1, name, strlen(name))) found = w.item;
+    return found;
+}
+
+static bool check_members(json_value object, size_t number, const char *where, capp_error *err) {
+    static const char *const names[] = {"\"name\"", "\"description\"", "\"phrasings\"", "\"prior\""};
+    for (json_walk w = json_begin(object); json_next(&w);) {
+        size_t i = 0;
+        while (i < sizeof names / sizeof *names && !str_is(w.name, names[i])) i++;
+        if (i == sizeof names / sizeof *names)
+            return fail_at(err, 0,
+                           "%s: class %zu has a member %.*s; the members are name, description, phrasings and prior",
+                           where, number, w.name.size < 100 ? (int)w.name.size : 100, w.name.data);
     }
+    return true;
+}
+
+static bool add_phrasings(row_rules *rules, class_room *room, json_value list, capp_error *err) {
+    if (json_kind_of(list) != JSON_KIND_ARRAY || !json_size(list))
+        return fail_at(err, 0, "%s: the phrasings of class %zu are not a list of texts", room->where, rules->n_classes);
+    for (json_walk w = json_begin(list); json_next(&w);) {
+        if (json_kind_of(w.item) != JSON_KIND_STRING)
+            return fail_at(err, 0, "%s: a phrasing of class %zu is not a string; put it in quotes", room->where,
+                           rules->n_classes);
+        if (!add_phrasing(rules, room, json_copy_string(&rules->memory, w.item), err)) return false;
+    }
+    return true;
+}
+
+static bool add_own_prior(row_rules *rules, class_room *room, json_value prior, capp_error *err) {
+    bool first = rules->n_classes == 1, number = json_kind_of(prior) == JSON_KIND_NUMBER;
+    if (prior.size && !number)
+        return fail_at(err, 0, "%s: the prior of class %zu is not a number", room->where, rules->n_classes);
+    if (!first && number != (rules->n_prior > 0))
+        return fail_at(err, 0, "%s: class %zu has %s prior, and the classes before it have %s; give all or none",
+                       room->where, rules->n_classes, number ? "a" : "no", number ? "none" : "one");
+    if (!number) return true;
+    grow(&rules->prior, &room->prior, rules->n_prior + 1, sizeof *rules->prior);
+    rules->prior[rules->n_prior++] = json_double(prior);
+    return true;
+}
+
+/* "refund", or {"name": "refund", "description": "...", "phrasings": ["refund", "money back"], "prior": 0.2} */
+static bool add_item(row_rules *rules, class_room *room, json_value item, capp_error *err) {
+    size_t number = rules->n_classes + 1;
+    bool object = json_kind_of(item) == JSON_KIND_OBJECT;
+    if (object && !check_members(item, number, room->where, err)) return false;
+    json_value name = object ? member_of(item, "name") : item, none = {NULL, 0};
+    json_value description = object ? member_of(item, "description") : none;
+    json_value phrasings = object ? member_of(item, "phrasings") : none;
+    if (!name.size) return fail_at(err, 0, "%s: class %zu has no name", room->where, number);
+    if (json_kind_of(name) != JSON_KIND_STRING)
+        return fail_at(err, 0, "%s: class %zu is not a string; put it in quotes", room->where, number);
+    if (description.size && json_kind_of(description) != JSON_KIND_STRING)
+        return fail_at(err, 0, "%s: the description of class %zu is not a string", room->where, number);
+    capp_str text = json_copy_string(&rules->memory, name);
+    if (!add_class(rules, &room->classes, text, room->where, err)) return false;
+    grow(&rules->descriptions, &room->descriptions, number, sizeof *rules->descriptions);
+    rules->descriptions[number - 1] =
+        description.size ? json_copy_string(&rules->memory, description) : (capp_str){"", 0};
+    return (phrasings.size ? add_phrasings(rules, room, phrasings, err) : add_phrasing(rules, room, text, err)) &&
+           add_own_prior(rules, room, object ? member_of(item, "prior") : none, err);
+}
+
+/* Phrasings that are the names of the classes are none. */
+static void drop_names(row_rules *rules) {
+    bool names = rules->n_phrasings == rules->n_classes;
+    for (size_t i = 0; i < rules->n_classes && names; i++) names = str_equal(rules->phrasings[i], rules->classes[i]);
+    if (names) rules->n_phrasings = 0;
+}
+
+static bool json_classes(row_rules *rules, capp_str text, const char *where, capp_error *err) {
+    json_value array = {NULL, 0};
+    class_room room = {.where = where};
+    if (!json_array_of(text, where, &array, err)) return false;
+    for (json_walk w = json_begin(array); json_next(&w);)
+        if (!add_item(rules, &room, w.item, err)) return false;
+    drop_names(rules);
     return true;
 }
 
@@ -110,9 +200,11 @@ static bool check_one_class(const row_rules *rules, const char *text, capp_error
                    text);
 }
 
-static bool parse_classes(row_rules *rules, const char *text, capp_error *err) {
+static bool parse_classes(row_rules *rules, const char *text, bool json, capp_error *err) {
     bool good;
-    if (*text == '@') {
+    if (json) {
+        good = json_classes(rules, capp_str_of(text), "the project file", err);
+    } else if (*text == '@') {
         good = file_classes(rules, text + 1, err);
     } else {
         capp_str list = capp_str_of(text);
@@ -121,7 +213,9 @@ static bool parse_classes(row_rules *rules, const char *text, capp_error *err) {
         good = split_classes(rules, list, ',', "-c", err);
     }
     if (good && !rules->n_classes) return fail_at(err, 0, "-c: there are no classes; write, for example, 'yes,no'");
-    return good && check_one_class(rules, text, err);
+    if (good && rules->n_phrasings && rules->need != NEED_CHOICES)
+        return fail_at(err, 0, "-c: classes with phrasings work only with classify, evaluate and decide");
+    return good && check_one_class(rules, json ? "@" : text, err);
 }
 
 static bool add_prior(row_rules *rules, size_t *capacity, double value) {
@@ -147,6 +241,9 @@ static bool json_prior(row_rules *rules, const char *path, capp_error *err) {
 
 static bool parse_prior(row_rules *rules, const char *text, capp_error *err) {
     size_t capacity = 0;
+    free(rules->prior); /* of classes with their own */
+    rules->prior = NULL;
+    rules->n_prior = 0;
     if (*text == '@') return json_prior(rules, text + 1, err);
     for (const char *at = text;; at++) {
         char *end;
@@ -181,6 +278,33 @@ static void warn_duplicates(const row_rules *rules) {
     free(sorted);
 }
 
+const capp_str *rules_completions(const row_rules *rules, size_t *n) {
+    *n = rules->n_phrasings ? rules->n_phrasings : rules->n_classes;
+    return rules->n_phrasings ? rules->phrasings : rules->classes;
+}
+
+bool rules_add_phrasings(const row_rules *rules) {
+    return rules->n_phrasings > rules->n_classes;
+}
+
+capp_example rules_example(const row_rules *rules, const capp_example *shown) {
+    capp_example example = *shown;
+    if (shown->completions == rules->classes) example.completions = rules_completions(rules, &example.n_completions);
+    return example;
+}
+
+const capp_scoring *rules_scoring(const row_rules *rules, const options *settings, capp_scoring *scoring) {
+    capp_scoring_init(scoring);
+    scoring->discount = settings->discount;
+    if (settings->domain) scoring->domain = capp_str_of(settings->domain);
+    if (rules_add_phrasings(rules)) {
+        scoring->class_of = rules->class_of;
+        scoring->n_phrasings = rules->n_phrasings;
+        scoring->n_classes = rules->n_classes;
+    }
+    return scoring->discount != 0 || scoring->class_of ? scoring : NULL;
+}
+
 /* Warns of classes that begin with a space, or that differ but look the same. */
 static void warn_classes(const row_rules *rules) {
     size_t first, second;
@@ -189,11 +313,13 @@ static void warn_classes(const row_rules *rules) {
         complain("warning: classes %zu and %zu ('%.*s') look the same, but differ in their Unicode form or in spaces "
                  "around them; keep one",
                  first + 1, second + 1, (int)rules->classes[first].size, rules->classes[first].data);
-    for (size_t i = 0; rules->notes.space && i < rules->n_classes; i++) {
-        if (!is_one_of(*rules->classes[i].data, " \t\r\n")) continue;
-        complain("warning: class %zu begins with a space, and capp adds another one before it; remove it, or use "
+    size_t n;
+    const capp_str *completions = rules_completions(rules, &n);
+    for (size_t i = 0; rules->notes.space && i < n; i++) {
+        if (!is_one_of(*completions[i].data, " \t\r\n")) continue;
+        complain("warning: %s %zu begins with a space, and capp adds another one before it; remove it, or use "
                  "--end-of-prompt ''",
-                 i + 1);
+                 rules->n_phrasings ? "phrasing" : "class", i + 1);
         return;
     }
 }
@@ -235,6 +361,26 @@ static void list_asked(row_rules *rules) {
     }
 }
 
+/* Reports, before the model is loaded, errors that the library would report for every row. */
+static bool probe_classes(const row_rules *rules, capp_error *err) {
+    const capp_example probe = {.prompt = {"a", 1},
+                                .completions = rules->classes,
+                                .n_completions = rules->n_classes,
+                                .prior = rules->n_prior ? rules->prior : NULL,
+                                .end_of_prompt = rules->end_of_prompt,
+                                .normalize = rules->normalize && rules->need == NEED_CHOICES};
+    if (!capp_example_check(&probe, err)) return true;
+    err->row = 0;
+    return false;
+}
+
+/* The template, with what comes before it. */
+static bool read_prompt(row_rules *rules, const options *settings, capp_error *err) {
+    if (!frame_read(rules, settings, err)) return false;
+    return !settings->template || check_template(rules, settings->template, err) ||
+           options_blame(settings, "template", err);
+}
+
 bool rules_open(row_rules *rules, const options *settings, row_need need, capp_error *err) {
     *rules = (row_rules){.need = need,
                          .end_of_prompt = settings->end_of_prompt,
@@ -248,27 +394,20 @@ bool rules_open(row_rules *rules, const options *settings, row_need need, capp_e
         (notes){.quiet = settings->quiet,
                 .input = settings->input && strcmp(settings->input, "-") != 0 ? settings->input : "stdin",
                 .space = choices && (settings->end_of_prompt ? *settings->end_of_prompt == ' ' : !settings->chat)};
-    if (settings->template && !template_parse(&rules->template, settings->template, err)) return false;
-    if (settings->classes && !parse_classes(rules, settings->classes, err)) return false;
-    if (settings->template && !check_template(rules, settings->template, err)) return false;
-    if (settings->prior && !parse_prior(rules, settings->prior, err)) return false;
+    if (settings->classes && !parse_classes(rules, settings->classes, settings->classes_are_json, err))
+        return options_blame(settings, "classes", err);
+    if (!read_prompt(rules, settings, err)) return false;
+    if (settings->prior && !parse_prior(rules, settings->prior, err)) return options_blame(settings, "prior", err);
     if (settings->prior && !rules->n_prior)
         return fail_at(err, 0, "--prior is an empty list; write, for example, 0.2,0.8");
-    if (rules->n_classes && rules->n_prior && rules->n_classes != rules->n_prior)
-        return fail_at(err, 0, "--prior has %zu numbers, but there are %zu classes", rules->n_prior, rules->n_classes);
-    if (rules->n_classes && choices) {
-        /* Reports, before the model is loaded, errors that the library would report for every row. */
-        const capp_example probe = {.prompt = {"a", 1},
-                                    .completions = rules->classes,
-                                    .n_completions = rules->n_classes,
-                                    .prior = rules->n_prior ? rules->prior : NULL,
-                                    .end_of_prompt = rules->end_of_prompt,
-                                    .normalize = rules->normalize && need == NEED_CHOICES};
-        if (capp_example_check(&probe, err)) {
-            err->row = 0;
-            return false;
-        }
+    if (rules->n_classes && rules->n_prior && rules->n_classes != rules->n_prior) {
+        fail_at(err, 0, "--prior has %zu numbers, but there are %zu classes", rules->n_prior, rules->n_classes);
+        return options_blame(settings, "prior", err);
     }
+    if (rules->n_classes && choices && !probe_classes(rules, err)) return options_blame(settings, "classes", err);
+    if (settings->only_prediction && rules_add_phrasings(rules))
+        return fail_at(
+            err, 0, "--only-prediction does not work with classes that have several phrasings; remove one of the two");
     list_asked(rules);
     if (!settings->quiet) {
         warn_duplicates(rules);
@@ -300,11 +439,14 @@ void rules_set_model(row_rules *rules, const capp_model *model, bool bos, bool p
 }
 
 void rules_close(row_rules *rules) {
-    template_free(&rules->template);
     notes_free(&rules->notes);
     free(rules->asked);
     free(rules->classes);
     free(rules->prior);
+    free(rules->phrasings);
+    free(rules->class_of);
+    free(rules->descriptions);
+    frame_free(rules);
     arena_free(&rules->memory);
     *rules = (row_rules){0};
 }

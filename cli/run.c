@@ -3,6 +3,7 @@
 #include "chat.h"
 #include "disk.h"
 #include "manifest.h"
+#include "orders.h"
 #include "store_settings.h"
 
 #include <stdlib.h>
@@ -19,8 +20,12 @@ static const double WINDOW_SECONDS = 2;
 /* Opens the output. It must not be one of the input files. */
 static bool open_output(run *this_run, const options *settings, capp_error *err) {
     bool from_stdin = !settings->input || !strcmp(settings->input, "-");
-    const char *own[] = {from_stdin ? "/dev/stdin" : settings->input, settings->model, settings->classes,
-                         settings->prior};
+    const char *own[] = {from_stdin ? "/dev/stdin" : settings->input,
+                         settings->model,
+                         settings->classes,
+                         settings->prior,
+                         settings->examples,
+                         settings->project.path};
     size_t n = sizeof own / sizeof *own, adapters = settings->model_options.n_lora;
     const char **inputs = allocate(n + adapters, sizeof *inputs);
     memcpy(inputs, own, sizeof own);
@@ -70,16 +75,22 @@ static bool open_earlier(run *this_run, const options *settings, capp_error *err
     return good;
 }
 
+static bool open_model(run *this_run, const options *settings, bool session, capp_error *err) {
+    capp_model_options how = settings->model_options;
+    how.vocab_only = true;
+    return session ? orders_open_model(&this_run->model, settings, err)
+                   : !capp_model_open(&this_run->model, settings->model, &how, err);
+}
+
 static bool open_all(run *this_run, const options *settings, row_need need, bool session, capp_error *err) {
     if (!rules_open(&this_run->rules, settings, need, err)) return false;
     const reader_options reading = rules_reader(&this_run->rules, settings);
     if (!reader_open(&this_run->reader, &reading, err)) return false;
     if (!open_output(this_run, settings, err) || !open_table(this_run, settings, err)) return false;
     if (!check_input(&this_run->check, &this_run->reader, &this_run->rules, settings, err)) return false;
-    capp_model_options model_options = settings->model_options;
-    model_options.vocab_only = !session;
-    if (capp_model_open(&this_run->model, settings->model, &model_options, err)) return false;
-    if (!chat_open(&this_run->chat, settings, this_run->model, err)) return false;
+    if (!open_model(this_run, settings, session, err)) return false;
+    if (!chat_open(&this_run->chat, settings, this_run->rules.turns, this_run->rules.n_turns, this_run->model, err))
+        return false;
     rules_set_model(&this_run->rules, this_run->model, !this_run->chat && !settings->no_bos, settings->parse_special);
     if (!check_lengths(&this_run->check, &this_run->reader, &this_run->rules, settings, this_run->model, this_run->chat,
                        err))
@@ -518,7 +529,7 @@ void run_options_of(run *this_run, const row *rows, capp_run_options *how) {
     how->progress = run_progress;
     how->progress_user = this_run;
     how->window_seconds = WINDOW_SECONDS;
-    if (this_run->options->discount != 0) how->scoring = options_scoring(this_run->options, &this_run->scoring);
+    how->scoring = rules_scoring(&this_run->rules, this_run->options, &this_run->scoring);
     run_call(this_run, rows);
 }
 
@@ -528,10 +539,11 @@ void run_call(run *this_run, const row *rows) {
 
 static capp_status score_or_decide(scoring *s, size_t n, capp_error *err) {
     run *r = s->run;
-    capp_example *examples = arena_allocate(&r->memory, n, sizeof *examples);
-    for (size_t i = 0; i < n; i++) examples[i] = s->rows[i].example;
     capp_run_options how;
     run_options_of(r, s->rows, &how);
+    if (r->rules.n_more) return orders_score(r->session, &r->rules, s->rows, n, &how, on_result, s, err);
+    capp_example *examples = arena_allocate(&r->memory, n, sizeof *examples);
+    for (size_t i = 0; i < n; i++) examples[i] = rules_example(&r->rules, &s->rows[i].example);
     if (s->fn) return capp_score(r->session, examples, n, &how, on_result, s, err);
     return capp_predict_early(r->session, examples, n, &how, on_decision, s, err);
 }

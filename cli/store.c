@@ -27,8 +27,11 @@ static const char schema[] =
     " fields TEXT, prompt TEXT, list INTEGER, prior TEXT, normalize INTEGER, prediction INTEGER, probability REAL,"
     " margin REAL, logprobs BLOB, first_logprobs BLOB, rescored BLOB, error TEXT);"
     "CREATE TABLE labels(row INTEGER PRIMARY KEY, label TEXT NOT NULL, time TEXT NOT NULL);"
-    "CREATE VIEW decisions AS SELECT rows.row, rows.id, completions.text AS prediction, rows.probability, rows.margin,"
-    " labels.label, rows.prompt, rows.fields FROM rows"
+    "CREATE VIEW decisions AS SELECT rows.row, rows.id,"
+    " CASE WHEN lists.own = 0 AND EXISTS(SELECT 1 FROM settings WHERE name = 'class_of')"
+    " THEN json_extract((SELECT value FROM settings WHERE name = 'classes'), '$[' || rows.prediction || ']')"
+    " ELSE completions.text END AS prediction, rows.probability, rows.margin,"
+    " labels.label, rows.prompt, rows.fields FROM rows LEFT JOIN lists ON lists.list = rows.list"
     " LEFT JOIN completions ON completions.list = rows.list AND completions.place = rows.prediction"
     " LEFT JOIN labels ON labels.row = rows.row;";
 
@@ -80,6 +83,19 @@ static store *new_store(const char *path, int flags) {
     if (s->database) sqlite3_busy_timeout(s->database, 2000);
     if (s->database) sqlite3_db_config(s->database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     return s;
+}
+
+/* A temporary table hides the one of the store. */
+bool store_borrow_labels(store *s, const char *path, capp_error *err) {
+    sqlite3_stmt *attach = NULL;
+    char *name = joined(strncmp(path, "file:", 5) ? "" : "./", path);
+    bool good = !sqlite3_prepare_v2(s->database, "ATTACH ? AS other", -1, &attach, NULL) &&
+                !sqlite3_bind_text(attach, 1, name, -1, SQLITE_STATIC) && sqlite3_step(attach) == SQLITE_DONE;
+    sqlite3_finalize(attach);
+    free(name);
+    good = good && store_execute(s, "CREATE TEMP TABLE labels(row INTEGER PRIMARY KEY, label TEXT);"
+                                    "INSERT INTO temp.labels SELECT row, label FROM other.labels; DETACH other");
+    return good || store_fail(s, err);
 }
 
 int64_t store_number(store *s, const char *query) {

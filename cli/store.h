@@ -44,6 +44,9 @@ bool store_fail(const store *s, capp_error *err); /* its message; returns false 
 capp_str store_get(store *s, const char *name, arena *a);
 bool store_set(store *s, const char *name, capp_str value);
 
+/* Reads the labels of another store instead of those of this one. */
+bool store_borrow_labels(store *s, const char *path, capp_error *err);
+
 /* A number that a query without parameters returns; 0 if there is none. */
 int64_t store_number(store *s, const char *query);
 

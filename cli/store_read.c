@@ -184,18 +184,18 @@ static bool read_example(store_rows *r, stored_row *next) {
     next->completions = c;
     *e = (capp_example){.prompt = text_of(r, ROW_PROMPT),
                         .completions = c->own ? c->texts : rules->classes,
-                        .n_completions = c->n,
+                        .n_completions = c->own ? c->n : rules->n_classes,
                         .end_of_prompt = c->end_of_prompt,
                         .normalize = sqlite3_column_int(r->statement, ROW_NORMALIZE) != 0};
-    if (!c->own && c->n != rules->n_classes) return false;
+    if (!c->own && c->n != (rules->n_phrasings ? rules->n_phrasings : rules->n_classes)) return false;
     if (!json_doubles(text_of(r, ROW_PRIOR), &r->memory, &prior, &n_prior)) return false;
     next->own_prior = n_prior > 0;
     next->row.own_normalize = sqlite3_column_type(r->statement, ROW_NORMALIZE) != SQLITE_NULL;
     if (!next->row.own_normalize) e->normalize = rules->normalize;
-    if (n_prior && n_prior != c->n) return false;
+    if (n_prior && n_prior != e->n_completions) return false;
     if (n_prior)
         e->prior = prior;
-    else if (rules->n_prior == c->n)
+    else if (rules->n_prior == e->n_completions)
         e->prior = rules->prior;
     next->logprobs = items_of(r, ROW_LOGPROBS, c->offset[c->n], sizeof(float));
     next->first = items_of(r, ROW_FIRST, c->offset[c->n], sizeof(float));

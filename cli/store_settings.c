@@ -48,6 +48,39 @@ static bool set_classes(store *s, const row_rules *rules) {
     text.size = 0;
     put_doubles(&text, rules->prior, rules->n_prior);
     good = good && (!rules->n_prior || store_set(s, "prior", buffer_view(&text)));
+    text.size = 0;
+    for (size_t i = 0; i < rules->n_phrasings; i++) buffer_printf(&text, "%s%zu", i ? ", " : "[", rules->class_of[i]);
+    buffer_char(&text, ']');
+    good = good && (!rules->n_phrasings || store_set(s, "class_of", buffer_view(&text)));
+    text.size = 0;
+    for (size_t i = 0; i < rules->n_phrasings; i++) {
+        buffer_text(&text, i ? ", " : "[");
+        put_string(&text, rules->phrasings[i]);
+    }
+    buffer_char(&text, ']');
+    good = good && (!rules->n_phrasings || store_set(s, "phrasings", buffer_view(&text)));
+    buffer_free(&text);
+    return good;
+}
+
+/* The examples of a chat, to run the model again: question and answer in turn. */
+static bool set_turns(store *s, const row_rules *rules) {
+    buffer text = {0};
+    for (size_t i = 0; i < rules->n_turns; i++) {
+        buffer_text(&text, i ? ", " : "[");
+        put_string(&text, rules->turns[i].content);
+    }
+    buffer_char(&text, ']');
+    bool good = !rules->n_turns || store_set(s, "turns", buffer_view(&text));
+    buffer_free(&text);
+    return good;
+}
+
+/* The template, with the instruction, the examples and the list of classes that stand in it. */
+static bool set_template(store *s, const row_rules *rules) {
+    buffer text = {0};
+    template_write(&rules->template, &text);
+    bool good = !text.size || store_set(s, "template", buffer_view(&text));
     buffer_free(&text);
     return good;
 }
@@ -78,8 +111,8 @@ bool store_describe(store *s, const store_run *how, const capp_model *model) {
     const options *o = how->settings;
     return set_text(s, "capp", capp_version()) && store_set(s, "manifest", how->manifest) &&
            set_text(s, "model", o->model) && set_text(s, "precision", precision_names[info.precision]) &&
-           set_text(s, "isa", info.isa) && set_double(s, "margin", info.margin) &&
-           set_text(s, "template", o->template) && set_text(s, "aggregate", aggregates[o->aggregate]) &&
+           set_text(s, "isa", info.isa) && set_double(s, "margin", info.margin) && set_template(s, how->rules) &&
+           set_turns(s, how->rules) && set_text(s, "aggregate", aggregates[o->aggregate]) &&
            set_text(s, "normalize", o->multi_label ? "0" : "1") && set_double(s, "discount", o->discount) &&
            set_text(s, "domain", o->domain) && set_text(s, "id", o->id) &&
            set_text(s, "on-error", policies[o->on_error]) && set_classes(s, how->rules) &&
@@ -98,6 +131,31 @@ static int name_in(const char *const *names, size_t n, capp_str text) {
     return -1;
 }
 
+/* The classes of the phrasings. */
+static bool learn_phrasings(row_rules *rules, store *s) {
+    double *class_of;
+    size_t n;
+    arena *a = &rules->memory;
+    if (!json_doubles(store_get(s, "class_of", a), a, &class_of, &rules->n_phrasings)) return false;
+    if (!json_strings(store_get(s, "phrasings", a), a, &rules->phrasings, &n) || n != rules->n_phrasings) return false;
+    rules->class_of = arena_allocate(&rules->memory, rules->n_phrasings, sizeof *rules->class_of);
+    for (size_t i = 0; i < rules->n_phrasings; i++) {
+        if (!(class_of[i] >= 0 && class_of[i] < (double)rules->n_classes)) return false;
+        rules->class_of[i] = (size_t)class_of[i];
+    }
+    return true;
+}
+
+static bool learn_turns(row_rules *rules, store *s) {
+    capp_str *texts;
+    arena *a = &rules->memory;
+    if (!json_strings(store_get(s, "turns", a), a, &texts, &rules->n_turns)) return false;
+    rules->turns = arena_allocate(a, rules->n_turns, sizeof *rules->turns);
+    for (size_t i = 0; i < rules->n_turns; i++)
+        rules->turns[i] = (capp_message){capp_str_of(i % 2 ? "assistant" : "user"), texts[i]};
+    return true;
+}
+
 bool store_learn(store_facts *f, store *s, capp_error *err) {
     row_rules *rules = &f->rules;
     arena *a = &rules->memory;
@@ -109,7 +167,8 @@ bool store_learn(store_facts *f, store *s, capp_error *err) {
     bool good = aggregate >= 0 && policy >= 0 && margin.size && discount.size &&
                 json_strings(store_get(s, "classes", a), a, &rules->classes, &rules->n_classes) &&
                 json_doubles(store_get(s, "prior", a), a, &rules->prior, &rules->n_prior) &&
-                json_strings(store_get(s, "columns", a), a, &f->columns, &f->n_columns);
+                json_strings(store_get(s, "columns", a), a, &f->columns, &f->n_columns) && learn_phrasings(rules, s) &&
+                learn_turns(rules, s);
     if (store_errno(s)) return store_fail(s, err);
     double known = good ? strtod(margin.data, NULL) : 0;
     good = good && isfinite(known) && known >= 0;

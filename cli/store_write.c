@@ -87,12 +87,13 @@ static bool list_of(store *s, const options *settings, const row_rules *rules, c
                     const row *this_row, const capp_result *result, size_t *list) {
     const capp_example *e = &this_row->example;
     bool own = e->completions != rules->classes, classes = !own && e->end_of_prompt == rules->end_of_prompt;
-    size_t n_tokens = result->offset[e->n_completions];
+    size_t n_tokens = result->offset[result->n_completions];
+    const capp_example whole = rules_example(rules, e);
     stored_list wanted = {.list = classes ? 0 : index + 1, .n_tokens = n_tokens, .known = true};
-    if (!classes) hash_list(&wanted, own, e);
+    if (!classes) hash_list(&wanted, own, &whole);
     stored_list *place = classes ? &s->classes : &s->lists[wanted.hash[0] % STORE_LISTS];
     if (!place->known || memcmp(place->hash, wanted.hash, sizeof wanted.hash) != 0 || place->n_tokens != n_tokens) {
-        if (!add_list(s, model, wanted.list, own, e, result)) return false;
+        if (!add_list(s, model, wanted.list, own, &whole, result)) return false;
         if (result->marginals &&
             !store_add_marginals(s, settings->domain ? settings->domain : "", wanted.list, result->marginals, n_tokens))
             return false;
@@ -145,14 +146,14 @@ static double second_of(const capp_result *result) {
 bool store_add(store *s, const options *settings, const row_rules *rules, const capp_model *model, size_t index,
                const row *this_row, const capp_result *result) {
     const capp_example *e = &this_row->example;
-    size_t list, n = e->n_completions, tokens = result->offset[n];
+    size_t list, n = result->n_completions, tokens = result->offset[n];
     if (!store_begin(s) || !list_of(s, settings, rules, model, index, this_row, result, &list)) return false;
     sqlite3_stmt *statement = begin_row_of(s, index, this_row);
     if (!statement) return false;
     size_t fields = s->text.size;
     store_bind_text(statement, 6, e->prompt);
     sqlite3_bind_int64(statement, 7, (int64_t)list);
-    if (e->prior && e->prior != rules->prior) put_doubles(&s->text, e->prior, n);
+    if (e->prior && e->prior != rules->prior) put_doubles(&s->text, e->prior, e->n_completions);
     if (this_row->own_normalize) sqlite3_bind_int64(statement, 9, e->normalize);
     sqlite3_bind_int64(statement, 10, (int64_t)result->prediction);
     sqlite3_bind_double(statement, 11, result->posterior[result->prediction]);

@@ -13,28 +13,27 @@ static capp_str piece_text(const template *pattern, const template_piece *piece)
     return (capp_str){pattern->storage.data + piece->start, piece->size};
 }
 
-bool template_parse(template *pattern, const char *text, capp_error *err) {
+bool template_parse(template *pattern, const char *text, const char *option, capp_error *err) {
     *pattern = (template){0};
     size_t size = strlen(text), valid = utf8_valid(text, size);
-    if (valid != size) return fail_at(err, 0, "-t: invalid UTF-8 at byte %zu of the template", valid + 1);
+    if (valid != size) return fail_at(err, 0, "%s: invalid UTF-8 at byte %zu of the text", option, valid + 1);
     size_t start = 0; /* start of the current literal, in storage */
     for (const char *c = text; *c; c++) {
         if ((*c == '{' || *c == '}') && c[1] == *c) {
             buffer_char(&pattern->storage, *c++);
         } else if (*c == '}') {
-            return fail_at(err, 0, "-t: '}' at byte %zu of the template has no matching '{'; write }} for a brace",
+            return fail_at(err, 0, "%s: '}' at byte %zu of the text has no matching '{'; write }} for a brace", option,
                            (size_t)(c - text) + 1);
         } else if (*c == '{') {
             add_piece(pattern, false, start);
             size_t name = strcspn(c + 1, "{}");
             if (c[1 + name] != '}')
-                return fail_at(err, 0, "-t: '{' at byte %zu of the template is not closed; write {{ for a brace",
+                return fail_at(err, 0, "%s: '{' at byte %zu of the text is not closed; write {{ for a brace", option,
                                (size_t)(c - text) + 1);
             if (!name)
                 return fail_at(
-                    err, 0,
-                    "-t: {} at byte %zu of the template does not name a column; write {text}, or {{}} for braces",
-                    (size_t)(c - text) + 1);
+                    err, 0, "%s: {} at byte %zu of the text does not name a column; write {text}, or {{}} for braces",
+                    option, (size_t)(c - text) + 1);
             start = pattern->storage.size;
             buffer_add(&pattern->storage, c + 1, name);
             add_piece(pattern, true, start);
@@ -51,7 +50,8 @@ bool template_parse(template *pattern, const char *text, capp_error *err) {
         }
     }
     add_piece(pattern, false, start);
-    if (!pattern->n_pieces) return fail_at(err, 0, "-t: the template is empty; write, for example, '{text}\\nTopic:'");
+    if (!pattern->n_pieces)
+        return fail_at(err, 0, "%s: the text is empty; write, for example, '{text}\\nTopic:'", option);
     return true;
 }
 
@@ -59,6 +59,56 @@ void template_free(template *pattern) {
     buffer_free(&pattern->storage);
     free(pattern->pieces);
     *pattern = (template){0};
+}
+
+/* Adds a piece of another template. */
+static void copy_piece(template *pattern, bool is_field, capp_str text) {
+    size_t start = pattern->storage.size;
+    buffer_str(&pattern->storage, text);
+    add_piece(pattern, is_field, start);
+}
+
+void template_set(template *pattern, const template *from, capp_str before, const template_value *known) {
+    *pattern = (template){0};
+    copy_piece(pattern, false, before);
+    for (size_t i = 0; i < from->n_pieces; i++) {
+        const template_piece *piece = &from->pieces[i];
+        capp_str text = piece_text(from, piece);
+        bool is_known = known && piece->field && str_is(text, known->name);
+        copy_piece(pattern, piece->field && !is_known, is_known ? known->text : text);
+    }
+}
+
+bool template_expand(const template *pattern, const template_value *values, size_t n, const char *option, buffer *to,
+                     capp_error *err) {
+    for (size_t i = 0; i < pattern->n_pieces; i++) {
+        capp_str text = piece_text(pattern, &pattern->pieces[i]);
+        size_t j = 0;
+        while (pattern->pieces[i].field && j < n && !str_is(text, values[j].name)) j++;
+        if (pattern->pieces[i].field && j == n) {
+            buffer names = {0};
+            for (j = 0; j < n; j++) buffer_printf(&names, "%s{%s}", j ? ", " : "; it can use ", values[j].name);
+            fail_at(err, 0, "%s: {%.*s} has no value here%.*s", option, (int)text.size, text.data, (int)names.size,
+                    names.size ? names.data : "");
+            buffer_free(&names);
+            return false;
+        }
+        buffer_str(to, pattern->pieces[i].field ? values[j].text : text);
+    }
+    return true;
+}
+
+void template_write(const template *pattern, buffer *to) {
+    for (size_t i = 0; i < pattern->n_pieces; i++) {
+        capp_str text = piece_text(pattern, &pattern->pieces[i]);
+        if (pattern->pieces[i].field) buffer_char(to, '{');
+        for (size_t j = 0; j < text.size; j++) {
+            char c = text.data[j];
+            if (!pattern->pieces[i].field && is_one_of(c, "{}\\")) buffer_char(to, c);
+            buffer_char(to, c);
+        }
+        if (pattern->pieces[i].field) buffer_char(to, '}');
+    }
 }
 
 void template_sizes(const template *pattern, size_t *before, size_t *behind) {

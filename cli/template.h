@@ -16,9 +16,26 @@ typedef struct template {
 }
 template;
 
-/* The two characters \n mean a line feed, \t a tab, \\ a backslash; {{ and }} are braces. */
-bool template_parse(template *pattern, const char *text, capp_error *err);
+/* A value for a field that is not a column of the input. */
+typedef struct template_value {
+    const char *name;
+    capp_str text;
+} template_value;
+
+/* The two characters \n mean a line feed, \t a tab, \\ a backslash; {{ and }} are braces. option: for messages. */
+bool template_parse(template *pattern, const char *text, const char *option, capp_error *err);
 void template_free(template *pattern);
+
+/* Makes *pattern from another template: with text before it, and with a value in place of one of its fields, unless
+ * known is NULL. */
+void template_set(template *pattern, const template *from, capp_str before, const template_value *known);
+
+/* Appends the text with these values. Fails if a field is none of them. */
+bool template_expand(const template *pattern, const template_value *values, size_t n, const char *option, buffer *to,
+                     capp_error *err);
+
+/* Writes it as template_parse reads it. */
+void template_write(const template *pattern, buffer *to);
 
 /* Adds the names of its fields to the array *names; they are borrowed from the template. */
 void template_fields(const template *pattern, capp_str **names, size_t *n, size_t *capacity);

@@ -19,7 +19,7 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).resolve().parent.parent
-HEADERS = [ROOT / "include" / "capp.h", ROOT / "include" / "capp_arrays.h", ROOT / "include" / "capp_queue.h"]  # in this order on the page
+HEADERS = [ROOT / "include" / "capp.h", ROOT / "include" / "capp_arrays.h", ROOT / "include" / "capp_forecast.h", ROOT / "include" / "capp_queue.h"]  # in this order on the page
 END = "#ifdef __cplusplus\n}"
 PACKAGE = ROOT / "python" / "capp"
 MANUAL = ROOT / "docs" / "capp.1"

@@ -1,10 +1,9 @@
 /* capp: completion after prompt probability.
- *
  * capp scores completions after a prompt with a causal language model. For each token of each completion it computes
  * log Pr(token | prompt, completion tokens before it), from the full softmax over the vocabulary. From these
  * log-probabilities it makes one probability for each completion.
  *
- * capp_arrays.h has the functions that need no model: decisions from stored log-probabilities.
+ * capp_arrays.h has the functions that need no model; capp_forecast.h tells what a call has to do.
  *
  * Conventions
  * - A function that can fail returns a capp_status. On failure it also fills *err with one message, which says what is
@@ -219,8 +218,9 @@ typedef struct capp_model_info {
     bool assumed_pretokenizer;   /* the GGUF file names no pre-tokenizer; capp uses "default", as llama.cpp does */
     double load_seconds;
     const char *adapters; /* "PATH=WEIGHT" of each adapter in order, separated by ", "; "" if there are none */
-    double margin; /* precision AUTO rescores completions whose mean log-probability is closer than this to the best;
-                      0: the model never rescores */
+    double margin; /* precision AUTO rescores completions whose mean log-probability is closer than this to the best; 0:
+                      the model never rescores */
+    capp_precision deciding; /* that of rescored completions: I16 or F32; without them, `precision` */
 } capp_model_info;
 
 /* Fills *info. */

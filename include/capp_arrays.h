@@ -136,6 +136,10 @@ CAPP_API capp_status capp_measure_coverage(const capp_measure *measure, double r
  * of them has right differ at least this much, if both are equally good. */
 CAPP_API double capp_measure_mcnemar(size_t only_first, size_t only_second);
 
+/* Corrects n p-values for their number (Holm 1979): the probability that one of the tests that find nothing seems to
+ * find something stays below the level. Replaces each by the smallest level at which its test still counts. */
+CAPP_API void capp_measure_holm(double *p, size_t n);
+
 #ifdef __cplusplus
 }
 #endif

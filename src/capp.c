@@ -36,6 +36,14 @@ capp_status capp_score(capp_session *session, const capp_example *examples, size
     return capp_score_rows(session, capp_session_fast(session), &weighing, examples, n, given(options), fn, user, err);
 }
 
+capp_status capp_forecast(capp_session *session, const capp_example *examples, size_t n,
+                          const capp_run_options *options, capp_work *work, capp_error *err) {
+    capp_weighing weighing;
+    capp_status st = capp_weighing_init(&weighing, given(options), err);
+    if (st != CAPP_OK) return st;
+    return capp_score_forecast(session, capp_session_fast(session), &weighing, examples, n, given(options), work, err);
+}
+
 capp_status capp_token_logprobs(capp_session *session, const capp_str *texts, size_t n, unsigned flags,
                                 const capp_run_options *options, capp_text_result_fn fn, void *user, capp_error *err) {
     return capp_score_texts(session, capp_session_fast(session), texts, n, flags, given(options), fn, user, err);

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
 import base  # noqa: E402
+import calibration  # noqa: E402
 import flops  # noqa: E402
 import machine  # noqa: E402
 import peers  # noqa: E402
@@ -119,3 +120,12 @@ def test_the_page_is_made_of_files(tmp_path):
     page = (tmp_path / "performance.md").read_text()
     assert "| COPA, 500 rows: llama-perplexity | 3.300 | 1.100 | **3.0** | 0.100 | 6.6 | 45 % |" in page
     assert "x: no y" in page
+
+
+def test_the_page_of_calibration_shows_the_numbers():
+    """docs/calibration.md is what bench/calibration.py writes, and its numbers are those of bench/calibration.json."""
+    points = json.loads(calibration.NUMBERS.read_text(encoding="utf-8"))
+    page = calibration.PAGE.read_text(encoding="utf-8")
+    assert page == calibration.page(points), "run python3 bench/calibration.py --only-page"
+    assert {(point["task"], point["model"]) for point in points} == {(task, model) for task in calibration.TASKS for model in calibration.MODELS}
+    assert all(f"{point['methods']['batch']['log_loss']:.3f}" in page for point in points)

@@ -105,7 +105,7 @@ def test_a_compiler_for_another_machine_is_refused_with_a_sentence():
 
 def test_header_in_cpp(tmp_path):
     source = tmp_path / "a.cpp"
-    source.write_text('#include "capp_arrays.h"\n#include "capp_queue.h"\nint main() { capp_model_options options; return sizeof options == 0; }\n')
+    source.write_text('#include "capp_arrays.h"\n#include "capp_forecast.h"\n#include "capp_queue.h"\nint main() { capp_model_options options; return sizeof options == 0; }\n')
     compiler = os.environ.get("CXX", "c++")
     try:
         output_of([compiler, "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'include'}", "-fsyntax-only", source])

@@ -35,7 +35,7 @@ FACES = {
 
 
 # The headers of include/: the whole public API.
-PUBLIC = ("capp.h", "capp_arrays.h", "capp_queue.h")
+PUBLIC = ("capp.h", "capp_arrays.h", "capp_forecast.h", "capp_queue.h")
 
 
 def files_of(*patterns):

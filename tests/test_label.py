@@ -95,14 +95,25 @@ def test_a_wrong_key_is_told(store):
     assert "no class has this key" in said and not labels_of(store)
 
 
+def rows_right(rows, known):
+    return sum(rows[row]["prediction"] == label for row, label in known.items())
+
+
 def test_labels_are_used(store, model):
     good(run("label", store, "--order", "random", "--keys", "123" * 10 + "q"))
     known = labels_of(store)
     assert len(known) == 30
-    report = json.loads(good(run("evaluate", store, "--json", "-")))
-    rows = rows_of(run("decide", store))
-    assert report["n"] == 30 and report["correct"] == sum(rows[row]["prediction"] == label for row, label in known.items())
+    report, rows = json.loads(good(run("evaluate", store, "--json", "-"))), rows_of(run("decide", store))
+    assert report["n"] == 30 and report["correct"] == rows_right(rows, known)
     assert "30 with a label" in good(run("compare", store, store))
+    other = store.with_name("other.db")  # has no labels: those of the first count for both
+    other.write_bytes(store.read_bytes())
+    with contextlib.closing(sqlite3.connect(other)) as database, database:
+        database.execute("DELETE FROM labels")
+    for pair in (store, other), (other, store):
+        report = json.loads(good(run("compare", *pair, "--json", "-")))
+        assert report["n"] == 30 and report["accuracy"] == [rows_right(rows, known) / 30] * 2
+    assert not labels_of(other)
     assert good(run("decide", store, "--sets", "0.5")).count('"set": [') == 80
     fails(run("evaluate", store, "--label", "text"), "row 0")
 

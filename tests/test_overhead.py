@@ -52,3 +52,19 @@ def test_python_costs_little_beside_the_command(capp, build, smollm2, shared, tm
     rows = [json.loads(line)["probabilities"] for line in outputs["command"].splitlines()]
     assert json.loads(outputs["python"]) == rows
     assert python <= MOST * command
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_store_costs_at_most_3_percent(capp, smollm2, shared, tmp_path):
+    """Processor time of a run that writes a store, beside one that writes JSON lines."""
+    lines = Path(shared, "data", "copa-dev.prompts.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    path, seconds = tmp_path / "rows.jsonl", {}
+    path.write_text("".join(lines[:120]), encoding="utf-8")
+    for _ in range(REPETITIONS):
+        for name in ("run.jsonl", "run.db"):
+            command = [capp, "classify", "-q", "-m", smollm2, "--threads", "1", "-o", tmp_path / name, "--overwrite", path]
+            used, _ = used_by(command, None)
+            seconds[name] = min(used, seconds.get(name, used))
+    print(f"JSON lines {seconds['run.jsonl']:.3f} s, store {seconds['run.db']:.3f} s: {seconds['run.db'] / seconds['run.jsonl']:.4f}")
+    assert seconds["run.db"] <= 1.03 * seconds["run.jsonl"]

@@ -189,10 +189,10 @@ def test_the_structures_are_the_headers(build, tmp_path):
              "capp_model_info": _abi.ModelInfo, "capp_stats": _abi.Stats, "capp_result": _abi.Result,
              "capp_text_result": _abi.TextResult, "capp_generation": _abi.Generation, "capp_scoring": _abi.Scoring,
              "capp_run_options": _abi.RunOptions, "capp_generate_options": _abi.GenerateOptions,
-             "capp_logprobs": _abi.Logprobs, "capp_decided": _abi.Decided, "capp_metrics": _abi.Metrics}
+             "capp_logprobs": _abi.Logprobs, "capp_decided": _abi.Decided, "capp_metrics": _abi.Metrics, "capp_work": _abi.Work}
     lines = [f'printf("%zu ", sizeof({name}));' for name in names]
     lines += [f'printf("%zu ", offsetof({name}, {field}));' for name, kind in names.items() for field, _ in kind._fields_]
-    (tmp_path / "sizes.c").write_text(f'#include <stdio.h>\n#include "capp_arrays.h"\nint main(void) {{ {" ".join(lines)} '
+    (tmp_path / "sizes.c").write_text(f'#include <stdio.h>\n#include "capp_arrays.h"\n#include "capp_forecast.h"\nint main(void) {{ {" ".join(lines)} '
                                       'printf("%zu\\n", sizeof(capp_example)); }\n')
     subprocess.run([os.environ.get("CC", "cc"), "-I", ROOT / "include", "-o", tmp_path / "sizes", tmp_path / "sizes.c"],
                    check=True)

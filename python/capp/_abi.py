@@ -1,4 +1,4 @@
-"""include/capp.h and capp_arrays.h for ctypes: finds and opens the library, and declares the structures and functions that the package uses."""
+"""include/capp.h, capp_arrays.h and capp_forecast.h for ctypes: finds and opens the library, and declares the structures and functions that the package uses."""
 from __future__ import annotations
 
 import ctypes
@@ -61,7 +61,8 @@ class ModelInfo(Structure):
                 ("threads", c_int), ("vocabulary", c_uint32), ("context", c_uint32), ("layers", c_uint32), ("width", c_uint32),
                 ("parameters", c_uint64), ("file_bytes", c_uint64), ("weight_bytes", c_uint64),
                 ("whole_weight_bytes", c_uint64), ("streamed_bytes", c_uint64), ("bos", c_int32), ("eos", c_int32),
-                ("add_bos", c_bool), ("assumed_pretokenizer", c_bool), ("load_seconds", c_double), ("adapters", c_char_p), ("margin", c_double)]
+                ("add_bos", c_bool), ("assumed_pretokenizer", c_bool), ("load_seconds", c_double), ("adapters", c_char_p), ("margin", c_double),
+                ("deciding", c_int)]
 
 
 class Stats(Structure):
@@ -69,6 +70,11 @@ class Stats(Structure):
                 ("tokens_saved", c_uint64), ("head_rows", c_uint64), ("experts_run", c_uint64),
                 ("expert_layers_run", c_uint64), ("product_flops", c_double),
                 ("planned_bytes", c_uint64), ("used_bytes", c_uint64), ("seconds", c_double)]
+
+
+class Work(Structure):
+    _fields_ = [("rows", c_uint64), ("tokens_computed", c_uint64), ("tokens_saved", c_uint64), ("windows", c_uint64),
+                ("waves", c_uint64), ("planned_bytes", c_uint64), ("longest", c_uint64)]
 
 
 class Result(Structure):
@@ -173,6 +179,7 @@ for _name, _result, *_arguments in [
     ("capp_scoring_init", None, POINTER(Scoring)),
     ("capp_generate_options_init", None, POINTER(GenerateOptions)),
     ("capp_score", c_int, _pointer, _pointer, c_size_t, POINTER(RunOptions), ResultFn, _pointer, _error),
+    ("capp_forecast", c_int, _pointer, _pointer, c_size_t, POINTER(RunOptions), POINTER(Work), _error),
     ("capp_predict_proba", c_int, _pointer, _pointer, c_size_t, POINTER(RunOptions), _pointer, _error),
     ("capp_predict", c_int, _pointer, _pointer, c_size_t, POINTER(RunOptions), _pointer, _error),
     ("capp_token_logprobs", c_int, _pointer, _pointer, c_size_t, c_uint, POINTER(RunOptions), TextResultFn, _pointer,
@@ -191,6 +198,7 @@ for _name, _result, *_arguments in [
     ("capp_measure_get", c_int, _pointer, POINTER(Metrics), _error),
     ("capp_measure_coverage", c_int, _pointer, c_double, POINTER(c_double), _error),
     ("capp_measure_mcnemar", c_double, c_size_t, c_size_t),
+    ("capp_measure_holm", None, _pointer, c_size_t),
 ]:
     _function = getattr(lib, str(_name))
     _function.restype, _function.argtypes = _result, _arguments

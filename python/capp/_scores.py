@@ -133,6 +133,13 @@ def logprobs(options: Options, examples: Examples, show: bool | None) -> list[li
     return out
 
 
+def forecast(options: Options, examples: Examples) -> dict[str, int]:
+    """Returns the fields of capp_work."""
+    work = _abi.Work()
+    _run(options, lib.capp_forecast, examples, [byref(work)], False)
+    return {field[0]: getattr(work, field[0]) for field in work._fields_}
+
+
 def posteriors(options: Options, examples: Examples, total: int, show: bool | None) -> npt.NDArray[np.float64]:
     """Returns the posteriors of all rows, one row after the other: [total]."""
     out = np.empty(total)

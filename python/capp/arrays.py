@@ -211,3 +211,14 @@ def mcnemar(only_first: int, only_second: int) -> float:
     0.0625
     """
     return float(lib.capp_measure_mcnemar(only_first, only_second))
+
+
+def holm(p: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Corrects p-values for their number (Holm 1979).
+
+    >>> holm([0.01, 0.04, 0.03]).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    found = np.array(p, np.float64, ndmin=1)
+    lib.capp_measure_holm(found.ctypes.data, found.size)
+    return found

@@ -31,7 +31,7 @@ from capp._resolve import AnyModel, prefix_of_llama, reset, resolve, set_prefix_
 from capp._weighing import Aggregate, Weighing, weighing
 from capp.model import CachedModel, ChatModel, Model
 
-__all__ = ["agg_log_probs", "cache", "cache_model", "log_probs_conditional", "log_probs_conditional_examples", "predict",
+__all__ = ["agg_log_probs", "cache", "cache_model", "forecast", "log_probs_conditional", "log_probs_conditional_examples", "predict",
            "predict_examples", "predict_proba", "predict_proba_examples", "posterior_prob", "token_logprobs"]
 
 
@@ -208,6 +208,30 @@ def log_probs_conditional_examples(examples: Example | Sequence[Example], model:
     options = _scores.Options(resolve(model), len(listed), batch_size)
     out = _scores.logprobs(options, _scores.Examples.of_examples(listed, [None] * len(listed)), show_progress_bar)
     return out[0] if is_example(examples) else out
+
+
+def forecast(prompts: str | Sequence[str], completions: Sequence[str], model: AnyModel, end_of_prompt: str = " ") -> dict[str, int]:
+    """Tells what a call with these prompts and completions has to do, without running the model.
+
+    Returns
+    -------
+    rows, tokens_computed (token rows that run through the layers), tokens_saved (additional ones that would run if each
+    completion ran alone with its prompt), windows, waves, planned_bytes (peak memory of the run, without the weights) and
+    longest (tokens of the longest prompt with a completion).
+
+    Examples
+    --------
+    >>> from capp.classify import forecast
+    >>> work = forecast(["the cat", "the dog"], ["sat", "ran away"], model)
+    >>> work["rows"], work["tokens_saved"] > 0
+    (2, True)
+    """
+    _check.nonempty_and_ordered(prompts, "prompts")
+    listed_completions = _check.completions(completions)
+    _check.end_of_prompt(end_of_prompt)
+    listed = _check.texts(prompts, "prompts")
+    options = _scores.Options(resolve(model), len(listed), 2)
+    return _scores.forecast(options, _scores.Examples.of_prompts(listed, listed_completions, end_of_prompt, None, False))
 
 
 def _prepare(prompts: Any, completions: Any, model: AnyModel, end_of_prompt: str, batch_size: int,

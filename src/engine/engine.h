@@ -7,6 +7,7 @@
 #ifndef CAPP_ENGINE_ENGINE_H
 #define CAPP_ENGINE_ENGINE_H
 
+#include "capp_forecast.h"
 #include "file/source.h"
 #include "plan/tree.h"
 #include "token/vocab.h"
@@ -77,6 +78,13 @@ double capp_session_margin(const capp_session *session);
 
 /* Called after each wave of a window; false ends the run with CAPP_ECANCELLED. */
 typedef bool (*capp_wave_fn)(void *user, uint32_t wave);
+
+/* Plans the window in the tree of lane, adds it to *work, and behaves as if it had run: the tree takes its nodes for
+ * resident. After the last such window capp_session_forget must follow. */
+capp_status capp_session_forecast(capp_session *session, capp_lane *lane, capp_work *work, capp_error *err);
+
+/* Makes all nodes of lane non-resident. */
+void capp_session_forget(capp_lane *lane);
 
 /* Plans and runs the window in the tree of lane, which belongs to the session. fn may be NULL. fn may run the other
  * lane, if its paths are no longer than the longest of this window. */

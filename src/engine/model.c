@@ -42,7 +42,8 @@ void capp_model_get_info(const capp_model *model, capp_model_info *info) {
                               .assumed_pretokenizer = vocab.pre_assumed,
                               .load_seconds = model->load_seconds,
                               .adapters = model->adapters,
-                              .margin = capp_model_margin(model)};
+                              .margin = capp_model_margin(model),
+                              .deciding = capp_lanes_deciding(model->precision, model->exact)};
 }
 
 uint64_t capp_model_measure_resident(const capp_model *model) {

@@ -68,6 +68,11 @@ static arithmetic kind_of(const capp_weights *w) {
     return strcmp(w->products->name, "bf16") != 0 ? F32 : BF16;
 }
 
+capp_precision capp_lanes_deciding(capp_precision precision, const capp_weights *exact) {
+    if (!exact) return precision;
+    return kind_of(exact) == I16 ? CAPP_PRECISION_I16 : CAPP_PRECISION_F32;
+}
+
 double capp_lanes_margin(const capp_weights *fast, const capp_weights *exact) {
     for (size_t i = 0; i < sizeof margins / sizeof *margins; i++)
         if (margins[i].fast == kind_of(fast) && margins[i].exact == kind_of(exact)) return margins[i].mean;

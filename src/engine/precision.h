@@ -16,6 +16,9 @@ capp_lanes capp_lanes_choose(capp_precision precision, const capp_kernels *kerne
 /* How far apart the two highest scores of a row must be for the fast lane to decide, as a mean log-probability. */
 double capp_lanes_margin(const capp_weights *fast, const capp_weights *exact);
 
+/* The precision that decides close rows: that of the exact lane if there is one, otherwise that of the model. */
+capp_precision capp_lanes_deciding(capp_precision precision, const capp_weights *exact);
+
 /* Whether the instruction set has the precision. */
 capp_status capp_precision_check(capp_precision precision, const capp_kernels *kernels, capp_error *err);
 

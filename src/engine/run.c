@@ -90,12 +90,36 @@ static void count_bytes(capp_session *session) {
     if (used > session->stats.used_bytes) session->stats.used_bytes = used;
 }
 
-capp_status capp_session_run(capp_session *session, capp_lane *lane, capp_wave_fn fn, void *user, capp_error *err) {
-    capp_status st;
-    if ((st = fit_window(session, &lane->tree, err)) != CAPP_OK) return st;
+/* Makes room for the window and plans its waves. */
+static capp_status plan_window(capp_session *session, capp_lane *lane, capp_error *err) {
+    capp_status st = fit_window(session, &lane->tree, err);
+    if (st != CAPP_OK) return st;
     size_t rows = capp_forward_room(session->forward).rows;
     if ((st = capp_plan_make(&lane->plan, &lane->tree, &lane->slots, rows, err)) != CAPP_OK) return st;
     count_bytes(session);
+    return CAPP_OK;
+}
+
+capp_status capp_session_forecast(capp_session *session, capp_lane *lane, capp_work *work, capp_error *err) {
+    capp_status st = plan_window(session, lane, err);
+    if (st != CAPP_OK) return st;
+    uint64_t bytes = capp_budget_bytes(session, &session->fast_room, session->window_nodes);
+    work->tokens_computed += lane->plan.n;
+    work->waves += lane->plan.n_waves;
+    work->windows++;
+    if (bytes > work->planned_bytes) work->planned_bytes = bytes;
+    if (lane->tree.longest > work->longest) work->longest = lane->tree.longest;
+    capp_plan_done(&lane->plan, &lane->tree);
+    return CAPP_OK;
+}
+
+void capp_session_forget(capp_lane *lane) {
+    if (lane->slots.taken) capp_plan_abandon(&lane->tree, &lane->slots);
+}
+
+capp_status capp_session_run(capp_session *session, capp_lane *lane, capp_wave_fn fn, void *user, capp_error *err) {
+    capp_status st = plan_window(session, lane, err);
+    if (st != CAPP_OK) return st;
     for (size_t i = 0; i < lane->plan.n_waves; i++) {
         const capp_wave *wave = &lane->plan.waves[i];
         if (capp_session_cancelled(session)) st = capp_fail(err, CAPP_ECANCELLED, "cancelled");

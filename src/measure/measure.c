@@ -210,3 +210,19 @@ double capp_measure_mcnemar(size_t only_first, size_t only_second) {
     }
     return 2 * sum < 1 ? 2 * sum : 1;
 }
+
+void capp_measure_holm(double *p, size_t n) {
+    double least = 0;
+    for (size_t i = 0; i < n; i++) p[i] = fabs(p[i]);
+    /* From the smallest on: each times the number of those that are left. What is done has a minus. */
+    for (size_t left = n; left > 0; left--) {
+        size_t next = n;
+        for (size_t i = 0; i < n; i++)
+            if (!signbit(p[i]) && (next == n || p[i] < p[next])) next = i;
+        if (next == n) break; /* NaN */
+        double corrected = (double)left * p[next];
+        least = corrected > least ? corrected : least;
+        p[next] = -(least < 1 ? least : 1);
+    }
+    for (size_t i = 0; i < n; i++) p[i] = fabs(p[i]);
+}

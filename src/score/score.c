@@ -56,6 +56,20 @@ static uint64_t tokens_alone(const capp_window *window) {
     return alone;
 }
 
+/* Plans the rows of the window. Then the window is empty. */
+static capp_status forecast_window(capp_window *window, capp_error *err) {
+    capp_work *work = window->work;
+    if (!window->n_rows) return CAPP_OK;
+    uint64_t before = work->tokens_computed, alone = tokens_alone(window);
+    capp_status st = capp_session_forecast(window->session, window->lane, work, err);
+    if (st == CAPP_OK) {
+        work->rows += window->n_rows;
+        work->tokens_saved += alone - (work->tokens_computed - before);
+    }
+    capp_window_clear(window);
+    return st;
+}
+
 /* Runs the rows of the window and delivers their results. Then the window is empty. */
 static capp_status run_window(capp_window *window, capp_error *err) {
     capp_session *session = window->session;
@@ -87,8 +101,8 @@ static capp_status run_rows(capp_window *window, capp_error *err) {
         if (row_st == CAPP_EBUDGET && window->n_rows) row_st = CAPP_OK; /* tried again in a window of its own */
         size_t nodes = capp_window_nodes(window);
         double start = capp_seconds();
-        st = run_window(window, err);
-        if (st == CAPP_OK) capp_window_learn_pace(window, nodes, capp_seconds() - start);
+        st = window->work ? forecast_window(window, err) : run_window(window, err);
+        if (st == CAPP_OK && !window->work) capp_window_learn_pace(window, nodes, capp_seconds() - start);
     }
     if (st != CAPP_OK || row_st == CAPP_OK) return st;
     if (err) *err = row_error;
@@ -116,6 +130,23 @@ capp_status capp_score_rows(capp_session *session, capp_lane *lane, const capp_w
                           .fn = fn,
                           .user = user};
     return run_call(&window, err);
+}
+
+capp_status capp_score_forecast(capp_session *session, capp_lane *lane, const capp_weighing *weighing,
+                                const capp_example *examples, size_t n, const capp_run_options *options,
+                                capp_work *work, capp_error *err) {
+    capp_run_options timeless = *options;
+    timeless.window_seconds = 0;
+    capp_window window = {.session = session,
+                          .lane = lane,
+                          .weighing = weighing,
+                          .examples = examples,
+                          .total = n,
+                          .options = &timeless,
+                          .work = work};
+    capp_status st = run_call(&window, err);
+    if (n) capp_session_forget(lane);
+    return st;
 }
 
 capp_status capp_score_texts(capp_session *session, capp_lane *lane, const capp_str *texts, size_t n, unsigned flags,

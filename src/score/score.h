@@ -14,6 +14,11 @@ capp_status capp_score_rows(capp_session *session, capp_lane *lane, const capp_w
 capp_status capp_score_discounted(capp_session *session, capp_weighing weighing, const capp_example *examples, size_t n,
                                   const capp_run_options *options, capp_result_fn fn, void *user, capp_error *err);
 
+/* Plans what capp_score_rows would do, and adds it to *work. */
+capp_status capp_score_forecast(capp_session *session, capp_lane *lane, const capp_weighing *weighing,
+                                const capp_example *examples, size_t n, const capp_run_options *options,
+                                capp_work *work, capp_error *err);
+
 /* Scores texts without completions in one lane of the session. */
 capp_status capp_score_texts(capp_session *session, capp_lane *lane, const capp_str *texts, size_t n, unsigned flags,
                              const capp_run_options *options, capp_text_result_fn fn, void *user, capp_error *err);

@@ -45,6 +45,7 @@ typedef struct capp_window {
     capp_result_fn fn;
     capp_text_result_fn text_fn;
     void *user;
+    capp_work *work;       /* of a call that only plans; otherwise NULL */
     capp_window_row *rows; /* [n_rows] */
     size_t n_rows, rows_capacity;
     size_t first_nodes; /* nodes of the first row */
