@@ -293,12 +293,16 @@ static float sum_of(const capp_digits *a, uint32_t type, const char *row, size_t
     return sum;
 }
 
-/* Activations at both ends of their range, or random; some blocks have no low digits. */
+/* Activations at both ends of their range, as are the low digits of all but the first in a block, or random; some
+ * blocks have no low digits. */
 static void fill_activations(const capp_products *p, capp_digits *a, size_t m, size_t k, filling f) {
+    static const int less[] = {0, 128, 1}; /* low digits 0, -128 or 128, and 255 */
     float *x = array(k);
     for (size_t r = 0; r < m; r++) {
+        const float most = (float)(CAPP_LARGEST_DIGITS - less[r / 2 % 3]) / CAPP_LARGEST_DIGITS;
         for (size_t i = 0; i < k; i++) {
-            x[i] = f == RANDOM ? (float)test_random_normal(&random_state) : f == ALL_ONES ? 1.0F : -1.0F;
+            const float size = i % BLOCK ? most : 1;
+            x[i] = f == RANDOM ? (float)test_random_normal(&random_state) : f == ALL_ONES ? size : -size;
             if (f == RANDOM && i / BLOCK % 5 == 2) x[i] *= 0x1p-90F;
         }
         p->narrow(a + r * (k / BLOCK), x, k, k);
