@@ -216,6 +216,7 @@ typedef struct capp_model_info {
                                     weights that are not cached do not fit memory; 0 if they do */
     int32_t bos, eos;            /* token ids, or -1 if the model has none */
     bool add_bos;                /* whether the tokenizer begins a text with BOS */
+    bool assumed_pretokenizer;   /* the GGUF file names no pre-tokenizer; capp uses "default", as llama.cpp does */
     double load_seconds;
     const char *adapters; /* "PATH=WEIGHT" of each adapter in order, separated by ", "; "" if there are none */
     double margin; /* precision AUTO rescores completions whose mean log-probability is closer than this to the best;

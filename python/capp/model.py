@@ -48,6 +48,7 @@ class ModelInfo:
     bos: int
     eos: int
     add_bos: bool
+    assumed_pretokenizer: bool
     load_seconds: float
     adapters: str
     margin: float
