@@ -211,8 +211,7 @@ typedef struct capp_model_info {
     uint64_t file_bytes;         /* size of all files of the model */
     uint64_t weight_bytes;       /* size of the cached weights (see weights_memory) and the adapters in memory */
     uint64_t whole_weight_bytes; /* the same if all weights were cached */
-    uint64_t streamed_bytes;     /* bytes of the files that each wave of token rows reads from the disk, because the
-                                    weights that are not cached do not fit memory; 0 if they do */
+    uint64_t streamed_bytes;     /* of weights that do not fit memory: each wave of rows reads them from the disk */
     int32_t bos, eos;            /* token ids, or -1 if the model has none */
     bool add_bos;                /* whether the tokenizer begins a text with BOS */
     bool assumed_pretokenizer;   /* the GGUF file names no pre-tokenizer; capp uses "default", as llama.cpp does */

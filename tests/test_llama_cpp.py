@@ -85,3 +85,11 @@ def test_a_file_without_a_pretokenizer(capp, tmp_path):
     convert.convert(llama_models.TINY / "gpt2", model, pretokenizer="gpt-2")
     done = subprocess.run([capp, "classify", "-m", model, "-c", "a,b", rows], capture_output=True, text=True)
     assert done.returncode == 0 and "pre-tokenizer" not in done.stderr
+
+
+@pytest.mark.parametrize("name, models", [("chatglm", "ChatGLM"), ("internlm2", "InternLM 2"), ("deci", "DeciLM")])
+def test_a_folder_of_an_architecture_of_gguf_files(build, name, models, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": name}))
+    (tmp_path / "model.safetensors").write_bytes((llama_models.TINY / "llama" / "model.safetensors").read_bytes())
+    done = subprocess.run([build / "tests" / "model_tool", tmp_path, "ref"], input="", capture_output=True, text=True)
+    assert done.returncode == 2 and f'"{name}" ({models}' in done.stderr and "only from GGUF files" in done.stderr
