@@ -33,7 +33,7 @@ named, the first scores all rows and the second scores close rows again.
 | processors | `--isa` | integers | other models |
 | --- | --- | --- | --- |
 | without AVX2 | ref | f32, i16 | f32 |
-| AVX2 | avx2 | f32, i16 | f32 |
+| AVX2 | avx2 | i16 | f32 |
 | AVX2 and AVX-VNNI | avxvnni | i16 | f32 |
 | AVX-512 | avx512 | f32, i16 | f32 |
 | AVX-512 VNNI | avx512vnni | i16 | f32 |
@@ -44,8 +44,8 @@ named, the first scores all rows and the second scores close rows again.
 
 The choices follow measurements of user seconds with one thread, on SmolLM2 Q4_1 and Gemma 3 Q4_K_M, on an Intel processor (family
 6, model 207) whose AMX is hidden. On 30 rows of COPA with SmolLM2, float32 takes 1.5 times the time of i16 with
-AVX2 and AVX-VNNI, and 1.5 times with AVX-512 VNNI; bfloat16 by VDPBF16PS takes longer than both. With AVX2 alone i16 takes 1.7 times
-the time of float32. AMD's
+AVX2 and AVX-VNNI, 1.5 times with AVX-512 VNNI and 1.2 times with AVX2 alone (with Gemma 3: 1.4 times); bfloat16 by VDPBF16PS
+takes longer than float32. AMD's
 VDPBF16PS does 2.0 times the operations of float32 ([The machine](#the-machine)). AMX and ARM were not measured for this table.
 
 On that processor bench/check_decisions.py compared `auto` with float32, with `--isa avx2` and `avx512vnni`: 50 rows of COPA with

@@ -37,6 +37,12 @@ static const struct {
     {COMMAND_BENCH, "Measures prefill (one long text with one scored token), scoring (many short prompts with four\n"
                     "completions each), start-up and memory.\n\n"
                     "  capp bench -m model.gguf --prefill 512 --json -\n"},
+    {COMMAND_SERVE,
+     "Answers requests over HTTP until SIGTERM or Ctrl-C: those of OpenAI's clients, and /v1/classify for many texts. "
+     "The page\nat http://127.0.0.1:8080/ classifies texts, and /openapi.json describes all requests.\n\n"
+     "  capp serve -m model.gguf\n"
+     "  curl http://127.0.0.1:8080/v1/classify -d '{\"texts\": [\"My card has not come\"], \"classes\": [\"delivery\", "
+     "\"refund\"]}'\n"},
     {COMMAND_EXPORT,
      "Writes the rows of a store, which capp classify -o NAME.db has made, as classify would have written them: JSON "
      "lines,\nor CSV or TSV by the name after -o.\n\n"
@@ -54,6 +60,12 @@ static const struct {
      "how "
      "good a\nrun is, label rows in --order random.\n\n"
      "  capp label run.db -n 50\n  capp evaluate run.db\n"},
+    {COMMAND_COMPLETION,
+     "Prints a script that completes commands, options and their values in bash, zsh or fish. Packages install it; "
+     "without\none, add the line for your shell to its start file:\n\n"
+     "  source <(capp completion bash)      # ~/.bashrc\n"
+     "  source <(capp completion zsh)       # ~/.zshrc, after compinit\n"
+     "  capp completion fish | source       # ~/.config/fish/config.fish\n"},
     {COMMAND_COMPARE, "Compares the predictions of two stores of the same rows, such as two prompts or two models: "
                       "accuracy of both, the "
                       "rows\nwhere they differ, and McNemar's test of whether the difference can be chance.\n\n"
@@ -119,10 +131,10 @@ void help_text(unsigned bit, buffer *text) {
     buffer_text(text,
                 "capp lets a language model choose: it computes how probable each completion is after a prompt.\n\n"
                 "Usage: capp COMMAND [options] [INPUT]\n\nCommands:\n");
-#define X(NAME, name, number, arguments, summary) buffer_printf(text, "  %-10s %s\n", #name, summary);
+#define X(NAME, name, number, arguments, summary) buffer_printf(text, "  %-10s  %s\n", #name, summary);
     COMMAND_MAP(X)
 #undef X
-    buffer_text(text, "  help       usage of a command: capp help classify\n\n"
+    buffer_text(text, "  help        usage of a command: capp help classify\n\n"
                       "capp --version prints the version. Try\n\n"
                       "  echo 'My card has not come' | capp classify -m model.gguf -c 'delivery,refund'\n");
 }

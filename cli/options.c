@@ -427,6 +427,38 @@ static bool check_reports(const options *settings, capp_error *err) {
     return fail_at(err, 0, "--json and --html name the same file, '%s'; write two names", settings->json);
 }
 
+static bool is_on(const char *text) {
+    return !strcmp(text, "true") || !strcmp(text, "yes") || !strcmp(text, "1");
+}
+
+/* A setting of the machine for an option that was not given. */
+static bool take_setting(options *settings, const config_entry *entry, capp_error *err) {
+    unsigned bit = settings->bit;
+    const option_row *row = NULL;
+    for (size_t i = 0; i < n_option_rows && !row; i++)
+        if (!strcmp(option_rows[i].name, entry->name) && option_has(&option_rows[i], bit)) row = &option_rows[i];
+    if (!row || options_given(settings, entry->name)) return true;
+    if (row->id == OPT_MODEL && bit == COMMAND_DECIDE && !settings->rescore) return true;
+    if (!row->argument && !is_on(entry->value)) {
+        static const char *const off[] = {"false", "no", "0"};
+        for (size_t i = 0; i < sizeof off / sizeof *off; i++)
+            if (!strcmp(entry->value, off[i])) return true;
+        return fail_at(err, 0, "%s: %s is '%.100s'; write true or false", entry->where, entry->name, entry->value);
+    }
+    capp_error cause;
+    if (!set(settings, row->id, entry->value, &cause)) return fail_at(err, 0, "%s: %s", entry->where, cause.message);
+    if (bit == COMMAND_SERVE && row->id == OPT_MODEL)
+        note_given(settings, row->name, entry->value, 0); /* serve reads it */
+    return true;
+}
+
+static bool take_settings(options *settings, capp_error *err) {
+    if (!config_open(&settings->config, err)) return false;
+    for (size_t i = 0; i < settings->config.n; i++)
+        if (!take_setting(settings, &settings->config.entries[i], err)) return false;
+    return true;
+}
+
 bool options_parse(options *settings, const char *command, unsigned bit, int count, char **arguments, capp_error *err) {
     struct option longs[MAX_OPTIONS + 1];
     char letters[3 * MAX_OPTIONS + 2];
@@ -450,6 +482,7 @@ bool options_parse(options *settings, const char *command, unsigned bit, int cou
         note_given(settings, row->name, row->argument ? optarg : NULL, 0);
     }
     if (settings->help) return true;
+    if (!take_settings(settings, err)) return false;
     if (optind < count) settings->input = arguments[optind++];
     if (optind < count && (bit == COMMAND_MODELS || bit == COMMAND_COMPARE)) settings->second = arguments[optind++];
     if (settings->input && (bit == COMMAND_BENCH || bit == COMMAND_SERVE))
@@ -494,6 +527,7 @@ bool options_parse(options *settings, const char *command, unsigned bit, int cou
 }
 
 void options_free(options *settings) {
+    config_close(&settings->config);
     free(settings->stop);
     settings->stop = NULL;
     free(settings->rename);

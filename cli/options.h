@@ -3,6 +3,7 @@
 #define CLI_OPTIONS_H
 
 #include "calibration.h"
+#include "config.h"
 #include "option_table.h"
 #include "project.h"
 #include "util.h"
@@ -24,6 +25,7 @@ typedef struct options {
     const char *command; /* "classify" */
     unsigned bit;        /* COMMAND_CLASSIFY */
     bool help;
+    config config;
     const char *input;  /* NULL: standard input */
     const char *second; /* models: NAME */
     char *located;      /* the path that a model's name stands for, or NULL */

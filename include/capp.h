@@ -157,8 +157,8 @@ typedef struct capp_model_options {
     uint32_t context; /* maximum number of tokens of a prompt and a completion together. 0: the model's limit. For a
                          LongRoPE model, 0 means the limit for short texts; a larger value selects the model's factors
                          for long texts. */
-    bool vocab_only;  /* open only the tokenizer: a GGUF file without tensors, a tokenizer.json, or a folder that
-                         contains one is enough. Such a model cannot open sessions. */
+    bool vocab_only;  /* open only the tokenizer: a GGUF file without tensors, a tokenizer.json or .model, or a folder
+                         that contains one is enough. Such a model cannot open sessions. */
     const capp_lora
         *lora; /* [n_lora] adapters, added to the weights in float32, in this order, when the weights are
                   unpacked. Not opened if vocab_only. The array and its paths are borrowed for the call; the
@@ -179,7 +179,7 @@ typedef struct capp_model capp_model;
 
 /* Opens a model. path names one of these:
  * - a GGUF file, or the first file of a split set (NAME-00001-of-0000N.gguf)
- * - a folder with config.json, tokenizer.json, and model.safetensors or the files that its index lists
+ * - a folder with config.json, tokenizer.json or .model, and model.safetensors or the files that its index lists
  *
  * options may be NULL, for the defaults.
  *

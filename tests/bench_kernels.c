@@ -8,6 +8,7 @@
 #include "kernel/kernel.h"
 #include "kernel/peak.h"
 
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ static const capp_kernels *kernels;
 static const capp_products *products;
 static float *a, *b, *c; /* [MOST] each, 64-byte aligned */
 static size_t shape[4];  /* arguments of a case */
+static float share;      /* of `coarsen`: 0 for i16, FLT_MAX for i8 */
 
 /* This thread's own processor time: other programs that share the processor do not count. */
 static double now(void) {
@@ -227,21 +229,28 @@ static double measure(double (*run)(void)) {
     return best * 1e-9;
 }
 
-/* Panels of integers begin with their type; each case with a panel uses Q4_K. */
-static void begin_panels(void) {
+/* Panels of integers begin with their type; each case with a panel uses Q4_K. Activations are digits. */
+static void begin_integers(void) {
     const uint32_t type = CAPP_TYPE_Q4_K;
-    const size_t k = shape[1], part = products->block && products->block < k ? products->block : k;
+    const size_t k = shape[1], lda = k + CAPP_MAX_STEP;
     if (!products->coarsen) return;
     for (size_t i = 0; i * products->nr < shape[2]; i++)
         memcpy((char *)b + i * products->panel_bytes(CAPP_TYPE_Q4_K, k), &type, sizeof type);
-    memcpy((char *)b + products->panel_bytes(CAPP_TYPE_Q4_K, part), &type, sizeof type);
+    for (size_t from = 0, part; from < k; from += part) {
+        part = k - from < products->block ? k - from : products->block;
+        memcpy((char *)b + products->panel_bytes(CAPP_TYPE_Q4_K, part), &type, sizeof type);
+    }
+    fill(c, lda, 1.0f);
+    for (size_t i = 0; i < shape[0]; i++)
+        products->narrow((char *)a + i * lda * products->element, c, k, lda),
+            products->coarsen((char *)a + i * lda * products->element, k, share);
 }
 
 /* For each type, nanoseconds per weight, and that time as a share of a product of 256 rows. */
 static void bench_unpack(void) {
     if (!products->unpack(CAPP_TYPE_Q4_K)) return;
     memcpy(shape, (size_t[4]){256, 1024, 1024}, sizeof shape);
-    begin_panels();
+    begin_integers();
     const double product = 2 * 256 / measure(case_matmul);
     unsigned char *bytes = (unsigned char *)a;
     for (size_t i = 0; i < 1024 * 1024 * sizeof *a; i++)
@@ -255,25 +264,28 @@ static void bench_unpack(void) {
 }
 
 /* Runs all cases of the table for float32, or those of its other products. op: run only this one, unless NULL. */
-static void bench(const capp_products *of, const char *op) {
+static void bench(const capp_products *of, const char *op, bool coarse) {
+    const char *name = coarse ? "i8" : of->name;
+    share = coarse ? FLT_MAX : 0;
     const double peak = capp_peak_gflops(kernels->name, of->name, 0.2);
     products = of;
     fill(b, MOST, 1.0f); /* panels of any element */
-    printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s\n", kernels->name, products->name, "peak", "", peak);
+    printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s\n", kernels->name, name, "peak", "", peak);
     for (size_t j = 0; j < sizeof cases / sizeof *cases; j++) {
         char text[64];
         const bool product = cases[j].run == case_matmul || cases[j].run == case_blocks || cases[j].run == case_pack ||
                              cases[j].run == case_narrow;
         if ((op && strcmp(op, cases[j].op) != 0) || (of != kernels->f32 && !product)) continue;
         if (cases[j].run == case_pack && !of->pack) continue;
+        if (cases[j].run == case_matmul && of->coarsen && cases[j].shape[1] > of->block) continue;
         memcpy(shape, cases[j].shape, sizeof shape);
-        begin_panels();
+        begin_integers();
         const double rate = measure(cases[j].run);
         snprintf(text, sizeof text, "%zu %zu %zu %zu", shape[0], shape[1], shape[2], shape[3]);
-        printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s %5.1f %%\n", kernels->name, products->name, cases[j].op, text,
-               rate, 100 * rate / peak);
+        printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s %5.1f %%\n", kernels->name, name, cases[j].op, text, rate,
+               100 * rate / peak);
     }
-    if (!op || !strcmp(op, "unpack")) bench_unpack();
+    if (!coarse && (!op || !strcmp(op, "unpack"))) bench_unpack();
 }
 
 int main(int argc, char **argv) {
@@ -287,9 +299,10 @@ int main(int argc, char **argv) {
             printf("%s: this machine lacks it\n", kernels->name);
             continue;
         }
-        bench(kernels->f32, argc > 2 ? argv[2] : NULL);
-        if (kernels->bf16) bench(kernels->bf16, argc > 2 ? argv[2] : NULL);
-        bench(kernels->i16, argc > 2 ? argv[2] : NULL);
+        bench(kernels->f32, argc > 2 ? argv[2] : NULL, false);
+        if (kernels->bf16) bench(kernels->bf16, argc > 2 ? argv[2] : NULL, false);
+        bench(kernels->i16, argc > 2 ? argv[2] : NULL, false);
+        bench(kernels->i16, argc > 2 ? argv[2] : NULL, true);
     }
     free(a), free(b), free(c);
     return 0;

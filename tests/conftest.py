@@ -21,7 +21,9 @@ sys.path.insert(0, str(ROOT / "tests"))
 os.environ.setdefault("CAPP_BUILD", str(ROOT / "build-test"))
 os.environ.setdefault("CAPP_MODELS", str(CACHE / "models"))
 os.environ.setdefault("CAPP_SHARED", str(ROOT.parent / "shared"))
-os.environ.pop("CAPP_ISA", None)  # tests choose the instruction set themselves
+for name in ("MODEL", "FETCH", "THREADS", "MEMORY", "WEIGHTS_MEMORY", "PRECISION", "ISA", "CONTEXT", "WINDOW", "PROGRESS", "QUIET"):
+    os.environ.pop(f"CAPP_{name}", None)  # tests choose these themselves
+os.environ["CAPP_CONFIG"] = ""
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs and their children ignore it
 
 

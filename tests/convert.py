@@ -27,10 +27,11 @@ ARCHITECTURES = {
     "granitemoehybrid": "granitehybrid", "nemotron_h": "nemotron_h", "mamba2": "mamba2", "falcon_h1": "falcon-h1",
     "mamba": "mamba", "falcon_mamba": "mamba", "jamba": "jamba",
     "gemma3n_text": "gemma3n", "gemma4_text": "gemma4", "gemma4_unified_text": "gemma4", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "glm4_moe_lite": "deepseek2", "mistral4": "mistral4",
-    "afmoe": "afmoe", "llama4_text": "llama4",
+    "afmoe": "afmoe", "llama4_text": "llama4", "phimoe": "phimoe", "dbrx": "dbrx", "minicpm3": "minicpm3",
+    "muse_glimmer_text": "muse-glimmer",
 }  # fmt: skip
 PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee", "granitemoe", "internlm2", "xverse", "baichuan", "minicpm",
-            "deepseek", "granitehybrid")
+            "deepseek", "granitehybrid", "muse-glimmer")
 MIXED = ("lfm2", "lfm2_moe", "granitemoehybrid", "nemotron_h")
 MAMBA_1 = ("mamba", "falcon_mamba", "jamba")
 DELTA = ("qwen3_5_text", "qwen3_5_moe_text", "qwen3_next")
@@ -88,6 +89,7 @@ class Folder:
         self.config = json.loads((Path(path) / "config.json").read_text())
         self.tensors = read_tensors(path)
         self.type = self.config["model_type"]
+        self.older |= self.type == "minicpm3"  # its files have stayed so
         self.arch = arch or ARCHITECTURES.get(self.type)
         if self.type == "nemotron_h" and "moe" in self.config["layers_block_type"]:
             self.arch = "nemotron_h_moe"
@@ -111,7 +113,7 @@ class Folder:
             return 1 if self.get("multi_query", default=True) else self.heads
         if self.type == "falcon":
             return self.get("num_kv_heads") if self.get("new_decoder_architecture") else 1
-        return self.get("num_key_value_heads", default=self.heads)
+        return self.get("num_key_value_heads", "attn_config.kv_n_heads", default=self.heads)
 
     @property
     def width(self):
@@ -227,6 +229,27 @@ def gemma4_name(name):
     return name if name.endswith(".weight") else f"{name}.weight"
 
 
+def dbrx_changed(name, values, folder):
+    """Experts as [expert][outputs][inputs], with a suffix."""
+    if ".experts." not in name:
+        return name, values
+    values = values.reshape(folder.get("ffn_config.moe_num_experts"), -1, values.shape[1])
+    return f"{name}.weight", values.swapaxes(1, 2) if name.endswith("w2") else values
+
+
+def muse_glimmer_norms(tensors, folder):
+    """Adds the 1 to the norms of layers, and norms of q and k, of which the first has the factor of q."""
+    names = {"input": "attn_norm", "post_attention": "post_attention_norm", "pre_feedforward": "ffn_norm", "post_feedforward": "post_ffw_norm"}
+    rest = {}
+    for name, values in tensors.items():
+        match = re.fullmatch(r"model\.layers\.(\d+)\.(\w+)_layernorm\.weight", name)
+        rest[f"blk.{match[1]}.{names[match[2]]}.weight" if match else name] = values + 1 if match else values
+    for i in range(folder.layers):
+        for letter, factor in (("q", folder.get("qk_scale_factor")), ("k", 1)):
+            rest[f"blk.{i}.attn_{letter}_norm.weight"] = np.full(folder.head_dim, factor, np.float32)
+    return rest
+
+
 def altup_stacked(tensors):
     """Joins the matrices of all streams into one tensor; adds a suffix that the folder's name lacks."""
     stacks, rest = {}, {}
@@ -315,6 +338,10 @@ def changed(folder):
         tensors = fused(tensors)
     if folder.type == "llama4_text":
         tensors = separate_experts({name: values.swapaxes(1, 2) if values.ndim == 3 else values for name, values in tensors.items()})
+    if folder.type == "dbrx":
+        tensors = dict(dbrx_changed(name, values, folder) for name, values in tensors.items())
+    if folder.type == "muse_glimmer_text":
+        tensors = muse_glimmer_norms(tensors, folder)
     if folder.type == "gemma3n_text":
         tensors = altup_stacked(tensors)
     if folder.type == "mistral4":
@@ -391,7 +418,7 @@ def add_rope(writer, folder):
         smooth = np.clip((original * frequencies / (2 * np.pi) - low) / (high - low), 0, 1)
         writer.add_tensor("rope_freqs.weight", (1 / ((1 - smooth) / factor + smooth)).astype(np.float32))
     if kind == "longrope":
-        original = folder.get("original_max_position_embeddings")
+        original = folder.get("original_max_position_embeddings", default=scaling.get("original_max_position_embeddings"))
         factor = folder.get("max_position_embeddings") / original
         writer.add_rope_scaling_type(gguf.RopeScalingType.LONGROPE)
         writer.add_rope_scaling_orig_ctx_len(original)
@@ -402,11 +429,11 @@ def add_rope(writer, folder):
 
 
 def add_experts(writer, folder):
-    experts = folder.get("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+    experts = folder.get("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "ffn_config.moe_num_experts")
     if not experts or folder.arch == "nemotron_h":
         return
     writer.add_expert_count(experts)
-    writer.add_expert_used_count(folder.get("num_experts_per_tok", "moe_k", "moe_topk", "top_k_experts"))
+    writer.add_expert_used_count(folder.get("num_experts_per_tok", "moe_k", "moe_topk", "top_k_experts", "ffn_config.moe_top_k"))
     shared = folder.get("n_shared_experts", "moe_num_shared_experts", "num_shared_experts")
     dense = folder.get("first_k_dense_replace", "moe_layer_start_index", "num_dense_layers", default=folder.get("mlp_layer_types", default=[]).count("dense"))
     if shared and not folder.latent:
@@ -418,6 +445,8 @@ def add_experts(writer, folder):
     if folder.type in SIGMOID or folder.arch in ("deepseek", "nemotron_h_moe") or folder.latent:
         writer.add_expert_weights_norm(folder.get("norm_topk_prob", default=True))
         writer.add_expert_weights_scale(folder.get("routed_scaling_factor", "route_scale", default=1.0))
+    if folder.get("moe_latent_size"):
+        writer.add_moe_latent_size(folder.get("moe_latent_size"))
     if folder.arch == "nemotron_h_moe":
         writer.add_expert_group_count(folder.get("n_group"))
     elif folder.get("n_group", default=1) > 1:
@@ -436,8 +465,10 @@ def add_scales(writer, folder):
         writer.add_residual_scale(folder.get("residual_multiplier"))
         writer.add_attention_scale(folder.get("attention_multiplier"))
         writer.add_logit_scale(folder.get("logits_scaling"))
-    elif folder.get("logit_scale"):
-        writer.add_logit_scale(folder.get("logit_scale"))
+    elif folder.get("logit_scale", "output_multiplier"):
+        writer.add_logit_scale(folder.get("logit_scale", "output_multiplier"))
+    if folder.type == "muse_glimmer_text":
+        writer.add_final_logit_softcapping(folder.get("final_logit_softcapping"))
     if folder.get("query_pre_attn_scalar"):
         writer.add_attention_scale(folder.get("query_pre_attn_scalar") ** -0.5)
     if folder.get("attn_logit_softcapping"):
@@ -497,7 +528,8 @@ def lfm2_feed(folder):
 
 def add_metadata(writer, folder):
     dense = folder.type == "granitemoehybrid" and not folder.get("num_local_experts")
-    feed = folder.get("shared_intermediate_size" if dense else "intermediate_size_mlp", "intermediate_size", "n_inner", "ffn_hidden_size", default=4 * folder.width)
+    feed = folder.get("shared_intermediate_size" if dense else "intermediate_size_mlp", "intermediate_size", "n_inner", "ffn_hidden_size",
+                      "ffn_config.ffn_hidden_size", default=4 * folder.width)
     if folder.type == "gemma3n_text":
         (feed,) = set(feed)
     writer.add_context_length(folder.get("max_position_embeddings", "n_positions", "max_seq_len", default=2048))
@@ -535,6 +567,9 @@ def add_metadata(writer, folder):
     local = folder.get("rope_local_base_freq", "rope_parameters.sliding_attention.rope_theta")
     if local and not gemma4 and folder.type != "olmo3":
         writer.add_rope_freq_base_swa(local)
+    if folder.arch in ("qwen2vl", "qwen3vl", "qwen3vlmoe"):  # of the axes of positions, which are the same for text
+        half = folder.head_dim // 2
+        writer.add_rope_dimension_sections([(half + 2) // 3, (half + 1) // 3, half // 3, 0])
     if folder.get("use_parallel_residual") is not None:
         writer.add_parallel_residual(folder.get("use_parallel_residual"))
     if folder.type == "apertus":
@@ -561,7 +596,8 @@ def add_latent(writer, folder):
     if not folder.older:
         writer.add_key_length_mla(key)
         writer.add_value_length_mla(value)
-    writer.add_expert_shared_count(folder.get("n_shared_experts"))
+    if folder.get("n_shared_experts"):
+        writer.add_expert_shared_count(folder.get("n_shared_experts"))
 
 
 def add_gemma3n(writer, folder):
@@ -602,6 +638,12 @@ def add_gemma4(writer, folder):
         writer.add_final_logit_softcapping(folder.get("final_logit_softcapping"))
 
 
+def name_map(folder):
+    known = {"muse-glimmer": "afmoe"}.get(folder.arch, folder.arch)  # the package does not have this architecture
+    arch = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}[known]
+    return gguf.get_tensor_name_map(arch, folder.layers)
+
+
 def tensor_name(names, name):
     if name.startswith("blk."):
         return name
@@ -619,17 +661,24 @@ def quantized(values, quantization):
     return gguf.quantize(values, quantization), quantization
 
 
-def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None, older=False, rounded=False, beside={}):
+def add_vocabulary(writer, size):
+    """No tokens, only their number."""
+    writer.add_tokenizer_model("none")
+    writer.add_vocab_size(size)
+
+
+def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None, older=False, rounded=False, beside={}, vocabulary=False):
     """Writes the folder's model to path. Returns False where GGUF does not have its architecture. arch: another
     architecture with the same arithmetic. older: see Folder. rounded: store what the quantization keeps as float32.
-    beside: {name: values} of further tensors."""
+    beside: {name: values} of further tensors. vocabulary: what llama.cpp needs to open the file."""
     folder = Folder(folder, arch, older)
     if folder.arch is None:
         return False
     writer = gguf.GGUFWriter(str(path), folder.arch)
     add_metadata(writer, folder)
-    arch = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}[folder.arch]
-    names = gguf.get_tensor_name_map(arch, folder.layers)
+    if vocabulary:
+        add_vocabulary(writer, folder.get("vocab_size"))
+    names = name_map(folder)
     for name, values in changed(folder):
         stored, kind = quantized(values, quantization)
         if rounded and kind is not None:

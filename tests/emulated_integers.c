@@ -1,4 +1,5 @@
-/* Compiles integers.inc over vectors in plain C, so that its sources are tested on machines that lack VPDPBUSD. */
+/* Compiles integers_digits.inc over vectors in plain C, so that its sources are tested on machines that lack VPDPBUSD.
+ */
 #include "emulated.h"
 
 #include <math.h>
@@ -11,7 +12,7 @@
 #undef CAPP_UNROLL
 #define CAPP_UNROLL(n)
 
-enum { WIDTH = 8, TILE_ROWS = 4 };
+enum { WIDTH = 8, TILE_ROWS = 4, EXTRA = 0 };
 
 #define LOW_KIND static __attribute__((noinline))
 #define LOW_LOOP
@@ -155,6 +156,6 @@ static part f_of_half(whole w) {
 
 #include "kernel/integers_vnni.inc"
 
-#include "kernel/integers.inc"
+#include "kernel/integers_digits.inc"
 
 const capp_products emulated_integers = {INTEGER_PRODUCTS};

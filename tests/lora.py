@@ -126,8 +126,7 @@ class Model:
         writer.add_string("adapter.type", "lora")
         if alpha is not None:
             writer.add_float32("adapter.lora.alpha", alpha)
-        arch = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}[self.folder.arch]
-        names = gguf.get_tensor_name_map(arch, self.folder.layers)
+        names = convert.name_map(self.folder)
         a = convert.experts_stacked({f"{module}.weight": pair.a for module, pair in pairs.items()})
         b = convert.experts_stacked({f"{module}.weight": self.rows(module, pair.b) for module, pair in pairs.items()})
         for name in a:

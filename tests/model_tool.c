@@ -67,6 +67,14 @@ static void forget_tail(const capp_weights *w, const capp_layer *layer) {
     clear((float *)(uintptr_t)layer->mix_taps, (w->hparams.mix.taps - 1) * capp_mix_channels(&w->hparams));
 }
 
+/* The router reads what the experts read. */
+static void use_late_router(capp_weights *w) {
+    static capp_arch late;
+    late = *w->arch;
+    late.early_router = false;
+    w->arch = &late;
+}
+
 WEIGHTS(rope, w->hparams.rope = CAPP_ROPE_NONE)
 WEIGHTS(rope_kind, w->hparams.rope = w->hparams.rope == CAPP_ROPE_PAIRS ? CAPP_ROPE_HALVES : CAPP_ROPE_PAIRS)
 WEIGHTS(scaling, plain_frequencies(w))
@@ -132,7 +140,12 @@ WEIGHTS(router_scale, w->hparams.router_scale = 1)
 WEIGHTS(expert_groups, w->hparams.expert_groups = 0)
 LAYERS(choice_bias, layer->choice_bias = NULL)
 LAYERS(shared, layer->up.parts = layer->expert_up ? 0 : layer->up.parts)
+LAYERS(latent_experts, layer->expert_out.parts = 0)
 LAYERS(shared_router, layer->shared_router.parts = 0)
+WEIGHTS(near, w->hparams.near = 0)
+LAYERS(straight,
+       layer->attention_norm.weight = w->hparams.kinds[i] & CAPP_STRAIGHT ? NULL : layer->attention_norm.weight)
+WEIGHTS(early_router, use_late_router(w))
 WEIGHTS(router_norm, w->hparams.router_norm = !w->hparams.router_norm)
 LAYERS(sinks, layer->sinks = NULL)
 WEIGHTS(score_cap, w->hparams.score_cap = 0)
@@ -227,6 +240,9 @@ static const struct {
     WAY(expert_biases),
     WAY(experts_used),
     WAY(router_norm),
+    WAY(near),
+    WAY(straight),
+    WAY(early_router),
     WAY(sinks),
     WAY(score_cap),
     WAY(logit_cap),
@@ -252,6 +268,7 @@ static const struct {
     WAY(choice_bias),
     WAY(shared),
     WAY(shared_router),
+    WAY(latent_experts),
     WAY(q_latent_norm),
     WAY(kv_latent_norm),
     WAY(groups_by_best),

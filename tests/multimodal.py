@@ -31,9 +31,19 @@ AROUND["gemma3n"] = {
     "vision_soft_tokens_per_image": 256}
 AROUND["llama4"] = {"architectures": ["Llama4ForConditionalGeneration"], "boi_token_index": 200080, "eoi_token_index": 200081,
                     "image_token_index": 200092, "model_type": "llama4", "vision_config": {"hidden_size": 4}}
+AROUND["muse-glimmer"] = {"architectures": ["MuseGlimmerForConditionalGeneration"], "image_token_id": 200092, "model_type": "muse_glimmer",
+                         "out_hidden_size": 8, "projector_hidden_size": 8, "vision_config": {"hidden_size": 4}}
+QWEN35 = {"image_token_id": 248056, "video_token_id": 248057, "vision_start_token_id": 248053, "vision_end_token_id": 248054,
+          "vision_config": {"hidden_size": 4}}
+AROUND["qwen35"] = {"architectures": ["Qwen3_5ForConditionalGeneration"], "model_type": "qwen3_5", "tie_word_embeddings": False, **QWEN35}
+AROUND["qwen35moe"] = {"architectures": ["Qwen3_5MoeForConditionalGeneration"], "model_type": "qwen3_5_moe", "tie_word_embeddings": True, **QWEN35}
 # Fields of text_config that differ from the config of the text model alone.
 INSIDE = {"qwen3": {"model_type": "qwen3_vl_text", "use_sliding_window": None, "max_window_layers": None, "rope_scaling": {
     "mrope_interleaved": True, "mrope_section": [2, 2, 1], "rope_type": "default"}}}
+# The sections of published folders are those of larger heads.
+INSIDE.update({name: {"rope_parameters": {"mrope_interleaved": True, "mrope_section": [1, 1, 0], "rope_theta": 3000.0,
+                                          "rope_type": "default", "partial_rotary_factor": 0.25}, "mtp_num_hidden_layers": 1}
+               for name in ("qwen35", "qwen35moe")})
 FILES = ("older", "newer", "base")  # "base": written by the class without the head
 
 
@@ -51,6 +61,7 @@ def vision(files):
     random = np.random.default_rng(1)
     names = ("vision_tower.vision_model.encoder.layers.0.self_attn.q_proj.weight", "multi_modal_projector.linear_1.weight")
     names += ("visual.blocks.0.attn.qkv.weight",) if files == "newer" else ()
+    names += ("vision_adapter.fc1.weight", "vision_projection.weight") if files == "newer" else ()
     names += ("vision_model.class_embedding",) if files == "older" else ()
     names += ("audio_tower.layers.0.attn.weight", "embed_audio.weight", "embed_vision.embedding_projection.weight")
     return {before + name: random.standard_normal((4, 6)).astype(np.float32) for name in names}

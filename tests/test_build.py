@@ -45,6 +45,8 @@ def test_install(build, tiny_model, tmp_path):
     assert "a: " in output_of([tmp_path / "example", tiny_model, "a"], env=environment)
     (command,) = tmp_path.rglob("bin/capp")
     (page,) = tmp_path.rglob("man1/capp.1")
+    assert (page.parent / "capp-classify.1").exists()
+    assert len(list(tmp_path.rglob("site-functions/_capp"))) == len(list(tmp_path.rglob("vendor_completions.d/capp.fish"))) == 1
     assert output_of([command, "--version"]).startswith("capp ")
     (completions,) = tmp_path.rglob("bash-completion/completions/capp")
     asked = f'PATH={command.parent}:$PATH; source {completions}; COMP_WORDS=(capp %s); COMP_CWORD=%d; _capp; echo "${{COMPREPLY[@]}}"'

@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import re
+import select
 import struct
 import subprocess
 import termios
@@ -35,8 +36,9 @@ class Terminal:
         self.told = ""
 
     def read(self):
-        with contextlib.suppress(OSError):
-            self.told += os.read(self.own, 65536).decode()
+        if select.select([self.own], [], [], 0.2)[0]:
+            with contextlib.suppress(OSError):
+                self.told += os.read(self.own, 65536).decode()
 
     def wait_for(self, pattern):
         deadline = time.time() + 60

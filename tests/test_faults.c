@@ -283,7 +283,7 @@ static capp_status tokenize(const char *path, capp_error *err) {
     static const char text[] = "ab  abé a▁<|end|><s>\n123 😀 don't aaaaaaaaaaaaaaaaaaaaaaab";
     capp_vocab *vocab;
     capp_ids ids = {0};
-    capp_status st = capp_vocab_open_json(&vocab, path, err);
+    capp_status st = capp_vocab_open_folder(&vocab, path, err);
     if (st != CAPP_OK) return st;
     st = capp_vocab_encode(vocab, capp_str_of(text), CAPP_TOKENIZE_BOS, &ids, err);
     if (st == CAPP_OK) st = capp_vocab_encode(vocab, capp_str_of(text), CAPP_TOKENIZE_SPECIAL, &ids, err);

@@ -156,6 +156,9 @@ def test_adapters(build, alone, tmp_path, name, files):
         assert run(build, folder, own) == run(build, folder, whole) == wanted
     assert convert.convert(TINY / name, tmp_path / "model.gguf")
     on_gguf = run(build, tmp_path / "model.gguf", own)
+    if name.startswith("qwen35"):
+        assert "in another order than folders" in on_gguf
+        return
     assert run(build, tmp_path / "model.gguf", whole) == on_gguf != run(build, tmp_path / "model.gguf")
     assert len(on_gguf.split()) == len(IDS) - 1
 

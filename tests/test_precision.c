@@ -36,6 +36,7 @@ typedef struct choice {
 
 TEST(the_fast_lane_follows_the_table) {
     static const choice choices[] = {
+        {"avx2", 0, CAPP_PRECISION_I16, CAPP_PRECISION_F32},
         {"avxvnni", 0, CAPP_PRECISION_I16, CAPP_PRECISION_F32},
         {"avx512", 0, CAPP_PRECISION_F32, CAPP_PRECISION_F32},
         {"avx512vnni", 0, CAPP_PRECISION_I16, CAPP_PRECISION_F32},

@@ -106,6 +106,13 @@ SABOTAGE = {
     "gemma3n": "altup_predict altup_correct altup_norm altup_scale laurel_norm cutoff spread merge side_norm side_post_norm "
                "side_tokens back window v_norm local_rope logit_cap feed_post_norm attention_post_norm attention_norm",
     "gemma3n-plain": "altup_predict altup_correct laurel_norm spread merge side_post_norm",
+    "phimoe": "near rope window qkv_bias out_bias head_bias norm_bias",
+    "phimoe-long": "scaling magnitude near",
+    "dbrx": "rope clamp experts_used router_norm",
+    "dbrx-plain": "rope experts_used router_norm",
+    "minicpm3": "scaling magnitude rope rope_kind embedding_scale residual_scale score_scale q_latent_norm kv_latent_norm",
+    "minicpm3-plain": "rope kv_latent_norm embedding_scale residual_scale",
+    "muse-glimmer": "rope still window attention_gate q_norm k_norm tokens_norm logit_cap attention_post_norm feed_post_norm",
     "llama4": "chunks window growth growth_still still q_norm k_norm rope rope_kind scaling experts_used router_sigmoid shared",
     "llama4-plain": "rope still experts_used shared qkv_bias out_bias",
     "llama4-context": "rope still q_norm k_norm router_sigmoid shared",
@@ -123,6 +130,7 @@ SABOTAGE = {
     "nemotron_h": "tail decay step_bias skip taps_bias mix_norm attention_norm feed_norm output_norm score_scale activation",
     "nemotron_h-feeds": "tail decay step_bias skip mix_norm up_bias down_bias feed_norm activation",
     "nemotron_h_moe": "tail decay experts_used router_norm router_sigmoid router_scale choice_bias shared activation",
+    "nemotron_h_moe-latent": "tail decay experts_used router_scale choice_bias shared latent_experts activation",
     "nemotron_h_moe-mlp": "experts_used router_norm router_scale choice_bias expert_groups shared",
     "mamba2": "tail decay step_bias skip taps_bias mix_norm attention_norm output_norm",
     "qwen35": "tail decay step_bias mix_norm in_turn rope q_norm k_norm attention_gate attention_norm feed_norm",
@@ -130,8 +138,9 @@ SABOTAGE = {
     "qwen3next": "tail decay step_bias mix_norm in_turn attention_gate rope experts_used router_norm shared",
 }  # fmt: skip
 
-FOLDERS_ONLY = ("gemma3n-plain", "llama4", "llama4-plain", "phi-norms", "falcon_h1-norm", "qwen3moe-dense",
-                "afmoe-plain", "starcoder-heads", "qwen2moe-dense", "nemotron_h_moe-mlp")  # GGUF has the architecture, but not this part of it
+# GGUF has the architecture, but not this part of it
+FOLDERS_ONLY = ("phimoe-long", "dbrx-plain", "minicpm3-plain", "gemma3n-plain", "llama4", "llama4-plain", "phi-norms", "falcon_h1-norm",
+                "qwen3moe-dense", "afmoe-plain", "starcoder-heads", "qwen2moe-dense", "nemotron_h_moe-mlp")
 
 
 def reference(name):
@@ -194,8 +203,9 @@ def test_kimi_k2(build, tmp_path):
 @pytest.mark.parametrize("name", ["gemma3", "gemma3n", "llama4", "gemma4", "gemma4-layers", "gemma4-experts",
                                   "deepseek2", "deepseek2-lite", "deepseek3", "glm4_moe_lite", "mistral4", "afmoe",
                                   "granitehybrid", "nemotron_h", "nemotron_h-feeds", "nemotron_h_moe",
-                                  "nemotron_h_moe-mlp", "mamba2", "mamba", "mamba-plain", "falcon_mamba", "jamba",
-                                  "jamba-dense", "falcon_h1", "falcon_h1-plain", "falcon_h1-norm"])
+                                  "nemotron_h_moe-mlp", "nemotron_h_moe-latent", "mamba2", "mamba", "mamba-plain",
+                                  "falcon_mamba", "jamba", "jamba-dense", "falcon_h1", "falcon_h1-plain",
+                                  "falcon_h1-norm"])
 def test_paths_alone_and_in_a_tree(build, name, unit):
     """Texts that branch after one token, in the window, beyond it and at the end: the same bits as each alone."""
     long, other = reference(name)[2]["ids"], reference(name)[1]["ids"]
@@ -215,7 +225,7 @@ def test_gguf_with_an_image_part(build, tmp_path):
     assert done.returncode == 2 and "unexpected tensor vv.0.weight" in done.stderr
 
 
-# Architectures that exist only as GGUF files, and a model with the same arithmetic.
+# Architectures that exist only as GGUF files, and a model with the same arithmetic. (tests/test_llama_cpp.py has more.)
 SAME = [("internlm2", "llama"), ("xverse", "llama"), ("baichuan", "llama"), ("minicpm", "granite"), ("orion", "stablelm"),
         ("deepseek", "granitemoeshared"), ("bailingmoe2", "dots1"), ("qwen2vl", "qwen2"), ("qwen3vl", "qwen3"),
         ("qwen3vlmoe", "qwen3moe")]
@@ -280,8 +290,8 @@ def test_layers_for_further_tokens_are_skipped(build, tmp_path):
 
 @pytest.mark.parametrize("name, letters", [("nemotron_h", "M-*-M"), ("nemotron_h_moe", "M*EE"), ("nemotron_h_moe-mlp", "EM*-")])
 def test_parts_of_layers_as_letters(build, name, letters, tmp_path):
-    """Older folders of Nemotron-H name the parts of all layers in one text; a letter without a meaning is an error, and
-    so are experts that read latent vectors."""
+    """Older folders of Nemotron-H name the parts of all layers in one text; a letter without a meaning is an
+    error."""
     config = json.loads((TINY / name / "config.json").read_text())
     (tmp_path / "model.safetensors").write_bytes((TINY / name / "model.safetensors").read_bytes())
     del config["layers_block_type"]
@@ -289,7 +299,7 @@ def test_parts_of_layers_as_letters(build, name, letters, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(older))
     assert scored(build, tmp_path, reference(name), 0) == scored(build, TINY / name, reference(name), 0)
     for wrong, message in (({"hybrid_override_pattern": letters[:-1] + "X"}, 'has type "X"'),
-                           ({"hybrid_override_pattern": letters[:-1]}, 'has type ""'), ({"moe_latent_size": 8}, "latent vectors")):
+                           ({"hybrid_override_pattern": letters[:-1]}, 'has type ""')):
         (tmp_path / "config.json").write_text(json.dumps({**older, **wrong}))
         done = subprocess.run([build / "tests" / "model_tool", tmp_path, "ref"], input="", capture_output=True, text=True)
         assert done.returncode == 2 and message in done.stderr

@@ -214,6 +214,30 @@ NEWER = {
         GEMMA4, hidden_size_per_layer_input=0, vocab_size_per_layer_input=8, enable_moe_block=True, num_experts=5,
         top_k_experts=2, moe_intermediate_size=12, final_logit_softcapping=None), "bfloat16"),
     "starcoder-heads": ("gpt_bigcode", dict(GPT, n_layer=2, multi_query=False), "bfloat16"),
+    "phimoe": ("phimoe", dict(without({**SMALL, **SPARSE}, "rope_theta"), num_local_experts=5, attention_bias=True, lm_head_bias=True,
+                              rope_parameters=PLAIN, sliding_window=WINDOW), "bfloat16"),
+    "phimoe-long": ("phimoe", dict(
+        without({**SMALL, **SPARSE}, "rope_theta"), num_local_experts=4, rope_parameters=dict(
+            rope_type="longrope", rope_theta=3000.0, short_factor=[1.0, 1.2, 1.5], long_factor=[1.0, 3.0, 9.0], short_mscale=1.3,
+            long_mscale=1.3, original_max_position_embeddings=64), router_jitter_noise=0.1), "bfloat16"),
+    "dbrx": ("dbrx", dict(
+        vocab_size=VOCABULARY, d_model=36, n_heads=6, n_layers=3, max_seq_len=CONTEXT, rope_parameters=PLAIN,
+        attn_config=dict(clip_qkv=1.0, kv_n_heads=2, rope_theta=3000.0), ffn_config=dict(ffn_hidden_size=20, moe_num_experts=5, moe_top_k=2)), "bfloat16"),
+    "dbrx-plain": ("dbrx", dict(
+        vocab_size=VOCABULARY, d_model=36, n_heads=3, n_layers=2, max_seq_len=CONTEXT, rope_parameters=PLAIN, attn_config=dict(kv_n_heads=1, clip_qkv=50.0, rope_theta=3000.0),
+        ffn_config=dict(ffn_hidden_size=20, moe_num_experts=3, moe_top_k=2, moe_normalize_expert_weights=None)), "bfloat16"),
+    "minicpm3": ("minicpm3", dict(
+        without(LATENT, "num_experts_per_tok", "moe_intermediate_size"),
+        rope_parameters=dict(rope_type="longrope", rope_theta=3000.0, short_factor=[1.0, 1.2, 1.5], long_factor=[1.0, 3.0, 9.0],
+                             original_max_position_embeddings=64)), "bfloat16"),
+    "minicpm3-plain": ("minicpm3", dict(
+        without(LATENT, "num_experts_per_tok", "moe_intermediate_size", "v_head_dim"), q_lora_rank=None, num_hidden_layers=2,
+        scale_emb=3, scale_depth=1.1, dim_model_base=50, tie_word_embeddings=False, rope_parameters=PLAIN), "bfloat16"),
+    "muse-glimmer": ("muse_glimmer", dict(text_config=dict(
+        without(LARGE, "rope_theta"), num_hidden_layers=6, rope_parameters=PLAIN, sliding_window=WINDOW, final_logit_softcapping=6.0,
+        output_multiplier=0.7, qk_scale_factor=1.9, bos_token_id=1, eos_token_id=2, pad_token_id=0), out_hidden_size=8,
+        projector_hidden_size=8, vision_config=dict(num_hidden_layers=1, hidden_size=8, intermediate_size=8, num_attention_heads=1,
+                                                    patch_size=2, pos_emb_height=2, pos_emb_width=2)), "bfloat16"),
     "llama4": ("llama4_text", dict(
         without({**LARGE, **SPARSE}, "rope_theta"), **FOUR, intermediate_size_mlp=28, num_local_experts=5, attention_chunk_size=WINDOW,
         interleave_moe_layer_step=2, attn_scale=0.3, floor_scale=7, rope_parameters=LLAMA3), "bfloat16"),
@@ -271,6 +295,8 @@ NEWER.update({
     "nemotron_h_moe-mlp": ("nemotron_h", dict(
         NEMOTRON_H, layers_block_type=["moe", "linear_attention", "full_attention", "mlp"], **{**NEMOTRON_MOE, "n_group": 2, "topk_group": 1,
                                                                           "norm_topk_prob": False}), "bfloat16"),
+    "nemotron_h_moe-latent": ("nemotron_h", dict(
+        NEMOTRON_H, layers_block_type=["linear_attention", "full_attention", "moe", "moe"], **NEMOTRON_MOE, moe_latent_size=20), "bfloat16"),
     "mamba2": ("mamba2", dict(vocab_size=VOCABULARY, hidden_size=36, num_hidden_layers=3, num_heads=6, head_dim=12, n_groups=2,
                               state_size=10), "bfloat16"),
     "falcon_h1": ("falcon_h1", dict(
@@ -375,7 +401,7 @@ def calibrate(model, ids, plus_one):
     """Scales the last norm, or the head where the norm has no weights, until logits spread."""
     names = dict(model.named_parameters())
     last = next((p for name, p in reversed(names.items()) if is_norm(name) and "layers." not in name and "per_layer" not in name
-                 and ".h." not in name and "blocks." not in name and name.endswith("weight")), None)
+                 and ".h." not in name and "vision" not in name and "blocks." not in name and name.endswith("weight")), None)
     cap = getattr(model.config, "final_logit_softcapping", None)
     if last is None:
         last = model.lm_head.weight
@@ -412,6 +438,15 @@ def store_packed(folder, tensors):
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
+def keep_text(folder):
+    """Leaves only the text model of a multimodal folder."""
+    tensors = {name.replace("model.language_model.", "model."): values for name, values in load_file(folder / "model.safetensors").items()
+               if "vision" not in name}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())["text_config"]
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
 def logprobs(model, ids):
     with torch.no_grad():
         logits = model(torch.tensor([ids])).logits[0].double()
@@ -426,8 +461,9 @@ def make(name):
     ids = dict(bos_token_id=1, eos_token_id=2, **(dict(pad_token_id=0) if name in NEWER else {}))
     config = CONFIG_MAPPING[model_type](**{**ids, **differences}, attn_implementation="eager")
     with no_init_weights():  # all are set below; StableLM's own initialization fails on norms without bias
-        # AutoModelForCausalLM does not know Mistral 4's class.
-        new = transformers.Mistral4ForCausalLM._from_config if model_type == "mistral4" else AutoModelForCausalLM.from_config
+        # AutoModelForCausalLM does not know these classes.
+        others = {"mistral4": "Mistral4ForCausalLM", "muse_glimmer": "MuseGlimmerForConditionalGeneration"}
+        new = getattr(transformers, others[model_type])._from_config if model_type in others else AutoModelForCausalLM.from_config
         model = new(config, dtype=torch.float32).eval()
         stored = new(config, dtype=torch.float32)
     model.tie_weights()  # the initialization would have done this
@@ -446,6 +482,8 @@ def make(name):
     stored.to(getattr(torch, dtype)).save_pretrained(folder, max_shard_size="30KB" if name == SHARDED else "1GB")
     if blocks:
         store_packed(folder, blocks)
+    if model_type == "muse_glimmer":
+        keep_text(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     reference = [{"ids": ids, "context": CONTEXT if name == LONG and len(ids) > 32 else 0,
                   "logprobs": logprobs(model, ids)} for ids in runs]

@@ -10,7 +10,7 @@ from base import Skip
 
 TOKENS = 512
 # class -> (llama.cpp's build, capp's instruction set and precision)
-CLASSES = {"own": ("build", None, None), "AVX2": ("build-avx2", "avx2", "f32"), "AVX2, i16": ("build-avx2", "avx2", "i16"),
+CLASSES = {"own": ("build", None, None), "AVX2": ("build-avx2", "avx2", "auto"), "AVX2, f32": ("build-avx2", "avx2", "f32"),
            "AVX2 and AVX-VNNI": ("build-client", "avxvnni", "auto"), "AVX2 and AVX-VNNI, i16": ("build-client", "avxvnni", "i16"),
            "AVX-512": ("build-512", "avx512", "f32"), "AVX-512 VNNI": ("build-512", "avx512vnni", "auto"),
            "AVX-512 VNNI, i16": ("build-512", "avx512vnni", "i16"), "AVX-512 BF16": ("build-512", "avx512bf16", "auto")}

@@ -88,13 +88,17 @@ static void solve(const fit *f) {
 static void minimize(const fit *f) {
     for (size_t i = 0; i < f->m; i++) f->at[i] = i ? 0 : 1;
     for (size_t step = 0; step < MOST_STEPS; step++) {
-        double loss = evaluate(f, f->at, true), steepest = 0, part = 1;
+        double loss = evaluate(f, f->at, true), steepest = 0, part = 1, lower = loss;
         for (size_t i = 0; i < f->m; i++) steepest = fmax(steepest, fabs(f->gradient[i]));
         if (!(steepest > FLAT)) return;
         solve(f);
         for (size_t half = 0; half < MOST_HALVINGS; half++, part /= 2) {
             for (size_t i = 0; i < f->m; i++) f->next[i] = f->at[i] - part * f->gradient[i];
-            if (evaluate(f, f->next, false) <= loss) break;
+            if ((lower = evaluate(f, f->next, false)) <= loss) break;
+        }
+        if (!(lower < loss)) { /* rounding hides what is left; the last whole step makes it smaller still */
+            for (size_t i = 0; i < f->m; i++) f->at[i] -= f->gradient[i];
+            return;
         }
         for (size_t i = 0; i < f->m; i++) f->at[i] = f->next[i];
     }

@@ -145,7 +145,7 @@ static capp_status bind_weights(capp_model *model, const capp_kernels *kernels, 
 
 static capp_status open_vocabulary(capp_model *model, capp_error *err) {
     if (model->source.gguf) return capp_vocab_open_gguf(&model->vocab, model->source.gguf, err);
-    return capp_vocab_open_json(&model->vocab, capp_source_path(&model->source), err);
+    return capp_vocab_open_folder(&model->vocab, capp_source_path(&model->source), err);
 }
 
 typedef struct packing {
@@ -243,10 +243,15 @@ static capp_status open_weights(capp_model *model, const capp_model_options *opt
     return CAPP_OK;
 }
 
-/* Opens only the tokenizer, from a tokenizer.json or a folder that has one. The folder does not need a model. */
+static bool ends_with(const char *path, const char *end) {
+    size_t n = strlen(path), size = strlen(end);
+    return n > size && !strcmp(path + n - size, end);
+}
+
+/* Opens only the tokenizer, from a tokenizer.json or tokenizer.model, or a folder that has one. The folder does not
+ * need a model. */
 static bool is_tokenizer(const char *path, const capp_model_options *options) {
-    size_t n = strlen(path);
-    return (n > 5 && !strcmp(path + n - 5, ".json")) || (options->vocab_only && capp_is_folder(path));
+    return ends_with(path, ".json") || ends_with(path, ".model") || (options->vocab_only && capp_is_folder(path));
 }
 
 static capp_status open_tokenizer(capp_model *model, const char *path, const capp_model_options *options,
@@ -257,7 +262,7 @@ static capp_status open_tokenizer(capp_model *model, const char *path, const cap
     model->architecture = copy_string((capp_str){"", 0});
     model->name = copy_string((capp_str){"", 0});
     if (!model->architecture || !model->name) return capp_fail_memory(err, "the model");
-    return capp_vocab_open_json(&model->vocab, path, err);
+    return capp_vocab_open_folder(&model->vocab, path, err);
 }
 
 capp_status capp_model_open(capp_model **out, const char *path, const capp_model_options *options, capp_error *err) {

@@ -18,7 +18,8 @@ static const struct choice {
     unsigned features;
     arithmetic integers, floats;
 } choices[] = {
-    {"avxvnni", 0, I16, F32},    {"avx512vnni", 0, I16, F32}, {"avx512bf16", CAPP_CPU_FAST_BF16, BF16, BF16},
+    {"avx2", 0, I16, F32},       {"avxvnni", 0, I16, F32},
+    {"avx512vnni", 0, I16, F32}, {"avx512bf16", CAPP_CPU_FAST_BF16, BF16, BF16},
     {"avx512bf16", 0, I16, F32}, {"amx", 0, BF16, BF16},
 };
 

@@ -37,7 +37,9 @@ static void route_rows(void *user, size_t task, int worker) {
     bool plain = !scores.sigmoid && !scores.bias && !scores.groups && scores.scale == 1;
     for (size_t r = task * CHUNK; r < chunk_end(task, x->rows); r++) {
         float *shares = x->f->shares + r * h->experts;
-        if (plain)
+        if (h->near > 0)
+            capp_route_near(shares, h->experts, h->near);
+        else if (plain)
             capp_route(shares, h->experts, h->experts_used, h->router_norm);
         else
             capp_route_scored(shares, h->experts, h->experts_used, &scores);
@@ -108,20 +110,41 @@ static void gather_scaled(void *user, size_t task, int worker) {
         }
 }
 
+/* As gather_rows, for experts that read latent vectors, which are in f->u. */
+static void gather_latent(void *user, size_t task, int worker) {
+    const routing *x = user;
+    capp_forward *f = x->f;
+    const size_t width = f->weights->hparams.width;
+    (void)worker;
+    for (size_t i = task * CHUNK; i < chunk_end(task, x->n); i++)
+        capp_narrow_row(f, x->layer->expert_up, f->gathered, i, f->u + f->chosen[i] * width);
+}
+
+/* Writes the inputs of expert_out to the first rows of f->gathered. */
+static void return_latent(void *user, size_t task, int worker) {
+    const routing *x = user;
+    capp_forward *f = x->f;
+    const size_t width = f->weights->hparams.width;
+    (void)worker;
+    for (size_t r = task * CHUNK; r < chunk_end(task, x->rows); r++)
+        capp_narrow_row(f, &x->layer->expert_out, f->gathered, r, f->u + r * width);
+}
+
 static void add_shares(void *user, size_t task, int worker) {
     const routing *x = user;
     capp_forward *f = x->f;
-    const size_t width = f->weights->hparams.width, used = f->weights->hparams.experts_used;
+    const size_t width = f->weights->hparams.width, used = f->weights->hparams.experts_used,
+                 n = x->layer->expert_down->n;
     (void)worker;
     for (size_t r = task * CHUNK; r < chunk_end(task, x->rows); r++) {
         float *u = f->u + r * width;
-        memset(u, 0, width * sizeof *u);
+        memset(u, 0, n * sizeof *u);
         for (size_t i = 0; i < used; i++) {
             capp_choice c = f->choices[r * used + i];
             if (c.at == CAPP_NO_CHOICE) break;
             float *y = f->mixed + c.at * width;
-            f->weights->kernels->scale(y, c.share, width);
-            f->weights->kernels->add(u, y, width);
+            f->weights->kernels->scale(y, c.share, n);
+            f->weights->kernels->add(u, y, n);
         }
     }
 }
@@ -189,18 +212,24 @@ static void run_beside(routing *x) {
 void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows) {
     const capp_hparams *h = &f->weights->hparams;
     routing x = {.f = f, .layer = layer, .rows = rows};
-    capp_product(f, &layer->router, f->routed, f->h_stride, f->shares, h->experts, rows, false);
+    if (!f->weights->arch->early_router)
+        capp_product(f, &layer->router, f->routed, f->h_stride, f->shares, h->experts, rows, false);
     run_chunks(&x, route_rows, rows);
     if (capp_pool_stopped(f->pool)) return; /* the shares are unchanged; the layer ends the wave */
     size_t n = sort_choices(&x);
     f->experts_run += n, f->expert_layers++;
+    if (layer->expert_in.parts) capp_product(f, &layer->expert_in, f->h, f->h_stride, f->u, h->width, rows, false);
     if (f->weights->arch->scaled_inputs)
         run_chunks(&x, gather_scaled, rows);
     else
-        run_chunks(&x, gather_rows, x.n);
+        run_chunks(&x, layer->expert_in.parts ? gather_latent : gather_rows, x.n);
     capp_product_experts_activated(f, layer, n, x.n);
     capp_product_experts(f, layer, n, x.n);
     run_chunks(&x, add_shares, rows);
+    if (layer->expert_out.parts) {
+        run_chunks(&x, return_latent, rows);
+        capp_product(f, &layer->expert_out, f->gathered, f->h_stride, f->u, h->width, rows, false);
+    }
     if (layer->expert_norm.weight)
         run_beside(&x);
     else if (layer->up.parts)

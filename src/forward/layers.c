@@ -15,6 +15,7 @@ typedef struct phase {
     const capp_matrix *router;    /* another matrix that the rows are multiplied by, such as the router; or NULL */
     const capp_tiles *tiles;      /* for attention */
     const capp_norm *router_norm; /* the norm of the router's inputs; NULL or without a weight: norm */
+    bool router_bare;             /* they are not normed */
     bool add;                     /* u is to be added to x */
     float scale;                  /* then x is multiplied by it */
     bool beside;                  /* the norm takes x without u */
@@ -100,6 +101,7 @@ static void norm_rows(void *user, size_t task, int worker) {
         if (w->hparams.norm_after) memcpy(x, normed, width * sizeof *x);
         capp_narrow_row(f, p->next, f->h, r, normed);
         if (p->router && p->router_norm->weight) capp_norm_row(w, p->router_norm, normed, x, width);
+        if (p->router && p->router_bare) memcpy(normed, x, width * sizeof *normed);
         if (p->router) capp_narrow_row(f, p->router, f->routed, r, normed);
     }
 }
@@ -137,7 +139,7 @@ static void norm_heads(const capp_weights *w, const capp_norm *norm, float *x, s
         return;
     }
     for (size_t i = 0; i < heads; i++) {
-        capp_norm own = {norm->weight + (w->hparams.qk_norm == CAPP_QK_OWN ? i * d : 0), norm->bias};
+        capp_norm own = {norm->weight + (w->hparams.qk_norm == CAPP_QK_OWN ? i * d : 0), norm->bias, norm->eps};
         capp_norm_row(w, &own, x + i * d, x + i * d, d);
     }
 }
@@ -185,8 +187,11 @@ static void position_rows(void *user, size_t task, int worker) {
 static void keep_head_rows(phase *p) {
     capp_forward *f = p->f;
     size_t width = f->weights->hparams.width, all = f->weights->hparams.streams * width;
+    size_t experts = f->weights->arch->early_router ? f->weights->hparams.experts : 0;
     for (size_t i = 0; i < f->n_heads; i++) {
         size_t from = f->head_row[i];
+        if (from != i && experts)
+            memcpy(f->shares + i * experts, f->shares + from * experts, experts * sizeof *f->shares);
         if (from != i && all) memcpy(f->streams + i * all, f->streams + from * all, all * sizeof *f->streams);
         if (from != i) memcpy(f->x + i * width, f->x + from * width, width * sizeof *f->x);
         if (from != i && p->add) memcpy(f->u + i * width, f->u + from * width, width * sizeof *f->u);
@@ -206,15 +211,20 @@ static void add_product(phase *p, const capp_matrix *m, char *y, size_t ldy, con
 
 /* Computes what a layer takes from each row: q, k and v, or the inputs of its capp_mix. Stores what later rows need. */
 static void take_in(phase *p, const capp_layer *layer, bool mixes) {
-    static const capp_norm none = {NULL, NULL};
+    static const capp_norm none = {NULL, NULL, 0};
     capp_forward *f = p->f;
     const capp_matrix *in = mixes ? &layer->mix_in : &layer->qkv;
     p->norm = &layer->attention_norm, p->next = in;
     p->router = mixes && layer->mix_rates.parts ? &layer->mix_rates : NULL, p->router_norm = &none;
+    if (f->weights->arch->early_router && layer->expert_up) p->router = &layer->router, p->router_bare = true;
     run_rows(p, norm_rows);
     capp_product(f, in, f->h, f->h_stride, mixes ? f->t : f->t + capp_latent_place(layer, &f->weights->hparams),
                  f->t_stride, p->rows, false);
-    if (p->router) capp_product(f, p->router, f->routed, f->h_stride, f->t + in->n, f->t_stride, p->rows, false);
+    if (p->router_bare)
+        capp_product(f, p->router, f->routed, f->h_stride, f->shares, p->router->n, p->rows, false);
+    else if (p->router)
+        capp_product(f, p->router, f->routed, f->h_stride, f->t + in->n, f->t_stride, p->rows, false);
+    p->router_bare = false;
     if (mixes)
         capp_mix_rows(f, layer);
     else if (layer->latent.k_b)
@@ -226,6 +236,12 @@ static void take_in(phase *p, const capp_layer *layer, bool mixes) {
 /* Adds the output of attention or of the layer's capp_mix to the stream. */
 static void bring_out(phase *p, const capp_layer *layer, bool mixes, bool beside) {
     capp_forward *f = p->f;
+    if (f->weights->hparams.kinds[p->layer] & CAPP_STRAIGHT) {
+        p->norm = &layer->attention_norm, p->next = &layer->out, p->router = NULL;
+        run_rows(p, norm_rows);
+        add_product(p, p->next, f->h, f->h_stride, &layer->attention_post_norm, false);
+        return;
+    }
     if (!mixes) capp_attention(f, p->layer, p->tiles);
     p->next = mixes ? &layer->mix_out : &layer->out;
     if (layer->latent.k_b)
@@ -245,7 +261,7 @@ static void mix_beside(phase *p, const capp_layer *layer) {
 
 /* Adds what the layer makes of its side embedding to the stream, or corrects several streams and adds it to them. */
 static void add_side(phase *p, const capp_layer *layer, bool last) {
-    static const capp_norm none = {NULL, NULL};
+    static const capp_norm none = {NULL, NULL, 0};
     capp_forward *f = p->f;
     const bool several = f->weights->hparams.streams;
     p->norm = &none, p->next = &layer->side.gate, p->router = NULL;
@@ -263,8 +279,8 @@ static void add_side(phase *p, const capp_layer *layer, bool last) {
 static void feed(phase *p, const capp_layer *layer, bool last) {
     capp_forward *f = p->f;
     p->norm = layer->expert_norm.weight ? &layer->expert_norm : &layer->feed_norm;
-    p->next = layer->expert_up ? layer->expert_up : &layer->up;
-    p->router = layer->expert_up ? &layer->router : NULL;
+    p->next = layer->expert_in.parts ? &layer->expert_in : layer->expert_up ? layer->expert_up : &layer->up;
+    p->router = layer->expert_up && !f->weights->arch->early_router ? &layer->router : NULL;
     p->router_norm = &layer->router_norm;
     p->scale = 1;
     p->beside = f->weights->hparams.parallel != CAPP_SEQUENTIAL;
@@ -293,7 +309,7 @@ static void run_layer(phase *p) {
     bool both = h->kinds[p->layer] & CAPP_BESIDE, mixes = layer->mix_in.parts && !both;
     if (h->streams) capp_streams_predict(p->f, p->layer, p->rows);
     if (both) mix_beside(p, layer);
-    if (!feeds) take_in(p, layer, mixes);
+    if (!feeds && !(h->kinds[p->layer] & CAPP_STRAIGHT)) take_in(p, layer, mixes);
     p->beside = false;
     if (last) {
         keep_head_rows(p);
@@ -354,7 +370,8 @@ double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
         const capp_layer *l = &w->layers[i];
         double fed = operations_of(&l->up) + operations_of(&l->down) + operations_of(&l->router) +
                      operations_of(&l->shared_router) + operations_of(&l->side.gate) + operations_of(&l->side.context) +
-                     operations_of(&l->side.out) + operations_of(&l->altup.left) + operations_of(&l->altup.right);
+                     operations_of(&l->side.out) + operations_of(&l->altup.left) + operations_of(&l->altup.right) +
+                     operations_of(&l->expert_in) + operations_of(&l->expert_out);
         if (l->expert_up)
             fed += w->hparams.experts_used * (operations_of(l->expert_up) + operations_of(l->expert_down));
         size_t going_on = i + 1 == w->hparams.layers ? n_heads : rows; /* after the last layer's keys and values */

@@ -306,9 +306,10 @@ static size_t activated_scratch(const capp_weights *w, const capp_matrix *m, siz
 }
 
 static size_t layer_scratch(const capp_weights *w, const capp_layer *l, size_t rows) {
-    const capp_matrix *plain[] = {&l->qkv,      &l->out,        &l->mix_in,        &l->mix_rates,  &l->mix_out,
-                                  &l->down,     &l->router,     &l->shared_router, &l->side.gate,  &l->side.context,
-                                  &l->side.out, &l->latent.q_b, &l->altup.left,    &l->altup.right};
+    const capp_matrix *plain[] = {&l->qkv,        &l->out,          &l->mix_in,    &l->mix_rates,
+                                  &l->mix_out,    &l->down,         &l->router,    &l->shared_router,
+                                  &l->side.gate,  &l->side.context, &l->side.out,  &l->latent.q_b,
+                                  &l->altup.left, &l->altup.right,  &l->expert_in, &l->expert_out};
     size_t most = activated_scratch(w, &l->up, block_of(&l->up, rows));
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         most = larger(most, plain_scratch(w, plain[i], block_of(plain[i], rows)));

@@ -13,12 +13,13 @@ void capp_embed_row(const capp_weights *w, int32_t token, float *x) {
 }
 
 void capp_norm_row(const capp_weights *w, const capp_norm *norm, float *y, const float *x, size_t n) {
+    const float eps = norm->eps > 0 ? norm->eps : w->hparams.norm_eps;
     if (!norm->weight)
         memmove(y, x, n * sizeof *y);
     else if (w->arch->norm == CAPP_NORM_RMS)
-        w->kernels->rms_norm(y, x, norm->weight, n, w->hparams.norm_eps);
+        w->kernels->rms_norm(y, x, norm->weight, n, eps);
     else
-        w->kernels->layer_norm(y, x, norm->weight, norm->bias, n, w->hparams.norm_eps);
+        w->kernels->layer_norm(y, x, norm->weight, norm->bias, n, eps);
 }
 
 void capp_narrow_row(const capp_forward *f, const capp_matrix *m, char *h, size_t r, const float *x) {

@@ -129,8 +129,8 @@ static void report_tokenizer(reporter *r, const capp_source *s) {
     capp_vocab *vocab;
     capp_vocab_info info;
     capp_error err;
-    capp_status st =
-        s->gguf ? capp_vocab_open_gguf(&vocab, s->gguf, &err) : capp_vocab_open_json(&vocab, capp_source_path(s), &err);
+    capp_status st = s->gguf ? capp_vocab_open_gguf(&vocab, s->gguf, &err)
+                             : capp_vocab_open_folder(&vocab, capp_source_path(s), &err);
     if (st != CAPP_OK) {
         report(r, "tokenizer", "runs", "no: %s", err.message);
         return;

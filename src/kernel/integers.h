@@ -13,6 +13,8 @@
  * Here step * scale and step * (float)(...) are rounded to float32, and (float)whole is rounded to nearest. Every
  * instruction set gives these bits, because whole is exact in whatever way it is computed.
  *
+ * AVX2 alone multiplies whole integers: see integers_avx2.c. The others use digits.
+ *
  * VPDPBUSD multiplies unsigned by signed bytes. The numbers are the signed bytes. An activation is two unsigned digits:
  * integer + 32,768 = 256 high + low, high 1 .. 255, low 0 .. 255. The surplus, 32,768 times the sum of the block's
  * numbers, is known beforehand. To remove it, the sum of the high digits starts from -128 times the sum of the numbers.
@@ -33,7 +35,16 @@ enum {
 
 /* 32 activations. */
 typedef struct capp_digits {
-    uint8_t high[CAPP_INTEGER_BLOCK], low[CAPP_INTEGER_BLOCK];
+    union {
+        struct {
+            uint8_t high[CAPP_INTEGER_BLOCK];
+            union {
+                uint8_t low[CAPP_INTEGER_BLOCK];
+                int8_t digit[CAPP_INTEGER_BLOCK]; /* AVX2 alone, if not fine: high - 128 */
+            };
+        };
+        int16_t integer[CAPP_INTEGER_BLOCK]; /* AVX2 alone, if fine */
+    };
     float step;       /* NaN if an activation is not finite; 0 if all are below 2^-100 */
     float moment;     /* step * (float)(exact sum of the integers) */
     float moments[2]; /* the same for each half, of 16 */

@@ -1,5 +1,5 @@
-/* What integers_spread.inc and integers.inc need except the sums of products and the rows of a tile, with vectors of
- * 256 bits. */
+/* What integers_spread.inc and integers_digits.inc need except the sums of products and the rows of a tile, with
+ * vectors of 256 bits. */
 #ifndef CAPP_KERNEL_INTEGERS_256_H
 #define CAPP_KERNEL_INTEGERS_256_H
 
@@ -9,9 +9,6 @@
 #include "kernel/transpose_avx2.h"
 
 enum { WIDTH = 8 };
-
-#define LOW_KIND static __attribute__((noinline))
-#define LOW_LOOP
 
 #include "kernel/integers_panel.inc"
 #include "kernel/integers_turn.inc"

@@ -1,67 +1,157 @@
-/* Products of integers with AVX2 alone. VPMADDUBSW multiplies unsigned by signed bytes and adds pairs of products, in
- * 16 bits, with saturation. `reach` quads are added in 16 bits before VPMADDWD adds their pairs to 32 bits. A lane of
- * 16 bits then has 2 * reach products of a digit, 0 .. 255, and a number:
+/* Products of integers with AVX2 alone.
  *
- *   reach 4, magnitudes up to 16: 8 * 255 * 16 = 32,640
- *   reach 2, magnitudes up to 32: 4 * 255 * 32 = 32,640
+ * A block with low digits: activations are whole integers of 16 bits, and numbers are widened to 16 bits, once for all
+ * rows. VPMADDWD multiplies them and adds pairs of products, exactly. No int32 overflows: the sum over 32 inputs is at
+ * most 32 * 32,512 * 128 = 133,169,152.
  *
- * Both are below 2^15, so nothing saturates. Larger numbers have reach 0: bytes are widened to 16 bits, and VPMADDWD
- * multiplies these. A product there is at most 255 * 128, so that a sum of two fits into an int32. */
+ * A block in which no row has low digits: VPMADDUBSW multiplies unsigned by signed bytes and adds pairs of products, in
+ * 16 bits, with saturation. Numbers of types with minima are not negative: they are the unsigned bytes, and the signed
+ * ones are the digits, -127 .. 127. Other numbers are the signed bytes; the unsigned ones are the digits + 128, and the
+ * sum starts from -128 times the sum of the numbers. `reach` quads are added in 16 bits before VPMADDWD adds their
+ * pairs to 32 bits. A lane of 16 bits then has 2 * reach products:
+ *
+ *                        with minima                 without
+ *   reach 8, 8 quads     16 * 127 * 15 = 30,480      16 * 255 * 8  = 32,640
+ *   reach 4              8 * 127 * 31  = 31,496      8 * 255 * 16  = 32,640
+ *   reach 2                                          4 * 255 * 32  = 32,640
+ *
+ * All are below 2^15, so nothing saturates. Larger numbers have reach 0: they are always multiplied in 16 bits. */
 enum { TILE_ROWS = 4 };
+
+#define INTEGERS_WHOLE
 
 #define ROWS_MAP(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
 
+#include <stdbool.h>
+
+/* Beside each split block, on a line of the cache: whether its numbers have been widened. Then [16][NR][2] int16. */
+enum { FLAG = 64, EXTRA = FLAG + 2 * 32 * 16 };
+
 #include "kernel/integers_256.h"
 
-/* Adds the products of quad j of each row to s; even and odd bytes separately. */
-INLINE void dot_wide(whole *s, const capp_digits *const *a, size_t offset, const char *numbers, int j, const int rows) {
+_Static_assert(EXTRA == FLAG + 2 * BLOCK * NR, "two bytes a number");
+
+/* In each dword, bytes 0 and 1, or 2 and 3, of w as 16 bits each. */
+INLINE whole pair_of(whole w, const int j) {
+    const whole of_lane =
+        _mm256_setr_epi32(0, 0x04000400, 0x08000800, 0x0c000c00, 0, 0x04000400, 0x08000800, 0x0c000c00);
+    const whole order = w_or(of_lane, w_set(j ? 0x03800280u : 0x01800080u));
+    return _mm256_srai_epi16(_mm256_shuffle_epi8(w, order), 8);
+}
+
+static __attribute__((noinline)) void widen(char *wide, const char *numbers) {
+    for (int i = 0; i < QUADS * VECTORS; i++) {
+        const whole w = w_load(numbers + i * WIDTH * 4);
+        char *to = wide + (i / VECTORS * 2 * NR + i % VECTORS * WIDTH) * 4;
+        w_store(to, pair_of(w, 0));
+        w_store(to + NR * 4, pair_of(w, 1));
+    }
+}
+
+/* The integers of a row that has no low digits. */
+static __attribute__((noinline)) void restore(int16_t *to, const capp_digits *a) {
+    for (int i = 0; i < BLOCK; i++) to[i] = (int16_t)(256 * a->digit[i]);
+}
+
+INLINE whole load_quad(const void *p, int i) {
+    uint32_t quad;
+    memcpy(&quad, (const char *)p + 4 * i, sizeof quad);
+    return w_set(quad);
+}
+
+/* GCC would compute all products before their sums, for which there are not enough registers. The empty instruction
+ * keeps the order. */
+INLINE whole in_order(whole sum) {
+    __asm__("" : "+x"(sum));
+    return sum;
+}
+
+/* s [rows][2] = sums over n pairs of whole integers. */
+INLINE void dot_pairs(whole *s, const int16_t *const *x, const char *wide, const int n, const int rows) {
     UNROLL
-    for (int x = 0; x < VECTORS; x++) {
-        const whole w = w_load(numbers + (j * NR + x * WIDTH) * 4);
-        const whole even = _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8), odd = _mm256_srai_epi16(w, 8);
+    for (int j = 0; j < n; j++) {
+        const whole w0 = w_load(wide + j * NR * 4), w1 = w_load(wide + j * NR * 4 + WIDTH * 4);
         UNROLL
         for (int r = 0; r < rows; r++) {
-            uint32_t quad;
-            memcpy(&quad, (const char *)a[r] + offset + 4 * j, sizeof quad);
-            const whole low = w_set(quad & 0x00ff00ffu), high = w_set(quad >> 8 & 0x00ff00ffu);
-            s[2 * r + x] = w_add(s[2 * r + x], _mm256_madd_epi16(low, even));
-            s[2 * r + x] = w_add(s[2 * r + x], _mm256_madd_epi16(high, odd));
+            const whole pair = load_quad(x[r], j);
+            const whole p0 = _mm256_madd_epi16(pair, w0), p1 = _mm256_madd_epi16(pair, w1);
+            s[2 * r] = in_order(j ? w_add(s[2 * r], p0) : p0);
+            s[2 * r + 1] = in_order(j ? w_add(s[2 * r + 1], p1) : p1);
         }
     }
 }
 
-INLINE void dot_quads(whole *s, const capp_digits *const *a, size_t offset, const char *numbers, int first, int last,
-                      const int rows, const int reach) {
+/* s [rows][2] = 256 times the sums of high digits over n quads. sums: from which signed numbers start. */
+INLINE void dot_quads(whole *s, const uint8_t *const *x, const char *numbers, const char *sums, const int n,
+                      const bool minima, const int reach, const int rows) {
     whole short_sum[TILE_ROWS * VECTORS];
-    if (!reach) {
-        UNROLL
-        for (int j = first; j < last; j++) dot_wide(s, a, offset, numbers, j, rows);
-        return;
-    }
     UNROLL
-    for (int j = first; j < last; j++) {
+    for (int t = 0; t < rows * VECTORS; t++)
+        s[t] = minima ? w_set(0) : w_shift_left(w_load(sums + t % VECTORS * WIDTH * 4), 8);
+    UNROLL
+    for (int j = 0; j < n; j++) {
         const whole w0 = w_load(numbers + j * NR * 4), w1 = w_load(numbers + j * NR * 4 + WIDTH * 4);
         UNROLL
         for (int r = 0; r < rows; r++) {
-            uint32_t quad;
-            memcpy(&quad, (const char *)a[r] + offset + 4 * j, sizeof quad);
-            const whole x = w_set(quad), p0 = _mm256_maddubs_epi16(x, w0), p1 = _mm256_maddubs_epi16(x, w1);
-            short_sum[2 * r] = j % reach ? _mm256_add_epi16(short_sum[2 * r], p0) : p0;
-            short_sum[2 * r + 1] = j % reach ? _mm256_add_epi16(short_sum[2 * r + 1], p1) : p1;
+            const whole quad = load_quad(x[r], j);
+            const whole p0 = minima ? _mm256_maddubs_epi16(w0, quad) : _mm256_maddubs_epi16(quad, w0);
+            const whole p1 = minima ? _mm256_maddubs_epi16(w1, quad) : _mm256_maddubs_epi16(quad, w1);
+            short_sum[2 * r] = in_order(j % reach ? _mm256_add_epi16(short_sum[2 * r], p0) : p0);
+            short_sum[2 * r + 1] = in_order(j % reach ? _mm256_add_epi16(short_sum[2 * r + 1], p1) : p1);
         }
-        if (j % reach != reach - 1) continue;
+        if (j % reach != reach - 1 && j + 1 < n) continue;
         UNROLL
         for (int t = 0; t < rows * VECTORS; t++)
-            s[t] = w_add(s[t], _mm256_madd_epi16(short_sum[t], _mm256_set1_epi16(1)));
+            s[t] = in_order(w_add(s[t], _mm256_madd_epi16(short_sum[t], _mm256_set1_epi16(256))));
     }
 }
 
-#define REACH_MAP(X) X(0) X(2) X(4)
-
-INLINE int reach_of(int most) {
-    return most <= 16 ? 4 : most <= 32 ? 2 : 0;
+INLINE void sum_digits(whole *s, const capp_digits *const *a, const char *b, const int h, const int halves,
+                       const bool minima, const int reach, const int rows) {
+    const uint8_t *x[TILE_ROWS];
+    const int begin = h * BLOCK / halves;
+    UNROLL
+    for (int r = 0; r < rows; r++) x[r] = (minima ? (const uint8_t *)a[r]->digit : a[r]->high) + begin;
+    dot_quads(s, x, b + begin * NR, b + (BLOCK + h * 4) * NR, QUADS / halves, minima, reach, rows);
 }
 
-#include "kernel/integers.inc"
+/* fine: rows that have low digits. */
+INLINE void sum_integers(whole *s, const capp_digits *const *a, const char *wide, int32_t fine, const int h,
+                         const int halves, const int rows) {
+    const int16_t *x[TILE_ROWS];
+    int16_t integers[TILE_ROWS][BLOCK];
+    const int begin = h * BLOCK / halves;
+    UNROLL
+    for (int r = 0; r < rows; r++) x[r] = a[r]->integer + begin;
+    for (int r = 0; fine < rows && r < rows; r++)
+        if (!a[r]->fine) restore(integers[r], a[r]), x[r] = integers[r] + begin;
+    dot_pairs(s, x, wide + begin * 2 * NR, BLOCK / 2 / halves, rows);
+}
+
+INLINE void sum_block(whole *s, const capp_digits *const *a, char *b, const int h, const int halves, const bool minima,
+                      const int reach, const int rows) {
+    char *extra = b + split_bytes((size_t)halves, minima);
+    int32_t fine = 0, widened;
+    UNROLL
+    for (int r = 0; r < rows; r++) fine += a[r]->fine;
+    if (reach && !fine) {
+        sum_digits(s, a, b, h, halves, minima, reach ? reach : 1, rows);
+        return;
+    }
+    memcpy(&widened, extra, sizeof widened);
+    if (!widened) {
+        widen(extra + FLAG, b);
+        memcpy(extra, &(int32_t){1}, sizeof widened);
+    }
+    sum_integers(s, a, extra + FLAG, fine, h, halves, rows);
+}
+
+#define KIND_MAP(X) X(1, 0, 0) X(1, 0, 4) X(1, 0, 8) X(1, 1, 4) X(1, 1, 8) X(2, 0, 2) X(2, 0, 8) X(2, 1, 8)
+
+INLINE int reach_of(int most, int minima) {
+    return most <= (minima ? 15 : 8) ? 8 : most <= (minima ? 31 : 16) ? 4 : most <= 32 ? 2 : 0;
+}
+
+#include "kernel/integers_tiles.inc"
 
 const capp_products capp_integers_avx2 = {INTEGER_PRODUCTS};

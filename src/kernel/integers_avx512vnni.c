@@ -5,7 +5,7 @@
 #include "kernel/integers.h"
 #include "kernel/transpose_avx512.h"
 
-enum { WIDTH = 16, TILE_ROWS = 6 };
+enum { WIDTH = 16, TILE_ROWS = 6, EXTRA = 0 };
 
 #define LOW_KIND INLINE
 #define LOW_LOOP UNROLL
@@ -116,6 +116,6 @@ V part f_of_half(whole w) {
 
 #include "kernel/integers_vnni.inc"
 
-#include "kernel/integers.inc"
+#include "kernel/integers_digits.inc"
 
 const capp_products capp_integers_avx512vnni = {INTEGER_PRODUCTS};

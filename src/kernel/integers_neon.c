@@ -33,8 +33,7 @@ INLINE whole dot_row(whole s, const capp_digits *a, size_t offset, const char *n
 }
 
 INLINE void dot_quads(whole *s, const capp_digits *const *a, size_t offset, const char *numbers, int first, int last,
-                      const int rows, const int reach) {
-    (void)reach;
+                      const int rows) {
     UNROLL
     for (int v = 0; v < VECTORS; v++) {
         whole total = w_set(0);
@@ -48,12 +47,6 @@ INLINE void dot_quads(whole *s, const capp_digits *const *a, size_t offset, cons
     }
 }
 
-#define REACH_MAP(X) X(0)
-
-INLINE int reach_of(int most) {
-    return (void)most, 0;
-}
-
-#include "kernel/integers.inc"
+#include "kernel/integers_digits.inc"
 
 const capp_products capp_integers_neon = {INTEGER_PRODUCTS};

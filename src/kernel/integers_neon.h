@@ -1,5 +1,5 @@
-/* What integers_spread.inc and integers.inc need except the sums of products, with NEON: a vector of 8 columns takes
- * two registers. */
+/* What integers_spread.inc and integers_digits.inc need except the sums of products, with NEON: a vector of 8 columns
+ * takes two registers. */
 #ifndef CAPP_KERNEL_INTEGERS_NEON_H
 #define CAPP_KERNEL_INTEGERS_NEON_H
 
@@ -8,7 +8,7 @@
 #include "kernel/integers.h"
 #include "kernel/transpose_neon.h"
 
-enum { WIDTH = 8, TILE_ROWS = 4 };
+enum { WIDTH = 8, TILE_ROWS = 4, EXTRA = 0 };
 
 #define ROWS_MAP(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
 

@@ -20,11 +20,10 @@ V whole dot_both(whole s, whole w, digits x) {
 }
 
 INLINE void dot_quads(whole *s, const capp_digits *const *a, size_t offset, const char *numbers, int first, int last,
-                      const int rows, const int reach) {
+                      const int rows) {
     const uint32x4_t flip = vdupq_n_u32(0x80808080u);
     const digits least = vgetq_lane_f32(vreinterpretq_f32_u32(flip), 0);
     whole less0 = w_set(0), less1 = w_set(0); /* -128 times the sums of the numbers */
-    (void)reach;
     UNROLL
     for (int j = first; j < last; j++) {
         const whole w0 = w_load(numbers + j * NR * 4), w1 = w_load(numbers + j * NR * 4 + WIDTH * 4);
@@ -44,12 +43,6 @@ INLINE void dot_quads(whole *s, const capp_digits *const *a, size_t offset, cons
     }
 }
 
-#define REACH_MAP(X) X(0)
-
-INLINE int reach_of(int most) {
-    return (void)most, 0;
-}
-
-#include "kernel/integers.inc"
+#include "kernel/integers_digits.inc"
 
 const capp_products capp_integers_neondot = {INTEGER_PRODUCTS};

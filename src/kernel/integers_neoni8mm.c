@@ -15,6 +15,6 @@ V whole w_dot(whole s, whole w, const char *p) {
 
 #include "kernel/integers_vnni.inc"
 
-#include "kernel/integers.inc"
+#include "kernel/integers_digits.inc"
 
 const capp_products capp_integers_neoni8mm = {INTEGER_PRODUCTS};

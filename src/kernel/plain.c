@@ -173,6 +173,23 @@ void capp_route(float *x, size_t n, size_t chosen, int among) {
     }
 }
 
+void capp_route_near(float *x, size_t n, float near) {
+    size_t best[2];
+    float share[2];
+    for (size_t k = 0; k < 2; k++) {
+        best[k] = k && !best[0] ? 1 : 0;
+        for (size_t i = 0; i < n; i++)
+            if (!(k && i == best[0]) && x[i] > x[best[k]]) best[k] = i;
+        float max = x[best[k]], sum = 0;
+        for (size_t i = 0; i < n; i++) {
+            float size = fabsf(x[i]) > max ? fabsf(x[i]) : max;
+            if (!(k && i == best[0]) && !((max - x[i]) / size > 2 * near)) sum += exp_of(x[i] - max);
+        }
+        share[k] = 1 / sum;
+    }
+    for (size_t i = 0; i < n; i++) x[i] = i == best[0] ? share[0] : i == best[1] ? share[1] : -1;
+}
+
 float capp_sigmoid(float x) {
     return 1 / (1 + exp_of(-x));
 }

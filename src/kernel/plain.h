@@ -56,6 +56,11 @@ float capp_sink(const float *s, size_t n, float sink);
  * -1. */
 void capp_route(float *x, size_t n, size_t chosen, int among);
 
+/* Phi-MoE's choice of two experts (SparseMixer, Liu et al., arXiv 2409.12136): each is the best of those that are left,
+ * and its share is its softmax among those of them that are at most 2 * near below it, relative to the larger of its
+ * own score and the other's size. */
+void capp_route_near(float *x, size_t n, float near);
+
 /* 1 / (1 + exp(-x)) */
 float capp_sigmoid(float x);
 

@@ -445,12 +445,12 @@ static bool is_joint(const fitter *f, capp_part gate) {
 }
 
 /* Fits gate, up and down of a feed-forward part or of expert e by their names. */
-static capp_status fit_products(fitter *f, const capp_part parts[3], place p, size_t feed, capp_matrix *up,
-                                capp_matrix *down) {
+static capp_status fit_products(fitter *f, const capp_part parts[3], place p, size_t feed, size_t width,
+                                capp_matrix *up, capp_matrix *down) {
     const capp_hparams *h = f->h;
     bool gated = capp_is_gated(h->activation), fused = gated && (f->arch->fused_gate || is_joint(f, parts[0]));
-    const target gate = {&up->deltas, 0, feed, h->width}, second = {&down->deltas, 0, h->width, feed};
-    const target rest = {&up->deltas, gated && !fused ? feed : 0, fused ? 2 * feed : feed, h->width};
+    const target gate = {&up->deltas, 0, feed, width}, second = {&down->deltas, 0, width, feed};
+    const target rest = {&up->deltas, gated && !fused ? feed : 0, fused ? 2 * feed : feed, width};
     capp_status st = CAPP_OK;
     if (gated) st = fit_rows(f, (place){parts[0], p.layer, p.index}, &gate);
     if (st == CAPP_OK) st = fit_rows(f, (place){parts[1], p.layer, p.index}, &rest);
@@ -484,17 +484,24 @@ static capp_status fit_feed(fitter *f, uint32_t i, capp_layer *layer) {
     capp_matrix none = {0}; /* used if there is no model to change */
     capp_status st;
     if (!capp_has_experts(h, i))
-        return fit_products(f, dense, (place){.layer = i}, h->shapes[i].feed, &layer->up, &layer->down);
-    const target router = {&layer->router.deltas, 0, h->experts, h->width};
+        return fit_products(f, dense, (place){.layer = i}, h->shapes[i].feed, h->width, &layer->up, &layer->down);
+    const target router = {&layer->router.deltas, 0, h->experts, h->width},
+                 weight = {&layer->shared_router.deltas, 0, 1, h->width};
     if ((st = fit_rows(f, (place){CAPP_PART_ROUTER, i, 0}, &router)) != CAPP_OK) return st;
-    const target weight = {&layer->shared_router.deltas, 0, 1, h->width};
     if (h->shared_feed) {
-        if ((st = fit_products(f, shared, (place){.layer = i}, h->shared_feed, &layer->up, &layer->down))) return st;
+        if ((st = fit_products(f, shared, (place){.layer = i}, h->shared_feed, h->width, &layer->up, &layer->down)))
+            return st;
         if ((st = fit_rows(f, (place){CAPP_PART_SHARED_ROUTER, i, 0}, &weight)) != CAPP_OK) return st;
     }
+    const target latent[] = {{&layer->expert_in.deltas, 0, h->expert_latent, h->width},
+                             {&layer->expert_out.deltas, 0, h->width, h->expert_latent}};
+    for (size_t x = 0; x < 2 && h->expert_latent; x++)
+        if ((st = fit_rows(f, (place){x ? CAPP_PART_EXPERT_OUT : CAPP_PART_EXPERT_IN, i, 0}, &latent[x]))) return st;
     for (uint32_t e = 0; e < h->experts; e++) {
         capp_matrix *up = f->w ? &layer->expert_up[e] : &none, *down = f->w ? &layer->expert_down[e] : &none;
-        if ((st = fit_products(f, expert, (place){.layer = i, .index = e}, h->feed, up, down)) != CAPP_OK) return st;
+        if ((st = fit_products(f, expert, (place){.layer = i, .index = e}, h->feed, capp_expert_width(h), up, down)) !=
+            CAPP_OK)
+            return st;
     }
     return fit_parameters(f, i, f->w ? layer->expert_up : &none, f->w ? layer->expert_down : &none);
 }
@@ -568,11 +575,9 @@ static capp_status set_gguf_arch(fitter *f) {
 /* GGUF files have the model's factors in their tensors; adapters for them have the factors, too. */
 static capp_status check_factors(const fitter *f) {
     if (!f->arch->multipliers || from_gguf(f) == (f->s->gguf != NULL)) return CAPP_OK;
-    return capp_fail(
-        f->err, CAPP_EUNSUPPORTED,
-        "%s: GGUF files have the multipliers of a %s in their tensors, folders do not; use the adapter with "
-        "a model of its own format",
-        path_of(f), f->arch->name);
+    return capp_fail(f->err, CAPP_EUNSUPPORTED,
+                     "%s: GGUF files have the multipliers of %s in their tensors; use a model of the adapter's format",
+                     path_of(f), f->arch->name);
 }
 
 capp_status capp_adapter_fit(capp_adapter *a, const capp_source *s, const capp_arch *arch, const capp_hparams *h,

@@ -15,8 +15,12 @@
     X(baichuan)                                                                                                        \
     X(bailingmoe2)                                                                                                     \
     X(bloom)                                                                                                           \
+    X(chatglm)                                                                                                         \
+    X(codeshell)                                                                                                       \
     X(cohere)                                                                                                          \
     X(cohere2)                                                                                                         \
+    X(dbrx)                                                                                                            \
+    X(deci)                                                                                                            \
     X(deepseek)                                                                                                        \
     X(deepseek2)                                                                                                       \
     X(deepseek3)                                                                                                       \
@@ -57,6 +61,7 @@
     X(mamba)                                                                                                           \
     X(mamba2)                                                                                                          \
     X(minicpm)                                                                                                         \
+    X(minicpm3)                                                                                                        \
     X(minimax_m2)                                                                                                      \
     X(ministral)                                                                                                       \
     X(ministral3)                                                                                                      \
@@ -64,6 +69,7 @@
     X(mistral4)                                                                                                        \
     X(mixtral)                                                                                                         \
     X(mpt)                                                                                                             \
+    X(muse_glimmer)                                                                                                    \
     X(nemotron)                                                                                                        \
     X(nemotron_h)                                                                                                      \
     X(nemotron_h_moe)                                                                                                  \
@@ -75,6 +81,7 @@
     X(orion)                                                                                                           \
     X(phi)                                                                                                             \
     X(phi3)                                                                                                            \
+    X(phimoe)                                                                                                          \
     X(qwen2)                                                                                                           \
     X(qwen2moe)                                                                                                        \
     X(qwen2vl)                                                                                                         \
@@ -85,7 +92,9 @@
     X(qwen3next)                                                                                                       \
     X(qwen3vl)                                                                                                         \
     X(qwen3vlmoe)                                                                                                      \
+    X(refact)                                                                                                          \
     X(seed_oss)                                                                                                        \
+    X(smallthinker)                                                                                                    \
     X(smollm3)                                                                                                         \
     X(stablelm)                                                                                                        \
     X(starcoder2)                                                                                                      \

@@ -1,6 +1,6 @@
 /* Families of models with experts that have much in common: a shared expert for all rows beside the chosen experts,
  * first layers without experts, a sigmoid router with a bias for the choice (DeepSeek-V3, arXiv 2412.19437). dots.llm1
- * (arXiv 2506.05767), ERNIE 4.5, Hunyuan-A13B, MiniMax-M2, Granite 3 MoE. */
+ * (arXiv 2506.05767), ERNIE 4.5, Hunyuan-A13B, MiniMax-M2, Granite 3 MoE; DBRX, whose experts are joined. */
 #include "model/arch.h"
 
 static const capp_default dots1_defaults[] = {{"num_key_value_heads", 32},
@@ -199,4 +199,47 @@ const capp_arch capp_arch_granitemoeshared = {
     .prefix = "model.",
     .rules = granitemoeshared_rules,
     .defaults = granitemoeshared_defaults,
+};
+
+static const capp_default dbrx_defaults[] = {{"d_model", 2048},
+                                             {"n_heads", 16},
+                                             {"n_layers", 24},
+                                             {"max_seq_len", 2048},
+                                             {"attn_config.kv_n_heads", 1},
+                                             {"ffn_config.ffn_hidden_size", 3584},
+                                             {"ffn_config.moe_num_experts", 4},
+                                             {"ffn_config.moe_top_k", 1},
+                                             {NULL, 0}};
+
+static const capp_rule dbrx_rules[] = {{"ffn_config", NULL}, {NULL, NULL}};
+
+const capp_arch capp_arch_dbrx = {
+    .name = "dbrx",
+    .models = "DBRX",
+    .gguf = "dbrx",
+    .hf = "dbrx",
+    .norm = CAPP_NORM_LAYER,
+    .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .clamps = true,
+    .experts = true,
+    .router_norm = true,
+    .bare_experts = true,
+    .listed_experts = true,
+    .eps = 1e-5,
+    .names = {[CAPP_PART_TOKENS] = "transformer.wte",
+              [CAPP_PART_OUTPUT_NORM] = "transformer.norm_f",
+              [CAPP_PART_HEAD] = "lm_head",
+              [CAPP_PART_ATTENTION_NORM] = "transformer.blocks.%u.norm_attn_norm.norm_1",
+              [CAPP_PART_FEED_NORM] = "transformer.blocks.%u.norm_attn_norm.norm_2",
+              [CAPP_PART_QKV] = "transformer.blocks.%u.norm_attn_norm.attn.Wqkv",
+              [CAPP_PART_OUT] = "transformer.blocks.%u.norm_attn_norm.attn.out_proj",
+              [CAPP_PART_ROUTER] = "transformer.blocks.%u.ffn.router.layer",
+              [CAPP_PART_EXPERT_GATE] = "transformer.blocks.%u.ffn.experts.mlp.w1",
+              [CAPP_PART_EXPERT_UP] = "transformer.blocks.%u.ffn.experts.mlp.v1",
+              [CAPP_PART_EXPERT_DOWN] = "transformer.blocks.%u.ffn.experts.mlp.w2"},
+    .gguf_names = {[CAPP_PART_FEED_NORM] = "blk.%u.attn_output_norm"},
+    .prefix = "transformer.",
+    .rules = dbrx_rules,
+    .defaults = dbrx_defaults,
 };

@@ -170,3 +170,34 @@ const capp_arch capp_arch_mistral4 = {
     .rules = mistral4_rules,
     .defaults = mistral4_defaults,
 };
+
+static const capp_rule minicpm3_rules[] = {
+    LATENT_RULES, {"scale_emb", NULL}, {"scale_depth", NULL}, {"dim_model_base", NULL}, {NULL, NULL}};
+
+static const capp_default minicpm3_defaults[] = {{"kv_lora_rank", 256},
+                                                 {"q_lora_rank", 768},
+                                                 {"qk_nope_head_dim", 64},
+                                                 {"qk_rope_head_dim", 32},
+                                                 {"num_hidden_layers", 62},
+                                                 {"num_attention_heads", 40},
+                                                 {"hidden_size", 2560},
+                                                 {"intermediate_size", 6400},
+                                                 {"max_position_embeddings", 32768},
+                                                 {NULL, 0}};
+
+/* MiniCPM 3 (arXiv 2404.06395): latent attention without experts, and scales as in MiniCPM 1. */
+const capp_arch capp_arch_minicpm3 = {
+    .name = "minicpm3",
+    .models = "MiniCPM 3",
+    .gguf = "minicpm3",
+    .hf = "minicpm3",
+    .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .latent = true,
+    .tied = true,
+    .eps = 1e-5,
+    .names = {LATENT_NAMES},
+    .prefix = "model.",
+    .rules = minicpm3_rules,
+    .defaults = minicpm3_defaults,
+};

@@ -124,6 +124,8 @@ static const capp_rule nemotron_h_rules[] = {{"layers_block_type", NULL},
               [CAPP_PART_DOWN] = MIXER("down_proj"),                                                                   \
               [CAPP_PART_ROUTER] = MIXER("gate"),                                                                      \
               [CAPP_PART_CHOICE_BIAS] = MIXER("gate.e_score_correction_bias"),                                         \
+              [CAPP_PART_EXPERT_IN] = MIXER("fc1_latent_proj"),                                                        \
+              [CAPP_PART_EXPERT_OUT] = MIXER("fc2_latent_proj"),                                                       \
               [CAPP_PART_EXPERT_UP] = MIXER("experts.%u.up_proj"),                                                     \
               [CAPP_PART_EXPERT_DOWN] = MIXER("experts.%u.down_proj"),                                                 \
               [CAPP_PART_SHARED_UP] = MIXER("shared_experts.up_proj"),                                                 \
@@ -139,7 +141,7 @@ static const capp_rule nemotron_h_rules[] = {{"layers_block_type", NULL},
 
 const capp_arch capp_arch_nemotron_h = {
     .name = "nemotron_h",
-    .models = "Nemotron-H, Nemotron Nano 2 and 3",
+    .models = "Nemotron-H, Nemotron Nano 2 and 3, Nemotron 3 Super",
     .gguf = "nemotron_h",
     .hf = "nemotron_h",
     NEMOTRON_H,
@@ -147,7 +149,7 @@ const capp_arch capp_arch_nemotron_h = {
 
 const capp_arch capp_arch_nemotron_h_moe = {
     .name = "nemotron_h_moe",
-    .models = "Nemotron Nano 3",
+    .models = "Nemotron Nano 3, Nemotron 3 Super",
     .gguf = "nemotron_h_moe",
     NEMOTRON_H,
 };

@@ -60,3 +60,43 @@ const capp_arch capp_arch_phi3 = {
     .defaults = phi3_defaults,
     .rules = phi3_rules,
 };
+
+static const capp_default phimoe_defaults[] = {{"num_key_value_heads", 8},
+                                               {"num_local_experts", 16},
+                                               {"num_experts_per_tok", 2},
+                                               {"max_position_embeddings", 131072},
+                                               {NULL, 0}};
+
+static const capp_rule phimoe_rules[] = {{"num_experts_per_tok", "2"},
+                                         {"router_jitter_noise", NULL},
+                                         {"input_jitter_noise", NULL},
+                                         {"lm_head_bias", NULL},
+                                         {NULL, NULL}};
+
+/* Phi-3.5-MoE (arXiv 2404.14219). llama.cpp divides by the root mean square where these layer norms also subtract the
+ * mean, and takes a softmax over all experts; capp computes what the model was trained with, from both kinds of file.
+ */
+const capp_arch capp_arch_phimoe = {
+    .name = "phimoe",
+    .models = "Phi 3.5 MoE",
+    .gguf = "phimoe",
+    .hf = "phimoe",
+    .norm = CAPP_NORM_LAYER,
+    .norm_bias = true,
+    .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .rope_mscales = true,
+    .qkv_bias = {false, "attention_bias"},
+    .out_bias = {false, "attention_bias"},
+    .head_bias = false,
+    .head_bias_key = "lm_head_bias",
+    .window_period = CAPP_ALL_LOCAL,
+    .experts = true,
+    .near_best = true,
+    .theta = 1000000,
+    .eps = 1e-5,
+    .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_NORMS_LIKE_LLAMA, CAPP_EXPERTS_LIKE_MIXTRAL},
+    .prefix = "model.",
+    .rules = phimoe_rules,
+    .defaults = phimoe_defaults,
+};

@@ -12,10 +12,15 @@
 
 /* Norms of q and k without a weight. */
 static capp_status bind_bare_qk_norms(binder *b, uint32_t i, capp_layer *layer) {
-    if (b->w->hparams.qk_norm == CAPP_QK_NONE || b->w->hparams.kinds[i] & CAPP_STILL) return CAPP_OK;
-    capp_status st = capp_bind_ones(b, layer->shape.key, &layer->q_norm);
-    layer->k_norm = layer->q_norm;
-    return st;
+    const capp_hparams *h = &b->w->hparams;
+    const size_t d = layer->shape.key;
+    if (h->qk_norm == CAPP_QK_NONE || (b->w->arch->qk_norm_bare && h->kinds[i] & CAPP_STILL)) return CAPP_OK;
+    capp_status st = capp_bind_ones(b, d, &layer->k_norm);
+    float *weight = capp_bind_new_floats(b, d);
+    if (st != CAPP_OK || !weight) return st != CAPP_OK ? st : capp_bind_memory(b);
+    for (size_t j = 0; j < d; j++) weight[j] = h->query_norm;
+    layer->q_norm.weight = weight;
+    return CAPP_OK;
 }
 
 static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
@@ -31,15 +36,19 @@ static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
         if ((st = capp_bind_norm(b, (place){CAPP_PART_ATTENTION_NORM, i, 0}, 1, w, true, &layer->feed_norm))) return st;
         if ((st = capp_bind_norm(b, (place){CAPP_PART_FEED_NORM, i, 0}, 1, w, true, next)) != CAPP_OK) return st;
     } else if (!arch->no_pre_norms) {
-        if ((st = capp_bind_norm(b, (place){CAPP_PART_ATTENTION_NORM, i, 0}, 1, w, true, &layer->attention_norm)))
+        bool attends = !arch->varied || !(h->kinds[i] & CAPP_FEEDS),
+             feeds = !arch->varied || !(h->kinds[i] & CAPP_BARE);
+        if (attends &&
+            (st = capp_bind_norm(b, (place){CAPP_PART_ATTENTION_NORM, i, 0}, 1, w, true, &layer->attention_norm)))
             return st;
         layer->feed_norm = layer->attention_norm;
-        if (h->parallel != CAPP_PARALLEL_SHARED && !arch->part_alone &&
+        if (h->parallel != CAPP_PARALLEL_SHARED && !arch->part_alone && feeds &&
             (st = capp_bind_norm(b, (place){CAPP_PART_FEED_NORM, i, 0}, 1, w, true, &layer->feed_norm)))
             return st;
     }
-    if (arch->qk_norm_bare && (st = bind_bare_qk_norms(b, i, layer)) != CAPP_OK) return st;
-    if (h->qk_norm != CAPP_QK_NONE && !arch->qk_norm_bare && capp_has_attention(h, i)) {
+    bool bare = arch->qk_norm_bare || (capp_in_folder(b) && !arch->names[CAPP_PART_Q_NORM]);
+    if (bare && (st = bind_bare_qk_norms(b, i, layer)) != CAPP_OK) return st;
+    if (h->qk_norm != CAPP_QK_NONE && !bare && capp_has_attention(h, i)) {
         size_t q_rows = own ? shape->heads : 1, k_rows = own ? shape->kv_heads : 1;
         size_t q_width = row ? shape->heads * d : d, k_width = row ? shape->kv_heads * d : d;
         bool bias = arch->qk_norm_bias;
@@ -53,7 +62,9 @@ static capp_status bind_norms(binder *b, uint32_t i, capp_layer *layer) {
     if (!arch->post_norms) return CAPP_OK;
     if ((st = capp_bind_norm(b, (place){CAPP_PART_ATTENTION_POST_NORM, i, 0}, 1, w, true, &layer->attention_post_norm)))
         return st;
-    return capp_bind_norm(b, (place){CAPP_PART_FEED_POST_NORM, i, 0}, 1, w, true, &layer->feed_post_norm);
+    st = capp_bind_norm(b, (place){CAPP_PART_FEED_POST_NORM, i, 0}, 1, w, true, &layer->feed_post_norm);
+    layer->attention_post_norm.eps = layer->feed_post_norm.eps = h->post_eps;
+    return st;
 }
 
 static capp_status bind_attention(binder *b, uint32_t i, capp_layer *layer) {
@@ -165,7 +176,11 @@ static capp_status bind_layer(binder *b, uint32_t i) {
         (st = capp_bind_read(b, (place){CAPP_PART_LAYER_SCALE, i, 0}, capp_weight_suffix(b, CAPP_PART_LAYER_SCALE), 1,
                              &layer->scale)) != CAPP_OK)
         return st;
+    const capp_piece straight = {{CAPP_PART_OUT, i, 0}, h->width};
     if (capp_has_attention(h, i) && (st = bind_attention(b, i, layer)) != CAPP_OK) return st;
+    if (h->kinds[i] & CAPP_STRAIGHT &&
+        (st = capp_bind_matrix(b, &straight, 1, 1, h->width, h->out_bias, &layer->out)) != CAPP_OK)
+        return st;
     if (h->kinds[i] & CAPP_MIXES && (st = capp_bind_mix(b, i, layer)) != CAPP_OK) return st;
     if (!(h->kinds[i] & CAPP_BARE) && (st = bind_feed(b, i, layer)) != CAPP_OK) return st;
     if (h->streams && (st = capp_bind_altup(b, i, &layer->altup)) != CAPP_OK) return st;
@@ -203,6 +218,13 @@ static capp_status bind_tables(binder *b) {
     return st;
 }
 
+static capp_status bind_tokens_norm(binder *b) {
+    const size_t width = b->w->hparams.width;
+    if (b->w->arch->bare_tokens_norm) return capp_bind_ones(b, width, &b->w->tokens_norm);
+    if (!b->w->arch->tokens_norm) return CAPP_OK;
+    return capp_bind_norm(b, (place){CAPP_PART_TOKENS_NORM, 0, 0}, 1, width, true, &b->w->tokens_norm);
+}
+
 /* Multiplies the norm before the head by the scale of the logits. */
 static void scale_norm(const capp_weights *w, float scale) {
     float *weight = (float *)(uintptr_t)w->output_norm.weight, *bias = (float *)(uintptr_t)w->output_norm.bias;
@@ -225,7 +247,7 @@ static capp_status bind_head(binder *b) {
     if (h->tied) capp_bind_ignore(b, (place){CAPP_PART_HEAD, 0, 0}, ".weight");
     const capp_piece head = {{h->tied ? CAPP_PART_TOKENS : CAPP_PART_HEAD, 0, 0}, h->vocabulary};
     st = capp_bind_matrix(b, &head, 1, 1, h->embedded, false, &w->head);
-    if (st != CAPP_OK || !w->arch->head_bias) return st;
+    if (st != CAPP_OK || !h->head_bias) return st;
     return capp_bind_floats(b, (place){CAPP_PART_HEAD, 0, 0}, ".bias", h->vocabulary, &w->head.bias);
 }
 
@@ -335,15 +357,14 @@ static capp_status check_all_bound(binder *b) {
 }
 
 size_t capp_bind_jobs(const capp_hparams *h) {
-    return (14 + CAPP_MOST_INNER + 2 * (size_t)h->experts + (h->latent ? 2 * (size_t)h->heads : 0)) * h->layers + 3 + 2 * h->streams;
+    return (16 + CAPP_MOST_INNER + 2 * (size_t)h->experts + (h->latent ? 2 * (size_t)h->heads : 0)) * h->layers + 3 +
+           2 * h->streams;
 }
 
 capp_status capp_bind(binder *b) {
     capp_status st;
     if ((st = bind_tables(b)) != CAPP_OK) return st;
-    if (b->w->arch->tokens_norm && (st = capp_bind_norm(b, (place){CAPP_PART_TOKENS_NORM, 0, 0}, 1, b->w->hparams.width,
-                                                        true, &b->w->tokens_norm)))
-        return st;
+    if ((st = bind_tokens_norm(b)) != CAPP_OK) return st;
     if (b->w->hparams.side && (st = capp_bind_side_tokens(b)) != CAPP_OK) return st;
     if (b->w->hparams.streams && (st = capp_bind_streams(b)) != CAPP_OK) return st;
     size_t states = 0;

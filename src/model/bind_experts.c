@@ -41,7 +41,9 @@ static capp_status expert_rows(binder *b, place p, size_t n, size_t k, bool turn
     if (!t && b->w->arch->joint_experts) t = capp_find(b, p, "", name);
     uint64_t width = turned ? n : k, rows = turned ? k : n;
     if ((st = capp_bind_type(b, name, t)) != CAPP_OK) return st;
-    if (t->dims[0] != width || t->dims[1] != rows || t->dims[2] != h->experts || t->dims[3] != 1)
+    bool listed = b->w->arch->listed_experts && capp_in_folder(b);
+    if (t->dims[0] != width || t->dims[1] != (listed ? rows * h->experts : rows) ||
+        t->dims[2] != (listed ? 1 : h->experts) || t->dims[3] != 1)
         return capp_bind_wrong_shape(b, name, t, width, rows);
     t = capp_derive_slice(b, t, p.index * rows, rows);
     if (t && turned) t = capp_derive_transposed(b, t);
@@ -92,22 +94,24 @@ static bool has_gate(const binder *b, place p) {
 /* An expert without a gate. */
 static capp_status bind_plain_expert(binder *b, uint32_t layer, uint32_t e, capp_matrix *up, capp_matrix *down) {
     const capp_hparams *h = &b->w->hparams;
+    const size_t width = capp_expert_width(h);
     const capp_piece first = {{CAPP_PART_EXPERT_UP, layer, e}, h->feed};
-    const capp_piece second = {{CAPP_PART_EXPERT_DOWN, layer, e}, h->width};
+    const capp_piece second = {{CAPP_PART_EXPERT_DOWN, layer, e}, width};
     capp_status st;
     if (capp_in_folder(b)) {
-        if ((st = capp_bind_matrix(b, &first, 1, 1, h->width, false, up)) != CAPP_OK) return st;
+        if ((st = capp_bind_matrix(b, &first, 1, 1, width, false, up)) != CAPP_OK) return st;
         return capp_bind_matrix(b, &second, 1, 1, h->feed, false, down);
     }
-    capp_bind_job(b, up, h->feed, 1, h->width);
-    st = expert_rows(b, first.place, h->feed, h->width, false, &up->source[up->n_sources++]);
+    capp_bind_job(b, up, h->feed, 1, width);
+    st = expert_rows(b, first.place, h->feed, width, false, &up->source[up->n_sources++]);
     if (st != CAPP_OK) return st;
-    capp_bind_job(b, down, h->width, 1, h->feed);
-    return expert_rows(b, second.place, h->width, h->feed, false, &down->source[down->n_sources++]);
+    capp_bind_job(b, down, width, 1, h->feed);
+    return expert_rows(b, second.place, width, h->feed, false, &down->source[down->n_sources++]);
 }
 
 static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matrix *up, capp_matrix *down) {
     const capp_hparams *h = &b->w->hparams;
+    const size_t width = capp_expert_width(h);
     bool turned = capp_in_folder(b) && (h->activation == CAPP_CLAMPED_GATED || b->w->arch->turned_experts);
     place gate = {CAPP_PART_EXPERT_GATE, layer, e}, second = {CAPP_PART_EXPERT_UP, layer, e};
     const place both = {CAPP_PART_EXPERT_BOTH, layer, e};
@@ -117,23 +121,24 @@ static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matri
     if (fused && !capp_in_folder(b)) second = both;
     capp_status st;
     if (!capp_is_gated(h->activation)) return bind_plain_expert(b, layer, e, up, down);
-    if (capp_in_folder(b) && !fused) {
+    const bool listed = capp_in_folder(b) && b->w->arch->listed_experts;
+    if (capp_in_folder(b) && !fused && !listed) {
         const capp_piece ups[] = {{{CAPP_PART_EXPERT_GATE, layer, e}, h->feed},
                                   {{CAPP_PART_EXPERT_UP, layer, e}, h->feed}};
-        const capp_piece downs[] = {{{CAPP_PART_EXPERT_DOWN, layer, e}, h->width}};
-        if ((st = capp_bind_matrix(b, ups, 2, 2, h->width, false, up)) != CAPP_OK) return st;
+        const capp_piece downs[] = {{{CAPP_PART_EXPERT_DOWN, layer, e}, width}};
+        if ((st = capp_bind_matrix(b, ups, 2, 2, width, false, up)) != CAPP_OK) return st;
         return capp_bind_matrix(b, downs, 1, 1, h->feed, false, down);
     }
-    capp_bind_job(b, up, 2 * (size_t)h->feed, 2, h->width);
+    capp_bind_job(b, up, 2 * (size_t)h->feed, 2, width);
     if (fused) {
-        st = expert_rows(b, second, up->n, h->width, turned, &up->source[up->n_sources++]);
+        st = expert_rows(b, second, up->n, width, turned, &up->source[up->n_sources++]);
         if (st != CAPP_OK) return st;
     } else {
-        if ((st = expert_rows(b, gate, h->feed, h->width, false, &up->source[up->n_sources++])) != CAPP_OK) return st;
-        if ((st = expert_rows(b, second, h->feed, h->width, false, &up->source[up->n_sources++])) != CAPP_OK) return st;
+        if ((st = expert_rows(b, gate, h->feed, width, false, &up->source[up->n_sources++])) != CAPP_OK) return st;
+        if ((st = expert_rows(b, second, h->feed, width, false, &up->source[up->n_sources++])) != CAPP_OK) return st;
     }
-    capp_bind_job(b, down, h->width, 1, h->feed);
-    st = expert_rows(b, (place){CAPP_PART_EXPERT_DOWN, layer, e}, h->width, h->feed, turned,
+    capp_bind_job(b, down, width, 1, h->feed);
+    st = expert_rows(b, (place){CAPP_PART_EXPERT_DOWN, layer, e}, width, h->feed, turned || listed,
                      &down->source[down->n_sources++]);
     if (st != CAPP_OK || !h->feed_bias) return st;
     return bind_expert_biases(b, layer, e, up, down);
@@ -201,6 +206,15 @@ static capp_status bind_beside(binder *b, uint32_t index, capp_layer *layer) {
     return capp_bind_floats(b, (place){CAPP_PART_EXPERT_SCALE, index, 0}, bare, h->experts, &layer->expert_scale);
 }
 
+/* Binds the products to and from the latent vectors that the experts read and write. */
+static capp_status bind_latent_experts(binder *b, uint32_t index, capp_layer *layer) {
+    const capp_hparams *h = &b->w->hparams;
+    const capp_piece in = {{CAPP_PART_EXPERT_IN, index, 0}, h->expert_latent};
+    const capp_piece out = {{CAPP_PART_EXPERT_OUT, index, 0}, h->width};
+    capp_status st = capp_bind_matrix(b, &in, 1, 1, h->width, h->feed_bias, &layer->expert_in);
+    return st == CAPP_OK ? capp_bind_matrix(b, &out, 1, 1, h->expert_latent, h->feed_bias, &layer->expert_out) : st;
+}
+
 capp_status capp_bind_experts(binder *b, uint32_t index) {
     const capp_hparams *h = &b->w->hparams;
     capp_layer *layer = &b->w->layers[index];
@@ -212,6 +226,7 @@ capp_status capp_bind_experts(binder *b, uint32_t index) {
     if ((st = bind_choice_bias(b, index, layer)) != CAPP_OK) return st;
     if ((st = bind_shared(b, index, layer)) != CAPP_OK) return st;
     if (b->w->arch->dense_beside && (st = bind_beside(b, index, layer)) != CAPP_OK) return st;
+    if (h->expert_latent && (st = bind_latent_experts(b, index, layer)) != CAPP_OK) return st;
     for (uint32_t e = 0; e < h->experts; e++)
         if ((st = bind_expert(b, index, e, &layer->expert_up[e], &layer->expert_down[e])) != CAPP_OK) return st;
     return CAPP_OK;

@@ -10,7 +10,7 @@ bool capp_in_folder(const binder *b) {
 }
 
 const char *capp_weight_suffix(const binder *b, capp_part part) {
-    bool expert = part == CAPP_PART_EXPERT_UP || part == CAPP_PART_EXPERT_DOWN;
+    bool expert = part == CAPP_PART_EXPERT_GATE || part == CAPP_PART_EXPERT_UP || part == CAPP_PART_EXPERT_DOWN;
     bool bare = part == CAPP_PART_SINKS || part == CAPP_PART_LAYER_SCALE || part == CAPP_PART_ALTUP_SCALE ||
                 (b->w->arch->bare_experts && expert);
     if (!capp_in_folder(b)) bare = b->w->arch->bare_feed_norm && part == CAPP_PART_FEED_NORM;
@@ -100,7 +100,8 @@ capp_status capp_bind_norm(binder *b, place p, size_t rows, size_t n, bool bias,
             st = capp_bind_read(b, p, ".weight", n, weight + p.index * n);
     else
         st = capp_bind_read(b, p, capp_weight_suffix(b, p.part), rows * n, weight);
-    if (arch->norm_plus_one && capp_in_folder(b))
+    bool plain = arch->plain_output_norm && p.part == CAPP_PART_OUTPUT_NORM;
+    if (arch->norm_plus_one && capp_in_folder(b) && !plain)
         for (size_t i = 0; i < rows * n && st == CAPP_OK; i++) weight[i] += 1;
     norm->weight = weight;
     if (st != CAPP_OK || !bias || !arch->norm_bias || b->w->hparams.bare_norms) return st;

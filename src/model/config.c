@@ -26,7 +26,8 @@ static capp_status read_kv_heads(const capp_fields *r, capp_hparams *h) {
     capp_status st;
     bool falcon = !strcmp(r->arch->name, "falcon");
     if (!falcon && strcmp(r->arch->name, "starcoder"))
-        return capp_field_count(r, "num_key_value_heads", h->heads, CAPP_MOST_HEADS, &h->kv_heads);
+        return capp_field_count(r, "num_key_value_heads|attn_config.kv_n_heads", h->heads, CAPP_MOST_HEADS,
+                                &h->kv_heads);
     if ((st = capp_field_truth(r, "multi_query", true, &shared)) != CAPP_OK) return st;
     h->kv_heads = shared ? 1 : h->heads;
     if (!falcon) return CAPP_OK;
@@ -45,6 +46,28 @@ static capp_status read_router(const capp_fields *r, capp_hparams *h) {
     (void)capp_source_str(r->s, "topk_method", &method);
     if (r->arch->groups_by_best && capp_str_is(method, "greedy")) h->expert_groups = h->expert_groups_used = 0;
     return CAPP_OK;
+}
+
+/* DBRX: the shares of the chosen experts are divided by their sum, or not. */
+static capp_status read_dbrx_router(const capp_fields *r, capp_hparams *h) {
+    static const char key[] = "ffn_config.moe_normalize_expert_weights", act[] = "ffn_config.ffn_act_fn.name";
+    capp_json feed = capp_config_at(capp_folder_config(r->s->folder), "ffn_config");
+    capp_json value = capp_json_get(feed, "moe_normalize_expert_weights");
+    capp_str name = {"silu", 4};
+    double norm = 1;
+    if (value && capp_json_kind_of(value) == CAPP_JSON_NULL)
+        h->router_norm = false;
+    else if (value && (!capp_json_f64(value, &norm) || norm != 1))
+        return capp_field_fail(r, CAPP_EUNSUPPORTED, key, "must be 1 or null; capp does not support other values");
+    (void)capp_source_str(r->s, act, &name);
+    if (!capp_str_is(name, "silu"))
+        return capp_field_fail(r, CAPP_EUNSUPPORTED, act, "must be silu; capp does not support other values");
+    return CAPP_OK;
+}
+
+/* Phi-MoE: how near to the best an expert must be to count. */
+static capp_status read_near(const capp_fields *r, capp_hparams *h) {
+    return capp_field_single(r, "router_jitter_noise", 0.01, &h->near);
 }
 
 /* The width of the shared expert, which all rows use: config.json names the width, or the number of other experts that
@@ -71,8 +94,10 @@ static capp_status read_feed(const capp_fields *r, capp_hparams *h) {
     if (r->arch->experts && (!r->arch->part_alone || capp_mix_has_experts(r))) {
         double experts;
         bool found;
-        static const char names[] = "num_local_experts|num_experts|n_routed_experts|moe_num_experts";
-        static const char used[] = "num_experts_per_tok|experts_per_token|moe_k|moe_topk|top_k_experts";
+        static const char names[] = "num_local_experts|num_experts|n_routed_experts|moe_num_experts|"
+                                    "ffn_config.moe_num_experts";
+        static const char used[] = "num_experts_per_tok|experts_per_token|moe_k|moe_topk|top_k_experts|"
+                                   "ffn_config.moe_top_k";
         if ((st = capp_field_number(r, names, &experts, &found)) != CAPP_OK) return st;
         if (found && experts != 0) {
             bool norm = h->router_norm && (strncmp(r->arch->hf, "qwen", 4) || r->arch->mixer);
@@ -80,6 +105,8 @@ static capp_status read_feed(const capp_fields *r, capp_hparams *h) {
             if ((st = capp_field_count(r, used, 0, CAPP_MOST_EXPERTS, &h->experts_used)) != CAPP_OK) return st;
             if ((st = capp_field_truth(r, "norm_topk_prob", norm, &h->router_norm)) != CAPP_OK) return st;
         }
+        if (r->arch->listed_experts && (st = read_dbrx_router(r, h)) != CAPP_OK) return st;
+        if (r->arch->near_best && (st = read_near(r, h)) != CAPP_OK) return st;
         if ((st = read_router(r, h)) != CAPP_OK) return st;
         if ((st = capp_field_number(r, "moe_intermediate_size", &experts, &found)) != CAPP_OK) return st;
         if (found) {
@@ -99,8 +126,8 @@ static capp_status read_feed(const capp_fields *r, capp_hparams *h) {
         return capp_field_count(r, "intermediate_size_mlp", 0, CAPP_MOST_WIDTH, &h->dense_feed);
     }
     bool four = r->arch->norm == CAPP_NORM_LAYER && !capp_is_gated(r->arch->activation);
-    st = capp_field_count(r, "intermediate_size|n_inner|ffn_dim|ffn_hidden_size", four ? 4 * h->width : 0,
-                          CAPP_MOST_WIDTH, &h->feed);
+    st = capp_field_count(r, "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|ffn_config.ffn_hidden_size",
+                          four ? 4 * h->width : 0, CAPP_MOST_WIDTH, &h->feed);
     return st == CAPP_OK && h->experts ? read_shared(r, h) : st;
 }
 
@@ -219,7 +246,7 @@ static capp_status read_windows(const capp_fields *r, capp_hparams *h) {
         return st;
     if (capp_field_default(r, "max_window_layers") && (st = read_first_local(r, &first)) != CAPP_OK) return st;
     for (uint32_t i = first; i < h->layers; i++)
-        if ((i + 1) % period) h->kinds[i] |= CAPP_LOCAL;
+        if ((r->arch->global_last ? h->layers - 1 - i : i + 1) % period) h->kinds[i] |= CAPP_LOCAL;
     return CAPP_OK;
 }
 
@@ -289,6 +316,21 @@ static capp_status read_chunks(const capp_fields *r, capp_hparams *h) {
     return capp_field_positive(r, "floor_scale", 8192, &h->growth_span);
 }
 
+/* Muse Glimmer: a list with the base of each layer's rotation; 0: the layer does not rotate. */
+static capp_status read_bases(const capp_fields *r, capp_hparams *h) {
+    size_t n = capp_source_count(r->s, "layer_rope_theta");
+    for (uint32_t i = 0; i < h->layers && n; i++) {
+        double base;
+        if (capp_source_number_at(r->s, "layer_rope_theta", i, &base) != CAPP_FOUND)
+            return capp_field_fail(r, CAPP_EFORMAT, "layer_rope_theta", "must have one number for each layer");
+        if (base != 0 && base != h->ropes[0].base)
+            return capp_field_fail(r, CAPP_EUNSUPPORTED, "layer_rope_theta",
+                                   "has a base that differs from rope_theta; capp supports one base");
+        h->kinds[i] = (unsigned char)((h->kinds[i] & ~CAPP_STILL) | (base == 0 ? CAPP_STILL : 0));
+    }
+    return CAPP_OK;
+}
+
 static capp_status read_kinds(const capp_fields *r, capp_hparams *h) {
     uint32_t period;
     capp_status st;
@@ -297,7 +339,7 @@ static capp_status read_kinds(const capp_fields *r, capp_hparams *h) {
     if (r->arch->nope_global && (h->window || !r->arch->maybe_windows))
         for (uint32_t i = 0; i < h->layers; i++)
             if (!(h->kinds[i] & CAPP_LOCAL)) h->kinds[i] |= CAPP_STILL;
-    if (!r->arch->nope_period) return CAPP_OK;
+    if ((st = read_bases(r, h)) != CAPP_OK || !r->arch->nope_period) return st;
     if ((st = capp_field_count(r, "no_rope_layer_interval", r->arch->nope_period, CAPP_MOST_LAYERS, &period)) !=
         CAPP_OK)
         return st;
@@ -325,6 +367,25 @@ static capp_status read_gpt2_scales(const capp_fields *r, capp_hparams *h) {
     return capp_field_truth(r, "scale_attn_by_inverse_layer_idx", false, &h->scale_by_layer);
 }
 
+static bool is_null(const capp_fields *r, const char *key) {
+    capp_json value = capp_json_get(capp_folder_config(r->s->folder), key);
+    return value && capp_json_kind_of(value) == CAPP_JSON_NULL;
+}
+
+/* null stands for a number that changes nothing. */
+static capp_status read_minicpm3_scales(const capp_fields *r, capp_hparams *h) {
+    bool no_depth = is_null(r, "scale_depth");
+    bool no_base = is_null(r, "dim_model_base");
+    double depth, base;
+    capp_status st;
+    if ((st = capp_field_single(r, "scale_emb", 12, &h->embedding_scale)) != CAPP_OK) return st;
+    if ((st = capp_field_positive(r, "scale_depth", no_depth ? sqrt(h->layers) : 1.4, &depth)) != CAPP_OK) return st;
+    if ((st = capp_field_positive(r, "dim_model_base", no_base ? h->width : 256, &base)) != CAPP_OK) return st;
+    h->residual_scale = (float)(depth / sqrt(h->layers));
+    h->logit_scale = (float)(base / h->width);
+    return CAPP_OK;
+}
+
 static capp_status read_scales(const capp_fields *r, capp_hparams *h) {
     const capp_arch *arch = r->arch;
     capp_status st;
@@ -339,7 +400,12 @@ static capp_status read_scales(const capp_fields *r, capp_hparams *h) {
         if ((st = capp_field_single(r, "logits_scaling", 1, &logits)) != CAPP_OK) return st;
         h->logit_scale = 1 / logits;
     }
-    if (arch->logit_scale && (st = capp_field_single(r, "logit_scale", 0.0625, &h->logit_scale)) != CAPP_OK) return st;
+    if (arch->logit_scale &&
+        (st = capp_field_single(r, "logit_scale|output_multiplier", 0.0625, &h->logit_scale)) != CAPP_OK)
+        return st;
+    if ((st = capp_field_single(r, "qk_scale_factor", 1, &h->query_norm)) != CAPP_OK) return st;
+    if ((st = capp_field_single(r, "post_norm_eps", 0, &h->post_eps)) != CAPP_OK) return st;
+    if (!strcmp(arch->name, "minicpm3") && (st = read_minicpm3_scales(r, h)) != CAPP_OK) return st;
     if ((st = capp_field_single(r, "attn_logit_softcapping", 0, &h->score_cap)) != CAPP_OK) return st;
     if ((st = capp_field_single(r, "final_logit_softcapping", 0, &h->logit_cap)) != CAPP_OK) return st;
     if (arch->clamps && (st = capp_field_single(r, "clip_qkv|attn_config.clip_qkv", 0, &h->clamp)) != CAPP_OK)
@@ -407,6 +473,7 @@ static capp_status read_flags(const capp_fields *r, capp_hparams *h) {
     capp_status st;
     if ((st = read_tied(r, h)) != CAPP_OK) return st;
     if ((st = capp_field_truth(r, a->qkv_bias.key, a->qkv_bias.by_default, &h->qkv_bias)) != CAPP_OK) return st;
+    if ((st = capp_field_truth(r, a->head_bias_key, a->head_bias, &h->head_bias)) != CAPP_OK) return st;
     if ((st = capp_field_truth(r, a->out_bias.key, a->out_bias.by_default, &h->out_bias)) != CAPP_OK) return st;
     if ((st = capp_field_truth(r, a->feed_bias.key, a->feed_bias.by_default, &h->feed_bias)) != CAPP_OK) return st;
     if ((st = capp_field_truth(r, a->qk_norm_key, !a->qk_norm_key || a->qk_norm_bare, &norm)) != CAPP_OK) return st;

@@ -53,14 +53,18 @@ static const char used[] =
 static const char outer[] =
     " audio_config audio_soft_tokens_per_image boi_token_index eoa_token_index eoi_token_index image_token_index "
     "mm_tokens_per_image "
-    "multimodal_projector_bias "
+    "multimodal_projector_bias out_hidden_size projector_hidden_size "
     "projector_hidden_act quantization_config spatial_merge_size text_config tie_word_embeddings vision_config "
     "vision_feature_layer vision_soft_tokens_per_image ";
 
 /* Fields of MPT's object attn_config. */
-static const char attention[] =
-    " alibi alibi_bias_max attn_impl attn_pdrop attn_type attn_uses_sequence_id clip_qkv model_type prefix_lm qk_ln "
-    "softmax_scale ";
+static const char attention[] = " alibi alibi_bias_max attn_impl attn_pdrop attn_type attn_uses_sequence_id clip_qkv "
+                                "model_type prefix_lm qk_ln softmax_scale ";
+
+/* Fields of DBRX's objects attn_config and ffn_config. */
+static const char attention_of_dbrx[] = " attn_pdrop clip_qkv kv_n_heads rope_theta ";
+static const char feed_of_dbrx[] = " ffn_act_fn ffn_hidden_size hidden_size moe_jitter_eps moe_loss_weight "
+                                   "moe_normalize_expert_weights moe_num_experts moe_top_k ";
 
 bool capp_is_listed(const char *list, const char *key) {
     size_t n = strlen(key);
@@ -180,7 +184,10 @@ capp_status capp_config_check(const capp_arch *arch, const capp_source *s, capp_
     capp_status st;
     if ((st = refuse_unknown(s, NULL, capp_folder_around(s->folder), "", outer, err)) != CAPP_OK) return st;
     if ((st = refuse_unknown(s, arch, config, "", used, err)) != CAPP_OK) return st;
-    if ((st = refuse_unknown(s, arch, capp_config_at(config, "attn_config"), "attn_config.", attention, err)))
+    const char *of_attention = arch->listed_experts ? attention_of_dbrx : attention;
+    if ((st = refuse_unknown(s, arch, capp_config_at(config, "attn_config"), "attn_config.", of_attention, err)))
+        return st;
+    if ((st = refuse_unknown(s, arch, capp_config_at(config, "ffn_config"), "ffn_config.", feed_of_dbrx, err)))
         return st;
     if ((st = refuse_foreign(s, arch, err)) != CAPP_OK) return st;
     return check_rules(s, arch, err);

@@ -123,7 +123,9 @@ static capp_status read_latent(const capp_fields *r, capp_hparams *h) {
     if (found && (st = capp_field_count(r, "q_lora_rank", 0, MOST, &h->q_latent)) != CAPP_OK) return st;
     if ((st = capp_field_count(r, "qk_rope_head_dim", 0, MOST, &h->rope_dims)) != CAPP_OK) return st;
     if ((st = capp_field_count(r, "qk_nope_head_dim", 0, MOST, &h->still)) != CAPP_OK) return st;
-    if ((st = capp_field_count(r, "v_head_dim", 0, MOST, &h->latent_value)) != CAPP_OK) return st;
+    if ((st = capp_field_count(r, "v_head_dim", r->arch->experts ? 0 : h->width / h->heads, MOST, &h->latent_value)) !=
+        CAPP_OK)
+        return st;
     h->score_scale = (float)(1 / sqrt((double)h->still + h->rope_dims));
     snprintf(key, sizeof key, "%s.mscale_all_dim", path);
     if ((st = capp_field_number(r, key, &all, &found)) != CAPP_OK) return st;

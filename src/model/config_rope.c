@@ -27,6 +27,7 @@ static capp_status check_rope_fields(const capp_fields *r, capp_json object, con
                                 "mscale mscale_all_dim truncate short_factor long_factor rope_theta "
                                 "partial_rotary_factor finetuned full_attention sliding_attention ";
     static const char grown[] = " llama_4_scaling_beta max_position_embeddings ", alpha[] = " alpha ";
+    static const char mscales[] = " long_mscale short_mscale ";
     static const char axes[] = " mrope_section mrope_interleaved ";
     if (capp_json_kind_of(object) != CAPP_JSON_OBJECT)
         return capp_field_fail(r, CAPP_EFORMAT, path, "is not an object");
@@ -36,6 +37,7 @@ static capp_status check_rope_fields(const capp_fields *r, capp_json object, con
         capp_str raw = capp_json_raw(w.name, &escapes);
         memcpy(key, raw.data, raw.size < CAPP_MOST_KEY ? raw.size : CAPP_MOST_KEY - 1);
         if (r->arch->query_growth && capp_is_listed(grown, key)) continue;
+        if (r->arch->rope_mscales && capp_is_listed(mscales, key)) continue;
         if (r->arch->rope_alpha && capp_is_listed(alpha, key)) continue;
         if (r->arch->rope_axes && capp_is_listed(axes, key)) continue;
         if (capp_json_kind_of(w.value) != CAPP_JSON_NULL && !capp_is_listed(known, key))
@@ -84,14 +86,23 @@ static capp_status read_longrope(const capp_fields *r, const char *path, capp_hp
     bool found;
     capp_status st;
     if ((st = capp_field_number(r, "original_max_position_embeddings", &rope->original, &found)) != CAPP_OK) return st;
-    if (found && rope->original >= 1)
-        rope->factor = h->context / rope->original;
-    else if ((st = rope_number(r, path, "original_max_position_embeddings", h->context, &rope->original)) != CAPP_OK)
+    if ((!found || rope->original < 1) &&
+        (st = rope_number(r, path, "original_max_position_embeddings", h->context, &rope->original)) != CAPP_OK)
         return st;
+    if (!found && (st = rope_number(r, path, "factor", h->context / rope->original, &rope->factor)) != CAPP_OK)
+        return st;
+    if (found) rope->factor = h->context / rope->original;
     double usual = rope->factor <= 1 ? 1 : sqrt(1 + capp_log(rope->factor) / capp_log(rope->original));
     if ((st = rope_number(r, path, "attention_factor", usual, &attention)) != CAPP_OK) return st;
     rope->scaling = CAPP_SCALING_FACTORS;
     rope->magnitude = attention;
+    if (r->arch->rope_mscales) {
+        double longer;
+        if ((st = rope_number(r, path, "short_mscale", usual, &rope->magnitude)) != CAPP_OK) return st;
+        if ((st = rope_number(r, path, "long_mscale", rope->magnitude, &longer)) != CAPP_OK) return st;
+        if (longer != rope->magnitude)
+            return capp_field_fail(r, CAPP_EUNSUPPORTED, path, "has two numbers mscale; capp supports one");
+    }
     h->short_context = rope->original < h->context ? (uint32_t)rope->original : h->context;
     return CAPP_OK;
 }
@@ -204,7 +215,9 @@ capp_status capp_config_rope(const capp_fields *r, capp_hparams *h) {
     capp_status st;
     if ((st = read_falcon_alibi(r, h)) != CAPP_OK || h->rope == CAPP_ROPE_NONE) return st;
     if ((st = capp_field_positive(
-             r, "rope_theta|rotary_emb_base|rope_parameters.rope_theta|rope_parameters.full_attention.rope_theta",
+             r,
+             "rope_theta|rotary_emb_base|rope_parameters.rope_theta|rope_parameters.full_attention.rope_theta|"
+             "attn_config.rope_theta",
              arch->theta > 0 ? arch->theta : 10000, &h->ropes[0].base)) != CAPP_OK)
         return st;
     if ((st = capp_field_positive(r, "partial_rotary_factor|rotary_pct|rope_parameters.partial_rotary_factor",

@@ -115,6 +115,10 @@ static capp_status check(capp_hparams *h, const char *path, capp_error *err) {
         fill_shape(h, i);
         if ((st = check_shape(h, i, path, err)) != CAPP_OK) return st;
     }
+    if (h->experts && h->near > 0 && (h->experts < 2 || h->experts_used != 2))
+        return capp_fail(err, CAPP_EUNSUPPORTED,
+                         "%s: each token uses %u of %u experts; capp supports 2 for this router", path, h->experts_used,
+                         h->experts);
     if (h->experts && (!h->experts_used || h->experts_used > h->experts))
         return capp_fail(err, CAPP_EFORMAT,
                          "%s: each token uses %u of %u experts; expected at least 1 and at most all; download or "
@@ -173,7 +177,10 @@ capp_status capp_hparams_read(capp_hparams *h, const capp_arch **arch, const cap
     h->router_scale = 1;
     h->groups_by_best = (*arch)->groups_by_best;
     h->bare_norms = (*arch)->bare_norms;
-    h->embedding_scale = h->residual_scale = h->logit_scale = 1;
+    h->embedding_scale = h->residual_scale = h->logit_scale = h->query_norm = 1;
+    h->head_bias = (*arch)->head_bias;
+    h->post_eps = (float)(*arch)->post_eps;
+    h->near = (*arch)->near_best ? 0.01F : 0;
     for (size_t kind = 0; kind < 2; kind++) h->ropes[kind] = (capp_rope){.base = 10000, .factor = 1, .magnitude = 1};
     st = s->gguf ? capp_metadata_read(h, *arch, s, err) : capp_config_read(h, *arch, s, err);
     if (h->router_sigmoid) h->groups_by_best = false;

@@ -55,6 +55,7 @@ typedef struct capp_matrix {
 typedef struct capp_norm {
     const float *weight; /* [width of the row]; NULL: there is no such norm */
     const float *bias;   /* or NULL */
+    float eps;           /* 0: the model's */
 } capp_norm;
 
 #endif

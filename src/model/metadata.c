@@ -122,6 +122,26 @@ static capp_status read_silent(const reader *r, capp_hparams *h) {
     return CAPP_OK;
 }
 
+/* DeciLM: no heads: no attention; no key-value heads: the last product of attention alone; no width: no feed-forward
+ * part. */
+static capp_status read_varied(const reader *r, capp_hparams *h) {
+    static const struct {
+        const char *key;
+        unsigned char kind;
+    } keys[] = {{"attention.head_count", CAPP_FEEDS},
+                {"attention.head_count_kv", CAPP_STRAIGHT},
+                {"feed_forward_length", CAPP_BARE}};
+    for (uint32_t i = 0; i < h->layers && r->arch->varied; i++)
+        for (size_t k = 0; k < 3; k++) {
+            uint32_t n;
+            if (!list_of(r, keys[k].key)) continue;
+            capp_status st = read_at(r, keys[k].key, i, MOST_WIDTH, &n);
+            if (st != CAPP_OK) return st;
+            if (!n && !(h->kinds[i] & CAPP_FEEDS && k == 1)) h->kinds[i] |= keys[k].kind;
+        }
+    return CAPP_OK;
+}
+
 static capp_status read_sizes(const reader *r, capp_hparams *h) {
     capp_status st;
     if ((st = read_u32(r, "context_length", true, MOST_CONTEXT, &h->context)) != CAPP_OK) return st;
@@ -139,6 +159,7 @@ static capp_status read_sizes(const reader *r, capp_hparams *h) {
                          capp_source_path(r->s));
     if ((st = read_largest(r, "attention.head_count_kv", false, MOST_HEADS, h, &h->kv_heads)) != CAPP_OK) return st;
     if ((st = read_silent(r, h)) != CAPP_OK) return st;
+    if ((st = read_varied(r, h)) != CAPP_OK) return st;
     if ((st = read_u32(r, "attention.key_length", false, MOST_WIDTH, &h->head_dim)) != CAPP_OK) return st;
     if (!h->head_dim) h->head_dim = h->width / h->heads;
     return CAPP_OK;
@@ -177,6 +198,7 @@ static capp_status read_feed(const reader *r, capp_hparams *h) {
         if ((st = read_u32(r, "expert_used_count", h->experts, CAPP_MOST_EXPERTS, &h->experts_used)) != CAPP_OK)
             return st;
         if ((st = read_u32(r, "expert_feed_forward_length", false, MOST_WIDTH, &h->feed)) != CAPP_OK) return st;
+        if ((st = read_u32(r, "moe_latent_size", false, h->width, &h->expert_latent)) != CAPP_OK) return st;
         (void)capp_source_bool(r->s, full(r, "expert_weights_norm", name), &h->router_norm);
         if (h->experts && r->arch->router_wide && (st = read_router(r, h)) != CAPP_OK) return st;
         for (uint32_t i = 0; i < h->layers && h->experts && !h->shared_feed; i++) {
@@ -288,7 +310,8 @@ static capp_status read_kinds(const reader *r, capp_hparams *h) {
     if (pattern && !listed && (st = read_u32(r, "attention.sliding_window_pattern", true, CAPP_MOST_LAYERS, &period)))
         return st;
     for (uint32_t i = 0; i < h->layers; i++) {
-        bool local = listed ? ((const unsigned char *)pattern->bytes)[i] != 0 : period && (i + 1) % period != 0;
+        uint32_t at = r->arch->global_first ? i : r->arch->global_last ? h->layers - 1 - i : i + 1;
+        bool local = listed ? ((const unsigned char *)pattern->bytes)[i] != 0 : period && at % period != 0;
         if (h->window && local) h->kinds[i] |= CAPP_LOCAL;
         if (r->arch->nope_period && (i + 1) % r->arch->nope_period == 0) h->kinds[i] |= CAPP_STILL;
         bool still = r->arch->nope_global && (h->window || !r->arch->maybe_windows);
@@ -374,7 +397,9 @@ static capp_status read_latent(const reader *r, capp_hparams *h) {
     const char *keys = newer ? "attention.key_length_mla" : "attention.key_length";
     const char *values = newer ? "attention.value_length_mla" : "attention.value_length";
     if ((st = read_u32(r, keys, true, MOST_LATENT, &key)) != CAPP_OK) return st;
-    if ((st = read_u32(r, values, true, MOST_LATENT, &value)) != CAPP_OK) return st;
+    /* MiniCPM 3's files do not say it. */
+    if (!has(r, values)) value = h->width / h->heads;
+    if (has(r, values) && (st = read_u32(r, values, true, MOST_LATENT, &value)) != CAPP_OK) return st;
     if (key <= h->rope_dims)
         return capp_fail(r->err, CAPP_EFORMAT,
                          "%s: keys have %u dimensions, of which %u rotate; convert the model again",
@@ -435,6 +460,10 @@ static capp_status read_scales(const reader *r, capp_hparams *h) {
         if (h->residual_scale == 0) h->residual_scale = 1;
         h->logit_scale = h->logit_scale == 0 ? 1 : 1 / h->logit_scale;
     }
+    if (!strcmp(arch->name, "minicpm3")) {
+        h->embedding_scale = 12, h->logit_scale = 256 / (float)h->width;
+        h->residual_scale = (float)(1.4 / sqrt(h->layers));
+    }
     if (!strcmp(arch->name, "afmoe")) h->embedding_scale = sqrtf((float)h->width);
     if (arch->logit_scale && (st = read_f32(r, "logit_scale", 1, &h->logit_scale)) != CAPP_OK) return st;
     if (arch->caps) {
@@ -474,6 +503,7 @@ static void read_presence(const reader *r, capp_hparams *h) {
                       : arch->qkv_bias.by_default;
     h->out_bias = arch->out_bias.key ? has_attention_tensor(r, h, "attn_output.bias") : arch->out_bias.by_default;
     h->feed_bias = arch->feed_bias.key ? has_part_tensor(r, h, CAPP_FEEDS, "ffn_up.bias") : arch->feed_bias.by_default;
+    if (arch->head_bias_key) h->head_bias = has_tensor(r, "output.bias");
     if (arch->qk_norm_bare && h->experts == 128) h->qk_norm = CAPP_QK_NONE; /* as llama.cpp recognizes Maverick */
     if (arch->qk_norm_key && !arch->qk_norm_bare && !has_attention_tensor(r, h, "attn_q_norm.weight"))
         h->qk_norm = CAPP_QK_NONE;
@@ -494,7 +524,7 @@ static capp_status refuse_foreign_keys(const reader *r) {
         double neutral;
     } keys[] = {
         {"expert_count", a->experts, 0},
-        {"moe_latent_size", false, 0},
+        {"moe_latent_size", a->names[CAPP_PART_EXPERT_IN], 0},
         {"attention.sliding_window", a->window_period != 0, 0},
         {"expert_shared_count", a->names[CAPP_PART_SHARED_UP], 0},
         {"expert_weights_scale", a->router_wide, 1},
@@ -542,7 +572,8 @@ capp_status capp_metadata_read(capp_hparams *h, const capp_arch *arch, const cap
     read_presence(&r, h);
     double eps;
     const char *key = "attention.layer_norm_rms_epsilon";
-    if (arch->norm == CAPP_NORM_LAYER || (arch->part_alone && !has(&r, key))) key = "attention.layer_norm_epsilon";
+    if ((arch->norm == CAPP_NORM_LAYER && !has(&r, key)) || (arch->part_alone && !has(&r, key)))
+        key = "attention.layer_norm_epsilon";
     if ((st = read_f64(&r, key, 1e-5, &eps)) != CAPP_OK) return st;
     h->norm_eps = (float)eps;
     return CAPP_OK;

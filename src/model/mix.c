@@ -241,12 +241,11 @@ bool capp_mix_has_experts(const capp_fields *r) {
     return word.size && memchr(word.data, 'E', word.size);
 }
 
-/* Experts may read a latent vector, which is shorter than the stream. */
-static capp_status check_latent(const capp_fields *r) {
+/* Experts may read and write latent vectors, which are shorter than the stream. */
+static capp_status read_expert_latent(const capp_fields *r, capp_hparams *h) {
     double size;
-    if (capp_source_number(r->s, "moe_latent_size", &size) != CAPP_FOUND) return CAPP_OK;
-    return capp_field_fail(r, CAPP_EUNSUPPORTED, "moe_latent_size",
-                           "is a number: experts read latent vectors, which capp does not support");
+    if (!h->experts || capp_source_number(r->s, "moe_latent_size", &size) != CAPP_FOUND) return CAPP_OK;
+    return capp_field_count(r, "moe_latent_size", 0, h->width, &h->expert_latent);
 }
 
 /* Nemotron-H: each layer has one part, which a word of a list or, in older files, a letter of a text names. */
@@ -345,7 +344,7 @@ static capp_status read_scan(const capp_fields *r, capp_hparams *h) {
         const char *names = r->arch->mixes_only ? "head_dim" : "mamba_head_dim";
         if ((st = capp_field_count(r, names, 64, CAPP_MOST_KEYS, &m->values)) != CAPP_OK) return st;
         if (r->arch->mixes_only) return CAPP_OK;
-        return (st = check_latent(r)) == CAPP_OK ? read_parts(r, h) : st;
+        return (st = read_expert_latent(r, h)) == CAPP_OK ? read_parts(r, h) : st;
     }
     if ((st = capp_field_count(r, "mamba_expand", 2, 1024, &expand)) != CAPP_OK) return st;
     uint64_t inner = (uint64_t)expand * h->width;

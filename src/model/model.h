@@ -84,8 +84,10 @@ typedef struct capp_arch {
     const char *gguf_as; /* if gguf is NULL: the architecture that GGUF files name for this model, or NULL */
     capp_norm_kind norm; /* */
     bool norm_bias;
-    bool bare_norms;     /* norms have no weights; OPT: only if config.json says so */
-    bool norm_plus_one;  /* folders store a norm's weight minus 1 */
+    bool bare_norms;        /* norms have no weights; OPT: only if config.json says so */
+    bool norm_plus_one;     /* folders store a norm's weight minus 1 */
+    bool plain_output_norm; /* except that of the last norm */
+    double post_eps;        /* the epsilon of norms after a part; 0: that of the others */
     capp_rope_kind rope; /* in GGUF files. Pairs: q and k rows are stored for (2i, 2i + 1); halves: for (i, i + half) */
     capp_rope_kind hf_rope;
     double rotary;        /* the share of a head's dimensions that rotate; 0: all */
@@ -93,7 +95,8 @@ typedef struct capp_arch {
     bool nope_global;     /* layers without a window do not rotate */
     capp_activation activation;
     capp_has qkv_bias, out_bias, feed_bias;
-    bool head_bias;
+    bool head_bias;            /* */
+    const char *head_bias_key; /* the field of config.json that decides; GGUF: the tensor exists or not */
     capp_qk_norm qk_norm;
     const char *qk_norm_key; /* the field of config.json that decides; GGUF: the tensor exists or not */
     bool qk_norm_bias;
@@ -102,6 +105,8 @@ typedef struct capp_arch {
     bool chunks;          /* as in Llama 4: windows are chunks, q grows on layers that do not rotate */
     bool latent;          /* multi-head latent attention, see capp_latent */
     bool groups_by_best;  /* a group of experts is chosen by its best expert; else by its two best */
+    bool near_best;       /* two experts: see capp_route_near */
+    bool early_router;    /* the router reads the layer's input, without a norm */
     bool value_norm;      /* values are normalized, without a weight */
     bool unit_scores;     /* scores have the factor 1 */
     bool local_heads;     /* heads of layers with a window have their own size; the last layers may share their keys */
@@ -112,6 +117,7 @@ typedef struct capp_arch {
     bool dense_beside;    /* a layer with experts has a feed-forward part beside them; each part has its own norms */
     bool bare_experts;    /* folders: names of the experts' tensors have no suffix */
     bool turned_experts;  /* folders: their products are stored as [inputs][outputs] */
+    bool listed_experts;  /* folders: [experts * feed][width] of gate, up and the transpose of down */
     bool scaled_inputs;   /* shares are factors of the experts' inputs, not of their outputs */
     bool no_pre_norms;
     bool post_norms;          /* after attention and after the feed-forward part */
@@ -121,6 +127,7 @@ typedef struct capp_arch {
     bool learned_positions;   /* a row of the table of positions is added to the embedding */
     uint32_t position_offset; /* the first position's row in folders */
     bool tokens_norm;         /* a norm of the embedding */
+    bool bare_tokens_norm;    /* it has no weight */
     bool scaled_embedding;    /* times sqrt(width) */
     bool alibi;               /* linear biases of scores */
     uint32_t alibi_layers;    /* GGUF files with this many layers have alibi instead of rotations; 0: none */
@@ -132,9 +139,13 @@ typedef struct capp_arch {
     bool query_growth;        /* as in Llama 4; rope_parameters has it */
     bool rope_required;       /* the class has its own default scaling, so config.json must have one */
     bool rope_axes;           /* folders divide dimensions among axes of positions, which are the same for text */
+    bool rope_mscales;        /* LongRoPE has its own factor of cosines and sines */
     bool rope_alpha;          /* Hunyuan's rope scaling "dynamic" has an alpha, which changes the base */
     uint32_t window_period;   /* layer i is global if (i + 1) % period == 0, else it has a window; 0: all are global */
     bool maybe_windows;       /* a file may have no window; then all layers are global and all rotate */
+    bool global_first;        /* layer i is global if i % period == 0 */
+    bool global_last;         /* the layers are counted from the last one: that is global */
+    bool varied;              /* GGUF: 0 heads or a width of 0 stand for a layer without this part, see kinds */
     double local_rope_base;   /* base of the layers with a window, if they have their own */
     bool local_rope_unscaled; /* layers with a window rotate without the scaling of the others */
     bool experts;             /* the model may have experts */
@@ -263,6 +274,7 @@ typedef struct capp_layer {
     const float *choice_bias;  /* [experts], or NULL */
     const float *expert_scale; /* [experts] factors of the shares, or NULL */
     capp_matrix shared_router; /* one row; its sigmoid is the factor of the shared expert's output; or no parts */
+    capp_matrix expert_in, expert_out; /* to and from latent vectors of experts; no parts if there are none */
     /* [experts], each like up; NULL: no experts. If there are experts, up and down are the shared expert, or have no
      * parts. */
     capp_matrix *expert_up;
@@ -293,7 +305,8 @@ typedef struct capp_rope {
 
 /* Kinds of a layer, as bits. CAPP_LOCAL: it has a window. CAPP_STILL: q and k do not rotate. CAPP_DENSE: it has no
  * experts, although other layers have some. CAPP_MIXES: it has the model's capp_mix, and no attention, except with
- * CAPP_BESIDE. CAPP_FEEDS: it has only a feed-forward part. CAPP_BARE: it has no feed-forward part. */
+ * CAPP_BESIDE. CAPP_FEEDS: it has no attention. CAPP_BARE: it has no feed-forward part. CAPP_STRAIGHT: attention is
+ * only its last product, of the normed stream. */
 enum {
     CAPP_LOCAL = 1,
     CAPP_STILL = 2,
@@ -301,7 +314,8 @@ enum {
     CAPP_MIXES = 8,
     CAPP_FEEDS = 16,
     CAPP_BARE = 32,
-    CAPP_BESIDE = 64
+    CAPP_BESIDE = 64,
+    CAPP_STRAIGHT = 128
 };
 
 /* How a folder stores its products, if they are not float32, float16 or bfloat16. */
@@ -334,7 +348,7 @@ typedef struct capp_hparams {
     bool attention_gate; /* attention's output is multiplied by the sigmoid of a gate, which q's tensor has, too */
     capp_parallel parallel;
     bool qkv_bias, out_bias, feed_bias; /* see capp_has */
-    bool tied;
+    bool tied, head_bias;
     capp_rope_kind rope;
     uint32_t rope_dims; /* the most dimensions of any rotation */
     uint32_t n_ropes;   /* rotations in use: 1, or 2 if layers with a window have their own base */
@@ -344,6 +358,7 @@ typedef struct capp_hparams {
     bool chunks; /* a row sees the rows of its own chunk of `window` positions, instead of the last ones */
     uint32_t experts, experts_used; /* experts is 0 if there are none */
     uint32_t dense_feed;            /* feed of the layers that are CAPP_DENSE */
+    uint32_t expert_latent;         /* length of the latent vectors that experts read and write; 0: none */
     uint32_t side;                  /* width of a layer's side embedding; 0: none */
     uint32_t streams, laurel;       /* number of streams if there are several, else 0; rows of LAuReL's first matrix */
     bool altup_scale;               /* the side embedding reads a scaled stream */
@@ -361,7 +376,9 @@ typedef struct capp_hparams {
     uint32_t skipped_layers;                    /* number of layers after the others; capp does not read them */
     bool mxfp4;                                 /* folders: the experts' products are MXFP4 blocks */
     capp_quantization quantization;
-    float norm_eps, embedding_scale, score_scale, residual_scale, logit_scale;
+    float near;       /* see capp_route_near; 0: not so */
+    float query_norm; /* the weight of the norm of q, if folders have none */
+    float norm_eps, post_eps, embedding_scale, score_scale, residual_scale, logit_scale;
     float score_cap, logit_cap; /* 0: none */
     float clamp;                /* limit of q, k and v; 0: none */
     float alibi;                /* exponent of the largest slope; 0: no biases */
@@ -380,7 +397,12 @@ typedef struct capp_hparams {
 size_t capp_attention_rows(const capp_hparams *h, uint32_t layer);
 
 static inline bool capp_has_attention(const capp_hparams *h, uint32_t layer) {
-    return h->kinds[layer] & CAPP_BESIDE || !(h->kinds[layer] & (CAPP_MIXES | CAPP_FEEDS));
+    return h->kinds[layer] & CAPP_BESIDE || !(h->kinds[layer] & (CAPP_MIXES | CAPP_FEEDS | CAPP_STRAIGHT));
+}
+
+/* The length of the vectors that experts read and write. */
+static inline uint32_t capp_expert_width(const capp_hparams *h) {
+    return h->expert_latent ? h->expert_latent : h->width;
 }
 
 static inline bool capp_has_experts(const capp_hparams *h, uint32_t layer) {

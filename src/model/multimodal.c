@@ -9,10 +9,15 @@
 /* For a model_type of config.json, the model_type of its text_config if that does not name one. */
 static const struct {
     const char *around, *text;
-} kinds[] = {{"gemma3", "gemma3_text"},          {"gemma3n", "gemma3n_text"},
-             {"gemma4", "gemma4_text"},          {"gemma4_unified", "gemma4_unified_text"},
-             {"llama4", "llama4_text"},          {"mistral3", "mistral"},
-             {"qwen3_vl", "qwen3_vl_text"},      {"qwen3_5", "qwen3_5_text"},
+} kinds[] = {{"gemma3", "gemma3_text"},
+             {"gemma3n", "gemma3n_text"},
+             {"gemma4", "gemma4_text"},
+             {"gemma4_unified", "gemma4_unified_text"},
+             {"llama4", "llama4_text"},
+             {"mistral3", "mistral"},
+             {"muse_glimmer", "muse_glimmer_text"},
+             {"qwen3_vl", "qwen3_vl_text"},
+             {"qwen3_5", "qwen3_5_text"},
              {"qwen3_5_moe", "qwen3_5_moe_text"}};
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
@@ -49,7 +54,7 @@ capp_status capp_multimodal_check(const capp_source *s, capp_error *err) {
     return capp_fail(
         err, CAPP_EUNSUPPORTED,
         "%s: unknown multimodal architecture \"%.*s\"; capp supports the text part of gemma3, gemma3n, gemma4, "
-        "gemma4_unified, llama4, mistral3, qwen3_vl, qwen3_5 and qwen3_5_moe",
+        "gemma4_unified, llama4, mistral3, muse_glimmer, qwen3_vl, qwen3_5 and qwen3_5_moe",
         capp_source_path(s), (int)(name.size < 60 ? name.size : 60), name.data ? name.data : "");
 }
 
@@ -58,6 +63,8 @@ bool capp_is_vision(capp_str name) {
                                         "vision_model.",
                                         "multi_modal_projector.",
                                         "model.vision_tower.",
+                                        "model.vision_adapter.",
+                                        "model.vision_projection.",
                                         "model.multi_modal_projector.",
                                         "model.visual.",
                                         "audio_tower.",

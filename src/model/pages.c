@@ -46,7 +46,8 @@ static void each_matrix(const capp_weights *w, size_t index, bool experts, void 
         l ? &l->down : NULL,           l ? &l->router : NULL,       l ? &l->shared_router : NULL,
         l ? &l->mix_in : NULL,         l ? &l->mix_rates : NULL,    l ? &l->mix_out : NULL,
         l ? &l->side.gate : NULL,      l ? &l->side.context : NULL, l ? &l->side.out : NULL,
-        l ? &l->latent.q_b : NULL,     l ? &l->altup.left : NULL,   l ? &l->altup.right : NULL};
+        l ? &l->latent.q_b : NULL,     l ? &l->altup.left : NULL,   l ? &l->altup.right : NULL,
+        l ? &l->expert_in : NULL,      l ? &l->expert_out : NULL};
     for (size_t i = 0; i < sizeof of_layer / sizeof *of_layer; i++)
         if (of_layer[i] && !of_layer[i]->packed) fn(user, of_layer[i]);
     for (size_t i = 0; i + 1 < w->hparams.streams; i++) {

@@ -45,6 +45,8 @@
     X(DOWN, "ffn_down")                                                                                                \
     X(FEED_POST_NORM, "post_ffw_norm")                                                                                 \
     X(ROUTER, "ffn_gate_inp")                                                                                          \
+    X(EXPERT_IN, "ffn_latent_down")                                                                                    \
+    X(EXPERT_OUT, "ffn_latent_up")                                                                                     \
     X(EXPERT_GATE, "ffn_gate_exps")                                                                                    \
     X(EXPERT_UP, "ffn_up_exps")                                                                                        \
     X(EXPERT_DOWN, "ffn_down_exps")                                                                                    \

@@ -145,6 +145,8 @@ static void set_layer(const capp_weights *twin, const capp_weights *w, uint32_t 
     set_twin(twin, w, &layer->down);
     set_twin(twin, w, &layer->router);
     set_twin(twin, w, &layer->shared_router);
+    set_twin(twin, w, &layer->expert_in);
+    set_twin(twin, w, &layer->expert_out);
     set_twin(twin, w, &layer->latent.q_b);
     set_twin(twin, w, &layer->side.gate);
     set_twin(twin, w, &layer->side.context);

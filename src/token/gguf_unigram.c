@@ -16,6 +16,7 @@ struct capp_gguf_unigram {
     capp_unigram unigram;
     capp_charsmap *chars; /* NULL: characters stay as they are */
     bool merge_spaces;
+    bool bytes; /* unknown characters become their bytes */
 };
 
 /* Reads the scores. texts: the texts of tokens that can be pieces; other texts are empty. */
@@ -114,23 +115,39 @@ static bool normalize(const capp_vocab *vocab, capp_str text, capp_text *out) {
     return true;
 }
 
+void capp_gguf_unigram_use_bytes(capp_vocab *vocab) {
+    capp_sentencepiece_find_bytes(vocab);
+    vocab->gguf_unigram->bytes = true;
+    for (size_t i = 0; i < 256; i++)
+        if (vocab->byte_id[i] == CAPP_NO_TOKEN) vocab->gguf_unigram->bytes = false;
+}
+
+/* Appends an unknown character: its bytes, or the unknown token if the piece before it is not unknown, too. */
+static bool push_unknown(const capp_vocab *vocab, capp_str character, bool after_unknown, capp_ids *out) {
+    if (!vocab->gguf_unigram->bytes) return after_unknown || capp_ids_push(out, vocab->info.unk);
+    for (size_t i = 0; i < character.size; i++)
+        if (!capp_ids_push(out, vocab->byte_id[(unsigned char)character.data[i]])) return false;
+    return true;
+}
+
 capp_status capp_gguf_unigram_encode(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str raw, capp_ids *out,
                                      capp_error *err) {
     capp_text text = {0};
     capp_unigram_path *paths = NULL;
     size_t capacity = 0;
     uint32_t begin = 0, end = 0;
-    int32_t unknown = vocab->info.unk;
     (void)scratch;
     capp_status st = normalize(vocab, raw, &text) ? CAPP_OK : capp_fail_memory(err, "a normalized text");
     if (st == CAPP_OK && capp_utf8_invalid_at((capp_str){text.data, text.size}) < text.size)
         st = capp_fail(err, CAPP_EINVAL, "the tokenizer's character map turns the text into invalid UTF-8");
     if (st == CAPP_OK && text.size)
-        st = capp_unigram_cut(&vocab->gguf_unigram->unigram, (capp_str){text.data, text.size}, unknown != CAPP_NO_TOKEN,
-                              &paths, &capacity, &end, err);
+        st = capp_unigram_cut(&vocab->gguf_unigram->unigram, (capp_str){text.data, text.size},
+                              vocab->info.unk != CAPP_NO_TOKEN || vocab->gguf_unigram->bytes, &paths, &capacity, &end,
+                              err);
     for (bool after_unknown = false; st == CAPP_OK && begin < text.size; begin = end, end = paths[end].from) {
         bool is_unknown = paths[end].id == CAPP_NO_TOKEN;
-        if (!(is_unknown && after_unknown) && !capp_ids_push(out, is_unknown ? unknown : paths[end].id))
+        const capp_str piece = {text.data + begin, end - begin};
+        if (is_unknown ? !push_unknown(vocab, piece, after_unknown, out) : !capp_ids_push(out, paths[end].id))
             st = capp_fail_memory(err, "ids");
         after_unknown = is_unknown;
     }

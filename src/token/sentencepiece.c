@@ -97,17 +97,23 @@ static int32_t character_id(const capp_vocab *vocab, capp_str character) {
     return id != CAPP_NO_TOKEN && may_stand_alone(vocab, id) ? id : CAPP_NO_TOKEN;
 }
 
+void capp_sentencepiece_find_bytes(capp_vocab *vocab) {
+    memset(vocab->byte_id, 0xff, sizeof vocab->byte_id);
+    for (uint32_t i = 0; i < vocab->info.n_tokens; i++) {
+        int byte = vocab->types[i] == CAPP_TOKEN_BYTE ? byte_of(vocab->texts[i]) : -1;
+        if (byte >= 0 && vocab->byte_id[byte] == CAPP_NO_TOKEN) vocab->byte_id[byte] = (int32_t)i;
+    }
+}
+
 capp_status capp_sentencepiece_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err) {
     capp_status st = read_scores(vocab, gguf, err);
     if (st != CAPP_OK) return st;
     vocab->info.pre = "";
     vocab->info.add_bos = true;
     vocab->info.add_space_prefix = true;
-    memset(vocab->byte_id, 0xff, sizeof vocab->byte_id);
+    capp_sentencepiece_find_bytes(vocab);
     for (uint32_t i = 0; i < vocab->info.n_tokens; i++) {
-        int byte = vocab->types[i] == CAPP_TOKEN_BYTE ? byte_of(vocab->texts[i]) : -1;
-        if (byte >= 0 && vocab->byte_id[byte] == CAPP_NO_TOKEN) vocab->byte_id[byte] = (int32_t)i;
-        if (vocab->types[i] == CAPP_TOKEN_BYTE && byte < 0)
+        if (vocab->types[i] == CAPP_TOKEN_BYTE && byte_of(vocab->texts[i]) < 0)
             return capp_fail(
                 err, CAPP_EFORMAT,
                 "%s: token %u is of type byte, so its text must be of the form <0x41>; convert the model again",

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "token/pipeline.h"
+#include "token/sentencepiece_model.h"
 #include "token/unicode.h"
 #include "token/vocab_tables.h"
 
@@ -133,6 +134,7 @@ void capp_vocab_free(capp_vocab *vocab) {
     capp_free(vocab->priority);
     capp_pipeline_free(vocab->pipeline);
     capp_gguf_unigram_free(vocab->gguf_unigram);
+    capp_sentencepiece_model_free(&vocab->model);
     capp_free(vocab);
 }
 
@@ -290,8 +292,19 @@ static capp_vocab *new_with_pipeline(void) {
     return vocab;
 }
 
-capp_status capp_vocab_open_json(capp_vocab **out, const char *folder_or_file, capp_error *err) {
+static capp_status open_model(capp_vocab **out, const char *folder_or_file, capp_error *err) {
+    capp_vocab *vocab = capp_new0(1, sizeof *vocab);
+    if (!vocab) return capp_fail_memory(err, "a vocabulary");
+    capp_status st = capp_sentencepiece_model_open(&vocab->model, folder_or_file, err);
+    vocab->path = vocab->model.path;
+    if (st == CAPP_OK) st = open_parts(vocab, vocab->model.gguf, err);
+    if (st == CAPP_OK && vocab->kind == CAPP_VOCAB_UNIGRAM) capp_gguf_unigram_use_bytes(vocab);
+    return finish(out, vocab, st, err);
+}
+
+capp_status capp_vocab_open_folder(capp_vocab **out, const char *folder_or_file, capp_error *err) {
     *out = NULL;
+    if (capp_sentencepiece_model_is(folder_or_file)) return open_model(out, folder_or_file, err);
     capp_vocab *vocab = new_with_pipeline();
     if (!vocab) return capp_fail_memory(err, "a vocabulary");
     return finish(out, vocab, capp_pipeline_open_files(vocab, folder_or_file, err), err);

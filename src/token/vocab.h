@@ -11,10 +11,10 @@
  * tokenizer.ggml.pre, it is "default", as in llama.cpp. CAPP_EFORMAT: data is missing or inconsistent. */
 capp_status capp_vocab_open_gguf(capp_vocab **out, const capp_gguf *gguf, capp_error *err);
 
-/* Opens a tokenizer.json, or the one in a folder. If there is a tokenizer_config.json beside it, that file says which
- * tokens are BOS and EOS. Errors name the file and the member. CAPP_EUNSUPPORTED: capp does not know something; it
- * never guesses. */
-capp_status capp_vocab_open_json(capp_vocab **out, const char *folder_or_file, capp_error *err);
+/* Opens a tokenizer.json or tokenizer.model, or the one in a folder (tokenizer.json, if it has both). If there is a
+ * tokenizer_config.json beside it, that file says which tokens are BOS and EOS, and which are added to tokenizer.model.
+ * Errors name the file and the member. CAPP_EUNSUPPORTED: capp does not know something; it never guesses. */
+capp_status capp_vocab_open_folder(capp_vocab **out, const char *folder_or_file, capp_error *err);
 
 /* The same from memory, which must outlive the vocabulary; config.data may be NULL. Errors begin with name. */
 capp_status capp_vocab_parse_json(capp_vocab **out, capp_str tokenizer, capp_str config, const char *name,

@@ -6,6 +6,7 @@
 #include "token/merge.h"
 #include "token/merge_table.h"
 #include "token/pretokenizer.h"
+#include "token/sentencepiece_model.h"
 #include "token/text_index.h"
 #include "token/trie.h"
 #include "token/vocab_info.h"
@@ -64,6 +65,7 @@ struct capp_vocab {
 
     struct capp_pipeline *pipeline;  /* tokenizer.json */
     capp_gguf_unigram *gguf_unigram; /* for Unigram in GGUF */
+    capp_sentencepiece_model model;  /* tokenizer.model; its kinds are those of GGUF */
 };
 
 /* The character that stands for a byte; write: that character in UTF-8, 1 or 2 bytes. */
@@ -77,6 +79,9 @@ bool capp_find_ranked_merge(const capp_vocab *vocab, const char *text, const cap
 /* Open the parts of one kind; the common ones (texts, types, index) are already open. */
 capp_status capp_byte_level_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err);
 capp_status capp_sentencepiece_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err);
+
+/* Sets byte_id from the texts of the tokens of type byte. */
+void capp_sentencepiece_find_bytes(capp_vocab *vocab);
 
 /* Writes the bytes that id stands for to out (which has room for texts[id].size bytes) and returns their number. */
 size_t capp_byte_level_piece(const capp_vocab *vocab, int32_t id, char *out);
@@ -105,6 +110,8 @@ capp_status capp_raw_word(const capp_vocab *vocab, capp_encode_scratch *scratch,
 
 /* gguf_unigram.c */
 capp_status capp_gguf_unigram_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err);
+/* Unknown characters become their bytes if the vocabulary has all bytes. GGUF files have no such vocabularies. */
+void capp_gguf_unigram_use_bytes(capp_vocab *vocab);
 void capp_gguf_unigram_free(capp_gguf_unigram *tokenizer);
 capp_status capp_gguf_unigram_encode(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str raw, capp_ids *out,
                                      capp_error *err);

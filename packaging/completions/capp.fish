@@ -1,0 +1,2 @@
+# Completion of capp in fish, from the installed command.
+capp completion fish | source

@@ -1,0 +1,59 @@
+"""GGUF files against llama.cpp in float32 (tests/fixtures/llama_cpp, made by tools/make_llama_references.py), and
+deliberate errors in the models that exist only there."""
+import json
+
+import pytest
+
+import llama_models
+from test_tiny_models import LEAST, scored
+
+REFERENCES = json.loads((llama_models.FILES / "references.json").read_text())["models"]
+# llama.cpp takes GELU from a table of float16. Of Qwen2-VL's numbers in float64 it is 2e-4 away, capp 5e-6.
+TOLERANCE = {"codeshell": 2e-3, "qwen2vl": 5e-4}
+CONTEXT = {"minicpm3": 96}  # llama.cpp takes the rope factors of long contexts
+SABOTAGE = {
+    "smallthinker": "rope still experts_used router_norm router_sigmoid activation early_router",
+    "smallthinker-global": "rope experts_used router_norm early_router",
+    "chatglm": "rope rope_kind qkv_bias activation",
+    "refact": "alibi score_scale",
+    "codeshell": "rope qkv_bias out_bias up_bias down_bias norm_bias activation",
+    "deci": "rope straight",
+    "orion": "rope norm_bias",
+    "baichuan-7b": "rope rope_kind",
+    "baichuan-13b": "alibi",
+    "minicpm": "embedding_scale residual_scale",
+    "minicpm-older": "embedding_scale",
+    "qwen2vl": "rope qkv_bias",
+    "deepseek": "experts_used router_norm router_scale shared rope_kind",
+    "bailingmoe2": "experts_used router_norm router_sigmoid router_scale choice_bias expert_groups shared q_norm k_norm rope",
+}
+
+
+def largest_difference(build, name, folder, **options):
+    path, texts = llama_models.file_of(name, folder)
+    runs = REFERENCES[name]
+    assert [run["ids"] for run in runs] == texts
+    got = scored(build, path, runs, CONTEXT.get(name, 0), **options)
+    return max(abs(a - b) for run, row in zip(runs, got, strict=True) for a, b in zip(run["logprobs"], row, strict=True))
+
+
+@pytest.mark.parametrize("name", llama_models.NAMES)
+def test_llama_cpp(build, name, tmp_path):
+    assert largest_difference(build, name, tmp_path) <= TOLERANCE.get(name, 1e-4)
+    assert largest_difference(build, name, tmp_path, isa="ref") <= TOLERANCE.get(name, 1e-4)
+
+
+@pytest.mark.parametrize("name, way", [(name, way) for name in SABOTAGE for way in SABOTAGE[name].split()])
+def test_every_sabotage_shows(build, name, way, tmp_path):
+    assert largest_difference(build, name, tmp_path, sabotage=way) >= LEAST
+
+
+@pytest.mark.parametrize("name", llama_models.OWN)
+def test_paths_alone_and_in_a_tree(build, name, tmp_path):
+    """Also where not every layer has attention, and where the router reads the layer's input."""
+    path, texts = llama_models.file_of(name, tmp_path)
+    long, other = texts[2], texts[1]
+    paths = [{"ids": long[:n] + other[-m:]} for n, m in ((1, 1), (1, 20), (5, 9), (20, 3), (40, 1), (20, 12))]
+    together = scored(build, path, [{"ids": long}, *paths], 0)
+    assert together[1:] == [scored(build, path, [one], 0)[0] for one in paths]
+    assert scored(build, path, [{"ids": long}], 0, unscored=30)[0] == together[0][29:]

@@ -1,0 +1,295 @@
+#!/usr/bin/env python3
+"""Makes tests/fixtures/llama_cpp: log-probabilities by llama.cpp in float32, for architectures that transformers does not
+have and for some that it has; and random models of architectures that exist only as GGUF files.
+
+    LLAMA_CPP_LIB_PATH=BUILD/bin ENV/bin/python tools/make_llama_references.py
+
+ENV has llama-cpp-python and gguf, BUILD is a build of its llama.cpp: ../shared/peers/setup.sh makes both.
+
+NAME.gguf         a random model, all weights float32, without a vocabulary
+references.json   for each model its token ids and their log-probabilities
+
+llama.cpp runs with a float32 KV store, without flash attention, each text in one batch. It takes GELU from a table of
+float16; other operations are float32.
+"""
+import ctypes
+import json
+import sys
+import tempfile
+import zlib
+from pathlib import Path
+
+import gguf
+import llama_cpp
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+import convert  # noqa: E402
+import llama_models  # noqa: E402
+
+FOLDER = ROOT / "tests" / "fixtures" / "llama_cpp"
+VOCABULARY, CONTEXT, LENGTHS = 97, 96, (14, 25, 41)
+LOG = []
+
+
+class Maker:
+    """A GGUF file with random tensors."""
+
+    def __init__(self, name, arch, layers, heads, kv_heads, feed, eps="rms", width=48, **keys):
+        self.width = width
+        self.random = np.random.default_rng(zlib.crc32(name.encode()))
+        self.path = FOLDER / f"{name}.gguf"
+        self.writer = writer = gguf.GGUFWriter(str(self.path), arch)
+        writer.add_context_length(CONTEXT)
+        writer.add_embedding_length(width)
+        writer.add_block_count(layers)
+        writer.add_head_count(heads)
+        writer.add_head_count_kv(kv_heads)
+        writer.add_feed_forward_length(feed)
+        (writer.add_layer_norm_rms_eps if eps == "rms" else writer.add_layer_norm_eps)(1e-5)
+        for key, value in keys.items():
+            getattr(writer, f"add_{key}")(value)
+        convert.add_vocabulary(writer, VOCABULARY)
+
+    def add(self, name, *shape, bias=False):
+        """A matrix [outputs][inputs], which keeps the variance; or a norm, where there is one dimension."""
+        noise = self.random.standard_normal(shape)
+        self.writer.add_tensor(f"{name}.weight", (noise * 0.4 + 1 if len(shape) == 1 else noise * 1.4 / shape[-1]**0.5).astype(np.float32))
+        if bias:
+            self.writer.add_tensor(f"{name}.bias", (self.random.standard_normal(shape[-2:][0]) * 0.5).astype(np.float32))
+
+    def ends(self, norm_bias=False, head=True):
+        self.writer.add_tensor("token_embd.weight", (self.random.standard_normal((VOCABULARY, self.width)) * 0.7).astype(np.float32))
+        self.add("output_norm", self.width, bias=norm_bias)
+        if head:
+            self.add("output", VOCABULARY, self.width)
+
+    def close(self):
+        self.writer.write_header_to_file()
+        self.writer.write_kv_data_to_file()
+        self.writer.write_tensors_to_file()
+        self.writer.close()
+
+
+def attention(m, i, heads, kv_heads, dim, fused=False, bias=False, out_bias=False):
+    if fused:
+        m.add(f"blk.{i}.attn_qkv", (heads + 2 * kv_heads) * dim, m.width, bias=bias)
+    else:
+        for letter, n in (("q", heads), ("k", kv_heads), ("v", kv_heads)):
+            m.add(f"blk.{i}.attn_{letter}", n * dim, m.width, bias=bias)
+    m.add(f"blk.{i}.attn_output", m.width, heads * dim, bias=out_bias)
+
+
+def norms(m, i, bias=False):
+    m.add(f"blk.{i}.attn_norm", m.width, bias=bias)
+    m.add(f"blk.{i}.ffn_norm", m.width, bias=bias)
+
+
+def feed(m, i, n, names=("gate", "up"), bias=False):
+    for name in names:
+        m.add(f"blk.{i}.ffn_{name}", n, m.width, bias=bias)
+    m.add(f"blk.{i}.ffn_down", m.width, n, bias=bias)
+
+
+def smallthinker(name, window, function):
+    layers, experts, n = 5, 4, 12
+    m = Maker(name, "smallthinker", layers, 6, 2, n, key_length=10, value_length=10, rope_dimension_count=10, rope_freq_base=3000.0,
+              expert_count=experts, expert_used_count=2, expert_feed_forward_length=n, expert_gating_func=function)
+    if window:
+        m.writer.add_sliding_window(4096)
+    for i in range(layers):
+        norms(m, i)
+        attention(m, i, 6, 2, 10)
+        m.add(f"blk.{i}.ffn_gate_inp", experts, m.width)
+        for kind, shape in (("gate", (n, m.width)), ("up", (n, m.width)), ("down", (m.width, n))):
+            m.add(f"blk.{i}.ffn_{kind}_exps", experts, *shape)
+    m.ends()
+    m.close()
+
+
+def chatglm(name):
+    m = Maker(name, "chatglm", 2, 6, 2, 44, rope_dimension_count=4, rope_freq_base=3000.0)
+    for i in range(2):
+        norms(m, i)
+        attention(m, i, 6, 2, 8, fused=True, bias=True)
+        m.add(f"blk.{i}.ffn_up", 88, m.width)
+        m.add(f"blk.{i}.ffn_down", m.width, 44)
+    m.ends()
+    m.close()
+
+
+def refact(name):
+    m = Maker(name, "refact", 3, 6, 1, 44)
+    for i in range(3):
+        norms(m, i)
+        attention(m, i, 6, 1, 8)
+        feed(m, i, 44)
+    m.ends(head=False)
+    m.close()
+
+
+def orion(name):
+    m = Maker(name, "orion", 2, 6, 6, 44, eps="layer", rope_dimension_count=8, rope_freq_base=3000.0)
+    for i in range(2):
+        norms(m, i, bias=True)
+        attention(m, i, 6, 6, 8)
+        feed(m, i, 44)
+    m.ends(norm_bias=True)
+    m.close()
+
+
+def deepseek(name):
+    experts, n, shared = 5, 12, 2
+    m = Maker(name, "deepseek", 3, 6, 2, 44, rope_dimension_count=8, rope_freq_base=3000.0, leading_dense_block_count=1,
+              expert_count=experts, expert_used_count=2, expert_feed_forward_length=n, expert_shared_count=shared,
+              expert_weights_scale=1.3)
+    for i in range(3):
+        norms(m, i)
+        attention(m, i, 6, 2, 8)
+        if not i:
+            feed(m, i, 44)
+            continue
+        m.add(f"blk.{i}.ffn_gate_inp", experts, m.width)
+        for kind, shape in (("gate", (n, m.width)), ("up", (n, m.width)), ("down", (m.width, n))):
+            m.add(f"blk.{i}.ffn_{kind}_exps", experts, *shape)
+            m.add(f"blk.{i}.ffn_{kind}_shexp", *(size * shared if size == n else size for size in shape))
+    m.ends()
+    m.close()
+
+
+def bailingmoe2(name):
+    experts, n = 6, 12
+    m = Maker(name, "bailingmoe2", 3, 6, 2, 44, key_length=8, value_length=8, rope_dimension_count=8, rope_freq_base=3000.0,
+              leading_dense_block_count=1, expert_count=experts, expert_used_count=2, expert_feed_forward_length=n, expert_shared_count=1,
+              expert_shared_feed_forward_length=n, expert_weights_scale=1.3, expert_weights_norm=True, expert_group_count=3,
+              expert_group_used_count=2, expert_gating_func=gguf.ExpertGatingFuncType.SIGMOID)
+    for i in range(3):
+        norms(m, i)
+        attention(m, i, 6, 2, 8, fused=True)
+        m.add(f"blk.{i}.attn_q_norm", 8)
+        m.add(f"blk.{i}.attn_k_norm", 8)
+        if not i:
+            feed(m, i, 44)
+            continue
+        m.add(f"blk.{i}.ffn_gate_inp", experts, m.width)
+        m.writer.add_tensor(f"blk.{i}.exp_probs_b.bias", (m.random.standard_normal(experts) * 0.2).astype(np.float32))
+        for kind, shape in (("gate", (n, m.width)), ("up", (n, m.width)), ("down", (m.width, n))):
+            m.add(f"blk.{i}.ffn_{kind}_exps", experts, *shape)
+            m.add(f"blk.{i}.ffn_{kind}_shexp", *shape)
+    m.ends()
+    m.close()
+
+
+def like_llama(name, arch, layers, width, dim, bias=False, **keys):
+    heads = width // dim
+    m = Maker(name, arch, layers, heads, heads // 2, 20, width=width, **keys)
+    for i in range(layers):
+        norms(m, i)
+        attention(m, i, heads, heads // 2, dim, bias=bias)
+        feed(m, i, 20)
+    m.ends()
+    m.close()
+
+
+def baichuan(name, layers):
+    """llama.cpp recognizes the sizes by the number of layers: the larger one has linear biases."""
+    like_llama(name, "baichuan", layers, 16, 8, rope_dimension_count=8, rope_freq_base=3000.0)
+
+
+def minicpm(name, **keys):
+    like_llama(name, "minicpm", 2, 32, 8, rope_dimension_count=8, rope_freq_base=3000.0, **keys)
+
+
+def codeshell(name):
+    m = Maker(name, "codeshell", 2, 6, 2, 44, eps="layer", rope_freq_base=3000.0, rope_scaling_type=gguf.RopeScalingType.LINEAR,
+              rope_scaling_factor=1.0)
+    for i in range(2):
+        norms(m, i, bias=True)
+        attention(m, i, 6, 2, 8, fused=True, bias=True, out_bias=True)
+        feed(m, i, 44, ("up",), bias=True)
+    m.ends(norm_bias=True)
+    m.close()
+
+
+def deci(name):
+    """Attention and both parts; its last product alone; no attention; neither; other heads and another width."""
+    heads, kv_heads, widths = [6, 6, 0, 0, 4], [2, 0, 0, 0, 1], [44, 28, 36, 0, 20]
+    m = Maker(name, "deci", 5, heads, kv_heads, widths, key_length=8, value_length=8, rope_dimension_count=8, rope_freq_base=3000.0)
+    for i in range(5):
+        if heads[i]:
+            m.add(f"blk.{i}.attn_norm", m.width)
+        if heads[i] and not kv_heads[i]:
+            m.add(f"blk.{i}.attn_output", m.width, m.width)
+        elif heads[i]:
+            attention(m, i, heads[i], kv_heads[i], 8)
+        if widths[i]:
+            m.add(f"blk.{i}.ffn_norm", m.width)
+            feed(m, i, widths[i])
+    m.ends()
+    m.close()
+
+
+def make_models():
+    smallthinker("smallthinker", True, gguf.ExpertGatingFuncType.SIGMOID)
+    smallthinker("smallthinker-global", False, gguf.ExpertGatingFuncType.SOFTMAX)
+    chatglm("chatglm")
+    refact("refact")
+    codeshell("codeshell")
+    orion("orion")
+    baichuan("baichuan-7b", 32)
+    baichuan("baichuan-13b", 40)
+    minicpm("minicpm", embedding_scale=3.0, residual_scale=0.6, logit_scale=1.5)
+    minicpm("minicpm-older")
+    like_llama("qwen2vl", "qwen2vl", 2, 32, 8, bias=True, rope_freq_base=3000.0, rope_dimension_sections=[2, 1, 1, 0])
+    bailingmoe2("bailingmoe2")
+    deepseek("deepseek")
+    deci("deci")
+
+
+def logprobs(path, texts):
+    parameters = llama_cpp.llama_model_default_params()
+    parameters.use_mmap = False
+    model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
+    assert model, "".join(LOG[-5:])
+    options = llama_cpp.llama_context_default_params()
+    options.n_ctx = options.n_batch = options.n_ubatch = CONTEXT
+    options.type_k = options.type_v = llama_cpp.GGML_TYPE_F32
+    options.flash_attn_type = 0
+    options.n_threads = options.n_threads_batch = 1
+    every = []
+    for ids in texts:
+        context = llama_cpp.llama_init_from_model(model, options)
+        batch = llama_cpp.llama_batch_init(len(ids), 0, 1)
+        batch.n_tokens = len(ids)
+        for i, token in enumerate(ids):
+            batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0], batch.logits[i] = token, i, 1, 0, 1
+        assert llama_cpp.llama_decode(context, batch) == 0
+        rows = []
+        for i in range(len(ids) - 1):
+            logits = np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(context, i), (VOCABULARY,)).astype(np.float64)
+            top = logits.max()
+            rows.append(round(float(logits[ids[i + 1]] - top - np.log(np.exp(logits - top).sum())), 7))
+        every.append(rows)
+        llama_cpp.llama_batch_free(batch)
+        llama_cpp.llama_free(context)
+    llama_cpp.llama_model_free(model)
+    return every
+
+
+def main():
+    make_models()
+    keep = llama_cpp.llama_log_callback(lambda level, text, user: LOG.append(text.decode()))
+    llama_cpp.llama_log_set(keep, ctypes.c_void_p(0))
+    models = {}
+    for name in llama_models.NAMES:
+        with tempfile.TemporaryDirectory() as folder:
+            path, texts = llama_models.file_of(name, Path(folder))
+            models[name] = [{"ids": ids, "logprobs": row} for ids, row in zip(texts, logprobs(path, texts), strict=True)]
+        print(name, flush=True)
+    made_by = f"llama-cpp-python {llama_cpp.__version__}, gguf {gguf.__version__ if hasattr(gguf, '__version__') else ''}".rstrip(", ")
+    (FOLDER / "references.json").write_text(json.dumps({"made_by": made_by, "models": models}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
