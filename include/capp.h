@@ -106,7 +106,7 @@ CAPP_API capp_status capp_set_allocator(void *(*malloc_fn)(size_t), void *(*real
 /* The arithmetic of a model. */
 typedef enum capp_precision {
     CAPP_PRECISION_AUTO = 0, /* The fastest choice that keeps decisions. The model alone determines which precision
-                                decides: I16 if all its weight matrices are stored as integers and no adapter changes
+                                decides: I16 if all matrices of its layers are stored as integers and no adapter changes
                                 them, else F32. If the processor is faster in F32 or BF16, it scores all rows in that
                                 precision, and scores completions close to the best of their row again in the precision
                                 that decides. So all processors decide alike. */
