@@ -176,7 +176,7 @@ INLINE void sum_block(whole *s, const capp_digits *const *a, char *b, const int 
     sum_integers(s, a, extra + FLAG, fine, h, halves, rows);
 }
 
-#define KIND_MAP(X) X(1, 0, 0) X(1, 0, 4) X(1, 0, 8) X(1, 1, 4) X(1, 1, 8) X(2, 0, 2) X(2, 0, 8) X(2, 1, 8)
+#define KIND_MAP(X) X(1, 0, 0) X(1, 0, 4) X(1, 0, 8) X(1, 1, 0) X(1, 1, 4) X(1, 1, 8) X(2, 0, 2) X(2, 0, 8) X(2, 1, 8)
 
 INLINE int reach_of(int most, int minima) {
     return most <= (minima ? 15 : 8) ? 8 : most <= (minima ? 31 : 16) ? 4 : most <= 32 ? 2 : 0;
