@@ -100,7 +100,8 @@ def page(points):
              "- `prior` fails on Banking77. It takes the probabilities for good ones, so a class that the model favors becomes still more",
              "  frequent. Use it only where the model is nearly right.",
              "- `temperature` changes no prediction. It helps where the model is too sure.",
-             "- On COPA, where each row has its own choices, there is little to take out: the differences in accuracy are within chance.", ""]
+             "- On COPA, where each row has its own choices, only what looks at these choices can help: `contextual` and `pmi` do for Gemma 3.",
+             "  The other differences are within chance.", ""]
     for point in points:
         lines += table(point)
     return "\n".join(lines)

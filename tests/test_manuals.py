@@ -44,6 +44,11 @@ def test_a_page(pages, page):
     assert re.search(r"^     2 +An error", text, re.M) and "SYNOPSIS" in text and f"capp {command}" in text
 
 
+def test_every_command_has_its_own_bit():
+    bits = [int(bit) for bit in re.findall(r"^    X\([A-Z]+, \w+, (\d+),", (ROOT / "cli" / "option_table.h").read_text(), re.M)]
+    assert len(bits) == len(COMMANDS) == len(set(bits)) and all(bit & (bit - 1) == 0 for bit in bits)
+
+
 def test_exit_statuses_are_those_of_the_command():
     listed = re.findall(r"EXIT_(?!SIGNAL)\w+ = (\d+)", (ROOT / "cli" / "util.h").read_text())
     page = (ROOT / "docs" / "capp.1").read_text()

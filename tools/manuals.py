@@ -33,16 +33,20 @@ def options():
     """[(name, bits of the commands that use it)]"""
     text = text_of("cli/option_table.c")
     known = {f"COMMAND_{name.upper()}": bit for name, (bit, _) in commands().items()}
-    for name, expression in re.findall(r"(\w+) = ([A-Z_|\s]+)[,\n}]", text[text.index("enum {"):text.index("};")]):
+    for name, expression in re.findall(r"(\w+) = ([A-Z_|&~\s]+)[,\n}]", text[text.index("enum {"):text.index("};")]):
         known[name] = bits_of(expression, known)
-    rows = re.findall(r"""\{"([a-z0-9-]+)",\s*(?:'.'|0),\s*(?:NULL|"[^"]*"),\s*([A-Z_|\s]+),\s*(?:true|false),\s*OPT_""", text)
+    rows = re.findall(r"""\{"([a-z0-9-]+)",\s*(?:'.'|0),\s*(?:NULL|"[^"]*"),\s*([A-Z_|&~\s]+),\s*(?:true|false),\s*OPT_""", text)
     return [(name, bits_of(expression, known)) for name, expression in rows]
 
 
 def bits_of(expression, known):
+    """The value of "A | B & ~C"."""
+    with_these, *without = expression.split("&")
     bits = 0
-    for name in expression.split("|"):
+    for name in with_these.split("|"):
         bits |= known[name.strip()]
+    for name in without:
+        bits &= ~known[name.strip().removeprefix("~")]
     return bits
 
 
