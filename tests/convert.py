@@ -5,6 +5,7 @@ import json
 import math
 import re
 import struct
+import sys
 from pathlib import Path
 from statistics import NormalDist
 
@@ -667,6 +668,18 @@ def add_vocabulary(writer, size):
     writer.add_vocab_size(size)
 
 
+def one_of_each(into):
+    """Converts a model of tests/fixtures/tiny of each architecture: the one with the shortest name. Returns the paths."""
+    folders = {}
+    for folder in sorted((Path(__file__).resolve().parent / "fixtures" / "tiny").iterdir(), key=lambda f: (len(f.name), f.name)):
+        folders.setdefault(Folder(folder).arch, folder)
+    folders.pop(None, None)
+    paths = {arch: Path(into) / f"{arch}.gguf" for arch in folders}
+    for arch, folder in folders.items():
+        convert(folder, paths[arch])
+    return list(paths.values())
+
+
 def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None, older=False, rounded=False, beside={}, vocabulary=False):
     """Writes the folder's model to path. Returns False where GGUF does not have its architecture. arch: another
     architecture with the same arithmetic. older: see Folder. rounded: store what the quantization keeps as float32.
@@ -691,3 +704,8 @@ def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None,
     writer.write_tensors_to_file()
     writer.close()
     return True
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).mkdir(parents=True, exist_ok=True)
+    print(*one_of_each(sys.argv[1]))
