@@ -26,7 +26,7 @@ ARCHITECTURES = {
     "minimax_m2": "minimax-m2", "granitemoe": "granitemoe", "granitemoeshared": "granitemoe",
     "lfm2": "lfm2", "qwen3_5_text": "qwen35", "qwen3_5_moe_text": "qwen35moe", "qwen3_next": "qwen3next", "lfm2_moe": "lfm2moe",
     "granitemoehybrid": "granitehybrid", "nemotron_h": "nemotron_h", "mamba2": "mamba2", "falcon_h1": "falcon-h1",
-    "mamba": "mamba", "falcon_mamba": "mamba", "jamba": "jamba",
+    "mamba": "mamba", "falcon_mamba": "mamba", "jamba": "jamba", "kimi_linear": "kimi-linear",
     "gemma3n_text": "gemma3n", "gemma4_text": "gemma4", "gemma4_unified_text": "gemma4", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "glm4_moe_lite": "deepseek2", "mistral4": "mistral4",
     "afmoe": "afmoe", "llama4_text": "llama4", "phimoe": "phimoe", "dbrx": "dbrx", "minicpm3": "minicpm3",
     "muse_glimmer_text": "muse-glimmer",
@@ -36,7 +36,7 @@ PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee", "granite
 MIXED = ("lfm2", "lfm2_moe", "granitemoehybrid", "nemotron_h")
 MAMBA_1 = ("mamba", "falcon_mamba", "jamba")
 DELTA = ("qwen3_5_text", "qwen3_5_moe_text", "qwen3_next")
-SIGMOID = ("lfm2_moe", "glm4_moe", "dots1", "minimax_m2", "deepseek_v3", "glm4_moe_lite", "afmoe")
+SIGMOID = ("kimi_linear", "lfm2_moe", "glm4_moe", "dots1", "minimax_m2", "deepseek_v3", "glm4_moe_lite", "afmoe")
 DTYPES = {"U8": np.uint8, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
 
@@ -356,6 +356,8 @@ def changed(folder):
             values = multiplied(name, values, folder)
         if folder.type == "lfm2_moe" and ".experts." in name:
             name = name.removeprefix("model.")
+        if folder.type == "kimi_linear":
+            name = re.sub(r"block_sparse_moe\.(?=(gate|up|down)_proj)", "mlp.", name)
         if folder.type == "jamba":
             name = name.replace("feed_forward.experts", "mlp.experts")
         if folder.arch == "nemotron_h_moe":
@@ -371,7 +373,7 @@ def changed(folder):
         if name.endswith("dt_bias"):
             name = name.replace("dt_bias", "dt_proj.bias")
         if name.endswith(("conv.weight", "conv1d.weight")):
-            values = values.squeeze(1)
+            values = values[None] if folder.type == "kimi_linear" else values.squeeze(1)
         if name.endswith("e_score_correction_bias"):
             name, values = name.replace("_bias", ".bias"), values.reshape(-1)
         if folder.arch in PERMUTED and re.search(r"\.(q|k)_proj\.(weight|bias)", name):
@@ -434,7 +436,7 @@ def add_experts(writer, folder):
     if not experts or folder.arch == "nemotron_h":
         return
     writer.add_expert_count(experts)
-    writer.add_expert_used_count(folder.get("num_experts_per_tok", "moe_k", "moe_topk", "top_k_experts", "ffn_config.moe_top_k"))
+    writer.add_expert_used_count(folder.get("num_experts_per_tok", "num_experts_per_token", "moe_k", "moe_topk", "top_k_experts", "ffn_config.moe_top_k"))
     shared = folder.get("n_shared_experts", "moe_num_shared_experts", "num_shared_experts")
     dense = folder.get("first_k_dense_replace", "moe_layer_start_index", "num_dense_layers", default=folder.get("mlp_layer_types", default=[]).count("dense"))
     if shared and not folder.latent:
@@ -496,6 +498,10 @@ def add_mix(writer, folder):
         writer.add_ssm_inner_size(heads * folder.get("mamba_d_head", "mamba_head_dim", "head_dim"))
         if folder.type != "falcon_h1":
             writer.add_rope_scaling_finetuned(folder.get("position_embedding_type") == "rope")
+    if folder.type == "kimi_linear":
+        writer.add_ssm_conv_kernel(folder.get("linear_conv_kernel_dim"))
+        writer.add_kda_head_dim(folder.get("linear_head_dim"))
+        writer.add_head_count_kv([int(kind == "full_attention") for kind in types])
     if folder.type in MAMBA_1:
         writer.add_ssm_conv_kernel(folder.get("mamba_d_conv", "conv_kernel"))
         writer.add_ssm_state_size(folder.get("mamba_d_state", "state_size"))
@@ -591,14 +597,15 @@ def add_latent(writer, folder):
     writer.add_kv_lora_rank(folder.latent)
     if folder.get("q_lora_rank"):
         writer.add_q_lora_rank(folder.get("q_lora_rank"))
-    writer.add_head_count_kv(folder.heads if folder.older else 1)
+    if folder.type != "kimi_linear":
+        writer.add_head_count_kv(folder.heads if folder.older else 1)
     writer.add_key_length(key if folder.older else folder.latent + rotating)
     writer.add_value_length(value if folder.older else folder.latent)
     if not folder.older:
         writer.add_key_length_mla(key)
         writer.add_value_length_mla(value)
-    if folder.get("n_shared_experts"):
-        writer.add_expert_shared_count(folder.get("n_shared_experts"))
+    if folder.get("n_shared_experts", "num_shared_experts"):
+        writer.add_expert_shared_count(folder.get("n_shared_experts", "num_shared_experts"))
 
 
 def add_gemma3n(writer, folder):
@@ -680,6 +687,7 @@ def one_of_each(into):
     return list(paths.values())
 
 
+<<<<<<< HEAD
 def add_characters(writer, size, pretokenizer):
     """Tokens for the printable characters of ASCII, in the form of byte-level BPE."""
     tokens = ["<s>", "\u0120"] + [chr(33 + i) for i in range(size - 3)] + ["ab"]
@@ -695,6 +703,9 @@ def add_characters(writer, size, pretokenizer):
 
 def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None, older=False, rounded=False, beside={}, vocabulary=False,
             pretokenizer=False):
+=======
+def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None, older=False, rounded=False, beside={}, vocabulary=False):
+>>>>>>> refs/heads/ssm
     """Writes the folder's model to path. Returns False where GGUF does not have its architecture. arch: another
     architecture with the same arithmetic. older: see Folder. rounded: store what the quantization keeps as float32.
     beside: {name: values} of further tensors. vocabulary: what llama.cpp needs to open the file.

@@ -25,7 +25,7 @@ OFTEN = ("bloom", "cohere", "falcon-40b", "gemma3", "gpt2", "gptneox", "gptoss",
 FOLDERS_ONLY = ("phi-norms", "phimoe-long", "dbrx-plain", "minicpm3-plain", "gemma3n-plain", "llama4", "llama4-plain",
                 "qwen3moe-dense", "afmoe-plain", "qwen35", "qwen35moe", "qwen3next", "granitehybrid",
                 "granitehybrid-experts", "nemotron_h_moe", "nemotron_h_moe-mlp", "nemotron_h_moe-latent", "falcon_h1",
-                "falcon_h1-plain", "falcon_h1-norm", "granitemoeshared", "lfm2moe")
+                "falcon_h1-plain", "falcon_h1-norm", "granitemoeshared", "lfm2moe", "kimi_linear")
 IDS = json.loads((TINY / "llama" / "reference.json").read_text())["runs"][0]["ids"]
 TOLERANCE, LEAST = 1e-4, 0.1
 

@@ -116,6 +116,8 @@ SABOTAGE = {
     "llama4": "chunks window growth growth_still still q_norm k_norm rope rope_kind scaling experts_used router_sigmoid shared",
     "llama4-plain": "rope still experts_used shared qkv_bias out_bias",
     "llama4-context": "rope still q_norm k_norm router_sigmoid shared",
+    "kimi_linear": "tail decay step_bias mix_norm kv_latent_norm experts_used router_norm router_sigmoid router_scale choice_bias shared "
+                   "attention_norm",
     "mamba": "tail fade_rates step_bias selected_skip taps_bias attention_norm output_norm",
     "mamba-plain": "tail fade_rates step_bias selected_skip",
     "falcon_mamba": "tail fade_rates step_norm b_norm c_norm",
@@ -204,7 +206,7 @@ def test_kimi_k2(build, tmp_path):
                                   "deepseek2", "deepseek2-lite", "deepseek3", "glm4_moe_lite", "mistral4", "afmoe",
                                   "granitehybrid", "nemotron_h", "nemotron_h-feeds", "nemotron_h_moe",
                                   "nemotron_h_moe-mlp", "nemotron_h_moe-latent", "mamba2", "mamba", "mamba-plain",
-                                  "falcon_mamba", "jamba", "jamba-dense", "falcon_h1", "falcon_h1-plain",
+                                  "falcon_mamba", "jamba", "jamba-dense", "kimi_linear", "falcon_h1", "falcon_h1-plain",
                                   "falcon_h1-norm"])
 def test_paths_alone_and_in_a_tree(build, name, unit):
     """Texts that branch after one token, in the window, beyond it and at the end: the same bits as each alone."""
@@ -303,6 +305,22 @@ def test_parts_of_layers_as_letters(build, name, letters, tmp_path):
         (tmp_path / "config.json").write_text(json.dumps({**older, **wrong}))
         done = subprocess.run([build / "tests" / "model_tool", tmp_path, "ref"], input="", capture_output=True, text=True)
         assert done.returncode == 2 and message in done.stderr
+
+
+def test_published_folders_of_kimi_linear(build, tmp_path):
+    """They have the sizes and the kinds of layers in linear_attn_config, which counts layers from 1."""
+    config = json.loads((TINY / "kimi_linear" / "config.json").read_text())
+    for key in ("layer_types", "mlp_layer_types", "linear_head_dim", "linear_num_heads", "linear_conv_kernel_dim"):
+        del config[key]
+    config.update(first_k_dense_replace=1, moe_layer_freq=1, linear_attn_config={
+        "full_attn_layers": [2], "kda_layers": [1, 3], "head_dim": 12, "num_heads": 3, "short_conv_kernel_size": 4})
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").write_bytes((TINY / "kimi_linear" / "model.safetensors").read_bytes())
+    assert scored(build, tmp_path, reference("kimi_linear"), 0) == scored(build, TINY / "kimi_linear", reference("kimi_linear"), 0)
+    config["linear_attn_config"]["full_attn_layers"] = [0]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    done = subprocess.run([build / "tests" / "model_tool", tmp_path, "ref"], input="", capture_output=True, text=True)
+    assert done.returncode == 2 and "linear_attn_config.full_attn_layers" in done.stderr
 
 
 def test_every_case_can_be_remade():

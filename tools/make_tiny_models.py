@@ -320,6 +320,9 @@ NEWER.update({
     "jamba-dense": ("jamba", dict(
         without(USUAL, "rope_theta"), attn_layer_period=2, attn_layer_offset=0, num_experts=1, num_experts_per_tok=1,
         mamba_d_state=12, mamba_dt_rank=4, mamba_conv_bias=False, tie_word_embeddings=True), "bfloat16"),
+    "kimi_linear": ("kimi_linear", dict(
+        without(LATENT, "q_lora_rank", "num_key_value_heads"), num_key_value_heads=3, linear_head_dim=12, linear_num_heads=3,
+        layer_types=[LINEAR, GLOBAL, LINEAR], num_local_experts=5, n_shared_experts=1, rms_norm_eps=1e-5), "bfloat16"),
     "lfm2-wide": ("lfm2", dict({**USUAL, "num_key_value_heads": 1, "intermediate_size": 60}, block_multiple_of=16, conv_L_cache=5,
                                layer_types=[CONV, CONV, GLOBAL], tie_word_embeddings=False), "bfloat16"),
 })
@@ -375,7 +378,7 @@ def randomize(model, plus_one, newer):
         noise = torch.randn(p.shape)
         if is_norm(name) and name.endswith("weight"):
             p.data = noise * 0.4 + (0 if plus_one and "linear_attn" not in name else 1)
-        elif p.dim() == 1 or name.endswith("bias"):
+        elif p.dim() == 1 or name.endswith("bias") or (name.endswith("A_log") and p.dim() == 4):
             p.data = noise * 0.5
         elif "modality_router" in name:  # its inputs are divided by the width
             p.data = noise * 6

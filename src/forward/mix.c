@@ -15,9 +15,10 @@ typedef struct mixing {
     const capp_forward *f;
     const capp_layer *layer;
     const capp_mix *mix;
-    float *states;   /* of the layer: [slots of states][state_floats] */
-    size_t channels; /* of the convolution */
-    size_t inputs;   /* a row of f->t has the convolved inputs from here on */
+    float *states;    /* of the layer: [slots of states][state_floats] */
+    size_t channels;  /* of the convolution */
+    size_t inputs;    /* a row of f->t has the convolved inputs from here on */
+    size_t inner, at; /* the product that runs between convolution and state; where its inputs are in a row of f->t */
 } mixing;
 
 static mixing mixing_of(const capp_forward *f, const capp_layer *layer) {
@@ -106,20 +107,38 @@ static void normalize(const capp_kernels *kernels, float *x, const float *weight
 
 enum { MIX_ROWS = 8, MOST_KEYS = CAPP_MOST_KEYS };
 
-/* q and k become unit vectors, q divided by the root of its length, too. beta and alpha become what the row writes of
- * its value, and what it keeps of the state. */
-static void prepare_delta(const mixing *m, size_t r) {
+/* q and k become unit vectors, q divided by the root of its length, too. */
+static void unit_vectors(const mixing *m, float *row) {
     const capp_mix *mix = m->mix;
-    const capp_kernels *kernels = m->f->weights->kernels;
-    float *row = row_of(m, r), *beta = row + m->channels + (size_t)mix->heads * mix->values, *alpha = beta + mix->heads;
     float weights[MOST_KEYS], root = 1 / sqrtf((float)mix->keys);
     for (size_t i = 0; i < mix->keys; i++) weights[i] = root;
     for (size_t i = 0; i < 2 * (size_t)mix->groups; i++)
-        normalize(kernels, row + i * mix->keys, weights, i < mix->groups ? root : 1, mix->keys);
+        normalize(m->f->weights->kernels, row + i * mix->keys, weights, i < mix->groups ? root : 1, mix->keys);
+}
+
+/* beta and alpha become what the row writes of its value, and what it keeps of the state. */
+static void prepare_delta(const mixing *m, size_t r) {
+    const capp_mix *mix = m->mix;
+    float *row = row_of(m, r), *beta = row + m->channels + (size_t)mix->heads * mix->values, *alpha = beta + mix->heads;
+    unit_vectors(m, row);
     for (size_t i = 0; i < mix->heads; i++) {
         double rate = (double)m->layer->mix_decay[i] * softplus((double)alpha[i] + (double)m->layer->mix_step[i]);
         beta[i] = capp_sigmoid(beta[i]);
         alpha[i] = (float)capp_exp(rate);
+    }
+}
+
+/* q and k as in DeltaNet; beta and the decays, one for each key of a head, likewise. */
+static void prepare_kimi(const mixing *m, size_t r) {
+    const capp_mix *mix = m->mix;
+    const capp_layer *layer = m->layer;
+    size_t outputs = (size_t)mix->heads * mix->values;
+    float *row = row_of(m, r), *beta = row + 3 * outputs + 2 * mix->values, *decay = row + layer->mix_in.n;
+    unit_vectors(m, row);
+    for (size_t i = 0; i < mix->heads; i++) beta[i] = capp_sigmoid(beta[i]);
+    for (size_t i = 0; i < outputs; i++) {
+        double step = softplus((double)decay[i] + (double)layer->mix_step[i]);
+        decay[i] = (float)capp_exp((double)layer->mix_decay[i / mix->keys] * step);
     }
 }
 
@@ -139,12 +158,12 @@ static void prepare_select(const mixing *m, size_t r) {
     for (size_t i = 0; i < m->mix->values; i++) steps[i] = (float)softplus((double)steps[i]);
 }
 
-/* Writes the inputs of mix_inner[0] to rows of f->h. */
-static void convolved_task(void *user, size_t task, int worker) {
+/* Writes the inputs of mix_inner[m->inner] to rows of f->h. */
+static void inner_task(void *user, size_t task, int worker) {
     const mixing *m = user;
     (void)worker;
     for (size_t r = task * MIX_ROWS; r < (task + 1) * MIX_ROWS && r < m->f->n; r++)
-        capp_narrow_row(m->f, &m->layer->mix_inner[0], m->f->h, r, row_of(m, r));
+        capp_narrow_row(m->f, &m->layer->mix_inner[m->inner], m->f->h, r, row_of(m, r) + m->at);
 }
 
 /* Normalizes the latent step, b and c, and writes the step to rows of f->h, the inputs of mix_inner[1]. */
@@ -164,12 +183,22 @@ static void selected_task(void *user, size_t task, int worker) {
     }
 }
 
+/* Computes decays and gates of their latent vectors. */
+static void kimi_inputs(capp_forward *f, mixing *m) {
+    const capp_matrix *inner = m->layer->mix_inner;
+    float *out = f->t + m->layer->mix_in.n;
+    for (m->inner = 0, m->at = m->channels; m->inner < 2; m->at += inner[m->inner++].k, out += inner[0].n) {
+        capp_pool_run(f->pool, inner_task, m, (f->n + MIX_ROWS - 1) / MIX_ROWS);
+        capp_product(f, &inner[m->inner], f->h, f->h_stride, out, f->t_stride, f->n, false);
+    }
+}
+
 /* Computes what Mamba-1 takes from the convolved inputs. */
 static void select_inputs(capp_forward *f, mixing *m) {
     const capp_matrix *inner = m->layer->mix_inner;
     size_t tasks = (f->n + MIX_ROWS - 1) / MIX_ROWS;
     float *latent = f->t + 2 * m->channels;
-    capp_pool_run(f->pool, convolved_task, m, tasks);
+    capp_pool_run(f->pool, inner_task, m, tasks);
     capp_product(f, &inner[0], f->h, f->h_stride, latent, f->t_stride, f->n, false);
     capp_pool_run(f->pool, selected_task, m, tasks);
     capp_product(f, &inner[1], f->h, f->h_stride, latent + inner[0].n, f->t_stride, f->n, false);
@@ -191,6 +220,21 @@ static void delta_row(const mixing *m, float *row, size_t head, size_t group, fl
     read_state(m, change, s, k, n);
     for (size_t j = 0; j < n; j++) change[j] = *beta * (v[j] - kept * change[j]);
     m->f->weights->kernels->renew(s, n, &kept, 0, k, change, mix->keys, n);
+    read_state(m, v, s, q, n);
+}
+
+/* The same rule, where each key decays at its own rate. */
+static void kimi_row(const mixing *m, float *row, size_t head, size_t group, float *s, size_t column, size_t n) {
+    const capp_mix *mix = m->mix;
+    const capp_kernels *kernels = m->f->weights->kernels;
+    size_t outputs = (size_t)mix->heads * mix->values, first = group * mix->keys;
+    const float *q = row + first, *k = q + outputs, *beta = row + 3 * outputs + 2 * mix->values + head;
+    const float *kept = row + m->layer->mix_in.n + first;
+    float *v = row + 2 * outputs + head * mix->values + column, change[COLUMNS], faded[MOST_KEYS];
+    for (size_t i = 0; i < mix->keys; i++) faded[i] = kept[i] * k[i];
+    read_state(m, change, s, faded, n);
+    for (size_t j = 0; j < n; j++) change[j] = *beta * (v[j] - change[j]);
+    kernels->renew(s, n, kept, 1, k, change, mix->keys, n);
     read_state(m, v, s, q, n);
 }
 
@@ -225,7 +269,8 @@ static const struct {
     void (*row)(const mixing *m, float *row, size_t head, size_t group, float *s, size_t column, size_t n);
 } ways[] = {[CAPP_MIX_DELTA] = {prepare_delta, delta_row},
             [CAPP_MIX_SCAN] = {prepare_scan, scan_row},
-            [CAPP_MIX_SELECT] = {prepare_select, select_row}};
+            [CAPP_MIX_SELECT] = {prepare_select, select_row},
+            [CAPP_MIX_KIMI] = {prepare_kimi, kimi_row}};
 
 static void prepare_task(void *user, size_t task, int worker) {
     const mixing *m = user;
@@ -256,6 +301,7 @@ void capp_mix_rows(capp_forward *f, const capp_layer *layer) {
     capp_pool_run(f->pool, convolution_task, &m, (m.channels + CHANNELS - 1) / CHANNELS);
     if (m.mix->kind == CAPP_MIX_SHORT) return;
     if (m.mix->kind == CAPP_MIX_SELECT) select_inputs(f, &m);
+    if (m.mix->kind == CAPP_MIX_KIMI) kimi_inputs(f, &m);
     capp_pool_run(f->pool, prepare_task, &m, (f->n + MIX_ROWS - 1) / MIX_ROWS);
     capp_pool_run(f->pool, state_task, &m, m.mix->heads * blocks_of(m.mix));
 }
@@ -288,6 +334,20 @@ static const float *finish_scan(const mixing *m, float *row) {
     return x;
 }
 
+/* Each head is normalized, then multiplied by the sigmoid of its gate. */
+static const float *finish_kimi(const mixing *m, float *row) {
+    const capp_mix *mix = m->mix;
+    const capp_weights *w = m->f->weights;
+    size_t outputs = (size_t)mix->heads * mix->values;
+    float *v = row + 2 * outputs, *gate = row + m->layer->mix_in.n + outputs;
+    for (size_t i = 0; i < mix->heads; i++) {
+        float *head = v + i * mix->values;
+        if (m->layer->mix_norm) w->kernels->rms_norm(head, head, m->layer->mix_norm, mix->values, w->hparams.norm_eps);
+    }
+    for (size_t i = 0; i < outputs; i++) v[i] *= capp_sigmoid(gate[i]);
+    return v;
+}
+
 static const float *finish_select(const mixing *m, float *row) {
     m->f->weights->kernels->silu_mul(row, row + m->channels, row, m->channels);
     return row;
@@ -298,5 +358,6 @@ const float *capp_mix_finish(const capp_forward *f, const capp_layer *layer, siz
     float *row = row_of(&m, r);
     if (m.mix->kind == CAPP_MIX_SHORT) return row;
     if (m.mix->kind == CAPP_MIX_SELECT) return finish_select(&m, row);
+    if (m.mix->kind == CAPP_MIX_KIMI) return finish_kimi(&m, row);
     return m.mix->kind == CAPP_MIX_DELTA ? finish_delta(&m, row) : finish_scan(&m, row);
 }

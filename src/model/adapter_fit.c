@@ -1,13 +1,11 @@
 /* Puts the pairs of an adapter into their places in a model. This visits each part of the model once and looks up the
  * pair with the part's name. It does not matter how the model's file groups tensors or orders their rows: a delta has
  * the order of the packed matrix. A pair that belongs to no part is an error. */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "model/adapter.h"
-#include "model/binder.h"
+#include "model/delta.h"
 
 typedef struct fitter {
     capp_adapter *a;
@@ -19,24 +17,8 @@ typedef struct fitter {
     capp_error *err;
 } fitter;
 
-/* How the elements of tensors become the elements of a delta's a and b. */
-typedef struct reading {
-    const capp_tensor *a, *b;
-    bool a_turned; /* a is [k][rank] */
-    bool b_turned; /* b is [rank][n] */
-    size_t rank;
-    size_t a_row;            /* of element (0, 0) of a */
-    size_t b_row;            /* element (i, q) of b is read from row b_row + order(i), */
-    size_t b_column, b_step; /* column b_column + q b_step */
-    capp_order_fn order;     /* or NULL */
-    const void *user;        /* of order */
-} reading;
-
-/* The rows that a delta changes: n rows of k elements from row `first` on, in the matrix whose list gets the delta. */
-typedef struct target {
-    capp_delta **list;
-    size_t first, n, k;
-} target;
+typedef capp_delta_reading reading;
+typedef capp_delta_target target;
 
 static bool from_gguf(const fitter *f) {
     return f->a->source.gguf != NULL;
@@ -46,102 +28,11 @@ static const char *path_of(const fitter *f) {
     return capp_source_path(&f->a->source);
 }
 
-/* ---- Numbers -------------------------------------------------------------------------------------------------------
- */
-
-/* Reads n elements of row `row` of t: every `step`th element from `column` on. If step is 1, reads whole rows. */
-static void read_row(const capp_tensor *t, size_t row, size_t column, size_t step, size_t n, float *out) {
-    size_t width = (size_t)t->dims[0], bytes = (size_t)(t->bytes / (t->elements / width));
-    const char *at = (const char *)t->data + row * bytes;
-    if (step == 1) {
-        capp_dequant(t->type)(out, at, n);
-        return;
-    }
-    size_t element = bytes / width; /* safetensors have no blocks */
-    for (size_t i = 0; i < n; i++) capp_dequant(t->type)(out + i, at + (column + i * step) * element, 1);
-}
-
-/* Writes the transpose of t [m][n] to out [n][m]. Uses scratch [n]. */
-static void read_turned(const capp_tensor *t, size_t m, size_t n, float *out, float *scratch) {
-    for (size_t i = 0; i < m; i++) {
-        read_row(t, i, 0, 1, n, scratch);
-        for (size_t j = 0; j < n; j++) out[j * m + i] = scratch[j];
-    }
-}
-
-static bool all_finite(const float *numbers, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(numbers[i])) return false;
-    return true;
-}
-
-static capp_status fill(fitter *f, const reading *r, const target *t, double scale, capp_delta *d) {
-    float *scratch = capp_new(t->n > r->rank ? t->n : r->rank, sizeof *scratch);
-    if (!scratch) return capp_fail_memory(f->err, "an adapter");
-    if (r->a_turned)
-        read_turned(r->a, t->k, r->rank, d->a, scratch);
-    else
-        for (size_t q = 0; q < r->rank; q++) read_row(r->a, r->a_row + q, 0, 1, t->k, d->a + q * t->k);
-    if (r->b_turned)
-        read_turned(r->b, r->rank, t->n, d->b, scratch);
-    else
-        for (size_t i = 0; i < t->n; i++)
-            read_row(r->b, r->b_row + (size_t)(r->order ? r->order(r->user, i) : i), r->b_column, r->b_step, r->rank,
-                     d->b + i * r->rank);
-    capp_free(scratch);
-    for (size_t i = 0; i < t->n * r->rank; i++) d->b[i] = (float)(scale * (double)d->b[i]);
-    const capp_tensor *wrong = !all_finite(d->a, r->rank * t->k)   ? r->a
-                               : !all_finite(d->b, t->n * r->rank) ? r->b
-                                                                   : NULL;
-    if (!wrong) return CAPP_OK;
-    return capp_fail(f->err, CAPP_EFORMAT,
-                     "%s: tensor %.*s multiplied by its scale has elements that are not finite; use a smaller weight",
-                     path_of(f), (int)(wrong->name.size < 200 ? wrong->name.size : 200), wrong->name.data);
-}
-
-/* Appends a new delta to the list; returns NULL if there is not enough memory. */
-static capp_delta *new_delta(fitter *f, const target *t, size_t rank) {
-    size_t numbers, b_numbers, bytes;
-    if (!capp_mul(rank, t->k, &numbers) || !capp_mul(rank, t->n, &b_numbers) ||
-        __builtin_add_overflow(numbers, b_numbers, &bytes) || !capp_mul(bytes, sizeof(float), &bytes) ||
-        __builtin_add_overflow(bytes, sizeof(capp_delta), &bytes))
-        return NULL;
-    capp_delta *d = capp_new(bytes, 1);
-    if (!d) return NULL;
-    *d = (capp_delta){.owned = f->w->deltas, .first = t->first, .n = t->n, .rank = rank};
-    d->a = d->numbers;
-    d->b = d->numbers + numbers;
-    f->w->deltas = d;
-    f->w->adapter_bytes += bytes;
-    capp_delta **end = t->list;
-    while (*end) end = &(*end)->next;
-    *end = d;
-    return d;
-}
-
 static capp_status add(fitter *f, const char *module, const reading *r, const target *t) {
     double scale;
     capp_status st = capp_adapter_scale(f->a, module, r->rank, &scale, f->err);
     if (st != CAPP_OK || !f->w || f->a->weight == 0) return st;
-    capp_delta *d = new_delta(f, t, r->rank);
-    return d ? fill(f, r, t, scale, d) : capp_fail_memory(f->err, "an adapter");
-}
-
-void capp_delta_add(const capp_weights *w, const capp_delta *deltas, size_t row, size_t n, float *rows, size_t k) {
-    for (const capp_delta *d = deltas; d; d = d->next) {
-        size_t from = row > d->first ? row : d->first, end = d->first + d->n, to = row + n < end ? row + n : end;
-        if (from < to)
-            w->kernels->values(rows + (from - row) * k, k, d->b + (from - d->first) * d->rank, d->rank, to - from, d->a,
-                               k, k, d->rank);
-    }
-}
-
-void capp_deltas_free(capp_weights *w) {
-    while (w->deltas) {
-        capp_delta *next = w->deltas->owned;
-        capp_free(w->deltas);
-        w->deltas = next;
-    }
+    return capp_delta_make(f->w, t, r, scale, path_of(f), f->err);
 }
 
 /* ---- Names ---------------------------------------------------------------------------------------------------------
@@ -406,13 +297,22 @@ static capp_status fit_mix(fitter *f, uint32_t i, capp_layer *layer) {
     size_t heads = m->heads, outputs = capp_mix_outputs(h), channels = capp_mix_channels(h);
     size_t all = capp_mix_rows_in(h) - (m->kind == CAPP_MIX_DELTA ? 2 * heads : 0);
     capp_delta **in = &layer->mix_in.deltas, **rates = &layer->mix_rates.deltas;
-    const unsigned delta = 1u << CAPP_MIX_DELTA, select = 1u << CAPP_MIX_SELECT;
+    const unsigned delta = 1u << CAPP_MIX_DELTA, select = 1u << CAPP_MIX_SELECT, kimi = 1u << CAPP_MIX_KIMI;
+    size_t v = m->values, latent = 3 * outputs;
     const struct {
         capp_part part;
         unsigned kinds; /* the mixers that have it */
         target rows;
     } parts[] = {
-        {CAPP_PART_MIX_IN, ~0u, {in, 0, all, h->width}},
+        {CAPP_PART_Q, kimi, {in, 0, outputs, h->width}},
+        {CAPP_PART_K, kimi, {in, outputs, outputs, h->width}},
+        {CAPP_PART_V, kimi, {in, 2 * outputs, outputs, h->width}},
+        {CAPP_PART_MIX_F_A, kimi, {in, latent, v, h->width}},
+        {CAPP_PART_MIX_G_A, kimi, {in, latent + v, v, h->width}},
+        {CAPP_PART_MIX_BETA, kimi, {in, latent + 2 * v, heads, h->width}},
+        {CAPP_PART_MIX_F_B, kimi, {&layer->mix_inner[0].deltas, 0, outputs, v}},
+        {CAPP_PART_MIX_G_B, kimi, {&layer->mix_inner[1].deltas, 0, outputs, v}},
+        {CAPP_PART_MIX_IN, ~kimi, {in, 0, all, h->width}},
         {CAPP_PART_MIX_OUT, ~0u, {&layer->mix_out.deltas, 0, h->width, outputs}},
         {CAPP_PART_MIX_SELECT, select, {&layer->mix_inner[0].deltas, 0, m->rank + 2 * (size_t)m->keys, outputs}},
         {CAPP_PART_MIX_STEP, select, {&layer->mix_inner[1].deltas, 0, outputs, m->rank}},

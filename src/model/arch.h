@@ -53,6 +53,7 @@
     X(hunyuan_moe)                                                                                                     \
     X(internlm2)                                                                                                       \
     X(kimi_k2)                                                                                                         \
+    X(kimi_linear)                                                                                                     \
     X(jamba)                                                                                                           \
     X(lfm2)                                                                                                            \
     X(lfm2moe)                                                                                                         \

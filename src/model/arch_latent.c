@@ -1,16 +1,19 @@
 /* Models with multi-head latent attention: DeepSeek-V2 (arXiv 2405.04434) with a softmax router, DeepSeek-V3 (arXiv
  * 2412.19437), Kimi K2 and GLM-4.7-Flash with a sigmoid router and a bias for the choice, Mistral 4 with a temperature
- * that grows with the position. GGUF files name all of them deepseek2, except Mistral 4. */
+ * that grows with the position, Kimi Linear with Kimi Delta Attention in most layers and no positions. GGUF files name
+ * all of them deepseek2, except Mistral 4. */
 #include "model/arch.h"
 
-#define LATENT_NAMES                                                                                                   \
-    CAPP_NAMES_LIKE_LLAMA,                                                                                             \
-        CAPP_SHARED_LIKE_DEEPSEEK, [CAPP_PART_Q_A] = "model.layers.%u.self_attn.q_a_proj",                             \
-                                   [CAPP_PART_Q_A_NORM] = "model.layers.%u.self_attn.q_a_layernorm",                   \
-                                   [CAPP_PART_Q_B] = "model.layers.%u.self_attn.q_b_proj",                             \
-                                   [CAPP_PART_KV_A] = "model.layers.%u.self_attn.kv_a_proj_with_mqa",                  \
-                                   [CAPP_PART_KV_A_NORM] = "model.layers.%u.self_attn.kv_a_layernorm",                 \
-                                   [CAPP_PART_KV_B] = "model.layers.%u.self_attn.kv_b_proj"
+#define LATENT_ATTENTION                                                                                               \
+    CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA,                                                                   \
+        CAPP_NORMS_LIKE_LLAMA, [CAPP_PART_Q_A] = "model.layers.%u.self_attn.q_a_proj",                                 \
+                               [CAPP_PART_Q_A_NORM] = "model.layers.%u.self_attn.q_a_layernorm",                       \
+                               [CAPP_PART_Q_B] = "model.layers.%u.self_attn.q_b_proj",                                 \
+                               [CAPP_PART_KV_A] = "model.layers.%u.self_attn.kv_a_proj_with_mqa",                      \
+                               [CAPP_PART_KV_A_NORM] = "model.layers.%u.self_attn.kv_a_layernorm",                     \
+                               [CAPP_PART_KV_B] = "model.layers.%u.self_attn.kv_b_proj"
+
+#define LATENT_NAMES LATENT_ATTENTION, CAPP_FEED_LIKE_LLAMA, CAPP_SHARED_LIKE_DEEPSEEK
 
 #define LATENT_RULES                                                                                                   \
     {"attention_bias", "false"}, {"rope_interleave", "true"}, {"moe_layer_freq", "1"}, {"ep_size", NULL},              \
@@ -200,4 +203,78 @@ const capp_arch capp_arch_minicpm3 = {
     .prefix = "model.",
     .rules = minicpm3_rules,
     .defaults = minicpm3_defaults,
+};
+
+#define EITHER_FEED(name) "model.layers.%u.mlp." name "|model.layers.%u.block_sparse_moe." name
+#define KIMI_FEED(name)   "model.layers.%u.block_sparse_moe." name
+#define KIMI_MIX(name)    "model.layers.%u.self_attn." name
+
+static const capp_rule kimi_linear_rules[] = {LATENT_RULES,
+                                              {"layer_types", NULL},
+                                              {"linear_attn_config", NULL},
+                                              {"linear_conv_kernel_dim", NULL},
+                                              {"linear_head_dim", NULL},
+                                              {"linear_num_heads", NULL},
+                                              {"mla_use_nope", "true"},
+                                              {"mlp_layer_types", NULL},
+                                              {"moe_renormalize", "true"},
+                                              {"moe_router_activation_func", "sigmoid"},
+                                              {"num_expert_group", "1"},
+                                              {"num_experts_per_token", NULL},
+                                              {"use_grouped_topk", NULL},
+                                              {NULL, NULL}};
+
+static const capp_default kimi_linear_defaults[] = {{"first_k_dense_replace", 1},
+                                                    {"hidden_size", 2304},
+                                                    {"intermediate_size", 9216},
+                                                    {"kv_lora_rank", 512},
+                                                    {"max_position_embeddings", 1048576},
+                                                    {"moe_intermediate_size", 1024},
+                                                    {"num_attention_heads", 32},
+                                                    {"num_experts", 256},
+                                                    {"num_experts_per_tok", 8},
+                                                    {"num_hidden_layers", 27},
+                                                    {"num_shared_experts", 1},
+                                                    {"qk_nope_head_dim", 128},
+                                                    {"qk_rope_head_dim", 64},
+                                                    {"routed_scaling_factor", 2.446},
+                                                    {"v_head_dim", 128},
+                                                    {NULL, 0}};
+
+const capp_arch capp_arch_kimi_linear = {
+    LATENT_ROW,
+    .name = "kimi_linear",
+    .models = "Kimi Linear",
+    .gguf = "kimi-linear",
+    .hf = "kimi_linear",
+    .nope_period = 1,
+    .mixer = CAPP_MIX_KIMI,
+    .router_norm = true,
+    .router_sigmoid = true,
+    .choice_bias = true,
+    .eps = 1e-5,
+    .names = {LATENT_ATTENTION,
+              CAPP_EXPERTS_LIKE_MIXTRAL,
+              [CAPP_PART_GATE] = EITHER_FEED("gate_proj"),
+              [CAPP_PART_UP] = EITHER_FEED("up_proj"),
+              [CAPP_PART_DOWN] = EITHER_FEED("down_proj"),
+              [CAPP_PART_CHOICE_BIAS] = KIMI_FEED("gate.e_score_correction_bias"),
+              [CAPP_PART_SHARED_GATE] = KIMI_FEED("shared_experts.gate_proj"),
+              [CAPP_PART_SHARED_UP] = KIMI_FEED("shared_experts.up_proj"),
+              [CAPP_PART_SHARED_DOWN] = KIMI_FEED("shared_experts.down_proj"),
+              [CAPP_PART_MIX_TAPS_Q] = KIMI_MIX("q_conv1d"),
+              [CAPP_PART_MIX_TAPS_K] = KIMI_MIX("k_conv1d"),
+              [CAPP_PART_MIX_TAPS_V] = KIMI_MIX("v_conv1d"),
+              [CAPP_PART_MIX_F_A] = KIMI_MIX("f_a_proj"),
+              [CAPP_PART_MIX_F_B] = KIMI_MIX("f_b_proj"),
+              [CAPP_PART_MIX_G_A] = KIMI_MIX("g_a_proj"),
+              [CAPP_PART_MIX_G_B] = KIMI_MIX("g_b_proj"),
+              [CAPP_PART_MIX_BETA] = KIMI_MIX("b_proj"),
+              [CAPP_PART_MIX_DECAY] = KIMI_MIX("A_log"),
+              [CAPP_PART_MIX_STEP] = KIMI_MIX("dt_bias"),
+              [CAPP_PART_MIX_NORM] = KIMI_MIX("o_norm"),
+              [CAPP_PART_MIX_OUT] = KIMI_MIX("o_proj")},
+    .gguf_names = {[CAPP_PART_MIX_OUT] = "blk.%u.attn_output"},
+    .rules = kimi_linear_rules,
+    .defaults = kimi_linear_defaults,
 };

@@ -2,13 +2,16 @@
 #include "base/math.h"
 #include "model/binder.h"
 
-/* Reads the taps, which files store by channel. */
+/* Reads the taps, which files store by channel; those of q, k and v may be apart. */
 static capp_status bind_taps(binder *b, uint32_t i, capp_layer *layer) {
+    static const capp_part apart[] = {CAPP_PART_MIX_TAPS_Q, CAPP_PART_MIX_TAPS_K, CAPP_PART_MIX_TAPS_V};
     const capp_hparams *h = &b->w->hparams;
-    size_t channels = capp_mix_channels(h), taps = h->mix.taps;
+    size_t channels = capp_mix_channels(h), taps = h->mix.taps, parts = h->mix.kind == CAPP_MIX_KIMI ? 3 : 1;
     float *stored = capp_bind_new_floats(b, channels * taps), *out = capp_bind_new_floats(b, channels * taps);
+    capp_status st = CAPP_OK;
     if (!stored || !out) return capp_bind_memory(b);
-    capp_status st = capp_bind_read(b, (place){CAPP_PART_MIX_TAPS, i, 0}, ".weight", channels * taps, stored);
+    for (size_t x = 0, n = channels / parts * taps; x < parts && st == CAPP_OK; x++)
+        st = capp_bind_read(b, (place){parts > 1 ? apart[x] : CAPP_PART_MIX_TAPS, i, 0}, ".weight", n, stored + x * n);
     for (size_t c = 0; c < channels && st == CAPP_OK; c++)
         for (size_t j = 0; j < taps; j++) out[j * channels + c] = stored[c * taps + j];
     layer->mix_taps = out;
@@ -17,7 +20,8 @@ static capp_status bind_taps(binder *b, uint32_t i, capp_layer *layer) {
 
 /* Folders store the logarithm of the factor, which is negative. */
 static capp_status bind_decay(binder *b, uint32_t i, capp_layer *layer) {
-    size_t heads = b->w->hparams.mix.heads;
+    const capp_mix *m = &b->w->hparams.mix;
+    size_t heads = m->heads, steps = m->kind == CAPP_MIX_KIMI ? heads * m->values : heads;
     float *decay = capp_bind_new_floats(b, heads);
     if (!decay) return capp_bind_memory(b);
     capp_status st = capp_bind_read(b, (place){CAPP_PART_MIX_DECAY, i, 0}, "", heads, decay);
@@ -25,7 +29,7 @@ static capp_status bind_decay(binder *b, uint32_t i, capp_layer *layer) {
         decay[j] = (float)-capp_exp((double)decay[j]);
     layer->mix_decay = decay;
     return st == CAPP_OK ? capp_bind_floats(b, (place){CAPP_PART_MIX_STEP, i, 0}, capp_in_folder(b) ? "" : ".bias",
-                                            heads, &layer->mix_step)
+                                            steps, &layer->mix_step)
                          : st;
 }
 
@@ -112,6 +116,21 @@ static capp_status bind_select(binder *b, uint32_t i, capp_layer *layer) {
     return CAPP_OK;
 }
 
+static capp_status bind_kimi(binder *b, uint32_t i, capp_layer *layer) {
+    const capp_hparams *h = &b->w->hparams;
+    size_t outputs = capp_mix_outputs(h), values = h->mix.values;
+    const capp_piece in[] = {{{CAPP_PART_Q, i, 0}, outputs},      {{CAPP_PART_K, i, 0}, outputs},
+                             {{CAPP_PART_V, i, 0}, outputs},      {{CAPP_PART_MIX_F_A, i, 0}, values},
+                             {{CAPP_PART_MIX_G_A, i, 0}, values}, {{CAPP_PART_MIX_BETA, i, 0}, h->mix.heads}};
+    const capp_piece decays = {{CAPP_PART_MIX_F_B, i, 0}, outputs}, gates = {{CAPP_PART_MIX_G_B, i, 0}, outputs};
+    capp_status st;
+    if ((st = capp_bind_matrix(b, in, 6, 1, h->width, false, &layer->mix_in)) != CAPP_OK) return st;
+    if ((st = capp_bind_matrix(b, &decays, 1, 1, values, false, &layer->mix_inner[0])) != CAPP_OK) return st;
+    if ((st = capp_bind_matrix(b, &gates, 1, 1, values, false, &layer->mix_inner[1])) != CAPP_OK) return st;
+    if ((st = bind_decay(b, i, layer)) != CAPP_OK) return st;
+    return capp_bind_floats(b, (place){CAPP_PART_MIX_NORM, i, 0}, ".weight", values, &layer->mix_norm);
+}
+
 static capp_status bind_short(binder *b, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
     const capp_piece in = {{CAPP_PART_MIX_IN, i, 0}, capp_mix_inputs(h)};
@@ -126,6 +145,7 @@ capp_status capp_bind_mix(binder *b, uint32_t i, capp_layer *layer) {
     case CAPP_MIX_SHORT: st = bind_short(b, i, layer); break;
     case CAPP_MIX_DELTA: st = bind_delta(b, i, layer); break;
     case CAPP_MIX_SELECT: st = bind_select(b, i, layer); break;
+    case CAPP_MIX_KIMI: st = bind_kimi(b, i, layer); break;
     default: st = bind_scan(b, i, layer); break;
     }
     if (st != CAPP_OK) return st;

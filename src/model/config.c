@@ -94,10 +94,11 @@ static capp_status read_feed(const capp_fields *r, capp_hparams *h) {
     if (r->arch->experts && (!r->arch->part_alone || capp_mix_has_experts(r))) {
         double experts;
         bool found;
-        static const char names[] = "num_local_experts|num_experts|n_routed_experts|moe_num_experts|"
+        static const char names[] = "num_experts|num_local_experts|n_routed_experts|moe_num_experts|"
                                     "ffn_config.moe_num_experts";
-        static const char used[] = "num_experts_per_tok|experts_per_token|moe_k|moe_topk|top_k_experts|"
-                                   "ffn_config.moe_top_k";
+        static const char used[] =
+            "num_experts_per_token|num_experts_per_tok|experts_per_token|moe_k|moe_topk|top_k_experts|"
+            "ffn_config.moe_top_k";
         if ((st = capp_field_number(r, names, &experts, &found)) != CAPP_OK) return st;
         if (found && experts != 0) {
             bool norm = h->router_norm && (strncmp(r->arch->hf, "qwen", 4) || r->arch->mixer);

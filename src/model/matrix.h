@@ -7,7 +7,7 @@
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
 
-enum { CAPP_MOST_SOURCES = 4 };
+enum { CAPP_MOST_SOURCES = 6 };
 
 /* The numbers of xIELU in one layer (Huang and Schlag, arXiv 2411.13010). For x > 0 it is positive x x + beta x;
  * otherwise negative (expm1(min(x, eps)) - x) + beta x. */

@@ -51,12 +51,14 @@ size_t capp_mix_inputs(const capp_hparams *h) {
     if (!m->kind) return 0;
     if (m->kind == CAPP_MIX_SHORT) return 3 * (size_t)h->width;
     if (m->kind == CAPP_MIX_SELECT) return 3 * (size_t)m->values + m->rank + 2 * (size_t)m->keys;
+    if (m->kind == CAPP_MIX_KIMI) return capp_mix_rows_in(h) + 2 * capp_mix_outputs(h);
     return capp_mix_channels(h) + capp_mix_outputs(h) + 2 * (size_t)m->heads;
 }
 
 size_t capp_mix_rows_in(const capp_hparams *h) {
     const capp_mix *m = &h->mix;
     if (m->kind == CAPP_MIX_SELECT) return 2 * (size_t)m->values;
+    if (m->kind == CAPP_MIX_KIMI) return capp_mix_channels(h) + 2 * (size_t)m->values + m->heads;
     return capp_mix_inputs(h) - (m->kind == CAPP_MIX_SCAN ? m->heads : 0); /* the decays follow the steps */
 }
 
@@ -153,6 +155,12 @@ capp_status capp_metadata_mix(capp_hparams *h, const capp_arch *arch, const capp
         return check_sizes(h, capp_source_path(s), err);
     }
     if ((st = key_u32(s, arch, "ssm.conv_kernel", &m->taps, err)) != CAPP_OK) return st;
+    if (m->kind == CAPP_MIX_KIMI) {
+        if ((st = key_u32(s, arch, "kda.head_dim", &m->keys, err)) != CAPP_OK) return st;
+        m->values = m->keys;
+        m->heads = m->groups = h->heads;
+        return check_sizes(h, capp_source_path(s), err);
+    }
     if ((st = key_u32(s, arch, "ssm.state_size", &m->keys, err)) != CAPP_OK) return st;
     if ((st = key_u32(s, arch, "ssm.inner_size", &inner, err)) != CAPP_OK) return st;
     if (m->kind == CAPP_MIX_SELECT) return metadata_select(h, arch, s, inner, err);
@@ -399,6 +407,30 @@ static capp_status read_select(const capp_fields *r, capp_hparams *h) {
     return r->arch->mixes_only ? CAPP_OK : read_periods(r, h);
 }
 
+/* Kimi Linear: older files list the layers that have attention, from 1 on, beside the sizes. */
+static capp_status read_kimi(const capp_fields *r, capp_hparams *h) {
+    static const char attending[] = "linear_attn_config.full_attn_layers";
+    capp_mix *m = &h->mix;
+    capp_status st;
+    if ((st = capp_field_count(r, "linear_attn_config.short_conv_kernel_size|linear_conv_kernel_dim", 4, 64, &m->taps)))
+        return st;
+    if ((st = capp_field_count(r, "linear_attn_config.head_dim|linear_head_dim", 128, CAPP_MOST_KEYS, &m->keys)))
+        return st;
+    if ((st = capp_field_count(r, "linear_attn_config.num_heads|linear_num_heads", 32, CAPP_MOST_HEADS, &m->heads)))
+        return st;
+    m->values = m->keys, m->groups = m->heads;
+    if (capp_source_count(r->s, "layer_types")) return read_types(r, h, "linear_attention", "linear_attention");
+    for (uint32_t i = 0; i < h->layers; i++)
+        if (!i || i % 4 || capp_source_count(r->s, attending)) h->kinds[i] |= CAPP_MIXES;
+    for (size_t n = capp_source_count(r->s, attending); n--;) {
+        double layer;
+        if (capp_source_number_at(r->s, attending, n, &layer) != CAPP_FOUND || layer < 1 || layer > h->layers)
+            return capp_field_fail(r, CAPP_EFORMAT, attending, "must be a list of layers");
+        h->kinds[(uint32_t)layer - 1] &= (unsigned char)~CAPP_MIXES;
+    }
+    return CAPP_OK;
+}
+
 static capp_status read_short(const capp_fields *r, capp_hparams *h) {
     capp_status st = capp_field_count(r, "conv_L_cache", 3, 64, &h->mix.taps);
     if (st != CAPP_OK) return st;
@@ -414,6 +446,7 @@ capp_status capp_config_mix(const capp_fields *r, capp_hparams *h) {
     case CAPP_MIX_SHORT: st = read_short(r, h); break;
     case CAPP_MIX_DELTA: st = read_delta(r, h); break;
     case CAPP_MIX_SELECT: st = read_select(r, h); break;
+    case CAPP_MIX_KIMI: st = read_kimi(r, h); break;
     default: st = read_scan(r, h); break;
     }
     return st == CAPP_OK ? check_sizes(h, capp_source_path(r->s), r->err) : st;

@@ -18,8 +18,18 @@ enum { CAPP_MOST_KEYS = 1024, CAPP_MOST_INNER = 2 };
  *           Mamba-2 (Dao and Gu, arXiv 2405.21060)
  *   SELECT  x, gate [values each]: Mamba-1 (Gu and Dao, arXiv 2312.00752). There is one head, each of whose values
  *           decays at its own rate for each key. mix_inner[0] makes a latent step [rank], b and c [keys each] of x,
- *           which is convolved; mix_inner[1] makes the steps [values] of the latent step. They follow the inputs. */
-typedef enum capp_mixer { CAPP_MIX_NONE, CAPP_MIX_SHORT, CAPP_MIX_DELTA, CAPP_MIX_SCAN, CAPP_MIX_SELECT } capp_mixer;
+ *           which is convolved; mix_inner[1] makes the steps [values] of the latent step. They follow the inputs.
+ *   KIMI    q, k, v [heads * values each], all three convolved; latent decay, latent gate [values each]; beta [heads]:
+ *           Kimi Delta Attention (arXiv 2510.26692), DeltaNet whose keys decay each at a rate of its own. mix_inner
+ *           makes the decays and the gates [heads * values each] of the latent ones. They follow the inputs. */
+typedef enum capp_mixer {
+    CAPP_MIX_NONE,
+    CAPP_MIX_SHORT,
+    CAPP_MIX_DELTA,
+    CAPP_MIX_SCAN,
+    CAPP_MIX_SELECT,
+    CAPP_MIX_KIMI
+} capp_mixer;
 
 typedef struct capp_mix {
     capp_mixer kind;

@@ -258,7 +258,8 @@ typedef struct capp_layer {
     capp_matrix mix_out;                    /* width rows */
     const float *mix_taps, *mix_taps_bias;  /* [taps][channels]; [channels] or NULL */
     const float *mix_decay, *mix_step;      /* [heads] each: the factor of the step in the decay's exponent; the bias of
-                                               the step. SELECT: [keys][values]; NULL */
+                                               the step. SELECT: [keys][values]; NULL. KIMI: the step has a bias for
+                                              each value */
     const float *mix_skip;                  /* [heads]: SCAN: how much of x is added to the output; SELECT: [values] */
     capp_norm mix_norms[3];                 /* SELECT: of the latent step, b and c; no weights: no norms */
     const float *mix_norm;                  /* [values] or [heads * values], or NULL */

@@ -63,6 +63,13 @@
     X(MIX_TAPS, "ssm_conv1d")                                                                                          \
     X(MIX_DECAY, "ssm_a")                                                                                              \
     X(MIX_STEP, "ssm_dt")                                                                                              \
+    X(MIX_TAPS_Q, "ssm_conv1d_q")                                                                                      \
+    X(MIX_TAPS_K, "ssm_conv1d_k")                                                                                      \
+    X(MIX_TAPS_V, "ssm_conv1d_v")                                                                                      \
+    X(MIX_F_A, "ssm_f_a")                                                                                              \
+    X(MIX_F_B, "ssm_f_b")                                                                                              \
+    X(MIX_G_A, "ssm_g_a")                                                                                              \
+    X(MIX_G_B, "ssm_g_b")                                                                                              \
     X(MIX_SELECT, "ssm_x")                                                                                             \
     X(MIX_STEP_NORM, "ssm_dt_norm")                                                                                    \
     X(MIX_B_NORM, "ssm_b_norm")                                                                                        \
