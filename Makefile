@@ -127,7 +127,7 @@ MUTATIONS ?= 1000000
 SEED ?= 1
 fuzz: setup-test build-asan/build.ninja
 	@ninja -C build-asan
-	@build-asan/tests/fuzz_gguf $(MUTATIONS) $(SEED)
+	@build-asan/tests/fuzz_gguf $(MUTATIONS) $(SEED) $$("$$(tools/venv.sh)" tests/convert.py build-asan/gguf)
 	@build-asan/tests/fuzz_folder $(MUTATIONS) $(SEED) $$(ls -d tests/fixtures/tiny/*/model.safetensors | xargs -n 1 dirname)
 	@build-asan/tests/fuzz_lora $(MUTATIONS) $(SEED) $(ADAPTED)
 	@build-asan/tests/fuzz_folder $(MUTATIONS) $(SEED) $$("$$(tools/venv.sh)" tests/quantized.py build-asan/quantized)

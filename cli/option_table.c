@@ -15,9 +15,8 @@ enum {
     ASK = CHOOSE | COMMAND_INIT | COMMAND_PLAN | COMMAND_SWEEP,
     WEIGH = ASK | COMMAND_DECIDE,
     DECISIONS = STORE | COMMAND_COMPARE | COMMAND_LABEL | COMMAND_COMPLETION,
-    PROJECT = ASK | STORE | COMMAND_COMPARE,
-    ALL = ROWS | COMMAND_INSPECT | COMMAND_BENCH | COMMAND_MODELS | COMMAND_SERVE | DECISIONS | COMMAND_INIT |
-          COMMAND_PLAN
+    PROJECT = CHOOSE | COMMAND_PLAN | COMMAND_SWEEP | STORE | COMMAND_COMPARE,
+    ALL = ROWS | COMMAND_INSPECT | COMMAND_BENCH | COMMAND_MODELS | COMMAND_SERVE | DECISIONS | ASK
 };
 
 const char *const precision_names[PRECISIONS] = {[CAPP_PRECISION_AUTO] = "auto",
@@ -28,9 +27,9 @@ const char *const precision_names[PRECISIONS] = {[CAPP_PRECISION_AUTO] = "auto",
 
 const option_row option_rows[] = {
     {"project", 'p', "FILE", COMMAND_INIT, false, OPT_PROJECT, "the file to write (default: capp.toml in this folder)"},
-    {"project", 'p', "FILE", PROJECT & ~COMMAND_INIT, false, OPT_PROJECT,
+    {"project", 'p', "FILE", PROJECT, false, OPT_PROJECT,
      "take model, template, classes and other options from FILE, or from FILE/capp.toml"},
-    {"without", 0, "KEY", PROJECT & ~COMMAND_INIT, false, OPT_WITHOUT,
+    {"without", 0, "KEY", PROJECT, false, OPT_WITHOUT,
      "with --project: leave out this key of the file; may be given several times"},
     {"model", 'm', "FILE", ROWS | COMMAND_BENCH | COMMAND_DECIDE | COMMAND_INIT | COMMAND_PLAN | COMMAND_SWEEP, false,
      OPT_MODEL, "the model: a GGUF file (the first of a split set), a folder, or owner/name[:QUANT]"},

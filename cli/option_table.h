@@ -21,11 +21,11 @@
     X(EXPORT, export, 512, "STORE", "write the rows of a store")                                                       \
     X(DECIDE, decide, 1024, "STORE", "decide the rows of a store under other options")                                 \
     X(LABEL, label, 256, "STORE", "label the rows of a store that teach most")                                         \
-    X(COMPLETION, completion, 1048576, "SHELL", "print completions for bash, zsh or fish")                             \
+    X(COMPLETION, completion, 65536, "SHELL", "print completions for bash, zsh or fish")                               \
     X(COMPARE, compare, 4096, "STORE STORE", "compare the predictions of two stores with labels")                      \
-    X(INIT, init, 65536, "[INPUT]", "write a project file, by asking")                                                 \
-    X(SWEEP, sweep, 262144, "INPUT", "compare prompts, classes or models on labeled rows")                             \
-    X(PLAN, plan, 131072, "[INPUT]", "estimate a run before it begins, and warn of mistakes")
+    X(INIT, init, 524288, "[INPUT]", "write a project file, by asking")                                                \
+    X(PLAN, plan, 131072, "[INPUT]", "estimate a run before it begins, and warn of mistakes")                          \
+    X(SWEEP, sweep, 262144, "INPUT", "compare prompts, classes or models on labeled rows")
 
 enum {
 #define X(NAME, name, bit, arguments, summary) COMMAND_##NAME = (bit),

@@ -385,8 +385,10 @@ static bool uses_key(const options *settings, const char *name) {
 static bool is_named(const options *settings, const char *name, size_t n_given) {
     for (size_t i = 0; i < n_given; i++)
         if (!strcmp(settings->given[i].name, name)) return true;
-    for (size_t i = 0; i < settings->n_without; i++)
-        if (!strcmp(settings->without[i], name)) return true;
+    for (size_t i = 0; i < settings->n_without; i++) {
+        size_t size = strlen(settings->without[i]); /* --without examples leaves out examples-label, too */
+        if (!strncmp(settings->without[i], name, size) && (!name[size] || name[size] == '-')) return true;
+    }
     return false;
 }
 

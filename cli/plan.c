@@ -108,7 +108,7 @@ static int by_hash(const void *a, const void *b) {
 }
 
 static void find_repeated(plan_facts *p) {
-    qsort(p->prompts, p->n_prompts, 2 * sizeof *p->prompts, by_hash);
+    if (p->n_prompts) qsort(p->prompts, p->n_prompts, 2 * sizeof *p->prompts, by_hash);
     for (size_t i = 1; i < p->n_prompts; i++) {
         const uint64_t *last = &p->prompts[2 * i - 2], *this = &p->prompts[2 * i];
         if (*last != *this) continue;

@@ -117,6 +117,17 @@ static void tell_streaming(const run *this_run, const options *settings) {
     buffer_free(&text);
 }
 
+/* A wrong pre-tokenizer makes other tokens, and so other numbers, without an error. */
+static void tell_pretokenizer(const run *this_run, const options *settings) {
+    capp_model_info info;
+    capp_model_get_info(this_run->model, &info);
+    if (info.assumed_pretokenizer)
+        complain("%s: the file does not name its pre-tokenizer; capp uses \"default\", as llama.cpp does. If the model "
+                 "needs "
+                 "another one, convert it again",
+                 settings->model);
+}
+
 bool run_open(run *this_run, const options *settings, row_need need, bool session) {
     *this_run = (run){.options = settings, .reader.source.file = -1, .output.file = -1, .errors.file.file = -1};
     capp_error err;
@@ -124,7 +135,7 @@ bool run_open(run *this_run, const options *settings, row_need need, bool sessio
         complain("%s", err.message);
         return false;
     }
-    if (!settings->quiet) tell_streaming(this_run, settings);
+    if (!settings->quiet) tell_streaming(this_run, settings), tell_pretokenizer(this_run, settings);
     if (!settings->quiet && !this_run->reader.source.path && isatty(STDIN_FILENO))
         complain("reading rows from the terminal; end with Ctrl-D");
     bool same_terminal = !this_run->output.path && isatty(STDOUT_FILENO), terminal = isatty(STDERR_FILENO);

@@ -157,7 +157,8 @@ class PythonModules(SphinxDirective):
 
 
 def checks():
-    """{model_type or architecture: what tests compare with}: transformers, or another model with the same arithmetic."""
+    """{model_type or architecture: what tests compare with}: transformers, llama.cpp, or another model with the same
+    arithmetic."""
     tests = ROOT / "tests"
     files = [path.parent for path in (tests / "fixtures" / "tiny").glob("*/reference.json")]
     types = {path.name: json.loads((path / "config.json").read_text())["model_type"] for path in files}
@@ -165,6 +166,11 @@ def checks():
     found = {types[name]: versions[name] for name in types}
     same = re.search(r"^SAME = (\[.*?\])$", (tests / "test_tiny_models.py").read_text(), re.M | re.S)
     found.update({arch: f"the same arithmetic as {types[name]}" for arch, name in ast.literal_eval(same[1])})
+    references = json.loads((tests / "fixtures" / "llama_cpp" / "references.json").read_text())
+    for name in references["models"]:
+        for arch in (name, name.partition("-")[0]):
+            if arch not in found or found[arch].startswith("the same"):
+                found[arch] = "llama.cpp, " + references["made_by"].partition(",")[0]
     return found
 
 

@@ -105,7 +105,7 @@ CAPP_API capp_status capp_set_allocator(void *(*malloc_fn)(size_t), void *(*real
 /* The arithmetic of a model. */
 typedef enum capp_precision {
     CAPP_PRECISION_AUTO = 0, /* The fastest choice that keeps decisions. The model alone determines which precision
-                                decides: I16 if all its weight matrices are stored as integers and no adapter changes
+                                decides: I16 if all matrices of its layers are stored as integers and no adapter changes
                                 them, else F32. If the processor is faster in F32 or BF16, it scores all rows in that
                                 precision, and scores completions close to the best of their row again in the precision
                                 that decides. So all processors decide alike. */
@@ -211,10 +211,10 @@ typedef struct capp_model_info {
     uint64_t file_bytes;         /* size of all files of the model */
     uint64_t weight_bytes;       /* size of the cached weights (see weights_memory) and the adapters in memory */
     uint64_t whole_weight_bytes; /* the same if all weights were cached */
-    uint64_t streamed_bytes;     /* bytes of the files that each wave of token rows reads from the disk, because the
-                                    weights that are not cached do not fit memory; 0 if they do */
+    uint64_t streamed_bytes;     /* of weights that do not fit memory: each wave of rows reads them from the disk */
     int32_t bos, eos;            /* token ids, or -1 if the model has none */
     bool add_bos;                /* whether the tokenizer begins a text with BOS */
+    bool assumed_pretokenizer;   /* the GGUF file names no pre-tokenizer; capp uses "default", as llama.cpp does */
     double load_seconds;
     const char *adapters; /* "PATH=WEIGHT" of each adapter in order, separated by ", "; "" if there are none */
     double margin; /* precision AUTO rescores completions whose mean log-probability is closer than this to the best; 0:

@@ -5,6 +5,7 @@ import json
 import math
 import re
 import struct
+import sys
 from pathlib import Path
 from statistics import NormalDist
 
@@ -667,10 +668,37 @@ def add_vocabulary(writer, size):
     writer.add_vocab_size(size)
 
 
-def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None, older=False, rounded=False, beside={}, vocabulary=False):
+def one_of_each(into):
+    """Converts a model of tests/fixtures/tiny of each architecture: the one with the shortest name. Returns the paths."""
+    folders = {}
+    for folder in sorted((Path(__file__).resolve().parent / "fixtures" / "tiny").iterdir(), key=lambda f: (len(f.name), f.name)):
+        folders.setdefault(Folder(folder).arch, folder)
+    folders.pop(None, None)
+    paths = {arch: Path(into) / f"{arch}.gguf" for arch in folders}
+    for arch, folder in folders.items():
+        convert(folder, paths[arch])
+    return list(paths.values())
+
+
+def add_characters(writer, size, pretokenizer):
+    """Tokens for the printable characters of ASCII, in the form of byte-level BPE."""
+    tokens = ["<s>", "\u0120"] + [chr(33 + i) for i in range(size - 3)] + ["ab"]
+    writer.add_tokenizer_model("gpt2")
+    if pretokenizer:
+        writer.add_tokenizer_pre(pretokenizer)
+    writer.add_token_list([text.encode() for text in tokens])
+    writer.add_token_types([gguf.TokenType.CONTROL] + [gguf.TokenType.NORMAL] * (size - 1))
+    writer.add_token_merges(["a b"])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(0)
+
+
+def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None, older=False, rounded=False, beside={}, vocabulary=False,
+            pretokenizer=False):
     """Writes the folder's model to path. Returns False where GGUF does not have its architecture. arch: another
     architecture with the same arithmetic. older: see Folder. rounded: store what the quantization keeps as float32.
-    beside: {name: values} of further tensors. vocabulary: what llama.cpp needs to open the file."""
+    beside: {name: values} of further tensors. vocabulary: what llama.cpp needs to open the file.
+    pretokenizer: a vocabulary of characters, with a pre-tokenizer of this name or (None) without one."""
     folder = Folder(folder, arch, older)
     if folder.arch is None:
         return False
@@ -678,6 +706,8 @@ def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None,
     add_metadata(writer, folder)
     if vocabulary:
         add_vocabulary(writer, folder.get("vocab_size"))
+    if pretokenizer is not False:
+        add_characters(writer, folder.get("vocab_size"), pretokenizer)
     names = name_map(folder)
     for name, values in changed(folder):
         stored, kind = quantized(values, quantization)
@@ -691,3 +721,8 @@ def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None,
     writer.write_tensors_to_file()
     writer.close()
     return True
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).mkdir(parents=True, exist_ok=True)
+    print(*one_of_each(sys.argv[1]))

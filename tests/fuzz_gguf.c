@@ -276,10 +276,28 @@ static void try_one(uint64_t *r) {
     free(b.data);
 }
 
+/* Where the data of a file begin. */
+static size_t head_of(const bytes *b) {
+    capp_gguf *g;
+    capp_error err = {0};
+    size_t head = b->size;
+    if (capp_gguf_parse(&g, b->data, b->size, "fuzz", &err) != CAPP_OK) return head;
+    for (size_t i = 0; i < capp_gguf_n_tensors(g); i++) {
+        const size_t at = (size_t)((const char *)capp_gguf_tensor_at(g, i)->data - (const char *)b->data);
+        if (at < head) head = at;
+    }
+    capp_gguf_free(g);
+    return head;
+}
+
 static void begin(int n, char **paths) {
     if (capp_pool_open(&pool, 1, NULL) != CAPP_OK) fuzz_fail("a pool of one thread");
     build_seeds();
-    for (int i = 0; i < n && n_seeds < FUZZ_MOST_SEEDS; i++) seeds[n_seeds++] = fuzz_read(NULL, paths[i]);
+    for (int i = 0; i < n && n_seeds < FUZZ_MOST_SEEDS; i++) {
+        seeds[n_seeds] = fuzz_read(NULL, paths[i]);
+        seeds[n_seeds].head = head_of(&seeds[n_seeds]);
+        n_seeds++;
+    }
     for (size_t i = 0; i < n_seeds; i++) use(seeds[i]);
     if (fuzz_counts[FILES] < n_seeds || fuzz_counts[VOCABULARIES] < 2 || !fuzz_counts[MODELS])
         fuzz_fail("a seed, or a vocabulary or model in one, does not open");

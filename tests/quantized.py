@@ -147,13 +147,19 @@ def turned(stored):
     return Raw(stored.dtype, stored.values.T) if isinstance(stored, Raw) else np.ascontiguousarray(stored.T)
 
 
+def groups_of(k, group, act_order, random):
+    """[k] the group of each input; group: its size, -1: all inputs. act_order: "shared" is one order for all weights with
+    as many inputs, as products of the same inputs have it."""
+    groups = np.arange(k) // (k if group == -1 else group)
+    random = np.random.default_rng(k) if act_order == "shared" else random
+    return groups[random.permutation(k)] if act_order else groups
+
+
 def gptq(weights, random, bits=4, group=32, act_order=False, symmetric=True, v2=False, index=True,
          scale_dtype=np.float16):
     """({suffix: tensor}, float32 [n][k])"""
     k = weights.shape[1]
-    groups = np.arange(k) // (k if group == -1 else group)
-    if act_order:
-        groups = groups[random.permutation(k)]
+    groups = groups_of(k, group, act_order, random)
     if not symmetric:  # zeros of 0
         weights = weights.copy()
         weights[2::5] = np.abs(weights[2::5])
@@ -248,12 +254,6 @@ def packed(name, method, resize=True, head=False, extra=None, each=({},), layers
         stored.update(extra(stem, values) if extra else {})
         plain[tensor] = np.ascontiguousarray(exact.T if transposed else exact)
     return own, stored, plain
-
-
-def groups_of(k, group, act_order, random):
-    """[k] the group of each input; group: its size, -1: all inputs."""
-    groups = np.arange(k) // (k if group == -1 else group)
-    return groups[random.permutation(k)] if act_order else groups
 
 
 def packed_rows(weights, random, bits=4, group=32, act_order=False, symmetric=True, scale_dtype=np.float16):
@@ -462,6 +462,8 @@ BNB8 = dict(quant_method="bitsandbytes", _load_in_8bit=True, load_in_8bit=True, 
 CASES = {
     "gptq": ("llama", gptq, GPTQ, {}),
     "gptq-act-order": ("llama", gptq, dict(GPTQ, desc_act=True), dict(act_order=True, symmetric=False)),
+    "gptq-shared-order": ("llama", gptq, dict(GPTQ, desc_act=True), dict(act_order="shared", symmetric=False)),
+    "gptq-8-64": ("llama", gptq, dict(GPTQ, bits=8, group_size=64), dict(bits=8, group=64, symmetric=False)),
     "gptq-v2": ("qwen2", gptq, dict(GPTQ, checkpoint_format="gptq_v2", sym=False, pack_dtype="int32"),
                 dict(v2=True, symmetric=False, scale_dtype="BF16")),
     "gptq-one-group": ("llama-biases", gptq, dict(GPTQ, group_size=-1), dict(group=-1, index=False)),
@@ -505,6 +507,7 @@ CASES = {
                           dict(resize=False, strategy="group", block=(1, 4))),
     "int4": ("llama", packed_rows, INTEGERS, {}),
     "int4-act-order": ("qwen2", packed_rows, INTEGERS, dict(act_order=True, symmetric=False, scale_dtype="BF16")),
+    "int4-shared-order": ("qwen3", packed_rows, INTEGERS, dict(act_order="shared", scale_dtype="BF16")),
     "int4-channel": ("phi3", packed_rows, INTEGERS, dict(group=-1, symmetric=False)),
     "int4-grouped": ("gptneox", packed_rows, INTEGERS, dict(group=16, shards=2)),
     "int4-experts": ("qwen3moe", packed_rows, INTEGERS, {}),

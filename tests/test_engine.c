@@ -312,6 +312,14 @@ SAME_BITS(nemotron_h, ref)
 SAME_BITS(nemotron_h, avx512bf16_auto)
 SAME_BITS(mamba2, avx2)
 SAME_BITS(mamba2, avx512bf16_auto)
+TEST(same_bits_mamba_avx2) {
+    need_unit("avx2");
+    check_arrangements("mamba", "avx2", 1);
+}
+TEST(same_bits_falcon_h1_avx2) {
+    need_unit("avx2");
+    check_arrangements("falcon-h1", "avx2", 1);
+}
 
 TEST(slow_same_bits_vdpbf16ps_emulated) {
     check_arrangements("llama", "vdpbf16ps_emulated", 1);

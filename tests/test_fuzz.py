@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+import convert
 import multimodal
 import quantized
 
@@ -30,6 +31,10 @@ def run(name, mutations, *files):
 
 def test_slice():
     run("fuzz_gguf", MUTATIONS)
+
+
+def test_gguf_of_every_architecture(tmp_path):
+    run("fuzz_gguf", MUTATIONS // 10, *convert.one_of_each(tmp_path))
 
 
 def test_folders(tmp_path):

@@ -29,7 +29,7 @@ MAY_USE = {
 # all headers are public to the other rooms.
 FACES = {
     "file": "gguf guard map names source",
-    "kernel": "dequant integers kernel peak plain quant",
+    "kernel": "dequant integers kernel peak plain quant quant_blocks",
     "model": "adapter binder model", "plan": "plan tree", "token": "vocab",
 }  # fmt: skip
 

@@ -6,13 +6,21 @@
 
 #include "base/tensor.h"
 #include "kernel/dequant.h"
+#include "kernel/quant.h"
+#include "kernel/quant_blocks.h"
 
 enum { BLOCK = CAPP_INTEGER_BLOCK, MOST_K = 1024, MOST_ROWS = 16, MOST_NR = 64 };
 
-static const uint32_t types[] = {CAPP_TYPE_Q4_0,   CAPP_TYPE_Q4_1,   CAPP_TYPE_Q5_0, CAPP_TYPE_Q5_1, CAPP_TYPE_Q8_0,
-                                 CAPP_TYPE_Q2_K,   CAPP_TYPE_Q3_K,   CAPP_TYPE_Q4_K, CAPP_TYPE_Q5_K, CAPP_TYPE_Q6_K,
-                                 CAPP_TYPE_IQ4_NL, CAPP_TYPE_IQ4_XS, CAPP_TYPE_MXFP4};
+static const uint32_t types[] = {CAPP_TYPE_Q4_0,   CAPP_TYPE_Q4_1,   CAPP_TYPE_Q5_0,  CAPP_TYPE_Q5_1,  CAPP_TYPE_Q8_0,
+                                 CAPP_TYPE_Q2_K,   CAPP_TYPE_Q3_K,   CAPP_TYPE_Q4_K,  CAPP_TYPE_Q5_K,  CAPP_TYPE_Q6_K,
+                                 CAPP_TYPE_IQ4_NL, CAPP_TYPE_IQ4_XS, CAPP_TYPE_MXFP4, CAPP_TYPE_G4_32, CAPP_TYPE_G4_64,
+                                 CAPP_TYPE_G4_128, CAPP_TYPE_G8_32,  CAPP_TYPE_G8_64, CAPP_TYPE_G8_128};
 enum { TYPES = sizeof types / sizeof *types };
+
+/* Types whose blocks are made of folders' tensors (kernel/quant_blocks.h). */
+static bool is_group(uint32_t type) {
+    return type >= CAPP_TYPE_G4_32 && type <= CAPP_TYPE_G8_128;
+}
 
 /* Byte offsets at which a block's halves begin. */
 static size_t halves_of(uint32_t type, size_t *at) {
@@ -25,7 +33,7 @@ static size_t halves_of(uint32_t type, size_t *at) {
     case CAPP_TYPE_Q3_K: at[0] = 108; return 1;
     case CAPP_TYPE_Q6_K: at[0] = 208; return 1;
     case CAPP_TYPE_MXFP4: return 0;
-    default: at[0] = 0; return 1;
+    default: at[0] = 0; return !is_group(type);
     }
 }
 
@@ -41,6 +49,10 @@ static char *stored_rows(uint32_t type, size_t n, size_t k, filling f) {
         bytes[i] = f == RANDOM ? (unsigned char)test_random_u64(&random_state) : f == ALL_ONES ? 0xff : 0;
     for (size_t b = 0; b < blocks; b++) {
         if (type == CAPP_TYPE_MXFP4) bytes[b * info.block_bytes] = (unsigned char)between(0, 140);
+        if (is_group(type)) { /* an exponent of -27 to 4, and any zero */
+            unsigned char *head = bytes + b * info.block_bytes + (type == CAPP_TYPE_G4_32 ? 1 : 2);
+            head[1] = (unsigned char)(between(0, 1) << 7 | between(50, 65));
+        }
         for (size_t i = 0; i < halves; i++) {
             /* Subnormal and ordinary halves of both signs. */
             const uint16_t half = (uint16_t)(between(0, 1) << 15 | between(0, 0x4400));
@@ -72,7 +84,108 @@ static void check_reading(uint32_t type, filling f) {
 
 TEST(blocks_are_read) {
     for (size_t t = 0; t < TYPES; t++)
-        for (int i = 0; i < 20; i++) check_reading(types[t], (filling)(i % FILLINGS));
+        for (int i = 0; i < 20 && !is_group(types[t]); i++) check_reading(types[t], (filling)(i % FILLINGS));
+}
+
+/* A layout of kernel/quant_layout.h whose numbers, zeros and scales are known by construction: its blocks, read as
+ * integers, give what capp_quant_rows gives. */
+static void check_blocks(capp_quant_layout layout, unsigned bits, size_t group, bool zeros) {
+    enum { N = 48, K = 256, MOST_GROUPS = K / 32 };
+    static float want[N * K], blocks[N * K], scratch[4096];
+    static capp_integer_block got[K / BLOCK];
+    static uint32_t groups[K];
+    const size_t count = K / group, words = N * K * bits / 32;
+    uint32_t *weights = (uint32_t *)(void *)array(words), *zero = (uint32_t *)(void *)array(N * MOST_GROUPS);
+    uint16_t *scales = (uint16_t *)(void *)array(N * MOST_GROUPS);
+    for (size_t i = 0; i < words; i++) weights[i] = (uint32_t)test_random_u64(&random_state);
+    for (size_t i = 0; i < N * MOST_GROUPS; i++) zero[i] = (uint32_t)test_random_u64(&random_state);
+    for (size_t i = 0; i < N * MOST_GROUPS; i++) scales[i] = (uint16_t)(between(0, 1) << 15 | between(0, 0x4400));
+    for (size_t i = 0; i < K; i++) groups[i] = (uint32_t)(i / group);
+    capp_quant q = {.layout = layout,
+                    .n = N,
+                    .k = K,
+                    .groups = count,
+                    .bits = bits,
+                    .zeros_less_one = group == 64,
+                    .weights = weights,
+                    .zeros = zeros ? zero : NULL,
+                    .scales = scales,
+                    .scale_type = group == 32 ? CAPP_TYPE_BF16 : CAPP_TYPE_F16,
+                    .scale_rows = N,
+                    .group = groups};
+    static uint32_t room[2 * K];
+    capp_quant_find_blocks(&q, room);
+    const uint32_t type = q.blocks;
+    const size_t size = capp_type_get(type).block_elems;
+    CHECK(is_group(type) && size == (group < 128 ? group : 128));
+    CHECK(capp_quant_scratch(&q) <= sizeof scratch / sizeof *scratch);
+    capp_quant_rows(want, &q, 0, N, scratch);
+    capp_quant_blocks(blocks, &q, 0, N, scratch);
+    for (size_t r = 0; r < N; r++) {
+        capp_integers_read(got, type, blocks + r * K, K);
+        for (size_t i = 0; i < K; i++) {
+            const capp_integer_block *b = &got[i / BLOCK];
+            const double value = (double)b->scale[0] * b->number[i % BLOCK] - (double)b->minimum[0];
+            near("a number of a block", value, (double)want[r * K + i], fabs((double)b->scale[0]) * 1e-4);
+        }
+    }
+    q.scale_type = CAPP_TYPE_F32;
+    capp_quant_find_blocks(&q, room);
+    CHECK(q.blocks == CAPP_TYPE_QUANTIZED);
+    release();
+}
+
+/* Groups of 32 inputs in any order: blocks have the inputs in the order of their groups. A group of 31 has no blocks.
+ */
+TEST(groups_in_any_order) {
+    enum { N = 16, K = 96 };
+    static float want[N * K], blocks[N * K], scratch[2048];
+    static uint32_t groups[K], room[2 * K];
+    static capp_integer_block got[K / BLOCK];
+    uint32_t weights[N * K / 8], zeros[3 * N / 8];
+    uint16_t scales[3 * N];
+    for (size_t i = 0; i < N * K / 8; i++) weights[i] = (uint32_t)test_random_u64(&random_state);
+    for (size_t i = 0; i < 3 * N / 8; i++) zeros[i] = (uint32_t)test_random_u64(&random_state);
+    for (size_t i = 0; i < 3 * N; i++) scales[i] = (uint16_t)between(0x3000, 0x3c00);
+    for (size_t i = 0; i < K; i++) groups[i] = (uint32_t)(i * 7 % 3);
+    capp_quant q = {.layout = CAPP_QUANT_GPTQ,
+                    .n = N,
+                    .k = K,
+                    .groups = 3,
+                    .bits = 4,
+                    .weights = weights,
+                    .zeros = zeros,
+                    .scales = scales,
+                    .scale_type = CAPP_TYPE_F16,
+                    .group = groups};
+    capp_quant_find_blocks(&q, room);
+    CHECK(q.blocks == CAPP_TYPE_G4_32 && q.inputs == room);
+    capp_quant_rows(want, &q, 0, N, scratch);
+    capp_quant_blocks(blocks, &q, 0, N, scratch);
+    for (size_t r = 0; r < N; r++) {
+        capp_integers_read(got, q.blocks, blocks + r * K, K);
+        for (size_t i = 0; i < K; i++) {
+            const float value = got[i / BLOCK].scale[0] * (float)got[i / BLOCK].number[i % BLOCK];
+            CHECK(groups[q.inputs[i]] == i / BLOCK && value == want[r * K + q.inputs[i]]);
+        }
+    }
+    groups[0] = 1;
+    q.inputs = NULL;
+    capp_quant_find_blocks(&q, room);
+    CHECK(q.blocks == CAPP_TYPE_QUANTIZED);
+}
+
+TEST(folders_become_blocks) {
+    static const size_t groups[] = {32, 64, 128, 256};
+    for (unsigned bits = 4; bits <= 8; bits += 4)
+        for (size_t g = 0; g < 4; g++)
+            for (int zeros = 0; zeros < 2; zeros++) {
+                if (zeros) check_blocks(CAPP_QUANT_GPTQ, bits, groups[g], true);
+                if (zeros && bits == 4) check_blocks(CAPP_QUANT_AWQ, bits, groups[g], true);
+                check_blocks(CAPP_QUANT_PACKED, bits, groups[g], zeros);
+                if (bits == 8) check_blocks(CAPP_QUANT_INT8, bits, groups[g], zeros);
+            }
+    if (!(worst <= 1)) FAIL("%s", first);
 }
 
 TEST(other_types_have_no_integers) {
@@ -180,12 +293,16 @@ static float sum_of(const capp_digits *a, uint32_t type, const char *row, size_t
     return sum;
 }
 
-/* Activations at both ends of their range, or random; some blocks have no low digits. */
+/* Activations at both ends of their range, as are the low digits of all but the first in a block, or random; some
+ * blocks have no low digits. */
 static void fill_activations(const capp_products *p, capp_digits *a, size_t m, size_t k, filling f) {
+    static const int less[] = {0, 128, 1}; /* low digits 0, -128 or 128, and 255 */
     float *x = array(k);
     for (size_t r = 0; r < m; r++) {
+        const float most = (float)(CAPP_LARGEST_DIGITS - less[r / 2 % 3]) / CAPP_LARGEST_DIGITS;
         for (size_t i = 0; i < k; i++) {
-            x[i] = f == RANDOM ? (float)test_random_normal(&random_state) : f == ALL_ONES ? 1.0F : -1.0F;
+            const float size = i % BLOCK ? most : 1;
+            x[i] = f == RANDOM ? (float)test_random_normal(&random_state) : f == ALL_ONES ? size : -size;
             if (f == RANDOM && i / BLOCK % 5 == 2) x[i] *= 0x1p-90F;
         }
         p->narrow(a + r * (k / BLOCK), x, k, k);

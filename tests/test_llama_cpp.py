@@ -1,9 +1,12 @@
 """GGUF files against llama.cpp in float32 (tests/fixtures/llama_cpp, made by tools/make_llama_references.py), and
 deliberate errors in the models that exist only there."""
 import json
+import subprocess
 
+import gguf
 import pytest
 
+import convert
 import llama_models
 from test_tiny_models import LEAST, scored
 
@@ -57,3 +60,36 @@ def test_paths_alone_and_in_a_tree(build, name, tmp_path):
     together = scored(build, path, [{"ids": long}, *paths], 0)
     assert together[1:] == [scored(build, path, [one], 0)[0] for one in paths]
     assert scored(build, path, [{"ids": long}], 0, unscored=30)[0] == together[0][29:]
+
+
+@pytest.mark.parametrize("name, nearest", [("gemma5", "gemma"), ("qwen36", "qwen3"), ("gptoss", "gpt-oss"), ("kimi-k3", "mimo")])
+def test_unknown_architecture_of_a_file(build, name, nearest, tmp_path):
+    """The message names it and the nearest known one; of GPT-OSS in Ollama's form it says what to do."""
+    writer = gguf.GGUFWriter(str(tmp_path / "model.gguf"), name)
+    for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.close):
+        step()
+    done = subprocess.run([build / "tests" / "model_tool", tmp_path / "model.gguf", "ref"], input="", capture_output=True, text=True)
+    assert done.returncode == 2 and f'architecture "{name}"' in done.stderr
+    assert nearest in done.stderr or name == "kimi-k3" and "the nearest name that capp knows is" in done.stderr
+
+
+def test_a_file_without_a_pretokenizer(capp, tmp_path):
+    """The command says what it takes instead, unless it is to be quiet."""
+    model, rows = tmp_path / "model.gguf", tmp_path / "rows.txt"
+    convert.convert(llama_models.TINY / "gpt2", model, pretokenizer=None)
+    rows.write_text("a b\n")
+    for options, told in (((), True), (("-q",), False)):
+        done = subprocess.run([capp, "classify", "-m", model, "-c", "a,b", *options, rows], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert ("does not name its pre-tokenizer" in done.stderr) == told
+    convert.convert(llama_models.TINY / "gpt2", model, pretokenizer="gpt-2")
+    done = subprocess.run([capp, "classify", "-m", model, "-c", "a,b", rows], capture_output=True, text=True)
+    assert done.returncode == 0 and "pre-tokenizer" not in done.stderr
+
+
+@pytest.mark.parametrize("name, models", [("chatglm", "ChatGLM"), ("internlm2", "InternLM 2"), ("deci", "DeciLM")])
+def test_a_folder_of_an_architecture_of_gguf_files(build, name, models, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": name}))
+    (tmp_path / "model.safetensors").write_bytes((llama_models.TINY / "llama" / "model.safetensors").read_bytes())
+    done = subprocess.run([build / "tests" / "model_tool", tmp_path, "ref"], input="", capture_output=True, text=True)
+    assert done.returncode == 2 and f'"{name}" ({models}' in done.stderr and "only from GGUF files" in done.stderr

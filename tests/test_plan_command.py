@@ -102,6 +102,11 @@ def test_the_terminal_and_a_pipe(model, source):
     assert done.returncode == 0 and b"measured on 5 rows" in done.stdout
 
 
+def test_no_rows(model, write):
+    found = plan(*model, *HOW, write("in.csv", "text\n"))
+    assert found["rows"] == found["tokens_computed"] == found["sample_rows"] == 0 and found["seconds"] is None
+
+
 def test_banking77(smollm2, shared, tmp_path):
     lines = open(f"{shared}/data/banking77-test.csv").read().splitlines(True)
     (tmp_path / "cut.csv").write_text("".join(lines[:41]))

@@ -78,6 +78,8 @@ def test_a_project_is_its_options(model, source, write, tmp_path):
     assert good(run("classify", "-p", path, "--top", "1", source)) == good(run("classify", *model, *options, "--top", "1", source)) != expected
     mean = good(run("classify", *model, *options, "--aggregate", "mean", source))
     assert good(run("classify", "-p", path, "--without", "aggregate", source)) == mean != expected
+    shots = write("q.toml", 'examples = "missing.csv"\nexamples-label = "topic"\n' + path.read_text())
+    assert good(run("classify", "-p", shots, "--without", "examples", source)) == expected
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "capp.toml").write_text(path.read_text())
     assert good(run("classify", "-p", tmp_path / "folder", source)) == expected

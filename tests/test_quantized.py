@@ -51,6 +51,68 @@ def test_folders_of_libraries(build, tmp_path, case):
         assert np.abs(np.array(numbers) - run["logprobs"]).max() < 1e-4
 
 
+# ---- Precision i16 -------------------------------------------------------------------------------------------------
+
+# Cases whose products are all integers of 4 or 8 bits, in groups of a multiple of 32 inputs.
+WHOLE = ("gptq", "gptq-v2", "gptq-one-group", "gptq-no-index", "gptq-transposed", "gptq-shared-order", "gptq-8-64", "awq",
+         "awq-one-group", "awq-experts", "awq-biases", "int4", "int4-shared-order", "int4-channel", "int4-experts", "int8",
+         "w8a8")  # fmt: skip
+UNITS = ("ref", "avx2", "avxvnni", "avx512vnni")
+
+
+@pytest.mark.parametrize("case", WHOLE)
+def test_integers(build, capp, folders, case):
+    """Precision i16 is near float32, and has the same bits on every instruction set. Precision auto decides in it."""
+    runs = tiny.reference(CASES[case][0])[:3]
+    stored, context = folders(case)[0], runs[0]["context"]
+    exact = np.concatenate(tiny.scored(build, stored, runs, context))
+    got = [tiny.scored(build, stored, runs, context, isa + ":i16") for isa in UNITS]
+    assert all(one == got[0] for one in got)
+    errors = np.abs(np.concatenate(got[0]) - exact)
+    assert 0 < errors.mean() < 1e-3 and errors.max() < 5e-3
+    assert deciding(capp, stored) == "i16"
+
+
+def deciding(capp, folder):
+    """The precision that decides under auto. --fingerprint needs a tokenizer."""
+    shutil.copy(quantized.TINY.parent / "tokenizers" / "unigram.json", folder / "tokenizer.json")
+    done = subprocess.run([capp, "inspect", "--fingerprint", folder], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["precision"]
+
+
+@pytest.mark.parametrize("case", ["gptq-2", "gptq-8", "gptq-experts-mixtral", "fp8", "nvfp4", "bnb-4", "w8a8-groups"])
+def test_no_integers(capp, folders, case):
+    """Other bits, groups of 16, scales of float32: float32 decides."""
+    assert deciding(capp, folders(case)[0]) == "f32"
+
+
+def shifted(tensors, suffix, change):
+    for name in tensors:
+        if name.endswith(suffix):
+            tensors[name][2] = change(np.frombuffer(tensors[name][2], np.int32 if suffix != ".scales" else np.float16),
+                                      tensors[name][1]).tobytes()  # fmt: skip
+
+
+SABOTAGE = {
+    "a zero is dropped": (".qzeros", lambda values, shape: np.full_like(values, 0x77777777)),
+    "the scale of another group": (".scales", lambda values, shape: np.roll(values.reshape(shape), 1, axis=0)),
+    "the order of inputs is ignored": (".g_idx", lambda values, shape: np.sort(values)),
+}
+
+
+@pytest.mark.parametrize("way", SABOTAGE)
+def test_sabotage_shows(build, folders, tmp_path, way):
+    """The tolerances of test_integers find products that leave a part of the format out."""
+    suffix, change = SABOTAGE[way]
+    runs = tiny.reference("llama")[:3]
+    exact = np.concatenate(tiny.scored(build, folders("gptq-shared-order")[0], runs, runs[0]["context"]))
+    shutil.copytree(folders("gptq-shared-order")[0], tmp_path / "model")
+    rewritten(tmp_path / "model", lambda tensors, q, c: shifted(tensors, suffix, change))
+    got = np.concatenate(tiny.scored(build, tmp_path / "model", runs, runs[0]["context"], "avx2:i16"))
+    assert np.abs(got - exact).max() > 0.05 and np.abs(got - exact).mean() > 0.01
+
+
 # ---- What is refused ---------------------------------------------------------------------------------------------
 
 

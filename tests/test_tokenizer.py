@@ -149,7 +149,9 @@ PEERS = Path(os.environ.get("PEERS", Path.home() / ".cache" / "capp-peers"))
 VOCABULARIES = PEERS / "llama" / "vendor" / "llama.cpp" / "models"
 
 
-@pytest.mark.parametrize("name", ["gemma-4", "qwen35", "command-r", "deepseek-llm", "deepseek-coder", "mpt", "refact", "starcoder"])
+@pytest.mark.parametrize("name", [
+    "gemma-4", "qwen35", "command-r", "deepseek-llm", "deepseek-coder", "mpt", "refact", "starcoder", "falcon", "gpt-2",
+    "llama-bpe", "llama-spm", "phi-3", "qwen2"])
 def test_vocabularies_of_llama_cpp(capp, tmp_path, name):
     path = VOCABULARIES / f"ggml-vocab-{name}.gguf"
     if not path.exists():

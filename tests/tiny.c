@@ -147,6 +147,11 @@ static bool is(const maker *m, const char *arch) {
     return !strcmp(m->arch, arch);
 }
 
+/* Whether layers have attention and Mamba-2 side by side. */
+static bool beside(const maker *m) {
+    return is(m, "falcon-h1");
+}
+
 /* Whether a layer has attention. The others have a convolution (LFM2) or DeltaNet (Qwen 3.5). */
 static bool is_attention(const maker *m, int layer) {
     if (is(m, "lfm2")) return layer == 1;
@@ -185,7 +190,7 @@ static void add_attention(maker *m, int layer, size_t heads, size_t kv_heads, si
         product_tensor(m, layer, "attn_v", m->width, kv, 1.5, false);
     }
     product_tensor(m, layer, "attn_output", q, m->width, 1.2, is(m, "gpt2"));
-    if (is(m, "gpt2") || is(m, "llama") || is(m, "nemotron_h")) return;
+    if (is(m, "gpt2") || is(m, "llama") || is(m, "nemotron_h") || beside(m)) return;
     norm_tensor(m, layer, "attn_q_norm", d, false);
     norm_tensor(m, layer, "attn_k_norm", d, false);
 }
@@ -205,14 +210,31 @@ static void add_scan(maker *m, int layer) {
     product_tensor(m, layer, "ssm_out", values, m->width, 1.2, false);
 }
 
-/* The part of a layer that has only one: M Mamba-2, * attention, - feed-forward; 0: the layer has two parts. */
+/* Mamba-1: more values than a block of columns. */
+enum { FADE_RANK = 3, FADE_KEYS = 12, FADE_VALUES = 76 };
+
+static void add_fade(maker *m, int layer) {
+    product_tensor(m, layer, "ssm_in", m->width, 2 * FADE_VALUES, 1.5, false);
+    layer_tensor(m, layer, "ssm_conv1d.weight", TINY_TAPS, FADE_VALUES, 0, 0.7);
+    layer_tensor(m, layer, "ssm_conv1d.bias", FADE_VALUES, 1, 0, 0.5);
+    product_tensor(m, layer, "ssm_x", FADE_VALUES, FADE_RANK + 2 * FADE_KEYS, 1.2, false);
+    product_tensor(m, layer, "ssm_dt", FADE_RANK, FADE_VALUES, 0.7, true);
+    layer_tensor(m, layer, "ssm_a", FADE_KEYS, FADE_VALUES, -0.3, 0.1);
+    layer_tensor(m, layer, "ssm_d", FADE_VALUES, 1, 1, 0.3);
+    product_tensor(m, layer, "ssm_out", FADE_VALUES, m->width, 1.2, false);
+}
+
+/* The part of a layer that has only one: M Mamba-2, S Mamba-1, * attention, - feed-forward; 0: the layer has two
+ * parts. */
 static char part_of(const maker *m, int layer) {
+    if (is(m, "mamba")) return 'S';
     return is(m, "mamba2") ? 'M' : is(m, "nemotron_h") ? "M*-M"[layer] : 0;
 }
 
 static void add_part(maker *m, int layer, size_t heads, size_t kv_heads, size_t d) {
     norm_tensor(m, layer, "attn_norm", m->width, false);
     if (part_of(m, layer) == 'M') add_scan(m, layer);
+    if (part_of(m, layer) == 'S') add_fade(m, layer);
     if (part_of(m, layer) == '*') add_attention(m, layer, heads, kv_heads, d);
     if (part_of(m, layer) != '-') return;
     product_tensor(m, layer, "ffn_up", m->width, m->feed, 1.2, false);
@@ -226,7 +248,11 @@ static void add_layer(maker *m, int layer, size_t heads, size_t kv_heads, size_t
         return;
     }
     norm_tensor(m, layer, "attn_norm", m->width, gpt2);
-    norm_tensor(m, layer, is(m, "qwen35") ? "post_attention_norm" : "ffn_norm", m->width, gpt2);
+    if (beside(m))
+        layer_tensor(m, layer, "ffn_norm", m->width, 1, 1, 0.4);
+    else
+        norm_tensor(m, layer, is(m, "qwen35") ? "post_attention_norm" : "ffn_norm", m->width, gpt2);
+    if (beside(m)) add_scan(m, layer);
     if (is_attention(m, layer))
         add_attention(m, layer, heads, kv_heads, d);
     else if (is(m, "lfm2"))
@@ -249,7 +275,15 @@ static void add_mix_keys(maker *m, size_t kv_heads) {
         gguf_writer_i32_array(m->w, "nemotron_h.attention.head_count_kv", heads_of_layers, 4);
         gguf_writer_i32_array(m->w, "nemotron_h.feed_forward_length", feeds, 4);
     }
-    if (part_of(m, 0)) {
+    if (is(m, "mamba")) {
+        key_u32(m, "ssm.conv_kernel", TINY_TAPS);
+        key_u32(m, "ssm.state_size", FADE_KEYS);
+        key_u32(m, "ssm.time_step_rank", FADE_RANK);
+        key_u32(m, "ssm.inner_size", FADE_VALUES);
+        return;
+    }
+    if (beside(m)) key_u32(m, "attention.head_count_kv", (uint32_t)kv_heads);
+    if (part_of(m, 0) || beside(m)) {
         key_u32(m, "ssm.conv_kernel", TINY_TAPS);
         key_u32(m, "ssm.state_size", SCAN_KEYS);
         key_u32(m, "ssm.group_count", SCAN_GROUPS);
@@ -282,7 +316,7 @@ void *tiny_model_with(const char *arch, uint64_t seed, tiny_extra extra, size_t 
     bool gpt2 = !strcmp(arch, "gpt2"), gemma3 = !strcmp(arch, "gemma3");
     size_t heads = gpt2 || m.integers ? 4 : 6, kv_heads = gpt2 ? 4 : gemma3 && !m.integers ? 1 : 2;
     size_t d = gpt2 || m.integers ? m.width / 4 : 10;
-    bool lfm2 = !strcmp(arch, "lfm2"), mixes = lfm2 || !strcmp(arch, "qwen35") || part_of(&m, 0);
+    bool lfm2 = !strcmp(arch, "lfm2"), mixes = lfm2 || !strcmp(arch, "qwen35") || part_of(&m, 0) || beside(&m);
     int layers = gemma3 ? 7 : mixes ? 4 : LAYERS; /* the sixth attends to all positions */
     gguf_writer_str(m.w, "general.architecture", arch);
     key_u32(&m, "context_length", TINY_CONTEXT);

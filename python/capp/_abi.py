@@ -61,7 +61,7 @@ class ModelInfo(Structure):
                 ("threads", c_int), ("vocabulary", c_uint32), ("context", c_uint32), ("layers", c_uint32), ("width", c_uint32),
                 ("parameters", c_uint64), ("file_bytes", c_uint64), ("weight_bytes", c_uint64),
                 ("whole_weight_bytes", c_uint64), ("streamed_bytes", c_uint64), ("bos", c_int32), ("eos", c_int32),
-                ("add_bos", c_bool), ("load_seconds", c_double), ("adapters", c_char_p), ("margin", c_double),
+                ("add_bos", c_bool), ("assumed_pretokenizer", c_bool), ("load_seconds", c_double), ("adapters", c_char_p), ("margin", c_double),
                 ("deciding", c_int)]
 
 

@@ -48,6 +48,7 @@ class ModelInfo:
     bos: int
     eos: int
     add_bos: bool
+    assumed_pretokenizer: bool
     load_seconds: float
     adapters: str
     margin: float
@@ -220,9 +221,9 @@ class Model:
         for no cache; or ``"all"``. Weights that are not cached are unpacked each time they are used. By default all weights
         are cached if they fit a quarter of the free memory, otherwise none. No result depends on it
     precision
-        ``"f32"``, float32 throughout; ``"bf16"``; ``"i16"``, which multiplies the integers of a quantized GGUF file, the same
+        ``"f32"``, float32 throughout; ``"bf16"``; ``"i16"``, which multiplies the integers of a quantized model, the same
         bits on every machine; ``"i8"``, faster and less accurate; or ``"auto"``, the fastest choice that keeps decisions:
-        those of i16 if all matrices of the model are stored as integers and no adapter changes them, else those of f32.
+        those of i16 if all matrices of its layers are stored as integers and no adapter changes them, else those of f32.
         By default the environment variable CAPP_PRECISION, or ``"auto"``
     isa
         instruction set; by default the best that the machine supports

@@ -55,7 +55,13 @@
     X(U64, 0x10004, 1, 8)                                                                                              \
     X(F8_E4M3, 0x10005, 1, 1)                                                                                          \
     X(F8_E5M2, 0x10006, 1, 1)                                                                                          \
-    X(QUANTIZED, 0x10007, 1, 1) /* not in files: data is a capp_quant (kernel/quant.h) */
+    X(QUANTIZED, 0x10007, 1, 1) /* not in files: data is a capp_quant (kernel/quant.h) */                              \
+    X(G4_32, 0x10008, 32, 19)   /* these neither: kernel/quant_blocks.h */                                             \
+    X(G4_64, 0x10009, 64, 36)                                                                                          \
+    X(G4_128, 0x1000a, 128, 68)                                                                                        \
+    X(G8_32, 0x1000b, 32, 36)                                                                                          \
+    X(G8_64, 0x1000c, 64, 68)                                                                                          \
+    X(G8_128, 0x1000d, 128, 132)
 
 enum { CAPP_FIRST_FOREIGN_TYPE = 0x10000 };
 

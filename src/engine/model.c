@@ -39,6 +39,7 @@ void capp_model_get_info(const capp_model *model, capp_model_info *info) {
                               .bos = vocab.bos,
                               .eos = vocab.eos,
                               .add_bos = vocab.add_bos,
+                              .assumed_pretokenizer = vocab.pre_assumed,
                               .load_seconds = model->load_seconds,
                               .adapters = model->adapters,
                               .margin = capp_model_margin(model),

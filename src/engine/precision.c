@@ -92,10 +92,10 @@ capp_status capp_precision_check(capp_precision precision, const capp_kernels *k
 capp_status capp_precision_check_weights(capp_precision precision, const capp_weights *w, capp_error *err) {
     bool integers = precision == CAPP_PRECISION_I16 || precision == CAPP_PRECISION_I8;
     if (!integers || w->n_integers) return CAPP_OK;
-    return capp_fail(
-        err, CAPP_EUNSUPPORTED,
-        "%s: no weight matrix is stored as integers (Q4_0 to Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, MXFP4)%s, "
-        "so precision %s has nothing to compute with; ask for f32 or auto",
-        capp_source_path(w->source), w->deltas ? " without an adapter" : "",
-        precision == CAPP_PRECISION_I16 ? "i16" : "i8");
+    return capp_fail(err, CAPP_EUNSUPPORTED,
+                     "%s: no weight matrix is stored as integers (Q4_0 to Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, "
+                     "MXFP4; GPTQ, AWQ and compressed-tensors with 4 or 8 bits in groups of 32 or more inputs)%s, "
+                     "so precision %s has nothing to compute with; ask for f32 or auto",
+                     capp_source_path(w->source), w->deltas ? " without an adapter" : "",
+                     precision == CAPP_PRECISION_I16 ? "i16" : "i8");
 }

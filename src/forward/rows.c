@@ -22,10 +22,23 @@ void capp_norm_row(const capp_weights *w, const capp_norm *norm, float *y, const
         w->kernels->layer_norm(y, x, norm->weight, norm->bias, n, eps);
 }
 
+/* In the order of m's groups. The activations that share a step are narrowed together, whatever comes before. */
+static void narrow_gathered(const capp_products *products, const capp_matrix *m, char *y, const float *x) {
+    float block[CAPP_MAX_STEP];
+    for (size_t i = 0; i < m->k; i += products->step, y += products->step * products->element) {
+        for (size_t j = 0; j < products->step; j++) block[j] = x[m->gather[i + j]];
+        products->narrow(y, block, products->step, products->step);
+    }
+}
+
 void capp_narrow_row(const capp_forward *f, const capp_matrix *m, char *h, size_t r, const float *x) {
     const capp_products *products = capp_products_of(f->weights, m);
     size_t padded = (m->k + products->step - 1) / products->step * products->step;
-    products->narrow(h + r * f->h_stride * products->element, x, m->k, padded);
+    char *y = h + r * f->h_stride * products->element;
+    if (m->gather && products == f->weights->integers)
+        narrow_gathered(products, m, y, x);
+    else
+        products->narrow(y, x, m->k, padded);
 }
 
 void capp_norm_latent(const capp_weights *w, const capp_norm *norm, float *y, size_t n) {

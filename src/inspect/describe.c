@@ -137,10 +137,8 @@ static void report_tokenizer(reporter *r, const capp_source *s) {
     }
     capp_vocab_get_info(vocab, &info);
     report(r, "tokenizer", "model", "%s", info.model);
-    bool unnamed =
-        s->gguf && *info.pre && !capp_gguf_find(s->gguf, "tokenizer.ggml.pre") && !strcmp(info.model, "gpt2");
     report(r, "tokenizer", "pre-tokenizer", "%s%s", info.pre,
-           unnamed ? ", because the file names none; if the model needs another, convert it again" : "");
+           info.pre_assumed ? ", because the file names none; if the model needs another, convert it again" : "");
     report(r, "tokenizer", "tokens", "%" PRIu32, info.n_tokens);
     report(r, "tokenizer", "bos", "%d%s", info.bos, info.add_bos ? ", added" : ", not added");
     report(r, "tokenizer", "eos", "%d", info.eos);

@@ -161,6 +161,60 @@ static void read_MXFP4(block *restrict y, const uint8_t *restrict b) {
     look_up(y->number, b + 1, capp_fp4_levels);
 }
 
+/* Blocks of kernel/quant_blocks.h. head: the scale's word without its lowest byte, or all of it. */
+static float group_scale(uint32_t head) {
+    float scale;
+    head &= CAPP_GROUP_SCALE;
+    memcpy(&scale, &head, sizeof scale);
+    return scale;
+}
+
+static void read_group_4(block *restrict y, const uint8_t *restrict b, uint32_t head, size_t n) {
+    for (size_t g = 0; g < n / 32; g++) {
+        y[g].scale[0] = group_scale(head);
+        nibbles(y[g].number, b + 16 * g);
+        subtract(y[g].number, (int)(head >> 8 & 15));
+    }
+}
+
+static void read_group_8(block *restrict y, const uint8_t *restrict b, uint32_t head, size_t n) {
+    for (size_t g = 0; g < n / 32; g++) {
+        y[g].scale[0] = group_scale(head);
+        y[g].minimum[0] = y[g].scale[0] * (float)((int)(head & 255) - 128);
+        for (int i = 0; i < 32; i++) y[g].number[i] = (int8_t)(b[32 * g + (size_t)i] - 128);
+    }
+}
+
+static uint32_t load_head(const uint8_t *b) {
+    uint32_t head;
+    memcpy(&head, b, sizeof head);
+    return head;
+}
+
+static void read_G4_32(block *restrict y, const uint8_t *restrict b) {
+    read_group_4(y, b + 3, (uint32_t)b[0] << 8 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 24, 32);
+}
+
+static void read_G4_64(block *restrict y, const uint8_t *restrict b) {
+    read_group_4(y, b + 4, load_head(b), 64);
+}
+
+static void read_G4_128(block *restrict y, const uint8_t *restrict b) {
+    read_group_4(y, b + 4, load_head(b), 128);
+}
+
+static void read_G8_32(block *restrict y, const uint8_t *restrict b) {
+    read_group_8(y, b + 4, load_head(b), 32);
+}
+
+static void read_G8_64(block *restrict y, const uint8_t *restrict b) {
+    read_group_8(y, b + 4, load_head(b), 64);
+}
+
+static void read_G8_128(block *restrict y, const uint8_t *restrict b) {
+    read_group_8(y, b + 4, load_head(b), 128);
+}
+
 const capp_integer_form *capp_integer_form_of(uint32_t type) {
     switch (type) {
 #define X(type, elements, bytes, width, minima, ...)                                                                   \

@@ -81,7 +81,16 @@ typedef struct capp_integer_block {
     X(Q6_K, 256, 210, 16, 0, 32)                                                                                       \
     X(IQ4_NL, 32, 18, 32, 0, 127)                                                                                      \
     X(IQ4_XS, 256, 136, 32, 0, 127)                                                                                    \
-    X(MXFP4, 32, 17, 32, 0, 12)
+    X(MXFP4, 32, 17, 32, 0, 12)                                                                                        \
+    X(G4_32, 32, 19, 32, 0, 15)                                                                                        \
+    X(G4_64, 64, 36, 32, 0, 15)                                                                                        \
+    X(G4_128, 128, 68, 32, 0, 15)                                                                                      \
+    X(G8_32, 32, 36, 32, 1, 128)                                                                                       \
+    X(G8_64, 64, 68, 32, 1, 128)                                                                                       \
+    X(G8_128, 128, 132, 32, 1, 128)
+
+/* The bits of the scale in the first word of a block of a type G4 or G8: kernel/quant_blocks.h. */
+#define CAPP_GROUP_SCALE 0xfffff000u
 
 /* Levels of IQ4_NL and IQ4_XS; levels of MXFP4, doubled. */
 extern const int8_t capp_iq4_levels[16], capp_fp4_levels[16];

@@ -4,15 +4,16 @@
  * rows. VPMADDWD multiplies them and adds pairs of products, exactly. No int32 overflows: the sum over 32 inputs is at
  * most 32 * 32,512 * 128 = 133,169,152.
  *
- * A block in which no row has low digits: VPMADDUBSW multiplies unsigned by signed bytes and adds pairs of products, in
- * 16 bits, with saturation. Numbers of types with minima are not negative: they are the unsigned bytes, and the signed
- * ones are the digits, -127 .. 127. Other numbers are the signed bytes; the unsigned ones are the digits + 128, and the
- * sum starts from -128 times the sum of the numbers. `reach` quads are added in 16 bits before VPMADDWD adds their
- * pairs to 32 bits. A lane of 16 bits then has 2 * reach products:
+ * A block in which no row has low digits, and one of few rows, digit by digit: VPMADDUBSW multiplies unsigned by signed
+ * bytes and adds pairs of products, in 16 bits, with saturation. Numbers of types with minima are not negative: they
+ * are the unsigned bytes, and the signed ones are the digits, -128 .. 127. Other numbers are the signed bytes; the
+ * unsigned ones are the digits of integer + 32,768, and the sum of high digits starts from -128 times the sum of the
+ * numbers. `reach` quads are added in 16 bits before VPMADDWD adds their pairs to 32 bits. Then 2 * reach products
+ * are in a lane of 16 bits:
  *
  *                        with minima                 without
- *   reach 8, 8 quads     16 * 127 * 15 = 30,480      16 * 255 * 8  = 32,640
- *   reach 4              8 * 127 * 31  = 31,496      8 * 255 * 16  = 32,640
+ *   reach 8, 8 quads     16 * 128 * 15 = 30,720      16 * 255 * 8  = 32,640
+ *   reach 4              8 * 128 * 31  = 31,744      8 * 255 * 16  = 32,640
  *   reach 2                                          4 * 255 * 32  = 32,640
  *
  * All are below 2^15, so nothing saturates. Larger numbers have reach 0: they are always multiplied in 16 bits. */
@@ -24,8 +25,11 @@ enum { TILE_ROWS = 4 };
 
 #include <stdbool.h>
 
-/* Beside each split block, on a line of the cache: whether its numbers have been widened. Then [16][NR][2] int16. */
+/* Beside each split block, on a line of the cache: 0 if its numbers have been widened. Then [16][NR][2] int16. */
 enum { FLAG = 64, EXTRA = FLAG + 2 * 32 * 16 };
+
+/* With at most this number of rows, two products of bytes cost less than widening the numbers. */
+enum { FEW_ROWS = 8 };
 
 #include "kernel/integers_256.h"
 
@@ -81,13 +85,26 @@ INLINE void dot_pairs(whole *s, const int16_t *const *x, const char *wide, const
     }
 }
 
-/* s [rows][2] = 256 times the sums of high digits over n quads. sums: from which signed numbers start. */
-INLINE void dot_quads(whole *s, const uint8_t *const *x, const char *numbers, const char *sums, const int n,
-                      const bool minima, const int reach, const int rows) {
+/* The two digits of a row's integers: as they are multiplied with numbers that are not negative, or with others. */
+typedef struct digits {
+    uint8_t high[BLOCK], low[BLOCK];
+} digits;
+
+static __attribute__((noinline)) void split(digits *y, const capp_digits *a, bool minima) {
+    const int up = minima ? 128 : 32768;
+    int16_t integers[BLOCK];
+    const int16_t *q = a->integer;
+    if (!a->fine) restore(integers, a), q = integers;
+    for (int i = 0; i < BLOCK; i++) {
+        y->high[i] = (uint8_t)((q[i] + up) >> 8);
+        y->low[i] = (uint8_t)q[i];
+    }
+}
+
+/* Adds `value` times the sums over n quads of digits to s [rows][2]. */
+INLINE void dot_quads(whole *s, const uint8_t *const *x, const char *numbers, const int n, const bool minima,
+                      const int reach, const int rows, whole value) {
     whole short_sum[TILE_ROWS * VECTORS];
-    UNROLL
-    for (int t = 0; t < rows * VECTORS; t++)
-        s[t] = minima ? w_set(0) : w_shift_left(w_load(sums + t % VECTORS * WIDTH * 4), 8);
     UNROLL
     for (int j = 0; j < n; j++) {
         const whole w0 = w_load(numbers + j * NR * 4), w1 = w_load(numbers + j * NR * 4 + WIDTH * 4);
@@ -101,18 +118,27 @@ INLINE void dot_quads(whole *s, const uint8_t *const *x, const char *numbers, co
         }
         if (j % reach != reach - 1 && j + 1 < n) continue;
         UNROLL
-        for (int t = 0; t < rows * VECTORS; t++)
-            s[t] = in_order(w_add(s[t], _mm256_madd_epi16(short_sum[t], _mm256_set1_epi16(256))));
+        for (int t = 0; t < rows * VECTORS; t++) s[t] = in_order(w_add(s[t], _mm256_madd_epi16(short_sum[t], value)));
     }
 }
 
-INLINE void sum_digits(whole *s, const capp_digits *const *a, const char *b, const int h, const int halves,
-                       const bool minima, const int reach, const int rows) {
-    const uint8_t *x[TILE_ROWS];
+/* fine: whether any row has low digits. */
+INLINE void sum_digits(whole *s, const capp_digits *const *a, const char *b, const bool fine, const int h,
+                       const int halves, const bool minima, const int reach, const int rows) {
     const int begin = h * BLOCK / halves;
+    const char *sums = b + (BLOCK + h * 4) * NR;
+    const uint8_t *x[TILE_ROWS];
+    digits both[TILE_ROWS];
+    UNROLL
+    for (int t = 0; t < rows * VECTORS; t++)
+        s[t] = minima ? w_set(0) : w_shift_left(w_load(sums + t % VECTORS * WIDTH * 4), 8);
     UNROLL
     for (int r = 0; r < rows; r++) x[r] = (minima ? (const uint8_t *)a[r]->digit : a[r]->high) + begin;
-    dot_quads(s, x, b + begin * NR, b + (BLOCK + h * 4) * NR, QUADS / halves, minima, reach, rows);
+    for (int r = 0; fine && r < rows; r++) split(&both[r], a[r], minima), x[r] = both[r].high + begin;
+    for (int value = 256; value; value = fine && value > 1) {
+        dot_quads(s, x, b + begin * NR, QUADS / halves, minima, reach, rows, _mm256_set1_epi16((short)value));
+        for (int r = 0; fine && r < rows; r++) x[r] = both[r].low + begin;
+    }
 }
 
 /* fine: rows that have low digits. */
@@ -131,22 +157,26 @@ INLINE void sum_integers(whole *s, const capp_digits *const *a, const char *wide
 INLINE void sum_block(whole *s, const capp_digits *const *a, char *b, const int h, const int halves, const bool minima,
                       const int reach, const int rows) {
     char *extra = b + split_bytes((size_t)halves, minima);
-    int32_t fine = 0, widened;
+    int32_t fine = 0, waiting; /* rows that have low digits; rows for which the numbers have not been widened, or 0 */
     UNROLL
     for (int r = 0; r < rows; r++) fine += a[r]->fine;
+    memcpy(&waiting, extra, sizeof waiting);
     if (reach && !fine) {
-        sum_digits(s, a, b, h, halves, minima, reach ? reach : 1, rows);
+        sum_digits(s, a, b, false, h, halves, minima, reach ? reach : 1, rows);
         return;
     }
-    memcpy(&widened, extra, sizeof widened);
-    if (!widened) {
+    if (reach && waiting && waiting <= FEW_ROWS) {
+        sum_digits(s, a, b, true, h, halves, minima, reach ? reach : 1, rows);
+        return;
+    }
+    if (waiting) {
         widen(extra + FLAG, b);
-        memcpy(extra, &(int32_t){1}, sizeof widened);
+        memset(extra, 0, sizeof waiting);
     }
     sum_integers(s, a, extra + FLAG, fine, h, halves, rows);
 }
 
-#define KIND_MAP(X) X(1, 0, 0) X(1, 0, 4) X(1, 0, 8) X(1, 1, 4) X(1, 1, 8) X(2, 0, 2) X(2, 0, 8) X(2, 1, 8)
+#define KIND_MAP(X) X(1, 0, 0) X(1, 0, 4) X(1, 0, 8) X(1, 1, 0) X(1, 1, 4) X(1, 1, 8) X(2, 0, 2) X(2, 0, 8) X(2, 1, 8)
 
 INLINE int reach_of(int most, int minima) {
     return most <= (minima ? 15 : 8) ? 8 : most <= (minima ? 31 : 16) ? 4 : most <= 32 ? 2 : 0;

@@ -118,8 +118,12 @@ static void awq(float *restrict out, const capp_quant *q, const columns *c, cons
     }
 }
 
-static void integers(float *out, const capp_quant *q, const columns *c, float *table) {
-    spread(table, q, c);
+/* A table of scales that are 1 and zeros that are 0. */
+static void spread_ones(float *table, const capp_quant *q) {
+    for (size_t i = 0; i < q->groups * 2 * COLUMNS; i++) table[i] = i / COLUMNS % 2 ? 0 : 1;
+}
+
+static void integers(float *out, const capp_quant *q, const columns *c, const float *table) {
     if (q->layout == CAPP_QUANT_AWQ) {
         awq(out, q, c, table);
         return;
@@ -143,13 +147,38 @@ size_t capp_quant_scratch(const capp_quant *q) {
     return is_columns(q) ? 2 * COLUMNS * q->groups : capp_quant_row_scratch(q);
 }
 
-void capp_quant_rows(float *out, const capp_quant *q, size_t first, size_t n, float *scratch) {
-    if (!is_columns(q)) capp_quant_row_begin(q, scratch);
-    for (size_t i = 0, step = is_columns(q) ? COLUMNS : 1; i < n; i += step) {
-        columns c = columns_of(q, first + i, n - i < step ? n - i : step);
-        if (is_columns(q))
-            integers(out + i * q->k, q, &c, scratch);
-        else
-            capp_quant_row(out + i * q->k, q, c.at[0], scratch);
+static void rows_of(float *out, const capp_quant *q, size_t first, size_t n, float *scratch, bool numbers) {
+    if (!is_columns(q)) {
+        capp_quant_row_begin(q, scratch);
+        for (size_t i = 0; i < n; i++) {
+            const size_t row = q->order ? q->order[first + i] : first + i;
+            (numbers ? capp_quant_row_numbers : capp_quant_row)(out + i * q->k, q, row, scratch);
+        }
+        return;
     }
+    if (numbers) spread_ones(scratch, q);
+    for (size_t i = 0; i < n; i += COLUMNS) {
+        columns c = columns_of(q, first + i, n - i < COLUMNS ? n - i : COLUMNS);
+        if (!numbers) spread(scratch, q, &c);
+        integers(out + i * q->k, q, &c, scratch);
+    }
+}
+
+void capp_quant_rows(float *out, const capp_quant *q, size_t first, size_t n, float *scratch) {
+    rows_of(out, q, first, n, scratch, false);
+}
+
+void capp_quant_numbers(float *out, const capp_quant *q, size_t first, size_t n, float *scratch) {
+    rows_of(out, q, first, n, scratch, true);
+}
+
+float capp_quant_scale_of(const capp_quant *q, size_t row, size_t g) {
+    const size_t at = is_columns(q) ? g * q->n + row : (q->scale_rows > 1 ? row : 0) * q->groups + g;
+    float scale;
+    capp_dequant(q->scale_type)(&scale, (const char *)q->scales + at * capp_type_get(q->scale_type).block_bytes, 1);
+    return scale;
+}
+
+uint32_t capp_quant_zero_of(const capp_quant *q, size_t row, size_t g) {
+    return is_columns(q) ? zero_of(q, g, row) : capp_quant_row_zero(q, row, g);
 }

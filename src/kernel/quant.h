@@ -11,4 +11,11 @@ size_t capp_quant_scratch(const capp_quant *q);
 /* Dequantizes the rows first .. first + n - 1 to out [n][q->k]. */
 void capp_quant_rows(float *out, const capp_quant *q, size_t first, size_t n, float *scratch);
 
+/* The same rows as numbers, without zeros and scales; only for layouts of integers. Signed bytes plus 128. */
+void capp_quant_numbers(float *out, const capp_quant *q, size_t first, size_t n, float *scratch);
+
+/* The scale and the zero of stored row `row` and group g, to which the numbers belong. */
+float capp_quant_scale_of(const capp_quant *q, size_t row, size_t g);
+uint32_t capp_quant_zero_of(const capp_quant *q, size_t row, size_t g);
+
 #endif

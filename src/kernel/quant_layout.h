@@ -56,7 +56,9 @@ typedef struct capp_quant {
     const void *codes, *second; /* [256] and [ceil(scales / second_block)] float32; NULL: scales are float32 */
     size_t second_block;
     float offset;
-    const uint32_t *order; /* row i is stored as row order[i], below n; NULL: as row i */
+    uint32_t blocks; /* the type of its blocks for products of integers (quant_blocks.h); CAPP_TYPE_QUANTIZED: none */
+    const uint32_t *inputs; /* [k] weight i of a row of blocks belongs to input inputs[i]; NULL: to input i */
+    const uint32_t *order;  /* row i is stored as row order[i], below n; NULL: as row i */
 } capp_quant;
 
 #endif

@@ -86,13 +86,19 @@ static void nvfp4(float *restrict out, const capp_quant *q, size_t row, float *r
 /* ---- Integers ------------------------------------------------------------------------------------------------------
  */
 
+uint32_t capp_quant_row_zero(const capp_quant *q, size_t row, size_t g) {
+    const size_t of = q->scale_rows > 1 ? row : 0, at = of * q->bits;
+    if (!q->zeros) return 1u << (q->bits - 1);
+    if (q->layout == CAPP_QUANT_INT8) return (uint32_t)(((const int8_t *)q->zeros)[of * q->groups + g] + 128);
+    return capp_load_word(q->zeros, at / 32 * q->groups + g) >> at % 32 & ((1u << q->bits) - 1);
+}
+
 static void packed(float *restrict out, const capp_quant *q, size_t row, float *restrict scratch) {
     float *scales = scratch + VALUES, *zeros = scales + q->groups;
     const unsigned bits = q->bits;
     const uint8_t *words = row_of(q, row, (q->k * bits + 31) / 32 * sizeof(uint32_t));
-    const size_t of = q->scale_rows > 1 ? row : 0;
-    read_scales(scales, q, of);
-    for (size_t g = 0; g < q->groups; g++) zeros[g] = (float)capp_quant_zero(q, of, g);
+    read_scales(scales, q, q->scale_rows > 1 ? row : 0);
+    for (size_t g = 0; g < q->groups; g++) zeros[g] = (float)capp_quant_row_zero(q, row, g);
     for (size_t i = 0; i < q->k; i++) {
         const size_t g = q->group[i];
         out[i] = ((float)capp_of_stream(words, i, bits) - zeros[g]) * scales[g];
@@ -100,14 +106,13 @@ static void packed(float *restrict out, const capp_quant *q, size_t row, float *
 }
 
 static void int8(float *restrict out, const capp_quant *q, size_t row, float *restrict scratch) {
-    float *scales = scratch + VALUES;
+    float *scales = scratch + VALUES, *zeros = scales + q->groups;
     const int8_t *b = (const int8_t *)q->weights + row * q->k;
-    const size_t of = q->scale_rows > 1 ? row : 0;
-    read_scales(scales, q, of);
+    read_scales(scales, q, q->scale_rows > 1 ? row : 0);
+    for (size_t g = 0; g < q->groups; g++) zeros[g] = (float)capp_quant_row_zero(q, row, g) - 128;
     for (size_t i = 0; i < q->k; i++) {
         const size_t g = q->group[i];
-        const int zero = q->zeros ? ((const int8_t *)q->zeros)[of * q->groups + g] : 0;
-        out[i] = (float)(b[i] - zero) * scales[g];
+        out[i] = ((float)b[i] - zeros[g]) * scales[g];
     }
 }
 
@@ -148,10 +153,12 @@ static void levels(float *restrict out, const capp_quant *q, size_t row, float *
 /* ---- All -----------------------------------------------------------------------------------------------------------
  */
 
-uint32_t capp_quant_zero(const capp_quant *q, size_t row, size_t g) {
-    if (!q->zeros) return 1u << (q->bits - 1);
-    const size_t at = row * q->bits;
-    return capp_load_word(q->zeros, at / 32 * q->groups + g) >> at % 32 & ((1u << q->bits) - 1);
+void capp_quant_row_numbers(float *out, const capp_quant *q, size_t row, float *scratch) {
+    const uint8_t *words = row_of(q, row, (q->k * q->bits + 31) / 32 * sizeof(uint32_t));
+    const int8_t *bytes = (const int8_t *)q->weights + row * q->k;
+    (void)scratch;
+    for (size_t i = 0; i < q->k; i++)
+        out[i] = q->layout == CAPP_QUANT_INT8 ? (float)(bytes[i] + 128) : (float)capp_of_stream(words, i, q->bits);
 }
 
 size_t capp_quant_row_scratch(const capp_quant *q) {

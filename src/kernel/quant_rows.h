@@ -21,14 +21,15 @@ static inline uint32_t capp_of_stream(const void *words, size_t i, unsigned bits
     return value & ((1u << bits) - 1);
 }
 
-/* PACKED: the zero of group g of a row. */
-uint32_t capp_quant_zero(const capp_quant *q, size_t row, size_t g);
+/* PACKED, INT8: the zero of group g of a row, for numbers above 0. */
+uint32_t capp_quant_row_zero(const capp_quant *q, size_t row, size_t g);
 
 /* The number of scratch floats that the rows of q need. */
 size_t capp_quant_row_scratch(const capp_quant *q);
 
 /* Fills scratch with what all rows of q have in common; then capp_quant_row dequantizes row after row to out [q->k]. */
 void capp_quant_row_begin(const capp_quant *q, float *scratch);
+void capp_quant_row_numbers(float *out, const capp_quant *q, size_t row, float *scratch);
 void capp_quant_row(float *out, const capp_quant *q, size_t row, float *scratch);
 
 #endif

@@ -56,6 +56,12 @@ void capp_set_panels(const capp_weights *w, capp_matrix *m);
 /* Whether every panel of m can be unpacked for products of integers, whatever the instruction set. */
 bool capp_has_integers(const capp_matrix *m);
 
+/* The order of inputs that the blocks of a matrix with integers need: see gather in model/matrix.h. */
+const uint32_t *capp_integer_inputs(const capp_matrix *m);
+
+/* Whether the rows of a matrix with integers can be computed in any order. */
+bool capp_can_reorder(const capp_matrix *m);
+
 /* A tensor in a form that the file does not have: rows in another order, columns as rows, a part of another tensor. */
 typedef struct capp_derived {
     struct capp_derived *next;
@@ -183,6 +189,10 @@ const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t);
  * there is not enough memory. */
 const capp_tensor *capp_derive_quantized(binder *b, const capp_tensor *t, const capp_quant *q, capp_order_fn order,
                                          const void *user, uint32_t **numbers);
+
+/* Finds the blocks for products of integers of a tensor that capp_derive_quantized has made, when its groups are known.
+ */
+void capp_derive_blocks(const capp_tensor *t);
 
 /* The same rows, multiplied by the float32 at scale (unaligned). NULL if there is not enough memory. */
 const capp_tensor *capp_derive_scaled(binder *b, const capp_tensor *t, const void *scale);

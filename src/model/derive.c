@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "kernel/quant_blocks.h"
 #include "model/binder.h"
 
 /* A view of t as n rows of k elements, with `own` additional bytes; NULL if there is not enough memory. */
@@ -71,10 +72,10 @@ const capp_tensor *capp_derive_transposed(binder *b, const capp_tensor *t) {
 const capp_tensor *capp_derive_quantized(binder *b, const capp_tensor *t, const capp_quant *q, capp_order_fn order,
                                          const void *user, uint32_t **numbers) {
     size_t groups = numbers ? q->k : 0, n = order ? q->n : 0;
-    capp_derived *d = view(b, t, q->k, q->n, sizeof *q + (groups + n) * sizeof(uint32_t));
+    capp_derived *d = view(b, t, q->k, q->n, sizeof *q + (3 * groups + n) * sizeof(uint32_t));
     if (!d) return NULL;
     capp_quant *made = (capp_quant *)(void *)d->own;
-    uint32_t *group = (uint32_t *)(void *)(made + 1), *rows = group + groups;
+    uint32_t *group = (uint32_t *)(void *)(made + 1), *rows = group + 3 * groups;
     *made = *q;
     if (numbers) made->group = *numbers = group;
     for (size_t i = 0; i < n; i++) rows[i] = (uint32_t)order(user, i);
@@ -82,6 +83,11 @@ const capp_tensor *capp_derive_quantized(binder *b, const capp_tensor *t, const 
     d->tensor.type = CAPP_TYPE_QUANTIZED;
     d->tensor.data = made;
     return &d->tensor;
+}
+
+void capp_derive_blocks(const capp_tensor *t) {
+    capp_quant *q = (capp_quant *)(uintptr_t)t->data;
+    capp_quant_find_blocks(q, (uint32_t *)(void *)(q + 1) + q->k);
 }
 
 void capp_derived_free(capp_weights *w) {

@@ -1,9 +1,17 @@
 /* A panel of a matrix: nr rows, which may come from several tensors, dequantized and packed. When the model is opened,
  * panels are packed into the cache (cache.c). Other panels are packed into a worker's scratch each time a product uses
  * them. */
+#include <string.h>
+
 #include "kernel/integers.h"
+#include "kernel/quant_blocks.h"
 #include "model/adapter.h"
 #include "model/binder.h"
+
+/* The type of a tensor's blocks for products of integers. */
+static uint32_t integer_type(const capp_tensor *t) {
+    return t->type == CAPP_TYPE_QUANTIZED ? ((const capp_quant *)t->data)->blocks : t->type;
+}
 
 size_t capp_panel_offset(const capp_weights *w, const capp_matrix *m, size_t from) {
     const capp_products *products = capp_products_of(w, m);
@@ -19,19 +27,46 @@ void capp_set_panels(const capp_weights *w, capp_matrix *m) {
     const capp_products *products = capp_products_of(w, m);
     m->panels = m->parts * ((m->columns + products->nr - 1) / products->nr);
     for (size_t s = 0; s < m->n_sources; s++)
-        if (!s || products->panel_bytes(m->source[s]->type, m->k) > products->panel_bytes(m->widest, m->k))
-            m->widest = m->source[s]->type;
+        if (!s || products->panel_bytes(integer_type(m->source[s]), m->k) > products->panel_bytes(m->widest, m->k))
+            m->widest = integer_type(m->source[s]);
     m->panel_bytes = capp_panel_offset(w, m, m->k);
 }
 
-/* All rows of a panel have one type, so the rows of each type must fill whole panels. */
+static const uint32_t *inputs_of(const capp_tensor *t) {
+    return t->type == CAPP_TYPE_QUANTIZED ? ((const capp_quant *)t->data)->inputs : NULL;
+}
+
+static bool same_inputs(const capp_tensor *a, const capp_tensor *b, size_t k) {
+    const uint32_t *x = inputs_of(a), *y = inputs_of(b);
+    return x == y || (x && y && !memcmp(x, y, k * sizeof *x));
+}
+
+const uint32_t *capp_integer_inputs(const capp_matrix *m) {
+    return inputs_of(m->source[0]);
+}
+
+bool capp_can_reorder(const capp_matrix *m) {
+    if (!m->integers || m->bias || m->n_sources != m->parts) return false;
+    for (size_t s = 0; s < m->n_sources; s++) {
+        const capp_tensor *t = m->source[s];
+        if (t->type != CAPP_TYPE_QUANTIZED || ((const capp_quant *)t->data)->order || t->dims[1] != m->columns)
+            return false;
+    }
+    return true;
+}
+
+/* All rows of a panel have one type, so the rows of each type must fill whole panels. All rows have one order of
+ * inputs.
+ */
 bool capp_has_integers(const capp_matrix *m) {
     size_t begin = 0;
     if (m->deltas || m->factors) return false;
     for (size_t s = 0; s < m->n_sources; s++) {
         const capp_tensor *t = m->source[s];
-        if (!capp_integer_form_of(t->type) || t->turned || t->scale) return false;
-        if (s && t->type != m->source[s - 1]->type && begin % m->columns % CAPP_INTEGER_COLUMNS) return false;
+        if (!capp_integer_form_of(integer_type(t)) || t->turned || t->scale) return false;
+        if (!same_inputs(t, m->source[0], m->k)) return false;
+        if (s && integer_type(t) != integer_type(m->source[s - 1]) && begin % m->columns % CAPP_INTEGER_COLUMNS)
+            return false;
         begin += (size_t)t->dims[1];
     }
     return true;
@@ -107,12 +142,38 @@ static void read_panel(const capp_weights *w, const capp_matrix *m, panel_rows r
     for (size_t i = 0; i < r.n && m->factors; i++) w->kernels->scale(rows + i * m->k, m->factors[r.row + i], m->k);
 }
 
+/* Makes blocks of the rows of a panel whose sources are quantized folders. rows: as for read_panel. */
+static stored_rows make_blocks(const capp_weights *w, const capp_matrix *m, panel_rows r, float *rows) {
+    const capp_products *products = capp_products_of(w, m);
+    stored_rows made = {.unpack = NULL};
+    size_t begin = 0;
+    for (size_t s = 0; s < m->n_sources; s++) {
+        const capp_tensor *t = m->source[s];
+        size_t end = begin + (size_t)t->dims[1];
+        size_t from = r.row > begin ? r.row : begin, to = r.row + r.n < end ? r.row + r.n : end;
+        if (from < to) {
+            capp_quant q = *(const capp_quant *)t->data;
+            if (m->outputs) q.order = m->outputs;
+            capp_quant_blocks(rows + (from - r.row) * m->k, &q, from - begin, to - from,
+                              rows + whole_vectors(products->nr * m->k));
+            made.type = capp_type_get(integer_type(t));
+            made.unpack = products->unpack(integer_type(t));
+        }
+        begin = end;
+    }
+    for (size_t i = 0; i < r.n; i++) made.at[i] = (const char *)(rows + i * m->k);
+    return made;
+}
+
 /* Packs a panel block by block along k; each block is a panel of its own. */
 void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows) {
     const capp_products *products = capp_products_of(w, m);
     panel_rows r = rows_of(w, m, panel);
     stored_rows stored = find_stored(w, m, r);
-    if (!stored.unpack) read_panel(w, m, r, rows);
+    if (!stored.unpack && !products->pack)
+        stored = make_blocks(w, m, r, rows);
+    else if (!stored.unpack)
+        read_panel(w, m, r, rows);
     for (size_t from = 0, part; from < m->k; from += part) {
         char *to = (char *)packed + capp_panel_offset(w, m, from);
         part = capp_part_of(products, m->k, from);

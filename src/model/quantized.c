@@ -56,6 +56,7 @@ capp_status capp_bind_quantized(binder *b, place where, size_t n, size_t k, capp
     uint64_t before = b->w->parameters;
     capp_status st = x->bind(&p, capp_find(b, where, x->suffix, name), name, out);
     b->w->parameters = before + (uint64_t)n * k;
+    if (st == CAPP_OK) capp_derive_blocks(*out);
     return st;
 }
 

@@ -49,32 +49,54 @@ capp_status capp_weights_open_adapted(capp_weights **out, const capp_source *s, 
 }
 
 /* Makes all experts of a layer agree: all are integers or none are. One product runs over all of them, and the shared
- * expert reads the same rows. */
+ * expert reads the same rows, so none may have an order of inputs of its own. */
 static void agree(capp_matrix *experts, size_t n, capp_matrix *shared) {
     bool all = shared->integers;
-    for (size_t e = 0; e < n; e++) all = all && experts[e].integers;
+    all = all && !shared->gather;
+    for (size_t e = 0; e < n; e++) all = all && experts[e].integers && !experts[e].gather;
     for (size_t e = 0; e < n; e++) experts[e].integers = all;
     shared->integers = all;
 }
 
+/* Returns the number of routers. */
+static size_t of_experts(capp_layer *layer, size_t n) {
+    layer->router.integers = layer->shared_router.integers = false;
+    agree(layer->expert_up, n, layer->up.parts ? &layer->up : layer->expert_up);
+    agree(layer->expert_down, n, layer->expert_down);
+    return layer->shared_router.parts ? 2 : 1;
+}
+
+/* The inputs of `down` are the outputs of `up`, which are written in the order that `down` needs. */
+static void order_outputs(const capp_hparams *h, capp_matrix *up, capp_matrix *down) {
+    if (!down->gather) return;
+    if (capp_can_reorder(up) && !h->streams)
+        up->outputs = down->gather;
+    else
+        down->integers = false;
+    down->gather = NULL;
+}
+
+static void find_matrix(capp_matrix *m) {
+    m->integers = capp_has_integers(m);
+    m->gather = m->integers ? capp_integer_inputs(m) : NULL;
+}
+
 /* Chooses the matrices that are integers. Routers are always floats: they are so small that they are hardly ever
- * quantized, and their numbers decide which experts run. */
+ * quantized, and their numbers decide which experts run. A head of floats is not counted: quantized folders keep it. */
 static void find_integers(const binder *b) {
     capp_weights *w = b->w;
     size_t routers = 0;
-    for (size_t i = 0; i < b->n_jobs; i++) b->jobs[i].matrix->integers = capp_has_integers(b->jobs[i].matrix);
+    for (size_t i = 0; i < b->n_jobs; i++) find_matrix(b->jobs[i].matrix);
     for (size_t i = 0; i < w->hparams.layers; i++) {
         capp_layer *layer = &w->layers[i];
         layer->mix_rates.integers = false;
         routers += layer->mix_rates.parts;
-        if (!layer->expert_up) continue;
-        layer->router.integers = layer->shared_router.integers = false;
-        routers += layer->shared_router.parts ? 2 : 1;
-        agree(layer->expert_up, w->hparams.experts, layer->up.parts ? &layer->up : layer->expert_up);
-        agree(layer->expert_down, w->hparams.experts, layer->expert_down);
+        if (layer->expert_up) routers += of_experts(layer, w->hparams.experts);
+        order_outputs(&w->hparams, &layer->up, &layer->down);
     }
     for (size_t i = 0; i < b->n_jobs; i++) w->n_integers += b->jobs[i].matrix->integers;
-    w->n_floats_only = b->n_jobs - w->n_integers - routers;
+    const bool floats_head = w->head.parts && !w->head.integers && !w->head.deltas;
+    w->n_floats_only = b->n_jobs - w->n_integers - routers - floats_head;
 }
 
 static void set_arithmetic(capp_weights *w, const capp_arithmetic *arithmetic) {

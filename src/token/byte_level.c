@@ -127,6 +127,7 @@ capp_status capp_byte_level_open(capp_vocab *vocab, const capp_gguf *gguf, capp_
         return st;
     }
     vocab->info.pre = capp_pretokenizer_name(vocab->pre);
+    vocab->info.pre_assumed = !gemma4 && !capp_gguf_find(gguf, "tokenizer.ggml.pre");
     vocab->info.add_bos = capp_pretokenizer_flags(vocab->pre) & CAPP_PRE_ADD_BOS;
     memset(vocab->byte_of, 0xff, sizeof vocab->byte_of);
     for (unsigned b = 0; b < 256; b++) {

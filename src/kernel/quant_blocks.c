@@ -1,0 +1,92 @@
+#include "kernel/quant_blocks.h"
+
+#include <string.h>
+
+#include "base/tensor.h"
+#include "kernel/integers.h"
+#include "kernel/quant.h"
+
+enum { LEAST = 32, MOST = 128 };
+
+static size_t input_of(const capp_quant *q, size_t i) {
+    return q->inputs ? q->inputs[i] : i;
+}
+
+/* Whether each `size` weights of blocks are in one group. */
+static bool fits(const capp_quant *q, size_t size) {
+    if (q->k % size) return false;
+    for (size_t i = 0; i < q->k; i++)
+        if (q->group[input_of(q, i)] != q->group[input_of(q, i / size * size)]) return false;
+    return true;
+}
+
+static void choose(capp_quant *q) {
+    static const uint32_t types[2][3] = {{CAPP_TYPE_G4_32, CAPP_TYPE_G4_64, CAPP_TYPE_G4_128},
+                                         {CAPP_TYPE_G8_32, CAPP_TYPE_G8_64, CAPP_TYPE_G8_128}};
+    for (size_t i = 3; i > 0 && q->blocks == CAPP_TYPE_QUANTIZED; i--)
+        if (fits(q, (size_t)LEAST << (i - 1))) q->blocks = types[q->bits == 8][i - 1];
+}
+
+/* inputs [k] = the inputs in the order of their groups; ends [groups]: room. */
+static void sort_inputs(const capp_quant *q, uint32_t *inputs, uint32_t *ends) {
+    memset(ends, 0, q->groups * sizeof *ends);
+    for (size_t i = 0; i < q->k; i++) ends[q->group[i]]++;
+    for (size_t g = 1; g < q->groups; g++) ends[g] += ends[g - 1];
+    for (size_t i = q->k; i > 0; i--) inputs[--ends[q->group[i - 1]]] = (uint32_t)(i - 1);
+}
+
+void capp_quant_find_blocks(capp_quant *q, uint32_t *room) {
+    const bool integers = q->layout == CAPP_QUANT_GPTQ || q->layout == CAPP_QUANT_AWQ ||
+                          q->layout == CAPP_QUANT_PACKED || q->layout == CAPP_QUANT_INT8;
+    q->blocks = CAPP_TYPE_QUANTIZED;
+    if (!integers || (q->bits != 4 && q->bits != 8) || q->scale_type == CAPP_TYPE_F32) return;
+    choose(q);
+    if (q->blocks != CAPP_TYPE_QUANTIZED) return;
+    sort_inputs(q, room, room + q->k);
+    q->inputs = room;
+    choose(q);
+}
+
+static uint32_t head_of(const capp_quant *q, size_t row, size_t g) {
+    const float scale = capp_quant_scale_of(q, row, g);
+    uint32_t bits;
+    memcpy(&bits, &scale, sizeof bits);
+    return (bits & CAPP_GROUP_SCALE) | capp_quant_zero_of(q, row, g) << (q->bits == 4 ? 8 : 0);
+}
+
+/* Writes a block of numbers [size]; returns its end. */
+static unsigned char *put_block(unsigned char *to, uint32_t type, uint32_t head, const uint8_t *numbers, size_t size) {
+    const size_t bytes = type == CAPP_TYPE_G4_32 ? 3 : 4;
+    memcpy(to, (const char *)&head + sizeof head - bytes, bytes);
+    to += bytes;
+    if (type == CAPP_TYPE_G8_32 || type == CAPP_TYPE_G8_64 || type == CAPP_TYPE_G8_128) {
+        memcpy(to, numbers, size);
+        return to + size;
+    }
+    for (size_t i = 0; i < size; i += LEAST)
+        for (size_t j = i; j < i + LEAST / 2; j++) *to++ = (unsigned char)(numbers[j] | numbers[j + LEAST / 2] << 4);
+    return to;
+}
+
+/* A row has room for its numbers as floats. First they become bytes, which move to the last quarter; blocks take less
+ * than the rest. */
+static const uint8_t *to_bytes(float *row, size_t k) {
+    unsigned char *bytes = (unsigned char *)row;
+    for (size_t i = 0; i < k; i++) bytes[i] = (unsigned char)(int)row[i];
+    return memmove(bytes + 3 * k, bytes, k);
+}
+
+void capp_quant_blocks(float *rows, const capp_quant *q, size_t first, size_t n, float *scratch) {
+    const size_t size = capp_type_get(q->blocks).block_elems;
+    uint8_t numbers[MOST];
+    capp_quant_numbers(rows, q, first, n, scratch);
+    for (size_t r = 0; r < n; r++) {
+        const size_t row = q->order ? q->order[first + r] : first + r;
+        const uint8_t *from = to_bytes(rows + r * q->k, q->k);
+        unsigned char *to = (unsigned char *)(rows + r * q->k);
+        for (size_t i = 0; i < q->k; i += size) {
+            for (size_t j = 0; j < size; j++) numbers[j] = from[input_of(q, i + j)];
+            to = put_block(to, q->blocks, head_of(q, row, q->group[input_of(q, i)]), numbers, size);
+        }
+    }
+}
