@@ -7,6 +7,7 @@
 #include "kernel/integers.h"
 #include "kernel/kernel.h"
 #include "kernel/peak.h"
+#include "kernel/quant_layout.h"
 
 #include <float.h>
 #include <stdio.h>
@@ -90,6 +91,30 @@ static double case_unpack(void) {
         for (size_t i = 0; i < nr; i++) rows[i] = (const char *)a + (j + i) * k / info.block_elems * info.block_bytes;
         unpack((char *)b + j / nr % 2 * bytes, rows, nr, k); /* two panels take turns */
     }
+    return (double)(n * k);
+}
+
+/* The same for a weight of a folder in layout shape[3]: 4 bits in groups of 128, or float8 with a scale for each row.
+ */
+static double case_unpack_quant(void) {
+    static uint32_t groups[1024];
+    const size_t k = shape[1], n = shape[2], nr = products->nr, bytes = products->panel_bytes(CAPP_TYPE_F32, k);
+    const bool float8 = shape[3] == CAPP_QUANT_E4M3;
+    for (size_t i = 0; i < k; i++) groups[i] = (uint32_t)(i / 128);
+    const capp_quant q = {.layout = (capp_quant_layout)shape[3],
+                          .n = n,
+                          .k = k,
+                          .groups = float8 ? 1 : k / 128,
+                          .bits = 4,
+                          .zeros_less_one = true,
+                          .weights = a,
+                          .zeros = (const char *)a + n * k,
+                          .scales = (const char *)a + 2 * n * k,
+                          .scale_type = CAPP_TYPE_F16,
+                          .group = groups,
+                          .block_rows = 1,
+                          .block_columns = k};
+    for (size_t j = 0; j + nr <= n; j += nr) products->unpack_quant((char *)b + j / nr % 2 * bytes, &q, j, 0, k);
     return (double)(n * k);
 }
 
@@ -215,6 +240,11 @@ static const uint32_t types[] = {CAPP_TYPE_Q4_0,  CAPP_TYPE_Q4_1, CAPP_TYPE_Q5_0
                                  CAPP_TYPE_Q5_K,  CAPP_TYPE_Q6_K, CAPP_TYPE_IQ4_NL, CAPP_TYPE_IQ4_XS,
                                  CAPP_TYPE_MXFP4, CAPP_TYPE_F16,  CAPP_TYPE_BF16,   CAPP_TYPE_F32};
 
+static const struct {
+    const char *name;
+    capp_quant_layout layout;
+} layouts[] = {{"GPTQ", CAPP_QUANT_GPTQ}, {"AWQ", CAPP_QUANT_AWQ}, {"float8", CAPP_QUANT_E4M3}};
+
 /* GFLOP/s: the best of at least three repeats, each at least a millisecond long, for about 0.15 s. */
 static double measure(double (*run)(void)) {
     double best = 0, start = now();
@@ -260,6 +290,12 @@ static void bench_unpack(void) {
         const double weight = 1 / measure(case_unpack);
         printf("%-10s %-4s %-12s %-20s %8.3f ns a weight %5.1f %% of 256 rows\n", kernels->name, products->name,
                "unpack", capp_type_get(types[t]).name, weight, 100 * weight / (weight + product));
+    }
+    for (size_t t = 0; products->unpack_quant && t < sizeof layouts / sizeof *layouts; t++) {
+        shape[3] = layouts[t].layout;
+        const double weight = 1 / measure(case_unpack_quant);
+        printf("%-10s %-4s %-12s %-20s %8.3f ns a weight %5.1f %% of 256 rows\n", kernels->name, products->name,
+               "unpack", layouts[t].name, weight, 100 * weight / (weight + product));
     }
 }
 

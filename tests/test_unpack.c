@@ -5,6 +5,7 @@
 #include "base/cpu.h"
 #include "base/tensor.h"
 #include "kernel/dequant.h"
+#include "kernel/quant.h"
 
 enum { RANDOM, EXTREME, TAME, FILLS };
 
@@ -183,5 +184,85 @@ TEST(types_without_a_direct_way_say_so) {
     for (; *units; units++) {
         CHECK(!(*units)->unpack(CAPP_TYPE_IQ1_S) && !(*units)->unpack(CAPP_TYPE_QUANTIZED));
         CHECK(!(*units)->unpack(CAPP_TYPE_Q8_1) && !(*units)->unpack(UINT32_MAX));
+    }
+}
+
+/* ---- Weights of folders ---- */
+
+enum { QUANT_N = 64, QUANT_K = 256 };
+
+/* A weight with random numbers, zeros and scales. kind: how its groups or blocks are. */
+static capp_quant folder_weight(capp_quant_layout layout, unsigned bits, uint32_t scale_type, size_t kind, int how) {
+    static uint32_t groups[QUANT_K];
+    const size_t sizes[] = {32, 128, QUANT_K, 32}, size = sizes[kind];
+    const bool float8 = layout == CAPP_QUANT_E4M3;
+    uint8_t *weights = (uint8_t *)array(QUANT_N * QUANT_K / 4), *zeros = (uint8_t *)array(QUANT_N * QUANT_K / 4);
+    uint8_t *scales = (uint8_t *)array(QUANT_N * QUANT_K / 4);
+    fill(weights, QUANT_N * QUANT_K, RANDOM);
+    fill(zeros, QUANT_N * QUANT_K, RANDOM);
+    fill(scales, QUANT_N * QUANT_K, how);
+    for (size_t i = 0; i < QUANT_K; i++) groups[i] = (uint32_t)(kind == 3 ? between(0, QUANT_K / size - 1) : i / size);
+    return (capp_quant){.layout = layout,
+                        .n = QUANT_N,
+                        .k = QUANT_K,
+                        .groups = QUANT_K / size,
+                        .bits = bits,
+                        .zeros_less_one = kind % 2,
+                        .weights = weights,
+                        .zeros = zeros,
+                        .scales = scales,
+                        .scale_type = scale_type,
+                        .group = float8 ? NULL : groups,
+                        .block_rows = kind == 1   ? 48
+                                      : kind == 2 ? QUANT_N
+                                                  : 1,
+                        .block_columns = size};
+}
+
+/* A panel of the weight, in two parts along k. */
+static void check_folder(const capp_products *p, capp_quant *q) {
+    static float rows[QUANT_N * QUANT_K], scratch[4096];
+    const size_t row = 32 * between(0, QUANT_N / 32 - 1), cut = 64 * between(1, 3);
+    CHECK(capp_quant_scratch(q) <= sizeof scratch / sizeof *scratch);
+    capp_quant_rows(rows, q, row, p->nr, scratch);
+    for (size_t from = 0, k = cut; from < QUANT_K; from += k, k = QUANT_K - cut) {
+        float *want = array(p->panel_bytes(0, k) / sizeof(float)), *got = array(p->panel_bytes(0, k) / sizeof(float));
+        p->pack(want, rows + from, QUANT_K, p->nr, k);
+        CHECK(p->unpack_quant(got, q, row, from, k));
+        for (size_t i = 0; i < k * p->nr; i++)
+            if (!equal(p, (char *)want + i * p->element, (char *)got + i * p->element))
+                FAIL("layout %d, %u bits, element %zu of %s differs", (int)q->layout, q->bits, i, p->name);
+    }
+    CHECK(!p->unpack_quant(rows, q, row + 1, 0, cut) && !p->unpack_quant(rows, q, row, 0, 48));
+    q->order = (const uint32_t *)q->weights;
+    CHECK(!p->unpack_quant(rows, q, row, 0, cut));
+}
+
+TEST(weights_of_folders) {
+    static const uint32_t scales[] = {CAPP_TYPE_F16, CAPP_TYPE_BF16, CAPP_TYPE_F32};
+    static const struct {
+        capp_quant_layout layout;
+        unsigned bits;
+    } layouts[] = {{CAPP_QUANT_GPTQ, 4}, {CAPP_QUANT_GPTQ, 8}, {CAPP_QUANT_AWQ, 4}, {CAPP_QUANT_E4M3, 8}};
+    const capp_products *const *units = all_units();
+    if (!units[0]) SKIP("this machine has no vectors");
+    for (; *units; units++)
+        for (size_t l = 0; l < sizeof layouts / sizeof *layouts; l++)
+            for (size_t i = 0; i < 36; i++) {
+                capp_quant q = folder_weight(layouts[l].layout, layouts[l].bits, scales[i % 3], i / 3 % 4,
+                                             i < 12 ? EXTREME : TAME);
+                check_folder(*units, &q);
+                release();
+            }
+}
+
+TEST(other_weights_of_folders_are_dequantized) {
+    const capp_products *const *units = all_units();
+    if (!units[0]) SKIP("this machine has no vectors");
+    for (; *units; units++) {
+        capp_quant q = folder_weight(CAPP_QUANT_GPTQ, 3, CAPP_TYPE_F16, 0, TAME);
+        CHECK(!(*units)->unpack_quant(NULL, &q, 0, 0, 64));
+        q.layout = CAPP_QUANT_LEVELS;
+        CHECK(!(*units)->unpack_quant(NULL, &q, 0, 0, 64));
     }
 }

@@ -28,5 +28,6 @@ const capp_products capp_products_tiles = {.name = "bf16",
                                            .block = CAPP_BLOCK_K,
                                            .panel_bytes = panel_bytes,
                                            .unpack = capp_unpack_avx512bf16,
+                                           .unpack_quant = capp_unpack_quant_avx512bf16,
                                            CAPP_PRODUCT_MAP(X)};
 #undef X

@@ -96,6 +96,8 @@ enum { CAPP_BLOCK_K = 1024 }; /* 192 rows of this length are 768 KB of float32 *
  * read. */
 typedef void (*capp_unpack_fn)(void *panel, const char *const *rows, size_t n, size_t k);
 
+struct capp_quant;
+
 typedef struct capp_products {
     const char *name; /* "f32", "bf16", "i16" */
     size_t nr;        /* columns of a panel; at most CAPP_MAX_NR */
@@ -106,6 +108,10 @@ typedef struct capp_products {
     size_t (*panel_bytes)(uint32_t type, size_t k); /* a multiple of 64; only products of integers, which store blocks
                                                        of that type, use type */
     capp_unpack_fn (*unpack)(uint32_t type); /* returns NULL for a type whose rows must be dequantized and packed */
+    /* Makes a whole panel from the rows first .. first + nr - 1 of a folder's weight (kernel/quant_layout.h), of their
+     * inputs from .. from + k - 1: as capp_quant_rows and then pack do. Returns false, and has done nothing, where
+     * these must be used. NULL: always. */
+    bool (*unpack_quant)(void *panel, const struct capp_quant *q, size_t first, size_t from, size_t k);
     /* Only for products of integers, else NULL. In a row of n elements, removes the low digits of those blocks of 32
      * whose step is small compared with the row: 256 steps are at most `share` times the row's root mean square. The
      * high digit is rounded to nearest. The result depends on the row alone. */

@@ -12,7 +12,8 @@
 
 enum { TILE_ROWS = 6, TILE_VECTORS = 2, PANEL_VECTORS = 1 };
 
-#define UNPACK capp_unpack_neon
+#define UNPACK       capp_unpack_neon
+#define UNPACK_QUANT capp_unpack_quant_neon
 
 /* X(rows, vectors): rows * vectors <= 6 sums, each in four registers */
 #define TILE_MAP(X) X(1, 1) X(1, 2) X(2, 1) X(2, 2) X(3, 1) X(4, 1) X(5, 1) X(6, 1)

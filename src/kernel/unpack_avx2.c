@@ -1,6 +1,8 @@
 /* Unpacks to panels of float32 with AVX2. A vector is 8 of the 16 columns. */
 #include "kernel/unpack.h"
 
+#include <string.h>
+
 #include "kernel/transpose_avx2.h"
 
 enum { WIDTH = 8, PANEL_VECTORS = 1, SQUARE_K = WIDTH, ELEMENT = sizeof(float), STEP = 1 };
@@ -42,6 +44,21 @@ V v_floats v_byte(const uint32_t *x, int j) {
     return _mm256_cvtepi32_ps(_mm256_srai_epi32(v_raised(x, j), 24));
 }
 
+V v_floats v_float8(const uint32_t *x, int j) {
+    const __m256i b = v_raised(x, j), most = _mm256_set1_epi32(0x7f000000), magnitude = _mm256_and_si256(b, most);
+    const __m256i nan = _mm256_and_si256(_mm256_cmpeq_epi32(magnitude, most), _mm256_set1_epi32(0x7fc00000));
+    const __m256i bits = _mm256_or_si256(_mm256_srli_epi32(magnitude, 4), _mm256_andnot_si256(most, b));
+    return _mm256_mul_ps(_mm256_castsi256_ps(_mm256_or_si256(bits, nan)), _mm256_set1_ps(0x1p120f));
+}
+
+V v_floats v_awq(const void *p) {
+    const __m256i shifts = _mm256_setr_epi32(0, 16, 4, 20, 8, 24, 12, 28);
+    int word;
+    memcpy(&word, p, sizeof word);
+    return _mm256_cvtepi32_ps(
+        _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(word), shifts), _mm256_set1_epi32(15)));
+}
+
 V void put_4(char *out, const v_floats *v) {
     UNROLL
     for (size_t j = 0; j < 4; j++) _mm256_storeu_ps((float *)(void *)out + CAPP_LANES * j, v[j]);
@@ -66,7 +83,12 @@ V void transpose(uint32_t *y, size_t ldy, const void *x, size_t stride) {
 }
 
 #include "kernel/unpack.inc"
+#include "kernel/unpack_quant.inc"
 
 capp_unpack_fn capp_unpack_avx2(uint32_t type) {
     return unpack_of(type);
+}
+
+bool capp_unpack_quant_avx2(void *panel, const capp_quant *q, size_t first, size_t from, size_t k) {
+    return unpack_quant(panel, q, first, from, k);
 }

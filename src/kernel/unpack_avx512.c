@@ -15,7 +15,12 @@ V void put_numbers(uint32_t *out, const v_floats *v) {
 }
 
 #include "kernel/unpack.inc"
+#include "kernel/unpack_quant.inc"
 
 capp_unpack_fn capp_unpack_avx512(uint32_t type) {
     return unpack_of(type);
+}
+
+bool capp_unpack_quant_avx512(void *panel, const capp_quant *q, size_t first, size_t from, size_t k) {
+    return unpack_quant(panel, q, first, from, k);
 }

@@ -38,6 +38,21 @@ V v_floats v_byte(const uint32_t *x, int j) {
     return _mm512_cvtepi32_ps(_mm512_srai_epi32(v_raised(x, j), 24));
 }
 
+V v_floats v_float8(const uint32_t *x, int j) {
+    const __m512i b = v_raised(x, j), most = _mm512_set1_epi32(0x7f000000), magnitude = _mm512_and_si512(b, most);
+    const __m512i bits = _mm512_or_si512(_mm512_srli_epi32(magnitude, 4), _mm512_andnot_si512(most, b));
+    const __mmask16 nan = _mm512_cmpeq_epi32_mask(magnitude, most);
+    return _mm512_mul_ps(_mm512_castsi512_ps(_mm512_mask_or_epi32(bits, nan, bits, _mm512_set1_epi32(0x7fc00000))),
+                         _mm512_set1_ps(0x1p120f));
+}
+
+V v_floats v_awq(const void *p) {
+    const __m512i shifts = _mm512_setr_epi32(0, 16, 4, 20, 8, 24, 12, 28, 0, 16, 4, 20, 8, 24, 12, 28);
+    const __m512i from = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+    const __m512i words = _mm512_permutexvar_epi32(from, _mm512_castsi128_si512(_mm_loadl_epi64(p)));
+    return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srlv_epi32(words, shifts), _mm512_set1_epi32(15)));
+}
+
 V v_floats load_f32(const void *p) {
     return _mm512_loadu_ps(p);
 }

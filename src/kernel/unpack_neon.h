@@ -2,6 +2,8 @@
 #ifndef CAPP_KERNEL_UNPACK_NEON_H
 #define CAPP_KERNEL_UNPACK_NEON_H
 
+#include <string.h>
+
 #include "kernel/transpose_neon.h"
 
 #define UNROLL TRANSPOSE_UNROLL
@@ -39,6 +41,26 @@ V v_floats v_top_byte(const uint32_t *x, int j) {
 }
 V v_floats v_byte(const uint32_t *x, int j) {
     return (v_floats){vcvtq_f32_s32(vshrq_n_s32(raised(x, j), 24)), vcvtq_f32_s32(vshrq_n_s32(raised(x + 4, j), 24))};
+}
+
+V float32x4_t float8(const uint32_t *x, int j) {
+    const uint32x4_t b = vreinterpretq_u32_s32(raised(x, j)), most = vdupq_n_u32(0x7f000000);
+    const uint32x4_t magnitude = vandq_u32(b, most), sign = vandq_u32(b, vdupq_n_u32(0x80000000u));
+    const uint32x4_t nan = vandq_u32(vceqq_u32(magnitude, most), vdupq_n_u32(0x7fc00000));
+    const uint32x4_t bits = vorrq_u32(vorrq_u32(vshrq_n_u32(magnitude, 4), sign), nan);
+    return vmulq_f32(vreinterpretq_f32_u32(bits), vdupq_n_f32(0x1p120f));
+}
+V v_floats v_float8(const uint32_t *x, int j) {
+    return (v_floats){float8(x, j), float8(x + 4, j)};
+}
+
+V v_floats v_awq(const void *p) {
+    const int32x4_t low = {0, -16, -4, -20}, high = {-8, -24, -12, -28};
+    uint32_t word;
+    memcpy(&word, p, sizeof word);
+    const uint32x4_t w = vdupq_n_u32(word), most = vdupq_n_u32(15);
+    return (v_floats){vcvtq_f32_u32(vandq_u32(vshlq_u32(w, low), most)),
+                      vcvtq_f32_u32(vandq_u32(vshlq_u32(w, high), most))};
 }
 
 V v_floats load_f32(const void *p) {

@@ -165,6 +165,22 @@ static stored_rows make_blocks(const capp_weights *w, const capp_matrix *m, pane
     return made;
 }
 
+/* Unpacks a whole panel of a quantized folder that is in one source. False: it must be dequantized and packed. */
+static bool unpack_quantized(const capp_weights *w, const capp_matrix *m, panel_rows r, void *packed) {
+    const capp_products *products = capp_products_of(w, m);
+    size_t begin = 0, s = 0;
+    while (s + 1 < m->n_sources && r.row >= begin + m->source[s]->dims[1]) begin += (size_t)m->source[s++]->dims[1];
+    const capp_tensor *t = m->source[s];
+    if (t->type != CAPP_TYPE_QUANTIZED || t->scale || m->deltas || m->factors || !products->unpack_quant) return false;
+    if (r.n < products->nr || r.row + r.n > begin + t->dims[1]) return false;
+    for (size_t from = 0, part; from < m->k; from += part) {
+        part = capp_part_of(products, m->k, from);
+        if (!products->unpack_quant((char *)packed + capp_panel_offset(w, m, from), t->data, r.row - begin, from, part))
+            return false;
+    }
+    return true;
+}
+
 /* Packs a panel block by block along k; each block is a panel of its own. */
 void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows) {
     const capp_products *products = capp_products_of(w, m);
@@ -172,6 +188,8 @@ void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, 
     stored_rows stored = find_stored(w, m, r);
     if (!stored.unpack && !products->pack)
         stored = make_blocks(w, m, r, rows);
+    else if (!stored.unpack && unpack_quantized(w, m, r, packed))
+        return;
     else if (!stored.unpack)
         read_panel(w, m, r, rows);
     for (size_t from = 0, part; from < m->k; from += part) {
