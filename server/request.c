@@ -159,7 +159,10 @@ bool request_add(request *r, part *p, failure *f) {
 }
 
 bool part_begun(part *p, capp_status status, const capp_error *err, failure *f) {
-    if (status == CAPP_OK) return true;
+    if (status == CAPP_OK) {
+        capp_job_set_caller(p->job, p->request);
+        return true;
+    }
     p->request->running--;
     failure_of(f, err);
     return false;
