@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BODY_BYTES = 256 << 20 }; /* bodies and prompts of all requests together; one request may have more */
-
 /* Memory of the runs of several models together, if no option says how much. */
 static const uint64_t DEFAULT_MEMORY = (uint64_t)2 << 30;
 
@@ -75,7 +73,7 @@ static void begin(server *s, request *r) {
 
 /* Passes cancellations on, and releases the requests that have ended. */
 static void sweep(server *s) {
-    size_t ended = 0, bytes = 0;
+    size_t ended = 0;
     for (request **at = &s->running; *at;) {
         request *r = *at;
         for (size_t i = 0; i < r->n_parts && r->cancelled; i++)
@@ -86,13 +84,11 @@ static void sweep(server *s) {
         }
         *at = r->next;
         ended++;
-        bytes += r->body.size + r->prompt_bytes;
         request_release(r);
     }
     if (!ended) return;
     pthread_mutex_lock(&s->lock);
     s->requests -= ended;
-    s->body_bytes -= bytes;
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -162,22 +158,20 @@ bool engine_start(server *s) {
 }
 
 bool engine_submit(server *s, request *r, failure *f) {
-    size_t bytes = r->body.size + r->prompt_bytes;
     pthread_mutex_lock(&s->lock);
     bool stopping = s->stopping;
-    bool full = s->requests >= s->options->most_requests || (s->requests && s->body_bytes + bytes > BODY_BYTES);
+    bool full = s->requests >= s->options->most_requests;
     if (!stopping && !full) {
         request_hold(r);
         r->next = NULL;
         *s->inbox_end = r;
         s->inbox_end = &r->next;
         s->requests++;
-        s->body_bytes += bytes;
         pthread_cond_signal(&s->wake);
     }
     pthread_mutex_unlock(&s->lock);
     if (stopping) return refuse(f, 503, "", "the server is stopping");
-    return !full || refuse(f, 429, "", "the server has too many requests to answer; try again later");
+    return !full || refuse_full(f);
 }
 
 void engine_stop(server *s) {

@@ -214,6 +214,8 @@ bool metrics_parse(request *r, failure *f) {
     pthread_mutex_lock(&s->lock);
     put_metric(&t, "requests", "gauge", "Requests waiting or running.");
     text_printf(&t, "capp_requests %zu\n", s->requests);
+    put_metric(&t, "held_bytes", "gauge", "Memory of the bodies of these requests and of those that arrive.");
+    text_printf(&t, "capp_held_bytes %zu\n", (size_t)s->held);
     put_metric(&t, "uptime_seconds", "gauge", "Time since the server began.");
     text_printf(&t, "capp_uptime_seconds %.3f\n", clock_seconds() - s->started);
     for (size_t k = 0; k < sizeof model_metrics / sizeof *model_metrics; k++) {

@@ -38,6 +38,38 @@ void request_hold(request *r) {
     atomic_fetch_add(&r->users, 1);
 }
 
+enum { HELD_BODIES = 32 }; /* all requests together may hold as much as this many of the largest bodies */
+
+static bool fits(const request *r, size_t all) {
+    return all <= HELD_BODIES * r->server->options->most_body || all == r->held;
+}
+
+bool request_has_room(const request *r, size_t bytes) {
+    return fits(r, r->server->held + bytes) || !r->server->held;
+}
+
+bool request_take(request *r, size_t bytes) {
+    size_t all = atomic_fetch_add(&r->server->held, bytes) + bytes;
+    r->held += bytes;
+    return fits(r, all);
+}
+
+static void give_back(request *r) {
+    atomic_fetch_sub(&r->server->held, r->held);
+    r->held = 0;
+}
+
+void request_read(request *r, const char *data, size_t size) {
+    size_t before = r->body.capacity;
+    if (r->overflows) return;
+    text_add(&r->body, data, size);
+    r->overflows = !request_take(r, r->body.capacity - before);
+    if (r->overflows) {
+        text_free(&r->body);
+        give_back(r);
+    }
+}
+
 void request_release(request *r) {
     if (atomic_fetch_sub(&r->users, 1) != 1) return;
     if (r->endpoint && r->endpoint->drop && r->state) r->endpoint->drop(r);
@@ -46,6 +78,7 @@ void request_release(request *r) {
     free(r->parts);
     text_free(&r->body);
     text_free(&r->answer);
+    give_back(r);
     pthread_mutex_destroy(&r->lock);
     free(r);
 }
@@ -136,6 +169,10 @@ void failure_of(failure *f, const capp_error *err) {
                                    [CAPP_ETOOLONG] = 400, [CAPP_EBUDGET] = 400, [CAPP_ECANCELLED] = 503};
     refuse(f, (size_t)err->status < sizeof statuses / sizeof *statuses ? statuses[err->status] : 500, "", "%s",
            err->message);
+}
+
+bool refuse_full(failure *f) {
+    return refuse(f, 429, "", "the server has too many requests to answer; try again later");
 }
 
 void refuse_late(const request *r, failure *f) {

@@ -62,6 +62,8 @@ struct request {
     int64_t created; /* seconds since 1970 */
     text body;
     size_t prompt_bytes; /* of the prompts that the endpoint has made of the body */
+    size_t held;         /* bytes that count as held by this request: its body, its JSON and its prompts */
+    bool overflows;      /* there was no room for its body */
     json_t *json;
     void *state;
     /* Of the engine: */
@@ -94,6 +96,16 @@ request *request_new(server *s, const endpoint *e);
 void request_hold(request *r);
 void request_release(request *r);
 
+/* Counts bytes that the request is going to hold until it is released. False: all requests together would hold too
+ * many. One request alone may hold more. */
+bool request_take(request *r, size_t bytes);
+
+/* Whether there is room for so many bytes now. */
+bool request_has_room(const request *r, size_t bytes);
+
+/* Adds to the body what has arrived, if there is room for it. */
+void request_read(request *r, const char *data, size_t size);
+
 /* How many more bytes the prompts of the request may have. */
 size_t request_room(const request *r);
 
@@ -109,6 +121,9 @@ void request_stream(request *r, const char *type, text *piece, bool last);
 bool request_add(request *r, part *p, failure *f);
 bool part_begun(part *p, capp_status status, const capp_error *err, failure *f);
 void part_done(void *p, capp_status status, const capp_error *err);
+
+/* There is no room for the request. */
+bool refuse_full(failure *f);
 
 /* The time of the request is over. */
 void refuse_late(const request *r, failure *f);
@@ -135,7 +150,7 @@ struct server {
     request *inbox, **inbox_end;
     request *running;     /* of the engine */
     size_t requests;      /* in the inbox or running */
-    size_t body_bytes;    /* of their bodies and prompts */
+    atomic_size_t held;   /* bytes of bodies, JSON and prompts of all requests */
     atomic_bool stopping; /* no more requests */
     bool ends;            /* the engine ends when nothing is left */
     bool aborts;          /* and cancels what is left */
