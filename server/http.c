@@ -11,8 +11,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-#include "engine.h"
 #include "mhd.h"
+#include "prepare.h"
 #include "watch.h"
 
 enum {
@@ -218,7 +218,7 @@ static enum MHD_Result complete(request *r) {
         refuse_full(&f);
         return send_refusal(r, &f);
     }
-    if (!e->modelless && !engine_submit(r->server, r, &f)) return send_refusal(r, &f);
+    if (!e->modelless && !prepare_submit(r->server, r, &f)) return send_refusal(r, &f);
     return send_or_wait(r);
 }
 

@@ -26,7 +26,7 @@ bool tokenize_parse(request *r, failure *f) {
            field_bool(o, "parse_special", &t->parse_special, f);
 }
 
-bool tokenize_begin(request *r, failure *f) {
+bool tokenize_prepare(request *r, failure *f) {
     const tokens *t = r->state;
     capp_error err;
     int32_t *ids;
@@ -61,7 +61,7 @@ bool detokenize_parse(request *r, failure *f) {
     return true;
 }
 
-bool detokenize_begin(request *r, failure *f) {
+bool detokenize_prepare(request *r, failure *f) {
     const tokens *t = r->state;
     capp_error err;
     char *joined;
@@ -94,7 +94,7 @@ static void put_special(text *out, const request *r, const char *name, int32_t i
 }
 
 /* What clients of vLLM's remote tokenizers ask first. */
-bool tokenizer_begin(request *r, failure *f) {
+bool tokenizer_prepare(request *r, failure *f) {
     text out = {0};
     (void)f;
     text_put(&out, "{");

@@ -6,12 +6,11 @@
 #include <stdatomic.h>
 
 #include "fields.h"
+#include "inbox.h"
 #include "server.h"
 #include "text.h"
 
 struct MHD_Connection;
-typedef struct server server;
-typedef struct request request;
 
 /* ---- Endpoints ---- */
 
@@ -22,7 +21,9 @@ typedef struct endpoint {
     const size_t *state_size; /* bytes of request.state, which is cleared; NULL: it has none */
     /* In the thread of HTTP: reads r->json (NULL for GET) into r->state. A modelless endpoint calls request_answer. */
     bool (*parse)(request *r, failure *f); /* may be NULL */
-    /* In the thread of the engine, when the model is open: answers, or adds parts. */
+    /* In the thread that prepares, when the model is open: turns texts into tokens, or answers. */
+    bool (*prepare)(request *r, failure *f);
+    /* In the thread of the engine: adds parts. NULL: prepare has answered. */
     bool (*begin)(request *r, failure *f);
     /* All parts have ended well: answers. */
     void (*finish)(request *r);
@@ -33,14 +34,14 @@ typedef struct endpoint {
 
 typedef struct model {
     const char *name, *path;
-    capp_model *model; /* NULL: not open yet. From here on, only the thread of the engine reads and writes. */
-    capp_session *session;
-    capp_queue *queue;
-    capp_chat *chat; /* NULL: not open, or the model has none */
+    atomic_bool opened; /* by the thread that prepares; then what follows does not change: */
+    capp_model *model;
+    capp_chat *chat; /* NULL: the model has none */
     capp_error chat_error;
-    size_t jobs;
-    bool warm; /* copied under the server's lock for info.c */
     capp_model_info info;
+    capp_session *session; /* of the thread of the engine, with the queue */
+    capp_queue *queue;
+    bool warm; /* copied under the server's lock for info.c: */
     capp_stats stats;
     capp_queue_stats queue_stats;
 } model;
@@ -71,7 +72,7 @@ struct request {
     size_t n_parts, parts_capacity, running;
     failure failure; /* the first one of a part */
     double deadline;
-    request *next;                       /* in the inbox, then in the list of running requests */
+    request *next;                       /* in an inbox, then in the list of running requests */
     request *watched_next, **watched_at; /* in the list of requests that have a connection */
     atomic_bool cancelled;               /* the client has gone, or the deadline is over */
     /* Of the thread of HTTP: */
@@ -144,16 +145,14 @@ struct server {
     void (*resume)(request *r); /* sends more of an answer; called with r->lock held */
     uint16_t port;
     int listening; /* the socket that accepted connections, after http_quiesce */
-    pthread_t engine;
+    pthread_t preparer, engine;
     pthread_mutex_t lock;
-    pthread_cond_t wake; /* of the engine */
-    request *inbox, **inbox_end;
-    request *running;     /* of the engine */
-    size_t requests;      /* in the inbox or running */
-    atomic_size_t held;   /* bytes of bodies, JSON and prompts of all requests */
-    atomic_bool stopping; /* no more requests */
-    bool ends;            /* the engine ends when nothing is left */
-    bool aborts;          /* and cancels what is left */
+    inbox arrived, prepared; /* requests for these threads */
+    request *running;        /* of the engine */
+    size_t requests;         /* in the inboxes or running */
+    atomic_size_t held;      /* bytes of bodies, JSON and prompts of all requests */
+    atomic_bool stopping;    /* no more requests */
+    atomic_bool aborts;      /* requests that have not been answered are cancelled */
     peer *peers;
     request *watched;
     double started;

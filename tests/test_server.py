@@ -182,6 +182,19 @@ def test_a_stop_string_that_ends_inside_a_token(smol):
         assert streamed(client(smol).completions.create(stop=stop, stream=True, **how)) == {0: [cut.text, cut.logprobs.tokens, "stop"]}
 
 
+def test_texts_that_are_surely_too_long(served):
+    """They are refused by their bytes, before they become tokens."""
+    long = "a " * 200_000
+    for path, body in (("/v1/completions", {"prompt": ["a", long]}), ("/v1/completions", {"prompt": long, "choice": ["a", "b"]}),
+                       ("/v1/completions", {"prompt": "a", "choice": ["a", long]}),
+                       ("/v1/chat/completions", {"messages": [{"role": "system", "content": long}, {"role": "user", "content": "a"}]}),
+                       ("/v1/classify", {"texts": ["a", long], "classes": ["a", "b"]}),
+                       ("/v1/classify", {"texts": ["a"], "classes": ["a", long]}),
+                       ("/v1/systemone", {"state": long, "questions": {"q": {"type": "noul"}}})):
+        served.fails(path, {"model": "gemma", **body}, 400, "bytes, but the context is", "shorten the text")
+    assert served.post("/tokenize", model="gemma", content=long)["count"] > 100_000
+
+
 def test_offsets_count_the_characters_of_the_answer(served):
     """Tokens of the tiny model are mostly parts of characters, which do not join to text: each such byte is a character."""
     broken = 0
