@@ -6,11 +6,12 @@
 #include <stdatomic.h>
 
 #include "fields.h"
-#include "inbox.h"
 #include "server.h"
 #include "text.h"
 
 struct MHD_Connection;
+typedef struct server server;
+typedef struct request request;
 
 /* ---- Endpoints ---- */
 
@@ -131,6 +132,27 @@ void refuse_late(const request *r, failure *f);
 
 /* Turns an error of the library into one of HTTP. */
 void failure_of(failure *f, const capp_error *err);
+
+/* ---- Requests on their way from one thread to the next, in their order ---- */
+
+/* With the server's lock. */
+typedef struct inbox {
+    request *first, **end;
+    pthread_cond_t wake; /* of the thread that takes them */
+    bool ends;           /* nothing more will come */
+} inbox;
+
+void inbox_init(inbox *box);
+void inbox_free(inbox *box);
+
+/* Adds a request; the lock is held. */
+void inbox_put(inbox *box, request *r);
+
+/* Takes all requests, linked by `next`. wait: until there are some or it ends. False: it has ended. */
+bool inbox_take(server *s, inbox *box, bool wait, request **list);
+
+/* The thread that takes them ends when it has taken what is there. */
+void inbox_end(server *s, inbox *box);
 
 /* ---- The server ---- */
 

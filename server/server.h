@@ -3,8 +3,7 @@
  *   text.c         texts that grow, JSON written
  *   fields.c       JSON read: strict, with errors that name the field
  *   http.c         connections: libmicrohttpd, limits, keys, headers
- *   request.c      a request: its answer on the way to the client, its errors
- *   inbox.c        requests on their way from one thread to the next
+ *   request.c      a request: its answer on the way to the client, its errors; inboxes of threads
  *   prepare.c      the thread that opens models and turns texts into tokens
  *   engine.c       the thread that runs the models
  *   watch.c        clients that leave, deadlines

@@ -423,6 +423,39 @@ TEST(texts_that_do_not_fit_together_wait) {
     wait_for_seats("qwen35", 2 << 20, 0, 1.2);
 }
 
+/* ---- The size of a step ---- */
+
+/* Steps of a model that needs `fixed` seconds for each step and `row` for each row; with noise. */
+static size_t learned_rows(double fixed, double each, double seconds, size_t least) {
+    capp_rate rate = {0};
+    test_random r = {3};
+    CHECK_INT(capp_rate_rows(&rate, seconds, 0), 192);
+    for (size_t i = 0; i < 40; i++)
+        capp_rate_learn(&rate, 192, (fixed + 192 * each) * (0.9 + 0.2 * test_random_unit(&r)));
+    CHECK_INT(capp_rate_rows(&rate, seconds, 0), 192); /* steps of one size tell nothing */
+    for (size_t i = 0; i < 300; i++) {
+        size_t rows = 1 + test_random_below(&r, 300);
+        capp_rate_learn(&rate, rows, (fixed + (double)rows * each) * (0.9 + 0.2 * test_random_unit(&r)));
+    }
+    return capp_rate_rows(&rate, seconds, least);
+}
+
+static double throughput(double fixed, double each, double rows) {
+    return rows / (fixed + rows * each);
+}
+
+TEST(a_step_keeps_most_of_the_throughput) {
+    const double fixed[] = {0.01, 0.02, 0.2, 0.002}, each[] = {2.5e-4, 1e-3, 5e-3, 1e-4};
+    for (size_t i = 0; i < 4; i++) {
+        size_t rows = learned_rows(fixed[i], each[i], 1e-9, 0);
+        double kept = throughput(fixed[i], each[i], (double)rows) / throughput(fixed[i], each[i], 768);
+        CHECK_NEAR(kept, 0.85, 0.025);
+        rows = learned_rows(fixed[i], each[i], 1, 0);
+        CHECK_NEAR((fixed[i] + (double)rows * each[i]), 1, 0.15);
+        CHECK_INT(learned_rows(fixed[i], each[i], 1e-9, 30), 30);
+    }
+}
+
 /* ---- Fairness ---- */
 
 /* Steps until a text that asks for max_tokens tokens has ended, beside n texts of `callers` callers that have run for

@@ -3,6 +3,7 @@
  *   queue.c   a list of jobs; a step, from its beginning to the ends of jobs
  *   seats.c   which jobs may run, so that what they have computed stays in the KV store
  *   share.c   how many token rows each of them may add to a step
+ *   rate.c    how many token rows a step has room for
  *   rows.c    jobs that score examples
  *   text.c    jobs that score and continue a text
  *   draw.c    the most probable tokens of a distribution, and a token drawn from it
@@ -66,6 +67,12 @@ typedef struct capp_group {
     bool served;     /* nothing waits to be added to this step */
 } capp_group;
 
+/* What is known about the time of steps: weighted sums over them, x rows and y seconds. */
+typedef struct capp_rate {
+    double n, x, y, xx, xy;
+    double fixed, row; /* seconds of a step of no rows, and of each row; row 0: not known yet */
+} capp_rate;
+
 struct capp_queue {
     capp_session *session;
     capp_queue_options options;
@@ -74,7 +81,7 @@ struct capp_queue {
     size_t next; /* index of the job that the next step begins with */
     capp_group *groups;
     size_t n_groups, groups_capacity;
-    double rate;    /* token rows that fit wave_seconds */
+    capp_rate rate;
     float *spreads; /* [most_spreads][outputs] distributions of the current step; NULL: never needed */
     size_t n_spreads, most_spreads;
     /* Memory for drawing, which jobs use one after another: [tokens of the vocabulary]; NULL: never needed. */
@@ -112,6 +119,14 @@ capp_status capp_make_groups(capp_queue *queue, capp_error *err);
 
 /* Lets seated jobs add up to `room` token rows to the step. */
 void capp_share_step(capp_queue *queue, size_t room);
+
+/* ---- rate.c ---- */
+
+void capp_rate_learn(capp_rate *rate, size_t rows, double seconds);
+
+/* Rows of a step that takes about so many seconds, but at least `least` rows. least 0: as many as keep 85 % of the
+ * throughput of large steps. */
+size_t capp_rate_rows(const capp_rate *rate, double seconds, size_t least);
 
 /* ---- draw.c ---- */
 

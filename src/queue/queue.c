@@ -8,11 +8,8 @@
 enum { SPREAD_BYTES = 32 << 20 }; /* memory for the distributions of a step */
 enum { PIECE = 16 };              /* tokens that are added to the tree before their rows are counted */
 
-/* How much of the difference to the measured speed the next step takes over. */
-static const double LEARNING = 0.3;
-
 void capp_queue_options_init(capp_queue_options *options) {
-    *options = (capp_queue_options){.wave_seconds = 0.05, .least_tokens = 192, .keep_tokens = 16384};
+    *options = (capp_queue_options){.wave_seconds = 0.05, .keep_tokens = 16384};
 }
 
 capp_status capp_queue_open(capp_queue **out, capp_session *session, const capp_queue_options *options,
@@ -23,14 +20,13 @@ capp_status capp_queue_open(capp_queue **out, capp_session *session, const capp_
     queue->session = session;
     capp_queue_options_init(&queue->options);
     if (options) queue->options = *options;
-    if (!(queue->options.wave_seconds > 0) || !queue->options.least_tokens) {
+    if (!(queue->options.wave_seconds > 0)) {
         capp_free(queue);
-        return capp_fail(err, CAPP_EINVAL, "wave_seconds and least_tokens of a queue must be positive");
+        return capp_fail(err, CAPP_EINVAL, "wave_seconds of a queue must be positive");
     }
     size_t outputs = capp_model_outputs(capp_session_model(session)), bytes = outputs * sizeof *queue->spreads;
     queue->most_spreads = SPREAD_BYTES / bytes ? SPREAD_BYTES / bytes : 1;
-    queue->rate = (double)queue->options.least_tokens;
-    queue->stats.step_tokens = queue->options.least_tokens;
+    queue->stats.step_tokens = capp_rate_rows(&queue->rate, queue->options.wave_seconds, queue->options.least_tokens);
     *out = queue;
     return CAPP_OK;
 }
@@ -120,20 +116,17 @@ capp_status capp_add_spread(capp_queue *queue, uint32_t node, bool *full, capp_e
 
 /* ---- A step ---- */
 
-/* Learns how many token rows fit wave_seconds. A step with few rows says little. */
+/* The next steps have more or less room, but not suddenly. */
 static void learn(capp_queue *queue, size_t rows, double seconds) {
     capp_queue_stats *stats = &queue->stats;
     stats->steps++;
     stats->seconds += seconds;
     stats->last_seconds = seconds;
     if (seconds > stats->longest_seconds) stats->longest_seconds = seconds;
-    if (2 * rows < stats->step_tokens) return;
-    double wanted = (double)rows * queue->options.wave_seconds / (seconds > 1e-6 ? seconds : 1e-6);
-    if (wanted > 4 * queue->rate) wanted = 4 * queue->rate;
-    queue->rate += LEARNING * (wanted - queue->rate);
-    if (queue->rate < (double)queue->options.least_tokens) queue->rate = (double)queue->options.least_tokens;
-    if (queue->rate > 1e6) queue->rate = 1e6;
-    stats->step_tokens = (size_t)queue->rate;
+    capp_rate_learn(&queue->rate, rows, seconds);
+    size_t wanted = capp_rate_rows(&queue->rate, queue->options.wave_seconds, queue->options.least_tokens);
+    size_t most = 2 * stats->step_tokens, least = (stats->step_tokens + 1) / 2;
+    stats->step_tokens = wanted > most ? most : wanted < least ? least : wanted;
 }
 
 /* Tells the session the longest path of all jobs. */
