@@ -425,17 +425,21 @@ TEST(texts_that_do_not_fit_together_wait) {
 
 /* ---- The size of a step ---- */
 
-/* Steps of a model that needs `fixed` seconds for each step and `row` for each row; with noise. */
+/* Other programs make some steps up to three times as long. */
+static double noisy(test_random *r, double seconds) {
+    return seconds * (test_random_below(r, 3) ? 1 + 2 * test_random_unit(r) : 1 + 0.03 * test_random_unit(r));
+}
+
+/* Steps of a model that needs `fixed` seconds for each step and `each` for each row. */
 static size_t learned_rows(double fixed, double each, double seconds, size_t least) {
     capp_rate rate = {0};
     test_random r = {3};
     CHECK_INT(capp_rate_rows(&rate, seconds, 0), 192);
-    for (size_t i = 0; i < 40; i++)
-        capp_rate_learn(&rate, 192, (fixed + 192 * each) * (0.9 + 0.2 * test_random_unit(&r)));
+    for (size_t i = 0; i < 40; i++) capp_rate_learn(&rate, 192, noisy(&r, fixed + 192 * each));
     CHECK_INT(capp_rate_rows(&rate, seconds, 0), 192); /* steps of one size tell nothing */
     for (size_t i = 0; i < 300; i++) {
         size_t rows = 1 + test_random_below(&r, 300);
-        capp_rate_learn(&rate, rows, (fixed + (double)rows * each) * (0.9 + 0.2 * test_random_unit(&r)));
+        capp_rate_learn(&rate, rows, noisy(&r, fixed + (double)rows * each));
     }
     return capp_rate_rows(&rate, seconds, least);
 }
@@ -445,15 +449,16 @@ static double throughput(double fixed, double each, double rows) {
 }
 
 TEST(a_step_keeps_most_of_the_throughput) {
-    const double fixed[] = {0.01, 0.02, 0.2, 0.002}, each[] = {2.5e-4, 1e-3, 5e-3, 1e-4};
-    for (size_t i = 0; i < 4; i++) {
+    const double fixed[] = {0.015, 0.1, 0.6}, each[] = {2.5e-4, 1e-3, 5e-3};
+    for (size_t i = 0; i < 3; i++) {
         size_t rows = learned_rows(fixed[i], each[i], 1e-9, 0);
         double kept = throughput(fixed[i], each[i], (double)rows) / throughput(fixed[i], each[i], 768);
-        CHECK_NEAR(kept, 0.85, 0.025);
-        rows = learned_rows(fixed[i], each[i], 1, 0);
-        CHECK_NEAR((fixed[i] + (double)rows * each[i]), 1, 0.15);
+        CHECK(kept > 0.83 && kept < 0.92);
+        rows = learned_rows(fixed[i], each[i], fixed[i] + 600 * each[i], 0);
+        CHECK_NEAR((double)rows / 600, 1, 0.15);
         CHECK_INT(learned_rows(fixed[i], each[i], 1e-9, 30), 30);
     }
+    CHECK_INT(learned_rows(1e-3, 2.5e-4, 1e-9, 0), 192);
 }
 
 /* ---- Fairness ---- */

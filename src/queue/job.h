@@ -67,9 +67,15 @@ typedef struct capp_group {
     bool served;     /* nothing waits to be added to this step */
 } capp_group;
 
-/* What is known about the time of steps: weighted sums over them, x rows and y seconds. */
+/* What is known about the time of steps: the shortest one of each size, two sizes for each power of two. */
+enum { CAPP_RATE_SIZES = 40 };
+
+typedef struct capp_rate_size {
+    double rows, seconds; /* rows 0: no such step yet */
+} capp_rate_size;
+
 typedef struct capp_rate {
-    double n, x, y, xx, xy;
+    capp_rate_size sizes[CAPP_RATE_SIZES];
     double fixed, row; /* seconds of a step of no rows, and of each row; row 0: not known yet */
 } capp_rate;
 
@@ -125,7 +131,7 @@ void capp_share_step(capp_queue *queue, size_t room);
 void capp_rate_learn(capp_rate *rate, size_t rows, double seconds);
 
 /* Rows of a step that takes about so many seconds, but at least `least` rows. least 0: as many as keep 85 % of the
- * throughput of large steps. */
+ * throughput of large steps, and not less than 192. */
 size_t capp_rate_rows(const capp_rate *rate, double seconds, size_t least);
 
 /* ---- draw.c ---- */

@@ -1,33 +1,48 @@
-/* How long a step takes: a + b * rows. The weights are read once for a step of any size (a), and each row costs b. */
+/* How long a step takes: a + b * rows. The weights are read once for a step of any size (a), and each row costs b.
+ * Other programs only make steps longer, so the shortest steps of each size tell most. */
+#include <math.h>
+
 #include "queue/job.h"
 
-enum { MOST_ROWS = 768 }; /* a wave of this many rows has the full throughput */
+enum { MOST_ROWS = 768 };  /* a wave of this many rows has the full throughput */
+enum { FEW_ROWS = 16 };    /* smaller steps are noise */
+enum { LEAST_ROWS = 192 }; /* on the machines that we know, smaller steps lose more than they should */
 
-static const double KEPT = 0.85;   /* part of the throughput that a step keeps at least */
-static const double MEMORY = 0.99; /* what a step forgets of those before it */
-static const double SPREAD = 0.15; /* steps must differ by this part of their size to tell a from b */
-enum { ENOUGH = 6 };               /* steps, before they tell anything */
-enum { FIRST_ROWS = 192 };         /* of a step, before anything is known */
+static const double KEPT = 0.85;     /* part of the throughput that a step keeps at least */
+static const double AGEING = 1.0005; /* an old time counts as so much longer after each step */
+static const double SPREAD = 3;      /* steps must differ in size by this factor to tell a from b */
 
-void capp_rate_learn(capp_rate *rate, size_t rows, double seconds) {
-    double x = (double)rows;
-    rate->n = MEMORY * rate->n + 1;
-    rate->x = MEMORY * rate->x + x;
-    rate->y = MEMORY * rate->y + seconds;
-    rate->xx = MEMORY * rate->xx + x * x;
-    rate->xy = MEMORY * rate->xy + x * seconds;
-    double mean = rate->x / rate->n, variance = rate->xx / rate->n - mean * mean;
-    if (rate->n < ENOUGH || variance < SPREAD * SPREAD * mean * mean) return;
-    double b = (rate->xy / rate->n - mean * rate->y / rate->n) / variance, a = rate->y / rate->n - b * mean;
-    if (!(b > 0)) return;
+/* Fits the line to the shortest times, by their relative errors. */
+static void fit(capp_rate *rate) {
+    double w = 0, x = 0, y = 0, xx = 0, xy = 0, least = INFINITY, most = 0;
+    for (size_t i = 0; i < CAPP_RATE_SIZES; i++) {
+        double rows = rate->sizes[i].rows, seconds = rate->sizes[i].seconds, weight = 1 / (seconds * seconds);
+        if (!(rows > 0)) continue;
+        w += weight, x += weight * rows, y += weight * seconds;
+        xx += weight * rows * rows, xy += weight * rows * seconds;
+        least = fmin(least, rows), most = fmax(most, rows);
+    }
+    double b = (w * xy - x * y) / (w * xx - x * x), a = (y - b * x) / w;
+    if (most < SPREAD * least || !(b > 0)) return;
     rate->row = b;
     rate->fixed = a > 0 ? a : 0;
 }
 
+void capp_rate_learn(capp_rate *rate, size_t rows, double seconds) {
+    if (rows < FEW_ROWS) return;
+    if (seconds < 1e-6) seconds = 1e-6;
+    size_t at = (size_t)(2 * log2((double)rows));
+    capp_rate_size *size = &rate->sizes[at < CAPP_RATE_SIZES ? at : CAPP_RATE_SIZES - 1];
+    for (size_t i = 0; i < CAPP_RATE_SIZES; i++) rate->sizes[i].seconds *= AGEING;
+    if (size->rows > 0 && seconds / (double)rows > size->seconds / size->rows) return;
+    *size = (capp_rate_size){(double)rows, seconds};
+    fit(rate);
+}
+
 size_t capp_rate_rows(const capp_rate *rate, double seconds, size_t least) {
-    if (!(rate->row > 0)) return least ? least : FIRST_ROWS;
+    if (!(rate->row > 0)) return least ? least : LEAST_ROWS;
     double k = rate->fixed / rate->row, part = KEPT * MOST_ROWS / (k + MOST_ROWS);
-    double fit = (seconds - rate->fixed) / rate->row, enough = least ? (double)least : k * part / (1 - part);
-    if (fit < enough) fit = enough;
-    return fit < 1 ? 1 : fit > 1e6 ? (size_t)1e6 : (size_t)fit;
+    double rows = (seconds - rate->fixed) / rate->row, enough = fmax(LEAST_ROWS, k * part / (1 - part));
+    if (least) enough = (double)least;
+    return (size_t)fmin(fmax(rows, enough), 1e6);
 }

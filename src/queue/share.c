@@ -1,6 +1,7 @@
 /* How jobs share a step. Small groups come first, because they delay the others little: they get up to half of the
- * step, the oldest first. Then those that want no more than an even share, because what they leave is for the others.
- * The others take turns. Within a group the oldest job comes first: it ends sooner, and gives its seat to the next one.
+ * step, or all of it if there are no others. Then those that want no more than an even share, because what they leave
+ * is for the others. The others take turns. Within a group the oldest job comes first: it ends sooner, and gives its
+ * seat to the next one.
  */
 #include "base/mem.h"
 #include "queue/job.h"
@@ -71,9 +72,9 @@ static bool add_group(capp_queue *queue, capp_group *g, size_t share, size_t *ro
     return fed;
 }
 
-/* The oldest come first: none of them waits for those that came later. */
-static void add_small(capp_queue *queue, size_t *room) {
-    size_t mine = *room / 2, before = mine;
+/* The oldest come first: none of them waits for those that came later, and few are cut into pieces. */
+static void add_small(capp_queue *queue, bool alone, size_t *room) {
+    size_t mine = alone ? *room : *room / 2, before = mine;
     for (size_t i = 0; i < queue->n_groups && mine; i++) {
         capp_group *g = &queue->groups[i];
         if (!g->served && g->small) add_group(queue, g, mine, &mine);
@@ -99,12 +100,14 @@ static void add_in_turn(capp_queue *queue, size_t even, bool more, size_t *left,
 
 void capp_share_step(capp_queue *queue, size_t room) {
     size_t left = 0, n = queue->n_groups, first_out = n, next = 0;
+    bool alone = true;
     for (size_t i = 0; i < n; i++) {
         measure(queue, &queue->groups[i], room);
+        alone &= queue->groups[i].served || queue->groups[i].small;
         if (queue->groups[i].first <= queue->next) next = i;
     }
     queue->next = next;
-    add_small(queue, &room);
+    add_small(queue, alone, &room);
     for (size_t i = 0; i < n; i++) left += !queue->groups[i].served;
     size_t even = left ? room / left : 0;
     add_in_turn(queue, even, false, &left, &room, &first_out);
