@@ -9,8 +9,9 @@ enum { FEW_ROWS = 16 };    /* smaller steps are noise */
 enum { LEAST_ROWS = 192 }; /* on the machines that we know, smaller steps lose more than they should */
 
 static const double KEPT = 0.85;     /* part of the throughput that a step keeps at least */
+static const double PROBE = 2;       /* seconds: a step that takes longer is not tried in a larger size */
 static const double AGEING = 1.0005; /* an old time counts as so much longer after each step */
-static const double SPREAD = 3;      /* steps must differ in size by this factor to tell a from b */
+static const double SPREAD = 2.5;    /* steps must differ in size by this factor to tell a from b */
 
 /* Fits the line to the shortest times, by their relative errors. */
 static void fit(capp_rate *rate) {
@@ -39,8 +40,14 @@ void capp_rate_learn(capp_rate *rate, size_t rows, double seconds) {
     fit(rate);
 }
 
+/* If all steps had about the first size, one must be larger to tell a from b. */
+static size_t first_rows(const capp_rate *rate) {
+    const capp_rate_size *size = &rate->sizes[(size_t)(2 * log2(LEAST_ROWS))];
+    return size->rows > 0 && size->seconds < PROBE ? 3 * LEAST_ROWS : LEAST_ROWS;
+}
+
 size_t capp_rate_rows(const capp_rate *rate, double seconds, size_t least) {
-    if (!(rate->row > 0)) return least ? least : LEAST_ROWS;
+    if (!(rate->row > 0)) return least ? least : first_rows(rate);
     double k = rate->fixed / rate->row, part = KEPT * MOST_ROWS / (k + MOST_ROWS);
     double rows = (seconds - rate->fixed) / rate->row, enough = fmax(LEAST_ROWS, k * part / (1 - part));
     if (least) enough = (double)least;
