@@ -274,7 +274,8 @@ def test_many_large_bodies_at_once(tmp_path, tiny_model):
         assert 0 < statuses.count(b"200") <= 32 and set(statuses[1::2]) == {b"200", b"429"}, statuses
         assert set(statuses) == {b"200", b"429"}
         assert server.post("/tokenize", content="the")["count"] > 0
-        assert server.metric("held_bytes") == 0
+        while server.metric("held_bytes"):  # a request is released a little after its answer
+            assert time.monotonic() < end + 30
 
 
 def test_json_counts_as_it_is_in_memory(tmp_path, tiny_model):
