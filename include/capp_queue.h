@@ -14,9 +14,10 @@ extern "C" {
 
 /* A queue runs the calls of many callers at the same time on one session, for example those of a server's clients. Each
  * call is a job. A step takes a piece of every job, as much as runs in about wave_seconds, and runs all pieces
- * together: what they have in common is computed once, and the jobs share the waves evenly. So a short job does not
- * wait until long ones have ended, and a job may be added between any two steps. Results have the same bits as those of
- * capp_score, capp_token_logprobs and capp_generate.
+ * together: what they have in common is computed once. Callers share the steps evenly, and what needs no more than half
+ * of a step is part of the next one. So a short job does not wait until long ones have ended, and a job may be added
+ * between any two steps. Jobs that do not fit the memory budget together wait for each other. Results have the same
+ * bits as those of capp_score, capp_token_logprobs and capp_generate.
  *
  * The thread that uses the session is the only one that may call the functions of its queue. It may use the session for
  * other calls between two steps. */
@@ -24,8 +25,9 @@ typedef struct capp_queue capp_queue;
 typedef struct capp_job capp_job;
 
 typedef struct capp_queue_options {
-    double wave_seconds; /* a step takes about this long, but holds at least least_tokens token rows; default: 0.05 */
-    size_t least_tokens; /* waves of fewer rows lose throughput; default: 192 */
+    double wave_seconds; /* a step takes about this long, but has room for least_tokens token rows; default: 0.05 */
+    size_t least_tokens; /* 0, the default: as many as keep 85 % of the throughput of large steps, by the measured times
+                            of steps, but not less than 192 */
     size_t keep_tokens;  /* room in the KV store for this many tokens that later jobs may need again, if the memory
                             budget allows it; default: 16384 */
 } capp_queue_options;
@@ -91,6 +93,10 @@ typedef bool (*capp_token_fn)(void *user, const capp_token *token);
 /* Adds a job that passes the tokens of a continuation to fn as they are computed. */
 CAPP_API capp_status capp_queue_continue(capp_queue *queue, const capp_continuation *continuation, capp_token_fn fn,
                                          capp_done_fn done, void *user, capp_job **job, capp_error *err);
+
+/* Says for whom a job is, by any pointer that is not NULL. Jobs of one caller that were added one after another share
+ * the waves as one job. Otherwise each job is one of its own. */
+CAPP_API void capp_job_set_caller(capp_job *job, const void *caller);
 
 /* Ends a job with CAPP_ECANCELLED: the next step calls done. */
 CAPP_API void capp_job_cancel(capp_job *job);

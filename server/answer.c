@@ -110,18 +110,11 @@ static void put_completion_logprobs(text *t, const choice *ch, size_t from, size
     text_put(t, !ch->of->top ? "null" : from < to ? "]" : "[]");
     text_put(t, ", \"text_offset\": [");
     /* The number of characters before the token. A token that begins within a character has the place of that
-     * character.
-     */
-    size_t counted = 0, characters = 0;
+     * character. */
+    size_t at = 0, characters = 0;
     for (size_t i = from; i < to; i++) {
-        const record *r = &ch->records[i];
-        if (i == from)
-            characters = text_characters(ch->text.data, r->start);
-        else
-            characters += text_characters(ch->text.data + counted, r->start - counted);
-        counted = r->start;
-        bool within = r->size && ((unsigned char)ch->text.data[r->start] & 0xc0) == 0x80;
-        text_printf(t, i > from ? ", %zu" : "%zu", characters - (within && characters));
+        characters += text_characters(ch->text.data, ch->text.size, ch->records[i].start, &at);
+        text_printf(t, i > from ? ", %zu" : "%zu", characters);
     }
     text_put(t, "]}");
 }

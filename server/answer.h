@@ -44,6 +44,7 @@ typedef struct prompt {
     capp_str text; /* or: */
     int32_t *ids;
     size_t n_ids;
+    int32_t *made; /* ids, if they were made of the text; freed with capp_free */
 } prompt;
 
 /* The state of a request. */

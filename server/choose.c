@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "prepare.h"
+
 typedef struct choosing {
     part part;
     continuing *of;
@@ -43,9 +45,8 @@ static bool on_result(void *user, const capp_result *result) {
     return true;
 }
 
-bool choose_begin(request *r, failure *f) {
+bool choose_prepare(request *r, failure *f) {
     continuing *c = r->state;
-    capp_error err;
     choosing *g = c->choosing = calloc(1, sizeof *g);
     if (!g) return refuse(f, 503, "", "out of memory");
     g->of = c;
@@ -56,6 +57,8 @@ bool choose_begin(request *r, failure *f) {
     if (!g->examples || !g->probabilities || !g->best) return refuse(f, 503, "", "out of memory");
     capp_run_options_init(&g->how);
     g->how.parse_special = c->parse_special;
+    for (size_t i = 0; c->chat && i < c->n_messages; i++)
+        if (!prepare_fits(r, c->messages[i].content, f)) return false;
     if (c->chat && !open_chat(g, c, f)) return false;
     for (size_t i = 0; i < g->n; i++) {
         if (!c->chat && c->prompts[i].ids) return refuse(f, 400, "prompt", "with 'choice', 'prompt' must be text");
@@ -63,7 +66,15 @@ bool choose_begin(request *r, failure *f) {
                                         .completions = c->options,
                                         .n_completions = c->n_options,
                                         .normalize = true};
+        if (!prepare_fits_example(r, &g->examples[i], f)) return false;
     }
+    return true;
+}
+
+bool choose_begin(request *r, failure *f) {
+    const continuing *c = r->state;
+    choosing *g = c->choosing;
+    capp_error err;
     if (!request_add(r, &g->part, f)) return false;
     capp_status st =
         capp_queue_score(r->model->queue, g->examples, g->n, &g->how, on_result, part_done, g, &g->part.job, &err);

@@ -4,6 +4,7 @@
 
 #include "answer.h"
 
+bool choose_prepare(request *r, failure *f);
 bool choose_begin(request *r, failure *f);
 void choose_finish(request *r);
 void choose_drop(continuing *c);

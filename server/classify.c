@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fill.h"
+#include "prepare.h"
 
 enum { MOST_TEXTS = 10000 };
 
@@ -169,26 +170,38 @@ static bool on_result(void *user, const capp_result *result) {
     return true;
 }
 
-bool classify_begin(request *r, failure *f) {
-    classifying *c = r->state;
+static bool open_chat(classifying *c, const model *m, failure *f) {
     capp_error err;
     capp_chat_options options;
     const capp_message system = {capp_str_of("system"), c->system};
-    if (c->chat && !r->model->chat) {
-        failure_of(f, &r->model->chat_error);
+    if (!m->chat) {
+        failure_of(f, &m->chat_error);
         return false;
     }
-    if (c->chat) c->how.chat = r->model->chat;
-    if (c->system.data) {
-        capp_chat_options_init(&options);
-        options.messages = &system;
-        options.n_messages = 1;
-        if (capp_chat_open(&c->own_chat, r->model->model, &options, &err) != CAPP_OK) {
-            failure_of(f, &err);
-            return false;
-        }
-        c->how.chat = c->own_chat;
+    c->how.chat = m->chat;
+    if (!c->system.data) return true;
+    capp_chat_options_init(&options);
+    options.messages = &system;
+    options.n_messages = 1;
+    if (capp_chat_open(&c->own_chat, m->model, &options, &err) != CAPP_OK) {
+        failure_of(f, &err);
+        return false;
     }
+    c->how.chat = c->own_chat;
+    return true;
+}
+
+/* The prompts become tokens in the queue, row by row. */
+bool classify_prepare(request *r, failure *f) {
+    classifying *c = r->state;
+    for (size_t i = 0; i < c->n; i++)
+        if (!prepare_fits_example(r, &c->examples[i], f)) return false;
+    return !c->chat || open_chat(c, r->model, f);
+}
+
+bool classify_begin(request *r, failure *f) {
+    classifying *c = r->state;
+    capp_error err;
     if (!request_add(r, &c->part, f)) return false;
     capp_status st =
         capp_queue_score(r->model->queue, c->examples, c->n, &c->how, on_result, part_done, c, &c->part.job, &err);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "choose.h"
+#include "prepare.h"
 
 const size_t continue_state = sizeof(continuing);
 
@@ -142,7 +143,9 @@ static bool on_token(void *user, const capp_token *token) {
 /* ---- Beginning ---- */
 
 /* Finds what the tokens of a prompt give for its text: tokenizers may begin with BOS and with a space. */
-static bool fit_echo(choice *ch, const prompt *p, const int32_t *ids, size_t n, failure *f) {
+static bool fit_echo(choice *ch, const prompt *p, failure *f) {
+    const int32_t *ids = p->ids;
+    size_t n = p->n_ids;
     capp_error err;
     char *joined;
     size_t size;
@@ -162,39 +165,70 @@ static bool fit_echo(choice *ch, const prompt *p, const int32_t *ids, size_t n, 
     return true;
 }
 
-/* The tokens of a prompt, or of the conversation. *ids is freed with capp_free. */
-static bool encode(const continuing *c, const prompt *p, int32_t **ids, size_t *n, failure *f) {
+/* The conversation fits if its messages do. */
+static bool fits(const continuing *c, const prompt *p, failure *f) {
+    for (size_t i = 0; c->chat && i < c->n_messages; i++)
+        if (!prepare_fits(c->request, c->messages[i].content, f)) return false;
+    return prepare_fits(c->request, p->text, f);
+}
+
+/* The tokens of a prompt, or of the conversation. */
+static bool encode(const continuing *c, prompt *p, failure *f) {
     capp_error err;
     const model *m = c->request->model;
     unsigned special = c->parse_special ? CAPP_TOKENIZE_SPECIAL : 0;
     capp_status st;
+    if (!fits(c, p, f)) return false;
     if (c->chat && !m->chat) {
         failure_of(f, &m->chat_error);
         return false;
     }
-    st = c->chat ? capp_chat_tokenize(m->chat, c->messages, c->n_messages, special, ids, n, &err)
-                 : capp_tokenize(m->model, p->text, CAPP_TOKENIZE_BOS | special, ids, n, &err);
+    st = c->chat ? capp_chat_tokenize(m->chat, c->messages, c->n_messages, special, &p->made, &p->n_ids, &err)
+                 : capp_tokenize(m->model, p->text, CAPP_TOKENIZE_BOS | special, &p->made, &p->n_ids, &err);
+    p->ids = p->made;
     if (st == CAPP_OK) return true;
     failure_of(f, &err);
     return false;
 }
 
-static bool add_choice(continuing *c, choice *ch, const prompt *p, const int32_t *ids, size_t n, failure *f) {
+bool continue_prepare(request *r, failure *f) {
+    continuing *c = r->state;
+    if (c->n_options) return choose_prepare(r, f);
+    if (c->chat) { /* its messages are one prompt */
+        if (!(c->prompts = calloc(1, sizeof *c->prompts))) return refuse(f, 503, "", "out of memory");
+        c->n_prompts = 1;
+    }
+    if (!(c->choices = calloc(c->n_prompts * c->n, sizeof *c->choices))) return refuse(f, 503, "", "out of memory");
+    for (size_t i = 0; i < c->n_prompts; i++) {
+        prompt *p = &c->prompts[i];
+        if (!p->ids && !encode(c, p, f)) return false;
+        c->prompt_tokens += p->n_ids;
+        for (size_t k = 0; k < c->n; k++) {
+            choice *ch = &c->choices[c->n_choices];
+            ch->of = c;
+            ch->index = c->n_choices++;
+            if (c->echo && !fit_echo(ch, p, f)) return false;
+        }
+    }
+    return true;
+}
+
+static bool add_choice(continuing *c, choice *ch, failure *f) {
     capp_error err;
     capp_continuation how;
+    const prompt *p = &c->prompts[ch->index / c->n];
+    size_t context = c->request->model->info.context;
     capp_continuation_init(&how);
-    how.ids = ids;
-    how.n_ids = n;
+    how.ids = p->ids;
+    how.n_ids = p->n_ids;
     how.score = c->echo && c->logprobs;
     how.top = c->top;
     how.max_tokens = c->max_tokens;
-    if (!c->limited && c->request->model->info.context > n && how.max_tokens > c->request->model->info.context - n)
-        how.max_tokens = c->request->model->info.context - n;
+    if (!c->limited && context > p->n_ids && how.max_tokens > context - p->n_ids) how.max_tokens = context - p->n_ids;
     how.temperature = c->temperature;
     how.top_p = c->top_p;
     how.seed = c->seed + ch->index % c->n;
     how.ignore_eos = c->ignore_eos;
-    if (c->echo && !fit_echo(ch, p, ids, n, f)) return false;
     if (!how.max_tokens) ch->finish = "length";
     if (!request_add(c->request, &ch->part, f)) return false;
     capp_status st = capp_queue_continue(c->request->model->queue, &how, on_token, part_done, ch, &ch->part.job, &err);
@@ -204,25 +238,8 @@ static bool add_choice(continuing *c, choice *ch, const prompt *p, const int32_t
 bool continue_begin(request *r, failure *f) {
     continuing *c = r->state;
     if (c->n_options) return choose_begin(r, f);
-    size_t n_prompts = c->chat ? 1 : c->n_prompts;
-    if (!(c->choices = calloc(n_prompts * c->n, sizeof *c->choices))) return refuse(f, 503, "", "out of memory");
-    for (size_t i = 0; i < n_prompts; i++) {
-        const prompt none = {0}, *p = c->chat ? &none : &c->prompts[i];
-        int32_t *ids = p->ids, *made = NULL;
-        size_t n = p->n_ids;
-        if (!ids && !encode(c, p, &made, &n, f)) return false;
-        if (made) ids = made;
-        c->prompt_tokens += n;
-        bool added = true;
-        for (size_t k = 0; k < c->n && added; k++) {
-            choice *ch = &c->choices[c->n_choices];
-            ch->of = c;
-            ch->index = c->n_choices++;
-            added = add_choice(c, ch, p, ids, n, f);
-        }
-        capp_free(made);
-        if (!added) return false;
-    }
+    for (size_t i = 0; i < c->n_choices; i++)
+        if (!add_choice(c, &c->choices[i], f)) return false;
     return true;
 }
 
@@ -275,7 +292,11 @@ void continue_drop(request *r) {
         free(c->choices[i].records);
         free(c->choices[i].tops);
     }
-    for (size_t i = 0; i < c->n_prompts; i++) free(c->prompts[i].ids);
+    for (size_t i = 0; i < c->n_prompts; i++) {
+        prompt *p = &c->prompts[i];
+        if (p->ids != p->made) free(p->ids);
+        capp_free(p->made);
+    }
     choose_drop(c);
     free(c->choices);
     free(c->prompts);

@@ -6,6 +6,8 @@
 
 extern const size_t continue_state; /* bytes of a `continuing` (answer.h) */
 
+bool continue_prepare(request *r, failure *f);
+
 /* Adds the jobs of the request's choices. */
 bool continue_begin(request *r, failure *f);
 void continue_finish(request *r);

@@ -36,6 +36,15 @@ static bool is_flat(const char *body, size_t size) {
     return true;
 }
 
+enum { VALUE_BYTES = 64 }; /* of a number with its place in an array; a member takes twice as much */
+
+/* Commas and colons in strings count, too: this is only a bound. */
+size_t fields_bytes(const char *body, size_t size) {
+    size_t values = 1;
+    for (size_t i = 0; i < size; i++) values += body[i] == ',' || body[i] == ':' || body[i] == '[' || body[i] == '{';
+    return size + VALUE_BYTES * values;
+}
+
 json_t *fields_read(const char *body, size_t size, failure *f) {
     json_error_t error;
     if (!size) {

@@ -16,6 +16,9 @@ typedef struct failure {
 /* Fills *f and returns false. */
 bool refuse(failure *f, int status, const char *field, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* About as many bytes as the values of a body take in memory. */
+size_t fields_bytes(const char *body, size_t size);
+
 /* Reads a body: one JSON object, valid UTF-8, without duplicate keys and deep nesting. NULL: *f says why. */
 json_t *fields_read(const char *body, size_t size, failure *f);
 

@@ -11,8 +11,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-#include "engine.h"
 #include "mhd.h"
+#include "prepare.h"
 #include "watch.h"
 
 enum {
@@ -155,6 +155,7 @@ static bool check_body(request *r, failure *f) {
         return refuse(f, 415, "", "Content-Encoding '%.50s' is not supported; send the body as it is", encoding);
     if (length && strtoull(length, NULL, 10) > o->most_body)
         return refuse(f, 413, "", "the body has more than %zu bytes", o->most_body);
+    if (length && !request_has_room(r, strtoull(length, NULL, 10))) return refuse_full(f);
     return true;
 }
 
@@ -195,6 +196,11 @@ static enum MHD_Result begin(request *r) {
     return MHD_YES;
 }
 
+static bool read_json(request *r, failure *f) {
+    if (r->overflows || !request_take(r, fields_bytes(r->body.data, r->body.size))) return refuse_full(f);
+    return (r->json = fields_read(r->body.data, r->body.size, f)) != NULL;
+}
+
 /* The request has arrived. */
 static enum MHD_Result complete(request *r) {
     failure f = {0};
@@ -205,11 +211,14 @@ static enum MHD_Result complete(request *r) {
                r->body.failed ? "out of memory" : "the body has more than %zu bytes", r->server->options->most_body);
         return send_refusal(r, &f);
     }
-    if (!strcmp(e->method, "POST") && !(r->json = fields_read(r->body.data, r->body.size, &f)))
-        return send_refusal(r, &f);
+    if (!strcmp(e->method, "POST") && !read_json(r, &f)) return send_refusal(r, &f);
     if (!e->modelless && !find_model(r, &f)) return send_refusal(r, &f);
     if (e->parse && !e->parse(r, &f)) return send_refusal(r, &f);
-    if (!e->modelless && !engine_submit(r->server, r, &f)) return send_refusal(r, &f);
+    if (!request_take(r, r->prompt_bytes)) {
+        refuse_full(&f);
+        return send_refusal(r, &f);
+    }
+    if (!e->modelless && !prepare_submit(r->server, r, &f)) return send_refusal(r, &f);
     return send_or_wait(r);
 }
 
@@ -244,7 +253,7 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
     }
     if (*size) {
         bool read = !r->status && !strcmp(r->endpoint->method, "POST"); /* nothing reads the body of a GET */
-        if (read && r->body.size <= s->options->most_body) text_add(&r->body, data, *size);
+        if (read && r->body.size <= s->options->most_body) request_read(r, data, *size);
         *size = 0;
         return MHD_YES;
     }

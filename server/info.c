@@ -26,7 +26,7 @@ bool tokenize_parse(request *r, failure *f) {
            field_bool(o, "parse_special", &t->parse_special, f);
 }
 
-bool tokenize_begin(request *r, failure *f) {
+bool tokenize_prepare(request *r, failure *f) {
     const tokens *t = r->state;
     capp_error err;
     int32_t *ids;
@@ -61,7 +61,7 @@ bool detokenize_parse(request *r, failure *f) {
     return true;
 }
 
-bool detokenize_begin(request *r, failure *f) {
+bool detokenize_prepare(request *r, failure *f) {
     const tokens *t = r->state;
     capp_error err;
     char *joined;
@@ -94,7 +94,7 @@ static void put_special(text *out, const request *r, const char *name, int32_t i
 }
 
 /* What clients of vLLM's remote tokenizers ask first. */
-bool tokenizer_begin(request *r, failure *f) {
+bool tokenizer_prepare(request *r, failure *f) {
     text out = {0};
     (void)f;
     text_put(&out, "{");
@@ -214,6 +214,8 @@ bool metrics_parse(request *r, failure *f) {
     pthread_mutex_lock(&s->lock);
     put_metric(&t, "requests", "gauge", "Requests waiting or running.");
     text_printf(&t, "capp_requests %zu\n", s->requests);
+    put_metric(&t, "held_bytes", "gauge", "Memory of the bodies of these requests and of those that arrive.");
+    text_printf(&t, "capp_held_bytes %zu\n", (size_t)s->held);
     put_metric(&t, "uptime_seconds", "gauge", "Time since the server began.");
     text_printf(&t, "capp_uptime_seconds %.3f\n", clock_seconds() - s->started);
     for (size_t k = 0; k < sizeof model_metrics / sizeof *model_metrics; k++) {

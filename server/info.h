@@ -7,10 +7,10 @@
 extern const size_t tokens_state; /* bytes of the state of both */
 
 bool tokenize_parse(request *r, failure *f);
-bool tokenize_begin(request *r, failure *f);
+bool tokenize_prepare(request *r, failure *f);
 bool detokenize_parse(request *r, failure *f);
-bool detokenize_begin(request *r, failure *f);
-bool tokenizer_begin(request *r, failure *f);
+bool detokenize_prepare(request *r, failure *f);
+bool tokenizer_prepare(request *r, failure *f);
 void tokens_drop(request *r);
 bool models_parse(request *r, failure *f);
 bool health_parse(request *r, failure *f);

@@ -38,6 +38,38 @@ void request_hold(request *r) {
     atomic_fetch_add(&r->users, 1);
 }
 
+enum { HELD_BODIES = 32 }; /* all requests together may hold as much as this many of the largest bodies */
+
+static bool fits(const request *r, size_t all) {
+    return all <= HELD_BODIES * r->server->options->most_body || all == r->held;
+}
+
+bool request_has_room(const request *r, size_t bytes) {
+    return fits(r, r->server->held + bytes) || !r->server->held;
+}
+
+bool request_take(request *r, size_t bytes) {
+    size_t all = atomic_fetch_add(&r->server->held, bytes) + bytes;
+    r->held += bytes;
+    return fits(r, all);
+}
+
+static void give_back(request *r) {
+    atomic_fetch_sub(&r->server->held, r->held);
+    r->held = 0;
+}
+
+void request_read(request *r, const char *data, size_t size) {
+    size_t before = r->body.capacity;
+    if (r->overflows) return;
+    text_add(&r->body, data, size);
+    r->overflows = !request_take(r, r->body.capacity - before);
+    if (r->overflows) {
+        text_free(&r->body);
+        give_back(r);
+    }
+}
+
 void request_release(request *r) {
     if (atomic_fetch_sub(&r->users, 1) != 1) return;
     if (r->endpoint && r->endpoint->drop && r->state) r->endpoint->drop(r);
@@ -46,6 +78,7 @@ void request_release(request *r) {
     free(r->parts);
     text_free(&r->body);
     text_free(&r->answer);
+    give_back(r);
     pthread_mutex_destroy(&r->lock);
     free(r);
 }
@@ -138,6 +171,10 @@ void failure_of(failure *f, const capp_error *err) {
            err->message);
 }
 
+bool refuse_full(failure *f) {
+    return refuse(f, 429, "", "the server has too many requests to answer; try again later");
+}
+
 void refuse_late(const request *r, failure *f) {
     refuse(f, 504, "", "the request took longer than %g seconds", r->server->options->request_seconds);
 }
@@ -159,7 +196,10 @@ bool request_add(request *r, part *p, failure *f) {
 }
 
 bool part_begun(part *p, capp_status status, const capp_error *err, failure *f) {
-    if (status == CAPP_OK) return true;
+    if (status == CAPP_OK) {
+        capp_job_set_caller(p->job, p->request);
+        return true;
+    }
     p->request->running--;
     failure_of(f, err);
     return false;
@@ -181,6 +221,43 @@ void part_done(void *user, capp_status status, const capp_error *err) {
         request_refuse(r, &r->failure);
     else
         r->endpoint->finish(r);
+}
+
+/* ---- Inboxes ---- */
+
+void inbox_init(inbox *box) {
+    *box = (inbox){0};
+    box->end = &box->first;
+    pthread_cond_init(&box->wake, NULL);
+}
+
+void inbox_free(inbox *box) {
+    pthread_cond_destroy(&box->wake);
+}
+
+void inbox_put(inbox *box, request *r) {
+    r->next = NULL;
+    *box->end = r;
+    box->end = &r->next;
+    pthread_cond_signal(&box->wake);
+}
+
+bool inbox_take(server *s, inbox *box, bool wait, request **list) {
+    pthread_mutex_lock(&s->lock);
+    while (!box->first && wait && !box->ends) pthread_cond_wait(&box->wake, &s->lock);
+    *list = box->first;
+    box->first = NULL;
+    box->end = &box->first;
+    bool goes_on = *list || !wait || !box->ends;
+    pthread_mutex_unlock(&s->lock);
+    return goes_on;
+}
+
+void inbox_end(server *s, inbox *box) {
+    pthread_mutex_lock(&s->lock);
+    box->ends = true;
+    pthread_cond_signal(&box->wake);
+    pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- The log ---- */

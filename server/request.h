@@ -22,7 +22,9 @@ typedef struct endpoint {
     const size_t *state_size; /* bytes of request.state, which is cleared; NULL: it has none */
     /* In the thread of HTTP: reads r->json (NULL for GET) into r->state. A modelless endpoint calls request_answer. */
     bool (*parse)(request *r, failure *f); /* may be NULL */
-    /* In the thread of the engine, when the model is open: answers, or adds parts. */
+    /* In the thread that prepares, when the model is open: turns texts into tokens, or answers. */
+    bool (*prepare)(request *r, failure *f);
+    /* In the thread of the engine: adds parts. NULL: prepare has answered. */
     bool (*begin)(request *r, failure *f);
     /* All parts have ended well: answers. */
     void (*finish)(request *r);
@@ -33,14 +35,14 @@ typedef struct endpoint {
 
 typedef struct model {
     const char *name, *path;
-    capp_model *model; /* NULL: not open yet. From here on, only the thread of the engine reads and writes. */
-    capp_session *session;
-    capp_queue *queue;
-    capp_chat *chat; /* NULL: not open, or the model has none */
+    atomic_bool opened; /* by the thread that prepares; then what follows does not change: */
+    capp_model *model;
+    capp_chat *chat; /* NULL: the model has none */
     capp_error chat_error;
-    size_t jobs;
-    bool warm; /* copied under the server's lock for info.c */
     capp_model_info info;
+    capp_session *session; /* of the thread of the engine, with the queue */
+    capp_queue *queue;
+    bool warm; /* copied under the server's lock for info.c: */
     capp_stats stats;
     capp_queue_stats queue_stats;
 } model;
@@ -62,6 +64,8 @@ struct request {
     int64_t created; /* seconds since 1970 */
     text body;
     size_t prompt_bytes; /* of the prompts that the endpoint has made of the body */
+    size_t held;         /* bytes that count as held by this request: its body, its JSON and its prompts */
+    bool overflows;      /* there was no room for its body */
     json_t *json;
     void *state;
     /* Of the engine: */
@@ -69,7 +73,7 @@ struct request {
     size_t n_parts, parts_capacity, running;
     failure failure; /* the first one of a part */
     double deadline;
-    request *next;                       /* in the inbox, then in the list of running requests */
+    request *next;                       /* in an inbox, then in the list of running requests */
     request *watched_next, **watched_at; /* in the list of requests that have a connection */
     atomic_bool cancelled;               /* the client has gone, or the deadline is over */
     /* Of the thread of HTTP: */
@@ -94,6 +98,16 @@ request *request_new(server *s, const endpoint *e);
 void request_hold(request *r);
 void request_release(request *r);
 
+/* Counts bytes that the request is going to hold until it is released. False: all requests together would hold too
+ * many. One request alone may hold more. */
+bool request_take(request *r, size_t bytes);
+
+/* Whether there is room for so many bytes now. */
+bool request_has_room(const request *r, size_t bytes);
+
+/* Adds to the body what has arrived, if there is room for it. */
+void request_read(request *r, const char *data, size_t size);
+
 /* How many more bytes the prompts of the request may have. */
 size_t request_room(const request *r);
 
@@ -110,11 +124,35 @@ bool request_add(request *r, part *p, failure *f);
 bool part_begun(part *p, capp_status status, const capp_error *err, failure *f);
 void part_done(void *p, capp_status status, const capp_error *err);
 
+/* There is no room for the request. */
+bool refuse_full(failure *f);
+
 /* The time of the request is over. */
 void refuse_late(const request *r, failure *f);
 
 /* Turns an error of the library into one of HTTP. */
 void failure_of(failure *f, const capp_error *err);
+
+/* ---- Requests on their way from one thread to the next, in their order ---- */
+
+/* With the server's lock. */
+typedef struct inbox {
+    request *first, **end;
+    pthread_cond_t wake; /* of the thread that takes them */
+    bool ends;           /* nothing more will come */
+} inbox;
+
+void inbox_init(inbox *box);
+void inbox_free(inbox *box);
+
+/* Adds a request; the lock is held. */
+void inbox_put(inbox *box, request *r);
+
+/* Takes all requests, linked by `next`. wait: until there are some or it ends. False: it has ended. */
+bool inbox_take(server *s, inbox *box, bool wait, request **list);
+
+/* The thread that takes them ends when it has taken what is there. */
+void inbox_end(server *s, inbox *box);
 
 /* ---- The server ---- */
 
@@ -129,16 +167,14 @@ struct server {
     void (*resume)(request *r); /* sends more of an answer; called with r->lock held */
     uint16_t port;
     int listening; /* the socket that accepted connections, after http_quiesce */
-    pthread_t engine;
+    pthread_t preparer, engine;
     pthread_mutex_t lock;
-    pthread_cond_t wake; /* of the engine */
-    request *inbox, **inbox_end;
-    request *running;     /* of the engine */
-    size_t requests;      /* in the inbox or running */
-    size_t body_bytes;    /* of their bodies and prompts */
-    atomic_bool stopping; /* no more requests */
-    bool ends;            /* the engine ends when nothing is left */
-    bool aborts;          /* and cancels what is left */
+    inbox arrived, prepared; /* requests for these threads */
+    request *running;        /* of the engine */
+    size_t requests;         /* in the inboxes or running */
+    atomic_size_t held;      /* bytes of bodies, JSON and prompts of all requests */
+    atomic_bool stopping;    /* no more requests */
+    atomic_bool aborts;      /* requests that have not been answered are cancelled */
     peer *peers;
     request *watched;
     double started;

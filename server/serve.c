@@ -10,6 +10,7 @@
 #include "endpoints.h"
 #include "engine.h"
 #include "http.h"
+#include "prepare.h"
 #include "watch.h"
 
 void serve_options_init(serve_options *options) {
@@ -50,9 +51,7 @@ static void drain(server *s, const sigset_t *signals) {
         watch_requests(s);
         watch_peers(s);
     }
-    pthread_mutex_lock(&s->lock);
     s->aborts = true;
-    pthread_mutex_unlock(&s->lock);
 }
 
 static void loop(server *s) {
@@ -69,8 +68,22 @@ static void loop(server *s) {
     drain(s, &signals);
 }
 
-/* The engine answers what is left before the connections end. */
+/* Begins the threads that work. False: a message was printed. */
+static bool start(server *s) {
+    if (!prepare_start(s)) return false;
+    if (!engine_start(s))
+        fprintf(stderr, "capp: out of memory\n");
+    else if (http_start(s))
+        return true;
+    else
+        engine_stop(s);
+    prepare_stop(s);
+    return false;
+}
+
+/* What is left is answered before the connections end. */
 static void end(server *s) {
+    prepare_stop(s);
     engine_stop(s);
     http_stop(s);
     if (s->listening >= 0) close(s->listening);
@@ -96,23 +109,21 @@ int serve(const serve_options *options) {
         s.models[i].path = options->models[i].path;
     }
     pthread_mutex_init(&s.lock, NULL);
-    pthread_cond_init(&s.wake, NULL);
     sigfillset(&signals); /* threads that are created now leave signals to this one */
     sigdelset(&signals, SIGBUS);
     sigdelset(&signals, SIGSEGV);
     pthread_sigmask(SIG_BLOCK, &signals, &before);
-    if (engine_start(&s)) {
-        if (http_start(&s)) {
-            log_event(&s, "listening", "http://%s:%u", options->host, s.port);
-            loop(&s);
-            end(&s);
-            code = 0;
-        } else {
-            engine_stop(&s);
-        }
+    inbox_init(&s.arrived);
+    inbox_init(&s.prepared);
+    if (start(&s)) {
+        log_event(&s, "listening", "http://%s:%u", options->host, s.port);
+        loop(&s);
+        end(&s);
+        code = 0;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_cond_destroy(&s.wake);
+    inbox_free(&s.arrived);
+    inbox_free(&s.prepared);
     pthread_mutex_destroy(&s.lock);
     free(s.models);
     return code;

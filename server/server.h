@@ -3,8 +3,9 @@
  *   text.c         texts that grow, JSON written
  *   fields.c       JSON read: strict, with errors that name the field
  *   http.c         connections: libmicrohttpd, limits, keys, headers
- *   request.c      a request: its answer on the way to the client, its errors
- *   engine.c       the thread that runs the models; requests wait in its inbox
+ *   request.c      a request: its answer on the way to the client, its errors; inboxes of threads
+ *   prepare.c      the thread that opens models and turns texts into tokens
+ *   engine.c       the thread that runs the models
  *   watch.c        clients that leave, deadlines
  *   serve.c        begins and ends the server
  *   endpoints.c    the table of paths
@@ -15,9 +16,9 @@
  *   systemone.c    /v1/systemone
  *   info.c         /tokenize, /detokenize, /v1/models, /healthz, /metrics, /openapi.json, the page
  *
- * Two threads do the work. The thread of HTTP reads requests, checks what needs no model, and sends answers. The thread
- * of the engine owns the models, their sessions and queues. A request belongs to one of them at a time, except for its
- * answer, which has a lock. */
+ * Three threads do the work. The thread of HTTP reads requests, checks what needs no model, and sends answers. The
+ * thread that prepares opens models and turns texts into tokens. The thread of the engine owns the sessions and queues.
+ * A request belongs to one of them at a time, except for its answer, which has a lock. */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "prepare.h"
+
 enum { MOST_QUESTIONS = 100 };
 
 typedef struct question {
@@ -197,10 +199,17 @@ static bool on_result(void *user, const capp_result *result) {
     return true;
 }
 
+bool systemone_prepare(request *r, failure *f) {
+    asking *a = r->state;
+    a->how.chat = r->model->chat; /* models with a template were trained to answer users */
+    for (size_t i = 0; i < a->n; i++)
+        if (!prepare_fits_example(r, &a->examples[i], f)) return false;
+    return true;
+}
+
 bool systemone_begin(request *r, failure *f) {
     asking *a = r->state;
     capp_error err;
-    a->how.chat = r->model->chat; /* models with a template were trained to answer users */
     if (!request_add(r, &a->part, f)) return false;
     capp_status st =
         capp_queue_score(r->model->queue, a->examples, a->n, &a->how, on_result, part_done, a, &a->part.job, &err);

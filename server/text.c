@@ -69,9 +69,14 @@ size_t text_character(const char *data, size_t size) {
     return n;
 }
 
-size_t text_characters(const char *data, size_t size) {
+size_t text_characters(const char *data, size_t size, size_t to, size_t *at) {
     size_t n = 0;
-    for (size_t i = 0; i < size; i++) n += !continues(data, size, i);
+    while (*at < to) {
+        size_t found = text_character(data + *at, size - *at), bytes = found && found != SIZE_MAX ? found : 1;
+        if (bytes > to - *at) break;
+        *at += bytes;
+        n++;
+    }
     return n;
 }
 

@@ -28,7 +28,8 @@ void text_float(text *t, float x);
 /* Bytes of the UTF-8 character at data; 0: it is not valid; SIZE_MAX: the text ends within it. */
 size_t text_character(const char *data, size_t size);
 
-/* Number of characters that begin in the text. */
-size_t text_characters(const char *data, size_t size);
+/* Number of characters from *at to byte `to`, as text_string writes them: a byte that is not valid counts as one. *at
+ * becomes the end of the last one. */
+size_t text_characters(const char *data, size_t size, size_t to, size_t *at);
 
 #endif

@@ -79,7 +79,7 @@ void watch_requests(server *s) {
     pthread_mutex_lock(&s->lock);
     for (request *r = s->watched; r; r = r->watched_next)
         if (!r->cancelled && is_over(s, r, now)) r->cancelled = any = true;
-    if (any) pthread_cond_signal(&s->wake);
+    if (any) pthread_cond_signal(&s->prepared.wake);
     pthread_mutex_unlock(&s->lock);
 }
 

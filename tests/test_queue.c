@@ -18,16 +18,23 @@ typedef struct fixture {
     capp_error err;
 } fixture;
 
-static void open_fixture(fixture *f, capp_precision precision, const capp_queue_options *how) {
+/* memory: 0 for the default. */
+static void open_model(fixture *f, const char *arch, capp_precision precision, uint64_t memory,
+                       const capp_queue_options *how) {
     capp_model_options options;
     capp_model_options_init(&options);
-    options.threads = 2;
+    options.threads = 1;
     options.precision = precision;
-    tiny_model_file("llama", 5, f->path);
+    options.memory = memory;
+    tiny_model_file(arch, 5, f->path);
     CHECK_OK(capp_model_open(&f->model, f->path, &options, &f->err), f->err);
     CHECK_OK(capp_session_open(&f->session, f->model, &f->err), f->err);
     CHECK_OK(capp_session_open(&f->other, f->model, &f->err), f->err);
     CHECK_OK(capp_queue_open(&f->queue, f->session, how, &f->err), f->err);
+}
+
+static void open_fixture(fixture *f, capp_precision precision, const capp_queue_options *how) {
+    open_model(f, "llama", precision, 0, how);
 }
 
 static void close_fixture(fixture *f) {
@@ -348,6 +355,152 @@ TEST(a_short_job_does_not_wait_for_long_ones) {
     free_caller(&short_job);
     free(rows);
     close_fixture(&f);
+}
+
+/* ---- A store that is too small for all texts ---- */
+
+enum { LONG_TEXTS = 40, LONG_IDS = 60, LONG_MORE = 12 };
+
+/* Texts that have the first `shared` tokens in common. */
+static void long_text(int32_t *ids, size_t i, size_t shared) {
+    for (size_t k = 0; k < LONG_IDS; k++) ids[k] = (int32_t)(3 + (k < shared ? k * 7 : k * 7 + i * 31 + i * k) % 250);
+}
+
+static capp_job *add_text(fixture *f, caller *c, const int32_t *ids, size_t n, size_t max_tokens) {
+    capp_job *job;
+    capp_continuation how;
+    capp_continuation_init(&how);
+    how.ids = ids;
+    how.n_ids = n;
+    how.max_tokens = max_tokens;
+    how.ignore_eos = true;
+    *c = new_caller(0);
+    CHECK_OK(capp_queue_continue(f->queue, &how, on_token, on_done, c, &job, &f->err), f->err);
+    return job;
+}
+
+/* Runs all texts at once. Returns the token rows that ran. */
+static double run_long_texts(fixture *f, caller *jobs, size_t shared) {
+    for (size_t i = 0; i < LONG_TEXTS; i++) {
+        int32_t ids[LONG_IDS];
+        long_text(ids, i, shared);
+        add_text(f, &jobs[i], ids, LONG_IDS, LONG_MORE);
+    }
+    drain(f->queue);
+    return (double)capp_session_stats(f->session)->tokens_computed;
+}
+
+/* In a small budget the texts need a multiple of the slots. Still no token runs much more often than once, and all
+ * have the bits that they have in a large one. */
+static void wait_for_seats(const char *arch, uint64_t memory, size_t shared, double most) {
+    const capp_queue_options how = {.wave_seconds = 1e-9, .least_tokens = 24, .keep_tokens = 16384};
+    fixture small, large;
+    caller found[LONG_TEXTS], expected[LONG_TEXTS];
+    double needed = (double)(shared + LONG_TEXTS * (LONG_IDS - shared + LONG_MORE - 1));
+    open_model(&small, arch, CAPP_PRECISION_F32, memory, &how);
+    open_model(&large, arch, CAPP_PRECISION_F32, (uint64_t)1 << 30, &how);
+    double computed = run_long_texts(&small, found, shared);
+    run_long_texts(&large, expected, shared);
+    size_t slots = capp_lane_slots(capp_session_fast(small.session));
+    CHECK(slots < LONG_TEXTS * (LONG_IDS - shared) / 2);
+    CHECK(computed >= needed && computed < needed * most);
+    for (size_t i = 0; i < LONG_TEXTS; i++) {
+        CHECK_OK(found[i].status, found[i].err);
+        CHECK_INT(found[i].n, LONG_MORE);
+        CHECK(!memcmp(found[i].ids, expected[i].ids, LONG_MORE * sizeof *found[i].ids));
+        CHECK(!memcmp(found[i].logprobs, expected[i].logprobs, LONG_MORE * sizeof *found[i].logprobs));
+        free_caller(&found[i]);
+        free_caller(&expected[i]);
+    }
+    close_fixture(&small);
+    close_fixture(&large);
+}
+
+TEST(texts_that_do_not_fit_together_wait) {
+    wait_for_seats("llama", 1 << 20, 0, 1.01);
+    wait_for_seats("llama", 2 << 20, 20, 1.01);
+    wait_for_seats("lfm2", 1 << 20, 0, 1.2);
+    wait_for_seats("qwen35", 2 << 20, 0, 1.2);
+}
+
+/* ---- The size of a step ---- */
+
+/* Other programs make some steps up to three times as long. */
+static double noisy(test_random *r, double seconds) {
+    return seconds * (test_random_below(r, 3) ? 1 + 2 * test_random_unit(r) : 1 + 0.03 * test_random_unit(r));
+}
+
+/* Steps of a model that needs `fixed` seconds for each step and `each` for each row. */
+static size_t learned_rows(double fixed, double each, double seconds, size_t least) {
+    capp_rate rate = {0};
+    test_random r = {3};
+    CHECK_INT(capp_rate_rows(&rate, seconds, 0), 192);
+    for (size_t i = 0; i < 40; i++) capp_rate_learn(&rate, 192, noisy(&r, fixed + 192 * each));
+    CHECK_INT(capp_rate_rows(&rate, seconds, 0), 3 * 192); /* steps of one size tell nothing */
+    for (size_t i = 0; i < 300; i++) {
+        size_t rows = 1 + test_random_below(&r, 300);
+        capp_rate_learn(&rate, rows, noisy(&r, fixed + (double)rows * each));
+    }
+    return capp_rate_rows(&rate, seconds, least);
+}
+
+static double throughput(double fixed, double each, double rows) {
+    return rows / (fixed + rows * each);
+}
+
+TEST(a_step_keeps_most_of_the_throughput) {
+    const double fixed[] = {0.015, 0.1, 0.6}, each[] = {2.5e-4, 1e-3, 5e-3};
+    for (size_t i = 0; i < 3; i++) {
+        size_t rows = learned_rows(fixed[i], each[i], 1e-9, 0);
+        double kept = throughput(fixed[i], each[i], (double)rows) / throughput(fixed[i], each[i], 768);
+        CHECK(kept > 0.83 && kept < 0.92);
+        rows = learned_rows(fixed[i], each[i], fixed[i] + 600 * each[i], 0);
+        CHECK_NEAR((double)rows / 600, 1, 0.15);
+        CHECK_INT(learned_rows(fixed[i], each[i], 1e-9, 30), 30);
+    }
+    CHECK_INT(learned_rows(1e-3, 2.5e-4, 1e-9, 0), 192);
+}
+
+/* ---- Fairness ---- */
+
+/* Steps until a text that asks for max_tokens tokens has ended, beside n texts of `callers` callers that have run for
+ * some steps. */
+static size_t steps_beside(size_t n, size_t callers, size_t n_ids, size_t max_tokens) {
+    const capp_queue_options how = {.wave_seconds = 1e-9, .least_tokens = 48, .keep_tokens = 16384};
+    fixture f;
+    size_t steps = 0;
+    caller *others = calloc(n, sizeof *others), mine;
+    int32_t ids[LONG_IDS];
+    open_model(&f, "llama", CAPP_PRECISION_F32, 0, &how);
+    for (size_t i = 0; i < n; i++) {
+        long_text(ids, i, 0);
+        capp_job *job = add_text(&f, &others[i], ids, LONG_IDS, LONG_MORE);
+        capp_job_set_caller(job, &others[i * callers / n]);
+    }
+    for (size_t i = 0; i < 7; i++) CHECK(capp_queue_step(f.queue) == n);
+    long_text(ids, n + 1, 0);
+    add_text(&f, &mine, ids, n_ids, max_tokens);
+    while (!mine.ended) capp_queue_step(f.queue), steps++;
+    CHECK_OK(mine.status, mine.err);
+    capp_queue_free(f.queue);
+    f.queue = NULL;
+    for (size_t i = 0; i < n; i++) free_caller(&others[i]);
+    free_caller(&mine);
+    free(others);
+    close_fixture(&f);
+    return steps;
+}
+
+/* A step has room for 48 token rows. */
+TEST(a_text_does_not_wait_for_a_thousand_others) {
+    const size_t callers[] = {1, 3, 1000};
+    for (size_t i = 0; i < 3; i++) {
+        CHECK_INT(steps_beside(1000, callers[i], 20, 1), 1);
+        CHECK_INT(steps_beside(1000, callers[i], 10, 5), 5); /* the first one with the text */
+    }
+    /* A long one gets an even share. */
+    CHECK(steps_beside(1000, 1, 60, 1) <= 4);
+    CHECK(steps_beside(1000, 3, 60, 1) <= 8);
 }
 
 TEST(jobs_end_early) {

@@ -169,6 +169,50 @@ def test_stop_strings(served):
         assert pieces[0][0] == whole.choices[0].text and pieces[0][2] == "stop"
 
 
+def test_a_stop_string_that_ends_inside_a_token(smol):
+    """The text ends before it, also if it began in an earlier token. Of the token that it cuts, the part before it is listed."""
+    how = {"model": "smollm2", "prompt": "The moon is", "max_tokens": 8, "temperature": 0, "logprobs": 1}
+    whole = client(smol).completions.create(**how).choices[0]
+    one, two = next(pair for pair in zip(whole.logprobs.tokens[1:], whole.logprobs.tokens[2:]) if len(pair[1]) > 3)
+    for stop in (one[-1] + two[:2], two[1:3], one[-2:] + two[:1]):
+        cut = client(smol).completions.create(stop=stop, **how).choices[0]
+        assert cut.text == whole.text[:whole.text.index(stop)] == "".join(cut.logprobs.tokens)
+        assert cut.logprobs.token_logprobs == whole.logprobs.token_logprobs[:len(cut.logprobs.tokens)]
+        assert cut.finish_reason == "stop"
+        assert streamed(client(smol).completions.create(stop=stop, stream=True, **how)) == {0: [cut.text, cut.logprobs.tokens, "stop"]}
+
+
+def test_texts_that_are_surely_too_long(served):
+    """They are refused by their bytes, before they become tokens."""
+    long = "a " * 200_000
+    for path, body in (("/v1/completions", {"prompt": ["a", long]}), ("/v1/completions", {"prompt": long, "choice": ["a", "b"]}),
+                       ("/v1/completions", {"prompt": "a", "choice": ["a", long]}),
+                       ("/v1/chat/completions", {"messages": [{"role": "system", "content": long}, {"role": "user", "content": "a"}]}),
+                       ("/v1/classify", {"texts": ["a", long], "classes": ["a", "b"]}),
+                       ("/v1/classify", {"texts": ["a"], "classes": ["a", long]}),
+                       ("/v1/systemone", {"state": long, "questions": {"q": {"type": "noul"}}})):
+        served.fails(path, {"model": "gemma", **body}, 400, "bytes, but the context is", "shorten the text")
+    assert served.post("/tokenize", model="gemma", content=long)["count"] > 100_000
+
+
+def test_offsets_count_the_characters_of_the_answer(served):
+    """Tokens of the tiny model are mostly parts of characters, which do not join to text: each such byte is a character."""
+    broken = 0
+    for seed in range(12):
+        how = {"model": "tiny", "prompt": "the é", "max_tokens": 40, "seed": seed, "logprobs": 0, "echo": True, "ignore_eos": True}
+        choice = served.post("/v1/completions", **how)["choices"][0]
+        tokens, offsets = choice["logprobs"]["tokens"], choice["logprobs"]["text_offset"]
+        assert offsets[0] == 0 and offsets == sorted(offsets) and offsets[-1] <= len(choice["text"])
+        for token, offset in zip(tokens, offsets):
+            if not token.startswith("bytes:"):
+                assert choice["text"].startswith(token, offset)
+        broken += choice["text"].count("\ufffd")
+        events = served.ask("/v1/completions", {**how, "stream": True})[2]
+        pieces = [json.loads(line[6:]) for line in events.splitlines() if line.startswith("data: {")]
+        assert [n for piece in pieces for n in piece["choices"][0]["logprobs"]["text_offset"]] == offsets
+    assert broken > 20
+
+
 def test_choice_is_answered_by_scoring(served, tiny_model, tmp_path):
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in TEXTS))

@@ -110,10 +110,11 @@ def test_memory_is_flat(tmp_path, tiny_model):
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_throughput_and_waiting(tmp_path, smollm2):
-    """32 clients get at least 85 % of the command's throughput, in processor time, on rows that no cache knows. Beside long
-    requests, a small one takes at most two waves."""
+    """32 clients get at least 85 % of the command's throughput, in processor time, on rows that no cache knows, when the server has
+    learned how large waves must be. Beside long requests, a small one takes at most two waves."""
     copa = [json.loads(line) for line in (Path(__file__).parent.parent / "examples" / "data" / "copa.jsonl").read_text().splitlines()]
-    rows = [{"prompt": f"({i}) {row['prompt']}", "completions": row["completions"]} for i in range(6) for row in copa]
+    rows = [{"prompt": f"({i}) {row['prompt']}", "completions": row["completions"]} for i in range(9) for row in copa]
+    warm, rows = rows[:len(rows) // 3], rows[len(rows) // 3:]
 
     def used(pid):
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -127,18 +128,22 @@ def test_throughput_and_waiting(tmp_path, smollm2):
         return after.children_user + after.children_system - before.children_user - before.children_system
 
     with serving(tmp_path, "-m", smollm2) as server:
-        before = used(server.process.pid)
 
-        def ask(k):
-            for row in rows[k::32]:
+        def ask(rows):
+            for row in rows:
                 server.post("/v1/completions", prompt=row["prompt"], choice=row["completions"])
 
-        threads = [threading.Thread(target=ask, args=(k,)) for k in range(32)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        mine = used(server.process.pid) - before
+        def cost(rows):
+            before = used(server.process.pid)
+            threads = [threading.Thread(target=ask, args=(rows[k::32],)) for k in range(32)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            return used(server.process.pid) - before
+
+        cost(warm)
+        mine = cost(rows)
         theirs = by_command(rows) - by_command(rows[:1])
         assert theirs > 0.85 * mine, (theirs, mine)
         with connect(server) as long:
@@ -217,6 +222,72 @@ def test_clients_that_misbehave(tmp_path, tiny_model, build_used):
             except ConnectionResetError:
                 pass
         assert server.post("/tokenize", content="the")["count"] > 0
+
+
+def test_a_slow_header_and_a_slow_body(tmp_path, tiny_model):
+    """The deadline counts from the beginning: each byte that arrives does not move it."""
+    head = request_bytes("/tokenize", b"{" + b" " * 4000)
+    for start in (b"", head[:-4001]):
+        with serving(tmp_path, *options_of(tiny_model, "--read-timeout", "1")) as server, connect(server) as each:
+            each.sendall(start)
+            begin = time.monotonic()
+            with pytest.raises(OSError):
+                for byte in head[len(start):]:
+                    each.send(bytes([byte]))
+                    time.sleep(0.02)
+                each.settimeout(10)
+                assert not each.recv(1000)
+                raise ConnectionResetError
+            assert 0.9 < time.monotonic() - begin < 4
+
+
+def test_many_large_bodies_at_once(tmp_path, tiny_model):
+    """What arrives is counted before it is held: 32 bodies of the largest size, and no more."""
+    size = 200_000
+    body = json.dumps({"content": "the", "prompt": "a " * (size // 2 - 50)}).encode()
+    chunked = (b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+               b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+    with serving(tmp_path, *options_of(tiny_model, "--max-body", str(size), "--read-timeout", "30")) as server:
+        with open(f"/proc/{server.process.pid}/status") as status:
+            before = int(next(line for line in status if line.startswith("VmRSS")).split()[1])
+        arriving = []
+        for i in range(100):
+            arriving.append(connect(server))
+            arriving[-1].sendall((chunked if i % 2 else request_bytes("/tokenize", body))[:-1])
+        end = time.monotonic() + 30
+        while server.metric("held_bytes") < 0.9 * 32 * size:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert server.metric("held_bytes") <= 32 * size
+        with open(f"/proc/{server.process.pid}/status") as status:
+            assert int(next(line for line in status if line.startswith("VmRSS")).split()[1]) < before + 2 * 32 * size / 1024
+        assert server.fails("/tokenize", body, 429, "try again")["Retry-After"] == "1"
+        assert server.ask("/healthz")[0] == 200
+        statuses = []
+        for i, each in enumerate(arriving):
+            try:
+                each.sendall(b"\n" if i % 2 else b"}")
+                statuses.append(each.recv(1000).split()[1])
+            except OSError:  # refused and closed before
+                statuses.append(b"429")
+            each.close()
+        assert 0 < statuses.count(b"200") <= 32 and set(statuses[1::2]) == {b"200", b"429"}, statuses
+        assert set(statuses) == {b"200", b"429"}
+        assert server.post("/tokenize", content="the")["count"] > 0
+        while server.metric("held_bytes"):  # a request is released a little after its answer
+            assert time.monotonic() < end + 30
+
+
+def test_json_counts_as_it_is_in_memory(tmp_path, tiny_model):
+    """An array of small numbers takes much more memory than its text. One request alone may have it, two may not."""
+    body = json.dumps({"tokens": [5] * 60_000}, separators=(",", ":")).encode()
+    with serving(tmp_path, *options_of(tiny_model, "--max-body", "128K")) as server:
+        assert server.ask("/detokenize", body)[0] == 200
+        with connect(server) as other:
+            other.sendall(request_bytes("/tokenize", b" " * 100_000)[:-1])
+            while not server.metric("held_bytes"):
+                time.sleep(0.02)
+            server.fails("/detokenize", body, 429, "try again")
 
 
 def test_clients_that_leave_while_an_answer_streams(tmp_path, tiny_model, build_used):

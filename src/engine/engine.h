@@ -62,6 +62,10 @@ void capp_session_keep(capp_session *session, size_t tokens, size_t paths);
  * budget allows it, because resident contents are lost when the scratch memory grows. 0: not known. */
 void capp_session_expect(capp_session *session, size_t longest);
 
+/* Makes the scratch memory fit what was announced by these two functions, before the next window is filled. So
+ * capp_lane_slots tells what the window has room for. */
+capp_status capp_session_make_room(capp_session *session, capp_error *err);
+
 /* How many paths may go on in the next windows at once, so that the budget has room for their recurrent states.
  * SIZE_MAX: the model has no such states. */
 size_t capp_session_paths(const capp_session *session);

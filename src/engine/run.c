@@ -46,8 +46,7 @@ static capp_status lengthen(const capp_session *session, size_t longest, size_t 
 }
 
 /* Makes the scratch memory fit the window. When it grows, resident contents are lost. */
-static capp_status fit_window(capp_session *session, const capp_tree *tree, capp_error *err) {
-    size_t longest = tree->longest, nodes = tree->touched;
+static capp_status fit_window(capp_session *session, size_t longest, size_t nodes, capp_error *err) {
     const capp_room none = {0};
     capp_room fast;
     if (nodes < session->node_limit) nodes = session->node_limit;
@@ -74,6 +73,10 @@ static capp_status fit_window(capp_session *session, const capp_tree *tree, capp
                              err);
 }
 
+capp_status capp_session_make_room(capp_session *session, capp_error *err) {
+    return fit_window(session, session->expect, 0, err);
+}
+
 static size_t lane_bytes(const capp_lane *lane) {
     return lane->tree.capacity * sizeof *lane->tree.nodes + lane->tree.table_size * sizeof *lane->tree.table +
            lane->plan.steps_capacity * sizeof *lane->plan.steps +
@@ -90,10 +93,16 @@ static void count_bytes(capp_session *session) {
     if (used > session->stats.used_bytes) session->stats.used_bytes = used;
 }
 
+<<<<<<< HEAD
 /* Makes room for the window and plans its waves. */
 static capp_status plan_window(capp_session *session, capp_lane *lane, capp_error *err) {
     capp_status st = fit_window(session, &lane->tree, err);
     if (st != CAPP_OK) return st;
+=======
+capp_status capp_session_run(capp_session *session, capp_lane *lane, capp_wave_fn fn, void *user, capp_error *err) {
+    capp_status st;
+    if ((st = fit_window(session, lane->tree.longest, lane->tree.touched, err)) != CAPP_OK) return st;
+>>>>>>> refs/heads/serve
     size_t rows = capp_forward_room(session->forward).rows;
     if ((st = capp_plan_make(&lane->plan, &lane->tree, &lane->slots, rows, err)) != CAPP_OK) return st;
     count_bytes(session);

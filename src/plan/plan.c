@@ -113,22 +113,6 @@ static capp_step take_step(capp_tree *tree, uint32_t node, bool again) {
 /* ---- Slots of the KV store ------------------------------------------------------------------------------------------
  */
 
-/* Frees the slot of the oldest idle resident. A node whose rows are planned keeps the number of its slot: its rows run
- * before those of the new owner. A node that the window has not reached yet will be computed again. */
-static bool evict(capp_plan *plan, capp_tree *tree, capp_slots *slots) {
-    uint32_t node = tree->oldest;
-    if (node == CAPP_NO_NODE) return false;
-    capp_tree_make_busy(tree, node);
-    give_slot(slots, tree->nodes[node].slot);
-    drop_state(tree, node);
-    tree->residents--;
-    if (tree->nodes[node].window == tree->window && tree->nodes[node].planned)
-        plan->freed[plan->n_freed++] = node;
-    else
-        tree->nodes[node].slot = CAPP_NO_SLOT;
-    return true;
-}
-
 /* Makes a node idle if all its rows are planned, and its ancestors if this was their last child. */
 static void finish(capp_tree *tree, uint32_t node) {
     while (node != CAPP_ROOT && !tree->nodes[node].pending) {
@@ -143,6 +127,7 @@ typedef struct planner {
     capp_tree *tree;
     capp_slots *slots;
     size_t rows;      /* maximum rows of a wave */
+    size_t missing;   /* slots that the rest of the window needs at most */
     size_t wave_rows; /* rows of the current wave */
     uint32_t *leaves; /* [n_leaves] nodes of the current wave that have no children to run */
     size_t n_leaves, leaves_capacity;
@@ -162,11 +147,32 @@ static capp_status end_wave(planner *p, capp_error *err) {
     return CAPP_OK;
 }
 
-/* Frees as many slots as a wave has rows. Residents are freed leaves first, by falling slot number. If each slot were
- * taken as soon as it is free, the next path would lie backwards in the store, and each position would be a separate
- * run. */
+/* Frees the slot of the oldest idle resident. A node whose rows are planned keeps the number of its slot: its rows run
+ * before those of the new owner. A node that the window has not reached yet will be computed again. */
+static bool evict(planner *p) {
+    capp_tree *tree = p->tree;
+    uint32_t node = tree->oldest;
+    if (node == CAPP_NO_NODE) return false;
+    capp_tree_make_busy(tree, node);
+    give_slot(p->slots, tree->nodes[node].slot);
+    drop_state(tree, node);
+    tree->residents--;
+    bool touched = tree->nodes[node].window == tree->window;
+    if (touched && tree->nodes[node].planned) {
+        p->plan->freed[p->plan->n_freed++] = node;
+        return true;
+    }
+    tree->nodes[node].slot = CAPP_NO_SLOT;
+    p->missing += touched;
+    return true;
+}
+
+/* Frees as many slots as a wave has rows, or as many as the window still needs. Residents are freed leaves first, by
+ * falling slot number. If each slot were taken as soon as it is free, the next path would lie backwards in the store,
+ * and each position would be a separate run. */
 static void evict_wave(planner *p) {
-    for (size_t i = 0; i < p->rows && evict(p->plan, p->tree, p->slots); i++) continue;
+    size_t n = p->missing < p->rows ? p->missing : p->rows;
+    for (size_t i = 0; i < n && evict(p); i++) continue;
 }
 
 /* Counts the children of node in this window that must run, and sets pending and waiting. */
@@ -245,6 +251,7 @@ static capp_status visit(planner *p, uint32_t node, capp_error *err) {
             return capp_fail(err, CAPP_EBUDGET, "the KV store of %zu slots is too small; set a larger memory budget",
                              p->slots->n);
         x->slot = take_slot(p->slots);
+        p->missing--;
         x->planned = true;
         tree->residents++;
     }
@@ -276,7 +283,7 @@ static capp_status walk(planner *p, capp_error *err) {
 }
 
 capp_status capp_plan_make(capp_plan *plan, capp_tree *tree, capp_slots *slots, size_t rows, capp_error *err) {
-    planner p = {.plan = plan, .tree = tree, .slots = slots, .rows = rows};
+    planner p = {.plan = plan, .tree = tree, .slots = slots, .rows = rows, .missing = tree->missing};
     capp_status st = CAPP_OK;
     plan->n = plan->n_waves = plan->n_freed = 0;
     if (!capp_grow(&plan->order, &plan->order_capacity, tree->touched, sizeof *plan->order) ||

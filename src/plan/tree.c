@@ -91,6 +91,14 @@ void capp_tree_make_busy(capp_tree *tree, uint32_t node) {
     x->idle = false;
 }
 
+void capp_tree_refresh(capp_tree *tree, const uint32_t *nodes, size_t n) {
+    for (size_t i = n; i-- > 0;)
+        if (tree->nodes[nodes[i]].idle) {
+            capp_tree_make_busy(tree, nodes[i]);
+            capp_tree_make_idle(tree, nodes[i]);
+        }
+}
+
 /* Keeps only the residents, in the order in which they were made, parents before children. */
 static capp_status compact(capp_tree *tree, capp_error *err) {
     uint32_t *moved = capp_new(tree->n, sizeof *moved);
@@ -130,7 +138,7 @@ capp_status capp_tree_next_window(capp_tree *tree, capp_error *err) {
     /* A part of the table's size is added, because compacting clears the table. */
     if (tree->n > 2 * tree->residents + tree->table_size / 16 && (st = compact(tree, err)) != CAPP_OK) return st;
     tree->window++;
-    tree->touched = tree->longest = tree->n_spreads = 0;
+    tree->touched = tree->missing = tree->longest = tree->n_spreads = 0;
     touch(tree, CAPP_ROOT);
     return CAPP_OK;
 }
@@ -144,6 +152,7 @@ void capp_tree_forget(capp_tree *tree) {
     }
     tree->oldest = tree->newest = CAPP_NO_NODE;
     tree->residents = 0;
+    tree->missing = tree->touched;
     capp_states_clear(&tree->states);
 }
 
@@ -179,6 +188,7 @@ capp_status capp_tree_insert(capp_tree *tree, uint32_t from, const int32_t *ids,
         if (tree->nodes[child].window != tree->window) {
             touch(tree, child);
             tree->touched++;
+            tree->missing += tree->nodes[child].slot == CAPP_NO_SLOT;
             if (tree->nodes[child].depth > tree->longest) tree->longest = tree->nodes[child].depth;
             capp_node *parent = &tree->nodes[at];
             if (parent->first_child == CAPP_NO_NODE)
@@ -193,6 +203,19 @@ capp_status capp_tree_insert(capp_tree *tree, uint32_t from, const int32_t *ids,
     }
     *last = at;
     return CAPP_OK;
+}
+
+void capp_tree_look(const capp_tree *tree, const int32_t *ids, size_t n, size_t *touched, size_t *resident) {
+    uint32_t at = CAPP_ROOT;
+    *touched = *resident = 0;
+    for (size_t i = 0; i < n; i++) {
+        at = tree->table[place(tree, at, ids[i])];
+        if (at == CAPP_NO_NODE) break;
+        bool here = tree->nodes[at].window == tree->window, kept = tree->nodes[at].slot != CAPP_NO_SLOT;
+        if (!here && !kept) break;
+        *touched += here;
+        *resident += kept;
+    }
 }
 
 capp_status capp_tree_spread(capp_tree *tree, uint32_t node, float *logprobs, capp_error *err) {

@@ -50,6 +50,7 @@ typedef struct capp_tree {
     size_t table_size; /* a power of two, at least twice n */
     uint32_t window;
     size_t touched;          /* nodes touched in this window, without the root */
+    size_t missing;          /* those of them that were not resident */
     size_t longest;          /* depth of the deepest of them */
     uint32_t oldest, newest; /* the ends of the list of idle residents */
     size_t residents;
@@ -75,6 +76,10 @@ void capp_tree_forget(capp_tree *tree);
 capp_status capp_tree_insert(capp_tree *tree, uint32_t from, const int32_t *ids, size_t n, bool scored, uint32_t *nodes,
                              uint32_t *last, capp_error *err);
 
+/* Walks n tokens from the root as far as there are nodes. *touched: how many of them the window has touched already.
+ * *resident: how many are resident. */
+void capp_tree_look(const capp_tree *tree, const int32_t *ids, size_t n, size_t *touched, size_t *resident);
+
 /* Asks for the log-probabilities of all tokens that may follow node. The wave of the node writes them to logprobs. */
 capp_status capp_tree_spread(capp_tree *tree, uint32_t node, float *logprobs, capp_error *err);
 
@@ -89,5 +94,8 @@ bool capp_node_runs(const capp_tree *tree, uint32_t node);
  * when the window has finished with it. Children go before their parents. */
 void capp_tree_make_idle(capp_tree *tree, uint32_t node);
 void capp_tree_make_busy(capp_tree *tree, uint32_t node);
+
+/* Moves the idle residents among the n nodes of a path, first node first, to the young end. */
+void capp_tree_refresh(capp_tree *tree, const uint32_t *nodes, size_t n);
 
 #endif

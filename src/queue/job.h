@@ -1,23 +1,38 @@
 /* The inside of a queue. Only the files of queue/ include this header.
  *
- *   queue.c   a list of jobs; a step: which job may add how many token rows, and what happens after the wave
+ *   queue.c   a list of jobs; a step, from its beginning to the ends of jobs
+ *   seats.c   which jobs may run, so that what they have computed stays in the KV store
+ *   share.c   how many token rows each of them may add to a step
+ *   rate.c    how many token rows a step has room for
  *   rows.c    jobs that score examples
  *   text.c    jobs that score and continue a text
  *   draw.c    the most probable tokens of a distribution, and a token drawn from it
  *
  * A step is a window of the token tree. Each job adds a piece of its work to it: a part of a prompt, some completions,
- * one token to generate. What earlier steps computed is in the KV store. If it is not there any more, the step computes
- * it again, so a step always makes progress. */
+ * one token to generate. What earlier steps computed is in the KV store: a job that has begun keeps a seat there. If it
+ * is not there any more, steps compute it again, so a step always makes progress. */
 #ifndef CAPP_QUEUE_JOB_H
 #define CAPP_QUEUE_JOB_H
 
 #include "capp_queue.h"
 #include "engine/engine.h"
 
+/* What a job runs next: a path from the root of the token tree. */
+typedef struct capp_path {
+    const int32_t *ids; /* [n] */
+    size_t n;
+    size_t *known;   /* ids whose keys and values are in the KV store; seats.c sets it */
+    size_t most;     /* maximum of *known: what comes after must run again */
+    uint32_t *nodes; /* [n] receives the nodes */
+    size_t later;    /* tokens that the path is expected to grow by */
+} capp_path;
+
 /* A kind of job. */
 typedef struct capp_job_kind {
-    /* The number of token rows that the job would like to add, at most `most`. */
-    size_t (*wants)(const capp_job *job, size_t most);
+    /* The path that the job runs next; no ids, if the job is about to end. Called in every step, before add. */
+    capp_status (*path)(capp_job *job, capp_path *path, capp_error *err);
+    /* The number of token rows that the job would like to add to the next step, at most `most`; all: to all steps. */
+    size_t (*wants)(const capp_job *job, size_t most, bool all);
     /* Adds a piece to the tree of the fast lane: as many token rows as *room has, but at least one. Subtracts them. */
     capp_status (*add)(capp_job *job, size_t *room, capp_error *err);
     /* Copies what the step has computed from the tree. */
@@ -33,21 +48,46 @@ struct capp_job {
     capp_queue *queue;
     capp_done_fn done;
     void *user;
+    const void *caller;
     size_t longest; /* tokens of the longest path that the job is known to need */
     bool cancelled, ended;
+    bool seated;        /* its path has a seat in the KV store */
     bool in_step;       /* has added something to the current step */
-    bool starved;       /* could add nothing, because the step has no memory for another distribution */
+    bool starved;       /* the step has no memory for another distribution that it needs */
     capp_status status; /* of the job's part of the step */
     capp_error err;
 };
+
+/* Jobs of one caller that were added one after another. They share the waves as one job. */
+typedef struct capp_group {
+    size_t first, n; /* jobs */
+    size_t seats;    /* jobs that have one */
+    bool small;      /* needs no more than a part of one step, all in all */
+    size_t wants;    /* of its seated jobs in this step */
+    bool served;     /* nothing waits to be added to this step */
+} capp_group;
+
+/* What is known about the time of steps: the shortest one of each size, two sizes for each power of two. */
+enum { CAPP_RATE_SIZES = 40 };
+
+typedef struct capp_rate_size {
+    double rows, seconds; /* rows 0: no such step yet */
+} capp_rate_size;
+
+typedef struct capp_rate {
+    capp_rate_size sizes[CAPP_RATE_SIZES];
+    double fixed, row; /* seconds of a step of no rows, and of each row; row 0: not known yet */
+} capp_rate;
 
 struct capp_queue {
     capp_session *session;
     capp_queue_options options;
     capp_job **jobs; /* [n] oldest first */
     size_t n, capacity;
-    size_t next;    /* index of the job that the next step begins with */
-    double rate;    /* token rows that fit wave_seconds */
+    size_t next; /* index of the job that the next step begins with */
+    capp_group *groups;
+    size_t n_groups, groups_capacity;
+    capp_rate rate;
     float *spreads; /* [most_spreads][outputs] distributions of the current step; NULL: never needed */
     size_t n_spreads, most_spreads;
     /* Memory for drawing, which jobs use one after another: [tokens of the vocabulary]; NULL: never needed. */
@@ -59,14 +99,40 @@ struct capp_queue {
 /* Takes ownership of a job, also on failure. */
 capp_status capp_queue_take(capp_queue *queue, capp_job *job, capp_job **out, capp_error *err);
 
-/* Adds ids [from .. n) after node `at`, as many as there is room for, and sets *added to the number of ids. Those
- * before `known` were added by an earlier step and need no room. nodes [n] receives the nodes, *last the last one.
- * scored: the log-probabilities of ids are wanted. */
-capp_status capp_add_path(capp_queue *queue, uint32_t at, const int32_t *ids, size_t n, size_t known, uint32_t *nodes,
-                          size_t *room, size_t *added, uint32_t *last, capp_error *err);
+/* Adds what the path has beyond its known ids, as far as there is room, and one id more, because the last one does not
+ * run unless something follows it. *added: its ids that are in the step. *last: the node of the last one. */
+capp_status capp_add_path(capp_queue *queue, const capp_path *path, size_t *room, size_t *added, uint32_t *last,
+                          capp_error *err);
 
 /* Asks for the distribution after node. *full: there is no memory for it in this step. */
 capp_status capp_add_spread(capp_queue *queue, uint32_t node, bool *full, capp_error *err);
+
+/* Whether a job can take part in a step. */
+static inline bool capp_job_runs(const capp_job *job) {
+    return !job->ended && !job->cancelled && job->status == CAPP_OK;
+}
+
+/* ---- seats.c ---- */
+
+/* Gives seats to jobs, and keeps what they have computed in the KV store. *room is reduced to the token rows for which
+ * the store has room in this step. */
+void capp_take_seats(capp_queue *queue, size_t *room);
+
+/* ---- share.c ---- */
+
+/* Divides the jobs into groups. */
+capp_status capp_make_groups(capp_queue *queue, capp_error *err);
+
+/* Lets seated jobs add up to `room` token rows to the step. */
+void capp_share_step(capp_queue *queue, size_t room);
+
+/* ---- rate.c ---- */
+
+void capp_rate_learn(capp_rate *rate, size_t rows, double seconds);
+
+/* Rows of a step that takes about so many seconds, but at least `least` rows. least 0: as many as keep 85 % of the
+ * throughput of large steps, and not less than 192. */
+size_t capp_rate_rows(const capp_rate *rate, double seconds, size_t least);
 
 /* ---- draw.c ---- */
 

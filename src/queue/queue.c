@@ -7,13 +7,9 @@
 
 enum { SPREAD_BYTES = 32 << 20 }; /* memory for the distributions of a step */
 enum { PIECE = 16 };              /* tokens that are added to the tree before their rows are counted */
-enum { LEAST_SHARE = 8 };         /* token rows that a job gets at least, so that long ones do not crawl */
-
-/* How much of the difference to the measured speed the next step takes over. */
-static const double LEARNING = 0.3;
 
 void capp_queue_options_init(capp_queue_options *options) {
-    *options = (capp_queue_options){.wave_seconds = 0.05, .least_tokens = 192, .keep_tokens = 16384};
+    *options = (capp_queue_options){.wave_seconds = 0.05, .keep_tokens = 16384};
 }
 
 capp_status capp_queue_open(capp_queue **out, capp_session *session, const capp_queue_options *options,
@@ -24,14 +20,13 @@ capp_status capp_queue_open(capp_queue **out, capp_session *session, const capp_
     queue->session = session;
     capp_queue_options_init(&queue->options);
     if (options) queue->options = *options;
-    if (!(queue->options.wave_seconds > 0) || !queue->options.least_tokens) {
+    if (!(queue->options.wave_seconds > 0)) {
         capp_free(queue);
-        return capp_fail(err, CAPP_EINVAL, "wave_seconds and least_tokens of a queue must be positive");
+        return capp_fail(err, CAPP_EINVAL, "wave_seconds of a queue must be positive");
     }
     size_t outputs = capp_model_outputs(capp_session_model(session)), bytes = outputs * sizeof *queue->spreads;
     queue->most_spreads = SPREAD_BYTES / bytes ? SPREAD_BYTES / bytes : 1;
-    queue->rate = (double)queue->options.least_tokens;
-    queue->stats.step_tokens = queue->options.least_tokens;
+    queue->stats.step_tokens = capp_rate_rows(&queue->rate, queue->options.wave_seconds, queue->options.least_tokens);
     *out = queue;
     return CAPP_OK;
 }
@@ -47,6 +42,7 @@ void capp_queue_free(capp_queue *queue) {
     capp_error_fill(&err, CAPP_ECANCELLED, "cancelled");
     for (size_t i = 0; i < queue->n; i++) end_job(queue->jobs[i], CAPP_ECANCELLED, &err);
     capp_free(queue->jobs);
+    capp_free(queue->groups);
     capp_free(queue->spreads);
     capp_free(queue->weights);
     capp_free(queue->order);
@@ -67,6 +63,10 @@ void capp_job_cancel(capp_job *job) {
     job->cancelled = true;
 }
 
+void capp_job_set_caller(capp_job *job, const void *caller) {
+    job->caller = caller;
+}
+
 void capp_queue_get_stats(const capp_queue *queue, capp_queue_stats *stats) {
     *stats = queue->stats;
 }
@@ -80,23 +80,24 @@ static size_t rows_of(const capp_tree *tree, const uint32_t *nodes, size_t n, si
     return rows < fresh ? rows : fresh;
 }
 
-capp_status capp_add_path(capp_queue *queue, uint32_t at, const int32_t *ids, size_t n, size_t known, uint32_t *nodes,
-                          size_t *room, size_t *added, uint32_t *last, capp_error *err) {
+capp_status capp_add_path(capp_queue *queue, const capp_path *path, size_t *room, size_t *added, uint32_t *last,
+                          capp_error *err) {
     capp_tree *tree = capp_lane_tree(capp_session_fast(queue->session));
-    size_t i = 0;
-    while (i < n && (i < known || *room)) {
-        size_t piece = i < known ? known - i : n - i < PIECE ? n - i : PIECE;
-        size_t touched = tree->touched;
-        if (i >= known && piece > *room) piece = *room;
-        capp_status st = capp_tree_insert(tree, at, ids + i, piece, false, nodes + i, &at, err);
+    size_t i = *path->known;
+    *last = i ? path->nodes[i - 1] : CAPP_ROOT;
+    while (i < path->n && *room) {
+        size_t piece = path->n - i < PIECE ? path->n - i : PIECE, touched = tree->touched;
+        if (piece > *room) piece = *room;
+        capp_status st = capp_tree_insert(tree, *last, path->ids + i, piece, false, path->nodes + i, last, err);
         if (st != CAPP_OK) return st;
-        size_t rows = rows_of(tree, nodes + i, piece, tree->touched - touched);
-        if (i >= known) *room -= rows < *room ? rows : *room;
+        size_t rows = rows_of(tree, path->nodes + i, piece, tree->touched - touched);
+        *room -= rows < *room ? rows : *room;
         i += piece;
     }
+    capp_status st = CAPP_OK;
+    if (i < path->n) st = capp_tree_insert(tree, *last, path->ids + i, 1, false, path->nodes + i, last, err), i++;
     *added = i;
-    *last = at;
-    return CAPP_OK;
+    return st;
 }
 
 capp_status capp_add_spread(capp_queue *queue, uint32_t node, bool *full, capp_error *err) {
@@ -115,48 +116,17 @@ capp_status capp_add_spread(capp_queue *queue, uint32_t node, bool *full, capp_e
 
 /* ---- A step ---- */
 
-/* Lets a job add its piece. `left` jobs, this one included, share the room. */
-static void add_job(capp_job *job, size_t left, size_t *room) {
-    size_t share = *room / left;
-    size_t mine = share > LEAST_SHARE ? share : LEAST_SHARE, given = mine;
-    job->in_step = true;
-    job->status = job->kind->add(job, &mine, &job->err);
-    size_t used = given - mine;
-    if (!used) used = 1;
-    *room -= used < *room ? used : *room;
-}
-
-/* Lets jobs add their pieces: first those that need no more than an even share, because what they leave is for the
- * others. The next step begins with the first job for which there was no room. */
-static void add_jobs(capp_queue *queue) {
-    size_t room = queue->stats.step_tokens, left = queue->n, start = queue->next, share = room / queue->n + 1;
-    size_t first_out = queue->n;
-    for (int pass = 0; pass < 2; pass++)
-        for (size_t k = 0; k < queue->n; k++) {
-            capp_job *job = queue->jobs[(start + k) % queue->n];
-            if (job->ended || job->cancelled || job->in_step) continue;
-            if ((job->kind->wants(job, share) < share) != !pass) continue;
-            bool out = !room || !left;
-            if (!out) add_job(job, left--, &room);
-            if ((out || job->starved) && k < first_out) first_out = k;
-        }
-    queue->next = first_out < queue->n ? (start + first_out) % queue->n : 0;
-}
-
-/* Learns how many token rows fit wave_seconds. A step with few rows says little. */
+/* The next steps have more or less room, but not suddenly. */
 static void learn(capp_queue *queue, size_t rows, double seconds) {
     capp_queue_stats *stats = &queue->stats;
     stats->steps++;
     stats->seconds += seconds;
     stats->last_seconds = seconds;
     if (seconds > stats->longest_seconds) stats->longest_seconds = seconds;
-    if (2 * rows < stats->step_tokens) return;
-    double wanted = (double)rows * queue->options.wave_seconds / (seconds > 1e-6 ? seconds : 1e-6);
-    if (wanted > 4 * queue->rate) wanted = 4 * queue->rate;
-    queue->rate += LEARNING * (wanted - queue->rate);
-    if (queue->rate < (double)queue->options.least_tokens) queue->rate = (double)queue->options.least_tokens;
-    if (queue->rate > 1e6) queue->rate = 1e6;
-    stats->step_tokens = (size_t)queue->rate;
+    capp_rate_learn(&queue->rate, rows, seconds);
+    size_t wanted = capp_rate_rows(&queue->rate, queue->options.wave_seconds, queue->options.least_tokens);
+    size_t most = 2 * stats->step_tokens, least = (stats->step_tokens + 1) / 2;
+    stats->step_tokens = wanted > most ? most : wanted < least ? least : wanted;
 }
 
 /* Tells the session the longest path of all jobs. */
@@ -210,22 +180,32 @@ static void end_jobs(capp_queue *queue) {
  * resident. */
 enum { KEPT_PATHS = 16 };
 
+/* Fills the window of the step. */
+static capp_status fill_step(capp_queue *queue, capp_error *err) {
+    capp_session *session = queue->session;
+    size_t room = queue->stats.step_tokens;
+    capp_status st;
+    queue->n_spreads = 0;
+    for (size_t i = 0; i < queue->n; i++) queue->jobs[i]->in_step = queue->jobs[i]->starved = false;
+    capp_session_keep(session, queue->options.keep_tokens, KEPT_PATHS);
+    expect_paths(queue);
+    if ((st = capp_session_make_room(session, err)) != CAPP_OK) return st;
+    if ((st = capp_tree_next_window(capp_lane_tree(capp_session_fast(session)), err)) != CAPP_OK) return st;
+    if ((st = capp_make_groups(queue, err)) != CAPP_OK) return st;
+    capp_take_seats(queue, &room);
+    capp_share_step(queue, room);
+    expect_paths(queue); /* rows that begin in this step may be longer */
+    return CAPP_OK;
+}
+
 size_t capp_queue_step(capp_queue *queue) {
     capp_session *session = queue->session;
     capp_error err;
     if (!queue->n) return 0;
     unsigned arithmetic = capp_session_begin(session);
-    queue->n_spreads = 0;
-    for (size_t i = 0; i < queue->n; i++) queue->jobs[i]->in_step = false;
-    capp_session_keep(session, queue->options.keep_tokens, KEPT_PATHS);
-    capp_status st = capp_tree_next_window(capp_lane_tree(capp_session_fast(session)), &err);
-    if (st == CAPP_OK) {
-        add_jobs(queue);
-        expect_paths(queue);
-        run_step(queue);
-    } else {
-        for (size_t i = 0; i < queue->n; i++) queue->jobs[i]->err = err, queue->jobs[i]->status = st;
-    }
+    capp_status st = fill_step(queue, &err);
+    if (st == CAPP_OK) run_step(queue);
+    for (size_t i = 0; i < queue->n && st != CAPP_OK; i++) queue->jobs[i]->err = err, queue->jobs[i]->status = st;
     capp_session_expect(session, 0);
     capp_session_end(session, arithmetic);
     end_jobs(queue);

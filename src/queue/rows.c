@@ -10,7 +10,7 @@
 typedef struct row {
     size_t row;   /* of the job */
     capp_ids ids; /* of the prompt */
-    size_t known; /* ids that earlier steps have added */
+    size_t known; /* ids that are in the KV store, or in the current step */
     capp_completions *list;
     size_t first, next; /* completions first .. next - 1 are in the current step, earlier ones have been read */
     uint32_t *nodes;    /* [ids.n + list->ids.n] */
@@ -51,21 +51,6 @@ static void free_rows(capp_job *job) {
 }
 
 /* ---- Adding ---- */
-
-/* The number of tokens of a row is not known before it is tokenized. A token has some four bytes. */
-static size_t wants_rows(const capp_job *job, size_t most) {
-    const rows_job *j = (const rows_job *)job;
-    if (j->n_rows) {
-        const row *r = &j->rows[0];
-        size_t left = r->ids.n - r->known + r->list->ids.n - r->list->offset[r->next];
-        return left < most && j->next == j->n ? left : most;
-    }
-    if (j->next + 1 < j->n) return most;
-    const capp_example *example = &j->examples[j->next];
-    size_t tokens = example->prompt.size / 4;
-    for (size_t i = 0; i < example->n_completions && tokens < most; i++) tokens += 1 + example->completions[i].size / 4;
-    return tokens < most ? tokens : most;
-}
 
 static capp_status take_list(rows_job *j, const capp_example *example, row *r, capp_error *err) {
     const capp_model *model = capp_session_model(j->job.queue->session);
@@ -117,15 +102,51 @@ static void begin_row(rows_job *j) {
     j->next++;
 }
 
+static void path_of(row *r, capp_path *path) {
+    *path = (capp_path){.ids = r->ids.data, .n = r->ids.n, .known = &r->known, .most = r->ids.n, .nodes = r->nodes};
+}
+
+/* Without a row the job ends: there is none, or the next one is invalid. */
+static capp_status path_of_rows(capp_job *job, capp_path *path, capp_error *err) {
+    rows_job *j = (rows_job *)job;
+    (void)err;
+    if (!j->n_rows && j->next < j->n && j->row_status == CAPP_OK) begin_row(j);
+    if (j->n_rows) path_of(&j->rows[0], path);
+    return CAPP_OK;
+}
+
+static size_t some_tokens(size_t bytes) {
+    return 1 + bytes / 4;
+}
+
+/* The number of tokens of a row is not known before it is tokenized. A token has some four bytes. */
+static size_t wants_rows(const capp_job *job, size_t most, bool all) {
+    const rows_job *j = (const rows_job *)job;
+    size_t tokens = 0;
+    (void)all;
+    for (size_t i = 0; i < j->n_rows; i++) {
+        const row *r = &j->rows[i];
+        tokens += r->ids.n - r->known + r->list->ids.n - r->list->offset[r->next];
+    }
+    for (size_t i = j->next; i < j->n && tokens < most; i++) {
+        const capp_example *example = &j->examples[i];
+        tokens += some_tokens(example->prompt.size);
+        for (size_t k = 0; k < example->n_completions && tokens < most; k++)
+            tokens += some_tokens(example->completions[k].size);
+    }
+    return tokens < most ? tokens : most;
+}
+
 /* Adds the rest of the prompt, then completions, as far as there is room. */
 static capp_status add_row(rows_job *j, row *r, size_t *room, capp_error *err) {
     capp_queue *queue = j->job.queue;
     capp_tree *tree = capp_lane_tree(capp_session_fast(queue->session));
     const size_t *offset = r->list->offset;
     uint32_t prompt, last;
+    capp_path path;
+    path_of(r, &path);
     r->first = r->next;
-    capp_status st =
-        capp_add_path(queue, CAPP_ROOT, r->ids.data, r->ids.n, r->known, r->nodes, room, &r->known, &prompt, err);
+    capp_status st = capp_add_path(queue, &path, room, &r->known, &prompt, err);
     if (st != CAPP_OK || r->known < r->ids.n) return st;
     while (r->next < r->list->n && (r->next == r->first || *room)) {
         size_t at = offset[r->next], touched = tree->touched;
@@ -147,7 +168,7 @@ static bool is_complete(const row *r) {
 static capp_status add_rows(capp_job *job, size_t *room, capp_error *err) {
     rows_job *j = (rows_job *)job;
     for (size_t i = 0;; i++) {
-        if (i == j->n_rows && j->next < j->n && j->row_status == CAPP_OK && (*room || !i)) begin_row(j);
+        if (i == j->n_rows && j->next < j->n && j->row_status == CAPP_OK && *room) begin_row(j);
         if (i == j->n_rows) break;
         capp_status st = add_row(j, &j->rows[i], room, err);
         if (st != CAPP_OK) return st;
@@ -234,7 +255,7 @@ static capp_status deliver_rows(capp_job *job, capp_error *err) {
 
 /* ---- The job ---- */
 
-static const capp_job_kind rows_kind = {wants_rows, add_rows, read_rows, deliver_rows, free_rows};
+static const capp_job_kind rows_kind = {path_of_rows, wants_rows, add_rows, read_rows, deliver_rows, free_rows};
 
 /* Whether a queue supports these options. */
 static capp_status check_options(const capp_run_options *options, capp_error *err) {

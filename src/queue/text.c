@@ -6,18 +6,21 @@
 #include "prompt/prompt.h"
 #include "queue/job.h"
 
+enum { GROWTH = 64 }; /* tokens */
+
 typedef struct text_job {
     capp_job job;
     capp_continuation how;
     capp_token_fn fn;
     capp_ids ids;    /* the text and what was generated */
-    size_t known;    /* ids that earlier steps have added, and reported if the text is scored */
-    size_t added;    /* with those of the current step */
+    size_t known;    /* ids that are in the KV store */
+    size_t told;     /* ids that earlier steps have added, and reported if the text is scored */
+    size_t added;    /* ids that the current step has added or found in the store */
     bool asks;       /* the current step computes the next token */
     uint32_t *nodes; /* [ids.n] */
     size_t nodes_capacity;
     /* Read from the step: */
-    float *logprobs; /* [added - known] of the tokens of the text, then that of the next token */
+    float *logprobs; /* [added - told] of the tokens of the text, then that of the next token */
     size_t logprobs_capacity;
     int32_t *top; /* [how.top] for each of them */
     float *top_logprobs;
@@ -41,9 +44,35 @@ static capp_tree *tree_of(const text_job *j) {
     return capp_lane_tree(capp_session_fast(j->job.queue->session));
 }
 
-static size_t wants_text(const capp_job *job, size_t most) {
+/* Ids that the current step has computed for the first time. */
+static size_t fresh_of(const text_job *j) {
+    return j->added > j->told ? j->added - j->told : 0;
+}
+
+/* What will be generated, as far as one can expect: some more, and as much as there is already. */
+static size_t growth_of(const text_job *j) {
+    size_t grown = j->ids.n - j->how.n_ids, most = j->how.max_tokens - grown;
+    return most < GROWTH + grown ? most : GROWTH + grown;
+}
+
+/* Tokens whose log-probabilities are wanted run, also if they are in the KV store. */
+static capp_status path_of_text(capp_job *job, capp_path *path, capp_error *err) {
+    text_job *j = (text_job *)job;
+    if (!capp_grow(&j->nodes, &j->nodes_capacity, j->ids.n, sizeof *j->nodes))
+        return capp_fail_memory(err, "a text of the queue");
+    *path = (capp_path){.ids = j->ids.data,
+                        .n = j->ids.n,
+                        .known = &j->known,
+                        .most = j->how.score ? j->told : j->ids.n,
+                        .nodes = j->nodes,
+                        .later = growth_of(j)};
+    return CAPP_OK;
+}
+
+static size_t wants_text(const capp_job *job, size_t most, bool all) {
     const text_job *j = (const text_job *)job;
     size_t left = j->ids.n - j->known + 1;
+    if (all) left += j->how.max_tokens - (j->ids.n - j->how.n_ids);
     return left < most ? left : most;
 }
 
@@ -56,11 +85,12 @@ static bool needs_tops(const text_job *j) {
  * step ends before its token. */
 static capp_status add_scores(text_job *j, capp_error *err) {
     capp_tree *tree = tree_of(j);
-    for (size_t i = j->known ? j->known : 1; i < j->added && i < j->how.n_ids; i++) {
+    for (size_t i = j->told ? j->told : 1; i < j->added && i < j->how.n_ids; i++) {
         bool full = false;
         capp_status st = needs_tops(j) ? capp_add_spread(j->job.queue, j->nodes[i - 1], &full, err) : CAPP_OK;
         if (st != CAPP_OK) return st;
         if (full) {
+            j->job.starved = true;
             j->added = i;
             break;
         }
@@ -72,11 +102,11 @@ static capp_status add_scores(text_job *j, capp_error *err) {
 static capp_status add_text(capp_job *job, size_t *room, capp_error *err) {
     text_job *j = (text_job *)job;
     uint32_t last;
+    capp_path path;
+    capp_status st = path_of_text(job, &path, err);
     j->asks = false;
-    if (!capp_grow(&j->nodes, &j->nodes_capacity, j->ids.n, sizeof *j->nodes))
-        return capp_fail_memory(err, "a text of the queue");
-    capp_status st =
-        capp_add_path(job->queue, CAPP_ROOT, j->ids.data, j->ids.n, j->known, j->nodes, room, &j->added, &last, err);
+    if (st == CAPP_OK) st = capp_add_path(job->queue, &path, room, &j->added, &last, err);
+    if (st != CAPP_OK) return st;
     if (st == CAPP_OK && j->how.score) st = add_scores(j, err);
     if (st != CAPP_OK) return st;
     if (j->added == j->ids.n && j->how.max_tokens) {
@@ -86,13 +116,13 @@ static capp_status add_text(capp_job *job, size_t *room, capp_error *err) {
         else
             tree_of(j)->nodes[last].asked = true;
         j->asks = !full;
+        job->starved |= full;
     }
-    job->starved = j->added == j->known && !j->asks;
     return st;
 }
 
 static bool make_room(text_job *j) {
-    size_t n = j->added - j->known + 1, tops = n * j->how.top;
+    size_t n = fresh_of(j) + 1, tops = n * j->how.top;
     return capp_grow(&j->logprobs, &j->logprobs_capacity, n, sizeof *j->logprobs) &&
            capp_grow(&j->n_top, &j->n_top_capacity, n, sizeof *j->n_top) &&
            (!tops || (capp_grow(&j->top, &j->top_capacity, tops, sizeof *j->top) &&
@@ -128,12 +158,12 @@ static capp_status read_text(capp_job *job, capp_error *err) {
     capp_vocab_info info;
     capp_vocab_get_info(capp_model_vocab(capp_session_model(job->queue->session)), &info);
     if (!make_room(j)) return capp_fail_memory(err, "a text of the queue");
-    for (size_t i = j->known; i < j->added && i < j->how.n_ids && j->how.score; i++) {
-        j->logprobs[i - j->known] = i ? tree_of(j)->nodes[j->nodes[i]].logprob : NAN;
-        j->n_top[i - j->known] = 0;
-        if (i) read_top(j, info.n_tokens, j->nodes[i - 1], i - j->known);
+    for (size_t i = j->told; i < j->added && i < j->how.n_ids && j->how.score; i++) {
+        j->logprobs[i - j->told] = i ? tree_of(j)->nodes[j->nodes[i]].logprob : NAN;
+        j->n_top[i - j->told] = 0;
+        if (i) read_top(j, info.n_tokens, j->nodes[i - 1], i - j->told);
     }
-    return j->asks ? read_next(j, info.n_tokens, j->added - j->known, err) : CAPP_OK;
+    return j->asks ? read_next(j, info.n_tokens, fresh_of(j), err) : CAPP_OK;
 }
 
 /* Passes place k of the step to the caller. */
@@ -155,10 +185,10 @@ static capp_status deliver_text(capp_job *job, capp_error *err) {
     text_job *j = (text_job *)job;
     const capp_vocab *vocab = capp_model_vocab(capp_session_model(job->queue->session));
     bool going = true;
-    for (size_t i = j->known; i < j->added && i < j->how.n_ids && j->how.score && going; i++)
-        going = report(j, i, i - j->known, j->ids.data[i], false, NULL);
-    size_t k = j->added - j->known;
-    j->known = j->added;
+    for (size_t i = j->told; i < j->added && i < j->how.n_ids && j->how.score && going; i++)
+        going = report(j, i, i - j->told, j->ids.data[i], false, NULL);
+    size_t k = fresh_of(j);
+    j->told += k;
     if (going && j->asks) {
         bool end = !j->how.ignore_eos && capp_vocab_is_end(vocab, j->drawn);
         if (!capp_ids_push(&j->ids, j->drawn)) return capp_fail_memory(err, "a text of the queue");
@@ -166,12 +196,12 @@ static capp_status deliver_text(capp_job *job, capp_error *err) {
         going = report(j, j->ids.n - 1, k, j->drawn, true, end ? "eos" : job->ended ? "length" : NULL);
     }
     if (!going) return capp_fail(err, CAPP_ECANCELLED, "cancelled");
-    job->ended |= !j->how.max_tokens && j->known == j->ids.n;
+    job->ended |= !j->how.max_tokens && j->told == j->ids.n;
     if (job->ended) capp_session_stats(job->queue->session)->rows++;
     return CAPP_OK;
 }
 
-static const capp_job_kind text_kind = {wants_text, add_text, read_text, deliver_text, free_text};
+static const capp_job_kind text_kind = {path_of_text, wants_text, add_text, read_text, deliver_text, free_text};
 
 void capp_continuation_init(capp_continuation *continuation) {
     *continuation = (capp_continuation){.top_p = 1};
