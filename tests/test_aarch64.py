@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import bits  # noqa: E402
+import test_tiny_models  # noqa: E402
 
 BUILD = os.environ.get("CAPP_BUILD_AARCH64")
 ROOT = Path(__file__).resolve().parent.parent
 SYSROOT = ROOT / "build-sysroot-aarch64"
-pytestmark = [pytest.mark.long, pytest.mark.skipif(not BUILD, reason="CAPP_BUILD_AARCH64 names no build: make aarch64")]
+pytestmark = pytest.mark.skipif(not BUILD, reason="CAPP_BUILD_AARCH64 names no build: make aarch64")
 
 # Processors of qemu and the best instruction set that each has.
 PROCESSORS = {"cortex-a53": "neon", "neoverse-n1": "neondot", "max,sve=off": "neoni8mm", "max": "neoni8mm"}
@@ -39,8 +41,10 @@ def emulator():
 
 
 def cases():
-    yield from (("cortex-a53", program) for program in KERNELS + REST + WHOLE)
-    yield from ((processor, "test_integers") for processor in PROCESSORS if processor != "cortex-a53")
+    """make test runs the quick ones, for which it builds the programs; make aarch64 runs all."""
+    quick = [("cortex-a53", "test_unpack"), ("neoverse-n1", "test_integers"), ("max,sve=off", "test_integers")]
+    rest = [("cortex-a53", program) for program in KERNELS + REST + WHOLE] + [("max", "test_integers")]
+    return quick + [pytest.param(*case, marks=pytest.mark.long) for case in rest if case not in quick]
 
 
 @pytest.mark.parametrize("processor, program", cases())
@@ -61,6 +65,29 @@ def test_the_best_instruction_set_is_chosen(processor, tiny_model):
     assert json.loads(done.stdout)["isa"] == PROCESSORS[processor]
 
 
+@pytest.mark.parametrize("name", bits.NAMES)
+def test_bits_and_reference(name):
+    """On the processor with NEON alone: the bits of the file, which all machines share, and the log-probabilities of
+    transformers."""
+    found = bits.bits_of(Path(BUILD), name, "neon", under("cortex-a53"))
+    assert found == json.loads(bits.EXPECTED.read_text())["models"][name]
+    runs = json.loads((bits.TINY / name / "reference.json").read_text())["runs"]
+    wanted = [run["logprobs"] for context in sorted({run["context"] for run in runs}) for run in runs if run["context"] == context]
+    for one, got in zip(wanted, found["logprobs"], strict=True):
+        numbers = [number for (number,) in struct.iter_unpack(">f", bytes.fromhex(got))]
+        assert numbers == pytest.approx(one, abs=test_tiny_models.TOLERANCE)
+
+
+@pytest.mark.parametrize("name, parts", [("llama", "rope activation"), ("gemma3", "window q_norm"), ("mixtral", "router_norm"),
+                                         ("mamba2", "decay skip"), ("qwen3next", "shared_router tail")])
+def test_a_missing_part_of_a_model_shows(name, parts, monkeypatch):
+    expected = json.loads(bits.EXPECTED.read_text())["models"][name]
+    for part in parts.split():
+        monkeypatch.setenv("CAPP_SABOTAGE", part)
+        assert bits.bits_of(Path(BUILD), name, "neon", under("cortex-a53"))["logprobs"] != expected["logprobs"], part
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("name", bits.NAMES)
 def test_bits(name):
     expected = json.loads(bits.EXPECTED.read_text())["models"][name]
