@@ -18,7 +18,7 @@ SANITIZE := -Db_lundef=false --buildtype=debugoptimized
 
 SOURCES = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.inc' 2>/dev/null || find include src cli tests examples -name '*.[ch]' -o -name '*.inc')
 
-.PHONY: all help setup setup-test debug asan tsan coverage aarch64 install wheel site clean format lint fuzz demo models test check bench bench-kernels performance
+.PHONY: all help setup setup-test debug asan tsan coverage aarch64 install wheel dist site clean format lint fuzz demo models test check bench bench-kernels performance
 
 all: setup build/build.ninja
 	@ninja -C build
@@ -30,6 +30,7 @@ help:
 	@echo 'make check      run the long tests: a million mutations, soak tests, comparison with CAPPr'
 	@echo 'make install    install into PREFIX (now $(PREFIX)); uses DESTDIR'
 	@echo 'make wheel      build the Python package as a wheel, in dist'
+	@echo 'make dist       make and check all packages, in dist: wheels, static programs, Debian packages'
 	@echo 'make site       build the documentation as HTML: build-site/html/index.html'
 	@echo 'make debug asan tsan coverage    make other builds, in build-NAME'
 	@echo 'make aarch64    build for AArch64, in build-aarch64, and run its tests under qemu'
@@ -77,6 +78,14 @@ install: all
 wheel: setup-test
 	@tools/wheel.sh dist
 
+# All packages, each checked in a clean room. What took long to build stays in build-dist.
+dist: setup-test build-test/build.ninja
+	@tools/setup.sh dist
+	@packaging/dist.sh build-dist dist
+	@ninja -C build-test
+	@$(PYTHON) tools/fetch.py --folder '$(MODELS)' smollm2
+	@CAPP_DIST=$(CURDIR)/dist $(PYTEST) tests/test_dist.py --long $(TESTS)
+
 # Starts with an empty folder each time; warnings are errors.
 site: all
 	@tools/setup.sh site
@@ -103,11 +112,16 @@ models: setup
 TEST_ENV = CAPP_BUILD=$(CURDIR)/build-test CAPP_BUILD_ASAN=$(CURDIR)/build-asan CAPP_MODELS='$(MODELS)'
 PYTEST = $(TEST_ENV) "$$(tools/venv.sh)" -m pytest
 
+# The programs that the tests of make test run as AArch64.
+AARCH64_QUICK = capp libkernel_neon.a tests/model_tool tests/test_integers tests/test_unpack
 test: setup-test build-test/build.ninja build-asan/build.ninja
 	@ninja -C build-test
 	@ninja -C build-asan
+	@tools/setup.sh aarch64
+	@$(MAKE) build-aarch64/build.ninja
+	@ninja -C build-aarch64 $(AARCH64_QUICK)
 	@$(PYTHON) tools/fetch.py --folder '$(MODELS)' smollm2 gemma3
-	@$(PYTEST) tests $(TESTS)
+	@CAPP_BUILD_AARCH64=$(CURDIR)/build-aarch64 $(PYTEST) tests $(TESTS)
 
 # Everything that takes too long for `make test`: tests marked long, the complete fuzzing, data races.
 check: test fuzz tsan aarch64
