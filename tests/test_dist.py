@@ -142,7 +142,7 @@ cc -o whole /usr/share/doc/libcapp-dev/examples/classify.c $(pkg-config --cflags
 ./whole model.gguf 'Whisk the eggs and fold in the flour.' | cmp - said
 ldd example | grep -q 'libcapp.so.0 => /'
 zcat -f /usr/share/man/man1/capp.1* | grep -q '^.Nm'
-test -e /usr/share/bash-completion/completions/capp
+test -e /usr/share/bash-completion/completions/capp -a -e /usr/share/zsh/vendor-completions/_capp
 grep -q '^ExecStart=/usr/bin/capp serve' /lib/systemd/system/capp.service
 capp serve -m model.gguf --port 0 --help >/dev/null
 apt-get remove -qq -y capp libcapp0 >/dev/null
