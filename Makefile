@@ -18,7 +18,7 @@ SANITIZE := -Db_lundef=false --buildtype=debugoptimized
 
 SOURCES = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.inc' 2>/dev/null || find include src cli tests examples -name '*.[ch]' -o -name '*.inc')
 
-.PHONY: all help setup setup-test debug asan tsan coverage aarch64 install wheel dist site clean format lint fuzz demo models test check bench bench-kernels performance
+.PHONY: all help setup setup-test debug asan tsan coverage aarch64 aarch64-quick install wheel dist site clean format lint fuzz demo models test check bench bench-kernels performance
 
 all: setup build/build.ninja
 	@ninja -C build
@@ -112,19 +112,22 @@ models: setup
 TEST_ENV = CAPP_BUILD=$(CURDIR)/build-test CAPP_BUILD_ASAN=$(CURDIR)/build-asan CAPP_MODELS='$(MODELS)'
 PYTEST = $(TEST_ENV) "$$(tools/venv.sh)" -m pytest
 
-# The programs that the tests of make test run as AArch64.
-AARCH64_QUICK = capp libkernel_neon.a tests/model_tool tests/test_integers tests/test_unpack
 test: setup-test build-test/build.ninja build-asan/build.ninja
 	@ninja -C build-test
 	@ninja -C build-asan
+	@[ "$$(uname -m)" != x86_64 ] || $(MAKE) aarch64-quick
+	@$(PYTHON) tools/fetch.py --folder '$(MODELS)' smollm2 gemma3
+	@$(PYTEST) tests $(TESTS)
+
+# What make test runs as AArch64.
+aarch64-quick:
 	@tools/setup.sh aarch64
 	@$(MAKE) build-aarch64/build.ninja
-	@ninja -C build-aarch64 $(AARCH64_QUICK)
-	@$(PYTHON) tools/fetch.py --folder '$(MODELS)' smollm2 gemma3
-	@CAPP_BUILD_AARCH64=$(CURDIR)/build-aarch64 $(PYTEST) tests $(TESTS)
+	@ninja -C build-aarch64 capp libkernel_neon.a tests/model_tool tests/test_integers tests/test_unpack
 
 # Everything that takes too long for `make test`: tests marked long, the complete fuzzing, data races.
-check: test fuzz tsan aarch64
+check: test fuzz tsan
+	@[ "$$(uname -m)" != x86_64 ] || ninja -C build-aarch64
 	@tools/setup.sh corpus cluster browser
 	@CAPP_BUILD_TSAN=$(CURDIR)/build-tsan $(PYTEST) tests --long $(TESTS)
 
@@ -133,7 +136,7 @@ aarch64: setup-test
 	@tools/setup.sh aarch64
 	@$(MAKE) build-aarch64/build.ninja
 	@ninja -C build-aarch64
-	@CAPP_BUILD_AARCH64=$(CURDIR)/build-aarch64 $(PYTEST) tests/test_aarch64.py --long $(TESTS)
+	@$(PYTEST) tests/test_aarch64.py --long $(TESTS)
 
 # Models and adapters of tests/fixtures that belong together.
 ADAPTED = $(foreach pair,llama:llama llama3:llama-patterns qwen2:qwen2-ends phi3:phi3-fused gpt2:gpt2-conv mixtral:mixtral-experts gptoss:gptoss-parameters,tests/fixtures/tiny/$(firstword $(subst :, ,$(pair))) tests/fixtures/lora/$(lastword $(subst :, ,$(pair))))
