@@ -30,7 +30,7 @@ help:
 	@echo 'make check      run the long tests: a million mutations, soak tests, comparison with CAPPr'
 	@echo 'make install    install into PREFIX (now $(PREFIX)); uses DESTDIR'
 	@echo 'make wheel      build the Python package as a wheel, in dist'
-	@echo 'make dist       make and check all packages, in dist: wheels, static programs, Debian packages'
+	@echo 'make dist       make and check all packages, in dist: wheels, Debian packages'
 	@echo 'make site       build the documentation as HTML: build-site/html/index.html'
 	@echo 'make debug asan tsan coverage    make other builds, in build-NAME'
 	@echo 'make aarch64    build for AArch64, in build-aarch64, and run its tests under qemu'

@@ -1,5 +1,4 @@
 /* The command capp. Each subcommand has its own file; this file selects it. */
-#include "late.h"
 #include "models.h"
 #include "options.h"
 #include "output_file.h"
@@ -70,7 +69,7 @@ int main(int count, char **arguments) {
     }
     if (!strcmp(name, "--version") || !strcmp(name, "-V") || !strcmp(name, "version")) {
         buffer text = {0};
-        buffer_printf(&text, "capp %s%s\n", capp_version(), late_without);
+        buffer_printf(&text, "capp %s\n", capp_version());
         return print_text(&text);
     }
     if (!strcmp(name, "--help") || !strcmp(name, "-h")) return print_help(0);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# dist.sh WORK FOLDER: makes all packages in FOLDER: wheels and static programs for x86-64 and AArch64, Debian packages for
-# this machine's processor, and the sources that belong to them. WORK keeps what the next run need not make again.
+# dist.sh WORK FOLDER: makes all packages in FOLDER: wheels for x86-64 and AArch64, Debian packages for this machine's
+# processor, and the sources that belong to them. WORK keeps what the next run need not make again.
 set -euo pipefail
 
 work=$1
@@ -13,13 +13,11 @@ mkdir -p "$work" "$folder"
 "$here/sources.sh" "$work/sources"
 "$here/licenses.sh" "$work/sources" >"$work/LICENSES.txt"
 for processor in x86_64 aarch64; do
-    for kind in linux-gnu.2.17:wheel linux-musl:static; do
-        compiler=$work/$processor-${kind%:*}
-        "$here/zig.sh" "$processor-${kind%:*}" "$compiler"
-        "$here/libraries.sh" "$work/sources" "$compiler"
-        echo "Building the ${kind#*:} package for $processor"
-        "$here/${kind#*:}.sh" "$compiler" "$work/LICENSES.txt" "$folder"
-    done
+    compiler=$work/$processor-linux-gnu.2.17
+    "$here/zig.sh" "$processor-linux-gnu.2.17" "$compiler"
+    "$here/libraries.sh" "$work/sources" "$compiler"
+    echo "Building the wheel for $processor"
+    "$here/wheel.sh" "$compiler" "$work/LICENSES.txt" "$folder"
 done
 echo 'Building the Debian packages'
 "$here/deb.sh" "$folder"

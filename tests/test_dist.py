@@ -1,5 +1,5 @@
-"""The packages of make dist (CAPP_DIST), each in a clean room: wheels in empty environments, static programs without any
-library, Debian packages in a new Debian. AArch64 runs under qemu's user emulation."""
+"""The packages of make dist (CAPP_DIST), each in a clean room: wheels in empty environments, Debian
+packages in a new Debian. AArch64 runs under qemu's user emulation."""
 import json
 import os
 import re
@@ -40,10 +40,6 @@ def debian_arm():
     return folder
 
 
-def emulator(processor, root="/"):
-    return [] if processor == "x86_64" else [shutil.which("qemu-aarch64"), "-L", root]
-
-
 def readme_example(model):
     """The Python of README.md, whose model and lists are this test's; the result of its first call is printed."""
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
@@ -78,10 +74,10 @@ def test_the_wheel_of_aarch64(tmp_path, smollm2, debian_arm):
     run(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:", "--target", site,
         "--implementation", "cp", "--python-version", "3.11", *(part for minor in (17, 28) for part in ("--platform", f"manylinux_2_{minor}_aarch64")),
         package("*aarch64.whl"))
-    python = [*emulator("aarch64", debian_arm), debian_arm / "usr/bin/python3.11"]
+    python = [shutil.which("qemu-aarch64"), "-L", debian_arm, debian_arm / "usr/bin/python3.11"]
     alone = {"PATH": "", "PYTHONHOME": str(debian_arm / "usr"), "PYTHONPATH": str(site)}
     check_python(run(*python, "-c", readme_example(smollm2), env=alone, cwd=tmp_path), site)
-    command = [*emulator("aarch64", debian_arm), next(site.rglob("bin/capp"))]
+    command = [shutil.which("qemu-aarch64"), "-L", debian_arm, next(site.rglob("bin/capp"))]
     assert run(*command, "--version") == "capp 0.1.0\n"
 
 
@@ -101,29 +97,10 @@ def test_a_wheel_needs_an_old_c_library_alone(processor, tmp_path):
 
 
 @pytest.mark.parametrize("processor", PROCESSORS)
-def test_a_static_program(processor, tmp_path, tiny_model):
-    with tarfile.open(package(f"*linux-{processor}-static.tar.gz")) as archive:
-        archive.extractall(tmp_path)
-    (folder,) = tmp_path.iterdir()
-    assert {path.name for path in folder.iterdir()} == {"capp", "capp.1", "capp.bash", "LICENSE", "LICENSES.txt"}
-    headers = run("readelf", "-lW", folder / "capp")
-    assert "INTERP" not in headers and "(NEEDED)" not in run("readelf", "-dW", folder / "capp")
-    command = [*emulator(processor), folder / "capp"]
-    assert run(*command, "--version") == "capp 0.1.0 (static, without downloads)\n"
-    (tmp_path / "rows.txt").write_text("the cat\n")
-    assert json.loads(run(*command, "classify", "-m", tiny_model, "-c", "sat,ran", tmp_path / "rows.txt"))["prediction"] in ("sat", "ran")
-    done = subprocess.run([*command, "models", "fetch", "someone/something"], capture_output=True, text=True)
-    assert done.returncode == 2 and "static program" in done.stderr and "Debian package" in done.stderr
-
-
-@pytest.mark.parametrize("processor", PROCESSORS)
 def test_licenses_are_beside_what_they_are_for(processor):
     with zipfile.ZipFile(package(f"*{processor}.whl")) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith("dist-info/LICENSES.txt"))
         wheel = archive.read(name).decode()
-    with tarfile.open(package(f"*linux-{processor}-static.tar.gz")) as archive:
-        (member,) = (member for member in archive if member.name.endswith("LICENSES.txt"))
-        assert archive.extractfile(member).read().decode() == wheel
     assert all(f"{library} ====" in wheel for library in LIBRARIES)
     assert wheel.count("GNU LESSER GENERAL PUBLIC LICENSE") >= 2
     with tarfile.open(package("*-sources.tar.xz")) as archive:
