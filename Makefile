@@ -18,7 +18,7 @@ SANITIZE := -Db_lundef=false --buildtype=debugoptimized
 
 SOURCES = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.inc' 2>/dev/null || find include src cli tests examples -name '*.[ch]' -o -name '*.inc')
 
-.PHONY: all help setup setup-test debug asan tsan coverage aarch64 install wheel site clean format lint fuzz demo models test check bench bench-kernels performance
+.PHONY: all help setup setup-test debug asan tsan coverage aarch64 aarch64-quick install wheel dist site clean format lint fuzz demo models test check bench bench-kernels performance
 
 all: setup build/build.ninja
 	@ninja -C build
@@ -30,6 +30,7 @@ help:
 	@echo 'make check      run the long tests: a million mutations, soak tests, comparison with CAPPr'
 	@echo 'make install    install into PREFIX (now $(PREFIX)); uses DESTDIR'
 	@echo 'make wheel      build the Python package as a wheel, in dist'
+	@echo 'make dist       make and check all packages, in dist: wheels, Debian packages'
 	@echo 'make site       build the documentation as HTML: build-site/html/index.html'
 	@echo 'make debug asan tsan coverage    make other builds, in build-NAME'
 	@echo 'make aarch64    build for AArch64, in build-aarch64, and run its tests under qemu'
@@ -77,6 +78,14 @@ install: all
 wheel: setup-test
 	@tools/wheel.sh dist
 
+# All packages, each checked in a clean room. What took long to build stays in build-dist.
+dist: setup-test build-test/build.ninja
+	@tools/setup.sh dist
+	@packaging/dist.sh build-dist dist
+	@ninja -C build-test
+	@$(PYTHON) tools/fetch.py --folder '$(MODELS)' smollm2
+	@CAPP_DIST=$(CURDIR)/dist $(PYTEST) tests/test_dist.py --long $(TESTS)
+
 # Starts with an empty folder each time; warnings are errors.
 site: all
 	@tools/setup.sh site
@@ -106,11 +115,19 @@ PYTEST = $(TEST_ENV) "$$(tools/venv.sh)" -m pytest
 test: setup-test build-test/build.ninja build-asan/build.ninja
 	@ninja -C build-test
 	@ninja -C build-asan
+	@[ "$$(uname -m)" != x86_64 ] || $(MAKE) aarch64-quick
 	@$(PYTHON) tools/fetch.py --folder '$(MODELS)' smollm2 gemma3
 	@$(PYTEST) tests $(TESTS)
 
+# What make test runs as AArch64.
+aarch64-quick:
+	@tools/setup.sh aarch64
+	@$(MAKE) build-aarch64/build.ninja
+	@ninja -C build-aarch64 capp libkernel_neon.a tests/model_tool tests/test_integers tests/test_unpack
+
 # Everything that takes too long for `make test`: tests marked long, the complete fuzzing, data races.
-check: test fuzz tsan aarch64
+check: test fuzz tsan
+	@[ "$$(uname -m)" != x86_64 ] || ninja -C build-aarch64
 	@tools/setup.sh corpus cluster browser
 	@CAPP_BUILD_TSAN=$(CURDIR)/build-tsan $(PYTEST) tests --long $(TESTS)
 
@@ -119,7 +136,7 @@ aarch64: setup-test
 	@tools/setup.sh aarch64
 	@$(MAKE) build-aarch64/build.ninja
 	@ninja -C build-aarch64
-	@CAPP_BUILD_AARCH64=$(CURDIR)/build-aarch64 $(PYTEST) tests/test_aarch64.py --long $(TESTS)
+	@$(PYTEST) tests/test_aarch64.py --long $(TESTS)
 
 # Models and adapters of tests/fixtures that belong together.
 ADAPTED = $(foreach pair,llama:llama llama3:llama-patterns qwen2:qwen2-ends phi3:phi3-fused gpt2:gpt2-conv mixtral:mixtral-experts gptoss:gptoss-parameters,tests/fixtures/tiny/$(firstword $(subst :, ,$(pair))) tests/fixtures/lora/$(lastword $(subst :, ,$(pair))))

@@ -1,9 +1,9 @@
 /* The requests of /v1/completions and /v1/chat/completions. */
 #include "completions.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "answer.h"
 
@@ -53,12 +53,20 @@ static bool read_stop(continuing *c, const json_t *o, failure *f) {
     return true;
 }
 
+/* From the device: wheels run with C libraries that have no getrandom yet. */
+static bool draw_seed(uint64_t *seed) {
+    FILE *device = fopen("/dev/urandom", "rb");
+    const bool drawn = device && fread(seed, sizeof *seed, 1, device) == 1;
+    if (device) fclose(device);
+    return drawn;
+}
+
 static bool read_seed(continuing *c, const json_t *o, failure *f) {
     const json_t *seed = field(o, "seed");
     if (seed && !json_is_integer(seed)) return refuse(f, 400, "seed", "'seed' must be a whole number");
     if (seed)
         c->seed = (uint64_t)json_integer_value(seed);
-    else if (getrandom(&c->seed, sizeof c->seed, 0) != (ssize_t)sizeof c->seed)
+    else if (!draw_seed(&c->seed))
         return refuse(f, 500, "seed", "the system gives no random numbers; send a seed");
     return true;
 }

@@ -1,10 +1,21 @@
 #include "mhd.h"
 
+mhd_functions mhd;
+
+#ifdef MHD_INSIDE
+
+bool mhd_load(void) {
+#define X(function) mhd.function = function;
+    MHD_MAP(X)
+#undef X
+    return true;
+}
+
+#else
+
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
-
-mhd_functions mhd;
 
 bool mhd_load(void) {
     static const char library[] = "libmicrohttpd.so.12";
@@ -34,3 +45,5 @@ bool mhd_load(void) {
     }
     return true;
 }
+
+#endif

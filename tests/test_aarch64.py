@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import bits  # noqa: E402
+import test_tiny_models  # noqa: E402
 
-BUILD = os.environ.get("CAPP_BUILD_AARCH64")
 ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build-aarch64"
 SYSROOT = ROOT / "build-sysroot-aarch64"
-pytestmark = [pytest.mark.long, pytest.mark.skipif(not BUILD, reason="CAPP_BUILD_AARCH64 names no build: make aarch64")]
+pytestmark = pytest.mark.skipif(not (BUILD / "capp").exists(), reason="no build-aarch64: make aarch64")
 
 # Processors of qemu and the best instruction set that each has.
 PROCESSORS = {"cortex-a53": "neon", "neoverse-n1": "neondot", "max,sve=off": "neoni8mm", "max": "neoni8mm"}
@@ -39,13 +41,15 @@ def emulator():
 
 
 def cases():
-    yield from (("cortex-a53", program) for program in KERNELS + REST + WHOLE)
-    yield from ((processor, "test_integers") for processor in PROCESSORS if processor != "cortex-a53")
+    """make test runs the quick ones, for which it builds the programs; make aarch64 runs all."""
+    quick = [("cortex-a53", "test_unpack"), ("neoverse-n1", "test_integers"), ("max,sve=off", "test_integers")]
+    rest = [("cortex-a53", program) for program in KERNELS + REST + WHOLE] + [("max", "test_integers")]
+    return quick + [pytest.param(*case, marks=pytest.mark.long) for case in rest if case not in quick]
 
 
 @pytest.mark.parametrize("processor, program", cases())
 def test_unit(processor, program, tmp_path):
-    path = Path(BUILD) / "tests" / program
+    path = BUILD / "tests" / program
     names = [name for name in run(processor, path, "--list").stdout.split()
              if not name.startswith("slow_") and (program not in WHOLE or "neon" in name)]
     assert names
@@ -57,16 +61,39 @@ def test_unit(processor, program, tmp_path):
 
 @pytest.mark.parametrize("processor", PROCESSORS)
 def test_the_best_instruction_set_is_chosen(processor, tiny_model):
-    done = run(processor, Path(BUILD) / "capp", "bench", "-m", tiny_model, "--prefill", 4, "--repeat", 1, "--json", "-")
+    done = run(processor, BUILD / "capp", "bench", "-m", tiny_model, "--prefill", 4, "--repeat", 1, "--json", "-")
     assert json.loads(done.stdout)["isa"] == PROCESSORS[processor]
 
 
+@pytest.mark.parametrize("name", bits.NAMES)
+def test_bits_and_reference(name):
+    """On the processor with NEON alone: the bits of the file, which all machines share, and the log-probabilities of
+    transformers."""
+    found = bits.bits_of(BUILD, name, "neon", under("cortex-a53"))
+    assert found == json.loads(bits.EXPECTED.read_text())["models"][name]
+    runs = json.loads((bits.TINY / name / "reference.json").read_text())["runs"]
+    wanted = [run["logprobs"] for context in sorted({run["context"] for run in runs}) for run in runs if run["context"] == context]
+    for one, got in zip(wanted, found["logprobs"], strict=True):
+        numbers = [number for (number,) in struct.iter_unpack(">f", bytes.fromhex(got))]
+        assert numbers == pytest.approx(one, abs=test_tiny_models.TOLERANCE)
+
+
+@pytest.mark.parametrize("name, parts", [("llama", "rope activation"), ("gemma3", "window q_norm"), ("mixtral", "router_norm"),
+                                         ("mamba2", "decay skip"), ("qwen3next", "shared_router tail")])
+def test_a_missing_part_of_a_model_shows(name, parts, monkeypatch):
+    expected = json.loads(bits.EXPECTED.read_text())["models"][name]
+    for part in parts.split():
+        monkeypatch.setenv("CAPP_SABOTAGE", part)
+        assert bits.bits_of(BUILD, name, "neon", under("cortex-a53"))["logprobs"] != expected["logprobs"], part
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("name", bits.NAMES)
 def test_bits(name):
     expected = json.loads(bits.EXPECTED.read_text())["models"][name]
     for processor, isa in PROCESSORS.items():
         for unit in ("portable", "ref", isa) if name == "llama" else (isa,):
-            assert bits.bits_of(Path(BUILD), name, unit, under(processor)) == expected, f"{unit} of {processor}"
+            assert bits.bits_of(BUILD, name, unit, under(processor)) == expected, f"{unit} of {processor}"
 
 
 def inner_loop(code):
@@ -82,7 +109,7 @@ def inner_loop(code):
 
 def test_the_product_has_few_instructions():
     """The numbers of docs/performance.md."""
-    dump = ["aarch64-linux-gnu-objdump", "-d", "--no-show-raw-insn", "--disassemble=packed_6_1", Path(BUILD) / "libkernel_neon.a"]
+    dump = ["aarch64-linux-gnu-objdump", "-d", "--no-show-raw-insn", "--disassemble=packed_6_1", BUILD / "libkernel_neon.a"]
     loop = inner_loop(subprocess.run(dump, capture_output=True, text=True, check=True).stdout)
     assert sum(text.startswith("fmla") for text in loop) == 24 and len(loop) <= 38, loop
     assert not any("[sp" in text for text in loop)
@@ -90,4 +117,4 @@ def test_the_product_has_few_instructions():
 
 def test_other_bits_show():
     expected = json.loads(bits.EXPECTED.read_text())["models"]["llama"]
-    assert bits.bits_of(Path(BUILD), "llama", "vdpbf16ps", under("max")) != expected
+    assert bits.bits_of(BUILD, "llama", "vdpbf16ps", under("max")) != expected

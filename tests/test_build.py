@@ -2,12 +2,17 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+import abi  # noqa: E402
+
 EXAMPLE = ROOT / "examples" / "classify.c"
 TEXTS = ["The striker scored twice in the final.", "Whisk the eggs and fold in the flour.", "Parliament passed the bill."]
 
@@ -64,6 +69,37 @@ def test_the_shared_library_shows_the_header_and_no_more(build):
     declared = set(re.findall(r"CAPP_API [\w ]+?[ *](capp_\w+)\(", header))
     assert len(declared) > 20
     assert shown == declared
+
+
+def test_the_binary_interface_is_the_one_written_down():
+    """Of src/capp.abi, nothing that programs rely on changes or vanishes without a new version."""
+    written, now = set((ROOT / "src/capp.abi").read_text().splitlines()), set(abi.interface())
+    assert written - now == set(), "this breaks programs: new version in src/capp.map, soversion in meson.build, name of libcapp0"
+    assert now - written == set(), "add this with tools/abi.py >src/capp.abi"
+
+
+@pytest.mark.parametrize("change, to", [
+    ("CAPP_API void capp_model_free(capp_model *model);", ""), ("CAPP_API capp_str capp_str_of(const char *text);", "CAPP_API capp_str capp_str_of(const char *text, int);"),
+    ("    bool normalize;", "    int normalize;"), ("    const double *prior;", ""), ("CAPP_PRECISION_BF16 = 2", "CAPP_PRECISION_BF16 = 5"),
+    ("CAPP_NO_ROW SIZE_MAX", "CAPP_NO_ROW 0")])
+def test_a_change_of_the_binary_interface_shows(change, to, tmp_path):
+    include = tmp_path / "include"
+    shutil.copytree(ROOT / "include", include)
+    text = (include / "capp.h").read_text()
+    assert change in text
+    (include / "capp.h").write_text(text.replace(change, to, 1))
+    assert set(abi.interface()) - set(abi.interface(include))
+
+
+def test_debians_list_of_symbols_is_the_headers():
+    listed = re.findall(r"^ (capp_\w+)@CAPP_0 ", (ROOT / "debian/libcapp0.symbols").read_text(), re.M)
+    declared = {name for line in (ROOT / "src/capp.abi").read_text().splitlines() if (name := called(line))}
+    assert sorted(listed) == sorted(declared)
+
+
+def called(line):
+    found = re.match(r"(?!typedef|offset |size )[\w ]+?[ *](capp_\w+)\(", line)
+    return found and found[1]
 
 
 EXACT = set("fabs floor ceil trunc rint fmod fmin fmax copysign sqrt frexp ldexp".split())

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# setup.sh GROUP...: installs what the groups (build, test, aarch64, site, format, lint, coverage, corpus, cluster,
+# setup.sh GROUP...: installs what the groups (build, test, aarch64, site, format, lint, dist, coverage, corpus, cluster,
 # browser) need and that is missing here, with apt, as root or through a sudo without a password. If it can do neither, it
 # prints the one command to run and exits with 2. If nothing is missing, it does nothing and is fast.
 set -euo pipefail
@@ -51,6 +51,15 @@ for group in "$@"; do
         need gcc-aarch64-linux-gnu have aarch64-linux-gnu-gcc
         need libc6-dev-arm64-cross test -e /usr/aarch64-linux-gnu/include/stdio.h
         need qemu-user have qemu-aarch64
+        ;;
+    dist)
+        need dpkg-dev have dpkg-buildpackage
+        need debhelper have dh
+        need lintian have lintian
+        need mmdebstrap have mmdebstrap
+        need tcl have tclsh
+        need qemu-user have qemu-aarch64
+        need abigail-tools have abidw
         ;;
     coverage) need gcovr have gcovr ;;
     corpus)

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# sysroot.sh ARCHITECTURE FOLDER: unpacks Debian's C library for another architecture (arm64), and the other libraries
-# that capp needs, into FOLDER. It needs neither root nor the architecture in this system's dpkg: apt works on lists of its
+# sysroot.sh ARCHITECTURE FOLDER [PACKAGE...]: unpacks packages of Debian for another architecture (arm64), and what they need,
+# into FOLDER: by default the C library and the other libraries that capp needs. It needs neither root nor the architecture in this system's dpkg: apt works on lists of its
 # own. FOLDER/root.ini is a part of Meson's cross file, see tools/aarch64.ini. If FOLDER is complete, it does nothing and
 # is fast.
 set -euo pipefail
 
 architecture=$1
 folder=$2
-packages=(libc6-dev libgcc-12-dev ca-certificates libpcre2-dev libutf8proc-dev libcsv-dev libjansson-dev libmicrohttpd-dev
+packages=("${@:3}")
+[ ${#packages[@]} -gt 0 ] || packages=(libc6-dev libgcc-12-dev ca-certificates libpcre2-dev libutf8proc-dev libcsv-dev libjansson-dev libmicrohttpd-dev
     libsqlite3-dev zlib1g-dev libzstd-dev libxxhash-dev libcurl4-openssl-dev libssl-dev)
 [ "$(cat "$folder/complete" 2>/dev/null)" != "${packages[*]}" ] || exit 0
 

@@ -1,0 +1,142 @@
+"""The packages of make dist (CAPP_DIST), each in a clean room: wheels in empty environments, Debian
+packages in a new Debian. AArch64 runs under qemu's user emulation."""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+DIST = os.environ.get("CAPP_DIST")
+ROOT = Path(__file__).resolve().parent.parent
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800),
+              pytest.mark.skipif(not DIST, reason="CAPP_DIST names no folder of packages: make dist")]
+
+PROCESSORS = ("x86_64", "aarch64")
+LIBRARIES = ("PCRE2", "utf8proc", "libcsv", "libmicrohttpd", "zlib", "zstd", "xxHash", "SQLite", "jansson")
+
+
+def package(pattern):
+    (found,) = Path(DIST).glob(pattern)
+    return found
+
+
+def run(*command, **options):
+    done = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, capture_output=True, text=True, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def debian_arm():
+    """A folder with Debian's Python for arm64, and the library of C++ that NumPy needs."""
+    folder = ROOT / "build-dist" / "python-arm64"
+    run(ROOT / "tools" / "sysroot.sh", "arm64", folder, "python3", "libstdc++6")
+    return folder
+
+
+def readme_example(model):
+    """The Python of README.md, whose model and lists are this test's; the result of its first call is printed."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert 'Model("model.gguf")' in code and "\npredict(" in code
+    code = code.replace('"model.gguf"', repr(str(model))).replace("\npredict(", "\nprint(capp.__file__, capp.__version__)\nprint(predict(")
+    code = code.replace(', model)\npredict_proba', ', model))\nprint(predict_proba').replace("prior=[0.5, 0.3, 0.2])", "prior=[0.5, 0.3, 0.2]).shape)")
+    return 'import capp\ntexts, classes = ["a goal", "a soup"], ["sports", "cooking", "politics"]\n' + code
+
+
+def check_python(said, site):
+    at, answer, shape = said.strip().splitlines()
+    assert at.startswith(f"{site}/capp/__init__.py ") and answer == "cooking" and shape == "(2, 3)"
+
+
+def test_the_wheel_of_this_machine(tmp_path, smollm2):
+    python = tmp_path / "venv/bin/python"
+    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:", package("*x86_64.whl"))
+    alone = {"PATH": "/usr/bin:/bin"}
+    (site,) = tmp_path.glob("venv/lib/python3*/site-packages")
+    check_python(run(python, "-c", readme_example(smollm2), env=alone, cwd=tmp_path), site)
+    command = tmp_path / "venv/bin/capp"
+    assert run(command, "--version", env=alone) == "capp 0.1.0\n"
+    (tmp_path / "rows.txt").write_text("Whisk the eggs and fold in the flour. This is about\n")
+    rows = run(command, "classify", "-m", smollm2, "-c", "sports,cooking,politics", tmp_path / "rows.txt", env=alone)
+    assert json.loads(rows)["prediction"] == "cooking"
+
+
+def test_the_wheel_of_aarch64(tmp_path, smollm2, debian_arm):
+    """pip of this machine chooses and installs the packages; Debian's Python for arm64 runs them."""
+    site = tmp_path / "site"
+    run(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:", "--target", site,
+        "--implementation", "cp", "--python-version", "3.11", *(part for minor in (17, 28) for part in ("--platform", f"manylinux_2_{minor}_aarch64")),
+        package("*aarch64.whl"))
+    python = [shutil.which("qemu-aarch64"), "-L", debian_arm, debian_arm / "usr/bin/python3.11"]
+    alone = {"PATH": "", "PYTHONHOME": str(debian_arm / "usr"), "PYTHONPATH": str(site)}
+    check_python(run(*python, "-c", readme_example(smollm2), env=alone, cwd=tmp_path), site)
+    command = [shutil.which("qemu-aarch64"), "-L", debian_arm, next(site.rglob("bin/capp"))]
+    assert run(*command, "--version") == "capp 0.1.0\n"
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_a_wheel_needs_an_old_c_library_alone(processor, tmp_path):
+    wheel = package(f"*{processor}.whl")
+    assert f"manylinux_2_17_{processor}" in wheel.name
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    programs = [path for path in tmp_path.rglob("*") if path.is_file() and path.read_bytes()[:4] == b"\x7fELF"]
+    assert {path.name.split(".so")[0] for path in programs} == {"capp", "libcapp"}
+    for path in programs:
+        text = run("readelf", "-dW", path) + run("readelf", "-VW", path)
+        needed = set(re.findall(r"\(NEEDED\) .*\[(.*)\]", text))
+        assert needed and needed <= {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "ld-linux-aarch64.so.1"}
+        assert max(int(minor) for minor in re.findall(r"GLIBC_2\.(\d+)", text)) <= 17
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_licenses_are_beside_what_they_are_for(processor):
+    with zipfile.ZipFile(package(f"*{processor}.whl")) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("dist-info/LICENSES.txt"))
+        wheel = archive.read(name).decode()
+    assert all(f"{library} ====" in wheel for library in LIBRARIES)
+    assert wheel.count("GNU LESSER GENERAL PUBLIC LICENSE") >= 2
+    with tarfile.open(package("*-sources.tar.xz")) as archive:
+        names = archive.getnames()
+    for part in (r"/lgpl/libcsv_.*\.orig\.tar\.", r"/lgpl/libmicrohttpd_.*\.orig\.tar\.", "/packaging/dist.sh$", "/src/capp.c$"):
+        assert any(re.search(part, name) for name in names), part
+
+
+IN_DEBIAN = r"""
+set -eu
+cd /srv
+test "$(capp --version)" = "capp 0.1.0"
+cc -o example /usr/share/doc/libcapp-dev/examples/classify.c $(pkg-config --cflags --libs capp)
+cc -o whole /usr/share/doc/libcapp-dev/examples/classify.c $(pkg-config --cflags capp) /usr/lib/*/libcapp.a $(pkg-config --static --libs-only-l capp | sed s/-lcapp//)
+./example model.gguf 'Whisk the eggs and fold in the flour.' | tee said | grep -q ': cooking ('
+./whole model.gguf 'Whisk the eggs and fold in the flour.' | cmp - said
+ldd example | grep -q 'libcapp.so.0 => /'
+zcat -f /usr/share/man/man1/capp.1* | grep -q '^.Nm'
+test -e /usr/share/bash-completion/completions/capp -a -e /usr/share/zsh/vendor-completions/_capp
+grep -q '^ExecStart=/usr/bin/capp serve' /lib/systemd/system/capp.service
+capp serve -m model.gguf --port 0 --help >/dev/null
+apt-get remove -qq -y capp libcapp0 >/dev/null
+! command -v capp
+echo passed >passed
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 and not shutil.which("newuidmap"), reason="mmdebstrap needs root or newuidmap")
+def test_the_debian_packages_in_a_new_debian(tmp_path, smollm2):
+    packages = sorted(Path(DIST).glob("*.deb"))
+    assert {path.name.split("_")[0] for path in packages} == {"capp", "libcapp0", "libcapp-dev", "capp-dbgsym", "libcapp0-dbgsym"}
+    (tmp_path / "check.sh").write_text(IN_DEBIAN)
+    shutil.copy(smollm2, tmp_path / "model.gguf")
+    wanted = [path for path in packages if "dbgsym" not in path.name]
+    run("mmdebstrap", "--quiet", "--variant=apt", "--include=gcc,libc6-dev,pkg-config", "--format=null",
+        f"--customize-hook=copy-in {' '.join(map(str, [*wanted, tmp_path / 'check.sh', tmp_path / 'model.gguf']))} /srv",
+        '--customize-hook=chroot "$1" sh -c "apt-get install -qq -y /srv/*.deb >/srv/log 2>&1 || { cat /srv/log; exit 1; }"',
+        '--customize-hook=chroot "$1" sh /srv/check.sh', f"--customize-hook=copy-out /srv/passed {tmp_path}", "bookworm", "/dev/null", "/etc/apt/sources.list.d/debian.sources")
+    assert (tmp_path / "passed").read_text() == "passed\n"
