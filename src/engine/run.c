@@ -93,16 +93,10 @@ static void count_bytes(capp_session *session) {
     if (used > session->stats.used_bytes) session->stats.used_bytes = used;
 }
 
-<<<<<<< HEAD
 /* Makes room for the window and plans its waves. */
 static capp_status plan_window(capp_session *session, capp_lane *lane, capp_error *err) {
-    capp_status st = fit_window(session, &lane->tree, err);
+    capp_status st = fit_window(session, lane->tree.longest, lane->tree.touched, err);
     if (st != CAPP_OK) return st;
-=======
-capp_status capp_session_run(capp_session *session, capp_lane *lane, capp_wave_fn fn, void *user, capp_error *err) {
-    capp_status st;
-    if ((st = fit_window(session, lane->tree.longest, lane->tree.touched, err)) != CAPP_OK) return st;
->>>>>>> refs/heads/serve
     size_t rows = capp_forward_room(session->forward).rows;
     if ((st = capp_plan_make(&lane->plan, &lane->tree, &lane->slots, rows, err)) != CAPP_OK) return st;
     count_bytes(session);
