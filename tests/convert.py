@@ -687,7 +687,6 @@ def one_of_each(into):
     return list(paths.values())
 
 
-<<<<<<< HEAD
 def add_characters(writer, size, pretokenizer):
     """Tokens for the printable characters of ASCII, in the form of byte-level BPE."""
     tokens = ["<s>", "\u0120"] + [chr(33 + i) for i in range(size - 3)] + ["ab"]
@@ -703,9 +702,6 @@ def add_characters(writer, size, pretokenizer):
 
 def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None, older=False, rounded=False, beside={}, vocabulary=False,
             pretokenizer=False):
-=======
-def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None, older=False, rounded=False, beside={}, vocabulary=False):
->>>>>>> refs/heads/ssm
     """Writes the folder's model to path. Returns False where GGUF does not have its architecture. arch: another
     architecture with the same arithmetic. older: see Folder. rounded: store what the quantization keeps as float32.
     beside: {name: values} of further tensors. vocabulary: what llama.cpp needs to open the file.
