@@ -74,7 +74,7 @@ def measure(capp, model, task, rows, folder):
 
 def table(point):
     names, kind = MODELS[point["model"]], TASKS[point["task"]][1]
-    lines = [f"### {point['task']} with {names}", "", f"{point['rows']} rows, {kind}.", "",
+    lines = [f"## {point['task']} with {names}", "", f"{point['rows']} rows, {kind}.", "",
              "| calibration | accuracy | macro F1 | log-loss | Brier | ECE |", "| --- | --- | --- | --- | --- | --- |"]
     for name in ["none", *(method for method, _ in METHODS)]:
         numbers = point["methods"][name]
