@@ -29,10 +29,17 @@ static void fit(capp_rate *rate) {
     rate->fixed = a > 0 ? a : 0;
 }
 
+/* Two sizes for each power of two: twice the logarithm of rows, rounded down. */
+static size_t size_of(size_t rows) {
+    size_t at = 0;
+    for (uint64_t square = (uint64_t)rows * rows; square > 1; square /= 2) at++;
+    return at;
+}
+
 void capp_rate_learn(capp_rate *rate, size_t rows, double seconds) {
     if (rows < FEW_ROWS) return;
     if (seconds < 1e-6) seconds = 1e-6;
-    size_t at = (size_t)(2 * log2((double)rows));
+    size_t at = size_of(rows);
     capp_rate_size *size = &rate->sizes[at < CAPP_RATE_SIZES ? at : CAPP_RATE_SIZES - 1];
     for (size_t i = 0; i < CAPP_RATE_SIZES; i++) rate->sizes[i].seconds *= AGEING;
     if (size->rows > 0 && seconds / (double)rows > size->seconds / size->rows) return;
@@ -42,7 +49,7 @@ void capp_rate_learn(capp_rate *rate, size_t rows, double seconds) {
 
 /* If all steps had about the first size, one must be larger to tell a from b. */
 static size_t first_rows(const capp_rate *rate) {
-    const capp_rate_size *size = &rate->sizes[(size_t)(2 * log2(LEAST_ROWS))];
+    const capp_rate_size *size = &rate->sizes[size_of(LEAST_ROWS)];
     return size->rows > 0 && size->seconds < PROBE ? 3 * LEAST_ROWS : LEAST_ROWS;
 }
 
