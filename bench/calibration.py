@@ -91,6 +91,7 @@ def page(points):
              "`capp evaluate run.db --label label --calibrate METHOD` measured these numbers. No row has a part in the fit that",
              "calibrates it: a fit to rows is one to the other four of five folds. " + with_labels,
              "[Score stores](store.md) says what each method does. A lower log-loss, Brier score and calibration error (ECE) is better.",
+             "`position` is not in the tables: it takes out what the model favors where the prompt lists the classes, and these prompts do not.",
              "To measure again, run `python3 bench/calibration.py`.", "",
              "What the tables say:", "",
              "- With 77 classes, the model favors some of them whatever the text is. `batch` needs no label and doubles the accuracy",

@@ -1,6 +1,7 @@
 #include "calibrate.h"
 
 #include "capp_arrays.h"
+#include "position.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -58,6 +59,18 @@ static bool add_row(sample *s, decider *d, const store_labels *labels, const sto
     s->width = c->width;
     add_scores(s, &decided, c->method, label, calibration_fold(stored->index));
     return true;
+}
+
+/* The shifts that one row of the sample gives. */
+static void add_shift(void *user, size_t index, const double *shift, size_t width) {
+    sample *s = user;
+    s->width = width;
+    grow(&s->scores, &s->scores_capacity, (s->n + 1) * width, sizeof *s->scores);
+    grow(&s->labels, &s->labels_capacity, s->n + 1, sizeof *s->labels);
+    grow(&s->fold, &s->fold_capacity, s->n + 1, sizeof *s->fold);
+    memcpy(s->scores + s->n * width, shift, width * sizeof *shift);
+    s->labels[s->n] = SIZE_MAX;
+    s->fold[s->n++] = calibration_fold(index);
 }
 
 /* The posteriors of a labeled row's label after each fit. */
@@ -147,14 +160,25 @@ static capp_status fit_prior(calibration *c, const sample *s, const double *assu
     return st;
 }
 
+/* The mean of the rows' shifts: that of their log-probabilities, up to a constant for all classes. */
+static void fit_position(calibration *c, const sample *s, size_t f) {
+    double *shift = c->shift[f] = allocate(s->width, sizeof *shift);
+    for (size_t k = 0; k < s->width; k++) {
+        shift[k] = 0;
+        for (size_t i = 0; i < s->n; i++) shift[k] += s->scores[i * s->width + k] / (double)s->n;
+    }
+}
+
 static bool fit_part(decider *d, const sample *s, size_t f, capp_error *err) {
     calibration *c = &d->calibration;
     capp_error cause;
-    capp_status st;
+    capp_status st = CAPP_OK;
     c->scale[f] = 1;
     if (c->method == CALIBRATE_BATCH) {
         c->shift[f] = allocate(s->width, sizeof **c->shift);
         st = capp_calibrate_shift(s->scores, s->n, s->width, c->shift[f], &cause);
+    } else if (c->method == CALIBRATE_POSITION) {
+        fit_position(c, s, f);
     } else if (c->method == CALIBRATE_PRIOR) {
         st = fit_prior(c, s, d->rules.n_prior ? d->rules.prior : NULL, f, &cause);
     } else {
@@ -170,7 +194,9 @@ static bool fit_part(decider *d, const sample *s, size_t f, capp_error *err) {
 static bool fit_rows(decider *d, const store_labels *labels, capp_error *err) {
     sample all = {0};
     calibration *c = &d->calibration;
-    bool good = collect(&all, d, labels, add_row, err);
+    bool places = c->method == CALIBRATE_POSITION;
+    bool good = places ? position_read(d, add_shift, &all, err) : collect(&all, d, labels, add_row, err);
+    if (places) c->width = d->rules.n_classes;
     if (good && all.n < FEWEST)
         good =
             fail_at(err, 0, "--calibrate %s needs at least %d rows%s, but there are %zu", calibration_name(c->method),

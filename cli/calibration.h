@@ -11,6 +11,7 @@
     X(CONTEXTUAL, contextual, false, false)                                                                            \
     X(PMI, pmi, false, false)                                                                                          \
     X(PRIOR, prior, false, true)                                                                                       \
+    X(POSITION, position, false, true)                                                                                 \
     X(TEMPERATURE, temperature, true, true)                                                                            \
     X(AFFINE, affine, true, true)
 

@@ -22,7 +22,7 @@ static const struct {
     int id;
     const char *words;
 } values[] = {{OPT_AGGREGATE, "mean sum bytes"},
-              {OPT_CALIBRATE, "batch contextual pmi prior temperature affine none"},
+              {OPT_CALIBRATE, "batch contextual pmi position prior temperature affine none"},
               {OPT_FORMAT, "csv tsv jsonl json text"},
               {OPT_ORDER, "uncertain random"},
               {OPT_ON_ERROR, "stop skip null"},

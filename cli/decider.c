@@ -45,10 +45,9 @@ static bool choose_classes(decider *d, capp_error *err) {
     return true;
 }
 
-/* The class of the run from which all completions of a chosen class come; SIZE_MAX: several. */
-static size_t run_class(const decider *d, size_t class) {
+size_t decider_run_class(const decider *d, size_t class) {
     const row_rules *all = &d->facts->rules;
-    size_t found = SIZE_MAX;
+    size_t found = d->chosen ? SIZE_MAX : class;
     for (size_t i = 0; i < d->n_chosen; i++) {
         if (d->class_of[i] != class) continue;
         size_t of = all->n_phrasings ? all->class_of[d->chosen[i]] : d->chosen[i];
@@ -67,7 +66,7 @@ static bool take_prior(decider *d, capp_error *err) {
     d->rules.prior = allocate(d->rules.n_prior, sizeof *d->rules.prior);
     memcpy(d->rules.prior, all->prior, (d->chosen ? 0 : all->n_prior) * sizeof *d->rules.prior);
     for (size_t i = 0; i < n && d->chosen; i++) {
-        size_t of = run_class(d, i);
+        size_t of = decider_run_class(d, i);
         if (of == SIZE_MAX)
             return fail_at(err, 0,
                            "class '%.*s' joins classes of the run, which has a prior for each; give the prior of the "
@@ -94,6 +93,21 @@ static bool make_blanks(decider *d, capp_error *err) {
     }
     template_free(&pattern);
     return true;
+}
+
+/* Position debiasing needs prompts that list the classes in one order. */
+static bool check_list(decider *d, capp_error *err) {
+    capp_str orders = store_argument(d->facts, "orders", &d->memory);
+    if (!store_argument(d->facts, "list", &d->memory).size)
+        return fail_at(err, 0,
+                       "%s: --calibrate position is for prompts that list the classes, but the run had no --list; use "
+                       "another method",
+                       d->path);
+    return !orders.size || strtod(orders.data, NULL) < 2 ||
+           fail_at(err, 0,
+                   "%s: the run has the mean over orders of the list (--orders %.*s), which leaves no position for "
+                   "--calibrate position to take out; use another method",
+                   d->path, (int)orders.size, orders.data);
 }
 
 bool decider_open(decider *d, store *s, const char *path, const store_facts *facts, const options *settings,
@@ -127,6 +141,7 @@ bool decider_open(decider *d, store *s, const char *path, const store_facts *fac
     bool pmi = d->calibration.method == CALIBRATE_PMI, discounts = pmi || options_given(settings, "discount");
     d->scoring.discount = pmi ? -1 : discounts ? settings->discount : facts->discount;
     d->domain = !discounts ? facts->domain : settings->domain ? capp_str_of(settings->domain) : (capp_str){"", 0};
+    if (d->calibration.method == CALIBRATE_POSITION) return check_list(d, err);
     return d->calibration.method != CALIBRATE_CONTEXTUAL || make_blanks(d, err);
 }
 
@@ -288,6 +303,8 @@ static bool takes_calibration(const decider *d, const stored_row *stored, size_t
         return fail_at(why, 0,
                        "the probabilities of the row do not sum to 1 (normalize, --multi-label), so there is nothing "
                        "to calibrate");
+    if (c->method == CALIBRATE_POSITION && stored->completions->own)
+        return fail_at(why, 0, "the row has its own completions, so --calibrate position knows no places of them");
     if (c->width && c->width != n)
         return fail_at(why, 0,
                        "the row has %zu completions and others have %zu, but --calibrate %s fits one shift or scale "

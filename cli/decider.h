@@ -57,6 +57,9 @@ bool decider_open(decider *d, store *s, const char *path, const store_facts *fac
                   capp_error *err);
 void decider_close(decider *d);
 
+/* The class of the run from which all completions of a class come; SIZE_MAX: several. */
+size_t decider_run_class(const decider *d, size_t class);
+
 /* The completions of a row that is not bad, as the output shows them. */
 const capp_str *decider_completions(const decider *d, const stored_row *stored, size_t *n);
 

@@ -53,7 +53,8 @@ static const struct {
      "decision open, the row is\nmarked undecided; --rescore -m MODEL then computes what is missing.\n\n"
      "  capp decide run.db --aggregate sum --prior 0.7,0.3\n"
      "  capp decide run.db --calibrate batch -o run.csv\n"
-     "  capp decide run.db --calibrate contextual --rescore -m model.gguf\n"},
+     "  capp decide run.db --calibrate contextual --rescore -m model.gguf\n"
+     "  capp decide run.db --calibrate position --rescore -m model.gguf\n"},
     {COMMAND_LABEL,
      "Shows rows of a store in the terminal, takes a key for each, and keeps the labels in the store: first the rows "
      "whose\nlabel would teach most. capp evaluate, compare and decide --calibrate then use these labels. To measure "

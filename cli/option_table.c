@@ -68,7 +68,7 @@ const option_row option_rows[] = {
     {"domain", 0, "TEXT", WEIGH, true, OPT_DOMAIN,
      "with --discount: the prompt of the marginals, such as 'Topic:' (default: the class alone)"},
     {"calibrate", 0, "METHOD", LABELS, false, OPT_CALIBRATE,
-     "of a store, without labels: batch, contextual, pmi, prior; with: temperature, affine"},
+     "of a store, without labels: batch, contextual, pmi, position, prior; with: temperature, affine"},
     {"sets", 0, "COVERAGE", COMMAND_DECIDE | COMMAND_EVALUATE, false, OPT_SETS,
      "sets of classes with the correct one in this share of rows, such as 0.9 (of a store)"},
     {"order", 0, "NAME", COMMAND_LABEL, false, OPT_ORDER,

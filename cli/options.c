@@ -233,7 +233,8 @@ static bool set(options *settings, int id, const char *text, capp_error *err) {
     case OPT_CALIBRATE:
         return calibration_method_of(text, &settings->calibrate) ||
                fail_at(err, 0,
-                       "--calibrate '%s' is unknown; use batch, contextual, pmi, prior, temperature, affine or none",
+                       "--calibrate '%s' is unknown; use batch, contextual, pmi, position, prior, temperature, affine "
+                       "or none",
                        text);
     case OPT_KEYS: settings->keys = text; return true;
     case OPT_COUNT: return number_option(&settings->count, "-n", text, err);

@@ -3,6 +3,7 @@
 #include "chat.h"
 #include "json_lists.h"
 #include "manifest.h"
+#include "position.h"
 #include "store_parts.h"
 
 #include <stdlib.h>
@@ -13,6 +14,7 @@ enum { BATCH_ROWS = 512, BATCH_BYTES = 16 << 20 };
 /* A row that runs through the model again. Everything is in the arena of the batch. */
 typedef struct again {
     size_t index, list, n_tokens; /* n_tokens: of all completions */
+    size_t rotation;              /* of the list in the prompt */
     capp_example example;         /* with the chosen completions */
     const size_t *chosen;         /* [example.n_completions], or NULL */
     const size_t *offset;         /* of all completions */
@@ -20,6 +22,9 @@ typedef struct again {
     bool *rescored;               /* [n] of all completions */
     size_t n;
 } again;
+
+/* What a pass over the store adds. */
+typedef enum pass_kind { PASS_EXACT, PASS_MARGINALS, PASS_ROTATIONS } pass_kind;
 
 typedef struct rescorer {
     store *store;
@@ -31,8 +36,10 @@ typedef struct rescorer {
     again *rows; /* [n_rows] the batch */
     size_t n_rows, rows_capacity;
     arena memory;
-    bool marginals;    /* this pass adds marginals, one row for each list */
-    capp_str domain;   /* of these */
+    pass_kind kind;   /* of this pass; marginals: one row for each list */
+    capp_str domain;  /* of the marginals */
+    rotations turned; /* the prompts with the list of classes in each rotation */
+    position_sample sample;
     size_t n_rescored; /* rows of this pass that ran again */
 } rescorer;
 
@@ -47,10 +54,21 @@ static bool shapes_scores(const char *name) {
     return false;
 }
 
+/* Options of the run that say what its prompts are: they make the list of classes in other orders. */
+static bool shapes_prompts(const char *name) {
+    static const char *const names[] = {
+        "template",    "classes",        "instruction",        "list",         "list-separator", "examples", "label",
+        "label-index", "examples-label", "examples-separator", "end-of-prompt"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(name, names[i])) return true;
+    return false;
+}
+
 /* Options that say nothing about the scores, or that classify does not have. */
 static bool of_decide(const char *name) {
-    static const char *const names[] = {"rescore", "out",   "overwrite",   "discount", "domain", "calibrate",
-                                        "sets",    "label", "label-index", "project",  "without"};
+    static const char *const names[] = {"rescore",   "out",     "overwrite", "discount",    "domain",
+                                        "calibrate", "sets",    "label",     "label-index", "project",
+                                        "without",   "classes", "prior"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(name, names[i])) return true;
     return false;
@@ -81,7 +99,8 @@ static bool merge_options(rescorer *r, const options *settings, capp_error *err)
         const char *name = json_copy_string(a, pair.item).data, *argument = NULL;
         json_next(&pair);
         if (json_kind_of(pair.item) == JSON_KIND_STRING) argument = json_copy_string(a, pair.item).data;
-        if (shapes_scores(name) && !options_given(settings, name))
+        bool prompts = r->kind == PASS_ROTATIONS && shapes_prompts(name);
+        if (prompts || (shapes_scores(name) && !options_given(settings, name)))
             add_argument(a, &list, &n, &capacity, name, argument);
     }
     for (size_t i = 0; i < settings->n_given; i++) {
@@ -124,6 +143,7 @@ static void close_model(rescorer *r) {
     capp_chat_free(r->chat);
     capp_model_free(r->model);
     options_free(&r->settings);
+    rotations_close(&r->turned);
     free(r->rows);
     arena_free(&r->memory);
 }
@@ -136,7 +156,7 @@ static void *keep(rescorer *r, const void *data, size_t n, size_t size) {
     return copy;
 }
 
-static void add_row(rescorer *r, const stored_row *stored, const capp_example *example, const size_t *chosen) {
+static again *add_row(rescorer *r, const stored_row *stored, const capp_example *example, const size_t *chosen) {
     const stored_completions *c = stored->completions;
     grow(&r->rows, &r->rows_capacity, r->n_rows + 1, sizeof *r->rows);
     again *a = &r->rows[r->n_rows++];
@@ -150,13 +170,14 @@ static void add_row(rescorer *r, const stored_row *stored, const capp_example *e
     for (size_t i = 0; i < a->example.n_completions; i++)
         texts[i] = arena_copy(&r->memory, c->texts[chosen ? chosen[i] : i]);
     a->example.completions = texts;
-    if (r->marginals) a->example.prior = NULL; /* it has one number for each class, and only texts matter */
+    if (r->kind != PASS_EXACT) a->example.prior = NULL; /* it has one number for each class; only texts matter */
     if (a->example.prior) a->example.prior = keep(r, example->prior, example->n_completions, sizeof *example->prior);
     a->offset = keep(r, c->offset, c->n + 1, sizeof *c->offset);
     a->first = keep(r, stored->first ? stored->first : stored->logprobs, tokens, sizeof *a->first);
     a->exact = keep(r, stored->logprobs, tokens, sizeof *a->exact);
     a->rescored = arena_allocate(&r->memory, c->n, sizeof *a->rescored);
     for (size_t i = 0; i < c->n; i++) a->rescored[i] = stored->rescored && stored->rescored[i];
+    return a;
 }
 
 /* Adds the exact scores of a result to those of the row. */
@@ -178,11 +199,24 @@ static bool write_exact(rescorer *r, again *a, const capp_result *result) {
     return store_step(r->store, statement);
 }
 
+/* The scores of one precision, so that rotations differ by nothing else. */
+static bool write_rotation(rescorer *r, const again *a, const capp_result *result) {
+    if (!store_begin(r->store)) return false;
+    sqlite3_stmt *statement = store_query_of(r->store, QUERY_ADD_ROTATION);
+    if (!statement) return false;
+    const float *logprobs = result->first_logprobs ? result->first_logprobs : result->logprobs;
+    sqlite3_bind_int64(statement, 1, (int64_t)a->index);
+    sqlite3_bind_int64(statement, 2, (int64_t)a->rotation);
+    store_bind_blob(statement, 3, logprobs, a->n_tokens * sizeof *logprobs);
+    return store_step(r->store, statement);
+}
+
 static bool on_result(void *user, const capp_result *result) {
     rescorer *r = user;
     again *a = &r->rows[result->row];
     if (interrupted()) return false;
-    if (!r->marginals) return write_exact(r, a, result);
+    if (r->kind == PASS_EXACT) return write_exact(r, a, result);
+    if (r->kind == PASS_ROTATIONS) return write_rotation(r, a, result);
     return store_add_marginals(r->store, r->domain.size ? r->domain.data : "", a->list, result->marginals,
                                result->offset[result->n_completions]);
 }
@@ -198,9 +232,10 @@ static bool run_batch(rescorer *r, capp_error *err) {
     how.parse_special = r->settings.parse_special;
     how.aggregate = r->decider->how.aggregate;
     how.chat = r->chat;
-    scoring.discount = r->marginals ? -1 : r->decider->scoring.discount;
-    scoring.domain = r->marginals ? r->domain : r->decider->domain;
-    if (!r->marginals) {
+    bool exact = r->kind == PASS_EXACT;
+    scoring.discount = exact ? r->decider->scoring.discount : r->kind == PASS_MARGINALS ? -1 : 0;
+    scoring.domain = exact ? r->decider->domain : r->domain;
+    if (exact) {
         scoring.class_of = r->decider->scoring.class_of;
         scoring.n_phrasings = r->decider->scoring.n_phrasings;
         scoring.n_classes = r->decider->scoring.n_classes;
@@ -227,10 +262,31 @@ static bool has_marginals(rescorer *r, size_t list) {
     return found;
 }
 
+static bool has_rotations(rescorer *r, size_t index) {
+    sqlite3_stmt *statement = store_query_of(r->store, QUERY_HAS_ROTATIONS);
+    if (!statement) return false;
+    sqlite3_bind_int64(statement, 1, (int64_t)index);
+    bool found = sqlite3_step(statement) == SQLITE_ROW;
+    sqlite3_reset(statement);
+    return found;
+}
+
+/* Takes a row of the sample into the batch with all other rotations of the list. */
+static bool visit_sampled(rescorer *r, const stored_row *stored, capp_error *err) {
+    if (!position_takes(&r->sample, stored) || has_rotations(r, stored->index)) return true;
+    capp_example example = stored->row.example;
+    for (size_t i = 1; i < r->turned.n; i++) {
+        if (!rotations_prompt(&r->turned, stored, i, &r->memory, &example.prompt, err)) return false;
+        add_row(r, stored, &example, NULL)->rotation = i;
+    }
+    return true;
+}
+
 /* Takes the row into the batch if it needs the model. */
 static bool visit(rescorer *r, const stored_row *stored, size_t *last, capp_error *err) {
     if (row_is_bad(&stored->row)) return true;
-    if (r->marginals) {
+    if (r->kind == PASS_ROTATIONS) return visit_sampled(r, stored, err);
+    if (r->kind == PASS_MARGINALS) {
         size_t list = stored->completions->list;
         if (list != *last && !has_marginals(r, list)) add_row(r, stored, &stored->row.example, NULL);
         *last = list;
@@ -247,18 +303,18 @@ static bool visit(rescorer *r, const stored_row *stored, size_t *last, capp_erro
     return true;
 }
 
-static bool pass(rescorer *r, bool marginals, capp_error *err) {
+static bool pass(rescorer *r, pass_kind kind, capp_error *err) {
     stored_row next;
     read_status status = READ_ROW;
     size_t last = SIZE_MAX;
     bool good = true;
-    r->marginals = marginals;
+    r->kind = kind;
     r->n_rescored = 0;
     store_rows *rows = store_rows_open(r->store, r->decider->facts, err);
     if (!rows) return false;
     while (good && !interrupted() && (status = store_rows_next(rows, &next, err)) == READ_ROW) {
         good = visit(r, &next, &last, err);
-        if (good && (r->n_rows == BATCH_ROWS || r->memory.used > BATCH_BYTES)) good = run_batch(r, err);
+        if (good && (r->n_rows >= BATCH_ROWS || r->memory.used > BATCH_BYTES)) good = run_batch(r, err);
     }
     store_rows_close(rows);
     return good && status != READ_FAILED && run_batch(r, err);
@@ -268,19 +324,25 @@ static bool pass(rescorer *r, bool marginals, capp_error *err) {
 static bool pass_marginals(rescorer *r, capp_error *err) {
     const decider *d = r->decider;
     r->domain = d->domain;
-    if (d->scoring.discount != 0 && !pass(r, true, err)) return false;
+    if (d->scoring.discount != 0 && !pass(r, PASS_MARGINALS, err)) return false;
     for (size_t i = 0; i < d->n_blanks; i++) {
         r->domain = d->blanks[i];
-        if (!pass(r, true, err)) return false;
+        if (!pass(r, PASS_MARGINALS, err)) return false;
     }
     return true;
+}
+
+static bool pass_rotations(rescorer *r, capp_error *err) {
+    if (r->decider->calibration.method != CALIBRATE_POSITION) return true;
+    return position_sampled(&r->sample, r->store, err) && rotations_open(&r->turned, r->decider, &r->settings, err) &&
+           position_table(r->store, err) && pass(r, PASS_ROTATIONS, err);
 }
 
 /* New scores may change a fit to rows, and with it what is close. */
 static bool pass_rows(rescorer *r, const store_labels *labels, capp_error *err) {
     enum { MOST_ROUNDS = 5 };
     for (int round = 0; round < MOST_ROUNDS; round++) {
-        if (!calibrate(r->decider, labels, err) || !pass(r, false, err)) return false;
+        if (!calibrate(r->decider, labels, err) || !pass(r, PASS_EXACT, err)) return false;
         if (!r->n_rescored || !calibration_fits_rows(r->decider->calibration.method)) break;
     }
     return true;
@@ -288,7 +350,8 @@ static bool pass_rows(rescorer *r, const store_labels *labels, capp_error *err) 
 
 bool rescore(store *s, decider *d, const store_labels *labels, const options *settings, capp_error *err) {
     rescorer r = {.store = s, .decider = d};
-    bool good = open_model(&r, settings, err) && pass_marginals(&r, err) &&
+    if (d->calibration.method == CALIBRATE_POSITION) r.kind = PASS_ROTATIONS;
+    bool good = open_model(&r, settings, err) && pass_marginals(&r, err) && pass_rotations(&r, err) &&
                 (d->facts->margin <= 0 || pass_rows(&r, labels, err));
     close_model(&r);
     return good;

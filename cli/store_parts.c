@@ -15,6 +15,8 @@ static const char *const texts[QUERIES] = {
     [QUERY_LIST] = "SELECT own, end_of_prompt FROM lists WHERE list = ?",
     [QUERY_MARGINALS] = "SELECT logprobs FROM marginals WHERE list = ? AND domain = ?",
     [QUERY_RESCORE] = "UPDATE rows SET logprobs = ?2, first_logprobs = ?3, rescored = ?4 WHERE row = ?1",
+    [QUERY_ADD_ROTATION] = "INSERT OR REPLACE INTO rotations VALUES(?,?,?)",
+    [QUERY_HAS_ROTATIONS] = "SELECT 1 FROM rotations WHERE row = ? LIMIT 1",
     [QUERY_ADD_LABEL] = "INSERT OR REPLACE INTO labels VALUES(?, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))",
     [QUERY_REMOVE_LABEL] = "DELETE FROM labels WHERE row = ?",
 };

@@ -185,6 +185,19 @@ bool store_learn(store_facts *f, store *s, capp_error *err) {
     return true;
 }
 
+capp_str store_argument(const store_facts *facts, const char *name, arena *a) {
+    capp_str argument = {NULL, 0};
+    json_value array;
+    if (!json_array_in(facts->arguments, &array)) return argument;
+    for (json_walk w = json_begin(array); json_next(&w);) {
+        json_walk pair = json_begin(w.item);
+        bool is = json_next(&pair) && str_is(json_copy_string(a, pair.item), name);
+        if (is && json_next(&pair) && json_kind_of(pair.item) == JSON_KIND_STRING)
+            argument = json_copy_string(a, pair.item);
+    }
+    return argument;
+}
+
 void store_forget(store_facts *f) {
     arena_free(&f->rules.memory); /* it has the classes and the prior, too */
     *f = (store_facts){0};

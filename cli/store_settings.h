@@ -32,6 +32,10 @@ typedef struct store_facts {
 } store_facts;
 
 bool store_learn(store_facts *facts, store *s, capp_error *err);
+
+/* The argument of an option of the run, in memory of a: the last one. size 0: it was not given, or takes none. */
+capp_str store_argument(const store_facts *facts, const char *name, arena *a);
+
 void store_forget(store_facts *facts);
 
 #endif

@@ -54,6 +54,14 @@ CAPP_API capp_status capp_decide(const capp_logprobs *logprobs, const capp_examp
 CAPP_API capp_status capp_calibrate_shift(const double *scores, size_t n, size_t n_classes, double *shift,
                                           capp_error *err);
 
+/* For prompts that list the classes: how much the model favors each place of the list (PriDe: Zheng et al., arXiv
+ * 2309.03882). scores: [n][n_classes][n_classes] of n rows, each with every rotation of the list; in rotation r class k
+ * stands at place (k - r) mod n_classes. Each class stands at each place once, so the mean over the rotations has
+ * nothing of the classes. shift[i] = -log of the softmax of the mean log-probability at place i: add it, with scale 1,
+ * to the score of the class that stands there. shift: [n_classes]. */
+CAPP_API capp_status capp_calibrate_position(const double *scores, size_t n, size_t n_classes, double *shift,
+                                             capp_error *err);
+
 /* Estimates by expectation maximization (Saerens et al. 2002) how frequent each class is among the n rows, without
  * labels. assumed: [n_classes] the prior of the scores; NULL: uniform. prior: [n_classes]. Ends when no probability
  * changes by more than 1e-12, at the latest after 10,000 steps. */

@@ -1,12 +1,19 @@
 """capp decide, evaluate and compare with --calibrate and --sets: against NumPy, SciPy and scikit-learn."""
 import contextlib
 import json
+import os
 import random
 import sqlite3
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from command import fails, rows_of, run
+from command import BUILD, fails, rows_of, run
+
+os.environ.setdefault("CAPP_LIBRARY", str(BUILD / "libcapp.so.0"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "python"))
+from capp import arrays  # noqa: E402
 
 NAMES = ["yes", "no", "perhaps not"]
 THREE = ["-c", ",".join(NAMES), "--precision", "f32"]
@@ -294,3 +301,172 @@ def test_rescore_decides_a_calibration_in_two_lanes(write, tmp_path):
     done = run("decide", store, "--calibrate", "batch", "--rescore", *model)
     assert before and not good(done).count('"undecided": true')
     assert good(run("decide", store, "--calibrate", "batch")) == done.stdout.decode()
+
+
+# ---- Places in a list of the classes -----------------------------------------------------------------------------------
+
+
+def place_shift_of(scores):
+    """PriDe: minus the logarithm of the prior of each place. scores: [row][rotation][class]."""
+    k = scores.shape[2]
+    logs = np.log(softmax(scores.reshape(-1, k))).reshape(scores.shape)
+    by_place = np.stack([np.roll(logs[:, r], -r, axis=1) for r in range(k)], axis=1)  # in rotation r, class r stands first
+    return -np.log(softmax(by_place.mean(axis=(0, 1))[None])[0])
+
+
+def test_positions_on_arrays():
+    rng = np.random.default_rng(3)
+    for n, k in (1, 2), (7, 3), (30, 11):
+        scores = rng.normal(0, 3, (n, k, k))
+        assert arrays.calibrate_position(scores) == pytest.approx(place_shift_of(scores), abs=1e-9)
+    for wrong in (np.empty((0, 2, 2)), np.zeros((1, 1, 1)), np.full((1, 2, 2), np.nan), np.zeros((2, 2)), np.zeros((1, 2, 3))):
+        with pytest.raises(Exception, match="rows|classes|finite|dimensions"):
+            arrays.calibrate_position(wrong)
+
+
+def test_a_planted_position_is_found():
+    """Scores that are content plus position: the rotations separate the two, and one order does not."""
+    rng, k = np.random.default_rng(4), 5
+    content, place = rng.normal(0, 1, (40, k)) + [2, 0, -1, 0, 1], rng.normal(0, 2, k)
+    scores = np.stack([content + np.roll(place, r) for r in range(k)], axis=1)
+    shift = arrays.calibrate_position(scores)
+    assert shift == pytest.approx(-np.log(softmax(place[None])[0]), abs=1e-9)
+    assert arrays.calibrate_apply(scores[:, 0], 1, shift) == pytest.approx(softmax(content), abs=1e-9)
+    assert (scores[:, 0].argmax(axis=1) != content.argmax(axis=1)).sum() > 10
+    for other in (arrays.calibrate_position(np.repeat(scores[:, :1], k, axis=1)), arrays.calibrate_position(scores[:, ::-1]),
+                  arrays.calibrate_shift(scores[:, 0])):
+        found = arrays.calibrate_apply(scores[:, 0], 1, other)
+        assert abs(found - softmax(content)).max() > 0.1
+
+
+LISTED = """
+instruction = "{classes}."
+examples = "shots.csv"
+examples-label = "topic"
+template = "{text} {more}: {classes}?"
+list = "{number}{class}{description}"
+list-separator = ","
+precision = "f32"
+[[class]]
+name = "a"
+description = "!"
+[[class]]
+name = "b"
+phrasings = ["b", "bb and more"]
+[[class]]
+name = "c"
+"""
+ROWS = [{"id": i, "text": f"text {i}", "more": [None, 1.50, "x{y}", [1, {"a": 2}]][i % 4], "topic": "abc"[i % 3]} for i in range(460)]
+SAMPLED = [i for i in range(460) if (i + 1) * 23 // 460 > i * 23 // 460]
+
+
+def turned(rotation):
+    """The project with a list that begins with this class."""
+    parts = ["a!", "b", "c"]
+    written = ",".join(f"{i + 1}{(parts[rotation:] + parts[:rotation])[i]}" for i in range(3))
+    return "\n".join(line.replace("{classes}", written) for line in LISTED.splitlines() if not line.startswith("list"))
+
+
+def blobs(store, text):
+    with contextlib.closing(sqlite3.connect(store)) as database:
+        return database.execute(text).fetchall()
+
+
+@pytest.fixture
+def listed(write):
+    write("shots.csv", "text,more,topic\none,2,b\n")
+    return write("p.toml", LISTED), write("in.jsonl", "".join(json.dumps(row) + "\n" for row in ROWS))
+
+
+def test_positions(model, listed, write, tmp_path):
+    project, path = listed
+    store, position = tmp_path / "run.db", ["--calibrate", "position"]
+    good(run("classify", *model, "-p", project, "-o", store, path))
+    for command in "decide", "evaluate":
+        fails(run(command, store, *position, *(["--label", "topic"] if command == "evaluate" else [])), "other orders", "capp decide",
+              "--rescore -m MODEL")
+    found = probabilities(run("decide", store, *position, "--rescore", *model))
+    assert (probabilities(run("decide", store, *position)) == found).all()
+    rows = dict(((i, r), blob) for i, r, blob in blobs(store, "SELECT row, rotation, logprobs FROM rotations"))
+    assert sorted(rows) == [(i, r) for i in SAMPLED for r in (1, 2)]
+
+    def scores(*options):
+        """[row][rotation][class] from a run for each rotation, which also has the same bits."""
+        all_scores = []
+        for r in range(3):
+            other = tmp_path / f"{r}.db"
+            good(run("classify", *model, "-p", write(f"{r}.toml", turned(r)), "-o", other, "--overwrite", path))
+            kept = blobs(other, "SELECT logprobs FROM rows ORDER BY row")
+            assert not r or all(kept[i][0] == rows[i, r] for i in SAMPLED)
+            all_scores.append(scores_of(other, *options))
+        return np.stack(all_scores, axis=1)
+
+    mean, total = scores(), scores("--aggregate", "sum")
+    shift = place_shift_of(mean[SAMPLED])
+    assert found == pytest.approx(softmax(mean[:, 0] + shift), abs=1e-9)
+    assert abs(found - softmax(mean[:, 0])).max() > 1e-3
+    assert abs(found - softmax(mean[:, 0] + place_shift_of(mean))).max() > 1e-7  # it is the sample that counts
+    how = ["--aggregate", "sum", "--prior", "0.2,0.5,0.3"]
+    assert probabilities(run("decide", store, *position, *how)) == pytest.approx(
+        softmax(total[:, 0] + place_shift_of(total[SAMPLED]) + np.log([0.2, 0.5, 0.3])), abs=1e-9)
+    some = probabilities(run("decide", store, *position, "-c", "c,a"))
+    assert some == pytest.approx(softmax((mean[:, 0] + shift)[:, [2, 0]]), abs=1e-9)
+    lists = write("lists.json", json.dumps([{"name": "x", "phrasings": ["a", "c"]}, "b"]))
+    fails(run("decide", store, *position, "-c", f"@{lists}"), "'x'", "several places")
+
+    report = json.loads(good(run("evaluate", store, *position, "--label", "topic", "--json", "-")))["calibration"]
+    folds, p = np.array([fold_of(i) for i in range(460)]), np.empty((460, 3))
+    for f in range(FOLDS):
+        p[folds == f] = softmax(mean[:, 0] + place_shift_of(mean[[i for i in SAMPLED if folds[i] != f]]))[folds == f]
+    labels = np.arange(460) % 3
+    for name, want in (("before", softmax(mean[:, 0])), ("after", p)):
+        wanted = metrics_of(want, labels)
+        assert {key: report[name][key] for key in wanted} == pytest.approx(wanted, abs=1e-9)
+
+
+def test_positions_in_two_lanes(write, tmp_path):
+    """Rotations have the scores of the fast lane, also of prompts that are close; rows that become close are scored again."""
+    import integers
+
+    model, position = ["-m", str(integers.make(tmp_path, "Q4_0")), "--isa", "ref", "--precision", "auto"], ["--calibrate", "position"]
+    names, store, other = ["x y", "z w", "u v", "y x"], tmp_path / "run.db", tmp_path / "1.db"
+    listed = ["-t", "{classes} {text}", "--list", "{class}", "--list-separator", " ", "-c", ",".join(names)]
+    rotated = ["-t", " ".join(names[1:] + names[:1]) + " {text}", "-c", ",".join(names)]
+
+    def rows(numbers):
+        return write("in.csv", "id,text\n" + "".join(f"{i},text {i}\n" for i in numbers))
+
+    good(run("classify", *model, *rotated, "-o", other, rows(range(1000))))
+    close = [i for i, in blobs(other, "SELECT row FROM rows WHERE first_logprobs IS NOT NULL")]
+    path = rows([*close[:5], *range(15)])
+    good(run("classify", *model, *listed, "-o", store, path))
+    done = run("decide", store, *position, "--rescore", *model)
+    assert not good(done).count('"undecided": true') and good(run("decide", store, *position)) == done.stdout.decode()
+    good(run("classify", *model, *rotated, "-o", other, "--overwrite", path))
+    fast = blobs(other, "SELECT coalesce(first_logprobs, logprobs), first_logprobs IS NULL FROM rows ORDER BY row")
+    kept = blobs(store, "SELECT row, logprobs FROM rotations WHERE rotation = 1 ORDER BY row")
+    assert [row for row, _ in kept] == list(range(len(fast))) and [blob for _, blob in kept] == [blob for blob, _ in fast]
+    assert 0 < len(close) and 0 < sum(alone for _, alone in fast) < len(fast)
+    exact = blobs(other, "SELECT logprobs FROM rows ORDER BY row")
+    assert [blob for _, blob in kept] != [blob for blob, in exact]
+
+
+def test_what_positions_need(model, listed, write, tmp_path):
+    project, path = listed
+    store, position = tmp_path / "run.db", ["--calibrate", "position"]
+    plain = ["-c", "a,b,c", "-t", "{text}", "--precision", "f32"]
+    good(run("classify", *model, *plain, "-o", store, path))
+    fails(run("decide", store, *position, "--rescore", *model), "no --list")
+    good(run("classify", *model, "-p", project, "--orders", "2", "-o", store, "--overwrite", path))
+    fails(run("decide", store, *position), "--orders 2")
+    good(run("classify", *model, "-p", project, "-o", store, "--overwrite", path))
+    write("shots.csv", "text,more,topic\none,3,b\n")
+    fails(run("decide", store, *position, "--rescore", *model), "examples has changed")
+    classes = write("classes.txt", "a\nb\nc\n")
+    few = write("few.jsonl", "".join(json.dumps(row) + "\n" for row in ROWS[:9]))
+    how = ["-c", f"@{classes}", "-t", "{classes} {text}", "--list", "{class}", "--precision", "f32"]
+    good(run("classify", *model, *how, "-o", store, "--overwrite", few))
+    fails(run("decide", store, *position, "--rescore", *model), "at least 10 rows", "9")
+    own = write("own.jsonl", "".join(json.dumps(row | ({"completions": ["x", "y", "z"]} if row["id"] == 11 else {})) + "\n" for row in ROWS[:12]))
+    good(run("classify", *model, *how, "-o", store, "--overwrite", own))
+    fails(run("decide", store, *position, "--rescore", *model), "row 11", "its own completions")

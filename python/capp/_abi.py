@@ -187,6 +187,7 @@ for _name, _result, *_arguments in [
     ("capp_generate", c_int, _pointer, _pointer, c_size_t, POINTER(GenerateOptions), GenerationFn, _pointer, _error),
     ("capp_decide", c_int, POINTER(Logprobs), _pointer, POINTER(RunOptions), POINTER(Decided), _error),
     ("capp_calibrate_shift", c_int, _pointer, c_size_t, c_size_t, _pointer, _error),
+    ("capp_calibrate_position", c_int, _pointer, c_size_t, c_size_t, _pointer, _error),
     ("capp_calibrate_prior", c_int, _pointer, c_size_t, c_size_t, _pointer, _pointer, _error),
     ("capp_calibrate_fit", c_int, _pointer, _pointer, c_size_t, c_size_t, c_double, _pointer, _pointer, _error),
     ("capp_calibrate_apply", c_int, _pointer, c_size_t, c_size_t, c_double, _pointer, _pointer, _error),

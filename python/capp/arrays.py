@@ -101,6 +101,24 @@ def calibrate_shift(scores: npt.ArrayLike) -> Floats:
     return shift
 
 
+def calibrate_position(scores: npt.ArrayLike) -> Floats:
+    """For prompts that list the classes: returns what to add to the score of the class at each place of the list, to take
+    out how much the model favors the place (PriDe: Zheng et al. 2023).
+
+    scores has the shape (rows, classes, classes): for each row and each rotation of the list the scores of the classes.
+    In rotation r, class k stands at place (k - r) modulo the number of classes.
+
+    >>> calibrate_position([[[np.log(3), 0.0], [0.0, np.log(3)]]]).round(4)
+    array([0.2877, 1.3863])
+    """
+    array = np.ascontiguousarray(scores, np.float64)
+    if array.ndim != 3 or array.shape[1] != array.shape[2]:
+        raise ValueError("scores must have three dimensions: rows, rotations, and as many classes as rotations")
+    shift = np.empty(array.shape[2])
+    check(lib.capp_calibrate_position, array.ctypes.data, len(array), len(shift), shift.ctypes.data)
+    return shift
+
+
 def calibrate_prior(scores: npt.ArrayLike, assumed: npt.ArrayLike | None = None) -> Floats:
     """Estimates how frequent each class is among the rows, without labels, by expectation maximization (Saerens et al.
     2002). assumed: the prior that is part of the scores."""

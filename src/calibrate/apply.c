@@ -71,6 +71,27 @@ capp_status capp_calibrate_shift(const double *scores, size_t n, size_t n_classe
     return CAPP_OK;
 }
 
+capp_status capp_calibrate_position(const double *scores, size_t n, size_t n_classes, double *shift, capp_error *err) {
+    size_t lines;
+    if (!capp_mul(n, n_classes, &lines)) return capp_fail_memory(err, "the calibration");
+    capp_status st = capp_calibrate_check(scores, lines, n_classes, err);
+    if (st != CAPP_OK) return st;
+    double *mean = capp_new(n_classes, 2 * sizeof *mean);
+    if (!mean) return capp_fail_memory(err, "the calibration");
+    double *posterior = mean + n_classes;
+    for (size_t i = 0; i < n_classes; i++) mean[i] = 0;
+    for (size_t i = 0; i < lines; i++) {
+        const double *line = scores + i * n_classes;
+        double divisor = capp_calibrate_row(line, n_classes, 1, NULL, posterior);
+        for (size_t k = 0; k < n_classes; k++)
+            mean[(k + n_classes - i % n_classes) % n_classes] += (line[k] - divisor) / (double)lines;
+    }
+    double divisor = capp_calibrate_row(mean, n_classes, 1, NULL, posterior);
+    for (size_t i = 0; i < n_classes; i++) shift[i] = divisor - mean[i];
+    capp_free(mean);
+    return CAPP_OK;
+}
+
 /* One step: the mean over the rows of the posteriors under the current prior. Returns the largest change. */
 static double step(const double *scores, size_t n, size_t n_classes, double *shift, double *posterior, double *prior,
                    const double *assumed) {
