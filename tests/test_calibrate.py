@@ -356,7 +356,7 @@ phrasings = ["b", "bb and more"]
 [[class]]
 name = "c"
 """
-ROWS = [{"id": i, "text": f"text {i}", "more": [None, 1.50, "x{y}", [1, {"a": 2}]][i % 4], "topic": "abc"[i % 3]} for i in range(460)]
+ROWS = [{"id": i, "text": f"text {i}", "more": [None, 1.50, "x{y}", [1, {"a": 2}]][i // 20 % 4], "topic": "abc"[i % 3]} for i in range(460)]
 SAMPLED = [i for i in range(460) if (i + 1) * 23 // 460 > i * 23 // 460]
 
 
