@@ -245,6 +245,44 @@ def test_bad_examples(model, source, write, content, parts):
     fails(run("classify", *model, "-p", path, source), *parts)
 
 
+def asked(path, alone, labeled, *more):
+    """The probabilities of classify, which must be those of evaluate."""
+    out = path.with_name("evaluated.jsonl")
+    good(run("evaluate", "-p", path, "--precision", "f32", "--overwrite", "-o", out, *more, labeled))
+    rows = rows_of(run("classify", "-p", path, "--precision", "f32", alone))
+    assert [row["probabilities"] for row in rows] == [json.loads(line)["probabilities"] for line in out.read_text().splitlines()]
+    return [row["probabilities"] for row in rows]
+
+
+def test_the_project_of_the_manual(smollm2, write, tmp_path):
+    manual = (Path(__file__).resolve().parent.parent / "docs" / "project.md").read_text()
+    path = write("doc.toml", manual.split("```toml\n")[1].split("```")[0])
+    (tmp_path / "smollm2.gguf").symlink_to(smollm2)
+    write("shots.csv", "text,topic\nwhere is my card,card arrival\ngive it back,refund\n")
+    alone = write("alone.csv", "text\nhas it come\nmy money\n")
+    assert list(asked(path, alone, write("q.csv", "text,topic\nhas it come,card arrival\nmy money,refund\n"))[0]) == ["card arrival", "refund"]
+    assert json.loads(good(run("plan", "-p", path, "--json", "-", alone)))["rows"] == 2
+
+
+def test_examples_are_the_same_in_all_commands(model, write):
+    """Their column is the one that the project names, whether the command has an option --label or not."""
+    path = write("p.toml", f'model = "{model[1]}"\nexamples = "shots.csv"\nlabel = "topic"\n' + PHRASED)
+    alone, labeled = write("alone.csv", "text\nfour\nfive\n"), write("q.csv", "text,topic\nfour,a\nfive,b\n")
+    write("shots.csv", SHOTS)
+    only = asked(path, alone, labeled)
+    write("shots.csv", "text,label,topic\none,b,a\ntwo,a,b\n")  # a column `label` that says something else
+    assert asked(path, alone, labeled) == only
+    write("shots.csv", "text,topic\none,b\ntwo,a\n")
+    assert asked(path, alone, labeled) != only
+    # --label of the command line is the column of INPUT alone; and labels may be indices.
+    write("shots.csv", SHOTS)
+    assert asked(path, alone, write("gold.csv", "text,gold\nfour,a\nfive,b\n"), "--label", "gold") == only
+    assert asked(path, alone, write("gold.csv", "text,gold\nfour,0\nfive,1\n"), "--label", "gold", "--label-index") == only
+    path.write_text("label-index = true\n" + path.read_text())
+    write("shots.csv", "text,topic\none,0\ntwo,1\n")
+    assert asked(path, alone, write("indices.csv", "text,topic\nfour,0\nfive,1\n")) == only
+
+
 def test_examples_of_a_chat_are_messages(smollm2, source, write):
     write("shots.csv", SHOTS)
     path = write("p.toml", 'chat = true\nsystem = "Name the topic."\nexamples = "shots.csv"\nexamples-label = "topic"\ntemplate = "{text}?"\n'
