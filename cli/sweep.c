@@ -262,6 +262,7 @@ static bool same_call(const lane *a, const lane *b) {
 }
 
 static bool fail_call(const sweep *s, const lane *l, const row *of, capp_error *err) {
+    advise_context(err);
     const capp_error cause = *err;
     if (interrupted()) return fail_at(err, 0, "stopped by a signal");
     if (s->failed) return fail_at(err, 0, "%s: cannot write the store", l->variant->store);
@@ -269,11 +270,50 @@ static bool fail_call(const sweep *s, const lane *l, const row *of, capp_error *
     return fail_at(err, 0, "%s:%zu: %.800s", l->variant->settings.input, of->line, cause.message);
 }
 
+/* Leaves out the row of a lane that a call could not score, if the options allow it. */
+static bool leave_out(sweep *s, size_t index, capp_status status, const capp_error *err) {
+    const lane *l = s->of[index];
+    const options *o = &l->variant->settings;
+    row *bad = &l->rows[s->places[index]];
+    if (o->on_error == ROW_STOP || s->failed || interrupted() || !row_may_cause(status)) return false;
+    row_set_bad(bad, err->message, &s->window);
+    if (!o->quiet)
+        complain("%s:%zu: left out: variant %zu: %s", o->input, bad->line, (size_t)(l->variant - s->facts.variants) + 1,
+                 err->message);
+    return true;
+}
+
+/* Scores n rows of lanes; after a row that turns out to be bad, continues with the rows after it. */
+static bool score(sweep *s, const lane *leader, const row *rows, const capp_example *examples, size_t n,
+                  capp_error *err) {
+    capp_run_options how;
+    capp_run_options_init(&how);
+    how.aggregate = leader->variant->settings.aggregate;
+    how.parse_special = leader->variant->settings.parse_special;
+    how.chat = leader->chat;
+    how.scoring = leader->used;
+    while (n) {
+        err->row = CAPP_NO_ROW;
+        capp_status status = leader->rules.n_more
+                                 ? orders_score(s->session, &leader->rules, rows, n, &how, on_result, s, err)
+                                 : capp_score(s->session, examples, n, &how, on_result, s, err);
+        if (!status) break;
+        if (err->row >= n || !leave_out(s, err->row, status, err))
+            return fail_call(s, leader, err->row < n ? &rows[err->row] : NULL, err);
+        size_t done = err->row + 1;
+        rows += done;
+        examples += done;
+        s->of += done;
+        s->places += done;
+        n -= done;
+    }
+    return true;
+}
+
 /* Scores the rows of the lanes that may run with lane `first`: row by row, all lanes of a row together. */
 static bool call(sweep *s, size_t first, capp_error *err) {
     lane *leader = &s->lanes[first];
     size_t n = 0, most = s->n_rows * (s->n_lanes - first);
-    capp_run_options how;
     capp_example *examples = arena_allocate(&s->window, most, sizeof *examples);
     row *rows = arena_allocate(&s->window, most, sizeof *rows);
     s->of = arena_allocate(&s->window, most, sizeof *s->of);
@@ -287,16 +327,7 @@ static bool call(sweep *s, size_t first, capp_error *err) {
             s->of[n] = l;
             s->places[n++] = i;
         }
-    capp_run_options_init(&how);
-    how.aggregate = leader->variant->settings.aggregate;
-    how.parse_special = leader->variant->settings.parse_special;
-    how.chat = leader->chat;
-    how.scoring = leader->used;
-    err->row = CAPP_NO_ROW;
-    capp_status status = leader->rules.n_more
-                             ? orders_score(s->session, &leader->rules, rows, n, &how, on_result, s, err)
-                             : capp_score(s->session, examples, n, &how, on_result, s, err);
-    return !status || fail_call(s, leader, err->row < n ? &rows[err->row] : NULL, err);
+    return score(s, leader, rows, examples, n, err);
 }
 
 static bool score_window(sweep *s, capp_error *err) {

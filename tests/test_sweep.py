@@ -139,6 +139,24 @@ def test_rows_that_a_variant_cannot_score(model, write):
     fails(run("sweep", *model, "-c", "a,b,c", "--label", "topic", "-t", "{text}", "-t", "{more}", path), "in.csv:3:", "'more' is empty")
 
 
+@pytest.mark.parametrize("more", [[], ["--list", "{class}", "--orders", "2"]])
+@pytest.mark.parametrize("policy", ["skip", "null"])
+def test_rows_that_are_too_long(model, write, tmp_path, policy, more):
+    """They count for no variant, but the other variants and the rows around them are those of separate runs."""
+    classes = " {classes}" if more else ""
+    path = write("in.csv", 'text,topic,more\none,a,x\n%s,b,y\nthree,c,z\nfour,a,w\n' % ("many words" * 200))
+    how = [*model, *EXACT, "-c", "a,b,c", *more]
+    texts = ["-t", "{text}" + classes, "-t", "{more}" + classes]
+    done = run("sweep", *how, "--label", "topic", *texts, "--on-error", policy, "-o", tmp_path / "kept", "--json", "-", path)
+    found = json.loads(done.stdout)
+    assert done.returncode == 3 and (found["n"], found["left_out"]) == (3, 1), done.stderr
+    assert b"in.csv:3: left out: variant 1: " in done.stderr
+    for number in 1, 2:
+        alone = run("classify", *how, *texts[2 * number - 2:2 * number], "--on-error", policy, path)
+        assert run("export", tmp_path / "kept" / f"{number}.db").stdout == alone.stdout and alone.returncode == (3 if number == 1 else 0)
+    fails(run("sweep", *how, "--label", "topic", *texts, path), "in.csv:3:", "context", "--context")
+
+
 def test_copa(smollm2, shared, tmp_path):
     lines = open(f"{shared}/data/copa-dev.prompts.jsonl").read().splitlines(True)
     (tmp_path / "copa.jsonl").write_text("".join(lines[:30]))
