@@ -131,6 +131,31 @@ static bool make_store_name(sweep *s, sweep_variant *v, size_t number, capp_erro
     return true;
 }
 
+/* Keeps why a model cannot run. */
+static bool on_fact(void *user, const char *section, const char *key, const char *value) {
+    buffer *reason = user;
+    if (!strcmp(key, "runs") && strcmp(section, "metadata") != 0 && !reason->size) buffer_text(reason, value);
+    return !interrupted();
+}
+
+/* Looks at the models of all variants before a row runs: otherwise a wrong one would end the sweep after the others. */
+static bool check_models(const sweep *s, capp_error *err) {
+    for (size_t i = 0; i < s->facts.n; i++) {
+        const options *o = &s->facts.variants[i].settings;
+        const capp_model_options *how = &o->model_options;
+        buffer reason = {0};
+        bool seen = false;
+        for (size_t j = 0; j < i && !how->n_lora; j++)
+            seen = seen || !strcmp(o->model, s->facts.variants[j].settings.model);
+        bool good = seen || !capp_describe_lora(o->model, how->lora, how->n_lora, on_fact, &reason, err);
+        if (good && interrupted()) good = fail_at(err, 0, "stopped by a signal");
+        if (good && reason.size) good = fail_at(err, 0, "%s cannot run: %.*s", o->model, (int)reason.size, reason.data);
+        buffer_free(&reason);
+        if (!good) return false;
+    }
+    return true;
+}
+
 static bool make_variants(sweep *s, capp_error *err) {
     size_t n = count_variants(s->facts.settings);
     if (n < 2)
@@ -435,7 +460,7 @@ int sweep_command(const options *o) {
     capp_error err = {.row = CAPP_NO_ROW};
     sweep s = {.facts.settings = o};
     double start = seconds_now();
-    bool good = make_variants(&s, &err);
+    bool good = make_variants(&s, &err) && check_models(&s, &err);
     bool *ran = allocate(s.facts.n + 1, sizeof *ran);
     memset(ran, 0, (s.facts.n + 1) * sizeof *ran);
     s.lanes = allocate(s.facts.n + 1, sizeof *s.lanes);

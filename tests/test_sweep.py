@@ -157,6 +157,18 @@ def test_rows_that_are_too_long(model, write, tmp_path, policy, more):
     fails(run("sweep", *how, "--label", "topic", *texts, path), "in.csv:3:", "context", "--context")
 
 
+def test_a_wrong_model_is_found_before_the_first_row(model, source, tmp_path):
+    missing, other = tmp_path / "missing.gguf", tmp_path / "other.gguf"
+    other.write_bytes(Path(model[1]).read_bytes().replace(b"general.architecture\x08\0\0\0\x05\0\0\0\0\0\0\0llama",
+                                                          b"general.architecture\x08\0\0\0\x05\0\0\0\0\0\0\0lxama"))
+    how = ["-c", "a,b,c", "-t", "{text}", "--label", "topic", "-o", tmp_path / "kept"]
+    for wrong, part in (missing, "No such file"), (other, "lxama"), (source, "in.csv"):
+        fails(run("sweep", *model, "-m", wrong, *how, source), str(wrong), part)
+        assert not list((tmp_path / "kept").glob("*.db"))
+    (tmp_path / "good.gguf").symlink_to(model[1])
+    good(run("sweep", *model, "-m", tmp_path / "good.gguf", *how, source))  # the corrected command
+
+
 def test_copa(smollm2, shared, tmp_path):
     lines = open(f"{shared}/data/copa-dev.prompts.jsonl").read().splitlines(True)
     (tmp_path / "copa.jsonl").write_text("".join(lines[:30]))
