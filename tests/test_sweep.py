@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import BUILD, fails, rows_of, run
+from command import BUILD, fails, rows_of, run, told
 from scipy import stats
 
 os.environ.setdefault("CAPP_LIBRARY", str(BUILD / "libcapp.so.0"))
@@ -167,6 +167,24 @@ def test_a_wrong_model_is_found_before_the_first_row(model, source, tmp_path):
         assert not list((tmp_path / "kept").glob("*.db"))
     (tmp_path / "good.gguf").symlink_to(model[1])
     good(run("sweep", *model, "-m", tmp_path / "good.gguf", *how, source))  # the corrected command
+
+
+def test_no_rows(model, write, tmp_path):
+    """All commands say so alike, and there is no best variant."""
+    path, store = write("in.csv", "text,topic\n"), tmp_path / "run.db"
+    how = [*model, "-c", "a,b,c", "-t", "{text}"]
+    good(run("classify", *how, "-o", store, path))
+    for where, done in (path, run("sweep", *how, "-t", "{text}.", "--label", "topic", path)), (store, run("evaluate", store, "--label", "topic")), \
+            (path, run("evaluate", *how, "--label", "topic", path)):
+        assert done.returncode == 0 and not done.stdout and told(done) == [f"capp: {where}: no rows\n"]
+    found = sweep(*how, "-t", "{text}.", path)
+    assert (found["n"], found["best"], found["winner"]) == (0, None, False) and found["variants"][0]["accuracy"] is None
+    path.write_text("text,topic\n,a\n")
+    done = run("sweep", *how, "-t", "{text}.", "--label", "topic", "--on-error", "skip", "-q", path)
+    assert done.returncode == 3 and not done.stdout and b"no row was scored by all variants" in done.stderr
+    path.write_text("text,topic\none,a\n")
+    done = run("sweep", *how, "-t", "{text}.", "--label", "topic", path)
+    assert b"1 row with a label" in done.stdout and b"1 comparison)" in done.stdout
 
 
 def test_copa(smollm2, shared, tmp_path):
