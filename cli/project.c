@@ -1,5 +1,7 @@
+#define _GNU_SOURCE
 #include "project.h"
 
+#include "names.h"
 #include "option_table.h"
 #include "suggest.h"
 #include "toml.h"
@@ -113,6 +115,54 @@ static capp_str locate(project *p, const struct key *key, capp_str text) {
     return located(p, text, 0, (size_t)(equals - text.data));
 }
 
+/* The folder of a file without symbolic links, or NULL; to be freed. The file itself may be a link. */
+static char *real_folder(const char *file) {
+    const char *slash = strrchr(file, '/');
+    char *folder = text_of("%.*s", slash ? (int)(slash - file) + 1 : 1, slash ? file : "."),
+         *real = realpath(folder, NULL);
+    free(folder);
+    return real;
+}
+
+/* Writes the way from one real folder to another: "../models/". */
+static void put_way(buffer *b, const char *from, const char *to) {
+    size_t same = 0; /* bytes of the folders that both are in */
+    if (!strcmp(from, to)) return;
+    for (size_t i = 0;; i++) {
+        if ((!from[i] || from[i] == '/') && (!to[i] || to[i] == '/')) same = i;
+        if (!from[i] || from[i] != to[i]) break;
+    }
+    for (const char *c = from + same; *c; c++)
+        if (*c == '/' && c[1]) buffer_text(b, "../");
+    if (to[same] && to[same + 1]) buffer_printf(b, "%s/", to + same + 1);
+}
+
+const char *project_argument(const char *path, const char *name, const char *argument, arena *a) {
+    const struct key *key = NULL;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && !key; i++)
+        if (!strcmp(keys[i].name, name)) key = &keys[i];
+    if (!argument || !key || key->path == PATH_NONE || (key->path == PATH_AT && *argument != '@')) return argument;
+    size_t skip = key->path == PATH_AT;
+    const char *equals = key->path == PATH_WEIGHT && access(argument, F_OK) ? strrchr(argument, '=') : NULL;
+    size_t size = equals ? (size_t)(equals - argument) : strlen(argument);
+    char *file = text_of("%.*s", (int)(size - skip), argument + skip), *from = real_folder(path),
+         *to = real_folder(file);
+    if (*file != '/' && !access(file, F_OK) && from && to) {
+        const char *slash = strrchr(file, '/');
+        buffer whole = {0};
+        buffer_add(&whole, argument, skip);
+        put_way(&whole, from, to);
+        buffer_text(&whole, slash ? slash + 1 : file);
+        buffer_text(&whole, argument + size);
+        argument = arena_copy(a, buffer_view(&whole)).data;
+        buffer_free(&whole);
+    }
+    free(file);
+    free(from);
+    free(to);
+    return argument;
+}
+
 /* ---- Values ---------------------------------------------------------------------------------------------------- */
 
 static project_value *add(project *p, const char *name, const char *argument, size_t line) {
@@ -126,7 +176,7 @@ static bool refuse(const project *p, size_t line, const char *name, const char *
 }
 
 /* The text of an item. A NUL, which an escape can write, would end an argument. */
-static bool text_of(project *p, const toml_value *value, const char *name, capp_str *text, capp_error *err) {
+static bool item_text(project *p, const toml_value *value, const char *name, capp_str *text, capp_error *err) {
     if (value->kind == TOML_ARRAY) return refuse(p, value->line, name, "takes one value; remove the brackets", err);
     if (value->kind == TOML_BOOL)
         return refuse(p, value->line, name, "takes a text or a number, not true or false", err);
@@ -144,7 +194,7 @@ static bool add_flag(project *p, const struct key *key, const toml_value *value,
 
 static bool add_text(project *p, const struct key *key, const toml_value *value, capp_error *err) {
     capp_str text = {"", 0};
-    if (!text_of(p, value, key->name, &text, err)) return false;
+    if (!item_text(p, value, key->name, &text, err)) return false;
     add(p, key->name, locate(p, key, text).data, value->line);
     return true;
 }
@@ -162,7 +212,7 @@ static bool add_list(project *p, const struct key *key, const toml_value *value,
     bool good = true;
     for (size_t i = 0; i < value->n && good; i++) {
         capp_str text = {"", 0};
-        good = text_of(p, &value->items[i], key->name, &text, err);
+        good = item_text(p, &value->items[i], key->name, &text, err);
         if (good && memchr(text.data, ',', text.size))
             good = refuse(p, value->items[i].line, text.data, "contains a comma, which separates the items", err);
         if (!good) break;

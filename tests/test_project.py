@@ -426,6 +426,47 @@ def test_init_asks(model, write, tmp_path):
     assert status == 2 and "not written" in said and not (tmp_path / "other.toml").exists()
 
 
+@pytest.mark.parametrize("options, parts", [
+    (["-m", "missing.gguf"], ("missing.gguf", "no such model")), (["-t", "{txt}:"], ("q.csv", "no column 'txt'")),
+    (["-t", "{question} {classes}"], ("{classes}", "--list"))])
+def test_init_refuses_what_input_contradicts(write, tmp_path, options, parts):
+    fails(run("init", "--defaults", *options, write("q.csv", LABELED), cwd=tmp_path), *parts)
+    assert not (tmp_path / "capp.toml").exists()
+
+
+def test_init_of_a_file_without_rows_or_classes(write, tmp_path):
+    for content in "", "text,label\n":
+        done = run("init", "--defaults", "--format", "csv", "-p", tmp_path / "p.toml", write("q.csv", content))
+        fails(done, "q.csv")
+        assert b"name INPUT" not in done.stderr
+    fails(run("init", "--defaults", stdin="", cwd=tmp_path), "name INPUT")
+
+
+def test_init_asks_again(model, write, tmp_path):
+    source, path = write("q.csv", LABELED), tmp_path / "p.toml"
+    answers = ["missing.gguf\n", model[1] + "\n", "{txt}:\n", "{question} {classes}:\n", "topic\n", "label\n", "\n", "n\n"]
+    said, status = talk(["init", "-p", path, source], answers)
+    assert status == 0 and "no such model" in said and "no column 'txt'" in said and "no column 'topic'" in said
+    assert 'list = "{class}"' in path.read_text()
+    good(run("classify", "-p", path, source))
+
+
+def test_init_names_files_as_seen_from_its_folder(model, write, tmp_path):
+    """So that the project runs from any folder."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "m.gguf").symlink_to(model[1])
+    (tmp_path / "here" / "deep").mkdir(parents=True)
+    source = write("q.csv", LABELED)
+    write("shots.csv", "question,label\nwhy,e\n")
+    (tmp_path / "here" / "prior.json").write_text("[0.2, 0.3, 0.5]")
+    for folder, name in ("here/deep", "../../models/m.gguf"), ("here", "../models/m.gguf"), ("models", "m.gguf"), (".", "models/m.gguf"):
+        good(run("init", "--defaults", "-m", "models/m.gguf", "--examples", "shots.csv", "--prior", "@here/prior.json", "-p", folder, source, cwd=tmp_path))
+        text = (tmp_path / folder / "capp.toml").read_text()
+        assert f'model = "{name}"' in text, text
+        found = [good(run("classify", "-p", tmp_path / folder, source, cwd=where)) for where in (tmp_path, "/")]
+        assert found[0] == found[1]
+
+
 # ---- Stores ----------------------------------------------------------------------------------------------------------
 
 
