@@ -226,6 +226,12 @@ static bool add_list(project *p, const struct key *key, const toml_value *value,
 
 /* ---- Classes --------------------------------------------------------------------------------------------------- */
 
+/* Priors of [[class]] tables. */
+typedef struct class_priors {
+    buffer list; /* "0.6,0.4" */
+    size_t n, line;
+} class_priors;
+
 static void add_json(project *p, buffer *json, size_t line) {
     add(p, "classes", arena_copy(&p->memory, buffer_view(json)).data, line)->is_json = true;
 }
@@ -252,7 +258,26 @@ static bool add_names(project *p, const struct key *key, const toml_value *value
     return good;
 }
 
-static bool put_class_key(project *p, buffer *json, const toml_entry *entry, capp_error *err) {
+/* Adds the prior of a class to the list that --prior takes, so that --without prior leaves it out. */
+static void put_prior(class_priors *priors, const toml_value *value) {
+    buffer_text(&priors->list, priors->n++ ? "," : "");
+    buffer_str(&priors->list, value->text);
+    if (!priors->line) priors->line = value->line;
+}
+
+static bool add_priors(project *p, const class_priors *priors, size_t n_classes, size_t line, capp_error *err) {
+    if (!priors->n) return true;
+    if (priors->n != n_classes)
+        return refuse(p, line, "class", "has a prior in some tables and none in others; give all or none", err);
+    for (size_t i = 0; i < p->n; i++)
+        if (!strcmp(p->values[i].name, "prior"))
+            return refuse(p, priors->line, "prior", "of [[class]] and the key 'prior' both say it; keep one of the two",
+                          err);
+    add(p, "prior", arena_copy(&p->memory, buffer_view(&priors->list)).data, priors->line);
+    return true;
+}
+
+static bool put_class_key(project *p, buffer *json, class_priors *priors, const toml_entry *entry, capp_error *err) {
     static const struct {
         const char *name;
         toml_kind kind;
@@ -269,18 +294,20 @@ static bool put_class_key(project *p, buffer *json, const toml_entry *entry, cap
                       "is not a key of [[class]]; the keys are name, description, phrasings and prior", err);
     bool number = value->kind == TOML_INTEGER && known[i].kind == TOML_FLOAT;
     if (value->kind != known[i].kind && !number) return refuse(p, value->line, known[i].name, known[i].cure, err);
+    if (known[i].kind == TOML_FLOAT) {
+        put_prior(priors, value);
+        return true;
+    }
     buffer_printf(json, "%s\"%s\": ", json->data[json->size - 1] == '{' ? "" : ", ", known[i].name);
     if (value->kind == TOML_ARRAY) return put_strings(p, json, value, known[i].name, err);
-    if (value->kind == TOML_STRING)
-        put_string(json, value->text);
-    else /* a sign + is not JSON */
-        buffer_text(json, value->text.data + (*value->text.data == '+'));
+    put_string(json, value->text);
     return true;
 }
 
 /* All [[class]] tables. */
 static bool add_tables(project *p, const toml *document, capp_error *err) {
     buffer json = {0};
+    class_priors priors = {.n = 0};
     size_t first = 0;
     bool good = true;
     for (size_t i = 1; i < document->n && good; i++) {
@@ -298,7 +325,7 @@ static bool add_tables(project *p, const toml *document, capp_error *err) {
         buffer_text(&json, json.size ? ",\n{" : "[{");
         for (size_t j = 0; j < table->n && good; j++) {
             named = named || str_is(table->entries[j].name, "name");
-            good = put_class_key(p, &json, &table->entries[j], err);
+            good = put_class_key(p, &json, &priors, &table->entries[j], err);
         }
         if (good && !named) good = refuse(p, table->line, "class", "has no name; add name = \"...\"", err);
         buffer_char(&json, '}');
@@ -308,6 +335,8 @@ static bool add_tables(project *p, const toml *document, capp_error *err) {
         if (!strcmp(p->values[i].name, "classes"))
             good = refuse(p, first, "class", "and 'classes' both list the classes; keep one of the two", err);
     if (good && first) add_json(p, &json, first);
+    good = good && add_priors(p, &priors, document->n - 1, first, err);
+    buffer_free(&priors.list);
     buffer_free(&json);
     return good;
 }

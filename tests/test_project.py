@@ -3,6 +3,7 @@ orders."""
 import json
 import os
 import pty
+import re
 import sqlite3
 import sys
 from pathlib import Path
@@ -87,6 +88,15 @@ def test_a_project_is_its_options(model, source, write, tmp_path):
     fails(run("classify", source, cwd=tmp_path / "folder"), "no model")
 
 
+def test_without_prior_leaves_out_those_of_classes(model, source, write):
+    path, plain = write("p.toml", PHRASED), write("plain.toml", re.sub("prior = .*\n", "", PHRASED))
+    expected = good(run("classify", *model, "-p", plain, source))
+    assert good(run("classify", *model, "-p", path, "--without", "prior", source)) == expected != good(run("classify", *model, "-p", path, source))
+    other = ["--prior", "0.1,0.2,0.7"]
+    assert good(run("classify", *model, "-p", path, *other, source)) == good(run("classify", *model, "-p", plain, *other, source))
+    fails(run("classify", *model, "-p", plain, "--without", "prior", source), "no such key")
+
+
 def test_files_are_those_beside_the_project(model, source, write, tmp_path):
     folder = tmp_path / "project"
     folder.mkdir()
@@ -130,6 +140,8 @@ def test_other_commands_take_what_they_use(model, source, write, tmp_path):
     ('[[class]]\ndescription = "a"\n', (":1: ", "no name")),
     ('[options]\ntop = 1\n', (":1: ", "unknown table")),
     ('[[class]]\nname = "a"\nprior = 0.5\n[[class]]\nname = "b"\n', (":1: ", "all or none")),
+    ('prior = [0.5, 0.5]\n[[class]]\nname = "a"\nprior = 0.5\n[[class]]\nname = "b"\nprior = 0.5\n', (":4: ", "keep one")),
+    ('[[class]]\nname = "a"\nprior = +0.5\n[[class]]\nname = "b"\nprior = 0.6\n', (":1: ", "sums to 1.1")),
     ('[[class]]\nname = "a"\nphrasings = []\n[[class]]\nname = "b"\n', (":1: ", "not a list of texts")),
     ('classes = ["a", "b"]\nprior = [0.5, 0.6]\n', (":1: ", "sums to 1.1")),
     ('classes = ["a", "b"]\nprior = [0.5]\n', (":2: ", "1 numbers", "2 classes")),
