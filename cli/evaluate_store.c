@@ -97,7 +97,10 @@ int evaluate_store(const options *settings) {
     if (!code) {
         buffer text = {0};
         labeled_tell(&rows, c.n);
-        print_text(&text, &rows, &c);
+        if (c.n || rows.n_without)
+            print_text(&text, &rows, &c);
+        else if (!settings->quiet)
+            complain("%s: no rows", settings->input);
         if (settings->json) print_json(&json.rows, &rows, &c);
         if (settings->html) report_html(&c.report, c.calibrated ? &c.before : NULL, &html.rows, settings->input);
         if (!settings->json || json.path) code = output_print(buffer_view(&text));

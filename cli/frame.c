@@ -133,7 +133,14 @@ static void put_together(const frame *f, template *pattern) {
 /* ---- Examples ---------------------------------------------------------------------------------------------------- */
 
 static const char *label_column(const options *o) {
-    return o->examples_label ? o->examples_label : o->label ? o->label : "label";
+    if (o->examples_label) return o->examples_label;
+    if (o->project_label) return o->project_label;
+    return o->label ? o->label : "label";
+}
+
+/* Whether the examples' labels are indices. --label-index is about INPUT if the project says how labels are read. */
+static bool has_indices(const options *o) {
+    return o->project_label_index || (o->label_index && !o->project_label);
 }
 
 /* The words of an example's class: its first phrasing. */
@@ -146,8 +153,9 @@ static bool answer_of(const frame *f, const record *from, arena *a, capp_str *an
     *answer = label;
     if (!label.size) return fail_at(err, from->line, "the label '%s' is empty", column);
     if (!rules->n_classes) return true;
-    if (f->settings->label_index && !parse_count(label.data, rules->n_classes - 1, &index)) index = rules->n_classes;
-    for (size_t i = 0; i < rules->n_classes && !f->settings->label_index; i++)
+    bool indices = has_indices(f->settings);
+    if (indices && !parse_count(label.data, rules->n_classes - 1, &index)) index = rules->n_classes;
+    for (size_t i = 0; i < rules->n_classes && !indices; i++)
         if (str_equal(label, rules->classes[i]) && index == rules->n_classes) index = i;
     if (index == rules->n_classes)
         return fail_at(err, from->line,

@@ -1,5 +1,6 @@
 /* capp init writes a project file: from options, from the columns of an input, and on a terminal by asking. */
 #define _GNU_SOURCE
+#include "caches.h"
 #include "look.h"
 #include "output_file.h"
 #include "rows.h"
@@ -20,6 +21,7 @@ typedef struct draft {
     const char *model, *template, *label;
     capp_str *classes; /* [n_classes] */
     size_t n_classes;
+    const char *path; /* of the file */
     const char *list; /* the item of the list in the prompt */
     bool chat;
     char *line; /* of the terminal */
@@ -111,6 +113,44 @@ static bool is_own(const char *name) {
     return false;
 }
 
+/* A model is a file, a folder, or a name that the caches may have or fetch later. */
+static bool check_model(const char *model, capp_error *err) {
+    model_name name;
+    if (!model || model_name_parse(&name, model) || !access(model, F_OK)) return true;
+    return fail_at(err, 0, "%s: there is no such model; write the name of a GGUF file or folder, or owner/name", model);
+}
+
+static bool has_column(const draft *d, capp_str name) {
+    bool found = !d->look.n; /* without rows the columns are not known */
+    for (size_t i = 0; i < d->look.n; i++) found = found || str_equal(d->look.columns[i].name, name);
+    return found;
+}
+
+static bool check_column(const draft *d, capp_str name, capp_error *err) {
+    return has_column(d, name) || fail_at(err, 0, "%s has no column '%.*s'", d->settings->input,
+                                          name.size < 200 ? (int)name.size : 200, name.data);
+}
+
+/* Whether the text is a template of columns that INPUT has. *lists: it has a place for the list of classes. */
+static bool check_template(const draft *d, const char *text, bool *lists, capp_error *err) {
+    template pattern = {0};
+    capp_str *names = NULL;
+    size_t n = 0, capacity = 0;
+    bool good = template_parse(&pattern, text, d->asks ? "the prompt" : "-t", err);
+    if (good) template_fields(&pattern, &names, &n, &capacity);
+    *lists = false;
+    for (size_t i = 0; i < n && good; i++) {
+        bool list = str_is(names[i], "classes") && (d->list || d->asks || !has_column(d, names[i]));
+        *lists = *lists || list;
+        good = list || check_column(d, names[i], err);
+    }
+    free(names);
+    template_free(&pattern);
+    if (good && *lists && !d->list && !d->asks)
+        good = fail_at(err, 0, "-t has a place for the list of classes, {classes}; add --list '{class}'");
+    return good;
+}
+
 /* What the options say, and what the columns suggest. */
 static bool begin_draft(draft *d, capp_error *err) {
     const options *o = d->settings;
@@ -126,6 +166,8 @@ static bool begin_draft(draft *d, capp_error *err) {
     const looked_column *label = d->look.label;
     if (label && !d->label) d->label = arena_copy(&d->memory, label->name).data;
     d->template = o->template ? o->template : usual_template(d);
+    bool lists;
+    if (!check_model(d->model, err) || (!d->asks && !check_template(d, d->template, &lists, err))) return false;
     if (o->classes) return read_classes(d, o->classes, err);
     if (!label) return true;
     if (label->n_values > LOOK_VALUES)
@@ -139,18 +181,52 @@ static bool begin_draft(draft *d, capp_error *err) {
 
 /* ---- Questions ------------------------------------------------------------------------------------------------- */
 
-static bool ask_template(draft *d) {
+static bool ask_model(draft *d) {
     for (;;) {
         capp_error err;
-        template pattern = {0};
+        const char *model = ask(d, "Model: a GGUF file, a folder or owner/name", d->model ? d->model : "");
+        if (!model) return false;
+        d->model = *model ? model : NULL;
+        if (check_model(d->model, &err)) return true;
+        complain("%s", err.message);
+        d->model = d->settings->model;
+    }
+}
+
+static bool ask_template(draft *d, bool *lists) {
+    for (;;) {
+        capp_error err;
         const char *text = ask(d, "Prompt, with columns in braces", d->template);
         if (!text) return false;
-        d->template = text;
-        bool good = template_parse(&pattern, text, "the prompt", &err);
-        template_free(&pattern);
-        if (good) return true;
+        if (check_template(d, text, lists, &err)) {
+            d->template = text;
+            return true;
+        }
         complain("%s", err.message);
     }
+}
+
+static bool ask_label(draft *d) {
+    for (;;) {
+        capp_error err;
+        const char *label = ask(d, "Column with the correct class, or - for none", d->label ? d->label : "-");
+        if (!label) return false;
+        bool none = !strcmp(label, "-");
+        if (none || check_column(d, capp_str_of(label), &err)) {
+            d->label = none ? NULL : label;
+            return true;
+        }
+        complain("%s", err.message);
+    }
+}
+
+/* The list of classes is written if the prompt has a place for it. */
+static bool ask_list(draft *d, bool lists) {
+    bool listed = d->list || lists;
+    if (!lists && !ask_whether(d, "Write the list of classes into the prompt", &listed)) return false;
+    if (listed && !d->list) d->list = "{class}";
+    if (!listed) d->list = NULL;
+    return true;
 }
 
 static bool ask_classes(draft *d) {
@@ -165,17 +241,9 @@ static bool ask_classes(draft *d) {
 }
 
 static bool ask_all(draft *d) {
-    const char *model = ask(d, "Model: a GGUF file, a folder or owner/name", d->model ? d->model : "");
-    if (!model) return false;
-    d->model = *model ? model : NULL;
-    if (!ask_template(d)) return false;
-    const char *label = ask(d, "Column with the correct class, or - for none", d->label ? d->label : "-");
-    if (!label) return false;
-    d->label = !strcmp(label, "-") ? NULL : label;
-    if (!ask_classes(d)) return false;
-    bool listed = d->list != NULL;
-    if (!ask_whether(d, "Write the list of classes into the prompt", &listed)) return false;
-    if (listed && !d->list) d->list = "{class}";
+    bool lists;
+    if (!ask_model(d) || !ask_template(d, &lists) || !ask_label(d) || !ask_classes(d) || !ask_list(d, lists))
+        return false;
     return ask_whether(d, "Use the chat template of the model", &d->chat);
 }
 
@@ -233,7 +301,8 @@ static const char *listed_template(draft *d) {
 }
 
 /* The other options of the command line, as they are. */
-static void put_others(buffer *b, const options *o) {
+static void put_others(buffer *b, draft *d) {
+    const options *o = d->settings;
     static const char *const written[] = {"model", "template", "classes", "label", "list", "chat"};
     for (size_t i = 0; i < o->n_given; i++) {
         bool known = is_own(o->given[i].name);
@@ -241,7 +310,7 @@ static void put_others(buffer *b, const options *o) {
             known = known || !strcmp(o->given[i].name, written[j]);
         if (known) continue;
         if (o->given[i].argument)
-            put_key(b, o->given[i].name, o->given[i].argument);
+            put_key(b, o->given[i].name, project_argument(d->path, o->given[i].name, o->given[i].argument, &d->memory));
         else
             buffer_printf(b, "%s = true\n", o->given[i].name);
     }
@@ -250,14 +319,14 @@ static void put_others(buffer *b, const options *o) {
 static void put_draft(buffer *b, draft *d) {
     buffer_text(b, "# A project of capp. Each key is an option of capp classify; the command line counts more.\n");
     if (d->model)
-        put_key(b, "model", d->model);
+        put_key(b, "model", project_argument(d->path, "model", d->model, &d->memory));
     else
         buffer_text(b, "# model = \"model.gguf\"\n");
     put_unescaped(b, "template", listed_template(d));
     put_unescaped(b, "list", d->list);
     put_key(b, "label", d->label);
     if (d->chat) buffer_text(b, "chat = true\n");
-    put_others(b, d->settings);
+    put_others(b, d);
     buffer_text(b, "\n# Each class may also have a description, phrasings (several completions) and a prior:\n"
                    "# phrasings = [\"refund\", \"money back\"]\n");
     for (size_t i = 0; i < d->n_classes; i++) {
@@ -280,6 +349,7 @@ int init_command(const options *o) {
     draft d = {.settings = o, .asks = isatty(STDIN_FILENO) && !o->defaults};
     const char *path = project_path(o->project_path ? o->project_path : PROJECT_NAME, &d.memory);
     capp_error err;
+    d.path = path;
     bool good = access(path, F_OK) || o->overwrite ||
                 fail_at(&err, 0, "%s exists; use --overwrite to replace it, or write another name after -p", path);
     good = good && begin_draft(&d, &err);
@@ -288,8 +358,16 @@ int init_command(const options *o) {
         good = fail_at(&err, 0, "the questions were not answered; %s was not written", path);
     }
     if (good && d.n_classes < 2 && !o->multi_label)
-        good = fail_at(&err, 0,
-                       "there are no classes; list them with -c, or name INPUT and with --label its column of classes");
+        good = !o->input
+                   ? fail_at(&err, 0,
+                             "there are no classes; list them with -c, or name INPUT and with --label its column "
+                             "of classes")
+                   : fail_at(&err, 0,
+                             d.look.rows
+                                 ? "%s: there are no classes in its columns; list them with -c, or name a column with "
+                                   "--label"
+                                 : "%s: no rows, so there are no classes; list them with -c",
+                             o->input);
     good = good && write_draft(&d, path, &err);
     if (!good) complain("%s", err.message);
     if (good && !o->quiet) complain("wrote %s; next: capp plan -p %s INPUT", path, path);

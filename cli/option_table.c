@@ -47,7 +47,7 @@ const option_row option_rows[] = {
     {"examples", 0, "FILE", ASK, false, OPT_EXAMPLES,
      "rows with labels that are shown before each row, in the form of the template"},
     {"examples-label", 0, "FIELD", ASK, false, OPT_EXAMPLES_LABEL,
-     "column of their labels (default: that of --label, otherwise label)"},
+     "column of their labels (default: that of the project's label, or of --label, otherwise label)"},
     {"examples-separator", 0, "TEXT", ASK, false, OPT_EXAMPLES_SEPARATOR,
      "text after the instruction and after each example (default: \\n\\n)"},
     {"list", 0, "ITEM", ASK, false, OPT_LIST,

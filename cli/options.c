@@ -383,14 +383,25 @@ static bool uses_key(const options *settings, const char *name) {
     return true;
 }
 
-static bool is_named(const options *settings, const char *name, size_t n_given) {
-    for (size_t i = 0; i < n_given; i++)
-        if (!strcmp(settings->given[i].name, name)) return true;
+static bool is_left_out(const options *settings, const char *name) {
     for (size_t i = 0; i < settings->n_without; i++) {
         size_t size = strlen(settings->without[i]); /* --without examples leaves out examples-label, too */
         if (!strncmp(settings->without[i], name, size) && (!name[size] || name[size] == '-')) return true;
     }
     return false;
+}
+
+static bool is_named(const options *settings, const char *name, size_t n_given) {
+    for (size_t i = 0; i < n_given; i++)
+        if (!strcmp(settings->given[i].name, name)) return true;
+    return is_left_out(settings, name);
+}
+
+/* The examples are a part of the question, so their labels are read in one way by all commands. */
+static void take_project_label(options *settings, const project_value *value) {
+    if (is_left_out(settings, value->name)) return;
+    if (!strcmp(value->name, "label")) settings->project_label = value->argument;
+    if (!strcmp(value->name, "label-index")) settings->project_label_index = true;
 }
 
 static bool check_without(const options *settings, capp_error *err) {
@@ -413,6 +424,7 @@ static bool take_project(options *settings, capp_error *err) {
     if (settings->project_path && !project_read(p, settings->project_path, err)) return false;
     for (size_t i = 0; i < p->n; i++) {
         const project_value *value = &p->values[i];
+        take_project_label(settings, value);
         for (size_t j = 0; j < n_option_rows; j++) {
             const option_row *row = &option_rows[j];
             if (strcmp(row->name, value->name) != 0 || !(row->commands & settings->bit)) continue;

@@ -41,6 +41,10 @@ typedef struct options {
     bool defaults;         /* init: no questions */
     bool classes_are_json; /* `classes` is the JSON of a project file */
     const char *instruction, *list, *list_separator, *examples, *examples_label, *examples_separator; /* NULL: none */
+    /* The keys `label` and `label-index` of the project file: they count for its examples in commands without --label,
+     * too. NULL: none */
+    const char *project_label;
+    bool project_label_index;
     size_t orders; /* rotations of the list of classes */
     bool chat;
     const char *system, *chat_template, *chat_variables; /* NULL: none */

@@ -222,7 +222,7 @@ static int write_plan(plan_facts *p, capp_error *err) {
         return EXIT_FAILED;
     }
     if (p->settings->json) plan_json(p, &json.rows);
-    plan_text(p, &text);
+    if (p->run.first) plan_text(p, &text);
     int code = EXIT_DONE;
     if (!p->settings->json || json.path) code = output_print(buffer_view(&text));
     buffer_free(&text);
@@ -230,11 +230,25 @@ static int write_plan(plan_facts *p, capp_error *err) {
     return code || !p->n_bad ? code : EXIT_PARTLY;
 }
 
-static int make_plan(plan_facts *p) {
+/* The first bad row of a run without a good one, in which no window was planned. */
+static void find_first_bad(plan_facts *p) {
+    const check *found = &p->run.check;
+    if (p->first_bad || p->n_bad == p->n_long) return;
+    if (found->n_bad && found->first_line != p->first_long) {
+        p->first_bad = found->first_line;
+        p->reason = copied(p, buffer_view(&found->first_reason));
+    } else {
+        find_bad(p);
+    }
+}
+
+static int make_plan(plan_facts *p, bool quiet) {
     capp_error err = {.row = CAPP_NO_ROW};
     int code = run_windows(&p->run, window, p);
     if (code != EXIT_DONE && code != EXIT_PARTLY) return code;
+    if (!p->run.first && !quiet) complain("%s: no rows", p->run.reader.source.name);
     p->n_bad = p->run.n_bad;
+    find_first_bad(p);
     capp_model_get_info(p->run.model, &p->info);
     find_repeated(p);
     if (!run_sample(p, &err)) {
@@ -253,7 +267,7 @@ int plan_command(const options *o) {
     shown.compare_orders = o->list != NULL && !o->multi_label;
     plan_facts *p = allocate(1, sizeof *p);
     *p = (plan_facts){.settings = &shown};
-    int code = run_open(&p->run, &shown, NEED_CHOICES, true) ? make_plan(p) : EXIT_FAILED;
+    int code = run_open(&p->run, &shown, NEED_CHOICES, true) ? make_plan(p, o->quiet) : EXIT_FAILED;
     code = run_close(&p->run, code);
     arena_free(&p->memory);
     free(p->prompts);

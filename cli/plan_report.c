@@ -175,25 +175,27 @@ static void judge_sample(plan_facts *p) {
 }
 
 static void judge_rows(plan_facts *p) {
+    size_t others = p->n_bad - p->n_long;
     if (p->n_long)
         plan_warn(
             p,
-            "%zu rows are too long for the context of %u tokens (the first is in line %zu); shorten them, or set a "
+            "%zu row%s too long for the context of %u tokens (the first is in line %zu); shorten such rows, or set a "
             "larger --context if the model supports it.",
-            p->n_long, p->info.context, p->first_long);
-    if (p->n_bad > p->n_long && p->first_bad)
+            p->n_long, p->n_long == 1 ? " is" : "s are", p->info.context, p->first_long);
+    if (others && p->first_bad)
         plan_warn(p,
-                  "%zu rows cannot be scored for other reasons (the first is in line %zu: %.*s); correct them, or use "
-                  "--on-error skip or null.",
-                  p->n_bad - p->n_long, p->first_bad, p->reason.size < 200 ? (int)p->reason.size : 200, p->reason.data);
-    else if (p->n_bad > p->n_long)
-        plan_warn(p, "No row can be scored; run the command without plan to see why.");
+                  "%zu row%s cannot be scored%s (the first is in line %zu: %.*s); correct such rows, or use --on-error "
+                  "skip or null.",
+                  others, others == 1 ? "" : "s", p->n_long ? " for other reasons" : "", p->first_bad,
+                  p->reason.size < 200 ? (int)p->reason.size : 200, p->reason.data);
+    else if (others)
+        plan_warn(p, "%zu row%s cannot be scored; run the command without plan to see why.", others,
+                  others == 1 ? "" : "s");
     if (p->n_repeated)
         plan_warn(
-            p,
-            "%zu rows probably repeat an earlier row (line %zu repeats line %zu); remove them if each text should "
-            "count once.",
-            p->n_repeated, p->first_repeated[1], p->first_repeated[0]);
+            p, "%zu row%s an earlier row (line %zu repeats line %zu); remove such rows if each text should count once.",
+            p->n_repeated, p->n_repeated == 1 ? " probably repeats" : "s probably repeat", p->first_repeated[1],
+            p->first_repeated[0]);
 }
 
 void plan_judge(plan_facts *p) {
@@ -228,7 +230,9 @@ void plan_text(const plan_facts *p, buffer *b) {
     buffer_printf(b, "rows       %zu", p->n_prompts + p->n_bad);
     if (p->n_bad) buffer_printf(b, ", of which %zu cannot be scored", p->n_bad);
     buffer_printf(b, "\nlongest    %llu tokens; the context is %u\n", (unsigned long long)w->longest, p->info.context);
-    if (p->n_completions)
+    if (p->n_completions && least == most)
+        buffer_printf(b, "classes    %zu, of %zu token%s\n", p->run.rules.n_classes, most, most == 1 ? "" : "s");
+    else if (p->n_completions)
         buffer_printf(b, "classes    %zu, of %zu to %zu tokens\n", p->run.rules.n_classes, least, most);
     buffer_printf(b, "tokens     %llu to compute; sharing saves %llu (%.1f %%)\n",
                   (unsigned long long)w->tokens_computed, (unsigned long long)w->tokens_saved,
@@ -239,7 +243,7 @@ void plan_text(const plan_facts *p, buffer *b) {
     if (p->n_mass) {
         buffer_text(b, "time       ");
         put_duration(b, plan_seconds(p));
-        buffer_printf(b, " (measured on %zu rows: %.0f tokens per second)\n", p->n_rows,
+        buffer_printf(b, " (measured on %zu row%s: %.0f tokens per second)\n", p->n_rows, p->n_rows == 1 ? "" : "s",
                       (double)p->sample_tokens / p->seconds);
         buffer_printf(b, "mass       %.3g %% of the probability for the classes, %.3g %% for their first tokens\n",
                       100 * p->mass / (double)p->n_mass, 100 * p->first_mass / (double)p->n_mass);

@@ -1,5 +1,7 @@
+#define _GNU_SOURCE
 #include "project.h"
 
+#include "names.h"
 #include "option_table.h"
 #include "suggest.h"
 #include "toml.h"
@@ -113,6 +115,54 @@ static capp_str locate(project *p, const struct key *key, capp_str text) {
     return located(p, text, 0, (size_t)(equals - text.data));
 }
 
+/* The folder of a file without symbolic links, or NULL; to be freed. The file itself may be a link. */
+static char *real_folder(const char *file) {
+    const char *slash = strrchr(file, '/');
+    char *folder = text_of("%.*s", slash ? (int)(slash - file) + 1 : 1, slash ? file : "."),
+         *real = realpath(folder, NULL);
+    free(folder);
+    return real;
+}
+
+/* Writes the way from one real folder to another: "../models/". */
+static void put_way(buffer *b, const char *from, const char *to) {
+    size_t same = 0; /* bytes of the folders that both are in */
+    if (!strcmp(from, to)) return;
+    for (size_t i = 0;; i++) {
+        if ((!from[i] || from[i] == '/') && (!to[i] || to[i] == '/')) same = i;
+        if (!from[i] || from[i] != to[i]) break;
+    }
+    for (const char *c = from + same; *c; c++)
+        if (*c == '/' && c[1]) buffer_text(b, "../");
+    if (to[same] && to[same + 1]) buffer_printf(b, "%s/", to + same + 1);
+}
+
+const char *project_argument(const char *path, const char *name, const char *argument, arena *a) {
+    const struct key *key = NULL;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && !key; i++)
+        if (!strcmp(keys[i].name, name)) key = &keys[i];
+    if (!argument || !key || key->path == PATH_NONE || (key->path == PATH_AT && *argument != '@')) return argument;
+    size_t skip = key->path == PATH_AT;
+    const char *equals = key->path == PATH_WEIGHT && access(argument, F_OK) ? strrchr(argument, '=') : NULL;
+    size_t size = equals ? (size_t)(equals - argument) : strlen(argument);
+    char *file = text_of("%.*s", (int)(size - skip), argument + skip), *from = real_folder(path),
+         *to = real_folder(file);
+    if (*file != '/' && !access(file, F_OK) && from && to) {
+        const char *slash = strrchr(file, '/');
+        buffer whole = {0};
+        buffer_add(&whole, argument, skip);
+        put_way(&whole, from, to);
+        buffer_text(&whole, slash ? slash + 1 : file);
+        buffer_text(&whole, argument + size);
+        argument = arena_copy(a, buffer_view(&whole)).data;
+        buffer_free(&whole);
+    }
+    free(file);
+    free(from);
+    free(to);
+    return argument;
+}
+
 /* ---- Values ---------------------------------------------------------------------------------------------------- */
 
 static project_value *add(project *p, const char *name, const char *argument, size_t line) {
@@ -126,7 +176,7 @@ static bool refuse(const project *p, size_t line, const char *name, const char *
 }
 
 /* The text of an item. A NUL, which an escape can write, would end an argument. */
-static bool text_of(project *p, const toml_value *value, const char *name, capp_str *text, capp_error *err) {
+static bool item_text(project *p, const toml_value *value, const char *name, capp_str *text, capp_error *err) {
     if (value->kind == TOML_ARRAY) return refuse(p, value->line, name, "takes one value; remove the brackets", err);
     if (value->kind == TOML_BOOL)
         return refuse(p, value->line, name, "takes a text or a number, not true or false", err);
@@ -144,7 +194,7 @@ static bool add_flag(project *p, const struct key *key, const toml_value *value,
 
 static bool add_text(project *p, const struct key *key, const toml_value *value, capp_error *err) {
     capp_str text = {"", 0};
-    if (!text_of(p, value, key->name, &text, err)) return false;
+    if (!item_text(p, value, key->name, &text, err)) return false;
     add(p, key->name, locate(p, key, text).data, value->line);
     return true;
 }
@@ -162,7 +212,7 @@ static bool add_list(project *p, const struct key *key, const toml_value *value,
     bool good = true;
     for (size_t i = 0; i < value->n && good; i++) {
         capp_str text = {"", 0};
-        good = text_of(p, &value->items[i], key->name, &text, err);
+        good = item_text(p, &value->items[i], key->name, &text, err);
         if (good && memchr(text.data, ',', text.size))
             good = refuse(p, value->items[i].line, text.data, "contains a comma, which separates the items", err);
         if (!good) break;
@@ -175,6 +225,12 @@ static bool add_list(project *p, const struct key *key, const toml_value *value,
 }
 
 /* ---- Classes --------------------------------------------------------------------------------------------------- */
+
+/* Priors of [[class]] tables. */
+typedef struct class_priors {
+    buffer list; /* "0.6,0.4" */
+    size_t n, line;
+} class_priors;
 
 static void add_json(project *p, buffer *json, size_t line) {
     add(p, "classes", arena_copy(&p->memory, buffer_view(json)).data, line)->is_json = true;
@@ -202,7 +258,26 @@ static bool add_names(project *p, const struct key *key, const toml_value *value
     return good;
 }
 
-static bool put_class_key(project *p, buffer *json, const toml_entry *entry, capp_error *err) {
+/* Adds the prior of a class to the list that --prior takes, so that --without prior leaves it out. */
+static void put_prior(class_priors *priors, const toml_value *value) {
+    buffer_text(&priors->list, priors->n++ ? "," : "");
+    buffer_str(&priors->list, value->text);
+    if (!priors->line) priors->line = value->line;
+}
+
+static bool add_priors(project *p, const class_priors *priors, size_t n_classes, size_t line, capp_error *err) {
+    if (!priors->n) return true;
+    if (priors->n != n_classes)
+        return refuse(p, line, "class", "has a prior in some tables and none in others; give all or none", err);
+    for (size_t i = 0; i < p->n; i++)
+        if (!strcmp(p->values[i].name, "prior"))
+            return refuse(p, priors->line, "prior", "of [[class]] and the key 'prior' both say it; keep one of the two",
+                          err);
+    add(p, "prior", arena_copy(&p->memory, buffer_view(&priors->list)).data, priors->line);
+    return true;
+}
+
+static bool put_class_key(project *p, buffer *json, class_priors *priors, const toml_entry *entry, capp_error *err) {
     static const struct {
         const char *name;
         toml_kind kind;
@@ -219,18 +294,20 @@ static bool put_class_key(project *p, buffer *json, const toml_entry *entry, cap
                       "is not a key of [[class]]; the keys are name, description, phrasings and prior", err);
     bool number = value->kind == TOML_INTEGER && known[i].kind == TOML_FLOAT;
     if (value->kind != known[i].kind && !number) return refuse(p, value->line, known[i].name, known[i].cure, err);
+    if (known[i].kind == TOML_FLOAT) {
+        put_prior(priors, value);
+        return true;
+    }
     buffer_printf(json, "%s\"%s\": ", json->data[json->size - 1] == '{' ? "" : ", ", known[i].name);
     if (value->kind == TOML_ARRAY) return put_strings(p, json, value, known[i].name, err);
-    if (value->kind == TOML_STRING)
-        put_string(json, value->text);
-    else /* a sign + is not JSON */
-        buffer_text(json, value->text.data + (*value->text.data == '+'));
+    put_string(json, value->text);
     return true;
 }
 
 /* All [[class]] tables. */
 static bool add_tables(project *p, const toml *document, capp_error *err) {
     buffer json = {0};
+    class_priors priors = {.n = 0};
     size_t first = 0;
     bool good = true;
     for (size_t i = 1; i < document->n && good; i++) {
@@ -248,7 +325,7 @@ static bool add_tables(project *p, const toml *document, capp_error *err) {
         buffer_text(&json, json.size ? ",\n{" : "[{");
         for (size_t j = 0; j < table->n && good; j++) {
             named = named || str_is(table->entries[j].name, "name");
-            good = put_class_key(p, &json, &table->entries[j], err);
+            good = put_class_key(p, &json, &priors, &table->entries[j], err);
         }
         if (good && !named) good = refuse(p, table->line, "class", "has no name; add name = \"...\"", err);
         buffer_char(&json, '}');
@@ -258,6 +335,8 @@ static bool add_tables(project *p, const toml *document, capp_error *err) {
         if (!strcmp(p->values[i].name, "classes"))
             good = refuse(p, first, "class", "and 'classes' both list the classes; keep one of the two", err);
     if (good && first) add_json(p, &json, first);
+    good = good && add_priors(p, &priors, document->n - 1, first, err);
+    buffer_free(&priors.list);
     buffer_free(&json);
     return good;
 }

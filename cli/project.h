@@ -29,6 +29,10 @@ const char *project_path(const char *path, arena *a);
 /* Whether a project file may have this key. */
 bool project_has(const char *name);
 
+/* The value that this key has in a project file at `path`, for the argument of the option: the name of a file that is
+ * there is written as seen from the folder of the project. */
+const char *project_argument(const char *path, const char *name, const char *argument, arena *a);
+
 /* Reads a file, or PROJECT_NAME in the folder of this path. False: err says file, line and cure. Call project_free in
  * any case. */
 bool project_read(project *p, const char *path, capp_error *err);

@@ -219,6 +219,10 @@ void row_set_bad(row *this_row, const char *reason, arena *a) {
     this_row->reason = arena_copy(a, capp_str_of(reason));
 }
 
+bool row_may_cause(capp_status status) {
+    return status == CAPP_EINVAL || status == CAPP_ETOOLONG || status == CAPP_EBUDGET || status == CAPP_EFORMAT;
+}
+
 static void tell_notes(row_rules *rules, const row *this_row, capp_str empty) {
     const capp_str none = {NULL, 0};
     const noted_row noted = {.line = this_row->line,

@@ -98,4 +98,7 @@ bool row_is_bad(const row *this_row);
 /* Marks the row as bad with this reason, which is copied into a. */
 void row_set_bad(row *this_row, const char *reason, arena *a);
 
+/* Whether one row may have caused this failure of a call, so that the rows after it can run. */
+bool row_may_cause(capp_status status);
+
 #endif

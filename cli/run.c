@@ -298,7 +298,7 @@ bool run_end_row(run *this_run) {
 static bool is_of_row(const run *this_run, capp_status status, const capp_error *err, size_t n) {
     if (this_run->options->on_error == ROW_STOP || this_run->output.error || interrupted() || err->row >= n)
         return false;
-    return status == CAPP_EINVAL || status == CAPP_ETOOLONG || status == CAPP_EBUDGET || status == CAPP_EFORMAT;
+    return row_may_cause(status);
 }
 
 /* Runs the good rows; after a row that turns out to be bad, continues with the rows after it. */

@@ -131,6 +131,31 @@ static bool make_store_name(sweep *s, sweep_variant *v, size_t number, capp_erro
     return true;
 }
 
+/* Keeps why a model cannot run. */
+static bool on_fact(void *user, const char *section, const char *key, const char *value) {
+    buffer *reason = user;
+    if (!strcmp(key, "runs") && strcmp(section, "metadata") != 0 && !reason->size) buffer_text(reason, value);
+    return !interrupted();
+}
+
+/* Looks at the models of all variants before a row runs: otherwise a wrong one would end the sweep after the others. */
+static bool check_models(const sweep *s, capp_error *err) {
+    for (size_t i = 0; i < s->facts.n; i++) {
+        const options *o = &s->facts.variants[i].settings;
+        const capp_model_options *how = &o->model_options;
+        buffer reason = {0};
+        bool seen = false;
+        for (size_t j = 0; j < i && !how->n_lora; j++)
+            seen = seen || !strcmp(o->model, s->facts.variants[j].settings.model);
+        bool good = seen || !capp_describe_lora(o->model, how->lora, how->n_lora, on_fact, &reason, err);
+        if (good && interrupted()) good = fail_at(err, 0, "stopped by a signal");
+        if (good && reason.size) good = fail_at(err, 0, "%s cannot run: %.*s", o->model, (int)reason.size, reason.data);
+        buffer_free(&reason);
+        if (!good) return false;
+    }
+    return true;
+}
+
 static bool make_variants(sweep *s, capp_error *err) {
     size_t n = count_variants(s->facts.settings);
     if (n < 2)
@@ -262,6 +287,7 @@ static bool same_call(const lane *a, const lane *b) {
 }
 
 static bool fail_call(const sweep *s, const lane *l, const row *of, capp_error *err) {
+    advise_context(err);
     const capp_error cause = *err;
     if (interrupted()) return fail_at(err, 0, "stopped by a signal");
     if (s->failed) return fail_at(err, 0, "%s: cannot write the store", l->variant->store);
@@ -269,11 +295,50 @@ static bool fail_call(const sweep *s, const lane *l, const row *of, capp_error *
     return fail_at(err, 0, "%s:%zu: %.800s", l->variant->settings.input, of->line, cause.message);
 }
 
+/* Leaves out the row of a lane that a call could not score, if the options allow it. */
+static bool leave_out(sweep *s, size_t index, capp_status status, const capp_error *err) {
+    const lane *l = s->of[index];
+    const options *o = &l->variant->settings;
+    row *bad = &l->rows[s->places[index]];
+    if (o->on_error == ROW_STOP || s->failed || interrupted() || !row_may_cause(status)) return false;
+    row_set_bad(bad, err->message, &s->window);
+    if (!o->quiet)
+        complain("%s:%zu: left out: variant %zu: %s", o->input, bad->line, (size_t)(l->variant - s->facts.variants) + 1,
+                 err->message);
+    return true;
+}
+
+/* Scores n rows of lanes; after a row that turns out to be bad, continues with the rows after it. */
+static bool score(sweep *s, const lane *leader, const row *rows, const capp_example *examples, size_t n,
+                  capp_error *err) {
+    capp_run_options how;
+    capp_run_options_init(&how);
+    how.aggregate = leader->variant->settings.aggregate;
+    how.parse_special = leader->variant->settings.parse_special;
+    how.chat = leader->chat;
+    how.scoring = leader->used;
+    while (n) {
+        err->row = CAPP_NO_ROW;
+        capp_status status = leader->rules.n_more
+                                 ? orders_score(s->session, &leader->rules, rows, n, &how, on_result, s, err)
+                                 : capp_score(s->session, examples, n, &how, on_result, s, err);
+        if (!status) break;
+        if (err->row >= n || !leave_out(s, err->row, status, err))
+            return fail_call(s, leader, err->row < n ? &rows[err->row] : NULL, err);
+        size_t done = err->row + 1;
+        rows += done;
+        examples += done;
+        s->of += done;
+        s->places += done;
+        n -= done;
+    }
+    return true;
+}
+
 /* Scores the rows of the lanes that may run with lane `first`: row by row, all lanes of a row together. */
 static bool call(sweep *s, size_t first, capp_error *err) {
     lane *leader = &s->lanes[first];
     size_t n = 0, most = s->n_rows * (s->n_lanes - first);
-    capp_run_options how;
     capp_example *examples = arena_allocate(&s->window, most, sizeof *examples);
     row *rows = arena_allocate(&s->window, most, sizeof *rows);
     s->of = arena_allocate(&s->window, most, sizeof *s->of);
@@ -287,16 +352,7 @@ static bool call(sweep *s, size_t first, capp_error *err) {
             s->of[n] = l;
             s->places[n++] = i;
         }
-    capp_run_options_init(&how);
-    how.aggregate = leader->variant->settings.aggregate;
-    how.parse_special = leader->variant->settings.parse_special;
-    how.chat = leader->chat;
-    how.scoring = leader->used;
-    err->row = CAPP_NO_ROW;
-    capp_status status = leader->rules.n_more
-                             ? orders_score(s->session, &leader->rules, rows, n, &how, on_result, s, err)
-                             : capp_score(s->session, examples, n, &how, on_result, s, err);
-    return !status || fail_call(s, leader, err->row < n ? &rows[err->row] : NULL, err);
+    return score(s, leader, rows, examples, n, err);
 }
 
 static bool score_window(sweep *s, capp_error *err) {
@@ -404,7 +460,7 @@ int sweep_command(const options *o) {
     capp_error err = {.row = CAPP_NO_ROW};
     sweep s = {.facts.settings = o};
     double start = seconds_now();
-    bool good = make_variants(&s, &err);
+    bool good = make_variants(&s, &err) && check_models(&s, &err);
     bool *ran = allocate(s.facts.n + 1, sizeof *ran);
     memset(ran, 0, (s.facts.n + 1) * sizeof *ran);
     s.lanes = allocate(s.facts.n + 1, sizeof *s.lanes);

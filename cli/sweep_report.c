@@ -66,6 +66,16 @@ static double mean(double sum, size_t n) {
     return n ? sum / (double)n : NAN;
 }
 
+/* Says why there is nothing to compare. */
+static void tell_none(const sweep_facts *s) {
+    const options *o = s->settings;
+    if (s->n_left_out)
+        complain("%s: no row was scored by all variants; correct the rows, or remove variants that cannot score them",
+                 o->input);
+    else if (!o->quiet)
+        complain("%s: no rows", o->input);
+}
+
 static void put_table(buffer *b, const sweep_facts *s, const duel *duels, size_t n, size_t best) {
     buffer_text(b, "variant  accuracy  log-loss  p to the best  what varies\n");
     for (size_t i = 0; i < s->n; i++) {
@@ -78,20 +88,22 @@ static void put_table(buffer *b, const sweep_facts *s, const duel *duels, size_t
             buffer_printf(b, "%13.4g  ", duel_of(duels, n, i, best)->corrected);
         buffer_printf(b, "%.*s\n", (int)v->varies.size, v->varies.data);
     }
-    buffer_printf(b, "\n%zu rows with a label; ", s->variants[0].n);
-    if (s->n_left_out) buffer_printf(b, "%zu that some variant could not score are left out; ", s->n_left_out);
+    buffer_printf(b, "\n%zu row%s with a label; ", s->variants[0].n, s->variants[0].n == 1 ? "" : "s");
+    if (s->n_left_out)
+        buffer_printf(b, "%zu that some variant could not score %s left out; ", s->n_left_out,
+                      s->n_left_out == 1 ? "is" : "are");
     buffer_printf(b, "%llu tokens computed, %llu saved by sharing\n", (unsigned long long)s->tokens_computed,
                   (unsigned long long)s->tokens_saved);
     if (beats_all(s, duels, n, best))
         buffer_printf(b,
                       "Variant %zu is the winner: it is better than each other one (McNemar's test, p < %g after "
-                      "Holm's correction for %zu comparisons).\n",
-                      best + 1, LEVEL, n);
+                      "Holm's correction for %zu comparison%s).\n",
+                      best + 1, LEVEL, n, n == 1 ? "" : "s");
     else
         buffer_printf(b,
                       "There is no winner: variant %zu has the highest accuracy, but others may be as good (McNemar's "
-                      "test, p >= %g after Holm's correction for %zu comparisons). More labeled rows may tell.\n",
-                      best + 1, LEVEL, n);
+                      "test, p >= %g after Holm's correction for %zu comparison%s). More labeled rows may tell.\n",
+                      best + 1, LEVEL, n, n == 1 ? "" : "s");
 }
 
 static void put_variant(buffer *b, const sweep_variant *v, size_t number) {
@@ -110,8 +122,13 @@ static void put_variant(buffer *b, const sweep_variant *v, size_t number) {
 }
 
 static void put_json(buffer *b, const sweep_facts *s, const duel *duels, size_t n, size_t best) {
-    buffer_printf(b, "{\"n\": %zu,\n \"left_out\": %zu,\n \"best\": %zu,\n \"winner\": %s,\n \"variants\": [",
-                  s->variants[0].n, s->n_left_out, best + 1, beats_all(s, duels, n, best) ? "true" : "false");
+    buffer_printf(b, "{\"n\": %zu,\n \"left_out\": %zu,\n \"best\": ", s->variants[0].n, s->n_left_out);
+    if (s->variants[0].n)
+        buffer_printf(b, "%zu", best + 1);
+    else
+        buffer_text(b, "null");
+    buffer_printf(b, ",\n \"winner\": %s,\n \"variants\": [",
+                  s->variants[0].n && beats_all(s, duels, n, best) ? "true" : "false");
     for (size_t i = 0; i < s->n; i++) put_variant(b, &s->variants[i], i + 1);
     buffer_text(b, "],\n \"comparisons\": [");
     for (size_t i = 0; i < n; i++) {
@@ -140,7 +157,10 @@ int sweep_report(const sweep_facts *s, capp_error *err) {
         complain("%s", err->message);
         code = EXIT_FAILED;
     }
-    put_table(&text, s, duels, n, best);
+    if (s->variants[0].n)
+        put_table(&text, s, duels, n, best);
+    else
+        tell_none(s);
     if (!code && o->json) put_json(&json.rows, s, duels, n, best);
     if (!code && (!o->json || json.path)) code = output_print(buffer_view(&text));
     buffer_free(&text);

@@ -1,9 +1,10 @@
 """capp plan: its counts are those of the run, and it warns of what is wrong and of nothing else."""
 import json
+import re
 
 import numpy as np
 import pytest
-from command import rows_of, run
+from command import rows_of, run, told
 
 ROWS = "text,topic\n" + "".join(f'"number {i} of, {i * i} things",{"ab"[i % 2]}\n' for i in range(150))
 EXACT = ["--precision", "f32"]
@@ -75,6 +76,17 @@ def test_warnings_of_rows(model, write):
     assert "line 5" in text and "line 3 repeats line 2" in text and "line 6" in text
 
 
+@pytest.mark.parametrize("piped", [False, True])
+def test_a_file_without_a_good_row(model, write, piped):
+    """The warning names the first row and its reason, and speaks of one row as of one."""
+    for rows, said in ('""\n', "1 row cannot be scored (the first is in line 2: "), ('""\n""\n', "2 rows cannot be scored (the first is in line 2: "):
+        done = run("plan", *model, *HOW, *(["--format", "csv"] if piped else [write("in.csv", "text\n" + rows)]), stdin="text\n" + rows)
+        assert done.returncode == 3 and said in done.stdout.decode() and "is empty" in done.stdout.decode()
+    done = run("plan", *model, "-t", "{text}:", "-c", "a,a", "--format", "csv", stdin="text\n%s\none\n" % ("many words " * 3000))
+    assert b"1 row is too long" in done.stdout and b"measured on 1 row:" in done.stdout
+    assert re.search(rb"classes    2, of (1 token|[2-9] tokens)\n", done.stdout)
+
+
 def test_warnings_of_projects(model, source, write):
     path = write("p.toml", 'template = "{text} is one of {classes}:"\nlist = "{class}"\nlist-separator = ", "\nprecision = "f32"\n'
                            '[[class]]\nname = "alpha"\nphrasings = ["alpha", "the first"]\n' + "".join(f'[[class]]\nname = "{n}"\n' for n in ["beta", "gamma"]))
@@ -103,6 +115,8 @@ def test_the_terminal_and_a_pipe(model, source):
 
 
 def test_no_rows(model, write):
+    done = run("plan", *model, *HOW, write("in.csv", "text\n"))
+    assert done.returncode == 0 and not done.stdout and told(done) == [f"capp: {write('in.csv', 'text' + chr(10))}: no rows\n"]
     found = plan(*model, *HOW, write("in.csv", "text\n"))
     assert found["rows"] == found["tokens_computed"] == found["sample_rows"] == 0 and found["seconds"] is None
 

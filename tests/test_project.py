@@ -3,6 +3,7 @@ orders."""
 import json
 import os
 import pty
+import re
 import sqlite3
 import sys
 from pathlib import Path
@@ -87,6 +88,15 @@ def test_a_project_is_its_options(model, source, write, tmp_path):
     fails(run("classify", source, cwd=tmp_path / "folder"), "no model")
 
 
+def test_without_prior_leaves_out_those_of_classes(model, source, write):
+    path, plain = write("p.toml", PHRASED), write("plain.toml", re.sub("prior = .*\n", "", PHRASED))
+    expected = good(run("classify", *model, "-p", plain, source))
+    assert good(run("classify", *model, "-p", path, "--without", "prior", source)) == expected != good(run("classify", *model, "-p", path, source))
+    other = ["--prior", "0.1,0.2,0.7"]
+    assert good(run("classify", *model, "-p", path, *other, source)) == good(run("classify", *model, "-p", plain, *other, source))
+    fails(run("classify", *model, "-p", plain, "--without", "prior", source), "no such key")
+
+
 def test_files_are_those_beside_the_project(model, source, write, tmp_path):
     folder = tmp_path / "project"
     folder.mkdir()
@@ -130,6 +140,8 @@ def test_other_commands_take_what_they_use(model, source, write, tmp_path):
     ('[[class]]\ndescription = "a"\n', (":1: ", "no name")),
     ('[options]\ntop = 1\n', (":1: ", "unknown table")),
     ('[[class]]\nname = "a"\nprior = 0.5\n[[class]]\nname = "b"\n', (":1: ", "all or none")),
+    ('prior = [0.5, 0.5]\n[[class]]\nname = "a"\nprior = 0.5\n[[class]]\nname = "b"\nprior = 0.5\n', (":4: ", "keep one")),
+    ('[[class]]\nname = "a"\nprior = +0.5\n[[class]]\nname = "b"\nprior = 0.6\n', (":1: ", "sums to 1.1")),
     ('[[class]]\nname = "a"\nphrasings = []\n[[class]]\nname = "b"\n', (":1: ", "not a list of texts")),
     ('classes = ["a", "b"]\nprior = [0.5, 0.6]\n', (":1: ", "sums to 1.1")),
     ('classes = ["a", "b"]\nprior = [0.5]\n', (":2: ", "1 numbers", "2 classes")),
@@ -243,6 +255,44 @@ def test_bad_examples(model, source, write, content, parts):
     write("shots.csv", content)
     path = write("p.toml", 'examples = "shots.csv"\nexamples-label = "topic"\n' + PHRASED)
     fails(run("classify", *model, "-p", path, source), *parts)
+
+
+def asked(path, alone, labeled, *more):
+    """The probabilities of classify, which must be those of evaluate."""
+    out = path.with_name("evaluated.jsonl")
+    good(run("evaluate", "-p", path, "--precision", "f32", "--overwrite", "-o", out, *more, labeled))
+    rows = rows_of(run("classify", "-p", path, "--precision", "f32", alone))
+    assert [row["probabilities"] for row in rows] == [json.loads(line)["probabilities"] for line in out.read_text().splitlines()]
+    return [row["probabilities"] for row in rows]
+
+
+def test_the_project_of_the_manual(smollm2, write, tmp_path):
+    manual = (Path(__file__).resolve().parent.parent / "docs" / "project.md").read_text()
+    path = write("doc.toml", manual.split("```toml\n")[1].split("```")[0])
+    (tmp_path / "smollm2.gguf").symlink_to(smollm2)
+    write("shots.csv", "text,topic\nwhere is my card,card arrival\ngive it back,refund\n")
+    alone = write("alone.csv", "text\nhas it come\nmy money\n")
+    assert list(asked(path, alone, write("q.csv", "text,topic\nhas it come,card arrival\nmy money,refund\n"))[0]) == ["card arrival", "refund"]
+    assert json.loads(good(run("plan", "-p", path, "--json", "-", alone)))["rows"] == 2
+
+
+def test_examples_are_the_same_in_all_commands(model, write):
+    """Their column is the one that the project names, whether the command has an option --label or not."""
+    path = write("p.toml", f'model = "{model[1]}"\nexamples = "shots.csv"\nlabel = "topic"\n' + PHRASED)
+    alone, labeled = write("alone.csv", "text\nfour\nfive\n"), write("q.csv", "text,topic\nfour,a\nfive,b\n")
+    write("shots.csv", SHOTS)
+    only = asked(path, alone, labeled)
+    write("shots.csv", "text,label,topic\none,b,a\ntwo,a,b\n")  # a column `label` that says something else
+    assert asked(path, alone, labeled) == only
+    write("shots.csv", "text,topic\none,b\ntwo,a\n")
+    assert asked(path, alone, labeled) != only
+    # --label of the command line is the column of INPUT alone; and labels may be indices.
+    write("shots.csv", SHOTS)
+    assert asked(path, alone, write("gold.csv", "text,gold\nfour,a\nfive,b\n"), "--label", "gold") == only
+    assert asked(path, alone, write("gold.csv", "text,gold\nfour,0\nfive,1\n"), "--label", "gold", "--label-index") == only
+    path.write_text("label-index = true\n" + path.read_text())
+    write("shots.csv", "text,topic\none,0\ntwo,1\n")
+    assert asked(path, alone, write("indices.csv", "text,topic\nfour,0\nfive,1\n")) == only
 
 
 def test_examples_of_a_chat_are_messages(smollm2, source, write):
@@ -386,6 +436,47 @@ def test_init_asks(model, write, tmp_path):
     good(run("classify", "-p", path, source))
     said, status = talk(["init", "-p", tmp_path / "other.toml", source], ["\n", "\x04"])
     assert status == 2 and "not written" in said and not (tmp_path / "other.toml").exists()
+
+
+@pytest.mark.parametrize("options, parts", [
+    (["-m", "missing.gguf"], ("missing.gguf", "no such model")), (["-t", "{txt}:"], ("q.csv", "no column 'txt'")),
+    (["-t", "{question} {classes}"], ("{classes}", "--list"))])
+def test_init_refuses_what_input_contradicts(write, tmp_path, options, parts):
+    fails(run("init", "--defaults", *options, write("q.csv", LABELED), cwd=tmp_path), *parts)
+    assert not (tmp_path / "capp.toml").exists()
+
+
+def test_init_of_a_file_without_rows_or_classes(write, tmp_path):
+    for content in "", "text,label\n":
+        done = run("init", "--defaults", "--format", "csv", "-p", tmp_path / "p.toml", write("q.csv", content))
+        fails(done, "q.csv")
+        assert b"name INPUT" not in done.stderr
+    fails(run("init", "--defaults", stdin="", cwd=tmp_path), "name INPUT")
+
+
+def test_init_asks_again(model, write, tmp_path):
+    source, path = write("q.csv", LABELED), tmp_path / "p.toml"
+    answers = ["missing.gguf\n", model[1] + "\n", "{txt}:\n", "{question} {classes}:\n", "topic\n", "label\n", "\n", "n\n"]
+    said, status = talk(["init", "-p", path, source], answers)
+    assert status == 0 and "no such model" in said and "no column 'txt'" in said and "no column 'topic'" in said
+    assert 'list = "{class}"' in path.read_text()
+    good(run("classify", "-p", path, source))
+
+
+def test_init_names_files_as_seen_from_its_folder(model, write, tmp_path):
+    """So that the project runs from any folder."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "m.gguf").symlink_to(model[1])
+    (tmp_path / "here" / "deep").mkdir(parents=True)
+    source = write("q.csv", LABELED)
+    write("shots.csv", "question,label\nwhy,e\n")
+    (tmp_path / "here" / "prior.json").write_text("[0.2, 0.3, 0.5]")
+    for folder, name in ("here/deep", "../../models/m.gguf"), ("here", "../models/m.gguf"), ("models", "m.gguf"), (".", "models/m.gguf"):
+        good(run("init", "--defaults", "-m", "models/m.gguf", "--examples", "shots.csv", "--prior", "@here/prior.json", "-p", folder, source, cwd=tmp_path))
+        text = (tmp_path / folder / "capp.toml").read_text()
+        assert f'model = "{name}"' in text, text
+        found = [good(run("classify", "-p", tmp_path / folder, source, cwd=where)) for where in (tmp_path, "/")]
+        assert found[0] == found[1]
 
 
 # ---- Stores ----------------------------------------------------------------------------------------------------------

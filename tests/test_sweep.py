@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import BUILD, fails, rows_of, run
+from command import BUILD, fails, rows_of, run, told
 from scipy import stats
 
 os.environ.setdefault("CAPP_LIBRARY", str(BUILD / "libcapp.so.0"))
@@ -137,6 +137,54 @@ def test_rows_that_a_variant_cannot_score(model, write):
     found = json.loads(done.stdout)
     assert done.returncode == 3 and (found["n"], found["left_out"]) == (2, 1)
     fails(run("sweep", *model, "-c", "a,b,c", "--label", "topic", "-t", "{text}", "-t", "{more}", path), "in.csv:3:", "'more' is empty")
+
+
+@pytest.mark.parametrize("more", [[], ["--list", "{class}", "--orders", "2"]])
+@pytest.mark.parametrize("policy", ["skip", "null"])
+def test_rows_that_are_too_long(model, write, tmp_path, policy, more):
+    """They count for no variant, but the other variants and the rows around them are those of separate runs."""
+    classes = " {classes}" if more else ""
+    path = write("in.csv", 'text,topic,more\none,a,x\n%s,b,y\nthree,c,z\nfour,a,w\n' % ("many words" * 200))
+    how = [*model, *EXACT, "-c", "a,b,c", *more]
+    texts = ["-t", "{text}" + classes, "-t", "{more}" + classes]
+    done = run("sweep", *how, "--label", "topic", *texts, "--on-error", policy, "-o", tmp_path / "kept", "--json", "-", path)
+    found = json.loads(done.stdout)
+    assert done.returncode == 3 and (found["n"], found["left_out"]) == (3, 1), done.stderr
+    assert b"in.csv:3: left out: variant 1: " in done.stderr
+    for number in 1, 2:
+        alone = run("classify", *how, *texts[2 * number - 2:2 * number], "--on-error", policy, path)
+        assert run("export", tmp_path / "kept" / f"{number}.db").stdout == alone.stdout and alone.returncode == (3 if number == 1 else 0)
+    fails(run("sweep", *how, "--label", "topic", *texts, path), "in.csv:3:", "context", "--context")
+
+
+def test_a_wrong_model_is_found_before_the_first_row(model, source, tmp_path):
+    missing, other = tmp_path / "missing.gguf", tmp_path / "other.gguf"
+    other.write_bytes(Path(model[1]).read_bytes().replace(b"general.architecture\x08\0\0\0\x05\0\0\0\0\0\0\0llama",
+                                                          b"general.architecture\x08\0\0\0\x05\0\0\0\0\0\0\0lxama"))
+    how = ["-c", "a,b,c", "-t", "{text}", "--label", "topic", "-o", tmp_path / "kept"]
+    for wrong, part in (missing, "No such file"), (other, "lxama"), (source, "in.csv"):
+        fails(run("sweep", *model, "-m", wrong, *how, source), str(wrong), part)
+        assert not list((tmp_path / "kept").glob("*.db"))
+    (tmp_path / "good.gguf").symlink_to(model[1])
+    good(run("sweep", *model, "-m", tmp_path / "good.gguf", *how, source))  # the corrected command
+
+
+def test_no_rows(model, write, tmp_path):
+    """All commands say so alike, and there is no best variant."""
+    path, store = write("in.csv", "text,topic\n"), tmp_path / "run.db"
+    how = [*model, "-c", "a,b,c", "-t", "{text}"]
+    good(run("classify", *how, "-o", store, path))
+    for where, done in (path, run("sweep", *how, "-t", "{text}.", "--label", "topic", path)), (store, run("evaluate", store, "--label", "topic")), \
+            (path, run("evaluate", *how, "--label", "topic", path)):
+        assert done.returncode == 0 and not done.stdout and told(done) == [f"capp: {where}: no rows\n"]
+    found = sweep(*how, "-t", "{text}.", path)
+    assert (found["n"], found["best"], found["winner"]) == (0, None, False) and found["variants"][0]["accuracy"] is None
+    path.write_text("text,topic\n,a\n")
+    done = run("sweep", *how, "-t", "{text}.", "--label", "topic", "--on-error", "skip", "-q", path)
+    assert done.returncode == 3 and not done.stdout and b"no row was scored by all variants" in done.stderr
+    path.write_text("text,topic\none,a\n")
+    done = run("sweep", *how, "-t", "{text}.", "--label", "topic", path)
+    assert b"1 row with a label" in done.stdout and b"1 comparison)" in done.stdout
 
 
 def test_copa(smollm2, shared, tmp_path):
