@@ -135,6 +135,18 @@ static bool check_store(const options *settings, capp_error *err) {
     return true;
 }
 
+/* Labels are work of a person: --overwrite does not remove them. */
+static bool spares_labels(const char *path, capp_error *err) {
+    capp_error other;
+    store *s = store_open(path, false, &other); /* what is not a store has no labels */
+    int64_t n = s ? store_number(s, "SELECT count(*) FROM labels") : 0;
+    store_close(s);
+    return !n || fail_at(err, 0,
+                         "%s has %lld labels of capp label, which --overwrite would remove; use another name for the "
+                         "output, or delete the file first",
+                         path, (long long)n);
+}
+
 bool output_open_rows(output *out, const options *settings, bool columns, const char *const *inputs, size_t n_inputs,
                       capp_error *err) {
     static const char *const beside[] = {".run", ".errors.jsonl"};
@@ -166,6 +178,7 @@ bool output_open_rows(output *out, const options *settings, bool columns, const 
     for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
         if (!beside_spares_inputs(out, beside[i], inputs, n_inputs, err)) return refuse(out, err);
     if (fstat(out->file, &facts)) return fail_at(err, 0, "%s: %s", settings->out, strerror(errno)) || refuse(out, err);
+    if (facts.st_size && settings->overwrite && stored && !spares_labels(settings->out, err)) return refuse(out, err);
     if (!facts.st_size || settings->overwrite) return true;
     out->resumed = settings->resume;
     if (settings->resume) return keep_rows(out, settings->out, err);

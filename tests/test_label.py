@@ -50,6 +50,17 @@ def test_keys_label_rows(store):
     assert shown(good(run("label", store, "--keys", "1"))) == []
 
 
+def test_overwrite_spares_labels(model, store, tmp_path):
+    command = ["classify", *model, *THREE, "-o", store, "--overwrite", tmp_path / "in.csv"]
+    good(run("label", store, "--keys", "12q"))
+    before = labels_of(store)
+    fails(run(*command), "run.db has 2 labels", "another name", "delete the file")
+    assert labels_of(store) == before and len(before) == 2
+    with contextlib.closing(sqlite3.connect(store)) as database, database:
+        database.execute("DELETE FROM labels")
+    good(run(*command))
+
+
 def test_undo(store):
     said = good(run("label", store, "--keys", "12uuu3q"))
     a, b, c, b2, a2, a3, *_ = shown(said)
