@@ -243,7 +243,8 @@ def test_what_cannot_be_a_store(model, source, tmp_path):
     os.mkfifo(tmp_path / "pipe.db")
     fails(run("export", tmp_path / "pipe.db"), "not a regular file")
     store.write_bytes(b"some other file" * 50)
-    fails(run("export", store), "run.db", "not a database")
+    fails(run("export", store), "run.db", "not a database", "capp classify -o NAME.db")
+    fails(run("export", source / "run.db"), "in.csv/run.db: cannot open", "Not a directory")
     with opened(tmp_path / "other.db") as database:
         database.execute("CREATE TABLE t(a)")
     fails(run("export", tmp_path / "other.db"), "not a store")
@@ -266,6 +267,9 @@ def test_a_damaged_store(model, source, tmp_path):
         with opened(copy) as database, database:
             database.execute(change)
         fails(run("decide", copy), "damaged")
+    whole = store.read_bytes()
+    copy.write_bytes(whole[:4096] + bytes(reversed(whole[4096:])))
+    fails(run("export", copy), "copy.db", "malformed", "restore a copy")
 
 
 # ---- Decisions ---------------------------------------------------------------------------------------------------------
