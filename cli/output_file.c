@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "output_file.h"
+#include "option_table.h"
 #include "store.h"
 
 #include <errno.h>
@@ -147,6 +148,20 @@ static bool spares_labels(const char *path, capp_error *err) {
                          path, (long long)n);
 }
 
+/* Whether --resume of the command may continue what the file holds. A variant of a sweep is a run of classify with a
+ * label, and sweep has no --resume. */
+static bool can_resume(const options *settings, bool stored) {
+    bool has = false;
+    for (size_t i = 0; i < n_option_rows; i++)
+        has = has || (option_rows[i].id == OPT_RESUME && option_has(&option_rows[i], settings->bit));
+    if (!has || (settings->bit == COMMAND_CLASSIFY && settings->label)) return false;
+    if (!stored || store_is_unused(settings->out)) return true;
+    capp_error other;
+    store *s = store_open(settings->out, false, &other);
+    store_close(s);
+    return s != NULL;
+}
+
 bool output_open_rows(output *out, const options *settings, bool columns, const char *const *inputs, size_t n_inputs,
                       capp_error *err) {
     static const char *const beside[] = {".run", ".errors.jsonl"};
@@ -182,10 +197,9 @@ bool output_open_rows(output *out, const options *settings, bool columns, const 
     if (!facts.st_size || settings->overwrite) return true;
     out->resumed = settings->resume;
     if (settings->resume) return keep_rows(out, settings->out, err);
-    fail_at(err, 0,
-            "%s already holds %s; use --resume to continue that run, --overwrite to replace it, or another name for "
-            "the output",
-            settings->out, human_bytes((uint64_t)facts.st_size));
+    fail_at(err, 0, "%s already holds %s; use %s--overwrite to replace it, or another name for the output",
+            settings->out, human_bytes((uint64_t)facts.st_size),
+            can_resume(settings, stored) ? "--resume to continue that run, " : "");
     return refuse(out, err);
 }
 

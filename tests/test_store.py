@@ -251,6 +251,27 @@ def test_what_cannot_be_a_store(model, source, tmp_path):
     fails(run("classify", *model, *CLASSES, "-o", tmp_path / "other.db", "--resume", source), "not a store")
 
 
+def test_cures_exist(model, source, write, tmp_path):
+    """A message names --resume only where the command has it and it would work."""
+    store, other, kept = tmp_path / "run.db", tmp_path / "other.db", tmp_path / "kept.csv"
+    good(run("classify", *model, *CLASSES, "-o", store, source))
+    kept.write_text("id\n")
+    with opened(other) as database:
+        database.execute("CREATE TABLE t(a)")
+    sweep = ["sweep", *model, *CLASSES, "-t", "{text}", "-t", "Say {text}", "--label", "n", "-o", tmp_path / "sweep",
+             write("labeled.csv", "text,n\na,yes\nb,no\n")]
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "1.db").write_bytes(store.read_bytes())
+    for done in (run("export", store, "-o", kept), run("decide", store, "-o", kept), run(*sweep),
+                 run("classify", *model, *CLASSES, "-o", other, source)):
+        fails(done, "already holds", "use --overwrite to replace it, or another name")
+        assert b"--resume" not in done.stderr
+    fails(run("classify", *model, *CLASSES, "-o", store, source), "--resume to continue")
+    with opened(store) as database, database:
+        database.execute("UPDATE settings SET value = '0' WHERE name = 'ended'")
+    assert b"has not ended; these are the first 300 rows; for all rows, run its command again" in run("export", store).stderr
+
+
 def test_a_name_like_a_uri(model, source, tmp_path):
     name = "file:run.db"
     good(run("classify", *model, *CLASSES, "-o", name, source, cwd=tmp_path))
