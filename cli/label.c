@@ -237,11 +237,12 @@ int label_command(const options *settings) {
     l.colors = terminal_has_colors(STDOUT_FILENO);
     bool good = open_labeling(&l, &err) && run_labeling(&l, &code, &err);
     terminal_end_keys();
-    if (interrupted())
+    if (interrupted()) {
         code = EXIT_SIGNAL + interrupted();
-    else if (!good)
+    } else if (!good) {
+        complain("%s", err.message);
         code = EXIT_FAILED;
-    if (code == EXIT_FAILED) complain("%s", err.message);
+    }
     if (l.store && good && !code) {
         l.text.size = 0;
         buffer_printf(&l.text, "\n%zu rows labeled; %zu of %zu rows of the store have a label\n", l.n_given,

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
 
 import numpy as np
 import pytest
@@ -136,6 +137,13 @@ def test_what_label_cannot_do(store, model, write):
     fails(run("label"), "no store")
     assert "1 of 80" in good(run("label", store, "-n", "1", "--keys", "1111"))
     assert b"--keys" in run("help", "label").stdout
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_full_output_is_told_once(store):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([CAPP, "label", store, "--keys", "sq"], stdout=full, stderr=subprocess.PIPE)
+    fails(done, "No space left")
 
 
 def test_text_cannot_move_the_cursor(model, write, tmp_path):
