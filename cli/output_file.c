@@ -39,6 +39,13 @@ bool output_form_of(const char *path, output_form *form, packing *packed, capp_e
             *packed = packings[i].packing;
             return true;
         }
+    if (ends_with(path, ".parquet"))
+        return fail_at(
+            err, 0,
+            "-o %s: Python writes Parquet (with pandas and pyarrow): write a store with capp classify -o NAME.db, "
+            "then run python3 -c 'from capp.store import Store; "
+            "Store(\"NAME.db\").frame().to_parquet(\"NAME.parquet\")'",
+            path);
     return fail_at(
         err, 0,
         "-o %s: unknown ending; use .jsonl, .json, .csv or .tsv, also followed by .gz or .zst; or .db for a store",

@@ -240,6 +240,7 @@ def test_what_cannot_be_a_store(model, source, tmp_path):
     fails(run("classify", *model, *CLASSES, "--top", "1", "-o", store, source), "capp export")
     fails(run("evaluate", *model, *CLASSES, "--label", "text", "-o", store, source), "only classify")
     fails(run("export", store), "no such file")
+    fails(run("classify", *model, *CLASSES, "-o", tmp_path / "run.parquet", source), "Python writes Parquet", "to_parquet", "pyarrow")
     os.mkfifo(tmp_path / "pipe.db")
     fails(run("export", tmp_path / "pipe.db"), "not a regular file")
     store.write_bytes(b"some other file" * 50)
