@@ -227,11 +227,20 @@ def test_another_run_is_told_apart(model, tiny_gpt2, write, tmp_path, change, pa
     good(run("classify", *model, *CLASSES, "-o", store, path))
     rows = good(run("export", store))
     fails(run("classify", *model, *CLASSES, *change, "-o", store, "--resume", path), "run.db", part, "then")
-    fails(run("classify", "-m", tiny_gpt2, *CLASSES, "-o", store, "--resume", path), "run.db", "the model", "xxh3")
+    fails(run("classify", "-m", tiny_gpt2, *CLASSES, "-o", store, "--resume", path), "run.db", "the model", "xxh3",
+          f'then "{model[1]}" with', f'now "{tiny_gpt2}" with')
     fails(run("classify", *model, *CLASSES, "-o", store, path), "already holds", "--resume")
     assert good(run("export", store)) == rows
     good(run("classify", *model, *CLASSES, *change, "-o", store, "--overwrite", path))
     assert good(run("export", store)) != rows
+
+
+def test_long_values_are_cut_where_they_differ(model, write, tmp_path):
+    path, store, same = write("in.csv", table(3)), tmp_path / "run.db", "é" * 35
+    good(run("classify", *model, "-c", f"{same},the second,end", "-o", store, path))
+    done = run("classify", *model, "-c", f"{same},the third,end", "-o", store, "--resume", path)
+    fails(done, "--classes (then ...", 'the second,end", now ...', 'the third,end")')
+    done.stderr.decode()  # no character is cut
 
 
 def test_what_cannot_be_a_store(model, source, tmp_path):
