@@ -62,6 +62,18 @@ def test_overwrite_spares_labels(model, store, tmp_path):
     good(run(*command))
 
 
+def test_only_the_part_of_the_row_is_shown(model, write, tmp_path):
+    """Not the instruction, the list of classes and the examples, which all rows share."""
+    path, rows = tmp_path / "run.db", write("in.jsonl", '{"text": "bread"}\n{"text": "milk and\\nan egg"}\n')
+    for more, parts in [([], ["\n...Text: bread\nIs it?\n\n", "\n...Text: milk and\nan egg"]),
+                        (["-t", "Text: {text}\n" + "z" * 81], ["\nText: bread...\n\n"])]:
+        how = ["-t", "Rules\n- one: say\nText: {text}\nIs it?", *more][-2:]
+        good(run("classify", *model, *THREE, *how, "-o", path, "--overwrite", rows))
+        said = good(run("label", path, "--keys", "sss"))
+        assert not [part for part in parts if part not in said], said
+        assert "Rules" not in said and "one: say" not in said and "zz" not in said
+
+
 def test_undo(store):
     said = good(run("label", store, "--keys", "12uuu3q"))
     a, b, c, b2, a2, a3, *_ = shown(said)
