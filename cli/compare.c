@@ -15,6 +15,15 @@ typedef struct comparison {
     buffer text, json;           /* the first of them */
 } comparison;
 
+static read_status fail_shorter(const comparison *c, int shorter, capp_error *err) {
+    fail_at(
+        err, 0,
+        "%s and %s do not have the same labeled rows: the %s has %zu rows with a label, and the %s has more; compare "
+        "runs over one input",
+        c->sides[0].path, c->sides[1].path, shorter ? "second" : "first", c->n, shorter ? "first" : "second");
+    return READ_FAILED;
+}
+
 /* The next row of both. They must be the same rows. */
 static read_status next_pair(comparison *c, decided_row pair[2], capp_error *err) {
     read_status status[2];
@@ -22,8 +31,9 @@ static read_status next_pair(comparison *c, decided_row pair[2], capp_error *err
     for (int i = 0; i < 2; i++)
         if ((status[i] = labeled_next(&c->sides[i], &pair[i], &index[i], err)) == READ_FAILED) return READ_FAILED;
     if (status[0] == READ_END && status[1] == READ_END) return READ_END;
+    if (status[0] != status[1]) return fail_shorter(c, status[0] == READ_END ? 0 : 1, err);
     const row *a = &pair[0].row, *b = &pair[1].row;
-    if (status[0] == status[1] && index[0] == index[1] && str_equal(a->id, b->id) &&
+    if (index[0] == index[1] && str_equal(a->id, b->id) &&
         str_equal(a->example.completions[a->label], b->example.completions[b->label]))
         return READ_ROW;
     fail_at(err, 0, "%s and %s do not have the same labeled rows: they differ at row %zu; compare runs over one input",

@@ -109,8 +109,10 @@ static void tell(const writer *w) {
     const options *o = w->settings;
     if (o->quiet) return;
     if (!w->facts.ended)
-        complain("%s: its run has not ended; these are the first %zu rows; to continue it, add --resume to its command",
-                 o->input, w->n);
+        complain(
+            "%s: its run has not ended; these are the first %zu rows; for all rows, run its command again: classify "
+            "with --resume, sweep with --overwrite",
+            o->input, w->n);
     if (w->n_undecided)
         complain(
             "%zu of %zu rows are undecided: their best classes are within the margin of the precision and were "

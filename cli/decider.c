@@ -29,9 +29,9 @@ static bool choose_words(decider *d, size_t class, capp_str words, bool named, c
         }
     return d->n_chosen > before ||
            fail_at(err, 0,
-                   "class '%.*s' is not in the store, which has scores of %zu classes; choose among these, or run capp "
+                   "class '%.*s' is not in the store, which has scores of %zu %s; choose among these, or run capp "
                    "classify with this class",
-                   (int)words.size, words.data, n);
+                   (int)words.size, words.data, n, all->n_phrasings ? "phrasings of classes" : "classes");
 }
 
 static bool choose_classes(decider *d, capp_error *err) {

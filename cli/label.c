@@ -9,7 +9,7 @@
 
 /* Keys of classes; s, u, q and / mean something else. */
 static const char KEYS[] = "123456789abcdefghijklmnoprtvwxyz";
-enum { MOST_KEYS = sizeof KEYS - 1, IN_ORDER = 9, SHOWN_BYTES = 2000 };
+enum { MOST_KEYS = sizeof KEYS - 1, IN_ORDER = 9, SHOWN_BYTES = 2000, SHOWN_END = 80 };
 
 /* A row that was shown, for undo. */
 typedef struct past {
@@ -23,6 +23,7 @@ typedef struct labeling {
     store_facts facts;
     decider decider;
     label_order order;
+    capp_str before, behind; /* text of the template before the fields of a row, and behind them; of facts.rules */
     int lock;
     past *history; /* [n_past] */
     size_t n_past, past_capacity, n_given;
@@ -76,20 +77,33 @@ static void put_bold(labeling *l, const char *mark) {
     if (l->colors) buffer_text(&l->text, mark);
 }
 
+/* What all rows share, such as an instruction and examples, is left out: whole lines before the row's fields, and a
+ * long text behind them. */
+static void put_prompt(labeling *l, capp_str prompt) {
+    buffer *b = &l->text;
+    capp_str before = l->before, behind = l->behind;
+    size_t from = 0, end = prompt.size;
+    if (prompt.size >= before.size && !memcmp(prompt.data, before.data, before.size)) from = before.size;
+    while (from && prompt.data[from - 1] != '\n') from--;
+    if (behind.size > SHOWN_END && end - from >= behind.size &&
+        !memcmp(prompt.data + end - behind.size, behind.data, behind.size))
+        end -= behind.size;
+    if (end - from > SHOWN_BYTES) from = end - SHOWN_BYTES;
+    while (from && from < end && ((unsigned char)prompt.data[from] & 0xC0) == 0x80) from++;
+    if (from) buffer_text(b, "...");
+    put_plain(b, (capp_str){prompt.data + from, end - from});
+    buffer_text(b, end < prompt.size ? "...\n\n" : "\n\n");
+}
+
 static void show(labeling *l, const decided_row *decided, const choices *c) {
     buffer *b = &l->text;
-    capp_str prompt = decided->row.example.prompt;
-    size_t from = prompt.size > SHOWN_BYTES ? prompt.size - SHOWN_BYTES : 0;
-    while (from && from < prompt.size && ((unsigned char)prompt.data[from] & 0xC0) == 0x80) from++;
     b->size = 0;
     put_bold(l, "\033[2m");
     buffer_text(b, "\n--- row ");
     put_plain(b, decided->row.id);
     buffer_printf(b, ": %zu of %zu rows have a label\n", l->order.n_labeled, l->order.n_all);
     put_bold(l, "\033[0m");
-    if (from) buffer_text(b, "...");
-    put_plain(b, (capp_str){prompt.data + from, prompt.size - from});
-    buffer_text(b, "\n\n");
+    put_prompt(l, decided->row.example.prompt);
     for (size_t i = 0; i < c->n_keyed; i++) {
         put_bold(l, "\033[1m");
         buffer_printf(b, "  %c  ", KEYS[i]);
@@ -219,11 +233,27 @@ static bool run_labeling(labeling *l, int *code, capp_error *err) {
 
 /* ---- The command ----------------------------------------------------------------------------------------------- */
 
+static bool learn_template(labeling *l, capp_error *err) {
+    arena *a = &l->facts.rules.memory;
+    template pattern = {0};
+    size_t size, rest;
+    capp_str written = store_get(l->store, "template", a), end;
+    if (!written.size) return true;
+    bool good = template_parse(&pattern, written.data, "the template", err);
+    if (good) {
+        template_sizes(&pattern, &size, &rest);
+        l->before = (capp_str){template_fill(&pattern, capp_str_of(""), a).data, size};
+        if (template_end(&pattern, &end)) l->behind = arena_copy(a, end);
+    }
+    template_free(&pattern);
+    return good;
+}
+
 static bool open_labeling(labeling *l, capp_error *err) {
     const options *o = l->settings;
     l->lock = store_lock(o->input, err);
     l->store = l->lock < 0 ? NULL : store_open(o->input, true, err);
-    if (!l->store || !store_learn(&l->facts, l->store, err)) return false;
+    if (!l->store || !store_learn(&l->facts, l->store, err) || !learn_template(l, err)) return false;
     if (!decider_open(&l->decider, l->store, o->input, &l->facts, o, err)) return false;
     if (!order_open(&l->order, &l->decider, o->random, err)) return false;
     if (o->keys || terminal_begin_keys()) return true;
@@ -237,11 +267,12 @@ int label_command(const options *settings) {
     l.colors = terminal_has_colors(STDOUT_FILENO);
     bool good = open_labeling(&l, &err) && run_labeling(&l, &code, &err);
     terminal_end_keys();
-    if (interrupted())
+    if (interrupted()) {
         code = EXIT_SIGNAL + interrupted();
-    else if (!good)
+    } else if (!good) {
+        complain("%s", err.message);
         code = EXIT_FAILED;
-    if (code == EXIT_FAILED) complain("%s", err.message);
+    }
     if (l.store && good && !code) {
         l.text.size = 0;
         buffer_printf(&l.text, "\n%zu rows labeled; %zu of %zu rows of the store have a label\n", l.n_given,

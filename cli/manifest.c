@@ -179,31 +179,41 @@ static json_value member_of(json_value object, const char *name) {
     return (json_value){0};
 }
 
-/* One value for a message, shortened: for a file its hash. */
-static void describe(buffer *b, json_value value) {
-    enum { MOST = 60 };
-    if (json_kind_of(value) == JSON_KIND_ARRAY && json_size(value) == 1) {
-        json_walk walk = json_begin(value);
-        json_next(&walk);
-        value = walk.item;
-    }
-    json_value hash = member_of(value, "hash");
-    if (hash.size) value = hash;
-    size_t n = value.size < MOST ? value.size : MOST;
-    while (n && n < value.size && !utf8_character(value.data + n, value.size - n)) n--;
+/* The item of an array of one item. */
+static json_value item_of(json_value value) {
+    if (json_kind_of(value) != JSON_KIND_ARRAY || json_size(value) != 1) return value;
+    json_walk walk = json_begin(value);
+    json_next(&walk);
+    return walk.item;
+}
+
+/* One value for a message: for a file its path and hash, otherwise the part around byte `at`. */
+static void describe(buffer *b, json_value value, size_t at) {
+    enum { MOST = 60, BEFORE = 20 };
+    json_value path = member_of(value, "path"), hash = member_of(value, "hash");
+    size_t from = value.size > MOST && at > BEFORE ? at - BEFORE : 0;
+    while (from && ((unsigned char)value.data[from] & 0xC0) == 0x80) from--;
+    size_t end = value.size - from > MOST ? from + MOST : value.size;
+    while (end > from && end < value.size && !utf8_character(value.data + end, value.size - end)) end--;
     if (!value.size || json_kind_of(value) == JSON_KIND_NULL)
         buffer_text(b, "none");
     else if (json_kind_of(value) == JSON_KIND_BOOL)
         buffer_text(b, "given");
+    else if (path.size && hash.size)
+        buffer_printf(b, "%.*s with hash %.*s", (int)path.size, path.data, (int)hash.size, hash.data);
     else
-        buffer_printf(b, "%.*s%s", (int)n, value.data, n < value.size ? "..." : "");
+        buffer_printf(b, "%s%.*s%s", from ? "..." : "", (int)(end - from), value.data + from,
+                      end < value.size ? "..." : "");
 }
 
 static void differ(buffer *b, const char *what, json_value then, json_value now) {
+    json_value x = item_of(then), y = item_of(now);
+    size_t at = 0;
+    while (at < x.size && at < y.size && x.data[at] == y.data[at]) at++;
     buffer_printf(b, "%s%s (then ", b->size ? "; " : "", what);
-    describe(b, then);
+    describe(b, x, at);
     buffer_text(b, ", now ");
-    describe(b, now);
+    describe(b, y, at);
     buffer_char(b, ')');
 }
 

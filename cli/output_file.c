@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "output_file.h"
+#include "option_table.h"
 #include "store.h"
 
 #include <errno.h>
@@ -38,6 +39,13 @@ bool output_form_of(const char *path, output_form *form, packing *packed, capp_e
             *packed = packings[i].packing;
             return true;
         }
+    if (ends_with(path, ".parquet"))
+        return fail_at(
+            err, 0,
+            "-o %s: Python writes Parquet (with pandas and pyarrow): write a store with capp classify -o NAME.db, "
+            "then run python3 -c 'from capp.store import Store; "
+            "Store(\"NAME.db\").frame().to_parquet(\"NAME.parquet\")'",
+            path);
     return fail_at(
         err, 0,
         "-o %s: unknown ending; use .jsonl, .json, .csv or .tsv, also followed by .gz or .zst; or .db for a store",
@@ -135,6 +143,32 @@ static bool check_store(const options *settings, capp_error *err) {
     return true;
 }
 
+/* Labels are work of a person: --overwrite does not remove them. */
+static bool spares_labels(const char *path, capp_error *err) {
+    capp_error other;
+    store *s = store_open(path, false, &other); /* what is not a store has no labels */
+    int64_t n = s ? store_number(s, "SELECT count(*) FROM labels") : 0;
+    store_close(s);
+    return !n || fail_at(err, 0,
+                         "%s has %lld labels of capp label, which --overwrite would remove; use another name for the "
+                         "output, or delete the file first",
+                         path, (long long)n);
+}
+
+/* Whether --resume of the command may continue what the file holds. A variant of a sweep is a run of classify with a
+ * label, and sweep has no --resume. */
+static bool can_resume(const options *settings, bool stored) {
+    bool has = false;
+    for (size_t i = 0; i < n_option_rows; i++)
+        has = has || (option_rows[i].id == OPT_RESUME && option_has(&option_rows[i], settings->bit));
+    if (!has || (settings->bit == COMMAND_CLASSIFY && settings->label)) return false;
+    if (!stored || store_is_unused(settings->out)) return true;
+    capp_error other;
+    store *s = store_open(settings->out, false, &other);
+    store_close(s);
+    return s != NULL;
+}
+
 bool output_open_rows(output *out, const options *settings, bool columns, const char *const *inputs, size_t n_inputs,
                       capp_error *err) {
     static const char *const beside[] = {".run", ".errors.jsonl"};
@@ -166,13 +200,13 @@ bool output_open_rows(output *out, const options *settings, bool columns, const 
     for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
         if (!beside_spares_inputs(out, beside[i], inputs, n_inputs, err)) return refuse(out, err);
     if (fstat(out->file, &facts)) return fail_at(err, 0, "%s: %s", settings->out, strerror(errno)) || refuse(out, err);
+    if (facts.st_size && settings->overwrite && stored && !spares_labels(settings->out, err)) return refuse(out, err);
     if (!facts.st_size || settings->overwrite) return true;
     out->resumed = settings->resume;
     if (settings->resume) return keep_rows(out, settings->out, err);
-    fail_at(err, 0,
-            "%s already holds %s; use --resume to continue that run, --overwrite to replace it, or another name for "
-            "the output",
-            settings->out, human_bytes((uint64_t)facts.st_size));
+    fail_at(err, 0, "%s already holds %s; use %s--overwrite to replace it, or another name for the output",
+            settings->out, human_bytes((uint64_t)facts.st_size),
+            can_resume(settings, stored) ? "--resume to continue that run, " : "");
     return refuse(out, err);
 }
 

@@ -61,7 +61,25 @@ int store_errno(const store *s) {
 }
 
 bool store_fail(const store *s, capp_error *err) {
-    return fail_at(err, 0, "%s: %s", s->path, s->database ? sqlite3_errmsg(s->database) : "cannot open the database");
+    static const struct {
+        int code;
+        const char *cure;
+    } cures[] = {
+        {SQLITE_NOTADB, "it is not a store of capp; capp classify -o NAME.db makes one"},
+        {SQLITE_CORRUPT, "the store is damaged; restore a copy of it, or run capp classify again"},
+        {SQLITE_CANTOPEN, "allow reading the file and its folder"},
+        {SQLITE_PERM, "allow reading the file and its folder"},
+        {SQLITE_READONLY, "allow writing to the file and its folder"},
+        {SQLITE_BUSY, "another program writes to it; wait until it ends"},
+        {SQLITE_FULL, "free some space"},
+        {SQLITE_IOERR, "repair the disk, or copy the file to another one"},
+    };
+    int code = s->database ? sqlite3_errcode(s->database) & 0xFF : SQLITE_CANTOPEN;
+    const char *cure = "run capp classify again";
+    for (size_t i = 0; i < sizeof cures / sizeof *cures; i++)
+        if (code == cures[i].code) cure = cures[i].cure;
+    return fail_at(err, 0, "%s: %s; %s", s->path,
+                   s->database ? sqlite3_errmsg(s->database) : "cannot open the database", cure);
 }
 
 /* ---- Opening --------------------------------------------------------------------------------------------------- */
@@ -126,7 +144,10 @@ static bool fail_missing(const char *path, capp_error *err) {
 store *store_open(const char *path, bool write, capp_error *err) {
     struct stat status;
     if (stat(path, &status)) {
-        fail_missing(path, err);
+        if (errno == ENOENT)
+            fail_missing(path, err);
+        else
+            fail_at(err, 0, "%s: cannot open the file: %s; check its folder", path, strerror(errno));
         return NULL;
     }
     if (!S_ISREG(status.st_mode)) {

@@ -179,6 +179,15 @@ def test_nan_is_refused():
     assert arrays.calibrate_apply(scores, shift=[-np.inf, 0]).tolist() == [[0, 1]]
 
 
+def test_phrasings_are_added():
+    rows = np.log([[[0.1], [0.3]], [[0.2], [0.3]], [[0.5], [0.1]]])
+    found = arrays.decide(rows, ["a", "b", "c"], class_of=[1, 0, 1], prior=[0.5, 0.5], aggregate="sum")
+    assert np.allclose(np.exp(found.scores), [[0.2, 0.6], [0.3, 0.4]], rtol=1e-6) and list(found.prediction) == [1, 1]
+    for wrong in ([0, 1], [0, 2, 2], [0, 1, -1], [0.0, 1.0, 1.0]):
+        with pytest.raises(ValueError, match="class_of must have"):
+            arrays.decide(rows, ["a", "b", "c"], class_of=wrong)
+
+
 # ---- Stores ----------------------------------------------------------------------------------------------------------
 
 
@@ -202,3 +211,28 @@ def test_a_store_in_python(model, write, tmp_path):
         database.execute("PRAGMA user_version = 2")
     with pytest.raises(ValueError, match="a store of format 2"):
         Store(store)
+    store.write_bytes(b"some other file" * 50)
+    with pytest.raises(ValueError, match="run.db: file is not a database; it is not a store of capp"):
+        Store(store)
+
+
+def test_the_page_on_a_store_with_phrasings(model, write, tmp_path, monkeypatch, capsys):
+    """The snippet of docs/store.md, where a class has two phrasings and a row could not be scored."""
+    classes = write("c.json", '[{"name": "yes", "phrasings": ["yes", "of course"]}, "no"]')
+    rows = [{"text": f"text {i}" if i != 5 else None, "topic": ["yes", "no"][i % 2]} for i in range(40)]
+    path = write("in.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    done = run("classify", *model, "-c", f"@{classes}", "-t", "Say {text}", "--precision", "f32", "--on-error", "null", "-o",
+               tmp_path / "run.db", path)
+    assert done.returncode == 3, done.stderr  # a bad row
+    page = (Path(__file__).resolve().parent.parent / "docs" / "store.md").read_text(encoding="utf-8")
+    (snippet,) = [part.split("```")[0] for part in page.split("```python\n")[1:] if "calibrate_cross" in part.split("```")[0]]
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(snippet, names)  # the page as a person copies it
+    opened, frame = names["store"], names["store"].frame()
+    assert len(capsys.readouterr().out.split()) == 2 and len(frame) == 40
+    assert opened.completions == ["yes", "of course", "no"] and opened.class_of == [0, 0, 1]
+    assert opened.scored == [row for row in range(40) if row != 5] == list(names["labels"].index)
+    best = frame.loc[opened.scored]
+    assert [opened.classes[i] for i in names["found"].prediction] == list(best.prediction)
+    assert list(names["found"].posterior.max(axis=1)) == list(best.probability)  # the same bits

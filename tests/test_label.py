@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
 
 import numpy as np
 import pytest
@@ -48,6 +49,29 @@ def test_keys_label_rows(store):
     more = shown(good(run("label", store, "--keys", "1" * 100)))
     assert len(labels_of(store)) == 80 and not {rows[0], rows[1], rows[3]} & set(more)
     assert shown(good(run("label", store, "--keys", "1"))) == []
+
+
+def test_overwrite_spares_labels(model, store, tmp_path):
+    command = ["classify", *model, *THREE, "-o", store, "--overwrite", tmp_path / "in.csv"]
+    good(run("label", store, "--keys", "12q"))
+    before = labels_of(store)
+    fails(run(*command), "run.db has 2 labels", "another name", "delete the file")
+    assert labels_of(store) == before and len(before) == 2
+    with contextlib.closing(sqlite3.connect(store)) as database, database:
+        database.execute("DELETE FROM labels")
+    good(run(*command))
+
+
+def test_only_the_part_of_the_row_is_shown(model, write, tmp_path):
+    """Not the instruction, the list of classes and the examples, which all rows share."""
+    path, rows = tmp_path / "run.db", write("in.jsonl", '{"text": "bread"}\n{"text": "milk and\\nan egg"}\n')
+    for more, parts in [([], ["\n...Text: bread\nIs it?\n\n", "\n...Text: milk and\nan egg"]),
+                        (["-t", "Text: {text}\n" + "z" * 81], ["\nText: bread...\n\n"])]:
+        how = ["-t", "Rules\n- one: say\nText: {text}\nIs it?", *more][-2:]
+        good(run("classify", *model, *THREE, *how, "-o", path, "--overwrite", rows))
+        said = good(run("label", path, "--keys", "sss"))
+        assert not [part for part in parts if part not in said], said
+        assert "Rules" not in said and "one: say" not in said and "zz" not in said
 
 
 def test_undo(store):
@@ -125,6 +149,13 @@ def test_what_label_cannot_do(store, model, write):
     fails(run("label"), "no store")
     assert "1 of 80" in good(run("label", store, "-n", "1", "--keys", "1111"))
     assert b"--keys" in run("help", "label").stdout
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_full_output_is_told_once(store):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([CAPP, "label", store, "--keys", "sq"], stdout=full, stderr=subprocess.PIPE)
+    fails(done, "No space left")
 
 
 def test_text_cannot_move_the_cursor(model, write, tmp_path):

@@ -514,6 +514,7 @@ def test_decide_with_other_phrasings(model, source, phrased, write):
     _, store = phrased
     other = write("q.toml", PHRASED.replace('"a", "the letter", "first of all"', '"the letter", "a"').replace('"something else", "c"', '"something else"'))
     assert good(run("decide", "-p", other, store)) == good(run("classify", *model, "-p", other, source))
+    fails(run("decide", store, "-c", "a,d"), "'d' is not in the store, which has scores of", "phrasings of classes")
     some = rows_of(run("decide", store, "-c", "c,a"))
     whole = rows_of(run("export", store))
     for row, all_classes in zip(some, whole, strict=True):

@@ -213,9 +213,14 @@ def test_compare(stores, tmp_path):
     assert "McNemar" in text and f"{len(differ)} rows differ" in text
 
 
-def test_compare_wants_the_same_rows(model, stores, write, tmp_path):
+def test_compare_wants_the_same_rows(model, labeled, stores, write, tmp_path):
     other = tmp_path / "other.db"
     good(run("classify", *model, *THREE, "-o", other, write("other.csv", "id,text,topic\nx,y,no\n")))
-    fails(run("compare", stores[0], other, "--label", "topic"), "same labeled rows")
+    fails(run("compare", stores[0], other, "--label", "topic"), "same labeled rows", "differ at row 0")
+    lines = labeled.read_text().splitlines(keepends=True)
+    good(run("classify", *model, *THREE, "-o", other, "--overwrite", write("fewer.csv", "".join(lines[:30]))))
+    said = ("29 rows with a label", "other.db")
+    fails(run("compare", stores[0], other, "--label", "topic"), *said, "the second has 29", "the first has more")
+    fails(run("compare", other, stores[0], "--label", "topic"), *said, "the first has 29", "the second has more")
     fails(run("compare", stores[0]), "two stores")
     fails(run("compare", *stores), "--label")

@@ -227,11 +227,20 @@ def test_another_run_is_told_apart(model, tiny_gpt2, write, tmp_path, change, pa
     good(run("classify", *model, *CLASSES, "-o", store, path))
     rows = good(run("export", store))
     fails(run("classify", *model, *CLASSES, *change, "-o", store, "--resume", path), "run.db", part, "then")
-    fails(run("classify", "-m", tiny_gpt2, *CLASSES, "-o", store, "--resume", path), "run.db", "the model", "xxh3")
+    fails(run("classify", "-m", tiny_gpt2, *CLASSES, "-o", store, "--resume", path), "run.db", "the model", "xxh3",
+          f'then "{model[1]}" with', f'now "{tiny_gpt2}" with')
     fails(run("classify", *model, *CLASSES, "-o", store, path), "already holds", "--resume")
     assert good(run("export", store)) == rows
     good(run("classify", *model, *CLASSES, *change, "-o", store, "--overwrite", path))
     assert good(run("export", store)) != rows
+
+
+def test_long_values_are_cut_where_they_differ(model, write, tmp_path):
+    path, store, same = write("in.csv", table(3)), tmp_path / "run.db", "é" * 35
+    good(run("classify", *model, "-c", f"{same},the second,end", "-o", store, path))
+    done = run("classify", *model, "-c", f"{same},the third,end", "-o", store, "--resume", path)
+    fails(done, "--classes (then ...", 'the second,end", now ...', 'the third,end")')
+    done.stderr.decode()  # no character is cut
 
 
 def test_what_cannot_be_a_store(model, source, tmp_path):
@@ -240,14 +249,37 @@ def test_what_cannot_be_a_store(model, source, tmp_path):
     fails(run("classify", *model, *CLASSES, "--top", "1", "-o", store, source), "capp export")
     fails(run("evaluate", *model, *CLASSES, "--label", "text", "-o", store, source), "only classify")
     fails(run("export", store), "no such file")
+    fails(run("classify", *model, *CLASSES, "-o", tmp_path / "run.parquet", source), "Python writes Parquet", "to_parquet", "pyarrow")
     os.mkfifo(tmp_path / "pipe.db")
     fails(run("export", tmp_path / "pipe.db"), "not a regular file")
     store.write_bytes(b"some other file" * 50)
-    fails(run("export", store), "run.db", "not a database")
+    fails(run("export", store), "run.db", "not a database", "capp classify -o NAME.db")
+    fails(run("export", source / "run.db"), "in.csv/run.db: cannot open", "Not a directory")
     with opened(tmp_path / "other.db") as database:
         database.execute("CREATE TABLE t(a)")
     fails(run("export", tmp_path / "other.db"), "not a store")
     fails(run("classify", *model, *CLASSES, "-o", tmp_path / "other.db", "--resume", source), "not a store")
+
+
+def test_cures_exist(model, source, write, tmp_path):
+    """A message names --resume only where the command has it and it would work."""
+    store, other, kept = tmp_path / "run.db", tmp_path / "other.db", tmp_path / "kept.csv"
+    good(run("classify", *model, *CLASSES, "-o", store, source))
+    kept.write_text("id\n")
+    with opened(other) as database:
+        database.execute("CREATE TABLE t(a)")
+    sweep = ["sweep", *model, *CLASSES, "-t", "{text}", "-t", "Say {text}", "--label", "n", "-o", tmp_path / "sweep",
+             write("labeled.csv", "text,n\na,yes\nb,no\n")]
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "1.db").write_bytes(store.read_bytes())
+    for done in (run("export", store, "-o", kept), run("decide", store, "-o", kept), run(*sweep),
+                 run("classify", *model, *CLASSES, "-o", other, source)):
+        fails(done, "already holds", "use --overwrite to replace it, or another name")
+        assert b"--resume" not in done.stderr
+    fails(run("classify", *model, *CLASSES, "-o", store, source), "--resume to continue")
+    with opened(store) as database, database:
+        database.execute("UPDATE settings SET value = '0' WHERE name = 'ended'")
+    assert b"has not ended; these are the first 300 rows; for all rows, run its command again" in run("export", store).stderr
 
 
 def test_a_name_like_a_uri(model, source, tmp_path):
@@ -266,6 +298,9 @@ def test_a_damaged_store(model, source, tmp_path):
         with opened(copy) as database, database:
             database.execute(change)
         fails(run("decide", copy), "damaged")
+    whole = store.read_bytes()
+    copy.write_bytes(whole[:4096] + bytes(reversed(whole[4096:])))
+    fails(run("export", copy), "copy.db", "malformed", "restore a copy")
 
 
 # ---- Decisions ---------------------------------------------------------------------------------------------------------

@@ -35,17 +35,19 @@ def _labels(values: npt.ArrayLike, n: int) -> npt.NDArray[np.uintp]:
 class Decisions:
     """The result of :func:`decide`."""
 
-    scores: Floats  #: [rows][completions] logarithm of the likelihood
-    posterior: Floats  #: [rows][completions]
+    scores: Floats  #: [rows][classes] logarithm of the likelihood
+    posterior: Floats  #: [rows][classes]
     prediction: npt.NDArray[np.intp]  #: [rows]
 
 
 def decide(logprobs: Sequence[npt.ArrayLike], completions: Sequence[str], aggregate: str = "mean",
            prior: npt.ArrayLike | None = None, normalize: bool = True, discount: float = 0.0,
-           marginals: Sequence[npt.ArrayLike] | None = None) -> Decisions:
+           marginals: Sequence[npt.ArrayLike] | None = None, class_of: Sequence[int] | None = None) -> Decisions:
     """Decides rows from their log-probabilities: the arithmetic of :func:`capp.classify.predict_proba` without the model.
 
     logprobs has an array for each completion: [rows][tokens of the completion]. marginals has [tokens] for each.
+    class_of has the class of each completion, from 0, if classes have several phrasings: their likelihoods are added, and
+    prior has a number for each class. Without it each completion is a class.
 
     >>> found = decide([[[-1.0], [-3.0]], [[-2.0, -1.0], [-1.0, -1.0]]], ["yes", "no way"], prior=[0.5, 0.5])
     >>> found.prediction
@@ -70,11 +72,18 @@ def decide(logprobs: Sequence[npt.ArrayLike], completions: Sequence[str], aggreg
         if len(added) != flat.shape[1]:
             raise ValueError(f"there are {len(added)} marginals, but the completions have {flat.shape[1]} tokens")
     options.scoring = ctypes.pointer(scoring)
+    classes = None if class_of is None else np.asarray(class_of)
+    if classes is not None:
+        if classes.shape != (k,) or classes.dtype.kind not in "iu" or set(classes) != set(range(int(max(classes)) + 1)):
+            raise ValueError(f"class_of must have the class of each of the {k} completions, counted from 0 without gaps")
+        classes = np.ascontiguousarray(classes, np.uintp)
+        scoring.class_of, scoring.n_phrasings, k = classes.ctypes.data, k, int(classes.max()) + 1
+        scoring.n_classes = k
     weights = None if prior is None else np.ascontiguousarray(prior, np.float64)
     if weights is not None and weights.shape != (k,):
         raise ValueError(f"prior must have {k} numbers")
     example = np.zeros(1, _abi.EXAMPLE)
-    example["completions"], example["n_completions"], example["normalize"] = texts.address, k, normalize
+    example["completions"], example["n_completions"], example["normalize"] = texts.address, len(parts), normalize
     example["prior"] = 0 if weights is None else weights.ctypes.data
     given = _abi.Logprobs(n, offset.ctypes.data, flat.ctypes.data, None, None, None, 0)
     found = Decisions(np.empty((n, k)), np.empty((n, k)), np.empty(n, np.intp))
