@@ -83,7 +83,7 @@ static void put_prompt(labeling *l, capp_str prompt) {
     buffer *b = &l->text;
     capp_str before = l->before, behind = l->behind;
     size_t from = 0, end = prompt.size;
-    if (prompt.size >= before.size && !memcmp(prompt.data, before.data, before.size)) from = before.size;
+    if (before.size && prompt.size >= before.size && !memcmp(prompt.data, before.data, before.size)) from = before.size;
     while (from && prompt.data[from - 1] != '\n') from--;
     if (behind.size > SHOWN_END && end - from >= behind.size &&
         !memcmp(prompt.data + end - behind.size, behind.data, behind.size))
