@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FLUSH_BYTES = 1 << 16 };
+enum { FLUSH_BYTES = 1 << 16, FLUSH_ROWS = 256 }; /* rows: of a transaction of a store */
 
 static const double FLUSH_SECONDS = 1, IDLE_SECONDS = 0.2;
 
@@ -342,7 +342,8 @@ bool output_end_row(output *out) {
     buffer_str(&out->rows, buffer_view(&out->row));
     out->row.size = 0;
     out->pending++;
-    if (out->rows.size >= FLUSH_BYTES || seconds_now() - out->flushed > FLUSH_SECONDS) return output_flush(out);
+    bool full = out->store ? out->pending >= FLUSH_ROWS : out->rows.size >= FLUSH_BYTES;
+    if (full || seconds_now() - out->flushed > FLUSH_SECONDS) return output_flush(out);
     return !out->error;
 }
 
