@@ -53,7 +53,7 @@ def test_json_lines_by_every_name(model, source, tmp_path):
         assert classify(model, source, "-o", out).returncode == 0 and out.read_bytes() == expected
 
 
-@pytest.mark.parametrize("name", ["out", "out.txt", "out.parquet", "out.csv.bz2", "out.gz", "out.jsonl.tmp", "out.xlsx"])
+@pytest.mark.parametrize("name", ["out", "out.txt", "out.csv.bz2", "out.gz", "out.jsonl.tmp", "out.xlsx"])
 def test_other_endings_are_errors(model, source, tmp_path, name):
     fails(classify(model, source, "-o", tmp_path / name), name, ".jsonl", ".csv")
     assert not (tmp_path / name).exists()
