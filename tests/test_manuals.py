@@ -29,7 +29,7 @@ def test_every_command_has_a_page():
 @pytest.mark.parametrize("page", COMMANDS)
 def test_a_page(pages, page):
     if not shutil.which("mandoc"):
-        pytest.skip("no mandoc: tools/setup.sh docs")
+        pytest.skip("no mandoc: tools/setup.sh site")
     command, path = page[5:-2], pages / page
     lint = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", path], capture_output=True, text=True)
     assert lint.returncode == 0 and not lint.stdout, lint.stdout

@@ -40,6 +40,10 @@ for group in "$@"; do
     test)
         need clang-format have clang-format
         need zstd have zstd
+        need tmux have tmux
+        need jq have jq
+        need zsh have zsh
+        need fish have fish
         ;;
     format) need clang-format have clang-format ;;
     site) need mandoc have mandoc ;;
