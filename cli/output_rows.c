@@ -330,6 +330,15 @@ static void put_field(buffer *b, const table *layout, const field *f) {
         put_text(b, layout, f->text);
 }
 
+/* Writes a list in JSON, in a table as a text; frees it. */
+static void put_list(buffer *b, const table *layout, buffer *list) {
+    if (layout->form == OUTPUT_JSONL)
+        buffer_str(b, buffer_view(list));
+    else
+        put_text(b, layout, buffer_view(list));
+    buffer_free(list);
+}
+
 /* The value of a column; false if there is none. */
 static bool put_value(buffer *b, const table *layout, const column *c, const outcome *x) {
     const row *of = x->of;
@@ -363,11 +372,7 @@ static bool put_value(buffer *b, const table *layout, const column *c, const out
     case COLUMN_CLASS: put_double(b, x->posterior[c->number]); return true;
     case COLUMN_PROBABILITIES:
         put_named(&list, layout, x);
-        if (json)
-            buffer_str(b, buffer_view(&list));
-        else
-            put_text(b, layout, buffer_view(&list));
-        buffer_free(&list);
+        put_list(b, layout, &list);
         return true;
     case COLUMN_TOP:
         if (json)
@@ -382,11 +387,7 @@ static bool put_value(buffer *b, const table *layout, const column *c, const out
     case COLUMN_TOKENS_RUN: buffer_printf(b, "%zu", x->decision->completion_tokens_run); return true;
     case COLUMN_SET:
         put_set(&list, x);
-        if (json)
-            buffer_str(b, buffer_view(&list));
-        else
-            put_text(b, layout, buffer_view(&list));
-        buffer_free(&list);
+        put_list(b, layout, &list);
         return true;
     case COLUMN_UNDECIDED: buffer_text(b, x->undecided ? "true" : "false"); return true;
     case COLUMN_LABEL: put_text(b, layout, class_text(x, of->label)); return true;

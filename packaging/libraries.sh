@@ -12,7 +12,7 @@ wanted=$(cat "$sources/complete" "$here/libraries.sh" "$folder/cc" | sha256sum)
 
 host=$(sed -n "s/.*-target \([^ .]*\).*/\1/p" "$folder/cc")
 export CC="$folder/cc" AR="$folder/ar" RANLIB="$folder/ranlib" CFLAGS='-O2 -fPIC'
-rm -rf "$folder/work" "$folder/lib" "$folder/include"
+rm -rf "$folder/building" "$folder/lib" "$folder/include"
 mkdir -p "$folder"/{work,include,lib/pkgconfig}
 cp -r "$sources/include/." "$folder/include/"
 
@@ -70,14 +70,14 @@ build_libmicrohttpd() {
 for source in "$sources"/*/; do
     library=$(basename "$source")
     [ "$(type -t "build_$library")" = function ] || continue
-    cp -a "$source" "$folder/work/$library"
+    cp -a "$source" "$folder/building/$library"
     echo "Building $library for $host"
-    (cd "$folder/work/$library" && "build_$library") >"$folder/work/$library.log" 2>&1 & # so that set -e holds inside
+    (cd "$folder/building/$library" && "build_$library") >"$folder/building/$library.log" 2>&1 & # so that set -e holds inside
     if ! wait $!; then
-        tail -n 20 "$folder/work/$library.log" >&2
+        tail -n 20 "$folder/building/$library.log" >&2
         echo "libraries.sh: $library was not built; see above" >&2
         exit 2
     fi
 done
-rm -rf "$folder/work"
+rm -rf "$folder/building"
 echo "$wanted" >"$folder/complete"

@@ -57,3 +57,13 @@ def as_jsonl(texts, end="\n"):
 
 def as_text(texts, end="\n"):
     return "".join(text + end for text in texts)
+
+
+def good(done):
+    """What a command that succeeded wrote."""
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def good_text(done):
+    return good(done).decode()

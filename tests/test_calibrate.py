@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import BUILD, fails, rows_of, run
+from command import BUILD, fails, good_text as good, rows_of, run
 
 os.environ.setdefault("CAPP_LIBRARY", str(BUILD / "libcapp.so.0"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "python"))
@@ -24,11 +24,6 @@ BLANKS = ["N/A", "[MASK]", ""]
 def softmax(z):
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
-
-
-def good(done):
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout.decode()
 
 
 def probabilities(done):

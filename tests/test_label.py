@@ -9,17 +9,12 @@ import subprocess
 
 import numpy as np
 import pytest
-from command import CAPP, fails, rows_of, run
+from command import CAPP, fails, good_text as good, rows_of, run
 from test_cli_terminal import Terminal
 
 NAMES = ["yes", "no", "perhaps not"]
 THREE = ["-c", ",".join(NAMES), "--precision", "f32"]
 WORDS = "card money bank loan train plane bus ticket apple bread milk egg".split()
-
-
-def good(done):
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout.decode()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import BUILD, CAPP, fails, rows_of, run
+from command import BUILD, CAPP, fails, good, rows_of, run
 
 os.environ.setdefault("CAPP_LIBRARY", str(BUILD / "libcapp.so.0"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "python"))
@@ -49,11 +49,6 @@ SHOTS = "text,topic\none,a\ntwo,b\n"
 @pytest.fixture
 def source(write):
     return write("in.csv", ROWS)
-
-
-def good(done):
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
 
 
 def query(store, text):

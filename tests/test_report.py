@@ -13,17 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import CAPP, fails, rows_of, run
+from command import CAPP, fails, good_text as good, rows_of, run
 from test_arrays import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ["yes", "no", "perhaps not"]
 THREE = ["-c", ",".join(NAMES), "--precision", "f32"]
-
-
-def good(done):
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout.decode()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 import integers
 import numpy as np
 import pytest
-from command import CAPP, CLASSES, fails, rows_of, run
+from command import CAPP, CLASSES, fails, good, rows_of, run
 
 SLOWLY = ["--isa", "ref", "--threads", "1"]
 EXACT = ["--precision", "f32"]
@@ -42,11 +42,6 @@ def objects(n):
 @pytest.fixture
 def source(write):
     return write("in.csv", table(300))
-
-
-def good(done):
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
 
 
 def opened(path):

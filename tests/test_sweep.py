@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import BUILD, fails, rows_of, run, told
+from command import BUILD, fails, good, rows_of, run, told
 from scipy import stats
 
 os.environ.setdefault("CAPP_LIBRARY", str(BUILD / "libcapp.so.0"))
@@ -22,11 +22,6 @@ EXACT = ["--precision", "f32"]
 @pytest.fixture
 def source(write):
     return write("in.csv", ROWS)
-
-
-def good(done):
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
 
 
 def sweep(*arguments):
