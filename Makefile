@@ -18,7 +18,7 @@ SANITIZE := -Db_lundef=false --buildtype=debugoptimized
 
 SOURCES = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.inc' 2>/dev/null || find include src cli tests examples -name '*.[ch]' -o -name '*.inc')
 
-.PHONY: all help setup setup-test debug asan tsan coverage aarch64 aarch64-quick install wheel dist site clean format lint fuzz demo models test check bench bench-kernels performance
+.PHONY: all help setup setup-test debug asan tsan clang musl coverage aarch64 aarch64-quick install wheel dist site clean format lint fuzz demo models test check bench bench-kernels performance
 
 all: setup build/build.ninja
 	@ninja -C build
@@ -29,10 +29,10 @@ help:
 	@echo 'make test       set up everything and run all tests, at most 15 minutes'
 	@echo 'make check      run the long tests: a million mutations, soak tests, comparison with CAPPr'
 	@echo 'make install    install into PREFIX (now $(PREFIX)); uses DESTDIR'
-	@echo 'make wheel      build the Python package as a wheel, in dist'
-	@echo 'make dist       make and check all packages, in dist: wheels, Debian packages'
+	@echo 'make wheel      make the wheel of the Python package for this processor, in dist'
+	@echo 'make dist       make and check all packages, in dist: wheels, static programs, Debian packages'
 	@echo 'make site       build the documentation as HTML: build-site/html/index.html'
-	@echo 'make debug asan tsan coverage    make other builds, in build-NAME'
+	@echo 'make debug asan tsan coverage clang musl    make other builds, in build-NAME'
 	@echo 'make aarch64    build for AArch64, in build-aarch64, and run its tests under qemu'
 	@echo 'make models     download the real models into $(MODELS)'
 	@echo 'make bench      compare capp with other programs; WORK=figure,copa REPS=5 BENCH=--quick'
@@ -64,6 +64,15 @@ build-tsan/build.ninja:
 build-coverage/build.ninja:
 	@meson setup build-coverage $(STRICT) -Db_coverage=true --buildtype=debug >/dev/null
 
+build-clang/build.ninja:
+	@CC=clang meson setup build-clang $(STRICT) >/dev/null
+
+build-musl/build.ninja: MUSL = $(shell uname -m)-linux-musl
+build-musl/build.ninja:
+	@tools/setup.sh wheel
+	@packaging/compiler.sh build-dist $(MUSL)
+	@meson setup build-musl $(STRICT) -Dlibraries=static --cross-file build-dist/$(MUSL)/meson.ini >/dev/null
+
 build-aarch64/build.ninja:
 	@tools/sysroot.sh arm64 build-sysroot-aarch64
 	@meson setup build-aarch64 $(STRICT) --cross-file build-sysroot-aarch64/root.ini --cross-file tools/aarch64.ini >/dev/null
@@ -71,18 +80,22 @@ build-aarch64/build.ninja:
 debug asan tsan: %: setup build-%/build.ninja
 	@ninja -C build-$@
 
+clang musl: %: setup-test build-%/build.ninja
+	@ninja -C build-$@
+
 install: all
 	@meson configure build --prefix '$(abspath $(PREFIX))' && meson install -C build
 	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" -ne 0 ] || ldconfig
 
-wheel: setup-test
-	@tools/wheel.sh dist
+wheel: setup
+	@tools/setup.sh wheel
+	@packaging/dist.sh build-dist dist wheel
 
 # All packages, each checked in a clean room. What took long to build stays in build-dist.
 dist: setup-test build-test/build.ninja
-	@tools/setup.sh dist
+	@tools/setup.sh wheel dist
 	@packaging/dist.sh build-dist dist
-	@ninja -C build-test
+	@ninja -C build-test capp
 	@$(PYTHON) tools/fetch.py --folder '$(MODELS)' smollm2
 	@CAPP_DIST=$(CURDIR)/dist $(PYTEST) tests/test_dist.py --long $(TESTS)
 
@@ -125,11 +138,12 @@ aarch64-quick:
 	@$(MAKE) build-aarch64/build.ninja
 	@ninja -C build-aarch64 capp libkernel_neon.a tests/model_tool tests/test_integers tests/test_unpack
 
-# Everything that takes too long for `make test`: tests marked long, the complete fuzzing, data races.
-check: test fuzz tsan
+# Everything that takes too long for `make test`: tests marked long, the complete fuzzing, data races, builds with clang and
+# against musl.
+check: test fuzz tsan clang musl
 	@[ "$$(uname -m)" != x86_64 ] || ninja -C build-aarch64
 	@tools/setup.sh corpus cluster browser
-	@CAPP_BUILD_TSAN=$(CURDIR)/build-tsan $(PYTEST) tests --long $(TESTS)
+	@CAPP_BUILD_TSAN=$(CURDIR)/build-tsan CAPP_BUILD_CLANG=$(CURDIR)/build-clang CAPP_BUILD_MUSL=$(CURDIR)/build-musl $(PYTEST) tests --long $(TESTS)
 
 # On any machine, with qemu's emulation.
 aarch64: setup-test

@@ -1,6 +1,22 @@
 #include "late.h"
 
+#ifdef CLI_NO_DOWNLOADS
+
+const char late_without[] = " (static, without downloads)";
+
+bool late_load(const char *library, const char *const *names, void **functions, size_t n, capp_error *err) {
+    (void)library, (void)names, (void)functions, (void)n;
+    return fail_at(
+        err, 0,
+        "this capp is a static program and cannot load the libraries that downloads need; download the model "
+        "with another program, or install capp as a Python wheel or a Debian package");
+}
+
+#else
+
 #include <dlfcn.h>
+
+const char late_without[] = "";
 
 bool late_load(const char *library, const char *const *names, void **functions, size_t n, capp_error *err) {
     void *loaded = dlopen(library, RTLD_NOW | RTLD_LOCAL); /* stays until the program ends */
@@ -11,3 +27,5 @@ bool late_load(const char *library, const char *const *names, void **functions, 
     }
     return true;
 }
+
+#endif

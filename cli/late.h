@@ -9,4 +9,7 @@
  * installed. */
 bool late_load(const char *library, const char *const *names, void **functions, size_t n, capp_error *err);
 
+/* What `capp --version` says if this program cannot load them, else "". */
+extern const char late_without[];
+
 #endif

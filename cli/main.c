@@ -1,4 +1,5 @@
 /* The command capp. Each subcommand has its own file; this file selects it. */
+#include "late.h"
 #include "models.h"
 #include "options.h"
 #include "output_file.h"
@@ -69,7 +70,7 @@ int main(int count, char **arguments) {
     }
     if (!strcmp(name, "--version") || !strcmp(name, "-V") || !strcmp(name, "version")) {
         buffer text = {0};
-        buffer_printf(&text, "capp %s\n", capp_version());
+        buffer_printf(&text, "capp %s%s\n", capp_version(), late_without);
         return print_text(&text);
     }
     if (!strcmp(name, "--help") || !strcmp(name, "-h")) return print_help(0);

@@ -3,13 +3,12 @@
 # and has lintian check them: it must find nothing.
 set -euo pipefail
 
-root=$(dirname "$(readlink -f "$0")")/..
+here=$(dirname "$(readlink -f "$0")")
 mkdir -p "$1"
 folder=$(readlink -f "$1")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir "$work/capp"
-(cd "$root" && git ls-files -z -co --exclude-standard | tar -c --null --ignore-failed-read -T -) | tar -x -C "$work/capp"
+"$here/copy.sh" "$work/capp"
 cd "$work/capp"
 if ! dpkg-buildpackage -us -uc -b >"$work/log" 2>&1; then
     tail -n 30 "$work/log" >&2

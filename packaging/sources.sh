@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# sources.sh FOLDER: gets the Debian sources of the libraries that wheels contain, and unpacks them
+# sources.sh FOLDER: gets the Debian sources of the libraries that wheels and static programs contain, and unpacks them
 # into FOLDER/LIBRARY, with Debian's patches. apt checks their signatures. FOLDER/archives has the files as Debian has
 # them, FOLDER/include the headers of libcurl and OpenSSL, which capp loads at run time. If FOLDER is complete, it does
 # nothing and is fast.

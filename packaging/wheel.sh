@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# wheel.sh COMPILER LICENSES FOLDER: builds a Python wheel into FOLDER with the compiler and the libraries of COMPILER (zig.sh,
-# libraries.sh) and the file LICENSES (licenses.sh), for any Python 3 and any Linux with the C library that zig.sh was told, or a newer one. All libraries are
-# inside but libcurl and libcrypto, which the command loads for downloads. auditwheel checks that and gives the wheel its tag.
+# wheel.sh COMPILER LICENSES FOLDER: builds a Python wheel into FOLDER with the compiler and the libraries of COMPILER
+# (compiler.sh) and the file LICENSES (licenses.sh), for any Python 3 and any Linux with the compiler's C library or a newer one.
+# All libraries are inside but libcurl and libcrypto, which the command loads for downloads. auditwheel checks that and gives the
+# wheel its tag.
 set -euo pipefail
 
 compiler=$(readlink -f "$1")
@@ -16,7 +17,7 @@ mkdir -p "$folder"
 
 export PATH="$(dirname "$python"):$PATH" _PYTHON_HOST_PLATFORM="linux-$processor"
 "$python" -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w "$plain" \
-    -Csetup-args=--cross-file="$compiler/meson.ini" -Csetup-args=-Dmicrohttpd=inside -Cbuild-dir="$compiler/build" "$here/.."
+    -Csetup-args=--cross-file="$compiler/meson.ini" -Csetup-args=-Dlibraries=inside -Cbuild-dir="$compiler/build" "$here/.."
 "$python" - "$plain"/capp-*.whl "$licenses" <<'EOF'
 import sys, zipfile
 with zipfile.ZipFile(sys.argv[1], "a") as wheel:  # auditwheel writes the list of files again

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# zig.sh TARGET FOLDER: writes a C compiler for TARGET (such as aarch64-linux-gnu.2.17) into FOLDER: cc, ar and
+# zig.sh TARGET FOLDER: writes a C compiler for TARGET (x86_64-linux-gnu.2.17, aarch64-linux-musl) into FOLDER: cc, ar and
 # ranlib, which are the Zig of packaging/requirements.txt, and meson.ini, a cross file with the libraries of
 # FOLDER/lib. Zig brings the headers and the symbols of each C library with it.
 set -euo pipefail

@@ -1,5 +1,5 @@
 /* libmicrohttpd, loaded when the server begins: with the libraries that it brings it would slow every start of the
- * command. With MHD_INSIDE it is linked: wheels contain one that needs no other library. */
+ * command. With MHD_INSIDE it is linked: wheels and static programs contain one that needs no other library. */
 #ifndef SERVER_MHD_H
 #define SERVER_MHD_H
 

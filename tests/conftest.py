@@ -3,7 +3,8 @@ for in their usual folders, so that `pytest tests/test_cli.py` works too.
 
 CAPP_BUILD       release build with tests (build-test)
 CAPP_BUILD_ASAN  build with AddressSanitizer and UBSan (build-asan); its tests are skipped where it is missing
-CAPP_BUILD_TSAN  build with ThreadSanitizer, for --long
+CAPP_BUILD_TSAN  build with ThreadSanitizer, for --long; CAPP_BUILD_CLANG and CAPP_BUILD_MUSL, likewise, builds with clang
+                 and against musl
 CAPP_MODELS      folder of the real models
 CAPP_SHARED      data and golden files beside the checkout (../shared)
 """

@@ -1,6 +1,7 @@
 """Precisions f32 and i16 give the same bits with every instruction set, and they are the bits in the repository
 (tests/bits.py, tests/integers.py)."""
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -46,6 +47,21 @@ def test_bits_of_integers(build, expected, tmp_path, name):
         assert found in (None, known["logprobs"]), (
             f"{isa} gives other bits; if they are meant to change, raise the version of the arithmetic "
             "(CAPP_ARITHMETIC in include/capp.h) and run tools/make_bits.py")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("variable", ["CAPP_BUILD_CLANG", "CAPP_BUILD_MUSL"])
+def test_other_compilers_give_the_same_bits(expected, tmp_path, variable):
+    if variable not in os.environ:
+        pytest.skip(f"no {variable}: make check")
+    build = Path(os.environ[variable])
+    for name in bits.NAMES:
+        for unit in UNITS:
+            assert bits.bits_of(build, name, unit) in (None, expected["models"][name]), f"{name}, {unit}"
+    for name in integers.NAMES:
+        model = integers.make(tmp_path, name)
+        for isa in INTEGER_UNITS:
+            assert integers.bits_of(build, model, isa) in (None, expected["i16"][name]["logprobs"]), f"{name}, {isa}"
 
 
 def test_another_arithmetic_shows(build, expected):

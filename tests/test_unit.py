@@ -1,6 +1,6 @@
 """Runs the C test programs (tests/test_*.c): each test in its own process, in the release build and again under
 AddressSanitizer and UBSan. The sanitizer build leaves out tests whose names begin with slow_. With --long,
-ThreadSanitizer's build runs those that use threads."""
+ThreadSanitizer's build runs those that use threads, and the builds with clang and against musl run all but slow_ ones."""
 import json
 import os
 import subprocess
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 SKIPPED = 77
-BUILDS = {"release": "CAPP_BUILD", "asan": "CAPP_BUILD_ASAN", "tsan": "CAPP_BUILD_TSAN"}
+BUILDS = {"release": "CAPP_BUILD", "asan": "CAPP_BUILD_ASAN", "tsan": "CAPP_BUILD_TSAN", "clang": "CAPP_BUILD_CLANG",
+          "musl": "CAPP_BUILD_MUSL"}
 THREADED = ("test_choose", "test_close", "test_engine", "test_faults", "test_generate", "test_models", "test_sabotage",
             "test_threads")
 ENVIRONMENT = {
@@ -38,7 +39,7 @@ def cases():
             listed = subprocess.run([program, "--list"], capture_output=True, text=True)
             names = listed.stdout.split() if listed.returncode == 0 else ["--list"]
             for name in names:
-                marks = [pytest.mark.long] if build == "tsan" else []
+                marks = [] if build in ("release", "asan") else [pytest.mark.long]
                 if name.startswith("slow_"):
                     if build != "release":
                         continue

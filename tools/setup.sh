@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# setup.sh GROUP...: installs what the groups (build, test, aarch64, site, format, lint, dist, coverage, corpus, cluster,
-# browser) need and that is missing here, with apt, as root or through a sudo without a password. If it can do neither, it
+# setup.sh GROUP...: installs what the groups (build, test, aarch64, site, format, lint, wheel, dist, coverage, corpus,
+# cluster, browser) need and that is missing here, with apt, as root or through a sudo without a password. If it can do neither, it
 # prints the one command to run and exits with 2. If nothing is missing, it does nothing and is fast.
 set -euo pipefail
 
@@ -39,6 +39,8 @@ for group in "$@"; do
         ;;
     test)
         need clang-format have clang-format
+        need clang have clang
+        need musl-dev test -e "/usr/include/$(uname -m)-linux-musl/stdio.h"
         need zstd have zstd
         need tmux have tmux
         need jq have jq
@@ -56,14 +58,15 @@ for group in "$@"; do
         need libc6-dev-arm64-cross test -e /usr/aarch64-linux-gnu/include/stdio.h
         need qemu-user have qemu-aarch64
         ;;
+    wheel)
+        need dpkg-dev have dpkg-source
+        need tcl have tclsh
+        ;;
     dist)
-        need dpkg-dev have dpkg-buildpackage
         need debhelper have dh
         need lintian have lintian
         need mmdebstrap have mmdebstrap
-        need tcl have tclsh
         need qemu-user have qemu-aarch64
-        need abigail-tools have abidw
         ;;
     coverage) need gcovr have gcovr ;;
     corpus)

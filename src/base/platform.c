@@ -3,11 +3,12 @@
 #include "base/platform.h"
 
 #include <fcntl.h>
+#include <locale.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 size_t capp_page_size(void) {
@@ -64,6 +65,17 @@ bool capp_thread_join_within(pthread_t thread, int milliseconds) {
     until.tv_sec += until.tv_nsec / 1000000000L;
     until.tv_nsec %= 1000000000L;
     return !pthread_timedjoin_np(thread, NULL, &until);
+}
+
+struct timespec capp_modified(const struct stat *file) {
+    return file->st_mtim;
+}
+
+size_t capp_format_time(char *text, size_t size, const char *format, const struct tm *when) {
+    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    size_t n = plain ? strftime_l(text, size, format, when, plain) : 0;
+    if (plain) freelocale(plain);
+    return n;
 }
 
 const char *capp_find_bytes(const char *in, size_t size, const char *what, size_t what_size) {

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "capp needs a little-endian processor, because model files are little-endian; build it for x86-64 or AArch64"
@@ -69,6 +70,16 @@ void capp_pause(void);
  * former one. New threads inherit it. */
 unsigned capp_enter_arithmetic(void);
 void capp_leave_arithmetic(unsigned saved);
+
+/* Time ------------------------------------------------------------------------------------------------------------ */
+
+struct stat;
+
+/* When the contents of the file changed last. */
+struct timespec capp_modified(const struct stat *file);
+
+/* strftime with the English names of the C locale. 0: there is not enough room or memory. */
+size_t capp_format_time(char *text, size_t size, const char *format, const struct tm *when);
 
 /* Bytes ----------------------------------------------------------------------------------------------------------- */
 

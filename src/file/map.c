@@ -36,7 +36,7 @@ static capp_status map_descriptor(capp_map *map, int fd, const char *path, capp_
     }
     map->size = (size_t)st.st_size;
     map->fd = fd;
-    map->modified = st.st_mtim;
+    map->modified = capp_modified(&st);
     map->guard = capp_guard_enter(map->data, map->size);
     return CAPP_OK;
 }
@@ -92,7 +92,8 @@ capp_change capp_map_look(const capp_map *map, uint64_t *size) {
     if (fstat(map->fd, &st)) return CAPP_SAME;
     *size = (uint64_t)st.st_size;
     if (*size != map->size) return CAPP_RESIZED;
-    if (memcmp(&st.st_mtim, &map->modified, sizeof st.st_mtim)) return CAPP_REWRITTEN;
+    const struct timespec modified = capp_modified(&st);
+    if (memcmp(&modified, &map->modified, sizeof modified)) return CAPP_REWRITTEN;
     if (stat(map->path, &st)) return CAPP_SAME;
     return st.st_dev == map->device && st.st_ino == map->inode ? CAPP_SAME : CAPP_REPLACED;
 }

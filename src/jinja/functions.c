@@ -1,10 +1,10 @@
 #define _POSIX_C_SOURCE 200809L
 #include "jinja/functions.h"
 
-#include <locale.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/platform.h"
 #include "jinja/characters.h"
 #include "jinja/text.h"
 
@@ -45,9 +45,7 @@ static capp_jinja_value strftime_now(capp_jinja_run *run, const capp_jinja_argum
         return capp_jinja_fail(run, CAPP_EINVAL, "strftime_now: invalid format or time");
     if (s->size) memcpy(format, s->text, s->size);
     format[s->size] = 0;
-    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); /* English names of months, as Python's default */
-    size_t n = plain ? strftime_l(text, sizeof text, format, &local, plain) : 0;
-    if (plain) freelocale(plain);
+    size_t n = capp_format_time(text, sizeof text, format, &local); /* English names of months, as Python's default */
     if (!n && s->size) return capp_jinja_fail(run, CAPP_EUNSUPPORTED, "strftime_now: this format is not supported");
     return capp_jinja_string_of_template(run, (capp_str){text, n});
 }
