@@ -13,7 +13,7 @@ wanted=$(cat "$sources/complete" "$here/libraries.sh" "$folder/cc" | sha256sum)
 host=$(sed -n "s/.*-target \([^ .]*\).*/\1/p" "$folder/cc")
 export CC="$folder/cc" AR="$folder/ar" RANLIB="$folder/ranlib" CFLAGS='-O2 -fPIC'
 rm -rf "$folder/building" "$folder/lib" "$folder/include"
-mkdir -p "$folder"/{work,include,lib/pkgconfig}
+mkdir -p "$folder"/{building,include,lib/pkgconfig}
 cp -r "$sources/include/." "$folder/include/"
 
 pkg_config() { # NAME VERSION LIBS

@@ -76,10 +76,16 @@ def test_clang_takes_every_file_with_the_headers_of_musl(build, wrong, tmp_path)
 
 @pytest.mark.long
 def test_macos_headers_have_all_that_the_library_needs(build, wrong, tmp_path):
-    """Except for the files of the platform, which are Linux's and would be written for macOS. The headers are in Zig."""
+    """On Apple's processors. Except for the files of the platform, which are Linux's and would be written for macOS, and for kernels of
+    x86-64. The headers are in Zig."""
     python = subprocess.run([ROOT / "tools" / "venv.sh", ROOT / "packaging" / "requirements.txt"], capture_output=True, text=True, check=True)
     (system,) = Path(python.stdout.strip()).parent.parent.glob("lib/python3*/site-packages/ziglang/lib/libc/include/any-darwin-any")
-    files = {path: flags for path, flags in library(build).items() if not path.name.startswith("platform")}
-    target, others = {"aarch64": "arm64"}.get(platform.machine(), platform.machine()) + "-apple-macos12", headers(tmp_path)
-    assert rejected(build, files, target, system, others) == {}
-    assert list(rejected(build, wrong, target, system, others)) == ["clang.c", "macos.c"]
+    files = library(build)
+    plain = files[ROOT / "src" / "base" / "pool.c"]
+    files = {path: plain for path, flags in files.items() if not path.name.startswith("platform") and not path.stem.endswith("x86_64")
+             and not any(flag.startswith("-m") for flag in flags)}
+    files |= {path: plain for path in (ROOT / "src" / "kernel").glob("*neon*.c")}
+    assert len(files) > 150 and len([path for path in files if "neon" in path.name]) > 3
+    others = headers(tmp_path)
+    assert rejected(build, files, "arm64-apple-macos12", system, others) == {}
+    assert list(rejected(build, wrong, "arm64-apple-macos12", system, others)) == ["clang.c", "macos.c"]
