@@ -50,6 +50,7 @@ def test_bits_of_integers(build, expected, tmp_path, name):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("variable", ["CAPP_BUILD_CLANG", "CAPP_BUILD_MUSL"])
 def test_other_compilers_give_the_same_bits(expected, tmp_path, variable):
     if variable not in os.environ:
