@@ -1,4 +1,6 @@
-"""Random RWKV-7 models of any shape as GGUF files, and their log-probabilities in double precision with NumPy."""
+"""Random RWKV-7 models of any shape as GGUF files, and their log-probabilities in double precision with NumPy; vocabularies
+of RWKV, and their rule."""
+import random
 import zlib
 
 import convert
@@ -160,3 +162,48 @@ class Reference:
         logits -= logits.max(-1, keepdims=True)
         logprobs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
         return [float(logprobs[i, ids[i + 1]]) for i in range(len(ids) - 1)]
+
+
+# Bytes of which several tokens and escapes are made; a piece may begin or end within a character.
+LETTERS_OF_PIECES = "abc .\n\t\r'\"\\é漢🙂\x7f".encode()
+
+
+def pieces(seed, n=400):
+    """The bytes of tokens 1, 2, ...: all single bytes, in another order, and n longer ones."""
+    rng = random.Random(seed)
+    found = dict.fromkeys(bytes([byte]) for byte in rng.sample(range(256), 256))
+    while len(found) < 256 + n:
+        start = rng.randrange(len(LETTERS_OF_PIECES))
+        run = LETTERS_OF_PIECES[start : start + rng.randint(1, 5)] if rng.random() < 0.4 else b""
+        found[run + bytes(rng.choice(LETTERS_OF_PIECES) for _ in range(rng.randint(1, 4)))] = None
+    return list(found)
+
+
+def write_vocabulary(path, tokens):
+    """As llama.cpp's converter writes it: Python's notation of bytes, between a control token and unused ones."""
+    writer = gguf.GGUFWriter(str(path), "rwkv7")
+    writer.add_tokenizer_model("rwkv")
+    writer.add_token_list([b"<s>", *(repr(token)[2:-1].encode() for token in tokens), b"[PAD0]", b"[PAD1]"])
+    writer.add_token_types([gguf.TokenType.CONTROL, *[gguf.TokenType.NORMAL] * len(tokens), *[gguf.TokenType.UNUSED] * 2])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(0)
+    writer.add_eot_token_id(5)
+    for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.close):
+        step()
+
+
+def texts_of_pieces(seed, n):
+    rng = random.Random(seed)
+    characters = LETTERS_OF_PIECES.decode() + "xyzß€"
+    return ["".join(rng.choice(characters) for _ in range(rng.randint(1, 60))) for _ in range(n)]
+
+
+def cut(tokens, text):
+    """The rule: from left to right, the longest token."""
+    ids, data, found, at = {token: i + 1 for i, token in enumerate(tokens)}, text.encode(), [], 0
+    longest = max(map(len, tokens))
+    while at < len(data):
+        size = next(size for size in range(longest, 0, -1) if data[at : at + size] in ids)
+        found.append(ids[data[at : at + size]])
+        at += size
+    return found

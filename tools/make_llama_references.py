@@ -10,6 +10,7 @@ reads past heads of 32.
 
 NAME.gguf         a random model, all weights float32, without a vocabulary
 references.json   for each model its token ids and their log-probabilities
+rwkv_tokens.json  the ids of random texts in random vocabularies of RWKV (tests/rwkv.py)
 
 llama.cpp runs with a float32 KV store, without flash attention, each text in one batch. It takes GELU from a table of
 float16; other operations are float32.
@@ -283,6 +284,19 @@ def logprobs(path, texts):
     return every
 
 
+def tokens(path, texts):
+    parameters = llama_cpp.llama_model_default_params()
+    parameters.vocab_only = True
+    model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
+    assert model, "".join(LOG[-5:])
+    vocabulary, ids, every = llama_cpp.llama_model_get_vocab(model), (llama_cpp.llama_token * 1000)(), []
+    for text in texts:
+        data = text.encode()
+        every.append(ids[: llama_cpp.llama_tokenize(vocabulary, data, len(data), ids, 1000, False, False)])
+    llama_cpp.llama_model_free(model)
+    return every
+
+
 def main():
     make_models()
     keep = llama_cpp.llama_log_callback(lambda level, text, user: LOG.append(text.decode()))
@@ -295,7 +309,13 @@ def main():
             file, texts = llama_models.file_of(name, Path(folder))
             models[name] = [{"ids": ids, "logprobs": row} for ids, row in zip(texts, logprobs(file, texts), strict=True)]
         print(name, flush=True)
+    every = []
+    for seed in range(3):
+        with tempfile.TemporaryDirectory() as folder:
+            rwkv.write_vocabulary(Path(folder) / "vocabulary.gguf", rwkv.pieces(seed))
+            every.append(tokens(Path(folder) / "vocabulary.gguf", rwkv.texts_of_pieces(seed + 100, 100)))
     made_by = f"llama-cpp-python {llama_cpp.__version__}, gguf {gguf.__version__ if hasattr(gguf, '__version__') else ''}".rstrip(", ")
+    (FOLDER / "rwkv_tokens.json").write_text(json.dumps({"made_by": made_by, "ids": every}) + "\n")
     path.write_text(json.dumps({"made_by": made_by, "models": models}) + "\n")
 
 
