@@ -421,15 +421,16 @@ def add_vocabulary(writer, size):
 
 
 def one_of_each(into):
-    """Converts a model of tests/fixtures/tiny of each architecture: the one with the shortest name. Returns the paths."""
-    folders = {}
-    for folder in sorted((Path(__file__).resolve().parent / "fixtures" / "tiny").iterdir(), key=lambda f: (len(f.name), f.name)):
+    """Converts a model of tests/fixtures/tiny of each architecture: the one with the shortest name. Returns the paths, and
+    those of the GGUF files in tests/fixtures/llama_cpp."""
+    folders, fixtures = {}, Path(__file__).resolve().parent / "fixtures"
+    for folder in sorted((fixtures / "tiny").iterdir(), key=lambda f: (len(f.name), f.name)):
         folders.setdefault(Folder(folder).arch, folder)
     folders.pop(None, None)
     paths = {arch: Path(into) / f"{arch}.gguf" for arch in folders}
     for arch, folder in folders.items():
         convert(folder, paths[arch])
-    return list(paths.values())
+    return [*paths.values(), *sorted((fixtures / "llama_cpp").glob("*.gguf"))]
 
 
 def add_characters(writer, size, pretokenizer):

@@ -137,12 +137,27 @@ static gguf_writer *sentencepiece_vocabulary(void) {
     return w;
 }
 
+static gguf_writer *greedy_vocabulary(void) {
+    static const char *const tokens[] = {"<s>",        "a",     "b",     "ab",    "\\n",
+                                         "\\xe6\\xbc", "\\xa2", "\\x00", "\\\\a", "<user>"};
+    static const int32_t types[] = {3, 1, 1, 1, 1, 1, 1, 1, 1, 4};
+    gguf_writer *w = gguf_writer_new();
+    gguf_writer_str(w, "tokenizer.ggml.model", "rwkv");
+    gguf_writer_str_array(w, "tokenizer.ggml.tokens", tokens, NULL, 10);
+    gguf_writer_i32_array(w, "tokenizer.ggml.token_type", types, 10);
+    gguf_writer_u32(w, "tokenizer.ggml.bos_token_id", 0);
+    gguf_writer_u32(w, "tokenizer.ggml.eot_token_id", 4);
+    gguf_writer_u32(w, "tokenizer.ggml.unknown_token_id", 0);
+    return w;
+}
+
 static void build_seeds(void) {
     add_seed(every_kind());
     add_seed(with_tensors());
     add_model();
     add_seed(byte_level_vocabulary());
     add_seed(sentencepiece_vocabulary());
+    add_seed(greedy_vocabulary());
 }
 
 /* ---- Mutations --------------------------------------------------------------------------------------------------- */

@@ -11,7 +11,7 @@ FILES = TINY.parent / "llama_cpp"
 # Architectures that exist only as GGUF files, and a small model with the same arithmetic.
 SAME = {"internlm2": "llama", "xverse": "llama", "qwen3vl": "qwen3", "qwen3vlmoe": "qwen3moe"}
 OWN = ["smallthinker", "smallthinker-global", "chatglm", "refact", "codeshell", "deci", "orion", "deepseek", "bailingmoe2",
-       "baichuan-7b", "baichuan-13b", "minicpm", "minicpm-older", "qwen2vl"]
+       "baichuan-7b", "baichuan-13b", "minicpm", "minicpm-older", "qwen2vl", "rwkv7", "arwkv7", "arwkv7-plain"]
 # Small models that transformers has, too.
 BOTH = ["llama4-context", "dbrx", "minicpm3", "muse-glimmer", "afmoe", "deepseek3"]
 NAMES = [*SAME, *OWN, *BOTH]

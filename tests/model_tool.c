@@ -67,6 +67,12 @@ static void forget_tail(const capp_weights *w, const capp_layer *layer) {
     clear((float *)(uintptr_t)layer->mix_taps, (w->hparams.mix.taps - 1) * capp_mix_channels(&w->hparams));
 }
 
+/* Sigmoids of WKV become 0 or 1. */
+static void set_wkv_bias(const capp_weights *w, const capp_layer *layer, capp_narrow of, float bias) {
+    float *numbers = (float *)(uintptr_t)layer->wkv.bias[of];
+    for (size_t i = 0; i < w->hparams.width; i++) numbers[i] = bias;
+}
+
 /* The router reads what the experts read. */
 static void use_late_router(capp_weights *w) {
     static capp_arch late;
@@ -160,7 +166,16 @@ LAYERS(decay, clear((float *)(uintptr_t)layer->mix_decay, w->hparams.mix.heads))
 LAYERS(step_bias, clear((float *)(uintptr_t)layer->mix_step, w->hparams.mix.heads); layer->mix_inner[1].bias = NULL)
 LAYERS(skip, clear((float *)(uintptr_t)layer->mix_skip, w->hparams.mix.heads))
 LAYERS(taps_bias, layer->mix_taps_bias = NULL)
-LAYERS(mix_norm, layer->mix_norm = NULL)
+LAYERS(mix_norm, layer->mix_norm = layer->wkv.norm.weight = NULL)
+LAYERS(wkv_shift, clear((float *)(uintptr_t)layer->wkv.shift, 5 * w->hparams.width))
+LAYERS(wkv_feed_shift, clear((float *)(uintptr_t)layer->wkv.feed_shift, w->hparams.width))
+LAYERS(wkv_decay, set_wkv_bias(w, layer, CAPP_WKV_DECAY, -100))
+LAYERS(wkv_rate, set_wkv_bias(w, layer, CAPP_WKV_RATE, 100))
+LAYERS(wkv_first_value, layer->wkv.bias[CAPP_WKV_VALUE] = NULL)
+LAYERS(wkv_removal, clear((float *)(uintptr_t)layer->wkv.removal, w->hparams.width))
+LAYERS(wkv_renewal, clear((float *)(uintptr_t)layer->wkv.renewal, w->hparams.width))
+LAYERS(wkv_bonus, clear((float *)(uintptr_t)layer->wkv.bonus, w->hparams.width))
+LAYERS(wkv_gate, layer->mix_inner[capp_wkv_pair(CAPP_WKV_GATE)].parts = 0)
 LAYERS(fade_rates, clear((float *)(uintptr_t)layer->mix_decay, w->hparams.mix.values))
 LAYERS(selected_skip, clear((float *)(uintptr_t)layer->mix_skip, w->hparams.mix.values))
 LAYERS(step_norm, layer->mix_norms[0].weight = NULL)
@@ -299,6 +314,15 @@ static const struct {
     WAY(skip),
     WAY(taps_bias),
     WAY(mix_norm),
+    WAY(wkv_shift),
+    WAY(wkv_feed_shift),
+    WAY(wkv_decay),
+    WAY(wkv_rate),
+    WAY(wkv_first_value),
+    WAY(wkv_removal),
+    WAY(wkv_renewal),
+    WAY(wkv_bonus),
+    WAY(wkv_gate),
     WAY(fade_rates),
     WAY(selected_skip),
     WAY(step_norm),

@@ -320,6 +320,14 @@ TEST(same_bits_falcon_h1_avx2) {
     need_unit("avx2");
     check_arrangements("falcon-h1", "avx2", 1);
 }
+TEST(same_bits_rwkv7_avx2) {
+    need_unit("avx2");
+    check_arrangements("rwkv7", "avx2", 1);
+}
+TEST(same_bits_rwkv7_avx512bf16_auto) {
+    need_unit("avx512bf16_auto");
+    check_arrangements("rwkv7", "avx512bf16_auto", 1);
+}
 
 TEST(slow_same_bits_vdpbf16ps_emulated) {
     check_arrangements("llama", "vdpbf16ps_emulated", 1);

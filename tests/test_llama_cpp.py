@@ -27,6 +27,10 @@ SABOTAGE = {
     "minicpm": "embedding_scale residual_scale",
     "minicpm-older": "embedding_scale",
     "qwen2vl": "rope qkv_bias",
+    "rwkv7": "wkv_shift wkv_feed_shift wkv_decay wkv_rate wkv_first_value wkv_removal wkv_renewal wkv_bonus wkv_gate mix_norm "
+             "tokens_norm attention_norm feed_norm output_norm norm_bias activation",
+    "arwkv7": "wkv_shift wkv_decay wkv_rate wkv_first_value wkv_removal wkv_renewal wkv_bonus wkv_gate mix_norm feed_norm activation",
+    "arwkv7-plain": "wkv_shift wkv_decay wkv_rate wkv_first_value wkv_removal wkv_renewal wkv_bonus attention_norm",
     "deepseek": "experts_used router_norm router_scale shared rope_kind",
     "bailingmoe2": "experts_used router_norm router_sigmoid router_scale choice_bias expert_groups shared q_norm k_norm rope",
 }

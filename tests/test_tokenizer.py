@@ -7,11 +7,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import rwkv
 from corpus import everything, random_texts
 from random_tokenizers import charsmap
 
 tokenizers = pytest.importorskip("tokenizers")
 gguf = pytest.importorskip("gguf")
+
+
+RWKV_TOKENS = Path(__file__).resolve().parent / "fixtures" / "llama_cpp" / "rwkv_tokens.json"
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +181,23 @@ def test_gemma4(capp, tmp_path, texts):
     plain = (gguf.TokenType.NORMAL, gguf.TokenType.BYTE)
     peer.add_special_tokens([t for t, kind in zip(tokens, kinds) if kind not in plain])
     check(capp, path, tmp_path / "in.jsonl", texts, peer)
+
+
+def test_longest_matches(capp, tmp_path, texts):
+    """RWKV's vocabularies: the rule in a few lines of Python, and what llama.cpp makes of the same file."""
+    golden = json.loads(RWKV_TOKENS.read_text())
+    for seed in range(3):
+        tokens, path = rwkv.pieces(seed), tmp_path / f"{seed}.gguf"
+        rwkv.write_vocabulary(path, tokens)
+        samples = rwkv.texts_of_pieces(seed, 1000) + texts[seed::12]
+        expected = [rwkv.cut(tokens, text) for text in samples]
+        assert tokenize(capp, path, tmp_path / "in.jsonl", samples) == expected
+        assert len({i for ids in expected for i in ids}) > 250
+        assert golden["ids"][seed] == [rwkv.cut(tokens, text) for text in rwkv.texts_of_pieces(seed + 100, len(golden["ids"][seed]))]
+    plain, special = (tokenize(capp, path, tmp_path / "in.jsonl", ["a<s>"], *options)[0] for options in ((), ("--parse-special",)))
+    assert 0 not in plain and special[-1] == 0 and plain == rwkv.cut(tokens, "a<s>")
+    unused = tokenize(capp, path, tmp_path / "in.jsonl", ["[PAD1]"])[0]
+    assert unused == rwkv.cut(tokens, "[PAD1]")
 
 
 def test_detached_spaces(capp, smollm2, tmp_path):

@@ -224,6 +224,40 @@ static void add_fade(maker *m, int layer) {
     product_tensor(m, layer, "ssm_out", FADE_VALUES, m->width, 1.2, false);
 }
 
+/* RWKV-7: one head, which is wider than a block of columns. */
+enum { WKV_RANK = 5 };
+
+static void add_wkv(maker *m, int layer) {
+    static const char *const wide[] = {"receptance", "key", "value", "output"};
+    static const struct {
+        const char *name;
+        double mean, deviation;
+    } numbers[] = {{"w0", -1, 1.5},   {"a0", 0, 1.5},    {"v0", 0, 1.5},
+                   {"k_k", 0.8, 0.4}, {"k_a", 0.8, 0.4}, {"r_k", 0, 0.5}};
+    char name[64];
+    norm_tensor(m, layer, "attn_norm", m->width, true);
+    norm_tensor(m, layer, "attn_norm_2", m->width, true);
+    for (const char *letter = "wavg"; *letter; letter++) {
+        snprintf(name, sizeof name, "time_mix_%c1", *letter);
+        product_tensor(m, layer, name, m->width, WKV_RANK, 1.2, false);
+        snprintf(name, sizeof name, "time_mix_%c2", *letter);
+        product_tensor(m, layer, name, WKV_RANK, m->width, 1.2, false);
+    }
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        snprintf(name, sizeof name, "time_mix_%s.weight", numbers[i].name);
+        layer_tensor(m, layer, name, m->width, 1, numbers[i].mean, numbers[i].deviation);
+    }
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
+        snprintf(name, sizeof name, "time_mix_%s", wide[i]);
+        product_tensor(m, layer, name, m->width, m->width, 1.4, false);
+    }
+    layer_tensor(m, layer, "time_mix_lerp_fused.weight", 6 * m->width, 1, 0.5, 0.3);
+    layer_tensor(m, layer, "channel_mix_lerp_k.weight", m->width, 1, 0.5, 0.3);
+    norm_tensor(m, layer, "time_mix_ln", m->width, true);
+    product_tensor(m, layer, "channel_mix_key", m->width, m->feed, 1.2, false);
+    product_tensor(m, layer, "channel_mix_value", m->feed, m->width, 1.2, false);
+}
+
 /* The part of a layer that has only one: M Mamba-2, S Mamba-1, * attention, - feed-forward; 0: the layer has two
  * parts. */
 static char part_of(const maker *m, int layer) {
@@ -243,6 +277,10 @@ static void add_part(maker *m, int layer, size_t heads, size_t kv_heads, size_t 
 
 static void add_layer(maker *m, int layer, size_t heads, size_t kv_heads, size_t d) {
     bool gpt2 = is(m, "gpt2");
+    if (is(m, "rwkv7")) {
+        add_wkv(m, layer);
+        return;
+    }
     if (part_of(m, layer)) {
         add_part(m, layer, heads, kv_heads, d);
         return;
@@ -274,6 +312,14 @@ static void add_mix_keys(maker *m, size_t kv_heads) {
     if (is(m, "nemotron_h")) {
         gguf_writer_i32_array(m->w, "nemotron_h.attention.head_count_kv", heads_of_layers, 4);
         gguf_writer_i32_array(m->w, "nemotron_h.feed_forward_length", feeds, 4);
+    }
+    if (is(m, "rwkv7")) {
+        key_u32(m, "wkv.head_size", (uint32_t)m->width);
+        key_u32(m, "attention.decay_lora_rank", WKV_RANK);
+        key_u32(m, "attention.iclr_lora_rank", WKV_RANK);
+        key_u32(m, "attention.value_residual_mix_lora_rank", WKV_RANK);
+        key_u32(m, "attention.gate_lora_rank", WKV_RANK);
+        return;
     }
     if (is(m, "mamba")) {
         key_u32(m, "ssm.conv_kernel", TINY_TAPS);
@@ -316,7 +362,8 @@ void *tiny_model_with(const char *arch, uint64_t seed, tiny_extra extra, size_t 
     bool gpt2 = !strcmp(arch, "gpt2"), gemma3 = !strcmp(arch, "gemma3");
     size_t heads = gpt2 || m.integers ? 4 : 6, kv_heads = gpt2 ? 4 : gemma3 && !m.integers ? 1 : 2;
     size_t d = gpt2 || m.integers ? m.width / 4 : 10;
-    bool lfm2 = !strcmp(arch, "lfm2"), mixes = lfm2 || !strcmp(arch, "qwen35") || part_of(&m, 0) || beside(&m);
+    bool rwkv7 = !strcmp(arch, "rwkv7"), lfm2 = !strcmp(arch, "lfm2"),
+         mixes = lfm2 || !strcmp(arch, "qwen35") || part_of(&m, 0) || beside(&m);
     int layers = gemma3 ? 7 : mixes ? 4 : LAYERS; /* the sixth attends to all positions */
     gguf_writer_str(m.w, "general.architecture", arch);
     key_u32(&m, "context_length", TINY_CONTEXT);
@@ -334,10 +381,12 @@ void *tiny_model_with(const char *arch, uint64_t seed, tiny_extra extra, size_t 
     key_f32(&m, gpt2 ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", 1e-5f);
     add_vocabulary(&m);
     add_tensor(&m, "token_embd.weight", m.width, TINY_VOCABULARY, 0, gemma3 ? 0.4 : 1);
+    if (rwkv7) add_tensor(&m, "token_embd_norm.weight", m.width, 1, 1, 0.4);
+    if (rwkv7) add_tensor(&m, "token_embd_norm.bias", m.width, 1, 0, 0.4);
     if (gpt2) add_tensor(&m, "position_embd.weight", m.width, TINY_CONTEXT, 0, 0.7);
     for (int i = 0; i < layers; i++) add_layer(&m, i, heads, kv_heads, d);
     add_tensor(&m, lfm2 ? "token_embd_norm.weight" : "output_norm.weight", m.width, 1, 1, 0.4);
-    if (gpt2) add_tensor(&m, "output_norm.bias", m.width, 1, 0, 0.4);
+    if (gpt2 || rwkv7) add_tensor(&m, "output_norm.bias", m.width, 1, 0, 0.4);
     if (!gemma3) add_tensor(&m, "output.weight", m.width, TINY_VOCABULARY, 0, 2.5 / sqrt((double)m.width));
     if (extra) extra(m.w);
     return gguf_writer_finish(m.w, size);

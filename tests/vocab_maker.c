@@ -52,6 +52,27 @@ void write_merges(gguf_writer *w, const char *const *merges, size_t n) {
     gguf_writer_str_array(w, "tokenizer.ggml.merges", merges, NULL, n);
 }
 
+gguf_writer *greedy_writer(const char *further) {
+    static const char *const texts[] = {"ab", "abc\\n",       "\\'x\\\\", "\\xe6\\xbc", "\\xe6\\xbc\\xa2b",
+                                        "ab", "\\\"\\t\\r\\q"};
+    token_list list = {0};
+    char text[8];
+    for (unsigned b = 0; b < 256; b++) {
+        snprintf(text, sizeof text, b >= 32 && b < 127 && b != '\\' ? "%c" : "\\x%02x", b);
+        token_list_add(&list, text, 0, NORMAL);
+    }
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) token_list_add(&list, texts[i], 0, NORMAL);
+    token_list_add(&list, "<s>", 0, CONTROL); /* 263 */
+    token_list_add(&list, "[PAD]", 0, UNUSED);
+    token_list_add(&list, "<user>", 0, USER);
+    if (further) token_list_add(&list, further, 0, NORMAL);
+    gguf_writer *w = vocab_writer("rwkv", NULL, &list);
+    gguf_writer_u32(w, "tokenizer.ggml.eos_token_id", 263);
+    gguf_writer_u32(w, "tokenizer.ggml.eot_token_id", 257);
+    token_list_free(&list);
+    return w;
+}
+
 made_vocab make_vocab(gguf_writer *w) {
     made_vocab made = {0};
     size_t size;
@@ -82,4 +103,18 @@ const char *ids_of(const capp_vocab *vocab, const char *text, unsigned flags) {
     }
     capp_ids_free(&ids);
     return line;
+}
+
+void check_piece(const capp_vocab *vocab, int32_t id, const char *bytes, size_t size) {
+    capp_str piece = capp_vocab_piece(vocab, id);
+    if (piece.size != size || memcmp(piece.data, bytes, size) != 0)
+        FAIL("piece %d is \"%.*s\", not \"%s\"", id, (int)piece.size, piece.data, bytes);
+}
+
+void check_refused(gguf_writer *w, capp_status status, const char *part) {
+    made_vocab made = make_vocab(w);
+    if (made.status != status || made.vocab) FAIL("status %d, not %d (%s)", made.status, status, part);
+    CHECK_CONTAINS(made.error.message, "tiny.gguf: ");
+    CHECK_CONTAINS(made.error.message, part);
+    made_vocab_free(&made);
 }

@@ -5,6 +5,8 @@
 #include "gguf_writer.h"
 #include "token/vocab.h"
 
+enum { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER = 4, UNUSED = 5 };
+
 typedef struct made_vocab {
     void *file;
     capp_gguf *gguf;
@@ -32,11 +34,19 @@ void token_list_free(token_list *list);
 gguf_writer *vocab_writer(const char *model, const char *pre, const token_list *list);
 void write_merges(gguf_writer *w, const char *const *merges, size_t n);
 
+/* A vocabulary of RWKV: tokens 0 to 255 are the bytes, escaped where a byte is not a printable character of ASCII.
+ * further: the text of the last token, or NULL. */
+gguf_writer *greedy_writer(const char *further);
+
 /* Finishes and frees w. */
 made_vocab make_vocab(gguf_writer *w);
 void made_vocab_free(made_vocab *made);
 
 /* The ids of text, separated by spaces; "ERROR: ..." on failure. Static memory, valid until the next call. */
 const char *ids_of(const capp_vocab *vocab, const char *text, unsigned flags);
+
+/* Checks that an id stands for these bytes; that opening fails with a message that contains part. */
+void check_piece(const capp_vocab *vocab, int32_t id, const char *bytes, size_t size);
+void check_refused(gguf_writer *w, capp_status status, const char *part);
 
 #endif

@@ -2,12 +2,15 @@
 """Makes tests/fixtures/llama_cpp: log-probabilities by llama.cpp in float32, for architectures that transformers does not
 have and for some that it has; and random models of architectures that exist only as GGUF files.
 
-    LLAMA_CPP_LIB_PATH=BUILD/bin ENV/bin/python tools/make_llama_references.py
+    LLAMA_CPP_LIB_PATH=BUILD/bin ENV/bin/python tools/make_llama_references.py [NAME]...
 
-ENV has llama-cpp-python and gguf, BUILD is a build of its llama.cpp: ../shared/peers/setup.sh makes both.
+ENV has llama-cpp-python and gguf, BUILD is a build of its llama.cpp: ../shared/peers/setup.sh makes both. With names, only
+the log-probabilities of these models are computed again. Those of RWKV need a build for AVX2: with wider vectors llama.cpp
+reads past heads of 32.
 
 NAME.gguf         a random model, all weights float32, without a vocabulary
 references.json   for each model its token ids and their log-probabilities
+rwkv_tokens.json  the ids of random texts in random vocabularies of RWKV (tests/rwkv.py)
 
 llama.cpp runs with a float32 KV store, without flash attention, each text in one batch. It takes GELU from a table of
 float16; other operations are float32.
@@ -27,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 import convert  # noqa: E402
 import llama_models  # noqa: E402
+import rwkv  # noqa: E402
 
 FOLDER = ROOT / "tests" / "fixtures" / "llama_cpp"
 VOCABULARY, CONTEXT, LENGTHS = 97, 96, (14, 25, 41)
@@ -245,6 +249,9 @@ def make_models():
     bailingmoe2("bailingmoe2")
     deepseek("deepseek")
     deci("deci")
+    rwkv.Maker(FOLDER / "rwkv7.gguf")
+    rwkv.Maker(FOLDER / "arwkv7.gguf", "arwkv7", heads=1, layers=2, feed=36)
+    rwkv.Maker(FOLDER / "arwkv7-plain.gguf", "arwkv7", heads=1, ranks=(6, 5, 4), layers=2, feed=36, norm=False)
 
 
 def logprobs(path, texts):
@@ -277,18 +284,39 @@ def logprobs(path, texts):
     return every
 
 
+def tokens(path, texts):
+    parameters = llama_cpp.llama_model_default_params()
+    parameters.vocab_only = True
+    model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
+    assert model, "".join(LOG[-5:])
+    vocabulary, ids, every = llama_cpp.llama_model_get_vocab(model), (llama_cpp.llama_token * 1000)(), []
+    for text in texts:
+        data = text.encode()
+        every.append(ids[: llama_cpp.llama_tokenize(vocabulary, data, len(data), ids, 1000, False, False)])
+    llama_cpp.llama_model_free(model)
+    return every
+
+
 def main():
     make_models()
     keep = llama_cpp.llama_log_callback(lambda level, text, user: LOG.append(text.decode()))
     llama_cpp.llama_log_set(keep, ctypes.c_void_p(0))
-    models = {}
-    for name in llama_models.NAMES:
+    path, chosen = FOLDER / "references.json", sys.argv[1:] or llama_models.NAMES
+    models = dict.fromkeys(llama_models.NAMES)
+    models.update(json.loads(path.read_text())["models"] if sys.argv[1:] else {})
+    for name in chosen:
         with tempfile.TemporaryDirectory() as folder:
-            path, texts = llama_models.file_of(name, Path(folder))
-            models[name] = [{"ids": ids, "logprobs": row} for ids, row in zip(texts, logprobs(path, texts), strict=True)]
+            file, texts = llama_models.file_of(name, Path(folder))
+            models[name] = [{"ids": ids, "logprobs": row} for ids, row in zip(texts, logprobs(file, texts), strict=True)]
         print(name, flush=True)
+    every = []
+    for seed in range(3):
+        with tempfile.TemporaryDirectory() as folder:
+            rwkv.write_vocabulary(Path(folder) / "vocabulary.gguf", rwkv.pieces(seed))
+            every.append(tokens(Path(folder) / "vocabulary.gguf", rwkv.texts_of_pieces(seed + 100, 100)))
     made_by = f"llama-cpp-python {llama_cpp.__version__}, gguf {gguf.__version__ if hasattr(gguf, '__version__') else ''}".rstrip(", ")
-    (FOLDER / "references.json").write_text(json.dumps({"made_by": made_by, "models": models}) + "\n")
+    (FOLDER / "rwkv_tokens.json").write_text(json.dumps({"made_by": made_by, "ids": every}) + "\n")
+    path.write_text(json.dumps({"made_by": made_by, "models": models}) + "\n")
 
 
 if __name__ == "__main__":

@@ -44,8 +44,9 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
     f->state_floats = capp_mix_floats(h);
     f->rows = room->rows;
     f->longest = room->longest;
-    f->h_stride = stride_of(larger(
-        larger(larger(h->width, larger(h->side, h->laurel)), larger(q, capp_latent_elements(h))), capp_mix_outputs(h)));
+    f->h_stride =
+        stride_of(larger(larger(larger(h->width, larger(h->side, h->laurel)), larger(q, capp_latent_elements(h))),
+                         larger(capp_mix_outputs(h), h->mix.rank)));
     f->g_stride = stride_of(feed);
     f->inner_stride = stride_of(h->feed);
     f->wide_stride = wide ? stride_of(wide) : 0;
@@ -84,12 +85,13 @@ static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) 
     size_t rows = f->rows, keys = f->weights->key_floats * f->slots, values = f->weights->value_floats * f->slots;
     size_t tiles = (f->weights->head.n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE * rows;
     size_t chosen = h->experts ? rows : 0, choices = chosen * h->experts_used;
-    size_t routed = h->experts || h->mix.kind ? rows : 0;
+    size_t routed = h->experts || h->mix.kind ? rows : 0, first = h->mix.kind == CAPP_MIX_WKV ? rows : 0;
     size_t rotations = (size_t)h->n_ropes * f->longest * (h->rope_dims / 2);
     return fn(user, &f->keys, keys, sizeof *f->keys) && fn(user, &f->values, values, sizeof *f->values) &&
            fn(user, &f->states, capp_count_states(h) * f->n_states * f->state_floats, sizeof *f->states) &&
-           fn(user, &f->depth, rows, sizeof *f->depth) && fn(user, &f->slot, rows, sizeof *f->slot) &&
-           fn(user, &f->token, rows, sizeof *f->token) && fn(user, &f->path, f->longest, sizeof *f->path) &&
+           fn(user, &f->first, first * h->width, sizeof *f->first) && fn(user, &f->depth, rows, sizeof *f->depth) &&
+           fn(user, &f->slot, rows, sizeof *f->slot) && fn(user, &f->token, rows, sizeof *f->token) &&
+           fn(user, &f->path, f->longest, sizeof *f->path) &&
            fn(user, &f->path_node, f->longest, sizeof *f->path_node) && each_tiles(&f->all, rows, fn, user) &&
            each_tiles(&f->heads, rows, fn, user) && fn(user, &f->x, rows * h->width, sizeof *f->x) &&
            fn(user, &f->h, rows * f->h_stride, f->element) && fn(user, &f->g, rows * f->g_stride, f->element) &&

@@ -214,6 +214,10 @@ static void take_in(phase *p, const capp_layer *layer, bool mixes) {
     static const capp_norm none = {NULL, NULL, 0};
     capp_forward *f = p->f;
     const capp_matrix *in = mixes ? &layer->mix_in : &layer->qkv;
+    if (mixes && f->weights->hparams.mix.kind == CAPP_MIX_WKV) { /* it mixes what it takes */
+        capp_mix_rows(f, layer);
+        return;
+    }
     p->norm = &layer->attention_norm, p->next = in;
     p->router = mixes && layer->mix_rates.parts ? &layer->mix_rates : NULL, p->router_norm = &none;
     if (f->weights->arch->early_router && layer->expert_up) p->router = &layer->router, p->router_bare = true;
@@ -276,6 +280,14 @@ static void add_side(phase *p, const capp_layer *layer, bool last) {
     p->add = false;
 }
 
+/* As the norm phase, for a feed-forward part that reads the token before, too: all rows store what later rows need. */
+static void shift_feed(phase *p, const capp_layer *layer, bool last) {
+    capp_forward *f = p->f;
+    capp_wkv_shift_feed(f, layer);
+    if (last) keep_head_rows(p);
+    capp_wkv_feed(f, layer, p->rows, last ? f->head_row : NULL);
+}
+
 static void feed(phase *p, const capp_layer *layer, bool last) {
     capp_forward *f = p->f;
     p->norm = layer->expert_norm.weight ? &layer->expert_norm : &layer->feed_norm;
@@ -284,8 +296,12 @@ static void feed(phase *p, const capp_layer *layer, bool last) {
     p->router_norm = &layer->router_norm;
     p->scale = 1;
     p->beside = f->weights->hparams.parallel != CAPP_SEQUENTIAL;
-    run_rows(p, norm_rows);
+    if (layer->wkv.feed_shift)
+        shift_feed(p, layer, last);
+    else
+        run_rows(p, norm_rows);
     p->beside = false;
+    if (!p->rows) return;
     if (layer->expert_up) {
         capp_experts(f, layer, p->rows);
         p->add = true;
@@ -307,15 +323,17 @@ static void run_layer(phase *p) {
     const capp_layer *layer = &f->weights->layers[p->layer];
     bool last = p->layer + 1 == h->layers, feeds = h->kinds[p->layer] & CAPP_FEEDS;
     bool both = h->kinds[p->layer] & CAPP_BESIDE, mixes = layer->mix_in.parts && !both;
+    bool only_heads =
+        last && !layer->wkv.feed_shift; /* from attention's output on; else from the feed-forward part on */
     if (h->streams) capp_streams_predict(p->f, p->layer, p->rows);
     if (both) mix_beside(p, layer);
     if (!feeds && !(h->kinds[p->layer] & CAPP_STRAIGHT)) take_in(p, layer, mixes);
     p->beside = false;
-    if (last) {
+    if (only_heads) {
         keep_head_rows(p);
         if (!p->rows) return;
     }
-    p->tiles = last ? &f->heads : &f->all;
+    p->tiles = only_heads ? &f->heads : &f->all;
     if (!feeds) bring_out(p, layer, mixes, h->parallel != CAPP_SEQUENTIAL);
     if (h->streams) {
         capp_streams_join(p->f, p->layer, p->rows);
@@ -380,7 +398,7 @@ double capp_forward_flops(const capp_weights *w, size_t rows, size_t n_heads) {
         for (size_t e = 0; e < CAPP_MOST_INNER; e++) first += operations_of(&l->mix_inner[e]);
         for (size_t e = 0; l->latent.k_b && e < 2 * (size_t)w->hparams.heads; e++)
             fed += operations_of(&l->latent.k_b[e]);
-        if (l->qkv.parts)
+        if (l->qkv.parts || l->wkv.feed_shift)
             first += operations_of(&l->mix_out);
         else
             fed += operations_of(&l->mix_out);

@@ -3,54 +3,16 @@
  * in the order of the plan. A row takes over its parent's piece of the state, in place or as a copy, and leaves its
  * own. So every number is computed token by token along its path, whatever the waves and threads are. */
 #include <math.h>
-#include <string.h>
 
 #include "base/math.h"
-#include "forward/wave.h"
+#include "forward/mixing.h"
 #include "kernel/plain.h"
 
-enum { CHANNELS = 64, COLUMNS = 32 };
-
-typedef struct mixing {
-    const capp_forward *f;
-    const capp_layer *layer;
-    const capp_mix *mix;
-    float *states;    /* of the layer: [slots of states][state_floats] */
-    size_t channels;  /* of the convolution */
-    size_t inputs;    /* a row of f->t has the convolved inputs from here on */
-    size_t inner, at; /* the product that runs between convolution and state; where its inputs are in a row of f->t */
-} mixing;
-
-static mixing mixing_of(const capp_forward *f, const capp_layer *layer) {
-    const capp_hparams *h = &f->weights->hparams;
-    const capp_mix *mix = &h->mix;
-    return (mixing){.f = f,
-                    .layer = layer,
-                    .mix = mix,
-                    .states = f->states + (layer->state * f->n_states + f->first_state) * f->state_floats,
-                    .channels = capp_mix_channels(h),
-                    .inputs = mix->kind == CAPP_MIX_SCAN ? (size_t)mix->heads * mix->values : 0};
-}
+enum { CHANNELS = 64 };
 
 size_t capp_mix_floats(const capp_hparams *h) {
     const capp_mix *mix = &h->mix;
     return mix->kind ? (mix->taps - 1) * capp_mix_channels(h) + (size_t)mix->heads * mix->keys * mix->values : 0;
-}
-
-static float *row_of(const mixing *m, size_t row) {
-    return m->f->t + row * m->f->t_stride;
-}
-
-/* Makes the numbers at .. at + n - 1 of the row's state those of its parent, and returns them. */
-static float *enter(const mixing *m, size_t row, size_t at, size_t n) {
-    const capp_forward *f = m->f;
-    const capp_step *step = &f->steps[row];
-    float *state = m->states + step->state * f->state_floats + at;
-    if (step->from == CAPP_NO_SLOT)
-        memset(state, 0, n * sizeof *state);
-    else if (step->from != step->state)
-        memcpy(state, m->states + step->from * f->state_floats + at, n * sizeof *state);
-    return state;
 }
 
 /* ---- Convolutions --------------------------------------------------------------------------------------------------
@@ -104,8 +66,6 @@ static void normalize(const capp_kernels *kernels, float *x, const float *weight
     kernels->rms_norm(x, x, weights, n, EPS / (float)n);
     if (scale != 1) kernels->scale(x, scale, n);
 }
-
-enum { MIX_ROWS = 8, MOST_KEYS = CAPP_MOST_KEYS };
 
 /* q and k become unit vectors, q divided by the root of its length, too. */
 static void unit_vectors(const mixing *m, float *row) {
@@ -204,12 +164,6 @@ static void select_inputs(capp_forward *f, mixing *m) {
     capp_product(f, &inner[1], f->h, f->h_stride, latent + inner[0].n, f->t_stride, f->n, false);
 }
 
-/* out [n] = the state s [keys][n] read with the key. */
-static void read_state(const mixing *m, float *out, const float *s, const float *key, size_t n) {
-    memset(out, 0, n * sizeof *out);
-    m->f->weights->kernels->values(out, n, key, m->mix->keys, 1, s, n, n, m->mix->keys);
-}
-
 /* The gated delta rule: the state moves towards returning v for the key k; v becomes what it returns for q. */
 static void delta_row(const mixing *m, float *row, size_t head, size_t group, float *s, size_t column, size_t n) {
     const capp_mix *mix = m->mix;
@@ -270,7 +224,8 @@ static const struct {
 } ways[] = {[CAPP_MIX_DELTA] = {prepare_delta, delta_row},
             [CAPP_MIX_SCAN] = {prepare_scan, scan_row},
             [CAPP_MIX_SELECT] = {prepare_select, select_row},
-            [CAPP_MIX_KIMI] = {prepare_kimi, kimi_row}};
+            [CAPP_MIX_KIMI] = {prepare_kimi, kimi_row},
+            [CAPP_MIX_WKV] = {capp_wkv_prepare, capp_wkv_row}};
 
 static void prepare_task(void *user, size_t task, int worker) {
     const mixing *m = user;
@@ -298,7 +253,10 @@ static void state_task(void *user, size_t task, int worker) {
 
 void capp_mix_rows(capp_forward *f, const capp_layer *layer) {
     mixing m = mixing_of(f, layer);
-    capp_pool_run(f->pool, convolution_task, &m, (m.channels + CHANNELS - 1) / CHANNELS);
+    if (m.mix->kind == CAPP_MIX_WKV)
+        capp_wkv_inputs(f, &m);
+    else
+        capp_pool_run(f->pool, convolution_task, &m, (m.channels + CHANNELS - 1) / CHANNELS);
     if (m.mix->kind == CAPP_MIX_SHORT) return;
     if (m.mix->kind == CAPP_MIX_SELECT) select_inputs(f, &m);
     if (m.mix->kind == CAPP_MIX_KIMI) kimi_inputs(f, &m);
@@ -359,5 +317,6 @@ const float *capp_mix_finish(const capp_forward *f, const capp_layer *layer, siz
     if (m.mix->kind == CAPP_MIX_SHORT) return row;
     if (m.mix->kind == CAPP_MIX_SELECT) return finish_select(&m, row);
     if (m.mix->kind == CAPP_MIX_KIMI) return finish_kimi(&m, row);
+    if (m.mix->kind == CAPP_MIX_WKV) return capp_wkv_finish(&m, row);
     return m.mix->kind == CAPP_MIX_DELTA ? finish_delta(&m, row) : finish_scan(&m, row);
 }

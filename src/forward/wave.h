@@ -5,6 +5,7 @@
  *   layers.c     embeddings, then layer by layer norms, products, attention, feed-forward part
  *   attention.c  attention over tree paths
  *   mix.c        the parts of layers that have a state from token to token
+ *   wkv.c        that of RWKV, and what its feed-forward part reads of the token before
  *   product.c    matrix products, from panels that are cached or packed when they are used
  *   experts.c    the feed-forward part as experts
  *   latent.c     what latent attention needs before and after attention
@@ -86,6 +87,7 @@ struct capp_forward {
     size_t state_floats;    /* of a state in one layer: the last inputs of the convolution, then the matrices */
     size_t first_state;     /* the slot that the wave's tree counts as 0 */
     const capp_step *steps; /* [n] of the wave; borrowed from the plan */
+    float *first;           /* [rows][width] WKV: the values of the first layer */
     /* Of the wave: */
     size_t n, n_heads;      /* rows; rows that the head needs */
     uint32_t *depth;        /* [rows] position + 1 */
@@ -141,6 +143,11 @@ void capp_attention(capp_forward *forward, size_t layer, const capp_tiles *tiles
  * inputs of mix_out for one row. */
 void capp_mix_rows(capp_forward *forward, const capp_layer *layer);
 const float *capp_mix_finish(const capp_forward *forward, const capp_layer *layer, size_t row);
+
+/* CAPP_MIX_WKV: normalizes the wave's rows of f->x for the feed-forward part and finds what they differ from the tokens
+ * before. Then writes the inputs of up to rows of f->h, for rows row [rows] of the wave; NULL: for the first ones. */
+void capp_wkv_shift_feed(capp_forward *forward, const capp_layer *layer);
+void capp_wkv_feed(capp_forward *forward, const capp_layer *layer, size_t rows, const uint32_t *row);
 
 /* Numbers of a state in one layer. */
 size_t capp_mix_floats(const capp_hparams *h);

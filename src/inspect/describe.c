@@ -86,11 +86,10 @@ static void report_model(reporter *r, const capp_source *s) {
     if (quantization) report(r, "model", "quantization", "%s", quantization);
     report(r, "model", "layers", "%" PRIu32, h.layers);
     report(r, "model", "width", "%" PRIu32, h.width);
-    if (!arch->mixes_only) {
+    if (!arch->mixes_only)
         report(r, "model", "heads", "%" PRIu32 " of %" PRIu32 " dimensions, %" PRIu32 " for keys and values", h.heads,
                h.head_dim, h.kv_heads);
-        report(r, "model", "feed-forward", "%" PRIu32, h.feed);
-    }
+    if (h.feed) report(r, "model", "feed-forward", "%" PRIu32, h.feed);
     if (h.experts) report(r, "model", "experts", "%" PRIu32 ", %" PRIu32 " for a token", h.experts, h.experts_used);
     if (h.window) report(r, "model", "window", "%" PRIu32 " tokens on some layers or all", h.window);
     report(r, "model", "context", "%" PRIu32 " tokens", h.context);

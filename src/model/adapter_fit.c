@@ -297,14 +297,17 @@ static capp_status fit_mix(fitter *f, uint32_t i, capp_layer *layer) {
     size_t heads = m->heads, outputs = capp_mix_outputs(h), channels = capp_mix_channels(h);
     size_t all = capp_mix_rows_in(h) - (m->kind == CAPP_MIX_DELTA ? 2 * heads : 0);
     capp_delta **in = &layer->mix_in.deltas, **rates = &layer->mix_rates.deltas;
-    const unsigned delta = 1u << CAPP_MIX_DELTA, select = 1u << CAPP_MIX_SELECT, kimi = 1u << CAPP_MIX_KIMI;
+    const unsigned delta = 1u << CAPP_MIX_DELTA, select = 1u << CAPP_MIX_SELECT, kimi = 1u << CAPP_MIX_KIMI,
+                   wkv = 1u << CAPP_MIX_WKV;
     size_t v = m->values, latent = 3 * outputs;
     const struct {
         capp_part part;
         unsigned kinds; /* the mixers that have it */
         target rows;
     } parts[] = {
-        {CAPP_PART_Q, kimi, {in, 0, outputs, h->width}},
+        {CAPP_PART_Q, kimi | wkv, {in, 0, outputs, h->width}},
+        {CAPP_PART_K, wkv, {&layer->mix_inner[CAPP_WKV_K].deltas, 0, outputs, h->width}},
+        {CAPP_PART_V, wkv, {&layer->mix_inner[CAPP_WKV_V].deltas, 0, outputs, h->width}},
         {CAPP_PART_K, kimi, {in, outputs, outputs, h->width}},
         {CAPP_PART_V, kimi, {in, 2 * outputs, outputs, h->width}},
         {CAPP_PART_MIX_F_A, kimi, {in, latent, v, h->width}},
@@ -312,7 +315,7 @@ static capp_status fit_mix(fitter *f, uint32_t i, capp_layer *layer) {
         {CAPP_PART_MIX_BETA, kimi, {in, latent + 2 * v, heads, h->width}},
         {CAPP_PART_MIX_F_B, kimi, {&layer->mix_inner[0].deltas, 0, outputs, v}},
         {CAPP_PART_MIX_G_B, kimi, {&layer->mix_inner[1].deltas, 0, outputs, v}},
-        {CAPP_PART_MIX_IN, ~kimi, {in, 0, all, h->width}},
+        {CAPP_PART_MIX_IN, ~(kimi | wkv), {in, 0, all, h->width}},
         {CAPP_PART_MIX_OUT, ~0u, {&layer->mix_out.deltas, 0, h->width, outputs}},
         {CAPP_PART_MIX_SELECT, select, {&layer->mix_inner[0].deltas, 0, m->rank + 2 * (size_t)m->keys, outputs}},
         {CAPP_PART_MIX_STEP, select, {&layer->mix_inner[1].deltas, 0, outputs, m->rank}},

@@ -12,6 +12,7 @@
     X(afmoe)                                                                                                           \
     X(apertus)                                                                                                         \
     X(arcee)                                                                                                           \
+    X(arwkv7)                                                                                                          \
     X(baichuan)                                                                                                        \
     X(bailingmoe2)                                                                                                     \
     X(bloom)                                                                                                           \
@@ -94,6 +95,7 @@
     X(qwen3vl)                                                                                                         \
     X(qwen3vlmoe)                                                                                                      \
     X(refact)                                                                                                          \
+    X(rwkv7)                                                                                                           \
     X(seed_oss)                                                                                                        \
     X(smallthinker)                                                                                                    \
     X(smollm3)                                                                                                         \

@@ -131,6 +131,60 @@ static capp_status bind_kimi(binder *b, uint32_t i, capp_layer *layer) {
     return capp_bind_floats(b, (place){CAPP_PART_MIX_NORM, i, 0}, ".weight", values, &layer->mix_norm);
 }
 
+/* Binds WKV's products of low rank. Files have those of the value in the first layer, too, which has no use for them.
+ */
+static capp_status bind_narrow(binder *b, uint32_t i, capp_layer *layer) {
+    static const capp_part parts[CAPP_WKV_NARROW][3] = {
+        [CAPP_WKV_DECAY] = {CAPP_PART_WKV_W1, CAPP_PART_WKV_W2, CAPP_PART_WKV_W0},
+        [CAPP_WKV_RATE] = {CAPP_PART_WKV_A1, CAPP_PART_WKV_A2, CAPP_PART_WKV_A0},
+        [CAPP_WKV_VALUE] = {CAPP_PART_WKV_V1, CAPP_PART_WKV_V2, CAPP_PART_WKV_V0},
+        [CAPP_WKV_GATE] = {CAPP_PART_WKV_G1, CAPP_PART_WKV_G2}};
+    const capp_hparams *h = &b->w->hparams;
+    capp_status st;
+    for (size_t j = 0; j < CAPP_WKV_NARROW; j++) {
+        size_t rank = h->mix.ranks[j];
+        const place bias = {parts[j][2], i, 0};
+        const capp_piece first = {{parts[j][0], i, 0}, rank}, second = {{parts[j][1], i, 0}, h->width};
+        capp_matrix *pair = &layer->mix_inner[capp_wkv_pair(j)];
+        if (j == CAPP_WKV_VALUE && !i) {
+            for (size_t x = 0; x < 3; x++) capp_bind_ignore(b, (place){parts[j][x], i, 0}, ".weight");
+            continue;
+        }
+        if (!rank) continue;
+        if ((st = capp_bind_matrix(b, &first, 1, 1, h->width, false, &pair[0])) != CAPP_OK) return st;
+        if ((st = capp_bind_matrix(b, &second, 1, 1, rank, false, &pair[1])) != CAPP_OK) return st;
+        if (j == CAPP_WKV_GATE) continue;
+        if ((st = capp_bind_floats(b, bias, ".weight", h->width, &layer->wkv.bias[j])) != CAPP_OK) return st;
+    }
+    return CAPP_OK;
+}
+
+static capp_status bind_wkv(binder *b, uint32_t i, capp_layer *layer) {
+    const capp_mix *m = &b->w->hparams.mix;
+    const size_t n = b->w->hparams.width, shifts = m->ranks[CAPP_WKV_GATE] ? 6 : 5;
+    const capp_piece rows[] = {{{CAPP_PART_Q, i, 0}, n}, {{CAPP_PART_K, i, 0}, n}, {{CAPP_PART_V, i, 0}, n}};
+    capp_matrix *const wide[] = {&layer->mix_in, &layer->mix_inner[CAPP_WKV_K], &layer->mix_inner[CAPP_WKV_V]};
+    capp_wkv *wkv = &layer->wkv;
+    bool norm = has_part(b, CAPP_PART_MIX_NORM, i);
+    const struct {
+        place place;
+        const char *suffix;
+        size_t n;
+        const float **out;
+    } numbers[] = {{{CAPP_PART_WKV_SHIFT, i, 0}, ".weight", shifts * n, &wkv->shift},
+                   {{CAPP_PART_WKV_REMOVAL, i, 0}, ".weight", n, &wkv->removal},
+                   {{CAPP_PART_WKV_RENEWAL, i, 0}, ".weight", n, &wkv->renewal},
+                   {{CAPP_PART_WKV_BONUS, i, 0}, ".weight", n, &wkv->bonus},
+                   {{CAPP_PART_MIX_NORM, i, 0}, ".weight", norm ? n : 0, &wkv->norm.weight},
+                   {{CAPP_PART_MIX_NORM, i, 0}, ".bias", norm ? n : 0, &wkv->norm.bias},
+                   {{CAPP_PART_FEED_SHIFT, i, 0}, ".weight", m->feed_shift ? n : 0, &wkv->feed_shift}};
+    capp_status st = CAPP_OK;
+    for (size_t j = 0; j < 3 && st == CAPP_OK; j++) st = capp_bind_matrix(b, &rows[j], 1, 1, n, false, wide[j]);
+    for (size_t j = 0; j < sizeof numbers / sizeof *numbers && st == CAPP_OK; j++)
+        if (numbers[j].n) st = capp_bind_floats(b, numbers[j].place, numbers[j].suffix, numbers[j].n, numbers[j].out);
+    return st == CAPP_OK ? bind_narrow(b, i, layer) : st;
+}
+
 static capp_status bind_short(binder *b, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
     const capp_piece in = {{CAPP_PART_MIX_IN, i, 0}, capp_mix_inputs(h)};
@@ -146,9 +200,10 @@ capp_status capp_bind_mix(binder *b, uint32_t i, capp_layer *layer) {
     case CAPP_MIX_DELTA: st = bind_delta(b, i, layer); break;
     case CAPP_MIX_SELECT: st = bind_select(b, i, layer); break;
     case CAPP_MIX_KIMI: st = bind_kimi(b, i, layer); break;
+    case CAPP_MIX_WKV: st = bind_wkv(b, i, layer); break;
     default: st = bind_scan(b, i, layer); break;
     }
     if (st != CAPP_OK) return st;
     if ((st = capp_bind_matrix(b, &out, 1, 1, capp_mix_outputs(h), false, &layer->mix_out)) != CAPP_OK) return st;
-    return bind_taps(b, i, layer);
+    return h->mix.kind == CAPP_MIX_WKV ? CAPP_OK : bind_taps(b, i, layer);
 }

@@ -146,7 +146,7 @@ static capp_status read_sizes(const capp_fields *r, capp_hparams *h) {
                                &h->layers)) != CAPP_OK)
         return st;
     if (r->arch->mixes_only) {
-        capp_mix_only(h);
+        capp_mix_only(h, true);
         return CAPP_OK;
     }
     if ((st = capp_field_count(r, "num_attention_heads|n_head|n_heads", 0, CAPP_MOST_HEADS, &h->heads)) != CAPP_OK)

@@ -150,7 +150,7 @@ static capp_status read_sizes(const reader *r, capp_hparams *h) {
     if ((st = read_u32(r, "nextn_predict_layers", false, h->layers - 1, &h->skipped_layers)) != CAPP_OK) return st;
     h->layers -= h->skipped_layers;
     if (r->arch->mixes_only) {
-        capp_mix_only(h);
+        capp_mix_only(h, r->arch->part_alone);
         return CAPP_OK;
     }
     if ((st = read_largest(r, "attention.head_count", true, MOST_HEADS, h, &h->heads)) != CAPP_OK) return st;
@@ -210,7 +210,7 @@ static capp_status read_feed(const reader *r, capp_hparams *h) {
             return read_u32(r, "feed_forward_length", true, MOST_WIDTH, &h->shared_feed);
         if (h->feed) return CAPP_OK;
     }
-    if (r->arch->mixes_only) return CAPP_OK;
+    if (r->arch->mixes_only && r->arch->part_alone) return CAPP_OK;
     if ((st = read_largest(r, "feed_forward_length", true, MOST_WIDTH, h, &h->feed)) != CAPP_OK) return st;
     if (h->experts && r->arch->mixer == CAPP_MIX_SELECT) h->dense_feed = h->feed;
     return CAPP_OK;

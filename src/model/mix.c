@@ -13,9 +13,9 @@ static bool mixes(const capp_hparams *h, uint32_t layer) {
     return h->kinds[layer] & CAPP_MIXES;
 }
 
-void capp_mix_only(capp_hparams *h) {
+void capp_mix_only(capp_hparams *h, bool bare) {
     h->heads = h->kv_heads = h->head_dim = 1;
-    for (uint32_t i = 0; i < h->layers; i++) h->kinds[i] |= CAPP_MIXES | CAPP_BARE;
+    for (uint32_t i = 0; i < h->layers; i++) h->kinds[i] |= CAPP_MIXES | (bare ? CAPP_BARE : 0);
 }
 
 /* Every layer has a capp_mix and attention. */
@@ -43,6 +43,7 @@ size_t capp_mix_outputs(const capp_hparams *h) {
 
 size_t capp_mix_channels(const capp_hparams *h) {
     const capp_mix *m = &h->mix;
+    if (m->kind == CAPP_MIX_WKV) return (m->feed_shift ? 2 : 1) * (size_t)h->width;
     return capp_mix_outputs(h) + (m->kind == CAPP_MIX_SELECT ? 0 : 2 * (size_t)m->groups * m->keys);
 }
 
@@ -52,12 +53,14 @@ size_t capp_mix_inputs(const capp_hparams *h) {
     if (m->kind == CAPP_MIX_SHORT) return 3 * (size_t)h->width;
     if (m->kind == CAPP_MIX_SELECT) return 3 * (size_t)m->values + m->rank + 2 * (size_t)m->keys;
     if (m->kind == CAPP_MIX_KIMI) return capp_mix_rows_in(h) + 2 * capp_mix_outputs(h);
+    if (m->kind == CAPP_MIX_WKV) return 8 * capp_mix_outputs(h) + m->rank;
     return capp_mix_channels(h) + capp_mix_outputs(h) + 2 * (size_t)m->heads;
 }
 
 size_t capp_mix_rows_in(const capp_hparams *h) {
     const capp_mix *m = &h->mix;
     if (m->kind == CAPP_MIX_SELECT) return 2 * (size_t)m->values;
+    if (m->kind == CAPP_MIX_WKV) return capp_mix_outputs(h);
     if (m->kind == CAPP_MIX_KIMI) return capp_mix_channels(h) + 2 * (size_t)m->values + m->heads;
     return capp_mix_inputs(h) - (m->kind == CAPP_MIX_SCAN ? m->heads : 0); /* the decays follow the steps */
 }
@@ -144,6 +147,41 @@ static capp_status metadata_select(capp_hparams *h, const capp_arch *arch, const
     return check_sizes(h, capp_source_path(s), err);
 }
 
+/* Sets what WKV's sizes follow from. */
+static capp_status metadata_wkv(capp_hparams *h, const capp_arch *arch, const capp_source *s, capp_error *err) {
+    static const char *const keys[CAPP_WKV_NARROW] = {"attention.decay_lora_rank", "attention.iclr_lora_rank",
+                                                      "attention.value_residual_mix_lora_rank",
+                                                      "attention.gate_lora_rank"};
+    capp_mix *m = &h->mix;
+    char name[MOST_NAME];
+    uint32_t shifts = arch->feed_shift ? 2 : 1;
+    capp_status st = key_u32(s, arch, "wkv.head_size", &m->keys, err);
+    if (st != CAPP_OK) return st;
+    for (size_t i = 0; i < CAPP_WKV_NARROW; i++) {
+        snprintf(name, sizeof name, "%s.%s", arch->gguf, keys[i]);
+        bool none = i == CAPP_WKV_GATE && !capp_gguf_find(s->gguf, name);
+        if (!none && (st = key_u32(s, arch, keys[i], &m->ranks[i], err)) != CAPP_OK) return st;
+        if (m->ranks[i] > CAPP_MOST_WIDTH || (!m->ranks[i] && i != CAPP_WKV_GATE))
+            return capp_fail(err, CAPP_EFORMAT, "%s: metadata key %s is %u; expected 1 to %d", capp_source_path(s),
+                             name, m->ranks[i], CAPP_MOST_WIDTH);
+        if (m->ranks[i] > m->rank) m->rank = m->ranks[i];
+    }
+    snprintf(name, sizeof name, "%s.token_shift_count", arch->gguf);
+    if (capp_gguf_u32(s->gguf, name, &shifts) && shifts != (arch->feed_shift ? 2 : 1))
+        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: metadata key %s is %u, which capp does not support",
+                         capp_source_path(s), name, shifts);
+    if (!m->keys || h->width % m->keys)
+        return capp_fail(err, CAPP_EFORMAT,
+                         "%s: the width, %u, is not a multiple of the size of recurrent heads, %u; convert the model "
+                         "again",
+                         capp_source_path(s), h->width, m->keys);
+    m->values = m->keys;
+    m->heads = m->groups = h->width / m->keys;
+    m->taps = 2;
+    m->feed_shift = arch->feed_shift;
+    return check_sizes(h, capp_source_path(s), err);
+}
+
 capp_status capp_metadata_mix(capp_hparams *h, const capp_arch *arch, const capp_source *s, capp_error *err) {
     capp_mix *m = &h->mix;
     capp_status st;
@@ -154,6 +192,7 @@ capp_status capp_metadata_mix(capp_hparams *h, const capp_arch *arch, const capp
         if ((st = key_u32(s, arch, "shortconv.l_cache", &m->taps, err)) != CAPP_OK) return st;
         return check_sizes(h, capp_source_path(s), err);
     }
+    if (m->kind == CAPP_MIX_WKV) return metadata_wkv(h, arch, s, err);
     if ((st = key_u32(s, arch, "ssm.conv_kernel", &m->taps, err)) != CAPP_OK) return st;
     if (m->kind == CAPP_MIX_KIMI) {
         if ((st = key_u32(s, arch, "kda.head_dim", &m->keys, err)) != CAPP_OK) return st;

@@ -161,7 +161,8 @@ typedef struct capp_arch {
     double eps;               /* if config.json does not say */
     capp_mixer mixer;         /* of the layers that have a state from token to token */
     bool part_alone;          /* a layer has one norm and one part: its capp_mix, attention or the feed-forward part */
-    bool mixes_only;          /* every layer has only its capp_mix */
+    bool mixes_only;          /* every layer has its capp_mix, and none has attention */
+    bool feed_shift;          /* the feed-forward part also reads the token before */
     bool mixes_beside;        /* every layer has attention and a capp_mix, which read the same norm */
     bool multipliers;         /* folders have factors of products and of their parts */
     bool bare_feed_norm;      /* GGUF: the name of the feed-forward part's norm has no suffix */
@@ -239,6 +240,17 @@ typedef struct capp_latent {
     capp_norm q_norm, kv_norm;
 } capp_latent;
 
+/* The numbers of CAPP_MIX_WKV, [width] each. */
+typedef struct capp_wkv {
+    const float *shift;      /* [6][width]: how much r, w, k, v, a and g take from the token before; or 5, without g */
+    const float *bias[3];    /* of decay, rate and value */
+    const float *removal;    /* factor of the key that is removed */
+    const float *renewal;    /* how much the rate changes the key that is written */
+    const float *bonus;      /* of the token's own value in its output */
+    capp_norm norm;          /* of each head of the output, or no weight */
+    const float *feed_shift; /* how much the feed-forward part takes from the token before; or NULL */
+} capp_wkv;
+
 typedef struct capp_layer {
     capp_shape shape;
     size_t keys, values; /* in the KV store, floats of a slot that belong to the layers before the one that it reads */
@@ -254,7 +266,7 @@ typedef struct capp_layer {
     capp_matrix out;       /* width rows */
     capp_matrix mix_in;    /* no parts if the layer has no capp_mix */
     capp_matrix mix_rates; /* DELTA: beta and alpha, the last inputs; always of floats, as the router is */
-    capp_matrix mix_inner[CAPP_MOST_INNER]; /* products of what mix_in gives, see capp_mixer; or no parts */
+    capp_matrix mix_inner[CAPP_MOST_INNER]; /* further products, see capp_mixer; or no parts */
     capp_matrix mix_out;                    /* width rows */
     const float *mix_taps, *mix_taps_bias;  /* [taps][channels]; [channels] or NULL */
     const float *mix_decay, *mix_step;      /* [heads] each: the factor of the step in the decay's exponent; the bias of
@@ -263,9 +275,10 @@ typedef struct capp_layer {
     const float *mix_skip;                  /* [heads]: SCAN: how much of x is added to the output; SELECT: [values] */
     capp_norm mix_norms[3];                 /* SELECT: of the latent step, b and c; no weights: no norms */
     const float *mix_norm;                  /* [values] or [heads * values], or NULL */
-    size_t state;                           /* its place among the layers that have a state */
-    capp_matrix up;                         /* gated: two parts, gate and up, of feed rows each; else one part */
-    capp_matrix down;                       /* width rows */
+    capp_wkv wkv;
+    size_t state;     /* its place among the layers that have a state */
+    capp_matrix up;   /* gated: two parts, gate and up, of feed rows each; else one part */
+    capp_matrix down; /* width rows */
     float score_scale;
     uint32_t window;           /* a row sees its own position and the window - 1 before it, or its chunk; 0: all */
     unsigned rope;             /* index of its rotation, less than n_ropes */

@@ -76,6 +76,22 @@
     X(MIX_C_NORM, "ssm_c_norm")                                                                                        \
     X(MIX_SKIP, "ssm_d")                                                                                               \
     X(MIX_NORM, "ssm_norm")                                                                                            \
+    X(WKV_SHIFT, "time_mix_lerp_fused")                                                                                \
+    X(WKV_W0, "time_mix_w0")                                                                                           \
+    X(WKV_W1, "time_mix_w1")                                                                                           \
+    X(WKV_W2, "time_mix_w2")                                                                                           \
+    X(WKV_A0, "time_mix_a0")                                                                                           \
+    X(WKV_A1, "time_mix_a1")                                                                                           \
+    X(WKV_A2, "time_mix_a2")                                                                                           \
+    X(WKV_V0, "time_mix_v0")                                                                                           \
+    X(WKV_V1, "time_mix_v1")                                                                                           \
+    X(WKV_V2, "time_mix_v2")                                                                                           \
+    X(WKV_G1, "time_mix_g1")                                                                                           \
+    X(WKV_G2, "time_mix_g2")                                                                                           \
+    X(WKV_REMOVAL, "time_mix_k_k")                                                                                     \
+    X(WKV_RENEWAL, "time_mix_k_a")                                                                                     \
+    X(WKV_BONUS, "time_mix_r_k")                                                                                       \
+    X(FEED_SHIFT, "channel_mix_lerp_k")                                                                                \
     X(MIX_OUT, "ssm_out")                                                                                              \
     X(SHARED_POST_NORM, "post_ffw_norm_1")                                                                             \
     X(ROUTER_SCALE, "ffn_gate_inp")                                                                                    \

@@ -82,7 +82,8 @@ static void find_matrix(capp_matrix *m) {
 }
 
 /* Chooses the matrices that are integers. Routers are always floats: they are so small that they are hardly ever
- * quantized, and their numbers decide which experts run. A head of floats is not counted: quantized folders keep it. */
+ * quantized, and their numbers decide which experts run; so are products of low rank. A head of floats is not counted:
+ * quantized folders keep it. */
 static void find_integers(const binder *b) {
     capp_weights *w = b->w;
     size_t routers = 0;
@@ -91,6 +92,10 @@ static void find_integers(const binder *b) {
         capp_layer *layer = &w->layers[i];
         layer->mix_rates.integers = false;
         routers += layer->mix_rates.parts;
+        for (size_t j = CAPP_WKV_FIRST; j < CAPP_MOST_INNER; j++) {
+            layer->mix_inner[j].integers = false;
+            routers += layer->mix_inner[j].parts;
+        }
         if (layer->expert_up) routers += of_experts(layer, w->hparams.experts);
         order_outputs(&w->hparams, &layer->up, &layer->down);
     }

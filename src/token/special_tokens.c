@@ -121,7 +121,7 @@ static void find_known(capp_vocab *vocab) {
 /* SentencePiece: user-defined pieces are found in normalized text; some converters write them with plain spaces. */
 static capp_status add_normalized(capp_vocab *vocab, int32_t id, capp_error *err) {
     capp_str text = vocab->texts[id];
-    if (vocab->kind == CAPP_VOCAB_BYTE_LEVEL || !text.size || !memchr(text.data, ' ', text.size))
+    if (capp_finds_in_text(vocab) || !text.size || !memchr(text.data, ' ', text.size))
         return capp_trie_add(&vocab->always, text, id, err);
     char *normal = capp_new(text.size, 3);
     if (!normal) return capp_fail_memory(err, "a vocabulary's special tokens");
@@ -144,7 +144,7 @@ static capp_status fill_tries(capp_vocab *vocab, capp_error *err) {
         if (capp_utf8_invalid_at(vocab->texts[i]) < vocab->texts[i].size) continue;
         bool user = type == CAPP_TOKEN_USER_DEFINED, special = type == CAPP_TOKEN_CONTROL || type == CAPP_TOKEN_UNKNOWN;
         if (user) st = add_normalized(vocab, (int32_t)i, err);
-        if (st == CAPP_OK && (special || (user && vocab->kind == CAPP_VOCAB_BYTE_LEVEL)))
+        if (st == CAPP_OK && (special || (user && capp_finds_in_text(vocab))))
             st = capp_trie_add(&vocab->special, vocab->texts[i], (int32_t)i, err);
     }
     return st;

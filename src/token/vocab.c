@@ -33,10 +33,13 @@ static capp_status read_kind(capp_vocab *vocab, const capp_gguf *gguf, capp_erro
     } else if (name.size == 2 && !memcmp(name.data, "t5", 2)) {
         vocab->kind = CAPP_VOCAB_UNIGRAM;
         vocab->info.model = "t5";
+    } else if (name.size == 4 && !memcmp(name.data, "rwkv", 4)) {
+        vocab->kind = CAPP_VOCAB_GREEDY;
+        vocab->info.model = "rwkv";
     } else {
         return capp_fail(err, CAPP_EUNSUPPORTED,
                          "%s: tokenizer.ggml.model: \"%.*s\" is not supported; byte-level BPE (gpt2), BPE of raw text "
-                         "(gemma4), SentencePiece BPE (llama) and Unigram (t5) are",
+                         "(gemma4), SentencePiece BPE (llama), Unigram (t5) and longest matches (rwkv) are",
                          vocab->path, name.size < 100 ? (int)name.size : 100, name.data ? name.data : "");
     }
     return CAPP_OK;
@@ -100,6 +103,8 @@ static capp_status make_pieces(capp_vocab *vocab, capp_error *err) {
         vocab->piece_at[i] = at;
         at += (uint32_t)(vocab->kind == CAPP_VOCAB_BYTE_LEVEL
                              ? capp_byte_level_piece(vocab, (int32_t)i, vocab->pieces + at)
+                         : vocab->kind == CAPP_VOCAB_GREEDY
+                             ? capp_greedy_piece(vocab, (int32_t)i, vocab->pieces + at)
                              : capp_sentencepiece_piece(vocab, (int32_t)i, vocab->pieces + at));
     }
     vocab->piece_at[n] = at;
@@ -114,6 +119,7 @@ static capp_status open_parts(capp_vocab *vocab, const capp_gguf *gguf, capp_err
     if (st == CAPP_OK)
         st = vocab->kind == CAPP_VOCAB_BYTE_LEVEL ? capp_byte_level_open(vocab, gguf, err)
              : vocab->kind == CAPP_VOCAB_UNIGRAM  ? capp_gguf_unigram_open(vocab, gguf, err)
+             : vocab->kind == CAPP_VOCAB_GREEDY   ? capp_greedy_open(vocab, err)
                                                   : capp_sentencepiece_open(vocab, gguf, err);
     if (st == CAPP_OK) st = capp_special_tokens_open(vocab, gguf, err);
     if (st == CAPP_OK) st = make_pieces(vocab, err);
@@ -129,6 +135,7 @@ void capp_vocab_free(capp_vocab *vocab) {
     capp_free(vocab->piece_at);
     capp_free(vocab->always.nodes);
     capp_free(vocab->special.nodes);
+    capp_free(vocab->greedy.nodes);
     capp_free(vocab->ends);
     capp_free(vocab->merges.slots);
     capp_free(vocab->priority);
@@ -158,6 +165,7 @@ static capp_status encode_plain(const capp_vocab *vocab, capp_encode_scratch *sc
     if (!text.size) return CAPP_OK;
     return vocab->kind == CAPP_VOCAB_BYTE_LEVEL ? capp_byte_level_encode(vocab, scratch, text, out, err)
            : vocab->kind == CAPP_VOCAB_UNIGRAM  ? capp_gguf_unigram_encode(vocab, scratch, text, out, err)
+           : vocab->kind == CAPP_VOCAB_GREEDY   ? capp_greedy_encode(vocab, text, out, err)
                                                 : capp_sentencepiece_encode(vocab, scratch, text, out, err);
 }
 
@@ -206,7 +214,7 @@ static capp_status encode_gguf(const capp_vocab *vocab, capp_encode_scratch *scr
         return capp_fail_memory(err, "ids");
     const capp_trie none = {0}, *own = flags & CAPP_TOKENIZE_SPECIAL ? &vocab->special : &none;
     /* If all of the text is the template's, `special` contains all tokens. */
-    bool others = vocab->kind == CAPP_VOCAB_BYTE_LEVEL && (given || !(flags & CAPP_TOKENIZE_SPECIAL));
+    bool others = capp_finds_in_text(vocab) && (given || !(flags & CAPP_TOKENIZE_SPECIAL));
     return encode_around(vocab, own, others ? &vocab->always : &none, scratch, text, given, out, err);
 }
 

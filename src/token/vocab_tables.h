@@ -28,6 +28,7 @@ typedef enum capp_vocab_kind {
     CAPP_VOCAB_BYTE_LEVEL,
     CAPP_VOCAB_SENTENCEPIECE,
     CAPP_VOCAB_UNIGRAM, /* GGUF's t5 */
+    CAPP_VOCAB_GREEDY,  /* GGUF's rwkv */
     CAPP_VOCAB_PIPELINE /* tokenizer.json */
 } capp_vocab_kind;
 
@@ -47,6 +48,7 @@ struct capp_vocab {
     uint32_t *piece_at; /* [n_tokens + 1] */
     int32_t byte_id[256];
     capp_trie always;  /* user-defined tokens: found in any text (SentencePiece: in normalized text) */
+    capp_trie greedy;  /* GREEDY: the tokens that texts contain */
     capp_trie special; /* control and unknown tokens, for CAPP_TOKENIZE_SPECIAL; byte-level: user-defined ones too */
     int32_t *ends;     /* [n_ends] */
     size_t n_ends;
@@ -67,6 +69,11 @@ struct capp_vocab {
     capp_gguf_unigram *gguf_unigram; /* for Unigram in GGUF */
     capp_sentencepiece_model model;  /* tokenizer.model; its kinds are those of GGUF */
 };
+
+/* Whether user-defined tokens are found in the text itself, not in a normalized one. */
+static inline bool capp_finds_in_text(const capp_vocab *vocab) {
+    return vocab->kind == CAPP_VOCAB_BYTE_LEVEL || vocab->kind == CAPP_VOCAB_GREEDY;
+}
 
 /* The character that stands for a byte; write: that character in UTF-8, 1 or 2 bytes. */
 unsigned capp_byte_level_character(unsigned char b);
@@ -115,6 +122,11 @@ void capp_gguf_unigram_use_bytes(capp_vocab *vocab);
 void capp_gguf_unigram_free(capp_gguf_unigram *tokenizer);
 capp_status capp_gguf_unigram_encode(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str raw, capp_ids *out,
                                      capp_error *err);
+
+/* greedy.c */
+capp_status capp_greedy_open(capp_vocab *vocab, capp_error *err);
+size_t capp_greedy_piece(const capp_vocab *vocab, int32_t id, char *out);
+capp_status capp_greedy_encode(const capp_vocab *vocab, capp_str text, capp_ids *out, capp_error *err);
 
 /* pipeline_encode.c, pipeline.c */
 capp_status capp_pipeline_encode(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text,
