@@ -151,9 +151,9 @@ typedef struct capp_model_options {
                                  or _ALL. The cache holds whole matrices, as many as fit. */
     capp_precision precision; /* default: CAPP_PRECISION_AUTO */
     const char *isa;          /* instruction set: "ref"; on x86-64 "avx2", "avxvnni", "avx512", "avx512vnni",
-                                 "avx512bf16" or "amx"; on AArch64 "neon", "neondot" or "neoni8mm". NULL: the value of
-                                 the environment variable CAPP_ISA if it is set, otherwise the best that the CPU and
-                                 the operating system support. Borrowed for the call. */
+                                 "avx512bf16" or "amx"; on AArch64 "neon", "neondot", "neoni8mm" or "neonbf16". NULL:
+                                 the value of the environment variable CAPP_ISA if it is set, otherwise the best that
+                                 the CPU and the operating system support. Borrowed for the call. */
     uint32_t context; /* maximum number of tokens of a prompt and a completion together. 0: the model's limit. For a
                          LongRoPE model, 0 means the limit for short texts; a larger value selects the model's factors
                          for long texts. */

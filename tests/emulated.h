@@ -7,6 +7,7 @@
 
 extern const capp_products emulated_dpbf16;
 extern const capp_products emulated_tiles;
+extern const capp_products emulated_bfmmla;
 extern const capp_products emulated_integers;
 
 #endif

@@ -1,7 +1,7 @@
 /* Compiles dpbf16.inc over an emulated VDPBF16PS. */
 #include "emulated.h"
 
-#include "emulation.h"
+#include "emulated_rows.h"
 
 #include "kernel/bf16.inc"
 

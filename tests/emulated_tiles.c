@@ -1,7 +1,7 @@
 /* Compiles tiles.inc over emulated AMX tiles. It exits where the unit would fault. */
 #include "emulated.h"
 
-#include "emulation.h"
+#include "emulated_rows.h"
 #include "test.h"
 
 #include "kernel/bf16.inc"

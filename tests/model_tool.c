@@ -4,9 +4,9 @@
  * model cannot be opened. CAPP_SABOTAGE names a way to break the model on purpose. CAPP_UNSCORED is the number of
  * tokens at the beginning of each line that it does not score (1 if not set).
  *
- * UNIT is one of: an instruction set, in float32; the same and ":i16", with products of integers; "vdpbf16ps" or
- * "tiles", with products of bfloat16 computed as those (emulated) units do; "close", the float32 lane of precision auto
- * over "vdpbf16ps", which computes the close rows. */
+ * UNIT is one of: an instruction set, in float32; the same and ":i16" or ":bf16", with products of integers or of
+ * bfloat16; "vdpbf16ps", "tiles" or "bfmmla", with products of bfloat16 computed as those (emulated) units do; "close",
+ * the float32 lane of precision auto over "vdpbf16ps", which computes the close rows. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -423,8 +423,10 @@ static unit unit_of(const char *name) {
     if (!strcmp(name, "portable")) return (unit){&capp_kernels_ref, capp_kernels_ref.f32, NULL, false};
     if (close || !strcmp(name, "vdpbf16ps")) return (unit){ref, &emulated_dpbf16, NULL, close};
     if (!strcmp(name, "tiles")) return (unit){ref, &emulated_tiles, NULL, false};
-    const bool i16 = kernels && strchr(name, ':');
-    return (unit){kernels, kernels ? kernels->f32 : NULL, i16 ? kernels->i16 : NULL, false};
+    if (!strcmp(name, "bfmmla")) return (unit){ref, &emulated_bfmmla, NULL, false};
+    if (!kernels) return (unit){NULL, NULL, NULL, false};
+    const bool bf16 = strstr(name, ":bf16") && kernels->bf16, i16 = strstr(name, ":i16") != NULL;
+    return (unit){kernels, bf16 ? kernels->bf16 : kernels->f32, i16 ? kernels->i16 : NULL, false};
 }
 
 static capp_status open_weights(capp_model *model, unit u, capp_pool *pool, char **adapters, size_t n,

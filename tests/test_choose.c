@@ -204,6 +204,9 @@ TEST(decisions_are_the_full_ones_avx512bf16_auto) {
 TEST(decisions_are_the_full_ones_amx_auto) {
     check_auto("amx_auto", false);
 }
+TEST(decisions_are_the_full_ones_neonbf16_bf16_i16) {
+    check_auto("neonbf16_bf16_i16", true);
+}
 TEST(slow_decisions_are_the_full_ones_emulated) {
     check_auto("tiles_emulated", false);
 }

@@ -423,6 +423,9 @@ TEST(close_rows_avx512bf16) {
 TEST(close_rows_amx) {
     check_unit("amx_auto");
 }
+TEST(close_rows_neonbf16) {
+    check_unit("neonbf16_auto");
+}
 TEST(slow_close_rows_emulated) {
     check_unit("tiles_emulated");
 }

@@ -195,13 +195,21 @@ TEST(other_types_have_no_integers) {
 
 /* ---- Activations ---- */
 
-static bool whole_integers; /* the instruction set's activations are not in digits */
+/* How the instruction set stores activations. */
+static enum { UNSIGNED_DIGITS, SIGNED_DIGITS, DIGITS_SIDE_BY_SIDE, WHOLE_INTEGERS } storage;
 
 static int32_t integer_of(const capp_digits *d, size_t i) {
     d += i / BLOCK, i %= BLOCK;
-    if (whole_integers && d->fine) return d->integer[i];
-    if (whole_integers && d->digit[i] != d->high[i] - 128) FAIL("digits %d and %u", d->digit[i], d->high[i]);
-    return whole_integers ? 256 * d->digit[i] : 256 * d->high[i] + d->low[i] - 32768;
+    switch (storage) {
+    case UNSIGNED_DIGITS: break;
+    case SIGNED_DIGITS: return 256 * d->signed_high[i] + d->signed_low[i];
+    case DIGITS_SIDE_BY_SIDE: return 256 * d->both[i / 8][0][i % 8] + d->both[i / 8][1][i % 8];
+    case WHOLE_INTEGERS:
+        if (d->fine) return d->integer[i];
+        if (d->digit[i] != d->high[i] - 128) FAIL("digits %d and %u", d->digit[i], d->high[i]);
+        return 256 * d->digit[i];
+    }
+    return 256 * d->high[i] + d->low[i] - 32768;
 }
 
 static void check_moments(const capp_digits *d) {
@@ -409,16 +417,19 @@ TEST(emulated) {
     run_all(&emulated_integers);
 }
 TEST(avx2) {
-    whole_integers = true;
+    storage = WHOLE_INTEGERS;
     run_all(need_isa("avx2")->i16);
 }
 TEST(neon) {
+    storage = SIGNED_DIGITS;
     run_all(need_isa("neon")->i16);
 }
 TEST(neondot) {
+    storage = SIGNED_DIGITS;
     run_all(need_isa("neondot")->i16);
 }
 TEST(neoni8mm) {
+    storage = DIGITS_SIDE_BY_SIDE;
     run_all(need_isa("neoni8mm")->i16);
 }
 TEST(avxvnni) {

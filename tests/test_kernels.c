@@ -434,10 +434,11 @@ TEST(dispatch) {
     CHECK(!capp_kernels_named("neon"));
 #else
     const unsigned dot = CAPP_CPU_NEON | CAPP_CPU_NEON_DOT;
-    CHECK(!capp_kernels_at(4));
+    CHECK(!capp_kernels_at(5));
     CHECK_STR(capp_kernels_best(CAPP_CPU_NEON)->name, "neon");
     CHECK_STR(capp_kernels_best(dot)->name, "neondot");
-    CHECK_STR(capp_kernels_best(~0u)->name, "neoni8mm");
+    CHECK_STR(capp_kernels_best(dot | CAPP_CPU_NEON_I8MM)->name, "neoni8mm");
+    CHECK_STR(capp_kernels_best(~0u)->name, "neonbf16");
     CHECK(!capp_kernels_named("avx2"));
 #endif
     for (size_t i = 0; capp_kernels_at(i); i++) {

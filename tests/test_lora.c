@@ -151,6 +151,9 @@ static void check_twin(const capp_products *narrow) {
 TEST(the_twin_of_a_unit_of_pairs_has_the_adapter) {
     check_twin(&emulated_dpbf16);
 }
+TEST(the_twin_of_a_unit_of_quads_has_the_adapter) {
+    check_twin(&emulated_bfmmla);
+}
 TEST(the_twin_of_a_unit_of_tiles_has_the_adapter) {
     check_twin(&emulated_tiles);
 }

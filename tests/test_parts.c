@@ -98,6 +98,7 @@ UNIT(avx512, F32)
 UNIT(neon, F32)
 UNIT(avx512bf16, BF16)
 UNIT(amx, BF16)
+UNIT(neonbf16, BF16)
 
 TEST(parts_that_round_are_seen) {
     char path[64];

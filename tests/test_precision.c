@@ -44,6 +44,10 @@ TEST(the_fast_lane_follows_the_table) {
         {"avx512bf16", CAPP_CPU_FAST_BF16, CAPP_PRECISION_BF16, CAPP_PRECISION_BF16},
         {"amx", 0, CAPP_PRECISION_BF16, CAPP_PRECISION_BF16},
         {"amx", CAPP_CPU_FAST_BF16, CAPP_PRECISION_BF16, CAPP_PRECISION_BF16},
+        {"neon", 0, CAPP_PRECISION_F32, CAPP_PRECISION_F32},
+        {"neondot", 0, CAPP_PRECISION_I16, CAPP_PRECISION_F32},
+        {"neoni8mm", 0, CAPP_PRECISION_I16, CAPP_PRECISION_F32},
+        {"neonbf16", 0, CAPP_PRECISION_BF16, CAPP_PRECISION_BF16},
     };
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
         for (int whole = 0; whole < 2; whole++) {
@@ -202,6 +206,9 @@ TEST(margin_bf16_i16) {
 }
 TEST(margin_bf16_f32) {
     check_margin("avx512bf16_auto", "llama", 3);
+}
+TEST(margin_bfmmla_i16) {
+    check_margin("neonbf16_bf16_i16", "llama_integers", 3);
 }
 TEST(slow_margin_bf16_i16_emulated) {
     check_margin("tiles_emulated_i16", "llama_integers", 3);

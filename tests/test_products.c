@@ -1,5 +1,6 @@
 /* The products of every instruction set and precision are compared with double precision and, bit for bit, with the
- * sums that kernel.h or the Intel SDM specifies. On machines that lack a unit, its kernel runs over an emulated one. */
+ * sums that kernel.h or the manual of the processor specifies. On machines that lack a unit, its kernel runs over an
+ * emulated one. */
 #include "emulated.h"
 #include "emulation.h"
 #include "kernel_check.h"
@@ -47,6 +48,15 @@ static float sum_tiles(const void *a, const void *b, size_t k) {
             odd = emulated_fma(half_at(a, j + 1), half_at(b, j + 1), odd);
         }
         sum = emulated_flush(sum + emulated_flush(even + odd));
+    }
+    return sum;
+}
+
+static float sum_odd(const void *a, const void *b, size_t k) {
+    float sum = 0;
+    for (size_t i = 0; i < k; i += 2) {
+        const uint16_t x[2] = {half_at(a, i), half_at(a, i + 1)}, y[2] = {half_at(b, i), half_at(b, i + 1)};
+        sum = emulated_bfdot(sum, x, y);
     }
     return sum;
 }
@@ -241,8 +251,14 @@ TEST(amx_bf16) {
 TEST(emulated_vdpbf16ps) {
     run_all(&(unit){&emulated_dpbf16, "emulated", sum_pairs});
 }
+TEST(neonbf16_bf16) {
+    test_unit("neonbf16", true, sum_odd);
+}
 TEST(emulated_amx) {
     run_all(&(unit){&emulated_tiles, "emulated", sum_tiles});
+}
+TEST(emulated_bfmmla) {
+    run_all(&(unit){&emulated_bfmmla, "emulated", sum_odd});
 }
 
 /* Extreme numbers: denormals, infinities, cancellation. */
@@ -252,9 +268,10 @@ static void fill_wild(float *x, size_t n, int lowest) {
 }
 
 /* For any bits, the unit gives the result of the emulation. */
-TEST(emulation_is_the_unit) {
+static void check_emulation(const capp_products *real, const capp_products *emulated) {
     enum { ROWS = 13, COLUMNS = 32, K = 96 };
-    const capp_products *products[2] = {need_isa("avx512bf16")->bf16, &emulated_dpbf16};
+    const capp_products *products[2] = {real, emulated};
+    const size_t n = real->nr;
     static _Alignas(64) char panel[2][K * COLUMNS * sizeof(uint16_t)];
     static uint16_t a[2][ROWS * K];
     static float w[COLUMNS * K], x[ROWS * K], c[2][ROWS * COLUMNS];
@@ -262,16 +279,43 @@ TEST(emulation_is_the_unit) {
         fill_wild(w, COLUMNS * K, round % 3 ? -90 : -60);
         fill_wild(x, ROWS * K, round % 3 ? -90 : -40);
         for (size_t i = 0; i < 2; i++) {
-            CHECK(products[i]->panel_bytes(0, K) == sizeof panel[i]);
-            products[i]->pack(panel[i], w, K, COLUMNS, K);
+            CHECK(n <= COLUMNS && products[i]->panel_bytes(0, K) == K * n * sizeof(uint16_t));
+            products[i]->pack(panel[i], w, K, n, K);
             products[i]->narrow(a[i], x, ROWS * K, ROWS * K);
-            products[i]->matmul(c[i], COLUMNS, a[i], K, panel[i], ROWS, COLUMNS, K, false);
+            products[i]->matmul(c[i], n, a[i], K, panel[i], ROWS, n, K, false);
         }
         CHECK(!memcmp(panel[0], panel[1], sizeof panel[0]) && !memcmp(a[0], a[1], sizeof a[0]));
-        for (size_t i = 0; i < ROWS * COLUMNS; i++)
+        for (size_t i = 0; i < ROWS * n; i++)
             if (isnan(c[0][i]) ? !isnan(c[1][i]) : memcmp(&c[0][i], &c[1][i], sizeof(float)) != 0)
                 FAIL("%a, not %a", (double)c[0][i], (double)c[1][i]);
     }
+}
+
+TEST(emulation_is_vdpbf16ps) {
+    check_emulation(need_isa("avx512bf16")->bf16, &emulated_dpbf16);
+}
+TEST(emulation_is_bfmmla) {
+    check_emulation(need_isa("neonbf16")->bf16, &emulated_bfmmla);
+}
+
+static float odd_pair(float sum, float x, float y) {
+    const uint16_t a[2] = {emulated_narrow(x), emulated_narrow(y)}, ones[2] = {0x3f80, 0x3f80};
+    return emulated_bfdot(sum, a, ones);
+}
+
+/* Rounding to odd, worked out by hand: what is cut off makes the last bit 1, also where it is a tie or a lot more. */
+TEST(rounding_to_odd) {
+    CHECK(odd_pair(1, 0x1p-24f, 0) == 1 + 0x1p-23f);
+    CHECK(odd_pair(1, 0x1p-100f, 0) == 1 + 0x1p-23f);
+    CHECK(odd_pair(1, -0x1p-100f, 0) == 1 - 0x1p-24f);
+    CHECK(odd_pair(1 + 0x1p-23f, 0x1.8p-24f, 0) == 1 + 0x1p-23f);
+    CHECK(odd_pair(1 + 0x1p-22f, 0x1p-24f, 0) == 1 + 0x1.8p-22f);
+    CHECK(odd_pair(-1, -0x1p-60f, 0) == -1 - 0x1p-23f);
+    CHECK(odd_pair(0, 1, 0x1p-30f) == 1 + 0x1p-23f);  /* the pair is rounded by itself */
+    CHECK(odd_pair(0, 0x1p-126f, -0x1.8p-126f) == 0); /* denormals are zeros */
+    CHECK(odd_pair(0x1p-127f, 0x1p-127f, 1) == 1);
+    CHECK(isinf(odd_pair(0x1.fffffep127f, 0x1.fep127f, 0)));
+    CHECK(isnan(odd_pair(INFINITY, -INFINITY, 0)));
 }
 
 /* A small mistake in each operation. */
@@ -296,8 +340,10 @@ static void bad_matmul_on(float *c, size_t ldc, const void *a, size_t lda, const
 }
 
 TEST(checks_reject_mistakes) {
-    const unit units[] = {{capp_kernels_ref.f32, "ref", sum_fused}, {&emulated_tiles, "emulated", sum_tiles}};
-    for (size_t i = 0; i < 2; i++) {
+    const unit units[] = {{capp_kernels_ref.f32, "ref", sum_fused},
+                          {&emulated_tiles, "emulated", sum_tiles},
+                          {&emulated_bfmmla, "emulated", sum_odd}};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
 #define X(op, type, parameters)                                                                                        \
     {                                                                                                                  \
         honest = units[i].products;                                                                                    \

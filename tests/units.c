@@ -22,6 +22,9 @@ static const unit units[] = {
     {"amx_auto", "amx", BF16, F32, NULL},
     {"vdpbf16ps_emulated", "ref", BF16, F32, &emulated_dpbf16},
     {"tiles_emulated", "ref", BF16, F32, &emulated_tiles},
+    {"neonbf16_bf16", "neonbf16", BF16, NONE, NULL},
+    {"neonbf16_auto", "neonbf16", BF16, F32, NULL},
+    {"bfmmla_emulated", "ref", BF16, F32, &emulated_bfmmla},
     {"ref_i16", "ref", I16, NONE, NULL},
     {"avx2_i16", "avx2", I16, NONE, NULL},
     {"avxvnni_i16", "avxvnni", I16, NONE, NULL},
@@ -32,6 +35,7 @@ static const unit units[] = {
     {"avx2_f32_i16", "avx2", F32, I16, NULL},
     {"avx512bf16_bf16_i16", "avx512bf16", BF16, I16, NULL},
     {"tiles_emulated_i16", "ref", BF16, I16, &emulated_tiles},
+    {"neonbf16_bf16_i16", "neonbf16", BF16, I16, NULL},
 };
 
 static unit unit_of(const char *name) {
@@ -94,8 +98,8 @@ void need_unit(const char *name) {
 }
 
 /* The names of all families: a name with a slip does not skip a test everywhere. */
-static const char *const isas[] = {"ref",        "avx2", "avxvnni", "avx512",  "avx512vnni",
-                                   "avx512bf16", "amx",  "neon",    "neondot", "neoni8mm"};
+static const char *const isas[] = {"ref", "avx2", "avxvnni", "avx512",   "avx512vnni", "avx512bf16",
+                                   "amx", "neon", "neondot", "neoni8mm", "neonbf16"};
 
 const capp_kernels *need_isa(const char *isa) {
     const capp_kernels *k = capp_kernels_named(isa);

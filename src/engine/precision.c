@@ -10,9 +10,9 @@
 typedef enum arithmetic { F32, BF16, I16, I8 } arithmetic;
 
 /* The fast lane of precision auto: for a model whose matrices are all integers, and for any other. An instruction set
- * that is not in the list computes in float32. The choices follow measured rates (docs/performance.md): where the
- * processor multiplies bytes, i16 is faster than float32, and than VDPBF16PS unless that is fast; tiles are faster than
- * both. The first entry with the name and the features counts. */
+ * that is not in the list computes in float32. The choices follow measured rates and, for ARM, counted instructions
+ * (docs/performance.md): where the processor multiplies bytes, i16 is faster than float32, and than VDPBF16PS unless
+ * that is fast; tiles and BFMMLA are faster than both. The first entry with the name and the features counts. */
 static const struct choice {
     const char *isa;
     unsigned features;
@@ -21,6 +21,8 @@ static const struct choice {
     {"avx2", 0, I16, F32},       {"avxvnni", 0, I16, F32},
     {"avx512vnni", 0, I16, F32}, {"avx512bf16", CAPP_CPU_FAST_BF16, BF16, BF16},
     {"avx512bf16", 0, I16, F32}, {"amx", 0, BF16, BF16},
+    {"neondot", 0, I16, F32},    {"neoni8mm", 0, I16, F32},
+    {"neonbf16", 0, BF16, BF16},
 };
 
 /* The margin of each pair of lanes. On rows of COPA and Banking77 with two models, the difference of a row's two best
@@ -83,9 +85,11 @@ capp_status capp_precision_check(capp_precision precision, const capp_kernels *k
     if ((unsigned)precision > CAPP_PRECISION_I8)
         return capp_fail(err, CAPP_EINVAL, "precision %d is unknown; use a capp_precision", (int)precision);
     if (precision == CAPP_PRECISION_BF16 && !kernels->bf16)
-        return capp_fail(err, CAPP_EUNSUPPORTED,
-                         "precision bf16 needs AVX-512 BF16 or AMX, and instruction set \"%s\" is in use; ask for f32",
-                         kernels->name);
+        return capp_fail(
+            err, CAPP_EUNSUPPORTED,
+            "precision bf16 needs AVX-512 BF16, AMX or ARM's BF16, and instruction set \"%s\" is in use; ask "
+            "for f32",
+            kernels->name);
     return CAPP_OK;
 }
 

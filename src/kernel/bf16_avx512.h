@@ -4,6 +4,8 @@
 
 #include "kernel/transpose_avx512.h"
 
+enum { PANEL_VECTORS = 2 };
+
 static inline void narrow_16(uint16_t *y, const float *x, size_t n) {
     const __mmask16 lanes = (__mmask16)(n ? 0xffffu >> (16 - n) : 0);
     _mm256_storeu_si256((__m256i *)(void *)y, (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(lanes, x)));

@@ -19,6 +19,9 @@
  * integer + 32,768 = 256 high + low, high 1 .. 255, low 0 .. 255. The surplus, 32,768 times the sum of the block's
  * numbers, is known beforehand. To remove it, the sum of the high digits starts from -128 times the sum of the numbers.
  *
+ * NEON multiplies signed by signed bytes. There an activation is 256 high + low, high -127 .. 127, low -128 .. 127, and
+ * nothing is removed.
+ *
  * No int32 overflows, because |number| <= 128. Over 32 inputs the sum of high * number is at most 32 * 255 * 128 =
  * 1,044,480, and its start is at most 128 * 32 * 128 = 524,288. 256 times both together is below 2^29. The part of the
  * low digits is at most 32 * 255 * 128 = 1,044,480. */
@@ -44,6 +47,10 @@ typedef struct capp_digits {
             };
         };
         int16_t integer[CAPP_INTEGER_BLOCK]; /* AVX2 alone, if fine */
+        struct {
+            int8_t signed_high[CAPP_INTEGER_BLOCK], signed_low[CAPP_INTEGER_BLOCK]; /* NEON */
+        };
+        int8_t both[CAPP_INTEGER_BLOCK / 8][2][8]; /* NEON with SMMLA: 8 high digits, then their low digits */
     };
     float step;       /* NaN if an activation is not finite; 0 if all are below 2^-100 */
     float moment;     /* step * (float)(exact sum of the integers) */

@@ -1,6 +1,5 @@
 /* Products of integers with NEON alone. SMULL multiplies bytes to 16 bits, and SADALP adds pairs of products to 32
- * bits. A column then has two sums, which are added at the end. A digit d is unsigned and SMULL wants signed bytes, so
- * d - 128 is multiplied; what is missing, 128 times the sum of the column's numbers, is common to all rows. */
+ * bits. A column then has two sums, which are added at the end. */
 #include "kernel/integers_neon.h"
 
 /* The two sums of each of 4 columns: of columns 0 and 1, and of 2 and 3. */
@@ -24,7 +23,7 @@ INLINE whole dot_row(whole s, const capp_digits *a, size_t offset, const char *n
     for (int j = first; j < last; j++) {
         uint32_t quad;
         memcpy(&quad, (const char *)a + offset + 4 * j, sizeof quad);
-        const int8x8_t x = vreinterpret_s8_u32(vdup_n_u32(quad ^ 0x80808080u));
+        const int8x8_t x = vreinterpret_s8_u32(vdup_n_u32(quad));
         const whole w = w_load(numbers + j * NR * 4);
         lo = add_products(lo, w.lo, x);
         hi = add_products(hi, w.hi, x);
@@ -35,16 +34,8 @@ INLINE whole dot_row(whole s, const capp_digits *a, size_t offset, const char *n
 INLINE void dot_quads(whole *s, const capp_digits *const *a, size_t offset, const char *numbers, int first, int last,
                       const int rows) {
     UNROLL
-    for (int v = 0; v < VECTORS; v++) {
-        whole total = w_set(0);
-        UNROLL
-        for (int j = first; j < last; j++)
-            total = w_add(total, w_sum_bytes(w_load(numbers + v * WIDTH * 4 + j * NR * 4)));
-        UNROLL
-        for (int r = 0; r < rows; r++)
-            s[2 * r + v] = w_add(dot_row(s[2 * r + v], a[r], offset, numbers + v * WIDTH * 4, first, last),
-                                 w_shift_left(total, 7));
-    }
+    for (int t = 0; t < rows * VECTORS; t++)
+        s[t] = dot_row(s[t], a[t / VECTORS], offset, numbers + t % VECTORS * WIDTH * 4, first, last);
 }
 
 #include "kernel/integers_digits.inc"

@@ -1,5 +1,5 @@
 /* What integers_spread.inc and integers_digits.inc need except the sums of products, with NEON: a vector of 8 columns
- * takes two registers. */
+ * takes two registers. Digits are signed. */
 #ifndef CAPP_KERNEL_INTEGERS_NEON_H
 #define CAPP_KERNEL_INTEGERS_NEON_H
 
@@ -11,6 +11,11 @@
 enum { WIDTH = 8, TILE_ROWS = 4, EXTRA = 0 };
 
 #define ROWS_MAP(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
+
+#ifndef SIGNED_HIGH
+#define SIGNED_HIGH(y, i) (y)->signed_high[i]
+#define SIGNED_LOW(y, i)  (y)->signed_low[i]
+#endif
 
 #define LOW_KIND INLINE
 #define LOW_LOOP UNROLL
@@ -132,15 +137,6 @@ V part f_of_bits(whole w) {
 V part f_of_half(whole w) {
     return (part){vcvt_f32_f16(vreinterpret_f16_u16(vmovn_u32(w.lo))),
                   vcvt_f32_f16(vreinterpret_f16_u16(vmovn_u32(w.hi)))};
-}
-
-/* 4 digits in the lowest lane of a register, from which dot products take them. (A float has such a register.) */
-typedef float digits;
-
-V digits digits_at(const void *p) {
-    digits x;
-    memcpy(&x, p, sizeof x);
-    return x;
 }
 
 #include "kernel/integers_spread.inc"

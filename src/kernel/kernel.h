@@ -132,9 +132,10 @@ typedef struct capp_kernels {
 #undef X
 } capp_kernels;
 
-/* bfloat16 products with VDPBF16PS, and with AMX tiles. */
+/* bfloat16 products with VDPBF16PS, with AMX tiles, and with BFMMLA. */
 extern const capp_products capp_products_dpbf16;
 extern const capp_products capp_products_tiles;
+extern const capp_products capp_products_bfmmla;
 
 extern const capp_kernels capp_kernels_ref;     /* runs everywhere */
 extern const capp_kernels capp_kernels_ref_fma; /* for processors with FMA, the same bits; also named "ref" */
@@ -146,7 +147,8 @@ extern const capp_kernels capp_kernels_avx512bf16; /* avx512vnni with products o
 extern const capp_kernels capp_kernels_amx;        /* avx512vnni with products of bfloat16 by capp_products_tiles */
 extern const capp_kernels capp_kernels_neon;       /* every AArch64 */
 extern const capp_kernels capp_kernels_neondot;    /* neon with products of integers by SDOT */
-extern const capp_kernels capp_kernels_neoni8mm;   /* neon with products of integers by SUDOT */
+extern const capp_kernels capp_kernels_neoni8mm;   /* neon with products of integers by SMMLA */
+extern const capp_kernels capp_kernels_neonbf16;   /* neoni8mm with products of bfloat16 by capp_products_bfmmla */
 
 /* Table i of all tables of this processor's family, slowest first; NULL past the end. It may be one that the machine
  * does not support. */

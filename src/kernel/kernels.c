@@ -10,9 +10,7 @@ static const capp_kernels *const tables[] = {
     &capp_kernels_avx2,       &capp_kernels_avxvnni,    &capp_kernels_avx512,
     &capp_kernels_avx512vnni, &capp_kernels_avx512bf16, &capp_kernels_amx,
 #elif defined(__aarch64__)
-    &capp_kernels_neon,
-    &capp_kernels_neondot,
-    &capp_kernels_neoni8mm,
+    &capp_kernels_neon, &capp_kernels_neondot, &capp_kernels_neoni8mm, &capp_kernels_neonbf16,
 #endif
 };
 

@@ -178,4 +178,12 @@ const capp_kernels capp_kernels_neoni8mm = {.name = "neoni8mm",
                                             .f32 = &products,
                                             .i16 = &capp_integers_neoni8mm,
                                             CAPP_OP_MAP(X)};
+
+const capp_kernels capp_kernels_neonbf16 = {.name = "neonbf16",
+                                            .needs = CAPP_CPU_NEON | CAPP_CPU_NEON_DOT | CAPP_CPU_NEON_I8MM |
+                                                     CAPP_CPU_NEON_BF16,
+                                            .f32 = &products,
+                                            .bf16 = &capp_products_bfmmla,
+                                            .i16 = &capp_integers_neoni8mm,
+                                            CAPP_OP_MAP(X)};
 #undef X

@@ -41,19 +41,31 @@ static double run_sdot(size_t times) {
     return (double)times * SUMS * 16 * 2 / DIGITS;
 }
 
-static double run_sudot(size_t times) {
+static double run_smmla(size_t times) {
     const int8x16_t one = vdupq_n_s8(1);
     int32x4_t x[SUMS];
     UNROLL
     for (int j = 0; j < SUMS; j++) x[j] = vdupq_n_s32(1);
     for (size_t i = 0; i < times; i++) UNROLL
     for (int j = 0; j < SUMS; j++)
-        __asm__ volatile(".arch armv8.2-a+i8mm\n\tsudot %0.4s, %1.16b, %1.4b[0]" : "+w"(x[j]) : "w"(one));
-    return (double)times * SUMS * 16 * 2 / DIGITS;
+        __asm__ volatile(".arch armv8.2-a+i8mm\n\tsmmla %0.4s, %1.16b, %1.16b" : "+w"(x[j]) : "w"(one));
+    return (double)times * SUMS * 32 * 2 / DIGITS;
+}
+
+static double run_bfmmla(size_t times) {
+    const uint16x8_t half = vdupq_n_u16(0x3f00);
+    float32x4_t x[SUMS];
+    UNROLL
+    for (int j = 0; j < SUMS; j++) x[j] = vdupq_n_f32(0);
+    for (size_t i = 0; i < times; i++) UNROLL
+    for (int j = 0; j < SUMS; j++)
+        __asm__ volatile(".arch armv8.2-a+bf16\n\tbfmmla %0.4s, %1.8h, %1.8h" : "+w"(x[j]) : "w"(half));
+    return (double)times * SUMS * 16 * 2;
 }
 
 const capp_peak_loop capp_peak_loops[] = {
-    {"ref", "f32", run_neon},      {"ref", "i16", run_smlal},      {"neon", "f32", run_neon},
-    {"neon", "i16", run_smlal},    {"neondot", "f32", run_neon},   {"neondot", "i16", run_sdot},
-    {"neoni8mm", "f32", run_neon}, {"neoni8mm", "i16", run_sudot}, {NULL, NULL, NULL},
+    {"ref", "f32", run_neon},         {"ref", "i16", run_smlal},      {"neon", "f32", run_neon},
+    {"neon", "i16", run_smlal},       {"neondot", "f32", run_neon},   {"neondot", "i16", run_sdot},
+    {"neoni8mm", "f32", run_neon},    {"neoni8mm", "i16", run_smmla}, {"neonbf16", "f32", run_neon},
+    {"neonbf16", "bf16", run_bfmmla}, {"neonbf16", "i16", run_smmla}, {NULL, NULL, NULL},
 };

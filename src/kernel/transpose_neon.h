@@ -1,4 +1,4 @@
-/* Transposes a square of 8 by 8 numbers of 32 bits with NEON. */
+/* Transposes numbers of 32 and 64 bits with NEON. */
 #ifndef CAPP_KERNEL_TRANSPOSE_NEON_H
 #define CAPP_KERNEL_TRANSPOSE_NEON_H
 
@@ -13,7 +13,7 @@
 #define TRANSPOSE_UNROLL _Pragma("GCC unroll 8")
 #endif
 
-/* The same for 4 by 4 numbers. */
+/* The same as transpose_square for 4 by 4 numbers. */
 static inline __attribute__((always_inline)) void transpose_four(uint32_t *y, size_t ldy, const char *x,
                                                                  size_t stride) {
     uint32x4_t row[4], out[4];
@@ -39,6 +39,22 @@ static inline __attribute__((always_inline)) void transpose_square(uint32_t *y, 
     transpose_four(y + 4 * ldy, ldy, bytes + 16, stride);
     transpose_four(y + 4, ldy, bytes + 4 * stride, stride);
     transpose_four(y + 4 * ldy + 4, ldy, bytes + 4 * stride + 16, stride);
+}
+
+/* y [8][2] = the transpose of x [2][8], numbers of 64 bits. The rows of y are `apart` bytes apart, those of x `stride`.
+ */
+static inline __attribute__((always_inline)) void transpose_quads(void *y, size_t apart, const void *x, size_t stride) {
+    const char *from = x;
+    char *to = y;
+    TRANSPOSE_UNROLL
+    for (size_t i = 0; i < 8; i += 2) {
+        uint64x2_t a, b;
+        memcpy(&a, from + 8 * i, sizeof a);
+        memcpy(&b, from + stride + 8 * i, sizeof b);
+        const uint64x2_t first = vzip1q_u64(a, b), second = vzip2q_u64(a, b);
+        memcpy(to + i * apart, &first, sizeof first);
+        memcpy(to + (i + 1) * apart, &second, sizeof second);
+    }
 }
 
 #endif

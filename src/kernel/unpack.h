@@ -12,12 +12,14 @@ capp_unpack_fn capp_unpack_avx2(uint32_t type);       /* panels of float32, 16 c
 capp_unpack_fn capp_unpack_avx512(uint32_t type);     /* of float32, 32 columns */
 capp_unpack_fn capp_unpack_avx512bf16(uint32_t type); /* of bfloat16, 32 columns */
 
-capp_unpack_fn capp_unpack_neon(uint32_t type); /* of float32, 16 columns */
+capp_unpack_fn capp_unpack_neon(uint32_t type);     /* of float32, 16 columns */
+capp_unpack_fn capp_unpack_neonbf16(uint32_t type); /* of bfloat16, 16 columns */
 
 /* The same for weights of folders: capp_products.unpack_quant. */
 bool capp_unpack_quant_avx2(void *panel, const capp_quant *q, size_t first, size_t from, size_t k);
 bool capp_unpack_quant_avx512(void *panel, const capp_quant *q, size_t first, size_t from, size_t k);
 bool capp_unpack_quant_avx512bf16(void *panel, const capp_quant *q, size_t first, size_t from, size_t k);
 bool capp_unpack_quant_neon(void *panel, const capp_quant *q, size_t first, size_t from, size_t k);
+bool capp_unpack_quant_neonbf16(void *panel, const capp_quant *q, size_t first, size_t from, size_t k);
 
 #endif

@@ -7,6 +7,9 @@
 
 enum { WIDTH = 8, PANEL_VECTORS = 1, SQUARE_K = WIDTH, ELEMENT = sizeof(float), STEP = 1 };
 
+typedef uint32_t neighbors;
+#define transpose_numbers transpose
+
 #define UNROLL TRANSPOSE_UNROLL
 
 typedef __m256 v_floats;
@@ -74,7 +77,7 @@ V v_floats load_bf16(const void *p) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(p)), 16));
 }
 
-V void put_numbers(uint32_t *out, const v_floats *v) {
+V void put_numbers(neighbors *out, const v_floats *v) {
     _mm256_storeu_ps((float *)(void *)out, v[0]);
 }
 

@@ -10,7 +10,7 @@ V void put_4(char *out, const v_floats *v) {
     for (size_t j = 0; j < 4; j++) _mm512_storeu_ps((float *)(void *)out + CAPP_LANES * j, v[j]);
 }
 
-V void put_numbers(uint32_t *out, const v_floats *v) {
+V void put_numbers(neighbors *out, const v_floats *v) {
     _mm512_storeu_ps(out, v[0]);
 }
 

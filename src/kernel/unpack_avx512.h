@@ -6,6 +6,9 @@
 
 enum { WIDTH = 16, PANEL_VECTORS = 2 };
 
+typedef uint32_t neighbors;
+#define transpose_numbers transpose
+
 #define UNROLL TRANSPOSE_UNROLL
 
 typedef __m512 v_floats;

@@ -20,7 +20,7 @@ V void put_4(char *out, const v_floats *v) {
     put_pair(out + WIDTH * sizeof(uint32_t), v[2], v[3]);
 }
 
-V void put_numbers(uint32_t *out, const v_floats *v) {
+V void put_numbers(neighbors *out, const v_floats *v) {
     _mm512_storeu_si512(out, (__m512i)_mm512_cvtne2ps_pbh(v[1], v[0]));
 }
 

@@ -5,6 +5,9 @@
 
 enum { SQUARE_K = WIDTH, ELEMENT = sizeof(float), STEP = 1 };
 
+typedef uint32_t neighbors;
+#define transpose_numbers transpose
+
 V void put_4(char *out, const v_floats *v) {
     UNROLL
     for (size_t j = 0; j < 4; j++) {
@@ -14,7 +17,7 @@ V void put_4(char *out, const v_floats *v) {
     }
 }
 
-V void put_numbers(uint32_t *out, const v_floats *v) {
+V void put_numbers(neighbors *out, const v_floats *v) {
     vst1q_u32(out, vreinterpretq_u32_f32(v[0].lo));
     vst1q_u32(out + 4, vreinterpretq_u32_f32(v[0].hi));
 }
