@@ -49,6 +49,10 @@ def near_one(rng, n):
     return 1 + DEVIATION * rng.standard_normal(n)
 
 
+def near_an_eighth(rng, n):
+    return near_one(rng, n) / 8
+
+
 def normal(rng, n):
     return rng.standard_normal(n)
 
@@ -95,7 +99,7 @@ def qwen35_4b(n):
 
 def gemma4_e4b(n):
     """Five layers with a window, then one without. The last layers read the keys and values of others. All layers have side
-    embeddings."""
+    embeddings. Scores of attention are not divided by the root of a head's size, so the norms of keys are small."""
     width, feed, side, vocabulary, own = 2560, 10240, 256, 262144, max(6, n * 24 // 42 // 6 * 6)
     facts = {"block_count": n, "context_length": 131072, "embedding_length": width, "feed_forward_length": feed,
              "attention.head_count": 8, "attention.head_count_kv": 2, "attention.key_length": 512, "attention.value_length": 512,
@@ -116,7 +120,7 @@ def gemma4_e4b(n):
                   "ffn_down.weight": ([feed, width], more_bits(i, n)), "inp_gate.weight": ([width, side], Type.Q4_K),
                   "proj.weight": ([side, width], Type.Q4_K)}
         if i < own:
-            layer |= {"attn_k.weight": ([width, 2 * head], Type.Q4_K), "attn_k_norm.weight": ([head], near_one),
+            layer |= {"attn_k.weight": ([width, 2 * head], Type.Q4_K), "attn_k_norm.weight": ([head], near_an_eighth),
                       "attn_v.weight": ([width, 2 * head], more_bits(i, own))}
         tensors += [(f"blk.{i}.{name}", *what) for name, what in layer.items()]
     return "gemma4", "gemma-4", vocabulary, facts, tensors
