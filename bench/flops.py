@@ -11,23 +11,21 @@ import engine
 class Shape:
     layers: int
     width: int
-    heads: int
-    head_dim: int
-    kv_heads: int
+    attention: list  # dimensions of all heads together, for each layer; 0 in a layer without attention
+    kv: int          # dimensions of all heads of keys
     vocabulary: int
     layer_weights: int  # elements of all layers' matrices that a token uses
 
     @property
     def last_weights(self):
         """The weights of the last layer that only rows of the head use: all except keys and values."""
-        return self.layer_weights // self.layers - 2 * self.width * self.kv_heads * self.head_dim
+        return self.layer_weights // self.layers - 2 * self.width * self.kv
 
     def flops(self, tokens, head_rows, context, head_context):
         """context: the sum over tokens of the positions that each attends to. head_context: the sum over the head's
         tokens only; they are the only ones that pass the whole last layer."""
-        pair = 4 * self.heads * self.head_dim  # query times key, weight times value
         layers = 2 * self.layer_weights * tokens - 2 * self.last_weights * (tokens - head_rows)
-        attention = pair * ((self.layers - 1) * context + head_context)
+        attention = 4 * (sum(self.attention[:-1]) * context + self.attention[-1] * head_context)  # two products of a pair
         return layers + attention + 2 * self.vocabulary * self.width * head_rows
 
 
@@ -37,7 +35,9 @@ def shape(bench, model):
     sizes = {name: [int(n) for n in text.split(",")[0].split(" x ")] for name, text in facts["tensors"].items()}
     experts = re.match(r"(\d+), (\d+) for a token", facts["model"].get("experts", "1, 1 for a token"))
     share = int(experts[2]) / int(experts[1])  # the used share of the experts' matrices, which have three dimensions
-    return Shape(int(facts["model"]["layers"]), int(facts["model"]["width"]), heads, head_dim, kv_heads or heads,
+    layers = int(facts["model"]["layers"])
+    attention = [sizes.get(f"blk.{i}.attn_output.weight", [0])[0] for i in range(layers)]
+    return Shape(layers, int(facts["model"]["width"]), attention, (kv_heads or heads) * head_dim,
                  sizes["token_embd.weight"][1],
                  sum(round(math.prod(size) * (share if len(size) == 3 else 1)) for name, size in sizes.items()
                      if name.startswith("blk.") and len(size) > 1))

@@ -105,10 +105,10 @@ CAPP_API capp_status capp_set_allocator(void *(*malloc_fn)(size_t), void *(*real
 /* The arithmetic of a model. */
 typedef enum capp_precision {
     CAPP_PRECISION_AUTO = 0, /* The fastest choice that keeps decisions. The model alone determines which precision
-                                decides: I16 if all matrices of its layers are stored as integers and no adapter changes
-                                them, else F32. If the processor is faster in F32 or BF16, it scores all rows in that
-                                precision, and scores completions close to the best of their row again in the precision
-                                that decides. So all processors decide alike. */
+                                decides: I16 if its layers' matrices, except small ones that usually stay floats, are
+                                stored as integers and no adapter changes them, else F32. If F32 or BF16 is faster, it
+                                scores all rows in that precision, and scores completions close to the best of their row
+                                again in the precision that decides. So all processors decide alike. */
     CAPP_PRECISION_F32 = 1,  /* The reference: float32 throughout. */
     CAPP_PRECISION_BF16 = 2, /* Rounds the inputs of matrix products to bfloat16. Sums and everything else stay in
                                 float32. CAPP_EUNSUPPORTED if the instruction set does not multiply bfloat16. */

@@ -447,11 +447,12 @@ def add_characters(writer, size, pretokenizer):
 
 
 def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None, older=False, rounded=False, beside={}, vocabulary=False,
-            pretokenizer=False):
+            pretokenizer=False, left=()):
     """Writes the folder's model to path. Returns False where GGUF does not have its architecture. arch: another
     architecture with the same arithmetic. older: see Folder. rounded: store what the quantization keeps as float32.
     beside: {name: values} of further tensors. vocabulary: what llama.cpp needs to open the file.
-    pretokenizer: a vocabulary of characters, with a pre-tokenizer of this name or (None) without one."""
+    pretokenizer: a vocabulary of characters, with a pre-tokenizer of this name or (None) without one. left: parts of the
+    names of tensors that are not quantized."""
     folder = Folder(folder, arch, older)
     if folder.arch is None:
         return False
@@ -463,10 +464,11 @@ def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None,
         add_characters(writer, folder.get("vocab_size"), pretokenizer)
     names = name_map(folder)
     for name, values in changed(folder):
-        stored, kind = quantized(values, quantization)
+        own = tensor_name(names, name)
+        stored, kind = (values, None) if any(part in own for part in left) else quantized(values, quantization)
         if rounded and kind is not None:
             stored, kind = gguf.dequantize(stored, kind).reshape(values.shape), None
-        writer.add_tensor(tensor_name(names, name), stored, raw_dtype=kind)
+        writer.add_tensor(own, stored, raw_dtype=kind)
     for name, values in beside.items():
         writer.add_tensor(name, values)
     writer.write_header_to_file()

@@ -43,12 +43,14 @@ def test_tree_by_hand():
 
 
 def test_flops_of_a_layer():
-    shape = flops.Shape(layers=2, width=4, heads=1, head_dim=4, kv_heads=1, vocabulary=10, layer_weights=200)
+    shape = flops.Shape(layers=2, width=4, attention=[4, 4], kv=4, vocabulary=10, layer_weights=200)
     whole = 2 * 200 * 3 + 4 * 4 * 2 * 6 + 2 * 10 * 4 * 3
     assert shape.flops(3, 3, 6, 6) == whole
     # For two tokens that only feed keys and values, the last layer computes only those: 100 - 2 * 4 * 4 weights less
     # each.
     assert shape.flops(3, 1, 6, 3) == whole - 2 * 2 * (100 - 32) - 4 * 4 * 3 - 2 * 10 * 4 * 2
+    without = flops.Shape(layers=2, width=4, attention=[0, 4], kv=4, vocabulary=10, layer_weights=200)
+    assert without.flops(3, 3, 6, 6) == whole - 4 * 4 * 6
 
 
 def fake(kind, peak):

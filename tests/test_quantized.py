@@ -6,9 +6,11 @@ import shutil
 import struct
 import subprocess
 
+import gguf
 import numpy as np
 import pytest
 
+import convert
 import quantized
 import test_tiny_models as tiny
 from quantized import CASES
@@ -85,6 +87,41 @@ def deciding(capp, folder):
 def test_no_integers(capp, folders, case):
     """Other bits, groups of 16, scales of float32: float32 decides."""
     assert deciding(capp, folders(case)[0]) == "f32"
+
+
+# Matrices that llama.cpp's quantizer leaves as they are.
+LEFT = ("per_layer_model_proj", "altup", "laurel")
+WIDE = {36: 64, 44: 96, 14: 32, 10: 32, 7: 32, 20: 64, 40: 128, 70: 160, 56: 128, 88: 192}
+WIDE_KEYS = ("hidden_size", "intermediate_size", "head_dim", "hidden_size_per_layer_input", "laurel_rank")
+
+
+def widened(value, key=None):
+    """A configuration with sizes of whole blocks of 32."""
+    if isinstance(value, dict):
+        return {name: widened(inner, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [widened(inner, key) for inner in value]
+    return WIDE[value] if key in WIDE_KEYS and value else value
+
+
+@pytest.mark.parametrize("name", ["gemma3n", "gemma4-layers"])
+def test_integers_beside_usual_floats(build, capp, tmp_path, monkeypatch, name):
+    """A GGUF file of integers is decided in i16 although the matrices in LEFT are floats; another one may not be."""
+    monkeypatch.setattr(quantized, "SIZES", WIDE)
+    monkeypatch.setattr(quantized, "SIZE_KEYS", ())
+    config, tensors = quantized.model(name)
+    quantized.write_folder(tmp_path / "plain", widened(config), tensors)
+    runs = tiny.reference(name)[:3]
+    for left, precision in ((LEFT, "i16"), ((*LEFT, "blk.0.proj"), "f32")):
+        path = tmp_path / f"{precision}.gguf"
+        convert.convert(tmp_path / "plain", path, gguf.GGMLQuantizationType.Q8_0, left=left, pretokenizer="default")
+        done = subprocess.run([capp, "inspect", "--fingerprint", path], capture_output=True, text=True)
+        assert done.returncode == 0 and json.loads(done.stdout)["precision"] == precision, done.stderr
+        exact = np.concatenate(tiny.scored(build, path, runs, None))
+        got = [tiny.scored(build, path, runs, None, isa + ":i16") for isa in UNITS]
+        assert all(one == got[0] for one in got)
+        errors = np.abs(np.concatenate(got[0]) - exact)
+        assert 0 < errors.mean() < 1e-3 and errors.max() < 5e-3
 
 
 def shifted(tensors, suffix, change):

@@ -1,6 +1,7 @@
-"""Models of 7 and 30 billion parameters whose weights stay in the file, against llama.cpp on the same file: prefill of
-512 tokens, COPA and Banking77, time and memory, and the start. There is one comparison for each class of instruction
-sets that this machine has and for which a llama.cpp is built (MORE=1 ../shared/peers/setup.sh)."""
+"""Models of 4 to 30 billion parameters whose weights stay in the file, against llama.cpp on the same file: prefill of
+512 tokens, COPA and Banking77, time and memory, and the start. Two of them have layers with recurrent states, or side
+embeddings. There is one comparison for each class of instruction sets that this machine has and for which a llama.cpp is
+built (MORE=1 ../shared/peers/setup.sh)."""
 import base
 import engine
 import flops
@@ -9,6 +10,8 @@ import tasks
 from base import Skip
 
 TOKENS = 512
+MODELS = {"7b": "../shared/peers/make_big.py", "30b-a3b": "../shared/peers/make_big.py", "qwen35-4b": "bench/make_models.py",
+          "gemma4-e4b": "bench/make_models.py"}  # and what makes them
 # class -> (llama.cpp's build, capp's instruction set and precision)
 CLASSES = {"own": ("build", None, None), "AVX2": ("build-avx2", "avx2", "auto"), "AVX2, f32": ("build-avx2", "avx2", "f32"),
            "AVX2 and AVX-VNNI": ("build-client", "avxvnni", "auto"), "AVX2 and AVX-VNNI, i16": ("build-client", "avxvnni", "i16"),
@@ -58,20 +61,21 @@ def start(bench, model):
 def works(bench, model):
     """(name of a task, function of a class's name, build, instruction set and precision)."""
     yield "prefill", lambda *a: prefill(bench, model, *a)
-    if model == "7b":
+    if model != "30b-a3b":
         copa = tasks.copa(bench)[:bench.pick(24, 4)]
-        banking = tasks.banking77(bench, bench.pick(10, 1))
         yield "COPA", lambda *a: choices(bench, model, "COPA", copa, *a)
+    if model == "7b":
+        banking = tasks.banking77(bench, bench.pick(10, 1))
         yield "Banking77", lambda *a: choices(bench, model, "Banking77", banking, *a)
 
 
 def run(bench):
     found = []
-    for model in ("7b", "30b-a3b"):
+    for model, maker in MODELS.items():
         try:
             bench.model(model)
         except Skip as why:
-            bench.skip(f"the model {model} (../shared/peers/make_big.py makes it)", why)
+            bench.skip(f"the model {model} ({maker} makes it)", why)
             continue
         for work, measure in works(bench, model):
             for name, (build, isa, precision) in CLASSES.items():

@@ -429,8 +429,8 @@ typedef struct capp_weights {
     const capp_products *products; /* products: floats; integers may be NULL. capp_products_of chooses one */
     const capp_products *integers;
     float share;                      /* as in capp_arithmetic */
-    size_t n_integers, n_floats_only; /* matrices that are stored as integers; others except
-                                         routers and a head of floats */
+    size_t n_integers, n_floats_only; /* matrices that are stored as integers; others except routers, and floats
+                                         that are usual beside integers */
     const capp_source *source;        /* borrowed: the file */
     capp_hparams hparams;
     capp_layer *layers;           /* [hparams.layers] */

@@ -81,9 +81,24 @@ static void find_matrix(capp_matrix *m) {
     m->gather = m->integers ? capp_integer_inputs(m) : NULL;
 }
 
+static size_t is_left(const capp_matrix *m) {
+    return m->parts && !m->integers && !m->deltas;
+}
+
+/* The number of matrices of floats that are usual beside integers: in folders the head; in GGUF files what lies between
+ * the stream and side embeddings or other streams. */
+static size_t count_left(const capp_weights *w) {
+    size_t n = is_left(&w->head);
+    for (size_t i = 0; i < w->hparams.layers; i++) {
+        const capp_layer *layer = &w->layers[i];
+        n += is_left(&layer->side.context) + is_left(&layer->altup.left) + is_left(&layer->altup.right);
+    }
+    for (size_t i = 0; i + 1 < w->hparams.streams; i++) n += is_left(&w->spread[i]) + is_left(&w->merge[i]);
+    return n;
+}
+
 /* Chooses the matrices that are integers. Routers are always floats: they are so small that they are hardly ever
- * quantized, and their numbers decide which experts run; so are products of low rank. A head of floats is not counted:
- * quantized folders keep it. */
+ * quantized, and their numbers decide which experts run; so are products of low rank. */
 static void find_integers(const binder *b) {
     capp_weights *w = b->w;
     size_t routers = 0;
@@ -100,8 +115,7 @@ static void find_integers(const binder *b) {
         order_outputs(&w->hparams, &layer->up, &layer->down);
     }
     for (size_t i = 0; i < b->n_jobs; i++) w->n_integers += b->jobs[i].matrix->integers;
-    const bool floats_head = w->head.parts && !w->head.integers && !w->head.deltas;
-    w->n_floats_only = b->n_jobs - w->n_integers - routers - floats_head;
+    w->n_floats_only = b->n_jobs - w->n_integers - routers - count_left(w);
 }
 
 static void set_arithmetic(capp_weights *w, const capp_arithmetic *arithmetic) {
