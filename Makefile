@@ -136,7 +136,8 @@ test: setup-test build-test/build.ninja build-asan/build.ninja
 aarch64-quick:
 	@tools/setup.sh aarch64
 	@$(MAKE) build-aarch64/build.ninja
-	@ninja -C build-aarch64 capp libkernel_neon.a tests/model_tool tests/test_integers tests/test_unpack
+	@ninja -C build-aarch64 capp $(patsubst %,libkernel_%.a,neon bfmmla integers_neon integers_neondot integers_neoni8mm) \
+	    $(addprefix tests/,model_tool test_integers test_products test_unpack)
 
 # Everything that takes too long for `make test`: tests marked long, the complete fuzzing, data races, builds with clang and
 # against musl.

@@ -64,7 +64,7 @@ def facts_of(report, precision):
              **{name: report[name] for name in names if name in report}}
     if "isa" in facts:  # the unit whose peak applies
         used = report.get("precision", precision)  # auto has become f32 or i16 where that one scores all rows
-        floats = "bf16" if used in ("auto", "bf16") and facts["isa"] in ("avx512bf16", "amx") else "f32"
+        floats = "bf16" if used in ("auto", "bf16") and facts["isa"] in ("avx512bf16", "amx", "neonbf16") else "f32"
         facts["isa"] += " i16" if used in ("i16", "i8") else " " + floats
     return facts
 

@@ -42,13 +42,16 @@ named, the first scores all rows and the second scores close rows again.
 | AVX-512 BF16, AMD | avx512bf16 | bf16, i16 | bf16, f32 |
 | AVX-512 BF16, others | avx512bf16 | i16 | f32 |
 | AMX | amx | bf16, i16 | bf16, f32 |
-| 64-bit ARM | neon, neondot, neoni8mm | f32, i16 | f32 |
+| 64-bit ARM | neon | f32, i16 | f32 |
+| ARM with the dot product | neondot | i16 | f32 |
+| ARM with I8MM | neoni8mm | i16 | f32 |
+| ARM with I8MM and BF16 | neonbf16 | bf16, i16 | bf16, f32 |
 
 The choices follow measurements of user seconds with one thread, on SmolLM2 Q4_1 and Gemma 3 Q4_K_M, on an Intel processor (family
 6, model 207) whose AMX is hidden. On 30 rows of COPA with SmolLM2, float32 takes 1.5 times the time of i16 with
 AVX2 and AVX-VNNI, 1.5 times with AVX-512 VNNI and 1.2 times with AVX2 alone (with Gemma 3: 1.4 times); bfloat16 by VDPBF16PS
 takes longer than float32. AMD's
-VDPBF16PS does 2.0 times the operations of float32 ([The machine](#the-machine)). AMX and ARM were not measured for this table.
+VDPBF16PS does 2.0 times the operations of float32 ([The machine](#the-machine)). AMX was not measured for this table; ARM was counted ([ARM](#arm)).
 
 On that processor bench/check_decisions.py compared `auto` with float32, with `--isa avx2` and `avx512vnni`: 50 rows of COPA with
 each model, and with SmolLM2 25 rows of COPA with the choices listed and 8 of Banking77. No decision differed.
@@ -57,11 +60,30 @@ each model, and with SmolLM2 25 rows of COPA with the choices listed and 8 of Ba
 # tests/test_aarch64.py counts them.
 ARM = """## ARM
 
-No ARM processor was at hand: capp is tested for AArch64 under emulation and has not been timed there. Its kernels are counted
-instead. The inner loop of the float32 product (6 rows and 16 columns, NEON) has 38 instructions for 96 multiply-adds: 24 that
-multiply, 8 that load, 6 that count and move pointers; nothing goes to the stack. The least possible is 24, because FMLA does 4
-at a time. A processor with two multiplying units needs 12 cycles for them, and one that decodes 4 instructions a cycle
-delivers the 38 in 9.5.
+No ARM hardware was at hand: capp is tested for AArch64 under emulation and has not been timed there. Its kernels are counted
+instead, in what GCC 12 makes of them (tools/count_instructions.py; a test fails if a count grows). A round is one pass of the
+inner loop of a tile of full size. The last column is the best that the unit allows: products and nothing else. Products of
+integers multiply each of an activation's two digits.
+
+| precision | `--isa` | instruction that multiplies | multiply-adds of a round | instructions | of them multiply | for each multiply-add | at least |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+| f32 | neon | FMLA | 96 | 38 | 24 | 0.396 | 0.250 |
+| i16 | neon | SMULL | 2,048 | 1,930 | 512 | 0.942 | 0.250 |
+| i16 | neondot | SDOT | 2,048 | 500 | 256 | 0.244 | 0.125 |
+| i16 | neoni8mm | SMMLA | 2,048 | 439 | 128 | 0.214 | 0.062 |
+| bf16 | neonbf16 | BFMMLA | 768 | 84 | 48 | 0.109 | 0.062 |
+
+- The loop of float32 has 8 loads beside its 24 products, and 6 instructions that count and move pointers. A processor with two
+  multiplying units needs 12 cycles for the products, and one that decodes 4 instructions a cycle delivers the 38 in 9.5.
+  Nothing goes to the stack, in the loop of bfloat16 neither.
+- Integers are scaled after each block of 32 inputs, which takes 64 instructions of a round. Their sums and those in float32
+  do not fit the registers together: 93 (SDOT) and 101 (SMMLA) instructions use the stack.
+- SUDOT, which the integer products of I8MM used before, took 593 instructions for the same round. SMMLA takes 439, so it
+  replaced SUDOT. It multiplies the low digits also where they are 0: i8 is no faster than i16 there.
+- SMULL needs a second instruction, SADALP, for each product. So with NEON alone i16 takes more than twice the instructions of
+  float32.
+
+These counts chose the lanes of `auto` above: i16 where there is SDOT or SMMLA, bfloat16 where there is BFMMLA, float32 elsewhere.
 """
 
 METHOD = """## How it is measured

@@ -34,10 +34,11 @@ def weights_of(model):
     return digest.hexdigest()
 
 
-def bits_of(build, model, isa):
-    """[hex digits, 8 per token, for each row of IDS]; None where the machine lacks the instruction set."""
+def bits_of(build, model, isa, emulator=()):
+    """[hex digits, 8 per token, for each row of IDS]; None where the machine lacks the instruction set. emulator: a command
+    that runs the programs of the build."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("CAPP_")}
-    done = subprocess.run([build / "tests" / "model_tool", model, f"{isa}:i16"], env=environment, capture_output=True, text=True,
+    done = subprocess.run([*emulator, build / "tests" / "model_tool", model, f"{isa}:i16"], env=environment, capture_output=True, text=True,
                           input="".join(" ".join(str(i % 96 if model.is_dir() else i) for i in ids) + "\n" for ids in IDS))
     if done.returncode == bits.LACKING:
         return None

@@ -1,5 +1,5 @@
 """AArch64, on any machine: programs of the cross-build (make aarch64) run under qemu's user emulation, as processors with
-more and more units. The bits of precision f32 are those in the repository, which x86-64 gives too."""
+more and more units. The bits of precisions f32 and i16 are those in the repository, which x86-64 gives too."""
 import json
 import os
 import re
@@ -13,18 +13,27 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import bits  # noqa: E402
+import integers  # noqa: E402
 import test_tiny_models  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+import count_instructions  # noqa: E402
+
 BUILD = ROOT / "build-aarch64"
 SYSROOT = ROOT / "build-sysroot-aarch64"
 pytestmark = pytest.mark.skipif(not (BUILD / "capp").exists(), reason="no build-aarch64: make aarch64")
 
-# Processors of qemu and the best instruction set that each has.
-PROCESSORS = {"cortex-a53": "neon", "neoverse-n1": "neondot", "max,sve=off": "neoni8mm", "max": "neoni8mm"}
+# Processors of qemu and the instruction sets that each has, the best one last.
+PROCESSORS = {"cortex-a53": ("neon",), "neoverse-n1": ("neon", "neondot"),
+              "max,sve=off": ("neon", "neondot", "neoni8mm", "neonbf16"), "max": ("neon", "neondot", "neoni8mm", "neonbf16")}
 KERNELS = ("test_bits", "test_integers", "test_kernels", "test_products", "test_unpack")
 REST = ("test_available", "test_gguf", "test_math", "test_plan", "test_vocab")
 WHOLE = ("test_engine", "test_parts")  # of these the tests of neon alone; the others take minutes under emulation
+BF16 = ("test_engine", "test_parts", "test_precision", "test_products")
+# Programs and the names of their tests that make test runs. It builds these programs.
+QUICK = [("max,sve=off", "test_unpack", ""), ("cortex-a53", "test_integers", "neon$"), ("neoverse-n1", "test_integers", "neondot"),
+         ("max,sve=off", "test_integers", "neoni8mm"), ("max,sve=off", "test_products", "neonbf16|emulation_is_bfmmla")]
 
 
 def under(processor):
@@ -41,17 +50,18 @@ def emulator():
 
 
 def cases():
-    """make test runs the quick ones, for which it builds the programs; make aarch64 runs all."""
-    quick = [("cortex-a53", "test_unpack"), ("neoverse-n1", "test_integers"), ("max,sve=off", "test_integers")]
-    rest = [("cortex-a53", program) for program in KERNELS + REST + WHOLE] + [("max", "test_integers")]
-    return quick + [pytest.param(*case, marks=pytest.mark.long) for case in rest if case not in quick]
+    """make test runs the quick ones; make aarch64 runs all."""
+    rest = [("cortex-a53", program, "neon" if program in WHOLE else "") for program in KERNELS + REST + WHOLE]
+    rest += [("max", program, "neonbf16|bfmmla|lane") for program in BF16]
+    rest += [("max", "test_integers", "neon"), ("max", "test_kernels", "dispatch|peak")]
+    return QUICK + [pytest.param(*case, marks=[pytest.mark.long, pytest.mark.timeout(3600)]) for case in rest]
 
 
-@pytest.mark.parametrize("processor, program", cases())
-def test_unit(processor, program, tmp_path):
+@pytest.mark.parametrize("processor, program, chosen", cases())
+def test_unit(processor, program, chosen, tmp_path):
     path = BUILD / "tests" / program
     names = [name for name in run(processor, path, "--list").stdout.split()
-             if not name.startswith("slow_") and (program not in WHOLE or "neon" in name)]
+             if not name.startswith("slow_") and re.search(chosen, name)]
     assert names
     done = {name: run(processor, path, name, env={**os.environ, "TMPDIR": str(tmp_path)}) for name in names}
     failed = {name: one.stdout + one.stderr for name, one in done.items() if one.returncode not in (0, 77)}
@@ -59,10 +69,26 @@ def test_unit(processor, program, tmp_path):
     assert any(one.returncode == 0 for one in done.values())
 
 
+def chosen_isa(processor, model, **environment):
+    """The instruction set that `capp generate` reports, or its process if that fails."""
+    done = run(processor, BUILD / "capp", "generate", "-m", model, "-n", 1, "--json", "-", input="a\n",
+               env={**os.environ, **environment})
+    return done if done.returncode else re.search(r'"isa": "(\w+)"', done.stdout)[1]
+
+
 @pytest.mark.parametrize("processor", PROCESSORS)
 def test_the_best_instruction_set_is_chosen(processor, tiny_model):
-    done = run(processor, BUILD / "capp", "bench", "-m", tiny_model, "--prefill", 4, "--repeat", 1, "--json", "-")
-    assert json.loads(done.stdout)["isa"] == PROCESSORS[processor]
+    assert chosen_isa(processor, tiny_model) == PROCESSORS[processor][-1]
+
+
+@pytest.mark.parametrize("isa", ["ref", *PROCESSORS["max"]])
+def test_another_instruction_set_is_chosen_by_the_environment(isa, tiny_model):
+    """On the processor between; what it lacks is an error."""
+    found = chosen_isa("neoverse-n1", tiny_model, CAPP_ISA=isa)
+    if isa in ("ref", *PROCESSORS["neoverse-n1"]):
+        assert found == isa
+    else:
+        assert found.returncode == 2 and isa in found.stderr
 
 
 @pytest.mark.parametrize("name", bits.NAMES)
@@ -87,32 +113,51 @@ def test_a_missing_part_of_a_model_shows(name, parts, monkeypatch):
         assert bits.bits_of(BUILD, name, "neon", under("cortex-a53"))["logprobs"] != expected["logprobs"], part
 
 
+@pytest.mark.parametrize("name", ["Q4_1", "Q6_K", pytest.param("gptq", marks=pytest.mark.long),
+                                  *(pytest.param(name, marks=pytest.mark.long) for name in integers.NAMES
+                                    if name not in ("Q4_1", "Q6_K", "gptq"))])
+def test_bits_of_integers(name, tmp_path):
+    model, known = integers.make(tmp_path, name), json.loads(bits.EXPECTED.read_text())["i16"][name]
+    for isa in PROCESSORS["max"]:
+        assert integers.bits_of(BUILD, model, isa, under("max,sve=off")) == known["logprobs"], isa
+
+
+@pytest.mark.parametrize("name", ["gemma3", "llama", *(pytest.param(name, marks=pytest.mark.long) for name in bits.NAMES
+                                                       if name not in ("gemma3", "llama"))])
+def test_bits_of_bf16(name, build):
+    """BFMMLA gives the bits of its emulation, which is run on this machine. They are not those of float32."""
+    found = bits.bits_of(BUILD, name, "neonbf16:bf16", under("max,sve=off"))
+    assert found == bits.bits_of(build, name, "bfmmla")
+    assert found["logprobs"] != json.loads(bits.EXPECTED.read_text())["models"][name]["logprobs"]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", bits.NAMES)
 def test_bits(name):
+    """llama with every instruction set of every processor, the others with the best."""
     expected = json.loads(bits.EXPECTED.read_text())["models"][name]
-    for processor, isa in PROCESSORS.items():
-        for unit in ("portable", "ref", isa) if name == "llama" else (isa,):
+    for processor, isas in PROCESSORS.items():
+        for unit in ("portable", "ref", *isas) if name == "llama" else isas[-1:]:
             assert bits.bits_of(BUILD, name, unit, under(processor)) == expected, f"{unit} of {processor}"
 
 
-def inner_loop(code):
-    """The instructions of the loop of a function, as objdump prints it, with the largest share of products."""
-    lines = [(int(at, 16), text) for at, text in re.findall(r"^ +([0-9a-f]+):\t(.*)$", code, re.M)]
-    loops = []
-    for end, (at, text) in enumerate(lines):
-        to = re.match(r"b\.\w+ ([0-9a-f]+)|cbn?z \w+, ([0-9a-f]+)", text.replace("\t", " "))
-        start = [n for n, (other, _) in enumerate(lines[:end]) if to and other == int(to[1] or to[2], 16)]
-        loops += [[body for _, body in lines[begin:end + 1]] for begin in start]
-    return max(loops, key=lambda loop: sum(text.startswith("fmla") for text in loop) / len(loop))
+@pytest.mark.parametrize("kernel", count_instructions.KERNELS, ids=lambda kernel: kernel.unit)
+def test_products_have_few_instructions(kernel):
+    found = count_instructions.count(BUILD, kernel)
+    assert found["all"] <= kernel.most and found["multiply"] == found["fewest"], found
+    assert not found["stack"] or kernel.precision == "i16"
 
 
-def test_the_product_has_few_instructions():
-    """The numbers of docs/performance.md."""
-    dump = ["aarch64-linux-gnu-objdump", "-d", "--no-show-raw-insn", "--disassemble=packed_6_1", BUILD / "libkernel_neon.a"]
-    loop = inner_loop(subprocess.run(dump, capture_output=True, text=True, check=True).stdout)
-    assert sum(text.startswith("fmla") for text in loop) == 24 and len(loop) <= 38, loop
-    assert not any("[sp" in text for text in loop)
+def test_the_page_has_the_counts():
+    assert count_instructions.table(BUILD) in (ROOT / "docs" / "performance.md").read_text()
+
+
+def test_a_worse_product_is_seen():
+    """That of a single row of float32, and of two rows of bfloat16: fewer products for each number loaded."""
+    for unit, function, done in (("FMLA", "packed_1_1", 16), ("BFMMLA", "tile_1", 2 * 16 * 8)):
+        best = next(kernel for kernel in count_instructions.KERNELS if kernel.unit == unit)
+        worse = count_instructions.Kernel(best.precision, best.isa, unit, best.library, function, done, best.each, 0)
+        assert count_instructions.count(BUILD, worse)["all"] / done > best.most / best.done
 
 
 def test_other_bits_show():

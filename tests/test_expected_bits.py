@@ -1,5 +1,6 @@
 """Precisions f32 and i16 give the same bits with every instruction set, and they are the bits in the repository
 (tests/bits.py, tests/integers.py)."""
+import copy
 import json
 import os
 import sys
@@ -10,6 +11,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import bits  # noqa: E402
 import integers  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+import make_bits  # noqa: E402
 
 INTEGER_UNITS = ("ref", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "amx")
 UNITS = ("portable", "ref", "avx2", "avx512", "avx512bf16", "amx")
@@ -22,6 +26,19 @@ def expected():
 
 def test_the_file_has_the_version_of_the_arithmetic(expected):
     assert expected["arithmetic"] == bits.arithmetic(), "write tests/fixtures/bits.json again: tools/make_bits.py"
+
+
+def test_other_bits_need_another_version(expected):
+    """tools/make_bits.py writes bits that change only with another version of the arithmetic; new models do not change any."""
+    version = expected["arithmetic"]
+    make_bits.check(expected, {**expected, "models": {**expected["models"], "new": {}}}, version)
+    for kind, name in (("models", "llama"), ("i16", "Q4_0")):
+        other = copy.deepcopy(expected)
+        row = other[kind][name]["logprobs"]
+        row[0] = f"{int(row[0][0], 16) ^ 1:x}" + row[0][1:]
+        with pytest.raises(SystemExit, match=f"bits of {name} change; raise CAPP_ARITHMETIC"):
+            make_bits.check(expected, other, version)
+        make_bits.check(expected, other, version + 1)
 
 
 def test_the_file_has_every_model(expected):

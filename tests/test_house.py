@@ -296,8 +296,15 @@ def test_every_source_is_built():
 
 def test_no_flag_ties_a_build_to_its_machine_or_changes_arithmetic():
     built_by = files_of("meson.build", "*/meson.build", "Makefile", "*.sh") + C_FILES
-    wrong = re.compile(r"-m(?:arch|tune|cpu)=|-Ofast|-ffast-math|-funsafe-math|-fassociative|-ffp-contract=(?!off)")
+    wrong = re.compile(r"-m(?:arch|tune|cpu)=(?!armv8\.2-a\+|generic\+)|-Ofast|-ffast-math|-funsafe-math|-fassociative|-ffp-contract=(?!off)")
     assert [name(path) for path in built_by if wrong.search(path.read_text())] == []
+    # Extensions of AArch64, as flags of the kernels of one instruction set and nowhere else.
+    text = (ROOT / "meson.build").read_text()
+    kernels = re.search(r"^kernel_flags_aarch64 = \{.*?^\}", text, re.M | re.S)[0]
+    extensions = re.findall(r"^(\w+) = cc\.first_supported_argument\('-march=.*\)$", text, re.M)
+    assert len(extensions) == len(re.findall("-march=|-mcpu=", text)) // 2
+    for each in extensions:
+        assert len(re.findall(rf"\b{each}\b", text)) == 1 + len(re.findall(rf"\b{each}\b", kernels)) > 1
 
 
 def test_sizes():

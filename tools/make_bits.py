@@ -15,6 +15,14 @@ import bits  # noqa: E402
 import integers  # noqa: E402
 
 
+def check(known, found, arithmetic):
+    """Exits if bits of a model that is known change and the version does not."""
+    changed = [name for kind in ("models", "i16") for name, value in found[kind].items()
+               if known.get(kind, {}).get(name, value) != value]
+    if changed and known["arithmetic"] == arithmetic:
+        sys.exit(f"the bits of {', '.join(changed)} change; raise CAPP_ARITHMETIC in include/capp.h first")
+
+
 def main():
     build = Path(sys.argv[1]).resolve()
     known = json.loads(bits.EXPECTED.read_text()) if bits.EXPECTED.exists() else {"arithmetic": 0}
@@ -24,10 +32,7 @@ def main():
         for name in integers.NAMES:
             model = integers.make(Path(folder), name)
             quantized[name] = {"weights": integers.weights_of(model), "logprobs": integers.bits_of(build, model, "ref")}
-    changed = [name for kind, found in (("models", models), ("i16", quantized)) for name in found
-               if known.get(kind, {}).get(name, found[name]) != found[name]]
-    if changed and known["arithmetic"] == bits.arithmetic():
-        sys.exit(f"the bits of {', '.join(changed)} change; raise CAPP_ARITHMETIC in include/capp.h first")
+    check(known, {"models": models, "i16": quantized}, bits.arithmetic())
     bits.EXPECTED.write_text(json.dumps({"arithmetic": bits.arithmetic(), "models": models, "i16": quantized}, indent=1) + "\n")
 
 
