@@ -7,6 +7,7 @@ import struct
 import sys
 from pathlib import Path
 
+import blocks
 import gguf
 import numpy as np
 from convert_metadata import DELTA, MAMBA_1, add_metadata
@@ -392,7 +393,7 @@ def changed(folder):
 
 
 def name_map(folder):
-    known = {"muse-glimmer": "afmoe"}.get(folder.arch, folder.arch)  # the package does not have this architecture
+    known = {"muse-glimmer": "afmoe", "gptoss": "gpt-oss"}.get(folder.arch, folder.arch)  # those that the package does not have
     arch = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}[known]
     return gguf.get_tensor_name_map(arch, folder.layers)
 
@@ -404,6 +405,28 @@ def tensor_name(names, name):
     found = names.get_name(name, try_suffixes=(".weight", ".bias")) or names.get_name(short, (".weight", ".bias"))
     assert found, f"the gguf package has no name for {name}"
     return found
+
+
+# Keys of llama.cpp's files of GPT-OSS that Ollama's do not have.
+OLLAMA_LACKS = ("rope.scaling.type", "rope.dimension_count", "attention.sliding_window_pattern")
+
+
+def gates_and_ups_in_turn(tensors):
+    """As Ollama's first files have them: the rows of gate and up alternately, in one tensor."""
+    rest = {}
+    for name, values in tensors.items():
+        if ".experts.up_proj" in name:
+            gate = tensors[name.replace("up_proj", "gate_proj")]
+            both = np.stack([gate, values], 2).reshape(gate.shape[0], -1, *gate.shape[2:])
+            rest[name.replace("model.layers.", "blk.").replace("mlp.experts.up_proj", "ffn_gate_up_exps")] = both
+        elif ".experts.gate_proj" not in name:
+            rest[name] = values
+    return rest
+
+
+def ollama_name(name):
+    """The name in Ollama's files of GPT-OSS."""
+    return name.replace("attn_output", "attn_out").replace("attn_sinks.weight", "attn_sinks").replace("post_attention_norm", "ffn_norm")
 
 
 def quantized(values, quantization):
@@ -458,17 +481,30 @@ def convert(folder, path, quantization=gguf.GGMLQuantizationType.F32, arch=None,
         return False
     writer = gguf.GGUFWriter(str(path), folder.arch)
     add_metadata(writer, folder)
+    if folder.arch == "gptoss":
+        for key in OLLAMA_LACKS:
+            del writer.kv_data[0][f"gptoss.{key}"]
     if vocabulary:
         add_vocabulary(writer, folder.get("vocab_size"))
     if pretokenizer is not False:
         add_characters(writer, folder.get("vocab_size"), pretokenizer)
     names = name_map(folder)
-    for name, values in changed(folder):
+    tensors = dict(changed(folder))
+    if older and folder.arch == "gptoss":
+        tensors = gates_and_ups_in_turn(tensors)
+    for name, values in tensors.items():
         own = tensor_name(names, name)
-        stored, kind = (values, None) if any(part in own for part in left) else quantized(values, quantization)
+        floats = name.endswith(".bias") or any(part in own for part in left)
+        stored, kind = (values, None) if floats else quantized(values, quantization)
         if rounded and kind is not None:
             stored, kind = gguf.dequantize(stored, kind).reshape(values.shape), None
-        writer.add_tensor(own, stored, raw_dtype=kind)
+        if folder.arch == "gptoss":
+            own = ollama_name(own)
+        if older and kind == gguf.GGMLQuantizationType.MXFP4:  # as numbers, because the package does not know the type
+            pairs = blocks.pairs_of_halves(stored).view(np.int8)
+            writer.add_tensor(own, pairs, raw_shape=values.shape, raw_dtype=blocks.NUMBERS["MXFP4_PAIRS"])
+        else:
+            writer.add_tensor(own, stored, raw_dtype=kind)
     for name, values in beside.items():
         writer.add_tensor(name, values)
     writer.write_header_to_file()

@@ -68,7 +68,7 @@ static void forget_tail(const capp_weights *w, const capp_layer *layer) {
 }
 
 /* Sigmoids of WKV become 0 or 1. */
-static void set_wkv_bias(const capp_weights *w, const capp_layer *layer, capp_narrow of, float bias) {
+static void set_wkv_bias(const capp_weights *w, const capp_layer *layer, capp_low_rank of, float bias) {
     float *numbers = (float *)(uintptr_t)layer->wkv.bias[of];
     for (size_t i = 0; i < w->hparams.width; i++) numbers[i] = bias;
 }

@@ -17,6 +17,7 @@ import tiny  # noqa: E402
 
 WIDTH, HEADS, KV_HEADS, EXPERTS = 256, 4, 1, 3  # each row of a matrix is one block of the K types
 TYPES = list(blocks.SCALES)
+BYTE_SCALES = {"MXFP4": 1, "MXFP4_PAIRS": 1, "NVFP4": 4}  # bytes
 # Types in files that llama.cpp writes: tensors have different types, so that q, k and v differ.
 MIXED = ["Q4_K", "IQ2_XXS", "IQ1_M", "Q6_K", "IQ3_S", "NVFP4", "IQ2_S", "Q2_0", "IQ1_S", "MXFP4", "IQ3_XXS", "IQ2_XS", "Q1_0"]
 INTEGERS = ["Q4_K", "Q6_K", "Q5_0", "IQ4_XS", "Q2_K", "MXFP4", "Q3_K", "Q8_0", "Q4_1", "Q5_K", "IQ4_NL", "Q5_1", "Q4_0"]
@@ -30,7 +31,7 @@ def usual(scale):
 
 def with_byte_scales(made, kind, rng, deviation):
     """The blocks with other scales, which are the bytes at their beginning."""
-    n = {"MXFP4": 1, "NVFP4": 4}[kind]
+    n = BYTE_SCALES[kind]
     each = np.full((127, made.shape[1]), 0x22, np.uint8)  # a block of ones for each scale
     each[:, :n] = np.arange(127)[:, None]
     nearest = np.abs(blocks.dequantize(kind, each)[:, 0] - deviation / 3).argmin()
@@ -40,7 +41,7 @@ def with_byte_scales(made, kind, rng, deviation):
 
 def random_blocks(kind, n, rng, deviation):
     """Blocks whose values have about that standard deviation."""
-    if kind in ("MXFP4", "NVFP4"):
+    if kind in BYTE_SCALES:
         return with_byte_scales(blocks.random(kind, n, rng, None), kind, rng, deviation)
     tried = blocks.dequantize(kind, blocks.random(kind, 64, rng, usual(1 / 64)))
     return blocks.random(kind, n, rng, usual(deviation / 64 / tried.std()))

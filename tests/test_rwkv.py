@@ -1,5 +1,8 @@
 """RWKV-7 of many shapes against double precision (tests/rwkv.py), which llama.cpp's log-probabilities check in turn."""
+import subprocess
+
 import gguf
+import numpy as np
 import pytest
 
 import llama_models
@@ -55,3 +58,31 @@ def test_paths_alone_and_in_a_tree(build, name, unit, tmp_path):
     if integers:
         expected = rwkv.Reference(path).logprobs(long)
         assert 0 < difference([together[0]], [expected]) <= 5e-3
+
+
+def test_an_adapter(build, tmp_path):
+    """LoRA on all wide products, as llama.cpp has it."""
+    path, rng = tmp_path / "model.gguf", np.random.default_rng(3)
+    rwkv.Maker(path)
+    reference = rwkv.Reference(path)
+    writer = gguf.GGUFWriter(str(tmp_path / "adapter.gguf"), "rwkv7")
+    writer.add_type(gguf.GGUFType.ADAPTER)
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 6.0)
+    wide = [name for name in reference.tensors if name.endswith(("receptance.weight", "_key.weight", "_value.weight", "mix_output.weight"))]
+    assert len(wide) == 3 * 6
+    for name in wide:
+        n, k = reference.tensors[name].shape
+        a, b = (rng.standard_normal(shape).astype(np.float32) * 0.2 for shape in ((3, k), (n, 3)))
+        writer.add_tensor(name + ".lora_a", a)
+        writer.add_tensor(name + ".lora_b", b)
+        reference.tensors[name] += 6.0 / 3 * 0.5 * b.astype(np.float64) @ a
+    for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file, writer.close):
+        step()
+    lines = "".join(" ".join(map(str, ids)) + "\n" for ids in TEXTS)
+    done = subprocess.run([build / "tests" / "model_tool", path, "avx2", tmp_path / "adapter.gguf", "0.5"], input=lines, capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stderr
+    got = [[float(number) for number in line.split()] for line in done.stdout.splitlines()]
+    assert difference(got, [reference.logprobs(ids) for ids in TEXTS]) <= 1e-4
+    assert difference(got, scored(build, path, [{"ids": ids} for ids in TEXTS], 0)) >= 0.05

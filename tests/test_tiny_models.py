@@ -230,13 +230,25 @@ def test_gguf_with_an_image_part(build, tmp_path):
 # Architectures that exist only as GGUF files, and a model with the same arithmetic. (tests/test_llama_cpp.py has more.)
 SAME = [("internlm2", "llama"), ("xverse", "llama"), ("baichuan", "llama"), ("minicpm", "granite"), ("orion", "stablelm"),
         ("deepseek", "granitemoeshared"), ("bailingmoe2", "dots1"), ("qwen2vl", "qwen2"), ("qwen3vl", "qwen3"),
-        ("qwen3vlmoe", "qwen3moe")]
+        ("qwen3vlmoe", "qwen3moe"), ("gptoss", "gptoss")]
 
 
 @pytest.mark.parametrize("arch, name", SAME)
 def test_gguf_of_the_same_arithmetic(build, arch, name, tmp_path):
     assert convert.convert(TINY / name, tmp_path / "model.gguf", arch=arch)
     assert largest_difference(build, tmp_path / "model.gguf", name) <= TOLERANCE
+
+
+def test_gpt_oss_of_ollama(build, tmp_path):
+    """Its first files have the rows of gate and up in turn, and two neighbors in a byte of MXFP4."""
+    assert convert.convert(TINY / "gptoss", tmp_path / "floats.gguf", arch="gptoss", older=True)
+    assert largest_difference(build, tmp_path / "floats.gguf", "gptoss") <= TOLERANCE
+    mxfp4 = convert.gguf.GGMLQuantizationType.MXFP4
+    for older in (False, True):
+        convert.convert(TINY / "gptoss-mxfp4", tmp_path / f"{older}.gguf", mxfp4, arch="gptoss", older=older)
+    convert.convert(TINY / "gptoss-mxfp4", tmp_path / "model.gguf", mxfp4)
+    newer, older, plain = (scored(build, tmp_path / f"{name}.gguf", reference("gptoss-mxfp4"), 0) for name in ("False", "True", "model"))
+    assert newer == older == plain
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -346,6 +346,21 @@ TEST(a_file_that_names_no_pretokenizer) {
     made_vocab_free(&made);
 }
 
+TEST(gpt_oss_of_ollama) {
+    static const char *const names[] = {NULL, "default"};
+    for (size_t i = 0; i < 2; i++) {
+        capp_vocab_info info;
+        gguf_writer *w = byte_level_writer(names[i]);
+        gguf_writer_str(w, "general.architecture", "gptoss");
+        made_vocab made = make_vocab(w);
+        CHECK_OK(made.status, made.error);
+        capp_vocab_get_info(made.vocab, &info);
+        CHECK_STR(info.pre, "gpt-4o");
+        CHECK(!info.pre_assumed);
+        made_vocab_free(&made);
+    }
+}
+
 TEST(unknown_names) {
     static const char *const models[] = {"bert", "rwkv7", "plamo2", "", "gpt22", "no_vocab"};
     token_list list = {0};

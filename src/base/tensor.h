@@ -14,6 +14,7 @@
     X(F16, 1, 1, 2)                                                                                                    \
     X(Q4_0, 2, 32, 18)                                                                                                 \
     X(Q4_1, 3, 32, 20)                                                                                                 \
+    X(MXFP4_PAIRS, 4, 32, 17) /* as MXFP4, two neighbors in a byte: GPT-OSS of August 2025 in Ollama */                \
     X(Q5_0, 6, 32, 22)                                                                                                 \
     X(Q5_1, 7, 32, 24)                                                                                                 \
     X(Q8_0, 8, 32, 34)                                                                                                 \

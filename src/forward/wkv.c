@@ -20,7 +20,7 @@ enum { CHANNELS = 64 };
 enum { R, W, K, V, A, G, X, D, LATENT };
 
 /* The order of the mixtures in capp_wkv's shift is that of the first six sections. */
-static const size_t place_of[CAPP_WKV_NARROW] = {W, A, X, G}, mixture_of[CAPP_WKV_NARROW] = {W, A, V, G};
+static const size_t place_of[CAPP_WKV_LOW_RANKS] = {W, A, X, G}, mixture_of[CAPP_WKV_LOW_RANKS] = {W, A, V, G};
 
 typedef struct taking {
     const mixing *m;
@@ -28,7 +28,7 @@ typedef struct taking {
     size_t shift;            /* where the state has x' */
     const float *mixture;    /* [width] */
     const capp_matrix *next; /* that reads the mixture, or the latent vector */
-    size_t narrow;           /* whose latent vector */
+    size_t which;            /* whose latent vector: a capp_low_rank */
     const uint32_t *row;     /* [rows] the row of the wave; NULL: the same row */
     size_t rows;
 } taking;
@@ -94,8 +94,8 @@ static void latent_task(void *user, size_t task, int worker) {
     (void)worker;
     for (size_t r = task * MIX_ROWS; r < end_of(t, task); r++) {
         float *latent = row_of(t->m, r) + LATENT * width_of(t->m);
-        if (t->narrow == CAPP_WKV_DECAY) capp_soft_cap(latent, 1, n); /* tanh */
-        for (size_t i = 0; t->narrow == CAPP_WKV_GATE && i < n; i++) latent[i] = capp_sigmoid(latent[i]);
+        if (t->which == CAPP_WKV_DECAY) capp_soft_cap(latent, 1, n); /* tanh */
+        for (size_t i = 0; t->which == CAPP_WKV_GATE && i < n; i++) latent[i] = capp_sigmoid(latent[i]);
         capp_narrow_row(t->m->f, t->next, t->m->f->h, r, latent);
     }
 }
@@ -116,19 +116,19 @@ void capp_wkv_inputs(capp_forward *f, const mixing *m) {
         size_t section;
     } wide[] = {{&m->layer->mix_in, R}, {&inner[CAPP_WKV_K], K}, {&inner[CAPP_WKV_V], V}};
     /* That of the value is the last one: it replaces x. */
-    static const capp_narrow order[] = {CAPP_WKV_DECAY, CAPP_WKV_RATE, CAPP_WKV_GATE, CAPP_WKV_VALUE};
+    static const capp_low_rank order[] = {CAPP_WKV_DECAY, CAPP_WKV_RATE, CAPP_WKV_GATE, CAPP_WKV_VALUE};
     shift(&t);
     for (size_t i = 0; i < 3; i++) {
         t.mixture = mixtures + wide[i].section * n;
         multiply(f, &t, wide[i].by, mixture_task, wide[i].section);
     }
-    for (size_t i = 0; i < CAPP_WKV_NARROW; i++) {
+    for (size_t i = 0; i < CAPP_WKV_LOW_RANKS; i++) {
         const capp_matrix *pair = &inner[capp_wkv_pair(order[i])];
-        t.narrow = order[i];
+        t.which = order[i];
         if (!pair[0].parts) continue;
-        t.mixture = mixtures + mixture_of[t.narrow] * n;
+        t.mixture = mixtures + mixture_of[t.which] * n;
         multiply(f, &t, &pair[0], mixture_task, LATENT);
-        multiply(f, &t, &pair[1], latent_task, place_of[t.narrow]);
+        multiply(f, &t, &pair[1], latent_task, place_of[t.which]);
     }
 }
 

@@ -226,6 +226,12 @@ BODY block_mxfp4(float *restrict y, const uint8_t *restrict b) {
     for (int i = 0; i < 16; i++) y[16 + i] = d * fp4_levels[b[1 + i] >> 4];
 }
 
+/* The same, with numbers 2i and 2i + 1 in a byte. */
+BODY block_mxfp4_pairs(float *restrict y, const uint8_t *restrict b) {
+    float d = float_of_bits(b[0] < 2 ? 0x00200000u << b[0] : (b[0] - 1u) << 23);
+    for (int i = 0; i < 32; i++) y[i] = d * fp4_levels[b[1 + i / 2] >> (i % 2 * 4) & 15];
+}
+
 /* Half of a number with 4 bits of exponent and 3 of mantissa. The sign is ignored, and 0x7f is 0. */
 SMALL float half_of_e4m3(uint8_t e) {
     uint32_t exponent = e >> 3 & 15, mantissa = e & 7;
@@ -283,6 +289,7 @@ BODY block_tq2_0(float *restrict y, const uint8_t *restrict b) {
     X(TQ1_0, K, 54, block_tq1_0)                                                                                       \
     X(TQ2_0, K, 66, block_tq2_0)                                                                                       \
     X(MXFP4, 32, 17, block_mxfp4)                                                                                      \
+    X(MXFP4_PAIRS, 32, 17, block_mxfp4_pairs)                                                                          \
     X(NVFP4, 64, 36, block_nvfp4)                                                                                      \
     X(Q1_0, 128, 18, block_q1_0)                                                                                       \
     X(Q2_0, 64, 18, block_q2_0)                                                                                        \

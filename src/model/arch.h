@@ -46,6 +46,7 @@
     X(gptj)                                                                                                            \
     X(gptneox)                                                                                                         \
     X(gptoss)                                                                                                          \
+    X(gptoss_ollama)                                                                                                   \
     X(granite)                                                                                                         \
     X(granitehybrid)                                                                                                   \
     X(granitemoe)                                                                                                      \

@@ -122,33 +122,40 @@ static const capp_default gptoss_defaults[] = {{"num_key_value_heads", 8},
 
 static const capp_rule gptoss_rules[] = {{"swiglu_limit", "7"}, {"swiglu_alpha", "1.702"}, {NULL, NULL}};
 
+#define GPTOSS                                                                                                         \
+    .rope = CAPP_ROPE_HALVES, .hf_rope = CAPP_ROPE_HALVES, .activation = CAPP_CLAMPED_GATED, .bare_experts = true,     \
+    .qkv_bias = {true, "attention_bias"}, .out_bias = {true, "attention_bias"}, .feed_bias = {true, NULL},             \
+    .sinks = true, .window_period = 2, .experts = true, .router_norm = true, .rope_untruncated = true,                 \
+    .theta = 150000, .eps = 1e-5,                                                                                      \
+    .names = {CAPP_ENDS_LIKE_LLAMA,                                                                                    \
+              CAPP_ATTENTION_LIKE_LLAMA,                                                                               \
+              CAPP_NORMS_LIKE_LLAMA,                                                                                   \
+              [CAPP_PART_SINKS] = "model.layers.%u.self_attn.sinks",                                                   \
+              [CAPP_PART_ROUTER] = "model.layers.%u.mlp.router",                                                       \
+              [CAPP_PART_EXPERT_UP] = "model.layers.%u.mlp.experts.gate_up_proj",                                      \
+              [CAPP_PART_EXPERT_DOWN] = "model.layers.%u.mlp.experts.down_proj"},                                      \
+    .prefix = "model.", .defaults = gptoss_defaults, .rules = gptoss_rules
+
 const capp_arch capp_arch_gptoss = {
     .name = "gpt-oss",
     .models = "GPT-OSS",
     .gguf = "gpt-oss",
     .hf = "gpt_oss",
-    .rope = CAPP_ROPE_HALVES,
-    .hf_rope = CAPP_ROPE_HALVES,
-    .activation = CAPP_CLAMPED_GATED,
-    .bare_experts = true,
-    .qkv_bias = {true, "attention_bias"},
-    .out_bias = {true, "attention_bias"},
-    .feed_bias = {true, NULL},
-    .sinks = true,
-    .window_period = 2,
-    .experts = true,
-    .router_norm = true,
-    .rope_untruncated = true,
-    .theta = 150000,
-    .eps = 1e-5,
-    .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_NORMS_LIKE_LLAMA,
-              [CAPP_PART_SINKS] = "model.layers.%u.self_attn.sinks", [CAPP_PART_ROUTER] = "model.layers.%u.mlp.router",
-              [CAPP_PART_EXPERT_UP] = "model.layers.%u.mlp.experts.gate_up_proj",
-              [CAPP_PART_EXPERT_DOWN] = "model.layers.%u.mlp.experts.down_proj"},
     .gguf_names = {[CAPP_PART_FEED_NORM] = "blk.%u.post_attention_norm"},
-    .prefix = "model.",
-    .defaults = gptoss_defaults,
-    .rules = gptoss_rules,
+    GPTOSS,
+};
+
+/* Ollama's files of 2025. They do not say that rotations are scaled as in YaRN. The first ones, of August, have gate
+ * and up in one tensor, and blocks of MXFP4_PAIRS. */
+const capp_arch capp_arch_gptoss_ollama = {
+    .name = "gptoss",
+    .models = "GPT-OSS, as Ollama stores it",
+    .gguf = "gptoss",
+    .gguf_names = {[CAPP_PART_OUT] = "blk.%u.attn_out"},
+    .bare_part = CAPP_PART_SINKS,
+    .rope_yarn = true,
+    .experts_in_turn = true,
+    GPTOSS,
 };
 
 static const capp_default nemotron_defaults[] = {{"max_position_embeddings", 4096}, {NULL, 0}};

@@ -47,7 +47,8 @@ static capp_status expert_rows(binder *b, place p, size_t n, size_t k, bool turn
         return capp_bind_wrong_shape(b, name, t, width, rows);
     t = capp_derive_slice(b, t, p.index * rows, rows);
     if (t && turned) t = capp_derive_transposed(b, t);
-    bool in_turn = turned && h->activation == CAPP_CLAMPED_GATED && p.part == CAPP_PART_EXPERT_UP;
+    bool in_turn = capp_in_folder(b) ? turned && h->activation == CAPP_CLAMPED_GATED && p.part == CAPP_PART_EXPERT_UP
+                                     : b->w->arch->experts_in_turn && p.part == CAPP_PART_EXPERT_BOTH;
     if (t && in_turn) t = capp_derive_rows(b, t, n, capp_row_in_turn, &h->feed);
     *out = t;
     return t ? capp_bind_scale(b, p, h->experts, out) : capp_bind_memory(b);
@@ -65,6 +66,12 @@ static capp_status expert_bias(binder *b, place p, size_t n, float *out) {
     return CAPP_OK;
 }
 
+/* GGUF: whether gate and up are one tensor. */
+static bool has_both(const binder *b, uint32_t layer) {
+    char name[MOST_NAME];
+    return capp_place_find(b->s, b->w->arch, (place){CAPP_PART_EXPERT_BOTH, layer, 0}, ".weight", name);
+}
+
 static capp_status bind_expert_biases(binder *b, uint32_t layer, uint32_t e, capp_matrix *up, capp_matrix *down) {
     size_t feed = b->w->hparams.feed;
     float *first = capp_bind_new_floats(b, 2 * feed), *second = capp_bind_new_floats(b, down->n),
@@ -74,11 +81,12 @@ static capp_status bind_expert_biases(binder *b, uint32_t layer, uint32_t e, cap
     up->bias = first;
     down->bias = second;
     if ((st = expert_bias(b, (place){CAPP_PART_EXPERT_DOWN, layer, e}, down->n, second)) != CAPP_OK) return st;
-    if (!capp_in_folder(b)) {
+    if (!capp_in_folder(b) && !(b->w->arch->experts_in_turn && has_both(b, layer))) {
         if ((st = expert_bias(b, (place){CAPP_PART_EXPERT_GATE, layer, e}, feed, first)) != CAPP_OK) return st;
         return expert_bias(b, (place){CAPP_PART_EXPERT_UP, layer, e}, feed, first + feed);
     }
-    if ((st = expert_bias(b, (place){CAPP_PART_EXPERT_UP, layer, e}, 2 * feed, turn)) != CAPP_OK) return st;
+    const capp_part part = capp_in_folder(b) ? CAPP_PART_EXPERT_UP : CAPP_PART_EXPERT_BOTH;
+    if ((st = expert_bias(b, (place){part, layer, e}, 2 * feed, turn)) != CAPP_OK) return st;
     for (size_t i = 0; i < 2 * feed; i++) first[i] = turn[capp_row_in_turn(&b->w->hparams.feed, i)];
     return CAPP_OK;
 }
@@ -114,11 +122,8 @@ static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matri
     const size_t width = capp_expert_width(h);
     bool turned = capp_in_folder(b) && (h->activation == CAPP_CLAMPED_GATED || b->w->arch->turned_experts);
     place gate = {CAPP_PART_EXPERT_GATE, layer, e}, second = {CAPP_PART_EXPERT_UP, layer, e};
-    const place both = {CAPP_PART_EXPERT_BOTH, layer, e};
-    char name[MOST_NAME];
-    bool fused =
-        capp_in_folder(b) ? !has_gate(b, gate) : capp_place_find(b->s, b->w->arch, both, ".weight", name) != NULL;
-    if (fused && !capp_in_folder(b)) second = both;
+    bool fused = capp_in_folder(b) ? !has_gate(b, gate) : has_both(b, layer);
+    if (fused && !capp_in_folder(b)) second.part = CAPP_PART_EXPERT_BOTH;
     capp_status st;
     if (!capp_is_gated(h->activation)) return bind_plain_expert(b, layer, e, up, down);
     const bool listed = capp_in_folder(b) && b->w->arch->listed_experts;

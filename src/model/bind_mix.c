@@ -133,15 +133,15 @@ static capp_status bind_kimi(binder *b, uint32_t i, capp_layer *layer) {
 
 /* Binds WKV's products of low rank. Files have those of the value in the first layer, too, which has no use for them.
  */
-static capp_status bind_narrow(binder *b, uint32_t i, capp_layer *layer) {
-    static const capp_part parts[CAPP_WKV_NARROW][3] = {
+static capp_status bind_low_ranks(binder *b, uint32_t i, capp_layer *layer) {
+    static const capp_part parts[CAPP_WKV_LOW_RANKS][3] = {
         [CAPP_WKV_DECAY] = {CAPP_PART_WKV_W1, CAPP_PART_WKV_W2, CAPP_PART_WKV_W0},
         [CAPP_WKV_RATE] = {CAPP_PART_WKV_A1, CAPP_PART_WKV_A2, CAPP_PART_WKV_A0},
         [CAPP_WKV_VALUE] = {CAPP_PART_WKV_V1, CAPP_PART_WKV_V2, CAPP_PART_WKV_V0},
         [CAPP_WKV_GATE] = {CAPP_PART_WKV_G1, CAPP_PART_WKV_G2}};
     const capp_hparams *h = &b->w->hparams;
     capp_status st;
-    for (size_t j = 0; j < CAPP_WKV_NARROW; j++) {
+    for (size_t j = 0; j < CAPP_WKV_LOW_RANKS; j++) {
         size_t rank = h->mix.ranks[j];
         const place bias = {parts[j][2], i, 0};
         const capp_piece first = {{parts[j][0], i, 0}, rank}, second = {{parts[j][1], i, 0}, h->width};
@@ -182,7 +182,7 @@ static capp_status bind_wkv(binder *b, uint32_t i, capp_layer *layer) {
     for (size_t j = 0; j < 3 && st == CAPP_OK; j++) st = capp_bind_matrix(b, &rows[j], 1, 1, n, false, wide[j]);
     for (size_t j = 0; j < sizeof numbers / sizeof *numbers && st == CAPP_OK; j++)
         if (numbers[j].n) st = capp_bind_floats(b, numbers[j].place, numbers[j].suffix, numbers[j].n, numbers[j].out);
-    return st == CAPP_OK ? bind_narrow(b, i, layer) : st;
+    return st == CAPP_OK ? bind_low_ranks(b, i, layer) : st;
 }
 
 static capp_status bind_short(binder *b, uint32_t i, capp_layer *layer) {

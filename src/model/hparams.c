@@ -160,12 +160,6 @@ capp_status capp_hparams_read(capp_hparams *h, const capp_arch **arch, const cap
         return capp_fail(err, CAPP_EFORMAT, "%s: %s is missing", path,
                          s->gguf ? "metadata key general.architecture" : "config.json: model_type");
     *arch = capp_arch_find(name, s->gguf);
-    if (!*arch && s->gguf && capp_str_is(name, "gptoss"))
-        return capp_fail(
-            err, CAPP_EUNSUPPORTED,
-            "%s: architecture \"gptoss\" is the form in which Ollama stores GPT-OSS, with experts in an order "
-            "of its own; capp runs the form of llama.cpp (\"gpt-oss\"); use a file that its converter made",
-            path);
     const capp_arch *other = *arch ? NULL : capp_arch_find(name, !s->gguf);
     if (other)
         return capp_fail(err, CAPP_EUNSUPPORTED, "%s: capp runs the architecture \"%.*s\" (%s) only from %s", path,

@@ -225,7 +225,7 @@ static double mscale_of(double factor, double mscale) {
 
 static capp_status read_scaling(const reader *r, capp_hparams *h) {
     capp_rope *rope = &h->ropes[0];
-    capp_str type = {"linear", 6};
+    capp_str type = capp_str_of(r->arch->rope_yarn ? "yarn" : "linear");
     char name[KEY];
     double attention;
     uint32_t original;
@@ -501,7 +501,9 @@ static void read_presence(const reader *r, capp_hparams *h) {
     h->qkv_bias = arch->qkv_bias.key
                       ? has_attention_tensor(r, h, "attn_qkv.bias") || has_attention_tensor(r, h, "attn_q.bias")
                       : arch->qkv_bias.by_default;
-    h->out_bias = arch->out_bias.key ? has_attention_tensor(r, h, "attn_output.bias") : arch->out_bias.by_default;
+    h->out_bias = arch->out_bias.key
+                      ? has_attention_tensor(r, h, "attn_output.bias") || has_attention_tensor(r, h, "attn_out.bias")
+                      : arch->out_bias.by_default;
     h->feed_bias = arch->feed_bias.key ? has_part_tensor(r, h, CAPP_FEEDS, "ffn_up.bias") : arch->feed_bias.by_default;
     if (arch->head_bias_key) h->head_bias = has_tensor(r, "output.bias");
     if (arch->qk_norm_bare && h->experts == 128) h->qk_norm = CAPP_QK_NONE; /* as llama.cpp recognizes Maverick */

@@ -149,15 +149,15 @@ static capp_status metadata_select(capp_hparams *h, const capp_arch *arch, const
 
 /* Sets what WKV's sizes follow from. */
 static capp_status metadata_wkv(capp_hparams *h, const capp_arch *arch, const capp_source *s, capp_error *err) {
-    static const char *const keys[CAPP_WKV_NARROW] = {"attention.decay_lora_rank", "attention.iclr_lora_rank",
-                                                      "attention.value_residual_mix_lora_rank",
-                                                      "attention.gate_lora_rank"};
+    static const char *const keys[CAPP_WKV_LOW_RANKS] = {"attention.decay_lora_rank", "attention.iclr_lora_rank",
+                                                         "attention.value_residual_mix_lora_rank",
+                                                         "attention.gate_lora_rank"};
     capp_mix *m = &h->mix;
     char name[MOST_NAME];
     uint32_t shifts = arch->feed_shift ? 2 : 1;
     capp_status st = key_u32(s, arch, "wkv.head_size", &m->keys, err);
     if (st != CAPP_OK) return st;
-    for (size_t i = 0; i < CAPP_WKV_NARROW; i++) {
+    for (size_t i = 0; i < CAPP_WKV_LOW_RANKS; i++) {
         snprintf(name, sizeof name, "%s.%s", arch->gguf, keys[i]);
         bool none = i == CAPP_WKV_GATE && !capp_gguf_find(s->gguf, name);
         if (!none && (st = key_u32(s, arch, keys[i], &m->ranks[i], err)) != CAPP_OK) return st;

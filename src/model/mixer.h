@@ -37,12 +37,18 @@ typedef enum capp_mixer {
 
 /* WKV: products of low rank, each of two matrices: of the decay, the rate of learning, how much of the first layer's
  * value comes in, and the gate of the output. */
-typedef enum capp_narrow { CAPP_WKV_DECAY, CAPP_WKV_RATE, CAPP_WKV_VALUE, CAPP_WKV_GATE, CAPP_WKV_NARROW } capp_narrow;
+typedef enum capp_low_rank {
+    CAPP_WKV_DECAY,
+    CAPP_WKV_RATE,
+    CAPP_WKV_VALUE,
+    CAPP_WKV_GATE,
+    CAPP_WKV_LOW_RANKS
+} capp_low_rank;
 
 /* WKV: where mix_inner has k, v and the first matrix of a product of low rank, which its second one follows. */
 enum { CAPP_WKV_K, CAPP_WKV_V, CAPP_WKV_FIRST };
-static inline size_t capp_wkv_pair(size_t narrow) {
-    return CAPP_WKV_FIRST + 2 * narrow;
+static inline size_t capp_wkv_pair(size_t low_rank) {
+    return CAPP_WKV_FIRST + 2 * low_rank;
 }
 
 typedef struct capp_mix {
@@ -51,12 +57,12 @@ typedef struct capp_mix {
     uint32_t heads, groups; /* heads with a state; heads of q and k, or of b and c */
     uint32_t keys, values;  /* the state of a head has keys x values numbers */
     uint32_t rank;          /* SELECT; WKV: the largest */
-    uint32_t ranks[CAPP_WKV_NARROW]; /* WKV; gate 0: the output has none */
-    bool feed_shift;                 /* WKV: the feed-forward part also reads the token before */
-    bool bare_norms;                 /* SELECT: latent step, b and c are normalized, without weights */
-    float eps;                       /* SELECT: of these norms; 0: as in other norms */
-    bool in_turn;                    /* head i reads group i % groups; else i / (heads / groups) */
-    bool norm_first;                 /* SCAN: the output is normalized before it is multiplied by its gate, not after */
+    uint32_t ranks[CAPP_WKV_LOW_RANKS]; /* WKV; gate 0: the output has none */
+    bool feed_shift;                    /* WKV: the feed-forward part also reads the token before */
+    bool bare_norms;                    /* SELECT: latent step, b and c are normalized, without weights */
+    float eps;                          /* SELECT: of these norms; 0: as in other norms */
+    bool in_turn;                       /* head i reads group i % groups; else i / (heads / groups) */
+    bool norm_first; /* SCAN: the output is normalized before it is multiplied by its gate, not after */
 } capp_mix;
 
 struct capp_hparams;

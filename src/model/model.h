@@ -137,6 +137,7 @@ typedef struct capp_arch {
     bool logit_scale;         /* Cohere's */
     bool clamps;              /* of q, k and v */
     bool query_growth;        /* as in Llama 4; rope_parameters has it */
+    bool rope_yarn;           /* GGUF: the scaling is YaRN if the file does not say */
     bool rope_required;       /* the class has its own default scaling, so config.json must have one */
     bool rope_axes;           /* folders divide dimensions among axes of positions, which are the same for text */
     bool rope_mscales;        /* LongRoPE has its own factor of cosines and sines */
@@ -165,7 +166,8 @@ typedef struct capp_arch {
     bool feed_shift;          /* the feed-forward part also reads the token before */
     bool mixes_beside;        /* every layer has attention and a capp_mix, which read the same norm */
     bool multipliers;         /* folders have factors of products and of their parts */
-    bool bare_feed_norm;      /* GGUF: the name of the feed-forward part's norm has no suffix */
+    capp_part bare_part;      /* GGUF: the part, if there is one, whose tensors' names have no suffix */
+    bool experts_in_turn;     /* GGUF: a tensor of gate and up has their rows in turn */
     bool joint_experts;       /* folders may store all experts, gate before up, in tensors without ".weight" */
     bool mixer_in_turn;       /* GGUF: see capp_mix */
     bool attention_gate;      /* the rows of q's tensor are by head: q, then the gate of attention's output */

@@ -113,11 +113,20 @@ static capp_status read_merges(capp_vocab *vocab, const capp_gguf *gguf, capp_er
     return st;
 }
 
+/* The pre-tokenizer of a file that does not name its own; NULL if it names it. */
+static const char *fixed_pretokenizer(const capp_vocab *vocab, const capp_gguf *gguf) {
+    capp_str architecture = {"", 0};
+    (void)capp_gguf_str(gguf, "general.architecture", &architecture);
+    if (!strcmp(vocab->info.model, "gemma4")) return "gemma4";
+    /* Ollama's files of GPT-OSS say "default". */
+    return architecture.size == 6 && !memcmp(architecture.data, "gptoss", 6) ? "gpt-4o" : NULL;
+}
+
 capp_status capp_byte_level_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err) {
     capp_str pre = {"default", 7}; /* early files (to early 2024) have no value: llama.cpp uses this one for them */
-    bool gemma4 = !strcmp(vocab->info.model, "gemma4");
-    if (gemma4) pre = capp_str_of("gemma4");
-    if (!gemma4 && capp_gguf_find(gguf, "tokenizer.ggml.pre") && !capp_gguf_str(gguf, "tokenizer.ggml.pre", &pre))
+    const char *fixed = fixed_pretokenizer(vocab, gguf);
+    if (fixed) pre = capp_str_of(fixed);
+    if (!fixed && capp_gguf_find(gguf, "tokenizer.ggml.pre") && !capp_gguf_str(gguf, "tokenizer.ggml.pre", &pre))
         return capp_fail(err, CAPP_EFORMAT, "%s: tokenizer.ggml.pre is not a string; convert the model again",
                          vocab->path);
     capp_status st = capp_pretokenizer_open(&vocab->pre, pre, err);
@@ -127,7 +136,7 @@ capp_status capp_byte_level_open(capp_vocab *vocab, const capp_gguf *gguf, capp_
         return st;
     }
     vocab->info.pre = capp_pretokenizer_name(vocab->pre);
-    vocab->info.pre_assumed = !gemma4 && !capp_gguf_find(gguf, "tokenizer.ggml.pre");
+    vocab->info.pre_assumed = !fixed && !capp_gguf_find(gguf, "tokenizer.ggml.pre");
     vocab->info.add_bos = capp_pretokenizer_flags(vocab->pre) & CAPP_PRE_ADD_BOS;
     memset(vocab->byte_of, 0xff, sizeof vocab->byte_of);
     for (unsigned b = 0; b < 256; b++) {
