@@ -28,7 +28,7 @@ typedef struct capp_job capp_job;
 typedef struct capp_queue_options {
     double wave_seconds; /* a step takes about this long, but has room for least_tokens token rows; default: 0.05 */
     size_t least_tokens; /* 0, the default: as many as keep 85 % of the throughput of large steps, by the measured times
-                            of steps, but not less than 192 */
+                            of steps */
     size_t keep_tokens;  /* room in the KV store for this many tokens that later jobs may need again, if the memory
                             budget allows it; default: 16384 */
 } capp_queue_options;

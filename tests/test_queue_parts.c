@@ -58,18 +58,20 @@ static double noisy(test_random *r, double seconds) {
     return seconds * (test_random_below(r, 3) ? 1 + 2 * test_random_unit(r) : 1 + 0.03 * test_random_unit(r));
 }
 
-/* Steps of a model that needs `fixed` seconds for each step and `each` for each row. */
-static size_t learned_rows(double fixed, double each, double seconds, size_t least) {
+/* Steps of a model that needs `fixed` seconds for each step and `each` for each row. full: there is always enough to
+ * do, so that steps have all the rows for which there is room. */
+static size_t learned_rows(uint64_t seed, double fixed, double each, double seconds, size_t least, bool full) {
     capp_rate rate = {0};
-    test_random r = {3};
-    CHECK_INT(capp_rate_rows(&rate, seconds, 0), 192);
-    for (size_t i = 0; i < 40; i++) capp_rate_learn(&rate, 192, noisy(&r, fixed + 192 * each));
-    CHECK_INT(capp_rate_rows(&rate, seconds, 0), 3 * 192); /* steps of one size tell nothing */
-    for (size_t i = 0; i < 300; i++) {
-        size_t rows = 1 + test_random_below(&r, 300);
+    test_random r = {seed};
+    CHECK_INT(capp_rate_rows(&rate, seconds, least), 0);
+    size_t room = capp_rate_first(least);
+    for (size_t i = 0; i < 600; i++) {
+        size_t rows = full ? capp_rate_trial(&rate, room) : 1 + test_random_below(&r, (uint32_t)room);
         capp_rate_learn(&rate, rows, noisy(&r, fixed + (double)rows * each));
+        size_t wanted = capp_rate_rows(&rate, seconds, least);
+        if (wanted) room = wanted < 2 * room ? wanted : 2 * room;
     }
-    return capp_rate_rows(&rate, seconds, least);
+    return room;
 }
 
 static double throughput(double fixed, double each, double rows) {
@@ -77,14 +79,29 @@ static double throughput(double fixed, double each, double rows) {
 }
 
 TEST(a_step_keeps_most_of_the_throughput) {
-    const double fixed[] = {0.015, 0.1, 0.6}, each[] = {2.5e-4, 1e-3, 5e-3};
-    for (size_t i = 0; i < 3; i++) {
-        size_t rows = learned_rows(fixed[i], each[i], 1e-9, 0);
-        double kept = throughput(fixed[i], each[i], (double)rows) / throughput(fixed[i], each[i], 768);
-        CHECK(kept > 0.83 && kept < 0.92);
-        rows = learned_rows(fixed[i], each[i], fixed[i] + 600 * each[i], 0);
-        CHECK_NEAR((double)rows / 600, 1, 0.15);
-        CHECK_INT(learned_rows(fixed[i], each[i], 1e-9, 30), 30);
+    const double fixed[] = {0.003, 0.015, 0.1, 0.6}, each[] = {2.5e-4, 2.5e-4, 1e-3, 5e-3};
+    for (size_t i = 0; i < 32; i++) {
+        double a = fixed[i / 2 % 4], b = each[i / 2 % 4];
+        bool full = i % 2;
+        size_t rows = learned_rows(i, a, b, 1e-9, 0, full);
+        double kept = throughput(a, b, (double)rows) / throughput(a, b, 768);
+        CHECK(kept > 0.86 && kept < 0.96);
+        CHECK_NEAR((double)learned_rows(i, a, b, a + 600 * b, 0, full) / 600, 0.95, 0.07);
+        CHECK_INT(learned_rows(i, a, b, 1e-9, 30, full), 30);
     }
-    CHECK_INT(learned_rows(1e-3, 2.5e-4, 1e-9, 0), 192);
+}
+
+/* Steps of one size tell nothing, so some are smaller. A model that has become slower is noticed. */
+TEST(the_speed_of_a_model_changes) {
+    capp_rate rate = {0};
+    size_t trials = 0, before = 0;
+    for (size_t i = 0; i < 6000; i++) {
+        size_t rows = capp_rate_trial(&rate, 200);
+        trials += rows < 200;
+        capp_rate_learn(&rate, rows, (0.01 + (double)rows * 1e-4) * (i < 1000 ? 1 : 4));
+        if (i == 999) before = capp_rate_rows(&rate, 0.2, 0);
+    }
+    CHECK(trials > 50 && trials < 6000 / 8);
+    CHECK_NEAR((double)before, 1900, 20);
+    CHECK_NEAR((double)capp_rate_rows(&rate, 0.2, 0), 400, 20);
 }

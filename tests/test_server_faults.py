@@ -290,6 +290,31 @@ def test_json_counts_as_it_is_in_memory(tmp_path, tiny_model):
             server.fails("/detokenize", body, 429, "try again")
 
 
+def test_an_answer_that_is_too_large(tmp_path, tiny_model):
+    """What the server holds for a request has a bound."""
+    with serving(tmp_path, *options_of(tiny_model, "--max-body", "2K")) as server:
+        body = {"prompt": "the", "max_tokens": 60, "ignore_eos": True, "logprobs": 100}
+        server.fails("/v1/completions", body, 429, "too large")
+        server.fails("/v1/completions", {**body, "logprobs": 1, "n": 20}, 429, "too large")
+        server.fails("/v1/classify", {"texts": ["a"] * 100, "classes": ["b", "c"] * 40}, 429, "too large")
+        assert server.post("/v1/completions", **{**body, "logprobs": 1})["choices"]
+        end = time.monotonic() + 30
+        while server.metric("held_bytes"):
+            assert time.monotonic() < end
+
+
+def test_a_client_that_does_not_take_its_answer(tmp_path, tiny_model):
+    with serving(tmp_path, *options_of(tiny_model, "--timeout", "2")) as server, socket.socket() as each:
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        each.connect(("127.0.0.1", server.port))
+        each.sendall(request_bytes("/v1/completions", {"prompt": "the", "max_tokens": 80, "ignore_eos": True, "logprobs": 100, "n": 20}))
+        end = time.monotonic() + 20
+        while not any(line.get("path") == "/v1/completions" for line in server.lines()):  # the end of a request is logged
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        assert server.post("/v1/completions", prompt="a")["choices"]
+
+
 def test_clients_that_leave_while_an_answer_streams(tmp_path, tiny_model, build_used):
     with serving(tmp_path, *options_of(tiny_model), build=build_used) as server:
         for _ in range(5):

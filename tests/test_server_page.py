@@ -66,5 +66,6 @@ def test_the_page_is_sound(seen):
     assert seen["tab_order"][:6] == ["texts", "classes", "template", "aggregate", "chat", "multi_label"]
     assert {"share", "export", "skip", "model", "prior-0", "class"} <= set(seen["tab_order"])
     assert seen["wide_1280"] == seen["wide_420"] == 0
+    assert seen["track_1280"] > 0.5 and seen["track_420"] > 0.65  # bars are long enough to compare on a phone, too
     for name in ("light", "dark-1280", "dark-420", "tokens"):
         assert (seen["folder"] / f"{name}.png").stat().st_size > 10_000

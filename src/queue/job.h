@@ -76,16 +76,10 @@ typedef struct capp_group {
     bool served;     /* nothing waits to be added to this step */
 } capp_group;
 
-/* What is known about the time of steps: the shortest one of each size, two sizes for each power of two. */
-enum { CAPP_RATE_SIZES = 40 };
-
-typedef struct capp_rate_size {
-    double rows, seconds; /* rows 0: no such step yet */
-} capp_rate_size;
-
+/* What is known about the time of steps: weighted sums over recent ones, for a line of seconds over rows. */
 typedef struct capp_rate {
-    capp_rate_size sizes[CAPP_RATE_SIZES];
-    double fixed, row; /* seconds of a step of no rows, and of each row; row 0: not known yet */
+    size_t steps;
+    double w, x, y, xx, xy; /* of the weights, rows, seconds, squares of rows, and products */
 } capp_rate;
 
 /* What the steps of a lane have in common. */
@@ -164,8 +158,14 @@ void capp_share_step(capp_queue *queue, size_t room);
 void capp_rate_learn(capp_rate *rate, size_t rows, double seconds);
 
 /* Rows of a step that takes about so many seconds, but at least `least` rows. least 0: as many as keep 85 % of the
- * throughput of large steps, and not less than 192. */
+ * throughput of large steps. 0: not known, because steps have had nearly the same size. */
 size_t capp_rate_rows(const capp_rate *rate, double seconds, size_t least);
+
+/* Rows of the first step. */
+size_t capp_rate_first(size_t least);
+
+/* Rows of the next step, which has room for `rows`: sometimes fewer, if steps have had nearly the same size. */
+size_t capp_rate_trial(const capp_rate *rate, size_t rows);
 
 /* ---- draw.c ---- */
 

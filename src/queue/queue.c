@@ -25,9 +25,7 @@ capp_status capp_queue_open(capp_queue **out, capp_session *session, const capp_
     }
     size_t outputs = capp_model_outputs(capp_session_model(session)), bytes = outputs * sizeof *queue->spreads;
     queue->most_spreads = SPREAD_BYTES / bytes ? SPREAD_BYTES / bytes : 1;
-    for (size_t i = 0; i < CAPP_TURNS; i++)
-        queue->lines[i].room =
-            capp_rate_rows(&queue->lines[i].rate, queue->options.wave_seconds, queue->options.least_tokens);
+    for (size_t i = 0; i < CAPP_TURNS; i++) queue->lines[i].room = capp_rate_first(queue->options.least_tokens);
     queue->stats.step_tokens = queue->lines[CAPP_TURN_FAST].room;
     *out = queue;
     return CAPP_OK;
@@ -86,7 +84,7 @@ static void learn(capp_queue *queue, size_t rows, double seconds) {
     capp_rate_learn(&line->rate, rows, seconds);
     size_t wanted = capp_rate_rows(&line->rate, queue->options.wave_seconds, queue->options.least_tokens);
     size_t most = 2 * line->room, least = (line->room + 1) / 2;
-    line->room = wanted > most ? most : wanted < least ? least : wanted;
+    if (wanted) line->room = wanted > most ? most : wanted < least ? least : wanted;
     stats->step_tokens = queue->lines[CAPP_TURN_FAST].room;
 }
 
@@ -155,7 +153,8 @@ static capp_status fill_step(capp_queue *queue, capp_error *err) {
     if ((st = capp_make_groups(queue, err)) != CAPP_OK) return st;
     capp_take_turn(queue);
     if ((st = capp_tree_next_window(capp_step_tree(queue), err)) != CAPP_OK) return st;
-    size_t room = queue->lines[queue->turn].room;
+    const capp_line *line = &queue->lines[queue->turn];
+    size_t room = queue->options.least_tokens ? line->room : capp_rate_trial(&line->rate, line->room);
     if (queue->turn == CAPP_TURN_FAST) capp_take_seats(queue, &room);
     capp_share_step(queue, room);
     expect_paths(queue); /* rows that begin in this step may be longer */
