@@ -1,18 +1,21 @@
 /* How long a step takes: a + b * rows. The weights are read once for a step of any size (a), and each row costs b. A
- * line through the times of recent steps tells both, if their sizes differ. Other programs make steps longer, but steps
- * of any size alike, so the size that a / b asks for stays. */
+ * line through the times of recent steps tells both, if their sizes differ. Other programs only make steps longer, so
+ * long steps count little. */
 #include <math.h>
 
 #include "queue/job.h"
 
-enum { FIRST_ROWS = 32, LEAST_ROWS = 16 }; /* of a step before anything is known, and afterwards */
+/* Of a step before anything is known, and at least: fewer rows lose more than the line says, because they do not fill
+ * the tiles of the products. */
+enum { FIRST_ROWS = 48 };
+
 enum { MOST_ROWS = 768 };                  /* a wave of this many rows has the full throughput */
 enum { MEMORY = 256 };                     /* steps after which a time counts 1 / e */
 enum { DISTRUST = 6 };                     /* a step that took longer than expected counts less: by this power */
 enum { TRIAL_STEPS = 8, TRIAL_PARTS = 4 }; /* a step of every eight may be a trial, with a quarter of the rows */
 
 /* Part of the throughput that a step keeps at least: 85 %, and what the callers' own work takes. */
-static const double KEPT = 0.88;
+static const double KEPT = 0.9;
 
 /* The variance of sizes, relative to their mean square, from which on a line is known well enough. Steps of one size
  * with a trial now and then have about this. */
@@ -51,7 +54,7 @@ size_t capp_rate_rows(const capp_rate *rate, double seconds, size_t least) {
     double a, b;
     if (!fit(rate, &a, &b)) return 0;
     double k = a / b, part = KEPT * MOST_ROWS / (k + MOST_ROWS);
-    double enough = least ? (double)least : fmax(LEAST_ROWS, k * part / (1 - part));
+    double enough = least ? (double)least : fmax(FIRST_ROWS, k * part / (1 - part));
     return (size_t)fmin(fmax((seconds - a) / b, enough), 1e6);
 }
 
