@@ -150,8 +150,9 @@ void capp_take_seats(capp_queue *queue, size_t *room);
 /* Divides the jobs into groups. */
 capp_status capp_make_groups(capp_queue *queue, capp_error *err);
 
-/* Lets seated jobs add up to `room` token rows to the step. */
-void capp_share_step(capp_queue *queue, size_t room);
+/* Lets seated jobs add up to `room` token rows to the step; or up to `trial`, unless small groups wait beside others.
+ */
+void capp_share_step(capp_queue *queue, size_t room, size_t trial);
 
 /* ---- rate.c ---- */
 

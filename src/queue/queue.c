@@ -154,9 +154,9 @@ static capp_status fill_step(capp_queue *queue, capp_error *err) {
     capp_take_turn(queue);
     if ((st = capp_tree_next_window(capp_step_tree(queue), err)) != CAPP_OK) return st;
     const capp_line *line = &queue->lines[queue->turn];
-    size_t room = queue->options.least_tokens ? line->room : capp_rate_trial(&line->rate, line->room);
+    size_t room = line->room, trial = queue->options.least_tokens ? room : capp_rate_trial(&line->rate, room);
     if (queue->turn == CAPP_TURN_FAST) capp_take_seats(queue, &room);
-    capp_share_step(queue, room);
+    capp_share_step(queue, room, trial);
     expect_paths(queue); /* rows that begin in this step may be longer */
     return CAPP_OK;
 }

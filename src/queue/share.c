@@ -102,14 +102,16 @@ static void add_in_turn(capp_queue *queue, size_t first, size_t even, bool more,
     }
 }
 
-void capp_share_step(capp_queue *queue, size_t room) {
+void capp_share_step(capp_queue *queue, size_t room, size_t trial) {
     size_t left = 0, n = queue->n_groups, first_out = n, at = 0, *first = &queue->lines[queue->turn].next;
-    bool alone = true;
+    bool alone = true, small = false;
     for (size_t i = 0; i < n; i++) {
         measure(queue, &queue->groups[i], room);
         alone &= queue->groups[i].served || queue->groups[i].small;
+        small |= !queue->groups[i].served && queue->groups[i].small;
         if (queue->groups[i].first <= *first) at = i;
     }
+    if ((alone || !small) && room > trial) room = trial;
     add_small(queue, alone, &room);
     for (size_t i = 0; i < n; i++) left += !queue->groups[i].served;
     size_t even = left ? room / left : 0;
