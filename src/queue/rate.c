@@ -11,7 +11,6 @@ enum { FIRST_ROWS = 48 };
 
 enum { MOST_ROWS = 768 };                  /* a wave of this many rows has the full throughput */
 enum { MEMORY = 256 };                     /* steps after which a time counts 1 / e */
-enum { DISTRUST = 6 };                     /* a step that took longer than expected counts less: by this power */
 enum { TRIAL_STEPS = 8, TRIAL_PARTS = 4 }; /* a step of every eight may be a trial, with a quarter of the rows */
 
 /* Part of the throughput that a step keeps at least: 85 %, and what the callers' own work takes. */
@@ -34,11 +33,17 @@ static bool fit(const capp_rate *rate, double *a, double *b) {
     return *b > 0;
 }
 
+/* How much a step counts that took longer than expected, by the quotient of the two times. Twice as long: 1 / 64. */
+static double trust(double quotient) {
+    double cube = quotient * quotient * quotient;
+    return cube * cube;
+}
+
 void capp_rate_learn(capp_rate *rate, size_t rows, double seconds) {
     double *sums[] = {&rate->w, &rate->x, &rate->y, &rate->xx, &rate->xy};
     double x = (double)rows, y = fmax(seconds, 1e-6), weight = 1 / (y * y), a, b; /* errors are relative */
     if (!rows) return;
-    if (fit(rate, &a, &b) && y > a + b * x) weight *= pow(fmax((a + b * x) / y, 0.5), DISTRUST);
+    if (fit(rate, &a, &b) && y > a + b * x) weight *= trust(fmax((a + b * x) / y, 0.5));
     for (size_t i = 0; i < sizeof sums / sizeof *sums; i++) *sums[i] *= 1 - 1.0 / MEMORY;
     rate->w += weight, rate->x += weight * x, rate->y += weight * y;
     rate->xx += weight * x * x, rate->xy += weight * x * y;
