@@ -62,6 +62,7 @@ struct capp_job {
     bool cancelled, ended;
     bool seated;        /* its path has a seat in the KV store */
     bool in_step;       /* has added something to the current step */
+    bool in_parts;      /* has added a part of a row to the exact lane: it goes on first, before its store is lost */
     bool starved;       /* the step has no memory for another distribution that it needs */
     capp_status status; /* of the job's part of the step */
     capp_error err;

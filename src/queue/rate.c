@@ -7,7 +7,7 @@
 
 /* Of a step before anything is known, and at least: fewer rows lose more than the line says, because they do not fill
  * the tiles of the products. */
-enum { FIRST_ROWS = 48 };
+enum { FIRST_ROWS = 64 };
 
 enum { MOST_ROWS = 768 };                  /* a wave of this many rows has the full throughput */
 enum { MEMORY = 256 };                     /* steps after which a time counts 1 / e */

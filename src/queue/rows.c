@@ -27,10 +27,11 @@ typedef struct row {
     uint32_t *nodes;    /* [ids.n + list->ids.n] */
     float *logprobs;    /* [list->ids.n] */
     /* Of a row that the exact lane scores again: */
-    bool *again; /* [list->n] the completions that it scores; NULL: the row is not close */
-    float *fast; /* [list->ids.n] what the fast lane found */
-    bool whole;  /* all completions are scored again */
-    double top;  /* the best score of the fast lane */
+    bool *again;   /* [list->n] the completions that it scores; NULL: the row is not close */
+    float *fast;   /* [list->ids.n] what the fast lane found */
+    bool whole;    /* all completions are scored again */
+    bool in_parts; /* a part of it is in the exact lane */
+    double top;    /* the best score of the fast lane */
 } row;
 
 typedef struct rows_job {
@@ -226,18 +227,21 @@ static capp_status add_fast(rows_job *j, size_t *room, capp_error *err) {
     return CAPP_OK;
 }
 
-/* Rows have no seats in the exact lane: whatever is not in its store any more runs again. */
+/* Rows have no seats in the exact lane: whatever is not in its store any more runs again. A row in parts is added
+ * alone. */
 static capp_status add_exact(rows_job *j, size_t *room, capp_error *err) {
+    bool goes_on = j->job.in_parts;
     for (size_t i = 0; i < j->behind && *room; i++) {
         row *r = &j->rows[i];
         size_t touched, resident;
         capp_path path;
-        if (r->stage != ROW_EXACT) continue;
+        if (r->stage != ROW_EXACT || is_complete(r) || (goes_on && !r->in_parts)) continue;
         path_of(r, &path);
         capp_tree_look(capp_step_tree(j->job.queue), path.ids, path.n, &touched, &resident);
         capp_status st = capp_hold_path(j->job.queue, &path, resident, err);
         if (st == CAPP_OK) st = add_row(j, r, room, err);
         if (st != CAPP_OK) return st;
+        j->job.in_parts = r->in_parts = !is_complete(r);
     }
     return CAPP_OK;
 }

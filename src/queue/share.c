@@ -11,10 +11,10 @@ enum { LEAST_SHARE = 8 }; /* token rows that a group gets at least, so that long
 
 /* ---- Groups ---- */
 
-/* Seats are in the KV store of the fast lane. */
+/* Seats are in the KV store of the fast lane. In the exact lane a job may add something twice. */
 static bool is_waiting(const capp_job *job) {
-    if (!capp_job_runs(job) || job->in_step) return false;
-    if (job->queue->turn == CAPP_TURN_FAST) return job->seated;
+    if (!capp_job_runs(job)) return false;
+    if (job->queue->turn == CAPP_TURN_FAST) return job->seated && !job->in_step;
     return job->kind->wants(job, CAPP_TURN_EXACT, 1, false);
 }
 
@@ -96,14 +96,27 @@ static void add_in_turn(capp_queue *queue, size_t first, size_t even, bool more,
         bool fed = false;
         if (*room) {
             size_t share = *room / (*left)--, least = *room < LEAST_SHARE ? *room : LEAST_SHARE;
+            if (queue->turn == CAPP_TURN_EXACT) least = *room;
             fed = add_group(queue, g, share > least ? share : least, room);
         }
         if (!fed && k < *first_out) *first_out = k;
     }
 }
 
+/* Lets rows in parts go on, oldest first. There are few, because no other group begins before a row has all its room.
+ */
+static void add_parts(capp_queue *queue, size_t *room) {
+    for (size_t i = 0; i < queue->n && *room; i++) {
+        capp_job *job = queue->jobs[i];
+        if (!job->in_parts || !is_waiting(job)) continue;
+        job->in_step = true;
+        job->status = job->kind->add(job, room, &job->err);
+    }
+}
+
 void capp_share_step(capp_queue *queue, size_t room, size_t trial) {
     size_t left = 0, n = queue->n_groups, first_out = n, at = 0, *first = &queue->lines[queue->turn].next;
+    if (queue->turn == CAPP_TURN_EXACT) add_parts(queue, &room);
     bool alone = true, small = false;
     for (size_t i = 0; i < n; i++) {
         measure(queue, &queue->groups[i], room);
