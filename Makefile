@@ -42,8 +42,10 @@ help:
 setup:
 	@tools/setup.sh build
 
+# Where the packages of the server's clients cannot be installed, their tests are skipped.
 setup-test:
 	@tools/setup.sh build test site
+	@for each in lm_eval schemathesis page; do tools/venv.sh tests/$${each}_requirements.txt >/dev/null || true; done
 
 build/build.ninja:
 	@meson setup build >/dev/null

@@ -16,8 +16,9 @@ extern "C" {
  * call is a job. A step takes a piece of every job, as much as runs in about wave_seconds, and runs all pieces
  * together: what they have in common is computed once. Callers share the steps evenly, and what needs no more than half
  * of a step is part of the next one. So a short job does not wait until long ones have ended, and a job may be added
- * between any two steps. Jobs that do not fit the memory budget together wait for each other. Results have the same
- * bits as those of capp_score, capp_token_logprobs and capp_generate.
+ * between any two steps. Jobs that do not fit the memory budget together wait for each other. Under precision auto,
+ * rows that are too close to decide wait for a step in which such rows of all jobs are scored again. Results have the
+ * same bits as those of capp_score, capp_token_logprobs and capp_generate.
  *
  * The thread that uses the session is the only one that may call the functions of its queue. It may use the session for
  * other calls between two steps. */
@@ -27,7 +28,7 @@ typedef struct capp_job capp_job;
 typedef struct capp_queue_options {
     double wave_seconds; /* a step takes about this long, but has room for least_tokens token rows; default: 0.05 */
     size_t least_tokens; /* 0, the default: as many as keep 85 % of the throughput of large steps, by the measured times
-                            of steps, but not less than 192 */
+                            of steps */
     size_t keep_tokens;  /* room in the KV store for this many tokens that later jobs may need again, if the memory
                             budget allows it; default: 16384 */
 } capp_queue_options;

@@ -163,10 +163,9 @@ static bool on_result(void *user, const capp_result *result) {
     c->done++;
     c->prompt_tokens += result->n_prompt_ids;
     c->tokens += result->offset[result->n_completions];
-    if (c->stream) {
-        text_put(t, "\n");
-        request_stream(c->request, "application/jsonl", t, false);
-    }
+    if (!c->stream) return request_take_answer(c->request, t->capacity);
+    text_put(t, "\n");
+    request_stream(c->request, "application/jsonl", t, false);
     return true;
 }
 

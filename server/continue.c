@@ -71,7 +71,10 @@ static size_t safe_end(const choice *ch) {
 
 /* ---- Tokens ---- */
 
+enum { TOP_BYTES = sizeof(top) + 48, RECORD_BYTES = sizeof(record) + 96 }; /* in memory and in the answer */
+
 static bool add_record(choice *ch, const capp_token *token, capp_str piece, bool end) {
+    if (!request_take_answer(ch->of->request, RECORD_BYTES + token->n_top * TOP_BYTES)) return false;
     if (ch->n_records == ch->records_capacity) {
         size_t capacity = ch->records_capacity ? 2 * ch->records_capacity : 64;
         record *records = realloc(ch->records, capacity * sizeof *records);

@@ -54,6 +54,12 @@ bool request_take(request *r, size_t bytes) {
     return fits(r, all);
 }
 
+bool request_take_answer(request *r, size_t bytes) {
+    bool has_room = request_take(r, bytes) && r->held <= HELD_BODIES * r->server->options->most_body;
+    if (!has_room) refuse(&r->failure, 429, "", "the answer is too large; ask for less, or in several requests");
+    return has_room;
+}
+
 static void give_back(request *r) {
     atomic_fetch_sub(&r->server->held, r->held);
     r->held = 0;
@@ -97,6 +103,12 @@ static void wake(request *r) {
     }
 }
 
+/* The client gets as much time to take the answer as the server had for it. */
+static void end_answer(request *r) {
+    if (!r->ended) r->deadline = clock_seconds() + r->server->options->request_seconds;
+    r->ended = true;
+}
+
 void request_answer(request *r, int status, const char *type, text *body) {
     pthread_mutex_lock(&r->lock);
     if (!r->status) {
@@ -107,7 +119,7 @@ void request_answer(request *r, int status, const char *type, text *body) {
         r->type = type;
         if (r->answer.failed) text_free(&r->answer);
     }
-    r->ended = true;
+    end_answer(r);
     wake(r);
     pthread_mutex_unlock(&r->lock);
     text_free(body);
@@ -121,7 +133,7 @@ void request_stream(request *r, const char *type, text *piece, bool last) {
         r->streams = true;
     }
     text_add(&r->answer, piece->data, piece->size);
-    r->ended |= last || r->answer.failed || piece->failed;
+    if (last || r->answer.failed || piece->failed) end_answer(r);
     wake(r);
     pthread_mutex_unlock(&r->lock);
     text_free(piece);
@@ -210,8 +222,8 @@ void part_done(void *user, capp_status status, const capp_error *err) {
     request *r = p->request;
     p->job = NULL;
     r->running--;
-    if (status != CAPP_OK && !p->complete && !r->failure.status) {
-        failure_of(&r->failure, err);
+    if (status != CAPP_OK && !p->complete) {
+        if (!r->failure.status) failure_of(&r->failure, err);
         for (size_t i = 0; i < r->n_parts; i++)
             if (r->parts[i]->job) capp_job_cancel(r->parts[i]->job);
     }

@@ -71,8 +71,8 @@ struct request {
     /* Of the engine: */
     part **parts; /* [n_parts] */
     size_t n_parts, parts_capacity, running;
-    failure failure; /* the first one of a part */
-    double deadline;
+    failure failure;                     /* the first one of a part */
+    double deadline;                     /* of the engine; with the lock: of the client, when the answer is complete */
     request *next;                       /* in an inbox, then in the list of running requests */
     request *watched_next, **watched_at; /* in the list of requests that have a connection */
     atomic_bool cancelled;               /* the client has gone, or the deadline is over */
@@ -101,6 +101,9 @@ void request_release(request *r);
 /* Counts bytes that the request is going to hold until it is released. False: all requests together would hold too
  * many. One request alone may hold more. */
 bool request_take(request *r, size_t bytes);
+
+/* The same for bytes of its answer, of which one request alone may not hold more. False: r->failure says so. */
+bool request_take_answer(request *r, size_t bytes);
 
 /* Whether there is room for so many bytes now. */
 bool request_has_room(const request *r, size_t bytes);

@@ -62,12 +62,13 @@ static bool has_left(int socket) {
     return poll(&p, 1, 0) == 1 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
-/* Cancels a request whose client has left or whose time is over. */
+/* Cancels a request whose client has left or whose time is over. A client that does not take its answer is left. */
 static bool is_over(server *s, request *r, double now) {
     pthread_mutex_lock(&r->lock);
-    bool left = r->socket >= 0 && has_left(r->socket);
-    bool late = !r->ended && now > r->deadline;
+    bool left = r->socket >= 0 && has_left(r->socket), over = now > r->deadline;
+    bool late = !r->ended && over;
     if (late) r->late = true;
+    if (r->ended && over && r->socket >= 0) shutdown(r->socket, SHUT_RDWR);
     pthread_mutex_unlock(&r->lock);
     if (left) s->left++;
     return left || late;

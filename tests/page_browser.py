@@ -102,6 +102,7 @@ def main():
             else:
                 settled(page, 3)
                 page.screenshot(path=folder / f"dark-{width}.png", full_page=True)
+            seen[f"track_{width}"] = page.locator(".track").first.bounding_box()["width"] / page.locator("#results").bounding_box()["width"]
             seen[f"wide_{width}"] = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             page.close()
         browser.close()

@@ -3,29 +3,31 @@
 #include <unistd.h>
 
 #include "capp_queue.h"
+#include "engine/handles.h"
 #include "queue/job.h"
 #include "scoring.h"
 #include "test.h"
 #include "tiny.h"
+#include "units.h"
 
 enum { ROWS = 24, TEXTS = 6, TOP = 5, MOST_TOKENS = TINY_CONTEXT };
 
 typedef struct fixture {
-    char path[64];
-    capp_model *model;
+    char path[64], exact_path[64];
+    capp_model *model, *exact;     /* exact: for its exact lane, or NULL */
     capp_session *session, *other; /* other: for the expected results */
     capp_queue *queue;
     capp_error err;
 } fixture;
 
 /* memory: 0 for the default. */
-static void open_model(fixture *f, const char *arch, capp_precision precision, uint64_t memory,
-                       const capp_queue_options *how) {
+static void open_model(fixture *f, const char *arch, uint64_t memory, const capp_queue_options *how) {
     capp_model_options options;
     capp_model_options_init(&options);
     options.threads = 1;
-    options.precision = precision;
+    options.precision = CAPP_PRECISION_F32;
     options.memory = memory;
+    f->exact = NULL;
     tiny_model_file(arch, 5, f->path);
     CHECK_OK(capp_model_open(&f->model, f->path, &options, &f->err), f->err);
     CHECK_OK(capp_session_open(&f->session, f->model, &f->err), f->err);
@@ -33,8 +35,18 @@ static void open_model(fixture *f, const char *arch, capp_precision precision, u
     CHECK_OK(capp_queue_open(&f->queue, f->session, how, &f->err), f->err);
 }
 
-static void open_fixture(fixture *f, capp_precision precision, const capp_queue_options *how) {
-    open_model(f, "llama", precision, 0, how);
+/* With two lanes. The exact one gets the weights of another model, so that the lanes differ by more than the margin. */
+static void open_lanes(fixture *f, const char *unit, const capp_queue_options *how) {
+    const char *arch = strstr(unit, "i16") ? "llama_integers" : "llama";
+    tiny_model_file(arch, 5, f->path);
+    tiny_model_file(arch, 6, f->exact_path);
+    f->model = open_unit(f->path, unit, 1, 0);
+    f->exact = open_unit(f->exact_path, unit, 1, 0);
+    CHECK_OK(capp_session_open(&f->session, f->model, &f->err), f->err);
+    CHECK_OK(capp_session_open(&f->other, f->model, &f->err), f->err);
+    CHECK(f->session->exact.weights);
+    f->session->exact.weights = f->other->exact.weights = f->exact->exact;
+    CHECK_OK(capp_queue_open(&f->queue, f->session, how, &f->err), f->err);
 }
 
 static void close_fixture(fixture *f) {
@@ -43,6 +55,9 @@ static void close_fixture(fixture *f) {
     capp_session_free(f->other);
     capp_model_free(f->model);
     unlink(f->path);
+    if (!f->exact) return;
+    capp_model_free(f->exact);
+    unlink(f->exact_path);
 }
 
 /* ---- Jobs and what they give ---- */
@@ -50,6 +65,7 @@ static void close_fixture(fixture *f) {
 typedef struct caller {
     scores *rows;
     double *posterior; /* of each row, the one of its prediction */
+    uint64_t *again;   /* of each row: what was scored again, and what the fast lane had found, as one number */
     size_t n_rows, first;
     capp_status status;
     int ended;
@@ -65,6 +81,12 @@ static bool on_result(void *user, const capp_result *r) {
     caller *c = user;
     CHECK_INT(r->row, c->n_rows);
     c->posterior[r->row] = r->posterior[r->prediction];
+    for (size_t i = 0; r->rescored && i < r->n_completions; i++)
+        for (size_t k = r->offset[i]; k < r->offset[i + 1]; k++) {
+            uint32_t bits;
+            memcpy(&bits, &r->first_logprobs[k], sizeof bits);
+            c->again[r->row] = c->again[r->row] * 0x100000001b3u + bits + r->rescored[i];
+        }
     c->n_rows++;
     return keep(c->rows, r);
 }
@@ -89,12 +111,15 @@ static void on_done(void *user, capp_status status, const capp_error *err) {
 }
 
 static caller new_caller(size_t rows) {
-    return (caller){.rows = calloc(rows + 1, sizeof(scores)), .posterior = calloc(rows + 1, sizeof(double))};
+    return (caller){.rows = calloc(rows + 1, sizeof(scores)),
+                    .posterior = calloc(rows + 1, sizeof(double)),
+                    .again = calloc(rows + 1, sizeof(uint64_t))};
 }
 
 static void free_caller(caller *c) {
     free_scores(c->rows, c->n_rows);
     free(c->posterior);
+    free(c->again);
 }
 
 static void drain(capp_queue *queue) {
@@ -120,11 +145,22 @@ static void check_residents(const fixture *f) {
     CHECK_INT(idle, tree->residents);
 }
 
-/* Jobs of 1, 2, 3 ... rows; another one is added after each step. */
-static uint64_t score_like_alone(capp_precision precision, size_t step_tokens, uint64_t seed) {
+/* A step, which must not run many more token rows than it has room for. */
+static bool step(fixture *f, size_t room) {
+    uint64_t before = capp_session_stats(f->session)->tokens_computed;
+    bool left = capp_queue_step(f->queue);
+    CHECK(capp_session_stats(f->session)->tokens_computed - before < room + TINY_CONTEXT);
+    return left;
+}
+
+/* Jobs of 1, 2, 3 ... rows; another one is added after each step. unit: of two lanes, or NULL. */
+static uint64_t score_like_alone(const char *unit, size_t step_tokens, uint64_t seed) {
     fixture f;
     const capp_queue_options how = {.wave_seconds = 1e-9, .least_tokens = step_tokens, .keep_tokens = 200};
-    open_fixture(&f, precision, &how);
+    if (unit)
+        open_lanes(&f, unit, &how);
+    else
+        open_model(&f, "llama", 0, &how);
     row *rows = make_rows(seed, ROWS);
     capp_example examples[ROWS];
     for (size_t i = 0; i < ROWS; i++) {
@@ -134,10 +170,10 @@ static uint64_t score_like_alone(capp_precision precision, size_t step_tokens, u
     caller alone = new_caller(ROWS), jobs[ROWS];
     capp_run_options options;
     capp_run_options_init(&options);
-    options.aggregate = CAPP_AGGREGATE_SUM;
+    options.aggregate = CAPP_AGGREGATE_SUM; /* its margin is the widest */
     CHECK_OK(capp_score(f.other, examples, ROWS, &options, on_result, &alone, &f.err), f.err);
     size_t n = 0, at = 0, steps = 0;
-    while (at < ROWS || capp_queue_step(f.queue)) {
+    while (at < ROWS || step(&f, step_tokens)) {
         CHECK(steps++ < 100000);
         check_residents(&f);
         if (at == ROWS) continue;
@@ -149,7 +185,7 @@ static uint64_t score_like_alone(capp_precision precision, size_t step_tokens, u
                  f.err);
         at += count;
         n++;
-        capp_queue_step(f.queue);
+        step(&f, step_tokens);
     }
     CHECK(n > 4);
     if (step_tokens < 20) CHECK(steps > 100); /* rows were cut into pieces */
@@ -159,6 +195,7 @@ static uint64_t score_like_alone(capp_precision precision, size_t step_tokens, u
         for (size_t k = 0; k < jobs[i].n_rows; k++) {
             check_row(&jobs[i].rows[k], &alone.rows[jobs[i].first + k]);
             CHECK(jobs[i].posterior[k] == alone.posterior[jobs[i].first + k]);
+            CHECK(jobs[i].again[k] == alone.again[jobs[i].first + k]);
         }
         at -= jobs[i].n_rows;
         free_caller(&jobs[i]);
@@ -177,19 +214,87 @@ static uint64_t score_like_alone(capp_precision precision, size_t step_tokens, u
 
 TEST(rows_have_the_same_bits_in_steps_of_any_size) {
     const size_t sizes[] = {1, 7, 64, 5000};
-    for (size_t i = 0; i < 4; i++) CHECK_INT(score_like_alone(CAPP_PRECISION_F32, sizes[i], i), 0);
+    for (size_t i = 0; i < 4; i++) CHECK_INT(score_like_alone(NULL, sizes[i], i), 0);
 }
 
-/* Under auto, with bfloat16 where the machine has it. */
-TEST(close_rows_are_rescored) {
+/* Close rows go through the same steps, piece by piece. */
+static void rescore_like_alone(const char *unit, uint64_t seeds) {
     uint64_t rescored = 0;
-    for (uint64_t seed = 0; seed < 12; seed++) rescored += score_like_alone(CAPP_PRECISION_AUTO, 9 + 20 * seed, seed);
-    capp_model_info info;
+    for (uint64_t seed = 0; seed < seeds; seed++) rescored += score_like_alone(unit, seed ? 9 + 15 * seed : 1, seed);
+    CHECK(rescored >= seeds / 2);
+}
+
+TEST(close_rows_are_rescored_avx512bf16) {
+    need_unit("avx512bf16_auto");
+    rescore_like_alone("avx512bf16_auto", 16);
+    rescore_like_alone("avx512bf16_bf16_i16", 16);
+}
+
+TEST(slow_close_rows_are_rescored_emulated) {
+    rescore_like_alone("tiles_emulated", 4);
+}
+
+/* Beside long jobs: a step of the exact lane at most, its own, and one of the exact lane if it is close itself. */
+static void wait_beside_long_jobs(fixture *f, const capp_example *example, bool is_close) {
+    caller mine = new_caller(1);
+    capp_job *job;
+    size_t steps = 0;
+    CHECK_OK(capp_queue_score(f->queue, example, 1, NULL, on_result, on_done, &mine, &job, &f->err), f->err);
+    while (!mine.ended) capp_queue_step(f->queue), steps++;
+    CHECK_OK(mine.status, mine.err);
+    CHECK_INT(mine.again[0] != 0, is_close);
+    CHECK(steps <= (is_close ? 3 : 2));
+    free_caller(&mine);
+}
+
+static void wait_beside_close_rows(const char *unit) {
+    enum { WORDS = 12, LONG = 12, SHORT = 16, PROMPTS = WORDS * WORDS };
+    static const char *const words[WORDS] = {"aeon", "be", "ode",  "do",   "a",    "me",
+                                             "doe",  "ma", "code", "bade", "zone", "no"};
+    static char prompts[PROMPTS][20];
     fixture f;
-    open_fixture(&f, CAPP_PRECISION_AUTO, NULL);
-    capp_model_get_info(f.model, &info);
-    if (info.precision != CAPP_PRECISION_F32) CHECK(rescored > 3);
+    const capp_queue_options how = {.wave_seconds = 1e-9, .least_tokens = 48, .keep_tokens = 200};
+    open_lanes(&f, unit, &how);
+    f.session->exact.weights = f.other->exact.weights = f.model->exact; /* no row is scored three times */
+    row *rows = make_rows(11, ROWS);
+    capp_str completions[WORDS];
+    capp_example longs[ROWS], shorts[PROMPTS];
+    caller jobs[LONG], alone = new_caller(PROMPTS);
+    for (size_t i = 0; i < WORDS; i++) completions[i] = capp_str_of(words[i]);
+    for (size_t i = 0; i < PROMPTS; i++) {
+        snprintf(prompts[i], sizeof prompts[i], "%s %s", words[i % WORDS], words[i / WORDS]);
+        shorts[i] = (capp_example){capp_str_of(prompts[i]), completions, WORDS / 2, NULL, NULL, false};
+    }
+    CHECK_OK(capp_score(f.other, shorts, PROMPTS, NULL, on_result, &alone, &f.err), f.err);
+    for (size_t i = 0; i < ROWS; i++) longs[i] = rows[i].example;
+    for (size_t i = 0; i < LONG; i++) {
+        capp_job *job;
+        jobs[i] = new_caller(ROWS);
+        CHECK_OK(capp_queue_score(f.queue, longs, ROWS, NULL, on_result, on_done, &jobs[i], &job, &f.err), f.err);
+    }
+    size_t n[2] = {0};
+    for (size_t i = 0; i < PROMPTS; i++) {
+        bool is_close = alone.again[i] != 0;
+        if (n[is_close] == SHORT / 2) continue;
+        if (n[is_close]++ % 2) capp_queue_step(f.queue);
+        wait_beside_long_jobs(&f, &shorts[i], is_close);
+    }
+    CHECK(n[0] == SHORT / 2 && n[1] > 1);
+    for (size_t i = 0; i < LONG; i++) CHECK_INT(jobs[i].ended, 0);
+    drain(f.queue);
+    for (size_t i = 0; i < LONG; i++) free_caller(&jobs[i]);
+    free_caller(&alone);
+    free(rows);
     close_fixture(&f);
+}
+
+TEST(a_short_job_does_not_wait_for_close_rows_avx512bf16) {
+    need_unit("avx512bf16_auto");
+    wait_beside_close_rows("avx512bf16_auto");
+}
+
+TEST(slow_a_short_job_does_not_wait_for_close_rows_emulated) {
+    wait_beside_close_rows("tiles_emulated");
 }
 
 static bool keep_text(void *user, const capp_text_result *r) {
@@ -216,7 +321,7 @@ static void continue_like_alone(size_t step_tokens, size_t top) {
                                              "zone",  "the code bade"};
     fixture f;
     const capp_queue_options how = {.wave_seconds = 1e-9, .least_tokens = step_tokens, .keep_tokens = 200};
-    open_fixture(&f, CAPP_PRECISION_F32, &how);
+    open_model(&f, "llama", 0, &how);
     row *rows = make_rows(3, 4);
     caller jobs[TEXTS], noise = new_caller(4);
     capp_example examples[4];
@@ -275,60 +380,11 @@ TEST(texts_have_the_same_bits) {
     continue_like_alone(40, TOP);
 }
 
-TEST(draws_follow_the_distribution) {
-    enum { N = 6, DRAWS = 20000 };
-    const double p[N] = {0.4, 0.05, 0.3, 0.05, 0.15, 0.05};
-    float logprobs[N];
-    double weights[N];
-    uint32_t order[N];
-    for (size_t i = 0; i < N; i++) logprobs[i] = (float)log(p[i]);
-    for (int narrow = 0; narrow < 2; narrow++)
-        for (double temperature = 0.5; temperature < 2.5; temperature *= 2) {
-            double expected[N], sum = 0, count[N] = {0};
-            for (size_t i = 0; i < N; i++) expected[i] = pow(p[i], 1 / temperature);
-            for (size_t i = 0; i < N; i++) sum += expected[i];
-            /* Tokens 0, 2 and 4 have more than 0.55 of any of these distributions, 0 and 2 alone less only at 2. */
-            double top_p = narrow ? 0.55 : 1;
-            if (narrow) {
-                double all = sum, so_far = 0;
-                const size_t rank[N] = {0, 2, 4, 1, 3, 5};
-                for (size_t k = 0; k < N; k++) {
-                    bool in = so_far < top_p * all;
-                    so_far += expected[rank[k]];
-                    if (!in) sum -= expected[rank[k]], expected[rank[k]] = 0;
-                }
-            }
-            capp_continuation how;
-            capp_continuation_init(&how);
-            how.temperature = temperature;
-            how.top_p = top_p;
-            how.seed = 7;
-            for (size_t d = 0; d < DRAWS; d++) count[capp_draw_token(logprobs, N, &how, d, weights, order)]++;
-            for (size_t i = 0; i < N; i++) CHECK_NEAR(count[i] / DRAWS, expected[i] / sum, 0.015);
-        }
-    capp_continuation greedy;
-    capp_continuation_init(&greedy);
-    CHECK_INT(capp_draw_token(logprobs, N, &greedy, 3, weights, order), 0);
-}
-
-TEST(the_most_probable_tokens) {
-    const float logprobs[] = {-3, -1, -2, -1, -5, -1};
-    int32_t ids[6];
-    float top[6];
-    CHECK_INT(capp_top_tokens(logprobs, 6, 4, ids, top), 4);
-    CHECK_INT(ids[0], 1);
-    CHECK_INT(ids[1], 3);
-    CHECK_INT(ids[2], 5);
-    CHECK_INT(ids[3], 2);
-    CHECK_INT(capp_top_tokens(logprobs, 2, 5, ids, top), 2);
-    CHECK_INT(capp_top_tokens(logprobs, 2, 0, ids, top), 0);
-}
-
 /* A small job that comes after long ones is done within two steps. */
 TEST(a_short_job_does_not_wait_for_long_ones) {
     fixture f;
     const capp_queue_options how = {.wave_seconds = 1e-9, .least_tokens = 48, .keep_tokens = 200};
-    open_fixture(&f, CAPP_PRECISION_F32, &how);
+    open_model(&f, "llama", 0, &how);
     row *rows = make_rows(11, ROWS);
     capp_example examples[ROWS];
     for (size_t i = 0; i < ROWS; i++) examples[i] = rows[i].example;
@@ -397,8 +453,8 @@ static void wait_for_seats(const char *arch, uint64_t memory, size_t shared, dou
     fixture small, large;
     caller found[LONG_TEXTS], expected[LONG_TEXTS];
     double needed = (double)(shared + LONG_TEXTS * (LONG_IDS - shared + LONG_MORE - 1));
-    open_model(&small, arch, CAPP_PRECISION_F32, memory, &how);
-    open_model(&large, arch, CAPP_PRECISION_F32, (uint64_t)1 << 30, &how);
+    open_model(&small, arch, memory, &how);
+    open_model(&large, arch, (uint64_t)1 << 30, &how);
     double computed = run_long_texts(&small, found, shared);
     run_long_texts(&large, expected, shared);
     size_t slots = capp_lane_slots(capp_session_fast(small.session));
@@ -423,44 +479,6 @@ TEST(texts_that_do_not_fit_together_wait) {
     wait_for_seats("qwen35", 2 << 20, 0, 1.2);
 }
 
-/* ---- The size of a step ---- */
-
-/* Other programs make some steps up to three times as long. */
-static double noisy(test_random *r, double seconds) {
-    return seconds * (test_random_below(r, 3) ? 1 + 2 * test_random_unit(r) : 1 + 0.03 * test_random_unit(r));
-}
-
-/* Steps of a model that needs `fixed` seconds for each step and `each` for each row. */
-static size_t learned_rows(double fixed, double each, double seconds, size_t least) {
-    capp_rate rate = {0};
-    test_random r = {3};
-    CHECK_INT(capp_rate_rows(&rate, seconds, 0), 192);
-    for (size_t i = 0; i < 40; i++) capp_rate_learn(&rate, 192, noisy(&r, fixed + 192 * each));
-    CHECK_INT(capp_rate_rows(&rate, seconds, 0), 3 * 192); /* steps of one size tell nothing */
-    for (size_t i = 0; i < 300; i++) {
-        size_t rows = 1 + test_random_below(&r, 300);
-        capp_rate_learn(&rate, rows, noisy(&r, fixed + (double)rows * each));
-    }
-    return capp_rate_rows(&rate, seconds, least);
-}
-
-static double throughput(double fixed, double each, double rows) {
-    return rows / (fixed + rows * each);
-}
-
-TEST(a_step_keeps_most_of_the_throughput) {
-    const double fixed[] = {0.015, 0.1, 0.6}, each[] = {2.5e-4, 1e-3, 5e-3};
-    for (size_t i = 0; i < 3; i++) {
-        size_t rows = learned_rows(fixed[i], each[i], 1e-9, 0);
-        double kept = throughput(fixed[i], each[i], (double)rows) / throughput(fixed[i], each[i], 768);
-        CHECK(kept > 0.83 && kept < 0.92);
-        rows = learned_rows(fixed[i], each[i], fixed[i] + 600 * each[i], 0);
-        CHECK_NEAR((double)rows / 600, 1, 0.15);
-        CHECK_INT(learned_rows(fixed[i], each[i], 1e-9, 30), 30);
-    }
-    CHECK_INT(learned_rows(1e-3, 2.5e-4, 1e-9, 0), 192);
-}
-
 /* ---- Fairness ---- */
 
 /* Steps until a text that asks for max_tokens tokens has ended, beside n texts of `callers` callers that have run for
@@ -471,7 +489,7 @@ static size_t steps_beside(size_t n, size_t callers, size_t n_ids, size_t max_to
     size_t steps = 0;
     caller *others = calloc(n, sizeof *others), mine;
     int32_t ids[LONG_IDS];
-    open_model(&f, "llama", CAPP_PRECISION_F32, 0, &how);
+    open_model(&f, "llama", 0, &how);
     for (size_t i = 0; i < n; i++) {
         long_text(ids, i, 0);
         capp_job *job = add_text(&f, &others[i], ids, LONG_IDS, LONG_MORE);
@@ -505,7 +523,7 @@ TEST(a_text_does_not_wait_for_a_thousand_others) {
 
 TEST(jobs_end_early) {
     fixture f;
-    open_fixture(&f, CAPP_PRECISION_F32, NULL);
+    open_model(&f, "llama", 0, NULL);
     row *rows = make_rows(2, 3);
     capp_example examples[] = {rows[0].example, rows[1].example, rows[2].example};
     capp_job *job;
@@ -543,7 +561,7 @@ TEST(jobs_end_early) {
 
 TEST(what_a_queue_refuses) {
     fixture f;
-    open_fixture(&f, CAPP_PRECISION_F32, NULL);
+    open_model(&f, "llama", 0, NULL);
     capp_job *job;
     capp_run_options options;
     capp_run_options_init(&options);

@@ -1,4 +1,4 @@
-"""capp serve with clients that need environments of their own: lm-evaluation-harness, schemathesis. For make check."""
+"""capp serve with clients that need environments of their own: lm-evaluation-harness, schemathesis."""
 import json
 import os
 import subprocess
@@ -28,13 +28,14 @@ metric_list:
   - metric: acc_norm
 """
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def environment(requirements):
-    """Python of an environment with these packages."""
+    """Python of an environment with these packages; make setup-test has made it."""
     made = subprocess.run([str(ROOT / "tools" / "venv.sh"), str(ROOT / "tests" / requirements)], stdout=subprocess.PIPE, text=True)
-    assert made.returncode == 0
+    if made.returncode:
+        pytest.skip(f"the packages of {requirements} cannot be installed")
     return Path(made.stdout.strip())
 
 
@@ -69,11 +70,12 @@ def test_lm_evaluation_harness(tmp_path, smollm2):
         assert wrong <= len(different)
 
 
-def test_schemathesis(tmp_path, tiny_model):
+@pytest.mark.parametrize("examples, phases", [(10, "fuzzing"), pytest.param(300, "coverage,fuzzing", marks=pytest.mark.long)])
+def test_schemathesis(tmp_path, tiny_model, examples, phases):
     python = environment("schemathesis_requirements.txt")
     with serving(tmp_path, "-m", f"tiny={tiny_model}", "--precision", "f32") as server:
         checks = ("not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,"
                   "negative_data_rejection,unsupported_method")
-        done = subprocess.run([str(python.parent / "schemathesis"), "run", f"{server.base}/openapi.json", "--max-examples", "300",
-                               "--checks", checks, "--phases", "coverage,fuzzing"], capture_output=True, text=True, cwd=tmp_path)
+        done = subprocess.run([str(python.parent / "schemathesis"), "run", f"{server.base}/openapi.json", "--max-examples", str(examples),
+                               "--checks", checks, "--phases", phases], capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 0, done.stdout[-3000:]

@@ -111,10 +111,11 @@ def test_memory_is_flat(tmp_path, tiny_model):
 @pytest.mark.timeout(900)
 def test_throughput_and_waiting(tmp_path, smollm2):
     """32 clients get at least 85 % of the command's throughput, in processor time, on rows that no cache knows, when the server has
-    learned how large waves must be. Beside long requests, a small one takes at most two waves."""
+    learned how large waves must be. Beside long requests, a small one takes at most two waves. One thread each: on a machine that
+    others use, threads that wait for each other cost processor time."""
     copa = [json.loads(line) for line in (Path(__file__).parent.parent / "examples" / "data" / "copa.jsonl").read_text().splitlines()]
-    rows = [{"prompt": f"({i}) {row['prompt']}", "completions": row["completions"]} for i in range(9) for row in copa]
-    warm, rows = rows[:len(rows) // 3], rows[len(rows) // 3:]
+    rows = [{"prompt": f"({i}) {row['prompt']}", "completions": row["completions"]} for i in range(20) for row in copa]
+    warm, rows = rows[:len(rows) // 4], rows[len(rows) // 4:]
 
     def used(pid):
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -123,11 +124,11 @@ def test_throughput_and_waiting(tmp_path, smollm2):
     def by_command(rows):
         (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         before = os.times()
-        assert run("classify", "-m", smollm2, "-q", tmp_path / "rows.jsonl").returncode == 0
+        assert run("classify", "-m", smollm2, "--threads", "1", "-q", tmp_path / "rows.jsonl").returncode == 0
         after = os.times()
         return after.children_user + after.children_system - before.children_user - before.children_system
 
-    with serving(tmp_path, "-m", smollm2) as server:
+    with serving(tmp_path, "-m", smollm2, "--threads", "1") as server:
 
         def ask(rows):
             for row in rows:
@@ -143,8 +144,11 @@ def test_throughput_and_waiting(tmp_path, smollm2):
             return used(server.process.pid) - before
 
         cost(warm)
-        mine = cost(rows)
-        theirs = by_command(rows) - by_command(rows[:1])
+        mine = theirs = 0
+        for part in range(4):  # in turn, because the machine may become faster or slower
+            theirs += by_command(rows[part::4]) - by_command(rows[:1])
+            mine += cost(rows[part::4])
+        print(f"the server needs {mine:.2f} s, the command {theirs:.2f} s; wave of {server.metric('wave_tokens'):.0f} tokens")
         assert theirs > 0.85 * mine, (theirs, mine)
         with connect(server) as long:
             long.sendall(request_bytes("/v1/classify", {"texts": [row["prompt"] + " once more" for row in rows], "classes": CLASSES}))
@@ -288,6 +292,31 @@ def test_json_counts_as_it_is_in_memory(tmp_path, tiny_model):
             while not server.metric("held_bytes"):
                 time.sleep(0.02)
             server.fails("/detokenize", body, 429, "try again")
+
+
+def test_an_answer_that_is_too_large(tmp_path, tiny_model):
+    """What the server holds for a request has a bound."""
+    with serving(tmp_path, *options_of(tiny_model, "--max-body", "2K")) as server:
+        body = {"prompt": "the", "max_tokens": 60, "ignore_eos": True, "logprobs": 100}
+        server.fails("/v1/completions", body, 429, "too large")
+        server.fails("/v1/completions", {**body, "logprobs": 1, "n": 20}, 429, "too large")
+        server.fails("/v1/classify", {"texts": ["a"] * 100, "classes": ["b", "c"] * 40}, 429, "too large")
+        assert server.post("/v1/completions", **{**body, "logprobs": 1})["choices"]
+        end = time.monotonic() + 30
+        while server.metric("held_bytes"):
+            assert time.monotonic() < end
+
+
+def test_a_client_that_does_not_take_its_answer(tmp_path, tiny_model):
+    with serving(tmp_path, *options_of(tiny_model, "--timeout", "2")) as server, socket.socket() as each:
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        each.connect(("127.0.0.1", server.port))
+        each.sendall(request_bytes("/v1/completions", {"prompt": "the", "max_tokens": 80, "ignore_eos": True, "logprobs": 100, "n": 20}))
+        end = time.monotonic() + 20
+        while not any(line.get("path") == "/v1/completions" for line in server.lines()):  # the end of a request is logged
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        assert server.post("/v1/completions", prompt="a")["choices"]
 
 
 def test_clients_that_leave_while_an_answer_streams(tmp_path, tiny_model, build_used):

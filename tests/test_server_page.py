@@ -1,4 +1,4 @@
-"""The page of capp serve in headless Chromium. For make check."""
+"""The page of capp serve in headless Chromium, where it is installed (tools/setup.sh browser, as make check does)."""
 import json
 import shutil
 import subprocess
@@ -18,8 +18,9 @@ def seen(tmp_path_factory, smollm2):
     if not chromium:
         pytest.skip("no chromium: tools/setup.sh browser")
     folder = tmp_path_factory.mktemp("page")
-    made = subprocess.run([ROOT / "tools" / "venv.sh", ROOT / "tests" / "page_requirements.txt"], stdout=subprocess.PIPE, text=True,
-                          check=True)
+    made = subprocess.run([ROOT / "tools" / "venv.sh", ROOT / "tests" / "page_requirements.txt"], stdout=subprocess.PIPE, text=True)
+    if made.returncode:
+        pytest.skip("the packages of page_requirements.txt cannot be installed")
     with serving(folder, "-m", smollm2) as server:
         done = subprocess.run([made.stdout.strip(), ROOT / "tests" / "page_browser.py", f"{server.base}/", folder, chromium],
                               capture_output=True, text=True, timeout=300)
@@ -33,7 +34,7 @@ def seen(tmp_path_factory, smollm2):
     return found
 
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_bars_show_the_probabilities_of_the_server(seen):
@@ -66,5 +67,6 @@ def test_the_page_is_sound(seen):
     assert seen["tab_order"][:6] == ["texts", "classes", "template", "aggregate", "chat", "multi_label"]
     assert {"share", "export", "skip", "model", "prior-0", "class"} <= set(seen["tab_order"])
     assert seen["wide_1280"] == seen["wide_420"] == 0
+    assert seen["track_1280"] > 0.5 and seen["track_420"] > 0.65  # bars are long enough to compare on a phone, too
     for name in ("light", "dark-1280", "dark-420", "tokens"):
         assert (seen["folder"] / f"{name}.png").stat().st_size > 10_000

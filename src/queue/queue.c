@@ -6,7 +6,6 @@
 #include "queue/job.h"
 
 enum { SPREAD_BYTES = 32 << 20 }; /* memory for the distributions of a step */
-enum { PIECE = 16 };              /* tokens that are added to the tree before their rows are counted */
 
 void capp_queue_options_init(capp_queue_options *options) {
     *options = (capp_queue_options){.wave_seconds = 0.05, .keep_tokens = 16384};
@@ -26,7 +25,8 @@ capp_status capp_queue_open(capp_queue **out, capp_session *session, const capp_
     }
     size_t outputs = capp_model_outputs(capp_session_model(session)), bytes = outputs * sizeof *queue->spreads;
     queue->most_spreads = SPREAD_BYTES / bytes ? SPREAD_BYTES / bytes : 1;
-    queue->stats.step_tokens = capp_rate_rows(&queue->rate, queue->options.wave_seconds, queue->options.least_tokens);
+    for (size_t i = 0; i < CAPP_TURNS; i++) queue->lines[i].room = capp_rate_first(queue->options.least_tokens);
+    queue->stats.step_tokens = queue->lines[CAPP_TURN_FAST].room;
     *out = queue;
     return CAPP_OK;
 }
@@ -71,62 +71,21 @@ void capp_queue_get_stats(const capp_queue *queue, capp_queue_stats *stats) {
     *stats = queue->stats;
 }
 
-/* ---- What jobs add to a step ---- */
-
-/* The rows that n nodes need: those that are not in the KV store. */
-static size_t rows_of(const capp_tree *tree, const uint32_t *nodes, size_t n, size_t fresh) {
-    size_t rows = 0;
-    for (size_t i = 0; i < n; i++) rows += tree->nodes[nodes[i]].slot == CAPP_NO_SLOT;
-    return rows < fresh ? rows : fresh;
-}
-
-capp_status capp_add_path(capp_queue *queue, const capp_path *path, size_t *room, size_t *added, uint32_t *last,
-                          capp_error *err) {
-    capp_tree *tree = capp_lane_tree(capp_session_fast(queue->session));
-    size_t i = *path->known;
-    *last = i ? path->nodes[i - 1] : CAPP_ROOT;
-    while (i < path->n && *room) {
-        size_t piece = path->n - i < PIECE ? path->n - i : PIECE, touched = tree->touched;
-        if (piece > *room) piece = *room;
-        capp_status st = capp_tree_insert(tree, *last, path->ids + i, piece, false, path->nodes + i, last, err);
-        if (st != CAPP_OK) return st;
-        size_t rows = rows_of(tree, path->nodes + i, piece, tree->touched - touched);
-        *room -= rows < *room ? rows : *room;
-        i += piece;
-    }
-    capp_status st = CAPP_OK;
-    if (i < path->n) st = capp_tree_insert(tree, *last, path->ids + i, 1, false, path->nodes + i, last, err), i++;
-    *added = i;
-    return st;
-}
-
-capp_status capp_add_spread(capp_queue *queue, uint32_t node, bool *full, capp_error *err) {
-    capp_tree *tree = capp_lane_tree(capp_session_fast(queue->session));
-    size_t outputs = capp_model_outputs(capp_session_model(queue->session));
-    *full = false;
-    if (capp_tree_spread_of(tree, node)) return CAPP_OK;
-    if (queue->n_spreads == queue->most_spreads) {
-        *full = true;
-        return CAPP_OK;
-    }
-    if (!queue->spreads && !(queue->spreads = capp_new(queue->most_spreads * outputs, sizeof *queue->spreads)))
-        return capp_fail_memory(err, "the distributions of a step");
-    return capp_tree_spread(tree, node, queue->spreads + outputs * queue->n_spreads++, err);
-}
-
 /* ---- A step ---- */
 
 /* The next steps have more or less room, but not suddenly. */
 static void learn(capp_queue *queue, size_t rows, double seconds) {
     capp_queue_stats *stats = &queue->stats;
+    capp_line *line = &queue->lines[queue->turn];
     stats->steps++;
     stats->seconds += seconds;
     stats->last_seconds = seconds;
     if (seconds > stats->longest_seconds) stats->longest_seconds = seconds;
-    capp_rate_learn(&queue->rate, rows, seconds);
-    size_t wanted = capp_rate_rows(&queue->rate, queue->options.wave_seconds, queue->options.least_tokens);
-    size_t most = 2 * stats->step_tokens, least = (stats->step_tokens + 1) / 2;
-    stats->step_tokens = wanted > most ? most : wanted < least ? least : wanted;
+    capp_rate_learn(&line->rate, rows, seconds);
+    size_t wanted = capp_rate_rows(&line->rate, queue->options.wave_seconds, queue->options.least_tokens);
+    size_t most = 2 * line->room, least = (line->room + 1) / 2;
+    if (wanted) line->room = wanted > most ? most : wanted < least ? least : wanted;
+    stats->step_tokens = queue->lines[CAPP_TURN_FAST].room;
 }
 
 /* Tells the session the longest path of all jobs. */
@@ -143,7 +102,8 @@ static void run_step(capp_queue *queue) {
     capp_session *session = queue->session;
     uint64_t before = capp_session_stats(session)->tokens_computed;
     double start = capp_seconds();
-    capp_status st = capp_session_run(session, capp_session_fast(session), NULL, NULL, &err);
+    capp_lane *lane = queue->turn == CAPP_TURN_EXACT ? capp_session_exact(session) : capp_session_fast(session);
+    capp_status st = capp_session_run(session, lane, NULL, NULL, &err);
     learn(queue, (size_t)(capp_session_stats(session)->tokens_computed - before), capp_seconds() - start);
     for (size_t i = 0; i < queue->n; i++) {
         capp_job *job = queue->jobs[i];
@@ -161,10 +121,11 @@ static void run_step(capp_queue *queue) {
 
 /* Ends the jobs that are complete, cancelled or failed. */
 static void end_jobs(capp_queue *queue) {
-    size_t kept = 0, next = 0, n = queue->n;
+    size_t kept = 0, next[CAPP_TURNS] = {0}, n = queue->n;
     for (size_t i = 0; i < n; i++) {
         capp_job *job = queue->jobs[i];
-        if (i == queue->next) next = kept;
+        for (size_t k = 0; k < CAPP_TURNS; k++)
+            if (i == queue->lines[k].next) next[k] = kept;
         if (job->cancelled && job->status == CAPP_OK && !job->ended)
             job->status = capp_fail(&job->err, CAPP_ECANCELLED, "cancelled");
         if (job->ended || job->status != CAPP_OK)
@@ -173,7 +134,7 @@ static void end_jobs(capp_queue *queue) {
             queue->jobs[kept++] = job;
     }
     queue->n = kept;
-    queue->next = next < kept ? next : 0;
+    for (size_t k = 0; k < CAPP_TURNS; k++) queue->lines[k].next = next[k] < kept ? next[k] : 0;
 }
 
 /* Texts whose recurrent states have slots between steps. Always the same number: new scratch memory loses what is
@@ -183,17 +144,19 @@ enum { KEPT_PATHS = 16 };
 /* Fills the window of the step. */
 static capp_status fill_step(capp_queue *queue, capp_error *err) {
     capp_session *session = queue->session;
-    size_t room = queue->stats.step_tokens;
     capp_status st;
     queue->n_spreads = 0;
     for (size_t i = 0; i < queue->n; i++) queue->jobs[i]->in_step = queue->jobs[i]->starved = false;
     capp_session_keep(session, queue->options.keep_tokens, KEPT_PATHS);
     expect_paths(queue);
     if ((st = capp_session_make_room(session, err)) != CAPP_OK) return st;
-    if ((st = capp_tree_next_window(capp_lane_tree(capp_session_fast(session)), err)) != CAPP_OK) return st;
     if ((st = capp_make_groups(queue, err)) != CAPP_OK) return st;
-    capp_take_seats(queue, &room);
-    capp_share_step(queue, room);
+    capp_take_turn(queue);
+    if ((st = capp_tree_next_window(capp_step_tree(queue), err)) != CAPP_OK) return st;
+    const capp_line *line = &queue->lines[queue->turn];
+    size_t room = line->room, trial = queue->options.least_tokens ? room : capp_rate_trial(&line->rate, room);
+    if (queue->turn == CAPP_TURN_FAST) capp_take_seats(queue, &room);
+    capp_share_step(queue, room, trial);
     expect_paths(queue); /* rows that begin in this step may be longer */
     return CAPP_OK;
 }

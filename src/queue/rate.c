@@ -1,62 +1,68 @@
-/* How long a step takes: a + b * rows. The weights are read once for a step of any size (a), and each row costs b.
- * Other programs only make steps longer, so the shortest steps of each size tell most. */
+/* How long a step takes: a + b * rows. The weights are read once for a step of any size (a), and each row costs b. A
+ * line through the times of recent steps tells both, if their sizes differ. Other programs only make steps longer, so
+ * long steps count little. */
 #include <math.h>
 
 #include "queue/job.h"
 
-enum { MOST_ROWS = 768 };  /* a wave of this many rows has the full throughput */
-enum { FEW_ROWS = 16 };    /* smaller steps are noise */
-enum { LEAST_ROWS = 192 }; /* on the machines that we know, smaller steps lose more than they should */
+/* Of a step before anything is known, and at least: fewer rows lose more than the line says, because they do not fill
+ * the tiles of the products. */
+enum { FIRST_ROWS = 64 };
 
-static const double KEPT = 0.85;     /* part of the throughput that a step keeps at least */
-static const double PROBE = 2;       /* seconds: a step that takes longer is not tried in a larger size */
-static const double AGEING = 1.0005; /* an old time counts as so much longer after each step */
-static const double SPREAD = 2.5;    /* steps must differ in size by this factor to tell a from b */
+enum { MOST_ROWS = 768 };                  /* a wave of this many rows has the full throughput */
+enum { MEMORY = 256 };                     /* steps after which a time counts 1 / e */
+enum { TRIAL_STEPS = 8, TRIAL_PARTS = 4 }; /* a step of every eight may be a trial, with a quarter of the rows */
 
-/* Fits the line to the shortest times, by their relative errors. */
-static void fit(capp_rate *rate) {
-    double w = 0, x = 0, y = 0, xx = 0, xy = 0, least = INFINITY, most = 0;
-    for (size_t i = 0; i < CAPP_RATE_SIZES; i++) {
-        double rows = rate->sizes[i].rows, seconds = rate->sizes[i].seconds, weight = 1 / (seconds * seconds);
-        if (!(rows > 0)) continue;
-        w += weight, x += weight * rows, y += weight * seconds;
-        xx += weight * rows * rows, xy += weight * rows * seconds;
-        least = fmin(least, rows), most = fmax(most, rows);
-    }
-    double b = (w * xy - x * y) / (w * xx - x * x), a = (y - b * x) / w;
-    if (most < SPREAD * least || !(b > 0)) return;
-    rate->row = b;
-    rate->fixed = a > 0 ? a : 0;
+/* Part of the throughput that a step keeps at least: 85 %, and what the callers' own work takes. */
+static const double KEPT = 0.9;
+
+/* The variance of sizes, relative to their mean square, from which on a line is known well enough. Steps of one size
+ * with a trial now and then have about this. */
+static const double VARIANCE = 0.05;
+
+/* The variance of sizes, relative to their mean square. */
+static double variance_of(const capp_rate *rate) {
+    return rate->steps ? 1 - rate->x * rate->x / (rate->w * rate->xx) : 0;
 }
 
-/* Two sizes for each power of two: twice the logarithm of rows, rounded down. */
-static size_t size_of(size_t rows) {
-    size_t at = 0;
-    for (uint64_t square = (uint64_t)rows * rows; square > 1; square /= 2) at++;
-    return at;
+/* The line through the times. False: not known. */
+static bool fit(const capp_rate *rate, double *a, double *b) {
+    if (variance_of(rate) < VARIANCE / 4) return false;
+    *b = (rate->w * rate->xy - rate->x * rate->y) / (rate->w * rate->xx - rate->x * rate->x);
+    *a = fmax(0, (rate->y - *b * rate->x) / rate->w);
+    return *b > 0;
+}
+
+/* How much a step counts that took longer than expected, by the quotient of the two times. Twice as long: 1 / 64. */
+static double trust(double quotient) {
+    double cube = quotient * quotient * quotient;
+    return cube * cube;
 }
 
 void capp_rate_learn(capp_rate *rate, size_t rows, double seconds) {
-    if (rows < FEW_ROWS) return;
-    if (seconds < 1e-6) seconds = 1e-6;
-    size_t at = size_of(rows);
-    capp_rate_size *size = &rate->sizes[at < CAPP_RATE_SIZES ? at : CAPP_RATE_SIZES - 1];
-    for (size_t i = 0; i < CAPP_RATE_SIZES; i++) rate->sizes[i].seconds *= AGEING;
-    if (size->rows > 0 && seconds / (double)rows > size->seconds / size->rows) return;
-    *size = (capp_rate_size){(double)rows, seconds};
-    fit(rate);
+    double *sums[] = {&rate->w, &rate->x, &rate->y, &rate->xx, &rate->xy};
+    double x = (double)rows, y = fmax(seconds, 1e-6), weight = 1 / (y * y), a, b; /* errors are relative */
+    if (!rows) return;
+    if (fit(rate, &a, &b) && y > a + b * x) weight *= trust(fmax((a + b * x) / y, 0.5));
+    for (size_t i = 0; i < sizeof sums / sizeof *sums; i++) *sums[i] *= 1 - 1.0 / MEMORY;
+    rate->w += weight, rate->x += weight * x, rate->y += weight * y;
+    rate->xx += weight * x * x, rate->xy += weight * x * y;
+    rate->steps++;
 }
 
-/* If all steps had about the first size, one must be larger to tell a from b. */
-static size_t first_rows(const capp_rate *rate) {
-    const capp_rate_size *size = &rate->sizes[size_of(LEAST_ROWS)];
-    return size->rows > 0 && size->seconds < PROBE ? 3 * LEAST_ROWS : LEAST_ROWS;
+size_t capp_rate_trial(const capp_rate *rate, size_t rows) {
+    bool turn = rate->steps % TRIAL_STEPS == TRIAL_PARTS && variance_of(rate) < VARIANCE;
+    return turn && rows >= TRIAL_PARTS ? rows / TRIAL_PARTS : rows;
 }
 
 size_t capp_rate_rows(const capp_rate *rate, double seconds, size_t least) {
-    if (!(rate->row > 0)) return least ? least : first_rows(rate);
-    double k = rate->fixed / rate->row, part = KEPT * MOST_ROWS / (k + MOST_ROWS);
-    double rows = (seconds - rate->fixed) / rate->row, enough = fmax(LEAST_ROWS, k * part / (1 - part));
-    if (least) enough = (double)least;
-    return (size_t)fmin(fmax(rows, enough), 1e6);
+    double a, b;
+    if (!fit(rate, &a, &b)) return 0;
+    double k = a / b, part = KEPT * MOST_ROWS / (k + MOST_ROWS);
+    double enough = least ? (double)least : fmax(FIRST_ROWS, k * part / (1 - part));
+    return (size_t)fmin(fmax((seconds - a) / b, enough), 1e6);
+}
+
+size_t capp_rate_first(size_t least) {
+    return least ? least : FIRST_ROWS;
 }

@@ -25,14 +25,9 @@ static bool fits(const seats *s, size_t need, const capp_group *g) {
     return !s->blocked && (!g->seats || s->large + need <= s->most - s->spare);
 }
 
-/* Keeps what the job has computed. */
-static capp_status hold(const seats *s, const capp_path *path, size_t resident, capp_error *err) {
-    capp_tree *tree = capp_lane_tree(capp_session_fast(s->queue->session));
-    uint32_t last;
-    *path->known = resident < path->most ? resident : path->most;
-    capp_status st = capp_tree_insert(tree, CAPP_ROOT, path->ids, *path->known, false, path->nodes, &last, err);
-    if (st == CAPP_OK) capp_tree_refresh(tree, path->nodes, *path->known);
-    return st;
+/* A job whose last rows wait for the exact lane needs no seat. */
+static bool seeks_seat(const capp_job *job) {
+    return capp_job_runs(job) && job->kind->wants(job, CAPP_TURN_FAST, 1, false);
 }
 
 /* Gives the job a seat if there is one. Returns the slots that it needs. */
@@ -40,9 +35,9 @@ static size_t seat(seats *s, capp_job *job, capp_group *g) {
     capp_path path = {0};
     size_t touched, resident;
     job->seated = false;
-    if (!capp_job_runs(job)) return 0;
+    if (!seeks_seat(job)) return 0;
     if ((job->status = job->kind->path(job, &path, &job->err)) != CAPP_OK) return 0;
-    capp_tree_look(capp_lane_tree(capp_session_fast(s->queue->session)), path.ids, path.n, &touched, &resident);
+    capp_tree_look(capp_step_tree(s->queue), path.ids, path.n, &touched, &resident);
     size_t need = path.n + path.later - touched;
     job->seated = fits(s, need, g);
     if (!job->seated) return need;
@@ -50,13 +45,13 @@ static size_t seat(seats *s, capp_job *job, capp_group *g) {
     g->seats++;
     s->taken += need;
     *(g->small ? &s->small : &s->large) += need;
-    if (path.n) job->status = hold(s, &path, resident, &job->err);
+    if (path.n) job->status = capp_hold_path(s->queue, &path, resident, &job->err);
     return need;
 }
 
 /* A job that finds no seat holds up later ones. One that is too large to run beside others holds up all of them. */
 static void find_seat(seats *s, capp_job *job, capp_group *g) {
-    if (!capp_job_runs(job) || (s->blocked && !g->small) || s->full) return;
+    if (!seeks_seat(job) || (s->blocked && !g->small) || s->full) return;
     size_t need = seat(s, job, g);
     if (job->seated || !capp_job_runs(job)) return;
     s->full = s->blocked || need > s->most - s->spare;
@@ -77,7 +72,7 @@ static void seat_group(seats *s, capp_group *g, int pass) {
 
 void capp_take_seats(capp_queue *queue, size_t *room) {
     const capp_lane *fast = capp_session_fast(queue->session);
-    size_t slots = capp_lane_slots(fast), states = capp_lane_tree(capp_session_fast(queue->session))->states.n;
+    size_t slots = capp_lane_slots(fast), states = capp_step_tree(queue)->states.n;
     size_t step = *room < slots / STEP_PARTS ? *room : slots / STEP_PARTS;
     seats s = {.queue = queue, .most = slots - step, .paths = queue->n};
     s.spare = s.most / SPARE_PARTS;

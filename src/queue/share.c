@@ -11,15 +11,18 @@ enum { LEAST_SHARE = 8 }; /* token rows that a group gets at least, so that long
 
 /* ---- Groups ---- */
 
+/* Seats are in the KV store of the fast lane. In the exact lane a job may add something twice. */
 static bool is_waiting(const capp_job *job) {
-    return capp_job_runs(job) && job->seated && !job->in_step;
+    if (!capp_job_runs(job)) return false;
+    if (job->queue->turn == CAPP_TURN_FAST) return job->seated && !job->in_step;
+    return job->kind->wants(job, CAPP_TURN_EXACT, 1, false);
 }
 
-/* Whether all that the group still needs is a part of a step. */
-static bool is_small(const capp_queue *queue, const capp_group *g) {
-    size_t most = queue->stats.step_tokens / SMALL_PARTS, all = 0;
+/* Whether all that the group still needs of a lane is a part of a step. */
+static bool is_small(const capp_queue *queue, const capp_group *g, capp_turn turn) {
+    size_t most = queue->lines[turn].room / SMALL_PARTS, all = 0;
     for (size_t i = g->first; i < g->first + g->n && all <= most; i++)
-        if (capp_job_runs(queue->jobs[i])) all += queue->jobs[i]->kind->wants(queue->jobs[i], most + 1, true);
+        if (capp_job_runs(queue->jobs[i])) all += queue->jobs[i]->kind->wants(queue->jobs[i], turn, most + 1, true);
     return all <= most;
 }
 
@@ -33,7 +36,7 @@ capp_status capp_make_groups(capp_queue *queue, capp_error *err) {
         do i++;
         while (i < queue->n && caller && queue->jobs[i]->caller == caller);
         g.n = i - g.first;
-        g.small = is_small(queue, &g);
+        g.small = is_small(queue, &g, CAPP_TURN_FAST);
         queue->groups[queue->n_groups++] = g;
     }
     return CAPP_OK;
@@ -47,9 +50,9 @@ static void measure(const capp_queue *queue, capp_group *g, size_t room) {
         const capp_job *job = queue->jobs[i];
         if (!is_waiting(job)) continue;
         g->served = false;
-        g->wants += job->kind->wants(job, room, false);
+        g->wants += job->kind->wants(job, queue->turn, room, false);
     }
-    if (!g->served) g->small = is_small(queue, g);
+    if (!g->served) g->small = is_small(queue, g, queue->turn);
 }
 
 /* ---- Shares ---- */
@@ -84,33 +87,48 @@ static void add_small(capp_queue *queue, bool alone, size_t *room) {
 
 /* Adds the other groups in turn, those that want at most an even share or those that want more. The next step begins
  * with the first one for which there was no room. */
-static void add_in_turn(capp_queue *queue, size_t even, bool more, size_t *left, size_t *room, size_t *first_out) {
+static void add_in_turn(capp_queue *queue, size_t first, size_t even, bool more, size_t *left, size_t *room,
+                        size_t *first_out) {
     size_t n = queue->n_groups;
     for (size_t k = 0; k < n; k++) {
-        capp_group *g = &queue->groups[(queue->next + k) % n];
+        capp_group *g = &queue->groups[(first + k) % n];
         if (g->served || (g->wants > even) != more) continue;
         bool fed = false;
         if (*room) {
             size_t share = *room / (*left)--, least = *room < LEAST_SHARE ? *room : LEAST_SHARE;
+            if (queue->turn == CAPP_TURN_EXACT) least = *room;
             fed = add_group(queue, g, share > least ? share : least, room);
         }
         if (!fed && k < *first_out) *first_out = k;
     }
 }
 
-void capp_share_step(capp_queue *queue, size_t room) {
-    size_t left = 0, n = queue->n_groups, first_out = n, next = 0;
-    bool alone = true;
+/* Lets rows in parts go on, oldest first. There are few, because no other group begins before a row has all its room.
+ */
+static void add_parts(capp_queue *queue, size_t *room) {
+    for (size_t i = 0; i < queue->n && *room; i++) {
+        capp_job *job = queue->jobs[i];
+        if (!job->in_parts || !is_waiting(job)) continue;
+        job->in_step = true;
+        job->status = job->kind->add(job, room, &job->err);
+    }
+}
+
+void capp_share_step(capp_queue *queue, size_t room, size_t trial) {
+    size_t left = 0, n = queue->n_groups, first_out = n, at = 0, *first = &queue->lines[queue->turn].next;
+    if (queue->turn == CAPP_TURN_EXACT) add_parts(queue, &room);
+    bool alone = true, small = false;
     for (size_t i = 0; i < n; i++) {
         measure(queue, &queue->groups[i], room);
         alone &= queue->groups[i].served || queue->groups[i].small;
-        if (queue->groups[i].first <= queue->next) next = i;
+        small |= !queue->groups[i].served && queue->groups[i].small;
+        if (queue->groups[i].first <= *first) at = i;
     }
-    queue->next = next;
+    if ((alone || !small) && room > trial) room = trial;
     add_small(queue, alone, &room);
     for (size_t i = 0; i < n; i++) left += !queue->groups[i].served;
     size_t even = left ? room / left : 0;
-    add_in_turn(queue, even, false, &left, &room, &first_out);
-    add_in_turn(queue, even, true, &left, &room, &first_out);
-    queue->next = first_out < n ? queue->groups[(next + first_out) % n].first : 0;
+    add_in_turn(queue, at, even, false, &left, &room, &first_out);
+    add_in_turn(queue, at, even, true, &left, &room, &first_out);
+    *first = first_out < n ? queue->groups[(at + first_out) % n].first : 0;
 }

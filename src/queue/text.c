@@ -41,7 +41,7 @@ static void free_text(capp_job *job) {
 }
 
 static capp_tree *tree_of(const text_job *j) {
-    return capp_lane_tree(capp_session_fast(j->job.queue->session));
+    return capp_step_tree(j->job.queue);
 }
 
 /* Ids that the current step has computed for the first time. */
@@ -69,8 +69,9 @@ static capp_status path_of_text(capp_job *job, capp_path *path, capp_error *err)
     return CAPP_OK;
 }
 
-static size_t wants_text(const capp_job *job, size_t most, bool all) {
+static size_t wants_text(const capp_job *job, capp_turn turn, size_t most, bool all) {
     const text_job *j = (const text_job *)job;
+    if (turn == CAPP_TURN_EXACT) return 0;
     size_t left = j->ids.n - j->known + 1;
     if (all) left += j->how.max_tokens - (j->ids.n - j->how.n_ids);
     return left < most ? left : most;

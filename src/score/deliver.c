@@ -5,23 +5,12 @@
 #include "score/window.h"
 
 static capp_status deliver_example(capp_window *window, const capp_window_row *row, capp_error *err) {
-    const capp_example *example = &window->examples[row->row];
-    capp_status st = capp_window_weigh(window, row, err);
-    if (st != CAPP_OK) return st;
-    capp_result result = {.row = row->row,
-                          .n_prompt_ids = row->n_prompt,
-                          .prompt_ids = window->ids.data + row->first_id,
-                          .offset = window->offsets + row->first_offset,
-                          .ids = window->ids.data + row->first_id + row->n_prompt,
-                          .logprobs = window->logprobs,
-                          .marginals =
-                              window->weighing->marginals ? capp_weighing_marginals(window->weighing, row->row) : NULL};
+    capp_scored scored = capp_window_scored(window, row);
     if (row->stage != CAPP_ROW_FAST) {
-        result.rescored = window->again + row->first_offset;
-        result.first_logprobs = window->first + row->first_id + row->n_prompt;
+        scored.again = window->again + row->first_offset;
+        scored.first = window->first + row->first_id + row->n_prompt;
     }
-    capp_result_fill(&result, example, capp_weighing_classes(window->weighing, example), window->doubles);
-    return window->fn(window->user, &result) ? CAPP_OK : capp_fail(err, CAPP_ECANCELLED, "cancelled");
+    return capp_deliver_scored(&window->judge, &scored, window->fn, window->user, err);
 }
 
 /* A text's first token has no log-probability. */

@@ -58,13 +58,13 @@ static capp_status encode_example(capp_window *window, capp_window_row *row, cap
     const capp_example *example = &window->examples[row->row];
     const capp_model *model = capp_session_model(window->session);
     capp_status st;
-    if ((st = capp_weighing_check(window->weighing, example, err)) != CAPP_OK) return st;
+    if ((st = capp_weighing_check(window->judge.weighing, example, err)) != CAPP_OK) return st;
     if ((st = capp_encode_prompt(model, example->prompt, window->options, row->row, &window->ids, err)) != CAPP_OK)
         return st;
     row->n_prompt = window->ids.n - row->first_id;
     if ((st = encode_completions(window, example, row, err)) != CAPP_OK) return st;
-    return capp_weighing_check_tokens(window->weighing, window->offsets + row->first_offset, example->n_completions,
-                                      err);
+    return capp_weighing_check_tokens(window->judge.weighing, window->offsets + row->first_offset,
+                                      example->n_completions, err);
 }
 
 /* For a text, its prefix and first token are the prompt, and the other tokens its one completion. */

@@ -1,4 +1,4 @@
-/* The step after the model: the row gets its log-probabilities from the tree, and scores from its log-probabilities. */
+/* The step after the model: the row gets its log-probabilities from the tree. */
 #include "base/mem.h"
 #include "score/window.h"
 
@@ -15,15 +15,13 @@ capp_status capp_window_read(capp_window *window, const capp_window_row *row, ca
     return CAPP_OK;
 }
 
-capp_status capp_window_weigh(capp_window *window, const capp_window_row *row, capp_error *err) {
-    const capp_example *example = &window->examples[row->row];
-    size_t n_classes = capp_weighing_classes(window->weighing, example);
-    size_t scratch = row->n_scored + example->n_completions;
-    if (!capp_grow(&window->doubles, &window->doubles_capacity, 3 * n_classes + scratch, sizeof *window->doubles))
-        return capp_fail_memory(err, "the results");
-    capp_status st =
-        capp_weigh(window->weighing, example, row->row, window->logprobs, window->offsets + row->first_offset,
-                   window->doubles + 3 * n_classes, window->doubles, err);
-    if (st != CAPP_OK && err) err->row = row->row;
-    return st;
+capp_scored capp_window_scored(const capp_window *window, const capp_window_row *row) {
+    const int32_t *ids = window->ids.data + row->first_id;
+    return (capp_scored){.row = row->row,
+                         .example = &window->examples[row->row],
+                         .prompt_ids = ids,
+                         .n_prompt_ids = row->n_prompt,
+                         .offset = window->offsets + row->first_offset,
+                         .ids = ids + row->n_prompt,
+                         .logprobs = window->logprobs};
 }

@@ -23,19 +23,15 @@ static capp_status keep_first(capp_window *window, const capp_window_row *row, c
 }
 
 capp_status capp_window_judge(capp_window *window, capp_window_row *row, capp_error *err) {
-    const capp_example *example = &window->examples[row->row];
-    const capp_weighing *weighing = window->weighing;
-    const size_t *offset = window->offsets + row->first_offset;
-    const int32_t *ids = window->ids.data + row->first_id + row->n_prompt;
-    capp_status st;
-    if ((st = capp_window_read(window, row, err)) != CAPP_OK) return st;
-    if ((st = capp_window_weigh(window, row, err)) == CAPP_EINVAL) return CAPP_OK; /* said when it is delivered */
+    bool close;
+    capp_status st = capp_window_read(window, row, err);
     if (st != CAPP_OK) return st;
-    if (!capp_weighing_is_close(weighing, example, window->doubles, offset, ids, window->margin)) return CAPP_OK;
+    const capp_scored scored = capp_window_scored(window, row);
+    bool *again = window->again + row->first_offset;
+    st = capp_judge_fast(&window->judge, &scored, window->margin, again, &row->top, &close, err);
+    if (st != CAPP_OK || !close) return st;
     capp_session_stats(window->session)->rows_rescored++;
     if ((st = keep_first(window, row, err)) != CAPP_OK) return st;
-    row->top = capp_weighing_choose(weighing, example, window->doubles, offset, window->margin,
-                                    window->again + row->first_offset);
     return score_again(window, row, err);
 }
 
@@ -55,20 +51,14 @@ static capp_status take_exact(capp_window *window, capp_window_row *row, capp_er
 
 /* If all completions that were scored again fall below others, scores all completions of the row again. */
 static capp_status judge_again(capp_window *window, capp_window_row *row, capp_error *err) {
-    const capp_example *example = &window->examples[row->row];
-    const size_t *offset = window->offsets + row->first_offset;
-    bool *again = window->again + row->first_offset;
-    capp_status st;
     row->stage = CAPP_ROW_SETTLED;
     if (row->whole) return CAPP_OK;
-    if ((st = capp_window_read(window, row, err)) != CAPP_OK) return st;
-    if ((st = capp_window_weigh(window, row, err)) == CAPP_EINVAL) return CAPP_OK;
+    capp_status st = capp_window_read(window, row, err);
     if (st != CAPP_OK) return st;
-    row->whole =
-        capp_weighing_fell(window->weighing, example, window->doubles, offset, window->margin, again, row->top);
-    if (!row->whole) return CAPP_OK;
-    for (size_t i = 0; i < example->n_completions; i++) again[i] = true;
-    return score_again(window, row, err);
+    const capp_scored scored = capp_window_scored(window, row);
+    bool *again = window->again + row->first_offset;
+    st = capp_judge_exact(&window->judge, &scored, window->margin, again, row->top, &row->whole, err);
+    return st == CAPP_OK && row->whole ? score_again(window, row, err) : st;
 }
 
 capp_status capp_window_rescore(capp_window *window, capp_error *err) {

@@ -3,8 +3,6 @@
 
 #include "score/window.h"
 
-enum { CLOSE_TOKENS = 256 }; /* tokens of close rows that fill a wave of the exact lane */
-
 /* Checks and delivers the rows whose waves have run, up to wave `wave`. last: this was the last wave. */
 static capp_status finish_rows(capp_window *window, uint32_t wave, bool last, capp_error *err) {
     capp_status st;
@@ -14,7 +12,7 @@ static capp_status finish_rows(capp_window *window, uint32_t wave, bool last, ca
         if (window->margin > 0 && (st = capp_window_judge(window, &window->rows[window->judged], err)) != CAPP_OK)
             return st;
     if (window->n_close) {
-        bool enough = last || capp_lane_tree(capp_session_exact(window->session))->touched >= CLOSE_TOKENS;
+        bool enough = last || capp_lane_tree(capp_session_exact(window->session))->touched >= CAPP_CLOSE_TOKENS;
         if (enough && (st = capp_window_rescore(window, err)) != CAPP_OK) return st;
     }
     return capp_window_deliver(window, err);
@@ -123,7 +121,7 @@ capp_status capp_score_rows(capp_session *session, capp_lane *lane, const capp_w
                             void *user, capp_error *err) {
     capp_window window = {.session = session,
                           .lane = lane,
-                          .weighing = weighing,
+                          .judge = {.weighing = weighing},
                           .examples = examples,
                           .total = n,
                           .options = options,
@@ -139,7 +137,7 @@ capp_status capp_score_forecast(capp_session *session, capp_lane *lane, const ca
     timeless.window_seconds = 0;
     capp_window window = {.session = session,
                           .lane = lane,
-                          .weighing = weighing,
+                          .judge = {.weighing = weighing},
                           .examples = examples,
                           .total = n,
                           .options = &timeless,

@@ -2,8 +2,10 @@
 #ifndef CAPP_SCORE_SCORE_H
 #define CAPP_SCORE_SCORE_H
 
-#include "decide/decide.h"
 #include "engine/engine.h"
+#include "score/row.h"
+
+enum { CAPP_CLOSE_TOKENS = 256 }; /* tokens of close rows that fill a wave of the exact lane */
 
 /* Scores examples in one lane of the session. From the fast lane, close rows go to the exact lane. */
 capp_status capp_score_rows(capp_session *session, capp_lane *lane, const capp_weighing *weighing,

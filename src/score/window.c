@@ -11,7 +11,7 @@ void capp_window_free(capp_window *window) {
     capp_free(window->again);
     capp_free(window->offsets);
     capp_free(window->logprobs);
-    capp_free(window->doubles);
+    capp_judge_free(&window->judge);
 }
 
 void capp_window_clear(capp_window *window) {

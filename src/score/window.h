@@ -3,16 +3,16 @@
  *
  *   fill.c     the row's text becomes tokens; the tokens become paths of the lane's token tree
  *   (engine)   the paths run through the model, wave after wave
- *   read.c     the row gets its log-probabilities from the tree, and scores from its log-probabilities
- *   rescore.c  if the scores are too close for the fast lane, the exact lane computes the possible winners again
+ *   read.c     the row gets its log-probabilities from the tree
+ *   rescore.c  if its scores are too close for the fast lane, the exact lane computes the possible winners again
  *   deliver.c  the row's result goes to the caller, in the order of the rows
  *
- * score.c leads all rows of a call through these steps, window after window. */
+ * row.c judges and delivers a single row. score.c leads all rows of a call through these steps, window after window. */
 #ifndef CAPP_SCORE_WINDOW_H
 #define CAPP_SCORE_WINDOW_H
 
-#include "decide/decide.h"
 #include "engine/engine.h"
+#include "score/row.h"
 
 /* How far a row has come. Only close rows go beyond the first value. */
 typedef enum capp_row_stage {
@@ -35,8 +35,7 @@ typedef struct capp_window_row {
 
 typedef struct capp_window {
     capp_session *session;
-    capp_lane *lane; /* the lane of the rows; close rows go to the exact lane */
-    const capp_weighing *weighing;
+    capp_lane *lane;              /* the lane of the rows; close rows go to the exact lane */
     const capp_example *examples; /* [total], or NULL: */
     const capp_str *texts;        /* [total], with flags, CAPP_TOKENIZE_* */
     unsigned flags;
@@ -67,8 +66,7 @@ typedef struct capp_window {
     size_t n_offsets, offsets_capacity, again_capacity;
     float *logprobs; /* of one row */
     size_t logprobs_capacity;
-    double *doubles; /* for one row: scores, likelihoods and posteriors [3][n_classes], and scratch for weighing */
-    size_t doubles_capacity;
+    capp_judge judge;
     /* The completions of the previous row as tokens: rows mostly share one list. */
     const capp_str *same_completions;
     size_t same_n, same_row;
@@ -114,8 +112,8 @@ capp_status capp_window_fill(capp_window *window, size_t *next, capp_error *err)
 /* Copies the row's log-probabilities to window->logprobs, which has room for one more. */
 capp_status capp_window_read(capp_window *window, const capp_window_row *row, capp_error *err);
 
-/* Returns the scores of the classes of a row that was read; they begin at window->doubles. */
-capp_status capp_window_weigh(capp_window *window, const capp_window_row *row, capp_error *err);
+/* A row of examples that was read. */
+capp_scored capp_window_scored(const capp_window *window, const capp_window_row *row);
 
 /* Returns whether the fast lane decides the row. If not, puts the leader and all completions within the margin into the
  * tree of the exact lane. */
