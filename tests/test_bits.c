@@ -52,9 +52,12 @@ static void do_scores(const capp_kernels *k, size_t n) {
     const size_t skip = n % LANES, d = n / 2 + 1;
     k->scores(out, MOST, in[0], MOST, ROWS, in[1], d > 64 ? 64 : d, skip, n > MOST / 2 ? MOST / 2 : n);
 }
-static void do_softmax(const capp_kernels *k, size_t n) {
+static void do_most(const capp_kernels *k, size_t n) {
+    out[0] = k->most(in[0], n);
+}
+static void do_exps(const capp_kernels *k, size_t n) {
     const size_t low = n % 7 < n ? n % 7 : 0;
-    out[MOST] = k->softmax(out, low, n);
+    k->exps(out, low, n, capp_kernels_ref.most(out + low, n - low), out + MOST);
 }
 static void do_values(const capp_kernels *k, size_t n) {
     k->values(out, MOST, in[0], MOST, ROWS, in[1], MOST, n, n % 37 + 1);

@@ -7,6 +7,7 @@
 
 #include "base/cpu.h"
 #include "kernel/peak.h"
+#include "kernel/plain.h"
 
 enum { LANES = CAPP_LANES };
 
@@ -252,45 +253,68 @@ static void check_gelu(const capp_kernels *k) {
 
 /* Sums of exponentials -------------------------------------------------------------------------------------------- */
 
-/* exp over its whole range, through a softmax whose greatest element is 0. */
+/* The greatest element in every place, beside elements below 0; before it may be -inf. */
+static void check_most(const capp_kernels *k) {
+    for (size_t n = 1; n <= 150; n = n < 70 ? n + 1 : n + 16)
+        for (size_t at = 0; at < n; at++) {
+            float *x = array(n);
+            for (size_t i = 0; i < n; i++) x[i] = i % 3 ? x[i] - 50.0f : -INFINITY;
+            x[at] = -3.0f;
+            near("most", (double)k->most(x, n), -3, 1e-30);
+            release();
+        }
+}
+
+/* exp over its whole range. */
 static void check_exp(const capp_kernels *k) {
     enum { N = 4096 };
-    float *s = array(N), *x = array(N);
+    float *s = array(N), *x = array(N), lanes[LANES] = {0};
     for (size_t i = 0; i < N; i++) x[i] = -110.0f * (float)i / N;
     for (size_t i = 1; i < N / 2; i++) x[i] *= 0.01f;
     const float special[] = {-INFINITY, -1e30f, -103.9f, -1e-30f, -0.0f};
     memcpy(x + 1, special, sizeof special);
     memcpy(s, x, N * sizeof *s);
-    k->softmax(s, 0, N);
+    k->exps(s, 0, N, 0, lanes);
     for (size_t i = 0; i < N; i++) {
         const double want = exp((double)x[i]);
         near("exp", (double)s[i], want, 2.5 * EPS * want + 0x1p-149);
     }
     if (s[1] != 0 || s[2] != 0) reject("exp(-inf)", (double)s[1], 0, HUGE_VAL);
     s[0] = 0, s[1] = NAN;
-    if (!isnan(k->softmax(s, 0, 2))) reject("softmax of NaN", 0, NAN, HUGE_VAL);
+    k->exps(s, 0, 2, 0, lanes);
+    if (!isnan(lanes[1]) || isnan(lanes[0])) reject("exp(NaN)", 0, NAN, HUGE_VAL);
     release();
 }
 
-static void check_softmax(const capp_kernels *k) {
+/* A row in one call, and cut in two at a multiple of LANES: the same bits. */
+static void one_exps(const capp_kernels *k, size_t lo, size_t hi) {
+    const size_t start = lo / LANES * LANES, end = (hi + LANES - 1) / LANES * LANES;
+    const size_t cut = between(start / LANES, end / LANES) * LANES;
+    float *s = array(end), *was = copy_of(s, end), *twice, lanes[LANES] = {0}, parts[LANES] = {0};
+    double sum = 0;
+    for (size_t i = 0; i < end; i++) was[i] = s[i] *= 5.0f;
+    twice = copy_of(s, end);
+    const float max = capp_kernels_ref.most(s + lo, hi - lo);
+    k->exps(s, lo, hi, max, lanes);
+    if (cut > lo) k->exps(twice, lo, cut < hi ? cut : hi, max, parts);
+    if (cut < hi) k->exps(twice, cut > lo ? cut : lo, hi, max, parts);
+    same("before the blocks", s, was, start);
+    same("exps in two calls", twice, s, end);
+    same("lanes of two calls", parts, lanes, LANES);
+    for (size_t i = start; i < end; i++) {
+        const double want = i >= lo && i < hi ? exp((double)was[i] - (double)max) : 0;
+        near("exps", (double)s[i], want, (3 + (double)max - (double)was[i]) * EPS * want + 1e-37);
+        sum += want;
+    }
+    const float got = capp_sum_of_lanes(lanes), expected = sum_of_lanes(s + start, end - start);
+    near("sum of exps", (double)got, sum, 40 * EPS * sum);
+    same("sum of exps in lanes", &got, &expected, 1);
+    release();
+}
+
+static void check_exps(const capp_kernels *k) {
     for (size_t lo = 0; lo < 40; lo++)
-        for (size_t hi = lo + 1; hi < 80; hi += between(1, 5)) {
-            const size_t start = lo / LANES * LANES, end = (hi + LANES - 1) / LANES * LANES;
-            float *s = array(end), *was = copy_of(s, end);
-            double max = -HUGE_VAL, sum = 0;
-            for (size_t i = 0; i < end; i++) was[i] = s[i] *= 5.0f;
-            for (size_t i = lo; i < hi; i++) max = (double)s[i] > max ? (double)s[i] : max;
-            const float got = k->softmax(s, lo, hi), lanes = sum_of_lanes(s + start, end - start);
-            same("before the blocks", s, was, start);
-            for (size_t i = start; i < end; i++) {
-                const double want = i >= lo && i < hi ? exp((double)was[i] - max) : 0;
-                near("softmax", (double)s[i], want, (3 + max - (double)was[i]) * EPS * want + 1e-37);
-                sum += want;
-            }
-            near("softmax sum", (double)got, sum, 40 * EPS * sum);
-            same("softmax sum in lanes", &got, &lanes, 1);
-            release();
-        }
+        for (size_t hi = lo + 1; hi < 80; hi += between(1, 5)) one_exps(k, lo, hi);
     check_exp(k);
 }
 
@@ -304,11 +328,12 @@ static void check_logsumexp(const capp_kernels *k) {
         k->logsumexp(&max, &sum, x, n);
         near("max", (double)max, most, 1e-30);
         near("logsumexp", (double)sum, want, 20 * EPS * want);
-        /* In the order of softmax, which starts at lane 0 too. */
-        float padded[512];
+        /* In the order of exps, which start at lane 0 too. */
+        float padded[512], lanes[LANES] = {0};
         memcpy(padded, x, n * sizeof *x);
-        const float by_softmax = k->softmax(padded, 0, n);
-        same("logsumexp and softmax", &sum, &by_softmax, 1);
+        k->exps(padded, 0, n, max, lanes);
+        const float by_exps = capp_sum_of_lanes(lanes);
+        same("logsumexp and exps", &sum, &by_exps, 1);
         release();
     }
 }
@@ -383,9 +408,12 @@ static void bad_scores(float *s, size_t lds, const float *q, size_t ldq, size_t 
                        size_t skip, size_t n) {
     REF.scores(s, lds, q, ldq, rows, kt, d, n < 17 ? skip : 0, n);
 }
-static float bad_softmax(float *s, size_t lo, size_t hi) {
-    const float sum = REF.softmax(s, lo, hi);
-    return sum - s[hi - 1];
+static float bad_most(const float *x, size_t n) {
+    return REF.most(x, n > 1 ? n - 1 : n);
+}
+static void bad_exps(float *s, size_t lo, size_t hi, float max, float *lanes) {
+    REF.exps(s, lo, hi, max, lanes);
+    lanes[(hi - 1) % LANES] -= s[hi - 1];
 }
 static void bad_values(float *out, size_t ldo, const float *p, size_t ldp, size_t rows, const float *v, size_t ldv,
                        size_t d, size_t n) {

@@ -1,10 +1,12 @@
 /* Attention over tree paths. A task is a tile of rows and one key-value head, with all query heads that share this
- * head. It computes the scores of the spine as one matrix product over all rows, then the scores of each row's tail;
- * then the softmax; then the values in the same way. The buffer holds scores by absolute position (minus a multiple of
- * CAPP_LANES). So sums use the same lanes and the same order, however paths are cut into runs and rows into tiles.
- * (Cascade attention; Hydragen, arXiv 2402.05099) */
+ * head. It computes the scores of the spine as one matrix product over all rows, then the scores of each row's tail.
+ * Then it goes through the spine block by block: it turns the scores of a block into weights and adds the block's
+ * values, while both are in the cache. The tails' values come last. The buffer holds scores by absolute position (minus
+ * a multiple of CAPP_LANES). So sums use the same lanes and the same order, however paths are cut into runs and rows
+ * into tiles. (Cascade attention; Hydragen, arXiv 2402.05099) */
 #include <string.h>
 
+#include "base/math.h"
 #include "forward/wave.h"
 #include "kernel/plain.h"
 
@@ -17,28 +19,44 @@ typedef struct attention {
     size_t d, dv;               /* dimensions of a head's q and keys; of its values */
 } attention;
 
-/* Scores of positions position .. position + run.n - 1 for `rows` query rows. Positions below `low` are left out.
- */
-static void run_scores(const attention *a, const float *keys, capp_run run, size_t position, size_t low, float *s,
-                       const float *q, size_t rows) {
-    if (position + run.n <= low) return;
-    size_t skip = position < low ? low - position : 0, slot = run.slot + skip;
-    a->f->weights->kernels->scores(s + (position + skip), a->f->score_stride, q, a->d, rows,
-                                   keys + slot / CAPP_LANES * CAPP_LANES * a->d, a->d, slot % CAPP_LANES, run.n - skip);
+/* What a task works on. */
+typedef struct work {
+    const capp_tile *tile;
+    size_t kv;           /* key-value head */
+    size_t low, base;    /* the first position that any of its rows sees; the first one that the buffer holds */
+    const float *keys;   /* of the head: [slots / LANES][d][LANES] */
+    const float *values; /* [slots][dv] */
+    float *q, *out;      /* [rows * group][d], [rows * group][dv] */
+    float *most, *extra; /* [rows * group] a query's greatest score; what its sink adds to the sum */
+    float *lanes;        /* [rows * group][LANES] its sum */
+    float *s;            /* [rows * group][score_stride] scores, then weights */
+} work;
+
+/* Positions whose values and weights stay in the cache while all rows of a tile read them; a multiple of CAPP_LANES. */
+enum { BLOCK = 256 };
+
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
 }
 
-/* Positions whose values stay in the second-level cache while all rows of a tile read them. */
-enum { VALUES_BLOCK = 256 };
+/* Scores of positions position .. position + run.n - 1 for the queries first .. first + n - 1. Positions below `low`
+ * are left out. */
+static void run_scores(const attention *a, const work *w, capp_run run, size_t position, size_t first, size_t n) {
+    if (position + run.n <= w->low) return;
+    size_t skip = position < w->low ? w->low - position : 0, slot = run.slot + skip, stride = a->f->score_stride;
+    a->f->weights->kernels->scores(w->s + first * stride + (position + skip - w->base), stride, w->q + first * a->d,
+                                   a->d, n, w->keys + slot / CAPP_LANES * CAPP_LANES * a->d, a->d, slot % CAPP_LANES,
+                                   run.n - skip);
+}
 
-static void run_values(const attention *a, const float *values, capp_run run, size_t position, size_t low, float *out,
-                       const float *p, size_t rows) {
-    if (position + run.n <= low) return;
-    size_t done = position < low ? low - position : 0;
-    for (size_t n; done < run.n; done += n) {
-        n = run.n - done < VALUES_BLOCK ? run.n - done : VALUES_BLOCK;
-        a->f->weights->kernels->values(out, a->dv, p + (position + done), a->f->score_stride, rows,
-                                       values + (run.slot + done) * a->dv, a->dv, a->dv, n);
-    }
+/* Adds the values of the positions from .. to - 1 of a run that begins at `position`. */
+static void run_values(const attention *a, const work *w, capp_run run, size_t position, size_t from, size_t to,
+                       size_t first, size_t n) {
+    from = from > position ? from : position, to = least(to, position + run.n);
+    if (from >= to) return;
+    size_t stride = a->f->score_stride;
+    a->f->weights->kernels->values(w->out + first * a->dv, a->dv, w->s + first * stride + (from - w->base), stride, n,
+                                   w->values + (run.slot + (from - position)) * a->dv, a->dv, a->dv, to - from);
 }
 
 /* The first position that a row of this depth sees. */
@@ -47,97 +65,124 @@ static size_t first_seen(const capp_layer *layer, bool chunks, size_t depth) {
     return layer->window && depth > layer->window ? depth - layer->window : 0;
 }
 
-static void scores_of_tile(const attention *a, const capp_tile *tile, const float *keys, size_t base, size_t low,
-                           float *s, const float *q) {
+static size_t depth_of(const attention *a, const work *w, size_t r) {
+    return a->f->depth[a->tiles->row[w->tile->first + r]];
+}
+
+static size_t seen_from(const attention *a, size_t depth) {
+    return first_seen(a->layer, a->f->weights->hparams.chunks, depth);
+}
+
+static void scores_of_tile(const attention *a, const work *w) {
     const capp_tiles *tiles = a->tiles;
-    size_t stride = a->f->score_stride, position = 0;
+    const capp_tile *tile = w->tile;
+    size_t position = 0;
     for (size_t i = 0; i < tile->n_runs; i++) {
-        capp_run run = tiles->runs[tile->run + i];
-        run_scores(a, keys, run, position, low, s - base, q, tile->rows * a->group);
-        position += run.n;
+        run_scores(a, w, tiles->runs[tile->run + i], position, 0, tile->rows * a->group);
+        position += tiles->runs[tile->run + i].n;
     }
     for (size_t r = 0; r < tile->rows; r++) {
-        size_t row = tile->first + r;
         position = tile->spine;
-        for (size_t i = tiles->tail[row]; i < tiles->tail_end[row]; i++) {
-            run_scores(a, keys, tiles->runs[i], position, low, s + r * a->group * stride - base,
-                       q + r * a->group * a->d, a->group);
+        for (size_t i = tiles->tail[tile->first + r]; i < tiles->tail_end[tile->first + r]; i++) {
+            run_scores(a, w, tiles->runs[i], position, r * a->group, a->group);
             position += tiles->runs[i].n;
         }
     }
 }
 
-/* Turns scores into unnormalized probabilities, 0 for positions that a row does not see; sums [rows * group]. */
-static void soften(const attention *a, const capp_tile *tile, size_t kv, size_t base, size_t low, float *s,
-                   float *sums) {
+/* What a score without a value adds to the sum of a softmax. x: how far it is above the greatest score. */
+static float sink_of(float x) {
+    return (float)capp_pair_exp(capp_pair_of((double)x))[0];
+}
+
+/* Finishes the scores of a query, which sees the positions from .. depth - 1, and finds the greatest one. Positions of
+ * the spine that it does not see get the weight 0. */
+static void finish_scores(const attention *a, const work *w, size_t query, size_t from, size_t depth) {
     const capp_forward *f = a->f;
     const capp_hparams *h = &f->weights->hparams;
+    const size_t n = depth - from, head = w->kv * a->group + query % a->group;
+    float *s = w->s + query * f->score_stride, *seen = s + (from - w->base);
+    if (h->score_cap > 0) capp_soft_cap(seen, h->score_cap, n);
+    if (f->weights->alibi && h->alibi_rounded)
+        capp_add_rounded_slope(seen, f->weights->alibi[head], h->score_scale, from, n);
+    else if (f->weights->alibi)
+        capp_add_slope(seen, f->weights->alibi[head], n);
+    w->most[query] = f->weights->kernels->most(seen, n);
+    w->extra[query] = a->layer->sinks ? sink_of(a->layer->sinks[head] - w->most[query]) : 0;
+    if (from > w->low) memset(s + (w->low - w->base), 0, (from - w->low) * sizeof *s);
+    if (depth < w->tile->spine) memset(s + (depth - w->base), 0, (w->tile->spine - depth) * sizeof *s);
+}
+
+/* Turns the scores of the block of positions at .. end - 1 into weights; last: also all scores after it. */
+static void soften(const attention *a, const work *w, size_t at, size_t end, bool last) {
+    for (size_t r = 0; r < w->tile->rows; r++) {
+        size_t depth = depth_of(a, w, r), from = seen_from(a, depth), to = last ? depth : least(end, depth);
+        if (from < at) from = at;
+        for (size_t query = r * a->group; from < to && query < (r + 1) * a->group; query++)
+            a->f->weights->kernels->exps(w->s + query * a->f->score_stride, from - w->base, to - w->base,
+                                         w->most[query], w->lanes + query * CAPP_LANES);
+    }
+}
+
+static void values_of_tile(const attention *a, const work *w) {
+    const capp_tiles *tiles = a->tiles;
+    const capp_tile *tile = w->tile;
+    size_t position = 0, i = 0, at = w->base;
+    for (bool last = false; !last; at += BLOCK) {
+        last = at + BLOCK >= tile->spine;
+        soften(a, w, at, at + BLOCK, last);
+        for (; i < tile->n_runs; position += tiles->runs[tile->run + i].n, i++) {
+            run_values(a, w, tiles->runs[tile->run + i], position, at > w->low ? at : w->low, at + BLOCK, 0,
+                       tile->rows * a->group);
+            if (position + tiles->runs[tile->run + i].n > at + BLOCK) break;
+        }
+    }
     for (size_t r = 0; r < tile->rows; r++) {
-        size_t depth = f->depth[a->tiles->row[tile->first + r]], from = first_seen(a->layer, h->chunks, depth);
-        for (size_t g = 0; g < a->group; g++) {
-            float *p = s + (r * a->group + g) * f->score_stride;
-            size_t head = kv * a->group + g;
-            if (h->score_cap > 0) capp_soft_cap(p + (from - base), h->score_cap, depth - from);
-            if (f->weights->alibi && h->alibi_rounded)
-                capp_add_rounded_slope(p + (from - base), f->weights->alibi[head], h->score_scale, from, depth - from);
-            else if (f->weights->alibi)
-                capp_add_slope(p + (from - base), f->weights->alibi[head], depth - from);
-            float sink = a->layer->sinks ? capp_sink(p + (from - base), depth - from, a->layer->sinks[head]) : 0;
-            sums[r * a->group + g] = f->weights->kernels->softmax(p, from - base, depth - base) + sink;
-            if (from > low) memset(p + (low - base), 0, (from - low) * sizeof *p);
-            if (depth < tile->spine) memset(p + (depth - base), 0, (tile->spine - depth) * sizeof *p);
+        position = tile->spine;
+        for (i = tiles->tail[tile->first + r]; i < tiles->tail_end[tile->first + r]; i++) {
+            run_values(a, w, tiles->runs[i], position, w->low, SIZE_MAX, r * a->group, a->group);
+            position += tiles->runs[i].n;
         }
     }
 }
 
-static void values_of_tile(const attention *a, const capp_tile *tile, const float *values, size_t base, size_t low,
-                           float *out, const float *p) {
-    const capp_tiles *tiles = a->tiles;
-    size_t stride = a->f->score_stride, position = 0;
-    for (size_t i = 0; i < tile->n_runs; i++) {
-        capp_run run = tiles->runs[tile->run + i];
-        run_values(a, values, run, position, low, out, p - base, tile->rows * a->group);
-        position += run.n;
+/* The worker's scratch as work for a task; takes q from f->t. */
+static work begin(const attention *a, size_t task, int worker) {
+    const capp_forward *f = a->f;
+    const size_t kv = task / a->tiles->n, queries = f->tile_rows * a->group;
+    work w = {.tile = &a->tiles->tile[a->tiles->n - 1 - task % a->tiles->n], .kv = kv, .low = SIZE_MAX};
+    w.keys = a->keys + kv * f->slots * a->d, w.values = a->values + kv * f->slots * a->dv;
+    w.q = f->scratch + (size_t)worker * f->scratch_stride, w.out = w.q + queries * a->d;
+    w.most = w.out + queries * a->dv, w.extra = w.most + queries;
+    w.lanes = w.extra + queries, w.s = w.lanes + queries * CAPP_LANES;
+    for (size_t r = 0; r < w.tile->rows; r++) {
+        w.low = least(w.low, seen_from(a, depth_of(a, &w, r)));
+        memcpy(w.q + r * a->group * a->d, f->t + a->tiles->row[w.tile->first + r] * f->t_stride + kv * a->group * a->d,
+               a->group * a->d * sizeof *w.q);
     }
-    for (size_t r = 0; r < tile->rows; r++) {
-        size_t row = tile->first + r;
-        position = tile->spine;
-        for (size_t i = tiles->tail[row]; i < tiles->tail_end[row]; i++) {
-            run_values(a, values, tiles->runs[i], position, low, out + r * a->group * a->dv,
-                       p + r * a->group * stride - base, a->group);
-            position += tiles->runs[i].n;
-        }
-    }
+    w.base = w.low / CAPP_LANES * CAPP_LANES;
+    f->weights->kernels->scale(w.q, a->layer->score_scale, w.tile->rows * a->group * a->d);
+    memset(w.out, 0, w.tile->rows * a->group * a->dv * sizeof *w.out);
+    memset(w.lanes, 0, w.tile->rows * a->group * CAPP_LANES * sizeof *w.lanes);
+    return w;
 }
 
 static void attention_task(void *user, size_t task, int worker) {
     const attention *a = user;
     const capp_forward *f = a->f;
-    const size_t kv_heads = a->layer->shape.kv_heads, kv = task % kv_heads, d = a->d, dv = a->dv;
-    const capp_tile *tile = &a->tiles->tile[task / kv_heads];
-    size_t rows = tile->rows * a->group;
-    float *q = f->scratch + (size_t)worker * f->scratch_stride, *out = q + f->tile_rows * a->group * d;
-    float *sums = out + f->tile_rows * a->group * dv, *s = sums + f->tile_rows * a->group + CAPP_LANES;
-    size_t low = SIZE_MAX;
-    for (size_t r = 0; r < tile->rows; r++) {
-        size_t row = a->tiles->row[tile->first + r],
-               seen = first_seen(a->layer, f->weights->hparams.chunks, f->depth[row]);
-        if (seen < low) low = seen;
-        memcpy(q + r * a->group * d, f->t + row * f->t_stride + kv * a->group * d, a->group * d * sizeof *q);
+    const work w = begin(a, task, worker);
+    scores_of_tile(a, &w);
+    for (size_t query = 0; query < w.tile->rows * a->group; query++) {
+        size_t depth = depth_of(a, &w, query / a->group);
+        finish_scores(a, &w, query, seen_from(a, depth), depth);
     }
-    size_t base = low / CAPP_LANES * CAPP_LANES;
-    f->weights->kernels->scale(q, a->layer->score_scale, rows * d);
-    scores_of_tile(a, tile, a->keys + kv * f->slots * d, base, low, s, q);
-    soften(a, tile, kv, base, low, s, sums);
-    memset(out, 0, rows * dv * sizeof *out);
-    values_of_tile(a, tile, a->values + kv * f->slots * dv, base, low, out, s);
-    for (size_t r = 0; r < tile->rows; r++)
-        for (size_t g = 0; g < a->group; g++) {
-            float *o = out + (r * a->group + g) * dv;
-            f->weights->kernels->scale(o, 1 / sums[r * a->group + g], dv);
-            size_t head = kv * a->group + g, row = a->tiles->row[tile->first + r];
-            memcpy(f->t + row * f->t_stride + head * d, o, dv * sizeof *o);
-        }
+    values_of_tile(a, &w);
+    for (size_t query = 0; query < w.tile->rows * a->group; query++) {
+        float *out = w.out + query * a->dv, sum = capp_sum_of_lanes(w.lanes + query * CAPP_LANES) + w.extra[query];
+        size_t row = a->tiles->row[w.tile->first + query / a->group], head = w.kv * a->group + query % a->group;
+        f->weights->kernels->scale(out, 1 / sum, a->dv);
+        memcpy(f->t + row * f->t_stride + head * a->d, out, a->dv * sizeof *out);
+    }
 }
 
 /* Reads q from f->t and keys and values from the store. Writes the output of each head to f->t in place of its q. */

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "forward/wave.h"
 
-enum { MOST_TILE_ROWS = 32, TILE_QUERIES = 48 };
+enum { MOST_TILE_ROWS = 48, TILE_QUERIES = 48 };
 
 static size_t round_up(size_t n, size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
@@ -57,7 +57,7 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
     if (f->tile_rows > MOST_TILE_ROWS) f->tile_rows = MOST_TILE_ROWS;
     f->score_stride = round_up(f->longest, CAPP_LANES) + 2 * CAPP_LANES;
     size_t queries = f->tile_rows * group;
-    size_t attention = queries * (head + 1 + f->score_stride) + 2 * CAPP_LANES;
+    size_t attention = queries * (head + 2 + CAPP_LANES + f->score_stride) + CAPP_LANES;
     f->scratch_stride = larger(attention, larger(larger(1, h->streams) * h->width, h->side));
     for (size_t i = 0; i < 2; i++) {
         const capp_weights *of = i ? exact : w;

@@ -53,10 +53,12 @@ enum { CAPP_BLOCK_K = 1024 }; /* 192 rows of this length are 768 KB of float32 *
     X(scores, void,                                                                                                    \
       (float *s, size_t lds, const float *q, size_t ldq, size_t rows, const float *kt, size_t d, size_t skip,          \
        size_t n))                                                                                                      \
-    /* s[i] = exp(s[i] - max over lo <= j < hi of s[j]) for lo <= i < hi. The other elements of the blocks of LANES    \
-     * that [lo, hi) touches become 0 (s covers these blocks). Returns the sum. The lane of element i is i % LANES;    \
-     * lo < hi. */                                                                                                     \
-    X(softmax, float, (float *s, size_t lo, size_t hi))                                                                \
+    /* The greatest x[i], i < n, n > 0. */                                                                             \
+    X(most, float, (const float *x, size_t n))                                                                         \
+    /* s[i] = exp(s[i] - max) for lo <= i < hi, lo < hi, where max is at least s[i]. The other elements of the blocks  \
+     * of LANES that [lo, hi) touches become 0 (s covers these blocks). Adds element i of these blocks to              \
+     * lanes[i % LANES], in rising order; so a row may be cut into calls at multiples of LANES. */                     \
+    X(exps, void, (float *s, size_t lo, size_t hi, float max, float *lanes))                                           \
     /* Attention, a run of values: out[r][i] += sum over j < n of p[r][j] * v[j][i], i < d. v [n][ldv]. */             \
     X(values, void,                                                                                                    \
       (float *out, size_t ldo, const float *p, size_t ldp, size_t rows, const float *v, size_t ldv, size_t d,          \

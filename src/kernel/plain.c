@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/math.h"
+#include "kernel/kernel.h"
 
 /* y[i] = of(x[i], z[i]), computed in double and rounded once. y may be x or z. */
 static inline __attribute__((always_inline)) void each(float *y, const float *x, const float *z, size_t n,
@@ -117,6 +118,14 @@ void capp_soft_cap(float *x, float cap, size_t n) {
     if (i < n) x[i] = (float)(scale * capp_pair_tanh(capp_pair_of((double)x[i]) / scale))[0];
 }
 
+float capp_sum_of_lanes(const float *lanes) {
+    float sums[CAPP_LANES];
+    memcpy(sums, lanes, sizeof sums);
+    for (size_t width = CAPP_LANES / 2; width; width /= 2)
+        for (size_t l = 0; l < width; l++) sums[l] += sums[l + width];
+    return sums[0];
+}
+
 void capp_clamp(float *x, float most, size_t n) {
     for (size_t i = 0; i < n; i++) x[i] = x[i] > most ? most : x[i] < -most ? -most : x[i];
 }
@@ -141,12 +150,6 @@ void capp_add_rounded_slope(float *s, float slope, float scale, size_t first, si
 
 static float exp_of(float x) {
     return (float)capp_pair_exp(capp_pair_of((double)x))[0];
-}
-
-float capp_sink(const float *s, size_t n, float sink) {
-    float max = s[0];
-    for (size_t i = 1; i < n; i++) max = s[i] > max ? s[i] : max;
-    return exp_of(sink - max);
 }
 
 void capp_route(float *x, size_t n, size_t chosen, int among) {

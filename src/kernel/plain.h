@@ -37,6 +37,9 @@ void capp_cut_below(float *x, size_t n, float cutoff);
 /* x[i] = cap tanh(x[i] / cap) */
 void capp_soft_cap(float *x, float cap, size_t n);
 
+/* The sum of lanes [CAPP_LANES] in the order of kernel.h. */
+float capp_sum_of_lanes(const float *lanes);
+
 /* Limits x[i] to -most .. most. */
 void capp_clamp(float *x, float most, size_t n);
 
@@ -47,9 +50,6 @@ void capp_add_slope(float *s, float slope, size_t n);
  * These are biases by absolute position, as in Falcon's own code. Because of the rounding they differ from biases by
  * distance. */
 void capp_add_rounded_slope(float *s, float slope, float scale, size_t first, size_t n);
-
-/* exp(sink - max over i < n of s[i]), n > 0: what a score without a value adds to the sum of a softmax. */
-float capp_sink(const float *s, size_t n, float sink);
 
 /* Replaces the `chosen` largest elements of x[n] by their shares; of equal elements, the first ones are chosen. Shares
  * are the softmax over all n if among is false, over the chosen elements if it is true. The other elements become

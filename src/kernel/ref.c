@@ -4,6 +4,7 @@
 #include "base/math.h"
 #include "kernel/fused.h"
 #include "kernel/integers.h"
+#include "kernel/plain.h"
 #include "kernel/quad.h"
 
 static __attribute__((noinline)) quad fused_one_by_one(quad a, quad b, quad c) {

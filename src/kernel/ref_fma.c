@@ -4,6 +4,7 @@
 
 #include "base/cpu.h"
 #include "kernel/integers.h"
+#include "kernel/plain.h"
 #include "kernel/quad.h"
 
 #if defined(__x86_64__)
