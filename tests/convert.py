@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+import plamo
 from convert_metadata import DELTA, MAMBA_1, add_metadata
 
 # model_type of config.json: architecture in GGUF. GGUF does not have the other types.
@@ -421,7 +422,8 @@ def add_vocabulary(writer, size):
 
 
 def one_of_each(into):
-    """Converts a model of tests/fixtures/tiny of each architecture: the one with the shortest name. Returns the paths."""
+    """Converts a model of tests/fixtures/tiny of each architecture: the one with the shortest name. Returns the paths, and those of
+    tests/fixtures/llama_cpp and of a vocabulary of PLaMo 2."""
     folders = {}
     for folder in sorted((Path(__file__).resolve().parent / "fixtures" / "tiny").iterdir(), key=lambda f: (len(f.name), f.name)):
         folders.setdefault(Folder(folder).arch, folder)
@@ -429,7 +431,10 @@ def one_of_each(into):
     paths = {arch: Path(into) / f"{arch}.gguf" for arch in folders}
     for arch, folder in folders.items():
         convert(folder, paths[arch])
-    return list(paths.values())
+    vocabulary = Path(into) / "plamo2-vocabulary.gguf"
+    plamo.write(vocabulary, 1)
+    others = (Path(__file__).resolve().parent / "fixtures" / "llama_cpp").glob("*.gguf")
+    return [*paths.values(), *sorted(others), vocabulary]
 
 
 def add_characters(writer, size, pretokenizer):

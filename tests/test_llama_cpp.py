@@ -22,6 +22,13 @@ SABOTAGE = {
     "codeshell": "rope qkv_bias out_bias up_bias down_bias norm_bias activation",
     "deci": "rope straight",
     "orion": "rope norm_bias",
+    "plamo": "rope rope_kind parallel attention_norm",
+    "plamo2": "tail decay step_bias skip step_norm b_norm c_norm rope rope_kind q_norm k_norm attention_norm feed_norm attention_post_norm "
+              "feed_post_norm score_scale activation",
+    "plamo2-mamba": "tail decay skip rope",
+    "plamo3": "rope rope_kind window window_by_one scaling magnitude local_rope q_norm k_norm attention_norm attention_post_norm "
+              "feed_post_norm",
+    "plamo3-global": "rope q_norm k_norm feed_norm feed_post_norm",
     "baichuan-7b": "rope rope_kind",
     "baichuan-13b": "alibi",
     "minicpm": "embedding_scale residual_scale",

@@ -44,7 +44,8 @@ gguf_writer *vocab_writer(const char *model, const char *pre, const token_list *
     if (pre) gguf_writer_str(w, "tokenizer.ggml.pre", pre);
     gguf_writer_str_array(w, "tokenizer.ggml.tokens", (const char *const *)list->texts, NULL, list->n);
     gguf_writer_i32_array(w, "tokenizer.ggml.token_type", list->types, list->n);
-    if (!strcmp(model, "llama")) gguf_writer_f32_array(w, "tokenizer.ggml.scores", list->scores, list->n);
+    if (!strcmp(model, "llama") || !strcmp(model, "plamo2"))
+        gguf_writer_f32_array(w, "tokenizer.ggml.scores", list->scores, list->n);
     return w;
 }
 

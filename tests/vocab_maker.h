@@ -28,7 +28,7 @@ void token_list_add_bytes(token_list *list);
 void token_list_add_byte_pieces(token_list *list);
 void token_list_free(token_list *list);
 
-/* Writes model, pre (may be NULL), tokens and types; scores where model is "llama". */
+/* Writes model, pre (may be NULL), tokens and types; scores where model is "llama" or "plamo2". */
 gguf_writer *vocab_writer(const char *model, const char *pre, const token_list *list);
 void write_merges(gguf_writer *w, const char *const *merges, size_t n);
 
