@@ -1,5 +1,6 @@
 #include "vocab_maker.h"
 
+#include "counted.h"
 #include "test.h"
 
 void token_list_add(token_list *list, const char *text, float score, int32_t type) {
@@ -83,4 +84,37 @@ const char *ids_of(const capp_vocab *vocab, const char *text, unsigned flags) {
     }
     capp_ids_free(&ids);
     return line;
+}
+
+void check_refused(gguf_writer *w, capp_status status, const char *part) {
+    made_vocab made = make_vocab(w);
+    if (made.status != status || made.vocab) FAIL("status %d, not %d (%s)", made.status, status, part);
+    CHECK_CONTAINS(made.error.message, "tiny.gguf: ");
+    CHECK_CONTAINS(made.error.message, part);
+    made_vocab_free(&made);
+}
+
+bool run_failing(gguf_writer *w, const char *text, size_t n) {
+    size_t size;
+    capp_gguf *gguf;
+    capp_vocab *vocab = NULL;
+    capp_error err;
+    void *file = gguf_writer_finish(w, &size);
+    CHECK_OK(capp_gguf_parse(&gguf, file, size, "tiny.gguf", &err), err);
+    size_t before = counted.live;
+    counted_fail_after(n - 1);
+    err.message[0] = 0;
+    capp_ids ids = {0};
+    capp_status st = capp_vocab_open_gguf(&vocab, gguf, &err);
+    if (st == CAPP_OK) st = capp_vocab_encode(vocab, capp_str_of(text), CAPP_TOKENIZE_SPECIAL, &ids, &err);
+    bool reached = counted.failed;
+    counted_fail_after(COUNTED_NEVER);
+    CHECK(st == CAPP_OK || (reached && st == CAPP_ENOMEM && err.message[0]));
+    if (!reached) CHECK_OK(st, err);
+    capp_ids_free(&ids);
+    capp_vocab_free(vocab);
+    CHECK_INT(counted.live, before);
+    capp_gguf_free(gguf);
+    free(file);
+    return reached;
 }

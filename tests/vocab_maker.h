@@ -39,4 +39,11 @@ void made_vocab_free(made_vocab *made);
 /* The ids of text, separated by spaces; "ERROR: ..." on failure. Static memory, valid until the next call. */
 const char *ids_of(const capp_vocab *vocab, const char *text, unsigned flags);
 
+/* Checks that the vocabulary does not open, and that the message contains part. Frees w. */
+void check_refused(gguf_writer *w, capp_status status, const char *part);
+
+/* Opens and encodes while the n-th allocation fails; counted_install comes before. False: there were fewer than n, and
+ * all succeeded. Frees w. */
+bool run_failing(gguf_writer *w, const char *text, size_t n);
+
 #endif
