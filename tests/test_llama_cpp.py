@@ -69,7 +69,8 @@ def test_paths_alone_and_in_a_tree(build, name, tmp_path):
     assert scored(build, path, [{"ids": long}], 0, unscored=30)[0] == together[0][29:]
 
 
-@pytest.mark.parametrize("name, nearest", [("gemma5", "gemma"), ("qwen36", "qwen3"), ("gptoss", "gpt-oss"), ("kimi-k3", "mimo")])
+@pytest.mark.parametrize("name, nearest", [("gemma5", "gemma"), ("qwen36", "qwen3"), ("gptoss", "gpt-oss"), ("kimi-k3", "mimo"),
+                                           ("clip", "image or sound part of a multimodal model")])
 def test_unknown_architecture_of_a_file(build, name, nearest, tmp_path):
     """The message names it and the nearest known one; of GPT-OSS in Ollama's form it says what to do."""
     writer = gguf.GGUFWriter(str(tmp_path / "model.gguf"), name)

@@ -316,6 +316,7 @@ static capp_status open_model(capp_vocab **out, const char *folder_or_file, capp
         st = capp_sentencepiece_read_changes(vocab, vocab->model.gguf, err);
     for (size_t i = 0; st == CAPP_OK && i < vocab->model.n_added; i++) {
         const int32_t id = vocab->model.added[i];
+        if (vocab->types[id] != CAPP_TOKEN_UNUSED) continue; /* another entry has made it a special token */
         st = capp_trie_add(&vocab->added, vocab->texts[id], id, err);
         if (st == CAPP_OK) st = capp_trie_add(&vocab->special, vocab->texts[id], id, err);
     }

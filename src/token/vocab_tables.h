@@ -55,7 +55,7 @@ struct capp_vocab {
     uint32_t *piece_at; /* [n_tokens + 1] */
     int32_t byte_id[256];
     capp_trie always;  /* user-defined tokens: found in any text (SentencePiece: in normalized text) */
-    capp_trie special; /* control and unknown tokens, for CAPP_TOKENIZE_SPECIAL; byte-level: user-defined ones too */
+    capp_trie special; /* control and unknown tokens, for CAPP_TOKENIZE_SPECIAL; capp_is_plain: user-defined ones too */
     int32_t *ends;     /* [n_ends] */
     size_t n_ends;
     size_t longest;    /* bytes of the longest text */
