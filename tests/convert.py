@@ -10,6 +10,7 @@ from pathlib import Path
 import blocks
 import gguf
 import numpy as np
+import plamo
 from convert_metadata import DELTA, MAMBA_1, add_metadata
 
 # model_type of config.json: architecture in GGUF. GGUF does not have the other types.
@@ -445,7 +446,7 @@ def add_vocabulary(writer, size):
 
 def one_of_each(into):
     """Converts a model of tests/fixtures/tiny of each architecture: the one with the shortest name. Returns the paths, and
-    those of the GGUF files in tests/fixtures/llama_cpp."""
+    those of the GGUF files in tests/fixtures/llama_cpp and of a vocabulary of PLaMo 2."""
     folders, fixtures = {}, Path(__file__).resolve().parent / "fixtures"
     for folder in sorted((fixtures / "tiny").iterdir(), key=lambda f: (len(f.name), f.name)):
         folders.setdefault(Folder(folder).arch, folder)
@@ -453,7 +454,9 @@ def one_of_each(into):
     paths = {arch: Path(into) / f"{arch}.gguf" for arch in folders}
     for arch, folder in folders.items():
         convert(folder, paths[arch])
-    return [*paths.values(), *sorted((fixtures / "llama_cpp").glob("*.gguf"))]
+    vocabulary = Path(into) / "plamo2-vocabulary.gguf"
+    plamo.write(vocabulary, 1)
+    return [*paths.values(), *sorted((fixtures / "llama_cpp").glob("*.gguf")), vocabulary]
 
 
 def add_characters(writer, size, pretokenizer):

@@ -153,7 +153,7 @@ def add_metadata(writer, folder):
     feed = folder.get("shared_intermediate_size" if dense else "intermediate_size_mlp", "intermediate_size", "n_inner", "ffn_hidden_size",
                       "ffn_config.ffn_hidden_size", default=4 * folder.width)
     if folder.type == "gemma3n_text":
-        (feed,) = set(feed)
+        feed = feed if len(set(feed)) > 1 else feed[0]
     writer.add_context_length(folder.get("max_position_embeddings", "n_positions", "max_seq_len", default=2048))
     writer.add_embedding_length(folder.width)
     writer.add_block_count(folder.layers)

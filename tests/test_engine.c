@@ -319,6 +319,10 @@ TEST(same_bits_mamba_avx2) {
     need_unit("avx2");
     check_arrangements("mamba", "avx2", 1);
 }
+TEST(same_bits_plamo2_avx2) {
+    need_unit("avx2");
+    check_arrangements("plamo2", "avx2", 1);
+}
 TEST(same_bits_falcon_h1_avx2) {
     need_unit("avx2");
     check_arrangements("falcon-h1", "avx2", 1);

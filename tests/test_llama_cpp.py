@@ -22,6 +22,13 @@ SABOTAGE = {
     "codeshell": "rope qkv_bias out_bias up_bias down_bias norm_bias activation",
     "deci": "rope straight",
     "orion": "rope norm_bias",
+    "plamo": "rope rope_kind parallel attention_norm",
+    "plamo2": "tail decay step_bias skip step_norm b_norm c_norm rope rope_kind q_norm k_norm attention_norm feed_norm attention_post_norm "
+              "feed_post_norm score_scale activation",
+    "plamo2-mamba": "tail decay skip rope",
+    "plamo3": "rope rope_kind window window_by_one scaling magnitude local_rope q_norm k_norm attention_norm attention_post_norm "
+              "feed_post_norm",
+    "plamo3-global": "rope q_norm k_norm feed_norm feed_post_norm",
     "baichuan-7b": "rope rope_kind",
     "baichuan-13b": "alibi",
     "minicpm": "embedding_scale residual_scale",
@@ -66,7 +73,8 @@ def test_paths_alone_and_in_a_tree(build, name, tmp_path):
     assert scored(build, path, [{"ids": long}], 0, unscored=30)[0] == together[0][29:]
 
 
-@pytest.mark.parametrize("name, nearest", [("gemma5", "gemma"), ("qwen36", "qwen3"), ("gptos", "gptoss"), ("kimi-k3", "mimo")])
+@pytest.mark.parametrize("name, nearest", [("gemma5", "gemma"), ("qwen36", "qwen3"), ("gptos", "gptoss"), ("kimi-k3", "mimo"),
+                                           ("clip", "image or sound part of a multimodal model")])
 def test_unknown_architecture_of_a_file(build, name, nearest, tmp_path):
     """The message names it and the nearest known one."""
     writer = gguf.GGUFWriter(str(tmp_path / "model.gguf"), name)

@@ -3,6 +3,7 @@ numpy. Model and adapter are each a folder or a GGUF file (tests/lora.py). An er
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -70,6 +71,29 @@ def test_every_architecture(build, name, tmp_path):
     adapter = model.gguf(tmp_path / "adapter.gguf", pairs)
     for base in (tmp_path / "model.gguf", model.path):
         assert difference(wanted, scored(build, base, (adapter, 1))) <= TOLERANCE
+
+
+def test_plamo_2(build, tmp_path):
+    """Only as GGUF: rows of heads that hold gate and input in turn, and steps of heads."""
+    path, random = TINY.parent / "llama_cpp" / "plamo2.gguf", np.random.default_rng(3)
+    shutil.copy(path, tmp_path / "merged.gguf")
+    writer = convert.gguf.GGUFWriter(str(tmp_path / "adapter.gguf"), "plamo2")
+    writer.add_type(convert.gguf.GGUFType.ADAPTER)
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 3.0)
+    for tensor in convert.gguf.GGUFReader(tmp_path / "merged.gguf", "r+").tensors:
+        if not tensor.name.startswith("blk.") or len(tensor.shape) != 2 or "_norm." in tensor.name or "conv1d" in tensor.name:
+            continue
+        inputs, outputs = (int(n) for n in tensor.shape)
+        a, b = (random.standard_normal(shape).astype(np.float32) * 0.3 for shape in ((3, inputs), (outputs, 3)))
+        tensor.data[:] = tensor.data + b @ a
+        writer.add_tensor(f"{tensor.name}.lora_a", a)
+        writer.add_tensor(f"{tensor.name}.lora_b", b)
+    for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file, writer.close):
+        step()
+    wanted = scored(build, tmp_path / "merged.gguf")
+    assert difference(wanted, scored(build, path)) >= LEAST
+    assert difference(wanted, scored(build, path, (tmp_path / "adapter.gguf", 1))) <= TOLERANCE
 
 
 def test_multipliers_belong_to_a_format(build, tmp_path):

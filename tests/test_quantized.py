@@ -263,6 +263,44 @@ def test_broken(build, folders, tmp_path, way):
     assert done.returncode == 2 and message in done.stderr, done.stderr
 
 
+def write_apart(folder, stored, **fields):
+    """A copy of stored whose quantization is in hf_quant_config.json alone."""
+    shutil.copytree(stored, folder)
+    config = json.loads((folder / "config.json").read_text())
+    del config["quantization_config"]
+    (folder / "config.json").write_text(json.dumps(config))
+    apart = dict(producer=dict(name="modelopt", version="0.23.0"), quantization=dict(exclude_modules=["lm_head"], kv_cache_quant_algo=None, **fields))
+    (folder / "hf_quant_config.json").write_text(json.dumps(apart))
+    return folder
+
+
+@pytest.mark.parametrize("case, algorithm", [("nvfp4-modelopt", "NVFP4"), ("fp8", "FP8")])
+def test_quantization_in_a_file_of_its_own(build, capp, folders, tmp_path, case, algorithm):
+    stored, plain = folders(case)
+    runs = tiny.reference(CASES[case][0])[:3]
+    folder = write_apart(tmp_path / "model", stored, quant_algo=algorithm)
+    expected = tiny.scored(build, plain, runs, runs[0]["context"])
+    assert tiny.scored(build, folder, runs, runs[0]["context"]) == expected
+    assert f"ModelOpt, {algorithm}" in subprocess.run([capp, "inspect", folder], capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("content, message", [
+    ('{"quantization": {"quant_algo": "W4A8_AWQ"}}', '"quantization.quant_algo" is "w4a8_awq"; capp supports NVFP4'),
+    ('{"quantization": {"kv_cache_quant_algo": "FP8"}}', '"quantization.quant_algo" is missing'),
+    ('{"quantization": {"quant_algo": "NVFP4", "turned": true}}', '"quantization.turned" is an unknown field'),
+    ('{"producer": {}}', '"quantization" must be an object'), ("[]", "not a JSON object"), ("{", "hf_quant_config.json")])
+def test_a_broken_file_of_its_own(build, folders, tmp_path, content, message):
+    """It does not count where config.json has quantization_config."""
+    folder = write_apart(tmp_path / "model", folders("nvfp4-modelopt")[0])
+    (folder / "hf_quant_config.json").write_text(content)
+    done = subprocess.run([build / "tests" / "model_tool", folder, "ref"], input="", capture_output=True, text=True)
+    assert done.returncode == 2 and message in done.stderr and "hf_quant_config.json" in done.stderr, done.stderr
+    if content.startswith('{"q'):
+        shutil.copy(folders("nvfp4-modelopt")[0] / "config.json", folder)
+        done = subprocess.run([build / "tests" / "model_tool", folder, "ref"], input="", capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
 INSPECTED = {
     "gptq": "GPTQ, 4 bits, a scale for 32 inputs",
     "gptq-one-group": "GPTQ, 4 bits, a scale for all inputs",

@@ -75,8 +75,7 @@ BROKEN = {
     "a type": (PIECES + field(1, field(3, 9)), "is not a model of the sentencepiece library"),
     "words": (PIECES + field(2, field(3, 3)), "is a model of words or characters"),
     "suffixes": (PIECES + field(2, field(24, 1)) + IDENTITY, "does not mark the beginnings of words"),
-    "spaces": (PIECES + field(2, field(3, 2)), "is BPE that changes characters or spaces"),
-    "a map": (PIECES + field(2, field(3, 2)) + field(3, field(2, b"map") + field(4, 0)), "is BPE that changes characters"),
+    "a map": (PIECES + field(2, field(3, 2)) + field(3, field(2, b"map") + field(4, 0)), "precompiled_charsmap is not a valid"),
 }  # fmt: skip
 
 
@@ -100,6 +99,43 @@ def test_broken_added_tokens(capp, tmp_path, entry):
     (tmp_path / "tokenizer_config.json").write_text(f'{{"added_tokens_decoder": {{{entry}}}}}')
     done = run_capp(capp, tmp_path, tmp_path / "texts", ["a"])
     assert done.returncode == 2 and "added_tokens_decoder has no content, or an id far above" in done.stderr, done.stderr
+
+
+def test_spaces_and_not_legacy(capp, tmp_path):
+    (tmp_path / "tokenizer.model").write_bytes(PIECES + field(2, field(3, 2)))
+    (tmp_path / "tokenizer_config.json").write_text('{"legacy": false}')
+    done = run_capp(capp, tmp_path, tmp_path / "texts", ["a"])
+    assert done.returncode == 2 and 'merges spaces, and the tokenizer_config.json beside it has "legacy": false' in done.stderr, done.stderr
+
+
+def test_no_space_in_front(capp, tmp_path):
+    """add_prefix_space counts only without legacy, as in transformers."""
+    (tmp_path / "tokenizer.model").write_bytes(PIECES + field(2, field(3, 2)) + IDENTITY)
+    for legacy, ids in ((True, [[0, 3]]), (False, [[3]])):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({"legacy": legacy, "add_prefix_space": False}))
+        assert tokenize(capp, tmp_path, tmp_path / "texts", ["a"], "--no-bos") == ids
+
+
+@pytest.mark.parametrize("added", ['{"x": 900000000}', '{"x": -1}', '{"x": 1.5}', '{"x": "4"}', "[]", "{"])
+def test_broken_added_tokens_json(capp, tmp_path, added):
+    (tmp_path / "tokenizer.model").write_bytes(PIECES + field(2, field(3, 2)) + IDENTITY)
+    (tmp_path / "added_tokens.json").write_text(added)
+    done = run_capp(capp, tmp_path, tmp_path / "texts", ["a"])
+    assert done.returncode == 2 and "added_tokens.json" in done.stderr, done.stderr
+    # tokenizer_config.json counts if it lists the added tokens
+    (tmp_path / "tokenizer_config.json").write_text('{"added_tokens_decoder": {}}')
+    assert (run_capp(capp, tmp_path, tmp_path / "texts", ["a"]).returncode == 0) == added.startswith('{"')
+
+
+def test_added_tokens_without_a_configuration(capp, tmp_path):
+    """A token of added_tokens.json is special if special_tokens_map.json names it."""
+    (tmp_path / "tokenizer.model").write_bytes(PIECES + field(2, field(3, 2)) + IDENTITY)
+    (tmp_path / "added_tokens.json").write_text('{"\\u003cx>": 4, "<y>": 6}')
+    texts = ["a<x>a<y>a"]
+    assert tokenize(capp, tmp_path, tmp_path / "texts", texts, "--no-bos") == [[0, 3, 4, 0, 3, 6, 0, 3]]
+    (tmp_path / "special_tokens_map.json").write_text('{"additional_special_tokens": [{"content": "<x>"}]}')
+    assert tokenize(capp, tmp_path, tmp_path / "texts", texts, "--no-bos", "--parse-special") == [[0, 3, 4, 0, 3, 6, 0, 3]]
+    assert tokenize(capp, tmp_path, tmp_path / "texts", texts, "--no-bos") == [[0, 3, 0, 3, 6, 0, 3]]
 
 
 def test_damaged(capp, tmp_path):

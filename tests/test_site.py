@@ -75,6 +75,9 @@ def test_every_architecture_is_in_the_table(site):
     names = re.findall(r"^    X\((\w+)\)", listed, re.M)
     rows = page[page.index('id="architectures"'):].split("<section")[0].count("<tr") - 1
     assert rows == len(names) > 50
+    cells = re.findall(r"<td>(.*?)</td>", page[page.index('id="architectures"'):].split("<section")[0], re.S)
+    checked = [re.sub("<.*?>", "", cell).strip() for cell in cells[3::4]]
+    assert len(checked) == rows and "-" not in checked
     assert all(f">{name}<" in page for name in ("glm4moe", "glm4_moe", "internlm2", "apertus"))
 
 

@@ -106,6 +106,7 @@ SABOTAGE = {
     "gemma3n": "altup_predict altup_correct altup_norm altup_scale laurel_norm cutoff spread merge side_norm side_post_norm "
                "side_tokens back window v_norm local_rope logit_cap feed_post_norm attention_post_norm attention_norm",
     "gemma3n-plain": "altup_predict altup_correct laurel_norm spread merge side_post_norm",
+    "gemma3n-widths": "altup_predict cutoff spread merge side_post_norm back window activation feed_norm",
     "phimoe": "near rope window qkv_bias out_bias head_bias norm_bias",
     "phimoe-long": "scaling magnitude near",
     "dbrx": "rope clamp experts_used router_norm",

@@ -1,11 +1,12 @@
 """`capp tokenize` against golden ids and against the tokenizers package, on text of many scripts."""
 import json
 import lzma
-import os
 import random
+import re
 import subprocess
 from pathlib import Path
 
+import llama_models
 import pytest
 import rwkv
 from corpus import everything, random_texts
@@ -148,30 +149,54 @@ def test_raw_bpe(capp, tmp_path, model, pre, bos):
     assert (run in whole) == bos and (single[0] == 2) == bos  # Gemma 4 has runs of line ends, and BOS in any case
 
 
-# The vocabularies without a model that llama.cpp brings for its own tests, with their texts and ids.
-PEERS = Path(os.environ.get("PEERS", Path.home() / ".cache" / "capp-peers"))
-VOCABULARIES = PEERS / "llama" / "vendor" / "llama.cpp" / "models"
-
-
-@pytest.mark.parametrize("name", [
-    "gemma-4", "qwen35", "command-r", "deepseek-llm", "deepseek-coder", "mpt", "refact", "starcoder", "falcon", "gpt-2",
-    "llama-bpe", "llama-spm", "phi-3", "qwen2"])
-def test_vocabularies_of_llama_cpp(capp, tmp_path, name):
-    path = VOCABULARIES / f"ggml-vocab-{name}.gguf"
+def vocabulary_of_llama_cpp(name):
+    path = llama_models.vocabulary(name)
     if not path.exists():
         pytest.skip("llama.cpp's sources are not on this machine")
-    texts = Path(f"{path}.inp").read_text(encoding="utf-8").split("\n__ggml_vocab_test__\n")
-    texts = texts[:-1] if not texts[-1] else texts
+    return path
+
+
+@pytest.mark.parametrize("name", llama_models.WITH_IDS)
+def test_vocabularies_of_llama_cpp(capp, tmp_path, name):
+    path = vocabulary_of_llama_cpp(name)
     ids = [[int(word) for word in line.split()] for line in Path(f"{path}.out").read_text().splitlines()]
-    assert tokenize(capp, path, tmp_path / "in.jsonl", texts, "--no-bos") == ids
+    assert tokenize(capp, path, tmp_path / "in.jsonl", llama_models.vocabulary_texts(name), "--no-bos") == ids
+
+
+@pytest.mark.parametrize("name", llama_models.WITHOUT_IDS)
+def test_vocabularies_whose_ids_llama_cpp_computed(capp, tmp_path, name):
+    """llama.cpp brings no ids of them; tools/make_llama_references.py asked it."""
+    path = vocabulary_of_llama_cpp(name)
+    ids = json.loads((llama_models.FILES / "tokens.json").read_text())["vocabularies"][name]
+    assert tokenize(capp, path, tmp_path / "in.jsonl", llama_models.vocabulary_texts(), "--no-bos") == ids
+
+
+def test_no_vocabulary_of_llama_cpp_is_left_out():
+    folder = vocabulary_of_llama_cpp("gpt-2").parent
+    names = {path.name.removeprefix("ggml-vocab-").removesuffix(".gguf") for path in folder.glob("ggml-vocab-*.gguf")}
+    assert names == {*llama_models.WITH_IDS, *llama_models.WITHOUT_IDS, llama_models.WORDPIECE}
+
+
+def test_wordpiece_is_refused_by_name(capp):
+    done = subprocess.run([capp, "tokenize", "-m", vocabulary_of_llama_cpp(llama_models.WORDPIECE)], input=b"", capture_output=True)
+    assert done.returncode == 2 and b'tokenizer.ggml.model: "bert" is not supported' in done.stderr
+
+
+def test_every_pretokenizer_of_llama_cpp_is_known():
+    """tests/fixtures/pretokenizers.txt has the names in llama.cpp's source."""
+    names = (llama_models.TINY.parent / "pretokenizers.txt").read_text().split()
+    source = Path(__file__).resolve().parent.parent / "src" / "token" / "pretokenizer.c"
+    table = re.findall(r'^    {"([^"]+)", ', source.read_text(), re.M)
+    assert len(names) > 90 and set(names) <= set(table)
+    source = llama_models.vocabulary("gpt-2").parent.parent / "src" / "llama-vocab.cpp"
+    if source.exists():
+        assert set(re.findall('tokenizer_pre == "([^"]+)"', source.read_text())) == set(names)
 
 
 @pytest.mark.long
 def test_gemma4(capp, tmp_path, texts):
     """The vocabulary of Gemma 4, with the merges that it names, in the tokenizers package."""
-    path = VOCABULARIES / "ggml-vocab-gemma-4.gguf"
-    if not path.exists():
-        pytest.skip("llama.cpp's sources are not on this machine")
+    path = vocabulary_of_llama_cpp("gemma-4")
     fields = gguf.GGUFReader(path).fields
     tokens, kinds, merges = (fields["tokenizer.ggml." + key].contents() for key in ("tokens", "token_type", "merges"))
     merges = [tuple(merge.split(" ")) for merge in merges]

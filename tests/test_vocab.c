@@ -362,7 +362,7 @@ TEST(gpt_oss_of_ollama) {
 }
 
 TEST(unknown_names) {
-    static const char *const models[] = {"bert", "rwkv7", "plamo2", "", "gpt22", "no_vocab"};
+    static const char *const models[] = {"bert", "rwkv7", "plamo3", "", "gpt22", "no_vocab"};
     token_list list = {0};
     token_list_add(&list, "a", 0, NORMAL);
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
@@ -486,32 +486,6 @@ TEST(special_tokens_that_are_no_text) {
 }
 
 /* ---- Memory ---- */
-
-/* Opens and encodes while the n-th allocation fails. False: there were fewer than n, and all succeeded. */
-static bool run_failing(gguf_writer *w, const char *text, size_t n) {
-    size_t size;
-    capp_gguf *gguf;
-    capp_vocab *vocab = NULL;
-    capp_error err;
-    void *file = gguf_writer_finish(w, &size);
-    CHECK_OK(capp_gguf_parse(&gguf, file, size, "tiny.gguf", &err), err);
-    size_t before = counted.live;
-    counted_fail_after(n - 1);
-    err.message[0] = 0;
-    capp_ids ids = {0};
-    capp_status st = capp_vocab_open_gguf(&vocab, gguf, &err);
-    if (st == CAPP_OK) st = capp_vocab_encode(vocab, capp_str_of(text), CAPP_TOKENIZE_SPECIAL, &ids, &err);
-    bool reached = counted.failed;
-    counted_fail_after(COUNTED_NEVER);
-    CHECK(st == CAPP_OK || (reached && st == CAPP_ENOMEM && err.message[0]));
-    if (!reached) CHECK_OK(st, err);
-    capp_ids_free(&ids);
-    capp_vocab_free(vocab);
-    CHECK_INT(counted.live, before);
-    capp_gguf_free(gguf);
-    free(file);
-    return reached;
-}
 
 TEST(every_allocation_fails) {
     static char text[300];

@@ -152,9 +152,9 @@ static bool beside(const maker *m) {
     return is(m, "falcon-h1");
 }
 
-/* Whether a layer has attention. The others have a convolution (LFM2) or DeltaNet (Qwen 3.5). */
+/* Whether a layer has attention. The others have a convolution (LFM2), DeltaNet (Qwen 3.5) or Mamba (PLaMo 2). */
 static bool is_attention(const maker *m, int layer) {
-    if (is(m, "lfm2")) return layer == 1;
+    if (is(m, "lfm2") || is(m, "plamo2")) return layer == 1;
     return !is(m, "qwen35") || (layer + 1) % TINY_INTERVAL == 0;
 }
 
@@ -182,8 +182,8 @@ static void add_delta(maker *m, int layer) {
 
 static void add_attention(maker *m, int layer, size_t heads, size_t kv_heads, size_t d) {
     size_t q = heads * d, kv = kv_heads * d;
-    if (is(m, "gpt2"))
-        product_tensor(m, layer, "attn_qkv", m->width, q + 2 * kv, 1.5, true);
+    if (is(m, "gpt2") || is(m, "plamo2"))
+        product_tensor(m, layer, "attn_qkv", m->width, q + 2 * kv, 1.5, is(m, "gpt2"));
     else {
         product_tensor(m, layer, "attn_q", m->width, is(m, "qwen35") ? 2 * q : q, 1.5, false);
         product_tensor(m, layer, "attn_k", m->width, kv, 1.5, false);
@@ -191,8 +191,9 @@ static void add_attention(maker *m, int layer, size_t heads, size_t kv_heads, si
     }
     product_tensor(m, layer, "attn_output", q, m->width, 1.2, is(m, "gpt2"));
     if (is(m, "gpt2") || is(m, "llama") || is(m, "nemotron_h") || beside(m)) return;
-    norm_tensor(m, layer, "attn_q_norm", d, false);
-    norm_tensor(m, layer, "attn_k_norm", d, false);
+    bool own = is(m, "plamo2"); /* each head has a norm of its own */
+    norm_tensor(m, layer, "attn_q_norm", own ? q : d, false);
+    norm_tensor(m, layer, "attn_k_norm", own ? kv : d, false);
 }
 
 /* Mamba-2: two groups of b and c, and heads wider than a block of columns. */
@@ -258,6 +259,23 @@ static void add_wkv(maker *m, int layer) {
     product_tensor(m, layer, "channel_mix_value", m->feed, m->width, 1.2, false);
 }
 
+/* Mamba of PLaMo 2: heads wider than a block of columns; the latent step is longer than the stream. */
+enum { PLAMO_HEADS = 3, PLAMO_KEYS = 12, PLAMO_VALUES = 36, PLAMO_RANK = 64 };
+
+static void add_plamo(maker *m, int layer) {
+    size_t values = PLAMO_HEADS * PLAMO_VALUES;
+    product_tensor(m, layer, "ssm_in", m->width, 2 * values, 1.5, false);
+    layer_tensor(m, layer, "ssm_conv1d.weight", TINY_TAPS, values, 0, 0.7);
+    product_tensor(m, layer, "ssm_x", values, PLAMO_RANK + 2 * PLAMO_KEYS, 1.2, false);
+    product_tensor(m, layer, "ssm_dt", PLAMO_RANK, PLAMO_HEADS, 1.2, true);
+    layer_tensor(m, layer, "ssm_dt_norm", PLAMO_RANK, 1, 1, 0.4);
+    layer_tensor(m, layer, "ssm_b_norm", PLAMO_KEYS, 1, 1, 0.4);
+    layer_tensor(m, layer, "ssm_c_norm", PLAMO_KEYS, 1, 1, 0.4);
+    layer_tensor(m, layer, "ssm_a", PLAMO_HEADS, 1, -0.3, 0.1);
+    layer_tensor(m, layer, "ssm_d", PLAMO_HEADS, 1, 1, 0.3);
+    product_tensor(m, layer, "ssm_out", values, m->width, 1.2, false);
+}
+
 /* The part of a layer that has only one: M Mamba-2, S Mamba-1, * attention, - feed-forward; 0: the layer has two
  * parts. */
 static char part_of(const maker *m, int layer) {
@@ -295,15 +313,21 @@ static void add_layer(maker *m, int layer, size_t heads, size_t kv_heads, size_t
         add_attention(m, layer, heads, kv_heads, d);
     else if (is(m, "lfm2"))
         add_convolution(m, layer);
+    else if (is(m, "plamo2"))
+        add_plamo(m, layer);
     else
         add_delta(m, layer);
-    if (!gpt2) product_tensor(m, layer, "ffn_gate", m->width, m->feed, 1.2, false);
-    product_tensor(m, layer, "ffn_up", m->width, m->feed, 1.2, gpt2);
+    bool fused = is(m, "plamo2");
+    if (!gpt2 && !fused) product_tensor(m, layer, "ffn_gate", m->width, m->feed, 1.2, false);
+    product_tensor(m, layer, "ffn_up", m->width, fused ? 2 * m->feed : m->feed, 1.2, gpt2);
     product_tensor(m, layer, "ffn_down", m->feed, m->width, 1.2, gpt2);
     if (is(m, "gemma3")) {
         norm_tensor(m, layer, "post_attention_norm", m->width, false);
         norm_tensor(m, layer, "post_ffw_norm", m->width, false);
     }
+    if (!fused) return;
+    layer_tensor(m, layer, "post_attention_norm", m->width, 1, 1, 0.4);
+    layer_tensor(m, layer, "post_ffw_norm", m->width, 1, 1, 0.4);
 }
 
 /* The keys of layers that have a state from token to token. */
@@ -326,6 +350,15 @@ static void add_mix_keys(maker *m, size_t kv_heads) {
         key_u32(m, "ssm.state_size", FADE_KEYS);
         key_u32(m, "ssm.time_step_rank", FADE_RANK);
         key_u32(m, "ssm.inner_size", FADE_VALUES);
+        return;
+    }
+    if (is(m, "plamo2")) {
+        gguf_writer_i32_array(m->w, "plamo2.attention.head_count_kv", heads_of_layers, 4);
+        key_u32(m, "ssm.conv_kernel", TINY_TAPS);
+        key_u32(m, "ssm.state_size", PLAMO_KEYS);
+        key_u32(m, "ssm.group_count", 0);
+        key_u32(m, "ssm.time_step_rank", PLAMO_HEADS);
+        key_u32(m, "ssm.inner_size", PLAMO_HEADS * PLAMO_VALUES);
         return;
     }
     if (beside(m)) key_u32(m, "attention.head_count_kv", (uint32_t)kv_heads);
@@ -362,8 +395,8 @@ void *tiny_model_with(const char *arch, uint64_t seed, tiny_extra extra, size_t 
     bool gpt2 = !strcmp(arch, "gpt2"), gemma3 = !strcmp(arch, "gemma3");
     size_t heads = gpt2 || m.integers ? 4 : 6, kv_heads = gpt2 ? 4 : gemma3 && !m.integers ? 1 : 2;
     size_t d = gpt2 || m.integers ? m.width / 4 : 10;
-    bool rwkv7 = !strcmp(arch, "rwkv7"), lfm2 = !strcmp(arch, "lfm2"),
-         mixes = lfm2 || !strcmp(arch, "qwen35") || part_of(&m, 0) || beside(&m);
+    bool rwkv7 = !strcmp(arch, "rwkv7"), lfm2 = !strcmp(arch, "lfm2"), plamo2 = !strcmp(arch, "plamo2");
+    bool mixes = lfm2 || plamo2 || !strcmp(arch, "qwen35") || part_of(&m, 0) || beside(&m);
     int layers = gemma3 ? 7 : mixes ? 4 : LAYERS; /* the sixth attends to all positions */
     gguf_writer_str(m.w, "general.architecture", arch);
     key_u32(&m, "context_length", TINY_CONTEXT);

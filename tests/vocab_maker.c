@@ -1,5 +1,6 @@
 #include "vocab_maker.h"
 
+#include "counted.h"
 #include "test.h"
 
 void token_list_add(token_list *list, const char *text, float score, int32_t type) {
@@ -44,7 +45,8 @@ gguf_writer *vocab_writer(const char *model, const char *pre, const token_list *
     if (pre) gguf_writer_str(w, "tokenizer.ggml.pre", pre);
     gguf_writer_str_array(w, "tokenizer.ggml.tokens", (const char *const *)list->texts, NULL, list->n);
     gguf_writer_i32_array(w, "tokenizer.ggml.token_type", list->types, list->n);
-    if (!strcmp(model, "llama")) gguf_writer_f32_array(w, "tokenizer.ggml.scores", list->scores, list->n);
+    if (!strcmp(model, "llama") || !strcmp(model, "plamo2"))
+        gguf_writer_f32_array(w, "tokenizer.ggml.scores", list->scores, list->n);
     return w;
 }
 
@@ -117,4 +119,29 @@ void check_refused(gguf_writer *w, capp_status status, const char *part) {
     CHECK_CONTAINS(made.error.message, "tiny.gguf: ");
     CHECK_CONTAINS(made.error.message, part);
     made_vocab_free(&made);
+}
+
+bool run_failing(gguf_writer *w, const char *text, size_t n) {
+    size_t size;
+    capp_gguf *gguf;
+    capp_vocab *vocab = NULL;
+    capp_error err;
+    void *file = gguf_writer_finish(w, &size);
+    CHECK_OK(capp_gguf_parse(&gguf, file, size, "tiny.gguf", &err), err);
+    size_t before = counted.live;
+    counted_fail_after(n - 1);
+    err.message[0] = 0;
+    capp_ids ids = {0};
+    capp_status st = capp_vocab_open_gguf(&vocab, gguf, &err);
+    if (st == CAPP_OK) st = capp_vocab_encode(vocab, capp_str_of(text), CAPP_TOKENIZE_SPECIAL, &ids, &err);
+    bool reached = counted.failed;
+    counted_fail_after(COUNTED_NEVER);
+    CHECK(st == CAPP_OK || (reached && st == CAPP_ENOMEM && err.message[0]));
+    if (!reached) CHECK_OK(st, err);
+    capp_ids_free(&ids);
+    capp_vocab_free(vocab);
+    CHECK_INT(counted.live, before);
+    capp_gguf_free(gguf);
+    free(file);
+    return reached;
 }

@@ -30,7 +30,7 @@ void token_list_add_bytes(token_list *list);
 void token_list_add_byte_pieces(token_list *list);
 void token_list_free(token_list *list);
 
-/* Writes model, pre (may be NULL), tokens and types; scores where model is "llama". */
+/* Writes model, pre (may be NULL), tokens and types; scores where model is "llama" or "plamo2". */
 gguf_writer *vocab_writer(const char *model, const char *pre, const token_list *list);
 void write_merges(gguf_writer *w, const char *const *merges, size_t n);
 
@@ -45,8 +45,14 @@ void made_vocab_free(made_vocab *made);
 /* The ids of text, separated by spaces; "ERROR: ..." on failure. Static memory, valid until the next call. */
 const char *ids_of(const capp_vocab *vocab, const char *text, unsigned flags);
 
-/* Checks that an id stands for these bytes; that opening fails with a message that contains part. */
+/* Checks that an id stands for these bytes. */
 void check_piece(const capp_vocab *vocab, int32_t id, const char *bytes, size_t size);
+
+/* Checks that the vocabulary does not open, and that the message contains part. Frees w. */
 void check_refused(gguf_writer *w, capp_status status, const char *part);
+
+/* Opens and encodes while the n-th allocation fails; counted_install comes before. False: there were fewer than n, and
+ * all succeeded. Frees w. */
+bool run_failing(gguf_writer *w, const char *text, size_t n);
 
 #endif

@@ -11,6 +11,7 @@ reads past heads of 32.
 NAME.gguf         a random model, all weights float32, without a vocabulary
 references.json   for each model its token ids and their log-probabilities
 rwkv_tokens.json  the ids of random texts in random vocabularies of RWKV (tests/rwkv.py)
+tokens.json       texts and their ids, of the vocabularies that llama.cpp brings without ids, and of tests/plamo.py
 
 llama.cpp runs with a float32 KV store, without flash attention, each text in one batch. It takes GELU from a table of
 float16; other operations are float32.
@@ -30,20 +31,22 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 import convert  # noqa: E402
 import llama_models  # noqa: E402
+import plamo as plamo_vocabulary  # noqa: E402
 import rwkv  # noqa: E402
 
 FOLDER = ROOT / "tests" / "fixtures" / "llama_cpp"
 VOCABULARY, CONTEXT, LENGTHS = 97, 96, (14, 25, 41)
+MAMBA_FIRST = "mamam"
 LOG = []
 
 
 class Maker:
     """A GGUF file with random tensors."""
 
-    def __init__(self, name, arch, layers, heads, kv_heads, feed, eps="rms", width=48, **keys):
+    def __init__(self, name, arch, layers, heads, kv_heads, feed, eps="rms", width=48, folder=FOLDER, **keys):
         self.width = width
         self.random = np.random.default_rng(zlib.crc32(name.encode()))
-        self.path = FOLDER / f"{name}.gguf"
+        self.path = folder / f"{name}.gguf"
         self.writer = writer = gguf.GGUFWriter(str(self.path), arch)
         writer.add_context_length(CONTEXT)
         writer.add_embedding_length(width)
@@ -62,6 +65,10 @@ class Maker:
         self.writer.add_tensor(f"{name}.weight", (noise * 0.4 + 1 if len(shape) == 1 else noise * 1.4 / shape[-1]**0.5).astype(np.float32))
         if bias:
             self.writer.add_tensor(f"{name}.bias", (self.random.standard_normal(shape[-2:][0]) * 0.5).astype(np.float32))
+
+    def add_plain(self, name, numbers):
+        """A tensor whose name has no suffix."""
+        self.writer.add_tensor(name, numbers.astype(np.float32))
 
     def ends(self, norm_bias=False, head=True):
         self.writer.add_tensor("token_embd.weight", (self.random.standard_normal((VOCABULARY, self.width)) * 0.7).astype(np.float32))
@@ -234,7 +241,80 @@ def deci(name):
     m.close()
 
 
+def plamo(name):
+    m = Maker(name, "plamo", 3, 6, 2, 44)
+    for i in range(3):
+        m.add(f"blk.{i}.attn_norm", m.width)
+        attention(m, i, 6, 2, 8)
+        feed(m, i, 44)
+    m.ends()
+    m.close()
+
+
+def plamo_layer(m, i, feed):
+    """What all layers of PLaMo 2 and 3 have."""
+    norms(m, i)
+    for part in ("post_attention_norm", "post_ffw_norm"):
+        m.add_plain(f"blk.{i}.{part}", m.random.standard_normal(m.width) * 0.2 + 0.4)
+    m.add(f"blk.{i}.ffn_up", 2 * feed, m.width)
+    m.add(f"blk.{i}.ffn_down", m.width, feed)
+
+
+def plamo2(name, kinds, twin=None):
+    """kinds: a for attention, m for Mamba: heads of 36 values, more than a block of columns. twin: a folder for the same model, of
+    which all layers have heads: llama.cpp never finishes a text if the first layer has none, as in the converter's files."""
+    heads, kv_heads, d, states, keys, values, feed = 6, 2, 10, 3, 12, 36, 44
+    m = Maker(name, "plamo2", len(kinds), heads if twin else [heads * (kind == "a") for kind in kinds],
+              [kv_heads * (kind == "a") for kind in kinds], feed, folder=twin or FOLDER, key_length=d, value_length=d, rope_freq_base=3000.0, ssm_state_size=keys, ssm_conv_kernel=4, ssm_time_step_rank=states,
+              ssm_inner_size=states * values, ssm_group_count=0)
+    inner, latent = states * values, max(64, m.width // 16)
+    for i, kind in enumerate(kinds):
+        plamo_layer(m, i, feed)
+        if kind == "a":
+            attention(m, i, heads, kv_heads, d, fused=True)
+            for letter, n in (("q", heads), ("k", kv_heads)):
+                m.writer.add_tensor(f"blk.{i}.attn_{letter}_norm.weight", (m.random.standard_normal((n, d)) * 0.4 + 1.5).astype(np.float32))
+            continue
+        m.add(f"blk.{i}.ssm_in", 2 * inner, m.width)
+        m.writer.add_tensor(f"blk.{i}.ssm_conv1d.weight", (m.random.standard_normal((inner, 4)) * 0.7).astype(np.float32))
+        m.add(f"blk.{i}.ssm_x", latent + 2 * keys, inner)
+        m.add(f"blk.{i}.ssm_dt", states, latent, bias=True)
+        for part, n in (("dt", latent), ("b", keys), ("c", keys)):
+            m.add_plain(f"blk.{i}.ssm_{part}_norm", m.random.standard_normal(n) * 0.4 + 1)
+        m.add_plain(f"blk.{i}.ssm_a", -np.exp(m.random.standard_normal(states) * 0.5 - 1))
+        m.add_plain(f"blk.{i}.ssm_d", m.random.standard_normal(states) * 0.3 + 1)
+        m.add(f"blk.{i}.ssm_out", m.width, inner)
+    m.ends(head=name == "plamo2")
+    m.close()
+
+
+def plamo3(name, yarn):
+    """llama.cpp rounds the bounds of YaRN. The base makes the upper one almost whole; the lower one is 0."""
+    heads, kv_heads, key, value, feed, base, original = 6, 2, 10, 8, 44, 3000.0, 24
+    keys = {}
+    if yarn:
+        base = float((original / (2 * np.pi)) ** (key / (2 * (2 - 1e-5))))
+        keys = dict(rope_scaling_type=gguf.RopeScalingType.YARN, rope_scaling_factor=4.0, rope_scaling_orig_ctx_len=original)
+    m = Maker(name, "plamo3", 5, heads, kv_heads, feed, key_length=key, value_length=value, rope_freq_base=base, **keys)
+    if name == "plamo3":
+        m.writer.add_sliding_window(7)
+        m.writer.add_sliding_window_pattern(3)
+    for i in range(5):
+        plamo_layer(m, i, feed)
+        m.add(f"blk.{i}.attn_qkv", (heads + kv_heads) * key + kv_heads * value, m.width)
+        m.add(f"blk.{i}.attn_q_norm", key)
+        m.add(f"blk.{i}.attn_k_norm", key)
+        m.add(f"blk.{i}.attn_output", m.width, heads * value)
+    m.ends(head=False)
+    m.close()
+
+
 def make_models():
+    plamo("plamo")
+    plamo2("plamo2", "ammam")
+    plamo2("plamo2-mamba", MAMBA_FIRST)
+    plamo3("plamo3", True)
+    plamo3("plamo3-global", False)
     smallthinker("smallthinker", True, gguf.ExpertGatingFuncType.SIGMOID)
     smallthinker("smallthinker-global", False, gguf.ExpertGatingFuncType.SOFTMAX)
     chatglm("chatglm")
@@ -284,17 +364,40 @@ def logprobs(path, texts):
     return every
 
 
-def tokens(path, texts):
+def ids_of(path, texts):
     parameters = llama_cpp.llama_model_default_params()
     parameters.vocab_only = True
     model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
     assert model, "".join(LOG[-5:])
-    vocabulary, ids, every = llama_cpp.llama_model_get_vocab(model), (llama_cpp.llama_token * 1000)(), []
+    vocab, found = llama_cpp.llama_model_get_vocab(model), []
     for text in texts:
         data = text.encode()
-        every.append(ids[: llama_cpp.llama_tokenize(vocabulary, data, len(data), ids, 1000, False, False)])
+        ids = (llama_cpp.llama_token * (len(data) + 8))()
+        n = llama_cpp.llama_tokenize(vocab, data, len(data), ids, len(ids), False, False)
+        assert n >= 0
+        found.append(list(ids[:n]))
     llama_cpp.llama_model_free(model)
-    return every
+    return found
+
+
+def make_tokens(made_by):
+    tokens = {"made_by": made_by, "vocabularies": {}}
+    for name in llama_models.WITHOUT_IDS:
+        tokens["vocabularies"][name] = ids_of(llama_models.vocabulary(name), llama_models.vocabulary_texts())
+    texts = [text for text in plamo_vocabulary.texts(1, 80) if len(text) < 400]
+    with tempfile.TemporaryDirectory() as folder:
+        plamo_vocabulary.write(Path(folder) / "plamo2.gguf", 1)
+        tokens["plamo2"] = list(zip(texts, ids_of(Path(folder) / "plamo2.gguf", texts), strict=True))
+    (FOLDER / "tokens.json").write_text(json.dumps(tokens) + "\n")
+
+
+def make_rwkv_tokens(made_by):
+    every = []
+    for seed in range(3):
+        with tempfile.TemporaryDirectory() as folder:
+            rwkv.write_vocabulary(Path(folder) / "vocabulary.gguf", rwkv.pieces(seed))
+            every.append(ids_of(Path(folder) / "vocabulary.gguf", rwkv.texts_of_pieces(seed + 100, 100)))
+    (FOLDER / "rwkv_tokens.json").write_text(json.dumps({"made_by": made_by, "ids": every}) + "\n")
 
 
 def main():
@@ -307,16 +410,15 @@ def main():
     for name in chosen:
         with tempfile.TemporaryDirectory() as folder:
             file, texts = llama_models.file_of(name, Path(folder))
+            if name == "plamo2-mamba":
+                file = Path(folder) / file.name
+                plamo2(name, MAMBA_FIRST, Path(folder))
             models[name] = [{"ids": ids, "logprobs": row} for ids, row in zip(texts, logprobs(file, texts), strict=True)]
         print(name, flush=True)
-    every = []
-    for seed in range(3):
-        with tempfile.TemporaryDirectory() as folder:
-            rwkv.write_vocabulary(Path(folder) / "vocabulary.gguf", rwkv.pieces(seed))
-            every.append(tokens(Path(folder) / "vocabulary.gguf", rwkv.texts_of_pieces(seed + 100, 100)))
     made_by = f"llama-cpp-python {llama_cpp.__version__}, gguf {gguf.__version__ if hasattr(gguf, '__version__') else ''}".rstrip(", ")
-    (FOLDER / "rwkv_tokens.json").write_text(json.dumps({"made_by": made_by, "ids": every}) + "\n")
     path.write_text(json.dumps({"made_by": made_by, "models": models}) + "\n")
+    make_tokens(made_by)
+    make_rwkv_tokens(made_by)
 
 
 if __name__ == "__main__":

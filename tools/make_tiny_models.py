@@ -251,6 +251,9 @@ NEWER = {
     "gemma3n": ("gemma3n_text", dict(
         GEMMA3N, num_hidden_layers=5, layer_types=[LOCAL, GLOBAL, LOCAL, LOCAL, GLOBAL], num_kv_shared_layers=2,
         activation_sparsity_pattern=[0.8, 0.8, 0.0, 0.6, 0.0]), "bfloat16"),
+    "gemma3n-widths": ("gemma3n_text", dict(
+        GEMMA3N, num_hidden_layers=4, layer_types=[LOCAL, GLOBAL, LOCAL, GLOBAL], num_kv_shared_layers=2, intermediate_size=[28, 44, 36, 20],
+        activation_sparsity_pattern=[0.8, 0.0, 0.7, 0.0]), "bfloat16"),
     "gemma3n-plain": ("gemma3n_text", dict(
         GEMMA3N, altup_num_inputs=3, altup_correct_scale=False, num_kv_shared_layers=0, activation_sparsity_pattern=[0.0] * 3,
         final_logit_softcapping=30.0, vocab_size_per_layer_input=40), "bfloat16"),

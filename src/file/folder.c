@@ -16,6 +16,8 @@ struct capp_folder {
     capp_map config_map; /* not mapped if config.json is in the caller's memory */
     capp_json config;    /* of the text model */
     capp_json around;    /* the object that contains config, or NULL */
+    capp_map quant_map;  /* not mapped if there is no hf_quant_config.json */
+    capp_json quant;     /* the object in it, or NULL */
     uint64_t bytes;
     capp_map *maps; /* [n_maps]; none if the bytes are in the caller's memory */
     size_t n_maps, maps_capacity;
@@ -271,6 +273,13 @@ static capp_status finish(capp_folder **out, capp_folder *folder, capp_status st
     return st;
 }
 
+/* Reads hf_quant_config.json, if there is one. */
+static capp_status read_quant(capp_folder *folder, capp_error *err) {
+    char path[MOST_PATH];
+    capp_status st = join(folder, "hf_quant_config.json", path, err);
+    return st != CAPP_OK || !exists(path) ? st : read_json(&folder->quant, &folder->quant_map, path, err);
+}
+
 capp_status capp_folder_open(capp_folder **out, const char *path, capp_error *err) {
     char config[MOST_PATH];
     capp_status st;
@@ -294,6 +303,7 @@ capp_status capp_folder_open(capp_folder **out, const char *path, capp_error *er
     st = read_json(&folder->config, &folder->config_map, config, err);
     if (st == CAPP_OK) enter_text_config(folder);
     if (st == CAPP_OK) st = open_tensors(folder, err);
+    if (st == CAPP_OK) st = read_quant(folder, err);
     return finish(out, folder, st);
 }
 
@@ -350,6 +360,7 @@ void capp_folder_free(capp_folder *folder) {
     capp_names_free(&folder->names);
     capp_free(folder->tensors);
     capp_map_close(&folder->config_map);
+    capp_map_close(&folder->quant_map);
     capp_free(folder->path);
     capp_free(folder);
 }
@@ -373,6 +384,9 @@ capp_json capp_folder_config(const capp_folder *folder) {
 }
 capp_json capp_folder_around(const capp_folder *folder) {
     return folder->around;
+}
+capp_json capp_folder_quant(const capp_folder *folder) {
+    return folder->quant;
 }
 size_t capp_folder_n_tensors(const capp_folder *folder) {
     return folder->n_tensors;

@@ -1,5 +1,5 @@
 /* A model folder in the format of Hugging Face's libraries: config.json, and tensors in model.safetensors or in the
- * files that model.safetensors.index.json names. */
+ * files that model.safetensors.index.json names. ModelOpt adds hf_quant_config.json. */
 #ifndef CAPP_FILE_FOLDER_H
 #define CAPP_FILE_FOLDER_H
 
@@ -47,6 +47,9 @@ capp_json capp_folder_config(const capp_folder *folder);
 
 /* Returns the object that contains text_config, or NULL if there is no text_config. */
 capp_json capp_folder_around(const capp_folder *folder);
+
+/* Returns the object in hf_quant_config.json, or NULL if there is no such file. */
+capp_json capp_folder_quant(const capp_folder *folder);
 
 /* Returns the value at a path of keys such as "rope_scaling.factor", or NULL if it is missing or null. */
 capp_json capp_config_at(capp_json object, const char *keys);

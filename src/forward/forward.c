@@ -44,9 +44,9 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
     f->state_floats = capp_mix_floats(h);
     f->rows = room->rows;
     f->longest = room->longest;
-    f->h_stride =
-        stride_of(larger(larger(larger(h->width, larger(h->side, h->laurel)), larger(q, capp_latent_elements(h))),
-                         larger(capp_mix_outputs(h), h->mix.rank)));
+    size_t mixed = larger(capp_mix_outputs(h), h->mix.rank);
+    f->h_stride = stride_of(
+        larger(larger(larger(h->width, larger(h->side, h->laurel)), larger(q, capp_latent_elements(h))), mixed));
     f->g_stride = stride_of(feed);
     f->inner_stride = stride_of(h->feed);
     f->wide_stride = wide ? stride_of(wide) : 0;

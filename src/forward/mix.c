@@ -105,7 +105,7 @@ static void prepare_kimi(const mixing *m, size_t r) {
 /* The step of a head is followed by what the row keeps of its state. */
 static void prepare_scan(const mixing *m, size_t r) {
     const capp_mix *mix = m->mix;
-    float *step = row_of(m, r) + m->inputs + m->channels, *kept = step + mix->heads;
+    float *step = row_of(m, r) + m->steps, *kept = step + mix->heads;
     for (size_t i = 0; i < mix->heads; i++) {
         step[i] = (float)softplus((double)step[i] + (double)m->layer->mix_step[i]);
         kept[i] = (float)capp_exp((double)step[i] * (double)m->layer->mix_decay[i]);
@@ -114,7 +114,7 @@ static void prepare_scan(const mixing *m, size_t r) {
 
 /* The steps of Mamba-1, which are the last inputs of a row. */
 static void prepare_select(const mixing *m, size_t r) {
-    float *steps = row_of(m, r) + 2 * m->channels + m->layer->mix_inner[0].n;
+    float *steps = row_of(m, r) + m->steps;
     for (size_t i = 0; i < m->mix->values; i++) steps[i] = (float)softplus((double)steps[i]);
 }
 
@@ -153,7 +153,7 @@ static void kimi_inputs(capp_forward *f, mixing *m) {
     }
 }
 
-/* Computes what Mamba-1 takes from the convolved inputs. */
+/* Computes what Mamba-1 and PLaMo 2 take from the convolved inputs. */
 static void select_inputs(capp_forward *f, mixing *m) {
     const capp_matrix *inner = m->layer->mix_inner;
     size_t tasks = (f->n + MIX_ROWS - 1) / MIX_ROWS;
@@ -196,8 +196,8 @@ static void kimi_row(const mixing *m, float *row, size_t head, size_t group, flo
 static void scan_row(const mixing *m, float *row, size_t head, size_t group, float *s, size_t column, size_t n) {
     const capp_mix *mix = m->mix;
     float *x = row + m->inputs + head * mix->values + column, input[COLUMNS], read[COLUMNS];
-    const float *b = row + 2 * m->inputs + group * mix->keys, *c = b + (size_t)mix->groups * mix->keys;
-    const float *step = row + m->inputs + m->channels + head;
+    const float *b = row + m->b + group * mix->keys, *c = b + (size_t)mix->groups * mix->keys;
+    const float *step = row + m->steps + head;
     for (size_t j = 0; j < n; j++) input[j] = *step * x[j];
     m->f->weights->kernels->renew(s, n, &step[mix->heads], 0, b, input, mix->keys, n);
     read_state(m, read, s, c, n);
@@ -208,7 +208,7 @@ static void scan_row(const mixing *m, float *row, size_t head, size_t group, flo
 static void select_row(const mixing *m, float *row, size_t head, size_t group, float *s, size_t column, size_t n) {
     const capp_mix *mix = m->mix;
     float *x = row + column, input[COLUMNS], read[COLUMNS];
-    const float *b = row + 2 * m->channels + mix->rank, *c = b + mix->keys, *step = c + mix->keys + column;
+    const float *b = row + m->b, *c = b + mix->keys, *step = row + m->steps + column;
     (void)head, (void)group;
     for (size_t j = 0; j < n; j++) input[j] = step[j] * x[j];
     m->f->weights->kernels->fade(s, n, step, m->layer->mix_decay + column, m->channels, b, input, mix->keys, n);
@@ -224,8 +224,9 @@ static const struct {
 } ways[] = {[CAPP_MIX_DELTA] = {prepare_delta, delta_row},
             [CAPP_MIX_SCAN] = {prepare_scan, scan_row},
             [CAPP_MIX_SELECT] = {prepare_select, select_row},
-            [CAPP_MIX_KIMI] = {prepare_kimi, kimi_row},
-            [CAPP_MIX_WKV] = {capp_wkv_prepare, capp_wkv_row}};
+             [CAPP_MIX_PLAMO] = {prepare_scan, scan_row},
+             [CAPP_MIX_KIMI] = {prepare_kimi, kimi_row},
+             [CAPP_MIX_WKV] = {capp_wkv_prepare, capp_wkv_row}};
 
 static void prepare_task(void *user, size_t task, int worker) {
     const mixing *m = user;
@@ -258,7 +259,7 @@ void capp_mix_rows(capp_forward *f, const capp_layer *layer) {
     else
         capp_pool_run(f->pool, convolution_task, &m, (m.channels + CHANNELS - 1) / CHANNELS);
     if (m.mix->kind == CAPP_MIX_SHORT) return;
-    if (m.mix->kind == CAPP_MIX_SELECT) select_inputs(f, &m);
+    if (capp_mix_selects(m.mix)) select_inputs(f, &m);
     if (m.mix->kind == CAPP_MIX_KIMI) kimi_inputs(f, &m);
     capp_pool_run(f->pool, prepare_task, &m, (f->n + MIX_ROWS - 1) / MIX_ROWS);
     capp_pool_run(f->pool, state_task, &m, m.mix->heads * blocks_of(m.mix));
@@ -315,7 +316,7 @@ const float *capp_mix_finish(const capp_forward *f, const capp_layer *layer, siz
     mixing m = mixing_of(f, layer);
     float *row = row_of(&m, r);
     if (m.mix->kind == CAPP_MIX_SHORT) return row;
-    if (m.mix->kind == CAPP_MIX_SELECT) return finish_select(&m, row);
+    if (capp_mix_selects(m.mix)) return finish_select(&m, row);
     if (m.mix->kind == CAPP_MIX_KIMI) return finish_kimi(&m, row);
     if (m.mix->kind == CAPP_MIX_WKV) return capp_wkv_finish(&m, row);
     return m.mix->kind == CAPP_MIX_DELTA ? finish_delta(&m, row) : finish_scan(&m, row);

@@ -297,9 +297,9 @@ static capp_status fit_mix(fitter *f, uint32_t i, capp_layer *layer) {
     size_t heads = m->heads, outputs = capp_mix_outputs(h), channels = capp_mix_channels(h);
     size_t all = capp_mix_rows_in(h) - (m->kind == CAPP_MIX_DELTA ? 2 * heads : 0);
     capp_delta **in = &layer->mix_in.deltas, **rates = &layer->mix_rates.deltas;
-    const unsigned delta = 1u << CAPP_MIX_DELTA, select = 1u << CAPP_MIX_SELECT, kimi = 1u << CAPP_MIX_KIMI,
-                   wkv = 1u << CAPP_MIX_WKV;
-    size_t v = m->values, latent = 3 * outputs;
+    const unsigned delta = 1u << CAPP_MIX_DELTA, kimi = 1u << CAPP_MIX_KIMI, wkv = 1u << CAPP_MIX_WKV;
+    const unsigned select = 1u << CAPP_MIX_SELECT | 1u << CAPP_MIX_PLAMO;
+    size_t v = m->values, latent = 3 * outputs, steps = m->kind == CAPP_MIX_PLAMO ? heads : outputs;
     const struct {
         capp_part part;
         unsigned kinds; /* the mixers that have it */
@@ -318,7 +318,7 @@ static capp_status fit_mix(fitter *f, uint32_t i, capp_layer *layer) {
         {CAPP_PART_MIX_IN, ~(kimi | wkv), {in, 0, all, h->width}},
         {CAPP_PART_MIX_OUT, ~0u, {&layer->mix_out.deltas, 0, h->width, outputs}},
         {CAPP_PART_MIX_SELECT, select, {&layer->mix_inner[0].deltas, 0, m->rank + 2 * (size_t)m->keys, outputs}},
-        {CAPP_PART_MIX_STEP, select, {&layer->mix_inner[1].deltas, 0, outputs, m->rank}},
+        {CAPP_PART_MIX_STEP, select, {&layer->mix_inner[1].deltas, 0, steps, m->rank}},
         {CAPP_PART_QKV, delta, {in, 0, channels, h->width}},
         {CAPP_PART_MIX_GATE, delta, {in, channels, outputs, h->width}},
         {CAPP_PART_MIX_RATES, delta, {rates, 0, 2 * heads, h->width}},

@@ -85,6 +85,9 @@
     X(phi)                                                                                                             \
     X(phi3)                                                                                                            \
     X(phimoe)                                                                                                          \
+    X(plamo)                                                                                                           \
+    X(plamo2)                                                                                                          \
+    X(plamo3)                                                                                                          \
     X(qwen2)                                                                                                           \
     X(qwen2moe)                                                                                                        \
     X(qwen2vl)                                                                                                         \

@@ -250,7 +250,7 @@ const capp_arch capp_arch_falcon_h1 = {
     .mixer = CAPP_MIX_SCAN,
     .mixes_beside = true,
     .multipliers = true,
-    .bare_part = CAPP_PART_FEED_NORM,
+    .bare_parts = (const capp_part[]){CAPP_PART_FEED_NORM, CAPP_PARTS},
     .eps = 1e-5,
     .names = {[CAPP_PART_TOKENS] = "model.embed_tokens",
               [CAPP_PART_OUTPUT_NORM] = "model.final_layernorm",

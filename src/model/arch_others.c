@@ -152,7 +152,7 @@ const capp_arch capp_arch_gptoss_ollama = {
     .models = "GPT-OSS, as Ollama stores it",
     .gguf = "gptoss",
     .gguf_names = {[CAPP_PART_OUT] = "blk.%u.attn_out"},
-    .bare_part = CAPP_PART_SINKS,
+    .bare_parts = (const capp_part[]){CAPP_PART_SINKS, CAPP_PARTS},
     .rope_yarn = true,
     .experts_in_turn = true,
     GPTOSS,

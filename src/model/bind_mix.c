@@ -90,18 +90,20 @@ static capp_status bind_rates(binder *b, uint32_t i, capp_layer *layer) {
 static capp_status bind_select(binder *b, uint32_t i, capp_layer *layer) {
     const capp_hparams *h = &b->w->hparams;
     const capp_mix *m = &h->mix;
+    bool by_head = m->kind == CAPP_MIX_PLAMO; /* steps, decays and skips are those of heads, not of values */
+    size_t n_steps = by_head ? m->heads : m->values, inputs = capp_mix_outputs(h);
     const place skip = {CAPP_PART_MIX_SKIP, i, 0}, taps = {CAPP_PART_MIX_TAPS, i, 0};
     const capp_piece in = {{CAPP_PART_MIX_IN, i, 0}, capp_mix_rows_in(h)},
-                     steps = {{CAPP_PART_MIX_STEP, i, 0}, m->values};
+                     steps = {{CAPP_PART_MIX_STEP, i, 0}, n_steps};
     const capp_piece select = {{CAPP_PART_MIX_SELECT, i, 0}, m->rank + 2 * (size_t)m->keys};
     const capp_part norms[] = {CAPP_PART_MIX_STEP_NORM, CAPP_PART_MIX_B_NORM, CAPP_PART_MIX_C_NORM};
     char name[MOST_NAME];
     capp_status st = capp_bind_matrix(b, &in, 1, 1, h->width, false, &layer->mix_in);
     if (st != CAPP_OK) return st;
-    if ((st = capp_bind_matrix(b, &select, 1, 1, m->values, false, &layer->mix_inner[0])) != CAPP_OK) return st;
-    if ((st = capp_bind_matrix(b, &steps, 1, 1, m->rank, true, &layer->mix_inner[1])) != CAPP_OK) return st;
-    if ((st = bind_rates(b, i, layer)) != CAPP_OK) return st;
-    if ((st = capp_bind_floats(b, skip, "", m->values, &layer->mix_skip)) != CAPP_OK) return st;
+    if ((st = capp_bind_matrix(b, &select, 1, 1, inputs, false, &layer->mix_inner[0])) != CAPP_OK) return st;
+    if ((st = capp_bind_matrix(b, &steps, 1, 1, m->rank, !by_head, &layer->mix_inner[1])) != CAPP_OK) return st;
+    if ((st = by_head ? bind_decay(b, i, layer) : bind_rates(b, i, layer)) != CAPP_OK) return st;
+    if ((st = capp_bind_floats(b, skip, "", n_steps, &layer->mix_skip)) != CAPP_OK) return st;
     if (capp_place_find(b->s, b->w->arch, taps, ".bias", name) &&
         (st = capp_bind_floats(b, taps, ".bias", capp_mix_channels(h), &layer->mix_taps_bias)) != CAPP_OK)
         return st;
@@ -198,7 +200,8 @@ capp_status capp_bind_mix(binder *b, uint32_t i, capp_layer *layer) {
     switch (h->mix.kind) {
     case CAPP_MIX_SHORT: st = bind_short(b, i, layer); break;
     case CAPP_MIX_DELTA: st = bind_delta(b, i, layer); break;
-    case CAPP_MIX_SELECT: st = bind_select(b, i, layer); break;
+    case CAPP_MIX_SELECT:
+    case CAPP_MIX_PLAMO: st = bind_select(b, i, layer); break;
     case CAPP_MIX_KIMI: st = bind_kimi(b, i, layer); break;
     case CAPP_MIX_WKV: st = bind_wkv(b, i, layer); break;
     default: st = bind_scan(b, i, layer); break;

@@ -13,7 +13,9 @@ const char *capp_weight_suffix(const binder *b, capp_part part) {
     bool expert = part == CAPP_PART_EXPERT_GATE || part == CAPP_PART_EXPERT_UP || part == CAPP_PART_EXPERT_DOWN;
     bool bare = part == CAPP_PART_SINKS || part == CAPP_PART_LAYER_SCALE || part == CAPP_PART_ALTUP_SCALE ||
                 (b->w->arch->bare_experts && expert);
-    if (!capp_in_folder(b)) bare = b->w->arch->bare_part && part == b->w->arch->bare_part;
+    if (capp_in_folder(b)) return bare ? "" : ".weight";
+    const capp_part *list = b->w->arch->bare_parts;
+    for (bare = false; list && *list != CAPP_PARTS && !bare; list++) bare = *list == part;
     return bare ? "" : ".weight";
 }
 

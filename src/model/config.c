@@ -126,6 +126,7 @@ static capp_status read_feed(const capp_fields *r, capp_hparams *h) {
         h->shared_feed = h->feed;
         return capp_field_count(r, "intermediate_size_mlp", 0, CAPP_MOST_WIDTH, &h->dense_feed);
     }
+    if (r->arch->streams && capp_source_count(r->s, "intermediate_size")) return capp_config_widths(r, h);
     bool four = r->arch->norm == CAPP_NORM_LAYER && !capp_is_gated(r->arch->activation);
     st = capp_field_count(r, "intermediate_size|n_inner|ffn_dim|ffn_hidden_size|ffn_config.ffn_hidden_size",
                           four ? 4 * h->width : 0, CAPP_MOST_WIDTH, &h->feed);

@@ -97,6 +97,20 @@ static capp_status read_sparsity(const capp_fields *r, capp_hparams *h) {
     return CAPP_OK;
 }
 
+capp_status capp_config_widths(const capp_fields *r, capp_hparams *h) {
+    static const char key[] = "intermediate_size";
+    h->feed = 0;
+    for (uint32_t i = 0; i < h->layers; i++) {
+        double width;
+        if (capp_source_count(r->s, key) != h->layers || capp_source_number_at(r->s, key, i, &width) != CAPP_FOUND ||
+            !(width >= 1 && width <= CAPP_MOST_WIDTH && width == floor(width)))
+            return capp_field_fail(r, CAPP_EFORMAT, key, "must be a positive integer, or one for each layer");
+        h->shapes[i].feed = (uint32_t)width;
+        if (h->shapes[i].feed > h->feed) h->feed = h->shapes[i].feed;
+    }
+    return CAPP_OK;
+}
+
 static capp_status read_streams(const capp_fields *r, capp_hparams *h) {
     uint32_t shared;
     capp_status st;

@@ -36,6 +36,9 @@ capp_status capp_field_truth(const capp_fields *r, const char *key, bool missing
 /* Reads the sizes of the layers' capp_mix, and which layers have one. */
 capp_status capp_config_mix(const capp_fields *r, capp_hparams *h);
 
+/* Reads a list with the width of each layer's feed-forward part. */
+capp_status capp_config_widths(const capp_fields *r, capp_hparams *h);
+
 /* Reads the rotations from config.json. */
 capp_status capp_config_rope(const capp_fields *r, capp_hparams *h);
 

@@ -150,6 +150,15 @@ static capp_status check(capp_hparams *h, const char *path, capp_error *err) {
     return CAPP_OK;
 }
 
+/* What GGUF files contain that are not models as capp runs them, although people try. */
+static const struct {
+    const char *name, *what;
+} others[] = {
+    {"clip",
+     "the image or sound part of a multimodal model, without the model; open the other GGUF file, whose name has no "
+     "\"mmproj\""},
+};
+
 capp_status capp_hparams_read(capp_hparams *h, const capp_arch **arch, const capp_source *s, capp_error *err) {
     const char *path = capp_source_path(s);
     capp_str name;
@@ -160,6 +169,10 @@ capp_status capp_hparams_read(capp_hparams *h, const capp_arch **arch, const cap
         return capp_fail(err, CAPP_EFORMAT, "%s: %s is missing", path,
                          s->gguf ? "metadata key general.architecture" : "config.json: model_type");
     *arch = capp_arch_find(name, s->gguf);
+    for (size_t i = 0; s->gguf && i < sizeof others / sizeof *others; i++)
+        if (capp_str_is(name, others[i].name))
+            return capp_fail(err, CAPP_EUNSUPPORTED, "%s: architecture \"%s\" is %s", path, others[i].name,
+                             others[i].what);
     const capp_arch *other = *arch ? NULL : capp_arch_find(name, !s->gguf);
     if (other)
         return capp_fail(err, CAPP_EUNSUPPORTED, "%s: capp runs the architecture \"%.*s\" (%s) only from %s", path,

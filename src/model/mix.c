@@ -44,14 +44,17 @@ size_t capp_mix_outputs(const capp_hparams *h) {
 size_t capp_mix_channels(const capp_hparams *h) {
     const capp_mix *m = &h->mix;
     if (m->kind == CAPP_MIX_WKV) return (m->feed_shift ? 2 : 1) * (size_t)h->width;
-    return capp_mix_outputs(h) + (m->kind == CAPP_MIX_SELECT ? 0 : 2 * (size_t)m->groups * m->keys);
+    return capp_mix_outputs(h) + (capp_mix_selects(m) ? 0 : 2 * (size_t)m->groups * m->keys);
 }
 
 size_t capp_mix_inputs(const capp_hparams *h) {
     const capp_mix *m = &h->mix;
     if (!m->kind) return 0;
     if (m->kind == CAPP_MIX_SHORT) return 3 * (size_t)h->width;
-    if (m->kind == CAPP_MIX_SELECT) return 3 * (size_t)m->values + m->rank + 2 * (size_t)m->keys;
+    if (capp_mix_selects(m)) {
+        size_t steps = m->kind == CAPP_MIX_PLAMO ? 2 * (size_t)m->heads : m->values;
+        return capp_mix_rows_in(h) + m->rank + 2 * (size_t)m->keys + steps;
+    }
     if (m->kind == CAPP_MIX_KIMI) return capp_mix_rows_in(h) + 2 * capp_mix_outputs(h);
     if (m->kind == CAPP_MIX_WKV) return 8 * capp_mix_outputs(h) + m->rank;
     return capp_mix_channels(h) + capp_mix_outputs(h) + 2 * (size_t)m->heads;
@@ -59,7 +62,7 @@ size_t capp_mix_inputs(const capp_hparams *h) {
 
 size_t capp_mix_rows_in(const capp_hparams *h) {
     const capp_mix *m = &h->mix;
-    if (m->kind == CAPP_MIX_SELECT) return 2 * (size_t)m->values;
+    if (capp_mix_selects(m)) return 2 * capp_mix_outputs(h);
     if (m->kind == CAPP_MIX_WKV) return capp_mix_outputs(h);
     if (m->kind == CAPP_MIX_KIMI) return capp_mix_channels(h) + 2 * (size_t)m->values + m->heads;
     return capp_mix_inputs(h) - (m->kind == CAPP_MIX_SCAN ? m->heads : 0); /* the decays follow the steps */
@@ -182,6 +185,17 @@ static capp_status metadata_wkv(capp_hparams *h, const capp_arch *arch, const ca
     return check_sizes(h, capp_source_path(s), err);
 }
 
+/* PLaMo 2: files say that there are 0 groups. They do not have the length of the latent step. */
+static capp_status metadata_plamo(capp_hparams *h, const capp_source *s, capp_error *err) {
+    capp_mix *m = &h->mix;
+    if (m->groups > 1)
+        return capp_fail(err, CAPP_EUNSUPPORTED, "%s: Mamba has %u groups of heads; capp supports 1 in PLaMo 2",
+                         capp_source_path(s), m->groups);
+    m->groups = 1;
+    m->rank = h->width / 16 > 64 ? h->width / 16 : 64;
+    return check_sizes(h, capp_source_path(s), err);
+}
+
 capp_status capp_metadata_mix(capp_hparams *h, const capp_arch *arch, const capp_source *s, capp_error *err) {
     capp_mix *m = &h->mix;
     capp_status st;
@@ -206,6 +220,7 @@ capp_status capp_metadata_mix(capp_hparams *h, const capp_arch *arch, const capp
     if ((st = key_u32(s, arch, "ssm.group_count", &m->groups, err)) != CAPP_OK) return st;
     if ((st = key_u32(s, arch, "ssm.time_step_rank", &m->heads, err)) != CAPP_OK) return st;
     m->values = m->heads && inner % m->heads == 0 ? inner / m->heads : 0;
+    if (m->kind == CAPP_MIX_PLAMO) return metadata_plamo(h, s, err);
     m->in_turn = arch->mixer_in_turn;
     if (m->kind == CAPP_MIX_DELTA && (st = key_layers(s, arch, h, err)) != CAPP_OK) return st;
     if (arch->mixes_beside)

@@ -19,6 +19,8 @@ enum { CAPP_MOST_KEYS = 1024, CAPP_MOST_INNER = 10 };
  *   SELECT  x, gate [values each]: Mamba-1 (Gu and Dao, arXiv 2312.00752). There is one head, each of whose values
  *           decays at its own rate for each key. mix_inner[0] makes a latent step [rank], b and c [keys each] of x,
  *           which is convolved; mix_inner[1] makes the steps [values] of the latent step. They follow the inputs.
+ *   PLAMO   x, gate [heads * values each] (PLaMo 2): the states of Mamba-2; steps, b and c are made as in Mamba-1.
+ *           mix_inner[1] makes the steps [heads]. What the row keeps of the states follows them.
  *   KIMI    q, k, v [heads * values each], all three convolved; latent decay, latent gate [values each]; beta [heads]:
  *           Kimi Delta Attention (arXiv 2510.26692), DeltaNet whose keys decay each at a rate of its own. mix_inner
  *           makes the decays and the gates [heads * values each] of the latent ones. They follow the inputs.
@@ -31,6 +33,7 @@ typedef enum capp_mixer {
     CAPP_MIX_DELTA,
     CAPP_MIX_SCAN,
     CAPP_MIX_SELECT,
+    CAPP_MIX_PLAMO,
     CAPP_MIX_KIMI,
     CAPP_MIX_WKV
 } capp_mixer;
@@ -56,7 +59,7 @@ typedef struct capp_mix {
     uint32_t taps;          /* inputs of the convolution: the token's own and those of the taps - 1 tokens before it */
     uint32_t heads, groups; /* heads with a state; heads of q and k, or of b and c */
     uint32_t keys, values;  /* the state of a head has keys x values numbers */
-    uint32_t rank;          /* SELECT; WKV: the largest */
+    uint32_t rank;          /* SELECT, PLAMO; WKV: the largest */
     uint32_t ranks[CAPP_WKV_LOW_RANKS]; /* WKV; gate 0: the output has none */
     bool feed_shift;                    /* WKV: the feed-forward part also reads the token before */
     bool bare_norms;                    /* SELECT: latent step, b and c are normalized, without weights */
@@ -66,6 +69,11 @@ typedef struct capp_mix {
 } capp_mix;
 
 struct capp_hparams;
+
+/* Whether b, c and the steps are made of the convolved x. */
+static inline bool capp_mix_selects(const capp_mix *m) {
+    return m->kind == CAPP_MIX_SELECT || m->kind == CAPP_MIX_PLAMO;
+}
 
 /* Sets the kinds of layers of a model whose every layer has its capp_mix and no attention; bare: nor a feed-forward
  * part. What depends on the size of heads gets the least size. */

@@ -166,7 +166,6 @@ typedef struct capp_arch {
     bool feed_shift;          /* the feed-forward part also reads the token before */
     bool mixes_beside;        /* every layer has attention and a capp_mix, which read the same norm */
     bool multipliers;         /* folders have factors of products and of their parts */
-    capp_part bare_part;      /* GGUF: the part, if there is one, whose tensors' names have no suffix */
     bool experts_in_turn;     /* GGUF: a tensor of gate and up has their rows in turn */
     bool joint_experts;       /* folders may store all experts, gate before up, in tensors without ".weight" */
     bool mixer_in_turn;       /* GGUF: see capp_mix */
@@ -175,6 +174,7 @@ typedef struct capp_arch {
     const char *names[CAPP_PARTS]; /* in folders; first "%u": layer, second: expert; "a|b": the first that exists */
     const char *gguf_names[CAPP_PARTS]; /* if they differ from the list above */
     const char *prefix;                 /* of names; some folders leave it out */
+    const capp_part *bare_parts;        /* GGUF: parts whose names have no suffix; ends with CAPP_PARTS; or NULL */
     const capp_rule *rules;             /* ends with a NULL key; or NULL */
     const capp_default *defaults;       /* ends likewise; for heads, windows, caps, but nothing that tensors show */
 } capp_arch;
@@ -275,7 +275,7 @@ typedef struct capp_layer {
                                                the step. SELECT: [keys][values]; NULL. KIMI: the step has a bias for
                                               each value */
     const float *mix_skip;                  /* [heads]: SCAN: how much of x is added to the output; SELECT: [values] */
-    capp_norm mix_norms[3];                 /* SELECT: of the latent step, b and c; no weights: no norms */
+    capp_norm mix_norms[3];                 /* SELECT, PLAMO: of the latent step, b and c; no weights: no norms */
     const float *mix_norm;                  /* [values] or [heads * values], or NULL */
     capp_wkv wkv;
     size_t state;     /* its place among the layers that have a state */

@@ -105,10 +105,26 @@ static uint64_t rates_row(const void *user, uint64_t i) {
     return (head / n * 2 + i / m->heads) * n + head % n;
 }
 
+/* x and gate of PLaMo 2, by head: its gate, its x. */
+static uint64_t plamo_row(const void *user, uint64_t i) {
+    const capp_mix *m = &((const capp_hparams *)user)->mix;
+    uint64_t values = m->values, outputs = values * m->heads, gate = i >= outputs;
+    i -= gate * outputs;
+    return (i / values * 2 + !gate) * values + i % values;
+}
+
+/* The latent step, b and c of PLaMo 2: b, c, the latent step. */
+static uint64_t plamo_select_row(const void *user, uint64_t i) {
+    const capp_mix *m = &((const capp_hparams *)user)->mix;
+    return i < m->rank ? i + 2 * (uint64_t)m->keys : i - m->rank;
+}
+
 capp_order_fn capp_order_of(const capp_arch *arch, const capp_hparams *h, bool gguf, capp_part part) {
     if (part == CAPP_PART_QKV && !gguf && arch->grouped_qkv) return grouped_row;
     if (part == CAPP_PART_Q && h->attention_gate && !capp_gate_apart(arch)) return gated_row;
     if (part == CAPP_PART_MIX_IN && h->mix.kind == CAPP_MIX_DELTA) return delta_row;
+    if (part == CAPP_PART_MIX_IN && h->mix.kind == CAPP_MIX_PLAMO) return plamo_row;
+    if (part == CAPP_PART_MIX_SELECT && h->mix.kind == CAPP_MIX_PLAMO) return plamo_select_row;
     return part == CAPP_PART_MIX_RATES ? rates_row : NULL;
 }
 

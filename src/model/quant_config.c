@@ -1,5 +1,6 @@
-/* quantization_config of config.json: the method that made the weights, and how they are packed. This file does not
- * read what the tensors show themselves (which products are quantized, groups, strategies of scales). */
+/* quantization_config of config.json, or hf_quant_config.json: the method that made the weights, and how they are
+ * packed. This file does not read what the tensors show themselves (which products are quantized, groups, strategies of
+ * scales). */
 #include <math.h>
 #include <stdio.h>
 
@@ -10,7 +11,8 @@ enum { KEY = 128, MOST_GROUP = 1 << 20 };
 typedef struct reader {
     const capp_source *s;
     capp_error *err;
-    capp_json config; /* quantization_config */
+    capp_json config;          /* quantization_config */
+    const char *file, *inside; /* where it is */
     capp_quantization *q;
 } reader;
 
@@ -40,7 +42,7 @@ static bool is_known(const char *key) {
 }
 
 static capp_status fail(const reader *r, capp_status st, const char *key, const char *what) {
-    return capp_fail(r->err, st, "%s: config.json: \"quantization_config.%s\" %s", capp_source_path(r->s), key, what);
+    return capp_fail(r->err, st, "%s: %s: \"%s.%s\" %s", capp_source_path(r->s), r->file, r->inside, key, what);
 }
 
 /* ---- Values --------------------------------------------------------------------------------------------------------
@@ -214,6 +216,17 @@ static capp_status read_modelopt(const reader *r) {
     return st;
 }
 
+/* ModelOpt writes {"producer": {...}, "quantization": {...}} into a file of its own, and older versions only there. */
+static capp_status read_apart(reader *r) {
+    capp_status st;
+    r->file = "hf_quant_config.json", r->inside = "quantization";
+    r->config = capp_config_at(capp_folder_quant(r->s->folder), "quantization");
+    if (capp_json_kind_of(r->config) != CAPP_JSON_OBJECT)
+        return capp_fail(r->err, CAPP_EFORMAT, "%s: %s: \"%s\" must be an object; download the model again",
+                         capp_source_path(r->s), r->file, r->inside);
+    return (st = refuse_unknown(r)) == CAPP_OK ? read_modelopt(r) : st;
+}
+
 static capp_status read_bitsandbytes(const reader *r) {
     bool four = false, eight = false;
     r->q->method = CAPP_BITSANDBYTES;
@@ -275,11 +288,12 @@ capp_status capp_quant_read(capp_hparams *h, const capp_arch *arch, const capp_s
         {"bitsandbytes", read_bitsandbytes},
     };
     static const char key[] = "quantization_config";
-    reader r = {s, err, capp_config_at(capp_folder_around(s->folder), key), &h->quantization};
+    reader r = {s, err, capp_config_at(capp_folder_around(s->folder), key), "config.json", key, &h->quantization};
     capp_str name = {"", 0};
     bool escapes = false;
     capp_status st;
     if (!r.config) r.config = capp_config_at(capp_folder_config(s->folder), key);
+    if (!r.config && capp_folder_quant(s->folder)) return read_apart(&r);
     if (!r.config) return check_unquantized(s, err);
     capp_json method = capp_config_at(r.config, "quant_method");
     if (method) name = capp_json_raw(method, &escapes);

@@ -1,21 +1,13 @@
-/* Unigram vocabularies of GGUF files ("t5"). The text is normalized as in sentencepiece: at each place a user-defined
- * piece is kept; otherwise the longest entry of the character map is replaced. Spaces become U+2581. If the file says
- * so, a run of spaces becomes one. */
+/* Unigram vocabularies of GGUF files ("t5"). The text is changed as in sentencepiece. */
 #include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "token/charsmap.h"
 #include "token/unigram.h"
 #include "token/vocab_tables.h"
 
-static const char MARK[] = "\xe2\x96\x81"; /* U+2581 */
-enum { MARK_SIZE = 3 };
-
 struct capp_gguf_unigram {
     capp_unigram unigram;
-    capp_charsmap *chars; /* NULL: characters stay as they are */
-    bool merge_spaces;
     bool bytes; /* unknown characters become their bytes */
 };
 
@@ -44,33 +36,16 @@ static capp_status read_pieces(capp_vocab *vocab, const capp_gguf *gguf, capp_st
     return capp_unigram_open(&vocab->gguf_unigram->unigram, texts, scores, n, isinf(least) ? 0 : least, err);
 }
 
-static capp_status read_charsmap(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err) {
-    const capp_gguf_value *v = capp_gguf_find(gguf, "tokenizer.ggml.precompiled_charsmap");
-    if (!v) return CAPP_OK;
-    if (v->kind != CAPP_GGUF_ARRAY || (v->element != CAPP_GGUF_U8 && v->element != CAPP_GGUF_I8))
-        return capp_fail(err, CAPP_EFORMAT,
-                         "%s: tokenizer.ggml.precompiled_charsmap is not an array of bytes; convert the model again",
-                         vocab->path);
-    if (!v->count) return CAPP_OK;
-    capp_status st =
-        capp_charsmap_open(&vocab->gguf_unigram->chars, (capp_str){(const char *)v->bytes, (size_t)v->count}, err);
-    if (st != CAPP_OK) capp_error_prefix(err, vocab->path);
-    return st;
-}
-
 capp_status capp_gguf_unigram_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err) {
     vocab->gguf_unigram = capp_new0(1, sizeof *vocab->gguf_unigram);
     if (!vocab->gguf_unigram) return capp_fail_memory(err, "a vocabulary");
     vocab->info.pre = "";
-    const char *key = "tokenizer.ggml.remove_extra_whitespaces";
-    if (capp_gguf_find(gguf, key) && !capp_gguf_bool(gguf, key, &vocab->gguf_unigram->merge_spaces))
-        return capp_fail(err, CAPP_EFORMAT, "%s: %s is not a boolean; convert the model again", vocab->path, key);
     uint32_t n = vocab->info.n_tokens;
     capp_str *texts = capp_new(n, sizeof *texts);
     double *scores = capp_new(n, sizeof *scores);
     capp_status st = texts && scores ? CAPP_OK : capp_fail_memory(err, "a vocabulary's scores");
     if (st == CAPP_OK) st = read_pieces(vocab, gguf, texts, scores, err);
-    if (st == CAPP_OK) st = read_charsmap(vocab, gguf, err);
+    if (st == CAPP_OK) st = capp_sentencepiece_read_changes(vocab, gguf, err);
     capp_free(texts);
     capp_free(scores);
     return st;
@@ -79,40 +54,7 @@ capp_status capp_gguf_unigram_open(capp_vocab *vocab, const capp_gguf *gguf, cap
 void capp_gguf_unigram_free(capp_gguf_unigram *tokenizer) {
     if (!tokenizer) return;
     capp_unigram_free(&tokenizer->unigram);
-    capp_charsmap_free(tokenizer->chars);
     capp_free(tokenizer);
-}
-
-/* Normalizes the beginning of text to *part. Returns the number of bytes of text that this covers. */
-static size_t next_part(const capp_vocab *vocab, capp_str text, capp_str *part) {
-    size_t size = 0;
-    if (capp_trie_longest(&vocab->always, text, &size) == CAPP_NO_TOKEN) {
-        size = vocab->gguf_unigram->chars ? capp_charsmap_find(vocab->gguf_unigram->chars, text, true, part) : 0;
-        /* A map could cut a character in two. */
-        if (size && (size == text.size || (text.data[size] & 0xc0) != 0x80)) return size;
-        size = capp_utf8_size(text.data);
-    }
-    *part = (capp_str){text.data, size};
-    return size;
-}
-
-static bool normalize(const capp_vocab *vocab, capp_str text, capp_text *out) {
-    bool in_word = false, begun = false, prefix = vocab->info.add_space_prefix,
-         merge = vocab->gguf_unigram->merge_spaces;
-    capp_str part;
-    for (size_t at = 0; at < text.size;) {
-        at += next_part(vocab, (capp_str){text.data + at, text.size - at}, &part);
-        for (size_t i = 0; i < part.size; i++) {
-            bool space = part.data[i] == ' ', starts = !space && !in_word;
-            if ((starts && ((prefix && !begun) || merge)) || (space && !merge)) {
-                if (!capp_text_append(out, MARK, MARK_SIZE)) return false;
-                begun = begun || starts;
-            }
-            if (!space && !capp_text_append(out, part.data + i, 1)) return false;
-            in_word = !space;
-        }
-    }
-    return true;
 }
 
 void capp_gguf_unigram_use_bytes(capp_vocab *vocab) {
@@ -130,16 +72,13 @@ static bool push_unknown(const capp_vocab *vocab, capp_str character, bool after
     return true;
 }
 
-capp_status capp_gguf_unigram_encode(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str raw, capp_ids *out,
+capp_status capp_gguf_unigram_encode(const capp_vocab *vocab, capp_str raw, bool prefix, capp_ids *out,
                                      capp_error *err) {
     capp_text text = {0};
     capp_unigram_path *paths = NULL;
     size_t capacity = 0;
     uint32_t begin = 0, end = 0;
-    (void)scratch;
-    capp_status st = normalize(vocab, raw, &text) ? CAPP_OK : capp_fail_memory(err, "a normalized text");
-    if (st == CAPP_OK && capp_utf8_invalid_at((capp_str){text.data, text.size}) < text.size)
-        st = capp_fail(err, CAPP_EINVAL, "the tokenizer's character map turns the text into invalid UTF-8");
+    capp_status st = capp_sentencepiece_change(vocab, raw, prefix, &text, err);
     if (st == CAPP_OK && text.size)
         st = capp_unigram_cut(&vocab->gguf_unigram->unigram, (capp_str){text.data, text.size},
                               vocab->info.unk != CAPP_NO_TOKEN || vocab->gguf_unigram->bytes, &paths, &capacity, &end,

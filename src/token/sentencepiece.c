@@ -206,15 +206,27 @@ static capp_status encode_words(const capp_vocab *vocab, capp_encode_scratch *sc
     return st;
 }
 
-/* Copies text to scratch->text with spaces as U+2581, and adds one in front if the tokenizer does. */
-static capp_status normalize(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text, size_t *size,
-                             capp_error *err) {
-    size_t spaces = vocab->info.add_space_prefix;
+/* The same for a model that changes more than spaces. */
+static capp_status change(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text, bool prefix,
+                          size_t *size, capp_error *err) {
+    capp_text out = {.data = scratch->text, .capacity = scratch->text_capacity};
+    capp_status st = capp_sentencepiece_change(vocab, text, prefix, &out, err);
+    scratch->text = out.data;
+    scratch->text_capacity = out.capacity;
+    *size = out.size;
+    return st;
+}
+
+/* Copies text to scratch->text with spaces as U+2581, and one in front if there is a prefix. */
+static capp_status normalize(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text, bool prefix,
+                             size_t *size, capp_error *err) {
+    size_t spaces = prefix;
+    if (vocab->chars || vocab->merge_spaces) return change(vocab, scratch, text, prefix, size, err);
     for (size_t i = 0; i < text.size; i++) spaces += text.data[i] == ' ';
-    *size = text.size + spaces * (MARK_SIZE - 1) + vocab->info.add_space_prefix;
+    *size = text.size + spaces * (MARK_SIZE - 1) + prefix;
     if (!capp_grow(&scratch->text, &scratch->text_capacity, *size, 1)) return capp_fail_memory(err, "a text");
     char *out = scratch->text;
-    if (vocab->info.add_space_prefix) {
+    if (prefix) {
         memcpy(out, SPACE_MARK, MARK_SIZE);
         out += MARK_SIZE;
     }
@@ -229,11 +241,11 @@ static capp_status normalize(const capp_vocab *vocab, capp_encode_scratch *scrat
     return CAPP_OK;
 }
 
-capp_status capp_sentencepiece_encode(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str raw,
+capp_status capp_sentencepiece_encode(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str raw, bool prefix,
                                       capp_ids *out, capp_error *err) {
     size_t size, begin = 0, at = 0, found_size = 0;
     bool after_unknown = false;
-    capp_status st = normalize(vocab, scratch, raw, &size, err);
+    capp_status st = normalize(vocab, scratch, raw, prefix, &size, err);
     const char *text = scratch->text;
     while (st == CAPP_OK && at < size) {
         int32_t id = capp_trie_longest(&vocab->always, (capp_str){text + at, size - at}, &found_size);

@@ -18,7 +18,7 @@
 #include "base/mem.h"
 #include "token/unicode.h"
 
-enum { UNIGRAM = 1, BPE = 2, NORMAL = 1, CONTROL = 3, USER_DEFINED = 4, UNUSED = 5, BYTE = 6 };
+enum { UNIGRAM = 1, BPE = 2, NORMAL = 1, CONTROL = 3, UNUSED = 5, BYTE = 6 };
 enum { MOST_HOLES = 1 << 16 };
 
 typedef struct piece {
@@ -35,8 +35,11 @@ typedef struct reader {
     int32_t kind, unk, bos, eos, pad; /* ids: -1: none */
     capp_str charsmap;
     bool prefix, merge_spaces, escape, suffix;
-    bool add_bos;
-    char *texts; /* of tokenizer_config.json, decoded */
+    bool add_bos, prefix_once;
+    capp_sentencepiece_model *model;
+    capp_str *special; /* texts of special tokens that the JSON files beside the model name */
+    size_t n_special, special_capacity;
+    char *texts; /* of the JSON files, decoded */
     size_t used;
 } reader;
 
@@ -146,10 +149,6 @@ static capp_status check_model(const reader *r) {
     if (r->suffix || !r->escape)
         return fail(r, CAPP_EUNSUPPORTED,
                     "does not mark the beginnings of words; save the tokenizer as tokenizer.json");
-    if (r->kind == BPE && (r->charsmap.size || r->merge_spaces))
-        return fail(r, CAPP_EUNSUPPORTED,
-                    "is BPE that changes characters or spaces, which capp supports for Unigram only; save the "
-                    "tokenizer as tokenizer.json");
     return CAPP_OK;
 }
 
@@ -165,8 +164,12 @@ static capp_status read_model(reader *r, const capp_map *map) {
     return c.failed ? fail_damaged(r) : check_model(r);
 }
 
-/* ---- tokenizer_config.json -----------------------------------------------------------------------------------------
+/* ---- The JSON files beside it ---------------------------------------------------------------------------------------
  */
+
+enum { CONFIG, ADDED, SPECIAL, N_FILES };
+static const char *const file_names[N_FILES] = {"tokenizer_config.json", "added_tokens.json",
+                                                "special_tokens_map.json"};
 
 /* The text of a string, decoded; {NULL, 0} for another kind of value. */
 static capp_str text_of(reader *r, capp_json value) {
@@ -206,44 +209,122 @@ static bool read_id(capp_json name, size_t end, size_t *id) {
     return digits.size;
 }
 
+/* Sets the text of piece id, which may lie beyond the others. A text that is neither special nor a piece of the model
+ * is found in any text: its piece is never used otherwise. */
+static capp_status add_token(reader *r, capp_str text, size_t id, bool special) {
+    capp_sentencepiece_model *m = r->model;
+    capp_status st = CAPP_OK;
+    while (st == CAPP_OK && r->n <= id) st = add_piece(r, (piece){.text = {"", 0}, .type = UNUSED});
+    if (st != CAPP_OK) return st;
+    piece *p = &r->pieces[id];
+    p->text = text;
+    if (special) p->type = CONTROL;
+    if (p->type != UNUSED) return CAPP_OK;
+    if (!capp_grow(&m->added, &m->added_capacity, m->n_added + 1, sizeof *m->added))
+        return capp_fail_memory(r->err, "a vocabulary");
+    m->added[m->n_added++] = (int32_t)id;
+    return CAPP_OK;
+}
+
 /* "ID": {"content": TEXT, "special": true} */
-static capp_status add_token(reader *r, capp_json name, capp_json token) {
+static capp_status read_entry(reader *r, capp_json name, capp_json token) {
     const capp_str text = text_of(r, capp_json_get(token, "content"));
     bool special = false;
     size_t id;
-    capp_status st = CAPP_OK;
     if (!read_id(name, r->n + MOST_HOLES, &id) || !text.data)
         return fail(r, CAPP_EFORMAT,
                     "in the tokenizer_config.json beside it, an entry of added_tokens_decoder has no content, or an id "
                     "far above the others");
     (void)capp_json_bool(capp_json_get(token, "special"), &special);
-    while (st == CAPP_OK && r->n <= id) st = add_piece(r, (piece){.text = {"", 0}, .type = UNUSED});
-    if (st != CAPP_OK) return st;
-    piece *p = &r->pieces[id];
-    p->text = text;
-    p->type = special ? CONTROL : p->type == UNUSED ? USER_DEFINED : p->type;
+    return add_token(r, text, id, special);
+}
+
+/* TEXT: ID of added_tokens.json. */
+static capp_status read_older_entry(reader *r, capp_json name, capp_json value) {
+    const capp_str text = text_of(r, name);
+    bool special = false;
+    double id;
+    if (!capp_json_f64(value, &id) || !(id >= 0 && id < (double)(r->n + MOST_HOLES)) || id != (double)(size_t)id ||
+        !text.data)
+        return fail(r, CAPP_EFORMAT,
+                    "in the added_tokens.json beside it, an entry has no id, or one far above the others");
+    for (size_t i = 0; i < r->n_special && !special; i++)
+        special = r->special[i].size == text.size && !memcmp(r->special[i].data, text.data, text.size);
+    return add_token(r, text, (size_t)id, special);
+}
+
+/* Notes the text of a special token: TEXT or {"content": TEXT}. */
+static capp_status note_special(reader *r, capp_json value) {
+    const capp_json content = capp_json_get(value, "content");
+    const capp_str text = text_of(r, content ? content : value);
+    if (!text.data) return CAPP_OK;
+    if (!capp_grow(&r->special, &r->special_capacity, r->n_special + 1, sizeof *r->special))
+        return capp_fail_memory(r->err, "a vocabulary");
+    r->special[r->n_special++] = text;
     return CAPP_OK;
 }
 
-static capp_status read_config(reader *r, capp_str text, const char *path) {
-    capp_json config;
-    capp_status st = capp_json_check(text, &config, r->err);
-    if (st == CAPP_OK && capp_json_kind_of(config) != CAPP_JSON_OBJECT)
-        st = capp_fail(r->err, CAPP_EFORMAT, "the file must be a JSON object");
-    if (st != CAPP_OK) {
-        capp_error_prefix(r->err, path);
-        return st;
-    }
-    r->texts = capp_new(text.size, 1);
-    if (!r->texts) return capp_fail_memory(r->err, "a vocabulary");
-    const capp_json added = capp_json_get(config, "added_tokens_decoder");
+/* Notes which texts are special tokens in a JSON file. */
+static capp_status note_all_special(reader *r, capp_json file) {
+    static const char *const names[] = {"bos_token", "eos_token", "unk_token", "pad_token",
+                                        "sep_token", "cls_token", "mask_token"};
+    capp_status st = CAPP_OK;
+    for (size_t i = 0; i < sizeof names / sizeof *names && st == CAPP_OK; i++)
+        st = note_special(r, capp_json_get(file, names[i]));
+    for (capp_json_walk w = capp_json_begin(capp_json_get(file, "additional_special_tokens"));
+         st == CAPP_OK && capp_json_next(&w);)
+        st = note_special(r, w.value);
+    return st;
+}
+
+static void read_names(reader *r, capp_json file) {
+    named(r, file, "bos_token", &r->bos);
+    named(r, file, "eos_token", &r->eos);
+    named(r, file, "pad_token", &r->pad);
+    named(r, file, "unk_token", &r->unk);
+}
+
+/* "legacy": false: only the beginning of a text gets a space in front, if it gets one. */
+static capp_status read_legacy(reader *r, capp_json config) {
+    bool legacy = true, prefix = true;
+    (void)capp_json_bool(capp_json_get(config, "legacy"), &legacy);
+    (void)capp_json_bool(capp_json_get(config, "add_prefix_space"), &prefix);
+    if (legacy) return CAPP_OK;
+    r->prefix_once = true;
+    r->prefix = r->prefix && prefix;
+    if (!r->merge_spaces) return CAPP_OK;
+    return fail(
+        r, CAPP_EUNSUPPORTED,
+        "merges spaces, and the tokenizer_config.json beside it has \"legacy\": false, which capp does not support "
+        "together; save the tokenizer as tokenizer.json");
+}
+
+/* The older files count if tokenizer_config.json does not list the added tokens. */
+static capp_status read_older(reader *r, const capp_json *files) {
+    capp_status st = note_all_special(r, files[SPECIAL]);
+    if (st == CAPP_OK) st = note_all_special(r, files[CONFIG]);
+    for (capp_json_walk w = capp_json_begin(files[ADDED]); st == CAPP_OK && capp_json_next(&w);)
+        st = read_older_entry(r, w.name, w.value);
+    read_names(r, files[SPECIAL]);
+    return st;
+}
+
+static capp_status read_config(reader *r, const capp_json *files) {
+    const capp_json config = files[CONFIG], added = capp_json_get(config, "added_tokens_decoder");
+    capp_status st = added ? CAPP_OK : read_older(r, files);
     for (capp_json_walk w = capp_json_begin(added); st == CAPP_OK && capp_json_next(&w);)
-        if (w.name) st = add_token(r, w.name, w.value);
-    named(r, config, "bos_token", &r->bos);
-    named(r, config, "eos_token", &r->eos);
-    named(r, config, "pad_token", &r->pad);
-    named(r, config, "unk_token", &r->unk);
+        if (w.name) st = read_entry(r, w.name, w.value);
+    read_names(r, config);
     (void)capp_json_bool(capp_json_get(config, "add_bos_token"), &r->add_bos);
+    return st == CAPP_OK ? read_legacy(r, config) : st;
+}
+
+/* Parses a file, which must be an object. */
+static capp_status parse(const reader *r, const capp_map *map, const char *path, capp_json *out) {
+    capp_status st = capp_json_check((capp_str){map->data, map->size}, out, r->err);
+    if (st == CAPP_OK && capp_json_kind_of(*out) != CAPP_JSON_OBJECT)
+        st = capp_fail(r->err, CAPP_EFORMAT, "the file must be a JSON object");
+    if (st != CAPP_OK) capp_error_prefix(r->err, path);
     return st;
 }
 
@@ -321,11 +402,9 @@ static capp_status write_gguf(capp_sentencepiece_model *model, const reader *r) 
     put_bool(&w, "add_bos_token", r->add_bos && valid(r, r->bos) >= 0);
     put_bool(&w, "add_eos_token", false);
     put_bool(&w, "add_space_prefix", r->prefix);
-    if (r->kind == UNIGRAM) {
-        put_bool(&w, "remove_extra_whitespaces", r->merge_spaces);
-        put_array(&w, "precompiled_charsmap", U8_VALUE, r->charsmap.size);
-        put(&w, r->charsmap.data, r->charsmap.size);
-    }
+    put_bool(&w, "remove_extra_whitespaces", r->merge_spaces);
+    put_array(&w, "precompiled_charsmap", U8_VALUE, r->charsmap.size);
+    put(&w, r->charsmap.data, r->charsmap.size);
     put(&w, padding, sizeof padding);
     model->bytes = w.text.data;
     if (w.failed) return capp_fail_memory(r->err, "a vocabulary");
@@ -365,21 +444,37 @@ bool capp_sentencepiece_model_is(const char *path) {
     return n > size && !strcmp(path + n - size, end);
 }
 
-static capp_status read_files(capp_sentencepiece_model *model, reader *r, const char *config_path) {
-    capp_map map = {0}, config = {0};
+/* Maps and parses a file beside the model, if there is one. */
+static capp_status open_file(reader *r, const char *path, size_t file, capp_map *map, capp_json *out) {
+    capp_status st = CAPP_OK;
+    char *name = beside(path, file_names[file]);
+    if (!name) return capp_fail_memory(r->err, "a path");
+    if (!access(name, F_OK)) {
+        st = capp_map_open(map, name, r->err);
+        if (st == CAPP_OK) st = parse(r, map, name, out);
+    }
+    capp_free(name);
+    return st;
+}
+
+static capp_status read_files(capp_sentencepiece_model *model, reader *r, const char *path) {
+    capp_map map = {0}, maps[N_FILES] = {0};
+    capp_json files[N_FILES] = {NULL};
+    size_t bytes = 0;
     capp_status st = capp_map_open(&map, model->path, r->err);
     if (st == CAPP_OK) st = read_model(r, &map);
     r->add_bos = r->kind == BPE;
-    if (st == CAPP_OK && !access(config_path, F_OK)) st = capp_map_open(&config, config_path, r->err);
-    if (st == CAPP_OK && config.data) st = read_config(r, (capp_str){config.data, config.size}, config_path);
+    for (size_t i = 0; i < N_FILES && st == CAPP_OK; bytes += maps[i++].size)
+        st = open_file(r, path, i, &maps[i], &files[i]);
+    if (st == CAPP_OK && !(r->texts = capp_new(2 * bytes, 1))) st = capp_fail_memory(r->err, "a vocabulary");
+    if (st == CAPP_OK) st = read_config(r, files);
     if (st == CAPP_OK) st = write_gguf(model, r);
     capp_map_close(&map);
-    capp_map_close(&config);
+    for (size_t i = 0; i < N_FILES; i++) capp_map_close(&maps[i]);
     return st;
 }
 
 capp_status capp_sentencepiece_model_open(capp_sentencepiece_model *model, const char *path, capp_error *err) {
-    char *config_path = beside(path, "tokenizer_config.json");
     model->path = is_folder(path) ? beside(path, "tokenizer.model") : beside("", path);
     reader r = {.path = model->path,
                 .err = err,
@@ -390,10 +485,12 @@ capp_status capp_sentencepiece_model_open(capp_sentencepiece_model *model, const
                 .charsmap = {"", 0},
                 .prefix = true,
                 .merge_spaces = true,
-                .escape = true};
-    capp_status st = config_path && model->path ? read_files(model, &r, config_path) : capp_fail_memory(err, "a path");
-    capp_free(config_path);
+                .escape = true,
+                .model = model};
+    capp_status st = model->path ? read_files(model, &r, path) : capp_fail_memory(err, "a path");
+    model->prefix_once = r.prefix_once;
     capp_free(r.pieces);
+    capp_free(r.special);
     capp_free(r.texts);
     return st;
 }
@@ -401,5 +498,6 @@ capp_status capp_sentencepiece_model_open(capp_sentencepiece_model *model, const
 void capp_sentencepiece_model_free(capp_sentencepiece_model *model) {
     capp_gguf_free(model->gguf);
     capp_free(model->bytes);
+    capp_free(model->added);
     capp_free(model->path);
 }

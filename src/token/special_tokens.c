@@ -121,7 +121,7 @@ static void find_known(capp_vocab *vocab) {
 /* SentencePiece: user-defined pieces are found in normalized text; some converters write them with plain spaces. */
 static capp_status add_normalized(capp_vocab *vocab, int32_t id, capp_error *err) {
     capp_str text = vocab->texts[id];
-    if (capp_finds_in_text(vocab) || !text.size || !memchr(text.data, ' ', text.size))
+    if (capp_is_plain(vocab->kind) || !text.size || !memchr(text.data, ' ', text.size))
         return capp_trie_add(&vocab->always, text, id, err);
     char *normal = capp_new(text.size, 3);
     if (!normal) return capp_fail_memory(err, "a vocabulary's special tokens");
@@ -144,7 +144,7 @@ static capp_status fill_tries(capp_vocab *vocab, capp_error *err) {
         if (capp_utf8_invalid_at(vocab->texts[i]) < vocab->texts[i].size) continue;
         bool user = type == CAPP_TOKEN_USER_DEFINED, special = type == CAPP_TOKEN_CONTROL || type == CAPP_TOKEN_UNKNOWN;
         if (user) st = add_normalized(vocab, (int32_t)i, err);
-        if (st == CAPP_OK && (special || (user && capp_finds_in_text(vocab))))
+        if (st == CAPP_OK && (special || (user && capp_is_plain(vocab->kind))))
             st = capp_trie_add(&vocab->special, vocab->texts[i], (int32_t)i, err);
     }
     return st;
@@ -175,12 +175,13 @@ bool capp_special_token_strips(const capp_vocab *vocab, int32_t id) {
 capp_status capp_special_tokens_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err) {
     capp_vocab_info *info = &vocab->info;
     bool sentencepiece = vocab->kind == CAPP_VOCAB_SENTENCEPIECE, unigram = vocab->kind == CAPP_VOCAB_UNIGRAM;
-    /* Defaults if the file has no value: those of sentencepiece, or of T5. */
-    info->unk = sentencepiece ? 0 : unigram ? 2 : CAPP_NO_TOKEN;
-    info->bos = sentencepiece ? 1 : CAPP_NO_TOKEN;
-    info->eos = sentencepiece ? 2 : unigram ? 1 : CAPP_NO_TOKEN;
+    bool plamo = vocab->kind == CAPP_VOCAB_PLAMO;
+    /* Defaults if the file has no value: those of sentencepiece, of T5, or of PLaMo. */
+    info->unk = sentencepiece || plamo ? 0 : unigram ? 2 : CAPP_NO_TOKEN;
+    info->bos = sentencepiece || plamo ? 1 : CAPP_NO_TOKEN;
+    info->eos = sentencepiece || plamo ? 2 : unigram ? 1 : CAPP_NO_TOKEN;
     info->eot = CAPP_NO_TOKEN;
-    info->pad = unigram ? 0 : CAPP_NO_TOKEN;
+    info->pad = unigram ? 0 : plamo ? 3 : CAPP_NO_TOKEN;
     info->add_eos = unigram;
     int32_t eom = CAPP_NO_TOKEN, fim_pad = CAPP_NO_TOKEN;
     const struct {

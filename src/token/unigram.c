@@ -25,9 +25,8 @@ static capp_unigram_slot *slot_of(const capp_unigram *u, uint32_t key) {
     return &u->slots[i];
 }
 
-/* The node after a step; 0: there is none. */
-static uint32_t step(const capp_unigram *u, uint32_t node, unsigned char byte) {
-    return slot_of(u, step_key(node, byte))->next;
+uint32_t capp_unigram_step(const capp_unigram *unigram, uint32_t node, unsigned char byte) {
+    return slot_of(unigram, step_key(node, byte))->next;
 }
 
 static void add(capp_unigram *u, capp_str text, int32_t id) {
@@ -77,7 +76,7 @@ void capp_unigram_free(capp_unigram *unigram) {
 int32_t capp_unigram_find(const capp_unigram *unigram, capp_str text) {
     uint32_t node = 0;
     for (size_t i = 0; i < text.size; i++)
-        if (!(node = step(unigram, node, (unsigned char)text.data[i]))) return CAPP_NO_TOKEN;
+        if (!(node = capp_unigram_step(unigram, node, (unsigned char)text.data[i]))) return CAPP_NO_TOKEN;
     return unigram->ids[node];
 }
 
@@ -98,7 +97,7 @@ static bool find_ways(const capp_unigram *u, capp_str text, bool has_unknown, ca
         bool single = false;
         uint32_t node = 0;
         size = capp_utf8_size(text.data + at);
-        for (size_t i = at; i < text.size && (node = step(u, node, (unsigned char)text.data[i])); i++) {
+        for (size_t i = at; i < text.size && (node = capp_unigram_step(u, node, (unsigned char)text.data[i])); i++) {
             int32_t id = u->ids[node];
             if (id == CAPP_NO_TOKEN) continue;
             (void)offer(&paths[i + 1], u->scores[id] + here, at, id);

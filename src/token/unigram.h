@@ -30,6 +30,8 @@ typedef struct capp_unigram_path {
 capp_status capp_unigram_open(capp_unigram *unigram, const capp_str *texts, const double *scores, uint32_t n,
                               double least, capp_error *err);
 void capp_unigram_free(capp_unigram *unigram);
+/* The node of the trie after a byte; 0: no piece goes on so. Node 0 is the root. */
+uint32_t capp_unigram_step(const capp_unigram *unigram, uint32_t node, unsigned char byte);
 int32_t capp_unigram_find(const capp_unigram *unigram, capp_str text);
 
 /* Cuts text (valid UTF-8, not empty). *room: [text.size + 1], grown as needed, owned by the caller. The first piece

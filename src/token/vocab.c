@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "token/charsmap.h"
 #include "token/pipeline.h"
 #include "token/sentencepiece_model.h"
 #include "token/unicode.h"
@@ -36,10 +37,14 @@ static capp_status read_kind(capp_vocab *vocab, const capp_gguf *gguf, capp_erro
     } else if (name.size == 4 && !memcmp(name.data, "rwkv", 4)) {
         vocab->kind = CAPP_VOCAB_GREEDY;
         vocab->info.model = "rwkv";
+    } else if (name.size == 6 && !memcmp(name.data, "plamo2", 6)) {
+        vocab->kind = CAPP_VOCAB_PLAMO;
+        vocab->info.model = "plamo2";
     } else {
         return capp_fail(err, CAPP_EUNSUPPORTED,
                          "%s: tokenizer.ggml.model: \"%.*s\" is not supported; byte-level BPE (gpt2), BPE of raw text "
-                         "(gemma4), SentencePiece BPE (llama), Unigram (t5) and longest matches (rwkv) are",
+                         "(gemma4), SentencePiece BPE (llama), Unigram (t5), that of PLaMo 2 (plamo2) and longest "
+                         "matches (rwkv) are",
                          vocab->path, name.size < 100 ? (int)name.size : 100, name.data ? name.data : "");
     }
     return CAPP_OK;
@@ -105,6 +110,8 @@ static capp_status make_pieces(capp_vocab *vocab, capp_error *err) {
                              ? capp_byte_level_piece(vocab, (int32_t)i, vocab->pieces + at)
                          : vocab->kind == CAPP_VOCAB_GREEDY
                              ? capp_greedy_piece(vocab, (int32_t)i, vocab->pieces + at)
+                         : vocab->kind == CAPP_VOCAB_PLAMO
+                             ? capp_plamo_piece(vocab, (int32_t)i, vocab->pieces + at)
                              : capp_sentencepiece_piece(vocab, (int32_t)i, vocab->pieces + at));
     }
     vocab->piece_at[n] = at;
@@ -120,6 +127,7 @@ static capp_status open_parts(capp_vocab *vocab, const capp_gguf *gguf, capp_err
         st = vocab->kind == CAPP_VOCAB_BYTE_LEVEL ? capp_byte_level_open(vocab, gguf, err)
              : vocab->kind == CAPP_VOCAB_UNIGRAM  ? capp_gguf_unigram_open(vocab, gguf, err)
              : vocab->kind == CAPP_VOCAB_GREEDY   ? capp_greedy_open(vocab, err)
+             : vocab->kind == CAPP_VOCAB_PLAMO    ? capp_plamo_open(vocab, gguf, err)
                                                   : capp_sentencepiece_open(vocab, gguf, err);
     if (st == CAPP_OK) st = capp_special_tokens_open(vocab, gguf, err);
     if (st == CAPP_OK) st = make_pieces(vocab, err);
@@ -136,11 +144,14 @@ void capp_vocab_free(capp_vocab *vocab) {
     capp_free(vocab->always.nodes);
     capp_free(vocab->special.nodes);
     capp_free(vocab->greedy.nodes);
+    capp_free(vocab->added.nodes);
+    capp_charsmap_free(vocab->chars);
     capp_free(vocab->ends);
     capp_free(vocab->merges.slots);
     capp_free(vocab->priority);
     capp_pipeline_free(vocab->pipeline);
     capp_gguf_unigram_free(vocab->gguf_unigram);
+    capp_plamo_free(vocab->plamo);
     capp_sentencepiece_model_free(&vocab->model);
     capp_free(vocab);
 }
@@ -160,13 +171,16 @@ bool capp_vocab_is_end(const capp_vocab *vocab, int32_t id) {
     return false;
 }
 
-static capp_status encode_plain(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text, capp_ids *out,
-                                capp_error *err) {
+/* first: text is the beginning of the whole text. */
+static capp_status encode_plain(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text, bool first,
+                                capp_ids *out, capp_error *err) {
+    bool prefix = vocab->info.add_space_prefix && (first || !vocab->prefix_once);
     if (!text.size) return CAPP_OK;
     return vocab->kind == CAPP_VOCAB_BYTE_LEVEL ? capp_byte_level_encode(vocab, scratch, text, out, err)
-           : vocab->kind == CAPP_VOCAB_UNIGRAM  ? capp_gguf_unigram_encode(vocab, scratch, text, out, err)
+           : vocab->kind == CAPP_VOCAB_UNIGRAM  ? capp_gguf_unigram_encode(vocab, text, prefix, out, err)
            : vocab->kind == CAPP_VOCAB_GREEDY   ? capp_greedy_encode(vocab, text, out, err)
-                                                : capp_sentencepiece_encode(vocab, scratch, text, out, err);
+           : vocab->kind == CAPP_VOCAB_PLAMO    ? capp_plamo_encode(vocab, text, out, err)
+                                                : capp_sentencepiece_encode(vocab, scratch, text, prefix, out, err);
 }
 
 /* How many bytes from `at` on come from the template. */
@@ -198,14 +212,14 @@ static capp_status encode_around(const capp_vocab *vocab, const capp_trie *own, 
     for (size_t at = 0; (own->n || always->n) && st == CAPP_OK && at < text.size; at++) {
         int32_t id = token_at(own, always, text, given, at, &size);
         if (id == CAPP_NO_TOKEN) continue;
-        st = encode_plain(vocab, scratch, (capp_str){text.data + begin, at - begin}, out, err);
+        st = encode_plain(vocab, scratch, (capp_str){text.data + begin, at - begin}, !begin, out, err);
         if (st == CAPP_OK && !capp_ids_push(out, id)) st = capp_fail_memory(err, "ids");
         begin = at + size;
         if (capp_special_token_strips(vocab, id)) begin = capp_after_white_space(text, begin);
         at = begin - 1;
     }
     if (st != CAPP_OK) return st;
-    return encode_plain(vocab, scratch, (capp_str){text.data + begin, text.size - begin}, out, err);
+    return encode_plain(vocab, scratch, (capp_str){text.data + begin, text.size - begin}, !begin, out, err);
 }
 
 static capp_status encode_gguf(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text,
@@ -214,8 +228,8 @@ static capp_status encode_gguf(const capp_vocab *vocab, capp_encode_scratch *scr
         return capp_fail_memory(err, "ids");
     const capp_trie none = {0}, *own = flags & CAPP_TOKENIZE_SPECIAL ? &vocab->special : &none;
     /* If all of the text is the template's, `special` contains all tokens. */
-    bool others = capp_finds_in_text(vocab) && (given || !(flags & CAPP_TOKENIZE_SPECIAL));
-    return encode_around(vocab, own, others ? &vocab->always : &none, scratch, text, given, out, err);
+    bool others = capp_is_plain(vocab->kind) && (given || !(flags & CAPP_TOKENIZE_SPECIAL));
+    return encode_around(vocab, own, others ? &vocab->always : &vocab->added, scratch, text, given, out, err);
 }
 
 capp_status capp_vocab_encode(const capp_vocab *vocab, capp_str text, unsigned flags, capp_ids *out, capp_error *err) {
@@ -307,6 +321,15 @@ static capp_status open_model(capp_vocab **out, const char *folder_or_file, capp
     vocab->path = vocab->model.path;
     if (st == CAPP_OK) st = open_parts(vocab, vocab->model.gguf, err);
     if (st == CAPP_OK && vocab->kind == CAPP_VOCAB_UNIGRAM) capp_gguf_unigram_use_bytes(vocab);
+    if (st == CAPP_OK && vocab->kind == CAPP_VOCAB_SENTENCEPIECE)
+        st = capp_sentencepiece_read_changes(vocab, vocab->model.gguf, err);
+    for (size_t i = 0; st == CAPP_OK && i < vocab->model.n_added; i++) {
+        const int32_t id = vocab->model.added[i];
+        if (vocab->types[id] != CAPP_TOKEN_UNUSED) continue; /* another entry has made it a special token */
+        st = capp_trie_add(&vocab->added, vocab->texts[id], id, err);
+        if (st == CAPP_OK) st = capp_trie_add(&vocab->special, vocab->texts[id], id, err);
+    }
+    vocab->prefix_once = vocab->model.prefix_once;
     return finish(out, vocab, st, err);
 }
 

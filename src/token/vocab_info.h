@@ -7,7 +7,7 @@
 typedef struct capp_vocab capp_vocab;
 
 typedef struct capp_vocab_info {
-    const char *model; /* "gpt2", "llama", "t5"; for tokenizer.json "BPE", "Unigram"; static */
+    const char *model; /* "gpt2", "llama", "t5", "plamo2"; for tokenizer.json "BPE", "Unigram"; static */
     const char *pre;   /* name of the pre-tokenizer, or "" */
     bool pre_assumed;  /* the file does not name it */
     uint32_t n_tokens;

@@ -9,6 +9,7 @@
 #include "token/sentencepiece_model.h"
 #include "token/text_index.h"
 #include "token/trie.h"
+#include "token/unicode.h"
 #include "token/vocab_info.h"
 
 enum { CAPP_BYTE_CHARACTERS = 0x144 }; /* byte-level BPE writes bytes as characters below this one */
@@ -29,6 +30,7 @@ typedef enum capp_vocab_kind {
     CAPP_VOCAB_SENTENCEPIECE,
     CAPP_VOCAB_UNIGRAM, /* GGUF's t5 */
     CAPP_VOCAB_GREEDY,  /* GGUF's rwkv */
+    CAPP_VOCAB_PLAMO,   /* PLaMo 2 */
     CAPP_VOCAB_PIPELINE /* tokenizer.json */
 } capp_vocab_kind;
 
@@ -36,6 +38,12 @@ typedef enum capp_vocab_kind {
 
 struct capp_pipeline;
 typedef struct capp_gguf_unigram capp_gguf_unigram;
+typedef struct capp_plamo capp_plamo;
+
+/* Whether user-defined tokens are found in the text as it is, not in a text with other spaces. */
+static inline bool capp_is_plain(capp_vocab_kind kind) {
+    return kind == CAPP_VOCAB_BYTE_LEVEL || kind == CAPP_VOCAB_GREEDY || kind == CAPP_VOCAB_PLAMO;
+}
 
 struct capp_vocab {
     capp_vocab_kind kind;
@@ -49,7 +57,7 @@ struct capp_vocab {
     int32_t byte_id[256];
     capp_trie always;  /* user-defined tokens: found in any text (SentencePiece: in normalized text) */
     capp_trie greedy;  /* GREEDY: the tokens that texts contain */
-    capp_trie special; /* control and unknown tokens, for CAPP_TOKENIZE_SPECIAL; byte-level: user-defined ones too */
+    capp_trie special; /* control and unknown tokens, for CAPP_TOKENIZE_SPECIAL; capp_is_plain: user-defined ones too */
     int32_t *ends;     /* [n_ends] */
     size_t n_ends;
     size_t longest;    /* bytes of the longest text */
@@ -65,15 +73,17 @@ struct capp_vocab {
     bool joins_space[256]; /* some piece has U+2581 after a character that ends with this byte */
     int32_t ascii_id[128]; /* id of a one-byte character */
 
+    /* SentencePiece and Unigram. */
+    struct capp_charsmap *chars; /* NULL: characters stay as they are */
+    bool merge_spaces;           /* a run of spaces becomes one */
+    bool prefix_once; /* add_space_prefix is for the beginning of a text, not for what follows a token in it */
+    capp_trie added;  /* tokens that tokenizer.model does not have: found in any text, before it is changed */
+
     struct capp_pipeline *pipeline;  /* tokenizer.json */
     capp_gguf_unigram *gguf_unigram; /* for Unigram in GGUF */
-    capp_sentencepiece_model model;  /* tokenizer.model; its kinds are those of GGUF */
+    capp_plamo *plamo;
+    capp_sentencepiece_model model; /* tokenizer.model; its kinds are those of GGUF */
 };
-
-/* Whether user-defined tokens are found in the text itself, not in a normalized one. */
-static inline bool capp_finds_in_text(const capp_vocab *vocab) {
-    return vocab->kind == CAPP_VOCAB_BYTE_LEVEL || vocab->kind == CAPP_VOCAB_GREEDY;
-}
 
 /* The character that stands for a byte; write: that character in UTF-8, 1 or 2 bytes. */
 unsigned capp_byte_level_character(unsigned char b);
@@ -97,8 +107,13 @@ size_t capp_sentencepiece_piece(const capp_vocab *vocab, int32_t id, char *out);
 /* Append the ids of text (not empty, valid, without special tokens). */
 capp_status capp_byte_level_encode(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text, capp_ids *out,
                                    capp_error *err);
-capp_status capp_sentencepiece_encode(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str raw,
+capp_status capp_sentencepiece_encode(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str raw, bool prefix,
                                       capp_ids *out, capp_error *err);
+
+/* sentencepiece_normalize.c: reads how texts are changed; appends the changed text. prefix: with a space in front. */
+capp_status capp_sentencepiece_read_changes(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err);
+capp_status capp_sentencepiece_change(const capp_vocab *vocab, capp_str text, bool prefix, capp_text *out,
+                                      capp_error *err);
 
 /* Sets special tokens from keys, types and texts: info.bos and the like, ends, and the tries. */
 capp_status capp_special_tokens_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err);
@@ -120,13 +135,18 @@ capp_status capp_gguf_unigram_open(capp_vocab *vocab, const capp_gguf *gguf, cap
 /* Unknown characters become their bytes if the vocabulary has all bytes. GGUF files have no such vocabularies. */
 void capp_gguf_unigram_use_bytes(capp_vocab *vocab);
 void capp_gguf_unigram_free(capp_gguf_unigram *tokenizer);
-capp_status capp_gguf_unigram_encode(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str raw, capp_ids *out,
+capp_status capp_gguf_unigram_encode(const capp_vocab *vocab, capp_str raw, bool prefix, capp_ids *out,
                                      capp_error *err);
 
 /* greedy.c */
 capp_status capp_greedy_open(capp_vocab *vocab, capp_error *err);
 size_t capp_greedy_piece(const capp_vocab *vocab, int32_t id, char *out);
 capp_status capp_greedy_encode(const capp_vocab *vocab, capp_str text, capp_ids *out, capp_error *err);
+/* plamo.c */
+capp_status capp_plamo_open(capp_vocab *vocab, const capp_gguf *gguf, capp_error *err);
+void capp_plamo_free(capp_plamo *tokenizer);
+size_t capp_plamo_piece(const capp_vocab *vocab, int32_t id, char *out);
+capp_status capp_plamo_encode(const capp_vocab *vocab, capp_str text, capp_ids *out, capp_error *err);
 
 /* pipeline_encode.c, pipeline.c */
 capp_status capp_pipeline_encode(const capp_vocab *vocab, capp_encode_scratch *scratch, capp_str text,
