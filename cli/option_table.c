@@ -137,7 +137,7 @@ const option_row option_rows[] = {
     {"precision", 0, "NAME", ENGINE | COMMAND_INSPECT, true, OPT_PRECISION,
      "auto (default: the fastest that keeps decisions), f32, bf16, i16 or i8"},
     {"isa", 0, "NAME", ENGINE | COMMAND_INSPECT, true, OPT_ISA,
-     "ref, avx2, avxvnni, avx512, avx512vnni, avx512bf16, amx, neon, neondot, neoni8mm or neonbf16"},
+     "ref, avx2, avxvnni, avx512, avx512vnni, avx512bf16, amx, neon, neondot, neoni8mm, neonbf16"},
     {"context", 0, "TOKENS", ENGINE, true, OPT_CONTEXT,
      "maximum length of prompt and completion (default, and 0: the model's limit)"},
     {"lora", 0, "PATH[=WEIGHT]", ENGINE | COMMAND_INSPECT, true, OPT_LORA,

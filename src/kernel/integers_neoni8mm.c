@@ -21,10 +21,6 @@ static inline void join_quads(char *to, size_t columns) {
 
 #include "kernel/integers_neon.h"
 
-V int32x4_t signed_of(uint32x4_t w) {
-    return vreinterpretq_s32_u32(w);
-}
-
 /* Adds 256 times the sums of the high digits and those of the low ones, of 4 columns. */
 V uint32x4_t both_digits(int32x4_t first, int32x4_t second) {
     const int64x2_t a = vreinterpretq_s64_s32(first), b = vreinterpretq_s64_s32(second);

@@ -12,8 +12,8 @@ V uint16x8_t narrowed(v_floats v) {
 }
 
 V void put_4(char *out, const v_floats *v) {
-    vst4q_u16((uint16_t *)(void *)out,
-              (uint16x8x4_t){{narrowed(v[0]), narrowed(v[1]), narrowed(v[2]), narrowed(v[3])}});
+    const uint16x8x4_t columns = {{narrowed(v[0]), narrowed(v[1]), narrowed(v[2]), narrowed(v[3])}};
+    vst4q_u16((uint16_t *)(void *)out, columns);
 }
 
 V void put_numbers(neighbors *out, const v_floats *v) {
