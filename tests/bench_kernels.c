@@ -15,7 +15,8 @@
 #include <string.h>
 #include <time.h>
 
-enum { MOST = 32 << 20 }; /* floats of the largest array */
+enum { MOST = 32 << 20 };   /* floats of the largest array */
+enum { STORED = 96 << 20 }; /* bytes of b before the blocks of case_few */
 
 static const capp_kernels *kernels;
 static const capp_products *products;
@@ -118,6 +119,28 @@ static double case_unpack_quant(void) {
     return (double)(n * k);
 }
 
+/* rows, k, n, block: an expert that few rows chose. Panels are unpacked from blocks of Q4_K in the file, block by block
+ * along k, and used once. */
+static double case_few(void) {
+    const size_t m = shape[0], k = shape[1], n = shape[2], lda = k + CAPP_MAX_STEP, nr = products->nr;
+    const capp_type_info info = capp_type_get(CAPP_TYPE_Q4_K);
+    const capp_unpack_fn unpack = products->unpack(CAPP_TYPE_Q4_K);
+    const char *rows[CAPP_MAX_NR];
+    for (size_t j = 0; j < n; j += nr)
+        for (size_t from = 0, part; from < k; from += part) {
+            part = k - from < shape[3] ? k - from : shape[3];
+            for (size_t i = 0; i < nr; i++)
+                rows[i] = (const char *)b + STORED + ((j + i) * k + from) / info.block_elems * info.block_bytes;
+            unpack(b, rows, nr, part);
+            if (from)
+                products->matmul_on(c + j, n + CAPP_LANES, (const char *)a + from * products->element, lda, b, m, nr,
+                                    part);
+            else
+                products->matmul(c + j, n + CAPP_LANES, a, lda, b, m, nr, part, false);
+        }
+    return 2.0 * (double)m * (double)k * (double)n;
+}
+
 static double case_narrow(void) {
     products->narrow(c, a, shape[0], shape[0]);
     return (double)shape[0];
@@ -215,6 +238,16 @@ static const struct {
     {"7b", case_blocks, {192, 3584, 3584, 1024}},
     {"7b", case_blocks, {192, 3584, 18944, 1024}},
     {"7b", case_blocks, {192, 18944, 3584, 1024}},
+    {"few", case_few, {1, 2048, 1536, 1024}}, /* an expert of a model with 30 billion parameters */
+    {"few", case_few, {1, 2048, 1536, 256}},
+    {"few", case_few, {4, 2048, 1536, 1024}},
+    {"few", case_few, {4, 2048, 1536, 256}},
+    {"few", case_few, {8, 2048, 1536, 1024}},
+    {"few", case_few, {8, 2048, 1536, 256}},
+    {"few", case_few, {32, 2048, 1536, 1024}},
+    {"few", case_few, {32, 2048, 1536, 256}},
+    {"few", case_few, {96, 2048, 1536, 1024}},
+    {"few", case_few, {96, 2048, 1536, 256}},
     {"pack", case_pack, {0, 576, 3072}},
     {"narrow", case_narrow, {576}},
     {"scores", case_scores, {1, 64, 256}},
@@ -283,15 +316,18 @@ static void begin_integers(void) {
             products->coarsen((char *)a + i * lda * products->element, k, share);
 }
 
+/* Stored blocks with usual scales. */
+static void usual_bytes(unsigned char *bytes, size_t n) {
+    for (size_t i = 0; i < n; i++) bytes[i] = (unsigned char)(32 + bytes[i] % 64);
+}
+
 /* For each type, nanoseconds per weight, and that time as a share of a product of 256 rows. */
 static void bench_unpack(void) {
     if (!products->unpack(CAPP_TYPE_Q4_K)) return;
     memcpy(shape, (size_t[4]){256, 1024, 1024}, sizeof shape);
     begin_integers();
     const double product = 2 * 256 / measure(case_matmul);
-    unsigned char *bytes = (unsigned char *)a;
-    for (size_t i = 0; i < 1024 * 1024 * sizeof *a; i++)
-        bytes[i] = (unsigned char)(32 + bytes[i] % 64); /* usual scales */
+    usual_bytes((unsigned char *)a, 1024 * 1024 * sizeof *a);
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
         shape[3] = types[t];
         const double weight = 1 / measure(case_unpack);
@@ -317,12 +353,14 @@ static void bench(const capp_products *of, const char *op, bool coarse) {
     for (size_t j = 0; j < sizeof cases / sizeof *cases; j++) {
         char text[64];
         const bool product = cases[j].run == case_matmul || cases[j].run == case_blocks || cases[j].run == case_pack ||
-                             cases[j].run == case_narrow;
+                             cases[j].run == case_few || cases[j].run == case_narrow;
         if ((op && strcmp(op, cases[j].op) != 0) || (of != kernels->f32 && !product)) continue;
         if (cases[j].run == case_pack && !of->pack) continue;
         if (cases[j].run == case_matmul && of->coarsen && cases[j].shape[1] > of->block) continue;
+        if (cases[j].run == case_few && !of->unpack(CAPP_TYPE_Q4_K)) continue;
         memcpy(shape, cases[j].shape, sizeof shape);
         begin_integers();
+        if (cases[j].run == case_few) usual_bytes((unsigned char *)b + STORED, 8 << 20);
         const double rate = measure(cases[j].run);
         snprintf(text, sizeof text, "%zu %zu %zu %zu", shape[0], shape[1], shape[2], shape[3]);
         printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s %5.1f %%\n", kernels->name, name, cases[j].op, text, rate,

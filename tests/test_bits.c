@@ -63,10 +63,10 @@ static void do_values(const capp_kernels *k, size_t n) {
     k->values(out, MOST, in[0], MOST, ROWS, in[1], MOST, n, n % 37 + 1);
 }
 static void do_renew(const capp_kernels *k, size_t n) {
-    k->renew(out, MOST, in[2], n % 2, in[0], in[1], ROWS, n);
+    k->renew(out + ROWS * MOST, in[2] + ROWS, out, MOST, in[2], n % 2, in[0], in[1], ROWS, n);
 }
 static void do_fade(const capp_kernels *k, size_t n) {
-    k->fade(out, MOST, in[0], in[2], 3, in[1], in[2] + 1, ROWS, n);
+    k->fade(out + ROWS * MOST, in[0] + ROWS, out, MOST, in[0], in[2], 3, in[1], in[2] + 1, ROWS, n);
 }
 static void do_logsumexp(const capp_kernels *k, size_t n) {
     k->logsumexp(out, out + 1, in[0], n);

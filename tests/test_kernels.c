@@ -121,13 +121,23 @@ static void check_scale(const capp_kernels *k) {
     }
 }
 
+/* out [n] is what values makes of the state s [rows][lds]. */
+static void check_read(const capp_kernels *k, const float *out, const float *c, const float *s, size_t lds, size_t rows,
+                       size_t n) {
+    float *read = array(n);
+    memset(read, 0, n * sizeof *read);
+    k->values(read, n, c, rows, 1, s, lds, n, rows);
+    same("a state that is read", out, read, n);
+}
+
 static void check_renew(const capp_kernels *k) {
-    for (size_t n = 1; n <= 70; n++) {
+    for (size_t n = 1; n <= 140; n++) {
         const size_t rows = between(1, 40), lds = n + between(0, 9);
         const size_t each = n % 2;
-        const float *decay = array(rows), *a = array(rows), *b = array(n);
+        const float *decay = array(rows), *a = array(rows), *b = array(n), *c = array(rows);
+        float *out = array(n);
         float *s = array((rows - 1) * lds + n), *before = copy_of(s, (rows - 1) * lds + n);
-        k->renew(s, lds, decay, each, a, b, rows, n);
+        k->renew(out, c, s, lds, decay, each, a, b, rows, n);
         for (size_t i = 0; i < rows; i++)
             for (size_t j = 0; j < n; j++) {
                 const float was = before[i * lds + j] * decay[i * each];
@@ -136,6 +146,7 @@ static void check_renew(const capp_kernels *k) {
                 before[i * lds + j] = fmaf(a[i], b[j], was);
             }
         same("renew", s, before, (rows - 1) * lds + n);
+        check_read(k, out, c, s, lds, rows, n);
         release();
     }
 }
@@ -144,8 +155,10 @@ static void check_fade(const capp_kernels *k) {
     for (size_t n = 1; n <= 70; n++) {
         const size_t rows = between(2, 40), lds = n + between(0, 9), ldr = n + between(0, 9);
         const float *step = array(n), *rate = array((rows - 1) * ldr + n), *a = array(rows), *b = array(n);
+        const float *c = array(rows);
+        float *out = array(n);
         float *s = array((rows - 1) * lds + n), *before = copy_of(s, (rows - 1) * lds + n);
-        k->fade(s, lds, step, rate, ldr, a, b, rows, n);
+        k->fade(out, c, s, lds, step, rate, ldr, a, b, rows, n);
         for (size_t i = 0; i < rows; i++)
             for (size_t j = 0; j < n; j++) {
                 const double power = (double)step[j] * (double)rate[i * ldr + j], added = (double)a[i] * (double)b[j];
@@ -155,6 +168,7 @@ static void check_fade(const capp_kernels *k) {
                 before[i * lds + j] = s[i * lds + j];
             }
         same("fade", s, before, (rows - 1) * lds + n);
+        check_read(k, out, c, s, lds, rows, n);
         release();
     }
 }
@@ -419,15 +433,15 @@ static void bad_values(float *out, size_t ldo, const float *p, size_t ldp, size_
                        size_t d, size_t n) {
     REF.values(out, ldo, p, ldp, rows, v, ldv, d > 16 ? d - 1 : d, n);
 }
-static void bad_renew(float *s, size_t lds, const float *decay, size_t each, const float *a, const float *b,
-                      size_t rows, size_t n) { /* the first decay for all */
+static void bad_renew(float *out, const float *c, float *s, size_t lds, const float *decay, size_t each, const float *a,
+                      const float *b, size_t rows, size_t n) { /* the first decay for all */
     (void)each;
-    REF.renew(s, lds, decay, 0, a, b, rows, n);
+    REF.renew(out, c, s, lds, decay, 0, a, b, rows, n);
 }
-static void bad_fade(float *s, size_t lds, const float *step, const float *rate, size_t ldr, const float *a,
-                     const float *b, size_t rows, size_t n) { /* the first rates for all */
+static void bad_fade(float *out, const float *c, float *s, size_t lds, const float *step, const float *rate, size_t ldr,
+                     const float *a, const float *b, size_t rows, size_t n) { /* the first rates for all */
     (void)ldr;
-    REF.fade(s, lds, step, rate, 0, a, b, rows, n);
+    REF.fade(out, c, s, lds, step, rate, 0, a, b, rows, n);
 }
 static void bad_logsumexp(float *max, float *sum, const float *x, size_t n) {
     REF.logsumexp(max, sum, x, n);

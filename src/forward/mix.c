@@ -173,8 +173,7 @@ static void delta_row(const mixing *m, float *row, size_t head, size_t group, fl
     float kept = beta[mix->heads];
     read_state(m, change, s, k, n);
     for (size_t j = 0; j < n; j++) change[j] = *beta * (v[j] - kept * change[j]);
-    m->f->weights->kernels->renew(s, n, &kept, 0, k, change, mix->keys, n);
-    read_state(m, v, s, q, n);
+    m->f->weights->kernels->renew(v, q, s, n, &kept, 0, k, change, mix->keys, n);
 }
 
 /* The same rule, where each key decays at its own rate. */
@@ -188,31 +187,29 @@ static void kimi_row(const mixing *m, float *row, size_t head, size_t group, flo
     for (size_t i = 0; i < mix->keys; i++) faded[i] = kept[i] * k[i];
     read_state(m, change, s, faded, n);
     for (size_t j = 0; j < n; j++) change[j] = *beta * (v[j] - change[j]);
-    kernels->renew(s, n, kept, 1, k, change, mix->keys, n);
-    read_state(m, v, s, q, n);
+    kernels->renew(v, q, s, n, kept, 1, k, change, mix->keys, n);
 }
 
 /* The state space of Mamba-2: x becomes its output. */
 static void scan_row(const mixing *m, float *row, size_t head, size_t group, float *s, size_t column, size_t n) {
     const capp_mix *mix = m->mix;
-    float *x = row + m->inputs + head * mix->values + column, input[COLUMNS], read[COLUMNS];
+    float *x = row + m->inputs + head * mix->values + column, input[COLUMNS] = {0}, read[COLUMNS];
     const float *b = row + m->b + group * mix->keys, *c = b + (size_t)mix->groups * mix->keys;
     const float *step = row + m->steps + head;
     for (size_t j = 0; j < n; j++) input[j] = *step * x[j];
-    m->f->weights->kernels->renew(s, n, &step[mix->heads], 0, b, input, mix->keys, n);
-    read_state(m, read, s, c, n);
+    m->f->weights->kernels->renew(read, c, s, n, &step[mix->heads], 0, b, input, mix->keys, n);
     for (size_t j = 0; j < n; j++) x[j] = read[j] + m->layer->mix_skip[head] * x[j];
 }
 
 /* The state space of Mamba-1: x becomes its output. */
 static void select_row(const mixing *m, float *row, size_t head, size_t group, float *s, size_t column, size_t n) {
     const capp_mix *mix = m->mix;
-    float *x = row + column, input[COLUMNS], read[COLUMNS];
+    float *x = row + column, input[COLUMNS] = {0}, read[COLUMNS];
     const float *b = row + m->b, *c = b + mix->keys, *step = row + m->steps + column;
     (void)head, (void)group;
     for (size_t j = 0; j < n; j++) input[j] = step[j] * x[j];
-    m->f->weights->kernels->fade(s, n, step, m->layer->mix_decay + column, m->channels, b, input, mix->keys, n);
-    read_state(m, read, s, c, n);
+    m->f->weights->kernels->fade(read, c, s, n, step, m->layer->mix_decay + column, m->channels, b, input, mix->keys,
+                                 n);
     for (size_t j = 0; j < n; j++) x[j] = read[j] + m->layer->mix_skip[column + j] * x[j];
 }
 

@@ -7,7 +7,7 @@
 #include "forward/wave.h"
 
 /* The rows of a task; the columns of a state that a task takes; the most keys of a head. */
-enum { MIX_ROWS = 8, COLUMNS = 32, MOST_KEYS = CAPP_MOST_KEYS };
+enum { MIX_ROWS = 8, COLUMNS = 64, MOST_KEYS = CAPP_MOST_KEYS };
 
 typedef struct mixing {
     const capp_forward *f;

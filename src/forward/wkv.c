@@ -181,12 +181,12 @@ void capp_wkv_row(const mixing *m, float *row, size_t head, size_t group, float 
     const capp_kernels *kernels = m->f->weights->kernels;
     size_t width = width_of(m), keys = m->mix->keys;
     const float *at = row + head * keys, *v = at + V * width + column;
+    const float *r = at + R * width;
     float *out = row + A * width + head * keys + column, read[COLUMNS];
     (void)group;
     read_state(m, read, s, at + X * width, n);
-    kernels->renew(s, n, at + W * width, 1, at + K * width, v, keys, n);
-    kernels->renew(s, n, &ONE, 0, at + D * width, read, keys, n);
-    read_state(m, out, s, at + R * width, n);
+    kernels->renew(out, r, s, n, at + W * width, 1, at + K * width, v, keys, n);
+    kernels->renew(out, r, s, n, &ONE, 0, at + D * width, read, keys, n);
 }
 
 const float *capp_wkv_finish(const mixing *m, float *row) {

@@ -64,13 +64,14 @@ enum { CAPP_BLOCK_K = 1024 }; /* 192 rows of this length are 768 KB of float32 *
       (float *out, size_t ldo, const float *p, size_t ldp, size_t rows, const float *v, size_t ldv, size_t d,          \
        size_t n))                                                                                                      \
     /* A recurrent state: s[i][j] = a[i] * b[j] + (s[i][j] * decay[i * each]), the sum fused, i < rows, j < n. each: 0 \
-     * or 1. s [rows][lds]. */                                                                                         \
+     * or 1. s [rows][lds]. Then out[j] = sum over i < rows of c[i] * s[i][j], with the bits of values from 0. */      \
     X(renew, void,                                                                                                     \
-      (float *s, size_t lds, const float *decay, size_t each, const float *a, const float *b, size_t rows, size_t n))  \
+      (float *out, const float *c, float *s, size_t lds, const float *decay, size_t each, const float *a,              \
+       const float *b, size_t rows, size_t n))                                                                         \
     /* The same with the decay exp(step[j] * rate[i][j]). rate [rows][ldr]. */                                         \
     X(fade, void,                                                                                                      \
-      (float *s, size_t lds, const float *step, const float *rate, size_t ldr, const float *a, const float *b,         \
-       size_t rows, size_t n))                                                                                         \
+      (float *out, const float *c, float *s, size_t lds, const float *step, const float *rate, size_t ldr,             \
+       const float *a, const float *b, size_t rows, size_t n))                                                         \
     /* max = max of x, sum = sum of exp(x[i] - max), i < n, n > 0. */                                                  \
     X(logsumexp, void, (float *max, float *sum, const float *x, size_t n))
 
