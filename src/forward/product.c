@@ -122,9 +122,25 @@ static void product_task(void *user, size_t task, int worker) {
                                     least(m->columns - g.begin * nr, g.n * nr));
 }
 
-/* Number of rows of a task. Panels that are packed when used are packed once for all rows of the task. */
+/* Most rows of a task. Panels that are packed when used are packed once for all rows of a task. */
 static size_t block_of(const capp_matrix *m, size_t rows) {
     return m->packed || !rows ? BLOCK_ROWS : rows;
+}
+
+size_t capp_task_rows(size_t rows, size_t groups, size_t threads, size_t most) {
+    enum { PANEL_ROWS = 12 }; /* reading a panel takes about as long as multiplying it by so many rows */
+    size_t best = most, least_cost = SIZE_MAX;
+    for (size_t n = (rows + most - 1) / most; n && n <= rows; n++) {
+        const size_t block = (rows + n - 1) / n, rounds = (groups * n + threads - 1) / threads;
+        if (20 * rounds * block * threads <= 21 * groups * rows) return block;
+        if (block < PANEL_ROWS) break;
+        if (rounds * (block + PANEL_ROWS) < least_cost) least_cost = rounds * (block + PANEL_ROWS), best = block;
+    }
+    return best;
+}
+
+static size_t task_rows(const product *p) {
+    return capp_task_rows(p->rows, p->groups, (size_t)capp_pool_threads(p->f->pool), block_of(p->m, p->rows));
 }
 
 static size_t blocks_of(const product *p) {
@@ -150,13 +166,7 @@ void capp_coarsen_rows(capp_forward *f, const capp_matrix *m, char *x, size_t ld
 /* Works on rows x [rows][ldx]. */
 static product new_product(capp_forward *f, const capp_matrix *m, char *x, size_t ldx, size_t rows) {
     capp_coarsen_rows(f, m, x, ldx, rows);
-    return (product){.f = f,
-                     .m = m,
-                     .products = capp_products_of(f->weights, m),
-                     .x = x,
-                     .ldx = ldx,
-                     .rows = rows,
-                     .block = block_of(m, rows)};
+    return (product){.f = f, .m = m, .products = capp_products_of(f->weights, m), .x = x, .ldx = ldx, .rows = rows};
 }
 
 /* Prefetches the first experts before a pass over all experts. */
@@ -172,6 +182,7 @@ static product product_of_experts(capp_forward *f, const capp_matrix *experts, s
 static void run_plain(product *p, float *y, size_t ldy) {
     p->y = y, p->ldy = ldy;
     p->groups = (p->m->panels + GROUP_PANELS - 1) / GROUP_PANELS;
+    p->block = task_rows(p);
     capp_pool_run(p->f->pool, product_task, p, blocks_of(p) * p->groups);
 }
 
@@ -275,6 +286,7 @@ static void run_activated(product *p, const capp_matrix *next, char *g, size_t l
     p->next = capp_products_of(p->f->weights, next);
     p->g = g, p->ldg = ldg;
     p->groups = (p->m->panels / p->m->parts + GROUP_PANELS - 1) / GROUP_PANELS;
+    p->block = task_rows(p);
     capp_pool_run(p->f->pool, activated_task, p, blocks_of(p) * p->groups);
 }
 
