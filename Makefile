@@ -18,7 +18,7 @@ SANITIZE := -Db_lundef=false --buildtype=debugoptimized
 
 SOURCES = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.inc' 2>/dev/null || find include src cli tests examples -name '*.[ch]' -o -name '*.inc')
 
-.PHONY: all help setup setup-test debug asan tsan clang musl coverage aarch64 aarch64-quick install wheel dist site clean format lint fuzz demo models test check bench bench-kernels performance
+.PHONY: all help setup setup-test setup-clients debug asan tsan clang musl coverage aarch64 aarch64-quick install wheel dist site clean format lint fuzz demo models test check bench bench-kernels performance
 
 all: setup build/build.ninja
 	@ninja -C build
@@ -42,9 +42,11 @@ help:
 setup:
 	@tools/setup.sh build
 
-# Where the packages of the server's clients cannot be installed, their tests are skipped.
 setup-test:
 	@tools/setup.sh build test site
+
+# Where the packages of the server's clients cannot be installed, their tests are skipped.
+setup-clients: setup-test
 	@for each in lm_eval schemathesis page; do tools/venv.sh tests/$${each}_requirements.txt >/dev/null || true; done
 
 build/build.ninja:
@@ -127,7 +129,7 @@ models: setup
 TEST_ENV = CAPP_BUILD=$(CURDIR)/build-test CAPP_BUILD_ASAN=$(CURDIR)/build-asan CAPP_MODELS='$(MODELS)'
 PYTEST = $(TEST_ENV) "$$(tools/venv.sh)" -m pytest
 
-test: setup-test build-test/build.ninja build-asan/build.ninja
+test: setup-clients build-test/build.ninja build-asan/build.ninja
 	@ninja -C build-test
 	@ninja -C build-asan
 	@[ "$$(uname -m)" != x86_64 ] || $(MAKE) aarch64-quick

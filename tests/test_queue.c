@@ -226,8 +226,8 @@ static void rescore_like_alone(const char *unit, uint64_t seeds) {
 
 TEST(close_rows_are_rescored_avx512bf16) {
     need_unit("avx512bf16_auto");
-    rescore_like_alone("avx512bf16_auto", 16);
-    rescore_like_alone("avx512bf16_bf16_i16", 16);
+    rescore_like_alone("avx512bf16_auto", 8);
+    rescore_like_alone("avx512bf16_bf16_i16", 8);
 }
 
 TEST(slow_close_rows_are_rescored_emulated) {

@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def environment(requirements):
-    """Python of an environment with these packages; make setup-test has made it."""
+    """Python of an environment with these packages; make test has made it before."""
     made = subprocess.run([str(ROOT / "tools" / "venv.sh"), str(ROOT / "tests" / requirements)], stdout=subprocess.PIPE, text=True)
     if made.returncode:
         pytest.skip(f"the packages of {requirements} cannot be installed")

@@ -3,6 +3,7 @@ import asyncio
 import json
 import os
 import random
+import select
 import signal
 import socket
 import threading
@@ -146,7 +147,7 @@ def test_throughput_and_waiting(tmp_path, smollm2):
         cost(warm)
         mine = theirs = 0
         for part in range(4):  # in turn, because the machine may become faster or slower
-            theirs += by_command(rows[part::4]) - by_command(rows[:1])
+            theirs += by_command(rows[part::8]) + by_command(rows[part + 4::8]) - 2 * by_command(rows[:1])
             mine += cost(rows[part::4])
         print(f"the server needs {mine:.2f} s, the command {theirs:.2f} s; wave of {server.metric('wave_tokens'):.0f} tokens")
         assert theirs > 0.85 * mine, (theirs, mine)
@@ -158,7 +159,7 @@ def test_throughput_and_waiting(tmp_path, smollm2):
             for i in range(5):
                 waves = server.metric("waves_total")
                 server.post("/v1/completions", prompt=f"{i} is a number", max_tokens=1)
-                assert server.metric("requests") == 1, "the long request has ended too early"
+                assert not select.select([long], [], [], 0)[0], "the long request has ended too early"
                 assert server.metric("waves_total") - waves <= 3  # the one that runs, the next, and perhaps one before the question
 
 
