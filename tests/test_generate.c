@@ -105,6 +105,9 @@ TEST(same_tokens_lfm2) {
 TEST(same_tokens_qwen35) {
     check_arrangements("qwen35");
 }
+TEST(same_tokens_rwkv7) {
+    check_arrangements("rwkv7");
+}
 
 /* Each token is the most probable one, and its log-probability is the oracle's. */
 static void check_greedy(const char *arch) {

@@ -99,7 +99,7 @@ def test_a_file_without_a_pretokenizer(capp, tmp_path):
     assert done.returncode == 0 and "pre-tokenizer" not in done.stderr
 
 
-@pytest.mark.parametrize("name, models", [("chatglm", "ChatGLM"), ("internlm2", "InternLM 2"), ("deci", "DeciLM")])
+@pytest.mark.parametrize("name, models", [("chatglm", "ChatGLM"), ("internlm2", "InternLM 2"), ("deci", "DeciLM"), ("rwkv7", "RWKV-7")])
 def test_a_folder_of_an_architecture_of_gguf_files(build, name, models, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": name}))
     (tmp_path / "model.safetensors").write_bytes((llama_models.TINY / "llama" / "model.safetensors").read_bytes())

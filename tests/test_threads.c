@@ -124,6 +124,9 @@ TEST(same_bits_in_four_threads_gpt2) {
 TEST(same_bits_in_four_threads_qwen35) {
     check_threads("qwen35", 1);
 }
+TEST(same_bits_in_four_threads_rwkv7) {
+    check_threads("rwkv7", 1);
+}
 
 /* ---- Cancelling ------------------------------------------------------------------------------------------------- */
 
