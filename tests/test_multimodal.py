@@ -66,6 +66,7 @@ REFUSED = {
     "a cap that the multimodal class leaves out":
         ("gemma3", dict(text={"final_logit_softcapping": 30.0}), '"final_logit_softcapping" is 30, which'),
     "another multimodal model": ("mistral", dict(around={"model_type": "zebra"}), 'unknown multimodal architecture "zebra"'),
+    "one with a similar name": ("mistral", dict(around={"model_type": "qwen9_vl"}), 'the nearest of which capp runs the text part is "qwen3_vl"'),
     "another text model": ("mistral", dict(text={"model_type": "zebra"}), 'unknown architecture "zebra"'),
     "no text_config": ("gemma3", dict(around={"text_config": None}), '"text_config" is missing'),
     "a head that is neither there nor shared":

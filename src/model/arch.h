@@ -154,6 +154,9 @@ static inline bool capp_gate_apart(const capp_arch *arch) {
     return arch->attention_gate && arch->mixer == CAPP_MIX_NONE;
 }
 
+/* The number of letters to insert, delete or replace that turns one name into the other. */
+size_t capp_name_distance(capp_str a, const char *b);
+
 /* Fails for a folder of a multimodal model whose text part capp does not run. */
 capp_status capp_multimodal_check(const capp_source *source, capp_error *err);
 

@@ -28,32 +28,12 @@ const capp_arch *capp_arch_at(size_t i) {
     return i < N_ARCHS ? archs[i] : NULL;
 }
 
-enum { MOST_NAME = 64 };
-
-/* The number of letters to insert, delete or replace that turns one name into the other. */
-static size_t distance(capp_str a, const char *b) {
-    size_t row[MOST_NAME + 1], n = strlen(b);
-    for (size_t j = 0; j <= n; j++) row[j] = j;
-    for (size_t i = 0; i < a.size; i++) {
-        size_t diagonal = row[0];
-        row[0] = i + 1;
-        for (size_t j = 0; j < n; j++) {
-            size_t changed = diagonal + (a.data[i] != b[j]), above = row[j + 1] + 1, left = row[j] + 1;
-            diagonal = row[j + 1];
-            row[j + 1] = above < left ? above : left;
-            if (changed < row[j + 1]) row[j + 1] = changed;
-        }
-    }
-    return row[n];
-}
-
 const capp_arch *capp_arch_nearest(capp_str name, bool gguf) {
     const capp_arch *nearest = NULL;
     size_t least = SIZE_MAX;
-    if (name.size > MOST_NAME) name.size = MOST_NAME;
     for (size_t i = 0; i < N_ARCHS; i++) {
         const char *own = name_in(archs[i], gguf);
-        size_t d = own && strlen(own) <= MOST_NAME ? distance(name, own) : SIZE_MAX;
+        size_t d = own ? capp_name_distance(name, own) : SIZE_MAX;
         if (d < least) {
             least = d;
             nearest = archs[i];

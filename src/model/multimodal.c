@@ -43,6 +43,13 @@ capp_found capp_model_type(const capp_source *s, capp_str *out) {
     return CAPP_FOUND;
 }
 
+static const char *nearest(capp_str name) {
+    size_t best = 0;
+    for (size_t i = 1; i < N_KINDS; i++)
+        if (capp_name_distance(name, kinds[i].around) < capp_name_distance(name, kinds[best].around)) best = i;
+    return kinds[best].around;
+}
+
 capp_status capp_multimodal_check(const capp_source *s, capp_error *err) {
     bool escapes, inside = capp_is_multimodal(s);
     if (s->gguf) return CAPP_OK;
@@ -51,11 +58,11 @@ capp_status capp_multimodal_check(const capp_source *s, capp_error *err) {
     if (!inside)
         return capp_fail(err, CAPP_EFORMAT, "%s: config.json: \"text_config\" is missing", capp_source_path(s));
     capp_str name = capp_json_raw(type, &escapes);
-    return capp_fail(
-        err, CAPP_EUNSUPPORTED,
-        "%s: unknown multimodal architecture \"%.*s\"; capp supports the text part of gemma3, gemma3n, gemma4, "
-        "gemma4_unified, llama4, mistral3, muse_glimmer, qwen3_vl, qwen3_5 and qwen3_5_moe",
-        capp_source_path(s), (int)(name.size < 60 ? name.size : 60), name.data ? name.data : "");
+    if (!name.data) name = (capp_str){"", 0};
+    return capp_fail(err, CAPP_EUNSUPPORTED,
+                     "%s: unknown multimodal architecture \"%.*s\"; the nearest of which capp runs the text part is "
+                     "\"%s\"",
+                     capp_source_path(s), (int)(name.size < 60 ? name.size : 60), name.data, nearest(name));
 }
 
 bool capp_is_vision(capp_str name) {
