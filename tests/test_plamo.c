@@ -4,8 +4,6 @@
 #include "test.h"
 #include "vocab_maker.h"
 
-enum { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER = 4, UNUSED = 5 };
-
 static void plamo_tokens(token_list *list) {
     token_list_add(list, "<unk>", 0, UNKNOWN);
     token_list_add(list, "<bos>", 0, CONTROL);

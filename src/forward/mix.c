@@ -218,12 +218,9 @@ static void select_row(const mixing *m, float *row, size_t head, size_t group, f
 static const struct {
     void (*prepare)(const mixing *m, size_t row);
     void (*row)(const mixing *m, float *row, size_t head, size_t group, float *s, size_t column, size_t n);
-} ways[] = {[CAPP_MIX_DELTA] = {prepare_delta, delta_row},
-            [CAPP_MIX_SCAN] = {prepare_scan, scan_row},
-            [CAPP_MIX_SELECT] = {prepare_select, select_row},
-             [CAPP_MIX_PLAMO] = {prepare_scan, scan_row},
-             [CAPP_MIX_KIMI] = {prepare_kimi, kimi_row},
-             [CAPP_MIX_WKV] = {capp_wkv_prepare, capp_wkv_row}};
+} ways[] = {[CAPP_MIX_DELTA] = {prepare_delta, delta_row},    [CAPP_MIX_SCAN] = {prepare_scan, scan_row},
+            [CAPP_MIX_SELECT] = {prepare_select, select_row}, [CAPP_MIX_PLAMO] = {prepare_scan, scan_row},
+            [CAPP_MIX_KIMI] = {prepare_kimi, kimi_row},       [CAPP_MIX_WKV] = {capp_wkv_prepare, capp_wkv_row}};
 
 static void prepare_task(void *user, size_t task, int worker) {
     const mixing *m = user;

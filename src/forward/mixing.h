@@ -17,17 +17,22 @@ typedef struct mixing {
     size_t channels;  /* of the convolution */
     size_t inputs;    /* a row of f->t has the convolved inputs from here on */
     size_t inner, at; /* the product that runs between convolution and state; where its inputs are in a row of f->t */
+    size_t b, steps;  /* SCAN, SELECT, PLAMO: where b, then c, and the steps are in a row of f->t */
 } mixing;
 
 static inline mixing mixing_of(const capp_forward *f, const capp_layer *layer) {
     const capp_hparams *h = &f->weights->hparams;
     const capp_mix *mix = &h->mix;
-    return (mixing){.f = f,
-                    .layer = layer,
-                    .mix = mix,
-                    .states = f->states + (layer->state * f->n_states + f->first_state) * f->state_floats,
-                    .channels = capp_mix_channels(h),
-                    .inputs = mix->kind == CAPP_MIX_SCAN ? (size_t)mix->heads * mix->values : 0};
+    const bool scan = mix->kind == CAPP_MIX_SCAN;
+    mixing m = {.f = f,
+                .layer = layer,
+                .mix = mix,
+                .states = f->states + (layer->state * f->n_states + f->first_state) * f->state_floats,
+                .channels = capp_mix_channels(h),
+                .inputs = scan ? (size_t)mix->heads * mix->values : 0};
+    m.b = scan ? 2 * m.inputs : 2 * m.channels + mix->rank;
+    m.steps = m.b + 2 * (size_t)mix->groups * mix->keys;
+    return m;
 }
 
 static inline float *row_of(const mixing *m, size_t row) {

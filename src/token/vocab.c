@@ -108,8 +108,7 @@ static capp_status make_pieces(capp_vocab *vocab, capp_error *err) {
         vocab->piece_at[i] = at;
         at += (uint32_t)(vocab->kind == CAPP_VOCAB_BYTE_LEVEL
                              ? capp_byte_level_piece(vocab, (int32_t)i, vocab->pieces + at)
-                         : vocab->kind == CAPP_VOCAB_GREEDY
-                             ? capp_greedy_piece(vocab, (int32_t)i, vocab->pieces + at)
+                         : vocab->kind == CAPP_VOCAB_GREEDY ? capp_greedy_piece(vocab, (int32_t)i, vocab->pieces + at)
                          : vocab->kind == CAPP_VOCAB_PLAMO
                              ? capp_plamo_piece(vocab, (int32_t)i, vocab->pieces + at)
                              : capp_sentencepiece_piece(vocab, (int32_t)i, vocab->pieces + at));
