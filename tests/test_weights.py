@@ -130,6 +130,21 @@ def test_real_models_cached_in_part(capp, request, name):
     assert printed["0"].anonymous + 30 * MIB < printed["60M"].anonymous < printed["all"].anonymous
 
 
+@pytest.mark.parametrize("name", ["smollm2", "gemma3"])
+def test_waves_of_few_rows(capp, request, name):
+    """A wave of a few rows has the same bits with each cache and on every instruction set."""
+    line = json.dumps({"text": "no one", "id": 1}) + "\n"
+    printed = set()
+    for cached in ("0", "all"):
+        for isa in ("ref", "avx2", "avxvnni", "avx512vnni"):
+            done = Watched([capp, "logprobs", "-q", "-m", request.getfixturevalue(name), "--precision", "i16", "--isa", isa,
+                            "--weights-memory", cached], line)
+            if "does not support" not in done.stderr:
+                assert done.returncode == 0, done.stderr
+                printed.add(done.stdout)
+    assert len(printed) == 1
+
+
 # ---- Files that change -----------------------------------------------------------------------------------------------
 
 
