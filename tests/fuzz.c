@@ -47,7 +47,7 @@ void fuzz_touch(const void *data, size_t n) {
     const unsigned char *p = data;
     unsigned s = 0;
     for (size_t i = 0; i < n; i++) s += p[i];
-    sum += s;
+    sum = sum + s;
 }
 
 /* ---- Seeds ------------------------------------------------------------------------------------------------------- */

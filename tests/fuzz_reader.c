@@ -22,8 +22,8 @@ static const char *const texts[] = {
     "id;text\r\n1;\"x;y\"\r\n\r\n2;z\r\n",
     "id\ttext\n1\tone\n2\t\"t\to\"\n",
     "text|id\rone|1\rtwo|2\r",
-    "{\"text\": \"a\\u00e9\\ud83d\\ude00\\n\", \"id\": 19.99, \"completions\": [\"b\", {\"text\": \"c\"}]}\n{\"text\": "
-    "null}\n",
+    ("{\"text\": \"a\\u00e9\\ud83d\\ude00\\n\", \"id\": 19.99, "
+     "\"completions\": [\"b\", {\"text\": \"c\"}]}\n{\"text\": null}\n"),
     " [{\"text\": \"a\", \"n\": -1.50e+2},\n {\"text\": [1, {\"b\": [true]}]},\n\n{}]\n",
     "{\n \"text\": \"a\",\n \"text\": \"b\"\n}\n{\"id\": 1}\n",
     "one\n\n  two, three\r\nfour\n\n\n",

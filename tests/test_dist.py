@@ -187,7 +187,7 @@ cc -o whole /usr/share/doc/libcapp-dev/examples/classify.c $(pkg-config --cflags
 ldd example | grep -q 'libcapp.so.0 => /'
 echo 'Whisk the eggs and fold in the flour. This is about' | capp classify -q -m model.gguf -c sports,cooking,politics | grep -q '"prediction": "cooking"'
 man -P cat capp | grep -q 'let a language model choose'
-man -P cat capp classify | grep -q 'capp-classify'
+man -P cat capp classify | grep -q 'capp.*classify'
 bash -c '. /usr/share/bash-completion/completions/capp; COMP_WORDS=(capp cl); COMP_CWORD=1; _capp; test "${COMPREPLY[*]}" = classify'
 test -e /usr/share/zsh/vendor-completions/_capp -a -e /usr/share/fish/vendor_completions.d/capp.fish
 grep -q '^ExecStart=/usr/bin/capp serve' /lib/systemd/system/capp.service
