@@ -54,9 +54,10 @@ def cases():
     rest = [("cortex-a53", program, "neon" if program in WHOLE else "") for program in KERNELS + REST + WHOLE]
     rest += [("max", program, "neonbf16|bfmmla|lane") for program in BF16]
     rest += [("max", "test_integers", "neon"), ("max", "test_kernels", "dispatch|peak")]
-    return QUICK + [pytest.param(*case, marks=[pytest.mark.long, pytest.mark.timeout(3600)]) for case in rest]
+    return QUICK + [pytest.param(*case, marks=pytest.mark.long) for case in rest]
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("processor, program, chosen", cases())
 def test_unit(processor, program, chosen, tmp_path):
     path = BUILD / "tests" / program
