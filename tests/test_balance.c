@@ -1,9 +1,72 @@
-/* How evenly the tasks of a wave's products load 2 to 16 threads: work is counted, not timed. Each thread that is free
+/* How evenly the tasks of a wave load 2 to 16 threads: multiply-adds are counted, not timed. Each thread that is free
  * takes the next task, as those of the pool do. */
+#include "forward/forward.h"
+#include "forward/tasks.h"
 #include "forward/wave.h"
 #include "test.h"
 
-enum { MOST_THREADS = 16, COLUMNS = 64, BLOCK = 192 }; /* columns of a group of panels, rows of the largest task */
+/* Columns of a group of panels; rows of the largest task, and those that take as long as reading the panels. */
+enum { MOST_THREADS = 16, COLUMNS = 64, BLOCK = 192, PANEL = 12 };
+
+/* The library's pool is replaced by one that counts: it runs the tasks in order, each on the thread that is free first.
+ */
+struct capp_pool {
+    int threads;
+    double longest; /* work of the busiest thread, summed over runs */
+    double all;     /* of all threads */
+};
+
+static double counted; /* multiply-adds of the running task */
+
+capp_status capp_pool_open(capp_pool **pool, int threads, capp_error *err) {
+    (void)err;
+    *pool = calloc(1, sizeof **pool);
+    CHECK(*pool != NULL);
+    (*pool)->threads = threads;
+    return CAPP_OK;
+}
+
+void capp_pool_free(capp_pool *pool) {
+    free(pool);
+}
+
+int capp_pool_threads(const capp_pool *pool) {
+    return pool->threads;
+}
+
+void capp_pool_set_stop(capp_pool *pool, const atomic_bool *stop) {
+    (void)pool, (void)stop;
+}
+
+bool capp_pool_stopped(const capp_pool *pool) {
+    (void)pool;
+    return false;
+}
+
+/* Adds a task to the thread that is free first. */
+static void assign(double *done, size_t threads, double work) {
+    size_t next = 0;
+    for (size_t t = 1; t < threads; t++)
+        if (done[t] < done[next]) next = t;
+    done[next] += work;
+}
+
+static double most_of(const double *done, size_t threads) {
+    double most = 0;
+    for (size_t t = 0; t < threads; t++) most = done[t] > most ? done[t] : most;
+    return most;
+}
+
+void capp_pool_run(capp_pool *pool, capp_task_fn fn, void *user, size_t n_tasks) {
+    double done[MOST_THREADS] = {0};
+    for (size_t i = 0; i < n_tasks; i++) {
+        counted = 0;
+        fn(user, i, 0);
+        pool->all += counted;
+        assign(done, (size_t)pool->threads, counted);
+    }
+    pool->longest += most_of(done, (size_t)pool->threads);
+}
 
 /* Products of a layer: the numbers of inputs and outputs. */
 typedef struct shape {
@@ -18,18 +81,13 @@ static const shape shapes[] = {{"SmolLM2", 4, {{576, 960}, {576, 576}, {576, 307
 
 /* Multiply-adds of the busiest thread; tasks of `rows` rows go block by block, each block column by column. */
 static double busiest(size_t rows, size_t k, size_t n, size_t block, size_t threads) {
-    double done[MOST_THREADS] = {0}, most = 0;
+    double done[MOST_THREADS] = {0};
     for (size_t row = 0; row < rows; row += block)
         for (size_t column = 0; column < n; column += COLUMNS) {
-            size_t next = 0;
-            for (size_t t = 1; t < threads; t++)
-                if (done[t] < done[next]) next = t;
-            const size_t height = rows - row < block ? rows - row : block,
-                         width = n - column < COLUMNS ? n - column : COLUMNS;
-            done[next] += (double)(height * width * k);
+            const size_t height = rows - row < block ? rows - row : block;
+            assign(done, threads, (double)(height * k * (n - column < COLUMNS ? n - column : COLUMNS)));
         }
-    for (size_t t = 0; t < threads; t++) most = done[t] > most ? done[t] : most;
-    return most;
+    return most_of(done, threads);
 }
 
 /* How much longer a layer's products take than with equally busy threads. fixed: rows of every task, 0: as capp has it.
@@ -38,7 +96,7 @@ static double excess(const shape *s, size_t rows, size_t threads, size_t most, s
     double time = 0, work = 0;
     for (size_t i = 0; i < s->n; i++) {
         const size_t k = s->product[i][0], n = s->product[i][1], groups = (n + COLUMNS - 1) / COLUMNS;
-        time += busiest(rows, k, n, fixed ? fixed : capp_task_rows(rows, groups, threads, most), threads);
+        time += busiest(rows, k, n, fixed ? fixed : capp_task_rows(rows, groups, threads, most, PANEL), threads);
         work += (double)(rows * k * n) / (double)threads;
     }
     return time / work - 1;
@@ -69,8 +127,107 @@ TEST(a_task_is_no_larger_than_it_may_be) {
     for (size_t rows = 0; rows < 800; rows += rows < 70 ? 1 : 37)
         for (size_t groups = 1; groups < 70; groups += 3)
             for (size_t threads = 1; threads <= 64; threads += 7) {
-                const size_t block = capp_task_rows(rows, groups, threads, BLOCK);
+                const size_t block = capp_task_rows(rows, groups, threads, BLOCK, PANEL);
                 CHECK(block > 0 && block <= BLOCK);
                 CHECK(threads > 1 || block + 1 >= (rows < BLOCK ? rows : BLOCK) / 2);
             }
+}
+
+/* Attention ------------------------------------------------------------------------------------------------------- */
+
+static void count_scores(float *s, size_t lds, const float *q, size_t ldq, size_t rows, const float *kt, size_t d,
+                         size_t skip, size_t n) {
+    (void)s, (void)lds, (void)q, (void)ldq, (void)kt, (void)skip;
+    counted += (double)(rows * d * n);
+}
+
+static void count_values(float *out, size_t ldo, const float *p, size_t ldp, size_t rows, const float *v, size_t ldv,
+                         size_t d, size_t n) {
+    (void)out, (void)ldo, (void)p, (void)ldp, (void)v, (void)ldv;
+    counted += (double)(rows * d * n);
+}
+
+static float no_most(const float *x, size_t n) {
+    (void)x, (void)n;
+    return 0;
+}
+
+static void no_exps(float *s, size_t lo, size_t hi, float max, float *lanes) {
+    (void)s, (void)lo, (void)hi, (void)max, (void)lanes;
+}
+
+/* A wave of attention: the last rows of each of several prompts. */
+typedef struct wave {
+    const char *name;
+    uint16_t heads, kv_heads, d;
+    size_t n;
+    uint32_t length[5], rows[5]; /* tokens of a prompt, and how many of them are in the wave */
+    double most;                 /* highest excess */
+} wave;
+
+static const wave waves_of_attention[] = {
+    {"SmolLM2", 9, 3, 64, 1, {512}, {512}, 0.05},
+    {"SmolLM2, long", 9, 3, 64, 1, {8000}, {512}, 0.05},
+    {"SmolLM2, unequal", 9, 3, 64, 5, {8000, 20, 700, 60, 100}, {400, 20, 100, 60, 100}, 0.05},
+    {"SmolLM2, completions", 9, 3, 64, 4, {300, 300, 300, 300}, {32, 32, 32, 32}, 0.13},
+    {"Gemma 3", 4, 1, 256, 1, {512}, {512}, 0.05},
+    {"Gemma 3, long", 4, 1, 256, 1, {2048}, {512}, 0.05},
+    {"Gemma 3, unequal", 4, 1, 256, 5, {2048, 20, 700, 60, 100}, {400, 20, 100, 60, 100}, 0.05},
+    {"7B", 28, 4, 128, 1, {2048}, {512}, 0.05},
+    {"mixture", 32, 4, 128, 3, {300, 40, 2000}, {300, 40, 400}, 0.05},
+};
+
+/* Nodes of all prompts, one path after another; those in the wave go to order. Returns their number. */
+static size_t lay_out(const wave *w, capp_node *nodes, uint32_t *order) {
+    size_t n = 0, rows = 0;
+    for (size_t p = 0; p < w->n; p++)
+        for (uint32_t i = 0; i < w->length[p]; i++) {
+            capp_node *x = &nodes[++n];
+            x->depth = i + 1, x->slot = (uint32_t)n - 1, x->parent = i ? (uint32_t)n - 1 : CAPP_ROOT;
+            x->first_child = CAPP_NO_NODE;
+            if (i + w->rows[p] >= w->length[p]) order[rows++] = (uint32_t)n;
+        }
+    return rows;
+}
+
+/* How much longer the wave takes than with equally busy threads. */
+static double excess_of_attention(const wave *x, int threads) {
+    enum { MOST_NODES = 9000 };
+    static capp_node nodes[MOST_NODES];
+    static uint32_t order[MOST_NODES];
+    static capp_weights w;
+    capp_kernels kernels = capp_kernels_ref;
+    capp_layer layer = {.score_scale = 1};
+    capp_tree tree = {.nodes = nodes};
+    capp_room room = {.slots = MOST_NODES, .longest = MOST_NODES};
+    capp_forward *f;
+    capp_pool *pool;
+    capp_error err;
+    room.rows = lay_out(x, nodes, order);
+    kernels.scores = count_scores, kernels.values = count_values, kernels.most = no_most, kernels.exps = no_exps;
+    memset(&w, 0, sizeof w);
+    w.kernels = &kernels, w.products = kernels.f32, w.layers = &layer;
+    w.hparams.layers = 1, w.hparams.heads = x->heads, w.hparams.kv_heads = x->kv_heads;
+    w.hparams.shapes[0] = (capp_shape){.heads = x->heads, .kv_heads = x->kv_heads, .key = x->d, .value = x->d};
+    w.hparams.width = x->heads * x->d, layer.shape = w.hparams.shapes[0];
+    w.key_floats = w.value_floats = (size_t)x->kv_heads * x->d;
+    CHECK(capp_pool_open(&pool, threads, &err) == CAPP_OK);
+    CHECK(capp_forward_open(&f, &w, NULL, pool, &room, &err) == CAPP_OK);
+    CHECK(capp_wave_prepare(f, &tree, order, NULL, room.rows, &err) == CAPP_OK);
+    memset(f->t, 0, room.rows * f->t_stride * sizeof *f->t);
+    capp_attention(f, 0, &f->all);
+    const double more = pool->longest * threads / pool->all - 1;
+    CHECK(pool->all > 0);
+    capp_forward_free(f);
+    capp_pool_free(pool);
+    return more;
+}
+
+TEST(attention_loads_all_threads) {
+    for (size_t i = 0; i < sizeof waves_of_attention / sizeof *waves_of_attention; i++)
+        for (int threads = 2; threads <= MOST_THREADS; threads *= 2) {
+            const wave *w = &waves_of_attention[i];
+            const double more = excess_of_attention(w, threads);
+            if (more > w->most) FAIL("%s, %d threads: %.1f %% more than the best", w->name, threads, 100 * more);
+        }
 }

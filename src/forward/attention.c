@@ -150,7 +150,7 @@ static void values_of_tile(const attention *a, const work *w) {
 static work begin(const attention *a, size_t task, int worker) {
     const capp_forward *f = a->f;
     const size_t kv = task / a->tiles->n, queries = f->tile_rows * a->group;
-    work w = {.tile = &a->tiles->tile[a->tiles->n - 1 - task % a->tiles->n], .kv = kv, .low = SIZE_MAX};
+    work w = {.tile = &a->tiles->tile[task % a->tiles->n], .kv = kv, .low = SIZE_MAX};
     w.keys = a->keys + kv * f->slots * a->d, w.values = a->values + kv * f->slots * a->dv;
     w.q = f->scratch + (size_t)worker * f->scratch_stride, w.out = w.q + queries * a->d;
     w.most = w.out + queries * a->dv, w.extra = w.most + queries;

@@ -2,6 +2,7 @@
  * second-level cache then holds one part of the group's panels and the 192 rows that currently use them. The bits of an
  * output do not depend on the worker that computes it: a task computes whole sums, each as one chain, and each part
  * continues where the last one stopped. */
+#include "forward/tasks.h"
 #include "forward/wave.h"
 #include "kernel/plain.h"
 
@@ -127,20 +128,10 @@ static size_t block_of(const capp_matrix *m, size_t rows) {
     return m->packed || !rows ? BLOCK_ROWS : rows;
 }
 
-size_t capp_task_rows(size_t rows, size_t groups, size_t threads, size_t most) {
-    enum { PANEL_ROWS = 12 }; /* reading a panel takes about as long as multiplying it by so many rows */
-    size_t best = most, least_cost = SIZE_MAX;
-    for (size_t n = (rows + most - 1) / most; n && n <= rows; n++) {
-        const size_t block = (rows + n - 1) / n, rounds = (groups * n + threads - 1) / threads;
-        if (20 * rounds * block * threads <= 21 * groups * rows) return block;
-        if (block < PANEL_ROWS) break;
-        if (rounds * (block + PANEL_ROWS) < least_cost) least_cost = rounds * (block + PANEL_ROWS), best = block;
-    }
-    return best;
-}
-
 static size_t task_rows(const product *p) {
-    return capp_task_rows(p->rows, p->groups, (size_t)capp_pool_threads(p->f->pool), block_of(p->m, p->rows));
+    enum { PANEL_ROWS = 12 };
+    return capp_task_rows(p->rows, p->groups, (size_t)capp_pool_threads(p->f->pool), block_of(p->m, p->rows),
+                          PANEL_ROWS);
 }
 
 static size_t blocks_of(const product *p) {

@@ -1,9 +1,11 @@
 /* Lays out the rows of a wave: slots, paths as runs, attention tiles, head rows. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/math.h"
 #include "base/mem.h"
+#include "forward/tasks.h"
 #include "forward/wave.h"
 
 /* Sets f->path to the path of node. *common: how many positions of f->path (which has `length` valid positions) are
@@ -38,8 +40,19 @@ static bool joins(size_t common, size_t depth, size_t first) {
     return 2 * common >= depth && 2 * common >= first;
 }
 
+/* Most rows of a tile. They are fewer where there would be too few tasks for the threads: a thread should have four,
+ * because tasks differ. */
+static size_t most_tile_rows(const capp_forward *f, size_t rows) {
+    enum { TASKS = 4, KEYS_ROWS = 2 }; /* to read a path's keys takes about as long as to multiply them by two rows */
+    const size_t threads = (size_t)capp_pool_threads(f->pool), kv_heads = f->weights->hparams.kv_heads;
+    size_t most = f->tile_rows, even = rows * kv_heads / (TASKS * threads);
+    if (threads > 1 && even < most) most = even > KEYS_ROWS ? even : KEYS_ROWS;
+    return capp_task_rows(rows, kv_heads, threads, most, KEYS_ROWS);
+}
+
 /* Divides rows into tiles. node: [n] of the wave; tiles->row gives their order. */
 static void cut_tiles(capp_forward *f, const capp_tree *tree, const uint32_t *node, capp_tiles *tiles, size_t n) {
+    const size_t most = most_tile_rows(f, n);
     size_t length = 0;
     bool straight = false; /* each row of the tile follows the one before it; not so where a row runs again */
     tiles->n = 0;
@@ -48,7 +61,7 @@ static void cut_tiles(capp_forward *f, const capp_tree *tree, const uint32_t *no
         walk_path(f, tree, node[tiles->row[i]], length, &common);
         bool any = tiles->n > 0, chain = any && common == length;
         capp_tile *last = tiles->tile + (any ? tiles->n - 1 : 0);
-        if (!any || last->rows == f->tile_rows || !joins(common, depth, f->depth[tiles->row[last->first]])) {
+        if (!any || last->rows == most || !joins(common, depth, f->depth[tiles->row[last->first]])) {
             tiles->tile[tiles->n++] = (capp_tile){.first = (uint32_t)i, .rows = 1, .spine = (uint32_t)depth};
             straight = true;
         } else {
@@ -88,6 +101,15 @@ static bool fill_runs(capp_forward *f, const capp_tree *tree, const uint32_t *no
         }
     }
     return true;
+}
+
+/* Orders tiles by the length of their spines, times rows, longest first: the last tasks are short, and threads end
+ * together. */
+static int by_work(const void *a, const void *b) {
+    const capp_tile *x = a, *y = b;
+    const uint64_t of_x = (uint64_t)x->spine * x->rows, of_y = (uint64_t)y->spine * y->rows;
+    if (of_x != of_y) return of_x > of_y ? -1 : 1;
+    return (x->first > y->first) - (x->first < y->first);
 }
 
 /* Computes cosines and sines of positions up to the deepest one of the wave, in double precision, then rounds them. */
@@ -150,5 +172,7 @@ capp_status capp_wave_prepare(capp_forward *f, const capp_tree *tree, const uint
     cut_tiles(f, tree, nodes, &f->heads, f->n_heads);
     if (!fill_runs(f, tree, nodes, &f->all) || !fill_runs(f, tree, nodes, &f->heads))
         return capp_fail_memory(err, "the wave");
+    qsort(f->all.tile, f->all.n, sizeof *f->all.tile, by_work);
+    qsort(f->heads.tile, f->heads.n, sizeof *f->heads.tile, by_work);
     return CAPP_OK;
 }

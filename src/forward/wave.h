@@ -11,6 +11,7 @@
  *   latent.c     what latent attention needs before and after attention
  *   side.c       what a layer adds from its own embedding of the token
  *   streams.c    several streams
+ *   tasks.c      how large tasks are
  *   rows.c       operations on a single row
  *   head.c       from hidden states to the log-probabilities that are needed
  *   forward.c    the scratch itself */
@@ -231,11 +232,6 @@ void capp_streams_end(capp_forward *forward, size_t rows);
 
 /* As capp_product_activated with the layer's up and down, for a layer with sparse gates. */
 void capp_product_sparse(capp_forward *forward, size_t layer, size_t rows);
-
-/* The number of rows of a task of a product of `rows` rows, at most `most`, where a task computes one of `groups`
- * groups of columns: the largest one with which `threads` threads are done within 5 % of the best possible time, or the
- * one that takes least if there is none. */
-size_t capp_task_rows(size_t rows, size_t groups, size_t threads, size_t most);
 
 /* Number of scratch floats that a worker needs for products of up to `rows` rows. */
 size_t capp_product_scratch(const capp_weights *weights, size_t rows);
