@@ -313,7 +313,7 @@ def test_a_client_that_does_not_take_its_answer(tmp_path, tiny_model):
         each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         each.connect(("127.0.0.1", server.port))
         each.sendall(request_bytes("/v1/completions", {"prompt": "the", "max_tokens": 80, "ignore_eos": True, "logprobs": 100, "n": 20}))
-        end = time.monotonic() + 20
+        end = time.monotonic() + 50  # libmicrohttpd alone would wait for 61 seconds
         while not any(line.get("path") == "/v1/completions" for line in server.lines()):  # the end of a request is logged
             assert time.monotonic() < end
             time.sleep(0.1)
@@ -372,7 +372,7 @@ def test_a_second_signal_ends_the_answers(tmp_path, tiny_model):
             server.process.send_signal(signal.SIGTERM)
             time.sleep(0.5)
             start = time.monotonic()
-            assert server.stop() == 0 and time.monotonic() - start < 10
+            assert server.stop() == 0 and time.monotonic() - start < 25  # of 30 seconds that a first signal leaves
             assert b" 503 " in each.recv(1000).split(b"\r\n")[0]
 
 
