@@ -165,6 +165,7 @@ def checks():
     versions = {path.name: json.loads((path / "reference.json").read_text())["made_by"].partition(",")[0] for path in files}
     found = {name.partition("-")[0]: versions[name] for name in types} | {types[name]: versions[name] for name in types}
     found["kimi_k2"] = "the same arithmetic as deepseek_v3"  # test_kimi_k2
+    found["qwen2_5_vl_text"] = "the same arithmetic as qwen2"  # test_the_first_folders_of_qwen_vl
     same = re.search(r"^SAME = (\[.*?\])$", (tests / "test_tiny_models.py").read_text(), re.M | re.S)
     found.update({arch: f"the same arithmetic as {types[name]}" for arch, name in ast.literal_eval(same[1])})
     references = json.loads((tests / "fixtures" / "llama_cpp" / "references.json").read_text())

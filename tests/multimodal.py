@@ -19,6 +19,8 @@ AROUND = {
 }  # fmt: skip
 AROUND["qwen3"] = {"architectures": ["Qwen3VLForConditionalGeneration"], "image_token_id": 151655, "model_type": "qwen3_vl",
                    "video_token_id": 151656, "vision_start_token_id": 151652, "vision_config": {"hidden_size": 4}}
+AROUND["qwen2"] = {"architectures": ["Qwen2VLForConditionalGeneration"], "image_token_id": 151655, "model_type": "qwen2_vl",
+                   "tie_word_embeddings": False, "video_token_id": 151656, "vision_start_token_id": 151652, "vision_config": {"hidden_size": 4}}
 AROUND["gemma4-layers"] = {
     "architectures": ["Gemma4ForConditionalGeneration"], "audio_config": {"hidden_size": 4}, "audio_token_id": 258881,
     "boa_token_id": 256000, "boi_token_id": 255999, "eoa_token_index": 258883, "eoi_token_id": 258882,
@@ -40,6 +42,7 @@ AROUND["qwen35moe"] = {"architectures": ["Qwen3_5MoeForConditionalGeneration"], 
 # Fields of text_config that differ from the config of the text model alone.
 INSIDE = {"qwen3": {"model_type": "qwen3_vl_text", "use_sliding_window": None, "max_window_layers": None, "rope_scaling": {
     "mrope_interleaved": True, "mrope_section": [2, 2, 1], "rope_type": "default"}}}
+INSIDE["qwen2"] = {"model_type": "qwen2_vl_text", "rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 1]}}
 # The sections of published folders are those of larger heads.
 INSIDE.update({name: {"rope_parameters": {"mrope_interleaved": True, "mrope_section": [1, 1, 0], "rope_theta": 3000.0,
                                           "rope_type": "default", "partial_rotary_factor": 0.25}, "mtp_num_hidden_layers": 1}
@@ -64,7 +67,8 @@ def vision(files):
     names += ("vision_adapter.fc1.weight", "vision_projection.weight") if files == "newer" else ()
     names += ("vision_model.class_embedding",) if files == "older" else ()
     names += ("audio_tower.layers.0.attn.weight", "embed_audio.weight", "embed_vision.embedding_projection.weight")
-    return {before + name: random.standard_normal((4, 6)).astype(np.float32) for name in names}
+    tensors = {before + name: random.standard_normal((4, 6)).astype(np.float32) for name in names}
+    return {**tensors, f"{before}vision_tower.patch_embed.proj.weight": np.ones((4, 3, 2, 2, 5), np.float32)}  # images in time
 
 
 def nested(name, folder, files, text={}, around={}, change=lambda tensors: None):

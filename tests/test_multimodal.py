@@ -43,6 +43,25 @@ def test_the_text_model_need_not_be_named(build, alone, tmp_path, name):
     assert run(build, nested(name, tmp_path / "model", "older", text={"model_type": None})) == alone[name]
 
 
+@pytest.mark.parametrize("kind", ["qwen2_vl", "qwen2_5_vl"])
+def test_the_first_folders_of_qwen_vl(build, alone, tmp_path, kind):
+    """They have the fields of the text model in config.json itself, and its tensors under their own names; later ones have a
+    text_config."""
+    own = json.loads((TINY / "qwen2" / "config.json").read_text())
+    config = {**own, **multimodal.AROUND["qwen2"], **multimodal.INSIDE["qwen2"], "model_type": kind}
+    tensors = {**convert.read_tensors(TINY / "qwen2"), "visual.blocks.0.attn.qkv.weight": np.ones((4, 6), np.float32)}
+    older = quantized.write_folder(tmp_path / "older", config, tensors)
+    text = {**own, **multimodal.INSIDE["qwen2"], "model_type": f"{kind}_text"}
+    later = quantized.write_folder(tmp_path / "later", {**multimodal.AROUND["qwen2"], "model_type": kind, "text_config": text}, tensors)
+    assert run(build, older) == run(build, later) == alone["qwen2"]
+    for change, message in ((add("vision.weight", 4, 4), "unexpected tensor vision.weight"),
+                            (lambda t: t.pop("lm_head.weight"), "lm_head.weight is missing")):
+        different = dict(tensors)
+        change(different)
+        assert message in run(build, quantized.write_folder(tmp_path / message[:4], config, different))
+    assert 'unknown field "stripes"' in run(build, quantized.write_folder(tmp_path / "odd", {**config, "stripes": 3}, tensors))
+
+
 def add(name, *shape):
     return lambda tensors: tensors.update({name: np.ones(shape, np.float32)})
 
@@ -56,6 +75,8 @@ REFUSED = {
         ("gemma3", dict(change=add("model.layers.0.mlp.up_proj.weight", 44, 36)), "unexpected tensor model.layers.0.mlp.up_proj.weight"),
     "a part that is for no images": ("gemma3", dict(change=add("depth_tower.conv.weight", 4, 4)), "unexpected tensor depth_tower.conv.weight"),
     "a name that but begins like one": ("gemma3", dict(change=add("vision_towers.weight", 4, 4)), "unexpected tensor vision_towers.weight"),
+    "one of five dimensions": ("gemma3", dict(change=add("language_model.model.layers.0.mlp.up_proj.weight", 2, 1, 1, 22, 36)),
+                               "but the hyperparameters say"),
     "a missing tensor": ("mistral", dict(change=lambda tensors: tensors.pop("language_model.model.layers.1.mlp.up_proj.weight")),
                          "tensor model.layers.1.mlp.up_proj.weight is missing"),
     "a field around": ("gemma3", dict(around={"stripes": 3}), 'unknown field "stripes"'),
@@ -66,7 +87,7 @@ REFUSED = {
     "a cap that the multimodal class leaves out":
         ("gemma3", dict(text={"final_logit_softcapping": 30.0}), '"final_logit_softcapping" is 30, which'),
     "another multimodal model": ("mistral", dict(around={"model_type": "zebra"}), 'unknown multimodal architecture "zebra"'),
-    "one with a similar name": ("mistral", dict(around={"model_type": "qwen9_vl"}), 'the nearest of which capp runs the text part is "qwen3_vl"'),
+    "one with a similar name": ("mistral", dict(around={"model_type": "qwen3_vll"}), 'the nearest of which capp runs the text part is "qwen3_vl"'),
     "another text model": ("mistral", dict(text={"model_type": "zebra"}), 'unknown architecture "zebra"'),
     "no text_config": ("gemma3", dict(around={"text_config": None}), '"text_config" is missing'),
     "a head that is neither there nor shared":

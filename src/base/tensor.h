@@ -86,7 +86,7 @@ capp_type_info capp_type_get(uint32_t n);
 typedef struct capp_tensor {
     capp_str name;
     uint32_t n_dims;
-    uint64_t dims[4]; /* dims[0] varies fastest; missing ones are 1 */
+    uint64_t dims[4]; /* dims[0] varies fastest; missing ones are 1; dims[3] has all slower ones */
     uint32_t type;    /* a capp_type that capp_type_get knows */
     uint64_t elements;
     uint64_t bytes;        /* bytes of data; for CAPP_TYPE_QUANTIZED: bytes of its weights */

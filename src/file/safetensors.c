@@ -58,23 +58,24 @@ static bool type_of(capp_json name, uint32_t *type) {
 }
 
 /* Computes dims, elements and bytes from type and shape. A shape lists the slowest dimension first, dims the fastest.
- */
+ * Image parts have kernels of convolutions with five dimensions: the slowest of more than four are joined. */
 static capp_status measure(const reader *r, const char *name, capp_json shape, capp_tensor *t) {
     size_t n = capp_json_count(shape), d = n;
+    uint64_t size;
     if (capp_json_kind_of(shape) != CAPP_JSON_ARRAY)
         return fail_tensor(r, CAPP_EFORMAT, name, "has no shape: the file is damaged; download it again");
-    if (n > 4) return fail_tensor(r, CAPP_EUNSUPPORTED, name, "has %zu dimensions; capp supports at most 4", n);
-    t->n_dims = n ? (uint32_t)n : 1;
+    t->n_dims = n < 1 ? 1 : n < 4 ? (uint32_t)n : 4;
     t->elements = 1;
     for (size_t i = 0; i < 4; i++) t->dims[i] = 1;
     for (capp_json_walk w = capp_json_begin(shape); capp_json_next(&w);) {
-        if (!whole(w.value, &t->dims[--d]) || !t->dims[d])
+        if (!whole(w.value, &size) || !size)
             return fail_tensor(
                 r, CAPP_EFORMAT, name,
                 "has a dimension that is not an integer of at least 1: the file is damaged; download it again");
-        if (__builtin_mul_overflow(t->elements, t->dims[d], &t->elements) || t->elements > INT64_MAX)
+        if (__builtin_mul_overflow(t->elements, size, &t->elements) || t->elements > INT64_MAX)
             return fail_tensor(r, CAPP_EFORMAT, name,
                                "has more than 2^63 elements: the file is damaged; download it again");
+        t->dims[--d < 4 ? d : 3] *= size;
     }
     if (__builtin_mul_overflow(t->elements, (uint64_t)capp_type_get(t->type).block_bytes, &t->bytes))
         return fail_tensor(r, CAPP_EFORMAT, name, "has more than 2^64 bytes: the file is damaged; download it again");

@@ -91,6 +91,7 @@
     X(qwen2)                                                                                                           \
     X(qwen2moe)                                                                                                        \
     X(qwen2vl)                                                                                                         \
+    X(qwen25vl)                                                                                                        \
     X(qwen3)                                                                                                           \
     X(qwen35)                                                                                                          \
     X(qwen35moe)                                                                                                       \

@@ -111,15 +111,35 @@ const capp_arch capp_arch_qwen2moe = {
     .defaults = qwen2moe_defaults,
 };
 
+static const capp_default qwen2vl_defaults[] = {{"num_key_value_heads", 8},
+                                                {"max_position_embeddings", 32768},
+                                                {"sliding_window", 4096},
+                                                {"max_window_layers", 80},
+                                                {NULL, 0}};
+
+/* The first folders have the fields of the text model beside this one. */
+static const capp_rule qwen2vl_rules[] = {{"vision_config", NULL}, {NULL, NULL}};
+
 /* The text parts of Qwen2-VL, 2.5-VL and 3-VL. For text alone, the three axes of positions are the same. */
+#define LIKE_QWEN2VL                                                                                                   \
+    .hf_rope = CAPP_ROPE_HALVES, .rope_axes = true, .qkv_bias = {true, NULL}, .window_period = CAPP_ALL_LOCAL,         \
+    .theta = 1000000, .eps = 1e-5, .names = {CAPP_NAMES_LIKE_LLAMA}, .prefix = "model.", .rules = qwen2vl_rules,       \
+    .defaults = qwen2vl_defaults
+
 const capp_arch capp_arch_qwen2vl = {
     .name = "qwen2vl",
-    .models = "Qwen2-VL, Qwen2.5-VL (text)",
+    .models = "Qwen2-VL (text); in GGUF also Qwen2.5-VL",
     .gguf = "qwen2vl",
+    .hf = "qwen2_vl_text",
     .rope = CAPP_ROPE_HALVES,
-    .window_period = CAPP_ALL_LOCAL,
-    .qkv_bias = {true, NULL},
-    .eps = 1e-6,
+    LIKE_QWEN2VL,
+};
+
+const capp_arch capp_arch_qwen25vl = {
+    .name = "qwen25vl",
+    .models = "Qwen2.5-VL (text)",
+    .hf = "qwen2_5_vl_text",
+    LIKE_QWEN2VL,
 };
 
 static const capp_default qwen3vl_defaults[] = {

@@ -23,8 +23,10 @@ const char *capp_place_template(const capp_arch *arch, bool gguf, capp_part part
 /* The template after the next '|', or NULL. */
 const char *capp_place_next(const char *template);
 
-/* Whether a folder uses the names of a model on its own (ALONE) or of one inside a multimodal model (INSIDE). */
+/* Whether a folder uses the names of a model on its own (ALONE) or of one inside a multimodal model (INSIDE); some use
+ * either. */
 enum { CAPP_ALONE = 1, CAPP_INSIDE = 2 };
+unsigned capp_spellings(const capp_source *s);
 
 /* Writes the next spelling of name, which is a name in the row, to out [MOST_NAME]. Folders use different spellings.
  * Returns false after the last one. *at must be 0 before the first call. */

@@ -459,7 +459,7 @@ static capp_status read_tied(const capp_fields *r, capp_hparams *h) {
     char name[MOST_NAME];
     bool whole = true;
     capp_status st = capp_field_truth(r, key, r->arch->tied, &h->tied);
-    if (st != CAPP_OK || !capp_is_multimodal(r->s)) return st;
+    if (st != CAPP_OK || !capp_folder_around(r->s->folder)) return st;
     capp_json around = capp_config_at(capp_folder_around(r->s->folder), key);
     if (around && !capp_json_bool(around, &whole))
         return capp_field_fail(r, CAPP_EFORMAT, key, "must be true or false");

@@ -174,6 +174,7 @@ static capp_status read_scaling(const capp_fields *r, size_t kind, capp_hparams 
     if (type && (st = read_alpha(r, path, type, h, rope)) != CAPP_OK) return st;
     /* "dynamic" changes nothing up to the context that the file names, and capp does not use longer ones. */
     if (!type || capp_json_is(type, "default") || capp_json_is(type, "dynamic")) return CAPP_OK;
+    if (r->arch->rope_axes && capp_json_is(type, "mrope")) return CAPP_OK;
     if ((st = rope_number(r, path, "factor", 1, &rope->factor)) != CAPP_OK) return st;
     if ((st = rope_number(r, path, "original_max_position_embeddings", h->context, &rope->original)) != CAPP_OK)
         return st;

@@ -6,40 +6,58 @@
 
 #include "model/binder.h"
 
-/* For a model_type of config.json, the model_type of its text_config if that does not name one. */
-static const struct {
+/* For a model_type of config.json, the model_type of its text_config if that does not name one. older: the first
+ * folders have no text_config but its fields in config.json itself, and the text model's tensors have the names that
+ * they have alone. */
+static const struct kind {
     const char *around, *text;
-} kinds[] = {{"gemma3", "gemma3_text"},
-             {"gemma3n", "gemma3n_text"},
-             {"gemma4", "gemma4_text"},
-             {"gemma4_unified", "gemma4_unified_text"},
-             {"llama4", "llama4_text"},
-             {"mistral3", "mistral"},
-             {"muse_glimmer", "muse_glimmer_text"},
-             {"qwen3_vl", "qwen3_vl_text"},
-             {"qwen3_5", "qwen3_5_text"},
-             {"qwen3_5_moe", "qwen3_5_moe_text"}};
+    bool older;
+} kinds[] = {{"gemma3", "gemma3_text", false},
+             {"gemma3n", "gemma3n_text", false},
+             {"gemma4", "gemma4_text", false},
+             {"gemma4_unified", "gemma4_unified_text", false},
+             {"llama4", "llama4_text", false},
+             {"mistral3", "mistral", false},
+             {"muse_glimmer", "muse_glimmer_text", false},
+             {"qwen2_vl", "qwen2_vl_text", true},
+             {"qwen2_5_vl", "qwen2_5_vl_text", true},
+             {"qwen3_vl", "qwen3_vl_text", false},
+             {"qwen3_5", "qwen3_5_text", false},
+             {"qwen3_5_moe", "qwen3_5_moe_text", false}};
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
 static capp_json around(const capp_source *s) {
     return s->gguf ? NULL : capp_folder_around(s->folder);
 }
 
-static const char *text_of(capp_json model_type) {
+static const struct kind *kind_of(capp_json model_type) {
     for (size_t i = 0; i < N_KINDS; i++)
-        if (capp_json_is(model_type, kinds[i].around)) return kinds[i].text;
+        if (capp_json_is(model_type, kinds[i].around)) return &kinds[i];
     return NULL;
 }
 
+/* The kind of a folder that has no text_config because it is an older one; else NULL. */
+static const struct kind *older_kind(const capp_source *s) {
+    if (s->gguf || around(s)) return NULL;
+    const struct kind *kind = kind_of(capp_config_at(capp_folder_config(s->folder), "model_type"));
+    return kind && kind->older ? kind : NULL;
+}
+
 bool capp_is_multimodal(const capp_source *s) {
-    return around(s) != NULL;
+    return around(s) || older_kind(s);
+}
+
+unsigned capp_spellings(const capp_source *s) {
+    const struct kind *kind = around(s) ? kind_of(capp_config_at(around(s), "model_type")) : older_kind(s);
+    if (!capp_is_multimodal(s)) return CAPP_ALONE;
+    return kind && kind->older ? CAPP_ALONE | CAPP_INSIDE : CAPP_INSIDE;
 }
 
 capp_found capp_model_type(const capp_source *s, capp_str *out) {
     capp_found found = capp_source_str(s, s->gguf ? "general.architecture" : "model_type", out);
-    const char *text = found == CAPP_ABSENT ? text_of(capp_config_at(around(s), "model_type")) : NULL;
-    if (!text) return found;
-    *out = capp_str_of(text);
+    const struct kind *kind = found == CAPP_ABSENT ? kind_of(capp_config_at(around(s), "model_type")) : older_kind(s);
+    if (!kind) return found;
+    *out = capp_str_of(kind->text);
     return CAPP_FOUND;
 }
 
@@ -51,10 +69,10 @@ static const char *nearest(capp_str name) {
 }
 
 capp_status capp_multimodal_check(const capp_source *s, capp_error *err) {
-    bool escapes, inside = capp_is_multimodal(s);
-    if (s->gguf) return CAPP_OK;
+    bool escapes, inside = around(s) != NULL;
+    if (s->gguf || older_kind(s)) return CAPP_OK;
     capp_json type = capp_config_at(inside ? around(s) : capp_folder_config(s->folder), "model_type");
-    if (inside == (text_of(type) != NULL)) return CAPP_OK;
+    if (inside == (kind_of(type) != NULL)) return CAPP_OK;
     if (!inside)
         return capp_fail(err, CAPP_EFORMAT, "%s: config.json: \"text_config\" is missing", capp_source_path(s));
     capp_str name = capp_json_raw(type, &escapes);
@@ -74,6 +92,7 @@ bool capp_is_vision(capp_str name) {
                                         "model.vision_projection.",
                                         "model.multi_modal_projector.",
                                         "model.visual.",
+                                        "visual.",
                                         "audio_tower.",
                                         "embed_audio.",
                                         "embed_vision.",

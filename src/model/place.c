@@ -42,7 +42,7 @@ static const capp_tensor *find_alternative(const capp_source *s, const capp_arch
     const capp_tensor *t = NULL;
     capp_place_expand(template, p, suffix, s->gguf ? name : own);
     if (s->gguf) return capp_source_find_tensor(s, name);
-    unsigned where = capp_is_multimodal(s) ? CAPP_INSIDE : CAPP_ALONE;
+    unsigned where = capp_spellings(s);
     for (size_t at = 0; !t && capp_next_spelling(arch, own, where, &at, name);) t = capp_source_find_tensor(s, name);
     return t;
 }
