@@ -14,7 +14,8 @@ import lora  # noqa: E402
 
 TINY = Path(__file__).resolve().parent / "fixtures" / "tiny"
 NAMES = sorted(folder.name for folder in TINY.iterdir())
-TOLERANCE, LEAST = 1e-3, 0.05
+TOLERANCE, LEAST = 1e-4, 0.05
+WIDER = {"gemma3n-widths": 2e-4}
 BF16 = 0.06  # mean difference: most have 0.03, but where two experts are close, another may be chosen
 
 # The parts that a model has: without such a part, its results must change.
@@ -184,7 +185,7 @@ def mean_difference(build, name, unit, **options):
 @pytest.mark.parametrize("name", NAMES)
 def test_folder(build, name):
     for isa in ("ref", "avx2"):
-        assert largest_difference(build, TINY / name, name, isa=isa) <= TOLERANCE
+        assert largest_difference(build, TINY / name, name, isa=isa) <= WIDER.get(name, TOLERANCE)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in FOLDERS_ONLY])
@@ -192,7 +193,7 @@ def test_gguf(build, name, tmp_path):
     if not convert.convert(TINY / name, tmp_path / "model.gguf"):
         assert convert.Folder(TINY / name).type in ("ministral", "opt")
         return
-    assert largest_difference(build, tmp_path / "model.gguf", name) <= TOLERANCE
+    assert largest_difference(build, tmp_path / "model.gguf", name) <= WIDER.get(name, TOLERANCE)
 
 
 def test_kimi_k2(build, tmp_path):

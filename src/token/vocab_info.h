@@ -7,9 +7,10 @@
 typedef struct capp_vocab capp_vocab;
 
 typedef struct capp_vocab_info {
-    const char *model; /* "gpt2", "llama", "t5", "plamo2"; for tokenizer.json "BPE", "Unigram"; static */
-    const char *pre;   /* name of the pre-tokenizer, or "" */
-    bool pre_assumed;  /* the file does not name it */
+    const char
+        *model; /* "gpt2", "gemma4", "llama", "t5", "rwkv", "plamo2"; for tokenizer.json "BPE", "Unigram"; static */
+    const char *pre;  /* name of the pre-tokenizer, or "" */
+    bool pre_assumed; /* the file does not name it */
     uint32_t n_tokens;
     int32_t bos, eos, eot, unk, pad; /* -1: the word means none */
     bool add_bos;
