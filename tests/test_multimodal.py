@@ -82,6 +82,8 @@ REFUSED = {
     "a field around": ("gemma3", dict(around={"stripes": 3}), 'unknown field "stripes"'),
     "a field of the text model around": ("gemma3", dict(around={"use_bidirectional_attention": True}),
                                          'unknown field "use_bidirectional_attention"'),
+    "a field with a similar name": ("gemma3", dict(text={"rope_thetas": 3}),
+                                    'unknown field "rope_thetas"; the nearest name that capp knows is "rope_theta"'),
     "a field inside": ("gemma3", dict(text={"stripes": 3}), 'unknown field "stripes"'),
     "a text model that sees all": ("gemma3", dict(text={"use_bidirectional_attention": True}), '"use_bidirectional_attention" must be false'),
     "a cap that the multimodal class leaves out":

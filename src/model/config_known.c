@@ -1,5 +1,6 @@
 /* The fields that config.json may have: fields that capp reads, fields that change nothing, and fields that must have
  * one certain value in this row. Any other field is an error that names it. */
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,6 +93,21 @@ static bool has_rule(const capp_arch *arch, const char *key) {
     return false;
 }
 
+/* Copies the field of the list whose name is nearest to key. */
+static void find_nearest(const char *list, const char *key, char nearest[KEY]) {
+    size_t least = SIZE_MAX;
+    *nearest = 0;
+    for (const char *at = list + 1; *at; at = strchr(at, ' ') + 1) {
+        char word[KEY] = "";
+        size_t n = (size_t)(strchr(at, ' ') - at);
+        memcpy(word, at, n < KEY ? n : KEY - 1);
+        size_t distance = capp_name_distance(capp_str_of(key), word);
+        if (distance >= least) continue;
+        least = distance;
+        memcpy(nearest, word, KEY);
+    }
+}
+
 /* Rejects unknown fields, because they may change the arithmetic: a field that is true, a number or a text never passes
  * unnoticed. inside: "KEY." of the object, or "". known: the fields that it may have besides idle ones and those in
  * arch's rules. arch may be NULL. */
@@ -105,10 +121,13 @@ static capp_status refuse_unknown(const capp_source *s, const capp_arch *arch, c
         memcpy(key, raw.data, raw.size < KEY ? raw.size : KEY - 1);
         if (kind == CAPP_JSON_NULL || (capp_json_bool(w.value, &yes) && !yes) || capp_is_listed(known, key)) continue;
         if (is_idle(key) || (!*inside && arch && has_rule(arch, key))) continue;
+        char nearest[KEY];
+        find_nearest(known, key, nearest);
         return capp_fail(
             err, CAPP_EUNSUPPORTED,
-            "%s: config.json: unknown field \"%s%.60s\"; if it does not change what the model computes, remove it",
-            capp_source_path(s), inside, key);
+            "%s: config.json: unknown field \"%s%.60s\"; the nearest name that capp knows is \"%s\"; if it does not "
+            "change what the model computes, remove it",
+            capp_source_path(s), inside, key, nearest);
     }
     return CAPP_OK;
 }
