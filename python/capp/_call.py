@@ -52,8 +52,9 @@ def interruptible(cancel: Callable[[], Any], call: Callable[[], Any]) -> Any:
     if this is the main thread, call runs in another thread, and the main thread waits for Ctrl-C and cancels it."""
     if threading.current_thread() is not threading.main_thread():
         return call()
-    done, first = threading.Event(), threading.Lock()
-    outcome: list[Any] = []
+    ended, first = threading.Lock(), threading.Lock()
+    ended.acquire()
+    outcome: list[Any] = []  # empty until call has ended
     interrupts: list[BaseException] = []
 
     def work() -> None:
@@ -63,24 +64,23 @@ def interruptible(cancel: Callable[[], Any], call: Callable[[], Any]) -> Any:
             outcome.append(call())
         except BaseException as error:
             outcome.append(error)
-        finally:
-            done.set()
+        ended.release()
 
     def wait() -> None:
         begun = False
-        while not done.is_set():
+        while not outcome:
             try:
                 if not begun:
                     _thread.start_new_thread(work, ())
                 begun = True
                 # Cancel repeatedly, because a call that is just starting resets the flag.
-                while not done.wait(0.05 if interrupts else None):
+                while not ended.acquire(timeout=0.05 if interrupts else -1):
                     cancel()
             except BaseException as error:  # KeyboardInterrupt, or an exception from another signal handler
                 interrupts.append(error)
                 cancel()
 
-    while not done.is_set():  # wait even if another interrupt comes: the library still uses the memory
+    while not outcome:  # wait even if another interrupt comes: the library still uses the memory
         try:
             wait()
         except BaseException as error:
