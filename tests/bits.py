@@ -16,7 +16,7 @@ LACKING = 77  # model_tool's exit code on a machine without the unit
 
 
 def arithmetic():
-    """The version in src/base/math.h."""
+    """The version in include/capp.h."""
     return int(re.search(r"#define CAPP_ARITHMETIC (\d+)", (ROOT / "include" / "capp.h").read_text())[1])
 
 
