@@ -105,6 +105,12 @@ def test_bits_and_reference(name):
         assert numbers == pytest.approx(one, abs=test_tiny_models.TOLERANCE)
 
 
+@pytest.mark.parametrize("name", bits.FILE_NAMES)
+def test_bits_of_files(name):
+    """Architectures that have no folder in the tests, such as RWKV-7 and PLaMo 2."""
+    assert bits.bits_of(BUILD, name, "neon", under("cortex-a53")) == json.loads(bits.EXPECTED.read_text())["files"][name]
+
+
 @pytest.mark.parametrize("name, parts", [("llama", "rope activation"), ("gemma3", "window q_norm"), ("mixtral", "router_norm"),
                                          ("mamba2", "decay skip"), ("qwen3next", "shared_router tail")])
 def test_a_missing_part_of_a_model_shows(name, parts, monkeypatch):
