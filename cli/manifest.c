@@ -157,7 +157,12 @@ bool manifest_of_model(buffer *b, const char *path, const capp_model_options *ho
     buffer_char(b, '{');
     if (!put_model(b, path, how->lora, how->n_lora, err)) return false;
     light.weights_memory = CAPP_WEIGHTS_NONE;
-    if (!capp_model_open(&model, path, &light, &not_run)) {
+    capp_status status = capp_model_open(&model, path, &light, &not_run);
+    if (status == CAPP_EINVAL || (status && (how->isa || how->precision != CAPP_PRECISION_AUTO))) {
+        *err = not_run;
+        return false;
+    }
+    if (!status) {
         put_bits(b, model);
     } else {
         put_member(b, "precision");

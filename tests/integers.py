@@ -1,4 +1,4 @@
-"""Models whose matrices all have one type that stores integers, and their bits in precision i16. tools/make_bits.py
+"""Models whose matrices all have one type that stores integers, and their bits in precisions i16 and i8. tools/make_bits.py
 writes these into tests/fixtures/bits.json; tests/test_expected_bits.py compares with them."""
 import hashlib
 import os
@@ -15,6 +15,7 @@ NAMES = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K",
 # Folders whose blocks have these types (kernel/quant_blocks.h), of tests/quantized.py.
 FOLDERS = ["gptq", "gptq-no-index", "gptq-one-group", "gptq-8-64", "gptq-shared-order", "awq", "int4-shared-order", "int8", "w8a8"]
 NAMES += FOLDERS
+I8_NAMES = ["Q4_1", "Q6_K", "gptq"]  # with one offset or scale a block, with many, and from a folder
 IDS = [[3 + (7 * i * i + 31 * row + 11 * i) % 256 for i in range(24)] for row in range(2)]
 
 
@@ -34,11 +35,11 @@ def weights_of(model):
     return digest.hexdigest()
 
 
-def bits_of(build, model, isa, emulator=()):
+def bits_of(build, model, isa, emulator=(), precision="i16"):
     """[hex digits, 8 per token, for each row of IDS]; None where the machine lacks the instruction set. emulator: a command
     that runs the programs of the build."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("CAPP_")}
-    done = subprocess.run([*emulator, build / "tests" / "model_tool", model, f"{isa}:i16"], env=environment, capture_output=True, text=True,
+    done = subprocess.run([*emulator, build / "tests" / "model_tool", model, f"{isa}:{precision}"], env=environment, capture_output=True, text=True,
                           input="".join(" ".join(str(i % 96 if model.is_dir() else i) for i in ids) + "\n" for ids in IDS))
     if done.returncode == bits.LACKING:
         return None

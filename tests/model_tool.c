@@ -4,10 +4,11 @@
  * model cannot be opened. CAPP_SABOTAGE names a way to break the model on purpose. CAPP_UNSCORED is the number of
  * tokens at the beginning of each line that it does not score (1 if not set).
  *
- * UNIT is one of: an instruction set, in float32; the same and ":i16" or ":bf16", with products of integers or of
- * bfloat16; "vdpbf16ps", "tiles" or "bfmmla", with products of bfloat16 computed as those (emulated) units do; "close",
- * the float32 lane of precision auto over "vdpbf16ps", which computes the close rows. */
+ * UNIT is one of: an instruction set, in float32; the same and ":i16", ":i8" or ":bf16", with products of integers or
+ * of bfloat16; "vdpbf16ps", "tiles" or "bfmmla", with products of bfloat16 computed as those (emulated) units do;
+ * "close", the float32 lane of precision auto over "vdpbf16ps", which computes the close rows. */
 #define _GNU_SOURCE
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -412,6 +413,7 @@ enum { MOST_ADAPTERS = 8 };
 typedef struct unit {
     const capp_kernels *kernels;
     const capp_products *products, *integers;
+    float share; /* capp_arithmetic */
     bool close;
 } unit;
 
@@ -420,13 +422,14 @@ static unit unit_of(const char *name) {
     snprintf(isa, sizeof isa, "%.*s", (int)strcspn(name, ":"), name);
     const capp_kernels *ref = capp_kernels_named("ref"), *kernels = capp_kernels_named(isa);
     bool close = !strcmp(name, "close");
-    if (!strcmp(name, "portable")) return (unit){&capp_kernels_ref, capp_kernels_ref.f32, NULL, false};
-    if (close || !strcmp(name, "vdpbf16ps")) return (unit){ref, &emulated_dpbf16, NULL, close};
-    if (!strcmp(name, "tiles")) return (unit){ref, &emulated_tiles, NULL, false};
-    if (!strcmp(name, "bfmmla")) return (unit){ref, &emulated_bfmmla, NULL, false};
-    if (!kernels) return (unit){NULL, NULL, NULL, false};
-    const bool bf16 = strstr(name, ":bf16") && kernels->bf16, i16 = strstr(name, ":i16") != NULL;
-    return (unit){kernels, bf16 ? kernels->bf16 : kernels->f32, i16 ? kernels->i16 : NULL, false};
+    if (!strcmp(name, "portable")) return (unit){&capp_kernels_ref, capp_kernels_ref.f32, NULL, 0, false};
+    if (close || !strcmp(name, "vdpbf16ps")) return (unit){ref, &emulated_dpbf16, NULL, 0, close};
+    if (!strcmp(name, "tiles")) return (unit){ref, &emulated_tiles, NULL, 0, false};
+    if (!strcmp(name, "bfmmla")) return (unit){ref, &emulated_bfmmla, NULL, 0, false};
+    if (!kernels) return (unit){NULL, NULL, NULL, 0, false};
+    const bool bf16 = strstr(name, ":bf16") && kernels->bf16, i8 = strstr(name, ":i8") != NULL;
+    return (unit){kernels, bf16 ? kernels->bf16 : kernels->f32, i8 || strstr(name, ":i16") ? kernels->i16 : NULL,
+                  i8 ? FLT_MAX : 0, false};
 }
 
 static capp_status open_weights(capp_model *model, unit u, capp_pool *pool, char **adapters, size_t n,
@@ -434,7 +437,7 @@ static capp_status open_weights(capp_model *model, unit u, capp_pool *pool, char
     capp_adapter *opened[MOST_ADAPTERS] = {NULL};
     capp_packer *packer = NULL;
     capp_status st = CAPP_OK;
-    const capp_arithmetic products = {.floats = u.products, .integers = u.integers};
+    const capp_arithmetic products = {.floats = u.products, .integers = u.integers, .share = u.share};
     for (size_t i = 0; i < n && st == CAPP_OK; i++)
         st = capp_adapter_open(&opened[i], adapters[2 * i], strtod(adapters[2 * i + 1], NULL), err);
     if (st == CAPP_OK)
@@ -466,7 +469,7 @@ int main(int argc, char **argv) {
     capp_pool *pool = NULL;
     capp_error err;
     bool well = argc >= 3 && argc % 2 && argc <= 3 + 2 * MOST_ADAPTERS;
-    unit u = well ? unit_of(argv[2]) : (unit){NULL, NULL, NULL, false};
+    unit u = well ? unit_of(argv[2]) : (unit){NULL, NULL, NULL, 0, false};
     if (!u.kernels) {
         fprintf(stderr, "usage: model_tool MODEL UNIT [ADAPTER WEIGHT]... < ids > log-probabilities\n");
         return 2;

@@ -1,5 +1,5 @@
 """AArch64, on any machine: programs of the cross-build (make aarch64) run under qemu's user emulation, as processors with
-more and more units. The bits of precisions f32 and i16 are those in the repository, which x86-64 gives too."""
+more and more units. The bits of precisions f32, i16 and i8 are those in the repository, which x86-64 gives too."""
 import json
 import os
 import re
@@ -105,6 +105,12 @@ def test_bits_and_reference(name):
         assert numbers == pytest.approx(one, abs=test_tiny_models.WIDER.get(name, test_tiny_models.TOLERANCE))
 
 
+@pytest.mark.parametrize("name", bits.FILE_NAMES)
+def test_bits_of_files(name):
+    """Architectures that have no folder in the tests, such as RWKV-7 and PLaMo 2."""
+    assert bits.bits_of(BUILD, name, "neon", under("cortex-a53")) == json.loads(bits.EXPECTED.read_text())["files"][name]
+
+
 @pytest.mark.parametrize("name, parts", [("llama", "rope activation"), ("gemma3", "window q_norm"), ("mixtral", "router_norm"),
                                          ("mamba2", "decay skip"), ("qwen3next", "shared_router tail")])
 def test_a_missing_part_of_a_model_shows(name, parts, monkeypatch):
@@ -121,6 +127,13 @@ def test_bits_of_integers(name, tmp_path):
     model, known = integers.make(tmp_path, name), json.loads(bits.EXPECTED.read_text())["i16"][name]
     for isa in PROCESSORS["max"]:
         assert integers.bits_of(BUILD, model, isa, under("max,sve=off")) == known["logprobs"], isa
+
+
+@pytest.mark.parametrize("name", ["Q4_1", *(pytest.param(name, marks=pytest.mark.long) for name in integers.I8_NAMES if name != "Q4_1")])
+def test_bits_of_one_digit(name, tmp_path):
+    model, known = integers.make(tmp_path, name), json.loads(bits.EXPECTED.read_text())["i8"][name]
+    for isa in PROCESSORS["max"]:
+        assert integers.bits_of(BUILD, model, isa, under("max,sve=off"), "i8") == known["logprobs"], isa
 
 
 @pytest.mark.parametrize("name", ["gemma3", "llama", *(pytest.param(name, marks=pytest.mark.long) for name in bits.NAMES

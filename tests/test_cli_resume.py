@@ -148,6 +148,8 @@ def test_what_a_run_is_made_of(model, tiny_gpt2, write, tmp_path):
     (tmp_path / "damaged.gguf").write_bytes(b"GGUF")
     damaged = json.loads(run("inspect", "--fingerprint", tmp_path / "damaged.gguf").stdout)
     assert damaged["model"]["bytes"] == 4 and damaged["precision"] is damaged["isa"] is None
+    fails(run("inspect", "--fingerprint", "--isa", "avx1024", model[1]), "avx1024")
+    fails(run("inspect", "--fingerprint", "--isa", "ref", "--precision", "bf16", model[1]), "precision bf16 needs")
     copy = write("copy.txt", path.read_bytes())
     assert run(*how, *model, "--resume", copy).returncode == 0
     fails(run(*how, "-m", tiny_gpt2, "--resume", path), "the model")

@@ -1,4 +1,4 @@
-"""Precisions f32 and i16 give the same bits with every instruction set, and they are the bits in the repository
+"""Precisions f32, i16 and i8 give the same bits with every instruction set, and they are the bits in the repository
 (tests/bits.py, tests/integers.py)."""
 import copy
 import json
@@ -32,7 +32,7 @@ def test_other_bits_need_another_version(expected):
     """tools/make_bits.py writes bits that change only with another version of the arithmetic; new models do not change any."""
     version = expected["arithmetic"]
     make_bits.check(expected, {**expected, "models": {**expected["models"], "new": {}}}, version)
-    for kind, name in (("models", "llama"), ("i16", "Q4_0")):
+    for kind, name in (("models", "llama"), ("files", "rwkv7"), ("i16", "Q4_0"), ("i8", "Q4_1")):
         other = copy.deepcopy(expected)
         row = other[kind][name]["logprobs"]
         row[0] = f"{int(row[0][0], 16) ^ 1:x}" + row[0][1:]
@@ -43,14 +43,20 @@ def test_other_bits_need_another_version(expected):
 
 def test_the_file_has_every_model(expected):
     assert list(expected["models"]) == bits.NAMES
+    assert list(expected["files"]) == bits.FILE_NAMES
     assert list(expected["i16"]) == integers.NAMES
+    assert list(expected["i8"]) == integers.I8_NAMES
 
 
-@pytest.mark.parametrize("name", bits.NAMES)
+def expected_models(expected):
+    return {**expected["models"], **expected["files"]}
+
+
+@pytest.mark.parametrize("name", bits.NAMES + bits.FILE_NAMES)
 def test_bits(build, expected, name):
     for unit in UNITS:
         found = bits.bits_of(build, name, unit)
-        assert found in (None, expected["models"][name]), (
+        assert found in (None, expected_models(expected)[name]), (
             f"{unit} gives other bits; if they are meant to change, raise the version of the arithmetic "
             "(CAPP_ARITHMETIC in include/capp.h) and run tools/make_bits.py")
 
@@ -66,6 +72,14 @@ def test_bits_of_integers(build, expected, tmp_path, name):
             "(CAPP_ARITHMETIC in include/capp.h) and run tools/make_bits.py")
 
 
+@pytest.mark.parametrize("name", integers.I8_NAMES)
+def test_bits_of_one_digit(build, expected, tmp_path, name):
+    model = integers.make(tmp_path, name)
+    for isa in INTEGER_UNITS:
+        assert integers.bits_of(build, model, isa, precision="i8") in (None, expected["i8"][name]["logprobs"]), isa
+    assert expected["i8"][name]["logprobs"] != expected["i16"][name]["logprobs"]
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("variable", ["CAPP_BUILD_CLANG", "CAPP_BUILD_MUSL"])
@@ -73,9 +87,9 @@ def test_other_compilers_give_the_same_bits(expected, tmp_path, variable):
     if variable not in os.environ:
         pytest.skip(f"no {variable}: make check")
     build = Path(os.environ[variable])
-    for name in bits.NAMES:
+    for name in bits.NAMES + bits.FILE_NAMES:
         for unit in UNITS:
-            assert bits.bits_of(build, name, unit) in (None, expected["models"][name]), f"{name}, {unit}"
+            assert bits.bits_of(build, name, unit) in (None, expected_models(expected)[name]), f"{name}, {unit}"
     for name in integers.NAMES:
         model = integers.make(tmp_path, name)
         for isa in INTEGER_UNITS:
