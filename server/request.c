@@ -76,11 +76,17 @@ void request_read(request *r, const char *data, size_t size) {
     }
 }
 
-void request_release(request *r) {
-    if (atomic_fetch_sub(&r->users, 1) != 1) return;
+void request_forget(request *r) {
     if (r->endpoint && r->endpoint->drop && r->state) r->endpoint->drop(r);
     json_decref(r->json);
     free(r->state);
+    r->json = NULL;
+    r->state = NULL;
+}
+
+void request_release(request *r) {
+    if (atomic_fetch_sub(&r->users, 1) != 1) return;
+    request_forget(r);
     free(r->parts);
     text_free(&r->body);
     text_free(&r->answer);

@@ -283,6 +283,26 @@ def test_many_large_bodies_at_once(tmp_path, tiny_model):
             assert time.monotonic() < end + 30
 
 
+def test_nobody_waits_for_large_bodies(tmp_path, tiny_model):
+    """They are read, and freed, beside the thread that speaks with clients and beside that for small requests."""
+    body = json.dumps({"tokens": [5] * 2_000_000, "model": 3}, separators=(",", ":")).encode()
+    with serving(tmp_path, *options_of(tiny_model)) as server:
+        shares = []
+        for _ in range(5):
+            sender = threading.Thread(target=server.fails, args=("/detokenize", body, 400, "model"))
+            begin = time.monotonic()
+            sender.start()
+            waits = []
+            while sender.is_alive():
+                before = time.monotonic()
+                assert server.post("/tokenize", content="the")["count"]
+                waits.append(time.monotonic() - before)
+            shares.append(max(waits) / (time.monotonic() - begin))
+            while server.metric("held_bytes"):
+                time.sleep(0.02)
+        assert min(shares) < 0.3, shares
+
+
 def test_json_counts_as_it_is_in_memory(tmp_path, tiny_model):
     """An array of small numbers takes much more memory than its text. One request alone may have it, two may not."""
     body = json.dumps({"tokens": [5] * 60_000}, separators=(",", ":")).encode()
