@@ -131,18 +131,35 @@ void request_answer(request *r, int status, const char *type, text *body) {
     text_free(body);
 }
 
-void request_stream(request *r, const char *type, text *piece, bool last) {
+enum { STREAM_BYTES = 64 << 10 }; /* an answer that streams always has room for */
+
+/* Drops what the client has taken, if that makes room for what follows. */
+static void drop_sent(request *r) {
+    text *t = &r->answer;
+    if (t->failed || r->sent < t->size - r->sent) return;
+    memmove(t->data, t->data + r->sent, t->size - r->sent);
+    t->size -= r->sent;
+    r->sent_before += r->sent;
+    r->sent = 0;
+}
+
+bool request_stream(request *r, const char *type, text *piece, bool last) {
     pthread_mutex_lock(&r->lock);
     if (!r->status) {
         r->status = 200;
         r->type = type;
         r->streams = true;
     }
+    size_t before = r->answer.capacity;
+    if (r->sent) drop_sent(r);
     text_add(&r->answer, piece->data, piece->size);
+    size_t more = r->answer.capacity - before;
+    bool has_room = r->answer.capacity <= STREAM_BYTES ? (request_take(r, more), true) : request_take_answer(r, more);
     if (last || r->answer.failed || piece->failed) end_answer(r);
     wake(r);
     pthread_mutex_unlock(&r->lock);
     text_free(piece);
+    return has_room;
 }
 
 static const char *type_of(int status) {

@@ -124,8 +124,9 @@ size_t request_room(const request *r);
 void request_answer(request *r, int status, const char *type, text *body);
 void request_refuse(request *r, const failure *f);
 
-/* Sends a piece of an answer that streams (status 200). last: nothing follows. */
-void request_stream(request *r, const char *type, text *piece, bool last);
+/* Sends a piece of an answer that streams (status 200). last: nothing follows. What the client has not taken counts as
+ * held. False: it has become too much, and r->failure says so. */
+bool request_stream(request *r, const char *type, text *piece, bool last);
 
 /* Adds a part. Its job ends with part_done, and user = p. When the job was added to the queue, part_begun takes the
  * status and returns whether it is CAPP_OK. */

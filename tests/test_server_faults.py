@@ -3,6 +3,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import select
 import signal
 import socket
@@ -326,6 +327,30 @@ def test_an_answer_that_is_too_large(tmp_path, tiny_model):
         end = time.monotonic() + 30
         while server.metric("held_bytes"):
             assert time.monotonic() < end
+
+
+def test_a_stream_that_nobody_takes(tmp_path, tiny_model):
+    """What waits for the client is counted, and has the same bound."""
+    body = {"texts": ["a"] * 3000, "classes": ["b", "c"] * 40, "logprobs": True, "stream": True}
+    with serving(tmp_path, *options_of(tiny_model, "--max-body", "32K")) as server, socket.socket() as each:
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        each.connect(("127.0.0.1", server.port))
+        each.sendall(request_bytes("/v1/classify", body, "Connection: close\r\n"))
+        end = time.monotonic() + 50
+        while not re.search(r"capp_rows_total.* [1-9]", server.ask("/metrics")[2]):
+            assert time.monotonic() < end
+        while server.metric("requests"):
+            assert time.monotonic() < end and server.metric("held_bytes") < 3 * 32 * 32 * 1024
+        taken = b"".join(iter(lambda: each.recv(100_000), b""))
+        assert b"too large" in taken[-300:] and b'"index": 2999' not in taken
+        assert len(server.ask("/v1/classify", body)[2].splitlines()) == 3000  # for a client that takes it
+
+
+def test_echoes_count_as_answers(tmp_path, tiny_model):
+    with serving(tmp_path, *options_of(tiny_model, "--max-body", "4K")) as server:
+        body = {"prompt": ["a " * 60] * 25, "echo": True, "max_tokens": 0}
+        assert len(server.post("/v1/completions", **body)["choices"]) == 25
+        server.fails("/v1/completions", {**body, "n": 128}, 429, "too large")
 
 
 def test_a_client_that_does_not_take_its_answer(tmp_path, tiny_model):
