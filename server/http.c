@@ -45,7 +45,8 @@ static void add_headers(request *r, struct MHD_Response *response) {
     if (r->status == 401) mhd.MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
     if (r->status == 405) mhd.MHD_add_response_header(response, "Allow", r->endpoint->method);
     if (r->status == 429 || r->status == 503) mhd.MHD_add_response_header(response, "Retry-After", "1");
-    if (r->status == 413 || r->server->stopping) mhd.MHD_add_response_header(response, "Connection", "close");
+    if (r->status == 413 || r->closes || r->server->stopping)
+        mhd.MHD_add_response_header(response, "Connection", "close");
 }
 
 /* The next piece of an answer that streams. */
@@ -145,6 +146,28 @@ static bool check_origin(request *r, failure *f) {
     return refuse(f, 403, "", "pages of another origin may not use the server");
 }
 
+/* Where two programs read one request, a proxy and this server, they must agree on its length and on the host. */
+typedef struct framing {
+    unsigned hosts, lengths, encodings;
+} framing;
+
+static enum MHD_Result count_header(void *user, enum MHD_ValueKind kind, const char *name, const char *value) {
+    framing *f = user;
+    (void)kind, (void)value;
+    f->hosts += !strcasecmp(name, "Host");
+    f->lengths += !strcasecmp(name, "Content-Length");
+    f->encodings += !strcasecmp(name, "Transfer-Encoding");
+    return MHD_YES;
+}
+
+static bool check_framing(request *r, failure *f) {
+    framing found = {0};
+    mhd.MHD_get_connection_values(r->connection, MHD_HEADER_KIND, count_header, &found);
+    if (found.hosts <= 1 && found.lengths + found.encodings <= 1) return true;
+    r->closes = true;
+    return refuse(f, 400, "", "the request has %s", found.hosts > 1 ? "two hosts" : "two lengths");
+}
+
 static bool check_body(request *r, failure *f) {
     const serve_options *o = r->server->options;
     const char *type = header(r, "Content-Type"), *length = header(r, "Content-Length");
@@ -175,7 +198,8 @@ static const endpoint *find(const server *s, const char *path, const char *metho
 
 static enum MHD_Result begin(request *r) {
     failure f = {0};
-    if (!check_origin(r, &f) || !check_key(r, &f) || !check_body(r, &f)) return send_refusal(r, &f);
+    if (!check_framing(r, &f) || !check_origin(r, &f) || !check_key(r, &f) || !check_body(r, &f))
+        return send_refusal(r, &f);
     return MHD_YES;
 }
 

@@ -82,6 +82,7 @@ struct request {
     /* Of the thread of HTTP: */
     struct MHD_Connection *connection;
     bool arrived; /* the body is complete */
+    bool closes;  /* the connection ends with the answer */
     double start;
     /* The answer; with a lock: */
     pthread_mutex_t lock;
