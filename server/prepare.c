@@ -94,17 +94,13 @@ static void prepare(server *s, request *r) {
 
 static void *run(void *user) {
     preparer *p = user;
-    request *list;
-    while (inbox_take(p->server, &p->arrived, true, &list)) {
-        while (list) {
-            request *r = list;
-            list = r->next;
-            if (r->done) {
-                request_forget(r);
-                request_release(r);
-            } else {
-                prepare(p->server, r);
-            }
+    request *r;
+    while ((r = inbox_next(p->server, &p->arrived))) {
+        if (r->done) {
+            request_forget(r);
+            request_release(r);
+        } else {
+            prepare(p->server, r);
         }
     }
     return NULL;
@@ -169,7 +165,7 @@ void prepare_release(server *s, request *r) {
     bool passes = prepare_is_large(r) && !box->ends;
     if (passes) {
         r->done = true;
-        inbox_put(box, r);
+        inbox_put_first(box, r); /* its memory is for the others */
     }
     pthread_mutex_unlock(&s->lock);
     if (!passes) request_release(r);

@@ -277,6 +277,24 @@ void inbox_put(inbox *box, request *r) {
     pthread_cond_signal(&box->wake);
 }
 
+void inbox_put_first(inbox *box, request *r) {
+    if (!box->first) {
+        inbox_put(box, r);
+        return;
+    }
+    r->next = box->first;
+    box->first = r;
+}
+
+request *inbox_next(server *s, inbox *box) {
+    pthread_mutex_lock(&s->lock);
+    while (!box->first && !box->ends) pthread_cond_wait(&box->wake, &s->lock);
+    request *r = box->first;
+    if (r && !(box->first = r->next)) box->end = &box->first;
+    pthread_mutex_unlock(&s->lock);
+    return r;
+}
+
 bool inbox_take(server *s, inbox *box, bool wait, request **list) {
     pthread_mutex_lock(&s->lock);
     while (!box->first && wait && !box->ends) pthread_cond_wait(&box->wake, &s->lock);

@@ -159,8 +159,14 @@ void inbox_free(inbox *box);
 /* Adds a request; the lock is held. */
 void inbox_put(inbox *box, request *r);
 
+/* The same, before those that are there. */
+void inbox_put_first(inbox *box, request *r);
+
 /* Takes all requests, linked by `next`. wait: until there are some or it ends. False: it has ended. */
 bool inbox_take(server *s, inbox *box, bool wait, request **list);
+
+/* Waits for a request and takes the first one. NULL: the inbox has ended. */
+request *inbox_next(server *s, inbox *box);
 
 /* The thread that takes them ends when it has taken what is there. */
 void inbox_end(server *s, inbox *box);
