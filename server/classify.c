@@ -165,8 +165,7 @@ static bool on_result(void *user, const capp_result *result) {
     c->tokens += result->offset[result->n_completions];
     if (!c->stream) return request_take_answer(c->request, t->capacity);
     text_put(t, "\n");
-    request_stream(c->request, "application/jsonl", t, false);
-    return true;
+    return request_stream(c->request, "application/jsonl", t, false);
 }
 
 static bool open_chat(classifying *c, const model *m, failure *f) {

@@ -201,6 +201,8 @@ bool chat_parse(request *r, failure *f) {
     if (!fields_known(o, known, "", f) || !read_common(r, f) || !read_messages(c, o, f)) return false;
     c->max_tokens = most;
     if (!field_count(o, "max_tokens", 1, most, &c->max_tokens, f)) return false;
+    if (field(o, "max_tokens") && field(o, "max_completion_tokens"))
+        return refuse(f, 400, "max_tokens", "send 'max_tokens' or 'max_completion_tokens', not both");
     if (!field_count(o, "max_completion_tokens", 1, most, &c->max_tokens, f)) return false;
     if (!field_bool(o, "logprobs", &c->logprobs, f)) return false;
     if (!field_count(o, "top_logprobs", 0, CAPP_MOST_TOP, &c->top, f)) return false;

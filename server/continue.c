@@ -30,8 +30,8 @@ static void put_choice(text *t, const choice *ch) {
     put_finish(t, ch->finish);
 }
 
-/* Sends the text up to `end` as an event. */
-static void send_piece(choice *ch, size_t end, const char *finish) {
+/* Sends the text up to `end` as an event. False: there is no room for it. */
+static bool send_piece(choice *ch, size_t end, const char *finish) {
     const continuing *c = ch->of;
     text t = {0};
     size_t to = ch->records_passed;
@@ -51,7 +51,7 @@ static void send_piece(choice *ch, size_t end, const char *finish) {
     ch->passed = end;
     ch->records_passed = to;
     ch->begun = true;
-    request_stream(c->request, "text/event-stream", &t, false);
+    return request_stream(c->request, "text/event-stream", &t, false);
 }
 
 /* The end of the text that can be sent: the rest may be the beginning of a stop string, or a part of a character. */
@@ -95,6 +95,13 @@ static bool add_record(choice *ch, const capp_token *token, capp_str piece, bool
     return true;
 }
 
+/* Adds to the text of the answer, if there is room for it. */
+static bool add_text(choice *ch, const char *data, size_t size) {
+    size_t before = ch->text.capacity;
+    text_add(&ch->text, data, size);
+    return request_take_answer(ch->of->request, ch->text.capacity - before) && !ch->text.failed;
+}
+
 /* Whether a stop string is in the text that the last `size` bytes have completed. If so, the text ends before the first
  * one. */
 static bool find_stop(choice *ch, size_t size) {
@@ -126,8 +133,7 @@ static bool on_token(void *user, const capp_token *token) {
     if (!token->generated && token->index == ch->first && ch->drop_space) piece.data++, piece.size--;
     if (end) piece.size = 0;
     if (c->logprobs && !(end && c->chat) && !add_record(ch, token, piece, end)) ch->failed = true;
-    text_add(&ch->text, piece.data, piece.size);
-    ch->failed |= ch->text.failed;
+    if (!add_text(ch, piece.data, piece.size)) ch->failed = true;
     if (!token->generated) ch->echoed = ch->text.size;
     if (ch->failed) return false;
     if (token->generated && find_stop(ch, piece.size)) {
@@ -138,7 +144,7 @@ static bool on_token(void *user, const capp_token *token) {
     if (token->finish) ch->finish = end ? "stop" : "length";
     if (c->stream && !token->finish) {
         size_t safe = safe_end(ch);
-        if (safe > ch->passed) send_piece(ch, safe, NULL);
+        if (safe > ch->passed && !send_piece(ch, safe, NULL)) return false;
     }
     return true;
 }
@@ -162,10 +168,11 @@ static bool fit_echo(choice *ch, const prompt *p, failure *f) {
     }
     ch->drop_space =
         p->text.data && size == p->text.size + 1 && joined[0] == ' ' && !memcmp(joined + 1, p->text.data, p->text.size);
-    if (!ch->of->logprobs) text_add(&ch->text, joined + ch->drop_space, size - ch->drop_space);
+    bool has_room = ch->of->logprobs || add_text(ch, joined + ch->drop_space, size - ch->drop_space);
     ch->echoed = ch->text.size;
     capp_free(joined);
-    return true;
+    if (!has_room) *f = ch->of->request->failure;
+    return has_room;
 }
 
 /* The conversation fits if its messages do. */

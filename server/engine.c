@@ -1,6 +1,8 @@
 /* The engine takes prepared requests between two steps of the queues. */
 #include "engine.h"
 
+#include "prepare.h"
+
 static void close_model(model *m) {
     capp_queue_free(m->queue);
     capp_chat_free(m->chat);
@@ -42,7 +44,7 @@ static void sweep(server *s) {
         }
         *at = r->next;
         ended++;
-        request_release(r);
+        prepare_release(s, r);
     }
     if (!ended) return;
     pthread_mutex_lock(&s->lock);

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "mhd.h"
+#include "parse.h"
 #include "prepare.h"
 #include "watch.h"
 
@@ -44,7 +45,8 @@ static void add_headers(request *r, struct MHD_Response *response) {
     if (r->status == 401) mhd.MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
     if (r->status == 405) mhd.MHD_add_response_header(response, "Allow", r->endpoint->method);
     if (r->status == 429 || r->status == 503) mhd.MHD_add_response_header(response, "Retry-After", "1");
-    if (r->status == 413 || r->server->stopping) mhd.MHD_add_response_header(response, "Connection", "close");
+    if (r->status == 413 || r->closes || r->server->stopping)
+        mhd.MHD_add_response_header(response, "Connection", "close");
 }
 
 /* The next piece of an answer that streams. */
@@ -144,6 +146,28 @@ static bool check_origin(request *r, failure *f) {
     return refuse(f, 403, "", "pages of another origin may not use the server");
 }
 
+/* Where two programs read one request, a proxy and this server, they must agree on its length and on the host. */
+typedef struct framing {
+    unsigned hosts, lengths, encodings;
+} framing;
+
+static enum MHD_Result count_header(void *user, enum MHD_ValueKind kind, const char *name, const char *value) {
+    framing *f = user;
+    (void)kind, (void)value;
+    f->hosts += !strcasecmp(name, "Host");
+    f->lengths += !strcasecmp(name, "Content-Length");
+    f->encodings += !strcasecmp(name, "Transfer-Encoding");
+    return MHD_YES;
+}
+
+static bool check_framing(request *r, failure *f) {
+    framing found = {0};
+    mhd.MHD_get_connection_values(r->connection, MHD_HEADER_KIND, count_header, &found);
+    if (found.hosts <= 1 && found.lengths + found.encodings <= 1) return true;
+    r->closes = true;
+    return refuse(f, 400, "", "the request has %s", found.hosts > 1 ? "two hosts" : "two lengths");
+}
+
 static bool check_body(request *r, failure *f) {
     const serve_options *o = r->server->options;
     const char *type = header(r, "Content-Type"), *length = header(r, "Content-Length");
@@ -170,35 +194,17 @@ static const endpoint *find(const server *s, const char *path, const char *metho
     return NULL;
 }
 
-/* The model that the request names, in its body or, without a body, in its address; the only one if it names none. */
-static bool find_model(request *r, failure *f) {
-    server *s = r->server;
-    capp_str name = {0};
-    if (!field_string(r->json, "model", &name, f)) return false;
-    const char *given = r->json ? NULL : mhd.MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, "model");
-    if (given) name = capp_str_of(given);
-    for (size_t i = 0; i < s->options->n_models; i++)
-        if ((!name.data && s->options->n_models == 1) ||
-            (name.size == strlen(s->models[i].name) && !memcmp(name.data, s->models[i].name, name.size))) {
-            r->model = &s->models[i];
-            return true;
-        }
-    if (!name.data) return refuse(f, 400, "model", "the field 'model' is missing; GET /v1/models lists the models");
-    return refuse(f, 404, "model", "there is no model '%.*s'; GET /v1/models lists the models",
-                  name.size > 100 ? 100 : (int)name.size, name.data);
-}
-
 /* ---- The way of a request ---- */
 
 static enum MHD_Result begin(request *r) {
     failure f = {0};
-    if (!check_origin(r, &f) || !check_key(r, &f) || !check_body(r, &f)) return send_refusal(r, &f);
+    if (!check_framing(r, &f) || !check_origin(r, &f) || !check_key(r, &f) || !check_body(r, &f))
+        return send_refusal(r, &f);
     return MHD_YES;
 }
 
-static bool read_json(request *r, failure *f) {
-    if (r->overflows || !request_take(r, fields_bytes(r->body.data, r->body.size))) return refuse_full(f);
-    return (r->json = fields_read(r->body.data, r->body.size, f)) != NULL;
+static const char *model_of_address(const request *r) {
+    return mhd.MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, "model");
 }
 
 /* The request has arrived. */
@@ -211,13 +217,11 @@ static enum MHD_Result complete(request *r) {
                r->body.failed ? "out of memory" : "the body has more than %zu bytes", r->server->options->most_body);
         return send_refusal(r, &f);
     }
-    if (!strcmp(e->method, "POST") && !read_json(r, &f)) return send_refusal(r, &f);
-    if (!e->modelless && !find_model(r, &f)) return send_refusal(r, &f);
-    if (e->parse && !e->parse(r, &f)) return send_refusal(r, &f);
-    if (!request_take(r, r->prompt_bytes)) {
+    if (r->overflows) {
         refuse_full(&f);
         return send_refusal(r, &f);
     }
+    if (!prepare_is_large(r) && !parse_request(r, model_of_address(r), &f)) return send_refusal(r, &f);
     if (!e->modelless && !prepare_submit(r->server, r, &f)) return send_refusal(r, &f);
     return send_or_wait(r);
 }

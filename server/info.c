@@ -21,6 +21,8 @@ bool tokenize_parse(request *r, failure *f) {
     t->special = t->parse_special = field(o, "prompt") != NULL; /* as vLLM does; llama.cpp does neither */
     if (!fields_known(o, "model content prompt add_special add_special_tokens parse_special", "", f)) return false;
     if (!field_string(o, "content", &t->text, f) || !field_string(o, "prompt", &t->text, f)) return false;
+    if (field(o, "content") && field(o, "prompt"))
+        return refuse(f, 400, "prompt", "the text is in 'content' or in 'prompt', not in both");
     if (!t->text.data) return refuse(f, 400, "content", "the field 'content' is missing");
     return field_bool(o, "add_special", &t->special, f) && field_bool(o, "add_special_tokens", &t->special, f) &&
            field_bool(o, "parse_special", &t->parse_special, f);
@@ -190,7 +192,7 @@ static const struct {
     double (*value)(const model *m);
 } model_metrics[] = {
     {"rows_total", "counter", "Rows scored and texts continued.", rows_of},
-    {"rows_rescored_total", "counter", "Rows scored again in float32.", rescored_of},
+    {"rows_rescored_total", "counter", "Rows scored again in the precision that decides.", rescored_of},
     {"tokens_total", "counter", "Token rows that ran through the model.", tokens_of},
     {"memory_bytes", "gauge", "Memory of the run, without weights.", used_of},
     {"wave_seconds_total", "counter", "Time spent in waves.", seconds_of},

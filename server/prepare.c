@@ -1,11 +1,17 @@
 /* Requests are prepared between the thread of HTTP and that of the engine: models are opened, texts become tokens. So
- * neither of the two waits for a long text or a large file. */
+ * neither of the two waits for a long text or a large file. Large bodies have a thread of their own, in which they are
+ * parsed and freed, too: small requests do not wait for them. */
 #include "prepare.h"
 
 #include <stdio.h>
 
+#include "parse.h"
+
 /* Memory of the runs of several models together, if no option says how much. */
 static const uint64_t DEFAULT_MEMORY = (uint64_t)2 << 30;
+
+/* A body with more bytes is large. Others take a millisecond or two. */
+enum { SMALL_BODY = 64 << 10 };
 
 /* A text with more bytes for each token of the context is too long for any tokenizer. */
 enum { TOKEN_BYTES = 128 };
@@ -45,6 +51,17 @@ static bool open_model(server *s, model *m, capp_error *err) {
     return true;
 }
 
+/* The message of an error has paths of this machine. */
+static bool is_open(server *s, model *m, failure *f) {
+    capp_error err;
+    if (m->opened) return true;
+    pthread_mutex_lock(&s->opening);
+    bool open = m->opened || open_model(s, m, &err);
+    pthread_mutex_unlock(&s->opening);
+    return open || refuse(f, err.status == CAPP_ENOMEM ? 503 : 500, "model",
+                          "the model '%s' cannot be opened; the log of the server says why", m->name);
+}
+
 /* ---- Requests ---- */
 
 bool prepare_fits(const request *r, capp_str given, failure *f) {
@@ -63,15 +80,11 @@ bool prepare_fits_example(const request *r, const capp_example *example, failure
 /* The engine takes every request, also one that is answered: it counts and releases them. */
 static void prepare(server *s, request *r) {
     failure f = {0};
-    capp_error err;
     if (r->late)
         refuse_late(r, &f);
     else if (r->cancelled || s->aborts)
         refuse(&f, 503, "", "cancelled");
-    else if (!r->model->opened && !open_model(s, r->model, &err)) /* the message has paths of this machine */
-        refuse(&f, err.status == CAPP_ENOMEM ? 503 : 500, "model",
-               "the model '%s' cannot be opened; the log of the server says why", r->model->name);
-    else
+    else if ((r->parsed || parse_request(r, NULL, &f)) && is_open(s, r->model, &f))
         r->endpoint->prepare(r, &f);
     if (f.status) request_refuse(r, &f);
     pthread_mutex_lock(&s->lock);
@@ -80,16 +93,41 @@ static void prepare(server *s, request *r) {
 }
 
 static void *run(void *user) {
-    server *s = user;
-    request *list;
-    while (inbox_take(s, &s->arrived, true, &list)) {
-        while (list) {
-            request *r = list;
-            list = r->next;
-            prepare(s, r);
+    preparer *p = user;
+    request *r;
+    while ((r = inbox_next(p->server, &p->arrived))) {
+        if (r->done) {
+            request_forget(r);
+            request_release(r);
+        } else {
+            prepare(p->server, r);
         }
     }
     return NULL;
+}
+
+enum { PREPARERS = sizeof((server *)0)->preparers / sizeof *((server *)0)->preparers };
+
+static void end_threads(server *s, size_t n) {
+    for (size_t i = 0; i < n; i++) inbox_end(s, &s->preparers[i].arrived);
+    for (size_t i = 0; i < n; i++) pthread_join(s->preparers[i].thread, NULL);
+    for (size_t i = 0; i < PREPARERS; i++) inbox_free(&s->preparers[i].arrived);
+    pthread_mutex_destroy(&s->opening);
+}
+
+static bool begin_threads(server *s) {
+    pthread_mutex_init(&s->opening, NULL);
+    for (size_t i = 0; i < PREPARERS; i++) {
+        s->preparers[i].server = s;
+        inbox_init(&s->preparers[i].arrived);
+    }
+    for (size_t i = 0; i < PREPARERS; i++)
+        if (pthread_create(&s->preparers[i].thread, NULL, run, &s->preparers[i])) {
+            end_threads(s, i);
+            fprintf(stderr, "capp: a thread cannot be created\n");
+            return false;
+        }
+    return true;
 }
 
 bool prepare_start(server *s) {
@@ -100,7 +138,11 @@ bool prepare_start(server *s) {
             return false;
         }
     }
-    return !pthread_create(&s->preparer, NULL, run, s);
+    return begin_threads(s);
+}
+
+bool prepare_is_large(const request *r) {
+    return r->body.size > SMALL_BODY;
 }
 
 bool prepare_submit(server *s, request *r, failure *f) {
@@ -109,7 +151,7 @@ bool prepare_submit(server *s, request *r, failure *f) {
     bool full = s->requests >= s->options->most_requests;
     if (!stopping && !full) {
         request_hold(r);
-        inbox_put(&s->arrived, r);
+        inbox_put(&s->preparers[prepare_is_large(r)].arrived, r);
         s->requests++;
     }
     pthread_mutex_unlock(&s->lock);
@@ -117,7 +159,18 @@ bool prepare_submit(server *s, request *r, failure *f) {
     return !full || refuse_full(f);
 }
 
+void prepare_release(server *s, request *r) {
+    inbox *box = &s->preparers[1].arrived;
+    pthread_mutex_lock(&s->lock);
+    bool passes = prepare_is_large(r) && !box->ends;
+    if (passes) {
+        r->done = true;
+        inbox_put_first(box, r); /* its memory is for the others */
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (!passes) request_release(r);
+}
+
 void prepare_stop(server *s) {
-    inbox_end(s, &s->arrived);
-    pthread_join(s->preparer, NULL);
+    end_threads(s, PREPARERS);
 }

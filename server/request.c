@@ -76,11 +76,17 @@ void request_read(request *r, const char *data, size_t size) {
     }
 }
 
-void request_release(request *r) {
-    if (atomic_fetch_sub(&r->users, 1) != 1) return;
+void request_forget(request *r) {
     if (r->endpoint && r->endpoint->drop && r->state) r->endpoint->drop(r);
     json_decref(r->json);
     free(r->state);
+    r->json = NULL;
+    r->state = NULL;
+}
+
+void request_release(request *r) {
+    if (atomic_fetch_sub(&r->users, 1) != 1) return;
+    request_forget(r);
     free(r->parts);
     text_free(&r->body);
     text_free(&r->answer);
@@ -125,18 +131,35 @@ void request_answer(request *r, int status, const char *type, text *body) {
     text_free(body);
 }
 
-void request_stream(request *r, const char *type, text *piece, bool last) {
+enum { STREAM_BYTES = 64 << 10 }; /* an answer that streams always has room for */
+
+/* Drops what the client has taken, if that makes room for what follows. */
+static void drop_sent(request *r) {
+    text *t = &r->answer;
+    if (t->failed || r->sent < t->size - r->sent) return;
+    memmove(t->data, t->data + r->sent, t->size - r->sent);
+    t->size -= r->sent;
+    r->sent_before += r->sent;
+    r->sent = 0;
+}
+
+bool request_stream(request *r, const char *type, text *piece, bool last) {
     pthread_mutex_lock(&r->lock);
     if (!r->status) {
         r->status = 200;
         r->type = type;
         r->streams = true;
     }
+    size_t before = r->answer.capacity;
+    if (r->sent) drop_sent(r);
     text_add(&r->answer, piece->data, piece->size);
+    size_t more = r->answer.capacity - before;
+    bool has_room = r->answer.capacity <= STREAM_BYTES ? (request_take(r, more), true) : request_take_answer(r, more);
     if (last || r->answer.failed || piece->failed) end_answer(r);
     wake(r);
     pthread_mutex_unlock(&r->lock);
     text_free(piece);
+    return has_room;
 }
 
 static const char *type_of(int status) {
@@ -252,6 +275,24 @@ void inbox_put(inbox *box, request *r) {
     *box->end = r;
     box->end = &r->next;
     pthread_cond_signal(&box->wake);
+}
+
+void inbox_put_first(inbox *box, request *r) {
+    if (!box->first) {
+        inbox_put(box, r);
+        return;
+    }
+    r->next = box->first;
+    box->first = r;
+}
+
+request *inbox_next(server *s, inbox *box) {
+    pthread_mutex_lock(&s->lock);
+    while (!box->first && !box->ends) pthread_cond_wait(&box->wake, &s->lock);
+    request *r = box->first;
+    if (r && !(box->first = r->next)) box->end = &box->first;
+    pthread_mutex_unlock(&s->lock);
+    return r;
 }
 
 bool inbox_take(server *s, inbox *box, bool wait, request **list) {

@@ -20,9 +20,10 @@ typedef struct endpoint {
     bool open;                /* needs no key */
     bool modelless;           /* is answered by the thread of HTTP */
     const size_t *state_size; /* bytes of request.state, which is cleared; NULL: it has none */
-    /* In the thread of HTTP: reads r->json (NULL for GET) into r->state. A modelless endpoint calls request_answer. */
+    /* Reads r->json (NULL for GET) into r->state, in the thread of HTTP or, for a large body, in one that prepares. A
+     * modelless endpoint, which has no body, calls request_answer. */
     bool (*parse)(request *r, failure *f); /* may be NULL */
-    /* In the thread that prepares, when the model is open: turns texts into tokens, or answers. */
+    /* In a thread that prepares, when the model is open: turns texts into tokens, or answers. */
     bool (*prepare)(request *r, failure *f);
     /* In the thread of the engine: adds parts. NULL: prepare has answered. */
     bool (*begin)(request *r, failure *f);
@@ -35,7 +36,7 @@ typedef struct endpoint {
 
 typedef struct model {
     const char *name, *path;
-    atomic_bool opened; /* by the thread that prepares; then what follows does not change: */
+    atomic_bool opened; /* by a thread that prepares; then what follows does not change: */
     capp_model *model;
     capp_chat *chat; /* NULL: the model has none */
     capp_error chat_error;
@@ -59,13 +60,15 @@ typedef struct part {
 struct request {
     server *server;
     const endpoint *endpoint;
-    model *model;
+    model *_Atomic model; /* the log reads it in another thread */
     char id[24];
     int64_t created; /* seconds since 1970 */
     text body;
     size_t prompt_bytes; /* of the prompts that the endpoint has made of the body */
     size_t held;         /* bytes that count as held by this request: its body, its JSON and its prompts */
     bool overflows;      /* there was no room for its body */
+    bool done;           /* the engine does not need it any more */
+    bool parsed;         /* json and state have been read, or refused */
     json_t *json;
     void *state;
     /* Of the engine: */
@@ -79,6 +82,7 @@ struct request {
     /* Of the thread of HTTP: */
     struct MHD_Connection *connection;
     bool arrived; /* the body is complete */
+    bool closes;  /* the connection ends with the answer */
     double start;
     /* The answer; with a lock: */
     pthread_mutex_t lock;
@@ -97,6 +101,9 @@ struct request {
 request *request_new(server *s, const endpoint *e);
 void request_hold(request *r);
 void request_release(request *r);
+
+/* Frees what the request has read, before it is released: its answer is complete. */
+void request_forget(request *r);
 
 /* Counts bytes that the request is going to hold until it is released. False: all requests together would hold too
  * many. One request alone may hold more. */
@@ -118,8 +125,9 @@ size_t request_room(const request *r);
 void request_answer(request *r, int status, const char *type, text *body);
 void request_refuse(request *r, const failure *f);
 
-/* Sends a piece of an answer that streams (status 200). last: nothing follows. */
-void request_stream(request *r, const char *type, text *piece, bool last);
+/* Sends a piece of an answer that streams (status 200). last: nothing follows. What the client has not taken counts as
+ * held. False: it has become too much, and r->failure says so. */
+bool request_stream(request *r, const char *type, text *piece, bool last);
 
 /* Adds a part. Its job ends with part_done, and user = p. When the job was added to the queue, part_begun takes the
  * status and returns whether it is CAPP_OK. */
@@ -151,8 +159,14 @@ void inbox_free(inbox *box);
 /* Adds a request; the lock is held. */
 void inbox_put(inbox *box, request *r);
 
+/* The same, before those that are there. */
+void inbox_put_first(inbox *box, request *r);
+
 /* Takes all requests, linked by `next`. wait: until there are some or it ends. False: it has ended. */
 bool inbox_take(server *s, inbox *box, bool wait, request **list);
+
+/* Waits for a request and takes the first one. NULL: the inbox has ended. */
+request *inbox_next(server *s, inbox *box);
 
 /* The thread that takes them ends when it has taken what is there. */
 void inbox_end(server *s, inbox *box);
@@ -160,6 +174,13 @@ void inbox_end(server *s, inbox *box);
 /* ---- The server ---- */
 
 typedef struct peer peer;
+
+/* A thread that prepares requests. */
+typedef struct preparer {
+    server *server;
+    pthread_t thread;
+    inbox arrived;
+} preparer;
 
 struct server {
     const serve_options *options;
@@ -169,15 +190,17 @@ struct server {
     struct MHD_Daemon *daemon;
     void (*resume)(request *r); /* sends more of an answer; called with r->lock held */
     uint16_t port;
-    int listening; /* the socket that accepted connections, after http_quiesce */
-    pthread_t preparer, engine;
+    int listening;         /* the socket that accepted connections, after http_quiesce */
+    preparer preparers[2]; /* the second one is for large bodies */
+    pthread_t engine;
+    pthread_mutex_t opening; /* of a model */
     pthread_mutex_t lock;
-    inbox arrived, prepared; /* requests for these threads */
-    request *running;        /* of the engine */
-    size_t requests;         /* in the inboxes or running */
-    atomic_size_t held;      /* bytes of bodies, JSON and prompts of all requests */
-    atomic_bool stopping;    /* no more requests */
-    atomic_bool aborts;      /* requests that have not been answered are cancelled */
+    inbox prepared;       /* requests for the engine */
+    request *running;     /* of the engine */
+    size_t requests;      /* in the inboxes or running */
+    atomic_size_t held;   /* bytes of bodies, JSON and prompts of all requests */
+    atomic_bool stopping; /* no more requests */
+    atomic_bool aborts;   /* requests that have not been answered are cancelled */
     peer *peers;
     request *watched;
     double started;

@@ -113,7 +113,6 @@ int serve(const serve_options *options) {
     sigdelset(&signals, SIGBUS);
     sigdelset(&signals, SIGSEGV);
     pthread_sigmask(SIG_BLOCK, &signals, &before);
-    inbox_init(&s.arrived);
     inbox_init(&s.prepared);
     if (start(&s)) {
         log_event(&s, "listening", "http://%s:%u", options->host, s.port);
@@ -122,7 +121,6 @@ int serve(const serve_options *options) {
         code = 0;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    inbox_free(&s.arrived);
     inbox_free(&s.prepared);
     pthread_mutex_destroy(&s.lock);
     free(s.models);

@@ -4,7 +4,8 @@
  *   fields.c       JSON read: strict, with errors that name the field
  *   http.c         connections: libmicrohttpd, limits, keys, headers
  *   request.c      a request: its answer on the way to the client, its errors; inboxes of threads
- *   prepare.c      the thread that opens models and turns texts into tokens
+ *   parse.c        a body becomes the state of its endpoint
+ *   prepare.c      the threads that open models and turn texts into tokens
  *   engine.c       the thread that runs the models
  *   watch.c        clients that leave, deadlines
  *   serve.c        begins and ends the server
@@ -16,8 +17,9 @@
  *   systemone.c    /v1/systemone
  *   info.c         /tokenize, /detokenize, /v1/models, /healthz, /metrics, /openapi.json, the page
  *
- * Three threads do the work. The thread of HTTP reads requests, checks what needs no model, and sends answers. The
- * thread that prepares opens models and turns texts into tokens. The thread of the engine owns the sessions and queues.
+ * Four threads do the work. The thread of HTTP reads requests, checks what needs no model, and sends answers. Two
+ * threads prepare requests: they open models and turn texts into tokens. One of them is for large bodies, and also
+ * reads their JSON, so that others do not wait for that. The thread of the engine owns the sessions and queues.
  * A request belongs to one of them at a time, except for its answer, which has a lock. */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H

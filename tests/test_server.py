@@ -1,6 +1,7 @@
 """capp serve: its interfaces, with the clients that people use, and the same bits as the command."""
 import json
 import re
+import socket
 import threading
 import urllib.request
 
@@ -462,6 +463,9 @@ def test_wrong_http(served):
     good = {"model": "tiny", "content": "a"}
     assert served.fails("/tokenize", None, 405, "POST", method="GET")["Allow"] == "POST"
     served.fails("/nothing", None, 404, "/nothing")
+    served.fails("/tokenize", {**good, "prompt": "b"}, 400, "both")
+    served.fails("/v1/chat/completions", {"model": "tiny", "messages": [{"role": "user", "content": "a"}], "max_tokens": 1,
+                                          "max_completion_tokens": 2}, 400, "not both")
     served.fails("/tokenize", good, 415, "Content-Type", headers={"Content-Type": "text/plain"})
     served.fails("/tokenize", good, 415, "gzip", headers={"Content-Encoding": "gzip"})
     served.fails("/tokenize", good, 403, "origin", headers={"Origin": "https://example.org"})
@@ -470,6 +474,18 @@ def test_wrong_http(served):
     status, headers, _ = served.ask("/")
     assert status == 200 and "Access-Control-Allow-Origin" not in headers
     assert "script-src 'self'" in headers["Content-Security-Policy"] and headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("head, message", [
+    (b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", b"two lengths"),
+    (b"Content-Length: 5\r\nContent-Length: 50\r\n", b"two lengths"), (b"Content-Length: 5\r\nHost: localhost\r\n", b"two hosts")])
+def test_a_request_ends_where_a_proxy_sees_its_end(served, head, message):
+    """Otherwise the rest of a body could be taken for the next request, of another client of the proxy."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as each:
+        each.sendall(b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" + head +
+                     b"\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = b"".join(iter(lambda: each.recv(10_000), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ") and message in answer and answer.count(b"HTTP/1.1") == 1, answer
 
 
 def test_key(tmp_path, tiny_model):

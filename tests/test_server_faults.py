@@ -3,6 +3,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import select
 import signal
 import socket
@@ -249,7 +250,7 @@ def test_a_slow_header_and_a_slow_body(tmp_path, tiny_model):
 def test_many_large_bodies_at_once(tmp_path, tiny_model):
     """What arrives is counted before it is held: 32 bodies of the largest size, and no more."""
     size = 200_000
-    body = json.dumps({"content": "the", "prompt": "a " * (size // 2 - 50)}).encode()
+    body = json.dumps({"prompt": "a " * (size // 2 - 50)}).encode()
     chunked = (b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
                b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
     with serving(tmp_path, *options_of(tiny_model, "--max-body", str(size), "--read-timeout", "30")) as server:
@@ -283,6 +284,26 @@ def test_many_large_bodies_at_once(tmp_path, tiny_model):
             assert time.monotonic() < end + 30
 
 
+def test_nobody_waits_for_large_bodies(tmp_path, tiny_model):
+    """They are read, and freed, beside the thread that speaks with clients and beside that for small requests."""
+    body = json.dumps({"tokens": [5] * 2_000_000, "model": 3}, separators=(",", ":")).encode()
+    with serving(tmp_path, *options_of(tiny_model)) as server:
+        shares = []
+        for _ in range(5):
+            sender = threading.Thread(target=server.fails, args=("/detokenize", body, 400, "model"))
+            begin = time.monotonic()
+            sender.start()
+            waits = []
+            while sender.is_alive():
+                before = time.monotonic()
+                assert server.post("/tokenize", content="the")["count"]
+                waits.append(time.monotonic() - before)
+            shares.append(max(waits) / (time.monotonic() - begin))
+            while server.metric("held_bytes"):
+                time.sleep(0.02)
+        assert min(shares) < 0.3, shares
+
+
 def test_json_counts_as_it_is_in_memory(tmp_path, tiny_model):
     """An array of small numbers takes much more memory than its text. One request alone may have it, two may not."""
     body = json.dumps({"tokens": [5] * 60_000}, separators=(",", ":")).encode()
@@ -299,13 +320,37 @@ def test_an_answer_that_is_too_large(tmp_path, tiny_model):
     """What the server holds for a request has a bound."""
     with serving(tmp_path, *options_of(tiny_model, "--max-body", "2K")) as server:
         body = {"prompt": "the", "max_tokens": 60, "ignore_eos": True, "logprobs": 100}
-        server.fails("/v1/completions", body, 429, "too large")
-        server.fails("/v1/completions", {**body, "logprobs": 1, "n": 20}, 429, "too large")
-        server.fails("/v1/classify", {"texts": ["a"] * 100, "classes": ["b", "c"] * 40}, 429, "too large")
-        assert server.post("/v1/completions", **{**body, "logprobs": 1})["choices"]
         end = time.monotonic() + 30
-        while server.metric("held_bytes"):
+        for path, more in (("completions", {}), ("completions", {"logprobs": 1, "n": 20}), ("classify", None)):
+            large = {**body, **more} if more is not None else {"texts": ["a"] * 100, "classes": ["b", "c"] * 40}
+            server.fails(f"/v1/{path}", large, 429, "too large")
+            while server.metric("held_bytes"):  # a request is released a little after its answer
+                assert time.monotonic() < end
+        assert server.post("/v1/completions", **{**body, "logprobs": 1})["choices"]
+
+
+def test_a_stream_that_nobody_takes(tmp_path, tiny_model):
+    """What waits for the client is counted, and has the same bound."""
+    body = {"texts": ["a"] * 3000, "classes": ["b", "c"] * 40, "logprobs": True, "stream": True}
+    with serving(tmp_path, *options_of(tiny_model, "--max-body", "32K")) as server, socket.socket() as each:
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        each.connect(("127.0.0.1", server.port))
+        each.sendall(request_bytes("/v1/classify", body, "Connection: close\r\n"))
+        end = time.monotonic() + 50
+        while not re.search(r"capp_rows_total.* [1-9]", server.ask("/metrics")[2]):
             assert time.monotonic() < end
+        while server.metric("requests"):
+            assert time.monotonic() < end and server.metric("held_bytes") < 3 * 32 * 32 * 1024
+        taken = b"".join(iter(lambda: each.recv(100_000), b""))
+        assert b"too large" in taken[-300:] and b'"index": 2999' not in taken
+        assert len(server.ask("/v1/classify", body)[2].splitlines()) == 3000  # for a client that takes it
+
+
+def test_echoes_count_as_answers(tmp_path, tiny_model):
+    with serving(tmp_path, *options_of(tiny_model, "--max-body", "4K")) as server:
+        body = {"prompt": ["a " * 60] * 25, "echo": True, "max_tokens": 0}
+        assert len(server.post("/v1/completions", **body)["choices"]) == 25
+        server.fails("/v1/completions", {**body, "n": 128}, 429, "too large")
 
 
 def test_a_client_that_does_not_take_its_answer(tmp_path, tiny_model):
