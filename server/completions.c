@@ -71,6 +71,17 @@ static bool read_seed(continuing *c, const json_t *o, failure *f) {
     return true;
 }
 
+/* With 'choice' nothing is generated. */
+static bool check_choice(const continuing *c, failure *f) {
+    if (!c->n_options) return true;
+    if (c->n_options == 1) return refuse(f, 400, "choice", "'choice' needs at least two strings");
+    if (c->n > 1) return refuse(f, 400, "n", "'n' must be 1 with 'choice'");
+    if (c->stream) return refuse(f, 400, "stream", "'stream' must be false with 'choice'");
+    if (c->n_stop) return refuse(f, 400, "stop", "'stop' must be absent with 'choice'");
+    if (c->echo) return refuse(f, 400, "echo", "'echo' must be false with 'choice'");
+    return !c->logprobs || refuse(f, 400, "logprobs", "'logprobs' must be absent with 'choice'");
+}
+
 /* What both interfaces have in common. */
 static bool read_common(request *r, failure *f) {
     continuing *c = r->state;
@@ -88,9 +99,6 @@ static bool read_common(request *r, failure *f) {
     if (!field_bool(o, "ignore_eos", &c->ignore_eos, f)) return false;
     if (!(c->top_p > 0)) c->temperature = 0, c->top_p = 1; /* nothing is left but the most probable token */
     if (!field_strings(o, "choice", limits->most_classes, &c->options, &c->n_options, f)) return false;
-    if (c->n_options == 1) return refuse(f, 400, "choice", "'choice' needs at least two strings");
-    if (c->n_options && c->n > 1) return refuse(f, 400, "n", "'n' must be 1 with 'choice'");
-    if (c->n_options && c->stream) return refuse(f, 400, "stream", "'stream' must be false with 'choice'");
     c->limited = field(o, "max_tokens") || field(o, "max_completion_tokens");
     return true;
 }
@@ -153,7 +161,7 @@ bool completions_parse(request *r, failure *f) {
     if (c->n_prompts * c->n > MOST_CHOICES)
         return refuse(f, 400, "n", "%zu prompts with n = %zu are more than %d answers", c->n_prompts, c->n,
                       MOST_CHOICES);
-    return true;
+    return check_choice(c, f);
 }
 
 /* ---- Chats ---- */
@@ -207,5 +215,5 @@ bool chat_parse(request *r, failure *f) {
     if (!field_bool(o, "logprobs", &c->logprobs, f)) return false;
     if (!field_count(o, "top_logprobs", 0, CAPP_MOST_TOP, &c->top, f)) return false;
     if (c->top && !c->logprobs) return refuse(f, 400, "top_logprobs", "'top_logprobs' needs \"logprobs\": true");
-    return true;
+    return check_choice(c, f);
 }

@@ -428,6 +428,8 @@ def test_an_unknown_field_is_named(served, path, good):
     ({"logit_bias": {"5": 1}}, ["logit_bias"]), ({"best_of": 3}, ["best_of"]), ({"prompt": ""}, ["prompt"]), ({"prompt": []}, ["prompt"]),
     ({"prompt": [[]]}, ["prompt"]), ({"prompt": [1, "a"]}, ["prompt"]), ({"prompt": [99999]}, ["99999"]), ({"prompt": [-1]}, ["prompt"]),
     ({"prompt": {"a": 1}}, ["prompt"]), ({"prompt": "a" * 500}, ["context"]), ({"choice": ["a"]}, ["choice"]),
+    *(({"choice": ["a", "b"], **beside}, [*beside, "'choice'"]) for beside in (
+        {"n": 2}, {"stream": True}, {"stop": "x"}, {"echo": True}, {"logprobs": 1})),
     ({"stream_options": {"include_usage": True}}, ["stream_options"]), ({"suffix": "b"}, ["suffix"])])
 def test_wrong_values_of_completions(served, body, parts):
     served.fails("/v1/completions", {"model": "tiny", "prompt": "the", **body}, 400, *parts)
