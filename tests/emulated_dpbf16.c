@@ -53,18 +53,5 @@ static sums s_dot(sums s, pairs a, pairs b) {
 
 #include "kernel/dpbf16.inc"
 
-static capp_unpack_fn unpack(uint32_t type) {
-    (void)type;
-    return NULL;
-}
-
-#define X(name, type, parameters) .name = name,
-const capp_products emulated_dpbf16 = {.name = "bf16",
-                                       .nr = NR,
-                                       .element = sizeof(uint16_t),
-                                       .step = STEP,
-                                       .block = STEP,
-                                       .panel_bytes = panel_bytes,
-                                       .unpack = unpack,
-                                       CAPP_PRODUCT_MAP(X)};
-#undef X
+#define EMULATED emulated_dpbf16
+#include "emulated_table.inc"

@@ -68,18 +68,5 @@ static void t_dot(int tile, int a, int b) {
 
 #include "kernel/tiles.inc"
 
-static capp_unpack_fn unpack(uint32_t type) {
-    (void)type;
-    return NULL;
-}
-
-#define X(name, type, parameters) .name = name,
-const capp_products emulated_tiles = {.name = "bf16",
-                                      .nr = NR,
-                                      .element = sizeof(uint16_t),
-                                      .step = STEP,
-                                      .block = STEP,
-                                      .panel_bytes = panel_bytes,
-                                      .unpack = unpack,
-                                      CAPP_PRODUCT_MAP(X)};
-#undef X
+#define EMULATED emulated_tiles
+#include "emulated_table.inc"

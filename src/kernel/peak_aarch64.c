@@ -29,39 +29,25 @@ static double run_smlal(size_t times) {
     return (double)times * SUMS * 4 * 2;
 }
 
-/* Compilers disagree on the flags of these extensions, so the instructions are written in assembler. */
-static double run_sdot(size_t times) {
-    const int8x16_t one = vdupq_n_s8(1);
-    int32x4_t x[SUMS];
-    UNROLL
-    for (int j = 0; j < SUMS; j++) x[j] = vdupq_n_s32(1);
-    for (size_t i = 0; i < times; i++) UNROLL
-    for (int j = 0; j < SUMS; j++)
-        __asm__ volatile(".arch armv8.2-a+dotprod\n\tsdot %0.4s, %1.16b, %1.16b" : "+w"(x[j]) : "w"(one));
-    return (double)times * SUMS * 16 * 2 / DIGITS;
-}
+/* A loop of one instruction that adds `products` products to each sum. `one` is what it multiplies with itself.
+ * Compilers disagree on the flags of these extensions, so the instructions are written in assembler. */
+#define LOOP(function, sum, zero, factor, one, instruction, products)                                                  \
+    static double function(size_t times) {                                                                             \
+        const factor a = one;                                                                                          \
+        sum x[SUMS];                                                                                                   \
+        UNROLL                                                                                                         \
+        for (int j = 0; j < SUMS; j++) x[j] = zero;                                                                    \
+        for (size_t i = 0; i < times; i++) UNROLL                                                                      \
+        for (int j = 0; j < SUMS; j++) __asm__ volatile(instruction : "+w"(x[j]) : "w"(a));                            \
+        return (double)times * SUMS * (products)*2;                                                                    \
+    }
 
-static double run_smmla(size_t times) {
-    const int8x16_t one = vdupq_n_s8(1);
-    int32x4_t x[SUMS];
-    UNROLL
-    for (int j = 0; j < SUMS; j++) x[j] = vdupq_n_s32(1);
-    for (size_t i = 0; i < times; i++) UNROLL
-    for (int j = 0; j < SUMS; j++)
-        __asm__ volatile(".arch armv8.2-a+i8mm\n\tsmmla %0.4s, %1.16b, %1.16b" : "+w"(x[j]) : "w"(one));
-    return (double)times * SUMS * 32 * 2 / DIGITS;
-}
-
-static double run_bfmmla(size_t times) {
-    const uint16x8_t half = vdupq_n_u16(0x3f00);
-    float32x4_t x[SUMS];
-    UNROLL
-    for (int j = 0; j < SUMS; j++) x[j] = vdupq_n_f32(0);
-    for (size_t i = 0; i < times; i++) UNROLL
-    for (int j = 0; j < SUMS; j++)
-        __asm__ volatile(".arch armv8.2-a+bf16\n\tbfmmla %0.4s, %1.8h, %1.8h" : "+w"(x[j]) : "w"(half));
-    return (double)times * SUMS * 16 * 2;
-}
+LOOP(run_sdot, int32x4_t, vdupq_n_s32(1), int8x16_t, vdupq_n_s8(1),
+     ".arch armv8.2-a+dotprod\n\tsdot %0.4s, %1.16b, %1.16b", 16.0 / DIGITS)
+LOOP(run_smmla, int32x4_t, vdupq_n_s32(1), int8x16_t, vdupq_n_s8(1),
+     ".arch armv8.2-a+i8mm\n\tsmmla %0.4s, %1.16b, %1.16b", 32.0 / DIGITS)
+LOOP(run_bfmmla, float32x4_t, vdupq_n_f32(0), uint16x8_t, vdupq_n_u16(0x3f00),
+     ".arch armv8.2-a+bf16\n\tbfmmla %0.4s, %1.8h, %1.8h", 16)
 
 const capp_peak_loop capp_peak_loops[] = {
     {"ref", "f32", run_neon},         {"ref", "i16", run_smlal},      {"neon", "f32", run_neon},
