@@ -391,8 +391,8 @@ TEST(bad_tensors) {
     f = small();
     put_u64(past(f, "some.tensor") + 12, 1ull << 57); /* 2^62 elements, 2^64 bytes */
     check_bad(f, CAPP_EFORMAT, "2^64 bytes");
-    static const uint32_t types[] = {4, 5, 31, 36, 43, UINT32_MAX};
-    for (size_t i = 0; i < 6; i++) {
+    static const uint32_t types[] = {5, 31, 36, 43, UINT32_MAX};
+    for (size_t i = 0; i < 5; i++) {
         char part[60];
         f = small();
         put_u32(past(f, "some.tensor") + 20, types[i]);

@@ -44,6 +44,7 @@ TEST(bytes_that_no_match_has) {
     CHECK_OK(made.status, made.error);
     CHECK_INT(capp_vocab_encode(made.vocab, capp_str_of("abb"), 0, &ids, &made.error), CAPP_EINVAL);
     CHECK_CONTAINS(made.error.message, "no token for byte 1 of the text, 0x62");
+    capp_ids_free(&ids);
     made_vocab_free(&made);
     gguf_writer *w = vocab_writer("rwkv", NULL, &list);
     gguf_writer_u32(w, "tokenizer.ggml.unknown_token_id", 2);
