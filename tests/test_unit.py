@@ -11,8 +11,8 @@ import pytest
 SKIPPED = 77
 BUILDS = {"release": "CAPP_BUILD", "asan": "CAPP_BUILD_ASAN", "tsan": "CAPP_BUILD_TSAN", "clang": "CAPP_BUILD_CLANG",
           "musl": "CAPP_BUILD_MUSL"}
-THREADED = ("test_choose", "test_close", "test_engine", "test_faults", "test_generate", "test_models", "test_sabotage",
-            "test_threads")
+THREADED = ("test_choose", "test_close", "test_engine", "test_faults", "test_generate", "test_models", "test_queue",
+            "test_queue_end", "test_sabotage", "test_threads")
 ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:allocator_may_return_null=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
