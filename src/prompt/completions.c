@@ -76,8 +76,8 @@ static capp_status put_in_order(capp_completions *list, capp_error *err) {
     return CAPP_OK;
 }
 
-capp_status capp_completions_encode(capp_completions **out, const capp_model *model, const capp_example *example,
-                                    bool space, unsigned flags, capp_error *err) {
+static capp_status encode(capp_completions **out, const capp_model *model, const capp_example *example, bool space,
+                          unsigned flags, capp_error *err) {
     *out = NULL;
     if (example->n_completions >= UINT32_MAX)
         return capp_fail(err, CAPP_EINVAL, "there are %zu completions; at most %u are supported",
@@ -98,6 +98,22 @@ capp_status capp_completions_encode(capp_completions **out, const capp_model *mo
         return st;
     }
     *out = list;
+    return CAPP_OK;
+}
+
+capp_status capp_completions_take(capp_completions **list, const capp_model *model, const capp_example *example,
+                                  const capp_run_options *options, capp_error *err) {
+    const capp_completions *last = *list;
+    capp_completions *fresh;
+    bool space;
+    capp_status st = capp_needs_space(model, capp_end_of_prompt(example, options), &space, err);
+    if (st != CAPP_OK) return st;
+    if (last && last->texts == example->completions && last->n == example->n_completions && last->space == space)
+        return CAPP_OK;
+    unsigned flags = options->parse_special ? CAPP_TOKENIZE_SPECIAL : 0;
+    if ((st = encode(&fresh, model, example, space, flags, err)) != CAPP_OK) return st;
+    capp_completions_release(*list);
+    *list = fresh;
     return CAPP_OK;
 }
 

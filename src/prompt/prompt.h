@@ -60,9 +60,11 @@ typedef struct capp_completions {
     size_t bytes;
 } capp_completions;
 
-/* Tokenizes the completions of example. The caller holds *list and ends this with capp_completions_release. */
-capp_status capp_completions_encode(capp_completions **list, const capp_model *model, const capp_example *example,
-                                    bool space, unsigned flags, capp_error *err);
+/* Makes *list the completions of example. If it is not NULL and is theirs already, it stays; rows mostly share one
+ * list. Otherwise they are tokenized and the former list is released. The caller holds *list and ends this with
+ * capp_completions_release. */
+capp_status capp_completions_take(capp_completions **list, const capp_model *model, const capp_example *example,
+                                  const capp_run_options *options, capp_error *err);
 
 /* Removes one user; the last one frees the list. list may be NULL. */
 void capp_completions_release(capp_completions *list);

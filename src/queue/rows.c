@@ -70,22 +70,6 @@ static void free_rows(capp_job *job) {
 
 /* ---- Rows begin ---- */
 
-static capp_status take_list(rows_job *j, const capp_example *example, row *r, capp_error *err) {
-    const capp_model *model = capp_session_model(j->job.queue->session);
-    unsigned flags = j->options.parse_special ? CAPP_TOKENIZE_SPECIAL : 0;
-    bool space;
-    capp_status st = capp_needs_space(model, capp_end_of_prompt(example, &j->options), &space, err);
-    if (st != CAPP_OK) return st;
-    const capp_completions *list = j->list;
-    if (!list || list->texts != example->completions || list->n != example->n_completions || list->space != space) {
-        capp_completions_release(j->list);
-        if ((st = capp_completions_encode(&j->list, model, example, space, flags, err)) != CAPP_OK) return st;
-    }
-    r->list = j->list;
-    r->list->users++;
-    return CAPP_OK;
-}
-
 static capp_status encode_row(rows_job *j, row *r, capp_error *err) {
     const capp_session *session = j->job.queue->session;
     const capp_example *example = &j->examples[r->row];
@@ -93,7 +77,9 @@ static capp_status encode_row(rows_job *j, row *r, capp_error *err) {
     capp_status st;
     if ((st = capp_weighing_check(&j->weighing, example, err)) != CAPP_OK) return st;
     if ((st = capp_encode_prompt(model, example->prompt, &j->options, r->row, &r->ids, err)) != CAPP_OK) return st;
-    if ((st = take_list(j, example, r, err)) != CAPP_OK) return st;
+    if ((st = capp_completions_take(&j->list, model, example, &j->options, err)) != CAPP_OK) return st;
+    r->list = j->list;
+    r->list->users++;
     size_t longest = r->ids.n + r->list->longest;
     if ((st = capp_check_context(model, longest, err)) != CAPP_OK) return st;
     if ((st = capp_session_check(session, longest, longest, err)) != CAPP_OK) return st;

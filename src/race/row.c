@@ -32,25 +32,15 @@ static double score_of(const void *user, uint32_t i, double sum) {
     return capp_decide_score(aggregate, row->example->prior, i);
 }
 
-/* Rows mostly share one list of completions: it is tokenized once. */
 static capp_status take_completions(capp_race_call *call, capp_race_row *row, capp_error *err) {
-    unsigned flags = call->options->parse_special ? CAPP_TOKENIZE_SPECIAL : 0;
-    const capp_example *example = row->example;
     const capp_model *model = capp_session_model(call->session);
-    capp_completions *last = call->completions;
-    bool space;
-    capp_status st;
-    if ((st = capp_needs_space(model, capp_end_of_prompt(example, call->options), &space, err)) != CAPP_OK) return st;
-    if (!last || last->texts != example->completions || last->n != example->n_completions || last->space != space) {
-        capp_completions *fresh;
-        if ((st = capp_completions_encode(&fresh, model, example, space, flags, err)) != CAPP_OK) return st;
-        if (last && last->users == 1) call->bytes -= last->bytes;
-        capp_completions_release(last);
-        call->completions = last = fresh;
-        call->bytes += fresh->bytes;
-    }
-    row->completions = last;
-    last->users++;
+    const capp_completions *last = call->completions;
+    size_t released = last && last->users == 1 ? last->bytes : 0;
+    capp_status st = capp_completions_take(&call->completions, model, row->example, call->options, err);
+    if (st != CAPP_OK) return st;
+    if (call->completions != last) call->bytes += call->completions->bytes - released;
+    row->completions = call->completions;
+    row->completions->users++;
     return CAPP_OK;
 }
 

@@ -14,44 +14,19 @@ static capp_status add_offset(capp_window *window, size_t offset, capp_error *er
     return CAPP_OK;
 }
 
-/* Appends the ids and offsets of the previous row, which has the same completions. */
-static capp_status repeat_completions(capp_window *window, size_t n, capp_error *err) {
-    const capp_window_row *same = &window->rows[window->same_row];
-    size_t from = same->first_id + same->n_prompt;
-    capp_status st = CAPP_OK;
-    for (size_t i = 0; i < same->n_scored; i++)
-        if (!capp_ids_push(&window->ids, window->ids.data[from + i])) return capp_fail_memory(err, "the window");
-    for (size_t i = 0; i <= n && st == CAPP_OK; i++)
-        st = add_offset(window, window->offsets[same->first_offset + i], err);
-    return st;
-}
-
 /* Appends the ids of all completions and their offsets. */
 static capp_status encode_completions(capp_window *window, const capp_example *example, capp_window_row *row,
                                       capp_error *err) {
     const capp_model *model = capp_session_model(window->session);
-    unsigned flags = window->options->parse_special ? CAPP_TOKENIZE_SPECIAL : 0;
-    size_t start = window->ids.n, n = example->n_completions;
-    bool space;
-    capp_status st;
-    if ((st = capp_needs_space(model, capp_end_of_prompt(example, window->options), &space, err)) != CAPP_OK) return st;
+    capp_status st = capp_completions_take(&window->list, model, example, window->options, err);
+    if (st != CAPP_OK) return st;
+    const capp_completions *list = window->list;
+    for (size_t i = 0; i < list->ids.n; i++)
+        if (!capp_ids_push(&window->ids, list->ids.data[i])) return capp_fail_memory(err, "the window");
+    row->n_scored = list->ids.n;
     row->first_offset = window->n_offsets;
-    if (window->same_completions == example->completions && window->same_n == n && window->same_space == space) {
-        if ((st = repeat_completions(window, n, err)) != CAPP_OK) return st;
-    } else {
-        if ((st = add_offset(window, 0, err)) != CAPP_OK) return st;
-        for (size_t i = 0; i < n; i++) {
-            st = capp_encode_text(model, example->completions[i], space, flags, "completion", &window->ids, err);
-            if (st != CAPP_OK) return st;
-            if ((st = add_offset(window, window->ids.n - start, err)) != CAPP_OK) return st;
-        }
-        window->same_completions = example->completions;
-        window->same_n = n;
-        window->same_space = space;
-        window->same_row = window->n_rows;
-    }
-    row->n_scored = window->ids.n - start;
-    return CAPP_OK;
+    for (size_t i = 0; i <= list->n && st == CAPP_OK; i++) st = add_offset(window, list->offset[i], err);
+    return st;
 }
 
 static capp_status encode_example(capp_window *window, capp_window_row *row, capp_error *err) {

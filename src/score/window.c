@@ -1,6 +1,7 @@
 #include "score/window.h"
 
 #include "base/mem.h"
+#include "prompt/prompt.h"
 
 void capp_window_free(capp_window *window) {
     capp_free(window->rows);
@@ -12,12 +13,12 @@ void capp_window_free(capp_window *window) {
     capp_free(window->offsets);
     capp_free(window->logprobs);
     capp_judge_free(&window->judge);
+    capp_completions_release(window->list);
 }
 
 void capp_window_clear(capp_window *window) {
     window->n_rows = window->computed = window->judged = window->delivered = window->n_close = 0;
     window->ids.n = window->n_offsets = 0;
-    window->same_completions = NULL;
 }
 
 size_t capp_window_completions(const capp_window *window, const capp_window_row *row) {

@@ -67,10 +67,7 @@ typedef struct capp_window {
     float *logprobs; /* of one row */
     size_t logprobs_capacity;
     capp_judge judge;
-    /* The completions of the previous row as tokens: rows mostly share one list. */
-    const capp_str *same_completions;
-    size_t same_n, same_row;
-    bool same_space;
+    struct capp_completions *list; /* of the latest row, or NULL: rows mostly share one */
 } capp_window;
 
 /* ---- window.c: functions that the steps share ---- */
