@@ -1,6 +1,7 @@
 /* Requests are prepared between the thread of HTTP and that of the engine: models are opened, texts become tokens. So
  * neither of the two waits for a long text or a large file. Large bodies have a thread of their own, in which they are
- * parsed and freed, too: small requests do not wait for them. */
+ * parsed and freed, too: small requests do not wait for them. Requests for a model that is not open yet pass on to the
+ * thread that opens models: requests for the other models do not wait for that. */
 #include "prepare.h"
 
 #include <stdio.h>
@@ -51,15 +52,12 @@ static bool open_model(server *s, model *m, capp_error *err) {
     return true;
 }
 
-/* The message of an error has paths of this machine. */
+/* In the thread that opens models. The message of an error has paths of this machine. */
 static bool is_open(server *s, model *m, failure *f) {
     capp_error err;
-    if (m->opened) return true;
-    pthread_mutex_lock(&s->opening);
-    bool open = m->opened || open_model(s, m, &err);
-    pthread_mutex_unlock(&s->opening);
-    return open || refuse(f, err.status == CAPP_ENOMEM ? 503 : 500, "model",
-                          "the model '%s' cannot be opened; the log of the server says why", m->name);
+    return m->opened || open_model(s, m, &err) ||
+           refuse(f, err.status == CAPP_ENOMEM ? 503 : 500, "model",
+                  "the model '%s' cannot be opened; the log of the server says why", m->name);
 }
 
 /* ---- Requests ---- */
@@ -77,19 +75,35 @@ bool prepare_fits_example(const request *r, const capp_example *example, failure
     return prepare_fits(r, example->prompt, f);
 }
 
+static bool is_ready(const request *r) {
+    const model *m = r->model;
+    return m->opened;
+}
+
+static void pass(server *s, request *r, inbox *box) {
+    pthread_mutex_lock(&s->lock);
+    inbox_put(box, r);
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* The engine takes every request, also one that is answered: it counts and releases them. */
-static void prepare(server *s, request *r) {
+static void prepare(preparer *p, request *r) {
+    server *s = p->server;
+    preparer *opener = &s->preparers[OPENER];
     failure f = {0};
     if (r->late)
         refuse_late(r, &f);
     else if (r->cancelled || s->aborts)
         refuse(&f, 503, "", "cancelled");
-    else if ((r->parsed || parse_request(r, NULL, &f)) && is_open(s, r->model, &f))
-        r->endpoint->prepare(r, &f);
+    else if (r->parsed || parse_request(r, NULL, &f)) {
+        if (p != opener && !is_ready(r)) {
+            pass(s, r, &opener->arrived);
+            return;
+        }
+        if (is_open(s, r->model, &f)) r->endpoint->prepare(r, &f);
+    }
     if (f.status) request_refuse(r, &f);
-    pthread_mutex_lock(&s->lock);
-    inbox_put(&s->prepared, r);
-    pthread_mutex_unlock(&s->lock);
+    pass(s, r, &s->prepared);
 }
 
 static void *run(void *user) {
@@ -100,23 +114,22 @@ static void *run(void *user) {
             request_forget(r);
             request_release(r);
         } else {
-            prepare(p->server, r);
+            prepare(p, r);
         }
     }
     return NULL;
 }
 
-enum { PREPARERS = sizeof((server *)0)->preparers / sizeof *((server *)0)->preparers };
-
+/* One after the other: the last one takes requests from the others. */
 static void end_threads(server *s, size_t n) {
-    for (size_t i = 0; i < n; i++) inbox_end(s, &s->preparers[i].arrived);
-    for (size_t i = 0; i < n; i++) pthread_join(s->preparers[i].thread, NULL);
+    for (size_t i = 0; i < n; i++) {
+        inbox_end(s, &s->preparers[i].arrived);
+        pthread_join(s->preparers[i].thread, NULL);
+    }
     for (size_t i = 0; i < PREPARERS; i++) inbox_free(&s->preparers[i].arrived);
-    pthread_mutex_destroy(&s->opening);
 }
 
 static bool begin_threads(server *s) {
-    pthread_mutex_init(&s->opening, NULL);
     for (size_t i = 0; i < PREPARERS; i++) {
         s->preparers[i].server = s;
         inbox_init(&s->preparers[i].arrived);
@@ -151,7 +164,7 @@ bool prepare_submit(server *s, request *r, failure *f) {
     bool full = s->requests >= s->options->most_requests;
     if (!stopping && !full) {
         request_hold(r);
-        inbox_put(&s->preparers[prepare_is_large(r)].arrived, r);
+        inbox_put(&s->preparers[prepare_is_large(r) ? LARGE : SMALL].arrived, r);
         s->requests++;
     }
     pthread_mutex_unlock(&s->lock);
@@ -160,7 +173,7 @@ bool prepare_submit(server *s, request *r, failure *f) {
 }
 
 void prepare_release(server *s, request *r) {
-    inbox *box = &s->preparers[1].arrived;
+    inbox *box = &s->preparers[LARGE].arrived;
     pthread_mutex_lock(&s->lock);
     bool passes = prepare_is_large(r) && !box->ends;
     if (passes) {

@@ -175,7 +175,10 @@ void inbox_end(server *s, inbox *box);
 
 typedef struct peer peer;
 
-/* A thread that prepares requests. */
+/* The threads that prepare requests: those with small bodies, those with large ones, and those whose model is not open
+ * yet. */
+enum { SMALL, LARGE, OPENER, PREPARERS };
+
 typedef struct preparer {
     server *server;
     pthread_t thread;
@@ -190,10 +193,9 @@ struct server {
     struct MHD_Daemon *daemon;
     void (*resume)(request *r); /* sends more of an answer; called with r->lock held */
     uint16_t port;
-    int listening;         /* the socket that accepted connections, after http_quiesce */
-    preparer preparers[2]; /* the second one is for large bodies */
+    int listening; /* the socket that accepted connections, after http_quiesce */
+    preparer preparers[PREPARERS];
     pthread_t engine;
-    pthread_mutex_t opening; /* of a model */
     pthread_mutex_t lock;
     inbox prepared;       /* requests for the engine */
     request *running;     /* of the engine */

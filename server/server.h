@@ -17,9 +17,9 @@
  *   systemone.c    /v1/systemone
  *   info.c         /tokenize, /detokenize, /v1/models, /healthz, /metrics, /openapi.json, the page
  *
- * Four threads do the work. The thread of HTTP reads requests, checks what needs no model, and sends answers. Two
- * threads prepare requests: they open models and turn texts into tokens. One of them is for large bodies, and also
- * reads their JSON, so that others do not wait for that. The thread of the engine owns the sessions and queues.
+ * Five threads do the work. The thread of HTTP reads requests, checks what needs no model, and sends answers. Three
+ * threads prepare requests: they turn texts into tokens. One of them is for large bodies, and also reads their JSON, so
+ * that others do not wait for that; another one opens models. The thread of the engine owns the sessions and queues.
  * A request belongs to one of them at a time, except for its answer, which has a lock. */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H

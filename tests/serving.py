@@ -73,7 +73,8 @@ def serving(folder, *arguments, build=BUILD, **environment):
         server = Server(process, log, int(found[1]))
         yield server
         assert server.stop() == 0, log.read_text()[-3000:]
-        assert "ERROR: " not in log.read_text(), log.read_text()[-3000:]  # of a sanitizer
+        reports = re.search("ERROR: |WARNING: ThreadSanitizer", log.read_text())
+        assert not reports, log.read_text()[reports.start():][:5000]
     finally:
         if process.poll() is None:
             process.kill()

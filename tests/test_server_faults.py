@@ -18,17 +18,26 @@ from serving import serving
 CLASSES = ["yes", "no", "the other"]
 
 
-@pytest.fixture(scope="module", params=["plain", "asan"])
+@pytest.fixture(scope="module", params=["plain", "asan", pytest.param("tsan", marks=pytest.mark.long)])
 def build_used(request):
-    return request.getfixturevalue("build" if request.param == "plain" else "build_asan")
+    return request.getfixturevalue("build" if request.param == "plain" else f"build_{request.param}")
+
+
+def sanitized(name):
+    folder = os.environ.get(name, "")
+    if not (Path(folder) / "capp").exists():
+        pytest.skip("no build with sanitizers")
+    return Path(folder)
 
 
 @pytest.fixture(scope="module")
 def build_asan():
-    folder = os.environ.get("CAPP_BUILD_ASAN", "")
-    if not (Path(folder) / "capp").exists():
-        pytest.skip("no build with sanitizers")
-    return Path(folder)
+    return sanitized("CAPP_BUILD_ASAN")
+
+
+@pytest.fixture(scope="module")
+def build_tsan():
+    return sanitized("CAPP_BUILD_TSAN")
 
 
 def options_of(tiny_model, *more):
@@ -302,6 +311,28 @@ def test_nobody_waits_for_large_bodies(tmp_path, tiny_model):
             while server.metric("held_bytes"):
                 time.sleep(0.02)
         assert min(shares) < 0.3, shares
+
+
+def test_nobody_waits_for_a_model_that_opens(tmp_path, tiny_model, gemma3, build_used):
+    """Requests for the other models are answered meanwhile; those for the new one, and a large one, when it is open."""
+    with serving(tmp_path, *options_of(tiny_model, "-m", f"gemma={gemma3}"), build=build_used) as server:
+        assert server.post("/tokenize", model="tiny", content="the")["count"]
+        answers = []
+
+        def ask(model, text):
+            server.post("/tokenize", model=model, content=text)
+            answers.append(model)
+
+        large = "the way " * 20_000
+        threads = [threading.Thread(target=ask, args=("gemma", text)) for text in ("the", "a", large)]
+        for thread in threads:
+            thread.start()
+        while len(answers) < 20 and "gemma" not in answers:
+            ask("tiny", "the")
+        for thread in threads:
+            thread.join()
+        assert answers.index("gemma") > 3, answers
+        assert answers.count("gemma") == 3
 
 
 def test_json_counts_as_it_is_in_memory(tmp_path, tiny_model):
