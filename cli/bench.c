@@ -1,6 +1,7 @@
 /* Measures one model on this machine: prefill, scoring, start-up and memory. */
 #include "options.h"
 #include "output_file.h"
+#include "platform.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,13 +5,13 @@
  *   Ollama        models/manifests/HOST/OWNER/NAME/TAG is JSON whose layers name models/blobs/sha256-DIGEST
  *   LM Studio     models/OWNER/NAME/FILE.gguf
  */
-#define _GNU_SOURCE
 #include "caches.h"
 #include "json_parser.h"
 
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "digest.h"
 #include "late.h"
 

@@ -1,5 +1,5 @@
-#define _GNU_SOURCE
 #include "disk.h"
+#include "platform.h"
 #include "util.h"
 
 #include <dirent.h>
@@ -54,7 +54,7 @@ double disk_rate(const char *path) {
     size_t pieces = fstat(file, &facts) ? 0 : (size_t)(facts.st_size / PIECE);
     if (pieces > MOST_PIECES) pieces = MOST_PIECES;
     off_t at = pieces ? facts.st_size - (off_t)(pieces * PIECE) : 0;
-    if (pieces && !posix_fadvise(file, at, (off_t)(pieces * PIECE), POSIX_FADV_DONTNEED)) {
+    if (pieces && forget_pages(file, (uint64_t)at, pieces * PIECE)) {
         double seconds = read_pieces(file, at, pieces);
         if (seconds > 0) rate = (double)pieces * PIECE / seconds;
     }

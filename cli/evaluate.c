@@ -1,4 +1,5 @@
 #include "evaluate_store.h"
+#include "platform.h"
 #include "report.h"
 #include "run.h"
 

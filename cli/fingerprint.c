@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "fingerprint.h"
 
 #include <dirent.h>

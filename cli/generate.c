@@ -1,3 +1,4 @@
+#include "platform.h"
 #include "run.h"
 
 #include <stdlib.h>

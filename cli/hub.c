@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "hub.h"
 #include "caches.h"
 #include "digest.h"
@@ -11,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>

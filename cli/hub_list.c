@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "hub_list.h"
 #include "json_parser.h"
 

@@ -1,5 +1,4 @@
 /* capp init writes a project file: from options, from the columns of an input, and on a terminal by asking. */
-#define _GNU_SOURCE
 #include "caches.h"
 #include "look.h"
 #include "output_file.h"

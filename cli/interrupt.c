@@ -1,5 +1,4 @@
 /* Signals: see util.h. */
-#define _GNU_SOURCE
 #include "util.h"
 
 #include <errno.h>

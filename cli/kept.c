@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "kept.h"
 #include "reader.h"
 

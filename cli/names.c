@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "names.h"
 
 #include <ctype.h>
@@ -6,13 +5,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 char *text_of(const char *format, ...) {
-    char *text = NULL;
-    va_list args;
+    va_list args, again;
     va_start(args, format);
-    if (vasprintf(&text, format, args) < 0) out_of_memory();
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, format, args);
+    if (n < 0) out_of_memory();
+    char *text = allocate((size_t)n + 1, 1);
+    vsnprintf(text, (size_t)n + 1, format, again);
+    va_end(again);
     va_end(args);
     return text;
 }
@@ -57,9 +61,16 @@ size_t split_parts(const char *file, size_t *at) {
     return (size_t)strtoul(end + 10, NULL, 10);
 }
 
+/* The first place of `what` in text, in capitals or not; or NULL. */
+static const char *find_folded(const char *text, const char *what) {
+    for (; *text; text++)
+        if (!strncasecmp(text, what, strlen(what))) return text;
+    return NULL;
+}
+
 bool names_weights(const char *file) {
     size_t at;
-    if (!ends_with(file, ".gguf") || strcasestr(file, "mmproj")) return false;
+    if (!ends_with(file, ".gguf") || find_folded(file, "mmproj")) return false;
     return split_parts(file, &at) == 1 || !strncmp(file + at, "-00001-", 7);
 }
 
@@ -72,7 +83,7 @@ bool name_wants(const char *wanted, const char *file) {
     size_t size = strlen(wanted);
     if (!size) return true;
     if (ends_with(wanted, ".gguf")) return !strcmp(wanted, file) || !strcmp(wanted, base);
-    for (const char *at = base; (at = strcasestr(at, wanted)); at++)
+    for (const char *at = base; (at = find_folded(at, wanted)); at++)
         if ((at == base || !in_word(at[-1])) && !in_word(at[size])) return true;
     return false;
 }

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "output_file.h"
 #include "option_table.h"
 #include "store.h"

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "project.h"
 
 #include "names.h"

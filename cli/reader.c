@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "reader.h"
 
 #include <stdlib.h>

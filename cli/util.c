@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "util.h"
 
 #include <errno.h>
@@ -251,17 +250,6 @@ double seconds_now(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-uint64_t peak_memory(void) {
-    /* Not from getrusage, which also counts the process before it became this program: a copy of its parent. */
-    unsigned long long kib = 0;
-    char line[128];
-    FILE *file = fopen("/proc/self/status", "r");
-    while (file && !kib && fgets(line, sizeof line, file))
-        if (!strncmp(line, "VmHWM:", 6)) kib = strtoull(line + 6, NULL, 10);
-    if (file) fclose(file);
-    return kib * 1024;
 }
 
 bool read_file(const char *path, buffer *content, capp_error *err) {

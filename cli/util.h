@@ -81,9 +81,6 @@ void complain_after(void (*wipe)(void));
 
 double seconds_now(void); /* monotonic */
 
-/* Peak resident size of the process. */
-uint64_t peak_memory(void);
-
 /* Reads the whole file. False and a message with the reason if it cannot be read. */
 bool read_file(const char *path, buffer *content, capp_error *err);
 

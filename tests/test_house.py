@@ -262,25 +262,33 @@ LIBRARIES = ["pcre2", "utf8proc"]
 VECTORS = ["arm_neon", "immintrin"]
 
 
+# What all kinds of Unix have; the command uses it, too.
+UNIX = "dlfcn getopt poll strings sys/file sys/ioctl sys/statvfs termios assert".split()
+COMMAND_LIBRARIES = ["csv", "curl/curl", "openssl/evp", "sqlite3", "utf8proc", "xxhash", "zlib", "zstd"]
+ONE_SYSTEM = r"_(?:GNU|DEFAULT|BSD|DARWIN_C)_SOURCE|__linux__|\bsyscall\b|\w+_np\b|\bposix_fadvise\b|\bPAGE = 4096|/proc/|/sys/"
+
+
 def beyond_posix(path, text):
-    """What this file of src/ uses of one system or processor."""
+    """What this file of src/ or cli/ uses of one system or processor."""
     room = path.parts[1]
-    known = {f"{header}.h" for header in C17 + POSIX + LIBRARIES + (VECTORS if room == "kernel" else [])}
+    more = UNIX + COMMAND_LIBRARIES if path.parts[0] == "cli" else LIBRARIES + (VECTORS if room == "kernel" else [])
+    known = {f"{header}.h" for header in C17 + POSIX + more}
     found = {header for header in re.findall(r"^\s*#\s*include\s*<([^>]+)>", text, re.M) if not (ROOT / "src" / header).exists()}
-    words = r"_(?:GNU|DEFAULT|BSD|DARWIN_C)_SOURCE|__linux__|\bsyscall\b|\w+_np\b|\bPAGE = 4096|/proc/|/sys/"
-    return sorted(found - known) + re.findall(words if room == "kernel" else words + r"|__asm__", text)
+    return sorted(found - known) + re.findall(ONE_SYSTEM if room == "kernel" else ONE_SYSTEM + r"|__asm__", text)
 
 
 def test_only_the_platforms_files_know_the_system():
-    """All others include headers of C17 and POSIX alone, and ask the headers for POSIX alone, so that the compiler
-    rejects calls of one system."""
-    sources = {path.relative_to(ROOT): path.read_text() for path in SOURCES}
-    platform = {path for path in sources if path.parent == Path("src/base") and path.name.startswith("platform")}
+    """All others include headers of C17 and POSIX alone (in cli/ also those of all kinds of Unix), and ask the headers for POSIX
+    alone, so that the compiler rejects calls of one system."""
+    sources = {path.relative_to(ROOT): path.read_text() for path in [*SOURCES, *files_of("cli/*.[ch]")]}
+    platform = {path for path in sources if str(path.parent) in ("src/base", "cli") and path.name.startswith("platform")}
     assert {str(path): wrong for path, text in sources.items() if path not in platform and (wrong := beyond_posix(path, text))} == {}
     assert all(beyond_posix(path, sources[path]) for path in platform if path.suffix == ".c")
     assert beyond_posix(Path("src/file/map.c"), "#define _GNU_SOURCE\n#include <sys/sysinfo.h>\n#include <stdio.h>\n") == [
         "sys/sysinfo.h", "_GNU_SOURCE"]
     assert beyond_posix(Path("src/base/pool.c"), "#include <immintrin.h>\nopen(\"/proc/self\")\n") == ["immintrin.h", "/proc/"]
+    assert beyond_posix(Path("cli/run.c"), "#include <poll.h>\n#include <sys/inotify.h>\nposix_fadvise(file)\n") == [
+        "sys/inotify.h", "posix_fadvise"]
 
 
 def test_every_source_is_built():
