@@ -323,6 +323,18 @@ TEST(same_bits_plamo2_avx2) {
     need_unit("avx2");
     check_arrangements("plamo2", "avx2", 1);
 }
+TEST(same_bits_jamba_avx2) {
+    need_unit("avx2");
+    check_arrangements("jamba", "avx2", 1);
+}
+TEST(same_bits_kimi_linear_avx2) {
+    need_unit("avx2");
+    check_arrangements("kimi-linear", "avx2", 1);
+}
+TEST(same_bits_kimi_linear_avx512bf16_auto) {
+    need_unit("avx512bf16_auto");
+    check_arrangements("kimi-linear", "avx512bf16_auto", 1);
+}
 TEST(same_bits_falcon_h1_avx2) {
     need_unit("avx2");
     check_arrangements("falcon-h1", "avx2", 1);

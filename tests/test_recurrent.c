@@ -98,6 +98,8 @@ TEST(a_lost_matrix_is_seen) {
     check_faults("falcon-h1");
     check_faults("rwkv7");
     check_faults("plamo2");
+    check_faults("jamba");
+    check_faults("kimi-linear");
 }
 
 /* Qwen3.5-4B: 32 layers, every fourth with attention. 77 classes of three tokens fit 1 GB beside the weights, and

@@ -152,9 +152,15 @@ static bool beside(const maker *m) {
     return is(m, "falcon-h1");
 }
 
-/* Whether a layer has attention. The others have a convolution (LFM2), DeltaNet (Qwen 3.5) or Mamba (PLaMo 2). */
+/* Whether the second layer alone has attention. */
+static bool attends_once(const maker *m) {
+    return is(m, "lfm2") || is(m, "plamo2") || is(m, "jamba") || is(m, "kimi-linear");
+}
+
+/* Whether a layer has attention. The others have a convolution (LFM2), DeltaNet (Qwen 3.5), Mamba (PLaMo 2, Jamba) or
+ * Kimi's delta attention. */
 static bool is_attention(const maker *m, int layer) {
-    if (is(m, "lfm2") || is(m, "plamo2")) return layer == 1;
+    if (attends_once(m)) return layer == 1;
     return !is(m, "qwen35") || (layer + 1) % TINY_INTERVAL == 0;
 }
 
@@ -180,6 +186,41 @@ static void add_delta(maker *m, int layer) {
     product_tensor(m, layer, "ssm_out", values, m->width, 1.2, false);
 }
 
+/* Kimi Linear: heads of attention read latent vectors; the other layers have as many heads, wider than a block of
+ * columns. */
+enum { KIMI_LATENT = 18, KIMI_STILL = 10, KIMI_ROPE = 6, KIMI_VALUE = 12, KIMI_DIM = 36 };
+
+static void add_latent(maker *m, int layer, size_t heads) {
+    product_tensor(m, layer, "attn_q", m->width, heads * (KIMI_STILL + KIMI_ROPE), 1.5, false);
+    product_tensor(m, layer, "attn_kv_a_mqa", m->width, KIMI_LATENT + KIMI_ROPE, 1.5, false);
+    norm_tensor(m, layer, "attn_kv_a_norm", KIMI_LATENT, false);
+    product_tensor(m, layer, "attn_kv_b", KIMI_LATENT, heads * (KIMI_STILL + KIMI_VALUE), 1.5, false);
+    product_tensor(m, layer, "attn_output", heads * KIMI_VALUE, m->width, 1.2, false);
+}
+
+static void add_kimi(maker *m, int layer, size_t heads) {
+    static const char *const wide[] = {"q", "k", "v"}, *const latent[] = {"f", "g"};
+    char name[64];
+    size_t values = heads * KIMI_DIM;
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(name, sizeof name, "attn_%s", wide[i]);
+        product_tensor(m, layer, name, m->width, values, 1.5, false);
+        snprintf(name, sizeof name, "ssm_conv1d_%s.weight", wide[i]);
+        layer_tensor(m, layer, name, TINY_TAPS, values, 0, 0.7);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "ssm_%s_a", latent[i]);
+        product_tensor(m, layer, name, m->width, KIMI_DIM, 1.2, false);
+        snprintf(name, sizeof name, "ssm_%s_b", latent[i]);
+        product_tensor(m, layer, name, KIMI_DIM, values, 1.2, false);
+    }
+    product_tensor(m, layer, "ssm_beta", m->width, heads, 1.2, false);
+    layer_tensor(m, layer, "ssm_a", heads, 1, -0.3, 0.1);
+    layer_tensor(m, layer, "ssm_dt.bias", values, 1, 0, 0.5);
+    norm_tensor(m, layer, "ssm_norm", KIMI_DIM, false);
+    product_tensor(m, layer, "attn_output", values, m->width, 1.2, false);
+}
+
 static void add_attention(maker *m, int layer, size_t heads, size_t kv_heads, size_t d) {
     size_t q = heads * d, kv = kv_heads * d;
     if (is(m, "gpt2") || is(m, "plamo2"))
@@ -190,7 +231,7 @@ static void add_attention(maker *m, int layer, size_t heads, size_t kv_heads, si
         product_tensor(m, layer, "attn_v", m->width, kv, 1.5, false);
     }
     product_tensor(m, layer, "attn_output", q, m->width, 1.2, is(m, "gpt2"));
-    if (is(m, "gpt2") || is(m, "llama") || is(m, "nemotron_h") || beside(m)) return;
+    if (is(m, "gpt2") || is(m, "llama") || is(m, "nemotron_h") || is(m, "jamba") || beside(m)) return;
     bool own = is(m, "plamo2"); /* each head has a norm of its own */
     norm_tensor(m, layer, "attn_q_norm", own ? q : d, false);
     norm_tensor(m, layer, "attn_k_norm", own ? kv : d, false);
@@ -223,6 +264,10 @@ static void add_fade(maker *m, int layer) {
     layer_tensor(m, layer, "ssm_a", FADE_KEYS, FADE_VALUES, -0.3, 0.1);
     layer_tensor(m, layer, "ssm_d", FADE_VALUES, 1, 1, 0.3);
     product_tensor(m, layer, "ssm_out", FADE_VALUES, m->width, 1.2, false);
+    if (!is(m, "jamba")) return;
+    layer_tensor(m, layer, "ssm_dt_norm.weight", FADE_RANK, 1, 1, 0.4);
+    layer_tensor(m, layer, "ssm_b_norm.weight", FADE_KEYS, 1, 1, 0.4);
+    layer_tensor(m, layer, "ssm_c_norm.weight", FADE_KEYS, 1, 1, 0.4);
 }
 
 /* RWKV-7: one head, which is wider than a block of columns. */
@@ -309,8 +354,15 @@ static void add_layer(maker *m, int layer, size_t heads, size_t kv_heads, size_t
     else
         norm_tensor(m, layer, is(m, "qwen35") ? "post_attention_norm" : "ffn_norm", m->width, gpt2);
     if (beside(m)) add_scan(m, layer);
-    if (is_attention(m, layer))
+    bool kimi = is(m, "kimi-linear");
+    if (kimi && is_attention(m, layer))
+        add_latent(m, layer, heads);
+    else if (is_attention(m, layer))
         add_attention(m, layer, heads, kv_heads, d);
+    else if (kimi)
+        add_kimi(m, layer, heads);
+    else if (is(m, "jamba"))
+        add_fade(m, layer);
     else if (is(m, "lfm2"))
         add_convolution(m, layer);
     else if (is(m, "plamo2"))
@@ -345,7 +397,19 @@ static void add_mix_keys(maker *m, size_t kv_heads) {
         key_u32(m, "attention.gate_lora_rank", WKV_RANK);
         return;
     }
-    if (is(m, "mamba")) {
+    if (is(m, "kimi-linear")) {
+        const int32_t once[] = {0, 1, 0, 0};
+        gguf_writer_i32_array(m->w, "kimi-linear.attention.head_count_kv", once, 4);
+        key_u32(m, "attention.kv_lora_rank", KIMI_LATENT);
+        key_u32(m, "attention.key_length_mla", KIMI_STILL + KIMI_ROPE);
+        key_u32(m, "attention.value_length_mla", KIMI_VALUE);
+        key_u32(m, "rope.dimension_count", KIMI_ROPE);
+        key_u32(m, "ssm.conv_kernel", TINY_TAPS);
+        key_u32(m, "kda.head_dim", KIMI_DIM);
+        return;
+    }
+    if (is(m, "jamba")) gguf_writer_i32_array(m->w, "jamba.attention.head_count_kv", heads_of_layers, 4);
+    if (is(m, "mamba") || is(m, "jamba")) {
         key_u32(m, "ssm.conv_kernel", TINY_TAPS);
         key_u32(m, "ssm.state_size", FADE_KEYS);
         key_u32(m, "ssm.time_step_rank", FADE_RANK);
@@ -393,10 +457,15 @@ void *tiny_model_with(const char *arch, uint64_t seed, tiny_extra extra, size_t 
     m.width = m.integers ? 2 * BLOCK : 52;
     m.feed = m.integers ? 3 * BLOCK : 76;
     bool gpt2 = !strcmp(arch, "gpt2"), gemma3 = !strcmp(arch, "gemma3");
-    size_t heads = gpt2 || m.integers ? 4 : 6, kv_heads = gpt2 ? 4 : gemma3 && !m.integers ? 1 : 2;
+    size_t heads = gpt2 || m.integers      ? 4
+                   : is(&m, "kimi-linear") ? 2
+                                           : 6,
+           kv_heads = gpt2                    ? 4
+                      : gemma3 && !m.integers ? 1
+                                              : 2;
     size_t d = gpt2 || m.integers ? m.width / 4 : 10;
-    bool rwkv7 = !strcmp(arch, "rwkv7"), lfm2 = !strcmp(arch, "lfm2"), plamo2 = !strcmp(arch, "plamo2");
-    bool mixes = lfm2 || plamo2 || !strcmp(arch, "qwen35") || part_of(&m, 0) || beside(&m);
+    bool rwkv7 = !strcmp(arch, "rwkv7"), lfm2 = !strcmp(arch, "lfm2");
+    bool mixes = attends_once(&m) || !strcmp(arch, "qwen35") || part_of(&m, 0) || beside(&m);
     int layers = gemma3 ? 7 : mixes ? 4 : LAYERS; /* the sixth attends to all positions */
     gguf_writer_str(m.w, "general.architecture", arch);
     key_u32(&m, "context_length", TINY_CONTEXT);

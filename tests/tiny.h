@@ -10,8 +10,9 @@
 
 enum { TINY_VOCABULARY = 300, TINY_CONTEXT = 96, TINY_WINDOW = 11, TINY_TAPS = 4, TINY_INTERVAL = 3 };
 
-/* arch: "llama", "gemma3", "gpt2", "lfm2", "qwen35"; or one of the first three and "_integers": its matrices are stored
- * as integers. The caller frees the result. */
+/* arch: "llama", "gemma3", "gpt2"; with a recurrent state "falcon-h1", "jamba", "kimi-linear", "lfm2", "mamba",
+ * "mamba2", "nemotron_h", "plamo2", "qwen35", "rwkv7"; or one of the first three and "_integers": its matrices are
+ * stored as integers. The caller frees the result. */
 void *tiny_model(const char *arch, uint64_t seed, size_t *size);
 
 /* The same in a file. path has room for at least 64 bytes. The caller unlinks the file. */
