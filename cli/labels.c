@@ -50,7 +50,8 @@ bool labels_fail(capp_str label, const size_t found[2], label_reading way, const
                        label.data, n, n - 1);
     bool index = found[LABELS_BY_INDEX] != SIZE_MAX;
     return fail_at(err, line, "label '%.*s' is none of the %zu classes%s", shown, label.data, n,
-                   index ? "; if labels are indices from 0, use --label-index" : "");
+                   index ? "; if labels are indices from 0, use --label-index"
+                         : "; correct it, add it to the classes, or remove the row");
 }
 
 /* ---- All labels ------------------------------------------------------------------------------------------------ */
