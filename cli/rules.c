@@ -266,16 +266,27 @@ static int by_text(const void *a, const void *b) {
     return order ? order : (x->size > y->size) - (x->size < y->size);
 }
 
-static void warn_duplicates(const row_rules *rules) {
-    capp_str *sorted = allocate(rules->n_classes, sizeof *sorted);
-    if (rules->n_classes) memcpy(sorted, rules->classes, rules->n_classes * sizeof *sorted);
-    qsort(sorted, rules->n_classes, sizeof *sorted, by_text);
-    for (size_t i = 1; i < rules->n_classes; i++)
-        if ((i < 2 || !str_equal(sorted[i - 2], sorted[i])) && str_equal(sorted[i - 1], sorted[i]))
-            complain(
-                "warning: class '%.*s' occurs more than once; its copies share the probability, and the first one wins",
-                (int)sorted[i].size, sorted[i].data);
+/* Whether texts are equal; then warns of each, and says what that means. */
+static bool warn_equal(const capp_str *texts, size_t n, const char *what, const char *effect) {
+    capp_str *sorted = allocate(n, sizeof *sorted);
+    bool any = false;
+    if (n) memcpy(sorted, texts, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, by_text);
+    for (size_t i = 1; i < n; i++) {
+        if (!str_equal(sorted[i - 1], sorted[i])) continue;
+        if (i < 2 || !str_equal(sorted[i - 2], sorted[i]))
+            complain("warning: %s '%.*s' occurs more than once; %s", what, (int)sorted[i].size, sorted[i].data, effect);
+        any = true;
+    }
     free(sorted);
+    return any;
+}
+
+static void warn_duplicates(const row_rules *rules) {
+    const char *effect = rules->n_phrasings ? "labels and columns of this name belong to the first one"
+                                            : "its copies share the probability, and the first one wins";
+    if (!warn_equal(rules->classes, rules->n_classes, "class", effect) && rules->n_phrasings)
+        warn_equal(rules->phrasings, rules->n_phrasings, "phrasing", "its likelihood counts each time");
 }
 
 const capp_str *rules_completions(const row_rules *rules, size_t *n) {

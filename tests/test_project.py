@@ -212,6 +212,18 @@ def test_labels_and_columns_are_classes(model, source, write, tmp_path):
     assert out.read_text().splitlines()[0] == "id,text,prediction,index,probability,second,margin,a,b,c,label,label_index,correct"
 
 
+@pytest.mark.parametrize("classes, message", [
+    ([("x", ["a", "b"]), ("y", ["b", "c"])], "phrasing 'b' occurs more than once; its likelihood counts each time"),
+    ([("x", ["a", "a"]), ("y", ["c"])], "phrasing 'a' occurs more than once"), ([("x", ["a", "b"]), ("y", ["c", "d"])], None),
+    ([("x", ["a", "b"]), ("x", ["c", "d"])], "class 'x' occurs more than once; labels and columns"),
+    ([("x", ["x"]), ("x", ["x"])], "class 'x' occurs more than once")])
+def test_equal_classes_and_phrasings(model, source, write, classes, message):
+    path = write("p.toml", 'template = "{text}"\n' + "".join(f'[[class]]\nname = "{n}"\nphrasings = {json.dumps(p)}\n' for n, p in classes))
+    done = run("classify", *model, "-p", path, source)
+    assert done.returncode == 0 and done.stderr.decode().count("more than once") == (message is not None)
+    assert message is None or message in done.stderr.decode()
+
+
 def test_one_phrasing_each(model, source, write):
     """Other words for the same classes: the predictions are those of the words, under the names of the classes."""
     path = write("p.toml", 'template = "{text}"\n' + "".join(f'[[class]]\nname = "{n}"\nphrasings = ["{p}"]\n' for n, p in [("x", "the first"), ("y", "no")]))
