@@ -10,11 +10,6 @@
 
 enum { CHANNELS = 64 };
 
-size_t capp_mix_floats(const capp_hparams *h) {
-    const capp_mix *mix = &h->mix;
-    return mix->kind ? (mix->taps - 1) * capp_mix_channels(h) + (size_t)mix->heads * mix->keys * mix->values : 0;
-}
-
 /* ---- Convolutions --------------------------------------------------------------------------------------------------
  */
 

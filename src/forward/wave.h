@@ -150,9 +150,6 @@ const float *capp_mix_finish(const capp_forward *forward, const capp_layer *laye
 void capp_wkv_shift_feed(capp_forward *forward, const capp_layer *layer);
 void capp_wkv_feed(capp_forward *forward, const capp_layer *layer, size_t rows, const uint32_t *row);
 
-/* Numbers of a state in one layer. */
-size_t capp_mix_floats(const capp_hparams *h);
-
 /* CAPP_EFORMAT if logits are not finite. */
 capp_status capp_head_logprobs(capp_forward *forward, capp_tree *tree, capp_error *err);
 

@@ -348,10 +348,13 @@ static capp_status check_all_bound(binder *b) {
         if (b->bound[i] || is_buffer(b->s, t) || is_skipped(b, t) ||
             ((b->s->gguf || capp_is_multimodal(b->s)) && capp_is_vision(t->name)) || capp_quant_idle(&b->w->hparams, t))
             continue;
-        return capp_fail(
-            b->err, CAPP_EUNSUPPORTED,
-            "%s: unexpected tensor %.*s in a model of architecture %s: the model has a part that capp does not support",
-            capp_source_path(b->s), (int)(t->name.size < 100 ? t->name.size : 100), t->name.data, b->w->arch->name);
+        char nearest[MOST_NAME];
+        capp_place_nearest(b->w->arch, b->s->gguf, t->name, nearest);
+        return capp_fail(b->err, CAPP_EUNSUPPORTED,
+                         "%s: unexpected tensor %.*s in a model of architecture %s: the model has a part that capp "
+                         "does not support%s%s",
+                         capp_source_path(b->s), (int)(t->name.size < 100 ? t->name.size : 100), t->name.data,
+                         b->w->arch->name, *nearest ? "; the nearest name that capp knows is " : "", nearest);
     }
     return CAPP_OK;
 }

@@ -47,6 +47,11 @@ size_t capp_mix_channels(const capp_hparams *h) {
     return capp_mix_outputs(h) + (capp_mix_selects(m) ? 0 : 2 * (size_t)m->groups * m->keys);
 }
 
+size_t capp_mix_floats(const capp_hparams *h) {
+    const capp_mix *m = &h->mix;
+    return m->kind ? (m->taps - 1) * capp_mix_channels(h) + (size_t)m->heads * m->keys * m->values : 0;
+}
+
 size_t capp_mix_inputs(const capp_hparams *h) {
     const capp_mix *m = &h->mix;
     if (!m->kind) return 0;

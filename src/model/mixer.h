@@ -82,6 +82,9 @@ void capp_mix_only(struct capp_hparams *h, bool bare);
 /* The number of layers that have a state. */
 size_t capp_count_states(const struct capp_hparams *h);
 
+/* Floats of a state in one layer: the last inputs of the convolution, then the matrices. */
+size_t capp_mix_floats(const struct capp_hparams *h);
+
 /* The sizes of a layer's capp_mix: floats of a row's inputs, rows of mix_in (and mix_rates), channels of the
  * convolution, inputs of mix_out. */
 size_t capp_mix_inputs(const struct capp_hparams *h);

@@ -36,6 +36,36 @@ const char *capp_place_next(const char *template) {
     return bar ? bar + 1 : NULL;
 }
 
+/* The first number in a name counts as the layer, the second one as the index. */
+static place numbers_in(capp_str name) {
+    uint32_t numbers[2] = {0};
+    size_t n = 0;
+    for (size_t i = 0; i < name.size && n < 2; i++) {
+        bool is_digit = name.data[i] >= '0' && name.data[i] <= '9';
+        if (is_digit && numbers[n] < UINT32_MAX / 16) numbers[n] = 10 * numbers[n] + (uint32_t)(name.data[i] - '0');
+        if (is_digit && (i + 1 == name.size || name.data[i + 1] < '0' || name.data[i + 1] > '9')) n++;
+    }
+    return (place){.layer = numbers[0], .index = numbers[1]};
+}
+
+void capp_place_nearest(const capp_arch *arch, bool gguf, capp_str name, char *nearest) {
+    static const char *const ends[] = {".weight", ".bias", ""};
+    const place p = numbers_in(name);
+    size_t least = SIZE_MAX;
+    *nearest = 0;
+    for (size_t i = 0; i < (size_t)CAPP_PARTS * 3; i++) {
+        char buffer[MOST_NAME], known[MOST_NAME];
+        const char *template = capp_place_template(arch, gguf, (capp_part)(i / 3), buffer);
+        for (; template; template = capp_place_next(template)) {
+            capp_place_expand(template, &p, ends[i % 3], known);
+            size_t distance = capp_name_distance(name, known);
+            if (distance >= least) continue;
+            least = distance;
+            snprintf(nearest, MOST_NAME, "%s", distance ? known : "");
+        }
+    }
+}
+
 static const capp_tensor *find_alternative(const capp_source *s, const capp_arch *arch, const char *template,
                                            const place *p, const char *suffix, char *name) {
     char own[MOST_NAME];
