@@ -131,6 +131,13 @@ def token_ids(bench, model, path):
     return [(row["prompt_ids"], [c["ids"] for c in row["completions"]]) for row in read_rows(out)]
 
 
+def count_tokens(bench, model, texts):
+    """The number of tokens of each text, with BOS where the model wants it."""
+    path, out = bench.write([{"text": text} for text in texts]), f"{bench.folder}/tokens.jsonl"
+    call(bench, "tokenize", "-m", bench.model(model), "--quiet", "--overwrite", "-o", out, path)
+    return [len(row["ids"]) for row in read_rows(out)]
+
+
 def inspect(bench, model):
     return json.loads(call(bench, "inspect", "--json", bench.model(model)))
 

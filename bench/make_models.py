@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Models of the shapes of Qwen3.5-4B and Gemma 4 E4B, with random weights in the types of Q4_K_M, for `make bench WORK=big`:
+"""Models of the shapes of Qwen3.5-4B, Gemma 4 E4B and Qwen3-30B-A3B, with random weights in the types of Q4_K_M, for `make bench
+WORK=big`:
 
-    $(tools/venv.sh) bench/make_models.py qwen35-4b|gemma4-e4b FILE [--layers N]
+    $(tools/venv.sh) bench/make_models.py qwen35-4b|gemma4-e4b|30b-a3b FILE [--layers N]
 
-They are NAME.gguf in the folder of the peers' models. --layers makes the first N layers alone, for measurements while you
-work. The tokenizers are those of llama.cpp's models of vocabularies, which ../shared/peers/setup.sh unpacks. The digits of
+They are NAME.gguf in the folder of the peers' models. --layers makes the first N layers alone: for measurements while you
+work, or where a program copies the weights and memory does not hold them twice. The tokenizers are those of llama.cpp's models of vocabularies, which ../shared/peers/setup.sh unpacks. The digits of
 all blocks are random, so no page is like another; weights have a deviation of 0.02. The answers mean nothing, but
 every program that reads the file right gives the same ones."""
 import argparse
@@ -23,10 +24,10 @@ def half(x):
     return np.frombuffer(np.float16(x).tobytes(), np.uint8)
 
 
-def q4_k(rng, n):
+def q4_k(rng, n, deviation=DEVIATION):
     """w = d 33 q - dmin 33: all scales and minima are 33, as packed numbers of six bits."""
     blocks = rng.integers(0, 256, (n, 144), dtype=np.uint8)
-    blocks[:, 0:2], blocks[:, 2:4] = half(DEVIATION / 33 / 4.6), half(7.5 * DEVIATION / 33 / 4.6)
+    blocks[:, 0:2], blocks[:, 2:4] = half(deviation / 33 / 4.6), half(7.5 * deviation / 33 / 4.6)
     blocks[:, 4:12], blocks[:, 12:16] = 161, 17
     return blocks
 
@@ -42,7 +43,21 @@ def bf16(rng, n):
     return np.ascontiguousarray((DEVIATION * rng.standard_normal(n, dtype=np.float32)).view(np.uint16)[1::2])
 
 
-BLOCKS = {Type.Q4_K: q4_k, Type.Q6_K: q6_k, Type.BF16: bf16}
+def wide_q4_k(rng, n):
+    return q4_k(rng, n, 1)
+
+
+def narrow_q4_k(rng, n):
+    return q4_k(rng, n, DEVIATION / 10)
+
+
+# What a tensor's values are: a type of the file, or a function that makes its numbers -> the type, what makes n of its blocks
+BLOCKS = {Type.Q4_K: (Type.Q4_K, q4_k), Type.Q6_K: (Type.Q6_K, q6_k), Type.BF16: (Type.BF16, bf16), wide_q4_k: (Type.Q4_K, wide_q4_k),
+          narrow_q4_k: (Type.Q4_K, narrow_q4_k)}
+
+
+def blocks_of(kind):
+    return BLOCKS.get(kind) or (Type.F32, lambda rng, n: kind(rng, n).astype(np.float32))
 
 
 def near_one(rng, n):
@@ -55,6 +70,10 @@ def near_an_eighth(rng, n):
 
 def normal(rng, n):
     return rng.standard_normal(n)
+
+
+def small(rng, n):
+    return DEVIATION * rng.standard_normal(n)
 
 
 def decays(rng, n):
@@ -126,7 +145,29 @@ def gemma4_e4b(n):
     return "gemma4", "gemma-4", vocabulary, facts, tensors
 
 
-MODELS = {"qwen35-4b": (qwen35_4b, 32), "gemma4-e4b": (gemma4_e4b, 42)}
+def a3b_30b(n):
+    """A mixture of 128 experts, of which each token uses 8. Embeddings are large and the outputs of attention, which tokens have
+    in common, small. So tokens stay different, and those of a text use nearly all experts in every layer."""
+    width, experts, feed, heads = 2048, 128, 768, 32 * 128
+    facts = {"block_count": n, "context_length": 40960, "embedding_length": width, "feed_forward_length": 6144,
+             "attention.head_count": 32, "attention.head_count_kv": 4, "attention.key_length": 128, "attention.value_length": 128,
+             "attention.layer_norm_rms_epsilon": 1e-6, "rope.freq_base": 1e6, "expert_count": experts, "expert_used_count": 8,
+             "expert_feed_forward_length": feed}
+    tensors = [("token_embd.weight", [width, 151936], wide_q4_k), ("output.weight", [width, 151936], Type.Q6_K),
+               ("output_norm.weight", [width], near_one)]
+    for i in range(n):
+        layer = {"attn_norm.weight": ([width], near_one), "attn_q.weight": ([width, heads], Type.Q4_K),
+                 "attn_k.weight": ([width, 512], Type.Q4_K), "attn_v.weight": ([width, 512], more_bits(i, n)),
+                 "attn_q_norm.weight": ([128], near_one), "attn_k_norm.weight": ([128], near_one),
+                 "attn_output.weight": ([heads, width], narrow_q4_k), "ffn_norm.weight": ([width], near_one),
+                 "ffn_gate_inp.weight": ([width, experts], small), "ffn_gate_exps.weight": ([width, feed, experts], Type.Q4_K),
+                 "ffn_up_exps.weight": ([width, feed, experts], Type.Q4_K),
+                 "ffn_down_exps.weight": ([feed, width, experts], more_bits(i, n))}
+        tensors += [(f"blk.{i}.{name}", *what) for name, what in layer.items()]
+    return "qwen3moe", "qwen2", 151936, facts, tensors
+
+
+MODELS = {"qwen35-4b": (qwen35_4b, 32), "gemma4-e4b": (gemma4_e4b, 42), "30b-a3b": (a3b_30b, 48)}
 
 
 def add_tokenizer(writer, path, size):
@@ -146,7 +187,7 @@ def add_tokenizer(writer, path, size):
 
 def write_tensors(writer, tensors):
     for name, dims, kind in tensors:
-        stored = kind if kind in BLOCKS else Type.F32
+        stored, _ = blocks_of(kind)
         block, size = gguf.GGML_QUANT_SIZES[stored]
         writer.add_tensor_info(name, dims[::-1], np.dtype(np.float32), math.prod(dims) // block * size, stored)
     writer.write_header_to_file()
@@ -155,10 +196,10 @@ def write_tensors(writer, tensors):
     rng, out = np.random.default_rng(7), writer.fout[0]
     writer.write_padding(out, out.tell())
     for _, dims, kind in tensors:
-        n = math.prod(dims) // gguf.GGML_QUANT_SIZES[kind if kind in BLOCKS else Type.F32][0]
+        stored, make = blocks_of(kind)
+        n = math.prod(dims) // gguf.GGML_QUANT_SIZES[stored][0]
         for i in range(0, n, CHUNK):
-            count = min(n - i, CHUNK)
-            out.write(BLOCKS[kind](rng, count) if kind in BLOCKS else kind(rng, count).astype(np.float32))
+            out.write(make(rng, min(n - i, CHUNK)))
         writer.write_padding(out, out.tell())
 
 

@@ -14,7 +14,7 @@ from results import KINDS, median
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NAMES = {"smollm2": "SmolLM2 Q4_1", "smollm2-Q8_0": "SmolLM2 Q8_0", "7b": "7B Q4_K_M",
-         "30b-a3b": "30B-A3B Q4_K", "gemma3": "Gemma 3 Q4_K_M",
+         "30b-a3b": "30B-A3B Q4_K_M", "qwen35-4b": "Qwen3.5-4B Q4_K_M", "gemma4-e4b": "Gemma 4 E4B Q4_K_M", "gemma3": "Gemma 3 Q4_K_M",
          "gpt2-random-hf": "GPT-2, folder", "smollm2-hf": "SmolLM2, folder", "gemma3-hf": "Gemma 3, folder"}
 
 HEAD = """# Performance
@@ -178,10 +178,11 @@ def machine(results):
     yield table(("measurement", "date", "commit", "duration"),
                 [(f"`{name}`" + (" (quick)" if work["quick"] else ""), work["date"], work["commit"], f"{work['took_seconds']} s")
                  for name, work in results.works.items()])
-    older = [f"{point['name']} {point['n']} ({point['commit']})" for point in results.points("figure")
-             if point.get("commit", results.works["figure"]["commit"]) != results.works["figure"]["commit"]]
+    older = [f"{point.get('model', '')} {point['name']} {point.get('n', '')} ({point['commit']})".replace("  ", " ").strip()
+             for work in ("figure", "big") for point in results.points(work)
+             if point.get("commit", results.works[work]["commit"]) != results.works[work]["commit"]]
     if older:
-        yield "Points of CAPPr's figure that were measured at another commit: " + ", ".join(older) + ".\n"
+        yield "Points of CAPPr's figure and of large models that were measured at another commit: " + ", ".join(older) + ".\n"
 
 
 def speed(results):
@@ -306,18 +307,33 @@ def prefill(results):
         yield table(("file", "program", "tokens per second", "runs", "capp is faster, times", "share of the limit"), rows)
 
 
-def big(results):
-    def gigabytes(facts, name):
-        return f"{facts[name] / 1e9:.2f}" if name in facts else ""
+def file_of(point):
+    return NAMES[point["model"]] + (f", {point['layers']} layers" if "layers" in point else "")
 
-    rows = [[NAMES[point["model"]], point["name"], shown(name), seconds(median(facts)), len(facts["seconds"]),
-             times(stored.ratio(facts, point["methods"]["capp"])) if name != "capp" and "capp" in point["methods"] else "",
-             gigabytes(facts, "anonymous_bytes"), gigabytes(facts, "file_bytes")]
+
+def big(results):
+    def held(facts, name):
+        return gigabytes(facts[name]) if name in facts else ""
+
+    rows = [[file_of(point), point["name"], shown(name), seconds(median(facts)), len(facts["seconds"]),
+             f"{stored.ratio(facts, point['methods']['capp']):.2f}" if name != "capp" and "capp" in point["methods"] else "",
+             held(facts, "anonymous_bytes"), held(facts, "file_bytes")]
             for point in results.points("big") for name, facts in point["methods"].items()]
     if rows:
-        yield "Weights that stay in the file (`--weights-memory 0`). *Class*: the instruction sets that both programs may use.\n"
+        yield "Weights that stay in the file (`--weights-memory 0`), random ones with the shapes of these models. *Class*: the " \
+              "instruction sets that both programs may use. *Start*: seconds to the first decision.\n"
         yield table(("file", "task and class", "program", "seconds", "runs", "capp is faster, times", "own memory, GB",
                      "pages of files, GB"), rows)
+    yield from experts(results)
+
+
+def experts(results):
+    """How many experts of a mixture ran: a file that leaves most of them out would be no measurement."""
+    ran = {file_of(point): facts["experts_run"] / facts["expert_layers_run"] for point in results.points("big")
+           for facts in [point["methods"].get("capp", {})] if "experts_run" in facts}
+    for name, mean in ran.items():
+        yield f"{name}: {mean:.1f} experts ran in a layer, on average. Qwen3-30B-A3B has 48 layers of 128 experts; llama.cpp copies the " \
+              "weights of all that the file has into memory of its own.\n"
 
 
 def start(results):

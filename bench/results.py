@@ -70,7 +70,7 @@ RATIOS = (
      (1.4, 1.4, 1.4), 1.7),
     ("COPA, 24 rows, 7B Q4_K_M, AVX2 alone: llama-perplexity", "big", {"model": "7b", "name": "COPA AVX2"}, "llama-perplexity",
      (2, 2, 2), 2.5),
-    ("prefill of 512, 30B-A3B Q4_K, AVX2 alone: llama-bench", "big", {"model": "30b-a3b", "name": "prefill AVX2"}, "llama-bench",
+    ("prefill of 512, 30B-A3B Q4_K_M, AVX2 alone: llama-bench", "big", {"model": "30b-a3b", "name": "prefill AVX2"}, "llama-bench",
      (1.4, 1.4, 1.4), 2),
     ("prefill of 512, SmolLM2: transformers bfloat16", "prefill", {"name": "smollm2"}, "transformers bfloat16", (2, 1.3, None), 4),
     ("prefill of 512, Gemma 3: transformers bfloat16", "prefill", {"name": "gemma3"}, "transformers bfloat16", (2, 1.3, None), 4),

@@ -1,4 +1,5 @@
 /* Measures one model on this machine: prefill, scoring, start-up and memory. */
+#include "memory.h"
 #include "options.h"
 #include "output_file.h"
 #include "platform.h"
@@ -190,14 +191,6 @@ static void json_report(buffer *text, const bench *b, const capp_stats *stats, c
                    {"score_tokens_per_second", b->score_tokens},
                    {"load_seconds", info->load_seconds},
                    {"open_seconds", b->open_seconds},
-                   {"weight_bytes", (double)info->weight_bytes},
-                   {"whole_weight_bytes", (double)info->whole_weight_bytes},
-                   {"file_bytes", (double)info->file_bytes},
-                   {"file_resident_bytes", (double)capp_model_measure_resident(b->model)},
-                   {"streamed_bytes", (double)info->streamed_bytes},
-                   {"planned_bytes", (double)stats->planned_bytes},
-                   {"used_bytes", (double)stats->used_bytes},
-                   {"peak_memory_bytes", (double)peak_memory()},
                    {"peak_flops", b->peak},
                    {"share_of_peak", b->share}};
     buffer_text(text, "{\"model\": ");
@@ -210,22 +203,18 @@ static void json_report(buffer *text, const bench *b, const capp_stats *stats, c
         buffer_printf(text, ",\n \"%s\": ", numbers[i].name);
         put_double(text, numbers[i].value);
     }
+    memory_json(text, b->model, b->session);
     buffer_text(text, "}\n");
 }
 
-static void text_report(buffer *text, const bench *b, const capp_stats *stats, const capp_model_info *info) {
+static void text_report(buffer *text, const bench *b, const capp_model_info *info) {
     buffer_printf(text, "prefill    %.1f tokens/s (%zu tokens)\n", b->prefill_speed, b->prefill_tokens);
     buffer_printf(text, "scoring    %.1f rows/s, %.1f tokens/s (%d rows of %d completions)\n", b->score_rows,
                   b->score_tokens, SCORE_ROWS, SCORE_CHOICES);
     buffer_printf(text, "products   %.0f GFLOP/s, %.0f %% of the unit's peak on %d threads\n",
                   b->share * b->peak * 1e-9, 100 * b->share, info->threads);
     buffer_printf(text, "start-up   %.3f s to load the model\n", info->load_seconds);
-    buffer_printf(text, "memory     %s at its peak, with the file's pages: weights %s, run %s\n",
-                  human_bytes(peak_memory()), human_bytes(info->weight_bytes), human_bytes(stats->used_bytes));
-    buffer_printf(text, "file       %s, of which %s in the page cache", human_bytes(info->file_bytes),
-                  human_bytes(capp_model_measure_resident(b->model)));
-    if (info->streamed_bytes) buffer_printf(text, "; every wave reads %s", human_bytes(info->streamed_bytes));
-    buffer_char(text, '\n');
+    memory_text(text, b->model, b->session);
 }
 
 static int write_report(const bench *b, output *json) {
@@ -239,7 +228,7 @@ static int write_report(const bench *b, output *json) {
         if (!json->path) return EXIT_DONE;
     }
     buffer text = {0};
-    text_report(&text, b, &stats, &info);
+    text_report(&text, b, &info);
     int code = output_print(buffer_view(&text));
     buffer_free(&text);
     return code;

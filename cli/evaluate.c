@@ -1,4 +1,5 @@
 #include "evaluate_store.h"
+#include "memory.h"
 #include "platform.h"
 #include "report.h"
 #include "run.h"
@@ -155,10 +156,8 @@ static void json_report(buffer *b, const run *this_run, const tally *t, const ca
                       ",\n \"completion_logprobs\": %zu,\n \"completion_logprobs_read\": %zu",
                       t->work.completion_tokens, t->work.completion_tokens_run, t->work.completion_logprobs,
                       t->work.completion_logprobs_read);
-    buffer_printf(b, ",\n \"planned_bytes\": %llu,\n \"used_bytes\": %llu,\n \"weight_bytes\": %llu",
-                  (unsigned long long)stats->planned_bytes, (unsigned long long)stats->used_bytes,
-                  (unsigned long long)info->weight_bytes);
-    buffer_printf(b, ",\n \"peak_memory_bytes\": %llu,\n \"model\": ", (unsigned long long)peak_memory());
+    memory_json(b, this_run->model, this_run->session);
+    buffer_text(b, ",\n \"model\": ");
     put_string(b, capp_str_of(this_run->options->model));
     buffer_text(b, ",\n \"adapters\": ");
     put_string(b, capp_str_of(info->adapters));
@@ -204,8 +203,7 @@ static void text_report(buffer *b, const run *this_run, const tally *t, const ca
     if (all)
         buffer_printf(b, "unfinished %zu of %zu completion tokens (%.1f %%) were never run\n",
                       all > ran ? all - ran : 0, all, all > ran ? 100 - 100 * share_of(ran, all) : 0);
-    buffer_printf(b, "memory     %s at its peak, of which weights %s\n", human_bytes(peak_memory()),
-                  human_bytes(info->weight_bytes));
+    memory_text(b, this_run->model, this_run->session);
     if (t->n_pairs) buffer_printf(b, "\nconfused most (%zu different pairs)\n", t->n_pairs);
     for (size_t i = 0; i < t->n_pairs && i < SHOWN; i++) {
         buffer_printf(b, "%7zu  ", t->pairs[i].count);

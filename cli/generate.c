@@ -1,3 +1,4 @@
+#include "memory.h"
 #include "platform.h"
 #include "run.h"
 
@@ -62,14 +63,9 @@ static void json_report(buffer *b, const run *this_run) {
     put_double(b, this_run->seconds);
     buffer_text(b, ",\n \"load_seconds\": ");
     put_double(b, info.load_seconds);
-    const struct {
-        const char *name;
-        uint64_t value;
-    } counts[] = {{"tokens_computed", stats.tokens_computed}, {"head_rows", stats.head_rows},
-                  {"planned_bytes", stats.planned_bytes},     {"used_bytes", stats.used_bytes},
-                  {"weight_bytes", info.weight_bytes},        {"peak_memory_bytes", peak_memory()}};
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-        buffer_printf(b, ",\n \"%s\": %llu", counts[i].name, (unsigned long long)counts[i].value);
+    buffer_printf(b, ",\n \"tokens_computed\": %llu,\n \"head_rows\": %llu", (unsigned long long)stats.tokens_computed,
+                  (unsigned long long)stats.head_rows);
+    memory_json(b, this_run->model, this_run->session);
     buffer_printf(b, ",\n \"isa\": \"%s\"}\n", info.isa);
 }
 

@@ -213,15 +213,6 @@ static double plan_seconds(const plan_facts *p) {
     return p->sample_tokens ? p->seconds * (double)p->work.tokens_computed / (double)p->sample_tokens : NAN;
 }
 
-static void put_duration(buffer *b, double seconds) {
-    if (seconds < 120)
-        buffer_printf(b, "%.3g seconds", seconds);
-    else if (seconds < 7200)
-        buffer_printf(b, "%.0f minutes", seconds / 60);
-    else
-        buffer_printf(b, "%.1f hours", seconds / 3600);
-}
-
 void plan_text(const plan_facts *p, buffer *b) {
     size_t least, most;
     const capp_work *w = &p->work;
@@ -242,7 +233,7 @@ void plan_text(const plan_facts *p, buffer *b) {
                   human_bytes(p->info.weight_bytes));
     if (p->n_mass) {
         buffer_text(b, "time       ");
-        put_duration(b, plan_seconds(p));
+        buffer_duration(b, plan_seconds(p));
         buffer_printf(b, " (measured on %zu row%s: %.0f tokens per second)\n", p->n_rows, p->n_rows == 1 ? "" : "s",
                       (double)p->sample_tokens / p->seconds);
         buffer_printf(b, "mass       %.3g %% of the probability for the classes, %.3g %% for their first tokens\n",

@@ -1,7 +1,6 @@
 #include "run.h"
 
 #include "chat.h"
-#include "disk.h"
 #include "manifest.h"
 #include "orders.h"
 #include "store_settings.h"
@@ -100,23 +99,6 @@ static bool open_all(run *this_run, const options *settings, row_need need, bool
     return open_earlier(this_run, settings, err);
 }
 
-/* Prints why a model that is larger than memory is slow, and how slow. */
-static void tell_streaming(const run *this_run, const options *settings) {
-    capp_model_info info;
-    capp_model_get_info(this_run->model, &info);
-    if (!info.streamed_bytes) return;
-    buffer text = {0};
-    buffer_printf(&text,
-                  "%s: %s of its %s do not fit the free memory, so every wave of token rows reads them from the disk",
-                  settings->model, human_bytes(info.streamed_bytes), human_bytes(info.file_bytes));
-    double rate = disk_rate(settings->model);
-    if (rate > 0)
-        buffer_printf(&text, ". The disk gives %s per second, so a wave takes at least %.3g seconds",
-                      human_bytes((uint64_t)rate), (double)info.streamed_bytes / rate);
-    complain("%.*s. More --memory makes fewer and larger waves", (int)text.size, text.data);
-    buffer_free(&text);
-}
-
 /* A wrong pre-tokenizer makes other tokens, and so other numbers, without an error. */
 static void tell_pretokenizer(const run *this_run, const options *settings) {
     capp_model_info info;
@@ -135,7 +117,8 @@ bool run_open(run *this_run, const options *settings, row_need need, bool sessio
         complain("%s", err.message);
         return false;
     }
-    if (!settings->quiet) tell_streaming(this_run, settings), tell_pretokenizer(this_run, settings);
+    if (!settings->quiet)
+        stream_open(&this_run->stream, this_run->model, settings), tell_pretokenizer(this_run, settings);
     if (!settings->quiet && !this_run->reader.source.path && isatty(STDIN_FILENO))
         complain("reading rows from the terminal; end with Ctrl-D");
     bool same_terminal = !this_run->output.path && isatty(STDOUT_FILENO), terminal = isatty(STDERR_FILENO);
@@ -537,13 +520,20 @@ void run_call(run *this_run, const row *rows) {
     this_run->calling = (size_t)(rows - this_run->good);
 }
 
+static void tell_time(run *r, const capp_example *examples, size_t n, const capp_run_options *how) {
+    size_t before = r->first + r->place[r->calling];
+    if (r->check.n_rows > before)
+        stream_forecast(&r->stream, r->session, examples, n, r->check.n_rows - before, 1 + r->rules.n_more, how);
+}
+
 static capp_status score_or_decide(scoring *s, size_t n, capp_error *err) {
     run *r = s->run;
     capp_run_options how;
     run_options_of(r, s->rows, &how);
-    if (r->rules.n_more) return orders_score(r->session, &r->rules, s->rows, n, &how, on_result, s, err);
     capp_example *examples = arena_allocate(&r->memory, n, sizeof *examples);
     for (size_t i = 0; i < n; i++) examples[i] = rules_example(&r->rules, &s->rows[i].example);
+    tell_time(r, examples, n, &how);
+    if (r->rules.n_more) return orders_score(r->session, &r->rules, s->rows, n, &how, on_result, s, err);
     if (s->fn) return capp_score(r->session, examples, n, &how, on_result, s, err);
     return capp_predict_early(r->session, examples, n, &how, on_decision, s, err);
 }

@@ -10,6 +10,7 @@
 #include "output_rows.h"
 #include "progress.h"
 #include "rows.h"
+#include "stream.h"
 
 typedef struct run run;
 
@@ -30,6 +31,7 @@ struct run {
     capp_chat *chat;       /* NULL: none was asked for */
     capp_session *session; /* NULL if the command needs none */
     progress progress;
+    stream stream;
     capp_scoring scoring; /* of the last call, if there is a discount */
     arena memory;         /* of the window */
     row *rows;            /* [n_rows] the window, including bad rows */

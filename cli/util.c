@@ -216,6 +216,15 @@ const char *human_bytes(uint64_t bytes) {
     return text;
 }
 
+void buffer_duration(buffer *b, double seconds) {
+    if (seconds < 120)
+        buffer_printf(b, "%.3g seconds", seconds);
+    else if (seconds < 7200)
+        buffer_printf(b, "%.0f minutes", seconds / 60);
+    else
+        buffer_printf(b, "%.1f hours", seconds / 3600);
+}
+
 /* ---- Messages and the system ----------------------------------------------------------------------------------- */
 
 bool fail_at(capp_error *err, size_t line, const char *format, ...) {

@@ -68,6 +68,9 @@ bool parse_bytes(const char *text, uint64_t *value);
 /* A size for messages, such as "1.5 GB" (powers of 1024). Static; up to four at a time. */
 const char *human_bytes(uint64_t bytes);
 
+/* Appends a time for messages, such as "3 minutes". */
+void buffer_duration(buffer *b, double seconds);
+
 /* ---- Messages and the system ----------------------------------------------------------------------------------- */
 
 /* Sets *err to a message about a line of the input (0: no line) and returns false. err->row is the line. */

@@ -475,11 +475,11 @@ typedef struct capp_run_options {
     const capp_scoring *scoring;        /* discount, classes and aggregate_fn; NULL: none */
     const capp_chat *chat;              /* prompts and texts become user messages; prefixes are not allowed. NULL: none
                                          */
-    double
-        window_seconds; /* capp_score and capp_token_logprobs: results arrive at intervals of about this many seconds.
-                           The first window has a few rows. Later windows have as many as the measured speed allows,
-                           but enough to fill a wave, so with a slow model they take longer. 0: windows are as large
-                           as the memory budget allows, up to 4096 rows. The bits of the results do not change. */
+    double window_seconds; /* capp_score and capp_token_logprobs: results arrive at intervals of about this many
+                              seconds. The first window has a few rows. Later windows have as many as the measured speed
+                              allows, but enough to fill a wave, so with a slow model they take longer. 0: windows are
+                              as large as the memory budget allows, up to 4096 rows, as they always are if weights do
+                              not fit the memory (streamed_bytes). The bits of the results do not change. */
 } capp_run_options;
 
 /* Sets *options to the defaults described above. */

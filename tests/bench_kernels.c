@@ -39,6 +39,10 @@ static void fill(float *x, size_t n, float size) {
     }
 }
 
+static size_t least(size_t x, size_t y) {
+    return x < y ? x : y;
+}
+
 /* Each case runs its operation once and returns the number of mathematical operations done; an exp counts as one.
  * cases[] lists the shapes. */
 
@@ -119,18 +123,23 @@ static double case_unpack_quant(void) {
     return (double)(n * k);
 }
 
-/* rows, k, n, block: an expert that few rows chose. Panels are unpacked from blocks of Q4_K in the file, block by block
- * along k, and used once. */
-static double case_few(void) {
+/* rows, k, n, block: an expert that few rows chose. Panels are unpacked from blocks in the file, block by block along
+ * k, and used once. block 0: without panels. */
+static double multiply_few(uint32_t type) {
     const size_t m = shape[0], k = shape[1], n = shape[2], lda = k + CAPP_MAX_STEP, nr = products->nr;
-    const capp_type_info info = capp_type_get(CAPP_TYPE_Q4_K);
-    const capp_unpack_fn unpack = products->unpack(CAPP_TYPE_Q4_K);
+    const size_t block = shape[3] ? shape[3] : k;
+    const capp_type_info info = capp_type_get(type);
+    const capp_unpack_fn unpack = products->unpack(type);
     const char *rows[CAPP_MAX_NR];
     for (size_t j = 0; j < n; j += nr)
         for (size_t from = 0, part; from < k; from += part) {
-            part = k - from < shape[3] ? k - from : shape[3];
+            part = least(k - from, block);
             for (size_t i = 0; i < nr; i++)
                 rows[i] = (const char *)b + STORED + ((j + i) * k + from) / info.block_elems * info.block_bytes;
+            if (!shape[3]) {
+                products->few(type)(c + j, n + CAPP_LANES, a, lda, rows, m, nr, k);
+                continue;
+            }
             unpack(b, rows, nr, part);
             if (from)
                 products->matmul_on(c + j, n + CAPP_LANES, (const char *)a + from * products->element, lda, b, m, nr,
@@ -139,6 +148,13 @@ static double case_few(void) {
                 products->matmul(c + j, n + CAPP_LANES, a, lda, b, m, nr, part, false);
         }
     return 2.0 * (double)m * (double)k * (double)n;
+}
+
+static double case_few(void) {
+    return multiply_few(CAPP_TYPE_Q4_K);
+}
+static double case_few_q6_k(void) {
+    return multiply_few(CAPP_TYPE_Q6_K);
 }
 
 static double case_narrow(void) {
@@ -238,16 +254,24 @@ static const struct {
     {"7b", case_blocks, {192, 3584, 3584, 1024}},
     {"7b", case_blocks, {192, 3584, 18944, 1024}},
     {"7b", case_blocks, {192, 18944, 3584, 1024}},
-    {"few", case_few, {1, 2048, 1536, 1024}}, /* an expert of a model with 30 billion parameters */
-    {"few", case_few, {1, 2048, 1536, 256}},
-    {"few", case_few, {4, 2048, 1536, 1024}},
-    {"few", case_few, {4, 2048, 1536, 256}},
-    {"few", case_few, {8, 2048, 1536, 1024}},
-    {"few", case_few, {8, 2048, 1536, 256}},
-    {"few", case_few, {32, 2048, 1536, 1024}},
-    {"few", case_few, {32, 2048, 1536, 256}},
-    {"few", case_few, {96, 2048, 1536, 1024}},
-    {"few", case_few, {96, 2048, 1536, 256}},
+    {"few", case_few, {1, 2048, 768, 1024}}, /* an expert of a model with 30 billion parameters */
+    {"few", case_few, {1, 2048, 768, 0}},
+    {"few", case_few_q6_k, {1, 2048, 768, 1024}},
+    {"few", case_few_q6_k, {1, 2048, 768, 0}},
+    {"few", case_few, {2, 2048, 768, 1024}},
+    {"few", case_few, {2, 2048, 768, 0}},
+    {"few", case_few_q6_k, {2, 2048, 768, 1024}},
+    {"few", case_few_q6_k, {2, 2048, 768, 0}},
+    {"few", case_few, {4, 2048, 768, 1024}},
+    {"few", case_few, {4, 2048, 768, 0}},
+    {"few", case_few_q6_k, {4, 2048, 768, 1024}},
+    {"few", case_few_q6_k, {4, 2048, 768, 0}},
+    {"few", case_few, {8, 2048, 768, 1024}},
+    {"few", case_few_q6_k, {8, 2048, 768, 1024}},
+    {"few", case_few, {32, 2048, 768, 1024}},
+    {"few", case_few_q6_k, {32, 2048, 768, 1024}},
+    {"few", case_few, {96, 2048, 768, 1024}},
+    {"few", case_few_q6_k, {96, 2048, 768, 1024}},
     {"pack", case_pack, {0, 576, 3072}},
     {"narrow", case_narrow, {576}},
     {"scores", case_scores, {1, 64, 256}},
@@ -352,15 +376,16 @@ static void bench(const capp_products *of, const char *op, bool coarse) {
     printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s\n", kernels->name, name, "peak", "", peak);
     for (size_t j = 0; j < sizeof cases / sizeof *cases; j++) {
         char text[64];
+        const bool few = !strcmp(cases[j].op, "few");
         const bool product = cases[j].run == case_matmul || cases[j].run == case_blocks || cases[j].run == case_pack ||
-                             cases[j].run == case_few || cases[j].run == case_narrow;
+                             few || cases[j].run == case_narrow;
         if ((op && strcmp(op, cases[j].op) != 0) || (of != kernels->f32 && !product)) continue;
         if (cases[j].run == case_pack && !of->pack) continue;
         if (cases[j].run == case_matmul && of->coarsen && cases[j].shape[1] > of->block) continue;
-        if (cases[j].run == case_few && !of->unpack(CAPP_TYPE_Q4_K)) continue;
+        if (few && (!of->unpack(CAPP_TYPE_Q4_K) || (!cases[j].shape[3] && !of->few))) continue;
         memcpy(shape, cases[j].shape, sizeof shape);
         begin_integers();
-        if (cases[j].run == case_few) usual_bytes((unsigned char *)b + STORED, 8 << 20);
+        if (few) usual_bytes((unsigned char *)b + STORED, 8 << 20);
         const double rate = measure(cases[j].run);
         snprintf(text, sizeof text, "%zu %zu %zu %zu", shape[0], shape[1], shape[2], shape[3]);
         printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s %5.1f %%\n", kernels->name, name, cases[j].op, text, rate,

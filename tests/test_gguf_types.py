@@ -254,6 +254,20 @@ def test_integers(capp, pair, experts):
             assert logprobs(capp, model, "i16", "--isa", isa, "--weights-memory", some) == plain, (isa, some)
 
 
+@pytest.mark.parametrize("experts", [None, EXPERTS])
+def test_cached_integers_take_as_much_as_in_the_file(capp, pair, experts):
+    """Also in matrices whose rows have several types, such as q, k and v. Panels have headers, and some are not full."""
+    model = pair(INTEGERS, experts)[0]
+    rows = json.dumps({"prompt": "a", "completions": ["b", "c"], "label": "b"}) + "\n"
+    done = subprocess.run([capp, "evaluate", "-q", "-m", model, "--precision", "i16", "--weights-memory", "all", "--label", "label",
+                           "--json", "-"], input=rows, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    cached, stored = json.loads(done.stdout)["weight_bytes"], 0
+    for tensor in gguf.GGUFReader(str(model)).tensors:
+        stored += int(tensor.n_bytes) if len(tensor.shape) > 1 and not tensor.name.startswith("token_embd") else 0
+    assert stored < cached < 1.1 * stored, (cached, stored)
+
+
 def test_experts_are_counted(capp, pair, tmp_path):
     """capp evaluate counts the experts that ran: at least two in each layer, because each row chooses two."""
     model = pair(INTEGERS, EXPERTS)[0]

@@ -187,6 +187,45 @@ TEST(types_without_a_direct_way_say_so) {
     }
 }
 
+/* ---- Few rows, without panels ---- */
+
+/* Whether the floats are equal, or both NaN. */
+static size_t unequal(const float *x, const float *y, size_t n) {
+    size_t found = 0;
+    for (size_t i = 0; i < n; i++) found += memcmp(x + i, y + i, sizeof *x) && !(isnan(x[i]) && isnan(y[i]));
+    return found;
+}
+
+/* m rows of k times n columns: with a panel, then without. Other elements of c do not change. */
+static void check_few(const capp_products *p, uint32_t type, size_t m, size_t n, size_t k, int how) {
+    enum { LDC = CAPP_MAX_NR + 3 };
+    at_end = between(0, 1);
+    const capp_type_info info = capp_type_get(type);
+    const char *blocks = stored(type, n, k, how), *rows[CAPP_MAX_NR];
+    const size_t lda = k + between(0, 5);
+    float *a = array(m * lda), *want = array(m * LDC), *got = copy_of(want, m * LDC);
+    for (size_t i = 0; i < n; i++) rows[i] = blocks + i * k / info.block_elems * info.block_bytes;
+    p->matmul(want, LDC, a, lda, unpacked(p, type, blocks, n, k), m, n, k, false);
+    p->few(type)(got, LDC, a, lda, rows, m, n, k);
+    const size_t wrong = unequal(want, got, m * LDC);
+    if (wrong)
+        FAIL("%s of %zu columns, %s, %zu rows by %zu of %zu: %zu differ", p->name, p->nr, info.name, m, n, k, wrong);
+    release();
+}
+
+TEST(few_rows) {
+    const capp_products *const *units = all_units();
+    if (!units[0]) SKIP("this machine has no vectors");
+    for (; *units; units++)
+        for (size_t t = 0; (*units)->few && t < TYPES; t++) {
+            const size_t block = capp_type_get(types[t]).block_elems;
+            CHECK((block == 1) == !(*units)->few(types[t]));
+            for (size_t m = 1; block > 1 && m <= CAPP_FEW_ROWS; m++)
+                for (size_t n = (*units)->nr; n > 0; n -= n > 5 ? between(2, 5) : 1)
+                    check_few(*units, types[t], m, n, block * between(1, block == 32 ? 19 : 3), (int)(n % FILLS));
+        }
+}
+
 /* ---- Weights of folders ---- */
 
 enum { QUANT_N = 64, QUANT_K = 256 };

@@ -184,6 +184,25 @@ def test_a_model_that_does_not_fit_memory(capp, tmp_path):
     assert 0.5 * size < streamed <= size and abs(seconds * rate - streamed) < 0.03 * streamed
 
 
+def test_the_time_of_a_run_that_reads_the_weights_again(capp, tmp_path):
+    """The command says how many waves a file of rows needs and how long they take at least. So many waves read the
+    weights: rows are not written at intervals that would cost more of them."""
+    model, rows = make_model(tmp_path / "model.gguf", width=512, feed=1024, layers=3), tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps({"text": f"{i} is a number that somebody wrote here, and then {i * i}"}) + "\n"
+                            for i in range(100)))
+    with open(model, "rb") as file:
+        os.fsync(file.fileno())  # pages that wait to be written cannot be dropped
+    command = [capp, "classify", "-m", model, "--weights-memory", "0", "-c", "yes,no", rows]
+    bound, free = Watched([*command, "--memory", "100T"], ""), Watched([*command, "--memory", "128M"], "")
+    assert bound.returncode == free.returncode == 0 and bound.stdout == free.stdout, bound.stderr
+    wave = float(re.search(r"a wave takes at least ([\d.e-]+) seconds", bound.stderr)[1])
+    found = re.search(r"100 rows need about (\d+) waves?: at least ([\d.e-]+) seconds", bound.stderr)
+    assert found and "waves" not in free.stderr, bound.stderr
+    waves, seconds = int(found[1]), float(found[2])
+    assert waves == 1 and abs(seconds - waves * wave) <= 0.03 * seconds
+    assert bound.read < 2.6 * model.stat().st_size  # once for the wave and once to measure the disk
+
+
 # ---- A large model ---------------------------------------------------------------------------------------------------
 
 
@@ -256,22 +275,62 @@ def test_a_large_model_in_a_small_memory(capp, large):
     assert plain.anonymous + 512 * MIB < cached.anonymous < (budget + 1024 + 200) * MIB
 
 
+def in_group(command, limit, model, stdin=""):
+    """Runs a command in a control group with a limit, with the model's file evicted first."""
+    group = new_group(limit)
+    try:
+        left = evict(model)
+        assert left < 0.01, f"{left:.1%} of {model} stay in the page cache"
+        start = time.monotonic()
+        bound = Watched(command, stdin, preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid())))
+        print(f"{time.monotonic() - start:.1f} s, {bound.read / 1e9:.2f} GB read, {bound.anonymous / 1e6:.0f} MB of its own")
+    finally:
+        time.sleep(0.5)
+        group.rmdir()
+    return bound
+
+
+def many_rows(path):
+    """Rows of about 1,000 tokens: more than a wave holds if the weights fit the memory."""
+    path.write_text("".join(json.dumps({"text": f"{i} is a number that somebody wrote here, and then {i * i}"}) + "\n"
+                            for i in range(70)))
+    return path
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_a_control_group_that_holds_the_model(capp, large, tmp_path):
+    """In a control group of 6 GiB, with nothing set, the file of 4.7 GB is read once by several waves."""
+    command = [capp, "classify", "-m", large, "-c", "yes,no", many_rows(tmp_path / "rows.jsonl")]
+    plain = Watched([*command, "-q"], "")
+    bound = in_group(command, 6 << 30, large)
+    assert plain.returncode == bound.returncode == 0 and bound.stdout == plain.stdout, bound.stderr
+    assert "free memory" not in bound.stderr and len(bound.stdout.splitlines()) == 70
+    assert layer_bytes(large) <= bound.read <= 1.1 * os.path.getsize(large)
+    assert bound.anonymous < (1536 + 200) * MIB  # the budget is a quarter of the group's
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_several_waves_that_read_the_weights_again(capp, large, tmp_path):
+    """In a control group of 3 GiB each wave reads what does not fit once, in as many waves as the command says."""
+    command = [capp, "classify", "-m", large, "--memory", "160M", "--weights-memory", "0", "-c", "yes,no", many_rows(tmp_path / "rows.jsonl")]
+    bound = in_group(command, 3 << 30, large)
+    assert bound.returncode == 0 and len(bound.stdout.splitlines()) == 70, bound.stderr
+    waves = int(re.search(r"70 rows need about (\d+) waves", bound.stderr)[1])
+    streamed = float(re.search(r": ([\d.]+) GB of its", bound.stderr)[1]) * (1 << 30)
+    print(f"{waves} waves, each reads {streamed / 1e9:.2f} GB")
+    assert 2 <= waves and streamed > 1 << 30
+    assert layer_bytes(large) + 0.9 * (waves - 1) * streamed <= bound.read <= 1.2 * (os.path.getsize(large) + (waves - 1) * streamed)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_larger_than_memory(capp, large):
     """In a control group of 3 GiB, a file of 4.7 GB gives the same bits, and each layer is read about once per wave."""
     command = logprobs(capp, large, "--memory", "512M", "--weights-memory", "0")
     plain = Watched(command, LINES)
-    group = new_group(3 << 30)
-    try:
-        left = evict(large)
-        assert left < 0.01, f"{left:.1%} of {large} stay in the page cache"
-        start = time.monotonic()
-        bound = Watched(command, LINES, preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid())))
-        print(f"{time.monotonic() - start:.1f} s, {bound.read / 1e9:.2f} GB read")
-    finally:
-        time.sleep(0.5)
-        group.rmdir()
+    bound = in_group(command, 3 << 30, large, LINES)
     assert bound.returncode == 0 and plain.returncode == 0, bound.stderr
     assert bound.stdout == plain.stdout and len(plain.stdout.splitlines()) == len(ROWS)
     layers = layer_bytes(large)

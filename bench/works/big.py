@@ -1,16 +1,17 @@
 """Models of 4 to 30 billion parameters whose weights stay in the file, against llama.cpp on the same file: prefill of
-512 tokens, COPA and Banking77, time and memory, and the start. Two of them have layers with recurrent states, or side
-embeddings. There is one comparison for each class of instruction sets that this machine has and for which a llama.cpp is
-built (MORE=1 ../shared/peers/setup.sh)."""
+512 tokens, COPA and Banking77, time and memory, and the start. Some have layers with recurrent states, side embeddings or
+a mixture of experts. There is one comparison for each class of instruction sets that this machine has and for which a
+llama.cpp is built (MORE=1 ../shared/peers/setup.sh)."""
 import base
 import engine
 import flops
+import machine
 import peers
 import tasks
 from base import Skip
 
 TOKENS = 512
-MODELS = {"7b": "../shared/peers/make_big.py", "30b-a3b": "../shared/peers/make_big.py", "qwen35-4b": "bench/make_models.py",
+MODELS = {"7b": "../shared/peers/make_big.py", "30b-a3b": "bench/make_models.py", "qwen35-4b": "bench/make_models.py",
           "gemma4-e4b": "bench/make_models.py"}  # and what makes them
 # class -> (llama.cpp's build, capp's instruction set and precision)
 CLASSES = {"own": ("build", None, None), "AVX2": ("build-avx2", "avx2", "auto"), "AVX2, f32": ("build-avx2", "avx2", "f32"),
@@ -26,40 +27,41 @@ def options_of(isa):
 
 
 def text_of(bench, model):
-    """A row whose prompt has about TOKENS tokens."""
-    words = " ".join(row["prompt"] for row in tasks.copa(bench)).split()
-    return {"prompt": " ".join(words[:bench.pick(TOKENS, 32) * 3 // 4]), "completions": ["a", "b"]}
+    """A row whose prompt has TOKENS tokens, or one or two fewer, and their number."""
+    most, words = bench.pick(TOKENS, 32), " ".join(row["prompt"] for row in tasks.copa(bench)).split()
+    texts = [" ".join(words[:n]) for n in range(most // 2, most)]
+    counts = engine.count_tokens(bench, model, texts)
+    count, text = max((count, text) for count, text in zip(counts, texts, strict=True) if count <= most)
+    return {"prompt": text, "completions": ["a", "b"]}, count
 
 
-def prefill(bench, model, name, build, isa, precision):
-    path = bench.write([text_of(bench, model)])
-    tokens = engine.evaluate(bench, model, path, precision, options=options_of(isa))["tokens_computed"]
+def prefill(bench, model, build, isa, precision, _):
+    row, tokens = text_of(bench, model)
+    path = bench.write([row])
     facts = base.alternate(bench, {
         "llama-bench": lambda: peers.llama_bench(bench, model, tokens, build),
         "capp": lambda: engine.evaluate(bench, model, path, precision, options=options_of(isa)),
-    }, bench.pick(3, 1))
-    return {"name": f"prefill {name}", "model": model, "class": name, "tokens": tokens, "need": flops.prefill(bench, model, tokens),
-            "methods": base.agree(facts)}
+    }, min(bench.reps, 3))
+    return {"tokens": tokens, "need": flops.prefill(bench, model, tokens), "methods": base.agree(facts)}
 
 
-def choices(bench, model, work, rows, name, build, isa, precision):
+def choices(bench, model, work, rows, build, isa, precision, need):
     path = bench.write(rows)
     facts = base.alternate(bench, {
         "llama-perplexity": lambda: peers.perplexity(bench, model, rows, FLAGS[work].split(), build),
         "capp": lambda: engine.evaluate(bench, model, path, precision, options=options_of(isa)),
     }, 1)
-    return {"name": f"{work} {name}", "model": model, "class": name, "rows": len(rows), "need": flops.needed(bench, model, path),
-            "methods": base.agree(facts)}
+    return {"rows": len(rows), "need": need or flops.needed(bench, model, path), "methods": base.agree(facts)}
 
 
 def start(bench, model):
     engine.first_decision(bench, model, IN_FILE)  # warms the page cache
     facts = base.alternate(bench, {"capp": lambda: engine.first_decision(bench, model, IN_FILE)}, bench.pick(3, 1))
-    return {"name": "start", "model": model, "methods": facts}
+    return {"name": "start", "model": model, "commit": machine.commit(), "methods": facts}
 
 
 def works(bench, model):
-    """(name of a task, function of a class's name, build, instruction set and precision)."""
+    """(name of a task, function of a class's build, instruction set, precision, and the need of the task if it is known)."""
     yield "prefill", lambda *a: prefill(bench, model, *a)
     if model != "30b-a3b":
         copa = tasks.copa(bench)[:bench.pick(24, 4)]
@@ -69,8 +71,33 @@ def works(bench, model):
         yield "Banking77", lambda *a: choices(bench, model, "Banking77", banking, *a)
 
 
+def tell(bench, label, point):
+    ours = point["methods"].get("capp", {})
+    held = f"; capp holds {ours['anonymous_bytes'] >> 20} MB of its own" if "anonymous_bytes" in ours else ""
+    ran = f" and ran {ours['experts_run'] / ours['expert_layers_run']:.2f} experts in a layer" if "experts_run" in ours else ""
+    bench.say(f"{label}: {base.summary(point['methods'])}{held}{ran}")
+
+
+def measure_classes(bench, model, work, measure, found):
+    for name, (build, isa, precision) in CLASSES.items():
+        label = f"{model} {work} {name}"
+        if not bench.wants(label):
+            continue
+        need = next((point["need"] for point in found.values() if point["name"].split()[0] == work and point["model"] == model), None)
+        try:
+            peers.have(bench, f"llama/{build}/bin/llama-bench", "llama.cpp")
+            point = measure(build, isa, precision or bench.precision, need)
+        except Skip as why:
+            bench.skip(f"{work} of {model}, {name}", why)
+            continue
+        found[label] = {"name": f"{work} {name}", "model": model, "class": name, "commit": machine.commit(),
+                        "layers": flops.shape(bench, model).layers, **point}
+        tell(bench, label, found[label])
+
+
 def run(bench):
-    found = []
+    """Keeps earlier results of the points that bench.only excludes."""
+    found = {f"{point['model']} {point['name']}": point for point in bench.before("big").get("points", ())}
     for model, maker in MODELS.items():
         try:
             bench.model(model)
@@ -78,19 +105,10 @@ def run(bench):
             bench.skip(f"the model {model} ({maker} makes it)", why)
             continue
         for work, measure in works(bench, model):
-            for name, (build, isa, precision) in CLASSES.items():
-                if not bench.wants(f"{model} {work} {name}"):
-                    continue
-                try:
-                    peers.have(bench, f"llama/{build}/bin/llama-bench", "llama.cpp")
-                    point = measure(name, build, isa, precision or bench.precision)
-                except Skip as why:
-                    bench.skip(f"{work} of {model}, {name}", why)
-                    continue
-                found.append(point)
-                memory = point["methods"].get("capp", {}).get("anonymous_bytes", 0)
-                bench.say(f"{work}, {model}, {name}: {base.summary(point['methods'])}; capp holds {memory >> 20} MB of its own")
+            measure_classes(bench, model, work, measure, found)
         if bench.wants(f"{model} start"):
-            found.append(start(bench, model))
-            bench.say(f"first decision, {model}: {base.summary(found[-1]['methods'])}")
-    return {"points": found}
+            found[f"{model} start"] = start(bench, model)
+            tell(bench, f"{model} start", found[f"{model} start"])
+    order = [f"{model} {work}" for model in MODELS for work in
+             (*(f"{work} {name}" for work in ("prefill", *FLAGS) for name in CLASSES), "start")]
+    return {"points": [found[label] for label in order if label in found]}

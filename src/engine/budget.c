@@ -108,9 +108,13 @@ capp_status capp_session_check(const capp_session *session, size_t longest, size
         (unsigned long long)budget, session->exact.weights ? ", use precision f32, which needs half as much," : "");
 }
 
+bool capp_session_streams(const capp_session *session) {
+    return session->fast.weights->resident_layers <= session->fast.weights->hparams.layers;
+}
+
 /* If every wave reads weights from the disk, a wave takes as many rows as possible. */
 static size_t most_rows(const capp_session *session) {
-    return capp_weights_streamed(session->fast.weights) ? MOST_STREAMED_ROWS : MOST_ROWS;
+    return capp_session_streams(session) ? MOST_STREAMED_ROWS : MOST_ROWS;
 }
 
 /* The largest *n up to `most`, at least its present value, with which room, which contains it, fits. */

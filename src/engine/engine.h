@@ -51,6 +51,9 @@ bool capp_session_cancelled(const capp_session *session);
 /* Nodes that a window of several rows may touch. */
 size_t capp_session_node_limit(const capp_session *session);
 
+/* Whether each wave of the session reads weights from the disk again. */
+bool capp_session_streams(const capp_session *session);
+
 /* Nodes of the next window, for a caller that sets the time of a window (score/pace.c); 0: not known yet. */
 size_t *capp_session_pace(capp_session *session);
 

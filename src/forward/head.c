@@ -50,7 +50,7 @@ static void head_task(void *user, size_t tile, int worker) {
     for (size_t row = 0; row < f->n_heads; row += CAPP_HEAD_ROWS) {
         size_t rows = f->n_heads - row < CAPP_HEAD_ROWS ? f->n_heads - row : CAPP_HEAD_ROWS;
         for (size_t from = 0, part; from < m->k; from += part) {
-            const size_t offset = capp_panel_offset(f->weights, m, from);
+            const size_t offset = capp_panel_offset(f->weights, m, panel0, from);
             part = capp_part_of(products, m->k, from);
             for (size_t at = 0; at < n; at += nr)
                 capp_multiply(products, logits + at, CAPP_HEAD_TILE,

@@ -109,6 +109,22 @@ static void multiply_parts(const product *p, const work *x, const panel_group *g
         w->kernels->add(g->y + r * p->ldy, c + r * ldc, least(x->m->columns - g->begin * nr, g->n * nr));
 }
 
+static const float *rows_of_task(const product *p, const work *x) {
+    return (const float *)(const void *)p->x + x->row * p->ldx;
+}
+
+/* Few rows: multiplies without making panels. Returns false where panels must be made. */
+static bool multiply_few(const product *p, const work *x, const panel_group *g, float *scratch) {
+    size_t nr = p->products->nr, width = GROUP_PANELS * nr, ldc = p->add ? width : p->ldy;
+    float *c = p->add ? scratch : g->y;
+    for (size_t i = 0; i < g->n; i++)
+        if (!capp_matrix_few(p->f->weights, x->m, g->begin + i, c + i * nr, ldc, rows_of_task(p, x), p->ldx, x->rows))
+            return false;
+    for (size_t r = 0; p->add && r < x->rows; r++)
+        p->f->weights->kernels->add(g->y + r * p->ldy, c + r * ldc, least(x->m->columns - g->begin * nr, g->n * nr));
+    return true;
+}
+
 static void product_task(void *user, size_t task, int worker) {
     const product *p = user;
     work x = work_of(p, task);
@@ -117,7 +133,8 @@ static void product_task(void *user, size_t task, int worker) {
     panel_group g = {.begin = x.group * GROUP_PANELS};
     g.n = least(GROUP_PANELS, m->panels - g.begin);
     g.y = p->y + x.row * p->ldy + g.begin * nr;
-    (is_whole(p->products, m) ? multiply_whole : multiply_parts)(p, &x, &g, scratch_of(p->f, worker));
+    if (!multiply_few(p, &x, &g, scratch_of(p->f, worker)))
+        (is_whole(p->products, m) ? multiply_whole : multiply_parts)(p, &x, &g, scratch_of(p->f, worker));
     for (size_t r = 0; m->bias && r < x.rows; r++)
         p->f->weights->kernels->add(g.y + r * p->ldy, m->bias + g.begin * nr,
                                     least(m->columns - g.begin * nr, g.n * nr));
@@ -252,6 +269,16 @@ static size_t sums_floats(const capp_products *products, const capp_matrix *m, s
     return (is_whole(products, m) ? STRIP_ROWS : rows) * m->parts * GROUP_PANELS * products->nr;
 }
 
+/* As multiply_few, for a group of an activated product. sums: as in multiply_strip. */
+static bool sum_few(const product *p, const work *x, const group *g, float *sums) {
+    size_t nr = p->products->nr, width = GROUP_PANELS * nr, parts = x->m->parts;
+    for (size_t i = 0; i < g->n * parts; i++)
+        if (!capp_matrix_few(p->f->weights, x->m, g->begin * parts + i, sums + i % parts * width + i / parts * nr,
+                             parts * width, rows_of_task(p, x), p->ldx, x->rows))
+            return false;
+    return true;
+}
+
 static void activated_task(void *user, size_t task, int worker) {
     const product *p = user;
     work x = work_of(p, task);
@@ -262,6 +289,10 @@ static void activated_task(void *user, size_t task, int worker) {
     size_t strip = is_whole(products, m) ? STRIP_ROWS : BLOCK_ROWS;
     group g = {.m = m, .begin = x.group * GROUP_PANELS};
     g.n = least(GROUP_PANELS, m->panels / m->parts - g.begin);
+    if (sum_few(p, &x, &g, scratch)) {
+        activate_strip(p, &g, scratch, x.row, x.rows);
+        return;
+    }
     for (size_t from = 0, part; from < m->k; from += part) {
         part = capp_part_of(products, m->k, from);
         capp_matrix_parts(p->f->weights, m, g.begin * m->parts, g.n * m->parts, from, room, g.parts);

@@ -12,6 +12,7 @@
 enum { TILE_ROWS = 6, TILE_VECTORS = 4, PANEL_VECTORS = 1 };
 
 #define UNPACK       capp_unpack_avx2
+#define FEW          capp_few_avx2
 #define UNPACK_QUANT capp_unpack_quant_avx2
 
 /* X(rows, vectors): rows * vectors <= 6 sums, each in a pair of registers */

@@ -12,6 +12,7 @@
 enum { TILE_ROWS = 12, TILE_VECTORS = 8, PANEL_VECTORS = 2 };
 
 #define UNPACK       capp_unpack_avx512
+#define FEW          capp_few_avx512
 #define UNPACK_QUANT capp_unpack_quant_avx512
 
 /* X(rows, vectors): rows * vectors <= 24 sums */

@@ -99,6 +99,12 @@ enum { CAPP_BLOCK_K = 1024 }; /* 192 rows of this length are 768 KB of float32 *
  * read. */
 typedef void (*capp_unpack_fn)(void *panel, const char *const *rows, size_t n, size_t k);
 
+/* c [m][n] = a [m][k] times the transpose of n <= nr rows of stored blocks, m <= CAPP_FEW_ROWS: without a panel, but
+ * with the bits of a panel that is unpacked from them and multiplied. */
+enum { CAPP_FEW_ROWS = 4 };
+typedef void (*capp_few_fn)(float *c, size_t ldc, const float *a, size_t lda, const char *const *rows, size_t m,
+                            size_t n, size_t k);
+
 struct capp_quant;
 
 typedef struct capp_products {
@@ -111,6 +117,7 @@ typedef struct capp_products {
     size_t (*panel_bytes)(uint32_t type, size_t k); /* a multiple of 64; only products of integers, which store blocks
                                                        of that type, use type */
     capp_unpack_fn (*unpack)(uint32_t type); /* returns NULL for a type whose rows must be dequantized and packed */
+    capp_few_fn (*few)(uint32_t type);       /* only float32; NULL, or returns NULL, where few rows need a panel, too */
     /* Makes a whole panel from the rows first .. first + nr - 1 of a folder's weight (kernel/quant_layout.h), of their
      * inputs from .. from + k - 1: as capp_quant_rows and then pack do. Returns false, and has done nothing, where
      * these must be used. NULL: always. */

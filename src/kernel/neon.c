@@ -13,6 +13,7 @@
 enum { TILE_ROWS = 6, TILE_VECTORS = 2, PANEL_VECTORS = 1 };
 
 #define UNPACK       capp_unpack_neon
+#define FEW          capp_few_neon
 #define UNPACK_QUANT capp_unpack_quant_neon
 
 /* X(rows, vectors): rows * vectors <= 6 sums, each in four registers */

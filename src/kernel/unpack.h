@@ -12,6 +12,11 @@ capp_unpack_fn capp_unpack_avx2(uint32_t type);       /* panels of float32, 16 c
 capp_unpack_fn capp_unpack_avx512(uint32_t type);     /* of float32, 32 columns */
 capp_unpack_fn capp_unpack_avx512bf16(uint32_t type); /* of bfloat16, 32 columns */
 
+/* Products of few rows without panels: capp_products.few. NULL for types without blocks: copying them is cheap. */
+capp_few_fn capp_few_avx2(uint32_t type);
+capp_few_fn capp_few_avx512(uint32_t type);
+capp_few_fn capp_few_neon(uint32_t type);
+
 capp_unpack_fn capp_unpack_neon(uint32_t type);     /* of float32, 16 columns */
 capp_unpack_fn capp_unpack_neonbf16(uint32_t type); /* of bfloat16, 16 columns */
 

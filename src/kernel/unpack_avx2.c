@@ -19,6 +19,12 @@ typedef __m256 v_floats;
 V v_floats v_load(const float *p) {
     return _mm256_loadu_ps(p);
 }
+V void v_store(float *p, v_floats v) {
+    _mm256_storeu_ps(p, v);
+}
+V v_floats v_fma(v_floats a, v_floats b, v_floats c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
 V v_floats v_set(float f) {
     return _mm256_set1_ps(f);
 }
@@ -86,10 +92,15 @@ V void transpose(uint32_t *y, size_t ldy, const void *x, size_t stride) {
 }
 
 #include "kernel/unpack.inc"
+#include "kernel/unpack_few.inc"
 #include "kernel/unpack_quant.inc"
 
 capp_unpack_fn capp_unpack_avx2(uint32_t type) {
     return unpack_of(type);
+}
+
+capp_few_fn capp_few_avx2(uint32_t type) {
+    return few_of(type);
 }
 
 bool capp_unpack_quant_avx2(void *panel, const capp_quant *q, size_t first, size_t from, size_t k) {

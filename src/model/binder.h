@@ -58,6 +58,9 @@ typedef struct job {
 /* Sets the fields of m that depend on the products. */
 void capp_set_panels(const capp_weights *w, capp_matrix *m);
 
+/* The place of a panel in the cache, after the matrix's first one; of panel m->panels: the size of all. */
+size_t capp_panel_place(const capp_weights *w, const capp_matrix *m, size_t panel);
+
 /* Whether every panel of m can be unpacked for products of integers, whatever the instruction set. */
 bool capp_has_integers(const capp_matrix *m);
 

@@ -40,8 +40,8 @@ static unsigned rank_of(const capp_weights *w, const capp_matrix *m) {
     return is_plain(m) ? kind + 1 : kind;
 }
 
-static size_t bytes_of(const capp_matrix *m) {
-    return m->panels * m->panel_bytes;
+static size_t bytes_of(const capp_weights *w, const capp_matrix *m) {
+    return capp_panel_place(w, m, m->panels);
 }
 
 /* Chooses jobs whose matrices fit in `bytes` bytes and sets the place of each: packed is an offset until the block is
@@ -50,7 +50,7 @@ static size_t choose(const capp_weights *w, job *jobs, size_t n, uint64_t bytes,
     size_t taken = 0;
     for (unsigned rank = LAYERS; rank < RANKS; rank++)
         for (size_t i = 0; i < n; i++) {
-            size_t own = bytes_of(jobs[i].matrix);
+            size_t own = bytes_of(w, jobs[i].matrix);
             if (rank_of(w, jobs[i].matrix) != rank || own > bytes - taken) continue;
             chosen[i] = true;
             taken += own;
@@ -86,7 +86,7 @@ static capp_status make_room(capp_packer *p, capp_weights *w, int threads, capp_
     /* Huge pages save a hundred thousand page faults. */
     capp_advise(w->block, (size_t)w->packed_bytes, CAPP_PAGES_HUGE);
     size_t at = 0;
-    for (size_t i = 0; i < p->n_jobs; at += bytes_of(p->jobs[i++].matrix)) p->jobs[i].matrix->packed = w->block + at;
+    for (size_t i = 0; i < p->n_jobs; at += bytes_of(w, p->jobs[i++].matrix)) p->jobs[i].matrix->packed = w->block + at;
     return CAPP_OK;
 }
 
@@ -97,7 +97,7 @@ capp_status capp_packer_make(capp_packer **out, binder *b, capp_cache cache, int
         size_t bytes;
         const capp_matrix *m = b->jobs[i].matrix;
         if (!capp_mul(m->panels, m->panel_bytes, &bytes) ||
-            __builtin_add_overflow(w->whole_bytes, bytes, &w->whole_bytes) || w->whole_bytes > SIZE_MAX / 2)
+            __builtin_add_overflow(w->whole_bytes, bytes_of(w, m), &w->whole_bytes) || w->whole_bytes > SIZE_MAX / 2)
             return fail_size(b);
     }
     capp_packer *p = capp_new0(1, sizeof *p);
@@ -136,7 +136,8 @@ static void pack_task(void *user, size_t task, int worker) {
     }
     const capp_matrix *m = p->jobs[low].matrix;
     size_t panel = task - p->jobs[low].first_task;
-    capp_pack_panel(p->w, m, panel, m->packed + panel * m->panel_bytes, p->scratch + (size_t)worker * p->scratch_size);
+    capp_pack_panel(p->w, m, panel, m->packed + capp_panel_place(p->w, m, panel),
+                    p->scratch + (size_t)worker * p->scratch_size);
     atomic_fetch_add_explicit(&p->n_done, 1, memory_order_relaxed);
 }
 

@@ -40,11 +40,11 @@ typedef struct capp_matrix {
     size_t parts, columns; /* 2 for gate and up side by side, else 1 */
     size_t panels;         /* parts * ceil(columns / nr) */
     size_t panel_bytes;    /* of the largest panel */
-    uint32_t widest;       /* the type of its sources whose blocks make the largest panels */
+    bool mixed;            /* panels of integers of several types, which have different sizes */
     size_t extra;          /* number of additional floats for reading rows of its sources */
-    char *packed;          /* [panels][panel_bytes], 64-byte aligned, in the cache; NULL: packed when used */
-    const float *bias;     /* [n], or NULL */
-    capp_curve curve;      /* for the activation of the output, if that is CAPP_XIELU */
+    char *packed;      /* the panels, in the cache, 64-byte aligned, each at capp_panel_place; NULL: packed when used */
+    const float *bias; /* [n], or NULL */
+    capp_curve curve;  /* for the activation of the output, if that is CAPP_XIELU */
     const capp_tensor *source[CAPP_MOST_SOURCES]; /* [n_sources] the tensors that contain its rows, in order */
     size_t n_sources;
     capp_delta *deltas;   /* a list; added to the rows when they are packed */

@@ -567,12 +567,12 @@ uint64_t capp_weights_streamed(const capp_weights *w);
 /* Prefetches a matrix that is not cached. */
 void capp_matrix_prefetch(const capp_matrix *m);
 
-/* The offset in a panel of the part of k that begins at `from`; from k: the size of a panel. */
-size_t capp_panel_offset(const capp_weights *w, const capp_matrix *m, size_t from);
+/* The offset in a panel of the part of k that begins at `from`; from k: the size of the panel. */
+size_t capp_panel_offset(const capp_weights *w, const capp_matrix *m, size_t panel, size_t from);
 
-/* Returns panels first .. first + n - 1 of m, one after another, 64-byte aligned. In each panel its parts along k
- * follow one another, each at its capp_panel_offset. The panels are in the cache, or this packs them into scratch.
- * scratch has capp_matrix_scratch(w, m, n) floats and is 64-byte aligned. */
+/* Returns panels first .. first + n - 1 of m, which is not mixed, one after another, 64-byte aligned. In each panel its
+ * parts along k follow one another, each at its capp_panel_offset. The panels are in the cache, or this packs them into
+ * scratch. scratch has capp_matrix_scratch(w, m, n) floats and is 64-byte aligned. */
 const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, float *scratch);
 
 /* The length of the part of k that begins at `from`: one block of the products, or the rest of k. */
@@ -583,6 +583,11 @@ size_t capp_part_of(const capp_products *products, size_t k, size_t from);
  * packed in parts is packed completely with the first. */
 void capp_matrix_parts(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, size_t from, float *scratch,
                        const char **parts);
+
+/* c [rows][ldc] = x [rows][ldx] times the columns of a panel, without making it, for at most CAPP_FEW_ROWS rows.
+ * Returns false, and has done nothing, where the panel must be made. */
+bool capp_matrix_few(const capp_weights *w, const capp_matrix *m, size_t panel, float *c, size_t ldc, const float *x,
+                     size_t ldx, size_t rows);
 
 /* The number of floats of scratch, in whole vectors; 0 if m is in the cache. */
 size_t capp_matrix_scratch(const capp_weights *w, const capp_matrix *m, size_t n);

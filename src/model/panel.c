@@ -13,23 +13,63 @@ static uint32_t integer_type(const capp_tensor *t) {
     return t->type == CAPP_TYPE_QUANTIZED ? ((const capp_quant *)t->data)->blocks : t->type;
 }
 
-size_t capp_panel_offset(const capp_weights *w, const capp_matrix *m, size_t from) {
+/* As capp_panel_offset, in a panel of a source of the matrix. */
+static size_t offset_in(const capp_weights *w, const capp_matrix *m, const capp_tensor *source, size_t from) {
     const capp_products *products = capp_products_of(w, m);
     size_t offset = 0;
     for (size_t at = 0, part; at < from; at += part) {
         part = capp_part_of(products, m->k, at);
-        offset += products->panel_bytes(m->widest, part);
+        offset += products->panel_bytes(integer_type(source), part);
     }
     return offset;
+}
+
+/* The source in which a panel begins. Only panels of integers depend on it, and all rows of such a panel have one type.
+ */
+static const capp_tensor *source_of(const capp_weights *w, const capp_matrix *m, size_t panel) {
+    size_t row = panel % m->parts * m->columns + panel / m->parts * capp_products_of(w, m)->nr, s = 0;
+    for (size_t end = 0; s + 1 < m->n_sources; s++)
+        if (row < (end += (size_t)m->source[s]->dims[1])) break;
+    return m->source[s];
+}
+
+size_t capp_panel_offset(const capp_weights *w, const capp_matrix *m, size_t panel, size_t from) {
+    return offset_in(w, m, m->mixed ? source_of(w, m, panel) : m->source[0], from);
+}
+
+/* Panels with a first row in [begin, end) of the rows of a part, of its first n panels. */
+static size_t panels_within(size_t begin, size_t end, size_t nr, size_t n) {
+    size_t first = (begin + nr - 1) / nr, last = (end + nr - 1) / nr;
+    if (last > n) last = n;
+    return first < last ? last - first : 0;
+}
+
+size_t capp_panel_place(const capp_weights *w, const capp_matrix *m, size_t panel) {
+    size_t begin = 0, bytes = 0, nr = capp_products_of(w, m)->nr;
+    if (!m->mixed) return panel * m->panel_bytes;
+    for (size_t s = 0; s < m->n_sources; s++) {
+        size_t end = begin + (size_t)m->source[s]->dims[1], n = 0;
+        for (size_t part = 0; part < m->parts; part++) {
+            size_t low = part * m->columns, high = low + m->columns;
+            size_t from = begin > low ? begin : low, to = end < high ? end : high;
+            if (from < to) n += panels_within(from - low, to - low, nr, panel / m->parts + (part < panel % m->parts));
+        }
+        bytes += n * offset_in(w, m, m->source[s], m->k);
+        begin = end;
+    }
+    return bytes;
 }
 
 void capp_set_panels(const capp_weights *w, capp_matrix *m) {
     const capp_products *products = capp_products_of(w, m);
     m->panels = m->parts * ((m->columns + products->nr - 1) / products->nr);
-    for (size_t s = 0; s < m->n_sources; s++)
-        if (!s || products->panel_bytes(integer_type(m->source[s]), m->k) > products->panel_bytes(m->widest, m->k))
-            m->widest = integer_type(m->source[s]);
-    m->panel_bytes = capp_panel_offset(w, m, m->k);
+    m->panel_bytes = 0;
+    m->mixed = false;
+    for (size_t s = 0; s < m->n_sources; s++) {
+        size_t bytes = offset_in(w, m, m->source[s], m->k);
+        m->mixed = m->mixed || (s && bytes != m->panel_bytes);
+        if (bytes > m->panel_bytes) m->panel_bytes = bytes;
+    }
 }
 
 static const uint32_t *inputs_of(const capp_tensor *t) {
@@ -95,6 +135,7 @@ static panel_rows rows_of(const capp_weights *w, const capp_matrix *m, size_t pa
 typedef struct stored_rows {
     const char *at[CAPP_MAX_NR];
     capp_unpack_fn unpack;
+    uint32_t type_id;
     capp_type_info type;
 } stored_rows;
 
@@ -113,6 +154,7 @@ static stored_rows find_stored(const capp_weights *w, const capp_matrix *m, pane
         if (from < to) type = t->type;
         begin = end;
     }
+    stored.type_id = type;
     stored.type = capp_type_get(type);
     if (!m->deltas && !m->factors && products->block % stored.type.block_elems == 0)
         stored.unpack = products->unpack(type);
@@ -124,6 +166,17 @@ static void unpack_part(const stored_rows *stored, size_t n, size_t from, size_t
     const char *at[CAPP_MAX_NR];
     for (size_t i = 0; i < n; i++) at[i] = stored->at[i] + from / stored->type.block_elems * stored->type.block_bytes;
     stored->unpack(panel, at, n, k);
+}
+
+bool capp_matrix_few(const capp_weights *w, const capp_matrix *m, size_t panel, float *c, size_t ldc, const float *x,
+                     size_t ldx, size_t rows) {
+    const capp_products *products = capp_products_of(w, m);
+    if (m->packed || !products->few || rows > CAPP_FEW_ROWS) return false;
+    panel_rows r = rows_of(w, m, panel);
+    stored_rows stored = find_stored(w, m, r);
+    const capp_few_fn few = stored.unpack ? products->few(stored.type_id) : NULL;
+    if (few) few(c, ldc, x, ldx, stored.at, rows, r.n, m->k);
+    return few != NULL;
 }
 
 /* Dequantizes the rows of a panel. */
@@ -175,7 +228,7 @@ static bool unpack_quantized(const capp_weights *w, const capp_matrix *m, panel_
     if (r.n < products->nr || r.row + r.n > begin + t->dims[1]) return false;
     for (size_t from = 0, part; from < m->k; from += part) {
         part = capp_part_of(products, m->k, from);
-        if (!products->unpack_quant((char *)packed + capp_panel_offset(w, m, from), t->data, r.row - begin, from, part))
+        if (!products->unpack_quant((char *)packed + offset_in(w, m, t, from), t->data, r.row - begin, from, part))
             return false;
     }
     return true;
@@ -193,7 +246,7 @@ void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, 
     else if (!stored.unpack)
         read_panel(w, m, r, rows);
     for (size_t from = 0, part; from < m->k; from += part) {
-        char *to = (char *)packed + capp_panel_offset(w, m, from);
+        char *to = (char *)packed + capp_panel_offset(w, m, panel, from);
         part = capp_part_of(products, m->k, from);
         if (stored.unpack)
             unpack_part(&stored, r.n, from, part, to);
@@ -223,9 +276,8 @@ void capp_matrix_parts(const capp_weights *w, const capp_matrix *m, size_t first
                        const char **parts) {
     float *rows = scratch + n * m->panel_bytes / sizeof(float);
     const capp_products *products = capp_products_of(w, m);
-    size_t offset = capp_panel_offset(w, m, from);
     for (size_t i = 0; i < n; i++) {
-        char *room = m->packed ? m->packed + (first + i) * m->panel_bytes : (char *)scratch + i * m->panel_bytes;
+        char *room = m->packed ? m->packed + capp_panel_place(w, m, first + i) : (char *)scratch + i * m->panel_bytes;
         panel_rows r = rows_of(w, m, first + i);
         stored_rows stored = {.unpack = NULL};
         if (!m->packed) stored = find_stored(w, m, r);
@@ -233,6 +285,6 @@ void capp_matrix_parts(const capp_weights *w, const capp_matrix *m, size_t first
             unpack_part(&stored, r.n, from, capp_part_of(products, m->k, from), room);
         else if (!m->packed && !from)
             capp_pack_panel(w, m, first + i, room, rows);
-        parts[i] = stored.unpack ? room : room + offset;
+        parts[i] = stored.unpack ? room : room + capp_panel_offset(w, m, first + i, from);
     }
 }

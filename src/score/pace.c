@@ -1,5 +1,6 @@
 /* The size of windows, so that each takes about as long as the caller wants: how many nodes of the token tree a window
- * may have. The session keeps what it learned from call to call. */
+ * may have. The session keeps what it learned from call to call. If every wave reads the weights from the disk, windows
+ * are as large as the budget allows, so that as many rows as possible share the reading. */
 #include "score/window.h"
 
 /* The number of nodes of the first window; the smallest number of later ones, because small waves are slow, above all
@@ -13,7 +14,8 @@ static size_t nodes_of(const capp_window *window) {
 
 bool capp_window_has_time(const capp_window *window) {
     size_t pace = *capp_session_pace(window->session);
-    return !(window->options->window_seconds > 0) || nodes_of(window) < (pace ? pace : FIRST_NODES);
+    return !(window->options->window_seconds > 0) || capp_session_streams(window->session) ||
+           nodes_of(window) < (pace ? pace : FIRST_NODES);
 }
 
 void capp_window_learn_pace(capp_window *window, size_t nodes, double seconds) {

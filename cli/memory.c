@@ -1,0 +1,30 @@
+#include "memory.h"
+
+void memory_json(buffer *b, const capp_model *model, const capp_session *session) {
+    capp_stats stats;
+    capp_model_info info;
+    capp_session_get_stats(session, &stats);
+    capp_model_get_info(model, &info);
+    const struct {
+        const char *name;
+        uint64_t bytes;
+    } numbers[] = {{"planned_bytes", stats.planned_bytes},  {"used_bytes", stats.used_bytes},
+                   {"weight_bytes", info.weight_bytes},     {"whole_weight_bytes", info.whole_weight_bytes},
+                   {"file_bytes", info.file_bytes},         {"file_resident_bytes", capp_model_measure_resident(model)},
+                   {"streamed_bytes", info.streamed_bytes}, {"peak_memory_bytes", peak_memory()}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        buffer_printf(b, ",\n \"%s\": %llu", numbers[i].name, (unsigned long long)numbers[i].bytes);
+}
+
+void memory_text(buffer *b, const capp_model *model, const capp_session *session) {
+    capp_stats stats;
+    capp_model_info info;
+    capp_session_get_stats(session, &stats);
+    capp_model_get_info(model, &info);
+    buffer_printf(b, "memory     %s at its peak, with the file's pages: weights %s, run %s\n",
+                  human_bytes(peak_memory()), human_bytes(info.weight_bytes), human_bytes(stats.used_bytes));
+    buffer_printf(b, "file       %s, of which %s in the page cache", human_bytes(info.file_bytes),
+                  human_bytes(capp_model_measure_resident(model)));
+    if (info.streamed_bytes) buffer_printf(b, "; every wave reads %s", human_bytes(info.streamed_bytes));
+    buffer_char(b, '\n');
+}

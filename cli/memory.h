@@ -1,0 +1,11 @@
+/* What a run holds in memory, for reports: the cache of weights, the run, and pages of the model's files. */
+#ifndef CLI_MEMORY_H
+#define CLI_MEMORY_H
+
+#include "util.h"
+
+/* Append members of a JSON object, each after a comma, or lines of text. */
+void memory_json(buffer *b, const capp_model *model, const capp_session *session);
+void memory_text(buffer *b, const capp_model *model, const capp_session *session);
+
+#endif
