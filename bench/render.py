@@ -298,13 +298,13 @@ def prefill(results):
     for point in results.points("prefill"):
         methods, ours = point["methods"], point["methods"]["capp"]
         peak = results.peak(ours, "prefill")
-        rows += [[NAMES[point["name"]], shown(name), f"{facts['tokens'] / median(facts):,.0f}", len(facts["seconds"]),
+        rows += [[NAMES[point["name"]], f"{point['tokens']:,}", shown(name), f"{facts['tokens'] / median(facts):,.0f}", len(facts["seconds"]),
                   times(stored.ratio(facts, ours)) if name != "capp" else "",
                   percent(point["need"]["flops"] / peak / median(facts)) if peak and name == "capp" else ""]
                  for name, facts in methods.items()]
     if rows:
-        yield "One text of 512 tokens: keys and values are stored, and the logits of one row computed.\n"
-        yield table(("file", "program", "tokens per second", "runs", "capp is faster, times", "share of the limit"), rows)
+        yield "One text: keys and values are stored, and the logits of one row computed.\n"
+        yield table(("file", "tokens", "program", "tokens per second", "runs", "capp is faster, times", "share of the limit"), rows)
 
 
 def file_of(point):

@@ -66,6 +66,8 @@ RATIOS = (
     ("prefill of 512, SmolLM2 Q4_1: llama-bench", "prefill", {"name": "smollm2"}, "llama-bench", (4, 1.5, 1.2), 8),
     ("prefill of 512, SmolLM2 Q8_0: llama-bench", "prefill", {"name": "smollm2-Q8_0"}, "llama-bench", (4, 1.5, 1.2), 8),
     ("prefill of 512, Gemma 3 Q4_K_M: llama-bench", "prefill", {"name": "gemma3"}, "llama-bench", (4, 1.5, 1.2), 8),
+    ("prefill of 8,000, SmolLM2 Q4_1: llama-bench", "prefill", {"name": "smollm2", "tokens": 8000}, "llama-bench",
+     (6, None, None), 10),
     ("prefill of 512, 7B Q4_K_M, AVX2 alone: llama-bench", "big", {"model": "7b", "name": "prefill AVX2"}, "llama-bench",
      (1.4, 1.4, 1.4), 1.7),
     ("COPA, 24 rows, 7B Q4_K_M, AVX2 alone: llama-perplexity", "big", {"model": "7b", "name": "COPA AVX2"}, "llama-perplexity",

@@ -110,14 +110,14 @@ typedef enum capp_precision {
                                 scores all rows in that precision, and scores completions close to the best of their row
                                 again in the precision that decides. So all processors decide alike. */
     CAPP_PRECISION_F32 = 1,  /* The reference: float32 throughout. */
-    CAPP_PRECISION_BF16 = 2, /* Rounds the inputs of matrix products to bfloat16. Sums and everything else stay in
-                                float32. CAPP_EUNSUPPORTED if the instruction set does not multiply bfloat16. */
+    CAPP_PRECISION_BF16 = 2, /* Rounds the inputs of matrix products to bfloat16, with them attention's queries, keys,
+                                values and weights. The KV store holds bfloat16. Sums and all else are float32.
+                                CAPP_EUNSUPPORTED if the instruction set does not multiply bfloat16. */
     CAPP_PRECISION_I16 = 3,  /* Multiplies the integers that the file of a quantised model stores. The inputs of matrix
                                 products become integers of 16 bits with one scale for 32 of them, which changes a
                                 log-probability about 30 times less than BF16 does. Gives the same bits on every
-                                machine. Matrices that are not stored as integers, or that an adapter changes, and
-                                everything else are computed as in F32. CAPP_EUNSUPPORTED if no matrix is stored as
-                                integers. */
+                                machine. Other matrices, those that an adapter changes, and all else are computed as in
+                                F32. CAPP_EUNSUPPORTED if no matrix is stored as integers. */
     CAPP_PRECISION_I8 = 4    /* The same with inputs of 8 bits: faster, and about 6 times less accurate than BF16. */
 } capp_precision;
 

@@ -8,6 +8,7 @@
 #include "kernel/kernel.h"
 #include "kernel/peak.h"
 #include "kernel/quant_layout.h"
+#include "lone.h"
 
 #include <float.h>
 #include <stdio.h>
@@ -15,7 +16,8 @@
 #include <string.h>
 #include <time.h>
 
-enum { MOST = 32 << 20 };   /* floats of the largest array */
+enum { MOST = 32 << 20 }; /* floats of the largest array */
+enum { MOST_TOKENS = 8192 };
 enum { STORED = 96 << 20 }; /* bytes of b before the blocks of case_few */
 
 static const capp_kernels *kernels;
@@ -173,6 +175,38 @@ static double case_values(void) {
     return 2.0 * (double)(shape[0] * shape[1] * shape[2]);
 }
 
+/* What case_attention works on: it is made when the case begins. */
+static capp_pool *pool;
+static capp_forward *forward;
+static lone layer;
+
+/* tokens, heads, heads of keys, dimensions: attention of the rows of a text, with one thread. */
+static double case_attention(void) {
+    const size_t n = shape[0], width = shape[1] * shape[3];
+    for (size_t i = 0; i < n; i++) memcpy(forward->t + i * forward->t_stride, a + i, width * sizeof *a);
+    capp_attention(forward, 0, &forward->all);
+    return 2.0 * (double)(n * (n + 1) * width);
+}
+
+static void begin_attention(void) {
+    static capp_node nodes[MOST_TOKENS + 1];
+    static uint32_t order[MOST_TOKENS];
+    const capp_shape of = {.heads = (uint16_t)shape[1],
+                           .kv_heads = (uint16_t)shape[2],
+                           .key = (uint16_t)shape[3],
+                           .value = (uint16_t)shape[3]};
+    const capp_tree tree = {.nodes = nodes};
+    for (uint32_t i = 1; i <= shape[0]; i++) {
+        nodes[i] = (capp_node){.depth = i, .slot = i - 1, .parent = i - 1, .first_child = CAPP_NO_NODE};
+        order[i - 1] = i;
+    }
+    capp_forward_free(forward);
+    lone_set_up(&layer, kernels, products, &of);
+    forward = lone_wave(&layer, pool, &tree, order, shape[0], shape[0], shape[0]);
+    if (!forward) exit((fputs("out of memory\n", stderr), 1));
+    for (size_t i = 0; i < shape[0]; i++) capp_store_row(forward, &layer.layer, i, b + i, b + 2 * i);
+}
+
 /* n */
 static double case_rms_norm(void) {
     return kernels->rms_norm(c, a, b, shape[0], 1e-5f), 4.0 * (double)shape[0];
@@ -284,6 +318,10 @@ static const struct {
     {"values", case_values, {8, 64, 256}},
     {"values", case_values, {48, 64, 256}},
     {"values", case_values, {48, 256, 256}},
+    {"attention", case_attention, {512, 9, 3, 64}}, /* SmolLM2, Gemma 3, a model of 7 billion */
+    {"attention", case_attention, {2048, 9, 3, 64}},
+    {"attention", case_attention, {2048, 4, 1, 256}},
+    {"attention", case_attention, {2048, 8, 2, 128}},
     {"rms_norm", case_rms_norm, {576}},
     {"layer_norm", case_layer_norm, {768}},
     {"add", case_add, {576}},
@@ -378,13 +416,14 @@ static void bench(const capp_products *of, const char *op, bool coarse) {
         char text[64];
         const bool few = !strcmp(cases[j].op, "few");
         const bool product = cases[j].run == case_matmul || cases[j].run == case_blocks || cases[j].run == case_pack ||
-                             few || cases[j].run == case_narrow;
+                             few || cases[j].run == case_narrow || (cases[j].run == case_attention && !of->coarsen);
         if ((op && strcmp(op, cases[j].op) != 0) || (of != kernels->f32 && !product)) continue;
         if (cases[j].run == case_pack && !of->pack) continue;
         if (cases[j].run == case_matmul && of->coarsen && cases[j].shape[1] > of->block) continue;
         if (few && (!of->unpack(CAPP_TYPE_Q4_K) || (!cases[j].shape[3] && !of->few))) continue;
         memcpy(shape, cases[j].shape, sizeof shape);
         begin_integers();
+        if (cases[j].run == case_attention) begin_attention();
         if (few) usual_bytes((unsigned char *)b + STORED, 8 << 20);
         const double rate = measure(cases[j].run);
         snprintf(text, sizeof text, "%zu %zu %zu %zu", shape[0], shape[1], shape[2], shape[3]);
@@ -396,6 +435,8 @@ static void bench(const capp_products *of, const char *op, bool coarse) {
 
 int main(int argc, char **argv) {
     const size_t bytes = MOST * sizeof(float);
+    capp_error err;
+    if (capp_pool_open(&pool, 1, &err) != CAPP_OK) return fprintf(stderr, "%s\n", err.message), 1;
     a = aligned_alloc(64, bytes), b = aligned_alloc(64, bytes), c = aligned_alloc(64, bytes);
     if (!a || !b || !c) return fputs("out of memory\n", stderr), 1;
     fill(a, MOST, 2.0f), fill(b, MOST, 1.0f), fill(c, MOST, 1.0f);
@@ -410,6 +451,8 @@ int main(int argc, char **argv) {
         bench(kernels->i16, argc > 2 ? argv[2] : NULL, false);
         bench(kernels->i16, argc > 2 ? argv[2] : NULL, true);
     }
+    capp_forward_free(forward);
+    capp_pool_free(pool);
     free(a), free(b), free(c);
     return 0;
 }

@@ -3,7 +3,7 @@
 
 #include "emulation.h"
 
-enum { PANEL_VECTORS = 1 };
+enum { PANEL_VECTORS = 1, GROUP = 4 };
 
 /* BFCVTN keeps denormals. */
 static void narrow_16(uint16_t *y, const float *x, size_t n) {
@@ -18,6 +18,10 @@ static void narrow_16(uint16_t *y, const float *x, size_t n) {
 static void transpose_16(uint32_t *y, const uint32_t (*x)[16]) {
     for (size_t i = 0; i < 16; i++)
         for (size_t j = 0; j < 8; j++) memcpy(y + 2 * (16 * j + i), x[i] + 2 * j, 2 * sizeof *y);
+}
+
+static void weave_16(uint16_t *y, const uint16_t *x, size_t ld) {
+    for (size_t i = 0; i < 64; i++) y[i] = x[i % 4 * ld + i / 4];
 }
 
 #include "kernel/bf16.inc"

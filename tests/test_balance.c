@@ -1,8 +1,7 @@
 /* How evenly the tasks of a wave load 2 to 16 threads: multiply-adds are counted, not timed. Each thread that is free
  * takes the next task, as those of the pool do. */
-#include "forward/forward.h"
 #include "forward/tasks.h"
-#include "forward/wave.h"
+#include "lone.h"
 #include "test.h"
 
 /* Columns of a group of panels; rows of the largest task, and those that take as long as reading the panels. */
@@ -195,26 +194,18 @@ static double excess_of_attention(const wave *x, int threads) {
     enum { MOST_NODES = 9000 };
     static capp_node nodes[MOST_NODES];
     static uint32_t order[MOST_NODES];
-    static capp_weights w;
-    capp_kernels kernels = capp_kernels_ref;
-    capp_layer layer = {.score_scale = 1};
-    capp_tree tree = {.nodes = nodes};
-    capp_room room = {.slots = MOST_NODES, .longest = MOST_NODES};
-    capp_forward *f;
+    static lone l;
+    const capp_shape of = {.heads = x->heads, .kv_heads = x->kv_heads, .key = x->d, .value = x->d};
+    const capp_tree tree = {.nodes = nodes};
     capp_pool *pool;
     capp_error err;
-    room.rows = lay_out(x, nodes, order);
-    kernels.scores = count_scores, kernels.values = count_values, kernels.most = no_most, kernels.exps = no_exps;
-    memset(&w, 0, sizeof w);
-    w.kernels = &kernels, w.products = kernels.f32, w.layers = &layer;
-    w.hparams.layers = 1, w.hparams.heads = x->heads, w.hparams.kv_heads = x->kv_heads;
-    w.hparams.shapes[0] = (capp_shape){.heads = x->heads, .kv_heads = x->kv_heads, .key = x->d, .value = x->d};
-    w.hparams.width = x->heads * x->d, layer.shape = w.hparams.shapes[0];
-    w.key_floats = w.value_floats = (size_t)x->kv_heads * x->d;
+    const size_t rows = lay_out(x, nodes, order);
+    lone_set_up(&l, &capp_kernels_ref, capp_kernels_ref.f32, &of);
+    l.kernels.scores = count_scores, l.kernels.values = count_values;
+    l.kernels.most = no_most, l.kernels.exps = no_exps;
     CHECK(capp_pool_open(&pool, threads, &err) == CAPP_OK);
-    CHECK(capp_forward_open(&f, &w, NULL, pool, &room, &err) == CAPP_OK);
-    CHECK(capp_wave_prepare(f, &tree, order, NULL, room.rows, &err) == CAPP_OK);
-    memset(f->t, 0, room.rows * f->t_stride * sizeof *f->t);
+    capp_forward *f = lone_wave(&l, pool, &tree, order, rows, MOST_NODES, MOST_NODES);
+    CHECK(f);
     capp_attention(f, 0, &f->all);
     const double more = pool->longest * threads / pool->all - 1;
     CHECK(pool->all > 0);

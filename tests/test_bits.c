@@ -59,6 +59,10 @@ static void do_exps(const capp_kernels *k, size_t n) {
     const size_t low = n % 7 < n ? n % 7 : 0;
     k->exps(out, low, n, capp_kernels_ref.most(out + low, n - low), out + MOST);
 }
+static void do_exps_coarse(const capp_kernels *k, size_t n) {
+    const size_t low = n % 7 < n ? n % 7 : 0;
+    k->exps_coarse(out, low, n, capp_kernels_ref.most(out + low, n - low), out + MOST);
+}
 static void do_values(const capp_kernels *k, size_t n) {
     k->values(out, MOST, in[0], MOST, ROWS, in[1], MOST, n, n % 37 + 1);
 }

@@ -326,6 +326,37 @@ static void one_exps(const capp_kernels *k, size_t lo, size_t hi) {
     release();
 }
 
+/* The exponentials of exps, rounded to 8 bits, in one call and in two. */
+static void one_exps_coarse(const capp_kernels *k, size_t lo, size_t hi) {
+    const size_t start = lo / LANES * LANES, end = (hi + LANES - 1) / LANES * LANES;
+    const size_t cut = between(start / LANES, end / LANES) * LANES;
+    float *s = array(end), *fine, *twice, lanes[LANES] = {0}, parts[LANES] = {0}, unused[LANES] = {0};
+    for (size_t i = 0; i < end; i++) s[i] *= 5.0f;
+    fine = copy_of(s, end), twice = copy_of(s, end);
+    const float max = capp_kernels_ref.most(s + lo, hi - lo);
+    k->exps(fine, lo, hi, max, unused);
+    k->exps_coarse(s, lo, hi, max, lanes);
+    if (cut > lo) k->exps_coarse(twice, lo, cut < hi ? cut : hi, max, parts);
+    if (cut < hi) k->exps_coarse(twice, cut > lo ? cut : lo, hi, max, parts);
+    same("exps_coarse in two calls", twice, s, end);
+    same("lanes of two calls", parts, lanes, LANES);
+    same("before the blocks", s, fine, start);
+    for (size_t i = start; i < end; i++) {
+        uint32_t bits;
+        memcpy(&bits, s + i, sizeof bits);
+        if (bits & 0xffff) reject("8 bits", (double)s[i], (double)fine[i], HUGE_VAL);
+        near("exps_coarse", (double)s[i], (double)fine[i], 0x1p-8 * (double)fine[i] + 1e-37);
+    }
+    const float got = capp_sum_of_lanes(lanes), expected = sum_of_lanes(s + start, end - start);
+    same("sum of exps_coarse in lanes", &got, &expected, 1);
+    release();
+}
+
+static void check_exps_coarse(const capp_kernels *k) {
+    for (size_t lo = 0; lo < 40; lo++)
+        for (size_t hi = lo + 1; hi < 80; hi += between(1, 5)) one_exps_coarse(k, lo, hi);
+}
+
 static void check_exps(const capp_kernels *k) {
     for (size_t lo = 0; lo < 40; lo++)
         for (size_t hi = lo + 1; hi < 80; hi += between(1, 5)) one_exps(k, lo, hi);
@@ -424,6 +455,9 @@ static void bad_scores(float *s, size_t lds, const float *q, size_t ldq, size_t 
 }
 static float bad_most(const float *x, size_t n) {
     return REF.most(x, n > 1 ? n - 1 : n);
+}
+static void bad_exps_coarse(float *s, size_t lo, size_t hi, float max, float *lanes) { /* not rounded */
+    REF.exps(s, lo, hi, max, lanes);
 }
 static void bad_exps(float *s, size_t lo, size_t hi, float max, float *lanes) {
     REF.exps(s, lo, hi, max, lanes);

@@ -205,6 +205,46 @@ static void check_narrow(const unit *u) {
     }
 }
 
+/* Panels of attention are those of pack: put_column makes them column by column. */
+static void check_put_column(const unit *u) {
+    const capp_products *p = u->products;
+    const size_t vector = CAPP_LANES * p->element;
+    for (size_t k = 1; p->put_column && k <= 100; k += 9) {
+        float *w = array(p->nr * k);
+        const char *want = panel_of(p, w, k, p->nr, k);
+        const char *rows = narrowed(p, w, p->nr, k, padded_of(p, k));
+        char *got = (char *)array(p->panel_bytes(0, k) / sizeof(float));
+        for (size_t j = p->nr; j-- > 0;)
+            p->put_column(got + j / CAPP_LANES * padded_of(p, k) * vector, j % CAPP_LANES,
+                          rows + j * padded_of(p, k) * p->element, k);
+        same("put_column", (const float *)(const void *)got, (const float *)(const void *)want,
+             p->panel_bytes(0, k) / sizeof(float));
+        release();
+    }
+}
+
+/* put_rows makes them from any runs of rows along k. */
+static void check_put_rows(const unit *u) {
+    const capp_products *p = u->products;
+    for (size_t round = 0; p->put_rows && round < 40; round++) {
+        const size_t k = between(1, 4) * p->step, columns = between(1, 3) * p->nr;
+        const size_t ld = padded_of(p, columns) + between(0, 9), bytes = p->panel_bytes(0, k);
+        float *w = array(columns * k), *turned = array(k * columns);
+        char *got = (char *)array(columns / p->nr * bytes / sizeof(float));
+        for (size_t i = 0; i < k; i++)
+            for (size_t j = 0; j < columns; j++) turned[i * columns + j] = w[j * k + i];
+        const char *rows = narrowed(p, turned, k, columns, ld);
+        for (size_t at = 0, n; at < k; at += n) {
+            n = between(1, round % 2 ? 5 : k), n = n < k - at ? n : k - at;
+            p->put_rows(got, k, at, rows + at * ld * p->element, ld, n, columns);
+        }
+        for (size_t j = 0; j < columns; j += p->nr)
+            same("put_rows", (const float *)(const void *)(got + j / p->nr * bytes),
+                 panel_of(p, w + j * k, k, p->nr, k), bytes / sizeof(float));
+        release();
+    }
+}
+
 static void run(const unit *u, void (*check)(const unit *u)) {
     worst = 0;
     for (int mode = 0; mode < 2; mode++) {
@@ -219,6 +259,8 @@ static void run_all(const unit *u) {
     if (worst <= 1) run(u, check_narrow);
     if (worst <= 1) run(u, check_matmul);
     if (worst <= 1) run(u, check_matmul_on);
+    if (worst <= 1) run(u, check_put_column);
+    if (worst <= 1) run(u, check_put_rows);
     if (!(worst <= 1)) FAIL("%s %s: %s", u->isa, u->products->name, first);
 }
 
@@ -337,6 +379,26 @@ static void bad_matmul(float *c, size_t ldc, const void *a, size_t lda, const vo
 static void bad_matmul_on(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
                           size_t k) { /* rounds once more, at the end */
     honest->matmul(c, ldc, a, lda, panel, m, n, k, true);
+}
+
+static void bad_put_column(void *vector, size_t column, const void *row, size_t d) { /* forgets the end of a row */
+    honest->put_column(vector, column, row, d > CAPP_MAX_STEP ? d - CAPP_MAX_STEP : d);
+}
+static void bad_put_rows(void *vectors, size_t k, size_t at, const void *rows, size_t ld, size_t n, size_t columns) {
+    honest->put_rows(vectors, k, at, rows, ld, n > 1 ? n - 1 : n, columns);
+}
+
+TEST(checks_reject_mistakes_in_panels_of_attention) {
+    const unit units[] = {{&emulated_dpbf16, "emulated", sum_pairs}, {&emulated_bfmmla, "emulated", sum_odd}};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        capp_products column = *units[i].products, rows = column;
+        honest = units[i].products;
+        column.put_column = bad_put_column, rows.put_rows = bad_put_rows;
+        run(&(unit){&column, units[i].isa, units[i].sum}, check_put_column);
+        CHECK(worst > 1);
+        run(&(unit){&rows, units[i].isa, units[i].sum}, check_put_rows);
+        CHECK(worst > 1);
+    }
 }
 
 TEST(checks_reject_mistakes) {

@@ -52,9 +52,9 @@ static void run(capp_session *session, size_t rows, fault_kind fault, float *out
     CHECK_OK(capp_plan_make(&lane->plan, &lane->tree, &lane->slots, rows, &err), err);
     if (fault) CHECK(break_plan(&lane->plan, fault));
     for (size_t i = 0; i < lane->plan.n_waves; i++)
-        CHECK_OK(capp_forward_wave(session->forward, lane->weights, 0, 0, &lane->tree, &lane->plan,
-                                   &lane->plan.waves[i], &err),
-                 err);
+        CHECK_OK(
+            capp_forward_wave(session->forward, lane->weights, 0, &lane->tree, &lane->plan, &lane->plan.waves[i], &err),
+            err);
     capp_plan_done(&lane->plan, &lane->tree);
     for (size_t i = 0; i < CLASSES * CLASS; i++) out[i] = lane->tree.nodes[nodes[i]].logprob;
 }
@@ -123,7 +123,7 @@ TEST(a_large_model_fits_a_gigabyte) {
         h->shapes[i] = (capp_shape){.heads = 16, .kv_heads = 4, .key = 256, .value = 256, .feed = 9216};
         if ((i + 1) % 4) h->kinds[i] = CAPP_MIXES;
     }
-    weights.key_floats = weights.value_floats = (size_t)LAYERS / 4 * 4 * 256;
+    weights.key_elements = weights.value_elements = (size_t)LAYERS / 4 * 4 * 256;
     head.n = h->vocabulary, head.k = h->width, head.packed = (char *)&head;
     weights.head = head;
     size_t state = capp_forward_state_bytes(&weights);

@@ -16,7 +16,8 @@ TINY = Path(__file__).resolve().parent / "fixtures" / "tiny"
 NAMES = sorted(folder.name for folder in TINY.iterdir())
 TOLERANCE, LEAST = 1e-4, 0.05
 WIDER = {"gemma3n-widths": 2e-4}
-BF16 = 0.06  # mean difference: most have 0.03, but where two experts are close, another may be chosen
+BF16 = 0.07  # mean difference: most have 0.03, but where two experts are close, another may be chosen
+BF16_WIDER = {"dbrx": 0.12}
 
 # The parts that a model has: without such a part, its results must change.
 ATTENTION = "rope attention_norm feed_norm output_norm score_scale activation"
@@ -283,9 +284,10 @@ def test_bf16(build, name):
     """Products of bfloat16, computed as either unit computes them, stay near; without the last input or column they do
     not."""
     for unit in ("vdpbf16ps", "tiles"):
-        assert mean_difference(build, name, unit) <= BF16
+        limit = BF16_WIDER.get(name, BF16)
+        assert mean_difference(build, name, unit) <= limit
         for way in ("last_input", "last_column"):
-            assert mean_difference(build, name, unit, sabotage=way) >= 3 * BF16
+            assert mean_difference(build, name, unit, sabotage=way) >= 3 * limit
 
 
 @pytest.mark.parametrize("name", NAMES)

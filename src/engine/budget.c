@@ -59,12 +59,13 @@ capp_room capp_budget_exact(const capp_session *session, const capp_room *fast) 
 size_t capp_budget_bytes(const capp_session *session, const capp_room *fast, size_t nodes) {
     capp_room exact = capp_budget_exact(session, fast), both = *fast;
     size_t window;
-    if (__builtin_add_overflow(both.slots, exact.slots, &both.slots)) return SIZE_MAX;
+    both.exact_slots = exact.slots;
     both.states += exact.states;
     size_t bytes = capp_forward_bytes(session->fast.weights, session->exact.weights, session->model->threads, &both);
     if (session->exact.weights && !capp_mul(nodes, 2, &nodes)) return SIZE_MAX;
-    if (!capp_mul(both.slots, 2, &window) || __builtin_add_overflow(window, nodes, &nodes) ||
-        !capp_mul(nodes, NODE_BYTES, &window) || __builtin_add_overflow(bytes, window, &bytes))
+    if (__builtin_add_overflow(both.slots, exact.slots, &window) || !capp_mul(window, 2, &window) ||
+        __builtin_add_overflow(window, nodes, &nodes) || !capp_mul(nodes, NODE_BYTES, &window) ||
+        __builtin_add_overflow(bytes, window, &bytes))
         return SIZE_MAX;
     return bytes;
 }
@@ -105,7 +106,7 @@ capp_status capp_session_check(const capp_session *session, size_t longest, size
         "%zu tokens, %zu of them in the longest sequence, need %llu MiB, but the memory budget is %llu MiB "
         "(%llu bytes); set a larger budget%s or shorten the text",
         nodes, longest, (unsigned long long)least_budget(session, longest, nodes), (unsigned long long)(budget / MIB),
-        (unsigned long long)budget, session->exact.weights ? ", use precision f32, which needs half as much," : "");
+        (unsigned long long)budget, session->exact.weights ? ", use precision f32, which needs less," : "");
 }
 
 bool capp_session_streams(const capp_session *session) {

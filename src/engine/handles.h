@@ -23,7 +23,6 @@ struct capp_model {
 
 struct capp_lane {
     const capp_weights *weights; /* borrowed from the model; NULL: the session does not have this lane */
-    size_t first_slot;           /* first slot of its part of the KV store */
     size_t first_state;          /* first slot of its recurrent states */
     capp_tree tree;
     capp_slots slots;

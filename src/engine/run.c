@@ -7,13 +7,12 @@ double capp_session_margin(const capp_session *session) {
     return session->exact.weights ? capp_model_margin(session->model) : 0;
 }
 
-/* Empties the lane and gives it a part of the slots: those after the slots in `before`. */
-static capp_status new_slots(capp_lane *lane, const capp_room *before, const capp_room *room, capp_error *err) {
+/* Empties the lane and gives it slots, and those states that come after the first `states`. */
+static capp_status new_slots(capp_lane *lane, size_t states, const capp_room *room, capp_error *err) {
     capp_tree_forget(&lane->tree);
     capp_slots_free(&lane->slots);
     capp_states_free(&lane->tree.states);
-    lane->first_slot = before->slots;
-    lane->first_state = before->states;
+    lane->first_state = states;
     if (room->states) {
         capp_status st = capp_states_init(&lane->tree.states, room->states, err);
         if (st != CAPP_OK) return st;
@@ -47,7 +46,6 @@ static capp_status lengthen(const capp_session *session, size_t longest, size_t 
 
 /* Makes the scratch memory fit the window. When it grows, resident contents are lost. */
 static capp_status fit_window(capp_session *session, size_t longest, size_t nodes, capp_error *err) {
-    const capp_room none = {0};
     capp_room fast;
     if (nodes < session->node_limit) nodes = session->node_limit;
     if (fits(session, longest, nodes)) return CAPP_OK;
@@ -65,9 +63,9 @@ static capp_status fit_window(capp_session *session, size_t longest, size_t node
     session->expected = session->expect > fast.longest ? session->expect : fast.longest;
     session->fast_room = fast;
     capp_room exact = capp_budget_exact(session, &fast), both = fast;
-    if ((st = new_slots(&session->fast, &none, &fast, err)) != CAPP_OK) return st;
-    if (exact.slots && (st = new_slots(&session->exact, &fast, &exact, err)) != CAPP_OK) return st;
-    both.slots += exact.slots;
+    if ((st = new_slots(&session->fast, 0, &fast, err)) != CAPP_OK) return st;
+    if (exact.slots && (st = new_slots(&session->exact, fast.states, &exact, err)) != CAPP_OK) return st;
+    both.exact_slots = exact.slots;
     both.states += exact.states;
     return capp_forward_open(&session->forward, session->fast.weights, session->exact.weights, session->pool, &both,
                              err);
@@ -128,8 +126,8 @@ capp_status capp_session_run(capp_session *session, capp_lane *lane, capp_wave_f
         if (capp_session_cancelled(session)) st = capp_fail(err, CAPP_ECANCELLED, "cancelled");
         if (st == CAPP_OK) st = capp_source_check(&session->model->source, err);
         if (st == CAPP_OK)
-            st = capp_forward_wave(session->forward, lane->weights, lane->first_slot, lane->first_state, &lane->tree,
-                                   &lane->plan, wave, err);
+            st = capp_forward_wave(session->forward, lane->weights, lane->first_state, &lane->tree, &lane->plan, wave,
+                                   err);
         capp_weights_release(lane->weights);
         if (st == CAPP_OK)
             st = capp_source_check(&session->model->source, err); /* otherwise the bytes that were read may be wrong */

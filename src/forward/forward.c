@@ -27,19 +27,20 @@ static size_t larger(size_t a, size_t b) {
 /* Computes the sizes that depend on the model and on the room. */
 static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights *exact, const capp_room *room) {
     const capp_hparams *h = &w->hparams;
-    size_t group = 1, q = 0, qkv = 0, head = 0, feed = h->shared_feed, wide = 0;
+    size_t group = 1, q = 0, qkv = 0, feed = h->shared_feed, wide = 0;
     for (uint32_t i = 0; i < h->layers; i++) {
         const capp_shape *shape = &h->shapes[i];
         feed = larger(feed, shape->feed);
         if (shape->sparse) wide = larger(wide, 2 * (size_t)shape->feed);
         if (!capp_has_attention(h, i)) continue;
         group = larger(group, shape->heads / shape->kv_heads);
-        head = larger(head, (size_t)shape->key + shape->value);
         q = larger(q, (size_t)shape->heads * shape->key);
         qkv = larger(qkv, capp_attention_rows(h, i));
     }
     f->weights = w;
-    f->slots = round_up(room->slots, CAPP_LANES);
+    f->stores[0] = (capp_store){.weights = w, .slots = round_up(room->slots, CAPP_LANES)};
+    f->stores[1] = (capp_store){.weights = exact, .slots = round_up(room->exact_slots, CAPP_LANES)};
+    f->store = f->stores;
     f->n_states = room->states;
     f->state_floats = capp_mix_floats(h);
     f->rows = room->rows;
@@ -55,16 +56,14 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
     f->tile_rows = TILE_QUERIES / group;
     if (f->tile_rows < 4) f->tile_rows = 4;
     if (f->tile_rows > MOST_TILE_ROWS) f->tile_rows = MOST_TILE_ROWS;
-    f->score_stride = round_up(f->longest, CAPP_LANES) + 2 * CAPP_LANES;
-    size_t queries = f->tile_rows * group;
-    size_t attention = queries * (head + 2 + CAPP_LANES + f->score_stride) + CAPP_LANES;
-    f->scratch_stride = larger(attention, larger(larger(1, h->streams) * h->width, h->side));
+    f->scratch_stride = larger(larger(1, h->streams) * h->width, h->side);
     for (size_t i = 0; i < 2; i++) {
         const capp_weights *of = i ? exact : w;
         if (!of) continue;
         size_t tiles = (size_t)CAPP_HEAD_ROWS * CAPP_HEAD_TILE +
                        capp_matrix_scratch(of, &of->head, CAPP_HEAD_TILE / capp_products_of(of, &of->head)->nr);
         f->scratch_stride = larger(f->scratch_stride, larger(tiles, capp_product_scratch(of, f->rows)));
+        f->scratch_stride = larger(f->scratch_stride, capp_attention_floats(f, of));
         f->element = larger(f->element, of->products->element);
         if (of->integers) f->element = larger(f->element, of->integers->element);
     }
@@ -80,14 +79,23 @@ static bool each_tiles(capp_tiles *t, size_t rows, buffer_fn fn, void *user) {
            fn(user, &t->tail_end, rows, sizeof *t->tail_end) && fn(user, &t->row, rows, sizeof *t->row);
 }
 
+static bool each_store(capp_store *store, buffer_fn fn, void *user) {
+    const capp_weights *w = store->weights;
+    if (!w) return true;
+    /* A product reads the whole panel that holds the last key. */
+    const size_t slots = store->slots + (w->products->put_column ? w->products->nr : 0);
+    return fn(user, &store->keys, w->key_elements * slots, w->products->element) &&
+           fn(user, &store->values, w->value_elements * store->slots, w->products->element);
+}
+
 static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) {
     const capp_hparams *h = &f->weights->hparams;
-    size_t rows = f->rows, keys = f->weights->key_floats * f->slots, values = f->weights->value_floats * f->slots;
+    size_t rows = f->rows;
     size_t tiles = (f->weights->head.n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE * rows;
     size_t chosen = h->experts ? rows : 0, choices = chosen * h->experts_used;
     size_t routed = h->experts || h->mix.kind ? rows : 0, first = h->mix.kind == CAPP_MIX_WKV ? rows : 0;
     size_t rotations = (size_t)h->n_ropes * f->longest * (h->rope_dims / 2);
-    return fn(user, &f->keys, keys, sizeof *f->keys) && fn(user, &f->values, values, sizeof *f->values) &&
+    return each_store(f->stores, fn, user) && each_store(f->stores + 1, fn, user) &&
            fn(user, &f->states, capp_count_states(h) * f->n_states * f->state_floats, sizeof *f->states) &&
            fn(user, &f->first, first * h->width, sizeof *f->first) && fn(user, &f->depth, rows, sizeof *f->depth) &&
            fn(user, &f->slot, rows, sizeof *f->slot) && fn(user, &f->token, rows, sizeof *f->token) &&
@@ -169,7 +177,11 @@ void capp_forward_free(capp_forward *f) {
 }
 
 capp_room capp_forward_room(const capp_forward *f) {
-    return (capp_room){.slots = f->slots, .states = f->n_states, .rows = f->rows, .longest = f->longest};
+    return (capp_room){.slots = f->stores[0].slots,
+                       .exact_slots = f->stores[1].slots,
+                       .states = f->n_states,
+                       .rows = f->rows,
+                       .longest = f->longest};
 }
 
 size_t capp_forward_state_bytes(const capp_weights *w) {

@@ -12,10 +12,11 @@ typedef struct capp_forward capp_forward;
 
 /* The sizes of the memory. */
 typedef struct capp_room {
-    size_t slots;   /* of the KV store; may become a few more */
-    size_t states;  /* slots of recurrent states; 0 if the model has none */
-    size_t rows;    /* most rows of a wave */
-    size_t longest; /* most tokens of a path */
+    size_t slots;       /* of the KV store; may become a few more */
+    size_t exact_slots; /* of that of the exact weights; 0 if there are none */
+    size_t states;      /* slots of recurrent states; 0 if the model has none */
+    size_t rows;        /* most rows of a wave */
+    size_t longest;     /* most tokens of a path */
 } capp_room;
 
 /* Number of bytes that capp_forward_open allocates. exact: other weights that waves may use, or NULL. */
@@ -32,10 +33,11 @@ capp_room capp_forward_room(const capp_forward *forward);
 size_t capp_forward_state_bytes(const capp_weights *weights);
 
 /* Runs a wave of the plan with `weights`, one of the weights given to capp_forward_open. Fills the slots of the nodes
- * (counted from first_slot and first_state), the logprob of their scored children, and `best` of nodes that are asked
- * for it. Returns CAPP_ECANCELLED if the pool is stopped; then none of these results is valid. */
-capp_status capp_forward_wave(capp_forward *forward, const capp_weights *weights, size_t first_slot, size_t first_state,
-                              capp_tree *tree, const capp_plan *plan, const capp_wave *wave, capp_error *err);
+ * in the KV store of these weights and their states (counted from first_state), the logprob of their scored children,
+ * and `best` of nodes that are asked for it. Returns CAPP_ECANCELLED if the pool is stopped; then none of these results
+ * is valid. */
+capp_status capp_forward_wave(capp_forward *forward, const capp_weights *weights, size_t first_state, capp_tree *tree,
+                              const capp_plan *plan, const capp_wave *wave, capp_error *err);
 
 /* Number of rows of the last wave that the head needed. */
 size_t capp_forward_head_rows(const capp_forward *forward);

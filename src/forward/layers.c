@@ -342,11 +342,11 @@ static void run_layer(phase *p) {
     if (!(h->kinds[p->layer] & CAPP_BARE)) feed(p, layer, last);
 }
 
-capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t first_slot, size_t first_state,
-                              capp_tree *tree, const capp_plan *plan, const capp_wave *wave, capp_error *err) {
+capp_status capp_forward_wave(capp_forward *f, const capp_weights *w, size_t first_state, capp_tree *tree,
+                              const capp_plan *plan, const capp_wave *wave, capp_error *err) {
     const uint32_t *nodes = plan->order + wave->first;
     f->weights = w;
-    f->base = first_slot;
+    f->store = &f->stores[w == f->stores[1].weights];
     f->first_state = first_state;
     f->experts_run = f->expert_layers = 0;
     const capp_step *steps = tree->states.n ? plan->steps + wave->first : NULL;

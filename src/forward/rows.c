@@ -5,6 +5,10 @@
 #include "base/math.h"
 #include "forward/wave.h"
 
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
 void capp_embed_row(const capp_weights *w, int32_t token, float *x) {
     size_t width = w->hparams.embedded, row = (size_t)token, bytes = (size_t)(w->tokens->bytes / w->tokens->dims[1]);
     w->tokens_dequant(x, (const char *)w->tokens->data + row * bytes, width);
@@ -33,12 +37,11 @@ static void narrow_gathered(const capp_products *products, const capp_matrix *m,
 
 void capp_narrow_row(const capp_forward *f, const capp_matrix *m, char *h, size_t r, const float *x) {
     const capp_products *products = capp_products_of(f->weights, m);
-    size_t padded = (m->k + products->step - 1) / products->step * products->step;
     char *y = h + r * f->h_stride * products->element;
     if (m->gather && products == f->weights->integers)
         narrow_gathered(products, m, y, x);
     else
-        products->narrow(y, x, m->k, padded);
+        products->narrow(y, x, m->k, capp_padded(products, m->k));
 }
 
 void capp_norm_latent(const capp_weights *w, const capp_norm *norm, float *y, size_t n) {
@@ -62,12 +65,35 @@ float capp_growth(const capp_hparams *h, const capp_layer *layer, size_t positio
     return 1 + h->growth * (float)capp_log(1 + (double)stretches);
 }
 
+/* A key becomes a column of its block. */
+static void store_floats(char *keys, char *values, size_t slot, const float *k, const float *v,
+                         const capp_shape *shape) {
+    const size_t d = shape->key;
+    float *block = (float *)(void *)keys + slot / CAPP_LANES * CAPP_LANES * d + slot % CAPP_LANES;
+    for (size_t j = 0; j < d; j++) block[j * CAPP_LANES] = k[j];
+    memcpy(values + slot * shape->value * sizeof *v, v, shape->value * sizeof *v);
+}
+
+static void store_narrow(const capp_products *products, char *keys, char *values, size_t slot, const float *k,
+                         const float *v, const capp_shape *shape) {
+    const size_t dk = capp_padded(products, shape->key), dv = capp_padded(products, shape->value);
+    char *block = keys + slot / CAPP_LANES * CAPP_LANES * dk * products->element;
+    for (size_t j = 0; j < dk; j += products->step, block += products->step * CAPP_LANES * products->element) {
+        uint16_t part[CAPP_MAX_STEP];
+        products->narrow(part, k + j, least(shape->key - j, products->step), products->step);
+        products->put_column(block, slot % CAPP_LANES, part, products->step);
+    }
+    products->narrow(values + slot * dv * products->element, v, shape->value, dv);
+}
+
 void capp_store_row(capp_forward *f, const capp_layer *layer, size_t slot, const float *k, const float *v) {
-    size_t dk = layer->shape.key, dv = layer->shape.value;
-    for (size_t i = 0; i < layer->shape.kv_heads; i++) {
-        float *keys = f->keys + (layer->keys + i * dk) * f->slots + slot / CAPP_LANES * CAPP_LANES * dk;
-        float *values = f->values + (layer->values + i * dv) * f->slots + slot * dv;
-        for (size_t j = 0; j < dk; j++) keys[j * CAPP_LANES + slot % CAPP_LANES] = k[i * dk + j];
-        memcpy(values, v + i * dv, dv * sizeof *v);
+    const capp_products *products = f->weights->products;
+    const size_t dk = layer->shape.key, dv = layer->shape.value;
+    for (size_t i = 0; i < layer->shape.kv_heads; i++, k += dk, v += dv) {
+        char *keys = capp_store_keys(f, layer, i), *values = capp_store_values(f, layer, i);
+        if (products->put_column)
+            store_narrow(products, keys, values, slot, k, v, &layer->shape);
+        else
+            store_floats(keys, values, slot, k, v, &layer->shape);
     }
 }

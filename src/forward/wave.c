@@ -16,7 +16,7 @@ static void walk_path(capp_forward *f, const capp_tree *tree, uint32_t node, siz
         size_t at = x->depth - 1;
         if (at < length && f->path_node[at] == node) break;
         f->path_node[at] = node;
-        f->path[at] = (uint32_t)f->base + x->slot;
+        f->path[at] = x->slot;
         node = x->parent;
     }
     *common = tree->nodes[node].depth;
@@ -163,7 +163,7 @@ capp_status capp_wave_prepare(capp_forward *f, const capp_tree *tree, const uint
     for (size_t r = 0; r < n; r++) {
         f->depth[r] = tree->nodes[nodes[r]].depth;
         f->token[r] = tree->nodes[nodes[r]].token;
-        f->slot[r] = (uint32_t)f->base + tree->nodes[nodes[r]].slot;
+        f->slot[r] = tree->nodes[nodes[r]].slot;
         f->all.row[r] = (uint32_t)r;
     }
     fill_rotations(f);

@@ -3,7 +3,8 @@
  *
  *   wave.c       the layout of the wave's rows: slots, paths, attention tiles, head rows
  *   layers.c     embeddings, then layer by layer norms, products, attention, feed-forward part
- *   attention.c  attention over tree paths
+ *   attention.c  attention over tree paths, in float32
+ *   narrow_attention.c  the same in bfloat16
  *   mix.c        the parts of layers that have a state from token to token
  *   wkv.c        that of RWKV, and what its feed-forward part reads of the token before
  *   product.c    matrix products, from panels that are cached or packed when they are used
@@ -58,6 +59,15 @@ typedef struct capp_target {
     float logit;
 } capp_target;
 
+/* The KV store of a lane. Keys are panels of products: a vector has a dimension of CAPP_LANES keys, in bfloat16 two or
+ * four neighboring dimensions. */
+typedef struct capp_store {
+    const capp_weights *weights; /* borrowed; NULL: there is no such lane */
+    size_t slots;
+    char *keys;   /* elements [layer][kv_head][slot / LANES][key][LANES], key padded */
+    char *values; /* elements [layer][kv_head][slot][value], value padded */
+} capp_store;
+
 /* Rows first .. first + rows - 1 of the experts' products: the rows that chose this expert, in the order of the wave.
  */
 typedef struct capp_pick {
@@ -75,13 +85,11 @@ typedef struct capp_choice {
 typedef struct capp_forward capp_forward;
 struct capp_forward {
     const capp_weights *weights; /* weights of the wave; borrowed, like the pool */
-    size_t base;                 /* the slot that the wave's tree counts as 0 */
     size_t element;              /* bytes of the widest element of products */
     capp_pool *pool;
-    size_t rows, slots, longest; /* maximum rows of a wave, slots of the store, tokens of a path */
-    /* KV store; blocks of CAPP_LANES keys are transposed so that one vector holds a dimension of all of them. */
-    float *keys;   /* [layer][kv_head][slot / LANES][key][LANES] */
-    float *values; /* [layer][kv_head][slot][value] */
+    size_t rows, longest;    /* maximum rows of a wave, tokens of a path */
+    capp_store stores[2];    /* of the fast and of the exact weights */
+    const capp_store *store; /* that of the wave */
     /* Recurrent states, for models that have some: */
     float *states;          /* [layer][n_states][state_floats] */
     size_t n_states;        /* */
@@ -121,7 +129,7 @@ struct capp_forward {
     float *mixed;         /* [rows * experts_used][width] output of these rows; with several streams: LAuReL's */
     size_t inner_stride;
     float *scratch; /* [workers][scratch_stride] */
-    size_t scratch_stride, score_stride, tile_rows;
+    size_t scratch_stride, tile_rows;
     /* Head: */
     uint32_t *head_row;         /* [rows] row of the wave of head row i */
     uint32_t *head_node;        /* [rows] */
@@ -139,6 +147,21 @@ struct capp_forward {
 capp_status capp_wave_prepare(capp_forward *forward, const capp_tree *tree, const uint32_t *nodes,
                               const capp_step *steps, size_t n, capp_error *err);
 void capp_attention(capp_forward *forward, size_t layer, const capp_tiles *tiles);
+
+/* Floats that a worker needs for attention; in bfloat16. */
+size_t capp_attention_floats(const capp_forward *forward, const capp_weights *weights);
+size_t capp_narrow_attention_floats(const capp_forward *forward, const capp_weights *weights);
+
+/* Keys and values of a head in the store of the wave. */
+static inline char *capp_store_keys(const capp_forward *f, const capp_layer *layer, size_t kv_head) {
+    const capp_products *p = f->weights->products;
+    return f->store->keys + (layer->keys + kv_head * capp_padded(p, layer->shape.key)) * f->store->slots * p->element;
+}
+static inline char *capp_store_values(const capp_forward *f, const capp_layer *layer, size_t kv_head) {
+    const capp_products *p = f->weights->products;
+    const size_t at = layer->values + kv_head * capp_padded(p, layer->shape.value);
+    return f->store->values + at * f->store->slots * p->element;
+}
 
 /* The capp_mix of a layer, for all rows, whose inputs are in f->t. capp_mix_finish returns the
  * inputs of mix_out for one row. */

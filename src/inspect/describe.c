@@ -98,7 +98,7 @@ static void report_model(reporter *r, const capp_source *s) {
     for (uint32_t i = 0; i < h.layers; i++)
         if (capp_has_attention(&h, i) && !h.shapes[i].back)
             floats += (size_t)h.shapes[i].kv_heads * (h.shapes[i].key + h.shapes[i].value);
-    report(r, "model", "KV cache", "%zu bytes a token in f32", floats * sizeof(float));
+    report(r, "model", "KV cache", "%zu bytes a token in f32, half in bf16", floats * sizeof(float));
     size_t state = capp_count_states(&h) * capp_mix_floats(&h);
     if (state) report(r, "model", "recurrent state", "%zu bytes a sequence in f32", state * sizeof(float));
 }

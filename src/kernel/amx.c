@@ -29,5 +29,7 @@ const capp_products capp_products_tiles = {.name = "bf16",
                                            .panel_bytes = panel_bytes,
                                            .unpack = capp_unpack_avx512bf16,
                                            .unpack_quant = capp_unpack_quant_avx512bf16,
+                                           .put_column = put_column,
+                                           .put_rows = put_rows,
                                            CAPP_PRODUCT_MAP(X)};
 #undef X

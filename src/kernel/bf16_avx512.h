@@ -4,7 +4,7 @@
 
 #include "kernel/transpose_avx512.h"
 
-enum { PANEL_VECTORS = 2 };
+enum { PANEL_VECTORS = 2, GROUP = 2 };
 
 static inline void narrow_16(uint16_t *y, const float *x, size_t n) {
     const __mmask16 lanes = (__mmask16)(n ? 0xffffu >> (16 - n) : 0);
@@ -13,6 +13,12 @@ static inline void narrow_16(uint16_t *y, const float *x, size_t n) {
 
 static inline void transpose_16(uint32_t *y, const uint32_t (*x)[16]) {
     transpose_square(y, 16, x, sizeof *x);
+}
+
+static inline void weave_16(uint16_t *y, const uint16_t *x, size_t ld) {
+    const __m512i even = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)x));
+    const __m512i odd = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(x + ld)));
+    _mm512_storeu_si512(y, _mm512_or_si512(even, _mm512_slli_epi32(odd, 16)));
 }
 
 #endif

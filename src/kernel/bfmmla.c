@@ -5,7 +5,7 @@
 #include "kernel/transpose_neon.h"
 #include "kernel/unpack.h"
 
-enum { PANEL_VECTORS = 1 };
+enum { PANEL_VECTORS = 1, GROUP = 4 };
 
 #define V static inline __attribute__((always_inline))
 
@@ -23,6 +23,13 @@ V void narrow_16(uint16_t *y, const float *x, size_t n) {
 V void transpose_16(uint32_t *y, const uint32_t (*x)[CAPP_LANES]) {
     for (size_t i = 0; i < CAPP_LANES; i += 2)
         transpose_quads(y + 2 * i, CAPP_LANES * sizeof(uint64_t), x[i], sizeof x[i]);
+}
+
+V void weave_16(uint16_t *y, const uint16_t *x, size_t ld) {
+    TRANSPOSE_UNROLL
+    for (size_t i = 0; i < CAPP_LANES; i += 8, x += 8)
+        vst4q_u16(y + i * GROUP,
+                  (uint16x8x4_t){{vld1q_u16(x), vld1q_u16(x + ld), vld1q_u16(x + 2 * ld), vld1q_u16(x + 3 * ld)}});
 }
 
 #include "kernel/bf16.inc"
@@ -65,5 +72,7 @@ const capp_products capp_products_bfmmla = {.name = "bf16",
                                             .panel_bytes = panel_bytes,
                                             .unpack = capp_unpack_neonbf16,
                                             .unpack_quant = capp_unpack_quant_neonbf16,
+                                            .put_column = put_column,
+                                            .put_rows = put_rows,
                                             CAPP_PRODUCT_MAP(X)};
 #undef X

@@ -59,6 +59,8 @@ enum { CAPP_BLOCK_K = 1024 }; /* 192 rows of this length are 768 KB of float32 *
      * of LANES that [lo, hi) touches become 0 (s covers these blocks). Adds element i of these blocks to              \
      * lanes[i % LANES], in rising order; so a row may be cut into calls at multiples of LANES. */                     \
     X(exps, void, (float *s, size_t lo, size_t hi, float max, float *lanes))                                           \
+    /* The same with exponentials that are rounded to 8 significant bits, as bfloat16 has. */                          \
+    X(exps_coarse, void, (float *s, size_t lo, size_t hi, float max, float *lanes))                                    \
     /* Attention, a run of values: out[r][i] += sum over j < n of p[r][j] * v[j][i], i < d. v [n][ldv]. */             \
     X(values, void,                                                                                                    \
       (float *out, size_t ldo, const float *p, size_t ldp, size_t rows, const float *v, size_t ldv, size_t d,          \
@@ -126,10 +128,21 @@ typedef struct capp_products {
      * whose step is small compared with the row: 256 steps are at most `share` times the row's root mean square. The
      * high digit is rounded to nearest. The result depends on the row alone. */
     void (*coarsen)(void *row, size_t n, float share);
+    /* Only for products of bfloat16, else NULL: panels of attention. A panel's vector is 16 columns of it; vectors
+     * follow each other in memory. put_column writes row [d] to one column of a vector. put_rows makes rows [n][ld] the
+     * rows at .. at + n - 1 along k of vectors with k rows, as many as `columns` columns take; k is a multiple of
+     * `step`, columns of CAPP_LANES. d is padded with zeros to a multiple of `step`. */
+    void (*put_column)(void *vector, size_t column, const void *row, size_t d);
+    void (*put_rows)(void *vectors, size_t k, size_t at, const void *rows, size_t ld, size_t n, size_t columns);
 #define X(name, type, parameters) type(*name) parameters;
     CAPP_PRODUCT_MAP(X)
 #undef X
 } capp_products;
+
+/* The elements of a row of n activations, with padding. */
+static inline size_t capp_padded(const capp_products *products, size_t n) {
+    return (n + products->step - 1) / products->step * products->step;
+}
 
 typedef struct capp_kernels {
     const char *name; /* the name of the instruction set in capp_model_options */

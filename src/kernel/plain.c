@@ -130,8 +130,8 @@ void capp_clamp(float *x, float most, size_t n) {
     for (size_t i = 0; i < n; i++) x[i] = x[i] > most ? most : x[i] < -most ? -most : x[i];
 }
 
-void capp_add_slope(float *s, float slope, size_t n) {
-    for (size_t i = 0; i < n; i++) s[i] -= slope * (float)(n - 1 - i);
+void capp_add_slope(float *s, float slope, size_t far, size_t n) {
+    for (size_t i = 0; i < n; i++) s[i] -= slope * (float)(far - i);
 }
 
 /* Rounds to the nearest bfloat16, ties to even. x must be finite. */

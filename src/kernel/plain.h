@@ -43,8 +43,8 @@ float capp_sum_of_lanes(const float *lanes);
 /* Limits x[i] to -most .. most. */
 void capp_clamp(float *x, float most, size_t n);
 
-/* s[i] -= slope * (n - 1 - i): a linear bias by the distance from the last element. */
-void capp_add_slope(float *s, float slope, size_t n);
+/* s[i] -= slope * (far - i), i < n: a linear bias by the distance from element `far`, n - 1 or a later one. */
+void capp_add_slope(float *s, float slope, size_t far, size_t n);
 
 /* s[i] += scale * slope * (first + i). The slope, the number first + i and their product are each rounded to bfloat16.
  * These are biases by absolute position, as in Falcon's own code. Because of the rounding they differ from biases by

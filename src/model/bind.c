@@ -146,25 +146,11 @@ static capp_status bind_feed(binder *b, uint32_t i, capp_layer *layer) {
     return capp_bind_matrix(b, &down, 1, 1, feed, h->feed_bias, &layer->down);
 }
 
-/* Sets the layer's place in the KV store. */
-static void place_store(capp_weights *w, uint32_t i) {
-    capp_layer *layer = &w->layers[i];
-    const capp_shape *shape = &layer->shape;
-    if (shape->back) {
-        layer->keys = w->layers[i - shape->back].keys, layer->values = w->layers[i - shape->back].values;
-        return;
-    }
-    layer->keys = w->key_floats, layer->values = w->value_floats;
-    w->key_floats += (size_t)shape->kv_heads * shape->key;
-    w->value_floats += (size_t)shape->kv_heads * shape->value;
-}
-
 static capp_status bind_layer(binder *b, uint32_t i) {
     const capp_hparams *h = &b->w->hparams;
     capp_layer *layer = &b->w->layers[i];
     capp_status st;
     layer->shape = h->shapes[i];
-    if (capp_has_attention(h, i)) place_store(b->w, i);
     bool local = h->kinds[i] & CAPP_LOCAL;
     layer->rope = local && h->n_ropes == 2;
     layer->window = local ? h->window : 0;

@@ -255,7 +255,8 @@ typedef struct capp_wkv {
 
 typedef struct capp_layer {
     capp_shape shape;
-    size_t keys, values; /* in the KV store, floats of a slot that belong to the layers before the one that it reads */
+    size_t keys,
+        values; /* in the KV store, elements of a slot that belong to the layers before the one that it reads */
     capp_norm attention_norm, q_norm, k_norm, v_norm, attention_post_norm, feed_norm, feed_post_norm;
     capp_norm router_norm, expert_norm, expert_post_norm, shared_post_norm; /* if the parts have norms of their own */
     float scale;    /* the stream is multiplied by it after the layer */
@@ -448,7 +449,7 @@ typedef struct capp_weights {
     capp_matrix merge[CAPP_MOST_STREAMS - 1];  /* back; no parts if there are no other streams */
     const capp_tensor *side_tokens;            /* [vocabulary, or the first tokens][layers * side], or NULL */
     capp_norm side_norm;                       /* [side] */
-    size_t key_floats, value_floats;           /* in a slot of the KV store, of all layers */
+    size_t key_elements, value_elements;       /* in a slot of the KV store, of all layers */
     double *frequencies;                       /* [n_ropes][rope_dims / 2] in use, then as many for long contexts */
     const float *alibi;                        /* [heads] slopes, or NULL */
     capp_matrix *expert_matrices;              /* [layers][2 experts] */

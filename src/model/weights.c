@@ -118,10 +118,25 @@ static void find_integers(const binder *b) {
     w->n_floats_only = b->n_jobs - w->n_integers - routers - count_left(w);
 }
 
+/* Sets the place of a layer with attention in the KV store. */
+static void place_layer(capp_weights *w, capp_layer *layer) {
+    const capp_shape *shape = &layer->shape;
+    if (shape->back) {
+        layer->keys = (layer - shape->back)->keys, layer->values = (layer - shape->back)->values;
+        return;
+    }
+    layer->keys = w->key_elements, layer->values = w->value_elements;
+    w->key_elements += shape->kv_heads * capp_padded(w->products, shape->key);
+    w->value_elements += shape->kv_heads * capp_padded(w->products, shape->value);
+}
+
 static void set_arithmetic(capp_weights *w, const capp_arithmetic *arithmetic) {
     w->products = arithmetic->floats;
     w->integers = arithmetic->integers;
     w->share = arithmetic->share;
+    w->key_elements = w->value_elements = 0;
+    for (uint32_t i = 0; i < w->hparams.layers; i++)
+        if (capp_has_attention(&w->hparams, i)) place_layer(w, &w->layers[i]);
 }
 
 capp_status capp_weights_bind(capp_weights **out, capp_packer **packer, const capp_source *s,
