@@ -2,7 +2,6 @@
 #include "memory.h"
 #include "options.h"
 #include "output_file.h"
-#include "platform.h"
 
 #include <stdlib.h>
 #include <string.h>

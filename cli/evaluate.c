@@ -1,6 +1,5 @@
 #include "evaluate_store.h"
 #include "memory.h"
-#include "platform.h"
 #include "report.h"
 #include "run.h"
 

@@ -1,5 +1,4 @@
 #include "memory.h"
-#include "platform.h"
 #include "run.h"
 
 #include <stdlib.h>

@@ -1,5 +1,7 @@
 #include "memory.h"
 
+#include "platform.h"
+
 void memory_json(buffer *b, const capp_model *model, const capp_session *session) {
     capp_stats stats;
     capp_model_info info;

@@ -426,6 +426,7 @@ static void bench(const capp_products *of, const char *op, bool coarse) {
         if (cases[j].run == case_attention) begin_attention();
         if (few) usual_bytes((unsigned char *)b + STORED, 8 << 20);
         const double rate = measure(cases[j].run);
+        capp_rest(of);
         snprintf(text, sizeof text, "%zu %zu %zu %zu", shape[0], shape[1], shape[2], shape[3]);
         printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s %5.1f %%\n", kernels->name, name, cases[j].op, text, rate,
                100 * rate / peak);

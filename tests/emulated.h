@@ -10,4 +10,13 @@ extern const capp_products emulated_tiles;
 extern const capp_products emulated_bfmmla;
 extern const capp_products emulated_integers;
 
+/* What the emulated tiles did since the last reset, in all threads: configurations, loads and the rows that were
+ * loaded, dots and their rows. And the threads whose tiles are configured now. */
+typedef struct tile_counts {
+    size_t configurations, open, loads, lines, dots, rows;
+} tile_counts;
+
+tile_counts emulated_tile_counts(void);
+void emulated_tiles_reset(void);
+
 #endif

@@ -1,6 +1,8 @@
 /* Compiles tiles.inc over emulated AMX tiles. It exits where the unit would fault. */
 #include "emulated.h"
 
+#include <stdatomic.h>
+
 #include "emulated_rows.h"
 #include "test.h"
 
@@ -12,6 +14,17 @@ static __thread struct {
     bool configured;
 } unit;
 
+static struct { atomic_size_t configurations, open, loads, lines, dots, rows; } counted;
+
+tile_counts emulated_tile_counts(void) {
+    return (tile_counts){counted.configurations, counted.open, counted.loads,
+                         counted.lines,          counted.dots, counted.rows};
+}
+
+void emulated_tiles_reset(void) {
+    counted.configurations = counted.loads = counted.lines = counted.dots = counted.rows = 0;
+}
+
 static size_t rows_of(int tile) {
     CHECK(unit.configured && tile >= 0 && tile < 8 && unit.config[48 + tile] && unit.config[48 + tile] <= 16);
     CHECK(unit.config[16 + 2 * tile] == 64 && !unit.config[17 + 2 * tile]);
@@ -19,6 +32,8 @@ static size_t rows_of(int tile) {
 }
 
 static void t_configure(const void *config) {
+    counted.configurations++;
+    counted.open += !unit.configured;
     memset(&unit, 0, sizeof unit);
     memcpy(unit.config, config, sizeof unit.config);
     CHECK(unit.config[0] == 1 && !unit.config[1]);
@@ -30,6 +45,8 @@ static void t_configure(const void *config) {
 }
 
 static void t_release(void) {
+    CHECK(unit.configured);
+    counted.open--;
     memset(&unit, 0, sizeof unit);
 }
 
@@ -39,8 +56,14 @@ static void t_zero(int tile) {
 }
 
 static void t_load(int tile, const void *p, size_t stride) {
+    counted.loads++;
+    counted.lines += rows_of(tile);
     memset(unit.tile[tile], 0, sizeof unit.tile[tile]);
     for (size_t r = 0; r < rows_of(tile); r++) memcpy(unit.tile[tile][r], (const char *)p + r * stride, 64);
+}
+
+static void t_stream(int tile, const void *p, size_t stride) {
+    t_load(tile, p, stride);
 }
 
 static void t_store(int tile, void *p, size_t stride) {
@@ -51,6 +74,8 @@ static void t_store(int tile, void *p, size_t stride) {
  * tile. */
 static void t_dot(int tile, int a, int b) {
     CHECK(rows_of(a) == rows_of(tile) && rows_of(b) == 16);
+    counted.dots++;
+    counted.rows += rows_of(tile);
     uint16_t x[16][32], y[16][16][2];
     memcpy(x, unit.tile[a], sizeof x);
     memcpy(y, unit.tile[b], sizeof y);
@@ -69,4 +94,5 @@ static void t_dot(int tile, int a, int b) {
 #include "kernel/tiles.inc"
 
 #define EMULATED emulated_tiles
+#define REST     rest
 #include "emulated_table.inc"

@@ -1,5 +1,6 @@
 /* How evenly the tasks of a wave load 2 to 16 threads: multiply-adds are counted, not timed. Each thread that is free
- * takes the next task, as those of the pool do. */
+ * takes the next task, as those of the pool do. Threads may differ in speed. */
+#include "forward/forward.h"
 #include "forward/tasks.h"
 #include "lone.h"
 #include "test.h"
@@ -11,9 +12,21 @@ enum { MOST_THREADS = 16, COLUMNS = 64, BLOCK = 192, PANEL = 12 };
  */
 struct capp_pool {
     int threads;
-    double longest; /* work of the busiest thread, summed over runs */
-    double all;     /* of all threads */
+    double longest; /* time of the busiest thread, summed over runs */
+    double all;     /* work of all threads */
 };
+
+static double speed[MOST_THREADS]; /* 0: as fast as the first thread */
+
+static double speed_of(size_t thread) {
+    return speed[thread] > 0 ? speed[thread] : 1;
+}
+
+static double speeds(int threads) {
+    double all = 0;
+    for (int t = 0; t < threads; t++) all += speed_of((size_t)t);
+    return all;
+}
 
 static double counted; /* multiply-adds of the running task */
 
@@ -47,7 +60,7 @@ static void assign(double *done, size_t threads, double work) {
     size_t next = 0;
     for (size_t t = 1; t < threads; t++)
         if (done[t] < done[next]) next = t;
-    done[next] += work;
+    done[next] += work / speed_of(next);
 }
 
 static double most_of(const double *done, size_t threads) {
@@ -65,6 +78,12 @@ void capp_pool_run(capp_pool *pool, capp_task_fn fn, void *user, size_t n_tasks)
         assign(done, (size_t)pool->threads, counted);
     }
     pool->longest += most_of(done, (size_t)pool->threads);
+}
+
+/* How much longer its runs took than if all threads had been busy all the time. */
+static double excess_of(const capp_pool *pool) {
+    CHECK(pool->all > 0);
+    return pool->longest * speeds(pool->threads) / pool->all - 1;
 }
 
 /* Products of a layer: the numbers of inputs and outputs. */
@@ -96,7 +115,7 @@ static double excess(const shape *s, size_t rows, size_t threads, size_t most, s
     for (size_t i = 0; i < s->n; i++) {
         const size_t k = s->product[i][0], n = s->product[i][1], groups = (n + COLUMNS - 1) / COLUMNS;
         time += busiest(rows, k, n, fixed ? fixed : capp_task_rows(rows, groups, threads, most, PANEL), threads);
-        work += (double)(rows * k * n) / (double)threads;
+        work += (double)(rows * k * n) / speeds((int)threads);
     }
     return time / work - 1;
 }
@@ -207,8 +226,7 @@ static double excess_of_attention(const wave *x, int threads) {
     capp_forward *f = lone_wave(&l, pool, &tree, order, rows, MOST_NODES, MOST_NODES);
     CHECK(f);
     capp_attention(f, 0, &f->all);
-    const double more = pool->longest * threads / pool->all - 1;
-    CHECK(pool->all > 0);
+    const double more = excess_of(pool);
     capp_forward_free(f);
     capp_pool_free(pool);
     return more;
@@ -221,4 +239,180 @@ TEST(attention_loads_all_threads) {
             const double more = excess_of_attention(w, threads);
             if (more > w->most) FAIL("%s, %d threads: %.1f %% more than the best", w->name, threads, 100 * more);
         }
+}
+
+/* Experts and the head --------------------------------------------------------------------------------------------- */
+
+enum { NR = 32, MOST_EXPERTS = 256 };
+
+static void count_matmul(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
+                         size_t k, bool add) {
+    (void)c, (void)ldc, (void)a, (void)lda, (void)panel, (void)add;
+    counted += (double)(m * n * k);
+}
+
+static void count_matmul_on(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
+                            size_t k) {
+    count_matmul(c, ldc, a, lda, panel, m, n, k, false);
+}
+
+static size_t panel_of_floats(uint32_t type, size_t k) {
+    (void)type;
+    return k * NR * sizeof(float);
+}
+
+static void no_narrow(void *y, const float *x, size_t n, size_t padded) {
+    (void)y, (void)x, (void)n, (void)padded;
+}
+
+static void no_silu_mul(float *y, const float *gate, const float *up, size_t n) {
+    (void)y, (void)gate, (void)up, (void)n;
+}
+
+static void no_logsumexp(float *max, float *sum, const float *x, size_t n) {
+    (void)x, (void)n;
+    *max = 0, *sum = 1;
+}
+
+static const capp_products counting = {.name = "f32",
+                                       .nr = NR,
+                                       .element = sizeof(float),
+                                       .step = 1,
+                                       .block = CAPP_BLOCK_K,
+                                       .panel_bytes = panel_of_floats,
+                                       .narrow = no_narrow,
+                                       .matmul = count_matmul,
+                                       .matmul_on = count_matmul_on};
+
+/* A matrix whose panels are cached; nothing reads them. */
+static capp_matrix matrix_of(size_t n, size_t k, size_t parts) {
+    static char panels[1];
+    capp_matrix m = {.n = n, .k = k, .columns = n / parts, .parts = parts};
+    m.panels = parts * ((m.columns + NR - 1) / NR), m.packed = panels;
+    return m;
+}
+
+/* Opens a wave of one layer, which the test fills, with a pool that counts. */
+static capp_forward *open_counted(capp_weights *w, capp_kernels *kernels, size_t rows, int threads) {
+    static const capp_arch arch;
+    const capp_room room = {.slots = CAPP_LANES, .rows = rows, .longest = CAPP_LANES};
+    capp_forward *f;
+    capp_pool *pool;
+    capp_error err;
+    *kernels = capp_kernels_ref;
+    kernels->silu_mul = no_silu_mul, kernels->logsumexp = no_logsumexp;
+    w->kernels = kernels, w->products = &counting, w->arch = &arch;
+    CHECK(capp_pool_open(&pool, threads, &err) == CAPP_OK);
+    CHECK(capp_forward_open(&f, w, NULL, pool, &room, &err) == CAPP_OK);
+    f->weights = w, f->n = rows;
+    return f;
+}
+
+static double close_counted(capp_forward *f) {
+    capp_pool *pool = f->pool;
+    const double more = excess_of(pool);
+    capp_forward_free(f);
+    capp_pool_free(pool);
+    return more;
+}
+
+typedef struct mixture {
+    const char *name;
+    uint32_t width, feed, experts, used;
+} mixture;
+
+static const mixture mixtures[] = {
+    {"8 large experts", 4096, 14336, 8, 2}, {"128 experts", 2048, 768, 128, 8}, {"32 experts", 2880, 2880, 32, 4}};
+
+/* The experts of a wave. Some are chosen far more often than others, as in real models. */
+static double excess_of_experts(const mixture *x, size_t rows, int threads) {
+    static capp_weights w;
+    static capp_matrix up[MOST_EXPERTS], down[MOST_EXPERTS];
+    capp_kernels kernels;
+    capp_layer layer = {.router = matrix_of(x->experts, x->width, 1)};
+    test_random random = {7};
+    memset(&w, 0, sizeof w);
+    for (uint32_t e = 0; e < x->experts; e++)
+        up[e] = matrix_of(2 * x->feed, x->width, 2), down[e] = matrix_of(x->width, x->feed, 1);
+    layer.expert_up = up, layer.expert_down = down;
+    w.layers = &layer, w.hparams.layers = 1, w.hparams.width = x->width, w.hparams.feed = x->feed;
+    w.hparams.kinds[0] = CAPP_FEEDS, w.hparams.experts = x->experts, w.hparams.experts_used = x->used;
+    w.hparams.activation = CAPP_SILU_GATED, w.hparams.router_scale = 1;
+    capp_forward *f = open_counted(&w, &kernels, rows, threads);
+    memset(f->shares, 0, rows * x->experts * sizeof *f->shares);
+    for (size_t i = 0; i < rows * x->experts; i++)
+        f->shares[i] = (float)(test_random_normal(&random) + (double)(i % x->experts) / x->experts);
+    capp_experts(f, &layer, rows);
+    return close_counted(f);
+}
+
+TEST(experts_load_all_threads) {
+    static const size_t waves[] = {64, 256, 512, 1024};
+    for (size_t i = 0; i < sizeof mixtures / sizeof *mixtures; i++)
+        for (size_t r = 0; r < sizeof waves / sizeof *waves; r++)
+            for (int threads = 2; threads <= MOST_THREADS; threads *= 2) {
+                const double more = excess_of_experts(&mixtures[i], waves[r], threads);
+                if (more > 0.01)
+                    FAIL("%s, %zu rows, %d threads: %.1f %% more than the best", mixtures[i].name, waves[r], threads,
+                         100 * more);
+            }
+}
+
+static double excess_of_head(uint32_t vocabulary, size_t rows, int threads) {
+    static capp_weights w;
+    capp_kernels kernels;
+    capp_layer layer = {.score_scale = 1};
+    capp_tree tree = {.nodes = NULL};
+    capp_error err;
+    memset(&w, 0, sizeof w);
+    w.layers = &layer, w.hparams.layers = 1, w.hparams.width = 576, w.hparams.kinds[0] = CAPP_FEEDS;
+    w.hparams.vocabulary = vocabulary, w.head = matrix_of(vocabulary, 576, 1);
+    capp_forward *f = open_counted(&w, &kernels, rows, threads);
+    f->n_heads = rows;
+    memset(f->head_spread, 0, rows * sizeof *f->head_spread);
+    CHECK(capp_head_logprobs(f, &tree, &err) == CAPP_OK);
+    return close_counted(f);
+}
+
+TEST(the_head_loads_all_threads) {
+    static const uint32_t vocabularies[] = {32000, 49152, 50257, 128256, 151936, 262144};
+    static const size_t waves[] = {32, 128, 256, 700}; /* each task reads its panels: few rows are not divided */
+    for (size_t i = 0; i < sizeof vocabularies / sizeof *vocabularies; i++)
+        for (size_t r = 0; r < sizeof waves / sizeof *waves; r++)
+            for (int threads = 2; threads <= MOST_THREADS; threads *= 2) {
+                const double more = excess_of_head(vocabularies[i], waves[r], threads);
+                if (more > (waves[r] < 128 ? 0.15 : 0.05))
+                    FAIL("%u tokens, %zu rows, %d threads: %.1f %% more than the best", vocabularies[i], waves[r],
+                         threads, 100 * more);
+            }
+    CHECK(excess_of_head(50257, 1, 16) > 0.1);
+}
+
+/* Threads of different speeds ---------------------------------------------------------------------------------------
+ */
+
+static void expect_at_most(double most, double more, const char *what, size_t rows, int threads) {
+    if (more > most) FAIL("%s, %zu rows, %d threads: %.1f %% more than the best", what, rows, threads, 100 * more);
+}
+
+/* Half of the threads have half the speed, as on a chip with two kinds of cores or where threads share a core. If each
+ * had the same share of the work, all would wait for the slow ones: half as long again. */
+TEST(fast_threads_do_not_wait_for_slow_ones) {
+    static const size_t waves[] = {64, 128, 256, 512, 1024};
+    for (size_t t = 0; t < MOST_THREADS; t++) speed[t] = t % 2 ? 0.5 : 1;
+    for (int threads = 2; threads <= MOST_THREADS; threads *= 2) {
+        for (size_t r = 0; r < sizeof waves / sizeof *waves; r++) {
+            const size_t rows = waves[r];
+            for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+                expect_at_most(rows < 256 ? 0.35 : 0.1, excess(&shapes[s], rows, (size_t)threads, BLOCK, 0),
+                               shapes[s].name, rows, threads);
+            for (size_t i = 0; i < sizeof mixtures / sizeof *mixtures; i++)
+                expect_at_most(0.05, excess_of_experts(&mixtures[i], rows, threads), mixtures[i].name, rows, threads);
+            expect_at_most(0.1, excess_of_head(49152, rows, threads), "head", rows, threads);
+        }
+        for (size_t i = 0; i < sizeof waves_of_attention / sizeof *waves_of_attention; i++)
+            expect_at_most(0.15, excess_of_attention(&waves_of_attention[i], threads), waves_of_attention[i].name, 0,
+                           threads);
+    }
+    CHECK(excess(&shapes[0], 64, 16, 0, BLOCK) > 0.4);
 }

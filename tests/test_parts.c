@@ -2,6 +2,7 @@
  * used. The models here are narrow, so the tests make the parts short. */
 #include <unistd.h>
 
+#include "emulated.h"
 #include "engine/handles.h"
 #include "scoring.h"
 #include "test.h"
@@ -27,7 +28,7 @@ static void cut_products(capp_model *model, bool packed) {
     capp_pool *pool;
     capp_error err;
     cut = *w->products;
-    cut.block = PART;
+    cut.block = PART, cut.tail = 0;
     w->products = &cut;
     if (!packed) return;
     const capp_kernels *kernels = w->kernels;
@@ -111,4 +112,39 @@ TEST(parts_that_round_are_seen) {
     free_scores(got, ROWS);
     free(rows);
     unlink(path);
+}
+
+/* Threads whose tiles are still configured after a model has scored rows over emulated tiles. */
+static size_t tiles_left(const char *arch, bool rests) {
+    char path[64];
+    capp_error err;
+    capp_session *session;
+    capp_example examples[ROWS];
+    row *rows = make_rows(23, ROWS);
+    tiny_model_file(arch, 8, path);
+    capp_model *model = open_unit(path, "tiles_emulated", 2, 0);
+    scores *s = calloc(ROWS, sizeof *s);
+    CHECK(s && model->weights->products == &emulated_tiles);
+    cut = emulated_tiles;
+    if (!rests) cut.rest = NULL;
+    model->weights->products = &cut;
+    for (size_t i = 0; i < ROWS; i++) examples[i] = rows[i].example;
+    emulated_tiles_reset();
+    CHECK_OK(capp_session_open(&session, model, &err), err);
+    CHECK_OK(capp_score(session, examples, ROWS, NULL, keep, s, &err), err);
+    const tile_counts counts = emulated_tile_counts();
+    CHECK(counts.dots > 0 && counts.configurations > 0);
+    capp_session_free(session);
+    capp_model_free(model);
+    free_scores(s, ROWS);
+    free(rows);
+    unlink(path);
+    return counts.open;
+}
+
+/* No task leaves tiles configured, which would cost time whenever the system switches threads. */
+TEST(tasks_release_their_tiles) {
+    static const char *const archs[] = {"llama", "gpt2", "gemma3", "qwen35", "rwkv7"};
+    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++) CHECK(tiles_left(archs[i], true) == 0);
+    CHECK(tiles_left("llama", false) > 0);
 }

@@ -129,6 +129,8 @@ static void check_matmul(const unit *u) {
     const size_t nr = u->products->nr;
     for (size_t m = 1; m <= 40; m++) one_matmul(u, m, m % 3 ? nr : between(1, nr), between(1, 70), m % 2 == 0);
     for (size_t n = 1; n <= nr; n++) one_matmul(u, between(1, 40), n, between(1, 70), n % 2 == 0);
+    for (size_t i = 0; i < 2; i++) one_matmul(u, 97, i ? nr : nr - 1, 40, i); /* 97 = 4 * 25 - 3 */
+    one_matmul(u, 192, nr, 64, false);
     one_matmul(u, 75, nr, 577, false);
     one_matmul(u, 3, nr, 1536, true);
 }
@@ -151,6 +153,7 @@ static void check_matmul_on(const unit *u) {
     for (size_t m = 1; m <= 40; m++)
         one_cut(u, m, m % 3 ? nr : between(1, nr), CAPP_MAX_STEP * between(1, 2), CAPP_MAX_STEP * 2 + between(1, 70));
     for (size_t n = 1; n <= nr; n++) one_cut(u, between(1, 40), n, CAPP_MAX_STEP, CAPP_MAX_STEP + between(1, 70));
+    for (size_t i = 0; i < 2; i++) one_cut(u, 97, nr - i, 32, 70);
     one_cut(u, 75, nr, 512, 577);
 }
 
@@ -338,6 +341,46 @@ TEST(emulation_is_vdpbf16ps) {
 }
 TEST(emulation_is_bfmmla) {
     check_emulation(need_isa("neonbf16")->bf16, &emulated_bfmmla);
+}
+
+/* Tiles: loads, dots and configurations of a product of m rows with `panels` panels of k inputs, one after the other.
+ */
+static tile_counts counts_of(size_t m, size_t k, size_t panels) {
+    const capp_products *p = &emulated_tiles;
+    float *x = array(m * k), *w = array(p->nr * k), *c = array(m * p->nr);
+    const char *a = narrowed(p, x, m, k, padded_of(p, k)), *panel = panel_of(p, w, k, p->nr, k);
+    p->rest();
+    emulated_tiles_reset();
+    for (size_t i = 0; i < panels; i++) p->matmul(c, p->nr, a, padded_of(p, k), panel, m, p->nr, k, false);
+    p->rest();
+    release();
+    return emulated_tile_counts();
+}
+
+/* A task has one configuration, whatever its rows are. A block of 17 to 32 rows has a load for each dot, as few as
+ * eight tiles allow; up to 16 rows have three for two. */
+TEST(tiles_are_configured_once_a_task_and_loaded_once_a_dot) {
+    enum { K = 64, PANELS = 3, STEPS = K / 32 };
+    for (size_t m = 1; m <= 200; m += m < 70 ? 1 : 13) {
+        const tile_counts n = counts_of(m, K, PANELS);
+        const size_t blocks = (m + 31) / 32, dots = PANELS * STEPS * blocks * (m > 16 ? 4 : 2);
+        CHECK(n.configurations == 1 && n.open == 0);
+        CHECK(n.dots == dots && n.loads == (m > 16 ? dots : dots / 2 * 3));
+    }
+}
+
+/* Cycles that a row takes: a dot takes one for each of its rows; two lines are loaded in one. */
+static double cycles_of_a_row(size_t m) {
+    enum { K = 96, STEPS = K / 32 };
+    const tile_counts n = counts_of(m, K, 1);
+    return (double)(n.rows > n.lines / 2 ? n.rows : n.lines / 2) / STEPS / (double)m;
+}
+
+/* 16 rows and more take about as long, each, as those of many, which take two cycles for two tiles of columns. */
+TEST(few_rows_of_tiles_are_no_slower) {
+    for (size_t m = 16; m <= 200; m++)
+        if (cycles_of_a_row(m) > 2.1) FAIL("%zu rows take %.2f cycles each", m, cycles_of_a_row(m));
+    CHECK(cycles_of_a_row(4) > 2.1);
 }
 
 static float odd_pair(float sum, float x, float y) {

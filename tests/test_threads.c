@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/pool.h"
 #include "capp.h"
 #include "scoring.h"
 #include "test.h"
@@ -192,4 +193,68 @@ TEST(cancelling_at_any_time_llama) {
 }
 TEST(cancelling_at_any_time_of_two_workers) {
     check_cancelling("gemma3", 2);
+}
+
+/* ---- The pool --------------------------------------------------------------------------------------------------- */
+
+static double processor_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void sleep_for(long milliseconds) {
+    const struct timespec wait = {milliseconds / 1000, milliseconds % 1000 * 1000000};
+    nanosleep(&wait, NULL);
+}
+
+static capp_pool *open_pool(int threads) {
+    capp_pool *pool;
+    capp_error err;
+    CHECK_OK(capp_pool_open(&pool, threads, &err), err);
+    return pool;
+}
+
+static void no_task(void *user, size_t task, int worker) {
+    (void)user, (void)task, (void)worker;
+}
+
+/* Task 0 takes long. */
+static void long_task(void *user, size_t task, int worker) {
+    (void)user, (void)worker;
+    if (!task) sleep_for(400);
+}
+
+/* Threads that wait for work, or for the others, use the processor for a moment and then sleep. If one of them did not,
+ * it would use 0.4 s. */
+TEST(threads_that_wait_sleep) {
+    capp_pool *pool = open_pool(4);
+    capp_pool_run(pool, no_task, NULL, 4);
+    double before = processor_seconds();
+    sleep_for(400);
+    CHECK(processor_seconds() - before < 0.2);
+    before = processor_seconds();
+    capp_pool_run(pool, long_task, NULL, 4);
+    CHECK(processor_seconds() - before < 0.2);
+    capp_pool_free(pool);
+}
+
+enum { POOL_THREADS = 3, POOL_TASKS = 120 };
+
+/* Worker 1 takes ten times as long as the others, as on a slow core. */
+static void uneven_task(void *user, size_t task, int worker) {
+    size_t *done = user;
+    (void)task;
+    done[worker]++;
+    sleep_for(worker == 1 ? 20 : 2);
+}
+
+/* A slow thread gets fewer tasks, so that the others do not wait for it. With equal shares it would have 40. */
+TEST(a_slow_thread_gets_fewer_tasks) {
+    capp_pool *pool = open_pool(POOL_THREADS);
+    size_t done[POOL_THREADS] = {0};
+    capp_pool_run(pool, uneven_task, done, POOL_TASKS);
+    CHECK_INT(done[0] + done[1] + done[2], POOL_TASKS);
+    if (done[1] > 15) FAIL("%zu of %d tasks", done[1], POOL_TASKS);
+    capp_pool_free(pool);
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """count_instructions.py [FOLDER]: counts the instructions of the inner loops of AArch64's products in the libraries of FOLDER
-(default: build-aarch64), from the disassembly, and prints a table. tests/test_aarch64.py compares it with the bounds below.
+(default: build-aarch64), from the disassembly, and prints a table. tests/test_aarch64.py compares it with the bounds below, and
+tests/test_tiles.py does the same for the loops of AMX, which are not in the table.
 
 A loop is that of a tile of full size. Where it branches, the shortest path counts that does all multiply-adds of a round."""
 import re
@@ -12,14 +13,27 @@ ROOT = Path(__file__).resolve().parent.parent
 BLOCK = 4 * 16 * 32  # rows, columns and inputs of a round of a product of integers
 
 
+class Machine:
+    """A family of processors: its objdump, and patterns of a jump with its target, of instructions after which the next one does
+    not run, of loads and stores, and of the stack."""
+
+    def __init__(self, objdump, jump, end, memory, stack):
+        self.objdump, self.jump, self.end, self.memory, self.stack = objdump, jump, end, memory, stack
+
+
+AARCH64 = Machine("aarch64-linux-gnu-objdump", r"(?:b(?:\.\w+)?|cbn?z \w+,|tbn?z \w+, #\d+,) ([0-9a-f]+)\b", r"(b|br|ret)( |$)",
+                  r"ld|st", r"\[sp")
+X86_64 = Machine("objdump", r"j\w+ ([0-9a-f]+)\b", r"(jmp|ret)( |$)", r"(?!lea|nop).*\(", r"\(%rsp")
+
+
 class Kernel:
     """precision, isa and unit (the instruction that multiplies); library and function; done: the multiply-adds of a round of the
     loop; each: those of one instruction (products of integers need one for each of two digits); most: the most instructions
     that a round may have."""
 
-    def __init__(self, precision, isa, unit, library, function, done, each, most):
+    def __init__(self, precision, isa, unit, library, function, done, each, most, machine=AARCH64):
         self.precision, self.isa, self.unit, self.library, self.function = precision, isa, unit, library, function
-        self.done, self.each, self.most = done, each, most
+        self.done, self.each, self.most, self.machine = done, each, most, machine
 
     def multiplies(self, line):
         return re.split(r"\W", line)[0] in (self.unit.lower(), self.unit.lower() + "2")
@@ -33,26 +47,31 @@ KERNELS = [
     Kernel("bf16", "neonbf16", "BFMMLA", "bfmmla", "tile_3", 6 * 16 * 8, 16, 84),
 ]
 
+# A tile of sums takes 16 rows by 16 columns by 32 inputs.
+TILES = [
+    Kernel("bf16", "amx", "TDPBF16PS", "amx", f"accumulate_{name}", dots * 8192, 8192, most, X86_64)
+    for name, dots, most in (("half", 2, 15), ("one", 4, 19), ("many", 4, 19))
+]
 
-def instructions(path, function):
+
+def instructions(path, function, machine):
     """[(address, text)] of the function."""
-    dump = ["aarch64-linux-gnu-objdump", "-d", "--no-show-raw-insn", f"--disassemble={function}", path]
+    dump = [machine.objdump, "-d", "--no-show-raw-insn", f"--disassemble={function}", path]
     text = subprocess.run(dump, capture_output=True, text=True, check=True).stdout
     found = [(int(at, 16), re.sub(r"\s+", " ", line)) for at, line in re.findall(r"^ +([0-9a-f]+):\t(.*)$", text, re.M)]
     assert found, f"{path} has no function {function}"
     return found
 
 
-def target(line):
-    found = re.match(r"(?:b(?:\.\w+)?|cbn?z \w+,|tbn?z \w+, #\d+,) ([0-9a-f]+)\b", line)
-    return int(found[1], 16) if found else None
-
-
-def blocks_of(lines):
+def blocks_of(lines, machine):
     """(blocks, after): blocks[i] is a list of lines that run one after the other; after[i], the blocks that may follow it. Calls
     return."""
+    def target(line):
+        found = re.match(machine.jump, line)
+        return int(found[1], 16) if found else None
+
     starts = {lines[0][0]} | {target(line) for _, line in lines}
-    starts |= {at for (_, line), (at, _) in zip(lines, lines[1:]) if target(line) or re.match(r"(br|ret)\b", line)}
+    starts |= {at for (_, line), (at, _) in zip(lines, lines[1:]) if target(line) or re.match(machine.end, line)}
     index, blocks, after = {}, [], []
     for at, line in lines:
         if at in starts:
@@ -61,7 +80,7 @@ def blocks_of(lines):
         blocks[-1].append(line)
     for n, block in enumerate(blocks):
         to = index.get(target(block[-1]))
-        falls = not re.match(r"(b|br|ret)( |$)", block[-1]) and n + 1 < len(blocks)
+        falls = not re.match(machine.end, block[-1]) and n + 1 < len(blocks)
         after.append([n + 1] * falls + ([] if to is None else [to]))
     return blocks, after
 
@@ -113,7 +132,8 @@ def paths(blocks, after, first, last, body, multiplies):
 
 def round_of(folder, kernel):
     """The instructions of a round of the inner loop: of all loops, the shortest path that does all products."""
-    blocks, after = blocks_of(instructions(Path(folder) / f"libkernel_{kernel.library}.a", kernel.function))
+    path = Path(folder) / f"libkernel_{kernel.library}.a"
+    blocks, after = blocks_of(instructions(path, kernel.function, kernel.machine), kernel.machine)
     found = [path for loop in loops(after) for products, path in paths(blocks, after, *loop, kernel.multiplies).items()
              if products >= kernel.done // kernel.each]
     assert found, f"no loop of {kernel.function} has {kernel.done // kernel.each} {kernel.unit}"
@@ -125,7 +145,8 @@ def count(folder, kernel):
     many of these use the stack."""
     path = round_of(folder, kernel)
     return {"all": len(path), "multiply": sum(map(kernel.multiplies, path)), "fewest": kernel.done // kernel.each,
-            "memory": sum(bool(re.match("ld|st", line)) for line in path), "stack": sum("[sp" in line for line in path)}
+            "memory": sum(bool(re.match(kernel.machine.memory, line)) for line in path),
+            "stack": sum(bool(re.search(kernel.machine.stack, line)) for line in path)}
 
 
 def table(folder):

@@ -2,6 +2,7 @@
  * Then each of the two products is one pass of tasks over all experts that some row chose. In a task, a worker unpacks
  * a group of an expert's panels once for all rows that chose this expert. Nothing of the other experts is read. The
  * outputs of a row are added in the order of the experts, so other rows do not change the result. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "forward/wave.h"
@@ -51,6 +52,13 @@ static bool chose(float share) {
     return !(share < 0);
 }
 
+/* Orders experts by their rows, most first: the last tasks are short, and threads end together. */
+static int by_rows(const void *a, const void *b) {
+    const capp_pick *x = a, *y = b;
+    if (x->rows != y->rows) return x->rows > y->rows ? -1 : 1;
+    return (x->expert > y->expert) - (x->expert < y->expert);
+}
+
 /* Fills f->picks, and for each row the places of its choices among the sorted ones. Returns the number of experts that
  * are chosen. A row with infinite logits could choose more than experts_used; choices beyond that number are left out.
  */
@@ -81,6 +89,7 @@ static size_t sort_choices(routing *x) {
     }
     for (size_t e = 0; e < experts; e++)
         if (f->picks[e].rows) f->picks[n++] = f->picks[e];
+    qsort(f->picks, n, sizeof *f->picks, by_rows);
     return n;
 }
 

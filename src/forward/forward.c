@@ -60,8 +60,9 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
     for (size_t i = 0; i < 2; i++) {
         const capp_weights *of = i ? exact : w;
         if (!of) continue;
-        size_t tiles = (size_t)CAPP_HEAD_ROWS * CAPP_HEAD_TILE +
-                       capp_matrix_scratch(of, &of->head, CAPP_HEAD_TILE / capp_products_of(of, &of->head)->nr);
+        const capp_products *products = capp_products_of(of, &of->head);
+        size_t tiles = capp_strip_of(products) * CAPP_HEAD_TILE +
+                       capp_matrix_scratch(of, &of->head, CAPP_HEAD_TILE / products->nr);
         f->scratch_stride = larger(f->scratch_stride, larger(tiles, capp_product_scratch(of, f->rows)));
         f->scratch_stride = larger(f->scratch_stride, capp_attention_floats(f, of));
         f->element = larger(f->element, of->products->element);

@@ -255,6 +255,7 @@ void capp_narrow_attention_task(void *attend, size_t task, int worker) {
         }
         values_of_block(a, &w, spine, at);
     }
+    capp_rest(w.products);
     for (size_t i = 0; i < queries; i++) {
         const size_t head = w.kv * a->group + i % a->group;
         const float sum = capp_sum_of_lanes(w.lanes + i * CAPP_LANES) + capp_attend_sink(a, head, w.most[i]);

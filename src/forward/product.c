@@ -7,7 +7,7 @@
 #include "kernel/plain.h"
 
 /* A group of panels is at least as wide as the number of activations that share a step in integer products. */
-enum { BLOCK_ROWS = 192, GROUP_PANELS = 2, STRIP_ROWS = 48, MOST_PARTS = 2 };
+enum { BLOCK_ROWS = 192, GROUP_PANELS = 2, MOST_PARTS = 2 };
 
 typedef struct product {
     const capp_forward *f;
@@ -135,6 +135,7 @@ static void product_task(void *user, size_t task, int worker) {
     g.y = p->y + x.row * p->ldy + g.begin * nr;
     if (!multiply_few(p, &x, &g, scratch_of(p->f, worker)))
         (is_whole(p->products, m) ? multiply_whole : multiply_parts)(p, &x, &g, scratch_of(p->f, worker));
+    capp_rest(p->products);
     for (size_t r = 0; m->bias && r < x.rows; r++)
         p->f->weights->kernels->add(g.y + r * p->ldy, m->bias + g.begin * nr,
                                     least(m->columns - g.begin * nr, g.n * nr));
@@ -266,7 +267,7 @@ static void activate_strip(const product *p, const group *g, float *sums, size_t
 /* Number of rows whose sums a task of `rows` rows holds at the same time: a strip, or all rows if k is processed in
  * parts. */
 static size_t sums_floats(const capp_products *products, const capp_matrix *m, size_t rows) {
-    return (is_whole(products, m) ? STRIP_ROWS : rows) * m->parts * GROUP_PANELS * products->nr;
+    return (is_whole(products, m) ? capp_strip_of(products) : rows) * m->parts * GROUP_PANELS * products->nr;
 }
 
 /* As multiply_few, for a group of an activated product. sums: as in multiply_strip. */
@@ -286,7 +287,7 @@ static void activated_task(void *user, size_t task, int worker) {
     const capp_products *products = p->products;
     float *scratch = scratch_of(p->f, worker), *room = scratch + sums_floats(products, m, x.rows);
     size_t ld = is_whole(products, m) ? 0 : m->parts * GROUP_PANELS * products->nr;
-    size_t strip = is_whole(products, m) ? STRIP_ROWS : BLOCK_ROWS;
+    size_t strip = is_whole(products, m) ? capp_strip_of(products) : BLOCK_ROWS;
     group g = {.m = m, .begin = x.group * GROUP_PANELS};
     g.n = least(GROUP_PANELS, m->panels / m->parts - g.begin);
     if (sum_few(p, &x, &g, scratch)) {
@@ -302,6 +303,7 @@ static void activated_task(void *user, size_t task, int worker) {
             if (from + part == m->k) activate_strip(p, &g, scratch + r * ld, x.row + r, rows);
         }
     }
+    capp_rest(products);
 }
 
 static void run_activated(product *p, const capp_matrix *next, char *g, size_t ldg) {

@@ -24,8 +24,7 @@
 #include "plan/plan.h"
 
 enum {
-    CAPP_HEAD_TILE = 512, /* vocabulary rows of a head tile, for every instruction set */
-    CAPP_HEAD_ROWS = 48   /* rows of logits that a worker holds at once */
+    CAPP_HEAD_TILE = 512 /* vocabulary rows of a head tile, for every instruction set */
 };
 
 /* A piece of a path: n positions at slots slot, slot + 1, ... */

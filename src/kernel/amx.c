@@ -14,6 +14,8 @@
 #define t_zero(tile)        __asm__ volatile("tilezero %%tmm" #tile ::)
 #define t_load(tile, p, stride)                                                                                        \
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile ::"r"(p), "r"((long)(stride)) : "memory")
+#define t_stream(tile, p, stride)                                                                                      \
+    __asm__ volatile("tileloaddt1 (%0,%1,1), %%tmm" #tile ::"r"(p), "r"((long)(stride)) : "memory")
 #define t_store(tile, p, stride)                                                                                       \
     __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" ::"r"(p), "r"((long)(stride)) : "memory")
 #define t_dot(tile, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #tile ::)
@@ -25,7 +27,10 @@ const capp_products capp_products_tiles = {.name = "bf16",
                                            .nr = NR,
                                            .element = sizeof(uint16_t),
                                            .step = STEP,
-                                           .block = CAPP_BLOCK_K,
+                                           .block = BLOCK_K,
+                                           .tail = MOST_TAIL,
+                                           .strip = STRIP_ROWS,
+                                           .rest = rest,
                                            .panel_bytes = panel_bytes,
                                            .unpack = capp_unpack_avx512bf16,
                                            .unpack_quant = capp_unpack_quant_avx512bf16,

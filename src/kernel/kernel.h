@@ -26,6 +26,7 @@ enum { CAPP_LANES = 16 };  /* accumulators of a sum over a row; positions of a b
 enum { CAPP_MAX_NR = 64 }; /* no kernel's panel is wider */
 enum { CAPP_MAX_STEP = 32 };
 enum { CAPP_BLOCK_K = 1024 }; /* 192 rows of this length are 768 KB of float32 */
+enum { CAPP_STRIP_ROWS = 48 };
 
 /* X(name, return type, parameters, what it does) */
 #define CAPP_OP_MAP(X)                                                                                                 \
@@ -116,6 +117,9 @@ typedef struct capp_products {
     size_t step;      /* activations are padded to a multiple of it; at most CAPP_MAX_STEP */
     size_t block; /* most inputs, along k, of a product: one over more goes block by block, so that the parts of rows
                      stay in the second-level cache; a multiple of CAPP_MAX_STEP; 0: any number */
+    size_t tail;  /* the last block may have so many more */
+    size_t strip; /* most rows whose sums a task keeps before it makes something else of them; 0: CAPP_STRIP_ROWS */
+    void (*rest)(void); /* a thread calls it after its last product, at the end of a task; NULL: there is no need */
     size_t (*panel_bytes)(uint32_t type, size_t k); /* a multiple of 64; only products of integers, which store blocks
                                                        of that type, use type */
     capp_unpack_fn (*unpack)(uint32_t type); /* returns NULL for a type whose rows must be dequantized and packed */
@@ -142,6 +146,14 @@ typedef struct capp_products {
 /* The elements of a row of n activations, with padding. */
 static inline size_t capp_padded(const capp_products *products, size_t n) {
     return (n + products->step - 1) / products->step * products->step;
+}
+
+static inline size_t capp_strip_of(const capp_products *products) {
+    return products->strip ? products->strip : CAPP_STRIP_ROWS;
+}
+
+static inline void capp_rest(const capp_products *products) {
+    if (products->rest) products->rest();
 }
 
 typedef struct capp_kernels {

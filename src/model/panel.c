@@ -256,7 +256,7 @@ void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, 
 }
 
 size_t capp_part_of(const capp_products *products, size_t k, size_t from) {
-    return products->block && products->block < k - from ? products->block : k - from;
+    return products->block && products->block + products->tail < k - from ? products->block : k - from;
 }
 
 size_t capp_matrix_scratch(const capp_weights *w, const capp_matrix *m, size_t n) {
