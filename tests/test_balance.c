@@ -287,7 +287,8 @@ static const capp_products counting = {.name = "f32",
 /* A matrix whose panels are cached; nothing reads them. */
 static capp_matrix matrix_of(size_t n, size_t k, size_t parts) {
     static char panels[1];
-    capp_matrix m = {.n = n, .k = k, .columns = n / parts, .parts = parts};
+    static const capp_tensor source = {.type = CAPP_TYPE_F32};
+    capp_matrix m = {.n = n, .k = k, .columns = n / parts, .parts = parts, .source = {&source}, .n_sources = 1};
     m.panels = parts * ((m.columns + NR - 1) / NR), m.packed = panels;
     return m;
 }
