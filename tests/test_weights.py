@@ -293,7 +293,7 @@ def in_group(command, limit, model, stdin=""):
 def many_rows(path):
     """Rows of about 1,000 tokens: more than a wave holds if the weights fit the memory."""
     path.write_text("".join(json.dumps({"text": f"{i} is a number that somebody wrote here, and then {i * i}"}) + "\n"
-                            for i in range(70)))
+                            for i in range(40)))
     return path
 
 
@@ -305,7 +305,7 @@ def test_a_control_group_that_holds_the_model(capp, large, tmp_path):
     plain = Watched([*command, "-q"], "")
     bound = in_group(command, 6 << 30, large)
     assert plain.returncode == bound.returncode == 0 and bound.stdout == plain.stdout, bound.stderr
-    assert "free memory" not in bound.stderr and len(bound.stdout.splitlines()) == 70
+    assert "free memory" not in bound.stderr and len(bound.stdout.splitlines()) == 40
     assert layer_bytes(large) <= bound.read <= 1.1 * os.path.getsize(large)
     assert bound.anonymous < (1536 + 200) * MIB  # the budget is a quarter of the group's
 
@@ -316,8 +316,8 @@ def test_several_waves_that_read_the_weights_again(capp, large, tmp_path):
     """In a control group of 3 GiB each wave reads what does not fit once, in as many waves as the command says."""
     command = [capp, "classify", "-m", large, "--memory", "160M", "--weights-memory", "0", "-c", "yes,no", many_rows(tmp_path / "rows.jsonl")]
     bound = in_group(command, 3 << 30, large)
-    assert bound.returncode == 0 and len(bound.stdout.splitlines()) == 70, bound.stderr
-    waves = int(re.search(r"70 rows need about (\d+) waves", bound.stderr)[1])
+    assert bound.returncode == 0 and len(bound.stdout.splitlines()) == 40, bound.stderr
+    waves = int(re.search(r"40 rows need about (\d+) waves", bound.stderr)[1])
     streamed = float(re.search(r": ([\d.]+) GB of its", bound.stderr)[1]) * (1 << 30)
     print(f"{waves} waves, each reads {streamed / 1e9:.2f} GB")
     assert 2 <= waves and streamed > 1 << 30
