@@ -1,42 +1,32 @@
 /* Attention over tree paths. A task is a tile of rows and one key-value head, with all query heads that share this
- * head. It goes through the positions twice, in blocks at multiples of BLOCK, whose keys and values stay in the cache
- * while all rows of the tile read them: first it computes scores, and finds each query's greatest one, then it turns
- * the scores of a block into weights and adds the block's values. The spine is one matrix product over all rows, tails
- * are products of each row's own. Sums use the same lanes and the same order, however paths are cut into runs and rows
+ * head. It computes the scores of the spine as one matrix product over all rows, then the scores of each row's tail.
+ * Then it goes through the spine block by block: it turns the scores of a block into weights and adds the block's
+ * values, while both are in the cache. The tails' values come last. The buffer holds scores by absolute position (minus
+ * a multiple of CAPP_LANES). So sums use the same lanes and the same order, however paths are cut into runs and rows
  * into tiles. (Cascade attention; Hydragen, arXiv 2402.05099) */
-#include <math.h>
 #include <string.h>
 
 #include "forward/attend.h"
 #include "kernel/plain.h"
 
-/* Rows of scores are not a multiple of a page apart, so that they use all sets of the first-level cache. */
-enum { BLOCK = 256, STRIDE = BLOCK + CAPP_LANES };
-
 /* What a task works on. */
 typedef struct work {
     const capp_tile *tile;
-    size_t kv, queries;  /* key-value head; rows * group */
-    size_t low, first;   /* the first position that any of its rows sees; the first one of that block */
-    size_t deepest;      /* greatest depth of its rows */
+    size_t kv;           /* key-value head */
+    size_t low, base;    /* the first position that any of its rows sees; the first one that the buffer holds */
     const float *keys;   /* of the head: [slots / LANES][d][LANES] */
     const float *values; /* [slots][dv] */
-    float *q, *out;      /* [queries][d], [queries][dv] */
-    float *most;         /* [queries] a query's greatest score */
-    float *lanes;        /* [queries][LANES] the sum of its weights */
-    float *s;            /* [blocks][queries][STRIDE] scores, then weights */
+    float *q, *out;      /* [rows * group][d], [rows * group][dv] */
+    float *most, *extra; /* [rows * group] a query's greatest score; what its sink adds to the sum */
+    float *lanes;        /* [rows * group][LANES] its sum */
+    float *s;            /* [rows * group][score_stride] scores, then weights */
 } work;
+
+/* Positions whose values and weights stay in the cache while all rows of a tile read them; a multiple of CAPP_LANES. */
+enum { BLOCK = 256 };
 
 static size_t least(size_t a, size_t b) {
     return a < b ? a : b;
-}
-
-static size_t most_of(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
-static size_t floats_of_queries(const capp_shape *shape, size_t longest) {
-    return (size_t)shape->key + shape->value + 1 + CAPP_LANES + (longest + BLOCK - 1) / BLOCK * STRIDE;
 }
 
 size_t capp_attention_floats(const capp_forward *f, const capp_weights *w) {
@@ -46,86 +36,91 @@ size_t capp_attention_floats(const capp_forward *f, const capp_weights *w) {
         const capp_shape *shape = &w->hparams.shapes[i];
         if (!capp_has_attention(&w->hparams, i)) continue;
         const size_t queries = f->tile_rows * (shape->heads / shape->kv_heads);
-        floats = most_of(floats, queries * floats_of_queries(shape, f->longest));
+        const size_t each = (size_t)shape->key + shape->value + 2 + CAPP_LANES + f->score_stride;
+        if (queries * each > floats) floats = queries * each;
     }
     return floats;
 }
 
-static float *scores_at(const work *w, size_t query, size_t position) {
-    const size_t in = position - w->first;
-    return w->s + (in / BLOCK * w->queries + query) * STRIDE + in % BLOCK;
+/* Scores of positions position .. position + run.n - 1 for the queries first .. first + n - 1. Positions below `low`
+ * are left out. */
+static void run_scores(const capp_attend *a, const work *w, capp_run run, size_t position, size_t first, size_t n) {
+    if (position + run.n <= w->low) return;
+    size_t skip = position < w->low ? w->low - position : 0, slot = run.slot + skip, stride = a->f->score_stride;
+    a->f->weights->kernels->scores(w->s + first * stride + (position + skip - w->base), stride, w->q + first * a->d,
+                                   a->d, n, w->keys + slot / CAPP_LANES * CAPP_LANES * a->d, a->d, slot % CAPP_LANES,
+                                   run.n - skip);
 }
 
-/* What is done with the positions from .. to - 1 of a block, whose runs begin with p, for queries first .. first + n -
- * 1. */
-typedef void (*runs_fn)(const capp_attend *a, const work *w, capp_place p, size_t from, size_t to, size_t first,
-                        size_t n);
+/* Adds the values of the positions from .. to - 1 of a run that begins at `position`. */
+static void run_values(const capp_attend *a, const work *w, capp_run run, size_t position, size_t from, size_t to,
+                       size_t first, size_t n) {
+    from = from > position ? from : position, to = least(to, position + run.n);
+    if (from >= to) return;
+    size_t stride = a->f->score_stride;
+    a->f->weights->kernels->values(w->out + first * a->dv, a->dv, w->s + first * stride + (from - w->base), stride, n,
+                                   w->values + (run.slot + (from - position)) * a->dv, a->dv, a->dv, to - from);
+}
 
-static void scores_of_runs(const capp_attend *a, const work *w, capp_place p, size_t from, size_t to, size_t first,
-                           size_t n) {
-    for (size_t slot, count; from < to; from += count) {
-        p = capp_place_at(a, p, from, &slot, &count);
-        count = least(count, to - from);
-        a->f->weights->kernels->scores(scores_at(w, first, from), STRIDE, w->q + first * a->d, a->d, n,
-                                       w->keys + slot / CAPP_LANES * CAPP_LANES * a->d, a->d, slot % CAPP_LANES, count);
+static void scores_of_tile(const capp_attend *a, const work *w) {
+    const capp_tiles *tiles = a->tiles;
+    const capp_tile *tile = w->tile;
+    size_t position = 0;
+    for (size_t i = 0; i < tile->n_runs; i++) {
+        run_scores(a, w, tiles->runs[tile->run + i], position, 0, tile->rows * a->group);
+        position += tiles->runs[tile->run + i].n;
     }
-}
-
-static void values_of_runs(const capp_attend *a, const work *w, capp_place p, size_t from, size_t to, size_t first,
-                           size_t n) {
-    for (size_t slot, count; from < to; from += count) {
-        p = capp_place_at(a, p, from, &slot, &count);
-        count = least(count, to - from);
-        a->f->weights->kernels->values(w->out + first * a->dv, a->dv, scores_at(w, first, from), STRIDE, n,
-                                       w->values + slot * a->dv, a->dv, a->dv, count);
-    }
-}
-
-/* Calls fn for the part of a block that belongs to the spine, and for that of each row's tail. */
-static void each_part(const capp_attend *a, const work *w, capp_place spine, size_t at, runs_fn fn) {
-    const size_t end = at + BLOCK, begin = most_of(at, w->tile->spine);
-    if (at < w->tile->spine) fn(a, w, spine, most_of(at, w->low), least(end, w->tile->spine), 0, w->queries);
-    for (size_t r = 0; r < w->tile->rows && begin < end; r++) {
-        const size_t to = least(end, capp_attend_depth(a, w->tile, r));
-        if (begin < to) fn(a, w, capp_place_of_tail(a, w->tile, r), begin, to, r * a->group, a->group);
-    }
-}
-
-/* The positions of a block that a row sees: from .. to - 1, if from < to. */
-typedef struct seen {
-    size_t from, to, depth;
-} seen;
-
-static seen seen_of(const capp_attend *a, const work *w, size_t r, size_t at) {
-    const size_t depth = capp_attend_depth(a, w->tile, r);
-    return (seen){most_of(at, capp_attend_from(a, depth)), least(at + BLOCK, depth), depth};
-}
-
-/* Finishes the scores of a block, and raises the greatest score of each query. */
-static void finish_scores(const capp_attend *a, const work *w, size_t at) {
-    for (size_t r = 0; r < w->tile->rows; r++) {
-        const seen x = seen_of(a, w, r, at);
-        for (size_t i = 0; x.from < x.to && i < a->group; i++) {
-            const size_t query = r * a->group + i;
-            float *s = scores_at(w, query, x.from);
-            capp_attend_bias(a, w->kv * a->group + i, s, x.from, x.to - x.from, x.depth);
-            const float most = a->f->weights->kernels->most(s, x.to - x.from);
-            if (!(most <= w->most[query])) w->most[query] = most;
+    for (size_t r = 0; r < tile->rows; r++) {
+        position = tile->spine;
+        for (size_t i = tiles->tail[tile->first + r]; i < tiles->tail_end[tile->first + r]; i++) {
+            run_scores(a, w, tiles->runs[i], position, r * a->group, a->group);
+            position += tiles->runs[i].n;
         }
     }
 }
 
-/* Turns the scores of a block into weights. Positions of its paths that a row does not see get the weight 0. */
-static void soften(const capp_attend *a, const work *w, size_t at) {
-    const size_t spine = w->tile->spine > at ? least(w->tile->spine - at, BLOCK) : 0;
+/* Finishes the scores of a query, which sees the positions from .. depth - 1, and finds the greatest one. Positions of
+ * the spine that it does not see get the weight 0. */
+static void finish_scores(const capp_attend *a, const work *w, size_t query, size_t from, size_t depth) {
+    const size_t head = w->kv * a->group + query % a->group;
+    float *s = w->s + query * a->f->score_stride, *seen = s + (from - w->base);
+    capp_attend_bias(a, head, seen, from, depth - from, depth);
+    w->most[query] = a->f->weights->kernels->most(seen, depth - from);
+    w->extra[query] = capp_attend_sink(a, head, w->most[query]);
+    if (from > w->low) memset(s + (w->low - w->base), 0, (from - w->low) * sizeof *s);
+    if (depth < w->tile->spine) memset(s + (depth - w->base), 0, (w->tile->spine - depth) * sizeof *s);
+}
+
+/* Turns the scores of the block of positions at .. end - 1 into weights; last: also all scores after it. */
+static void soften(const capp_attend *a, const work *w, size_t at, size_t end, bool last) {
     for (size_t r = 0; r < w->tile->rows; r++) {
-        const seen x = seen_of(a, w, r, at);
-        const size_t from = least(x.from - at, BLOCK), to = x.from < x.to ? x.to - at : from;
-        float *s = scores_at(w, r * a->group, at), *lanes = w->lanes + r * a->group * CAPP_LANES;
-        for (size_t i = 0; i < a->group; i++, s += STRIDE, lanes += CAPP_LANES) {
-            if (from) memset(s, 0, from * sizeof *s);
-            if (to < spine) memset(s + to, 0, (spine - to) * sizeof *s);
-            if (from < to) a->f->weights->kernels->exps(s, from, to, w->most[r * a->group + i], lanes);
+        size_t depth = capp_attend_depth(a, w->tile, r), from = capp_attend_from(a, depth),
+               to = last ? depth : least(end, depth);
+        if (from < at) from = at;
+        for (size_t query = r * a->group; from < to && query < (r + 1) * a->group; query++)
+            a->f->weights->kernels->exps(w->s + query * a->f->score_stride, from - w->base, to - w->base,
+                                         w->most[query], w->lanes + query * CAPP_LANES);
+    }
+}
+
+static void values_of_tile(const capp_attend *a, const work *w) {
+    const capp_tiles *tiles = a->tiles;
+    const capp_tile *tile = w->tile;
+    size_t position = 0, i = 0, at = w->base;
+    for (bool last = false; !last; at += BLOCK) {
+        last = at + BLOCK >= tile->spine;
+        soften(a, w, at, at + BLOCK, last);
+        for (; i < tile->n_runs; position += tiles->runs[tile->run + i].n, i++) {
+            run_values(a, w, tiles->runs[tile->run + i], position, at > w->low ? at : w->low, at + BLOCK, 0,
+                       tile->rows * a->group);
+            if (position + tiles->runs[tile->run + i].n > at + BLOCK) break;
+        }
+    }
+    for (size_t r = 0; r < tile->rows; r++) {
+        position = tile->spine;
+        for (i = tiles->tail[tile->first + r]; i < tiles->tail_end[tile->first + r]; i++) {
+            run_values(a, w, tiles->runs[i], position, w->low, SIZE_MAX, r * a->group, a->group);
+            position += tiles->runs[i].n;
         }
     }
 }
@@ -133,47 +128,38 @@ static void soften(const capp_attend *a, const work *w, size_t at) {
 /* The worker's scratch as work for a task; takes q from f->t. */
 static work begin(const capp_attend *a, size_t task, int worker) {
     const capp_forward *f = a->f;
-    const size_t kv = task / a->tiles->n;
+    const size_t kv = task / a->tiles->n, queries = f->tile_rows * a->group;
     work w = {.tile = &a->tiles->tile[task % a->tiles->n], .kv = kv, .low = SIZE_MAX};
-    w.queries = w.tile->rows * a->group;
     w.keys = (const float *)(const void *)capp_store_keys(f, a->layer, kv);
     w.values = (const float *)(const void *)capp_store_values(f, a->layer, kv);
-    w.q = f->scratch + (size_t)worker * f->scratch_stride, w.out = w.q + w.queries * a->d;
-    w.most = w.out + w.queries * a->dv, w.lanes = w.most + w.queries, w.s = w.lanes + w.queries * CAPP_LANES;
+    w.q = f->scratch + (size_t)worker * f->scratch_stride, w.out = w.q + queries * a->d;
+    w.most = w.out + queries * a->dv, w.extra = w.most + queries;
+    w.lanes = w.extra + queries, w.s = w.lanes + queries * CAPP_LANES;
     for (size_t r = 0; r < w.tile->rows; r++) {
-        const size_t depth = capp_attend_depth(a, w.tile, r);
-        w.low = least(w.low, capp_attend_from(a, depth)), w.deepest = most_of(w.deepest, depth);
+        w.low = least(w.low, capp_attend_from(a, capp_attend_depth(a, w.tile, r)));
         memcpy(w.q + r * a->group * a->d, f->t + a->tiles->row[w.tile->first + r] * f->t_stride + kv * a->group * a->d,
                a->group * a->d * sizeof *w.q);
     }
-    w.first = w.low / BLOCK * BLOCK;
-    f->weights->kernels->scale(w.q, a->layer->score_scale, w.queries * a->d);
-    memset(w.out, 0, w.queries * a->dv * sizeof *w.out);
-    memset(w.lanes, 0, w.queries * CAPP_LANES * sizeof *w.lanes);
-    for (size_t i = 0; i < w.queries; i++) w.most[i] = -INFINITY;
+    w.base = w.low / CAPP_LANES * CAPP_LANES;
+    f->weights->kernels->scale(w.q, a->layer->score_scale, w.tile->rows * a->group * a->d);
+    memset(w.out, 0, w.tile->rows * a->group * a->dv * sizeof *w.out);
+    memset(w.lanes, 0, w.tile->rows * a->group * CAPP_LANES * sizeof *w.lanes);
     return w;
 }
 
 static void attention_task(void *user, size_t task, int worker) {
     const capp_attend *a = user;
     const work w = begin(a, task, worker);
-    const capp_place start = capp_place_of_spine(w.tile);
-    capp_place spine = start;
-    for (size_t at = w.first; at < w.deepest; at += BLOCK) {
-        spine = capp_place_advance(a, spine, at);
-        each_part(a, &w, spine, at, scores_of_runs);
-        finish_scores(a, &w, at);
+    scores_of_tile(a, &w);
+    for (size_t query = 0; query < w.tile->rows * a->group; query++) {
+        size_t depth = capp_attend_depth(a, w.tile, query / a->group);
+        finish_scores(a, &w, query, capp_attend_from(a, depth), depth);
     }
-    spine = start;
-    for (size_t at = w.first; at < w.deepest; at += BLOCK) {
-        spine = capp_place_advance(a, spine, at);
-        soften(a, &w, at);
-        each_part(a, &w, spine, at, values_of_runs);
-    }
-    for (size_t query = 0; query < w.queries; query++) {
-        const size_t head = w.kv * a->group + query % a->group;
-        const float sum = capp_sum_of_lanes(w.lanes + query * CAPP_LANES) + capp_attend_sink(a, head, w.most[query]);
-        capp_attend_finish(a, a->tiles->row[w.tile->first + query / a->group], head, w.out + query * a->dv, sum);
+    values_of_tile(a, &w);
+    for (size_t query = 0; query < w.tile->rows * a->group; query++) {
+        const float sum = capp_sum_of_lanes(w.lanes + query * CAPP_LANES) + w.extra[query];
+        capp_attend_finish(a, a->tiles->row[w.tile->first + query / a->group], w.kv * a->group + query % a->group,
+                           w.out + query * a->dv, sum);
     }
 }
 

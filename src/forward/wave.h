@@ -128,7 +128,7 @@ struct capp_forward {
     float *mixed;         /* [rows * experts_used][width] output of these rows; with several streams: LAuReL's */
     size_t inner_stride;
     float *scratch; /* [workers][scratch_stride] */
-    size_t scratch_stride, tile_rows;
+    size_t scratch_stride, score_stride, tile_rows;
     /* Head: */
     uint32_t *head_row;         /* [rows] row of the wave of head row i */
     uint32_t *head_node;        /* [rows] */
