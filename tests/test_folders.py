@@ -97,10 +97,11 @@ BROKEN = {
     "missing tensor": (lambda f: rewritten(f, lambda t: t.pop("model.layers.1.mlp.up_proj.weight")),
                        "model.layers.1.mlp.up_proj.weight is missing"),
     "extra tensor": (lambda f: rewritten(f, lambda t: t.update({"model.layers.0.self_attn.q_proj.bias": np.ones(36)})),
-                     "unexpected tensor model.layers.0.self_attn.q_proj.bias"),
+                     "unexpected tensor model.layers.0.self_attn.q_proj.bias in a model of architecture llama: the model has a part that "
+                     "capp does not support\n"),
     "extra tensor with a similar name": (
-        lambda f: rewritten(f, lambda t: t.update({"model.layers.1.mlp.experts.12.up_prj.weight": np.ones(36)})),
-        "the nearest name that capp knows is model.layers.1.mlp.experts.12.up_proj.weight"),
+        lambda f: rewritten(f, lambda t: t.update({"model.layers.2.mlp.up_prj.weight": np.ones(36)})),
+        "the nearest name that capp knows is model.layers.2.mlp.up_proj.weight"),
     "wrong shape": (lambda f: reconfigured(f, intermediate_size=43), "the hyperparameters say 36 x 43"),
     "unknown architecture": (lambda f: reconfigured(f, model_type="zebra"), 'unknown architecture "zebra"'),
     "unknown field": (lambda f: reconfigured(f, stripes=3), 'unknown field "stripes"'),
