@@ -30,7 +30,7 @@ ARCHITECTURES = {
     "mamba": "mamba", "falcon_mamba": "mamba", "jamba": "jamba", "kimi_linear": "kimi-linear",
     "gemma3n_text": "gemma3n", "gemma4_text": "gemma4", "gemma4_unified_text": "gemma4", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "glm4_moe_lite": "deepseek2", "mistral4": "mistral4",
     "afmoe": "afmoe", "llama4_text": "llama4", "phimoe": "phimoe", "dbrx": "dbrx", "minicpm3": "minicpm3",
-    "muse_glimmer_text": "muse-glimmer",
+    "muse_glimmer_text": "muse-glimmer", "qwen3_vl_moe_text": "qwen3vlmoe",
 }  # fmt: skip
 PERMUTED = ("llama", "smollm3", "granite", "olmo", "mistral3", "arcee", "granitemoe", "internlm2", "xverse", "baichuan", "minicpm",
             "deepseek", "granitehybrid", "muse-glimmer")
@@ -334,7 +334,7 @@ def changed(folder):
         tensors = granite_experts(tensors, folder.get("num_local_experts") == 0)
     if folder.arch == "bailingmoe2":
         tensors = fused(tensors)
-    if folder.type == "llama4_text":
+    if folder.type in ("llama4_text", "qwen3_vl_moe_text"):
         tensors = separate_experts({name: values.swapaxes(1, 2) if values.ndim == 3 else values for name, values in tensors.items()})
     if folder.type == "dbrx":
         tensors = dict(dbrx_changed(name, values, folder) for name, values in tensors.items())

@@ -19,6 +19,8 @@ AROUND = {
 }  # fmt: skip
 AROUND["qwen3"] = {"architectures": ["Qwen3VLForConditionalGeneration"], "image_token_id": 151655, "model_type": "qwen3_vl",
                    "video_token_id": 151656, "vision_start_token_id": 151652, "vision_config": {"hidden_size": 4}}
+AROUND["qwen3vlmoe"] = {**AROUND["qwen3"], "architectures": ["Qwen3VLMoeForConditionalGeneration"], "model_type": "qwen3_vl_moe",
+                        "tie_word_embeddings": False}
 AROUND["qwen2"] = {"architectures": ["Qwen2VLForConditionalGeneration"], "image_token_id": 151655, "model_type": "qwen2_vl",
                    "tie_word_embeddings": False, "video_token_id": 151656, "vision_start_token_id": 151652, "vision_config": {"hidden_size": 4}}
 AROUND["gemma4-layers"] = {

@@ -116,6 +116,7 @@ SABOTAGE = {
     "minicpm3": "scaling magnitude rope rope_kind embedding_scale residual_scale score_scale q_latent_norm kv_latent_norm",
     "minicpm3-plain": "rope kv_latent_norm embedding_scale residual_scale",
     "muse-glimmer": "rope still window attention_gate q_norm k_norm tokens_norm logit_cap attention_post_norm feed_post_norm",
+    "qwen3vlmoe": "experts_used router_norm q_norm k_norm rope qkv_bias out_bias",
     "llama4": "chunks window growth growth_still still q_norm k_norm rope rope_kind scaling experts_used router_sigmoid shared",
     "llama4-plain": "rope still experts_used shared qkv_bias out_bias",
     "llama4-context": "rope still q_norm k_norm router_sigmoid shared",
@@ -337,6 +338,34 @@ def test_published_folders_of_kimi_linear(build, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     done = subprocess.run([build / "tests" / "model_tool", tmp_path, "ref"], input="", capture_output=True, text=True)
     assert done.returncode == 2 and "linear_attn_config.full_attn_layers" in done.stderr
+
+
+@pytest.mark.parametrize("name, layers, floats", [("mamba2", 3, 3 * (6 * 12 + 2 * 2 * 10) + 6 * 10 * 12), ("lfm2", 3, 2 * 36), ("llama", 0, 0)])
+def test_inspect_reports_recurrent_states(capp, name, layers, floats):
+    """The last inputs of the convolution, and the matrices of the heads."""
+    texts = [subprocess.run([capp, "inspect", *how, TINY / name], capture_output=True, text=True, check=True).stdout for how in ((), ("--json",))]
+    state = f"{4 * layers * floats} bytes a sequence in f32" if layers else None
+    assert json.loads(texts[1])["model"].get("recurrent state") == state
+    assert ("recurrent state" in texts[0]) == (state is not None) and (state or "KV cache") in texts[0]
+
+
+@pytest.mark.parametrize("way", ["newer", "apart"])
+def test_other_folders_of_qwen3_vl_moe(build, tmp_path, way):
+    """transformers 5 writes the products of experts as [experts][outputs][inputs]; quantized folders have a tensor of each."""
+    tensors = {}
+    for name, values in convert.read_tensors(TINY / "qwen3vlmoe").items():
+        if ".mlp.experts." not in name:
+            tensors[name] = values
+        elif way == "newer":
+            tensors[name] = values.swapaxes(1, 2)
+        else:
+            for i, expert in enumerate(values.swapaxes(1, 2)):
+                own = name.replace("experts.", f"experts.{i}.") + ".weight"
+                parts = zip(("gate_proj", "up_proj"), convert.np.split(expert, 2)) if "gate_up" in name else [("gate_up_proj", expert)]
+                tensors.update({own.replace("gate_up_proj", part): rows for part, rows in parts})
+    (tmp_path / "config.json").write_text((TINY / "qwen3vlmoe" / "config.json").read_text())
+    lora.write_safetensors(tmp_path / "model.safetensors", tensors)
+    assert scored(build, tmp_path, reference("qwen3vlmoe"), 0) == scored(build, TINY / "qwen3vlmoe", reference("qwen3vlmoe"), 0)
 
 
 def test_every_case_can_be_remade():

@@ -238,6 +238,12 @@ NEWER = {
         output_multiplier=0.7, qk_scale_factor=1.9, bos_token_id=1, eos_token_id=2, pad_token_id=0), out_hidden_size=8,
         projector_hidden_size=8, vision_config=dict(num_hidden_layers=1, hidden_size=8, intermediate_size=8, num_attention_heads=1,
                                                     patch_size=2, pos_emb_height=2, pos_emb_width=2)), "bfloat16"),
+    "qwen3vlmoe": ("qwen3_vl_moe", dict(text_config=dict(
+        without({**SHORT, **SPARSE}, "rope_theta"), moe_intermediate_size=20, num_experts=4,
+        attention_bias=True, tie_word_embeddings=False, bos_token_id=1, eos_token_id=2, pad_token_id=0,
+        rope_parameters=dict(PLAIN, mrope_section=[2, 2, 1], mrope_interleaved=True)), vision_config=dict(
+            depth=1, hidden_size=8, intermediate_size=8, num_heads=1, patch_size=2, out_hidden_size=36,
+            num_position_embeddings=4, deepstack_visual_indexes=[0])), "bfloat16"),
     "llama4": ("llama4_text", dict(
         without({**LARGE, **SPARSE}, "rope_theta"), **FOUR, intermediate_size_mlp=28, num_local_experts=5, attention_chunk_size=WINDOW,
         interleave_moe_layer_step=2, attn_scale=0.3, floor_scale=7, rope_parameters=LLAMA3), "bfloat16"),
@@ -445,9 +451,11 @@ def store_packed(folder, tensors):
 
 
 def keep_text(folder):
-    """Leaves only the text model of a multimodal folder."""
+    """Leaves only the text model of a multimodal folder. Published folders of Qwen3-VL have the products of experts as
+    [experts][inputs][outputs]; transformers 5 writes them as it has them in memory."""
     tensors = {name.replace("model.language_model.", "model."): values for name, values in load_file(folder / "model.safetensors").items()
-               if "vision" not in name}
+               if "vision" not in name and "visual" not in name}
+    tensors = {name: values.transpose(1, 2).contiguous() if ".mlp.experts." in name else values for name, values in tensors.items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((folder / "config.json").read_text())["text_config"]
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
@@ -468,7 +476,8 @@ def make(name):
     config = CONFIG_MAPPING[model_type](**{**ids, **differences}, attn_implementation="eager")
     with no_init_weights():  # all are set below; StableLM's own initialization fails on norms without bias
         # AutoModelForCausalLM does not know these classes.
-        others = {"mistral4": "Mistral4ForCausalLM", "muse_glimmer": "MuseGlimmerForConditionalGeneration"}
+        others = {"mistral4": "Mistral4ForCausalLM", "muse_glimmer": "MuseGlimmerForConditionalGeneration",
+                  "qwen3_vl_moe": "Qwen3VLMoeForConditionalGeneration"}
         new = getattr(transformers, others[model_type])._from_config if model_type in others else AutoModelForCausalLM.from_config
         model = new(config, dtype=torch.float32).eval()
         stored = new(config, dtype=torch.float32)
@@ -488,7 +497,7 @@ def make(name):
     stored.to(getattr(torch, dtype)).save_pretrained(folder, max_shard_size="30KB" if name == SHARDED else "1GB")
     if blocks:
         store_packed(folder, blocks)
-    if model_type == "muse_glimmer":
+    if model_type in ("muse_glimmer", "qwen3_vl_moe"):
         keep_text(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     reference = [{"ids": ids, "context": CONTEXT if name == LONG and len(ids) > 32 else 0,

@@ -142,6 +142,13 @@ const capp_arch capp_arch_qwen25vl = {
     LIKE_QWEN2VL,
 };
 
+/* Folders have a tensor of each expert, or of all. */
+#define JOINT_EXPERTS                                                                                                  \
+    [CAPP_PART_ROUTER] = "model.layers.%u.mlp.gate",                                                                   \
+    [CAPP_PART_EXPERT_GATE] = "model.layers.%u.mlp.experts.%u.gate_proj",                                              \
+    [CAPP_PART_EXPERT_UP] = "model.layers.%u.mlp.experts.%u.up_proj|model.layers.%u.mlp.experts.gate_up_proj",         \
+    [CAPP_PART_EXPERT_DOWN] = "model.layers.%u.mlp.experts.%u.down_proj|model.layers.%u.mlp.experts.down_proj"
+
 static const capp_default qwen3vl_defaults[] = {
     {"num_key_value_heads", 32}, {"head_dim", 128}, {"max_position_embeddings", 128000}, {NULL, 0}};
 
@@ -163,15 +170,35 @@ const capp_arch capp_arch_qwen3vl = {
     .defaults = qwen3vl_defaults,
 };
 
+static const capp_default qwen3vlmoe_defaults[] = {{"num_key_value_heads", 16},         {"num_experts", 60},
+                                                   {"num_experts_per_tok", 4},          {"moe_intermediate_size", 1408},
+                                                   {"max_position_embeddings", 128000}, {NULL, 0}};
+
+static const capp_rule qwen3vlmoe_rules[] = {
+    {"decoder_sparse_step", NULL}, {"mlp_only_layers", NULL}, {"norm_topk_prob", "true"}, {NULL, NULL}};
+
 const capp_arch capp_arch_qwen3vlmoe = {
     .name = "qwen3vlmoe",
     .models = "Qwen3-VL MoE (text)",
     .gguf = "qwen3vlmoe",
+    .hf = "qwen3_vl_moe_text",
     .rope = CAPP_ROPE_HALVES,
+    .hf_rope = CAPP_ROPE_HALVES,
+    .rope_axes = true,
+    .qkv_bias = {false, "attention_bias"},
+    .out_bias = {false, "attention_bias"},
+    .theta = 500000,
     .qk_norm = CAPP_QK_HEAD,
     .experts = true,
     .router_norm = true,
+    .joint_experts = true,
+    .maybe_turned_experts = true,
     .eps = 1e-6,
+    .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_NORMS_LIKE_LLAMA, CAPP_QK_NORMS_LIKE_QWEN3,
+              CAPP_FEED_LIKE_LLAMA, JOINT_EXPERTS},
+    .prefix = "model.",
+    .rules = qwen3vlmoe_rules,
+    .defaults = qwen3vlmoe_defaults,
 };
 
 /* Qwen 3.5, 3.6 and 3-Next: most layers have gated DeltaNet instead of attention, whose output has a gate. */
@@ -255,11 +282,7 @@ const capp_arch capp_arch_qwen35moe = {
     .further = "mtp.",
     .eps = 1e-6,
     .gguf_names = {[CAPP_PART_FEED_NORM] = "blk.%u.post_attention_norm"},
-    .names = {DELTA_NAMES, SPLIT_DELTA_NAMES, SHARED_NAMES, [CAPP_PART_ROUTER] = "model.layers.%u.mlp.gate",
-              [CAPP_PART_EXPERT_GATE] = "model.layers.%u.mlp.experts.%u.gate_proj",
-              [CAPP_PART_EXPERT_UP] = "model.layers.%u.mlp.experts.%u.up_proj|model.layers.%u.mlp.experts.gate_up_proj",
-              [CAPP_PART_EXPERT_DOWN] =
-                  "model.layers.%u.mlp.experts.%u.down_proj|model.layers.%u.mlp.experts.down_proj"},
+    .names = {DELTA_NAMES, SPLIT_DELTA_NAMES, SHARED_NAMES, JOINT_EXPERTS},
     .prefix = "model.",
     .rules = qwen35_rules,
     .defaults = qwen35moe_defaults,

@@ -31,16 +31,26 @@ static capp_status mxfp4_rows(binder *b, place p, size_t n, size_t k, const capp
     return *out ? CAPP_OK : capp_bind_memory(b);
 }
 
+/* Whether products [n][k] of all experts are stored as [experts][k][n]. */
+static bool is_turned(const binder *b, capp_part part, const capp_tensor *t, size_t n, size_t k) {
+    const capp_arch *arch = b->w->arch;
+    if (!capp_in_folder(b)) return false;
+    return b->w->hparams.activation == CAPP_CLAMPED_GATED || arch->turned_experts ||
+           (arch->maybe_turned_experts && (t->dims[0] != k || t->dims[1] != n)) ||
+           (arch->listed_experts && part == CAPP_PART_EXPERT_DOWN);
+}
+
 /* The rows of expert e from a tensor of all experts: [experts][n][k], or [experts][k][n] if turned. */
-static capp_status expert_rows(binder *b, place p, size_t n, size_t k, bool turned, const capp_tensor **out) {
+static capp_status expert_rows(binder *b, place p, size_t n, size_t k, const capp_tensor **out) {
     char name[MOST_NAME];
     capp_status st;
     const capp_hparams *h = &b->w->hparams;
     if (h->mxfp4) return mxfp4_rows(b, p, n, k, out);
     const capp_tensor *t = capp_find(b, p, capp_weight_suffix(b, p.part), name);
     if (!t && b->w->arch->joint_experts) t = capp_find(b, p, "", name);
-    uint64_t width = turned ? n : k, rows = turned ? k : n;
     if ((st = capp_bind_type(b, name, t)) != CAPP_OK) return st;
+    bool turned = is_turned(b, p.part, t, n, k);
+    uint64_t width = turned ? n : k, rows = turned ? k : n;
     bool listed = b->w->arch->listed_experts && capp_in_folder(b);
     if (t->dims[0] != width || t->dims[1] != (listed ? rows * h->experts : rows) ||
         t->dims[2] != (listed ? 1 : h->experts) || t->dims[3] != 1)
@@ -111,16 +121,15 @@ static capp_status bind_plain_expert(binder *b, uint32_t layer, uint32_t e, capp
         return capp_bind_matrix(b, &second, 1, 1, h->feed, false, down);
     }
     capp_bind_job(b, up, h->feed, 1, width);
-    st = expert_rows(b, first.place, h->feed, width, false, &up->source[up->n_sources++]);
+    st = expert_rows(b, first.place, h->feed, width, &up->source[up->n_sources++]);
     if (st != CAPP_OK) return st;
     capp_bind_job(b, down, width, 1, h->feed);
-    return expert_rows(b, second.place, width, h->feed, false, &down->source[down->n_sources++]);
+    return expert_rows(b, second.place, width, h->feed, &down->source[down->n_sources++]);
 }
 
 static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matrix *up, capp_matrix *down) {
     const capp_hparams *h = &b->w->hparams;
     const size_t width = capp_expert_width(h);
-    bool turned = capp_in_folder(b) && (h->activation == CAPP_CLAMPED_GATED || b->w->arch->turned_experts);
     place gate = {CAPP_PART_EXPERT_GATE, layer, e}, second = {CAPP_PART_EXPERT_UP, layer, e};
     bool fused = capp_in_folder(b) ? !has_gate(b, gate) : has_both(b, layer);
     if (fused && !capp_in_folder(b)) second.part = CAPP_PART_EXPERT_BOTH;
@@ -136,15 +145,14 @@ static capp_status bind_expert(binder *b, uint32_t layer, uint32_t e, capp_matri
     }
     capp_bind_job(b, up, 2 * (size_t)h->feed, 2, width);
     if (fused) {
-        st = expert_rows(b, second, up->n, width, turned, &up->source[up->n_sources++]);
+        st = expert_rows(b, second, up->n, width, &up->source[up->n_sources++]);
         if (st != CAPP_OK) return st;
     } else {
-        if ((st = expert_rows(b, gate, h->feed, width, false, &up->source[up->n_sources++])) != CAPP_OK) return st;
-        if ((st = expert_rows(b, second, h->feed, width, false, &up->source[up->n_sources++])) != CAPP_OK) return st;
+        if ((st = expert_rows(b, gate, h->feed, width, &up->source[up->n_sources++])) != CAPP_OK) return st;
+        if ((st = expert_rows(b, second, h->feed, width, &up->source[up->n_sources++])) != CAPP_OK) return st;
     }
     capp_bind_job(b, down, width, 1, h->feed);
-    st = expert_rows(b, (place){CAPP_PART_EXPERT_DOWN, layer, e}, width, h->feed, turned || listed,
-                     &down->source[down->n_sources++]);
+    st = expert_rows(b, (place){CAPP_PART_EXPERT_DOWN, layer, e}, width, h->feed, &down->source[down->n_sources++]);
     if (st != CAPP_OK || !h->feed_bias) return st;
     return bind_expert_biases(b, layer, e, up, down);
 }

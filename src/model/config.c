@@ -101,7 +101,8 @@ static capp_status read_feed(const capp_fields *r, capp_hparams *h) {
             "ffn_config.moe_top_k";
         if ((st = capp_field_number(r, names, &experts, &found)) != CAPP_OK) return st;
         if (found && experts != 0) {
-            bool norm = h->router_norm && (strncmp(r->arch->hf, "qwen", 4) || r->arch->mixer);
+            bool older = !strncmp(r->arch->hf, "qwen", 4) && !r->arch->mixer && !r->arch->joint_experts;
+            bool norm = h->router_norm && !older;
             if ((st = capp_field_count(r, names, 0, CAPP_MOST_EXPERTS, &h->experts)) != CAPP_OK) return st;
             if ((st = capp_field_count(r, used, 0, CAPP_MOST_EXPERTS, &h->experts_used)) != CAPP_OK) return st;
             if ((st = capp_field_truth(r, "norm_topk_prob", norm, &h->router_norm)) != CAPP_OK) return st;

@@ -22,6 +22,7 @@ static const struct kind {
              {"qwen2_vl", "qwen2_vl_text", true},
              {"qwen2_5_vl", "qwen2_5_vl_text", true},
              {"qwen3_vl", "qwen3_vl_text", false},
+             {"qwen3_vl_moe", "qwen3_vl_moe_text", false},
              {"qwen3_5", "qwen3_5_text", false},
              {"qwen3_5_moe", "qwen3_5_moe_text", false}};
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
