@@ -13,6 +13,8 @@
 #include "prepare.h"
 #include "watch.h"
 
+enum { LAST_SECONDS = 2 };
+
 void serve_options_init(serve_options *options) {
     *options = (serve_options){.host = "127.0.0.1",
                                .port = 8080,
@@ -81,10 +83,18 @@ static bool start(server *s) {
     return false;
 }
 
+/* Lets the thread of HTTP send the last answers. A client that does not take its answer is left soon. */
+static void send_last(server *s) {
+    const struct timespec pause = {.tv_nsec = 10000000};
+    double until = clock_seconds() + LAST_SECONDS;
+    while (!is_idle(s) && clock_seconds() < until) nanosleep(&pause, NULL);
+}
+
 /* What is left is answered before the connections end. */
 static void end(server *s) {
     prepare_stop(s);
     engine_stop(s);
+    send_last(s);
     http_stop(s);
     if (s->listening >= 0) close(s->listening);
     log_event(s, "stopped", "all requests are answered");
