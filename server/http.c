@@ -70,32 +70,36 @@ static ssize_t read_piece(void *user, uint64_t position, char *data, size_t most
     return result;
 }
 
-/* Sends the answer, with r->lock held. */
-static enum MHD_Result send_answer(request *r) {
+/* The answer for libmicrohttpd, or NULL; r->lock is held. */
+static struct MHD_Response *make_answer(request *r) {
     struct MHD_Response *response =
         r->streams ? mhd.MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE, read_piece, r, NULL)
                    : mhd.MHD_create_response_from_buffer(r->answer.size, r->answer.data, MHD_RESPMEM_MUST_COPY);
-    if (!response) return MHD_NO;
+    if (!response) return NULL;
     add_headers(r, response);
     if (!r->streams) r->sent = r->answer.size;
     r->queued = true;
     r->server->answers[r->status / 100 % 6]++;
     if (r->status == 429) r->server->full++;
-    enum MHD_Result result = mhd.MHD_queue_response(r->connection, (unsigned)r->status, response);
-    mhd.MHD_destroy_response(response);
-    return result;
+    return response;
 }
 
+/* libmicrohttpd locks the answer when it is queued, and while it calls read_piece, which locks r. So r is not locked
+ * when the answer is queued. */
 static enum MHD_Result send_or_wait(request *r) {
+    struct MHD_Response *response = NULL;
     enum MHD_Result result = MHD_YES;
     pthread_mutex_lock(&r->lock);
-    if (r->status)
-        result = r->queued ? MHD_YES : send_answer(r);
-    else {
+    int status = r->status;
+    if (status && !r->queued && !(response = make_answer(r))) result = MHD_NO;
+    if (!status) {
         r->suspended = true;
         mhd.MHD_suspend_connection(r->connection);
     }
     pthread_mutex_unlock(&r->lock);
+    if (!response) return result;
+    result = mhd.MHD_queue_response(r->connection, (unsigned)status, response);
+    mhd.MHD_destroy_response(response);
     return result;
 }
 
@@ -278,10 +282,11 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **s
     r->socket = -1;
     r->suspended = false;
     if (!r->ended) r->cancelled = true;
-    r->sent += r->sent_before;
+    int status = r->status;
+    size_t sent = r->sent + r->sent_before; /* the engine may go on with the answer */
     pthread_mutex_unlock(&r->lock);
     watch_remove(s, r);
-    log_request(r);
+    log_request(r, status, sent);
     request_release(r);
 }
 

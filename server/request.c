@@ -332,7 +332,7 @@ void log_event(const server *s, const char *event, const char *format, ...) {
     text_free(&t);
 }
 
-void log_request(const request *r) {
+void log_request(const request *r, int status, size_t sent) {
     const serve_options *o = r->server->options;
     text t = {0};
     if (o->quiet) return;
@@ -342,8 +342,8 @@ void log_request(const request *r) {
         text_put(&t, ", \"model\": ");
         text_word(&t, r->model->name);
     }
-    text_printf(&t, ", \"status\": %d, \"seconds\": %.6f, \"received\": %zu, \"sent\": %zu", r->status,
-                clock_seconds() - r->start, r->body.size, r->sent);
+    text_printf(&t, ", \"status\": %d, \"seconds\": %.6f, \"received\": %zu, \"sent\": %zu", status,
+                clock_seconds() - r->start, r->body.size, sent);
     if (o->log_texts) {
         text_put(&t, ", \"body\": ");
         text_string(&t, r->body.data, r->body.size);

@@ -216,7 +216,7 @@ struct server {
 double clock_seconds(void);
 
 /* The log: a line of JSON on stderr. */
-void log_request(const request *r);
+void log_request(const request *r, int status, size_t sent);
 void log_event(const server *s, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif
