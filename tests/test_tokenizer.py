@@ -7,9 +7,10 @@ import subprocess
 from pathlib import Path
 
 import llama_models
+import pretokenizers
 import pytest
 import rwkv
-from corpus import everything, random_texts
+from corpus import everything, random_texts, training_texts
 from random_tokenizers import charsmap
 
 tokenizers = pytest.importorskip("tokenizers")
@@ -142,7 +143,8 @@ def raw_bpe_gguf(path, rng, model, pre):
 def test_raw_bpe(capp, tmp_path, model, pre, bos):
     rng = random.Random(7)
     peer, run = raw_bpe_gguf(tmp_path / "vocabulary.gguf", rng, model, pre)
-    texts = ["".join(rng.choice("abcdeé漢 .🙂\n") for _ in range(rng.randint(1, 60))).replace("\n\n\n", "\n") for _ in range(500)]
+    texts = ["".join(rng.choice("abcdeé漢 .🙂\n") for _ in range(rng.randint(1, 60))) for _ in range(2000)]
+    texts = [re.sub("\n{3,}", "\n\n", text) for text in texts]
     expected = [encoding.ids for encoding in peer.encode_batch(texts)]
     assert tokenize(capp, tmp_path / "vocabulary.gguf", tmp_path / "in.jsonl", texts, "--no-bos") == expected
     whole, single = tokenize(capp, tmp_path / "vocabulary.gguf", tmp_path / "in.jsonl", ["a\n\n\nb", "b"])
@@ -191,6 +193,36 @@ def test_every_pretokenizer_of_llama_cpp_is_known():
     source = llama_models.vocabulary("gpt-2").parent.parent / "src" / "llama-vocab.cpp"
     if source.exists():
         assert set(re.findall('tokenizer_pre == "([^"]+)"', source.read_text())) == set(names)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return pretokenizers.vocabulary(training_texts())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", pretokenizers.STEPS)
+def test_families(capp, tmp_path, texts, trained, name):
+    """Words as the tokenizer.json of published models cuts them, by the tokenizers package."""
+    tokens, merges = trained
+    writer = gguf.GGUFWriter(tmp_path / "vocabulary.gguf", "llama")
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(name)
+    writer.add_token_list([token.encode() for token in tokens])
+    writer.add_token_types([gguf.TokenType.NORMAL] * len(tokens))
+    writer.add_token_merges([" ".join(pair) for pair in merges])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(0)
+    for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.close):
+        step()
+    check(capp, tmp_path / "vocabulary.gguf", tmp_path / "in.jsonl", texts, pretokenizers.peer(name, tokens, merges))
+
+
+@pytest.mark.long
+def test_families_differ(texts, trained):
+    """So the texts and the vocabulary of test_families show which family it is. The patterns of qwen2 and bailingmoe cut alike."""
+    found = {tuple(tuple(each.ids) for each in pretokenizers.peer(name, *trained).encode_batch(texts[:2000])) for name in pretokenizers.STEPS}
+    assert len(found) == len(pretokenizers.STEPS) - 1
 
 
 @pytest.mark.long
@@ -269,7 +301,7 @@ def test_unigram(capp, tmp_path):
     marks and no CR LF."""
     rng = random.Random(7)
     words = ["ab", "abcde", "漢", "é", "É", "ﬁx", "½", "Å", "e.", "🦙", "dab", "\t", "\u3000", "  ", " ", " a"]
-    texts = ["".join(rng.choice(words) + rng.choice(["", " "]) for _ in range(rng.randint(1, 40))) for _ in range(1500)]
+    texts = ["".join(rng.choice(words) + rng.choice(["", " "]) for _ in range(rng.randint(1, 40))) for _ in range(2000)]
     texts = [text for text in texts if text.strip(" \t\u3000Å")]
     for seed in range(3):
         path = tmp_path / f"{seed}.gguf"
