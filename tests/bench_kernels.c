@@ -221,10 +221,10 @@ static double case_scale(void) {
     return kernels->scale(c, 1.0f, shape[0]), (double)shape[0];
 }
 static double case_rope_halves(void) {
-    return kernels->rope_halves(c, a, b, shape[0] / 2), 3.0 * (double)shape[0];
+    return kernels->rope_halves(c, shape[0], shape[1], a, b, shape[0] / 2), 3.0 * (double)(shape[0] * shape[1]);
 }
 static double case_rope_pairs(void) {
-    return kernels->rope_pairs(c, a, b, shape[0] / 2), 3.0 * (double)shape[0];
+    return kernels->rope_pairs(c, shape[0], shape[1], a, b, shape[0] / 2), 3.0 * (double)(shape[0] * shape[1]);
 }
 static double case_silu_mul(void) {
     return kernels->silu_mul(c, a, b, shape[0]), 4.0 * (double)shape[0];
@@ -326,8 +326,8 @@ static const struct {
     {"layer_norm", case_layer_norm, {768}},
     {"add", case_add, {576}},
     {"scale", case_scale, {576}},
-    {"rope_halves", case_rope_halves, {64}},
-    {"rope_pairs", case_rope_pairs, {64}},
+    {"rope_halves", case_rope_halves, {64, 12}},
+    {"rope_pairs", case_rope_pairs, {64, 12}},
     {"silu_mul", case_silu_mul, {1536}},
     {"gelu_mul", case_gelu_mul, {1536}},
     {"gelu", case_gelu, {3072}},

@@ -34,10 +34,10 @@ static void do_scale(const capp_kernels *k, size_t n) {
     k->scale(out, 1.3f, n);
 }
 static void do_rope_halves(const capp_kernels *k, size_t n) {
-    k->rope_halves(out, in[0], in[1], n / 2);
+    k->rope_halves(out, n, 1, in[0], in[1], n / 2);
 }
 static void do_rope_pairs(const capp_kernels *k, size_t n) {
-    k->rope_pairs(out, in[0], in[1], n / 2);
+    k->rope_pairs(out, n, 1, in[0], in[1], n / 2);
 }
 static void do_silu_mul(const capp_kernels *k, size_t n) {
     k->silu_mul(out, in[0], in[1], n);

@@ -173,24 +173,33 @@ static void check_fade(const capp_kernels *k) {
     }
 }
 
-/* x0 is element i * step, x1 is `apart` further. */
+/* A head, before and after. */
+static void check_head(const capp_kernels *k, bool pairs, const float *was, const float *x, const float *c,
+                       const float *s, size_t half) {
+    for (size_t i = 0; i < half; i++) {
+        const size_t at = pairs ? 2 * i : i, to = at + (pairs ? 1 : half);
+        const double x0 = (double)was[at], x1 = (double)was[to], cosine = (double)c[i], sine = (double)s[i];
+        near("rope", (double)x[at], x0 * cosine - x1 * sine, 3 * EPS * (fabs(x0 * cosine) + fabs(x1 * sine)));
+        near("rope", (double)x[to], x1 * cosine + x0 * sine, 3 * EPS * (fabs(x1 * cosine) + fabs(x0 * sine)));
+        if (!pairs) { /* an element's bits depend only on itself: alone, and by the other form */
+            float two[2] = {was[at], was[to]}, pair[2] = {was[at], was[to]};
+            k->rope_halves(two, 2, 1, c + i, s + i, 1);
+            k->rope_pairs(pair, 2, 1, c + i, s + i, 1);
+            same("rope alone", two, x + at, 1);
+            same("rope alone", two + 1, x + to, 1);
+            same("rope of pairs", pair, two, 2);
+        }
+    }
+}
+
 static void check_rope(const capp_kernels *k, bool pairs) {
     for (size_t half = 1; half <= 70; half++) {
-        float *x = array(2 * half), *was = copy_of(x, 2 * half), *c = array(half), *s = array(half);
-        (pairs ? k->rope_pairs : k->rope_halves)(x, c, s, half);
-        for (size_t i = 0; i < half; i++) {
-            const size_t at = pairs ? 2 * i : i, to = at + (pairs ? 1 : half);
-            const double x0 = (double)was[at], x1 = (double)was[to], cosine = (double)c[i], sine = (double)s[i];
-            near("rope", (double)x[at], x0 * cosine - x1 * sine, 3 * EPS * (fabs(x0 * cosine) + fabs(x1 * sine)));
-            near("rope", (double)x[to], x1 * cosine + x0 * sine, 3 * EPS * (fabs(x1 * cosine) + fabs(x0 * sine)));
-            if (!pairs) { /* an element's bits depend only on itself: alone, and by the other form */
-                float two[2] = {was[at], was[to]}, pair[2] = {was[at], was[to]};
-                k->rope_halves(two, c + i, s + i, 1);
-                k->rope_pairs(pair, c + i, s + i, 1);
-                same("rope alone", two, x + at, 1);
-                same("rope alone", two + 1, x + to, 1);
-                same("rope of pairs", pair, two, 2);
-            }
+        const size_t heads = between(1, 4), ld = 2 * half + between(0, 20), n = (heads - 1) * ld + 2 * half;
+        float *x = array(n), *was = copy_of(x, n), *c = array(half), *s = array(half);
+        (pairs ? k->rope_pairs : k->rope_halves)(x, ld, heads, c, s, half);
+        for (size_t h = 0; h < heads; h++) {
+            check_head(k, pairs, was + h * ld, x + h * ld, c, s, half);
+            if (h + 1 < heads) same("between heads", x + h * ld + 2 * half, was + h * ld + 2 * half, ld - 2 * half);
         }
         release();
     }
@@ -434,11 +443,11 @@ static void bad_add(float *y, const float *x, size_t n) {
 static void bad_scale(float *y, float s, size_t n) {
     REF.scale(y, s, n ? n - 1 : 0);
 }
-static void bad_rope_halves(float *x, const float *c, const float *s, size_t half) {
-    REF.rope_pairs(x, c, s, half);
+static void bad_rope_halves(float *x, size_t ldx, size_t heads, const float *c, const float *s, size_t half) {
+    REF.rope_pairs(x, ldx, heads, c, s, half);
 }
-static void bad_rope_pairs(float *x, const float *c, const float *s, size_t half) {
-    REF.rope_pairs(x, s, c, half);
+static void bad_rope_pairs(float *x, size_t ldx, size_t heads, const float *c, const float *s, size_t half) {
+    REF.rope_pairs(x, ldx, heads > 3 ? heads - 1 : heads, c, s, half); /* forgets a head */
 }
 static void bad_silu_mul(float *y, const float *gate, const float *up, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = gate[i] * up[i] / (1.0f + expf(-1.0001f * gate[i]));

@@ -69,8 +69,8 @@ static void relu(float *x, size_t n) {
     for (size_t i = 0; i < n; i++) x[i] = x[i] > 0 ? x[i] : 0;
 }
 
-static void no_rope(float *x, const float *c, const float *s, size_t half) {
-    (void)x, (void)c, (void)s, (void)half;
+static void no_rope(float *x, size_t ldx, size_t heads, const float *c, const float *s, size_t half) {
+    (void)x, (void)ldx, (void)heads, (void)c, (void)s, (void)half;
 }
 
 /* Changes the kernels (a copy) or the weights of an open model. */

@@ -91,11 +91,11 @@ static void divide_rows(void *user, size_t task, int worker) {
         size_t position = f->depth[r] - 1;
         float growth = capp_growth(h, x->layer, position);
         capp_norm_latent(f->weights, &latent->kv_norm, kv, h->latent);
-        capp_rotate_row(f, x->layer, kv + h->latent, position);
+        capp_rotate_heads(f, x->layer, kv + h->latent, key, 1, position);
         capp_store_row(f, x->layer, f->slot[r], kv, kv);
+        capp_rotate_heads(f, x->layer, q + h->still, d, h->heads, position);
         for (size_t e = 0; e < h->heads; e++) {
             float *own = q + e * d, *rotating = to + e * key + h->latent;
-            capp_rotate_row(f, x->layer, own + h->still, position);
             for (size_t i = 0; i < h->rope_dims; i++) rotating[i] = growth * own[h->still + i];
             if (growth != 1) f->weights->kernels->scale(own, growth, h->still);
             capp_narrow_row(f, &latent->k_b[e], head_inputs(f, &latent->k_b[e], e), r, own);

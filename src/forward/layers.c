@@ -172,8 +172,8 @@ static void position_rows(void *user, size_t task, int worker) {
         if (shape->keys_as_values && kv_heads) memcpy(v, k, kv_heads * d * sizeof *v);
         if (!h->qk_norm_rotated) norm_q_and_k(w, layer, q, k);
         if (h->clamp > 0) capp_clamp(q, h->clamp, (heads + kv_heads) * d + kv_heads * shape->value);
-        for (size_t i = 0; i < heads; i++) capp_rotate_row(f, layer, q + i * d, position);
-        for (size_t i = 0; i < kv_heads; i++) capp_rotate_row(f, layer, k + i * d, position);
+        capp_rotate_heads(f, layer, q, d, heads, position);
+        capp_rotate_heads(f, layer, k, d, kv_heads, position);
         if (h->qk_norm_rotated) norm_q_and_k(w, layer, q, k);
         if (h->growth > 0) w->kernels->scale(q, capp_growth(h, layer, position), heads * d);
         if (!kv_heads) continue;

@@ -49,14 +49,15 @@ void capp_norm_latent(const capp_weights *w, const capp_norm *norm, float *y, si
     if (norm->weight) w->kernels->rms_norm(y, y, norm->weight, n, eps);
 }
 
-void capp_rotate_row(const capp_forward *f, const capp_layer *layer, float *x, size_t position) {
+void capp_rotate_heads(const capp_forward *f, const capp_layer *layer, float *x, size_t ldx, size_t heads,
+                       size_t position) {
     const capp_hparams *h = &f->weights->hparams;
     size_t half = h->ropes[layer->rope].dims / 2, at = (layer->rope * f->longest + position) * (h->rope_dims / 2);
     if (layer->still) return;
     if (h->rope == CAPP_ROPE_PAIRS)
-        f->weights->kernels->rope_pairs(x, f->cosines + at, f->sines + at, half);
+        f->weights->kernels->rope_pairs(x, ldx, heads, f->cosines + at, f->sines + at, half);
     else if (h->rope == CAPP_ROPE_HALVES)
-        f->weights->kernels->rope_halves(x, f->cosines + at, f->sines + at, half);
+        f->weights->kernels->rope_halves(x, ldx, heads, f->cosines + at, f->sines + at, half);
 }
 
 float capp_growth(const capp_hparams *h, const capp_layer *layer, size_t position) {

@@ -213,8 +213,9 @@ void capp_narrow_row(const capp_forward *forward, const capp_matrix *m, char *h,
 /* y = y / its root mean square * weight; n numbers. Latent vectors have an epsilon of their own. */
 void capp_norm_latent(const capp_weights *weights, const capp_norm *norm, float *y, size_t n);
 
-/* Rotates x, which begins with the dimensions that rotate, for a position. */
-void capp_rotate_row(const capp_forward *forward, const capp_layer *layer, float *x, size_t position);
+/* Rotates x [heads][ldx], each row of which begins with the dimensions that rotate, for a position. */
+void capp_rotate_heads(const capp_forward *forward, const capp_layer *layer, float *x, size_t ldx, size_t heads,
+                       size_t position);
 
 /* The factor of a layer's q at a position, see growth in capp_hparams. */
 float capp_growth(const capp_hparams *h, const capp_layer *layer, size_t position);

@@ -38,10 +38,11 @@ enum { CAPP_STRIP_ROWS = 48 };
     X(add, void, (float *y, const float *x, size_t n))                                                                 \
     /* y[i] = y[i] * s */                                                                                              \
     X(scale, void, (float *y, float s, size_t n))                                                                      \
-    /* Rotates the pair x[i], x[i + half] by the angle with cosine c[i] and sine s[i], i < half. */                    \
-    X(rope_halves, void, (float *x, const float *c, const float *s, size_t half))                                      \
+    /* Rotates the pair x[i], x[i + half] by the angle with cosine c[i] and sine s[i], i < half, in each row of        \
+     * x [heads][ldx]. */                                                                                              \
+    X(rope_halves, void, (float *x, size_t ldx, size_t heads, const float *c, const float *s, size_t half))            \
     /* The same for the pair x[2 i], x[2 i + 1]. */                                                                    \
-    X(rope_pairs, void, (float *x, const float *c, const float *s, size_t half))                                       \
+    X(rope_pairs, void, (float *x, size_t ldx, size_t heads, const float *c, const float *s, size_t half))             \
     /* y[i] = silu(gate[i]) * up[i]; silu(x) = x / (1 + exp(-x)); y may be gate or up; likewise in gelu_mul. */        \
     X(silu_mul, void, (float *y, const float *gate, const float *up, size_t n))                                        \
     /* y[i] = gelu(gate[i]) * up[i], the tanh form: x / (1 + exp(-2 sqrt(2/pi) (x + 0.044715 x^3))). */                \
