@@ -433,6 +433,7 @@ typedef struct capp_weights {
     float share;                      /* as in capp_arithmetic */
     size_t n_integers, n_floats_only; /* matrices that are stored as integers; others except routers, and floats
                                          that are usual beside integers */
+    double wide;                      /* the share of the integers' weights whose numbers have more than 6 bits */
     const capp_source *source;        /* borrowed: the file */
     capp_hparams hparams;
     capp_layer *layers;           /* [hparams.layers] */

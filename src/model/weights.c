@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "file/map.h"
+#include "kernel/integers.h"
 #include "model/adapter.h"
 #include "model/binder.h"
 
@@ -118,6 +119,19 @@ static void find_integers(const binder *b) {
     w->n_floats_only = b->n_jobs - w->n_integers - routers - count_left(w);
 }
 
+/* The share of the weights stored as integers whose numbers have more than 6 bits. */
+static double share_of_wide(const binder *b) {
+    double all = 0, wide = 0;
+    for (size_t i = 0; i < b->n_jobs; i++) {
+        const capp_matrix *m = b->jobs[i].matrix;
+        const capp_integer_form *form = m->integers ? capp_integer_form_of(m->widest) : NULL;
+        if (!form) continue;
+        all += (double)m->n * (double)m->k;
+        if (form->most > 32) wide += (double)m->n * (double)m->k;
+    }
+    return all > 0 ? wide / all : 0;
+}
+
 static void set_arithmetic(capp_weights *w, const capp_arithmetic *arithmetic) {
     w->products = arithmetic->floats;
     w->integers = arithmetic->integers;
@@ -155,6 +169,7 @@ capp_status capp_weights_bind(capp_weights **out, capp_packer **packer, const ca
     find_integers(&b);
     set_arithmetic(w, w->n_floats_only ? other : whole);
     for (size_t i = 0; i < b.n_jobs; i++) capp_set_panels(w, b.jobs[i].matrix);
+    w->wide = share_of_wide(&b);
     st = capp_packer_make(packer, &b, cache, threads);
 done:
     capp_free(b.bound);
