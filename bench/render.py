@@ -30,17 +30,18 @@ What `--precision auto` computes with. *Integers*: all matrices of the model's l
 Q6_K, IQ4_NL, IQ4_XS, MXFP4; in folders GPTQ, AWQ and compressed-tensors with 4 or 8 bits, in groups of a multiple of 32 inputs,
 with scales of 16 bits), the head as integers or floats, and no adapter changes them; such a model is decided in i16, any other in f32.
 Routers may be floats, too, and so may the matrices around side embeddings (Gemma 3n and 4). Where two precisions are
-named, the first scores all rows and the second scores close rows again.
+named, the first scores all rows and the second scores close rows again. With AVX2 alone a model most of whose weights are numbers
+of more than 6 bits (Q8_0, IQ4_NL, IQ4_XS) runs in i16.
 
 | processors | `--isa` | integers | other models |
 | --- | --- | --- | --- |
 | without AVX2 | ref | f32, i16 | f32 |
-| AVX2 | avx2 | i16 | f32 |
-| AVX2 and AVX-VNNI | avxvnni | i16 | f32 |
+| AVX2 | avx2 | mixed, i16 | f32 |
+| AVX2 and AVX-VNNI | avxvnni | mixed, i16 | f32 |
 | AVX-512 | avx512 | f32, i16 | f32 |
-| AVX-512 VNNI | avx512vnni | i16 | f32 |
+| AVX-512 VNNI | avx512vnni | mixed, i16 | f32 |
 | AVX-512 BF16, AMD | avx512bf16 | bf16, i16 | bf16, f32 |
-| AVX-512 BF16, others | avx512bf16 | i16 | f32 |
+| AVX-512 BF16, others | avx512bf16 | mixed, i16 | f32 |
 | AMX | amx | bf16, i16 | bf16, f32 |
 | 64-bit ARM | neon | f32, i16 | f32 |
 | ARM with the dot product | neondot | i16 | f32 |

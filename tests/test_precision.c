@@ -36,11 +36,11 @@ typedef struct choice {
 
 TEST(the_fast_lane_follows_the_table) {
     static const choice choices[] = {
-        {"avx2", 0, CAPP_PRECISION_I16, CAPP_PRECISION_F32},
-        {"avxvnni", 0, CAPP_PRECISION_I16, CAPP_PRECISION_F32},
+        {"avx2", 0, CAPP_PRECISION_MIXED, CAPP_PRECISION_F32},
+        {"avxvnni", 0, CAPP_PRECISION_MIXED, CAPP_PRECISION_F32},
         {"avx512", 0, CAPP_PRECISION_F32, CAPP_PRECISION_F32},
-        {"avx512vnni", 0, CAPP_PRECISION_I16, CAPP_PRECISION_F32},
-        {"avx512bf16", 0, CAPP_PRECISION_I16, CAPP_PRECISION_F32},
+        {"avx512vnni", 0, CAPP_PRECISION_MIXED, CAPP_PRECISION_F32},
+        {"avx512bf16", 0, CAPP_PRECISION_MIXED, CAPP_PRECISION_F32},
         {"avx512bf16", CAPP_CPU_FAST_BF16, CAPP_PRECISION_BF16, CAPP_PRECISION_BF16},
         {"amx", 0, CAPP_PRECISION_BF16, CAPP_PRECISION_BF16},
         {"amx", CAPP_CPU_FAST_BF16, CAPP_PRECISION_BF16, CAPP_PRECISION_BF16},
@@ -200,6 +200,9 @@ static void check_margin(const char *unit, const char *arch, size_t fewer) {
 /* Tiny random models are rounded worse than real ones in bfloat16: bench/works/decisions.py counts those. */
 TEST(margin_f32_i16) {
     check_margin("avx2_f32_i16", "llama_integers", ROWS);
+}
+TEST(margin_mixed_i16) {
+    check_margin("avx2_mixed_i16", "llama_integers", 3);
 }
 TEST(margin_bf16_i16) {
     check_margin("avx512bf16_bf16_i16", "llama_integers", 3);

@@ -205,9 +205,10 @@ static capp_status pack_and_open_vocabulary(capp_model *model, capp_packer *pack
 
 /* The second lane, for close decisions. */
 static capp_status open_exact(capp_model *model, const capp_kernels *kernels, capp_error *err) {
-    const capp_weights *w = model->weights;
+    capp_weights *w = model->weights;
     const capp_lanes l = capp_lanes_choose(model->precision, kernels, capp_cpu_features(), !w->n_floats_only);
-    if (l.exact.floats) return capp_weights_twin(&model->exact, w, &l.exact, err);
+    if (l.exact.floats && capp_lanes_pay(w)) return capp_weights_twin(&model->exact, w, &l.exact, err);
+    if (l.exact.floats) w->share = l.exact.share; /* the only difference of two lanes of integers */
     if (model->precision == CAPP_PRECISION_AUTO)
         model->precision = w->integers ? CAPP_PRECISION_I16 : CAPP_PRECISION_F32;
     return CAPP_OK;

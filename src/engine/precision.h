@@ -13,6 +13,10 @@ typedef struct capp_lanes {
  * depends on `whole` alone, so that close rows are decided alike on every machine. */
 capp_lanes capp_lanes_choose(capp_precision precision, const capp_kernels *kernels, unsigned features, bool whole);
 
+/* Whether the lanes of precision auto pay for these weights, whose arithmetic is that of the fast one. If not, the
+ * exact one scores all rows. */
+bool capp_lanes_pay(const capp_weights *weights);
+
 /* How far apart the two highest scores of a row must be for the fast lane to decide, as a mean log-probability. */
 double capp_lanes_margin(const capp_weights *fast, const capp_weights *exact);
 

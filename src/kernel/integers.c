@@ -217,9 +217,9 @@ static void read_G8_128(block *restrict y, const uint8_t *restrict b) {
 
 const capp_integer_form *capp_integer_form_of(uint32_t type) {
     switch (type) {
-#define X(type, elements, bytes, width, minima, ...)                                                                   \
+#define X(type, elements, bytes, width, minima, most)                                                                  \
     case CAPP_TYPE_##type: {                                                                                           \
-        static const capp_integer_form form = {width, minima};                                                         \
+        static const capp_integer_form form = {width, minima, most};                                                   \
         return &form;                                                                                                  \
     }
         CAPP_INTEGER_TYPE_MAP(X)

@@ -66,6 +66,7 @@ _Static_assert(sizeof(capp_digits) == 96, "three bytes an activation");
 typedef struct capp_integer_form {
     uint32_t block;  /* weights that share a scale: 16 or 32 */
     uint32_t minima; /* 1: a minimum beside each scale */
+    uint32_t most;   /* the largest magnitude of a number */
 } capp_integer_form;
 
 /* 32 weights of a row. If blocks are of 32, only scale[0] and minimum[0] are used. */

@@ -55,6 +55,9 @@ typedef struct job {
     size_t first_task; /* only if cached: the panels are tasks first_task .. first_task + panels - 1 */
 } job;
 
+/* The type of a tensor's blocks for products of integers. */
+uint32_t capp_integer_type(const capp_tensor *t);
+
 /* Sets the fields of m that depend on the products. */
 void capp_set_panels(const capp_weights *w, capp_matrix *m);
 

@@ -435,6 +435,7 @@ typedef struct capp_weights {
     float share;                      /* as in capp_arithmetic */
     size_t n_integers, n_floats_only; /* matrices that are stored as integers; others except routers, and floats
                                          that are usual beside integers */
+    double wide;                      /* the share of the integers' weights whose numbers have more than 6 bits */
     const capp_source *source;        /* borrowed: the file */
     capp_hparams hparams;
     capp_layer *layers;           /* [hparams.layers] */
@@ -459,8 +460,7 @@ typedef struct capp_weights {
     uint64_t parameters, adapter_bytes;
     size_t packed_bytes, whole_bytes; /* size of the cache; size of a cache of all matrices */
     char *block;                      /* the cache [packed_bytes]; NULL: it is empty */
-    size_t resident_layers; /* number of layers whose pages of the file stay in memory; layer hparams.layers has the
-                               head */
+    size_t resident_layers; /* layers whose pages of the file stay in memory; the head is layer hparams.layers */
     float **floats;         /* norms and biases as float32 */
     size_t n_floats, floats_capacity;
     struct capp_derived *derived; /* list of derived tensors: those in a form that the file does not have */

@@ -8,8 +8,7 @@
 #include "model/adapter.h"
 #include "model/binder.h"
 
-/* The type of a tensor's blocks for products of integers. */
-static uint32_t integer_type(const capp_tensor *t) {
+uint32_t capp_integer_type(const capp_tensor *t) {
     return t->type == CAPP_TYPE_QUANTIZED ? ((const capp_quant *)t->data)->blocks : t->type;
 }
 
@@ -19,7 +18,7 @@ static size_t offset_in(const capp_weights *w, const capp_matrix *m, const capp_
     size_t offset = 0;
     for (size_t at = 0, part; at < from; at += part) {
         part = capp_part_of(products, m->k, at);
-        offset += products->panel_bytes(integer_type(source), part);
+        offset += products->panel_bytes(capp_integer_type(source), part);
     }
     return offset;
 }
@@ -103,9 +102,10 @@ bool capp_has_integers(const capp_matrix *m) {
     if (m->deltas || m->factors) return false;
     for (size_t s = 0; s < m->n_sources; s++) {
         const capp_tensor *t = m->source[s];
-        if (!capp_integer_form_of(integer_type(t)) || t->turned || t->scale) return false;
+        if (!capp_integer_form_of(capp_integer_type(t)) || t->turned || t->scale) return false;
         if (!same_inputs(t, m->source[0], m->k)) return false;
-        if (s && integer_type(t) != integer_type(m->source[s - 1]) && begin % m->columns % CAPP_INTEGER_COLUMNS)
+        if (s && capp_integer_type(t) != capp_integer_type(m->source[s - 1]) &&
+            begin % m->columns % CAPP_INTEGER_COLUMNS)
             return false;
         begin += (size_t)t->dims[1];
     }
@@ -209,8 +209,8 @@ static stored_rows make_blocks(const capp_weights *w, const capp_matrix *m, pane
             if (m->outputs) q.order = m->outputs;
             capp_quant_blocks(rows + (from - r.row) * m->k, &q, from - begin, to - from,
                               rows + whole_vectors(products->nr * m->k));
-            made.type = capp_type_get(integer_type(t));
-            made.unpack = products->unpack(integer_type(t));
+            made.type = capp_type_get(capp_integer_type(t));
+            made.unpack = products->unpack(capp_integer_type(t));
         }
         begin = end;
     }

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "file/map.h"
+#include "kernel/integers.h"
 #include "model/adapter.h"
 #include "model/binder.h"
 
@@ -118,6 +119,20 @@ static void find_integers(const binder *b) {
     w->n_floats_only = b->n_jobs - w->n_integers - routers - count_left(w);
 }
 
+/* The share of the weights stored as integers whose numbers have more than 6 bits. */
+static double share_of_wide(const binder *b) {
+    double all = 0, wide = 0;
+    for (size_t i = 0; i < b->n_jobs; i++) {
+        const capp_matrix *m = b->jobs[i].matrix;
+        for (size_t s = 0; m->integers && s < m->n_sources; s++) {
+            const double weights = (double)m->source[s]->dims[1] * (double)m->k;
+            all += weights;
+            if (capp_integer_form_of(capp_integer_type(m->source[s]))->most > 32) wide += weights;
+        }
+    }
+    return all > 0 ? wide / all : 0;
+}
+
 /* Sets the place of a layer with attention in the KV store. */
 static void place_layer(capp_weights *w, capp_layer *layer) {
     const capp_shape *shape = &layer->shape;
@@ -170,6 +185,7 @@ capp_status capp_weights_bind(capp_weights **out, capp_packer **packer, const ca
     find_integers(&b);
     set_arithmetic(w, w->n_floats_only ? other : whole);
     for (size_t i = 0; i < b.n_jobs; i++) capp_set_panels(w, b.jobs[i].matrix);
+    w->wide = share_of_wide(&b);
     st = capp_packer_make(packer, &b, cache, threads);
 done:
     capp_free(b.bound);
